@@ -1,0 +1,20 @@
+//! skufetch asks an HTTP API once for every SKU in a CSV and leaves one keyed JSON file.
+//!
+//! ```text
+//!  products.csv ─► input ── Row ─► plan ── Job ─► bounded channel           (a thread of its own; channel full: it waits)
+//!                                                     │
+//!  ┌──────────────── engine: one select! loop ────────▼──────────────────┐
+//!  │  room at the gate, room in the window? ─► one future a job ─► fetch: │
+//!  │     loop { gate.admit → send → classify → gate.pause → back off }    │
+//!  └──────┬ Entry ───────────────────┬ Event ──────────────▲ Stop ───────┘
+//!         ▼                          ▼                     signals, deadline,
+//!   collect: journal → finalise    report: aside,          outage, credentials
+//!            → atomic replace      synchronous
+//! ```
+//!
+//! One straight path, one door to the network (`limit::Gate`), one retry loop
+//! (`fetch::Fetcher`), one writer (`collect`). Imports go downward only; modules on one floor
+//! never name each other. `ARCHITECTURE.md` has the reasons.
+
+// floor 0: the words
+pub mod model;

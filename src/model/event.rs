@@ -1,0 +1,95 @@
+//! What happened, for people: past participles, told to a [`Reporter`] as they come.
+
+use std::time::Duration;
+
+use crate::model::{Fault, Key};
+
+/// Something that happened. Holds borrowed data: a reporter that keeps any of it copies it.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// An attempt was answered, well or badly.
+    AttemptAnswered {
+        /// The status.
+        status: u16,
+        /// From sending to the last byte of the body, waits at the gate apart.
+        latency: Duration,
+        /// Bytes of the body, decoded.
+        bytes: u64,
+    },
+    /// An attempt ended in a fault and is tried again.
+    AttemptRetried {
+        /// The key.
+        key: &'a Key,
+        /// The row's physical line.
+        line: u64,
+        /// Why.
+        fault: &'a Fault,
+        /// The number of the attempt that failed, from 1.
+        attempt: u32,
+        /// The wait before the next one.
+        wait: Duration,
+    },
+    /// A job ended with an answer that is kept.
+    JobFetched {
+        /// Requests it took.
+        attempts: u32,
+        /// The API said "not modified", and the old value stays.
+        unchanged: bool,
+    },
+    /// A job was answered by the journal of an earlier, interrupted run.
+    JobRecovered,
+    /// A job ended without an answer to keep, or its row could not be asked for (`attempts` 0).
+    JobFailed {
+        /// The key, if the row has one.
+        key: Option<&'a Key>,
+        /// The row's physical line.
+        line: u64,
+        /// Why.
+        fault: &'a Fault,
+        /// Requests it took.
+        attempts: u32,
+        /// The address that was asked, as it may be shown.
+        url: Option<&'a str>,
+    },
+    /// A job was left for a later run.
+    JobDeferred,
+    /// A row repeats a key that was planned before.
+    RowRepeated {
+        /// The row's physical line.
+        line: u64,
+        /// Its request would have differed from the first row's.
+        differs: bool,
+    },
+    /// The pool was paused as one.
+    PoolPaused {
+        /// How long from now.
+        wait: Duration,
+        /// Why, in a few words, such as `429 with Retry-After`.
+        why: &'a str,
+    },
+    /// The pause is over and its probe was answered well.
+    PoolResumed,
+    /// The number of attempts that may be in flight changed.
+    LimitChanged {
+        /// The new limit.
+        limit: usize,
+        /// Why, in a few words.
+        why: &'a str,
+    },
+    /// Something a person should know once.
+    Warned {
+        /// One sentence.
+        message: &'a str,
+    },
+    /// The run stops early; jobs in flight are drained.
+    Stopping {
+        /// Why, one sentence.
+        why: &'a str,
+    },
+}
+
+/// Told of every event, synchronously, beside the work; must be quick and must not fail.
+pub trait Reporter: Send + Sync {
+    /// Takes note of one event.
+    fn on(&self, event: &Event<'_>);
+}

@@ -1,0 +1,51 @@
+//! The only place with numbers of exit codes.
+
+/// How the program ends; see the README's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Every SKU was fetched.
+    Complete,
+    /// Published, but some SKUs failed.
+    SomeFailed,
+    /// The command line is wrong.
+    Usage,
+    /// The input (or the old output to merge) cannot be read, or has no data row.
+    Data,
+    /// There is no such input.
+    NoInput,
+    /// The API is unreachable or failing, or too few SKUs came.
+    Unavailable,
+    /// The output cannot be written there; found before the first request.
+    CannotCreate,
+    /// Disk trouble while working.
+    Io,
+    /// Locked, deferred or out of time: the same command goes on later.
+    TryAgain,
+    /// The API refuses our credentials.
+    NoPermission,
+    /// The config file is wrong.
+    Config,
+    /// Stopped by this signal.
+    Signal(u8),
+}
+
+impl Exit {
+    /// The number that the shell sees (`sysexits.h` where it has one).
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Complete => 0,
+            Self::SomeFailed => 1,
+            Self::Usage => 2,
+            Self::Data => 65,
+            Self::NoInput => 66,
+            Self::Unavailable => 69,
+            Self::CannotCreate => 73,
+            Self::Io => 74,
+            Self::TryAgain => 75,
+            Self::NoPermission => 77,
+            Self::Config => 78,
+            Self::Signal(number) => 128 + number,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Why an attempt, or a row, gave no body. Data about one attempt; it never travels by `?`.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The class of a [`Fault`]: what the summary groups by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cause {
+    /// The row is damaged or may not be asked for; no request left.
+    Row,
+    /// The server answered with a status that is not a success.
+    Status(u16),
+    /// No connection: refused, unreachable, name not found, connect timeout, failed handshake.
+    Connect,
+    /// The server's certificate does not verify.
+    Certificate,
+    /// The attempt took longer than the timeout.
+    Timeout,
+    /// The connection was lost before the answer's head was complete.
+    Lost,
+    /// The body ended before its announced or syntactic end.
+    Cut,
+    /// The body is larger than the cap.
+    TooLarge,
+    /// The body is not what was promised: not JSON, nested too deep, not UTF-8, empty.
+    Body,
+    /// A content encoding that was not asked for, or that does not decode.
+    Encoding,
+    /// A redirect that may not be followed, or too many of them.
+    Redirect,
+    /// The `--select` filter gave no value, several values, or an error.
+    Select,
+}
+
+impl Cause {
+    /// A short name for grouping, such as `not found` or `timed out`.
+    #[must_use]
+    pub fn label(self) -> String {
+        match self {
+            Self::Row => "bad row".into(),
+            Self::Status(401) => "not authorised (401)".into(),
+            Self::Status(403) => "forbidden".into(),
+            Self::Status(404) => "not found".into(),
+            Self::Status(410) => "gone".into(),
+            Self::Status(429) => "rate limited (429)".into(),
+            Self::Status(code) => format!("HTTP {code}"),
+            Self::Connect => "no connection".into(),
+            Self::Certificate => "certificate refused".into(),
+            Self::Timeout => "timed out".into(),
+            Self::Lost => "connection lost".into(),
+            Self::Cut => "body cut short".into(),
+            Self::TooLarge => "body too large".into(),
+            Self::Body => "bad body".into(),
+            Self::Encoding => "bad encoding".into(),
+            Self::Redirect => "redirect refused".into(),
+            Self::Select => "nothing selected".into(),
+        }
+    }
+}
+
+/// Why one attempt gave no body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The class.
+    pub cause: Cause,
+    /// The status, if and only if the server sent one.
+    pub status: Option<u16>,
+    /// One sentence for people, without secrets and without control characters.
+    pub detail: Box<str>,
+    /// How long the server asked to be left alone, if it did.
+    pub retry_after: Option<RetryAfter>,
+}
+
+/// What a server's `Retry-After` asks for, read against the answer's own `Date`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// Leave the API alone for this long.
+    Wait(Duration),
+    /// A number too long to be a wait: the run is deferred.
+    TooLong,
+}
+
+impl Fault {
+    /// A fault without a status.
+    #[must_use]
+    pub fn new(cause: Cause, detail: impl Into<Box<str>>) -> Self {
+        Self { cause, status: None, detail: detail.into(), retry_after: None }
+    }
+
+    /// The same fault, of an answer that had this status.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}

@@ -1,0 +1,25 @@
+//! The words of the house as types: no I/O, no async, no settings of any room.
+//!
+//! A **row** of the CSV becomes a **job** (one key, one request); every **attempt** of it may end in
+//! a **fault**; the job ends in an **outcome**; key and outcome are an **entry**. What happened on
+//! the way is told to people as **events**.
+
+pub mod entry;
+pub mod event;
+pub mod exit;
+pub mod fault;
+pub mod job;
+pub mod key;
+pub mod mask;
+pub mod shown;
+pub mod units;
+
+pub use entry::{Answer, Content, Deferral, Entry, Outcome, Validators};
+pub use event::{Event, Reporter};
+pub use exit::Exit;
+pub use fault::{Cause, Fault};
+pub use job::{Fingerprint, Job, Request, Seq};
+pub use key::{Key, KeyError};
+pub use mask::Mask;
+pub use shown::display_safe;
+pub use units::{Rate, Size, StatusSet};

@@ -1,0 +1,196 @@
+//! Quantities that the command line, the environment and the config file all write the same way.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A wrong quantity: what was expected, with an example.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UnitError(String);
+
+/// `5/s`, `600/m`, `1000/h`: a number of attempts a second, a minute or an hour. Never zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    count: NonZeroU32,
+    unit: char,
+}
+
+impl Rate {
+    /// The time from one attempt to the next, in nanoseconds (rounded up: never faster than asked).
+    #[must_use]
+    pub fn interval(self) -> Duration {
+        let nanos = self.period().as_nanos().div_ceil(u128::from(self.count.get()));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// Attempts a second.
+    #[must_use]
+    pub fn per_second(self) -> f64 {
+        f64::from(self.count.get()) / self.period().as_secs_f64()
+    }
+
+    fn period(self) -> Duration {
+        Duration::from_secs(match self.unit {
+            's' => 1,
+            'm' => 60,
+            _ => 3600,
+        })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.count, self.unit)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let wrong = || UnitError(format!("`{text}` is not a rate: write 200/s, 600/m or 5000/h"));
+        let (count, unit) = text.split_once('/').ok_or_else(wrong)?;
+        let unit = match unit {
+            "s" => 's',
+            "m" => 'm',
+            "h" => 'h',
+            _ => return Err(wrong()),
+        };
+        let count = digits(count).and_then(|n| u32::try_from(n).ok()).and_then(NonZeroU32::new);
+        Ok(Self { count: count.ok_or_else(wrong)?, unit })
+    }
+}
+
+/// A number of bytes: `10MiB`, `64KiB`, `1GiB`, `500kB`, `1000000`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let wrong = || UnitError(format!("`{text}` is not a size: write 10MiB, 500kB or a number of bytes"));
+        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let factor: u64 = match &text[end..] {
+            "" | "B" => 1,
+            "kB" | "KB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "KiB" | "K" => 1 << 10,
+            "MiB" | "M" => 1 << 20,
+            "GiB" | "G" => 1 << 30,
+            _ => return Err(wrong()),
+        };
+        digits(&text[..end]).and_then(|n| n.checked_mul(factor)).map(Size).ok_or_else(wrong)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            n if n >= 1 << 30 && n % (1 << 30) == 0 => write!(f, "{}GiB", n >> 30),
+            n if n >= 1 << 20 && n % (1 << 20) == 0 => write!(f, "{}MiB", n >> 20),
+            n if n >= 1 << 10 && n % (1 << 10) == 0 => write!(f, "{}KiB", n >> 10),
+            n => write!(f, "{n}"),
+        }
+    }
+}
+
+/// A set of HTTP statuses, written `408,425,500,502-504`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatusSet {
+    text: String,
+    ranges: Vec<(u16, u16)>,
+}
+
+impl StatusSet {
+    /// Whether the set holds this status.
+    #[must_use]
+    pub fn contains(&self, status: u16) -> bool {
+        self.ranges.iter().any(|&(low, high)| (low..=high).contains(&status))
+    }
+
+    /// Whether the set holds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+}
+
+impl FromStr for StatusSet {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let wrong = |part: &str| {
+            UnitError(format!(
+                "`{part}` is not a status or a range of them: write 404 or 500-504, with commas between"
+            ))
+        };
+        let code =
+            |part: &str| digits(part).and_then(|n| u16::try_from(n).ok()).filter(|n| (100..=599).contains(n));
+        let mut ranges = Vec::new();
+        for part in text.split(',').map(str::trim).filter(|_| !text.trim().is_empty()) {
+            let (low, high) = part.split_once('-').unwrap_or((part, part));
+            match (code(low.trim()), code(high.trim())) {
+                (Some(low), Some(high)) if low <= high => ranges.push((low, high)),
+                _ => return Err(wrong(part)),
+            }
+        }
+        Ok(Self { text: text.trim().to_owned(), ranges })
+    }
+}
+
+impl fmt::Display for StatusSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Digits and nothing else (`u64::from_str` would take a leading `+`).
+#[must_use]
+pub fn digits(text: &str) -> Option<u64> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_a_count_and_a_unit() {
+        let rate: Rate = "200/s".parse().unwrap();
+        assert_eq!(rate.interval(), Duration::from_millis(5));
+        assert_eq!("600/m".parse::<Rate>().unwrap().interval(), Duration::from_millis(100));
+        assert_eq!("3/h".parse::<Rate>().unwrap().interval(), Duration::from_mins(20));
+        assert_eq!("3/s".parse::<Rate>().unwrap().interval(), Duration::from_nanos(333_333_334));
+        for wrong in ["", "5", "0/s", "+5/s", "-5/s", "5/d", "5/s/s", "1.5/s", "99999999999/s"] {
+            assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!("10MiB".parse::<Size>().unwrap(), Size(10 << 20));
+        assert_eq!("500kB".parse::<Size>().unwrap(), Size(500_000));
+        assert_eq!("7".parse::<Size>().unwrap(), Size(7));
+        assert_eq!(Size(10 << 20).to_string(), "10MiB");
+        for wrong in ["", "MiB", "-1", "+1", "1.5MiB", "99999999999999999999", "18446744073709551615GiB"] {
+            assert!(wrong.parse::<Size>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn status_sets_take_codes_and_ranges() {
+        let set: StatusSet = "408,425, 502-504".parse().unwrap();
+        assert!(set.contains(408) && set.contains(503) && !set.contains(505) && !set.contains(500));
+        assert!("".parse::<StatusSet>().unwrap().is_empty());
+        for wrong in ["4o4", "504-502", "99", "600", "404,", "-404", "1-2-3"] {
+            assert!(wrong.parse::<StatusSet>().is_err(), "{wrong}");
+        }
+    }
+}
