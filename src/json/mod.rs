@@ -1,0 +1,21 @@
+//! Bytes of an answer to checked, compact JSON.
+//!
+//! A body is copied into the output as the server wrote it, less the white space between tokens, so
+//! one bad body could make the whole merged file unreadable. [`compact`] is therefore stricter than
+//! most parsers: the grammar of RFC 8259 to the letter, valid UTF-8, no lone surrogate, no nesting
+//! over [`MAX_DEPTH`]. It checks and copies in one pass, builds no tree and does not recurse: what a
+//! body can cost is its length, whatever its shape.
+
+mod check;
+mod copier;
+mod error;
+mod scan;
+mod text;
+mod token;
+
+pub use check::{MAX_DEPTH, compact};
+pub use error::{JsonError, JsonErrorKind};
+pub use text::{escape_into, text_value};
+
+/// The UTF-8 byte-order mark. RFC 8259 section 8.1 lets a reader ignore one at the start.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

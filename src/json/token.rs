@@ -1,0 +1,160 @@
+//! The tokens of JSON: each function takes the place where one begins and gives the place after it.
+
+use super::JsonErrorKind as Kind;
+use super::{JsonError, scan};
+
+/// The byte at `at`; where there is none, more had to follow.
+#[inline]
+pub(super) fn peek(input: &[u8], at: usize) -> Result<u8, JsonError> {
+    input.get(at).copied().ok_or(JsonError { kind: Kind::UnexpectedEnd, offset: at })
+}
+
+/// The error for a byte that may not stand at `at`: bytes that are no UTF-8 are called so.
+#[cold]
+pub(super) fn foreign(input: &[u8], at: usize, kind: Kind) -> JsonError {
+    // The longest character has four bytes.
+    let head = &input[at..input.len().min(at + 4)];
+    match std::str::from_utf8(head) {
+        Err(error) if error.valid_up_to() == 0 && error.error_len().is_some() => Kind::NotUtf8.at(at),
+        _ => kind.at(at),
+    }
+}
+
+/// A number, `true`, `false` or `null`; gives the place after it.
+#[inline]
+pub(super) fn scalar(input: &[u8], at: usize) -> Result<usize, JsonError> {
+    match input[at] {
+        b'-' | b'0'..=b'9' => number(input, at),
+        b't' => literal(input, at, b"true"),
+        b'f' => literal(input, at, b"false"),
+        b'n' => literal(input, at, b"null"),
+        _ => Err(foreign(input, at, Kind::ExpectedValue)),
+    }
+}
+
+#[inline]
+fn literal(input: &[u8], at: usize, word: &[u8]) -> Result<usize, JsonError> {
+    let rest = &input[at..];
+    if rest.starts_with(word) {
+        Ok(at + word.len())
+    } else if word.starts_with(rest) {
+        Err(Kind::UnexpectedEnd.at(input.len()))
+    } else {
+        Err(Kind::ExpectedValue.at(at))
+    }
+}
+
+#[inline]
+fn number(input: &[u8], start: usize) -> Result<usize, JsonError> {
+    let mut at = start + usize::from(input[start] == b'-');
+    if input.get(at) == Some(&b'0') {
+        at += 1;
+        if input.get(at).is_some_and(u8::is_ascii_digit) {
+            return Err(Kind::LeadingZero.at(at - 1));
+        }
+    } else {
+        at = digits(input, at)?;
+    }
+    if input.get(at) == Some(&b'.') {
+        at = digits(input, at + 1)?;
+    }
+    if matches!(input.get(at), Some(b'e' | b'E')) {
+        at += 1;
+        at = digits(input, at + usize::from(matches!(input.get(at), Some(b'+' | b'-'))))?;
+    }
+    Ok(at)
+}
+
+/// One digit or more.
+#[inline]
+fn digits(input: &[u8], start: usize) -> Result<usize, JsonError> {
+    let mut at = start;
+    while input.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
+    }
+    if at > start {
+        return Ok(at);
+    }
+    peek(input, at)?;
+    Err(foreign(input, at, Kind::ExpectedDigit))
+}
+
+/// The rest of a string whose opening quote stands before `start`; gives the place after its closing
+/// quote.
+#[inline]
+pub(super) fn string(input: &[u8], start: usize) -> Result<usize, JsonError> {
+    let mut at = start;
+    let mut non_ascii = false;
+    loop {
+        let stop = scan::plain_end(input, at);
+        at = stop.at;
+        non_ascii |= stop.non_ascii;
+        let fault = match input.get(at) {
+            Some(b'"') => {
+                if non_ascii {
+                    utf8(input, start, at)?;
+                }
+                return Ok(at + 1);
+            }
+            Some(b'\\') => match escape(input, at) {
+                Ok(next) => {
+                    at = next;
+                    continue;
+                }
+                Err(fault) => fault,
+            },
+            Some(_) => Kind::Control.at(at),
+            None => Kind::UnexpectedEnd.at(at),
+        };
+        utf8(input, start, at)?;
+        return Err(fault);
+    }
+}
+
+/// Whether a string's bytes up to `end` are UTF-8. A character that only the end of the whole input
+/// cuts is left to the caller, who finds that end.
+fn utf8(input: &[u8], start: usize, end: usize) -> Result<(), JsonError> {
+    match std::str::from_utf8(&input[start..end]) {
+        Err(error) if error.error_len().is_some() || end < input.len() => {
+            Err(Kind::NotUtf8.at(start + error.valid_up_to()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An escape whose backslash stands at `at`, a surrogate pair taken as one; gives the place after it.
+#[inline]
+fn escape(input: &[u8], at: usize) -> Result<usize, JsonError> {
+    match peek(input, at + 1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(at + 2),
+        b'u' => match code_unit(input, at + 2)? {
+            0xD800..=0xDBFF => low_surrogate(input, at),
+            0xDC00..=0xDFFF => Err(Kind::LoneSurrogate.at(at)),
+            _ => Ok(at + 6),
+        },
+        _ => Err(Kind::BadEscape.at(at)),
+    }
+}
+
+/// The second half of a pair whose first half's backslash stands at `first`.
+fn low_surrogate(input: &[u8], first: usize) -> Result<usize, JsonError> {
+    let second = first + 6;
+    if peek(input, second)? == b'\\'
+        && peek(input, second + 1)? == b'u'
+        && matches!(code_unit(input, second + 2)?, 0xDC00..=0xDFFF)
+    {
+        Ok(second + 6)
+    } else {
+        Err(Kind::LoneSurrogate.at(first))
+    }
+}
+
+/// The four hexadecimal digits of a `\u` escape.
+fn code_unit(input: &[u8], start: usize) -> Result<u32, JsonError> {
+    let mut unit = 0;
+    for at in start..start + 4 {
+        let digit = char::from(peek(input, at)?).to_digit(16).ok_or(Kind::BadEscape.at(at))?;
+        unit = unit << 4 | digit;
+    }
+    Ok(unit)
+}
