@@ -19,4 +19,5 @@
 // floor 0: the words
 pub mod model;
 // floor 1: bytes to rows, bytes to checked JSON, when an attempt may leave
+pub mod input;
 pub mod json;

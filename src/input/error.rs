@@ -1,0 +1,338 @@
+//! What damages the whole of an input: what, where, why, and what to do about it.
+//!
+//! Damage to one row is no error but travels with the row, see [`Damage`](crate::input::Damage).
+
+use std::fmt;
+use std::io;
+
+use crate::input::settings::STDIN_NAME;
+use crate::model::Exit;
+
+/// How an input is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+}
+
+impl Packing {
+    /// The shell command that unpacks onto standard output.
+    fn command(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip -dc",
+            Self::Zstd => "zstd -dc",
+        }
+    }
+}
+
+impl fmt::Display for Packing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// Where in which input; shown as `products.csv, line 7`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The path as it was given, or `standard input`; without control characters.
+    pub input: Box<str>,
+    /// The physical line, from 1; none where the whole is meant.
+    pub line: Option<u64>,
+    /// How it is packed, if it is.
+    pub packing: Option<Packing>,
+}
+
+impl Place {
+    pub(super) fn new(input: &str) -> Self {
+        Self { input: shown(input).into(), line: None, packing: None }
+    }
+
+    pub(super) fn line(&self, line: u64) -> Self {
+        Self { line: Some(line), ..self.clone() }
+    }
+
+    /// The shell command that converts this input to UTF-8.
+    fn convert(&self, from: &str) -> String {
+        if &*self.input == STDIN_NAME {
+            return format!("convert it on the way: … | iconv -f {from} -t UTF-8 | skufetch - …");
+        }
+        let file = quoted(&self.input);
+        let plain = self.input.trim_end_matches(".gz").trim_end_matches(".zst");
+        let stem = plain.strip_suffix(".csv").unwrap_or(plain);
+        let target = quoted(&format!("{stem}.utf8.csv"));
+        match self.packing {
+            None => format!("convert it: iconv -f {from} -t UTF-8 {file} > {target}"),
+            Some(packing) => {
+                format!("convert it: {} {file} | iconv -f {from} -t UTF-8 > {target}", packing.command())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.input)?;
+        self.line.map_or(Ok(()), |line| write!(f, ", line {line}"))
+    }
+}
+
+/// Why an input cannot be used as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// There is no such file.
+    #[error("{at}: there is no such file")]
+    NotFound {
+        /// The file.
+        at: Place,
+    },
+    /// The operating system does not let it be read (on).
+    #[error("{at}: cannot be read: {source}")]
+    Unreadable {
+        /// The line that was being read.
+        at: Place,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Its gzip or zstd data ends early or is wrong.
+    #[error("{at}: the {packing} data is {how}")]
+    Packing {
+        /// The line that was being read.
+        at: Place,
+        /// How it is packed.
+        packing: Packing,
+        /// `cut short`, or `damaged` with the decoder's reason.
+        how: Box<str>,
+    },
+    /// It is some other kind of file.
+    #[error("{at}: this is {what}, not a CSV file")]
+    NotCsv {
+        /// The file.
+        at: Place,
+        /// The kind.
+        what: &'static str,
+        /// What to do with such a file.
+        remedy: &'static str,
+    },
+    /// It is text in an encoding of two or four bytes a character.
+    #[error("{at}: the text is {encoding}, not UTF-8")]
+    Encoding {
+        /// The file.
+        at: Place,
+        /// The encoding, for people.
+        encoding: &'static str,
+        /// The same as iconv calls it.
+        iconv: &'static str,
+    },
+    /// A column name is not UTF-8.
+    #[error("{at}: the name of column {column} is not valid UTF-8")]
+    HeaderNotUtf8 {
+        /// The header's line.
+        at: Place,
+        /// The column's place, from 1.
+        column: usize,
+    },
+    /// There is no line with a character in it.
+    #[error("{at}: there is no header: the input is empty")]
+    NoHeader {
+        /// The input.
+        at: Place,
+    },
+    /// There is no data row.
+    #[error("{at}: there is no data row")]
+    NoRow {
+        /// The input.
+        at: Place,
+        /// Whether a header was there.
+        headers: bool,
+    },
+    /// A quote opens a cell and nothing, or something else, closes it.
+    #[error("{at}: the quote that opens a cell here {}", match until {
+        None => "never closes".to_owned(),
+        Some(line) => format!("runs on into line {line}, where text follows its closing quote"),
+    })]
+    OpenQuote {
+        /// Where the quote opens.
+        at: Place,
+        /// Where another cell's quote seems to have closed it.
+        until: Option<u64>,
+    },
+    /// One record is larger than any row should be.
+    #[error("{at}: the record that begins here is larger than {} MiB", super::frame::RECORD_CAP >> 20)]
+    RecordTooLarge {
+        /// Where it begins.
+        at: Place,
+        /// Where a quote opened that was still open at the end.
+        quote: Option<u64>,
+    },
+    /// There are more data rows than can be counted.
+    #[error("{at}: more than {} data rows", u32::MAX)]
+    TooManyRows {
+        /// The first row too many.
+        at: Place,
+    },
+    /// The byte given as the delimiter cannot be one.
+    #[error("{at}: {delimiter:?} cannot be the delimiter")]
+    Delimiter {
+        /// The input.
+        at: Place,
+        /// The byte.
+        delimiter: char,
+    },
+    /// No column has the name that was asked for as the key.
+    #[error("{at}: no column is called `{wanted}`; there are: {columns}")]
+    NoSuchKey {
+        /// The header's line.
+        at: Place,
+        /// The name.
+        wanted: Box<str>,
+        /// The names there are.
+        columns: Box<str>,
+        /// The one most like it.
+        nearest: Option<Box<str>>,
+    },
+    /// Several columns could be the key.
+    #[error("{at}: several columns could be the key: {columns}")]
+    SeveralKeys {
+        /// The header's line.
+        at: Place,
+        /// Their names, with their places.
+        columns: Box<str>,
+        /// A name that only one of them has.
+        choice: Option<Box<str>>,
+    },
+    /// No column is called `sku`, and there are several.
+    #[error("{at}: no column is called `sku`, and none is named as the key; there are: {columns}")]
+    NoKey {
+        /// The header's line.
+        at: Place,
+        /// The names there are.
+        columns: Box<str>,
+        /// The first of them.
+        first: Box<str>,
+    },
+}
+
+impl InputError {
+    /// How the program ends after it.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::NotFound { .. } => Exit::NoInput,
+            Self::Delimiter { .. } => Exit::Usage,
+            _ => Exit::Data,
+        }
+    }
+
+    /// What to do about it, one sentence.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotFound { .. } => "check the path; `-` reads standard input".into(),
+            Self::Unreadable { source, .. } => return unreadable_hint(source),
+            Self::Packing { .. } => "was it copied completely? get it again, or unpack it to see".into(),
+            Self::NotCsv { remedy, .. } => (*remedy).into(),
+            Self::Encoding { at, iconv, .. } => at.convert(iconv),
+            Self::HeaderNotUtf8 { at, .. } => format!(
+                "it is probably Windows-1252 or Latin-1 (ISO-8859-1), as Excel saves CSV; {}",
+                at.convert("WINDOWS-1252")
+            ),
+            Self::NoRow { headers: true, .. } => {
+                "there is only a header: was the export finished? without a header line, say --no-headers"
+                    .into()
+            }
+            Self::NoHeader { .. } | Self::NoRow { headers: false, .. } => "was the export finished?".into(),
+            Self::OpenQuote { .. } => {
+                "close the quote on that line; a quote inside a quoted cell is written twice: \"\"".into()
+            }
+            Self::RecordTooLarge { quote: Some(line), .. } => {
+                format!("a quote opens on line {line}: does it ever close?")
+            }
+            Self::RecordTooLarge { quote: None, .. } => "does the file have line ends?".into(),
+            Self::TooManyRows { .. } => "split the input".into(),
+            Self::Delimiter { .. } => "take one ASCII character that is no quote and no line end".into(),
+            Self::NoSuchKey { nearest, .. } => return nearest.as_deref().map(key_hint),
+            Self::SeveralKeys { choice: Some(name), .. } => {
+                format!("say which, for example --key {}", quoted(name))
+            }
+            Self::SeveralKeys { choice: None, .. } => {
+                "give these columns different names in the header".into()
+            }
+            Self::NoKey { first, .. } => {
+                format!("say which column holds the SKU, for example --key {}", quoted(first))
+            }
+        })
+    }
+}
+
+fn key_hint(name: &str) -> String {
+    format!("did you mean --key {}?", quoted(name))
+}
+
+fn unreadable_hint(source: &io::Error) -> Option<String> {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => Some("check the permissions of the file and its folders".into()),
+        io::ErrorKind::IsADirectory => Some("name the CSV file inside it".into()),
+        _ => None,
+    }
+}
+
+/// Text from outside as it may reach a terminal: what is not printable is escaped.
+pub(super) fn shown(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\'' | '"' | '\\' => clean.push(c),
+            _ => clean.extend(c.escape_debug()),
+        }
+    }
+    clean
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "._/-+,:@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversion_can_be_pasted_into_a_shell() {
+        let at = Place::new("my list.csv");
+        assert_eq!(
+            at.convert("UTF-16"),
+            "convert it: iconv -f UTF-16 -t UTF-8 'my list.csv' > 'my list.utf8.csv'"
+        );
+        let at = Place { packing: Some(Packing::Gzip), ..Place::new("p.csv.gz") };
+        assert_eq!(
+            at.convert("UTF-16"),
+            "convert it: gzip -dc p.csv.gz | iconv -f UTF-16 -t UTF-8 > p.utf8.csv"
+        );
+        assert!(Place::new(STDIN_NAME).convert("UTF-16").contains("| iconv -f UTF-16 -t UTF-8 | skufetch -"));
+    }
+
+    #[test]
+    fn nothing_from_outside_reaches_the_terminal_unescaped() {
+        assert_eq!(shown("a\u{1b}[31m\u{202e}é\"'\\\n"), "a\\u{1b}[31m\\u{202e}é\"'\\\\n");
+    }
+
+    #[test]
+    fn an_open_quote_is_named_by_where_it_opens() {
+        let at = Place::new("p.csv").line(7);
+        let error = InputError::OpenQuote { at: at.clone(), until: None };
+        assert_eq!(error.to_string(), "p.csv, line 7: the quote that opens a cell here never closes");
+        let error = InputError::OpenQuote { at, until: Some(9) };
+        assert!(error.to_string().contains("line 9"));
+        assert_eq!(error.exit(), Exit::Data);
+    }
+}

@@ -1,0 +1,340 @@
+//! Follows the bytes on their way into the csv crate and keeps, record by record, what that crate does
+//! not tell.
+//!
+//! The csv crate finds a parse for everything: a quote that never closes swallows the rest of the file,
+//! empty lines vanish, and its line numbers count line feeds before a record's blank lines. So the same
+//! bytes are scanned here by the same quoting rules (measured against that crate by the tests below),
+//! with `memchr` from one special byte to the next.
+//!
+//! A physical line ends at CRLF, LF or a lone CR, inside quotes too: as the csv crate ends records, and
+//! as editors count.
+
+use std::collections::VecDeque;
+
+use memchr::memchr3_iter;
+
+/// The most bytes a record may have. A row names one product and at most carries its request body, so
+/// this is far beyond any real one; yet small enough to be held a few times while the parser's buffer
+/// doubles.
+pub(super) const RECORD_CAP: u64 = 16 << 20;
+
+/// What is known of a record beside its cells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// The physical line where it begins.
+    pub(super) line: u64,
+    /// Its bytes with quotes and line end.
+    pub(super) len: u64,
+    /// Lines without a character between the record before and this one.
+    pub(super) blanks: u64,
+    /// A cell over several lines whose closing quote is followed by text, by the lines where it opens and
+    /// closes. Then a quote was left open, and the next cell's opening quote was taken for its end: the
+    /// rows between are swallowed.
+    pub(super) runaway: Option<(u64, u64)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Before the first byte of a record.
+    Between,
+    /// Before the first byte of a cell.
+    CellStart,
+    /// Inside a cell without quotes, or after the quoted part of one: quotes are text here.
+    Bare,
+    /// Inside quotes.
+    Quoted,
+    /// After a quote inside quotes: the end of the cell, or half of a doubled quote.
+    QuoteSeen,
+    /// After the closing quote and white space: some programs pad cells.
+    Padding,
+}
+
+/// Cuts a stream of bytes into records.
+#[derive(Debug)]
+pub(super) struct Framer {
+    delimiter: u8,
+    state: State,
+    line: u64,
+    /// The byte before was a carriage return, which counted as a line end.
+    after_cr: bool,
+    quote_line: u64,
+    current: Mark,
+    marks: VecDeque<Mark>,
+}
+
+impl Framer {
+    /// Begins before the first byte of `line`; with `after_cr`, between the two halves of a CRLF perhaps.
+    pub(super) fn new(delimiter: u8, line: u64, after_cr: bool) -> Self {
+        let (state, current) = (State::Between, Mark::default());
+        Self { delimiter, state, line, after_cr, quote_line: 0, current, marks: VecDeque::new() }
+    }
+
+    /// The line that was reached.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// The next record that is complete.
+    pub(super) fn take(&mut self) -> Option<Mark> {
+        self.marks.pop_front()
+    }
+
+    /// Whether a record is complete and was not taken yet.
+    pub(super) fn has_complete(&self) -> bool {
+        !self.marks.is_empty()
+    }
+
+    /// Blank lines after the last record.
+    pub(super) fn trailing_blanks(&self) -> u64 {
+        self.current.blanks
+    }
+
+    /// The record that is not complete yet.
+    pub(super) fn unfinished(&self) -> &Mark {
+        &self.current
+    }
+
+    /// The line where the quote opened that is open now.
+    pub(super) fn open_quote(&self) -> Option<u64> {
+        (self.state == State::Quoted).then_some(self.quote_line)
+    }
+
+    /// Takes the next bytes.
+    pub(super) fn feed(&mut self, chunk: &[u8]) {
+        let mut at = 0;
+        while at < chunk.len() {
+            let used = match self.state {
+                State::Between => self.between(chunk[at]),
+                State::CellStart => self.cell_start(chunk[at]),
+                State::Bare => self.bare(&chunk[at..]),
+                State::Quoted => self.quoted(&chunk[at..]),
+                State::QuoteSeen | State::Padding => self.quote_seen(chunk[at]),
+            };
+            at += used;
+        }
+    }
+
+    /// Takes the end of the bytes.
+    ///
+    /// # Errors
+    /// The line where a quote opened that is still open.
+    pub(super) fn finish(&mut self) -> Result<(), u64> {
+        match self.state {
+            State::Between => {}
+            State::Quoted => return Err(self.quote_line),
+            State::CellStart | State::Bare | State::QuoteSeen | State::Padding => self.complete(),
+        }
+        Ok(())
+    }
+
+    /// How many bytes were used: 0 when the byte begins a record.
+    fn between(&mut self, byte: u8) -> usize {
+        match byte {
+            b'\n' if self.after_cr => self.after_cr = false,
+            b'\n' | b'\r' => {
+                self.current.blanks += 1;
+                self.end_line(byte);
+            }
+            _ => {
+                self.after_cr = false;
+                self.current.line = self.line;
+                self.state = State::CellStart;
+                return 0;
+            }
+        }
+        1
+    }
+
+    fn cell_start(&mut self, byte: u8) -> usize {
+        match byte {
+            b'"' => self.open(),
+            b'\n' | b'\r' => return self.end_record(byte, 1),
+            _ if byte == self.delimiter => {}
+            _ => {
+                self.state = State::Bare;
+                return 0;
+            }
+        }
+        self.used(1)
+    }
+
+    fn bare(&mut self, rest: &[u8]) -> usize {
+        for hit in memchr3_iter(b'"', b'\n', b'\r', rest) {
+            if rest[hit] != b'"' {
+                return self.end_record(rest[hit], hit + 1);
+            }
+            if hit > 0 && rest[hit - 1] == self.delimiter {
+                self.open();
+                return self.used(hit + 1);
+            }
+        }
+        if rest.last() == Some(&self.delimiter) {
+            self.state = State::CellStart;
+        }
+        self.used(rest.len())
+    }
+
+    fn quoted(&mut self, rest: &[u8]) -> usize {
+        for hit in memchr3_iter(b'"', b'\n', b'\r', rest) {
+            let after_cr = if hit == 0 { self.after_cr } else { rest[hit - 1] == b'\r' };
+            match rest[hit] {
+                b'"' => {
+                    self.state = State::QuoteSeen;
+                    self.after_cr = false;
+                    return self.used(hit + 1);
+                }
+                b'\n' if after_cr => {}
+                _ => self.line += 1,
+            }
+        }
+        self.after_cr = rest.last() == Some(&b'\r');
+        self.used(rest.len())
+    }
+
+    fn quote_seen(&mut self, byte: u8) -> usize {
+        match byte {
+            b'"' if self.state == State::QuoteSeen => self.state = State::Quoted,
+            b'\n' | b'\r' => return self.end_record(byte, 1),
+            _ if byte == self.delimiter => self.state = State::CellStart,
+            b' ' | b'\t' => self.state = State::Padding,
+            _ => {
+                if self.line > self.quote_line && self.current.runaway.is_none() {
+                    self.current.runaway = Some((self.quote_line, self.line));
+                }
+                self.state = State::Bare;
+                return 0;
+            }
+        }
+        self.used(1)
+    }
+
+    fn open(&mut self) {
+        self.state = State::Quoted;
+        self.quote_line = self.line;
+        self.after_cr = false;
+    }
+
+    fn used(&mut self, bytes: usize) -> usize {
+        self.current.len += bytes as u64;
+        bytes
+    }
+
+    fn end_record(&mut self, line_end: u8, bytes: usize) -> usize {
+        self.used(bytes);
+        self.end_line(line_end);
+        self.complete();
+        bytes
+    }
+
+    fn end_line(&mut self, byte: u8) {
+        self.line += 1;
+        self.after_cr = byte == b'\r';
+    }
+
+    fn complete(&mut self) {
+        self.marks.push_back(std::mem::take(&mut self.current));
+        self.state = State::Between;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(data: &[u8], chunk: usize) -> (Vec<Mark>, u64, Option<u64>) {
+        let mut framer = Framer::new(b',', 1, false);
+        data.chunks(chunk).for_each(|part| framer.feed(part));
+        let open = framer.finish().err();
+        let marks = std::iter::from_fn(|| framer.take()).collect();
+        (marks, framer.trailing_blanks(), open)
+    }
+
+    fn parser(data: &[u8]) -> csv::Reader<&[u8]> {
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(data)
+    }
+
+    /// The lines where the csv crate's records begin, from its byte offsets.
+    fn lines_by_csv(data: &[u8]) -> Vec<u64> {
+        let mut reader = parser(data);
+        let mut record = csv::ByteRecord::new();
+        let mut lines = Vec::new();
+        while reader.read_byte_record(&mut record).unwrap() {
+            let mut at = usize::try_from(record.position().unwrap().byte()).unwrap();
+            while matches!(data[at], b'\r' | b'\n') {
+                at += 1;
+            }
+            lines.push(1 + line_ends(&data[..at]));
+        }
+        lines
+    }
+
+    fn line_ends(data: &[u8]) -> u64 {
+        let text: String = data.iter().map(|&b| char::from(b)).collect();
+        text.replace("\r\n", "\n").replace('\r', "\n").matches('\n').count() as u64
+    }
+
+    /// Whether the csv crate is inside quotes at the end: then a line end does not end the record.
+    fn open_by_csv(data: &[u8]) -> bool {
+        let mut probe = data.to_vec();
+        probe.extend_from_slice(b"\x01\n\x02");
+        let last = parser(&probe).into_byte_records().last().unwrap().unwrap();
+        last != vec![b"\x02"]
+    }
+
+    fn soup() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![Just(b'"'), Just(b','), Just(b'\n'), Just(b'\r'), Just(b'a'), Just(b' ')];
+        prop::collection::vec(byte, 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn records_and_their_lines_are_those_of_the_csv_crate(data in soup()) {
+            let (marks, _, open) = frame(&data, 7);
+            let mut lines: Vec<u64> = marks.iter().map(|mark| mark.line).collect();
+            let expected = lines_by_csv(&data);
+            prop_assert_eq!(open.is_some(), open_by_csv(&data));
+            if open.is_some() {
+                lines.push(*expected.last().unwrap());
+            }
+            prop_assert_eq!(lines, expected);
+        }
+
+        #[test]
+        fn the_size_of_the_reads_changes_nothing(data in soup(), size in 1usize..9) {
+            prop_assert_eq!(frame(&data, size), frame(&data, 1000));
+        }
+
+        #[test]
+        fn lines_are_blanks_and_records(data in soup()) {
+            let data: Vec<u8> = data.into_iter().filter(|&b| b != b'"').collect();
+            let (marks, trailing, _) = frame(&data, 5);
+            let blanks = trailing + marks.iter().map(|mark| mark.blanks).sum::<u64>();
+            let last = u64::from(!data.is_empty() && !matches!(data[data.len() - 1], b'\r' | b'\n'));
+            prop_assert_eq!(blanks + marks.len() as u64, line_ends(&data) + last);
+        }
+    }
+
+    #[test]
+    fn an_open_quote_is_named_by_where_it_opens() {
+        assert_eq!(frame(b"a\nb,\"x\r\ny\n", 100).2, Some(2));
+        assert_eq!(frame(b"a\n\"x\"\"\n,\n\n\"\"y\n", 100).2, Some(2));
+        assert_eq!(frame(b"a\nb\"x\nc \"d\n", 100).2, None, "a quote inside a bare cell is text");
+    }
+
+    #[test]
+    fn a_quote_closed_by_the_next_cells_opening_quote_is_a_runaway() {
+        let (marks, ..) = frame(b"sku,name\nA5,\"abc\nA6,x\nA7,\"xy\"\nA8,z\n", 100);
+        assert_eq!(marks.iter().map(|mark| mark.runaway).collect::<Vec<_>>(), [None, Some((2, 4)), None]);
+        let (marks, ..) = frame(b"A,\"b\nC,\" d\"\n", 1);
+        assert_eq!(marks[0].runaway, Some((1, 2)));
+        let (marks, ..) = frame(b"A1,\"5\" TV\"\nA2,\"two\nlines\"\nA3,\"two\nlines\" \t,x\n", 100);
+        assert!(marks.iter().all(|mark| mark.runaway.is_none()));
+    }
+
+    #[test]
+    fn the_length_of_a_record_has_its_quotes_and_its_line_end() {
+        let (marks, ..) = frame(b"\n\nab,\"c\n\"\r\nd", 2);
+        assert_eq!(marks.iter().map(|mark| (mark.len, mark.blanks)).collect::<Vec<_>>(), [(8, 2), (1, 0)]);
+    }
+}

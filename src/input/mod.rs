@@ -1,0 +1,25 @@
+//! Bytes to rows, every error with its line.
+//!
+//! `source` opens, unpacks and looks at the first bytes; `dialect` reads off the first line how the file
+//! is written; `frame` follows the bytes on their way into the csv crate and keeps what that crate does
+//! not tell (where a record begins, blank lines, a quote that never closes); `header` names the columns
+//! and chooses the key; `records` joins these; `rows` hands out the rows, and `survey` checks a whole
+//! file before the first request.
+
+mod dialect;
+mod error;
+mod frame;
+mod header;
+mod records;
+pub mod row;
+mod rows;
+mod settings;
+mod source;
+mod survey;
+
+pub use dialect::may_delimit;
+pub use error::{InputError, Packing, Place};
+pub use row::{Columns, Damage, NoColumn, Row};
+pub use rows::Rows;
+pub use settings::{InputPath, InputSettings};
+pub use survey::{Survey, survey};

@@ -1,0 +1,139 @@
+//! The csv crate and the framer over the same bytes: records with their marks, and the damage that only
+//! the framer sees.
+
+use std::io::{self, Read};
+
+use csv::ByteRecord;
+
+use crate::input::dialect::Dialect;
+use crate::input::error::{InputError, Place};
+use crate::input::frame::{Framer, Mark, RECORD_CAP};
+use crate::input::source::{CHUNK, Source};
+
+/// Reads records, the header among them.
+pub(super) struct Records {
+    csv: csv::Reader<Scan>,
+    place: Place,
+    blanks: u64,
+    ended: bool,
+}
+
+impl Records {
+    pub(super) fn new(source: Source, dialect: &Dialect) -> Self {
+        let place = source.place().clone();
+        let framer = Framer::new(dialect.delimiter, dialect.line, dialect.after_cr);
+        let csv = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(dialect.delimiter)
+            .buffer_capacity(CHUNK)
+            .from_reader(Scan { source, framer, failure: None });
+        Self { csv, place, blanks: 0, ended: false }
+    }
+
+    /// Which input this is.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Lines without a character, up to the record that was read last.
+    pub(super) fn blanks(&self) -> u64 {
+        self.blanks
+    }
+
+    /// Whether the next record can be had without reading on.
+    pub(super) fn has_complete(&self) -> bool {
+        self.csv.get_ref().framer.has_complete()
+    }
+
+    /// Reads the next record; none at the end, and after an error.
+    pub(super) fn read(&mut self, record: &mut ByteRecord) -> Result<Option<Mark>, InputError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let result = self.read_on(record);
+        self.ended = !matches!(result, Ok(Some(_)));
+        result
+    }
+
+    fn read_on(&mut self, record: &mut ByteRecord) -> Result<Option<Mark>, InputError> {
+        let more = match self.csv.read_byte_record(record) {
+            Ok(more) => more,
+            Err(error) => return Err(self.failure(error)),
+        };
+        let framer = &mut self.csv.get_mut().framer;
+        match (more, framer.take()) {
+            (false, None) => {
+                self.blanks += framer.trailing_blanks();
+                Ok(None)
+            }
+            (true, Some(mark)) => {
+                self.blanks += mark.blanks;
+                self.check(mark).map(Some)
+            }
+            _ => {
+                let source = io::Error::other("records and lines came apart; this is a fault of the program");
+                Err(InputError::Unreadable { at: self.place.line(self.csv.get_ref().framer.line()), source })
+            }
+        }
+    }
+
+    fn check(&self, mark: Mark) -> Result<Mark, InputError> {
+        match mark.runaway {
+            Some((open, close)) => {
+                Err(InputError::OpenQuote { at: self.place.line(open), until: Some(close) })
+            }
+            None if mark.len > RECORD_CAP => {
+                Err(InputError::RecordTooLarge { at: self.place.line(mark.line), quote: None })
+            }
+            None => Ok(mark),
+        }
+    }
+
+    fn failure(&mut self, error: csv::Error) -> InputError {
+        let scan = self.csv.get_mut();
+        let at = self.place.line(scan.framer.line());
+        scan.failure.take().unwrap_or_else(|| InputError::Unreadable { at, source: io::Error::other(error) })
+    }
+}
+
+/// Shows every byte to the framer on its way to the csv crate.
+struct Scan {
+    source: Source,
+    framer: Framer,
+    /// Why the last read failed: the csv crate hands on an `io::Error` only.
+    failure: Option<InputError>,
+}
+
+impl Scan {
+    fn next(&mut self, out: &mut [u8]) -> Result<usize, InputError> {
+        let place = self.source.place();
+        let unfinished = self.framer.unfinished();
+        if unfinished.len > RECORD_CAP {
+            let quote = self.framer.open_quote();
+            return Err(InputError::RecordTooLarge { at: place.line(unfinished.line), quote });
+        }
+        match self.source.read(out) {
+            Ok(0) => {
+                let place = self.source.place();
+                let open = |line| InputError::OpenQuote { at: place.line(line), until: None };
+                self.framer.finish().map_err(open)?;
+                Ok(0)
+            }
+            Ok(read) => {
+                self.framer.feed(&out[..read]);
+                Ok(read)
+            }
+            Err(error) => Err(self.source.place().line(self.framer.line()).fault(error)),
+        }
+    }
+}
+
+impl Read for Scan {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.next(out).map_err(|failure| {
+            self.failure = Some(failure);
+            io::ErrorKind::Other.into()
+        })
+    }
+}

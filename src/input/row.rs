@@ -1,0 +1,83 @@
+//! What the input hands on: rows, and the columns they all share.
+
+use csv::ByteRecord;
+
+use crate::input::error::shown;
+use crate::model::Seq;
+
+/// One CSV record with its place.
+#[derive(Debug)]
+pub struct Row {
+    /// Its place among the data rows, from 0.
+    pub seq: Seq,
+    /// The physical line (from 1) where it begins.
+    pub line: u64,
+    /// Its cells as they stood in the input, without the failure columns of an earlier run.
+    pub record: ByteRecord,
+    /// What is wrong with the row itself, if anything: then it may not be asked for.
+    pub damage: Option<Damage>,
+}
+
+/// What is wrong with a single row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// The row has more or fewer cells than the header.
+    #[error("{found} fields where the header has {expected}")]
+    FieldCount {
+        /// Cells in the row.
+        found: usize,
+        /// Cells in the header.
+        expected: usize,
+    },
+    /// A cell is not valid UTF-8.
+    #[error("column {} is not valid UTF-8", shown(.column))]
+    NotUtf8 {
+        /// The name of the first such column.
+        column: String,
+    },
+}
+
+/// The header: the names of the columns, which of them is the key, and how the file is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Columns {
+    /// Names, in order; `1`, `2`, `3` … without a header.
+    pub names: Vec<String>,
+    /// The index of the key column.
+    pub key: usize,
+    /// The byte between two cells.
+    pub delimiter: u8,
+    /// Whether the input has a header line.
+    pub headers: bool,
+}
+
+/// Why a name does not lead to one column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoColumn {
+    /// No column has this name.
+    Unknown,
+    /// Several columns have it.
+    Ambiguous,
+}
+
+impl Columns {
+    /// The index of the column with exactly this name; `sku` leads to the key column where no column
+    /// is called so.
+    ///
+    /// # Errors
+    /// No column, or several, have that name.
+    pub fn find(&self, name: &str) -> Result<usize, NoColumn> {
+        let mut found = self.names.iter().enumerate().filter(|(_, n)| *n == name).map(|(i, _)| i);
+        match (found.next(), found.next()) {
+            (Some(index), None) => Ok(index),
+            (Some(_), Some(_)) => Err(NoColumn::Ambiguous),
+            (None, _) if name == "sku" => Ok(self.key),
+            (None, _) => Err(NoColumn::Unknown),
+        }
+    }
+
+    /// The name of the key column.
+    #[must_use]
+    pub fn key_name(&self) -> &str {
+        &self.names[self.key]
+    }
+}

@@ -1,0 +1,667 @@
+//! Hands out the rows of an input, one by one, each with its line and with what is wrong with it alone.
+
+use std::io::Read;
+use std::str::from_utf8;
+use std::sync::Arc;
+
+use csv::ByteRecord;
+
+use crate::input::dialect::read_dialect;
+use crate::input::error::InputError;
+use crate::input::frame::Mark;
+use crate::input::header::{self, FAILURE_COLUMNS};
+use crate::input::records::Records;
+use crate::input::row::{Columns, Damage, Row};
+use crate::input::settings::{InputPath, InputSettings};
+use crate::input::source::Source;
+use crate::model::Seq;
+
+/// A record over this many bytes is not kept as the buffer for the next ones.
+const BUFFER_KEPT: u64 = 1 << 20;
+
+/// The rows of an input, read as they are asked for.
+///
+/// A failure file of an earlier run is known by its header: its three columns and the guards before its
+/// cells are taken off again, also where `headers` is off (it has a header all the same).
+pub struct Rows {
+    records: Records,
+    columns: Arc<Columns>,
+    /// Cells in the header, those of a failure file included.
+    width: usize,
+    is_failure_file: bool,
+    /// The record that was read last.
+    record: ByteRecord,
+    /// That record is the first row, which was read to count the columns and not handed out yet.
+    held: Option<Mark>,
+    next: u64,
+    limit: u64,
+}
+
+impl Rows {
+    /// Opens an input and reads its header.
+    ///
+    /// # Errors
+    /// No such input, one that cannot be read or is not CSV, no header, no key column.
+    pub fn open(path: &InputPath, settings: &InputSettings) -> Result<Self, InputError> {
+        Self::new(Source::open(path)?, settings)
+    }
+
+    /// Reads bytes from anywhere; `name` is what messages call it.
+    ///
+    /// # Errors
+    /// As [`Rows::open`].
+    pub fn from_reader(
+        reader: Box<dyn Read + Send>,
+        name: &str,
+        settings: &InputSettings,
+    ) -> Result<Self, InputError> {
+        Self::new(Source::new(reader, name)?, settings)
+    }
+
+    fn new(mut source: Source, settings: &InputSettings) -> Result<Self, InputError> {
+        let dialect = read_dialect(&mut source, settings.delimiter)?;
+        let mut records = Records::new(source, &dialect);
+        let mut record = ByteRecord::new();
+        let Some(first) = records.read(&mut record)? else {
+            let at = records.place().clone();
+            let empty = if settings.headers {
+                InputError::NoHeader { at }
+            } else {
+                InputError::NoRow { at, headers: false }
+            };
+            return Err(empty);
+        };
+        let at = records.place().line(first.line);
+        let is_failure_file = header::is_failure_header(&record);
+        let headers = settings.headers || is_failure_file;
+        let names = if headers {
+            header::names(&record, &at)?
+        } else {
+            (1..=record.len()).map(|place| place.to_string()).collect()
+        };
+        let key = header::choose_key(&names, settings.key.as_deref(), &at)?;
+        Ok(Self {
+            records,
+            columns: Arc::new(Columns { names, key, delimiter: dialect.delimiter, headers }),
+            width: record.len(),
+            is_failure_file,
+            record,
+            held: (!headers).then_some(first),
+            next: 0,
+            limit: settings.limit.unwrap_or(u64::MAX),
+        })
+    }
+
+    /// The columns.
+    pub fn columns(&self) -> &Arc<Columns> {
+        &self.columns
+    }
+
+    /// Lines without a character so far.
+    pub fn blanks(&self) -> u64 {
+        self.records.blanks()
+    }
+
+    /// Whether the next row (or error) is there without another read of the underlying stream, which
+    /// might have to wait.
+    pub fn more_buffered(&self) -> bool {
+        self.next < self.limit && (self.held.is_some() || self.records.has_complete())
+    }
+
+    /// The next row; none at the end, at the limit, and after an error.
+    ///
+    /// # Errors
+    /// Damage to the whole of the input, or no data row at all.
+    pub fn next_row(&mut self) -> Result<Option<Row>, InputError> {
+        let Some((seq, mark)) = self.advance()? else { return Ok(None) };
+        let row = Row { seq, line: mark.line, record: self.own_record(), damage: self.damage() };
+        if mark.len > BUFFER_KEPT {
+            self.record = ByteRecord::new();
+        }
+        Ok(Some(row))
+    }
+
+    /// Goes past the next row: whether it is damaged; none as in [`Rows::next_row`].
+    pub(super) fn skip_row(&mut self) -> Result<Option<bool>, InputError> {
+        Ok(self.advance()?.map(|_| self.damage().is_some()))
+    }
+
+    fn advance(&mut self) -> Result<Option<(Seq, Mark)>, InputError> {
+        if self.next >= self.limit {
+            return Ok(None);
+        }
+        let mark = match self.held.take() {
+            Some(mark) => mark,
+            None => match self.records.read(&mut self.record)? {
+                Some(mark) => mark,
+                None if self.next == 0 => {
+                    let at = self.records.place().clone();
+                    return Err(InputError::NoRow { at, headers: self.columns.headers });
+                }
+                None => return Ok(None),
+            },
+        };
+        let Ok(seq) = u32::try_from(self.next) else {
+            return Err(InputError::TooManyRows { at: self.records.place().line(mark.line) });
+        };
+        self.next += 1;
+        Ok(Some((Seq(seq), mark)))
+    }
+
+    /// The number of cells that are the input's own. A damaged row in a failure file ends in its three
+    /// columns too, so that it fails again in the same way.
+    fn own_cells(&self) -> usize {
+        match self.record.len() {
+            len if self.is_failure_file && len >= FAILURE_COLUMNS.len() => len - FAILURE_COLUMNS.len(),
+            len => len,
+        }
+    }
+
+    /// A copy that is no larger than it must be: the parser's buffer grows with the largest record.
+    fn own_record(&self) -> ByteRecord {
+        let cells = self.own_cells();
+        let mut own = ByteRecord::with_capacity(self.record.as_slice().len(), cells);
+        for cell in self.record.iter().take(cells) {
+            own.push_field(if self.is_failure_file { header::unguarded(cell) } else { cell });
+        }
+        own
+    }
+
+    fn damage(&self) -> Option<Damage> {
+        let found = self.own_cells();
+        if self.record.len() != self.width {
+            let expected = if found == self.record.len() { self.width } else { self.columns.names.len() };
+            return Some(Damage::FieldCount { found, expected });
+        }
+        // Cell by cell, but for the common case: a character may not be cut in two by a delimiter either.
+        if self.record.as_slice().is_ascii() {
+            return None;
+        }
+        let bad = self.record.iter().take(found).position(|cell| from_utf8(cell).is_err())?;
+        Some(Damage::NotUtf8 { column: self.columns.names[bad].clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Cursor, Write};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::input::frame::RECORD_CAP;
+    use crate::model::Exit;
+
+    /// Hands out bytes in reads of at most the given sizes, in turn.
+    struct Trickle {
+        bytes: Cursor<Vec<u8>>,
+        sizes: Vec<usize>,
+        turn: usize,
+    }
+
+    impl Read for Trickle {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let size = self.sizes[self.turn % self.sizes.len()].min(out.len());
+            self.turn += 1;
+            self.bytes.read(&mut out[..size])
+        }
+    }
+
+    fn trickle(bytes: &[u8], sizes: &[usize]) -> Box<dyn Read + Send> {
+        Box::new(Trickle { bytes: Cursor::new(bytes.to_vec()), sizes: sizes.to_vec(), turn: 0 })
+    }
+
+    fn open(bytes: &[u8]) -> Result<Rows, InputError> {
+        open_as(bytes, &InputSettings::default())
+    }
+
+    fn open_as(bytes: &[u8], settings: &InputSettings) -> Result<Rows, InputError> {
+        Rows::from_reader(Box::new(Cursor::new(bytes.to_vec())), "p.csv", settings)
+    }
+
+    type Read1 = (u64, Vec<Vec<u8>>, Option<Damage>);
+
+    /// All rows, and the error at their end.
+    fn drain(rows: &mut Rows) -> (Vec<Read1>, Option<InputError>) {
+        let mut all = Vec::new();
+        loop {
+            match rows.next_row() {
+                Ok(Some(row)) => {
+                    assert_eq!(usize::try_from(row.seq.0).unwrap(), all.len());
+                    all.push((row.line, row.record.iter().map(<[u8]>::to_vec).collect(), row.damage));
+                }
+                Ok(None) => return (all, None),
+                Err(error) => return (all, Some(error)),
+            }
+        }
+    }
+
+    fn lines(rows: &mut Rows) -> Vec<(u64, String)> {
+        let (all, error) = drain(rows);
+        assert!(error.is_none(), "{error:?}");
+        let text = |cells: Vec<Vec<u8>>| String::from_utf8_lossy(&cells.join(&b"/"[..])).into_owned();
+        all.into_iter().map(|(line, cells, _)| (line, text(cells))).collect()
+    }
+
+    fn all(bytes: &[u8]) -> Vec<(u64, String)> {
+        lines(&mut open(bytes).unwrap())
+    }
+
+    fn rows(expected: &[(u64, &str)]) -> Vec<(u64, String)> {
+        expected.iter().map(|&(line, text)| (line, text.to_owned())).collect()
+    }
+
+    fn error(bytes: &[u8]) -> InputError {
+        match open(bytes) {
+            Err(error) => error,
+            Ok(mut rows) => drain(&mut rows).1.unwrap(),
+        }
+    }
+
+    #[test]
+    fn rows_have_their_physical_lines_whatever_ends_a_line() {
+        let expected = rows(&[(2, "A/x"), (3, "B/y\nz"), (6, "C/w")]);
+        for end in ["\n", "\r\n", "\r"] {
+            let text = ["sku,name", "A,x", "B,\"y\nz\"", "", "C,w", ""].join(end);
+            assert_eq!(all(text.as_bytes()), expected, "{end:?}");
+        }
+        assert_eq!(all(b"sku\nA\r\nB\rC\n\rD"), rows(&[(2, "A"), (3, "B"), (4, "C"), (6, "D")]));
+    }
+
+    #[test]
+    fn a_byte_order_mark_or_a_sep_line_moves_no_line_number() {
+        assert_eq!(all(b"\xef\xbb\xbfsku\nA\n"), rows(&[(2, "A")]));
+        let mut rows_ = open(b"\xef\xbb\xbfsep=;\r\nsku;name\r\nA;b,c\r\n").unwrap();
+        assert_eq!(rows_.columns().names, ["sku", "name"]);
+        assert_eq!(rows_.columns().delimiter, b';');
+        assert_eq!(lines(&mut rows_), rows(&[(3, "A/b,c")]));
+        assert_eq!(rows_.blanks(), 0);
+    }
+
+    #[test]
+    fn a_line_without_a_character_is_blank_and_one_with_a_space_or_a_delimiter_is_a_row() {
+        let mut input = open(b"\n\r\nsku,name\n\n ,\n,\n\r\n  \nA,b\n\n\n").unwrap();
+        assert_eq!(lines(&mut input), rows(&[(5, " /"), (6, "/"), (8, "  "), (9, "A/b")]));
+        assert_eq!(input.blanks(), 6);
+    }
+
+    #[test]
+    fn in_one_column_a_blank_line_is_blank_and_an_empty_quoted_cell_is_a_row() {
+        let mut input = open(b"sku\n\n\"\"\nA\n\"\"").unwrap();
+        assert_eq!(lines(&mut input), rows(&[(3, ""), (4, "A"), (5, "")]));
+        assert_eq!(input.blanks(), 1);
+    }
+
+    #[test]
+    fn ragged_rows_and_bytes_that_are_no_text_are_handed_on_damaged_and_whole() {
+        let (found, end) =
+            drain(&mut open(b"sku,name\nA\nB,x,y\nC,\xff\nD,\xc3,\xa9\nE,\xc3\xa9\n").unwrap());
+        assert!(end.is_none());
+        let damage: Vec<_> = found.iter().map(|row| row.2.clone()).collect();
+        let count = |found| Some(Damage::FieldCount { found, expected: 2 });
+        let name = Some(Damage::NotUtf8 { column: "name".into() });
+        assert_eq!(damage, [count(1), count(3), name, count(3), None]);
+        assert_eq!(found[2].1, [b"C".to_vec(), b"\xff".to_vec()]);
+        let (found, _) = drain(&mut open(b"sku,name\n\xc3,\xa9\n").unwrap());
+        assert_eq!(found[0].2, Some(Damage::NotUtf8 { column: "sku".into() }), "a character cut in two");
+    }
+
+    #[test]
+    fn a_nul_in_a_cell_is_a_character_like_any_other() {
+        let (found, end) = drain(&mut open(b"sku,name\nA\0,x\n").unwrap());
+        assert_eq!((found[0].1[0].as_slice(), &found[0].2, end.is_none()), (&b"A\0"[..], &None, true));
+    }
+
+    #[test]
+    fn nothing_or_only_a_header_is_an_error() {
+        for bytes in [&b""[..], b"\xef\xbb\xbf", b"\n\r\n", b"sep=;\n"] {
+            assert!(matches!(error(bytes), InputError::NoHeader { .. }), "{bytes:?}");
+        }
+        for bytes in [&b"sku"[..], b"sku\n\n\n"] {
+            assert!(matches!(error(bytes), InputError::NoRow { headers: true, .. }), "{bytes:?}");
+        }
+        let bare = InputSettings { headers: false, ..InputSettings::default() };
+        let error = open_as(b"", &bare).err().unwrap();
+        assert_eq!(error.to_string(), "p.csv: there is no data row");
+        assert_eq!(error.exit(), Exit::Data);
+    }
+
+    #[test]
+    fn without_headers_columns_are_numbered_and_the_first_line_is_a_row() {
+        let settings = InputSettings { headers: false, key: Some("2".into()), ..InputSettings::default() };
+        let mut input = open_as(b"\nx;A\ny;B\n", &settings).unwrap();
+        assert_eq!((input.columns().names.join(","), input.columns().key), ("1,2".into(), 1));
+        assert!(input.more_buffered());
+        assert_eq!(lines(&mut input), rows(&[(2, "x/A"), (3, "y/B")]));
+        assert_eq!(input.blanks(), 1);
+    }
+
+    #[test]
+    fn the_limit_ends_the_rows_before_what_stands_behind_it() {
+        let settings = InputSettings { limit: Some(2), ..InputSettings::default() };
+        let mut input = open_as(b"sku\nA\n\nB\n\n\"open", &settings).unwrap();
+        assert_eq!(lines(&mut input), rows(&[(2, "A"), (4, "B")]));
+        assert_eq!(input.blanks(), 1);
+        assert!(!input.more_buffered());
+    }
+
+    #[test]
+    fn rows_before_an_open_quote_come_and_then_the_line_where_it_opens() {
+        let (found, end) = drain(&mut open(b"sku,name\nA,x\nB,\"y\nC,z\nD,w\n").unwrap());
+        assert_eq!(found.len(), 1);
+        let end = end.unwrap();
+        assert_eq!(end.to_string(), "p.csv, line 3: the quote that opens a cell here never closes");
+        assert_eq!(end.exit(), Exit::Data);
+    }
+
+    #[test]
+    fn rows_swallowed_between_two_quotes_are_an_error_too() {
+        let (found, end) = drain(&mut open(b"sku,name\nA,x\nB,\"y\nC,z\nD,\"w\"\nE,v\n").unwrap());
+        assert_eq!(found.len(), 1);
+        assert!(end.unwrap().to_string().starts_with("p.csv, line 3: "));
+        assert_eq!(all(b"sku,name\nA,\"5\" TV\"\n"), rows(&[(2, "A/5 TV\"")]), "as the csv crate takes it");
+    }
+
+    #[test]
+    fn an_endless_record_is_an_error_before_much_of_it_is_read() {
+        struct Endless(u64);
+        impl Read for Endless {
+            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+                out.fill(b'a');
+                if self.0 == 0 {
+                    out[..10].copy_from_slice(b"sku\nA\n,,\"a");
+                }
+                self.0 += out.len() as u64;
+                assert!(self.0 < RECORD_CAP + (2 << 20), "read too far");
+                Ok(out.len())
+            }
+        }
+        let mut input = Rows::from_reader(Box::new(Endless(0)), "p.csv", &InputSettings::default()).unwrap();
+        assert_eq!(input.next_row().unwrap().unwrap().line, 2);
+        let error = input.next_row().unwrap_err();
+        assert_eq!(error.to_string(), "p.csv, line 3: the record that begins here is larger than 16 MiB");
+        assert_eq!(error.hint().unwrap(), "a quote opens on line 3: does it ever close?");
+    }
+
+    #[test]
+    fn a_record_over_the_cap_is_an_error_however_it_is_read() {
+        let cap = usize::try_from(RECORD_CAP).unwrap();
+        let mut bytes = b"sku\nA\n".to_vec();
+        bytes.resize(6 + cap, b'x');
+        let (found, end) = drain(&mut open(&bytes).unwrap());
+        assert_eq!((found.len(), end.is_none()), (2, true));
+        bytes.push(b'\n');
+        let (found, end) = drain(&mut open(&bytes).unwrap());
+        assert_eq!(found.len(), 1);
+        assert!(matches!(end, Some(InputError::RecordTooLarge { .. })));
+    }
+
+    #[test]
+    fn a_large_row_does_not_make_the_later_ones_large() {
+        let mut bytes = b"sku\n".to_vec();
+        bytes.resize(3 << 20, b'x');
+        bytes.extend_from_slice(b"\nA\n");
+        let mut input = open(&bytes).unwrap();
+        input.next_row().unwrap().unwrap();
+        assert!(input.record.as_slice().is_empty());
+        assert_eq!(input.next_row().unwrap().unwrap().record, vec!["A"]);
+    }
+
+    #[test]
+    fn more_rows_than_can_be_counted_are_an_error() {
+        let mut input = open(b"sku\nA\nB\n").unwrap();
+        input.next = u64::from(u32::MAX);
+        assert_eq!(input.next_row().unwrap().unwrap().seq, Seq(u32::MAX));
+        assert_eq!(
+            input.next_row().unwrap_err().to_string(),
+            "p.csv, line 3: more than 4294967295 data rows"
+        );
+    }
+
+    #[test]
+    fn a_failed_read_ends_the_rows_with_the_systems_reason_and_the_line() {
+        struct Broken(bool);
+        impl Read for Broken {
+            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+                if std::mem::replace(&mut self.0, true) {
+                    return Err(io::Error::from_raw_os_error(5));
+                }
+                (&mut *out).write(b"sku\nA\nB")
+            }
+        }
+        let mut input =
+            Rows::from_reader(Box::new(Broken(false)), "p.csv", &InputSettings::default()).unwrap();
+        let (found, end) = drain(&mut input);
+        assert_eq!(found.len(), 1);
+        let end = end.unwrap();
+        assert!(end.to_string().starts_with("p.csv, line 3: cannot be read: Input/output error"), "{end}");
+        assert_eq!(end.exit(), Exit::Data);
+        assert!(matches!(input.next_row(), Ok(None)));
+    }
+
+    #[test]
+    fn more_is_buffered_exactly_while_a_whole_row_is_there() {
+        struct Parts(Vec<&'static [u8]>);
+        impl Read for Parts {
+            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+                if self.0.is_empty() { Ok(0) } else { self.0.remove(0).read(out) }
+            }
+        }
+        let parts = Parts(vec![b"sku\nA\nB\n", b"C", b"\r\nD\r", b"E"]);
+        let mut input = Rows::from_reader(Box::new(parts), "p.csv", &InputSettings::default()).unwrap();
+        let mut seen = Vec::new();
+        loop {
+            let more = input.more_buffered();
+            let Some(row) = input.next_row().unwrap() else { break };
+            seen.push((row.record[0].to_vec(), more));
+        }
+        let expected = [("A", true), ("B", true), ("C", false), ("D", true), ("E", false)];
+        assert_eq!(seen, expected.map(|(cell, more)| (cell.as_bytes().to_vec(), more)));
+    }
+
+    #[test]
+    fn a_failure_file_is_an_input_without_its_own_columns_and_guards() {
+        let file = b"sku,'=name,_error,_status,_attempts\n\
+            A,'=1+1,timed out,,5\nB,''@x,\"not, found\",404,1\nC,'x,e,,0\nD,e,,0\nE,x,y,e,,0\nF,\xff,e,,0\nG\n";
+        for headers in [true, false] {
+            let mut input = open_as(file, &InputSettings { headers, ..InputSettings::default() }).unwrap();
+            assert_eq!(input.columns().names, ["sku", "=name"]);
+            assert!(input.columns().headers);
+            let (found, end) = drain(&mut input);
+            assert!(end.is_none());
+            let cells: Vec<_> = found
+                .iter()
+                .map(|row| String::from_utf8_lossy(&row.1.join(&b"/"[..])).into_owned())
+                .collect();
+            assert_eq!(cells, ["A/=1+1", "B/'@x", "C/'x", "D", "E/x/y", "F/\u{fffd}", "G"]);
+            let count = |found, expected| Some(Damage::FieldCount { found, expected });
+            let name = Some(Damage::NotUtf8 { column: "=name".into() });
+            let damage: Vec<_> = found.into_iter().map(|row| row.2).collect();
+            assert_eq!(damage, [None, None, None, count(1, 2), count(3, 2), name, count(1, 5)]);
+        }
+        assert_eq!(all(b"sku,_error,_attempts,_status\n'=A,1,2,3\n"), rows(&[(2, "'=A/1/2/3")]));
+    }
+
+    fn packed(bytes: &[u8]) -> [Vec<u8>; 2] {
+        let mut gzip = Vec::new();
+        for part in bytes.chunks(bytes.len() / 2 + 1) {
+            let mut member = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            member.write_all(part).unwrap();
+            gzip.extend(member.finish().unwrap());
+        }
+        let mut frame = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        // As the zstd command does.
+        frame.include_checksum(true).unwrap();
+        frame.write_all(bytes).unwrap();
+        [gzip, frame.finish().unwrap()]
+    }
+
+    #[test]
+    fn packed_input_is_known_by_its_content() {
+        let plain = b"\xef\xbb\xbfsku,name\r\nA,x\r\nB,y\r\n";
+        for bytes in packed(plain) {
+            for sizes in [&[1][..], &[7, 3], &[100_000]] {
+                let settings = InputSettings::default();
+                let mut input = Rows::from_reader(trickle(&bytes, sizes), "p.csv", &settings).unwrap();
+                assert_eq!(lines(&mut input), rows(&[(2, "A/x"), (3, "B/y")]));
+            }
+        }
+        let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9][..], &packed(plain)[1]].concat();
+        assert_eq!(all(&skippable), rows(&[(2, "A/x"), (3, "B/y")]));
+    }
+
+    #[test]
+    fn packed_input_that_is_cut_short_or_damaged_never_ends_quietly() {
+        let mut plain = b"sku\n".to_vec();
+        for i in 0..20_000_u64 {
+            writeln!(plain, "{:x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).unwrap();
+        }
+        for bytes in packed(&plain) {
+            for cut in [bytes.len() / 3, bytes.len() - 1] {
+                let error = error(&bytes[..cut]);
+                assert!(matches!(error, InputError::Packing { .. }), "{error:?}");
+                assert!(error.to_string().contains("data is cut short"), "{error}");
+                assert!(error.exit() == Exit::Data && error.hint().is_some());
+            }
+            let mut wrong = bytes.clone();
+            let middle = wrong.len() / 2;
+            wrong[middle..middle + 20].fill(0xff);
+            let error = error(&wrong);
+            assert!(error.to_string().contains("data is"), "{error}");
+        }
+        let [gzip, _] = packed(b"sku\nA\n");
+        let error = error(&[&gzip[..], b"trailing bytes"].concat());
+        assert!(matches!(error, InputError::Packing { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn other_kinds_of_files_are_called_by_their_names() {
+        for (bytes, word) in [
+            (&b"PK\x03\x04rest"[..], "Excel"),
+            (b"\xd0\xcf\x11\xe0", "old Excel"),
+            (b"\xfd7zXZ\0", "xz"),
+            (b"BZh91AY&SY", "bzip2"),
+            (&packed(&packed(b"sku\nA")[1])[0], "packed twice"),
+        ] {
+            let error = error(bytes);
+            assert!(error.to_string().contains(word) && error.hint().is_some(), "{error}");
+        }
+        for header in ["PK", "BZh", "P", "a", "(", "BZh91AY&S"] {
+            assert_eq!(all(format!("{header}\nA").as_bytes()).len(), 1);
+        }
+    }
+
+    #[test]
+    fn wide_text_says_how_to_convert_it() {
+        let wide: Vec<u8> = "sku\nA\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let hint = |error: InputError| error.hint().unwrap();
+        assert_eq!(hint(error(&wide)), "convert it: iconv -f UTF-16LE -t UTF-8 p.csv > p.utf8.csv");
+        let [gzip, _] = packed(&wide);
+        assert!(hint(error(&gzip)).contains("gzip -dc p.csv | iconv -f UTF-16LE"));
+    }
+
+    #[test]
+    fn no_such_file_and_no_csv_file_are_told_apart() {
+        let settings = InputSettings::default();
+        let error = |path: &str| Rows::open(&path.into(), &settings).err().unwrap();
+        assert_eq!(error("/nowhere/p.csv").exit(), Exit::NoInput);
+        assert_eq!(error("/nowhere/p.csv").to_string(), "/nowhere/p.csv: there is no such file");
+        assert_eq!(error("/").exit(), Exit::Data);
+        assert_eq!(error("/").hint().unwrap(), "name the CSV file inside it");
+    }
+
+    type Table = Vec<Vec<String>>;
+
+    fn table() -> impl Strategy<Value = Table> {
+        let cell = prop_oneof!["[a-c ,;|\t\"\r\n'=]{0,6}", "\\PC{0,5}", "\0?"];
+        (1usize..5).prop_flat_map(move |width| {
+            prop::collection::vec(prop::collection::vec(cell.clone(), width), 1..12)
+        })
+    }
+
+    #[derive(Debug, Clone)]
+    struct Style {
+        delimiter: u8,
+        quotes: csv::QuoteStyle,
+        end: csv::Terminator,
+        bom: bool,
+    }
+
+    fn style() -> impl Strategy<Value = Style> {
+        use csv::{QuoteStyle as Q, Terminator as T};
+        let delimiter = prop::sample::select(vec![b',', b';', b'\t', b'|']);
+        let quotes = prop::sample::select(vec![Q::Always, Q::Necessary, Q::NonNumeric]);
+        let end = prop::sample::select(vec![T::CRLF, T::Any(b'\n'), T::Any(b'\r')]);
+        (delimiter, quotes, end, any::<bool>()).prop_map(|(delimiter, quotes, end, bom)| Style {
+            delimiter,
+            quotes,
+            end,
+            bom,
+        })
+    }
+
+    /// The table as a file, and the line where each of its rows begins.
+    fn write(table: &Table, style: &Style) -> (Vec<u8>, Vec<u64>) {
+        let mut builder = csv::WriterBuilder::new();
+        builder.delimiter(style.delimiter).quote_style(style.quotes).terminator(style.end);
+        let mut bytes = if style.bom { b"\xef\xbb\xbf".to_vec() } else { Vec::new() };
+        let mut lines = Vec::new();
+        let header: Vec<String> = (0..table[0].len()).map(|i| format!("c{i}")).collect();
+        for record in std::iter::once(&header).chain(table) {
+            let text = String::from_utf8_lossy(&bytes).replace("\r\n", "\n").replace('\r', "\n");
+            lines.push(1 + text.matches('\n').count() as u64);
+            let mut writer = builder.from_writer(Vec::new());
+            writer.write_record(record).unwrap();
+            bytes.extend(writer.into_inner().unwrap());
+        }
+        (bytes, lines.split_off(1))
+    }
+
+    proptest! {
+        #[test]
+        fn what_any_csv_writer_wrote_is_read_cell_for_cell_however_it_arrives(
+            table in table(),
+            style in style(),
+            sizes in prop::collection::vec(1usize..9, 1..5),
+        ) {
+            let (bytes, lines) = write(&table, &style);
+            // The header of a single column has no delimiter to be seen.
+            let delimiter = (table[0].len() == 1).then_some(style.delimiter);
+            let settings = InputSettings { key: Some("c0".into()), delimiter, ..InputSettings::default() };
+            let mut whole = open_as(&bytes, &settings).unwrap();
+            let (found, end) = drain(&mut whole);
+            prop_assert!(end.is_none(), "{end:?}");
+            let cells: Vec<Vec<String>> = found
+                .iter()
+                .map(|row| row.1.iter().map(|cell| String::from_utf8(cell.clone()).unwrap()).collect())
+                .collect();
+            prop_assert_eq!(&cells, &table);
+            prop_assert_eq!(found.iter().map(|row| row.0).collect::<Vec<_>>(), lines);
+            prop_assert!(found.iter().all(|row| row.2.is_none()));
+            prop_assert_eq!(whole.blanks(), 0);
+
+            for sizes in [&sizes[..], &[1]] {
+                let mut slow = Rows::from_reader(trickle(&bytes, sizes), "p.csv", &settings).unwrap();
+                let (again, end) = drain(&mut slow);
+                prop_assert!(end.is_none(), "{end:?}");
+                prop_assert_eq!(&again, &found);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_the_same_however_they_arrive_and_nothing_panics(
+            bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"\",;\r\na=\0".to_vec())], 0..80),
+            headers in any::<bool>(),
+        ) {
+            let settings = InputSettings { key: None, headers, ..InputSettings::default() };
+            let all = |reader| match Rows::from_reader(reader, "p.csv", &settings) {
+                Err(error) => (Vec::new(), Some(error.to_string()), 0),
+                Ok(mut rows) => {
+                    let (found, end) = drain(&mut rows);
+                    (found, end.map(|error| error.to_string()), rows.blanks())
+                }
+            };
+            prop_assert_eq!(all(trickle(&bytes, &[1])), all(trickle(&bytes, &[100])));
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What to read, and how.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::input::error::shown;
+
+/// What standard input is called in messages.
+pub(super) const STDIN_NAME: &str = "standard input";
+
+/// How the input is to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputSettings {
+    /// The column whose value keys the output; none: the column `sku` in any case, else the only one.
+    pub key: Option<String>,
+    /// The byte between two cells, one that [`may_delimit`](crate::input::may_delimit); none: by the
+    /// first line.
+    pub delimiter: Option<u8>,
+    /// Whether the first line names the columns.
+    pub headers: bool,
+    /// Stop after this many data rows.
+    pub limit: Option<u64>,
+}
+
+impl Default for InputSettings {
+    fn default() -> Self {
+        Self { key: None, delimiter: None, headers: true, limit: None }
+    }
+}
+
+/// Where the rows come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InputPath {
+    /// A file, or a pipe with a name.
+    File(PathBuf),
+    /// Standard input, written `-`.
+    Stdin,
+}
+
+impl InputPath {
+    /// Whether its bytes can be read twice: a regular file. A survey of anything else would eat its rows.
+    #[must_use]
+    pub fn can_be_read_twice(&self) -> bool {
+        match self {
+            Self::File(path) => path.metadata().is_ok_and(|meta| meta.is_file()),
+            Self::Stdin => false,
+        }
+    }
+}
+
+impl From<PathBuf> for InputPath {
+    fn from(path: PathBuf) -> Self {
+        if path.as_os_str() == "-" { Self::Stdin } else { Self::File(path) }
+    }
+}
+
+impl From<&str> for InputPath {
+    fn from(text: &str) -> Self {
+        PathBuf::from(text).into()
+    }
+}
+
+impl FromStr for InputPath {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.into())
+    }
+}
+
+impl fmt::Display for InputPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.write_str(&shown(&path.to_string_lossy())),
+            Self::Stdin => f.write_str(STDIN_NAME),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dash_is_standard_input_and_all_else_a_file() {
+        assert_eq!(InputPath::from("-"), InputPath::Stdin);
+        assert_eq!("./-".parse::<InputPath>().unwrap(), InputPath::File("./-".into()));
+        assert_eq!(InputPath::from("-").to_string(), "standard input");
+        assert_eq!(InputPath::from("a\u{1b}[2Jb.csv").to_string(), "a\\u{1b}[2Jb.csv");
+    }
+
+    #[test]
+    fn only_a_regular_file_can_be_read_twice() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(InputPath::File(file.path().into()).can_be_read_twice());
+        assert!(!InputPath::from("/dev/null").can_be_read_twice());
+        assert!(!InputPath::Stdin.can_be_read_twice());
+    }
+}

@@ -1,0 +1,215 @@
+//! Opens an input, unpacks it, and lets its first bytes be looked at before they are read.
+//!
+//! A look takes no more from a pipe than it needs to decide: a slow producer's first rows must not wait
+//! for a full buffer.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use crate::input::error::{InputError, Packing, Place};
+use crate::input::settings::InputPath;
+
+/// Bytes asked for at once: the size of a pipe, and of the csv crate's buffer here.
+pub(super) const CHUNK: usize = 64 << 10;
+
+/// The bytes of an input, unpacked.
+pub(super) struct Source {
+    bytes: Peeked,
+    place: Place,
+}
+
+impl Source {
+    /// Opens a file or standard input.
+    pub(super) fn open(path: &InputPath) -> Result<Self, InputError> {
+        let name = path.to_string();
+        let reader: Box<dyn Read + Send> = match path {
+            InputPath::Stdin => Box::new(io::stdin()),
+            InputPath::File(file) => Box::new(File::open(file).map_err(|source| {
+                let at = Place::new(&name);
+                match source.kind() {
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => InputError::NotFound { at },
+                    _ => InputError::Unreadable { at, source },
+                }
+            })?),
+        };
+        Self::new(reader, &name)
+    }
+
+    /// Takes bytes from anywhere.
+    pub(super) fn new(reader: Box<dyn Read + Send>, name: &str) -> Result<Self, InputError> {
+        let mut source = Self { bytes: Peeked::new(reader), place: Place::new(name) };
+        match source.signature(KINDS)? {
+            None => return Ok(source),
+            Some(Kind::Foreign(what, remedy)) => {
+                return Err(InputError::NotCsv { at: source.place, what, remedy });
+            }
+            Some(Kind::Packed(packing)) => source.place.packing = Some(packing),
+        }
+        source.bytes =
+            source.bytes.unpack(source.place.packing).map_err(|error| source.place.fault(error))?;
+        match source.signature(KINDS)? {
+            None => Ok(source),
+            Some(Kind::Packed(_)) => {
+                Err(InputError::NotCsv { at: source.place, what: "packed twice", remedy: "unpack it once" })
+            }
+            Some(Kind::Foreign(what, remedy)) => Err(InputError::NotCsv { at: source.place, what, remedy }),
+        }
+    }
+
+    /// Which input this is.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The bytes that were looked at and not read yet.
+    pub(super) fn seen(&self) -> &[u8] {
+        self.bytes.seen()
+    }
+
+    /// Looks further; false at the end.
+    pub(super) fn see_more(&mut self) -> Result<bool, InputError> {
+        self.bytes.see_more().map_err(|error| self.place.fault(error))
+    }
+
+    /// Drops bytes that were seen.
+    pub(super) fn skip(&mut self, bytes: usize) {
+        self.bytes.at += bytes;
+    }
+
+    /// The meaning of the longest signature that the bytes begin with.
+    pub(super) fn signature<T: Copy>(&mut self, table: &[(&[u16], T)]) -> Result<Option<T>, InputError> {
+        let begins = |signature: &[u16], seen: &[u8]| {
+            signature.iter().zip(seen).all(|(&want, &byte)| want == ANY || want == u16::from(byte))
+        };
+        let undecided = |seen: &[u8]| table.iter().any(|(s, _)| s.len() > seen.len() && begins(s, seen));
+        while undecided(self.seen()) && self.see_more()? {}
+        let seen = self.seen();
+        let whole = table.iter().filter(|(s, _)| s.len() <= seen.len() && begins(s, seen));
+        Ok(whole.max_by_key(|(s, _)| s.len()).map(|&(_, meaning)| meaning))
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.bytes.read(out)
+    }
+}
+
+impl Place {
+    /// What a failed read means: the system's errors have a number, a decoder's have none.
+    pub(super) fn fault(&self, error: io::Error) -> InputError {
+        let at = self.clone();
+        match self.packing {
+            Some(packing) if error.raw_os_error().is_none() => {
+                let how = match error.kind() {
+                    io::ErrorKind::UnexpectedEof => "cut short".into(),
+                    _ => format!("damaged: {error}").into(),
+                };
+                InputError::Packing { at, packing, how }
+            }
+            _ => InputError::Unreadable { at, source: error },
+        }
+    }
+}
+
+/// Stands for any byte in a signature.
+const ANY: u16 = 256;
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Packed(Packing),
+    Foreign(&'static str, &'static str),
+}
+
+/// First bytes of files, by their formats' specifications. The second of zstd's is a skippable frame, as
+/// `pzstd` begins with.
+const KINDS: &[(&[u16], Kind)] = &[
+    (&[0x1f, 0x8b], Kind::Packed(Packing::Gzip)),
+    (&[0x28, 0xb5, 0x2f, 0xfd], Kind::Packed(Packing::Zstd)),
+    (&[ANY, 0x2a, 0x4d, 0x18], Kind::Packed(Packing::Zstd)),
+    (
+        &[0x50, 0x4b, 0x03, 0x04],
+        Kind::Foreign(
+            "an Excel workbook or another ZIP archive",
+            "in Excel, save it as \"CSV UTF-8\"; unpack an archive",
+        ),
+    ),
+    (&[0xd0, 0xcf, 0x11, 0xe0], Kind::Foreign("an old Excel workbook", "in Excel, save it as \"CSV UTF-8\"")),
+    (
+        &[0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00],
+        Kind::Foreign("xz data", "unpack it on the way: xz -dc FILE | skufetch - …"),
+    ),
+    (
+        &[0x42, 0x5a, 0x68, ANY, 0x31, 0x41, 0x59, 0x26, 0x53, 0x59],
+        Kind::Foreign("bzip2 data", "unpack it on the way: bzip2 -dc FILE | skufetch - …"),
+    ),
+];
+
+/// A reader whose next bytes can be seen before they are read.
+struct Peeked {
+    inner: Box<dyn Read + Send>,
+    buffer: Vec<u8>,
+    at: usize,
+    ended: bool,
+}
+
+impl Peeked {
+    fn new(inner: Box<dyn Read + Send>) -> Self {
+        Self { inner, buffer: Vec::new(), at: 0, ended: false }
+    }
+
+    fn unpack(self, packing: Option<Packing>) -> io::Result<Self> {
+        Ok(Self::new(match packing {
+            None => Box::new(self),
+            Some(Packing::Gzip) => Box::new(flate2::read::MultiGzDecoder::new(self)),
+            // The decoder's own default refuses windows over 128 MiB, as the zstd command does.
+            Some(Packing::Zstd) => Box::new(zstd::stream::read::Decoder::new(self)?),
+        }))
+    }
+
+    fn seen(&self) -> &[u8] {
+        &self.buffer[self.at..]
+    }
+
+    fn see_more(&mut self) -> io::Result<bool> {
+        let len = self.buffer.len();
+        self.buffer.resize(len + CHUNK, 0);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = self.read_inner(&mut buffer[len..]);
+        buffer.truncate(len + result.as_ref().map_or(0, |&n| n));
+        self.buffer = buffer;
+        result.map(|n| n > 0)
+    }
+
+    /// Never asks again after the end: a terminal would begin anew.
+    fn read_inner(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.ended {
+            return Ok(0);
+        }
+        loop {
+            match self.inner.read(out) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => {
+                    self.ended = matches!(result, Ok(0));
+                    return result;
+                }
+            }
+        }
+    }
+}
+
+impl Read for Peeked {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        if self.at == self.buffer.len() {
+            self.buffer = Vec::new();
+            self.at = 0;
+            return self.read_inner(out);
+        }
+        let n = self.seen().read(out)?;
+        self.at += n;
+        Ok(n)
+    }
+}
