@@ -21,3 +21,5 @@ pub mod model;
 // floor 1: bytes to rows, bytes to checked JSON, when an attempt may leave
 pub mod input;
 pub mod json;
+// floor 2: rows to jobs, one job to its outcome, entries to one file, events to people
+pub mod plan;

@@ -1,0 +1,306 @@
+//! Why no plan can be made at all. No message here holds the value of a `${NAME}`, nor any part of
+//! a template that may hold a secret: only names, places and what was expected.
+
+use std::fmt;
+
+use crate::input::Columns;
+use crate::model::Exit;
+use crate::plan::quoted::quoted;
+
+/// Columns that a message lists at most; the rest is a count.
+const LISTED: usize = 20;
+
+/// Below this Jaro-Winkler similarity a name is no misspelling of another: a swapped or lost letter in a short
+/// name stays above (`regoin`, `region`: 0.96), names that share a letter or two stay below.
+const SIMILAR: f64 = 0.8;
+
+/// Which template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// `--url`.
+    Url,
+    /// A `--header` of this name.
+    Header(String),
+    /// `--body`.
+    Body,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url => f.write_str("the URL template"),
+            Self::Header(name) => write!(f, "the header {name}"),
+            Self::Body => f.write_str("the body template"),
+        }
+    }
+}
+
+/// How a template is badly written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SyntaxFault {
+    /// `{` without `}`.
+    #[error("a `{{` is never closed")]
+    Unclosed,
+    /// `}` without `{`.
+    #[error("a `}}` closes nothing")]
+    LoneClose,
+    /// `${` and no variable's name.
+    #[error("`${{` is not followed by the name of an environment variable and `}}`")]
+    BadVariable,
+    /// A tab, a line end or the like.
+    #[error("it holds a control character")]
+    Control,
+}
+
+/// What is wrong with an environment variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum VariableFault {
+    /// There is none.
+    #[error("is not set")]
+    Unset,
+    /// It has no character.
+    #[error("is empty")]
+    Empty,
+    /// It holds a tab, a line end or the like.
+    #[error("holds a control character, perhaps a line end")]
+    Control,
+}
+
+/// What keeps a URL template from making URLs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UrlFault {
+    /// Neither `http://` nor `https://`.
+    #[error("it does not begin with http:// or https://")]
+    Scheme,
+    /// A column before the path.
+    #[error(
+        "a column may stand in the path and in the query only, not in the scheme, host, port or user-info"
+    )]
+    ColumnInOrigin,
+    /// A variable in the host or port.
+    #[error("a ${{VARIABLE}} is secret, and the scheme, host and port are shown: it may not stand there")]
+    SecretInOrigin,
+    /// Any placeholder after `#`.
+    #[error("what follows `#` is never sent: no placeholder may stand there")]
+    PlaceholderInFragment,
+    /// A `\`, which parsers of URLs read as `/`.
+    #[error("it holds a backslash")]
+    Backslash,
+    /// `%{sku}` or `%4{sku}`.
+    #[error("a placeholder follows a `%` that is not a whole escape such as %20")]
+    CutEscape,
+    /// A `..` takes a placeholder away, or a variable is `..`.
+    #[error("a `.` or `..` segment takes a part of it away")]
+    Dots,
+    /// It is longer than a request line may be.
+    #[error("it is too long")]
+    TooLong,
+    /// The parser's word.
+    #[error("it is not a URL: {0}")]
+    Parse(url::ParseError),
+    /// Accepted as a URL, refused as the target of an HTTP request.
+    #[error("it cannot be the target of an HTTP request")]
+    Target,
+}
+
+/// What is wrong with a header line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderFault {
+    /// No `:`.
+    #[error("it has no colon")]
+    NoColon,
+    /// The part before `:` is no header name.
+    #[error("what stands before the colon is not a header name")]
+    Name,
+    /// The part after `:` is no header value.
+    #[error("its value cannot be sent")]
+    Value,
+    /// The program or the connection owns this header.
+    #[error("{0} is set by the program itself")]
+    Owned(String),
+    /// A column in `Host` would ask another site.
+    #[error("a column may not stand in Host, as it would change who is asked")]
+    ColumnInHost,
+    /// More than can be sent.
+    #[error("there are too many headers")]
+    TooMany,
+}
+
+/// Why no plan can be made: ends the run before the first request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A placeholder names no column.
+    #[error("{place} asks for the column {name}, which the input lacks; it has {columns}")]
+    UnknownColumn {
+        /// Where.
+        place: Place,
+        /// The name, quoted.
+        name: String,
+        /// The columns that are there, quoted.
+        columns: String,
+        /// The most similar one, quoted.
+        nearest: Option<String>,
+    },
+    /// A placeholder names a column that is there more than once.
+    #[error("{place} asks for the column {name}, which stands in the header twice")]
+    AmbiguousColumn {
+        /// Where.
+        place: Place,
+        /// The name, quoted.
+        name: String,
+    },
+    /// Braces that lead nowhere.
+    #[error("{place} is badly written: {fault}")]
+    Syntax {
+        /// Where.
+        place: Place,
+        /// What.
+        fault: SyntaxFault,
+    },
+    /// An environment variable that cannot be used.
+    #[error("{place} asks for the environment variable {name}, which {fault}")]
+    Variable {
+        /// Where.
+        place: Place,
+        /// The variable's name.
+        name: String,
+        /// What.
+        fault: VariableFault,
+    },
+    /// A URL template that makes no URLs.
+    #[error("the URL template cannot be used: {0}")]
+    Url(UrlFault),
+    /// A header line that is none.
+    #[error("header line {line} cannot be used: {fault}")]
+    Header {
+        /// Which of the given lines, from 1. Its text may hold a secret and is not shown.
+        line: usize,
+        /// What.
+        fault: HeaderFault,
+    },
+    /// Every SKU would get the same request.
+    #[error(
+        "no column stands in the URL template, a header or the body template: every SKU would get the same request"
+    )]
+    Constant,
+}
+
+impl PlanError {
+    /// How the program ends: [`Exit::Data`] where the input lacks what a template asks for, else [`Exit::Usage`]
+    /// (which is [`Exit::Config`] where the value came from the config file: the caller knows).
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::UnknownColumn { .. } | Self::AmbiguousColumn { .. } => Exit::Data,
+            _ => Exit::Usage,
+        }
+    }
+
+    /// What to do about it, one sentence.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::UnknownColumn { nearest: Some(nearest), .. } => {
+                format!("did you mean {nearest}? Case and spaces count")
+            }
+            Self::UnknownColumn { .. } => {
+                "name one of these columns in braces; braces that are meant literally are written {{ and }}"
+                    .into()
+            }
+            Self::AmbiguousColumn { .. } => "give one of the two columns another name in the CSV".into(),
+            Self::Syntax { fault: SyntaxFault::Control, .. } => {
+                "remove it; is there a stray line end?".into()
+            }
+            Self::Syntax { .. } => {
+                "{sku} is a column and ${NAME} a variable; literal braces are written {{ and }}".into()
+            }
+            Self::Variable { name, .. } => format!("set {name} in the environment of the program"),
+            Self::Url(fault) => return fault.hint().map(Into::into),
+            Self::Header { fault: HeaderFault::Owned(_), .. } => "leave this header out".into(),
+            Self::Header { fault: HeaderFault::NoColon | HeaderFault::Name, .. } => {
+                "write it as 'Name: value'".into()
+            }
+            Self::Header { .. } => return None,
+            Self::Constant => {
+                "put {sku} where the SKU belongs, as in https://api.example.com/products/{sku}".into()
+            }
+        })
+    }
+
+    /// A placeholder that leads to no column.
+    pub(super) fn unknown_column(place: Place, name: &str, columns: &Columns) -> Self {
+        let mut listed: Vec<String> = columns.names.iter().take(LISTED).map(|n| quoted(n)).collect();
+        if columns.names.len() > LISTED {
+            listed.push(format!("{} more", columns.names.len() - LISTED));
+        }
+        let wanted = name.to_lowercase();
+        let nearest = columns
+            .names
+            .iter()
+            .map(|n| (strsim::jaro_winkler(&wanted, n.trim().to_lowercase().as_str()), n))
+            .filter(|(similarity, _)| *similarity >= SIMILAR)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, n)| quoted(n));
+        // Braces around JSON in a header value: what they hold may be a secret.
+        let name = if name.contains(['"', ':']) { "between the braces".into() } else { quoted(name) };
+        Self::UnknownColumn { place, name, columns: listed.join(", "), nearest }
+    }
+}
+
+impl UrlFault {
+    fn hint(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Scheme => "write the whole address, such as https://api.example.com/products/{sku}",
+            Self::ColumnInOrigin => "end the host with a slash before the first column",
+            Self::SecretInOrigin => "write the host out, or set the whole template with SKUFETCH_URL",
+            Self::PlaceholderInFragment => "a literal # is written %23",
+            Self::Backslash => "write / between segments, or %5C for a literal backslash",
+            Self::CutEscape => "a literal % is written %25",
+            Self::Dots => "write the path without . and ..",
+            Self::TooLong | Self::Parse(_) | Self::Target => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(names: &[&str]) -> Columns {
+        let names = names.iter().map(|n| (*n).to_owned()).collect();
+        Columns { names, key: 0, delimiter: b',', headers: true }
+    }
+
+    #[test]
+    fn an_unknown_column_lists_what_there_is_and_the_nearest() {
+        let error = PlanError::unknown_column(Place::Url, "regoin", &columns(&["sku", "region"]));
+        assert_eq!(
+            error.to_string(),
+            "the URL template asks for the column `regoin`, which the input lacks; it has `sku`, `region`"
+        );
+        assert_eq!(error.hint().unwrap(), "did you mean `region`? Case and spaces count");
+        assert_eq!(error.exit(), Exit::Data);
+    }
+
+    #[test]
+    fn case_alone_is_found_as_the_nearest() {
+        let error = PlanError::unknown_column(Place::Body, "REGION", &columns(&["sku", " Region"]));
+        assert!(error.hint().unwrap().contains("` Region`"));
+    }
+
+    #[test]
+    fn a_far_name_has_no_nearest_and_many_columns_are_counted() {
+        let names: Vec<String> = (0..30).map(|n| format!("c{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let error = PlanError::unknown_column(Place::Url, "zzz", &columns(&names));
+        assert!(error.to_string().ends_with("`c19`, 10 more"), "{error}");
+        assert!(matches!(error, PlanError::UnknownColumn { nearest: None, .. }));
+    }
+
+    #[test]
+    fn json_between_braces_is_not_repeated() {
+        let place = Place::Header("x-filter".into());
+        let error = PlanError::unknown_column(place, "\"token\":\"canary\"", &columns(&["sku"]));
+        assert!(!error.to_string().contains("canary"));
+    }
+}

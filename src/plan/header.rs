@@ -1,0 +1,260 @@
+//! The user's headers: those that are the same for every job, and those that a column makes differ.
+//!
+//! All lines of one name go the same way: a constant `X-Tag: a` beside `X-Tag: {region}` is sent with
+//! every job, in the order given, and cannot be lost where the two kinds are put together.
+
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::plan::error::{HeaderFault, Place, PlanError};
+use crate::plan::refusal::{Cells, Refusal};
+use crate::plan::template::{Part, Piece, Scope, columns_of, expand, printable};
+
+/// Owned by the connection (RFC 9110, sections 6.6, 7.6, 7.8 and 10.1; RFC 9112, section 6) or decided by the program:
+/// a wrong one breaks the framing or asks for an encoding that is then not undone. Credentials for a
+/// proxy belong to `--proxy`, as only the proxy may see them.
+const OWNED: [&str; 12] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The user's headers, bound to their columns. Shows no values.
+#[derive(Debug)]
+pub(super) struct Headers {
+    constant: HeaderMap,
+    varying: Vec<(HeaderName, Vec<Part>)>,
+    /// The lines that differ by row, as written: part of what makes a request the same.
+    written: Vec<String>,
+}
+
+impl Headers {
+    /// Reads `Name: value` lines; a body without a type is JSON.
+    pub(super) fn parse(lines: &[String], body: bool, scope: Scope<'_>) -> Result<Self, PlanError> {
+        let mut read = Vec::with_capacity(lines.len());
+        for (index, line) in lines.iter().enumerate() {
+            let at = |fault| PlanError::Header { line: index + 1, fault };
+            let (name, value) = line.split_once(':').ok_or_else(|| at(HeaderFault::NoColon))?;
+            let name = header_name(name).map_err(at)?;
+            let place = Place::Header(name.as_str().into());
+            // The space around a value is not part of it (RFC 9110, section 5.5).
+            let pieces = scope.parse_strictly(value.trim_matches([' ', '\t']), &place)?;
+            if name == HOST && pieces.iter().any(|piece| matches!(piece, Piece::Column { .. })) {
+                return Err(at(HeaderFault::ColumnInHost));
+            }
+            let parts = expand(pieces, |out, variable, value| {
+                out.push_str(printable(variable, value, &place)?);
+                Ok(())
+            })?;
+            read.push((name, parts, index));
+        }
+        Self::sort(read, lines, body)
+    }
+
+    /// Tells constant headers from those that differ.
+    fn sort(
+        read: Vec<(HeaderName, Vec<Part>, usize)>,
+        lines: &[String],
+        body: bool,
+    ) -> Result<Self, PlanError> {
+        let differing: Vec<HeaderName> = read
+            .iter()
+            .filter(|(_, parts, _)| columns_of(parts).next().is_some())
+            .map(|(name, ..)| name.clone())
+            .collect();
+        let mut headers = Self { constant: HeaderMap::new(), varying: Vec::new(), written: Vec::new() };
+        let typed = read.iter().any(|(name, ..)| name == CONTENT_TYPE);
+        for (name, parts, index) in read {
+            if differing.contains(&name) {
+                headers.written.push(lines[index].clone());
+                headers.varying.push((name, parts));
+            } else {
+                let at = |fault| PlanError::Header { line: index + 1, fault };
+                let value = constant_value(&parts).ok_or_else(|| at(HeaderFault::Value))?;
+                headers.constant.try_append(name, value).map_err(|_| at(HeaderFault::TooMany))?;
+            }
+        }
+        if body && !typed {
+            headers.constant.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        Ok(headers)
+    }
+
+    /// Headers that are the same for every job.
+    pub(super) fn constant(&self) -> &HeaderMap {
+        &self.constant
+    }
+
+    /// The names of all headers, in alphabetical order, each once.
+    pub(super) fn names(&self) -> Vec<&str> {
+        let varying = self.varying.iter().map(|(name, _)| name.as_str());
+        let mut names: Vec<&str> = self.constant.keys().map(HeaderName::as_str).chain(varying).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Lines that differ by row, as written.
+    pub(super) fn written(&self) -> &[String] {
+        &self.written
+    }
+
+    /// The columns in the order of their use.
+    pub(super) fn columns(&self) -> impl Iterator<Item = usize> {
+        self.varying.iter().flat_map(|(_, parts)| columns_of(parts))
+    }
+
+    /// The headers that differ, for one row. `scratch` is only there to be used again.
+    pub(super) fn render(&self, cells: Cells<'_>, scratch: &mut String) -> Result<HeaderMap, Refusal> {
+        let mut map = HeaderMap::new();
+        for (name, parts) in &self.varying {
+            scratch.clear();
+            for part in parts {
+                match part {
+                    Part::Text(text) => scratch.push_str(text),
+                    Part::Column(column) => {
+                        let value = cells.text(*column)?;
+                        if let Some(control) = value.chars().find(|c| c.is_control()) {
+                            return Err(cells.control(*column, control));
+                        }
+                        scratch.push_str(value);
+                    }
+                }
+            }
+            let unsent = || Refusal::Header { header: name.as_str().into() };
+            let mut value = HeaderValue::from_bytes(scratch.as_bytes()).map_err(|_| unsent())?;
+            value.set_sensitive(true);
+            map.try_append(name.clone(), value).map_err(|_| unsent())?;
+        }
+        Ok(map)
+    }
+}
+
+fn header_name(text: &str) -> Result<HeaderName, HeaderFault> {
+    let name = HeaderName::from_bytes(text.trim().as_bytes()).map_err(|_| HeaderFault::Name)?;
+    if OWNED.contains(&name.as_str()) {
+        return Err(HeaderFault::Owned(name.as_str().into()));
+    }
+    Ok(name)
+}
+
+/// The value of parts without a column; sensitive, as it may come from a variable or a private file.
+fn constant_value(parts: &[Part]) -> Option<HeaderValue> {
+    let text: String = parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Text(text) => Some(&**text),
+            Part::Column(_) => None,
+        })
+        .collect();
+    let mut value = HeaderValue::from_bytes(text.as_bytes()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use csv::ByteRecord;
+
+    use super::*;
+    use crate::input::Columns;
+
+    fn columns() -> Columns {
+        let names = ["sku", "b"].map(String::from).to_vec();
+        Columns { names, key: 0, delimiter: b',', headers: true }
+    }
+
+    fn env(name: &str) -> Option<String> {
+        match name {
+            "TOKEN" => Some("canary".into()),
+            "LINE" => Some("canary\r\nX: 1".into()),
+            _ => None,
+        }
+    }
+
+    fn headers(lines: &[&str], body: bool) -> Result<Headers, PlanError> {
+        let columns = columns();
+        let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        Headers::parse(&lines, body, Scope { columns: &columns, env: &env })
+    }
+
+    fn render(lines: &[&str], sku: &str) -> Result<Vec<(String, Vec<u8>)>, Refusal> {
+        let columns = columns();
+        let record = ByteRecord::from(vec![sku, "b"]);
+        let cells = Cells { record: &record, names: &columns.names };
+        let map = headers(lines, false).unwrap().render(cells, &mut String::new())?;
+        assert!(map.values().all(HeaderValue::is_sensitive));
+        Ok(map.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect())
+    }
+
+    #[test]
+    fn constant_headers_are_sensitive_and_the_same_name_twice_is_sent_twice() {
+        let headers = headers(&["X-Key:  ${TOKEN} ", "X-Tag: a", "x-tag: b"], false).unwrap();
+        let map = headers.constant();
+        assert_eq!(map["x-key"], "canary");
+        assert!(map["x-key"].is_sensitive());
+        assert_eq!(map.get_all("x-tag").iter().collect::<Vec<_>>(), ["a", "b"]);
+        assert!(!format!("{headers:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_body_without_a_content_type_is_json() {
+        assert_eq!(headers(&[], true).unwrap().constant()["content-type"], "application/json");
+        assert_eq!(headers(&["content-type: text/x"], true).unwrap().constant()["content-type"], "text/x");
+        assert!(headers(&["Content-Type: {b}"], true).unwrap().constant().is_empty());
+        assert!(headers(&[], false).unwrap().constant().is_empty());
+    }
+
+    #[test]
+    fn lines_of_a_name_that_differs_travel_together_in_order() {
+        let lines = ["X-Tag: a", "Y: 1", "X-Tag: r-{b}/{sku}"];
+        assert_eq!(
+            render(&lines, "é").unwrap(),
+            [("x-tag".into(), b"a".to_vec()), ("x-tag".into(), "r-b/é".into())]
+        );
+        let headers = headers(&lines, false).unwrap();
+        assert_eq!(headers.constant().len(), 1);
+        assert_eq!(headers.columns().collect::<Vec<_>>(), [1, 0]);
+    }
+
+    #[test]
+    fn a_value_that_would_end_the_header_is_refused() {
+        for bad in ["a\r\nX: 1", "a\tb", "a\0", "a\x7f", "a\u{85}"] {
+            assert!(matches!(render(&["X: {sku}"], bad), Err(Refusal::Control { .. })), "{bad:?}");
+        }
+        assert_eq!(render(&["X: {sku}"], "").unwrap(), [("x".into(), Vec::new())]);
+    }
+
+    #[test]
+    fn a_bad_line_is_an_error_that_does_not_show_it() {
+        let bad = [
+            "canary",
+            "can ary: x",
+            ": canary",
+            "X: canary\nY: 1",
+            "X: ${LINE}",
+            "Content-Length: canary",
+            "Transfer-Encoding: canary",
+            "TE: canary",
+            "Accept-Encoding: canary",
+            "Proxy-Authorization: canary",
+            "X: {canary",
+            "Host: canary{sku}",
+        ];
+        for line in bad {
+            let error = headers(&[line], false).unwrap_err();
+            assert!(!format!("{error} {error:?} {:?}", error.hint()).contains("canary"), "{line}: {error}");
+            assert_eq!(error.exit().code(), 2, "{line}");
+        }
+        assert!(headers(&["Host: other.example.com"], false).is_ok());
+    }
+}

@@ -1,0 +1,266 @@
+//! The laws of this room, held over arbitrary values and templates: what a server decodes is the cell, byte for
+//! byte, or there was no request; and no template, however odd, can break the program.
+
+use proptest::prelude::*;
+use url::Url;
+
+use crate::input::{Columns, Row};
+use crate::model::{Job, Seq};
+use crate::plan::{Planned, Planner, RequestSettings};
+
+/// Characters that mean something to somebody, among arbitrary ones.
+fn hostile() -> impl Strategy<Value = String> {
+    const ODD: [char; 48] = [
+        '.', '.', '.', '/', '\\', '?', '#', '%', '2', 'e', 'E', 'F', '&', '=', '+', ';', ':', '@', ' ', '{',
+        '}', '$', '"', '\'', '<', '>', '|', '^', '`', '~', '-', '_', '*', '!', '(', '[', ',', '\t', '\n',
+        '\r', '\0', '\u{7f}', '\u{85}', '\u{a0}', 'é', '日', '😀', '\u{202e}',
+    ];
+    let one = prop_oneof![4 => prop::sample::select(&ODD[..]), 2 => prop::char::range('0', 'z'), 1 => any::<char>()];
+    let text = |size| prop::collection::vec(one.clone(), size).prop_map(String::from_iter);
+    prop_oneof![8 => text(0..6), 2 => text(0..40), 1 => text(60..300)]
+}
+
+fn planner(settings: &RequestSettings) -> Result<Planner, crate::plan::PlanError> {
+    let names = ["sku", "b", "key"].map(String::from).to_vec();
+    let columns = Columns { names, key: 2, delimiter: b',', headers: true };
+    let env = |name: &str| (name == "T").then(|| "canary".to_owned());
+    Planner::new(settings, &columns, &env, [9; 16])
+}
+
+fn row(sku: &str, b: &str, key: &str) -> Row {
+    Row { seq: Seq(0), line: 2, record: [sku, b, key].iter().collect(), damage: None }
+}
+
+/// One row through a fresh planner.
+fn plan(url: &str, sku: &str, b: &str) -> Option<Job> {
+    let settings = RequestSettings { url: url.into(), ..RequestSettings::default() };
+    match planner(&settings).unwrap().plan(row(sku, b, "k")) {
+        Planned::Job(job) => Some(job),
+        Planned::Refused(refused) => {
+            let why = refused.why.to_string();
+            assert!(!why.chars().any(char::is_control), "{why:?}");
+            None
+        }
+        Planned::Repeat { .. } => panic!("the first row is no repeat"),
+    }
+}
+
+/// By the contract, apart from whole segments.
+fn may_stand_in_a_url(value: &str) -> bool {
+    !value.is_empty() && value.len() <= 256 && !value.chars().any(char::is_control)
+}
+
+/// What a server makes of a segment.
+fn decoded(text: &str) -> Vec<u8> {
+    let mut bytes = text.bytes();
+    let mut out = Vec::new();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            out.push(byte);
+            continue;
+        }
+        let hex: String = [bytes.next().unwrap(), bytes.next().unwrap()].map(char::from).iter().collect();
+        out.push(u8::from_str_radix(&hex, 16).unwrap());
+    }
+    out
+}
+
+/// Holds the law for a template whose segment number `at` is `before` + sku + `after`.
+fn segment_law(url: &str, at: usize, (before, after): (&str, &str), sku: &str) {
+    let whole = format!("{before}{sku}{after}");
+    let allowed = may_stand_in_a_url(sku) && whole != "." && whole != "..";
+    let Some(job) = plan(url, sku, "b") else {
+        assert!(!allowed, "{sku:?} may be asked for");
+        return;
+    };
+    assert!(allowed, "{sku:?} may not be asked for");
+    let safe = plan(url, "x", "b").unwrap().request.url;
+    let found = job.request.url;
+    unchanged_but_for_values(&safe, &found);
+    let segments: Vec<&str> = found.path_segments().unwrap().collect();
+    assert_eq!(decoded(segments[at]), whole.as_bytes());
+    let expected: Vec<&str> = safe.path_segments().unwrap().collect();
+    for (index, segment) in segments.iter().enumerate().filter(|(index, _)| *index != at) {
+        assert_eq!(*segment, expected[index]);
+    }
+}
+
+/// Same origin, user-info, number of segments, number of query pairs; no raw control byte; stable.
+fn unchanged_but_for_values(safe: &Url, found: &Url) {
+    assert_eq!(safe.origin(), found.origin());
+    assert_eq!((safe.username(), safe.password()), (found.username(), found.password()));
+    assert_eq!(safe.path_segments().unwrap().count(), found.path_segments().unwrap().count());
+    assert_eq!(safe.query().is_some(), found.query().is_some());
+    assert_eq!(safe.query_pairs().count(), found.query_pairs().count());
+    assert_eq!(found.fragment(), None);
+    assert!(found.as_str().bytes().all(|b| b.is_ascii_graphic()));
+    assert_eq!(Url::parse(found.as_str()).as_ref(), Ok(found));
+    assert!(found.as_str().parse::<http::Uri>().is_ok());
+}
+
+/// Pieces that templates are made of, and that break them.
+fn odd_template() -> impl Strategy<Value = String> {
+    const PIECES: [&str; 40] = [
+        "http://",
+        "https://",
+        "HTTP://",
+        "h",
+        "h.example",
+        "{sku}",
+        "{b}",
+        "{sku}",
+        "${T}",
+        "${U}",
+        "${",
+        "{",
+        "}",
+        "{{",
+        "}}",
+        "/",
+        "/",
+        "/",
+        "?",
+        "#",
+        "@",
+        ":",
+        ":80",
+        "%",
+        "%2e",
+        "%4",
+        "..",
+        ".",
+        "\\",
+        "é",
+        " ",
+        "a",
+        "q0x1z",
+        "&k=",
+        "[::1]",
+        "xn--",
+        "\t",
+        "|",
+        "'",
+        "$",
+    ];
+    let made =
+        prop::collection::vec(prop::sample::select(&PIECES[..]), 0..12).prop_map(|pieces| pieces.concat());
+    let plausible = made.clone().prop_map(|rest| format!("https://u:${{T}}@h.example/{rest}"));
+    prop_oneof![made, plausible, hostile()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1024) })]
+
+    #[test]
+    fn a_value_alone_in_a_segment_arrives_as_it_is_or_not_at_all(sku in hostile()) {
+        segment_law("https://u:p@h:8080/p/{sku}/info?x=1", 1, ("", ""), &sku);
+        segment_law("http://h/{sku}", 0, ("", ""), &sku);
+    }
+
+    #[test]
+    fn a_value_inside_a_segment_arrives_as_it_is_or_not_at_all(sku in hostile()) {
+        segment_law("https://h/a/p-{sku}.json", 1, ("p-", ".json"), &sku);
+        segment_law("https://h/.{sku}/b", 0, (".", ""), &sku);
+        segment_law("https://h/a/%2e{sku}", 1, (".", ""), &sku);
+        segment_law("https://h/{sku}%2E", 0, ("", "."), &sku);
+    }
+
+    #[test]
+    fn two_values_in_one_segment_arrive_as_they_are_or_not_at_all(sku in hostile(), b in hostile()) {
+        let whole = format!("{sku}{b}");
+        let allowed = may_stand_in_a_url(&sku) && may_stand_in_a_url(&b) && whole != "." && whole != "..";
+        let url = "https://h/a/{sku}{b}/c";
+        let job = plan(url, &sku, &b);
+        prop_assert_eq!(job.is_some(), allowed);
+        if let Some(job) = job {
+            unchanged_but_for_values(&plan(url, "x", "y").unwrap().request.url, &job.request.url);
+            prop_assert_eq!(decoded(job.request.url.path_segments().unwrap().nth(1).unwrap()), whole.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_value_in_the_query_arrives_as_it_is_or_not_at_all(sku in hostile(), b in hostile()) {
+        let url = "https://h/a?q={sku}&r=x-{b}-y&s=1";
+        let job = plan(url, &sku, &b);
+        prop_assert_eq!(job.is_some(), may_stand_in_a_url(&sku) && may_stand_in_a_url(&b));
+        if let Some(job) = job {
+            unchanged_but_for_values(&plan(url, "x", "y").unwrap().request.url, &job.request.url);
+            // As forms are decoded, where `+` is a space; and as plain URLs are.
+            let pairs: Vec<_> = job.request.url.query_pairs().map(|(_, value)| value.into_owned()).collect();
+            prop_assert_eq!(&pairs, &[sku.clone(), format!("x-{b}-y"), "1".into()]);
+            let raw = job.request.url.query().unwrap().split('&').next().unwrap();
+            prop_assert_eq!(decoded(raw.strip_prefix("q=").unwrap()), sku.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_value_in_a_json_body_comes_back_as_it_was(sku in hostile(), b in hostile()) {
+        let settings = RequestSettings {
+            url: "http://h/".into(),
+            body: Some(r#"{"q":"{sku}","l":["a{b}c","{sku}"]}"#.into()),
+            ..RequestSettings::default()
+        };
+        let Planned::Job(job) = planner(&settings).unwrap().plan(row(&sku, &b, "k")) else {
+            panic!("a body takes anything")
+        };
+        let value: serde_json::Value = serde_json::from_slice(&job.request.body.unwrap()).unwrap();
+        prop_assert_eq!(value, serde_json::json!({"q": sku, "l": [format!("a{b}c"), sku]}));
+    }
+
+    #[test]
+    fn a_value_in_a_header_arrives_as_it_is_or_not_at_all(sku in hostile()) {
+        let settings = RequestSettings {
+            url: "http://h/".into(),
+            headers: vec!["X-Sku: <{sku}>".into()],
+            ..RequestSettings::default()
+        };
+        match planner(&settings).unwrap().plan(row(&sku, "b", "k")) {
+            Planned::Job(job) => {
+                prop_assert!(!sku.chars().any(char::is_control));
+                let expected = format!("<{sku}>");
+                prop_assert_eq!(job.request.headers["x-sku"].as_bytes(), expected.as_bytes());
+            }
+            _ => prop_assert!(sku.chars().any(char::is_control)),
+        }
+    }
+
+    #[test]
+    fn no_url_template_breaks_the_program_or_lets_a_value_out_of_its_place(
+        url in odd_template(), first in hostile(), second in hostile(),
+    ) {
+        let settings = RequestSettings { url, ..RequestSettings::default() };
+        let mut planner = match planner(&settings) {
+            Ok(planner) => planner,
+            Err(error) => {
+                let said = format!("{error} {error:?} {:?}", error.hint());
+                prop_assert!(!said.contains("canary"));
+                return Ok(());
+            }
+        };
+        let said = format!("{planner:?} {} {}", planner.identity(), planner.origin());
+        prop_assert!(!said.contains("canary"));
+        let Planned::Job(safe) = planner.plan(row("x", "y", "k")) else { panic!("{} refuses x and y", settings.url) };
+        prop_assert_eq!(safe.request.url.origin().ascii_serialization(), planner.origin());
+        for (key, value) in [("1", &first), ("2", &second)] {
+            if let Planned::Job(job) = planner.plan(row(value, &second, key)) {
+                unchanged_but_for_values(&safe.request.url, &job.request.url);
+            }
+        }
+    }
+
+    #[test]
+    fn no_header_line_and_no_body_template_breaks_the_program(line in hostile(), piece in odd_template(), sku in hostile()) {
+        let settings = RequestSettings {
+            url: "http://h/{key}".into(),
+            headers: vec![line, format!("X: {piece}")],
+            body: Some(piece.clone()),
+            ..RequestSettings::default()
+        };
+        let body_only = RequestSettings { headers: Vec::new(), ..settings.clone() };
+        for settings in [settings, body_only] {
+            if let Ok(mut planner) = planner(&settings) {
+                planner.plan(row(&sku, "b", "k"));
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Keys that look as if a spreadsheet or a copy-and-paste changed them. They are asked for as they stand;
+//! a person is told once, with a count and an example.
+
+use std::fmt;
+
+use crate::model::Key;
+use crate::plan::quoted::quoted;
+
+/// What is odd about a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mangling {
+    /// `1.23E+12`: a long number that a spreadsheet took for a quantity. Its digits are gone.
+    Exponent,
+    /// White space before or after.
+    SpaceAround,
+    /// A space that looks like any other and is not (U+00A0 and its kind), or one that is not seen at all.
+    OddSpace,
+}
+
+/// One kind of oddness, however many keys have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// What is odd.
+    pub kind: Mangling,
+    /// Keys that have it.
+    pub count: u64,
+    /// The first of them, escaped and quoted.
+    pub example: String,
+    /// Its physical line.
+    pub line: u64,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match (self.kind, self.count) {
+            (Mangling::Exponent, 1) => "looks like a number that a spreadsheet shortened",
+            (Mangling::Exponent, _) => "look like numbers that a spreadsheet shortened",
+            (Mangling::SpaceAround, 1) => "has space around it",
+            (Mangling::SpaceAround, _) => "have space around them",
+            (Mangling::OddSpace, 1) => "holds a non-breaking or invisible space",
+            (Mangling::OddSpace, _) => "hold a non-breaking or invisible space",
+        };
+        let Self { count, example, line, .. } = self;
+        match count {
+            1 => write!(f, "1 SKU {what}: {example} (line {line}); it is fetched as it stands"),
+            _ => write!(
+                f,
+                "{count} SKUs {what}, the first is {example} (line {line}); they are fetched as they stand"
+            ),
+        }
+    }
+}
+
+/// What was seen so far, a kind at most once.
+#[derive(Debug, Default)]
+pub(super) struct Mangled(Vec<Warning>);
+
+impl Mangled {
+    /// Looks at a key.
+    pub(super) fn look(&mut self, key: &Key, line: u64) {
+        let Some(kind) = mangling(key.as_str()) else { return };
+        match self.0.iter_mut().find(|warning| warning.kind == kind) {
+            Some(warning) => warning.count += 1,
+            None => self.0.push(Warning { kind, count: 1, example: quoted(key.as_str()), line }),
+        }
+    }
+
+    /// What was seen, in the order of the first examples.
+    pub(super) fn warnings(&self) -> &[Warning] {
+        &self.0
+    }
+}
+
+fn mangling(key: &str) -> Option<Mangling> {
+    // No-break space, figure space, narrow no-break space, zero-width space, byte-order mark.
+    const ODD: [char; 5] = ['\u{a0}', '\u{2007}', '\u{202f}', '\u{200b}', '\u{feff}'];
+    if !key.is_ascii() && key.contains(ODD) {
+        return Some(Mangling::OddSpace);
+    }
+    if key.starts_with(char::is_whitespace) || key.ends_with(char::is_whitespace) {
+        return Some(Mangling::SpaceAround);
+    }
+    is_exponent(key).then_some(Mangling::Exponent)
+}
+
+/// A digit, perhaps a point (or a comma) and digits, `E`, a sign, two or three digits: how Excel and
+/// `LibreOffice` show a number that is too long for its cell. `12E5`, which can well be a SKU, is not of this form.
+fn is_exponent(key: &str) -> bool {
+    let digits = |text: &[u8]| text.iter().all(u8::is_ascii_digit);
+    let bytes = key.as_bytes();
+    let Some(e) = bytes.iter().position(|b| matches!(b, b'E' | b'e')) else { return false };
+    let [b'+' | b'-', exponent @ ..] = &bytes[e + 1..] else { return false };
+    let mantissa = match &bytes[..e] {
+        [first, b'.' | b',', rest @ ..] => first.is_ascii_digit() && !rest.is_empty() && digits(rest),
+        [first] => first.is_ascii_digit(),
+        _ => false,
+    };
+    mantissa && (2..=3).contains(&exponent.len()) && digits(exponent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_spreadsheet_does_to_a_sku_is_known() {
+        for key in ["1.23E+12", "1,23E+12", "4E+09", "9.87654e-07", "1.5E+100"] {
+            assert_eq!(mangling(key), Some(Mangling::Exponent), "{key}");
+        }
+        for key in [" a", "a ", "\u{3000}a"] {
+            assert_eq!(mangling(key), Some(Mangling::SpaceAround), "{key}");
+        }
+        for key in ["a\u{a0}b", "\u{feff}a", "a\u{202f}"] {
+            assert_eq!(mangling(key), Some(Mangling::OddSpace), "{key}");
+        }
+        for key in ["007", "12E5", "1E5", "a b", "E+12", "1.E+12", "12.3E+12", "1.2E+1", "1.2E+12x", "é"] {
+            assert_eq!(mangling(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_kind_is_told_once_with_a_count_and_the_first_example() {
+        let mut mangled = Mangled::default();
+        for (line, key) in [(2, "1.23E+12"), (3, "ok"), (4, "x\t"), (5, "2.34E+12")] {
+            mangled.look(&Key::parse(key.as_bytes()).unwrap(), line);
+        }
+        let told: Vec<String> = mangled.warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "2 SKUs look like numbers that a spreadsheet shortened, the first is `1.23E+12` (line 2); they are fetched as they stand",
+                "1 SKU has space around it: `x\\t` (line 4); it is fetched as it stands",
+            ]
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! Rows to jobs: what may be asked for, how it is written into a request, and what was asked before.
+//!
+//! A template is parsed and bound to the columns once, before the first row; a placeholder that leads
+//! nowhere ends the run there and then. After that a row can only become a job, be a repeat of an
+//! earlier job's key, or be refused with a reason. Nothing here sends, waits or reads the
+//! environment: the caller passes the environment in.
+//!
+//! How templates are written:
+//!
+//! - In the URL and in header values `{name}` is a column and `${NAME}` an environment variable;
+//!   `{{` and `}}` stand for the braces themselves, and so does `${{` for `${`. A lone brace is an error.
+//! - In the body only `{name}` of a column that exists and `${NAME}` are replaced; JSON is full of
+//!   braces, so all others stand. Both are inserted as the inside of a JSON string, once.
+//! - In the URL a column may stand in path and query, a variable also in the user-info; both are
+//!   percent-encoded. User-info stays in the URL (the transport makes Basic authorisation of it). A
+//!   fragment never leaves for a server and is dropped.
+//! - A variable that is unset or empty is an error, as a request without its secret is never meant.
+
+mod body;
+mod encode;
+mod error;
+mod fingerprint;
+mod header;
+mod mangled;
+mod planned;
+mod planner;
+mod quoted;
+mod refusal;
+mod repeats;
+mod template;
+mod url_template;
+
+#[cfg(test)]
+mod laws;
+
+pub use error::{HeaderFault, Place, PlanError, SyntaxFault, UrlFault, VariableFault};
+pub use fingerprint::Identity;
+pub use mangled::{Mangling, Warning};
+pub use planned::{Planned, Refused};
+pub use planner::{Planner, RequestSettings};
+pub use refusal::Refusal;
+pub use template::EnvLookup;

@@ -1,0 +1,483 @@
+//! The planner: settings and columns in, then one row after the other to a job, a repeat or a refusal.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use csv::ByteRecord;
+use http::{HeaderMap, Method};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::input::{Columns, Damage, Row};
+use crate::model::Mask;
+use crate::model::{Job, Key, KeyError, Request};
+use crate::plan::body::{BodyTemplate, json_escape};
+use crate::plan::encode::percent_encode;
+use crate::plan::error::PlanError;
+use crate::plan::fingerprint::{Identity, Print};
+use crate::plan::header::Headers;
+use crate::plan::mangled::{Mangled, Warning};
+use crate::plan::planned::{Planned, Refused};
+use crate::plan::refusal::{Cells, Refusal};
+use crate::plan::repeats::{First, Repeats};
+use crate::plan::template::{EnvLookup, Scope};
+use crate::plan::url_template::UrlTemplate;
+
+/// What the user said about the request, as text.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RequestSettings {
+    /// The URL template.
+    pub url: String,
+    /// The method; without one GET, or POST with a body.
+    pub method: Option<Method>,
+    /// `Name: value` lines; a value is a template.
+    pub headers: Vec<String>,
+    /// The body template itself, not the name of a file.
+    pub body: Option<String>,
+}
+
+/// Shows only what is certainly no secret.
+impl fmt::Debug for RequestSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestSettings").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+/// Makes jobs of rows.
+pub struct Planner {
+    method: Method,
+    url: UrlTemplate,
+    headers: Headers,
+    body: Option<BodyTemplate>,
+    names: Vec<String>,
+    key: usize,
+    /// The columns that the request uses, each once, in the order of their use.
+    used: Vec<usize>,
+    print: Print,
+    identity: Identity,
+    mask: Mask,
+    repeats: Repeats,
+    mangled: Mangled,
+    scratch: String,
+}
+
+/// Shows what would be asked, no secrets.
+impl fmt::Debug for Planner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Planner({})", self.identity)
+    }
+}
+
+impl Planner {
+    /// Binds the templates to the columns and expands `${NAME}` through `env`. `salt` keys every hash: random,
+    /// and the same again when a journal that was written with it is to be continued.
+    ///
+    /// # Errors
+    /// A template that is badly written, names no column, or asks for a variable that is not there; a URL
+    /// that cannot be one; a header line that cannot be sent; no column anywhere.
+    pub fn new(
+        settings: &RequestSettings,
+        columns: &Columns,
+        env: &EnvLookup<'_>,
+        salt: [u8; 16],
+    ) -> Result<Self, PlanError> {
+        let secrets = RefCell::new(Vec::new());
+        let noting = |name: &str| {
+            env(name).inspect(|value| secrets.borrow_mut().push(SecretString::from(value.clone())))
+        };
+        let scope = Scope { columns, env: &noting };
+        let url = UrlTemplate::parse(&settings.url, scope)?;
+        let headers = Headers::parse(&settings.headers, settings.body.is_some(), scope)?;
+        let body = settings.body.as_deref().map(|text| BodyTemplate::parse(text, scope)).transpose()?;
+
+        let mut used = Vec::new();
+        let in_body = body.iter().flat_map(BodyTemplate::columns);
+        for column in url.columns().chain(headers.columns()).chain(in_body) {
+            if !used.contains(&column) {
+                used.push(column);
+            }
+        }
+        if used.is_empty() {
+            return Err(PlanError::Constant);
+        }
+        let default = if settings.body.is_some() { Method::POST } else { Method::GET };
+        let method = settings.method.clone().unwrap_or(default);
+        let print = Print::new(salt);
+        let shown = format!("{method} {}", url.shown());
+        let digest = digest(print, settings, &method, (&headers, columns));
+        Ok(Self {
+            identity: Identity { digest, shown },
+            mask: mask(&secrets.into_inner()),
+            names: columns.names.clone(),
+            key: columns.key,
+            repeats: Repeats::default(),
+            mangled: Mangled::default(),
+            scratch: String::new(),
+            method,
+            url,
+            headers,
+            body,
+            used,
+            print,
+        })
+    }
+
+    /// Decides about the next row.
+    pub fn plan(&mut self, row: Row) -> Planned {
+        let Row { seq, line, record, damage } = row;
+        let refused = |key, why, record| Planned::Refused(Refused { seq, line, key, why, record });
+        if record.len() != self.names.len() {
+            let damage =
+                damage.unwrap_or(Damage::FieldCount { found: record.len(), expected: self.names.len() });
+            return refused(None, Refusal::Damaged(damage), record);
+        }
+        let cells = Cells { record: &record, names: &self.names };
+        let key = match Key::parse(cells.bytes(self.key)) {
+            Ok(key) => key,
+            Err(error) => {
+                let column = cells.name(self.key);
+                let why = match (damage, error) {
+                    (Some(damage), _) => Refusal::Damaged(damage),
+                    (None, KeyError::Empty) => Refusal::EmptyKey { column },
+                    (None, KeyError::NotUtf8) => Refusal::NotUtf8 { column },
+                };
+                return refused(None, why, record);
+            }
+        };
+
+        let keyed = self.print.with(key.as_str().as_bytes());
+        let fingerprint =
+            self.used.iter().fold(keyed, |print, &column| print.with(cells.bytes(column))).fingerprint();
+        let key_hash = keyed.finish();
+        #[allow(clippy::cast_possible_truncation, reason = "any 32 bits of it do")]
+        let request_hash = fingerprint.0 as u32;
+        if let Some(first) = self.repeats.find(key_hash) {
+            let differs = first.request != request_hash;
+            return Planned::Repeat { line, first_line: first.line.into(), differs };
+        }
+        if let Some(damage) = damage {
+            return refused(Some(key), Refusal::Damaged(damage), record);
+        }
+        let request = match self.render(&record) {
+            Ok(request) => request,
+            Err(why) => return refused(Some(key), why, record),
+        };
+        let first = First { line: u32::try_from(line).unwrap_or(u32::MAX), request: request_hash };
+        self.repeats.insert(key_hash, first);
+        self.mangled.look(&key, line);
+        Planned::Job(Job { seq, line, key, fingerprint, request, record })
+    }
+
+    /// Whether a row with this key became a job. An earlier row of the same key that was refused is then a
+    /// repeat, not a failure; only at the end of the input is that known.
+    pub fn was_planned(&self, key: &Key) -> bool {
+        self.repeats.find(self.print.with(key.as_str().as_bytes()).finish()).is_some()
+    }
+
+    /// Jobs so far: distinct keys that can be asked for.
+    pub fn jobs(&self) -> usize {
+        self.repeats.len()
+    }
+
+    /// The user's headers that are the same for every job, marked sensitive, and the `Content-Type` of a
+    /// body. One that the program would set itself (`User-Agent`, `Accept`) is here if the user gave it
+    /// and then takes its place. Lines of a name that any line fills from a column come with each job instead.
+    pub fn constant_headers(&self) -> &HeaderMap {
+        self.headers.constant()
+    }
+
+    /// The names of all headers that the user's settings make, in alphabetical order, with those that differ by row.
+    pub fn header_names(&self) -> Vec<&str> {
+        self.headers.names()
+    }
+
+    /// The method of every request.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// `scheme://host:port` of every request, for people; the port only where it is not the scheme's own.
+    pub fn origin(&self) -> &str {
+        self.url.origin()
+    }
+
+    /// What makes a journal belong to this job.
+    pub fn identity(&self) -> Identity {
+        self.identity.clone()
+    }
+
+    /// Takes the values of `${NAME}` out of text for people.
+    pub fn mask(&self) -> Mask {
+        self.mask.clone()
+    }
+
+    /// Keys so far that look mangled, a kind at most once.
+    pub fn warnings(&self) -> Vec<Warning> {
+        self.mangled.warnings().to_vec()
+    }
+
+    fn render(&mut self, record: &ByteRecord) -> Result<Request, Refusal> {
+        let cells = Cells { record, names: &self.names };
+        Ok(Request {
+            method: self.method.clone(),
+            url: self.url.render(cells, &mut self.scratch)?,
+            headers: self.headers.render(cells, &mut self.scratch)?,
+            body: self.body.as_ref().map(|body| body.render(cells)).transpose()?,
+            foreign: false,
+        })
+    }
+}
+
+/// All that makes two runs ask in the same way, as written. Constant headers are left out: they hold
+/// credentials, and a new one does not make old answers wrong.
+fn digest(
+    print: Print,
+    settings: &RequestSettings,
+    method: &Method,
+    (headers, columns): (&Headers, &Columns),
+) -> u128 {
+    let body = settings.body.as_deref();
+    let print = print
+        .with(method.as_str().as_bytes())
+        .with(settings.url.trim().as_bytes())
+        .with(columns.key_name().as_bytes())
+        .with(&[u8::from(body.is_some())])
+        .with(body.unwrap_or_default().as_bytes());
+    headers.written().iter().fold(print, |print, line| print.with(line.as_bytes())).finish()
+}
+
+/// The secrets as they were given and in every form in which they are sent.
+fn mask(secrets: &[SecretString]) -> Mask {
+    let mut forms = Vec::new();
+    for secret in secrets {
+        let (mut in_url, mut in_body) = (String::new(), String::new());
+        if percent_encode(&mut in_url, secret.expose_secret()).is_ok() {
+            forms.push(in_url.into());
+        }
+        json_escape(&mut in_body, secret.expose_secret());
+        forms.push(in_body.into());
+        forms.push(secret.clone());
+    }
+    Mask::new(forms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Seq;
+
+    fn columns(names: &[&str]) -> Columns {
+        let names = names.iter().map(|n| (*n).to_owned()).collect();
+        Columns { names, key: 0, delimiter: b',', headers: true }
+    }
+
+    fn settings(url: &str) -> RequestSettings {
+        RequestSettings { url: url.into(), ..RequestSettings::default() }
+    }
+
+    fn env(name: &str) -> Option<String> {
+        (name == "TOKEN").then(|| "can/ary".into())
+    }
+
+    fn planner(settings: &RequestSettings) -> Planner {
+        Planner::new(settings, &columns(&["sku", "region"]), &env, [3; 16]).unwrap()
+    }
+
+    fn row<C: AsRef<[u8]>>(line: u32, cells: &[C]) -> Row {
+        Row { seq: Seq(line - 2), line: line.into(), record: cells.iter().collect(), damage: None }
+    }
+
+    fn job(planned: Planned) -> Job {
+        match planned {
+            Planned::Job(job) => job,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refused(planned: Planned) -> Refused {
+        match planned {
+            Planned::Refused(refused) => refused,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_row_becomes_a_job_with_its_place_key_request_and_record() {
+        let mut settings = settings("https://h/{sku}?r={region}");
+        settings.headers = vec!["X-Region: {region}".into(), "Authorization: Bearer ${TOKEN}".into()];
+        settings.body = Some(r#"{"q":"{sku}"}"#.into());
+        let mut planner = planner(&settings);
+        let job = job(planner.plan(row(7, &["00 1\"", "eu"])));
+        assert_eq!((job.seq, job.line, job.key.as_str()), (Seq(5), 7, "00 1\""));
+        assert_eq!(job.request.method, Method::POST);
+        assert_eq!(job.request.url.as_str(), "https://h/00%201%22?r=eu");
+        assert_eq!(job.request.headers["x-region"], "eu");
+        assert_eq!(job.request.body.as_deref(), Some(&br#"{"q":"00 1\""}"#[..]));
+        assert!(!job.request.foreign);
+        assert_eq!(job.record, vec!["00 1\"", "eu"]);
+        assert_eq!(planner.constant_headers()["authorization"], "Bearer can/ary");
+        assert_eq!(planner.constant_headers()["content-type"], "application/json");
+        assert_eq!(planner.header_names(), ["authorization", "content-type", "x-region"]);
+        assert_eq!(planner.origin(), "https://h");
+    }
+
+    #[test]
+    fn a_planner_may_move_to_a_thread_of_its_own() {
+        fn moves<T: Send + 'static>() {}
+        moves::<Planner>();
+        moves::<Planned>();
+        moves::<Mask>();
+    }
+
+    #[test]
+    fn the_method_is_get_without_a_body_and_the_users_where_given() {
+        assert_eq!(planner(&settings("http://h/{sku}")).method(), Method::GET);
+        let put = RequestSettings {
+            method: Some(Method::PUT),
+            body: Some("x".into()),
+            ..settings("http://h/{sku}")
+        };
+        assert_eq!(planner(&put).method(), Method::PUT);
+    }
+
+    #[test]
+    fn a_repeat_is_asked_for_once_and_says_whether_its_request_would_have_differed() {
+        let mut planner = planner(&settings("http://h/{sku}?r={region}"));
+        job(planner.plan(row(2, &["a", "eu"])));
+        for (line, region, expected) in [(3, "eu", false), (4, "us", true), (5, "bad\n", true)] {
+            let Planned::Repeat { line: found, first_line: 2, differs } =
+                planner.plan(row(line, &["a", region]))
+            else {
+                panic!("no repeat")
+            };
+            assert_eq!((found, differs), (line.into(), expected));
+        }
+        assert_eq!(planner.jobs(), 1);
+    }
+
+    #[test]
+    fn columns_that_the_request_does_not_use_make_no_difference() {
+        let mut planner = planner(&settings("http://h/{sku}"));
+        job(planner.plan(row(2, &["a", "eu"])));
+        assert!(matches!(planner.plan(row(3, &["a", "us"])), Planned::Repeat { differs: false, .. }));
+    }
+
+    #[test]
+    fn of_a_repeated_sku_the_first_row_that_can_be_asked_for_counts() {
+        let mut planner = planner(&settings("http://h/{sku}?r={region}"));
+        let early = refused(planner.plan(row(2, &["a", ""])));
+        let never = refused(planner.plan(row(3, &["b", ""])));
+        job(planner.plan(row(4, &["a", "eu"])));
+        assert!(planner.was_planned(&early.key.unwrap()));
+        assert!(!planner.was_planned(&never.key.unwrap()));
+    }
+
+    #[test]
+    fn an_empty_key_fails_its_row_even_where_the_url_does_not_need_it() {
+        let mut planner = planner(&settings("http://h/{region}"));
+        let refused = refused(planner.plan(row(2, &["", "eu"])));
+        assert_eq!(refused.why.to_string(), "column `sku`, the key, is empty");
+        assert_eq!((refused.key, refused.record), (None, ByteRecord::from(vec!["", "eu"])));
+    }
+
+    #[test]
+    fn a_damaged_row_is_refused_with_its_key_only_where_its_cells_are_in_place() {
+        let mut planner = planner(&settings("http://h/{sku}"));
+        let found = refused(planner.plan(row(2, &["a", "b", "c"])));
+        assert_eq!(found.why.to_string(), "the row is damaged: 3 fields where the header has 2");
+        assert_eq!(found.key, None);
+        assert!(refused(planner.plan(row(3, &["a"]))).key.is_none());
+
+        let bad = |sku: &[u8]| {
+            let mut row = row(4, &[sku, b"\xff"]);
+            row.damage = Some(Damage::NotUtf8 { column: "region".into() });
+            row
+        };
+        assert_eq!(refused(planner.plan(bad(b"a"))).key.unwrap().as_str(), "a");
+        assert!(refused(planner.plan(bad(b"\xfe"))).key.is_none());
+        job(planner.plan(row(5, &["a", "eu"])));
+        assert!(matches!(planner.plan(bad(b"a")), Planned::Repeat { first_line: 5, .. }));
+    }
+
+    #[test]
+    fn a_cell_that_is_not_text_is_refused_also_without_a_word_from_the_input() {
+        let mut planner = planner(&settings("http://h/{sku}?r={region}"));
+        assert!(matches!(refused(planner.plan(row(2, &[&b"\xff"[..], b"eu"]))).why, Refusal::NotUtf8 { .. }));
+        assert!(matches!(refused(planner.plan(row(3, &[&b"a"[..], b"\xff"]))).why, Refusal::NotUtf8 { .. }));
+    }
+
+    #[test]
+    fn a_fingerprint_holds_the_key_and_the_values_in_the_order_of_their_use() {
+        let print = |names: &[&str], url: &str, cells: &[&str]| {
+            let mut planner = Planner::new(&settings(url), &columns(names), &env, [3; 16]).unwrap();
+            job(planner.plan(row(2, cells))).fingerprint
+        };
+        let first = print(&["sku", "a", "b"], "http://h/{b}/{a}/{b}", &["k", "1", "2"]);
+        assert_eq!(first, Print::new([3; 16]).with(b"k").with(b"2").with(b"1").fingerprint());
+        assert_eq!(first, print(&["sku", "b", "x", "a"], "http://h/{b}/{a}/{b}", &["k", "2", "?", "1"]));
+        assert_ne!(first, print(&["sku", "b", "a"], "http://h/{b}/{a}/{b}", &["k", "1", "2"]));
+    }
+
+    #[test]
+    fn an_identity_changes_with_the_job_and_not_with_a_secret() {
+        let base = RequestSettings {
+            headers: vec!["Authorization: ${TOKEN}".into(), "X: {region}".into()],
+            ..settings("https://u:p@h/{sku}?k=${TOKEN}")
+        };
+        let identity = |settings: &RequestSettings, token: &'static str| {
+            let env = move |_: &str| Some(token.to_owned());
+            Planner::new(settings, &columns(&["sku", "region"]), &env, [3; 16]).unwrap().identity()
+        };
+        let first = identity(&base, "one");
+        assert_eq!(first.to_string(), "GET https://h/{sku}");
+        assert_eq!(first, identity(&base, "two"));
+        let mut constant = base.clone();
+        constant.headers[0] = "Authorization: other".into();
+        assert_eq!(first, identity(&constant, "one"));
+
+        let other = [
+            RequestSettings { url: "https://u:p@h/{sku}?k=x".into(), ..base.clone() },
+            RequestSettings { method: Some(Method::HEAD), ..base.clone() },
+            RequestSettings { body: Some(String::new()), method: Some(Method::GET), ..base.clone() },
+            RequestSettings { headers: vec!["Y: {region}".into()], ..base.clone() },
+        ];
+        for settings in other {
+            assert_ne!(first.digest, identity(&settings, "one").digest, "{:?}", settings.method);
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_the_same_for_every_sku_is_an_error() {
+        let columns = columns(&["sku"]);
+        let error = Planner::new(&settings("http://h/{{sku}}"), &columns, &env, [0; 16]).unwrap_err();
+        assert_eq!((error.exit().code(), &error), (2, &PlanError::Constant));
+        let by_header = RequestSettings { headers: vec!["X: {sku}".into()], ..settings("http://h/") };
+        assert!(Planner::new(&by_header, &columns, &env, [0; 16]).is_ok());
+    }
+
+    #[test]
+    fn secrets_show_in_no_debug_form_and_are_masked_in_each_form_they_are_sent_in() {
+        let settings = RequestSettings {
+            headers: vec!["X: ${TOKEN}".into()],
+            body: Some("${TOKEN}".into()),
+            ..settings("http://u:${TOKEN}@h/${TOKEN}/{sku}?canary")
+        };
+        let mut planner = planner(&settings);
+        assert!(!format!("{planner:?} {settings:?} {:?}", planner.constant_headers()).contains("ary"));
+        let job = job(planner.plan(row(2, &["1", ""])));
+        assert!(job.request.url.as_str().contains("can%2Fary"));
+        let shown = crate::model::job::shown(&job.request.url);
+        assert_eq!(planner.mask().apply(&shown), "http://h/(redacted)/1");
+        assert_eq!(planner.mask().apply("echo can/ary"), "echo (redacted)");
+    }
+
+    #[test]
+    fn mangled_keys_are_fetched_and_told_once() {
+        let mut planner = planner(&settings("http://h/{sku}"));
+        for (line, sku) in [(2, "1.23E+12"), (3, "4.56E+12"), (4, "4.56E+12"), (5, "1\t")] {
+            planner.plan(row(line, &[sku, ""]));
+        }
+        let warnings = planner.warnings();
+        assert_eq!(warnings.len(), 1, "a repeat and a refused row are not counted");
+        assert_eq!((warnings[0].count, warnings[0].line), (2, 2));
+    }
+}

@@ -1,0 +1,125 @@
+//! Why one row may not be asked for: data about the row, never the end of the run.
+
+use csv::ByteRecord;
+
+use crate::input::Damage;
+use crate::plan::encode::LONGEST_VALUE;
+use crate::plan::quoted::{escaped, quoted};
+
+/// Why a row is refused: one sentence that names the column and shows the value escaped and short.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The row itself is damaged.
+    #[error("the row is damaged: {}", escaped(&.0.to_string()))]
+    Damaged(Damage),
+    /// The key's cell has no character.
+    #[error("column {column}, the key, is empty")]
+    EmptyKey {
+        /// The column, quoted.
+        column: String,
+    },
+    /// A cell is not text.
+    #[error("column {column} is not valid UTF-8")]
+    NotUtf8 {
+        /// The column, quoted.
+        column: String,
+    },
+    /// A value of the URL has no character.
+    #[error("column {column} is empty, and the URL needs it")]
+    Empty {
+        /// The column, quoted.
+        column: String,
+    },
+    /// A value of the URL or of a header holds a control character.
+    #[error("column {column} holds a control character (U+{:04X}): {value}", u32::from(*.control))]
+    Control {
+        /// The column, quoted.
+        column: String,
+        /// The first such character.
+        control: char,
+        /// The value, quoted.
+        value: String,
+    },
+    /// A value of the URL is too long.
+    #[error("column {column} has {bytes} bytes, and a value in the URL may have {LONGEST_VALUE}: {value}")]
+    TooLong {
+        /// The column, quoted.
+        column: String,
+        /// Its length in UTF-8.
+        bytes: usize,
+        /// The value, quoted.
+        value: String,
+    },
+    /// The segment would be `.` or `..`, which no encoding keeps from meaning "here" and "up".
+    #[error("column {column} makes a path segment `.` or `..`, which would ask for something else: {value}")]
+    Dots {
+        /// The first column of the segment, quoted.
+        column: String,
+        /// Its value, quoted.
+        value: String,
+    },
+    /// All values together make the URL too long to send.
+    #[error("the URL would have {bytes} bytes, which is more than can be sent")]
+    UrlTooLong {
+        /// The length it would have.
+        bytes: usize,
+    },
+    /// The parser of URLs would send something other than what was written.
+    #[error("the URL would not be sent as it was written")]
+    UrlChanged,
+    /// A header's value cannot be sent.
+    #[error("the value of the header {header} cannot be sent")]
+    Header {
+        /// The header.
+        header: String,
+    },
+}
+
+/// A row's cells with the names to complain by.
+#[derive(Clone, Copy)]
+pub(super) struct Cells<'a> {
+    pub(super) record: &'a ByteRecord,
+    pub(super) names: &'a [String],
+}
+
+impl<'a> Cells<'a> {
+    /// The bytes of a cell; nothing where there is none.
+    pub(super) fn bytes(self, column: usize) -> &'a [u8] {
+        self.record.get(column).unwrap_or_default()
+    }
+
+    /// A cell as text.
+    pub(super) fn text(self, column: usize) -> Result<&'a str, Refusal> {
+        std::str::from_utf8(self.bytes(column)).map_err(|_| Refusal::NotUtf8 { column: self.name(column) })
+    }
+
+    /// The column's name, quoted.
+    pub(super) fn name(self, column: usize) -> String {
+        self.names.get(column).map_or_else(String::new, |name| quoted(name))
+    }
+
+    /// A refusal for the control character in this cell.
+    pub(super) fn control(self, column: usize, control: char) -> Refusal {
+        let value = String::from_utf8_lossy(self.bytes(column));
+        Refusal::Control { column: self.name(column), control, value: quoted(&value) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_one_escaped_sentence() {
+        let names = ["s\x1bku".to_owned()];
+        let record = ByteRecord::from(vec!["12\t34"]);
+        let cells = Cells { record: &record, names: &names };
+        assert_eq!(
+            cells.control(0, '\t').to_string(),
+            "column `s\\u{1b}ku` holds a control character (U+0009): `12\\t34`"
+        );
+        assert_eq!(cells.bytes(7), b"");
+        let damage = Damage::NotUtf8 { column: "\x1b[31m".into() };
+        assert!(!Refusal::Damaged(damage).to_string().contains('\x1b'));
+    }
+}

@@ -1,0 +1,135 @@
+//! Which keys have a job already: must hold 10,000,000 of them, so a key is kept as a hash alone.
+//!
+//! A key costs 20 bytes here and a bucket of 5 bytes in a table that is between 7/16 and 7/8 full: 26 to
+//! 32 bytes. The records grow by chunks, as a vector that doubles would cost twice that while it moves.
+//!
+//! 96 bits of a keyed hash stand for a key. Two different keys would be taken for one with a probability
+//! of n²/2 ÷ 2⁹⁶ in a run of n keys: 6 × 10⁻¹⁶ for ten million, far below that of a memory fault. The salt is
+//! random, so a CSV cannot be made to hit it. For "would the request have differed" 32 bits are enough: a
+//! wrong answer costs one line of a warning in four billion.
+
+use hashbrown::HashTable;
+
+/// Records in a chunk: 80 KiB, small beside what a small run may use.
+const CHUNK: usize = 4096;
+
+/// The first row of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct First {
+    /// Its physical line, at most `u32::MAX`.
+    pub(super) line: u32,
+    /// A part of its request's fingerprint.
+    pub(super) request: u32,
+}
+
+struct Record {
+    // Three words, not a u128: that would be aligned to 16 bytes.
+    key: [u32; 3],
+    first: First,
+}
+
+/// The keys that have a job.
+#[derive(Default)]
+pub(super) struct Repeats {
+    chunks: Vec<Vec<Record>>,
+    /// Indices of records, by the low 64 bits of the key's hash.
+    table: HashTable<u32>,
+}
+
+impl Repeats {
+    /// The first row of the key with this hash.
+    pub(super) fn find(&self, key: u128) -> Option<First> {
+        let words = words(key);
+        self.table
+            .find(bucket(words), |&index| self.record(index).key == words)
+            .map(|&index| self.record(index).first)
+    }
+
+    /// Takes note of a key that is not there yet.
+    pub(super) fn insert(&mut self, key: u128, first: First) {
+        // Rows are numbered in 32 bits, so there is never a row more than there are indices.
+        let Ok(index) = u32::try_from(self.table.len()) else { return };
+        let key = words(key);
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK => chunk.push(Record { key, first }),
+            _ => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(Record { key, first });
+                self.chunks.push(chunk);
+            }
+        }
+        let chunks = &self.chunks;
+        self.table.insert_unique(bucket(key), index, |&index| bucket(record(chunks, index).key));
+    }
+
+    /// How many keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    fn record(&self, index: u32) -> &Record {
+        record(&self.chunks, index)
+    }
+}
+
+fn record(chunks: &[Vec<Record>], index: u32) -> &Record {
+    let index = index as usize;
+    &chunks[index / CHUNK][index % CHUNK]
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the low 96 bits are meant")]
+fn words(key: u128) -> [u32; 3] {
+    [key as u32, (key >> 32) as u32, (key >> 64) as u32]
+}
+
+fn bucket([low, high, _]: [u32; 3]) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fingerprint::Print;
+
+    fn key(n: u32) -> u128 {
+        Print::new([7; 16]).with(&n.to_le_bytes()).finish()
+    }
+
+    #[test]
+    fn a_key_is_found_with_its_first_row_and_no_other_is() {
+        let mut repeats = Repeats::default();
+        for n in 0..10_000 {
+            assert_eq!(repeats.find(key(n)), None);
+            repeats.insert(key(n), First { line: n, request: !n });
+        }
+        for n in 0..10_000 {
+            assert_eq!(repeats.find(key(n)), Some(First { line: n, request: !n }));
+        }
+        assert_eq!(repeats.find(key(10_000)), None);
+        assert_eq!(repeats.len(), 10_000);
+    }
+
+    #[test]
+    fn keys_that_share_a_bucket_are_told_apart() {
+        let mut repeats = Repeats::default();
+        repeats.insert(1, First { line: 1, request: 0 });
+        repeats.insert(1 | 1 << 64, First { line: 2, request: 0 });
+        assert_eq!(repeats.find(1).unwrap().line, 1);
+        assert_eq!(repeats.find(1 | 1 << 64).unwrap().line, 2);
+        assert_eq!(repeats.find(1 | 2 << 64), None);
+    }
+
+    #[test]
+    fn a_key_costs_at_most_40_bytes_at_a_million() {
+        let mut repeats = Repeats::default();
+        // One more than fills a table of 2^20 buckets to 7/8: the emptiest that a big table can be.
+        for (keys, most) in [(917_505, 40), (1_000_000, 36)] {
+            for n in u32::try_from(repeats.len()).unwrap()..keys {
+                repeats.insert(key(n), First { line: n, request: n });
+            }
+            let records: usize = repeats.chunks.iter().map(|c| c.capacity() * size_of::<Record>()).sum();
+            let bytes = records + repeats.table.allocation_size();
+            assert!(bytes <= most * repeats.len(), "{bytes} bytes for {} keys", repeats.len());
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Template text to pieces: what stands, which column goes where, which secret goes where.
+//!
+//! Two ways of reading braces: strictly (URL, headers), where every brace must mean something, so that a
+//! typing error is found before the first request; and loosely (body), where JSON's own braces stand.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::input::{Columns, NoColumn};
+use crate::plan::error::{Place, PlanError, SyntaxFault, VariableFault};
+use crate::plan::quoted::quoted;
+
+/// Gives the value of an environment variable.
+pub type EnvLookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// What the names in a template may lead to.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) columns: &'a Columns,
+    pub(super) env: &'a EnvLookup<'a>,
+}
+
+/// A stretch of a template as it was written.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Text(String),
+    Column { index: usize, name: String },
+    Secret { name: String, value: SecretString },
+}
+
+/// A stretch of a template ready to be rendered: secrets are expanded into the text around them.
+pub(super) enum Part {
+    Text(Box<str>),
+    Column(usize),
+}
+
+/// Shows no text: it may hold a secret.
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("Text(redacted)"),
+            Self::Column(index) => write!(f, "Column({index})"),
+        }
+    }
+}
+
+impl Scope<'_> {
+    /// Reads a template in which every brace must mean something.
+    pub(super) fn parse_strictly(self, text: &str, place: &Place) -> Result<Vec<Piece>, PlanError> {
+        let syntax = |fault| PlanError::Syntax { place: place.clone(), fault };
+        if text.chars().any(char::is_control) {
+            return Err(syntax(SyntaxFault::Control));
+        }
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}', '$']) {
+            push_text(&mut pieces, &rest[..at]);
+            let here = &rest[at..];
+            rest = if let Some(after) = here.strip_prefix("${{") {
+                push_text(&mut pieces, "${");
+                after
+            } else if let Some(after) = here.strip_prefix("${") {
+                let (name, after) = variable_name(after).ok_or_else(|| syntax(SyntaxFault::BadVariable))?;
+                pieces.push(self.variable(name, place)?);
+                after
+            } else if let Some(after) = here.strip_prefix("{{") {
+                push_text(&mut pieces, "{");
+                after
+            } else if let Some(after) = here.strip_prefix("}}") {
+                push_text(&mut pieces, "}");
+                after
+            } else if let Some(after) = here.strip_prefix('$') {
+                push_text(&mut pieces, "$");
+                after
+            } else if let Some(after) = here.strip_prefix('{') {
+                let (name, after) = after.split_once('}').ok_or_else(|| syntax(SyntaxFault::Unclosed))?;
+                pieces.push(self.column(name, place)?);
+                after
+            } else {
+                return Err(syntax(SyntaxFault::LoneClose));
+            };
+        }
+        push_text(&mut pieces, rest);
+        Ok(pieces)
+    }
+
+    /// Reads a template in which braces stand, unless they hold exactly the name of a column or follow
+    /// a `$` and hold what can be the name of a variable.
+    pub(super) fn parse_loosely(self, text: &str, place: &Place) -> Result<Vec<Piece>, PlanError> {
+        // A name is never longer than the longest column's: a body of braces alone stays linear.
+        let longest = self.columns.names.iter().map(String::len).max().unwrap_or(0).max("sku".len());
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '$']) {
+            push_text(&mut pieces, &rest[..at]);
+            let here = &rest[at..];
+            if let Some((name, after)) = here.strip_prefix("${").and_then(variable_name) {
+                pieces.push(self.variable(name, place)?);
+                rest = after;
+                continue;
+            }
+            if let Some((name, after)) = here.strip_prefix('{').and_then(|after| braced(after, longest))
+                && self.columns.find(name) != Err(NoColumn::Unknown)
+            {
+                pieces.push(self.column(name, place)?);
+                rest = after;
+                continue;
+            }
+            push_text(&mut pieces, &here[..1]);
+            rest = &here[1..];
+        }
+        push_text(&mut pieces, rest);
+        Ok(pieces)
+    }
+
+    fn column(self, name: &str, place: &Place) -> Result<Piece, PlanError> {
+        match self.columns.find(name) {
+            Ok(index) => Ok(Piece::Column { index, name: name.into() }),
+            Err(NoColumn::Unknown) => Err(PlanError::unknown_column(place.clone(), name, self.columns)),
+            Err(NoColumn::Ambiguous) => {
+                Err(PlanError::AmbiguousColumn { place: place.clone(), name: quoted(name) })
+            }
+        }
+    }
+
+    fn variable(self, name: &str, place: &Place) -> Result<Piece, PlanError> {
+        let fault = match (self.env)(name) {
+            Some(value) if value.is_empty() => VariableFault::Empty,
+            Some(value) => return Ok(Piece::Secret { name: name.into(), value: value.into() }),
+            None => VariableFault::Unset,
+        };
+        Err(PlanError::Variable { place: place.clone(), name: name.into(), fault })
+    }
+}
+
+/// Expands secrets into the text around them, each through `insert`, which may refuse one.
+pub(super) fn expand<E>(
+    pieces: Vec<Piece>,
+    mut insert: impl FnMut(&mut String, &str, &SecretString) -> Result<(), E>,
+) -> Result<Vec<Part>, E> {
+    let mut parts = Vec::new();
+    let mut text = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Text(more) => text.push_str(&more),
+            Piece::Secret { name, value } => insert(&mut text, &name, &value)?,
+            Piece::Column { index, .. } => {
+                if !text.is_empty() {
+                    parts.push(Part::Text(std::mem::take(&mut text).into()));
+                }
+                parts.push(Part::Column(index));
+            }
+        }
+    }
+    if !text.is_empty() {
+        parts.push(Part::Text(text.into()));
+    }
+    Ok(parts)
+}
+
+/// The columns of a template in the order of their use.
+pub(super) fn columns_of(parts: &[Part]) -> impl Iterator<Item = usize> {
+    parts.iter().filter_map(|part| match part {
+        Part::Column(index) => Some(*index),
+        Part::Text(_) => None,
+    })
+}
+
+/// A secret that is to stand where no control character may.
+pub(super) fn printable<'a>(
+    name: &str,
+    value: &'a SecretString,
+    place: &Place,
+) -> Result<&'a str, PlanError> {
+    let value = value.expose_secret();
+    if value.chars().any(char::is_control) {
+        let fault = VariableFault::Control;
+        return Err(PlanError::Variable { place: place.clone(), name: name.into(), fault });
+    }
+    Ok(value)
+}
+
+fn push_text(pieces: &mut Vec<Piece>, text: &str) {
+    match pieces.last_mut() {
+        _ if text.is_empty() => {}
+        Some(Piece::Text(before)) => before.push_str(text),
+        _ => pieces.push(Piece::Text(text.into())),
+    }
+}
+
+/// The text up to `}`, if that comes within `longest` bytes, and what follows it.
+fn braced(text: &str, longest: usize) -> Option<(&str, &str)> {
+    let end = text.bytes().take(longest + 1).position(|b| b == b'}')?;
+    Some((&text[..end], &text[end + 1..]))
+}
+
+/// POSIX's form of a variable's name up to `}`, and what follows it.
+fn variable_name(text: &str) -> Option<(&str, &str)> {
+    let end = text.bytes().position(|b| !(b.is_ascii_alphanumeric() || b == b'_'))?;
+    let (name, after) = text.split_at(end);
+    let after = after.strip_prefix('}')?;
+    (!name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit())).then_some((name, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns() -> Columns {
+        let names = ["SKU", "region", "a b", "twice", "twice"].map(String::from).to_vec();
+        Columns { names, key: 0, delimiter: b',', headers: true }
+    }
+
+    fn env(name: &str) -> Option<String> {
+        match name {
+            "TOKEN" => Some("canary".into()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        }
+    }
+
+    /// Columns as `<index>`, secrets as `<$NAME>`.
+    fn written(pieces: Result<Vec<Piece>, PlanError>) -> Result<String, PlanError> {
+        Ok(pieces?
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => text.clone(),
+                Piece::Column { index, .. } => format!("<{index}>"),
+                Piece::Secret { name, .. } => format!("<${name}>"),
+            })
+            .collect())
+    }
+
+    fn strictly(text: &str) -> Result<String, PlanError> {
+        let columns = columns();
+        written(Scope { columns: &columns, env: &env }.parse_strictly(text, &Place::Url))
+    }
+
+    fn loosely(text: &str) -> Result<String, PlanError> {
+        let columns = columns();
+        written(Scope { columns: &columns, env: &env }.parse_loosely(text, &Place::Body))
+    }
+
+    #[test]
+    fn a_placeholder_names_a_column_exactly_and_sku_is_the_key_where_no_column_is_called_so() {
+        assert_eq!(strictly("/{sku}/{SKU}/{region}/{a b}").unwrap(), "/<0>/<0>/<1>/<2>");
+        assert_eq!(strictly("{Region}").unwrap_err().exit().code(), 65);
+        assert_eq!(strictly("{}").unwrap_err().exit().code(), 65);
+    }
+
+    #[test]
+    fn a_column_that_is_there_twice_is_an_error_where_it_is_used() {
+        let error = strictly("{twice}").unwrap_err();
+        assert_eq!(error.exit().code(), 65);
+        assert!(error.to_string().contains("twice"));
+        assert_eq!(loosely("{twice}").unwrap_err(), {
+            PlanError::AmbiguousColumn { place: Place::Body, name: "`twice`".into() }
+        });
+    }
+
+    #[test]
+    fn doubled_braces_stand_for_braces() {
+        assert_eq!(strictly("{{sku}} {{{sku}}} $ $$ ${{x}}").unwrap(), "{sku} {<0>} $ $$ ${x}");
+    }
+
+    #[test]
+    fn a_brace_that_means_nothing_is_an_error() {
+        let fault = |text| match strictly(text).unwrap_err() {
+            PlanError::Syntax { fault, .. } => fault,
+            other => panic!("{other}"),
+        };
+        assert_eq!(fault("a{sku"), SyntaxFault::Unclosed);
+        assert_eq!(fault("a}b"), SyntaxFault::LoneClose);
+        for bad in ["${", "${}", "${1A}", "${A B}", "${TOKEN"] {
+            assert_eq!(fault(bad), SyntaxFault::BadVariable, "{bad}");
+        }
+        assert_eq!(fault("a\nb"), SyntaxFault::Control);
+    }
+
+    #[test]
+    fn a_variable_that_is_unset_or_empty_is_an_error_that_names_it() {
+        assert_eq!(strictly("a${TOKEN}b").unwrap(), "a<$TOKEN>b");
+        let error = strictly("${MISSING}").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the URL template asks for the environment variable MISSING, which is not set"
+        );
+        assert_eq!(error.exit().code(), 2);
+        assert!(strictly("${EMPTY}").unwrap_err().to_string().ends_with("is empty"));
+        assert!(loosely("${MISSING}").is_err());
+    }
+
+    #[test]
+    fn in_a_body_only_columns_and_variables_are_replaced() {
+        assert_eq!(loosely(r#"{"q":"{sku}","r":{region}}"#).unwrap(), r#"{"q":"<0>","r":<1>}"#);
+        assert_eq!(
+            loosely("{{sku}} {nosuch} {} } { ${TOKEN} ${1} $").unwrap(),
+            "{<0>} {nosuch} {} } { <$TOKEN> ${1} $"
+        );
+        assert_eq!(loosely("{é} {region").unwrap(), "{é} {region");
+    }
+
+    #[test]
+    fn a_secret_shows_in_no_debug_form() {
+        let columns = columns();
+        let scope = Scope { columns: &columns, env: &env };
+        let pieces = scope.parse_strictly("x{sku}${TOKEN}", &Place::Url).unwrap();
+        assert!(!format!("{pieces:?}").contains("canary"));
+        let parts = expand(pieces, |text, _, value| {
+            text.push_str(value.expose_secret());
+            Ok::<_, ()>(())
+        });
+        assert_eq!(format!("{parts:?}"), "Ok([Text(redacted), Column(0), Text(redacted)])");
+    }
+}
