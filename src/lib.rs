@@ -23,3 +23,4 @@ pub mod input;
 pub mod json;
 // floor 2: rows to jobs, one job to its outcome, entries to one file, events to people
 pub mod plan;
+pub mod report;

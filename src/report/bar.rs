@@ -1,0 +1,248 @@
+//! The bar on a terminal.
+//!
+//! indicatif keeps the terminal right (clearing, wrapping, suspending for lines); what the line says is
+//! composed here, so that it is one drawing a tick, fits any width, and takes its colours from the caller
+//! instead of from indicatif's own look at the environment.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+
+use crate::report::format;
+use crate::report::settings::Terminal;
+use crate::report::sink::Sink;
+use crate::report::standing::Standing;
+
+/// Drawn at most this often, however often the engine ticks.
+const REDRAW: Duration = Duration::from_millis(50);
+/// Columns where the terminal does not say.
+const USUAL_WIDTH: u16 = 80;
+/// indicatif's arithmetic needs some room.
+const LEAST_WIDTH: u16 = 8;
+const SHORTEST_TRACK: usize = 10;
+const LONGEST_TRACK: usize = 40;
+/// The track's length goes in steps, so that it does not tremble with every digit beside it.
+const TRACK_STEP: usize = 5;
+
+/// A bar that is on the screen.
+#[derive(Debug)]
+pub(super) struct Bar {
+    shown: ProgressBar,
+    terminal: Terminal,
+    drawn: Option<Duration>,
+}
+
+impl Bar {
+    pub(super) fn new(sink: Arc<Sink>, terminal: Terminal) -> Self {
+        let canvas = Canvas { sink, width: terminal.width };
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::term_like(Box::new(canvas)));
+        // The track is drawn by `line`; this only cuts what is too long for the terminal.
+        let style = ProgressStyle::with_template("{wide_msg}").expect("a constant template");
+        bar.set_style(style);
+        Self { shown: bar, terminal, drawn: None }
+    }
+
+    /// Draws how the run stands, unless that was done a moment ago.
+    pub(super) fn draw(&mut self, standing: &Standing) {
+        if self.drawn.is_some_and(|drawn| standing.elapsed < drawn.saturating_add(REDRAW)) {
+            return;
+        }
+        self.drawn = Some(standing.elapsed);
+        let width = usable((self.terminal.width)());
+        self.shown.set_message(line(standing, width.into(), self.terminal.colour));
+    }
+
+    /// Takes the bar away while something else is written.
+    pub(super) fn suspend(&self, write: impl FnOnce()) {
+        self.shown.suspend(write);
+    }
+
+    /// Takes the bar away for good.
+    pub(super) fn clear(self) {
+        self.shown.finish_and_clear();
+    }
+}
+
+fn usable(width: u16) -> u16 {
+    if width == 0 { USUAL_WIDTH } else { width.max(LEAST_WIDTH) }
+}
+
+/// `██████░░░░ 2,431/6,000 · 952/s · 64 in flight · 41 retries · 6 failed · 4 s left`, less what does not fit.
+fn line(standing: &Standing, width: usize, colour: bool) -> String {
+    let done = match standing.total {
+        Some(total) => format!("{}/{}", format::count(standing.done), format::count(total)),
+        None => format::counted(standing.done, "row", "rows"),
+    };
+    // In the order they stand in, each with its turn to go when the terminal is narrow (the highest first).
+    let mut parts: Vec<(u8, String)> = [
+        (0, Some(done)),
+        (1, Some(standing.pace())),
+        (4, Some(standing.flying())),
+        (5, standing.retried()),
+        (2, standing.failures()),
+        (3, standing.time_left()),
+    ]
+    .into_iter()
+    .filter_map(|(turn, part)| Some((turn, part?)))
+    .collect();
+    let track_room = if standing.total.is_some() { SHORTEST_TRACK + 1 } else { 0 };
+    while columns(&parts) + track_room > width && parts.len() > 2 {
+        let last = parts.iter().map(|(turn, _)| *turn).max();
+        parts.retain(|(turn, _)| Some(*turn) != last);
+    }
+    let text = parts.iter().map(|(_, part)| part.as_str()).collect::<Vec<_>>().join(" · ");
+    match standing.total {
+        Some(total) if columns(&parts) + track_room <= width => {
+            let room = (width - columns(&parts) - 1).min(LONGEST_TRACK);
+            let cells = room / TRACK_STEP * TRACK_STEP;
+            format!("{} {text}", track(standing.done, total, cells, colour))
+        }
+        _ => text,
+    }
+}
+
+/// Columns of the parts with a separator of three between them. A wide character in a pause's reason makes
+/// this too small; the template then cuts the line.
+fn columns(parts: &[(u8, String)]) -> usize {
+    let text: usize = parts.iter().map(|(_, part)| part.chars().count()).sum();
+    text + 3 * parts.len().saturating_sub(1)
+}
+
+fn track(done: u64, total: u64, cells: usize, colour: bool) -> String {
+    let share = if total == 0 { 1.0 } else { done.min(total) as f64 / total as f64 };
+    let full =
+        usize::try_from(format::whole((share * cells as f64).floor())).map_or(cells, |full| full.min(cells));
+    let (on, off) = if colour { ("\x1b[36m", "\x1b[0m") } else { ("", "") };
+    format!("{on}{}{}{off}", "█".repeat(full), "░".repeat(cells - full))
+}
+
+/// A terminal as indicatif wants one, on top of the sink.
+#[derive(Debug)]
+struct Canvas {
+    sink: Arc<Sink>,
+    width: fn() -> u16,
+}
+
+impl Canvas {
+    /// Moves the cursor. A count of 0 would be taken as 1 by the terminal.
+    fn cursor(&self, count: usize, direction: char) {
+        if count > 0 {
+            self.sink.push(&format!("\x1b[{count}{direction}"));
+        }
+    }
+}
+
+impl TermLike for Canvas {
+    fn width(&self) -> u16 {
+        usable((self.width)())
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.cursor(n, 'A');
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.cursor(n, 'B');
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.cursor(n, 'C');
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.cursor(n, 'D');
+        Ok(())
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.sink.push(text);
+        self.sink.push("\n");
+        Ok(())
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.sink.push(text);
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.sink.push("\r\x1b[2K");
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.sink.flush();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing() -> Standing {
+        Standing {
+            elapsed: Duration::from_secs(3),
+            done: 3_000,
+            total: Some(6_000),
+            rate: 952.0,
+            in_flight: 64,
+            limit: 64,
+            retries: 41,
+            failed: 6,
+            paused: None,
+            left: Some(Duration::from_secs(4)),
+        }
+    }
+
+    #[test]
+    fn a_line_of_eighty_columns_holds_everything() {
+        let text = line(&standing(), 80, false);
+        assert_eq!(text, "█████░░░░░ 3,000/6,000 · 952/s · 64 in flight · 41 retries · 6 failed · 4 s left");
+        assert_eq!(text.chars().count(), 80);
+    }
+
+    #[test]
+    fn what_matters_least_goes_first_when_the_terminal_is_narrow() {
+        assert_eq!(line(&standing(), 60, false), "███████░░░░░░░░ 3,000/6,000 · 952/s · 6 failed · 4 s left");
+        assert_eq!(line(&standing(), 40, false), "██████████░░░░░░░░░░ 3,000/6,000 · 952/s");
+        assert_eq!(line(&standing(), 20, false), "3,000/6,000 · 952/s");
+        let unknown = Standing { total: None, left: None, ..standing() };
+        assert_eq!(line(&unknown, 80, false), "3,000 rows · 952/s · 64 in flight · 41 retries · 6 failed");
+    }
+
+    #[test]
+    fn a_wide_terminal_gets_no_endless_track() {
+        let text = line(&standing(), 200, false);
+        assert_eq!(text.matches(['█', '░']).count(), LONGEST_TRACK);
+        assert_eq!(text.matches('█').count(), LONGEST_TRACK / 2);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_its_terminal_unless_two_parts_are() {
+        let paused = Some((Duration::from_secs(12), "429 with Retry-After".to_owned()));
+        for standing in [standing(), Standing { paused, ..standing() }] {
+            for width in 54..250 {
+                assert!(line(&standing, width, false).chars().count() <= width);
+            }
+        }
+    }
+
+    #[test]
+    fn colour_is_the_callers_choice() {
+        assert!(!line(&standing(), 80, false).contains('\x1b'));
+        assert!(line(&standing(), 80, true).starts_with("\x1b[36m█████░░░░░\x1b[0m "));
+    }
+
+    #[test]
+    fn more_done_than_expected_fills_the_track_and_no_more() {
+        assert_eq!(track(7, 5, 4, false), "████");
+        assert_eq!(track(0, 0, 4, false), "████");
+        assert_eq!(track(5_999, 6_000, 4, false), "███░");
+    }
+}

@@ -1,0 +1,157 @@
+//! How a run ended: what the engine hands over for the last words, and the same for machines.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::model::Exit;
+use crate::report::complaint::Complaint;
+use crate::report::json_lines::{rounded, seconds};
+use crate::report::said::{self, Level, Said};
+use crate::report::tally::{CauseGroup, TallySnapshot};
+use crate::report::verdict::Verdict;
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// Wall time.
+    pub elapsed: Duration,
+    /// What became of the rows.
+    pub counts: Counts,
+    /// The files that were written.
+    pub wrote: Vec<Wrote>,
+    /// What limited the run.
+    pub verdict: Verdict,
+    /// How the program will exit.
+    pub exit: Exit,
+    /// Why the run did not end well, if it did not.
+    pub error: Option<Complaint>,
+    /// The output was replaced.
+    pub published: bool,
+    /// A journal was left for the next run to go on from.
+    pub journal_kept: bool,
+}
+
+/// What became of the rows. `fetched + unchanged + failed + repeats + deferred = rows`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Data rows of the input.
+    pub rows: u64,
+    /// Answers kept, those from the journal among them.
+    pub fetched: u64,
+    /// SKUs whose old value still holds.
+    pub unchanged: u64,
+    /// SKUs without an answer to keep, and bad rows.
+    pub failed: u64,
+    /// Rows that repeat a SKU.
+    pub repeats: u64,
+    /// SKUs left for a later run.
+    pub deferred: u64,
+    /// Of `fetched`: answered by the journal of an interrupted run.
+    pub recovered: u64,
+    /// Lines without a character; they are no rows.
+    pub blanks: u64,
+}
+
+impl Counts {
+    /// Distinct SKUs, and bad rows.
+    #[must_use]
+    pub fn skus(&self) -> u64 {
+        self.fetched + self.unchanged + self.failed + self.deferred
+    }
+}
+
+/// A file that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrote {
+    /// Its path, as the person gave it.
+    pub path: String,
+    /// How much is in it.
+    pub amount: Amount,
+}
+
+/// How much a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amount {
+    /// Bytes.
+    Bytes(u64),
+    /// Data rows.
+    Rows(u64),
+}
+
+/// SKUs that cost a request, a second: what came from the journal in no time is no measure of the API.
+pub(super) fn per_second(ending: &Ending, tally: &TallySnapshot) -> f64 {
+    tally.sums.asked as f64 / ending.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+}
+
+/// The summary for machines; `headline` is its sentence for people.
+pub(super) fn said(ending: &Ending, tally: &TallySnapshot, headline: String) -> Said {
+    let level = match ending.exit {
+        Exit::Complete => Level::Info,
+        Exit::SomeFailed => Level::Warning,
+        _ => Level::Error,
+    };
+    let mut fields = rows(&ending.counts);
+    let more = json!({
+        "elapsed_s": seconds(ending.elapsed),
+        "per_s": rounded(per_second(ending, tally), 10.0),
+        "attempts": tally.sums.attempts(),
+        "retries": tally.sums.retries,
+        "bytes": tally.sums.bytes,
+        "pauses": tally.sums.pauses,
+        "paused_s": seconds(tally.sums.paused),
+        "p50_ms": tally.latency.map(|latency| millis(latency.p50)),
+        "p95_ms": tally.latency.map(|latency| millis(latency.p95)),
+        "statuses": statuses(tally),
+        "causes": tally.causes.iter().map(cause_fields).collect::<Vec<_>>(),
+        "differing_repeats": tally.sums.differing,
+        "differing_lines": tally.sums.differing_lines,
+        "limited_by": ending.verdict.limit.name(),
+        "advice": ending.verdict.text,
+        "published": ending.published,
+        "journal_kept": ending.journal_kept,
+        "wrote": ending.wrote.iter().map(wrote_fields).collect::<Vec<_>>(),
+        "exit": ending.exit.code(),
+    });
+    if let (Value::Object(fields), Value::Object(more)) = (&mut fields, more) {
+        fields.extend(more);
+    }
+    Said::new(level, "finished", headline, fields)
+}
+
+fn rows(counts: &Counts) -> Value {
+    json!({
+        "rows": counts.rows,
+        "skus": counts.skus(),
+        "fetched": counts.fetched,
+        "unchanged": counts.unchanged,
+        "failed": counts.failed,
+        "repeats": counts.repeats,
+        "deferred": counts.deferred,
+        "recovered": counts.recovered,
+        "blanks": counts.blanks,
+    })
+}
+
+fn statuses(tally: &TallySnapshot) -> Value {
+    tally.statuses.iter().map(|(status, count)| (status.to_string(), Value::from(*count))).collect()
+}
+
+fn cause_fields(group: &CauseGroup) -> Value {
+    json!({
+        "cause": group.cause.label(),
+        "count": group.count,
+        "first": said::example_fields(&group.example, group.cause),
+    })
+}
+
+fn wrote_fields(wrote: &Wrote) -> Value {
+    match wrote.amount {
+        Amount::Bytes(bytes) => json!({"path": wrote.path, "bytes": bytes}),
+        Amount::Rows(rows) => json!({"path": wrote.path, "rows": rows}),
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    rounded(time.as_secs_f64() * 1e3, 1e3)
+}

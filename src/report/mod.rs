@@ -1,0 +1,221 @@
+//! Events to people: progress while a run goes on, warnings as they come, and the summary at its end.
+//!
+//! A [`Report`] is called, synchronously, beside the work. The events that come with every SKU are only
+//! counted ([`Tally`]); what is drawn is drawn when the engine ticks, from those counts, so its cost does not grow
+//! with the speed of the run. Everything goes to one writer, standard error, and a failure to write there is
+//! no failure of the run.
+//!
+//! # Who sees what
+//!
+//! | | bar | plain | `-q` | `-v` adds | `-v -v` adds |
+//! |---|---|---|---|---|---|
+//! | progress | always | every 10 s | no | | |
+//! | warnings, `stopping` | once each | once each | no | | |
+//! | pauses of 5 s and more | one line a minute at most | the same | no | every pause, resuming, limit changes | |
+//! | failed SKUs | grouped in the summary | the same | only with an exit code other than 0 | each one | |
+//! | retries | counted | counted | no | every 10 s, by cause | each one |
+//!
+//! # JSON lines
+//!
+//! With `--log-format json` each line is one object. Always there: `time` (RFC 3339, UTC, milliseconds),
+//! `level` (`debug`, `info`, `warning`, `error`), `event`, `message` (the sentence a person would have read).
+//! Times are seconds (`_s`) or milliseconds (`_ms`), rates are a second (`per_s`); what is not known is null.
+//! Fields may be added; those there are keep their name and meaning.
+//!
+//! | event | fields |
+//! |---|---|
+//! | `started` (`-v`) | `total` |
+//! | `progressed` | `elapsed_s` `done` `total` `per_s` `in_flight` `limit` `retries` `failed` `pause_left_s` `pause_why` `left_s` |
+//! | `attempt_retried` (`-v -v`) | `cause` `line` `key` `url` `status` `detail` `attempt` `wait_s` |
+//! | `attempts_retried` (`-v`) | `retries` `causes` {cause: count} |
+//! | `job_failed` (`-v`) | `cause` `line` `key` `url` `status` `detail` `attempts` |
+//! | `pool_paused` | `wait_s` `why` `pauses` |
+//! | `pool_resumed` (`-v`) | |
+//! | `limit_changed` (`-v`) | `limit` `why` |
+//! | `warned`, `noted` | |
+//! | `stopping` | `why` |
+//! | `finished` | `rows` `skus` `fetched` `unchanged` `failed` `repeats` `deferred` `recovered` `blanks` `elapsed_s` `per_s` `attempts` `retries` `bytes` `pauses` `paused_s` `p50_ms` `p95_ms` `statuses` {status: count} `causes` [{`cause` `count` `first` {`cause` `line` `key` `url` `status` `detail`}}] `differing_repeats` `differing_lines` `limited_by` `advice` `published` `journal_kept` `wrote` [{`path`, `bytes` or `rows`}] `exit` |
+//! | `failed` | `hint` |
+
+mod bar;
+mod complaint;
+mod ending;
+pub mod format;
+mod json_lines;
+mod plain;
+mod said;
+mod screen;
+mod settings;
+mod sink;
+mod standing;
+mod summary;
+mod tally;
+mod verdict;
+
+use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use serde_json::json;
+
+use crate::model::{Event, Exit, Reporter};
+
+pub use complaint::Complaint;
+pub use ending::{Amount, Counts, Ending, Wrote};
+pub use said::Level;
+pub use settings::{LogFormat, Progress, ReportSettings, Terminal, WordError};
+pub use standing::Live;
+pub use tally::{CauseGroup, Example, Latency, Sums, Tally, TallySnapshot};
+pub use verdict::{Concurrency, Facts, Limit, Verdict, Waits, verdict};
+
+use said::Said;
+use screen::Screen;
+use sink::Sink;
+use summary::Dress;
+
+/// Tells people what happens. Counting and showing have a lock each: a slow terminal holds up no counter.
+#[derive(Debug)]
+pub struct Report {
+    settings: ReportSettings,
+    tally: Mutex<Tally>,
+    screen: Mutex<Screen>,
+}
+
+impl Report {
+    /// A report that writes to `out`: standard error, or memory in a test.
+    #[must_use]
+    pub fn new(settings: ReportSettings, out: Box<dyn Write + Send>) -> Self {
+        Self {
+            settings,
+            tally: Mutex::new(Tally::default()),
+            screen: Mutex::new(Screen::new(settings, Sink::new(out))),
+        }
+    }
+
+    /// The work begins; `total` is the number of data rows, if it is known.
+    pub fn started(&self, total: Option<u64>) {
+        let mut screen = lock(&self.screen);
+        screen.expect_rows(total);
+        if self.settings.detail() > 0 {
+            let rows =
+                total.map_or("rows as they come".into(), |total| format::counted(total, "row", "rows"));
+            screen.say(&Said::new(
+                Level::Info,
+                "started",
+                format!("started: {rows}"),
+                json!({"total": total}),
+            ));
+        }
+    }
+
+    /// The number of data rows became known: the input's end was reached.
+    pub fn total_known(&self, total: u64) {
+        lock(&self.screen).expect_rows(Some(total));
+    }
+
+    /// Shows how the run stands: to be called every 100 ms or so.
+    pub fn tick(&self, live: &Live<'_>) {
+        let sums = {
+            let mut tally = lock(&self.tally);
+            tally.at(live.elapsed);
+            tally.sums().clone()
+        };
+        let mut screen = lock(&self.screen);
+        screen.tick(live, &sums);
+        if screen.groups_retries_now() {
+            let retried = lock(&self.tally).retried().clone();
+            screen.tell_retries(&retried);
+        }
+    }
+
+    /// Prints one line that is no event, beside the bar. With `-q` only errors are printed.
+    pub fn line(&self, level: Level, message: &str) {
+        let event = match level {
+            Level::Error => "failed",
+            Level::Warning => "warned",
+            Level::Info | Level::Debug => "noted",
+        };
+        lock(&self.screen).say(&Said::sentence(level, event, message));
+    }
+
+    /// Takes the bar away and prints the summary, and the error if the run ended with one.
+    pub fn finish(&self, ending: &Ending) {
+        let tally = self.tally();
+        let mut screen = lock(&self.screen);
+        screen.tell_retries(&tally.retried.iter().copied().collect());
+        screen.close();
+        match self.settings.log_format {
+            LogFormat::Text => {
+                let dress = Dress { quiet: self.settings.quiet, colour: self.settings.colour() };
+                screen.write(&summary::text(ending, &tally, dress));
+            }
+            LogFormat::Json => {
+                if !self.settings.quiet || ending.exit != Exit::Complete {
+                    let said = ending::said(ending, &tally, summary::headline(ending, &tally));
+                    screen.write(&json_lines::line(&said, SystemTime::now()));
+                }
+                if let Some(Complaint { message, hint }) = &ending.error {
+                    screen.write(&error(message, hint.as_deref(), LogFormat::Json, false));
+                }
+            }
+        }
+    }
+
+    /// Takes the bar away without a summary, where a run is broken off; nothing is drawn after it.
+    pub fn abandon(&self) {
+        lock(&self.screen).close();
+    }
+
+    /// The counts so far.
+    #[must_use]
+    pub fn tally(&self) -> TallySnapshot {
+        lock(&self.tally).snapshot()
+    }
+
+    /// Whether an event may be worth a line; decided without a lock, since it is asked for every event.
+    fn speaks_of(&self, event: &Event<'_>) -> bool {
+        let from = match event {
+            Event::Warned { .. } | Event::Stopping { .. } | Event::PoolPaused { .. } => 0,
+            Event::JobFailed { .. } | Event::LimitChanged { .. } | Event::PoolResumed => 1,
+            Event::AttemptRetried { .. } => 2,
+            Event::AttemptAnswered { .. }
+            | Event::JobFetched { .. }
+            | Event::JobRecovered
+            | Event::JobDeferred
+            | Event::RowRepeated { .. } => return false,
+        };
+        !self.settings.quiet && self.settings.detail() >= from
+    }
+}
+
+impl Reporter for Report {
+    fn on(&self, event: &Event<'_>) {
+        let speaks = self.speaks_of(event);
+        let sums = {
+            let mut tally = lock(&self.tally);
+            tally.note(event);
+            speaks.then(|| tally.sums().clone())
+        };
+        if let Some(sums) = sums {
+            lock(&self.screen).tell(event, &sums);
+        }
+    }
+}
+
+/// `error: what … (where)` and, on a line of its own, `  hint: what to do`, with the line ends; or the same
+/// as one JSON line. For `main`, where a run ends before there is a [`Report`].
+#[must_use]
+pub fn error(message: &str, hint: Option<&str>, format: LogFormat, colour: bool) -> String {
+    match format {
+        LogFormat::Text => complaint::complaint_text(message, hint, colour),
+        LogFormat::Json => json_lines::line(&complaint::complaint_said(message, hint), SystemTime::now()),
+    }
+}
+
+/// A panic elsewhere while a lock was held leaves counters that are still counters.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

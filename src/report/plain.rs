@@ -1,0 +1,98 @@
+//! Progress without a terminal: a line every ten seconds that a log or a mail can keep.
+//!
+//! The first comes after ten seconds, so a short run from cron prints its summary and nothing else.
+
+use std::time::Duration;
+
+use crate::report::format;
+use crate::report::standing::Standing;
+
+const EVERY: Duration = Duration::from_secs(10);
+
+/// When the next plain line is due.
+#[derive(Debug)]
+pub(super) struct Cadence {
+    due: Duration,
+}
+
+impl Default for Cadence {
+    fn default() -> Self {
+        Self { due: EVERY }
+    }
+}
+
+impl Cadence {
+    /// True once in every ten seconds of the run; a late caller gets one line, not those it missed.
+    pub(super) fn strikes(&mut self, elapsed: Duration) -> bool {
+        let due = elapsed >= self.due;
+        if due {
+            let periods = elapsed.as_secs() / EVERY.as_secs();
+            self.due = Duration::from_secs((periods + 1).saturating_mul(EVERY.as_secs()));
+        }
+        due
+    }
+}
+
+/// `20 s: 2,431 of 6,000 (40 %) · 243/s · 64 in flight · 41 retries · 6 failed · 15 s left`
+pub(super) fn line(standing: &Standing) -> String {
+    let done = format::count(standing.done);
+    let progress = match standing.total {
+        Some(total) => {
+            let percent = (standing.done.min(total) * 100).checked_div(total).unwrap_or(100);
+            format!("{done} of {} ({percent} %)", format::count(total))
+        }
+        None => format::counted(standing.done, "row", "rows"),
+    };
+    let at = format::time_left(Duration::from_secs(standing.elapsed.as_secs()));
+    let mut parts = vec![format!("{at}: {progress}"), standing.pace(), standing.flying()];
+    parts.extend([standing.retried(), standing.failures(), standing.time_left()].into_iter().flatten());
+    parts.join(" · ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing() -> Standing {
+        Standing {
+            elapsed: Duration::from_millis(20_070),
+            done: 2_431,
+            total: Some(6_000),
+            rate: 243.0,
+            in_flight: 64,
+            limit: 64,
+            retries: 41,
+            failed: 6,
+            paused: None,
+            left: Some(Duration::from_millis(14_700)),
+        }
+    }
+
+    #[test]
+    fn a_plain_line_says_how_far_and_how_fast() {
+        assert_eq!(
+            line(&standing()),
+            "20 s: 2,431 of 6,000 (40 %) · 243/s · 64 in flight · 41 retries · 6 failed · 15 s left"
+        );
+        let unknown = Standing { total: None, left: None, retries: 0, failed: 0, ..standing() };
+        assert_eq!(line(&unknown), "20 s: 2,431 rows · 243/s · 64 in flight");
+        let empty = Standing { total: Some(0), done: 0, ..unknown };
+        assert_eq!(line(&empty), "20 s: 0 of 0 (100 %) · 243/s · 64 in flight");
+    }
+
+    #[test]
+    fn a_pause_stands_in_place_of_the_rate() {
+        let paused = Some((Duration::from_secs(12), "429 with Retry-After".to_owned()));
+        let text = line(&Standing { paused, in_flight: 0, ..standing() });
+        assert!(text.contains(" · paused 12 s: 429 with Retry-After · 0 in flight · "), "{text}");
+    }
+
+    #[test]
+    fn a_line_is_due_every_ten_seconds_and_late_ones_are_not_made_up() {
+        let mut cadence = Cadence::default();
+        let mut at = |seconds| cadence.strikes(Duration::from_secs(seconds));
+        assert!(!at(0) && !at(9));
+        assert!(at(10) && !at(10) && !at(19));
+        assert!(at(47) && !at(49) && at(50));
+    }
+}

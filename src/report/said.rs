@@ -1,0 +1,252 @@
+//! What is said of an event: its level, its stable name, a sentence for people and fields for machines.
+//!
+//! Sentences hold foreign text only through `display_safe`; fields hold it as it is, and the JSON writer
+//! escapes it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::model::display_safe;
+use crate::model::{Cause, Event};
+use crate::report::format;
+use crate::report::json_lines::{rounded, seconds};
+use crate::report::standing::Standing;
+use crate::report::tally::{Example, Sums, example};
+
+/// Characters of a key, an address, a detail and a whole sentence that a line shows.
+const KEY_CHARS: usize = 64;
+const URL_CHARS: usize = 160;
+const DETAIL_CHARS: usize = 200;
+const SENTENCE_CHARS: usize = 2_000;
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Only for those who asked for every detail.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Something to look at.
+    Warning,
+    /// Why the run failed.
+    Error,
+}
+
+/// One line to be written as text or as JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Said {
+    pub(super) level: Level,
+    pub(super) event: &'static str,
+    pub(super) message: String,
+    pub(super) fields: Value,
+}
+
+impl Said {
+    pub(super) fn new(level: Level, event: &'static str, message: String, fields: Value) -> Self {
+        Self { level, event, message, fields }
+    }
+
+    /// A sentence from elsewhere, made safe. It stays on one line: a line end inside could forge another line.
+    pub(super) fn sentence(level: Level, event: &'static str, text: &str) -> Self {
+        Self::new(level, event, display_safe(text, SENTENCE_CHARS), json!({}))
+    }
+}
+
+/// What is said of one event as it happens. Events that are only counted say nothing.
+pub(super) fn of(event: &Event<'_>, sums: &Sums) -> Option<Said> {
+    Some(match *event {
+        Event::AttemptRetried { key, line, fault, attempt, wait } => {
+            retried(&example(Some(key), line, fault, None), fault.cause, attempt, wait)
+        }
+        Event::JobFailed { key, line, fault, attempts, url } => {
+            failed(&example(key, line, fault, url), fault.cause, attempts)
+        }
+        Event::PoolPaused { wait, why } => paused(wait, why, sums),
+        Event::PoolResumed => Said::new(Level::Info, "pool_resumed", "resumed".into(), json!({})),
+        Event::LimitChanged { limit, why } => {
+            let text =
+                format!("concurrency {}: {}", format::count(limit as u64), display_safe(why, DETAIL_CHARS));
+            Said::new(Level::Info, "limit_changed", text, json!({"limit": limit, "why": why}))
+        }
+        Event::Warned { message } => Said::sentence(Level::Warning, "warned", message),
+        Event::Stopping { why } => {
+            let text = format!("stopping: {}", display_safe(why, SENTENCE_CHARS));
+            Said::new(Level::Warning, "stopping", text, json!({"why": why}))
+        }
+        Event::AttemptAnswered { .. }
+        | Event::JobFetched { .. }
+        | Event::JobRecovered
+        | Event::JobDeferred
+        | Event::RowRepeated { .. } => return None,
+    })
+}
+
+fn retried(example: &Example, cause: Cause, attempt: u32, wait: Duration) -> Said {
+    let retry = format::count(attempt.into());
+    let text = format!("retry {retry} in {}: {}", format::duration(wait), place_and_reason(example, cause));
+    let mut fields = example_fields(example, cause);
+    fields["attempt"] = attempt.into();
+    fields["wait_s"] = seconds(wait).into();
+    Said::new(Level::Debug, "attempt_retried", text, fields)
+}
+
+fn failed(example: &Example, cause: Cause, attempts: u32) -> Said {
+    let mut fields = example_fields(example, cause);
+    fields["attempts"] = attempts.into();
+    Said::new(Level::Warning, "job_failed", format!("failed: {}", place_and_reason(example, cause)), fields)
+}
+
+fn paused(wait: Duration, why: &str, sums: &Sums) -> Said {
+    let mut text = format!("paused {}: {}", format::time_left(wait), display_safe(why, DETAIL_CHARS));
+    if sums.pauses > 1 {
+        let pauses = format::count(sums.pauses);
+        text = format!("{text} ({pauses} pauses so far, {} in all)", format::duration(sums.paused));
+    }
+    let fields = json!({"wait_s": seconds(wait), "why": why, "pauses": sums.pauses});
+    Said::new(Level::Info, "pool_paused", text, fields)
+}
+
+/// Retries since the last such line: `41 retries: 30 HTTP 503, 11 timed out`.
+pub(super) fn retries(new: &BTreeMap<Cause, u64>) -> Said {
+    let total: u64 = new.values().sum();
+    let causes: Vec<String> =
+        new.iter().map(|(cause, count)| format!("{} {}", format::count(*count), cause.label())).collect();
+    let text = format!("{}: {}", format::counted(total, "retry", "retries"), causes.join(", "));
+    let by_cause: serde_json::Map<String, Value> =
+        new.iter().map(|(cause, count)| (cause.label(), Value::from(*count))).collect();
+    Said::new(Level::Info, "attempts_retried", text, json!({"retries": total, "causes": by_cause}))
+}
+
+/// The line that progress is told with where there is no bar.
+pub(super) fn progressed(standing: &Standing, text: String) -> Said {
+    let paused = standing.paused.as_ref();
+    let fields = json!({
+        "elapsed_s": seconds(standing.elapsed),
+        "done": standing.done,
+        "total": standing.total,
+        "per_s": rounded(standing.rate, 10.0),
+        "in_flight": standing.in_flight,
+        "limit": standing.limit,
+        "retries": standing.retries,
+        "failed": standing.failed,
+        "pause_left_s": paused.map(|(left, _)| seconds(*left)),
+        "pause_why": paused.map(|(_, why)| why),
+        "left_s": standing.left.map(seconds),
+    });
+    Said::new(Level::Info, "progressed", text, fields)
+}
+
+/// `line 17, SKU 0042: 404 from http://…/products/0042: no such product`
+pub(super) fn place_and_reason(example: &Example, cause: Cause) -> String {
+    let sku = example.key.as_ref().map(|key| format!(", SKU {}", shown_key(key))).unwrap_or_default();
+    format!("line {}{sku}: {}", example.line, reason(example, cause))
+}
+
+/// Spaces would make it unclear where a key ends.
+fn shown_key(key: &str) -> String {
+    let safe = display_safe(key, KEY_CHARS);
+    if safe.contains(char::is_whitespace) { format!("\"{safe}\"") } else { safe }
+}
+
+fn reason(example: &Example, cause: Cause) -> String {
+    let detail = display_safe(&example.detail, DETAIL_CHARS);
+    let url = example.url.as_ref().map(|url| display_safe(url, URL_CHARS));
+    match (cause, url) {
+        (Cause::Status(status), Some(url)) => match beyond_status(&detail, status) {
+            "" => format!("{status} from {url}"),
+            more => format!("{status} from {url}: {more}"),
+        },
+        (_, Some(url)) if !detail.contains(&url) => format!("{detail} ({url})"),
+        _ => detail,
+    }
+}
+
+/// What a detail such as `HTTP 404: no such product` says beyond the status that is shown already.
+fn beyond_status(detail: &str, status: u16) -> &str {
+    let rest = detail.strip_prefix("HTTP ").unwrap_or(detail);
+    match rest.strip_prefix(&status.to_string()) {
+        Some(more) if !more.starts_with(|c: char| c.is_alphanumeric()) => {
+            more.trim_start_matches([':', ',', ';', ' '])
+        }
+        _ => detail,
+    }
+}
+
+/// An example for machines.
+pub(super) fn example_fields(example: &Example, cause: Cause) -> Value {
+    json!({
+        "cause": cause.label(),
+        "line": example.line,
+        "key": example.key,
+        "url": example.url,
+        "status": example.status,
+        "detail": example.detail,
+    })
+}
+
+/// An error's text, made safe line by line: some (a config file's) show the place they speak of on lines of
+/// their own.
+pub(super) fn safe_lines(text: &str) -> String {
+    text.lines().map(|line| display_safe(line, SENTENCE_CHARS)).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example_of(detail: &str, url: Option<&str>) -> Example {
+        Example {
+            line: 17,
+            key: Some("0042".into()),
+            url: url.map(String::from),
+            status: None,
+            detail: detail.into(),
+        }
+    }
+
+    #[test]
+    fn a_failure_names_its_line_its_sku_and_the_address() {
+        let url = Some("http://h/products/0042");
+        for (detail, cause, url, text) in [
+            ("HTTP 404", Cause::Status(404), url, "404 from http://h/products/0042"),
+            ("404: gone fishing", Cause::Status(404), url, "404 from http://h/products/0042: gone fishing"),
+            ("4040", Cause::Status(404), url, "404 from http://h/products/0042: 4040"),
+            ("HTTP 404", Cause::Status(404), None, "HTTP 404"),
+            ("refused", Cause::Connect, url, "refused (http://h/products/0042)"),
+            ("refused by http://h/products/0042", Cause::Connect, url, "refused by http://h/products/0042"),
+        ] {
+            let shown = place_and_reason(&example_of(detail, url), cause);
+            assert_eq!(shown, format!("line 17, SKU 0042: {text}"));
+        }
+    }
+
+    #[test]
+    fn a_key_with_spaces_is_quoted_and_a_missing_one_left_out() {
+        let spaced = Example { key: Some("a b".into()), ..example_of("late", None) };
+        assert_eq!(place_and_reason(&spaced, Cause::Timeout), "line 17, SKU \"a b\": late");
+        let none = Example { key: None, ..example_of("the key is empty", None) };
+        assert_eq!(place_and_reason(&none, Cause::Row), "line 17: the key is empty");
+    }
+
+    #[test]
+    fn a_second_pause_says_how_many_there_were() {
+        let event = Event::PoolPaused { wait: Duration::from_secs(12), why: "429 with Retry-After" };
+        let first = Sums { pauses: 1, paused: Duration::from_secs(12), ..Sums::default() };
+        assert_eq!(of(&event, &first).unwrap().message, "paused 12 s: 429 with Retry-After");
+        let third = Sums { pauses: 3, paused: Duration::from_secs(200), ..Sums::default() };
+        assert_eq!(
+            of(&event, &third).unwrap().message,
+            "paused 12 s: 429 with Retry-After (3 pauses so far, 3 min 20 s in all)"
+        );
+    }
+
+    #[test]
+    fn retries_are_grouped_by_cause() {
+        let new = BTreeMap::from([(Cause::Status(503), 30), (Cause::Timeout, 11)]);
+        let said = retries(&new);
+        assert_eq!(said.message, "41 retries: 30 HTTP 503, 11 timed out");
+        assert_eq!(said.fields, json!({"retries": 41, "causes": {"HTTP 503": 30, "timed out": 11}}));
+    }
+}

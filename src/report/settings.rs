@@ -1,0 +1,170 @@
+//! What the person asked to see, and what standard error can show.
+//!
+//! The room reads no environment and asks no terminal: whoever builds a [`ReportSettings`] has decided
+//! whether there is a terminal, and whether it may be coloured.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// `--progress`: how a run under way is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Progress {
+    /// A bar where the cursor can be moved, else plain lines.
+    #[default]
+    Auto,
+    /// A bar; plain lines where no bar can be drawn (not a terminal, a dumb one, or JSON lines).
+    Bar,
+    /// One line every 10 s.
+    Plain,
+    /// Nothing until the summary.
+    None,
+}
+
+/// `--log-format`: how a line is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, the summary too; the schema stands in [`crate::report`].
+    Json,
+}
+
+/// A word that is not among those an option takes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{word}` is not one of {expected}")]
+pub struct WordError {
+    word: String,
+    expected: &'static str,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Bar => "bar",
+            Self::Plain => "plain",
+            Self::None => "none",
+        })
+    }
+}
+
+impl FromStr for Progress {
+    type Err = WordError;
+
+    fn from_str(word: &str) -> Result<Self, WordError> {
+        [Self::Auto, Self::Bar, Self::Plain, Self::None]
+            .into_iter()
+            .find(|known| known.to_string() == word)
+            .ok_or_else(|| WordError { word: word.into(), expected: "auto, bar, plain or none" })
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = WordError;
+
+    fn from_str(word: &str) -> Result<Self, WordError> {
+        [Self::Text, Self::Json]
+            .into_iter()
+            .find(|known| known.to_string() == word)
+            .ok_or_else(|| WordError { word: word.into(), expected: "text or json" })
+    }
+}
+
+/// What standard error can show.
+#[derive(Debug, Clone, Copy)]
+pub struct Terminal {
+    /// It is a terminal whose cursor can be moved (`TERM=dumb` is none).
+    pub interactive: bool,
+    /// Its columns, asked again at every drawing so that the bar follows a resize; 0 stands for unknown.
+    pub width: fn() -> u16,
+    /// Colour is allowed.
+    pub colour: bool,
+}
+
+impl Terminal {
+    /// A file, a pipe, or cron's mail.
+    #[must_use]
+    pub fn absent() -> Self {
+        Self { interactive: false, width: || 0, colour: false }
+    }
+}
+
+/// What the report is told of the command line.
+#[derive(Debug, Clone, Copy)]
+pub struct ReportSettings {
+    /// `--progress`.
+    pub progress: Progress,
+    /// `--log-format`.
+    pub log_format: LogFormat,
+    /// How often `-v` was given.
+    pub verbose: u8,
+    /// `-q`: print nothing unless the run fails. Wins over `verbose`.
+    pub quiet: bool,
+    /// What standard error can show.
+    pub terminal: Terminal,
+}
+
+impl ReportSettings {
+    /// The progress that will be shown: never `Auto`, and no bar where none can be drawn.
+    pub(super) fn shown_progress(&self) -> Progress {
+        let drawable = self.terminal.interactive && self.log_format == LogFormat::Text;
+        match self.progress {
+            _ if self.quiet => Progress::None,
+            Progress::Auto | Progress::Bar if drawable => Progress::Bar,
+            Progress::Auto | Progress::Bar | Progress::Plain => Progress::Plain,
+            Progress::None => Progress::None,
+        }
+    }
+
+    /// How much detail is printed as it happens.
+    pub(super) fn detail(&self) -> u8 {
+        if self.quiet { 0 } else { self.verbose }
+    }
+
+    pub(super) fn colour(&self) -> bool {
+        self.terminal.colour && self.log_format == LogFormat::Text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_as_they_are_written() {
+        for progress in [Progress::Auto, Progress::Bar, Progress::Plain, Progress::None] {
+            assert_eq!(progress.to_string().parse(), Ok(progress));
+        }
+        for format in [LogFormat::Text, LogFormat::Json] {
+            assert_eq!(format.to_string().parse(), Ok(format));
+        }
+        let wrong = "Bar".parse::<Progress>().unwrap_err();
+        assert_eq!(wrong.to_string(), "`Bar` is not one of auto, bar, plain or none");
+        assert_eq!("yaml".parse::<LogFormat>().unwrap_err().to_string(), "`yaml` is not one of text or json");
+    }
+
+    #[test]
+    fn a_bar_is_drawn_only_where_the_cursor_moves_and_lines_are_text() {
+        let shown = |progress, interactive, log_format, quiet| {
+            let terminal = Terminal { interactive, ..Terminal::absent() };
+            ReportSettings { progress, log_format, verbose: 0, quiet, terminal }.shown_progress()
+        };
+        assert_eq!(shown(Progress::Auto, true, LogFormat::Text, false), Progress::Bar);
+        assert_eq!(shown(Progress::Auto, false, LogFormat::Text, false), Progress::Plain);
+        assert_eq!(shown(Progress::Bar, false, LogFormat::Text, false), Progress::Plain);
+        assert_eq!(shown(Progress::Bar, true, LogFormat::Json, false), Progress::Plain);
+        assert_eq!(shown(Progress::Plain, true, LogFormat::Text, false), Progress::Plain);
+        assert_eq!(shown(Progress::None, true, LogFormat::Text, false), Progress::None);
+        assert_eq!(shown(Progress::Bar, true, LogFormat::Text, true), Progress::None);
+    }
+}

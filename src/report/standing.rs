@@ -1,0 +1,146 @@
+//! How a run stands at one moment: the one picture that bar, plain line and JSON line are drawn from.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::model::display_safe;
+use crate::report::format;
+use crate::report::tally::Sums;
+
+/// The rate shown is that of the last ten seconds: long enough to be steady, short enough to be now.
+const SAMPLES: usize = 11;
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// Characters of a pause's reason.
+const WHY_CHARS: usize = 48;
+
+/// What the engine knows of the moment, told every 100 ms or so.
+#[derive(Debug, Clone, Copy)]
+pub struct Live<'a> {
+    /// Time since the run began.
+    pub elapsed: Duration,
+    /// Attempts in flight.
+    pub in_flight: usize,
+    /// Attempts that may be in flight.
+    pub limit: usize,
+    /// What is left of the pool's pause, and why it pauses.
+    pub paused: Option<(Duration, &'a str)>,
+}
+
+/// How a run stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Standing {
+    pub(super) elapsed: Duration,
+    pub(super) done: u64,
+    pub(super) total: Option<u64>,
+    pub(super) rate: f64,
+    pub(super) in_flight: usize,
+    pub(super) limit: usize,
+    pub(super) retries: u64,
+    pub(super) failed: u64,
+    pub(super) paused: Option<(Duration, String)>,
+    pub(super) left: Option<Duration>,
+}
+
+/// The rate of jobs that cost a request, over the last ten seconds.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    samples: VecDeque<(Duration, u64)>,
+}
+
+impl Pace {
+    /// Takes note of the jobs asked by now, and says how many a second that makes.
+    pub(super) fn sample(&mut self, elapsed: Duration, asked: u64) -> f64 {
+        if self.samples.is_empty() {
+            self.samples.push_back((Duration::ZERO, 0));
+        }
+        let newest = self.samples.back().map_or(Duration::ZERO, |(at, _)| *at);
+        if elapsed.saturating_sub(newest) >= SAMPLE_EVERY {
+            self.samples.push_back((elapsed, asked));
+        }
+        if self.samples.len() > SAMPLES {
+            self.samples.pop_front();
+        }
+        let (since, before) = self.samples.front().copied().unwrap_or_default();
+        let time = elapsed.saturating_sub(since).as_secs_f64();
+        if time > 0.0 { asked.saturating_sub(before) as f64 / time } else { 0.0 }
+    }
+}
+
+impl Standing {
+    pub(super) fn new(live: &Live<'_>, sums: &Sums, total: Option<u64>, rate: f64) -> Self {
+        let pause = live.paused.map_or(Duration::ZERO, |(left, _)| left);
+        let to_go = total.map(|total| total.saturating_sub(sums.done()) as f64);
+        let left = to_go
+            .filter(|_| rate > 0.0)
+            .and_then(|to_go| Duration::try_from_secs_f64(to_go / rate).ok())
+            .map(|work| work.saturating_add(pause));
+        Self {
+            elapsed: live.elapsed,
+            done: sums.done(),
+            total,
+            rate,
+            in_flight: live.in_flight,
+            limit: live.limit,
+            retries: sums.retries,
+            failed: sums.failed,
+            paused: live.paused.map(|(left, why)| (left, display_safe(why, WHY_CHARS))),
+            left,
+        }
+    }
+
+    /// `952/s`, or the pause that stands in its place.
+    pub(super) fn pace(&self) -> String {
+        match &self.paused {
+            Some((left, why)) => format!("paused {}: {why}", format::time_left(*left)),
+            None => format::per_second(self.rate),
+        }
+    }
+
+    pub(super) fn flying(&self) -> String {
+        format!("{} in flight", format::count(self.in_flight as u64))
+    }
+
+    pub(super) fn retried(&self) -> Option<String> {
+        (self.retries > 0).then(|| format::counted(self.retries, "retry", "retries"))
+    }
+
+    pub(super) fn failures(&self) -> Option<String> {
+        (self.failed > 0).then(|| format!("{} failed", format::count(self.failed)))
+    }
+
+    pub(super) fn time_left(&self) -> Option<String> {
+        self.left.map(|left| format!("{} left", format::time_left(left)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_the_last_ten_seconds() {
+        let mut pace = Pace::default();
+        assert_eq!(format::per_second(pace.sample(Duration::ZERO, 0)), "0/s");
+        for second in 1..=20u64 {
+            pace.sample(Duration::from_secs(second), second * 100);
+        }
+        assert_eq!(format::per_second(pace.sample(Duration::from_secs(20), 2_000)), "100/s");
+        for second in 21..=31u64 {
+            pace.sample(Duration::from_secs(second), 2_000);
+        }
+        assert_eq!(format::per_second(pace.sample(Duration::from_secs(31), 2_000)), "0/s");
+    }
+
+    #[test]
+    fn the_time_left_counts_the_pause_in() {
+        let live = Live { elapsed: Duration::from_secs(9), in_flight: 1, limit: 2, paused: None };
+        let sums = Sums { fetched: 90, ..Sums::default() };
+        let left = |live: &Live<'_>, rate| Standing::new(live, &sums, Some(100), rate).left;
+        assert_eq!(left(&live, 10.0), Some(Duration::from_secs(1)));
+        let paused = Live { paused: Some((Duration::from_secs(5), "429")), ..live };
+        assert_eq!(left(&paused, 10.0), Some(Duration::from_secs(6)));
+        assert_eq!(left(&live, 0.0), None);
+        assert_eq!(left(&live, f64::MIN_POSITIVE), None);
+        assert_eq!(Standing::new(&live, &sums, None, 10.0).left, None);
+    }
+}

@@ -1,0 +1,412 @@
+//! The counts of a run, in bounded memory: what the progress, the summary and the reports are made from.
+//!
+//! Everything here is a counter, one histogram, or one example a cause. What grows with the number of rows
+//! is only the numbers' size. [`Tally::note`] runs once or twice for every SKU, so it neither formats nor
+//! allocates, but for the first example of a cause.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::model::{Cause, Event, Fault, Key};
+
+/// Latencies are kept in microseconds from 1 µs to 1 hour with three digits; longer ones count as 1 hour.
+/// The bounds are given outright because a histogram made without them clamps all it is given to 2.
+const LONGEST_LATENCY: u64 = 3_600_000_000;
+/// `http` accepts statuses of three digits.
+const STATUSES: usize = 1_000;
+/// Characters of foreign text that an example keeps: enough to recognise it, never a body.
+const EXAMPLE_CHARS: usize = 300;
+/// Line numbers of differing repeats that are kept.
+const LINES_KEPT: usize = 8;
+
+/// Counts events as they come.
+#[derive(Debug)]
+pub struct Tally {
+    now: Duration,
+    statuses: Box<[u64]>,
+    latency: Histogram<u64>,
+    causes: BTreeMap<Cause, CauseGroup>,
+    retried: BTreeMap<Cause, u64>,
+    pause_ends: Option<Duration>,
+    sums: Sums,
+}
+
+/// The plain counters of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Attempts that had an answer.
+    pub answered: u64,
+    /// Attempts that ended without a status: no connection, timeout, connection lost.
+    pub unanswered: u64,
+    /// Attempts that failed and were followed by another one.
+    pub retries: u64,
+    /// Decoded bytes of bodies.
+    pub bytes: u64,
+    /// Jobs fetched by this run, `unchanged` apart.
+    pub fetched: u64,
+    /// Jobs whose old value still holds.
+    pub unchanged: u64,
+    /// Jobs failed, rows that could not be asked for among them.
+    pub failed: u64,
+    /// Jobs answered by the journal of an earlier run.
+    pub recovered: u64,
+    /// Jobs left for a later run.
+    pub deferred: u64,
+    /// Rows that repeat a key.
+    pub repeats: u64,
+    /// Repeats whose request would have differed from the first row's.
+    pub differing: u64,
+    /// The first lines of those, at most eight.
+    pub differing_lines: Vec<u64>,
+    /// Jobs that ended after at least one request.
+    pub asked: u64,
+    /// Times that the pool paused; an extension of a pause is no new one.
+    pub pauses: u64,
+    /// How long those pauses were meant to be, in all.
+    pub paused: Duration,
+}
+
+/// How many jobs failed for one cause, and the one of them that stands first in the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CauseGroup {
+    /// The cause.
+    pub cause: Cause,
+    /// Jobs that failed for it.
+    pub count: u64,
+    /// The first of them by line.
+    pub example: Example,
+}
+
+/// A failed job, cut to a length that may be kept. Its texts are foreign: escape them where they are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// The row's physical line.
+    pub line: u64,
+    /// The key, if the row has one.
+    pub key: Option<String>,
+    /// The address, as it may be shown.
+    pub url: Option<String>,
+    /// The status, if the server sent one.
+    pub status: Option<u16>,
+    /// What went wrong.
+    pub detail: String,
+}
+
+/// Latencies of the attempts that were answered, waits at the gate apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// Half of the answers took at most this long.
+    pub p50: Duration,
+    /// Nine of ten.
+    pub p90: Duration,
+    /// 95 of 100.
+    pub p95: Duration,
+    /// 99 of 100.
+    pub p99: Duration,
+    /// The slowest.
+    pub max: Duration,
+}
+
+/// A copy of the counts at one moment.
+#[derive(Debug, Clone)]
+pub struct TallySnapshot {
+    /// The counters.
+    pub sums: Sums,
+    /// None before the first answer.
+    pub latency: Option<Latency>,
+    /// The latencies themselves, in microseconds, for reports that draw them.
+    pub histogram: Histogram<u64>,
+    /// Answers by status, rising.
+    pub statuses: Vec<(u16, u64)>,
+    /// Failed jobs by cause, the most frequent first.
+    pub causes: Vec<CauseGroup>,
+    /// Retried attempts by cause, the most frequent first.
+    pub retried: Vec<(Cause, u64)>,
+}
+
+impl Sums {
+    /// Attempts on the wire, answered or not: those told as `AttemptAnswered` (every attempt whose head came
+    /// must be) and those that ended in a fault without a status.
+    #[must_use]
+    pub fn attempts(&self) -> u64 {
+        self.answered + self.unanswered
+    }
+
+    /// Data rows that are over, in whatever way.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.fetched + self.unchanged + self.recovered + self.failed + self.repeats + self.deferred
+    }
+}
+
+impl TallySnapshot {
+    /// How often the server answered with this status.
+    #[must_use]
+    pub fn answers(&self, status: u16) -> u64 {
+        self.statuses.iter().find(|(known, _)| *known == status).map_or(0, |(_, count)| *count)
+    }
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let latency = Histogram::new_with_bounds(1, LONGEST_LATENCY, 3);
+        Self {
+            now: Duration::ZERO,
+            statuses: vec![0; STATUSES].into(),
+            latency: latency.expect("constant bounds that the histogram's documentation allows"),
+            causes: BTreeMap::new(),
+            retried: BTreeMap::new(),
+            pause_ends: None,
+            sums: Sums::default(),
+        }
+    }
+}
+
+impl Tally {
+    /// Tells the time since the run began; events are dated by the last call.
+    pub fn at(&mut self, elapsed: Duration) {
+        self.now = elapsed;
+    }
+
+    /// Counts one event.
+    pub fn note(&mut self, event: &Event<'_>) {
+        let sums = &mut self.sums;
+        match *event {
+            Event::AttemptAnswered { status, latency, bytes } => {
+                sums.answered += 1;
+                sums.bytes = sums.bytes.saturating_add(bytes);
+                if let Some(count) = self.statuses.get_mut(usize::from(status)) {
+                    *count += 1;
+                }
+                let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+                self.latency.saturating_record(micros.max(1));
+            }
+            Event::JobFetched { attempts, unchanged } => {
+                *(if unchanged { &mut sums.unchanged } else { &mut sums.fetched }) += 1;
+                sums.asked += u64::from(attempts > 0);
+            }
+            Event::JobRecovered => sums.recovered += 1,
+            Event::JobDeferred => sums.deferred += 1,
+            Event::AttemptRetried { fault, .. } => {
+                sums.retries += 1;
+                sums.unanswered += u64::from(fault.status.is_none());
+                *self.retried.entry(fault.cause).or_default() += 1;
+            }
+            Event::JobFailed { key, line, fault, attempts, url } => {
+                sums.failed += 1;
+                sums.asked += u64::from(attempts > 0);
+                sums.unanswered += u64::from(attempts > 0 && fault.status.is_none());
+                self.group(fault, line, || example(key, line, fault, url));
+            }
+            Event::RowRepeated { line, differs } => {
+                sums.repeats += 1;
+                sums.differing += u64::from(differs);
+                if differs && sums.differing_lines.len() < LINES_KEPT {
+                    sums.differing_lines.push(line);
+                }
+            }
+            Event::PoolPaused { wait, .. } => self.pause(wait),
+            Event::PoolResumed => self.pause_ends = None,
+            Event::LimitChanged { .. } | Event::Warned { .. } | Event::Stopping { .. } => {}
+        }
+    }
+
+    fn group(&mut self, fault: &Fault, line: u64, example: impl Fn() -> Example) {
+        let group = self.causes.entry(fault.cause).or_insert_with(|| CauseGroup {
+            cause: fault.cause,
+            count: 0,
+            example: example(),
+        });
+        group.count += 1;
+        // Answers come in any order; the example is the first by line, whatever that order was.
+        if line < group.example.line {
+            group.example = example();
+        }
+    }
+
+    /// Several answers to one burst ask for a pause each, a moment apart: those move one pause's end.
+    fn pause(&mut self, wait: Duration) {
+        let end = self.now.saturating_add(wait);
+        let from = match self.pause_ends {
+            Some(running) if running > self.now => running,
+            _ => {
+                self.sums.pauses += 1;
+                self.now
+            }
+        };
+        self.sums.paused = self.sums.paused.saturating_add(end.saturating_sub(from));
+        self.pause_ends = Some(end.max(from));
+    }
+
+    /// The counters as they stand.
+    #[must_use]
+    pub fn sums(&self) -> &Sums {
+        &self.sums
+    }
+
+    /// Retried attempts by cause, so far.
+    #[must_use]
+    pub fn retried(&self) -> &BTreeMap<Cause, u64> {
+        &self.retried
+    }
+
+    /// A copy of everything counted.
+    #[must_use]
+    pub fn snapshot(&self) -> TallySnapshot {
+        let mut causes: Vec<CauseGroup> = self.causes.values().cloned().collect();
+        // Stable sorts over a map's order: the same counts always print in the same order.
+        causes.sort_by_key(|group| std::cmp::Reverse(group.count));
+        let mut retried: Vec<(Cause, u64)> =
+            self.retried.iter().map(|(cause, count)| (*cause, *count)).collect();
+        retried.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        TallySnapshot {
+            sums: self.sums.clone(),
+            latency: latency(&self.latency),
+            histogram: self.latency.clone(),
+            statuses: (0u16..).zip(self.statuses.iter().copied()).filter(|(_, count)| *count > 0).collect(),
+            causes,
+            retried,
+        }
+    }
+}
+
+fn latency(histogram: &Histogram<u64>) -> Option<Latency> {
+    // The histogram answers with the upper end of a bucket, which may lie beyond the slowest value seen.
+    let at = |quantile| Duration::from_micros(histogram.value_at_quantile(quantile).min(histogram.max()));
+    (!histogram.is_empty()).then(|| Latency {
+        p50: at(0.5),
+        p90: at(0.9),
+        p95: at(0.95),
+        p99: at(0.99),
+        max: at(1.0),
+    })
+}
+
+/// A failed job as it may be kept or told.
+pub(super) fn example(key: Option<&Key>, line: u64, fault: &Fault, url: Option<&str>) -> Example {
+    let kept = |text: &str| text.chars().take(EXAMPLE_CHARS).collect::<String>();
+    Example {
+        line,
+        key: key.map(|key| kept(key.as_str())),
+        url: url.map(kept),
+        status: fault.status,
+        detail: kept(&fault.detail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn failed(tally: &mut Tally, line: u64, fault: &Fault) {
+        tally.note(&Event::JobFailed { key: None, line, fault, attempts: 1, url: None });
+    }
+
+    #[test]
+    fn a_latency_is_recorded_as_it_was_and_an_endless_one_as_an_hour() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.snapshot().latency, None);
+        let answered = |millis| Event::AttemptAnswered { status: 200, latency: millis, bytes: 10 };
+        for millis in [5, 5, 5, 131] {
+            tally.note(&answered(Duration::from_millis(millis)));
+        }
+        let latency = tally.snapshot().latency.unwrap();
+        let near = |time: Duration, millis: u64| time.as_millis() == u128::from(millis);
+        assert!(near(latency.p50, 5) && near(latency.p95, 131) && near(latency.max, 131), "{latency:?}");
+        tally.note(&answered(Duration::MAX));
+        tally.note(&answered(Duration::ZERO));
+        assert!(tally.snapshot().latency.unwrap().max.as_secs().abs_diff(3_600) < 5);
+    }
+
+    #[test]
+    fn every_attempt_is_counted_once_with_or_without_an_answer() {
+        let mut tally = Tally::default();
+        let key = Key::parse(b"7").unwrap();
+        let [refused, busy] =
+            [Fault::new(Cause::Connect, "refused"), Fault::new(Cause::Status(503), "busy").with_status(503)];
+        let retried =
+            |fault| Event::AttemptRetried { key: &key, line: 2, fault, attempt: 1, wait: Duration::ZERO };
+        tally.note(&retried(&refused));
+        tally.note(&Event::AttemptAnswered { status: 503, latency: Duration::ZERO, bytes: 0 });
+        tally.note(&retried(&busy));
+        failed(&mut tally, 2, &refused);
+        let row = Fault::new(Cause::Row, "empty");
+        tally.note(&Event::JobFailed { key: None, line: 3, fault: &row, attempts: 0, url: None });
+        let snapshot = tally.snapshot();
+        assert_eq!((snapshot.sums.attempts(), snapshot.sums.retries, snapshot.sums.asked), (3, 2, 1));
+        assert_eq!(snapshot.statuses, [(503, 1)]);
+        assert_eq!((snapshot.answers(503), snapshot.answers(429)), (1, 0));
+        assert_eq!(snapshot.retried, [(Cause::Status(503), 1), (Cause::Connect, 1)]);
+    }
+
+    #[test]
+    fn a_cause_shows_the_job_that_stands_first_in_the_input() {
+        let mut tally = Tally::default();
+        for line in [9, 4, 6] {
+            failed(&mut tally, line, &Fault::new(Cause::Timeout, format!("at {line}")));
+        }
+        failed(&mut tally, 1, &Fault::new(Cause::Cut, "short"));
+        let causes = tally.snapshot().causes;
+        assert_eq!((causes[0].cause, causes[0].count, causes[0].example.line), (Cause::Timeout, 3, 4));
+        assert_eq!(causes[0].example.detail, "at 4");
+        assert_eq!((causes[1].cause, causes[1].count), (Cause::Cut, 1));
+    }
+
+    #[test]
+    fn an_example_keeps_no_body() {
+        let mut tally = Tally::default();
+        failed(&mut tally, 1, &Fault::new(Cause::Body, "ä".repeat(1_000_000)));
+        assert_eq!(tally.snapshot().causes[0].example.detail.chars().count(), EXAMPLE_CHARS);
+    }
+
+    #[test]
+    fn an_extended_pause_is_one_pause() {
+        let mut tally = Tally::default();
+        let paused = |tally: &mut Tally, at: u64, wait: u64| {
+            tally.at(Duration::from_secs(at));
+            tally.note(&Event::PoolPaused { wait: Duration::from_secs(wait), why: "429" });
+        };
+        paused(&mut tally, 10, 5);
+        paused(&mut tally, 11, 5);
+        paused(&mut tally, 12, 1);
+        assert_eq!((tally.sums().pauses, tally.sums().paused), (1, Duration::from_secs(6)));
+        paused(&mut tally, 30, 2);
+        assert_eq!((tally.sums().pauses, tally.sums().paused), (2, Duration::from_secs(8)));
+        tally.note(&Event::PoolPaused { wait: Duration::MAX, why: "never" });
+    }
+
+    #[test]
+    fn no_status_of_a_server_is_out_of_bounds() {
+        let mut tally = Tally::default();
+        for status in [0, 999, 1_000, u16::MAX] {
+            tally.note(&Event::AttemptAnswered { status, latency: Duration::ZERO, bytes: u64::MAX });
+        }
+        assert_eq!(tally.snapshot().statuses, [(0, 1), (999, 1)]);
+        assert_eq!(tally.sums().answered, 4);
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_is_counted_exactly_once(kinds in proptest::collection::vec(0u8..6, 0..200)) {
+            let mut tally = Tally::default();
+            let fault = Fault::new(Cause::Timeout, "late");
+            for (line, kind) in (1u64..).zip(&kinds) {
+                tally.note(&match kind {
+                    0 => Event::JobFetched { attempts: 1, unchanged: false },
+                    1 => Event::JobFetched { attempts: 1, unchanged: true },
+                    2 => Event::JobRecovered,
+                    3 => Event::JobFailed { key: None, line, fault: &fault, attempts: 1, url: None },
+                    4 => Event::RowRepeated { line, differs: line % 2 == 0 },
+                    _ => Event::JobDeferred,
+                });
+            }
+            prop_assert_eq!(tally.sums().done(), kinds.len() as u64);
+            let failed: u64 = tally.snapshot().causes.iter().map(|group| group.count).sum();
+            prop_assert_eq!(failed, tally.sums().failed);
+        }
+    }
+}

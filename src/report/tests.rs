@@ -1,0 +1,648 @@
+//! The room as the engine sees it: events and ticks in, bytes on standard error out.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+use crate::model::{Cause, Fault, Key};
+
+#[derive(Clone, Default)]
+struct Stderr(Arc<Mutex<Vec<u8>>>);
+
+impl Stderr {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines as JSON objects, and so a check that each of them is one.
+    fn objects(&self) -> Vec<Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// What a terminal of that width shows after all these bytes.
+    fn terminal(&self, width: u16) -> String {
+        let mut terminal = vt100::Parser::new(24, width, 0);
+        // A terminal's line discipline turns a line end into a line end and a carriage return.
+        terminal.process(self.text().replace('\n', "\r\n").as_bytes());
+        terminal.screen().contents()
+    }
+}
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn cron() -> ReportSettings {
+    ReportSettings {
+        progress: Progress::Auto,
+        log_format: LogFormat::Text,
+        verbose: 0,
+        quiet: false,
+        terminal: Terminal::absent(),
+    }
+}
+
+fn by_hand() -> ReportSettings {
+    ReportSettings { terminal: Terminal { interactive: true, width: || 80, colour: false }, ..cron() }
+}
+
+fn json() -> ReportSettings {
+    ReportSettings { log_format: LogFormat::Json, ..cron() }
+}
+
+fn report(settings: ReportSettings) -> (Report, Stderr) {
+    let stderr = Stderr::default();
+    (Report::new(settings, Box::new(stderr.clone())), stderr)
+}
+
+fn at(seconds: f64) -> Live<'static> {
+    Live { elapsed: Duration::from_secs_f64(seconds), in_flight: 64, limit: 64, paused: None }
+}
+
+fn answered(status: u16, millis: u64) -> Event<'static> {
+    Event::AttemptAnswered { status, latency: Duration::from_millis(millis), bytes: 1_200 }
+}
+
+const FETCHED: Event<'static> = Event::JobFetched { attempts: 1, unchanged: false };
+
+fn fail(report: &Report, line: u64, sku: &str, fault: &Fault) {
+    let key = Key::parse(sku.as_bytes()).unwrap();
+    let url = format!("http://api.example.com/products/{sku}");
+    report.on(&Event::JobFailed { key: Some(&key), line, fault, attempts: 1, url: Some(&url) });
+}
+
+fn missing() -> Fault {
+    Fault::new(Cause::Status(404), "HTTP 404").with_status(404)
+}
+
+fn late() -> Fault {
+    Fault::new(Cause::Timeout, "no answer within 30 s")
+}
+
+/// The run of the contract: 6,000 SKUs, six of them failed, 41 retries.
+fn play_the_contract(report: &Report) {
+    let key = Key::parse(b"9").unwrap();
+    let busy = Fault::new(Cause::Status(503), "HTTP 503").with_status(503);
+    for number in 0..5_994u64 {
+        report.on(&answered(200, if number % 10 == 0 { 131 } else { 98 }));
+        report.on(&FETCHED);
+    }
+    for attempt in 0..41 {
+        report.on(&answered(503, 1));
+        let wait = Duration::from_millis(500);
+        report.on(&Event::AttemptRetried { key: &key, line: 9, fault: &busy, attempt, wait });
+    }
+    for (line, sku) in [(40, "0100"), (17, "0042"), (900, "0900"), (901, "0901")] {
+        report.on(&answered(404, 98));
+        fail(report, line, sku, &missing());
+    }
+    fail(report, 55, "0055", &late());
+    fail(report, 56, "0056", &late());
+}
+
+fn contract() -> Ending {
+    let facts = Facts {
+        elapsed: Duration::from_millis(6_300),
+        concurrency: Concurrency::Auto { max: 64, settled: 64 },
+        busy: Duration::from_secs(390),
+        waits: Waits::default(),
+        rate: None,
+        attempts: 6_041,
+        refused: 41,
+        step_backs: 0,
+        p50: Duration::from_millis(98),
+    };
+    let wrote = |path: &str, amount| Wrote { path: path.into(), amount };
+    Ending {
+        elapsed: facts.elapsed,
+        counts: Counts { rows: 6_000, fetched: 5_994, failed: 6, ..Counts::default() },
+        wrote: vec![wrote("out.json", Amount::Bytes(7_300_000)), wrote("out.failed.csv", Amount::Rows(6))],
+        verdict: verdict(&facts),
+        exit: Exit::SomeFailed,
+        error: None,
+        published: true,
+        journal_kept: false,
+    }
+}
+
+const HEADLINE: &str = "6,000 SKUs in 6.3 s: 5,994 fetched, 6 failed (4 not found, 2 timed out) · 952/s · p50 98 ms, p95 131 ms · 41 retries\n";
+const FAILURES: &str = "  4 not found: first at line 17, SKU 0042: 404 from http://api.example.com/products/0042\n  2 timed out: first at line 55, SKU 0055: no answer within 30 s (http://api.example.com/products/0055)\n";
+const LIMITED: &str =
+    "limited by: the API's latency at 64 in flight; more workers would help, try --concurrency auto:256\n";
+const WROTE: &str = "wrote out.json (7.3 MB) and out.failed.csv (6 rows)\n";
+
+#[test]
+fn the_summary_has_the_shape_of_the_contract() {
+    let (report, stderr) = report(cron());
+    report.started(Some(6_000));
+    play_the_contract(&report);
+    report.tick(&at(6.2));
+    report.finish(&contract());
+    assert_eq!(stderr.text(), format!("{HEADLINE}{FAILURES}{LIMITED}{WROTE}"));
+}
+
+#[test]
+fn a_quiet_run_prints_nothing_unless_it_fails() {
+    let quiet = ReportSettings { quiet: true, verbose: 2, ..by_hand() };
+    let (good, nothing) = report(quiet);
+    good.started(Some(1));
+    good.on(&Event::Warned { message: "odd" });
+    good.on(&Event::Stopping { why: "odd" });
+    good.on(&Event::PoolPaused { wait: Duration::from_mins(1), why: "429" });
+    good.line(Level::Warning, "odd");
+    good.tick(&at(100.0));
+    good.finish(&Ending { exit: Exit::Complete, ..contract() });
+    assert_eq!(nothing.text(), "");
+
+    let (bad, lines) = report(quiet);
+    play_the_contract(&bad);
+    bad.finish(&contract());
+    assert_eq!(lines.text(), format!("{HEADLINE}{FAILURES}{WROTE}"));
+}
+
+#[test]
+fn a_stopped_run_says_what_was_kept_and_why_it_stopped() {
+    let (report, stderr) = report(cron());
+    report.on(&answered(200, 98));
+    report.on(&FETCHED);
+    report.on(&Event::RowRepeated { line: 4, differs: false });
+    report.on(&Event::JobDeferred);
+    report.finish(&Ending {
+        counts: Counts { rows: 3, fetched: 1, repeats: 1, deferred: 1, ..Counts::default() },
+        wrote: Vec::new(),
+        verdict: verdict(&Facts { attempts: 1, ..short() }),
+        exit: Exit::TryAgain,
+        error: Some(Complaint {
+            message: "out of time (--max-time 1s)".into(),
+            hint: Some("run it again".into()),
+        }),
+        published: false,
+        journal_kept: true,
+        elapsed: Duration::from_secs(1),
+    });
+    assert_eq!(
+        stderr.text(),
+        "2 SKUs in 1.0 s: 1 fetched, 1 deferred, 1 repeat (3 rows) · 1.0/s · p50 98 ms, p95 98 ms\n\
+         limited by: too short a run to say (1 request in 1.0 s)\n\
+         nothing published; journal kept: the same command goes on\n\
+         error: out of time (--max-time 1s)\n\
+         \x20 hint: run it again\n"
+    );
+}
+
+fn short() -> Facts {
+    Facts {
+        elapsed: Duration::from_secs(1),
+        concurrency: Concurrency::Fixed(1),
+        busy: Duration::ZERO,
+        waits: Waits::default(),
+        rate: None,
+        attempts: 0,
+        refused: 0,
+        step_backs: 0,
+        p50: Duration::ZERO,
+    }
+}
+
+#[test]
+fn the_summary_tells_recovered_unchanged_and_differing_rows() {
+    let (report, stderr) = report(cron());
+    for line in 1..=10 {
+        report.on(&Event::RowRepeated { line, differs: line != 5 });
+    }
+    report.finish(&Ending {
+        counts: Counts {
+            rows: 22,
+            fetched: 9,
+            unchanged: 3,
+            repeats: 10,
+            recovered: 9,
+            blanks: 2,
+            failed: 0,
+            deferred: 0,
+        },
+        verdict: verdict(&short()),
+        exit: Exit::Complete,
+        elapsed: Duration::from_millis(40),
+        ..contract()
+    });
+    assert_eq!(
+        stderr.text(),
+        format!(
+            "12 SKUs in 40 ms: 9 fetched (9 from the journal), 3 unchanged, 10 repeats (22 rows) · 2 blank lines\n\
+             warning: 9 repeats would have asked for something else than the SKU's first row, which counts: lines 1, 2, 3, 4, 6, 7, 8, 9 and 1 more\n\
+             limited by: nothing; no request was sent\n{WROTE}"
+        )
+    );
+}
+
+#[test]
+fn many_causes_are_cut_to_the_most_frequent() {
+    let (report, stderr) = report(cron());
+    for status in 400..420u16 {
+        for line in 0..=u64::from(420 - status) {
+            fail(&report, line, "1", &Fault::new(Cause::Status(status), "no").with_status(status));
+        }
+    }
+    report.finish(&Ending {
+        counts: Counts { rows: 230, failed: 230, ..Counts::default() },
+        exit: Exit::Unavailable,
+        ..contract()
+    });
+    let text = stderr.text();
+    assert!(
+        text.contains(
+            "230 failed (21 HTTP 400, 20 not authorised (401), 19 HTTP 402, 18 forbidden, 152 others)"
+        ),
+        "{text}"
+    );
+    assert_eq!(text.lines().filter(|line| line.starts_with("  ")).count(), 9);
+    assert!(text.contains("\n  90 of 12 other causes\n"), "{text}");
+}
+
+#[test]
+fn from_cron_a_short_run_prints_its_summary_alone_and_a_long_one_a_line_every_ten_seconds() {
+    let (report, stderr) = report(cron());
+    report.started(Some(6_000));
+    for tenth in 0..100 {
+        report.tick(&at(f64::from(tenth) / 10.0));
+    }
+    assert_eq!(stderr.text(), "");
+    report.on(&FETCHED);
+    for tenth in 100..=305 {
+        report.tick(&at(f64::from(tenth) / 10.0));
+    }
+    let text = stderr.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[0].starts_with("10 s: 1 of 6,000 (0 %) · 6.0/min · 64 in flight · "), "{text}");
+    assert!(lines[2].starts_with("30 s: "), "{text}");
+}
+
+#[test]
+fn with_progress_none_a_long_run_prints_nothing_before_its_summary() {
+    let (report, stderr) = report(ReportSettings { progress: Progress::None, ..by_hand() });
+    report.tick(&at(5.0));
+    report.tick(&at(50.0));
+    assert_eq!(stderr.text(), "");
+}
+
+#[test]
+fn the_bar_stands_on_one_line_and_steps_aside_for_warnings() {
+    let (report, stderr) = report(by_hand());
+    report.started(Some(6_000));
+    report.tick(&at(0.1));
+    for _ in 0..3_000 {
+        report.on(&FETCHED);
+    }
+    report.tick(&at(3.0));
+    report.on(&Event::Warned { message: "SKU 1.23E+12 looks like a spreadsheet's rounding" });
+    report.on(&Event::Warned { message: "SKU 1.23E+12 looks like a spreadsheet's rounding" });
+    report.on(&Event::PoolPaused { wait: Duration::from_secs(12), why: "429 with Retry-After" });
+    let paused = Some((Duration::from_millis(11_200), "429 with Retry-After"));
+    report.tick(&Live { in_flight: 0, paused, ..at(3.8) });
+    let shown = stderr.terminal(80);
+    let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
+    assert_eq!(
+        lines,
+        [
+            "warning: SKU 1.23E+12 looks like a spreadsheet's rounding",
+            "paused 12 s: 429 with Retry-After",
+            "██████████░░░░░░░░░░ 3,000/6,000 · paused 12 s: 429 with Retry-After · 15 s left",
+        ],
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_bar_is_gone_when_the_summary_is_printed() {
+    for width in [80u16, 200, 30] {
+        let terminal = Terminal {
+            width: match width {
+                80 => || 80,
+                200 => || 200,
+                _ => || 30,
+            },
+            ..by_hand().terminal
+        };
+        let (report, stderr) = report(ReportSettings { terminal, ..by_hand() });
+        report.started(Some(6_000));
+        for tenth in 0..30 {
+            report.tick(&at(f64::from(tenth) / 10.0));
+            report.on(&FETCHED);
+        }
+        report.line(Level::Info, "a line that is longer than thirty columns are wide, and wraps");
+        report.tick(&at(3.0));
+        report.finish(&contract());
+        report.tick(&at(99.0));
+        let shown = stderr.terminal(width);
+        assert!(!shown.contains('█') && !shown.contains('░'), "{shown}");
+        assert!(shown.replace('\n', "").starts_with("a line that is longer"), "{shown}");
+        assert_eq!(shown.matches("SKUs in 6.3 s").count(), 1, "{shown}");
+    }
+}
+
+#[test]
+fn a_bar_dropped_without_a_summary_leaves_a_clean_line() {
+    let (report, stderr) = report(by_hand());
+    report.started(Some(10));
+    report.tick(&at(0.1));
+    drop(report);
+    assert_eq!(stderr.terminal(80).trim(), "");
+}
+
+#[test]
+fn a_warning_is_printed_once_and_a_flood_of_them_is_counted() {
+    let (report, stderr) = report(cron());
+    for number in 0..150 {
+        report.on(&Event::Warned { message: &format!("thing {number}") });
+        report.on(&Event::Warned { message: "thing 0" });
+    }
+    report.finish(&contract());
+    let text = stderr.text();
+    assert_eq!(text.matches("warning: thing 0\n").count(), 1);
+    assert_eq!(text.matches("warning: thing").count(), 100);
+    assert!(text.contains("warning: 50 further warnings were not shown; -v shows all\n"), "{text}");
+}
+
+#[test]
+fn pauses_fill_no_log() {
+    let (report, stderr) = report(cron());
+    report.on(&Event::PoolPaused { wait: Duration::from_secs(2), why: "short" });
+    for second in 0..180u32 {
+        report.tick(&at(f64::from(second)));
+        for _ in 0..64 {
+            report.on(&Event::PoolPaused { wait: Duration::from_secs(6), why: "429 with Retry-After" });
+        }
+    }
+    let text = stderr.text();
+    let pauses: Vec<&str> = text.lines().filter(|line| line.starts_with("paused")).collect();
+    assert_eq!(pauses.len(), 3, "{text}");
+    assert!(pauses[0].starts_with("paused 6 s: 429 with Retry-After"), "{text}");
+}
+
+#[test]
+fn verbose_tells_failures_limits_and_grouped_retries() {
+    let (report, stderr) = report(ReportSettings { verbose: 1, ..cron() });
+    report.started(None);
+    play_the_contract(&report);
+    report.on(&Event::LimitChanged { limit: 32, why: "throughput grew" });
+    report.on(&Event::PoolPaused { wait: Duration::from_secs(1), why: "503" });
+    report.on(&Event::PoolResumed);
+    report.tick(&at(10.0));
+    let text = stderr.text();
+    for line in [
+        "started: rows as they come",
+        "failed: line 17, SKU 0042: 404 from http://api.example.com/products/0042",
+        "concurrency 32: throughput grew",
+        "paused 1 s: 503",
+        "resumed",
+        "41 retries: 41 HTTP 503",
+    ] {
+        assert_eq!(text.lines().filter(|shown| *shown == line).count(), 1, "{line}\n{text}");
+    }
+    assert!(!text.contains("retry 1 in"));
+}
+
+#[test]
+fn twice_verbose_tells_every_retry() {
+    let (report, stderr) = report(ReportSettings { verbose: 2, ..cron() });
+    play_the_contract(&report);
+    report.tick(&at(10.0));
+    let text = stderr.text();
+    assert_eq!(text.matches(" in 500 ms: line 9, SKU 9: HTTP 503").count(), 41, "{text}");
+    assert!(!text.contains("41 retries: "), "{text}");
+}
+
+#[test]
+fn every_json_line_is_an_object_with_time_level_event_and_message() {
+    let (report, stderr) = report(ReportSettings { verbose: 2, ..json() });
+    report.started(Some(6_000));
+    play_the_contract(&report);
+    report.on(&Event::Warned { message: "odd" });
+    report.on(&Event::Stopping { why: "SIGINT" });
+    report.on(&Event::LimitChanged { limit: 3, why: "503" });
+    report.on(&Event::PoolPaused { wait: Duration::from_secs(7), why: "429" });
+    report.on(&Event::PoolResumed);
+    report.line(Level::Info, "a note");
+    report.tick(&at(10.0));
+    let error = Some(Complaint { message: "two\nlines".into(), hint: None });
+    report.finish(&Ending { error, ..contract() });
+    let objects = stderr.objects();
+    for object in &objects {
+        for field in ["time", "level", "event", "message"] {
+            assert!(object[field].is_string(), "{object}");
+        }
+    }
+    let events: std::collections::BTreeSet<&str> =
+        objects.iter().map(|object| object["event"].as_str().unwrap()).collect();
+    assert_eq!(
+        events.into_iter().collect::<Vec<_>>(),
+        [
+            "attempt_retried",
+            "failed",
+            "finished",
+            "job_failed",
+            "limit_changed",
+            "noted",
+            "pool_paused",
+            "pool_resumed",
+            "progressed",
+            "started",
+            "stopping",
+            "warned",
+        ]
+    );
+    let finished = objects.iter().find(|object| object["event"] == "finished").unwrap();
+    assert_eq!(finished["causes"][0]["first"]["key"], "0042");
+    assert_eq!(finished["causes"][0]["count"], 4);
+    assert_eq!(finished["statuses"]["404"], 4);
+    assert_eq!((&finished["limited_by"], &finished["exit"]), (&"concurrency".into(), &1.into()));
+    assert_eq!(finished["wrote"][1], serde_json::json!({"path": "out.failed.csv", "rows": 6}));
+}
+
+#[test]
+fn json_from_cron_with_everything_well_is_the_summary_alone() {
+    for (settings, lines) in [(json(), 1), (ReportSettings { quiet: true, ..json() }, 0)] {
+        let (report, stderr) = report(settings);
+        report.started(Some(1));
+        report.on(&FETCHED);
+        report.tick(&at(0.1));
+        report.finish(&Ending { exit: Exit::Complete, ..contract() });
+        assert_eq!(stderr.objects().len(), lines);
+    }
+}
+
+#[test]
+fn an_error_says_what_and_what_to_do() {
+    assert_eq!(
+        error(
+            "no column `id` (products.csv, line 1)",
+            Some("there are `sku` and `name`"),
+            LogFormat::Text,
+            false
+        ),
+        "error: no column `id` (products.csv, line 1)\n  hint: there are `sku` and `name`\n"
+    );
+    assert_eq!(
+        error("no", Some("try"), LogFormat::Text, true),
+        "\x1b[1;31merror:\x1b[0m no\n  \x1b[1;36mhint:\x1b[0m try\n"
+    );
+    let object: Value = serde_json::from_str(&error("no", Some("try"), LogFormat::Json, true)).unwrap();
+    assert_eq!((&object["event"], &object["hint"]), (&"failed".into(), &"try".into()));
+}
+
+#[test]
+fn a_run_without_a_row_ends_with_its_error_alone() {
+    let (report, stderr) = report(cron());
+    report.finish(&Ending {
+        counts: Counts::default(),
+        wrote: Vec::new(),
+        exit: Exit::Data,
+        error: Some(Complaint { message: "products.csv has no data row".into(), hint: None }),
+        published: false,
+        ..contract()
+    });
+    assert_eq!(stderr.text(), "error: products.csv has no data row\n");
+}
+
+#[test]
+fn a_line_end_in_a_warning_forges_no_line() {
+    let (report, stderr) = report(cron());
+    report.on(&Event::Warned { message: "odd\nerror: the API is gone" });
+    report.line(Level::Info, "a\r\nb");
+    assert_eq!(stderr.text(), "warning: odd\\u{a}error: the API is gone\na\\u{d}\\u{a}b\n");
+}
+
+#[test]
+fn a_run_that_is_broken_off_leaves_no_bar() {
+    let (report, stderr) = report(by_hand());
+    report.started(None);
+    report.total_known(5);
+    report.tick(&at(0.1));
+    assert!(stderr.terminal(80).contains("0/5"));
+    report.abandon();
+    report.tick(&at(0.9));
+    assert_eq!(stderr.terminal(80).trim(), "");
+}
+
+#[test]
+fn a_report_can_be_told_from_several_threads() {
+    let (report, _) = report(by_hand());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for tenth in 0..250 {
+                    report.on(&FETCHED);
+                    report.on(&Event::Warned { message: "again" });
+                    report.tick(&at(f64::from(tenth) / 10.0));
+                }
+            });
+        }
+    });
+    assert_eq!(report.tally().sums.fetched, 1_000);
+}
+
+/// Characters that act on a terminal, or that hide and reorder what stands around them.
+fn acts(c: char) -> bool {
+    c != '\n'
+        && (c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+}
+
+fn hostile() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        proptest::collection::vec(
+            prop_oneof![
+                Just('\u{1b}'),
+                Just('\r'),
+                Just('\n'),
+                Just('\u{9b}'),
+                Just('\u{202e}'),
+                Just('\u{7f}'),
+                Just('a')
+            ],
+            0..12
+        )
+        .prop_map(String::from_iter),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn nothing_foreign_acts_on_a_terminal(
+        (sku, detail, url, why) in (hostile(), hostile(), hostile(), hostile()),
+        as_json: bool,
+    ) {
+        let (report, stderr) = report(ReportSettings { verbose: 2, ..if as_json { json() } else { cron() } });
+        let key = Key::parse(format!("k{sku}").as_bytes()).unwrap();
+        let fault = Fault::new(Cause::Status(500), detail.clone()).with_status(500);
+        let wait = Duration::from_secs(9);
+        report.on(&Event::AttemptRetried { key: &key, line: 2, fault: &fault, attempt: 1, wait });
+        report.on(&Event::JobFailed { key: Some(&key), line: 2, fault: &fault, attempts: 2, url: Some(&url) });
+        report.on(&Event::PoolPaused { wait, why: &why });
+        report.on(&Event::LimitChanged { limit: 1, why: &why });
+        report.on(&Event::Warned { message: &detail });
+        report.on(&Event::Stopping { why: &why });
+        report.tick(&Live { paused: Some((wait, &why)), ..at(10.0) });
+        let wrote = vec![Wrote { path: url, amount: Amount::Rows(1) }];
+        let error = Some(Complaint { message: detail, hint: Some(why) });
+        report.finish(&Ending { wrote, error, ..contract() });
+        let text = stderr.text();
+        prop_assert!(!text.contains(acts), "{:?}", text);
+        if as_json {
+            stderr.objects();
+        }
+    }
+
+    #[test]
+    fn a_bar_survives_any_width_and_any_reason(width in 0u16..300, why in hostile(), done in 0u64..100) {
+        // Widths are told by a function without state, so this one reads the case's width from a thread-local.
+        thread_local!(static WIDTH: std::cell::Cell<u16> = const { std::cell::Cell::new(0) });
+        WIDTH.set(width);
+        let terminal = Terminal { interactive: true, width: || WIDTH.get(), colour: true };
+        let (report, stderr) = report(ReportSettings { terminal, ..by_hand() });
+        report.started(Some(50));
+        for _ in 0..done {
+            report.on(&FETCHED);
+        }
+        report.tick(&at(1.0));
+        report.tick(&Live { paused: Some((Duration::from_secs(3), &why)), ..at(2.0) });
+        report.line(Level::Warning, "beside it");
+        report.finish(&contract());
+        let told = stderr.text().contains("warning:\x1b[0m beside it\n");
+        prop_assert!(told);
+    }
+
+    #[test]
+    fn the_numbers_of_the_summary_add_up_to_the_rows(
+        (fetched, unchanged, failed) in (0u64..3_000, 0u64..3_000, 0u64..3_000),
+        (repeats, deferred) in (0u64..3_000, 0u64..3_000),
+    ) {
+        let rows = fetched + unchanged + failed + repeats + deferred;
+        let counts = Counts { rows, fetched, unchanged, failed, repeats, deferred, ..Counts::default() };
+        let (report, stderr) = report(cron());
+        report.finish(&Ending { counts, ..contract() });
+        let text = stderr.text().replace(',', "");
+        let headline = text.lines().next().unwrap();
+        let number = |word: &str| {
+            let words: Vec<&str> = headline.split(' ').collect();
+            let place = words.iter().position(|shown| shown.starts_with(word));
+            place.map_or(0, |place| words[place - 1].parse::<u64>().unwrap())
+        };
+        let told = number("fetched") + number("unchanged") + number("failed") + number("deferred");
+        prop_assert_eq!(told, number("SKU"));
+        prop_assert_eq!(told + number("repeat"), rows);
+    }
+}

@@ -1,0 +1,500 @@
+//! What limited a run, and what to change: a pure function of measured facts.
+//!
+//! The causes are tried from the most certain to the least: what the person or the server asked for (a
+//! pause, a rate) explains a run's length even when other things were waited for meanwhile; how many
+//! attempts were in flight explains it only when nothing else does.
+
+use std::time::Duration;
+
+use crate::model::Rate;
+use crate::report::format;
+
+/// What was measured during a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts {
+    /// Wall time of the run.
+    pub elapsed: Duration,
+    /// `--concurrency`, and how far an automatic one went.
+    pub concurrency: Concurrency,
+    /// The sum over all attempts of their time in flight: over `elapsed`, how many were in flight on average.
+    pub busy: Duration,
+    /// What held the next attempt back.
+    pub waits: Waits,
+    /// `--rate`.
+    pub rate: Option<Rate>,
+    /// Attempts on the wire.
+    pub attempts: u64,
+    /// Of those, answered with 429 or 503.
+    pub refused: u64,
+    /// Times that an automatic limit was lowered.
+    pub step_backs: u64,
+    /// Median latency of an answer.
+    pub p50: Duration,
+}
+
+/// How many attempts might be in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concurrency {
+    /// `--concurrency N`.
+    Fixed(usize),
+    /// `--concurrency auto:MAX`.
+    Auto {
+        /// The ceiling.
+        max: usize,
+        /// The limit it had settled at when the work ended.
+        settled: usize,
+    },
+}
+
+/// **Wall time** (not summed over waiters) during which the next attempt could not leave, by what held it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Waits {
+    /// Every slot was taken.
+    pub slot: Duration,
+    /// No rate token was left.
+    pub rate: Duration,
+    /// The pool was paused.
+    pub pauses: Duration,
+    /// A slot was free, but there was no job.
+    pub input: Duration,
+}
+
+/// What limited a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Nothing was asked.
+    Nothing,
+    /// The run was over too soon to say.
+    TooShort,
+    /// `--rate`.
+    Rate,
+    /// `--concurrency`.
+    Concurrency,
+    /// The server slowed down or refused.
+    Server,
+    /// The pauses that the server asked for.
+    Pauses,
+    /// Rows came too slowly.
+    Input,
+    /// This machine did not keep up with the API.
+    Machine,
+}
+
+impl Limit {
+    /// A stable word for logs and reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::TooShort => "too_short",
+            Self::Rate => "rate",
+            Self::Concurrency => "concurrency",
+            Self::Server => "server",
+            Self::Pauses => "pauses",
+            Self::Input => "input",
+            Self::Machine => "machine",
+        }
+    }
+}
+
+/// What limited a run, and in words what to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The limit.
+    pub limit: Limit,
+    /// What follows `limited by: `.
+    pub text: String,
+}
+
+/// Below this the start itself (connections, growth) is most of the run.
+const SHORTEST: Duration = Duration::from_millis(500);
+/// Fewer attempts than this say nothing about the server or about the slots.
+const FEWEST: u64 = 20;
+/// A quarter of the time spent in pauses is more than any tuning would win back.
+const PAUSED_SHARE: f64 = 0.25;
+/// A pacer that is the limit delivers 99 %; the start and the last answers' latency cost a short run more.
+const RATE_SHARE: f64 = 0.9;
+/// What took more than half of the time is the limit.
+const HALF: f64 = 0.5;
+/// One answer in fifty that says "too much" is past the server's knee.
+const REFUSED_SHARE: f64 = 0.02;
+/// Slots that are full but for ramp-up and the last few answers.
+const FULL_SHARE: f64 = 0.75;
+/// Nothing over this is proposed: beyond it file descriptors and ports decide.
+const MOST_WORKERS: usize = 4096;
+
+/// Says what limited a run and names a number to type.
+#[must_use]
+pub fn verdict(facts: &Facts) -> Verdict {
+    let text = |limit, text: String| Verdict { limit, text };
+    if facts.attempts == 0 {
+        return text(Limit::Nothing, "nothing; no request was sent".into());
+    }
+    if facts.elapsed < SHORTEST {
+        return too_short(facts);
+    }
+    if facts.share(facts.waits.pauses) >= PAUSED_SHARE {
+        return text(Limit::Pauses, pauses(facts));
+    }
+    if let Some(rate) = facts.rate
+        && (facts.per_second() >= RATE_SHARE * rate.per_second() || facts.share(facts.waits.rate) >= HALF)
+    {
+        return text(Limit::Rate, asked_rate(facts, rate));
+    }
+    if facts.share(facts.waits.input) >= HALF {
+        return text(Limit::Input, input(facts));
+    }
+    if facts.attempts < FEWEST {
+        return too_short(facts);
+    }
+    if facts.refused as f64 >= REFUSED_SHARE * facts.attempts as f64 {
+        return text(Limit::Server, refusals(facts));
+    }
+    if facts.in_flight() < FULL_SHARE * facts.limit() as f64 && facts.share(facts.waits.slot) < HALF {
+        return text(Limit::Machine, machine(facts));
+    }
+    match facts.concurrency {
+        Concurrency::Auto { max, settled } if settled < max => text(Limit::Server, knee(facts, settled)),
+        _ => text(Limit::Concurrency, workers(facts)),
+    }
+}
+
+impl Facts {
+    fn seconds(&self) -> f64 {
+        self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    fn share(&self, time: Duration) -> f64 {
+        time.as_secs_f64() / self.seconds()
+    }
+
+    fn per_second(&self) -> f64 {
+        self.attempts as f64 / self.seconds()
+    }
+
+    fn in_flight(&self) -> f64 {
+        self.share(self.busy)
+    }
+
+    fn limit(&self) -> usize {
+        match self.concurrency {
+            Concurrency::Fixed(limit) => limit,
+            Concurrency::Auto { settled, .. } => settled,
+        }
+    }
+
+    fn ceiling(&self) -> usize {
+        match self.concurrency {
+            Concurrency::Fixed(limit) => limit,
+            Concurrency::Auto { max, .. } => max,
+        }
+    }
+
+    /// Four times the workers: two doublings, and `auto` stops sooner where that does not pay.
+    fn more_workers(&self) -> String {
+        format!("--concurrency auto:{}", self.ceiling().saturating_mul(4).clamp(16, MOST_WORKERS))
+    }
+}
+
+fn too_short(facts: &Facts) -> Verdict {
+    let requests = format::counted(facts.attempts, "request", "requests");
+    let text = format!("too short a run to say ({requests} in {})", format::duration(facts.elapsed));
+    Verdict { limit: Limit::TooShort, text }
+}
+
+fn pauses(facts: &Facts) -> String {
+    let asked = facts.rate.map_or(f64::INFINITY, Rate::per_second);
+    // What the server bore on average, pauses counted in, is what it bears without asking for pauses.
+    let borne = facts.per_second().min(asked * RATE_SHARE);
+    format!(
+        "the pauses that the API asked for ({} of {}); a steady pace may need none, try --rate {}",
+        format::duration(facts.waits.pauses.min(facts.elapsed)),
+        format::duration(facts.elapsed),
+        typed_rate(borne)
+    )
+}
+
+fn asked_rate(facts: &Facts, rate: Rate) -> String {
+    let asked = rate.per_second();
+    // Little's law: what so many slots carry at this latency.
+    let carried = facts.ceiling() as f64 / facts.p50.as_secs_f64().max(1e-6);
+    let twice = typed_rate(asked * 2.0);
+    let workers = if carried < asked * 2.0 && facts.ceiling() < MOST_WORKERS {
+        format!(" {}", facts.more_workers())
+    } else {
+        String::new()
+    };
+    format!("the rate asked for (--rate {rate}); raise it if the API allows, try --rate {twice}{workers}")
+}
+
+fn input(facts: &Facts) -> String {
+    format!(
+        "the input: rows came more slowly than they were answered ({} in flight on average); \
+         a file in place of the pipe would be faster, more workers would not",
+        in_flight(facts)
+    )
+}
+
+fn refusals(facts: &Facts) -> String {
+    let try_this = match facts.concurrency {
+        Concurrency::Fixed(limit) if limit > 1 => format!("try --concurrency auto:{limit}"),
+        _ => format!("try --rate {}", typed_rate((facts.attempts - facts.refused) as f64 / facts.seconds())),
+    };
+    format!(
+        "the server: {} of {} answers were 429 or 503; more workers would not help, {try_this}",
+        format::count(facts.refused),
+        format::count(facts.attempts)
+    )
+}
+
+fn knee(facts: &Facts, settled: usize) -> String {
+    let why = if facts.step_backs > 0 { "it slowed down past" } else { "its throughput stopped growing at" };
+    format!(
+        "the server: {why} {} in flight; more workers would not help, --concurrency {settled} does as well",
+        format::count(settled as u64)
+    )
+}
+
+fn workers(facts: &Facts) -> String {
+    let limit = facts.limit();
+    let at = format!("the API's latency at {} in flight", format::count(limit as u64));
+    if facts.ceiling() >= MOST_WORKERS {
+        return format!("{at}; that is as many as one machine should hold");
+    }
+    format!("{at}; more workers would help, try {}", facts.more_workers())
+}
+
+fn machine(facts: &Facts) -> String {
+    format!(
+        "this machine: on average {} of {} were in flight; more workers would not help, --concurrency {} does as well",
+        in_flight(facts),
+        format::count(facts.limit() as u64),
+        format::whole(facts.in_flight().ceil()).max(1)
+    )
+}
+
+fn in_flight(facts: &Facts) -> String {
+    match facts.in_flight() {
+        few if few < 9.95 => format!("{few:.1}"),
+        many => format::count(format::whole(many)),
+    }
+}
+
+/// A rate that can be typed, rounded down to two digits.
+fn typed_rate(per_second: f64) -> String {
+    let per_second = if per_second.is_finite() { per_second } else { 1.0 };
+    let (number, unit) = match per_second {
+        rate if rate >= 1.0 => (rate, "s"),
+        rate if rate * 60.0 >= 1.0 => (rate * 60.0, "m"),
+        rate => (rate * 3_600.0, "h"),
+    };
+    // The small addition keeps 0.3 × 60 = 17.999… at 18.
+    let number = format::whole((number + 1e-6).floor()).clamp(1, u64::from(u32::MAX));
+    let step = 10u64.pow(number.ilog10().saturating_sub(1));
+    format!("{}/{unit}", number / step * step)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The run of the contract's example: 6,041 attempts in 6.3 s with 64 in flight.
+    fn full_run() -> Facts {
+        Facts {
+            elapsed: Duration::from_millis(6_300),
+            concurrency: Concurrency::Auto { max: 64, settled: 64 },
+            busy: Duration::from_secs(390),
+            waits: Waits { slot: Duration::from_secs(6), ..Waits::default() },
+            rate: None,
+            attempts: 6_041,
+            refused: 0,
+            step_backs: 0,
+            p50: Duration::from_millis(98),
+        }
+    }
+
+    fn check(facts: &Facts, limit: Limit, text: &str) {
+        assert_eq!(verdict(facts), Verdict { limit, text: text.into() });
+    }
+
+    #[test]
+    fn full_slots_ask_for_more_workers() {
+        check(
+            &full_run(),
+            Limit::Concurrency,
+            "the API's latency at 64 in flight; more workers would help, try --concurrency auto:256",
+        );
+        check(
+            &Facts { concurrency: Concurrency::Fixed(1), busy: Duration::from_secs(6), ..full_run() },
+            Limit::Concurrency,
+            "the API's latency at 1 in flight; more workers would help, try --concurrency auto:16",
+        );
+        check(
+            &Facts { concurrency: Concurrency::Fixed(5_000), busy: Duration::from_mins(500), ..full_run() },
+            Limit::Concurrency,
+            "the API's latency at 5,000 in flight; that is as many as one machine should hold",
+        );
+    }
+
+    #[test]
+    fn a_met_rate_is_the_limit_and_is_raised_with_the_workers_it_needs() {
+        let paced = Facts {
+            rate: Some("200/s".parse().unwrap()),
+            elapsed: Duration::from_secs(30),
+            attempts: 6_000,
+            busy: Duration::from_mins(10),
+            ..full_run()
+        };
+        check(
+            &paced,
+            Limit::Rate,
+            "the rate asked for (--rate 200/s); raise it if the API allows, try --rate 400/s",
+        );
+        check(
+            &Facts { concurrency: Concurrency::Fixed(25), ..paced },
+            Limit::Rate,
+            "the rate asked for (--rate 200/s); raise it if the API allows, try --rate 400/s --concurrency auto:100",
+        );
+        let slow = Facts { rate: Some("18/m".parse().unwrap()), attempts: 9, ..paced };
+        check(
+            &slow,
+            Limit::Rate,
+            "the rate asked for (--rate 18/m); raise it if the API allows, try --rate 36/m",
+        );
+    }
+
+    #[test]
+    fn pauses_ask_for_the_pace_that_was_borne() {
+        let waits = Waits { pauses: Duration::from_secs(12), ..Waits::default() };
+        let paused = Facts { elapsed: Duration::from_secs(40), waits, ..full_run() };
+        check(
+            &paused,
+            Limit::Pauses,
+            "the pauses that the API asked for (12.0 s of 40.0 s); a steady pace may need none, try --rate 150/s",
+        );
+        check(
+            &Facts { rate: Some("100/s".parse().unwrap()), ..paced_at(&paused, 100.0) },
+            Limit::Pauses,
+            "the pauses that the API asked for (12.0 s of 40.0 s); a steady pace may need none, try --rate 90/s",
+        );
+    }
+
+    fn paced_at(facts: &Facts, per_second: f64) -> Facts {
+        Facts { attempts: format::whole(per_second * facts.elapsed.as_secs_f64()), ..*facts }
+    }
+
+    #[test]
+    fn a_server_past_its_knee_gets_no_more_workers() {
+        let settled = Concurrency::Auto { max: 64, settled: 23 };
+        let knee = Facts { concurrency: settled, busy: Duration::from_secs(140), ..full_run() };
+        check(
+            &knee,
+            Limit::Server,
+            "the server: its throughput stopped growing at 23 in flight; more workers would not help, --concurrency 23 does as well",
+        );
+        check(
+            &Facts { step_backs: 4, ..knee },
+            Limit::Server,
+            "the server: it slowed down past 23 in flight; more workers would not help, --concurrency 23 does as well",
+        );
+        check(
+            &Facts { concurrency: Concurrency::Fixed(64), refused: 412, ..full_run() },
+            Limit::Server,
+            "the server: 412 of 6,041 answers were 429 or 503; more workers would not help, try --concurrency auto:64",
+        );
+        check(
+            &Facts { refused: 412, ..full_run() },
+            Limit::Server,
+            "the server: 412 of 6,041 answers were 429 or 503; more workers would not help, try --rate 890/s",
+        );
+    }
+
+    #[test]
+    fn a_slow_pipe_is_the_input() {
+        let waits = Waits { input: Duration::from_secs(5), ..Waits::default() };
+        check(
+            &Facts { waits, busy: Duration::from_secs(7), ..full_run() },
+            Limit::Input,
+            "the input: rows came more slowly than they were answered (1.1 in flight on average); a file in place of the pipe would be faster, more workers would not",
+        );
+    }
+
+    #[test]
+    fn slots_that_stay_empty_point_at_this_machine() {
+        check(
+            &Facts { busy: Duration::from_secs(70), waits: Waits::default(), ..full_run() },
+            Limit::Machine,
+            "this machine: on average 11 of 64 were in flight; more workers would not help, --concurrency 12 does as well",
+        );
+    }
+
+    #[test]
+    fn slots_that_were_few_while_they_grew_were_still_full() {
+        let growing = Facts { busy: Duration::from_secs(200), ..full_run() };
+        assert_eq!(verdict(&growing).limit, Limit::Concurrency);
+    }
+
+    #[test]
+    fn a_short_run_is_not_judged() {
+        check(
+            &Facts { elapsed: Duration::from_millis(300), ..full_run() },
+            Limit::TooShort,
+            "too short a run to say (6,041 requests in 300 ms)",
+        );
+        check(
+            &Facts { attempts: 1, ..full_run() },
+            Limit::TooShort,
+            "too short a run to say (1 request in 6.3 s)",
+        );
+        check(&Facts { attempts: 0, ..full_run() }, Limit::Nothing, "nothing; no request was sent");
+    }
+
+    #[test]
+    fn a_rate_to_type_is_rounded_down_and_never_zero() {
+        for (rate, text) in [
+            (952.4, "950/s"),
+            (15.9, "15/s"),
+            (1.0, "1/s"),
+            (0.3, "18/m"),
+            (0.001, "3/h"),
+            (0.0, "1/h"),
+            (f64::INFINITY, "1/s"),
+            (f64::NAN, "1/s"),
+            (1e30, "4200000000/s"),
+        ] {
+            assert_eq!(typed_rate(rate), text);
+            assert!(typed_rate(rate).parse::<Rate>().is_ok());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_number_that_is_proposed_can_be_typed(
+            (millis, attempts, refused, busy) in (0u64..100_000_000, any::<u32>(), any::<u32>(), any::<u32>()),
+            (pauses, rate_wait, input, p50) in (any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>()),
+            (max, settled, fixed, rate) in (1usize..10_000, 1usize..10_000, any::<bool>(), proptest::option::of(1u32..)),
+        ) {
+            let time = |millis: u32| Duration::from_millis(millis.into());
+            let auto = Concurrency::Auto { max, settled: settled.min(max) };
+            let facts = Facts {
+                elapsed: Duration::from_millis(millis),
+                concurrency: if fixed { Concurrency::Fixed(max) } else { auto },
+                busy: time(busy),
+                waits: Waits { slot: time(p50), rate: time(rate_wait), pauses: time(pauses), input: time(input) },
+                rate: rate.map(|count| format!("{count}/m").parse().unwrap()),
+                attempts: attempts.into(),
+                refused: refused.min(attempts).into(),
+                step_backs: 0,
+                p50: time(p50),
+            };
+            let text = verdict(&facts).text;
+            prop_assert!(!text.contains("NaN") && !text.contains("inf "), "{}", text);
+            if let Some(at) = text.find("try --rate ") {
+                let word = text[at + 11..].split(' ').next().unwrap();
+                prop_assert!(word.parse::<Rate>().is_ok(), "{}", text);
+            }
+        }
+    }
+}
