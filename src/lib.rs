@@ -24,3 +24,6 @@ pub mod json;
 // floor 2: rows to jobs, one job to its outcome, entries to one file, events to people
 pub mod plan;
 pub mod report;
+// floor 5: the commands, and the built-in catalogue API
+#[cfg(feature = "demo")]
+pub mod demo;

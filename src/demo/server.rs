@@ -1,0 +1,256 @@
+//! A server on loopback, on a thread and a runtime of its own, gone when it is dropped.
+//!
+//! Its own thread, because the server stands in for a machine elsewhere: what it waits for must not
+//! hold up the program that asks it, nor the other way round. One thread and one event loop are
+//! enough to answer far more than the program asks for.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+
+/// What a handler is given.
+pub type Request = http::Request<Incoming>;
+
+/// What a handler answers.
+pub type Response = http::Response<Full<Bytes>>;
+
+/// Connections that may wait to be accepted: Linux's own ceiling (`net.core.somaxconn`), so that
+/// some thousand clients that connect at once need not try again after a second.
+const BACKLOG: u32 = 4096;
+
+/// The rest after a failed accept, which is mostly a lack of file descriptors and passes.
+const ACCEPT_REST: Duration = Duration::from_millis(10);
+
+/// A running server. Dropping it closes the listener and all connections, and joins the thread.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Answers HTTP/1.1 requests (with keep-alive) by `handler`, on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// No port, no descriptor or no thread to be had.
+    pub fn start<H, F>(handler: H) -> io::Result<Self>
+    where
+        H: Fn(Request) -> F + Send + Sync + 'static,
+        F: Future<Output = Response> + 'static,
+    {
+        let handler = Arc::new(handler);
+        Self::listen(move |stream| {
+            let handler = Arc::clone(&handler);
+            async move {
+                let service = service_fn(|request| {
+                    let answer = handler(request);
+                    async { Ok::<_, Infallible>(answer.await) }
+                });
+                // A client that breaks off is no error of the server's.
+                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            }
+        })
+    }
+
+    /// Hands every connection to `converse`, on a free port of 127.0.0.1. What the future drops
+    /// is closed.
+    ///
+    /// # Errors
+    /// No port, no descriptor or no thread to be had.
+    pub fn listen<C, F>(converse: C) -> io::Result<Self>
+    where
+        C: Fn(TcpStream) -> F + Send + 'static,
+        F: Future<Output = ()> + 'static,
+    {
+        Self::listen_at((Ipv4Addr::LOCALHOST, 0).into(), converse)
+    }
+
+    /// The same at a given address, such as that of a server that is gone.
+    ///
+    /// # Errors
+    /// The address is taken; no descriptor or no thread to be had.
+    pub fn listen_at<C, F>(at: SocketAddr, converse: C) -> io::Result<Self>
+    where
+        C: Fn(TcpStream) -> F + Send + 'static,
+        F: Future<Output = ()> + 'static,
+    {
+        let (stop, stopped) = oneshot::channel();
+        let (opened, opening) = mpsc::channel();
+        // The runtime lives and ends on the new thread alone: the caller may be inside another one,
+        // in which a runtime can neither block nor be dropped.
+        let thread = thread::Builder::new().name("demo-server".into()).spawn(move || {
+            let started = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let listening = started.and_then(|runtime| {
+                let listener = {
+                    let _inside = runtime.enter();
+                    bind(at)?
+                };
+                Ok((listener.local_addr()?, listener, runtime))
+            });
+            match listening {
+                Ok((addr, listener, runtime)) => {
+                    // Fails only where nobody waits for the answer.
+                    let _ = opened.send(Ok(addr));
+                    serve(&runtime, &listener, &converse, stopped);
+                }
+                Err(error) => drop(opened.send(Err(error))),
+            }
+        })?;
+        let addr = opening.recv().map_err(io::Error::other)??;
+        Ok(Self { addr, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// `http://127.0.0.1:PORT`, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in a handler ends its connection only; it was told on standard error.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn bind(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // The last owner's connections may still linger in TIME_WAIT.
+    socket.set_reuseaddr(true)?;
+    socket.bind(at)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves until `stopped`, then closes everything.
+fn serve<C, F>(runtime: &Runtime, listener: &TcpListener, converse: &C, stopped: oneshot::Receiver<()>)
+where
+    C: Fn(TcpStream) -> F,
+    F: Future<Output = ()> + 'static,
+{
+    LocalSet::new().block_on(runtime, async {
+        tokio::select! {
+            () = accept(listener, converse) => {}
+            _ = stopped => {}
+        }
+    });
+}
+
+async fn accept<C, F>(listener: &TcpListener, converse: &C)
+where
+    C: Fn(TcpStream) -> F,
+    F: Future<Output = ()> + 'static,
+{
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Without it, an answer written in two pieces would wait for the client's delayed
+                // acknowledgement (40 ms). Where it fails, the connection is gone already.
+                let _ = stream.set_nodelay(true);
+                tokio::task::spawn_local(converse(stream));
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_REST).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use super::*;
+
+    fn echo() -> Server {
+        Server::start(|request| async move {
+            http::Response::new(Full::new(Bytes::from(request.uri().path().to_owned())))
+        })
+        .unwrap()
+    }
+
+    fn ask(stream: &mut TcpStream, path: &str) -> String {
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(path.as_bytes()) {
+            let mut byte = [0];
+            assert_eq!(stream.read(&mut byte).unwrap(), 1, "closed after {seen:?}");
+            seen.push(byte[0]);
+        }
+        String::from_utf8(seen).unwrap()
+    }
+
+    #[test]
+    fn a_connection_is_kept_for_the_next_request() {
+        let server = echo();
+        assert_eq!(server.url(), format!("http://127.0.0.1:{}", server.addr().port()));
+        let mut stream = TcpStream::connect(server.addr()).unwrap();
+        assert!(ask(&mut stream, "/one").starts_with("HTTP/1.1 200 OK\r\n"));
+        assert!(ask(&mut stream, "/two").starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+
+    #[test]
+    fn dropping_the_server_closes_its_connections_and_its_port() {
+        let server = echo();
+        let addr = server.addr();
+        let mut idle = TcpStream::connect(addr).unwrap();
+        ask(&mut idle, "/one");
+        drop(server);
+        assert_eq!(idle.read(&mut [0]).unwrap_or(0), 0, "the idle connection is closed");
+        assert!(TcpStream::connect(addr).is_err(), "nobody listens any more");
+    }
+
+    #[test]
+    fn a_server_can_come_back_where_it_was() {
+        let server = echo();
+        let addr = server.addr();
+        let mut stream = TcpStream::connect(addr).unwrap();
+        ask(&mut stream, "/one");
+        drop(server);
+        let server = Server::listen_at(addr, |_| async {}).unwrap();
+        assert_eq!(server.addr(), addr);
+        assert!(TcpStream::connect(addr).is_ok());
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_an_error() {
+        let server = echo();
+        let error = Server::listen_at(server.addr(), |_| async {}).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn a_server_starts_and_ends_inside_a_runtime() {
+        drop(echo());
+    }
+
+    #[test]
+    fn a_handler_that_never_answers_does_not_hold_up_the_end() {
+        let server = Server::start(|_| std::future::pending()).unwrap();
+        let mut stream = TcpStream::connect(server.addr()).unwrap();
+        write!(stream, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        drop(server);
+        assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
+    }
+}
