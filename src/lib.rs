@@ -21,6 +21,7 @@ pub mod model;
 // floor 1: bytes to rows, bytes to checked JSON, when an attempt may leave
 pub mod input;
 pub mod json;
+pub mod limit;
 // floor 2: rows to jobs, one job to its outcome, entries to one file, events to people
 pub mod plan;
 pub mod report;

@@ -1,0 +1,85 @@
+//! What the controller never does, whatever it sees.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn sample(seen: Seen, level: usize) -> Sample {
+    Sample { seen, level, limit: level, full: true, number: u64::MAX, departures: 0, paused: false }
+}
+
+const GOOD: Seen = Seen::Good { latency: Duration::from_millis(50) };
+
+#[test]
+fn answers_that_cost_nothing_and_faults_say_nothing() {
+    let mut adaptive = Adaptive::new(64);
+    for seen in [Seen::Cheap, Seen::Fault] {
+        for _ in 0..10_000 {
+            assert_eq!(adaptive.observe(&sample(seen, 8), || unreachable!()), None);
+        }
+    }
+}
+
+#[test]
+fn a_rate_below_the_limit_leaves_it_where_it_is() {
+    let mut adaptive = Adaptive::new(64);
+    for number in 0..10_000 {
+        let seen = Sample { full: false, number, departures: number + 1, ..sample(GOOD, 2) };
+        assert_eq!(adaptive.observe(&seen, || unreachable!()), None);
+    }
+}
+
+#[test]
+fn the_start_reaches_the_ceiling_in_three_rounds() {
+    let mut adaptive = Adaptive::new(64);
+    let mut departures = 0;
+    for _ in 0..3 {
+        let level = adaptive.limit();
+        for _ in 0..level {
+            departures += 1;
+            let seen = Sample { number: departures, departures, ..sample(GOOD, level) };
+            let _ = adaptive.observe(&seen, || Duration::from_secs(1));
+        }
+    }
+    assert_eq!(adaptive.limit(), 64);
+}
+
+#[test]
+fn one_pause_is_one_step_back_however_many_were_refused_in_it() {
+    let mut adaptive = Adaptive::new(64);
+    let refused = Seen::Overload { latency: Duration::from_millis(5) };
+    let steps = (0..8).filter(|number| {
+        let seen = Sample { number: *number, departures: 8, paused: true, ..sample(refused, 8) };
+        adaptive.observe(&seen, || Duration::from_secs(1)).is_some()
+    });
+    assert_eq!(steps.count(), 1);
+    assert_eq!(adaptive.limit(), 5);
+}
+
+proptest! {
+    #[test]
+    fn it_never_says_less_than_one_or_more_than_the_ceiling(
+        max in 1_usize..300,
+        steps in prop::collection::vec((0_u8..10, 1_usize..400, 0_u64..3_000, any::<bool>(), any::<bool>()), 0..3_000),
+    ) {
+        let mut adaptive = Adaptive::new(max);
+        let mut now = 0;
+        for (number, (kind, level, millis, full, paused)) in steps.into_iter().enumerate() {
+            let latency = Duration::from_millis(if kind == 5 { 0 } else { millis });
+            let seen = match kind {
+                0 => Seen::Overload { latency },
+                1 => Seen::Cheap,
+                2 => Seen::Fault,
+                _ => Seen::Good { latency },
+            };
+            now += millis;
+            let number = number as u64;
+            let seen = Sample { seen, level, limit: level, full, number, departures: number + 1, paused: paused && kind == 0 };
+            let decision = adaptive.observe(&seen, || Duration::from_millis(now));
+            prop_assert!((1..=max).contains(&adaptive.limit()));
+            if let Some(decision) = decision {
+                prop_assert_eq!(decision.limit, adaptive.limit());
+            }
+        }
+    }
+}

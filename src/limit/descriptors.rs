@@ -1,0 +1,68 @@
+//! Room for sockets: the system's limit on open files, raised by the program itself.
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// Files that are open beside the sockets of attempts: output, journal, lock, input, the runtime's
+/// own, and connections that are being closed.
+const BESIDES: u64 = 64;
+
+/// The system allows fewer open files than the attempts in flight need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{wanted} requests in flight need {needed} open files, and the system allows {allowed}")]
+pub struct TooFewDescriptors {
+    /// Attempts in flight.
+    pub wanted: usize,
+    /// Open files that they need.
+    pub needed: u64,
+    /// The hard limit.
+    pub allowed: u64,
+}
+
+impl TooFewDescriptors {
+    /// Attempts in flight that the limit has room for.
+    #[must_use]
+    pub fn room(self) -> usize {
+        usize::try_from(self.allowed.saturating_sub(BESIDES)).unwrap_or(usize::MAX).max(1)
+    }
+}
+
+/// Raises the soft limit on open files (`RLIMIT_NOFILE`) to what this many attempts in flight need.
+///
+/// # Errors
+/// The hard limit is lower; the soft one was then raised as far as it goes.
+pub fn make_room(in_flight: usize) -> Result<(), TooFewDescriptors> {
+    let needed = (in_flight as u64).saturating_add(BESIDES);
+    let limit = getrlimit(Resource::Nofile);
+    // No limit is written as none.
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    let mut raised = limit;
+    raised.current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
+    let now = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => raised.current,
+        Err(_) => limit.current,
+    };
+    match now {
+        Some(allowed) if allowed < needed => Err(TooFewDescriptors { wanted: in_flight, needed, allowed }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_never_be_allowed_says_so_with_the_numbers() {
+        let most = 1 << 40;
+        match make_room(most) {
+            Ok(()) => assert_eq!(getrlimit(Resource::Nofile).maximum, None),
+            Err(error) => {
+                assert_eq!(error.wanted, most);
+                assert!(error.room() < most);
+                assert!(error.to_string().contains(&error.allowed.to_string()));
+            }
+        }
+    }
+}

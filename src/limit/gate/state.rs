@@ -1,0 +1,286 @@
+//! What the gate's lock protects, and every step that is taken under it: plain code that says what to
+//! do once the lock is released.
+
+use std::task::{Poll, Waker};
+
+use tokio::time::Instant;
+
+use super::super::adaptive::{Adaptive, Sample};
+use super::super::pacer::Pacer;
+use super::super::queue::{Lane, Queue, Ticket};
+use super::super::quiet::{Leave, Quiet};
+use super::super::quota::{Asks, Quota};
+use super::super::slots::Slots;
+use super::super::story::{Ledger, Reason};
+use super::super::{Concurrency, PaceSettings};
+use super::{Seen, Turn};
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) slots: Slots,
+    pub(super) queue: Queue,
+    pub(super) quiet: Quiet,
+    quota: Quota,
+    pacer: Option<Pacer>,
+    adaptive: Option<Adaptive>,
+    pub(super) ledger: Ledger,
+    start: Instant,
+}
+
+/// What a departure is remembered by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Departure {
+    /// The pause it came after.
+    epoch: u32,
+    /// Everybody waits for its answer.
+    pub(super) probe: bool,
+    /// In flight when it left, itself counted.
+    level: usize,
+    /// How many might have been in flight when it left.
+    limit: usize,
+    /// Which departure it was.
+    number: u64,
+}
+
+/// What one in line has to do next.
+enum Step {
+    Go(Departure),
+    Sleep(Instant),
+    Park(Reason),
+}
+
+/// What is left to do after the lock is released.
+#[derive(Default)]
+pub(super) struct After {
+    pub(super) wake: Option<Waker>,
+    pub(super) drop: Option<Waker>,
+}
+
+impl After {
+    /// Drops and wakes.
+    pub(super) fn run(self) {
+        drop(self.drop);
+        if let Some(waker) = self.wake {
+            waker.wake();
+        }
+    }
+}
+
+impl State {
+    /// All slots free, the bucket full.
+    pub(super) fn new(settings: &PaceSettings) -> Self {
+        let now = Instant::now();
+        let adaptive = match settings.concurrency {
+            Concurrency::Fixed(_) => None,
+            Concurrency::Auto { max } => Some(Adaptive::new(max.get())),
+        };
+        let limit = adaptive.as_ref().map_or(settings.concurrency.ceiling().get(), Adaptive::limit);
+        Self {
+            slots: Slots::new(limit),
+            queue: Queue::default(),
+            quiet: Quiet::default(),
+            quota: Quota::default(),
+            pacer: settings.rate.map(|rate| Pacer::new(rate, settings.burst, now)),
+            adaptive,
+            ledger: Ledger::new(now),
+            start: now,
+        }
+    }
+
+    /// The quick way out: nobody in line, no pause, no rate, a free slot. Does not look at the clock.
+    pub(super) fn leave_at_once(&mut self) -> Option<Departure> {
+        let open = self.queue.head().is_none() && self.quiet.is_over() && self.quota.is_idle();
+        (open && self.pacer.is_none() && self.slots.has_room()).then(|| self.take_slot(false))
+    }
+
+    fn has_room(&self) -> bool {
+        self.slots.has_room() && self.quiet.has_room()
+    }
+
+    fn take_slot(&mut self, probe: bool) -> Departure {
+        let number = self.slots.departures();
+        self.slots.take();
+        self.quiet.left(probe);
+        let (level, limit) = (self.slots.in_flight(), self.slots.limit());
+        Departure { epoch: self.quiet.epoch(), probe, level, limit, number }
+    }
+
+    /// Whether everybody waits for the answer of this holder of a slot.
+    fn is_the_probe(&self, holder: Option<Departure>) -> bool {
+        holder.is_some_and(|it| it.probe && it.epoch == self.quiet.epoch()) && self.quiet.is_probing()
+    }
+
+    /// One poll of one who waits; `Ready` with what to do outside of the lock.
+    pub(super) fn turn(
+        &mut self,
+        turn: &mut Turn<'_>,
+        waker: &Waker,
+    ) -> (Poll<Result<Departure, Instant>>, After) {
+        let now = Instant::now();
+        self.ledger.charge(now, self.queue.len());
+        if turn.ticket.is_none() && !self.is_the_probe(turn.holder) {
+            let lane = if turn.holder.is_some() { Lane::Holders } else { Lane::Newcomers };
+            turn.ticket = Some(self.queue.join(lane));
+        }
+        let mut after = After::default();
+        // The probe stands in no line: those in it wait for the probe.
+        if turn.ticket.as_ref().is_some_and(|ticket| !self.queue.is_head(ticket)) {
+            after.drop = turn.ticket.as_ref().and_then(|ticket| self.queue.park(ticket, waker));
+            return (Poll::Pending, after);
+        }
+        let poll = match self.step(turn.holder, now) {
+            Step::Park(reason) => {
+                self.ledger.blame(reason);
+                after.drop = turn.ticket.as_ref().and_then(|ticket| self.queue.park(ticket, waker));
+                Poll::Pending
+            }
+            Step::Sleep(until) => {
+                after.drop = turn.ticket.as_ref().and_then(|ticket| self.queue.unpark(ticket));
+                Poll::Ready(Err(until))
+            }
+            Step::Go(departure) => {
+                after.drop = turn.ticket.take().and_then(|ticket| self.queue.leave(&ticket));
+                after.wake = self.nudge();
+                Poll::Ready(Ok(departure))
+            }
+        };
+        (poll, after)
+    }
+
+    /// What the head of the line (or a probe that is sent again) has to do.
+    fn step(&mut self, holder: Option<Departure>, now: Instant) -> Step {
+        if holder.is_none() && !self.has_room() {
+            self.forget_rate();
+            return Step::Park(Reason::Slot);
+        }
+        let probe = match self.quiet.leave(now) {
+            Leave::Free => false,
+            Leave::Probe => true,
+            Leave::AfterProbe if self.is_the_probe(holder) => true,
+            Leave::AfterProbe => {
+                self.forget_rate();
+                return Step::Park(Reason::Pause);
+            }
+            Leave::At(until) => {
+                self.forget_rate();
+                self.ledger.blame(Reason::Pause);
+                return Step::Sleep(until);
+            }
+        };
+        if let Err(until) = self.quota.look(now) {
+            self.forget_rate();
+            self.ledger.blame(Reason::Pause);
+            return Step::Sleep(until);
+        }
+        if let Some(Err(until)) = self.pacer.as_mut().map(|pacer| pacer.depart(now)) {
+            self.ledger.blame(Reason::Rate);
+            return Step::Sleep(until);
+        }
+        self.quota.left(now);
+        Step::Go(match holder {
+            None => self.take_slot(probe),
+            Some(old) => {
+                self.quiet.left_again(old.epoch, probe);
+                Departure { epoch: self.quiet.epoch(), probe, ..old }
+            }
+        })
+    }
+
+    /// One whose instant has passed while it waits for something else is not late.
+    fn forget_rate(&mut self) {
+        if let Some(pacer) = &mut self.pacer {
+            pacer.forget();
+        }
+    }
+
+    /// Nobody leaves before `until`. Says whether that moved the end of the pause later, and whom to
+    /// wake: the head may wait for a probe that is none any more.
+    pub(super) fn pause(&mut self, until: Instant, why: &'static str) -> (bool, Option<Waker>) {
+        let now = Instant::now();
+        let moved = self.quiet.pause(now, until, why);
+        if moved {
+            self.ledger.paused(now, until, why);
+        }
+        (moved, if moved { self.nudge() } else { None })
+    }
+
+    /// The server takes `remaining` more until `reset`; what is in flight it may not have counted.
+    pub(super) fn report(&mut self, remaining: u64, reset: Instant, why: &'static str) -> Option<Waker> {
+        let left = remaining.saturating_sub(self.slots.in_flight() as u64);
+        match self.quota.report(Instant::now(), left, reset, self.slots.limit()) {
+            Asks::Go => None,
+            Asks::Pause => self.pause(reset, why).1,
+        }
+    }
+
+    /// Wakes the head of the line, if there is anything for it to do; the caller does it unlocked.
+    pub(super) fn nudge(&mut self) -> Option<Waker> {
+        let lane = self.queue.head()?;
+        let reason = if self.quiet.is_probing() {
+            Reason::Pause
+        } else if lane == Lane::Newcomers && !self.has_room() {
+            Reason::Slot
+        } else {
+            return self.queue.wake_head();
+        };
+        if reason != self.ledger.reason() {
+            self.ledger.charge(Instant::now(), self.queue.len());
+            self.ledger.blame(reason);
+        }
+        None
+    }
+
+    /// One attempt less in flight. Returns whom to wake.
+    pub(super) fn end(&mut self, departure: Departure, seen: Option<Seen>) -> Option<Waker> {
+        self.slots.release();
+        let good = seen.map(|seen| matches!(seen, Seen::Good { .. } | Seen::Cheap));
+        if departure.probe {
+            self.end_probe(departure.epoch, good);
+        }
+        if let Some(seen) = seen {
+            self.adapt(departure, seen);
+        }
+        self.quiet.ended(departure.epoch, good, self.slots.limit());
+        self.nudge()
+    }
+
+    /// Lets the controller see the end of an attempt, and does what it decides.
+    fn adapt(&mut self, departure: Departure, seen: Seen) {
+        let Some(adaptive) = &mut self.adaptive else { return };
+        let sample = Sample {
+            seen,
+            level: departure.level,
+            limit: departure.limit,
+            full: self.slots.was_full_since(departure.number),
+            number: departure.number,
+            departures: self.slots.departures(),
+            paused: departure.epoch != self.quiet.epoch(),
+        };
+        if let Some(decision) = adaptive.observe(&sample, || self.start.elapsed()) {
+            self.slots.resize(decision.limit);
+            if let Some(why) = decision.told {
+                self.ledger.limited(decision.limit, why);
+            }
+        }
+    }
+
+    fn end_probe(&mut self, epoch: u32, good: Option<bool>) {
+        let now = Instant::now();
+        let before = self.quiet.epoch();
+        if self.quiet.probed(epoch, good, now) {
+            self.ledger.resumed(now);
+        } else if let Some((until, why)) = self.quiet.paused().filter(|_| self.quiet.epoch() != before) {
+            self.ledger.paused(now, until, why);
+        }
+    }
+
+    /// Somebody gives up its place. Returns whom to wake.
+    pub(super) fn give_up(&mut self, ticket: &Ticket) -> After {
+        self.ledger.charge(Instant::now(), self.queue.len());
+        let drop = self.queue.leave(ticket);
+        if self.queue.head().is_none() {
+            self.forget_rate();
+        }
+        After { drop, wake: self.nudge() }
+    }
+}

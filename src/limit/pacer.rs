@@ -1,0 +1,272 @@
+//! `--rate` and `--burst`: never too many in any window, and yet the whole rate.
+//!
+//! The bucket itself is governor's, with room for exactly `burst`. What it cannot know is that timers
+//! wake late: tokio's tick in milliseconds, so that a pacer which books each departure when it
+//! really happens loses half a tick every time (a fifth of the rate at 1,000/s). So a departure that
+//! had to wait is booked at the instant when it was *due*, if that was no more than [`CREDIT`] ago,
+//! and those behind it inherit what is left of the delay. A quiet time earns nothing: whoever comes
+//! then is booked at its real instant.
+//!
+//! Why the promise holds: booked instants obey `n ≤ rate × T + burst` in every window (that is
+//! governor's bucket), and each real instant is at most [`CREDIT`] after its booked one. So the
+//! departures of a window of T seconds were booked in one of T + 10 ms.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use tokio::time::Instant;
+
+use super::clock::{Moment, SetClock};
+use crate::model::Rate;
+
+/// How far back a late departure may be booked: the 10 ms of the promise
+/// `rate × (T + 10 ms) + burst`.
+const CREDIT: u64 = 10_000_000;
+
+/// The longest time that a bucket may take to fill. governor counts in 64-bit nanoseconds; a burst
+/// that would overflow them is cut, which never makes the pace faster than asked.
+const FILL_MAX: Duration = Duration::from_hours(24 * 365 * 100);
+
+/// Decides when the next attempt may leave, one caller at a time.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    bucket: RateLimiter<NotKeyed, InMemoryState, SetClock, NoOpMiddleware<Moment>>,
+    clock: SetClock,
+    start: Instant,
+    /// The newest booked instant; bookings never go back.
+    booked: u64,
+    /// The real instant of the newest departure.
+    left: Option<u64>,
+    /// How far the newest booking lies before its departure.
+    owed: u64,
+    /// The instant that somebody was told to come back at.
+    promised: Option<u64>,
+}
+
+impl Pacer {
+    /// A pacer whose bucket is full at `start`.
+    pub(super) fn new(rate: Rate, burst: NonZeroU32, start: Instant) -> Self {
+        let interval = rate.interval().max(Duration::from_nanos(1));
+        let cells = u32::try_from(FILL_MAX.as_nanos() / interval.as_nanos()).unwrap_or(u32::MAX);
+        let burst = NonZeroU32::new(burst.get().min(cells)).unwrap_or(NonZeroU32::MIN);
+        // `with_period` is `None` only for a period of zero.
+        let quota = Quota::with_period(interval).unwrap_or(Quota::per_second(NonZeroU32::MIN));
+        let clock = SetClock::default();
+        Self {
+            bucket: RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone()),
+            clock,
+            start,
+            booked: 0,
+            left: None,
+            owed: 0,
+            promised: None,
+        }
+    }
+
+    /// Asks for leave at `now`. On `Ok` the departure is booked and must happen at once.
+    ///
+    /// # Errors
+    /// The instant to ask again at.
+    pub(super) fn depart(&mut self, now: Instant) -> Result<(), Instant> {
+        let now = u64::try_from((now - self.start).as_nanos()).unwrap_or(u64::MAX);
+        let owed = match self.promised {
+            Some(promised) if promised <= now => now - promised,
+            _ if self.left.is_some_and(|left| now - left.min(now) <= CREDIT) => self.owed,
+            _ => 0,
+        };
+        let base = (now - owed.min(CREDIT).min(now)).max(self.booked);
+        match self.book(base).or_else(|due| if due <= now { self.book(due) } else { Err(due) }) {
+            Ok(booked) => {
+                self.promised = None;
+                self.booked = booked;
+                self.left = Some(now);
+                self.owed = now.saturating_sub(booked);
+                Ok(())
+            }
+            Err(due) => {
+                self.promised = Some(due);
+                Err(self.start + Duration::from_nanos(due))
+            }
+        }
+    }
+
+    /// Nobody waits for the rate any more: what was promised is not owed.
+    pub(super) fn forget(&mut self) {
+        self.promised = None;
+    }
+
+    fn book(&self, moment: u64) -> Result<u64, u64> {
+        self.clock.set(Moment(moment));
+        match self.bucket.check() {
+            Ok(()) => Ok(moment),
+            Err(not) => Err(not.earliest_possible().0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rate(text: &str) -> Rate {
+        text.parse().unwrap()
+    }
+
+    fn burst(n: u32) -> NonZeroU32 {
+        NonZeroU32::new(n).unwrap()
+    }
+
+    /// Fails if any window of departures (nanoseconds, sorted) holds more than was promised.
+    fn check_windows(left: &[u64], rate: Rate, burst: u32) -> Result<(), TestCaseError> {
+        // With `slack[i] = i - rate × t[i]`, the window from i to j is too full exactly if
+        // slack[j] - slack[i] + 1 > rate × 10 ms + burst: the lowest slack so far is the worst i.
+        let per_nano = rate.per_second() / 1e9;
+        let most = per_nano * 1e7 + f64::from(burst);
+        let mut lowest = f64::INFINITY;
+        for (i, &at) in left.iter().enumerate() {
+            let slack = i as f64 - per_nano * at as f64;
+            lowest = lowest.min(slack);
+            prop_assert!(slack - lowest + 1.0 <= most + 1e-6, "departure {i} at {at} ns of {rate}, {burst}");
+        }
+        Ok(())
+    }
+
+    /// The instants at which a closed crowd leaves, whose head wakes `late(i)` ns after it asked to.
+    fn crowd(pacer: &mut Pacer, start: Instant, until: u64, mut late: impl FnMut() -> u64) -> Vec<u64> {
+        let mut left = Vec::new();
+        let mut now = 0;
+        while now < until {
+            match pacer.depart(start + Duration::from_nanos(now)) {
+                Ok(()) => left.push(now),
+                Err(due) => now = u64::try_from((due - start).as_nanos()).unwrap() + late(),
+            }
+        }
+        left
+    }
+
+    #[test]
+    fn exactly_the_burst_leaves_at_once_at_first_and_after_a_quiet_time() {
+        for (text, size) in [("1/s", 1), ("50/s", 3), ("5000/s", 1), ("5000/s", 20), ("3/h", 2)] {
+            let start = Instant::now();
+            let mut pacer = Pacer::new(rate(text), burst(size), start);
+            for quiet in [0, 1_000_000] {
+                let now = start + Duration::from_secs(quiet);
+                let at_once = (0..1_000).take_while(|_| pacer.depart(now).is_ok()).count();
+                assert_eq!(at_once, size as usize, "{text} after {quiet} s");
+                pacer.forget();
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_waiting_earns_no_credit_however_late_the_next_one_comes() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(rate("1000/s"), burst(1), start);
+        assert!(pacer.depart(start).is_ok());
+        assert!(pacer.depart(start).is_err());
+        pacer.forget();
+        let later = start + Duration::from_millis(500);
+        assert!(pacer.depart(later).is_ok());
+        assert!(pacer.depart(later).is_err());
+    }
+
+    #[test]
+    fn what_is_owed_to_a_late_timer_is_gone_after_a_quiet_time() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(rate("1000/s"), burst(1), start);
+        assert!(pacer.depart(start).is_ok());
+        let due = pacer.depart(start).unwrap_err();
+        assert!(pacer.depart(due + Duration::from_millis(9)).is_ok(), "late");
+        let later = due + Duration::from_millis(500);
+        assert!(pacer.depart(later).is_ok());
+        assert!(pacer.depart(later).is_err());
+    }
+
+    #[test]
+    fn the_whole_rate_is_reached_although_timers_tick_in_milliseconds() {
+        for text in ["1/s", "7/s", "60/m", "99/s", "200/s", "1000/s", "1001/s", "3333/s", "5000/s"] {
+            let start = Instant::now();
+            let mut pacer = Pacer::new(rate(text), burst(1), start);
+            let mut seed = 1_u64;
+            let left = crowd(&mut pacer, start, 100_000_000_000, || {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                seed >> 44 // up to 1.05 ms
+            });
+            let reached = left.len() as f64 / (rate(text).per_second() * 100.0);
+            assert!(reached >= 0.99, "{text}: {reached}");
+        }
+    }
+
+    #[test]
+    fn one_worker_alone_catches_up_too() {
+        // One in flight, answers in 0.9 ms, 1,000/s asked: it arrives after each answer.
+        let start = Instant::now();
+        let mut pacer = Pacer::new(rate("1000/s"), burst(1), start);
+        let (mut now, mut left) = (0_u64, 0_u32);
+        while now < 10_000_000_000 {
+            match pacer.depart(start + Duration::from_nanos(now)) {
+                Ok(()) => {
+                    left += 1;
+                    now += 900_000;
+                }
+                Err(due) => {
+                    let due = u64::try_from((due - start).as_nanos()).unwrap();
+                    now = (due + 1).next_multiple_of(1_000_000) + 700_000;
+                }
+            }
+        }
+        assert!(left >= 9_900, "{left}");
+    }
+
+    #[test]
+    fn no_rate_and_burst_overflow() {
+        let start = Instant::now();
+        for text in ["1/h", "1/s", "4294967295/s"] {
+            let mut pacer = Pacer::new(rate(text), NonZeroU32::MAX, start);
+            assert!((0..1_000).all(|_| pacer.depart(start).is_ok()), "{text}");
+            let mut pacer = Pacer::new(rate(text), burst(1), start);
+            assert!(pacer.depart(start + FILL_MAX).is_ok(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_is_ever_too_full(
+            count in 1_u32..6_000,
+            size in 1_u32..8,
+            steps in prop::collection::vec((0_u8..10, 0_u64..40_000_000), 1..400),
+        ) {
+            let rate = rate(&format!("{count}/s"));
+            let start = Instant::now();
+            let mut pacer = Pacer::new(rate, burst(size), start);
+            let mut now = 0_u64;
+            let mut left = Vec::new();
+            for (kind, nanos) in steps {
+                match kind {
+                    // A quiet time or a pause.
+                    0 => { pacer.forget(); now += nanos * 20; }
+                    // Nobody asks for a moment, yet nobody gave up.
+                    1 => now += nanos / 8,
+                    2 => now += nanos / 1_000,
+                    // Somebody asks, and comes back more or less late.
+                    _ => if let Err(due) = pacer.depart(start + Duration::from_nanos(now)) {
+                        let due = u64::try_from((due - start).as_nanos()).unwrap();
+                        prop_assert!(due > now);
+                        now = due + if kind < 5 { nanos } else { nanos / 30 };
+                    } else {
+                        left.push(now);
+                    }
+                }
+                while pacer.depart(start + Duration::from_nanos(now)).is_ok() {
+                    left.push(now);
+                }
+            }
+            check_windows(&left, rate, size)?;
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The pool's quiet period: one instant for everybody, then one probe, then growth.
+//!
+//! A pause is an instant, and the later of two wins. What was already under way when it began can
+//! make it longer but never ends it: only the probe that left after it can, and only if no newer
+//! pause came meanwhile (the epoch tells). Growth after it is TCP's slow start: one more attempt in
+//! flight for each answer, which doubles them every round.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The quiet after a probe that was not answered well: one second, doubled each time (the fetcher's
+/// back-off starts in the same range) …
+const AGAIN: Duration = Duration::from_secs(1);
+/// … up to the longest pause of the outage breaker in the contract.
+const AGAIN_MAX: Duration = Duration::from_secs(20);
+/// Why the pool is quiet after such a probe.
+const PROBE_FAILED: &str = "the probe after the pause failed";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Paused,
+    Probing,
+}
+
+/// What the quiet period says to one who wants to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// Go.
+    Free,
+    /// Go, alone: everybody else waits for your answer.
+    Probe,
+    /// Not before this instant.
+    At(Instant),
+    /// Not before the probe's answer.
+    AfterProbe,
+}
+
+/// The pause, its probe and the growth after it.
+#[derive(Debug)]
+pub(super) struct Quiet {
+    phase: Phase,
+    until: Option<Instant>,
+    why: &'static str,
+    epoch: u32,
+    probes_failed: u32,
+    /// How many that left since the pause may be in flight, while growing.
+    ramp: Option<usize>,
+    /// How many that left since the pause are in flight.
+    fresh: usize,
+}
+
+impl Default for Quiet {
+    fn default() -> Self {
+        Self { phase: Phase::Open, until: None, why: "", epoch: 0, probes_failed: 0, ramp: None, fresh: 0 }
+    }
+}
+
+impl Quiet {
+    /// No pause, no probe, no growth: nothing to ask here.
+    pub(super) fn is_over(&self) -> bool {
+        self.phase == Phase::Open && self.ramp.is_none()
+    }
+
+    /// Whether everybody waits for the probe's answer.
+    pub(super) fn is_probing(&self) -> bool {
+        self.phase == Phase::Probing
+    }
+
+    /// The instant and the reason, while the pool is paused or its probe is under way.
+    pub(super) fn paused(&self) -> Option<(Instant, &'static str)> {
+        self.until.filter(|_| self.phase != Phase::Open).map(|until| (until, self.why))
+    }
+
+    /// Counts the pauses: an attempt that left in an older epoch says nothing about this one.
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Nobody leaves before `until`. Says whether that moved the instant later.
+    pub(super) fn pause(&mut self, now: Instant, until: Instant, why: &'static str) -> bool {
+        if until <= now || (self.phase != Phase::Open && self.until.is_some_and(|old| until <= old)) {
+            return false;
+        }
+        if self.phase != Phase::Paused {
+            self.phase = Phase::Paused;
+            self.epoch = self.epoch.wrapping_add(1);
+            self.ramp = None;
+            self.fresh = 0;
+        }
+        self.until = Some(until);
+        self.why = why;
+        true
+    }
+
+    /// May somebody leave now?
+    pub(super) fn leave(&self, now: Instant) -> Leave {
+        match (self.phase, self.until) {
+            (Phase::Probing, _) => Leave::AfterProbe,
+            (Phase::Paused, Some(until)) if now < until => Leave::At(until),
+            (Phase::Paused, _) => Leave::Probe,
+            (Phase::Open, _) => Leave::Free,
+        }
+    }
+
+    /// Whether growth after a pause allows one more in flight.
+    pub(super) fn has_room(&self) -> bool {
+        self.ramp.is_none_or(|ramp| self.fresh < ramp)
+    }
+
+    /// How many may be in flight while growing.
+    pub(super) fn ramp(&self) -> Option<usize> {
+        self.ramp
+    }
+
+    /// Takes note of a departure.
+    pub(super) fn left(&mut self, probe: bool) {
+        if probe {
+            self.phase = Phase::Probing;
+        }
+        self.fresh += 1;
+    }
+
+    /// Takes note that one which left in `epoch`, and is still in flight, was sent again.
+    pub(super) fn left_again(&mut self, epoch: u32, probe: bool) {
+        if probe {
+            self.phase = Phase::Probing;
+        }
+        self.fresh += usize::from(epoch != self.epoch);
+    }
+
+    /// Takes note of the end of an attempt of this epoch, outside of a pause; `good` is `None` if it
+    /// was given up without a verdict. `limit` is what growth leads back to.
+    pub(super) fn ended(&mut self, epoch: u32, good: Option<bool>, limit: usize) {
+        if epoch != self.epoch {
+            return;
+        }
+        self.fresh = self.fresh.saturating_sub(1);
+        if good == Some(true) {
+            self.ramp = self.ramp.map(|ramp| ramp + 1).filter(|ramp| *ramp < limit);
+        }
+    }
+
+    /// Takes note of the end of a probe. Says whether it opened the pool.
+    pub(super) fn probed(&mut self, epoch: u32, good: Option<bool>, now: Instant) -> bool {
+        if epoch != self.epoch || self.phase != Phase::Probing {
+            return false;
+        }
+        match good {
+            Some(true) => {
+                self.phase = Phase::Open;
+                self.probes_failed = 0;
+                self.ramp = Some(1);
+                return true;
+            }
+            Some(false) => {
+                let wait = AGAIN.saturating_mul(1 << self.probes_failed.min(8)).min(AGAIN_MAX);
+                self.probes_failed += 1;
+                self.pause(now, now + wait, PROBE_FAILED);
+            }
+            // Its instant is over: the next in line becomes the probe.
+            None => self.phase = Phase::Paused,
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn second(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn the_later_of_two_instants_wins_and_the_past_is_none() {
+        let now = Instant::now();
+        let mut quiet = Quiet::default();
+        assert!(!quiet.pause(now, now, "past"));
+        assert!(quiet.is_over());
+        assert!(quiet.pause(now, now + second(2), "two"));
+        assert!(!quiet.pause(now, now + second(1), "one"));
+        assert!(!quiet.pause(now, now + second(2), "two again"));
+        assert_eq!(quiet.paused(), Some((now + second(2), "two")));
+        assert!(quiet.pause(now, now + second(3), "three"));
+        assert_eq!(quiet.leave(now + second(2)), Leave::At(now + second(3)));
+        assert_eq!(quiet.leave(now + second(3)), Leave::Probe);
+    }
+
+    #[test]
+    fn only_the_probe_of_the_newest_pause_opens_the_pool() {
+        let now = Instant::now();
+        let mut quiet = Quiet::default();
+        let before = quiet.epoch();
+        quiet.pause(now, now + second(1), "first");
+        assert!(!quiet.probed(before, Some(true), now));
+        let first = quiet.epoch();
+        quiet.left(true);
+        quiet.pause(now + second(1), now + second(2), "second, while the probe was under way");
+        assert!(!quiet.probed(first, Some(true), now + second(1)));
+        assert_eq!(quiet.leave(now + second(1)), Leave::At(now + second(2)));
+        quiet.left(true);
+        assert_eq!(quiet.leave(now + second(9)), Leave::AfterProbe);
+        assert!(quiet.probed(quiet.epoch(), Some(true), now + second(9)));
+        assert_eq!(quiet.leave(now + second(9)), Leave::Free);
+    }
+
+    #[test]
+    fn after_the_probe_each_round_doubles_what_may_be_in_flight() {
+        let now = Instant::now();
+        let mut quiet = Quiet::default();
+        quiet.pause(now, now + second(1), "");
+        let epoch = quiet.epoch();
+        quiet.left(true);
+        quiet.probed(epoch, Some(true), now + second(1));
+        quiet.ended(epoch, Some(true), 32);
+        let mut rounds = Vec::new();
+        while !quiet.is_over() {
+            let mut left = 0;
+            while quiet.has_room() && left < 100 {
+                quiet.left(false);
+                left += 1;
+            }
+            rounds.push(left);
+            for _ in 0..left {
+                quiet.ended(epoch, Some(true), 32);
+            }
+        }
+        assert_eq!(rounds, [2, 4, 8, 16]);
+    }
+
+    #[test]
+    fn what_left_before_the_pause_makes_it_grow_no_faster() {
+        let now = Instant::now();
+        let mut quiet = Quiet::default();
+        let before = quiet.epoch();
+        quiet.pause(now, now + second(1), "");
+        quiet.left(true);
+        quiet.probed(quiet.epoch(), Some(true), now);
+        quiet.ended(quiet.epoch(), Some(true), 32);
+        let ramp = quiet.ramp();
+        quiet.ended(before, Some(true), 32);
+        assert_eq!(quiet.ramp(), ramp);
+    }
+
+    #[test]
+    fn probes_that_fail_are_followed_by_longer_and_longer_pauses() {
+        let mut now = Instant::now();
+        let mut quiet = Quiet::default();
+        quiet.pause(now, now + second(1), "");
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            now = quiet.paused().unwrap().0;
+            assert_eq!(quiet.leave(now), Leave::Probe);
+            quiet.left(true);
+            assert!(!quiet.probed(quiet.epoch(), Some(false), now));
+            waits.push((quiet.paused().unwrap().0 - now).as_secs());
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 20, 20]);
+    }
+
+    #[test]
+    fn a_probe_that_is_given_up_makes_the_next_one_the_probe() {
+        let now = Instant::now();
+        let mut quiet = Quiet::default();
+        quiet.pause(now, now + second(1), "");
+        quiet.left(true);
+        assert!(!quiet.probed(quiet.epoch(), None, now + second(1)));
+        assert_eq!(quiet.leave(now + second(1)), Leave::Probe);
+    }
+}

@@ -1,0 +1,110 @@
+//! How many attempts are in flight, and how many may be: a number that may change while they are.
+//!
+//! A limit that shrinks takes nothing back: nobody leaves until enough have ended.
+
+/// The slots.
+#[derive(Debug)]
+pub(super) struct Slots {
+    limit: usize,
+    in_flight: usize,
+    peak: usize,
+    departures: u64,
+    filled: u64,
+    /// How many had left when (nearly) all slots were last taken.
+    full_until: u64,
+}
+
+impl Slots {
+    /// All free.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, in_flight: 0, peak: 0, departures: 0, filled: 0, full_until: 0 }
+    }
+
+    /// Whether one more may be in flight.
+    pub(super) fn has_room(&self) -> bool {
+        self.in_flight < self.limit
+    }
+
+    /// How many may be in flight.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Changes how many may be in flight.
+    pub(super) fn resize(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// How many are in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Whether at least seven eighths of the slots were taken when this departure, or one after it,
+    /// left: then the limit is what holds the pool back. (Those that leave together, first and last,
+    /// find very different numbers before them.)
+    pub(super) fn was_full_since(&self, number: u64) -> bool {
+        number < self.full_until
+    }
+
+    /// The most that ever were in flight.
+    pub(super) fn peak(&self) -> usize {
+        self.peak
+    }
+
+    /// Slots taken so far.
+    pub(super) fn departures(&self) -> u64 {
+        self.departures
+    }
+
+    /// How many of them took the last free slot.
+    pub(super) fn filled(&self) -> u64 {
+        self.filled
+    }
+
+    /// Takes a slot; the caller has looked for room.
+    pub(super) fn take(&mut self) {
+        self.in_flight += 1;
+        self.departures += 1;
+        self.peak = self.peak.max(self.in_flight);
+        self.filled += u64::from(self.in_flight >= self.limit);
+        if self.in_flight.saturating_mul(8) >= self.limit.saturating_mul(7) {
+            self.full_until = self.departures;
+        }
+    }
+
+    /// Gives a slot back.
+    pub(super) fn release(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_shrinks_lets_nobody_leave_until_enough_have_ended() {
+        let mut slots = Slots::new(3);
+        (0..3).for_each(|_| slots.take());
+        slots.resize(1);
+        for in_flight in [3, 2, 1] {
+            assert_eq!((slots.in_flight(), slots.has_room()), (in_flight, false));
+            slots.release();
+        }
+        assert!(slots.has_room());
+        assert_eq!((slots.peak(), slots.departures(), slots.filled()), (3, 3, 1));
+    }
+
+    #[test]
+    fn all_that_leave_together_find_the_slots_full_if_the_last_one_does() {
+        let mut slots = Slots::new(8);
+        (0..6).for_each(|_| slots.take());
+        assert!(!slots.was_full_since(0));
+        slots.take();
+        assert!((0..7).all(|number| slots.was_full_since(number)));
+        (0..7).for_each(|_| slots.release());
+        slots.take();
+        assert!(!slots.was_full_since(7));
+    }
+}
