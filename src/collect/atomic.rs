@@ -1,0 +1,242 @@
+//! The only place that replaces a file, so that whoever looks finds the old one or the new one, whole.
+//!
+//! A temporary file in the target's folder is created exclusively, written, synced and renamed; then
+//! the folder is synced, or the rename itself could be lost with the power. A sync that failed is not
+//! tried again on that descriptor: the kernel has dropped the pages and would report success.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Gid, Uid, fchown};
+use tempfile::{Builder, NamedTempFile};
+
+use super::CollectError;
+use super::paths::folder_of;
+
+/// Random characters in a temporary name: 62^12 is beyond any collision.
+const RANDOM: usize = 12;
+const ENDING: &str = ".tmp";
+/// Large enough that writing costs few system calls, small beside the program.
+const BUFFER: usize = 256 * 1024;
+/// What a new file asks for; the umask takes its share.
+const NEW_FILE: u32 = 0o666;
+const PRIVATE: u32 = 0o600;
+
+/// A file on its way to replace another. Dropped without [`Replacement::commit`], it leaves nothing.
+pub(super) struct Replacement {
+    target: PathBuf,
+    /// The permissions to end with, where they are not those the file was created with.
+    mode: Option<u32>,
+    written: u64,
+    writer: BufWriter<NamedTempFile>,
+}
+
+impl Replacement {
+    /// Begins to replace `target`, which keeps its mode and, where the system lets us, its owner. A
+    /// new file gets what the umask leaves. The file is never wider than it will be in the end.
+    pub(super) fn create(target: &Path) -> Result<Self, CollectError> {
+        match fs::symlink_metadata(target) {
+            Ok(old) => {
+                let mode = old.mode() & 0o777;
+                let replacement = Self::with_mode(target, mode & PRIVATE, Some(mode))?;
+                give_to(replacement.writer.get_ref().as_file(), &old);
+                Ok(replacement)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Self::with_mode(target, NEW_FILE, None),
+            Err(error) => Err(CollectError::create(target)(error)),
+        }
+    }
+
+    /// Begins to replace `target` with a file that only its owner may read.
+    pub(super) fn create_private(target: &Path) -> Result<Self, CollectError> {
+        Self::with_mode(target, PRIVATE, None)
+    }
+
+    fn with_mode(target: &Path, create: u32, mode: Option<u32>) -> Result<Self, CollectError> {
+        let file = Builder::new()
+            .prefix(&prefix(target))
+            .suffix(ENDING)
+            .rand_bytes(RANDOM)
+            .permissions(Permissions::from_mode(create))
+            .tempfile_in(folder_of(target))
+            .map_err(CollectError::create(target))?;
+        let writer = BufWriter::with_capacity(BUFFER, file);
+        Ok(Self { target: target.into(), mode, written: 0, writer })
+    }
+
+    /// Puts the file in the target's place, durably. Returns its bytes.
+    pub(super) fn commit(self) -> Result<u64, CollectError> {
+        let target = self.target;
+        let failed = |doing| CollectError::io(doing, &target);
+        let file = self.writer.into_inner().map_err(|error| failed("write")(error.into_error()))?;
+        if let Some(mode) = self.mode {
+            let mode = Permissions::from_mode(mode);
+            file.as_file().set_permissions(mode).map_err(failed("set the mode of"))?;
+        }
+        file.as_file().sync_all().map_err(failed("sync"))?;
+        file.persist(&target).map_err(|error| failed("replace")(error.error))?;
+        sync_folder(&target)?;
+        Ok(self.written)
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.writer.write(bytes)?;
+        self.written += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// The owner is kept where possible: root may give a file away, others may at most choose the group.
+fn give_to(file: &File, old: &fs::Metadata) {
+    let (owner, group) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
+    if fchown(file, Some(owner), Some(group)).is_err() {
+        let _ = fchown(file, None, Some(group));
+    }
+}
+
+fn prefix(target: &Path) -> std::ffi::OsString {
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(target.file_name().unwrap_or_default());
+    prefix.push(".");
+    prefix
+}
+
+/// Makes a create, rename or remove in the folder of `path` durable.
+pub(super) fn sync_folder(path: &Path) -> Result<(), CollectError> {
+    let folder = folder_of(path);
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // Some network file systems do not sync folders: there is nothing more to be had.
+        Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
+            Err(CollectError::io("sync the folder", folder)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a file for good. One that is not there counts as removed.
+pub(super) fn remove(path: &Path) -> Result<(), CollectError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_folder(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(CollectError::io("remove", path)(error)),
+    }
+}
+
+/// Removes what killed runs left of replacing `target`: plain files whose names this module makes.
+/// Only for the holder of the lock. One that cannot be removed stays: it harms nothing.
+pub(super) fn clear_leftovers(target: &Path) {
+    let prefix = prefix(target);
+    let Ok(entries) = fs::read_dir(folder_of(target)) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let random = name
+            .as_encoded_bytes()
+            .strip_prefix(prefix.as_encoded_bytes())
+            .and_then(|rest| rest.strip_suffix(ENDING.as_bytes()));
+        let ours = random.is_some_and(|r| r.len() == RANDOM && r.iter().all(u8::is_ascii_alphanumeric));
+        if ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replace(target: &Path, text: &str) -> Result<u64, CollectError> {
+        let mut new = Replacement::create(target)?;
+        new.write_all(text.as_bytes()).unwrap();
+        new.commit()
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn the_old_file_stands_until_the_new_one_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out.json");
+        fs::write(&target, "old").unwrap();
+        let mut new = Replacement::create(&target).unwrap();
+        new.write_all(b"half").unwrap();
+        new.flush().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        drop(new);
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(replace(&target, "new!").unwrap(), 4);
+        assert_eq!(fs::read(&target).unwrap(), b"new!");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_mode_and_a_new_one_obeys_the_umask() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, plain) = (dir.path().join("out.json"), dir.path().join("plain"));
+        File::create(&plain).unwrap();
+        replace(&target, "1").unwrap();
+        assert_eq!(mode(&target), mode(&plain), "what a plain create gives");
+        for wanted in [0o640, 0o600, 0o444, 0o666, 0o604] {
+            fs::set_permissions(&target, Permissions::from_mode(wanted)).unwrap();
+            replace(&target, "2").unwrap();
+            assert_eq!(mode(&target), wanted);
+        }
+        let private = Replacement::create_private(&dir.path().join("state")).unwrap();
+        private.commit().unwrap();
+        assert_eq!(mode(&dir.path().join("state")), 0o600);
+    }
+
+    #[test]
+    fn a_temporary_file_is_never_wider_than_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out.json");
+        fs::write(&target, "old").unwrap();
+        fs::set_permissions(&target, Permissions::from_mode(0o644)).unwrap();
+        let new = Replacement::create(&target).unwrap();
+        assert_eq!(new.writer.get_ref().as_file().metadata().unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn only_our_own_leftovers_are_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out.json");
+        let ours = dir.path().join(".out.json.abcDEF123456.tmp");
+        let others = [
+            ".out.json.abc.tmp",
+            ".out.json.abcDEF12345-.tmp",
+            ".out.json.abcDEF123456.tmp2",
+            "out.json.abcDEF123456.tmp",
+            ".other.json.abcDEF123456.tmp",
+        ];
+        fs::write(&ours, "").unwrap();
+        for name in others {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        fs::create_dir(dir.path().join(".out.json.abcDEF12345x.tmp")).unwrap();
+        clear_leftovers(&target);
+        assert!(!ours.exists());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), others.len() + 1);
+    }
+
+    #[test]
+    fn replacing_in_a_folder_that_went_away_is_an_error_that_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("gone/out.json");
+        fs::create_dir(dir.path().join("gone")).unwrap();
+        let new = Replacement::create(&target).unwrap();
+        fs::remove_dir_all(dir.path().join("gone")).unwrap();
+        let error = new.commit().unwrap_err();
+        assert_eq!(error.exit().code(), 74);
+        assert!(error.to_string().contains("out.json"), "{error}");
+    }
+}

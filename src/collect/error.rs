@@ -1,0 +1,145 @@
+//! What ends a run in this room: what was tried, where, and why it failed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::model::Exit;
+
+/// An error of the output, the journal, the lock or the old output.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// The place cannot hold the file; found before the first request.
+    #[error("cannot write {}: {why}", path.display())]
+    Place {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// Why it cannot be.
+        why: String,
+    },
+    /// Creating a file failed; found before the first request.
+    #[error("cannot create {}: {source}", path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Disk trouble while working.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// What was being done, as a verb.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The journal is damaged where it was already safe on disk: no crash explains that.
+    #[error("{} is damaged at byte {offset}: {why}", path.display())]
+    Damaged {
+        /// The journal.
+        path: PathBuf,
+        /// Where the first bad record begins.
+        offset: u64,
+        /// What is wrong there.
+        why: String,
+    },
+    /// Another run holds the lock.
+    #[error("another run is writing this output: {} is held {holder}", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// Who holds it, in words.
+        holder: String,
+    },
+    /// The old output is not what `--merge` can start from.
+    #[error("cannot merge with {}: {why} (byte {offset})", path.display())]
+    OldOutput {
+        /// The old output.
+        path: PathBuf,
+        /// Where reading it failed.
+        offset: u64,
+        /// What is wrong there.
+        why: String,
+    },
+    /// Standard output did not take the result.
+    #[error("cannot write to standard output: {0}")]
+    Stdout(#[source] io::Error),
+}
+
+impl CollectError {
+    /// How the program ends for this.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Place { .. } | Self::Create { .. } => Exit::CannotCreate,
+            Self::Io { .. } | Self::Damaged { .. } | Self::Stdout(_) => Exit::Io,
+            Self::Locked { .. } => Exit::TryAgain,
+            Self::OldOutput { .. } => Exit::Data,
+        }
+    }
+
+    /// What the user can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        let full = |source: &io::Error| source.kind() == io::ErrorKind::StorageFull;
+        Some(match self {
+            Self::Place { .. } => "name another place with --output or --failed".into(),
+            Self::Create { source, .. } if full(source) => "the disk is full: make room".into(),
+            Self::Create { .. } => "check that the folder is there and that you may write to it".into(),
+            Self::Io { source, .. } if full(source) => {
+                "the disk is full: make room, then run the same command again; it goes on from the journal".into()
+            }
+            Self::Io { .. } => {
+                "check the disk, then run the same command again; it goes on from the journal".into()
+            }
+            Self::Damaged { .. } => {
+                "restore the journal from a copy, or start over with --fresh (it is then set aside, not deleted)"
+                    .into()
+            }
+            Self::Locked { .. } => "wait for it, or give --lock-wait 10m".into(),
+            Self::OldOutput { .. } => {
+                "mend or move the old output, check --format, or leave out --merge".into()
+            }
+            Self::Stdout(_) => return None,
+        })
+    }
+
+    pub(super) fn place(path: &Path, why: impl Into<String>) -> Self {
+        Self::Place { path: path.into(), why: why.into() }
+    }
+
+    /// For `map_err`: a create that failed.
+    pub(super) fn create(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Create { path: path.into(), source }
+    }
+
+    /// For `map_err`: work on a file that failed.
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { doing, path: path.into(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_exit_code_and_says_where() {
+        let path = PathBuf::from("out.json");
+        let io = || io::Error::from(io::ErrorKind::StorageFull);
+        let cases = [
+            (CollectError::place(&path, "it is a folder"), 73),
+            (CollectError::create(&path)(io()), 73),
+            (CollectError::io("sync", &path)(io()), 74),
+            (CollectError::Damaged { path: path.clone(), offset: 7, why: "bad".into() }, 74),
+            (CollectError::Locked { path: path.clone(), holder: "by process 1".into() }, 75),
+            (CollectError::OldOutput { path: path.clone(), offset: 0, why: "not JSON".into() }, 65),
+        ];
+        for (error, code) in cases {
+            assert_eq!(error.exit().code(), code, "{error}");
+            assert!(error.to_string().contains("out.json"), "{error}");
+            assert!(error.hint().is_some(), "{error}");
+        }
+        let error = CollectError::Damaged { path, offset: 7, why: "bad".into() };
+        assert!(error.hint().unwrap().contains("--fresh"));
+    }
+}

@@ -1,0 +1,471 @@
+//! From the journal to the output, in the order of the rows.
+//!
+//! One pass streams every record, checked once more, to where it belongs: the output, the state file,
+//! the failure file. Then they are put in place in an order that loses nothing at any instant: first
+//! the output; then the failure file, because it may be the input, whose answered rows may vanish only
+//! when their answers stand in the output; the journal goes last, when all else is safe.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::atomic::{Replacement, remove};
+use super::checksum::Checksum;
+use super::failed::{Failures, Rows};
+use super::index::Places;
+use super::known::Previous;
+use super::line::{Failed, Fetched, Line, read_row};
+use super::merge::{KeyHash, Stamp};
+use super::output::Output;
+use super::pages::Pages;
+use super::state::StateWriter;
+use super::{CollectError, OutputSettings, Paths, Preflight, Shape};
+use crate::input::Columns;
+use crate::model::Key;
+
+/// A journal that is written and synced: ready to be published, or left for the next run.
+pub struct Finished {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+    pub(super) salt: [u8; 16],
+    pub(super) job: String,
+    pub(super) failures: u64,
+    pub(super) places: Places,
+    pub(super) previous: Previous,
+}
+
+/// What publishing needs to know beside the settings.
+pub struct Publish<'a> {
+    /// The files of the run.
+    pub place: &'a Preflight,
+    /// The input's columns, for the failure file.
+    pub columns: &'a Columns,
+    /// Whether a row of the run got a job for this key: a refused row of that key is then a repeat.
+    pub is_planned: &'a dyn Fn(&Key) -> bool,
+    /// The input, if it is a file.
+    pub input: Option<&'a Path>,
+    /// Every row of the input was ended by this run: none deferred, none beyond a limit. Otherwise a
+    /// failure file that is the input stays as it is, or rows would be lost.
+    pub input_done: bool,
+    /// Takes the output if that is the target.
+    pub stdout: &'a mut dyn Write,
+}
+
+/// What was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The output as the user named it; `None` for standard output.
+    pub path: Option<PathBuf>,
+    /// Its size.
+    pub bytes: u64,
+    /// Its lines of SKUs.
+    pub lines: u64,
+    /// What failed.
+    pub failures: Failures,
+    /// What a person should know, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// What was left where nothing was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// What failed.
+    pub failures: Failures,
+    /// What a person should know, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl Finished {
+    /// Puts the output in place, then the state, then the failure file; then the journal goes.
+    ///
+    /// # Errors
+    /// A journal that does not read back, or disk trouble. Up to the instant of the rename the old
+    /// output stands; the journal stays after any error.
+    pub fn publish(
+        self,
+        settings: &OutputSettings,
+        context: &mut Publish<'_>,
+    ) -> Result<Published, CollectError> {
+        match &context.place.paths {
+            Some(paths) => self.publish_file(settings, context, paths),
+            None => self.publish_stdout(settings, context),
+        }
+    }
+
+    fn publish_file(
+        self,
+        settings: &OutputSettings,
+        context: &Publish<'_>,
+        paths: &Paths,
+    ) -> Result<Published, CollectError> {
+        let (journal, given) = (self.path.clone(), &paths.output.given);
+        let state = StateWriter::create(&paths.state, self.salt, &self.job);
+        let mut file = Replacement::create(&paths.output.real)?;
+        let output = Output::new(&mut file, settings.format, settings.shape);
+        let mut pass = Pass::new(Rows::of(context), Some(output), Some(given), settings.merge);
+        pass.state = Some(state);
+        self.stream(&mut pass)?;
+        let (stamp, lines) = pass.finish_output()?;
+        let Pass { rows, state, .. } = pass;
+        file.commit()?;
+        let saved = state.map(|state| state.and_then(|state| state.commit(stamp)));
+        let (failures, mut warnings) = rows.settle(true)?;
+        remove(&journal)?;
+        if let Some(Err(why)) = saved {
+            warnings.push(format!("{} was not written: {why}", paths.state.display()));
+        }
+        Ok(Published { path: Some(given.clone()), bytes: stamp.bytes, lines, failures, warnings })
+    }
+
+    fn publish_stdout(
+        self,
+        settings: &OutputSettings,
+        context: &mut Publish<'_>,
+    ) -> Result<Published, CollectError> {
+        let rows = Rows::of(context);
+        let output = Output::new(context.stdout, settings.format, settings.shape);
+        let mut pass = Pass::new(rows, Some(output), None, false);
+        self.stream(&mut pass)?;
+        let (stamp, lines) = pass.finish_output()?;
+        let (failures, warnings) = pass.rows.settle(true)?;
+        Ok(Published { path: None, bytes: stamp.bytes, lines, failures, warnings })
+    }
+
+    /// Publishes nothing: the journal stays for the next run, and the failure file is written if
+    /// anything failed.
+    ///
+    /// # Errors
+    /// A journal that does not read back, or disk trouble.
+    pub fn leave(self, context: &Publish<'_>) -> Result<Left, CollectError> {
+        let mut pass = Pass::new(Rows::of(context), None, None, false);
+        if self.failures > 0 {
+            self.stream(&mut pass)?;
+        }
+        let (failures, warnings) = pass.rows.settle(false)?;
+        Ok(Left { failures, warnings })
+    }
+
+    /// Passes every record to where it belongs, in the order of the rows.
+    fn stream(self, pass: &mut Pass<'_, '_>) -> Result<(), CollectError> {
+        let Self { path, file, salt, places, mut previous, .. } = self;
+        let checksum = Checksum::new(salt);
+        let mut row = csv::ByteRecord::new();
+        let mut pages = Pages::new(file);
+        for offset in places.offsets() {
+            let damaged = |why: &str| CollectError::Damaged { path: path.clone(), offset, why: why.into() };
+            let line = pages.line(offset).map_err(CollectError::io("read", &path))?;
+            let line = line.ok_or_else(|| damaged("a record that was written is not there"))?;
+            if !checksum.holds(line) {
+                return Err(damaged("a record does not hold its checksum"));
+            }
+            match Line::parse(line) {
+                Some(Line::Fetched(record)) => pass.fetched(&record, &mut previous)?,
+                Some(Line::Failed(record)) => {
+                    if !read_row(record.row, &mut row) {
+                        return Err(damaged("a row does not read back"));
+                    }
+                    pass.failed(&record, &row, &mut previous)?;
+                }
+                Some(Line::Kept(key)) => {
+                    if !pass.old(&previous.hasher.hash(&text_of(key)), &mut previous)? {
+                        return Err(damaged("a value that was to be kept is not there"));
+                    }
+                }
+                Some(Line::Synced(_)) | None => return Err(damaged("a record does not read back")),
+            }
+        }
+        pass.leftovers(&mut previous)
+    }
+}
+
+/// Where the records of one pass go.
+struct Pass<'a, 'o> {
+    output: Option<Output<'o>>,
+    state: Option<Result<StateWriter, String>>,
+    rows: Rows<'a>,
+    /// The output's name; standard output has none.
+    given: Option<&'a Path>,
+    /// Old values stand where the run has no new ones.
+    merge: bool,
+    /// Keys of refused rows that have a line.
+    refused: HashSet<KeyHash>,
+    line: Vec<u8>,
+}
+
+impl<'a, 'o> Pass<'a, 'o> {
+    fn new(rows: Rows<'a>, output: Option<Output<'o>>, given: Option<&'a Path>, merge: bool) -> Self {
+        Self { output, state: None, rows, given, merge, refused: HashSet::new(), line: Vec::new() }
+    }
+
+    fn written<T>(&self, result: io::Result<T>) -> Result<T, CollectError> {
+        result.map_err(|error| match self.given {
+            Some(path) => CollectError::io("write", path)(error),
+            None => CollectError::Stdout(error),
+        })
+    }
+
+    fn fetched(&mut self, record: &Fetched<'_>, previous: &mut Previous) -> Result<(), CollectError> {
+        if let Some(Ok(state)) = &mut self.state {
+            state.fetched(record);
+        }
+        if self.merge
+            && let Some(old) = &mut previous.old
+        {
+            old.supersede(&previous.hasher.hash(&text_of(record.key)));
+        }
+        let result = self.output.as_mut().map_or(Ok(()), |output| output.fetched(record));
+        self.written(result)
+    }
+
+    /// A failed SKU keeps its old line; without one, it has a line only as a record. Of several refused
+    /// rows with one key the first counts.
+    fn failed(
+        &mut self,
+        record: &Failed<'_>,
+        row: &csv::ByteRecord,
+        previous: &mut Previous,
+    ) -> Result<(), CollectError> {
+        let key = record.key.map(text_of);
+        if record.refused && key.as_deref().is_some_and(|key| self.rows.is_repeat(key)) {
+            return Ok(());
+        }
+        self.rows.file.add(row, record)?;
+        let (Some(raw), Some(key)) = (record.key, key) else { return Ok(()) };
+        let hash = previous.hasher.hash(&key);
+        if self.merge && previous.old.as_ref().is_some_and(|old| old.holds(&hash)) {
+            return self.old(&hash, previous).map(drop);
+        }
+        let Some(output) = self.output.as_mut().filter(|output| output.shape() == Shape::Record) else {
+            return Ok(());
+        };
+        if record.refused && !self.refused.insert(hash) {
+            return Ok(());
+        }
+        let result = output.failed(raw, record);
+        self.written(result)
+    }
+
+    /// The old value stays, if there is one that has no line yet.
+    fn old(&mut self, hash: &KeyHash, previous: &mut Previous) -> Result<bool, CollectError> {
+        let Some(output) = self.output.as_mut() else { return Ok(true) };
+        let Some(old) = &mut previous.old else { return Ok(false) };
+        self.line.clear();
+        if !old.take(hash, &mut self.line).map_err(read_old(self.given))? {
+            return Ok(false);
+        }
+        if let Some(Ok(state)) = &mut self.state {
+            state.kept(previous.state.as_mut(), hash);
+        }
+        let result = output.old(&self.line);
+        self.written(result).map(|()| true)
+    }
+
+    /// What only the old output has comes last, in its order.
+    fn leftovers(&mut self, previous: &mut Previous) -> Result<(), CollectError> {
+        let (true, Some(old)) = (self.merge, &mut previous.old) else { return Ok(()) };
+        for index in old.leftovers() {
+            let Some(output) = self.output.as_mut() else { return Ok(()) };
+            self.line.clear();
+            let hash = old.leftover(index, &mut self.line).map_err(read_old(self.given))?;
+            if let Some(Ok(state)) = &mut self.state {
+                state.kept(previous.state.as_mut(), &hash);
+            }
+            let result = output.old(&self.line);
+            self.written(result)?;
+        }
+        Ok(())
+    }
+
+    fn finish_output(&mut self) -> Result<(Stamp, u64), CollectError> {
+        let result = self.output.take().map_or(Ok((Stamp::default(), 0)), Output::finish);
+        self.written(result)
+    }
+}
+
+fn read_old(given: Option<&Path>) -> impl FnOnce(io::Error) -> CollectError {
+    CollectError::io("read the old", given.unwrap_or(Path::new("output")))
+}
+
+/// The text of a JSON string whose checksum held: it was written from a text.
+fn text_of(raw: &[u8]) -> String {
+    serde_json::from_slice(raw).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::collect::Format;
+    use crate::collect::trial::{How, Trial, failed, fetched, key, refused};
+
+    fn run(format: Format, shape: Shape) -> String {
+        let trial = Trial::with(|settings| (settings.format, settings.shape) = (format, shape));
+        let (mut journal, _) = trial.open();
+        let row = csv::ByteRecord::from(vec!["R", "x"]);
+        journal.append(&fetched(3, "B\"é", "[1.10]")).unwrap();
+        let (r, b) = (key("R"), key("B\"é"));
+        journal.append_refused(&refused(2, Some(&r), &row)).unwrap();
+        journal.append_refused(&refused(4, Some(&r), &row)).unwrap();
+        journal.append_refused(&refused(5, Some(&b), &row)).unwrap();
+        journal.append_refused(&refused(6, None, &row)).unwrap();
+        journal.append(&failed(1, "F", 404)).unwrap();
+        journal.append(&fetched(0, "A", "null")).unwrap();
+        let how = How { planned: "B\"é", ..How::default() };
+        let published = trial.try_publish(journal.close().unwrap(), &how).unwrap();
+        assert_eq!((published.failures.rows, published.failures.repeats), (4, 1));
+        assert_eq!(published.lines, if shape == Shape::Body { 2 } else { 4 });
+        let text = trial.text("out.json");
+        assert_eq!(published.bytes, text.len() as u64);
+        let now =
+            text.split("\"status\":404,\"fetched_at\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        now.map_or(text.clone(), |now| {
+            text.split(&now[..11])
+                .enumerate()
+                .map(|(index, part)| if index == 0 { part } else { &part[now.len() - 11..] })
+                .collect()
+        })
+    }
+
+    #[test]
+    fn lines_are_laid_out_as_promised_in_every_format_and_shape() {
+        assert_eq!(run(Format::Json, Shape::Body), "{\n\"A\":null,\n\"B\\\"é\":[1.10]\n}\n");
+        assert_eq!(
+            run(Format::Jsonl, Shape::Body),
+            "{\"key\":\"A\",\"body\":null}\n{\"key\":\"B\\\"é\",\"body\":[1.10]}\n"
+        );
+        let (at, why) = ("2023-11-14T22:13:20.000Z", "a control character");
+        assert_eq!(
+            run(Format::Json, Shape::Record),
+            format!(
+                "{{\n\"A\":{{\"status\":200,\"fetched_at\":\"{at}\",\"attempts\":1,\"body\":null}},\n\
+                 \"F\":{{\"status\":404,\"fetched_at\":\"\",\"attempts\":1,\"error\":\"the API says 404\"}},\n\
+                 \"R\":{{\"status\":null,\"fetched_at\":\"\",\"attempts\":0,\"error\":\"{why}\"}},\n\
+                 \"B\\\"é\":{{\"status\":200,\"fetched_at\":\"{at}\",\"attempts\":1,\"body\":[1.10]}}\n}}\n"
+            )
+        );
+        assert_eq!(
+            run(Format::Jsonl, Shape::Record),
+            format!(
+                "{{\"key\":\"A\",\"status\":200,\"fetched_at\":\"{at}\",\"attempts\":1,\"body\":null}}\n\
+                 {{\"key\":\"F\",\"status\":404,\"fetched_at\":\"\",\"attempts\":1,\"error\":\"the API says 404\"}}\n\
+                 {{\"key\":\"R\",\"status\":null,\"fetched_at\":\"\",\"attempts\":0,\"error\":\"{why}\"}}\n\
+                 {{\"key\":\"B\\\"é\",\"status\":200,\"fetched_at\":\"{at}\",\"attempts\":1,\"body\":[1.10]}}\n"
+            )
+        );
+    }
+
+    #[test]
+    fn no_sku_at_all_is_an_empty_object() {
+        let trial = Trial::new();
+        assert_eq!(trial.run(&[]).lines, 0);
+        assert_eq!(trial.text("out.json"), "{\n}\n");
+        let trial = Trial::with(|settings| settings.format = Format::Jsonl);
+        trial.run(&[]);
+        assert_eq!(trial.text("out.json"), "");
+    }
+
+    #[test]
+    fn a_link_in_the_outputs_place_is_kept_and_so_is_the_mode_of_what_it_leads_to() {
+        let trial = Trial::new();
+        fs::create_dir(trial.path("deep")).unwrap();
+        fs::write(trial.path("deep/real.json"), "{}").unwrap();
+        fs::set_permissions(trial.path("deep/real.json"), fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("deep/real.json", trial.path("out.json")).unwrap();
+        trial.run(&[fetched(0, "A", "1")]);
+        assert!(fs::symlink_metadata(trial.path("out.json")).unwrap().is_symlink());
+        assert_eq!(trial.text("deep/real.json"), "{\n\"A\":1\n}\n");
+        let mode = fs::metadata(trial.path("deep/real.json")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+        assert_eq!(fs::read_dir(trial.path("deep")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_journal_that_changed_under_our_feet_is_not_published() {
+        let trial = Trial::new();
+        trial.run(&[fetched(0, "A", "\"old\"")]);
+        let (mut journal, _) = trial.open();
+        journal.append(&fetched(0, "A", "\"new\"")).unwrap();
+        let finished = journal.close().unwrap();
+        let text = trial.text("out.json.journal").replace("\"new\"", "\"bad\"");
+        fs::write(trial.path("out.json.journal"), text).unwrap();
+        let error = trial.try_publish(finished, &How::default()).unwrap_err();
+        assert_eq!(error.exit().code(), 74);
+        assert_eq!(trial.text("out.json"), "{\n\"A\":\"old\"\n}\n");
+        assert_eq!(trial.names(), ["out.json", "out.json.journal", "out.json.state"]);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_behind_is_cleared_by_the_next() {
+        let trial = Trial::new();
+        for name in [".out.json.0123456789ab.tmp", ".out.json.state.0123456789ab.tmp"] {
+            fs::write(trial.path(name), "half").unwrap();
+        }
+        fs::write(trial.path(".out.failed.csv.0123456789ab.tmp"), "half").unwrap();
+        trial.run(&[fetched(0, "A", "1")]);
+        assert_eq!(trial.names(), ["out.json", "out.json.state"]);
+    }
+
+    #[test]
+    fn a_hundred_thousand_entries_stream_into_their_places() {
+        const COUNT: u32 = 100_000;
+        let trial = Trial::new();
+        let (mut journal, _) = trial.open();
+        let body = format!("\"{}\"", "x".repeat(50));
+        let mut order: Vec<u32> = (0..COUNT).collect();
+        let mut chance = fastrand::Rng::with_seed(1);
+        order.chunks_mut(200).for_each(|part| chance.shuffle(part));
+        for _ in 0..500 {
+            order.swap(chance.usize(0..100_000), chance.usize(0..100_000));
+        }
+        for seq in order {
+            journal.append(&fetched(seq, &format!("K{seq:06}"), &body)).unwrap();
+        }
+        assert_eq!(trial.publish(journal.close().unwrap()).lines, u64::from(COUNT));
+        let text = trial.text("out.json");
+        let keys = text.lines().filter_map(|line| line.get(2..8)).map(|key| key.parse::<u32>().unwrap());
+        assert!(keys.eq(0..COUNT));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn the_same_answers_give_the_same_bytes_in_any_order_and_after_any_interruptions(
+            bodies in proptest::collection::vec("\"[a-z]{0,30}\"", 1..40), seed: u64, stops in 0usize..4,
+        ) {
+            let entry = |seq: usize| {
+                let number = u32::try_from(seq).unwrap();
+                match number % 5 {
+                    4 => failed(number, &format!("K{seq}"), 404),
+                    _ => fetched(number, &format!("K{seq}"), &bodies[seq]),
+                }
+            };
+            let straight = Trial::new();
+            straight.run(&(0..bodies.len()).map(entry).collect::<Vec<_>>());
+            let trial = Trial::new();
+            let mut order: Vec<usize> = (0..bodies.len()).collect();
+            fastrand::Rng::with_seed(seed).shuffle(&mut order);
+            for part in order.chunks(order.len() / (stops + 1) + 1) {
+                let (mut journal, _) = trial.open();
+                for &seq in part {
+                    journal.append(&entry(seq)).unwrap();
+                }
+            }
+            let (mut journal, _) = trial.open();
+            for seq in order {
+                let entry = entry(seq);
+                if !journal.adopt(entry.seq, entry.fingerprint) {
+                    journal.append(&entry).unwrap();
+                }
+            }
+            trial.publish(journal.close().unwrap());
+            prop_assert_eq!(trial.text("out.json"), straight.text("out.json"));
+            let failures = |trial: &Trial| fs::read(trial.path("out.failed.csv")).ok();
+            prop_assert_eq!(failures(&trial), failures(&straight));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Where each row's record stands in the journal: 8 bytes a row, and 24 more for each answer that an
+//! interrupted run left. Bodies stay on disk.
+
+use crate::model::{Fingerprint, Seq};
+
+/// Rows in one piece of the index: half a megabyte, so that growing copies nothing.
+const PIECE: usize = 1 << 16;
+
+/// Offsets of records, by the rows' place in the input. Offset 0 is the journal's header, so it also
+/// says "none".
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    pieces: Vec<Option<Box<[u64]>>>,
+}
+
+impl Places {
+    /// The row's record stands at `offset`.
+    pub(super) fn set(&mut self, seq: Seq, offset: u64) {
+        let (piece, place) = split(seq);
+        if piece >= self.pieces.len() {
+            self.pieces.resize_with(piece + 1, || None);
+        }
+        self.pieces[piece].get_or_insert_with(|| vec![0; PIECE].into())[place] = offset;
+    }
+
+    /// Offsets in the order of the rows, rows without a record left out.
+    pub(super) fn offsets(&self) -> impl Iterator<Item = u64> {
+        self.pieces.iter().flatten().flat_map(|piece| piece.iter().copied()).filter(|&offset| offset != 0)
+    }
+}
+
+fn split(seq: Seq) -> (usize, usize) {
+    let seq = seq.0 as usize;
+    (seq / PIECE, seq % PIECE)
+}
+
+/// The answers that an interrupted run left, by fingerprint.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    /// High and low half of the fingerprint, and the offset; sorted once [`Answers::seal`] was called.
+    found: Vec<(u64, u64, u64)>,
+}
+
+impl Answers {
+    /// An answer was found at `offset`.
+    pub(super) fn add(&mut self, fingerprint: Fingerprint, offset: u64) {
+        let (high, low) = halves(fingerprint);
+        self.found.push((high, low, offset));
+    }
+
+    /// All are found: of several with one fingerprint, the last one in the journal counts.
+    pub(super) fn seal(&mut self) {
+        self.found.sort_unstable();
+        self.found.dedup_by(|later, kept| {
+            let same = (later.0, later.1) == (kept.0, kept.1);
+            if same {
+                kept.2 = later.2;
+            }
+            same
+        });
+        self.found.shrink_to_fit();
+    }
+
+    /// How many there are, used up or not.
+    pub(super) fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// The offset of the answer to this request, the first time it is asked for.
+    pub(super) fn take(&mut self, fingerprint: Fingerprint) -> Option<u64> {
+        let (high, low) = halves(fingerprint);
+        let at = self.found.binary_search_by_key(&(high, low), |found| (found.0, found.1)).ok()?;
+        match std::mem::take(&mut self.found[at].2) {
+            0 => None,
+            offset => Some(offset),
+        }
+    }
+}
+
+/// High and low 64 bits.
+fn halves(Fingerprint(value): Fingerprint) -> (u64, u64) {
+    ((value >> 64) as u64, (value << 64 >> 64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_come_in_the_order_of_the_rows() {
+        let mut places = Places::default();
+        let far = u32::try_from(PIECE).unwrap() * 3 + 5;
+        for (seq, offset) in [(far, 10), (0, 30), (7, 20), (65_536, 40)] {
+            places.set(Seq(seq), offset);
+        }
+        assert_eq!(places.offsets().collect::<Vec<_>>(), [30, 20, 40, 10]);
+        places.set(Seq(7), 50);
+        assert_eq!(places.offsets().collect::<Vec<_>>(), [30, 50, 40, 10]);
+    }
+
+    #[test]
+    fn the_last_answer_of_a_request_counts_and_only_once() {
+        let mut answers = Answers::default();
+        let (a, b) = (Fingerprint(1 << 64 | 5), Fingerprint(5));
+        for (fingerprint, offset) in [(a, 10), (b, 20), (a, 30), (a, 25)] {
+            answers.add(fingerprint, offset);
+        }
+        answers.seal();
+        assert_eq!(answers.len(), 2);
+        assert_eq!((answers.take(a), answers.take(a)), (Some(30), None));
+        assert_eq!((answers.take(b), answers.take(Fingerprint(9))), (Some(20), None));
+    }
+
+    #[test]
+    fn the_index_costs_at_most_64_bytes_a_sku() {
+        assert!(size_of::<u64>() + size_of::<(u64, u64, u64)>() <= 64);
+    }
+}

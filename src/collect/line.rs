@@ -1,0 +1,261 @@
+//! The lines of the journal, taken apart: the parts are slices of the line, so that what is published is
+//! copied and never made anew.
+
+use memchr::memchr2;
+use serde::Deserialize;
+
+use super::checksum::{PREFIX, hex};
+use crate::model::Fingerprint;
+
+pub(super) const NULL: &[u8] = b"null";
+
+/// A line, taken apart; the parts are slices of it.
+#[derive(Debug, PartialEq)]
+pub(super) enum Line<'a> {
+    /// An answer.
+    Fetched(Fetched<'a>),
+    /// A job without an answer, or a refused row.
+    Failed(Failed<'a>),
+    /// The old value was left alone; the key, as a JSON string.
+    Kept(&'a [u8]),
+    /// All before this offset is safe on disk.
+    Synced(u64),
+}
+
+/// The parts of an answer's line, each as it is written there.
+#[derive(Debug, PartialEq)]
+pub(super) struct Fetched<'a> {
+    /// Hex digits, without quotes.
+    pub(super) fingerprint: &'a [u8],
+    pub(super) status: &'a [u8],
+    /// A JSON string.
+    pub(super) at: &'a [u8],
+    pub(super) attempts: &'a [u8],
+    /// `,"etag":"…","modified":"…"`, either or none of them.
+    pub(super) validators: &'a [u8],
+    /// A JSON string.
+    pub(super) key: &'a [u8],
+    pub(super) body: &'a [u8],
+    /// `KEY:BODY` in one piece.
+    pub(super) member: &'a [u8],
+}
+
+/// The parts of a failed line, each as it is written there.
+#[derive(Debug, PartialEq)]
+pub(super) struct Failed<'a> {
+    /// No request left for the row.
+    pub(super) refused: bool,
+    pub(super) status: &'a [u8],
+    pub(super) at: &'a [u8],
+    pub(super) attempts: &'a [u8],
+    /// A JSON string.
+    pub(super) error: &'a [u8],
+    /// A JSON string; without one, the row has no key.
+    pub(super) key: Option<&'a [u8]>,
+    /// A JSON array.
+    pub(super) row: &'a [u8],
+}
+
+impl<'a> Line<'a> {
+    /// Takes a line apart (without its line end) whose checksum held.
+    pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut text = Cursor(line.get(PREFIX..)?.strip_suffix(b"}")?);
+        if text.take(b"\"fetched\":") {
+            return text.fetched().map(Self::Fetched);
+        }
+        if text.take(b"\"failed\":") {
+            return text.failed().map(Self::Failed);
+        }
+        if text.take(b"\"kept\":") {
+            text.string()?;
+            text.expect(b",\"key\":")?;
+            return text.string().map(Self::Kept);
+        }
+        text.expect(b"\"synced\":")?;
+        std::str::from_utf8(text.0).ok()?.parse().ok().map(Self::Synced)
+    }
+}
+
+/// The fingerprint of an answer, from the beginning of its line; `None` for any other line.
+pub(super) fn fetched_fingerprint(start: &[u8]) -> Option<Fingerprint> {
+    let mut text = Cursor(start.get(PREFIX..)?);
+    text.expect(b"\"fetched\":\"")?;
+    hex(text.0.get(..32)?).map(Fingerprint)
+}
+
+/// The offset of a marker, from its whole line; `None` for any other line.
+pub(super) fn synced_offset(line: &[u8]) -> Option<u64> {
+    if !line.get(PREFIX..)?.starts_with(b"\"synced\":") {
+        return None;
+    }
+    match Line::parse(line)? {
+        Line::Synced(offset) => Some(offset),
+        _ => None,
+    }
+}
+
+/// Reads the members of a line one after the other.
+pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
+
+impl<'a> Cursor<'a> {
+    pub(super) fn take(&mut self, text: &[u8]) -> bool {
+        match self.0.strip_prefix(text) {
+            Some(rest) => {
+                self.0 = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn expect(&mut self, text: &[u8]) -> Option<()> {
+        self.take(text).then_some(())
+    }
+
+    /// Up to, without, the next comma: for numbers and `null`.
+    fn word(&mut self) -> Option<&'a [u8]> {
+        let end = memchr::memchr(b',', self.0)?;
+        let (word, rest) = self.0.split_at(end);
+        self.0 = rest;
+        Some(word)
+    }
+
+    /// A JSON string with its quotes.
+    pub(super) fn string(&mut self) -> Option<&'a [u8]> {
+        let end = string_end(self.0)?;
+        let (string, rest) = self.0.split_at(end);
+        self.0 = rest;
+        Some(string)
+    }
+
+    /// A JSON string with its quotes, or `null`.
+    fn nullable(&mut self) -> Option<&'a [u8]> {
+        let whole = self.0;
+        if self.take(NULL) { whole.get(..NULL.len()) } else { self.string() }
+    }
+
+    /// The value of a validator; empty if it is not there.
+    pub(super) fn validator(&mut self, name: &[u8]) -> Option<&'a [u8]> {
+        if self.take(name) { self.string() } else { Some(b"") }
+    }
+
+    fn at(&mut self) -> Option<&'a [u8]> {
+        self.expect(b",\"at\":")?;
+        self.string()
+    }
+
+    fn fetched(mut self) -> Option<Fetched<'a>> {
+        let fingerprint = self.string()?;
+        self.expect(b",\"status\":")?;
+        let status = self.word()?;
+        let at = self.at()?;
+        self.expect(b",\"attempts\":")?;
+        let attempts = self.word()?;
+        let whole = self.0;
+        self.validator(b",\"etag\":")?;
+        self.validator(b",\"modified\":")?;
+        let validators = &whole[..whole.len() - self.0.len()];
+        self.expect(b",\"answer\":{")?;
+        let member = self.0.strip_suffix(b"}")?;
+        let key = self.string()?;
+        let body = member[key.len()..].strip_prefix(b":")?;
+        let fingerprint = fingerprint.get(1..33)?;
+        Some(Fetched { fingerprint, status, at, attempts, validators, key, body, member })
+    }
+
+    fn failed(mut self) -> Option<Failed<'a>> {
+        let refused = self.nullable()? == NULL;
+        self.expect(b",\"status\":")?;
+        let status = self.word()?;
+        let at = self.at()?;
+        self.expect(b",\"attempts\":")?;
+        let attempts = self.word()?;
+        self.expect(b",\"error\":")?;
+        let error = self.string()?;
+        self.expect(b",\"line\":")?;
+        self.word()?;
+        self.expect(b",\"key\":")?;
+        let key = Some(self.nullable()?).filter(|key| *key != NULL);
+        self.expect(b",\"row\":")?;
+        Some(Failed { refused, status, at, attempts, error, key, row: self.0 })
+    }
+}
+
+/// Where the JSON string ends that `text` begins with: after its closing quote.
+pub(super) fn string_end(text: &[u8]) -> Option<usize> {
+    if text.first() != Some(&b'"') {
+        return None;
+    }
+    let mut at = 1;
+    loop {
+        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+/// Reads the row of a failed line back, into a record that is used again. False where it does not read.
+pub(super) fn read_row(json: &[u8], row: &mut csv::ByteRecord) -> bool {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Cell {
+        Text(String),
+        Bytes { hex: String },
+    }
+    let Ok(cells) = serde_json::from_slice::<Vec<Cell>>(json) else { return false };
+    row.clear();
+    cells.iter().all(|cell| match cell {
+        Cell::Text(text) => {
+            row.push_field(text.as_bytes());
+            true
+        }
+        Cell::Bytes { hex } => match bytes_of(hex) {
+            Some(bytes) => {
+                row.push_field(&bytes);
+                true
+            }
+            None => false,
+        },
+    })
+}
+
+fn bytes_of(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2);
+    pairs.map(|pair| hex(pair).filter(|_| pair.len() == 2).and_then(|byte| u8::try_from(byte).ok())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::collect::checksum::named_checksum;
+
+    #[test]
+    fn a_string_ends_at_its_first_quote_that_is_not_escaped() {
+        assert_eq!(string_end(br#""a\\"b""#), Some(5));
+        assert_eq!(string_end(br#""a\"b"c"#), Some(6));
+        assert_eq!((string_end(b"a"), string_end(b"\"a"), string_end(b"\"a\\")), (None, None, None));
+    }
+
+    #[test]
+    fn a_row_that_does_not_read_is_none() {
+        let mut row = csv::ByteRecord::new();
+        for wrong in ["", "{}", "[1]", "[{\"hex\":\"f\"}]", "[{\"hex\":\"fg\"}]", "[{\"hix\":\"ff\"}]"] {
+            assert!(!read_row(wrong.as_bytes(), &mut row), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn taking_apart_never_panics(line in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = (Line::parse(&line), fetched_fingerprint(&line), named_checksum(&line));
+            let mut framed = b"{\"crc\":\"00000000\",\"fetched\":\"".to_vec();
+            framed.extend(&line);
+            framed.push(b'}');
+            let _ = (Line::parse(&framed), fetched_fingerprint(&framed));
+        }
+    }
+}

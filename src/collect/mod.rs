@@ -1,0 +1,45 @@
+//! Entries to one file, and nothing lost on the way.
+//!
+//! While the run goes on, entries are appended to a [`Journal`] beside the output, in the order in
+//! which they come; a thread of its own writes and syncs it. What stays in memory is one offset a row.
+//! At the end [`Finished`] reads the journal in the order of the rows, streams it into a temporary
+//! file in the output's folder, and renames that over the output: whoever looks finds the old file or
+//! the new one. The journal is also what an interrupted run leaves to the next one.
+//!
+//! ```text
+//!   entries ─► Journal (buffer) ─► writer thread ─► out.json.journal ─► Finished ─► temp file ─► out.json
+//!                                                        ▲ recovery                    └──► out.failed.csv, out.json.state
+//! ```
+
+mod atomic;
+mod checksum;
+mod error;
+mod failed;
+mod finalise;
+mod index;
+mod journal;
+mod known;
+mod line;
+mod lock;
+mod members;
+mod merge;
+mod opening;
+mod output;
+mod pages;
+mod paths;
+mod record;
+mod recover;
+mod settings;
+mod state;
+#[cfg(test)]
+mod trial;
+mod writer;
+
+pub use error::CollectError;
+pub use failed::Failures;
+pub use finalise::{Finished, Left, Publish, Published};
+pub use journal::{JobIdentity, Journal, Recovered, Refused};
+pub use known::Known;
+pub use lock::Lock;
+pub use paths::{FileTarget, Paths, Preflight, preflight};
+pub use settings::{Format, OutputSettings, Shape, Target};

@@ -1,0 +1,119 @@
+//! The lines of the output file, in either format and shape.
+//!
+//! What the journal holds was checked and compacted when it came; here it is only copied. Commas stand
+//! at line ends, so a line is begun only when it is known that one follows or the file ends.
+
+use std::io::{self, Write};
+
+use super::line::{Failed, Fetched};
+use super::merge::Stamp;
+use super::{Format, Shape};
+
+/// Handed to the file at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// Writes an output, and takes its stamp.
+pub(super) struct Output<'a> {
+    out: &'a mut dyn Write,
+    format: Format,
+    shape: Shape,
+    buffer: Vec<u8>,
+    hasher: crc32fast::Hasher,
+    bytes: u64,
+    lines: u64,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn new(out: &'a mut dyn Write, format: Format, shape: Shape) -> Self {
+        let mut buffer = Vec::with_capacity(2 * CHUNK);
+        if format == Format::Json {
+            buffer.push(b'{');
+        }
+        Self { out, format, shape, buffer, hasher: crc32fast::Hasher::new(), bytes: 0, lines: 0 }
+    }
+
+    /// The shape that it was made for.
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The line of an answer.
+    pub(super) fn fetched(&mut self, record: &Fetched<'_>) -> io::Result<()> {
+        self.begin_line();
+        match (self.format, self.shape) {
+            (Format::Json, Shape::Body) => self.put(&[record.member]),
+            (Format::Jsonl, Shape::Body) => {
+                self.put(&[b"{\"key\":", record.key, b",\"body\":", record.body, b"}"]);
+            }
+            (_, Shape::Record) => {
+                self.begin_record(record.key);
+                self.put(&[b"\"status\":", record.status, b",\"fetched_at\":", record.at]);
+                self.put(&[b",\"attempts\":", record.attempts, b",\"body\":", record.body, b"}"]);
+            }
+        }
+        self.end_line()
+    }
+
+    /// The line of a failure, which only records have.
+    pub(super) fn failed(&mut self, key: &[u8], record: &Failed<'_>) -> io::Result<()> {
+        self.begin_line();
+        self.begin_record(key);
+        self.put(&[b"\"status\":", record.status, b",\"fetched_at\":", record.at]);
+        self.put(&[b",\"attempts\":", record.attempts, b",\"error\":", record.error, b"}"]);
+        self.end_line()
+    }
+
+    /// A line of the old output.
+    pub(super) fn old(&mut self, line: &[u8]) -> io::Result<()> {
+        self.begin_line();
+        self.put(&[line]);
+        self.end_line()
+    }
+
+    fn begin_line(&mut self) {
+        if self.format == Format::Json {
+            let separator: &[u8] = if self.lines == 0 { b"\n" } else { b",\n" };
+            self.buffer.extend_from_slice(separator);
+        }
+        self.lines += 1;
+    }
+
+    fn begin_record(&mut self, key: &[u8]) {
+        match self.format {
+            Format::Json => self.put(&[key, b":{"]),
+            Format::Jsonl => self.put(&[b"{\"key\":", key, b","]),
+        }
+    }
+
+    fn put(&mut self, parts: &[&[u8]]) {
+        for part in parts {
+            self.buffer.extend_from_slice(part);
+        }
+    }
+
+    fn end_line(&mut self) -> io::Result<()> {
+        if self.format == Format::Jsonl {
+            self.buffer.push(b'\n');
+        }
+        if self.buffer.len() >= CHUNK { self.pass_on() } else { Ok(()) }
+    }
+
+    fn pass_on(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.buffer)?;
+        self.hasher.update(&self.buffer);
+        self.bytes += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Ends the file; gives its stamp and its lines of SKUs.
+    pub(super) fn finish(mut self) -> io::Result<(Stamp, u64)> {
+        if self.format == Format::Json {
+            self.buffer.extend_from_slice(b"\n}\n");
+        }
+        self.pass_on()?;
+        self.out.flush()?;
+        let stamp = Stamp { bytes: self.bytes, crc: self.hasher.finalize() };
+        Ok((stamp, self.lines))
+    }
+}

@@ -1,0 +1,246 @@
+//! Which files a run touches, and whether they can be written: found out before the first request.
+//!
+//! Journal, lock and state lie beside the name that the user gave. The output itself may be a symbolic
+//! link: the link stays, and what it leads to is replaced, with the temporary file in *that* folder,
+//! because a rename does not cross file systems.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::atomic::Replacement;
+use super::{CollectError, OutputSettings, Target};
+
+/// Links followed at most; the kernel's own bound (`MAXSYMLINKS` in Linux).
+const MAX_LINKS: usize = 40;
+
+/// A file to replace: the name it was given, and what that leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileTarget {
+    /// As the user wrote it.
+    pub given: PathBuf,
+    /// With symbolic links of the last component followed.
+    pub real: PathBuf,
+}
+
+/// The output file and what lies beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    /// The output.
+    pub output: FileTarget,
+    /// Answers as they came.
+    pub journal: PathBuf,
+    /// Held while a run writes this output.
+    pub lock: PathBuf,
+    /// Ages and validators of what the output holds.
+    pub state: PathBuf,
+}
+
+/// The files of a run, each checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preflight {
+    /// The output and its siblings; `None` for standard output.
+    pub paths: Option<Paths>,
+    /// The failure file, if one is to be written.
+    pub failed: Option<FileTarget>,
+}
+
+/// Finds and checks the files of a run. Leaves nothing behind.
+///
+/// # Errors
+/// A folder that is not there or cannot be written to, a folder or a device in a file's place, or
+/// two files under one name.
+pub fn preflight(settings: &OutputSettings) -> Result<Preflight, CollectError> {
+    let paths = match &settings.target {
+        Target::File(given) => Some(Paths::of(given)?),
+        Target::Stdout => None,
+    };
+    let failed = match (&settings.failed, &paths) {
+        (Some(given), _) => Some(FileTarget::of(given)?),
+        (None, Some(paths)) => Some(FileTarget::of(&failed_beside(&paths.output.given))?),
+        (None, None) => None,
+    };
+    if let (Some(paths), Some(failed)) = (&paths, &failed) {
+        let taken = [&paths.output.given, &paths.output.real, &paths.journal, &paths.lock, &paths.state];
+        if taken.iter().any(|path| same_name(path, &failed.real) || same_name(path, &failed.given)) {
+            return Err(CollectError::place(&failed.given, "the run writes another file under that name"));
+        }
+    }
+    let targets = paths.iter().map(|paths| &paths.output).chain(&failed);
+    let mut probed: Vec<&Path> = Vec::new();
+    for target in targets {
+        let folder = folder_of(&target.real);
+        if !probed.contains(&folder) {
+            // A trial is the only test that holds for root, quotas and read-only mounts alike.
+            drop(Replacement::create(&target.real)?);
+            probed.push(folder);
+        }
+    }
+    Ok(Preflight { paths, failed })
+}
+
+impl Paths {
+    fn of(given: &Path) -> Result<Self, CollectError> {
+        let output = FileTarget::of(given)?;
+        let paths = Self {
+            journal: with_ending(given, ".journal"),
+            lock: with_ending(given, ".lock"),
+            state: with_ending(given, ".state"),
+            output,
+        };
+        for sibling in [&paths.journal, &paths.lock, &paths.state] {
+            match fs::symlink_metadata(sibling) {
+                Ok(found) if !found.is_file() => {
+                    return Err(CollectError::place(
+                        sibling,
+                        "something that is not a plain file has its name",
+                    ));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(CollectError::create(sibling)(error)),
+            }
+        }
+        Ok(paths)
+    }
+}
+
+impl FileTarget {
+    fn of(given: &Path) -> Result<Self, CollectError> {
+        let name = given.as_os_str().as_encoded_bytes();
+        if given.file_name().is_none() || name.ends_with(b"/") || name.ends_with(b"/.") {
+            return Err(CollectError::place(given, "that is a folder's name; name a file"));
+        }
+        let mut real = given.to_path_buf();
+        for _ in 0..MAX_LINKS {
+            let found = match fs::symlink_metadata(&real) {
+                Ok(found) => found,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    check_folder(given, &real)?;
+                    return Ok(Self { given: given.into(), real });
+                }
+                Err(error) => return Err(CollectError::create(given)(error)),
+            };
+            if found.is_symlink() {
+                let next = fs::read_link(&real).map_err(CollectError::create(given))?;
+                real = folder_of(&real).join(next);
+            } else if found.is_file() {
+                return Ok(Self { given: given.into(), real });
+            } else if found.is_dir() {
+                return Err(CollectError::place(given, "a folder has that name"));
+            } else {
+                let why = "that is a device, a pipe or a socket; for standard output write -";
+                return Err(CollectError::place(given, why));
+            }
+        }
+        Err(CollectError::place(given, "its symbolic links lead in a circle"))
+    }
+}
+
+fn check_folder(given: &Path, real: &Path) -> Result<(), CollectError> {
+    let folder = folder_of(real);
+    match fs::metadata(folder) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(CollectError::place(given, format!("{} is not a folder", folder.display()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(CollectError::place(given, format!("there is no folder {}", folder.display())))
+        }
+        Err(error) => Err(CollectError::create(given)(error)),
+    }
+}
+
+/// The folder that a file lies in; `.` for a bare name.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => Path::new("/"),
+    }
+}
+
+/// `out.json` and `.lock` give `out.json.lock`.
+pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}
+
+/// `out.json` gives `out.failed.csv`.
+fn failed_beside(output: &Path) -> PathBuf {
+    let mut name = output.file_stem().unwrap_or_default().to_os_string();
+    name.push(".failed.csv");
+    output.with_file_name(name)
+}
+
+/// Whether two names are one file, as far as their folders tell (the files may not be there yet).
+pub(super) fn same_name(a: &Path, b: &Path) -> bool {
+    let folder = |path: &Path| fs::canonicalize(folder_of(path));
+    a == b || (a.file_name() == b.file_name() && matches!((folder(a), folder(b)), (Ok(a), Ok(b)) if a == b))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn settings(output: &Path) -> OutputSettings {
+        OutputSettings { target: Target::File(output.into()), ..OutputSettings::default() }
+    }
+
+    fn why(settings: &OutputSettings) -> String {
+        let error = preflight(settings).unwrap_err();
+        assert_eq!(error.exit().code(), 73, "{error}");
+        error.to_string()
+    }
+
+    #[test]
+    fn siblings_lie_beside_the_output() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = preflight(&settings(&dir.path().join("out.json"))).unwrap();
+        let paths = place.paths.unwrap();
+        assert_eq!(paths.journal, dir.path().join("out.json.journal"));
+        assert_eq!(paths.lock, dir.path().join("out.json.lock"));
+        assert_eq!(paths.state, dir.path().join("out.json.state"));
+        assert_eq!(place.failed.unwrap().given, dir.path().join("out.failed.csv"));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_link_stays_where_it_is_and_its_end_is_the_target() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("deep")).unwrap();
+        symlink("deep/real.json", dir.path().join("link.json")).unwrap();
+        let place = preflight(&settings(&dir.path().join("link.json"))).unwrap().paths.unwrap();
+        assert_eq!(place.output.real, dir.path().join("deep/real.json"));
+        assert_eq!(place.journal, dir.path().join("link.json.journal"));
+        symlink("circle.json", dir.path().join("circle.json")).unwrap();
+        assert!(why(&settings(&dir.path().join("circle.json"))).contains("circle"));
+    }
+
+    #[test]
+    fn a_place_that_cannot_hold_the_output_is_found_beforehand() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        fs::create_dir(dir.path().join("journalled.json.journal")).unwrap();
+        assert!(why(&settings(dir.path())).contains("folder"));
+        assert!(why(&settings(&dir.path().join("absent/out.json"))).contains("there is no folder"));
+        assert!(why(&settings(&dir.path().join("file/out.json"))).contains("file"));
+        assert!(why(&settings(&dir.path().join("out/"))).contains("folder"));
+        assert!(why(&settings(Path::new("/dev/null"))).contains("device"));
+        assert!(why(&settings(&dir.path().join("journalled.json"))).contains("not a plain file"));
+        let long = "x".repeat(300);
+        assert!(why(&settings(&dir.path().join(long))).contains("cannot"));
+    }
+
+    #[test]
+    fn two_files_under_one_name_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = dir.path().join("out.json");
+        for failed in ["out.json", "./out.json", "out.json.journal", "out.json.state"] {
+            let settings = OutputSettings { failed: Some(dir.path().join(failed)), ..settings(&output) };
+            assert!(why(&settings).contains("another file"), "{failed}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What the user chose for the output, already validated.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Where the output goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A file, replaced as a whole.
+    File(PathBuf),
+    /// Standard output, written when it is complete.
+    Stdout,
+}
+
+impl FromStr for Target {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(if text == "-" { Self::Stdout } else { Self::File(text.into()) })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Stdout => f.write_str("-"),
+        }
+    }
+}
+
+/// How the output is laid out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// One object, a line a SKU.
+    #[default]
+    Json,
+    /// One object a line.
+    Jsonl,
+}
+
+/// What stands for one SKU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// Its body alone.
+    #[default]
+    Body,
+    /// Its status, time and attempts too.
+    Record,
+}
+
+/// A word that is not one of those an option takes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{found}` is not known: write {known}")]
+pub struct UnknownWord {
+    found: String,
+    known: &'static str,
+}
+
+impl FromStr for Format {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        match text {
+            "json" => Ok(Self::Json),
+            "jsonl" => Ok(Self::Jsonl),
+            _ => Err(UnknownWord { found: text.into(), known: "json or jsonl" }),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "json",
+            Self::Jsonl => "jsonl",
+        })
+    }
+}
+
+impl FromStr for Shape {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        match text {
+            "body" => Ok(Self::Body),
+            "record" => Ok(Self::Record),
+            _ => Err(UnknownWord { found: text.into(), known: "body or record" }),
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Body => "body",
+            Self::Record => "record",
+        })
+    }
+}
+
+/// What the user chose for the output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutputSettings {
+    /// Where the output goes.
+    pub target: Target,
+    /// How it is laid out.
+    pub format: Format,
+    /// What stands for one SKU.
+    pub shape: Shape,
+    /// Start from the existing output.
+    pub merge: bool,
+    /// The failure file; without it, beside the output file, or nowhere for standard output.
+    pub failed: Option<PathBuf>,
+    /// Publish only if this share of SKUs came, in percent. The caller decides by it.
+    pub min_success: f64,
+    /// With `merge`: leave alone what is younger. The caller decides by it.
+    pub max_age: Option<Duration>,
+    /// Ignore a journal left by an interrupted run.
+    pub fresh: bool,
+    /// How long to wait for another run on the same output.
+    pub lock_wait: Duration,
+}
+
+/// The command line's defaults, to standard output.
+impl Default for OutputSettings {
+    fn default() -> Self {
+        Self {
+            target: Target::Stdout,
+            format: Format::Json,
+            shape: Shape::Body,
+            merge: false,
+            failed: None,
+            min_success: 50.0,
+            max_age: None,
+            fresh: false,
+            lock_wait: Duration::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_read_back_as_they_are_written() {
+        for text in ["json", "jsonl"] {
+            assert_eq!(text.parse::<Format>().unwrap().to_string(), text);
+        }
+        for text in ["body", "record"] {
+            assert_eq!(text.parse::<Shape>().unwrap().to_string(), text);
+        }
+        for text in ["-", "a/out.json"] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+        }
+        assert!("JSON".parse::<Format>().is_err() && "".parse::<Shape>().is_err());
+    }
+}

@@ -1,0 +1,357 @@
+//! How old each value of the output is, and what to ask "has it changed?" with: the state file.
+//!
+//! It belongs to one output, byte for byte (size and checksum stand in its last line), and to one job:
+//! after anyone else wrote the output, no age and no validator in it can be trusted. Losing it loses
+//! only the saving, so whatever is wrong with it is a note and never an error.
+//!
+//! ```text
+//! {"crc":"89abcdef","skufetch-state":1,"salt":"…","job":"…"}
+//! {"crc":"89abcdef","id":"FINGERPRINT","at":"…Z","etag":"…","modified":"…","key":"KEY"}
+//! {"crc":"89abcdef","output":{"bytes":123,"crc":456},"validators":true}
+//! ```
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::Known;
+use super::atomic::Replacement;
+use super::checksum::{Checksum, PREFIX, hex16, parse_header, push_header, unhex16};
+use super::line::{Cursor, Fetched};
+use super::merge::{KeyHash, KeyHasher, Stamp};
+use super::pages::Pages;
+use crate::model::{Fingerprint, Validators};
+
+const VERSION: u32 = 1;
+const BLOCK: usize = 256 * 1024;
+/// Handed to the file at a time.
+const CHUNK: usize = 64 * 1024;
+/// A longer line is none of ours: a key and two validators.
+const MAX_LINE: u64 = 1 << 20;
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    #[serde(rename = "skufetch-state")]
+    version: u32,
+    salt: String,
+    job: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Trailer {
+    output: Stamp,
+    validators: bool,
+}
+
+/// The state that an earlier run left: 24 bytes a SKU, the rest stays on disk.
+#[derive(Debug)]
+pub(super) struct State {
+    pages: Pages,
+    checksum: Checksum,
+    /// Sorted by the key's hash; the offset in two halves.
+    places: Vec<(KeyHash, [u32; 2])>,
+    /// The key of the fingerprints in it.
+    pub(super) salt: [u8; 16],
+    /// The output that it belongs to.
+    pub(super) output: Stamp,
+    /// Whether any entry has a validator.
+    pub(super) validators: bool,
+}
+
+impl State {
+    /// Reads the state file of this job. `Ok(None)` if there is none.
+    ///
+    /// # Errors
+    /// Why it is of no use, as the end of a sentence.
+    pub(super) fn load(path: &Path, job: &str, hasher: &KeyHasher) -> Result<Option<Self>, String> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let mut input = BufReader::with_capacity(BLOCK, &file);
+        let damaged = || "it is damaged".to_owned();
+        let mut line = Vec::new();
+        let mut at = next_line(&mut input, &mut line)?.ok_or_else(damaged)?;
+        let header: Header = parse_header(Checksum::HEADER, &line).ok_or_else(damaged)?;
+        let salt = unhex16(&header.salt).filter(|_| header.version == VERSION);
+        let salt = salt.ok_or_else(|| format!("it has format {}, not {VERSION}", header.version))?;
+        if header.job != job {
+            return Err("it belongs to another job".into());
+        }
+        let checksum = Checksum::new(salt);
+        let (mut places, mut trailer) = (Vec::new(), None);
+        while let Some(length) = next_line(&mut input, &mut line)? {
+            if trailer.is_some() || !checksum.holds(&line) {
+                return Err(damaged());
+            }
+            if line[PREFIX..].starts_with(b"\"id\":") {
+                let entry = Entry::parse(&line).ok_or_else(damaged)?;
+                let key: String = serde_json::from_slice(entry.key).map_err(|_| damaged())?;
+                places.push((hasher.hash(&key), [(at >> 32) as u32, (at & 0xffff_ffff) as u32]));
+            } else {
+                trailer = Some(parse_header::<Trailer>(checksum, &line).ok_or_else(damaged)?);
+            }
+            at += length;
+        }
+        let Trailer { output, validators } = trailer.ok_or_else(damaged)?;
+        places.sort_unstable();
+        places.shrink_to_fit();
+        drop(input);
+        Ok(Some(Self { pages: Pages::new(file), checksum, places, salt, output, validators }))
+    }
+
+    fn line(&mut self, hash: &KeyHash) -> Option<&[u8]> {
+        let index = self.places.binary_search_by(|(found, _)| found.cmp(hash)).ok()?;
+        let [high, low] = self.places[index].1;
+        let line = self.pages.line(u64::from(high) << 32 | u64::from(low)).ok()??;
+        self.checksum.holds(line).then_some(line)
+    }
+
+    /// What is known of this key, if it was this request that gave its value.
+    pub(super) fn known(&mut self, hash: &KeyHash, fingerprint: Fingerprint) -> Option<Known> {
+        let entry = Entry::parse(self.line(hash)?)?;
+        if entry.id != fingerprint.to_string().as_bytes() {
+            return None;
+        }
+        let text = |raw: &[u8]| serde_json::from_slice::<String>(raw).ok();
+        let validator = |raw: &[u8]| text(raw).map(Into::into);
+        Some(Known {
+            at: humantime::parse_rfc3339(&text(entry.at)?).ok()?,
+            validators: Validators { etag: validator(entry.etag), last_modified: validator(entry.modified) },
+        })
+    }
+}
+
+/// Reads one line without its line end; gives its length with it. `None` at the end of the file.
+fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<Option<u64>, String> {
+    line.clear();
+    let length = input.by_ref().take(MAX_LINE).read_until(b'\n', line).map_err(|error| error.to_string())?;
+    match line.pop_if(|last| *last == b'\n') {
+        Some(_) => Ok(Some(length as u64)),
+        None if length == 0 => Ok(None),
+        None => Err("it is damaged".into()),
+    }
+}
+
+/// A line of a state file, taken apart.
+struct Entry<'a> {
+    id: &'a [u8],
+    at: &'a [u8],
+    /// Empty if there is none.
+    etag: &'a [u8],
+    /// Empty if there is none.
+    modified: &'a [u8],
+    key: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut text = Cursor(line.get(PREFIX..)?);
+        text.expect(b"\"id\":")?;
+        let id = text.string()?;
+        text.expect(b",\"at\":")?;
+        let at = text.string()?;
+        let etag = text.validator(b",\"etag\":")?;
+        let modified = text.validator(b",\"modified\":")?;
+        text.expect(b",\"key\":")?;
+        let key = text.string()?;
+        text.expect(b"}")?;
+        Some(Self { id: id.get(1..id.len() - 1)?, at, etag, modified, key })
+    }
+}
+
+/// Writes the next state file, a line for each value of the new output.
+pub(super) struct StateWriter {
+    file: Replacement,
+    buffer: Vec<u8>,
+    checksum: Checksum,
+    salt: [u8; 16],
+    validators: bool,
+    failed: Option<String>,
+}
+
+impl StateWriter {
+    pub(super) fn create(path: &Path, salt: [u8; 16], job: &str) -> Result<Self, String> {
+        let file = Replacement::create_private(path).map_err(|error| error.to_string())?;
+        let header = Header { version: VERSION, salt: hex16(salt), job: job.into() };
+        let mut buffer = Vec::with_capacity(CHUNK + CHUNK / 4);
+        push_header(&mut buffer, Checksum::HEADER, &header).map_err(|error| error.to_string())?;
+        let checksum = Checksum::new(salt);
+        Ok(Self { file, buffer, checksum, salt, validators: false, failed: None })
+    }
+
+    /// An answer went into the output.
+    pub(super) fn fetched(&mut self, record: &Fetched<'_>) {
+        self.validators |= !record.validators.is_empty();
+        self.checksum.line(&mut self.buffer, |out| {
+            out.extend_from_slice(b"\"id\":\"");
+            out.extend_from_slice(record.fingerprint);
+            out.extend_from_slice(b"\",\"at\":");
+            out.extend_from_slice(record.at);
+            out.extend_from_slice(record.validators);
+            out.extend_from_slice(b",\"key\":");
+            out.extend_from_slice(record.key);
+            out.push(b'}');
+        });
+        self.pass_on();
+    }
+
+    /// An old value stays in the output, and so does what was known of it.
+    pub(super) fn kept(&mut self, old: Option<&mut State>, hash: &KeyHash) {
+        // Fingerprints mean something only under the salt that they were made with.
+        let Some(line) = old.filter(|old| old.salt == self.salt).and_then(|old| old.line(hash)) else {
+            return;
+        };
+        let Some(entry) = Entry::parse(line) else { return };
+        self.validators |= !(entry.etag.is_empty() && entry.modified.is_empty());
+        self.buffer.extend_from_slice(line);
+        self.buffer.push(b'\n');
+        self.pass_on();
+    }
+
+    fn pass_on(&mut self) {
+        if self.buffer.len() >= CHUNK {
+            if self.failed.is_none() {
+                self.failed = self.file.write_all(&self.buffer).err().map(|error| error.to_string());
+            }
+            self.buffer.clear();
+        }
+    }
+
+    /// Puts the state in its place: it belongs to `output` from now on.
+    pub(super) fn commit(mut self, output: Stamp) -> Result<(), String> {
+        let trailer = Trailer { output, validators: self.validators };
+        push_header(&mut self.buffer, self.checksum, &trailer).map_err(|error| error.to_string())?;
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        self.file.write_all(&self.buffer).map_err(|error| error.to_string())?;
+        self.file.commit().map(drop).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::collect::trial::{Trial, answer, entry, failed, fetched, fingerprint, key};
+    use crate::collect::{Journal, Shape};
+    use crate::model::{Answer, Content, Entry, Outcome, Seq};
+
+    fn tagged(seq: u32, name: &str, body: &str) -> Entry {
+        let validators = Validators { etag: Some(format!("\"{name}\"").into()), last_modified: None };
+        let answer = Answer { validators, ..answer(Content::Json(body.into())) };
+        entry(seq, name, Outcome::Fetched(answer))
+    }
+
+    fn unchanged(seq: u32, name: &str) -> Entry {
+        let mut answer = Answer { status: 304, ..answer(Content::Unchanged) };
+        answer.at += Duration::from_hours(24);
+        entry(seq, name, Outcome::Fetched(answer))
+    }
+
+    fn etag(journal: &mut Journal, name: &str) -> Option<String> {
+        let known = journal.known(&key(name), fingerprint(name))?;
+        known.validators.etag.map(String::from)
+    }
+
+    #[test]
+    fn the_next_run_knows_ages_and_validators() {
+        for merge in [false, true] {
+            let trial = Trial::with(|settings| settings.merge = merge);
+            trial.run(&[tagged(0, "A", "1"), fetched(1, "B", "2"), failed(2, "C", 500)]);
+            assert_eq!(fs::metadata(trial.path("out.json.state")).unwrap().mode() & 0o777, 0o600);
+            let (mut journal, recovered) = trial.open();
+            assert_eq!(recovered.notes, [""; 0]);
+            assert_eq!(etag(&mut journal, "A"), Some("\"A\"".into()));
+            let known = journal.known(&key("B"), fingerprint("B")).unwrap();
+            assert_eq!((known.at, known.validators), (answer(Content::Unchanged).at, Validators::default()));
+            assert_eq!(journal.known(&key("C"), fingerprint("C")), None);
+            assert_eq!(journal.known(&key("A"), fingerprint("another request")), None);
+        }
+    }
+
+    #[test]
+    fn an_unchanged_value_stays_in_both_shapes_with_its_status_and_the_new_time() {
+        for (shape, merge) in [(Shape::Body, false), (Shape::Body, true), (Shape::Record, false)] {
+            let trial = Trial::with(|settings| (settings.shape, settings.merge) = (shape, merge));
+            trial.run(&[tagged(0, "A", "{\"n\":1.10}")]);
+            let before = trial.text("out.json");
+            let (mut journal, _) = trial.open();
+            journal.append(&unchanged(0, "A")).unwrap();
+            drop(journal);
+            let (mut journal, _) = trial.open();
+            assert!(journal.adopt(Seq(0), fingerprint("A")), "it is a whole answer in the journal");
+            trial.publish(journal.close().unwrap());
+            assert_eq!(trial.text("out.json"), before.replace("2023-11-14", "2023-11-15"));
+            let (mut journal, _) = trial.open();
+            assert_eq!(etag(&mut journal, "A"), Some("\"A\"".into()), "a 304 need not repeat it");
+        }
+    }
+
+    #[test]
+    fn what_a_run_did_not_fetch_keeps_its_state() {
+        let mut trial = Trial::with(|settings| settings.merge = true);
+        trial.run(&[tagged(0, "A", "1"), tagged(1, "B", "1"), tagged(2, "C", "1"), tagged(3, "D", "1")]);
+        let (mut journal, _) = trial.open();
+        assert!(journal.keep(Seq(0), fingerprint("A"), &key("A")).unwrap());
+        journal.append(&failed(1, "B", 500)).unwrap();
+        journal.append(&fetched(2, "C", "2")).unwrap();
+        trial.publish(journal.close().unwrap());
+        let (mut journal, _) = trial.open();
+        let found = ["A", "B", "C", "D"].map(|name| etag(&mut journal, name).is_some());
+        assert_eq!(found, [true, true, false, true]);
+        drop(journal);
+        trial.settings.merge = false;
+        trial.settings.fresh = true;
+        trial.run(&[fetched(0, "A", "1")]);
+        let (mut journal, _) = trial.open();
+        assert_eq!(etag(&mut journal, "B"), None);
+    }
+
+    #[test]
+    fn a_state_of_another_output_or_job_or_with_damage_loses_only_the_saving() {
+        let spoil: [&dyn Fn(&mut Trial); 6] = [
+            &|trial| fs::write(trial.path("out.json"), "{\n\"A\":9\n}\n").unwrap(),
+            &|trial| fs::remove_file(trial.path("out.json")).unwrap(),
+            &|trial| trial.job = "other",
+            &|trial| {
+                let text = trial.text("out.json.state").replace("2023", "2099");
+                fs::write(trial.path("out.json.state"), text).unwrap();
+            },
+            &|trial| fs::write(trial.path("out.json.state"), &trial.text("out.json.state")[..200]).unwrap(),
+            &|trial| fs::write(trial.path("out.json.state"), "").unwrap(),
+        ];
+        for (index, spoil) in spoil.iter().enumerate() {
+            let mut trial = Trial::with(|settings| settings.merge = true);
+            trial.run(&[tagged(0, "A", "1")]);
+            spoil(&mut trial);
+            let (mut journal, recovered) = trial.open();
+            assert_eq!(etag(&mut journal, "A"), None, "{index}");
+            assert!(recovered.notes[0].contains("is of no use"), "{index}: {:?}", recovered.notes);
+            journal.append(&fetched(0, "A", "2")).unwrap();
+            trial.publish(journal.close().unwrap());
+            assert_eq!(trial.text("out.json"), "{\n\"A\":2\n}\n");
+        }
+        let trial = Trial::new();
+        trial.run(&[tagged(0, "A", "1")]);
+        fs::remove_file(trial.path("out.json.state")).unwrap();
+        assert_eq!(trial.open().1.notes, [""; 0]);
+    }
+
+    #[test]
+    fn fingerprints_match_from_run_to_run() {
+        let trial = Trial::with(|settings| settings.merge = true);
+        let (journal, _) = trial.open();
+        let salt = journal.salt();
+        trial.publish(journal.close().unwrap());
+        assert_eq!(trial.open().0.salt(), salt);
+        assert_ne!(Trial::new().open().0.salt(), salt);
+    }
+}

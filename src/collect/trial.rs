@@ -1,0 +1,178 @@
+//! What the tests of this room share: a folder, entries, and runs over them.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{
+    CollectError, Finished, JobIdentity, Journal, Left, OutputSettings, Preflight, Publish, Published,
+    Recovered, Refused, Target, preflight,
+};
+use crate::input::Columns;
+use crate::model::{Answer, Cause, Content, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators};
+
+/// A folder with an output in it.
+pub(super) struct Trial {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) settings: OutputSettings,
+    pub(super) job: &'static str,
+    pub(super) columns: Columns,
+}
+
+impl Trial {
+    pub(super) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let target = Target::File(dir.path().join("out.json"));
+        let names = vec!["sku".into(), "name".into()];
+        Self {
+            dir,
+            settings: OutputSettings { target, ..OutputSettings::default() },
+            job: "job",
+            columns: Columns { names, key: 0, delimiter: b',', headers: true },
+        }
+    }
+
+    pub(super) fn with(change: impl FnOnce(&mut OutputSettings)) -> Self {
+        let mut trial = Self::new();
+        change(&mut trial.settings);
+        trial
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(super) fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.dir.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    pub(super) fn place(&self) -> Preflight {
+        preflight(&self.settings).unwrap()
+    }
+
+    pub(super) fn try_open(&self) -> Result<(Journal, Recovered), CollectError> {
+        let identity = JobIdentity {
+            digest_input: self.job.into(),
+            description: serde_json::json!({ "url": self.job, "method": "GET" }),
+        };
+        Journal::open(&self.settings, &self.place(), &identity)
+    }
+
+    pub(super) fn open(&self) -> (Journal, Recovered) {
+        self.try_open().unwrap()
+    }
+
+    /// A run without a journal to go on with: these entries, published.
+    pub(super) fn run(&self, entries: &[Entry]) -> Published {
+        let (mut journal, _) = self.open();
+        for entry in entries {
+            journal.append(entry).unwrap();
+        }
+        self.publish(journal.close().unwrap())
+    }
+
+    pub(super) fn publish(&self, finished: Finished) -> Published {
+        self.try_publish(finished, &How::default()).unwrap()
+    }
+
+    pub(super) fn try_publish(&self, finished: Finished, how: &How<'_>) -> Result<Published, CollectError> {
+        let mut stdout = Vec::new();
+        let result = self.publish_into(finished, how, &mut stdout);
+        assert!(stdout.is_empty());
+        result
+    }
+
+    pub(super) fn publish_into(
+        &self,
+        finished: Finished,
+        how: &How<'_>,
+        stdout: &mut dyn Write,
+    ) -> Result<Published, CollectError> {
+        let place = self.place();
+        let mut context = Publish {
+            place: &place,
+            columns: &self.columns,
+            is_planned: &|key| key.as_str() == how.planned,
+            input: how.input,
+            input_done: how.done,
+            stdout,
+        };
+        finished.publish(&self.settings, &mut context)
+    }
+
+    pub(super) fn leave(&self, finished: Finished) -> Left {
+        let place = self.place();
+        let context = Publish {
+            place: &place,
+            columns: &self.columns,
+            is_planned: &|_| false,
+            input: None,
+            input_done: false,
+            stdout: &mut Vec::new(),
+        };
+        finished.leave(&context).unwrap()
+    }
+}
+
+/// What a publisher knows of the run.
+pub(super) struct How<'a> {
+    pub(super) input: Option<&'a Path>,
+    pub(super) done: bool,
+    /// The one key that another row got a job for.
+    pub(super) planned: &'a str,
+}
+
+impl Default for How<'_> {
+    fn default() -> Self {
+        Self { input: None, done: true, planned: "" }
+    }
+}
+
+pub(super) fn key(text: &str) -> Key {
+    Key::parse(text.as_bytes()).unwrap()
+}
+
+/// Differs for different keys, as far as tests have them.
+pub(super) fn fingerprint(text: &str) -> Fingerprint {
+    Fingerprint(u128::from(crc32fast::hash(text.as_bytes())) << 64 | 7)
+}
+
+pub(super) fn entry(seq: u32, text: &str, outcome: Outcome) -> Entry {
+    Entry {
+        seq: Seq(seq),
+        line: u64::from(seq) + 2,
+        key: key(text),
+        fingerprint: fingerprint(text),
+        attempts: 1,
+        outcome,
+        record: csv::ByteRecord::from(vec![text.as_bytes(), b"a name"]),
+        address: None,
+    }
+}
+
+pub(super) fn answer(content: Content) -> Answer {
+    let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    Answer { status: 200, at, content, validators: Validators::default() }
+}
+
+pub(super) fn fetched(seq: u32, text: &str, body: &str) -> Entry {
+    entry(seq, text, Outcome::Fetched(answer(Content::Json(body.into()))))
+}
+
+pub(super) fn failed(seq: u32, text: &str, status: u16) -> Entry {
+    let fault = Fault::new(Cause::Status(status), format!("the API says {status}")).with_status(status);
+    entry(seq, text, Outcome::Failed(fault))
+}
+
+pub(super) fn refused<'a>(seq: u32, key: Option<&'a Key>, record: &'a csv::ByteRecord) -> Refused<'a> {
+    Refused { seq: Seq(seq), line: u64::from(seq) + 2, key, why: "a control character", record }
+}
