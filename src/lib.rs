@@ -24,6 +24,7 @@ pub mod json;
 pub mod limit;
 // floor 2: rows to jobs, one job to its outcome, entries to one file, events to people
 pub mod collect;
+pub mod fetch;
 pub mod plan;
 pub mod report;
 // floor 5: the commands, and the built-in catalogue API

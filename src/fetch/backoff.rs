@@ -1,0 +1,45 @@
+//! How long one job waits before it is tried again: a pure step; the caller sleeps.
+
+use std::time::Duration;
+
+/// The longest draw.
+const CAP: Duration = Duration::from_secs(30);
+/// The bound of the first draw.
+const BASE: Duration = Duration::from_millis(500);
+
+/// Full jitter: `rand(0, min(30 s, 0.5 s × 2^n))`, where `n` is 0 for the first retry.
+///
+/// The jitter is drawn below the cap and not before it, so that jobs that failed together stay
+/// spread however often they fail. Source: "Exponential Backoff And Jitter", AWS Architecture Blog,
+/// 2015 ("full jitter").
+#[must_use]
+pub fn backoff(n: u32, rng: &mut fastrand::Rng) -> Duration {
+    bound(n).mul_f64(rng.f64())
+}
+
+fn bound(n: u32) -> Duration {
+    2u32.checked_pow(n).and_then(|factor| BASE.checked_mul(factor)).map_or(CAP, |wait| wait.min(CAP))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_doubles_up_to_the_cap_and_never_overflows() {
+        let bounds: Vec<u64> = (0..8).map(|n| u64::try_from(bound(n).as_millis()).unwrap()).collect();
+        assert_eq!(bounds, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]);
+        assert_eq!(bound(u32::MAX), CAP);
+    }
+
+    #[test]
+    fn draws_fill_the_whole_range_also_at_the_cap() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for n in [0, 3, 20] {
+            let draws: Vec<Duration> = (0..2000).map(|_| backoff(n, &mut rng)).collect();
+            assert!(draws.iter().all(|wait| *wait <= bound(n)));
+            assert!(draws.iter().any(|wait| *wait < bound(n) / 20));
+            assert!(draws.iter().any(|wait| *wait > bound(n) / 20 * 19));
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What an answer means for its job: a pure function of the answer and the settings.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::SystemTime;
+
+use http::HeaderMap;
+use http::header::{ETAG, LAST_MODIFIED};
+
+use super::decode::decode;
+use super::select::Select;
+use super::transport::RawAnswer;
+use crate::json::{self, JsonErrorKind};
+use crate::model::{Answer, Cause, Content, Fault, Mask, Size, StatusSet, Validators, display_safe};
+
+/// How bodies are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyAs {
+    /// A body is JSON, checked and compacted.
+    Json,
+    /// A body is text and becomes a JSON string.
+    Text,
+}
+
+impl FromStr for BodyAs {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "json" => Ok(Self::Json),
+            "text" => Ok(Self::Text),
+            _ => Err(format!("`{text}` is not a way to store bodies: json or text")),
+        }
+    }
+}
+
+impl fmt::Display for BodyAs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "json",
+            Self::Text => "text",
+        })
+    }
+}
+
+/// What is kept of an answer.
+pub struct ResponseSettings {
+    /// The filter on each body.
+    pub select: Select,
+    /// How bodies are stored.
+    pub body_as: BodyAs,
+    /// Statuses that store `null` and count as fetched.
+    pub null_on: StatusSet,
+    /// Statuses that are tried again.
+    pub retry_on: StatusSet,
+    /// Most decoded bytes of a body.
+    pub max_body: Size,
+    /// Takes secrets out of what a server echoes.
+    pub mask: Mask,
+}
+
+/// What follows from an answer.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Keep it.
+    Keep(Answer),
+    /// Ask again, in a while.
+    Retry(Fault),
+    /// The job has failed.
+    GiveUp(Fault),
+}
+
+/// The longest validator that is remembered; a longer one saves nothing worth its room.
+const MAX_VALIDATOR: usize = 1024;
+
+/// How much of a refusing answer's body is shown.
+const SNIPPET: usize = 120;
+
+/// Judges a complete answer that is not a redirect. `conditional` says that the request carried
+/// validators, so that 304 is an answer to it.
+#[must_use]
+pub fn classify(answer: &RawAnswer, settings: &ResponseSettings, conditional: bool) -> Verdict {
+    let status = answer.status;
+    let keep = |content, headers: &HeaderMap| {
+        Verdict::Keep(Answer { status, at: SystemTime::now(), content, validators: validators(headers) })
+    };
+    if settings.null_on.contains(status) {
+        return keep(Content::Json(b"null".to_vec()), &answer.headers);
+    }
+    if status == 304 && conditional {
+        return keep(Content::Unchanged, &answer.headers);
+    }
+    if !(200..300).contains(&status) {
+        let fault = refusal(answer, settings);
+        return if settings.retry_on.contains(status) {
+            Verdict::Retry(fault)
+        } else {
+            Verdict::GiveUp(fault)
+        };
+    }
+    match content(answer, settings) {
+        Ok(json) => keep(Content::Json(json), &answer.headers),
+        Err(fault) if fault.cause == Cause::Cut => Verdict::Retry(fault.with_status(status)),
+        Err(fault) => Verdict::GiveUp(fault.with_status(status)),
+    }
+}
+
+/// The body as it goes into the output.
+fn content(answer: &RawAnswer, settings: &ResponseSettings) -> Result<Vec<u8>, Fault> {
+    let body = decode(&answer.headers, answer.body.clone(), settings.max_body)?;
+    let mut out = Vec::with_capacity(body.len() + 2);
+    if settings.body_as == BodyAs::Text {
+        json::text_value(&body, &mut out).map_err(|error| Fault::new(Cause::Body, error.to_string()))?;
+        return Ok(out);
+    }
+    if body.is_empty() {
+        return Err(Fault::new(Cause::Body, "the answer has no body"));
+    }
+    json::compact(&body, &mut out).map_err(|error| {
+        // Without an announced length only the grammar can tell that a body was cut.
+        let cause = if error.kind == JsonErrorKind::UnexpectedEnd { Cause::Cut } else { Cause::Body };
+        Fault::new(cause, error.to_string())
+    })?;
+    if settings.select.is_identity() {
+        return Ok(out);
+    }
+    let mut selected = Vec::new();
+    settings
+        .select
+        .apply(&out, &mut selected)
+        .map_err(|error| Fault::new(Cause::Select, settings.mask.apply(&error.to_string())))?;
+    Ok(selected)
+}
+
+/// A status that is no success, with the beginning of what the server said about it.
+fn refusal(answer: &RawAnswer, settings: &ResponseSettings) -> Fault {
+    let status = answer.status;
+    let reason = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason());
+    let mut detail = format!("HTTP {status}");
+    if let Some(reason) = reason {
+        detail.push(' ');
+        detail.push_str(reason);
+    }
+    if let Ok(body) = decode(&answer.headers, answer.body.clone(), settings.max_body) {
+        // A few bytes more than are shown, so that a secret is not cut in two before it is found.
+        let head = String::from_utf8_lossy(&body[..body.len().min(SNIPPET * 64)]);
+        let head = settings.mask.apply(head.trim());
+        if !head.is_empty() {
+            detail.push_str(": ");
+            detail.push_str(&display_safe(&head, SNIPPET));
+        }
+    }
+    Fault::new(Cause::Status(status), detail).with_status(status)
+}
+
+fn validators(headers: &HeaderMap) -> Validators {
+    let field = |name| {
+        let value = headers.get(name)?.to_str().ok()?;
+        (value.len() <= MAX_VALIDATOR).then(|| value.into())
+    };
+    Validators { etag: field(ETAG), last_modified: field(LAST_MODIFIED) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> ResponseSettings {
+        ResponseSettings {
+            select: Select::compile(".").unwrap(),
+            body_as: BodyAs::Json,
+            null_on: "410".parse().unwrap(),
+            retry_on: "408,425,429,500,502-504,522,524".parse().unwrap(),
+            max_body: Size(1 << 20),
+            mask: Mask::new(vec!["canary-123".into()]),
+        }
+    }
+
+    fn answer(status: u16, body: &str) -> RawAnswer {
+        RawAnswer { status, headers: HeaderMap::new(), body: body.to_owned().into() }
+    }
+
+    #[test]
+    fn every_status_and_body_has_its_verdict() {
+        let table: &[(u16, &str, &str)] = &[
+            (200, r#"{"a": 1.10}"#, "keep"),
+            (201, "null", "keep"),
+            (200, "", "give up"),
+            (204, "", "give up"),
+            (200, "{", "retry"),
+            (200, r#"{"a""#, "retry"),
+            (200, "<html>", "give up"),
+            (200, "1 2", "give up"),
+            (304, "", "give up"),
+            (400, "{}", "give up"),
+            (401, "{}", "give up"),
+            (404, "{}", "give up"),
+            (410, "{}", "keep"),
+            (408, "", "retry"),
+            (429, "", "retry"),
+            (500, "", "retry"),
+            (501, "", "give up"),
+            (503, "", "retry"),
+            (505, "", "give up"),
+            (599, "", "give up"),
+        ];
+        for &(status, body, expected) in table {
+            let verdict = match classify(&answer(status, body), &settings(), false) {
+                Verdict::Keep(_) => "keep",
+                Verdict::Retry(_) => "retry",
+                Verdict::GiveUp(_) => "give up",
+            };
+            assert_eq!(verdict, expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_304_is_an_answer_only_to_a_conditional_request() {
+        let Verdict::Keep(kept) = classify(&answer(304, ""), &settings(), true) else { panic!("not kept") };
+        assert_eq!(kept.content, Content::Unchanged);
+    }
+
+    #[test]
+    fn a_body_is_stored_compact_with_its_digits() {
+        let body = "\u{feff}{ \"b\" : 9007199254740993 , \"a\" : [ 1.10, 1e400 ] }\r\n";
+        let Verdict::Keep(kept) = classify(&answer(200, body), &settings(), false) else {
+            panic!("not kept")
+        };
+        assert_eq!(kept.content, Content::Json(br#"{"b":9007199254740993,"a":[1.10,1e400]}"#.to_vec()));
+    }
+
+    #[test]
+    fn a_null_on_status_stores_null_whatever_the_body() {
+        let Verdict::Keep(kept) = classify(&answer(410, "<gone>"), &settings(), false) else {
+            panic!("not kept")
+        };
+        assert_eq!(kept.content, Content::Json(b"null".to_vec()));
+        assert_eq!(kept.status, 410);
+    }
+
+    #[test]
+    fn a_refusal_shows_what_the_server_said_without_secrets_and_control_characters() {
+        let Verdict::GiveUp(fault) =
+            classify(&answer(400, "bad token canary-123\x1b[2J"), &settings(), false)
+        else {
+            panic!("not given up")
+        };
+        assert!(fault.detail.starts_with("HTTP 400 Bad Request: bad token (redacted)"), "{}", fault.detail);
+        assert!(!fault.detail.contains('\x1b'));
+        assert_eq!(fault.status, Some(400));
+    }
+
+    #[test]
+    fn text_bodies_become_json_strings_and_may_be_empty() {
+        let text = ResponseSettings { body_as: BodyAs::Text, ..settings() };
+        let Verdict::Keep(kept) = classify(&answer(200, "a \"b\"\n"), &text, false) else {
+            panic!("not kept")
+        };
+        assert_eq!(kept.content, Content::Json(br#""a \"b\"\n""#.to_vec()));
+        assert!(matches!(classify(&answer(200, ""), &text, false), Verdict::Keep(_)));
+    }
+
+    #[test]
+    fn validators_are_remembered_unless_absurd() {
+        let mut raw = answer(200, "1");
+        raw.headers.insert(ETAG, "\"v1\"".parse().unwrap());
+        raw.headers.insert(LAST_MODIFIED, "x".repeat(5000).parse().unwrap());
+        let Verdict::Keep(kept) = classify(&raw, &settings(), false) else { panic!("not kept") };
+        assert_eq!(kept.validators, Validators { etag: Some("\"v1\"".into()), last_modified: None });
+    }
+}

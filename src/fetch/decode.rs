@@ -1,0 +1,154 @@
+//! Content codings off, whole or an error.
+//!
+//! Decoding happens when the body is complete, for two reasons: a streaming decoder gives the first
+//! gzip member of several and stops, or fails, by how the packets fell; and a bomb is met by a bound
+//! on the output instead of by a race with the network.
+
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+
+use crate::model::{Cause, Fault, Size};
+
+/// The codings that are asked for and understood.
+pub const ACCEPTED: &str = "gzip, br, zstd, deflate";
+
+/// Most codings laid on top of each other that are taken off.
+const MAX_LAYERS: usize = 3;
+
+/// Takes the codings off a body, giving at most `cap` bytes.
+///
+/// # Errors
+/// A coding that was not asked for, a body that does not decode to its end, or more than `cap` bytes.
+pub fn decode(headers: &HeaderMap, body: Bytes, cap: Size) -> Result<Bytes, Fault> {
+    if !headers.contains_key(CONTENT_ENCODING) || body.is_empty() {
+        return Ok(body);
+    }
+    let fields: Vec<&str> =
+        headers.get_all(CONTENT_ENCODING).iter().map(|v| v.to_str().unwrap_or("?")).collect();
+    let layers: Vec<String> = fields
+        .join(",")
+        .split(',')
+        .map(|coding| coding.trim().to_ascii_lowercase())
+        .filter(|coding| !coding.is_empty() && coding != "identity")
+        .collect();
+    if layers.len() > MAX_LAYERS {
+        return Err(Fault::new(Cause::Encoding, "the body has too many content codings"));
+    }
+    layers.iter().rev().try_fold(body, |body, coding| one_layer(coding, &body, cap))
+}
+
+fn one_layer(coding: &str, body: &[u8], cap: Size) -> Result<Bytes, Fault> {
+    let decoded = match coding {
+        "gzip" | "x-gzip" => bounded(flate2::read::MultiGzDecoder::new(body), cap),
+        "br" => bounded(brotli_decompressor::Decompressor::new(body, 4096), cap),
+        "zstd" => zstd::stream::read::Decoder::with_buffer(body).and_then(|decoder| bounded(decoder, cap)),
+        // The coding is called deflate and means zlib; some servers send it without the wrapping.
+        "deflate" => bounded(flate2::read::ZlibDecoder::new(body), cap)
+            .or_else(|_| bounded(flate2::read::DeflateDecoder::new(body), cap)),
+        other => {
+            let other = crate::model::display_safe(other, 40);
+            let detail = format!("the body has content coding `{other}`, which was not asked for");
+            return Err(Fault::new(Cause::Encoding, detail));
+        }
+    };
+    match decoded {
+        Ok(Some(bytes)) => Ok(bytes.into()),
+        Ok(None) => {
+            let detail = format!("the decoded body is larger than --max-body {cap}");
+            Err(Fault::new(Cause::TooLarge, detail))
+        }
+        Err(error) => {
+            let why = crate::model::display_safe(&error.to_string(), 100);
+            Err(Fault::new(Cause::Encoding, format!("the body does not decode as {coding}: {why}")))
+        }
+    }
+}
+
+/// Reads to the end, or gives `None` past the cap.
+fn bounded(reader: impl Read, cap: Size) -> io::Result<Option<Vec<u8>>> {
+    let mut out = Vec::new();
+    reader.take(cap.0.saturating_add(1)).read_to_end(&mut out)?;
+    Ok((out.len() as u64 <= cap.0).then_some(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const CAP: Size = Size(1 << 20);
+
+    fn gzip(data: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn with_coding(coding: &str, body: Vec<u8>, cap: Size) -> Result<Bytes, Fault> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_ENCODING, coding.parse().unwrap());
+        decode(&headers, body.into(), cap)
+    }
+
+    #[test]
+    fn several_gzip_members_are_whole() {
+        let mut body = gzip(b"[1,");
+        body.extend(gzip(b"2]"));
+        assert_eq!(with_coding("gzip", body, CAP).unwrap(), "[1,2]");
+    }
+
+    #[test]
+    fn a_damaged_second_member_is_an_error_and_never_the_first_half() {
+        let mut body = gzip(b"[1]");
+        body.extend(&gzip(b" ")[..10]);
+        assert_eq!(with_coding("gzip", body, CAP).unwrap_err().cause, Cause::Encoding);
+    }
+
+    #[test]
+    fn every_truncation_of_a_compressed_body_is_an_error() {
+        let plain = serde_json::to_vec(&(0..300).collect::<Vec<u32>>()).unwrap();
+        let bodies = [
+            ("gzip", gzip(&plain)),
+            ("zstd", zstd::encode_all(&plain[..], 1).unwrap()),
+            ("deflate", {
+                let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+                encoder.write_all(&plain).unwrap();
+                encoder.finish().unwrap()
+            }),
+        ];
+        for (coding, body) in bodies {
+            assert_eq!(with_coding(coding, body.clone(), CAP).unwrap(), plain, "{coding}");
+            for end in 1..body.len() {
+                match with_coding(coding, body[..end].to_vec(), CAP) {
+                    Err(fault) => assert_eq!(fault.cause, Cause::Encoding),
+                    Ok(bytes) => panic!("{coding} cut at {end} gave {} bytes", bytes.len()),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_cap() {
+        let bomb = gzip(&vec![b' '; 64 << 20]);
+        assert!(bomb.len() < 512 << 10);
+        assert_eq!(with_coding("gzip", bomb.clone(), CAP).unwrap_err().cause, Cause::TooLarge);
+        let nested = gzip(&bomb);
+        assert_eq!(with_coding("gzip, gzip", nested, CAP).unwrap_err().cause, Cause::TooLarge);
+    }
+
+    #[test]
+    fn a_coding_that_was_not_asked_for_is_an_error() {
+        for coding in ["compress", "exi", "aes128gcm", "gzip, gzip, gzip, gzip"] {
+            assert_eq!(
+                with_coding(coding, vec![1, 2, 3], CAP).unwrap_err().cause,
+                Cause::Encoding,
+                "{coding}"
+            );
+        }
+        assert_eq!(with_coding("identity", b"1".to_vec(), CAP).unwrap(), "1");
+    }
+}

@@ -1,0 +1,292 @@
+//! The one retry loop: a job in, an entry out.
+//!
+//! Every attempt, be it the first, a retry or a redirect, leaves through the gate, and nothing below
+//! this loop sends a second time. A job that waits out its back-off holds no place in flight.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use super::backoff::backoff;
+use super::classify::{ResponseSettings, Verdict, classify};
+use super::health::{Advice, Health};
+use super::redirect::{self, Follow};
+use super::retry_after::retry_after;
+use super::stop::{Stop, StopReason};
+use super::transport::{Broken, RawAnswer, Transport};
+use crate::limit::{Gate, Permit, Seen};
+use crate::model::fault::RetryAfter;
+use crate::model::job::shown;
+use crate::model::{Cause, Deferral, Entry, Event, Fault, Job, Outcome, Reporter, Request};
+
+/// How often and how long a job is tried again.
+#[derive(Debug, Clone)]
+pub struct RetrySettings {
+    /// Retries after the first attempt.
+    pub retries: u32,
+    /// A server that asks for longer defers the run.
+    pub max_retry_after: Duration,
+    /// Which redirects are followed.
+    pub follow: Follow,
+}
+
+/// Takes jobs to their outcome. Shared by all jobs of a run.
+pub struct Fetcher<T> {
+    transport: T,
+    gate: Arc<Gate>,
+    retry: RetrySettings,
+    response: ResponseSettings,
+    reporter: Arc<dyn Reporter>,
+    stop: Arc<Stop>,
+    health: Health,
+    scouts: Arc<Semaphore>,
+    rng: Mutex<fastrand::Rng>,
+}
+
+/// What the fetcher works with, beside its transport.
+pub struct Companions {
+    /// The one door to the network.
+    pub gate: Arc<Gate>,
+    /// Who is told what happened.
+    pub reporter: Arc<dyn Reporter>,
+    /// Ends the run early.
+    pub stop: Arc<Stop>,
+    /// Closed by the transport's first connection; until then it bounds how many attempts look for one.
+    pub scouts: Arc<Semaphore>,
+}
+
+/// The run stopped before the attempt was over.
+struct Stopped;
+
+/// What one attempt, redirects included, came to.
+enum Ended {
+    Answer(RawAnswer),
+    Refused(Fault),
+    Broken(Broken),
+}
+
+impl<T: Transport> Fetcher<T> {
+    /// For jobs whose attempts leave through this gate.
+    pub fn new(
+        transport: T,
+        retry: RetrySettings,
+        response: ResponseSettings,
+        companions: Companions,
+    ) -> Self {
+        let Companions { gate, reporter, stop, scouts } = companions;
+        let health = Health::new(gate.view().limit);
+        let rng = Mutex::new(fastrand::Rng::new());
+        Self { transport, gate, retry, response, reporter, stop, health, scouts, rng }
+    }
+
+    /// Asks until the job has an outcome, or until the run stops.
+    pub async fn fetch(&self, job: Job) -> Entry {
+        let mut attempts = 0;
+        let outcome = self.outcome(&job, &mut attempts).await;
+        let Job { seq, line, key, fingerprint, record, request } = job;
+        let failed = matches!(outcome, Outcome::Failed(_));
+        let address = failed.then(|| shown(&request.url).into_boxed_str());
+        Entry { seq, line, key, fingerprint, attempts, outcome, record, address }
+    }
+
+    async fn outcome(&self, job: &Job, attempts: &mut u32) -> Outcome {
+        let mut retries = 0;
+        let mut resent = false;
+        loop {
+            let Some((permit, _scout)) = self.admit().await else {
+                return Outcome::Deferred(Deferral::Stopped);
+            };
+            let started = Instant::now();
+            let (ended, permit) = self.attempt(job, permit, &mut resent, attempts).await;
+            let Ok(ended) = ended else { return Outcome::Deferred(Deferral::Stopped) };
+            let (verdict, seen) = self.judge(ended, started.elapsed(), job);
+            let fault = match verdict {
+                Verdict::Keep(answer) => {
+                    permit.finish(seen);
+                    self.health.answered();
+                    return Outcome::Fetched(answer);
+                }
+                Verdict::GiveUp(fault) => {
+                    permit.finish(seen);
+                    self.health.answered();
+                    return Outcome::Failed(fault);
+                }
+                Verdict::Retry(fault) => fault,
+            };
+            let advice = self.health.failed(job.seq, &fault);
+            let last = advice == Advice::Retry && retries == self.retry.retries;
+            let draw = self.draw(retries);
+            // The pool pauses before this attempt's place is free: nobody slips out in between.
+            let asked = self.pause_for(&fault, draw);
+            if let Advice::Hold { pause: Some(pause) } = advice {
+                self.gate.pause(Instant::now() + pause, "the API keeps failing");
+            }
+            permit.finish(seen);
+            let wait = match (asked, advice) {
+                (Err(deferral), _) => return Outcome::Deferred(deferral),
+                (_, Advice::Stop(reason)) => {
+                    self.stop.throw(reason);
+                    continue;
+                }
+                _ if last => return Outcome::Failed(fault),
+                (Ok(asked), Advice::Hold { .. }) => asked,
+                (Ok(asked), Advice::Retry) => {
+                    self.health.retried();
+                    retries += 1;
+                    asked.saturating_add(draw)
+                }
+            };
+            let told = Event::AttemptRetried {
+                key: &job.key,
+                line: job.line,
+                fault: &fault,
+                attempt: *attempts,
+                wait,
+            };
+            self.reporter.on(&told);
+            tokio::select! {
+                biased;
+                () = self.stop.thrown() => return Outcome::Deferred(Deferral::Stopped),
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// A place in flight, or nothing once the run stops.
+    ///
+    /// Until one connection stands, few attempts look for one: a dead port is not hammered. That
+    /// comes before the gate, because who has passed the gate must send at once.
+    async fn admit(&self) -> Option<(Permit, Option<SemaphorePermit<'_>>)> {
+        if self.stop.is_thrown() {
+            return None;
+        }
+        let admit = async {
+            let scout = if self.scouts.is_closed() { None } else { self.scouts.acquire().await.ok() };
+            (self.gate.admit().await, scout)
+        };
+        tokio::select! {
+            biased;
+            admitted = admit => Some(admitted),
+            () = self.stop.thrown() => None,
+        }
+    }
+
+    /// Sends, and follows redirects; every hop takes a turn at the gate. Gives nothing when the run
+    /// stops between two hops.
+    async fn attempt(
+        &self,
+        job: &Job,
+        mut permit: Permit,
+        resent: &mut bool,
+        attempts: &mut u32,
+    ) -> (Result<Ended, Stopped>, Permit) {
+        let mut elsewhere: Option<Request> = None;
+        for _ in 0..=redirect::MAX_REDIRECTS {
+            if self.stop.is_thrown() {
+                return (Err(Stopped), permit);
+            }
+            let request = elsewhere.as_ref().unwrap_or(&job.request);
+            *attempts += 1;
+            let mut result = self.transport.send(request).await;
+            if !*resent && matches!(&result, Err(broken) if broken.unanswered) && !self.stop.is_thrown() {
+                // The server had closed the kept-alive connection: free for the SKU, once.
+                *resent = true;
+                permit.resend().await;
+                result = self.transport.send(request).await;
+            }
+            let answer = match result {
+                Err(broken) => return (Ok(Ended::Broken(broken)), permit),
+                Ok(answer) => answer,
+            };
+            let kept_as_null = self.response.null_on.contains(answer.status);
+            if !redirect::is_redirect(answer.status) || kept_as_null {
+                return (Ok(Ended::Answer(answer)), permit);
+            }
+            match redirect::follow(request, answer.status, &answer.headers, self.retry.follow) {
+                Ok(next) => elsewhere = Some(next),
+                Err(fault) => return (Ok(Ended::Refused(fault)), permit),
+            }
+            permit.resend().await;
+        }
+        let detail = format!("more than {} redirects", redirect::MAX_REDIRECTS);
+        (Ok(Ended::Refused(Fault::new(Cause::Redirect, detail))), permit)
+    }
+
+    /// Judges what came, tells the reporter, and says what the gate should learn from it.
+    fn judge(&self, ended: Ended, latency: Duration, job: &Job) -> (Verdict, Seen) {
+        let answer = match ended {
+            Ended::Answer(answer) => answer,
+            Ended::Refused(fault) => return (Verdict::GiveUp(fault), Seen::Cheap),
+            Ended::Broken(broken) => return self.judge_broken(broken.fault, latency),
+        };
+        let status = answer.status;
+        let asked = retry_after(&answer.headers, SystemTime::now());
+        self.reporter.on(&Event::AttemptAnswered { status, latency, bytes: answer.body.len() as u64 });
+        let seen = match status {
+            200..=399 => Seen::Good { latency },
+            429 | 503 => Seen::Overload { latency },
+            400..=499 => Seen::Cheap,
+            _ => Seen::Fault,
+        };
+        let conditional = job.request.headers.contains_key(IF_NONE_MATCH)
+            || job.request.headers.contains_key(IF_MODIFIED_SINCE);
+        match classify(&answer, &self.response, conditional) {
+            Verdict::Retry(mut fault) => {
+                fault.retry_after = asked;
+                (Verdict::Retry(fault), seen)
+            }
+            verdict => (verdict, seen),
+        }
+    }
+
+    fn judge_broken(&self, fault: Fault, latency: Duration) -> (Verdict, Seen) {
+        let seen = if fault.cause == Cause::Timeout { Seen::Overload { latency } } else { Seen::Fault };
+        match fault.cause {
+            Cause::Certificate => {
+                self.stop.throw(StopReason::Certificate(fault.detail.to_string()));
+                (Verdict::Retry(fault), seen)
+            }
+            Cause::TooLarge => (Verdict::GiveUp(fault), seen),
+            _ => (Verdict::Retry(fault), seen),
+        }
+    }
+
+    /// Pauses the pool as the answer asks, and says how long the server wants quiet.
+    fn pause_for(&self, fault: &Fault, draw: Duration) -> Result<Duration, Deferral> {
+        let asks = matches!(fault.status, Some(429 | 503));
+        let wait = match fault.retry_after {
+            Some(RetryAfter::Wait(wait)) if asks && wait <= self.retry.max_retry_after => wait,
+            Some(RetryAfter::Wait(wait)) if asks => {
+                self.stop.throw(StopReason::AskedToWait(Some(wait)));
+                return Err(Deferral::AskedToWait);
+            }
+            Some(RetryAfter::TooLong) if asks => {
+                self.stop.throw(StopReason::AskedToWait(None));
+                return Err(Deferral::AskedToWait);
+            }
+            _ => Duration::ZERO,
+        };
+        match fault.status {
+            Some(429) if fault.retry_after.is_none() => {
+                self.gate.pause(Instant::now() + draw, "429");
+            }
+            Some(429) if !wait.is_zero() => {
+                self.gate.pause(Instant::now() + wait, "429 with Retry-After");
+            }
+            Some(503) if !wait.is_zero() => {
+                self.gate.pause(Instant::now() + wait, "503 with Retry-After");
+            }
+            _ => {}
+        }
+        Ok(wait)
+    }
+
+    fn draw(&self, retries: u32) -> Duration {
+        let mut rng = self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        backoff(retries, &mut rng)
+    }
+}

@@ -1,0 +1,266 @@
+//! Whether going on makes sense: retries as a bounded share of all requests, and outages told apart
+//! from single bad SKUs.
+//!
+//! Retries answer an outage with more load, just when the API can bear less. So they are paid from a
+//! budget: a share of all requests made. (A share, as in Finagle's retry budget, and not AWS's fixed
+//! bucket: a nightly run may have 6,000 or 10,000,000 SKUs.) When the budget is spent, or when the
+//! whole pool has failed for a while without one good answer, the pool pauses and one probe looks;
+//! the pauses grow, and after the last one the run stops. A job that fails during an outage has not
+//! failed: it is asked again after the pause, or deferred.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::stop::StopReason;
+use crate::model::{Cause, Fault, Seq};
+
+/// Retries may be at most this share of all requests, in percent.
+const RETRY_SHARE: u64 = 20;
+/// Retries that are always allowed, so that a short run can retry at all.
+const RETRY_FLOOR: u64 = 50;
+/// Retries granted after a pause whose probe was answered well.
+const RETRY_GRANT: u64 = 10;
+/// The pauses of an outage, one probe after each.
+const PAUSES: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
+/// The first attempts of a run that all found no connection end it.
+const UNREACHABLE_AFTER: u64 = 10;
+/// An outage is at least this many failed attempts in a row over the whole pool …
+const OUTAGE_ATTEMPTS: usize = 10;
+/// … and at most this many are asked for, however wide the pool is …
+const OUTAGE_ATTEMPTS_MOST: usize = 50;
+/// … of at least this many different SKUs: one bad SKU is no outage.
+const OUTAGE_JOBS: usize = 3;
+
+/// What a failed attempt should lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advice {
+    /// The job may be tried again, if it has retries left.
+    Retry,
+    /// The API is out: ask again behind the pool's pause; the job is not charged.
+    Hold {
+        /// How long the pool is to pause, if this attempt began the pause.
+        pause: Option<Duration>,
+    },
+    /// The run ends.
+    Stop(StopReason),
+}
+
+/// The run's memory of how attempts went.
+#[derive(Debug)]
+pub struct Health {
+    state: Mutex<State>,
+    outage_attempts: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    attempts: u64,
+    retries: u64,
+    granted: u64,
+    connected: bool,
+    unconnected: u64,
+    streak: usize,
+    streak_jobs: Vec<Seq>,
+    level: usize,
+    quiet_until: Option<Instant>,
+}
+
+impl Health {
+    /// For a pool of at most this many attempts in flight.
+    #[must_use]
+    pub fn new(concurrency: usize) -> Self {
+        let outage_attempts = (concurrency / 2).clamp(OUTAGE_ATTEMPTS, OUTAGE_ATTEMPTS_MOST);
+        Self { state: Mutex::default(), outage_attempts }
+    }
+
+    /// An attempt was answered by an API that works, be it with a 404.
+    pub fn answered(&self) {
+        let mut state = self.lock();
+        state.attempts += 1;
+        state.connected = true;
+        state.streak = 0;
+        state.streak_jobs.clear();
+        if state.level > 0 && !state.over_share() {
+            state.level = 0;
+            state.granted = 0;
+        }
+    }
+
+    /// An attempt failed in a way that a retry may mend.
+    pub fn failed(&self, seq: Seq, fault: &Fault) -> Advice {
+        let mut state = self.lock();
+        state.attempts += 1;
+        if fault.cause == Cause::Connect {
+            state.unconnected += 1;
+            if !state.connected && state.unconnected >= UNREACHABLE_AFTER {
+                return Advice::Stop(StopReason::Unreachable(fault.detail.to_string()));
+            }
+        } else {
+            state.connected = true;
+        }
+        state.streak += 1;
+        if state.streak_jobs.len() < OUTAGE_JOBS && !state.streak_jobs.contains(&seq) {
+            state.streak_jobs.push(seq);
+        }
+        let now = Instant::now();
+        if state.quiet_until.is_some_and(|until| now < until) {
+            return Advice::Hold { pause: None };
+        }
+        let outage = state.streak >= self.outage_attempts && state.streak_jobs.len() >= OUTAGE_JOBS;
+        // Before anything has ever connected, only the count of such attempts decides.
+        if !(outage && state.connected || state.spent()) {
+            return Advice::Retry;
+        }
+        state.hold(now, fault)
+    }
+
+    /// A retry is about to be made.
+    pub fn retried(&self) {
+        self.lock().retries += 1;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The retries made are more than the share, whatever was granted since.
+    fn over_share(&self) -> bool {
+        self.retries >= self.share()
+    }
+
+    fn spent(&self) -> bool {
+        self.retries >= self.share() + self.granted
+    }
+
+    fn share(&self) -> u64 {
+        (self.attempts * RETRY_SHARE / 100).max(RETRY_FLOOR)
+    }
+
+    fn hold(&mut self, now: Instant, fault: &Fault) -> Advice {
+        let Some(pause) = PAUSES.get(self.level) else {
+            return Advice::Stop(StopReason::Failing(fault.detail.to_string()));
+        };
+        self.level += 1;
+        self.quiet_until = Some(now + *pause);
+        if self.spent() {
+            self.granted += RETRY_GRANT;
+        }
+        Advice::Hold { pause: Some(*pause) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(cause: Cause) -> Fault {
+        Fault::new(cause, "boom")
+    }
+
+    fn fail(health: &Health, seq: u32) -> Advice {
+        health.failed(Seq(seq), &fault(Cause::Status(500)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_first_attempts_without_a_connection_end_the_run() {
+        let health = Health::new(64);
+        for seq in 0..9 {
+            assert_eq!(health.failed(Seq(seq), &fault(Cause::Connect)), Advice::Retry);
+        }
+        let advice = health.failed(Seq(9), &fault(Cause::Connect));
+        assert_eq!(advice, Advice::Stop(StopReason::Unreachable("boom".into())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_connection_is_enough_not_to_be_unreachable() {
+        let health = Health::new(64);
+        health.failed(Seq(0), &fault(Cause::Lost));
+        for seq in 1..20 {
+            assert!(!matches!(health.failed(Seq(seq), &fault(Cause::Connect)), Advice::Stop(_)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_bad_sku_is_no_outage() {
+        let health = Health::new(1);
+        for _ in 0..30 {
+            assert_eq!(fail(&health, 7), Advice::Retry);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_pauses_5_10_and_20_seconds_and_then_stops() {
+        let health = Health::new(8);
+        health.answered();
+        let mut pauses = Vec::new();
+        let stopped = loop {
+            match fail(&health, u32::try_from(pauses.len()).unwrap() * 7 % 5) {
+                Advice::Retry => {}
+                Advice::Hold { pause: Some(pause) } => {
+                    pauses.push(pause.as_secs());
+                    // Attempts that were under way when the pause began are held too.
+                    assert_eq!(fail(&health, 1), Advice::Hold { pause: None });
+                    tokio::time::advance(pause).await;
+                }
+                Advice::Hold { pause: None } => panic!("held without a pause"),
+                Advice::Stop(reason) => break reason,
+            }
+            if pauses.is_empty() {
+                fail(&health, 3);
+                fail(&health, 4);
+            }
+        };
+        assert_eq!(pauses, [5, 10, 20]);
+        assert_eq!(stopped, StopReason::Failing("boom".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_good_probe_ends_the_outage() {
+        let health = Health::new(1);
+        health.answered();
+        let trip = |health: &Health| {
+            (0..100).find_map(|n| match fail(health, n) {
+                Advice::Hold { pause } => pause,
+                _ => None,
+            })
+        };
+        assert_eq!(trip(&health), Some(PAUSES[0]));
+        tokio::time::advance(PAUSES[0]).await;
+        health.answered();
+        assert_eq!(trip(&health), Some(PAUSES[0]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retries_are_a_bounded_share_of_all_requests_and_then_the_run_stops() {
+        let health = Health::new(1);
+        let (mut retries, mut requests, mut pauses) = (0u64, 0u64, Vec::new());
+        for seq in 0.. {
+            requests += 1;
+            // Every other SKU fails once and would be fetched by a retry.
+            if seq % 2 == 0 {
+                health.answered();
+                continue;
+            }
+            match fail(&health, seq) {
+                Advice::Retry => {
+                    health.retried();
+                    retries += 1;
+                }
+                Advice::Hold { pause } => {
+                    pauses.push(pause.unwrap().as_secs());
+                    tokio::time::advance(pause.unwrap()).await;
+                }
+                Advice::Stop(_) => break,
+            }
+            requests += 1;
+            health.answered();
+            let share = (requests * RETRY_SHARE / 100).max(RETRY_FLOOR);
+            assert!(retries <= share + RETRY_GRANT * pauses.len() as u64, "{retries} of {requests}");
+        }
+        assert_eq!(pauses, [5, 10, 20]);
+    }
+}

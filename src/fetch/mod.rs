@@ -1,0 +1,25 @@
+//! One job to its outcome.
+//!
+//! [`fetcher`] holds the one retry loop; everything around it is a pure step it takes: [`classify`]
+//! says what an answer means, [`redirect`] where it leads, [`backoff`] how long to wait, [`health`]
+//! whether to go on. Only [`transport`] touches the network.
+
+pub mod backoff;
+pub mod classify;
+pub mod decode;
+pub mod fetcher;
+mod field_value;
+pub mod health;
+pub mod rate_fields;
+pub mod redirect;
+pub mod retry_after;
+pub mod select;
+pub mod stop;
+pub mod transport;
+
+pub use classify::{BodyAs, ResponseSettings};
+pub use fetcher::{Companions, Fetcher, RetrySettings};
+pub use redirect::Follow;
+pub use select::Select;
+pub use stop::{Stop, StopReason};
+pub use transport::{Http, OnConnected, Transport, TransportError, TransportSettings};

@@ -1,0 +1,395 @@
+//! What a server says of our quota before it has to refuse us.
+//!
+//! Four families say it: the current IETF draft (draft-ietf-httpapi-ratelimit-headers-10: `RateLimit`
+//! and `RateLimit-Policy`, lists of structured fields), its older forms (`RateLimit: limit=…,
+//! remaining=…, reset=…`, and the three fields `RateLimit-Limit`, `-Remaining`, `-Reset`), and the
+//! `X-RateLimit-*` and `X-Rate-Limit-*` that came before. The first that can be read counts. What
+//! cannot be read is as if absent: these fields only ever slow the pool.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderName};
+
+use super::field_value::{Number, answered_at, http_date, number};
+
+/// What is left of a quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Requests that may still be sent before the reset.
+    pub remaining: u64,
+    /// How long until the quota is full again, from when the server answered. Decades where the number
+    /// was too long to mean anything.
+    pub reset: Duration,
+    /// The length of the quota's window, if the server says.
+    pub window: Option<Duration>,
+    /// Requests in a whole window, if the server says.
+    pub limit: Option<u64>,
+}
+
+static RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// The names of limit, remaining and reset in the families of three fields.
+static TRIPLES: [[HeaderName; 3]; 3] = [
+    [
+        HeaderName::from_static("ratelimit-limit"),
+        HeaderName::from_static("ratelimit-remaining"),
+        HeaderName::from_static("ratelimit-reset"),
+    ],
+    [
+        HeaderName::from_static("x-ratelimit-limit"),
+        HeaderName::from_static("x-ratelimit-remaining"),
+        HeaderName::from_static("x-ratelimit-reset"),
+    ],
+    [
+        HeaderName::from_static("x-rate-limit-limit"),
+        HeaderName::from_static("x-rate-limit-remaining"),
+        HeaderName::from_static("x-rate-limit-reset"),
+    ],
+];
+
+/// Reads what an answer says of the quota; of several quotas the one that allows least per second.
+/// Instants are read against the answer's `Date`, or `now` where that cannot be read.
+#[must_use]
+pub fn quota(headers: &HeaderMap, now: SystemTime) -> Option<Quota> {
+    structured(headers, now).or_else(|| TRIPLES.iter().find_map(|names| triple(headers, names, now)))
+}
+
+/// The families `RateLimit` with parameters, and `RateLimit` as a dictionary.
+fn structured(headers: &HeaderMap, now: SystemTime) -> Option<Quota> {
+    if !headers.contains_key(&RATELIMIT) {
+        return None;
+    }
+    let policies: Vec<Policy> = members(headers, &RATELIMIT_POLICY).map(policy).collect();
+    let listed = members(headers, &RATELIMIT).filter_map(|member| {
+        let (name, parameters) = item(member);
+        // A dictionary's member may look like an item; only items have an `r`.
+        let remaining = count(parameter(parameters, "r")?)?;
+        let policy = policies.iter().find(|policy| policy.name == name);
+        if policy.is_some_and(|policy| !policy.of_requests) {
+            return None;
+        }
+        let window = policy.and_then(|policy| policy.window);
+        // Without a `t` the quota is full again within a window at the latest.
+        let reset = match parameter(parameters, "t") {
+            Some(text) => reset(text, headers, now)?,
+            None => window?,
+        };
+        Some(Quota { remaining, reset, window, limit: policy.and_then(|policy| policy.quota) })
+    });
+    listed.min_by(tighter).or_else(|| dictionary(headers, &policies, now))
+}
+
+/// `limit=100, remaining=50, reset=30` (the draft's versions up to 07).
+fn dictionary(headers: &HeaderMap, policies: &[Policy], now: SystemTime) -> Option<Quota> {
+    let value = |key: &str| {
+        let mut values = members(headers, &RATELIMIT).filter_map(|member| member.split_once('='));
+        let (_, value) = values.find(|(name, _)| name.trim().eq_ignore_ascii_case(key))?;
+        Some(value.trim())
+    };
+    let limit = value("limit").and_then(count);
+    Some(Quota {
+        remaining: count(value("remaining")?)?,
+        reset: reset(value("reset")?, headers, now)?,
+        window: window_of(limit, policies),
+        limit,
+    })
+}
+
+/// Three fields, one number each.
+fn triple(headers: &HeaderMap, names: &[HeaderName; 3], now: SystemTime) -> Option<Quota> {
+    let [limit, remaining, until] = names.each_ref().map(|name| headers.get(name)?.to_str().ok());
+    let remaining = count(first_of_list(remaining?))?;
+    let until = until?.trim();
+    let reset = reset(first_of_list(until), headers, now).or_else(|| {
+        let until = http_date(until.as_bytes())?;
+        Some(until.duration_since(answered_at(headers, now)).unwrap_or_default())
+    })?;
+    let limit = limit.and_then(|text| count(first_of_list(text)));
+    let policies: Vec<Policy> = members(headers, &RATELIMIT_POLICY).map(policy).collect();
+    Some(Quota { remaining, reset, window: window_of(limit, &policies), limit })
+}
+
+/// The window of the policy with this quota (older versions of the draft name a policy by its quota).
+fn window_of(limit: Option<u64>, policies: &[Policy]) -> Option<Duration> {
+    policies.iter().find(|policy| limit.is_some() && policy.quota == limit)?.window
+}
+
+/// One member of `RateLimit-Policy`: `"default";q=100;w=10`, or `100;w=10` in older versions.
+struct Policy<'a> {
+    name: &'a str,
+    quota: Option<u64>,
+    window: Option<Duration>,
+    /// False for quotas counted in something else, such as bytes.
+    of_requests: bool,
+}
+
+fn policy(member: &str) -> Policy<'_> {
+    let (name, parameters) = item(member);
+    Policy {
+        name,
+        quota: parameter(parameters, "q").or(Some(name)).and_then(count),
+        window: parameter(parameters, "w").and_then(number).and_then(|window| match window {
+            Number::Seconds(window) => Some(window),
+            Number::TooLong => None,
+        }),
+        of_requests: parameter(parameters, "qu").is_none_or(|unit| unit == "requests"),
+    }
+}
+
+/// Which quota allows less per second, then which one for longer. One that is reset at once allows
+/// anything.
+fn tighter(a: &Quota, b: &Quota) -> std::cmp::Ordering {
+    let product = |quota: &Quota, other: &Quota| u128::from(quota.remaining) * other.reset.as_nanos();
+    let at_once = |quota: &Quota| quota.reset.is_zero();
+    at_once(a)
+        .cmp(&at_once(b))
+        .then_with(|| product(a, b).cmp(&product(b, a)))
+        .then_with(|| b.reset.cmp(&a.reset))
+}
+
+/// A count of requests; a fraction of one is none.
+fn count(text: &str) -> Option<u64> {
+    match number(text.trim())? {
+        Number::Seconds(count) => Some(count.as_secs()),
+        Number::TooLong => Some(u64::MAX),
+    }
+}
+
+/// The time until a reset that may be written as seconds from now, or as an instant in seconds or
+/// milliseconds since 1970, told apart by their size: no quota lasts for 30 years (10⁹ s), and 10¹¹ is
+/// the year 5138 in seconds, but 1973 in milliseconds.
+fn reset(text: &str, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let instant = match number(text.trim())? {
+        Number::TooLong => return Some(Duration::from_secs(100_000_000_000)),
+        Number::Seconds(value) if value.as_secs() < 1_000_000_000 => return Some(value),
+        Number::Seconds(value) if value.as_secs() < 100_000_000_000 => value,
+        Number::Seconds(value) => Duration::from_millis(value.as_secs()),
+    };
+    let answered = answered_at(headers, now).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Some(instant.saturating_sub(answered))
+}
+
+/// The members of a list or dictionary, all lines of the field taken as one (RFC 9651 section 4.2).
+fn members<'a>(headers: &'a HeaderMap, name: &'static HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| outside_quotes(line, ',')).filter(|member| !member.is_empty())
+}
+
+/// An item's value (without its quotes) and its parameters.
+fn item(member: &str) -> (&str, &str) {
+    let value = outside_quotes(member, ';').next().unwrap_or_default();
+    let parameters = member.get(member.find(value).unwrap_or(0) + value.len()..).unwrap_or_default();
+    let name = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
+    (name, parameters)
+}
+
+/// The value of a parameter, without its quotes.
+fn parameter<'a>(parameters: &'a str, key: &str) -> Option<&'a str> {
+    let mut pairs = outside_quotes(parameters, ';').filter_map(|parameter| parameter.split_once('='));
+    let (_, value) = pairs.find(|(name, _)| name.trim() == key)?;
+    Some(value.trim().trim_matches('"'))
+}
+
+/// What stands before the first `,` or `;`.
+fn first_of_list(text: &str) -> &str {
+    text.split([',', ';']).next().unwrap_or_default()
+}
+
+/// Splits at a separator that does not stand inside a quoted string, and trims the parts.
+fn outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |c| {
+        let splits = c == separator && !quoted;
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = quoted,
+            '"' => quoted = !quoted,
+            _ => {}
+        }
+        splits
+    })
+    .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// 2026-11-23, by the tests' local clock.
+    const NOW: u64 = 1_795_000_000;
+
+    fn read(fields: &[(&str, &str)]) -> Option<Quota> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            let name: HeaderName = name.parse().unwrap();
+            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        quota(&headers, SystemTime::UNIX_EPOCH + Duration::from_secs(NOW))
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "it is compared with what was read")]
+    fn left(remaining: u64, reset: u64) -> Option<Quota> {
+        Some(Quota { remaining, reset: Duration::from_secs(reset), window: None, limit: None })
+    }
+
+    fn of(limit: u64, window: Option<u64>, quota: Option<Quota>) -> Option<Quota> {
+        quota.map(|q| Quota { limit: Some(limit), window: window.map(Duration::from_secs), ..q })
+    }
+
+    #[test]
+    fn the_current_draft_is_read() {
+        assert_eq!(read(&[("RateLimit", r#""default";r=50;t=30"#)]), left(50, 30));
+        let policy = ("RateLimit-Policy", r#""burst";q=10;w=1, "default";q=100;w=60;pk=:cHNsZWVw=:"#);
+        assert_eq!(
+            read(&[policy, ("RateLimit", r#""default"; r=50; t=30"#)]),
+            of(100, Some(60), left(50, 30))
+        );
+        assert_eq!(read(&[policy, ("RateLimit", r#""default";r=50"#)]), of(100, Some(60), left(50, 60)));
+        assert_eq!(read(&[("RateLimit", r#""a,b;r=1;\"";r=2;t=3"#)]), left(2, 3), "a name may hold anything");
+        assert_eq!(read(&[("RateLimit", "token;r=5;t=6")]), left(5, 6));
+    }
+
+    #[test]
+    fn of_several_quotas_the_one_that_allows_least_counts() {
+        let day_and_second = r#""day";r=100;t=80000, "second";r=9;t=1"#;
+        assert_eq!(read(&[("RateLimit", day_and_second)]), left(100, 80_000));
+        assert_eq!(read(&[("RateLimit", r#""a";r=0;t=5, "b";r=0;t=50, "c";r=0;t=0"#)]), left(0, 50));
+        let two_lines = [("RateLimit", r#""a";r=9;t=1"#), ("RateLimit", r#""b";r=1;t=9"#)];
+        assert_eq!(read(&two_lines), left(1, 9));
+    }
+
+    #[test]
+    fn a_quota_that_counts_no_requests_is_passed_over() {
+        let policy =
+            ("RateLimit-Policy", r#""bytes";q=65535;qu="content-bytes";w=10, "n";q=9;qu="requests";w=10"#);
+        assert_eq!(read(&[policy, ("RateLimit", r#""bytes";r=0;t=5"#)]), None);
+        let both = ("RateLimit", r#""bytes";r=0;t=5, "n";r=3;t=5"#);
+        assert_eq!(read(&[policy, both]), of(9, Some(10), left(3, 5)));
+    }
+
+    #[test]
+    fn older_drafts_are_read() {
+        let dictionary = ("RateLimit", "limit=100, remaining=50, reset=30");
+        assert_eq!(read(&[dictionary]), of(100, None, left(50, 30)));
+        assert_eq!(
+            read(&[dictionary, ("RateLimit-Policy", "10;w=1, 100;w=60")]),
+            of(100, Some(60), left(50, 30))
+        );
+        assert_eq!(read(&[("RateLimit", "remaining=1,reset=2")]), left(1, 2));
+        let three =
+            [("RateLimit-Limit", "100, 100;w=60"), ("RateLimit-Remaining", "7"), ("RateLimit-Reset", "5")];
+        assert_eq!(read(&three), of(100, None, left(7, 5)));
+    }
+
+    #[test]
+    fn the_x_family_is_read_under_both_spellings() {
+        for family in ["X-RateLimit", "X-Rate-Limit", "x-ratelimit"] {
+            let [limit, remaining, reset] =
+                ["Limit", "Remaining", "Reset"].map(|last| format!("{family}-{last}"));
+            let fields = [(&*limit, "60"), (&*remaining, "59.0"), (&*reset, "2.5")];
+            let read = read(&fields).unwrap();
+            assert_eq!(
+                (read.limit, read.remaining, read.reset),
+                (Some(60), 59, Duration::from_millis(2_500))
+            );
+        }
+    }
+
+    #[test]
+    fn a_reset_is_told_apart_by_its_size() {
+        let until = |reset: &str, date: Option<&str>| {
+            let mut fields = vec![("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", reset)];
+            fields.extend(date.map(|date| ("Date", date)));
+            read(&fields).map(|quota| quota.reset.as_millis())
+        };
+        let table: &[(&str, u128)] = &[
+            ("0", 0),
+            ("30", 30_000),
+            ("86400", 86_400_000),
+            ("999999999", 999_999_999_000),
+            ("1795000030", 30_000),
+            ("1795000030.5", 30_500),
+            ("1794999999", 0),
+            ("1000000000", 0),
+            ("1795000030250", 30_250),
+            ("1794999999999", 0),
+        ];
+        for &(text, millis) in table {
+            assert_eq!(until(text, None), Some(millis), "{text}");
+        }
+        // The server's clock stands in 1994, or runs an hour ahead of ours: its instants are on it too.
+        assert_eq!(until("784111787", Some("Sun, 06 Nov 1994 08:49:37 GMT")), Some(784_111_787_000));
+        let ahead = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW + 3600));
+        assert_eq!(until(&(NOW + 3605).to_string(), Some(&ahead)), Some(5_000));
+        assert_eq!(until(&(NOW + 5).to_string(), Some("never")), Some(5_000));
+        let date = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW + 9));
+        assert_eq!(until(&date, None), Some(9_000));
+        assert!(until("99999999999999999999", None) > Some(1_000_000_000_000));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_as_if_absent() {
+        let table = ["", "-1", "+1", "NaN", "soon", "1e3", "1 2", "\u{e9}", "0x1", "."];
+        for wrong in table {
+            assert_eq!(
+                read(&[("X-RateLimit-Remaining", wrong), ("X-RateLimit-Reset", "5")]),
+                None,
+                "{wrong}"
+            );
+            assert_eq!(
+                read(&[("X-RateLimit-Remaining", "5"), ("X-RateLimit-Reset", wrong)]),
+                None,
+                "{wrong}"
+            );
+            assert_eq!(read(&[("RateLimit", &format!("\"a\";r={wrong};t=1"))]), None, "{wrong}");
+            assert_eq!(read(&[("RateLimit", &format!("\"a\";r=1;t={wrong}"))]), None, "{wrong}");
+        }
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&[("X-RateLimit-Remaining", "5")]), None, "no reset");
+        assert_eq!(read(&[("RateLimit", r#""a";r=5"#)]), None, "no reset, and no window");
+        assert_eq!(
+            read(&[("RateLimit-Policy", r#""a";q=5;w=1"#)]),
+            None,
+            "a policy says nothing of what is left"
+        );
+        let fallback =
+            [("RateLimit", "gibberish"), ("X-RateLimit-Remaining", "5"), ("X-RateLimit-Reset", "6")];
+        assert_eq!(read(&fallback), left(5, 6));
+        let twice =
+            [("X-RateLimit-Remaining", "5"), ("X-RateLimit-Remaining", "9"), ("X-RateLimit-Reset", "6")];
+        assert_eq!(read(&twice), left(5, 6), "of two fields the first counts");
+    }
+
+    proptest! {
+        #[test]
+        fn no_field_can_do_harm(
+            fields in proptest::collection::vec((0_usize..13, "[ -~\u{80}-\u{ff}]{0,40}"), 0..8),
+        ) {
+            harmless(&fields)?;
+        }
+
+        #[test]
+        fn nearly_right_fields_do_no_harm(
+            fields in proptest::collection::vec(
+                (0_usize..13, r#"(["a;,\\ ]{0,3}[;,]?(r|t|q|w|limit|remaining|reset|qu)?=?[0-9]{0,22}\.?[0-9]{0,12}){0,4}"#),
+                0..8,
+            ),
+        ) {
+            harmless(&fields)?;
+        }
+    }
+
+    fn harmless(fields: &[(usize, String)]) -> Result<(), TestCaseError> {
+        let names = TRIPLES.iter().flatten().chain([&RATELIMIT, &RATELIMIT_POLICY]);
+        let names: Vec<&str> = names.map(HeaderName::as_str).chain(["date", "retry-after"]).collect();
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (names[*name], value.as_str())).collect();
+        if let Some(quota) = read(&fields) {
+            prop_assert!(std::time::Instant::now().checked_add(quota.reset).is_some());
+        }
+        Ok(())
+    }
+}

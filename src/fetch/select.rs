@@ -1,0 +1,128 @@
+//! `--select`: a jq filter that makes of each body what is kept.
+//!
+//! The filter is compiled once and used for every body. `.`, the default, is no filter at all: the
+//! body's bytes go through untouched. Any other must give exactly one value for each body.
+//!
+//! What a filter may do is bounded by what it can reach: no environment (it holds secrets), no files, no
+//! other inputs, no output of its own. How long it runs is not: a filter is the user's own word, and
+//! `[range(1e12)]` fills the memory as it says.
+
+#[cfg(feature = "jq")]
+mod jq;
+#[cfg(feature = "jq")]
+mod value;
+
+/// A compiled filter. `Send + Sync`: all threads can share one.
+#[derive(Debug)]
+pub struct Select(Option<jq::Filter>);
+
+/// Why a filter cannot be used, or what it made of a body.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectError {
+    /// The program was built without jq.
+    #[error("this build has no jq: only `.` can be selected")]
+    NoJq,
+    /// The text is no jq filter: what is wrong, and where.
+    #[error("the jq filter {0}")]
+    Filter(String),
+    /// The filter gave nothing for this body.
+    #[error("the jq filter gave no value")]
+    NoValue,
+    /// The filter gave more than one value for this body.
+    #[error("the jq filter gave several values; [ ] around it makes one array of them")]
+    SeveralValues,
+    /// The filter failed on this body. Safe to show: shortened, control characters escaped.
+    #[error("the jq filter failed: {0}")]
+    Failed(String),
+    /// The filter gave a value that JSON cannot hold.
+    #[error("the jq filter gave {0}, which JSON cannot hold")]
+    NotJson(&'static str),
+}
+
+impl Select {
+    /// Compiles a filter.
+    ///
+    /// # Errors
+    /// Text that is no jq filter, or calls something that filters cannot reach here; any filter but `.`
+    /// where the program was built without jq.
+    pub fn compile(text: &str) -> Result<Self, SelectError> {
+        if text.trim() == "." {
+            return Ok(Self(None));
+        }
+        jq::Filter::compile(text).map(|filter| Self(Some(filter)))
+    }
+
+    /// Whether this is `.`, which keeps every body as it is.
+    #[must_use]
+    pub fn is_identity(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Appends what the filter makes of `json` to `out`, as compact JSON. Numbers that the filter did not
+    /// touch keep their digits, and objects the order of their names.
+    ///
+    /// `json` is what [`compact`](crate::json::compact) gave.
+    ///
+    /// # Errors
+    /// The filter gave no value, several, one that JSON cannot hold, or failed; `out` is then as it was.
+    pub fn apply(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), SelectError> {
+        let began = out.len();
+        let result = match &self.0 {
+            None => {
+                out.extend_from_slice(json);
+                Ok(())
+            }
+            Some(filter) => filter.apply(json, out),
+        };
+        if result.is_err() {
+            out.truncate(began);
+        }
+        result
+    }
+}
+
+/// Stands in where the program is built without jq.
+#[cfg(not(feature = "jq"))]
+mod jq {
+    use super::SelectError;
+
+    /// There is none.
+    #[derive(Debug)]
+    pub(super) enum Filter {}
+
+    impl Filter {
+        pub(super) fn compile(_: &str) -> Result<Self, SelectError> {
+            Err(SelectError::NoJq)
+        }
+
+        pub(super) fn apply(&self, _: &[u8], _: &mut Vec<u8>) -> Result<(), SelectError> {
+            match *self {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identity_copies_bytes_without_a_look_at_them() {
+        let select = Select::compile(" . ").unwrap();
+        assert!(select.is_identity());
+        let mut out = b"x".to_vec();
+        select.apply(br#"{"a":1,"a":-0}"#, &mut out).unwrap();
+        assert_eq!(out, br#"x{"a":1,"a":-0}"#);
+    }
+
+    #[test]
+    fn a_filter_is_shared_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Select>();
+    }
+
+    #[cfg(not(feature = "jq"))]
+    #[test]
+    fn without_jq_any_other_filter_is_refused() {
+        assert_eq!(Select::compile(".a").unwrap_err(), SelectError::NoJq);
+    }
+}

@@ -1,0 +1,195 @@
+//! jq by jaq: which parts of its library a filter gets, and one run of it.
+
+use std::fmt::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use jaq_core::load::{self, Arena, File, Loader, lex};
+use jaq_core::native::{self, Fun};
+use jaq_core::{Compiler, Ctx, Exn, RunPtr, Vars, compile, data};
+use jaq_json::{Val, read::parse_single_num};
+
+use super::{SelectError, value};
+use crate::json;
+use crate::model::display_safe;
+
+type Data = data::JustLut<Val>;
+
+/// A compiled filter.
+pub(super) struct Filter(jaq_core::Filter<Data>);
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Filter")
+    }
+}
+
+/// Parts of the library that are left out: what sees the environment, what writes to standard error,
+/// what ends the process; and what [`OWN_DEFINITIONS`] and [`own_functions`] replace.
+const LEFT_OUT: &[&str] = &[
+    "env",
+    "debug",
+    "debug_empty",
+    "stderr",
+    "stderr_empty",
+    "halt",
+    "halt_error",
+    "input",
+    "inputs",
+    "del",
+    "delpaths",
+    "tonumber",
+    "fromjson",
+];
+
+/// jaq deletes from an object by moving the last member into the gap. People, and jq, expect the other
+/// members to stay where they are.
+const OWN_DEFINITIONS: &str = r#"
+def delete_at($path):
+    if   ($path | length) == 0                       then null
+    elif . == null                                   then .
+    elif ($path | length) > 1 and .[$path[0]] == null then .
+    elif ($path | length) > 1                        then .[$path[0]] |= delete_at($path[1:])
+    elif type == "object"                            then with_entries(select(.key != $path[0]))
+    else .[$path[0]] |= empty end;
+def delpaths($paths): reduce ($paths | unique | reverse | .[]) as $path (.; delete_at($path));
+def del(f): delpaths([path(f)]);
+"#;
+
+/// How much of a foreign message is worth reading.
+const MESSAGE_CHARS: usize = 160;
+
+impl Filter {
+    pub(super) fn compile(text: &str) -> Result<Self, SelectError> {
+        let arena = Arena::default();
+        let library = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
+        let own = load::parse(OWN_DEFINITIONS, |parser| parser.defs()).unwrap_or_default();
+        let definitions = library.filter(|definition| !LEFT_OUT.contains(&definition.name)).chain(own);
+        let modules = Loader::new(definitions)
+            .load(&arena, File { code: text, path: () })
+            .map_err(|errors| unreadable(text, errors))?;
+        load::import(&modules, |_| Err("filters cannot read files".into()))
+            .map_err(|errors| unreadable(text, errors))?;
+        let library = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
+        let functions = library.filter(|(name, ..)| !LEFT_OUT.contains(name)).chain(own_functions());
+        let compiled = Compiler::default().with_funs(functions).compile(modules);
+        compiled.map(Self).map_err(|errors| unknown(text, errors))
+    }
+
+    pub(super) fn apply(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), SelectError> {
+        // An answer may meet a bug of the library; it must cost this one value, not the run.
+        catch_unwind(AssertUnwindSafe(|| self.run(json, out)))
+            .unwrap_or_else(|_| Err(SelectError::Failed("the jq library broke off".into())))
+    }
+
+    fn run(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), SelectError> {
+        let input = value::read(&Bytes::copy_from_slice(json));
+        let input = input.ok_or_else(|| SelectError::Failed("its input is not compact JSON".into()))?;
+        let context = Ctx::<Data>::new(&self.0.lut, Vars::new([]));
+        // Two values tell all that counts, however many more the filter would give.
+        let mut values = self.0.id.run((context, input));
+        let value = values.next().ok_or(SelectError::NoValue)?.map_err(failed)?;
+        match values.next() {
+            None => value::write(&value, out),
+            Some(Ok(_)) => Err(SelectError::SeveralValues),
+            Some(Err(exception)) => Err(failed(exception)),
+        }
+    }
+}
+
+fn failed(exception: Exn<'_, Val>) -> SelectError {
+    let text = match exception.get_err() {
+        Ok(error) => {
+            let mut head = Head(String::new());
+            // Stops with an error where the message is longer than its head.
+            let _ = write!(head, "{error}");
+            head.0
+        }
+        Err(_) => "it broke off".into(),
+    };
+    SelectError::Failed(display_safe(&text, MESSAGE_CHARS))
+}
+
+/// Takes the first part of a message that may quote a whole body.
+struct Head(String);
+
+impl fmt::Write for Head {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend(text.chars().take(MESSAGE_CHARS + 1));
+        if self.0.len() > MESSAGE_CHARS * 4 { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+/// Functions that replace the library's.
+fn own_functions() -> [Fun<Data>; 2] {
+    // The library's reader recurses as deep as the text says, and takes more than JSON.
+    let from_json: RunPtr<Data> = |(_, input)| {
+        native::bome(input.try_as_utf8_bytes_owned().and_then(|text| {
+            let mut compact = Vec::new();
+            json::compact(&text, &mut compact).map_err(jaq_json::Error::str)?;
+            value::read(&compact.into()).ok_or_else(|| jaq_json::Error::str("not JSON"))
+        }))
+    };
+    // Unlike JSON, text in APIs writes numbers as `007`. Long ones would take minutes to convert.
+    let to_number: RunPtr<Data> = |(_, input)| {
+        native::bome(match input {
+            Val::Num(number) => Ok(Val::Num(number)),
+            other => other.try_as_utf8_bytes_owned().and_then(|text| {
+                let text = Some(text.trim_ascii()).filter(|text| text.len() < 1_000);
+                let number = text.and_then(parse_single_num);
+                number.map(Val::Num).ok_or_else(|| jaq_json::Error::str("cannot parse the text as number"))
+            }),
+        })
+    };
+    [
+        native::run::<Data>(("fromjson", native::v(0), from_json)),
+        native::run::<Data>(("tonumber", native::v(0), to_number)),
+    ]
+}
+
+/// The message for a filter that cannot be parsed.
+fn unreadable(text: &str, errors: load::Errors<&str, ()>) -> SelectError {
+    let message = errors.into_iter().next().and_then(|(_, error)| match error {
+        load::Error::Io(errors) => errors.first().map(|(part, why)| format!("{why}{}", place(text, part))),
+        load::Error::Lex(errors) => errors.first().map(|(expected, part)| {
+            let expected = match expected {
+                // An opening delimiter: its other half is missing.
+                lex::Expect::Delim(opening) => format!("the end of `{opening}`"),
+                other => format!("a {}", other.as_str()),
+            };
+            format!("cannot be read: expected {expected}{}", place(text, part))
+        }),
+        load::Error::Parse(errors) => errors.first().map(|(expected, part)| {
+            format!("cannot be read: expected {}{}", expected.as_str(), place(text, part))
+        }),
+    });
+    SelectError::Filter(message.unwrap_or_else(|| "cannot be read".into()))
+}
+
+/// The message for a filter that names what is not there.
+fn unknown(text: &str, errors: compile::Errors<&str, ()>) -> SelectError {
+    let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
+    let message = first.map(|(name, kind)| {
+        let place = place(text, name);
+        let name = display_safe(name, MESSAGE_CHARS);
+        match name.as_str() {
+            "env" | "$ENV" => format!("cannot see the environment (`{name}`{place})"),
+            _ => format!("names a {} that is not there: `{name}`{place}", kind.as_str()),
+        }
+    });
+    SelectError::Filter(message.unwrap_or_else(|| "cannot be used".into()))
+}
+
+/// Where in the filter a part of it stands, in characters from 1.
+fn place(text: &str, part: &str) -> String {
+    let offset = (part.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+    match text.get(..offset) {
+        Some(before) if offset < text.len() => format!(", at character {}", before.chars().count() + 1),
+        Some(_) => ", at its end".into(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+#[path = "jq_tests.rs"]
+mod tests;

@@ -1,0 +1,85 @@
+//! The one switch that ends a run early, and why it was thrown.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+/// Why a run ends before its input does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopReason {
+    /// A signal asked for it.
+    Signal(u8),
+    /// `--max-time` is over.
+    OutOfTime,
+    /// None of the first attempts got a connection.
+    Unreachable(String),
+    /// The server's certificate does not verify.
+    Certificate(String),
+    /// The API kept failing through every pause it was given.
+    Failing(String),
+    /// The API refuses the credentials.
+    Refused {
+        /// 401 or 403.
+        status: u16,
+        /// How many answers in a row said so.
+        answers: usize,
+    },
+    /// The server asked for more quiet than `--max-retry-after` allows.
+    AskedToWait(Option<Duration>),
+    /// The disk failed.
+    Disk,
+}
+
+/// Thrown once; the first reason counts.
+#[derive(Debug, Default)]
+pub struct Stop {
+    reason: OnceLock<StopReason>,
+    thrown: Notify,
+}
+
+impl Stop {
+    /// Ends the run: no new attempt leaves, waiting jobs are deferred, attempts in flight are drained.
+    pub fn throw(&self, reason: StopReason) {
+        if self.reason.set(reason).is_ok() {
+            self.thrown.notify_waiters();
+        }
+    }
+
+    /// Why the run ends, once it does.
+    pub fn reason(&self) -> Option<&StopReason> {
+        self.reason.get()
+    }
+
+    /// Whether the run ends.
+    pub fn is_thrown(&self) -> bool {
+        self.reason.get().is_some()
+    }
+
+    /// Waits until the run ends.
+    pub async fn thrown(&self) {
+        let thrown = self.thrown.notified();
+        if !self.is_thrown() {
+            thrown.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_reason_counts_and_everybody_hears_it() {
+        let stop = Stop::default();
+        let waiting = async { tokio::join!(stop.thrown(), stop.thrown()) };
+        let throwing = async {
+            tokio::task::yield_now().await;
+            stop.throw(StopReason::OutOfTime);
+            stop.throw(StopReason::Signal(15));
+        };
+        tokio::join!(waiting, throwing);
+        stop.thrown().await;
+        assert_eq!(stop.reason(), Some(&StopReason::OutOfTime));
+    }
+}

@@ -1,0 +1,450 @@
+//! The only place that speaks HTTP: one attempt in, one answer or one fault out.
+//!
+//! reqwest's own redirects, retries, decompression and timeouts are switched off: each of them would
+//! send or wait behind the back of the gate, or keep half an answer. What they did is done, counted
+//! and tested in this room.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, ClientBuilder, Proxy};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::model::{Cause, Fault, Request, Size};
+
+/// Streams that one HTTP/2 connection is trusted to carry.
+///
+/// A server may allow fewer streams than `--concurrency` asks for, and reqwest would queue the rest
+/// without a word. RFC 9113 §6.5.2 recommends that servers allow at least 100; servers seen in the
+/// wild allow as few as 10. With eight a connection, every one of those reaches what was asked.
+const STREAMS_PER_CONNECTION: usize = 8;
+
+/// Most connections that are opened to spread HTTP/2 streams; past it, each carries more.
+const MAX_SPREAD: usize = 64;
+
+/// Space set aside for a body before its length is believed.
+const FIRST_CAPACITY: u64 = 64 * 1024;
+
+/// How answers are asked for.
+#[derive(Debug, Clone)]
+pub struct TransportSettings {
+    /// Of one attempt, to the last byte of the body.
+    pub timeout: Duration,
+    /// Of establishing a connection.
+    pub connect_timeout: Duration,
+    /// PEM certificates to trust beside the system's.
+    pub ca_cert: Option<Vec<u8>>,
+    /// A proxy for everything, in place of the standard variables.
+    pub proxy: Option<SecretString>,
+    /// Accept any certificate.
+    pub insecure: bool,
+    /// Most bytes of a body, compressed or decoded.
+    pub max_body: Size,
+    /// Attempts in flight at most.
+    pub concurrency: usize,
+    /// Headers that go with every request that stays at the template's origin.
+    pub headers: HeaderMap,
+    /// Whether the template's scheme is https.
+    pub tls: bool,
+    /// Called whenever a connection stands, its handshakes done.
+    pub on_connected: OnConnected,
+}
+
+/// Hears of every connection that stands.
+#[derive(Clone)]
+pub struct OnConnected(pub Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for OnConnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnConnected")
+    }
+}
+
+/// What a server sent, as it sent it: content codings still on.
+#[derive(Debug)]
+pub struct RawAnswer {
+    /// The status.
+    pub status: u16,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The body, encoded as `Content-Encoding` says.
+    pub body: Bytes,
+}
+
+/// An attempt that brought no answer.
+#[derive(Debug)]
+pub struct Broken {
+    /// Why.
+    pub fault: Fault,
+    /// The connection ended before the first byte of an answer: a kept-alive connection that the
+    /// server had closed looks like this.
+    pub unanswered: bool,
+}
+
+/// Sends one request and reads one answer.
+pub trait Transport: Send + Sync {
+    /// Makes one attempt, bounded by the timeout.
+    fn send(&self, request: &Request) -> impl Future<Output = Result<RawAnswer, Broken>> + Send;
+}
+
+/// Why the HTTP client cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The PEM file holds no certificate that can be read.
+    #[error("--ca-cert: {0}")]
+    CaCert(String),
+    /// The proxy's address is not one.
+    #[error("--proxy: not a proxy address: {0}")]
+    Proxy(String),
+    /// The TLS library found no certificate authorities, or refuses for another reason.
+    #[error("cannot set up TLS: {0}")]
+    Tls(String),
+}
+
+/// HTTP over sockets, through reqwest.
+pub struct Http {
+    settings: TransportSettings,
+    /// Constant headers with several values: a client's default headers carry one value a name.
+    repeated: HeaderMap,
+    home: Vec<Lane>,
+    abroad: OnceLock<Client>,
+}
+
+/// One client, and so one HTTP/2 connection, with the attempts on it.
+struct Lane {
+    client: OnceLock<Client>,
+    in_flight: AtomicUsize,
+}
+
+impl Http {
+    /// Sets up the client; no connection is made.
+    ///
+    /// # Errors
+    /// An unreadable certificate, a proxy address that is none, no certificate authorities.
+    pub fn new(settings: TransportSettings) -> Result<Self, TransportError> {
+        let lanes = if settings.tls {
+            settings.concurrency.div_ceil(STREAMS_PER_CONNECTION).clamp(1, MAX_SPREAD)
+        } else {
+            1
+        };
+        let first = match builder(&settings)?.default_headers(home_headers(&settings)).build() {
+            Ok(client) => client,
+            Err(error) if settings.tls => return Err(TransportError::Tls(text(error))),
+            // No certificate authorities on this machine: plain HTTP needs none.
+            Err(_) => without_authorities(&settings)?,
+        };
+        let home: Vec<Lane> =
+            (0..lanes).map(|_| Lane { client: OnceLock::new(), in_flight: AtomicUsize::new(0) }).collect();
+        let _ = home[0].client.set(first);
+        let repeated = repeated_headers(&settings.headers);
+        Ok(Self { settings, repeated, home, abroad: OnceLock::new() })
+    }
+
+    /// The lane for the next attempt: the first that is not full, so that few attempts share few
+    /// connections; the emptiest when all are.
+    fn lane(&self) -> &Lane {
+        let full = self.settings.concurrency.div_ceil(self.home.len());
+        self.home
+            .iter()
+            .find(|lane| lane.in_flight.load(Ordering::Relaxed) < full)
+            .or_else(|| self.home.iter().min_by_key(|lane| lane.in_flight.load(Ordering::Relaxed)))
+            .unwrap_or(&self.home[0])
+    }
+
+    fn client_of(&self, lane: &Lane) -> Client {
+        if let Some(client) = lane.client.get() {
+            return client.clone();
+        }
+        let client = builder(&self.settings)
+            .ok()
+            .and_then(|b| b.default_headers(home_headers(&self.settings)).build().ok())
+            .or_else(|| self.home[0].client.get().cloned());
+        // The first lane is always set; a clone of it shares its connection and still works.
+        let client = client.unwrap_or_default();
+        lane.client.get_or_init(|| client).clone()
+    }
+
+    /// The client for other origins: it carries no header that the user gave.
+    fn abroad(&self) -> Client {
+        self.abroad
+            .get_or_init(|| {
+                builder(&self.settings)
+                    .ok()
+                    .and_then(|b| b.default_headers(program_headers()).build().ok())
+                    .unwrap_or_default()
+            })
+            .clone()
+    }
+
+    async fn attempt(&self, client: &Client, request: &Request) -> Result<RawAnswer, Broken> {
+        let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
+        if !request.headers.is_empty() {
+            *outgoing.headers_mut() = request.headers.clone();
+        }
+        if !request.foreign {
+            for (name, value) in &self.repeated {
+                outgoing.headers_mut().append(name, value.clone());
+            }
+        }
+        if let Some(body) = &request.body {
+            *outgoing.body_mut() = Some(body.clone().into());
+        }
+        let mut response =
+            client.execute(outgoing).await.map_err(|error| broken(error, Stage::Head, &self.settings))?;
+        let status = response.status().as_u16();
+        let cap = self.settings.max_body.0;
+        let announced = response.headers().get(CONTENT_LENGTH).and_then(length);
+        let too_large = || Broken {
+            fault: Fault::new(Cause::TooLarge, format!("the body is larger than --max-body {}", Size(cap)))
+                .with_status(status),
+            unanswered: false,
+        };
+        let cut = |error| {
+            let mut broken = broken(error, Stage::Body, &self.settings);
+            broken.fault.status = Some(status);
+            broken
+        };
+        let is_success = response.status().is_success();
+        if announced.is_some_and(|n| n > cap) && is_success {
+            return Err(too_large());
+        }
+        let first = response.chunk().await.map_err(cut)?.unwrap_or_default();
+        let second = response.chunk().await.map_err(cut)?;
+        let mut body = first;
+        if let Some(second) = second {
+            let mut whole =
+                Vec::with_capacity(usize::try_from(announced.unwrap_or(0).min(FIRST_CAPACITY)).unwrap_or(0));
+            whole.extend_from_slice(&body);
+            whole.extend_from_slice(&second);
+            while whole.len() as u64 <= cap
+                && let Some(chunk) = response.chunk().await.map_err(cut)?
+            {
+                whole.extend_from_slice(&chunk);
+            }
+            body = whole.into();
+        }
+        if body.len() as u64 > cap {
+            if is_success {
+                return Err(too_large());
+            }
+            body.clear();
+        }
+        Ok(RawAnswer { status, headers: std::mem::take(response.headers_mut()), body })
+    }
+}
+
+impl Transport for Http {
+    async fn send(&self, request: &Request) -> Result<RawAnswer, Broken> {
+        let (client, _seat) = if request.foreign {
+            (self.abroad(), None)
+        } else {
+            let lane = self.lane();
+            (self.client_of(lane), Some(Seat::take(lane)))
+        };
+        let attempt = self.attempt(&client, request);
+        tokio::time::timeout(self.settings.timeout, attempt).await.unwrap_or_else(|_| {
+            let limit = humantime::format_duration(self.settings.timeout);
+            let detail = format!("no complete answer within --timeout {limit}");
+            Err(Broken { fault: Fault::new(Cause::Timeout, detail), unanswered: false })
+        })
+    }
+}
+
+/// An attempt's place on a lane.
+struct Seat<'a>(&'a Lane);
+
+impl<'a> Seat<'a> {
+    fn take(lane: &'a Lane) -> Self {
+        lane.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(lane)
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn builder(settings: &TransportSettings) -> Result<ClientBuilder, TransportError> {
+    let OnConnected(on_connected) = settings.on_connected.clone();
+    let mut builder = Client::builder()
+        .connector_layer(tower::util::MapResponseLayer::new(move |connection| {
+            on_connected();
+            connection
+        }))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(settings.connect_timeout)
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(settings.concurrency)
+        .tls_danger_accept_invalid_certs(settings.insecure);
+    if let Some(pem) = &settings.ca_cert {
+        let certificates = Certificate::from_pem_bundle(pem).map_err(|e| TransportError::CaCert(text(e)))?;
+        if certificates.is_empty() {
+            return Err(TransportError::CaCert("the file holds no PEM certificate".into()));
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    if let Some(proxy) = &settings.proxy {
+        let proxy = Proxy::all(proxy.expose_secret()).map_err(|e| TransportError::Proxy(text(e)))?;
+        builder = builder.proxy(proxy);
+    }
+    Ok(builder)
+}
+
+/// A client that verifies nothing and therefore trusts nobody: every TLS handshake fails.
+fn without_authorities(settings: &TransportSettings) -> Result<Client, TransportError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let trust_nobody = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TransportError::Tls(error.to_string()))?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    builder(settings)?
+        .default_headers(home_headers(settings))
+        .tls_backend_preconfigured(trust_nobody)
+        .build()
+        .map_err(|error| TransportError::Tls(text(error)))
+}
+
+fn program_headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let agent = concat!("skufetch/", env!("CARGO_PKG_VERSION"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(super::decode::ACCEPTED));
+    headers
+}
+
+/// The program's headers, replaced by the user's where the name is the same.
+fn home_headers(settings: &TransportSettings) -> HeaderMap {
+    let mut headers = program_headers();
+    for name in settings.headers.keys() {
+        headers.remove(name);
+    }
+    for name in settings.headers.keys() {
+        let mut values = settings.headers.get_all(name).iter();
+        if let (Some(value), None) = (values.next(), values.next()) {
+            headers.insert(name, value.clone());
+        }
+    }
+    headers
+}
+
+fn repeated_headers(headers: &HeaderMap) -> HeaderMap {
+    let is_repeated = |name: &HeaderName| headers.get_all(name).iter().nth(1).is_some();
+    headers.iter().filter(|(name, _)| is_repeated(name)).map(|(n, v)| (n.clone(), v.clone())).fold(
+        HeaderMap::new(),
+        |mut repeated, (name, value)| {
+            repeated.append(name, value);
+            repeated
+        },
+    )
+}
+
+fn length(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok().and_then(crate::model::units::digits)
+}
+
+/// What was being read when the connection gave way.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Head,
+    Body,
+}
+
+/// Sorts reqwest's errors by what they mean for the SKU. `is_decode` is how reqwest reports a body
+/// that ended early, so the stage decides and not its word.
+#[allow(clippy::needless_pass_by_value, reason = "it is the shape `map_err` wants")]
+fn broken(error: reqwest::Error, stage: Stage, settings: &TransportSettings) -> Broken {
+    if let Some(reason) = certificate_fault(&error) {
+        let detail = format!("the server's certificate was refused: {reason}");
+        return Broken { fault: Fault::new(Cause::Certificate, detail), unanswered: false };
+    }
+    let unanswered = stage == Stage::Head && closed_unanswered(&error);
+    let cause = match stage {
+        Stage::Body => Cause::Cut,
+        Stage::Head if error.is_connect() => Cause::Connect,
+        Stage::Head => Cause::Lost,
+    };
+    let timed_out = error.is_timeout();
+    let mut detail = text(error);
+    if cause == Cause::Connect && timed_out {
+        let limit = humantime::format_duration(settings.connect_timeout);
+        detail = format!("no connection within --connect-timeout {limit}");
+    }
+    Broken { fault: Fault::new(cause, detail), unanswered }
+}
+
+/// The error and its causes in one line, without the URL (whose query may hold a secret).
+fn text(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut parts: Vec<String> = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let part = cause.to_string();
+        if parts.last() != Some(&part) {
+            parts.push(part);
+        }
+        source = cause.source();
+    }
+    // reqwest's own words ("error sending request") say less than their cause.
+    if parts.len() > 1 {
+        parts.remove(0);
+    }
+    crate::model::display_safe(&parts.join(": "), 300)
+}
+
+fn certificate_fault(error: &reqwest::Error) -> Option<String> {
+    causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(why)) => Some(certificate_reason(why)),
+        _ => None,
+    })
+}
+
+fn certificate_reason(why: &rustls::CertificateError) -> String {
+    use rustls::CertificateError as E;
+    match why {
+        E::Expired | E::ExpiredContext { .. } => "it has expired".into(),
+        E::NotValidYet | E::NotValidYetContext { .. } => "it is not valid yet".into(),
+        E::NotValidForName | E::NotValidForNameContext { .. } => "it is for another host name".into(),
+        E::UnknownIssuer => "its issuer is not trusted (self-signed, or an unknown authority)".into(),
+        E::Revoked => "it was revoked".into(),
+        other => crate::model::display_safe(&other.to_string(), 200),
+    }
+}
+
+/// hyper says so when a request was written and the connection ended before an answer began; on a
+/// reused connection the system may report a reset or a broken pipe in its place.
+fn closed_unanswered(error: &reqwest::Error) -> bool {
+    causes(error).any(|cause| {
+        if let Some(error) = cause.downcast_ref::<hyper::Error>() {
+            return error.is_incomplete_message() || error.is_canceled();
+        }
+        cause.downcast_ref::<io::Error>().is_some_and(|error| {
+            matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+        })
+    }) && !error.is_connect()
+}
+
+/// Every error below this one; an `io::Error` hides what it carries from `source`.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    let mut current = error.source();
+    std::iter::from_fn(move || {
+        let cause = current?;
+        current = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        };
+        Some(cause)
+    })
+}
