@@ -27,6 +27,8 @@ pub mod collect;
 pub mod fetch;
 pub mod plan;
 pub mod report;
+// floor 3: the loop
+pub mod engine;
 // floor 5: the commands, and the built-in catalogue API
 #[cfg(feature = "demo")]
 pub mod demo;

@@ -1,0 +1,92 @@
+//! Rows to planned steps, on a thread of their own: reading blocks, the network loop must not.
+
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::input::{InputError, Rows};
+use crate::plan::{Planned, Planner};
+
+/// Steps that travel together: waking the loop once a row would cost more than the row.
+const BATCH: usize = 64;
+/// Batches that wait for the loop at most.
+const DEPTH: usize = 4;
+
+/// How long a reader may take to notice that nobody listens any more.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The planned rows as they come, and the thread that makes them.
+pub struct Feed {
+    /// Batches, in the input's order; closed at its end.
+    pub batches: mpsc::Receiver<Vec<Planned>>,
+    thread: thread::JoinHandle<Fed>,
+}
+
+/// What is known when the input is at its end, or was left early.
+pub struct Fed {
+    /// Knows every key that was planned, and what looked odd.
+    pub planner: Planner,
+    /// Data rows read.
+    pub rows: u64,
+    /// Lines without a character.
+    pub blanks: u64,
+    /// Why the input broke off, if it did.
+    pub broken: Option<InputError>,
+}
+
+impl Feed {
+    /// Starts to read and plan.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(rows: Rows, planner: Planner) -> std::io::Result<Self> {
+        let (sender, batches) = mpsc::channel(DEPTH);
+        let thread =
+            thread::Builder::new().name("input".into()).spawn(move || feed(rows, planner, &sender))?;
+        Ok(Self { batches, thread })
+    }
+
+    /// What was read in all. When the loop left early, a reader that hangs in a read (a silent pipe)
+    /// is left behind: it knows nothing that the end of the run needs.
+    pub fn finish(mut self, left_early: bool) -> Option<Fed> {
+        self.batches.close();
+        while self.batches.try_recv().is_ok() {}
+        if left_early {
+            let deadline = std::time::Instant::now() + PATIENCE;
+            while !self.thread.is_finished() && std::time::Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(1));
+            }
+            if !self.thread.is_finished() {
+                return None;
+            }
+        }
+        self.thread.join().ok()
+    }
+}
+
+fn feed(mut rows: Rows, mut planner: Planner, sender: &mpsc::Sender<Vec<Planned>>) -> Fed {
+    let mut read = 0;
+    let mut batch = Vec::with_capacity(BATCH);
+    let broken = loop {
+        match rows.next_row() {
+            Ok(Some(row)) => {
+                read += 1;
+                batch.push(planner.plan(row));
+                // A slow pipe: what is here must not wait for what is not.
+                if (batch.len() == BATCH || !rows.more_buffered())
+                    && sender.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err()
+                {
+                    break None;
+                }
+            }
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    if !batch.is_empty() {
+        // A loop that left early needs no more rows.
+        let _ = sender.blocking_send(batch);
+    }
+    Fed { planner, rows: read, blanks: rows.blanks(), broken }
+}
