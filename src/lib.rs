@@ -29,6 +29,8 @@ pub mod plan;
 pub mod report;
 // floor 3: the loop
 pub mod engine;
+// floor 4: flags, environment and file to one `Settings`
+pub mod config;
 // floor 5: the commands, and the built-in catalogue API
 #[cfg(feature = "demo")]
 pub mod demo;

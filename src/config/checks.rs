@@ -1,0 +1,130 @@
+//! Settings that are each right and do not go together. A run that would ignore one of them is
+//! refused: nobody is watching at night to notice.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::error::ConfigError;
+use crate::config::layers::{Layers, Origin};
+use crate::config::settings::{BodyAs, InputPath, Settings, Target};
+use crate::model::Exit;
+
+/// Looks at what each setting means for the others. Relative paths count from `cwd`.
+pub(super) fn check(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), ConfigError> {
+    source(settings, layers)?;
+    demo(settings, layers)?;
+    merge(settings, layers)?;
+    text(settings, layers)?;
+    files(settings, layers, cwd)
+}
+
+/// The address comes from one place.
+fn source(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
+    if settings.request.url.is_none() || settings.demo.is_none() {
+        return Ok(());
+    }
+    Err(refuse(
+        layers,
+        ["demo", "url"],
+        format!("the built-in API has its own address, but there is one more ({})", layers.origin("url")),
+        "leave one of the two out; --config /dev/null does without the config file",
+    ))
+}
+
+/// `--demo-latency` and its like say something only of a demo. In the config file they may stand ready.
+fn demo(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
+    let idle = ["demo-latency", "demo-failures", "demo-rate"]
+        .into_iter()
+        .filter(|_| settings.demo.is_none())
+        .find(|name| matches!(layers.origin(name), Origin::Option(_) | Origin::Environment(_)));
+    match idle {
+        Some(name) => Err(refuse(
+            layers,
+            [name, "demo"],
+            "it does nothing without --demo".into(),
+            "add --demo, or leave it out",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn merge(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
+    let output = &settings.output;
+    if output.merge && output.path == Target::Stdout {
+        return Err(refuse(
+            layers,
+            ["merge", "output"],
+            "standard output has no earlier answers to start from".into(),
+            "write to a file with -o, or leave --merge out",
+        ));
+    }
+    if settings.run.max_age.is_some() && !output.merge {
+        return Err(refuse(
+            layers,
+            ["max-age", "merge"],
+            "without --merge every SKU is fetched, whatever its age".into(),
+            "add --merge, or leave --max-age out",
+        ));
+    }
+    Ok(())
+}
+
+fn text(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
+    let response = &settings.response;
+    if response.body_as == BodyAs::Text && response.select.trim() != "." {
+        return Err(refuse(
+            layers,
+            ["select", "body-as"],
+            "a jq filter selects from JSON, and --body-as is text".into(),
+            "leave one of the two out",
+        ));
+    }
+    Ok(())
+}
+
+/// The input may be the failure file, which is how its rows are asked for again; no two other files
+/// may be one.
+fn files(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), ConfigError> {
+    let Target::File(output) = &settings.output.path else { return Ok(()) };
+    let output = resolved(&cwd.join(output));
+    let is_output = |path: &Path| resolved(&cwd.join(path)) == output;
+    if let InputPath::File(input) = &settings.input.path
+        && is_output(input)
+    {
+        return Err(ConfigError::Contradiction {
+            origin: layers.origin("output"),
+            why: "this is INPUT itself, and would be overwritten".into(),
+            hint: "name another file with -o".into(),
+            exit: Exit::Usage,
+        });
+    }
+    if settings.output.failed.as_deref().is_some_and(is_output) {
+        let name = if layers.origin("failed") == Origin::Default { "output" } else { "failed" };
+        return Err(refuse(
+            layers,
+            [name, "output"],
+            "the answers and the failed rows would go to the same file".into(),
+            "name two different files with -o and --failed",
+        ));
+    }
+    Ok(())
+}
+
+/// The path with symbolic links followed, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => path.components().collect(),
+    }
+}
+
+/// The file alone is to blame only where nothing outside it has a part in the contradiction.
+fn refuse(layers: &Layers, names: [&str; 2], why: String, hint: &str) -> ConfigError {
+    let set = names.map(|name| layers.origin(name));
+    let outside = set.iter().any(|origin| matches!(origin, Origin::Option(_) | Origin::Environment(_)));
+    let exit = if outside { Exit::Usage } else { Exit::Config };
+    let [origin, _] = set;
+    ConfigError::Contradiction { origin, why, hint: hint.into(), exit }
+}

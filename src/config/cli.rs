@@ -1,0 +1,294 @@
+//! The command line, the only place that names clap. Its options are made from the table of settings
+//! (a derive would say every name, table and default a second time), all as plain text: what a value
+//! means is decided once, for all three places, when the layers are laid over each other.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::builder::ValueParser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::config::error::ConfigError;
+use crate::config::layers::{Layer, Origin, Word};
+use crate::config::options::{self, Setting, Table, Takes};
+use crate::model::Exit;
+
+/// Wider lines are hard to read, however wide the terminal is.
+const WIDEST: usize = 100;
+
+/// What the command line says.
+pub(super) struct CommandLine {
+    /// INPUT.
+    pub input: OsString,
+    /// The settings among the options.
+    pub layer: Layer,
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// How often `-v` was given.
+    pub verbose: u8,
+    /// `-q`.
+    pub quiet: bool,
+}
+
+/// What the command line asks for.
+pub(super) enum Asked {
+    /// A run.
+    Fetch(CommandLine),
+    /// A text for standard output: the help, or the version.
+    Text(String),
+}
+
+/// Reads the arguments, of which the first is the program's name.
+pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, ConfigError> {
+    match command().try_get_matches_from(args) {
+        Ok(matches) => Ok(Asked::Fetch(read(&matches))),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Ok(Asked::Text(error.render().to_string()))
+        }
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err(ConfigError::NothingAsked { help: message(&error) })
+        }
+        Err(error) => Err(ConfigError::CommandLine { message: message(&error) }),
+    }
+}
+
+/// clap's own words, less the frame that the program puts around every error. An argument too many is
+/// not repeated: it is often the rest of a header without quotes, and a secret.
+fn message(error: &clap::Error) -> String {
+    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(argument))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+        && !argument.starts_with('-')
+    {
+        return "there is more than one INPUT\n\nA value with a space in it needs quotes, such as -H 'Name: \
+                value'."
+            .into();
+    }
+    let text = error.render().to_string();
+    text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()
+}
+
+fn read(matches: &ArgMatches) -> CommandLine {
+    let words = |setting: &'static Setting| {
+        let word = |text: OsString| Word { text, origin: Origin::Option(setting.name) };
+        if setting.takes == Takes::Flag {
+            return matches.get_flag(setting.name).then(|| vec![word("true".into())]);
+        }
+        let given = matches.get_many::<OsString>(setting.name)?;
+        Some(given.cloned().map(word).collect())
+    };
+    CommandLine {
+        input: matches.get_one::<OsString>("input").cloned().unwrap_or_default(),
+        layer: options::all().filter_map(|(_, s)| Some((s.name, words(s)?))).collect(),
+        config: matches.get_one::<OsString>("config").map(PathBuf::from),
+        verbose: matches.get_count("verbose"),
+        quiet: matches.get_flag("quiet"),
+    }
+}
+
+/// The whole command line, as clap knows it.
+pub(super) fn command() -> Command {
+    Command::new("skufetch")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Ask an HTTP API once for every SKU in a CSV and leave one keyed JSON file.")
+        .override_usage("skufetch [OPTIONS] <INPUT>")
+        .after_help(format!("{EXAMPLES}\n\n{UNITS} More: skufetch --help"))
+        .after_long_help(format!("{EXAMPLES}\n\n{}", notes()))
+        .max_term_width(WIDEST)
+        .arg_required_else_help(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .arg(
+            Arg::new("input")
+                .value_name("INPUT")
+                .help("A CSV file, or - for standard input; may be gzip or zstd")
+                .value_parser(ValueParser::os_string())
+                .required(true),
+        )
+        .args(options::all().map(|(table, setting)| option(table, setting)))
+        .args(of_the_command_line_alone())
+}
+
+fn option(table: Table, setting: &'static Setting) -> Arg {
+    let help = match (setting.takes, setting.default) {
+        (Takes::Flag, _) | (_, "") => setting.help.to_owned(),
+        (_, default) => format!("{} [default: {default}]", setting.help),
+    };
+    let arg = Arg::new(setting.name).long(setting.name).help_heading(table.heading());
+    let arg = if setting.more.is_empty() {
+        arg.help(help)
+    } else {
+        arg.long_help(format!("{help}\n\n{}", setting.more)).help(help)
+    };
+    let arg = match setting.short {
+        Some(short) => arg.short(short),
+        None => arg,
+    };
+    match setting.takes {
+        Takes::Flag => arg.action(ArgAction::SetTrue),
+        Takes::Word(name) | Takes::Text(name) => {
+            arg.value_name(name).value_parser(ValueParser::os_string()).action(ArgAction::Set)
+        }
+        Takes::List(name) => {
+            arg.value_name(name).value_parser(ValueParser::os_string()).action(ArgAction::Append)
+        }
+    }
+}
+
+/// The options that are no settings; see [`options::NOT_SETTINGS`].
+fn of_the_command_line_alone() -> [Arg; 5] {
+    let arg = |name: &'static str| Arg::new(name).long(name).help_heading(Table::Run.heading());
+    [
+        arg("config")
+            .value_name("FILE")
+            .value_parser(ValueParser::os_string())
+            .help("Read settings from FILE [default: ./config.toml]")
+            .long_help(
+                "Read settings from FILE [default: ./config.toml]\n\nElse \
+                 $XDG_CONFIG_HOME/skufetch/config.toml. One file is read, never several.",
+            ),
+        arg("verbose").short('v').action(ArgAction::Count).help("Say more; -vv says still more"),
+        arg("quiet")
+            .short('q')
+            .action(ArgAction::SetTrue)
+            .conflicts_with("verbose")
+            .help("Say nothing unless something fails"),
+        arg("help").short('h').action(ArgAction::Help).help("Print a summary (-h) or everything (--help)"),
+        arg("version").short('V').action(ArgAction::Version).help("Print the version"),
+    ]
+}
+
+const UNITS: &str = "Times: 250ms 30s 5m 12h. Sizes: 10MiB 500kB.";
+
+const EXAMPLES: &str = "\
+Examples:
+  Try it, without an API:
+    skufetch products.csv -o out.json --demo
+  Ask an API for every SKU:
+    skufetch products.csv -o out.json \\
+      --url 'https://api.example.com/products/{sku}'
+  With a token from the environment, at most 200 requests a second:
+    skufetch products.csv -o out.json --rate 200/s \\
+      --url 'https://api.example.com/products/{sku}' \\
+      --header 'Authorization: Bearer ${API_TOKEN}'
+  Ask again for just those that failed:
+    skufetch out.failed.csv -o out.json --merge \\
+      --url 'https://api.example.com/products/{sku}'";
+
+/// What stands at the end of `--help`.
+fn notes() -> String {
+    let mut text = format!(
+        "{UNITS}
+
+Settings:
+  An option beats the environment, which beats the config file. --max-age is the
+  variable SKUFETCH_MAX_AGE and the key max-age in table [run]; the headings
+  above are the file's tables. An empty variable is as if it were not set; on and
+off are true and false there; headers stand one a line.
+
+Exit codes:
+",
+    );
+    let codes = [
+        (Exit::Complete, "every SKU was fetched"),
+        (Exit::SomeFailed, "published, but some SKUs failed"),
+        (Exit::Usage, "the command line or the environment is wrong"),
+        (Exit::Data, "the CSV cannot be read, or has no data row"),
+        (Exit::NoInput, "there is no such input"),
+        (Exit::Unavailable, "the API is unreachable or failing: nothing published"),
+        (Exit::CannotCreate, "the output cannot be written there"),
+        (Exit::Io, "disk trouble"),
+        (Exit::TryAgain, "locked, deferred or out of time: run it again later"),
+        (Exit::NoPermission, "the API refuses the credentials"),
+        (Exit::Config, "the config file is wrong"),
+    ];
+    for (exit, meaning) in codes {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {:>3}    {meaning}", exit.code());
+    }
+    let _ = write!(text, "  {}+n  stopped by signal n", Exit::Signal(0).code());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(args: &[&str]) -> String {
+        match parse(["skufetch"].iter().chain(args).map(OsString::from)) {
+            Err(error) => {
+                assert_eq!(error.exit(), Exit::Usage);
+                error.to_string()
+            }
+            Ok(_) => panic!("{args:?} was taken"),
+        }
+    }
+
+    fn shown(args: &[&str]) -> String {
+        match parse(["skufetch"].iter().chain(args).map(OsString::from)) {
+            Ok(Asked::Text(text)) => text,
+            _ => panic!("{args:?} showed nothing"),
+        }
+    }
+
+    #[test]
+    fn clap_finds_no_fault_in_the_command() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_command_line_has_every_setting_and_nothing_else_but_five_options() {
+        let command = command();
+        let named: Vec<_> = command.get_arguments().filter_map(Arg::get_long).collect();
+        let expected: Vec<_> =
+            options::all().map(|(_, s)| s.name).chain(options::NOT_SETTINGS.iter().copied()).collect();
+        assert_eq!(named, expected);
+        for (table, setting) in options::all() {
+            let arg = command.get_arguments().find(|arg| arg.get_long() == Some(setting.name)).unwrap();
+            assert_eq!(arg.get_help_heading(), Some(table.heading()), "{}", setting.name);
+            assert_eq!(arg.get_short(), setting.short, "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_option_is_named_with_the_nearest_one() {
+        let message = refused(&["in.csv", "--raet", "5/s"]);
+        assert!(message.contains("'--raet'") && message.contains("'--rate'"), "{message}");
+        assert!(!message.starts_with("error"), "{message}");
+    }
+
+    #[test]
+    fn no_input_is_a_usage_error_and_nothing_at_all_shows_the_short_help() {
+        assert!(refused(&["-o", "out.json"]).contains("<INPUT>"));
+        assert!(refused(&[]).contains("Examples:") && !refused(&[]).starts_with("error"));
+        assert!(refused(&["in.csv", "-q", "-v"]).contains("cannot be used with"));
+        assert!(refused(&["a.csv", "b.csv"]).starts_with("there is more than one INPUT"));
+        assert!(refused(&["in.csv", "-o", "a", "-o", "b"]).contains("multiple times"));
+    }
+
+    #[test]
+    fn the_version_is_the_packages() {
+        let expected = format!("skufetch {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(shown(&["-V"]), expected);
+        assert_eq!(shown(&["--version"]), expected);
+    }
+
+    #[test]
+    fn help_says_what_a_retried_post_may_do() {
+        assert!(shown(&["--help"]).matches("A retried POST may").count() == 2);
+    }
+
+    /// What is printed here when it fails goes into the golden files, once it has been read.
+    #[cfg(feature = "demo")]
+    #[test]
+    fn help_reads_as_it_was_agreed_at_80_columns() {
+        let short = command().term_width(80).render_help().to_string();
+        let long = command().term_width(80).render_long_help().to_string();
+        assert!(short == include_str!("help/short.txt"), "{short}");
+        assert!(long == include_str!("help/long.txt"), "{long}");
+        for line in short.lines().chain(long.lines()) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}

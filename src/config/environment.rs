@@ -1,0 +1,132 @@
+//! The process environment, read once: nothing else in the program looks at it. Tests build theirs.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::config::error::ConfigError;
+use crate::config::layers::{Layer, Origin, Word, wrong};
+use crate::config::options::{self, Takes, VARIABLE_PREFIX};
+
+/// The environment variables as they were at the start. `Debug` shows none of them.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<OsString, OsString>);
+
+impl Environment {
+    /// Takes the variables of this process.
+    #[must_use]
+    pub fn capture() -> Self {
+        Self(std::env::vars_os().collect())
+    }
+
+    /// The variable's value; `None` if it is not set, or not UTF-8. An empty value is a value.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.0.get(&OsString::from(name))?.to_str().map(str::to_owned)
+    }
+
+    /// The variable as an absolute path; the folders of the XDG convention count only so.
+    #[must_use]
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.0.get(&OsString::from(name)).map(PathBuf::from).filter(|path| path.is_absolute())
+    }
+
+    /// What the variables say about the settings. An empty variable is as if it were not set.
+    pub(super) fn layer(&self) -> Result<Layer, ConfigError> {
+        let mut layer = Layer::new();
+        for (_, setting) in options::all() {
+            let variable = setting.variable();
+            let Some(value) = self.0.get(&OsString::from(&variable)).filter(|value| !value.is_empty()) else {
+                continue;
+            };
+            let word = Word { text: value.clone(), origin: Origin::Environment(variable) };
+            let words = if let Takes::List(_) = setting.takes { lines(&word)? } else { vec![word] };
+            if !words.is_empty() {
+                layer.insert(setting.name, words);
+            }
+        }
+        Ok(layer)
+    }
+
+    /// A sentence for each variable that was probably meant as a setting, but is none.
+    pub(super) fn slips(&self) -> Vec<String> {
+        let names = || options::all().map(|(_, setting)| setting.name);
+        let slip = |variable: &OsString| {
+            let variable = variable.to_str()?;
+            let name = variable.strip_prefix(VARIABLE_PREFIX)?.to_ascii_lowercase().replace('_', "-");
+            if names().any(|known| known == name) {
+                return None;
+            }
+            if matches!(name.as_str(), "config" | "verbose" | "quiet") {
+                return Some(format!("{variable} is not read: --{name} is an option only"));
+            }
+            let (_, meant) = options::find(options::nearest(&name, names())?)?;
+            Some(format!("{variable} is not read: no setting has this name; {} has", meant.variable()))
+        };
+        self.0.keys().filter_map(slip).collect()
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Environment({} variables)", self.0.len())
+    }
+}
+
+impl<K: Into<OsString>, V: Into<OsString>> FromIterator<(K, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+/// A list in a variable: one text a line.
+fn lines(word: &Word) -> Result<Vec<Word>, ConfigError> {
+    let text = word.text.to_str().ok_or_else(|| wrong(word, "the value is not valid UTF-8"))?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    Ok(lines.map(|line| Word { text: line.into(), origin: word.origin.clone() }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_is_as_if_it_were_not_set() {
+        let env: Environment = [("SKUFETCH_RATE", ""), ("SKUFETCH_HEADER", "\n\n")].into_iter().collect();
+        assert!(env.layer().unwrap().is_empty());
+    }
+
+    #[test]
+    fn headers_stand_one_a_line() {
+        let env: Environment = [("SKUFETCH_HEADER", "A: 1\r\n\nB: 2\n")].into_iter().collect();
+        let layer = env.layer().unwrap();
+        let texts: Vec<_> = layer["header"].iter().map(|word| word.text.to_str().unwrap()).collect();
+        assert_eq!(texts, ["A: 1", "B: 2"]);
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_pointed_out_and_a_foreign_one_is_left_alone() {
+        let env: Environment = [
+            ("SKUFETCH_RAET", "5/s"),
+            ("SKUFETCH_CONFIG", "x"),
+            ("SKUFETCH_SESSION_ID", "x"),
+            ("SKUFETCH_VERSION", "x"),
+            ("RATE", "x"),
+        ]
+        .into_iter()
+        .collect();
+        let slips = env.slips();
+        assert_eq!(slips.len(), 2, "{slips:?}");
+        assert!(slips[0].contains("SKUFETCH_CONFIG"));
+        assert_eq!(slips[1], "SKUFETCH_RAET is not read: no setting has this name; SKUFETCH_RATE has");
+    }
+
+    #[test]
+    fn the_environment_shows_no_value() {
+        let env: Environment = [("TOKEN", "canary")].into_iter().collect();
+        assert!(!format!("{env:?}").contains("canary"));
+        assert_eq!(env.get("TOKEN").as_deref(), Some("canary"));
+        assert_eq!(env.get("OTHER"), None);
+    }
+}

@@ -1,0 +1,114 @@
+//! What can be wrong with what the person asked for: each says what, where, why and what to do.
+//! None of them ever holds the value of a header, an address, a body or a proxy.
+
+use std::path::PathBuf;
+
+use crate::config::layers::Origin;
+use crate::config::settings::InputPath;
+use crate::model::Exit;
+
+/// Why there are no [`Settings`](crate::config::Settings).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Nothing was asked for at all. The text is the short help; it needs no `error:` before it.
+    #[error("{help}")]
+    NothingAsked {
+        /// The short help.
+        help: String,
+    },
+    /// The command line cannot be read: an unknown option, a missing value, no INPUT.
+    #[error("{message}")]
+    CommandLine {
+        /// What the parser says, with its own suggestion and the usage line.
+        message: String,
+    },
+    /// There is neither an address nor `--demo`.
+    #[error("no address to ask: --url is missing")]
+    MissingUrl {
+        /// The input, whose columns can complete the suggestion.
+        input: InputPath,
+        /// `--output` is missing as well.
+        output_missing: bool,
+    },
+    /// There is no output.
+    #[error("no place for the answers: --output is missing")]
+    MissingOutput,
+    /// A setting has a value that it cannot have.
+    #[error("{origin}: {why}")]
+    Value {
+        /// Where the value came from.
+        origin: Origin,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Settings that do not go together.
+    #[error("{origin}: {why}")]
+    Contradiction {
+        /// The setting to change first.
+        origin: Origin,
+        /// What does not go together.
+        why: String,
+        /// What to do.
+        hint: String,
+        /// How the program ends: by the place where the contradiction can be mended.
+        exit: Exit,
+    },
+    /// The config file cannot be read.
+    #[error("the config file {} cannot be read: {why}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The config file is not TOML, or holds what it may not.
+    #[error("{}:{line}:{column}: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The character in the line, from 1.
+        column: usize,
+        /// What is wrong.
+        why: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+}
+
+impl ConfigError {
+    /// How the program ends: 78 for what is wrong in the config file, else 2.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::NothingAsked { .. }
+            | Self::CommandLine { .. }
+            | Self::MissingUrl { .. }
+            | Self::MissingOutput => Exit::Usage,
+            Self::Value { origin, .. } => origin.exit(),
+            Self::Contradiction { exit, .. } => *exit,
+            Self::Unreadable { .. } | Self::File { .. } => Exit::Config,
+        }
+    }
+
+    /// What to do about it, if the message itself does not say so.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::MissingUrl { output_missing, .. } => Some(format!(
+                "say where to ask, such as --url 'https://api.example.com/products/{{sku}}'{}{}",
+                if *output_missing { ", and where to write, such as -o out.json" } else { "" },
+                if cfg!(feature = "demo") { "; --demo tries it out without an API" } else { "" },
+            )),
+            Self::MissingOutput => {
+                Some("say where to write, such as -o out.json, or -o - for standard output".into())
+            }
+            Self::Unreadable { .. } => Some("--config FILE names another one".into()),
+            Self::Contradiction { hint, .. } => Some(hint.clone()),
+            Self::File { hint, .. } => hint.clone(),
+            Self::NothingAsked { .. } | Self::CommandLine { .. } | Self::Value { .. } => None,
+        }
+    }
+}

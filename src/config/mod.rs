@@ -1,0 +1,66 @@
+//! Options, environment and config file become one [`Settings`].
+//!
+//! The three places are read as text into layers (`cli`, [`environment`], `file`), driven by one
+//! table of settings ([`options`]); the layers are laid over each other ([`layers`]: option, then
+//! environment, then file, then default); every word is given its meaning once ([`values`], `build`);
+//! and what does not go together is refused (`checks`). Each setting remembers where it came from, so
+//! that an error found further down can still name the place and end with the right code.
+//!
+//! Nothing else in the program reads the environment, and nothing here prints.
+
+mod build;
+mod checks;
+pub mod choices;
+mod cli;
+pub mod environment;
+pub mod error;
+mod file;
+pub mod layers;
+pub mod options;
+pub mod settings;
+pub mod values;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+pub use environment::Environment;
+pub use error::ConfigError;
+pub use layers::Origin;
+pub use settings::Settings;
+
+use layers::Layers;
+
+/// What the person asked for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Invocation {
+    /// Fetch.
+    Fetch(Box<Settings>),
+    /// A text for standard output (help or version), complete with its line end; then exit 0.
+    Text(String),
+}
+
+/// Reads what the person asked for. The first of `args` is the program's name; relative paths count
+/// from `cwd`.
+///
+/// # Errors
+/// Whatever is wrong in any of the three places; see [`ConfigError`].
+pub fn load(
+    args: impl Iterator<Item = OsString>,
+    env: &Environment,
+    cwd: &Path,
+) -> Result<Invocation, ConfigError> {
+    let line = match cli::parse(args)? {
+        cli::Asked::Text(text) => return Ok(Invocation::Text(text)),
+        cli::Asked::Fetch(line) => line,
+    };
+    let layers = Layers::merge([line.layer, env.layer()?, file::layer(line.config, env, cwd)?]);
+    let call = build::Call { input: line.input, verbose: line.verbose, quiet: line.quiet, cwd };
+    let mut settings = build::settings(&layers, &call)?;
+    checks::check(&settings, &layers, cwd)?;
+    settings.warnings = env.slips();
+    Ok(Invocation::Fetch(Box::new(settings)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! One [`Settings`] for the whole program, grouped as the command line's and the config file's
+//! tables. Every field is already valid: nothing below has to look at it again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+use secrecy::{ExposeSecret, SecretString};
+
+pub use crate::collect::{Format, Shape, Target};
+pub use crate::config::choices::Percent;
+use crate::config::layers::Origin;
+pub use crate::fetch::{BodyAs, Follow};
+pub use crate::input::InputPath;
+pub use crate::limit::Concurrency;
+use crate::model::{Rate, Size, StatusSet};
+pub use crate::report::{LogFormat, Progress};
+
+/// What this run shall do. `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Table `input`.
+    pub input: Input,
+    /// Table `request`.
+    pub request: Request,
+    /// Table `pace`.
+    pub pace: Pace,
+    /// Table `retry`.
+    pub retry: Retry,
+    /// Table `response`.
+    pub response: Response,
+    /// Table `output`.
+    pub output: Output,
+    /// Table `run`, the demo apart.
+    pub run: Run,
+    /// The built-in API, if it is what this run fetches from.
+    pub demo: Option<Demo>,
+    /// Sentences that the person should read before the run.
+    pub warnings: Vec<String>,
+    /// Where each setting that was set came from.
+    pub(super) origins: BTreeMap<&'static str, Origin>,
+}
+
+impl Settings {
+    /// Where the setting of this name (a long option without its dashes) came from: to name the place
+    /// of an error that shows only later, and to choose its exit code by [`Origin::exit`].
+    #[must_use]
+    pub fn origin(&self, name: &str) -> &Origin {
+        self.origins.get(name).unwrap_or(&Origin::Default)
+    }
+}
+
+/// What is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// INPUT itself.
+    pub path: InputPath,
+    /// `--key`; `None`: by the header line.
+    pub key: Option<String>,
+    /// `--delimiter`; `None`: by the header line.
+    pub delimiter: Option<u8>,
+    /// `--no-headers`.
+    pub no_headers: bool,
+    /// `--limit`, in data rows.
+    pub limit: Option<NonZeroU64>,
+}
+
+/// What leaves for the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// `--url`, not yet parsed. `None` if and only if [`Settings::demo`] is there.
+    pub url: Option<Secret>,
+    /// `--method`, or GET, or POST with a body.
+    pub method: Method,
+    /// `--header`, in the order given.
+    pub headers: Vec<Header>,
+    /// `--body`, read from its file if it was one, not yet parsed.
+    pub body: Option<Secret>,
+    /// `--timeout`, of one attempt; at least a millisecond.
+    pub timeout: Duration,
+    /// `--connect-timeout`; at least a millisecond.
+    pub connect_timeout: Duration,
+    /// `--follow`.
+    pub follow: Follow,
+    /// `--ca-cert`.
+    pub ca_cert: Option<PathBuf>,
+    /// `--proxy`, not yet parsed; may hold `${ENV_VAR}`.
+    pub proxy: Option<Secret>,
+    /// `--insecure`.
+    pub insecure: bool,
+}
+
+/// A header of every request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The name, in lower case.
+    pub name: HeaderName,
+    /// The value, with its `{column}` and `${ENV_VAR}` still in it.
+    pub value: Secret,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// How fast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// `--concurrency`.
+    pub concurrency: Concurrency,
+    /// `--rate`.
+    pub rate: Option<Rate>,
+    /// `--burst`, in attempts.
+    pub burst: NonZeroU32,
+    /// `--max-time`, from the start.
+    pub max_time: Option<Duration>,
+}
+
+/// What is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// `--retries`: after the first attempt; at most 1,000.
+    pub retries: u32,
+    /// `--retry-on`.
+    pub retry_on: StatusSet,
+    /// `--max-retry-after`.
+    pub max_retry_after: Duration,
+}
+
+/// What is kept of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// `--select`, not yet compiled; `.` keeps the body as it is.
+    pub select: String,
+    /// `--body-as`.
+    pub body_as: BodyAs,
+    /// `--null-on`.
+    pub null_on: StatusSet,
+    /// `--max-body`, decoded; never 0.
+    pub max_body: Size,
+}
+
+/// What is left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// `--output`.
+    pub path: Target,
+    /// `--format`.
+    pub format: Format,
+    /// `--shape`.
+    pub shape: Shape,
+    /// `--merge`.
+    pub merge: bool,
+    /// `--failed`, or its default beside the output; `None`: nowhere.
+    pub failed: Option<PathBuf>,
+    /// `--min-success`.
+    pub min_success: Percent,
+}
+
+/// This run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// `--fresh`.
+    pub fresh: bool,
+    /// `--max-age`; only with [`Output::merge`].
+    pub max_age: Option<Duration>,
+    /// `--lock-wait`.
+    pub lock_wait: Duration,
+    /// `--progress`.
+    pub progress: Progress,
+    /// `--log-format`.
+    pub log_format: LogFormat,
+    /// How often `-v` was given.
+    pub verbose: u8,
+    /// `-q`; never together with `-v`.
+    pub quiet: bool,
+}
+
+/// The built-in catalogue API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demo {
+    /// `--demo-latency`: how long an answer takes.
+    pub latency: Duration,
+    /// `--demo-failures`: the share of requests that fail.
+    pub failures: Percent,
+    /// `--demo-rate`: over it, 429.
+    pub rate: Option<Rate>,
+}
+
+/// Text that may hold a secret: it is shown only to what sends it.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Keeps the text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(SecretString::from(text.into()))
+    }
+
+    /// The text itself. It may go into a request, and into nothing that people read.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(redacted)")
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.reveal() == other.reveal()
+    }
+}
+
+impl Eq for Secret {}

@@ -1,0 +1,264 @@
+//! How each kind of value is written: the words of the command line, the environment and the config
+//! file are the same. Errors are one clause with an example; the place is put before it by others.
+
+use std::num::NonZeroU64;
+use std::str::FromStr;
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+
+use crate::model::units::digits;
+use crate::model::{Rate, Size, StatusSet};
+
+/// A wrong value: what it is not, and an example of what is right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ValueError(pub(super) String);
+
+/// The longest duration that is taken for meant: a year, far below what clocks overflow at.
+const LONGEST: Duration = Duration::from_hours(366 * 24);
+
+/// Retries beyond this are a slip; with back-off they would take hours for one SKU.
+const MOST_RETRIES: u32 = 1_000;
+
+/// The value in backquotes: escaped and shortened, so that it can neither break a terminal nor fill it.
+pub(super) fn quoted(text: &str) -> String {
+    let mut shown: String = text.chars().take(60).collect::<String>().escape_debug().collect();
+    if text.chars().nth(60).is_some() {
+        shown.push_str("...");
+    }
+    format!("`{shown}`")
+}
+
+/// `true`, `yes`, `1`, and their opposites.
+pub(super) fn truth(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "1" => Ok(true),
+        "false" | "no" | "0" => Ok(false),
+        _ => Err(format!("{} is neither true nor false (1 or 0, yes or no)", quoted(text))),
+    }
+}
+
+/// `250ms`, `30s`, `5m`, `12h`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    // humantime reads `5M` as five months: next to `5m` that can only be a slip.
+    let parsed = humantime::parse_duration(text).ok().filter(|_| !text.contains('M'));
+    match parsed {
+        Some(duration) if duration <= LONGEST => Ok(duration),
+        Some(_) => Err(format!("{} is longer than a year", quoted(text))),
+        None => Err(format!("{} is not a duration: write 250ms, 30s, 5m or 12h", quoted(text))),
+    }
+}
+
+/// A duration in which something can happen.
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        short if short < Duration::from_millis(1) => {
+            Err(format!("{} leaves no time: write 250ms, 30s or 5m", quoted(text)))
+        }
+        long => Ok(long),
+    }
+}
+
+/// Reads `none` as nothing, and all else with `parse`.
+pub(super) fn or_none<T>(
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> impl FnOnce(&str) -> Result<Option<T>, String> {
+    move |text| if text == "none" { Ok(None) } else { parse(text).map(Some) }
+}
+
+/// `5/s`, `600/m`, `5000/h`.
+pub(super) fn rate(text: &str) -> Result<Rate, String> {
+    text.parse().map_err(|_| format!("{} is not a rate: write 200/s, 600/m or 5000/h", quoted(text)))
+}
+
+/// `404,410,500-504`, or `none`.
+pub(super) fn statuses(text: &str) -> Result<StatusSet, String> {
+    match text.trim() {
+        "none" => Ok(StatusSet::default()),
+        "" => Err("the value is empty: write none, or statuses such as 404,500-504".into()),
+        _ => text.parse().map_err(|_| {
+            format!("{} are not statuses: write 404 or 500-504, with commas between, or none", quoted(text))
+        }),
+    }
+}
+
+/// `10MiB`; never nothing.
+pub(super) fn size(text: &str) -> Result<Size, String> {
+    match text.parse() {
+        Ok(Size(1..)) => Ok(Size::from_str(text).unwrap_or(Size(u64::MAX))),
+        _ => Err(format!("{} is not a size: write 10MiB, 500kB or a number of bytes", quoted(text))),
+    }
+}
+
+/// A whole number that is not 0.
+pub(super) fn count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    digits(text)
+        .and_then(NonZeroU64::new)
+        .and_then(|number| T::try_from(number.get()).ok())
+        .ok_or_else(|| format!("{} is not a whole number from 1", quoted(text)))
+}
+
+/// `all`, or a number of rows.
+pub(super) fn limit(text: &str) -> Result<Option<NonZeroU64>, String> {
+    if text == "all" {
+        return Ok(None);
+    }
+    count::<u64>(text).map(NonZeroU64::new).map_err(|why| format!("{why}, or all"))
+}
+
+/// A number of retries.
+pub(super) fn retries(text: &str) -> Result<u32, String> {
+    digits(text)
+        .and_then(|number| u32::try_from(number).ok())
+        .filter(|number| *number <= MOST_RETRIES)
+        .ok_or_else(|| format!("{} is not a whole number from 0 to {MOST_RETRIES}", quoted(text)))
+}
+
+/// `auto`, `tab`, or one character that can stand between cells.
+pub(super) fn delimiter(text: &str) -> Result<Option<u8>, String> {
+    match (text, text.as_bytes()) {
+        ("auto", _) => Ok(None),
+        ("tab" | "\\t" | "\t", _) => Ok(Some(b'\t')),
+        (_, [byte]) if (byte.is_ascii_punctuation() || *byte == b' ') && *byte != b'"' => Ok(Some(*byte)),
+        _ => Err(format!("{} cannot stand between cells: write one of , ; | tab, or auto", quoted(text))),
+    }
+}
+
+/// An HTTP method. The usual ones may be written in lower case.
+pub(super) fn method(text: &str) -> Result<Method, String> {
+    let upper = text.to_ascii_uppercase();
+    let usual = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"];
+    let name = if usual.contains(&upper.as_str()) { &upper } else { text };
+    match Method::from_bytes(name.as_bytes()) {
+        Ok(Method::CONNECT) => Err("CONNECT opens a tunnel and asks for nothing: write GET or POST".into()),
+        Ok(method) => Ok(method),
+        Err(_) => Err(format!("{} is not an HTTP method: write GET or POST", quoted(text))),
+    }
+}
+
+/// Headers that the connection itself sets: another value would break the message.
+const OF_THE_CONNECTION: &[&str] = &[
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// `Name: value`. The errors never show the value.
+pub(super) fn header(text: &str) -> Result<(HeaderName, &str), String> {
+    let (name, value) =
+        text.split_once(':').ok_or("a header is written 'Name: value'; there is no colon in this one")?;
+    let shown = quoted(name);
+    let name = HeaderName::from_bytes(name.trim().as_bytes())
+        .map_err(|_| "what stands before the colon is no header name: write 'Name: value'")?;
+    if OF_THE_CONNECTION.contains(&name.as_str()) {
+        return Err(format!("the header {shown} belongs to the connection and cannot be set"));
+    }
+    match value.trim() {
+        "" => Err(format!("the header {shown} has no value")),
+        value if value.chars().any(|c| c.is_control() && c != '\t') => {
+            Err(format!("the header {shown} has a line end or another control character in its value"))
+        }
+        value => Ok((name, value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations_have_units_and_an_error_that_shows_them() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(duration("12h"), Ok(Duration::from_hours(12)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_mins(90)));
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        for wrong in ["", "30", "s", "-5s", "5M", "1.5.s", "9999999h", "99999999999999999999s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert!(duration("30").unwrap_err().contains("250ms, 30s, 5m or 12h"));
+        assert!(timeout("0s").is_err() && timeout("0").is_err() && timeout("999us").is_err());
+    }
+
+    #[test]
+    fn numbers_are_digits_alone() {
+        assert_eq!(count::<u32>("16"), Ok(16));
+        assert_eq!(retries("0"), Ok(0));
+        assert_eq!(limit("all"), Ok(None));
+        assert_eq!(limit("7").unwrap().map(NonZeroU64::get), Some(7));
+        for wrong in ["", "0", "+5", "-5", "1e3", "4.0", "99999999999999999999", "4294967296"] {
+            assert!(count::<u32>(wrong).is_err(), "{wrong}");
+        }
+        assert!(retries("1001").is_err() && limit("0").is_err());
+    }
+
+    #[test]
+    fn a_delimiter_is_one_character_that_no_cell_is_made_of() {
+        assert_eq!(delimiter(";"), Ok(Some(b';')));
+        assert_eq!(delimiter("tab"), Ok(Some(b'\t')));
+        assert_eq!(delimiter("\\t"), Ok(Some(b'\t')));
+        assert_eq!(delimiter("auto"), Ok(None));
+        for wrong in ["", ";;", "\"", "a", "0", "\n", "é", "\0"] {
+            assert!(delimiter(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn methods_keep_their_case_unless_they_are_the_usual_ones() {
+        assert_eq!(method("post"), Ok(Method::POST));
+        assert_eq!(method("PURGE").unwrap().as_str(), "PURGE");
+        assert_eq!(method("purge").unwrap().as_str(), "purge");
+        for wrong in ["", "GE T", "CONNECT", "connect\n"] {
+            assert!(method(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_has_a_name_and_a_value_and_no_error_shows_the_value() {
+        let (name, value) = header("X-Api-Key:  a:b ").unwrap();
+        assert_eq!((name.as_str(), value), ("x-api-key", "a:b"));
+        for wrong in [
+            "canary",
+            "canary value: x",
+            ": canary",
+            "X-Key: canary\r\nX: y",
+            "Content-Length: canary",
+            "X-Key: ",
+        ] {
+            let why = header(wrong).unwrap_err();
+            assert!(!why.contains("canary"), "{why}");
+        }
+    }
+
+    #[test]
+    fn an_empty_list_of_statuses_is_said_with_a_word() {
+        assert!(statuses("none").unwrap().is_empty());
+        assert!(statuses("404,500-504").unwrap().contains(503));
+        assert!(statuses("").is_err() && statuses("4o4").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_a_parser_and_no_error_carries_a_control_character(
+            text in "\\PC{0,80}|.{0,80}|\\x1b.*"
+        ) {
+            let errors = [
+                truth(&text).err(), duration(&text).err(), timeout(&text).err(), rate(&text).err(),
+                statuses(&text).err(), size(&text).err(), count::<u32>(&text).err(), limit(&text).err(),
+                retries(&text).err(), delimiter(&text).err(), method(&text).err(), header(&text).err(),
+            ];
+            for why in errors.into_iter().flatten() {
+                prop_assert!(!why.chars().any(char::is_control), "{why:?}");
+            }
+        }
+    }
+}
