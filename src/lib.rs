@@ -12,8 +12,8 @@
 //!            → atomic replace      synchronous
 //! ```
 //!
-//! One straight path, one door to the network (`limit::Gate`), one retry loop
-//! (`fetch::Fetcher`), one writer (`collect`). Imports go downward only; modules on one floor
+//! One straight path, one door to the network ([`limit::Gate`]), one retry loop
+//! ([`fetch::Fetcher`]), one writer ([`collect`]). Imports go downward only; modules on one floor
 //! never name each other. `ARCHITECTURE.md` has the reasons.
 
 // floor 0: the words
@@ -32,5 +32,6 @@ pub mod engine;
 // floor 4: flags, environment and file to one `Settings`
 pub mod config;
 // floor 5: the commands, and the built-in catalogue API
+pub mod commands;
 #[cfg(feature = "demo")]
 pub mod demo;

@@ -1,0 +1,320 @@
+//! The end of a run: publish or leave, and say which, why, and what to do.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+
+use super::failure::Failure;
+use crate::collect::{
+    CollectError, Failures, Journal, OutputSettings, Preflight, Publish, Published, Target,
+};
+use crate::config::Settings;
+use crate::engine::feed::Fed;
+use crate::engine::signals::{self, Signals};
+use crate::engine::{Counts, Ended, Sampled};
+use crate::fetch::{Stop, StopReason};
+use crate::input::{Columns, InputPath};
+use crate::limit::{self, Gate};
+use crate::model::{Event, Exit, Key, Reporter};
+use crate::report::{self, Amount, Complaint, Ending, Facts, Report, Wrote, verdict};
+
+/// What the end of a run is judged from.
+pub struct Close {
+    pub settings: Arc<Settings>,
+    pub output: OutputSettings,
+    pub place: Preflight,
+    pub columns: Arc<Columns>,
+    pub stop: Arc<Stop>,
+    pub total: Option<u64>,
+    pub ended: Ended,
+    pub started: Instant,
+}
+
+/// What to do with what was collected.
+enum Fate {
+    Publish,
+    Leave(Failure),
+}
+
+/// What the files came to.
+struct Filed {
+    published: Option<Published>,
+    failures: Failures,
+    warnings: Vec<String>,
+}
+
+/// Publishes or leaves, prints the summary, and says how the program ends.
+pub fn conclude(
+    close: Close,
+    journal: Journal,
+    (runtime, signals): (&Runtime, &mut Signals),
+    (report, gate): (&Report, &Gate),
+) -> Exit {
+    let Close { settings, output, place, columns, stop, total, mut ended, started } = close;
+    let mut counts = with_unread(ended.counts, ended.fed.as_ref(), total);
+    let worked = started.elapsed();
+    let mut fate = fate(&settings, &mut ended, &stop, &counts);
+    if let Some(fed) = &ended.fed {
+        for warning in fed.planner.warnings() {
+            report.on(&Event::Warned { message: &warning.to_string() });
+        }
+    }
+    if ended.at_once {
+        // Asked twice: what the journal has is what it has.
+        report.abandon();
+        let exit = match fate {
+            Fate::Leave(failure) => failure.exit,
+            Fate::Publish => Exit::Complete,
+        };
+        drop(journal);
+        return exit;
+    }
+
+    let facts = facts(&settings, worked, &ended.sampled, (gate, report));
+    let blanks = ended.fed.as_ref().map_or(0, |fed| fed.blanks);
+    let job = Filing {
+        output,
+        place,
+        columns,
+        fed: ended.fed,
+        input: match &settings.input.path {
+            InputPath::File(path) => Some(path.clone()),
+            InputPath::Stdin => None,
+        },
+        input_done: counts.deferred == 0 && settings.input.limit.is_none(),
+        publish: matches!(fate, Fate::Publish),
+    };
+    let filed = match signals::unless_signalled(runtime, signals, move || job.file(journal)) {
+        Err(number) => {
+            fate = Fate::Leave(by_signal(number));
+            Filed::nothing()
+        }
+        Ok(Err(error)) => {
+            fate = Fate::Leave(error.into());
+            Filed::nothing()
+        }
+        Ok(Ok(filed)) => filed,
+    };
+    for warning in &filed.warnings {
+        report.on(&Event::Warned { message: warning });
+    }
+    // Rows that were refused, and whose key another row then got an answer for.
+    counts.failed -= filed.failures.repeats.min(counts.failed);
+    counts.repeats += filed.failures.repeats;
+
+    let (exit, error) = match fate {
+        Fate::Leave(failure) => {
+            (failure.exit, Some(Complaint { message: failure.message, hint: failure.hint }))
+        }
+        Fate::Publish if counts.failed > 0 => (Exit::SomeFailed, None),
+        Fate::Publish => (Exit::Complete, None),
+    };
+    let published = filed.published.is_some();
+    report.finish(&Ending {
+        elapsed: started.elapsed(),
+        counts: for_people(&counts, blanks),
+        wrote: wrote(&filed),
+        verdict: verdict(&facts),
+        exit,
+        error,
+        published,
+        journal_kept: !published && matches!(settings.output.path, Target::File(_)),
+    });
+    exit
+}
+
+/// What is written at the end, on a thread of its own: a signal must not wait for a slow disk.
+struct Filing {
+    output: OutputSettings,
+    place: Preflight,
+    columns: Arc<Columns>,
+    fed: Option<Fed>,
+    input: Option<std::path::PathBuf>,
+    input_done: bool,
+    publish: bool,
+}
+
+impl Filing {
+    fn file(self, journal: Journal) -> Result<Filed, CollectError> {
+        let finished = journal.close()?;
+        let is_planned = |key: &Key| self.fed.as_ref().is_some_and(|fed| fed.planner.was_planned(key));
+        let mut stdout = io::stdout();
+        let mut context = Publish {
+            place: &self.place,
+            columns: &self.columns,
+            is_planned: &is_planned,
+            input: self.input.as_deref().map(Path::new),
+            input_done: self.input_done,
+            stdout: &mut stdout,
+        };
+        if self.publish {
+            let mut published = finished.publish(&self.output, &mut context)?;
+            let failures = std::mem::take(&mut published.failures);
+            let warnings = std::mem::take(&mut published.warnings);
+            return Ok(Filed { published: Some(published), failures, warnings });
+        }
+        let left = finished.leave(&context)?;
+        Ok(Filed { published: None, failures: left.failures, warnings: left.warnings })
+    }
+}
+
+impl Filed {
+    fn nothing() -> Self {
+        Self { published: None, failures: Failures::default(), warnings: Vec::new() }
+    }
+}
+
+/// Rows that were never planned are deferred too: no row is lost in silence.
+fn with_unread(mut counts: Counts, fed: Option<&Fed>, total: Option<u64>) -> Counts {
+    let accounted = counts.fetched + counts.unchanged + counts.failed + counts.repeats + counts.deferred;
+    let known = total.unwrap_or(0).max(fed.map_or(0, |fed| fed.rows));
+    counts.deferred += known.saturating_sub(accounted);
+    counts
+}
+
+fn fate(settings: &Settings, ended: &mut Ended, stop: &Stop, counts: &Counts) -> Fate {
+    if let Some(error) = ended.disk.take() {
+        return Fate::Leave(error.into());
+    }
+    match stop.reason() {
+        None => {}
+        // Nothing was left when the time was over.
+        Some(StopReason::OutOfTime) if counts.deferred == 0 => {}
+        Some(reason) => return Fate::Leave(stopped(reason, settings)),
+    }
+    if let Some(error) = ended.fed.as_mut().and_then(|fed| fed.broken.take()) {
+        return Fate::Leave(error.into());
+    }
+    let fetched = counts.fetched + counts.unchanged;
+    let skus = fetched + counts.failed;
+    if skus + counts.repeats == 0 {
+        let message = format!("{}: no data row", settings.input.path);
+        return Fate::Leave(
+            Failure::new(Exit::Data, message).with_hint("there is a header, but nothing to ask for"),
+        );
+    }
+    if let Some(status) = ended.all_refused.filter(|_| fetched == 0) {
+        return Fate::Leave(refused(status, usize::try_from(counts.failed).unwrap_or(usize::MAX)));
+    }
+    if !settings.output.min_success.reached_by(fetched, skus) {
+        return Fate::Leave(too_few(fetched, skus, settings));
+    }
+    Fate::Publish
+}
+
+fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
+    let again = "nothing was published; the same command goes on from the journal";
+    match reason {
+        StopReason::Signal(number) => by_signal(*number),
+        StopReason::OutOfTime => {
+            Failure::new(Exit::TryAgain, "--max-time was over before the input was").with_hint(again)
+        }
+        StopReason::Unreachable(why) => {
+            Failure::new(Exit::Unavailable, format!("the API is unreachable: {why}"))
+                .with_hint("check the host and port in --url, the network, and --proxy")
+        }
+        StopReason::Certificate(why) => Failure::new(Exit::Unavailable, why.clone())
+            .with_hint("if the API has an authority of its own, name its certificate with --ca-cert FILE"),
+        StopReason::Failing(why) => Failure::new(
+            Exit::Unavailable,
+            format!("the API kept failing through pauses of 5, 10 and 20 s: {why}"),
+        )
+        .with_hint(again),
+        StopReason::Refused { status, answers } => refused(*status, *answers),
+        StopReason::AskedToWait(wait) => {
+            let wait = wait
+                .map_or_else(|| "very long".to_owned(), |wait| humantime::format_duration(wait).to_string());
+            let limit = humantime::format_duration(settings.retry.max_retry_after);
+            Failure::new(
+                Exit::TryAgain,
+                format!("the server asks for a quiet of {wait}; --max-retry-after is {limit}"),
+            )
+            .with_hint(again)
+        }
+        StopReason::Disk => Failure::new(Exit::Io, "the journal cannot be written"),
+    }
+}
+
+fn by_signal(number: u8) -> Failure {
+    Failure::new(Exit::Signal(number), format!("stopped by {}", signals::name(number)))
+        .with_hint("nothing was published; the same command goes on from the journal")
+}
+
+fn refused(status: u16, answers: usize) -> Failure {
+    let times = if answers == 1 {
+        "the only answer was".to_owned()
+    } else {
+        format!("{answers} answers in a row were")
+    };
+    Failure::new(Exit::NoPermission, format!("the API refuses the credentials: {times} {status}"))
+        .with_hint("check --header and the variables in it; nothing was published, and what was not reached is asked for next time")
+}
+
+fn too_few(fetched: u64, skus: u64, settings: &Settings) -> Failure {
+    let limit = settings.output.min_success;
+    Failure::new(
+        Exit::Unavailable,
+        format!("only {fetched} of {skus} SKUs came, less than --min-success {limit}: nothing was published"),
+    )
+    .with_hint("the failures are above; --min-success 0 publishes whatever came")
+}
+
+fn facts(
+    settings: &Settings,
+    elapsed: Duration,
+    sampled: &Sampled,
+    (gate, report): (&Gate, &Report),
+) -> Facts {
+    let tally = report.tally();
+    let concurrency = match settings.pace.concurrency {
+        limit::Concurrency::Fixed(number) => report::Concurrency::Fixed(number.get()),
+        limit::Concurrency::Auto { max } => {
+            report::Concurrency::Auto { max: max.get(), settled: gate.view().limit }
+        }
+    };
+    Facts {
+        elapsed,
+        concurrency,
+        busy: sampled.busy,
+        waits: report::Waits {
+            slot: sampled.slot,
+            rate: sampled.rate,
+            pauses: sampled.pauses,
+            input: sampled.input,
+        },
+        rate: settings.pace.rate,
+        attempts: tally.sums.attempts(),
+        refused: tally.answers(429) + tally.answers(503),
+        step_backs: sampled.step_backs,
+        p50: tally.latency.map_or(Duration::ZERO, |latency| latency.p50),
+    }
+}
+
+fn for_people(counts: &Counts, blanks: u64) -> report::Counts {
+    report::Counts {
+        rows: counts.fetched + counts.unchanged + counts.failed + counts.repeats + counts.deferred,
+        fetched: counts.fetched,
+        unchanged: counts.unchanged,
+        failed: counts.failed,
+        repeats: counts.repeats,
+        deferred: counts.deferred,
+        recovered: counts.recovered,
+        blanks,
+    }
+}
+
+fn wrote(filed: &Filed) -> Vec<Wrote> {
+    let path = |path: &Path| path.display().to_string();
+    let output = filed.published.as_ref().and_then(|published| {
+        Some(Wrote { path: path(published.path.as_deref()?), amount: Amount::Bytes(published.bytes) })
+    });
+    let failures = filed
+        .failures
+        .path
+        .as_deref()
+        .map(|at| Wrote { path: path(at), amount: Amount::Rows(filed.failures.rows) });
+    output.into_iter().chain(failures).collect()
+}

@@ -1,0 +1,98 @@
+//! What ends a run before, or instead of, its summary: every room's error with its exit and hint.
+
+use std::io;
+
+use crate::collect::CollectError;
+use crate::config::{ConfigError, Origin, Settings};
+use crate::fetch::TransportError;
+use crate::fetch::select::SelectError;
+use crate::input::InputError;
+use crate::limit::descriptors::TooFewDescriptors;
+use crate::model::Exit;
+use crate::plan::PlanError;
+
+/// An error that ends the run: what, where and why; what to do; and the exit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What, where and why.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// How the program ends.
+    pub exit: Exit,
+}
+
+impl Failure {
+    /// Without a hint.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, exit }
+    }
+
+    /// With what to do.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// A value that only a room below could find wrong: named with the place it came from, which also
+    /// decides the exit (2 from the command line or the environment, 78 from the file).
+    pub fn of_setting(settings: &Settings, name: &str, message: &str) -> Self {
+        let origin: &Origin = settings.origin(name);
+        Self::new(origin.exit(), format!("{origin}: {message}"))
+    }
+}
+
+impl From<CollectError> for Failure {
+    fn from(error: CollectError) -> Self {
+        Self { message: error.to_string(), hint: error.hint(), exit: error.exit() }
+    }
+}
+
+impl From<InputError> for Failure {
+    fn from(error: InputError) -> Self {
+        Self { message: error.to_string(), hint: error.hint(), exit: error.exit() }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self { message: error.to_string(), hint: error.hint(), exit: error.exit() }
+    }
+}
+
+/// The parts of the request that a plan can find wrong come from several settings; the plan's message
+/// names which. `Usage` becomes `Config` where the template came from the file.
+pub fn of_plan(error: &PlanError, settings: &Settings) -> Failure {
+    let exit = match error.exit() {
+        Exit::Usage => settings.origin("url").exit(),
+        other => other,
+    };
+    Failure { message: error.to_string(), hint: error.hint(), exit }
+}
+
+pub fn of_select(error: &SelectError, settings: &Settings) -> Failure {
+    Failure::of_setting(settings, "select", &error.to_string())
+}
+
+pub fn of_transport(error: &TransportError, settings: &Settings) -> Failure {
+    match error {
+        TransportError::CaCert(_) => Failure::of_setting(settings, "ca-cert", &error.to_string()),
+        TransportError::Proxy(_) => Failure::of_setting(settings, "proxy", &error.to_string()),
+        TransportError::Tls(_) => Failure::new(Exit::Unavailable, error.to_string()).with_hint(
+            "install the system's certificate authorities (Debian: apt-get install ca-certificates), \
+             or name a file of them with --ca-cert",
+        ),
+    }
+}
+
+pub fn of_descriptors(error: TooFewDescriptors, settings: &Settings) -> Failure {
+    Failure::of_setting(settings, "concurrency", &error.to_string()).with_hint(format!(
+        "raise the hard limit (ulimit -Hn, or LimitNOFILE= of the systemd unit), or use --concurrency {}",
+        error.room()
+    ))
+}
+
+pub fn of_start(what: &str, error: &io::Error) -> Failure {
+    Failure::new(Exit::Io, format!("cannot start {what}: {error}"))
+}

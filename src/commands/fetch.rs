@@ -1,0 +1,189 @@
+//! `skufetch INPUT -o OUTPUT`: the main job.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+
+use super::ending::{Close, conclude};
+use super::failure::{self, Failure};
+use super::{terminal, wiring};
+use crate::collect::{self, Journal, Lock, OutputSettings, Preflight};
+use crate::config::{Environment, Settings};
+use crate::engine::Engine;
+use crate::engine::feed::Feed;
+use crate::engine::signals::Signals;
+use crate::fetch::{Companions, Fetcher, Http, Stop};
+use crate::input::{self, Columns, Rows};
+use crate::limit::{Gate, descriptors};
+use crate::model::{Event, Exit, Reporter};
+use crate::plan::{Planner, RequestSettings};
+use crate::report::Report;
+
+/// Attempts that may look for the first connection at once. Ten prove an API unreachable, so hardly
+/// more than these ever knock on a dead port.
+const SCOUTS: usize = 10;
+
+/// Runs the main job and says how the program ends. What there is to say has then been printed.
+///
+/// # Errors
+/// What ends a run before its first request; nothing has been printed about it.
+pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failure> {
+    let started = Instant::now();
+    let shown = wiring::report(settings, terminal::standard_error(env));
+    let report = Arc::new(Report::new(shown, Box::new(io::stderr())));
+    let api = Api::of(settings)?;
+    descriptors::make_room(wiring::ceiling(settings.pace.concurrency))
+        .map_err(|error| failure::of_descriptors(error, settings))?;
+
+    let (ground, rows) = Ground::lay(settings, env, &api.url)?;
+    let (mut journal, recovered) = Journal::open(&ground.output, &ground.place, &ground.identity)?;
+    let planner = ground.planner(settings, env, journal.salt())?;
+    for warning in settings.warnings.iter().chain(&recovered.notes) {
+        report.on(&Event::Warned { message: warning });
+    }
+
+    let road = Road::build(settings, env, &planner, &report)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failure::of_start("the network loop", &error))?;
+    let mut signals = {
+        let _context = runtime.enter();
+        Signals::listen().map_err(|error| failure::of_start("the signal handlers", &error))?
+    };
+    report.started(ground.total);
+    let feed = Feed::start(rows, planner).map_err(|error| failure::of_start("the input thread", &error))?;
+    let engine = Engine {
+        fetcher: &road.fetcher,
+        gate: &road.gate,
+        journal: &mut journal,
+        report: &report,
+        stop: &road.stop,
+        signals: &mut signals,
+        started,
+        deadline: settings.pace.max_time.and_then(|time| started.checked_add(time)),
+        max_age: settings.run.max_age,
+    };
+    let ended = runtime.block_on(engine.run(feed));
+
+    let Ground { output, place, columns, total, lock, .. } = ground;
+    let stop = Arc::clone(&road.stop);
+    let close = Close { settings: Arc::clone(settings), output, place, columns, stop, total, ended, started };
+    let exit = conclude(close, journal, (&runtime, &mut signals), (&report, &road.gate));
+    drop(lock);
+    Ok(exit)
+}
+
+/// The API to ask: the user's, or the built-in one for as long as this lives.
+struct Api {
+    url: String,
+    #[cfg(feature = "demo")]
+    _catalogue: Option<crate::demo::Catalogue>,
+}
+
+impl Api {
+    #[cfg(feature = "demo")]
+    fn of(settings: &Settings) -> Result<Self, Failure> {
+        use crate::demo::{Catalogue, DemoSettings};
+        let Some(demo) = settings.demo else {
+            return Ok(Self { url: url_of(settings), _catalogue: None });
+        };
+        let wanted = DemoSettings { latency: demo.latency, failures: demo.failures.share(), rate: demo.rate };
+        let catalogue =
+            Catalogue::start(&wanted).map_err(|error| failure::of_start("the built-in API", &error))?;
+        Ok(Self { url: catalogue.url_template(), _catalogue: Some(catalogue) })
+    }
+
+    #[cfg(not(feature = "demo"))]
+    #[allow(clippy::unnecessary_wraps, reason = "the same face as with the feature")]
+    fn of(settings: &Settings) -> Result<Self, Failure> {
+        Ok(Self { url: url_of(settings) })
+    }
+}
+
+fn url_of(settings: &Settings) -> String {
+    settings.request.url.as_ref().map(|url| url.reveal().to_owned()).unwrap_or_default()
+}
+
+/// What is found out, checked and locked before anything is written or asked.
+struct Ground {
+    output: OutputSettings,
+    place: Preflight,
+    request: RequestSettings,
+    columns: Arc<Columns>,
+    identity: collect::JobIdentity,
+    total: Option<u64>,
+    lock: Option<Lock>,
+}
+
+impl Ground {
+    fn lay(settings: &Settings, env: &Environment, url: &str) -> Result<(Self, Rows), Failure> {
+        let output = wiring::output(settings);
+        let request = wiring::request(settings, url);
+        let input_settings = wiring::input(settings);
+        let path = &settings.input.path;
+        wiring::select(settings)?;
+        let place = collect::preflight(&output)?;
+        let first_look = Rows::open(path, &input_settings)?;
+        let planner = plan(&request, first_look.columns(), (settings, env), [0; 16])?;
+        // The job's identity is the same with any salt.
+        let identity = wiring::identity(settings, &planner);
+        let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
+        let (rows, total) = if path.can_be_read_twice() {
+            let survey = input::survey(path, &input_settings)?;
+            (Rows::open(path, &input_settings)?, Some(survey.rows))
+        } else {
+            (first_look, None)
+        };
+        let columns = Arc::clone(rows.columns());
+        Ok((Self { output, place, request, columns, identity, total, lock }, rows))
+    }
+
+    fn planner(&self, settings: &Settings, env: &Environment, salt: [u8; 16]) -> Result<Planner, Failure> {
+        plan(&self.request, &self.columns, (settings, env), salt)
+    }
+}
+
+fn plan(
+    request: &RequestSettings,
+    columns: &Columns,
+    (settings, env): (&Settings, &Environment),
+    salt: [u8; 16],
+) -> Result<Planner, Failure> {
+    Planner::new(request, columns, &|name| env.get(name), salt)
+        .map_err(|error| failure::of_plan(&error, settings))
+}
+
+/// The way to the API: the gate, the fetcher, and the switch that ends the run.
+struct Road {
+    gate: Arc<Gate>,
+    stop: Arc<Stop>,
+    fetcher: Fetcher<Http>,
+}
+
+impl Road {
+    fn build(
+        settings: &Settings,
+        env: &Environment,
+        planner: &Planner,
+        report: &Arc<Report>,
+    ) -> Result<Self, Failure> {
+        let stop = Arc::new(Stop::default());
+        let gate = Arc::new(Gate::new(&wiring::pace(settings)));
+        let scouts = Arc::new(Semaphore::new(SCOUTS));
+        let found = Arc::clone(&scouts);
+        let transport = wiring::transport(settings, env, planner, Arc::new(move || found.close()))?;
+        let transport = Http::new(transport).map_err(|error| failure::of_transport(&error, settings))?;
+        let companions = Companions {
+            gate: Arc::clone(&gate),
+            reporter: Arc::clone(report) as Arc<dyn Reporter>,
+            stop: Arc::clone(&stop),
+            scouts,
+        };
+        let response = wiring::response(settings, wiring::select(settings)?, planner.mask());
+        let fetcher = Fetcher::new(transport, wiring::retry(settings), response, companions);
+        Ok(Self { gate, stop, fetcher })
+    }
+}

@@ -1,0 +1,21 @@
+//! What standard error can show, by the conventions of terminals.
+
+use std::io::{self, IsTerminal};
+
+use crate::config::Environment;
+use crate::report::Terminal;
+
+/// Looks at standard error and at `TERM`, `NO_COLOR` and `CLICOLOR_FORCE`.
+#[must_use]
+pub fn standard_error(env: &Environment) -> Terminal {
+    let set = |name| env.get(name).is_some_and(|value| !value.is_empty() && value != "0");
+    let dumb = env.get("TERM").is_some_and(|term| term == "dumb");
+    let interactive = io::stderr().is_terminal() && !dumb;
+    let no_colour = env.get("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = !no_colour && (interactive || set("CLICOLOR_FORCE"));
+    Terminal { interactive, width, colour }
+}
+
+fn width() -> u16 {
+    rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col)
+}

@@ -1,0 +1,164 @@
+//! From [`Settings`] to what the rooms take.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::failure::{self, Failure};
+use crate::collect::{JobIdentity, OutputSettings};
+use crate::config::settings::Header;
+use crate::config::{Environment, Settings};
+use crate::fetch::{OnConnected, ResponseSettings, RetrySettings, Select, TransportSettings};
+use crate::input::InputSettings;
+use crate::limit::{Concurrency, PaceSettings};
+use crate::model::Mask;
+use crate::plan::{Planner, RequestSettings};
+use crate::report::ReportSettings;
+
+pub fn input(settings: &Settings) -> InputSettings {
+    InputSettings {
+        key: settings.input.key.clone(),
+        delimiter: settings.input.delimiter,
+        headers: !settings.input.no_headers,
+        limit: settings.input.limit.map(std::num::NonZeroU64::get),
+    }
+}
+
+pub fn request(settings: &Settings, url: &str) -> RequestSettings {
+    let line = |header: &Header| format!("{}: {}", header.name, header.value.reveal());
+    RequestSettings {
+        url: url.to_owned(),
+        method: Some(settings.request.method.clone()),
+        headers: settings.request.headers.iter().map(line).collect(),
+        body: settings.request.body.as_ref().map(|body| body.reveal().to_owned()),
+    }
+}
+
+pub fn output(settings: &Settings) -> OutputSettings {
+    OutputSettings {
+        target: settings.output.path.clone(),
+        format: settings.output.format,
+        shape: settings.output.shape,
+        merge: settings.output.merge,
+        failed: settings.output.failed.clone(),
+        max_age: settings.run.max_age,
+        fresh: settings.run.fresh,
+        lock_wait: settings.run.lock_wait,
+        ..OutputSettings::default()
+    }
+}
+
+pub fn pace(settings: &Settings) -> PaceSettings {
+    PaceSettings {
+        concurrency: settings.pace.concurrency,
+        rate: settings.pace.rate,
+        burst: settings.pace.burst,
+        max_retry_after: settings.retry.max_retry_after,
+    }
+}
+
+pub fn retry(settings: &Settings) -> RetrySettings {
+    RetrySettings {
+        retries: settings.retry.retries,
+        max_retry_after: settings.retry.max_retry_after,
+        follow: settings.request.follow,
+    }
+}
+
+pub fn response(settings: &Settings, select: Select, mask: Mask) -> ResponseSettings {
+    ResponseSettings {
+        select,
+        body_as: settings.response.body_as,
+        null_on: settings.response.null_on.clone(),
+        retry_on: settings.retry.retry_on.clone(),
+        max_body: settings.response.max_body,
+        mask,
+    }
+}
+
+pub fn report(settings: &Settings, terminal: crate::report::Terminal) -> ReportSettings {
+    ReportSettings {
+        progress: settings.run.progress,
+        log_format: settings.run.log_format,
+        verbose: settings.run.verbose,
+        quiet: settings.run.quiet,
+        terminal,
+    }
+}
+
+/// Reads the certificate file and expands the proxy's `${NAME}`.
+pub fn transport(
+    settings: &Settings,
+    env: &Environment,
+    planner: &Planner,
+    on_connected: Arc<dyn Fn() + Send + Sync>,
+) -> Result<TransportSettings, Failure> {
+    let ca_cert = match &settings.request.ca_cert {
+        None => None,
+        Some(path) => Some(std::fs::read(path).map_err(|error| {
+            Failure::of_setting(settings, "ca-cert", &format!("cannot read {}: {error}", path.display()))
+        })?),
+    };
+    let proxy = match &settings.request.proxy {
+        None => None,
+        Some(proxy) => Some(expanded(proxy.reveal(), env).map_err(|variable| {
+            let message = format!("the environment variable {variable} is not set");
+            Failure::of_setting(settings, "proxy", &message)
+        })?),
+    };
+    Ok(TransportSettings {
+        timeout: settings.request.timeout,
+        connect_timeout: settings.request.connect_timeout,
+        ca_cert,
+        proxy,
+        insecure: settings.request.insecure,
+        max_body: settings.response.max_body,
+        concurrency: ceiling(settings.pace.concurrency),
+        headers: planner.constant_headers().clone(),
+        tls: planner.origin().starts_with("https:"),
+        on_connected: OnConnected(on_connected),
+    })
+}
+
+/// The most attempts that may ever be in flight.
+pub fn ceiling(concurrency: Concurrency) -> usize {
+    concurrency.ceiling().get()
+}
+
+pub fn select(settings: &Settings) -> Result<Select, Failure> {
+    Select::compile(&settings.response.select).map_err(|error| failure::of_select(&error, settings))
+}
+
+/// What makes a journal belong to this job: everything that decides what an answer looks like in it.
+pub fn identity(settings: &Settings, planner: &Planner) -> JobIdentity {
+    let plan = planner.identity();
+    let response = &settings.response;
+    let mut digest_input = plan.digest.to_le_bytes().to_vec();
+    for part in [response.select.as_str(), &response.body_as.to_string(), &settings.output.shape.to_string()]
+    {
+        digest_input.extend((part.len() as u64).to_le_bytes());
+        digest_input.extend(part.as_bytes());
+    }
+    let description = serde_json::json!({
+        "request": planner.mask().apply(&plan.shown),
+        "key": settings.input.key,
+        "select": planner.mask().apply(&response.select),
+        "body_as": response.body_as.to_string(),
+        "shape": settings.output.shape.to_string(),
+    });
+    JobIdentity { digest_input, description }
+}
+
+/// The text with each `${NAME}` replaced by its value; the name of the first that is not set.
+fn expanded(text: &str, env: &Environment) -> Result<SecretString, String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let Some((name, tail)) = after.split_once('}') else { break };
+        out.push_str(before);
+        out.push_str(&env.get(name).ok_or_else(|| name.to_owned())?);
+        rest = tail;
+    }
+    out.push_str(rest);
+    Ok(out.into())
+}

@@ -1,0 +1,5 @@
+//! The one integration binary: the real program against real servers.
+
+mod support;
+mod support_selftest;
+mod tidy;

@@ -1,0 +1,27 @@
+//! What every integration test stands on: a folder, the program, and servers that do as told.
+//!
+//! - [`WorkDir`] is a folder of the test's own; [`Run`] runs the program in it, with nothing of the
+//!   caller's environment, and never longer than its limit.
+//! - [`ScriptedServer`] answers each request with a [`Reply`], which may be as wrong as bytes can
+//!   be, and remembers every byte it was sent and when. It stands on the server of `--demo`.
+//! - [`tls`] gives it certificates, good and bad, and HTTP/2.
+//!
+//! Nothing here asserts how long something took: that would fail on a busy machine. What is bounded
+//! is bounded to end a test that hangs.
+
+pub mod encode;
+pub mod log;
+pub mod reply;
+pub mod run;
+pub mod script;
+pub mod server;
+pub mod tls;
+mod wire;
+pub mod work_dir;
+
+pub use log::Seen;
+pub use reply::{Capacity, Reply};
+pub use run::{Ended, Run, closed_pipe};
+pub use script::Script;
+pub use server::{DeafPort, ScriptedServer, dead_port};
+pub use work_dir::WorkDir;
