@@ -42,4 +42,4 @@ pub use journal::{JobIdentity, Journal, Recovered, Refused};
 pub use known::Known;
 pub use lock::Lock;
 pub use paths::{FileTarget, Paths, Preflight, preflight};
-pub use settings::{Format, OutputSettings, Shape, Target};
+pub use settings::{Format, OutputSettings, Shape, Target, UnknownWord};
