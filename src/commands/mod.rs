@@ -8,6 +8,7 @@ mod wiring;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use failure::Failure;
 /// Does what the arguments ask for and says how the program ends. The first of `arguments` is the
 /// program's name; relative paths count from `folder`.
 pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
+    std::panic::set_hook(Box::new(tell_panic));
     let env = Environment::capture();
     match config::load(arguments, &env, folder) {
         Ok(Invocation::Text(text)) => print(&text),
@@ -31,6 +33,13 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
         }
         Err(error) => complain(&of_config(error), LogFormat::Text, &env),
     }
+}
+
+/// A panic's own words may hold what a server or a CSV said: its place is enough to find it by.
+fn tell_panic(info: &PanicHookInfo<'_>) {
+    let place = info.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+    let text = format!("internal error{place}: please report it with the command line\n");
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// A closed pipe on standard output is no crash: who closed it has read enough.

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use http::HeaderMap;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use super::backoff::backoff;
 use super::classify::{ResponseSettings, Verdict, classify};
 use super::health::{Advice, Health};
+use super::rate_fields;
 use super::redirect::{self, Follow};
 use super::retry_after::retry_after;
 use super::stop::{Stop, StopReason};
@@ -224,7 +226,9 @@ impl<T: Transport> Fetcher<T> {
             Ended::Broken(broken) => return self.judge_broken(broken.fault, latency),
         };
         let status = answer.status;
-        let asked = retry_after(&answer.headers, SystemTime::now());
+        let now = SystemTime::now();
+        let asked = retry_after(&answer.headers, now);
+        self.mind_quota(&answer.headers, now);
         self.reporter.on(&Event::AttemptAnswered { status, latency, bytes: answer.body.len() as u64 });
         let seen = match status {
             200..=399 => Seen::Good { latency },
@@ -240,6 +244,16 @@ impl<T: Transport> Fetcher<T> {
                 (Verdict::Retry(fault), seen)
             }
             verdict => (verdict, seen),
+        }
+    }
+
+    /// Slows down before the server has to say 429; a quota that is used up for too long defers the run.
+    fn mind_quota(&self, headers: &HeaderMap, now: SystemTime) {
+        let Some(quota) = rate_fields::quota(headers, now) else { return };
+        if quota.remaining == 0 && !self.gate.bears(quota.reset) {
+            self.stop.throw(StopReason::AskedToWait(Some(quota.reset)));
+        } else if let Some(reset) = Instant::now().checked_add(quota.reset) {
+            self.gate.report_quota(quota.remaining, reset, "the quota is nearly used up");
         }
     }
 
