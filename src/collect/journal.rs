@@ -451,7 +451,7 @@ mod tests {
             let (mut journal, recovered) = trial.open();
             assert_eq!((recovered.answers, recovered.notes.len()), (0, round.min(1)));
             if round > 0 {
-                assert!(recovered.notes[0].contains("url differ"), "{:?}", recovered.notes);
+                assert!(recovered.notes[0].contains("other url"), "{:?}", recovered.notes);
             }
             journal.append(&fetched(0, "A", job)).unwrap();
         }

@@ -101,7 +101,7 @@ fn difference(found: &serde_json::Value, wanted: &serde_json::Value) -> String {
     names.dedup();
     match names[..] {
         [] => "it belongs to another job".into(),
-        _ => format!("it belongs to another job: {} differ", names.join(", ")),
+        _ => format!("it belongs to another job (other {})", names.join(", ")),
     }
 }
 
@@ -413,7 +413,7 @@ mod tests {
             header.job = "x".into();
             header.description = serde_json::json!({"url": "other", "method": "GET", "select": ".a"});
         });
-        assert_eq!(other, "it belongs to another job: select, url differ");
+        assert_eq!(other, "it belongs to another job (other select, url)");
     }
 
     #[test]

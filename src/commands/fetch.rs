@@ -37,7 +37,7 @@ pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failur
     descriptors::make_room(wiring::ceiling(settings.pace.concurrency))
         .map_err(|error| failure::of_descriptors(error, settings))?;
 
-    let (ground, rows) = Ground::lay(settings, env, &api.url)?;
+    let (ground, rows) = Ground::lay(settings, env, &api)?;
     let (mut journal, recovered) = Journal::open(&ground.output, &ground.place, &ground.identity)?;
     let planner = ground.planner(settings, env, journal.salt())?;
     for warning in settings.warnings.iter().chain(&recovered.notes) {
@@ -79,6 +79,8 @@ pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failur
 /// The API to ask: the user's, or the built-in one for as long as this lives.
 struct Api {
     url: String,
+    /// The same for every run of the job: the built-in API's port is not.
+    identity: String,
     #[cfg(feature = "demo")]
     _catalogue: Option<crate::demo::Catalogue>,
 }
@@ -88,18 +90,19 @@ impl Api {
     fn of(settings: &Settings) -> Result<Self, Failure> {
         use crate::demo::{Catalogue, DemoSettings};
         let Some(demo) = settings.demo else {
-            return Ok(Self { url: url_of(settings), _catalogue: None });
+            return Ok(Self { url: url_of(settings), identity: url_of(settings), _catalogue: None });
         };
         let wanted = DemoSettings { latency: demo.latency, failures: demo.failures.share(), rate: demo.rate };
         let catalogue =
             Catalogue::start(&wanted).map_err(|error| failure::of_start("the built-in API", &error))?;
-        Ok(Self { url: catalogue.url_template(), _catalogue: Some(catalogue) })
+        let identity = "http://demo.invalid/products/{sku}".to_owned();
+        Ok(Self { url: catalogue.url_template(), identity, _catalogue: Some(catalogue) })
     }
 
     #[cfg(not(feature = "demo"))]
     #[allow(clippy::unnecessary_wraps, reason = "the same face as with the feature")]
     fn of(settings: &Settings) -> Result<Self, Failure> {
-        Ok(Self { url: url_of(settings) })
+        Ok(Self { url: url_of(settings), identity: url_of(settings) })
     }
 }
 
@@ -119,16 +122,18 @@ struct Ground {
 }
 
 impl Ground {
-    fn lay(settings: &Settings, env: &Environment, url: &str) -> Result<(Self, Rows), Failure> {
+    fn lay(settings: &Settings, env: &Environment, api: &Api) -> Result<(Self, Rows), Failure> {
         let output = wiring::output(settings);
-        let request = wiring::request(settings, url);
+        let request = wiring::request(settings, &api.url);
         let input_settings = wiring::input(settings);
         let path = &settings.input.path;
         wiring::select(settings)?;
         let place = collect::preflight(&output)?;
         let first_look = Rows::open(path, &input_settings)?;
-        let planner = plan(&request, first_look.columns(), (settings, env), [0; 16])?;
+        let lasting = wiring::request(settings, &api.identity);
+        plan(&request, first_look.columns(), (settings, env), [0; 16])?;
         // The job's identity is the same with any salt.
+        let planner = plan(&lasting, first_look.columns(), (settings, env), [0; 16])?;
         let identity = wiring::identity(settings, &planner);
         let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
         let (rows, total) = if path.can_be_read_twice() {
