@@ -56,6 +56,16 @@ impl Cause {
             Self::Select => "nothing selected".into(),
         }
     }
+
+    /// The label behind a number: `2 bad rows`.
+    #[must_use]
+    pub fn label_for(self, count: u64) -> String {
+        match self {
+            Self::Row if count != 1 => "bad rows".into(),
+            Self::Body if count != 1 => "bad bodies".into(),
+            _ => self.label(),
+        }
+    }
 }
 
 /// Why one attempt gave no body.

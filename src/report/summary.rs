@@ -95,7 +95,8 @@ fn becoming(counts: &Counts, causes: &[CauseGroup]) -> String {
 }
 
 fn cause_counts(causes: &[CauseGroup]) -> String {
-    let named = |group: &CauseGroup| format!("{} {}", format::count(group.count), group.cause.label());
+    let named =
+        |group: &CauseGroup| format!("{} {}", format::count(group.count), group.cause.label_for(group.count));
     let shown = if causes.len() == CAUSES_IN_HEADLINE + 1 { causes.len() } else { CAUSES_IN_HEADLINE };
     let mut parts: Vec<String> = causes.iter().take(shown).map(named).collect();
     let others: u64 = causes.iter().skip(shown).map(|group| group.count).sum();
@@ -113,7 +114,7 @@ fn failure_lines(causes: &[CauseGroup]) -> Vec<String> {
         .map(|group| {
             let first = if group.count > 1 { "first at " } else { "" };
             let place = said::place_and_reason(&group.example, group.cause);
-            format!("  {} {}: {first}{place}", format::count(group.count), group.cause.label())
+            format!("  {} {}: {first}{place}", format::count(group.count), group.cause.label_for(group.count))
         })
         .collect();
     let others: u64 = causes.iter().skip(CAUSES_SHOWN).map(|group| group.count).sum();
