@@ -65,6 +65,9 @@ fn message(error: &clap::Error) -> String {
                 value'."
             .into();
     }
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        return "INPUT is missing: name a CSV file, or - for standard input".into();
+    }
     let text = error.render().to_string();
     text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()
 }
@@ -184,8 +187,8 @@ fn notes() -> String {
 Settings:
   An option beats the environment, which beats the config file. --max-age is the
   variable SKUFETCH_MAX_AGE and the key max-age in table [run]; the headings
-  above are the file's tables. An empty variable is as if it were not set; on and
-off are true and false there; headers stand one a line.
+  above are the file's tables. An empty variable is as if it were not set; on
+  and off are true and false there; headers stand one a line.
 
 Exit codes:
 ",
@@ -260,7 +263,7 @@ mod tests {
 
     #[test]
     fn no_input_is_a_usage_error_and_nothing_at_all_shows_the_short_help() {
-        assert!(refused(&["-o", "out.json"]).contains("<INPUT>"));
+        assert!(refused(&["-o", "out.json"]).starts_with("INPUT is missing"));
         assert!(refused(&[]).contains("Examples:") && !refused(&[]).starts_with("error"));
         assert!(refused(&["in.csv", "-q", "-v"]).contains("cannot be used with"));
         assert!(refused(&["a.csv", "b.csv"]).starts_with("there is more than one INPUT"));
