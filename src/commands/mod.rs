@@ -24,14 +24,21 @@ use failure::Failure;
 pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
     std::panic::set_hook(Box::new(tell_panic));
     let env = Environment::capture();
-    match config::load(arguments, &env, folder) {
+    let arguments: Vec<OsString> = arguments.collect();
+    match config::load(arguments.iter().cloned(), &env, folder) {
         Ok(Invocation::Text(text)) => print(&text),
         Ok(Invocation::Fetch(settings)) => {
             let settings = Arc::new(*settings);
             let format = settings.run.log_format;
             fetch::fetch(&settings, &env).unwrap_or_else(|failure| complain(&failure, format, &env))
         }
-        Err(error) => complain(&of_config(error), LogFormat::Text, &env),
+        Err(error) => match (error, config::log_format(&arguments, &env, folder)) {
+            (ConfigError::NothingAsked { help }, LogFormat::Text) => {
+                let _ = writeln!(io::stderr(), "{help}");
+                Exit::Usage
+            }
+            (error, format) => complain(&of_config(error), format, &env),
+        },
     }
 }
 

@@ -54,6 +54,21 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, Confi
     }
 }
 
+/// The value of a long option in arguments that may be wrong elsewhere.
+pub(super) fn typed(args: &[OsString], name: &str) -> Option<OsString> {
+    let option = format!("--{name}");
+    let mut args = args.iter().skip(1).take_while(|arg| *arg != "--");
+    while let Some(arg) = args.next() {
+        if *arg == *option {
+            return args.next().cloned();
+        }
+        if let Some(value) = arg.to_str().and_then(|arg| arg.strip_prefix(&option)?.strip_prefix('=')) {
+            return Some(value.into());
+        }
+    }
+    None
+}
+
 /// clap's own words, less the frame that the program puts around every error. An argument too many is
 /// not repeated: it is often the rest of a header without quotes, and a secret.
 fn message(error: &clap::Error) -> String {

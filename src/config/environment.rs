@@ -32,6 +32,12 @@ impl Environment {
         self.0.get(&OsString::from(name)).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
+    /// One setting, if its variable is set.
+    pub(super) fn setting(&self, name: &str) -> Option<OsString> {
+        let (_, setting) = options::find(name)?;
+        self.0.get(&OsString::from(setting.variable())).filter(|value| !value.is_empty()).cloned()
+    }
+
     /// What the variables say about the settings. An empty variable is as if it were not set.
     pub(super) fn layer(&self) -> Result<Layer, ConfigError> {
         let mut layer = Layer::new();

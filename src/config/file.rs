@@ -4,6 +4,7 @@
 //! Messages never quote a line of the file: it may hold a secret.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::ops::Range;
@@ -38,6 +39,18 @@ pub(super) fn layer(named: Option<PathBuf>, env: &Environment, cwd: &Path) -> Re
         }
     }
     Ok(Layer::new())
+}
+
+/// One setting as a string, from a file that may be wrong elsewhere.
+pub(super) fn peek(named: Option<PathBuf>, env: &Environment, cwd: &Path, name: &str) -> Option<OsString> {
+    let candidates = [Some("config.toml".into()), own(env)].into_iter().flatten();
+    let text = match named {
+        Some(path) => read(&cwd.join(path)).ok(),
+        None => candidates.filter_map(|path: PathBuf| read(&cwd.join(path)).ok()).next(),
+    }?;
+    let (table, _) = options::find(name)?;
+    let (document, _) = DeTable::parse_recoverable(&text);
+    Some(document.get_ref().get(table.name())?.get_ref().get(name)?.get_ref().as_str()?.into())
 }
 
 /// `$XDG_CONFIG_HOME/skufetch/config.toml`; the folder defaults to `~/.config`.

@@ -29,6 +29,7 @@ pub use layers::Origin;
 pub use settings::Settings;
 
 use layers::Layers;
+use settings::LogFormat;
 
 /// What the person asked for.
 #[derive(Debug)]
@@ -60,6 +61,17 @@ pub fn load(
     checks::check(&settings, &layers, cwd)?;
     settings.warnings = env.slips();
     Ok(Invocation::Fetch(Box::new(settings)))
+}
+
+/// How an error of [`load`] is to be said. The same three places are asked, as far as they can be read:
+/// what is wrong in one of them must not make a line that the log's reader cannot parse.
+#[must_use]
+pub fn log_format(args: &[OsString], env: &Environment, cwd: &Path) -> LogFormat {
+    const NAME: &str = "log-format";
+    let typed = |name: &str| cli::typed(args, name);
+    let word = typed(NAME).or_else(|| env.setting(NAME));
+    let word = word.or_else(|| file::peek(typed("config").map(Into::into), env, cwd, NAME));
+    word.and_then(|word| word.to_str()?.parse().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
