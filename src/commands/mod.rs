@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{self, ConfigError, Environment, Invocation};
-use crate::input::{InputPath, InputSettings, Rows};
+use crate::input::{InputError, InputPath, InputSettings, Rows};
 use crate::model::Exit;
 use crate::report::{self, LogFormat};
 
@@ -67,23 +67,54 @@ fn complain(failure: &Failure, format: LogFormat, env: &Environment) -> Exit {
 }
 
 fn of_config(error: ConfigError) -> Failure {
-    if let ConfigError::MissingUrl { input, output_missing } = &error
-        && let Some(hint) = what_to_type(input, *output_missing)
-    {
+    if let ConfigError::MissingUrl { input, reading, output_missing, bare } = &error {
+        let usual = error.hint().unwrap_or_default();
+        let hint = what_to_type(input, reading, *output_missing, *bare);
+        let hint = hint.unwrap_or_else(|why| why.map_or(usual.clone(), |why| format!("{usual}\n{why}")));
         return Failure { message: error.to_string(), hint: Some(hint), exit: error.exit() };
     }
     error.into()
 }
 
-/// The whole command, with a column that the input has.
-fn what_to_type(input: &InputPath, output_missing: bool) -> Option<String> {
-    let InputPath::File(path) = input else { return None };
-    let rows = Rows::open(input, &InputSettings::default()).ok()?;
-    let column = rows.columns().key_name().to_owned();
+/// What to type, with a column that the input has: the whole command, or what to add to one that has
+/// options (which are not repeated here: they may hold secrets). Otherwise what is wrong with the input.
+fn what_to_type(
+    input: &InputPath,
+    reading: &InputSettings,
+    output_missing: bool,
+    bare: bool,
+) -> Result<String, Option<String>> {
+    // A pipe would have to be waited for.
+    let InputPath::File(path) = input else { return Err(None) };
+    if path.exists() && !path.is_dir() && !input.can_be_read_twice() {
+        return Err(None);
+    }
+    let (column, key) = match Rows::open(input, reading) {
+        Ok(rows) => (rows.columns().key_name().to_owned(), String::new()),
+        Err(InputError::NoKey { first, .. }) => (first.to_string(), format!(" --key {}", in_shell(&first))),
+        Err(error) => return Err(Some(error.to_string())),
+    };
     let output = if output_missing { " -o out.json" } else { "" };
-    let path = path.display();
-    Some(format!(
-        "type: skufetch {path} --url 'https://api.example.com/products/{{{column}}}'{output}\n\
-         or try the built-in API: skufetch {path} --demo{output}"
-    ))
+    let url = in_shell(&format!("https://api.example.com/products/{{{column}}}"));
+    let (ask, try_it) = if bare {
+        let path = in_shell(&input.to_string());
+        (
+            format!("type: skufetch {path}{key} --url {url}{output}"),
+            format!("skufetch {path}{key} --demo{output}"),
+        )
+    } else {
+        (format!("add:{key} --url {url}{output}"), format!("add{key} --demo{output}"))
+    };
+    let demo =
+        if cfg!(feature = "demo") { format!("\nor try the built-in API: {try_it}") } else { String::new() };
+    Ok(ask + &demo)
+}
+
+/// A word as a shell takes it.
+fn in_shell(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "._/-+,:@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }

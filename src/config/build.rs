@@ -14,6 +14,7 @@ use crate::config::settings::{
     Demo, Header, Input, InputPath, Output, Pace, Request, Response, Retry, Run, Secret, Settings, Target,
 };
 use crate::config::values::{self, or_none};
+use crate::input::InputSettings;
 
 /// What the command line alone says.
 pub(super) struct Call<'a> {
@@ -33,7 +34,14 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
     let demo = demo(layers)?;
     if demo.is_none() && layers.text("url")?.is_none() {
         let output_missing = layers.path("output")?.is_none();
-        return Err(ConfigError::MissingUrl { input: input.path, output_missing });
+        let reading = InputSettings {
+            key: input.key,
+            delimiter: input.delimiter,
+            headers: !input.no_headers,
+            ..InputSettings::default()
+        };
+        let bare = !layers.any_option();
+        return Err(ConfigError::MissingUrl { input: input.path, reading, output_missing, bare });
     }
     Ok(Settings {
         input,

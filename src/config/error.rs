@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::layers::Origin;
 use crate::config::settings::InputPath;
+use crate::input::InputSettings;
 use crate::model::Exit;
 
 /// Why there are no [`Settings`](crate::config::Settings).
@@ -28,8 +29,12 @@ pub enum ConfigError {
     MissingUrl {
         /// The input, whose columns can complete the suggestion.
         input: InputPath,
+        /// How it is to be read, as far as that is known.
+        reading: InputSettings,
         /// `--output` is missing as well.
         output_missing: bool,
+        /// INPUT is all that was typed.
+        bare: bool,
     },
     /// There is no output.
     #[error("no place for the answers: --output is missing")]

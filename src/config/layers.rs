@@ -92,6 +92,11 @@ impl Layers {
         self.word(name).map_or(Origin::Default, |word| word.origin.clone())
     }
 
+    /// Whether anything came from the command line.
+    pub(super) fn any_option(&self) -> bool {
+        self.0.values().flatten().any(|word| matches!(word.origin, Origin::Option(_)))
+    }
+
     /// All words of a list.
     pub(super) fn words(&self, name: &str) -> &[Word] {
         self.0.get(name).map_or(&[], Vec::as_slice)

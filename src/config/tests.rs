@@ -328,12 +328,15 @@ fn an_address_and_an_output_are_required() {
     let error = World::new().error(&["in.csv"]);
     assert_eq!(error.exit(), Exit::Usage);
     assert!(
-        matches!(&error, ConfigError::MissingUrl { input: InputPath::File(path), output_missing: true }
+        matches!(&error, ConfigError::MissingUrl { input: InputPath::File(path), output_missing: true, bare: true, .. }
             if path.to_str() == Some("in.csv")),
         "{error:?}"
     );
     let error = World::new().error(&["-", "-o", "-"]);
-    assert!(matches!(error, ConfigError::MissingUrl { input: InputPath::Stdin, output_missing: false }));
+    assert!(matches!(
+        error,
+        ConfigError::MissingUrl { input: InputPath::Stdin, output_missing: false, bare: false, .. }
+    ));
     let error = World::new().error(&["in.csv", "--url", "http://a"]);
     assert!(matches!(error, ConfigError::MissingOutput) && error.exit() == Exit::Usage);
     let file = "[request]\nurl = 'http://a/{sku}'\n[output]\noutput = '-'";
