@@ -183,6 +183,10 @@ fn fate(settings: &Settings, ended: &mut Ended, stop: &Stop, counts: &Counts) ->
         None => {}
         // Nothing was left when the time was over.
         Some(StopReason::OutOfTime) if counts.deferred == 0 => {}
+        Some(StopReason::Unreachable(why)) => {
+            let origin = ended.fed.as_ref().map(|fed| format!(" at {}", fed.planner.origin()));
+            return Fate::Leave(unreachable(&origin.unwrap_or_default(), why));
+        }
         Some(reason) => return Fate::Leave(stopped(reason, settings)),
     }
     if let Some(error) = ended.fed.as_mut().and_then(|fed| fed.broken.take()) {
@@ -212,10 +216,7 @@ fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
         StopReason::OutOfTime => {
             Failure::new(Exit::TryAgain, "--max-time was over before the input was").with_hint(again)
         }
-        StopReason::Unreachable(why) => {
-            Failure::new(Exit::Unavailable, format!("the API is unreachable: {why}"))
-                .with_hint("check the host and port in --url, the network, and --proxy")
-        }
+        StopReason::Unreachable(why) => unreachable("", why),
         StopReason::Certificate(why) => Failure::new(Exit::Unavailable, why.clone())
             .with_hint("if the API has an authority of its own, name its certificate with --ca-cert FILE"),
         StopReason::Failing(why) => Failure::new(
@@ -236,6 +237,11 @@ fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
         }
         StopReason::Disk => Failure::new(Exit::Io, "the journal cannot be written"),
     }
+}
+
+fn unreachable(origin: &str, why: &str) -> Failure {
+    Failure::new(Exit::Unavailable, format!("the API is unreachable{origin}: {why}"))
+        .with_hint("check the host and port in --url, the network, and --proxy")
 }
 
 fn by_signal(number: u8) -> Failure {

@@ -397,10 +397,12 @@ fn text(error: reqwest::Error) -> String {
         }
         source = cause.source();
     }
-    // reqwest's own words ("error sending request") say less than their cause.
-    if parts.len() > 1 {
-        parts.remove(0);
-    }
+    // reqwest's own words ("error sending request") say less than their cause, and so do these two.
+    let frame =
+        |part: &str| part.starts_with("client error (") || matches!(part, "tcp connect error" | "dns error");
+    let last = parts.len() - 1;
+    let mut at = 0..;
+    parts.retain(|part| at.next().is_none_or(|at| at == last || at > 0 && !frame(part)));
     crate::model::display_safe(&parts.join(": "), 300)
 }
 
