@@ -89,7 +89,7 @@ pub fn conclude(
     };
     let filed = match signals::unless_signalled(runtime, signals, move || job.file(journal)) {
         Err(number) => {
-            fate = Fate::Leave(by_signal(number));
+            fate = Fate::Leave(by_signal(number, &settings));
             Filed::nothing()
         }
         Ok(Err(error)) => {
@@ -210,9 +210,9 @@ fn fate(settings: &Settings, ended: &mut Ended, stop: &Stop, counts: &Counts) ->
 }
 
 fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
-    let again = "nothing was published; the same command goes on from the journal";
+    let again = again(settings);
     match reason {
-        StopReason::Signal(number) => by_signal(*number),
+        StopReason::Signal(number) => by_signal(*number, settings),
         StopReason::OutOfTime => {
             Failure::new(Exit::TryAgain, "--max-time was over before the input was").with_hint(again)
         }
@@ -244,9 +244,17 @@ fn unreachable(origin: &str, why: &str) -> Failure {
         .with_hint("check the host and port in --url, the network, and --proxy")
 }
 
-fn by_signal(number: u8) -> Failure {
+fn by_signal(number: u8, settings: &Settings) -> Failure {
     Failure::new(Exit::Signal(number), format!("stopped by {}", signals::name(number)))
-        .with_hint("nothing was published; the same command goes on from the journal")
+        .with_hint(again(settings))
+}
+
+/// Standard output has no journal to go on from.
+fn again(settings: &Settings) -> &'static str {
+    match settings.output.path {
+        Target::File(_) => "nothing was published; the same command goes on from the journal",
+        Target::Stdout => "nothing was published; the same command starts over",
+    }
 }
 
 fn refused(status: u16, answers: usize) -> Failure {
