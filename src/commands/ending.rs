@@ -104,6 +104,7 @@ pub fn conclude(
     // Rows that were refused, and whose key another row then got an answer for.
     counts.failed -= filed.failures.repeats.min(counts.failed);
     counts.repeats += filed.failures.repeats;
+    report.refused_were_repeats(filed.failures.repeats);
 
     let (exit, error) = match fate {
         Fate::Leave(failure) => {
@@ -203,8 +204,10 @@ fn fate(settings: &Settings, ended: &mut Ended, stop: &Stop, counts: &Counts) ->
     if let Some(status) = ended.all_refused.filter(|_| fetched == 0) {
         return Fate::Leave(refused(status, usize::try_from(counts.failed).unwrap_or(usize::MAX)));
     }
-    if !settings.output.min_success.reached_by(fetched, skus) {
-        return Fate::Leave(too_few(fetched, skus, settings));
+    let superseded = ended.fed.as_ref().map_or(0, |fed| fed.planner.superseded());
+    let distinct = skus - superseded.min(counts.failed);
+    if !settings.output.min_success.reached_by(fetched, distinct) {
+        return Fate::Leave(too_few(fetched, distinct, settings));
     }
     Fate::Publish
 }

@@ -1,6 +1,7 @@
 //! The planner: settings and columns in, then one row after the other to a job, a repeat or a refusal.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 
 use csv::ByteRecord;
@@ -56,8 +57,30 @@ pub struct Planner {
     identity: Identity,
     mask: Mask,
     repeats: Repeats,
+    refused: Superseded,
     mangled: Mangled,
     scratch: String,
+}
+
+/// Refused rows whose key may yet get a job from a later row.
+#[derive(Default)]
+struct Superseded {
+    /// How many, by the low half of the key's hash: only a count depends on it.
+    open: HashMap<u64, u32>,
+    rows: u64,
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the low 64 bits are meant")]
+impl Superseded {
+    fn refused(&mut self, key_hash: u128) {
+        *self.open.entry(key_hash as u64).or_default() += 1;
+    }
+
+    fn planned(&mut self, key_hash: u128) {
+        if !self.open.is_empty() {
+            self.rows += u64::from(self.open.remove(&(key_hash as u64)).unwrap_or(0));
+        }
+    }
 }
 
 /// Shows what would be asked, no secrets.
@@ -110,6 +133,7 @@ impl Planner {
             names: columns.names.clone(),
             key: columns.key,
             repeats: Repeats::default(),
+            refused: Superseded::default(),
             mangled: Mangled::default(),
             scratch: String::new(),
             method,
@@ -155,12 +179,17 @@ impl Planner {
             return Planned::Repeat { line, first_line: first.line.into(), differs };
         }
         if let Some(damage) = damage {
+            self.refused.refused(key_hash);
             return refused(Some(key), Refusal::Damaged(damage), record);
         }
         let request = match self.render(&record) {
             Ok(request) => request,
-            Err(why) => return refused(Some(key), why, record),
+            Err(why) => {
+                self.refused.refused(key_hash);
+                return refused(Some(key), why, record);
+            }
         };
+        self.refused.planned(key_hash);
         let first = First { line: u32::try_from(line).unwrap_or(u32::MAX), request: request_hash };
         self.repeats.insert(key_hash, first);
         self.mangled.look(&key, line);
@@ -171,6 +200,11 @@ impl Planner {
     /// repeat, not a failure; only at the end of the input is that known.
     pub fn was_planned(&self, key: &Key) -> bool {
         self.repeats.find(self.print.with(key.as_str().as_bytes()).finish()).is_some()
+    }
+
+    /// Refused rows so far whose key a later row got a job for: they are repeats, not failures.
+    pub fn superseded(&self) -> u64 {
+        self.refused.rows
     }
 
     /// Jobs so far: distinct keys that can be asked for.

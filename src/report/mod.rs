@@ -166,6 +166,11 @@ impl Report {
         lock(&self.screen).close();
     }
 
+    /// Rows that were told as failed turned out to be repeats: known only at the input's end.
+    pub fn refused_were_repeats(&self, rows: u64) {
+        lock(&self.tally).refused_were_repeats(rows);
+    }
+
     /// The counts so far.
     #[must_use]
     pub fn tally(&self) -> TallySnapshot {

@@ -213,6 +213,18 @@ impl Tally {
         }
     }
 
+    /// Refused rows turned out to repeat a key that a later row got a job for.
+    pub fn refused_were_repeats(&mut self, rows: u64) {
+        let Some(group) = self.causes.get_mut(&Cause::Row) else { return };
+        let rows = rows.min(group.count);
+        group.count -= rows;
+        self.sums.failed -= rows;
+        self.sums.repeats += rows;
+        if group.count == 0 {
+            self.causes.remove(&Cause::Row);
+        }
+    }
+
     fn group(&mut self, fault: &Fault, line: u64, example: impl Fn() -> Example) {
         let group = self.causes.entry(fault.cause).or_insert_with(|| CauseGroup {
             cause: fault.cause,
