@@ -1,0 +1,209 @@
+//! `out.failed.csv`: the failed rows as they stood, which are themselves an input.
+
+use crate::output_kit::{counts, echoed, fetch, finished, keys, skus};
+use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir};
+
+/// Answers 404 for these.
+fn without(skus: &[&str]) -> ScriptedServer {
+    let mut script = Script::new();
+    for sku in skus {
+        script = script.for_sku(sku, [Reply::status(404)]);
+    }
+    ScriptedServer::script(script)
+}
+
+#[test]
+fn failed_rows_stand_as_they_stood_with_why_and_the_header() {
+    let dir = WorkDir::new();
+    dir.write(
+        "products.csv",
+        "name;sku;n\n\"a;\"\"b\"\"\";1;x\nplain;2;\"two\nlines\"\n;;\nlong;3\n é ;4; y \n".as_bytes(),
+    );
+    let server = without(&["2", "4"]);
+    let ended = fetch(&dir, &server).args(["--min-success", "0"]).finish().expect_code(1);
+    assert_eq!(counts(&ended), [5, 1, 0, 4, 0, 0]);
+    let text = dir.read("out.failed.csv");
+    let mut reader = csv::ReaderBuilder::new().delimiter(b';').flexible(true).from_reader(text.as_bytes());
+    assert_eq!(reader.headers().unwrap(), vec!["name", "sku", "n", "_error", "_status", "_attempts"]);
+    let rows: Vec<Vec<String>> =
+        reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
+    let starts: Vec<_> = rows.iter().map(|row| row[..row.len() - 3].to_vec()).collect();
+    assert_eq!(
+        starts,
+        [vec!["plain", "2", "two\nlines"], vec!["", "", ""], vec!["long", "3"], vec![" é ", "4", " y "]]
+    );
+    let last: Vec<_> = rows.iter().map(|row| row[row.len() - 2..].join("/")).collect();
+    assert_eq!(last, ["404/1", "/0", "/0", "404/1"]);
+    assert!(rows.iter().all(|row| !row[row.len() - 3].is_empty()), "{text}");
+}
+
+#[test]
+fn the_failure_file_as_input_repairs_exactly_the_failed_skus() {
+    let dir = WorkDir::new();
+    let skus = skus(20);
+    dir.write_skus(&skus);
+    fetch(&dir, &without(&["S0003", "S0011"])).finish().expect_code(1);
+    assert_eq!(
+        dir.read("out.json"),
+        echoed(skus.iter().filter(|sku| !["S0003", "S0011"].contains(&&***sku)))
+    );
+    let again = |server: &ScriptedServer| {
+        Run::new(&dir)
+            .args(["out.failed.csv", "-o", "out.json", "--merge", "--log-format", "json"])
+            .args(["--url", &server.url("/p/{sku}")])
+            .finish()
+    };
+    // Once more with half a success: what fails again stays in the file, its columns not doubled.
+    let server = without(&["S0011"]);
+    let ended = again(&server).expect_code(1);
+    assert_eq!((counts(&ended), server.count()), ([2, 1, 0, 1, 0, 0], 2));
+    let text = dir.read("out.failed.csv");
+    assert!(text.starts_with("sku,_error,_status,_attempts\nS0011,") && text.lines().count() == 2, "{text}");
+    let server = ScriptedServer::echo();
+    let ended = again(&server).expect_code(0);
+    assert_eq!((counts(&ended), server.count()), ([1, 1, 0, 0, 0, 0], 1));
+    assert!(!dir.has("out.failed.csv"), "nothing failed: it is not there");
+    let mut all = keys(&dir.read("out.json"));
+    all.sort();
+    assert_eq!(all, skus);
+}
+
+#[test]
+fn a_failure_file_that_is_only_half_done_stays_as_it_is() {
+    let dir = WorkDir::new();
+    dir.write_skus(skus(4));
+    fetch(&dir, &without(&["S0001", "S0002"])).finish().expect_code(1);
+    let before = dir.read("out.failed.csv");
+    let server = ScriptedServer::echo();
+    Run::new(&dir)
+        .args([
+            "out.failed.csv",
+            "-o",
+            "out.json",
+            "--merge",
+            "--limit",
+            "1",
+            "--url",
+            &server.url("/p/{sku}"),
+        ])
+        .finish()
+        .expect_code(0);
+    assert_eq!(dir.read("out.failed.csv"), before, "S0002 is still to be asked for");
+    assert_eq!(server.count(), 1);
+}
+
+#[test]
+fn an_old_failure_file_goes_when_nothing_failed() {
+    let dir = WorkDir::new();
+    dir.write_skus(skus(3));
+    fetch(&dir, &without(&["S0001"])).finish().expect_code(1);
+    assert!(dir.has("out.failed.csv"));
+    fetch(&dir, &ScriptedServer::echo()).finish().expect_code(0);
+    assert!(!dir.has("out.failed.csv"));
+}
+
+#[test]
+fn a_cell_that_a_spreadsheet_would_run_is_guarded_and_goes_back_in_unchanged() {
+    let dir = WorkDir::new();
+    let cells = ["=1+1", "+49", "-5", "@SUM(A1)", "'=2", "''-3", "'plain", "plain"];
+    let rows: Vec<_> = cells.iter().map(|cell| format!("{cell},{cell}\n")).collect();
+    dir.write("products.csv", format!("sku,=name\n{}", rows.concat()));
+    let all_fail = ScriptedServer::start(|_| Reply::status(404));
+    fetch(&dir, &all_fail).args(["--min-success", "0"]).finish().expect_code(1);
+    let text = dir.read("out.failed.csv");
+    assert!(text.starts_with("sku,'=name,_error"), "{text}");
+    for line in text.lines().skip(1) {
+        for cell in line.split(',').take(2) {
+            assert!(!cell.starts_with(['=', '+', '-', '@']), "{line}");
+        }
+    }
+    // Failed twice over, it is the same file; then each is asked for by its own name.
+    let again = |server: &ScriptedServer| {
+        let url = server.url("/{=name}/{sku}");
+        Run::new(&dir)
+            .args(["out.failed.csv", "-o", "two.json", "--failed", "out.failed.csv"])
+            .args(["--min-success", "0", "--log-format", "json", "--url", &url])
+            .finish()
+    };
+    again(&all_fail).expect_code(1);
+    assert_eq!(dir.read("out.failed.csv"), text);
+    let server = ScriptedServer::echo();
+    let ended = again(&server).expect_code(0);
+    assert_eq!(counts(&ended)[1], 8);
+    let mut asked: Vec<_> = server.requests().iter().map(|seen| seen.segments()).collect();
+    asked.sort();
+    let mut wanted = cells.map(|cell| vec![cell.as_bytes().to_vec(); 2]).to_vec();
+    wanted.sort();
+    assert_eq!(asked, wanted);
+    assert_eq!(keys(&dir.read("two.json")), cells);
+}
+
+#[test]
+fn a_damaged_row_keeps_its_bytes_and_fails_again() {
+    let dir = WorkDir::new();
+    dir.write("products.csv", b"sku,name\n1,a\nbad\xff,b\n2\n3,c,d,e\n4,x\n".as_slice());
+    let ended = fetch(&dir, &ScriptedServer::echo()).args(["--min-success", "0"]).finish().expect_code(1);
+    assert_eq!(counts(&ended), [5, 2, 0, 3, 0, 0]);
+    let text = dir.bytes("out.failed.csv");
+    assert!(memchr::memmem::find(&text, b"bad\xff,b,").is_some());
+    let server = ScriptedServer::echo();
+    let ended = Run::new(&dir)
+        .args(["out.failed.csv", "-o", "out.json", "--merge", "--min-success", "0", "--log-format", "json"])
+        .args(["--url", &server.url("/p/{sku}")])
+        .finish()
+        .expect_code(1);
+    assert_eq!((counts(&ended), server.count()), ([3, 0, 0, 3, 0, 0], 0));
+    assert_eq!(dir.bytes("out.failed.csv"), text, "as it was");
+    assert_eq!(keys(&dir.read("out.json")), ["1", "4"]);
+}
+
+#[test]
+fn a_refused_row_whose_key_another_row_got_a_job_for_counts_as_a_repeat() {
+    let dir = WorkDir::new();
+    dir.write("products.csv", "sku,shop\n7,\n7,\n7,berlin\n7,\n8,\n8,\n9,bonn\n");
+    let server = ScriptedServer::echo();
+    let ended = Run::new(&dir)
+        .args([
+            "products.csv",
+            "-o",
+            "out.json",
+            "--log-format",
+            "json",
+            "--url",
+            &server.url("/{shop}/{sku}"),
+        ])
+        .finish()
+        .expect_code(1);
+    assert_eq!(counts(&ended), [7, 2, 0, 2, 3, 0]);
+    let causes: u64 = finished(&ended)["causes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| group["count"].as_u64().unwrap())
+        .sum();
+    assert_eq!(causes, 2, "the causes are those of the failed rows: {}", ended.stderr);
+    assert_eq!(keys(&dir.read("out.json")), ["7", "9"]);
+    let failed = dir.read("out.failed.csv");
+    assert_eq!(failed.lines().skip(1).map(|line| &line[..1]).collect::<String>(), "88", "{failed}");
+}
+
+#[test]
+fn refused_rows_that_are_repeats_do_not_weigh_on_min_success() {
+    let dir = WorkDir::new();
+    dir.write("products.csv", "sku,shop\n7,\n7,\n7,\n7,\n7,berlin\n");
+    let server = ScriptedServer::echo();
+    let ended = Run::new(&dir)
+        .args([
+            "products.csv",
+            "-o",
+            "out.json",
+            "--log-format",
+            "json",
+            "--url",
+            &server.url("/{shop}/{sku}"),
+        ])
+        .finish()
+        .expect_code(0);
+    assert_eq!(counts(&ended), [5, 1, 0, 0, 4, 0]);
+    assert!(!dir.has("out.failed.csv"));
+}
