@@ -68,6 +68,11 @@ impl Replacement {
 
     /// Puts the file in the target's place, durably. Returns its bytes.
     pub(super) fn commit(self) -> Result<u64, CollectError> {
+        self.commit_if(&|| true)
+    }
+
+    /// The same, if there is still leave to do it when all but the rename is done.
+    pub(super) fn commit_if(self, may: &dyn Fn() -> bool) -> Result<u64, CollectError> {
         let target = self.target;
         let failed = |doing| CollectError::io(doing, &target);
         let file = self.writer.into_inner().map_err(|error| failed("write")(error.into_error()))?;
@@ -76,6 +81,9 @@ impl Replacement {
             file.as_file().set_permissions(mode).map_err(failed("set the mode of"))?;
         }
         file.as_file().sync_all().map_err(failed("sync"))?;
+        if !may() {
+            return Err(CollectError::Stopped);
+        }
         file.persist(&target).map_err(|error| failed("replace")(error.error))?;
         sync_folder(&target)?;
         Ok(self.written)

@@ -62,6 +62,9 @@ pub enum CollectError {
         /// What is wrong there.
         why: String,
     },
+    /// The caller took back its leave before anything was replaced.
+    #[error("stopped before the output was replaced")]
+    Stopped,
     /// Standard output did not take the result.
     #[error("cannot write to standard output: {0}")]
     Stdout(#[source] io::Error),
@@ -73,7 +76,7 @@ impl CollectError {
         match self {
             Self::Place { .. } | Self::Create { .. } => Exit::CannotCreate,
             Self::Io { .. } | Self::Damaged { .. } | Self::Stdout(_) => Exit::Io,
-            Self::Locked { .. } => Exit::TryAgain,
+            Self::Locked { .. } | Self::Stopped => Exit::TryAgain,
             Self::OldOutput { .. } => Exit::Data,
         }
     }
@@ -99,7 +102,7 @@ impl CollectError {
             Self::OldOutput { .. } => {
                 "mend or move the old output, check --format, or leave out --merge".into()
             }
-            Self::Stdout(_) => return None,
+            Self::Stdout(_) | Self::Stopped => return None,
         })
     }
 

@@ -48,6 +48,10 @@ pub struct Publish<'a> {
     /// Every row of the input was ended by this run: none deferred, none beyond a limit. Otherwise a
     /// failure file that is the input stays as it is, or rows would be lost.
     pub input_done: bool,
+    /// The work is no longer wanted: asked at every record.
+    pub is_stopped: &'a dyn Fn() -> bool,
+    /// Asked once, when the new output is safe on disk and nothing is replaced yet.
+    pub may_replace: &'a dyn Fn() -> bool,
     /// Takes the output if that is the target.
     pub stdout: &'a mut dyn Write,
 }
@@ -105,10 +109,10 @@ impl Finished {
         let output = Output::new(&mut file, settings.format, settings.shape);
         let mut pass = Pass::new(Rows::of(context), Some(output), Some(given), settings.merge);
         pass.state = Some(state);
-        self.stream(&mut pass)?;
+        self.stream(&mut pass, context.is_stopped)?;
         let (stamp, lines) = pass.finish_output()?;
         let Pass { rows, state, .. } = pass;
-        file.commit()?;
+        file.commit_if(context.may_replace)?;
         let saved = state.map(|state| state.and_then(|state| state.commit(stamp)));
         let (failures, mut warnings) = rows.settle(true)?;
         remove(&journal)?;
@@ -123,10 +127,10 @@ impl Finished {
         settings: &OutputSettings,
         context: &mut Publish<'_>,
     ) -> Result<Published, CollectError> {
-        let rows = Rows::of(context);
+        let (rows, is_stopped) = (Rows::of(context), context.is_stopped);
         let output = Output::new(context.stdout, settings.format, settings.shape);
         let mut pass = Pass::new(rows, Some(output), None, false);
-        self.stream(&mut pass)?;
+        self.stream(&mut pass, is_stopped)?;
         let (stamp, lines) = pass.finish_output()?;
         let (failures, warnings) = pass.rows.settle(true)?;
         Ok(Published { path: None, bytes: stamp.bytes, lines, failures, warnings })
@@ -140,19 +144,22 @@ impl Finished {
     pub fn leave(self, context: &Publish<'_>) -> Result<Left, CollectError> {
         let mut pass = Pass::new(Rows::of(context), None, None, false);
         if self.failures > 0 {
-            self.stream(&mut pass)?;
+            self.stream(&mut pass, context.is_stopped)?;
         }
         let (failures, warnings) = pass.rows.settle(false)?;
         Ok(Left { failures, warnings })
     }
 
     /// Passes every record to where it belongs, in the order of the rows.
-    fn stream(self, pass: &mut Pass<'_, '_>) -> Result<(), CollectError> {
+    fn stream(self, pass: &mut Pass<'_, '_>, is_stopped: &dyn Fn() -> bool) -> Result<(), CollectError> {
         let Self { path, file, salt, places, mut previous, .. } = self;
         let checksum = Checksum::new(salt);
         let mut row = csv::ByteRecord::new();
         let mut pages = Pages::new(file);
         for offset in places.offsets() {
+            if is_stopped() {
+                return Err(CollectError::Stopped);
+            }
             let damaged = |why: &str| CollectError::Damaged { path: path.clone(), offset, why: why.into() };
             let line = pages.line(offset).map_err(CollectError::io("read", &path))?;
             let line = line.ok_or_else(|| damaged("a record that was written is not there"))?;

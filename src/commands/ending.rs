@@ -13,8 +13,8 @@ use crate::collect::{
 };
 use crate::config::Settings;
 use crate::engine::feed::Fed;
-use crate::engine::signals::{self, Signals};
-use crate::engine::{Counts, Ended, Sampled};
+use crate::engine::signals::{self, Leave, Signals};
+use crate::engine::{Counts, DRAIN, Ended, Sampled};
 use crate::fetch::{Stop, StopReason};
 use crate::input::{Columns, InputPath};
 use crate::limit::{self, Gate};
@@ -87,17 +87,19 @@ pub fn conclude(
         input_done: counts.deferred == 0 && settings.input.limit.is_none(),
         publish: matches!(fate, Fate::Publish),
     };
-    let filed = match signals::unless_signalled(runtime, signals, move || job.file(journal)) {
-        Err(number) => {
-            fate = Fate::Leave(by_signal(number, &settings));
-            Filed::nothing()
-        }
-        Ok(Err(error)) => {
-            fate = Fate::Leave(error.into());
-            Filed::nothing()
-        }
-        Ok(Ok(filed)) => filed,
-    };
+    let grace = grace(&stop, &settings);
+    let filed =
+        match signals::unless_signalled((runtime, signals), grace, move |leave| job.file(journal, leave)) {
+            (None | Some(Err(CollectError::Stopped)), number) => {
+                fate = Fate::Leave(by_signal(number.unwrap_or(0), &settings));
+                Filed::nothing()
+            }
+            (Some(Err(error)), _) => {
+                fate = Fate::Leave(error.into());
+                Filed::nothing()
+            }
+            (Some(Ok(filed)), _) => filed,
+        };
     for warning in &filed.warnings {
         report.on(&Event::Warned { message: warning });
     }
@@ -127,6 +129,15 @@ pub fn conclude(
     exit
 }
 
+/// How long a signal waits for what is being written: a replaced file is an instant away from old or
+/// new, standard output may be a pipe that nobody reads. A run that was signalled before waits no more.
+fn grace(stop: &Stop, settings: &Settings) -> Duration {
+    match (stop.reason(), &settings.output.path) {
+        (Some(StopReason::Signal(_)), _) | (_, Target::Stdout) => Duration::ZERO,
+        _ => DRAIN,
+    }
+}
+
 /// What is written at the end, on a thread of its own: a signal must not wait for a slow disk.
 struct Filing {
     output: OutputSettings,
@@ -139,7 +150,7 @@ struct Filing {
 }
 
 impl Filing {
-    fn file(self, journal: Journal) -> Result<Filed, CollectError> {
+    fn file(self, journal: Journal, leave: &Leave) -> Result<Filed, CollectError> {
         let finished = journal.close()?;
         let is_planned = |key: &Key| self.fed.as_ref().is_some_and(|fed| fed.planner.was_planned(key));
         let mut stdout = io::stdout();
@@ -149,6 +160,8 @@ impl Filing {
             is_planned: &is_planned,
             input: self.input.as_deref().map(Path::new),
             input_done: self.input_done,
+            is_stopped: &|| leave.is_stopped(),
+            may_replace: &|| leave.pass(),
             stdout: &mut stdout,
         };
         if self.publish {

@@ -73,6 +73,8 @@ pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failur
     let close = Close { settings: Arc::clone(settings), output, place, columns, stop, total, ended, started };
     let exit = conclude(close, journal, (&runtime, &mut signals), (&report, &road.gate));
     drop(lock);
+    // What was left behind must not hold up the end.
+    runtime.shutdown_background();
     Ok(exit)
 }
 

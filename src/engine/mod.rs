@@ -36,7 +36,7 @@ const MAX_BACKLOG: usize = 16 << 20;
 /// How often the journal is handed on and progress is drawn.
 const TICK: Duration = Duration::from_millis(50);
 /// How long attempts in flight may still take once the run stops.
-const DRAIN: Duration = Duration::from_secs(10);
+pub const DRAIN: Duration = Duration::from_secs(10);
 
 /// Row counts; `fetched + unchanged + failed + repeats + deferred` are all rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

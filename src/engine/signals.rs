@@ -1,9 +1,13 @@
 //! Signals that ask the run to stop.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinError;
 
 /// The signals that are listened to, by number and name.
 const HEARD: [(i32, &str); 3] = [(2, "SIGINT"), (15, "SIGTERM"), (1, "SIGHUP")];
@@ -45,28 +49,69 @@ impl Signals {
     }
 }
 
-/// Does blocking work on a thread of its own, or gives the number of the signal that came first; the
-/// work is then left behind and must be such that the process may end at any point of it.
-///
-/// # Errors
-/// A signal asked to stop before the work was done.
+/// Of a signal and the instant from which work is not given up any more, whichever comes first counts:
+/// so what is told of the work is what became of it.
+#[derive(Debug, Clone, Default)]
+pub struct Leave(Arc<AtomicU8>);
+
+const OPEN: u8 = 0;
+const STOPPED: u8 = 1;
+const PASSED: u8 = 2;
+
+impl Leave {
+    /// Whether the work is no longer wanted.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Acquire) == STOPPED
+    }
+
+    /// From here on the work is not given up; false if it is no longer wanted.
+    #[must_use]
+    pub fn pass(&self) -> bool {
+        self.turn(PASSED)
+    }
+
+    fn stop(&self) {
+        let _ = self.turn(STOPPED);
+    }
+
+    fn turn(&self, state: u8) -> bool {
+        self.0.compare_exchange(OPEN, state, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// Does blocking work on a thread of its own. A signal takes back its leave; the work then has `grace`
+/// to come to an end, and is left behind when that is over or another signal comes: it must be such that
+/// the process may end at any point of it. Gives what it came to, if it ended, and the signal.
 ///
 /// # Panics
 /// When the work does.
 pub fn unless_signalled<T: Send + 'static>(
-    runtime: &Runtime,
-    signals: &mut Signals,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, u8> {
+    (runtime, signals): (&Runtime, &mut Signals),
+    grace: Duration,
+    work: impl FnOnce(&Leave) -> T + Send + 'static,
+) -> (Option<T>, Option<u8>) {
+    let leave = Leave::default();
+    let given = leave.clone();
+    let whole = |done: Result<T, JoinError>| match done {
+        Ok(value) => Some(value),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    };
     runtime.block_on(async {
-        tokio::select! {
+        let mut work = tokio::task::spawn_blocking(move || work(&given));
+        let number = tokio::select! {
             biased;
-            done = tokio::task::spawn_blocking(work) => match done {
-                Ok(value) => Ok(value),
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            },
-            number = signals.next() => Err(number),
-        }
+            done = &mut work => return (whole(done), None),
+            number = signals.next() => number,
+        };
+        leave.stop();
+        let done = tokio::select! {
+            biased;
+            done = &mut work => whole(done),
+            _ = signals.next() => None,
+            () = tokio::time::sleep(grace) => None,
+        };
+        (done, Some(number))
     })
 }
 
