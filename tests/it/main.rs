@@ -5,6 +5,7 @@ mod output;
 mod output_failed;
 mod output_files;
 mod output_kit;
+mod signals;
 mod support;
 mod support_selftest;
 mod tidy;
