@@ -33,8 +33,11 @@ use signals::Signals;
 const WINDOW_FACTOR: usize = 4;
 /// Answers that wait for the disk, in bytes; past it no job is opened.
 const MAX_BACKLOG: usize = 16 << 20;
-/// How often the journal is handed on and progress is drawn.
+/// How often progress is drawn.
 const TICK: Duration = Duration::from_millis(50);
+/// How long an answer may stay in the process, where `kill -9` takes it: short beside a request, and
+/// long enough that a fast run hands on many at once.
+const HAND_ON: Duration = Duration::from_millis(2);
 /// How long attempts in flight may still take once the run stops.
 pub const DRAIN: Duration = Duration::from_secs(10);
 
@@ -123,12 +126,16 @@ impl<T: Transport> Engine<'_, T> {
             disk: None,
             started,
             looked: started,
+            handed_on: started,
             limit: gate.view().limit,
             sampled: Sampled::default(),
         };
         let mut floor = Floor::new(input);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let hand_on = tokio::time::sleep(HAND_ON);
+        tokio::pin!(hand_on);
+        let mut handing_on = false;
         let mut drained_by: Option<tokio::time::Instant> = None;
         let mut at_once = false;
         loop {
@@ -136,9 +143,19 @@ impl<T: Transport> Engine<'_, T> {
                 drained_by = Some(tokio::time::Instant::now() + DRAIN);
                 desk.counts.deferred += floor.drop_unopened();
             }
+            if !handing_on && desk.journal.backlog() > 0 {
+                handing_on = true;
+                hand_on.as_mut().reset(tokio::time::Instant::now() + HAND_ON);
+            }
             let window = gate.view().limit.saturating_mul(WINDOW_FACTOR);
             let open_more = desk.journal.backlog() < MAX_BACKLOG && drained_by.is_none();
-            let next = std::future::poll_fn(|cx| floor.poll(cx, || open_more && has_room(gate), window));
+            let next = std::future::poll_fn(|cx| {
+                let step = floor.poll(cx, || open_more && has_room(gate), window);
+                if step.is_pending() {
+                    desk.hand_on_if_due();
+                }
+                step
+            });
             tokio::select! {
                 biased;
                 signal = signals.next() => {
@@ -154,6 +171,10 @@ impl<T: Transport> Engine<'_, T> {
                     stop.throw(StopReason::OutOfTime);
                 }
                 () = sleep_until(drained_by.map(tokio::time::Instant::into_std)), if drained_by.is_some() => break,
+                () = &mut hand_on, if handing_on => {
+                    handing_on = false;
+                    desk.hand_on();
+                }
                 _ = tick.tick() => desk.tick(gate, floor.is_hungry()),
                 step = next => match step {
                     Step::Done(entry) => desk.receive(entry),
@@ -275,6 +296,7 @@ struct Desk<'a> {
     disk: Option<CollectError>,
     started: Instant,
     looked: Instant,
+    handed_on: Instant,
     limit: usize,
     sampled: Sampled,
 }
@@ -408,9 +430,21 @@ impl Desk<'_> {
         all_refused
     }
 
-    fn tick(&mut self, gate: &Gate, hungry: bool) {
+    /// Nothing else is to be done: what came together goes together, but not more often than needed.
+    fn hand_on_if_due(&mut self) {
+        if self.journal.backlog() > 0 && self.handed_on.elapsed() >= HAND_ON {
+            self.hand_on();
+        }
+    }
+
+    fn hand_on(&mut self) {
+        self.handed_on = Instant::now();
         let flushed = self.journal.flush();
         self.note(flushed);
+    }
+
+    fn tick(&mut self, gate: &Gate, hungry: bool) {
+        self.hand_on();
         for change in gate.take_changes() {
             self.tell(change);
         }
