@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, ClientBuilder, Proxy};
 use secrecy::{ExposeSecret, SecretString};
@@ -183,11 +183,29 @@ impl Http {
             .clone()
     }
 
-    async fn attempt(&self, client: &Client, request: &Request) -> Result<RawAnswer, Broken> {
-        let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
-        if !request.headers.is_empty() {
-            *outgoing.headers_mut() = request.headers.clone();
+    /// The request line with the headers of the row; user-info in the address becomes Basic
+    /// authorisation, unless the user gave another.
+    fn outgoing(&self, client: &Client, request: &Request) -> Result<reqwest::Request, reqwest::Error> {
+        let (method, url) = (request.method.clone(), request.url.clone());
+        let has_user_info = !url.username().is_empty() || url.password().is_some();
+        if !has_user_info {
+            let mut outgoing = reqwest::Request::new(method, url);
+            if !request.headers.is_empty() {
+                *outgoing.headers_mut() = request.headers.clone();
+            }
+            return Ok(outgoing);
         }
+        let mut outgoing = client.request(method, url).build()?;
+        if self.settings.headers.contains_key(AUTHORIZATION) || request.headers.contains_key(AUTHORIZATION) {
+            outgoing.headers_mut().remove(AUTHORIZATION);
+        }
+        outgoing.headers_mut().extend(request.headers.clone());
+        Ok(outgoing)
+    }
+
+    async fn attempt(&self, client: &Client, request: &Request) -> Result<RawAnswer, Broken> {
+        let mut outgoing =
+            self.outgoing(client, request).map_err(|error| broken(error, Stage::Head, &self.settings))?;
         if !request.foreign {
             for (name, value) in &self.repeated {
                 outgoing.headers_mut().append(name, value.clone());
