@@ -15,6 +15,8 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, ClientBuilder, Proxy};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::{Cause, Fault, Request, Size};
@@ -309,6 +311,14 @@ fn builder(settings: &TransportSettings) -> Result<ClientBuilder, TransportError
         let certificates = Certificate::from_pem_bundle(pem).map_err(|e| TransportError::CaCert(text(e)))?;
         if certificates.is_empty() {
             return Err(TransportError::CaCert("the file holds no PEM certificate".into()));
+        }
+        // reqwest looks at them only when the client is built, and then does not say whose they are.
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            certificate
+                .map_err(|error| error.to_string())
+                .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()))
+                .map_err(|error| TransportError::CaCert(format!("a certificate cannot be read: {error}")))?;
         }
         builder = builder.tls_certs_merge(certificates);
     }
