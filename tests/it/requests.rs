@@ -1,0 +1,239 @@
+//! What leaves for the API: values that arrive as they stand in the CSV, or no request at all.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+
+use crate::support::reply::echo_body;
+use crate::support::{Reply, Run, ScriptedServer, WorkDir};
+
+/// A run over `products.csv` to `out.json`.
+pub fn asking<'a, S: AsRef<OsStr>>(
+    dir: &'a WorkDir,
+    url: &str,
+    args: impl IntoIterator<Item = S>,
+) -> Run<'a> {
+    Run::new(dir).args(["products.csv", "-o", "out.json", "--url", url]).args(args)
+}
+
+/// Values that an encoder, a URL parser or a server may trip over, and that may all be asked for.
+const ODD: [&str; 27] = [
+    "00123",
+    "a b",
+    "a/b",
+    "../x",
+    "..%2f",
+    "%2e%2e",
+    "%",
+    "%zz",
+    "?q=1",
+    "#top",
+    "a+b",
+    "a&b=c",
+    "a;b,c",
+    "\\..\\",
+    "...",
+    "a..",
+    "'\"<>`",
+    "{sku}",
+    "[::1]",
+    "@host:80",
+    "http://evil/",
+    "~-._",
+    "éü",
+    "日本語",
+    "😀",
+    "\u{a0}x\u{feff}",
+    "e\u{301}",
+];
+
+#[test]
+fn the_server_decodes_exactly_the_value_wherever_it_stands_in_path_or_query() {
+    let dir = WorkDir::new();
+    dir.write_skus(ODD);
+    let wanted: BTreeSet<Vec<u8>> = ODD.iter().map(|sku| sku.as_bytes().to_vec()).collect();
+    for (template, segments) in
+        [("/p/{sku}", 2), ("/p/{sku}/stock", 3), ("/p/p-{sku}.json", 2), ("/p?id={sku}&x=1", 1)]
+    {
+        let server = ScriptedServer::start(|_| Reply::json("1"));
+        asking(&dir, &server.url(template), [""; 0]).finish().expect_code(0);
+        let decoded: BTreeSet<Vec<u8>> = server
+            .requests()
+            .iter()
+            .map(|seen| {
+                assert_eq!(seen.segments().len(), segments, "{}", seen.target);
+                assert_eq!(seen.header("host"), Some(server.addr().to_string().as_str()));
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/%?=&".contains(&byte);
+                assert!(seen.target.bytes().all(plain), "{}", seen.target);
+                if let Some(value) = seen.query_value("id") {
+                    return value;
+                }
+                let segment = seen.segments().swap_remove(1);
+                let inner = segment.strip_prefix(b"p-").and_then(|it| it.strip_suffix(b".json"));
+                inner.map_or(segment.clone(), <[u8]>::to_vec)
+            })
+            .collect();
+        assert_eq!(decoded, wanted, "{template}");
+    }
+}
+
+#[test]
+fn every_key_holds_the_answer_to_its_own_request() {
+    let dir = WorkDir::new();
+    dir.write_skus(ODD);
+    let server = ScriptedServer::echo();
+    asking(&dir, &server.url("/p/{sku}"), ["-c", "8"]).finish().expect_code(0);
+    let lines: Vec<String> =
+        ODD.iter().map(|sku| format!("{}:{}", serde_json::to_string(sku).unwrap(), echo_body(sku))).collect();
+    assert_eq!(dir.read("out.json"), format!("{{\n{}\n}}\n", lines.join(",\n")));
+}
+
+#[test]
+fn a_value_that_cannot_be_sent_as_it_is_fails_its_row_without_a_request() {
+    let long = "x".repeat(257);
+    let refused = ["", ".", "..", "a\tb", "a\nb", "a\r\nb", "\u{1}", "\u{7f}", "a\u{85}b", &long];
+    let dir = WorkDir::new();
+    dir.write_skus(refused.iter().copied().chain(["good"]));
+    let server = ScriptedServer::echo();
+    let ended = asking(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]).finish().expect_code(1);
+    let asked: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
+    assert_eq!(asked, ["/p/good"], "{}", ended.stderr);
+    assert!(server.stray().is_empty());
+    assert!(ended.stderr.contains("1 fetched, 10 failed"), "{}", ended.stderr);
+    let mut failed = csv::Reader::from_reader(dir.bytes("out.failed.csv").leak() as &[u8]);
+    assert_eq!(failed.records().count(), refused.len());
+}
+
+#[test]
+fn a_value_of_256_bytes_is_asked_for_and_bytes_are_counted_before_the_encoding() {
+    let (most, over) = ("é".repeat(128), format!("{}x", "é".repeat(128)));
+    let dir = WorkDir::new();
+    dir.write_skus([&most, &over]);
+    let server = ScriptedServer::echo();
+    asking(&dir, &server.url("/p?q={sku}"), [""; 0]).finish().expect_code(1);
+    let asked: Vec<_> = server.requests().iter().map(|seen| seen.query_value("q").unwrap()).collect();
+    assert_eq!(asked, [most.into_bytes()]);
+}
+
+#[test]
+fn dots_are_refused_only_where_they_are_a_whole_segment() {
+    let dir = WorkDir::new();
+    dir.write("products.csv", "sku,a,b\n1,.,.\n2,.,x\n3,,\n4,..,..\n");
+    for (template, asked) in [
+        ("/p/{a}{b}/{sku}", vec!["/p/.x/2", "/p/..../4"]),
+        ("/p/.{a}/{sku}", vec!["/p/.../4"]),
+        ("/p/v{a}/{sku}", vec!["/p/v./1", "/p/v./2", "/p/v../4"]),
+        ("/p/{sku}?at={a}", vec!["/p/1?at=.", "/p/2?at=.", "/p/4?at=.."]),
+    ] {
+        let server = ScriptedServer::echo();
+        asking(&dir, &server.url(template), ["-c1", "--min-success", "0"]).finish().expect_code(1);
+        let targets: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
+        assert_eq!(targets, asked, "{template}");
+    }
+}
+
+#[test]
+fn a_column_may_not_stand_in_scheme_host_or_port() {
+    let dir = WorkDir::new();
+    dir.write_skus(["1"]);
+    let server = ScriptedServer::echo();
+    let port = server.addr().port();
+    for template in [
+        "{sku}://127.0.0.1/p".to_owned(),
+        "http://{sku}/p".into(),
+        format!("http://{{sku}}.0.0.1:{port}/p"),
+        "http://127.0.0.1:{sku}/p".into(),
+        format!("http://127.0.0.1:{port}{{sku}}"),
+        format!("http://{{sku}}@127.0.0.1:{port}/p"),
+    ] {
+        asking(&dir, &template, [""; 0]).finish().expect_code(2);
+    }
+    assert_eq!((server.count(), server.connections()), (0, 0));
+}
+
+#[test]
+fn a_sku_is_text_and_no_number() {
+    let dir = WorkDir::new();
+    dir.write("products.csv", "sku\n007\n1.23E+12\nAbC\n in  ner \n1e3\n");
+    let server = ScriptedServer::echo();
+    asking(&dir, &server.url("/p/{sku}"), ["-c1"]).finish().expect_code(0);
+    let asked: Vec<_> = server.requests().iter().map(|seen| seen.sku.clone()).collect();
+    assert_eq!(asked, ["007", "1.23E+12", "AbC", " in  ner ", "1e3"]);
+}
+
+#[test]
+fn a_sku_that_stands_in_several_rows_is_asked_for_once_and_its_first_row_counts() {
+    let dir = WorkDir::new();
+    dir.write("products.csv", "sku,shop\nA,1\nB,1\nA,2\nA,1\nB,1\n");
+    let server = ScriptedServer::echo();
+    let ended = asking(&dir, &server.url("/p/{sku}?shop={shop}"), ["-c1"]).finish().expect_code(0);
+    let asked: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
+    assert_eq!(asked, ["/p/A?shop=1", "/p/B?shop=1"]);
+    assert!(ended.stderr.contains("3 repeats"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("line 4"), "the one that differs: {}", ended.stderr);
+}
+
+#[test]
+fn the_program_names_itself_asks_for_json_and_compression_and_keeps_its_connections() {
+    let dir = WorkDir::new();
+    dir.write_skus((0..60).map(|n| n.to_string()));
+    let server = ScriptedServer::echo();
+    asking(&dir, &server.url("/p/{sku}"), ["-c", "3"]).finish().expect_code(0);
+    for seen in server.requests() {
+        assert_eq!(seen.method, "GET");
+        assert_eq!(seen.header_values("user-agent"), [concat!("skufetch/", env!("CARGO_PKG_VERSION"))]);
+        assert_eq!(seen.header_values("accept"), ["application/json"]);
+        assert_eq!(seen.header_values("accept-encoding"), ["gzip, br, zstd, deflate"]);
+        assert_eq!((seen.header("referer"), seen.header("content-type")), (None, None));
+        assert_eq!(seen.header("authorization"), None);
+    }
+    // A connection that was begun and then not needed is kept beside the three.
+    assert!(server.connections() <= 6, "{} connections", server.connections());
+}
+
+#[test]
+fn compressed_answers_are_kept_as_the_plain_ones() {
+    let dir = WorkDir::new();
+    dir.write_skus(["gzip", "br", "zstd", "deflate", "identity", "members", "raw"]);
+    let server = ScriptedServer::start(|seen| {
+        let plain = Reply::echo(seen);
+        match seen.sku.as_str() {
+            "gzip" => plain.gzip(),
+            "br" => plain.brotli(),
+            "zstd" => plain.zstd().chunked(),
+            "deflate" => plain.deflate(),
+            "raw" => plain.encoded("deflate", crate::support::encode::raw_deflate),
+            "members" => plain
+                .encoded("gzip", |content| crate::support::encode::gzip_members(content, 3))
+                .chunked()
+                .drip(7, std::time::Duration::from_millis(1)),
+            _ => plain.header("Content-Encoding", "identity"),
+        }
+    });
+    asking(&dir, &server.url("/p/{sku}"), ["--retries", "0"]).finish().expect_code(0);
+    for line in ["gzip", "br", "zstd", "deflate", "identity", "members", "raw"] {
+        assert!(dir.read("out.json").contains(&format!("\"{line}\":{}", echo_body(line))), "{line}");
+    }
+}
+
+#[test]
+fn user_info_in_the_template_becomes_basic_authorisation() {
+    let dir = WorkDir::new();
+    dir.write_skus(["1"]);
+    let server = ScriptedServer::echo();
+    let url = server.url("/p/{sku}").replace("http://", "http://us%40er:${PW}@");
+    asking(&dir, &url, [""; 0]).env("PW", "p:a/s@s é").finish().expect_code(0);
+    let requests = server.requests();
+    // base64 of `us@er:p:a/s@s é`
+    assert_eq!(requests[0].header_values("authorization"), ["Basic dXNAZXI6cDphL3NAcyDDqQ=="]);
+    assert_eq!(requests[0].header("host"), Some(server.addr().to_string().as_str()));
+}
+
+#[test]
+fn an_authorization_header_of_the_user_beats_the_user_info() {
+    let dir = WorkDir::new();
+    dir.write_skus(["1"]);
+    let server = ScriptedServer::echo();
+    let url = server.url("/p/{sku}").replace("http://", "http://a:b@");
+    asking(&dir, &url, ["-H", "Authorization: Bearer t"]).finish().expect_code(0);
+    assert_eq!(server.requests()[0].header_values("authorization"), ["Bearer t"]);
+}

@@ -1,0 +1,100 @@
+//! Proxies, by option and by the standard variables.
+
+use crate::requests::asking;
+use crate::support::tls::{Authority, Protocol};
+use crate::support::{Reply, ScriptedServer, WorkDir, dead_port};
+
+fn skus() -> WorkDir {
+    let dir = WorkDir::new();
+    dir.write_skus(["A", "B"]);
+    dir
+}
+
+#[test]
+fn plain_http_goes_through_the_proxy_with_the_whole_address() {
+    let dir = skus();
+    let proxy = ScriptedServer::echo();
+    let args = ["-c1", "--proxy", &proxy.url("")];
+    asking(&dir, "http://shop.test/p/{sku}", args).finish().expect_code(0);
+    let targets: Vec<_> = proxy.requests().iter().map(|seen| seen.target.clone()).collect();
+    assert_eq!(targets, ["http://shop.test/p/A", "http://shop.test/p/B"]);
+    assert_eq!(proxy.requests()[0].header("host"), Some("shop.test"));
+    assert_eq!(proxy.requests()[0].header("proxy-authorization"), None);
+}
+
+#[test]
+fn the_proxys_user_info_may_come_from_variables_and_goes_to_the_proxy_alone() {
+    let dir = skus();
+    let proxy = ScriptedServer::echo();
+    let address = proxy.url("").replace("http://", "http://me:${PROXY_PW}@");
+    let ended = asking(&dir, "http://shop.test/p/{sku}", ["-v", "-v", "--proxy", &address])
+        .env("PROXY_PW", "canary-pw")
+        .finish()
+        .expect_code(0);
+    // base64 of `me:canary-pw`
+    assert_eq!(proxy.requests()[0].header_values("proxy-authorization"), ["Basic bWU6Y2FuYXJ5LXB3"]);
+    assert!(!ended.stderr.contains("canary") && dir.holding("canary").is_empty(), "{}", ended.stderr);
+    let unset = asking(&dir, "http://shop.test/p/{sku}", ["--proxy", &address]).finish().expect_code(2);
+    assert!(unset.stderr.contains("PROXY_PW"), "{}", unset.stderr);
+}
+
+#[test]
+fn https_goes_through_a_tunnel_that_the_proxy_cannot_look_into() {
+    let dir = skus();
+    let authority = Authority::new();
+    dir.write("ca.pem", authority.pem());
+    let server = ScriptedServer::start_tls(&authority.good(), Protocol::Http1, Reply::echo);
+    let addr = server.addr();
+    let proxy = ScriptedServer::start(move |_| Reply::tunnel(addr));
+    let address = proxy.url("").replace("http://", "http://me:pw@");
+    let args = ["-c1", "--ca-cert", "ca.pem", "--proxy", &address, "-H", "X-Key: canary"];
+    asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    let requests = proxy.requests();
+    assert!(requests.iter().all(|seen| seen.method == "CONNECT" && seen.target == addr.to_string()));
+    assert_eq!(requests[0].header_values("proxy-authorization"), ["Basic bWU6cHc="]);
+    assert!(requests.iter().all(|seen| !String::from_utf8_lossy(&seen.head).contains("canary")));
+    assert_eq!(server.requests()[0].header_values("x-key"), ["canary"]);
+    assert_eq!(server.requests()[0].header("proxy-authorization"), None);
+}
+
+#[test]
+fn the_standard_variables_are_honoured_and_no_proxy_too() {
+    let proxy = ScriptedServer::echo();
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        let (dir, before) = (skus(), proxy.count());
+        asking(&dir, "http://shop.test/p/{sku}", [""; 0]).env(name, proxy.url("")).finish().expect_code(0);
+        assert_eq!(proxy.count() - before, 2, "{name}");
+    }
+    let (dir, server, before) = (skus(), ScriptedServer::echo(), proxy.count());
+    asking(&dir, &server.url("/p/{sku}"), [""; 0])
+        .env("HTTP_PROXY", proxy.url(""))
+        .env("NO_PROXY", "127.0.0.1,other.test")
+        .finish()
+        .expect_code(0);
+    assert_eq!((server.count(), proxy.count()), (2, before));
+}
+
+#[test]
+fn the_option_beats_the_variables_and_a_bad_one_is_told_before_any_request() {
+    let (dir, proxy) = (skus(), ScriptedServer::echo());
+    asking(&dir, "http://shop.test/p/{sku}", ["--proxy", &proxy.url("")])
+        .env("HTTP_PROXY", format!("http://{}", dead_port()))
+        .env("NO_PROXY", "shop.test")
+        .finish()
+        .expect_code(0);
+    assert_eq!(proxy.count(), 2);
+    let bad = asking(&skus(), "http://shop.test/p/{sku}", ["--proxy", "http://us:canary@:x"]).finish();
+    let bad = bad.expect_code(2);
+    assert!(bad.stderr.contains("--proxy") && !bad.stderr.contains("canary"), "{}", bad.stderr);
+}
+
+#[test]
+fn a_proxy_that_is_not_there_makes_the_api_unreachable_and_shows_no_secret() {
+    let dir = skus();
+    dir.write_skus((0..40).map(|n| n.to_string()));
+    let address = format!("http://me:canary@{}", dead_port());
+    let ended = asking(&dir, "http://shop.test/p/{sku}", ["-v", "-v", "--proxy", &address]).finish();
+    let ended = ended.expect_code(69);
+    assert!(!ended.stderr.contains("canary"), "{}", ended.stderr);
+    assert!(dir.holding("canary").is_empty());
+}

@@ -1,0 +1,81 @@
+//! Certificates: refused at once, with a word that helps; trusted where told.
+
+use crate::requests::asking;
+use crate::support::tls::{Authority, Identity, Protocol};
+use crate::support::{Ended, Reply, ScriptedServer, WorkDir};
+
+fn skus() -> WorkDir {
+    let dir = WorkDir::new();
+    dir.write_skus((0..200).map(|n| n.to_string()));
+    dir
+}
+
+fn refused(identity: &Identity, authority: Option<&Authority>, protocol: Protocol) -> Ended {
+    let dir = skus();
+    dir.write("out.json", "old");
+    let server = ScriptedServer::start_tls(identity, protocol, Reply::echo);
+    let mut run = asking(&dir, &server.url("/p/{sku}"), ["-c", "32"]);
+    if let Some(authority) = authority {
+        dir.write("ca.pem", authority.pem());
+        run = run.args(["--ca-cert", "ca.pem"]);
+    }
+    let ended = run.finish().expect_code(69);
+    assert_eq!((server.count(), dir.read("out.json").as_str()), (0, "old"));
+    assert!(server.failed_handshakes() <= 15, "{} handshakes", server.failed_handshakes());
+    assert!(ended.stderr.contains("--ca-cert"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("certificate"), "{}", ended.stderr);
+    ended
+}
+
+#[test]
+fn a_certificate_that_does_not_verify_ends_the_run_at_once_and_its_reason_is_named() {
+    let authority = Authority::new();
+    for protocol in [Protocol::Http1, Protocol::Either { streams: 100 }] {
+        let cases = [
+            (authority.expired(), Some(&authority), "expired"),
+            (authority.wrong_host(), Some(&authority), "another host name"),
+            (authority.good(), None, "not trusted"),
+            (Identity::self_signed(), None, "not trusted"),
+        ];
+        for (identity, trusted, reason) in cases {
+            let ended = refused(&identity, trusted, protocol);
+            assert!(ended.stderr.contains(reason), "{reason}: {}", ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn an_authority_of_ones_own_is_trusted_when_named_and_insecure_trusts_all() {
+    let authority = Authority::new();
+    let dir = skus();
+    dir.write("ca.pem", format!("-- ours\n{}{}", Authority::new().pem(), authority.pem()));
+    let server = ScriptedServer::start_tls(&authority.good(), Protocol::Http1, Reply::echo);
+    asking(&dir, &server.url("/p/{sku}"), ["--ca-cert", "ca.pem"]).finish().expect_code(0);
+    assert_eq!(server.count(), 200);
+    let server = ScriptedServer::start_tls(&Identity::self_signed(), Protocol::Http1, Reply::echo);
+    asking(&dir, &server.url("/p/{sku}"), ["--insecure", "--fresh"]).finish().expect_code(0);
+    assert_eq!(server.count(), 200);
+}
+
+#[test]
+fn a_ca_file_that_is_missing_or_holds_no_certificate_is_told_before_any_request() {
+    let (authority, dir) = (Authority::new(), skus());
+    let server = ScriptedServer::start_tls(&authority.good(), Protocol::Http1, Reply::echo);
+    dir.write("empty.pem", "nothing here\n");
+    dir.write("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    for file in ["missing.pem", "empty.pem", "broken.pem"] {
+        let ended = asking(&dir, &server.url("/p/{sku}"), ["--ca-cert", file]).finish().expect_code(2);
+        assert!(ended.stderr.contains("--ca-cert"), "{file}: {}", ended.stderr);
+    }
+    assert_eq!((server.count(), server.failed_handshakes()), (0, 0));
+}
+
+#[test]
+fn a_server_that_does_not_speak_tls_is_without_a_connection() {
+    // It waits for the end of a request that TLS never sends.
+    let (dir, server) = (skus(), ScriptedServer::echo());
+    let url = server.url("/p/{sku}").replace("http://", "https://");
+    let ended = asking(&dir, &url, ["-c", "32", "--connect-timeout", "100ms"]).finish().expect_code(69);
+    assert!(ended.stderr.contains("unreachable"), "{}", ended.stderr);
+    assert!(server.connections() <= 15, "{} connections", server.connections());
+}
