@@ -191,16 +191,19 @@ fn below_min_success_nothing_is_published_and_the_old_output_stands_byte_for_byt
         }
         ScriptedServer::script(script)
     };
-    let server = fail(6);
+    let mut script = Script::new().for_sku(&skus[5], [Reply::status(404), Reply::json("1")]);
+    for sku in &skus[..5] {
+        script = script.for_sku(sku, [Reply::status(404)]);
+    }
+    let server = ScriptedServer::script(script);
     let ended = fetch(&dir, &server).finish().expect_code(69);
     assert_eq!(counts(&ended), [10, 4, 0, 6, 0, 0]);
     assert_eq!(dir.read("out.json"), "the old one, whatever it is");
     assert!(dir.has("out.json.journal") && dir.has("out.failed.csv"));
     assert!(said(&ended).contains("--min-success 50"), "{}", ended.stderr);
     // Exactly half is enough; and what came before is not asked for again.
-    let server = fail(5);
     let ended = fetch(&dir, &server).finish().expect_code(1);
-    assert_eq!(server.count(), 6);
+    assert_eq!(server.count(), 10 + 6);
     assert_eq!(counts(&ended), [10, 5, 0, 5, 0, 0]);
     assert_eq!(keys(&dir.read("out.json")), skus[5..]);
     assert!(!dir.has("out.json.journal"));
