@@ -187,12 +187,14 @@ impl<T: Transport> Fetcher<T> {
         attempts: &mut u32,
     ) -> (Result<Ended, Stopped>, Permit) {
         let mut elsewhere: Option<Request> = None;
+        let mut status = 0;
         for _ in 0..=redirect::MAX_REDIRECTS {
             if self.stop.is_thrown() {
                 return (Err(Stopped), permit);
             }
             let request = elsewhere.as_ref().unwrap_or(&job.request);
             *attempts += 1;
+            let sent = Instant::now();
             let mut result = self.transport.send(request).await;
             if !*resent && matches!(&result, Err(broken) if broken.unanswered) && !self.stop.is_thrown() {
                 // The server had closed the kept-alive connection: free for the SKU, once.
@@ -208,6 +210,8 @@ impl<T: Transport> Fetcher<T> {
             if !redirect::is_redirect(answer.status) || kept_as_null {
                 return (Ok(Ended::Answer(answer)), permit);
             }
+            status = answer.status;
+            self.answered(status, sent.elapsed(), 0);
             match redirect::follow(request, answer.status, &answer.headers, self.retry.follow) {
                 Ok(next) => elsewhere = Some(next),
                 Err(fault) => return (Ok(Ended::Refused(fault)), permit),
@@ -215,7 +219,7 @@ impl<T: Transport> Fetcher<T> {
             permit.resend().await;
         }
         let detail = format!("more than {} redirects", redirect::MAX_REDIRECTS);
-        (Ok(Ended::Refused(Fault::new(Cause::Redirect, detail))), permit)
+        (Ok(Ended::Refused(Fault::new(Cause::Redirect, detail).with_status(status))), permit)
     }
 
     /// Judges what came, tells the reporter, and says what the gate should learn from it.
@@ -229,7 +233,7 @@ impl<T: Transport> Fetcher<T> {
         let now = SystemTime::now();
         let asked = retry_after(&answer.headers, now);
         self.mind_quota(&answer.headers, now);
-        self.reporter.on(&Event::AttemptAnswered { status, latency, bytes: answer.body.len() as u64 });
+        self.answered(status, latency, answer.body.len() as u64);
         let seen = match status {
             200..=399 => Seen::Good { latency },
             429 | 503 => Seen::Overload { latency },
@@ -257,7 +261,15 @@ impl<T: Transport> Fetcher<T> {
         }
     }
 
+    fn answered(&self, status: u16, latency: Duration, bytes: u64) {
+        self.reporter.on(&Event::AttemptAnswered { status, latency, bytes });
+    }
+
     fn judge_broken(&self, fault: Fault, latency: Duration) -> (Verdict, Seen) {
+        if let Some(status) = fault.status {
+            // The head came, and the server counts it.
+            self.answered(status, latency, 0);
+        }
         let seen = if fault.cause == Cause::Timeout { Seen::Overload { latency } } else { Seen::Fault };
         match fault.cause {
             Cause::Certificate => {
