@@ -1,0 +1,277 @@
+//! Refresh: `--merge` starts from the output that is there, and asks only for what it must.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::output_kit::{
+    counts, echoed, fetch, fetch_to, finished, keys, members, said, skus, without_times,
+};
+use crate::support::{Reply, Script, ScriptedServer, WorkDir};
+
+#[test]
+fn the_inputs_order_comes_first_then_what_only_the_old_output_has_in_its_order() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write("out.json", "{\"z\":1.10,\"b\":\"old\",\"y\":[9007199254740993],\"a\":2}");
+    dir.write_skus(["c", "b", "a"]);
+    let ended = fetch(&dir, &server).args(["--merge"]).finish().expect_code(0);
+    let text = dir.read("out.json");
+    assert_eq!(keys(&text), ["c", "b", "a", "z", "y"]);
+    assert!(text.ends_with("\"z\":1.10,\n\"y\":[9007199254740993]\n}\n"), "{text}");
+    assert_eq!(counts(&ended), [3, 3, 0, 0, 0, 0]);
+}
+
+#[test]
+fn without_merge_what_only_the_old_output_has_goes() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write("out.json", "not even JSON");
+    dir.write_skus(["a"]);
+    fetch(&dir, &server).finish().expect_code(0);
+    assert_eq!(dir.read("out.json"), echoed(["a"]));
+}
+
+#[test]
+fn a_failed_sku_keeps_its_old_line_in_either_shape() {
+    for (shape, old) in [
+        ("body", "{\"a\":\"old\",\"b\":\"old\"}"),
+        (
+            "record",
+            "{\"a\":{\"status\":200,\"fetched_at\":\"2020-01-01T00:00:00Z\",\"attempts\":1,\"body\":\"old\"},\
+                     \"b\":{\"status\":200,\"fetched_at\":\"2020-01-01T00:00:00Z\",\"attempts\":1,\"body\":\"old\"}}",
+        ),
+    ] {
+        let dir = WorkDir::new();
+        dir.write("out.json", old);
+        dir.write_skus(["c", "a", "b", "d"]);
+        let server = ScriptedServer::script(
+            Script::new().for_sku("a", [Reply::status(404)]).for_sku("c", [Reply::status(404)]),
+        );
+        let ended = fetch(&dir, &server).args(["--merge", "--shape", shape]).finish().expect_code(1);
+        assert_eq!(counts(&ended), [4, 2, 0, 2, 0, 0]);
+        let text = dir.read("out.json");
+        let found = members(&text);
+        let a = found.iter().find(|(key, _)| key == "a").unwrap();
+        let before: Value = serde_json::from_str(old).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&a.1).unwrap(), before["a"], "{shape}");
+        let order: &[&str] = if shape == "record" { &["c", "a", "b", "d"] } else { &["a", "b", "d"] };
+        assert_eq!(keys(&text), order);
+        assert!(dir.read("out.failed.csv").contains("\na,"));
+    }
+}
+
+#[test]
+fn an_old_output_that_another_program_wrote_prettily_is_as_good() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    let python = "import json; json.dump({'ü':{'n':[1,2.50]},'b':None}, open('out.json','w'), indent=2)";
+    assert!(Command::new("python3").args(["-c", python]).current_dir(dir.root()).status().unwrap().success());
+    assert!(dir.read("out.json").lines().count() > 5);
+    dir.write_skus(["a"]);
+    fetch(&dir, &server).args(["--merge"]).finish().expect_code(0);
+    let text = dir.read("out.json");
+    assert_eq!(text.lines().count(), 5, "a line a SKU: {text}");
+    assert_eq!(keys(&text), ["a", "ü", "b"]);
+    assert!(text.contains(":{\"n\":[1,2.5]},\n"), "{text}");
+}
+
+#[test]
+fn an_old_output_that_cannot_be_read_is_65_before_any_request() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write_skus(["a"]);
+    for old in ["", "[1]", "{\"a\":1", "{\"a\":1}x", "{\"a\":1,}", "nonsense", "{\"a\":{\"b\":NaN}}"] {
+        dir.write("out.json", old);
+        let ended = fetch(&dir, &server).args(["--merge"]).finish().expect_code(65);
+        assert!(said(&ended).contains("out.json"), "{}", ended.stderr);
+        assert_eq!(dir.read("out.json"), old);
+    }
+    dir.write("out.jsonl", "{\"key\":\"a\",\"body\":1}\n{\"key\":2}\n");
+    fetch_to(&dir, &server, "out.jsonl").args(["--merge", "--format", "jsonl"]).finish().expect_code(65);
+    assert_eq!(server.count(), 0);
+}
+
+#[test]
+fn merge_without_an_old_output_is_a_plain_run() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write_skus(["a", "b"]);
+    fetch(&dir, &server).args(["--merge"]).finish().expect_code(0);
+    assert_eq!(dir.read("out.json"), echoed(["a", "b"]));
+}
+
+#[test]
+fn skus_that_the_run_does_not_reach_keep_their_value() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write("out.json", "{\n\"a\":\"old\",\n\"b\":\"old\",\n\"c\":\"old\"\n}\n");
+    dir.write_skus(["a", "b", "c"]);
+    fetch(&dir, &server).args(["--merge", "--limit", "1"]).finish().expect_code(0);
+    let text = dir.read("out.json");
+    assert_eq!(keys(&text), ["a", "b", "c"]);
+    assert!(text.ends_with("\"b\":\"old\",\n\"c\":\"old\"\n}\n"), "{text}");
+    assert_eq!(server.count(), 1);
+}
+
+#[test]
+fn merge_works_on_lines_too() {
+    let (dir, server) =
+        (WorkDir::new(), ScriptedServer::script(Script::new().for_sku("b", [Reply::status(404)])));
+    dir.write("out.jsonl", "{\"key\":\"z\",\"body\":1.0}\n{ \"key\" : \"b\", \"body\": [1, 2] }\n");
+    dir.write_skus(["a", "b"]);
+    fetch_to(&dir, &server, "out.jsonl").args(["--merge", "--format", "jsonl"]).finish().expect_code(1);
+    let text = dir.read("out.jsonl");
+    let keys: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["key"].clone()).collect();
+    assert_eq!(keys, ["a", "b", "z"]);
+    assert!(text.ends_with("{\"key\":\"z\",\"body\":1.0}\n"), "{text}");
+}
+
+#[test]
+fn max_age_leaves_alone_what_is_younger_in_both_shapes() {
+    for shape in ["body", "record"] {
+        let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+        dir.write_skus(["a", "b"]);
+        let run =
+            |more: &[&str]| fetch(&dir, &server).args(["--merge", "--shape", shape]).args(more).finish();
+        run(&[]).expect_code(0);
+        let before = dir.read("out.json");
+        dir.write_skus(["new", "b", "a"]);
+        let ended = run(&["--max-age", "1h"]).expect_code(0);
+        assert_eq!((counts(&ended), server.count()), ([3, 1, 2, 0, 0, 0], 3));
+        let text = dir.read("out.json");
+        assert_eq!(keys(&text), ["new", "b", "a"]);
+        for (key, value) in members(&before) {
+            assert!(text.contains(&format!("\"{key}\":{value}")), "{key} stands as it stood");
+        }
+        // Their age is still known after a run that left them alone; and what is older is asked for.
+        let ended = run(&["--max-age", "1h"]).expect_code(0);
+        assert_eq!((counts(&ended), server.count()), ([3, 0, 3, 0, 0, 0], 3));
+        let ended = run(&["--max-age", "1ms"]).expect_code(0);
+        assert_eq!((counts(&ended), server.count()), ([3, 3, 0, 0, 0, 0], 6));
+    }
+}
+
+/// Answers with a validator, and 304 to who has it.
+fn validating() -> ScriptedServer {
+    ScriptedServer::start(|seen| {
+        let etag = format!("\"v-{}\"", seen.sku);
+        if seen.header("If-None-Match") == Some(&etag) {
+            Reply::bytes("").with_status(304)
+        } else {
+            Reply::echo(seen).header("ETag", etag).header("Last-Modified", "Mon, 02 Nov 2026 10:00:00 GMT")
+        }
+    })
+}
+
+#[test]
+fn a_second_night_sends_conditional_requests_and_a_304_keeps_the_old_body() {
+    for merge in [&["--merge"][..], &[]] {
+        let (dir, server) = (WorkDir::new(), validating());
+        let skus = skus(20);
+        dir.write_skus(&skus);
+        let first = fetch(&dir, &server).args(merge).finish().expect_code(0);
+        assert_eq!(counts(&first), [20, 20, 0, 0, 0, 0]);
+        let before = dir.read("out.json");
+        for night in 2..4 {
+            let ended = fetch(&dir, &server).args(merge).finish().expect_code(0);
+            assert_eq!(counts(&ended), [20, 0, 20, 0, 0, 0], "counted apart, in night {night}");
+            assert_eq!(dir.read("out.json"), before);
+        }
+        assert_eq!(server.count(), 60);
+        for seen in &server.requests()[20..] {
+            assert_eq!(seen.header("If-None-Match"), Some(&*format!("\"v-{}\"", seen.sku)));
+            assert_eq!(seen.header("If-Modified-Since"), Some("Mon, 02 Nov 2026 10:00:00 GMT"));
+        }
+    }
+}
+
+#[test]
+fn losing_the_state_file_loses_only_the_saving() {
+    let (dir, server) = (WorkDir::new(), validating());
+    let skus = skus(5);
+    dir.write_skus(&skus);
+    fetch(&dir, &server).finish().expect_code(0);
+    let good = dir.bytes("out.json.state");
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 1;
+    let cases = [
+        None,
+        Some(Vec::new()),
+        Some(good[..good.len() - 9].to_vec()),
+        Some(flipped),
+        Some(b"{}\n".to_vec()),
+    ];
+    for state in cases {
+        match state {
+            Some(bytes) => drop(dir.write("out.json.state", bytes)),
+            None => std::fs::remove_file(dir.path("out.json.state")).unwrap(),
+        }
+        let ended = fetch(&dir, &server).args(["--merge", "--max-age", "1h"]).finish().expect_code(0);
+        assert_eq!(counts(&ended), [5, 5, 0, 0, 0, 0]);
+        assert_eq!(dir.read("out.json"), echoed(&skus));
+        assert!(server.requests().iter().rev().take(5).all(|seen| seen.header("If-None-Match").is_none()));
+    }
+}
+
+#[test]
+fn a_state_file_of_another_output_is_not_trusted() {
+    let (dir, server) = (WorkDir::new(), validating());
+    dir.write_skus(["a", "b"]);
+    fetch(&dir, &server).finish().expect_code(0);
+    // Somebody wrote the output since: its bodies are not those that the validators belong to.
+    dir.write("out.json", "{\n\"a\":\"by hand\",\n\"b\":\"by hand\"\n}\n");
+    let ended = fetch(&dir, &server).args(["--merge", "--max-age", "1h"]).finish().expect_code(0);
+    assert_eq!(counts(&ended), [2, 2, 0, 0, 0, 0]);
+    assert_eq!(dir.read("out.json"), echoed(["a", "b"]));
+}
+
+#[test]
+fn another_template_or_selection_asks_without_conditions() {
+    let (dir, server) = (WorkDir::new(), validating());
+    dir.write_skus(["a", "b"]);
+    fetch(&dir, &server).finish().expect_code(0);
+    let ended = fetch(&dir, &server).args(["--select", ".sku"]).finish().expect_code(0);
+    assert_eq!(counts(&ended), [2, 2, 0, 0, 0, 0]);
+    assert_eq!(members(&dir.read("out.json"))[0].1, "\"a\"");
+}
+
+#[test]
+fn a_304_that_nobody_asked_for_fails_its_sku() {
+    let (dir, server) = (
+        WorkDir::new(),
+        ScriptedServer::script(Script::new().for_sku("a", [Reply::bytes("").with_status(304)])),
+    );
+    dir.write_skus(["a", "b"]);
+    let ended = fetch(&dir, &server).finish().expect_code(1);
+    assert_eq!(counts(&ended), [2, 1, 0, 1, 0, 0]);
+    assert_eq!(keys(&dir.read("out.json")), ["b"]);
+}
+
+#[test]
+fn unchanged_answers_of_an_interrupted_refresh_are_not_asked_for_again() {
+    let dir = WorkDir::new();
+    let server = ScriptedServer::start(|seen| match (seen.header("If-None-Match"), seen.sku.as_str()) {
+        (Some(_), "S0009") if seen.attempt < 3 => Reply::status(404),
+        (Some(_), _) => Reply::bytes("").with_status(304),
+        (None, _) => Reply::echo(seen).header("ETag", "W/\"1\""),
+    });
+    let skus = skus(10);
+    dir.write_skus(&skus);
+    fetch(&dir, &server).finish().expect_code(0);
+    let before = dir.read("out.json");
+    let ended = fetch(&dir, &server).args(["--min-success", "100"]).finish().expect_code(69);
+    assert_eq!(counts(&ended), [10, 0, 9, 1, 0, 0]);
+    assert_eq!(dir.read("out.json"), before);
+    let ended = fetch(&dir, &server).args(["--min-success", "100"]).finish().expect_code(0);
+    assert_eq!((server.count(), counts(&ended)), (21, [10, 9, 1, 0, 0, 0]));
+    assert_eq!(finished(&ended)["recovered"], 9);
+    assert_eq!(dir.read("out.json"), before);
+}
+
+#[test]
+fn a_304_in_the_record_shape_keeps_the_status_that_the_body_came_with() {
+    let (dir, server) = (WorkDir::new(), validating());
+    dir.write_skus(["a"]);
+    fetch(&dir, &server).args(["--shape", "record"]).finish().expect_code(0);
+    let before = dir.read("out.json");
+    let ended = fetch(&dir, &server).args(["--shape", "record"]).finish().expect_code(0);
+    assert_eq!(counts(&ended), [1, 0, 1, 0, 0, 0]);
+    assert_eq!(without_times(&dir.read("out.json")), without_times(&before));
+    assert!(before.contains("\"status\":200"));
+}

@@ -1,0 +1,311 @@
+//! What an interrupted run leaves to the next one: every answer, once, and nothing invented.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::output_kit::{counts, echoed, fetch, finished, keys, said, skus};
+use crate::support::{Ended, Reply, Run, Script, ScriptedServer, WorkDir};
+
+/// A folder with a journal of answers to the first ones of these, and the server that gave them. One SKU
+/// could not be answered, so that the run fell short of `--min-success`.
+fn interrupted(skus: &[String]) -> (WorkDir, ScriptedServer) {
+    let dir = WorkDir::new();
+    dir.write_skus(skus);
+    let last = skus.last().unwrap().clone();
+    let server = ScriptedServer::script(
+        Script::new().for_sku(&last, [Reply::status(404), Reply::status(404), Reply::json("\"late\"")]),
+    );
+    fetch(&dir, &server).args(["--min-success", "100"]).finish().expect_code(69);
+    assert!(dir.has("out.json.journal") && !dir.has("out.json"));
+    (dir, server)
+}
+
+#[test]
+fn after_a_kill_the_same_command_goes_on_and_asks_for_nothing_twice() {
+    let dir = WorkDir::new();
+    let skus = skus(200);
+    dir.write_skus(&skus);
+    let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(20)));
+    let mut run = fetch(&dir, &server).args(["-c", "4"]).spawn();
+    server.wait_for(100);
+    run.kill();
+    assert_eq!(run.wait().signal, Some(9));
+    server.wait_until(|server| server.in_flight() == 0);
+    let before = server.count();
+    assert!(!dir.has("out.json") && before < 200);
+    let ended = fetch(&dir, &server).args(["-c", "4"]).finish().expect_code(0);
+    assert_eq!(counts(&ended), [200, 200, 0, 0, 0, 0]);
+    assert_eq!(dir.read("out.json"), echoed(&skus), "as undisturbed");
+    // In flight when it was killed, or read in the very last moment.
+    let twice = server.count() - 200;
+    assert!(twice <= 12, "{twice} of {before} were asked for again");
+    assert_eq!(finished(&ended)["recovered"].as_u64().unwrap() as usize, before - twice);
+    assert!(!dir.has("out.json.journal"), "it is gone after a run that published");
+}
+
+#[test]
+fn failed_skus_are_asked_for_again_and_answered_ones_are_not() {
+    let skus = skus(10);
+    let (dir, server) = interrupted(&skus);
+    assert_eq!(server.count(), 10);
+    let ended = fetch(&dir, &server).finish().expect_code(1);
+    assert_eq!((counts(&ended), server.count()), ([10, 9, 0, 1, 0, 0], 11));
+    assert_eq!(keys(&dir.read("out.json")), skus[..9]);
+    let (dir, server) = interrupted(&skus);
+    fetch(&dir, &server).args(["--min-success", "100"]).finish().expect_code(69);
+    let ended = fetch(&dir, &server).args(["--min-success", "100"]).finish().expect_code(0);
+    assert_eq!((counts(&ended), server.count()), ([10, 10, 0, 0, 0, 0], 12));
+    assert!(!dir.has("out.failed.csv"));
+}
+
+#[test]
+fn rows_may_come_and_go_and_change_places_between_the_runs() {
+    let all = skus(12);
+    let (dir, server) = interrupted(&all[..10]);
+    let now: Vec<_> = all[2..12].iter().rev().filter(|sku| *sku != "S0005" && *sku != "S0009").collect();
+    dir.write_skus(&now);
+    let ended = fetch(&dir, &server).finish().expect_code(0);
+    assert_eq!(counts(&ended)[..2], [8, 8]);
+    assert_eq!(dir.read("out.json"), echoed(&now));
+    let asked: Vec<_> = server.requests()[10..].iter().map(|seen| seen.sku.clone()).collect();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(asked.iter().all(|sku| ["S0010", "S0011"].contains(&&**sku)), "{asked:?}");
+}
+
+#[test]
+fn an_answer_counts_only_for_the_same_request_of_the_same_sku() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write("products.csv", "sku,shop\n1,berlin\n2,bonn\n3,\n");
+    let run = |code| {
+        Run::new(&dir)
+            .args(["products.csv", "-o", "out.json", "--log-format", "json", "--min-success", "90"])
+            .args(["--url", &server.url("/{shop}/{sku}")])
+            .finish()
+            .expect_code(code)
+    };
+    run(69);
+    dir.write("products.csv", "sku,shop\n1,berlin\n2,ulm\n3,ulm\n");
+    let ended = run(0);
+    assert_eq!(finished(&ended)["recovered"], 1);
+    let mut asked: Vec<_> = server.requests()[2..].iter().map(|seen| seen.target.clone()).collect();
+    asked.sort();
+    assert_eq!(asked, ["/ulm/2", "/ulm/3"]);
+}
+
+#[test]
+fn a_journal_of_a_different_job_is_set_aside_with_a_word_and_never_used_or_deleted() {
+    let skus = skus(4);
+    for other in [
+        &["--select", ".sku"][..],
+        &["--shape", "record"],
+        &["--body-as", "text"],
+        &["-X", "POST"],
+        &["--body", "{sku}"],
+        &["-H", "X-Shop: {sku}"],
+    ] {
+        let (dir, server) = interrupted(&skus);
+        let journal = dir.bytes("out.json.journal");
+        let ended = fetch(&dir, &server).args(other).finish();
+        assert_eq!(ended.code, Some(1), "{other:?}: {}", ended.stderr);
+        assert_eq!(finished(&ended)["recovered"], 0, "{other:?}");
+        assert_eq!(server.count(), 8, "{other:?}: all were asked for again");
+        assert!(said(&ended).contains("set aside as out.json.journal.1"), "{}", said(&ended));
+        assert_eq!(dir.bytes("out.json.journal.1"), journal);
+    }
+}
+
+#[test]
+fn a_file_of_somebody_elses_in_the_journals_place_is_set_aside() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write_skus(["1"]);
+    dir.write("out.json.journal", "dear diary\n");
+    dir.write("out.json.journal.1", "older\n");
+    fetch(&dir, &server).finish().expect_code(0);
+    assert_eq!(dir.read("out.json.journal.1"), "older\n");
+    assert_eq!(dir.read("out.json.journal.2"), "dear diary\n");
+}
+
+#[test]
+fn fresh_ignores_the_journal_and_keeps_it_aside() {
+    let skus = skus(6);
+    let (dir, server) = interrupted(&skus);
+    let ended = fetch(&dir, &server).args(["--fresh"]).finish().expect_code(1);
+    assert_eq!((server.count(), &finished(&ended)["recovered"]), (12, &0.into()));
+    assert!(dir.has("out.json.journal.1"));
+}
+
+#[test]
+fn another_csv_delimiter_or_concurrency_is_the_same_job() {
+    let skus = skus(6);
+    let (dir, server) = interrupted(&skus);
+    dir.write(
+        "products.csv",
+        format!("name;sku\n{}", skus.iter().map(|sku| format!("x;{sku}\n")).collect::<String>()),
+    );
+    let ended =
+        fetch(&dir, &server).args(["-c", "2", "--retries", "1", "--timeout", "5s"]).finish().expect_code(1);
+    assert_eq!((server.count(), &finished(&ended)["recovered"]), (7, &5.into()));
+}
+
+#[test]
+fn a_new_token_is_the_same_job_and_stands_in_no_file() {
+    let (dir, server) = (
+        WorkDir::new(),
+        ScriptedServer::start(|seen| match seen.attempt {
+            1 if seen.sku == "2" => Reply::status(404),
+            _ => Reply::echo(seen),
+        }),
+    );
+    dir.write_skus(["1", "2"]);
+    let run = |token: &str| {
+        fetch(&dir, &server)
+            .args(["-H", "Authorization: Bearer ${TOKEN}", "--min-success", "90"])
+            .env("TOKEN", token)
+            .finish()
+    };
+    run("first-secret").expect_code(69);
+    assert_eq!(dir.holding("first-secret"), Vec::<String>::new());
+    let ended = run("second-secret").expect_code(0);
+    assert_eq!(finished(&ended)["recovered"], 1);
+    assert_eq!(dir.holding("second-secret"), Vec::<String>::new());
+}
+
+/// The journal cut at this byte, and the next run.
+fn resumed_after(change: impl FnOnce(&mut Vec<u8>)) -> (WorkDir, ScriptedServer, Ended) {
+    let skus = skus(8);
+    let (dir, server) = interrupted(&skus);
+    let mut journal = dir.bytes("out.json.journal");
+    change(&mut journal);
+    dir.write("out.json.journal", &journal);
+    let ended = fetch(&dir, &server).finish();
+    (dir, server, ended)
+}
+
+fn lines(journal: &[u8]) -> Vec<(usize, usize)> {
+    let mut at = 0;
+    let lines = journal.split_inclusive(|&byte| byte == b'\n');
+    lines
+        .map(|line| {
+            at += line.len();
+            (at - line.len(), at)
+        })
+        .collect()
+}
+
+#[test]
+fn a_torn_tail_is_dropped_with_a_word_and_what_stands_before_it_counts() {
+    // In the middle of the second, the fifth and the last answer, and just before a line end.
+    for (line, back) in [(2, 10), (5, 25), (7, 3), (4, 1)] {
+        let mut whole = 0;
+        let (dir, server, ended) = resumed_after(|journal| {
+            let answers: Vec<_> = lines(journal)
+                .into_iter()
+                .filter(|&(from, to)| memchr::memmem::find(&journal[from..to], b"\"fetched\"").is_some())
+                .collect();
+            assert_eq!(answers.len(), 7);
+            journal.truncate(answers[line - 1].1 - back);
+            whole = line - 1;
+        });
+        let ended = ended.expect_code(1);
+        assert_eq!(finished(&ended)["recovered"], whole);
+        assert_eq!(server.count(), 8 + 8 - whole);
+        assert!(said(&ended).contains("never safe on disk and are dropped"), "{}", said(&ended));
+        assert_eq!(dir.read("out.json"), echoed(&skus(7)));
+    }
+}
+
+#[test]
+fn a_tail_of_zeroes_as_a_power_cut_leaves_it_is_a_torn_tail() {
+    let (dir, server, ended) = resumed_after(|journal| {
+        let (from, _) = lines(journal)[4];
+        journal[from..].fill(0);
+        journal.extend([0; 5000]);
+    });
+    let ended = ended.expect_code(1);
+    let recovered = finished(&ended)["recovered"].as_u64().unwrap();
+    assert!(recovered > 0 && recovered < 7, "{recovered}");
+    assert_eq!(server.count() as u64, 8 + 8 - recovered);
+    assert_eq!(dir.read("out.json"), echoed(&skus(7)));
+}
+
+#[test]
+fn a_journal_cut_in_its_header_or_to_nothing_is_begun_anew() {
+    for keep in [0, 1, 40] {
+        let (dir, _, ended) = resumed_after(|journal| journal.truncate(keep));
+        let ended = ended.expect_code(1);
+        assert_eq!(finished(&ended)["recovered"], 0);
+        assert_eq!(dir.read("out.json"), echoed(&skus(7)));
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_74_names_fresh_and_sends_no_request() {
+    let (dir, server, ended) = resumed_after(|journal| {
+        let at = memchr::memmem::find(journal, b"\"n\":").unwrap() + 4;
+        journal[at] = if journal[at] == b'1' { b'2' } else { b'1' };
+    });
+    let ended = ended.expect_code(74);
+    assert_eq!(server.count(), 8, "none but those of the first run");
+    let text = said(&ended);
+    assert!(text.contains("--fresh") && text.contains("out.json.journal") && text.contains("byte"), "{text}");
+    let journal = dir.bytes("out.json.journal");
+    assert!(!dir.has("out.json"));
+    let ended = fetch(&dir, &server).args(["--fresh"]).finish().expect_code(1);
+    assert_eq!(counts(&ended), [8, 7, 0, 1, 0, 0]);
+    assert_eq!(dir.bytes("out.json.journal.1"), journal, "set aside, not deleted");
+}
+
+#[test]
+fn a_journal_can_be_read_with_ordinary_tools() {
+    let skus = skus(5);
+    let (dir, server) = interrupted(&skus);
+    let text = dir.read("out.json.journal");
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(lines[0].to_string().contains("/p/{sku}"), "the first line says which job: {}", lines[0]);
+    assert_eq!(lines.iter().filter(|line| line.get("fetched").is_some()).count(), 4);
+    assert_eq!(lines.iter().filter(|line| line.get("failed").is_some()).count(), 1);
+    assert_eq!(server.count(), 5);
+}
+
+#[test]
+fn a_journal_that_is_a_symbolic_link_is_not_followed() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write_skus(["1"]);
+    dir.write("precious", "keep me");
+    std::os::unix::fs::symlink(dir.path("precious"), dir.path("out.json.journal")).unwrap();
+    fetch(&dir, &server).finish().expect_code(73);
+    assert_eq!((server.count(), dir.read("precious").as_str()), (0, "keep me"));
+    let target: PathBuf = fs::read_link(dir.path("out.json.journal")).unwrap();
+    assert_eq!(target, dir.path("precious"));
+}
+
+#[test]
+fn when_the_time_is_over_the_run_ends_with_75_and_the_next_goes_on() {
+    let dir = WorkDir::new();
+    let skus = skus(60);
+    dir.write_skus(&skus);
+    let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(50)));
+    let run = || fetch(&dir, &server).args(["-c", "4", "--max-time", "400ms"]).finish();
+    let mut runs = 0;
+    let last = loop {
+        let ended = run();
+        runs += 1;
+        let [rows, fetched, _, _, _, deferred] = counts(&ended);
+        assert_eq!((rows, fetched + deferred), (60, 60));
+        if ended.code == Some(0) {
+            break ended;
+        }
+        let ended = ended.expect_code(75);
+        assert!(said(&ended).contains("--max-time"), "{}", ended.stderr);
+        assert!(!dir.has("out.json") && runs < 30);
+    };
+    assert!(runs > 1 && counts(&last)[1] == 60);
+    assert_eq!(server.count(), 60, "none was asked for twice, none was cut off");
+    assert_eq!(server.abandoned(), 0);
+    assert_eq!(dir.read("out.json"), echoed(&skus));
+}

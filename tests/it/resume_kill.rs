@@ -1,0 +1,141 @@
+//! `kill -9` at any moment, and two runs on one output.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::output_kit::{counts, echoed, fetch, said, skus};
+use crate::support::{Reply, Run, ScriptedServer, WorkDir};
+
+/// Kills one run of 5,000 SKUs at so many random moments, against a server with faults that takes this
+/// long for an answer.
+fn killed_again_and_again(kills: u64, latency: Duration) {
+    let dir = WorkDir::new();
+    let skus = skus(5000);
+    dir.write_skus(&skus);
+    let answered: &'static AtomicU64 = Box::leak(Box::default());
+    let server = ScriptedServer::start(move |seen| {
+        let echo = Reply::echo(seen).wait(latency);
+        match (seen.attempt, crc32fast::hash(seen.sku.as_bytes()) % 100) {
+            (1, 0) => Reply::status(503),
+            (1, 1) => echo.cut(7),
+            (1, 2) => Reply::reset(),
+            _ => {
+                answered.fetch_add(1, Ordering::Relaxed);
+                echo
+            }
+        }
+    });
+    let mut chance = fastrand::Rng::with_seed(kills);
+    let step = 4900 / kills;
+    let mut killed = 0;
+    for kill in 0..kills {
+        let mut run = fetch(&dir, &server).args(["-c", "6"]).spawn();
+        // So spread that the last one still falls into the run.
+        let moment = kill * step + chance.u64(1..step);
+        run.wait_until(|| answered.load(Ordering::Relaxed) >= moment);
+        // Not just when a request has come, which is just when an answer was read.
+        thread::sleep(latency.mul_f64(2.0 * chance.f64()));
+        run.kill();
+        killed += u64::from(run.wait().signal == Some(9));
+        assert!(!dir.has("out.json"), "nothing is published before all is there");
+    }
+    assert_eq!(killed, kills);
+    let ended = fetch(&dir, &server).finish().expect_code(0);
+    assert_eq!(counts(&ended), [5000, 5000, 0, 0, 0, 0]);
+    assert_eq!(crc32fast::hash(&dir.bytes("out.json")), crc32fast::hash(echoed(&skus).as_bytes()));
+    // Asked for again though the answer had been sent to its last byte.
+    server.wait_until(|server| server.in_flight() == 0);
+    let mut whole = std::collections::HashMap::<String, usize>::new();
+    for seen in server.requests() {
+        let first_fault = seen.attempt == 1 && crc32fast::hash(seen.sku.as_bytes()) % 100 < 3;
+        if !first_fault && seen.answered().is_some() {
+            *whole.entry(seen.sku.clone()).or_default() += 1;
+        }
+    }
+    let twice = whole.values().filter(|&&count| count > 1).count();
+    assert!(twice * 50 < 5000, "{twice} of 5,000 were asked for again after {kills} kills");
+}
+
+#[test]
+fn eight_kills_at_random_moments_end_in_the_same_bytes_with_few_asked_twice() {
+    killed_again_and_again(8, Duration::from_millis(2));
+}
+
+#[test]
+#[ignore = "takes half a minute: run it with --ignored"]
+fn fifty_kills_at_random_moments_end_in_the_same_bytes_with_fewer_than_2_percent_asked_twice() {
+    killed_again_and_again(50, Duration::from_millis(20));
+}
+
+#[test]
+fn a_second_run_on_the_same_output_exits_75_at_once_and_says_who_holds_it() {
+    let dir = WorkDir::new();
+    dir.write_skus(skus(6));
+    let slow = ScriptedServer::start(|seen| match seen.sku.as_str() {
+        "S0003" => Reply::silence(),
+        _ => Reply::echo(seen),
+    });
+    let mut first = fetch(&dir, &slow).args(["--timeout", "10m"]).spawn();
+    slow.wait_for(6);
+    let other = ScriptedServer::echo();
+    let ended = fetch(&dir, &other).finish().expect_code(75);
+    let text = said(&ended);
+    assert!(text.contains(&format!("process {}", first.id())), "{text}");
+    assert!(text.contains("--lock-wait"), "{text}");
+    fetch(&dir, &other).args(["--lock-wait", "150ms"]).finish().expect_code(75);
+    assert_eq!(other.count(), 0, "no request was sent");
+    // Another output in the same folder is another matter.
+    crate::output_kit::fetch_to(&dir, &other, "other.json").finish().expect_code(0);
+    // kill -9 of the first frees the lock.
+    first.kill();
+    first.wait();
+    fetch(&dir, &other).finish().expect_code(0);
+    assert_eq!(dir.read("out.json"), echoed(skus(6)));
+}
+
+#[test]
+fn a_run_that_waits_for_the_lock_gets_it_when_it_is_freed() {
+    let dir = WorkDir::new();
+    dir.write_skus(skus(6));
+    let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(100)));
+    let first = fetch(&dir, &server).args(["-c", "1"]).spawn();
+    server.wait_for(1);
+    let second = fetch(&dir, &server).args(["--lock-wait", "1m"]).spawn();
+    thread::sleep(Duration::from_millis(100));
+    assert!(server.max_in_flight() <= 1, "the second waits");
+    first.wait().expect_code(0);
+    let ended = second.wait().expect_code(0);
+    assert_eq!(counts(&ended), [6, 6, 0, 0, 0, 0]);
+    assert_eq!(server.count(), 12);
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_the_lock() {
+    let dir = WorkDir::new();
+    dir.write_skus(["1"]);
+    let server = ScriptedServer::start(|_| Reply::silence());
+    let _first = fetch(&dir, &server).args(["--timeout", "10m"]).spawn();
+    server.wait_for(1);
+    let second = fetch(&dir, &server).args(["--lock-wait", "1h"]).spawn();
+    thread::sleep(Duration::from_millis(300));
+    second.signal(rustix::process::Signal::TERM);
+    let ended = second.wait();
+    assert!(ended.signal == Some(15) || ended.code == Some(143), "{ended:?}");
+    assert_eq!(server.count(), 1);
+}
+
+#[test]
+fn a_link_to_the_output_is_not_a_way_around_its_lock() {
+    let dir = WorkDir::new();
+    dir.write_skus(["1"]);
+    std::os::unix::fs::symlink("out.json", dir.path("link.json")).unwrap();
+    let server = ScriptedServer::start(|_| Reply::silence());
+    let _first = fetch(&dir, &server).args(["--timeout", "10m"]).spawn();
+    server.wait_for(1);
+    let ended = Run::new(&dir)
+        .args(["products.csv", "-o", "./out.json", "--url", &server.url("/p/{sku}")])
+        .finish()
+        .expect_code(75);
+    assert!(ended.stderr.contains("another run"), "{}", ended.stderr);
+}

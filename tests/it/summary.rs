@@ -1,0 +1,163 @@
+//! What the person sees at the end of a run.
+
+use std::time::Duration;
+
+use crate::output_kit::{fetch, finished, plain, skus};
+use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir};
+
+fn mixed() -> (WorkDir, ScriptedServer) {
+    let dir = WorkDir::new();
+    let mut rows = skus(1200);
+    rows.extend(["S0000".to_owned(), "S0001".to_owned(), "..".to_owned()]);
+    dir.write_skus(&rows);
+    let mut script = Script::new();
+    for sku in ["S0003", "S0017", "S0020"] {
+        script = script.for_sku(sku, [Reply::status(404)]);
+    }
+    (dir, ScriptedServer::script(script.for_sku("S0030", [Reply::json("{\"a\":")])))
+}
+
+#[test]
+fn the_summary_has_the_promised_shape() {
+    let (dir, server) = mixed();
+    let ended = plain(&dir, &server, "out.json").args(["-c", "16", "--retries", "0"]).finish().expect_code(1);
+    assert_eq!(ended.stdout(), "", "standard output carries data only");
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    let head = lines[0];
+    assert!(head.starts_with("1,201 SKUs in "), "{head}");
+    for part in [": 1,196 fetched, 5 failed (3 not found, ", "2 repeats (1,203 rows)", "/s · p50 ", ", p95 "]
+    {
+        assert!(head.contains(part), "no `{part}` in {head}");
+    }
+    // Grouped, with a count and one example: the row, the SKU, why, and where from.
+    let groups: Vec<_> = lines.iter().filter(|line| line.starts_with("  ")).collect();
+    assert_eq!(groups.len(), 3, "{}", ended.stderr);
+    assert!(groups[0].contains("3 not found: first at line 5, SKU S0003: "), "{}", groups[0]);
+    assert!(groups[0].contains("404") && groups[0].contains("/p/S0003"), "{}", groups[0]);
+    assert!(groups.iter().any(|line| line.contains("line 32, SKU S0030")), "{}", ended.stderr);
+    assert!(groups.iter().any(|line| line.contains("line 1204, SKU ..")), "{}", ended.stderr);
+    let limited = lines.iter().position(|line| line.starts_with("limited by: ")).unwrap();
+    assert_eq!(limited, lines.len() - 2, "{}", ended.stderr);
+    let wrote = lines.last().unwrap();
+    assert!(
+        wrote.starts_with("wrote out.json (") && wrote.ends_with(" and out.failed.csv (5 rows)"),
+        "{wrote}"
+    );
+}
+
+#[test]
+fn the_verdict_is_always_there_and_names_what_limited_the_run() {
+    let verdict = |ended: &crate::support::Ended| {
+        let line = ended.stderr.lines().find(|line| line.starts_with("limited by: "));
+        line.unwrap_or_else(|| panic!("no verdict: {}", ended.stderr)).to_owned()
+    };
+    let slow = |millis: u64| {
+        ScriptedServer::start(move |seen| Reply::echo(seen).wait(Duration::from_millis(millis)))
+    };
+    let dir = WorkDir::new();
+    dir.write_skus(skus(60));
+    let server = slow(40);
+    let ended = plain(&dir, &server, "out.json").args(["-c", "2"]).finish().expect_code(0);
+    assert!(verdict(&ended).contains("--concurrency"), "{}", verdict(&ended));
+    let ended = plain(&dir, &server, "out.json").args(["-r", "50/s"]).finish().expect_code(0);
+    assert!(verdict(&ended).contains("--rate"), "{}", verdict(&ended));
+    dir.write_skus(["1"]);
+    let ended = plain(&dir, &server, "out.json").finish().expect_code(0);
+    assert!(!verdict(&ended).is_empty());
+    // Also where nothing was published, and where a run was stopped.
+    let failing = ScriptedServer::start(|_| Reply::status(404));
+    verdict(&plain(&dir, &failing, "out.json").finish().expect_code(69));
+    dir.write_skus(skus(60));
+    let ended =
+        plain(&dir, &server, "out.json").args(["-c", "1", "--max-time", "200ms"]).finish().expect_code(75);
+    verdict(&ended);
+}
+
+#[test]
+fn from_cron_with_everything_well_the_summary_is_all_that_is_printed() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write_skus(skus(30));
+    let ended = plain(&dir, &server, "out.json").finish().expect_code(0);
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", ended.stderr);
+    assert!(lines[0].starts_with("30 SKUs in ") && lines[1].starts_with("limited by: "));
+    assert!(lines[2].starts_with("wrote out.json ("), "{}", lines[2]);
+    assert!(!ended.stderr.contains(['\r', '\u{1b}']), "neither bar nor colour");
+    // The second night has an old state beside it, and is as quiet.
+    let ended = plain(&dir, &server, "out.json").finish().expect_code(0);
+    assert_eq!(ended.stderr.lines().count(), 3, "{}", ended.stderr);
+}
+
+#[test]
+fn quiet_prints_nothing_unless_it_fails() {
+    let dir = WorkDir::new();
+    dir.write_skus(skus(4).iter().chain([&"S0001".to_owned()]));
+    let server = ScriptedServer::echo();
+    let ended = plain(&dir, &server, "out.json").args(["-q"]).finish().expect_code(0);
+    assert_eq!((ended.stderr.as_str(), ended.stdout()), ("", ""));
+    let ended = fetch(&dir, &server).args(["-q"]).finish().expect_code(0);
+    assert_eq!(ended.stderr, "");
+    let some = ScriptedServer::script(Script::new().for_sku("S0002", [Reply::status(404)]));
+    let ended = plain(&dir, &some, "out.json").args(["-q"]).finish().expect_code(1);
+    assert!(ended.stderr.contains("SKU S0002") && ended.stderr.contains("1 failed"), "{}", ended.stderr);
+    let none = ScriptedServer::start(|_| Reply::status(404));
+    let ended = plain(&dir, &none, "out.json").args(["-q"]).finish().expect_code(69);
+    assert!(ended.stderr.contains("error: ") && ended.stderr.contains("--min-success"), "{}", ended.stderr);
+    let ended = Run::new(&dir).args(["-q", "none.csv", "-o", "x.json", "--url", "http://a/{sku}"]).finish();
+    assert!(ended.code == Some(66) && ended.stderr.contains("none.csv"), "{}", ended.stderr);
+}
+
+#[test]
+fn repeats_that_would_have_asked_for_something_else_are_named_by_line() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write("products.csv", "sku,shop\n1,berlin\n2,bonn\n1,berlin\n1,ulm\n2,ulm\n");
+    let ended = Run::new(&dir)
+        .args(["products.csv", "-o", "out.json", "--url", &server.url("/{shop}/{sku}")])
+        .finish()
+        .expect_code(0);
+    let warning = ended.stderr.lines().find(|line| line.starts_with("warning: ")).unwrap_or_default();
+    assert!(warning.contains("2 repeats") && warning.contains("lines 5 and 6"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("3 repeats (5 rows)"), "{}", ended.stderr);
+    assert_eq!(server.count(), 2);
+}
+
+#[test]
+fn what_came_from_a_journal_is_counted_as_fetched_and_told_apart() {
+    let dir = WorkDir::new();
+    dir.write_skus(skus(10));
+    let server = ScriptedServer::start(|seen| match (seen.sku.as_str(), seen.attempt) {
+        ("S0000", 1) => Reply::status(404),
+        _ => Reply::echo(seen),
+    });
+    let ended = plain(&dir, &server, "out.json").args(["--min-success", "95"]).finish().expect_code(69);
+    assert!(ended.stderr.contains("9 of 10"), "{}", ended.stderr);
+    let ended = plain(&dir, &server, "out.json").args(["--min-success", "95"]).finish().expect_code(0);
+    assert!(ended.stderr.contains("10 fetched (9 from the journal)"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_summary_agrees_with_the_servers_own_count() {
+    let dir = WorkDir::new();
+    let skus = skus(300);
+    dir.write_skus(&skus);
+    let kind = |sku: &str| crc32fast::hash(sku.as_bytes()) % 20;
+    let server = ScriptedServer::start(move |seen| match (kind(&seen.sku), seen.attempt) {
+        (0, 1) => Reply::status(503),
+        (1, 1) => Reply::echo(seen).cut(5),
+        (2, _) => Reply::status(404),
+        (3, _) if seen.path().starts_with("/p/") => Reply::redirect(302, &format!("/q/{}", seen.sku)),
+        (5, _) => Reply::redirect(302, "http://127.0.0.2/elsewhere"),
+        (6, 1) => Reply::echo(seen).chunked().cut(3),
+        (7, _) => Reply::redirect(307, seen.path()),
+        _ => Reply::echo(seen),
+    });
+    let ended = fetch(&dir, &server).finish().expect_code(1);
+    let summary = finished(&ended);
+    let of = |kinds: &[u32]| skus.iter().filter(|sku| kinds.contains(&kind(sku))).count();
+    assert_eq!(summary["failed"], of(&[2, 5, 7]), "{summary}");
+    assert_eq!(summary["retries"], of(&[0, 1, 6]), "{summary}");
+    assert_eq!(summary["attempts"], server.count(), "{summary}");
+    assert_eq!(summary["statuses"]["404"], of(&[2]));
+    // A loop is left after five redirects, which were answered as well as the sixth.
+    assert_eq!(summary["statuses"]["307"], 6 * of(&[7]));
+}
