@@ -1,8 +1,9 @@
 //! Which files a run touches, and whether they can be written: found out before the first request.
 //!
-//! Journal, lock and state lie beside the name that the user gave. The output itself may be a symbolic
+//! Journal and state lie beside the name that the user gave. The output itself may be a symbolic
 //! link: the link stays, and what it leads to is replaced, with the temporary file in *that* folder,
-//! because a rename does not cross file systems.
+//! because a rename does not cross file systems. The lock lies there too: two names of one output are
+//! one output.
 
 use std::ffi::OsString;
 use std::fs;
@@ -85,7 +86,7 @@ impl Paths {
         let output = FileTarget::of(given)?;
         let paths = Self {
             journal: with_ending(given, ".journal"),
-            lock: with_ending(given, ".lock"),
+            lock: with_ending(&output.real, ".lock"),
             state: with_ending(given, ".state"),
             output,
         };
@@ -215,6 +216,7 @@ mod tests {
         let place = preflight(&settings(&dir.path().join("link.json"))).unwrap().paths.unwrap();
         assert_eq!(place.output.real, dir.path().join("deep/real.json"));
         assert_eq!(place.journal, dir.path().join("link.json.journal"));
+        assert_eq!(place.lock, dir.path().join("deep/real.json.lock"));
         symlink("circle.json", dir.path().join("circle.json")).unwrap();
         assert!(why(&settings(&dir.path().join("circle.json"))).contains("circle"));
     }
