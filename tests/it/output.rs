@@ -27,7 +27,7 @@ fn the_output_is_one_object_with_a_line_a_sku_in_the_inputs_order() {
 #[test]
 fn the_same_answers_give_the_same_bytes_at_any_concurrency_whatever_order_they_come_in() {
     let skus = skus(150);
-    let expected = echoed(skus.iter().filter(|sku| !sku.ends_with("7")));
+    let expected = echoed(skus.iter().filter(|sku| !sku.ends_with('7')));
     for (seed, concurrency) in [(1, "1"), (2, "3"), (3, "16"), (4, "64"), (5, "150"), (6, "auto")] {
         let server = ScriptedServer::start(move |seen| {
             let reply = if seen.sku.ends_with('7') { Reply::status(404) } else { Reply::echo(seen) };

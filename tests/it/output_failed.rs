@@ -1,5 +1,7 @@
 //! `out.failed.csv`: the failed rows as they stood, which are themselves an input.
 
+use std::time::Duration;
+
 use crate::output_kit::{counts, echoed, fetch, finished, keys, skus};
 use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir};
 
@@ -206,4 +208,31 @@ fn refused_rows_that_are_repeats_do_not_weigh_on_min_success() {
         .expect_code(0);
     assert_eq!(counts(&ended), [5, 1, 0, 0, 4, 0]);
     assert!(!dir.has("out.failed.csv"));
+}
+
+#[test]
+fn the_failure_file_is_written_at_every_end_that_had_failures() {
+    let dir = WorkDir::new();
+    dir.write_skus(skus(40));
+    let server = ScriptedServer::start(|seen| match seen.sku.as_str() {
+        "S0001" => Reply::status(404),
+        "S0030" => Reply::retry_after(429, "3600"),
+        _ => Reply::echo(seen).wait(Duration::from_millis(10)),
+    });
+    // A server that asks for more quiet than is granted, a signal, the end of the time.
+    let ended = fetch(&dir, &server).args(["-c", "1"]).finish().expect_code(75);
+    assert_eq!(counts(&ended)[3], 1);
+    let run = |more: &[&str]| {
+        std::fs::remove_file(dir.path("out.failed.csv")).unwrap();
+        fetch(&dir, &server).args(["-c", "1", "--fresh"]).args(more).spawn()
+    };
+    let ended = run(&["--max-time", "150ms"]).wait().expect_code(75);
+    assert_eq!(counts(&ended)[3], 1);
+    let seen = server.count();
+    let stopped = run(&[]);
+    server.wait_for(seen + 5);
+    stopped.signal(rustix::process::Signal::TERM);
+    let ended = stopped.wait().expect_code(143);
+    assert_eq!(counts(&ended)[3], 1);
+    assert!(dir.read("out.failed.csv").contains("\nS0001,"));
 }

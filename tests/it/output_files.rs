@@ -63,7 +63,11 @@ fn a_symbolic_link_in_the_outputs_place_stays_and_what_it_leads_to_is_replaced()
     let mut beside: Vec<_> =
         fs::read_dir(dir.path("deep")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     beside.sort();
-    assert_eq!(beside, ["new.json", "real.json"], "no temporary file stays");
+    assert_eq!(
+        beside,
+        ["new.json", "new.json.lock", "real.json", "real.json.lock"],
+        "no temporary file stays"
+    );
 }
 
 #[test]

@@ -133,9 +133,12 @@ fn a_link_to_the_output_is_not_a_way_around_its_lock() {
     let server = ScriptedServer::start(|_| Reply::silence());
     let _first = fetch(&dir, &server).args(["--timeout", "10m"]).spawn();
     server.wait_for(1);
-    let ended = Run::new(&dir)
-        .args(["products.csv", "-o", "./out.json", "--url", &server.url("/p/{sku}")])
-        .finish()
-        .expect_code(75);
-    assert!(ended.stderr.contains("another run"), "{}", ended.stderr);
+    for name in ["./out.json", "link.json"] {
+        let ended = Run::new(&dir)
+            .args(["products.csv", "-o", name, "--max-time", "2s", "--url", &server.url("/p/{sku}")])
+            .finish()
+            .expect_code(75);
+        assert!(ended.stderr.contains("another run"), "{name}: {}", ended.stderr);
+    }
+    assert_eq!(server.count(), 1);
 }

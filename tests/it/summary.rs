@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::output_kit::{fetch, finished, plain, skus};
-use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir};
+use crate::output_kit::{counts, fetch, finished, plain, skus};
+use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe, dead_port};
 
 fn mixed() -> (WorkDir, ScriptedServer) {
     let dir = WorkDir::new();
@@ -160,4 +160,47 @@ fn the_summary_agrees_with_the_servers_own_count() {
     assert_eq!(summary["statuses"]["404"], of(&[2]));
     // A loop is left after five redirects, which were answered as well as the sixth.
     assert_eq!(summary["statuses"]["307"], 6 * of(&[7]));
+}
+
+#[test]
+fn every_row_is_in_exactly_one_number_at_every_end() {
+    let dir = WorkDir::new();
+    let rows: Vec<_> = skus(400).into_iter().chain(["S0001".into(), "..".into(), "S0399".into()]).collect();
+    dir.write_skus(&rows);
+    let at_end = |server: &ScriptedServer, code: i32| {
+        let ended = fetch(&dir, server).args(["--fresh", "-c", "4"]).finish().expect_code(code);
+        let counts = counts(&ended);
+        assert_eq!(counts[0], 403, "{}", ended.stderr);
+        counts
+    };
+    let refusing = ScriptedServer::start(|_| Reply::status(401));
+    assert_eq!(at_end(&refusing, 77)[1..4], [0, 0, 0], "deferred, not failed");
+    let certain = ScriptedServer::start(|seen| match seen.sku.as_str() {
+        "S0100" => Reply::retry_after(503, "86400"),
+        _ => Reply::echo(seen),
+    });
+    let [_, fetched, _, failed, _, deferred] = at_end(&certain, 75);
+    assert!(fetched >= 90 && failed == 0 && deferred >= 290);
+    assert_eq!(at_end(&ScriptedServer::start(|_| Reply::status(410)), 69)[3..], [401, 2, 0]);
+    assert_eq!(at_end(&ScriptedServer::echo(), 1), [403, 400, 0, 1, 2, 0]);
+    // Nobody there; and nobody who takes the result.
+    let nobody = format!("http://{}/{{sku}}", dead_port());
+    let to =
+        |output: &str| Run::new(&dir).args(["products.csv", "-o", output, "--log-format", "json", "--fresh"]);
+    let ended = to("x.json").args(["--url", &nobody]).finish().expect_code(69);
+    assert_eq!(counts(&ended), [403, 0, 0, 0, 0, 403]);
+    let server = ScriptedServer::echo();
+    let run = to("-").args(["--url", &server.url("/{sku}")]).stdout(closed_pipe());
+    assert_eq!(counts(&run.finish().expect_code(74)), [403, 400, 0, 1, 2, 0]);
+    // A stream that turns out to be damaged.
+    let mut stream = String::from("sku\n");
+    stream.extend((0..50).map(|n| format!("{n}\n")));
+    stream.push_str("\"never closed\n1\n");
+    let ended = Run::new(&dir)
+        .args(["-", "-o", "y.json", "--log-format", "json", "--url", &server.url("/{sku}")])
+        .stdin(stream)
+        .finish()
+        .expect_code(65);
+    assert_eq!(counts(&ended)[..2], [50, 50]);
+    assert!(dir.has("y.json.journal") && !dir.has("y.json"));
 }
