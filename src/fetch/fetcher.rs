@@ -19,7 +19,7 @@ use super::rate_fields;
 use super::redirect::{self, Follow};
 use super::retry_after::retry_after;
 use super::stop::{Stop, StopReason};
-use super::transport::{Broken, RawAnswer, Transport};
+use super::transport::{Broken, Line, RawAnswer, Transport};
 use crate::limit::{Gate, Permit, Seen};
 use crate::model::fault::RetryAfter;
 use crate::model::job::shown;
@@ -195,12 +195,13 @@ impl<T: Transport> Fetcher<T> {
             let request = elsewhere.as_ref().unwrap_or(&job.request);
             *attempts += 1;
             let sent = Instant::now();
-            let mut result = self.transport.send(request).await;
+            let mut result = self.transport.send(request, Line::Any).await;
             if !*resent && matches!(&result, Err(broken) if broken.unanswered) && !self.stop.is_thrown() {
-                // The server had closed the kept-alive connection: free for the SKU, once.
+                // The server had closed the kept-alive connection: free for the SKU, once. It may have
+                // closed the other kept ones as well.
                 *resent = true;
                 permit.resend().await;
-                result = self.transport.send(request).await;
+                result = self.transport.send(request, Line::Fresh).await;
             }
             let answer = match result {
                 Err(broken) => return (Ok(Ended::Broken(broken)), permit),

@@ -90,10 +90,19 @@ pub struct Broken {
     pub unanswered: bool,
 }
 
+/// Which connection a request may leave on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// Any that was kept alive, or a new one.
+    Any,
+    /// A new one: kept ones are suspected of being closed at their other end.
+    Fresh,
+}
+
 /// Sends one request and reads one answer.
 pub trait Transport: Send + Sync {
     /// Makes one attempt, bounded by the timeout.
-    fn send(&self, request: &Request) -> impl Future<Output = Result<RawAnswer, Broken>> + Send;
+    fn send(&self, request: &Request, line: Line) -> impl Future<Output = Result<RawAnswer, Broken>> + Send;
 }
 
 /// Why the HTTP client cannot be set up.
@@ -117,6 +126,8 @@ pub struct Http {
     repeated: HeaderMap,
     home: Vec<Lane>,
     abroad: OnceLock<Client>,
+    /// Clients that keep no connection, for home and abroad.
+    fresh: [OnceLock<Client>; 2],
 }
 
 /// One client, and so one HTTP/2 connection, with the attempts on it.
@@ -136,17 +147,12 @@ impl Http {
         } else {
             1
         };
-        let first = match builder(&settings)?.default_headers(home_headers(&settings)).build() {
-            Ok(client) => client,
-            Err(error) if settings.tls => return Err(TransportError::Tls(text(error))),
-            // No certificate authorities on this machine: plain HTTP needs none.
-            Err(_) => without_authorities(&settings)?,
-        };
+        let first = client(&settings, home_headers(&settings), settings.concurrency)?;
         let home: Vec<Lane> =
             (0..lanes).map(|_| Lane { client: OnceLock::new(), in_flight: AtomicUsize::new(0) }).collect();
         let _ = home[0].client.set(first);
         let repeated = repeated_headers(&settings.headers);
-        Ok(Self { settings, repeated, home, abroad: OnceLock::new() })
+        Ok(Self { settings, repeated, home, abroad: OnceLock::new(), fresh: Default::default() })
     }
 
     /// The lane for the next attempt: the first that is not full, so that few attempts share few
@@ -160,29 +166,19 @@ impl Http {
             .unwrap_or(&self.home[0])
     }
 
-    fn client_of(&self, lane: &Lane) -> Client {
-        if let Some(client) = lane.client.get() {
-            return client.clone();
-        }
-        let client = builder(&self.settings)
-            .ok()
-            .and_then(|b| b.default_headers(home_headers(&self.settings)).build().ok())
-            .or_else(|| self.home[0].client.get().cloned());
-        // The first lane is always set; a clone of it shares its connection and still works.
-        let client = client.unwrap_or_default();
-        lane.client.get_or_init(|| client).clone()
+    fn client_of(&self, lane: &Lane) -> Result<Client, TransportError> {
+        kept(&lane.client, || client(&self.settings, home_headers(&self.settings), self.settings.concurrency))
     }
 
     /// The client for other origins: it carries no header that the user gave.
-    fn abroad(&self) -> Client {
-        self.abroad
-            .get_or_init(|| {
-                builder(&self.settings)
-                    .ok()
-                    .and_then(|b| b.default_headers(program_headers()).build().ok())
-                    .unwrap_or_default()
-            })
-            .clone()
+    fn abroad(&self) -> Result<Client, TransportError> {
+        kept(&self.abroad, || client(&self.settings, program_headers(), self.settings.concurrency))
+    }
+
+    /// A client whose every request makes a connection of its own.
+    fn fresh(&self, foreign: bool) -> Result<Client, TransportError> {
+        let headers = || if foreign { program_headers() } else { home_headers(&self.settings) };
+        kept(&self.fresh[usize::from(foreign)], || client(&self.settings, headers(), 0))
     }
 
     /// The request line with the headers of the row; user-info in the address becomes Basic
@@ -261,13 +257,20 @@ impl Http {
 }
 
 impl Transport for Http {
-    async fn send(&self, request: &Request) -> Result<RawAnswer, Broken> {
-        let (client, _seat) = if request.foreign {
-            (self.abroad(), None)
-        } else {
-            let lane = self.lane();
-            (self.client_of(lane), Some(Seat::take(lane)))
+    async fn send(&self, request: &Request, line: Line) -> Result<RawAnswer, Broken> {
+        let (client, _seat) = match line {
+            Line::Fresh => (self.fresh(request.foreign), None),
+            Line::Any if request.foreign => (self.abroad(), None),
+            Line::Any => {
+                let lane = self.lane();
+                (self.client_of(lane), Some(Seat::take(lane)))
+            }
         };
+        // One like it was built at the start: only the system can have run out of something since.
+        let client = client.map_err(|error| Broken {
+            fault: Fault::new(Cause::Connect, error.to_string()),
+            unanswered: false,
+        })?;
         let attempt = self.attempt(&client, request);
         tokio::time::timeout(self.settings.timeout, attempt).await.unwrap_or_else(|_| {
             let limit = humantime::format_duration(self.settings.timeout);
@@ -305,7 +308,6 @@ fn builder(settings: &TransportSettings) -> Result<ClientBuilder, TransportError
         .referer(false)
         .connect_timeout(settings.connect_timeout)
         .tcp_nodelay(true)
-        .pool_max_idle_per_host(settings.concurrency)
         .tls_danger_accept_invalid_certs(settings.insecure);
     if let Some(pem) = &settings.ca_cert {
         let certificates = Certificate::from_pem_bundle(pem).map_err(|e| TransportError::CaCert(text(e)))?;
@@ -329,19 +331,43 @@ fn builder(settings: &TransportSettings) -> Result<ClientBuilder, TransportError
     Ok(builder)
 }
 
-/// A client that verifies nothing and therefore trusts nobody: every TLS handshake fails.
-fn without_authorities(settings: &TransportSettings) -> Result<Client, TransportError> {
+/// A client that sends these headers and keeps so many idle connections.
+fn client(settings: &TransportSettings, headers: HeaderMap, idle: usize) -> Result<Client, TransportError> {
+    let builder = || {
+        Ok::<_, TransportError>(
+            builder(settings)?.pool_max_idle_per_host(idle).default_headers(headers.clone()),
+        )
+    };
+    match builder()?.build() {
+        Ok(client) => Ok(client),
+        Err(error) if settings.tls => Err(TransportError::Tls(text(error))),
+        // No certificate authorities on this machine: plain HTTP needs none.
+        Err(_) => builder()?
+            .tls_backend_preconfigured(trust_nobody()?)
+            .build()
+            .map_err(|error| TransportError::Tls(text(error))),
+    }
+}
+
+/// The client that is kept there, made where there is none yet.
+fn kept(
+    place: &OnceLock<Client>,
+    make: impl FnOnce() -> Result<Client, TransportError>,
+) -> Result<Client, TransportError> {
+    match place.get() {
+        Some(client) => Ok(client.clone()),
+        None => make().map(|client| place.get_or_init(|| client).clone()),
+    }
+}
+
+/// Verifies nothing and therefore trusts nobody: every TLS handshake fails.
+fn trust_nobody() -> Result<rustls::ClientConfig, TransportError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let trust_nobody = rustls::ClientConfig::builder_with_provider(provider)
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| TransportError::Tls(error.to_string()))?
         .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    builder(settings)?
-        .default_headers(home_headers(settings))
-        .tls_backend_preconfigured(trust_nobody)
-        .build()
-        .map_err(|error| TransportError::Tls(text(error)))
+        .with_no_client_auth())
 }
 
 fn program_headers() -> HeaderMap {
