@@ -217,7 +217,7 @@ fn the_failure_file_is_written_at_every_end_that_had_failures() {
     let server = ScriptedServer::start(|seen| match seen.sku.as_str() {
         "S0001" => Reply::status(404),
         "S0030" => Reply::retry_after(429, "3600"),
-        _ => Reply::echo(seen).wait(Duration::from_millis(10)),
+        _ => Reply::echo(seen).wait(Duration::from_millis(40)),
     });
     // A server that asks for more quiet than is granted, a signal, the end of the time.
     let ended = fetch(&dir, &server).args(["-c", "1"]).finish().expect_code(75);
@@ -226,7 +226,7 @@ fn the_failure_file_is_written_at_every_end_that_had_failures() {
         std::fs::remove_file(dir.path("out.failed.csv")).unwrap();
         fetch(&dir, &server).args(["-c", "1", "--fresh"]).args(more).spawn()
     };
-    let ended = run(&["--max-time", "150ms"]).wait().expect_code(75);
+    let ended = run(&["--max-time", "900ms"]).wait().expect_code(75);
     assert_eq!(counts(&ended)[3], 1);
     let seen = server.count();
     let stopped = run(&[]);
