@@ -9,7 +9,7 @@ use crate::fetch::select::SelectError;
 use crate::input::InputError;
 use crate::limit::descriptors::TooFewDescriptors;
 use crate::model::Exit;
-use crate::plan::PlanError;
+use crate::plan::{Place, PlanError};
 
 /// An error that ends the run: what, where and why; what to do; and the exit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,10 +62,19 @@ impl From<ConfigError> for Failure {
 }
 
 /// The parts of the request that a plan can find wrong come from several settings; the plan's message
-/// names which. `Usage` becomes `Config` where the template came from the file.
+/// names which. `Usage` becomes `Config` where that one came from the file.
 pub fn of_plan(error: &PlanError, settings: &Settings) -> Failure {
+    let blamed = match error {
+        PlanError::Header { .. }
+        | PlanError::Syntax { place: Place::Header(_), .. }
+        | PlanError::Variable { place: Place::Header(_), .. } => "header",
+        PlanError::Syntax { place: Place::Body, .. } | PlanError::Variable { place: Place::Body, .. } => {
+            "body"
+        }
+        _ => "url",
+    };
     let exit = match error.exit() {
-        Exit::Usage => settings.origin("url").exit(),
+        Exit::Usage => settings.origin(blamed).exit(),
         other => other,
     };
     Failure { message: error.to_string(), hint: error.hint(), exit }
