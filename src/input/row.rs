@@ -22,7 +22,7 @@ pub struct Row {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
     /// The row has more or fewer cells than the header.
-    #[error("{found} fields where the header has {expected}")]
+    #[error("{found} field{} where the header has {expected}", if *found == 1 { "" } else { "s" })]
     FieldCount {
         /// Cells in the row.
         found: usize,
@@ -30,7 +30,10 @@ pub enum Damage {
         expected: usize,
     },
     /// A cell is not valid UTF-8.
-    #[error("column {} is not valid UTF-8", shown(.column))]
+    #[error(
+        "column {} is not valid UTF-8 (is it Latin-1? iconv -f WINDOWS-1252 -t UTF-8 converts it)",
+        shown(.column)
+    )]
     NotUtf8 {
         /// The name of the first such column.
         column: String,
