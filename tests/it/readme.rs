@@ -1,0 +1,190 @@
+//! What README.md says is so: its examples run word for word, its tables agree with the program, and
+//! every name in it exists.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::symlink;
+use std::thread;
+use std::time::Duration;
+
+use skufetch::model::Exit;
+
+use crate::support::{Run, WorkDir};
+
+const README: &str = include_str!("../../README.md");
+const CONFIG: &str = include_str!("../../config.toml");
+
+/// The fenced blocks with exactly this tag.
+fn blocks(tag: &str) -> Vec<&'static str> {
+    let mut blocks = Vec::new();
+    let mut rest = README;
+    while let Some((_, after)) = rest.split_once("\n```") {
+        let (named, after) = after.split_once('\n').unwrap();
+        let (block, after) = after.split_once("\n```").expect("a fence closes");
+        if named == tag {
+            blocks.push(block);
+        }
+        rest = after;
+    }
+    blocks
+}
+
+/// The help, and its options by heading.
+fn help() -> (String, BTreeMap<String, BTreeSet<String>>) {
+    let text = Run::new(&WorkDir::new()).args(["--help"]).finish().expect_code(0).stdout().to_owned();
+    let mut options: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    let mut heading = String::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_suffix(':').filter(|name| !name.starts_with(' ')) {
+            heading = name.to_lowercase();
+        } else if line.starts_with("  -") || line.starts_with("      --") {
+            let (_, name) = line.split_once("--").unwrap();
+            let name = name.split([' ', '.']).next().unwrap().to_owned();
+            options.entry(heading.clone()).or_default().insert(name);
+        }
+    }
+    (text, options)
+}
+
+/// The words of a text that begin with this, each with what follows of letters, digits and these.
+fn words<'a>(text: &'a str, prefix: &str, more: &str) -> BTreeSet<&'a str> {
+    let part = |at: usize| {
+        let rest = &text[at + prefix.len()..];
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !more.contains(c));
+        &rest[..end.unwrap_or(rest.len())]
+    };
+    text.match_indices(prefix)
+        .map(|(at, _)| part(at))
+        .filter(|word| word.starts_with(char::is_alphanumeric))
+        .collect()
+}
+
+/// Runs a block as a reader would in a clone, with this build in place of cargo's.
+fn run(block: &str) {
+    let dir = WorkDir::new();
+    symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"), dir.path("fixtures")).unwrap();
+    std::fs::create_dir(dir.path("bin")).unwrap();
+    symlink(env!("CARGO_BIN_EXE_skufetch"), dir.path("bin/skufetch")).unwrap();
+    let script = block.replace("cargo run --release --", "skufetch");
+    // The program that `Run` would run is not: the script names it itself.
+    let ended = Run::new(&dir)
+        .under(["sh", "-c", "PATH=\"$PWD/bin:$PATH\"; export PATH; exec sh -e -c \"$SCRIPT\""])
+        .env("SCRIPT", &script)
+        .env("SKUFETCH_DEMO_LATENCY", "1ms")
+        .within(Duration::from_mins(2))
+        .finish();
+    assert!(matches!(ended.code, Some(0 | 1)), "{block}\n{ended:?}");
+    let words: Vec<&str> = block.split_whitespace().collect();
+    let mut outputs =
+        words.windows(2).filter(|pair| matches!(pair[0], "-o" | "--output")).map(|pair| pair[1]);
+    for output in outputs.by_ref().filter(|output| *output != "-") {
+        let text = dir.read(output);
+        assert!(text.starts_with("{\n\"") && text.ends_with("\n}\n"), "{block}\n{output}");
+        assert!(!dir.has(&format!("{output}.journal")), "{block}");
+    }
+    if block.contains("-o -") {
+        assert!(ended.stdout().starts_with("{\"key\":"), "{block}\n{ended:?}");
+    }
+}
+
+#[test]
+fn every_example_that_can_be_run_here_runs_word_for_word_and_leaves_its_file() {
+    let examples = blocks("sh");
+    assert!(examples.len() >= 5, "{examples:?}");
+    assert!(examples[0].starts_with("cargo run --release -- fixtures/products.csv -o out.json --demo"));
+    // Two at a time, as each wants a processor.
+    for pair in examples.chunks(2) {
+        let running: Vec<_> = pair.iter().map(|&block| thread::spawn(move || run(block))).collect();
+        for one in running {
+            one.join().unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_command_for_the_tests_is_the_one_that_ci_runs() {
+    assert_eq!(blocks("sh,tests"), ["cargo test"]);
+    assert!(include_str!("../../.ci/run").lines().any(|line| line == "cargo test"));
+}
+
+/// All of them, each once: a new one does not compile until it is here.
+fn exits() -> Vec<Exit> {
+    let next = |exit: Exit| match exit {
+        Exit::Complete => Some(Exit::SomeFailed),
+        Exit::SomeFailed => Some(Exit::Usage),
+        Exit::Usage => Some(Exit::Data),
+        Exit::Data => Some(Exit::NoInput),
+        Exit::NoInput => Some(Exit::Unavailable),
+        Exit::Unavailable => Some(Exit::CannotCreate),
+        Exit::CannotCreate => Some(Exit::Io),
+        Exit::Io => Some(Exit::TryAgain),
+        Exit::TryAgain => Some(Exit::NoPermission),
+        Exit::NoPermission => Some(Exit::Config),
+        Exit::Config => Some(Exit::Signal(0)),
+        Exit::Signal(_) => None,
+    };
+    std::iter::successors(Some(Exit::Complete), |exit| next(*exit)).collect()
+}
+
+#[test]
+fn the_exit_codes_of_the_readme_and_of_the_help_are_those_of_the_program() {
+    let shown = |exit: Exit| match exit {
+        Exit::Signal(_) => format!("{}+n", exit.code()),
+        _ => exit.code().to_string(),
+    };
+    let codes: Vec<String> = exits().into_iter().map(shown).collect();
+    let (_, table) = README.split_once("| exit code | meaning |\n|---|---|\n").unwrap();
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let in_readme: Vec<_> = rows.map(|row| row.split('|').nth(1).unwrap().trim()).collect();
+    assert_eq!(in_readme, codes);
+    let (help, _) = help();
+    let (_, list) = help.split_once("Exit codes:\n").unwrap();
+    let in_help: Vec<_> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(in_help, codes);
+}
+
+#[test]
+fn every_option_of_the_help_is_in_config_toml_under_its_heading_and_no_other_key_is() {
+    let (_, mut in_help) = help();
+    in_help.remove("examples");
+    for name in ["config", "verbose", "quiet", "help", "version"] {
+        assert!(in_help.get_mut("run").unwrap().remove(name), "{name}");
+    }
+    let mut in_file: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut table = String::new();
+    for line in CONFIG.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            name.clone_into(&mut table);
+        } else if let Some((key, _)) = line.strip_prefix('#').and_then(|line| line.split_once(" = ")) {
+            if key.starts_with(|c: char| c.is_ascii_lowercase()) {
+                assert!(in_file.entry(table.clone()).or_default().insert(key.to_owned()), "{key} twice");
+            }
+        }
+    }
+    assert_eq!(in_file, in_help);
+    let active = CONFIG.lines().filter(|line| !line.starts_with(['#', '[']) && !line.is_empty());
+    assert_eq!(active.count(), 0, "as shipped it changes nothing");
+}
+
+#[test]
+fn every_option_and_variable_that_the_readme_names_exists() {
+    let (_, options) = help();
+    let known: BTreeSet<&str> = options.values().flatten().map(String::as_str).collect();
+    let of_cargo = BTreeSet::from(["release", "path"]);
+    for name in words(README, "--", "-").difference(&of_cargo) {
+        assert!(known.contains(name), "--{name} is in README.md and not in --help");
+    }
+    for variable in words(README, "SKUFETCH_", "_") {
+        let name = variable.to_lowercase().replace('_', "-");
+        assert!(known.contains(name.as_str()), "SKUFETCH_{variable}");
+    }
+}
+
+#[test]
+fn every_file_that_the_readme_links_to_or_fetches_from_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let links = README.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    let fixtures = README.split_whitespace().filter(|word| word.starts_with("fixtures/"));
+    for name in links.filter(|link| !link.contains("://")).chain(fixtures) {
+        assert!(root.join(name).exists(), "{name}");
+    }
+}
