@@ -1,6 +1,8 @@
 //! Damaged input. What damages the whole file ends the run with its line before the first request; what
 //! damages a row fails that row, with its line, and no other.
 
+use std::fmt::Write;
+
 use crate::input::{fixture, keys};
 use crate::support::{Ended, Run, ScriptedServer, WorkDir};
 
@@ -42,12 +44,21 @@ fn partly(content: impl AsRef<[u8]>, fetched: &[&str], args: &[&str]) -> (Ended,
 fn a_quote_that_never_closes_is_named_by_the_line_where_it_opens_and_no_request_leaves() {
     let stderr = refused(fixture("unclosed-quote.csv"), &[]);
     says(&stderr, &["in.csv, line 3: the quote that opens a cell here never closes", "close the quote"]);
-    // Also where it is far behind, and where --limit would stop before it is not looked at.
+    // Also where it is far behind.
     let mut csv = String::from("sku,name\n");
-    (0..50_000).for_each(|n| csv += &format!("{n},x\n"));
+    (0..50_000).for_each(|n| writeln!(csv, "{n},x").unwrap());
     csv += "Q,\"open\n";
-    (0..50_000).for_each(|n| csv += &format!("{n},x\n"));
+    (0..50_000).for_each(|n| writeln!(csv, "{n},x").unwrap());
     says(&refused(&csv, &[]), &["in.csv, line 50002: the quote"]);
+}
+
+#[test]
+fn what_lies_behind_the_limit_is_not_looked_at() {
+    let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
+    dir.write("in.csv", fixture("unclosed-quote.csv"));
+    let args = ["in.csv", "-o", "out.json", "--limit", "1", "-u", &server.url("/{sku}")];
+    Run::new(&dir).args(args).finish().expect_code(0);
+    assert_eq!(keys(&dir.read("out.json")), ["Q-1"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Standard input: rows are asked for as they arrive, and it is checked as it streams.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use crate::input::{account, finished, fixture, keys};
@@ -92,7 +93,7 @@ fn a_stream_that_turns_out_damaged_ends_with_65_publishes_nothing_and_keeps_the_
 fn a_gzip_stream_that_is_cut_ends_with_65_publishes_nothing_and_keeps_the_journal() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     let mut rows = String::from("sku\n");
-    (0..20_000).for_each(|n| rows += &format!("{n}-{}\n", fastrand::u64(..)));
+    (0..20_000).for_each(|n| writeln!(rows, "{n}-{}", fastrand::u64(..)).unwrap());
     let whole = encode::gzip(rows.as_bytes());
     let mut run = start(&dir, &server, &["--limit", "30000"]);
     run.feed(&whole[..whole.len() / 2]);

@@ -19,6 +19,7 @@ mod requests_proxy;
 mod story;
 mod summary;
 mod cli;
+mod cli_exit;
 mod cli_logs;
 mod cli_options;
 mod config;

@@ -154,10 +154,10 @@ fn every_option_of_the_help_is_in_config_toml_under_its_heading_and_no_other_key
     for line in CONFIG.lines() {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             name.clone_into(&mut table);
-        } else if let Some((key, _)) = line.strip_prefix('#').and_then(|line| line.split_once(" = ")) {
-            if key.starts_with(|c: char| c.is_ascii_lowercase()) {
-                assert!(in_file.entry(table.clone()).or_default().insert(key.to_owned()), "{key} twice");
-            }
+        } else if let Some((key, _)) = line.strip_prefix('#').and_then(|line| line.split_once(" = "))
+            && key.starts_with(|c: char| c.is_ascii_lowercase())
+        {
+            assert!(in_file.entry(table.clone()).or_default().insert(key.to_owned()), "{key} twice");
         }
     }
     assert_eq!(in_file, in_help);
