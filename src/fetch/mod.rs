@@ -13,6 +13,7 @@ pub mod health;
 pub mod rate_fields;
 pub mod redirect;
 pub mod retry_after;
+mod room;
 pub mod select;
 pub mod stop;
 pub mod transport;

@@ -7,7 +7,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::room::{Claim, Room};
 use crate::model::{Cause, Fault, Request, Size};
 
 /// Streams that one HTTP/2 connection is trusted to carry.
@@ -128,6 +129,9 @@ pub struct Http {
     abroad: OnceLock<Client>,
     /// Clients that keep no connection, for home and abroad.
     fresh: [OnceLock<Client>; 2],
+    /// Whether any connection ever stood.
+    connected: Arc<AtomicBool>,
+    room: Room,
 }
 
 /// One client, and so one HTTP/2 connection, with the attempts on it.
@@ -141,7 +145,13 @@ impl Http {
     ///
     /// # Errors
     /// An unreadable certificate, a proxy address that is none, no certificate authorities.
-    pub fn new(settings: TransportSettings) -> Result<Self, TransportError> {
+    pub fn new(mut settings: TransportSettings) -> Result<Self, TransportError> {
+        let connected = Arc::new(AtomicBool::new(false));
+        let (OnConnected(tell), stands) = (settings.on_connected.clone(), Arc::clone(&connected));
+        settings.on_connected = OnConnected(Arc::new(move || {
+            stands.store(true, Ordering::Relaxed);
+            tell();
+        }));
         let lanes = if settings.tls {
             settings.concurrency.div_ceil(STREAMS_PER_CONNECTION).clamp(1, MAX_SPREAD)
         } else {
@@ -152,7 +162,15 @@ impl Http {
             (0..lanes).map(|_| Lane { client: OnceLock::new(), in_flight: AtomicUsize::new(0) }).collect();
         let _ = home[0].client.set(first);
         let repeated = repeated_headers(&settings.headers);
-        Ok(Self { settings, repeated, home, abroad: OnceLock::new(), fresh: Default::default() })
+        Ok(Self {
+            settings,
+            repeated,
+            home,
+            abroad: OnceLock::new(),
+            fresh: Default::default(),
+            connected,
+            room: Room::new(),
+        })
     }
 
     /// The lane for the next attempt: the first that is not full, so that few attempts share few
@@ -231,6 +249,7 @@ impl Http {
         if announced.is_some_and(|n| n > cap) && is_success {
             return Err(too_large());
         }
+        let mut claim = Claim::on(&self.room);
         let first = response.chunk().await.map_err(cut)?.unwrap_or_default();
         let second = response.chunk().await.map_err(cut)?;
         let mut body = first;
@@ -239,9 +258,9 @@ impl Http {
                 Vec::with_capacity(usize::try_from(announced.unwrap_or(0).min(FIRST_CAPACITY)).unwrap_or(0));
             whole.extend_from_slice(&body);
             whole.extend_from_slice(&second);
-            while whole.len() as u64 <= cap
-                && let Some(chunk) = response.chunk().await.map_err(cut)?
-            {
+            while whole.len() as u64 <= cap {
+                claim.cover(whole.len()).await;
+                let Some(chunk) = response.chunk().await.map_err(cut)? else { break };
                 whole.extend_from_slice(&chunk);
             }
             body = whole.into();
@@ -274,8 +293,13 @@ impl Transport for Http {
         let attempt = self.attempt(&client, request);
         tokio::time::timeout(self.settings.timeout, attempt).await.unwrap_or_else(|_| {
             let limit = humantime::format_duration(self.settings.timeout);
-            let detail = format!("no complete answer within --timeout {limit}");
-            Err(Broken { fault: Fault::new(Cause::Timeout, detail), unanswered: false })
+            let fault = if self.connected.load(Ordering::Relaxed) {
+                Fault::new(Cause::Timeout, format!("no complete answer within --timeout {limit}"))
+            } else {
+                // --timeout may be the shorter one of the two.
+                Fault::new(Cause::Connect, format!("no connection within --timeout {limit}"))
+            };
+            Err(Broken { fault, unanswered: false })
         })
     }
 }
@@ -423,6 +447,12 @@ fn broken(error: reqwest::Error, stage: Stage, settings: &TransportSettings) -> 
     if let Some(reason) = certificate_fault(&error) {
         let detail = format!("the server's certificate was refused: {reason}");
         return Broken { fault: Fault::new(Cause::Certificate, detail), unanswered: false };
+    }
+    if causes(&error)
+        .any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large))
+    {
+        let detail = "the answer's header fields are too large";
+        return Broken { fault: Fault::new(Cause::TooLarge, detail), unanswered: false };
     }
     let unanswered = stage == Stage::Head && closed_unanswered(&error);
     let cause = match stage {
