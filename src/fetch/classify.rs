@@ -128,7 +128,7 @@ fn content(answer: &RawAnswer, settings: &ResponseSettings) -> Result<Vec<u8>, F
     settings
         .select
         .apply(&out, &mut selected)
-        .map_err(|error| Fault::new(Cause::Select, settings.mask.apply(&error.to_string())))?;
+        .map_err(|error| Fault::new(Cause::Select, error.masked(&settings.mask).to_string()))?;
     Ok(selected)
 }
 

@@ -91,7 +91,7 @@ impl<T: Transport> Fetcher<T> {
         let outcome = self.outcome(&job, &mut attempts).await;
         let Job { seq, line, key, fingerprint, record, request } = job;
         let failed = matches!(outcome, Outcome::Failed(_));
-        let address = failed.then(|| shown(&request.url).into_boxed_str());
+        let address = failed.then(|| self.response.mask.apply(&shown(&request.url)).into());
         Entry { seq, line, key, fingerprint, attempts, outcome, record, address }
     }
 

@@ -7,10 +7,15 @@
 //! other inputs, no output of its own. How long it runs is not: a filter is the user's own word, and
 //! `[range(1e12)]` fills the memory as it says.
 
+use crate::model::{Mask, display_safe};
+
 #[cfg(feature = "jq")]
 mod jq;
 #[cfg(feature = "jq")]
 mod value;
+
+/// How much of what a filter says is shown.
+const MESSAGE_CHARS: usize = 160;
 
 /// A compiled filter. `Send + Sync`: all threads can share one.
 #[derive(Debug)]
@@ -31,12 +36,24 @@ pub enum SelectError {
     /// The filter gave more than one value for this body.
     #[error("the jq filter gave several values; [ ] around it makes one array of them")]
     SeveralValues,
-    /// The filter failed on this body. Safe to show: shortened, control characters escaped.
-    #[error("the jq filter failed: {0}")]
+    /// The filter failed on this body; what it said may quote it, and is shortened and escaped where it
+    /// is shown.
+    #[error("the jq filter failed: {}", display_safe(.0, MESSAGE_CHARS))]
     Failed(String),
     /// The filter gave a value that JSON cannot hold.
     #[error("the jq filter gave {0}, which JSON cannot hold")]
     NotJson(&'static str),
+}
+
+impl SelectError {
+    /// The same without secrets.
+    #[must_use]
+    pub fn masked(self, mask: &Mask) -> Self {
+        match self {
+            Self::Failed(text) => Self::Failed(mask.apply(&text).into_owned()),
+            other => other,
+        }
+    }
 }
 
 impl Select {

@@ -57,7 +57,11 @@ def del(f): delpaths([path(f)]);
 "#;
 
 /// How much of a foreign message is worth reading.
-const MESSAGE_CHARS: usize = 160;
+const MESSAGE_CHARS: usize = super::MESSAGE_CHARS;
+
+/// How much of a message is kept: far more than is shown, so that a secret in it is not cut in two
+/// before it is taken out.
+const HEAD_CHARS: usize = 8192;
 
 impl Filter {
     pub(super) fn compile(text: &str) -> Result<Self, SelectError> {
@@ -107,7 +111,7 @@ fn failed(exception: Exn<'_, Val>) -> SelectError {
         }
         Err(_) => "it broke off".into(),
     };
-    SelectError::Failed(display_safe(&text, MESSAGE_CHARS))
+    SelectError::Failed(text)
 }
 
 /// Takes the first part of a message that may quote a whole body.
@@ -115,8 +119,8 @@ struct Head(String);
 
 impl fmt::Write for Head {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend(text.chars().take(MESSAGE_CHARS + 1));
-        if self.0.len() > MESSAGE_CHARS * 4 { Err(fmt::Error) } else { Ok(()) }
+        self.0.extend(text.chars().take(HEAD_CHARS));
+        if self.0.len() > HEAD_CHARS { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
