@@ -113,9 +113,14 @@ impl<T: Transport> Fetcher<T> {
                     return Outcome::Fetched(answer);
                 }
                 Verdict::GiveUp(fault) => {
+                    // A status that is not retried may still ask the pool for quiet.
+                    let asked = self.pause_for(&fault, self.draw(retries));
                     permit.finish(seen);
                     self.health.answered();
-                    return Outcome::Failed(fault);
+                    return match asked {
+                        Ok(_) => Outcome::Failed(fault),
+                        Err(deferral) => Outcome::Deferred(deferral),
+                    };
                 }
                 Verdict::Retry(fault) => fault,
             };
@@ -248,7 +253,11 @@ impl<T: Transport> Fetcher<T> {
                 fault.retry_after = asked;
                 (Verdict::Retry(fault), seen)
             }
-            verdict => (verdict, seen),
+            Verdict::GiveUp(mut fault) => {
+                fault.retry_after = asked;
+                (Verdict::GiveUp(fault), seen)
+            }
+            kept @ Verdict::Keep(_) => (kept, seen),
         }
     }
 
@@ -317,3 +326,6 @@ impl<T: Transport> Fetcher<T> {
         backoff(retries, &mut rng)
     }
 }
+
+#[cfg(test)]
+mod tests;
