@@ -79,3 +79,30 @@ fn a_server_that_does_not_speak_tls_is_without_a_connection() {
     assert!(ended.stderr.contains("unreachable"), "{}", ended.stderr);
     assert!(server.connections() <= 15, "{} connections", server.connections());
 }
+
+#[test]
+fn a_machine_without_authorities_still_speaks_plain_http_and_gets_a_clear_word_for_https() {
+    let there = ScriptedServer::echo();
+    let to = there.url("/A");
+    let plain = ScriptedServer::start(move |seen| match seen.number {
+        0 => Reply::redirect(302, &to),
+        _ => Reply::echo(seen).close_on_next(),
+    });
+    let without = |dir: &WorkDir, url: &str, args: &[&str]| {
+        let run = asking(dir, url, args).args(["-c", "2", "--follow", "any", "--limit", "20"]);
+        run.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent").finish()
+    };
+    without(&skus(), &plain.url("/p/{sku}"), &[]).expect_code(0);
+    assert!(there.count() == 1 && plain.turned_away() > 0);
+
+    let (authority, dir) = (Authority::new(), skus());
+    dir.write("ca.pem", authority.pem());
+    let server = ScriptedServer::start_tls(&authority.good(), Protocol::Http1, Reply::echo);
+    let ended = without(&dir, &server.url("/p/{sku}"), &[]).expect_code(69);
+    assert!(
+        ended.stderr.contains("ca-certificates") && ended.stderr.contains("--ca-cert"),
+        "{}",
+        ended.stderr
+    );
+    without(&dir, &server.url("/p/{sku}"), &["--ca-cert", "ca.pem"]).expect_code(0);
+}

@@ -1,0 +1,215 @@
+//! The retry loop in simulated time, over a transport that does as its script says.
+
+use std::num::NonZeroUsize;
+
+use http::{HeaderMap, Method};
+
+use super::super::classify::BodyAs;
+use super::super::select::Select;
+use super::*;
+use crate::limit::{Concurrency, PaceSettings};
+use crate::model::{Fingerprint, Key, Mask, Seq, Size};
+
+type Attempt = Result<RawAnswer, Broken>;
+
+/// Answers the n-th send of all by a function, in no time, and remembers when and how it was sent.
+struct Scripted<F> {
+    answer: F,
+    sent: Mutex<Vec<(Duration, Line)>>,
+    start: Instant,
+}
+
+impl<F: Fn(usize) -> Attempt + Send + Sync> Transport for Scripted<F> {
+    async fn send(&self, _: &Request, line: Line) -> Attempt {
+        let mut sent = self.sent.lock().unwrap();
+        sent.push((self.start.elapsed(), line));
+        (self.answer)(sent.len() - 1)
+    }
+}
+
+struct Silent;
+
+impl Reporter for Silent {
+    fn on(&self, _: &Event<'_>) {}
+}
+
+fn answer(status: u16, headers: &[(&'static str, &str)]) -> Attempt {
+    let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    Ok(RawAnswer { status, headers: headers.collect::<HeaderMap>(), body: "1".into() })
+}
+
+fn broken(cause: Cause, unanswered: bool) -> Attempt {
+    Err(Broken { fault: Fault::new(cause, "boom"), unanswered })
+}
+
+fn fetcher<F: Fn(usize) -> Attempt + Send + Sync>(
+    answer: F,
+    retries: u32,
+    retry_on: &str,
+) -> Fetcher<Scripted<F>> {
+    let concurrency = Concurrency::Fixed(NonZeroUsize::new(8).unwrap());
+    let gate = Arc::new(Gate::new(&PaceSettings { concurrency, ..PaceSettings::default() }));
+    let scouts = Arc::new(Semaphore::new(10));
+    let companions = Companions { gate, reporter: Arc::new(Silent), stop: Arc::default(), scouts };
+    let retry =
+        RetrySettings { retries, max_retry_after: Duration::from_mins(5), follow: Follow::SameOrigin };
+    let response = ResponseSettings {
+        select: Select::compile(".").unwrap(),
+        body_as: BodyAs::Json,
+        null_on: "410".parse().unwrap(),
+        retry_on: retry_on.parse().unwrap(),
+        max_body: Size(1 << 20),
+        mask: Mask::default(),
+    };
+    let transport = Scripted { answer, sent: Mutex::default(), start: Instant::now() };
+    Fetcher::new(transport, retry, response, companions)
+}
+
+fn job(seq: u32) -> Job {
+    Job {
+        seq: Seq(seq),
+        line: 2,
+        key: Key::parse(b"A").unwrap(),
+        fingerprint: Fingerprint(0),
+        record: csv::ByteRecord::new(),
+        request: Request {
+            method: Method::GET,
+            url: "http://a.test/1".parse().unwrap(),
+            headers: HeaderMap::new(),
+            body: None,
+            foreign: false,
+        },
+    }
+}
+
+impl<F> Fetcher<Scripted<F>> {
+    fn waits(&self) -> Vec<Duration> {
+        let sent = self.transport.sent.lock().unwrap();
+        sent.windows(2).map(|pair| pair[1].0 - pair[0].0).collect()
+    }
+}
+
+/// tokio's timers tick in milliseconds.
+const TICK: Duration = Duration::from_millis(1);
+
+const USUAL: &str = "408,425,429,500,502-504,522,524";
+
+#[tokio::test(start_paused = true)]
+async fn waits_are_drawn_from_nothing_up_to_a_bound_that_doubles() {
+    let mut waits: [Vec<Duration>; 4] = Default::default();
+    for _ in 0..150 {
+        let fetcher = fetcher(|n| answer(if n < 4 { 500 } else { 200 }, &[]), 4, USUAL);
+        let entry = fetcher.fetch(job(0)).await;
+        assert!(matches!(entry.outcome, Outcome::Fetched(_)) && entry.attempts == 5);
+        fetcher.waits().into_iter().zip(&mut waits).for_each(|(wait, all)| all.push(wait));
+    }
+    for (n, drawn) in waits.iter().enumerate() {
+        let bound = Duration::from_millis(500 << n);
+        assert!(drawn.iter().all(|wait| *wait <= bound + TICK), "retry {n}: {drawn:?}");
+        assert!(drawn.iter().any(|wait| *wait < bound / 8), "retry {n}");
+        assert!(drawn.iter().any(|wait| *wait > bound / 8 * 7), "retry {n}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_waits_at_least_what_retry_after_says_with_the_draw_on_top() {
+    let now = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let table = [
+        ("2", 2000),
+        ("2.0", 2000),
+        ("0.25", 250),
+        ("Sun, 06 Nov 1994 08:49:40 GMT", 3000),
+        ("Sunday, 06-Nov-94 08:49:40 GMT", 3000),
+        ("Sun Nov  6 08:49:40 1994", 3000),
+        ("Sun, 06 Nov 1994 08:00:00 GMT", 0),
+        ("0", 0),
+        ("-5", 0),
+        ("NaN", 0),
+        ("soon", 0),
+    ];
+    for (value, least) in table {
+        for status in [429, 503] {
+            let asked = [("retry-after", value), ("date", now)];
+            let fetcher = fetcher(|n| answer(if n == 0 { status } else { 200 }, &asked), 1, USUAL);
+            let entry = fetcher.fetch(job(0)).await;
+            assert_eq!(entry.attempts, 2, "{value}");
+            let (wait, least) = (fetcher.waits()[0], Duration::from_millis(least));
+            assert!(wait >= least && wait <= least + Duration::from_millis(500) + TICK, "{value}: {wait:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_pauses_the_pool_also_where_the_sku_is_not_tried_again() {
+    for (retries, retry_on) in [(0, USUAL), (4, "500")] {
+        let asked = [("retry-after", "7")];
+        let fetcher = fetcher(|n| answer(if n == 0 { 429 } else { 200 }, &asked), retries, retry_on);
+        assert!(matches!(fetcher.fetch(job(0)).await.outcome, Outcome::Failed(_)));
+        assert!(matches!(fetcher.fetch(job(1)).await.outcome, Outcome::Fetched(_)));
+        let wait = fetcher.waits()[0];
+        assert!(wait >= Duration::from_secs(7), "{retry_on}: {wait:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_without_retry_after_pauses_the_pool_for_its_back_off_and_a_503_does_not() {
+    for (status, pauses) in [(429, true), (503, false)] {
+        let fetcher = fetcher(|n| answer(if n == 0 { status } else { 200 }, &[]), 4, USUAL);
+        let look = async {
+            tokio::task::yield_now().await;
+            fetcher.gate.view().paused_until
+        };
+        let (entry, until) = tokio::join!(fetcher.fetch(job(0)), look);
+        assert!(matches!(entry.outcome, Outcome::Fetched(_)));
+        assert_eq!(until.is_some(), pauses, "{status}");
+        assert!(until.is_none_or(|until| until <= fetcher.transport.start + Duration::from_millis(500)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_over_the_limit_or_too_long_to_count_defers_and_stops_the_run() {
+    for value in ["301", "99999999999999999999"] {
+        let fetcher = fetcher(|_| answer(429, &[("retry-after", value)]), 4, USUAL);
+        let entry = fetcher.fetch(job(0)).await;
+        assert!(matches!(entry.outcome, Outcome::Deferred(Deferral::AskedToWait)), "{value}");
+        assert!(matches!(fetcher.stop.reason(), Some(StopReason::AskedToWait(_))));
+        assert!(fetcher.waits().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_resend_after_an_idle_close_is_free_once_and_on_a_fresh_connection() {
+    let once = fetcher(|n| if n == 0 { broken(Cause::Lost, true) } else { answer(200, &[]) }, 0, USUAL);
+    let entry = once.fetch(job(0)).await;
+    assert!(matches!(entry.outcome, Outcome::Fetched(_)) && entry.attempts == 1);
+    let lines: Vec<Line> = once.transport.sent.lock().unwrap().iter().map(|(_, line)| *line).collect();
+    assert_eq!(lines, [Line::Any, Line::Fresh]);
+    let twice = fetcher(|_| broken(Cause::Lost, true), 1, USUAL);
+    let entry = twice.fetch(job(0)).await;
+    assert!(matches!(entry.outcome, Outcome::Failed(_)) && entry.attempts == 2);
+    assert_eq!(twice.transport.sent.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_is_refused_stops_the_run_at_its_first_attempt() {
+    let fetcher = fetcher(|_| broken(Cause::Certificate, false), 4, USUAL);
+    let entry = fetcher.fetch(job(0)).await;
+    assert!(matches!(entry.outcome, Outcome::Deferred(Deferral::Stopped)));
+    assert!(matches!(fetcher.stop.reason(), Some(StopReason::Certificate(_))));
+    assert!(fetcher.waits().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_pauses_5_10_and_20_seconds_with_one_probe_each_and_then_stops_the_run() {
+    let fetcher = fetcher(|n| if n == 0 { answer(200, &[]) } else { answer(500, &[]) }, 4, USUAL);
+    fetcher.fetch(job(0)).await;
+    let entries = futures_util::future::join_all((1..40).map(|seq| fetcher.fetch(job(seq)))).await;
+    assert!(matches!(fetcher.stop.reason(), Some(StopReason::Failing(_))));
+    assert!(
+        entries.iter().all(|entry| matches!(entry.outcome, Outcome::Deferred(_))),
+        "deferred, not failed"
+    );
+    let long: Vec<u64> = fetcher.waits().iter().map(Duration::as_secs).filter(|&secs| secs >= 4).collect();
+    assert_eq!(long.len(), 3, "{long:?}");
+    assert!(long[0] >= 4 && long[1] >= 9 && long[2] >= 19, "{long:?}");
+}

@@ -1,0 +1,86 @@
+//! What a server asks for in `Retry-After`: the whole pool is quiet, then one probe, then growth.
+
+use std::time::{Duration, Instant};
+
+use crate::requests::asking;
+use crate::support::{Reply, ScriptedServer, WorkDir};
+
+fn skus(count: usize) -> WorkDir {
+    let dir = WorkDir::new();
+    dir.write_skus((0..count).map(|n| n.to_string()));
+    dir
+}
+
+/// A moment for what had left before the answer came, and for its way.
+const UNDER_WAY: Duration = Duration::from_millis(150);
+
+#[test]
+fn one_429_silences_the_whole_pool_then_one_probe_leaves_then_more() {
+    for status in [429, 503] {
+        let dir = skus(300);
+        let wait = Duration::from_millis(30);
+        let server = ScriptedServer::start(move |seen| match seen.number {
+            60 => Reply::retry_after(status, "1"),
+            _ => Reply::echo(seen).wait(wait),
+        });
+        asking(&dir, &server.url("/p/{sku}"), ["-c", "32"]).finish().expect_code(0);
+        let seen = server.requests();
+        let asked: Instant = seen[60].answered().unwrap();
+        let until = asked + Duration::from_secs(1);
+        assert_eq!(server.requests_between(asked + UNDER_WAY, until).len(), 0, "{status}: quiet");
+        let after: Vec<_> = seen.iter().filter(|it| it.at >= until).collect();
+        assert_eq!(after[0].in_flight, 1, "one probe");
+        let probed = after[0].answered().unwrap();
+        assert!(after[1].at >= probed - Duration::from_millis(5), "nobody before the probe's answer");
+        assert!(after[..4].iter().all(|it| it.in_flight <= 4), "growth and no rush");
+        assert!(after.iter().any(|it| it.in_flight >= 16), "and back to the whole width");
+        assert_eq!(seen.len(), 301);
+    }
+}
+
+#[test]
+fn the_later_of_two_instants_wins_and_no_answer_under_way_lifts_it() {
+    let dir = skus(60);
+    let server = ScriptedServer::start(move |seen| match seen.number {
+        8 => Reply::retry_after(429, "1.2"),
+        9 => Reply::retry_after(429, "0.3"),
+        10..16 => Reply::echo(seen).wait(Duration::from_millis(400)),
+        _ => Reply::echo(seen).wait(Duration::from_millis(20)),
+    });
+    asking(&dir, &server.url("/p/{sku}"), ["-c", "8"]).finish().expect_code(0);
+    let asked = server.requests()[8].answered().unwrap();
+    let quiet = server.requests_between(asked + UNDER_WAY, asked + Duration::from_millis(1200));
+    assert_eq!(quiet.len(), 0);
+}
+
+#[test]
+fn a_server_that_asks_for_too_much_defers_the_run_and_the_journal_goes_on() {
+    for value in ["301", "99999999999999999999"] {
+        let dir = skus(60);
+        dir.write("out.json", "the old one");
+        let value = value.to_owned();
+        let server = ScriptedServer::start(move |seen| match seen.number {
+            30 => Reply::retry_after(429, &value),
+            _ => Reply::echo(seen).wait(Duration::from_millis(5)),
+        });
+        let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "4"]).finish().expect_code(75);
+        assert!(ended.stderr.contains("--max-retry-after"), "{}", ended.stderr);
+        assert!(dir.read("out.json") == "the old one" && dir.has("out.json.journal"));
+        assert!(!dir.has("out.failed.csv"), "deferred is not failed");
+        let asked = server.count();
+        assert!(asked <= 34, "{asked}");
+        asking(&dir, &server.url("/p/{sku}"), ["-c", "4"]).finish().expect_code(0);
+        assert_eq!(server.count(), 61, "only what was not answered is asked for");
+    }
+}
+
+#[test]
+fn max_retry_after_is_the_longest_quiet_that_is_waited_out() {
+    let server = ScriptedServer::start(|seen| match seen.number {
+        0 => Reply::retry_after(429, "0.3"),
+        _ => Reply::echo(seen),
+    });
+    asking(&skus(3), &server.url("/p/{sku}"), ["--max-retry-after", "300ms"]).finish().expect_code(0);
+    let server = ScriptedServer::start(|_| Reply::retry_after(503, "0.3"));
+    asking(&skus(3), &server.url("/p/{sku}"), ["--max-retry-after", "299ms"]).finish().expect_code(75);
+}

@@ -1,0 +1,112 @@
+//! The rate as a law of windows, measured in the server's log from the first request on.
+
+use std::time::{Duration, Instant};
+
+use crate::requests::asking;
+use crate::support::{Reply, ScriptedServer, WorkDir};
+
+/// The late timer of the promise (10 ms), and as much again for the way and the server's own turn.
+const SLACK: f64 = 0.010 + 0.020;
+
+/// The first window between two requests that holds more than the rate allows.
+fn overfull(server: &ScriptedServer, per_second: f64, burst: usize) -> Option<String> {
+    let at: Vec<Instant> = server.requests().iter().map(|seen| seen.at).collect();
+    at.iter().enumerate().find_map(|(first, from)| {
+        at.iter().enumerate().skip(first).find_map(|(last, to)| {
+            let window = (*to - *from).as_secs_f64();
+            let most = per_second * (window + SLACK) + burst as f64;
+            let came = last - first + 1;
+            let over = came as f64 > most;
+            over.then(|| format!("{came} requests in {window} s from {first} on, at most {most}"))
+        })
+    })
+}
+
+/// Runs until one of three runs obeys: a server that was kept from its processor for longer than the
+/// slack sees requests together that left apart, while a pace that is too fast is so every time.
+#[track_caller]
+fn one_of_three(run: impl Fn() -> Option<String>) {
+    let faults: Vec<String> = (0..3).map_while(|_| run()).collect();
+    assert!(faults.len() < 3, "{faults:?}");
+}
+
+fn skus(count: usize) -> WorkDir {
+    let dir = WorkDir::new();
+    dir.write_skus((0..count).map(|n| n.to_string()));
+    dir
+}
+
+#[test]
+fn no_window_holds_more_than_the_rate_and_the_burst_from_the_first_second_on() {
+    for (rate, per_second, count) in [("50/s", 50.0, 30), ("600/m", 10.0, 8), ("1000/s", 1000.0, 600)] {
+        for burst in [1, 5] {
+            one_of_three(|| {
+                let (dir, server) = (skus(count), ScriptedServer::echo());
+                let args = ["-c", "50", "--rate", rate, "--burst", &burst.to_string()];
+                asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+                assert_eq!(server.count(), count);
+                let (first, last) = (server.requests()[0].at, server.requests()[count - 1].at);
+                let least = (count - burst) as f64 / per_second - SLACK;
+                assert!((last - first).as_secs_f64() >= least, "{rate}, burst {burst}: {:?}", last - first);
+                overfull(&server, per_second, burst)
+            });
+        }
+    }
+}
+
+#[test]
+fn retries_and_redirects_and_lost_connections_count_for_the_rate() {
+    one_of_three(|| {
+        let server = ScriptedServer::start(|seen| match (seen.attempt, seen.number % 5, seen.path()) {
+            (1, 0, _) => Reply::status(500),
+            (1, 1, _) => Reply::hang_up(),
+            (1, 2, path) => Reply::redirect(302, &path.replace("/p/", "/q/")),
+            (1, 3, _) => Reply::json("[1").until_close(),
+            _ => Reply::echo(seen).close(),
+        });
+        asking(&skus(30), &server.url("/p/{sku}"), ["-c", "30", "--rate", "50/s"]).finish().expect_code(0);
+        assert!(server.count() >= 45, "{}", server.count());
+        overfull(&server, 50.0, 1)
+    });
+}
+
+#[test]
+fn what_was_not_used_in_a_quiet_time_is_not_made_up_for() {
+    one_of_three(|| {
+        let (dir, server) = (skus(1), ScriptedServer::echo());
+        let mut run = crate::support::Run::new(&dir)
+            .args([
+                "-",
+                "-o",
+                "out.json",
+                "--url",
+                &server.url("/p/{sku}"),
+                "--rate",
+                "100/s",
+                "--burst",
+                "3",
+            ])
+            .open_stdin()
+            .spawn();
+        run.feed("sku\n1\n");
+        run.wait_until(|| server.count() == 1);
+        std::thread::sleep(Duration::from_millis(300));
+        run.feed((2..30).map(|n| format!("{n}\n")).collect::<String>());
+        run.wait().expect_code(0);
+        assert_eq!(server.count(), 29);
+        overfull(&server, 100.0, 3)
+    });
+}
+
+#[test]
+fn the_free_resend_after_an_idle_close_takes_a_rate_token() {
+    let (dir, server) = (skus(20), ScriptedServer::start(|seen| Reply::echo(seen).close_on_next()));
+    asking(&dir, &server.url("/p/{sku}"), ["-c", "1", "--retries", "0", "--rate", "50/s"])
+        .finish()
+        .expect_code(0);
+    let seen = server.requests();
+    assert_eq!((seen.len(), server.turned_away()), (20, 19));
+    // Each request after the first was sent twice.
+    let took = (seen[19].at - seen[0].at).as_secs_f64();
+    assert!(took >= 38.0 / 50.0 - SLACK, "{took}");
+}

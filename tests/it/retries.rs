@@ -1,0 +1,165 @@
+//! What is tried again, how often, and what it costs.
+
+use std::time::Duration;
+
+use crate::requests::asking;
+use crate::support::reply::echo_body;
+use crate::support::{DeafPort, Reply, Script, ScriptedServer, WorkDir};
+
+fn skus(count: usize) -> WorkDir {
+    let dir = WorkDir::new();
+    dir.write_skus((0..count).map(|n| n.to_string()));
+    dir
+}
+
+/// Asks for one SKU, whose first attempt gets this reply, and gives the number of requests.
+fn asked_after(first: Reply, args: &[&str]) -> usize {
+    let dir = skus(1);
+    let server = ScriptedServer::script(Script::new().first([first]));
+    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    assert_eq!(dir.read("out.json"), format!("{{\n\"0\":{}\n}}\n", echo_body("0")), "{}", ended.stderr);
+    server.count()
+}
+
+#[test]
+fn connection_faults_timeouts_and_cut_bodies_are_retried_whatever_retry_on_says() {
+    let body = "{\"sku\":\"0\",\"n\":[1,2,3]}";
+    let faults = [
+        ("hung up", Reply::hang_up()),
+        ("reset", Reply::reset()),
+        ("no HTTP", Reply::raw("HTTP/1.1 20")),
+        ("cut by length", Reply::json(body).cut(9)),
+        ("cut chunks", Reply::json(body).chunked().cut(9)),
+        ("chunks without an end", Reply::json(body).chunked().cut(body.len() as u64)),
+        ("reset in the body", Reply::json(body).reset_after(9)),
+        ("shorter than said", Reply::json(body).said_length(99).close()),
+        ("cut, delimited by the end", Reply::json(&body[..9]).until_close()),
+        ("no answer in time", Reply::silence()),
+        ("no body in time", Reply::json(body).pause(Duration::from_mins(1))),
+        ("a body that drips", Reply::json(body).drip(1, Duration::from_millis(200))),
+    ];
+    for (name, fault) in faults {
+        assert_eq!(asked_after(fault, &["--timeout", "500ms", "--retry-on", "none"]), 2, "{name}");
+    }
+}
+
+#[test]
+fn statuses_are_retried_as_retry_on_says_with_ranges_and_no_others() {
+    let table = [
+        (
+            "408,425,429,500,502-504,522,524",
+            vec![408, 425, 429, 500, 502, 503, 504, 522, 524],
+            vec![400, 409, 501, 505, 599],
+        ),
+        ("418", vec![418], vec![500, 503]),
+        ("500-599,404", vec![404, 500, 555, 599], vec![429, 499]),
+        ("none", vec![], vec![500, 429]),
+    ];
+    for (codes, retried, final_) in table {
+        let all: Vec<u16> = retried.iter().chain(&final_).copied().collect();
+        let dir = WorkDir::new();
+        dir.write_skus(all.iter().map(ToString::to_string));
+        let server = ScriptedServer::start(|seen| match seen.attempt {
+            1 => Reply::status(seen.sku.parse().unwrap()),
+            _ => Reply::echo(seen),
+        });
+        let args = ["--retry-on", codes, "--min-success", "0", "-c", "20"];
+        let ended = asking(&dir, &server.url("/p/{sku}"), args).finish();
+        assert_eq!(ended.code, Some(i32::from(!final_.is_empty())), "{}", ended.stderr);
+        for status in all {
+            let asked = server.requests_for(&status.to_string()).len();
+            assert_eq!(asked, 1 + usize::from(retried.contains(&status)), "{status} with {codes}");
+        }
+    }
+    // Without the option the first list counts.
+    assert_eq!(asked_after(Reply::status(524), &[]), 2);
+}
+
+#[test]
+fn codes_that_are_no_statuses_are_refused_before_any_request() {
+    let (dir, server) = (skus(1), ScriptedServer::echo());
+    for codes in ["5xx", "99", "600", "504-502", "500,", "500-", "-500", "abc"] {
+        for option in ["--retry-on", "--null-on"] {
+            let ended = asking(&dir, &server.url("/p/{sku}"), [format!("{option}={codes}")]).finish();
+            assert!(ended.expect_code(2).stderr.contains(option), "{codes}");
+        }
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn after_the_last_retry_the_sku_fails_with_its_attempts_counted() {
+    for retries in [0, 2] {
+        let (dir, server) =
+            (skus(30), ScriptedServer::script(Script::new().for_sku("7", [Reply::status(500)])));
+        let args = ["--retries", &retries.to_string()];
+        asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+        assert_eq!(server.requests_for("7").len(), retries + 1);
+        let failed = dir.read("out.failed.csv");
+        let row = failed.lines().nth(1).unwrap();
+        assert!(row.starts_with("7,") && row.ends_with(&format!(",500,{}", retries + 1)), "{failed}");
+    }
+}
+
+#[test]
+fn a_connection_that_was_closed_while_idle_costs_no_attempt() {
+    for (name, after) in [("on the next request", None), ("after a moment", Some(Duration::from_millis(3)))] {
+        for concurrency in [1, 8] {
+            let (dir, server) = (
+                skus(120),
+                ScriptedServer::start(move |seen| {
+                    let reply = Reply::echo(seen).wait(Duration::from_millis(2));
+                    after.map_or_else(
+                        || reply.clone().close_on_next(),
+                        |after| reply.clone().idle_close(after),
+                    )
+                }),
+            );
+            let args = ["--retries", "0", "--shape", "record", "-c", &concurrency.to_string()];
+            let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+            assert_eq!(server.count(), 120, "{name}, {concurrency} in flight: {}", ended.stderr);
+            assert_eq!(dir.read("out.json").matches("\"attempts\":1,").count(), 120);
+        }
+    }
+}
+
+#[test]
+fn after_a_pause_in_which_all_connections_were_closed_no_sku_pays_for_it() {
+    let (dir, server) = (
+        skus(60),
+        ScriptedServer::start(|seen| match seen.number {
+            20 => Reply::retry_after(429, "0.4"),
+            _ => Reply::echo(seen).idle_close(Duration::from_millis(100)),
+        }),
+    );
+    asking(&dir, &server.url("/p/{sku}"), ["--retries", "1", "-c", "8"]).finish().expect_code(0);
+    assert_eq!(server.count(), 61);
+}
+
+#[test]
+fn a_connection_that_cannot_be_made_in_time_is_retried_and_named() {
+    let (dir, deaf) = (skus(1), DeafPort::new());
+    let url = format!("http://{}/p/{{sku}}", deaf.addr());
+    let args = ["--connect-timeout", "50ms", "--retries", "1", "--min-success", "0"];
+    let ended = asking(&dir, &url, args).finish();
+    assert!(ended.stderr.contains("--connect-timeout"), "{}", ended.stderr);
+    assert!(dir.read("out.failed.csv").contains(",2\n"), "{}", dir.read("out.failed.csv"));
+}
+
+#[test]
+fn a_timeout_is_of_one_attempt_to_the_last_byte_of_its_body() {
+    let (dir, server) = (
+        skus(3),
+        ScriptedServer::start(|seen| match (seen.sku.as_str(), seen.attempt) {
+            ("1", 1 | 2) => Reply::echo(seen).wait(Duration::from_mins(1)),
+            ("2", 1) => Reply::echo(seen).cut(5).drip(1, Duration::from_millis(100)),
+            _ => Reply::echo(seen),
+        }),
+    );
+    let ended = asking(&dir, &server.url("/p/{sku}"), ["--timeout", "250ms"]).finish().expect_code(0);
+    assert_eq!(server.requests_for("1").len(), 3, "{}", ended.stderr);
+    let attempts = server.requests_for("1");
+    for pair in attempts.windows(2) {
+        assert!(pair[1].at - pair[0].at >= Duration::from_millis(240));
+    }
+}

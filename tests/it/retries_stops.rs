@@ -1,0 +1,151 @@
+//! The run stops by itself where going on is senseless, and goes on where it is not.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::requests::asking;
+use crate::support::{DeafPort, Reply, ScriptedServer, WorkDir, dead_port};
+
+fn skus(count: usize) -> WorkDir {
+    let dir = WorkDir::new();
+    dir.write_skus((0..count).map(|n| n.to_string()));
+    dir.write("out.json", "the old one");
+    dir
+}
+
+/// A port whose connections are counted, and reset before a byte is said.
+fn counting_port() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (addr, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&count);
+    // Ends with the test process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            drop(stream);
+        }
+    });
+    (format!("https://{addr}/p/{{sku}}"), count)
+}
+
+#[test]
+fn a_dead_port_ends_the_run_and_leaves_the_old_output() {
+    for concurrency in ["1", "64", "300"] {
+        let dir = skus(20_000);
+        let url = format!("http://{}/p/{{sku}}", dead_port());
+        let ended = asking(&dir, &url, ["-c", concurrency]).finish().expect_code(69);
+        assert!(ended.stderr.contains("unreachable"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("20,000 deferred"), "{}", ended.stderr);
+        assert_eq!(dir.read("out.json"), "the old one");
+        assert!(!dir.has("out.failed.csv"), "deferred is not failed");
+    }
+}
+
+#[test]
+fn at_most_15_connections_are_tried_where_none_comes_to_stand() {
+    let (url, tried) = counting_port();
+    let dir = skus(2000);
+    let ended = asking(&dir, &url, ["-c", "64"]).finish().expect_code(69);
+    assert!(ended.stderr.contains("unreachable"), "{}", ended.stderr);
+    let tried = tried.load(Ordering::SeqCst);
+    assert!((10..=15).contains(&tried), "{tried} connections");
+}
+
+#[test]
+fn a_name_that_is_not_found_and_a_port_that_never_answers_are_without_a_connection() {
+    let deaf = DeafPort::new();
+    for url in ["http://no-such-host.invalid/p/{sku}".to_owned(), format!("http://{}/p/{{sku}}", deaf.addr())]
+    {
+        let dir = skus(100);
+        let args = ["-c", "16", "--connect-timeout", "100ms", "--retries", "20"];
+        let ended = asking(&dir, &url, args).finish().expect_code(69);
+        assert!(ended.stderr.contains("unreachable"), "{}", ended.stderr);
+        assert_eq!(dir.read("out.json"), "the old one");
+    }
+    let dir = skus(100);
+    let url = format!("http://{}/p/{{sku}}", deaf.addr());
+    // The shorter time of the two ends the same attempt to connect.
+    let ended = asking(&dir, &url, ["-c", "16", "--timeout", "100ms"]).finish().expect_code(69);
+    assert!(ended.stderr.contains("unreachable"), "{}", ended.stderr);
+}
+
+#[test]
+fn credentials_that_are_refused_from_the_start_end_the_run_after_five_answers() {
+    for status in [401, 403] {
+        for concurrency in [1, 16] {
+            let dir = skus(2000);
+            let server = ScriptedServer::start(move |_| Reply::status(status));
+            let args = ["-c", &concurrency.to_string()];
+            let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(77);
+            assert!(server.count() <= 5 + concurrency, "{} requests", server.count());
+            assert!(ended.stderr.contains(&status.to_string()), "{}", ended.stderr);
+            assert!(ended.stderr.contains("2,000 deferred"), "{}", ended.stderr);
+            assert_eq!(dir.read("out.json"), "the old one");
+            assert!(!dir.has("out.failed.csv"), "deferred is not failed");
+        }
+    }
+}
+
+#[test]
+fn twenty_refusals_in_a_row_end_a_run_that_went_well_and_what_came_is_kept() {
+    let dir = skus(500);
+    let server = ScriptedServer::start(|seen| match seen.number {
+        n if n < 100 => Reply::echo(seen),
+        _ => Reply::status(401),
+    });
+    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "4"]).finish().expect_code(77);
+    assert!((120..=124).contains(&server.count()), "{} requests", server.count());
+    assert!(
+        ended.stderr.contains("100 fetched") && ended.stderr.contains("400 deferred"),
+        "{}",
+        ended.stderr
+    );
+    assert!(dir.has("out.json.journal"));
+    let addr = server.addr();
+    drop(server);
+    let server = ScriptedServer::start_at(addr, Reply::echo);
+    asking(&dir, &server.url("/p/{sku}"), [""; 0]).finish().expect_code(0);
+    assert_eq!(server.count(), 400, "what was refused is asked for again");
+}
+
+#[test]
+fn alternating_refusals_and_answers_go_on_to_the_end() {
+    let dir = skus(200);
+    let server = ScriptedServer::start(|seen| match seen.sku.parse::<usize>().unwrap() % 2 {
+        0 => Reply::status(403),
+        _ => Reply::echo(seen),
+    });
+    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "1"]).finish().expect_code(1);
+    assert!(ended.stderr.contains("100 fetched, 100 failed"), "{}", ended.stderr);
+    assert_eq!(server.count(), 200);
+}
+
+#[test]
+fn refusals_that_are_stored_as_null_and_not_founds_never_end_a_run() {
+    let dir = skus(100);
+    let server = ScriptedServer::start(|_| Reply::status(401));
+    asking(&dir, &server.url("/p/{sku}"), ["--null-on", "401"]).finish().expect_code(0);
+    let server = ScriptedServer::start(|_| Reply::status(404));
+    let args = ["--min-success", "0", "--fresh"];
+    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+    assert_eq!(server.count(), 100, "{}", ended.stderr);
+}
+
+#[test]
+fn an_outage_in_the_middle_is_survived_and_costs_few_requests() {
+    let dir = skus(400);
+    let up = Instant::now();
+    let server = ScriptedServer::start(move |seen| {
+        let out = (300..2500).contains(&up.elapsed().as_millis());
+        if out && seen.number > 20 {
+            Reply::status(503)
+        } else {
+            Reply::echo(seen).wait(Duration::from_millis(20))
+        }
+    });
+    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "8"]).finish().expect_code(0);
+    assert!(ended.stderr.contains("400 fetched"), "{}", ended.stderr);
+    assert!(server.count() <= 520, "{} requests", server.count());
+}
