@@ -45,7 +45,7 @@ impl Replacement {
                 Ok(replacement)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Self::with_mode(target, NEW_FILE, None),
-            Err(error) => Err(CollectError::create(target)(error)),
+            Err(error) => Err(CollectError::io("create", target)(error)),
         }
     }
 
@@ -61,7 +61,7 @@ impl Replacement {
             .rand_bytes(RANDOM)
             .permissions(Permissions::from_mode(create))
             .tempfile_in(folder_of(target))
-            .map_err(CollectError::create(target))?;
+            .map_err(CollectError::io("create", target))?;
         let writer = BufWriter::with_capacity(BUFFER, file);
         Ok(Self { target: target.into(), mode, written: 0, writer })
     }
@@ -246,5 +246,14 @@ mod tests {
         let error = new.commit().unwrap_err();
         assert_eq!(error.exit().code(), 74);
         assert!(error.to_string().contains("out.json"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_created_at_the_end_of_a_run_is_disk_trouble() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("gone/out.json");
+        let code = |error: CollectError| error.exit().code();
+        assert_eq!(Replacement::create(&target).err().map(code), Some(74));
+        assert_eq!(Replacement::create(&target).map_err(CollectError::beforehand).err().map(code), Some(73));
     }
 }

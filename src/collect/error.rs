@@ -115,6 +115,14 @@ impl CollectError {
         move |source| Self::Create { path: path.into(), source }
     }
 
+    /// For `map_err`: the same trouble, found before the first request.
+    pub(super) fn beforehand(self) -> Self {
+        match self {
+            Self::Io { path, source, .. } => Self::Create { path, source },
+            other => other,
+        }
+    }
+
     /// For `map_err`: work on a file that failed.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, path: path.into(), source }

@@ -74,7 +74,7 @@ pub fn preflight(settings: &OutputSettings) -> Result<Preflight, CollectError> {
         let folder = folder_of(&target.real);
         if !probed.contains(&folder) {
             // A trial is the only test that holds for root, quotas and read-only mounts alike.
-            drop(Replacement::create(&target.real)?);
+            drop(Replacement::create(&target.real).map_err(CollectError::beforehand)?);
             probed.push(folder);
         }
     }
