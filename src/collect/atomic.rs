@@ -68,11 +68,15 @@ impl Replacement {
 
     /// Puts the file in the target's place, durably. Returns its bytes.
     pub(super) fn commit(self) -> Result<u64, CollectError> {
-        self.commit_if(&|| true)
+        let (target, written) = (self.target.clone(), self.written);
+        self.put_if(&|| true)?;
+        sync_folder(&target)?;
+        Ok(written)
     }
 
-    /// The same, if there is still leave to do it when all but the rename is done.
-    pub(super) fn commit_if(self, may: &dyn Fn() -> bool) -> Result<u64, CollectError> {
+    /// The part of [`Replacement::commit`] up to the rename, if there is still leave to do it when all
+    /// else is done: then the new file stands, but a power cut may still bring back the old one.
+    pub(super) fn put_if(self, may: &dyn Fn() -> bool) -> Result<(), CollectError> {
         let target = self.target;
         let failed = |doing| CollectError::io(doing, &target);
         let file = self.writer.into_inner().map_err(|error| failed("write")(error.into_error()))?;
@@ -85,8 +89,7 @@ impl Replacement {
             return Err(CollectError::Stopped);
         }
         file.persist(&target).map_err(|error| failed("replace")(error.error))?;
-        sync_folder(&target)?;
-        Ok(self.written)
+        Ok(())
     }
 }
 

@@ -65,6 +65,14 @@ pub enum CollectError {
     /// The caller took back its leave before anything was replaced.
     #[error("stopped before the output was replaced")]
     Stopped,
+    /// The new output is in its place, but what was to follow failed.
+    #[error("{} is in its place, but {source}", path.display())]
+    Unsettled {
+        /// The output.
+        path: PathBuf,
+        /// What failed then.
+        source: Box<CollectError>,
+    },
     /// Standard output did not take the result.
     #[error("cannot write to standard output: {0}")]
     Stdout(#[source] io::Error),
@@ -75,10 +83,15 @@ impl CollectError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Place { .. } | Self::Create { .. } => Exit::CannotCreate,
-            Self::Io { .. } | Self::Damaged { .. } | Self::Stdout(_) => Exit::Io,
+            Self::Io { .. } | Self::Damaged { .. } | Self::Unsettled { .. } | Self::Stdout(_) => Exit::Io,
             Self::Locked { .. } | Self::Stopped => Exit::TryAgain,
             Self::OldOutput { .. } => Exit::Data,
         }
+    }
+
+    /// Whether the new output was published all the same.
+    pub fn is_after_publishing(&self) -> bool {
+        matches!(self, Self::Unsettled { .. })
     }
 
     /// What the user can do about it, where that is known.
@@ -102,6 +115,9 @@ impl CollectError {
             Self::OldOutput { .. } => {
                 "mend or move the old output, check --format, or leave out --merge".into()
             }
+            Self::Unsettled { .. } => {
+                "the new output is whole; check the disk, then run the same command again".into()
+            }
             Self::Stdout(_) | Self::Stopped => return None,
         })
     }
@@ -123,6 +139,11 @@ impl CollectError {
         }
     }
 
+    /// The same trouble, met when the new output already stood.
+    pub(super) fn after_publishing(self, output: &Path) -> Self {
+        Self::Unsettled { path: output.into(), source: Box::new(self) }
+    }
+
     /// For `map_err`: work on a file that failed.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, path: path.into(), source }
@@ -142,6 +163,7 @@ mod tests {
             (CollectError::create(&path)(io()), 73),
             (CollectError::io("sync", &path)(io()), 74),
             (CollectError::Damaged { path: path.clone(), offset: 7, why: "bad".into() }, 74),
+            (CollectError::io("sync", &path)(io()).after_publishing(&path), 74),
             (CollectError::Locked { path: path.clone(), holder: "by process 1".into() }, 75),
             (CollectError::OldOutput { path: path.clone(), offset: 0, why: "not JSON".into() }, 65),
         ];

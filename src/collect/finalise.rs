@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::atomic::{Replacement, remove};
+use super::atomic::{Replacement, remove, sync_folder};
 use super::checksum::Checksum;
 use super::failed::{Failures, Rows};
 use super::index::Places;
@@ -85,7 +85,7 @@ impl Finished {
     ///
     /// # Errors
     /// A journal that does not read back, or disk trouble. Up to the instant of the rename the old
-    /// output stands; the journal stays after any error.
+    /// output stands; what fails after it is [`CollectError::Unsettled`].
     pub fn publish(
         self,
         settings: &OutputSettings,
@@ -112,10 +112,16 @@ impl Finished {
         self.stream(&mut pass, context.is_stopped)?;
         let (stamp, lines) = pass.finish_output()?;
         let Pass { rows, state, .. } = pass;
-        file.commit_if(context.may_replace)?;
-        let saved = state.map(|state| state.and_then(|state| state.commit(stamp)));
-        let (failures, mut warnings) = rows.settle(true)?;
-        remove(&journal)?;
+        file.put_if(context.may_replace)?;
+        let follow = || {
+            sync_folder(&paths.output.real)?;
+            let saved = state.map(|state| state.and_then(|state| state.commit(stamp)));
+            let settled = rows.settle(true)?;
+            remove(&journal)?;
+            Ok((saved, settled))
+        };
+        let (saved, (failures, mut warnings)) =
+            follow().map_err(|error: CollectError| error.after_publishing(given))?;
         if let Some(Err(why)) = saved {
             warnings.push(format!("{} was not written: {why}", paths.state.display()));
         }

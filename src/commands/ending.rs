@@ -88,6 +88,7 @@ pub fn conclude(
         publish: matches!(fate, Fate::Publish),
     };
     let grace = grace(&stop, &settings);
+    let mut is_published = false;
     let filed =
         match signals::unless_signalled((runtime, signals), grace, move |leave| job.file(journal, leave)) {
             (None | Some(Err(CollectError::Stopped)), number) => {
@@ -95,10 +96,14 @@ pub fn conclude(
                 Filed::nothing()
             }
             (Some(Err(error)), _) => {
+                is_published = error.is_after_publishing();
                 fate = Fate::Leave(error.into());
                 Filed::nothing()
             }
-            (Some(Ok(filed)), _) => filed,
+            (Some(Ok(filed)), _) => {
+                is_published = filed.published.is_some();
+                filed
+            }
         };
     for warning in &filed.warnings {
         report.on(&Event::Warned { message: warning });
@@ -115,7 +120,6 @@ pub fn conclude(
         Fate::Publish if counts.failed > 0 => (Exit::SomeFailed, None),
         Fate::Publish => (Exit::Complete, None),
     };
-    let published = filed.published.is_some();
     report.finish(&Ending {
         elapsed: started.elapsed(),
         counts: for_people(&counts, blanks),
@@ -123,8 +127,8 @@ pub fn conclude(
         verdict: verdict(&facts),
         exit,
         error,
-        published,
-        journal_kept: !published && matches!(settings.output.path, Target::File(_)),
+        published: is_published,
+        journal_kept: !is_published && matches!(settings.output.path, Target::File(_)),
     });
     exit
 }
