@@ -34,6 +34,7 @@ mod readme;
 mod retries;
 mod retries_stops;
 mod secrets;
+mod faults;
 mod support;
 mod support_selftest;
 mod tidy;

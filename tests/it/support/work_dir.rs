@@ -10,7 +10,12 @@ pub struct WorkDir(tempfile::TempDir);
 impl WorkDir {
     /// An empty one.
     pub fn new() -> Self {
-        Self(tempfile::TempDir::with_prefix("skufetch-it-").unwrap())
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    /// An empty one within another folder, such as one on a small disk.
+    pub fn new_in(place: &Path) -> Self {
+        Self(tempfile::TempDir::with_prefix_in("skufetch-it-", place).unwrap())
     }
 
     /// Where it is.
