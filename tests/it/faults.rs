@@ -10,7 +10,8 @@ mod stage;
 mod strace;
 mod sweep;
 
-use drive::at_publish;
+use crate::support::WorkDir;
+use drive::{at_publish, terminated};
 use stage::{End, Kind, Stage};
 use strace::Injection;
 use sweep::{Part, keeps_data, sweep_all, undisturbed};
@@ -79,6 +80,46 @@ fn the_last_sync_of_the_journal_that_fails_ends_the_run_with_nothing_published()
     assert_eq!(run.dir.bytes("out.json"), stage.set().bytes("out.json"));
     stage.check_again(&run.dir, "-", "last sync").unwrap();
     assert_eq!(stage.asked("last sync again"), ["K"], "all but the failed one were in the journal");
+}
+
+#[test]
+fn a_signal_before_the_rename_leaves_the_old_output_and_the_journal() {
+    if !strace::is_there() {
+        return;
+    }
+    let stage = Stage::new(Kind::Over);
+    // The first sync of each thread: that of the new output's temporary file is the publisher's.
+    let slow = Injection { call: "fsync".into(), nth: 1, what: "delay_enter=1500000", on: None };
+    let written = |dir: &WorkDir| {
+        let is_output = |name: &String| {
+            name.starts_with(".out.json.")
+                && !name.starts_with(".out.json.state")
+                && !dir.bytes(name).is_empty()
+        };
+        dir.names().iter().any(is_output)
+    };
+    let run = terminated(&stage, "early", &slow, written);
+    assert_eq!(run.log.code, Some(128 + 15), "{}", run.stderr);
+    assert!(run.stderr.contains("nothing published; journal kept"), "{}", run.stderr);
+    stage.check_left(&run.dir, End::Killed, &run.stderr).unwrap();
+    assert_eq!(run.dir.bytes("out.json"), stage.set().bytes("out.json"));
+    stage.check_again(&run.dir, "products.csv", "early").unwrap();
+}
+
+#[test]
+fn a_signal_after_the_rename_lets_the_run_end_as_published() {
+    if !strace::is_there() {
+        return;
+    }
+    let stage = Stage::new(Kind::Over);
+    // The second sync of each thread: that of the folder is the publisher's.
+    let slow = Injection { call: "fsync".into(), nth: 2, what: "delay_enter=1500000", on: None };
+    let old = stage.set().bytes("out.json");
+    let run = terminated(&stage, "late", &slow, |dir| dir.bytes("out.json") != old);
+    assert_eq!(run.log.code, Some(stage.code), "{}", run.stderr);
+    assert!(run.stderr.contains("wrote out.json"), "{}", run.stderr);
+    stage.check_left(&run.dir, End::Published, &run.stderr).unwrap();
+    assert!(!run.dir.has("out.json.journal"));
 }
 
 #[test]

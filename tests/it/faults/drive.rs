@@ -6,6 +6,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::stage::{RECORDS, Stage, rows};
 use super::strace::{self, Injection, Log};
 use crate::support::{Run, WorkDir};
@@ -38,6 +40,22 @@ pub fn whole(stage: &Stage, case: &str, injection: Option<&Injection>) -> Distur
     let words = strace::arguments(injection, &log, &dir.root().canonicalize().unwrap());
     let run = stage.run(&dir, "products.csv", case);
     let ended = run.under(std::iter::once("strace".to_owned()).chain(words)).finish();
+    Disturbed::of(dir, &log, ended.stderr)
+}
+
+/// Runs `products.csv` with calls that take their time, and sends SIGTERM once something holds.
+pub fn terminated(stage: &Stage, case: &str, slow: &Injection, when: impl Fn(&WorkDir) -> bool) -> Disturbed {
+    let (dir, desk) = (stage.set(), WorkDir::new());
+    let log = desk.path("log");
+    let words = strace::arguments(Some(slow), &log, &dir.root().canonicalize().unwrap());
+    let run = stage.run(&dir, "products.csv", case);
+    let mut run = run.under(std::iter::once("strace".to_owned()).chain(words)).spawn();
+    run.wait_until(|| when(&dir));
+    // strace's one child.
+    let children = format!("/proc/{0}/task/{0}/children", run.id());
+    let id = fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+    let ended = run.wait();
     Disturbed::of(dir, &log, ended.stderr)
 }
 
