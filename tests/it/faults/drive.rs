@@ -75,7 +75,7 @@ pub fn at_publish(stage: &Stage, case: &str, injection: Option<&Injection>) -> D
         records(&dir) == RECORDS && is_idle(&id)
     });
     desk.write("go", "");
-    run.wait_for_stderr("attached with");
+    run.wait_until(|| is_traced(&id));
     run.close_stdin();
     let ended = run.wait();
     Disturbed::of(dir, &log, ended.stderr)
@@ -87,6 +87,15 @@ impl Disturbed {
         let log = Log::read(&text, &dir.root().canonicalize().unwrap());
         Self { dir, log, text, stderr }
     }
+}
+
+/// Whether every thread is traced, or was: a fault may have ended the program by now.
+fn is_traced(id: &str) -> bool {
+    let mut tasks = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    tasks.all(|task| {
+        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        !status.lines().any(|line| line.strip_prefix("TracerPid:").is_some_and(|id| id.trim() == "0"))
+    })
 }
 
 /// How many rows have their record in the journal.

@@ -39,6 +39,8 @@ pub enum Kind {
 pub enum End {
     /// Nothing: it was killed.
     Killed,
+    /// Nothing either, when every answer was in the journal.
+    KilledPublishing,
     /// The exit code of an undisturbed run.
     Published,
     /// 74: disk trouble after the first request.
@@ -163,7 +165,7 @@ impl Stage {
         let holds = match end {
             End::Killed => is_old || is_new,
             End::Published => is_new,
-            End::Failed => is_new || is_old && has_journal,
+            End::KilledPublishing | End::Failed => is_new || is_old && has_journal,
             End::Refused => is_old,
         };
         if !holds {
@@ -179,7 +181,7 @@ impl Stage {
             return Err(format!("neither the old failure file nor the new: {left:?}"));
         }
         let temporary = |name: &String| Path::new(name).extension().is_some_and(|ending| ending == "tmp");
-        if end != End::Killed && dir.names().iter().any(temporary) {
+        if !matches!(end, End::Killed | End::KilledPublishing) && dir.names().iter().any(temporary) {
             return Err(format!("a temporary file stays: {:?}", dir.names()));
         }
         if let Ok(lock) = fs::File::open(dir.path("out.json.lock")) {

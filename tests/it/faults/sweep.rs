@@ -66,17 +66,24 @@ fn disturb(stage: &Stage, part: Part, case: &str, injection: &Injection) -> Resu
         Part::Publishing => (at_publish(stage, case, Some(injection)), "-"),
     };
     let struck = run.log.struck(injection).filter(|call| call.about.is_some());
-    let checked = check(stage, case, injection, &run).and_then(|()| stage.check_again(&run.dir, input, case));
+    let checked =
+        check(stage, part, (case, injection), &run).and_then(|()| stage.check_again(&run.dir, input, case));
     checked.map_err(|why| format!("{why}\n{}\n{}", run.stderr, run.text))?;
     Ok(struck.map(Call::id))
 }
 
-fn check(stage: &Stage, case: &str, injection: &Injection, run: &Disturbed) -> Result<(), String> {
+fn check(
+    stage: &Stage,
+    part: Part,
+    (case, injection): (&str, &Injection),
+    run: &Disturbed,
+) -> Result<(), String> {
     let struck = run.log.struck(injection);
     if run.stderr.contains("panicked") && struck.is_none_or(|call| call.about.is_some()) {
         return Err("it panicked".into());
     }
     let end = match run.log.code {
+        None if injection.kills() && part == Part::Publishing => End::KilledPublishing,
         None if injection.kills() => End::Killed,
         Some(code) if code == stage.code => End::Published,
         Some(73 | 74) if stage.asked(case).is_empty() => End::Refused,
