@@ -62,10 +62,10 @@ fn what_is_kept_parses_and_what_would_not_fails_its_sku_alone() {
     ];
     let (good, all) = (kept.len(), kept.len() + refused.len());
     let bodies: Vec<_> = kept.into_iter().chain(refused).collect();
-    let served = bodies.clone();
+    let answers = bodies.clone();
     let (dir, server, ended) = run_of(
         all,
-        move |seen| Reply::bytes(served[seen.sku.parse::<usize>().unwrap()].clone()),
+        move |seen| Reply::bytes(answers[seen.sku.parse::<usize>().unwrap()].clone()),
         &["--retries", "0"],
     );
     let ended = ended.expect_code(1);
@@ -86,7 +86,7 @@ fn what_is_kept_parses_and_what_would_not_fails_its_sku_alone() {
 
 #[test]
 fn an_encoding_that_was_not_asked_for_or_does_not_decode_fails_its_sku_without_a_retry() {
-    let text = "{\"a\":[1,2,3]}".repeat(1);
+    let text = "{\"a\":[1,2,3]}".to_owned();
     let half = |content: &[u8]| content[..content.len() - 5].to_vec();
     let script = Script::new()
         .for_sku("0", [Reply::json(&*text).header("Content-Encoding", "compress")])
@@ -104,7 +104,7 @@ fn an_encoding_that_was_not_asked_for_or_does_not_decode_fails_its_sku_without_a
             "7",
             [Reply::json(&*text).encoded("gzip", |it| [encode::gzip(it), b"junk".to_vec()].concat())],
         )
-        .for_sku("8", [Reply::json(&*text).encoded("gzip, gzip, gzip, gzip", |it| it.to_vec())]);
+        .for_sku("8", [Reply::json(&*text).encoded("gzip, gzip, gzip, gzip", <[u8]>::to_vec)]);
     let (dir, server, ended) = run_of(10, move |seen| script.reply(seen), &[]);
     ended.expect_code(1);
     let out = dir.read("out.json");
@@ -137,7 +137,7 @@ fn bombs_and_endless_answers_fail_their_sku_alone_and_memory_stays_flat() {
     // 64 bodies at their cap would be 640 MiB.
     assert!(peak < 150, "{peak} MiB at the peak");
     assert_eq!(server.count(), 72, "none is asked for again: {}", ended.stderr);
-    assert_eq!(dir.bytes("out.json").iter().filter(|&&byte| byte == b'\n').count(), 3, "one is kept");
+    assert_eq!(dir.read("out.json").lines().count(), 3, "one is kept");
     assert!(ended.stderr.contains("too large"), "{}", ended.stderr);
 }
 

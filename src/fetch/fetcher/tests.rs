@@ -33,6 +33,7 @@ impl Reporter for Silent {
     fn on(&self, _: &Event<'_>) {}
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it is one of two kinds of attempts")]
 fn answer(status: u16, headers: &[(&'static str, &str)]) -> Attempt {
     let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     Ok(RawAnswer { status, headers: headers.collect::<HeaderMap>(), body: "1".into() })
@@ -85,7 +86,7 @@ fn job(seq: u32) -> Job {
 impl<F> Fetcher<Scripted<F>> {
     fn waits(&self) -> Vec<Duration> {
         let sent = self.transport.sent.lock().unwrap();
-        sent.windows(2).map(|pair| pair[1].0 - pair[0].0).collect()
+        sent.windows(2).map(|pair| pair[1].0.saturating_sub(pair[0].0)).collect()
     }
 }
 
