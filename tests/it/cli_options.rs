@@ -342,7 +342,17 @@ fn demo_serves_an_api_that_answers_as_slowly_and_as_badly_as_was_said() {
     // Two: more that fail would be an outage, which is waited for.
     let ended = run(&["--demo-latency", "1ms", "--demo-failures", "100%", "--retries", "0", "--limit", "2"]);
     assert_eq!(ended.code, Some(69), "{}", ended.stderr);
-    let ended = run(&["--demo-latency", "1ms", "--demo-failures", "0%", "--demo-rate", "20/s", "--fresh"]);
+    let ended = run(&[
+        "--demo-latency",
+        "1ms",
+        "--demo-failures",
+        "0%",
+        "--demo-rate",
+        "10/s",
+        "--limit",
+        "15",
+        "--fresh",
+    ]);
     assert!(ended.stderr.contains("retr"), "the limiter's 429 are retried: {}", ended.stderr);
 }
 
