@@ -148,10 +148,11 @@ fn tighter(a: &Quota, b: &Quota) -> std::cmp::Ordering {
         .then_with(|| b.reset.cmp(&a.reset))
 }
 
-/// A count of requests; a fraction of one is none.
+/// A count of requests; a fraction of one is none, so that only the digits before the point count.
 fn count(text: &str) -> Option<u64> {
-    match number(text.trim())? {
-        Number::Seconds(count) => Some(count.as_secs()),
+    let text = text.trim();
+    match number(text)? {
+        Number::Seconds(_) => Some(text.split('.').next()?.parse().unwrap_or(0)),
         Number::TooLong => Some(u64::MAX),
     }
 }
@@ -362,6 +363,16 @@ mod tests {
         let twice =
             [("X-RateLimit-Remaining", "5"), ("X-RateLimit-Remaining", "9"), ("X-RateLimit-Reset", "6")];
         assert_eq!(read(&twice), left(5, 6), "of two fields the first counts");
+    }
+
+    #[test]
+    fn a_fraction_of_a_request_is_none_however_near_it_is_to_one() {
+        for (text, remaining) in
+            [("0.9", 0), ("0.9999999999", 0), ("7.99999999999", 7), (".5", 0), ("007", 7)]
+        {
+            let fields = [("X-RateLimit-Remaining", text), ("X-RateLimit-Reset", "5")];
+            assert_eq!(read(&fields), left(remaining, 5), "{text}");
+        }
     }
 
     proptest! {
