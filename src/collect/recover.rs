@@ -218,6 +218,9 @@ impl<R: BufRead> Lines<'_, R> {
 mod tests {
     use std::fs;
     use std::io::Write;
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::collect::checksum::{hex16, push_header};
@@ -266,6 +269,12 @@ mod tests {
         let (synced, marker_end) = marker.unwrap();
         assert_eq!((answers.len(), answers[2].1), (6, synced));
         Sample { bytes, header: header.unwrap(), answers, synced, marker_end }
+    }
+
+    /// One for all cases of a property: making it syncs files.
+    fn shared() -> &'static Sample {
+        static SAMPLE: LazyLock<Sample> = LazyLock::new(sample);
+        &SAMPLE
     }
 
     impl Sample {
@@ -361,6 +370,47 @@ mod tests {
                         "{at} {put:?} {count}"
                     );
                 }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        #[test]
+        fn damage_in_several_places_and_a_cut_leave_the_answers_before_them_or_are_refused(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 1_usize..40), 0..4),
+            cut in any::<prop::sample::Index>(), cuts: bool,
+        ) {
+            let sample = shared();
+            let mut bytes = sample.bytes.clone();
+            for (at, byte, length) in damage {
+                let at = at.index(bytes.len());
+                let end = bytes.len().min(at + length);
+                bytes[at..end].fill(byte);
+            }
+            if cuts {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            let same = bytes.iter().zip(&sample.bytes).take_while(|(new, old)| new == old).count();
+            match sample.recovered(&bytes) {
+                Ok(count) => prop_assert_eq!(count, sample.before(same)),
+                Err(error) => {
+                    prop_assert!(same < sample.synced, "{}", error);
+                    prop_assert_eq!(error.exit().code(), 74);
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_no_answer(
+            bytes in "((\\{\"crc\":\"[0-9a-f]{8}\",\"(fetched\":\"[0-9a-f]{32}|synced\":[0-9]{1,4}))?.{0,9}\n?){0,4}",
+            after_header: bool,
+        ) {
+            let sample = shared();
+            let header = if after_header { &sample.bytes[..sample.answers[0].0] } else { &[] };
+            if let Ok(count) = sample.recovered(&[header, bytes.as_bytes()].concat()) {
+                prop_assert_eq!(count, 0);
             }
         }
     }

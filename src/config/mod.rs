@@ -75,4 +75,6 @@ pub fn log_format(args: &[OsString], env: &Environment, cwd: &Path) -> LogFormat
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;

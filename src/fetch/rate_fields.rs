@@ -392,6 +392,25 @@ mod tests {
         ) {
             harmless(&fields)?;
         }
+
+        #[test]
+        fn a_count_is_the_digits_before_the_point_in_every_family(
+            family in 0_usize..5, left in "[0-9]{1,20}([.][0-9]{0,12})?", reset in 0_u64..1_000_000_000,
+        ) {
+            let fields = match family {
+                0 => vec![("ratelimit", format!("\"a\";r={left};t={reset}"))],
+                1 => vec![("ratelimit", format!("limit=9, remaining={left}, reset={reset}"))],
+                _ => {
+                    let [_, remaining, until] = &TRIPLES[family - 2];
+                    vec![(remaining.as_str(), left.clone()), (until.as_str(), reset.to_string())]
+                }
+            };
+            let whole = left.split('.').next().unwrap().trim_start_matches('0');
+            let expected = if whole.len() > 14 { u64::MAX } else { whole.parse().unwrap_or(0) };
+            let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let found = read(&fields).map(|quota| (quota.remaining, quota.reset.as_secs()));
+            prop_assert_eq!(found, Some((expected, reset)));
+        }
     }
 
     fn harmless(fields: &[(usize, String)]) -> Result<(), TestCaseError> {

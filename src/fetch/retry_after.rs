@@ -185,8 +185,24 @@ mod tests {
         }
 
         #[test]
-        fn number_like_fields_are_read_or_refused(value in "[-+]?[0-9]{0,25}[.eE]?[0-9]{0,25}") {
-            let _ = read(&[value.as_bytes()], None);
+        fn number_like_fields_are_read_digit_by_digit_or_refused(
+            sign in "|[-+]", whole in "[0-9]{0,25}", fraction in "|[.][0-9]{0,25}|[eE][0-9]{0,25}",
+        ) {
+            let text = format!("{sign}{whole}{fraction}");
+            let decimals = fraction.trim_start_matches('.');
+            let digits = whole.len() + decimals.len();
+            let expected = if !sign.is_empty() || fraction.contains(['e', 'E']) || digits == 0 {
+                None
+            } else if whole.parse().unwrap_or(0_u128) >= 100_000_000_000_000 {
+                Some(RetryAfter::TooLong)
+            } else {
+                // In units of the last of 25 decimals, rounded up to nanoseconds.
+                let finest: u128 = format!("{decimals:0<25}").parse().unwrap();
+                let nanos = u64::try_from(finest.div_ceil(10_u128.pow(16))).unwrap();
+                let seconds = whole.parse().unwrap_or(0);
+                Some(RetryAfter::Wait(Duration::from_secs(seconds) + Duration::from_nanos(nanos)))
+            };
+            prop_assert_eq!(read(&[text.as_bytes()], None), expected);
         }
 
         #[test]

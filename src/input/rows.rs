@@ -663,5 +663,19 @@ mod tests {
             };
             prop_assert_eq!(all(trickle(&bytes, &[1])), all(trickle(&bytes, &[100])));
         }
+
+        #[test]
+        fn rows_are_the_records_of_the_csv_crate(
+            bytes in prop::collection::vec(prop::sample::select(b"\",\r\nab \xff".to_vec()), 0..80),
+        ) {
+            let key = Some("1".into());
+            let settings = InputSettings { headers: false, key, delimiter: Some(b','), limit: None };
+            let Ok(mut rows) = open_as(&bytes, &settings) else { return Ok(()) };
+            let (found, None) = drain(&mut rows) else { return Ok(()) };
+            let mut csv = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&*bytes);
+            let cells = |record: ByteRecord| record.iter().map(<[u8]>::to_vec).collect::<Vec<_>>();
+            let records: Vec<_> = csv.byte_records().map(|record| cells(record.unwrap())).collect();
+            prop_assert_eq!(found.into_iter().map(|row| row.1).collect::<Vec<_>>(), records);
+        }
     }
 }
