@@ -1,0 +1,172 @@
+//! A cell becomes a URL out of which the server decodes exactly that cell, or there is no request.
+//!
+//! Known templates, whose shape is known, are held to the whole law; an arbitrary template to the half of it
+//! that needs no knowledge of the template: the same origin, user-info, number of segments and of query
+//! pairs for any value, and no word of a secret in an error.
+#![no_main]
+
+use std::borrow::Cow;
+
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use libfuzzer_sys::fuzz_target;
+use skufetch::input::{Columns, Row};
+use skufetch::model::{Job, Seq};
+use skufetch::plan::{Planned, Planner, RequestSettings};
+use url::Url;
+
+#[derive(Debug, Arbitrary)]
+struct Case<'a> {
+    template: u8,
+    sku: &'a [u8],
+    other: &'a [u8],
+    free: Cow<'a, str>,
+}
+
+/// Where the values stand, and what stands around them there.
+enum Spot {
+    /// A segment of the path, by its number: its text with `\x01` for the SKU and `\x02` for the other cell.
+    Segment(usize, &'static str),
+    /// A pair of the query, by its number: its value likewise.
+    Query(usize, &'static str),
+}
+use Spot::{Query, Segment};
+
+const TEMPLATES: &[(&str, &[Spot])] = &[
+    ("http://h/{sku}", &[Segment(0, "\x01")]),
+    ("https://u:p@h:8080/p/{sku}/info?x=1", &[Segment(1, "\x01")]),
+    ("https://h/a/p-{sku}.json", &[Segment(1, "p-\x01.json")]),
+    ("https://h/.{sku}/b", &[Segment(0, ".\x01")]),
+    ("https://h/a/%2e{sku}", &[Segment(1, ".\x01")]),
+    ("https://h/{sku}%2E", &[Segment(0, "\x01.")]),
+    ("https://h/a/{sku}{b}/c", &[Segment(1, "\x01\x02")]),
+    ("https://h/{sku}/{b}", &[Segment(0, "\x01"), Segment(1, "\x02")]),
+    ("https://h/{sku}-{b}-{sku}", &[Segment(0, "\x01-\x02-\x01")]),
+    ("https://h/a?q={sku}&r=x-{b}-y&s=1", &[Query(0, "\x01"), Query(1, "x-\x02-y"), Query(2, "1")]),
+    ("https://h?q={sku}{b}", &[Query(0, "\x01\x02")]),
+    ("https://h/{sku}?q={sku}", &[Segment(0, "\x01"), Query(0, "\x01")]),
+];
+
+fuzz_target!(|case: Case<'_>| {
+    // One in four templates is arbitrary.
+    match TEMPLATES.get(usize::from(case.template % 16)) {
+        Some((url, spots)) => known(url, spots, case.sku, case.other),
+        None => unknown(&case.free, case.sku, case.other),
+    }
+});
+
+fn planner(url: &str) -> Result<Planner, skufetch::plan::PlanError> {
+    let names = ["sku", "b", "key"].map(String::from).to_vec();
+    let columns = Columns { names, key: 2, delimiter: b',', headers: true };
+    let settings = RequestSettings { url: url.into(), ..RequestSettings::default() };
+    let env = |name: &str| (name == "T").then(|| "can/ary".to_owned());
+    Planner::new(&settings, &columns, &env, [9; 16])
+}
+
+fn plan(planner: &mut Planner, key: &str, sku: &[u8], b: &[u8]) -> Option<Job> {
+    let record = [sku, b, key.as_bytes()].iter().collect();
+    match planner.plan(Row { seq: Seq(0), line: 2, record, damage: None }) {
+        Planned::Job(job) => Some(job),
+        Planned::Refused(refused) => {
+            let why = refused.why.to_string();
+            assert!(!why.chars().any(char::is_control), "{why:?}");
+            None
+        }
+        Planned::Repeat { .. } => panic!("no key was given twice"),
+    }
+}
+
+fn known(url: &str, spots: &[Spot], sku: &[u8], b: &[u8]) {
+    let mut planner = planner(url).expect("a good template");
+    let safe = plan(&mut planner, "0", b"x", b"y").expect("letters may be asked for").request.url;
+    let uses_b = url.contains("{b}");
+    let mut allowed = may_stand_in_a_url(sku) && (!uses_b || may_stand_in_a_url(b));
+    for spot in spots {
+        if let Segment(_, shape) = spot {
+            let whole = filled(shape, sku, b);
+            allowed &= whole != b"." && whole != b"..";
+        }
+    }
+    let Some(job) = plan(&mut planner, "1", sku, b) else {
+        assert!(!allowed, "{url}: {sku:?} and {b:?} may be asked for");
+        return;
+    };
+    assert!(allowed, "{url}: {sku:?} and {b:?} may not be asked for");
+    let found = job.request.url;
+    unchanged_but_for_values(&safe, &found);
+    let segments: Vec<&str> = found.path_segments().unwrap().collect();
+    let pairs: Vec<&str> = found.query().unwrap_or_default().split('&').collect();
+    for spot in spots {
+        match spot {
+            Segment(at, shape) => assert_eq!(decoded(segments[*at]), filled(shape, sku, b)),
+            Query(at, shape) => {
+                let (_, value) = pairs[*at].split_once('=').unwrap();
+                assert_eq!(decoded(value), filled(shape, sku, b));
+                // As a form is read, where `+` is a space.
+                let (_, value) = found.query_pairs().nth(*at).unwrap();
+                assert_eq!(value.as_bytes(), filled(shape, sku, b));
+            }
+        }
+    }
+}
+
+fn unknown(url: &str, sku: &[u8], b: &[u8]) {
+    let mut planner = match planner(url) {
+        Ok(planner) => planner,
+        Err(error) => {
+            let said = format!("{error} {error:?} {:?}", error.hint());
+            assert!(!said.contains("can/ary") && !said.contains("can%2Fary"), "{said}");
+            return;
+        }
+    };
+    let said = format!("{planner:?} {} {}", planner.identity(), planner.origin());
+    assert!(!said.contains("can/ary") && !said.contains("can%2Fary"), "{said}");
+    let Some(safe) = plan(&mut planner, "0", b"x", b"y") else { return };
+    let safe = safe.request.url;
+    assert_eq!(safe.origin().ascii_serialization(), planner.origin());
+    if let Some(job) = plan(&mut planner, "1", sku, b) {
+        unchanged_but_for_values(&safe, &job.request.url);
+    }
+}
+
+/// Same origin, user-info, number of segments and of query pairs; no raw byte that means something; stable.
+fn unchanged_but_for_values(safe: &Url, found: &Url) {
+    assert_eq!(safe.origin(), found.origin());
+    assert_eq!((safe.username(), safe.password()), (found.username(), found.password()));
+    assert_eq!(safe.path_segments().unwrap().count(), found.path_segments().unwrap().count());
+    assert_eq!(safe.query().is_some(), found.query().is_some());
+    assert_eq!(safe.query_pairs().count(), found.query_pairs().count());
+    assert_eq!(found.fragment(), None);
+    assert!(found.as_str().bytes().all(|byte| byte.is_ascii_graphic()), "{found}");
+    assert_eq!(Url::parse(found.as_str()).as_ref(), Ok(found));
+    assert!(found.as_str().parse::<http::Uri>().is_ok(), "{found}");
+}
+
+/// By the contract, apart from whole segments.
+fn may_stand_in_a_url(value: &[u8]) -> bool {
+    let text = std::str::from_utf8(value);
+    text.is_ok_and(|text| !text.is_empty() && text.len() <= 256 && !text.chars().any(char::is_control))
+}
+
+fn filled(shape: &str, sku: &[u8], b: &[u8]) -> Vec<u8> {
+    let parts = shape.bytes().map(|byte| match byte {
+        1 => sku.to_vec(),
+        2 => b.to_vec(),
+        other => vec![other],
+    });
+    parts.collect::<Vec<_>>().concat()
+}
+
+/// What a server makes of a segment or of a query's value.
+fn decoded(text: &str) -> Vec<u8> {
+    let mut bytes = text.bytes();
+    let mut out = Vec::new();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            out.push(byte);
+            continue;
+        }
+        let hex: String = [bytes.next().unwrap(), bytes.next().unwrap()].map(char::from).iter().collect();
+        out.push(u8::from_str_radix(&hex, 16).unwrap());
+    }
+    out
+}
