@@ -13,6 +13,7 @@
 
 mod atomic;
 mod checksum;
+mod document;
 mod error;
 mod failed;
 mod finalise;
@@ -35,6 +36,7 @@ mod state;
 mod trial;
 mod writer;
 
+pub use document::Document;
 pub use error::CollectError;
 pub use failed::Failures;
 pub use finalise::{Finished, Left, Publish, Published};

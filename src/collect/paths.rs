@@ -108,7 +108,7 @@ impl Paths {
 }
 
 impl FileTarget {
-    fn of(given: &Path) -> Result<Self, CollectError> {
+    pub(super) fn of(given: &Path) -> Result<Self, CollectError> {
         let name = given.as_os_str().as_encoded_bytes();
         if given.file_name().is_none() || name.ends_with(b"/") || name.ends_with(b"/.") {
             return Err(CollectError::place(given, "that is a folder's name; name a file"));

@@ -229,7 +229,7 @@ fn fate(settings: &Settings, ended: &mut Ended, stop: &Stop, counts: &Counts) ->
     Fate::Publish
 }
 
-fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
+pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
     let again = again(settings);
     match reason {
         StopReason::Signal(number) => by_signal(*number, settings),
@@ -277,7 +277,7 @@ fn again(settings: &Settings) -> &'static str {
     }
 }
 
-fn refused(status: u16, answers: usize) -> Failure {
+pub(super) fn refused(status: u16, answers: usize) -> Failure {
     let times = if answers == 1 {
         "the only answer was".to_owned()
     } else {

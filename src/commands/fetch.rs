@@ -44,7 +44,7 @@ pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failur
         report.on(&Event::Warned { message: warning });
     }
 
-    let road = Road::build(settings, env, &planner, &report)?;
+    let road = Road::build(settings, env, &planner, Arc::clone(&report) as Arc<dyn Reporter>)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -79,8 +79,8 @@ pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failur
 }
 
 /// The API to ask: the user's, or the built-in one for as long as this lives.
-struct Api {
-    url: String,
+pub(super) struct Api {
+    pub(super) url: String,
     /// The same for every run of the job: the built-in API's port is not.
     identity: String,
     #[cfg(feature = "demo")]
@@ -89,7 +89,7 @@ struct Api {
 
 impl Api {
     #[cfg(feature = "demo")]
-    fn of(settings: &Settings) -> Result<Self, Failure> {
+    pub(super) fn of(settings: &Settings) -> Result<Self, Failure> {
         use crate::demo::{Catalogue, DemoSettings};
         let Some(demo) = settings.demo else {
             return Ok(Self { url: url_of(settings), identity: url_of(settings), _catalogue: None });
@@ -103,7 +103,7 @@ impl Api {
 
     #[cfg(not(feature = "demo"))]
     #[allow(clippy::unnecessary_wraps, reason = "the same face as with the feature")]
-    fn of(settings: &Settings) -> Result<Self, Failure> {
+    pub(super) fn of(settings: &Settings) -> Result<Self, Failure> {
         Ok(Self { url: url_of(settings), identity: url_of(settings) })
     }
 }
@@ -153,7 +153,7 @@ impl Ground {
     }
 }
 
-fn plan(
+pub(super) fn plan(
     request: &RequestSettings,
     columns: &Columns,
     (settings, env): (&Settings, &Environment),
@@ -164,18 +164,19 @@ fn plan(
 }
 
 /// The way to the API: the gate, the fetcher, and the switch that ends the run.
-struct Road {
-    gate: Arc<Gate>,
-    stop: Arc<Stop>,
-    fetcher: Fetcher<Http>,
+pub(super) struct Road {
+    pub(super) gate: Arc<Gate>,
+    pub(super) stop: Arc<Stop>,
+    pub(super) fetcher: Fetcher<Http>,
 }
 
 impl Road {
-    fn build(
+    /// `reporter` hears the fetcher.
+    pub(super) fn build(
         settings: &Settings,
         env: &Environment,
         planner: &Planner,
-        report: &Arc<Report>,
+        reporter: Arc<dyn Reporter>,
     ) -> Result<Self, Failure> {
         let stop = Arc::new(Stop::default());
         let gate = Arc::new(Gate::new(&wiring::pace(settings)));
@@ -183,12 +184,7 @@ impl Road {
         let found = Arc::clone(&scouts);
         let transport = wiring::transport(settings, env, planner, Arc::new(move || found.close()))?;
         let transport = Http::new(transport).map_err(|error| failure::of_transport(&error, settings))?;
-        let companions = Companions {
-            gate: Arc::clone(&gate),
-            reporter: Arc::clone(report) as Arc<dyn Reporter>,
-            stop: Arc::clone(&stop),
-            scouts,
-        };
+        let companions = Companions { gate: Arc::clone(&gate), reporter, stop: Arc::clone(&stop), scouts };
         let response = wiring::response(settings, wiring::select(settings)?, planner.mask());
         let fetcher = Fetcher::new(transport, wiring::retry(settings), response, companions);
         Ok(Self { gate, stop, fetcher })

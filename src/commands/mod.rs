@@ -4,6 +4,7 @@ mod ending;
 mod failure;
 mod fetch;
 mod terminal;
+mod tune;
 mod wiring;
 
 use std::ffi::OsString;
@@ -31,6 +32,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
             let settings = Arc::new(*settings);
             let format = settings.run.log_format;
             fetch::fetch(&settings, &env).unwrap_or_else(|failure| complain(&failure, format, &env))
+        }
+        Ok(Invocation::Tune(asked)) => {
+            let format = asked.settings.run.log_format;
+            tune::tune(*asked, &env).unwrap_or_else(|failure| complain(&failure, format, &env))
         }
         Err(error) => match (error, config::log_format(&arguments, &env, folder)) {
             (ConfigError::NothingAsked { help }, LogFormat::Text) => {
@@ -67,9 +72,9 @@ fn complain(failure: &Failure, format: LogFormat, env: &Environment) -> Exit {
 }
 
 fn of_config(error: ConfigError) -> Failure {
-    if let ConfigError::MissingUrl { input, reading, output_missing, bare } = &error {
+    if let ConfigError::MissingUrl { input, reading, output_missing, bare, command } = &error {
         let usual = error.hint().unwrap_or_default();
-        let hint = what_to_type(input, reading, *output_missing, *bare);
+        let hint = what_to_type((command, *bare), input, reading, *output_missing);
         let hint = hint.unwrap_or_else(|why| why.map_or(usual.clone(), |why| format!("{usual}\n{why}")));
         return Failure { message: error.to_string(), hint: Some(hint), exit: error.exit() };
     }
@@ -79,10 +84,10 @@ fn of_config(error: ConfigError) -> Failure {
 /// What to type, with a column that the input has: the whole command, or what to add to one that has
 /// options (which are not repeated here: they may hold secrets). Otherwise what is wrong with the input.
 fn what_to_type(
+    (command, bare): (&str, bool),
     input: &InputPath,
     reading: &InputSettings,
     output_missing: bool,
-    bare: bool,
 ) -> Result<String, Option<String>> {
     // A pipe would have to be waited for.
     let InputPath::File(path) = input else { return Err(None) };
@@ -99,8 +104,8 @@ fn what_to_type(
     let (ask, try_it) = if bare {
         let path = in_shell(&input.to_string());
         (
-            format!("type: skufetch {path}{key} --url {url}{output}"),
-            format!("skufetch {path}{key} --demo{output}"),
+            format!("type: {command} {path}{key} --url {url}{output}"),
+            format!("{command} {path}{key} --demo{output}"),
         )
     } else {
         (format!("add:{key} --url {url}{output}"), format!("add{key} --demo{output}"))

@@ -16,6 +16,12 @@ pub fn standard_error(env: &Environment) -> Terminal {
     Terminal { interactive, width, colour }
 }
 
+/// Whether a person reads standard output as it is written.
+#[must_use]
+pub fn standard_output_is_read() -> bool {
+    io::stdout().is_terminal()
+}
+
 fn width() -> u16 {
     rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col)
 }

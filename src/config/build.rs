@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use http::Method;
 
+use crate::config::Purpose;
 use crate::config::error::ConfigError;
 use crate::config::layers::{Layers, Origin, utf8, wrong};
 use crate::config::settings::{
@@ -26,6 +27,8 @@ pub(super) struct Call<'a> {
     pub quiet: bool,
     /// The folder that relative paths count from.
     pub cwd: &'a Path,
+    /// What the settings are for.
+    pub purpose: Purpose,
 }
 
 /// Gives every word its meaning. Whether the settings go together is looked at afterwards.
@@ -33,15 +36,16 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
     let input = input(layers, &call.input)?;
     let demo = demo(layers)?;
     if demo.is_none() && layers.text("url")?.is_none() {
-        let output_missing = layers.path("output")?.is_none();
+        let output_missing = call.purpose == Purpose::Fetch && layers.path("output")?.is_none();
         let reading = InputSettings {
             key: input.key,
             delimiter: input.delimiter,
             headers: !input.no_headers,
             ..InputSettings::default()
         };
+        let command = if call.purpose == Purpose::Tune { "skufetch tune" } else { "skufetch" };
         let bare = !layers.any_option();
-        return Err(ConfigError::MissingUrl { input: input.path, reading, output_missing, bare });
+        return Err(ConfigError::MissingUrl { input: input.path, reading, output_missing, bare, command });
     }
     Ok(Settings {
         input,
@@ -49,7 +53,7 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
         pace: pace(layers)?,
         retry: retry(layers)?,
         response: response(layers)?,
-        output: output(layers)?,
+        output: output(layers, call.purpose)?,
         run: run(layers, call)?,
         demo,
         warnings: Vec::new(),
@@ -155,8 +159,10 @@ fn response(layers: &Layers) -> Result<Response, ConfigError> {
     })
 }
 
-fn output(layers: &Layers) -> Result<Output, ConfigError> {
-    let path = layers.path("output")?.ok_or(ConfigError::MissingOutput)?;
+fn output(layers: &Layers, purpose: Purpose) -> Result<Output, ConfigError> {
+    let nowhere =
+        || if purpose == Purpose::Tune { Ok(PathBuf::from("-")) } else { Err(ConfigError::MissingOutput) };
+    let path = layers.path("output")?.map_or_else(nowhere, Ok)?;
     let named = layers.path("failed")?;
     for (name, path) in [("output", Some(&path)), ("failed", named.as_ref())] {
         if path.is_some_and(|path| ends_in_no_name(path)) {

@@ -3,18 +3,23 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::Purpose;
+use crate::config::build::Call;
 use crate::config::error::ConfigError;
 use crate::config::layers::{Layers, Origin};
 use crate::config::settings::{BodyAs, InputPath, Settings, Target};
 use crate::model::Exit;
 
-/// Looks at what each setting means for the others. Relative paths count from `cwd`.
-pub(super) fn check(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), ConfigError> {
+/// Looks at what each setting means for the others.
+pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Result<(), ConfigError> {
     source(settings, layers)?;
     demo(settings, layers)?;
-    merge(settings, layers)?;
     text(settings, layers)?;
-    files(settings, layers, cwd)
+    if call.purpose == Purpose::Tune {
+        return Ok(());
+    }
+    merge(settings, layers)?;
+    files(settings, layers, call.cwd)
 }
 
 /// The address comes from one place.

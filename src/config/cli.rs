@@ -2,6 +2,8 @@
 //! (a derive would say every name, table and default a second time), all as plain text: what a value
 //! means is decided once, for all three places, when the layers are laid over each other.
 
+mod tune;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -19,6 +21,7 @@ use crate::model::Exit;
 const WIDEST: usize = 100;
 
 /// What the command line says.
+#[derive(Clone)]
 pub(super) struct CommandLine {
     /// INPUT.
     pub input: OsString,
@@ -36,21 +39,27 @@ pub(super) struct CommandLine {
 pub(super) enum Asked {
     /// A run.
     Fetch(CommandLine),
+    /// A climb, and where its report goes (`--report`).
+    Tune(CommandLine, Option<PathBuf>),
     /// A text for standard output: the help, or the version.
     Text(String),
 }
 
 /// Reads the arguments, of which the first is the program's name.
 pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, ConfigError> {
-    match command().try_get_matches_from(args) {
-        Ok(matches) => Ok(Asked::Fetch(read(&matches))),
+    let args: Vec<OsString> = args.collect();
+    match command().try_get_matches_from(&args) {
+        Ok(matches) => Ok(match matches.subcommand() {
+            Some((_, tune)) => Asked::Tune(read(tune), tune.get_one::<OsString>("report").map(PathBuf::from)),
+            None => Asked::Fetch(read(&matches)),
+        }),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Asked::Text(error.render().to_string()))
         }
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Err(ConfigError::NothingAsked { help: message(&error) })
+            Err(ConfigError::NothingAsked { help: message(&error, &args) })
         }
-        Err(error) => Err(ConfigError::CommandLine { message: message(&error) }),
+        Err(error) => Err(ConfigError::CommandLine { message: message(&error, &args) }),
     }
 }
 
@@ -71,11 +80,17 @@ pub(super) fn typed(args: &[OsString], name: &str) -> Option<OsString> {
 
 /// clap's own words, less the frame that the program puts around every error. An argument too many is
 /// not repeated: it is often the rest of a header without quotes, and a secret.
-fn message(error: &clap::Error) -> String {
-    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(argument))) =
-        (error.kind(), error.get(ContextKind::InvalidArg))
-        && !argument.starts_with('-')
-    {
+fn message(error: &clap::Error, args: &[OsString]) -> String {
+    let named = |kind| match error.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.as_str()),
+        _ => None,
+    };
+    let unknown = named(ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument);
+    let too_many = named(ContextKind::InvalidSubcommand).or(unknown);
+    if too_many.is_some_and(|word| !word.starts_with('-')) {
+        if args.iter().skip(2).any(|arg| arg == "tune") {
+            return "tune comes before its options: skufetch tune [OPTIONS] <INPUT>".into();
+        }
         return "there is more than one INPUT\n\nA value with a space in it needs quotes, such as -H 'Name: \
                 value'."
             .into();
@@ -110,22 +125,27 @@ pub(super) fn command() -> Command {
     Command::new("skufetch")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Ask an HTTP API once for every SKU in a CSV and leave one keyed JSON file.")
-        .override_usage("skufetch [OPTIONS] <INPUT>")
+        .override_usage("skufetch [OPTIONS] <INPUT>\n       skufetch tune [OPTIONS] <INPUT>")
         .after_help(format!("{EXAMPLES}\n\n{UNITS} More: skufetch --help"))
         .after_long_help(format!("{EXAMPLES}\n\n{}", notes()))
         .max_term_width(WIDEST)
         .arg_required_else_help(true)
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .arg(
-            Arg::new("input")
-                .value_name("INPUT")
-                .help("A CSV file, or - for standard input; may be gzip or zstd")
-                .value_parser(ValueParser::os_string())
-                .required(true),
-        )
+        .subcommand_negates_reqs(true)
+        .args_conflicts_with_subcommands(true)
+        .arg(input())
         .args(options::all().map(|(table, setting)| option(table, setting)))
         .args(of_the_command_line_alone())
+        .subcommand(tune::command())
+}
+
+fn input() -> Arg {
+    Arg::new("input")
+        .value_name("INPUT")
+        .help("A CSV file, or - for standard input; may be gzip or zstd")
+        .value_parser(ValueParser::os_string())
+        .required(true)
 }
 
 fn option(table: Table, setting: &'static Setting) -> Arg {
@@ -286,6 +306,32 @@ mod tests {
     }
 
     #[test]
+    fn tune_takes_every_setting_and_a_report_and_no_fetch_does() {
+        let tuned = |args: &[&str]| match parse(["skufetch", "tune"].iter().chain(args).map(OsString::from)) {
+            Ok(Asked::Tune(line, report)) => (line, report),
+            _ => panic!("{args:?}"),
+        };
+        let command = tune::command();
+        for (_, setting) in options::all() {
+            assert!(
+                command.get_arguments().any(|arg| arg.get_long() == Some(setting.name)),
+                "{}",
+                setting.name
+            );
+        }
+        let (line, report) =
+            tuned(&["in.csv", "-o", "out.json", "--merge", "-c", "auto:9", "--report", "t.json"]);
+        assert_eq!((line.layer.len(), report), (3, Some("t.json".into())));
+        assert!(refused(&["in.csv", "--report", "t.json"]).contains("--report"));
+        assert!(refused(&["-c", "9", "tune", "in.csv"]).starts_with("tune comes before its options"));
+        assert!(refused(&["tune", "a.csv", "b.csv"]).starts_with("there is more than one INPUT"));
+        assert!(refused(&["tune", "-c", "9"]).contains("<INPUT>"));
+        assert!(refused(&["tune"]).contains("skufetch tune [OPTIONS] <INPUT>"));
+        assert!(shown(&["help", "tune"]).contains("fresh SKUs"));
+        assert_eq!(shown(&["tune", "--help"]), shown(&["help", "tune"]));
+    }
+
+    #[test]
     fn the_version_is_the_packages() {
         let expected = format!("skufetch {}\n", env!("CARGO_PKG_VERSION"));
         assert_eq!(shown(&["-V"]), expected);
@@ -303,9 +349,14 @@ mod tests {
     fn help_reads_as_it_was_agreed_at_80_columns() {
         let short = command().term_width(80).render_help().to_string();
         let long = command().term_width(80).render_long_help().to_string();
+        let tune = || tune::command().term_width(80);
+        let (tune_short, tune_long) =
+            (tune().render_help().to_string(), tune().render_long_help().to_string());
         assert!(short == include_str!("help/short.txt"), "{short}");
         assert!(long == include_str!("help/long.txt"), "{long}");
-        for line in short.lines().chain(long.lines()) {
+        assert!(tune_short == include_str!("help/tune-short.txt"), "{tune_short}");
+        assert!(tune_long == include_str!("help/tune-long.txt"), "{tune_long}");
+        for line in [&short, &long, &tune_short, &tune_long].into_iter().flat_map(|text| text.lines()) {
             assert!(line.chars().count() <= 80, "{line}");
         }
     }

@@ -35,6 +35,8 @@ pub enum ConfigError {
         output_missing: bool,
         /// INPUT is all that was typed.
         bare: bool,
+        /// The words that the command begins with.
+        command: &'static str,
     },
     /// There is no output.
     #[error("no place for the answers: --output is missing")]

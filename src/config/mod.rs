@@ -17,11 +17,12 @@ pub mod error;
 mod file;
 pub mod layers;
 pub mod options;
+mod pasted;
 pub mod settings;
 pub mod values;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use environment::Environment;
 pub use error::ConfigError;
@@ -37,8 +38,23 @@ use settings::LogFormat;
 pub enum Invocation {
     /// Fetch.
     Fetch(Box<Settings>),
+    /// Find the concurrency that pays.
+    Tune(Box<Tune>),
     /// A text for standard output (help or version), complete with its line end; then exit 0.
     Text(String),
+}
+
+/// What `skufetch tune` was asked for.
+#[derive(Debug)]
+pub struct Tune {
+    /// The settings of the fetch that it measures for.
+    pub settings: Settings,
+    /// `--report`: a file whose name ends in `.json`.
+    pub report: Option<PathBuf>,
+    /// That fetch as it can be typed, its concurrency apart; shows no secret.
+    pub command: String,
+    /// Something in the command is not shown.
+    pub hides: bool,
 }
 
 /// Reads what the person asked for. The first of `args` is the program's name; relative paths count
@@ -51,16 +67,43 @@ pub fn load(
     env: &Environment,
     cwd: &Path,
 ) -> Result<Invocation, ConfigError> {
-    let line = match cli::parse(args)? {
-        cli::Asked::Text(text) => return Ok(Invocation::Text(text)),
-        cli::Asked::Fetch(line) => line,
-    };
+    match cli::parse(args)? {
+        cli::Asked::Text(text) => Ok(Invocation::Text(text)),
+        cli::Asked::Fetch(line) => {
+            Ok(Invocation::Fetch(Box::new(settings(line, env, (cwd, Purpose::Fetch))?.0)))
+        }
+        cli::Asked::Tune(line, report) => {
+            let report = report.map(values::json_file).transpose();
+            let origin = Origin::Option("report");
+            let report = report.map_err(|why| ConfigError::Value { origin, why })?;
+            let typed = line.clone();
+            let (settings, layers) = settings(line, env, (cwd, Purpose::Tune))?;
+            let command = pasted::command(&typed, layers.origin("output") != Origin::Default);
+            let hides = pasted::hides(&command);
+            Ok(Invocation::Tune(Box::new(Tune { settings, report, command, hides })))
+        }
+    }
+}
+
+/// What the settings are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Fetch,
+    /// Writes no output: none need be named, and what is said of it is not looked at.
+    Tune,
+}
+
+fn settings(
+    line: cli::CommandLine,
+    env: &Environment,
+    (cwd, purpose): (&Path, Purpose),
+) -> Result<(Settings, Layers), ConfigError> {
     let layers = Layers::merge([line.layer, env.layer()?, file::layer(line.config, env, cwd)?]);
-    let call = build::Call { input: line.input, verbose: line.verbose, quiet: line.quiet, cwd };
+    let call = build::Call { input: line.input, verbose: line.verbose, quiet: line.quiet, cwd, purpose };
     let mut settings = build::settings(&layers, &call)?;
-    checks::check(&settings, &layers, cwd)?;
+    checks::check(&settings, &layers, &call)?;
     settings.warnings = env.slips();
-    Ok(Invocation::Fetch(Box::new(settings)))
+    Ok((settings, layers))
 }
 
 /// How an error of [`load`] is to be said. The same three places are asked, as far as they can be read:

@@ -41,6 +41,7 @@ impl World {
         let env: Environment = self.env.iter().cloned().collect();
         match load(args, &env, self.folder.path())? {
             Invocation::Fetch(settings) => Ok(*settings),
+            Invocation::Tune(tune) => Ok(tune.settings),
             Invocation::Text(text) => panic!("only a text: {text}"),
         }
     }

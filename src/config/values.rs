@@ -2,6 +2,7 @@
 //! file are the same. Errors are one clause with an example; the place is put before it by others.
 
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -122,6 +123,15 @@ pub(super) fn delimiter(text: &str) -> Result<Option<u8>, String> {
         ("tab" | "\\t" | "\t", _) => Ok(Some(b'\t')),
         (_, [byte]) if (byte.is_ascii_punctuation() || *byte == b' ') && *byte != b'"' => Ok(Some(*byte)),
         _ => Err(format!("{} cannot stand between cells: write one of , ; | tab, or auto", quoted(text))),
+    }
+}
+
+/// A file for a report, whose ending says what it holds.
+pub(super) fn json_file(path: PathBuf) -> Result<PathBuf, String> {
+    if path.extension().is_some_and(|ending| ending == "json") && path.file_stem().is_some() {
+        Ok(path)
+    } else {
+        Err(format!("{} is not a report: name a file that ends in .json", quoted(&path.to_string_lossy())))
     }
 }
 

@@ -5,6 +5,7 @@
 //! gate. Nothing in the loop awaits but the loop itself, so no attempt is left unpolled.
 
 pub mod breaker;
+pub mod climb;
 pub mod feed;
 pub mod signals;
 

@@ -8,6 +8,7 @@
 mod state;
 
 use std::future::poll_fn;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -112,6 +113,13 @@ impl Gate {
             paused_until: paused.map(|(until, _)| until),
             paused_why: paused.map_or("", |(_, why)| why),
         }
+    }
+
+    /// From now on so many may be in flight. For a gate whose concurrency is a number (`tune` climbs
+    /// with it): where it is `auto` the controller has the next word.
+    pub fn resize(&self, limit: NonZeroUsize, why: &'static str) {
+        let wake = self.door.lock().resize(limit.get(), why);
+        After { wake, drop: None }.run();
     }
 
     /// What was waited for up to now.

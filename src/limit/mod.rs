@@ -16,10 +16,13 @@
 //!    └─ story     what was waited for, what changed
 //! ```
 //!
+//! [`climb`] stands apart: `tune` raises a fixed limit rung by rung, and this says how far.
+//!
 //! Time is tokio's alone, so that a paused clock moves all of it. All parts but the gate are plain
 //! state machines that are told the time.
 
 mod adaptive;
+pub mod climb;
 mod clock;
 mod concurrency;
 pub mod descriptors;

@@ -152,6 +152,6 @@ fn wrote_fields(wrote: &Wrote) -> Value {
     }
 }
 
-fn millis(time: Duration) -> f64 {
+pub(super) fn millis(time: Duration) -> f64 {
     rounded(time.as_secs_f64() * 1e3, 1e3)
 }

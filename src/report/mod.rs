@@ -35,6 +35,8 @@
 //! | `warned`, `noted` | |
 //! | `stopping` | `why` |
 //! | `finished` | `rows` `skus` `fetched` `unchanged` `failed` `repeats` `deferred` `recovered` `blanks` `elapsed_s` `per_s` `attempts` `retries` `bytes` `pauses` `paused_s` `p50_ms` `p95_ms` `statuses` {status: count} `causes` [{`cause` `count` `first` {`cause` `line` `key` `url` `status` `detail`}}] `differing_repeats` `differing_lines` `limited_by` `advice` `published` `journal_kept` `wrote` [{`path`, `bytes` or `rows`}] `exit` |
+//! | `rung_measured` (`tune`) | `workers` `requests` `answers` `errors` `span_s` `per_s` `p50_ms` `p95_ms` `paused` |
+//! | `tuned` | as the document of [`tune`], but for `steps` |
 //! | `failed` | `hint` |
 
 mod bar;
@@ -50,6 +52,7 @@ mod sink;
 mod standing;
 mod summary;
 mod tally;
+pub mod tune;
 mod verdict;
 
 use std::io::Write;

@@ -281,7 +281,7 @@ fn in_flight(facts: &Facts) -> String {
 }
 
 /// A rate that can be typed, rounded down to two digits.
-fn typed_rate(per_second: f64) -> String {
+pub(super) fn typed_rate(per_second: f64) -> String {
     let per_second = if per_second.is_finite() { per_second } else { 1.0 };
     let (number, unit) = match per_second {
         rate if rate >= 1.0 => (rate, "s"),

@@ -39,3 +39,4 @@ mod support;
 mod support_selftest;
 mod tidy;
 mod tls;
+mod tune;

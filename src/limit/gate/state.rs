@@ -213,6 +213,13 @@ impl State {
         }
     }
 
+    /// Another limit. Returns whom to wake.
+    pub(super) fn resize(&mut self, limit: usize, why: &'static str) -> Option<Waker> {
+        self.slots.resize(limit);
+        self.ledger.limited(limit, why);
+        self.nudge()
+    }
+
     /// Wakes the head of the line, if there is anything for it to do; the caller does it unlocked.
     pub(super) fn nudge(&mut self) -> Option<Waker> {
         let lane = self.queue.head()?;

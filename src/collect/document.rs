@@ -1,0 +1,54 @@
+//! A small file that is written whole, such as a report: checked before the first request, replaced in
+//! one step.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use super::CollectError;
+use super::atomic::Replacement;
+use super::paths::FileTarget;
+
+/// A place that can be written to.
+#[derive(Debug)]
+pub struct Document(FileTarget);
+
+impl Document {
+    /// Looks whether the file can be written. Leaves nothing behind.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn at(path: &Path) -> Result<Self, CollectError> {
+        let target = FileTarget::of(path)?;
+        drop(Replacement::create(&target.real)?);
+        Ok(Self(target))
+    }
+
+    /// Writes it. Returns its bytes.
+    ///
+    /// # Errors
+    /// The disk does not take it; what was there before then stands as it was.
+    pub fn write(&self, content: &[u8]) -> Result<u64, CollectError> {
+        let mut replacement = Replacement::create(&self.0.real)?;
+        replacement.write_all(content).map_err(CollectError::io("write", &self.0.given))?;
+        replacement.commit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_replaces_the_old_one_and_a_trial_leaves_nothing() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("report.json");
+        let document = Document::at(&path).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(document.write(b"old").unwrap(), 3);
+        assert_eq!(document.write(b"new one").unwrap(), 7);
+        assert_eq!(std::fs::read(&path).unwrap(), b"new one");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(Document::at(&folder.path().join("no/report.json")).unwrap_err().exit().code(), 73);
+        assert_eq!(Document::at(folder.path()).unwrap_err().exit().code(), 73);
+    }
+}

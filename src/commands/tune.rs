@@ -1,0 +1,254 @@
+//! `skufetch tune INPUT`: which concurrency pays, measured on a sample.
+
+use std::io::{self, ErrorKind, Write};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::ending;
+use super::failure::{self, Failure};
+use super::fetch::{Api, Road, plan};
+use super::{terminal, wiring};
+use crate::collect::Document;
+use crate::config::{Environment, Origin, Settings, Tune};
+use crate::engine::climb::{Climb, Climbed, Meter};
+use crate::engine::feed::Feed;
+use crate::engine::signals::Signals;
+use crate::fetch::StopReason;
+use crate::input::{self, InputSettings, Rows};
+use crate::limit::climb::{Bounds, End};
+use crate::limit::descriptors;
+use crate::model::{Event, Exit, Reporter};
+use crate::plan::Planner;
+use crate::report::tune::{self, Tuned};
+use crate::report::{Progress, Report};
+
+/// The bounds of the contract, where the command line names no others. Those of the environment and of
+/// the config file are meant for the fetch.
+const SAMPLE: NonZeroU64 = NonZeroU64::new(2_000).unwrap();
+const TIME: Duration = Duration::from_mins(1);
+
+/// Climbs, prints what was found, and says how the program ends.
+///
+/// # Errors
+/// Why no number can be named.
+pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
+    let started = Instant::now();
+    let Tune { mut settings, report: report_file, command, hides } = asked;
+    prepare(&mut settings);
+    let settings = settings;
+    let shown = wiring::report(&settings, terminal::standard_error(env));
+    let report = Arc::new(Report::new(shown, Box::new(io::stderr())));
+    let api = Api::of(&settings)?;
+    let ceiling = wiring::ceiling(settings.pace.concurrency);
+    descriptors::make_room(ceiling).map_err(|error| failure::of_descriptors(error, &settings))?;
+    let document = report_file.as_deref().map(Document::at).transpose()?;
+
+    let sample = Sample::open(&settings)?;
+    let planner =
+        plan(&wiring::request(&settings, &api.url), sample.rows.columns(), (&settings, env), [0; 16])?;
+    let request = what_is_asked(&planner);
+    let meter = Arc::new(Meter::new(Arc::clone(&report)));
+    let road = Road::build(&settings, env, &planner, Arc::clone(&meter) as Arc<dyn Reporter>)?;
+    for warning in &settings.warnings {
+        report.on(&Event::Warned { message: warning });
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failure::of_start("the network loop", &error))?;
+    let mut signals = {
+        let _context = runtime.enter();
+        Signals::listen().map_err(|error| failure::of_start("the signal handlers", &error))?
+    };
+    report.started(sample.total);
+    let Sample { rows, most, whole_input, .. } = sample;
+    let feed = Feed::start(rows, planner).map_err(|error| failure::of_start("the input thread", &error))?;
+    let climb = Climb {
+        fetcher: &road.fetcher,
+        gate: &road.gate,
+        meter: &meter,
+        report: &report,
+        stop: &road.stop,
+        signals: &mut signals,
+        trouble: &settings.retry.retry_on,
+        bounds: Bounds { ceiling, rate: settings.pace.rate },
+        sample: most,
+        started,
+        deadline: started + settings.pace.max_time.unwrap_or(TIME),
+    };
+    let mut table = Table { quiet: settings.run.quiet, begun: false, trouble: None };
+    let climbed = runtime.block_on(climb.run(feed, &mut |rung| {
+        report.rung_measured(rung);
+        table.row(&tune::row(rung));
+    }));
+
+    let tuned = Tuned {
+        rungs: climbed.rungs.clone(),
+        end: climbed.end,
+        ceiling,
+        rate: settings.pace.rate,
+        requests: climbed.requests,
+        elapsed: started.elapsed(),
+        sample: most,
+        whole_input,
+        causes: report.tally().causes,
+        sound: matches!(road.stop.reason(), None | Some(StopReason::Signal(_))),
+        input: settings.input.path.to_string(),
+        request,
+        command,
+        hides,
+    };
+    report.tuned(&tuned);
+    table.conclude(&tuned);
+    if let Some(document) = document {
+        document.write(tune::document(&tuned, SystemTime::now()).as_bytes())?;
+    }
+    judge(&settings, climbed, road.stop.reason(), &tuned)?;
+    table.trouble.map_or(Ok(Exit::Complete), |error| {
+        Err(Failure::new(Exit::Io, format!("cannot write to standard output: {error}")))
+    })
+}
+
+/// The settings of the fetch as the climb needs them: nothing is retried, and the rows of the table are
+/// the progress where a person reads them.
+fn prepare(settings: &mut Settings) {
+    let of_this_command = |name: &str| matches!(settings.origin(name), Origin::Option(_));
+    let limit = settings.input.limit.filter(|_| of_this_command("limit"));
+    let max_time = settings.pace.max_time.filter(|_| of_this_command("max-time"));
+    settings.input.limit = Some(limit.unwrap_or(SAMPLE));
+    settings.pace.max_time = Some(max_time.unwrap_or(TIME));
+    settings.pace.concurrency = crate::limit::Concurrency::Fixed(settings.pace.concurrency.ceiling());
+    settings.retry.retries = 0;
+    if settings.run.progress != Progress::Plain && terminal::standard_output_is_read() {
+        settings.run.progress = Progress::None;
+    }
+}
+
+/// The rows that are asked for.
+struct Sample {
+    rows: Rows,
+    most: u64,
+    /// How many there are, if it is known.
+    total: Option<u64>,
+    whole_input: bool,
+}
+
+impl Sample {
+    fn open(settings: &Settings) -> Result<Self, Failure> {
+        wiring::select(settings)?;
+        let path = &settings.input.path;
+        let most = settings.input.limit.unwrap_or(SAMPLE).get();
+        let read = wiring::input(settings);
+        if !path.can_be_read_twice() {
+            return Ok(Self { rows: Rows::open(path, &read)?, most, total: None, whole_input: false });
+        }
+        // One row more tells whether the input goes on.
+        let one_more = InputSettings { limit: Some(most.saturating_add(1)), ..read.clone() };
+        let found = input::survey(path, &one_more)?.rows;
+        let total = found.min(most);
+        Ok(Self {
+            rows: Rows::open(path, &read)?,
+            most: total,
+            total: Some(total),
+            whole_input: found <= most,
+        })
+    }
+}
+
+fn what_is_asked(planner: &Planner) -> String {
+    planner.mask().apply(&planner.identity().shown).into_owned()
+}
+
+/// Standard output, row by row. Who closed it has read enough.
+struct Table {
+    quiet: bool,
+    begun: bool,
+    trouble: Option<io::Error>,
+}
+
+impl Table {
+    fn row(&mut self, row: &str) {
+        if self.quiet {
+            return;
+        }
+        if !self.begun {
+            self.begun = true;
+            self.write(&tune::heading());
+        }
+        self.write(row);
+    }
+
+    fn conclude(&mut self, tuned: &Tuned) {
+        match tuned.best() {
+            Some(best) if self.quiet => self.write(&format!("{}\n", best.workers)),
+            Some(_) => self.write(&tune::conclusion(tuned)),
+            None => {}
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        let mut out = io::stdout().lock();
+        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            self.trouble.get_or_insert(error);
+        }
+    }
+}
+
+/// Whether a number was found, and if not, why.
+fn judge(
+    settings: &Settings,
+    climbed: Climbed,
+    stop: Option<&StopReason>,
+    tuned: &Tuned,
+) -> Result<(), Failure> {
+    if let Some(reason) = stop {
+        return Err(stopped(reason, settings));
+    }
+    if let Some(error) = climbed.fed.and_then(|fed| fed.broken) {
+        return Err(error.into());
+    }
+    if let Some(status) = climbed.all_refused.filter(|_| tuned.best().is_none()) {
+        let reason = StopReason::Refused { status, answers: usize::try_from(climbed.requests).unwrap_or(1) };
+        return Err(stopped(&reason, settings));
+    }
+    if tuned.best().is_some() {
+        return Ok(());
+    }
+    let input = &settings.input.path;
+    let detail = climbed.last_fault.map(|fault| fault.detail.to_string()).unwrap_or_default();
+    Err(match climbed.end {
+        _ if climbed.requests == 0 && climbed.skipped == 0 && climbed.end == End::Sample => {
+            Failure::new(Exit::Data, format!("{input}: no data row"))
+        }
+        _ if climbed.requests == 0 && climbed.end == End::Sample => {
+            Failure::new(Exit::Data, format!("{input}: no SKU to ask for in {} rows", climbed.skipped))
+        }
+        End::Time => Failure::new(Exit::TryAgain, "the time was over before anything was measured")
+            .with_hint("a longer --max-time, or --concurrency 1 for a first look"),
+        _ if climbed.answered == 0 => {
+            Failure::new(Exit::Unavailable, format!("no request was answered: {detail}"))
+                .with_hint("check --url, the network, and --proxy")
+        }
+        End::Paused(_) | End::Errors => {
+            Failure::new(Exit::Unavailable, format!("no number can be named: {}", tune::why(tuned)))
+                .with_hint(format!("the last error was: {detail}"))
+        }
+        _ => Failure::new(Exit::Data, format!("{input}: too few SKUs to measure anything with"))
+            .with_hint("20 fresh SKUs show something, some hundreds are a sample"),
+    })
+}
+
+/// As in a fetch, less what is said of its journal.
+fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
+    let failure = ending::stopped(reason, settings);
+    let hint = match reason {
+        StopReason::Unreachable(_) | StopReason::Certificate(_) => failure.hint,
+        StopReason::Refused { .. } => Some("check --header and the variables in it".into()),
+        StopReason::AskedToWait(_) => Some("try again later, or raise --max-retry-after".into()),
+        _ => None,
+    };
+    Failure { hint, ..failure }
+}

@@ -1,0 +1,154 @@
+//! The command line as it may be shown and, but for secrets, pasted: the options as they were given,
+//! each as one word of a shell.
+//!
+//! What may hold a secret is replaced by `...`: user-info and query values of addresses, values of
+//! headers, bodies. A value that is a reference alone, `{column}` or `${ENV_VAR}`, is none.
+
+use crate::config::cli::CommandLine;
+use crate::config::options::{self, Takes};
+use crate::model::display_safe;
+
+/// Longer words are no longer read.
+const WORD_CHARS: usize = 300;
+/// Stands for what is not shown.
+const HIDDEN: &str = "...";
+/// What only the measurement was told, or what the paste says anew.
+const LEFT_OUT: [&str; 5] = ["limit", "max-time", "concurrency", "progress", "log-format"];
+
+/// `skufetch INPUT` with the options of this command line that a fetch should have, too, and an output
+/// where `has_output` says that none is set anywhere.
+pub(super) fn command(line: &CommandLine, has_output: bool) -> String {
+    let mut words = vec!["skufetch".to_owned(), quoted(&line.input.to_string_lossy())];
+    if let Some(config) = &line.config {
+        words.extend(["--config".into(), quoted(&config.to_string_lossy())]);
+    }
+    for (_, setting) in options::all().filter(|(_, setting)| !LEFT_OUT.contains(&setting.name)) {
+        for word in line.layer.get(setting.name).into_iter().flatten() {
+            words.push(format!("--{}", setting.name));
+            if setting.takes != Takes::Flag {
+                words.push(quoted(&shown(setting.name, &word.text.to_string_lossy())));
+            }
+        }
+    }
+    if !has_output {
+        words.extend(["--output".into(), "out.json".into()]);
+    }
+    words.join(" ")
+}
+
+/// Whether something was left out of a command.
+pub(super) fn hides(command: &str) -> bool {
+    command.contains(HIDDEN)
+}
+
+fn shown(name: &str, text: &str) -> String {
+    match name {
+        "url" | "proxy" => address(text),
+        "header" => match text.split_once(':') {
+            Some((name, _)) => format!("{}: {HIDDEN}", name.trim()),
+            None => HIDDEN.into(),
+        },
+        "body" if !text.starts_with('@') => HIDDEN.into(),
+        _ => text.to_owned(),
+    }
+}
+
+/// An address without what may be secret in it.
+fn address(text: &str) -> String {
+    let (text, fragment) = text.split_once('#').map_or((text, ""), |(text, _)| (text, ""));
+    let (base, query) = text.split_once('?').map_or((text, None), |(base, query)| (base, Some(query)));
+    let (scheme, rest) = base.split_once("://").map_or(("", base), |(scheme, rest)| (scheme, rest));
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let authority = match authority.rsplit_once('@') {
+        Some((user, host)) if is_reference(user) => format!("{user}@{host}"),
+        Some((_, host)) => format!("{HIDDEN}@{host}"),
+        None => authority.to_owned(),
+    };
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    let pair = |pair: &str| match pair.split_once('=') {
+        Some((_, value)) if is_reference(value) => pair.to_owned(),
+        Some((name, _)) => format!("{name}={HIDDEN}"),
+        None if is_reference(pair) => pair.to_owned(),
+        None => HIDDEN.into(),
+    };
+    let query = query.map_or_else(String::new, |query| {
+        format!("?{}", query.split('&').map(pair).collect::<Vec<_>>().join("&"))
+    });
+    format!("{scheme}{authority}{path}{query}{fragment}")
+}
+
+/// `{column}`, `${ENV_VAR}`, or several of them, and nothing else but what stands between.
+fn is_reference(value: &str) -> bool {
+    let mut rest = value;
+    while !rest.is_empty() {
+        let inner = rest.strip_prefix('$').unwrap_or(rest);
+        let Some(end) = inner.strip_prefix('{').and_then(|inner| inner.find('}')) else { return false };
+        rest = inner[end + 2..].trim_start_matches(':');
+    }
+    true
+}
+
+/// One word of a shell; what could act on a terminal is escaped.
+fn quoted(word: &str) -> String {
+    let word = display_safe(word, WORD_CHARS);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::config::cli::{Asked, parse};
+
+    fn pasted(args: &[&str]) -> String {
+        match parse(["skufetch", "tune"].iter().chain(args).map(OsString::from)) {
+            Ok(Asked::Tune(line, _)) => command(&line, line.layer.contains_key("output")),
+            _ => panic!("{args:?}"),
+        }
+    }
+
+    #[test]
+    fn it_is_the_line_that_was_typed_without_what_belongs_to_the_measurement() {
+        assert_eq!(
+            pasted(&["my products.csv", "-u", "https://a/p/{sku}", "--limit", "9", "-c", "auto:9", "-q"]),
+            "skufetch 'my products.csv' --url 'https://a/p/{sku}' --output out.json"
+        );
+        assert_eq!(
+            pasted(&["in.csv", "--demo", "-o", "a.json", "--merge", "-r", "5/s", "--config", "c.toml"]),
+            "skufetch in.csv --config c.toml --rate 5/s --output a.json --merge --demo"
+        );
+        assert_eq!(pasted(&["it's.csv", "--demo"]), r"skufetch 'it'\''s.csv' --demo --output out.json");
+    }
+
+    #[test]
+    fn no_secret_is_shown_and_references_are() {
+        let line = pasted(&[
+            "in.csv",
+            "-u",
+            "https://user:canary@a/p/{sku}?lang={lang}&key=canary&token=${TOKEN}&canary#canary",
+            "-H",
+            "X-Key: canary",
+            "-H",
+            "canary",
+            "--body",
+            "{\"a\":\"canary\"}",
+            "--proxy",
+            "http://canary:canary@p:1",
+        ]);
+        assert!(!line.contains("canary"), "{line}");
+        assert!(hides(&line));
+        assert!(line.contains("'https://...@a/p/{sku}?lang={lang}&key=...&token=${TOKEN}&...'"), "{line}");
+        assert!(line.contains("--header 'X-Key: ...'"), "{line}");
+        let open =
+            pasted(&["in.csv", "-u", "http://a/{sku}", "--body", "@q.json", "--proxy", "http://${A}:${B}@p"]);
+        assert!(open.contains("--body @q.json --proxy 'http://${A}:${B}@p'"), "{open}");
+        assert!(!hides(&open));
+    }
+}

@@ -1,0 +1,105 @@
+//! The words and pictures of a climb.
+
+use super::*;
+use crate::model::Cause;
+use crate::report::tally::Example;
+
+fn rung(workers: usize, per_second: u64, p95: u64) -> Rung {
+    Rung {
+        workers,
+        requests: 120,
+        answers: 100,
+        span: Duration::from_secs(100) / u32::try_from(per_second).unwrap(),
+        p50: Duration::from_millis(50),
+        p95: Duration::from_millis(p95),
+        ..Rung::default()
+    }
+}
+
+fn tuned() -> Tuned {
+    Tuned {
+        rungs: vec![rung(1, 20, 51), rung(2, 40, 52), rung(4, 80, 53), rung(8, 160, 58), rung(16, 164, 110)],
+        end: End::Knee,
+        ceiling: 64,
+        rate: None,
+        requests: 600,
+        elapsed: Duration::from_millis(6_200),
+        sample: 2_000,
+        whole_input: false,
+        causes: Vec::new(),
+        sound: true,
+        input: "products.csv".into(),
+        request: "GET http://a/{sku}".into(),
+        command: "skufetch products.csv --url 'http://a/{sku}' --output out.json".into(),
+        hides: false,
+    }
+}
+
+#[test]
+fn the_table_the_plot_and_the_command_are_as_agreed() {
+    let tuned = tuned();
+    let table: String = tuned.rungs.iter().map(row).collect();
+    let text = format!("{}{table}{}", heading(), conclusion(&tuned));
+    assert!(text == include_str!("golden.txt"), "{text}");
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+#[test]
+fn every_end_says_what_to_do() {
+    let with = |end: End| Tuned { end, ..tuned() };
+    for (tuned, says) in [
+        (with(End::Knee), "more workers bring nothing: 16 workers gave 164/s"),
+        (with(End::Errors), "errors began at 16 workers: 0 of 120 requests (7 HTTP 503 in all)"),
+        (
+            with(End::Paused("429 with Retry-After")),
+            "the pool was paused at 16 workers (429 with Retry-After); --rate 160/s may need no pauses",
+        ),
+        (
+            Tuned { rate: Some("170/s".parse().unwrap()), ..with(End::Rate) },
+            "--rate 170/s is reached; more workers would only wait for it",
+        ),
+        (
+            Tuned { ceiling: 8, ..with(End::Ceiling) },
+            "that is the ceiling; more may pay, try --concurrency auto:32",
+        ),
+        (with(End::Ceiling), "up to 16 workers nothing brought much more"),
+        (with(End::Sample), "the sample was used up at 16 workers; --limit 10000 goes further"),
+        (
+            Tuned { whole_input: true, ..with(End::Sample) },
+            "the input has no more SKUs to measure 16 workers with",
+        ),
+        (with(End::Time), "the time was over at 16 workers; a longer --max-time goes further"),
+    ] {
+        let example = Example { line: 2, key: None, url: None, status: None, detail: String::new() };
+        let causes = vec![CauseGroup { cause: Cause::Status(503), count: 7, example }];
+        assert_eq!(why(&Tuned { causes, ..tuned }), says);
+    }
+}
+
+#[test]
+fn the_document_has_its_schema_and_null_where_nothing_was_measured() {
+    let mut tuned = tuned();
+    tuned.rungs.push(Rung { workers: 32, requests: 3, errors: 3, paused: true, ..Rung::default() });
+    let text = document(&tuned, SystemTime::UNIX_EPOCH);
+    let read: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&read["schema"], &read["version"]), (&json!("skufetch.tune"), &json!(1)));
+    assert_eq!(read["time"], "1970-01-01T00:00:00.000Z");
+    assert_eq!(read["best"], json!({"workers": 8, "per_s": 160.0, "p95_ms": 58.0}));
+    assert_eq!(read["steps"][3]["per_s"], 160.0);
+    assert_eq!(read["steps"][5]["per_s"], Value::Null);
+    assert_eq!(read["steps"][5]["paused"], true);
+    assert!(read["command"].as_str().unwrap().ends_with("--concurrency 8"));
+    let none = Tuned { rungs: Vec::new(), ..tuned };
+    let read: Value = serde_json::from_str(&document(&none, SystemTime::UNIX_EPOCH)).unwrap();
+    assert_eq!((&read["best"], &read["command"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn a_bar_is_never_longer_than_its_room() {
+    for (part, width) in [(0.0, 22), (0.501, 22), (1.0, 22), (7.0, 22), (f64::NAN, 22), (-1.0, 22)] {
+        assert_eq!(bar(part).chars().count(), width, "{part}");
+    }
+    assert!(bar(0.5).starts_with("███████████ ") && bar(1.0).ends_with('█'));
+}

@@ -1,0 +1,294 @@
+//! `skufetch tune`: the climb on the real binary, against servers that have a knee, refuse, or are not
+//! there.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use rustix::process::Signal;
+
+use crate::support::{Capacity, Reply, Run, Script, ScriptedServer, WorkDir, dead_port};
+
+const WORK: Duration = Duration::from_millis(10);
+
+fn skus(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|n| format!("S{n}"))
+}
+
+/// `tune products.csv --url …` on a folder with so many SKUs.
+fn tune<'a>(dir: &'a WorkDir, server: &ScriptedServer, count: usize) -> Run<'a> {
+    dir.write_skus(skus(count));
+    Run::new(dir).args(["tune", "products.csv", "--url", &server.url("/p/{sku}")])
+}
+
+fn report(dir: &WorkDir) -> Value {
+    serde_json::from_str(&dir.read("tune.json")).unwrap()
+}
+
+/// The workers of each step.
+fn climbed(report: &Value) -> Vec<u64> {
+    report["steps"].as_array().unwrap().iter().map(|step| step["workers"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn tune_climbs_to_the_knee_of_a_server_and_names_the_command_to_paste() {
+    let capacity = Capacity::new(4);
+    let server = ScriptedServer::start(move |seen| Reply::echo(seen).wait(WORK).through(&capacity));
+    let dir = WorkDir::new();
+    let ended = tune(&dir, &server, 500).args(["--report", "tune.json"]).finish().expect_code(0);
+    let report = report(&dir);
+    let best = report["best"]["workers"].as_u64().unwrap();
+    // Twice the capacity if this machine was busy with something else while 4 were measured.
+    assert!(best == 4 || best == 8, "{}", ended.stdout());
+    assert_eq!(report["stopped_by"], "knee", "{}", ended.stdout());
+    assert!(climbed(&report).starts_with(&[1, 2, 4]) && *climbed(&report).last().unwrap() <= 16);
+    let out = ended.stdout();
+    assert!(out.starts_with(" workers  requests   answers/s       p50       p95  errors\n"), "{out}");
+    assert!(out.contains("█") && out.contains("more workers bring nothing"), "{out}");
+    let command = format!(
+        "skufetch products.csv --url '{}' --output out.json --concurrency {best}",
+        server.url("/p/{sku}")
+    );
+    assert!(out.contains(&format!("\nto use it:\n  {command}\n")), "{out}");
+    assert_eq!(report["command"], command.as_str());
+    assert_eq!(ended.stderr, "");
+    let pasted =
+        Run::new(&dir).after_shell("true").under(["sh", "-c", &command.replace("skufetch", "\"$0\"")]);
+    pasted.finish().expect_code(0);
+    assert!(dir.has("out.json"));
+}
+
+#[test]
+fn tune_asks_for_no_sku_twice_and_leaves_no_file() {
+    let server = ScriptedServer::start(|seen| {
+        // One in twenty fails, and is not retried.
+        if seen.number % 20 == 7 { Reply::status(500) } else { Reply::echo(seen).wait(WORK) }
+    });
+    let dir = WorkDir::new();
+    dir.write_skus((0..400).map(|n| format!("S{}", n % 300)));
+    let run = Run::new(&dir).args(["tune", "products.csv", "-u", &server.url("/p/{sku}"), "-o", "out.json"]);
+    run.args(["--merge", "-c", "auto:8"]).finish().expect_code(0);
+    let asked = server.requests();
+    let different: HashSet<_> = asked.iter().map(|seen| seen.sku.clone()).collect();
+    assert_eq!(different.len(), asked.len());
+    assert_eq!(dir.names(), ["products.csv"]);
+}
+
+#[test]
+fn tune_never_has_more_in_flight_than_the_step_says_nor_than_the_ceiling() {
+    let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(WORK));
+    let dir = WorkDir::new();
+    tune(&dir, &server, 200).args(["-c", "5", "--report", "tune.json"]).finish().expect_code(0);
+    let report = report(&dir);
+    assert_eq!(climbed(&report), [1, 2, 4, 5]);
+    assert!(server.max_in_flight() <= 5);
+    let firsts: Vec<_> = server.requests().iter().take(16).map(|seen| seen.in_flight).collect();
+    assert_eq!(firsts, [1; 16]);
+    assert_eq!((&report["stopped_by"], &report["best"]["workers"]), (&json!("ceiling"), &json!(5)));
+    assert_eq!(report["why"], "that is the ceiling; more may pay, try --concurrency auto:20");
+}
+
+#[test]
+fn tune_sends_at_most_2000_requests_unless_told_otherwise() {
+    let server = ScriptedServer::echo();
+    let dir = WorkDir::new();
+    tune(&dir, &server, 3_000).args(["-c", "auto:256"]).finish().expect_code(0);
+    assert!(server.count() <= 2_000, "{}", server.count());
+    let few = ScriptedServer::echo();
+    let ended = tune(&dir, &few, 3_000).args(["--limit", "50"]).finish().expect_code(0);
+    assert!(few.count() <= 50, "{}", few.count());
+    assert!(ended.stdout().contains("--limit 250 goes further"), "{}", ended.stdout());
+    // What the config file says is meant for the fetch.
+    dir.write("config.toml", "[input]\nlimit = 5\n[pace]\nmax-time = \"1ms\"\n");
+    tune(&dir, &ScriptedServer::echo(), 300).finish().expect_code(0);
+}
+
+#[test]
+fn tune_stops_within_its_time_and_names_the_best_so_far() {
+    let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(100)));
+    let dir = WorkDir::new();
+    let ended = tune(&dir, &server, 2_000)
+        .args(["--max-time", "1500ms", "--report", "tune.json"])
+        .finish()
+        .expect_code(0);
+    assert_eq!(report(&dir)["stopped_by"], "time", "{}", ended.stdout());
+    assert!(server.count() < 2_000);
+    let slow = ScriptedServer::start(|_| Reply::silence());
+    let ended = tune(&dir, &slow, 20).args(["--max-time", "300ms", "--timeout", "400ms"]).finish();
+    assert!(ended.expect_code(75).stderr.contains("before anything was measured"));
+}
+
+#[test]
+fn tune_stops_where_errors_begin_and_names_a_number_below() {
+    let server = ScriptedServer::start(|seen| {
+        if seen.in_flight > 4 { Reply::status(500) } else { Reply::echo(seen).wait(WORK) }
+    });
+    let dir = WorkDir::new();
+    let ended = tune(&dir, &server, 500).args(["--report", "tune.json"]).finish().expect_code(0);
+    let report = report(&dir);
+    assert_eq!((&report["stopped_by"], climbed(&report)), (&json!("errors"), vec![1, 2, 4, 8]));
+    assert!(report["best"]["workers"].as_u64().unwrap() <= 4);
+    assert!(ended.stdout().contains("errors began at 8 workers: "), "{}", ended.stdout());
+    assert!(ended.stdout().contains("HTTP 500"), "{}", ended.stdout());
+}
+
+#[test]
+fn tune_ends_at_the_first_pause_that_the_api_asks_for() {
+    let server = ScriptedServer::start(|seen| {
+        if seen.in_flight > 2 { Reply::retry_after(429, "60") } else { Reply::echo(seen).wait(WORK) }
+    });
+    let dir = WorkDir::new();
+    let ended = tune(&dir, &server, 500).args(["--report", "tune.json"]).finish().expect_code(0);
+    let report = report(&dir);
+    assert_eq!((&report["stopped_by"], climbed(&report)), (&json!("paused"), vec![1, 2, 4]));
+    assert!(report["best"]["workers"].as_u64().unwrap() <= 2);
+    assert!(ended.stdout().contains("paused at 4 workers (429 with Retry-After)"), "{}", ended.stdout());
+    let refused = server.requests().iter().filter(|seen| seen.in_flight > 2).count();
+    assert!(refused <= 2, "{refused}");
+}
+
+#[test]
+fn tune_keeps_to_the_rate_and_says_that_it_is_the_limit() {
+    let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(WORK));
+    let dir = WorkDir::new();
+    let run = tune(&dir, &server, 300).args(["--rate", "100/s", "--report", "tune.json"]);
+    run.finish().expect_code(0);
+    let report = report(&dir);
+    assert_eq!((&report["stopped_by"], &report["rate"]), (&json!("rate"), &json!("100/s")));
+    // 100/s × (1 s + 10 ms) + burst, and a little for the way to the server.
+    assert!(server.busiest(Duration::from_secs(1)) <= 104);
+}
+
+#[test]
+fn tune_stops_for_refused_credentials_and_for_an_api_that_is_not_there() {
+    let dir = WorkDir::new();
+    let server = ScriptedServer::start(|_| Reply::status(401));
+    let ended = tune(&dir, &server, 100).finish().expect_code(77);
+    assert!(
+        ended.stderr.contains("refuses the credentials: 5 answers in a row were 401"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!ended.stderr.contains("published"), "{}", ended.stderr);
+    assert_eq!((server.count(), ended.stdout()), (5, ""));
+    for rows in [3, 100] {
+        dir.write_skus(skus(rows));
+        let url = format!("http://{}/{{sku}}", dead_port());
+        let ended = Run::new(&dir).args(["tune", "products.csv", "-u", &url]).finish().expect_code(69);
+        assert!(ended.stderr.contains("Connection refused"), "{}", ended.stderr);
+    }
+    let deferred = ScriptedServer::start(|_| Reply::retry_after(429, "3600"));
+    let ended = tune(&dir, &deferred, 100).finish().expect_code(75);
+    assert_eq!(deferred.count(), 1);
+    assert!(ended.stderr.contains("--max-retry-after"), "{}", ended.stderr);
+    let failing = ScriptedServer::start(|_| Reply::status(500));
+    let ended = tune(&dir, &failing, 100).finish().expect_code(69);
+    assert!(failing.count() <= 12 && ended.stderr.contains("HTTP 500"), "{}", ended.stderr);
+}
+
+#[test]
+fn not_found_is_an_answer_and_no_error() {
+    let server = ScriptedServer::start(|seen| Reply::status(404).wait(WORK).header("X", seen.sku.as_bytes()));
+    let dir = WorkDir::new();
+    tune(&dir, &server, 400).args(["-c", "auto:4", "--report", "tune.json"]).finish().expect_code(0);
+    assert!(report(&dir)["steps"].as_array().unwrap().iter().all(|step| step["errors"] == 0));
+}
+
+#[test]
+fn tune_says_what_is_wrong_with_the_input() {
+    let dir = WorkDir::new();
+    let server = ScriptedServer::echo();
+    for (csv, says) in [
+        ("sku\n", "no data row"),
+        ("sku\n..\n..\n", "no SKU to ask for in 2 rows"),
+        ("sku\nA\n", "too few SKUs"),
+        ("", ""),
+        ("sku\nA\n\"B\n", "line 3"),
+    ] {
+        dir.write("in.csv", csv);
+        let ended = Run::new(&dir).args(["tune", "in.csv", "-u", &server.url("/{sku}")]).finish();
+        assert!(ended.expect_code(65).stderr.contains(says), "{csv:?}");
+    }
+    assert_eq!(server.count(), 1);
+    Run::new(&dir).args(["tune", "no.csv", "-u", &server.url("/{sku}")]).finish().expect_code(66);
+    let ended = Run::new(&dir).args(["tune", "in.csv"]).finish().expect_code(2);
+    assert!(ended.stderr.contains("type: skufetch tune in.csv --url"), "{}", ended.stderr);
+}
+
+#[test]
+fn tune_reads_standard_input_and_quiet_prints_the_number_alone() {
+    let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(WORK));
+    let dir = WorkDir::new();
+    let csv = "sku\n".to_owned() + &skus(300).collect::<Vec<_>>().join("\n");
+    let run = Run::new(&dir).args(["tune", "-", "-q", "-c", "2", "-u", &server.url("/{sku}")]).stdin(csv);
+    let ended = run.finish().expect_code(0);
+    assert!(ended.stdout().trim_end().parse::<u32>().is_ok_and(|n| n <= 2), "{}", ended.stdout());
+    assert_eq!(ended.stderr, "");
+}
+
+#[test]
+fn a_signal_ends_a_climb_with_what_was_measured() {
+    let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(WORK));
+    let dir = WorkDir::new();
+    let mut run = tune(&dir, &server, 2_000).args(["--report", "tune.json"]).spawn();
+    run.wait_until(|| server.count() > 60);
+    run.signal(Signal::INT);
+    let ended = run.wait().expect_code(130);
+    assert!(ended.stderr.contains("stopped by SIGINT"), "{}", ended.stderr);
+    assert!(ended.stdout().contains("best: "), "{}", ended.stdout());
+    assert_eq!(report(&dir)["stopped_by"], "stopped");
+}
+
+#[test]
+fn a_report_has_to_be_json_and_its_folder_has_to_be_there_before_the_first_request() {
+    let server = ScriptedServer::echo();
+    let dir = WorkDir::new();
+    let ended = tune(&dir, &server, 100).args(["--report", "tune.html"]).finish().expect_code(2);
+    assert!(
+        ended.stderr.contains("--report: `tune.html`") && ended.stderr.contains(".json"),
+        "{}",
+        ended.stderr
+    );
+    tune(&dir, &server, 100).args(["--report", "no/tune.json"]).finish().expect_code(73);
+    assert_eq!(server.count(), 0);
+    let run = Run::new(&dir).args(["products.csv", "-o", "out.json", "--demo", "--report", "tune.json"]);
+    run.finish().expect_code(2);
+}
+
+#[test]
+fn json_lines_tell_of_each_step_on_standard_error() {
+    let script = Script::new().otherwise(|seen| Reply::echo(seen).wait(WORK));
+    let server = ScriptedServer::script(script);
+    let dir = WorkDir::new();
+    let ended = tune(&dir, &server, 300).args(["-c", "2", "--log-format", "json"]).finish().expect_code(0);
+    let lines: Vec<Value> = ended.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["rung_measured", "rung_measured", "tuned"]);
+    assert_eq!((&lines[1]["workers"], &lines[2]["ceiling"]), (&json!(2), &json!(2)));
+    assert!(ended.stdout().contains("best: "));
+}
+
+#[test]
+fn tune_shows_no_secret() {
+    let server = ScriptedServer::echo();
+    let dir = WorkDir::new();
+    let url = server.url("/p/{sku}?key=canary&token=${TOKEN}");
+    dir.write_skus(skus(60));
+    let run = Run::new(&dir)
+        .args(["tune", "products.csv", "-u", &url, "-H", "X-Key: canary", "--report", "tune.json", "-vv"])
+        .env("TOKEN", "canary");
+    let ended = run.finish().expect_code(0);
+    assert!(server.requests()[0].target.ends_with("?key=canary&token=canary"));
+    assert!(!ended.stdout().contains("canary") && !ended.stderr.contains("canary"), "{}", ended.stdout());
+    assert!(dir.holding("canary").is_empty());
+    assert!(ended.stdout().contains("--header 'X-Key: ...'") && ended.stdout().contains("(... stands for"));
+}
+
+#[test]
+fn a_closed_standard_output_is_no_crash() {
+    let server = ScriptedServer::echo();
+    let dir = WorkDir::new();
+    let run = tune(&dir, &server, 100).stdout(crate::support::closed_pipe());
+    assert_eq!(run.finish().expect_code(0).stderr, "");
+}
