@@ -322,7 +322,7 @@ fn facts(
         rate: settings.pace.rate,
         attempts: tally.sums.attempts(),
         refused: tally.answers(429) + tally.answers(503),
-        step_backs: sampled.step_backs,
+        stepped_back: sampled.stepped_back,
         p50: tally.latency.map_or(Duration::ZERO, |latency| latency.p50),
     }
 }

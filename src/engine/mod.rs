@@ -110,8 +110,8 @@ pub struct Sampled {
     pub pauses: Duration,
     /// There was room, but no row.
     pub input: Duration,
-    /// Times that the automatic limit was lowered.
-    pub step_backs: u64,
+    /// Why the automatic limit was lowered last, if it ever was.
+    pub stepped_back: Option<&'static str>,
 }
 
 impl<T: Transport> Engine<'_, T> {
@@ -486,7 +486,7 @@ impl Desk<'_> {
             Change::Resumed => self.report.on(&Event::PoolResumed),
             Change::Limit { limit, why } => {
                 if limit < self.limit {
-                    self.sampled.step_backs += 1;
+                    self.sampled.stepped_back = Some(why);
                 }
                 self.limit = limit;
                 self.report.on(&Event::LimitChanged { limit, why });

@@ -119,7 +119,7 @@ fn contract() -> Ending {
         rate: None,
         attempts: 6_041,
         refused: 41,
-        step_backs: 0,
+        stepped_back: None,
         p50: Duration::from_millis(98),
     };
     let wrote = |path: &str, amount| Wrote { path: path.into(), amount };
@@ -209,7 +209,7 @@ fn short() -> Facts {
         rate: None,
         attempts: 0,
         refused: 0,
-        step_backs: 0,
+        stepped_back: None,
         p50: Duration::ZERO,
     }
 }

@@ -26,8 +26,8 @@ pub struct Facts {
     pub attempts: u64,
     /// Of those, answered with 429 or 503.
     pub refused: u64,
-    /// Times that an automatic limit was lowered.
-    pub step_backs: u64,
+    /// Why an automatic limit was lowered last, in the limiter's words, if it ever was.
+    pub stepped_back: Option<&'static str>,
     /// Median latency of an answer.
     pub p50: Duration,
 }
@@ -118,6 +118,8 @@ const RATE_SHARE: f64 = 0.9;
 const HALF: f64 = 0.5;
 /// One answer in fifty that says "too much" is past the server's knee.
 const REFUSED_SHARE: f64 = 0.02;
+/// One in two hundred is more than a server refuses by chance.
+const SOME_REFUSED: f64 = 0.005;
 /// Slots that are full but for ramp-up and the last few answers.
 const FULL_SHARE: f64 = 0.75;
 /// Nothing over this is proposed: beyond it file descriptors and ports decide.
@@ -154,7 +156,9 @@ pub fn verdict(facts: &Facts) -> Verdict {
         return text(Limit::Machine, machine(facts));
     }
     match facts.concurrency {
-        Concurrency::Auto { max, settled } if settled < max => text(Limit::Server, knee(facts, settled)),
+        Concurrency::Auto { settled, .. } if facts.is_below_its_ceiling() => {
+            text(Limit::Server, knee(facts, settled))
+        }
         _ => text(Limit::Concurrency, workers(facts)),
     }
 }
@@ -181,6 +185,16 @@ impl Facts {
             Concurrency::Fixed(limit) => limit,
             Concurrency::Auto { settled, .. } => settled,
         }
+    }
+
+    /// The controller settled where more did not pay. A little below the ceiling is no such place: it
+    /// is a step of the controller's, up or down, that the end of the run cut short, or a single try;
+    /// unless what it met there were refusals.
+    fn is_below_its_ceiling(&self) -> bool {
+        let Concurrency::Auto { max, settled } = self.concurrency else { return false };
+        let refused = self.stepped_back.is_some_and(|why| why.contains("refused"))
+            && self.refused as f64 >= SOME_REFUSED * self.attempts as f64;
+        settled < max && (refused || settled.saturating_mul(8) < max.saturating_mul(7))
     }
 
     fn ceiling(&self) -> usize {
@@ -248,7 +262,11 @@ fn refusals(facts: &Facts) -> String {
 }
 
 fn knee(facts: &Facts, settled: usize) -> String {
-    let why = if facts.step_backs > 0 { "it slowed down past" } else { "its throughput stopped growing at" };
+    let why = match facts.stepped_back {
+        Some(why) if why.contains("refused") => "it refused some past",
+        Some(why) if why.contains("latency") => "it slowed down past",
+        _ => "its throughput stopped growing at",
+    };
     format!(
         "the server: {why} {} in flight; more workers would not help, --concurrency {settled} does as well",
         format::count(settled as u64)
@@ -310,7 +328,7 @@ mod tests {
             rate: None,
             attempts: 6_041,
             refused: 0,
-            step_backs: 0,
+            stepped_back: None,
             p50: Duration::from_millis(98),
         }
     }
@@ -395,7 +413,7 @@ mod tests {
             "the server: its throughput stopped growing at 23 in flight; more workers would not help, --concurrency 23 does as well",
         );
         check(
-            &Facts { step_backs: 4, ..knee },
+            &Facts { stepped_back: Some("latency rises"), ..knee },
             Limit::Server,
             "the server: it slowed down past 23 in flight; more workers would not help, --concurrency 23 does as well",
         );
@@ -409,6 +427,44 @@ mod tests {
             Limit::Server,
             "the server: 412 of 6,041 answers were 429 or 503; more workers would not help, try --rate 890/s",
         );
+    }
+
+    #[test]
+    fn a_controller_that_steps_back_says_for_what() {
+        let settled = Concurrency::Auto { max: 64, settled: 23 };
+        let knee = Facts { concurrency: settled, busy: Duration::from_secs(140), ..full_run() };
+        for (why, says) in [
+            ("refused above this", "it refused some past"),
+            ("some refused", "it refused some past"),
+            ("latency rises", "it slowed down past"),
+            ("more in flight brought nothing", "its throughput stopped growing at"),
+        ] {
+            let text = verdict(&Facts { stepped_back: Some(why), ..knee }).text;
+            assert!(text.starts_with(&format!("the server: {says} 23 in flight")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_controller_just_under_its_ceiling_is_at_its_ceiling_unless_it_was_refused_there() {
+        let under = |stepped_back, refused| Facts {
+            concurrency: Concurrency::Auto { max: 64, settled: 62 },
+            stepped_back,
+            refused,
+            ..full_run()
+        };
+        for facts in [
+            under(None, 0),
+            under(Some("latency rises"), 0),
+            // One in a hundred of the demo's requests fails, a third of those with 503.
+            under(Some("refused above this"), 20),
+        ] {
+            check(
+                &facts,
+                Limit::Concurrency,
+                "the API's latency at 62 in flight; more workers would help, try --concurrency auto:256",
+            );
+        }
+        assert_eq!(verdict(&under(Some("refused above this"), 60)).limit, Limit::Server);
     }
 
     #[test]
@@ -486,7 +542,7 @@ mod tests {
                 rate: rate.map(|count| format!("{count}/m").parse().unwrap()),
                 attempts: attempts.into(),
                 refused: refused.min(attempts).into(),
-                step_backs: 0,
+                stepped_back: None,
                 p50: time(p50),
             };
             let text = verdict(&facts).text;

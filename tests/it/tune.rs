@@ -79,14 +79,14 @@ fn tune_asks_for_no_sku_twice_and_leaves_no_file() {
 fn tune_never_has_more_in_flight_than_the_step_says_nor_than_the_ceiling() {
     let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(WORK));
     let dir = WorkDir::new();
-    tune(&dir, &server, 200).args(["-c", "5", "--report", "tune.json"]).finish().expect_code(0);
+    tune(&dir, &server, 200).args(["-c", "7", "--report", "tune.json"]).finish().expect_code(0);
     let report = report(&dir);
-    assert_eq!(climbed(&report), [1, 2, 4, 5]);
-    assert!(server.max_in_flight() <= 5);
+    assert_eq!(climbed(&report), [1, 2, 4, 7]);
+    assert!(server.max_in_flight() <= 7);
     let firsts: Vec<_> = server.requests().iter().take(16).map(|seen| seen.in_flight).collect();
     assert_eq!(firsts, [1; 16]);
-    assert_eq!((&report["stopped_by"], &report["best"]["workers"]), (&json!("ceiling"), &json!(5)));
-    assert_eq!(report["why"], "that is the ceiling; more may pay, try --concurrency auto:20");
+    assert_eq!((&report["stopped_by"], &report["best"]["workers"]), (&json!("ceiling"), &json!(7)));
+    assert_eq!(report["why"], "that is the ceiling; more may pay, try --concurrency auto:28");
 }
 
 #[test]
