@@ -17,6 +17,8 @@
 //!   next try upward is a single step. Refusals at a proven level shrink the pool only if many, and
 //!   only for good if fewer in flight are refused less: a server that fails at random does not drag
 //!   the pool down.
+//! - Latency that varies by itself looks as if it had risen again and again. So after a try downward
+//!   that failed, the next one is upward: or a start that stopped too low would never be made good.
 //!
 //! An attempt that left while slots were free says nothing, so a `--rate` below the limit leaves the
 //! limit where it is.
@@ -133,6 +135,8 @@ pub(super) struct Adaptive {
     borne: f64,
     /// How many more the next try upward adds; `None`: half of the limit.
     step: Option<usize>,
+    /// Fewer in flight were tried for their latency, in vain: more are tried next.
+    vain: bool,
     /// Tries upward in a row that failed at about the same place …
     failed: u32,
     /// … which is this limit.
@@ -160,6 +164,7 @@ impl Adaptive {
             noise: 0.0,
             borne: 0.0,
             step: None,
+            vain: false,
             failed: 0,
             wall: 0,
             rest_until: Duration::ZERO,
@@ -287,6 +292,7 @@ impl Adaptive {
     }
 
     fn up(&mut self, before: &Arm, departures: u64) {
+        self.vain = false;
         let step = self.step.unwrap_or(self.limit / 2).max(1);
         let to = (self.limit + step).min(self.max);
         let this = Try { before: *before, from: self.limit };

@@ -47,7 +47,7 @@ impl Adaptive {
             self.arm = self.held;
             self.down(0.9, end.departures);
             return Some("some refused");
-        } else if rise > RISE && self.limit > 1 {
+        } else if rise > RISE && self.limit > 1 && !(self.vain && self.limit < self.max) {
             let knee = self.knee(arm, self.lowest.unwrap_or(f64::INFINITY)) as f64 / self.limit as f64;
             self.down(if rise > START_RISE { knee.clamp(0.5, 0.8) } else { 0.8 }, end.departures);
             return Some("latency rises");
@@ -90,6 +90,7 @@ impl Adaptive {
             return None;
         }
         self.limit = this.from;
+        self.vain = true;
         // What was seen up there is not the level's fault.
         self.lowest = Some(this.before.wait());
         self.noise = self.noise.max(this.before.refused().min(arm.refused() * 2.0));
