@@ -55,6 +55,28 @@ fn gate_and_permit_may_travel_between_threads() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_limit_that_is_raised_lets_those_in_line_leave_and_keeps_the_rate() {
+    let gate = Gate::new(&rated(1, "10/s", 1));
+    let held = gate.admit().await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..4 {
+        let gate = gate.clone();
+        tasks.spawn(async move { gate.admit().await });
+    }
+    sleep(ms(1_000)).await;
+    assert_eq!((gate.view().in_flight, gate.view().waiting), (1, 4));
+    let raised = Instant::now();
+    gate.resize(NonZeroUsize::new(4).unwrap(), "the next rung");
+    let permits: Vec<_> = [tasks.join_next().await, tasks.join_next().await, tasks.join_next().await].into();
+    // The first leaves at once, on the token that was saved; each of the others waits for its own.
+    assert!(raised.elapsed() >= ms(190), "{:?}", raised.elapsed());
+    assert_eq!((gate.view().in_flight, gate.view().waiting), (4, 1));
+    assert_eq!(gate.take_changes(), [Change::Limit { limit: 4, why: "the next rung" }]);
+    drop((held, permits));
+    assert!(tasks.join_next().await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_comes_first_leaves_first() {
     let gate = Gate::new(&fixed(3));
     let order = Rc::new(RefCell::new(Vec::new()));
