@@ -43,10 +43,10 @@ pub(super) fn layer(named: Option<PathBuf>, env: &Environment, cwd: &Path) -> Re
 
 /// One setting as a string, from a file that may be wrong elsewhere.
 pub(super) fn peek(named: Option<PathBuf>, env: &Environment, cwd: &Path, name: &str) -> Option<OsString> {
-    let candidates = [Some("config.toml".into()), own(env)].into_iter().flatten();
+    let mut candidates = [Some("config.toml".into()), own(env)].into_iter().flatten();
     let text = match named {
         Some(path) => read(&cwd.join(path)).ok(),
-        None => candidates.filter_map(|path: PathBuf| read(&cwd.join(path)).ok()).next(),
+        None => candidates.find_map(|path: PathBuf| read(&cwd.join(path)).ok()),
     }?;
     let (table, _) = options::find(name)?;
     let (document, _) = DeTable::parse_recoverable(&text);

@@ -157,7 +157,7 @@ impl Http {
         } else {
             1
         };
-        let first = client(&settings, home_headers(&settings), settings.concurrency)?;
+        let first = client(&settings, &home_headers(&settings), settings.concurrency)?;
         let home: Vec<Lane> =
             (0..lanes).map(|_| Lane { client: OnceLock::new(), in_flight: AtomicUsize::new(0) }).collect();
         let _ = home[0].client.set(first);
@@ -185,18 +185,20 @@ impl Http {
     }
 
     fn client_of(&self, lane: &Lane) -> Result<Client, TransportError> {
-        kept(&lane.client, || client(&self.settings, home_headers(&self.settings), self.settings.concurrency))
+        kept(&lane.client, || {
+            client(&self.settings, &home_headers(&self.settings), self.settings.concurrency)
+        })
     }
 
     /// The client for other origins: it carries no header that the user gave.
     fn abroad(&self) -> Result<Client, TransportError> {
-        kept(&self.abroad, || client(&self.settings, program_headers(), self.settings.concurrency))
+        kept(&self.abroad, || client(&self.settings, &program_headers(), self.settings.concurrency))
     }
 
     /// A client whose every request makes a connection of its own.
     fn fresh(&self, foreign: bool) -> Result<Client, TransportError> {
         let headers = || if foreign { program_headers() } else { home_headers(&self.settings) };
-        kept(&self.fresh[usize::from(foreign)], || client(&self.settings, headers(), 0))
+        kept(&self.fresh[usize::from(foreign)], || client(&self.settings, &headers(), 0))
     }
 
     /// The request line with the headers of the row; user-info in the address becomes Basic
@@ -281,8 +283,8 @@ impl Transport for Http {
             Line::Fresh => (self.fresh(request.foreign), None),
             Line::Any if request.foreign => (self.abroad(), None),
             Line::Any => {
-                let lane = self.lane();
-                (self.client_of(lane), Some(Seat::take(lane)))
+                let place = self.lane();
+                (self.client_of(place), Some(Seat::take(place)))
             }
         };
         // One like it was built at the start: only the system can have run out of something since.
@@ -356,7 +358,7 @@ fn builder(settings: &TransportSettings) -> Result<ClientBuilder, TransportError
 }
 
 /// A client that sends these headers and keeps so many idle connections.
-fn client(settings: &TransportSettings, headers: HeaderMap, idle: usize) -> Result<Client, TransportError> {
+fn client(settings: &TransportSettings, headers: &HeaderMap, idle: usize) -> Result<Client, TransportError> {
     let builder = || {
         Ok::<_, TransportError>(
             builder(settings)?.pool_max_idle_per_host(idle).default_headers(headers.clone()),

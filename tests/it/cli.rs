@@ -45,7 +45,18 @@ fn help_is_grouped_by_the_tables_of_the_config_file_and_has_examples() {
         let is = |line: &&str| line.ends_with(':') && line.starts_with(|c: char| c.is_ascii_uppercase());
         text.lines().filter(is).map(|line| line.trim_end_matches(':').to_owned()).collect()
     };
-    let tables = ["Arguments", "Input", "Request", "Pace", "Retry", "Response", "Output", "Run", "Examples"];
+    let tables = [
+        "Commands",
+        "Arguments",
+        "Input",
+        "Request",
+        "Pace",
+        "Retry",
+        "Response",
+        "Output",
+        "Run",
+        "Examples",
+    ];
     assert_eq!(headings(&short), tables);
     assert_eq!(headings(&long)[..tables.len()], tables);
     assert!(long.len() > 2 * short.len() && long.contains("Exit codes:"));
