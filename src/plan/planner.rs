@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use csv::ByteRecord;
+use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderName, USER_AGENT};
 use http::{HeaderMap, Method};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -129,7 +130,7 @@ impl Planner {
         let digest = digest(print, settings, &method, (&headers, columns));
         Ok(Self {
             identity: Identity { digest, shown },
-            mask: mask(&secrets.into_inner()),
+            mask: mask(&secrets.into_inner().into_iter().chain(credentials(&headers)).collect::<Vec<_>>()),
             names: columns.names.clone(),
             key: columns.key,
             repeats: Repeats::default(),
@@ -277,6 +278,23 @@ fn digest(
         .with(&[u8::from(body.is_some())])
         .with(body.unwrap_or_default().as_bytes());
     headers.written().iter().fold(print, |print, line| print.with(line.as_bytes())).finish()
+}
+
+/// Constant headers that are no credentials, whatever stands in them.
+const PUBLIC: [HeaderName; 4] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
+
+/// Shorter texts than this are scheme names, shop numbers and the like; masking them would garble every
+/// message.
+const SHORTEST_CREDENTIAL: usize = 7;
+
+/// What stands in constant headers, written out in the config file perhaps: each value, and each longer
+/// word of it (`Bearer TOKEN`), since a server may echo one without the other.
+fn credentials(headers: &Headers) -> Vec<SecretString> {
+    let values = headers.constant().iter().filter(|(name, _)| !PUBLIC.contains(name));
+    let texts: Vec<&str> = values.filter_map(|(_, value)| value.to_str().ok()).collect();
+    let words = texts.iter().flat_map(|text| text.split_ascii_whitespace());
+    let long = words.chain(texts.iter().copied()).filter(|text| text.len() >= SHORTEST_CREDENTIAL);
+    long.map(SecretString::from).collect()
 }
 
 /// The secrets as they were given and in every form in which they are sent.
@@ -502,6 +520,20 @@ mod tests {
         let shown = crate::model::job::shown(&job.request.url);
         assert_eq!(planner.mask().apply(&shown), "http://h/(redacted)/1");
         assert_eq!(planner.mask().apply("echo can/ary"), "echo (redacted)");
+    }
+
+    #[test]
+    fn what_stands_in_a_constant_header_is_masked_whole_and_word_by_word() {
+        let headers = vec![
+            "Authorization: Bearer canary-token".into(),
+            "Accept-Language: en".into(),
+            "X-Shop: 7".into(),
+        ];
+        let planner = planner(&RequestSettings { headers, ..settings("http://h/{sku}") });
+        let mask = planner.mask();
+        assert_eq!(mask.apply("you sent canary-token"), "you sent (redacted)");
+        assert_eq!(mask.apply("got Bearer canary-token"), "got (redacted)");
+        assert_eq!(mask.apply("7 Bearer wanted, en"), "7 Bearer wanted, en");
     }
 
     #[test]
