@@ -100,9 +100,13 @@ impl Health {
         } else {
             state.connected = true;
         }
-        state.streak += 1;
-        if state.streak_jobs.len() < OUTAGE_JOBS && !state.streak_jobs.contains(&seq) {
-            state.streak_jobs.push(seq);
+        // A limiter that says when to come back is at work, not out: the pool's pause is answer enough.
+        let is_limited = fault.status == Some(429) || fault.retry_after.is_some();
+        if !is_limited {
+            state.streak += 1;
+            if state.streak_jobs.len() < OUTAGE_JOBS && !state.streak_jobs.contains(&seq) {
+                state.streak_jobs.push(seq);
+            }
         }
         let now = Instant::now();
         if state.quiet_until.is_some_and(|until| now < until) {
@@ -216,6 +220,16 @@ mod tests {
         };
         assert_eq!(pauses, [5, 10, 20]);
         assert_eq!(stopped, StopReason::Failing("boom".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limiter_that_refuses_the_whole_pool_at_once_is_no_outage() {
+        let health = Health::new(64);
+        health.answered();
+        let limited = fault(Cause::Status(429)).with_status(429);
+        for seq in 0..48 {
+            assert_eq!(health.failed(Seq(seq), &limited), Advice::Retry);
+        }
     }
 
     #[tokio::test(start_paused = true)]
