@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::breaker::{Breaker, Ruling};
 use super::feed::{Fed, Feed};
+use super::floor::{Floor, Step};
 use super::signals::Signals;
-use super::{DRAIN, Floor, Step, TICK, has_room, sleep_until};
+use super::{DRAIN, TICK, has_room, sleep_until};
 use crate::fetch::{Fetcher, Stop, StopReason, Transport};
 use crate::limit::climb::{Bounds, Course, End, Measure, Rung, is_troubled};
 use crate::limit::{Change, Gate};
@@ -152,7 +153,7 @@ impl<T: Transport> Climb<'_, T> {
                     }
                 },
             };
-            if open && over.is_none() && floor.input_over && floor.planned.is_empty() {
+            if open && over.is_none() && floor.is_bare() {
                 over = Some(End::Sample);
             }
             if let (true, Some(why)) = (open, over) {

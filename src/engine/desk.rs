@@ -1,0 +1,254 @@
+//! Where entries are judged, counted, written and told.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use http::HeaderValue;
+use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
+
+use super::breaker::{Breaker, Ruling};
+use super::{Counts, HAND_ON, Sampled};
+use crate::collect::{self, CollectError, Journal, Known};
+use crate::fetch::{Stop, StopReason};
+use crate::limit::{Change, Gate, View};
+use crate::model::{Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, Reporter};
+use crate::plan::{Planned, Refused};
+use crate::report::{Live, Report};
+
+/// Where entries are judged, counted, written and told.
+pub(super) struct Desk<'a> {
+    pub(super) journal: &'a mut Journal,
+    pub(super) report: &'a Report,
+    pub(super) stop: &'a Stop,
+    pub(super) breaker: Breaker,
+    pub(super) counts: Counts,
+    pub(super) disk: Option<CollectError>,
+    pub(super) started: Instant,
+    pub(super) looked: Instant,
+    pub(super) handed_on: Instant,
+    pub(super) limit: usize,
+    pub(super) sampled: Sampled,
+}
+
+impl Desk<'_> {
+    /// A planned row: a job to fetch, or a row that ends here.
+    pub(super) fn open(&mut self, planned: Planned, max_age: Option<Duration>) -> Option<Job> {
+        match planned {
+            Planned::Repeat { line, differs, .. } => {
+                self.counts.repeats += 1;
+                self.report.on(&Event::RowRepeated { line, differs });
+                None
+            }
+            Planned::Refused(refused) => {
+                self.refuse(&refused);
+                None
+            }
+            Planned::Job(mut job) => {
+                if self.journal.adopt(job.seq, job.fingerprint) {
+                    self.counts.fetched += 1;
+                    self.counts.recovered += 1;
+                    self.report.on(&Event::JobRecovered);
+                    return None;
+                }
+                if let Some(known) = self.journal.known(&job.key, job.fingerprint) {
+                    if is_young(&known, max_age) && self.keep(&job) {
+                        return None;
+                    }
+                    make_conditional(&mut job, &known);
+                }
+                Some(job)
+            }
+        }
+    }
+
+    /// Leaves the old value alone, if there is one.
+    fn keep(&mut self, job: &Job) -> bool {
+        match self.journal.keep(job.seq, job.fingerprint, &job.key) {
+            Ok(false) => return false,
+            Ok(true) => {
+                self.counts.unchanged += 1;
+                self.report.on(&Event::JobFetched { attempts: 0, unchanged: true });
+            }
+            Err(error) => self.note(Err(error)),
+        }
+        true
+    }
+
+    fn refuse(&mut self, refused: &Refused) {
+        let why = refused.why.to_string();
+        let Refused { seq, line, key, record, .. } = refused;
+        let appended = self.journal.append_refused(&collect::Refused {
+            seq: *seq,
+            line: *line,
+            key: key.as_ref(),
+            why: &why,
+            record,
+        });
+        self.note(appended);
+        self.counts.failed += 1;
+        let fault = Fault::new(Cause::Row, why);
+        self.report.on(&Event::JobFailed {
+            key: key.as_ref(),
+            line: *line,
+            fault: &fault,
+            attempts: 0,
+            url: None,
+        });
+    }
+
+    /// A job has ended.
+    pub(super) fn receive(&mut self, entry: Entry) {
+        match self.breaker.judge(entry) {
+            Ruling::Pass(entries) => entries.into_iter().for_each(|entry| self.settle(&entry)),
+            Ruling::Trip { status, answers } => {
+                if !self.stop.is_thrown() {
+                    self.say_stopping(&format!(
+                        "the API answered {status} {answers} times in a row: credentials refused"
+                    ));
+                }
+                self.stop.throw(StopReason::Refused { status, answers });
+            }
+        }
+    }
+
+    /// An entry is final: it is written, counted and told.
+    fn settle(&mut self, entry: &Entry) {
+        let appended = self.journal.append(entry);
+        self.note(appended);
+        match &entry.outcome {
+            Outcome::Fetched(answer) => {
+                let unchanged = answer.content == Content::Unchanged;
+                if unchanged {
+                    self.counts.unchanged += 1;
+                } else {
+                    self.counts.fetched += 1;
+                }
+                self.report.on(&Event::JobFetched { attempts: entry.attempts, unchanged });
+            }
+            Outcome::Failed(fault) => {
+                self.counts.failed += 1;
+                let (key, line, attempts) = (Some(&entry.key), entry.line, entry.attempts);
+                self.report.on(&Event::JobFailed {
+                    key,
+                    line,
+                    fault,
+                    attempts,
+                    url: entry.address.as_deref(),
+                });
+            }
+            Outcome::Deferred(deferral) => {
+                if *deferral == Deferral::AskedToWait {
+                    self.say_stopping("the server asks for a longer quiet than --max-retry-after allows");
+                }
+                self.counts.deferred += 1;
+                self.report.on(&Event::JobDeferred);
+            }
+        }
+    }
+
+    /// What the breaker still holds, once nothing more comes.
+    pub(super) fn release(&mut self) -> Option<u16> {
+        let (held, all_refused) = self.breaker.release();
+        let stopped_for_them = matches!(self.stop.reason(), Some(StopReason::Refused { .. }));
+        for mut entry in held {
+            if stopped_for_them {
+                entry.outcome = Outcome::Deferred(Deferral::Stopped);
+            }
+            self.settle(&entry);
+        }
+        all_refused
+    }
+
+    /// Nothing else is to be done: what came together goes together, but not more often than needed.
+    pub(super) fn hand_on_if_due(&mut self) {
+        if self.journal.backlog() > 0 && self.handed_on.elapsed() >= HAND_ON {
+            self.hand_on();
+        }
+    }
+
+    pub(super) fn hand_on(&mut self) {
+        self.handed_on = Instant::now();
+        let flushed = self.journal.flush();
+        self.note(flushed);
+    }
+
+    pub(super) fn tick(&mut self, gate: &Gate, hungry: bool) {
+        self.hand_on();
+        for change in gate.take_changes() {
+            self.tell(change);
+        }
+        let view = gate.view();
+        let now = Instant::now();
+        self.sample(&view, now.saturating_duration_since(self.looked), hungry);
+        self.looked = now;
+        let paused = view
+            .paused_until
+            .map(|until| (until.saturating_duration_since(tokio::time::Instant::now()), view.paused_why));
+        let (in_flight, limit) = (view.in_flight, view.limit);
+        self.report.tick(&Live { elapsed: self.started.elapsed(), in_flight, limit, paused });
+    }
+
+    fn sample(&mut self, view: &View, span: Duration, hungry: bool) {
+        let sampled = &mut self.sampled;
+        sampled.busy += span.saturating_mul(u32::try_from(view.in_flight).unwrap_or(u32::MAX));
+        let held_by = if view.paused_until.is_some() {
+            &mut sampled.pauses
+        } else if view.in_flight >= view.limit {
+            &mut sampled.slot
+        } else if view.waiting > 0 {
+            &mut sampled.rate
+        } else if hungry {
+            &mut sampled.input
+        } else {
+            return;
+        };
+        *held_by += span;
+    }
+
+    fn tell(&mut self, change: Change) {
+        match change {
+            Change::Paused { until, why } => {
+                let wait = until.saturating_duration_since(tokio::time::Instant::now());
+                self.report.on(&Event::PoolPaused { wait, why });
+            }
+            Change::Resumed => self.report.on(&Event::PoolResumed),
+            Change::Limit { limit, why } => {
+                if limit < self.limit {
+                    self.sampled.stepped_back = Some(why);
+                }
+                self.limit = limit;
+                self.report.on(&Event::LimitChanged { limit, why });
+            }
+        }
+    }
+
+    /// A disk error ends the run; what the journal has on disk stays.
+    fn note(&mut self, result: Result<(), CollectError>) {
+        if let Err(error) = result
+            && self.disk.is_none()
+        {
+            self.stop.throw(StopReason::Disk);
+            self.disk = Some(error);
+        }
+    }
+
+    pub(super) fn say_stopping(&self, why: &str) {
+        if !self.stop.is_thrown() {
+            self.report.on(&Event::Stopping { why });
+        }
+    }
+}
+
+fn is_young(known: &Known, max_age: Option<Duration>) -> bool {
+    // A time in the future (a clock set back) counts as just now.
+    max_age.is_some_and(|limit| SystemTime::now().duration_since(known.at).unwrap_or_default() < limit)
+}
+
+fn make_conditional(job: &mut Job, known: &Known) {
+    let mut set = |name, value: &Option<Box<str>>| {
+        if let Some(value) = value.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+            job.request.headers.insert(name, value);
+        }
+    };
+    set(IF_NONE_MATCH, &known.validators.etag);
+    set(IF_MODIFIED_SINCE, &known.validators.last_modified);
+}
