@@ -16,7 +16,7 @@ const FLOORS: &[&[&str]] = &[
 
 /// A name and the only places that may use it.
 const DOORS: &[(&str, &[&str])] = &[
-    ("reqwest::", &["fetch/transport.rs"]),
+    ("reqwest::", &["fetch/transport.rs", "fetch/transport/"]),
     ("governor::", &["limit/"]),
     ("clap::", &["config/cli.rs", "config/cli/"]),
     ("std::env::", &["config/", "main.rs"]),
