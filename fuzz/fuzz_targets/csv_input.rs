@@ -28,9 +28,7 @@ struct Found {
 
 fuzz_target!(|case: Case<'_>| {
     // A few bytes of a packed input can stand for gigabytes: right, but slow.
-    if [&b"\x1f\x8b"[..], b"\x28\xb5\x2f\xfd"].iter().any(|magic| case.data.starts_with(magic))
-        && case.data.len() > 64
-    {
+    if packed(case.data) && case.data.len() > 64 {
         return;
     }
     let settings = InputSettings {
@@ -41,7 +39,16 @@ fuzz_target!(|case: Case<'_>| {
     };
     let whole = read(case.data, &[usize::MAX], &settings);
     let sizes = case.sizes.map(|size| usize::from(size).max(1));
-    assert_eq!(read(case.data, &sizes, &settings), whole, "the size of the reads changes nothing");
+    let trickled = read(case.data, &sizes, &settings);
+    if packed(case.data) && whole.error.is_some() {
+        // How much comes out before the damage is the decoder's affair; that it is told is ours.
+        let shorter = whole.rows.len().min(trickled.rows.len());
+        let enough = settings.limit == Some(trickled.rows.len() as u64);
+        assert!(trickled.error.is_some() || enough, "the size of the reads hides damage");
+        assert_eq!(trickled.rows[..shorter], whole.rows[..shorter]);
+    } else {
+        assert_eq!(trickled, whole, "the size of the reads changes nothing");
+    }
     assert!(whole.rows.windows(2).all(|two| two[0].0 < two[1].0));
     assert!(settings.limit.is_none_or(|limit| whole.rows.len() as u64 <= limit));
     if whole.error.is_none() && settings.limit.is_none() {
@@ -78,15 +85,17 @@ fn read(data: &[u8], sizes: &[usize], settings: &InputSettings) -> Found {
     found
 }
 
-/// What a person reads of it, less a decoder's own words: those change with the size of the reads.
+/// What a person reads of it.
 fn told(error: &InputError) -> String {
-    let hint = error.hint().unwrap_or_default();
-    let said = format!("{error} {hint}");
+    let said = format!("{error} {}", error.hint().unwrap_or_default());
     assert!(!said.chars().any(|c| c.is_control() && c != '\n'), "{said:?}");
-    match said.find("data is damaged: ") {
-        Some(at) => said[..at].to_owned() + &hint,
-        None => said,
-    }
+    said
+}
+
+/// Whether it is taken for gzip or zstd.
+fn packed(data: &[u8]) -> bool {
+    let frame = data.get(1..4) == Some(b"\x2a\x4d\x18");
+    frame || data.starts_with(b"\x1f\x8b") || data.starts_with(b"\x28\xb5\x2f\xfd")
 }
 
 /// Where no mark, no `sep=` line and no failure file is in the way, rows are the csv crate's records.
@@ -96,10 +105,7 @@ fn agrees_with_csv(data: &[u8], found: &Found, wanted: Option<u8>) {
     let line = data.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
     let line = line.strip_prefix(b"\"").unwrap_or(line);
     let sep = line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"sep="));
-    let packed = data.starts_with(b"\x1f\x8b")
-        || data.starts_with(b"\x28\xb5\x2f\xfd")
-        || data.get(1..4) == Some(b"\x2a\x4d\x18");
-    if sep || packed || data.starts_with(b"\xef\xbb\xbf") {
+    if sep || packed(data) || data.starts_with(b"\xef\xbb\xbf") {
         return;
     }
     let mut reader =

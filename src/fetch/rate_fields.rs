@@ -216,6 +216,7 @@ fn outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use http::header::DATE;
     use proptest::prelude::*;
 
     use super::*;
@@ -391,6 +392,22 @@ mod tests {
             ),
         ) {
             harmless(&fields)?;
+        }
+
+        #[test]
+        fn a_reset_is_told_on_the_servers_clock_whatever_ours_says(
+            theirs in 1_000_000_000_u64..90_000_000_000, wait in 0_u64..1_000_000, ours in 0_u64..90_000_000_000,
+        ) {
+            let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            let mut headers = HeaderMap::new();
+            headers.insert(DATE, httpdate::fmt_http_date(time(theirs)).parse().unwrap());
+            headers.insert("x-ratelimit-remaining", 5.into());
+            let until = theirs + wait;
+            let dated = httpdate::fmt_http_date(time(until)).parse().unwrap();
+            for reset in [dated, HeaderValue::from(until), HeaderValue::from(until * 1000)] {
+                headers.insert("x-ratelimit-reset", reset);
+                prop_assert_eq!(quota(&headers, time(ours)), left(5, wait));
+            }
         }
 
         #[test]
