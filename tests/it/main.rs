@@ -21,6 +21,7 @@ mod output_shapes;
 mod pace;
 mod pace_pauses;
 mod pace_rate;
+mod quota;
 mod readme;
 mod redirects;
 mod requests;

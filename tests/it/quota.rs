@@ -1,0 +1,55 @@
+//! What a server says of its quota is minded before it has to say 429.
+
+use std::time::Duration;
+
+use crate::support::{Reply, Run, ScriptedServer, WorkDir};
+
+fn fetch<'a>(dir: &'a WorkDir, server: &ScriptedServer) -> Run<'a> {
+    let url = server.url("/products/{sku}");
+    Run::new(dir).args(["products.csv", "-o", "out.json", "-c", "4", "--url", &url])
+}
+
+fn skus(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("S{n:04}")).collect()
+}
+
+#[test]
+fn a_quota_that_is_used_up_pauses_the_pool_until_its_reset_without_a_429() {
+    for field in [("RateLimit", "\"default\";r=0;t=1"), ("X-RateLimit-Remaining", "0")] {
+        let dir = WorkDir::new();
+        dir.write_skus(skus(24));
+        let server = ScriptedServer::start(move |seen| {
+            let reply = Reply::echo(seen);
+            if seen.number == 8 {
+                reply.header(field.0, field.1).header("X-RateLimit-Reset", "1")
+            } else {
+                reply
+            }
+        });
+        fetch(&dir, &server).finish().expect_code(0);
+        let times: Vec<_> = server.requests().iter().map(|seen| seen.at).collect();
+        assert_eq!(times.len(), 24, "nothing was asked for twice");
+        let quiet = times.windows(2).map(|pair| pair[1].duration_since(pair[0])).max().unwrap();
+        assert!(quiet >= Duration::from_millis(900), "{field:?}: the longest quiet was {quiet:?}");
+    }
+}
+
+#[test]
+fn a_quota_whose_reset_is_too_far_away_defers_the_run_and_its_journal_goes_on() {
+    let dir = WorkDir::new();
+    dir.write_skus(skus(40));
+    let server = ScriptedServer::start(|seen| {
+        let reply = Reply::echo(seen);
+        if seen.number == 5 {
+            reply.header("X-RateLimit-Remaining", "0").header("X-RateLimit-Reset", "7200")
+        } else {
+            reply
+        }
+    });
+    let ended = fetch(&dir, &server).finish().expect_code(75);
+    assert!(ended.stderr.contains("2h") && ended.stderr.contains("--max-retry-after"), "{}", ended.stderr);
+    assert!(server.count() < 15, "{} requests", server.count());
+    assert!(!dir.has("out.json") && dir.has("out.json.journal"));
+    fetch(&dir, &server).finish().expect_code(0);
+    assert_eq!(server.count(), 40, "what was answered is not asked for again");
+}
