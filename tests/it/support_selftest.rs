@@ -424,6 +424,9 @@ fn a_run_under_way_can_be_fed_watched_signalled_and_killed() {
         Run::new(&dir).under(["sh", "-c", "read line; echo $line >&2; exec sleep 60"]).open_stdin().spawn();
     run.feed("one\n");
     run.wait_for_stderr("one");
+    // One look at its memory before it is gone.
+    let mut looked = false;
+    run.wait_until(|| std::mem::replace(&mut looked, true));
     run.signal(Signal::TERM);
     let ended = run.wait();
     assert_eq!((ended.code, ended.signal), (None, Some(15)));
