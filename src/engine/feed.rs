@@ -9,7 +9,7 @@ use crate::input::{InputError, Rows};
 use crate::plan::{Planned, Planner};
 
 /// Steps that travel together: waking the loop once a row would cost more than the row.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
 /// Batches that wait for the loop at most.
 const DEPTH: usize = 4;
 

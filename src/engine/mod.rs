@@ -11,6 +11,7 @@ pub mod feed;
 mod floor;
 pub mod signals;
 
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::collect::{CollectError, Journal};
@@ -31,6 +32,8 @@ const WINDOW_FACTOR: usize = 4;
 const MAX_BACKLOG: usize = 16 << 20;
 /// How often progress is drawn.
 const TICK: Duration = Duration::from_millis(50);
+/// Steps that are taken in one go while there are any: looking at signals and clocks costs as much as a step.
+const TOGETHER: usize = 64;
 /// How long an answer may stay in the process, where `kill -9` takes it: short beside a request, and
 /// long enough that a fast run hands on many at once.
 const HAND_ON: Duration = Duration::from_millis(2);
@@ -134,7 +137,7 @@ impl<T: Transport> Engine<'_, T> {
         let mut handing_on = false;
         let mut drained_by: Option<tokio::time::Instant> = None;
         let mut at_once = false;
-        loop {
+        'run: loop {
             if stop.is_thrown() && drained_by.is_none() {
                 drained_by = Some(tokio::time::Instant::now() + DRAIN);
                 desk.counts.deferred += floor.drop_unopened();
@@ -172,15 +175,30 @@ impl<T: Transport> Engine<'_, T> {
                     desk.hand_on();
                 }
                 _ = tick.tick() => desk.tick(gate, floor.is_hungry()),
-                step = next => match step {
-                    Step::Done(entry) => desk.receive(entry),
-                    Step::Opened(planned) => {
-                        if let Some(job) = desk.open(planned, max_age) {
-                            floor.jobs.push(fetcher.fetch(job));
+                mut step = next => {
+                    let mut together = 0;
+                    loop {
+                        match step {
+                            Step::Done(entry) => desk.receive(entry),
+                            Step::Opened(planned) => {
+                                if let Some(job) = desk.open(planned, max_age) {
+                                    floor.jobs.push(fetcher.fetch(job));
+                                }
+                            }
+                            Step::Over => break 'run,
+                        }
+                        together += 1;
+                        if together == TOGETHER || stop.is_thrown() {
+                            break;
+                        }
+                        let open_more = desk.journal.backlog() < MAX_BACKLOG && drained_by.is_none();
+                        let room = || open_more && has_room(gate);
+                        match std::future::poll_fn(|cx| Poll::Ready(floor.poll(cx, room, window))).await {
+                            Poll::Ready(ready) => step = ready,
+                            Poll::Pending => break,
                         }
                     }
-                    Step::Over => break,
-                },
+                }
             }
         }
         desk.counts.deferred += floor.jobs.len() as u64 + floor.drop_unopened();
