@@ -115,6 +115,7 @@ pub fn transport(
         max_body: settings.response.max_body,
         concurrency: ceiling(settings.pace.concurrency),
         headers: planner.constant_headers().clone(),
+        origin: planner.origin().to_owned(),
         tls: planner.origin().starts_with("https:"),
         on_connected: OnConnected(on_connected),
     })

@@ -1,10 +1,16 @@
 //! The only place that speaks HTTP: one attempt in, one answer or one fault out.
 //!
+//! Two ways lead out. The straight one (`direct`) carries HTTP/1.1 to the template's origin; all else (HTTP/2,
+//! proxies, other origins) goes through reqwest. What is read and how it is judged is the same for both.
+//!
 //! reqwest's own redirects, retries, decompression and timeouts are switched off: each of them would
 //! send or wait behind the back of the gate, or keep half an answer. What they did is done, counted
 //! and tested in this room.
 
 mod broken;
+mod direct;
+mod trust;
+mod wire;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,16 +19,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::{Certificate, Client, ClientBuilder, Proxy};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::room::{Claim, Room};
 use crate::model::{Cause, Fault, Request, Size};
 
-use broken::{Stage, broken, text};
+use broken::{Stage, broken, broken_wire, text};
+use direct::Direct;
+use wire::Exchange;
 
 /// Streams that one HTTP/2 connection is trusted to carry.
 ///
@@ -56,6 +62,8 @@ pub struct TransportSettings {
     pub concurrency: usize,
     /// Headers that go with every request that stays at the template's origin.
     pub headers: HeaderMap,
+    /// The template's `scheme://host:port`.
+    pub origin: String,
     /// Whether the template's scheme is https.
     pub tls: bool,
     /// Called whenever a connection stands, its handshakes done.
@@ -122,9 +130,13 @@ pub enum TransportError {
     Tls(String),
 }
 
-/// HTTP over sockets, through reqwest.
+/// HTTP over sockets.
 pub struct Http {
     settings: TransportSettings,
+    /// None where a proxy stands between, and where certificates are not to be verified.
+    direct: Option<Direct>,
+    /// Shared by all clients: reading the system's authorities takes longer than many a request.
+    trust: Option<Arc<rustls::ClientConfig>>,
     /// Constant headers with several values: a client's default headers carry one value a name.
     repeated: HeaderMap,
     home: Vec<Lane>,
@@ -142,8 +154,45 @@ struct Lane {
     in_flight: AtomicUsize,
 }
 
+/// An answer whose body is being read.
+enum Reading<'a> {
+    Direct(Exchange<'a>),
+    Reqwest(reqwest::Response),
+}
+
+impl Reading<'_> {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Direct(exchange) => exchange.head.status,
+            Self::Reqwest(response) => response.status(),
+        }
+    }
+
+    fn headers(&mut self) -> &mut HeaderMap {
+        match self {
+            Self::Direct(exchange) => &mut exchange.head.headers,
+            Self::Reqwest(response) => response.headers_mut(),
+        }
+    }
+
+    async fn chunk(&mut self, settings: &TransportSettings) -> Result<Option<Bytes>, Broken> {
+        let next = match self {
+            Self::Direct(exchange) => {
+                exchange.chunk().await.map_err(|error| broken_wire(&error, Stage::Body))
+            }
+            Self::Reqwest(response) => {
+                response.chunk().await.map_err(|error| broken(error, Stage::Body, settings))
+            }
+        };
+        next.map_err(|mut broken| {
+            broken.fault.status = Some(self.status().as_u16());
+            broken
+        })
+    }
+}
+
 impl Http {
-    /// Sets up the client; no connection is made.
+    /// Sets up the ways out; no connection is made.
     ///
     /// # Errors
     /// An unreadable certificate, a proxy address that is none, no certificate authorities.
@@ -154,25 +203,39 @@ impl Http {
             stands.store(true, Ordering::Relaxed);
             tell();
         }));
+        let certificates = settings.ca_cert.as_deref().map(trust::certificates).transpose()?;
+        let trust = if settings.tls && !settings.insecure {
+            Some(Arc::new(trust::verified(certificates.unwrap_or_default())?))
+        } else {
+            None
+        };
+        let repeated = repeated_headers(&settings.headers);
+        let mut headers = home_headers(&settings);
+        headers.extend(repeated.clone());
+        let direct = Direct::new(&settings, trust.as_ref(), headers);
         let lanes = if settings.tls {
             settings.concurrency.div_ceil(STREAMS_PER_CONNECTION).clamp(1, MAX_SPREAD)
         } else {
             1
         };
-        let first = client(&settings, &home_headers(&settings), settings.concurrency)?;
         let home: Vec<Lane> =
             (0..lanes).map(|_| Lane { client: OnceLock::new(), in_flight: AtomicUsize::new(0) }).collect();
-        let _ = home[0].client.set(first);
-        let repeated = repeated_headers(&settings.headers);
-        Ok(Self {
+        let http = Self {
             settings,
+            direct,
+            trust,
             repeated,
             home,
             abroad: OnceLock::new(),
             fresh: Default::default(),
             connected,
             room: Room::new(),
-        })
+        };
+        if http.direct.is_none() {
+            // What is wrong with the settings is to be known now.
+            http.client_of(&http.home[0])?;
+        }
+        Ok(http)
     }
 
     /// The lane for the next attempt: the first that is not full, so that few attempts share few
@@ -187,20 +250,39 @@ impl Http {
     }
 
     fn client_of(&self, lane: &Lane) -> Result<Client, TransportError> {
-        kept(&lane.client, || {
-            client(&self.settings, &home_headers(&self.settings), self.settings.concurrency)
-        })
+        kept(&lane.client, || self.client(&home_headers(&self.settings), self.settings.concurrency))
     }
 
     /// The client for other origins: it carries no header that the user gave.
     fn abroad(&self) -> Result<Client, TransportError> {
-        kept(&self.abroad, || client(&self.settings, &program_headers(), self.settings.concurrency))
+        kept(&self.abroad, || self.client(&program_headers(), self.settings.concurrency))
     }
 
     /// A client whose every request makes a connection of its own.
     fn fresh(&self, foreign: bool) -> Result<Client, TransportError> {
         let headers = || if foreign { program_headers() } else { home_headers(&self.settings) };
-        kept(&self.fresh[usize::from(foreign)], || client(&self.settings, &headers(), 0))
+        kept(&self.fresh[usize::from(foreign)], || self.client(&headers(), 0))
+    }
+
+    /// A client that sends these headers and keeps so many idle connections.
+    fn client(&self, headers: &HeaderMap, idle: usize) -> Result<Client, TransportError> {
+        let builder = || {
+            let builder = builder(&self.settings, self.direct.is_none())?;
+            Ok::<_, TransportError>(builder.pool_max_idle_per_host(idle).default_headers(headers.clone()))
+        };
+        if let Some(trust) = &self.trust {
+            let built = builder()?.tls_backend_preconfigured(trust.as_ref().clone()).build();
+            return built.map_err(|error| TransportError::Tls(text(error)));
+        }
+        match builder()?.build() {
+            Ok(client) => Ok(client),
+            Err(error) if self.settings.tls => Err(TransportError::Tls(text(error))),
+            // No certificate authorities on this machine: plain HTTP needs none.
+            Err(_) => builder()?
+                .tls_backend_preconfigured(trust::nobody()?)
+                .build()
+                .map_err(|error| TransportError::Tls(text(error))),
+        }
     }
 
     /// The request line with the headers of the row; user-info in the address becomes Basic
@@ -223,64 +305,17 @@ impl Http {
         Ok(outgoing)
     }
 
-    async fn attempt(&self, client: &Client, request: &Request) -> Result<RawAnswer, Broken> {
-        let mut outgoing =
-            self.outgoing(client, request).map_err(|error| broken(error, Stage::Head, &self.settings))?;
-        if !request.foreign {
-            for (name, value) in &self.repeated {
-                outgoing.headers_mut().append(name, value.clone());
-            }
+    async fn attempt(&self, request: &Request, line: Line) -> Result<RawAnswer, Broken> {
+        if let Some(direct) = self.direct.as_ref().filter(|direct| direct.serves(request))
+            && let Some(exchange) = direct.send(request, line).await?
+        {
+            return self.read(Reading::Direct(exchange)).await;
         }
-        if let Some(body) = &request.body {
-            *outgoing.body_mut() = Some(body.clone().into());
-        }
-        let mut response =
-            client.execute(outgoing).await.map_err(|error| broken(error, Stage::Head, &self.settings))?;
-        let status = response.status().as_u16();
-        let cap = self.settings.max_body.0;
-        let announced = response.headers().get(CONTENT_LENGTH).and_then(length);
-        let too_large = || Broken {
-            fault: Fault::new(Cause::TooLarge, format!("the body is larger than --max-body {}", Size(cap)))
-                .with_status(status),
-            unanswered: false,
-        };
-        let cut = |error| {
-            let mut broken = broken(error, Stage::Body, &self.settings);
-            broken.fault.status = Some(status);
-            broken
-        };
-        let is_success = response.status().is_success();
-        if announced.is_some_and(|n| n > cap) && is_success {
-            return Err(too_large());
-        }
-        let mut claim = Claim::on(&self.room);
-        let first = response.chunk().await.map_err(cut)?.unwrap_or_default();
-        let second = response.chunk().await.map_err(cut)?;
-        let mut body = first;
-        if let Some(second) = second {
-            let mut whole =
-                Vec::with_capacity(usize::try_from(announced.unwrap_or(0).min(FIRST_CAPACITY)).unwrap_or(0));
-            whole.extend_from_slice(&body);
-            whole.extend_from_slice(&second);
-            while whole.len() as u64 <= cap {
-                claim.cover(whole.len()).await;
-                let Some(chunk) = response.chunk().await.map_err(cut)? else { break };
-                whole.extend_from_slice(&chunk);
-            }
-            body = whole.into();
-        }
-        if body.len() as u64 > cap {
-            if is_success {
-                return Err(too_large());
-            }
-            body.clear();
-        }
-        Ok(RawAnswer { status, headers: std::mem::take(response.headers_mut()), body })
+        // Boxed, so that the straight way need not carry the other one along.
+        Box::pin(self.through_reqwest(request, line)).await
     }
-}
 
-impl Transport for Http {
-    async fn send(&self, request: &Request, line: Line) -> Result<RawAnswer, Broken> {
+    async fn through_reqwest(&self, request: &Request, line: Line) -> Result<RawAnswer, Broken> {
         let (client, _seat) = match line {
             Line::Fresh => (self.fresh(request.foreign), None),
             Line::Any if request.foreign => (self.abroad(), None),
@@ -289,12 +324,69 @@ impl Transport for Http {
                 (self.client_of(place), Some(Seat::take(place)))
             }
         };
-        // One like it was built at the start: only the system can have run out of something since.
+        // One like it was built before: only the system can have run out of something since.
         let client = client.map_err(|error| Broken {
             fault: Fault::new(Cause::Connect, error.to_string()),
             unanswered: false,
         })?;
-        let attempt = self.attempt(&client, request);
+        let response = self.execute(&client, request).await;
+        self.read(Reading::Reqwest(response.map_err(|error| broken(error, Stage::Head, &self.settings))?))
+            .await
+    }
+
+    async fn execute(&self, client: &Client, request: &Request) -> reqwest::Result<reqwest::Response> {
+        let mut outgoing = self.outgoing(client, request)?;
+        if !request.foreign {
+            for (name, value) in &self.repeated {
+                outgoing.headers_mut().append(name, value.clone());
+            }
+        }
+        if let Some(body) = &request.body {
+            *outgoing.body_mut() = Some(body.clone().into());
+        }
+        client.execute(outgoing).await
+    }
+
+    async fn read(&self, mut answer: Reading<'_>) -> Result<RawAnswer, Broken> {
+        let settings = &self.settings;
+        let status = answer.status();
+        let cap = settings.max_body.0;
+        let announced = answer.headers().get(CONTENT_LENGTH).and_then(length);
+        let too_large = || Broken {
+            fault: Fault::new(Cause::TooLarge, format!("the body is larger than --max-body {}", Size(cap)))
+                .with_status(status.as_u16()),
+            unanswered: false,
+        };
+        if announced.is_some_and(|n| n > cap) && status.is_success() {
+            return Err(too_large());
+        }
+        let mut claim = Claim::on(&self.room);
+        let mut body = answer.chunk(settings).await?.unwrap_or_default();
+        if let Some(second) = answer.chunk(settings).await? {
+            let mut whole =
+                Vec::with_capacity(usize::try_from(announced.unwrap_or(0).min(FIRST_CAPACITY)).unwrap_or(0));
+            whole.extend_from_slice(&body);
+            whole.extend_from_slice(&second);
+            while whole.len() as u64 <= cap {
+                claim.cover(whole.len()).await;
+                let Some(chunk) = answer.chunk(settings).await? else { break };
+                whole.extend_from_slice(&chunk);
+            }
+            body = whole.into();
+        }
+        if body.len() as u64 > cap {
+            if status.is_success() {
+                return Err(too_large());
+            }
+            body.clear();
+        }
+        Ok(RawAnswer { status: status.as_u16(), headers: std::mem::take(answer.headers()), body })
+    }
+}
+
+impl Transport for Http {
+    async fn send(&self, request: &Request, line: Line) -> Result<RawAnswer, Broken> {
+        let attempt = self.attempt(request, line);
         tokio::time::timeout(self.settings.timeout, attempt).await.unwrap_or_else(|_| {
             let limit = humantime::format_duration(self.settings.timeout);
             let fault = if self.connected.load(Ordering::Relaxed) {
@@ -324,32 +416,25 @@ impl Drop for Seat<'_> {
     }
 }
 
-fn builder(settings: &TransportSettings) -> Result<ClientBuilder, TransportError> {
-    let OnConnected(on_connected) = settings.on_connected.clone();
+/// `telling` costs each request a copy of the connector's layers: only where nothing else knows of
+/// connections.
+fn builder(settings: &TransportSettings, telling: bool) -> Result<ClientBuilder, TransportError> {
     let mut builder = Client::builder()
-        .connector_layer(tower::util::MapResponseLayer::new(move |connection| {
-            on_connected();
-            connection
-        }))
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(settings.connect_timeout)
         .tcp_nodelay(true)
         .tls_danger_accept_invalid_certs(settings.insecure);
+    if telling {
+        let OnConnected(on_connected) = settings.on_connected.clone();
+        builder = builder.connector_layer(tower::util::MapResponseLayer::new(move |connection| {
+            on_connected();
+            connection
+        }));
+    }
     if let Some(pem) = &settings.ca_cert {
         let certificates = Certificate::from_pem_bundle(pem).map_err(|e| TransportError::CaCert(text(e)))?;
-        if certificates.is_empty() {
-            return Err(TransportError::CaCert("the file holds no PEM certificate".into()));
-        }
-        // reqwest looks at them only when the client is built, and then does not say whose they are.
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            certificate
-                .map_err(|error| error.to_string())
-                .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()))
-                .map_err(|error| TransportError::CaCert(format!("a certificate cannot be read: {error}")))?;
-        }
         builder = builder.tls_certs_merge(certificates);
     }
     if let Some(proxy) = &settings.proxy {
@@ -357,24 +442,6 @@ fn builder(settings: &TransportSettings) -> Result<ClientBuilder, TransportError
         builder = builder.proxy(proxy);
     }
     Ok(builder)
-}
-
-/// A client that sends these headers and keeps so many idle connections.
-fn client(settings: &TransportSettings, headers: &HeaderMap, idle: usize) -> Result<Client, TransportError> {
-    let builder = || {
-        Ok::<_, TransportError>(
-            builder(settings)?.pool_max_idle_per_host(idle).default_headers(headers.clone()),
-        )
-    };
-    match builder()?.build() {
-        Ok(client) => Ok(client),
-        Err(error) if settings.tls => Err(TransportError::Tls(text(error))),
-        // No certificate authorities on this machine: plain HTTP needs none.
-        Err(_) => builder()?
-            .tls_backend_preconfigured(trust_nobody()?)
-            .build()
-            .map_err(|error| TransportError::Tls(text(error))),
-    }
 }
 
 /// The client that is kept there, made where there is none yet.
@@ -386,16 +453,6 @@ fn kept(
         Some(client) => Ok(client.clone()),
         None => make().map(|client| place.get_or_init(|| client).clone()),
     }
-}
-
-/// Verifies nothing and therefore trusts nobody: every TLS handshake fails.
-fn trust_nobody() -> Result<rustls::ClientConfig, TransportError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TransportError::Tls(error.to_string()))?
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth())
 }
 
 fn program_headers() -> HeaderMap {

@@ -1,10 +1,14 @@
-//! reqwest's errors, sorted by what they mean for the SKU.
+//! The errors of reqwest and of our own connections, sorted by what they mean for the SKU.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use super::{Broken, TransportSettings};
 use crate::model::{Cause, Fault};
+
+/// Characters of an error's words.
+const LONGEST: usize = 300;
 
 /// What was being read when the connection gave way.
 #[derive(Clone, Copy, PartialEq)]
@@ -17,35 +21,63 @@ pub(super) enum Stage {
 /// that ended early, so the stage decides and not its word.
 #[allow(clippy::needless_pass_by_value, reason = "it is the shape `map_err` wants")]
 pub(super) fn broken(error: reqwest::Error, stage: Stage, settings: &TransportSettings) -> Broken {
-    if let Some(reason) = certificate_fault(&error) {
-        let detail = format!("the server's certificate was refused: {reason}");
-        return Broken { fault: Fault::new(Cause::Certificate, detail), unanswered: false };
+    let Some(source) = error.source() else { return lost(stage, text(error)) };
+    if stage == Stage::Head && error.is_connect() {
+        return no_connection((!error.is_timeout()).then_some(source), settings.connect_timeout);
     }
-    if causes(&error)
+    broken_wire(source, stage)
+}
+
+/// Sorts the errors of a connection that stood.
+pub(super) fn broken_wire(error: &(dyn Error + 'static), stage: Stage) -> Broken {
+    if let Some(refused) = certificate_fault(error) {
+        return refused;
+    }
+    if causes(error)
         .any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large))
     {
         let detail = "the answer's header fields are too large";
         return Broken { fault: Fault::new(Cause::TooLarge, detail), unanswered: false };
     }
-    let unanswered = stage == Stage::Head && closed_unanswered(&error);
-    let cause = match stage {
-        Stage::Body => Cause::Cut,
-        Stage::Head if error.is_connect() => Cause::Connect,
-        Stage::Head => Cause::Lost,
-    };
-    let timed_out = error.is_timeout();
-    let mut detail = text(error);
-    if cause == Cause::Connect && timed_out {
-        let limit = humantime::format_duration(settings.connect_timeout);
-        detail = format!("no connection within --connect-timeout {limit}");
-    }
-    Broken { fault: Fault::new(cause, detail), unanswered }
+    let unanswered = stage == Stage::Head && closed_unanswered(error);
+    Broken { unanswered, ..lost(stage, words(error)) }
 }
 
-/// The error and its causes in one line, without the URL (whose query may hold a secret).
+/// Sorts what kept a connection from standing; without an error it was the time.
+pub(super) fn no_connection(error: Option<&(dyn Error + 'static)>, limit: Duration) -> Broken {
+    if let Some(refused) = error.and_then(certificate_fault) {
+        return refused;
+    }
+    let timed_out = |error: &(dyn Error + 'static)| {
+        causes(error).any(|cause| {
+            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        })
+    };
+    let detail = match error {
+        Some(error) if !timed_out(error) => words(error),
+        _ => format!("no connection within --connect-timeout {}", humantime::format_duration(limit)),
+    };
+    Broken { fault: Fault::new(Cause::Connect, detail), unanswered: false }
+}
+
+fn lost(stage: Stage, detail: String) -> Broken {
+    let cause = match stage {
+        Stage::Body => Cause::Cut,
+        Stage::Head => Cause::Lost,
+    };
+    Broken { fault: Fault::new(cause, detail), unanswered: false }
+}
+
+/// reqwest's error in one line, without the URL (whose query may hold a secret). Its own words ("error
+/// sending request") say less than their cause.
 pub(super) fn text(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut parts: Vec<String> = vec![error.to_string()];
+    error.source().map_or_else(|| crate::model::display_safe(&error.to_string(), LONGEST), words)
+}
+
+/// The error and its causes in one line.
+fn words(error: &(dyn Error + 'static)) -> String {
+    let mut parts = vec![error.to_string()];
     let mut source = error.source();
     while let Some(cause) = source {
         let part = cause.to_string();
@@ -54,20 +86,21 @@ pub(super) fn text(error: reqwest::Error) -> String {
         }
         source = cause.source();
     }
-    // reqwest's own words ("error sending request") say less than their cause, and so do these two.
     let frame =
         |part: &str| part.starts_with("client error (") || matches!(part, "tcp connect error" | "dns error");
     let last = parts.len() - 1;
     let mut at = 0..;
-    parts.retain(|part| at.next().is_none_or(|at| at == last || at > 0 && !frame(part)));
-    crate::model::display_safe(&parts.join(": "), 300)
+    parts.retain(|part| at.next().is_none_or(|at| at == last || !frame(part)));
+    crate::model::display_safe(&parts.join(": "), LONGEST)
 }
 
-fn certificate_fault(error: &reqwest::Error) -> Option<String> {
-    causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
+fn certificate_fault(error: &(dyn Error + 'static)) -> Option<Broken> {
+    let reason = causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
         Some(rustls::Error::InvalidCertificate(why)) => Some(certificate_reason(why)),
         _ => None,
-    })
+    })?;
+    let detail = format!("the server's certificate was refused: {reason}");
+    Some(Broken { fault: Fault::new(Cause::Certificate, detail), unanswered: false })
 }
 
 fn certificate_reason(why: &rustls::CertificateError) -> String {
@@ -84,7 +117,7 @@ fn certificate_reason(why: &rustls::CertificateError) -> String {
 
 /// hyper says so when a request was written and the connection ended before an answer began; on a
 /// reused connection the system may report a reset or a broken pipe in its place.
-fn closed_unanswered(error: &reqwest::Error) -> bool {
+fn closed_unanswered(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
         if let Some(error) = cause.downcast_ref::<hyper::Error>() {
             return error.is_incomplete_message() || error.is_canceled();
@@ -92,12 +125,12 @@ fn closed_unanswered(error: &reqwest::Error) -> bool {
         cause.downcast_ref::<io::Error>().is_some_and(|error| {
             matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
         })
-    }) && !error.is_connect()
+    })
 }
 
-/// Every error below this one; an `io::Error` hides what it carries from `source`.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    let mut current = error.source();
+/// This error and every one below it; an `io::Error` hides what it carries from `source`.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut current = Some(error);
     std::iter::from_fn(move || {
         let cause = current?;
         current = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

@@ -1,0 +1,68 @@
+//! Whom TLS trusts: the system's authorities, those of `--ca-cert`, or nobody.
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls_platform_verifier::Verifier;
+
+use super::TransportError;
+
+/// The certificates of a PEM file, each of which can be an authority.
+///
+/// # Errors
+/// One that cannot be read, or none at all.
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TransportError> {
+    let refused = |error: String| TransportError::CaCert(format!("a certificate cannot be read: {error}"));
+    // The verifier looks at them late, and then does not say whose they are.
+    let mut roots = rustls::RootCertStore::empty();
+    let mut certificates = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| refused(error.to_string()))?;
+        roots.add(certificate.clone()).map_err(|error| refused(error.to_string()))?;
+        certificates.push(certificate);
+    }
+    if certificates.is_empty() {
+        return Err(TransportError::CaCert("the file holds no PEM certificate".into()));
+    }
+    Ok(certificates)
+}
+
+/// Trusts the system's authorities and these; HTTP/2 where the server has it.
+///
+/// # Errors
+/// There are no authorities on this machine.
+pub(super) fn verified(certificates: Vec<CertificateDer<'static>>) -> Result<ClientConfig, TransportError> {
+    let tls = |error: rustls::Error| TransportError::Tls(error.to_string());
+    let verifier = if certificates.is_empty() {
+        Verifier::new(provider())
+    } else {
+        Verifier::new_with_extra_roots(certificates, provider())
+    };
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier.map_err(tls)?))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Verifies nothing and therefore trusts nobody: every TLS handshake fails.
+///
+/// # Errors
+/// The TLS library's own.
+pub(super) fn nobody() -> Result<ClientConfig, TransportError> {
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TransportError::Tls(error.to_string()))?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth())
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}

@@ -1,0 +1,169 @@
+//! One HTTP/1.1 connection, and one request on it.
+//!
+//! hyper gives a connection in two halves that talk to each other: one takes requests, the other moves
+//! bytes. The usual arrangement runs the second in a task of its own, which wakes for every event and
+//! hands it on. Here both are polled by the future that waits for the answer, so that a response which
+//! came in one packet costs one wake-up and no task.
+
+use std::pin::{Pin, pin};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::response::Parts;
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_rustls::MaybeHttpsStream;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// What a connection runs over.
+pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// Longer than this nothing is kept without use: many servers close sooner, and middle boxes forget.
+const LONGEST_REST: Duration = Duration::from_secs(90);
+
+/// A connection that carries one request at a time. It goes from hand to hand, and is large: always boxed.
+pub(super) struct Wire {
+    requests: SendRequest<Full<Bytes>>,
+    /// None once the connection is over.
+    bytes: Option<Connection<Io, Full<Bytes>>>,
+}
+
+impl Wire {
+    pub(super) async fn over(io: Io) -> hyper::Result<Box<Self>> {
+        let (requests, bytes) = http1::handshake(io).await?;
+        Ok(Box::new(Self { requests, bytes: Some(bytes) }))
+    }
+
+    /// Moves what can be moved. The half that moves bytes tells its errors to the half that waits, if it
+    /// waits; dropped, it tells it that nothing more comes.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if self.bytes.as_mut().is_some_and(|bytes| Pin::new(bytes).poll(cx).is_ready()) {
+            self.bytes = None;
+        }
+    }
+
+    /// Whether another request may leave on it.
+    fn is_free(&self) -> bool {
+        self.bytes.is_some() && self.requests.is_ready()
+    }
+
+    /// Sends, and waits for the head of the answer.
+    pub(super) async fn send(
+        mut self: Box<Self>,
+        request: http::Request<Full<Bytes>>,
+        kept: &Kept,
+    ) -> hyper::Result<Exchange<'_>> {
+        let mut head = pin!(self.requests.send_request(request));
+        let response = std::future::poll_fn(|cx| {
+            self.drive(cx);
+            head.as_mut().poll(cx)
+        })
+        .await?;
+        let (head, body) = response.into_parts();
+        Ok(Exchange { head, body, wire: Some(self), kept })
+    }
+}
+
+/// An answer whose body is being read. Dropped before its end, it closes the connection.
+pub(super) struct Exchange<'a> {
+    pub(super) head: Parts,
+    body: Incoming,
+    wire: Option<Box<Wire>>,
+    kept: &'a Kept,
+}
+
+impl Exchange<'_> {
+    /// The next piece of the body, or none at its end.
+    pub(super) async fn chunk(&mut self) -> hyper::Result<Option<Bytes>> {
+        let next = std::future::poll_fn(|cx| match self.poll_chunk(cx) {
+            Poll::Pending => {
+                // Asking said that more is wanted, and only then is it read.
+                if let Some(wire) = &mut self.wire {
+                    wire.drive(cx);
+                }
+                self.poll_chunk(cx)
+            }
+            ready @ Poll::Ready(_) => ready,
+        })
+        .await;
+        if matches!(next, Ok(None)) {
+            self.give_back().await;
+        }
+        next
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<Option<Bytes>>> {
+        loop {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(Ok(None)),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers say nothing that is kept.
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Ok(Some(data)));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn give_back(&mut self) {
+        let Some(mut wire) = self.wire.take() else { return };
+        std::future::poll_fn(|cx| {
+            if !wire.is_free() {
+                wire.drive(cx);
+            }
+            Poll::Ready(())
+        })
+        .await;
+        self.kept.put(wire);
+    }
+}
+
+/// Connections without a request on them.
+pub(super) struct Kept {
+    wires: Mutex<Vec<(Box<Wire>, Instant)>>,
+}
+
+impl Kept {
+    pub(super) fn none() -> Self {
+        Self { wires: Mutex::new(Vec::new()) }
+    }
+
+    fn put(&self, wire: Box<Wire>) {
+        if wire.is_free() {
+            self.lock().push((wire, Instant::now()));
+        }
+    }
+
+    /// The one that rested least, if its server has not closed it: those that are not needed grow old
+    /// together.
+    pub(super) async fn take(&self) -> Option<Box<Wire>> {
+        std::future::poll_fn(|cx| {
+            loop {
+                let mut wires = self.lock();
+                let Some((mut wire, since)) = wires.pop() else { return Poll::Ready(None) };
+                if since.elapsed() > LONGEST_REST {
+                    // Those below it rested longer.
+                    wires.clear();
+                    return Poll::Ready(None);
+                }
+                drop(wires);
+                wire.drive(cx);
+                if wire.is_free() {
+                    return Poll::Ready(Some(wire));
+                }
+            }
+        })
+        .await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(Box<Wire>, Instant)>> {
+        self.wires.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
