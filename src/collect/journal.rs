@@ -6,6 +6,8 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use siphasher::sip128::SipHasher13;
 
@@ -18,7 +20,7 @@ use super::opening::{chance, create, resume};
 use super::record::{Answered, Recorder};
 use super::writer::Writer;
 use super::{CollectError, OutputSettings, Preflight};
-use crate::model::{Answer, Cause, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators};
+use crate::model::{Answer, Cause, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators, large};
 
 /// A buffer this full goes to the writer: large enough that a write costs nothing beside its bytes.
 const FULL: usize = 128 * 1024;
@@ -218,6 +220,7 @@ impl Journal {
     }
 
     fn append_answer(&mut self, entry: &Entry, answer: &Answered<'_>) -> Result<(), CollectError> {
+        large::grow(&mut self.buffer, answer.body.len());
         self.record(entry.seq, |recorder, out| recorder.fetched(out, entry, answer))
     }
 
@@ -291,6 +294,11 @@ impl Journal {
     /// Bytes appended and not yet written.
     pub fn backlog(&self) -> usize {
         self.buffer.len() + self.writer.pending()
+    }
+
+    /// Bytes that were handed over and are not yet written, to be looked at from elsewhere.
+    pub fn meter(&self) -> Arc<AtomicUsize> {
+        self.writer.meter()
     }
 
     /// Returns when the disk has caught up so far that more may be appended (16 MiB may wait), or when

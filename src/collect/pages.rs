@@ -9,6 +9,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::model::large;
+
 /// The window: hundreds of records a system call.
 const WINDOW: usize = 1 << 20;
 /// How much of the window stays behind a place: rows swap places within the pool's size.
@@ -40,6 +42,13 @@ impl Piece {
 
     fn from(&self, offset: u64) -> &[u8] {
         usize::try_from(offset - self.start).ok().and_then(|at| self.bytes.get(at..)).unwrap_or_default()
+    }
+
+    /// Gives the memory back that a large record took.
+    fn drop_large(&mut self) {
+        if self.bytes.capacity() > 2 * WINDOW {
+            self.bytes = Vec::new();
+        }
     }
 
     /// Reads `length` bytes at `start`, fewer at the end of the file.
@@ -91,9 +100,12 @@ impl Pages {
             let next = (window_end.saturating_sub(BEHIND)..window_end + BEHIND).contains(&offset);
             if !next && self.far < PATIENCE {
                 self.far += 1;
+                // Of records as large as that, one in memory is enough.
+                self.window.drop_large();
                 return read_piece(&mut self.single, &self.file, (offset, offset), SINGLE, end);
             }
             self.far = 0;
+            self.single.drop_large();
             let start = offset.saturating_sub(BEHIND);
             return read_piece(&mut self.window, &self.file, (start, offset), WINDOW, end);
         }
@@ -110,15 +122,17 @@ fn read_piece<'a>(
     length: usize,
     end: impl Fn(&[u8]) -> Option<usize>,
 ) -> io::Result<Option<&'a [u8]>> {
-    piece.bytes.shrink_to(2 * WINDOW);
+    piece.drop_large();
     piece.fill(file, start, length)?;
     let found = loop {
         if let Some(found) = end(piece.from(offset)) {
             break found;
         }
         let held = piece.bytes.len();
-        // Doubling: a large record is looked through a few times, not once a block.
-        piece.extend(file, held.max(length))?;
+        // Half as much again: a large record is looked through a few times, not once a block.
+        let more = (held / 2).max(length);
+        large::grow(&mut piece.bytes, more);
+        piece.extend(file, more)?;
         if piece.bytes.len() == held {
             return Ok(None);
         }

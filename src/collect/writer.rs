@@ -38,7 +38,7 @@ struct Shared {
     /// Some was written, or the writer failed.
     written: Notify,
     /// Bytes queued and not yet written.
-    pending: AtomicUsize,
+    pending: Arc<AtomicUsize>,
     /// All before this offset is safe on disk.
     synced: AtomicU64,
 }
@@ -66,7 +66,7 @@ impl Writer {
             queue: Mutex::default(),
             work: Condvar::new(),
             written: Notify::new(),
-            pending: AtomicUsize::new(0),
+            pending: Arc::default(),
             synced: AtomicU64::new(0),
         });
         let scribe = Scribe { shared: Arc::clone(&shared), file, offset, sync };
@@ -91,6 +91,11 @@ impl Writer {
     /// Bytes queued and not yet written.
     pub(super) fn pending(&self) -> usize {
         self.shared.pending.load(Ordering::Relaxed)
+    }
+
+    /// The same, to be looked at from elsewhere.
+    pub(super) fn meter(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.shared.pending)
     }
 
     /// All before this offset is safe on disk.

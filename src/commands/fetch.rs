@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use tokio::sync::Semaphore;
@@ -44,7 +45,8 @@ pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failur
         report.on(&Event::Warned { message: warning });
     }
 
-    let road = Road::build(settings, env, &planner, Arc::clone(&report) as Arc<dyn Reporter>)?;
+    let reporter = Arc::clone(&report) as Arc<dyn Reporter>;
+    let road = Road::build(settings, env, &planner, (reporter, journal.meter()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -171,18 +173,19 @@ pub(super) struct Road {
 }
 
 impl Road {
-    /// `reporter` hears the fetcher.
+    /// `reporter` hears the fetcher; `backlog` is what waits for the disk.
     pub(super) fn build(
         settings: &Settings,
         env: &Environment,
         planner: &Planner,
-        reporter: Arc<dyn Reporter>,
+        (reporter, backlog): (Arc<dyn Reporter>, Arc<AtomicUsize>),
     ) -> Result<Self, Failure> {
         let stop = Arc::new(Stop::default());
         let gate = Arc::new(Gate::new(&wiring::pace(settings)));
         let scouts = Arc::new(Semaphore::new(SCOUTS));
         let found = Arc::clone(&scouts);
-        let transport = wiring::transport(settings, env, planner, Arc::new(move || found.close()))?;
+        let on_connected = Arc::new(move || found.close());
+        let transport = wiring::transport(settings, env, planner, (on_connected, backlog))?;
         let transport = Http::new(transport).map_err(|error| failure::of_transport(&error, settings))?;
         let companions = Companions { gate: Arc::clone(&gate), reporter, stop: Arc::clone(&stop), scouts };
         let response = wiring::response(settings, wiring::select(settings)?, planner.mask());

@@ -49,7 +49,9 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
         plan(&wiring::request(&settings, &api.url), sample.rows.columns(), (&settings, env), [0; 16])?;
     let request = what_is_asked(&planner);
     let meter = Arc::new(Meter::new(Arc::clone(&report)));
-    let road = Road::build(&settings, env, &planner, Arc::clone(&meter) as Arc<dyn Reporter>)?;
+    let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
+    // Nothing is written.
+    let road = Road::build(&settings, env, &planner, (reporter, Arc::default()))?;
     for warning in &settings.warnings {
         report.on(&Event::Warned { message: warning });
     }

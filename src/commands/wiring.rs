@@ -1,6 +1,7 @@
 //! From [`Settings`] to what the rooms take.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use secrecy::SecretString;
 
@@ -86,12 +87,12 @@ pub fn report(settings: &Settings, terminal: crate::report::Terminal) -> ReportS
     }
 }
 
-/// Reads the certificate file and expands the proxy's `${NAME}`.
+/// Reads the certificate file and expands the proxy's `${NAME}`. `backlog` is what waits for the disk.
 pub fn transport(
     settings: &Settings,
     env: &Environment,
     planner: &Planner,
-    on_connected: Arc<dyn Fn() + Send + Sync>,
+    (on_connected, backlog): (Arc<dyn Fn() + Send + Sync>, Arc<AtomicUsize>),
 ) -> Result<TransportSettings, Failure> {
     let ca_cert = match &settings.request.ca_cert {
         None => None,
@@ -118,6 +119,7 @@ pub fn transport(
         origin: planner.origin().to_owned(),
         tls: planner.origin().starts_with("https:"),
         on_connected: OnConnected(on_connected),
+        backlog,
     })
 }
 

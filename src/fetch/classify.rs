@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{ETAG, LAST_MODIFIED};
 
@@ -11,7 +12,7 @@ use super::decode::decode;
 use super::select::Select;
 use super::transport::RawAnswer;
 use crate::json::{self, JsonErrorKind};
-use crate::model::{Answer, Cause, Content, Fault, Mask, Size, StatusSet, Validators, display_safe};
+use crate::model::{Answer, Cause, Content, Fault, Mask, Size, StatusSet, Validators, display_safe, large};
 
 /// How bodies are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,7 @@ const SNIPPET: usize = 120;
 /// Judges a complete answer that is not a redirect. `conditional` says that the request carried
 /// validators, so that 304 is an answer to it.
 #[must_use]
-pub fn classify(answer: &RawAnswer, settings: &ResponseSettings, conditional: bool) -> Verdict {
+pub fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional: bool) -> Verdict {
     let status = answer.status;
     let keep = |content, headers: &HeaderMap| {
         Verdict::Keep(Answer { status, at: SystemTime::now(), content, validators: validators(headers) })
@@ -91,14 +92,15 @@ pub fn classify(answer: &RawAnswer, settings: &ResponseSettings, conditional: bo
         return keep(Content::Unchanged, &answer.headers);
     }
     if !(200..300).contains(&status) {
-        let fault = refusal(answer, settings);
+        let fault = refusal(&answer, settings);
         return if settings.retry_on.contains(status) {
             Verdict::Retry(fault)
         } else {
             Verdict::GiveUp(fault)
         };
     }
-    match content(answer, settings) {
+    let body = std::mem::take(&mut answer.body);
+    match content(&answer.headers, body, settings) {
         Ok(json) => keep(Content::Json(json), &answer.headers),
         Err(fault) if fault.cause == Cause::Cut => Verdict::Retry(fault.with_status(status)),
         Err(fault) => Verdict::GiveUp(fault.with_status(status)),
@@ -106,9 +108,9 @@ pub fn classify(answer: &RawAnswer, settings: &ResponseSettings, conditional: bo
 }
 
 /// The body as it goes into the output.
-fn content(answer: &RawAnswer, settings: &ResponseSettings) -> Result<Vec<u8>, Fault> {
-    let body = decode(&answer.headers, answer.body.clone(), settings.max_body)?;
-    let mut out = Vec::with_capacity(body.len() + 2);
+fn content(headers: &HeaderMap, body: Bytes, settings: &ResponseSettings) -> Result<Vec<u8>, Fault> {
+    let body = decode(headers, body, settings.max_body)?;
+    let mut out = Vec::with_capacity(large::capacity(body.len() + 2));
     if settings.body_as == BodyAs::Text {
         json::text_value(&body, &mut out).map_err(|error| Fault::new(Cause::Body, error.to_string()))?;
         return Ok(out);
@@ -205,7 +207,7 @@ mod tests {
             (599, "", "give up"),
         ];
         for &(status, body, expected) in table {
-            let verdict = match classify(&answer(status, body), &settings(), false) {
+            let verdict = match classify(answer(status, body), &settings(), false) {
                 Verdict::Keep(_) => "keep",
                 Verdict::Retry(_) => "retry",
                 Verdict::GiveUp(_) => "give up",
@@ -216,22 +218,20 @@ mod tests {
 
     #[test]
     fn a_304_is_an_answer_only_to_a_conditional_request() {
-        let Verdict::Keep(kept) = classify(&answer(304, ""), &settings(), true) else { panic!("not kept") };
+        let Verdict::Keep(kept) = classify(answer(304, ""), &settings(), true) else { panic!("not kept") };
         assert_eq!(kept.content, Content::Unchanged);
     }
 
     #[test]
     fn a_body_is_stored_compact_with_its_digits() {
         let body = "\u{feff}{ \"b\" : 9007199254740993 , \"a\" : [ 1.10, 1e400 ] }\r\n";
-        let Verdict::Keep(kept) = classify(&answer(200, body), &settings(), false) else {
-            panic!("not kept")
-        };
+        let Verdict::Keep(kept) = classify(answer(200, body), &settings(), false) else { panic!("not kept") };
         assert_eq!(kept.content, Content::Json(br#"{"b":9007199254740993,"a":[1.10,1e400]}"#.to_vec()));
     }
 
     #[test]
     fn a_null_on_status_stores_null_whatever_the_body() {
-        let Verdict::Keep(kept) = classify(&answer(410, "<gone>"), &settings(), false) else {
+        let Verdict::Keep(kept) = classify(answer(410, "<gone>"), &settings(), false) else {
             panic!("not kept")
         };
         assert_eq!(kept.content, Content::Json(b"null".to_vec()));
@@ -240,8 +240,7 @@ mod tests {
 
     #[test]
     fn a_refusal_shows_what_the_server_said_without_secrets_and_control_characters() {
-        let Verdict::GiveUp(fault) =
-            classify(&answer(400, "bad token canary-123\x1b[2J"), &settings(), false)
+        let Verdict::GiveUp(fault) = classify(answer(400, "bad token canary-123\x1b[2J"), &settings(), false)
         else {
             panic!("not given up")
         };
@@ -253,11 +252,11 @@ mod tests {
     #[test]
     fn text_bodies_become_json_strings_and_may_be_empty() {
         let text = ResponseSettings { body_as: BodyAs::Text, ..settings() };
-        let Verdict::Keep(kept) = classify(&answer(200, "a \"b\"\n"), &text, false) else {
+        let Verdict::Keep(kept) = classify(answer(200, "a \"b\"\n"), &text, false) else {
             panic!("not kept")
         };
         assert_eq!(kept.content, Content::Json(br#""a \"b\"\n""#.to_vec()));
-        assert!(matches!(classify(&answer(200, ""), &text, false), Verdict::Keep(_)));
+        assert!(matches!(classify(answer(200, ""), &text, false), Verdict::Keep(_)));
     }
 
     #[test]
@@ -265,7 +264,7 @@ mod tests {
         let mut raw = answer(200, "1");
         raw.headers.insert(ETAG, "\"v1\"".parse().unwrap());
         raw.headers.insert(LAST_MODIFIED, "x".repeat(5000).parse().unwrap());
-        let Verdict::Keep(kept) = classify(&raw, &settings(), false) else { panic!("not kept") };
+        let Verdict::Keep(kept) = classify(raw, &settings(), false) else { panic!("not kept") };
         assert_eq!(kept.validators, Validators { etag: Some("\"v1\"".into()), last_modified: None });
     }
 }

@@ -10,13 +10,16 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
-use crate::model::{Cause, Fault, Size};
+use crate::model::{Cause, Fault, Size, large};
 
 /// The codings that are asked for and understood.
 pub const ACCEPTED: &str = "gzip, br, zstd, deflate";
 
 /// Codings that exist and are not understood here (IANA's registry).
 const KNOWN: [&str; 7] = ["aes128gcm", "compress", "dcb", "dcz", "exi", "pack200-gzip", "x-compress"];
+
+/// What is decoded at a time: after it, a large body gets large room.
+const PART: usize = 512 << 10;
 
 /// Most codings laid on top of each other that are taken off.
 const MAX_LAYERS: usize = 3;
@@ -76,8 +79,11 @@ fn one_layer(coding: &str, body: &[u8], cap: Size) -> Result<Bytes, Fault> {
 
 /// Reads to the end, or gives `None` past the cap.
 fn bounded(reader: impl Read, cap: Size) -> io::Result<Option<Vec<u8>>> {
+    let mut reader = reader.take(cap.0.saturating_add(1));
     let mut out = Vec::new();
-    reader.take(cap.0.saturating_add(1)).read_to_end(&mut out)?;
+    while reader.by_ref().take(PART as u64).read_to_end(&mut out)? == PART {
+        large::grow(&mut out, 2 * PART);
+    }
     Ok((out.len() as u64 <= cap.0).then_some(out))
 }
 

@@ -248,7 +248,7 @@ impl<T: Transport> Fetcher<T> {
         };
         let conditional = job.request.headers.contains_key(IF_NONE_MATCH)
             || job.request.headers.contains_key(IF_MODIFIED_SINCE);
-        match classify(&answer, &self.response, conditional) {
+        match classify(answer, &self.response, conditional) {
             Verdict::Retry(mut fault) => {
                 fault.retry_after = asked;
                 (Verdict::Retry(fault), seen)

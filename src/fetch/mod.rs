@@ -10,6 +10,7 @@ pub mod decode;
 pub mod fetcher;
 mod field_value;
 pub mod health;
+mod patience;
 pub mod rate_fields;
 pub mod redirect;
 pub mod retry_after;

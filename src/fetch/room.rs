@@ -3,30 +3,50 @@
 //! `--max-body` bounds one body, and there may be thousands in flight. So what is longer than usual
 //! claims its room before it is read on, and waits where there is none: the connection then fills up
 //! and the server waits too. Bodies that all hold some and all want more would wait for each other;
-//! therefore one at a time may read to its end beyond the bound.
+//! therefore one at a time may read to its end beyond the bound. Answers that wait for the disk take up
+//! room as well: while there are many, no body claims more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// A body up to this size claims nothing: most are far smaller.
-const FREE: usize = 128 << 10;
-/// What is claimed at once: much, so that few connections read on, and only theirs have large buffers
-/// (up to 800 KiB each in hyper).
-const STEP: usize = 1 << 20;
-/// Steps that all bodies may hold together: 12 MiB, which with the one beyond the bound, its decoded
-/// form and the buffers of 64 connections stays under 100 MiB at the default `--max-body`.
-const STEPS: usize = 12;
+use super::patience::Patience;
+
+/// A body up to this size claims nothing: most are far smaller. hyper doubles its buffers as it reads (8,
+/// 16, 32 KiB and so on), so a connection that is stopped here holds some four times as much.
+const FREE: usize = 48 << 10;
+/// What room is counted in.
+const UNIT: usize = 64 << 10;
+/// Units that a body without an announced length claims at once: much, so that few connections read on,
+/// and only theirs have large buffers (up to 800 KiB each in hyper).
+const STEP: u32 = 16;
+/// Units that all bodies may hold together: 8 MiB. With their buffers, those of 64 connections that are
+/// stopped, and one body beyond the bound in two forms, all at the default `--max-body`, a run stays under
+/// 100 MiB.
+const UNITS: usize = 128;
+/// Bytes of answers that may wait for the disk before bodies wait too.
+const BACKLOG: usize = 4 << 20;
+/// How often a body that waits for the disk looks again.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// The room of a run.
 #[derive(Debug)]
 pub struct Room {
-    steps: Semaphore,
+    units: Semaphore,
     beyond: Semaphore,
+    backlog: Arc<AtomicUsize>,
 }
 
 impl Room {
-    /// All of it free.
-    pub fn new() -> Self {
-        Self { steps: Semaphore::new(STEPS), beyond: Semaphore::new(1) }
+    /// All of it free. `backlog` tells how many bytes of answers wait for the disk.
+    pub fn new(backlog: Arc<AtomicUsize>) -> Self {
+        Self { units: Semaphore::new(UNITS), beyond: Semaphore::new(1), backlog }
+    }
+
+    fn waits_for_disk(&self) -> bool {
+        self.backlog.load(Ordering::Relaxed) > BACKLOG
     }
 }
 
@@ -34,65 +54,114 @@ impl Room {
 #[derive(Debug)]
 pub struct Claim<'a> {
     room: &'a Room,
-    steps: Option<SemaphorePermit<'a>>,
+    units: Option<SemaphorePermit<'a>>,
     beyond: Option<SemaphorePermit<'a>>,
     covered: usize,
+    announced: usize,
+    /// What is claimed in any case.
+    least: usize,
 }
 
 impl<'a> Claim<'a> {
-    /// Nothing yet.
-    pub fn on(room: &'a Room) -> Self {
-        Self { room, steps: None, beyond: None, covered: FREE }
+    /// Nothing yet, for a body of which so many bytes are announced.
+    pub fn on(room: &'a Room, announced: Option<u64>) -> Self {
+        let announced = announced.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let least = announced.map_or(0, |bytes| bytes.min(FREE + 1));
+        Self {
+            room,
+            units: None,
+            beyond: None,
+            covered: FREE,
+            announced: announced.unwrap_or(usize::MAX),
+            least,
+        }
     }
 
-    /// Waits until there is room for a body of this size.
-    pub async fn cover(&mut self, size: usize) {
+    /// Waits until there is room for a body of this size, which costs no patience. A body that is known to
+    /// be large waits at its start.
+    pub async fn cover(&mut self, size: usize, patience: &Patience) {
+        let size = size.max(self.least);
         while size > self.covered && self.beyond.is_none() {
-            // Both semaphores are never closed.
-            tokio::select! {
-                biased;
-                Ok(step) = self.room.steps.acquire() => {
-                    self.covered += STEP;
-                    match &mut self.steps {
-                        Some(steps) => steps.merge(step),
-                        none => *none = Some(step),
-                    }
-                }
-                Ok(beyond) = self.room.beyond.acquire() => self.beyond = Some(beyond),
-                else => return,
+            if self.room.waits_for_disk() {
+                patience.pause(self.wait()).await;
+            } else if let Ok(units) = self.room.units.try_acquire_many(self.next()) {
+                self.add(units);
+            } else {
+                patience.pause(self.wait()).await;
             }
+        }
+    }
+
+    /// What is claimed next: no more than the body can need.
+    fn next(&self) -> u32 {
+        let left = self.announced.saturating_sub(self.covered).div_ceil(UNIT);
+        u32::try_from(left).map_or(STEP, |left| left.clamp(1, STEP))
+    }
+
+    /// Waits for what is claimed next, or to be the one beyond the bound.
+    async fn wait(&mut self) {
+        while self.room.waits_for_disk() {
+            tokio::time::sleep(LOOK).await;
+        }
+        // Both semaphores are never closed.
+        tokio::select! {
+            biased;
+            Ok(units) = self.room.units.acquire_many(self.next()) => self.add(units),
+            Ok(beyond) = self.room.beyond.acquire() => self.beyond = Some(beyond),
+            else => {}
+        }
+    }
+
+    fn add(&mut self, more: SemaphorePermit<'a>) {
+        self.covered += more.num_permits() * UNIT;
+        match &mut self.units {
+            Some(units) => units.merge(more),
+            none => *none = Some(more),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
-
     use super::*;
+
+    fn patience() -> Patience {
+        Patience::of(Duration::from_secs(1))
+    }
 
     #[tokio::test(start_paused = true)]
     async fn small_bodies_claim_nothing_and_a_claim_is_given_back() {
-        let room = Room::new();
-        let mut small = Claim::on(&room);
-        small.cover(FREE).await;
-        assert_eq!(room.steps.available_permits(), STEPS);
-        let mut large = Claim::on(&room);
-        large.cover(FREE + 3 * STEP).await;
-        assert_eq!(room.steps.available_permits(), STEPS - 3);
+        let (room, patience) = (Room::new(Arc::default()), patience());
+        let mut small = Claim::on(&room, None);
+        small.cover(FREE, &patience).await;
+        assert_eq!(room.units.available_permits(), UNITS);
+        let mut large = Claim::on(&room, None);
+        large.cover(FREE + 3 * (1 << 20), &patience).await;
+        assert_eq!(room.units.available_permits(), UNITS - 3 * STEP as usize);
         drop(large);
-        assert_eq!(room.steps.available_permits(), STEPS);
+        assert_eq!(room.units.available_permits(), UNITS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_announced_is_claimed_at_the_start_and_no_more_than_that() {
+        let (room, patience) = (Room::new(Arc::default()), patience());
+        let mut known = Claim::on(&room, Some(100 << 10));
+        known.cover(1, &patience).await;
+        assert_eq!(room.units.available_permits(), UNITS - 1);
+        let mut small = Claim::on(&room, Some(FREE as u64));
+        small.cover(FREE, &patience).await;
+        assert_eq!(room.units.available_permits(), UNITS - 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn many_large_bodies_all_end_and_never_hold_more_than_the_bound_and_one() {
+        const STEP: usize = 1 << 20;
         const BODY: usize = 10 * STEP;
-        let (room, held, most) = (Room::new(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (room, held, most) = (Room::new(Arc::default()), AtomicUsize::new(0), AtomicUsize::new(0));
         let body = |_| async {
-            let mut claim = Claim::on(&room);
+            let (mut claim, patience) = (Claim::on(&room, None), patience());
             for size in (0..=BODY).step_by(STEP / 2) {
-                claim.cover(size).await;
+                claim.cover(size, &patience).await;
                 let now = held.fetch_add(STEP / 2, Ordering::Relaxed) + STEP / 2;
                 most.fetch_max(now, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -101,7 +170,22 @@ mod tests {
         };
         let all = futures_util::future::join_all((0..64).map(body));
         tokio::time::timeout(Duration::from_mins(10), all).await.expect("no body waits for ever");
-        let bound = STEPS * STEP + BODY + 64 * (FREE + STEP);
+        let bound = UNITS * UNIT + BODY + 64 * (FREE + STEP);
         assert!(most.load(Ordering::Relaxed) <= bound, "{most:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_many_answers_wait_for_the_disk_no_body_claims_more_and_none_runs_out_of_time() {
+        let backlog = Arc::new(AtomicUsize::new(BACKLOG + 1));
+        let (room, patience) = (Room::new(Arc::clone(&backlog)), patience());
+        let mut claim = Claim::on(&room, None);
+        let disk = async {
+            tokio::time::sleep(Duration::from_mins(2)).await;
+            assert_eq!((room.units.available_permits(), room.beyond.available_permits()), (UNITS, 1));
+            backlog.store(BACKLOG, Ordering::Relaxed);
+        };
+        let covered = patience.bound(claim.cover(FREE + 1, &patience));
+        assert!(tokio::join!(covered, disk).0.is_some(), "the wait was for us");
+        assert_eq!(room.units.available_permits(), UNITS - STEP as usize);
     }
 }

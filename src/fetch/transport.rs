@@ -23,8 +23,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::{Certificate, Client, ClientBuilder, Proxy};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::patience::Patience;
 use super::room::{Claim, Room};
-use crate::model::{Cause, Fault, Request, Size};
+use crate::model::{Cause, Fault, Request, Size, large};
 
 use broken::{Stage, broken, broken_wire, text};
 use direct::Direct;
@@ -39,6 +40,14 @@ const STREAMS_PER_CONNECTION: usize = 8;
 
 /// Most connections that are opened to spread HTTP/2 streams; past it, each carries more.
 const MAX_SPREAD: usize = 64;
+
+/// Bytes that one HTTP/2 stream may hold unread. A body that waits for room leaves them unread, and they
+/// count against the whole connection: its window is therefore that of all streams together, or those
+/// that wait would keep the one that reads on from getting anything.
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// The largest window there is (RFC 9113, 6.9.1).
+const MAX_WINDOW: u32 = i32::MAX as u32;
 
 /// Space set aside for a body before its length is believed.
 const FIRST_CAPACITY: u64 = 64 * 1024;
@@ -68,6 +77,8 @@ pub struct TransportSettings {
     pub tls: bool,
     /// Called whenever a connection stands, its handshakes done.
     pub on_connected: OnConnected,
+    /// Bytes of answers that wait for the disk.
+    pub backlog: Arc<AtomicUsize>,
 }
 
 /// Hears of every connection that stands.
@@ -220,6 +231,7 @@ impl Http {
         };
         let home: Vec<Lane> =
             (0..lanes).map(|_| Lane { client: OnceLock::new(), in_flight: AtomicUsize::new(0) }).collect();
+        let room = Room::new(Arc::clone(&settings.backlog));
         let http = Self {
             settings,
             direct,
@@ -229,7 +241,7 @@ impl Http {
             abroad: OnceLock::new(),
             fresh: Default::default(),
             connected,
-            room: Room::new(),
+            room,
         };
         if http.direct.is_none() {
             // What is wrong with the settings is to be known now.
@@ -305,17 +317,22 @@ impl Http {
         Ok(outgoing)
     }
 
-    async fn attempt(&self, request: &Request, line: Line) -> Result<RawAnswer, Broken> {
+    async fn attempt(&self, request: &Request, line: Line, patience: &Patience) -> Result<RawAnswer, Broken> {
         if let Some(direct) = self.direct.as_ref().filter(|direct| direct.serves(request))
             && let Some(exchange) = direct.send(request, line).await?
         {
-            return self.read(Reading::Direct(exchange)).await;
+            return self.read(Reading::Direct(exchange), patience).await;
         }
         // Boxed, so that the straight way need not carry the other one along.
-        Box::pin(self.through_reqwest(request, line)).await
+        Box::pin(self.through_reqwest(request, line, patience)).await
     }
 
-    async fn through_reqwest(&self, request: &Request, line: Line) -> Result<RawAnswer, Broken> {
+    async fn through_reqwest(
+        &self,
+        request: &Request,
+        line: Line,
+        patience: &Patience,
+    ) -> Result<RawAnswer, Broken> {
         let (client, _seat) = match line {
             Line::Fresh => (self.fresh(request.foreign), None),
             Line::Any if request.foreign => (self.abroad(), None),
@@ -330,8 +347,8 @@ impl Http {
             unanswered: false,
         })?;
         let response = self.execute(&client, request).await;
-        self.read(Reading::Reqwest(response.map_err(|error| broken(error, Stage::Head, &self.settings))?))
-            .await
+        let response = response.map_err(|error| broken(error, Stage::Head, &self.settings))?;
+        self.read(Reading::Reqwest(response), patience).await
     }
 
     async fn execute(&self, client: &Client, request: &Request) -> reqwest::Result<reqwest::Response> {
@@ -347,7 +364,7 @@ impl Http {
         client.execute(outgoing).await
     }
 
-    async fn read(&self, mut answer: Reading<'_>) -> Result<RawAnswer, Broken> {
+    async fn read(&self, mut answer: Reading<'_>, patience: &Patience) -> Result<RawAnswer, Broken> {
         let settings = &self.settings;
         let status = answer.status();
         let cap = settings.max_body.0;
@@ -360,16 +377,18 @@ impl Http {
         if announced.is_some_and(|n| n > cap) && status.is_success() {
             return Err(too_large());
         }
-        let mut claim = Claim::on(&self.room);
+        let mut claim = Claim::on(&self.room, announced);
         let mut body = answer.chunk(settings).await?.unwrap_or_default();
+        claim.cover(body.len(), patience).await;
         if let Some(second) = answer.chunk(settings).await? {
             let mut whole =
                 Vec::with_capacity(usize::try_from(announced.unwrap_or(0).min(FIRST_CAPACITY)).unwrap_or(0));
             whole.extend_from_slice(&body);
             whole.extend_from_slice(&second);
             while whole.len() as u64 <= cap {
-                claim.cover(whole.len()).await;
+                claim.cover(whole.len(), patience).await;
                 let Some(chunk) = answer.chunk(settings).await? else { break };
+                large::grow(&mut whole, chunk.len());
                 whole.extend_from_slice(&chunk);
             }
             body = whole.into();
@@ -386,8 +405,9 @@ impl Http {
 
 impl Transport for Http {
     async fn send(&self, request: &Request, line: Line) -> Result<RawAnswer, Broken> {
-        let attempt = self.attempt(request, line);
-        tokio::time::timeout(self.settings.timeout, attempt).await.unwrap_or_else(|_| {
+        let patience = Patience::of(self.settings.timeout);
+        let attempt = self.attempt(request, line, &patience);
+        patience.bound(attempt).await.unwrap_or_else(|| {
             let limit = humantime::format_duration(self.settings.timeout);
             let fault = if self.connected.load(Ordering::Relaxed) {
                 Fault::new(Cause::Timeout, format!("no complete answer within --timeout {limit}"))
@@ -425,6 +445,8 @@ fn builder(settings: &TransportSettings, telling: bool) -> Result<ClientBuilder,
         .referer(false)
         .connect_timeout(settings.connect_timeout)
         .tcp_nodelay(true)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(connection_window(settings.concurrency))
         .tls_danger_accept_invalid_certs(settings.insecure);
     if telling {
         let OnConnected(on_connected) = settings.on_connected.clone();
@@ -442,6 +464,11 @@ fn builder(settings: &TransportSettings, telling: bool) -> Result<ClientBuilder,
         builder = builder.proxy(proxy);
     }
     Ok(builder)
+}
+
+fn connection_window(streams: usize) -> u32 {
+    let streams = u32::try_from(streams).unwrap_or(MAX_WINDOW).max(4);
+    STREAM_WINDOW.saturating_mul(streams).min(MAX_WINDOW)
 }
 
 /// The client that is kept there, made where there is none yet.

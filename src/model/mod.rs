@@ -10,6 +10,7 @@ pub mod exit;
 pub mod fault;
 pub mod job;
 pub mod key;
+pub mod large;
 pub mod mask;
 pub mod shown;
 pub mod units;

@@ -1,6 +1,7 @@
 //! The one integration binary: the real program against real servers.
 
 mod bodies;
+mod bodies_memory;
 mod cli;
 mod cli_exit;
 mod cli_logs;
