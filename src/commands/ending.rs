@@ -317,6 +317,7 @@ fn facts(
             slot: sampled.slot,
             rate: sampled.rate,
             pauses: sampled.pauses,
+            outage: sampled.outage,
             input: sampled.input,
         },
         rate: settings.pace.rate,

@@ -8,7 +8,7 @@ use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use super::breaker::{Breaker, Ruling};
 use super::{Counts, HAND_ON, Sampled};
 use crate::collect::{self, CollectError, Journal, Known};
-use crate::fetch::{Stop, StopReason};
+use crate::fetch::{KEEPS_FAILING, Stop, StopReason};
 use crate::limit::{Change, Gate, View};
 use crate::model::{Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, Reporter};
 use crate::plan::{Planned, Refused};
@@ -190,10 +190,15 @@ impl Desk<'_> {
     fn sample(&mut self, view: &View, span: Duration, hungry: bool) {
         let sampled = &mut self.sampled;
         sampled.busy += span.saturating_mul(u32::try_from(view.in_flight).unwrap_or(u32::MAX));
+        if view.paused_why == KEEPS_FAILING {
+            sampled.outage += span;
+        }
         let held_by = if view.paused_until.is_some() {
             &mut sampled.pauses
         } else if view.in_flight >= view.limit {
             &mut sampled.slot
+        } else if view.waiting > 0 && view.slowed {
+            &mut sampled.pauses
         } else if view.waiting > 0 {
             &mut sampled.rate
         } else if hungry {

@@ -104,8 +104,10 @@ pub struct Sampled {
     pub slot: Duration,
     /// No rate token was left.
     pub rate: Duration,
-    /// The pool was paused.
+    /// The pool was paused, or slowed by what the server says of a quota.
     pub pauses: Duration,
+    /// Of that, because the API kept failing.
+    pub outage: Duration,
     /// There was room, but no row.
     pub input: Duration,
     /// Why the automatic limit was lowered last, if it ever was.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::backoff::backoff;
 use super::classify::{ResponseSettings, Verdict, classify};
-use super::health::{Advice, Health};
+use super::health::{Advice, Health, KEEPS_FAILING};
 use super::rate_fields;
 use super::redirect::{self, Follow};
 use super::retry_after::retry_after;
@@ -130,7 +130,7 @@ impl<T: Transport> Fetcher<T> {
             // The pool pauses before this attempt's place is free: nobody slips out in between.
             let asked = self.pause_for(&fault, draw);
             if let Advice::Hold { pause: Some(pause) } = advice {
-                self.gate.pause(Instant::now() + pause, "the API keeps failing");
+                self.gate.pause(Instant::now() + pause, KEEPS_FAILING);
             }
             permit.finish(seen);
             let wait = match (asked, advice) {

@@ -22,6 +22,8 @@ const RETRY_SHARE: u64 = 20;
 const RETRY_FLOOR: u64 = 50;
 /// Retries granted after a pause whose probe was answered well.
 const RETRY_GRANT: u64 = 10;
+/// Why the pool is paused in an outage.
+pub const KEEPS_FAILING: &str = "the API keeps failing";
 /// The pauses of an outage, one probe after each.
 const PAUSES: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
 /// The first attempts of a run that all found no connection end it.

@@ -21,6 +21,7 @@ pub mod transport;
 
 pub use classify::{BodyAs, ResponseSettings};
 pub use fetcher::{Companions, Fetcher, RetrySettings};
+pub use health::KEEPS_FAILING;
 pub use redirect::Follow;
 pub use select::Select;
 pub use stop::{Stop, StopReason};

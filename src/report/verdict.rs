@@ -53,8 +53,10 @@ pub struct Waits {
     pub slot: Duration,
     /// No rate token was left.
     pub rate: Duration,
-    /// The pool was paused.
+    /// The pool was paused, or slowed by what the server said of a quota.
     pub pauses: Duration,
+    /// Of that, because the API kept failing: it did not ask for those pauses.
+    pub outage: Duration,
     /// A slot was free, but there was no job.
     pub input: Duration,
 }
@@ -134,6 +136,9 @@ pub fn verdict(facts: &Facts) -> Verdict {
     }
     if facts.elapsed < SHORTEST {
         return too_short(facts);
+    }
+    if facts.share(facts.waits.outage) >= PAUSED_SHARE {
+        return text(Limit::Server, outage(facts));
     }
     if facts.share(facts.waits.pauses) >= PAUSED_SHARE {
         return text(Limit::Pauses, pauses(facts));
@@ -225,6 +230,14 @@ fn pauses(facts: &Facts) -> String {
         format::duration(facts.waits.pauses.min(facts.elapsed)),
         format::duration(facts.elapsed),
         typed_rate(borne)
+    )
+}
+
+fn outage(facts: &Facts) -> String {
+    format!(
+        "the server: it kept failing, and the run waited for it ({} of {}); at another time it may be faster",
+        format::duration(facts.waits.outage.min(facts.elapsed)),
+        format::duration(facts.elapsed)
     )
 }
 
@@ -399,6 +412,21 @@ mod tests {
         );
     }
 
+    #[test]
+    fn an_outage_asked_for_no_pause_and_no_rate_mends_it() {
+        let waits =
+            Waits { pauses: Duration::from_secs(20), outage: Duration::from_secs(15), ..Waits::default() };
+        check(
+            &Facts { elapsed: Duration::from_secs(40), waits, ..full_run() },
+            Limit::Server,
+            "the server: it kept failing, and the run waited for it (15.0 s of 40.0 s); at another time it may be faster",
+        );
+        // A short one beside long pauses that were asked for.
+        let waits = Waits { outage: Duration::from_secs(5), ..waits };
+        let facts = Facts { elapsed: Duration::from_secs(40), waits, ..full_run() };
+        assert_eq!(verdict(&facts).limit, Limit::Pauses);
+    }
+
     fn paced_at(facts: &Facts, per_second: f64) -> Facts {
         Facts { attempts: format::whole(per_second * facts.elapsed.as_secs_f64()), ..*facts }
     }
@@ -538,7 +566,7 @@ mod tests {
                 elapsed: Duration::from_millis(millis),
                 concurrency: if fixed { Concurrency::Fixed(max) } else { auto },
                 busy: time(busy),
-                waits: Waits { slot: time(p50), rate: time(rate_wait), pauses: time(pauses), input: time(input) },
+                waits: Waits { slot: time(p50), rate: time(rate_wait), pauses: time(pauses), outage: time(pauses / 2), input: time(input) },
                 rate: rate.map(|count| format!("{count}/m").parse().unwrap()),
                 attempts: attempts.into(),
                 refused: refused.min(attempts).into(),

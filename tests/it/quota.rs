@@ -35,6 +35,18 @@ fn a_quota_that_is_used_up_pauses_the_pool_until_its_reset_without_a_429() {
 }
 
 #[test]
+fn a_quota_that_slows_the_pool_is_named_as_what_limited_the_run() {
+    let dir = WorkDir::new();
+    dir.write_skus(skus(48));
+    let server = ScriptedServer::start(|seen| {
+        Reply::echo(seen).header("X-RateLimit-Remaining", "4").header("X-RateLimit-Reset", "0.1")
+    });
+    let ended = fetch(&dir, &server).finish().expect_code(0);
+    let verdict = ended.stderr.lines().find(|line| line.starts_with("limited by")).unwrap();
+    assert!(verdict.starts_with("limited by: the pauses that the API asked for"), "{verdict}");
+}
+
+#[test]
 fn a_quota_whose_reset_is_too_far_away_defers_the_run_and_its_journal_goes_on() {
     let dir = WorkDir::new();
     dir.write_skus(skus(40));

@@ -20,7 +20,7 @@ pub(super) struct State {
     pub(super) slots: Slots,
     pub(super) queue: Queue,
     pub(super) quiet: Quiet,
-    quota: Quota,
+    pub(super) quota: Quota,
     pacer: Option<Pacer>,
     adaptive: Option<Adaptive>,
     pub(super) ledger: Ledger,
