@@ -109,14 +109,14 @@ impl<T: Transport> Fetcher<T> {
             let fault = match verdict {
                 Verdict::Keep(answer) => {
                     permit.finish(seen);
-                    self.health.answered();
+                    self.health.answered(started);
                     return Outcome::Fetched(answer);
                 }
                 Verdict::GiveUp(fault) => {
                     // A status that is not retried may still ask the pool for quiet.
                     let asked = self.pause_for(&fault, self.draw(retries));
                     permit.finish(seen);
-                    self.health.answered();
+                    self.health.answered(started);
                     return match asked {
                         Ok(_) => Outcome::Failed(fault),
                         Err(deferral) => Outcome::Deferred(deferral),

@@ -66,6 +66,7 @@ struct State {
     streak: usize,
     streak_jobs: Vec<Seq>,
     level: usize,
+    held_at: Option<Instant>,
     quiet_until: Option<Instant>,
 }
 
@@ -77,11 +78,15 @@ impl Health {
         Self { state: Mutex::default(), outage_attempts }
     }
 
-    /// An attempt was answered by an API that works, be it with a 404.
-    pub fn answered(&self) {
+    /// An attempt that left at this instant was answered by an API that works, be it with a 404.
+    pub fn answered(&self, left: Instant) {
         let mut state = self.lock();
         state.attempts += 1;
         state.connected = true;
+        if state.held_at.is_some_and(|held| left < held) {
+            // It was under way when the outage was noticed, and knows nothing of its end.
+            return;
+        }
         state.streak = 0;
         state.streak_jobs.clear();
         if state.level > 0 && !state.over_share() {
@@ -151,6 +156,7 @@ impl State {
             return Advice::Stop(StopReason::Failing(fault.detail.to_string()));
         };
         self.level += 1;
+        self.held_at = Some(now);
         self.quiet_until = Some(now + *pause);
         if self.spent() {
             self.granted += RETRY_GRANT;
@@ -201,7 +207,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_outage_pauses_5_10_and_20_seconds_and_then_stops() {
         let health = Health::new(8);
-        health.answered();
+        health.answered(Instant::now());
         let mut pauses = Vec::new();
         let stopped = loop {
             match fail(&health, u32::try_from(pauses.len()).unwrap() * 7 % 5) {
@@ -227,7 +233,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_limiter_that_refuses_the_whole_pool_at_once_is_no_outage() {
         let health = Health::new(64);
-        health.answered();
+        health.answered(Instant::now());
         let limited = fault(Cause::Status(429)).with_status(429);
         for seq in 0..48 {
             assert_eq!(health.failed(Seq(seq), &limited), Advice::Retry);
@@ -237,7 +243,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_good_probe_ends_the_outage() {
         let health = Health::new(1);
-        health.answered();
+        health.answered(Instant::now());
         let trip = |health: &Health| {
             (0..100).find_map(|n| match fail(health, n) {
                 Advice::Hold { pause } => pause,
@@ -246,8 +252,20 @@ mod tests {
         };
         assert_eq!(trip(&health), Some(PAUSES[0]));
         tokio::time::advance(PAUSES[0]).await;
-        health.answered();
+        health.answered(Instant::now());
         assert_eq!(trip(&health), Some(PAUSES[0]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_was_under_way_does_not_end_the_outage() {
+        let health = Health::new(8);
+        let early = Instant::now();
+        tokio::time::advance(Duration::from_millis(20)).await;
+        let held = (0..10).map(|seq| fail(&health, seq)).last();
+        assert_eq!(held, Some(Advice::Hold { pause: Some(PAUSES[0]) }));
+        health.answered(early);
+        tokio::time::advance(PAUSES[0]).await;
+        assert_eq!(fail(&health, 10), Advice::Hold { pause: Some(PAUSES[1]) });
     }
 
     #[tokio::test(start_paused = true)]
@@ -258,7 +276,7 @@ mod tests {
             requests += 1;
             // Every other SKU fails once and would be fetched by a retry.
             if seq % 2 == 0 {
-                health.answered();
+                health.answered(Instant::now());
                 continue;
             }
             match fail(&health, seq) {
@@ -273,7 +291,7 @@ mod tests {
                 Advice::Stop(_) => break,
             }
             requests += 1;
-            health.answered();
+            health.answered(Instant::now());
             let share = (requests * RETRY_SHARE / 100).max(RETRY_FLOOR);
             assert!(retries <= share + RETRY_GRANT * pauses.len() as u64, "{retries} of {requests}");
         }

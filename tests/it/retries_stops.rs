@@ -1,8 +1,8 @@
 //! The run stops by itself where going on is senseless, and goes on where it is not.
 
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::requests::asking;
@@ -147,5 +147,20 @@ fn an_outage_in_the_middle_is_survived_and_costs_few_requests() {
     });
     let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "8"]).finish().expect_code(0);
     assert!(ended.stderr.contains("400 fetched"), "{}", ended.stderr);
+    assert!(server.count() <= 520, "{} requests", server.count());
+}
+
+#[test]
+fn an_outage_of_20_seconds_costs_no_sku_and_at_most_three_tenths_more_requests() {
+    let dir = skus(400);
+    // It begins with the hundredth request, whenever that comes.
+    let began = OnceLock::new();
+    let server = ScriptedServer::start(move |seen| {
+        let is_out = seen.number >= 100 && began.get_or_init(Instant::now).elapsed().as_secs() < 20;
+        if is_out { Reply::status(500) } else { Reply::echo(seen).wait(Duration::from_millis(20)) }
+    });
+    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "8"]).finish().expect_code(0);
+    assert!(ended.stderr.contains("400 fetched"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("limited by: the server: it kept failing"), "{}", ended.stderr);
     assert!(server.count() <= 520, "{} requests", server.count());
 }
