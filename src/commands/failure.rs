@@ -7,7 +7,6 @@ use crate::config::{ConfigError, Origin, Settings};
 use crate::fetch::TransportError;
 use crate::fetch::select::SelectError;
 use crate::input::InputError;
-use crate::limit::descriptors::TooFewDescriptors;
 use crate::model::Exit;
 use crate::plan::{Place, PlanError};
 
@@ -38,8 +37,11 @@ impl Failure {
     /// A value that only a room below could find wrong: named with the place it came from, which also
     /// decides the exit (2 from the command line or the environment, 78 from the file).
     pub fn of_setting(settings: &Settings, name: &str, message: &str) -> Self {
-        let origin: &Origin = settings.origin(name);
-        Self::new(origin.exit(), format!("{origin}: {message}"))
+        let message = match settings.origin(name) {
+            Origin::Default => format!("--{name}: {message}"),
+            origin => format!("{origin}: {message}"),
+        };
+        Self::new(settings.origin(name).exit(), message)
     }
 }
 
@@ -93,13 +95,6 @@ pub fn of_transport(error: &TransportError, settings: &Settings) -> Failure {
              or name a file of them with --ca-cert",
         ),
     }
-}
-
-pub fn of_descriptors(error: TooFewDescriptors, settings: &Settings) -> Failure {
-    Failure::of_setting(settings, "concurrency", &error.to_string()).with_hint(format!(
-        "raise the hard limit (ulimit -Hn, or LimitNOFILE= of the systemd unit), or use --concurrency {}",
-        error.room()
-    ))
 }
 
 pub fn of_start(what: &str, error: &io::Error) -> Failure {

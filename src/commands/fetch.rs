@@ -17,7 +17,7 @@ use crate::engine::feed::Feed;
 use crate::engine::signals::Signals;
 use crate::fetch::{Companions, Fetcher, Http, Stop};
 use crate::input::{self, Columns, Rows};
-use crate::limit::{Gate, descriptors};
+use crate::limit::Gate;
 use crate::model::{Event, Exit, Reporter};
 use crate::plan::{Planner, RequestSettings};
 use crate::report::Report;
@@ -35,8 +35,6 @@ pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failur
     let shown = wiring::report(settings, terminal::standard_error(env));
     let report = Arc::new(Report::new(shown, Box::new(io::stderr())));
     let api = Api::of(settings)?;
-    descriptors::make_room(wiring::ceiling(settings.pace.concurrency))
-        .map_err(|error| failure::of_descriptors(error, settings))?;
 
     let (ground, rows) = Ground::lay(settings, env, &api)?;
     let (mut journal, recovered) = Journal::open(&ground.output, &ground.place, &ground.identity)?;

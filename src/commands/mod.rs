@@ -3,6 +3,7 @@
 mod ending;
 mod failure;
 mod fetch;
+mod room;
 mod terminal;
 mod tune;
 mod wiring;
@@ -28,14 +29,17 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
     let arguments: Vec<OsString> = arguments.collect();
     match config::load(arguments.iter().cloned(), &env, folder) {
         Ok(Invocation::Text(text)) => print(&text),
-        Ok(Invocation::Fetch(settings)) => {
-            let settings = Arc::new(*settings);
+        Ok(Invocation::Fetch(mut settings)) => {
             let format = settings.run.log_format;
-            fetch::fetch(&settings, &env).unwrap_or_else(|failure| complain(&failure, format, &env))
+            room::make(&mut settings)
+                .and_then(|()| fetch::fetch(&Arc::new(*settings), &env))
+                .unwrap_or_else(|failure| complain(&failure, format, &env))
         }
-        Ok(Invocation::Tune(asked)) => {
+        Ok(Invocation::Tune(mut asked)) => {
             let format = asked.settings.run.log_format;
-            tune::tune(*asked, &env).unwrap_or_else(|failure| complain(&failure, format, &env))
+            room::make(&mut asked.settings)
+                .and_then(|()| tune::tune(*asked, &env))
+                .unwrap_or_else(|failure| complain(&failure, format, &env))
         }
         Err(error) => match (error, config::log_format(&arguments, &env, folder)) {
             (ConfigError::NothingAsked { help }, LogFormat::Text) => {

@@ -17,7 +17,6 @@ use crate::engine::signals::Signals;
 use crate::fetch::StopReason;
 use crate::input::{self, InputSettings, Rows};
 use crate::limit::climb::{Bounds, End};
-use crate::limit::descriptors;
 use crate::model::{Event, Exit, Reporter};
 use crate::plan::Planner;
 use crate::report::tune::{self, Tuned};
@@ -41,7 +40,6 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     let report = Arc::new(Report::new(shown, Box::new(io::stderr())));
     let api = Api::of(&settings)?;
     let ceiling = wiring::ceiling(settings.pace.concurrency);
-    descriptors::make_room(ceiling).map_err(|error| failure::of_descriptors(error, &settings))?;
     let document = report_file.as_deref().map(Document::at).transpose()?;
 
     let sample = Sample::open(&settings)?;

@@ -1,10 +1,12 @@
 //! Room for sockets: the system's limit on open files, raised by the program itself.
 
+use std::num::NonZeroUsize;
+
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Files that are open beside the sockets of attempts: output, journal, lock, input, the runtime's
-/// own, and connections that are being closed.
-const BESIDES: u64 = 64;
+/// Files that are open beside the sockets of attempts: some 30 (output, journal, lock, input, state, the
+/// runtime's own), and connections that are being closed.
+const BESIDES: u64 = 48;
 
 /// The system allows fewer open files than the attempts in flight need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +14,8 @@ const BESIDES: u64 = 64;
 pub struct TooFewDescriptors {
     /// Attempts in flight.
     pub wanted: usize,
+    /// Sockets of each.
+    pub each: usize,
     /// Open files that they need.
     pub needed: u64,
     /// The hard limit.
@@ -19,19 +23,21 @@ pub struct TooFewDescriptors {
 }
 
 impl TooFewDescriptors {
-    /// Attempts in flight that the limit has room for.
+    /// Attempts in flight that the limit has room for, if it has any.
     #[must_use]
-    pub fn room(self) -> usize {
-        usize::try_from(self.allowed.saturating_sub(BESIDES)).unwrap_or(usize::MAX).max(1)
+    pub fn room(self) -> Option<NonZeroUsize> {
+        let sockets = usize::try_from(self.allowed.saturating_sub(BESIDES)).unwrap_or(usize::MAX);
+        NonZeroUsize::new(sockets / self.each.max(1))
     }
 }
 
-/// Raises the soft limit on open files (`RLIMIT_NOFILE`) to what this many attempts in flight need.
+/// Raises the soft limit on open files (`RLIMIT_NOFILE`) to what this many attempts in flight need, with
+/// so many sockets each.
 ///
 /// # Errors
 /// The hard limit is lower; the soft one was then raised as far as it goes.
-pub fn make_room(in_flight: usize) -> Result<(), TooFewDescriptors> {
-    let needed = (in_flight as u64).saturating_add(BESIDES);
+pub fn make_room(in_flight: usize, each: usize) -> Result<(), TooFewDescriptors> {
+    let needed = (in_flight as u64).saturating_mul(each as u64).saturating_add(BESIDES);
     let limit = getrlimit(Resource::Nofile);
     // No limit is written as none.
     if limit.current.is_none_or(|current| current >= needed) {
@@ -44,7 +50,9 @@ pub fn make_room(in_flight: usize) -> Result<(), TooFewDescriptors> {
         Err(_) => limit.current,
     };
     match now {
-        Some(allowed) if allowed < needed => Err(TooFewDescriptors { wanted: in_flight, needed, allowed }),
+        Some(allowed) if allowed < needed => {
+            Err(TooFewDescriptors { wanted: in_flight, each, needed, allowed })
+        }
         _ => Ok(()),
     }
 }
@@ -56,13 +64,23 @@ mod tests {
     #[test]
     fn what_can_never_be_allowed_says_so_with_the_numbers() {
         let most = 1 << 40;
-        match make_room(most) {
+        match make_room(most, 1) {
             Ok(()) => assert_eq!(getrlimit(Resource::Nofile).maximum, None),
             Err(error) => {
                 assert_eq!(error.wanted, most);
-                assert!(error.room() < most);
+                assert!(error.room().is_none_or(|room| room.get() < most));
                 assert!(error.to_string().contains(&error.allowed.to_string()));
             }
         }
+    }
+
+    #[test]
+    fn what_is_proposed_is_what_there_is_room_for_and_never_nothing() {
+        let room = |allowed, each| {
+            TooFewDescriptors { wanted: 900, each, needed: 948, allowed }.room().map(NonZeroUsize::get)
+        };
+        assert_eq!(room(BESIDES + 100, 1), Some(100));
+        assert_eq!(room(BESIDES + 101, 2), Some(50));
+        assert_eq!((room(BESIDES + 1, 2), room(BESIDES, 1), room(3, 1)), (None, None, None));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::requests::asking;
-use crate::support::{Reply, ScriptedServer, WorkDir};
+use crate::support::{Reply, Run, ScriptedServer, WorkDir};
 
 /// The server's descriptors are the test's own.
 fn room_for_sockets() {
@@ -73,11 +73,46 @@ fn a_hard_limit_that_is_too_low_is_told_before_any_request_with_what_to_do() {
         .after_shell("ulimit -n 256")
         .finish()
         .expect_code(2);
-    for word in ["2000", "256", "ulimit -Hn", "--concurrency 192"] {
+    for word in ["2000", "256", "ulimit -Hn", "--concurrency 208"] {
         assert!(ended.stderr.contains(word), "{word}: {}", ended.stderr);
     }
     assert_eq!(server.connections(), 0);
-    asking(&dir, &server.url("/p/{sku}"), ["-c", "192"]).after_shell("ulimit -n 256").finish().expect_code(0);
+    asking(&dir, &server.url("/p/{sku}"), ["-c", "208"]).after_shell("ulimit -n 256").finish().expect_code(0);
+    // Where not even one has room, no number is proposed.
+    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "1"]).after_shell("ulimit -n 40").finish();
+    let ended = ended.expect_code(2);
+    assert!(ended.stderr.contains("ulimit -Hn") && !ended.stderr.contains("or use"), "{}", ended.stderr);
+}
+
+#[test]
+fn where_the_hard_limit_is_low_auto_has_a_lower_ceiling_and_says_so() {
+    let dir = skus(200);
+    let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(20)));
+    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "auto"]).after_shell("ulimit -n 64").finish();
+    let ended = ended.expect_code(0);
+    assert!(ended.stderr.contains("warning: the system allows 64 open files"), "{}", ended.stderr);
+    let peak = server.max_in_flight();
+    assert!((9..=16).contains(&peak), "{peak} in flight");
+    let tuned = Run::new(&dir).args(["tune", "products.csv", "-u", &server.url("/p/{sku}")]);
+    let tuned = tuned.after_shell("ulimit -n 64").finish().expect_code(0);
+    assert!(tuned.stderr.contains("goes up to 16, not 64"), "{}", tuned.stderr);
+}
+
+#[test]
+fn there_is_room_for_both_ends_of_a_demo_and_for_connections_abroad() {
+    room_for_sockets();
+    let dir = skus(900);
+    let demo = ["products.csv", "-o", "out.json", "--demo", "--demo-failures", "0%", "--null-on", "404"];
+    let fetch = Run::new(&dir).args(demo).args(["-c", "300"]).after_shell("ulimit -Sn 400");
+    fetch.finish().expect_code(0);
+    let abroad = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(20)));
+    let there = abroad.url("/p");
+    let home = ScriptedServer::start(move |seen| Reply::redirect(302, &format!("{there}/{}", seen.sku)));
+    let args = ["-c", "200", "--follow", "any", "--fresh"];
+    asking(&dir, &home.url("/p/{sku}"), args).after_shell("ulimit -Sn 260").finish().expect_code(0);
+    let ended =
+        asking(&dir, &home.url("/p/{sku}"), args).after_shell("ulimit -n 260").finish().expect_code(2);
+    assert!(ended.stderr.contains("--concurrency 106"), "{}", ended.stderr);
 }
 
 #[test]

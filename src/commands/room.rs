@@ -1,0 +1,41 @@
+//! Room for sockets, made before anything else: a number that there is no room for is refused with what to
+//! do, the ceiling of `auto` is lowered with a warning, since it promises no number.
+
+use super::failure::Failure;
+use crate::config::Settings;
+use crate::fetch::Follow;
+use crate::limit::{Concurrency, descriptors};
+
+/// Raises the limit on open files, and lowers the ceiling of `auto` where the system allows no more.
+///
+/// # Errors
+/// The system allows fewer than this `--concurrency` needs.
+pub fn make(settings: &mut Settings) -> Result<(), Failure> {
+    let ceiling = settings.pace.concurrency.ceiling();
+    let Err(error) = descriptors::make_room(ceiling.get(), sockets_each(settings)) else { return Ok(()) };
+    let raise = "raise the hard limit (ulimit -Hn, or LimitNOFILE= of the systemd unit)";
+    match (settings.pace.concurrency, error.room()) {
+        (Concurrency::Auto { .. }, Some(max)) => {
+            settings.pace.concurrency = Concurrency::Auto { max };
+            settings.warnings.push(format!(
+                "the system allows {} open files: --concurrency auto goes up to {max}, not {ceiling}; {raise}",
+                error.allowed
+            ));
+            Ok(())
+        }
+        (Concurrency::Fixed(_), Some(fewer)) => {
+            let failure = Failure::of_setting(settings, "concurrency", &error.to_string());
+            Err(failure.with_hint(format!("{raise}, or use --concurrency {fewer}")))
+        }
+        (_, None) => {
+            let failure = Failure::of_setting(settings, "concurrency", &error.to_string());
+            Err(failure.with_hint(raise))
+        }
+    }
+}
+
+/// The sockets that one attempt in flight may hold: the built-in API has the other end of each, and a
+/// redirect to another origin leaves a kept connection behind.
+fn sockets_each(settings: &Settings) -> usize {
+    1 + usize::from(settings.demo.is_some()) + usize::from(settings.request.follow == Follow::Any)
+}
