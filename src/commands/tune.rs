@@ -19,6 +19,7 @@ use crate::input::{self, InputSettings, Rows};
 use crate::limit::climb::{Bounds, End};
 use crate::model::{Event, Exit, Reporter};
 use crate::plan::Planner;
+use crate::report::format::counted;
 use crate::report::tune::{self, Tuned};
 use crate::report::{Progress, Report};
 
@@ -224,7 +225,8 @@ fn judge(
             Failure::new(Exit::Data, format!("{input}: no data row"))
         }
         _ if climbed.requests == 0 && climbed.end == End::Sample => {
-            Failure::new(Exit::Data, format!("{input}: no SKU to ask for in {} rows", climbed.skipped))
+            let rows = counted(climbed.skipped, "row", "rows");
+            Failure::new(Exit::Data, format!("{input}: no SKU to ask for in {rows}"))
         }
         End::Time => Failure::new(Exit::TryAgain, "the time was over before anything was measured")
             .with_hint("a longer --max-time, or --concurrency 1 for a first look"),

@@ -120,7 +120,8 @@ impl<T: Transport> Climb<'_, T> {
         let mut drained_by = None;
         let mut skipped = 0;
         let mut end = None;
-        while drained_by.is_none() || !floor.jobs.is_empty() {
+        // Once it has ended, those that still wait at the gate are not let out any more.
+        while drained_by.is_none() || !floor.jobs.is_empty() && gate.view().in_flight > 0 {
             let workers = ladder.rung.workers;
             let open = drained_by.is_none();
             let next = std::future::poll_fn(|cx| floor.poll(cx, || open && has_room(gate), workers));

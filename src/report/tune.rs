@@ -152,6 +152,7 @@ pub fn why(tuned: &Tuned) -> String {
             count(last.requests),
             causes(tuned)
         ),
+        End::Paused(reason) if borne <= 0.0 => format!("the pool was paused at {at} ({reason})"),
         End::Paused(reason) => {
             format!("the pool was paused at {at} ({reason}); --rate {} may need no pauses", typed_rate(borne))
         }

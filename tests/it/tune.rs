@@ -122,7 +122,7 @@ fn tune_stops_within_its_time_and_names_the_best_so_far() {
 #[test]
 fn tune_stops_where_errors_begin_and_names_a_number_below() {
     let server = ScriptedServer::start(|seen| {
-        if seen.in_flight > 4 { Reply::status(500) } else { Reply::echo(seen).wait(WORK) }
+        if seen.in_flight > 4 { Reply::status(500) } else { Reply::echo(seen).wait(4 * WORK) }
     });
     let dir = WorkDir::new();
     let ended = tune(&dir, &server, 500).args(["--report", "tune.json"]).finish().expect_code(0);
@@ -146,6 +146,16 @@ fn tune_ends_at_the_first_pause_that_the_api_asks_for() {
     assert!(ended.stdout().contains("paused at 4 workers (429 with Retry-After)"), "{}", ended.stdout());
     let refused = server.requests().iter().filter(|seen| seen.in_flight > 2).count();
     assert!(refused <= 2, "{refused}");
+}
+
+#[test]
+fn tune_sends_nothing_more_once_it_has_ended_and_proposes_no_rate_without_an_answer() {
+    let server = ScriptedServer::start(|_| Reply::retry_after(429, "1"));
+    let dir = WorkDir::new();
+    let ended = tune(&dir, &server, 500).finish().expect_code(69);
+    assert!(ended.stderr.contains("the pool was paused at 1 worker"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("--rate"), "{}", ended.stderr);
+    assert_eq!(server.count(), 1, "the pause ended it");
 }
 
 #[test]
@@ -201,6 +211,7 @@ fn tune_says_what_is_wrong_with_the_input() {
     let server = ScriptedServer::echo();
     for (csv, says) in [
         ("sku\n", "no data row"),
+        ("sku\n..\n", "no SKU to ask for in 1 row\n"),
         ("sku\n..\n..\n", "no SKU to ask for in 2 rows"),
         ("sku\nA\n", "too few SKUs"),
         ("", ""),
