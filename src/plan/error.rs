@@ -118,6 +118,9 @@ pub enum HeaderFault {
     /// The program or the connection owns this header.
     #[error("{0} is set by the program itself")]
     Owned(String),
+    /// `Accept-Encoding` asks for what would not be undone.
+    #[error("accept-encoding can ask for gzip, br, zstd, deflate and identity, and for nothing else")]
+    Coding,
     /// A column in `Host` would ask another site.
     #[error("a column may not stand in Host, as it would change who is asked")]
     ColumnInHost,

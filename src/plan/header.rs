@@ -3,18 +3,16 @@
 //! All lines of one name go the same way: a constant `X-Tag: a` beside `X-Tag: {region}` is sent with
 //! every job, in the order given, and cannot be lost where the two kinds are put together.
 
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::plan::error::{HeaderFault, Place, PlanError};
 use crate::plan::refusal::{Cells, Refusal};
 use crate::plan::template::{Part, Piece, Scope, columns_of, expand, printable};
 
-/// Owned by the connection (RFC 9110, sections 6.6, 7.6, 7.8 and 10.1; RFC 9112, section 6) or decided by the program:
-/// a wrong one breaks the framing or asks for an encoding that is then not undone. Credentials for a
-/// proxy belong to `--proxy`, as only the proxy may see them.
-const OWNED: [&str; 12] = [
-    "accept-encoding",
+/// Owned by the connection (RFC 9110, sections 6.6, 7.6, 7.8 and 10.1; RFC 9112, section 6): a wrong
+/// one breaks the framing. Credentials for a proxy belong to `--proxy`, as only the proxy may see them.
+const OWNED: [&str; 11] = [
     "connection",
     "content-length",
     "expect",
@@ -27,6 +25,9 @@ const OWNED: [&str; 12] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// What `Accept-Encoding` may ask for: the codings that are taken off a body.
+const CODINGS: [&str; 5] = ["br", "deflate", "gzip", "identity", "zstd"];
 
 /// The user's headers, bound to their columns. Shows no values.
 #[derive(Debug)]
@@ -55,6 +56,9 @@ impl Headers {
                 out.push_str(printable(variable, value, &place)?);
                 Ok(())
             })?;
+            if name == ACCEPT_ENCODING && !asks_for_known_codings(&parts) {
+                return Err(at(HeaderFault::Coding));
+            }
             read.push((name, parts, index));
         }
         Self::sort(read, lines, body)
@@ -145,6 +149,18 @@ fn header_name(text: &str) -> Result<HeaderName, HeaderFault> {
         return Err(HeaderFault::Owned(name.as_str().into()));
     }
     Ok(name)
+}
+
+/// Whether nothing is asked for that would then not be undone.
+fn asks_for_known_codings(parts: &[Part]) -> bool {
+    let is_known = |coding: &str| {
+        let name = coding.split(';').next().unwrap_or_default().trim();
+        CODINGS.iter().any(|known| known.eq_ignore_ascii_case(name))
+    };
+    parts.iter().all(|part| match part {
+        Part::Text(text) => text.split(',').all(is_known),
+        Part::Column(_) => false,
+    })
 }
 
 /// The value of parts without a column; sensitive, as it may come from a variable or a private file.
@@ -246,6 +262,9 @@ mod tests {
             "Transfer-Encoding: canary",
             "TE: canary",
             "Accept-Encoding: canary",
+            "Accept-Encoding: gzip, canary",
+            "Accept-Encoding: *",
+            "Accept-Encoding: {sku}",
             "Proxy-Authorization: canary",
             "X: {canary",
             "Host: canary{sku}",
@@ -256,5 +275,6 @@ mod tests {
             assert_eq!(error.exit().code(), 2, "{line}");
         }
         assert!(headers(&["Host: other.example.com"], false).is_ok());
+        assert!(headers(&["Accept-Encoding: GZIP;q=1.0, identity; q=0.5,br"], false).is_ok());
     }
 }

@@ -29,6 +29,22 @@ fn a_header_of_the_user_replaces_the_programs_own_of_that_name() {
 }
 
 #[test]
+fn accept_encoding_can_be_replaced_by_what_is_then_undone() {
+    let dir = WorkDir::new();
+    dir.write_skus(["A"]);
+    let server = ScriptedServer::start(|seen| Reply::echo(seen).gzip());
+    let url = server.url("/p/{sku}");
+    for value in ["identity", "gzip;q=0.5, br"] {
+        let header = format!("Accept-Encoding: {value}");
+        asking(&dir, &url, ["-H", &header, "--fresh"]).finish().expect_code(0);
+        assert_eq!(server.requests().last().unwrap().header_values("accept-encoding"), [value]);
+        assert!(dir.read("out.json").contains("\"A\":{"), "undone: {}", dir.read("out.json"));
+    }
+    let ended = asking(&dir, &url, ["-H", "Accept-Encoding: compress"]).finish().expect_code(2);
+    assert!(ended.stderr.contains("gzip, br, zstd, deflate and identity"), "{}", ended.stderr);
+}
+
+#[test]
 fn two_values_of_one_header_name_both_arrive_in_order() {
     let dir = WorkDir::new();
     dir.write_skus(["A"]);
