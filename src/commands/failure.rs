@@ -97,6 +97,12 @@ pub fn of_transport(error: &TransportError, settings: &Settings) -> Failure {
     }
 }
 
+/// The time is over, and the pipe has not said a word.
+pub fn of_silence() -> Failure {
+    Failure::new(Exit::TryAgain, "--max-time was over before the input began")
+        .with_hint("nothing was asked for; is the program at the other end of the pipe at work?")
+}
+
 pub fn of_start(what: &str, error: &io::Error) -> Failure {
     Failure::new(Exit::Io, format!("cannot start {what}: {error}"))
 }

@@ -13,7 +13,7 @@ use super::{terminal, wiring};
 use crate::collect::{self, Journal, Lock, OutputSettings, Preflight};
 use crate::config::{Environment, Settings};
 use crate::engine::Engine;
-use crate::engine::feed::Feed;
+use crate::engine::feed::{self, Feed};
 use crate::engine::signals::Signals;
 use crate::fetch::{Companions, Fetcher, Http, Stop};
 use crate::input::{self, Columns, Rows};
@@ -36,7 +36,8 @@ pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failur
     let report = Arc::new(Report::new(shown, Box::new(io::stderr())));
     let api = Api::of(settings)?;
 
-    let (ground, rows) = Ground::lay(settings, env, &api)?;
+    let deadline = settings.pace.max_time.and_then(|time| started.checked_add(time));
+    let (ground, rows) = Ground::lay(settings, env, &api, deadline)?;
     let (mut journal, recovered) = Journal::open(&ground.output, &ground.place, &ground.identity)?;
     let planner = ground.planner(settings, env, journal.salt())?;
     for warning in settings.warnings.iter().chain(&recovered.notes) {
@@ -63,7 +64,7 @@ pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failur
         stop: &road.stop,
         signals: &mut signals,
         started,
-        deadline: settings.pace.max_time.and_then(|time| started.checked_add(time)),
+        deadline,
         max_age: settings.run.max_age,
     };
     let ended = runtime.block_on(engine.run(feed));
@@ -124,14 +125,20 @@ struct Ground {
 }
 
 impl Ground {
-    fn lay(settings: &Settings, env: &Environment, api: &Api) -> Result<(Self, Rows), Failure> {
+    fn lay(
+        settings: &Settings,
+        env: &Environment,
+        api: &Api,
+        deadline: Option<Instant>,
+    ) -> Result<(Self, Rows), Failure> {
         let output = wiring::output(settings);
         let request = wiring::request(settings, &api.url);
         let input_settings = wiring::input(settings);
         let path = &settings.input.path;
         wiring::select(settings)?;
         let place = collect::preflight(&output)?;
-        let first_look = Rows::open(path, &input_settings)?;
+        let first_look =
+            feed::open_until(path, &input_settings, deadline)?.ok_or_else(failure::of_silence)?;
         let lasting = wiring::request(settings, &api.identity);
         plan(&request, first_look.columns(), (settings, env), [0; 16])?;
         // The job's identity is the same with any salt.

@@ -12,7 +12,7 @@ use super::{terminal, wiring};
 use crate::collect::Document;
 use crate::config::{Environment, Origin, Settings, Tune};
 use crate::engine::climb::{Climb, Climbed, Meter};
-use crate::engine::feed::Feed;
+use crate::engine::feed::{self, Feed};
 use crate::engine::signals::Signals;
 use crate::fetch::StopReason;
 use crate::input::{self, InputSettings, Rows};
@@ -43,7 +43,8 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     let ceiling = wiring::ceiling(settings.pace.concurrency);
     let document = report_file.as_deref().map(Document::at).transpose()?;
 
-    let sample = Sample::open(&settings)?;
+    let deadline = started + settings.pace.max_time.unwrap_or(TIME);
+    let sample = Sample::open(&settings, deadline)?;
     let planner =
         plan(&wiring::request(&settings, &api.url), sample.rows.columns(), (&settings, env), [0; 16])?;
     let request = what_is_asked(&planner);
@@ -76,7 +77,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
         bounds: Bounds { ceiling, rate: settings.pace.rate },
         sample: most,
         started,
-        deadline: started + settings.pace.max_time.unwrap_or(TIME),
+        deadline,
     };
     let mut table = Table { quiet: settings.run.quiet, begun: false, trouble: None };
     let climbed = runtime.block_on(climb.run(feed, &mut |rung| {
@@ -136,13 +137,14 @@ struct Sample {
 }
 
 impl Sample {
-    fn open(settings: &Settings) -> Result<Self, Failure> {
+    fn open(settings: &Settings, deadline: Instant) -> Result<Self, Failure> {
         wiring::select(settings)?;
         let path = &settings.input.path;
         let most = settings.input.limit.unwrap_or(SAMPLE).get();
         let read = wiring::input(settings);
         if !path.can_be_read_twice() {
-            return Ok(Self { rows: Rows::open(path, &read)?, most, total: None, whole_input: false });
+            let rows = feed::open_until(path, &read, Some(deadline))?.ok_or_else(failure::of_silence)?;
+            return Ok(Self { rows, most, total: None, whole_input: false });
         }
         // One row more tells whether the input goes on.
         let one_more = InputSettings { limit: Some(most.saturating_add(1)), ..read.clone() };

@@ -1,11 +1,11 @@
 //! Rows to planned steps, on a thread of their own: reading blocks, the network loop must not.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::input::{InputError, Rows};
+use crate::input::{InputError, InputPath, InputSettings, Rows};
 use crate::plan::{Planned, Planner};
 
 /// Steps that travel together: waking the loop once a row would cost more than the row.
@@ -15,6 +15,31 @@ const DEPTH: usize = 4;
 
 /// How long a reader may take to notice that nobody listens any more.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Opens the input and reads its header, until this instant at most: a pipe may never say a word. Gives
+/// nothing if the time is over; the reader is then left behind.
+///
+/// # Errors
+/// The input cannot be opened, or its header not be used.
+pub fn open_until(
+    path: &InputPath,
+    settings: &InputSettings,
+    until: Option<Instant>,
+) -> Result<Option<Rows>, InputError> {
+    let Some(until) = until.filter(|_| !path.can_be_read_twice()) else {
+        return Rows::open(path, settings).map(Some);
+    };
+    let (sender, opened) = std::sync::mpsc::channel();
+    let (of, how) = (path.clone(), settings.clone());
+    let thread = thread::Builder::new().name("input".into()).spawn(move || {
+        // Whoever waited may have left.
+        let _ = sender.send(Rows::open(&of, &how));
+    });
+    if thread.is_err() {
+        return Rows::open(path, settings).map(Some);
+    }
+    opened.recv_timeout(until.saturating_duration_since(Instant::now())).ok().transpose()
+}
 
 /// The planned rows as they come, and the thread that makes them.
 pub struct Feed {
@@ -53,8 +78,8 @@ impl Feed {
         self.batches.close();
         while self.batches.try_recv().is_ok() {}
         if left_early {
-            let deadline = std::time::Instant::now() + PATIENCE;
-            while !self.thread.is_finished() && std::time::Instant::now() < deadline {
+            let deadline = Instant::now() + PATIENCE;
+            while !self.thread.is_finished() && Instant::now() < deadline {
                 thread::sleep(Duration::from_millis(1));
             }
             if !self.thread.is_finished() {

@@ -138,6 +138,22 @@ fn limit_ends_a_stream_that_goes_on() {
 }
 
 #[test]
+fn a_pipe_that_never_says_a_word_is_left_when_max_time_is_over() {
+    let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
+    for args in [&["-"][..], &["tune", "-"]] {
+        let mut run = Run::new(&dir)
+            .args(args)
+            .args(["-o", "out.json", "-u", &server.url("/{sku}"), "--max-time", "300ms"])
+            .open_stdin()
+            .spawn();
+        // The pipe stays open until the run has ended.
+        run.wait_for_stderr("--max-time was over before the input began");
+        run.wait().expect_code(75);
+    }
+    assert_eq!((server.count(), dir.names().len()), (0, 0));
+}
+
+#[test]
 fn the_numbers_of_a_stream_add_up_to_its_rows() {
     let (server, dir) = (
         ScriptedServer::start(|seen| match seen.sku.as_str() {
