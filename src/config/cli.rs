@@ -2,6 +2,8 @@
 //! (a derive would say every name, table and default a second time), all as plain text: what a value
 //! means is decided once, for all three places, when the layers are laid over each other.
 
+mod completions;
+mod man;
 mod tune;
 
 use std::ffi::OsString;
@@ -41,7 +43,7 @@ pub(super) enum Asked {
     Fetch(CommandLine),
     /// A climb, and where its report goes (`--report`).
     Tune(CommandLine, Option<PathBuf>),
-    /// A text for standard output: the help, or the version.
+    /// A text for standard output: the help, the version, completions, the manual page.
     Text(String),
 }
 
@@ -50,6 +52,10 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, Confi
     let args: Vec<OsString> = args.collect();
     match command().try_get_matches_from(&args) {
         Ok(matches) => Ok(match matches.subcommand() {
+            Some(("completions", asked)) => Asked::Text(
+                asked.get_one("shell").map(|shell| completions::script(*shell)).unwrap_or_default(),
+            ),
+            Some(("man", _)) => Asked::Text(man::page()),
             Some((_, tune)) => Asked::Tune(read(tune), tune.get_one::<OsString>("report").map(PathBuf::from)),
             None => Asked::Fetch(read(&matches)),
         }),
@@ -96,6 +102,9 @@ fn message(error: &clap::Error, args: &[OsString]) -> String {
             .into();
     }
     if error.kind() == ErrorKind::MissingRequiredArgument {
+        if args.get(1).is_some_and(|arg| arg == "completions") {
+            return "SHELL is missing: name bash, zsh, fish, elvish or powershell".into();
+        }
         return "INPUT is missing: name a CSV file, or - for standard input".into();
     }
     let text = error.render().to_string();
@@ -137,7 +146,7 @@ pub(super) fn command() -> Command {
         .arg(input())
         .args(options::all().map(|(table, setting)| option(table, setting)))
         .args(of_the_command_line_alone())
-        .subcommand(tune::command())
+        .subcommands([tune::command(), completions::command(), man::command()])
 }
 
 fn input() -> Arg {
@@ -192,9 +201,14 @@ fn of_the_command_line_alone() -> [Arg; 5] {
             .action(ArgAction::SetTrue)
             .conflicts_with("verbose")
             .help("Say nothing unless something fails"),
-        arg("help").short('h').action(ArgAction::Help).help("Print a summary (-h) or everything (--help)"),
+        help().help_heading(Table::Run.heading()).help("Print a summary (-h) or everything (--help)"),
         arg("version").short('V').action(ArgAction::Version).help("Print the version"),
     ]
+}
+
+/// Under no heading, as commands without settings have none.
+fn help() -> Arg {
+    Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print this help")
 }
 
 const UNITS: &str = "Times: 250ms 30s 5m 12h. Sizes: 10MiB 500kB.";
@@ -228,26 +242,28 @@ Settings:
 Exit codes:
 ",
     );
-    let codes = [
-        (Exit::Complete, "every SKU was fetched"),
-        (Exit::SomeFailed, "published, but some SKUs failed"),
-        (Exit::Usage, "the command line or the environment is wrong"),
-        (Exit::Data, "the CSV cannot be read, or has no data row"),
-        (Exit::NoInput, "there is no such input"),
-        (Exit::Unavailable, "the API is unreachable or failing: nothing published"),
-        (Exit::CannotCreate, "the output cannot be written there"),
-        (Exit::Io, "disk trouble"),
-        (Exit::TryAgain, "locked, deferred or out of time: run it again later"),
-        (Exit::NoPermission, "the API refuses the credentials"),
-        (Exit::Config, "the config file is wrong"),
-    ];
-    for (exit, meaning) in codes {
+    for (exit, meaning) in EXITS {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {:>3}    {meaning}", exit.code());
     }
     let _ = write!(text, "  {}+n  stopped by signal n", Exit::Signal(0).code());
     text
 }
+
+/// What each exit code means, signals apart.
+const EXITS: [(Exit, &str); 11] = [
+    (Exit::Complete, "every SKU was fetched"),
+    (Exit::SomeFailed, "published, but some SKUs failed"),
+    (Exit::Usage, "the command line or the environment is wrong"),
+    (Exit::Data, "the CSV cannot be read, or has no data row"),
+    (Exit::NoInput, "there is no such input"),
+    (Exit::Unavailable, "the API is unreachable or failing: nothing published"),
+    (Exit::CannotCreate, "the output cannot be written there"),
+    (Exit::Io, "disk trouble"),
+    (Exit::TryAgain, "locked, deferred or out of time: run it again later"),
+    (Exit::NoPermission, "the API refuses the credentials"),
+    (Exit::Config, "the config file is wrong"),
+];
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ mod cli;
 mod cli_exit;
 mod cli_logs;
 mod cli_options;
+mod completions;
 mod config;
 mod demo;
 mod faults;

@@ -19,6 +19,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("reqwest::", &["fetch/transport.rs", "fetch/transport/"]),
     ("governor::", &["limit/"]),
     ("clap::", &["config/cli.rs", "config/cli/"]),
+    ("clap_complete::", &["config/cli/"]),
+    ("clap_mangen::", &["config/cli/"]),
     ("std::env::", &["config/", "main.rs"]),
     ("fs::rename", &["collect/"]),
     ("eprintln!", &[]),

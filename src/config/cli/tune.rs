@@ -62,7 +62,7 @@ stops where throughput stops growing, where errors begin, or at the ceiling. A r
 obeyed as in a fetch. The answers are thrown away, and no output is written: put `tune` into the command \
 that you want to make faster.";
 
-const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   Try it, without an API:
     skufetch tune products.csv --demo

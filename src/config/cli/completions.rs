@@ -1,0 +1,237 @@
+//! `skufetch completions SHELL`: what a shell needs to complete the command line, values included.
+//!
+//! The words that a setting may have are decided where its value is read, in the same way for all three
+//! places; were they told to the parser itself, it would refuse them in words of its own. So only the
+//! command that the scripts are made from knows them.
+
+use std::fmt::Write as _;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, Command, ValueEnum, ValueHint, value_parser};
+use clap_complete::Shell;
+
+use super::help;
+
+/// Options whose values are few, with all of them; a method may be another.
+const WORDS: [(&str, &[&str]); 7] = [
+    ("method", &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]),
+    ("follow", &["none", "same-origin", "any"]),
+    ("body-as", &["json", "text"]),
+    ("format", &["json", "jsonl"]),
+    ("shape", &["body", "record"]),
+    ("progress", &["auto", "bar", "plain", "none"]),
+    ("log-format", &["text", "json"]),
+];
+
+/// The subcommand.
+pub(super) fn command() -> Command {
+    Command::new("completions")
+        .about("Print the completions for a shell")
+        .disable_help_flag(true)
+        .override_usage("skufetch completions <SHELL>")
+        .after_help(PLACES)
+        .arg(
+            Arg::new("shell")
+                .value_name("SHELL")
+                .help("The shell")
+                .value_parser(value_parser!(Shell))
+                .required(true),
+        )
+        .arg(help())
+}
+
+/// The script for this shell.
+pub(super) fn script(shell: Shell) -> String {
+    if shell == Shell::Zsh {
+        return for_zsh();
+    }
+    let commands = told(super::command());
+    let names: Vec<_> = commands.get_subcommands().map(Command::get_name).chain(["help"]).collect();
+    let script = generated(shell, commands.clone(), NAME);
+    // To the generator any first word is a subcommand, so that nothing would follow `products.csv`.
+    match shell {
+        Shell::Fish => {
+            script
+                .replace("if set -q argv[1]\n", &format!("if contains -- \"$argv[1]\" {}\n", names.join(" ")))
+                // Its subcommands stand in the first place only. It knows no values of arguments.
+                .replace(
+                    "-n \"__fish_skufetch_needs_command\" -a",
+                    "-n \"test (count (commandline -opc)) -eq 1\" -a",
+                )
+                + &format!(
+                    "complete -c skufetch -n \"__fish_skufetch_using_subcommand completions\" -f -a \"{}\"\n",
+                    shells().join(" ")
+                )
+        }
+        // Nor does it know files.
+        Shell::Elvish => script
+            .replace(
+                "if (str:has-prefix $word '-') {",
+                &format!("if (not (has-value [{}] $word)) {{", names.join(" ")),
+            )
+            .replace(
+                "    $completions[$command]\n",
+                "    $completions[$command]\n    edit:complete-filename $@words\n",
+            ),
+        Shell::PowerShell => script.replace(
+            "$element.Value.StartsWith('-') -or\n",
+            &format!("$element.Value -notin @('{}') -or\n", names.join("', '")),
+        ),
+        _ => script,
+    }
+}
+
+/// To the generator a subcommand follows INPUT. Here each subcommand is a function of its own, called when
+/// its name is the first word; and until then the first word may be a file or a subcommand.
+fn for_zsh() -> String {
+    let commands = told(super::command());
+    let mut functions = String::new();
+    let mut described = String::new();
+    for command in commands.get_subcommands() {
+        let name = format!("{NAME}-{}", command.get_name());
+        let script = generated(Shell::Zsh, command.clone(), &name);
+        let function = script.split_once(&format!("_{name}() {{")).map_or("", |(_, rest)| rest);
+        let function = function.split_once("\n}\n").map_or("", |(function, _)| function);
+        let _ = write!(functions, "_{name}() {{{function}\n}}\n\n");
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        let _ = write!(described, " '{}:{about}'", command.get_name());
+    }
+    let fetch = Command::new(NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(commands.get_arguments().cloned())
+        .disable_help_flag(true)
+        .disable_version_flag(true);
+    let opening = format!("_{NAME}() {{\n");
+    let dispatching = format!(
+        "{functions}{opening}    local -a commands=({described})
+    if (( CURRENT > 2 && $+functions[_{NAME}-$words[2]] )); then
+        shift words
+        (( CURRENT -= 1 ))
+        _{NAME}-$words[1]
+        return
+    fi
+    (( CURRENT == 2 )) && _describe -t commands command commands
+"
+    );
+    generated(Shell::Zsh, fetch, NAME).replacen(&opening, &dispatching, 1)
+}
+
+const NAME: &str = "skufetch";
+
+fn generated(shell: Shell, mut command: Command, name: &str) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    String::from_utf8(script).expect("it is made of texts")
+}
+
+fn shells() -> Vec<String> {
+    Shell::value_variants().iter().map(ToString::to_string).collect()
+}
+
+/// The command, with what can stand as each value.
+fn told(command: Command) -> Command {
+    command.mut_args(with_values).mut_subcommand("tune", |tune| tune.mut_args(with_values))
+}
+
+fn with_values(arg: Arg) -> Arg {
+    let words = WORDS.iter().find(|(name, _)| arg.get_id() == name);
+    if let Some((_, words)) = words {
+        return arg.value_parser(PossibleValuesParser::new(*words));
+    }
+    let Some(name) = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string) else {
+        return arg;
+    };
+    let hint = match name.as_str() {
+        "INPUT" | "FILE" | "TEXT|@FILE" => ValueHint::FilePath,
+        "URL" | "TEMPLATE" => ValueHint::Url,
+        _ => ValueHint::Other,
+    };
+    // In zsh's words a colon begins a command to run.
+    arg.value_hint(hint).value_name(name.replace(": ", "-"))
+}
+
+const PLACES: &str = "\
+Where they go:
+  bash        ~/.local/share/bash-completion/completions/skufetch
+  zsh         a file _skufetch in a folder of $fpath
+  fish        ~/.config/fish/completions/skufetch.fish
+  elvish      at the end of ~/.config/elvish/rc.elv
+  powershell  at the end of the file that $PROFILE names
+
+Such as:
+  skufetch completions fish > ~/.config/fish/completions/skufetch.fish";
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Environment, load, options};
+
+    /// What is said of this value of this option.
+    fn judged(name: &str, word: &str) -> Result<(), String> {
+        let args = ["skufetch", "in.csv", "-o", "o", "-u", "http://localhost/{sku}", "--"];
+        let mut args: Vec<String> = args[..6].iter().map(ToString::to_string).collect();
+        args.push(format!("--{name}={word}"));
+        let env = Environment::default();
+        load(args.into_iter().map(Into::into), &env, Path::new("/")).map(drop).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn every_word_is_one_that_the_option_takes_and_none_that_it_names_is_left_out() {
+        for (name, words) in WORDS {
+            assert!(options::find(name).is_some(), "{name}");
+            for word in words {
+                assert_eq!(judged(name, word), Ok(()), "--{name}={word}");
+            }
+            let (last, others) = words.split_last().unwrap();
+            let named = format!("{} or {last}", others.join(", "));
+            let refused = judged(name, "nonsense?");
+            assert!(name == "method" || refused.as_ref().is_err_and(|e| e.contains(&named)), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn every_file_is_completed_as_one() {
+        let command = told(super::super::command());
+        for (name, hint) in [
+            ("input", ValueHint::FilePath),
+            ("output", ValueHint::FilePath),
+            ("failed", ValueHint::FilePath),
+            ("config", ValueHint::FilePath),
+            ("ca-cert", ValueHint::FilePath),
+            ("url", ValueHint::Url),
+            ("rate", ValueHint::Other),
+            ("merge", ValueHint::Unknown),
+        ] {
+            let arg = command.get_arguments().find(|arg| arg.get_id() == name).unwrap();
+            assert_eq!(arg.get_value_hint(), hint, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_shell_gets_a_script_that_names_every_option() {
+        for shell in Shell::value_variants() {
+            let script = script(*shell);
+            for (_, setting) in options::all() {
+                assert!(script.contains(setting.name), "{shell} lacks {}", setting.name);
+            }
+            assert!(!script.contains("NAME: VALUE"), "{shell}");
+        }
+    }
+
+    #[test]
+    fn every_script_knows_a_file_from_a_command() {
+        for (shell, mended, times) in [
+            (Shell::Fish, "if contains -- \"$argv[1]\" completions man tune help\n", 1),
+            (Shell::Fish, "-n \"test (count (commandline -opc)) -eq 1\" -a", 4),
+            (Shell::Elvish, "if (not (has-value [completions man tune help] $word)) {", 1),
+            (Shell::Elvish, "edit:complete-filename $@words\n", 1),
+            (Shell::PowerShell, "$element.Value -notin @('completions', 'man', 'tune', 'help') -or", 1),
+            (Shell::Zsh, "\n_skufetch-tune() {\n", 1),
+            (Shell::Zsh, "_skufetch-$words[1]\n", 1),
+        ] {
+            assert_eq!(script(shell).matches(mended).count(), times, "{shell}: {mended}");
+        }
+    }
+}
