@@ -8,6 +8,7 @@ mod cli_logs;
 mod cli_options;
 mod completions;
 mod config;
+mod cookbook;
 mod demo;
 mod faults;
 mod http2;

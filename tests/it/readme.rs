@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::symlink;
 use std::thread;
-use std::time::Duration;
 
 use skufetch::model::Exit;
 
+use crate::support::page::{self, Desk};
 use crate::support::{Run, WorkDir};
 
 const README: &str = include_str!("../../README.md");
@@ -15,17 +15,7 @@ const CONFIG: &str = include_str!("../../config.toml");
 
 /// The fenced blocks with exactly this tag.
 fn blocks(tag: &str) -> Vec<&'static str> {
-    let mut blocks = Vec::new();
-    let mut rest = README;
-    while let Some((_, after)) = rest.split_once("\n```") {
-        let (named, after) = after.split_once('\n').unwrap();
-        let (block, after) = after.split_once("\n```").expect("a fence closes");
-        if named == tag {
-            blocks.push(block);
-        }
-        rest = after;
-    }
-    blocks
+    page::blocks(README).into_iter().filter(|block| block.language == tag).map(|block| block.text).collect()
 }
 
 /// The help, and its options by heading.
@@ -60,18 +50,10 @@ fn words<'a>(text: &'a str, prefix: &str, more: &str) -> BTreeSet<&'a str> {
 
 /// Runs a block as a reader would in a clone, with this build in place of cargo's.
 fn run(block: &str) {
-    let dir = WorkDir::new();
+    let desk = Desk::new(&[("cargo run --release --", "skufetch")]);
+    let dir = &desk.dir;
     symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"), dir.path("fixtures")).unwrap();
-    std::fs::create_dir(dir.path("bin")).unwrap();
-    symlink(env!("CARGO_BIN_EXE_skufetch"), dir.path("bin/skufetch")).unwrap();
-    let script = block.replace("cargo run --release --", "skufetch");
-    // The program that `Run` would run is not: the script names it itself.
-    let ended = Run::new(&dir)
-        .under(["sh", "-c", "PATH=\"$PWD/bin:$PATH\"; export PATH; exec sh -e -c \"$SCRIPT\""])
-        .env("SCRIPT", &script)
-        .env("SKUFETCH_DEMO_LATENCY", "1ms")
-        .within(Duration::from_mins(2))
-        .finish();
+    let ended = desk.run(block, &[("SKUFETCH_DEMO_LATENCY", "1ms")]);
     assert!(matches!(ended.code, Some(0 | 1)), "{block}\n{ended:?}");
     let words: Vec<&str> = block.split_whitespace().collect();
     let mut outputs =
@@ -169,7 +151,7 @@ fn every_option_of_the_help_is_in_config_toml_under_its_heading_and_no_other_key
 fn every_option_and_variable_that_the_readme_names_exists() {
     let (_, options) = help();
     let known: BTreeSet<&str> = options.values().flatten().map(String::as_str).collect();
-    let of_cargo = BTreeSet::from(["release", "path"]);
+    let of_cargo = BTreeSet::from(["release", "path", "locked"]);
     for name in words(README, "--", "-").difference(&of_cargo) {
         assert!(known.contains(name), "--{name} is in README.md and not in --help");
     }
@@ -182,7 +164,7 @@ fn every_option_and_variable_that_the_readme_names_exists() {
 #[test]
 fn every_file_that_the_readme_links_to_or_fetches_from_is_there() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let links = README.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    let links = README.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
     let fixtures = README.split_whitespace().filter(|word| word.starts_with("fixtures/"));
     for name in links.filter(|link| !link.contains("://")).chain(fixtures) {
         assert!(root.join(name).exists(), "{name}");

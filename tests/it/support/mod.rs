@@ -4,6 +4,7 @@
 //!   caller's environment, and never longer than its limit.
 //! - [`ScriptedServer`] answers each request with a [`Reply`], which may be as wrong as bytes can
 //!   be, and remembers every byte it was sent and when. It stands on the server of `--demo`.
+//! - [`page`] runs the commands of a page of documentation.
 //! - [`tls`] gives it certificates, good and bad, and HTTP/2.
 //!
 //! Nothing here asserts how long something took: that would fail on a busy machine. What is bounded
@@ -11,6 +12,7 @@
 
 pub mod encode;
 pub mod log;
+pub mod page;
 pub mod reply;
 pub mod run;
 pub mod script;

@@ -1,0 +1,324 @@
+//! Every command of docs/cookbook.md runs, against the built-in catalogue API.
+//!
+//! A section is a folder: its blocks are run in order in one, with a `products.csv` of sixty rows. A block
+//! with `file=NAME` is written there; a block that follows one that was run, and is no command, is what that
+//! one printed. What `https://api.example.com` answers comes from the catalogue, by way of a server that adds
+//! what the catalogue has not: a search by POST, and a token that expires.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use skufetch::demo::{Catalogue, DemoSettings};
+
+use crate::support::page::{self, Block, Desk};
+use crate::support::{Ended, Reply, ScriptedServer, Seen, dead_port};
+
+const COOKBOOK: &str = include_str!("../../docs/cookbook.md");
+
+/// A SKU that the catalogue has lost.
+const LOST: &str = "1174";
+
+/// So many answers are given to the first token.
+const FIRST_TOKEN: usize = 25;
+
+/// The API of the page.
+struct Api {
+    server: ScriptedServer,
+}
+
+impl Api {
+    fn open() -> Self {
+        let settings = DemoSettings { latency: Duration::ZERO, failures: 0.0, rate: None };
+        let catalogue = Arc::new(Catalogue::start(&settings).unwrap());
+        let given = AtomicUsize::new(0);
+        let server = ScriptedServer::start(move |seen| {
+            if seen.header("authorization") == Some("Bearer token-1")
+                && given.fetch_add(1, Ordering::SeqCst) >= FIRST_TOKEN
+            {
+                return Reply::status(401);
+            }
+            answer(&catalogue, seen)
+        });
+        Self { server }
+    }
+
+    fn origin(&self) -> String {
+        self.server.url("")
+    }
+}
+
+fn answer(catalogue: &Catalogue, seen: &Seen) -> Reply {
+    if seen.path() == "/search" {
+        assert_eq!(seen.method, "POST", "{seen:?}");
+        assert_eq!(seen.header("content-type"), Some("application/json"));
+        let asked: Value = serde_json::from_slice(&seen.body).expect("a body of JSON");
+        let sku = asked.pointer("/query/sku").or(asked.pointer("/query/bool/filter/0/term/sku"));
+        let found = of_catalogue(catalogue, sku.and_then(Value::as_str).expect("a SKU"));
+        return Reply::json(format!("{{\"hits\":[{}]}}", found.1)).with_status(found.0);
+    }
+    let (status, body) = of_catalogue(catalogue, &seen.sku);
+    Reply::json(body).with_status(status)
+}
+
+/// What the catalogue itself answers.
+fn of_catalogue(catalogue: &Catalogue, sku: &str) -> (u16, String) {
+    let url = catalogue.url_template();
+    let host = url.strip_prefix("http://").and_then(|url| url.split('/').next()).unwrap();
+    let mut encoded = String::new();
+    for byte in sku.bytes() {
+        write!(encoded, "%{byte:02X}").unwrap();
+    }
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(stream, "GET /products/{encoded} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head["HTTP/1.1 ".len()..][..3].parse().unwrap(), body.to_owned())
+}
+
+/// A folder for a section, and its API.
+fn set_up(lost: bool) -> (Desk, Api) {
+    let api = Api::open();
+    let host = api.server.addr().to_string();
+    let desk = Desk::new(&[
+        ("https://api.example.com", &api.origin()),
+        ("proxy.example.com:3128", &host),
+        ("cd /srv/catalogue", "cd ."),
+        ("/usr/local/bin/skufetch", "skufetch"),
+    ]);
+    let all = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/products.csv")).unwrap();
+    let mut rows: String = all.split_inclusive('\n').take(61).collect();
+    if lost {
+        writeln!(rows, "{LOST},Gone,Isla,Outdoor,1.00,EUR,0").unwrap();
+    }
+    desk.dir.write("products.csv", rows);
+    desk.write("get-token", "#!/bin/sh\necho x >>asked; echo token-$(grep -c x asked)");
+    (desk, api)
+}
+
+/// Whether all that a block needs is here. What is not is said, and not run; in CI it has to be here.
+fn can_be_run(block: &Block) -> bool {
+    let there = |need: &&str| match *need {
+        "requests" => {
+            Command::new("python3").args(["-c", "import requests"]).output().is_ok_and(|o| o.status.success())
+        }
+        program => {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+        }
+    };
+    let missing = block.value("needs").unwrap_or("").split(',').filter(|need| !need.is_empty());
+    let missing: Vec<_> = missing.filter(|need| !there(need)).collect();
+    if !missing.is_empty() {
+        let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+        assert!(!in_ci, "{missing:?} not there: {}", block.text);
+        println!("skipped: there is no {missing:?} for\n{}", block.text);
+    }
+    missing.is_empty()
+}
+
+/// Runs a block and gives what it printed.
+fn run(desk: &Desk, block: &Block) -> Ended {
+    let ended = desk.run(block.text, &[]);
+    let code = block.value("exit").map_or(0, |code| code.parse().unwrap());
+    assert_eq!(ended.code, Some(code), "{}\n{ended:?}", block.text);
+    assert!(!ended.stderr.contains("warning"), "{}\n{ended:?}", block.text);
+    let words: Vec<&str> = block.text.split_whitespace().collect();
+    let outputs = words.windows(2).filter(|pair| pair[0] == "-o" && block.text.contains("skufetch "));
+    for name in outputs.map(|pair| pair[1]).filter(|name| *name != "-" && code < 2) {
+        let text = desk.dir.read(name);
+        serde_json::from_str::<Value>(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(text.starts_with("{\n\"") && text.ends_with("\n}\n"), "{}", block.text);
+    }
+    ended
+}
+
+/// A section's blocks, one after the other.
+fn cook(blocks: &[Block]) -> Ran {
+    let (desk, api) = set_up(blocks.iter().any(|block| block.has("lost")));
+    let mut printed: Option<String> = None;
+    let mut count = 0;
+    for block in blocks {
+        match (block.language, block.value("file")) {
+            (_, Some(name)) => {
+                desk.write(name, block.text);
+                printed = None;
+            }
+            ("sh", None) => {
+                printed = can_be_run(block).then(|| run(&desk, block).stdout().to_owned());
+                count += 1;
+            }
+            ("json" | "text", None) => {
+                // What a run printed under other conditions (a plot) does not follow what was run here.
+                if let Some(printed) = printed.take().filter(|printed| !printed.contains("to use it:")) {
+                    assert_eq!(printed.trim_end(), block.text, "in {}", block.section);
+                }
+            }
+            _ => printed = None,
+        }
+    }
+    Ran { desk, api, count }
+}
+
+struct Ran {
+    desk: Desk,
+    api: Api,
+    count: usize,
+}
+
+fn sections() -> Vec<Vec<Block>> {
+    let all = page::blocks(COOKBOOK);
+    all.chunk_by(|a, b| a.section == b.section).map(<[Block]>::to_vec).collect()
+}
+
+fn section(name: &str) -> Vec<Block> {
+    sections().into_iter().find(|blocks| blocks[0].section == name).unwrap_or_else(|| panic!("{name}"))
+}
+
+#[test]
+fn every_command_of_the_cookbook_runs_and_prints_what_stands_there() {
+    let mut count = 0;
+    // Two at a time, as each wants a processor.
+    for pair in sections().chunks(2) {
+        let running: Vec<_> =
+            pair.iter().cloned().map(|blocks| thread::spawn(move || cook(&blocks).count)).collect();
+        count += running.into_iter().map(|one| one.join().unwrap()).sum::<usize>();
+    }
+    assert!(count >= 30, "{count} only");
+}
+
+#[test]
+fn an_expired_token_costs_no_answer_that_was_had() {
+    let ran = cook(&section("A token that expires"));
+    assert_eq!(ran.desk.dir.read("asked").lines().count(), 2, "two tokens");
+    let skus: BTreeSet<_> = ran.api.server.requests().iter().map(|seen| seen.sku.clone()).collect();
+    assert_eq!(skus.len(), 60);
+    let good = |sku: &String| {
+        let asked = ran.api.server.requests_for(sku);
+        asked.iter().filter(|seen| seen.header("authorization") == Some("Bearer token-2")).count()
+    };
+    assert_eq!(skus.iter().map(good).sum::<usize>(), 60 - FIRST_TOKEN, "the journal went on");
+}
+
+#[test]
+fn the_proxy_and_the_headers_of_the_cookbook_arrive() {
+    let ran = cook(&section("A proxy"));
+    let requests = ran.api.server.requests();
+    assert!(requests.len() == 60 && requests.iter().all(|seen| seen.target.starts_with("http://")));
+    assert!(requests.iter().all(|seen| seen.header("proxy-authorization").is_some()));
+    let ran = cook(&section("Headers and secrets"));
+    let requests = ran.api.server.requests();
+    assert!(requests.iter().all(|seen| seen.header("authorization") == Some("Bearer s3cret")));
+    assert!(ran.desk.dir.holding("s3cret").is_empty());
+}
+
+#[test]
+fn every_line_for_cron_is_silent_when_all_is_well_and_speaks_when_not() {
+    let blocks = section("Cron");
+    let table = blocks.iter().find(|block| block.language == "cron").unwrap();
+    let config = blocks.iter().find(|block| block.value("file").is_some()).unwrap();
+    let jobs: Vec<&str> =
+        table.text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())).collect();
+    assert_eq!(jobs.len(), 3);
+    let (desk, _api) = set_up(false);
+    desk.write("config.toml", config.text);
+    for job in jobs {
+        let (time, command) = job.split_once("  ").unwrap();
+        assert_eq!(time.split(' ').count(), 5, "{job}");
+        assert!(!command.contains('%'), "cron reads it as a line end: {job}");
+        let ended = desk.run(command, &[]);
+        assert_eq!((ended.code, ended.stdout(), ended.stderr.as_str()), (Some(0), "", ""), "{job}");
+        let dead = format!("http://{}/{{sku}}", dead_port());
+        let ended = desk.run(command, &[("SKUFETCH_URL", &dead)]);
+        assert!(!(ended.stdout().is_empty() && ended.stderr.is_empty()), "{job}");
+    }
+}
+
+/// The value of a line of a unit.
+fn of_unit<'a>(unit: &'a str, name: &str) -> Option<&'a str> {
+    unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+}
+
+#[test]
+fn what_the_units_start_runs() {
+    let in_cookbook = section("Systemd");
+    let unit = |name| in_cookbook.iter().find(|block| block.value("unit") == Some(name)).unwrap().text;
+    let cron = section("Cron");
+    let config = cron.iter().find(|block| block.value("file").is_some()).unwrap().text;
+    let (desk, _api) = set_up(false);
+    desk.write("config.toml", config);
+    let command = of_unit(unit("catalogue.service"), "ExecStart").unwrap();
+    assert_eq!(desk.run(command, &[]).code, Some(0));
+
+    let template = include_str!("../../packaging/systemd/skufetch@.service");
+    fs::create_dir(desk.dir.path("etc")).unwrap();
+    desk.write("etc/prices.toml", config);
+    let command = of_unit(template, "ExecStart").unwrap();
+    let command = command.replace("/usr/bin/", "").replace("/etc/skufetch/%i", "etc/prices");
+    let (name, input) = of_unit(template, "Environment").unwrap().split_once('=').unwrap();
+    assert_eq!(desk.run(&command, &[(name, input)]).code, Some(0), "{command}");
+    for unit in [template, unit("catalogue.service")] {
+        assert_eq!(of_unit(unit, "RestartPreventExitStatus"), Some("2 65 66 73 77 78"));
+        assert_eq!(of_unit(unit, "SuccessExitStatus"), Some("1"));
+        // systemd refuses such a unit.
+        assert!(of_unit(unit, "RestartForceExitStatus").is_none());
+    }
+}
+
+#[test]
+fn systemd_finds_no_fault_in_the_units() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        println!("skipped: there is no systemd-analyze here");
+        return;
+    }
+    let desk = Desk::new(&[]);
+    let program = env!("CARGO_BIN_EXE_skufetch");
+    let mut names = Vec::new();
+    for block in section("Systemd").iter().filter(|block| block.language == "ini") {
+        let name = block.value("unit").unwrap();
+        desk.dir.write(name, block.text.replace("/usr/local/bin/skufetch", program));
+        names.push(desk.dir.path(name));
+    }
+    for (name, text) in [
+        ("skufetch@x.service", include_str!("../../packaging/systemd/skufetch@.service")),
+        ("skufetch@x.timer", include_str!("../../packaging/systemd/skufetch@.timer")),
+    ] {
+        names.push(desk.dir.write(name, text.replace("/usr/bin/skufetch", program)));
+    }
+    let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(names).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn every_link_of_the_cookbook_leads_somewhere() {
+    let slug = |heading: &str| -> String {
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+    };
+    let headings = |page: &str| -> BTreeSet<String> {
+        page.lines().filter_map(|line| line.strip_prefix("## ")).map(slug).collect()
+    };
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut linked = BTreeSet::new();
+    for link in COOKBOOK.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+        let Some((file, anchor)) = link.split_once('#') else {
+            assert!(link.contains("://") || here.join(link).exists(), "{link}");
+            continue;
+        };
+        let page =
+            if file.is_empty() { COOKBOOK.to_owned() } else { fs::read_to_string(here.join(file)).unwrap() };
+        assert!(headings(&page).contains(anchor), "{link}");
+        linked.extend(file.is_empty().then(|| anchor.to_owned()));
+    }
+    assert_eq!(linked, headings(COOKBOOK), "the list at the head has every recipe");
+}
