@@ -24,6 +24,7 @@ mod output_shapes;
 mod pace;
 mod pace_pauses;
 mod pace_rate;
+mod packaging;
 mod quota;
 mod readme;
 mod redirects;

@@ -1,0 +1,60 @@
+//! What packages are made from is there, and the scripts that make them can be read by their shell. The
+//! packages themselves are built and tried by `packaging/deb`, `packaging/wheel` and `packaging/install`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_file_of_the_debian_package_is_there_or_made_by_its_script() {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let deb = &manifest["package"]["metadata"]["deb"];
+    let script = fs::read_to_string(root().join("packaging/deb")).unwrap();
+    let assets = deb["assets"].as_array().unwrap();
+    assert!(assets.len() > 10);
+    for asset in assets {
+        let (from, to) = (asset[0].as_str().unwrap(), asset[1].as_str().unwrap());
+        if from.starts_with("target/") {
+            let made =
+                from.rsplit_once('.').map_or(from, |(name, _)| name).trim_start_matches("target/packaging/");
+            assert!(
+                from == "target/release/skufetch" || script.contains(&format!("$made/{made}.")),
+                "{from}"
+            );
+        } else {
+            assert!(root().join(from).is_file(), "{from}");
+        }
+        assert!(script.contains(to.trim_end_matches('/')), "{to} is not looked for by packaging/deb");
+    }
+    assert!(root().join(deb["maintainer-scripts"].as_str().unwrap()).join("postinst").is_file());
+}
+
+#[test]
+fn the_licences_that_the_manifest_names_are_there() {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    assert_eq!(manifest["package"]["license"].as_str(), Some("MIT OR Apache-2.0"));
+    assert!(fs::read_to_string(root().join("LICENSE-MIT")).unwrap().contains("The skufetch authors"));
+    assert!(fs::read_to_string(root().join("LICENSE-APACHE")).unwrap().contains("Version 2.0, January 2004"));
+}
+
+#[test]
+fn the_scripts_can_be_run_and_say_how() {
+    for (shell, name) in [
+        ("bash", "packaging/check"),
+        ("bash", "packaging/deb"),
+        ("bash", "packaging/install"),
+        ("bash", "packaging/wheel"),
+        ("sh", "packaging/debian/postinst"),
+    ] {
+        let path = root().join(name);
+        assert!(fs::metadata(&path).unwrap().permissions().mode() & 0o111 != 0, "{name} cannot be run");
+        assert!(fs::read_to_string(&path).unwrap().lines().nth(1).unwrap().starts_with("# "), "{name}");
+        let output = Command::new(shell).arg("-n").arg(&path).output();
+        assert!(output.is_ok_and(|output| output.status.success()), "{name}");
+    }
+}
