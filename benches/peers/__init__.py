@@ -1,0 +1,1 @@
+"""The parts of benches/compare: its servers, the programs it runs, and its scenarios."""
