@@ -28,7 +28,7 @@ mod body {
     const DOCUMENTS: [&str; 6] = json::NAMES;
 
     /// Checks and compacts, as every answer is.
-    #[divan::bench(args = DOCUMENTS)]
+    #[divan::bench(args = DOCUMENTS, min_time = 0.1)]
     fn compact(bencher: Bencher<'_, '_>, name: &str) {
         let (document, mut out) = document(name);
         bencher.counter(BytesCount::of_slice(&document)).bench_local(|| {
@@ -38,7 +38,7 @@ mod body {
     }
 
     /// What it replaces, which checks less and compacts nothing: `serde_json`'s `&RawValue`, and a copy.
-    #[divan::bench(args = DOCUMENTS)]
+    #[divan::bench(args = DOCUMENTS, min_time = 0.1)]
     fn raw_value(bencher: Bencher<'_, '_>, name: &str) {
         let (document, mut out) = document(name);
         bencher.counter(BytesCount::of_slice(&document)).bench_local(|| {
