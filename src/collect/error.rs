@@ -98,7 +98,7 @@ impl CollectError {
     pub fn hint(&self) -> Option<String> {
         let full = |source: &io::Error| source.kind() == io::ErrorKind::StorageFull;
         Some(match self {
-            Self::Place { .. } => "name another place with --output or --failed".into(),
+            Self::Place { .. } => "name another place with --output, --failed or --report".into(),
             Self::Create { source, .. } if full(source) => "the disk is full: make room".into(),
             Self::Create { .. } => "check that the folder is there and that you may write to it".into(),
             Self::Io { source, .. } if full(source) => {

@@ -43,5 +43,5 @@ pub use finalise::{Finished, Left, Publish, Published};
 pub use journal::{JobIdentity, Journal, Recovered, Refused};
 pub use known::Known;
 pub use lock::Lock;
-pub use paths::{FileTarget, Paths, Preflight, preflight};
+pub use paths::{FileTarget, Paths, Preflight, preflight, siblings};
 pub use settings::{Format, OutputSettings, Shape, Target, UnknownWord};

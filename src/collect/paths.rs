@@ -16,6 +16,10 @@ use super::{CollectError, OutputSettings, Target};
 /// Links followed at most; the kernel's own bound (`MAXSYMLINKS` in Linux).
 const MAX_LINKS: usize = 40;
 
+const JOURNAL: &str = ".journal";
+const LOCK: &str = ".lock";
+const STATE: &str = ".state";
+
 /// A file to replace: the name it was given, and what that leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileTarget {
@@ -81,13 +85,19 @@ pub fn preflight(settings: &OutputSettings) -> Result<Preflight, CollectError> {
     Ok(Preflight { paths, failed })
 }
 
+/// Where the journal, the lock and the state of an output lie, if it is no symbolic link.
+#[must_use]
+pub fn siblings(output: &Path) -> [PathBuf; 3] {
+    [JOURNAL, LOCK, STATE].map(|ending| with_ending(output, ending))
+}
+
 impl Paths {
     fn of(given: &Path) -> Result<Self, CollectError> {
         let output = FileTarget::of(given)?;
         let paths = Self {
-            journal: with_ending(given, ".journal"),
-            lock: with_ending(&output.real, ".lock"),
-            state: with_ending(given, ".state"),
+            journal: with_ending(given, JOURNAL),
+            lock: with_ending(&output.real, LOCK),
+            state: with_ending(given, STATE),
             output,
         };
         for sibling in [&paths.journal, &paths.lock, &paths.state] {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
+use super::account::Account;
 use super::failure::Failure;
 use crate::collect::{
     CollectError, Failures, Journal, OutputSettings, Preflight, Publish, Published, Target,
@@ -22,7 +23,8 @@ use crate::model::{Event, Exit, Key, Reporter};
 use crate::report::{self, Amount, Complaint, Ending, Facts, Report, Wrote, verdict};
 
 /// What the end of a run is judged from.
-pub struct Close {
+pub struct Close<'a> {
+    pub account: Option<&'a Account>,
     pub settings: Arc<Settings>,
     pub output: OutputSettings,
     pub place: Preflight,
@@ -48,12 +50,12 @@ struct Filed {
 
 /// Publishes or leaves, prints the summary, and says how the program ends.
 pub fn conclude(
-    close: Close,
+    close: Close<'_>,
     journal: Journal,
     (runtime, signals): (&Runtime, &mut Signals),
     (report, gate): (&Report, &Gate),
 ) -> Exit {
-    let Close { settings, output, place, columns, stop, total, mut ended, started } = close;
+    let Close { settings, account, output, place, columns, stop, total, mut ended, started } = close;
     let mut counts = with_unread(ended.counts, ended.fed.as_ref(), total);
     let worked = started.elapsed();
     let mut fate = fate(&settings, &mut ended, &stop, &counts);
@@ -62,19 +64,30 @@ pub fn conclude(
             report.on(&Event::Warned { message: &warning.to_string() });
         }
     }
+    let facts = facts(&settings, worked, &ended.sampled, (gate, report));
+    let blanks = ended.fed.as_ref().map_or(0, |fed| fed.blanks);
+    let told = |counts: &Counts, (exit, error), (wrote, published): (Vec<Wrote>, bool)| Ending {
+        elapsed: started.elapsed(),
+        counts: for_people(counts, blanks),
+        wrote,
+        verdict: verdict(&facts),
+        exit,
+        error,
+        published,
+        journal_kept: !published && matches!(settings.output.path, Target::File(_)),
+    };
     if ended.at_once {
         // Asked twice: what the journal has is what it has.
         report.abandon();
-        let exit = match fate {
-            Fate::Leave(failure) => failure.exit,
-            Fate::Publish => Exit::Complete,
-        };
         drop(journal);
+        let mut ending = told(&counts, judged(fate, &counts), (Vec::new(), false));
+        let exit = ending.exit;
+        if let Some(account) = account {
+            account.close(report, &mut ending, (runtime, signals), Duration::ZERO);
+        }
         return exit;
     }
 
-    let facts = facts(&settings, worked, &ended.sampled, (gate, report));
-    let blanks = ended.fed.as_ref().map_or(0, |fed| fed.blanks);
     let job = Filing {
         output,
         place,
@@ -113,24 +126,23 @@ pub fn conclude(
     counts.repeats += filed.failures.repeats;
     report.refused_were_repeats(filed.failures.repeats);
 
-    let (exit, error) = match fate {
+    let mut ending = told(&counts, judged(fate, &counts), (wrote(&filed), is_published));
+    if let Some(account) = account {
+        account.close(report, &mut ending, (runtime, signals), grace);
+    }
+    report.finish(&ending);
+    ending.exit
+}
+
+/// How the program ends, and why it does not end well.
+fn judged(fate: Fate, counts: &Counts) -> (Exit, Option<Complaint>) {
+    match fate {
         Fate::Leave(failure) => {
             (failure.exit, Some(Complaint { message: failure.message, hint: failure.hint }))
         }
         Fate::Publish if counts.failed > 0 => (Exit::SomeFailed, None),
         Fate::Publish => (Exit::Complete, None),
-    };
-    report.finish(&Ending {
-        elapsed: started.elapsed(),
-        counts: for_people(&counts, blanks),
-        wrote: wrote(&filed),
-        verdict: verdict(&facts),
-        exit,
-        error,
-        published: is_published,
-        journal_kept: !is_published && matches!(settings.output.path, Target::File(_)),
-    });
-    exit
+    }
 }
 
 /// How long a signal waits for what is being written: a replaced file is an instant away from old or

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
+use super::account::Account;
 use super::ending::{Close, conclude};
 use super::failure::{self, Failure};
 use super::{terminal, wiring};
@@ -32,8 +33,23 @@ const SCOUTS: usize = 10;
 /// What ends a run before its first request; nothing has been printed about it.
 pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failure> {
     let started = Instant::now();
+    let account = Account::open(settings, started)?;
     let shown = wiring::report(settings, terminal::standard_error(env));
-    let report = Arc::new(Report::new(shown, Box::new(io::stderr())));
+    let report = Report::new(shown, Box::new(io::stderr()));
+    let report = Arc::new(if account.is_some() { report.with_chronicle() } else { report });
+    let exit = run((settings, env), &report, account.as_ref(), started);
+    if let (Err(failure), Some(account)) = (&exit, &account) {
+        account.close_early(&report, failure);
+    }
+    exit
+}
+
+fn run(
+    (settings, env): (&Arc<Settings>, &Environment),
+    report: &Arc<Report>,
+    account: Option<&Account>,
+    started: Instant,
+) -> Result<Exit, Failure> {
     let api = Api::of(settings)?;
 
     let deadline = settings.pace.max_time.and_then(|time| started.checked_add(time));
@@ -44,7 +60,7 @@ pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failur
         report.on(&Event::Warned { message: warning });
     }
 
-    let reporter = Arc::clone(&report) as Arc<dyn Reporter>;
+    let reporter = Arc::clone(report) as Arc<dyn Reporter>;
     let road = Road::build(settings, env, &planner, (reporter, journal.meter()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -60,7 +76,7 @@ pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failur
         fetcher: &road.fetcher,
         gate: &road.gate,
         journal: &mut journal,
-        report: &report,
+        report,
         stop: &road.stop,
         signals: &mut signals,
         started,
@@ -71,8 +87,9 @@ pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failur
 
     let Ground { output, place, columns, total, lock, .. } = ground;
     let stop = Arc::clone(&road.stop);
-    let close = Close { settings: Arc::clone(settings), output, place, columns, stop, total, ended, started };
-    let exit = conclude(close, journal, (&runtime, &mut signals), (&report, &road.gate));
+    let settings = Arc::clone(settings);
+    let close = Close { account, settings, output, place, columns, stop, total, ended, started };
+    let exit = conclude(close, journal, (&runtime, &mut signals), (report, &road.gate));
     drop(lock);
     // What was left behind must not hold up the end.
     runtime.shutdown_background();

@@ -1,5 +1,6 @@
 //! The commands: each builds its path through the house from the settings and runs it.
 
+mod account;
 mod ending;
 mod failure;
 mod fetch;

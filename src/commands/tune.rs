@@ -21,7 +21,7 @@ use crate::model::{Event, Exit, Reporter};
 use crate::plan::Planner;
 use crate::report::format::counted;
 use crate::report::tune::{self, Tuned};
-use crate::report::{Progress, Report};
+use crate::report::{Progress, Report, ReportFile};
 
 /// The bounds of the contract, where the command line names no others. Those of the environment and of
 /// the config file are meant for the fetch.
@@ -41,7 +41,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     let report = Arc::new(Report::new(shown, Box::new(io::stderr())));
     let api = Api::of(&settings)?;
     let ceiling = wiring::ceiling(settings.pace.concurrency);
-    let document = report_file.as_deref().map(Document::at).transpose()?;
+    let document = report_file.as_ref().map(|file| Document::at(&file.path)).transpose()?;
 
     let deadline = started + settings.pace.max_time.unwrap_or(TIME);
     let sample = Sample::open(&settings, deadline)?;
@@ -103,8 +103,8 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     };
     report.tuned(&tuned);
     table.conclude(&tuned);
-    if let Some(document) = document {
-        document.write(tune::document(&tuned, SystemTime::now()).as_bytes())?;
+    if let (Some(document), Some(ReportFile { kind, .. })) = (document, report_file) {
+        document.write(tune::document(&tuned, kind, SystemTime::now()).as_bytes())?;
     }
     judge(&settings, climbed, road.stop.reason(), &tuned)?;
     table.trouble.map_or(Ok(Exit::Complete), |error| {

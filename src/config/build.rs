@@ -12,8 +12,10 @@ use crate::config::Purpose;
 use crate::config::error::ConfigError;
 use crate::config::layers::{Layers, Origin, utf8, wrong};
 use crate::config::settings::{
-    Demo, Header, Input, InputPath, Output, Pace, Request, Response, Retry, Run, Secret, Settings, Target,
+    Demo, Header, Input, InputPath, Output, Pace, ReportFile, Request, Response, Retry, Run, Secret,
+    Settings, Target,
 };
+use crate::config::shown;
 use crate::config::values::{self, or_none};
 use crate::input::InputSettings;
 
@@ -57,6 +59,7 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
         run: run(layers, call)?,
         demo,
         warnings: Vec::new(),
+        shown: shown::settings(layers, demo.is_some()),
         origins: layers.origins(),
     })
 }
@@ -205,10 +208,16 @@ fn run(layers: &Layers, call: &Call<'_>) -> Result<Run, ConfigError> {
         max_age: layers.parse("max-age", or_none(values::duration))?,
         lock_wait: layers.parse("lock-wait", values::duration)?,
         progress: choice(layers, "progress")?,
+        report: report(layers)?,
         log_format: choice(layers, "log-format")?,
         verbose: call.verbose,
         quiet: call.quiet,
     })
+}
+
+fn report(layers: &Layers) -> Result<Option<ReportFile>, ConfigError> {
+    let file = layers.path("report")?.map(values::report_file).transpose();
+    file.map_err(|why| value("report", layers, why))
 }
 
 #[cfg(feature = "demo")]

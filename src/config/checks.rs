@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::collect::siblings;
 use crate::config::Purpose;
 use crate::config::build::Call;
 use crate::config::error::ConfigError;
@@ -19,7 +20,8 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
         return Ok(());
     }
     merge(settings, layers)?;
-    files(settings, layers, call.cwd)
+    files(settings, layers, call.cwd)?;
+    report(settings, layers, call.cwd)
 }
 
 /// The address comes from one place.
@@ -114,10 +116,45 @@ fn files(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), ConfigE
     Ok(())
 }
 
-/// The path with symbolic links followed, as far as it exists.
+/// The report replaces whatever has its name, so nothing else that the run reads or writes may have it.
+fn report(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), ConfigError> {
+    let Some(report) = &settings.run.report else { return Ok(()) };
+    let report = resolved(&cwd.join(&report.path));
+    let mut others: Vec<(&str, &str, PathBuf)> = Vec::new();
+    if let InputPath::File(input) = &settings.input.path {
+        others.push(("report", "INPUT", input.clone()));
+    }
+    if let Target::File(output) = &settings.output.path {
+        others.push(("output", "the output", output.clone()));
+        others.extend(siblings(output).map(|path| ("output", "a file of the run's own", path)));
+    }
+    others.extend(settings.output.failed.clone().map(|path| ("failed", "the file of failed rows", path)));
+    others.extend(settings.request.ca_cert.clone().map(|path| ("ca-cert", "the file of --ca-cert", path)));
+    if let Some(body) = layers.text("body")?.and_then(|text| text.strip_prefix('@')) {
+        others.push(("body", "the file of --body", body.into()));
+    }
+    match others.iter().find(|(.., path)| resolved(&cwd.join(path)) == report) {
+        None => Ok(()),
+        Some((with, what, _)) => Err(refuse(
+            layers,
+            ["report", with],
+            format!("this is {what}, and the report would overwrite it"),
+            "name another file with --report",
+        )),
+    }
+}
+
+/// The path with symbolic links followed, as far as it exists. A link may lead to what is not there yet.
 fn resolved(path: &Path) -> PathBuf {
-    if let Ok(real) = path.canonicalize() {
-        return real;
+    /// The kernel's own bound.
+    const MAX_LINKS: usize = 40;
+    let mut path = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        if let Ok(real) = path.canonicalize() {
+            return real;
+        }
+        let Ok(next) = path.read_link() else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(next);
     }
     match (path.parent().map(Path::canonicalize), path.file_name()) {
         (Some(Ok(folder)), Some(name)) => folder.join(name),

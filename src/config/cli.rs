@@ -41,8 +41,8 @@ pub(super) struct CommandLine {
 pub(super) enum Asked {
     /// A run.
     Fetch(CommandLine),
-    /// A climb, and where its report goes (`--report`).
-    Tune(CommandLine, Option<PathBuf>),
+    /// A climb.
+    Tune(CommandLine),
     /// A text for standard output: the help, the version, completions, the manual page.
     Text(String),
 }
@@ -56,7 +56,7 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, Confi
                 asked.get_one("shell").map(|shell| completions::script(*shell)).unwrap_or_default(),
             ),
             Some(("man", _)) => Asked::Text(man::page()),
-            Some((_, tune)) => Asked::Tune(read(tune), tune.get_one::<OsString>("report").map(PathBuf::from)),
+            Some((_, tune)) => Asked::Tune(read(tune)),
             None => Asked::Fetch(read(&matches)),
         }),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -322,9 +322,9 @@ mod tests {
     }
 
     #[test]
-    fn tune_takes_every_setting_and_a_report_and_no_fetch_does() {
+    fn tune_takes_every_setting() {
         let tuned = |args: &[&str]| match parse(["skufetch", "tune"].iter().chain(args).map(OsString::from)) {
-            Ok(Asked::Tune(line, report)) => (line, report),
+            Ok(Asked::Tune(line)) => line,
             _ => panic!("{args:?}"),
         };
         let command = tune::command();
@@ -335,10 +335,8 @@ mod tests {
                 setting.name
             );
         }
-        let (line, report) =
-            tuned(&["in.csv", "-o", "out.json", "--merge", "-c", "auto:9", "--report", "t.json"]);
-        assert_eq!((line.layer.len(), report), (3, Some("t.json".into())));
-        assert!(refused(&["in.csv", "--report", "t.json"]).contains("--report"));
+        let line = tuned(&["in.csv", "-o", "out.json", "--merge", "-c", "auto:9", "--report", "t.json"]);
+        assert_eq!(line.layer.len(), 4);
         assert!(refused(&["-c", "9", "tune", "in.csv"]).starts_with("tune comes before its options"));
         assert!(refused(&["tune", "a.csv", "b.csv"]).starts_with("there is more than one INPUT"));
         assert!(refused(&["tune", "-c", "9"]).contains("INPUT"));

@@ -19,18 +19,20 @@ pub mod layers;
 pub mod options;
 mod pasted;
 pub mod settings;
+mod shown;
 pub mod values;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use layers::Origin;
 pub use settings::Settings;
 
+use crate::report::Kind;
 use layers::Layers;
-use settings::LogFormat;
+use settings::{LogFormat, ReportFile};
 
 /// What the person asked for.
 #[derive(Debug)]
@@ -49,8 +51,9 @@ pub enum Invocation {
 pub struct Tune {
     /// The settings of the fetch that it measures for.
     pub settings: Settings,
-    /// `--report`: a file whose name ends in `.json`.
-    pub report: Option<PathBuf>,
+    /// `--report`: never for Prometheus. What the environment and the config file say of it is meant for
+    /// the fetch.
+    pub report: Option<ReportFile>,
     /// That fetch as it can be typed, its concurrency apart; shows no secret.
     pub command: String,
     /// Something in the command is not shown.
@@ -72,17 +75,26 @@ pub fn load(
         cli::Asked::Fetch(line) => {
             Ok(Invocation::Fetch(Box::new(settings(line, env, (cwd, Purpose::Fetch))?.0)))
         }
-        cli::Asked::Tune(line, report) => {
-            let report = report.map(values::json_file).transpose();
-            let origin = Origin::Option("report");
-            let report = report.map_err(|why| ConfigError::Value { origin, why })?;
+        cli::Asked::Tune(line) => {
             let typed = line.clone();
             let (settings, layers) = settings(line, env, (cwd, Purpose::Tune))?;
             let command = pasted::command(&typed, layers.origin("output") != Origin::Default);
             let hides = pasted::hides(&command);
+            let report = report_of_tune(&settings)?;
             Ok(Invocation::Tune(Box::new(Tune { settings, report, command, hides })))
         }
     }
+}
+
+/// A climb is looked at when it is over: there is nothing in it for a monitor.
+fn report_of_tune(settings: &Settings) -> Result<Option<ReportFile>, ConfigError> {
+    let origin = settings.origin("report").clone();
+    let report = settings.run.report.clone().filter(|_| matches!(origin, Origin::Option(_)));
+    if report.as_ref().is_some_and(|report| report.kind == Kind::Prom) {
+        let why = "tune writes no report for Prometheus: name a file that ends in .json or .html".into();
+        return Err(ConfigError::Value { origin, why });
+    }
+    Ok(report)
 }
 
 /// What the settings are for.

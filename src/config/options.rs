@@ -257,6 +257,10 @@ const RUN: &[Setting] = &[
     Setting::new("progress", Word("MODE"), "auto, bar, plain or none")
         .default("auto")
         .more("auto is a bar on a terminal, else one plain line every 10 s."),
+    Setting::new("report", Text("FILE"), "Write a report: FILE.json, .html or .prom").more(
+        "By the ending: one JSON object, a page for a browser, or text for Prometheus' node_exporter. Written \
+         at every end, published or not.",
+    ),
     Setting::new("log-format", Word("FORMAT"), "Standard error: text or json").default("text"),
     #[cfg(feature = "demo")]
     Setting::flag("demo", "Fetch from the built-in catalogue API, not --url"),

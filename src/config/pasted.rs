@@ -13,7 +13,7 @@ const WORD_CHARS: usize = 300;
 /// Stands for what is not shown.
 const HIDDEN: &str = "...";
 /// What only the measurement was told, or what the paste says anew.
-const LEFT_OUT: [&str; 5] = ["limit", "max-time", "concurrency", "progress", "log-format"];
+const LEFT_OUT: [&str; 6] = ["limit", "max-time", "concurrency", "progress", "report", "log-format"];
 
 /// `skufetch INPUT` with the options of this command line that a fetch should have, too, and an output
 /// where `has_output` says that none is set anywhere.
@@ -109,7 +109,7 @@ mod tests {
 
     fn pasted(args: &[&str]) -> String {
         match parse(["skufetch", "tune"].iter().chain(args).map(OsString::from)) {
-            Ok(Asked::Tune(line, _)) => command(&line, line.layer.contains_key("output")),
+            Ok(Asked::Tune(line)) => command(&line, line.layer.contains_key("output")),
             _ => panic!("{args:?}"),
         }
     }

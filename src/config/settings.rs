@@ -17,7 +17,8 @@ pub use crate::fetch::{BodyAs, Follow};
 pub use crate::input::InputPath;
 pub use crate::limit::Concurrency;
 use crate::model::{Rate, Size, StatusSet};
-pub use crate::report::{LogFormat, Progress};
+use crate::report::Setting;
+pub use crate::report::{LogFormat, Progress, ReportFile};
 
 /// What this run shall do. `Debug` shows no secret.
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub struct Settings {
     pub demo: Option<Demo>,
     /// Sentences that the person should read before the run.
     pub warnings: Vec<String>,
+    /// Every setting as a report may show it.
+    pub shown: Vec<Setting>,
     /// Where each setting that was set came from.
     pub(super) origins: BTreeMap<&'static str, Origin>,
 }
@@ -159,7 +162,7 @@ pub struct Output {
 }
 
 /// This run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// `--fresh`.
     pub fresh: bool,
@@ -169,6 +172,8 @@ pub struct Run {
     pub lock_wait: Duration,
     /// `--progress`.
     pub progress: Progress,
+    /// `--report`.
+    pub report: Option<ReportFile>,
     /// `--log-format`.
     pub log_format: LogFormat,
     /// How often `-v` was given.

@@ -110,6 +110,7 @@ fn examples(name: &str) -> [&'static str; 2] {
         "failed" => ["f.csv", "g.csv"],
         "min-success" | "demo-failures" => ["90", "99.5%"],
         "progress" => ["bar", "none"],
+        "report" => ["a.json", "b.prom"],
         "log-format" => ["json", "json"],
         _ => ["true", "true"],
     }

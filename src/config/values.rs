@@ -10,6 +10,7 @@ use http::{HeaderName, Method};
 
 use crate::model::units::digits;
 use crate::model::{Rate, Size, StatusSet};
+use crate::report::{Kind, ReportFile};
 
 /// A wrong value: what it is not, and an example of what is right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -127,11 +128,13 @@ pub(super) fn delimiter(text: &str) -> Result<Option<u8>, String> {
 }
 
 /// A file for a report, whose ending says what it holds.
-pub(super) fn json_file(path: PathBuf) -> Result<PathBuf, String> {
-    if path.extension().is_some_and(|ending| ending == "json") && path.file_stem().is_some() {
-        Ok(path)
-    } else {
-        Err(format!("{} is not a report: name a file that ends in .json", quoted(&path.to_string_lossy())))
+pub(super) fn report_file(path: PathBuf) -> Result<ReportFile, String> {
+    match Kind::of(&path) {
+        Some(kind) => Ok(ReportFile { path, kind }),
+        None => Err(format!(
+            "{} is not a report: name a file that ends in .json, .html or .prom",
+            quoted(&path.to_string_lossy())
+        )),
     }
 }
 

@@ -217,7 +217,7 @@ impl<T: Transport> Fetcher<T> {
                 return (Ok(Ended::Answer(answer)), permit);
             }
             status = answer.status;
-            self.answered(status, sent.elapsed(), 0);
+            self.answered(job, status, sent.elapsed(), 0);
             match redirect::follow(request, answer.status, &answer.headers, self.retry.follow) {
                 Ok(next) => elsewhere = Some(next),
                 Err(fault) => return (Ok(Ended::Refused(fault)), permit),
@@ -233,13 +233,13 @@ impl<T: Transport> Fetcher<T> {
         let answer = match ended {
             Ended::Answer(answer) => answer,
             Ended::Refused(fault) => return (Verdict::GiveUp(fault), Seen::Cheap),
-            Ended::Broken(broken) => return self.judge_broken(broken.fault, latency),
+            Ended::Broken(broken) => return self.judge_broken(broken.fault, latency, job),
         };
         let status = answer.status;
         let now = SystemTime::now();
         let asked = retry_after(&answer.headers, now);
         self.mind_quota(&answer.headers, now);
-        self.answered(status, latency, answer.body.len() as u64);
+        self.answered(job, status, latency, answer.body.len() as u64);
         let seen = match status {
             200..=399 => Seen::Good { latency },
             429 | 503 => Seen::Overload { latency },
@@ -271,14 +271,15 @@ impl<T: Transport> Fetcher<T> {
         }
     }
 
-    fn answered(&self, status: u16, latency: Duration, bytes: u64) {
-        self.reporter.on(&Event::AttemptAnswered { status, latency, bytes });
+    fn answered(&self, job: &Job, status: u16, latency: Duration, bytes: u64) {
+        let (key, line) = (&job.key, job.line);
+        self.reporter.on(&Event::AttemptAnswered { key, line, status, latency, bytes });
     }
 
-    fn judge_broken(&self, fault: Fault, latency: Duration) -> (Verdict, Seen) {
+    fn judge_broken(&self, fault: Fault, latency: Duration, job: &Job) -> (Verdict, Seen) {
         if let Some(status) = fault.status {
             // The head came, and the server counts it.
-            self.answered(status, latency, 0);
+            self.answered(job, status, latency, 0);
         }
         let seen = if fault.cause == Cause::Timeout { Seen::Overload { latency } } else { Seen::Fault };
         match fault.cause {

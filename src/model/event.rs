@@ -9,6 +9,10 @@ use crate::model::{Fault, Key};
 pub enum Event<'a> {
     /// An attempt was answered, well or badly.
     AttemptAnswered {
+        /// The key.
+        key: &'a Key,
+        /// The row's physical line.
+        line: u64,
         /// The status.
         status: u16,
         /// From sending to the last byte of the body, waits at the gate apart.

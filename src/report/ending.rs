@@ -91,6 +91,11 @@ pub(super) fn said(ending: &Ending, tally: &TallySnapshot, headline: String) -> 
         Exit::SomeFailed => Level::Warning,
         _ => Level::Error,
     };
+    Said::new(level, "finished", headline, fields(ending, tally))
+}
+
+/// What the summary tells machines.
+pub(super) fn fields(ending: &Ending, tally: &TallySnapshot) -> Value {
     let mut fields = rows(&ending.counts);
     let more = json!({
         "elapsed_s": seconds(ending.elapsed),
@@ -116,7 +121,7 @@ pub(super) fn said(ending: &Ending, tally: &TallySnapshot, headline: String) -> 
     if let (Value::Object(fields), Value::Object(more)) = (&mut fields, more) {
         fields.extend(more);
     }
-    Said::new(level, "finished", headline, fields)
+    fields
 }
 
 fn rows(counts: &Counts) -> Value {

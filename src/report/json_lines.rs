@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::ser::{CompactFormatter, Formatter};
+use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
 use crate::report::said::{Level, Said};
 
@@ -25,18 +25,32 @@ struct Line<'a> {
 /// One line, with its line end.
 pub(super) fn line(said: &Said, now: SystemTime) -> String {
     let line = Line {
-        time: humantime::format_rfc3339_millis(datable(now)).to_string(),
+        time: moment(now),
         level: name(said.level),
         event: said.event,
         message: &said.message,
         fields: &said.fields,
     };
+    written(&line, CompactFormatter)
+}
+
+/// A whole document, indented, with its line end.
+pub(super) fn document(value: &Value) -> String {
+    written(value, PrettyFormatter::new())
+}
+
+fn written(value: &impl Serialize, layout: impl Formatter) -> String {
     let mut bytes = Vec::with_capacity(256);
-    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Printable);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Printable(layout));
     // Strings, numbers and objects of them into memory: there is nothing that could fail.
-    let _ = line.serialize(&mut serializer);
+    let _ = value.serialize(&mut serializer);
     bytes.push(b'\n');
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A time as RFC 3339 writes it, in UTC, with milliseconds.
+pub(super) fn moment(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(datable(time)).to_string()
 }
 
 /// Seconds with three decimals: what a log's reader expects, and no more digits than were measured.
@@ -64,9 +78,25 @@ fn name(level: Level) -> &'static str {
     }
 }
 
-struct Printable;
+/// Lays out as another formatter does, and writes strings so that none of their characters acts.
+struct Printable<F>(F);
 
-impl Formatter for Printable {
+/// Methods that are the layout's own.
+macro_rules! laid_out {
+    ($($name:ident ( $($first:ident)? ),)+) => {$(
+        fn $name<W: ?Sized + Write>(&mut self, writer: &mut W $(, $first: bool)?) -> io::Result<()> {
+            self.0.$name(writer $(, $first)?)
+        }
+    )+};
+}
+
+impl<F: Formatter> Formatter for Printable<F> {
+    laid_out! {
+        begin_array(), end_array(), begin_array_value(first), end_array_value(),
+        begin_object(), end_object(), begin_object_key(first), end_object_key(),
+        begin_object_value(), end_object_value(),
+    }
+
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut units = [0; 2];
         for c in fragment.chars() {

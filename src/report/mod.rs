@@ -40,7 +40,9 @@
 //! | `failed` | `hint` |
 
 mod bar;
+mod chronicle;
 mod complaint;
+pub mod document;
 mod ending;
 pub mod format;
 mod json_lines;
@@ -63,7 +65,9 @@ use serde_json::json;
 
 use crate::model::{Event, Exit, Reporter};
 
+pub use chronicle::{Chronicle, Pause, Slice, Slow};
 pub use complaint::Complaint;
+pub use document::{Kind, ReportFile, Setting, Subject};
 pub use ending::{Amount, Counts, Ending, Wrote};
 pub use said::Level;
 pub use settings::{LogFormat, Progress, ReportSettings, Terminal, WordError};
@@ -95,6 +99,13 @@ impl Report {
         }
     }
 
+    /// The same, keeping a chronicle for [`Report::document`].
+    #[must_use]
+    pub fn with_chronicle(self) -> Self {
+        lock(&self.tally).keep_chronicle();
+        self
+    }
+
     /// The work begins; `total` is the number of data rows, if it is known.
     pub fn started(&self, total: Option<u64>) {
         let mut screen = lock(&self.screen);
@@ -120,7 +131,7 @@ impl Report {
     pub fn tick(&self, live: &Live<'_>) {
         let sums = {
             let mut tally = lock(&self.tally);
-            tally.at(live.elapsed);
+            tally.look(live);
             tally.sums().clone()
         };
         let mut screen = lock(&self.screen);

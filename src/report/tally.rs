@@ -10,6 +10,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::model::{Cause, Event, Fault, Key};
+use crate::report::chronicle::Chronicle;
+use crate::report::standing::Live;
 
 /// Latencies are kept in microseconds from 1 µs to 1 hour with three digits; longer ones count as 1 hour.
 /// The bounds are given outright because a histogram made without them clamps all it is given to 2.
@@ -30,6 +32,7 @@ pub struct Tally {
     causes: BTreeMap<Cause, CauseGroup>,
     retried: BTreeMap<Cause, u64>,
     pause_ends: Option<Duration>,
+    chronicle: Option<Box<Chronicle>>,
     sums: Sums,
 }
 
@@ -159,6 +162,7 @@ impl Default for Tally {
             causes: BTreeMap::new(),
             retried: BTreeMap::new(),
             pause_ends: None,
+            chronicle: None,
             sums: Sums::default(),
         }
     }
@@ -170,11 +174,32 @@ impl Tally {
         self.now = elapsed;
     }
 
+    /// Tells how the run stands at that time, for the chronicle.
+    pub(super) fn look(&mut self, live: &Live<'_>) {
+        self.at(live.elapsed);
+        if let Some(chronicle) = &mut self.chronicle {
+            chronicle.look(live);
+        }
+    }
+
+    /// Keeps a chronicle from here on.
+    pub(super) fn keep_chronicle(&mut self) {
+        self.chronicle = Some(Box::default());
+    }
+
+    /// The chronicle, if one is kept.
+    pub(super) fn chronicle(&self) -> Option<&Chronicle> {
+        self.chronicle.as_deref()
+    }
+
     /// Counts one event.
     pub fn note(&mut self, event: &Event<'_>) {
+        if let Some(chronicle) = &mut self.chronicle {
+            chronicle.note(event);
+        }
         let sums = &mut self.sums;
         match *event {
-            Event::AttemptAnswered { status, latency, bytes } => {
+            Event::AttemptAnswered { status, latency, bytes, .. } => {
                 sums.answered += 1;
                 sums.bytes = sums.bytes.saturating_add(bytes);
                 if let Some(count) = self.statuses.get_mut(usize::from(status)) {
@@ -322,7 +347,9 @@ mod tests {
     fn a_latency_is_recorded_as_it_was_and_an_endless_one_as_an_hour() {
         let mut tally = Tally::default();
         assert_eq!(tally.snapshot().latency, None);
-        let answered = |millis| Event::AttemptAnswered { status: 200, latency: millis, bytes: 10 };
+        let key = Key::parse(b"7").unwrap();
+        let answered =
+            |latency| Event::AttemptAnswered { key: &key, line: 2, status: 200, latency, bytes: 10 };
         for millis in [5, 5, 5, 131] {
             tally.note(&answered(Duration::from_millis(millis)));
         }
@@ -343,7 +370,8 @@ mod tests {
         let retried =
             |fault| Event::AttemptRetried { key: &key, line: 2, fault, attempt: 1, wait: Duration::ZERO };
         tally.note(&retried(&refused));
-        tally.note(&Event::AttemptAnswered { status: 503, latency: Duration::ZERO, bytes: 0 });
+        let latency = Duration::ZERO;
+        tally.note(&Event::AttemptAnswered { key: &key, line: 2, status: 503, latency, bytes: 0 });
         tally.note(&retried(&busy));
         failed(&mut tally, 2, &refused);
         let row = Fault::new(Cause::Row, "empty");
@@ -393,9 +421,10 @@ mod tests {
 
     #[test]
     fn no_status_of_a_server_is_out_of_bounds() {
-        let mut tally = Tally::default();
+        let (mut tally, key) = (Tally::default(), Key::parse(b"7").unwrap());
         for status in [0, 999, 1_000, u16::MAX] {
-            tally.note(&Event::AttemptAnswered { status, latency: Duration::ZERO, bytes: u64::MAX });
+            let (latency, bytes) = (Duration::ZERO, u64::MAX);
+            tally.note(&Event::AttemptAnswered { key: &key, line: 2, status, latency, bytes });
         }
         assert_eq!(tally.snapshot().statuses, [(0, 1), (999, 1)]);
         assert_eq!(tally.sums().answered, 4);

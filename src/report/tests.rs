@@ -70,7 +70,9 @@ fn at(seconds: f64) -> Live<'static> {
 }
 
 fn answered(status: u16, millis: u64) -> Event<'static> {
-    Event::AttemptAnswered { status, latency: Duration::from_millis(millis), bytes: 1_200 }
+    static KEY: std::sync::LazyLock<Key> = std::sync::LazyLock::new(|| Key::parse(b"0042").unwrap());
+    let latency = Duration::from_millis(millis);
+    Event::AttemptAnswered { key: &KEY, line: 17, status, latency, bytes: 1_200 }
 }
 
 const FETCHED: Event<'static> = Event::JobFetched { attempts: 1, unchanged: false };

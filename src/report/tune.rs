@@ -22,6 +22,8 @@
 //! | `steps` | one for each rung: `workers`, `requests`, `answers`, `errors`, `span_s`, `per_s`, `p50_ms`, `p95_ms`, `paused` |
 //! | `causes` | of errors: `cause`, `count` |
 
+mod html;
+
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
@@ -29,9 +31,10 @@ use serde_json::{Value, json};
 
 use crate::limit::climb::{End, Rung, best};
 use crate::model::Rate;
+use crate::report::document::Kind;
 use crate::report::ending::millis;
 use crate::report::format::{self, count, counted};
-use crate::report::json_lines::{rounded, seconds};
+use crate::report::json_lines::{self, rounded, seconds};
 use crate::report::said::{Level, Said};
 use crate::report::settings::LogFormat;
 use crate::report::tally::CauseGroup;
@@ -224,18 +227,26 @@ fn bar(part: f64) -> String {
     bar + &" ".repeat(BAR - shown)
 }
 
-/// The document of `--report`, with its line end; the schema stands at the head of this file.
+/// The document of `--report`, with its line end. There is none for Prometheus.
 #[must_use]
-pub fn document(tuned: &Tuned, now: SystemTime) -> String {
+pub fn document(tuned: &Tuned, kind: Kind, now: SystemTime) -> String {
+    match kind {
+        Kind::Html => html::document(tuned, now),
+        Kind::Json | Kind::Prom => json_document(tuned, now),
+    }
+}
+
+/// The schema stands at the head of this file.
+fn json_document(tuned: &Tuned, now: SystemTime) -> String {
     let mut document = fields(tuned);
     let more = json!({
-        "time": humantime::format_rfc3339_millis(now).to_string(),
+        "time": json_lines::moment(now),
         "steps": tuned.rungs.iter().map(rung_fields).collect::<Vec<_>>(),
     });
     if let (Value::Object(document), Value::Object(more)) = (&mut document, more) {
         document.extend(more);
     }
-    format!("{document:#}\n")
+    json_lines::document(&document)
 }
 
 fn fields(tuned: &Tuned) -> Value {

@@ -28,6 +28,7 @@ mod packaging;
 mod quota;
 mod readme;
 mod redirects;
+mod report;
 mod requests;
 mod requests_answers;
 mod requests_headers;

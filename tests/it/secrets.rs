@@ -41,18 +41,20 @@ fn nowhere(dir: &WorkDir, ended: &Ended) {
     assert_eq!(dir.holding(CANARY), Vec::<String>::new());
 }
 
-fn run<'a>(dir: &'a WorkDir, url: &str) -> Run<'a> {
+fn run<'a>(dir: &'a WorkDir, url: &str, report: &str) -> Run<'a> {
     dir.write_skus(SKUS);
     let args = ["-v", "-v", "-c", "2", "--retries", "1", "--timeout", "300ms", "--min-success", "0"];
-    asking(dir, url, args).args(["--select", "if type == \"string\" then error(.) else . end"])
+    asking(dir, url, args)
+        .args(["--report", report])
+        .args(["--select", "if type == \"string\" then error(.) else . end"])
 }
 
 #[test]
 fn secrets_from_variables_stand_nowhere_whatever_fails() {
-    for format in ["text", "json"] {
+    for (format, report) in [("text", "r.html"), ("json", "r.json"), ("text", "r.prom")] {
         let (dir, server) = (WorkDir::new(), ScriptedServer::start(fail));
         let url = server.url("/p-${PATH_SECRET}/{sku}?key=${QUERY}").replace("://", "://us:${PW}@");
-        let ended = run(&dir, &url)
+        let ended = run(&dir, &url, report)
             .args(["-H", "Authorization: Bearer ${HEADER}", "-H", "X-Row: {sku} ${HEADER}"])
             .args([
                 "--body",
@@ -73,6 +75,7 @@ fn secrets_from_variables_stand_nowhere_whatever_fails() {
             .expect_code(1);
         assert!(server.count() > SKUS.len(), "{}", ended.stderr);
         assert!(server.requests()[0].target.contains("canary%2Fpath"));
+        assert!(dir.has(report));
         nowhere(&dir, &ended);
     }
 }
@@ -90,7 +93,7 @@ fn a_literal_secret_in_the_templates_query_or_user_info_stands_nowhere() {
         }),
     );
     let url = server.url("/p/{sku}?key=canary-literal&q={sku}").replace("://", "://us:canary-pw@");
-    let ended = run(&dir, &url).finish().expect_code(1);
+    let ended = run(&dir, &url, "r.html").finish().expect_code(1);
     assert_eq!(server.requests()[0].query_value("key").unwrap(), b"canary-literal");
     nowhere(&dir, &ended);
 }
@@ -112,6 +115,8 @@ fn secrets_from_the_config_file_stand_nowhere_but_there() {
             "0",
             "--select",
             "if type == \"string\" then error(.) else . end",
+            "--report",
+            "r.json",
             "--config",
         ])
         .args([path])
@@ -136,8 +141,9 @@ fn runs_that_stop_early_show_no_secret_either() {
         let dir = WorkDir::new();
         dir.write_skus((0..40).map(|n| n.to_string()));
         let url = format!("{}?key=${{KEY}}", url.replace("://", "://us:${KEY}@"));
-        let args = ["-v", "-v", "-H", "X-Key: ${KEY}", "--body", "${KEY}"];
+        let args = ["-v", "-v", "-H", "X-Key: ${KEY}", "--body", "${KEY}", "--report", "r.html"];
         let ended = asking(&dir, &url, args).env("KEY", "canary-key").finish().expect_code(code);
+        assert!(dir.read("r.html").contains("Settings"));
         nowhere(&dir, &ended);
     }
 }

@@ -252,19 +252,43 @@ fn a_signal_ends_a_climb_with_what_was_measured() {
 }
 
 #[test]
-fn a_report_has_to_be_json_and_its_folder_has_to_be_there_before_the_first_request() {
+fn a_report_of_tune_is_json_or_html_and_its_folder_has_to_be_there_before_the_first_request() {
     let server = ScriptedServer::echo();
     let dir = WorkDir::new();
-    let ended = tune(&dir, &server, 100).args(["--report", "tune.html"]).finish().expect_code(2);
+    let ended = tune(&dir, &server, 100).args(["--report", "tune.txt"]).finish().expect_code(2);
     assert!(
-        ended.stderr.contains("--report: `tune.html`") && ended.stderr.contains(".json"),
+        ended.stderr.contains("--report: `tune.txt`") && ended.stderr.contains(".json"),
+        "{}",
+        ended.stderr
+    );
+    let ended = tune(&dir, &server, 100).args(["--report", "tune.prom"]).finish().expect_code(2);
+    assert!(
+        ended.stderr.contains("--report: ") && ended.stderr.contains("tune writes no report for Prometheus"),
         "{}",
         ended.stderr
     );
     tune(&dir, &server, 100).args(["--report", "no/tune.json"]).finish().expect_code(73);
     assert_eq!(server.count(), 0);
-    let run = Run::new(&dir).args(["products.csv", "-o", "out.json", "--demo", "--report", "tune.json"]);
-    run.finish().expect_code(2);
+    // What the config file says of a report is meant for the fetch.
+    dir.write("config.toml", "[run]\nreport = \"nightly.prom\"\n");
+    let ended = tune(&dir, &server, 100).args(["-c", "2"]).finish().expect_code(0);
+    assert!(!dir.has("nightly.prom") && !ended.stdout().contains("--report"), "{}", ended.stdout());
+}
+
+#[test]
+fn the_page_of_tune_has_the_curve_the_table_and_the_command() {
+    let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(WORK));
+    let dir = WorkDir::new();
+    let ended = tune(&dir, &server, 300).args(["-c", "4", "--report", "tune.html"]).finish().expect_code(0);
+    let page = dir.read("tune.html");
+    assert!(
+        page.contains("aria-label=\"Throughput by workers\"")
+            && page.contains("aria-label=\"Latency by workers\"")
+    );
+    let command = ended.stdout().lines().find(|line| line.starts_with("  skufetch products.csv")).unwrap();
+    let shown = command.trim().replace('\'', "&#39;");
+    assert!(page.contains(&format!("<pre>{shown}</pre>")), "{page}");
+    assert_eq!(page.matches("<tr>").count(), 4, "a head and three steps: {page}");
 }
 
 #[test]

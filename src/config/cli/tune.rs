@@ -1,7 +1,6 @@
 //! `skufetch tune`: the options of a fetch, so that `tune` can be put into the command that is to be
 //! made faster. Those without a meaning here are taken all the same, and not shown.
 
-use clap::builder::ValueParser;
 use clap::{Arg, Command};
 
 use super::{UNITS, WIDEST, input, of_the_command_line_alone, option};
@@ -14,12 +13,6 @@ const WITHOUT_MEANING: [&str; 4] = ["fresh", "max-age", "lock-wait", "retries"];
 pub(super) fn command() -> Command {
     let [config, verbose, quiet, help, _] = of_the_command_line_alone();
     let quiet = quiet.help("Print the number of workers and nothing else");
-    let report = Arg::new("report")
-        .long("report")
-        .value_name("FILE")
-        .value_parser(ValueParser::os_string())
-        .help_heading(Table::Run.heading())
-        .help("Write the measurement to FILE.json, too");
     Command::new("tune")
         .about("Measure which concurrency pays, on a sample of INPUT")
         .long_about(ABOUT)
@@ -32,7 +25,7 @@ pub(super) fn command() -> Command {
         .disable_version_flag(true)
         .arg(input())
         .args(options::all().map(|(table, setting)| tuned(table, setting)))
-        .args([report, config, verbose, quiet, help])
+        .args([config, verbose, quiet, help])
 }
 
 fn tuned(table: Table, setting: &'static Setting) -> Arg {
@@ -40,6 +33,10 @@ fn tuned(table: Table, setting: &'static Setting) -> Arg {
     match setting.name {
         _ if table == Table::Output => arg.hide(true),
         name if WITHOUT_MEANING.contains(&name) => arg.hide(true),
+        "report" => arg.help("Write the measurement: FILE.json or .html").long_help(
+            "Write the measurement: FILE.json or .html\n\nBy the ending: one JSON object, or a page \
+                 for a browser.",
+        ),
         "limit" => arg.help("Take the first N data rows as the sample [default: 2000]"),
         "concurrency" => arg
             .help("Climb to N or MAX workers at most [default: auto]")
@@ -80,7 +77,7 @@ Times: 250ms 30s 5m 12h. Sizes: 10MiB 500kB.
 
 Every option of a fetch is accepted; those about retries and the output do
 nothing here. The environment and the config file are read as in a fetch, but
-for limit and max-time: there they are meant for the fetch.
+for limit, max-time and report: there they are meant for the fetch.
 
 Exit codes:
     0    a number was found

@@ -82,7 +82,7 @@ fn every_end_says_what_to_do() {
 fn the_document_has_its_schema_and_null_where_nothing_was_measured() {
     let mut tuned = tuned();
     tuned.rungs.push(Rung { workers: 32, requests: 3, errors: 3, paused: true, ..Rung::default() });
-    let text = document(&tuned, SystemTime::UNIX_EPOCH);
+    let text = document(&tuned, Kind::Json, SystemTime::UNIX_EPOCH);
     let read: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&read["schema"], &read["version"]), (&json!("skufetch.tune"), &json!(1)));
     assert_eq!(read["time"], "1970-01-01T00:00:00.000Z");
@@ -92,7 +92,7 @@ fn the_document_has_its_schema_and_null_where_nothing_was_measured() {
     assert_eq!(read["steps"][5]["paused"], true);
     assert!(read["command"].as_str().unwrap().ends_with("--concurrency 8"));
     let none = Tuned { rungs: Vec::new(), ..tuned };
-    let read: Value = serde_json::from_str(&document(&none, SystemTime::UNIX_EPOCH)).unwrap();
+    let read: Value = serde_json::from_str(&document(&none, Kind::Json, SystemTime::UNIX_EPOCH)).unwrap();
     assert_eq!((&read["best"], &read["command"]), (&Value::Null, &Value::Null));
 }
 

@@ -1,0 +1,125 @@
+//! `--report FILE`: looked at before anything else is done, and written at every end of the run that is no
+//! usage error.
+//!
+//! `report/` knows what is in the file and `collect/` how a file is replaced; here one is handed to the other.
+
+use std::path::{Path, absolute};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::runtime::Runtime;
+
+use super::failure::Failure;
+use crate::collect::{Document, Target};
+use crate::config::Settings;
+use crate::engine::signals::{self, Signals};
+use crate::model::{Exit, display_safe};
+use crate::report::{
+    Amount, Complaint, Counts, Ending, Kind, Level, Limit, Report, ReportFile, Subject, Verdict, Wrote,
+};
+
+/// Characters of a path.
+const PATH_CHARS: usize = 300;
+
+/// A report that was asked for, and whose place can be written to.
+pub(super) struct Account {
+    file: ReportFile,
+    document: Document,
+    subject: Subject,
+    started: Instant,
+}
+
+impl Account {
+    /// The report that the settings ask for, if they do.
+    ///
+    /// # Errors
+    /// It cannot be written there.
+    pub(super) fn open(settings: &Settings, started: Instant) -> Result<Option<Self>, Failure> {
+        let Some(file) = settings.run.report.clone() else { return Ok(None) };
+        let document = Document::at(&file.path)?;
+        Ok(Some(Self { file, document, subject: subject(settings), started }))
+    }
+
+    /// Writes it for a run that ended before its first request. A failure to do so is printed: it is the
+    /// smaller trouble.
+    pub(super) fn close_early(&self, report: &Report, failure: &Failure) {
+        if matches!(failure.exit, Exit::Usage | Exit::Config) {
+            return;
+        }
+        let verdict = Verdict { limit: Limit::Nothing, text: "nothing; no request was sent".into() };
+        let error = Complaint { message: failure.message.clone(), hint: failure.hint.clone() };
+        let ending = Ending {
+            elapsed: self.started.elapsed(),
+            counts: Counts::default(),
+            wrote: Vec::new(),
+            verdict,
+            exit: failure.exit,
+            error: Some(error),
+            published: false,
+            journal_kept: false,
+        };
+        if let Err(error) = self.document.write(self.content(report, &ending).as_bytes()) {
+            report.line(Level::Error, &self.trouble(&error.to_string()));
+        }
+    }
+
+    /// Writes it, and tells the ending that it is there, or why it is not: then a run that ended well ends
+    /// as disk trouble, though what it published stays. A signal leaves the writing behind after `grace`.
+    pub(super) fn close(
+        &self,
+        report: &Report,
+        ending: &mut Ending,
+        (runtime, signals): (&Runtime, &mut Signals),
+        grace: Duration,
+    ) {
+        let (document, content) = (self.document.clone(), self.content(report, ending));
+        let write = move |_: &signals::Leave| document.write(content.as_bytes());
+        let message = match signals::unless_signalled((runtime, signals), grace, write) {
+            (Some(Ok(bytes)), _) => {
+                let path = self.file.path.display().to_string();
+                ending.wrote.push(Wrote { path, amount: Amount::Bytes(bytes) });
+                return;
+            }
+            (Some(Err(error)), _) => self.trouble(&error.to_string()),
+            (None, number) => self.trouble(&format!("stopped by {}", signals::name(number.unwrap_or(0)))),
+        };
+        if ending.exit == Exit::Complete {
+            ending.exit = Exit::Io;
+        }
+        if ending.error.is_some() {
+            report.line(Level::Error, &message);
+        } else {
+            ending.error = Some(Complaint { message, hint: None });
+        }
+    }
+
+    fn content(&self, report: &Report, ending: &Ending) -> String {
+        let before = if self.file.kind == Kind::Prom { self.document.before() } else { None };
+        report.document(self.file.kind, &self.subject, ending, before.as_deref())
+    }
+
+    fn trouble(&self, why: &str) -> String {
+        let path = display_safe(&self.file.path.to_string_lossy(), PATH_CHARS);
+        format!("the report {path} was not written: {why}")
+    }
+}
+
+fn subject(settings: &Settings) -> Subject {
+    let of = |path: &Path| path.to_string_lossy().into_owned();
+    let (output, output_in_full) = match &settings.output.path {
+        Target::Stdout => ("-".to_owned(), "-".to_owned()),
+        Target::File(path) => (of(path), absolute(path).map_or_else(|_| of(path), |path| of(&path))),
+    };
+    let url = settings.shown.iter().find(|setting| setting.name == "url");
+    let address = match url.and_then(|setting| setting.value.as_deref()) {
+        Some(address) if settings.demo.is_none() => address,
+        _ => "the built-in API",
+    };
+    Subject {
+        input: settings.input.path.to_string(),
+        output,
+        output_in_full,
+        request: format!("{} {address}", settings.request.method),
+        settings: settings.shown.clone(),
+        began: SystemTime::now(),
+    }
+}

@@ -1,0 +1,97 @@
+//! Every setting as a report may show it: what was said, who said it, and no secret.
+//!
+//! Of an address its query and user-info are left out, of headers their values, of a body all but the name of
+//! its file. `${NAME}` stands as it was written.
+
+use crate::config::layers::{Layers, Origin, Word};
+use crate::config::options;
+use crate::report::Setting;
+
+/// Stands for what is not shown.
+const NOT_SHOWN: &str = "(not shown)";
+
+/// All of them, in the order of `--help`; those of the demo only where it is asked.
+pub(super) fn settings(layers: &Layers, demo: bool) -> Vec<Setting> {
+    options::all()
+        .filter(|(_, setting)| demo || !setting.name.starts_with("demo"))
+        .map(|(table, setting)| {
+            let words = layers.words(setting.name);
+            let default = Some(setting.default).filter(|text| !text.is_empty()).map(str::to_owned);
+            Setting {
+                table: table.name(),
+                name: setting.name,
+                value: if words.is_empty() { default } else { Some(value(setting.name, words)) },
+                set_by: match layers.origin(setting.name) {
+                    Origin::Default => "default",
+                    Origin::Option(_) => "option",
+                    Origin::Environment(_) => "environment",
+                    Origin::File { .. } => "file",
+                },
+            }
+        })
+        .collect()
+}
+
+fn value(name: &str, words: &[Word]) -> String {
+    let one = |word: &Word| {
+        let text = word.text.to_string_lossy();
+        match name {
+            "url" | "proxy" => address(&text),
+            "header" => text.split_once(':').map_or(NOT_SHOWN, |(name, _)| name.trim()).to_owned(),
+            "body" if !text.starts_with('@') => NOT_SHOWN.to_owned(),
+            _ => text.into_owned(),
+        }
+    };
+    words.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// An address up to its query, without user-info.
+fn address(text: &str) -> String {
+    let text = text.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if scheme.is_empty() { format!("{host}{path}") } else { format!("{scheme}://{host}{path}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::layers::Layer;
+
+    fn layers(words: &[(&'static str, &[&str])]) -> Layers {
+        let word = |text: &&str| Word { text: text.into(), origin: Origin::Option("x") };
+        let layer: Layer =
+            words.iter().map(|(name, texts)| (*name, texts.iter().map(word).collect())).collect();
+        Layers::merge([layer])
+    }
+
+    #[test]
+    fn every_setting_is_shown_once_with_who_set_it_and_those_of_the_demo_only_in_one() {
+        let layers = layers(&[("rate", &["5/s"])]);
+        let shown = settings(&layers, false);
+        let of = |name: &str| shown.iter().find(|setting| setting.name == name).unwrap();
+        assert_eq!((of("rate").value.as_deref(), of("rate").set_by), (Some("5/s"), "option"));
+        assert_eq!((of("burst").value.as_deref(), of("burst").set_by), (Some("1"), "default"));
+        assert_eq!((of("url").value.as_deref(), of("url").table), (None, "request"));
+        assert!(!shown.iter().any(|setting| setting.name.starts_with("demo")));
+        assert_eq!(settings(&layers, true).len(), options::all().count());
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let layers = layers(&[
+            ("url", &["https://us:canary@api/p/{sku}/${T}?key=canary#canary"]),
+            ("proxy", &["canary:canary@proxy:3128/"]),
+            ("header", &["X-Key: canary", "canary"]),
+            ("body", &["{\"t\":\"canary\"}"]),
+        ]);
+        let shown = settings(&layers, true);
+        assert!(!format!("{shown:?}").contains("canary"), "{shown:?}");
+        let of = |name: &str| shown.iter().find(|s| s.name == name).unwrap().value.clone().unwrap();
+        assert_eq!(of("url"), "https://api/p/{sku}/${T}");
+        assert_eq!(of("proxy"), "proxy:3128/");
+        assert_eq!(of("header"), "X-Key, (not shown)");
+        assert_eq!(of("body"), "(not shown)");
+    }
+}

@@ -1,0 +1,140 @@
+//! What the documents of `--report` tell beyond the summary: what happened when, the pauses, and the
+//! slowest answers. Kept only where such a document was asked for, in bounded memory (about 250 kB).
+
+mod coarse;
+mod slowest;
+mod timeline;
+
+use std::time::Duration;
+
+use crate::model::Event;
+use crate::report::standing::Live;
+
+pub use slowest::Slow;
+pub use timeline::Slice;
+pub(super) use timeline::by_twos;
+
+use slowest::Slowest;
+use timeline::Timeline;
+
+/// Pauses that are listed; the rest is counted.
+const PAUSES_KEPT: usize = 100;
+/// Characters of a pause's reason.
+const WHY_CHARS: usize = 100;
+
+/// A pause of the pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// When it began, from the beginning of the run.
+    pub at: Duration,
+    /// When it was to end, at the latest that was asked for.
+    pub until: Duration,
+    /// Why, in a few words.
+    pub why: String,
+}
+
+/// What happened when.
+#[derive(Debug, Clone, Default)]
+pub struct Chronicle {
+    now: Duration,
+    timeline: Timeline,
+    slowest: Slowest,
+    pauses: Vec<Pause>,
+    resumed: bool,
+}
+
+impl Chronicle {
+    /// Takes note of how the run stands; events are dated by the last look.
+    pub(super) fn look(&mut self, live: &Live<'_>) {
+        self.now = live.elapsed;
+        self.timeline.look(live);
+    }
+
+    /// Takes note of one event. Runs once or twice for every SKU: it neither formats nor, but for the first
+    /// ten of the slowest, allocates.
+    pub(super) fn note(&mut self, event: &Event<'_>) {
+        match *event {
+            Event::AttemptAnswered { key, line, status, latency, bytes } => {
+                let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+                self.timeline.now().answered(micros, bytes);
+                self.slowest.note(latency, key, line, status, self.now);
+            }
+            Event::JobFetched { .. } | Event::JobRecovered => {
+                let slice = self.timeline.now();
+                slice.fetched += 1;
+                slice.done += 1;
+            }
+            Event::JobFailed { .. } => {
+                let slice = self.timeline.now();
+                slice.failed += 1;
+                slice.done += 1;
+            }
+            Event::RowRepeated { .. } | Event::JobDeferred => self.timeline.now().done += 1,
+            Event::AttemptRetried { .. } => self.timeline.now().retries += 1,
+            Event::PoolPaused { wait, why } => self.pause(wait, why),
+            Event::PoolResumed => self.resumed = true,
+            Event::LimitChanged { .. } | Event::Warned { .. } | Event::Stopping { .. } => {}
+        }
+    }
+
+    fn pause(&mut self, wait: Duration, why: &str) {
+        let until = self.now.saturating_add(wait);
+        let goes_on = !std::mem::take(&mut self.resumed);
+        let has_room = self.pauses.len() < PAUSES_KEPT;
+        match self.pauses.last_mut() {
+            Some(running) if goes_on && running.until > self.now => running.until = running.until.max(until),
+            _ if has_room => {
+                let why = why.chars().take(WHY_CHARS).collect();
+                self.pauses.push(Pause { at: self.now, until, why });
+            }
+            _ => {}
+        }
+    }
+
+    /// What happened in each slice of the run's time, in order and without a gap.
+    #[must_use]
+    pub fn slices(&self) -> Vec<Slice> {
+        self.timeline.slices()
+    }
+
+    /// The slowest answers, one a SKU, the slowest first.
+    #[must_use]
+    pub fn slowest(&self) -> &[Slow] {
+        self.slowest.list()
+    }
+
+    /// The first hundred pauses.
+    #[must_use]
+    pub fn pauses(&self) -> &[Pause] {
+        &self.pauses
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_listed_once_though_they_grow_and_a_flood_of_them_is_cut() {
+        let mut chronicle = Chronicle::default();
+        let look = |chronicle: &mut Chronicle, second: u64| {
+            let elapsed = Duration::from_secs(second);
+            chronicle.look(&Live { elapsed, in_flight: 0, limit: 1, paused: None });
+        };
+        let pause = |wait: u64| Event::PoolPaused { wait: Duration::from_secs(wait), why: "429" };
+        look(&mut chronicle, 1);
+        chronicle.note(&pause(5));
+        look(&mut chronicle, 2);
+        chronicle.note(&pause(9));
+        chronicle.note(&Event::PoolResumed);
+        chronicle.note(&pause(1));
+        let times: Vec<_> =
+            chronicle.pauses().iter().map(|pause| (pause.at.as_secs(), pause.until.as_secs())).collect();
+        assert_eq!(times, [(1, 11), (2, 3)]);
+        for second in 0..1_000 {
+            look(&mut chronicle, 100 + 10 * second);
+            chronicle.note(&pause(1));
+        }
+        assert_eq!(chronicle.pauses().len(), PAUSES_KEPT);
+    }
+}

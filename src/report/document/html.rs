@@ -1,0 +1,245 @@
+//! `--report FILE.html`: the run for people, on the page of [`page`].
+
+use std::fmt::Write as _;
+
+use super::page::{card, page, table, text, tile, wide_card};
+use super::{Account, Setting, over_time};
+use crate::model::Exit;
+use crate::report::ending::{Amount, per_second};
+use crate::report::format::{self, count};
+use crate::report::json_lines::moment;
+use crate::report::{Ending, said};
+
+/// Causes and statuses that get a row.
+const ROWS: usize = 20;
+
+pub(super) fn document(account: &Account<'_>) -> String {
+    let mut body = head(account);
+    body.push_str(&tiles(account));
+    body.push_str(&shares(account));
+    body.push_str("<div class=\"cards\">\n");
+    for part in [failures, over_time::charts, statuses, retried, slowest, pauses, files, settings] {
+        body.push_str(&part(account));
+    }
+    body.push_str("</div>\n");
+    let _ = writeln!(
+        body,
+        "<footer class=\"soft\">skufetch {} · {} to {}</footer>",
+        env!("CARGO_PKG_VERSION"),
+        moment(account.subject.began),
+        moment(account.ended)
+    );
+    page(&format!("{} · skufetch", account.subject.output), &body)
+}
+
+fn head(account: &Account<'_>) -> String {
+    let Account { subject, ending, headline, .. } = account;
+    let output = if subject.output == "-" { "standard output" } else { &subject.output };
+    let (class, badge) = badge(ending);
+    let mut head = format!(
+        "<header>\n<p class=\"kicker\">{} · from {} · {}</p>\n<h1>{} <span class=\"badge {class}\">{badge}</span></h1>\n\
+         <p class=\"headline\">{}</p>\n<p class=\"verdict\"><b>limited by</b> {}</p>\n",
+        text(&date(account)),
+        text(&subject.input),
+        text(&subject.request),
+        text(output),
+        text(headline),
+        text(&ending.verdict.text)
+    );
+    if let Some(error) = &ending.error {
+        let hint = error.hint.as_ref().map(|hint| format!("\n{}", safe_lines(hint))).unwrap_or_default();
+        let _ = writeln!(head, "<p class=\"error\"><b>error</b> {}{hint}</p>", safe_lines(&error.message));
+    }
+    head + "</header>\n"
+}
+
+/// Line by line, since some errors show the place they speak of on lines of their own.
+fn safe_lines(sentence: &str) -> String {
+    sentence.lines().map(text).collect::<Vec<_>>().join("\n")
+}
+
+fn date(account: &Account<'_>) -> String {
+    let moment = moment(account.ended);
+    let day_and_minute = moment.get(..16).map(|part| part.replace('T', " "));
+    day_and_minute.map_or(moment, |part| format!("{part} UTC"))
+}
+
+/// How it ended, in a word.
+fn badge(ending: &Ending) -> (&'static str, String) {
+    let code = ending.exit.code();
+    match ending.exit {
+        Exit::Complete => ("good", "complete".into()),
+        Exit::SomeFailed => ("warn", "published, some failed".into()),
+        _ if ending.published => ("warn", format!("published, exit {code}")),
+        _ => ("bad", format!("nothing published, exit {code}")),
+    }
+}
+
+fn tiles(account: &Account<'_>) -> String {
+    let Account { ending, tally, .. } = account;
+    let counts = &ending.counts;
+    let mut tiles = String::from("<div class=\"tiles\">\n");
+    for (number, name, always) in [
+        (counts.rows, "rows", true),
+        (counts.fetched, "fetched", true),
+        (counts.recovered, "of them from the journal", false),
+        (counts.unchanged, "unchanged", false),
+        (counts.failed, "failed", true),
+        (counts.repeats, "repeats", false),
+        (counts.deferred, "deferred", false),
+        (tally.sums.attempts(), "requests", true),
+        (tally.sums.retries, "retries", false),
+        (tally.sums.pauses, "pauses", false),
+    ] {
+        if always || number > 0 {
+            tiles.push_str(&tile(&count(number), name));
+        }
+    }
+    if tally.sums.asked > 0 && !ending.elapsed.is_zero() {
+        tiles.push_str(&tile(&format::per_second(per_second(ending, tally)), "SKUs"));
+    }
+    tiles.push_str(&tile(&format::duration(ending.elapsed), "in all"));
+    if let Some(latency) = tally.latency {
+        for (time, name) in
+            [(latency.p50, "p50"), (latency.p95, "p95"), (latency.p99, "p99"), (latency.max, "slowest")]
+        {
+            tiles.push_str(&tile(&format::latency(time), name));
+        }
+        tiles.push_str(&tile(&format::size(tally.sums.bytes), "of bodies"));
+    }
+    tiles + "</div>\n"
+}
+
+/// What became of the rows, as parts of one bar.
+fn shares(account: &Account<'_>) -> String {
+    let counts = &account.ending.counts;
+    if counts.rows == 0 {
+        return String::new();
+    }
+    let mut bar = String::from("<div class=\"share\">");
+    for (number, hue, name) in [
+        (counts.fetched, "fourth", "fetched"),
+        (counts.unchanged, "first", "unchanged"),
+        (counts.failed, "third", "failed"),
+        (counts.repeats, "second", "repeats"),
+        (counts.deferred, "shade", "deferred"),
+    ] {
+        if number > 0 {
+            let percent = number as f64 * 100.0 / counts.rows as f64;
+            let number = count(number);
+            let _ = write!(
+                bar,
+                "<span class=\"{hue}\" style=\"width:{percent:.3}%\" title=\"{number} {name}\"></span>"
+            );
+        }
+    }
+    bar + "</div>\n"
+}
+
+fn failures(account: &Account<'_>) -> String {
+    let causes = &account.tally.causes;
+    let row = |group: &crate::report::CauseGroup| {
+        let place = said::place_and_reason(&group.example, group.cause);
+        vec![count(group.count), group.cause.label_for(group.count), place]
+    };
+    let mut rows: Vec<_> = causes.iter().take(ROWS).map(row).collect();
+    let others: u64 = causes.iter().skip(ROWS).map(|group| group.count).sum();
+    if others > 0 {
+        rows.push(vec![count(others), "other causes".into(), String::new()]);
+    }
+    if let Some(file) = account.ending.wrote.iter().find(|wrote| matches!(wrote.amount, Amount::Rows(_))) {
+        rows.push(vec![String::new(), String::new(), format!("All of them: {}", file.path)]);
+    }
+    if causes.is_empty() {
+        return String::new();
+    }
+    wide_card("Failed rows", &table(&["#rows", "cause", "~the first of them"], &rows))
+}
+
+fn statuses(account: &Account<'_>) -> String {
+    let sums = &account.tally.sums;
+    let share = |count: u64| format!("{:.1} %", count as f64 * 100.0 / sums.attempts().max(1) as f64);
+    let mut statuses = account.tally.statuses.clone();
+    statuses.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut rows: Vec<_> = statuses
+        .iter()
+        .take(ROWS)
+        .map(|(status, number)| vec![status.to_string(), count(*number), share(*number)])
+        .collect();
+    if sums.unanswered > 0 {
+        rows.push(vec!["no answer".into(), count(sums.unanswered), share(sums.unanswered)]);
+    }
+    if rows.is_empty() {
+        String::new()
+    } else {
+        card("Answers", &table(&["status", "#requests", "#share"], &rows))
+    }
+}
+
+fn slowest(account: &Account<'_>) -> String {
+    let row = |slow: &crate::report::Slow| {
+        vec![
+            format::latency(slow.latency),
+            slow.key.clone(),
+            slow.line.to_string(),
+            slow.status.to_string(),
+            format::duration(slow.at),
+        ]
+    };
+    let rows: Vec<_> = account.chronicle.slowest().iter().map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    card("Slowest answers", &table(&["#latency", "~SKU", "#line", "#status", "#after"], &rows))
+}
+
+fn retried(account: &Account<'_>) -> String {
+    let row = |(cause, number): &(crate::model::Cause, u64)| vec![count(*number), cause.label()];
+    let rows: Vec<_> = account.tally.retried.iter().take(ROWS).map(row).collect();
+    if rows.is_empty() { String::new() } else { card("Retries", &table(&["#requests", "~cause"], &rows)) }
+}
+
+fn pauses(account: &Account<'_>) -> String {
+    let sums = &account.tally.sums;
+    let row = |pause: &crate::report::Pause| {
+        let length = pause.until.saturating_sub(pause.at);
+        vec![format::duration(pause.at), format::duration(length), pause.why.clone()]
+    };
+    let all = account.chronicle.pauses();
+    let mut rows: Vec<_> = all.iter().take(ROWS).map(row).collect();
+    if sums.pauses > rows.len() as u64 {
+        rows.push(vec![
+            String::new(),
+            format::duration(sums.paused),
+            format!("{} in all", count(sums.pauses)),
+        ]);
+    }
+    if rows.is_empty() { String::new() } else { card("Pauses", &table(&["#after", "#for", "~why"], &rows)) }
+}
+
+fn files(account: &Account<'_>) -> String {
+    let row = |wrote: &crate::report::Wrote| {
+        let amount = match wrote.amount {
+            Amount::Bytes(bytes) => format::size(bytes),
+            Amount::Rows(rows) => format::counted(rows, "row", "rows"),
+        };
+        vec![wrote.path.clone(), amount]
+    };
+    let mut rows: Vec<_> = account.ending.wrote.iter().map(row).collect();
+    if account.ending.journal_kept {
+        rows.push(vec!["the journal".into(), "kept: the same command goes on".into()]);
+    }
+    if rows.is_empty() { String::new() } else { card("Left behind", &table(&["~file", "#what"], &rows)) }
+}
+
+fn settings(account: &Account<'_>) -> String {
+    let row = |setting: &Setting| {
+        let value = setting.value.clone().unwrap_or_else(|| "–".into());
+        vec![setting.table.into(), setting.name.into(), value, setting.set_by.into()]
+    };
+    let rows: Vec<_> = account.subject.settings.iter().map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    wide_card("Settings", &table(&["table", "setting", "~value", "set by"], &rows))
+}

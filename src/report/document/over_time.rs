@@ -1,0 +1,278 @@
+//! The charts of a run: what happened when, and how long answers took.
+
+use std::time::Duration;
+
+use super::Account;
+use super::chart::{Axis, Chart, Hue, Mark, Shape};
+use super::page;
+use crate::report::chronicle::{Slice, by_twos};
+use crate::report::format;
+use crate::report::tally::{Latency, TallySnapshot};
+
+/// More points than this are noise on a chart of this size.
+const POINTS: usize = 120;
+/// Bars of the histogram.
+const BARS: u32 = 48;
+const LABELS: usize = 6;
+
+type Points = Vec<(f64, f64)>;
+
+/// Every chart that the run has figures for.
+pub(super) fn charts(account: &Account<'_>) -> String {
+    let mut slices = account.chronicle.slices();
+    while slices.len() > POINTS {
+        slices = by_twos(&slices);
+    }
+    let mut figures = String::new();
+    if slices.len() > 1 && account.tally.sums.done() > 0 {
+        let time = Time::of(&slices);
+        let rows = account.ending.counts.rows as f64;
+        figures.push_str(&progress(&slices, &time, rows));
+        figures.push_str(&throughput(&slices, &time));
+        if account.tally.latency.is_some() {
+            figures.push_str(&percentiles(&slices, &time));
+        }
+        figures.push_str(&concurrency(&slices, &time));
+    }
+    if let Some(latency) = account.tally.latency {
+        figures.push_str(&histogram(&account.tally, latency));
+    }
+    figures
+}
+
+/// The axis of time, in the unit that its labels are in.
+struct Time {
+    end: f64,
+    unit: f64,
+    name: &'static str,
+}
+
+impl Time {
+    fn of(slices: &[Slice]) -> Self {
+        let end = slices.last().map_or(0.0, |slice| slice.to.as_secs_f64());
+        let (unit, name) = match end {
+            end if end <= 180.0 => (1.0, "s"),
+            end if end <= 3.0 * 3_600.0 => (60.0, "min"),
+            end if end <= 3.0 * 86_400.0 => (3_600.0, "h"),
+            _ => (86_400.0, "d"),
+        };
+        Self { end: end / unit, unit, name }
+    }
+
+    fn at(&self, time: Duration) -> f64 {
+        time.as_secs_f64() / self.unit
+    }
+
+    fn middle(&self, slice: &Slice) -> f64 {
+        self.at(slice.from + slice.length() / 2)
+    }
+
+    fn text(&self, value: f64) -> String {
+        if value == 0.0 { "0".into() } else { format!("{} {}", short(value), self.name) }
+    }
+
+    /// A chart over time, with its marks below `top`.
+    fn draw(&self, label: &str, (top, text): (f64, &dyn Fn(&f64) -> String), marks: Vec<Mark>) -> String {
+        let time = |value: &f64| self.text(*value);
+        let x = Axis { from: 0.0, to: self.end, labels: LABELS, text: &time };
+        let y = Axis { from: 0.0, to: top, labels: LABELS, text };
+        Chart { label, x, y, marks }.svg()
+    }
+
+    /// Pauses behind everything, each as long as it was.
+    fn pauses(&self, slices: &[Slice]) -> Option<Mark> {
+        let paused = |slice: &Slice| {
+            let from = self.at(slice.from);
+            (from, from + self.at(slice.paused.min(slice.length())))
+        };
+        let stretches: Points = slices.iter().filter(|slice| !slice.paused.is_zero()).map(paused).collect();
+        (!stretches.is_empty()).then_some(Mark(Hue::Shade, Shape::Stretches(stretches)))
+    }
+
+    fn points(&self, slices: &[Slice], value: impl Fn(&Slice) -> f64) -> Points {
+        slices.iter().map(|slice| (self.middle(slice), value(slice))).collect()
+    }
+}
+
+fn progress(slices: &[Slice], time: &Time, rows: f64) -> String {
+    let sum = |part: fn(&Slice) -> u64| -> Points {
+        let mut so_far = 0;
+        let end = |slice: &Slice| {
+            so_far += part(slice);
+            (time.at(slice.to), so_far as f64)
+        };
+        std::iter::once((0.0, 0.0)).chain(slices.iter().map(end)).collect()
+    };
+    let mut marks = vec![Mark(Hue::First, Shape::Area(sum(|slice| slice.done)))];
+    let mut legend = vec![(Hue::First, "rows that are over")];
+    if slices.iter().any(|slice| slice.failed > 0) {
+        marks.push(Mark(Hue::Third, Shape::Line(sum(|slice| slice.failed))));
+        legend.push((Hue::Third, "failed rows"));
+    }
+    let done = highest(&marks);
+    let svg = time.draw("Progress over time", (headroom(rows.max(done)), &|rows| short(*rows)), marks);
+    page::figure("Progress", &legend, &svg, "")
+}
+
+fn throughput(slices: &[Slice], time: &Time) -> String {
+    let rate = |part: fn(&Slice) -> u64| time.points(slices, |slice| slice.per_second(part(slice)));
+    let mut legend = vec![(Hue::First, "answers a second")];
+    let mut marks: Vec<Mark> = time.pauses(slices).into_iter().collect();
+    marks.push(Mark(Hue::First, Shape::Area(rate(|slice| slice.answers))));
+    if slices.iter().any(|slice| slice.retries > 0) {
+        marks.push(Mark(Hue::Third, Shape::Line(rate(|slice| slice.retries))));
+        legend.push((Hue::Third, "retries a second"));
+    }
+    if slices.iter().any(|slice| !slice.paused.is_zero()) {
+        legend.push((Hue::Shade, "paused"));
+    }
+    let top = headroom(highest(&marks));
+    let svg = time.draw("Throughput over time", (top, &|rate| short(*rate)), marks);
+    page::figure("Throughput", &legend, &svg, "")
+}
+
+fn percentiles(slices: &[Slice], time: &Time) -> String {
+    let hues = [(Hue::Third, 0.99, "p99"), (Hue::Second, 0.95, "p95"), (Hue::First, 0.5, "p50")];
+    let mut marks: Vec<Mark> = time.pauses(slices).into_iter().collect();
+    for (hue, share, _) in hues {
+        // A line has a gap where no answer came.
+        let mut run: Points = Vec::new();
+        for slice in slices {
+            match slice.quantile(share) {
+                Some(latency) => run.push((time.middle(slice), latency.as_secs_f64())),
+                None if run.is_empty() => {}
+                None => marks.push(Mark(hue, Shape::Line(std::mem::take(&mut run)))),
+            }
+        }
+        if !run.is_empty() {
+            marks.push(Mark(hue, Shape::Line(run)));
+        }
+    }
+    let legend: Vec<_> = hues.iter().rev().map(|(hue, _, name)| (*hue, *name)).collect();
+    let top = headroom(highest(&marks));
+    let svg = time.draw("Latency over time", (top, &|latency| latency_label(*latency)), marks);
+    page::figure("Latency", &legend, &svg, "")
+}
+
+fn concurrency(slices: &[Slice], time: &Time) -> String {
+    let limit: Points = slices
+        .iter()
+        .flat_map(|slice| [slice.from, slice.to].map(|at| (time.at(at), slice.limit as f64)))
+        .collect();
+    let in_flight = time.points(slices, Slice::in_flight);
+    let mut legend = vec![(Hue::First, "requests in flight"), (Hue::Fourth, "allowed")];
+    let mut marks: Vec<Mark> = time.pauses(slices).into_iter().collect();
+    if !marks.is_empty() {
+        legend.push((Hue::Shade, "paused"));
+    }
+    marks.push(Mark(Hue::First, Shape::Area(in_flight)));
+    marks.push(Mark(Hue::Fourth, Shape::Line(limit)));
+    let top = headroom(highest(&marks));
+    let svg = time.draw("Concurrency over time", (top, &|count| short(*count)), marks);
+    page::figure("Concurrency", &legend, &svg, "")
+}
+
+/// How many answers took how long. The few that took much longer than the rest are told, not drawn: they
+/// would squeeze all others into one bar.
+fn histogram(tally: &TallySnapshot, latency: Latency) -> String {
+    let histogram = &tally.histogram;
+    let seconds = |micros: u64| micros as f64 / 1e6;
+    let [p50, p95, p99, max] =
+        [latency.p50, latency.p95, latency.p99, latency.max].map(|time| time.as_secs_f64());
+    let least = seconds(histogram.min());
+    let to = (p99 + (p99 - p50) * 0.5).max(p99 * 1.05).min(max.max(p99)).max(1e-6);
+    let from = if least > 0.5 * to { (least - (to - least) * 0.1).max(0.0) } else { 0.0 };
+    let width = ((to - from) / f64::from(BARS)).max(1e-6);
+    let mut bars: Vec<(f64, f64, f64)> = (0..BARS)
+        .map(|bar| (from + f64::from(bar) * width, from + (f64::from(bar) + 0.9) * width, 0.0))
+        .collect();
+    let mut beyond = 0;
+    for step in histogram.iter_recorded() {
+        let value = seconds(histogram.lowest_equivalent(step.value_iterated_to()));
+        let place = bars.partition_point(|(left, ..)| *left <= value).saturating_sub(1);
+        if value > to {
+            beyond += step.count_at_value();
+        } else {
+            bars[place].2 += step.count_at_value() as f64;
+        }
+    }
+    let top = headroom(bars.iter().map(|(.., height)| *height).fold(0.0, f64::max));
+    let mut marks = vec![Mark(Hue::Shade, Shape::Bars(bars))];
+    let lines = [(Hue::First, p50, "p50"), (Hue::Second, p95, "p95"), (Hue::Third, p99, "p99")];
+    marks.extend(lines.map(|(hue, at, _)| Mark(hue, Shape::Upright(at))));
+    let named = lines.map(|(hue, at, name)| {
+        (hue, format!("{name} {}", format::latency(Duration::try_from_secs_f64(at).unwrap_or_default())))
+    });
+    let mut legend = vec![(Hue::Shade, "answers")];
+    legend.extend(named.iter().map(|(hue, name)| (*hue, name.as_str())));
+    let remark = if beyond > 0 {
+        let answers = format::counted(beyond, "answer", "answers");
+        format!("{answers} took longer, up to {}.", format::latency(latency.max))
+    } else {
+        String::new()
+    };
+    let svg = Chart {
+        label: "Answers by latency",
+        x: Axis { from, to: from + width * f64::from(BARS), labels: LABELS, text: &|at| latency_label(*at) },
+        y: Axis { from: 0.0, to: top, labels: LABELS, text: &|count| short(*count) },
+        marks,
+    }
+    .svg();
+    page::figure("Answers by latency", &legend, &svg, &remark)
+}
+
+fn highest(marks: &[Mark]) -> f64 {
+    let points = marks.iter().flat_map(|Mark(_, shape)| match shape {
+        Shape::Line(points) | Shape::Area(points) | Shape::Dots(points) => points.as_slice(),
+        Shape::Bars(_) | Shape::Stretches(_) | Shape::Upright(_) => &[],
+    });
+    points.map(|(_, height)| *height).fold(0.0, f64::max)
+}
+
+/// A little more than the highest, so that no line runs along the edge; never nothing.
+pub(in crate::report) fn headroom(highest: f64) -> f64 {
+    if highest > 0.0 { highest * 1.06 } else { 1.0 }
+}
+
+/// `12`, `0.25`, `1.5k`, `20M`: at most five characters, to fit beside an axis.
+pub(in crate::report) fn short(number: f64) -> String {
+    let (number, unit) = match number {
+        number if number >= 1e9 => (number / 1e9, "G"),
+        number if number >= 1e6 => (number / 1e6, "M"),
+        number if number >= 1e4 => (number / 1e3, "k"),
+        number => (number, ""),
+    };
+    let text = format!("{number:.2}");
+    format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// `0`, `50 ms`, `1.5 s`.
+pub(in crate::report) fn latency_label(seconds: f64) -> String {
+    match seconds {
+        0.0 => "0".into(),
+        seconds if seconds < 1.0 => format!("{} ms", short(seconds * 1e3)),
+        seconds => format!("{} s", short(seconds)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_short() {
+        for (number, label) in [
+            (0.0, "0"),
+            (0.25, "0.25"),
+            (9_500.0, "9500"),
+            (12_500.0, "12.5k"),
+            (1_500_000.0, "1.5M"),
+            (2e10, "20G"),
+        ] {
+            assert_eq!(short(number), label);
+        }
+        assert_eq!(latency_label(0.05), "50 ms");
+        assert_eq!(latency_label(1.5), "1.5 s");
+        assert_eq!(latency_label(0.000_5), "0.5 ms");
+    }
+}

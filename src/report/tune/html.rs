@@ -1,0 +1,155 @@
+//! `tune --report FILE.html`: the curve, the table, and the command to paste.
+
+use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use super::{Rung, Tuned, rate, why};
+use crate::report::document::chart::{Axis, Chart, Hue, Mark, Shape};
+use crate::report::document::over_time::{headroom, latency_label, short};
+use crate::report::document::page::{card, figure, page, table, text, tile, wide_card};
+use crate::report::format::{self, count, counted};
+use crate::report::json_lines::moment;
+
+pub(super) fn document(tuned: &Tuned, now: SystemTime) -> String {
+    let mut body = head(tuned, now);
+    body.push_str("<div class=\"cards\">\n");
+    let measured: Vec<&Rung> = tuned.rungs.iter().filter(|rung| rung.is_measured()).collect();
+    if measured.len() > 1 {
+        body.push_str(&throughput(tuned, &measured));
+        body.push_str(&latency(tuned, &measured));
+    }
+    let (head, rows) = rows(tuned);
+    body.push_str(&wide_card("What was measured", &table(&head, &rows)));
+    let causes: Vec<_> =
+        tuned.causes.iter().map(|group| vec![count(group.count), group.cause.label()]).collect();
+    if !causes.is_empty() {
+        body.push_str(&card("Errors", &table(&["#requests", "~cause"], &causes)));
+    }
+    let _ = writeln!(
+        body,
+        "</div>\n<footer class=\"soft\">skufetch {} · {}</footer>",
+        env!("CARGO_PKG_VERSION"),
+        moment(now)
+    );
+    page(&format!("{} · skufetch tune", tuned.input), &body)
+}
+
+fn head(tuned: &Tuned, now: SystemTime) -> String {
+    let best = tuned.best();
+    let title = best.map_or_else(
+        || "No number can be named".into(),
+        |best| format!("Best: {}", counted(best.workers as u64, "worker", "workers")),
+    );
+    let day = moment(now).get(..16).unwrap_or_default().replace('T', " ");
+    let mut head = format!(
+        "<header>\n<p class=\"kicker\">{day} UTC · a sample of {} · {}</p>\n<h1>{}</h1>\n<p class=\"headline\">{}</p>\n",
+        text(&tuned.input),
+        text(&tuned.request),
+        text(&title),
+        text(&why(tuned)),
+    );
+    if let Some(best) = best {
+        let _ = writeln!(head, "<pre>{}</pre>", text(&tuned.paste(best)));
+        if tuned.hides {
+            head.push_str("<p class=\"soft\">... stands for what is not shown here.</p>\n");
+        }
+    }
+    head.push_str("</header>\n<div class=\"tiles\">\n");
+    if let Some(best) = best {
+        head.push_str(&tile(&format!("{}/s", rate(best)), "answers"));
+        head.push_str(&tile(&format::latency(best.p50), "p50"));
+        head.push_str(&tile(&format::latency(best.p95), "p95"));
+    }
+    head.push_str(&tile(&count(tuned.requests), "requests in all"));
+    head.push_str(&tile(&format::duration(tuned.elapsed), "in all"));
+    head.push_str(&tile(&count(tuned.ceiling as u64), "workers at most"));
+    if let Some(rate) = tuned.rate {
+        head.push_str(&tile(&rate.to_string(), "rate"));
+    }
+    head + "</div>\n"
+}
+
+fn throughput(tuned: &Tuned, rungs: &[&Rung]) -> String {
+    let points = along(rungs, Rung::per_second);
+    let mut marks =
+        vec![Mark(Hue::First, Shape::Area(points.clone())), Mark(Hue::First, Shape::Dots(points))];
+    let mut legend = vec![(Hue::First, "answers a second")];
+    if let Some(dot) = the_best(tuned, rungs, Rung::per_second) {
+        marks.push(Mark(Hue::Third, Shape::Dots(vec![dot])));
+        legend.push((Hue::Third, "best"));
+    }
+    let top = rungs.iter().map(|rung| rung.per_second()).fold(0.0, f64::max);
+    let svg = curve("Throughput by workers", rungs, (top, &|rate| short(*rate)), marks);
+    figure("Throughput by workers", &legend, &svg, "")
+}
+
+fn latency(tuned: &Tuned, rungs: &[&Rung]) -> String {
+    let mut marks = Vec::new();
+    let p95 = |rung: &Rung| rung.p95.as_secs_f64();
+    for (hue, points) in
+        [(Hue::Second, along(rungs, p95)), (Hue::First, along(rungs, |rung| rung.p50.as_secs_f64()))]
+    {
+        marks.push(Mark(hue, Shape::Line(points.clone())));
+        marks.push(Mark(hue, Shape::Dots(points)));
+    }
+    let mut legend = vec![(Hue::First, "p50"), (Hue::Second, "p95")];
+    if let Some(dot) = the_best(tuned, rungs, p95) {
+        marks.push(Mark(Hue::Third, Shape::Dots(vec![dot])));
+        legend.push((Hue::Third, "best"));
+    }
+    let top = rungs.iter().map(|rung| p95(rung)).fold(0.0, f64::max);
+    let svg = curve("Latency by workers", rungs, (top, &|latency| latency_label(*latency)), marks);
+    figure("Latency by workers", &legend, &svg, "")
+}
+
+/// The rungs side by side, whatever their distance: they are doublings, but for the last.
+fn curve(
+    label: &str,
+    rungs: &[&Rung],
+    (top, text): (f64, &dyn Fn(&f64) -> String),
+    marks: Vec<Mark>,
+) -> String {
+    let last = rungs.len() as f64 - 1.0;
+    let workers = |at: &f64| {
+        let at = at.round();
+        let place = (0..rungs.len()).find(|place| (*place as f64 - at).abs() < 0.5);
+        place.map_or_else(String::new, |place| short(rungs[place].workers as f64))
+    };
+    // Labels stand at whole places if there may be as many as there are places.
+    let x = Axis { from: 0.0, to: last, labels: rungs.len(), text: &workers };
+    let y = Axis { from: 0.0, to: headroom(top), labels: 6, text };
+    Chart { label, x, y, marks }.svg()
+}
+
+fn along(rungs: &[&Rung], value: impl Fn(&Rung) -> f64) -> Vec<(f64, f64)> {
+    rungs.iter().enumerate().map(|(place, rung)| (place as f64, value(rung))).collect()
+}
+
+fn the_best(tuned: &Tuned, rungs: &[&Rung], value: impl Fn(&Rung) -> f64) -> Option<(f64, f64)> {
+    let best = tuned.best()?;
+    let place = rungs.iter().position(|rung| *rung == best)?;
+    Some((place as f64, value(best)))
+}
+
+fn rows(tuned: &Tuned) -> ([&'static str; 7], Vec<Vec<String>>) {
+    let head = ["#workers", "#requests", "#answers/s", "#p50", "#p95", "#errors", ""];
+    let best = tuned.best();
+    let row = |rung: &Rung| {
+        let if_measured = |text: String| if rung.is_measured() { text } else { "–".into() };
+        let remark = match () {
+            () if Some(rung) == best => "best",
+            () if rung.paused => "paused",
+            () => "",
+        };
+        vec![
+            count(rung.workers as u64),
+            count(rung.requests),
+            if_measured(rate(rung)),
+            if_measured(format::latency(rung.p50)),
+            if_measured(format::latency(rung.p95)),
+            count(rung.errors),
+            remark.into(),
+        ]
+    };
+    (head, tuned.rungs.iter().map(row).collect())
+}
