@@ -1,6 +1,6 @@
 //! The documents of `--report`: a whole run as one file, for programs, for Prometheus, or for a browser.
 //!
-//! All three are made of one [`Account`], so that they cannot tell different stories; what the summary tells
+//! All three are made of one account of it, so that they cannot tell different stories; what the summary tells
 //! has the same names there. `docs/report.md` describes them for their readers.
 
 pub(super) mod chart;

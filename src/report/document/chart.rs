@@ -129,7 +129,7 @@ impl Chart<'_> {
             .margin_top(8 * FINE)
             .margin_right(16 * FINE)
             .x_label_area_size(24 * FINE)
-            .y_label_area_size(54 * FINE)
+            .y_label_area_size(58 * FINE)
             .build_cartesian_2d(range(&self.x), range(&self.y))
             .map_err(|error| error.to_string())?;
         chart

@@ -37,20 +37,27 @@ fn head(account: &Account<'_>) -> String {
     let output = if subject.output == "-" { "standard output" } else { &subject.output };
     let (class, badge) = badge(ending);
     let mut head = format!(
-        "<header>\n<p class=\"kicker\">{} · from {} · {}</p>\n<h1>{} <span class=\"badge {class}\">{badge}</span></h1>\n\
-         <p class=\"headline\">{}</p>\n<p class=\"verdict\"><b>limited by</b> {}</p>\n",
+        "<header>\n<p class=\"kicker\">{} · from {} · {}</p>\n<h1>{} <span class=\"badge {class}\">{badge}</span></h1>\n",
         text(&date(account)),
         text(&subject.input),
         text(&subject.request),
         text(output),
-        text(headline),
-        text(&ending.verdict.text)
     );
+    if !is_over_before_it_began(account) {
+        let verdict = text(&ending.verdict.text);
+        let _ = writeln!(head, "<p class=\"headline\">{}</p>", text(headline));
+        let _ = writeln!(head, "<p class=\"verdict\"><b>limited by</b> {verdict}</p>");
+    }
     if let Some(error) = &ending.error {
         let hint = error.hint.as_ref().map(|hint| format!("\n{}", safe_lines(hint))).unwrap_or_default();
         let _ = writeln!(head, "<p class=\"error\"><b>error</b> {}{hint}</p>", safe_lines(&error.message));
     }
     head + "</header>\n"
+}
+
+/// There is nothing to sum up, but why.
+fn is_over_before_it_began(account: &Account<'_>) -> bool {
+    account.ending.counts.rows == 0 && account.ending.error.is_some()
 }
 
 /// Line by line, since some errors show the place they speak of on lines of their own.
@@ -78,6 +85,9 @@ fn badge(ending: &Ending) -> (&'static str, String) {
 fn tiles(account: &Account<'_>) -> String {
     let Account { ending, tally, .. } = account;
     let counts = &ending.counts;
+    if is_over_before_it_began(account) {
+        return String::new();
+    }
     let mut tiles = String::from("<div class=\"tiles\">\n");
     for (number, name, always) in [
         (counts.rows, "rows", true),
@@ -235,11 +245,12 @@ fn files(account: &Account<'_>) -> String {
 fn settings(account: &Account<'_>) -> String {
     let row = |setting: &Setting| {
         let value = setting.value.clone().unwrap_or_else(|| "–".into());
-        vec![setting.table.into(), setting.name.into(), value, setting.set_by.into()]
+        let set_by = if setting.set_by == "default" { "" } else { setting.set_by };
+        vec![setting.name.into(), value, set_by.into()]
     };
     let rows: Vec<_> = account.subject.settings.iter().map(row).collect();
     if rows.is_empty() {
         return String::new();
     }
-    wide_card("Settings", &table(&["table", "setting", "~value", "set by"], &rows))
+    wide_card("Settings", &table(&["setting", "~value", "set by"], &rows))
 }

@@ -110,7 +110,7 @@ fn progress(slices: &[Slice], time: &Time, rows: f64) -> String {
         legend.push((Hue::Third, "failed rows"));
     }
     let done = highest(&marks);
-    let svg = time.draw("Progress over time", (headroom(rows.max(done)), &|rows| short(*rows)), marks);
+    let svg = time.draw("Progress over time", (headroom(rows.max(done)), &|rows| whole(*rows)), marks);
     page::figure("Progress", &legend, &svg, "")
 }
 
@@ -168,7 +168,7 @@ fn concurrency(slices: &[Slice], time: &Time) -> String {
     marks.push(Mark(Hue::First, Shape::Area(in_flight)));
     marks.push(Mark(Hue::Fourth, Shape::Line(limit)));
     let top = headroom(highest(&marks));
-    let svg = time.draw("Concurrency over time", (top, &|count| short(*count)), marks);
+    let svg = time.draw("Concurrency over time", (top, &|count| whole(*count)), marks);
     page::figure("Concurrency", &legend, &svg, "")
 }
 
@@ -214,7 +214,7 @@ fn histogram(tally: &TallySnapshot, latency: Latency) -> String {
     let svg = Chart {
         label: "Answers by latency",
         x: Axis { from, to: from + width * f64::from(BARS), labels: LABELS, text: &|at| latency_label(*at) },
-        y: Axis { from: 0.0, to: top, labels: LABELS, text: &|count| short(*count) },
+        y: Axis { from: 0.0, to: top, labels: LABELS, text: &|count| whole(*count) },
         marks,
     }
     .svg();
@@ -246,6 +246,11 @@ pub(in crate::report) fn short(number: f64) -> String {
     format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
+/// A count; nothing where there is no such count, as between 0 and 1.
+fn whole(number: f64) -> String {
+    if (number - number.round()).abs() < 1e-6 { short(number) } else { String::new() }
+}
+
 /// `0`, `50 ms`, `1.5 s`.
 pub(in crate::report) fn latency_label(seconds: f64) -> String {
     match seconds {
@@ -271,6 +276,7 @@ mod tests {
         ] {
             assert_eq!(short(number), label);
         }
+        assert_eq!([0.0, 0.5, 2.0, 12_500.0].map(whole), ["0", "", "2", "12.5k"]);
         assert_eq!(latency_label(0.05), "50 ms");
         assert_eq!(latency_label(1.5), "1.5 s");
         assert_eq!(latency_label(0.000_5), "0.5 ms");

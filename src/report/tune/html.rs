@@ -23,7 +23,7 @@ pub(super) fn document(tuned: &Tuned, now: SystemTime) -> String {
     let causes: Vec<_> =
         tuned.causes.iter().map(|group| vec![count(group.count), group.cause.label()]).collect();
     if !causes.is_empty() {
-        body.push_str(&card("Errors", &table(&["#requests", "~cause"], &causes)));
+        body.push_str(&card("What failed", &table(&["#requests", "~cause"], &causes)));
     }
     let _ = writeln!(
         body,
