@@ -3,13 +3,13 @@
 //!
 //! `report/` knows what is in the file and `collect/` how a file is replaced; here one is handed to the other.
 
-use std::path::{Path, absolute};
+use std::path::{Path, PathBuf, absolute};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Runtime;
 
 use super::failure::Failure;
-use crate::collect::{Document, Target};
+use crate::collect::{Document, Target, siblings};
 use crate::config::Settings;
 use crate::engine::signals::{self, Signals};
 use crate::model::{Exit, display_safe};
@@ -25,6 +25,8 @@ pub(super) struct Account {
     file: ReportFile,
     document: Document,
     subject: Subject,
+    /// Where an earlier run may have left one.
+    journal: Option<PathBuf>,
     started: Instant,
 }
 
@@ -36,7 +38,11 @@ impl Account {
     pub(super) fn open(settings: &Settings, started: Instant) -> Result<Option<Self>, Failure> {
         let Some(file) = settings.run.report.clone() else { return Ok(None) };
         let document = Document::at(&file.path)?;
-        Ok(Some(Self { file, document, subject: subject(settings), started }))
+        let journal = match &settings.output.path {
+            Target::File(output) => siblings(output).into_iter().next(),
+            Target::Stdout => None,
+        };
+        Ok(Some(Self { file, document, subject: subject(settings), journal, started }))
     }
 
     /// Writes it for a run that ended before its first request. A failure to do so is printed: it is the
@@ -55,7 +61,7 @@ impl Account {
             exit: failure.exit,
             error: Some(error),
             published: false,
-            journal_kept: false,
+            journal_kept: self.journal.as_ref().is_some_and(|journal| journal.exists()),
         };
         if let Err(error) = self.document.write(self.content(report, &ending).as_bytes()) {
             report.line(Level::Error, &self.trouble(&error.to_string()));

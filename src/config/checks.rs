@@ -16,12 +16,12 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
     source(settings, layers)?;
     demo(settings, layers)?;
     text(settings, layers)?;
+    report(settings, layers, call.cwd)?;
     if call.purpose == Purpose::Tune {
         return Ok(());
     }
     merge(settings, layers)?;
-    files(settings, layers, call.cwd)?;
-    report(settings, layers, call.cwd)
+    files(settings, layers, call.cwd)
 }
 
 /// The address comes from one place.

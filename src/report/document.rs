@@ -109,4 +109,8 @@ impl Report {
 }
 
 #[cfg(test)]
+mod reading;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use reading::read_page;

@@ -268,6 +268,11 @@ fn a_report_of_tune_is_json_or_html_and_its_folder_has_to_be_there_before_the_fi
         ended.stderr
     );
     tune(&dir, &server, 100).args(["--report", "no/tune.json"]).finish().expect_code(73);
+    for file in ["in.json", "out.json"] {
+        dir.write("in.json", "sku\n1\n");
+        let run = Run::new(&dir).args(["tune", "in.json", "-o", "out.json", "-u", &server.url("/{sku}")]);
+        run.args(["--report", file]).finish().expect_code(2);
+    }
     assert_eq!(server.count(), 0);
     // What the config file says of a report is meant for the fetch.
     dir.write("config.toml", "[run]\nreport = \"nightly.prom\"\n");

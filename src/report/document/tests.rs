@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use quick_xml::events::Event as Xml;
 use serde_json::Value;
 
+use super::reading::read_page;
 use super::*;
 use crate::model::{Cause, Event, Exit, Fault, Key, Reporter};
 use crate::report::{
@@ -253,59 +253,6 @@ fn the_last_success_outlives_a_failed_run_and_a_file_of_others() {
         let text = report.document(Kind::Prom, &subject(), &bad, Some(before));
         assert!(!samples(&text).contains_key(name), "{before}");
     }
-}
-
-/// The text of a page. Panics where a tag is not closed, where anything is fetched, or where a script stands.
-pub(in crate::report) fn read_page(page: &str) -> String {
-    let mut reader = quick_xml::Reader::from_str(page);
-    let (mut open, mut text) = (Vec::<String>::new(), String::new());
-    loop {
-        match reader.read_event().unwrap_or_else(|error| panic!("{error}\n{page}")) {
-            Xml::Eof => break,
-            Xml::DocType(_) => {}
-            event @ (Xml::Start(_) | Xml::Empty(_)) => {
-                let (Xml::Start(tag) | Xml::Empty(tag)) = &event else { continue };
-                let name = tag.name().as_ref().to_owned();
-                assert!(
-                    !matches!(name.as_str(), "script" | "link" | "img" | "iframe" | "object" | "a"),
-                    "{name}"
-                );
-                for attribute in tag.attributes() {
-                    let attribute = attribute.unwrap_or_else(|error| panic!("{error}\n{page}"));
-                    let key = attribute.key.as_ref().to_owned();
-                    let value = attribute.value.into_owned();
-                    assert!(
-                        !key.starts_with("on") && !matches!(key.as_str(), "src" | "href" | "xmlns"),
-                        "{key}"
-                    );
-                    assert!(!value.contains("://") && !value.contains("url("), "{key}={value}");
-                }
-                if matches!(event, Xml::Start(_)) {
-                    open.push(name);
-                }
-            }
-            Xml::End(tag) => {
-                let name = open.pop();
-                assert_eq!(name.as_deref(), Some(tag.name().as_ref()));
-            }
-            Xml::Text(part) => text.push_str(&part),
-            Xml::GeneralRef(part) => {
-                text.push_str(match &*part {
-                    "lt" => "<",
-                    "gt" => ">",
-                    "amp" => "&",
-                    "quot" => "\"",
-                    "#39" | "apos" => "'",
-                    other => panic!("{other:?}"),
-                });
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    assert!(open.is_empty(), "{open:?}");
-    let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
-    assert!(!style.contains("url(") && !style.contains("@import") && !style.contains("://"));
-    text
 }
 
 #[test]

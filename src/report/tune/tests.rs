@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::Cause;
+use crate::report::document::read_page;
 use crate::report::tally::Example;
 
 fn rung(workers: usize, per_second: u64, p95: u64) -> Rung {
@@ -102,4 +103,27 @@ fn a_bar_is_never_longer_than_its_room() {
         assert_eq!(bar(part).chars().count(), width, "{part}");
     }
     assert!(bar(0.5).starts_with("███████████ ") && bar(1.0).ends_with('█'));
+}
+
+#[test]
+fn the_page_has_the_curve_and_the_command_and_nothing_foreign_acts_in_it() {
+    let now = SystemTime::UNIX_EPOCH;
+    let page = document(&tuned(), Kind::Html, now);
+    let text = read_page(&page);
+    assert!(text.contains("Best: 8 workers") && text.contains("more workers bring nothing"), "{text}");
+    assert!(text.contains("--output out.json --concurrency 8"), "{text}");
+    assert_eq!(page.matches("<svg").count(), 2);
+    for workers in ["1", "2", "4", "8", "16"] {
+        assert!(page.contains(&format!("\n{workers}\n</text>")), "{workers} stands on the axis");
+    }
+    let nothing = Tuned {
+        rungs: Vec::new(),
+        input: "<script>\u{202e}".into(),
+        command: "'\"&".into(),
+        request: "</p>".into(),
+        ..tuned()
+    };
+    let page = document(&nothing, Kind::Html, now);
+    assert!(read_page(&page).contains("<script>\\u{202e}") && page.matches("<svg").count() == 0);
+    read_page(&document(&Tuned { rungs: vec![rung(1, 20, 51)], ..nothing }, Kind::Html, now));
 }
