@@ -31,8 +31,12 @@ fn asked(server: &ScriptedServer) -> Vec<String> {
 }
 
 /// The text of the files in which every option is tried.
-const TRIED: &[&str] =
-    &[include_str!("cli_options.rs"), include_str!("cli_logs.rs"), include_str!("config.rs")];
+const TRIED: &[&str] = &[
+    include_str!("cli_options.rs"),
+    include_str!("cli_logs.rs"),
+    include_str!("config.rs"),
+    include_str!("report.rs"),
+];
 
 #[test]
 fn no_option_of_the_help_is_left_untried() {
