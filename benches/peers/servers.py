@@ -100,6 +100,14 @@ class Clockwork:
         end(self.server, None)
         self.server.stdout.close()
 
+    def waited(self):
+        """Milliseconds that it was ready to run and was not let: what it noted late. None where the kernel does not say."""
+        try:
+            with open(f"/proc/{self.server.pid}/schedstat") as counts:
+                return int(counts.read().split()[1]) / 1e6
+        except (OSError, IndexError):
+            return None
+
     def arrivals(self):
         """Ends the server; gives the nanoseconds of accepted connections and of requests."""
         self.end()

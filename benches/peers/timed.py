@@ -45,31 +45,34 @@ def rate(asked):
         for concurrency in (64, 1000):
             count = per_second * span
             say(f"  {per_second}/s, {concurrency} in flight")
-            use, times = paced(per_second, concurrency, count)
+            use, times, waited = paced(per_second, concurrency, count)
             achieved = (len(times) - 1) / (times[-1] - times[0])
             over = excess(times, per_second, burst=1)
             rows.append([f"{per_second:,}/s", f"{concurrency:,}", f"{len(times):,}", f"{achieved:,.1f}", f"{achieved / per_second:.2%}",
-                         f"{over:+.1f}", f"{use.cpu / count * 1e6:.1f}", f"{use.cpu:.3f}"])
+                         f"{over:+.1f}", "?" if waited is None else f"{waited:.0f}", f"{use.cpu / count * 1e6:.1f}", f"{use.cpu:.3f}"])
             targets.append((f"{per_second:,}/s, {concurrency:,} in flight: {achieved / per_second:.2%} of the rate, 99 to 101 % asked",
                             0.99 <= achieved / per_second <= 1.01))
             targets.append((f"{per_second:,}/s, {concurrency:,} in flight: the fullest window is {over:+.1f} requests from its bound", over <= 0))
     section("rate", f"Plain HTTP/1.1, answers at once, `--rate` for {span} s, burst 1. Arrivals are those that the server noted. The bound of a "
             "window of T seconds is rate × (T + 10 ms) + burst; of all windows, the one that comes nearest to its bound, or goes furthest "
-            "beyond it, is shown. What the server itself is late, on a busy machine, is in that figure too.",
-            ["asked", "in flight", "arrived", "a second", "of the rate", "fullest window − bound", "µs of processor a SKU", "processor s"],
+            "beyond it, is shown. What the server itself is late, on a busy machine, is in that figure too: beside it stands how long the "
+            "server waited for a processor, over the whole run.",
+            ["asked", "in flight", "arrived", "a second", "of the rate", "fullest window − bound", "server waited ms", "µs of processor a SKU", "processor s"],
             rows, targets)
 
 
 def paced(per_second, concurrency, count):
-    """One run under a rate; gives what it took and the seconds at which requests reached the server."""
+    """One run under a rate; gives what it took, the seconds at which requests reached the server, and how long
+    that waited for a processor."""
     with Workbench() as bench:
         bench.skus(count)
         server = Clockwork(bench)
         task = Task(server.base, server.host, count, concurrency)
         use = bench.run(skufetch(bench, task, "--rate", f"{per_second}/s"), limit=count / per_second * 3 + 60)
         check(SKU, bench, task, use)
+        waited = server.waited()
         _, requests = server.arrivals()
-        return use, [time_ns / 1e9 for time_ns in requests]
+        return use, [time_ns / 1e9 for time_ns in requests], waited
 
 
 def excess(times, per_second, burst):
