@@ -49,6 +49,9 @@ const STREAM_WINDOW: u32 = 256 << 10;
 /// The largest window there is (RFC 9113, 6.9.1).
 const MAX_WINDOW: u32 = i32::MAX as u32;
 
+/// How a proxy may be spoken to.
+const PROXY_SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+
 /// Space set aside for a body before its length is believed.
 const FIRST_CAPACITY: u64 = 64 * 1024;
 
@@ -131,10 +134,10 @@ pub trait Transport: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// The PEM file holds no certificate that can be read.
-    #[error("--ca-cert: {0}")]
+    #[error("{0}")]
     CaCert(String),
     /// The proxy's address is not one.
-    #[error("--proxy: not a proxy address: {0}")]
+    #[error("not a proxy address: {0}")]
     Proxy(String),
     /// The TLS library found no certificate authorities, or refuses for another reason.
     #[error("cannot set up TLS: {0}")]
@@ -460,10 +463,21 @@ fn builder(settings: &TransportSettings, telling: bool) -> Result<ClientBuilder,
         builder = builder.tls_certs_merge(certificates);
     }
     if let Some(proxy) = &settings.proxy {
+        if !is_proxy_scheme(proxy.expose_secret()) {
+            let schemes = PROXY_SCHEMES.join(", ");
+            return Err(TransportError::Proxy(format!("its scheme is none of {schemes}")));
+        }
         let proxy = Proxy::all(proxy.expose_secret()).map_err(|e| TransportError::Proxy(text(e)))?;
         builder = builder.proxy(proxy);
     }
     Ok(builder)
+}
+
+/// Past a proxy of any other scheme reqwest would go directly, without a word.
+fn is_proxy_scheme(address: &str) -> bool {
+    address
+        .split_once("://")
+        .is_none_or(|(scheme, _)| PROXY_SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)))
 }
 
 fn connection_window(streams: usize) -> u32 {

@@ -89,6 +89,21 @@ fn the_option_beats_the_variables_and_a_bad_one_is_told_before_any_request() {
 }
 
 #[test]
+fn no_request_goes_past_a_proxy_whose_scheme_is_not_spoken() {
+    let (dir, server) = (skus(), ScriptedServer::echo());
+    let proxy = format!("foo://us:canary@{}", dead_port());
+    let ended = asking(&dir, &server.url("/{sku}"), ["--proxy", &proxy]).finish().expect_code(2);
+    assert_eq!(server.connections(), 0, "not around it either");
+    assert!(ended.stderr.starts_with("error: --proxy: not a proxy address: its scheme"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("canary"), "{}", ended.stderr);
+    // Without a scheme it is http.
+    let asked = ScriptedServer::echo();
+    let address = asked.addr().to_string();
+    asking(&dir, "http://shop.test/p/{sku}", ["--proxy", &address]).finish().expect_code(0);
+    assert_eq!(asked.count(), 2);
+}
+
+#[test]
 fn a_proxy_that_is_not_there_makes_the_api_unreachable_and_shows_no_secret() {
     let dir = skus();
     dir.write_skus((0..40).map(|n| n.to_string()));
