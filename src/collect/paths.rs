@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use super::atomic::Replacement;
 use super::{CollectError, OutputSettings, Target};
 
+const NO_FILE: &str = "that is a device, a pipe or a socket; for standard output write -";
+
 /// Links followed at most; the kernel's own bound (`MAXSYMLINKS` in Linux).
 const MAX_LINKS: usize = 40;
 
@@ -123,6 +125,10 @@ impl FileTarget {
         if given.file_name().is_none() || name.ends_with(b"/") || name.ends_with(b"/.") {
             return Err(CollectError::place(given, "that is a folder's name; name a file"));
         }
+        // The links in /proc/self/fd lead to pipes under names that are no paths.
+        if fs::metadata(given).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+            return Err(CollectError::place(given, NO_FILE));
+        }
         let mut real = given.to_path_buf();
         for _ in 0..MAX_LINKS {
             let found = match fs::symlink_metadata(&real) {
@@ -141,8 +147,7 @@ impl FileTarget {
             } else if found.is_dir() {
                 return Err(CollectError::place(given, "a folder has that name"));
             } else {
-                let why = "that is a device, a pipe or a socket; for standard output write -";
-                return Err(CollectError::place(given, why));
+                return Err(CollectError::place(given, NO_FILE));
             }
         }
         Err(CollectError::place(given, "its symbolic links lead in a circle"))

@@ -92,6 +92,19 @@ fn a_place_that_cannot_hold_the_output_is_73_before_any_request() {
 }
 
 #[test]
+fn a_pipe_a_device_and_standard_output_by_its_path_are_73_with_the_word_on_what_to_write() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write_skus(["1"]);
+    let made = std::process::Command::new("mkfifo").arg(dir.path("pipe")).status().unwrap();
+    assert!(made.success());
+    for name in ["pipe", "/dev/full", "/dev/stdout", "/proc/self/fd/1"] {
+        let ended = fetch_to(&dir, &server, name).args(["--failed", "f.csv"]).finish().expect_code(73);
+        assert!(ended.stderr.contains("for standard output write -"), "{name}: {}", ended.stderr);
+    }
+    assert_eq!((server.count(), dir.names()), (0, vec!["pipe".to_owned(), "products.csv".to_owned()]));
+}
+
+#[test]
 fn a_folder_that_may_not_be_written_to_is_73_before_any_request() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(["1"]);
