@@ -114,6 +114,54 @@ fn records_are_the_same_after_an_interruption_but_for_times_and_attempts() {
 }
 
 #[test]
+fn whatever_was_answered_the_output_parses_in_serde_json_python_jq_and_node() {
+    let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+    let bodies: [&[u8]; 16] = [
+        b"9007199254740993",
+        b"-0.0e-5",
+        b"123456789012345678901234567890",
+        b"{\"a\":1,\"a\":2,\"\":{}}",
+        "\"é\\ud83d\\ude00\\u0000\u{2028}\u{2029}\u{feff}\u{ffff}\"".as_bytes(),
+        b"\xef\xbb\xbf[ ]",
+        b"\"</script><!--\\/\"",
+        b"{\"__proto__\":null}",
+        deep.as_bytes(),
+        // From here on none may be kept.
+        b"NaN",
+        b"\"\\ud800\"",
+        b"\"\xed\xa0\x80\"",
+        b"[1,]",
+        b"\"\x01\"",
+        b"\xff",
+        b"1\0",
+    ];
+    let dir = WorkDir::new();
+    dir.write_skus((0..bodies.len()).map(|n| n.to_string()));
+    let bodies = bodies.map(<[u8]>::to_vec);
+    let server =
+        ScriptedServer::start(move |seen| Reply::bytes(bodies[seen.sku.parse::<usize>().unwrap()].clone()));
+    let ended = fetch(&dir, &server).args(["--min-success", "0", "--retries", "0"]).finish().expect_code(1);
+    assert_eq!(counts(&ended), [16, 9, 0, 7, 0, 0]);
+    let wanted = 9;
+    assert_eq!(
+        serde_json::from_str::<Value>(&dir.read("out.json")).unwrap().as_object().unwrap().len(),
+        wanted
+    );
+    let node = "console.log(Object.keys(JSON.parse(require('fs').readFileSync('out.json'))).length)";
+    let python = "import json; print(len(json.load(open('out.json', encoding='utf-8'))))";
+    for (reader, args) in
+        [("python3", ["-c", python]), ("node", ["-e", node]), ("jq", ["length", "out.json"])]
+    {
+        let Ok(out) = Command::new(reader).args(args).current_dir(dir.root()).output() else {
+            println!("skipped: there is no {reader}");
+            continue;
+        };
+        let said = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+        assert_eq!(said, wanted.to_string(), "{reader}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+}
+
+#[test]
 fn a_text_body_becomes_one_json_string() {
     let dir = WorkDir::new();
     dir.write_skus(["a", "empty"]);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::output_kit::{counts, echoed, fetch, said, skus};
 use crate::support::{Reply, Run, ScriptedServer, WorkDir};
@@ -28,7 +28,7 @@ fn killed_again_and_again(kills: u64, latency: Duration) {
     });
     let mut chance = fastrand::Rng::with_seed(kills);
     let step = 4900 / kills;
-    let mut killed = 0;
+    let (mut killed, mut deaths) = (0, Vec::new());
     for kill in 0..kills {
         let mut run = fetch(&dir, &server).args(["-c", "6"]).spawn();
         // So spread that the last one still falls into the run.
@@ -37,6 +37,7 @@ fn killed_again_and_again(kills: u64, latency: Duration) {
         // Not just when a request has come, which is just when an answer was read.
         thread::sleep(latency.mul_f64(2.0 * chance.f64()));
         run.kill();
+        deaths.push(Instant::now());
         killed += u64::from(run.wait().signal == Some(9));
         assert!(!dir.has("out.json"), "nothing is published before all is there");
     }
@@ -46,14 +47,24 @@ fn killed_again_and_again(kills: u64, latency: Duration) {
     assert_eq!(crc32fast::hash(&dir.bytes("out.json")), crc32fast::hash(echoed(&skus).as_bytes()));
     // Asked for again though the answer had been sent to its last byte.
     server.wait_until(|server| server.in_flight() == 0);
-    let mut whole = std::collections::HashMap::<String, usize>::new();
+    let mut whole = std::collections::HashMap::<String, Vec<[Instant; 2]>>::new();
     for seen in server.requests() {
         let first_fault = seen.attempt == 1 && crc32fast::hash(seen.sku.as_bytes()) % 100 < 3;
-        if !first_fault && seen.answered().is_some() {
-            *whole.entry(seen.sku.clone()).or_default() += 1;
+        if let Some(at) = seen.answered().filter(|_| !first_fault) {
+            whole.entry(seen.sku.clone()).or_default().push([seen.at, at]);
         }
     }
-    let twice = whole.values().filter(|&&count| count > 1).count();
+    let mut oldest = Duration::ZERO;
+    for answers in whole.values() {
+        for pair in answers.windows(2) {
+            let ([_, lost], [again, _]) = (pair[0], pair[1]);
+            let death = deaths.iter().rev().find(|death| **death <= again);
+            oldest = oldest.max(death.expect("only a kill loses an answer").saturating_duration_since(lost));
+        }
+    }
+    let twice = whole.values().filter(|answers| answers.len() > 1).count();
+    println!("{twice} asked for twice after {kills} kills; the oldest lost answer was {oldest:?} old");
+    assert!(oldest < Duration::from_secs(1), "at most the last second's work is lost, not {oldest:?}");
     assert!(twice * 50 < 5000, "{twice} of 5,000 were asked for again after {kills} kills");
 }
 
