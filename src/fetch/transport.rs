@@ -1,7 +1,7 @@
 //! The only place that speaks HTTP: one attempt in, one answer or one fault out.
 //!
-//! Two ways lead out. The straight one (`direct`) carries HTTP/1.1 to the template's origin; all else (HTTP/2,
-//! proxies, other origins) goes through reqwest. What is read and how it is judged is the same for both.
+//! Two ways lead out. The straight one (`direct`) carries what goes to the template's origin; all else (proxies,
+//! other origins) goes through reqwest. What is read and how it is judged is the same for both.
 //!
 //! reqwest's own redirects, retries, decompression and timeouts are switched off: each of them would
 //! send or wait behind the back of the gate, or keep half an answer. What they did is done, counted
@@ -9,6 +9,7 @@
 
 mod broken;
 mod direct;
+mod trunk;
 mod trust;
 mod wire;
 
@@ -29,25 +30,18 @@ use crate::model::{Cause, Fault, Request, Size, large};
 
 use broken::{Stage, broken, broken_wire, text};
 use direct::Direct;
+use trunk::{STREAM_WINDOW, connection_window};
 use wire::Exchange;
 
 /// Streams that one HTTP/2 connection is trusted to carry.
 ///
-/// A server may allow fewer streams than `--concurrency` asks for, and reqwest would queue the rest
-/// without a word. RFC 9113 §6.5.2 recommends that servers allow at least 100; servers seen in the
+/// A server may allow fewer streams than `--concurrency` asks for, and reqwest queues the rest without a
+/// word, nor does it tell what is allowed. RFC 9113 §6.5.2 recommends that servers allow at least 100; servers seen in the
 /// wild allow as few as 10. With eight a connection, every one of those reaches what was asked.
 const STREAMS_PER_CONNECTION: usize = 8;
 
 /// Most connections that are opened to spread HTTP/2 streams; past it, each carries more.
 const MAX_SPREAD: usize = 64;
-
-/// Bytes that one HTTP/2 stream may hold unread. A body that waits for room leaves them unread, and they
-/// count against the whole connection: its window is therefore that of all streams together, or those
-/// that wait would keep the one that reads on from getting anything.
-const STREAM_WINDOW: u32 = 256 << 10;
-
-/// The largest window there is (RFC 9113, 6.9.1).
-const MAX_WINDOW: u32 = i32::MAX as u32;
 
 /// How a proxy may be spoken to.
 const PROXY_SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
@@ -321,9 +315,8 @@ impl Http {
     }
 
     async fn attempt(&self, request: &Request, line: Line, patience: &Patience) -> Result<RawAnswer, Broken> {
-        if let Some(direct) = self.direct.as_ref().filter(|direct| direct.serves(request))
-            && let Some(exchange) = direct.send(request, line).await?
-        {
+        if let Some(direct) = self.direct.as_ref().filter(|_| Direct::serves(request)) {
+            let exchange = direct.send(request, line).await?;
             return self.read(Reading::Direct(exchange), patience).await;
         }
         // Boxed, so that the straight way need not carry the other one along.
@@ -478,11 +471,6 @@ fn is_proxy_scheme(address: &str) -> bool {
     address
         .split_once("://")
         .is_none_or(|(scheme, _)| PROXY_SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)))
-}
-
-fn connection_window(streams: usize) -> u32 {
-    let streams = u32::try_from(streams).unwrap_or(MAX_WINDOW).max(4);
-    STREAM_WINDOW.saturating_mul(streams).min(MAX_WINDOW)
 }
 
 /// The client that is kept there, made where there is none yet.

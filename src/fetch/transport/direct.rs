@@ -1,9 +1,9 @@
-//! The straight way to the API: HTTP/1.1 on connections of our own, where no proxy stands between.
+//! The straight way to the API, where no proxy stands between: on connections of our own.
 //!
 //! reqwest serves any number of origins with layers for redirects, retries, proxies and pools; each of them is
 //! off or decided beforehand here, and yet costs every request its share. One origin needs none: what is the
-//! same for all requests is made once, and a connection is taken from a stack and laid back.
-//! docs/performance.md has what that is worth. A server that prefers HTTP/2 is left to reqwest.
+//! same for all requests is made once, a connection of HTTP/1.1 is taken from a stack and laid back, and one of
+//! HTTP/2 is shared. docs/performance.md has what that is worth.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderMap, HeaderValue, Uri};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderValue, Uri, Version};
 use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
@@ -20,6 +21,7 @@ use tower::ServiceExt;
 use url::Position;
 
 use super::broken::{Stage, broken_wire, no_connection};
+use super::trunk::{Seat, Trunk, Trunks};
 use super::wire::{Exchange, Io, Kept, Wire};
 use super::{Broken, Line, OnConnected, TransportSettings};
 use crate::model::Request;
@@ -29,6 +31,12 @@ const PROBE_EVERY: Duration = Duration::from_secs(15);
 const PROBES: u32 = 3;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
+/// A connection that a request may leave on.
+enum Open {
+    Wire(Box<Wire>),
+    Seat(Seat),
+}
+
 /// The way to the template's origin.
 pub(super) struct Direct {
     origin: Uri,
@@ -36,8 +44,9 @@ pub(super) struct Direct {
     headers: HeaderMap,
     tcp: HttpConnector,
     tls: Option<HttpsConnector<HttpConnector>>,
-    prefers_http2: AtomicBool,
+    speaks_http2: AtomicBool,
     kept: Kept,
+    trunks: Trunks,
     on_connected: OnConnected,
     connect_timeout: Duration,
 }
@@ -71,49 +80,69 @@ impl Direct {
             tcp,
             origin,
             headers,
-            prefers_http2: AtomicBool::new(false),
+            speaks_http2: AtomicBool::new(false),
             kept: Kept::none(),
+            trunks: Trunks::default(),
             on_connected: settings.on_connected.clone(),
             connect_timeout: settings.connect_timeout,
         })
     }
 
-    /// Whether a request can take this way: it stays at the origin, and its address names no user.
-    pub(super) fn serves(&self, request: &Request) -> bool {
+    /// Whether a request can take this way: it stays at the origin, and its address names no user, whom
+    /// reqwest knows to put into a header.
+    pub(super) fn serves(request: &Request) -> bool {
         let has_user_info = !request.url.username().is_empty() || request.url.password().is_some();
-        !request.foreign && !has_user_info && !self.prefers_http2.load(Ordering::Relaxed)
+        !request.foreign && !has_user_info
     }
 
-    /// Sends, and waits for the head of the answer; nothing when the server turns out to prefer HTTP/2.
-    pub(super) async fn send(&self, request: &Request, line: Line) -> Result<Option<Exchange<'_>>, Broken> {
-        let kept = match line {
-            Line::Any => self.kept.take().await,
+    /// Sends, and waits for the head of the answer.
+    pub(super) async fn send(&self, request: &Request, line: Line) -> Result<Exchange<'_>, Broken> {
+        // Opening is boxed, because it is seldom done and would make every attempt's future as large as itself.
+        let open = match self.at_hand(line).await {
+            Some(open) => open,
+            None => Box::pin(self.open(line)).await?,
+        };
+        let sent = match open {
+            Open::Wire(wire) => wire.send(self.outgoing(request)?, &self.kept).await,
+            Open::Seat(seat) => Exchange::on(seat, self.outgoing_http2(request)?, &self.kept).await,
+        };
+        sent.map_err(|error| broken_wire(&error, Stage::Head))
+    }
+
+    async fn at_hand(&self, line: Line) -> Option<Open> {
+        match line {
             Line::Fresh => None,
-        };
-        let wire = match kept {
-            Some(wire) => wire,
-            // Boxed, because it is seldom taken and would make every attempt's future as large as itself.
-            None => match Box::pin(self.connect()).await? {
-                Some(wire) => wire,
-                None => return Ok(None),
-            },
-        };
-        let outgoing = self.outgoing(request)?;
-        wire.send(outgoing, &self.kept).await.map(Some).map_err(|error| broken_wire(&error, Stage::Head))
+            Line::Any if self.speaks_http2.load(Ordering::Relaxed) => self.trunks.seat().map(Open::Seat),
+            Line::Any => self.kept.take().await.map(Open::Wire),
+        }
     }
 
-    async fn connect(&self) -> Result<Option<Box<Wire>>, Broken> {
+    async fn open(&self, line: Line) -> Result<Open, Broken> {
+        if line == Line::Fresh || !self.speaks_http2.load(Ordering::Relaxed) {
+            return self.connect().await;
+        }
+        let _turn = self.trunks.opening.lock().await;
+        match self.trunks.seat() {
+            Some(seat) => Ok(Open::Seat(seat)),
+            None => self.connect().await,
+        }
+    }
+
+    async fn connect(&self) -> Result<Open, Broken> {
         let limit = self.connect_timeout;
         let connecting = tokio::time::timeout(limit, self.socket()).await;
         let io = connecting
             .map_err(|_| no_connection(None, limit))?
             .map_err(|error| no_connection(Some(error.as_ref()), limit))?;
         (self.on_connected.0)();
-        if io.connected().is_negotiated_h2() {
-            self.prefers_http2.store(true, Ordering::Relaxed);
-            return Ok(None);
-        }
-        Wire::over(io).await.map(Some).map_err(|error| broken_wire(&error, Stage::Head))
+        let is_http2 = io.connected().is_negotiated_h2();
+        let open = if is_http2 {
+            self.speaks_http2.store(true, Ordering::Relaxed);
+            Trunk::over(io).await.map(|trunk| Open::Seat(self.trunks.add(trunk)))
+        } else {
+            Wire::over(io).await.map(Open::Wire)
+        };
+        open.map_err(|error| broken_wire(&error, Stage::Head))
     }
 
     async fn socket(&self) -> Result<Io, Box<dyn std::error::Error + Send + Sync>> {
@@ -124,15 +153,40 @@ impl Direct {
         }
     }
 
-    /// The request in the form of HTTP/1.1. A row's header takes the place of a constant one.
+    /// The request in the form of HTTP/1.1.
     fn outgoing(&self, request: &Request) -> Result<http::Request<Full<Bytes>>, Broken> {
+        let mut outgoing = self.with_headers(request);
+        *outgoing.uri_mut() = self.target(request)?.into();
+        Ok(outgoing)
+    }
+
+    /// In the form of HTTP/2 the host stands in the address. A `Host` that the user gave takes its place.
+    fn outgoing_http2(&self, request: &Request) -> Result<http::Request<Full<Bytes>>, Broken> {
+        let mut outgoing = self.with_headers(request);
+        let mut uri = self.origin.clone().into_parts();
+        if let Some(host) = outgoing.headers_mut().remove(HOST)
+            && let Ok(authority) = Authority::try_from(host.as_bytes())
+        {
+            uri.authority = Some(authority);
+        }
+        uri.path_and_query = Some(self.target(request)?);
+        *outgoing.uri_mut() =
+            Uri::from_parts(uri).map_err(|error| no_connection(Some(&error), self.connect_timeout))?;
+        *outgoing.version_mut() = Version::HTTP_2;
+        Ok(outgoing)
+    }
+
+    fn target(&self, request: &Request) -> Result<PathAndQuery, Broken> {
         let target = &request.url[Position::BeforePath..Position::AfterQuery];
-        let target = Uri::from_maybe_shared(Bytes::copy_from_slice(target.as_bytes()));
-        let target = target.map_err(|error| no_connection(Some(&error), self.connect_timeout))?;
+        PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(target.as_bytes()))
+            .map_err(|error| no_connection(Some(&error), self.connect_timeout))
+    }
+
+    /// A row's header takes the place of a constant one.
+    fn with_headers(&self, request: &Request) -> http::Request<Full<Bytes>> {
         let body = Full::new(request.body.clone().unwrap_or_default());
         let mut outgoing = http::Request::new(body);
         *outgoing.method_mut() = request.method.clone();
-        *outgoing.uri_mut() = target;
         let mut headers = self.headers.clone();
         if !request.headers.is_empty() {
             for name in request.headers.keys() {
@@ -141,6 +195,6 @@ impl Direct {
             headers.extend(request.headers.clone());
         }
         *outgoing.headers_mut() = headers;
-        Ok(outgoing)
+        outgoing
     }
 }

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection, and one request on it.
+//! One HTTP/1.1 connection, and one request on it; and an answer, of either HTTP.
 //!
 //! hyper gives a connection in two halves that talk to each other: one takes requests, the other moves
 //! bytes. The usual arrangement runs the second in a task of its own, which wakes for every event and
@@ -18,6 +18,8 @@ use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+
+use super::trunk::Seat;
 
 /// What a connection runs over.
 pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -64,19 +66,31 @@ impl Wire {
         })
         .await?;
         let (head, body) = response.into_parts();
-        Ok(Exchange { head, body, wire: Some(self), kept })
+        Ok(Exchange { head, body, wire: Some(self), _seat: None, kept })
     }
 }
 
-/// An answer whose body is being read. Dropped before its end, it closes the connection.
+/// An answer whose body is being read. Dropped before its end, it closes the connection, or resets the stream.
 pub(super) struct Exchange<'a> {
     pub(super) head: Parts,
     body: Incoming,
     wire: Option<Box<Wire>>,
+    /// Held to the end of the body: the stream is open until then.
+    _seat: Option<Seat>,
     kept: &'a Kept,
 }
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
+    /// Sends over HTTP/2, and waits for the head of the answer.
+    pub(super) async fn on(
+        mut seat: Seat,
+        request: http::Request<Full<Bytes>>,
+        kept: &'a Kept,
+    ) -> hyper::Result<Self> {
+        let (head, body) = seat.requests.send_request(request).await?.into_parts();
+        Ok(Self { head, body, wire: None, _seat: Some(seat), kept })
+    }
+
     /// The next piece of the body, or none at its end.
     pub(super) async fn chunk(&mut self) -> hyper::Result<Option<Bytes>> {
         let next = std::future::poll_fn(|cx| match self.poll_chunk(cx) {
