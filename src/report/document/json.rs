@@ -46,15 +46,16 @@ pub(super) fn document(account: &Account<'_>) -> String {
 }
 
 fn latency_fields(latency: Latency, tally: &TallySnapshot) -> Value {
-    // A step ends at a quarter of a doubling; none is cut off at the top by the rounding of the last.
-    let steps = tally.histogram.iter_log(1, 2f64.powf(1.0 / STEPS));
-    let histogram: Vec<Value> = steps
-        .filter(|step| step.count_since_last_iteration() > 0)
-        .map(|step| {
-            let to = step.value_iterated_to() as f64 / 1e3;
-            json!({"to_ms": rounded(to, 1e3), "count": step.count_since_last_iteration()})
-        })
-        .collect();
+    let mut from = 0.0;
+    let mut histogram = Vec::new();
+    for step in tally.histogram.iter_log(1, 2f64.powf(1.0 / STEPS)) {
+        let to = rounded(step.value_iterated_to() as f64 / 1e3, 1e3);
+        let count = step.count_since_last_iteration();
+        if count > 0 {
+            histogram.push(json!({"from_ms": from, "to_ms": to, "count": count}));
+        }
+        from = to;
+    }
     json!({
         "p50_ms": millis(latency.p50),
         "p90_ms": millis(latency.p90),

@@ -134,6 +134,9 @@ fn the_json_has_the_summary_under_its_names_and_its_sums_agree() {
         list.as_array().unwrap().iter().map(|item| item["count"].as_u64().unwrap()).sum()
     };
     assert_eq!(counted(&read["latency"]["histogram"]), 1_010);
+    for step in read["latency"]["histogram"].as_array().unwrap() {
+        assert!(step["from_ms"].as_f64() < step["to_ms"].as_f64(), "{step}");
+    }
     assert_eq!(counted(&read["causes"]), 2);
     assert_eq!(counted(&read["retried"]), read["retries"].as_u64().unwrap());
     let statuses = read["statuses"].as_object().unwrap();
@@ -146,6 +149,31 @@ fn the_json_has_the_summary_under_its_names_and_its_sums_agree() {
     assert!((paused - 0.3).abs() < 0.01, "{paused}");
     assert_eq!(read["settings"]["pace"]["rate"], serde_json::json!({"value": "5/s", "set_by": "option"}));
     assert_eq!(read["settings"]["pace"]["burst"]["value"], Value::Null);
+}
+
+#[test]
+fn every_name_is_described_in_the_docs() {
+    let docs = include_str!("../../../docs/report.md");
+    let report = report();
+    let ending = play(&report);
+    let read = json_of(&report, &ending);
+    let slice = &read["timeline"][0];
+    for object in [&read, slice, &read["latency"], &read["latency"]["histogram"][0], &read["slowest"][0]] {
+        for name in object.as_object().unwrap().keys() {
+            assert!(docs.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+    let metrics = report.document(Kind::Prom, &subject(), &ending, None);
+    let names: Vec<_> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    assert!(names.len() == 20, "{names:?}");
+    for line in names {
+        let (name, _) = line.split_once(' ').unwrap();
+        assert!(docs.contains(&format!("`{name}`")), "{name}");
+    }
+    let described = docs.split('`').filter(|word| word.starts_with("skufetch_")).collect::<Vec<_>>();
+    for name in described {
+        assert!(metrics.contains(&format!("# TYPE {name} ")), "{name} is described and not there");
+    }
 }
 
 #[test]
