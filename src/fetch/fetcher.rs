@@ -124,7 +124,7 @@ impl<T: Transport> Fetcher<T> {
                 }
                 Verdict::Retry(fault) => fault,
             };
-            let advice = self.health.failed(job.seq, &fault);
+            let advice = self.health.failed(job.seq, &fault, started);
             let last = advice == Advice::Retry && retries == self.retry.retries;
             let draw = self.draw(retries);
             // The pool pauses before this attempt's place is free: nobody slips out in between.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::stop::StopReason;
+use crate::model::fault::RetryAfter;
 use crate::model::{Cause, Fault, Seq};
 
 /// Retries may be at most this share of all requests, in percent.
@@ -66,6 +67,7 @@ struct State {
     streak: usize,
     streak_jobs: Vec<Seq>,
     level: usize,
+    /// When the newest pause of an outage began, until a good answer to what left after it.
     held_at: Option<Instant>,
     quiet_until: Option<Instant>,
 }
@@ -87,6 +89,7 @@ impl Health {
             // It was under way when the outage was noticed, and knows nothing of its end.
             return;
         }
+        state.held_at = None;
         state.streak = 0;
         state.streak_jobs.clear();
         if state.level > 0 && !state.over_share() {
@@ -95,8 +98,8 @@ impl Health {
         }
     }
 
-    /// An attempt failed in a way that a retry may mend.
-    pub fn failed(&self, seq: Seq, fault: &Fault) -> Advice {
+    /// An attempt that left at this instant failed in a way that a retry may mend.
+    pub fn failed(&self, seq: Seq, fault: &Fault, left: Instant) -> Advice {
         let mut state = self.lock();
         state.attempts += 1;
         if fault.cause == Cause::Connect {
@@ -107,17 +110,23 @@ impl Health {
         } else {
             state.connected = true;
         }
+        let now = Instant::now();
+        let is_quiet = state.quiet_until.is_some_and(|until| now < until);
+        if is_quiet || state.held_at.is_some_and(|held| left < held) {
+            // It was under way when the outage was noticed, and tells nothing new.
+            return Advice::Hold { pause: None };
+        }
+        if state.held_at.is_some() {
+            return state.hold(now, fault);
+        }
         // A limiter that says when to come back is at work, not out: the pool's pause is answer enough.
-        let is_limited = fault.status == Some(429) || fault.retry_after.is_some();
+        let says_when = matches!(fault.retry_after, Some(RetryAfter::Wait(wait)) if !wait.is_zero());
+        let is_limited = fault.status == Some(429) || says_when;
         if !is_limited {
             state.streak += 1;
             if state.streak_jobs.len() < OUTAGE_JOBS && !state.streak_jobs.contains(&seq) {
                 state.streak_jobs.push(seq);
             }
-        }
-        let now = Instant::now();
-        if state.quiet_until.is_some_and(|until| now < until) {
-            return Advice::Hold { pause: None };
         }
         let outage = state.streak >= self.outage_attempts && state.streak_jobs.len() >= OUTAGE_JOBS;
         // Before anything has ever connected, only the count of such attempts decides.
@@ -174,25 +183,28 @@ mod tests {
     }
 
     fn fail(health: &Health, seq: u32) -> Advice {
-        health.failed(Seq(seq), &fault(Cause::Status(500)))
+        health.failed(Seq(seq), &fault(Cause::Status(500)), Instant::now())
     }
 
     #[tokio::test(start_paused = true)]
     async fn ten_first_attempts_without_a_connection_end_the_run() {
         let health = Health::new(64);
         for seq in 0..9 {
-            assert_eq!(health.failed(Seq(seq), &fault(Cause::Connect)), Advice::Retry);
+            assert_eq!(health.failed(Seq(seq), &fault(Cause::Connect), Instant::now()), Advice::Retry);
         }
-        let advice = health.failed(Seq(9), &fault(Cause::Connect));
+        let advice = health.failed(Seq(9), &fault(Cause::Connect), Instant::now());
         assert_eq!(advice, Advice::Stop(StopReason::Unreachable("boom".into())));
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_connection_is_enough_not_to_be_unreachable() {
         let health = Health::new(64);
-        health.failed(Seq(0), &fault(Cause::Lost));
+        health.failed(Seq(0), &fault(Cause::Lost), Instant::now());
         for seq in 1..20 {
-            assert!(!matches!(health.failed(Seq(seq), &fault(Cause::Connect)), Advice::Stop(_)));
+            assert!(!matches!(
+                health.failed(Seq(seq), &fault(Cause::Connect), Instant::now()),
+                Advice::Stop(_)
+            ));
         }
     }
 
@@ -236,7 +248,7 @@ mod tests {
         health.answered(Instant::now());
         let limited = fault(Cause::Status(429)).with_status(429);
         for seq in 0..48 {
-            assert_eq!(health.failed(Seq(seq), &limited), Advice::Retry);
+            assert_eq!(health.failed(Seq(seq), &limited, Instant::now()), Advice::Retry);
         }
     }
 
@@ -266,6 +278,48 @@ mod tests {
         health.answered(early);
         tokio::time::advance(PAUSES[0]).await;
         assert_eq!(fail(&health, 10), Advice::Hold { pause: Some(PAUSES[1]) });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn once_the_budget_is_spent_each_pause_has_one_probe_whatever_the_answer() {
+        for (status, after) in [(429, None), (429, Some(Duration::ZERO)), (503, Some(Duration::from_secs(1)))]
+        {
+            let health = Health::new(8);
+            let mut limited = fault(Cause::Status(status)).with_status(status);
+            limited.retry_after = after.map(RetryAfter::Wait);
+            let ask = |seq| health.failed(Seq(seq), &limited, Instant::now());
+            for seq in 0..50 {
+                assert_eq!(ask(seq), Advice::Retry);
+                health.retried();
+            }
+            for pause in PAUSES {
+                assert_eq!(ask(51), Advice::Hold { pause: Some(pause) }, "{status} {after:?}");
+                tokio::time::advance(pause).await;
+            }
+            assert!(matches!(ask(52), Advice::Stop(StopReason::Failing(_))));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_was_under_way_is_no_probe_and_is_not_charged() {
+        let health = Health::new(8);
+        let early = Instant::now();
+        tokio::time::advance(Duration::from_millis(20)).await;
+        let held = (0..10).map(|seq| fail(&health, seq)).last();
+        assert_eq!(held, Some(Advice::Hold { pause: Some(PAUSES[0]) }));
+        tokio::time::advance(PAUSES[0] * 2).await;
+        let late = health.failed(Seq(3), &fault(Cause::Timeout), early);
+        assert_eq!(late, Advice::Hold { pause: None });
+        assert_eq!(fail(&health, 11), Advice::Hold { pause: Some(PAUSES[1]) });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_503_that_asks_for_no_wait_is_an_outage_like_any_other() {
+        let health = Health::new(8);
+        let mut useless = fault(Cause::Status(503)).with_status(503);
+        useless.retry_after = Some(RetryAfter::Wait(Duration::ZERO));
+        let held = (0..10).map(|seq| health.failed(Seq(seq), &useless, Instant::now())).last();
+        assert_eq!(held, Some(Advice::Hold { pause: Some(PAUSES[0]) }));
     }
 
     #[tokio::test(start_paused = true)]
