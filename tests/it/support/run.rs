@@ -191,6 +191,9 @@ impl Ongoing {
     pub fn wait_for_stderr(&mut self, text: &str) {
         loop {
             let over = self.look();
+            if over {
+                self.stderr.read_to_the_end();
+            }
             if self.stderr.so_far().contains(text) {
                 return;
             }
@@ -324,10 +327,15 @@ impl Capture {
         String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
     }
 
-    fn finish(&mut self) -> Vec<u8> {
+    /// The last words may still stand in the pipe of a program that has ended.
+    fn read_to_the_end(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
+    }
+
+    fn finish(&mut self) -> Vec<u8> {
+        self.read_to_the_end();
         std::mem::take(&mut *self.bytes.lock().unwrap())
     }
 }
