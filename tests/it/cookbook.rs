@@ -320,4 +320,12 @@ fn every_link_of_the_cookbook_leads_somewhere() {
         linked.extend(file.is_empty().then(|| anchor.to_owned()));
     }
     assert_eq!(linked, headings(COOKBOOK), "the list at the head has every recipe");
+    let index = fs::read_to_string(here.join("README.md")).unwrap();
+    for page in fs::read_dir(&here).unwrap() {
+        let name = page.unwrap().file_name().into_string().unwrap();
+        assert!(
+            name == "README.md" || !name.ends_with("md") || index.contains(&format!("({name})")),
+            "{name}"
+        );
+    }
 }
