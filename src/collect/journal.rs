@@ -38,7 +38,7 @@ pub struct JobIdentity {
 
 impl JobIdentity {
     /// Tells jobs apart; not meant to keep anything secret.
-    fn digest(&self) -> String {
+    pub(super) fn digest(&self) -> String {
         let hash = SipHasher13::new().hash(&self.digest_input);
         Fingerprint(u128::from(hash.h1) << 64 | u128::from(hash.h2)).to_string()
     }

@@ -1,7 +1,7 @@
 //! What earlier, completed runs left: the old output and the state file, seen as one.
 
 use std::io;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::merge::{KeyHash, KeyHasher, Old};
 use super::state::State;
@@ -15,6 +15,15 @@ pub struct Known {
     pub at: SystemTime,
     /// What to ask "has it changed?" with; either, both or none.
     pub validators: Validators,
+}
+
+impl Known {
+    /// Whether the value is younger than this, now. Without a limit nothing is.
+    #[must_use]
+    pub fn is_young(&self, max_age: Option<Duration>) -> bool {
+        // A time in the future (a clock set back) counts as just now.
+        max_age.is_some_and(|limit| SystemTime::now().duration_since(self.at).unwrap_or_default() < limit)
+    }
 }
 
 /// The old output and its state, as far as they are there and of use.

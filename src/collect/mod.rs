@@ -11,6 +11,7 @@
 //!                                                        ▲ recovery                    └──► out.failed.csv, out.json.state
 //! ```
 
+mod ahead;
 mod atomic;
 mod checksum;
 mod document;
@@ -36,6 +37,7 @@ mod state;
 mod trial;
 mod writer;
 
+pub use ahead::Ahead;
 pub use document::Document;
 pub use error::CollectError;
 pub use failed::Failures;
@@ -43,5 +45,5 @@ pub use finalise::{Finished, Left, Publish, Published};
 pub use journal::{JobIdentity, Journal, Recovered, Refused};
 pub use known::Known;
 pub use lock::Lock;
-pub use paths::{FileTarget, Paths, Preflight, preflight, siblings};
+pub use paths::{FileTarget, Paths, Preflight, preflight, preflight_without_trace, siblings};
 pub use settings::{Format, OutputSettings, Shape, Target, UnknownWord};

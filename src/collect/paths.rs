@@ -10,6 +10,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+
 use super::atomic::Replacement;
 use super::{CollectError, OutputSettings, Target};
 
@@ -59,6 +61,25 @@ pub struct Preflight {
 /// A folder that is not there or cannot be written to, a folder or a device in a file's place, or
 /// two files under one name.
 pub fn preflight(settings: &OutputSettings) -> Result<Preflight, CollectError> {
+    // A trial is the only test that holds for root, quotas and read-only mounts alike.
+    checked(settings, |target| Replacement::create(target).map(drop).map_err(CollectError::beforehand))
+}
+
+/// The same without a trace, for a run that shall write nothing: the folders are asked, not tried.
+///
+/// # Errors
+/// As [`preflight`], less what only a trial finds (a quota, a full disk).
+pub fn preflight_without_trace(settings: &OutputSettings) -> Result<Preflight, CollectError> {
+    checked(settings, |target| {
+        rustix::fs::access(folder_of(target), Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|error| CollectError::create(target)(error.into()))
+    })
+}
+
+fn checked(
+    settings: &OutputSettings,
+    may_write: impl Fn(&Path) -> Result<(), CollectError>,
+) -> Result<Preflight, CollectError> {
     let paths = match &settings.target {
         Target::File(given) => Some(Paths::of(given)?),
         Target::Stdout => None,
@@ -79,8 +100,7 @@ pub fn preflight(settings: &OutputSettings) -> Result<Preflight, CollectError> {
     for target in targets {
         let folder = folder_of(&target.real);
         if !probed.contains(&folder) {
-            // A trial is the only test that holds for root, quotas and read-only mounts alike.
-            drop(Replacement::create(&target.real).map_err(CollectError::beforehand)?);
+            may_write(&target.real)?;
             probed.push(folder);
         }
     }

@@ -115,8 +115,20 @@ impl Api {
         let wanted = DemoSettings { latency: demo.latency, failures: demo.failures.share(), rate: demo.rate };
         let catalogue =
             Catalogue::start(&wanted).map_err(|error| failure::of_start("the built-in API", &error))?;
-        let identity = "http://demo.invalid/products/{sku}".to_owned();
+        let identity = Self::lasting_url(settings);
         Ok(Self { url: catalogue.url_template(), identity, _catalogue: Some(catalogue) })
+    }
+
+    /// The address as it is the same for every run of the job.
+    #[cfg(feature = "demo")]
+    pub(super) fn lasting_url(settings: &Settings) -> String {
+        if settings.demo.is_some() { "http://demo.invalid/products/{sku}".into() } else { url_of(settings) }
+    }
+
+    /// The address as it is the same for every run of the job.
+    #[cfg(not(feature = "demo"))]
+    pub(super) fn lasting_url(settings: &Settings) -> String {
+        url_of(settings)
     }
 
     #[cfg(not(feature = "demo"))]

@@ -1,6 +1,7 @@
 //! The commands: each builds its path through the house from the settings and runs it.
 
 mod account;
+mod dry_run;
 mod ending;
 mod failure;
 mod fetch;
@@ -33,7 +34,14 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
         Ok(Invocation::Fetch(mut settings)) => {
             let format = settings.run.log_format;
             room::make(&mut settings)
-                .and_then(|()| fetch::fetch(&Arc::new(*settings), &env))
+                .and_then(|()| {
+                    let settings = Arc::new(*settings);
+                    if settings.run.dry_run {
+                        dry_run::dry_run(&settings, &env)
+                    } else {
+                        fetch::fetch(&settings, &env)
+                    }
+                })
                 .unwrap_or_else(|failure| complain(&failure, format, &env))
         }
         Ok(Invocation::Tune(mut asked)) => {

@@ -207,6 +207,7 @@ fn run(layers: &Layers, call: &Call<'_>) -> Result<Run, ConfigError> {
         fresh: layers.flag("fresh")?,
         max_age: layers.parse("max-age", or_none(values::duration))?,
         lock_wait: layers.parse("lock-wait", values::duration)?,
+        dry_run: layers.flag("dry-run")?,
         progress: choice(layers, "progress")?,
         report: report(layers)?,
         log_format: choice(layers, "log-format")?,

@@ -18,7 +18,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
     text(settings, layers)?;
     report(settings, layers, call.cwd)?;
     if call.purpose == Purpose::Tune {
-        return Ok(());
+        return measuring(settings, layers);
     }
     merge(settings, layers)?;
     files(settings, layers, call.cwd)
@@ -52,6 +52,19 @@ fn demo(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
         )),
         None => Ok(()),
     }
+}
+
+/// Who says that no request may leave must not be surprised by two thousand.
+fn measuring(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
+    if !settings.run.dry_run {
+        return Ok(());
+    }
+    Err(refuse(
+        layers,
+        ["dry-run", "dry-run"],
+        "tune sends requests, and a dry run sends none".into(),
+        "leave it out, or leave tune out",
+    ))
 }
 
 fn merge(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {

@@ -254,6 +254,10 @@ const RUN: &[Setting] = &[
     Setting::new("lock-wait", Word("TIME"), "Wait for another run on this output")
         .default("0s")
         .more("Two runs never work on one output; the second ends at once, or after this time."),
+    Setting::flag("dry-run", "Print the plan: no request, no file written").more(
+        "To standard output: rows, repeats, rejected rows with their lines, the first addresses, the pace and \
+         the time it takes, what is already there. Exit 1 where rows would be rejected.",
+    ),
     Setting::new("progress", Word("MODE"), "auto, bar, plain or none")
         .default("auto")
         .more("auto is a bar on a terminal, else one plain line every 10 s."),

@@ -170,6 +170,8 @@ pub struct Run {
     pub max_age: Option<Duration>,
     /// `--lock-wait`.
     pub lock_wait: Duration,
+    /// `--dry-run`.
+    pub dry_run: bool,
     /// `--progress`.
     pub progress: Progress,
     /// `--report`.

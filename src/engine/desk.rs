@@ -1,6 +1,6 @@
 //! Where entries are judged, counted, written and told.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
@@ -50,7 +50,7 @@ impl Desk<'_> {
                     return None;
                 }
                 if let Some(known) = self.journal.known(&job.key, job.fingerprint) {
-                    if is_young(&known, max_age) && self.keep(&job) {
+                    if known.is_young(max_age) && self.keep(&job) {
                         return None;
                     }
                     make_conditional(&mut job, &known);
@@ -241,11 +241,6 @@ impl Desk<'_> {
             self.report.on(&Event::Stopping { why });
         }
     }
-}
-
-fn is_young(known: &Known, max_age: Option<Duration>) -> bool {
-    // A time in the future (a clock set back) counts as just now.
-    max_age.is_some_and(|limit| SystemTime::now().duration_since(known.at).unwrap_or_default() < limit)
 }
 
 fn make_conditional(job: &mut Job, known: &Known) {

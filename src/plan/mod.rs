@@ -29,6 +29,7 @@ mod refusal;
 mod repeats;
 mod template;
 mod url_template;
+mod zeros;
 
 #[cfg(test)]
 mod laws;
@@ -40,3 +41,4 @@ pub use planned::{Planned, Refused};
 pub use planner::{Planner, RequestSettings};
 pub use refusal::Refusal;
 pub use template::EnvLookup;
+pub use zeros::{Lengths, LostZeros};

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::input::{Columns, Damage, Row};
 use crate::model::Mask;
+use crate::model::job::shown;
 use crate::model::{Job, Key, KeyError, Request};
 use crate::plan::body::{BodyTemplate, json_escape};
 use crate::plan::encode::percent_encode;
@@ -245,6 +246,14 @@ impl Planner {
         self.mask.clone()
     }
 
+    /// The address of a job as a plan shows it: as everywhere without user-info, and of the query what
+    /// columns alone make.
+    pub fn shown_url(&self, job: &Job) -> String {
+        let cells = Cells { record: &job.record, names: &self.names };
+        let url = shown(&job.request.url) + &self.url.shown_query(cells);
+        self.mask.apply(&url).into_owned()
+    }
+
     /// Keys so far that look mangled, a kind at most once.
     pub fn warnings(&self) -> Vec<Warning> {
         self.mangled.warnings().to_vec()
@@ -370,6 +379,23 @@ mod tests {
         assert_eq!(planner.constant_headers()["content-type"], "application/json");
         assert_eq!(planner.header_names(), ["authorization", "content-type", "x-region"]);
         assert_eq!(planner.origin(), "https://h");
+    }
+
+    #[test]
+    fn a_plan_shows_of_a_query_what_columns_make_and_no_secret() {
+        for (url, expected) in [
+            ("https://u:${TOKEN}@h/{sku}", "https://h/7%206"),
+            ("https://h/p?sku={sku}&r={region}", "https://h/p?sku=7%206&r=eu"),
+            ("https://h/p?key=secret&sku={sku}", "https://h/p?key=...&sku=7%206"),
+            ("https://h/p?key=${TOKEN}&sku={sku}#x", "https://h/p?key=...&sku=7%206"),
+            ("https://h/p?q=a{sku}&secret&{region}", "https://h/p?q=...&...&eu"),
+            ("https://h/${TOKEN}/{sku}?a=b=c", "https://h/(redacted)/7%206?a=..."),
+            ("https://h/{sku}?", "https://h/7%206?"),
+        ] {
+            let mut planner = planner(&settings(url));
+            let job = job(planner.plan(row(2, &["7 6", "eu"])));
+            assert_eq!(planner.shown_url(&job), expected, "{url}");
+        }
     }
 
     #[test]

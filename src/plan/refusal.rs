@@ -75,6 +75,26 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// What the rows that are refused for the same reason have in common: the sentence without the value
+    /// of this row.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Damaged(Damage::FieldCount { expected, .. }) => {
+                format!("the row is damaged: other than {expected} fields, which the header has")
+            }
+            Self::Control { column, .. } => format!("column {column} holds a control character"),
+            Self::TooLong { column, .. } => {
+                format!("column {column} has more than {LONGEST_VALUE} bytes, and stands in the URL")
+            }
+            Self::Dots { column, .. } => format!("column {column} makes a path segment `.` or `..`"),
+            Self::UrlTooLong { .. } => "the URL is longer than can be sent".into(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// A row's cells with the names to complain by.
 #[derive(Clone, Copy)]
 pub(super) struct Cells<'a> {
@@ -108,6 +128,18 @@ impl<'a> Cells<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_are_refused_alike_have_one_reason() {
+        let control =
+            |value: &str| Refusal::Control { column: "`sku`".into(), control: '\t', value: value.into() };
+        assert_eq!(control("`a`").reason(), control("`b`").reason());
+        let fields = |found| Refusal::Damaged(Damage::FieldCount { found, expected: 3 });
+        assert_eq!(fields(1).reason(), fields(7).reason());
+        assert_ne!(fields(1).to_string(), fields(7).to_string());
+        let empty = Refusal::EmptyKey { column: "`sku`".into() };
+        assert_eq!(empty.reason(), empty.to_string());
+    }
 
     #[test]
     fn a_refusal_is_one_escaped_sentence() {

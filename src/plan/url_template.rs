@@ -94,6 +94,25 @@ impl UrlTemplate {
         }
     }
 
+    /// The query of this row's URL as it may be shown, with its `?`: what columns alone make of it stands,
+    /// all else is `...`, since a value that is written out may be a secret. Nothing where there is none.
+    pub(super) fn shown_query(&self, cells: Cells<'_>) -> String {
+        let mut query: Option<ShownQuery> = None;
+        for part in &self.parts {
+            match (part, &mut query) {
+                (Part::Text(text), None) => {
+                    if let Some((_, text)) = text.split_once('?') {
+                        query.insert(ShownQuery::default()).text(text);
+                    }
+                }
+                (Part::Text(text), Some(query)) => query.text(text),
+                (Part::Column(column), Some(query)) => query.value(cells.bytes(*column)),
+                (Part::Column(_), None) => {}
+            }
+        }
+        query.map_or_else(String::new, ShownQuery::finish)
+    }
+
     /// A refusal that names the first column of this segment, counted as `split('/')` counts.
     fn dots(&self, segment: usize, cells: Cells<'_>) -> Refusal {
         let mut slashes = 0;
@@ -110,6 +129,60 @@ impl UrlTemplate {
             }
         }
         Refusal::UrlChanged
+    }
+}
+
+/// Puts a query together for people, pair by pair.
+#[derive(Default)]
+struct ShownQuery {
+    shown: String,
+    name: String,
+    /// What stands after the `=`, once there is one.
+    value: Option<String>,
+    /// Literal text stands where only a column's value may be shown.
+    hides: bool,
+}
+
+impl ShownQuery {
+    fn text(&mut self, text: &str) {
+        for c in text.chars() {
+            match (c, &self.value) {
+                ('&', _) => self.end_pair(),
+                ('=', None) => {
+                    self.value = Some(String::new());
+                    self.hides = false;
+                }
+                (_, None) => {
+                    self.name.push(c);
+                    self.hides = true;
+                }
+                (_, Some(_)) => self.hides = true,
+            }
+        }
+    }
+
+    fn value(&mut self, value: &[u8]) {
+        // What cannot be encoded makes no request: there is nothing to be shown then.
+        let _ =
+            percent_encode(self.value.as_mut().unwrap_or(&mut self.name), &String::from_utf8_lossy(value));
+    }
+
+    fn end_pair(&mut self) {
+        const HIDDEN: &str = "...";
+        let pair = std::mem::take(self);
+        self.shown = pair.shown;
+        self.shown.push(if self.shown.is_empty() { '?' } else { '&' });
+        match (pair.value, pair.hides) {
+            (Some(_), true) => self.shown.extend([&pair.name, "=", HIDDEN]),
+            (Some(value), false) => self.shown.extend([&pair.name, "=", &value]),
+            (None, true) => self.shown.push_str(HIDDEN),
+            (None, false) => self.shown.push_str(&pair.name),
+        }
+    }
+
+    fn finish(mut self) -> String {
+        self.end_pair();
+        self.shown
     }
 }
 

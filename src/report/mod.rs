@@ -37,12 +37,14 @@
 //! | `finished` | `rows` `skus` `fetched` `unchanged` `failed` `repeats` `deferred` `recovered` `blanks` `elapsed_s` `per_s` `attempts` `retries` `bytes` `pauses` `paused_s` `p50_ms` `p95_ms` `statuses` {status: count} `causes` [{`cause` `count` `first` {`cause` `line` `key` `url` `status` `detail`}}] `differing_repeats` `differing_lines` `limited_by` `advice` `published` `journal_kept` `wrote` [{`path`, `bytes` or `rows`}] `exit` |
 //! | `rung_measured` (`tune`) | `workers` `requests` `answers` `errors` `span_s` `per_s` `p50_ms` `p95_ms` `paused` |
 //! | `tuned` | as the document of [`tune`], but for `steps` |
+//! | `planned` (`--dry-run`) | `rows` `skus` `repeats` `rejected` `blanks` `differing_repeats` `differing_lines` `rejects` [{`reason` `count` `lines` `first`}] `odd` [sentence] `requests` `recovered` `young` `conditional` `least_s` `exit` |
 //! | `failed` | `hint` |
 
 mod bar;
 mod chronicle;
 mod complaint;
 pub mod document;
+pub mod dry_run;
 mod ending;
 pub mod format;
 mod json_lines;

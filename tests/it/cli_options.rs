@@ -36,6 +36,7 @@ const TRIED: &[&str] = &[
     include_str!("cli_logs.rs"),
     include_str!("config.rs"),
     include_str!("report.rs"),
+    include_str!("dry_run.rs"),
 ];
 
 #[test]

@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod cookbook;
 mod demo;
+mod dry_run;
 mod faults;
 mod http2;
 mod input;

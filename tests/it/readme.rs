@@ -58,6 +58,11 @@ fn run(block: &str) {
     let words: Vec<&str> = block.split_whitespace().collect();
     let mut outputs =
         words.windows(2).filter(|pair| matches!(pair[0], "-o" | "--output")).map(|pair| pair[1]);
+    if block.contains("--dry-run") {
+        assert!(ended.stdout().starts_with("dry run: no request was sent"), "{block}\n{ended:?}");
+        assert!(outputs.all(|output| !dir.has(output)), "{block}");
+        return;
+    }
     for output in outputs.by_ref().filter(|output| *output != "-") {
         let text = dir.read(output);
         assert!(text.starts_with("{\n\"") && text.ends_with("\n}\n"), "{block}\n{output}");

@@ -7,7 +7,7 @@ use super::{UNITS, WIDEST, input, of_the_command_line_alone, option};
 use crate::config::options::{self, Setting, Table};
 
 /// Settings that say nothing of a measurement, beside all of the table `output`.
-const WITHOUT_MEANING: [&str; 4] = ["fresh", "max-age", "lock-wait", "retries"];
+const WITHOUT_MEANING: [&str; 5] = ["fresh", "max-age", "lock-wait", "retries", "dry-run"];
 
 /// The subcommand.
 pub(super) fn command() -> Command {

@@ -1,0 +1,202 @@
+//! What a run would find of earlier ones, looked at without a trace: nothing is created, changed, renamed or
+//! held, so that a plan can be made beside a run that works.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+
+use super::checksum::{Header, VERSION, hex16};
+use super::index::Answers;
+use super::known::{Known, Previous};
+use super::lock;
+use super::opening::{NO_FOLLOW, chance};
+use super::recover::{Remains, examine};
+use super::{CollectError, JobIdentity, OutputSettings, Paths, Preflight};
+use crate::model::{Fingerprint, Key};
+
+/// What earlier runs left for this one.
+#[derive(Debug)]
+pub struct Ahead {
+    answers: Answers,
+    previous: Previous,
+    salt: [u8; 16],
+    /// What a person should know, one sentence each.
+    pub notes: Vec<String>,
+    /// Who is writing this output now, in words, if anyone is.
+    pub writer: Option<String>,
+    /// The size of the output that is there, in bytes.
+    pub old_bytes: Option<u64>,
+}
+
+impl Ahead {
+    /// Looks at the journal, the old output and its state, as [`Journal::open`](super::Journal::open) would.
+    ///
+    /// # Errors
+    /// An old output that cannot be merged with, a damaged journal, or disk trouble.
+    pub fn look(
+        settings: &OutputSettings,
+        place: &Preflight,
+        identity: &JobIdentity,
+    ) -> Result<Self, CollectError> {
+        let Some(paths) = &place.paths else {
+            return Ok(Self {
+                answers: Answers::default(),
+                previous: Previous::none(settings.shape),
+                salt: chance(),
+                notes: Vec::new(),
+                writer: None,
+                old_bytes: None,
+            });
+        };
+        let job = identity.digest();
+        let mut notes = Vec::new();
+        let mut previous = Previous::load(settings, paths, &job, &mut notes)?;
+        let salt = previous.state.as_ref().map_or_else(chance, |state| state.salt);
+        let header =
+            Header { version: VERSION, salt: hex16(salt), job, description: identity.description.clone() };
+        let (answers, salt) = match journal(paths, &header, settings.fresh, &mut notes)? {
+            Some((answers, salt)) => (answers, salt),
+            None => (Answers::default(), salt),
+        };
+        previous.forget_state_of_other_salt(salt);
+        let old_bytes = paths.output.real.metadata().ok().map(|old| old.len());
+        Ok(Self { answers, previous, salt, notes, writer: lock::held(paths), old_bytes })
+    }
+
+    /// The key that fingerprints are to be made with.
+    #[must_use]
+    pub fn salt(&self) -> [u8; 16] {
+        self.salt
+    }
+
+    /// Whether the journal has the answer to this request; each answer counts once.
+    pub fn answered(&mut self, fingerprint: Fingerprint) -> bool {
+        self.answers.take(fingerprint).is_some()
+    }
+
+    /// What is known of the value that the old output has for this request.
+    pub fn known(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<Known> {
+        self.previous.known(key, fingerprint)
+    }
+}
+
+/// The answers in the journal and its salt, if there is one that a run would go on with.
+fn journal(
+    paths: &Paths,
+    header: &Header,
+    fresh: bool,
+    notes: &mut Vec<String>,
+) -> Result<Option<(Answers, [u8; 16])>, CollectError> {
+    let path = &paths.journal;
+    let file = match OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(CollectError::io("open", path)(error)),
+    };
+    let remains =
+        if fresh { Remains::Foreign("--fresh was given".into()) } else { examine(&file, path, header)? };
+    match remains {
+        Remains::Unfinished => Ok(None),
+        Remains::Foreign(why) => {
+            notes.push(format!("{} would be set aside: {why}", path.display()));
+            Ok(None)
+        }
+        Remains::Ours { salt, scan } => {
+            if scan.torn > 0 {
+                notes.push(format!(
+                    "the last {} bytes of {} are not whole: they would be dropped",
+                    scan.torn,
+                    path.display()
+                ));
+            }
+            Ok(Some((scan.answers, salt)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::collect::trial::{Trial, fetched, fingerprint};
+    use crate::collect::{Lock, preflight, preflight_without_trace};
+
+    /// Names, bytes and times of all that is in a folder, and of the folder itself.
+    fn everything(folder: &Path) -> Vec<String> {
+        let mut seen: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| {
+                let path = entry.unwrap().path();
+                format!("{path:?} {:?} {:?}", fs::read(&path).unwrap(), path.metadata().unwrap().modified())
+            })
+            .collect();
+        seen.sort();
+        seen.push(format!("{:?}", folder.metadata().unwrap().modified()));
+        seen
+    }
+
+    fn look(trial: &Trial) -> Ahead {
+        let identity = JobIdentity {
+            digest_input: trial.job.into(),
+            description: serde_json::json!({ "url": trial.job, "method": "GET" }),
+        };
+        let place = preflight_without_trace(&trial.settings).unwrap();
+        let before = everything(trial.dir.path());
+        let ahead = Ahead::look(&trial.settings, &place, &identity).unwrap();
+        assert_eq!(everything(trial.dir.path()), before);
+        ahead
+    }
+
+    #[test]
+    fn the_answers_of_an_interrupted_run_are_found_each_once_and_without_a_trace() {
+        let trial = Trial::new();
+        let (mut journal, _) = trial.open();
+        for (seq, key) in [(0, "A"), (1, "B")] {
+            journal.append(&fetched(seq, key, "1")).unwrap();
+        }
+        drop(journal);
+        let mut ahead = look(&trial);
+        assert!(ahead.answered(fingerprint("A")) && !ahead.answered(fingerprint("A")));
+        assert!(ahead.answered(fingerprint("B")) && !ahead.answered(fingerprint("C")));
+        assert!(ahead.notes.is_empty() && ahead.writer.is_none(), "{:?}", ahead.notes);
+        let mut other = look(&Trial { job: "another job", ..trial });
+        assert!(!other.answered(fingerprint("A")));
+        assert!(other.notes[0].contains("out.json.journal would be set aside: "), "{:?}", other.notes);
+    }
+
+    #[test]
+    fn what_fresh_ignores_is_not_counted() {
+        let mut trial = Trial::new();
+        let (mut journal, _) = trial.open();
+        journal.append(&fetched(0, "A", "1")).unwrap();
+        drop(journal);
+        trial.settings.fresh = true;
+        assert!(!look(&trial).answered(fingerprint("A")));
+    }
+
+    #[test]
+    fn the_age_of_published_values_is_found() {
+        let trial = Trial::with(|settings| settings.merge = true);
+        trial.run(&[fetched(0, "A", "1")]);
+        let mut ahead = look(&trial);
+        assert!(ahead.old_bytes.unwrap() > 0);
+        let known = ahead.known(&Key::parse(b"A").unwrap(), fingerprint("A")).unwrap();
+        assert!(!known.is_young(None) && !known.is_young(Some(Duration::from_secs(1))));
+        assert!(known.is_young(Some(Duration::from_hours(24 * 366 * 200))));
+        assert!(ahead.known(&Key::parse(b"B").unwrap(), fingerprint("B")).is_none());
+    }
+
+    #[test]
+    fn a_run_that_works_is_seen_and_not_disturbed() {
+        let trial = Trial::new();
+        let paths = preflight(&trial.settings).unwrap().paths.unwrap();
+        let lock = Lock::acquire(&paths, Duration::ZERO).unwrap();
+        let writer = look(&trial).writer.unwrap();
+        assert!(writer.contains(&std::process::id().to_string()), "{writer}");
+        drop(lock);
+        assert_eq!(look(&trial).writer, None);
+    }
+}

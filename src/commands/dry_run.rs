@@ -1,0 +1,127 @@
+//! `skufetch INPUT --dry-run`: the way of a run up to its first request, and no trace of it.
+//!
+//! The same rooms decide as in a run, in the same order, so that what would end a run ends this with the
+//! same exit. Nothing is created, written or locked; the built-in API is not started, as nobody asks it.
+
+mod walk;
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
+
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, USER_AGENT};
+
+use super::failure::Failure;
+use super::fetch::{Api, Road, plan};
+use super::{terminal, wiring};
+use crate::collect::{self, Ahead, Preflight};
+use crate::config::{Environment, Settings};
+use crate::input::{Columns, Rows};
+use crate::model::{Event, Exit, Reporter};
+use crate::report::Report;
+use crate::report::dry_run::{self, DryRun, PlannedFiles, PlannedPace, PlannedRequests};
+
+use walk::{Walk, Walked};
+
+/// Makes the plan, prints it to standard output, and says how the program ends.
+///
+/// # Errors
+/// What would end a run before its first request.
+pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> {
+    let shown = wiring::report(settings, terminal::standard_error(env));
+    let report = Arc::new(Report::new(shown, Box::new(io::stderr())));
+    wiring::select(settings)?;
+    let output = wiring::output(settings);
+    let place = collect::preflight_without_trace(&output)?;
+    let rows = Rows::open(&settings.input.path, &wiring::input(settings))?;
+    let columns = Arc::clone(rows.columns());
+    let request = wiring::request(settings, &Api::lasting_url(settings));
+    let planner = |salt| plan(&request, &columns, (settings, env), salt);
+    let identity = wiring::identity(settings, &planner([0; 16])?);
+    let ahead = Ahead::look(&output, &place, &identity)?;
+    let planner = planner(ahead.salt())?;
+    // What a run would find wrong with certificates and the proxy.
+    let reporter = Arc::clone(&report) as Arc<dyn Reporter>;
+    drop(Road::build(settings, env, &planner, (reporter, Arc::default()))?);
+    for warning in &settings.warnings {
+        report.on(&Event::Warned { message: warning });
+    }
+
+    let walk = Walk::new(planner, ahead, settings.run.max_age);
+    let walked = walk.through(rows)?;
+    let plan = put_together(settings, &columns, &place, walked);
+    report.dry_run_planned(&plan);
+    print(&dry_run::text(&plan, settings.run.quiet))?;
+    Ok(plan.exit())
+}
+
+fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, walked: Walked) -> DryRun {
+    let headers = headers(&walked);
+    let Walked { planner, mut rows, first, random, bodies, spared, old_bytes, .. } = walked;
+    rows.input = settings.input.path.to_string();
+    columns.key_name().clone_into(&mut rows.key);
+    let method = planner.method();
+    DryRun {
+        rows,
+        requests: PlannedRequests {
+            method: method.to_string(),
+            may_act_twice: !method.is_idempotent(),
+            first,
+            random,
+            headers,
+            bodies,
+        },
+        spared,
+        pace: PlannedPace {
+            concurrency: settings.pace.concurrency,
+            rate: settings.pace.rate,
+            burst: settings.pace.burst.get(),
+            retries: settings.retry.retries,
+            retry_on: settings.retry.retry_on.to_string(),
+            max_time: settings.pace.max_time,
+            max_age: settings.run.max_age,
+        },
+        files: files(settings, place, old_bytes),
+    }
+}
+
+/// The names of all headers that the program or the user sets, in alphabetical order.
+fn headers(walked: &Walked) -> Vec<String> {
+    let mut names = vec![ACCEPT, ACCEPT_ENCODING, USER_AGENT];
+    if walked.has_user_info {
+        names.push(AUTHORIZATION);
+    }
+    if walked.asks_etag {
+        names.push(IF_NONE_MATCH);
+    }
+    if walked.asks_date {
+        names.push(IF_MODIFIED_SINCE);
+    }
+    let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    names.extend(walked.planner.header_names().into_iter().map(String::from));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn files(settings: &Settings, place: &Preflight, old_bytes: Option<u64>) -> PlannedFiles {
+    PlannedFiles {
+        output: place.paths.as_ref().map(|paths| paths.output.given.clone()),
+        old_bytes,
+        merge: settings.output.merge,
+        failed: place.failed.as_ref().map(|failed| failed.given.clone()),
+        beside: place.paths.as_ref().map_or_else(Vec::new, |paths| {
+            vec![paths.journal.clone(), paths.lock.clone(), paths.state.clone()]
+        }),
+    }
+}
+
+/// Who closed standard output has read enough.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Io, format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,159 @@
+//! Through all rows of the input, as a run would plan them, in bounded memory: what is kept is counts, a few
+//! lines and a few addresses.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use serde::de::IgnoredAny;
+
+use crate::collect::Ahead;
+use crate::input::{InputError, Rows};
+use crate::model::Job;
+use crate::plan::{Lengths, Planned, Planner, Refused};
+use crate::report::dry_run::{Bodies, Lines, PlannedRows, Reject, Sample, Spared};
+
+/// Requests that are shown from the start of the input.
+const FIRST: usize = 3;
+
+/// The rows so far.
+pub(super) struct Walk {
+    ahead: Ahead,
+    max_age: Option<Duration>,
+    is_json: bool,
+    refused: u64,
+    /// The place of each reason in the rejects.
+    reasons: HashMap<String, usize>,
+    lengths: Lengths,
+    walked: Walked,
+}
+
+/// All rows.
+pub(super) struct Walked {
+    pub(super) planner: Planner,
+    pub(super) rows: PlannedRows,
+    pub(super) first: Vec<Sample>,
+    pub(super) random: Option<Sample>,
+    pub(super) bodies: Option<Bodies>,
+    pub(super) spared: Spared,
+    /// The address holds a user, or a password.
+    pub(super) has_user_info: bool,
+    /// Some requests ask whether an entity tag still holds.
+    pub(super) asks_etag: bool,
+    /// Some requests ask whether there was a change since a date.
+    pub(super) asks_date: bool,
+    /// The size of the output that is there.
+    pub(super) old_bytes: Option<u64>,
+}
+
+impl Walk {
+    pub(super) fn new(planner: Planner, mut ahead: Ahead, max_age: Option<Duration>) -> Self {
+        let content_type = planner.constant_headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_json = content_type.is_some_and(|value| value.contains("json"));
+        let spared = Spared {
+            notes: std::mem::take(&mut ahead.notes),
+            writer: ahead.writer.take(),
+            ..Spared::default()
+        };
+        let walked = Walked {
+            planner,
+            rows: PlannedRows::default(),
+            first: Vec::new(),
+            random: None,
+            bodies: None,
+            spared,
+            has_user_info: false,
+            asks_etag: false,
+            asks_date: false,
+            old_bytes: ahead.old_bytes,
+        };
+        let (reasons, lengths) = (HashMap::new(), Lengths::default());
+        Self { ahead, max_age, is_json, refused: 0, reasons, lengths, walked }
+    }
+
+    /// Goes to the end of the input.
+    ///
+    /// # Errors
+    /// Damage to the whole of it, or no data row.
+    pub(super) fn through(mut self, mut rows: Rows) -> Result<Walked, InputError> {
+        while let Some(row) = rows.next_row()? {
+            self.walked.rows.rows += 1;
+            match self.walked.planner.plan(row) {
+                Planned::Job(job) => self.job(&job),
+                Planned::Repeat { line, differs, .. } => {
+                    self.walked.rows.repeats += 1;
+                    if differs {
+                        self.walked.rows.differing.add(line);
+                    }
+                }
+                Planned::Refused(refused) => self.refuse(&refused),
+            }
+        }
+        let Self { lengths, refused, mut walked, .. } = self;
+        // Known at the end only: a refused row whose SKU a later row got a job for is a repeat.
+        let superseded = walked.planner.superseded().min(refused);
+        walked.rows.repeats += superseded;
+        walked.rows.rejected = refused - superseded;
+        walked.rows.blanks = rows.blanks();
+        walked.rows.odd = walked.planner.warnings().iter().map(ToString::to_string).collect();
+        walked.rows.odd.extend(lengths.lost_zeros().map(|lost| lost.to_string()));
+        Ok(walked)
+    }
+
+    fn job(&mut self, job: &Job) {
+        self.walked.rows.skus += 1;
+        self.lengths.look(&job.key, job.line);
+        self.sample(job);
+        self.weigh(job);
+        if self.ahead.answered(job.fingerprint) {
+            self.walked.spared.recovered += 1;
+        } else if let Some(known) = self.ahead.known(&job.key, job.fingerprint) {
+            if known.is_young(self.max_age) {
+                self.walked.spared.young += 1;
+                return;
+            }
+            let (etag, date) = (known.validators.etag.is_some(), known.validators.last_modified.is_some());
+            self.walked.asks_etag |= etag;
+            self.walked.asks_date |= date;
+            self.walked.spared.conditional += u64::from(etag || date);
+        }
+    }
+
+    /// Keeps the first requests, and of the others each with the same chance.
+    fn sample(&mut self, job: &Job) {
+        let walked = &mut self.walked;
+        let sample = || Sample { line: job.line, url: walked.planner.shown_url(job) };
+        if walked.first.len() < FIRST {
+            walked.has_user_info |=
+                !job.request.url.username().is_empty() || job.request.url.password().is_some();
+            walked.first.push(sample());
+        } else if fastrand::u64(..walked.rows.skus - FIRST as u64) == 0 {
+            walked.random = Some(sample());
+        }
+    }
+
+    fn weigh(&mut self, job: &Job) {
+        let Some(body) = &job.request.body else { return };
+        let size = body.len() as u64;
+        let start = Bodies { least: size, json: self.is_json, ..Bodies::default() };
+        let bodies = self.walked.bodies.get_or_insert(start);
+        bodies.least = bodies.least.min(size);
+        bodies.most = bodies.most.max(size);
+        if self.is_json && serde_json::from_slice::<IgnoredAny>(body).is_err() {
+            bodies.broken.add(job.line);
+        }
+    }
+
+    fn refuse(&mut self, refused: &Refused) {
+        self.refused += 1;
+        let rejects = &mut self.walked.rows.rejects;
+        let reason = refused.why.reason();
+        let place = *self.reasons.entry(reason).or_insert_with_key(|reason| {
+            let reject =
+                Reject { reason: reason.clone(), example: refused.why.to_string(), lines: Lines::default() };
+            rejects.push(reject);
+            rejects.len() - 1
+        });
+        rejects[place].lines.add(refused.line);
+    }
+}

@@ -1,0 +1,249 @@
+//! What a run would do, for people and for logs: `--dry-run`.
+
+mod text;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::limit::Concurrency;
+use crate::model::{Exit, Rate};
+use crate::report::format::{self, count};
+use crate::report::json_lines::seconds;
+use crate::report::said::{Level, Said};
+use crate::report::settings::LogFormat;
+use crate::report::{Report, lock};
+
+pub use text::text;
+
+/// Some lines of the input: how many, and the first of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them, in order.
+    pub first: Vec<u64>,
+}
+
+impl Lines {
+    /// Lines that are kept; more are a number.
+    const KEPT: usize = 8;
+
+    /// One more.
+    pub fn add(&mut self, line: u64) {
+        self.count += 1;
+        if self.first.len() < Self::KEPT {
+            self.first.push(line);
+        }
+    }
+
+    /// `line 7`, `lines 7, 9 and 12`, `lines 7, 9 and 1,200 more`.
+    fn named(&self) -> String {
+        let mut parts: Vec<String> = self.first.iter().map(u64::to_string).collect();
+        let more = self.count.saturating_sub(parts.len() as u64);
+        if more > 0 {
+            parts.push(format!("{} more", count(more)));
+        }
+        format!("{} {}", if self.count == 1 { "line" } else { "lines" }, format::listed(&parts))
+    }
+}
+
+/// Rows that would be refused for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// What they have in common.
+    pub reason: String,
+    /// The sentence about the first of them.
+    pub example: String,
+    /// Where they stand.
+    pub lines: Lines,
+}
+
+/// What the rows came to. `skus + repeats + rejected = rows`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlannedRows {
+    /// What was read, as it is called in messages.
+    pub input: String,
+    /// The column whose value is the SKU.
+    pub key: String,
+    /// Data rows.
+    pub rows: u64,
+    /// Distinct SKUs that can be asked for.
+    pub skus: u64,
+    /// Rows that repeat one of them.
+    pub repeats: u64,
+    /// Rows that would fail without a request.
+    pub rejected: u64,
+    /// Lines without a character; they are no rows.
+    pub blanks: u64,
+    /// Repeats whose request would have differed.
+    pub differing: Lines,
+    /// Refused rows by reason, in the order of the first of each; those whose SKU another row has, too.
+    pub rejects: Vec<Reject>,
+    /// Sentences about SKUs that look odd.
+    pub odd: Vec<String>,
+}
+
+/// A request as it would leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The row's physical line.
+    pub line: u64,
+    /// The address as a plan may show it.
+    pub url: String,
+}
+
+/// Bodies of requests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bodies {
+    /// Bytes of the smallest.
+    pub least: u64,
+    /// Bytes of the largest.
+    pub most: u64,
+    /// They are sent as JSON.
+    pub json: bool,
+    /// Rows whose body is sent as JSON and is none.
+    pub broken: Lines,
+}
+
+/// What would be asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlannedRequests {
+    /// The method.
+    pub method: String,
+    /// A retried request may act twice.
+    pub may_act_twice: bool,
+    /// The first ones.
+    pub first: Vec<Sample>,
+    /// One of the others, by chance.
+    pub random: Option<Sample>,
+    /// Names of all headers.
+    pub headers: Vec<String>,
+    /// Bodies, if there are any.
+    pub bodies: Option<Bodies>,
+}
+
+/// What earlier runs left for this one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spared {
+    /// SKUs whose answer is in the journal of an interrupted run.
+    pub recovered: u64,
+    /// SKUs whose value is younger than `--max-age`.
+    pub young: u64,
+    /// SKUs of which the API is asked only whether they changed.
+    pub conditional: u64,
+    /// What a person should know, one sentence each.
+    pub notes: Vec<String>,
+    /// Who is writing this output now, in words.
+    pub writer: Option<String>,
+}
+
+/// How fast.
+#[derive(Debug, Clone)]
+pub struct PlannedPace {
+    /// `--concurrency`.
+    pub concurrency: Concurrency,
+    /// `--rate`.
+    pub rate: Option<Rate>,
+    /// `--burst`.
+    pub burst: u32,
+    /// `--retries`.
+    pub retries: u32,
+    /// `--retry-on`, as it is written.
+    pub retry_on: String,
+    /// `--max-time`.
+    pub max_time: Option<Duration>,
+    /// `--max-age`.
+    pub max_age: Option<Duration>,
+}
+
+/// Files that would be written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlannedFiles {
+    /// The output; none: standard output.
+    pub output: Option<PathBuf>,
+    /// Bytes of the output that is there and would be replaced.
+    pub old_bytes: Option<u64>,
+    /// `--merge`: its values are started from.
+    pub merge: bool,
+    /// Where failed rows would go.
+    pub failed: Option<PathBuf>,
+    /// What stands beside the output while a run works, or after it.
+    pub beside: Vec<PathBuf>,
+}
+
+/// What a run would do.
+#[derive(Debug, Clone)]
+pub struct DryRun {
+    /// The rows.
+    pub rows: PlannedRows,
+    /// The requests.
+    pub requests: PlannedRequests,
+    /// What need not be asked.
+    pub spared: Spared,
+    /// The pace.
+    pub pace: PlannedPace,
+    /// The files.
+    pub files: PlannedFiles,
+}
+
+impl DryRun {
+    /// How the program ends: 1 where rows would be refused.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        if self.rows.rejected > 0 { Exit::SomeFailed } else { Exit::Complete }
+    }
+
+    /// Requests that would be sent at least.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.rows.skus.saturating_sub(self.spared.recovered + self.spared.young)
+    }
+
+    /// The time that the rate alone takes.
+    fn least(&self) -> Option<Duration> {
+        let paced = self.asked().saturating_sub(u64::from(self.pace.burst));
+        Duration::try_from_secs_f64(paced as f64 / self.pace.rate?.per_second()).ok()
+    }
+}
+
+fn fields(plan: &DryRun) -> Value {
+    let rows = &plan.rows;
+    let rejects: Vec<Value> = rows
+        .rejects
+        .iter()
+        .map(|reject| {
+            let Lines { count, first } = &reject.lines;
+            json!({"reason": reject.reason, "count": count, "lines": first, "first": reject.example})
+        })
+        .collect();
+    json!({
+        "rows": rows.rows,
+        "skus": rows.skus,
+        "repeats": rows.repeats,
+        "rejected": rows.rejected,
+        "blanks": rows.blanks,
+        "differing_repeats": rows.differing.count,
+        "differing_lines": rows.differing.first,
+        "rejects": rejects,
+        "odd": rows.odd,
+        "requests": plan.asked(),
+        "recovered": plan.spared.recovered,
+        "young": plan.spared.young,
+        "conditional": plan.spared.conditional,
+        "least_s": plan.least().map(seconds),
+        "exit": plan.exit().code(),
+    })
+}
+
+impl Report {
+    /// A plan was made: what was noticed goes to the log where it is read by programs; the text is not the
+    /// log's.
+    pub fn dry_run_planned(&self, plan: &DryRun) {
+        if self.settings.log_format == LogFormat::Json {
+            let level = if plan.rows.rejected > 0 { Level::Warning } else { Level::Info };
+            lock(&self.screen).say(&Said::new(level, "planned", text::verdict(plan), fields(plan)));
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! The plan as a page. A line is at most 80 columns, so that it reads the same on a terminal, in a mail and in
+//! a ticket; addresses alone stand whole, to be copied.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{DryRun, Lines, PlannedFiles, PlannedRows, Sample};
+use crate::limit::Concurrency;
+use crate::model::display_safe;
+use crate::report::format::{self, count, counted};
+
+/// Columns of a line.
+const WIDTH: usize = 80;
+/// Columns of the words that lines begin with.
+const LABEL: usize = 10;
+/// Groups of rejected rows that are shown.
+const GROUPS_SHOWN: usize = 12;
+/// Characters of foreign text.
+const TEXT_CHARS: usize = 400;
+/// Characters of an address: longer ones are no longer read.
+const URL_CHARS: usize = 2_000;
+/// What an answer may take, for an example where nothing is known.
+const EXAMPLE_LATENCY: Duration = Duration::from_millis(100);
+/// An answer that takes longer is no longer usual.
+const USUAL_LATENCY: Duration = Duration::from_secs(2);
+
+/// The whole plan for people. With `brief`, only what is wrong with the rows.
+#[must_use]
+pub fn text(plan: &DryRun, brief: bool) -> String {
+    let mut out = Page::default();
+    if brief {
+        rejects(&mut out, &plan.rows);
+        return out.0;
+    }
+    out.0.push_str("dry run: no request was sent, and no file was written\n\n");
+    rows(&mut out, &plan.rows);
+    rejects(&mut out, &plan.rows);
+    odd(&mut out, &plan.rows);
+    spared(&mut out, plan);
+    requests(&mut out, plan);
+    pace(&mut out, plan);
+    time(&mut out, plan);
+    files(&mut out, &plan.files);
+    out.0.push('\n');
+    out.0.push_str(&verdict(plan));
+    out.0.push('\n');
+    out.0
+}
+
+/// Labelled lines of at most [`WIDTH`] columns.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    /// A sentence behind a label, which is empty where the last label goes on. Continued lines are
+    /// indented a little further, so that each sentence is seen to begin.
+    fn say(&mut self, label: &str, text: &str) {
+        let text = display_safe(text, TEXT_CHARS * 4);
+        let mut line = format!("{label:LABEL$}");
+        let mut columns = LABEL;
+        let mut begun = false;
+        for word in text.split(' ') {
+            let wide = word.chars().count();
+            if begun && columns + 1 + wide > WIDTH {
+                self.0.push_str(line.trim_end());
+                self.0.push('\n');
+                line = " ".repeat(LABEL + 2);
+                columns = LABEL + 2;
+            } else if begun {
+                line.push(' ');
+                columns += 1;
+            }
+            line.push_str(word);
+            columns += wide;
+            begun = true;
+        }
+        self.0.push_str(line.trim_end());
+        self.0.push('\n');
+    }
+
+    /// A line that is not to be broken.
+    fn whole(&mut self, text: &str) {
+        self.0.push_str(&" ".repeat(LABEL));
+        self.0.push_str(text);
+        self.0.push('\n');
+    }
+}
+
+fn rows(out: &mut Page, rows: &PlannedRows) {
+    let key = display_safe(&rows.key, TEXT_CHARS);
+    out.say("input", &format!("{}, SKUs in column `{key}`", rows.input));
+    let mut parts = vec![counted(rows.skus, "SKU", "SKUs")];
+    if rows.repeats > 0 {
+        parts.push(counted(rows.repeats, "repeat", "repeats"));
+    }
+    if rows.rejected > 0 {
+        parts.push(format!("{} rejected", count(rows.rejected)));
+    }
+    let blanks = if rows.blanks > 0 {
+        format!(" · {}", counted(rows.blanks, "blank line", "blank lines"))
+    } else {
+        String::new()
+    };
+    out.say("rows", &format!("{}: {}{blanks}", count(rows.rows), parts.join(", ")));
+    if rows.differing.count > 0 {
+        let repeats = counted(rows.differing.count, "repeat", "repeats");
+        out.say(
+            "",
+            &format!(
+                "{repeats} would ask for something else than the SKU's first row, which counts: {}",
+                rows.differing.named()
+            ),
+        );
+    }
+}
+
+fn rejects(out: &mut Page, rows: &PlannedRows) {
+    let mut label = "rejected";
+    for reject in rows.rejects.iter().take(GROUPS_SHOWN) {
+        let (many, example) = (counted(reject.lines.count, "row", "rows"), &reject.example);
+        let text = match reject.lines.first[..] {
+            [only] if reject.lines.count == 1 => format!("{many}, line {only}: {example}"),
+            [first, ref others @ ..] => {
+                let others = Lines { count: reject.lines.count - 1, first: others.to_vec() };
+                format!("{many}, the first in line {first}: {example}; the others: {}", others.named())
+            }
+            [] => continue,
+        };
+        out.say(label, &text);
+        label = "";
+    }
+    let more = rows.rejects.len().saturating_sub(GROUPS_SHOWN) as u64;
+    if more > 0 {
+        out.say("", &format!("and for {}", counted(more, "other reason", "other reasons")));
+    }
+    let refused: u64 = rows.rejects.iter().map(|reject| reject.lines.count).sum();
+    if refused > rows.rejected {
+        let rows = counted(refused - rows.rejected, "of them is a repeat", "of them are repeats");
+        out.say("", &format!("{rows}: another row has the SKU and can be asked for"));
+    }
+}
+
+fn odd(out: &mut Page, rows: &PlannedRows) {
+    let mut label = "odd";
+    for sentence in &rows.odd {
+        out.say(label, sentence);
+        label = "";
+    }
+}
+
+fn spared(out: &mut Page, plan: &DryRun) {
+    let spared = &plan.spared;
+    let mut sentences = Vec::new();
+    if spared.recovered > 0 {
+        let skus = counted(spared.recovered, "SKU has its answer", "SKUs have their answers");
+        sentences.push(format!("{skus} in the journal of an interrupted run: not asked again"));
+    }
+    if let (1.., Some(age)) = (spared.young, plan.pace.max_age) {
+        let skus = counted(spared.young, "SKU is", "SKUs are");
+        sentences
+            .push(format!("{skus} younger than --max-age {}: left alone", humantime::format_duration(age)));
+    }
+    if spared.conditional > 0 {
+        let skus = counted(spared.conditional, "SKU", "SKUs");
+        sentences.push(format!("of {skus} it is asked whether they changed: if not, no body is sent"));
+    }
+    let mut label = "saved";
+    for sentence in &sentences {
+        out.say(label, sentence);
+        label = "";
+    }
+    for (place, note) in spared.notes.iter().enumerate() {
+        out.say(if place == 0 { "note" } else { "" }, note);
+    }
+    if let Some(writer) = &spared.writer {
+        let text = format!(
+            "another run is writing this output: its lock is held {writer}; a run that began now would wait for \
+             --lock-wait, or exit 75"
+        );
+        out.say("busy", &text);
+    }
+}
+
+fn requests(out: &mut Page, plan: &DryRun) {
+    let requests = &plan.requests;
+    let spared = if plan.asked() < plan.rows.skus { " of them" } else { "" };
+    let first = if plan.rows.skus > 0 { ", for example" } else { "" };
+    let asked = counted(plan.asked(), "request", "requests");
+    out.say("asks", &format!("{asked}{spared} by {}{first}", requests.method));
+    for sample in &requests.first {
+        out.whole(&sampled(sample, ""));
+    }
+    if let Some(sample) = &requests.random {
+        out.whole(&sampled(sample, " (one by chance)"));
+    }
+    out.say("headers", &requests.headers.join(", "));
+    let Some(bodies) = &requests.bodies else { return };
+    let kind = if bodies.json { " of JSON" } else { "" };
+    let size = if bodies.least == bodies.most {
+        counted(bodies.most, "byte", "bytes")
+    } else {
+        format!("{} to {}", count(bodies.least), counted(bodies.most, "byte", "bytes"))
+    };
+    out.say("body", &format!("{size}{kind} each"));
+    if bodies.broken.count > 0 {
+        let rows = counted(bodies.broken.count, "row makes a body", "rows make bodies");
+        out.say("", &format!("{rows} that no JSON parser takes: {}", bodies.broken.named()));
+    }
+}
+
+fn sampled(sample: &Sample, why: &str) -> String {
+    format!("line {:<7} {}{why}", sample.line, display_safe(&sample.url, URL_CHARS))
+}
+
+fn pace(out: &mut Page, plan: &DryRun) {
+    let pace = &plan.pace;
+    let most = count(pace.concurrency.ceiling().get() as u64);
+    let flying = match pace.concurrency {
+        Concurrency::Fixed(_) => format!("{most} in flight at most"),
+        Concurrency::Auto { .. } => format!("as many in flight as pay, {most} at most"),
+    };
+    let rate = match pace.rate {
+        Some(rate) => format!("at most {rate}, {} at once after a quiet time", count(pace.burst.into())),
+        None => "no --rate".into(),
+    };
+    out.say("pace", &format!("{flying}; {rate}"));
+    let retries = match pace.retries {
+        0 => "no retries".into(),
+        retries => {
+            let on = if pace.retry_on.is_empty() { "no status" } else { &pace.retry_on };
+            let twice = if plan.requests.may_act_twice {
+                format!("; a retried {} may act twice", plan.requests.method)
+            } else {
+                String::new()
+            };
+            format!(
+                "up to {} a SKU, on {on} and lost connections{twice}",
+                counted(retries.into(), "retry", "retries")
+            )
+        }
+    };
+    out.say("", &retries);
+}
+
+fn time(out: &mut Page, plan: &DryRun) {
+    let pace = &plan.pace;
+    if plan.asked() == 0 {
+        return;
+    }
+    let most = pace.concurrency.ceiling().get() as f64;
+    let text = if let (Some(least), Some(rate)) = (plan.least(), pace.rate) {
+        // Little's law: what so many slots carry.
+        let latency = Duration::try_from_secs_f64(most / rate.per_second()).unwrap_or(Duration::MAX);
+        let bound = format!(", as long as an answer takes less than {}", format::latency(latency));
+        let bound = if latency < USUAL_LATENCY { &bound } else { "" };
+        format!("{} at {rate}, retries apart{bound}", about(least))
+    } else {
+        let waves = (plan.asked() as f64 / most).ceil();
+        let example = Duration::try_from_secs_f64(waves * EXAMPLE_LATENCY.as_secs_f64());
+        format!(
+            "by the API's latency: {} if an answer takes {} and {} in flight pay; skufetch tune measures it",
+            about(example.unwrap_or(Duration::MAX)),
+            format::latency(EXAMPLE_LATENCY),
+            count(pace.concurrency.ceiling().get() as u64),
+        )
+    };
+    out.say("time", &text);
+    if let (Some(least), Some(limit)) = (plan.least(), pace.max_time)
+        && least > limit
+    {
+        let limit = humantime::format_duration(limit);
+        out.say("", &format!("that is longer than --max-time {limit}: the rest would be deferred, exit 75"));
+    }
+}
+
+fn about(time: Duration) -> String {
+    if time < Duration::from_secs(1) {
+        "less than 1 s".into()
+    } else {
+        format!("about {}", format::time_left(time))
+    }
+}
+
+fn files(out: &mut Page, files: &PlannedFiles) {
+    let shown = |path: &PathBuf| display_safe(&path.display().to_string(), TEXT_CHARS);
+    let output = match (&files.output, files.old_bytes) {
+        (None, _) => "standard output, when it is complete".into(),
+        (Some(path), Some(bytes)) if files.merge => {
+            format!("{}, starting from the {} that are there", shown(path), format::size(bytes))
+        }
+        (Some(path), Some(bytes)) => {
+            format!("{}, in place of the {} that are there", shown(path), format::size(bytes))
+        }
+        (Some(path), None) => format!("{}, a new file", shown(path)),
+    };
+    out.say("writes", &output);
+    match &files.failed {
+        Some(path) => out.say("", &format!("{}, if rows fail", shown(path))),
+        None => out.say("", "failed rows to no file; --failed FILE names one"),
+    }
+    if !files.beside.is_empty() {
+        let beside: Vec<String> = files.beside.iter().map(shown).collect();
+        out.say("", &format!("beside it {}", format::listed(&beside)));
+    }
+}
+
+pub(super) fn verdict(plan: &DryRun) -> String {
+    match plan.rows.rejected {
+        0 => "every row can be asked for or is a repeat".into(),
+        rejected => {
+            format!("{} would fail without a request: exit 1", counted(rejected, "row", "rows"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_named_until_they_are_many() {
+        let mut lines = Lines::default();
+        lines.add(7);
+        assert_eq!(lines.named(), "line 7");
+        (8..=15).for_each(|line| lines.add(line));
+        assert_eq!(lines.named(), "lines 7, 8, 9, 10, 11, 12, 13, 14 and 1 more");
+    }
+
+    #[test]
+    fn a_long_sentence_goes_on_below_a_little_further_in() {
+        let mut page = Page::default();
+        page.say("odd", &"word ".repeat(20));
+        page.say("", "next");
+        assert_eq!(
+            page.0,
+            format!(
+                "odd       {}\n            {}\n          next\n",
+                ["word"; 14].join(" "),
+                ["word"; 6].join(" ")
+            )
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn words_that_fit_make_lines_that_fit_and_none_is_lost(words in proptest::collection::vec("[a-zé]{1,60}", 0..40)) {
+            let mut page = Page::default();
+            page.say("label", &words.join(" "));
+            prop_assert!(page.0.lines().all(|line| line.chars().count() <= WIDTH));
+            let said: Vec<&str> = page.0.split_whitespace().skip(1).collect();
+            prop_assert_eq!(said, words);
+        }
+    }
+}
