@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Runtime;
 
 use super::account::Account;
@@ -284,8 +285,8 @@ fn by_signal(number: u8, settings: &Settings) -> Failure {
 /// Standard output has no journal to go on from.
 fn again(settings: &Settings) -> &'static str {
     match settings.output.path {
-        Target::File(_) => "nothing was published; the same command goes on from the journal",
-        Target::Stdout => "nothing was published; the same command starts over",
+        Target::File(_) => "the same command goes on from the journal",
+        Target::Stdout => "the same command starts over",
     }
 }
 
@@ -296,16 +297,16 @@ pub(super) fn refused(status: u16, answers: usize) -> Failure {
         format!("{answers} answers in a row were")
     };
     Failure::new(Exit::NoPermission, format!("the API refuses the credentials: {times} {status}"))
-        .with_hint("check --header and the variables in it; nothing was published, and what was not reached is asked for next time")
+        .with_hint("check --header and the variables in it; what was not reached is asked for next time")
 }
 
 fn too_few(fetched: u64, skus: u64, settings: &Settings) -> Failure {
     let limit = settings.output.min_success;
     Failure::new(
         Exit::Unavailable,
-        format!("only {fetched} of {skus} SKUs came, less than --min-success {limit}: nothing was published"),
+        format!("only {fetched} of {skus} SKUs came, less than --min-success {limit}"),
     )
-    .with_hint("the failures are above; --min-success 0 publishes whatever came")
+    .with_hint("the failures are above; the same command asks for them again, and --min-success 0 publishes whatever came")
 }
 
 fn facts(
@@ -333,11 +334,18 @@ fn facts(
             input: sampled.input,
         },
         rate: settings.pace.rate,
+        processor: processor_time(),
         attempts: tally.sums.attempts(),
+        answered: tally.sums.answered,
         refused: tally.answers(429) + tally.answers(503),
         stepped_back: sampled.stepped_back,
         p50: tally.latency.map_or(Duration::ZERO, |latency| latency.p50),
     }
+}
+
+/// Of this thread, which is the one that the loop ran on.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
 fn for_people(counts: &Counts, blanks: u64) -> report::Counts {

@@ -71,28 +71,16 @@ fn usable(width: u16) -> u16 {
 
 /// `██████░░░░ 2,431/6,000 · 952/s · 64 in flight · 41 retries · 6 failed · 4 s left`, less what does not fit.
 fn line(standing: &Standing, width: usize, colour: bool) -> String {
+    let short = format::count(standing.done);
     let done = match standing.total {
-        Some(total) => format!("{}/{}", format::count(standing.done), format::count(total)),
+        Some(total) => format!("{short}/{}", format::count(total)),
         None => format::counted(standing.done, "row", "rows"),
     };
-    // In the order they stand in, each with its turn to go when the terminal is narrow (the highest first).
-    let mut parts: Vec<(u8, String)> = [
-        (0, Some(done)),
-        (1, Some(standing.pace())),
-        (4, Some(standing.flying())),
-        (5, standing.retried()),
-        (2, standing.failures()),
-        (3, standing.time_left()),
-    ]
-    .into_iter()
-    .filter_map(|(turn, part)| Some((turn, part?)))
-    .collect();
     let track_room = if standing.total.is_some() { SHORTEST_TRACK + 1 } else { 0 };
-    while columns(&parts) + track_room > width && parts.len() > 2 {
-        let last = parts.iter().map(|(turn, _)| *turn).max();
-        parts.retain(|(turn, _)| Some(*turn) != last);
-    }
-    let text = parts.iter().map(|(_, part)| part.as_str()).collect::<Vec<_>>().join(" · ");
+    let parts = fitting(standing, [done.clone(), standing.pace()], width.saturating_sub(track_room))
+        .or_else(|| fitting(standing, [done, standing.pace_in_brief()], width))
+        .unwrap_or_else(|| vec![short, standing.pace_in_brief()]);
+    let text = parts.join(" · ");
     match standing.total {
         Some(total) if columns(&parts) + track_room <= width => {
             let room = (width - columns(&parts) - 1).min(LONGEST_TRACK);
@@ -103,10 +91,34 @@ fn line(standing: &Standing, width: usize, colour: bool) -> String {
     }
 }
 
+/// The parts of the line that fit into the width; none where not even how far and how fast do.
+fn fitting(standing: &Standing, [done, pace]: [String; 2], width: usize) -> Option<Vec<String>> {
+    // In the order they stand in, each with its turn to go when the terminal is narrow (the highest first).
+    let mut parts: Vec<(u8, String)> = [
+        (0, Some(done)),
+        (1, Some(pace)),
+        (4, Some(standing.flying())),
+        (5, standing.retried()),
+        (2, standing.failures()),
+        (3, standing.time_left()),
+    ]
+    .into_iter()
+    .filter_map(|(turn, part)| Some((turn, part?)))
+    .collect();
+    loop {
+        let texts: Vec<String> = parts.iter().map(|(_, part)| part.clone()).collect();
+        if columns(&texts) <= width {
+            return Some(texts);
+        }
+        let last = parts.iter().map(|(turn, _)| *turn).max().filter(|turn| *turn > 1)?;
+        parts.retain(|(turn, _)| *turn != last);
+    }
+}
+
 /// Columns of the parts with a separator of three between them. A wide character in a pause's reason makes
 /// this too small; the template then cuts the line.
-fn columns(parts: &[(u8, String)]) -> usize {
-    let text: usize = parts.iter().map(|(_, part)| part.chars().count()).sum();
+fn columns(parts: &[String]) -> usize {
+    let text: usize = parts.iter().map(|part| part.chars().count()).sum();
     text + 3 * parts.len().saturating_sub(1)
 }
 
@@ -217,6 +229,21 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_that_does_not_fit_loses_its_reason_and_not_its_end() {
+        let paused = Some((Duration::from_secs(12), "429 with Retry-After".to_owned()));
+        let paused = Standing { paused, in_flight: 0, ..standing() };
+        let at = |width| line(&paused, width, false);
+        assert_eq!(
+            at(100),
+            "███████░░░░░░░░ 3,000/6,000 · paused 12 s: 429 with Retry-After · 0 in flight · 6 failed · 4 s left"
+        );
+        assert_eq!(at(60), "█████░░░░░ 3,000/6,000 · paused 12 s: 429 with Retry-After");
+        assert_eq!(at(45), "3,000/6,000 · paused 12 s · 6 failed");
+        assert_eq!(at(26), "3,000/6,000 · paused 12 s");
+        assert_eq!(at(20), "3,000 · paused 12 s");
+    }
+
+    #[test]
     fn a_wide_terminal_gets_no_endless_track() {
         let text = line(&standing(), 200, false);
         assert_eq!(text.matches(['█', '░']).count(), LONGEST_TRACK);
@@ -227,7 +254,7 @@ mod tests {
     fn no_line_is_wider_than_its_terminal_unless_two_parts_are() {
         let paused = Some((Duration::from_secs(12), "429 with Retry-After".to_owned()));
         for standing in [standing(), Standing { paused, ..standing() }] {
-            for width in 54..250 {
+            for width in 20..250 {
                 assert!(line(&standing, width, false).chars().count() <= width);
             }
         }

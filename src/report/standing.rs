@@ -96,6 +96,14 @@ impl Standing {
         }
     }
 
+    /// The same without the pause's reason.
+    pub(super) fn pace_in_brief(&self) -> String {
+        match &self.paused {
+            Some((left, _)) => format!("paused {}", format::time_left(*left)),
+            None => format::per_second(self.rate),
+        }
+    }
+
     pub(super) fn flying(&self) -> String {
         format!("{} in flight", format::count(self.in_flight as u64))
     }

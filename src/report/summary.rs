@@ -147,7 +147,7 @@ fn differing(tally: &TallySnapshot) -> Option<String> {
 fn left_behind(ending: &Ending) -> Vec<String> {
     let mut lines = Vec::new();
     if !ending.published {
-        let kept = if ending.journal_kept { "; journal kept: the same command goes on" } else { "" };
+        let kept = if ending.journal_kept { "; journal kept" } else { "" };
         lines.push(format!("nothing published{kept}"));
     }
     let wrote: Vec<String> = ending

@@ -119,7 +119,9 @@ fn contract() -> Ending {
         busy: Duration::from_secs(390),
         waits: Waits::default(),
         rate: None,
+        processor: Duration::from_secs(1),
         attempts: 6_041,
+        answered: 6_041,
         refused: 41,
         stepped_back: None,
         p50: Duration::from_millis(98),
@@ -182,7 +184,7 @@ fn a_stopped_run_says_what_was_kept_and_why_it_stopped() {
     report.finish(&Ending {
         counts: Counts { rows: 3, fetched: 1, repeats: 1, deferred: 1, ..Counts::default() },
         wrote: Vec::new(),
-        verdict: verdict(&Facts { attempts: 1, ..short() }),
+        verdict: verdict(&Facts { attempts: 1, answered: 1, ..short() }),
         exit: Exit::TryAgain,
         error: Some(Complaint {
             message: "out of time (--max-time 1s)".into(),
@@ -196,7 +198,7 @@ fn a_stopped_run_says_what_was_kept_and_why_it_stopped() {
         stderr.text(),
         "2 SKUs in 1.0 s: 1 fetched, 1 deferred, 1 repeat (3 rows) · 1.0/s · p50 98 ms, p95 98 ms\n\
          limited by: too short a run to say (1 request in 1.0 s)\n\
-         nothing published; journal kept: the same command goes on\n\
+         nothing published; journal kept\n\
          error: out of time (--max-time 1s)\n\
          \x20 hint: run it again\n"
     );
@@ -209,7 +211,9 @@ fn short() -> Facts {
         busy: Duration::ZERO,
         waits: Waits::default(),
         rate: None,
+        processor: Duration::ZERO,
         attempts: 0,
+        answered: 0,
         refused: 0,
         stepped_back: None,
         p50: Duration::ZERO,

@@ -22,8 +22,12 @@ pub struct Facts {
     pub waits: Waits,
     /// `--rate`.
     pub rate: Option<Rate>,
+    /// Processor time of the thread that does all the work of the network.
+    pub processor: Duration,
     /// Attempts on the wire.
     pub attempts: u64,
+    /// Of those, answered at all.
+    pub answered: u64,
     /// Of those, answered with 429 or 503.
     pub refused: u64,
     /// Why an automatic limit was lowered last, in the limiter's words, if it ever was.
@@ -112,8 +116,10 @@ pub struct Verdict {
 const SHORTEST: Duration = Duration::from_millis(500);
 /// Fewer attempts than this say nothing about the server or about the slots.
 const FEWEST: u64 = 20;
-/// A quarter of the time spent in pauses is more than any tuning would win back.
-const PAUSED_SHARE: f64 = 0.25;
+/// A tenth of the time spent in pauses is more than any tuning would win back.
+const PAUSED_SHARE: f64 = 0.1;
+/// A pause now and then may be chance; more are an answer to the pace.
+const SOME_PAUSED: f64 = 0.02;
 /// A pacer that is the limit delivers 99 %; the start and the last answers' latency cost a short run more.
 const RATE_SHARE: f64 = 0.9;
 /// What took more than half of the time is the limit.
@@ -122,6 +128,8 @@ const HALF: f64 = 0.5;
 const REFUSED_SHARE: f64 = 0.02;
 /// One in two hundred is more than a server refuses by chance.
 const SOME_REFUSED: f64 = 0.005;
+/// A thread this busy does not wait for the network; the rest is the start and the end.
+const WORKING_SHARE: f64 = 0.9;
 /// Slots that are full but for ramp-up and the last few answers.
 const FULL_SHARE: f64 = 0.75;
 /// Nothing over this is proposed: beyond it file descriptors and ports decide.
@@ -134,13 +142,17 @@ pub fn verdict(facts: &Facts) -> Verdict {
     if facts.attempts == 0 {
         return text(Limit::Nothing, "nothing; no request was sent".into());
     }
+    if facts.answered == 0 {
+        let requests = format::counted(facts.attempts, "request was", "requests were");
+        return text(Limit::Server, format!("the API: {requests} sent and none was answered"));
+    }
     if facts.elapsed < SHORTEST {
         return too_short(facts);
     }
-    if facts.share(facts.waits.outage) >= PAUSED_SHARE {
+    if facts.share(facts.waits.outage) >= PAUSED_SHARE && facts.waits.outage >= facts.asked_pauses() {
         return text(Limit::Server, outage(facts));
     }
-    if facts.share(facts.waits.pauses) >= PAUSED_SHARE {
+    if facts.share(facts.asked_pauses()) >= PAUSED_SHARE {
         return text(Limit::Pauses, pauses(facts));
     }
     if let Some(rate) = facts.rate
@@ -154,8 +166,11 @@ pub fn verdict(facts: &Facts) -> Verdict {
     if facts.attempts < FEWEST {
         return too_short(facts);
     }
-    if facts.refused as f64 >= REFUSED_SHARE * facts.attempts as f64 {
+    if facts.refused_share() >= REFUSED_SHARE || facts.share(facts.asked_pauses()) >= SOME_PAUSED {
         return text(Limit::Server, refusals(facts));
+    }
+    if facts.share(facts.processor) >= WORKING_SHARE {
+        return text(Limit::Machine, working(facts));
     }
     if facts.in_flight() < FULL_SHARE * facts.limit() as f64 && facts.share(facts.waits.slot) < HALF {
         return text(Limit::Machine, machine(facts));
@@ -185,6 +200,20 @@ impl Facts {
         self.share(self.busy)
     }
 
+    /// What the API asked for; its failures apart.
+    fn asked_pauses(&self) -> Duration {
+        self.waits.pauses.saturating_sub(self.waits.outage)
+    }
+
+    fn refused_share(&self) -> f64 {
+        self.refused as f64 / self.attempts.max(1) as f64
+    }
+
+    /// The API said "too much" more often than by chance.
+    fn is_refused(&self) -> bool {
+        self.refused_share() >= SOME_REFUSED || self.share(self.asked_pauses()) >= SOME_PAUSED
+    }
+
     fn limit(&self) -> usize {
         match self.concurrency {
             Concurrency::Fixed(limit) => limit,
@@ -198,7 +227,7 @@ impl Facts {
     fn is_below_its_ceiling(&self) -> bool {
         let Concurrency::Auto { max, settled } = self.concurrency else { return false };
         let refused = self.stepped_back.is_some_and(|why| why.contains("refused"))
-            && self.refused as f64 >= SOME_REFUSED * self.attempts as f64;
+            && self.refused_share() >= SOME_REFUSED;
         settled < max && (refused || settled.saturating_mul(8) < max.saturating_mul(7))
     }
 
@@ -227,7 +256,7 @@ fn pauses(facts: &Facts) -> String {
     let borne = facts.per_second().min(asked * RATE_SHARE);
     format!(
         "the pauses that the API asked for ({} of {}); a steady pace may need none, try --rate {}",
-        format::duration(facts.waits.pauses.min(facts.elapsed)),
+        format::duration(facts.asked_pauses().min(facts.elapsed)),
         format::duration(facts.elapsed),
         typed_rate(borne)
     )
@@ -243,6 +272,13 @@ fn outage(facts: &Facts) -> String {
 
 fn asked_rate(facts: &Facts, rate: Rate) -> String {
     let asked = rate.per_second();
+    if facts.is_refused() {
+        return format!(
+            "the rate asked for (--rate {rate}), and even so {}; do not raise it, --rate {} may need no pauses",
+            refused(facts),
+            typed_rate(asked * RATE_SHARE)
+        );
+    }
     // Little's law: what so many slots carry at this latency.
     let carried = facts.ceiling() as f64 / facts.p50.as_secs_f64().max(1e-6);
     let twice = typed_rate(asked * 2.0);
@@ -262,16 +298,23 @@ fn input(facts: &Facts) -> String {
     )
 }
 
+/// `12 of 6,041 answers were 429 or 503`
+fn refused(facts: &Facts) -> String {
+    format!("{} of {} answers were 429 or 503", format::count(facts.refused), format::count(facts.attempts))
+}
+
 fn refusals(facts: &Facts) -> String {
+    let quieted = facts.share(facts.asked_pauses()) >= SOME_PAUSED;
     let try_this = match facts.concurrency {
-        Concurrency::Fixed(limit) if limit > 1 => format!("try --concurrency auto:{limit}"),
+        Concurrency::Fixed(limit) if limit > 1 && !quieted => format!("try --concurrency auto:{limit}"),
         _ => format!("try --rate {}", typed_rate((facts.attempts - facts.refused) as f64 / facts.seconds())),
     };
-    format!(
-        "the server: {} of {} answers were 429 or 503; more workers would not help, {try_this}",
-        format::count(facts.refused),
-        format::count(facts.attempts)
-    )
+    let pauses = if quieted {
+        format!(", and it asked for pauses ({})", format::duration(facts.asked_pauses()))
+    } else {
+        String::new()
+    };
+    format!("the server: {}{pauses}; more workers would not help, {try_this}", refused(facts))
 }
 
 fn knee(facts: &Facts, settled: usize) -> String {
@@ -301,6 +344,20 @@ fn machine(facts: &Facts) -> String {
         in_flight(facts),
         format::count(facts.limit() as u64),
         format::whole(facts.in_flight().ceil()).max(1)
+    )
+}
+
+fn working(facts: &Facts) -> String {
+    let try_this = match facts.concurrency {
+        Concurrency::Fixed(limit) if limit > 1 => {
+            format!("fewer may do as well, try --concurrency auto:{limit}")
+        }
+        Concurrency::Fixed(_) => "nor would a higher --rate".into(),
+        Concurrency::Auto { settled, .. } => format!("--concurrency {settled} does as well"),
+    };
+    format!(
+        "this machine: the processor was at work {} % of the time; more workers would not help, {try_this}",
+        format::whole(100.0 * facts.share(facts.processor)).min(100)
     )
 }
 
@@ -339,7 +396,9 @@ mod tests {
             busy: Duration::from_secs(390),
             waits: Waits { slot: Duration::from_secs(6), ..Waits::default() },
             rate: None,
+            processor: Duration::from_secs(1),
             attempts: 6_041,
+            answered: 6_041,
             refused: 0,
             stepped_back: None,
             p50: Duration::from_millis(98),
@@ -496,6 +555,50 @@ mod tests {
     }
 
     #[test]
+    fn who_was_refused_or_paused_gets_no_more_workers_and_no_higher_rate() {
+        let some = Facts {
+            concurrency: Concurrency::Fixed(10),
+            refused: 40,
+            waits: Waits { pauses: Duration::from_millis(500), ..full_run().waits },
+            ..full_run()
+        };
+        check(
+            &some,
+            Limit::Server,
+            "the server: 40 of 6,041 answers were 429 or 503, and it asked for pauses (500 ms); \
+             more workers would not help, try --rate 950/s",
+        );
+        check(
+            &Facts { rate: Some("950/s".parse().unwrap()), ..some },
+            Limit::Rate,
+            "the rate asked for (--rate 950/s), and even so 40 of 6,041 answers were 429 or 503; \
+             do not raise it, --rate 850/s may need no pauses",
+        );
+    }
+
+    #[test]
+    fn an_api_that_never_answers_is_the_limit_however_short_the_run() {
+        check(
+            &Facts { answered: 0, attempts: 9, elapsed: Duration::from_millis(40), ..full_run() },
+            Limit::Server,
+            "the API: 9 requests were sent and none was answered",
+        );
+    }
+
+    #[test]
+    fn a_processor_that_never_rests_is_the_limit() {
+        let working = Facts { processor: Duration::from_secs(6), ..full_run() };
+        check(
+            &working,
+            Limit::Machine,
+            "this machine: the processor was at work 95 % of the time; more workers would not help, \
+             --concurrency 64 does as well",
+        );
+        let fixed = Facts { concurrency: Concurrency::Fixed(200), ..working };
+        assert!(verdict(&fixed).text.ends_with("fewer may do as well, try --concurrency auto:200"));
+    }
+
+    #[test]
     fn a_slow_pipe_is_the_input() {
         let waits = Waits { input: Duration::from_secs(5), ..Waits::default() };
         check(
@@ -568,7 +671,9 @@ mod tests {
                 busy: time(busy),
                 waits: Waits { slot: time(p50), rate: time(rate_wait), pauses: time(pauses), outage: time(pauses / 2), input: time(input) },
                 rate: rate.map(|count| format!("{count}/m").parse().unwrap()),
+                processor: time(busy / 2),
                 attempts: attempts.into(),
+                answered: attempts.into(),
                 refused: refused.min(attempts).into(),
                 stepped_back: None,
                 p50: time(p50),
