@@ -1,9 +1,11 @@
 //! What ends a run before, or instead of, its summary: every room's error with its exit and hint.
 
 use std::io;
+use std::path::Path;
 
 use crate::collect::CollectError;
-use crate::config::{ConfigError, Origin, Settings};
+use crate::config::options::nearest;
+use crate::config::{ConfigError, Origin, Settings, nearest_command};
 use crate::fetch::TransportError;
 use crate::fetch::select::SelectError;
 use crate::input::InputError;
@@ -53,8 +55,29 @@ impl From<CollectError> for Failure {
 
 impl From<InputError> for Failure {
     fn from(error: InputError) -> Self {
-        Self { message: error.to_string(), hint: error.hint(), exit: error.exit() }
+        let similar = match &error {
+            InputError::NotFound { at } => similar(&at.input),
+            _ => None,
+        };
+        Self { message: error.to_string(), hint: similar.or_else(|| error.hint()), exit: error.exit() }
     }
+}
+
+/// What was probably meant by the name of a file that is not there: a command, or a file beside it.
+fn similar(name: &str) -> Option<String> {
+    /// A folder with more is not looked through for a hint.
+    const MOST_FILES: usize = 10_000;
+    let path = Path::new(name);
+    let file = path.file_name()?.to_str()?;
+    if let Some(command) = nearest_command(name) {
+        return Some(format!("did you mean the command skufetch {command}?"));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+    let names: Vec<String> =
+        entries.take(MOST_FILES).filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    let meant = nearest(file, names.iter().map(String::as_str))?;
+    Some(format!("did you mean {}?", path.with_file_name(meant).display()))
 }
 
 impl From<ConfigError> for Failure {
@@ -67,19 +90,32 @@ impl From<ConfigError> for Failure {
 /// names which. `Usage` becomes `Config` where that one came from the file.
 pub fn of_plan(error: &PlanError, settings: &Settings) -> Failure {
     let blamed = match error {
-        PlanError::Header { .. }
-        | PlanError::Syntax { place: Place::Header(_), .. }
-        | PlanError::Variable { place: Place::Header(_), .. } => "header",
-        PlanError::Syntax { place: Place::Body, .. } | PlanError::Variable { place: Place::Body, .. } => {
-            "body"
-        }
-        _ => "url",
+        PlanError::Header { .. } => "header",
+        PlanError::Syntax { place, .. }
+        | PlanError::Variable { place, .. }
+        | PlanError::UnknownColumn { place, .. }
+        | PlanError::AmbiguousColumn { place, .. } => match place {
+            Place::Header(_) => "header",
+            Place::Body => "body",
+            Place::Url => "url",
+        },
+        PlanError::Url(_) | PlanError::Constant => "url",
     };
+    let origin = match error {
+        PlanError::Header { line, .. } => settings.request.headers.get(line - 1).map(|header| &header.origin),
+        _ => None,
+    };
+    let origin = origin.unwrap_or_else(|| settings.origin(blamed));
     let exit = match error.exit() {
-        Exit::Usage => settings.origin(blamed).exit(),
+        Exit::Usage => origin.exit(),
         other => other,
     };
-    Failure { message: error.to_string(), hint: error.hint(), exit }
+    // What was typed just now needs no place.
+    let message = match origin {
+        Origin::Default | Origin::Option(_) => error.to_string(),
+        Origin::Environment(_) | Origin::File { .. } => format!("{origin}: {error}"),
+    };
+    Failure { message, hint: error.hint(), exit }
 }
 
 pub fn of_select(error: &SelectError, settings: &Settings) -> Failure {

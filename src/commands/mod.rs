@@ -87,9 +87,18 @@ fn complain(failure: &Failure, format: LogFormat, env: &Environment) -> Exit {
 fn of_config(error: ConfigError) -> Failure {
     if let ConfigError::MissingUrl { input, reading, output_missing, bare, command } = &error {
         let usual = error.hint().unwrap_or_default();
-        let hint = what_to_type((command, *bare), input, reading, *output_missing);
-        let hint = hint.unwrap_or_else(|why| why.map_or(usual.clone(), |why| format!("{usual}\n{why}")));
-        return Failure { message: error.to_string(), hint: Some(hint), exit: error.exit() };
+        return match what_to_type((command, *bare), input, reading, *output_missing) {
+            Ok(hint) => Failure::new(error.exit(), error.to_string()).with_hint(hint),
+            Err(None) => Failure::new(error.exit(), error.to_string()).with_hint(usual),
+            // An address does not help with an input that cannot be read.
+            Err(Some(input)) => {
+                let failure = Failure::from(input);
+                let first = failure.hint.as_ref().map(|hint| format!("{hint}\n")).unwrap_or_default();
+                let is_a_command = first.contains("the command");
+                let hint = if is_a_command { first } else { format!("{first}then {usual}") };
+                Failure { hint: Some(hint), ..failure }
+            }
+        };
     }
     error.into()
 }
@@ -101,7 +110,7 @@ fn what_to_type(
     input: &InputPath,
     reading: &InputSettings,
     output_missing: bool,
-) -> Result<String, Option<String>> {
+) -> Result<String, Option<InputError>> {
     // A pipe would have to be waited for.
     let InputPath::File(path) = input else { return Err(None) };
     if path.exists() && !path.is_dir() && !input.can_be_read_twice() {
@@ -110,7 +119,7 @@ fn what_to_type(
     let (column, key) = match Rows::open(input, reading) {
         Ok(rows) => (rows.columns().key_name().to_owned(), String::new()),
         Err(InputError::NoKey { first, .. }) => (first.to_string(), format!(" --key {}", in_shell(&first))),
-        Err(error) => return Err(Some(error.to_string())),
+        Err(error) => return Err(Some(error)),
     };
     let output = if output_missing { " -o out.json" } else { "" };
     let url = in_shell(&format!("https://api.example.com/products/{{{column}}}"));

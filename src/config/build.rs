@@ -67,8 +67,10 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
 fn input(layers: &Layers, path: &OsString) -> Result<Input, ConfigError> {
     let path = match path.to_str() {
         Some("") => {
-            let message = "INPUT is empty: name a CSV file, or - for standard input".into();
-            return Err(ConfigError::CommandLine { message });
+            return Err(ConfigError::CommandLine {
+                message: "INPUT is empty".into(),
+                hint: Some("name a CSV file, or - for standard input".into()),
+            });
         }
         Some("-") => InputPath::Stdin,
         _ => InputPath::File(path.into()),

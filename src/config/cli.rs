@@ -4,6 +4,7 @@
 
 mod completions;
 mod man;
+mod slip;
 mod tune;
 
 use std::ffi::OsString;
@@ -11,7 +12,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::builder::ValueParser;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::error::ConfigError;
@@ -63,10 +64,32 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, Confi
             Ok(Asked::Text(error.render().to_string()))
         }
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Err(ConfigError::NothingAsked { help: message(&error, &args) })
+            let of_tune = args.get(1).is_some_and(|arg| arg == "tune");
+            let help = if of_tune { tune::opening() } else { opening(&mut command(), EXAMPLES, "skufetch") };
+            Err(ConfigError::NothingAsked { help })
         }
-        Err(error) => Err(ConfigError::CommandLine { message: message(&error, &args) }),
+        Err(error) => {
+            let (message, hint) = slip::explain(&error, &args);
+            Err(ConfigError::CommandLine { message, hint })
+        }
     }
+}
+
+/// The command that was probably meant by a word.
+pub(super) fn nearest_command(word: &str) -> Option<String> {
+    let command = command();
+    let names = command.get_subcommands().map(Command::get_name).chain(["help"]);
+    options::nearest(word, names).map(String::from)
+}
+
+/// What fits on the smallest screen: what it is, how it is called, and what to type first.
+fn opening(command: &mut Command, examples: &str, name: &str) -> String {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let about = about.trim_end_matches('.');
+    let usage = command.render_usage();
+    format!(
+        "{about}.\n\n{usage}\n\n{examples}\n\nThe options: {name} -h. All there is to know: {name} --help"
+    )
 }
 
 /// The value of a long option in arguments that may be wrong elsewhere.
@@ -82,33 +105,6 @@ pub(super) fn typed(args: &[OsString], name: &str) -> Option<OsString> {
         }
     }
     None
-}
-
-/// clap's own words, less the frame that the program puts around every error. An argument too many is
-/// not repeated: it is often the rest of a header without quotes, and a secret.
-fn message(error: &clap::Error, args: &[OsString]) -> String {
-    let named = |kind| match error.get(kind) {
-        Some(ContextValue::String(word)) => Some(word.as_str()),
-        _ => None,
-    };
-    let unknown = named(ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument);
-    let too_many = named(ContextKind::InvalidSubcommand).or(unknown);
-    if too_many.is_some_and(|word| !word.starts_with('-')) {
-        if args.iter().skip(2).any(|arg| arg == "tune") {
-            return "tune comes before its options: skufetch tune [OPTIONS] <INPUT>".into();
-        }
-        return "there is more than one INPUT\n\nA value with a space in it needs quotes, such as -H 'Name: \
-                value'."
-            .into();
-    }
-    if error.kind() == ErrorKind::MissingRequiredArgument {
-        if args.get(1).is_some_and(|arg| arg == "completions") {
-            return "SHELL is missing: name bash, zsh, fish, elvish or powershell".into();
-        }
-        return "INPUT is missing: name a CSV file, or - for standard input".into();
-    }
-    let text = error.render().to_string();
-    text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()
 }
 
 fn read(matches: &ArgMatches) -> CommandLine {
@@ -160,7 +156,7 @@ fn input() -> Arg {
 fn option(table: Table, setting: &'static Setting) -> Arg {
     let help = match (setting.takes, setting.default) {
         (Takes::Flag, _) | (_, "") => setting.help.to_owned(),
-        (_, default) => format!("{} [default: {default}]", setting.help),
+        (_, default) => with_default(setting.help, default),
     };
     let arg = Arg::new(setting.name).long(setting.name).help_heading(table.heading());
     let arg = if setting.more.is_empty() {
@@ -181,6 +177,14 @@ fn option(table: Table, setting: &'static Setting) -> Arg {
             arg.value_name(name).value_parser(ValueParser::os_string()).action(ArgAction::Append)
         }
     }
+}
+
+/// The help and the default, on a line of its own where both do not stand beside the option at 80 columns.
+fn with_default(help: &str, default: &str) -> String {
+    const BESIDE: usize = 48;
+    let default = format!("[default: {default}]");
+    let between = if help.len() + 1 + default.len() > BESIDE + 6 { '\n' } else { ' ' };
+    format!("{help}{between}{default}")
 }
 
 /// The options that are no settings; see [`options::NOT_SETTINGS`].
@@ -273,7 +277,7 @@ mod tests {
         match parse(["skufetch"].iter().chain(args).map(OsString::from)) {
             Err(error) => {
                 assert_eq!(error.exit(), Exit::Usage);
-                error.to_string()
+                error.hint().map_or(error.to_string(), |hint| format!("{error} | {hint}"))
             }
             Ok(_) => panic!("{args:?} was taken"),
         }
@@ -306,19 +310,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_option_is_named_with_the_nearest_one() {
-        let message = refused(&["in.csv", "--raet", "5/s"]);
-        assert!(message.contains("'--raet'") && message.contains("'--rate'"), "{message}");
-        assert!(!message.starts_with("error"), "{message}");
-    }
-
-    #[test]
-    fn no_input_is_a_usage_error_and_nothing_at_all_shows_the_short_help() {
+    fn no_input_is_a_usage_error_and_nothing_at_all_shows_what_to_type() {
         assert!(refused(&["-o", "out.json"]).starts_with("INPUT is missing"));
-        assert!(refused(&[]).contains("Examples:") && !refused(&[]).starts_with("error"));
-        assert!(refused(&["in.csv", "-q", "-v"]).contains("cannot be used with"));
-        assert!(refused(&["a.csv", "b.csv"]).starts_with("there is more than one INPUT"));
-        assert!(refused(&["in.csv", "-o", "a", "-o", "b"]).contains("multiple times"));
+        for args in [&[][..], &["tune"]] {
+            let opening = refused(args);
+            assert!(opening.contains("Examples:") && !opening.starts_with("error"), "{opening}");
+            assert!(opening.lines().count() < 24, "it fits on the smallest screen: {opening}");
+            assert!(opening.lines().all(|line| line.len() <= 80), "{opening}");
+        }
     }
 
     #[test]
@@ -337,8 +336,8 @@ mod tests {
         }
         let line = tuned(&["in.csv", "-o", "out.json", "--merge", "-c", "auto:9", "--report", "t.json"]);
         assert_eq!(line.layer.len(), 4);
-        assert!(refused(&["-c", "9", "tune", "in.csv"]).starts_with("tune comes before its options"));
-        assert!(refused(&["tune", "a.csv", "b.csv"]).starts_with("there is more than one INPUT"));
+        assert!(refused(&["-c", "9", "tune", "in.csv"]).starts_with("tune stands behind an option"));
+        assert!(refused(&["tune", "a.csv", "b.csv"]).contains("more than one INPUT"));
         assert!(refused(&["tune", "-c", "9"]).contains("INPUT"));
         assert!(refused(&["tune"]).contains("skufetch tune [OPTIONS] <INPUT>"));
         assert!(shown(&["help", "tune"]).contains("fresh SKUs"));
@@ -370,6 +369,10 @@ mod tests {
         assert!(long == include_str!("help/long.txt"), "{long}");
         assert!(tune_short == include_str!("help/tune-short.txt"), "{tune_short}");
         assert!(tune_long == include_str!("help/tune-long.txt"), "{tune_long}");
+        for line in short.lines().chain(tune_short.lines()) {
+            let begun = line.trim_start();
+            assert!(!begun.ends_with("[default:") && begun != "auto]", "badly broken: {line}");
+        }
         for line in [&short, &long, &tune_short, &tune_long].into_iter().flat_map(|text| text.lines()) {
             assert!(line.chars().count() <= 80, "{line}");
         }

@@ -21,8 +21,10 @@ pub enum ConfigError {
     /// The command line cannot be read: an unknown option, a missing value, no INPUT.
     #[error("{message}")]
     CommandLine {
-        /// What the parser says, with its own suggestion and the usage line.
+        /// What is wrong.
         message: String,
+        /// What to do.
+        hint: Option<String>,
     },
     /// There is neither an address nor `--demo`.
     #[error("no address to ask: --url is missing")]
@@ -114,8 +116,8 @@ impl ConfigError {
             }
             Self::Unreadable { .. } => Some("--config FILE names another one".into()),
             Self::Contradiction { hint, .. } => Some(hint.clone()),
-            Self::File { hint, .. } => hint.clone(),
-            Self::NothingAsked { .. } | Self::CommandLine { .. } | Self::Value { .. } => None,
+            Self::File { hint, .. } | Self::CommandLine { hint, .. } => hint.clone(),
+            Self::NothingAsked { .. } | Self::Value { .. } => None,
         }
     }
 }

@@ -97,6 +97,12 @@ fn report_of_tune(settings: &Settings) -> Result<Option<ReportFile>, ConfigError
     Ok(report)
 }
 
+/// The command that was probably meant by a word that names no file.
+#[must_use]
+pub fn nearest_command(word: &str) -> Option<String> {
+    cli::nearest_command(word)
+}
+
 /// What the settings are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {

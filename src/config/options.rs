@@ -142,7 +142,7 @@ const INPUT: &[Setting] = &[
     Setting::new("key", Word("COLUMN"), "The column whose value keys the output")
         .short('k')
         .more("Default: the column called sku, in upper or lower case, else the only column."),
-    Setting::new("delimiter", Word("CHAR"), "Between cells: one character, tab or auto")
+    Setting::new("delimiter", Word("CHAR"), "Between cells: a character or tab")
         .short('d')
         .default("auto")
         .more("auto chooses by the header line: one of , ; tab |"),
@@ -175,12 +175,10 @@ const REQUEST: &[Setting] = &[
         .default("30s")
         .more("From sending to the last byte of the body; waiting for its turn does not count."),
     Setting::new("connect-timeout", Word("TIME"), "For connecting, TLS included").default("10s"),
-    Setting::new("follow", Word("POLICY"), "Redirects: none, same-origin or any")
-        .default("same-origin")
-        .more(
-            "At most 5, and never from https to http. With any, no header, body or user-info that you gave \
+    Setting::new("follow", Word("REDIRECTS"), "none, same-origin or any").default("same-origin").more(
+        "At most 5, and never from https to http. With any, no header, body or user-info that you gave \
              reaches another origin.",
-        ),
+    ),
     Setting::new("ca-cert", Text("FILE"), "Trust the certificates in this PEM file, too"),
     Setting::new("proxy", Text("URL"), "Send everything through this proxy")
         .more("Default: the standard variables, such as HTTPS_PROXY and NO_PROXY. May hold ${ENV_VAR}."),
@@ -188,15 +186,15 @@ const REQUEST: &[Setting] = &[
 ];
 
 const PACE: &[Setting] = &[
-    Setting::new("concurrency", Word("N|auto"), "Requests in flight at most: N, auto or auto:MAX")
+    Setting::new("concurrency", Word("N|auto:MAX"), "Requests in flight at most")
         .short('c')
         .default("auto")
-        .more("auto finds the number that pays, up to MAX (64)."),
-    Setting::new("rate", Word("N/s"), "N/s, N/m or N/h requests at most")
+        .more("auto finds the number that pays, up to MAX (auto alone: 64)."),
+    Setting::new("rate", Word("N/s"), "At most N/s, N/m or N/h")
         .short('r')
         .default("none")
-        .more("Every attempt counts, retries and redirects too."),
-    Setting::new("burst", Word("N"), "Requests at once after a quiet time").default("1"),
+        .more("Requests a second, a minute or an hour. Every attempt counts, retries and redirects too."),
+    Setting::new("burst", Word("N"), "At once after a quiet time").default("1"),
     Setting::new("max-time", Word("TIME"), "Stop within this time").default("none").more(
         "Counts from the start. No work is started that would end later, what is in flight is \
          drained, and the journal is kept: the same command goes on from there.",

@@ -24,13 +24,17 @@ impl Source {
         let name = path.to_string();
         let reader: Box<dyn Read + Send> = match path {
             InputPath::Stdin => Box::new(io::stdin()),
-            InputPath::File(file) => Box::new(File::open(file).map_err(|source| {
+            InputPath::File(file) => {
                 let at = Place::new(&name);
-                match source.kind() {
+                if file.is_dir() {
+                    let remedy = "name the CSV file inside it";
+                    return Err(InputError::NotCsv { at, what: "a folder", remedy });
+                }
+                Box::new(File::open(file).map_err(|source| match source.kind() {
                     io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => InputError::NotFound { at },
                     _ => InputError::Unreadable { at, source },
-                }
-            })?),
+                })?)
+            }
         };
         Self::new(reader, &name)
     }

@@ -115,10 +115,16 @@ fn the_command_that_is_proposed_in_place_of_a_missing_url_works() {
 }
 
 #[test]
-fn without_a_url_a_wrong_input_is_mentioned_too() {
+fn an_input_that_cannot_be_read_is_said_before_a_missing_url() {
     let dir = shop();
-    let stderr = refused(&dir, &["porducts.csv"], 2);
-    says(&stderr, "no address to ask", "porducts.csv: there is no such file");
+    let stderr = refused(&dir, &["porducts.csv"], 66);
+    says(&stderr, "porducts.csv: there is no such file\n", "did you mean products.csv?\n");
+    assert!(stderr.contains("then say where to ask, such as --url"), "{stderr}");
+    let stderr = refused(&dir, &["tuen"], 66);
+    says(&stderr, "tuen: there is no such file\n", "did you mean the command skufetch tune?\n");
+    assert!(!stderr.contains("--url"), "{stderr}");
+    let stderr = refused(&dir, &["nothing-like-it", "--demo", "-o", "out.json"], 66);
+    says(&stderr, "nothing-like-it: there is no such file\n", "check the path; `-` reads standard input\n");
     let stderr = refused(&dir, &["-"], 2);
     says(
         &stderr,
@@ -143,14 +149,15 @@ fn without_an_output_or_an_input_it_says_what_is_missing() {
 fn a_mistyped_option_is_named_with_the_nearest_one() {
     let dir = shop();
     for (typed, meant) in [
-        ("--raet", "'--rate'"),
-        ("--concurency", "'--concurrency'"),
-        ("--max_age", "'--max-age'"),
-        ("--no-header", "'--no-headers'"),
-        ("--retires", "'--retries'"),
+        ("--raet", "--rate"),
+        ("--concurency", "--concurrency"),
+        ("--max_age", "--max-age"),
+        ("--no-header", "--no-headers"),
+        ("--retires", "--retries"),
     ] {
         let stderr = refused(&dir, &["products.csv", typed, "5"], 2);
-        assert!(stderr.contains(typed) && stderr.contains(meant), "{stderr}");
+        let all = format!("error: there is no option {typed}\n  hint: did you mean {meant}?\n");
+        assert_eq!(stderr, all);
     }
 }
 
@@ -224,7 +231,7 @@ fn a_wrong_place_for_input_or_output_is_said_before_the_first_request() {
     for (input, output, code, what) in [
         ("nothing.csv", "o.json", 66, "nothing.csv: there is no such file"),
         ("products.csv/x", "o.json", 66, "products.csv/x: there is no such file"),
-        ("folder", "o.json", 65, "folder: cannot be read: Is a directory"),
+        ("folder", "o.json", 65, "folder: this is a folder, not a CSV file"),
         ("products.csv", "folder", 73, "cannot write folder: a folder has that name"),
         ("products.csv", "none/o.json", 73, "cannot write none/o.json: there is no folder none"),
         ("products.csv", "products.csv/o.json", 73, "cannot create products.csv/o.json"),

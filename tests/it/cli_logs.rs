@@ -120,7 +120,7 @@ fn with_json_an_error_before_the_run_is_a_json_line_wherever_the_format_was_set(
     let run = |args: &[&str]| Run::new(&dir).args(args);
     let there = ["products.csv", "-o", "o.json", "--demo"];
     json(run(&["--log-format", "json", "products.csv"]), 2, "--url is missing");
-    json(run(&["--log-format=json", "products.csv", "--raet", "5/s"]), 2, "'--raet'");
+    json(run(&["--log-format=json", "products.csv", "--raet", "5/s"]), 2, "no option --raet");
     json(run(&["--log-format=json"]), 2, "INPUT is missing");
     json(run(&there).args(["--rate", "5", "--log-format", "json"]), 2, "--rate: ");
     json(run(&there).args(["--log-format", "json", "-k", "nmae"]), 65, "no column is called `nmae`");

@@ -240,6 +240,7 @@ fn a_template_in_the_file_that_is_badly_written_ends_with_78_and_a_column_that_l
         dir.write("config.toml", format!("[request]\n{text}\n"));
         let ended = fetch(&dir, &["-u", &url], &[]);
         assert_eq!(ended.code, Some(code), "{text}: {}", ended.stderr);
+        assert!(ended.stderr.starts_with("error: config.toml:2:"), "its place: {}", ended.stderr);
     }
     dir.write("config.toml", format!("[request]\nurl = '{url}'\n"));
     fetch(&dir, &["-H", "X-A: {sku"], &[]).expect_code(2);
@@ -260,8 +261,8 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
             &["-u", "http://localhost/{sku}", "--demo-rate", "5/s"],
             "--demo-rate: it does nothing without --demo",
         ),
-        (&["--demo", "-q", "-v"], "'--quiet' cannot be used with '--verbose...'"),
-        (&["--demo", "-c", "5", "-c", "6"], "cannot be used multiple times"),
+        (&["--demo", "-q", "-v"], "--quiet and --verbose do not go together"),
+        (&["--demo", "-c", "5", "-c", "6"], "--concurrency is given more than once"),
     ] {
         let ended = fetch(&dir, args, &[]).expect_code(2);
         assert!(ended.stderr.contains(what), "{}", ended.stderr);

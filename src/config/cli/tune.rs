@@ -3,11 +3,16 @@
 
 use clap::{Arg, Command};
 
-use super::{UNITS, WIDEST, input, of_the_command_line_alone, option};
+use super::{UNITS, WIDEST, input, of_the_command_line_alone, option, with_default};
 use crate::config::options::{self, Setting, Table};
 
 /// Settings that say nothing of a measurement, beside all of the table `output`.
 const WITHOUT_MEANING: [&str; 5] = ["fresh", "max-age", "lock-wait", "retries", "dry-run"];
+
+/// What is shown where `tune` stands alone.
+pub(super) fn opening() -> String {
+    super::opening(&mut command(), EXAMPLES, "skufetch tune")
+}
 
 /// The subcommand.
 pub(super) fn command() -> Command {
@@ -37,16 +42,17 @@ fn tuned(table: Table, setting: &'static Setting) -> Arg {
             "Write the measurement: FILE.json or .html\n\nBy the ending: one JSON object, or a page \
                  for a browser.",
         ),
-        "limit" => arg.help("Take the first N data rows as the sample [default: 2000]"),
+        "limit" => arg.help("Take the first N rows as the sample [default: 2000]"),
         "concurrency" => arg
             .help("Climb to N or MAX workers at most [default: auto]")
             .long_help("Climb to N, auto (64) or auto:MAX workers at most [default: auto]"),
         "max-time" => arg.help("Stop within this time [default: 1m]").long_help(
             "Stop within this time [default: 1m]\n\nThe best of what was measured by then is named.",
         ),
-        "retry-on" => arg.help(format!("Statuses that are errors [default: {}]", setting.default)).long_help(
-            format!("Statuses that are errors [default: {}]\n\nNothing is retried.", setting.default),
-        ),
+        "retry-on" => {
+            let help = with_default("Statuses that are errors", setting.default);
+            arg.long_help(format!("{help}\n\nNothing is retried.")).help(help)
+        }
         _ => arg,
     }
 }

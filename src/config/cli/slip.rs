@@ -1,0 +1,174 @@
+//! What is wrong with a command line, in the program's own words: clap finds the fault, and a person reads
+//! what, and below it what to do, as with every other error.
+//!
+//! An argument too many is not repeated: it is often the rest of a header without quotes, and a secret.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::nearest_command;
+use crate::config::options::{self, NOT_SETTINGS, Takes};
+
+/// The message, and what to do.
+pub(super) fn explain(error: &clap::Error, args: &[OsString]) -> (String, Option<String>) {
+    let named = |kind| match error.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.as_str()),
+        _ => None,
+    };
+    // `--rate <N/s>` and `--verbose...` are named by what is typed of them.
+    let option = |kind| named(kind).map(|word| word.split([' ', '.', '=']).next().unwrap_or(word));
+    let argument = option(ContextKind::InvalidArg);
+    if named(ContextKind::InvalidSubcommand).is_some() {
+        return too_many(args);
+    }
+    match (error.kind(), argument) {
+        (ErrorKind::MissingRequiredArgument, _) if args.get(1).is_some_and(|arg| arg == "completions") => {
+            ("SHELL is missing".into(), Some("name bash, zsh, fish, elvish or powershell".into()))
+        }
+        (ErrorKind::MissingRequiredArgument, _) => {
+            ("INPUT is missing".into(), Some("name a CSV file, or - for standard input".into()))
+        }
+        (ErrorKind::UnknownArgument, Some(unknown)) if unknown.starts_with('-') => {
+            let hint =
+                meant(unknown).map_or_else(|| the_options(args), |meant| format!("did you mean {meant}?"));
+            (format!("there is no option {unknown}"), Some(hint))
+        }
+        (ErrorKind::UnknownArgument, _) => too_many(args),
+        (ErrorKind::InvalidValue, Some("<SHELL>")) => {
+            ("this SHELL is not known".into(), Some("name bash, zsh, fish, elvish or powershell".into()))
+        }
+        (ErrorKind::InvalidValue, Some(option)) => (format!("{option} needs a value"), usage_of(option)),
+        (ErrorKind::TooManyValues, Some(option)) => {
+            (format!("{option} takes no value"), Some(format!("write {option} alone, or leave it out")))
+        }
+        (ErrorKind::ArgumentConflict, Some(first)) => match option(ContextKind::PriorArg) {
+            Some(second) if second != first => {
+                (format!("{first} and {second} do not go together"), Some("leave one of the two out".into()))
+            }
+            _ => (format!("{first} is given more than once"), Some("leave out all but one".into())),
+        },
+        _ => {
+            let text = error.render().to_string();
+            (text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned(), None)
+        }
+    }
+}
+
+/// What was probably meant, with its dashes: options that begin so, else the nearest name.
+fn meant(unknown: &str) -> Option<String> {
+    /// More are no hint but a list.
+    const MOST: usize = 4;
+    let typed = unknown.strip_prefix("--").filter(|typed| typed.len() > 1)?;
+    let names = || options::all().map(|(_, setting)| setting.name).chain(NOT_SETTINGS.iter().copied());
+    let begun: Vec<String> =
+        names().filter(|name| name.starts_with(typed)).map(|name| format!("--{name}")).collect();
+    match &begun[..] {
+        [] => options::nearest(typed, names()).map(|name| format!("--{name}")),
+        [only] => Some(only.clone()),
+        [first @ .., last] if begun.len() <= MOST => Some(format!("{} or {last}", first.join(", "))),
+        _ => None,
+    }
+}
+
+fn the_options(args: &[OsString]) -> String {
+    let of_tune = args.get(1).is_some_and(|arg| arg == "tune");
+    format!("skufetch {}-h lists the options", if of_tune { "tune " } else { "" })
+}
+
+/// How an option is written that stands without its value.
+fn usage_of(option: &str) -> Option<String> {
+    let name = option.strip_prefix("--")?;
+    let value = match options::find(name) {
+        Some((_, setting)) => match setting.takes {
+            Takes::Word(value) | Takes::Text(value) | Takes::List(value) => value,
+            Takes::Flag => return None,
+        },
+        None => "FILE",
+    };
+    Some(format!("write {option} <{value}>"))
+}
+
+/// Words where one INPUT belongs.
+fn too_many(args: &[OsString]) -> (String, Option<String>) {
+    let first = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default();
+    if first == "help" {
+        return ("help is not there for this word".into(), Some("skufetch --help names the commands".into()));
+    }
+    let meant = nearest_command(first).filter(|meant| meant != first);
+    if meant.is_none() && args.iter().skip(2).any(|arg| arg == "tune") {
+        return (
+            "tune stands behind an option or INPUT".into(),
+            Some("it comes first: skufetch tune [OPTIONS] <INPUT>".into()),
+        );
+    }
+    let hint = match meant {
+        Some(meant) => format!("did you mean skufetch {meant}?"),
+        None => "a value with a space in it needs quotes, such as -H 'Name: value'".into(),
+    };
+    ("there is more than one INPUT".into(), Some(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConfigError;
+    use crate::config::cli::parse;
+
+    fn said(line: &str) -> (String, String) {
+        let args = ["skufetch"].into_iter().chain(line.split_whitespace()).map(OsString::from);
+        match parse(args) {
+            Err(ConfigError::CommandLine { message, hint }) => (message, hint.unwrap_or_default()),
+            _ => panic!("{line} was taken"),
+        }
+    }
+
+    #[test]
+    fn each_slip_is_said_in_one_line_with_what_to_do() {
+        for (line, message, hint) in [
+            ("in.csv --raet 5/s", "there is no option --raet", "did you mean --rate?"),
+            ("in.csv --max_age=1h", "there is no option --max_age", "did you mean --max-age?"),
+            ("in.csv --out o.json", "there is no option --out", "did you mean --output?"),
+            (
+                "in.csv --max 3",
+                "there is no option --max",
+                "did you mean --max-time, --max-retry-after, --max-body or --max-age?",
+            ),
+            ("in.csv --versoin", "there is no option --versoin", "did you mean --version?"),
+            ("in.csv --elephant", "there is no option --elephant", "skufetch -h lists the options"),
+            ("tune in.csv -x", "there is no option -x", "skufetch tune -h lists the options"),
+            ("in.csv --rate", "--rate needs a value", "write --rate <N/s>"),
+            ("in.csv -o", "--output needs a value", "write --output <FILE>"),
+            ("in.csv --config", "--config needs a value", "write --config <FILE>"),
+            ("in.csv --merge=yes", "--merge takes no value", "write --merge alone, or leave it out"),
+            ("in.csv -o a -o b", "--output is given more than once", "leave out all but one"),
+            ("in.csv -q -v", "--quiet and --verbose do not go together", "leave one of the two out"),
+            ("-o out.json", "INPUT is missing", "name a CSV file, or - for standard input"),
+            (
+                "a.csv b.csv",
+                "there is more than one INPUT",
+                "a value with a space in it needs quotes, such as -H 'Name: value'",
+            ),
+            ("tuen a.csv", "there is more than one INPUT", "did you mean skufetch tune?"),
+            ("hepl tune", "there is more than one INPUT", "did you mean skufetch help?"),
+            (
+                "-c 9 tune in.csv",
+                "tune stands behind an option or INPUT",
+                "it comes first: skufetch tune [OPTIONS] <INPUT>",
+            ),
+            ("completions", "SHELL is missing", "name bash, zsh, fish, elvish or powershell"),
+            ("completions bsh", "this SHELL is not known", "name bash, zsh, fish, elvish or powershell"),
+            ("help nosuch", "help is not there for this word", "skufetch --help names the commands"),
+        ] {
+            assert_eq!(said(line), (message.into(), hint.into()), "{line}");
+        }
+    }
+
+    #[test]
+    fn no_slip_repeats_what_may_be_a_secret() {
+        for line in ["in.csv -H Authorization: Bearer canary", "in.csv --header=canary --merge=x canary"] {
+            let (message, hint) = said(line);
+            assert!(!message.contains("canary") && !hint.contains("canary"), "{message} {hint}");
+        }
+    }
+}
