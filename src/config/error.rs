@@ -108,8 +108,8 @@ impl ConfigError {
         match self {
             Self::MissingUrl { output_missing, .. } => Some(format!(
                 "say where to ask, such as --url 'https://api.example.com/products/{{sku}}'{}{}",
-                if *output_missing { ", and where to write, such as -o out.json" } else { "" },
-                if cfg!(feature = "demo") { "; --demo tries it out without an API" } else { "" },
+                if *output_missing { "\nand where to write, such as -o out.json" } else { "" },
+                if cfg!(feature = "demo") { "\nor try it out without an API: --demo" } else { "" },
             )),
             Self::MissingOutput => {
                 Some("say where to write, such as -o out.json, or -o - for standard output".into())

@@ -1,4 +1,4 @@
-//! `--log-format json`: every line one JSON object. The schema stands in [`crate::report`].
+//! `--log-format json`: every line one JSON object. The schema stands in `docs/messages.md`.
 //!
 //! A log is looked at in terminals too, so no character leaves here that could act on one: beyond ASCII
 //! only letters and digits stand as they are, everything else is written as `\uXXXX`.

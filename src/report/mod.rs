@@ -5,40 +5,8 @@
 //! with the speed of the run. Everything goes to one writer, standard error, and a failure to write there is
 //! no failure of the run.
 //!
-//! # Who sees what
-//!
-//! | | bar | plain | `-q` | `-v` adds | `-v -v` adds |
-//! |---|---|---|---|---|---|
-//! | progress | always | every 10 s | no | | |
-//! | warnings, `stopping` | once each | once each | no | | |
-//! | pauses of 5 s and more | one line a minute at most | the same | no | every pause, resuming, limit changes | |
-//! | failed SKUs | grouped in the summary | the same | only with an exit code other than 0 | each one | |
-//! | retries | counted | counted | no | every 10 s, by cause | each one |
-//!
-//! # JSON lines
-//!
-//! With `--log-format json` each line is one object. Always there: `time` (RFC 3339, UTC, milliseconds),
-//! `level` (`debug`, `info`, `warning`, `error`), `event`, `message` (the sentence a person would have read).
-//! Times are seconds (`_s`) or milliseconds (`_ms`), rates are a second (`per_s`); what is not known is null.
-//! Fields may be added; those there are keep their name and meaning.
-//!
-//! | event | fields |
-//! |---|---|
-//! | `started` (`-v`) | `total` |
-//! | `progressed` | `elapsed_s` `done` `total` `per_s` `in_flight` `limit` `retries` `failed` `pause_left_s` `pause_why` `left_s` |
-//! | `attempt_retried` (`-v -v`) | `cause` `line` `key` `url` `status` `detail` `attempt` `wait_s` |
-//! | `attempts_retried` (`-v`) | `retries` `causes` {cause: count} |
-//! | `job_failed` (`-v`) | `cause` `line` `key` `url` `status` `detail` `attempts` |
-//! | `pool_paused` | `wait_s` `why` `pauses` |
-//! | `pool_resumed` (`-v`) | |
-//! | `limit_changed` (`-v`) | `limit` `why` |
-//! | `warned`, `noted` | |
-//! | `stopping` | `why` |
-//! | `finished` | `rows` `skus` `fetched` `unchanged` `failed` `repeats` `deferred` `recovered` `blanks` `elapsed_s` `per_s` `attempts` `retries` `bytes` `pauses` `paused_s` `p50_ms` `p95_ms` `statuses` {status: count} `causes` [{`cause` `count` `first` {`cause` `line` `key` `url` `status` `detail`}}] `differing_repeats` `differing_lines` `limited_by` `advice` `published` `journal_kept` `wrote` [{`path`, `bytes` or `rows`}] `exit` |
-//! | `rung_measured` (`tune`) | `workers` `requests` `answers` `errors` `span_s` `per_s` `p50_ms` `p95_ms` `paused` |
-//! | `tuned` | as the document of [`tune`], but for `steps` |
-//! | `planned` (`--dry-run`) | `rows` `skus` `repeats` `rejected` `blanks` `differing_repeats` `differing_lines` `rejects` [{`reason` `count` `lines` `first`}] `odd` [sentence] `requests` `recovered` `young` `conditional` `least_s` `exit` |
-//! | `failed` | `hint` |
+//! Who sees what, and the schema of JSON lines:
+#![doc = include_str!("../../docs/messages.md")]
 
 mod bar;
 mod chronicle;

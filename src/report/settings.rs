@@ -26,7 +26,7 @@ pub enum LogFormat {
     /// For people.
     #[default]
     Text,
-    /// One JSON object a line, the summary too; the schema stands in [`crate::report`].
+    /// One JSON object a line, the summary too; the schema stands in `docs/messages.md`.
     Json,
 }
 

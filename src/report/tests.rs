@@ -430,6 +430,31 @@ fn twice_verbose_tells_every_retry() {
     assert!(!text.contains("41 retries: "), "{text}");
 }
 
+/// The fields that `docs/messages.md` names for an event, those inside other fields apart.
+fn documented(event: &str) -> std::collections::BTreeSet<String> {
+    let page = include_str!("../../docs/messages.md");
+    let row = page.lines().find(|line| line.starts_with(&format!("| `{event}`")));
+    let row = row.unwrap_or_else(|| panic!("{event} is not documented"));
+    let (_, fields) = row[2..].split_once('|').unwrap();
+    let mut depth = 0u32;
+    let outer: String = fields
+        .chars()
+        .filter(|c| {
+            depth += u32::from(matches!(c, '[' | '{'));
+            let outside = depth == 0;
+            depth -= u32::from(matches!(c, ']' | '}'));
+            outside
+        })
+        .collect();
+    outer.split('`').skip(1).step_by(2).map(String::from).collect()
+}
+
+fn fields_of(object: &Value) -> std::collections::BTreeSet<String> {
+    let everywhere = ["time", "level", "event", "message"];
+    let names = object.as_object().unwrap().keys();
+    names.filter(|name| !everywhere.contains(&name.as_str())).cloned().collect()
+}
+
 #[test]
 fn every_json_line_is_an_object_with_time_level_event_and_message() {
     let (report, stderr) = report(ReportSettings { verbose: 2, ..json() });
@@ -469,6 +494,9 @@ fn every_json_line_is_an_object_with_time_level_event_and_message() {
             "warned",
         ]
     );
+    for object in &objects {
+        assert_eq!(fields_of(object), documented(object["event"].as_str().unwrap()), "{object}");
+    }
     let finished = objects.iter().find(|object| object["event"] == "finished").unwrap();
     assert_eq!(finished["causes"][0]["first"]["key"], "0042");
     assert_eq!(finished["causes"][0]["count"], 4);

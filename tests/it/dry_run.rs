@@ -325,6 +325,12 @@ fn logs_get_one_event_and_standard_output_the_same_text() {
     }
     assert_eq!(told["rejects"][0]["lines"], serde_json::json!([4]));
     assert_eq!(told["least_s"], 0.0);
+    let page = include_str!("../../docs/messages.md");
+    let row = page.lines().find(|line| line.starts_with("| `planned`")).unwrap();
+    for name in told.as_object().unwrap().keys() {
+        let always = ["time", "level", "event", "message"].contains(&name.as_str());
+        assert!(always || row.contains(&format!("`{name}`")), "{name} is not documented");
+    }
 }
 
 #[test]
