@@ -339,6 +339,7 @@ fn facts(
         answered: tally.sums.answered,
         refused: tally.answers(429) + tally.answers(503),
         stepped_back: sampled.stepped_back,
+        least: Duration::from_micros(tally.histogram.min()),
         p50: tally.latency.map_or(Duration::ZERO, |latency| latency.p50),
     }
 }

@@ -124,6 +124,7 @@ fn contract() -> Ending {
         answered: 6_041,
         refused: 41,
         stepped_back: None,
+        least: Duration::from_millis(60),
         p50: Duration::from_millis(98),
     };
     let wrote = |path: &str, amount| Wrote { path: path.into(), amount };
@@ -216,6 +217,7 @@ fn short() -> Facts {
         answered: 0,
         refused: 0,
         stepped_back: None,
+        least: Duration::ZERO,
         p50: Duration::ZERO,
     }
 }

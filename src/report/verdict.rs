@@ -32,6 +32,8 @@ pub struct Facts {
     pub refused: u64,
     /// Why an automatic limit was lowered last, in the limiter's words, if it ever was.
     pub stepped_back: Option<&'static str>,
+    /// Latency of the fastest answer.
+    pub least: Duration,
     /// Median latency of an answer.
     pub p50: Duration,
 }
@@ -126,12 +128,17 @@ const RATE_SHARE: f64 = 0.9;
 const HALF: f64 = 0.5;
 /// One answer in fifty that says "too much" is past the server's knee.
 const REFUSED_SHARE: f64 = 0.02;
+/// A single one among forty is chance.
+const FEWEST_REFUSED: u64 = 4;
 /// One in two hundred is more than a server refuses by chance.
 const SOME_REFUSED: f64 = 0.005;
 /// A thread this busy does not wait for the network; the rest is the start and the end.
 const WORKING_SHARE: f64 = 0.9;
 /// Slots that are full but for ramp-up and the last few answers.
 const FULL_SHARE: f64 = 0.75;
+/// Where half of the answers take so many times as long as the fastest (which had to connect first), they
+/// may have stood in a queue.
+const QUEUED: u32 = 2;
 /// Nothing over this is proposed: beyond it file descriptors and ports decide.
 const MOST_WORKERS: usize = 4096;
 
@@ -166,7 +173,7 @@ pub fn verdict(facts: &Facts) -> Verdict {
     if facts.attempts < FEWEST {
         return too_short(facts);
     }
-    if facts.refused_share() >= REFUSED_SHARE || facts.share(facts.asked_pauses()) >= SOME_PAUSED {
+    if facts.is_refused_at(REFUSED_SHARE) || facts.share(facts.asked_pauses()) >= SOME_PAUSED {
         return text(Limit::Server, refusals(facts));
     }
     if facts.share(facts.processor) >= WORKING_SHARE {
@@ -205,13 +212,13 @@ impl Facts {
         self.waits.pauses.saturating_sub(self.waits.outage)
     }
 
-    fn refused_share(&self) -> f64 {
-        self.refused as f64 / self.attempts.max(1) as f64
+    fn is_refused_at(&self, share: f64) -> bool {
+        self.refused >= FEWEST_REFUSED && self.refused as f64 >= share * self.attempts as f64
     }
 
     /// The API said "too much" more often than by chance.
     fn is_refused(&self) -> bool {
-        self.refused_share() >= SOME_REFUSED || self.share(self.asked_pauses()) >= SOME_PAUSED
+        self.is_refused_at(SOME_REFUSED) || self.share(self.asked_pauses()) >= SOME_PAUSED
     }
 
     fn limit(&self) -> usize {
@@ -226,8 +233,8 @@ impl Facts {
     /// unless what it met there were refusals.
     fn is_below_its_ceiling(&self) -> bool {
         let Concurrency::Auto { max, settled } = self.concurrency else { return false };
-        let refused = self.stepped_back.is_some_and(|why| why.contains("refused"))
-            && self.refused_share() >= SOME_REFUSED;
+        let refused =
+            self.stepped_back.is_some_and(|why| why.contains("refused")) && self.is_refused_at(SOME_REFUSED);
         settled < max && (refused || settled.saturating_mul(8) < max.saturating_mul(7))
     }
 
@@ -335,6 +342,15 @@ fn workers(facts: &Facts) -> String {
     if facts.ceiling() >= MOST_WORKERS {
         return format!("{at}; that is as many as one machine should hold");
     }
+    // An automatic number was measured; of a fixed one nobody knows on which side of the knee it is.
+    let is_fixed = matches!(facts.concurrency, Concurrency::Fixed(2..));
+    if is_fixed && !facts.least.is_zero() && facts.p50 >= facts.least.saturating_mul(QUEUED) {
+        let [p50, least] = [facts.p50, facts.least].map(format::latency);
+        return format!(
+            "{at} ({p50}, the fastest {least}: they may queue there); auto finds whether more or fewer pay, try {}",
+            facts.more_workers()
+        );
+    }
     format!("{at}; more workers would help, try {}", facts.more_workers())
 }
 
@@ -401,6 +417,7 @@ mod tests {
             answered: 6_041,
             refused: 0,
             stepped_back: None,
+            least: Duration::from_millis(60),
             p50: Duration::from_millis(98),
         }
     }
@@ -577,6 +594,31 @@ mod tests {
     }
 
     #[test]
+    fn a_fixed_number_past_the_knee_is_not_told_that_more_would_help() {
+        let queued = Facts {
+            concurrency: Concurrency::Fixed(40),
+            p50: Duration::from_millis(204),
+            least: Duration::from_millis(51),
+            ..full_run()
+        };
+        check(
+            &queued,
+            Limit::Concurrency,
+            "the API's latency at 40 in flight (204 ms, the fastest 51 ms: they may queue there); \
+             auto finds whether more or fewer pay, try --concurrency auto:160",
+        );
+        let auto = Facts { concurrency: Concurrency::Auto { max: 64, settled: 64 }, ..queued };
+        assert!(verdict(&auto).text.contains("more workers would help"), "it measured that");
+    }
+
+    #[test]
+    fn a_single_refusal_among_few_answers_is_chance() {
+        let few = Facts { attempts: 44, answered: 44, refused: 1, ..full_run() };
+        assert_eq!(verdict(&few).limit, Limit::Concurrency);
+        assert_eq!(verdict(&Facts { refused: 4, ..few }).limit, Limit::Server);
+    }
+
+    #[test]
     fn an_api_that_never_answers_is_the_limit_however_short_the_run() {
         check(
             &Facts { answered: 0, attempts: 9, elapsed: Duration::from_millis(40), ..full_run() },
@@ -676,6 +718,7 @@ mod tests {
                 answered: attempts.into(),
                 refused: refused.min(attempts).into(),
                 stepped_back: None,
+                least: time(p50 / 4),
                 p50: time(p50),
             };
             let text = verdict(&facts).text;
