@@ -120,8 +120,11 @@ fn content(headers: &HeaderMap, body: Bytes, settings: &ResponseSettings) -> Res
     }
     json::compact(&body, &mut out).map_err(|error| {
         // Without an announced length only the grammar can tell that a body was cut.
-        let cause = if error.kind == JsonErrorKind::UnexpectedEnd { Cause::Cut } else { Cause::Body };
-        Fault::new(cause, error.to_string())
+        if error.kind == JsonErrorKind::UnexpectedEnd {
+            return Fault::new(Cause::Cut, error.to_string());
+        }
+        // A page to log in looks like an answer until its beginning is seen.
+        Fault::new(Cause::Body, format!("{error}: {}", beginning(&body, settings)))
     })?;
     if settings.select.is_identity() {
         return Ok(out);
@@ -144,15 +147,20 @@ fn refusal(answer: &RawAnswer, settings: &ResponseSettings) -> Fault {
         detail.push_str(reason);
     }
     if let Ok(body) = decode(&answer.headers, answer.body.clone(), settings.max_body) {
-        // A few bytes more than are shown, so that a secret is not cut in two before it is found.
-        let head = String::from_utf8_lossy(&body[..body.len().min(SNIPPET * 64)]);
-        let head = settings.mask.apply(head.trim());
+        let head = beginning(&body, settings);
         if !head.is_empty() {
             detail.push_str(": ");
-            detail.push_str(&display_safe(&head, SNIPPET));
+            detail.push_str(&head);
         }
     }
     Fault::new(Cause::Status(status), detail).with_status(status)
+}
+
+/// The first of what the server sent, as people may see it.
+fn beginning(body: &[u8], settings: &ResponseSettings) -> String {
+    // A few bytes more than are shown, so that a secret is not cut in two before it is found.
+    let head = String::from_utf8_lossy(&body[..body.len().min(SNIPPET * 64)]);
+    display_safe(&settings.mask.apply(head.trim()), SNIPPET)
 }
 
 fn validators(headers: &HeaderMap) -> Validators {
@@ -236,6 +244,15 @@ mod tests {
         };
         assert_eq!(kept.content, Content::Json(b"null".to_vec()));
         assert_eq!(kept.status, 410);
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_shows_how_it_begins() {
+        let page = answer(200, "<html>\x1b[31m canary-123 please log in</html>");
+        let Verdict::GiveUp(fault) = classify(page, &settings(), false) else { panic!() };
+        let detail =
+            "not JSON: expected a value at byte 0: <html>\\u{1b}[31m (redacted) please log in</html>";
+        assert_eq!(&*fault.detail, detail);
     }
 
     #[test]

@@ -164,5 +164,9 @@ fn left_behind(ending: &Ending) -> Vec<String> {
     if !wrote.is_empty() {
         lines.push(format!("wrote {}", format::listed(&wrote)));
     }
+    let is_kept = ending.wrote.iter().any(|wrote| matches!(wrote.amount, Amount::Rows(_)));
+    if ending.published && ending.counts.failed > 0 && !is_kept {
+        lines.push("the failed rows are in no file; --failed FILE keeps them".into());
+    }
     lines
 }

@@ -204,3 +204,26 @@ fn every_row_is_in_exactly_one_number_at_every_end() {
     assert_eq!(counts(&ended)[..2], [50, 50]);
     assert!(dir.has("y.json.journal") && !dir.has("y.json"));
 }
+
+#[test]
+fn failed_rows_that_go_to_no_file_are_said_to_be_in_none() {
+    let dir = WorkDir::new();
+    dir.write_skus(["A", "B", "C"]);
+    let server = ScriptedServer::script(Script::new().for_sku("B", [Reply::status(404)]));
+    let words = "the failed rows are in no file; --failed FILE keeps them";
+    let ended = plain(&dir, &server, "-").finish().expect_code(1);
+    assert!(ended.stderr.trim_end().ends_with(words), "{}", ended.stderr);
+    let ended = plain(&dir, &server, "-").args(["--failed", "f.csv"]).finish().expect_code(1);
+    assert!(!ended.stderr.contains(words) && ended.stderr.contains("f.csv (1 row)"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_page_in_place_of_json_is_recognised_by_its_beginning() {
+    let dir = WorkDir::new();
+    dir.write_skus(["A", "B", "C"]);
+    let page = || Reply::bytes("<!doctype html>\n<title>Log in</title>");
+    let server = ScriptedServer::script(Script::new().for_sku("B", [page()]));
+    let ended = plain(&dir, &server, "out.json").finish().expect_code(1);
+    assert!(ended.stderr.contains("line 3, SKU B: not JSON: "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("<!doctype html>\\u{a}<title>Log in</title>"), "{}", ended.stderr);
+}
