@@ -32,7 +32,7 @@ def memory(asked):
             rows.append(row)
     small, at_64, at_256 = peaks[SKU, 1200, 64], peaks[SKU, MB, 64], peaks[SKU, MB, 256]
     section("memory", f"Plain HTTP/1.1, answers at once; the highest peak of {asked.turns(3)} runs, in MiB. Of a body that is longer than "
-            "128 KiB, what follows claims its room before it is read on, 12 MiB for all together.",
+            "48 KiB, what follows claims its room before it is read on, 8 MiB for all together.",
             ["SKUs", "in flight", BARE, SKU], rows,
             [(f"{cases[0][0]:,} SKUs: {small:.1f} MiB, under 30 MiB asked", small < 30),
-             (f"bodies of 1 MB: {at_64:.1f} MiB at 64 in flight and {at_256:.1f} at 256, at most a quarter more asked", at_256 <= at_64 * 1.25)])
+             (f"bodies of 1 MB: {at_64:.1f} MiB at 64 in flight, {at_256:.1f} at 256; half a MiB for each more asked at most", at_256 - at_64 <= 192 / 2)])

@@ -374,6 +374,8 @@ impl Http {
             return Err(too_large());
         }
         let mut claim = Claim::on(&self.room, announced);
+        // What is announced as large waits before a byte of it is read.
+        claim.cover(0, patience).await;
         let mut body = answer.chunk(settings).await?.unwrap_or_default();
         claim.cover(body.len(), patience).await;
         if let Some(second) = answer.chunk(settings).await? {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::response::Parts;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -23,6 +23,10 @@ use super::trunk::Seat;
 
 /// What a connection runs over.
 pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// Most bytes of an answer that a connection reads ahead, and so the largest head of one. hyper would let the
+/// buffer of a connection that once read a large body grow to 400 KiB and keep it.
+const BUFFER: usize = 64 << 10;
 
 /// Longer than this nothing is kept without use: many servers close sooner, and middle boxes forget.
 const LONGEST_REST: Duration = Duration::from_secs(90);
@@ -36,7 +40,7 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) async fn over(io: Io) -> hyper::Result<Box<Self>> {
-        let (requests, bytes) = http1::handshake(io).await?;
+        let (requests, bytes) = Builder::new().max_buf_size(BUFFER).handshake(io).await?;
         Ok(Box::new(Self { requests, bytes: Some(bytes) }))
     }
 
