@@ -10,6 +10,7 @@ pub(super) mod over_time;
 pub(super) mod page;
 mod prom;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -52,7 +53,7 @@ pub struct ReportFile {
 }
 
 /// A setting as it may be shown: without a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Setting {
     /// The table it stands in.
     pub table: &'static str,
@@ -62,6 +63,13 @@ pub struct Setting {
     pub value: Option<String>,
     /// Who set it: `option`, `environment`, `file` or `default`.
     pub set_by: &'static str,
+}
+
+/// Shows no value: a secret may stand where none is looked for.
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.set_by)
+    }
 }
 
 /// What a run was asked for.
