@@ -177,6 +177,8 @@ impl World {
             is_planned: &|_| false,
             input: None,
             input_done: true,
+            is_stopped: &|| false,
+            may_replace: &|| true,
             stdout: &mut Vec::new(),
         };
         finished.publish(&self.settings, &mut context).unwrap();

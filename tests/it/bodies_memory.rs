@@ -39,7 +39,7 @@ fn sixty_four(what: &str, whole: Reply, broken: Reply) {
         let is_whole = seen.sku.parse::<usize>().unwrap() % 4 == 0;
         Reply::clone(if is_whole { &whole } else { &broken })
     });
-    let args = ["-c", "64", "--min-success", "0", "--timeout", "2s", "--retries", "0"];
+    let args = ["-c", "64", "--min-success", "0", "--timeout", "6s", "--retries", "0"];
     let ended = measured(what, asking(&dir, &server.url("/p/{sku}"), args), 1);
     assert!(ended.stderr.contains(": 16 fetched, 48 failed"), "{}", ended.stderr);
     assert!(dir.bytes("out.json").len() > 16 * (10 << 20) - 1000);
