@@ -12,8 +12,9 @@ use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use super::aside::Aside;
 use super::backoff::backoff;
-use super::classify::{ResponseSettings, Verdict, classify};
+use super::classify::{ResponseSettings, Verdict};
 use super::health::{Advice, Health, KEEPS_FAILING};
 use super::rate_fields;
 use super::redirect::{self, Follow};
@@ -41,7 +42,7 @@ pub struct Fetcher<T> {
     transport: T,
     gate: Arc<Gate>,
     retry: RetrySettings,
-    response: ResponseSettings,
+    answers: Aside,
     reporter: Arc<dyn Reporter>,
     stop: Arc<Stop>,
     health: Health,
@@ -82,7 +83,8 @@ impl<T: Transport> Fetcher<T> {
         let Companions { gate, reporter, stop, scouts } = companions;
         let health = Health::new(gate.view().limit);
         let rng = Mutex::new(fastrand::Rng::new());
-        Self { transport, gate, retry, response, reporter, stop, health, scouts, rng }
+        let answers = Aside::new(response);
+        Self { transport, gate, retry, answers, reporter, stop, health, scouts, rng }
     }
 
     /// Asks until the job has an outcome, or until the run stops.
@@ -91,7 +93,7 @@ impl<T: Transport> Fetcher<T> {
         let outcome = self.outcome(&job, &mut attempts).await;
         let Job { seq, line, key, fingerprint, record, request } = job;
         let failed = matches!(outcome, Outcome::Failed(_));
-        let address = failed.then(|| self.response.mask.apply(&shown(&request.url)).into());
+        let address = failed.then(|| self.answers.settings().mask.apply(&shown(&request.url)).into());
         Entry { seq, line, key, fingerprint, attempts, outcome, record, address }
     }
 
@@ -105,7 +107,7 @@ impl<T: Transport> Fetcher<T> {
             let started = Instant::now();
             let (ended, permit) = self.attempt(job, permit, &mut resent, attempts).await;
             let Ok(ended) = ended else { return Outcome::Deferred(Deferral::Stopped) };
-            let (verdict, seen) = self.judge(ended, started.elapsed(), job);
+            let (verdict, seen) = self.judge(ended, started.elapsed(), job).await;
             let fault = match verdict {
                 Verdict::Keep(answer) => {
                     permit.finish(seen);
@@ -212,7 +214,7 @@ impl<T: Transport> Fetcher<T> {
                 Err(broken) => return (Ok(Ended::Broken(broken)), permit),
                 Ok(answer) => answer,
             };
-            let kept_as_null = self.response.null_on.contains(answer.status);
+            let kept_as_null = self.answers.settings().null_on.contains(answer.status);
             if !redirect::is_redirect(answer.status) || kept_as_null {
                 return (Ok(Ended::Answer(answer)), permit);
             }
@@ -229,7 +231,7 @@ impl<T: Transport> Fetcher<T> {
     }
 
     /// Judges what came, tells the reporter, and says what the gate should learn from it.
-    fn judge(&self, ended: Ended, latency: Duration, job: &Job) -> (Verdict, Seen) {
+    async fn judge(&self, ended: Ended, latency: Duration, job: &Job) -> (Verdict, Seen) {
         let answer = match ended {
             Ended::Answer(answer) => answer,
             Ended::Refused(fault) => return (Verdict::GiveUp(fault), Seen::Cheap),
@@ -248,7 +250,7 @@ impl<T: Transport> Fetcher<T> {
         };
         let conditional = job.request.headers.contains_key(IF_NONE_MATCH)
             || job.request.headers.contains_key(IF_MODIFIED_SINCE);
-        match classify(answer, &self.response, conditional) {
+        match self.answers.classify(answer, conditional).await {
             Verdict::Retry(mut fault) => {
                 fault.retry_after = asked;
                 (Verdict::Retry(fault), seen)

@@ -4,6 +4,7 @@
 //! says what an answer means, [`redirect`] where it leads, [`backoff`] how long to wait, [`health`]
 //! whether to go on. Only [`transport`] touches the network.
 
+mod aside;
 pub mod backoff;
 pub mod classify;
 pub mod decode;
