@@ -126,7 +126,8 @@ impl<T: Transport> Fetcher<T> {
                 }
                 Verdict::Retry(fault) => fault,
             };
-            let advice = self.health.failed(job.seq, &fault, started);
+            let first = (retries == 0).then_some(job.seq);
+            let advice = self.health.failed(first, &fault, started);
             let last = advice == Advice::Retry && retries == self.retry.retries;
             let draw = self.draw(retries);
             // The pool pauses before this attempt's place is free: nobody slips out in between.

@@ -33,7 +33,8 @@ const UNREACHABLE_AFTER: u64 = 10;
 const OUTAGE_ATTEMPTS: usize = 10;
 /// … and at most this many are asked for, however wide the pool is …
 const OUTAGE_ATTEMPTS_MOST: usize = 50;
-/// … of at least this many different SKUs: one bad SKU is no outage.
+/// … among which this many different SKUs were asked for the first time: what is left at the end of a run is
+/// the retries of a few that never come, and that is no outage.
 const OUTAGE_JOBS: usize = 3;
 
 /// What a failed attempt should lead to.
@@ -98,8 +99,9 @@ impl Health {
         }
     }
 
-    /// An attempt that left at this instant failed in a way that a retry may mend.
-    pub fn failed(&self, seq: Seq, fault: &Fault, left: Instant) -> Advice {
+    /// An attempt that left at this instant failed in a way that a retry may mend; `first` is its SKU, if it was
+    /// the first for it.
+    pub fn failed(&self, first: Option<Seq>, fault: &Fault, left: Instant) -> Advice {
         let mut state = self.lock();
         state.attempts += 1;
         if fault.cause == Cause::Connect {
@@ -124,7 +126,10 @@ impl Health {
         let is_limited = fault.status == Some(429) || says_when;
         if !is_limited {
             state.streak += 1;
-            if state.streak_jobs.len() < OUTAGE_JOBS && !state.streak_jobs.contains(&seq) {
+            if let Some(seq) = first
+                && state.streak_jobs.len() < OUTAGE_JOBS
+                && !state.streak_jobs.contains(&seq)
+            {
                 state.streak_jobs.push(seq);
             }
         }
@@ -183,26 +188,26 @@ mod tests {
     }
 
     fn fail(health: &Health, seq: u32) -> Advice {
-        health.failed(Seq(seq), &fault(Cause::Status(500)), Instant::now())
+        health.failed(Some(Seq(seq)), &fault(Cause::Status(500)), Instant::now())
     }
 
     #[tokio::test(start_paused = true)]
     async fn ten_first_attempts_without_a_connection_end_the_run() {
         let health = Health::new(64);
         for seq in 0..9 {
-            assert_eq!(health.failed(Seq(seq), &fault(Cause::Connect), Instant::now()), Advice::Retry);
+            assert_eq!(health.failed(Some(Seq(seq)), &fault(Cause::Connect), Instant::now()), Advice::Retry);
         }
-        let advice = health.failed(Seq(9), &fault(Cause::Connect), Instant::now());
+        let advice = health.failed(Some(Seq(9)), &fault(Cause::Connect), Instant::now());
         assert_eq!(advice, Advice::Stop(StopReason::Unreachable("boom".into())));
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_connection_is_enough_not_to_be_unreachable() {
         let health = Health::new(64);
-        health.failed(Seq(0), &fault(Cause::Lost), Instant::now());
+        health.failed(Some(Seq(0)), &fault(Cause::Lost), Instant::now());
         for seq in 1..20 {
             assert!(!matches!(
-                health.failed(Seq(seq), &fault(Cause::Connect), Instant::now()),
+                health.failed(Some(Seq(seq)), &fault(Cause::Connect), Instant::now()),
                 Advice::Stop(_)
             ));
         }
@@ -213,6 +218,19 @@ mod tests {
         let health = Health::new(1);
         for _ in 0..30 {
             assert_eq!(fail(&health, 7), Advice::Retry);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_retries_of_a_few_bad_skus_at_the_end_of_a_run_are_no_outage() {
+        let health = Health::new(8);
+        for seq in 0..8 {
+            assert_eq!(fail(&health, seq), Advice::Retry);
+            health.answered(Instant::now());
+        }
+        for _ in 0..32 {
+            health.retried();
+            assert_eq!(health.failed(None, &fault(Cause::Status(500)), Instant::now()), Advice::Retry);
         }
     }
 
@@ -248,7 +266,7 @@ mod tests {
         health.answered(Instant::now());
         let limited = fault(Cause::Status(429)).with_status(429);
         for seq in 0..48 {
-            assert_eq!(health.failed(Seq(seq), &limited, Instant::now()), Advice::Retry);
+            assert_eq!(health.failed(Some(Seq(seq)), &limited, Instant::now()), Advice::Retry);
         }
     }
 
@@ -287,7 +305,7 @@ mod tests {
             let health = Health::new(8);
             let mut limited = fault(Cause::Status(status)).with_status(status);
             limited.retry_after = after.map(RetryAfter::Wait);
-            let ask = |seq| health.failed(Seq(seq), &limited, Instant::now());
+            let ask = |seq| health.failed(Some(Seq(seq)), &limited, Instant::now());
             for seq in 0..50 {
                 assert_eq!(ask(seq), Advice::Retry);
                 health.retried();
@@ -308,7 +326,7 @@ mod tests {
         let held = (0..10).map(|seq| fail(&health, seq)).last();
         assert_eq!(held, Some(Advice::Hold { pause: Some(PAUSES[0]) }));
         tokio::time::advance(PAUSES[0] * 2).await;
-        let late = health.failed(Seq(3), &fault(Cause::Timeout), early);
+        let late = health.failed(Some(Seq(3)), &fault(Cause::Timeout), early);
         assert_eq!(late, Advice::Hold { pause: None });
         assert_eq!(fail(&health, 11), Advice::Hold { pause: Some(PAUSES[1]) });
     }
@@ -318,7 +336,7 @@ mod tests {
         let health = Health::new(8);
         let mut useless = fault(Cause::Status(503)).with_status(503);
         useless.retry_after = Some(RetryAfter::Wait(Duration::ZERO));
-        let held = (0..10).map(|seq| health.failed(Seq(seq), &useless, Instant::now())).last();
+        let held = (0..10).map(|seq| health.failed(Some(Seq(seq)), &useless, Instant::now())).last();
         assert_eq!(held, Some(Advice::Hold { pause: Some(PAUSES[0]) }));
     }
 

@@ -134,6 +134,19 @@ fn refusals_that_are_stored_as_null_and_not_founds_never_end_a_run() {
 }
 
 #[test]
+fn a_few_skus_that_never_come_are_no_outage_though_their_retries_are_the_last_requests() {
+    let dir = skus(64);
+    let server = ScriptedServer::start(|seen| match seen.sku.parse::<usize>().unwrap() % 8 {
+        0 => Reply::status(500),
+        _ => Reply::echo(seen).wait(Duration::from_millis(20)),
+    });
+    let args = ["-c", "16", "--retries", "3"];
+    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+    assert!(ended.stderr.contains("56 fetched, 8 failed"), "{}", ended.stderr);
+    assert_eq!(server.count(), 56 + 8 * 4);
+}
+
+#[test]
 fn an_outage_in_the_middle_is_survived_and_costs_few_requests() {
     let dir = skus(400);
     let up = Instant::now();
