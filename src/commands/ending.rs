@@ -34,6 +34,8 @@ pub struct Close<'a> {
     pub total: Option<u64>,
     pub ended: Ended,
     pub started: Instant,
+    /// Answers in the journal of an interrupted run.
+    pub journalled: u64,
 }
 
 /// What to do with what was collected.
@@ -56,7 +58,9 @@ pub fn conclude(
     (runtime, signals): (&Runtime, &mut Signals),
     (report, gate): (&Report, &Gate),
 ) -> Exit {
-    let Close { settings, account, output, place, columns, stop, total, mut ended, started } = close;
+    let Close { settings, account, output, place, columns, stop, total, mut ended, started, journalled } =
+        close;
+    let unclaimed = journalled.saturating_sub(ended.counts.recovered);
     let mut counts = with_unread(ended.counts, ended.fed.as_ref(), total);
     let worked = started.elapsed();
     let mut fate = fate(&settings, &mut ended, &stop, &counts);
@@ -121,6 +125,13 @@ pub fn conclude(
         };
     for warning in &filed.warnings {
         report.on(&Event::Warned { message: warning });
+    }
+    if is_published && unclaimed > 0 {
+        let answers = report::format::counted(unclaimed, "answer", "answers");
+        let message = format!(
+            "the journal of an interrupted run had {answers} to no request of this input: gone with the journal"
+        );
+        report.on(&Event::Warned { message: &message });
     }
     // Rows that were refused, and whose key another row then got an answer for.
     counts.failed -= filed.failures.repeats.min(counts.failed);

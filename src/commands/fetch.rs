@@ -88,7 +88,18 @@ fn run(
     let Ground { output, place, columns, total, lock, .. } = ground;
     let stop = Arc::clone(&road.stop);
     let settings = Arc::clone(settings);
-    let close = Close { account, settings, output, place, columns, stop, total, ended, started };
+    let close = Close {
+        account,
+        settings,
+        output,
+        place,
+        columns,
+        stop,
+        total,
+        ended,
+        started,
+        journalled: recovered.answers,
+    };
     let exit = conclude(close, journal, (&runtime, &mut signals), (report, &road.gate));
     drop(lock);
     // What was left behind must not hold up the end.

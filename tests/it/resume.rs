@@ -71,6 +71,7 @@ fn rows_may_come_and_go_and_change_places_between_the_runs() {
     let asked: Vec<_> = server.requests()[10..].iter().map(|seen| seen.sku.clone()).collect();
     assert_eq!(asked.len(), 2, "{asked:?}");
     assert!(asked.iter().all(|sku| ["S0010", "S0011"].contains(&&**sku)), "{asked:?}");
+    assert!(ended.stderr.contains("had 3 answers to no request of this input"), "{}", ended.stderr);
 }
 
 #[test]
