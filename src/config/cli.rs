@@ -229,7 +229,7 @@ Examples:
       --url 'https://api.example.com/products/{sku}' \\
       --header 'Authorization: Bearer ${API_TOKEN}'
   Ask again for just those that failed:
-    skufetch out.failed.csv -o out.json --merge \\
+    skufetch out.failed.csv -o out.json --merge --min-success 0 \\
       --url 'https://api.example.com/products/{sku}'";
 
 /// What stands at the end of `--help`.
