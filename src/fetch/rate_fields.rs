@@ -52,6 +52,13 @@ static TRIPLES: [[HeaderName; 3]; 3] = [
 /// Instants are read against the answer's `Date`, or `now` where that cannot be read.
 #[must_use]
 pub fn quota(headers: &HeaderMap, now: SystemTime) -> Option<Quota> {
+    // Most answers have none of them, and a look at each name costs less than to ask for all.
+    if !headers
+        .keys()
+        .any(|name| name.as_str().starts_with("ratelimit") || name.as_str().starts_with("x-rate"))
+    {
+        return None;
+    }
     structured(headers, now).or_else(|| TRIPLES.iter().find_map(|names| triple(headers, names, now)))
 }
 

@@ -6,6 +6,8 @@
 //! That, with values that hold unreserved characters and escapes alone, is why no value can change
 //! the origin, the number of segments or another value.
 
+use std::fmt;
+
 use http::Uri;
 use secrecy::SecretString;
 use url::{Position, Url};
@@ -20,15 +22,22 @@ use crate::plan::template::{Part, Piece, Scope, columns_of, expand, printable};
 const LONGEST_URL: usize = (u16::MAX - 1) as usize;
 
 /// A URL template bound to its columns. Shows no text, as it may hold secrets.
-#[derive(Debug)]
 pub(super) struct UrlTemplate {
     parts: Vec<Part>,
+    /// What stands before the path, which is the same for all rows.
+    base: Url,
     /// Where the path begins, in bytes; no column stands before it.
     path: usize,
     /// `scheme://host:port`.
     origin: String,
     /// The template as written, without query, fragment and user-info.
     shown: String,
+}
+
+impl fmt::Debug for UrlTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UrlTemplate({})", self.shown)
+    }
 }
 
 /// Where in a URL a piece of the template stands.
@@ -48,7 +57,12 @@ impl UrlTemplate {
         let pieces = normalise(pieces, text).map_err(PlanError::Url)?;
         let parts = expand(pieces, encode_secret)?;
         let sample = sample(&parts).map_err(PlanError::Url)?;
+        let mut base = sample.clone();
+        base.set_path("");
+        base.set_query(None);
+        base.set_fragment(None);
         Ok(Self {
+            base,
             path: sample[..Position::BeforePath].len(),
             origin: sample.origin().ascii_serialization(),
             parts,
@@ -88,10 +102,21 @@ impl UrlTemplate {
         if let Some(segment) = path.split('/').position(is_dots) {
             return Err(self.dots(segment, cells));
         }
-        match Url::parse(scratch) {
-            Ok(url) if url.as_str() == scratch => Ok(url),
-            _ => Err(Refusal::UrlChanged),
+        self.read(scratch).filter(|url| url.as_str() == scratch).ok_or(Refusal::UrlChanged)
+    }
+
+    /// The parser's reading of a finished URL. What stands before the path was read once, with the template:
+    /// no value can stand there.
+    fn read(&self, text: &str) -> Option<Url> {
+        let rest = &text[self.path..];
+        if rest.contains('#') {
+            return Url::parse(text).ok();
         }
+        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+        let mut url = self.base.clone();
+        url.set_path(path);
+        url.set_query(query);
+        Some(url)
     }
 
     /// The query of this row's URL as it may be shown, with its `?`: what columns alone make of it stands,
