@@ -259,24 +259,24 @@ impl Http {
     }
 
     fn client_of(&self, lane: &Lane) -> Result<Client, TransportError> {
-        kept(&lane.client, || self.client(&home_headers(&self.settings), self.settings.concurrency))
+        kept(&lane.client, || self.client(&home_headers(&self.settings), self.settings.concurrency, true))
     }
 
     /// The client for other origins: it carries no header that the user gave.
     fn abroad(&self) -> Result<Client, TransportError> {
-        kept(&self.abroad, || self.client(&program_headers(), self.settings.concurrency))
+        kept(&self.abroad, || self.client(&program_headers(), self.settings.concurrency, false))
     }
 
     /// A client whose every request makes a connection of its own.
     fn fresh(&self, foreign: bool) -> Result<Client, TransportError> {
         let headers = || if foreign { program_headers() } else { home_headers(&self.settings) };
-        kept(&self.fresh[usize::from(foreign)], || self.client(&headers(), 0))
+        kept(&self.fresh[usize::from(foreign)], || self.client(&headers(), 0, !foreign))
     }
 
-    /// A client that sends these headers and keeps so many idle connections.
-    fn client(&self, headers: &HeaderMap, idle: usize) -> Result<Client, TransportError> {
+    /// A client that sends these headers, keeps so many idle connections, and tells of new ones.
+    fn client(&self, headers: &HeaderMap, idle: usize, telling: bool) -> Result<Client, TransportError> {
         let builder = || {
-            let builder = builder(&self.settings, self.direct.is_none())?;
+            let builder = builder(&self.settings, telling)?;
             Ok::<_, TransportError>(builder.pool_max_idle_per_host(idle).default_headers(headers.clone()))
         };
         if let Some(trust) = &self.trust {
@@ -434,8 +434,7 @@ impl Drop for Seat<'_> {
     }
 }
 
-/// `telling` costs each request a copy of the connector's layers: only where nothing else knows of
-/// connections.
+/// `telling` costs each request a copy of the connector's layers: not where other connections stood before.
 fn builder(settings: &TransportSettings, telling: bool) -> Result<ClientBuilder, TransportError> {
     let mut builder = Client::builder()
         .redirect(reqwest::redirect::Policy::none())
