@@ -208,7 +208,9 @@ impl<T: Transport> Fetcher<T> {
                 // The server had closed the kept-alive connection: free for the SKU, once. It may have
                 // closed the other kept ones as well.
                 *resent = true;
-                permit.resend().await;
+                if self.again(&mut permit).await.is_err() {
+                    return (Err(Stopped), permit);
+                }
                 result = self.transport.send(request, Line::Fresh).await;
             }
             let answer = match result {
@@ -225,10 +227,22 @@ impl<T: Transport> Fetcher<T> {
                 Ok(next) => elsewhere = Some(next),
                 Err(fault) => return (Ok(Ended::Refused(fault)), permit),
             }
-            permit.resend().await;
+            if self.again(&mut permit).await.is_err() {
+                return (Err(Stopped), permit);
+            }
         }
         let detail = format!("more than {} redirects", redirect::MAX_REDIRECTS);
         (Ok(Ended::Refused(Fault::new(Cause::Redirect, detail).with_status(status))), permit)
+    }
+
+    /// Waits for another turn at the gate. Who waits is not in flight: when the run stops it leaves at once, and
+    /// sends nothing more.
+    async fn again(&self, permit: &mut Permit) -> Result<(), Stopped> {
+        tokio::select! {
+            biased;
+            () = self.stop.thrown() => Err(Stopped),
+            () = permit.resend() => Ok(()),
+        }
     }
 
     /// Judges what came, tells the reporter, and says what the gate should learn from it.
