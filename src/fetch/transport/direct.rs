@@ -44,6 +44,7 @@ pub(super) struct Direct {
     headers: HeaderMap,
     tcp: HttpConnector,
     tls: Option<HttpsConnector<HttpConnector>>,
+    /// What the newest connection speaks.
     speaks_http2: AtomicBool,
     kept: Kept,
     trunks: Trunks,
@@ -112,8 +113,15 @@ impl Direct {
     async fn at_hand(&self, line: Line) -> Option<Open> {
         match line {
             Line::Fresh => None,
-            Line::Any if self.speaks_http2.load(Ordering::Relaxed) => self.trunks.seat().map(Open::Seat),
-            Line::Any => self.kept.take().await.map(Open::Wire),
+            Line::Any => self.seat_or_wire().await,
+        }
+    }
+
+    /// The servers behind one name need not agree on what they speak: whatever stands is used.
+    async fn seat_or_wire(&self) -> Option<Open> {
+        match self.trunks.seat() {
+            Some(seat) => Some(Open::Seat(seat)),
+            None => self.kept.take().await.map(Open::Wire),
         }
     }
 
@@ -122,8 +130,8 @@ impl Direct {
             return self.connect().await;
         }
         let _turn = self.trunks.opening.lock().await;
-        match self.trunks.seat() {
-            Some(seat) => Ok(Open::Seat(seat)),
+        match self.seat_or_wire().await {
+            Some(open) => Ok(open),
             None => self.connect().await,
         }
     }
@@ -136,8 +144,8 @@ impl Direct {
             .map_err(|error| no_connection(Some(error.as_ref()), limit))?;
         (self.on_connected.0)();
         let is_http2 = io.connected().is_negotiated_h2();
+        self.speaks_http2.store(is_http2, Ordering::Relaxed);
         let open = if is_http2 {
-            self.speaks_http2.store(true, Ordering::Relaxed);
             Trunk::over(io).await.map(|trunk| Open::Seat(self.trunks.add(trunk)))
         } else {
             Wire::over(io).await.map(Open::Wire)
