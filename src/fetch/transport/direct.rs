@@ -130,6 +130,8 @@ impl Direct {
             return self.connect().await;
         }
         let _turn = self.trunks.opening.lock().await;
+        // A server that never says so is no reason to wait longer than for a connection.
+        let _ = tokio::time::timeout(self.connect_timeout, self.trunks.told()).await;
         match self.seat_or_wire().await {
             Some(open) => Ok(open),
             None => self.connect().await,

@@ -13,11 +13,13 @@ use http_body_util::Full;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::rt::Executor;
 use hyper_util::rt::TokioExecutor;
+use tokio::sync::watch;
 
 use super::wire::Io;
 
-/// Streams that are opened before the server has said how many it allows.
-const UNTOLD: usize = 8;
+/// Requests that are given to a connection before its server has said how many it allows. The stream itself is
+/// opened only then: one stream too many is refused, and some servers end the connection for it.
+const UNTOLD: usize = 1;
 /// Most streams on one connection, however many are allowed: one packet that is lost holds up all of them.
 const MOST: usize = 100;
 /// Bytes that one stream may hold unread. A body that waits for room leaves them unread, and they count
@@ -37,8 +39,8 @@ pub(super) fn connection_window(streams: usize) -> u32 {
 pub(super) struct Trunk {
     requests: SendRequest<Full<Bytes>>,
     in_flight: Arc<AtomicUsize>,
-    /// Streams that the server allows, as it last said.
-    allowed: Arc<AtomicUsize>,
+    /// Streams that the server allows, as it last said; none before it has.
+    allowed: watch::Receiver<Option<usize>>,
 }
 
 /// A request's place on a connection, given back when dropped.
@@ -57,16 +59,17 @@ impl Trunk {
     /// Begins to speak. The bytes are moved by a task of the connection's own: many requests share it.
     pub(super) async fn over(io: Io) -> hyper::Result<Self> {
         let (requests, mut bytes) = Builder::new(TokioExecutor::new())
-            .initial_max_send_streams(UNTOLD)
+            .initial_max_send_streams(0)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(connection_window(MOST))
             .handshake(io)
             .await?;
-        let allowed = Arc::new(AtomicUsize::new(UNTOLD));
-        let told = Arc::clone(&allowed);
+        let (told, allowed) = watch::channel(None);
         TokioExecutor::new().execute(std::future::poll_fn(move |cx| {
             let over = Pin::new(&mut bytes).poll(cx);
-            told.store(bytes.current_max_send_streams(), Ordering::Relaxed);
+            // Woken when the first stream can be opened, and by every later request.
+            let now = bytes.current_max_send_streams();
+            told.send_if_modified(|before| (before.is_some() || now > 0) && before.replace(now) != Some(now));
             // Its error is that of the requests on it.
             over.map(drop)
         }));
@@ -74,7 +77,15 @@ impl Trunk {
     }
 
     fn has_room(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) < self.allowed.load(Ordering::Relaxed).min(MOST)
+        self.in_flight.load(Ordering::Relaxed) < self.allowed.borrow().unwrap_or(UNTOLD).min(MOST)
+    }
+
+    fn takes_more(&self) -> bool {
+        !self.requests.is_closed() && self.has_room()
+    }
+
+    fn is_used(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0
     }
 
     fn seat(&self) -> Seat {
@@ -95,14 +106,24 @@ pub(super) struct Trunks {
 impl Trunks {
     /// A place on the first connection that has one.
     pub(super) fn seat(&self) -> Option<Seat> {
-        self.lock().iter().find(|trunk| !trunk.requests.is_closed() && trunk.has_room()).map(Trunk::seat)
+        self.lock().iter().find(|trunk| trunk.takes_more()).map(Trunk::seat)
     }
 
-    /// A place on a new connection.
+    /// Waits until the server of the newest connection has said how many streams it allows: there may be room.
+    pub(super) async fn told(&self) {
+        let newest = self.lock().last().map(|trunk| trunk.allowed.clone());
+        if let Some(mut allowed) = newest {
+            // An error is the end of that connection.
+            let _ = allowed.wait_for(Option::is_some).await;
+        }
+    }
+
+    /// A place on a new connection. One that carries nothing and takes nothing (its server allows no stream any
+    /// more) is let go: there could be ever more of them.
     pub(super) fn add(&self, trunk: Trunk) -> Seat {
         let seat = trunk.seat();
         let mut standing = self.lock();
-        standing.retain(|trunk| !trunk.requests.is_closed());
+        standing.retain(|trunk| !trunk.requests.is_closed() && (trunk.is_used() || trunk.has_room()));
         standing.push(trunk);
         seat
     }
