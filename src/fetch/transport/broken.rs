@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, UnexpectedEof};
 use std::time::Duration;
 
 use super::{Broken, TransportSettings};
@@ -49,9 +50,8 @@ pub(super) fn no_connection(error: Option<&(dyn Error + 'static)>, limit: Durati
         return refused;
     }
     let timed_out = |error: &(dyn Error + 'static)| {
-        causes(error).any(|cause| {
-            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
-        })
+        causes(error)
+            .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == TimedOut))
     };
     let detail = match error {
         Some(error) if !timed_out(error) => words(error),
@@ -116,15 +116,20 @@ fn certificate_reason(why: &rustls::CertificateError) -> String {
 }
 
 /// hyper says so when a request was written and the connection ended before an answer began; on a
-/// reused connection the system may report a reset or a broken pipe in its place.
+/// reused connection the system may report a reset or a broken pipe in its place, and TLS an end that was not
+/// announced. Over HTTP/2 a server that is about to close says which requests it will not look at.
 fn closed_unanswered(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
         if let Some(error) = cause.downcast_ref::<hyper::Error>() {
             return error.is_incomplete_message() || error.is_canceled();
         }
-        cause.downcast_ref::<io::Error>().is_some_and(|error| {
-            matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
-        })
+        if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            let closes = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+            return error.is_remote() && (closes || error.reason() == Some(h2::Reason::REFUSED_STREAM));
+        }
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| matches!(error.kind(), ConnectionReset | BrokenPipe | UnexpectedEof))
     })
 }
 

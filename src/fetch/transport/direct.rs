@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -126,19 +126,25 @@ impl Direct {
     }
 
     async fn open(&self, line: Line) -> Result<Open, Broken> {
-        if line == Line::Fresh || !self.speaks_http2.load(Ordering::Relaxed) {
-            return self.connect().await;
+        if !self.speaks_http2.load(Ordering::Relaxed) {
+            return self.connect(line).await;
         }
+        let asked = Instant::now();
         let _turn = self.trunks.opening.lock().await;
         // A server that never says so is no reason to wait longer than for a connection.
         let _ = tokio::time::timeout(self.connect_timeout, self.trunks.told()).await;
-        match self.seat_or_wire().await {
+        let open = match line {
+            Line::Any => self.seat_or_wire().await,
+            // Of all that one connection lost, the first opens another, and the rest follow it there.
+            Line::Fresh => self.trunks.seat_since(asked).map(Open::Seat),
+        };
+        match open {
             Some(open) => Ok(open),
-            None => self.connect().await,
+            None => self.connect(line).await,
         }
     }
 
-    async fn connect(&self) -> Result<Open, Broken> {
+    async fn connect(&self, line: Line) -> Result<Open, Broken> {
         let limit = self.connect_timeout;
         let connecting = tokio::time::timeout(limit, self.socket()).await;
         let io = connecting
@@ -148,7 +154,7 @@ impl Direct {
         let is_http2 = io.connected().is_negotiated_h2();
         self.speaks_http2.store(is_http2, Ordering::Relaxed);
         let open = if is_http2 {
-            Trunk::over(io).await.map(|trunk| Open::Seat(self.trunks.add(trunk)))
+            Trunk::over(io).await.map(|trunk| Open::Seat(self.trunks.add(trunk, line)))
         } else {
             Wire::over(io).await.map(Open::Wire)
         };

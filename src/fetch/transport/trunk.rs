@@ -7,6 +7,7 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -15,6 +16,7 @@ use hyper::rt::Executor;
 use hyper_util::rt::TokioExecutor;
 use tokio::sync::watch;
 
+use super::Line;
 use super::wire::Io;
 
 /// Requests that are given to a connection before its server has said how many it allows. The stream itself is
@@ -41,6 +43,7 @@ pub(super) struct Trunk {
     in_flight: Arc<AtomicUsize>,
     /// Streams that the server allows, as it last said; none before it has.
     allowed: watch::Receiver<Option<usize>>,
+    since: Instant,
 }
 
 /// A request's place on a connection, given back when dropped.
@@ -73,7 +76,7 @@ impl Trunk {
             // Its error is that of the requests on it.
             over.map(drop)
         }));
-        Ok(Self { requests, in_flight: Arc::default(), allowed })
+        Ok(Self { requests, in_flight: Arc::default(), allowed, since: Instant::now() })
     }
 
     fn has_room(&self) -> bool {
@@ -109,6 +112,11 @@ impl Trunks {
         self.lock().iter().find(|trunk| trunk.takes_more()).map(Trunk::seat)
     }
 
+    /// A place on a connection that was opened after this instant.
+    pub(super) fn seat_since(&self, instant: Instant) -> Option<Seat> {
+        self.lock().iter().find(|trunk| trunk.since > instant && trunk.takes_more()).map(Trunk::seat)
+    }
+
     /// Waits until the server of the newest connection has said how many streams it allows: there may be room.
     pub(super) async fn told(&self) {
         let newest = self.lock().last().map(|trunk| trunk.allowed.clone());
@@ -119,11 +127,14 @@ impl Trunks {
     }
 
     /// A place on a new connection. One that carries nothing and takes nothing (its server allows no stream any
-    /// more) is let go: there could be ever more of them.
-    pub(super) fn add(&self, trunk: Trunk) -> Seat {
+    /// more, or it is suspected of being closed) is let go: there could be ever more of them.
+    pub(super) fn add(&self, trunk: Trunk, line: Line) -> Seat {
         let seat = trunk.seat();
         let mut standing = self.lock();
-        standing.retain(|trunk| !trunk.requests.is_closed() && (trunk.is_used() || trunk.has_room()));
+        standing.retain(|trunk| {
+            let is_needed = line == Line::Any && trunk.has_room();
+            !trunk.requests.is_closed() && (trunk.is_used() || is_needed)
+        });
         standing.push(trunk);
         seat
     }
