@@ -8,6 +8,7 @@ mod cli_logs;
 mod cli_options;
 mod completions;
 mod config;
+mod connections;
 mod cookbook;
 mod demo;
 mod dry_run;

@@ -34,6 +34,8 @@ pub(super) enum Kind {
     Raw,
     /// Nothing, ever.
     Silence,
+    /// Over HTTP/2: the stream is refused, unlooked at.
+    Refused,
     /// 200, then whatever either side of the tunnel says.
     Tunnel(SocketAddr),
 }
@@ -128,6 +130,11 @@ impl Reply {
     /// No answer; the connection is reset.
     pub fn reset() -> Self {
         Self { end: End::Reset(0), ..Self::raw("") }
+    }
+
+    /// Over HTTP/2, no answer: the stream is reset with the promise that nothing was done. Otherwise it hangs up.
+    pub fn refused() -> Self {
+        Self { kind: Kind::Refused, ..Self::raw("") }
     }
 
     /// As an HTTP proxy answers `CONNECT`: 200, and from then on a pipe to that address.

@@ -1,5 +1,6 @@
 //! Certificates, good and bad, and what is spoken under them.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
@@ -168,7 +169,7 @@ async fn answer(
     log: Arc<Log>,
     at: (usize, usize),
     handler: Arc<impl Fn(&Seen) -> Reply>,
-) -> io::Result<http::Response<Full<Bytes>>> {
+) -> Result<http::Response<Full<Bytes>>, Box<dyn Error + Send + Sync>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes().to_vec();
     let fields = head.headers.iter();
@@ -184,7 +185,8 @@ async fn answer(
     wire::work(&reply).await;
     match reply.kind {
         Kind::Silence => std::future::pending().await,
-        Kind::Raw | Kind::Tunnel(_) => return Err(io::ErrorKind::ConnectionAborted.into()),
+        Kind::Refused => return Err(h2::Error::from(h2::Reason::REFUSED_STREAM).into()),
+        Kind::Raw | Kind::Tunnel(_) => return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
         Kind::Answer => {}
     }
     let mut response = http::Response::builder().status(reply.status);

@@ -189,7 +189,7 @@ async fn play(writer: &mut (impl AsyncWrite + Unpin), reply: &Reply, method: &st
     match reply.kind {
         Kind::Silence => pending().await,
         Kind::Tunnel(_) => writer.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?,
-        Kind::Raw => send_body(writer, reply, Vec::new()).await?,
+        Kind::Raw | Kind::Refused => send_body(writer, reply, Vec::new()).await?,
         Kind::Answer => {
             let mut out = reply.head(method);
             if !reply.pause.is_zero() {
