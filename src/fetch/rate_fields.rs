@@ -147,7 +147,9 @@ fn policy(member: &str) -> Policy<'_> {
 /// Which quota allows less per second, then which one for longer. One that is reset at once allows
 /// anything.
 fn tighter(a: &Quota, b: &Quota) -> std::cmp::Ordering {
-    let product = |quota: &Quota, other: &Quota| u128::from(quota.remaining) * other.reset.as_nanos();
+    // 2^60 requests by the longest reset (10^20 ns) fit into 128 bits; nobody has counted so many.
+    let product =
+        |quota: &Quota, other: &Quota| u128::from(quota.remaining.min(1 << 60)) * other.reset.as_nanos();
     let at_once = |quota: &Quota| quota.reset.is_zero();
     at_once(a)
         .cmp(&at_once(b))
@@ -269,6 +271,13 @@ mod tests {
         assert_eq!(read(&[("RateLimit", r#""a";r=0;t=5, "b";r=0;t=50, "c";r=0;t=0"#)]), left(0, 50));
         let two_lines = [("RateLimit", r#""a";r=9;t=1"#), ("RateLimit", r#""b";r=1;t=9"#)];
         assert_eq!(read(&two_lines), left(1, 9));
+    }
+
+    #[test]
+    fn counts_and_resets_too_long_to_mean_anything_are_compared_as_well() {
+        let (endless, never) = ("9".repeat(50), "9".repeat(60));
+        let field = format!(r#""a";r={endless};t=6, "b";r=5;t={never}"#);
+        assert_eq!(read(&[("RateLimit", &field)]), left(5, 100_000_000_000));
     }
 
     #[test]
