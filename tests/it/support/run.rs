@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -112,7 +112,8 @@ impl<'a> Run<'a> {
     /// Starts it, for tests that do something to it meanwhile.
     #[track_caller]
     pub fn spawn(self) -> Ongoing {
-        let mut words = self.wrapper;
+        let mut words = default_signals();
+        words.extend(self.wrapper);
         words.push(env!("CARGO_BIN_EXE_skufetch").into());
         words.extend(self.args);
         let feeds = self.keeps_stdin || self.stdin.is_some();
@@ -139,6 +140,20 @@ impl<'a> Run<'a> {
         let stderr = Capture::of(child.stderr.take());
         Ongoing { child, stdin, stdout, stderr, words, started, limit: self.limit, peak_memory: 0 }
     }
+}
+
+/// What gives a program the default actions of the signals that stop it, where the tests themselves were
+/// started with one of them ignored (`nohup cargo test`, a background job of a plain shell): that is
+/// inherited, and the program keeps to it. Elsewhere nothing stands in between.
+fn default_signals() -> Vec<OsString> {
+    // SIGHUP, SIGINT and SIGTERM: bit n - 1 is signal n.
+    const STOPPING: u64 = 1 | 1 << 1 | 1 << 14;
+    static IGNORED: LazyLock<bool> = LazyLock::new(|| {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        mask.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & STOPPING != 0)
+    });
+    if *IGNORED { ["env", "--default-signal=HUP,INT,TERM"].map(OsString::from).into() } else { Vec::new() }
 }
 
 /// A standard output or standard error whose reader is gone, like that of `| head -0`.
