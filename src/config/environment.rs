@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::config::elsewhere;
 use crate::config::error::ConfigError;
 use crate::config::layers::{Layer, Origin, Word, wrong};
-use crate::config::options::{self, Takes, VARIABLE_PREFIX};
+use crate::config::options::{self, Table, Takes, VARIABLE_PREFIX};
 
 /// The environment variables as they were at the start. `Debug` shows none of them.
 #[derive(Clone, Default)]
@@ -67,7 +68,12 @@ impl Environment {
             if matches!(name.as_str(), "config" | "verbose" | "quiet") {
                 return Some(format!("{variable} is not read: --{name} is an option only"));
             }
-            let (_, meant) = options::find(options::nearest(&name, names())?)?;
+            // Only names that nobody gives to a variable of their own, as they may to SKUFETCH_TOKEN.
+            let elsewhere = elsewhere::meant(&name).filter(|((table, _), _)| *table == Table::Pace);
+            let (_, meant) = match elsewhere {
+                Some((found, _)) => found,
+                None => options::find(options::nearest(&name, names())?)?,
+            };
             Some(format!("{variable} is not read: no setting has this name; {} has", meant.variable()))
         };
         self.0.keys().filter_map(slip).collect()
@@ -118,14 +124,17 @@ mod tests {
             ("SKUFETCH_CONFIG", "x"),
             ("SKUFETCH_SESSION_ID", "x"),
             ("SKUFETCH_VERSION", "x"),
+            ("SKUFETCH_TOKEN", "x"),
+            ("SKUFETCH_WORKERS", "x"),
             ("RATE", "x"),
         ]
         .into_iter()
         .collect();
         let slips = env.slips();
-        assert_eq!(slips.len(), 2, "{slips:?}");
+        assert_eq!(slips.len(), 3, "{slips:?}");
         assert!(slips[0].contains("SKUFETCH_CONFIG"));
         assert_eq!(slips[1], "SKUFETCH_RAET is not read: no setting has this name; SKUFETCH_RATE has");
+        assert!(slips[2].ends_with("SKUFETCH_CONCURRENCY has"), "{slips:?}");
     }
 
     #[test]

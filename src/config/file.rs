@@ -14,6 +14,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::config::elsewhere;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::layers::{Layer, Origin, Word};
@@ -148,7 +149,8 @@ impl<'a> Source<'a> {
             let hint = format!("--{text} is an option of the command line only");
             return Err(self.error(&key.span(), why(), Some(hint)));
         }
-        let meant = options::nearest(text, options::all().map(|(_, s)| s.name)).and_then(options::find);
+        let nearest = || options::nearest(text, options::all().map(|(_, s)| s.name)).and_then(options::find);
+        let meant = elsewhere::meant(text).map(|(found, _)| found).or_else(nearest);
         let hint = match meant {
             Some((home, meant)) if home == table => format!("did you mean `{}`?", meant.name),
             Some((home, meant)) => format!("did you mean `{}`? It belongs in [{}]", meant.name, home.name()),
@@ -278,6 +280,10 @@ mod tests {
         assert_eq!(
             wrong("[retry]\nmax_retry_after = \"1m\""),
             "c.toml:2:1: there is no key `max_retry_after` in [retry] | did you mean `max-retry-after`?"
+        );
+        assert_eq!(
+            wrong("[pace]\nworkers = 8"),
+            "c.toml:2:1: there is no key `workers` in [pace] | did you mean `concurrency`?"
         );
         assert!(wrong("[retry]\nelephant = 1").contains("the keys of [retry] are retries, retry-on,"));
     }

@@ -12,6 +12,7 @@ mod build;
 mod checks;
 pub mod choices;
 mod cli;
+mod elsewhere;
 pub mod environment;
 pub mod error;
 mod file;

@@ -154,6 +154,13 @@ fn a_mistyped_option_is_named_with_the_nearest_one() {
         ("--max_age", "--max-age"),
         ("--no-header", "--no-headers"),
         ("--retires", "--retries"),
+        ("--worker", "--concurrency"),
+        ("--workers", "--concurrency"),
+        ("--threads", "--concurrency"),
+        ("--jobs", "--concurrency"),
+        ("--parallel", "--concurrency"),
+        ("--rps", "--rate"),
+        ("--user-agent", "--header 'User-Agent: NAME'"),
     ] {
         let stderr = refused(&dir, &["products.csv", typed, "5"], 2);
         let all = format!("error: there is no option {typed}\n  hint: did you mean {meant}?\n");

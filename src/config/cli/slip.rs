@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::nearest_command;
+use crate::config::elsewhere;
 use crate::config::options::{self, NOT_SETTINGS, Takes};
 
 /// The message, and what to do.
@@ -55,11 +56,19 @@ pub(super) fn explain(error: &clap::Error, args: &[OsString]) -> (String, Option
     }
 }
 
-/// What was probably meant, with its dashes: options that begin so, else the nearest name.
+/// What was probably meant, with its dashes: what other programs call so, options that begin so, else the
+/// nearest name.
 fn meant(unknown: &str) -> Option<String> {
     /// More are no hint but a list.
     const MOST: usize = 4;
+    // xargs and make call it so.
+    if matches!(unknown, "-j" | "-P") {
+        return Some("--concurrency".into());
+    }
     let typed = unknown.strip_prefix("--").filter(|typed| typed.len() > 1)?;
+    if let Some(((_, setting), value)) = elsewhere::meant(typed) {
+        return Some(format!("--{} {value}", setting.name).trim_end().to_owned());
+    }
     let names = || options::all().map(|(_, setting)| setting.name).chain(NOT_SETTINGS.iter().copied());
     let begun: Vec<String> =
         names().filter(|name| name.starts_with(typed)).map(|name| format!("--{name}")).collect();
@@ -133,6 +142,22 @@ mod tests {
                 "in.csv --max 3",
                 "there is no option --max",
                 "did you mean --max-time, --max-retry-after, --max-body or --max-age?",
+            ),
+            ("in.csv --workers 8", "there is no option --workers", "did you mean --concurrency?"),
+            ("in.csv -j 8", "there is no option -j", "did you mean --concurrency?"),
+            ("in.csv --max_workers=8", "there is no option --max_workers", "did you mean --concurrency?"),
+            ("in.csv --qps 8", "there is no option --qps", "did you mean --rate?"),
+            ("in.csv --retry 8", "there is no option --retry", "did you mean --retries?"),
+            ("in.csv --headers a:b", "there is no option --headers", "did you mean --header?"),
+            (
+                "in.csv --user-agent me",
+                "there is no option --user-agent",
+                "did you mean --header 'User-Agent: NAME'?",
+            ),
+            (
+                "in.csv --token canary",
+                "there is no option --token",
+                "did you mean --header 'Authorization: Bearer ${API_TOKEN}'?",
             ),
             ("in.csv --versoin", "there is no option --versoin", "did you mean --version?"),
             ("in.csv --elephant", "there is no option --elephant", "skufetch -h lists the options"),
