@@ -54,8 +54,9 @@ impl Said {
     }
 }
 
-/// What is said of one event as it happens. Events that are only counted say nothing.
-pub(super) fn of(event: &Event<'_>, sums: &Sums) -> Option<Said> {
+/// What is said of one event as it happens. Events that are only counted say nothing. Of earlier pauses
+/// nothing is said to one who `heard_of_pauses` not at all.
+pub(super) fn of(event: &Event<'_>, sums: &Sums, heard_of_pauses: bool) -> Option<Said> {
     Some(match *event {
         Event::AttemptRetried { key, line, fault, attempt, wait } => {
             retried(&example(Some(key), line, fault, None), fault.cause, attempt, wait)
@@ -63,7 +64,7 @@ pub(super) fn of(event: &Event<'_>, sums: &Sums) -> Option<Said> {
         Event::JobFailed { key, line, fault, attempts, url } => {
             failed(&example(key, line, fault, url), fault.cause, attempts)
         }
-        Event::PoolPaused { wait, why } => paused(wait, why, sums),
+        Event::PoolPaused { wait, why } => paused(wait, why, (sums, heard_of_pauses)),
         Event::PoolResumed => Said::new(Level::Info, "pool_resumed", "resumed".into(), json!({})),
         Event::LimitChanged { limit, why } => {
             let text =
@@ -98,9 +99,9 @@ fn failed(example: &Example, cause: Cause, attempts: u32) -> Said {
     Said::new(Level::Warning, "job_failed", format!("failed: {}", place_and_reason(example, cause)), fields)
 }
 
-fn paused(wait: Duration, why: &str, sums: &Sums) -> Said {
+fn paused(wait: Duration, why: &str, (sums, heard_of_pauses): (&Sums, bool)) -> Said {
     let mut text = format!("paused {}: {}", format::time_left(wait), display_safe(why, DETAIL_CHARS));
-    if sums.pauses > 1 {
+    if heard_of_pauses && sums.pauses > 1 {
         let pauses = format::count(sums.pauses);
         text = format!("{text} ({pauses} pauses so far, {} in all)", format::duration(sums.paused));
     }
@@ -234,12 +235,14 @@ mod tests {
     fn a_second_pause_says_how_many_there_were() {
         let event = Event::PoolPaused { wait: Duration::from_secs(12), why: "429 with Retry-After" };
         let first = Sums { pauses: 1, paused: Duration::from_secs(12), ..Sums::default() };
-        assert_eq!(of(&event, &first).unwrap().message, "paused 12 s: 429 with Retry-After");
+        assert_eq!(of(&event, &first, false).unwrap().message, "paused 12 s: 429 with Retry-After");
         let third = Sums { pauses: 3, paused: Duration::from_secs(200), ..Sums::default() };
         assert_eq!(
-            of(&event, &third).unwrap().message,
+            of(&event, &third, true).unwrap().message,
             "paused 12 s: 429 with Retry-After (3 pauses so far, 3 min 20 s in all)"
         );
+        // Those before were too short to be told.
+        assert_eq!(of(&event, &third, false).unwrap().message, "paused 12 s: 429 with Retry-After");
     }
 
     #[test]

@@ -16,9 +16,10 @@ use crate::report::sink::Sink;
 use crate::report::standing::{Live, Pace, Standing};
 use crate::report::tally::Sums;
 
-/// A pause shorter than this is over before its line is read.
-const LONG_PAUSE: Duration = Duration::from_secs(5);
-/// An API that keeps asking for pauses fills no log: one line a minute, with the number of pauses so far.
+/// A pause shorter than this is no more than a slow answer.
+const LONG_PAUSE: Duration = Duration::from_millis(500);
+/// An API that keeps asking for pauses fills no log: after the first one line a minute, with the number of
+/// pauses so far; unless it asks for this much more than the last line said.
 const PAUSE_LINES_APART: Duration = Duration::from_mins(1);
 /// A moved end of a running pause is news only when it moved by this much.
 const PAUSE_MOVED: Duration = Duration::from_secs(1);
@@ -37,7 +38,8 @@ pub(super) struct Screen {
     pace: Pace,
     total: Option<u64>,
     now: Duration,
-    pause_told: Option<Duration>,
+    /// When a pause was told last, and until when it was to last.
+    pause_told: Option<(Duration, Duration)>,
     pause_ends: Duration,
     warned: HashSet<Box<str>>,
     unshown_warnings: u64,
@@ -111,6 +113,7 @@ impl Screen {
 
     /// Tells an event, if that is wanted now.
     pub(super) fn tell(&mut self, event: &Event<'_>, sums: &Sums) {
+        let told_before = self.pause_told.is_some();
         let wanted = match *event {
             Event::PoolPaused { wait, .. } => self.pause_is_news(wait),
             Event::Warned { message } => self.warning_is_news(message),
@@ -119,7 +122,7 @@ impl Screen {
         if matches!(event, Event::PoolResumed) {
             self.pause_ends = self.now;
         }
-        if wanted && let Some(said) = said::of(event, sums) {
+        if wanted && let Some(said) = said::of(event, sums, told_before) {
             self.say(&said);
         }
     }
@@ -131,13 +134,16 @@ impl Screen {
         let news = if self.settings.detail() > 0 {
             fresh || moved
         } else {
-            let apart = self.pause_told.is_none_or(|told| self.now.saturating_sub(told) >= PAUSE_LINES_APART);
+            let much_more = |until| wait.min(end.saturating_sub(until)) >= PAUSE_LINES_APART;
+            let apart = self.pause_told.is_none_or(|(told, until)| {
+                self.now.saturating_sub(told) >= PAUSE_LINES_APART || much_more(until)
+            });
             wait >= LONG_PAUSE && (fresh || moved) && apart
         };
         if news {
-            self.pause_told = Some(self.now);
-            self.pause_ends = end;
-        } else if fresh {
+            self.pause_told = Some((self.now, end));
+        }
+        if news || fresh {
             self.pause_ends = end;
         }
         news

@@ -70,9 +70,16 @@ impl Standing {
     pub(super) fn new(live: &Live<'_>, sums: &Sums, total: Option<u64>, rate: f64) -> Self {
         let pause = live.paused.map_or(Duration::ZERO, |(left, _)| left);
         let to_go = total.map(|total| total.saturating_sub(sums.done()) as f64);
+        // Ten seconds that a pause was part of say nothing of the minutes to come, and a server that asked for
+        // one will ask again: then the whole run so far is the measure, the rest of this pause counted in.
+        let pace = if sums.pauses > 0 || live.paused.is_some() {
+            sums.asked as f64 / live.elapsed.saturating_add(pause).as_secs_f64().max(f64::MIN_POSITIVE)
+        } else {
+            rate
+        };
         let left = to_go
-            .filter(|_| rate > 0.0)
-            .and_then(|to_go| Duration::try_from_secs_f64(to_go / rate).ok())
+            .filter(|_| pace > 0.0)
+            .and_then(|to_go| Duration::try_from_secs_f64(to_go / pace).ok())
             .map(|work| work.saturating_add(pause));
         Self {
             elapsed: live.elapsed,
@@ -88,9 +95,10 @@ impl Standing {
         }
     }
 
-    /// `952/s`, or the pause that stands in its place.
+    /// `952/s`, or the pause that stands in its place: after it one request looks whether it is over.
     pub(super) fn pace(&self) -> String {
         match &self.paused {
+            Some((Duration::ZERO, why)) => format!("one request looks: {why}"),
             Some((left, why)) => format!("paused {}: {why}", format::time_left(*left)),
             None => format::per_second(self.rate),
         }
@@ -99,6 +107,7 @@ impl Standing {
     /// The same without the pause's reason.
     pub(super) fn pace_in_brief(&self) -> String {
         match &self.paused {
+            Some((Duration::ZERO, _)) => "one request looks".into(),
             Some((left, _)) => format!("paused {}", format::time_left(*left)),
             None => format::per_second(self.rate),
         }
@@ -140,15 +149,47 @@ mod tests {
     }
 
     #[test]
-    fn the_time_left_counts_the_pause_in() {
+    fn the_time_left_is_the_rest_at_the_present_rate() {
         let live = Live { elapsed: Duration::from_secs(9), in_flight: 1, limit: 2, paused: None };
-        let sums = Sums { fetched: 90, ..Sums::default() };
-        let left = |live: &Live<'_>, rate| Standing::new(live, &sums, Some(100), rate).left;
-        assert_eq!(left(&live, 10.0), Some(Duration::from_secs(1)));
-        let paused = Live { paused: Some((Duration::from_secs(5), "429")), ..live };
-        assert_eq!(left(&paused, 10.0), Some(Duration::from_secs(6)));
-        assert_eq!(left(&live, 0.0), None);
-        assert_eq!(left(&live, f64::MIN_POSITIVE), None);
+        let sums = Sums { fetched: 90, asked: 90, ..Sums::default() };
+        let left = |rate| Standing::new(&live, &sums, Some(100), rate).left;
+        assert_eq!(left(10.0), Some(Duration::from_secs(1)));
+        assert_eq!(left(0.0), None);
+        assert_eq!(left(f64::MIN_POSITIVE), None);
         assert_eq!(Standing::new(&live, &sums, None, 10.0).left, None);
+    }
+
+    #[test]
+    fn the_time_left_counts_this_pause_in_and_those_that_may_follow() {
+        let at = |elapsed, pause: u64| Live {
+            elapsed: Duration::from_secs(elapsed),
+            in_flight: 0,
+            limit: 2,
+            paused: Some((Duration::from_secs(pause), "429")),
+        };
+        let sums = Sums { fetched: 100, asked: 100, pauses: 1, ..Sums::default() };
+        let left =
+            |live: &Live<'_>, rate| Standing::new(live, &sums, Some(300), rate).left.unwrap().as_secs();
+        // 100 in the first second, then a pause up to the 60th: two minutes more at that pace, whatever the
+        // last ten seconds were like.
+        for (elapsed, pause, rate) in [(1, 59, 100.0), (9, 51, 0.1), (40, 20, 0.0), (60, 0, 0.0)] {
+            assert_eq!(left(&at(elapsed, pause), rate), pause + 120);
+        }
+        // Between two pauses it goes on counting.
+        assert_eq!(left(&Live { paused: None, ..at(60, 0) }, 10.0), 120);
+        let nothing = Sums { asked: 0, ..sums.clone() };
+        assert_eq!(Standing::new(&at(1, 59), &nothing, Some(300), 0.0).left, None);
+    }
+
+    #[test]
+    fn after_a_pause_its_probe_stands_in_its_place() {
+        let live = Live {
+            elapsed: Duration::from_secs(9),
+            in_flight: 1,
+            limit: 2,
+            paused: Some((Duration::ZERO, "429")),
+        };
+        let standing = Standing::new(&live, &Sums::default(), None, 0.0);
+        assert_eq!(standing.pace(), "one request looks: 429");
     }
 }

@@ -326,7 +326,7 @@ fn the_bar_stands_on_one_line_and_steps_aside_for_warnings() {
         [
             "warning: SKU 1.23E+12 looks like a spreadsheet's rounding",
             "paused 12 s: 429 with Retry-After",
-            "██████████░░░░░░░░░░ 3,000/6,000 · paused 12 s: 429 with Retry-After · 15 s left",
+            "██████████░░░░░░░░░░ 3,000/6,000 · paused 12 s: 429 with Retry-After · 27 s left",
         ],
         "{shown}"
     );
@@ -384,19 +384,26 @@ fn a_warning_is_printed_once_and_a_flood_of_them_is_counted() {
 }
 
 #[test]
-fn pauses_fill_no_log() {
+fn pauses_fill_no_log_and_the_first_is_told_when_it_begins() {
     let (report, stderr) = report(cron());
-    report.on(&Event::PoolPaused { wait: Duration::from_secs(2), why: "short" });
-    for second in 0..180u32 {
+    let pause = |millis, why| report.on(&Event::PoolPaused { wait: Duration::from_millis(millis), why });
+    pause(300, "shorter than some answers");
+    report.tick(&at(1.0));
+    pause(1_000, "429 with Retry-After");
+    for second in 2..180u32 {
         report.tick(&at(f64::from(second)));
-        for _ in 0..64 {
-            report.on(&Event::PoolPaused { wait: Duration::from_secs(6), why: "429 with Retry-After" });
-        }
+        (0..64).for_each(|_| pause(6_000, "429 with Retry-After"));
     }
     let text = stderr.text();
     let pauses: Vec<&str> = text.lines().filter(|line| line.starts_with("paused")).collect();
     assert_eq!(pauses.len(), 3, "{text}");
-    assert!(pauses[0].starts_with("paused 6 s: 429 with Retry-After"), "{text}");
+    assert_eq!(pauses[0], "paused 1 s: 429 with Retry-After", "no count of what was never told");
+    assert!(pauses[1].starts_with("paused 6 s: 429 with Retry-After (3 pauses so far, "), "{text}");
+    // Much longer than what was told: that is news at any time.
+    pause(300_000, "503 with Retry-After");
+    pause(300_100, "503 with Retry-After");
+    let text = stderr.text();
+    assert_eq!(text.matches("paused 5 min: 503 with Retry-After").count(), 1, "{text}");
 }
 
 #[test]
