@@ -20,7 +20,7 @@ use crate::engine::{Counts, DRAIN, Ended, Sampled};
 use crate::fetch::{Stop, StopReason};
 use crate::input::{Columns, InputPath};
 use crate::limit::{self, Gate};
-use crate::model::{Event, Exit, Key, Reporter};
+use crate::model::{Cause, Event, Exit, Key, Reporter};
 use crate::report::{self, Amount, Complaint, Ending, Facts, Report, Wrote, verdict};
 
 /// What the end of a run is judged from.
@@ -73,7 +73,7 @@ pub fn conclude(
     let blanks = ended.fed.as_ref().map_or(0, |fed| fed.blanks);
     let told = |counts: &Counts, (exit, error), (wrote, published): (Vec<Wrote>, bool)| Ending {
         elapsed: started.elapsed(),
-        counts: for_people(counts, blanks),
+        counts: for_people(counts, blanks, report),
         wrote,
         verdict: verdict(&facts),
         exit,
@@ -360,7 +360,9 @@ fn processor_time() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
-fn for_people(counts: &Counts, blanks: u64) -> report::Counts {
+fn for_people(counts: &Counts, blanks: u64, report: &Report) -> report::Counts {
+    let causes = report.tally().causes;
+    let bad_rows = causes.iter().find(|group| group.cause == Cause::Row).map_or(0, |group| group.count);
     report::Counts {
         rows: counts.fetched + counts.unchanged + counts.failed + counts.repeats + counts.deferred,
         fetched: counts.fetched,
@@ -369,6 +371,7 @@ fn for_people(counts: &Counts, blanks: u64) -> report::Counts {
         repeats: counts.repeats,
         deferred: counts.deferred,
         recovered: counts.recovered,
+        bad_rows,
         blanks,
     }
 }

@@ -222,7 +222,7 @@ fn fields(plan: &DryRun) -> Value {
         "rows": rows.rows,
         "skus": rows.skus,
         "repeats": rows.repeats,
-        "rejected": rows.rejected,
+        "bad_rows": rows.rejected,
         "blanks": rows.blanks,
         "differing_repeats": rows.differing.count,
         "differing_lines": rows.differing.first,

@@ -45,19 +45,23 @@ pub struct Counts {
     pub failed: u64,
     /// Rows that repeat a SKU.
     pub repeats: u64,
-    /// SKUs left for a later run.
+    /// Rows left for a later run.
     pub deferred: u64,
     /// Of `fetched`: answered by the journal of an interrupted run.
     pub recovered: u64,
+    /// Of `failed`: rows that could not be asked for, and whose SKU no other row has.
+    pub bad_rows: u64,
     /// Lines without a character; they are no rows.
     pub blanks: u64,
 }
 
 impl Counts {
-    /// Distinct SKUs, and bad rows.
+    /// Distinct SKUs that can be asked for, as a plan counts them. Not known where a run stopped early: what
+    /// is deferred are rows that nobody has looked at yet, repeats and bad ones among them.
     #[must_use]
-    pub fn skus(&self) -> u64 {
-        self.fetched + self.unchanged + self.failed + self.deferred
+    pub fn skus(&self) -> Option<u64> {
+        let asked = self.fetched + self.unchanged + self.failed.saturating_sub(self.bad_rows);
+        (self.deferred == 0).then_some(asked)
     }
 }
 
@@ -134,6 +138,7 @@ fn rows(counts: &Counts) -> Value {
         "repeats": counts.repeats,
         "deferred": counts.deferred,
         "recovered": counts.recovered,
+        "bad_rows": counts.bad_rows,
         "blanks": counts.blanks,
     })
 }

@@ -50,9 +50,14 @@ fn body(ending: &Ending, tally: &TallySnapshot, dress: Dress) -> String {
 /// `6,000 SKUs in 6.3 s: 5,994 fetched, 6 failed (4 not found, 2 timed out) · 952/s · p50 98 ms, p95 131 ms · 41 retries`
 pub(super) fn headline(ending: &Ending, tally: &TallySnapshot) -> String {
     let Ending { counts, elapsed, .. } = ending;
-    let skus = format::counted(counts.skus(), "SKU", "SKUs");
+    let rows = format::counted(counts.rows, "row", "rows");
+    let all = match counts.skus() {
+        Some(skus) if skus == counts.rows => format::counted(skus, "SKU", "SKUs"),
+        Some(skus) => format!("{} ({rows})", format::counted(skus, "SKU", "SKUs")),
+        None => rows,
+    };
     let mut parts =
-        vec![format!("{skus} in {}: {}", format::duration(*elapsed), becoming(counts, &tally.causes))];
+        vec![format!("{all} in {}: {}", format::duration(*elapsed), becoming(counts, &tally.causes))];
     if tally.sums.asked > 0 && !elapsed.is_zero() {
         parts.push(format::per_second(per_second(ending, tally)));
     }
@@ -88,8 +93,7 @@ fn becoming(counts: &Counts, causes: &[CauseGroup]) -> String {
         parts.push(format!("{} deferred", format::count(counts.deferred)));
     }
     if counts.repeats > 0 {
-        let repeats = format::counted(counts.repeats, "repeat", "repeats");
-        parts.push(format!("{repeats} ({})", format::counted(counts.rows, "row", "rows")));
+        parts.push(format::counted(counts.repeats, "repeat", "repeats"));
     }
     parts.join(", ")
 }

@@ -24,8 +24,8 @@ fn the_newcomers_command_fetches_the_catalogue() {
     let dir = WorkDir::new();
     let run = ["-o", "out.json", "--demo", "--demo-latency", "1ms"];
     let ended = Run::new(&dir).args([products().as_str()]).args(run).finish().expect_code(1);
-    assert!(ended.stderr.contains("5,994 SKUs in "), "{}", ended.stderr);
-    assert!(ended.stderr.contains("5,988 fetched, 6 failed (6 not found), 6 repeats (6,000 rows)"));
+    assert!(ended.stderr.contains("5,994 SKUs (6,000 rows) in "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("5,988 fetched, 6 failed (6 not found), 6 repeats · "));
     assert!(ended.stderr.contains("limited by: "));
     let merged: serde_json::Map<String, Value> = serde_json::from_str(&dir.read("out.json")).unwrap();
     assert_eq!(merged.len(), 5_988);

@@ -54,7 +54,7 @@ fn the_plan_counts_rows_repeats_blanks_and_rejects_with_their_lines() {
         &ended,
         &[
             "products.csv, SKUs in column `sku`",
-            "12: 5 SKUs, 2 repeats, 5 rejected · 2 blank lines",
+            "12: 5 SKUs, 2 repeats, 5 bad rows · 2 blank lines",
             "1 repeat would ask for something else than the SKU's first row, which counts: line 9",
             "2 rows, the first in line 5: column `sku`, the key, is empty; the others: line 15",
             "1 row, line 6: column `sku` makes a path segment `.` or `..`",
@@ -304,7 +304,7 @@ fn quiet_says_only_what_is_wrong_with_the_rows() {
     assert_eq!((ended.stdout(), ended.stderr.as_str()), ("", ""));
     dir.write_skus(["A", ".."]);
     let ended = planned(&dir, &server, plain(&dir, &server, "out.json").args(["-q"]), 1);
-    assert!(ended.stdout().starts_with("rejected  1 row, line 3: "), "{}", ended.stdout());
+    assert!(ended.stdout().starts_with("bad rows  1 row, line 3: "), "{}", ended.stdout());
     assert!(!ended.stdout().contains("dry run"), "{}", ended.stdout());
 }
 
@@ -313,13 +313,13 @@ fn logs_get_one_event_and_standard_output_the_same_text() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(["A", "A", ".."]);
     let ended = planned(&dir, &server, fetch(&dir, &server).args(["-r", "1/s"]), 1);
-    says(&ended, &["dry run: no request was sent", "1 rejected"]);
+    says(&ended, &["dry run: no request was sent", "1 bad row"]);
     let events = events(&ended);
     assert_eq!(events.len(), 1, "{}", ended.stderr);
     let told = &events[0];
     assert_eq!((&told["event"], &told["level"]), (&"planned".into(), &"warning".into()));
     for (name, number) in
-        [("rows", 3), ("skus", 1), ("repeats", 1), ("rejected", 1), ("requests", 1), ("exit", 1)]
+        [("rows", 3), ("skus", 1), ("repeats", 1), ("bad_rows", 1), ("requests", 1), ("exit", 1)]
     {
         assert_eq!(told[name], number, "{name}: {told}");
     }

@@ -128,7 +128,7 @@ fn repeats_are_asked_once_and_those_that_would_differ_are_named_by_line() {
     let ended = Run::new(&dir).args(args).finish().expect_code(0);
     assert_eq!(server.requests_for("A-1").len(), 1);
     assert_eq!(server.requests_for("A-1")[0].path(), "/eu/A-1", "the first row counts");
-    assert!(ended.stderr.contains("3 fetched, 2 repeats (5 rows)"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(": 3 fetched, 2 repeats"), "{}", ended.stderr);
     assert!(ended.stderr.contains("1 repeat would have asked for something else"), "{}", ended.stderr);
     assert!(ended.stderr.contains("which counts: line 5"), "{}", ended.stderr);
 }
@@ -239,6 +239,6 @@ fn a_gzip_bomb_of_rows_streams() {
     let args = ["products.csv", "-o", "out.json", "-u", &server.url("/{sku}"), "--limit", "50000"];
     let ended = Run::new(&dir).args(args).finish().expect_code(0);
     assert_eq!(server.count(), 3);
-    assert!(ended.stderr.contains("3 fetched, 49,997 repeats (50,000 rows)"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(": 3 fetched, 49,997 repeats"), "{}", ended.stderr);
     assert!(ended.peak_memory < 60 << 20, "{} bytes resident", ended.peak_memory);
 }

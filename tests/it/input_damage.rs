@@ -170,7 +170,7 @@ fn only_a_header_or_nothing_at_all_is_an_error_that_says_which() {
 #[test]
 fn a_file_of_failed_rows_alone_is_no_file_without_rows() {
     let (ended, _) = partly("sku\n..\n", &[], &[]);
-    says(&ended.stderr, &["1 SKU in ", "0 fetched, 1 failed (1 bad row)"]);
+    says(&ended.stderr, &["0 SKUs (1 row) in ", "0 fetched, 1 failed (1 bad row)"]);
 }
 
 #[test]

@@ -24,9 +24,8 @@ fn the_summary_has_the_promised_shape() {
     assert_eq!(ended.stdout(), "", "standard output carries data only");
     let lines: Vec<_> = ended.stderr.lines().collect();
     let head = lines[0];
-    assert!(head.starts_with("1,201 SKUs in "), "{head}");
-    for part in [": 1,196 fetched, 5 failed (3 not found, ", "2 repeats (1,203 rows)", "/s · p50 ", ", p95 "]
-    {
+    assert!(head.starts_with("1,200 SKUs (1,203 rows) in "), "{head}");
+    for part in [": 1,196 fetched, 5 failed (3 not found, ", ", 2 repeats", "/s · p50 ", ", p95 "] {
         assert!(head.contains(part), "no `{part}` in {head}");
     }
     // Grouped, with a count and one example: the row, the SKU, why, and where from.
@@ -43,6 +42,32 @@ fn the_summary_has_the_promised_shape() {
         wrote.starts_with("wrote out.json (") && wrote.ends_with(" and out.failed.csv (5 rows)"),
         "{wrote}"
     );
+}
+
+#[test]
+fn a_plan_and_a_summary_count_the_same_skus_and_an_early_stop_counts_rows() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write("products.csv", "sku,n\nA,1\n,2\nB,3\nA,4\n..,5\nA B C,7,8\n\nC,8\n");
+    let plan = plain(&dir, &server, "out.json").args(["--dry-run"]).finish().expect_code(1);
+    assert!(
+        plan.stdout().contains("\nrows      7: 3 SKUs, 1 repeat, 3 bad rows · 1 blank line\n"),
+        "{}",
+        plan.stdout()
+    );
+    let ended = plain(&dir, &server, "out.json").finish().expect_code(1);
+    assert!(ended.stderr.starts_with("3 SKUs (7 rows) in "), "{}", ended.stderr);
+    let words = ": 3 fetched, 3 failed (3 bad rows), 1 repeat ·";
+    assert!(ended.stderr.contains(words) && ended.stderr.contains(" · 1 blank line\n"), "{}", ended.stderr);
+    let ended = fetch(&dir, &server).finish().expect_code(1);
+    let summary = crate::output_kit::finished(&ended);
+    assert_eq!((&summary["skus"], &summary["bad_rows"], &summary["rows"]), (&3.into(), &3.into(), &7.into()));
+
+    let refusing = ScriptedServer::start(|_| Reply::status(401));
+    let many: Vec<_> = (0..60).map(|n| format!("Z{n},{n}")).collect();
+    dir.write("products.csv", format!("sku,n\nA,1\nA,2\n..,3\n{}\n", many.join("\n")));
+    let ended = plain(&dir, &refusing, "new.json").finish().expect_code(77);
+    let counts = ended.stderr.lines().find(|line| line.contains("deferred")).unwrap();
+    assert!(counts.starts_with("63 rows in "), "what was not looked at is no SKU yet: {}", ended.stderr);
 }
 
 #[test]
@@ -117,7 +142,7 @@ fn repeats_that_would_have_asked_for_something_else_are_named_by_line() {
         .expect_code(0);
     let warning = ended.stderr.lines().find(|line| line.starts_with("warning: ")).unwrap_or_default();
     assert!(warning.contains("2 repeats") && warning.contains("lines 5 and 6"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("3 repeats (5 rows)"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("2 SKUs (5 rows) in "), "{}", ended.stderr);
     assert_eq!(server.count(), 2);
 }
 

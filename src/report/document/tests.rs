@@ -292,7 +292,7 @@ fn the_page_is_whole_needs_nothing_else_and_shows_what_the_run_was() {
     for part in [
         "out.json",
         "published, some failed",
-        "1,000 SKUs in 3.0 s: 998 fetched, 2 failed (2 not found), 1 repeat (1,001 rows)",
+        "1,000 SKUs (1,001 rows) in 3.0 s: 998 fetched, 2 failed (2 not found), 1 repeat",
         "the API's latency",
         "line 9, SKU S7: 404 from http://api.example.com/p/S7",
         "All of them: out.failed.csv",

@@ -13,7 +13,7 @@ use crate::report::format::{self, count, counted};
 const WIDTH: usize = 80;
 /// Columns of the words that lines begin with.
 const LABEL: usize = 10;
-/// Groups of rejected rows that are shown.
+/// Groups of bad rows that are shown.
 const GROUPS_SHOWN: usize = 12;
 /// Characters of foreign text.
 const TEXT_CHARS: usize = 400;
@@ -94,7 +94,7 @@ fn rows(out: &mut Page, rows: &PlannedRows) {
         parts.push(counted(rows.repeats, "repeat", "repeats"));
     }
     if rows.rejected > 0 {
-        parts.push(format!("{} rejected", count(rows.rejected)));
+        parts.push(counted(rows.rejected, "bad row", "bad rows"));
     }
     let blanks = if rows.blanks > 0 {
         format!(" · {}", counted(rows.blanks, "blank line", "blank lines"))
@@ -115,7 +115,7 @@ fn rows(out: &mut Page, rows: &PlannedRows) {
 }
 
 fn rejects(out: &mut Page, rows: &PlannedRows) {
-    let mut label = "rejected";
+    let mut label = "bad rows";
     for reject in rows.rejects.iter().take(GROUPS_SHOWN) {
         let (many, example) = (counted(reject.lines.count, "row", "rows"), &reject.example);
         let text = match reject.lines.first[..] {
