@@ -343,6 +343,7 @@ fn facts(
             pauses: sampled.pauses,
             outage: sampled.outage,
             input: sampled.input,
+            drain: sampled.drain,
         },
         rate: settings.pace.rate,
         processor: processor_time(),
@@ -352,6 +353,14 @@ fn facts(
         stepped_back: sampled.stepped_back,
         least: Duration::from_micros(tally.histogram.min()),
         p50: tally.latency.map_or(Duration::ZERO, |latency| latency.p50),
+        p95: tally.latency.map_or(Duration::ZERO, |latency| latency.p95),
+        tail: report::Tail {
+            span: sampled.tail,
+            idle: sampled.tail_idle,
+            skus: sampled.tail_jobs as u64,
+            retries: settings.retry.retries,
+            timeout: settings.request.timeout,
+        },
     }
 }
 

@@ -6,6 +6,7 @@ use http::HeaderValue;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 
 use super::breaker::{Breaker, Ruling};
+use super::floor::Supply;
 use super::{Counts, HAND_ON, Sampled};
 use crate::collect::{self, CollectError, Journal, Known};
 use crate::fetch::{KEEPS_FAILING, Stop, StopReason};
@@ -13,6 +14,9 @@ use crate::limit::{Change, Gate, View};
 use crate::model::{Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, Reporter};
 use crate::plan::{Planned, Refused};
 use crate::report::{Live, Report};
+
+/// What is still open so long after a tail began is what it is about.
+const LATE: Duration = Duration::from_millis(500);
 
 /// Where entries are judged, counted, written and told.
 pub(super) struct Desk<'a> {
@@ -171,14 +175,14 @@ impl Desk<'_> {
         self.note(flushed);
     }
 
-    pub(super) fn tick(&mut self, gate: &Gate, hungry: bool) {
+    pub(super) fn tick(&mut self, gate: &Gate, supply: Supply) {
         self.hand_on();
         for change in gate.take_changes() {
             self.tell(change);
         }
         let view = gate.view();
         let now = Instant::now();
-        self.sample(&view, now.saturating_duration_since(self.looked), hungry);
+        self.sample(&view, now.saturating_duration_since(self.looked), supply);
         self.looked = now;
         let paused = view
             .paused_until
@@ -187,7 +191,7 @@ impl Desk<'_> {
         self.report.tick(&Live { elapsed: self.started.elapsed(), in_flight, limit, paused });
     }
 
-    fn sample(&mut self, view: &View, span: Duration, hungry: bool) {
+    fn sample(&mut self, view: &View, span: Duration, supply: Supply) {
         let sampled = &mut self.sampled;
         sampled.busy += span.saturating_mul(u32::try_from(view.in_flight).unwrap_or(u32::MAX));
         if view.paused_why == KEEPS_FAILING {
@@ -201,10 +205,15 @@ impl Desk<'_> {
             &mut sampled.pauses
         } else if view.waiting > 0 {
             &mut sampled.rate
-        } else if hungry {
-            &mut sampled.input
         } else {
-            return;
+            match supply {
+                Supply::Hungry => &mut sampled.input,
+                Supply::Over(jobs) => {
+                    sampled.drain(jobs, span, view);
+                    return;
+                }
+                Supply::Rows => return,
+            }
         };
         *held_by += span;
     }
@@ -239,6 +248,23 @@ impl Desk<'_> {
     pub(super) fn say_stopping(&self, why: &str) {
         if !self.stop.is_thrown() {
             self.report.on(&Event::Stopping { why });
+        }
+    }
+}
+
+impl Sampled {
+    /// No row is left, and slots are free. A tail is what a quarter of them could carry.
+    fn drain(&mut self, jobs: usize, span: Duration, view: &View) {
+        self.drain += span;
+        if jobs.saturating_mul(4) > view.limit.max(4) {
+            return;
+        }
+        if self.tail < LATE {
+            self.tail_jobs = jobs;
+        }
+        self.tail += span;
+        if view.in_flight == 0 {
+            self.tail_idle += span;
         }
     }
 }

@@ -17,6 +17,17 @@ pub(super) enum Step {
     Over,
 }
 
+/// What there is to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Supply {
+    /// Rows, as far as anybody asked.
+    Rows,
+    /// There was room when the loop last looked, but no row.
+    Hungry,
+    /// No row is left; so many jobs are open.
+    Over(usize),
+}
+
 /// The jobs that are open, and the rows that come next.
 pub(super) struct Floor<F> {
     pub(super) jobs: FuturesUnordered<F>,
@@ -32,9 +43,12 @@ impl<F: Future<Output = Entry>> Floor<F> {
         Self { jobs: FuturesUnordered::new(), planned, feed, input_over: false, hungry: false }
     }
 
-    /// There was room when the loop last looked, but no row.
-    pub(super) fn is_hungry(&self) -> bool {
-        self.hungry
+    pub(super) fn supply(&self) -> Supply {
+        match () {
+            () if self.is_bare() => Supply::Over(self.jobs.len()),
+            () if self.hungry => Supply::Hungry,
+            () => Supply::Rows,
+        }
     }
 
     /// No row is left to open.

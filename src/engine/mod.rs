@@ -22,7 +22,7 @@ use crate::report::Report;
 use breaker::Breaker;
 use desk::Desk;
 use feed::{Fed, Feed};
-use floor::{Floor, Step};
+use floor::{Floor, Step, Supply};
 use signals::Signals;
 
 /// Jobs open for each attempt that may be in flight: enough to keep the wire busy while others wait
@@ -108,8 +108,16 @@ pub struct Sampled {
     pub pauses: Duration,
     /// Of that, because the API kept failing.
     pub outage: Duration,
-    /// There was room, but no row.
+    /// There was room, but no row yet.
     pub input: Duration,
+    /// There was room, and no row was left.
+    pub drain: Duration,
+    /// Of that, while a quarter of the slots could have carried what was open.
+    pub tail: Duration,
+    /// Of that, with nothing in flight.
+    pub tail_idle: Duration,
+    /// Jobs open half a second after that began.
+    pub tail_jobs: usize,
     /// Why the automatic limit was lowered last, if it ever was.
     pub stepped_back: Option<&'static str>,
 }
@@ -176,7 +184,7 @@ impl<T: Transport> Engine<'_, T> {
                     handing_on = false;
                     desk.hand_on();
                 }
-                _ = tick.tick() => desk.tick(gate, floor.is_hungry()),
+                _ = tick.tick() => desk.tick(gate, floor.supply()),
                 mut step = next => {
                     let mut together = 0;
                     loop {
@@ -205,7 +213,7 @@ impl<T: Transport> Engine<'_, T> {
         }
         desk.counts.deferred += floor.jobs.len() as u64 + floor.drop_unopened();
         let all_refused = desk.release();
-        desk.tick(gate, false);
+        desk.tick(gate, Supply::Rows);
         drop(floor.jobs);
         let fed = floor.feed.finish(stop.is_thrown());
         Ended { counts: desk.counts, fed, all_refused, disk: desk.disk, at_once, sampled: desk.sampled }

@@ -43,7 +43,7 @@ pub use said::Level;
 pub use settings::{LogFormat, Progress, ReportSettings, Terminal, WordError};
 pub use standing::Live;
 pub use tally::{CauseGroup, Example, Latency, Sums, Tally, TallySnapshot};
-pub use verdict::{Concurrency, Facts, Limit, Verdict, Waits, verdict};
+pub use verdict::{Concurrency, Facts, Limit, Tail, Verdict, Waits, verdict};
 
 use said::Said;
 use screen::Screen;

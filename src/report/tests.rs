@@ -126,6 +126,8 @@ fn contract() -> Ending {
         stepped_back: None,
         least: Duration::from_millis(60),
         p50: Duration::from_millis(98),
+        p95: Duration::from_millis(131),
+        tail: Tail::default(),
     };
     let wrote = |path: &str, amount| Wrote { path: path.into(), amount };
     Ending {
@@ -219,6 +221,8 @@ fn short() -> Facts {
         stepped_back: None,
         least: Duration::ZERO,
         p50: Duration::ZERO,
+        p95: Duration::ZERO,
+        tail: Tail::default(),
     }
 }
 

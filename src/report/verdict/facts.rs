@@ -1,0 +1,171 @@
+//! What a verdict is found from: measured facts, and what they come to.
+
+use std::time::Duration;
+
+use crate::model::Rate;
+
+/// What was measured during a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts {
+    /// Wall time of the run.
+    pub elapsed: Duration,
+    /// `--concurrency`, and how far an automatic one went.
+    pub concurrency: Concurrency,
+    /// The sum over all attempts of their time in flight: over `elapsed`, how many were in flight on average.
+    pub busy: Duration,
+    /// What held the next attempt back.
+    pub waits: Waits,
+    /// `--rate`.
+    pub rate: Option<Rate>,
+    /// Processor time of the thread that does all the work of the network.
+    pub processor: Duration,
+    /// Attempts on the wire.
+    pub attempts: u64,
+    /// Of those, answered at all.
+    pub answered: u64,
+    /// Of those, answered with 429 or 503.
+    pub refused: u64,
+    /// Why an automatic limit was lowered last, in the limiter's words, if it ever was.
+    pub stepped_back: Option<&'static str>,
+    /// Latency of the fastest answer.
+    pub least: Duration,
+    /// Median latency of an answer.
+    pub p50: Duration,
+    /// 95 of 100 answers took at most this long.
+    pub p95: Duration,
+    /// The end of the run, when hardly anything was left.
+    pub tail: Tail,
+}
+
+/// The end of a run: no row was left to begin, and no more SKUs were open than a quarter of the slots can carry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// How long that was.
+    pub span: Duration,
+    /// Of that, with nothing in flight: what was left waited out its back-off.
+    pub idle: Duration,
+    /// SKUs that were still open half a second after it began.
+    pub skus: u64,
+    /// `--retries`.
+    pub retries: u32,
+    /// `--timeout`.
+    pub timeout: Duration,
+}
+
+/// How many attempts might be in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concurrency {
+    /// `--concurrency N`.
+    Fixed(usize),
+    /// `--concurrency auto:MAX`.
+    Auto {
+        /// The ceiling.
+        max: usize,
+        /// The limit it had settled at when the work ended.
+        settled: usize,
+    },
+}
+
+/// **Wall time** (not summed over waiters) during which the next attempt could not leave, by what held it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Waits {
+    /// Every slot was taken.
+    pub slot: Duration,
+    /// No rate token was left.
+    pub rate: Duration,
+    /// The pool was paused, or slowed by what the server said of a quota.
+    pub pauses: Duration,
+    /// Of that, because the API kept failing: it did not ask for those pauses.
+    pub outage: Duration,
+    /// A slot was free, but there was no job.
+    pub input: Duration,
+    /// A slot was free, and no row was left to begin.
+    pub drain: Duration,
+}
+
+/// A pause now and then may be chance; more are an answer to the pace.
+pub(super) const SOME_PAUSED: f64 = 0.02;
+/// A single one among forty is chance.
+const FEWEST_REFUSED: u64 = 4;
+/// One in two hundred is more than a server refuses by chance.
+const SOME_REFUSED: f64 = 0.005;
+/// Nothing over this is proposed: beyond it file descriptors and ports decide.
+pub(super) const MOST_WORKERS: usize = 4096;
+/// A pacer that is the limit delivers 99 %; the start and the last answers' latency cost a short run more.
+pub(super) const RATE_SHARE: f64 = 0.9;
+/// A quarter of a run is worth a change of settings …
+const TAIL_SHARE: f64 = 0.25;
+/// … if a person notices it …
+const TAIL_LEAST: Duration = Duration::from_secs(1);
+/// … and it is not the usual time of an answer.
+const TAIL_ANSWERS: u32 = 2;
+
+impl Facts {
+    pub(super) fn seconds(&self) -> f64 {
+        self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    pub(super) fn share(&self, time: Duration) -> f64 {
+        time.as_secs_f64() / self.seconds()
+    }
+
+    pub(super) fn per_second(&self) -> f64 {
+        self.attempts as f64 / self.seconds()
+    }
+
+    /// How many were in flight on average, its tail apart: nothing could have been in flight there.
+    pub(super) fn in_flight(&self) -> f64 {
+        let worked = self.elapsed.saturating_sub(self.tail.span).as_secs_f64();
+        self.busy.as_secs_f64() / worked.max(f64::MIN_POSITIVE)
+    }
+
+    /// The run went on for the sake of a few SKUs.
+    pub(super) fn has_tail(&self) -> bool {
+        let Tail { span, skus, .. } = self.tail;
+        let late = span >= TAIL_LEAST.max(self.p50.saturating_mul(TAIL_ANSWERS));
+        skus > 0 && late && self.share(span) >= TAIL_SHARE
+    }
+
+    /// What the API asked for; its failures apart.
+    pub(super) fn asked_pauses(&self) -> Duration {
+        self.waits.pauses.saturating_sub(self.waits.outage)
+    }
+
+    pub(super) fn is_refused_at(&self, share: f64) -> bool {
+        self.refused >= FEWEST_REFUSED && self.refused as f64 >= share * self.attempts as f64
+    }
+
+    /// The API said "too much" more often than by chance.
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused_at(SOME_REFUSED) || self.share(self.asked_pauses()) >= SOME_PAUSED
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        match self.concurrency {
+            Concurrency::Fixed(limit) => limit,
+            Concurrency::Auto { settled, .. } => settled,
+        }
+    }
+
+    /// The controller settled where more did not pay. A little below the ceiling is no such place: it
+    /// is a step of the controller's, up or down, that the end of the run cut short, or a single try;
+    /// unless what it met there were refusals.
+    pub(super) fn is_below_its_ceiling(&self) -> bool {
+        let Concurrency::Auto { max, settled } = self.concurrency else { return false };
+        let refused =
+            self.stepped_back.is_some_and(|why| why.contains("refused")) && self.is_refused_at(SOME_REFUSED);
+        settled < max && (refused || settled.saturating_mul(8) < max.saturating_mul(7))
+    }
+
+    pub(super) fn ceiling(&self) -> usize {
+        match self.concurrency {
+            Concurrency::Fixed(limit) => limit,
+            Concurrency::Auto { max, .. } => max,
+        }
+    }
+
+    /// Four times the workers: two doublings, and `auto` stops sooner where that does not pay.
+    pub(super) fn more_workers(&self) -> String {
+        format!("--concurrency auto:{}", self.ceiling().saturating_mul(4).clamp(16, MOST_WORKERS))
+    }
+}

@@ -1,0 +1,412 @@
+//! What each kind of run is told.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::Rate;
+
+/// The run of the contract's example: 6,041 attempts in 6.3 s with 64 in flight.
+fn full_run() -> Facts {
+    Facts {
+        elapsed: Duration::from_millis(6_300),
+        concurrency: Concurrency::Auto { max: 64, settled: 64 },
+        busy: Duration::from_secs(390),
+        waits: Waits { slot: Duration::from_secs(6), ..Waits::default() },
+        rate: None,
+        processor: Duration::from_secs(1),
+        attempts: 6_041,
+        answered: 6_041,
+        refused: 0,
+        stepped_back: None,
+        least: Duration::from_millis(60),
+        p50: Duration::from_millis(98),
+        p95: Duration::from_millis(131),
+        tail: Tail { retries: 4, timeout: Duration::from_secs(30), ..Tail::default() },
+    }
+}
+
+fn check(facts: &Facts, limit: Limit, text: &str) {
+    assert_eq!(verdict(facts), Verdict { limit, text: text.into() });
+}
+
+#[test]
+fn full_slots_ask_for_more_workers() {
+    check(
+        &full_run(),
+        Limit::Concurrency,
+        "the API's latency at 64 in flight; more workers would help, try --concurrency auto:256",
+    );
+    check(
+        &Facts { concurrency: Concurrency::Fixed(1), busy: Duration::from_secs(6), ..full_run() },
+        Limit::Concurrency,
+        "the API's latency at 1 in flight; more workers would help, try --concurrency auto:16",
+    );
+    check(
+        &Facts { concurrency: Concurrency::Fixed(5_000), busy: Duration::from_mins(500), ..full_run() },
+        Limit::Concurrency,
+        "the API's latency at 5,000 in flight; that is as many as one machine should hold",
+    );
+}
+
+#[test]
+fn a_met_rate_is_the_limit_and_is_raised_with_the_workers_it_needs() {
+    let paced = Facts {
+        rate: Some("200/s".parse().unwrap()),
+        elapsed: Duration::from_secs(30),
+        attempts: 6_000,
+        busy: Duration::from_mins(10),
+        ..full_run()
+    };
+    check(
+        &paced,
+        Limit::Rate,
+        "the rate asked for (--rate 200/s); raise it if the API allows, try --rate 400/s",
+    );
+    check(
+        &Facts { concurrency: Concurrency::Fixed(25), ..paced },
+        Limit::Rate,
+        "the rate asked for (--rate 200/s); raise it if the API allows, try --rate 400/s --concurrency auto:100",
+    );
+    let slow = Facts { rate: Some("18/m".parse().unwrap()), attempts: 9, ..paced };
+    check(
+        &slow,
+        Limit::Rate,
+        "the rate asked for (--rate 18/m); raise it if the API allows, try --rate 36/m",
+    );
+}
+
+#[test]
+fn pauses_ask_for_the_pace_that_was_borne() {
+    let waits = Waits { pauses: Duration::from_secs(12), ..Waits::default() };
+    let paused = Facts { elapsed: Duration::from_secs(40), waits, ..full_run() };
+    check(
+        &paused,
+        Limit::Pauses,
+        "the pauses that the API asked for (12.0 s of 40.0 s); a steady pace may need none, try --rate 150/s",
+    );
+    check(
+        &Facts { rate: Some("100/s".parse().unwrap()), ..paced_at(&paused, 100.0) },
+        Limit::Pauses,
+        "the pauses that the API asked for (12.0 s of 40.0 s); a steady pace may need none, try --rate 90/s",
+    );
+}
+
+#[test]
+fn an_outage_asked_for_no_pause_and_no_rate_mends_it() {
+    let waits =
+        Waits { pauses: Duration::from_secs(20), outage: Duration::from_secs(15), ..Waits::default() };
+    check(
+        &Facts { elapsed: Duration::from_secs(40), waits, ..full_run() },
+        Limit::Server,
+        "the server: it kept failing, and the run waited for it (15.0 s of 40.0 s); at another time it may be faster",
+    );
+    // A short one beside long pauses that were asked for.
+    let waits = Waits { outage: Duration::from_secs(5), ..waits };
+    let facts = Facts { elapsed: Duration::from_secs(40), waits, ..full_run() };
+    assert_eq!(verdict(&facts).limit, Limit::Pauses);
+}
+
+fn paced_at(facts: &Facts, per_second: f64) -> Facts {
+    Facts { attempts: format::whole(per_second * facts.elapsed.as_secs_f64()), ..*facts }
+}
+
+#[test]
+fn a_server_past_its_knee_gets_no_more_workers() {
+    let settled = Concurrency::Auto { max: 64, settled: 23 };
+    let knee = Facts { concurrency: settled, busy: Duration::from_secs(140), ..full_run() };
+    check(
+        &knee,
+        Limit::Server,
+        "the server: its throughput stopped growing at 23 in flight; more workers would not help, --concurrency 23 does as well",
+    );
+    check(
+        &Facts { stepped_back: Some("latency rises"), ..knee },
+        Limit::Server,
+        "the server: it slowed down past 23 in flight; more workers would not help, --concurrency 23 does as well",
+    );
+    check(
+        &Facts { concurrency: Concurrency::Fixed(64), refused: 412, ..full_run() },
+        Limit::Server,
+        "the server: 412 of 6,041 answers were 429 or 503; more workers would not help, try --concurrency auto:64",
+    );
+    check(
+        &Facts { refused: 412, ..full_run() },
+        Limit::Server,
+        "the server: 412 of 6,041 answers were 429 or 503; more workers would not help, try --rate 890/s",
+    );
+}
+
+#[test]
+fn a_controller_that_steps_back_says_for_what() {
+    let settled = Concurrency::Auto { max: 64, settled: 23 };
+    let knee = Facts { concurrency: settled, busy: Duration::from_secs(140), ..full_run() };
+    for (why, says) in [
+        ("refused above this", "it refused some past"),
+        ("some refused", "it refused some past"),
+        ("latency rises", "it slowed down past"),
+        ("more in flight brought nothing", "its throughput stopped growing at"),
+    ] {
+        let text = verdict(&Facts { stepped_back: Some(why), ..knee }).text;
+        assert!(text.starts_with(&format!("the server: {says} 23 in flight")), "{text}");
+    }
+}
+
+#[test]
+fn a_controller_just_under_its_ceiling_is_at_its_ceiling_unless_it_was_refused_there() {
+    let under = |stepped_back, refused| Facts {
+        concurrency: Concurrency::Auto { max: 64, settled: 62 },
+        stepped_back,
+        refused,
+        ..full_run()
+    };
+    for facts in [
+        under(None, 0),
+        under(Some("latency rises"), 0),
+        // One in a hundred of the demo's requests fails, a third of those with 503.
+        under(Some("refused above this"), 20),
+    ] {
+        check(
+            &facts,
+            Limit::Concurrency,
+            "the API's latency at 62 in flight; more workers would help, try --concurrency auto:256",
+        );
+    }
+    assert_eq!(verdict(&under(Some("refused above this"), 60)).limit, Limit::Server);
+}
+
+#[test]
+fn who_was_refused_or_paused_gets_no_more_workers_and_no_higher_rate() {
+    let some = Facts {
+        concurrency: Concurrency::Fixed(10),
+        refused: 40,
+        waits: Waits { pauses: Duration::from_millis(500), ..full_run().waits },
+        ..full_run()
+    };
+    check(
+        &some,
+        Limit::Server,
+        "the server: 40 of 6,041 answers were 429 or 503, and it asked for pauses (500 ms); \
+         more workers would not help, try --rate 950/s",
+    );
+    check(
+        &Facts { rate: Some("950/s".parse().unwrap()), ..some },
+        Limit::Rate,
+        "the rate asked for (--rate 950/s), and even so 40 of 6,041 answers were 429 or 503; \
+         do not raise it, --rate 850/s may need no pauses",
+    );
+}
+
+#[test]
+fn a_fixed_number_past_the_knee_is_not_told_that_more_would_help() {
+    let queued = Facts {
+        concurrency: Concurrency::Fixed(40),
+        p50: Duration::from_millis(204),
+        least: Duration::from_millis(51),
+        ..full_run()
+    };
+    check(
+        &queued,
+        Limit::Concurrency,
+        "the API's latency at 40 in flight (204 ms, the fastest 51 ms: they may queue there); \
+         auto finds whether more or fewer pay, try --concurrency auto:160",
+    );
+    let auto = Facts { concurrency: Concurrency::Auto { max: 64, settled: 64 }, ..queued };
+    assert!(verdict(&auto).text.contains("more workers would help"), "it measured that");
+}
+
+#[test]
+fn a_single_refusal_among_few_answers_is_chance() {
+    let few = Facts { attempts: 44, answered: 44, refused: 1, ..full_run() };
+    assert_eq!(verdict(&few).limit, Limit::Concurrency);
+    assert_eq!(verdict(&Facts { refused: 4, ..few }).limit, Limit::Server);
+}
+
+#[test]
+fn an_api_that_never_answers_is_the_limit_however_short_the_run() {
+    check(
+        &Facts { answered: 0, attempts: 9, elapsed: Duration::from_millis(40), ..full_run() },
+        Limit::Server,
+        "the API: 9 requests were sent and none was answered",
+    );
+}
+
+#[test]
+fn a_processor_that_never_rests_is_the_limit() {
+    let working = Facts { processor: Duration::from_secs(6), ..full_run() };
+    check(
+        &working,
+        Limit::Machine,
+        "this machine: the processor was at work 95 % of the time; more workers would not help, \
+         --concurrency 64 does as well",
+    );
+    let fixed = Facts { concurrency: Concurrency::Fixed(200), ..working };
+    assert!(verdict(&fixed).text.ends_with("fewer may do as well, try --concurrency auto:200"));
+}
+
+#[test]
+fn a_slow_pipe_is_the_input() {
+    let waits = Waits { input: Duration::from_secs(5), ..Waits::default() };
+    check(
+        &Facts { waits, busy: Duration::from_secs(7), ..full_run() },
+        Limit::Input,
+        "the input: rows came more slowly than they were answered (1.1 in flight on average); a file in place of the pipe would be faster, more workers would not",
+    );
+}
+
+#[test]
+fn slots_that_stay_empty_point_at_this_machine() {
+    check(
+        &Facts { busy: Duration::from_secs(70), waits: Waits::default(), ..full_run() },
+        Limit::Machine,
+        "this machine: on average 11 of 64 were in flight; more workers would not help, --concurrency 12 does as well",
+    );
+}
+
+#[test]
+fn slots_that_were_few_while_they_grew_were_still_full() {
+    let growing = Facts { busy: Duration::from_secs(200), ..full_run() };
+    assert_eq!(verdict(&growing).limit, Limit::Concurrency);
+}
+
+/// Ten seconds, of which the last eight were for three SKUs.
+fn with_tail() -> Facts {
+    let second = Duration::from_secs(1);
+    Facts {
+        elapsed: second * 10,
+        attempts: 1_000,
+        answered: 1_000,
+        busy: second * 120,
+        waits: Waits { slot: second * 2, drain: second * 8, ..Waits::default() },
+        tail: Tail { span: second * 8, idle: second * 7, skus: 3, ..full_run().tail },
+        ..full_run()
+    }
+}
+
+#[test]
+fn a_tail_of_retries_is_named_and_not_this_machine() {
+    check(
+        &with_tail(),
+        Limit::Tail,
+        "the last 3 SKUs: retried until 8.0 s after the rest; more workers would not help, \
+         fewer retries give up sooner: try --retries 2",
+    );
+    let few = Facts { attempts: 9, answered: 9, ..with_tail() };
+    assert_eq!(verdict(&few).limit, Limit::Tail, "it says more than that the run was short");
+}
+
+#[test]
+fn a_tail_of_slow_answers_asks_for_a_shorter_timeout_where_that_is_one() {
+    let slow = Tail { idle: Duration::ZERO, skus: 1, ..with_tail().tail };
+    let told = |tail| verdict(&Facts { tail, ..with_tail() }).text;
+    assert_eq!(
+        told(slow),
+        "the last SKU: answered 8.0 s after the rest; more workers would not help, \
+         a shorter timeout asks again sooner: try --timeout 1s"
+    );
+    let plain = "the last SKU: answered 8.0 s after the rest; more workers would not help";
+    assert_eq!(told(Tail { timeout: Duration::from_secs(1), ..slow }), plain);
+    // Nothing is asked again: a shorter one would only fail it.
+    assert_eq!(told(Tail { retries: 0, ..slow }), plain);
+}
+
+#[test]
+fn the_last_answers_of_any_run_are_no_tail() {
+    let limit = |span: u64, skus| {
+        let span = Duration::from_millis(span);
+        let tail = Tail { span, skus, ..with_tail().tail };
+        let waits = Waits { slot: Duration::from_secs(8), drain: span, ..Waits::default() };
+        verdict(&Facts { tail, waits, busy: Duration::from_secs(500), ..with_tail() }).limit
+    };
+    assert_eq!(limit(900, 3), Limit::Concurrency);
+    assert_eq!(limit(2_000, 3), Limit::Concurrency);
+    assert_eq!(limit(3_000, 3), Limit::Tail);
+    assert_eq!(limit(3_000, 0), Limit::Concurrency, "nothing was open any more");
+}
+
+#[test]
+fn few_skus_that_are_all_under_way_at_once_wait_for_the_api_and_not_for_this_machine() {
+    let second = Duration::from_secs(1);
+    let few = Facts {
+        elapsed: second * 2,
+        concurrency: Concurrency::Fixed(64),
+        attempts: 30,
+        answered: 30,
+        busy: second * 58,
+        waits: Waits { drain: second * 2, ..Waits::default() },
+        p50: second * 2,
+        ..full_run()
+    };
+    check(
+        &few,
+        Limit::Tail,
+        "the API's latency (2.0 s): for 2.0 s of 2.0 s every SKU that was left was under way; \
+         more workers would not help",
+    );
+}
+
+#[test]
+fn a_short_run_is_not_judged() {
+    check(
+        &Facts { elapsed: Duration::from_millis(300), ..full_run() },
+        Limit::TooShort,
+        "too short a run to say (6,041 requests in 300 ms)",
+    );
+    check(
+        &Facts { attempts: 1, ..full_run() },
+        Limit::TooShort,
+        "too short a run to say (1 request in 6.3 s)",
+    );
+    check(&Facts { attempts: 0, ..full_run() }, Limit::Nothing, "nothing; no request was sent");
+}
+
+#[test]
+fn a_rate_to_type_is_rounded_down_and_never_zero() {
+    for (rate, text) in [
+        (952.4, "950/s"),
+        (15.9, "15/s"),
+        (1.0, "1/s"),
+        (0.3, "18/m"),
+        (0.001, "3/h"),
+        (0.0, "1/h"),
+        (f64::INFINITY, "1/s"),
+        (f64::NAN, "1/s"),
+        (1e30, "4200000000/s"),
+    ] {
+        assert_eq!(typed_rate(rate), text);
+        assert!(typed_rate(rate).parse::<Rate>().is_ok());
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_number_that_is_proposed_can_be_typed(
+        (millis, attempts, refused, busy) in (0u64..100_000_000, any::<u32>(), any::<u32>(), any::<u32>()),
+        (pauses, rate_wait, input, p50) in (any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>()),
+        (max, settled, fixed, rate) in (1usize..10_000, 1usize..10_000, any::<bool>(), proptest::option::of(1u32..)),
+    ) {
+        let time = |millis: u32| Duration::from_millis(millis.into());
+        let auto = Concurrency::Auto { max, settled: settled.min(max) };
+        let facts = Facts {
+            elapsed: Duration::from_millis(millis),
+            concurrency: if fixed { Concurrency::Fixed(max) } else { auto },
+            busy: time(busy),
+            waits: Waits { slot: time(p50), rate: time(rate_wait), pauses: time(pauses), outage: time(pauses / 2), input: time(input), drain: time(input) },
+            rate: rate.map(|count| format!("{count}/m").parse().unwrap()),
+            processor: time(busy / 2),
+            attempts: attempts.into(),
+            answered: attempts.into(),
+            refused: refused.min(attempts).into(),
+            stepped_back: None,
+            least: time(p50 / 4),
+            p50: time(p50),
+            p95: time(p50),
+            tail: Tail { span: time(pauses), idle: time(rate_wait), skus: busy.into(), retries: refused % 9, timeout: time(input) },
+        };
+        let text = verdict(&facts).text;
+        prop_assert!(!text.contains("NaN") && !text.contains("inf "), "{}", text);
+        if let Some(at) = text.find("try --rate ") {
+            let word = text[at + 11..].split(' ').next().unwrap();
+            prop_assert!(word.parse::<Rate>().is_ok(), "{}", text);
+        }
+    }
+}

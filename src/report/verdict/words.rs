@@ -1,0 +1,195 @@
+//! The sentences of a verdict: what limited the run, and a number to type.
+
+use std::time::Duration;
+
+use super::facts::{Concurrency, Facts, MOST_WORKERS, RATE_SHARE, SOME_PAUSED, Tail};
+use super::{Limit, Verdict};
+use crate::model::Rate;
+use crate::report::format;
+
+/// Where half of the answers take so many times as long as the fastest (which had to connect first), they
+/// may have stood in a queue.
+const QUEUED: u32 = 2;
+/// An answer that takes so many times as long as nearly all others will hardly come.
+const TIMES_USUAL: u32 = 4;
+
+pub(super) fn too_short(facts: &Facts) -> Verdict {
+    let requests = format::counted(facts.attempts, "request", "requests");
+    let text = format!("too short a run to say ({requests} in {})", format::duration(facts.elapsed));
+    Verdict { limit: Limit::TooShort, text }
+}
+
+/// `the last 3 SKUs: retried until 12.0 s after the rest; more workers would not help, …`
+pub(super) fn tail(facts: &Facts) -> String {
+    let Tail { span, idle, skus, retries, timeout } = facts.tail;
+    let last =
+        if skus == 1 { "the last SKU".into() } else { format!("the last {} SKUs", format::count(skus)) };
+    let after = format::duration(span.min(facts.elapsed));
+    let workers = "more workers would not help";
+    if retries > 0 && idle.saturating_mul(2) >= span {
+        return format!(
+            "{last}: retried until {after} after the rest; {workers}, fewer retries give up sooner: try --retries {}",
+            retries / 2
+        );
+    }
+    // An attempt that is given up is made again, so a bound far over the usual costs little.
+    let enough =
+        facts.p95.saturating_mul(TIMES_USUAL).max(Duration::from_secs(1)).as_millis().div_ceil(1_000);
+    let is_shorter = enough < timeout.min(span).as_millis().div_ceil(1_000);
+    let try_this = if retries > 0 && is_shorter {
+        format!(", a shorter timeout asks again sooner: try --timeout {enough}s")
+    } else {
+        String::new()
+    };
+    format!("{last}: answered {after} after the rest; {workers}{try_this}")
+}
+
+pub(super) fn drain(facts: &Facts) -> String {
+    let seconds = format::duration(facts.waits.drain.min(facts.elapsed));
+    format!(
+        "the API's latency ({}): for {seconds} of {} every SKU that was left was under way; more workers would not help",
+        format::latency(facts.p50),
+        format::duration(facts.elapsed)
+    )
+}
+
+pub(super) fn pauses(facts: &Facts) -> String {
+    let asked = facts.rate.map_or(f64::INFINITY, Rate::per_second);
+    // What the server bore on average, pauses counted in, is what it bears without asking for pauses.
+    let borne = facts.per_second().min(asked * RATE_SHARE);
+    format!(
+        "the pauses that the API asked for ({} of {}); a steady pace may need none, try --rate {}",
+        format::duration(facts.asked_pauses().min(facts.elapsed)),
+        format::duration(facts.elapsed),
+        typed_rate(borne)
+    )
+}
+
+pub(super) fn outage(facts: &Facts) -> String {
+    format!(
+        "the server: it kept failing, and the run waited for it ({} of {}); at another time it may be faster",
+        format::duration(facts.waits.outage.min(facts.elapsed)),
+        format::duration(facts.elapsed)
+    )
+}
+
+pub(super) fn asked_rate(facts: &Facts, rate: Rate) -> String {
+    let asked = rate.per_second();
+    if facts.is_refused() {
+        return format!(
+            "the rate asked for (--rate {rate}), and even so {}; do not raise it, --rate {} may need no pauses",
+            refused(facts),
+            typed_rate(asked * RATE_SHARE)
+        );
+    }
+    // Little's law: what so many slots carry at this latency.
+    let carried = facts.ceiling() as f64 / facts.p50.as_secs_f64().max(1e-6);
+    let twice = typed_rate(asked * 2.0);
+    let workers = if carried < asked * 2.0 && facts.ceiling() < MOST_WORKERS {
+        format!(" {}", facts.more_workers())
+    } else {
+        String::new()
+    };
+    format!("the rate asked for (--rate {rate}); raise it if the API allows, try --rate {twice}{workers}")
+}
+
+pub(super) fn input(facts: &Facts) -> String {
+    format!(
+        "the input: rows came more slowly than they were answered ({} in flight on average); \
+         a file in place of the pipe would be faster, more workers would not",
+        in_flight(facts)
+    )
+}
+
+/// `12 of 6,041 answers were 429 or 503`
+fn refused(facts: &Facts) -> String {
+    format!("{} of {} answers were 429 or 503", format::count(facts.refused), format::count(facts.attempts))
+}
+
+pub(super) fn refusals(facts: &Facts) -> String {
+    let quieted = facts.share(facts.asked_pauses()) >= SOME_PAUSED;
+    let try_this = match facts.concurrency {
+        Concurrency::Fixed(limit) if limit > 1 && !quieted => format!("try --concurrency auto:{limit}"),
+        _ => format!("try --rate {}", typed_rate((facts.attempts - facts.refused) as f64 / facts.seconds())),
+    };
+    let pauses = if quieted {
+        format!(", and it asked for pauses ({})", format::duration(facts.asked_pauses()))
+    } else {
+        String::new()
+    };
+    format!("the server: {}{pauses}; more workers would not help, {try_this}", refused(facts))
+}
+
+pub(super) fn knee(facts: &Facts, settled: usize) -> String {
+    let why = match facts.stepped_back {
+        Some(why) if why.contains("refused") => "it refused some past",
+        Some(why) if why.contains("latency") => "it slowed down past",
+        _ => "its throughput stopped growing at",
+    };
+    format!(
+        "the server: {why} {} in flight; more workers would not help, --concurrency {settled} does as well",
+        format::count(settled as u64)
+    )
+}
+
+pub(super) fn workers(facts: &Facts) -> String {
+    let limit = facts.limit();
+    let at = format!("the API's latency at {} in flight", format::count(limit as u64));
+    if facts.ceiling() >= MOST_WORKERS {
+        return format!("{at}; that is as many as one machine should hold");
+    }
+    // An automatic number was measured; of a fixed one nobody knows on which side of the knee it is.
+    let is_fixed = matches!(facts.concurrency, Concurrency::Fixed(2..));
+    if is_fixed && !facts.least.is_zero() && facts.p50 >= facts.least.saturating_mul(QUEUED) {
+        let [p50, least] = [facts.p50, facts.least].map(format::latency);
+        return format!(
+            "{at} ({p50}, the fastest {least}: they may queue there); auto finds whether more or fewer pay, try {}",
+            facts.more_workers()
+        );
+    }
+    format!("{at}; more workers would help, try {}", facts.more_workers())
+}
+
+pub(super) fn machine(facts: &Facts) -> String {
+    format!(
+        "this machine: on average {} of {} were in flight; more workers would not help, --concurrency {} does as well",
+        in_flight(facts),
+        format::count(facts.limit() as u64),
+        format::whole(facts.in_flight().ceil()).max(1)
+    )
+}
+
+pub(super) fn working(facts: &Facts) -> String {
+    let try_this = match facts.concurrency {
+        Concurrency::Fixed(limit) if limit > 1 => {
+            format!("fewer may do as well, try --concurrency auto:{limit}")
+        }
+        Concurrency::Fixed(_) => "nor would a higher --rate".into(),
+        Concurrency::Auto { settled, .. } => format!("--concurrency {settled} does as well"),
+    };
+    format!(
+        "this machine: the processor was at work {} % of the time; more workers would not help, {try_this}",
+        format::whole(100.0 * facts.share(facts.processor)).min(100)
+    )
+}
+
+fn in_flight(facts: &Facts) -> String {
+    match facts.in_flight() {
+        few if few < 9.95 => format!("{few:.1}"),
+        many => format::count(format::whole(many)),
+    }
+}
+
+/// A rate that can be typed, rounded down to two digits.
+pub(in crate::report) fn typed_rate(per_second: f64) -> String {
+    let per_second = if per_second.is_finite() { per_second } else { 1.0 };
+    let (number, unit) = match per_second {
+        rate if rate >= 1.0 => (rate, "s"),
+        rate if rate * 60.0 >= 1.0 => (rate * 60.0, "m"),
+        rate => (rate * 3_600.0, "h"),
+    };
+    // The small addition keeps 0.3 × 60 = 17.999… at 18.
+    let number = format::whole((number + 1e-6).floor()).clamp(1, u64::from(u32::MAX));
+    let step = 10u64.pow(number.ilog10().saturating_sub(1));
+    format!("{}/{unit}", number / step * step)
+}
