@@ -227,7 +227,7 @@ fn fate(settings: &Settings, ended: &mut Ended, stop: &Stop, counts: &Counts) ->
         Some(StopReason::OutOfTime) if counts.deferred == 0 => {}
         Some(StopReason::Unreachable(why)) => {
             let origin = ended.fed.as_ref().map(|fed| format!(" at {}", fed.planner.origin()));
-            return Fate::Leave(unreachable(&origin.unwrap_or_default(), why));
+            return Fate::Leave(unreachable(&origin.unwrap_or_default(), why, settings));
         }
         Some(reason) => return Fate::Leave(stopped(reason, settings)),
     }
@@ -243,7 +243,8 @@ fn fate(settings: &Settings, ended: &mut Ended, stop: &Stop, counts: &Counts) ->
         );
     }
     if let Some(status) = ended.all_refused.filter(|_| fetched == 0) {
-        return Fate::Leave(refused(status, usize::try_from(counts.failed).unwrap_or(usize::MAX)));
+        let answers = usize::try_from(counts.failed).unwrap_or(usize::MAX);
+        return Fate::Leave(refused(status, answers, settings));
     }
     let superseded = ended.fed.as_ref().map_or(0, |fed| fed.planner.superseded());
     let distinct = skus - superseded.min(counts.failed);
@@ -260,7 +261,7 @@ pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
         StopReason::OutOfTime => {
             Failure::new(Exit::TryAgain, "--max-time was over before the input was").with_hint(again)
         }
-        StopReason::Unreachable(why) => unreachable("", why),
+        StopReason::Unreachable(why) => unreachable("", why, settings),
         StopReason::Certificate(why) => Failure::new(Exit::Unavailable, why.clone())
             .with_hint("if the API has an authority of its own, name its certificate with --ca-cert FILE"),
         StopReason::Failing(why) => Failure::new(
@@ -268,7 +269,7 @@ pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
             format!("the API kept failing through pauses of 5, 10 and 20 s: {why}"),
         )
         .with_hint(again),
-        StopReason::Refused { status, answers } => refused(*status, *answers),
+        StopReason::Refused { status, answers } => refused(*status, *answers, settings),
         StopReason::AskedToWait(wait) => {
             let wait = wait
                 .map_or_else(|| "very long".to_owned(), |wait| humantime::format_duration(wait).to_string());
@@ -283,9 +284,12 @@ pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
     }
 }
 
-fn unreachable(origin: &str, why: &str) -> Failure {
+/// What to look at where the API is not there.
+pub(super) const LOOK_AT: &str = "check the host and port in --url, the network, and --proxy";
+
+fn unreachable(origin: &str, why: &str, settings: &Settings) -> Failure {
     Failure::new(Exit::Unavailable, format!("the API is unreachable{origin}: {why}"))
-        .with_hint("check the host and port in --url, the network, and --proxy")
+        .with_hint(format!("{LOOK_AT}; then {}", again(settings)))
 }
 
 fn by_signal(number: u8, settings: &Settings) -> Failure {
@@ -301,14 +305,14 @@ fn again(settings: &Settings) -> &'static str {
     }
 }
 
-pub(super) fn refused(status: u16, answers: usize) -> Failure {
+fn refused(status: u16, answers: usize, settings: &Settings) -> Failure {
     let times = if answers == 1 {
         "the only answer was".to_owned()
     } else {
         format!("{answers} answers in a row were")
     };
     Failure::new(Exit::NoPermission, format!("the API refuses the credentials: {times} {status}"))
-        .with_hint("check --header and the variables in it; what was not reached is asked for next time")
+        .with_hint(format!("check --header and the variables in it; then {}", again(settings)))
 }
 
 fn too_few(fetched: u64, skus: u64, settings: &Settings) -> Failure {

@@ -91,6 +91,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
         ceiling,
         rate: settings.pace.rate,
         requests: climbed.requests,
+        failed_answers: climbed.failed_answers,
         elapsed: started.elapsed(),
         sample: most,
         whole_input,
@@ -249,7 +250,8 @@ fn judge(
 fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
     let failure = ending::stopped(reason, settings);
     let hint = match reason {
-        StopReason::Unreachable(_) | StopReason::Certificate(_) => failure.hint,
+        StopReason::Unreachable(_) => Some(ending::LOOK_AT.into()),
+        StopReason::Certificate(_) => failure.hint,
         StopReason::Refused { .. } => Some("check --header and the variables in it".into()),
         StopReason::AskedToWait(_) => Some("try again later, or raise --max-retry-after".into()),
         _ => None,

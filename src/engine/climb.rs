@@ -97,6 +97,9 @@ pub struct Climbed {
     pub requests: u64,
     /// Of those, answered at all, be it with an error.
     pub answered: u64,
+    /// Of those, answers that would fail their SKU (a 404, a body that is no JSON) and are no errors here:
+    /// they say nothing of the load.
+    pub failed_answers: u64,
     /// The last thing that went wrong, as it may be shown.
     pub last_fault: Option<Fault>,
     /// Rows that were no fresh SKU: repeats, and rows that may not be asked for.
@@ -175,6 +178,7 @@ impl<T: Transport> Climb<'_, T> {
             end: end.unwrap_or(End::Stopped),
             requests: desk.ended.requests,
             answered: desk.ended.answered,
+            failed_answers: desk.ended.failed_answers,
             last_fault: desk.ended.last_fault,
             skipped,
             all_refused,
@@ -228,6 +232,7 @@ struct Heard {
 struct Ends {
     requests: u64,
     answered: u64,
+    failed_answers: u64,
     last_fault: Option<Fault>,
 }
 
@@ -269,7 +274,9 @@ impl Desk<'_> {
             Cause::Connect | Cause::Certificate | Cause::Timeout | Cause::Lost | Cause::Cut => true,
             _ => false,
         };
-        latency.filter(|_| !trouble).map_or(Reading::Error, Reading::Answer)
+        let answer = latency.filter(|_| !trouble);
+        self.ended.failed_answers += u64::from(answer.is_some());
+        answer.map_or(Reading::Error, Reading::Answer)
     }
 }
 

@@ -103,14 +103,8 @@ impl Desk<'_> {
     pub(super) fn receive(&mut self, entry: Entry) {
         match self.breaker.judge(entry) {
             Ruling::Pass(entries) => entries.into_iter().for_each(|entry| self.settle(&entry)),
-            Ruling::Trip { status, answers } => {
-                if !self.stop.is_thrown() {
-                    self.say_stopping(&format!(
-                        "the API answered {status} {answers} times in a row: credentials refused"
-                    ));
-                }
-                self.stop.throw(StopReason::Refused { status, answers });
-            }
+            // Why is the last word of the run, and needs no other before it.
+            Ruling::Trip { status, answers } => self.stop.throw(StopReason::Refused { status, answers }),
         }
     }
 
@@ -139,10 +133,7 @@ impl Desk<'_> {
                     url: entry.address.as_deref(),
                 });
             }
-            Outcome::Deferred(deferral) => {
-                if *deferral == Deferral::AskedToWait {
-                    self.say_stopping("the server asks for a longer quiet than --max-retry-after allows");
-                }
+            Outcome::Deferred(_) => {
                 self.counts.deferred += 1;
                 self.report.on(&Event::JobDeferred);
             }

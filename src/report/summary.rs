@@ -41,10 +41,20 @@ fn body(ending: &Ending, tally: &TallySnapshot, dress: Dress) -> String {
     lines.extend(failure_lines(&tally.causes));
     if !dress.quiet {
         lines.extend(differing(tally).map(|text| labelled("warning", &text, dress.colour)));
-        lines.push(format!("limited by: {}", display_safe(&ending.verdict.text, PATH_CHARS)));
+        if has_pace(ending) {
+            lines.push(format!("limited by: {}", display_safe(&ending.verdict.text, PATH_CHARS)));
+        }
     }
     lines.extend(left_behind(ending));
     lines.join("\n") + "\n"
+}
+
+/// How fast it went is of interest: not where the run broke off because the API was not there, or let nobody
+/// in, or the disk failed, which the error says.
+fn has_pace(ending: &Ending) -> bool {
+    let stopped_for_trouble =
+        ending.error.is_some() && !matches!(ending.exit, Exit::TryAgain | Exit::Signal(_));
+    !stopped_for_trouble || ending.counts.deferred == 0
 }
 
 /// `6,000 SKUs in 6.3 s: 5,994 fetched, 6 failed (4 not found, 2 timed out) · 952/s · p50 98 ms, p95 131 ms · 41 retries`
@@ -58,10 +68,11 @@ pub(super) fn headline(ending: &Ending, tally: &TallySnapshot) -> String {
     };
     let mut parts =
         vec![format!("{all} in {}: {}", format::duration(*elapsed), becoming(counts, &tally.causes))];
-    if tally.sums.asked > 0 && !elapsed.is_zero() {
+    let has_pace = has_pace(ending);
+    if has_pace && tally.sums.asked > 0 && !elapsed.is_zero() {
         parts.push(format::per_second(per_second(ending, tally)));
     }
-    if let Some(latency) = tally.latency {
+    if let Some(latency) = tally.latency.filter(|_| has_pace) {
         let [p50, p95] = [latency.p50, latency.p95].map(format::latency);
         parts.push(format!("p50 {p50}, p95 {p95}"));
     }

@@ -15,12 +15,14 @@
 //! | `input`, `request` | what was read, what was asked, without secrets |
 //! | `ceiling`, `rate` | the most workers that were allowed, `--rate` or null |
 //! | `elapsed_s`, `requests` | of the whole climb |
+//! | `requests_of_no_step` | of those, ended after the last step, or in one too short to tell of |
+//! | `failed_answers` | answers that would fail their SKU, such as 404, and are no errors: they say nothing of the load |
 //! | `stopped_by` | `knee`, `errors`, `paused`, `rate`, `ceiling`, `sample`, `time` or `stopped` |
 //! | `why` | the same as a sentence |
 //! | `best` | `workers`, `per_s`, `p95_ms` of the rung that is named; null if none can be |
 //! | `command` | what to type; null without `best` |
 //! | `steps` | one for each rung: `workers`, `requests`, `answers`, `errors`, `span_s`, `per_s`, `p50_ms`, `p95_ms`, `paused` |
-//! | `causes` | of errors: `cause`, `count` |
+//! | `causes` | of errors and of failed answers: `cause`, `count` |
 
 mod html;
 
@@ -61,6 +63,8 @@ pub struct Tuned {
     pub rate: Option<Rate>,
     /// Requests of the whole climb.
     pub requests: u64,
+    /// Answers that would fail their SKU, such as 404, and are no errors here.
+    pub failed_answers: u64,
     /// Its time.
     pub elapsed: Duration,
     /// Rows of the sample at most.
@@ -86,6 +90,11 @@ impl Tuned {
     #[must_use]
     pub fn best(&self) -> Option<&Rung> {
         best(&self.rungs).filter(|_| self.sound)
+    }
+
+    /// Requests that no rung tells of.
+    fn of_no_rung(&self) -> u64 {
+        self.requests.saturating_sub(self.rungs.iter().map(|rung| rung.requests).sum())
     }
 
     fn paste(&self, best: &Rung) -> String {
@@ -133,6 +142,9 @@ pub fn conclusion(tuned: &Tuned) -> String {
             format::latency(best.p95)
         );
         let _ = writeln!(text, "      {}", why(tuned));
+        for note in notes(tuned) {
+            let _ = writeln!(text, "      {note}");
+        }
         let _ = write!(text, "\nto use it:\n  {}\n", tuned.paste(best));
         if tuned.hides {
             text.push_str("(... stands for what is not shown here)\n");
@@ -176,6 +188,21 @@ pub fn why(tuned: &Tuned) -> String {
         End::Time => format!("the time was over at {at}; a longer --max-time goes further"),
         End::Stopped => format!("stopped at {at}"),
     }
+}
+
+/// What the table leaves out, so that nobody has to wonder.
+fn notes(tuned: &Tuned) -> Vec<String> {
+    let mut notes = Vec::new();
+    if tuned.failed_answers > 0 {
+        let answers = counted(tuned.failed_answers, "answer", "answers");
+        notes.push(format!("not among the errors: {answers}{}", causes(tuned)));
+    }
+    let others = tuned.of_no_rung();
+    if others > 0 {
+        let requests = counted(tuned.requests, "request", "requests");
+        notes.push(format!("{requests} in all: {} ended after the last line of the table", count(others)));
+    }
+    notes
 }
 
 fn causes(tuned: &Tuned) -> String {
@@ -262,6 +289,8 @@ fn fields(tuned: &Tuned) -> Value {
         "rate": tuned.rate.map(|rate| rate.to_string()),
         "elapsed_s": seconds(tuned.elapsed),
         "requests": tuned.requests,
+        "requests_of_no_step": tuned.of_no_rung(),
+        "failed_answers": tuned.failed_answers,
         "stopped_by": tuned.end.name(),
         "why": why(tuned),
         "best": best.map(|best| json!({

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::requests::asking;
-use crate::support::{DeafPort, Reply, ScriptedServer, WorkDir, dead_port};
+use crate::support::{DeafPort, Reply, Run, ScriptedServer, WorkDir, dead_port};
 
 fn skus(count: usize) -> WorkDir {
     let dir = WorkDir::new();
@@ -176,4 +176,30 @@ fn an_outage_of_20_seconds_costs_no_sku_and_at_most_three_tenths_more_requests()
     assert!(ended.stderr.contains("400 fetched"), "{}", ended.stderr);
     assert!(ended.stderr.contains("limited by: the server: it kept failing"), "{}", ended.stderr);
     assert!(server.count() <= 520, "{} requests", server.count());
+}
+
+#[test]
+fn an_early_stop_says_why_once_and_last_with_what_to_type_next() {
+    let refusing = ScriptedServer::start(|_| Reply::status(401));
+    let stop = |url: String, code: i32| {
+        let dir = skus(60);
+        let run = Run::new(&dir).args(["products.csv", "-o", "out.json", "-u", &url]);
+        run.finish().expect_code(code).stderr
+    };
+    let dead = format!("http://{}/{{sku}}", dead_port());
+    for (url, code, error) in [
+        (refusing.url("/{sku}"), 77, "the API refuses the credentials: 5 answers in a row were 401"),
+        (dead, 69, "the API is unreachable at "),
+    ] {
+        let stderr = stop(url, code);
+        let lines: Vec<_> = stderr.lines().collect();
+        assert!(lines[0].starts_with("60 rows in ") && lines[0].contains("60 deferred"), "{stderr}");
+        assert_eq!(lines[1], "nothing published; journal kept", "{stderr}");
+        assert!(lines[2].starts_with(&format!("error: {error}")), "{stderr}");
+        assert!(lines[3].starts_with("  hint: check "), "{stderr}");
+        assert!(lines[3].ends_with("; then the same command goes on from the journal"), "{stderr}");
+        assert_eq!(lines.len(), 4, "{stderr}");
+        // Neither how fast it failed nor what limited that is of any use.
+        assert!(!stderr.contains("p50") && !stderr.contains("limited by"), "{stderr}");
+    }
 }

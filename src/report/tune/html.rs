@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use super::{Rung, Tuned, rate, why};
+use super::{Rung, Tuned, notes, rate, why};
 use crate::report::document::chart::{Axis, Chart, Hue, Mark, Shape};
 use crate::report::document::over_time::{headroom, latency_label, short};
 use crate::report::document::page::{card, figure, page, table, text, tile, wide_card};
@@ -19,7 +19,11 @@ pub(super) fn document(tuned: &Tuned, now: SystemTime) -> String {
         body.push_str(&latency(tuned, &measured));
     }
     let (head, rows) = rows(tuned);
-    body.push_str(&wide_card("What was measured", &table(&head, &rows)));
+    let mut measured_table = table(&head, &rows);
+    for note in notes(tuned) {
+        let _ = write!(measured_table, "<p class=\"soft\">{}</p>", text(&note));
+    }
+    body.push_str(&wide_card("What was measured", &measured_table));
     let causes: Vec<_> =
         tuned.causes.iter().map(|group| vec![count(group.count), group.cause.label()]).collect();
     if !causes.is_empty() {
