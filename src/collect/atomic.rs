@@ -8,6 +8,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Gid, Uid, fchown};
 use tempfile::{Builder, NamedTempFile};
@@ -144,6 +145,17 @@ pub(super) fn remove(path: &Path) -> Result<(), CollectError> {
 /// Removes what killed runs left of replacing `target`: plain files whose names this module makes.
 /// Only for the holder of the lock. One that cannot be removed stays: it harms nothing.
 pub(super) fn clear_leftovers(target: &Path) {
+    clear(target, |_| true);
+}
+
+/// The same for a file that has no lock: only what has not been written to for an hour, since another run may
+/// be replacing the same file now, which takes it an instant.
+pub(super) fn clear_old_leftovers(target: &Path) {
+    const OLD: Duration = Duration::from_hours(1);
+    clear(target, |found| found.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= OLD)));
+}
+
+fn clear(target: &Path, is_dead: impl Fn(&fs::Metadata) -> bool) {
     let prefix = prefix(target);
     let Ok(entries) = fs::read_dir(folder_of(target)) else { return };
     for entry in entries.flatten() {
@@ -153,7 +165,7 @@ pub(super) fn clear_leftovers(target: &Path) {
             .strip_prefix(prefix.as_encoded_bytes())
             .and_then(|rest| rest.strip_suffix(ENDING.as_bytes()));
         let ours = random.is_some_and(|r| r.len() == RANDOM && r.iter().all(u8::is_ascii_alphanumeric));
-        if ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+        if ours && entry.metadata().is_ok_and(|found| found.is_file() && is_dead(&found)) {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -237,6 +249,18 @@ mod tests {
         clear_leftovers(&target);
         assert!(!ours.exists());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), others.len() + 1);
+    }
+
+    #[test]
+    fn without_a_lock_only_what_is_old_is_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let [old, young] = ["abcDEF123456", "abcDEF123457"]
+            .map(|random| dir.path().join(format!(".report.html.{random}.tmp")));
+        fs::write(&young, "").unwrap();
+        let long_ago = std::time::SystemTime::now() - Duration::from_hours(2);
+        File::create(&old).unwrap().set_modified(long_ago).unwrap();
+        clear_old_leftovers(&dir.path().join("report.html"));
+        assert!(!old.exists() && young.exists());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use super::CollectError;
-use super::atomic::Replacement;
+use super::atomic::{Replacement, clear_old_leftovers};
 use super::paths::FileTarget;
 
 /// What a file of this kind never reaches: more of an old one is not looked at.
@@ -17,12 +17,13 @@ const LARGEST: u64 = 1 << 20;
 pub struct Document(FileTarget);
 
 impl Document {
-    /// Looks whether the file can be written. Leaves nothing behind.
+    /// Looks whether the file can be written, and clears what killed runs left of it. Leaves nothing behind.
     ///
     /// # Errors
     /// It cannot.
     pub fn at(path: &Path) -> Result<Self, CollectError> {
         let target = FileTarget::of(path)?;
+        clear_old_leftovers(&target.real);
         drop(Replacement::create(&target.real).map_err(CollectError::beforehand)?);
         Ok(Self(target))
     }
