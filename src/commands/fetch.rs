@@ -184,6 +184,9 @@ impl Ground {
         // The job's identity is the same with any salt.
         let planner = plan(&lasting, first_look.columns(), (settings, env), [0; 16])?;
         let identity = wiring::identity(settings, &planner);
+        // What is wrong with certificates or the proxy is found before a file is made.
+        let idle = wiring::transport(settings, env, &planner, (Arc::new(|| {}), Arc::default()))?;
+        drop(Http::new(idle).map_err(|error| failure::of_transport(&error, settings))?);
         let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
         let (rows, total) = if path.can_be_read_twice() {
             let survey = input::survey(path, &input_settings)?;

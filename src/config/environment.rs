@@ -9,6 +9,7 @@ use crate::config::elsewhere;
 use crate::config::error::ConfigError;
 use crate::config::layers::{Layer, Origin, Word, wrong};
 use crate::config::options::{self, Table, Takes, VARIABLE_PREFIX};
+use crate::fetch::{PROXY_SCHEMES, is_proxy_scheme};
 
 /// The environment variables as they were at the start. `Debug` shows none of them.
 #[derive(Clone, Default)]
@@ -54,6 +55,17 @@ impl Environment {
             }
         }
         Ok(layer)
+    }
+
+    /// A sentence for each proxy variable that is passed over, since its address is of a kind that is not spoken.
+    /// Its value is not shown: it may hold a password.
+    pub(super) fn idle_proxies(&self) -> Vec<String> {
+        const NAMES: [&str; 6] =
+            ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+        let is_idle = |name: &&str| self.get(name).is_some_and(|address| !is_proxy_scheme(address.trim()));
+        let schemes = PROXY_SCHEMES.join(", ");
+        let says = |name| format!("{name} is not used, requests go past it: its scheme is none of {schemes}");
+        NAMES.into_iter().filter(is_idle).map(says).collect()
     }
 
     /// A sentence for each variable that was probably meant as a setting, but is none.
@@ -135,6 +147,21 @@ mod tests {
         assert!(slips[0].contains("SKUFETCH_CONFIG"));
         assert_eq!(slips[1], "SKUFETCH_RAET is not read: no setting has this name; SKUFETCH_RATE has");
         assert!(slips[2].ends_with("SKUFETCH_CONCURRENCY has"), "{slips:?}");
+    }
+
+    #[test]
+    fn a_proxy_of_a_kind_that_is_not_spoken_is_pointed_out_without_its_password() {
+        let env: Environment = [
+            ("HTTP_PROXY", "htp://me:canary@proxy:3128"),
+            ("https_proxy", "socks5h://proxy:1080"),
+            ("ALL_PROXY", "proxy:3128"),
+            ("all_proxy", ""),
+        ]
+        .into_iter()
+        .collect();
+        let idle = env.idle_proxies();
+        assert_eq!(idle.len(), 1, "{idle:?}");
+        assert!(idle[0].starts_with("HTTP_PROXY is not used, ") && !idle[0].contains("canary"), "{idle:?}");
     }
 
     #[test]

@@ -122,6 +122,9 @@ fn settings(
     let mut settings = build::settings(&layers, &call)?;
     checks::check(&settings, &layers, &call)?;
     settings.warnings = env.slips();
+    if settings.request.proxy.is_none() && settings.demo.is_none() {
+        settings.warnings.extend(env.idle_proxies());
+    }
     Ok((settings, layers))
 }
 

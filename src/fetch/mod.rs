@@ -26,4 +26,6 @@ pub use health::KEEPS_FAILING;
 pub use redirect::Follow;
 pub use select::Select;
 pub use stop::{Stop, StopReason};
-pub use transport::{Http, OnConnected, Transport, TransportError, TransportSettings};
+pub use transport::{
+    Http, OnConnected, PROXY_SCHEMES, Transport, TransportError, TransportSettings, is_proxy_scheme,
+};

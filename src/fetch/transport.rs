@@ -44,7 +44,7 @@ const STREAMS_PER_CONNECTION: usize = 8;
 const MAX_SPREAD: usize = 64;
 
 /// How a proxy may be spoken to.
-const PROXY_SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+pub const PROXY_SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
 
 /// Space set aside for a body before its length is believed.
 const FIRST_CAPACITY: u64 = 64 * 1024;
@@ -468,7 +468,8 @@ fn builder(settings: &TransportSettings, telling: bool) -> Result<ClientBuilder,
 }
 
 /// Past a proxy of any other scheme reqwest would go directly, without a word.
-fn is_proxy_scheme(address: &str) -> bool {
+#[must_use]
+pub fn is_proxy_scheme(address: &str) -> bool {
     address
         .split_once("://")
         .is_none_or(|(scheme, _)| PROXY_SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)))

@@ -113,3 +113,21 @@ fn a_proxy_that_is_not_there_makes_the_api_unreachable_and_shows_no_secret() {
     assert!(!ended.stderr.contains("canary"), "{}", ended.stderr);
     assert!(dir.holding("canary").is_empty());
 }
+
+#[test]
+fn a_proxy_or_a_certificate_that_is_none_is_found_before_a_file_is_made() {
+    let (dir, server) = (skus(), ScriptedServer::echo());
+    dir.write("none.pem", "no certificate");
+    let before = dir.names();
+    for args in [["--proxy", "ftp://p:1"], ["--proxy", "http://${UNSET_X}@p:1"], ["--ca-cert", "none.pem"]] {
+        asking(&dir, "https://shop.test/p/{sku}", args).finish().expect_code(2);
+        assert_eq!(dir.names(), before, "{args:?}");
+    }
+    let ended =
+        asking(&dir, &server.url("/p/{sku}"), ["-c1"]).env("HTTP_PROXY", "htp://p:1").finish().expect_code(0);
+    assert!(
+        ended.stderr.starts_with("warning: HTTP_PROXY is not used, requests go past it: "),
+        "{}",
+        ended.stderr
+    );
+}
