@@ -109,22 +109,27 @@ impl Account {
     }
 }
 
+/// Method and address, as they may be shown.
+pub(super) fn what_is_asked(settings: &Settings) -> String {
+    let url = settings.shown.iter().find(|setting| setting.name == "url");
+    let address = match url.and_then(|setting| setting.value.as_deref()) {
+        Some(address) if settings.demo.is_none() => address,
+        _ => "the built-in API",
+    };
+    format!("{} {address}", settings.request.method)
+}
+
 fn subject(settings: &Settings) -> Subject {
     let of = |path: &Path| path.to_string_lossy().into_owned();
     let (output, output_in_full) = match &settings.output.path {
         Target::Stdout => ("-".to_owned(), "-".to_owned()),
         Target::File(path) => (of(path), absolute(path).map_or_else(|_| of(path), |path| of(&path))),
     };
-    let url = settings.shown.iter().find(|setting| setting.name == "url");
-    let address = match url.and_then(|setting| setting.value.as_deref()) {
-        Some(address) if settings.demo.is_none() => address,
-        _ => "the built-in API",
-    };
     Subject {
         input: settings.input.path.to_string(),
         output,
         output_in_full,
-        request: format!("{} {address}", settings.request.method),
+        request: what_is_asked(settings),
         settings: settings.shown.clone(),
         began: SystemTime::now(),
     }

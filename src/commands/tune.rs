@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::account::what_is_asked;
 use super::ending;
 use super::failure::{self, Failure};
 use super::fetch::{Api, Road, plan};
@@ -18,7 +19,6 @@ use crate::fetch::StopReason;
 use crate::input::{self, InputSettings, Rows};
 use crate::limit::climb::{Bounds, End};
 use crate::model::{Event, Exit, Reporter};
-use crate::plan::Planner;
 use crate::report::format::counted;
 use crate::report::tune::{self, Tuned};
 use crate::report::{Progress, Report, ReportFile};
@@ -47,7 +47,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     let sample = Sample::open(&settings, deadline)?;
     let planner =
         plan(&wiring::request(&settings, &api.url), sample.rows.columns(), (&settings, env), [0; 16])?;
-    let request = what_is_asked(&planner);
+    let request = what_is_asked(&settings);
     let meter = Arc::new(Meter::new(Arc::clone(&report)));
     let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
     // Nothing is written.
@@ -158,10 +158,6 @@ impl Sample {
             whole_input: found <= most,
         })
     }
-}
-
-fn what_is_asked(planner: &Planner) -> String {
-    planner.mask().apply(&planner.identity().shown).into_owned()
 }
 
 /// Standard output, row by row. Who closed it has read enough.

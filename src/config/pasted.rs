@@ -66,16 +66,21 @@ fn address(text: &str) -> String {
         None => authority.to_owned(),
     };
     let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    let query = query.map_or_else(String::new, self::query);
+    format!("{scheme}{authority}{path}{query}{fragment}")
+}
+
+/// A query, with its `?`, whose values are shown only where they are references.
+pub(super) fn query(text: &str) -> String {
     let pair = |pair: &str| match pair.split_once('=') {
+        // The end of a secret in base64 looks like a name without a value.
+        Some((_, value)) if value.trim_matches('=').is_empty() => HIDDEN.into(),
         Some((_, value)) if is_reference(value) => pair.to_owned(),
         Some((name, _)) => format!("{name}={HIDDEN}"),
         None if is_reference(pair) => pair.to_owned(),
         None => HIDDEN.into(),
     };
-    let query = query.map_or_else(String::new, |query| {
-        format!("?{}", query.split('&').map(pair).collect::<Vec<_>>().join("&"))
-    });
-    format!("{scheme}{authority}{path}{query}{fragment}")
+    format!("?{}", text.split('&').map(pair).collect::<Vec<_>>().join("&"))
 }
 
 /// `{column}`, `${ENV_VAR}`, or several of them, and nothing else but what stands between.
@@ -132,7 +137,7 @@ mod tests {
         let line = pasted(&[
             "in.csv",
             "-u",
-            "https://user:canary@a/p/{sku}?lang={lang}&key=canary&token=${TOKEN}&canary#canary",
+            "https://user:canary@a/p/{sku}?lang={lang}&key=canary&token=${TOKEN}&canary&canary==#canary",
             "-H",
             "X-Key: canary",
             "-H",
@@ -144,7 +149,10 @@ mod tests {
         ]);
         assert!(!line.contains("canary"), "{line}");
         assert!(hides(&line));
-        assert!(line.contains("'https://...@a/p/{sku}?lang={lang}&key=...&token=${TOKEN}&...'"), "{line}");
+        assert!(
+            line.contains("'https://...@a/p/{sku}?lang={lang}&key=...&token=${TOKEN}&...&...'"),
+            "{line}"
+        );
         assert!(line.contains("--header 'X-Key: ...'"), "{line}");
         let open =
             pasted(&["in.csv", "-u", "http://a/{sku}", "--body", "@q.json", "--proxy", "http://${A}:${B}@p"]);

@@ -1,10 +1,11 @@
 //! Every setting as a report may show it: what was said, who said it, and no secret.
 //!
-//! Of an address its query and user-info are left out, of headers their values, of a body all but the name of
-//! its file. `${NAME}` stands as it was written.
+//! Of an address its user-info is left out and of its query the values that are written out, of headers their
+//! values, of a body all but the name of its file. `${NAME}` and `{column}` stand as they were written.
 
 use crate::config::layers::{Layers, Origin, Word};
 use crate::config::options;
+use crate::config::pasted;
 use crate::report::Setting;
 
 /// Stands for what is not shown.
@@ -45,13 +46,14 @@ fn value(name: &str, words: &[Word]) -> String {
     words.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// An address up to its query, without user-info. What has no scheme says nothing of where its secrets stand.
+/// An address without user-info. What has no scheme says nothing of where its secrets stand.
 fn address(text: &str) -> String {
-    let text = text.split(['?', '#']).next().unwrap_or_default();
+    let text = text.split('#').next().unwrap_or_default();
+    let (text, query) = text.split_once('?').map_or((text, None), |(text, query)| (text, Some(query)));
     let Some((scheme, rest)) = text.split_once("://") else { return NOT_SHOWN.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}{path}")
+    format!("{scheme}://{host}{path}{}", query.map_or_else(String::new, pasted::query))
 }
 
 #[cfg(test)]
@@ -81,7 +83,7 @@ mod tests {
     #[test]
     fn no_secret_is_shown() {
         let layers = layers(&[
-            ("url", &["https://us:canary@api/p/{sku}/${T}?key=canary#canary"]),
+            ("url", &["https://us:canary@api/p/{sku}/${T}?lang={lang}&key=canary&canary&canary==#canary"]),
             ("proxy", &["http://canary:canary@proxy:3128/", "canary"]),
             ("header", &["X-Key: canary", "canary"]),
             ("body", &["{\"t\":\"canary\"}"]),
@@ -90,7 +92,7 @@ mod tests {
         assert!(!shown.iter().any(|it| it.value.as_ref().is_some_and(|value| value.contains("canary"))));
         assert!(!format!("{shown:?}").contains("api"), "values stand in no debug text");
         let of = |name: &str| shown.iter().find(|s| s.name == name).unwrap().value.clone().unwrap();
-        assert_eq!(of("url"), "https://api/p/{sku}/${T}");
+        assert_eq!(of("url"), "https://api/p/{sku}/${T}?lang={lang}&key=...&...&...");
         assert_eq!(of("proxy"), "http://proxy:3128/, (not shown)");
         assert_eq!(of("header"), "X-Key, (not shown)");
         assert_eq!(of("body"), "(not shown)");

@@ -390,6 +390,7 @@ mod tests {
             ("https://h/p?key=${TOKEN}&sku={sku}#x", "https://h/p?key=...&sku=7%206"),
             ("https://h/p?q=a{sku}&secret&{region}", "https://h/p?q=...&...&eu"),
             ("https://h/${TOKEN}/{sku}?a=b=c", "https://h/(redacted)/7%206?a=..."),
+            ("https://h/{sku}?c2VjcmV0==&k=", "https://h/7%206?...&..."),
             ("https://h/{sku}?", "https://h/7%206?"),
         ] {
             let mut planner = planner(&settings(url));

@@ -181,6 +181,8 @@ impl ShownQuery {
                     self.name.push(c);
                     self.hides = true;
                 }
+                // The end of a secret in base64 looks like a name without a value.
+                ('=', Some(value)) if value.is_empty() => {}
                 (_, Some(_)) => self.hides = true,
             }
         }
@@ -198,6 +200,7 @@ impl ShownQuery {
         self.shown = pair.shown;
         self.shown.push(if self.shown.is_empty() { '?' } else { '&' });
         match (pair.value, pair.hides) {
+            (Some(value), false) if value.is_empty() => self.shown.push_str(HIDDEN),
             (Some(_), true) => self.shown.extend([&pair.name, "=", HIDDEN]),
             (Some(value), false) => self.shown.extend([&pair.name, "=", &value]),
             (None, true) => self.shown.push_str(HIDDEN),

@@ -52,12 +52,13 @@ fn three(skus: &[String], args: &[&str], code: i32) -> (Value, String, String) {
 #[test]
 fn a_run_that_went_well_has_a_report_of_each_kind() {
     let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(20)));
-    let url = server.url("/p/{sku}");
+    let address = server.url("/p/{sku}");
+    let url = format!("{address}?fields=all&q={{sku}}");
     let (report, page, metrics) = three(&skus(120), &["-u", &url, "-c", "8"], 0);
     assert_eq!((&report["fetched"], &report["attempts"]), (&120.into(), &120.into()));
     assert_eq!((&report["published"], &report["error"]), (&true.into(), &Value::Null));
     assert_eq!(report["wrote"][0]["path"], "out.json");
-    assert_eq!(report["request"], format!("GET {url}"));
+    assert_eq!(report["request"], format!("GET {address}?fields=...&q={{sku}}"));
     assert_eq!(report["settings"]["pace"]["concurrency"]["value"], "8");
     let sum = |list: &Value, name: &str| -> u64 {
         list.as_array().unwrap().iter().map(|item| item[name].as_u64().unwrap()).sum()
@@ -67,6 +68,7 @@ fn a_run_that_went_well_has_a_report_of_each_kind() {
     assert_eq!(report["slowest"].as_array().unwrap().len(), 10);
     assert!(report["slowest"][0]["latency_ms"].as_f64().unwrap() >= 20.0, "{report}");
     assert!(report["timeline"].as_array().unwrap().iter().any(|slice| slice["most_in_flight"] == 8));
+    assert!(page.contains("?fields=...&amp;q={sku}") && !page.contains("fields=all"), "{page}");
     assert!(page.contains(">complete<") && page.contains("aria-label=\"Throughput over time\""), "{page}");
     assert!(metrics.contains("outcome=\"fetched\"} 120\n"), "{metrics}");
     assert!(metrics.contains("/out.json\"} 1\n"), "the output in full: {metrics}");

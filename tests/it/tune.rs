@@ -322,6 +322,9 @@ fn tune_shows_no_secret() {
     assert!(server.requests()[0].target.ends_with("?key=canary&token=canary"));
     assert!(!ended.stdout().contains("canary") && !ended.stderr.contains("canary"), "{}", ended.stdout());
     assert!(dir.holding("canary").is_empty());
+    let report: Value = serde_json::from_str(&dir.read("tune.json")).unwrap();
+    let address = server.url("/p/{sku}?key=...&token=${TOKEN}");
+    assert_eq!(report["request"], format!("GET {address}"));
     assert!(ended.stdout().contains("--header 'X-Key: ...'") && ended.stdout().contains("(... stands for"));
 }
 
