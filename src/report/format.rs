@@ -92,6 +92,18 @@ pub fn per_second(rate: f64) -> String {
     }
 }
 
+/// A share of a whole: `7.7 %`. Nothing that is there is 0 %, and nothing that lacks a part 100 %.
+#[must_use]
+pub fn percent(part: u64, whole: u64) -> String {
+    match part as f64 * 100.0 / whole.max(1) as f64 {
+        _ if part == whole && part > 0 => "100 %".into(),
+        _ if part == 0 => "0 %".into(),
+        share if share < 0.05 => "under 0.1 %".into(),
+        share if share > 99.94 => "over 99.9 %".into(),
+        share => format!("{share:.1} %"),
+    }
+}
+
 /// A finite, positive number rounded to the nearest whole one.
 #[expect(
     clippy::cast_possible_truncation,
@@ -211,6 +223,20 @@ mod tests {
             (f64::INFINITY, "0/s"),
         ] {
             assert_eq!(per_second(rate), text);
+        }
+    }
+
+    #[test]
+    fn no_share_is_rounded_to_nothing_or_to_all() {
+        for (part, whole, text) in [
+            (0, 0, "0 %"),
+            (0, 7, "0 %"),
+            (7, 7, "100 %"),
+            (1, 13, "7.7 %"),
+            (1, 10_000, "under 0.1 %"),
+            (9_999, 10_000, "over 99.9 %"),
+        ] {
+            assert_eq!(percent(part, whole), text);
         }
     }
 

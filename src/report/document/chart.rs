@@ -40,7 +40,7 @@ impl Hue {
             Self::Second => (0xC2, 0x70, 0x0A),
             Self::Third => (0xD1, 0x24, 0x2F),
             Self::Fourth => (0x0F, 0x83, 0x6B),
-            Self::Shade => (0x8C, 0x93, 0x9D),
+            Self::Shade => (0x83, 0x8A, 0x95),
         }
     }
 
@@ -127,9 +127,9 @@ impl Chart<'_> {
         let root = backend.into_drawing_area();
         let mut chart = ChartBuilder::on(&root)
             .margin_top(8 * FINE)
-            .margin_right(16 * FINE)
+            .margin_right(22 * FINE)
             .x_label_area_size(24 * FINE)
-            .y_label_area_size(58 * FINE)
+            .y_label_area_size(62 * FINE)
             .build_cartesian_2d(range(&self.x), range(&self.y))
             .map_err(|error| error.to_string())?;
         chart

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::page::{card, page, table, text, tile, wide_card};
+use super::chart::Hue;
+use super::page::{card, columns, legend, names, page, pairs, prose, table, text, tile};
 use super::{Account, Setting, over_time};
-use crate::model::Exit;
+use crate::model::{Exit, display_safe};
 use crate::report::ending::{Amount, per_second};
 use crate::report::format::{self, count};
 use crate::report::json_lines::moment;
@@ -12,16 +13,22 @@ use crate::report::{Ending, said};
 
 /// Causes and statuses that get a row.
 const ROWS: usize = 20;
+/// Characters of a SKU in a table. One may have 256, and the JSON report has all of them.
+const SKU_CHARS: usize = 32;
 
 pub(super) fn document(account: &Account<'_>) -> String {
     let mut body = head(account);
     body.push_str(&tiles(account));
     body.push_str(&shares(account));
-    body.push_str("<div class=\"cards\">\n");
-    for part in [failures, over_time::charts, statuses, retried, slowest, pauses, files, settings] {
-        body.push_str(&part(account));
+    body.push_str(&failures(account));
+    let mut charts = over_time::charts(account);
+    let mut cards = charts.split_off(charts.len() / 2 * 2);
+    body.push_str(&pairs(&charts));
+    for part in [statuses, retried, slowest, pauses, files] {
+        cards.push(part(account));
     }
-    body.push_str("</div>\n");
+    body.push_str(&columns(&cards));
+    body.push_str(&settings(account));
     let _ = writeln!(
         body,
         "<footer class=\"soft\">skufetch {} · {} to {}</footer>",
@@ -44,8 +51,8 @@ fn head(account: &Account<'_>) -> String {
         text(output),
     );
     if !is_over_before_it_began(account) {
-        let verdict = text(&ending.verdict.text);
-        let _ = writeln!(head, "<p class=\"headline\">{}</p>", text(headline));
+        let verdict = prose(&ending.verdict.text);
+        let _ = writeln!(head, "<p class=\"headline\">{}</p>", prose(headline));
         let _ = writeln!(head, "<p class=\"verdict\"><b>limited by</b> {verdict}</p>");
     }
     if let Some(error) = &ending.error {
@@ -62,7 +69,7 @@ fn is_over_before_it_began(account: &Account<'_>) -> bool {
 
 /// Line by line, since some errors show the place they speak of on lines of their own.
 fn safe_lines(sentence: &str) -> String {
-    sentence.lines().map(text).collect::<Vec<_>>().join("\n")
+    sentence.lines().map(prose).collect::<Vec<_>>().join("\n")
 }
 
 fn date(account: &Account<'_>) -> String {
@@ -88,7 +95,7 @@ fn tiles(account: &Account<'_>) -> String {
     if is_over_before_it_began(account) {
         return String::new();
     }
-    let mut tiles = String::from("<div class=\"tiles\">\n");
+    let mut tiles = String::from("<div class=\"tiles\">\n<div>\n");
     for (number, name, always) in [
         (counts.rows, "rows", true),
         (counts.fetched, "fetched", true),
@@ -105,6 +112,7 @@ fn tiles(account: &Account<'_>) -> String {
             tiles.push_str(&tile(&count(number), name));
         }
     }
+    tiles.push_str("</div>\n<div>\n");
     if tally.sums.asked > 0 && !ending.elapsed.is_zero() {
         tiles.push_str(&tile(&format::per_second(per_second(ending, tally)), "SKUs"));
     }
@@ -117,7 +125,7 @@ fn tiles(account: &Account<'_>) -> String {
         }
         tiles.push_str(&tile(&format::size(tally.sums.bytes), "of bodies"));
     }
-    tiles + "</div>\n"
+    tiles + "</div>\n</div>\n"
 }
 
 /// What became of the rows, as parts of one bar.
@@ -126,24 +134,21 @@ fn shares(account: &Account<'_>) -> String {
     if counts.rows == 0 {
         return String::new();
     }
-    let mut bar = String::from("<div class=\"share\">");
+    let (mut bar, mut keys) = (String::new(), Vec::new());
     for (number, hue, name) in [
-        (counts.fetched, "fourth", "fetched"),
-        (counts.unchanged, "first", "unchanged"),
-        (counts.failed, "third", "failed"),
-        (counts.repeats, "second", "repeats"),
-        (counts.deferred, "shade", "deferred"),
+        (counts.fetched, Hue::Fourth, "fetched"),
+        (counts.unchanged, Hue::First, "unchanged"),
+        (counts.failed, Hue::Third, "failed"),
+        (counts.repeats, Hue::Second, "repeats"),
+        (counts.deferred, Hue::Shade, "deferred"),
     ] {
         if number > 0 {
             let percent = number as f64 * 100.0 / counts.rows as f64;
-            let number = count(number);
-            let _ = write!(
-                bar,
-                "<span class=\"{hue}\" style=\"width:{percent:.3}%\" title=\"{number} {name}\"></span>"
-            );
+            let _ = write!(bar, "<span class=\"{}\" style=\"width:{percent:.3}%\"></span>", hue.name());
+            keys.push((hue, format!("{name} {}", format::percent(number, counts.rows))));
         }
     }
-    bar + "</div>\n"
+    format!("<div class=\"share\">{bar}</div>\n{}", legend(&keys))
 }
 
 fn failures(account: &Account<'_>) -> String {
@@ -163,12 +168,12 @@ fn failures(account: &Account<'_>) -> String {
     if causes.is_empty() {
         return String::new();
     }
-    wide_card("Failed rows", &table(&["#rows", "cause", "~the first of them"], &rows))
+    card("Failed rows", &table(&["#rows", "cause", "~the first of them"], &rows))
 }
 
 fn statuses(account: &Account<'_>) -> String {
     let sums = &account.tally.sums;
-    let share = |count: u64| format!("{:.1} %", count as f64 * 100.0 / sums.attempts().max(1) as f64);
+    let share = |count: u64| format::percent(count, sums.attempts());
     let mut statuses = account.tally.statuses.clone();
     statuses.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let mut rows: Vec<_> = statuses
@@ -190,7 +195,7 @@ fn slowest(account: &Account<'_>) -> String {
     let row = |slow: &crate::report::Slow| {
         vec![
             format::latency(slow.latency),
-            slow.key.clone(),
+            display_safe(&slow.key, SKU_CHARS),
             slow.line.to_string(),
             slow.status.to_string(),
             format::duration(slow.at),
@@ -243,14 +248,19 @@ fn files(account: &Account<'_>) -> String {
 }
 
 fn settings(account: &Account<'_>) -> String {
-    let row = |setting: &Setting| {
-        let value = setting.value.clone().unwrap_or_else(|| "–".into());
-        let set_by = if setting.set_by == "default" { "" } else { setting.set_by };
-        vec![setting.name.into(), value, set_by.into()]
-    };
-    let rows: Vec<_> = account.subject.settings.iter().map(row).collect();
-    if rows.is_empty() {
-        return String::new();
+    let value = |setting: &Setting| setting.value.clone().unwrap_or_else(|| "–".into());
+    let (untouched, set): (Vec<&Setting>, Vec<&Setting>) =
+        account.subject.settings.iter().partition(|setting| setting.set_by == "default");
+    let row = |setting: &&Setting| vec![setting.name.into(), value(setting), setting.set_by.into()];
+    let pair = |setting: &&Setting| (setting.name.to_owned(), value(setting));
+    let mut settings = String::new();
+    if !set.is_empty() {
+        let rows: Vec<_> = set.iter().map(row).collect();
+        settings.push_str(&card("Settings", &table(&["setting", "~value", "set by"], &rows)));
     }
-    wide_card("Settings", &table(&["setting", "~value", "set by"], &rows))
+    if !untouched.is_empty() {
+        let pairs: Vec<_> = untouched.iter().map(pair).collect();
+        settings.push_str(&card("Settings at their defaults", &names(&pairs)));
+    }
+    settings
 }

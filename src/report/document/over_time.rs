@@ -11,31 +11,33 @@ use crate::report::tally::{Latency, TallySnapshot};
 
 /// More points than this are noise on a chart of this size.
 const POINTS: usize = 120;
-/// Bars of the histogram.
-const BARS: u32 = 48;
+/// Bars of the histogram: the fewer answers, the wider.
+const BARS: std::ops::RangeInclusive<f64> = 12.0..=48.0;
+/// Below this many answers a percentile says little; slices are taken together until they have them.
+const ENOUGH: u64 = 20;
 const LABELS: usize = 6;
 
 type Points = Vec<(f64, f64)>;
 
-/// Every chart that the run has figures for.
-pub(super) fn charts(account: &Account<'_>) -> String {
+/// Every chart that the run has figures for: those over time first.
+pub(super) fn charts(account: &Account<'_>) -> Vec<String> {
     let mut slices = account.chronicle.slices();
     while slices.len() > POINTS {
         slices = by_twos(&slices);
     }
-    let mut figures = String::new();
+    let mut figures = Vec::new();
     if slices.len() > 1 && account.tally.sums.done() > 0 {
         let time = Time::of(&slices);
         let rows = account.ending.counts.rows as f64;
-        figures.push_str(&progress(&slices, &time, rows));
-        figures.push_str(&throughput(&slices, &time));
+        figures.push(progress(&slices, &time, rows));
+        figures.push(throughput(&slices, &time));
         if account.tally.latency.is_some() {
-            figures.push_str(&percentiles(&slices, &time));
+            figures.push(percentiles(&slices, &time));
         }
-        figures.push_str(&concurrency(&slices, &time));
+        figures.push(concurrency(&slices, &time));
     }
     if let Some(latency) = account.tally.latency {
-        figures.push_str(&histogram(&account.tally, latency));
+        figures.push(histogram(&account.tally, latency));
     }
     figures
 }
@@ -89,8 +91,14 @@ impl Time {
         (!stretches.is_empty()).then_some(Mark(Hue::Shade, Shape::Stretches(stretches)))
     }
 
+    /// A value in the middle of each slice, and level from there to both ends.
     fn points(&self, slices: &[Slice], value: impl Fn(&Slice) -> f64) -> Points {
-        slices.iter().map(|slice| (self.middle(slice), value(slice))).collect()
+        let [Some(first), Some(last)] = [slices.first(), slices.last()] else { return Points::new() };
+        let middles = slices.iter().map(|slice| (self.middle(slice), value(slice)));
+        std::iter::once((self.at(first.from), value(first)))
+            .chain(middles)
+            .chain([(self.at(last.to), value(last))])
+            .collect()
     }
 }
 
@@ -134,24 +142,46 @@ fn throughput(slices: &[Slice], time: &Time) -> String {
 fn percentiles(slices: &[Slice], time: &Time) -> String {
     let hues = [(Hue::Third, 0.99, "p99"), (Hue::Second, 0.95, "p95"), (Hue::First, 0.5, "p50")];
     let mut marks: Vec<Mark> = time.pauses(slices).into_iter().collect();
+    let stretches = answering(slices);
     for (hue, share, _) in hues {
-        // A line has a gap where no answer came.
-        let mut run: Points = Vec::new();
-        for slice in slices {
-            match slice.quantile(share) {
-                Some(latency) => run.push((time.middle(slice), latency.as_secs_f64())),
-                None if run.is_empty() => {}
-                None => marks.push(Mark(hue, Shape::Line(std::mem::take(&mut run)))),
-            }
-        }
-        if !run.is_empty() {
-            marks.push(Mark(hue, Shape::Line(run)));
-        }
+        let latency = |slice: &Slice| slice.quantile(share).unwrap_or_default().as_secs_f64();
+        marks.extend(stretches.iter().map(|slices| Mark(hue, Shape::Line(time.points(slices, latency)))));
     }
     let legend: Vec<_> = hues.iter().rev().map(|(hue, _, name)| (*hue, *name)).collect();
     let top = headroom(highest(&marks));
     let svg = time.draw("Latency over time", (top, &|latency| latency_label(*latency)), marks);
     page::figure("Latency", &legend, &svg, "")
+}
+
+/// The slices in which answers came, taken together until each has enough of them. Only a pause without an
+/// answer parts them: there is nothing to be drawn.
+fn answering(slices: &[Slice]) -> Vec<Vec<Slice>> {
+    let answers = |slice: &Slice| slice.answers > 0;
+    slices
+        .split(|slice| !answers(slice) && !slice.paused.is_zero())
+        .filter_map(|stretch| {
+            let (first, last) = (stretch.iter().position(answers)?, stretch.iter().rposition(answers)?);
+            Some(with_enough(&stretch[first..=last]))
+        })
+        .collect()
+}
+
+/// Slices taken together until each has enough answers; too few at the end go to those before them.
+fn with_enough(slices: &[Slice]) -> Vec<Slice> {
+    let mut together: Vec<Slice> = Vec::new();
+    for slice in slices {
+        match together.last_mut() {
+            Some(last) if last.answers < ENOUGH => last.absorb(slice),
+            _ => together.push(slice.clone()),
+        }
+    }
+    if let [.., before, last] = together.as_mut_slice()
+        && last.answers < ENOUGH
+    {
+        before.absorb(last);
+        together.pop();
+    }
+    together
 }
 
 fn concurrency(slices: &[Slice], time: &Time) -> String {
@@ -180,15 +210,15 @@ fn histogram(tally: &TallySnapshot, latency: Latency) -> String {
     let [p50, p95, p99, max] =
         [latency.p50, latency.p95, latency.p99, latency.max].map(|time| time.as_secs_f64());
     let least = seconds(histogram.min());
-    let to = (p99 + (p99 - p50) * 0.5).max(p99 * 1.05).min(max.max(p99)).max(1e-6);
-    let from = if least > 0.5 * to { (least - (to - least) * 0.1).max(0.0) } else { 0.0 };
-    let width = ((to - from) / f64::from(BARS)).max(1e-6);
-    let mut bars: Vec<(f64, f64, f64)> = (0..BARS)
-        .map(|bar| (from + f64::from(bar) * width, from + (f64::from(bar) + 0.9) * width, 0.0))
+    let (from, to) = span(least, [p50, p99, max]);
+    let bars = (2.0 * (histogram.len() as f64).sqrt()).round().clamp(*BARS.start(), *BARS.end());
+    let width = (to - from) / bars;
+    let mut bars: Vec<(f64, f64, f64)> = (0..format::whole(bars))
+        .map(|bar| (from + bar as f64 * width, from + (bar as f64 + 0.9) * width, 0.0))
         .collect();
     let mut beyond = 0;
     for step in histogram.iter_recorded() {
-        let value = seconds(histogram.lowest_equivalent(step.value_iterated_to()));
+        let value = seconds(histogram.median_equivalent(step.value_iterated_to()));
         let place = bars.partition_point(|(left, ..)| *left <= value).saturating_sub(1);
         if value > to {
             beyond += step.count_at_value();
@@ -213,12 +243,21 @@ fn histogram(tally: &TallySnapshot, latency: Latency) -> String {
     };
     let svg = Chart {
         label: "Answers by latency",
-        x: Axis { from, to: from + width * f64::from(BARS), labels: LABELS, text: &|at| latency_label(*at) },
-        y: Axis { from: 0.0, to: top, labels: LABELS, text: &|count| whole(*count) },
+        x: Axis { from, to, labels: LABELS, text: &|at| latency_label(*at) },
+        y: Axis { from: 0.0, to: top, labels: whole_labels(top), text: &|count| whole(*count) },
         marks,
     }
     .svg();
     page::figure("Answers by latency", &legend, &svg, &remark)
+}
+
+/// From where to where a histogram reaches: to the end of what is usual, and never so narrow that its bars
+/// would be finer than what was measured.
+fn span(least: f64, [p50, p99, max]: [f64; 3]) -> (f64, f64) {
+    let to = (p99 + (p99 - p50) * 0.5).max(p99 * 1.05).min(max.max(p99)).max(1e-5);
+    let from = if least > 0.5 * to { (least - (to - least) * 0.1).max(0.0) } else { 0.0 };
+    let (middle, half) = (f64::midpoint(from, to), to * 0.1);
+    if to - from < 2.0 * half { (middle - half, middle + half) } else { (from, to) }
 }
 
 fn highest(marks: &[Mark]) -> f64 {
@@ -234,8 +273,11 @@ pub(in crate::report) fn headroom(highest: f64) -> f64 {
     if highest > 0.0 { highest * 1.06 } else { 1.0 }
 }
 
-/// `12`, `0.25`, `1.5k`, `20M`: at most five characters, to fit beside an axis.
+/// `12`, `0.25`, `9,500`, `12.5k`, `20M`: at most five characters, to fit beside an axis.
 pub(in crate::report) fn short(number: f64) -> String {
+    if (1e3..1e4).contains(&number) {
+        return format::count(format::whole(number));
+    }
     let (number, unit) = match number {
         number if number >= 1e9 => (number / 1e9, "G"),
         number if number >= 1e6 => (number / 1e6, "M"),
@@ -249,6 +291,11 @@ pub(in crate::report) fn short(number: f64) -> String {
 /// A count; nothing where there is no such count, as between 0 and 1.
 fn whole(number: f64) -> String {
     if (number - number.round()).abs() < 1e-6 { short(number) } else { String::new() }
+}
+
+/// Labels of an axis of counts: no more than there are counts, so that no line of the mesh goes without.
+fn whole_labels(top: f64) -> usize {
+    LABELS.min(usize::try_from(format::whole(top.floor())).unwrap_or(LABELS).saturating_add(1))
 }
 
 /// `0`, `50 ms`, `1.5 s`.
@@ -269,7 +316,7 @@ mod tests {
         for (number, label) in [
             (0.0, "0"),
             (0.25, "0.25"),
-            (9_500.0, "9500"),
+            (9_500.0, "9,500"),
             (12_500.0, "12.5k"),
             (1_500_000.0, "1.5M"),
             (2e10, "20G"),

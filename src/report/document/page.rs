@@ -29,6 +29,17 @@ pub(in crate::report) fn text(foreign: &str) -> String {
     safe
 }
 
+/// Foreign sentences as markup: the name of an option is never broken after its hyphens.
+pub(in crate::report) fn prose(foreign: &str) -> String {
+    let word = |word: &str| {
+        let begins = word.trim_start_matches(['(', '\'', '`']).starts_with("--");
+        let word = text(word);
+        if begins { format!("<span class=\"option\">{word}</span>") } else { word }
+    };
+    // What acts is made visible first: a line end would otherwise pass as white space between words.
+    display_safe(foreign, TEXT_CHARS).split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// The whole page around its body.
 pub(in crate::report) fn page(title: &str, body: &str) -> String {
     format!(
@@ -47,21 +58,35 @@ pub(in crate::report) fn card(title: &str, inner: &str) -> String {
     format!("<section class=\"card\">\n<h2>{}</h2>\n{inner}</section>\n", text(title))
 }
 
-/// The same over the whole width.
-pub(in crate::report) fn wide_card(title: &str, inner: &str) -> String {
-    card(title, inner).replacen("class=\"card\"", "class=\"card wide\"", 1)
+/// Cards of one height, side by side where there is room for two.
+pub(in crate::report) fn pairs(cards: &[String]) -> String {
+    group("pairs", cards)
+}
+
+/// Cards of any height: they fill two columns, so that no small one leaves a hole beside a large one.
+pub(in crate::report) fn columns(cards: &[String]) -> String {
+    group("columns", cards)
+}
+
+fn group(class: &str, cards: &[String]) -> String {
+    let cards = cards.concat();
+    if cards.is_empty() { cards } else { format!("<div class=\"{class}\">\n{cards}</div>\n") }
 }
 
 /// A chart with its title, what its colours mean, and a remark, which may be empty.
 pub(in crate::report) fn figure(title: &str, legend: &[(Hue, &str)], svg: &str, remark: &str) -> String {
-    let mut keys = String::new();
-    for (hue, meaning) in legend {
-        // Writing to a String cannot fail, here and below.
-        let _ = write!(keys, "<span class=\"key {}\">{}</span>", hue.name(), text(meaning));
-    }
+    let legend: Vec<_> = legend.iter().map(|(hue, meaning)| (*hue, (*meaning).to_owned())).collect();
     let remark =
-        if remark.is_empty() { String::new() } else { format!("<p class=\"soft\">{}</p>\n", text(remark)) };
-    card(title, &format!("<p class=\"legend\">{keys}</p>\n{svg}{remark}"))
+        if remark.is_empty() { String::new() } else { format!("<p class=\"soft\">{}</p>\n", prose(remark)) };
+    card(title, &format!("{}{svg}{remark}", self::legend(&legend)))
+}
+
+/// What colours mean.
+pub(in crate::report) fn legend(keys: &[(Hue, String)]) -> String {
+    let key = |(hue, meaning): &(Hue, String)| {
+        format!("<span class=\"key {}\">{}</span>", hue.name(), text(meaning))
+    };
+    format!("<p class=\"legend\">{}</p>\n", keys.iter().map(key).collect::<Vec<_>>().join(" "))
 }
 
 /// A number that is looked for, and what it is.
@@ -79,17 +104,26 @@ pub(in crate::report) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     };
     let mut table = String::from("<div class=\"table\"><table>\n<thead><tr>");
     for (column, name) in head.iter().enumerate() {
+        // Writing to a String cannot fail, here and below.
         let _ = write!(table, "<th{}>{}</th>", class(column), text(name.trim_start_matches(['#', '~'])));
     }
     table.push_str("</tr></thead>\n<tbody>\n");
     for row in rows {
         table.push_str("<tr>");
         for (column, cell) in row.iter().enumerate().take(head.len()) {
-            let _ = write!(table, "<td{}>{}</td>", class(column), text(cell));
+            let _ = write!(table, "<td{}>{}</td>", class(column), prose(cell));
         }
         table.push_str("</tr>\n");
     }
     table + "</tbody>\n</table></div>\n"
+}
+
+/// Names with their values, in as many columns as there is room for.
+pub(in crate::report) fn names(pairs: &[(String, String)]) -> String {
+    let pair = |(name, value): &(String, String)| {
+        format!("<div><dt>{}</dt><dd>{}</dd></div>\n", text(name), text(value))
+    };
+    format!("<dl>\n{}</dl>\n", pairs.iter().map(pair).collect::<String>())
 }
 
 /// Colours of the drawings, which stand in their attributes, by those of the page.
@@ -107,3 +141,74 @@ fn hues() -> String {
 }
 
 const STYLE: &str = include_str!("page.css");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_is_not_broken_and_stays_what_it_was() {
+        assert_eq!(
+            prose("try --rate 5/s (or `--burst`); a -- b <x>"),
+            "try <span class=\"option\">--rate</span> 5/s (or <span class=\"option\">`--burst`);</span> \
+             a <span class=\"option\">--</span> b &lt;x&gt;"
+        );
+        assert_eq!(prose(" a  b "), " a  b ");
+        assert_eq!(prose("--\n<b>"), "<span class=\"option\">--\\u{a}&lt;b&gt;</span>");
+    }
+
+    /// The colours of one scheme, by name.
+    fn colours(scheme: &str) -> Vec<(&str, [f64; 3])> {
+        let names = scheme.split(";--").filter_map(|rule| rule.split_once(":#"));
+        let part =
+            |hex: &str, at: usize| f64::from(u8::from_str_radix(&hex[at..at + 2], 16).unwrap()) / 255.0;
+        names
+            .map(|(name, hex)| {
+                let hex: String = match hex.trim_end_matches('}') {
+                    hex if hex.len() == 3 => hex.chars().flat_map(|c| [c, c]).collect(),
+                    hex => hex.into(),
+                };
+                (name.trim_start_matches("--"), [0, 2, 4].map(|at| part(&hex, at)))
+            })
+            .collect()
+    }
+
+    /// The contrast of two colours as WCAG 2 defines it.
+    fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
+        let light = |colour: [f64; 3]| {
+            let linear = |c: f64| if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) };
+            let [red, green, blue] = colour.map(linear);
+            0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05
+        };
+        let (one, other) = (light(one), light(other));
+        one.max(other) / one.min(other)
+    }
+
+    #[test]
+    fn text_and_drawings_stand_out_as_wcag_aa_asks_in_light_and_in_dark() {
+        let schemes: Vec<_> =
+            STYLE.split(":root{").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
+        assert_eq!(schemes.len(), 2);
+        for scheme in schemes {
+            let scheme = format!(";{scheme}");
+            let colours = colours(&scheme);
+            let of = |wanted: &str| colours.iter().find(|(name, _)| *name == wanted).unwrap().1;
+            let text = ["ink", "soft", "good", "bad", "warn"].map(|name| (name, 4.5));
+            for (name, least) in text.into_iter().chain(Hue::ALL.map(|hue| (hue.name(), 3.0))) {
+                for ground in ["paper", "card"] {
+                    let contrast = contrast(of(name), of(ground));
+                    assert!(contrast >= least, "{name} on {ground}: {contrast:.2}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_drawings_have_the_colours_of_the_light_page() {
+        let light = STYLE.lines().next().unwrap();
+        for hue in Hue::ALL {
+            let rule = format!("--{}:{}", hue.name(), hue.attribute().to_lowercase());
+            assert!(light.contains(&rule), "{rule}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::Value;
 
+use super::chart::Hue;
 use super::reading::read_page;
 use super::*;
 use crate::model::{Cause, Event, Exit, Fault, Key, Reporter};
@@ -306,6 +307,44 @@ fn the_page_is_whole_needs_nothing_else_and_shows_what_the_run_was() {
         assert!(page.contains(&format!("aria-label=\"{chart} over time\"")), "{chart}");
     }
     assert_eq!(page.matches("<svg").count(), 5);
+}
+
+#[test]
+fn a_tail_of_few_answers_is_one_line_and_only_a_pause_parts_it() {
+    let latencies = |pauses: bool| {
+        let report = report();
+        let key = Key::parse(b"1").unwrap();
+        for step in 1..=100u64 {
+            let busy = step <= 40 || (step > 60 && step % 7 == 0);
+            for _ in 0..(if step <= 40 { 30 } else { u64::from(busy) }) {
+                let latency = Duration::from_millis(30);
+                report.on(&Event::AttemptAnswered { key: &key, line: 2, status: 200, latency, bytes: 1 });
+                report.on(&Event::JobFetched { attempts: 1, unchanged: false });
+            }
+            report.tick(&at(step * 100, pauses && (41..=60).contains(&step)));
+        }
+        let counts = Counts { rows: 1_205, fetched: 1_205, ..Counts::default() };
+        let page = report.document(Kind::Html, &subject(), &ending(counts), None);
+        let chart = page.split("aria-label=\"Latency over time\"").nth(1).unwrap();
+        let chart = chart.split("</svg>").next().unwrap();
+        assert!(!chart.contains("<circle"), "a scrap: {chart}");
+        chart.matches(&format!("stroke=\"{}\"", Hue::First.attribute())).count()
+    };
+    assert_eq!((latencies(false), latencies(true)), (1, 2));
+}
+
+#[test]
+fn cards_of_different_height_stand_in_columns_and_defaults_apart_from_what_was_set() {
+    let report = report();
+    let ending = play(&report);
+    let setting = |name, set_by| Setting { table: "pace", name, value: Some("5/s".into()), set_by };
+    let settings = vec![setting("rate", "file"), setting("max-time", "default")];
+    let page = report.document(Kind::Html, &Subject { settings, ..subject() }, &ending, None);
+    let between = |from: &str, to: &str| page.split(from).nth(1).unwrap().split(to).next().unwrap();
+    assert_eq!(between("class=\"pairs\"", "class=\"columns\"").matches("<svg").count(), 4);
+    assert_eq!(between("class=\"columns\"", "<h2>Settings").matches("</section>").count(), 6, "{page}");
+    assert!(between("<h2>Settings</h2>", "</table>").contains("<td>rate</td>"));
+    assert!(between("<dl>", "</dl>").contains("<dt>max-time</dt><dd>5/s</dd>"));
 }
 
 #[test]

@@ -6,24 +6,22 @@ use std::time::SystemTime;
 use super::{Rung, Tuned, notes, rate, why};
 use crate::report::document::chart::{Axis, Chart, Hue, Mark, Shape};
 use crate::report::document::over_time::{headroom, latency_label, short};
-use crate::report::document::page::{card, figure, page, table, text, tile, wide_card};
+use crate::report::document::page::{card, figure, page, pairs, prose, table, text, tile};
 use crate::report::format::{self, count, counted};
 use crate::report::json_lines::moment;
 
 pub(super) fn document(tuned: &Tuned, now: SystemTime) -> String {
     let mut body = head(tuned, now);
-    body.push_str("<div class=\"cards\">\n");
     let measured: Vec<&Rung> = tuned.rungs.iter().filter(|rung| rung.is_measured()).collect();
     if measured.len() > 1 {
-        body.push_str(&throughput(tuned, &measured));
-        body.push_str(&latency(tuned, &measured));
+        body.push_str(&pairs(&[throughput(tuned, &measured), latency(tuned, &measured)]));
     }
     let (head, rows) = rows(tuned);
     let mut measured_table = table(&head, &rows);
     for note in notes(tuned) {
         let _ = write!(measured_table, "<p class=\"soft\">{}</p>", text(&note));
     }
-    body.push_str(&wide_card("What was measured", &measured_table));
+    body.push_str(&card("What was measured", &measured_table));
     let causes: Vec<_> =
         tuned.causes.iter().map(|group| vec![count(group.count), group.cause.label()]).collect();
     if !causes.is_empty() {
@@ -31,7 +29,7 @@ pub(super) fn document(tuned: &Tuned, now: SystemTime) -> String {
     }
     let _ = writeln!(
         body,
-        "</div>\n<footer class=\"soft\">skufetch {} · {}</footer>",
+        "<footer class=\"soft\">skufetch {} · {}</footer>",
         env!("CARGO_PKG_VERSION"),
         moment(now)
     );
@@ -50,27 +48,30 @@ fn head(tuned: &Tuned, now: SystemTime) -> String {
         text(&tuned.input),
         text(&tuned.request),
         text(&title),
-        text(&why(tuned)),
+        prose(&why(tuned)),
     );
     if let Some(best) = best {
-        let _ = writeln!(head, "<pre>{}</pre>", text(&tuned.paste(best)));
+        let _ = writeln!(head, "<pre>{}</pre>", prose(&tuned.paste(best)));
         if tuned.hides {
             head.push_str("<p class=\"soft\">... stands for what is not shown here.</p>\n");
         }
     }
     head.push_str("</header>\n<div class=\"tiles\">\n");
     if let Some(best) = best {
+        head.push_str("<div>\n");
         head.push_str(&tile(&format!("{}/s", rate(best)), "answers"));
         head.push_str(&tile(&format::latency(best.p50), "p50"));
         head.push_str(&tile(&format::latency(best.p95), "p95"));
+        head.push_str("</div>\n");
     }
+    head.push_str("<div>\n");
     head.push_str(&tile(&count(tuned.requests), "requests in all"));
     head.push_str(&tile(&format::duration(tuned.elapsed), "in all"));
     head.push_str(&tile(&count(tuned.ceiling as u64), "workers at most"));
     if let Some(rate) = tuned.rate {
         head.push_str(&tile(&rate.to_string(), "rate"));
     }
-    head + "</div>\n"
+    head + "</div>\n</div>\n"
 }
 
 fn throughput(tuned: &Tuned, rungs: &[&Rung]) -> String {
