@@ -3,6 +3,12 @@
 //! indicatif keeps the terminal right (clearing, wrapping, suspending for lines); what the line says is
 //! composed here, so that it is one drawing a tick, fits any width, and takes its colours from the caller
 //! instead of from indicatif's own look at the environment.
+//!
+//! When a window shrinks, most terminals wrap what is on it: the bar then takes up several lines, and how many
+//! cannot be known, since some cut instead. So the cursor rests where the bar begins, a place that every
+//! terminal keeps, and all from there to the end of the screen is cleared: nothing of the old bar stays, and no
+//! line above it is ever touched. A bar may also be drawn before the new width is known (tmux tells it up to a
+//! quarter of a second late): wrapping is off while it is written, so that it is cut and stays on its line.
 
 use std::io;
 use std::sync::Arc;
@@ -178,16 +184,23 @@ impl TermLike for Canvas {
     }
 
     fn write_str(&self, text: &str) -> io::Result<()> {
-        self.sink.push(text);
+        // indicatif fills the line with spaces, where all is cleared already.
+        let text = text.trim_end_matches(' ');
+        if !text.is_empty() {
+            for part in ["\x1b[?7l", text, "\x1b[?7h"] {
+                self.sink.push(part);
+            }
+        }
         Ok(())
     }
 
     fn clear_line(&self) -> io::Result<()> {
-        self.sink.push("\r\x1b[2K");
+        self.sink.push("\r\x1b[J");
         Ok(())
     }
 
     fn flush(&self) -> io::Result<()> {
+        self.sink.push("\r");
         self.sink.flush();
         Ok(())
     }

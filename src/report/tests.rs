@@ -1,6 +1,7 @@
 //! The room as the engine sees it: events and ticks in, bytes on standard error out.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -335,6 +336,61 @@ fn the_bar_stands_on_one_line_and_steps_aside_for_warnings() {
         ],
         "{shown}"
     );
+}
+
+/// What a terminal that wraps what is on it shows once it is narrower, and where its cursor then is.
+fn narrowed(wide: &vt100::Parser, width: u16) -> vt100::Parser {
+    let (row, column) = wide.screen().cursor_position();
+    let (mut bytes, mut shift) = (String::new(), 0);
+    for (place, line) in wide.screen().contents().lines().enumerate() {
+        let line = line.trim_end();
+        bytes.push_str(if place > 0 { "\r\n" } else { "" });
+        bytes.push_str(line);
+        let more = u16::try_from(line.chars().count().saturating_sub(1)).unwrap() / width;
+        shift += if place < row.into() { more } else { 0 };
+    }
+    let row = row + shift + column / width;
+    let mut narrow = vt100::Parser::new(24, width, 0);
+    narrow.process(format!("{bytes}\x1b[{};{}H", row + 1, column % width + 1).as_bytes());
+    narrow
+}
+
+#[test]
+fn nothing_of_a_bar_stays_when_the_window_shrinks_and_no_line_above_it_goes() {
+    static WIDTH: AtomicU16 = AtomicU16::new(200);
+    let terminal = Terminal { width: || WIDTH.load(Ordering::Relaxed), ..by_hand().terminal };
+    let (report, stderr) = report(ReportSettings { terminal, ..by_hand() });
+    report.started(Some(6_000));
+    report.line(Level::Info, "a line above");
+    let mut screen = vt100::Parser::new(24, 200, 0);
+    let mut seen = 0;
+    for (second, width) in [200u16, 100, 80, 60, 40, 20].into_iter().enumerate() {
+        WIDTH.store(width, Ordering::Relaxed);
+        if second > 0 {
+            screen = narrowed(&screen, width);
+        }
+        report.on(&FETCHED);
+        report.tick(&at(1.0 + second as f64));
+        let text = stderr.text();
+        screen.process(text[seen..].replace('\n', "\r\n").as_bytes());
+        seen = text.len();
+        let shown = screen.screen().contents();
+        assert_eq!(shown.lines().count(), 2, "at {width}:\n{shown}");
+        assert!(shown.starts_with("a line above\n") && shown.contains("/6,000"), "at {width}:\n{shown}");
+    }
+}
+
+#[test]
+fn a_bar_is_cut_where_the_window_is_narrower_than_is_known() {
+    let (report, stderr) = report(by_hand());
+    report.started(Some(6_000));
+    report.tick(&at(1.0));
+    let text = stderr.text();
+    let (before, rest) = text.split_once("\x1b[?7l").unwrap();
+    assert!(!before.contains("6,000"), "{text:?}");
+    let (line, after) = rest.split_once("\x1b[?7h").unwrap();
+    assert!(line.contains("/6,000") && !line.contains(['\n', '\x1b']), "{text:?}");
+    assert_eq!(after, "\r", "{text:?}");
 }
 
 #[test]
