@@ -21,8 +21,9 @@ use crate::report::settings::Terminal;
 use crate::report::sink::Sink;
 use crate::report::standing::Standing;
 
-/// Drawn at most this often, however often the engine ticks.
-const REDRAW: Duration = Duration::from_millis(50);
+/// Drawn at most this often, however often the engine ticks. It does so every 50 ms; were this as long, a tick
+/// that comes a hair early would be left out, and the bar would move by fits and starts.
+const REDRAW: Duration = Duration::from_millis(40);
 /// Columns where the terminal does not say.
 const USUAL_WIDTH: u16 = 80;
 /// indicatif's arithmetic needs some room.

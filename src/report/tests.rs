@@ -338,6 +338,17 @@ fn the_bar_stands_on_one_line_and_steps_aside_for_warnings() {
     );
 }
 
+#[test]
+fn a_bar_moves_with_every_tick_though_some_come_a_hair_early() {
+    let (report, stderr) = report(by_hand());
+    report.started(Some(6_000));
+    for (micros, drawn) in [(50_900, 1), (100_100, 2), (150_800, 3), (160_000, 3), (200_050, 4)] {
+        report.on(&FETCHED);
+        report.tick(&Live { elapsed: Duration::from_micros(micros), ..at(0.0) });
+        assert_eq!(stderr.text().matches("/6,000").count(), drawn, "at {micros} µs");
+    }
+}
+
 /// What a terminal that wraps what is on it shows once it is narrower, and where its cursor then is.
 fn narrowed(wide: &vt100::Parser, width: u16) -> vt100::Parser {
     let (row, column) = wide.screen().cursor_position();
