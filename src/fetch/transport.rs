@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use reqwest::{Certificate, Client, ClientBuilder, Proxy};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -317,7 +317,7 @@ impl Http {
     async fn attempt(&self, request: &Request, line: Line, patience: &Patience) -> Result<RawAnswer, Broken> {
         if let Some(direct) = self.direct.as_ref().filter(|_| Direct::serves(request)) {
             let exchange = direct.send(request, line).await?;
-            return self.read(Reading::Direct(exchange), patience).await;
+            return self.read(Reading::Direct(exchange), request, patience).await;
         }
         // Boxed, so that the straight way need not carry the other one along.
         Box::pin(self.through_reqwest(request, line, patience)).await
@@ -344,7 +344,7 @@ impl Http {
         })?;
         let response = self.execute(&client, request).await;
         let response = response.map_err(|error| broken(error, Stage::Head, &self.settings))?;
-        self.read(Reading::Reqwest(response), patience).await
+        self.read(Reading::Reqwest(response), request, patience).await
     }
 
     async fn execute(&self, client: &Client, request: &Request) -> reqwest::Result<reqwest::Response> {
@@ -360,11 +360,20 @@ impl Http {
         client.execute(outgoing).await
     }
 
-    async fn read(&self, mut answer: Reading<'_>, patience: &Patience) -> Result<RawAnswer, Broken> {
+    async fn read(
+        &self,
+        mut answer: Reading<'_>,
+        request: &Request,
+        patience: &Patience,
+    ) -> Result<RawAnswer, Broken> {
         let settings = &self.settings;
         let status = answer.status();
         let cap = settings.max_body.0;
-        let announced = answer.headers().get(CONTENT_LENGTH).and_then(length);
+        // To HEAD it is the length that an answer to GET would have, and nothing follows.
+        let announced = match request.method {
+            Method::HEAD => None,
+            _ => answer.headers().get(CONTENT_LENGTH).and_then(length),
+        };
         let too_large = || Broken {
             fault: Fault::new(Cause::TooLarge, format!("the body is larger than --max-body {}", Size(cap)))
                 .with_status(status.as_u16()),

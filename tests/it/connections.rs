@@ -188,3 +188,19 @@ fn what_waits_to_be_sent_again_is_not_sent_once_the_run_stops() {
     run.wait().expect_code(130);
     assert_eq!(server.count(), 2);
 }
+
+#[test]
+fn an_answer_to_head_has_no_body_however_long_it_says_that_would_be() {
+    let (dir, server) = (
+        skus(3),
+        ScriptedServer::start(|_| {
+            Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\nContent-Encoding: gzip\r\n\r\n")
+        }),
+    );
+    let args = ["-X", "HEAD", "--body-as", "text", "--max-body", "1KiB", "-c", "1"];
+    asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    assert_eq!(dir.read("out.json"), "{\n\"0\":\"\",\n\"1\":\"\",\n\"2\":\"\"\n}\n");
+    let args = ["-X", "HEAD", "--max-body", "1KiB", "-c", "1", "--fresh", "--min-success", "0"];
+    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+    assert!(ended.stderr.contains("the answer has no body"), "{}", ended.stderr);
+}
