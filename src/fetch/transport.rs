@@ -343,7 +343,8 @@ impl Http {
             unanswered: false,
         })?;
         let response = self.execute(&client, request).await;
-        let response = response.map_err(|error| broken(error, Stage::Head, &self.settings))?;
+        // Whether the connection is new is not told.
+        let response = response.map_err(|error| broken(error, Stage::RestedHead, &self.settings))?;
         self.read(Reading::Reqwest(response), request, patience).await
     }
 

@@ -190,6 +190,29 @@ fn what_waits_to_be_sent_again_is_not_sent_once_the_run_stops() {
 }
 
 #[test]
+fn a_new_connection_that_hangs_up_without_an_answer_costs_an_attempt() {
+    for reset in [false, true] {
+        let hang_up = move |_: &Seen| if reset { Reply::reset() } else { Reply::hang_up() };
+        let (tls_dir, tls) = setting(Protocol::Http1, 3, hang_up);
+        for (dir, server) in [(skus(3), ScriptedServer::start(hang_up)), (tls_dir, tls)] {
+            let args = ["-c", "1", "--retries", "1", "--min-success", "0"];
+            let trusted = if dir.has("ca.pem") { &["--ca-cert", "ca.pem"][..] } else { &[] };
+            let args = args.iter().chain(trusted);
+            asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+            assert_eq!(server.count(), 6, "{}", server.url(""));
+        }
+    }
+}
+
+#[test]
+fn a_kept_connection_that_closes_costs_no_attempt_of_a_post_either() {
+    let (dir, server) = (skus(10), ScriptedServer::start(|seen| Reply::echo(seen).close_on_next()));
+    let args = ["-c", "1", "--retries", "0", "--body", "{}"];
+    asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    assert_eq!(server.count(), 10);
+}
+
+#[test]
 fn an_answer_to_head_has_no_body_however_long_it_says_that_would_be() {
     let (dir, server) = (
         skus(3),

@@ -14,6 +14,7 @@ mod demo;
 mod dry_run;
 mod faults;
 mod http2;
+mod http2_frames;
 mod input;
 mod input_damage;
 mod input_stream;

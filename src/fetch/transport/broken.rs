@@ -14,7 +14,12 @@ const LONGEST: usize = 300;
 /// What was being read when the connection gave way.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Stage {
+    /// The first head on it.
+    FirstHead,
+    /// A later head, on a connection with other requests on it.
     Head,
+    /// A later head, on a connection that was silent from the request on, and before it may have rested.
+    RestedHead,
     Body,
 }
 
@@ -23,7 +28,7 @@ pub(super) enum Stage {
 #[allow(clippy::needless_pass_by_value, reason = "it is the shape `map_err` wants")]
 pub(super) fn broken(error: reqwest::Error, stage: Stage, settings: &TransportSettings) -> Broken {
     let Some(source) = error.source() else { return lost(stage, text(error)) };
-    if stage == Stage::Head && error.is_connect() {
+    if stage != Stage::Body && error.is_connect() {
         return no_connection((!error.is_timeout()).then_some(source), settings.connect_timeout);
     }
     broken_wire(source, stage)
@@ -40,8 +45,21 @@ pub(super) fn broken_wire(error: &(dyn Error + 'static), stage: Stage) -> Broken
         let detail = "the answer's header fields are too large";
         return Broken { fault: Fault::new(Cause::TooLarge, detail), unanswered: false };
     }
-    let unanswered = stage == Stage::Head && closed_unanswered(error);
+    let unanswered = match stage {
+        Stage::Body => false,
+        // A new connection was not closed for having rested.
+        Stage::FirstHead => promised_unseen(error),
+        Stage::Head => promised_unseen(error) || unsent(error),
+        Stage::RestedHead => promised_unseen(error) || unsent(error) || closed_unanswered(error),
+    };
     Broken { unanswered, ..lost(stage, words(error)) }
+}
+
+/// A server that speaks HTTP/2 and lets nobody ask: no connection that is of any use.
+pub(super) fn no_stream(limit: Duration) -> Broken {
+    let limit = humantime::format_duration(limit);
+    let detail = format!("the server allowed no HTTP/2 stream within --connect-timeout {limit}");
+    Broken { fault: Fault::new(Cause::Connect, detail), unanswered: false }
 }
 
 /// Sorts what kept a connection from standing; without an error it was the time.
@@ -63,7 +81,7 @@ pub(super) fn no_connection(error: Option<&(dyn Error + 'static)>, limit: Durati
 fn lost(stage: Stage, detail: String) -> Broken {
     let cause = match stage {
         Stage::Body => Cause::Cut,
-        Stage::Head => Cause::Lost,
+        _ => Cause::Lost,
     };
     Broken { fault: Fault::new(cause, detail), unanswered: false }
 }
@@ -115,21 +133,29 @@ fn certificate_reason(why: &rustls::CertificateError) -> String {
     }
 }
 
+/// Over HTTP/2 a server that is about to close, or that has too much to do, says which requests it did not look at.
+fn promised_unseen(error: &(dyn Error + 'static)) -> bool {
+    causes(error).filter_map(|cause| cause.downcast_ref::<h2::Error>()).any(|error| {
+        let closes = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+        error.is_remote() && (closes || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
+}
+
+/// The connection was over before the request was written.
+fn unsent(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled))
+}
+
 /// hyper says so when a request was written and the connection ended before an answer began; on a
 /// reused connection the system may report a reset or a broken pipe in its place, and TLS an end that was not
-/// announced. Over HTTP/2 a server that is about to close says which requests it will not look at.
+/// announced.
 fn closed_unanswered(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
-        if let Some(error) = cause.downcast_ref::<hyper::Error>() {
-            return error.is_incomplete_message() || error.is_canceled();
-        }
-        if let Some(error) = cause.downcast_ref::<h2::Error>() {
-            let closes = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
-            return error.is_remote() && (closes || error.reason() == Some(h2::Reason::REFUSED_STREAM));
-        }
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| matches!(error.kind(), ConnectionReset | BrokenPipe | UnexpectedEof))
+        cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message)
+            || cause.downcast_ref::<h2::Error>().is_some_and(h2::Error::is_io)
+            || cause
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| matches!(error.kind(), ConnectionReset | BrokenPipe | UnexpectedEof))
     })
 }
 

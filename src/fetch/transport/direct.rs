@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -17,10 +17,11 @@ use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::Matcher;
+use tokio::time::Instant;
 use tower::ServiceExt;
 use url::Position;
 
-use super::broken::{Stage, broken_wire, no_connection};
+use super::broken::{Stage, broken_wire, no_connection, no_stream};
 use super::trunk::{Seat, Trunk, Trunks};
 use super::wire::{Exchange, Io, Kept, Wire};
 use super::{Broken, Line, OnConnected, TransportSettings};
@@ -30,6 +31,9 @@ use crate::model::Request;
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 const PROBES: u32 = 3;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
+/// A limit that lies beyond what the clock can say lies this far ahead.
+const FAR: Duration = Duration::from_hours(24 * 365);
 
 /// A connection that a request may leave on.
 enum Open {
@@ -103,11 +107,10 @@ impl Direct {
             Some(open) => open,
             None => Box::pin(self.open(line)).await?,
         };
-        let sent = match open {
+        match open {
             Open::Wire(wire) => wire.send(self.outgoing(request)?, &self.kept).await,
             Open::Seat(seat) => Exchange::on(seat, self.outgoing_http2(request)?, &self.kept).await,
-        };
-        sent.map_err(|error| broken_wire(&error, Stage::Head))
+        }
     }
 
     async fn at_hand(&self, line: Line) -> Option<Open> {
@@ -131,8 +134,6 @@ impl Direct {
         }
         let asked = Instant::now();
         let _turn = self.trunks.opening.lock().await;
-        // A server that never says so is no reason to wait longer than for a connection.
-        let _ = tokio::time::timeout(self.connect_timeout, self.trunks.told()).await;
         let open = match line {
             Line::Any => self.seat_or_wire().await,
             // Of all that one connection lost, the first opens another, and the rest follow it there.
@@ -146,19 +147,24 @@ impl Direct {
 
     async fn connect(&self, line: Line) -> Result<Open, Broken> {
         let limit = self.connect_timeout;
-        let connecting = tokio::time::timeout(limit, self.socket()).await;
+        let now = Instant::now();
+        let until = now.checked_add(limit).unwrap_or(now + FAR);
+        let connecting = tokio::time::timeout_at(until, self.socket()).await;
         let io = connecting
             .map_err(|_| no_connection(None, limit))?
             .map_err(|error| no_connection(Some(error.as_ref()), limit))?;
-        (self.on_connected.0)();
         let is_http2 = io.connected().is_negotiated_h2();
         self.speaks_http2.store(is_http2, Ordering::Relaxed);
         let open = if is_http2 {
-            Trunk::over(io).await.map(|trunk| Open::Seat(self.trunks.add(trunk, line)))
+            let trunk = Trunk::over(io, until).await;
+            let trunk = trunk.map_err(|error| broken_wire(&error, Stage::FirstHead))?;
+            Open::Seat(self.trunks.add(trunk.ok_or_else(|| no_stream(limit))?, line))
         } else {
-            Wire::over(io).await.map(Open::Wire)
+            let wire = Wire::over(io).await;
+            Open::Wire(wire.map_err(|error| broken_wire(&error, Stage::FirstHead))?)
         };
-        open.map_err(|error| broken_wire(&error, Stage::Head))
+        (self.on_connected.0)();
+        Ok(open)
     }
 
     async fn socket(&self) -> Result<Io, Box<dyn std::error::Error + Send + Sync>> {

@@ -2,26 +2,42 @@
 //!
 //! A server may allow few streams on a connection (RFC 9113, 6.5.2, recommends at least 100; 10 and 16 are
 //! seen), and what is over the number waits in a queue that nobody sees. So each request is counted here, and one
-//! that finds all connections full opens another.
+//! that finds all connections full opens another. The server may change the number at any time: what was handed to
+//! a connection and finds no stream there is called back, and leaves on another one.
+//!
+//! A connection on which a request waited in vain, and nothing else was heard meanwhile, is left to those that are
+//! on it already. PING frames would find such a server sooner; they cost a timer and a lock for every frame, and
+//! would end the requests of one that is only slow.
 
-use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{AbortHandle, abortable};
+use futures_util::task::AtomicWaker;
 use http_body_util::Full;
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper::rt::Executor;
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{Builder, Connection, SendRequest};
+use hyper::rt::{Executor, Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioExecutor;
-use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Line;
-use super::wire::Io;
+use super::broken::Stage;
+use super::wire::{BUFFER, Io};
 
-/// Requests that are given to a connection before its server has said how many it allows. The stream itself is
-/// opened only then: one stream too many is refused, and some servers end the connection for it.
-const UNTOLD: usize = 1;
+/// What a connection is told to take for the number of streams before its server has said one. No server can say
+/// this number, which is how it is known that none has.
+const UNTOLD: usize = usize::MAX - 1;
+/// How long the server's first word is waited for: it is sent with the end of the handshake, but one stream too many
+/// is refused, and some servers end the connection for it. A server must say it, yet need not be waited for
+/// (RFC 9113, 3.4): one that says nothing gets streams without it.
+const FIRST_WORD_WITHIN: Duration = Duration::from_secs(2);
 /// Most streams on one connection, however many are allowed: one packet that is lost holds up all of them.
 const MOST: usize = 100;
 /// Bytes that one stream may hold unread. A body that waits for room leaves them unread, and they count
@@ -30,6 +46,9 @@ const MOST: usize = 100;
 pub(super) const STREAM_WINDOW: u32 = 256 << 10;
 /// The largest window there is (RFC 9113, 6.9.1).
 const MAX_WINDOW: u32 = i32::MAX as u32;
+/// The largest head of an answer, as over HTTP/1.1.
+#[allow(clippy::cast_possible_truncation, reason = "it is 64 KiB")]
+const LARGEST_HEAD: u32 = BUFFER as u32;
 
 /// The window of a connection that carries so many streams.
 pub(super) fn connection_window(streams: usize) -> u32 {
@@ -37,63 +56,249 @@ pub(super) fn connection_window(streams: usize) -> u32 {
     STREAM_WINDOW.saturating_mul(streams).min(MAX_WINDOW)
 }
 
-/// One connection.
+/// Bytes are moved by a task of the connection's own, since many requests share it; this half takes requests.
+type Requests = Connection<Heard, Full<Bytes>, TokioExecutor>;
+
+/// What all who have to do with one connection know of it.
+#[derive(Default)]
+struct Shared {
+    in_flight: AtomicUsize,
+    /// Requests that were ever handed to it.
+    handed: AtomicUsize,
+    /// How often something was read from it.
+    heard: AtomicUsize,
+    /// Woken by what is read.
+    listener: AtomicWaker,
+    has_answered: AtomicBool,
+    /// Whether requests were called back from it.
+    called_back: AtomicBool,
+    /// Whether a request waited on it in vain.
+    silent: AtomicBool,
+    /// None once no more are taken.
+    requests: Mutex<Option<Requests>>,
+}
+
+impl Shared {
+    fn requests(&self) -> MutexGuard<'_, Option<Requests>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes requests to their streams. `placed` of those that were handed over have one.
+    fn poll(&self, cx: &mut Context<'_>, placed: &mut usize) -> Poll<()> {
+        let mut taking = self.requests();
+        let Some(requests) = &mut *taking else { return Poll::Ready(()) };
+        let handed = self.handed.load(Ordering::Relaxed);
+        if handed != *placed {
+            if self.in_flight.load(Ordering::Relaxed) > requests.current_max_send_streams() {
+                // The server lowered it in between. Without its other half each of them fails as not sent.
+                self.called_back.store(true, Ordering::Relaxed);
+                *taking = None;
+                return Poll::Ready(());
+            }
+            *placed = handed;
+        }
+        let over = Pin::new(requests).poll(cx);
+        if over.is_ready() {
+            // Its error is that of the requests on it.
+            *taking = None;
+        }
+        over.map(drop)
+    }
+}
+
+/// Bytes from and to the server, and that some came.
+struct Heard {
+    io: Io,
+    shared: Arc<Shared>,
+}
+
+impl Read for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if read.is_ready() {
+            self.shared.heard.fetch_add(1, Ordering::Relaxed);
+            self.shared.listener.wake();
+        }
+        read
+    }
+}
+
+impl Write for Heard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+}
+
+/// One connection. Dropped, it takes no more requests; those that have a stream on it stay.
 pub(super) struct Trunk {
     requests: SendRequest<Full<Bytes>>,
-    in_flight: Arc<AtomicUsize>,
-    /// Streams that the server allows, as it last said; none before it has.
-    allowed: watch::Receiver<Option<usize>>,
+    shared: Arc<Shared>,
+    task: AbortHandle,
     since: Instant,
 }
 
-/// A request's place on a connection, given back when dropped.
-pub(super) struct Seat {
-    pub(super) requests: SendRequest<Full<Bytes>>,
-    in_flight: Arc<AtomicUsize>,
-}
-
-impl Drop for Seat {
+impl Drop for Trunk {
     fn drop(&mut self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        *self.shared.requests() = None;
+        self.task.abort();
     }
 }
 
 impl Trunk {
-    /// Begins to speak. The bytes are moved by a task of the connection's own: many requests share it.
-    pub(super) async fn over(io: Io) -> hyper::Result<Self> {
-        let (requests, mut bytes) = Builder::new(TokioExecutor::new())
-            .initial_max_send_streams(0)
+    /// Begins to speak, and waits until the server allows a stream; gives nothing where it allows none until then.
+    pub(super) async fn over(io: Io, until: Instant) -> hyper::Result<Option<Self>> {
+        let shared = Arc::new(Shared::default());
+        let (requests, mut taking) = Builder::new(TokioExecutor::new())
+            .initial_max_send_streams(UNTOLD)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(connection_window(MOST))
-            .handshake(io)
+            .max_header_list_size(LARGEST_HEAD)
+            .handshake(Heard { io, shared: Arc::clone(&shared) })
             .await?;
-        let (told, allowed) = watch::channel(None);
-        TokioExecutor::new().execute(std::future::poll_fn(move |cx| {
-            let over = Pin::new(&mut bytes).poll(cx);
-            // Woken when the first stream can be opened, and by every later request.
-            let now = bytes.current_max_send_streams();
-            told.send_if_modified(|before| (before.is_some() || now > 0) && before.replace(now) != Some(now));
-            // Its error is that of the requests on it.
-            over.map(drop)
-        }));
-        Ok(Self { requests, in_flight: Arc::default(), allowed, since: Instant::now() })
+        match tokio::time::timeout_at(until, allowed(&mut taking, &shared.listener, until)).await {
+            Err(_) => return Ok(None),
+            Ok(allowed) => allowed?,
+        }
+        *shared.requests() = Some(taking);
+        let (polled, mut placed) = (Arc::clone(&shared), 0);
+        let (polling, task) = abortable(poll_fn(move |cx| polled.poll(cx, &mut placed)));
+        TokioExecutor::new().execute(async {
+            let _ = polling.await;
+        });
+        Ok(Some(Self { requests, shared, task, since: Instant::now() }))
     }
 
+    /// Whether the server allows one more than are on it. As it last said: it may have changed its mind.
     fn has_room(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) < self.allowed.borrow().unwrap_or(UNTOLD).min(MOST)
+        let in_flight = self.shared.in_flight.load(Ordering::Relaxed);
+        in_flight < MOST
+            && self.shared.requests().as_ref().is_some_and(|all| in_flight < all.current_max_send_streams())
+    }
+
+    fn is_left(&self) -> bool {
+        self.requests.is_closed() || self.shared.silent.load(Ordering::Relaxed)
     }
 
     fn takes_more(&self) -> bool {
-        !self.requests.is_closed() && self.has_room()
+        !self.is_left() && self.has_room()
     }
 
     fn is_used(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) > 0
+        self.shared.in_flight.load(Ordering::Relaxed) > 0
     }
 
     fn seat(&self) -> Seat {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Seat { requests: self.requests.clone(), in_flight: Arc::clone(&self.in_flight) }
+        self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        Seat {
+            requests: self.requests.clone(),
+            shared: Arc::clone(&self.shared),
+            listening: None,
+            was_silent: false,
+        }
+    }
+}
+
+/// Waits until the server allows a stream, or has said nothing for so long that it is asked without.
+async fn allowed(requests: &mut Requests, listener: &AtomicWaker, until: Instant) -> hyper::Result<()> {
+    let patience = FIRST_WORD_WITHIN.min(until.saturating_duration_since(Instant::now()) / 2);
+    let mut over = pin!(tokio::time::sleep(patience));
+    poll_fn(|cx| {
+        listener.register(cx.waker());
+        // Over before it began: who is to send on it will be told.
+        if let Poll::Ready(ended) = Pin::new(&mut *requests).poll(cx) {
+            return Poll::Ready(ended);
+        }
+        match requests.current_max_send_streams() {
+            UNTOLD => over.as_mut().poll(cx).map(Ok),
+            0 => Poll::Pending,
+            _ => Poll::Ready(Ok(())),
+        }
+    })
+    .await
+}
+
+/// A request's place on a connection, given back when dropped.
+pub(super) struct Seat {
+    requests: SendRequest<Full<Bytes>>,
+    shared: Arc<Shared>,
+    /// While it waits for the server: what had been heard from it when that began.
+    listening: Option<usize>,
+    was_silent: bool,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.listening.is_some_and(|heard| heard == self.shared.heard.load(Ordering::Relaxed)) {
+            // Its time is over. (Or the run's, and then it does not matter.)
+            self.shared.silent.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Seat {
+    /// Sends, and waits for the head of the answer.
+    pub(super) async fn send(
+        &mut self,
+        request: http::Request<Full<Bytes>>,
+    ) -> hyper::Result<http::Response<Incoming>> {
+        self.shared.handed.fetch_add(1, Ordering::Relaxed);
+        self.listen();
+        let answer = self.requests.send_request(request).await;
+        // The end of a connection is read too.
+        let read = self.shared.heard.load(Ordering::Relaxed).wrapping_sub(self.listening.unwrap_or(0));
+        self.was_silent = read <= 1;
+        self.heard();
+        if answer.is_ok() {
+            self.shared.has_answered.store(true, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    /// A wait for the server begins.
+    pub(super) fn listen(&mut self) {
+        self.listening = Some(self.shared.heard.load(Ordering::Relaxed));
+    }
+
+    /// The wait is over.
+    pub(super) fn heard(&mut self) {
+        self.listening = None;
+    }
+
+    /// What the connection was at when the request failed.
+    pub(super) fn stage(&self) -> Stage {
+        let is_told = |told: &AtomicBool| told.load(Ordering::Relaxed);
+        if self.was_silent && is_told(&self.shared.has_answered) {
+            Stage::RestedHead
+        } else if is_told(&self.shared.has_answered) || is_told(&self.shared.called_back) {
+            Stage::Head
+        } else {
+            Stage::FirstHead
+        }
     }
 }
 
@@ -117,15 +322,6 @@ impl Trunks {
         self.lock().iter().find(|trunk| trunk.since > instant && trunk.takes_more()).map(Trunk::seat)
     }
 
-    /// Waits until the server of the newest connection has said how many streams it allows: there may be room.
-    pub(super) async fn told(&self) {
-        let newest = self.lock().last().map(|trunk| trunk.allowed.clone());
-        if let Some(mut allowed) = newest {
-            // An error is the end of that connection.
-            let _ = allowed.wait_for(Option::is_some).await;
-        }
-    }
-
     /// A place on a new connection. One that carries nothing and takes nothing (its server allows no stream any
     /// more, or it is suspected of being closed) is let go: there could be ever more of them.
     pub(super) fn add(&self, trunk: Trunk, line: Line) -> Seat {
@@ -133,7 +329,7 @@ impl Trunks {
         let mut standing = self.lock();
         standing.retain(|trunk| {
             let is_needed = line == Line::Any && trunk.has_room();
-            !trunk.requests.is_closed() && (trunk.is_used() || is_needed)
+            !trunk.is_left() && (trunk.is_used() || is_needed)
         });
         standing.push(trunk);
         seat

@@ -19,6 +19,8 @@ use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::Broken;
+use super::broken::{Stage, broken_wire};
 use super::trunk::Seat;
 
 /// What a connection runs over.
@@ -26,7 +28,7 @@ pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// Most bytes of an answer that a connection reads ahead, and so the largest head of one. hyper would let the
 /// buffer of a connection that once read a large body grow to 400 KiB and keep it.
-const BUFFER: usize = 64 << 10;
+pub(super) const BUFFER: usize = 64 << 10;
 
 /// Longer than this nothing is kept without use: many servers close sooner, and middle boxes forget.
 const LONGEST_REST: Duration = Duration::from_secs(90);
@@ -36,12 +38,13 @@ pub(super) struct Wire {
     requests: SendRequest<Full<Bytes>>,
     /// None once the connection is over.
     bytes: Option<Connection<Io, Full<Bytes>>>,
+    has_answered: bool,
 }
 
 impl Wire {
     pub(super) async fn over(io: Io) -> hyper::Result<Box<Self>> {
         let (requests, bytes) = Builder::new().max_buf_size(BUFFER).handshake(io).await?;
-        Ok(Box::new(Self { requests, bytes: Some(bytes) }))
+        Ok(Box::new(Self { requests, bytes: Some(bytes), has_answered: false }))
     }
 
     /// Moves what can be moved. The half that moves bytes tells its errors to the half that waits, if it
@@ -62,15 +65,18 @@ impl Wire {
         mut self: Box<Self>,
         request: http::Request<Full<Bytes>>,
         kept: &Kept,
-    ) -> hyper::Result<Exchange<'_>> {
+    ) -> Result<Exchange<'_>, Broken> {
+        let stage = if self.has_answered { Stage::RestedHead } else { Stage::FirstHead };
         let mut head = pin!(self.requests.send_request(request));
         let response = std::future::poll_fn(|cx| {
             self.drive(cx);
             head.as_mut().poll(cx)
         })
-        .await?;
+        .await
+        .map_err(|error| broken_wire(&error, stage))?;
+        self.has_answered = true;
         let (head, body) = response.into_parts();
-        Ok(Exchange { head, body, wire: Some(self), _seat: None, kept })
+        Ok(Exchange { head, body, wire: Some(self), seat: None, kept })
     }
 }
 
@@ -80,7 +86,7 @@ pub(super) struct Exchange<'a> {
     body: Incoming,
     wire: Option<Box<Wire>>,
     /// Held to the end of the body: the stream is open until then.
-    _seat: Option<Seat>,
+    seat: Option<Seat>,
     kept: &'a Kept,
 }
 
@@ -90,13 +96,18 @@ impl<'a> Exchange<'a> {
         mut seat: Seat,
         request: http::Request<Full<Bytes>>,
         kept: &'a Kept,
-    ) -> hyper::Result<Self> {
-        let (head, body) = seat.requests.send_request(request).await?.into_parts();
-        Ok(Self { head, body, wire: None, _seat: Some(seat), kept })
+    ) -> Result<Self, Broken> {
+        let answer = seat.send(request).await;
+        let answer = answer.map_err(|error| broken_wire(&error, seat.stage()))?;
+        let (head, body) = answer.into_parts();
+        Ok(Self { head, body, wire: None, seat: Some(seat), kept })
     }
 
     /// The next piece of the body, or none at its end.
     pub(super) async fn chunk(&mut self) -> hyper::Result<Option<Bytes>> {
+        if let Some(seat) = &mut self.seat {
+            seat.listen();
+        }
         let next = std::future::poll_fn(|cx| match self.poll_chunk(cx) {
             Poll::Pending => {
                 // Asking said that more is wanted, and only then is it read.
@@ -108,6 +119,9 @@ impl<'a> Exchange<'a> {
             ready @ Poll::Ready(_) => ready,
         })
         .await;
+        if let Some(seat) = &mut self.seat {
+            seat.heard();
+        }
         if matches!(next, Ok(None)) {
             self.give_back().await;
         }
