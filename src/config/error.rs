@@ -1,6 +1,7 @@
 //! What can be wrong with what the person asked for: each says what, where, why and what to do.
 //! None of them ever holds the value of a header, an address, a body or a proxy.
 
+use std::io;
 use std::path::PathBuf;
 
 use crate::config::layers::Origin;
@@ -69,7 +70,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// Why.
-        why: String,
+        why: io::Error,
     },
     /// The config file is not TOML, or holds what it may not.
     #[error("{}:{line}:{column}: {why}", path.display())]
@@ -113,6 +114,10 @@ impl ConfigError {
             )),
             Self::MissingOutput => {
                 Some("say where to write, such as -o out.json, or -o - for standard output".into())
+            }
+            // The usual case of a service: the file is root's, and the run is not.
+            Self::Unreadable { why, .. } if why.kind() == io::ErrorKind::PermissionDenied => {
+                Some("give the user that this runs as the right to read it".into())
             }
             Self::Unreadable { .. } => Some("--config FILE names another one".into()),
             Self::Contradiction { hint, .. } => Some(hint.clone()),

@@ -36,7 +36,7 @@ pub(super) fn layer(named: Option<PathBuf>, env: &Environment, cwd: &Path) -> Re
         match read(&cwd.join(&path)) {
             Ok(text) => return Source::new(&path, &text).layer(),
             Err(error) if !must_exist && absent(&error) => {}
-            Err(error) => return Err(ConfigError::Unreadable { path, why: error.to_string() }),
+            Err(error) => return Err(ConfigError::Unreadable { path, why: error }),
         }
     }
     Ok(Layer::new())

@@ -1,6 +1,7 @@
 //! The promises of the three places together.
 
 use std::fs;
+use std::io;
 
 use tempfile::TempDir;
 
@@ -436,6 +437,15 @@ fn paths_need_not_be_text_and_text_must_be() {
     assert_eq!(error.to_string(), "--key: the value is not valid UTF-8");
     let env: Environment = [(OsString::from("SKUFETCH_HEADER"), odd.clone())].into_iter().collect();
     assert!(super::load(args("-o").into_iter(), &env, cwd.path()).is_err());
+}
+
+#[test]
+fn what_to_do_about_a_config_file_depends_on_why_it_cannot_be_read() {
+    let hint = |kind: io::ErrorKind| {
+        ConfigError::Unreadable { path: "/etc/skufetch/prices.toml".into(), why: kind.into() }.hint().unwrap()
+    };
+    assert_eq!(hint(io::ErrorKind::PermissionDenied), "give the user that this runs as the right to read it");
+    assert_eq!(hint(io::ErrorKind::NotFound), "--config FILE names another one");
 }
 
 #[test]
