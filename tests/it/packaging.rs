@@ -1,5 +1,6 @@
 //! What packages are made from is there, and the scripts that make them can be read by their shell. The
-//! packages themselves are built and tried by `packaging/deb`, `packaging/wheel` and `packaging/install`.
+//! packages themselves are built and tried by `packaging/deb`, `packaging/wheel` and `packaging/install`;
+//! `packaging/check-systemd` boots a systemd and runs their units.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -46,10 +47,14 @@ fn the_licences_that_the_manifest_names_are_there() {
 fn the_scripts_can_be_run_and_say_how() {
     for (shell, name) in [
         ("bash", "packaging/check"),
+        ("bash", "packaging/check-systemd"),
         ("bash", "packaging/deb"),
         ("bash", "packaging/install"),
         ("bash", "packaging/wheel"),
         ("sh", "packaging/debian/postinst"),
+        ("sh", "packaging/debian/postrm"),
+        ("sh", "packaging/debian/prerm"),
+        ("bash", "packaging/systemd/check-jobs"),
     ] {
         let path = root().join(name);
         assert!(fs::metadata(&path).unwrap().permissions().mode() & 0o111 != 0, "{name} cannot be run");
