@@ -8,7 +8,8 @@ const FIRST: usize = 5;
 const LATER: usize = 20;
 
 /// Holds refused entries back until it is known whether they are failures of their SKUs or of the
-/// credentials: those of a run that stopped for them are deferred.
+/// credentials: those of a run that stopped for them are deferred. Only an answer to a later SKU shows
+/// that the credentials were still good: one to an earlier SKU may have been under way when they expired.
 #[derive(Debug)]
 pub struct Breaker {
     held: Vec<Entry>,
@@ -50,7 +51,7 @@ impl Breaker {
             }
             None if answered(&entry) => {
                 self.limit = LATER;
-                let mut all = std::mem::take(&mut self.held);
+                let mut all: Vec<_> = self.held.extract_if(.., |held| held.seq < entry.seq).collect();
                 all.push(entry);
                 Ruling::Pass(all)
             }
@@ -149,6 +150,22 @@ mod tests {
             assert!(passed(breaker.judge(refused(seq))).is_empty());
         }
         assert!(matches!(breaker.judge(refused(40)), Ruling::Trip { answers: 20, .. }));
+    }
+
+    #[test]
+    fn an_answer_that_was_under_way_when_the_credentials_expired_ends_no_row() {
+        let mut breaker = Breaker::new();
+        assert_eq!(passed(breaker.judge(fetched(0))), [0]);
+        for seq in [2, 4, 5] {
+            assert!(passed(breaker.judge(refused(seq))).is_empty());
+        }
+        assert_eq!(passed(breaker.judge(fetched(1))), [1]);
+        assert_eq!(passed(breaker.judge(fetched(3))), [2, 3]);
+        for seq in 6..23 {
+            assert!(passed(breaker.judge(refused(seq))).is_empty());
+        }
+        assert!(matches!(breaker.judge(refused(23)), Ruling::Trip { answers: 20, .. }));
+        assert_eq!(breaker.release().0.len(), 20);
     }
 
     #[test]
