@@ -42,9 +42,11 @@ fn asked(dir: &WorkDir, shell: &[&str], script: &str, arguments: &[&str]) -> End
 }
 
 /// A line to complete; what stands among the candidates; what does not.
-const LINES: [(&str, &[&str], &[&str]); 9] = [
+const LINES: [(&str, &[&str], &[&str]); 11] = [
     ("skufetch --con", &["--concurrency", "--connect-timeout", "--config"], &["--rate", "products.csv"]),
     ("skufetch products.csv --max-", &["--max-time", "--max-age", "--max-body"], &["--merge"]),
+    ("skufetch --follow ", &["none", "same-origin", "any"], &["products.csv"]),
+    ("skufetch --demo --limit 5 --log-format ", &["text", "json"], &["products.csv"]),
     ("skufetch products.csv --follow ", &["none", "same-origin", "any"], &["products.csv"]),
     ("skufetch products.csv --log-format ", &["text", "json"], &["jsonl"]),
     ("skufetch products.csv --demo -o prod", &["products.csv"], &["other"]),

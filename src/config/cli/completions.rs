@@ -53,6 +53,12 @@ pub(super) fn script(shell: Shell) -> String {
         Shell::Fish => {
             script
                 .replace("if set -q argv[1]\n", &format!("if contains -- \"$argv[1]\" {}\n", names.join(" ")))
+                // An option whose value is yet to come is no command line that it could read.
+                .replace(
+                    "-- $cmd 2>/dev/null\n    or return",
+                    "-- $cmd 2>/dev/null\n    \
+                     or argparse -s (__fish_skufetch_global_optspecs) -- $cmd[1..-2] 2>/dev/null\n    or return",
+                )
                 // Its subcommands stand in the first place only. It knows no values of arguments.
                 .replace(
                     "-n \"__fish_skufetch_needs_command\" -a",
