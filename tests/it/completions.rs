@@ -88,9 +88,11 @@ fn bash_completes_options_values_files_and_commands() {
         holds("bash", line, &ended.stdout().lines().collect::<Vec<_>>());
     }
     // No candidate: bash then offers files, as it was told to.
-    let ended = asked(&dir, &["bash", "--norc", "-c"], script, &["skufetch prod"]);
-    assert_eq!(ended.stdout().trim(), "");
-    assert!(ended.stderr.contains("-o default"), "{ended:?}");
+    for line in ["skufetch prod", "skufetch tune "] {
+        let ended = asked(&dir, &["bash", "--norc", "-c"], script, &[line]);
+        assert_eq!(ended.stdout().trim(), "", "{line}");
+        assert!(ended.stderr.contains("-o default"), "{ended:?}");
+    }
 }
 
 #[test]

@@ -83,8 +83,21 @@ pub(super) fn script(shell: Shell) -> String {
             "$element.Value.StartsWith('-') -or\n",
             &format!("$element.Value -notin @('{}') -or\n", names.join("', '")),
         ),
+        Shell::Bash => for_bash(&script),
         _ => script,
     }
+}
+
+/// Where `tune` awaits INPUT, bash would insert what all the options begin with: files are listed instead.
+fn for_bash(script: &str) -> String {
+    let (arm, awaited) = (
+        "__tune)\n            opts=\"-",
+        "            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then\n",
+    );
+    let files = "            if [[ -z ${cur} && ${COMP_CWORD} -eq 2 ]] ; then\n                return 0\n            fi\n";
+    let at = script.find(arm).unwrap_or(script.len());
+    let (before, tune) = script.split_at(at);
+    format!("{before}{}", tune.replacen(awaited, &format!("{files}{awaited}"), 1))
 }
 
 /// To the generator a subcommand follows INPUT. Here each subcommand is a function of its own, called when
