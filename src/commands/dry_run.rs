@@ -15,6 +15,7 @@ use super::fetch::{Api, Road, plan};
 use super::{terminal, wiring};
 use crate::collect::{self, Ahead, Preflight};
 use crate::config::{Environment, Settings};
+use crate::fetch::Trust;
 use crate::input::{Columns, Rows};
 use crate::model::{Event, Exit, Reporter};
 use crate::report::Report;
@@ -41,7 +42,7 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
     let planner = planner(ahead.salt())?;
     // What a run would find wrong with certificates and the proxy.
     let reporter = Arc::clone(&report) as Arc<dyn Reporter>;
-    drop(Road::build(settings, env, &planner, (reporter, Arc::default()))?);
+    drop(Road::build(settings, env, &planner, (reporter, Arc::default(), Trust::default()))?);
     for warning in &settings.warnings {
         report.on(&Event::Warned { message: warning });
     }

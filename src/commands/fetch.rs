@@ -16,7 +16,7 @@ use crate::config::{Environment, Settings};
 use crate::engine::Engine;
 use crate::engine::feed::{self, Feed};
 use crate::engine::signals::Signals;
-use crate::fetch::{Companions, Fetcher, Http, Stop};
+use crate::fetch::{Companions, Fetcher, Http, Stop, Trust};
 use crate::input::{self, Columns, Rows};
 use crate::limit::Gate;
 use crate::model::{Event, Exit, Reporter};
@@ -61,7 +61,7 @@ fn run(
     }
 
     let reporter = Arc::clone(report) as Arc<dyn Reporter>;
-    let road = Road::build(settings, env, &planner, (reporter, journal.meter()))?;
+    let road = Road::build(settings, env, &planner, (reporter, journal.meter(), ground.trust.clone()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -160,6 +160,7 @@ struct Ground {
     request: RequestSettings,
     columns: Arc<Columns>,
     identity: collect::JobIdentity,
+    trust: Trust,
     total: Option<u64>,
     lock: Option<Lock>,
 }
@@ -185,8 +186,10 @@ impl Ground {
         let planner = plan(&lasting, first_look.columns(), (settings, env), [0; 16])?;
         let identity = wiring::identity(settings, &planner);
         // What is wrong with certificates or the proxy is found before a file is made.
-        let idle = wiring::transport(settings, env, &planner, (Arc::new(|| {}), Arc::default()))?;
-        drop(Http::new(idle).map_err(|error| failure::of_transport(&error, settings))?);
+        let unheard: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});
+        let idle = (unheard, Arc::default(), Trust::default());
+        let idle = Http::new(wiring::transport(settings, env, &planner, idle)?);
+        let trust = idle.map_err(|error| failure::of_transport(&error, settings))?.trust();
         let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
         let (rows, total) = if path.can_be_read_twice() {
             let survey = input::survey(path, &input_settings)?;
@@ -195,7 +198,7 @@ impl Ground {
             (first_look, None)
         };
         let columns = Arc::clone(rows.columns());
-        Ok((Self { output, place, request, columns, identity, total, lock }, rows))
+        Ok((Self { output, place, request, columns, identity, trust, total, lock }, rows))
     }
 
     fn planner(&self, settings: &Settings, env: &Environment, salt: [u8; 16]) -> Result<Planner, Failure> {
@@ -226,14 +229,14 @@ impl Road {
         settings: &Settings,
         env: &Environment,
         planner: &Planner,
-        (reporter, backlog): (Arc<dyn Reporter>, Arc<AtomicUsize>),
+        (reporter, backlog, trust): (Arc<dyn Reporter>, Arc<AtomicUsize>, Trust),
     ) -> Result<Self, Failure> {
         let stop = Arc::new(Stop::default());
         let gate = Arc::new(Gate::new(&wiring::pace(settings)));
         let scouts = Arc::new(Semaphore::new(SCOUTS));
         let found = Arc::clone(&scouts);
         let on_connected = Arc::new(move || found.close());
-        let transport = wiring::transport(settings, env, planner, (on_connected, backlog))?;
+        let transport = wiring::transport(settings, env, planner, (on_connected, backlog, trust))?;
         let transport = Http::new(transport).map_err(|error| failure::of_transport(&error, settings))?;
         let companions = Companions { gate: Arc::clone(&gate), reporter, stop: Arc::clone(&stop), scouts };
         let response = wiring::response(settings, wiring::select(settings)?, planner.mask());

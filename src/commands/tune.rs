@@ -15,7 +15,7 @@ use crate::config::{Environment, Origin, Settings, Tune};
 use crate::engine::climb::{Climb, Climbed, Meter};
 use crate::engine::feed::{self, Feed};
 use crate::engine::signals::Signals;
-use crate::fetch::StopReason;
+use crate::fetch::{StopReason, Trust};
 use crate::input::{self, InputSettings, Rows};
 use crate::limit::climb::{Bounds, End};
 use crate::model::{Event, Exit, Reporter};
@@ -51,7 +51,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     let meter = Arc::new(Meter::new(Arc::clone(&report)));
     let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
     // Nothing is written.
-    let road = Road::build(&settings, env, &planner, (reporter, Arc::default()))?;
+    let road = Road::build(&settings, env, &planner, (reporter, Arc::default(), Trust::default()))?;
     for warning in &settings.warnings {
         report.on(&Event::Warned { message: warning });
     }

@@ -9,7 +9,7 @@ use super::failure::{self, Failure};
 use crate::collect::{JobIdentity, OutputSettings};
 use crate::config::settings::Header;
 use crate::config::{Environment, Settings};
-use crate::fetch::{OnConnected, ResponseSettings, RetrySettings, Select, TransportSettings};
+use crate::fetch::{OnConnected, ResponseSettings, RetrySettings, Select, TransportSettings, Trust};
 use crate::input::InputSettings;
 use crate::limit::{Concurrency, PaceSettings};
 use crate::model::Mask;
@@ -92,7 +92,7 @@ pub fn transport(
     settings: &Settings,
     env: &Environment,
     planner: &Planner,
-    (on_connected, backlog): (Arc<dyn Fn() + Send + Sync>, Arc<AtomicUsize>),
+    (on_connected, backlog, trust): (Arc<dyn Fn() + Send + Sync>, Arc<AtomicUsize>, Trust),
 ) -> Result<TransportSettings, Failure> {
     let ca_cert = match &settings.request.ca_cert {
         None => None,
@@ -118,6 +118,7 @@ pub fn transport(
         headers: planner.constant_headers().clone(),
         origin: planner.origin().to_owned(),
         tls: planner.origin().starts_with("https:"),
+        trust,
         on_connected: OnConnected(on_connected),
         backlog,
     })

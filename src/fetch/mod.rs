@@ -27,5 +27,5 @@ pub use redirect::Follow;
 pub use select::Select;
 pub use stop::{Stop, StopReason};
 pub use transport::{
-    Http, OnConnected, PROXY_SCHEMES, Transport, TransportError, TransportSettings, is_proxy_scheme,
+    Http, OnConnected, PROXY_SCHEMES, Transport, TransportError, TransportSettings, Trust, is_proxy_scheme,
 };

@@ -72,6 +72,8 @@ pub struct TransportSettings {
     pub origin: String,
     /// Whether the template's scheme is https.
     pub tls: bool,
+    /// Whom TLS trusts, if that was read already.
+    pub trust: Trust,
     /// Called whenever a connection stands, its handshakes done.
     pub on_connected: OnConnected,
     /// Bytes of answers that wait for the disk.
@@ -87,6 +89,11 @@ impl fmt::Debug for OnConnected {
         f.write_str("OnConnected")
     }
 }
+
+/// Whom TLS trusts: the system's authorities and those of `--ca-cert`. To read them takes longer than many a
+/// request, so that it is done once and handed on.
+#[derive(Debug, Clone, Default)]
+pub struct Trust(Option<Arc<rustls::ClientConfig>>);
 
 /// What a server sent, as it sent it: content codings still on.
 #[derive(Debug)]
@@ -212,10 +219,10 @@ impl Http {
             tell();
         }));
         let certificates = settings.ca_cert.as_deref().map(trust::certificates).transpose()?;
-        let trust = if settings.tls && !settings.insecure {
-            Some(Arc::new(trust::verified(certificates.unwrap_or_default())?))
-        } else {
-            None
+        let trust = match settings.trust.0.take() {
+            _ if !settings.tls || settings.insecure => None,
+            Some(read) => Some(read),
+            None => Some(Arc::new(trust::verified(certificates.unwrap_or_default())?)),
         };
         let repeated = repeated_headers(&settings.headers);
         let mut headers = home_headers(&settings);
@@ -245,6 +252,12 @@ impl Http {
             http.client_of(&http.home[0])?;
         }
         Ok(http)
+    }
+
+    /// Whom TLS trusts, for another way to the same API.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        Trust(self.trust.clone())
     }
 
     /// The lane for the next attempt: the first that is not full, so that few attempts share few
