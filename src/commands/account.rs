@@ -47,7 +47,7 @@ impl Account {
 
     /// Writes it for a run that ended before its first request. A failure to do so is printed: it is the
     /// smaller trouble.
-    pub(super) fn close_early(&self, report: &Report, failure: &Failure) {
+    pub(super) fn close_early(&self, report: &Report, failure: &Failure, ears: (&Runtime, &mut Signals)) {
         if matches!(failure.exit, Exit::Usage | Exit::Config) {
             return;
         }
@@ -63,8 +63,8 @@ impl Account {
             published: false,
             journal_kept: self.journal.as_ref().is_some_and(|journal| journal.exists()),
         };
-        if let Err(error) = self.document.write(self.content(report, &ending).as_bytes()) {
-            report.line(Level::Error, &self.trouble(&error.to_string()));
+        if let Err(trouble) = self.write(report, &ending, ears, Duration::ZERO) {
+            report.line(Level::Error, &trouble);
         }
     }
 
@@ -74,19 +74,16 @@ impl Account {
         &self,
         report: &Report,
         ending: &mut Ending,
-        (runtime, signals): (&Runtime, &mut Signals),
+        ears: (&Runtime, &mut Signals),
         grace: Duration,
     ) {
-        let (document, content) = (self.document.clone(), self.content(report, ending));
-        let write = move |_: &signals::Leave| document.write(content.as_bytes());
-        let message = match signals::unless_signalled((runtime, signals), grace, write) {
-            (Some(Ok(bytes)), _) => {
+        let message = match self.write(report, ending, ears, grace) {
+            Ok(bytes) => {
                 let path = self.file.path.display().to_string();
                 ending.wrote.push(Wrote { path, amount: Amount::Bytes(bytes) });
                 return;
             }
-            (Some(Err(error)), _) => self.trouble(&error.to_string()),
-            (None, number) => self.trouble(&format!("stopped by {}", signals::name(number.unwrap_or(0)))),
+            Err(trouble) => trouble,
         };
         if ending.exit == Exit::Complete {
             ending.exit = Exit::Io;
@@ -95,6 +92,25 @@ impl Account {
             report.line(Level::Error, &message);
         } else {
             ending.error = Some(Complaint { message, hint: None });
+        }
+    }
+
+    /// The bytes written, or what to say.
+    fn write(
+        &self,
+        report: &Report,
+        ending: &Ending,
+        ears: (&Runtime, &mut Signals),
+        grace: Duration,
+    ) -> Result<u64, String> {
+        let (document, content) = (self.document.clone(), self.content(report, ending));
+        let write = move |_: &signals::Leave| document.write(content.as_bytes());
+        match signals::unless_signalled(ears, grace, write) {
+            (Some(Ok(bytes)), _) => Ok(bytes),
+            (Some(Err(error)), _) => Err(self.trouble(&error.to_string())),
+            (None, number) => {
+                Err(self.trouble(&format!("stopped by {}", signals::name(number.unwrap_or(0)))))
+            }
         }
     }
 

@@ -292,6 +292,12 @@ fn unreachable(origin: &str, why: &str, settings: &Settings) -> Failure {
         .with_hint(format!("{LOOK_AT}; then {}", again(settings)))
 }
 
+/// A signal that came while the input was looked at, or another run waited for.
+pub(super) fn before_any_request(number: u8) -> Failure {
+    let message = format!("stopped by {} before the first request", signals::name(number));
+    Failure::new(Exit::Signal(number), message)
+}
+
 fn by_signal(number: u8, settings: &Settings) -> Failure {
     Failure::new(Exit::Signal(number), format!("stopped by {}", signals::name(number)))
         .with_hint(again(settings))

@@ -3,19 +3,20 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use super::account::Account;
-use super::ending::{Close, conclude};
+use super::ending::{self, Close, conclude};
 use super::failure::{self, Failure};
 use super::{terminal, wiring};
-use crate::collect::{self, Journal, Lock, OutputSettings, Preflight};
+use crate::collect::{self, Journal, Lock, OutputSettings, Preflight, Recovered};
 use crate::config::{Environment, Settings};
 use crate::engine::Engine;
 use crate::engine::feed::{self, Feed};
-use crate::engine::signals::Signals;
+use crate::engine::signals::{self, Leave, Signals};
 use crate::fetch::{Companions, Fetcher, Http, Stop, Trust};
 use crate::input::{self, Columns, Rows};
 use crate::limit::Gate;
@@ -31,45 +32,46 @@ const SCOUTS: usize = 10;
 ///
 /// # Errors
 /// What ends a run before its first request; nothing has been printed about it.
-pub fn fetch(settings: &Arc<Settings>, env: &Environment) -> Result<Exit, Failure> {
+pub fn fetch(settings: &Arc<Settings>, env: &Arc<Environment>) -> Result<Exit, Failure> {
     let started = Instant::now();
     let account = Account::open(settings, started)?;
     let shown = wiring::report(settings, terminal::standard_error(env));
     let report = Report::new(shown, Box::new(io::stderr()));
     let report = Arc::new(if account.is_some() { report.with_chronicle() } else { report });
-    let exit = run((settings, env), &report, account.as_ref(), started);
+    let (runtime, mut signals) = wiring::network_loop()?;
+    let exit = run((settings, env), (&report, account.as_ref()), (&runtime, &mut signals), started);
     if let (Err(failure), Some(account)) = (&exit, &account) {
-        account.close_early(&report, failure);
+        account.close_early(&report, failure, (&runtime, &mut signals));
     }
+    // What was left behind must not hold up the end.
+    runtime.shutdown_background();
     exit
 }
 
 fn run(
-    (settings, env): (&Arc<Settings>, &Environment),
-    report: &Arc<Report>,
-    account: Option<&Account>,
+    (settings, env): (&Arc<Settings>, &Arc<Environment>),
+    (report, account): (&Arc<Report>, Option<&Account>),
+    (runtime, signals): (&Runtime, &mut Signals),
     started: Instant,
 ) -> Result<Exit, Failure> {
-    let api = Api::of(settings)?;
-
     let deadline = settings.pace.max_time.and_then(|time| started.checked_add(time));
-    let (ground, rows) = Ground::lay(settings, env, &api, deadline)?;
-    let (mut journal, recovered) = Journal::open(&ground.output, &ground.place, &ground.identity)?;
-    let planner = ground.planner(settings, env, journal.salt())?;
+    let api = Arc::new(Api::of(settings)?);
+    let base = {
+        let (settings, env, api) = (Arc::clone(settings), Arc::clone(env), Arc::clone(&api));
+        move |_: &Leave| Base::lay(&settings, &env, &api, deadline)
+    };
+    // A large file is surveyed, another run is waited for, a pipe is silent: a signal must not be.
+    let base = match signals::unless_signalled((runtime, signals), Duration::ZERO, base) {
+        (Some(base), None) => base?,
+        (_, number) => return Err(ending::before_any_request(number.unwrap_or(0))),
+    };
+    let Base { ground, rows, planner, mut journal, recovered } = base;
     for warning in settings.warnings.iter().chain(&recovered.notes) {
         report.on(&Event::Warned { message: warning });
     }
 
     let reporter = Arc::clone(report) as Arc<dyn Reporter>;
     let road = Road::build(settings, env, &planner, (reporter, journal.meter(), ground.trust.clone()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| failure::of_start("the network loop", &error))?;
-    let mut signals = {
-        let _context = runtime.enter();
-        Signals::listen().map_err(|error| failure::of_start("the signal handlers", &error))?
-    };
     report.started(ground.total);
     let feed = Feed::start(rows, planner).map_err(|error| failure::of_start("the input thread", &error))?;
     let engine = Engine {
@@ -78,7 +80,7 @@ fn run(
         journal: &mut journal,
         report,
         stop: &road.stop,
-        signals: &mut signals,
+        signals,
         started,
         deadline,
         max_age: settings.run.max_age,
@@ -100,11 +102,32 @@ fn run(
         started,
         journalled: recovered.answers,
     };
-    let exit = conclude(close, journal, (&runtime, &mut signals), (report, &road.gate));
+    let exit = conclude(close, journal, (runtime, signals), (report, &road.gate));
     drop(lock);
-    // What was left behind must not hold up the end.
-    runtime.shutdown_background();
     Ok(exit)
+}
+
+/// All that is there before the first request.
+struct Base {
+    ground: Ground,
+    rows: Rows,
+    planner: Planner,
+    journal: Journal,
+    recovered: Recovered,
+}
+
+impl Base {
+    fn lay(
+        settings: &Settings,
+        env: &Environment,
+        api: &Api,
+        deadline: Option<Instant>,
+    ) -> Result<Self, Failure> {
+        let (ground, rows) = Ground::lay(settings, env, api, deadline)?;
+        let (journal, recovered) = Journal::open(&ground.output, &ground.place, &ground.identity)?;
+        let planner = ground.planner(settings, env, journal.salt())?;
+        Ok(Self { ground, rows, planner, journal, recovered })
+    }
 }
 
 /// The API to ask: the user's, or the built-in one for as long as this lives.

@@ -27,7 +27,7 @@ use failure::Failure;
 /// program's name; relative paths count from `folder`.
 pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
     std::panic::set_hook(Box::new(tell_panic));
-    let env = Environment::capture();
+    let env = Arc::new(Environment::capture());
     let arguments: Vec<OsString> = arguments.collect();
     match config::load(arguments.iter().cloned(), &env, folder) {
         Ok(Invocation::Text(text)) => print(&text),

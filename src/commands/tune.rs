@@ -14,7 +14,6 @@ use crate::collect::Document;
 use crate::config::{Environment, Origin, Settings, Tune};
 use crate::engine::climb::{Climb, Climbed, Meter};
 use crate::engine::feed::{self, Feed};
-use crate::engine::signals::Signals;
 use crate::fetch::{StopReason, Trust};
 use crate::input::{self, InputSettings, Rows};
 use crate::limit::climb::{Bounds, End};
@@ -55,14 +54,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     for warning in &settings.warnings {
         report.on(&Event::Warned { message: warning });
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| failure::of_start("the network loop", &error))?;
-    let mut signals = {
-        let _context = runtime.enter();
-        Signals::listen().map_err(|error| failure::of_start("the signal handlers", &error))?
-    };
+    let (runtime, mut signals) = wiring::network_loop()?;
     report.started(sample.total);
     let Sample { rows, most, whole_input, .. } = sample;
     let feed = Feed::start(rows, planner).map_err(|error| failure::of_start("the input thread", &error))?;

@@ -4,17 +4,32 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use secrecy::SecretString;
+use tokio::runtime::Runtime;
 
 use super::failure::{self, Failure};
 use crate::collect::{JobIdentity, OutputSettings};
 use crate::config::settings::Header;
 use crate::config::{Environment, Settings};
+use crate::engine::signals::Signals;
 use crate::fetch::{OnConnected, ResponseSettings, RetrySettings, Select, TransportSettings, Trust};
 use crate::input::InputSettings;
 use crate::limit::{Concurrency, PaceSettings};
 use crate::model::Mask;
 use crate::plan::{Planner, RequestSettings};
 use crate::report::ReportSettings;
+
+/// The loop that the requests and the signals run on.
+pub fn network_loop() -> Result<(Runtime, Signals), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failure::of_start("the network loop", &error))?;
+    let signals = {
+        let _context = runtime.enter();
+        Signals::listen().map_err(|error| failure::of_start("the signal handlers", &error))?
+    };
+    Ok((runtime, signals))
+}
 
 pub fn input(settings: &Settings) -> InputSettings {
     InputSettings {

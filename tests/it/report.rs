@@ -236,6 +236,31 @@ fn a_signal_leaves_a_report_and_so_does_a_second_one() {
 }
 
 #[test]
+fn a_signal_before_the_first_request_leaves_a_report_too() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::start(|_| Reply::silence()));
+    dir.write_skus(skus(3));
+    let _first = plain(&dir, &server, "out.json").spawn();
+    server.wait_for(3);
+    let mut waiting =
+        plain(&dir, &server, "out.json").args(["--lock-wait", "1h", "--report", "r.json"]).spawn();
+    waiting.wait_until_it_hears(Signal::INT);
+    waiting.signal(Signal::INT);
+    let report = read(&dir, &waiting.wait().expect_code(130));
+    assert_eq!(report["error"], "stopped by SIGINT before the first request");
+    assert_eq!((&report["published"], &report["journal_kept"]), (&false.into(), &true.into()));
+
+    // A pipe that never says a word.
+    let args = ["-", "-o", "piped.json", "--url", &server.url("/p/{sku}"), "--report", "r.json"];
+    let mut silent = Run::new(&dir).args(args).open_stdin().spawn();
+    silent.wait_until_it_hears(Signal::TERM);
+    silent.signal(Signal::TERM);
+    let report = read(&dir, &silent.wait().expect_code(143));
+    assert_eq!(report["error"], "stopped by SIGTERM before the first request");
+    assert_eq!(server.count(), 3, "no request was sent");
+    assert!(!dir.has("piped.json.journal"));
+}
+
+#[test]
 fn a_report_that_cannot_be_written_is_found_before_the_first_request() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(3));

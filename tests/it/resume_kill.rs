@@ -128,11 +128,11 @@ fn a_signal_ends_the_wait_for_the_lock() {
     let server = ScriptedServer::start(|_| Reply::silence());
     let _first = fetch(&dir, &server).args(["--timeout", "10m"]).spawn();
     server.wait_for(1);
-    let second = fetch(&dir, &server).args(["--lock-wait", "1h"]).spawn();
-    thread::sleep(Duration::from_millis(300));
+    let mut second = fetch(&dir, &server).args(["--lock-wait", "1h"]).spawn();
+    second.wait_until_it_hears(rustix::process::Signal::TERM);
     second.signal(rustix::process::Signal::TERM);
-    let ended = second.wait();
-    assert!(ended.signal == Some(15) || ended.code == Some(143), "{ended:?}");
+    let ended = second.wait().expect_code(143);
+    assert!(ended.stderr.contains("stopped by SIGTERM before the first request"), "{}", ended.stderr);
     assert_eq!(server.count(), 1);
 }
 

@@ -186,6 +186,16 @@ impl Ongoing {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Waits until a signal would not simply end the program.
+    pub fn wait_until_it_hears(&mut self, signal: Signal) {
+        let status = format!("/proc/{}/status", self.id());
+        self.wait_until(|| {
+            let status = std::fs::read_to_string(&status).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+            u64::from_str_radix(caught.trim(), 16).is_ok_and(|mask| mask & (1 << (signal.as_raw() - 1)) != 0)
+        });
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
