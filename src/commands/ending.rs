@@ -271,8 +271,7 @@ pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
         .with_hint(again),
         StopReason::Refused { status, answers } => refused(*status, *answers, settings),
         StopReason::AskedToWait(wait) => {
-            let wait = wait
-                .map_or_else(|| "very long".to_owned(), |wait| humantime::format_duration(wait).to_string());
+            let wait = wait.map_or_else(|| "very long".to_owned(), report::format::time_left);
             let limit = humantime::format_duration(settings.retry.max_retry_after);
             Failure::new(
                 Exit::TryAgain,
