@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Files that are open beside the sockets of attempts: some 30 (output, journal, lock, input, state, the
@@ -32,7 +33,7 @@ impl TooFewDescriptors {
 }
 
 /// Raises the soft limit on open files (`RLIMIT_NOFILE`) to what this many attempts in flight need, with
-/// so many sockets each.
+/// so many sockets each, and has the system set aside the place for them: to be called while there is one thread.
 ///
 /// # Errors
 /// The hard limit is lower; the soft one was then raised as far as it goes.
@@ -41,6 +42,7 @@ pub fn make_room(in_flight: usize, each: usize) -> Result<(), TooFewDescriptors>
     let limit = getrlimit(Resource::Nofile);
     // No limit is written as none.
     if limit.current.is_none_or(|current| current >= needed) {
+        set_aside(needed);
         return Ok(());
     }
     let mut raised = limit;
@@ -53,7 +55,20 @@ pub fn make_room(in_flight: usize, each: usize) -> Result<(), TooFewDescriptors>
         Some(allowed) if allowed < needed => {
             Err(TooFewDescriptors { wanted: in_flight, each, needed, allowed })
         }
-        _ => Ok(()),
+        _ => {
+            set_aside(needed);
+            Ok(())
+        }
+    }
+}
+
+/// Lets the table of open files grow to this size at once. Linux doubles it as files are opened, and where there
+/// are threads the one that opens waits each time until no processor reads the old table: some 10 ms, in which
+/// nothing is sent (`expand_fdtable` in the kernel's fs/file.c). Without threads nobody has to be waited for.
+fn set_aside(files: u64) {
+    // Where there is none, the table grows as it did.
+    if let Ok(last) = i32::try_from(files.saturating_sub(1)) {
+        let _ = fcntl_dupfd_cloexec(std::io::stderr(), last);
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+use crate::output_kit::plain;
 use crate::requests::asking;
 use crate::support::{Reply, Run, ScriptedServer, WorkDir};
 
@@ -123,4 +124,17 @@ fn a_concurrency_or_rate_that_is_none_is_refused_before_any_request() {
         asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(2);
     }
     assert_eq!(server.connections(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_table_of_open_files_does_not_grow_in_the_midst_of_a_run() {
+    let dir = WorkDir::new();
+    dir.write_skus(["1"]);
+    let server = ScriptedServer::start(|_| Reply::silence());
+    let run = plain(&dir, &server, "out.json").args(["-c", "200"]).spawn();
+    server.wait_for(1);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", run.id())).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+    assert!(size.trim().parse::<u32>().unwrap() >= 200, "{size}");
 }
