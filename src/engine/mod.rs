@@ -208,6 +208,10 @@ impl<T: Transport> Engine<'_, T> {
                             Poll::Pending => break,
                         }
                     }
+                    if together == TOGETHER {
+                        // While there is always a row to open, sockets would never be looked at.
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
         }
