@@ -25,6 +25,10 @@ const LISTENER: u64 = 0;
 const PARENT: u64 = 1;
 const FIRST_CONNECTION: u64 = 2;
 
+/// What is done of one kind before the others have their turn: a request that is read late is answered late, and
+/// that would be laid to the client's charge.
+const AT_A_TIME: usize = 16;
+
 fn main() {
     let asked = Asked::read();
     let mut server = Server::new(&asked).expect("a listener on loopback");
@@ -100,7 +104,7 @@ impl Server {
 
     /// Serves until standard input ends.
     fn run(&mut self) -> io::Result<()> {
-        let mut space = [MaybeUninit::<epoll::Event>::uninit(); 256];
+        let mut space = [MaybeUninit::<epoll::Event>::uninit(); AT_A_TIME];
         loop {
             let wait = self.due.front().map(|(at, _)| timespec(at.saturating_sub(now())));
             let (events, _) = match epoll::wait(&self.epoll, &mut space, wait.as_ref()) {
@@ -118,15 +122,15 @@ impl Server {
                     connection => self.read(connection),
                 }
             }
-            while self.due.front().is_some_and(|(at, _)| *at <= now()) {
-                let (_, connection) = self.due.pop_front().expect("it was there");
+            for _ in 0..AT_A_TIME {
+                let Some((_, connection)) = self.due.pop_front_if(|(at, _)| *at <= now()) else { break };
                 self.write(connection);
             }
         }
     }
 
     fn accept(&mut self) -> io::Result<()> {
-        loop {
+        for _ in 0..AT_A_TIME {
             let stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -140,6 +144,7 @@ impl Server {
             self.connections.insert(self.next, Connection { stream, begun: Vec::new() });
             self.next += 1;
         }
+        Ok(())
     }
 
     /// Takes what a connection sent; each end of a head is a request.
