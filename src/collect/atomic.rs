@@ -28,6 +28,8 @@ const PRIVATE: u32 = 0o600;
 /// A file on its way to replace another. Dropped without [`Replacement::commit`], it leaves nothing.
 pub(super) struct Replacement {
     target: PathBuf,
+    /// Mode and owner are those of what it replaces.
+    inherits: bool,
     /// The permissions to end with, where they are not those the file was created with.
     mode: Option<u32>,
     written: u64,
@@ -41,21 +43,32 @@ impl Replacement {
         match fs::symlink_metadata(target) {
             Ok(old) => {
                 let mode = old.mode() & 0o777;
-                let replacement = Self::with_mode(target, mode & PRIVATE, Some(mode))?;
+                let replacement = Self::with_mode(target, mode & PRIVATE, (true, Some(mode)))?;
                 give_to(replacement.writer.get_ref().as_file(), &old);
                 Ok(replacement)
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => Self::with_mode(target, NEW_FILE, None),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Self::with_mode(target, NEW_FILE, (true, None))
+            }
             Err(error) => Err(CollectError::io("create", target)(error)),
         }
     }
 
     /// Begins to replace `target` with a file that only its owner may read.
     pub(super) fn create_private(target: &Path) -> Result<Self, CollectError> {
-        Self::with_mode(target, PRIVATE, None)
+        Self::with_mode(target, PRIVATE, (false, None))
     }
 
-    fn with_mode(target: &Path, create: u32, mode: Option<u32>) -> Result<Self, CollectError> {
+    /// What was written so far, less the last quarter of a megabyte.
+    pub(super) fn file(&self) -> &File {
+        self.writer.get_ref().as_file()
+    }
+
+    fn with_mode(
+        target: &Path,
+        create: u32,
+        (inherits, mode): (bool, Option<u32>),
+    ) -> Result<Self, CollectError> {
         let file = Builder::new()
             .prefix(&prefix(target))
             .suffix(ENDING)
@@ -64,7 +77,7 @@ impl Replacement {
             .tempfile_in(folder_of(target))
             .map_err(CollectError::io("create", target))?;
         let writer = BufWriter::with_capacity(BUFFER, file);
-        Ok(Self { target: target.into(), mode, written: 0, writer })
+        Ok(Self { target: target.into(), inherits, mode, written: 0, writer })
     }
 
     /// Puts the file in the target's place, durably. Returns its bytes.
@@ -81,7 +94,15 @@ impl Replacement {
         let target = self.target;
         let failed = |doing| CollectError::io(doing, &target);
         let file = self.writer.into_inner().map_err(|error| failed("write")(error.into_error()))?;
-        if let Some(mode) = self.mode {
+        let mut mode = self.mode;
+        if self.inherits
+            && let Ok(old) = fs::symlink_metadata(&target)
+        {
+            // They may have been changed since the file was begun, which can be hours ago.
+            give_to(file.as_file(), &old);
+            mode = Some(old.mode() & 0o777);
+        }
+        if let Some(mode) = mode {
             let mode = Permissions::from_mode(mode);
             file.as_file().set_permissions(mode).map_err(failed("set the mode of"))?;
         }

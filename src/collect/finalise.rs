@@ -10,15 +10,15 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::atomic::{Replacement, remove, sync_folder};
-use super::checksum::Checksum;
+use super::atomic::{remove, sync_folder};
+use super::draft::{Draft, Drafting, Plan};
 use super::failed::{Failures, Rows};
 use super::index::Places;
 use super::known::Previous;
 use super::line::{Failed, Fetched, Line, read_row};
 use super::merge::{KeyHash, Stamp};
 use super::output::Output;
-use super::pages::Pages;
+use super::records::{Records, damaged};
 use super::state::StateWriter;
 use super::{CollectError, OutputSettings, Paths, Preflight, Shape};
 use crate::input::Columns;
@@ -33,6 +33,7 @@ pub struct Finished {
     pub(super) failures: u64,
     pub(super) places: Places,
     pub(super) previous: Previous,
+    pub(super) drafting: Option<Drafting>,
 }
 
 /// What publishing needs to know beside the settings.
@@ -98,21 +99,24 @@ impl Finished {
     }
 
     fn publish_file(
-        self,
+        mut self,
         settings: &OutputSettings,
         context: &Publish<'_>,
         paths: &Paths,
     ) -> Result<Published, CollectError> {
         let (journal, given) = (self.path.clone(), &paths.output.given);
-        let state = StateWriter::create(&paths.state, self.salt, &self.job);
-        let mut file = Replacement::create(&paths.output.real)?;
-        let output = Output::new(&mut file, settings.format, settings.shape);
-        let mut pass = Pass::new(Rows::of(context), Some(output), Some(given), settings.merge);
-        pass.state = Some(state);
-        self.stream(&mut pass, context.is_stopped)?;
-        let (stamp, lines) = pass.finish_output()?;
+        let draft = match self.drafting.take().and_then(Drafting::finish) {
+            Some(draft) => draft,
+            None => Draft::begin(&Plan::of(settings, paths, self.salt, &self.job))?,
+        };
+        let mut pass = Pass::new(Rows::of(context), Some(draft.output), Some(given), settings.merge);
+        pass.state = Some(draft.state);
+        self.stream(&mut pass, (&draft.failed, draft.records), context.is_stopped)?;
+        let (stamp, lines, file) = pass.finish_output()?;
         let Pass { rows, state, .. } = pass;
-        file.put_if(context.may_replace)?;
+        if let Some(file) = file {
+            file.put_if(context.may_replace)?;
+        }
         let follow = || {
             sync_folder(&paths.output.real)?;
             let saved = state.map(|state| state.and_then(|state| state.commit(stamp)));
@@ -134,10 +138,10 @@ impl Finished {
         context: &mut Publish<'_>,
     ) -> Result<Published, CollectError> {
         let (rows, is_stopped) = (Rows::of(context), context.is_stopped);
-        let output = Output::new(context.stdout, settings.format, settings.shape);
+        let output = Output::new(&mut *context.stdout, settings.format, settings.shape);
         let mut pass = Pass::new(rows, Some(output), None, false);
-        self.stream(&mut pass, is_stopped)?;
-        let (stamp, lines) = pass.finish_output()?;
+        self.stream(&mut pass, (&[], 0), is_stopped)?;
+        let (stamp, lines, _) = pass.finish_output()?;
         let (failures, warnings) = pass.rows.settle(true)?;
         Ok(Published { path: None, bytes: stamp.bytes, lines, failures, warnings })
     }
@@ -147,45 +151,45 @@ impl Finished {
     ///
     /// # Errors
     /// A journal that does not read back, or disk trouble.
-    pub fn leave(self, context: &Publish<'_>) -> Result<Left, CollectError> {
-        let mut pass = Pass::new(Rows::of(context), None, None, false);
+    pub fn leave(mut self, context: &Publish<'_>) -> Result<Left, CollectError> {
+        self.drafting = None;
+        let mut pass = Pass::<io::Sink>::new(Rows::of(context), None, None, false);
         if self.failures > 0 {
-            self.stream(&mut pass, context.is_stopped)?;
+            self.stream(&mut pass, (&[], 0), context.is_stopped)?;
         }
         let (failures, warnings) = pass.rows.settle(false)?;
         Ok(Left { failures, warnings })
     }
 
-    /// Passes every record to where it belongs, in the order of the rows.
-    fn stream(self, pass: &mut Pass<'_, '_>, is_stopped: &dyn Fn() -> bool) -> Result<(), CollectError> {
+    /// Passes every record to where it belongs, in the order of the rows; of those that were `drafted`, only the
+    /// failed ones, which stand at these places, are left.
+    fn stream<W: Write>(
+        self,
+        pass: &mut Pass<'_, W>,
+        (failed, drafted): (&[u64], usize),
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<(), CollectError> {
         let Self { path, file, salt, places, mut previous, .. } = self;
-        let checksum = Checksum::new(salt);
         let mut row = csv::ByteRecord::new();
-        let mut pages = Pages::new(file);
-        for offset in places.offsets() {
+        let mut records = Records::new(path.clone(), file, salt);
+        for offset in failed.iter().copied().chain(places.offsets().skip(drafted)) {
             if is_stopped() {
                 return Err(CollectError::Stopped);
             }
-            let damaged = |why: &str| CollectError::Damaged { path: path.clone(), offset, why: why.into() };
-            let line = pages.line(offset).map_err(CollectError::io("read", &path))?;
-            let line = line.ok_or_else(|| damaged("a record that was written is not there"))?;
-            if !checksum.holds(line) {
-                return Err(damaged("a record does not hold its checksum"));
-            }
-            match Line::parse(line) {
-                Some(Line::Fetched(record)) => pass.fetched(&record, &mut previous)?,
-                Some(Line::Failed(record)) => {
+            match records.read(offset)? {
+                Line::Fetched(record) => pass.fetched(&record, &mut previous)?,
+                Line::Failed(record) => {
                     if !read_row(record.row, &mut row) {
-                        return Err(damaged("a row does not read back"));
+                        return Err(damaged(&path, offset, "a row does not read back"));
                     }
                     pass.failed(&record, &row, &mut previous)?;
                 }
-                Some(Line::Kept(key)) => {
+                Line::Kept(key) => {
                     if !pass.old(&previous.hasher.hash(&text_of(key)), &mut previous)? {
-                        return Err(damaged("a value that was to be kept is not there"));
+                        return Err(damaged(&path, offset, "a value that was to be kept is not there"));
                     }
                 }
-                Some(Line::Synced(_)) | None => return Err(damaged("a record does not read back")),
+                Line::Synced(_) => return Err(damaged(&path, offset, "a record does not read back")),
             }
         }
         pass.leftovers(&mut previous)
@@ -193,8 +197,8 @@ impl Finished {
 }
 
 /// Where the records of one pass go.
-struct Pass<'a, 'o> {
-    output: Option<Output<'o>>,
+struct Pass<'a, W> {
+    output: Option<Output<W>>,
     state: Option<Result<StateWriter, String>>,
     rows: Rows<'a>,
     /// The output's name; standard output has none.
@@ -206,8 +210,8 @@ struct Pass<'a, 'o> {
     line: Vec<u8>,
 }
 
-impl<'a, 'o> Pass<'a, 'o> {
-    fn new(rows: Rows<'a>, output: Option<Output<'o>>, given: Option<&'a Path>, merge: bool) -> Self {
+impl<'a, W: Write> Pass<'a, W> {
+    fn new(rows: Rows<'a>, output: Option<Output<W>>, given: Option<&'a Path>, merge: bool) -> Self {
         Self { output, state: None, rows, given, merge, refused: HashSet::new(), line: Vec::new() }
     }
 
@@ -290,8 +294,11 @@ impl<'a, 'o> Pass<'a, 'o> {
         Ok(())
     }
 
-    fn finish_output(&mut self) -> Result<(Stamp, u64), CollectError> {
-        let result = self.output.take().map_or(Ok((Stamp::default(), 0)), Output::finish);
+    /// Ends the output, if there is one: its stamp, its lines of SKUs, and what it was written to.
+    fn finish_output(&mut self) -> Result<(Stamp, u64, Option<W>), CollectError> {
+        let whole = |(stamp, lines, target)| (stamp, lines, Some(target));
+        let result =
+            self.output.take().map_or(Ok((Stamp::default(), 0, None)), |output| output.finish().map(whole));
         self.written(result)
     }
 }

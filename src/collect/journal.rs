@@ -13,11 +13,13 @@ use siphasher::sip128::SipHasher13;
 
 use super::atomic::clear_leftovers;
 use super::checksum::{Header, VERSION, hex16};
+use super::draft::{Drafting, Plan};
 use super::finalise::Finished;
 use super::index::{Answers, Places};
 use super::known::{Known, Previous};
 use super::opening::{chance, create, resume};
 use super::record::{Answered, Recorder};
+use super::records::Records;
 use super::writer::Writer;
 use super::{CollectError, OutputSettings, Preflight};
 use crate::model::{Answer, Cause, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators, large};
@@ -87,6 +89,41 @@ pub struct Journal {
     answers: Answers,
     previous: Previous,
     writer: Writer,
+    /// None where old values are merged in, and for standard output.
+    draft: Option<DraftSoFar>,
+}
+
+/// How far the output is drafted.
+struct DraftSoFar {
+    /// What begins it, until something is to be drafted.
+    plan: Option<(Plan, Records)>,
+    drafting: Option<Drafting>,
+    /// The first row that was not handed over.
+    next: usize,
+    /// The end of what was written when this was last looked at, and the least that has to follow.
+    looked: u64,
+    step: u64,
+}
+
+impl DraftSoFar {
+    /// The journal is written up to `end`: hands over what is certain by now.
+    fn go_on(&mut self, places: &Places, end: u64) {
+        if end < self.looked.saturating_add(self.step) {
+            return;
+        }
+        self.looked = end;
+        let certain = places.certain(&mut self.next, end);
+        if certain.is_empty() {
+            return;
+        }
+        if let Some((plan, records)) = self.plan.take() {
+            // Without one, the end of the run does all of it.
+            self.drafting = Drafting::start(plan, records).ok();
+        }
+        if let Some(drafting) = &self.drafting {
+            drafting.hand_over(certain);
+        }
+    }
 }
 
 impl Journal {
@@ -120,6 +157,16 @@ impl Journal {
         };
         previous.forget_state_of_other_salt(salt);
         let recovered = Recovered { answers: scan.answers.len() as u64, notes };
+        let draft = (!settings.merge).then(|| file.try_clone().ok()).flatten().map(|reading| DraftSoFar {
+            plan: Some((
+                Plan::of(settings, paths, salt, &header.job),
+                Records::new(paths.journal.clone(), reading, salt),
+            )),
+            drafting: None,
+            next: 0,
+            looked: 0,
+            step: settings.draft_step,
+        });
         let writer = Writer::start(file, scan.end, true).map_err(CollectError::create(&paths.journal))?;
         let journal = Self {
             path: paths.journal.clone(),
@@ -135,6 +182,7 @@ impl Journal {
             answers: scan.answers,
             previous,
             writer,
+            draft,
         };
         Ok((journal, recovered))
     }
@@ -163,6 +211,7 @@ impl Journal {
             answers: Answers::default(),
             previous: Previous::none(settings.shape),
             writer,
+            draft: None,
         })
     }
 
@@ -181,6 +230,11 @@ impl Journal {
             }
             None => false,
         }
+    }
+
+    /// The row has no record and needs none: it repeats another.
+    pub fn pass(&mut self, seq: Seq) {
+        self.places.pass(seq);
     }
 
     /// What is known of the value that the old output has for this request, if it has one that a "not
@@ -281,6 +335,9 @@ impl Journal {
     /// Something appended before could not be written.
     pub fn flush(&mut self) -> Result<(), CollectError> {
         self.hand_over();
+        if let Some(draft) = &mut self.draft {
+            draft.go_on(&self.places, self.start - self.writer.pending() as u64);
+        }
         self.writer.check(&self.path)
     }
 
@@ -330,6 +387,7 @@ impl Journal {
             failures: self.failures,
             places: std::mem::take(&mut self.places),
             previous: std::mem::replace(&mut self.previous, Previous::none(super::Shape::Body)),
+            drafting: self.draft.take().and_then(|draft| draft.drafting),
         })
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! While the run goes on, entries are appended to a [`Journal`] beside the output, in the order in
 //! which they come; a thread of its own writes and syncs it. What stays in memory is one offset a row.
-//! At the end [`Finished`] reads the journal in the order of the rows, streams it into a temporary
-//! file in the output's folder, and renames that over the output: whoever looks finds the old file or
-//! the new one. The journal is also what an interrupted run leaves to the next one.
+//! The journal is read in the order of the rows into a temporary file in the output's folder: by a draft
+//! as far as it goes without a gap, while answers still come, and at the end by [`Finished`], which renames
+//! it over the output. Whoever looks finds the old file or the new one. The journal is also what an
+//! interrupted run leaves to the next one.
 //!
 //! ```text
 //!   entries ─► Journal (buffer) ─► writer thread ─► out.json.journal ─► Finished ─► temp file ─► out.json
@@ -15,6 +16,7 @@ mod ahead;
 mod atomic;
 mod checksum;
 mod document;
+mod draft;
 mod error;
 mod failed;
 mod finalise;
@@ -30,6 +32,7 @@ mod output;
 mod pages;
 mod paths;
 mod record;
+mod records;
 mod recover;
 mod settings;
 mod state;

@@ -13,8 +13,8 @@ use super::{Format, Shape};
 const CHUNK: usize = 64 * 1024;
 
 /// Writes an output, and takes its stamp.
-pub(super) struct Output<'a> {
-    out: &'a mut dyn Write,
+pub(super) struct Output<W> {
+    out: W,
     format: Format,
     shape: Shape,
     buffer: Vec<u8>,
@@ -23,13 +23,23 @@ pub(super) struct Output<'a> {
     lines: u64,
 }
 
-impl<'a> Output<'a> {
-    pub(super) fn new(out: &'a mut dyn Write, format: Format, shape: Shape) -> Self {
+impl<W: Write> Output<W> {
+    pub(super) fn new(out: W, format: Format, shape: Shape) -> Self {
         let mut buffer = Vec::with_capacity(2 * CHUNK);
         if format == Format::Json {
             buffer.push(b'{');
         }
         Self { out, format, shape, buffer, hasher: crc32fast::Hasher::new(), bytes: 0, lines: 0 }
+    }
+
+    /// What it is written to. The last lines may not have gone there yet.
+    pub(super) fn target(&self) -> &W {
+        &self.out
+    }
+
+    /// Bytes that were written.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The shape that it was made for.
@@ -106,14 +116,14 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Ends the file; gives its stamp and its lines of SKUs.
-    pub(super) fn finish(mut self) -> io::Result<(Stamp, u64)> {
+    /// Ends the file; gives its stamp, its lines of SKUs, and what it was written to.
+    pub(super) fn finish(mut self) -> io::Result<(Stamp, u64, W)> {
         if self.format == Format::Json {
             self.buffer.extend_from_slice(b"\n}\n");
         }
         self.pass_on()?;
         self.out.flush()?;
         let stamp = Stamp { bytes: self.bytes, crc: self.hasher.finalize() };
-        Ok((stamp, self.lines))
+        Ok((stamp, self.lines, self.out))
     }
 }

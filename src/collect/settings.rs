@@ -123,6 +123,8 @@ pub struct OutputSettings {
     pub fresh: bool,
     /// How long to wait for another run on the same output.
     pub lock_wait: Duration,
+    /// The output is drafted in steps of so many bytes of the journal: a shorter run ends before it would pay.
+    pub draft_step: u64,
 }
 
 /// The command line's defaults, to standard output.
@@ -138,6 +140,7 @@ impl Default for OutputSettings {
             max_age: None,
             fresh: false,
             lock_wait: Duration::ZERO,
+            draft_step: 1 << 20,
         }
     }
 }

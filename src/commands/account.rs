@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use super::failure::Failure;
 use crate::collect::{Document, Target, siblings};
 use crate::config::Settings;
+use crate::engine::DRAIN;
 use crate::engine::signals::{self, Signals};
 use crate::model::{Exit, display_safe};
 use crate::report::{
@@ -63,7 +64,8 @@ impl Account {
             published: false,
             journal_kept: self.journal.as_ref().is_some_and(|journal| journal.exists()),
         };
-        if let Err(trouble) = self.write(report, &ending, ears, Duration::ZERO) {
+        let grace = if matches!(failure.exit, Exit::Signal(_)) { Duration::ZERO } else { DRAIN };
+        if let Err(trouble) = self.write(report, &ending, ears, grace) {
             report.line(Level::Error, &trouble);
         }
     }

@@ -88,7 +88,9 @@ fn run(
     let ended = runtime.block_on(engine.run(feed));
 
     let Ground { output, place, columns, total, lock, .. } = ground;
-    let stop = Arc::clone(&road.stop);
+    let Road { gate, stop, fetcher } = road;
+    // Nothing more is asked: a thousand connections are closed beside what is left to do.
+    signals::drop_beside(runtime, fetcher);
     let settings = Arc::clone(settings);
     let close = Close {
         account,
@@ -102,7 +104,7 @@ fn run(
         started,
         journalled: recovered.answers,
     };
-    let exit = conclude(close, journal, (runtime, signals), (report, &road.gate));
+    let exit = conclude(close, journal, (runtime, signals), (report, &gate));
     drop(lock);
     Ok(exit)
 }

@@ -37,7 +37,8 @@ impl Desk<'_> {
     /// A planned row: a job to fetch, or a row that ends here.
     pub(super) fn open(&mut self, planned: Planned, max_age: Option<Duration>) -> Option<Job> {
         match planned {
-            Planned::Repeat { line, differs, .. } => {
+            Planned::Repeat { seq, line, differs, .. } => {
+                self.journal.pass(seq);
                 self.counts.repeats += 1;
                 self.report.on(&Event::RowRepeated { line, differs });
                 None

@@ -115,6 +115,11 @@ pub fn unless_signalled<T: Send + 'static>(
     })
 }
 
+/// Drops a value on a thread of its own.
+pub fn drop_beside(runtime: &Runtime, value: impl Send + 'static) {
+    runtime.spawn_blocking(move || drop(value));
+}
+
 /// The name of a signal that is listened to.
 #[must_use]
 pub fn name(number: u8) -> &'static str {

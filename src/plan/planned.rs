@@ -16,6 +16,8 @@ pub enum Planned {
     Job(Job),
     /// Its key has a job already.
     Repeat {
+        /// The row's place in the input.
+        seq: Seq,
         /// The row's physical line.
         line: u64,
         /// The physical line of the row that has the job (at most `u32::MAX`).

@@ -178,7 +178,7 @@ impl Planner {
         let request_hash = fingerprint.0 as u32;
         if let Some(first) = self.repeats.find(key_hash) {
             let differs = first.request != request_hash;
-            return Planned::Repeat { line, first_line: first.line.into(), differs };
+            return Planned::Repeat { seq, line, first_line: first.line.into(), differs };
         }
         if let Some(damage) = damage {
             self.refused.refused(key_hash);
@@ -423,7 +423,7 @@ mod tests {
         let mut planner = planner(&settings("http://h/{sku}?r={region}"));
         job(planner.plan(row(2, &["a", "eu"])));
         for (line, region, expected) in [(3, "eu", false), (4, "us", true), (5, "bad\n", true)] {
-            let Planned::Repeat { line: found, first_line: 2, differs } =
+            let Planned::Repeat { line: found, first_line: 2, differs, .. } =
                 planner.plan(row(line, &["a", region]))
             else {
                 panic!("no repeat")

@@ -142,7 +142,7 @@ fn every_fault_at_every_write_sync_and_rename_of_a_whole_run() {
     if !strace::is_there() {
         return;
     }
-    for kind in [Kind::New, Kind::Slow, Kind::Merge, Kind::Record, Kind::Aside] {
+    for kind in [Kind::New, Kind::Slow, Kind::Merge, Kind::Record, Kind::Aside, Kind::Drafted] {
         let stage = Stage::new(kind);
         for what in [KILL, EIO, ENOSPC] {
             sweep_all(&stage, Part::Whole, what, keeps_data);

@@ -59,7 +59,7 @@ fn a_quota_whose_reset_is_too_far_away_defers_the_run_and_its_journal_goes_on() 
         }
     });
     let ended = fetch(&dir, &server).finish().expect_code(75);
-    assert!(ended.stderr.contains("2h") && ended.stderr.contains("--max-retry-after"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("2 h") && ended.stderr.contains("--max-retry-after"), "{}", ended.stderr);
     assert!(server.count() < 15, "{} requests", server.count());
     assert!(!dir.has("out.json") && dir.has("out.json.journal"));
     fetch(&dir, &server).finish().expect_code(0);

@@ -254,6 +254,7 @@ fn a_signal_before_the_first_request_leaves_a_report_too() {
     let mut silent = Run::new(&dir).args(args).open_stdin().spawn();
     silent.wait_until_it_hears(Signal::TERM);
     silent.signal(Signal::TERM);
+    silent.wait_for_stderr("stopped by SIGTERM");
     let report = read(&dir, &silent.wait().expect_code(143));
     assert_eq!(report["error"], "stopped by SIGTERM before the first request");
     assert_eq!(server.count(), 3, "no request was sent");

@@ -1,11 +1,14 @@
 //! `kill -9` at any moment, and two runs on one output.
 
+use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::output_kit::{counts, echoed, fetch, said, skus};
-use crate::support::{Reply, Run, ScriptedServer, WorkDir};
+use crate::support::{Reply, Run, ScriptedServer, Seen, WorkDir};
 
 /// Kills one run of 5,000 SKUs at so many random moments, against a server with faults that takes this
 /// long for an answer.
@@ -80,6 +83,39 @@ fn fifty_kills_at_random_moments_end_in_the_same_bytes_with_fewer_than_2_percent
 }
 
 #[test]
+fn an_end_while_the_output_is_drafted_leaves_the_old_one_and_costs_no_answer() {
+    let skus = skus(12);
+    let body = |seen: &Seen| format!("\"{}{}\"", seen.sku, "x".repeat(500_000));
+    for (drafted, signal) in [(1, Signal::KILL), (1_500_000, Signal::KILL), (1_500_000, Signal::INT)] {
+        let dir = WorkDir::new();
+        dir.write_skus(&skus);
+        dir.write("out.json", "old");
+        let server =
+            ScriptedServer::start(move |seen| Reply::json(body(seen)).wait(Duration::from_millis(60)));
+        let mut run = fetch(&dir, &server).args(["-c", "1"]).spawn();
+        let is_draft = |name: &String| name.starts_with(".out.json.") && !name.contains("state");
+        run.wait_until(|| {
+            let size = |name: String| fs::metadata(dir.path(&name)).map_or(0, |found| found.len());
+            dir.names().into_iter().filter(is_draft).map(size).sum::<u64>() >= drafted
+        });
+        run.signal(signal);
+        run.wait();
+        assert_eq!(dir.read("out.json"), "old");
+        assert_eq!(dir.names().iter().any(is_draft), signal == Signal::KILL, "{:?}", dir.names());
+        let asked = server.count();
+        let addr = server.addr();
+        drop(server);
+        let server = ScriptedServer::start_at(addr, move |seen| Reply::json(body(seen)));
+        fetch(&dir, &server).finish().expect_code(0);
+        assert!(server.count() + asked <= 14, "{} and {asked} requests", server.count());
+        let lines: Vec<String> =
+            skus.iter().map(|sku| format!("\"{sku}\":\"{sku}{}\"", "x".repeat(500_000))).collect();
+        assert!(dir.read("out.json") == format!("{{\n{}\n}}\n", lines.join(",\n")));
+        assert!(!dir.names().iter().any(is_draft), "{:?}", dir.names());
+    }
+}
+
+#[test]
 fn a_second_run_on_the_same_output_exits_75_at_once_and_says_who_holds_it() {
     let dir = WorkDir::new();
     dir.write_skus(skus(6));
@@ -129,8 +165,8 @@ fn a_signal_ends_the_wait_for_the_lock() {
     let _first = fetch(&dir, &server).args(["--timeout", "10m"]).spawn();
     server.wait_for(1);
     let mut second = fetch(&dir, &server).args(["--lock-wait", "1h"]).spawn();
-    second.wait_until_it_hears(rustix::process::Signal::TERM);
-    second.signal(rustix::process::Signal::TERM);
+    second.wait_until_it_hears(Signal::TERM);
+    second.signal(Signal::TERM);
     let ended = second.wait().expect_code(143);
     assert!(ended.stderr.contains("stopped by SIGTERM before the first request"), "{}", ended.stderr);
     assert_eq!(server.count(), 1);

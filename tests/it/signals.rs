@@ -147,12 +147,10 @@ fn a_signal_during_publishing_leaves_the_old_output_or_the_new_one_and_says_whic
         let dir = WorkDir::new();
         dir.write_skus(&skus);
         dir.write("out.json", "old");
-        let mut run = fetch(&dir, &server).spawn();
-        run.wait_until(|| {
-            dir.names().iter().any(|name| {
-                is_temporary(name) && std::fs::metadata(dir.path(name)).is_ok_and(|found| found.len() > 0)
-            })
-        });
+        let asked_before = server.count();
+        let run = fetch(&dir, &server).spawn();
+        server.wait_for(asked_before + 120);
+        server.wait_until(|server| server.in_flight() == 0);
         thread::sleep(Duration::from_millis(moment * 5));
         run.signal(Signal::TERM);
         let ended = run.wait();

@@ -28,6 +28,8 @@ pub enum Kind {
     Record,
     /// Bodies that take several writes.
     Large,
+    /// Bodies so large that the output is drafted while answers still come, one after the other.
+    Drafted,
     /// One answer after the other, long enough to be synced in between.
     Slow,
     /// Where the journal of another job lies.
@@ -138,7 +140,7 @@ impl Stage {
             Kind::New | Kind::Over | Kind::Large | Kind::Aside => {}
             Kind::Merge => args.push("--merge"),
             Kind::Record => args.extend(["--shape", "record"]),
-            Kind::Slow => args.extend(["-c", "1"]),
+            Kind::Slow | Kind::Drafted => args.extend(["-c", "1"]),
         }
         // No certificate is needed, and reading them all is slow under strace.
         let run = Run::new(dir).args(args).env("SSL_CERT_FILE", "/dev/null").env("SSL_CERT_DIR", "/dev/null");
@@ -234,7 +236,11 @@ fn answer(kind: Kind, seen: &Seen) -> Reply {
     if seen.header("If-None-Match") == Some(&etag) {
         return Reply::status(304).header("ETag", etag);
     }
-    let more = "x".repeat(if kind == Kind::Large { 100_000 } else { 0 });
+    let more = "x".repeat(match kind {
+        Kind::Large => 100_000,
+        Kind::Drafted => 500_000,
+        _ => 0,
+    });
     let wait =
         Duration::from_millis(if kind == Kind::Slow && seen.header("X-Night") == Some("2") { 60 } else { 0 });
     let body = format!("{{\"sku\":\"{sku}\",\"night\":\"{night}\",\"more\":\"{more}\"}}");

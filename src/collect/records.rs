@@ -1,0 +1,42 @@
+//! The journal's records, read where they stand and checked once more.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::CollectError;
+use super::checksum::Checksum;
+use super::line::Line;
+use super::pages::Pages;
+
+/// A journal, read record by record.
+pub(super) struct Records {
+    path: PathBuf,
+    pages: Pages,
+    checksum: Checksum,
+}
+
+impl Records {
+    /// The journal called `path` is read through `file`.
+    pub(super) fn new(path: PathBuf, file: File, salt: [u8; 16]) -> Self {
+        Self { path, pages: Pages::new(file), checksum: Checksum::new(salt) }
+    }
+
+    /// The record that begins at `offset`, where one was written.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not what was written.
+    pub(super) fn read(&mut self, offset: u64) -> Result<Line<'_>, CollectError> {
+        let line = self.pages.line(offset).map_err(CollectError::io("read", &self.path))?;
+        let line =
+            line.ok_or_else(|| damaged(&self.path, offset, "a record that was written is not there"))?;
+        if !self.checksum.holds(line) {
+            return Err(damaged(&self.path, offset, "a record does not hold its checksum"));
+        }
+        Line::parse(line).ok_or_else(|| damaged(&self.path, offset, "a record does not read back"))
+    }
+}
+
+/// The record that begins at `offset` is not what was written.
+pub(super) fn damaged(path: &Path, offset: u64, why: &str) -> CollectError {
+    CollectError::Damaged { path: path.into(), offset, why: why.into() }
+}
