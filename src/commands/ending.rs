@@ -359,6 +359,7 @@ fn facts(
         attempts: tally.sums.attempts(),
         answered: tally.sums.answered,
         refused: tally.answers(429) + tally.answers(503),
+        cheap: tally.cheap(),
         stepped_back: sampled.stepped_back,
         least: Duration::from_micros(tally.histogram.min()),
         p50: tally.latency.map_or(Duration::ZERO, |latency| latency.p50),

@@ -150,6 +150,13 @@ impl TallySnapshot {
     pub fn answers(&self, status: u16) -> u64 {
         self.statuses.iter().find(|(known, _)| *known == status).map_or(0, |(_, count)| *count)
     }
+
+    /// How often it refused at no cost, such as with 404: 429 is a word about the load.
+    #[must_use]
+    pub fn cheap(&self) -> u64 {
+        let costs_nothing = |status: u16| (400..=499).contains(&status) && status != 429;
+        self.statuses.iter().filter(|(status, _)| costs_nothing(*status)).map(|(_, count)| count).sum()
+    }
 }
 
 impl Default for Tally {

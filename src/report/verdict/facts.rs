@@ -25,6 +25,8 @@ pub struct Facts {
     pub answered: u64,
     /// Of those, answered with 429 or 503.
     pub refused: u64,
+    /// Of those, refused at no cost to the server, such as 404: an automatic limit learns nothing from them.
+    pub cheap: u64,
     /// Why an automatic limit was lowered last, in the limiter's words, if it ever was.
     pub stepped_back: Option<&'static str>,
     /// Latency of the fastest answer.
@@ -152,6 +154,9 @@ impl Facts {
     /// unless what it met there were refusals.
     pub(super) fn is_below_its_ceiling(&self) -> bool {
         let Concurrency::Auto { max, settled } = self.concurrency else { return false };
+        if self.is_cheap() && self.stepped_back.is_none() {
+            return false;
+        }
         let refused =
             self.stepped_back.is_some_and(|why| why.contains("refused")) && self.is_refused_at(SOME_REFUSED);
         settled < max && (refused || settled.saturating_mul(8) < max.saturating_mul(7))
@@ -164,8 +169,17 @@ impl Facts {
         }
     }
 
-    /// Four times the workers: two doublings, and `auto` stops sooner where that does not pay.
+    /// Most answers cost the server nothing, so that an automatic limit stayed where it was.
+    pub(super) fn is_cheap(&self) -> bool {
+        self.cheap.saturating_mul(2) > self.answered
+    }
+
+    /// Four times the workers: two doublings, and `auto` stops sooner where that does not pay. It would not
+    /// begin where it learns nothing.
     pub(super) fn more_workers(&self) -> String {
+        if self.is_cheap() {
+            return format!("--concurrency {}", self.limit().saturating_mul(4).clamp(16, MOST_WORKERS));
+        }
         format!("--concurrency auto:{}", self.ceiling().saturating_mul(4).clamp(16, MOST_WORKERS))
     }
 }

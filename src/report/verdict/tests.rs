@@ -17,6 +17,7 @@ fn full_run() -> Facts {
         attempts: 6_041,
         answered: 6_041,
         refused: 0,
+        cheap: 0,
         stepped_back: None,
         least: Duration::from_millis(60),
         p50: Duration::from_millis(98),
@@ -215,6 +216,28 @@ fn a_fixed_number_past_the_knee_is_not_told_that_more_would_help() {
 }
 
 #[test]
+fn a_controller_that_learned_nothing_from_404_is_no_knee() {
+    let lost = Facts {
+        concurrency: Concurrency::Auto { max: 64, settled: 8 },
+        busy: Duration::from_secs(50),
+        attempts: 400,
+        answered: 400,
+        cheap: 396,
+        ..full_run()
+    };
+    check(
+        &lost,
+        Limit::Concurrency,
+        "the API's latency at 8 in flight; 396 of 400 answers were 404 or the like, from which auto learns \
+         nothing: more workers may help, try --concurrency 32",
+    );
+    let followed = Facts { concurrency: Concurrency::Fixed(32), busy: Duration::from_secs(200), ..lost };
+    assert!(verdict(&followed).text.ends_with("try --concurrency 128"), "auto would go back to 8");
+    assert_eq!(verdict(&Facts { cheap: 200, ..lost }).limit, Limit::Server);
+    let stepped = Facts { stepped_back: Some("latency rises"), ..lost };
+    assert_eq!(verdict(&stepped).limit, Limit::Server, "it measured that");
+}
+#[test]
 fn a_single_refusal_among_few_answers_is_chance() {
     let few = Facts { attempts: 44, answered: 44, refused: 1, ..full_run() };
     assert_eq!(verdict(&few).limit, Limit::Concurrency);
@@ -396,6 +419,7 @@ proptest! {
             attempts: attempts.into(),
             answered: attempts.into(),
             refused: refused.min(attempts).into(),
+            cheap: 0,
             stepped_back: None,
             least: time(p50 / 4),
             p50: time(p50),

@@ -138,6 +138,14 @@ pub(super) fn workers(facts: &Facts) -> String {
     if facts.ceiling() >= MOST_WORKERS {
         return format!("{at}; that is as many as one machine should hold");
     }
+    if facts.is_cheap() {
+        return format!(
+            "{at}; {} of {} answers were 404 or the like, from which auto learns nothing: more workers may help, try {}",
+            format::count(facts.cheap),
+            format::count(facts.answered),
+            facts.more_workers()
+        );
+    }
     // An automatic number was measured; of a fixed one nobody knows on which side of the knee it is.
     let is_fixed = matches!(facts.concurrency, Concurrency::Fixed(2..));
     if is_fixed && !facts.least.is_zero() && facts.p50 >= facts.least.saturating_mul(QUEUED) {
