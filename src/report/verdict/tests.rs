@@ -237,6 +237,26 @@ fn a_controller_that_learned_nothing_from_404_is_no_knee() {
     let stepped = Facts { stepped_back: Some("latency rises"), ..lost };
     assert_eq!(verdict(&stepped).limit, Limit::Server, "it measured that");
 }
+
+#[test]
+fn short_retries_at_the_end_are_not_told_as_the_latency_of_an_answer() {
+    let retried = Facts {
+        elapsed: Duration::from_millis(1_400),
+        attempts: 6_043,
+        answered: 6_043,
+        busy: Duration::from_secs(5),
+        waits: Waits { drain: Duration::from_millis(1_200), ..Waits::default() },
+        p50: Duration::from_micros(835),
+        p95: Duration::from_micros(1_300),
+        ..full_run()
+    };
+    check(
+        &retried,
+        Limit::Tail,
+        "the last SKUs: for 1.2 s of 1.4 s only retries and late answers were left; more workers would not help",
+    );
+}
+
 #[test]
 fn a_single_refusal_among_few_answers_is_chance() {
     let few = Facts { attempts: 44, answered: 44, refused: 1, ..full_run() };

@@ -45,7 +45,14 @@ pub(super) fn tail(facts: &Facts) -> String {
 }
 
 pub(super) fn drain(facts: &Facts) -> String {
-    let seconds = format::duration(facts.waits.drain.min(facts.elapsed));
+    let drain = facts.waits.drain.min(facts.elapsed);
+    let seconds = format::duration(drain);
+    if drain >= facts.p95.max(facts.p50).saturating_mul(TIMES_USUAL) {
+        return format!(
+            "the last SKUs: for {seconds} of {} only retries and late answers were left; more workers would not help",
+            format::duration(facts.elapsed)
+        );
+    }
     format!(
         "the API's latency ({}): for {seconds} of {} every SKU that was left was under way; more workers would not help",
         format::latency(facts.p50),
