@@ -1,6 +1,6 @@
 //! Latencies of one slice of time: eight counters for each doubling.
 //!
-//! A report shows hundreds of slices, so each must be small: 960 bytes, where the run's own histogram has
+//! A report shows hundreds of slices, so each must be small: a kilobyte, where the run's own histogram has
 //! some hundred thousand. A percentile is off by an eighth at most, and mostly by much less.
 
 use std::time::Duration;
@@ -15,38 +15,53 @@ const COUNTERS: usize = FINE as usize + DOUBLINGS * PARTS;
 
 /// Counts by latency.
 #[derive(Debug, Clone)]
-pub(super) struct Coarse(Box<[u32; COUNTERS]>);
+pub(super) struct Coarse {
+    counts: Box<[u32; COUNTERS]>,
+    /// The fastest and the slowest, in microseconds: no percentile lies outside.
+    ends: Option<(u64, u64)>,
+}
 
 impl Default for Coarse {
     fn default() -> Self {
-        Self(Box::new([0; COUNTERS]))
+        Self { counts: Box::new([0; COUNTERS]), ends: None }
     }
 }
 
 impl Coarse {
     pub(super) fn record(&mut self, micros: u64) {
-        let count = &mut self.0[place(micros)];
+        let count = &mut self.counts[place(micros)];
         *count = count.saturating_add(1);
+        self.reach(micros, micros);
     }
 
     pub(super) fn absorb(&mut self, other: &Self) {
-        for (count, more) in self.0.iter_mut().zip(other.0.iter()) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts.iter()) {
             *count = count.saturating_add(*more);
         }
+        if let Some((least, most)) = other.ends {
+            self.reach(least, most);
+        }
+    }
+
+    fn reach(&mut self, least: u64, most: u64) {
+        let (from, to) = self.ends.unwrap_or((least, most));
+        self.ends = Some((from.min(least), to.max(most)));
     }
 
     /// The latency that this share of the answers did not take longer than; none without an answer. Those of
     /// one counter are taken for spread over it evenly.
     pub(super) fn quantile(&self, share: f64) -> Option<Duration> {
-        let total: u64 = self.0.iter().map(|count| u64::from(*count)).sum();
+        let (least, most) = self.ends?;
+        let total: u64 = self.counts.iter().map(|count| u64::from(*count)).sum();
         let mut left = total as f64 * share.clamp(0.0, 1.0);
-        let last = self.0.iter().rposition(|count| *count > 0)?;
-        for (place, count) in self.0.iter().enumerate().take(last + 1) {
+        let end = self.counts.iter().rposition(|count| *count > 0)?;
+        for (place, count) in self.counts.iter().enumerate().take(end + 1) {
             let count = f64::from(*count);
-            if count > 0.0 && (left <= count || place == last) {
+            if count > 0.0 && (left <= count || place == end) {
                 let (from, to) = bounds(place);
                 let part = (left / count).clamp(0.0, 1.0);
-                return Duration::try_from_secs_f64((from + (to - from) * part) / 1e6).ok();
+                let micros = (from + (to - from) * part).clamp(least as f64, most as f64);
+                return Duration::try_from_secs_f64(micros / 1e6).ok();
             }
             left -= count;
         }
@@ -89,6 +104,21 @@ mod tests {
             coarse.record(micros);
             let back = coarse.quantile(0.5).unwrap().as_micros() as f64;
             prop_assert!((back - micros as f64).abs() <= micros as f64 / 16.0, "{} as {}", micros, back);
+        }
+    }
+
+    #[test]
+    fn no_quantile_is_above_the_slowest_or_below_the_fastest() {
+        let mut coarse = Coarse::default();
+        for micros in [301_500, 302_000, 303_000] {
+            coarse.record(micros);
+        }
+        let mut later = Coarse::default();
+        later.record(306_000);
+        coarse.absorb(&later);
+        for share in [0.0, 0.5, 0.95, 0.99, 1.0] {
+            let quantile = coarse.quantile(share).unwrap().as_micros();
+            assert!((301_500..=306_000).contains(&quantile), "{share}: {quantile}");
         }
     }
 
