@@ -15,6 +15,8 @@ const POINTS: usize = 120;
 const BARS: std::ops::RangeInclusive<f64> = 12.0..=48.0;
 /// Below this many answers a percentile says little; slices are taken together until they have them.
 const ENOUGH: u64 = 20;
+/// So few points are no course any more.
+const FEW: usize = 12;
 const LABELS: usize = 6;
 
 type Points = Vec<(f64, f64)>;
@@ -30,7 +32,7 @@ pub(super) fn charts(account: &Account<'_>) -> Vec<String> {
         let time = Time::of(&slices);
         let rows = account.ending.counts.rows as f64;
         figures.push(progress(&slices, &time, rows));
-        figures.push(throughput(&slices, &time));
+        figures.push(throughput(&steady(slices.clone(), account.tally.latency), &time));
         if account.tally.latency.is_some() {
             figures.push(percentiles(&slices, &time));
         }
@@ -100,6 +102,22 @@ impl Time {
             .chain([(self.at(last.to), value(last))])
             .collect()
     }
+}
+
+/// Slices long enough for every worker to be answered in each: in shorter ones workers that keep step draw a
+/// comb whose height means nothing.
+fn steady(mut slices: Vec<Slice>, latency: Option<Latency>) -> Vec<Slice> {
+    let answer = latency.map_or(Duration::ZERO, |latency| latency.p50);
+    while slices.len() > FEW && slices[0].length() < answer.saturating_mul(2) {
+        slices = by_twos(&slices);
+    }
+    if let [.., before, last] = slices.as_mut_slice()
+        && last.length().saturating_mul(2) < before.length()
+    {
+        before.absorb(last);
+        slices.pop();
+    }
+    slices
 }
 
 fn progress(slices: &[Slice], time: &Time, rows: f64) -> String {
@@ -310,6 +328,38 @@ pub(in crate::report) fn latency_label(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Event, Key};
+    use crate::report::chronicle::Chronicle;
+    use crate::report::standing::Live;
+
+    #[test]
+    fn workers_that_keep_step_are_drawn_as_the_rate_they_come_to() {
+        let latency = Duration::from_millis(300);
+        let mut chronicle = Chronicle::default();
+        let key = Key::parse(b"A").unwrap();
+        for step in 1..=122 {
+            let elapsed = Duration::from_millis(50 * step);
+            chronicle.look(&Live { elapsed, in_flight: 20, limit: 20, paused: None });
+            if step % 6 == 0 {
+                for line in 0..20 {
+                    chronicle.note(&Event::AttemptAnswered {
+                        key: &key,
+                        line,
+                        status: 200,
+                        latency,
+                        bytes: 1,
+                    });
+                }
+            }
+        }
+        let rates = |slices: &[Slice]| -> Vec<f64> {
+            slices[1..].iter().map(|slice| slice.per_second(slice.answers)).collect()
+        };
+        let comb = chronicle.slices();
+        assert!(rates(&comb).contains(&0.0), "{:?}", rates(&comb));
+        let steady = steady(comb, Some(Latency { p50: latency, ..Latency::default() }));
+        assert!(rates(&steady).iter().all(|rate| (45.0..90.0).contains(rate)), "{:?}", rates(&steady));
+    }
 
     #[test]
     fn labels_are_short() {
