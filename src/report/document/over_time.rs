@@ -13,6 +13,8 @@ use crate::report::tally::{Latency, TallySnapshot};
 const POINTS: usize = 120;
 /// Bars of the histogram: the fewer answers, the wider.
 const BARS: std::ops::RangeInclusive<f64> = 12.0..=48.0;
+/// The share of answers that may have come sooner than what is drawn.
+const FASTEST: f64 = 0.02;
 /// Below this many answers a percentile says little; slices are taken together until they have them.
 const ENOUGH: u64 = 20;
 /// So few points are no course any more.
@@ -220,26 +222,28 @@ fn concurrency(slices: &[Slice], time: &Time) -> String {
     page::figure("Concurrency", &legend, &svg, "")
 }
 
-/// How many answers took how long. The few that took much longer than the rest are told, not drawn: they
-/// would squeeze all others into one bar.
+/// How many answers took how long. The few that took much longer than the rest, or came much sooner, are
+/// told, not drawn: they would squeeze all others into one bar.
 fn histogram(tally: &TallySnapshot, latency: Latency) -> String {
     let histogram = &tally.histogram;
     let seconds = |micros: u64| micros as f64 / 1e6;
     let [p50, p95, p99, max] =
         [latency.p50, latency.p95, latency.p99, latency.max].map(|time| time.as_secs_f64());
-    let least = seconds(histogram.min());
+    let least = seconds(histogram.value_at_quantile(FASTEST));
     let (from, to) = span(least, [p50, p99, max]);
     let bars = (2.0 * (histogram.len() as f64).sqrt()).round().clamp(*BARS.start(), *BARS.end());
     let width = (to - from) / bars;
     let mut bars: Vec<(f64, f64, f64)> = (0..format::whole(bars))
         .map(|bar| (from + bar as f64 * width, from + (bar as f64 + 0.9) * width, 0.0))
         .collect();
-    let mut beyond = 0;
+    let (mut below, mut beyond) = (0, 0);
     for step in histogram.iter_recorded() {
         let value = seconds(histogram.median_equivalent(step.value_iterated_to()));
         let place = bars.partition_point(|(left, ..)| *left <= value).saturating_sub(1);
         if value > to {
             beyond += step.count_at_value();
+        } else if value < from {
+            below += step.count_at_value();
         } else {
             bars[place].2 += step.count_at_value() as f64;
         }
@@ -253,12 +257,16 @@ fn histogram(tally: &TallySnapshot, latency: Latency) -> String {
     });
     let mut legend = vec![(Hue::Shade, "answers")];
     legend.extend(named.iter().map(|(hue, name)| (*hue, name.as_str())));
-    let remark = if beyond > 0 {
-        let answers = format::counted(beyond, "answer", "answers");
-        format!("{answers} took longer, up to {}.", format::latency(latency.max))
-    } else {
-        String::new()
-    };
+    let fastest = Duration::from_micros(histogram.min());
+    let remark = [(beyond, "took longer, up to", latency.max), (below, "came sooner, from", fastest)]
+        .into_iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, how, end)| {
+            let answers = format::counted(count, "answer", "answers");
+            format!("{answers} {how} {}.", format::latency(end))
+        })
+        .collect::<Vec<_>>()
+        .join(" ");
     let svg = Chart {
         label: "Answers by latency",
         x: Axis { from, to, labels: LABELS, text: &|at| latency_label(*at) },
@@ -359,6 +367,20 @@ mod tests {
         assert!(rates(&comb).contains(&0.0), "{:?}", rates(&comb));
         let steady = steady(comb, Some(Latency { p50: latency, ..Latency::default() }));
         assert!(rates(&steady).iter().all(|rate| (45.0..90.0).contains(rate)), "{:?}", rates(&steady));
+    }
+
+    #[test]
+    fn a_few_refusals_at_once_do_not_squeeze_a_histogram() {
+        let mut tally = crate::report::tally::Tally::default();
+        let key = Key::parse(b"A").unwrap();
+        for line in 0..1_000 {
+            let latency = Duration::from_micros(if line < 10 { 400 } else { 150_000 + line });
+            tally.note(&Event::AttemptAnswered { key: &key, line, status: 200, latency, bytes: 1 });
+        }
+        let snapshot = tally.snapshot();
+        let figure = histogram(&snapshot, snapshot.latency.unwrap());
+        assert!(figure.contains("10 answers came sooner, from 400 µs."), "{figure}");
+        assert!(!figure.contains("100 ms"), "{figure}");
     }
 
     #[test]
