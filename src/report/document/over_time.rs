@@ -167,7 +167,10 @@ fn percentiles(slices: &[Slice], time: &Time) -> String {
         let latency = |slice: &Slice| slice.quantile(share).unwrap_or_default().as_secs_f64();
         marks.extend(stretches.iter().map(|slices| Mark(hue, Shape::Line(time.points(slices, latency)))));
     }
-    let legend: Vec<_> = hues.iter().rev().map(|(hue, _, name)| (*hue, *name)).collect();
+    let mut legend: Vec<_> = hues.iter().rev().map(|(hue, _, name)| (*hue, *name)).collect();
+    if slices.iter().any(|slice| !slice.paused.is_zero()) {
+        legend.push((Hue::Shade, "paused"));
+    }
     let top = headroom(highest(&marks));
     let svg = time.draw("Latency over time", (top, &|latency| latency_label(*latency)), marks);
     page::figure("Latency", &legend, &svg, "")

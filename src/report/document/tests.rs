@@ -306,6 +306,10 @@ fn the_page_is_whole_needs_nothing_else_and_shows_what_the_run_was() {
     for chart in ["Progress", "Throughput", "Latency", "Concurrency"] {
         assert!(page.contains(&format!("aria-label=\"{chart} over time\"")), "{chart}");
     }
+    for shaded in ["Throughput", "Latency", "Concurrency"] {
+        let figure = page.split(&format!("<h2>{shaded}</h2>")).nth(1).unwrap();
+        assert!(figure.split("<svg").next().unwrap().contains("paused"), "{shaded}: {figure}");
+    }
     assert_eq!(page.matches("<svg").count(), 5);
 }
 
