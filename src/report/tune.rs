@@ -195,7 +195,7 @@ fn notes(tuned: &Tuned) -> Vec<String> {
     let mut notes = Vec::new();
     if tuned.failed_answers > 0 {
         let answers = counted(tuned.failed_answers, "answer", "answers");
-        notes.push(format!("not among the errors: {answers}{}", causes(tuned)));
+        notes.push(format!("besides the errors, {answers} failed the SKU alone{}", causes(tuned)));
     }
     let others = tuned.of_no_rung();
     if others > 0 {

@@ -54,12 +54,16 @@ fn what_the_table_leaves_out_is_said_below_it_and_in_both_documents() {
     let causes = vec![CauseGroup { cause: Cause::Status(404), count: 31, example }];
     let tuned = Tuned { requests: 672, failed_answers: 31, causes, ..tuned() };
     let text = conclusion(&tuned);
-    let notes = "\n      not among the errors: 31 answers (31 not found in all)\n      \
+    let notes = "\n      besides the errors, 31 answers failed the SKU alone (31 not found in all)\n      \
                  672 requests in all: 72 ended after the last line of the table\n\nto use it:";
     assert!(text.contains(notes), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     let page = document(&tuned, Kind::Html, SystemTime::UNIX_EPOCH);
-    assert!(page.contains("not among the errors: 31 answers") && page.contains("72 ended after"), "{page}");
+    assert!(
+        page.contains("besides the errors, 31 answers failed the SKU alone")
+            && page.contains("72 ended after"),
+        "{page}"
+    );
     let parsed: Value = serde_json::from_str(&document(&tuned, Kind::Json, SystemTime::UNIX_EPOCH)).unwrap();
     assert_eq!((&parsed["failed_answers"], &parsed["requests_of_no_step"]), (&31.into(), &72.into()));
 }
