@@ -43,7 +43,7 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
     // What a run would find wrong with certificates and the proxy.
     let reporter = Arc::clone(&report) as Arc<dyn Reporter>;
     drop(Road::build(settings, env, &planner, (reporter, Arc::default(), Trust::default()))?);
-    for warning in &settings.warnings {
+    for warning in settings.warnings.iter().chain(&wiring::headless(settings, &columns)) {
         report.on(&Event::Warned { message: warning });
     }
 

@@ -66,7 +66,8 @@ fn run(
         (_, number) => return Err(ending::before_any_request(number.unwrap_or(0))),
     };
     let Base { ground, rows, planner, mut journal, recovered } = base;
-    for warning in settings.warnings.iter().chain(&recovered.notes) {
+    let headless = wiring::headless(settings, &ground.columns);
+    for warning in settings.warnings.iter().chain(&recovered.notes).chain(&headless) {
         report.on(&Event::Warned { message: warning });
     }
 

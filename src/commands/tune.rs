@@ -46,12 +46,13 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     let sample = Sample::open(&settings, deadline)?;
     let planner =
         plan(&wiring::request(&settings, &api.url), sample.rows.columns(), (&settings, env), [0; 16])?;
+    let headless = wiring::headless(&settings, sample.rows.columns());
     let request = what_is_asked(&settings);
     let meter = Arc::new(Meter::new(Arc::clone(&report)));
     let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
     // Nothing is written.
     let road = Road::build(&settings, env, &planner, (reporter, Arc::default(), Trust::default()))?;
-    for warning in &settings.warnings {
+    for warning in settings.warnings.iter().chain(&headless) {
         report.on(&Event::Warned { message: warning });
     }
     let (runtime, mut signals) = wiring::network_loop()?;

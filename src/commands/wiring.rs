@@ -12,11 +12,14 @@ use crate::config::settings::Header;
 use crate::config::{Environment, Settings};
 use crate::engine::signals::Signals;
 use crate::fetch::{OnConnected, ResponseSettings, RetrySettings, Select, TransportSettings, Trust};
-use crate::input::InputSettings;
+use crate::input::{Columns, InputSettings};
 use crate::limit::{Concurrency, PaceSettings};
-use crate::model::Mask;
+use crate::model::{Mask, display_safe};
 use crate::plan::{Planner, RequestSettings};
 use crate::report::ReportSettings;
+
+/// Characters of a name in a warning.
+const NAME_SHOWN: usize = 40;
 
 /// The loop that the requests and the signals run on.
 pub fn network_loop() -> Result<(Runtime, Signals), Failure> {
@@ -38,6 +41,22 @@ pub fn input(settings: &Settings) -> InputSettings {
         headers: !settings.input.no_headers,
         limit: settings.input.limit.map(std::num::NonZeroU64::get),
     }
+}
+
+/// A list without a header line would lose its first SKU to one.
+pub fn headless(settings: &Settings, columns: &Columns) -> Option<String> {
+    let [name] = columns.names.as_slice() else { return None };
+    let (digits, letters) = (
+        name.chars().filter(char::is_ascii_digit).count(),
+        name.chars().filter(|c| c.is_alphabetic()).count(),
+    );
+    let is_like_a_sku = digits >= 3 && digits > letters;
+    (columns.headers && settings.input.key.is_none() && is_like_a_sku).then(|| {
+        format!(
+            "the first line, `{}`, was taken for the header and is not asked for; if it is a SKU, say --no-headers",
+            display_safe(name, NAME_SHOWN)
+        )
+    })
 }
 
 pub fn request(settings: &Settings, url: &str) -> RequestSettings {

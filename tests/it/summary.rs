@@ -252,3 +252,26 @@ fn a_page_in_place_of_json_is_recognised_by_its_beginning() {
     assert!(ended.stderr.contains("line 3, SKU B: not JSON: "), "{}", ended.stderr);
     assert!(ended.stderr.contains("<!doctype html>\\u{a}<title>Log in</title>"), "{}", ended.stderr);
 }
+
+#[test]
+fn a_list_without_a_header_is_told_that_its_first_sku_was_taken_for_one() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write("products.csv", "4006381333931\n4006381333948\n");
+    let words = "the first line, `4006381333931`, was taken for the header and is not asked for";
+    let planned = plain(&dir, &server, "out.json").args(["--dry-run"]).finish().expect_code(0);
+    let fetched = plain(&dir, &server, "out.json").finish().expect_code(0);
+    for ended in [planned, fetched] {
+        assert!(
+            ended.stderr.contains(words) && ended.stderr.contains("say --no-headers"),
+            "{}",
+            ended.stderr
+        );
+    }
+    for option in [&["--no-headers"][..], &["--key", "4006381333931"]] {
+        let ended = plain(&dir, &server, "out.json").args(option).args(["--fresh"]).finish().expect_code(0);
+        assert!(!ended.stderr.contains("taken for the header"), "{}", ended.stderr);
+    }
+    dir.write("products.csv", "ean13\n4006381333948\n");
+    let ended = plain(&dir, &server, "out.json").finish().expect_code(0);
+    assert!(!ended.stderr.contains("taken for the header"), "{}", ended.stderr);
+}
