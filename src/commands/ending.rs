@@ -63,7 +63,13 @@ pub fn conclude(
     let unclaimed = journalled.saturating_sub(ended.counts.recovered);
     let mut counts = with_unread(ended.counts, ended.fed.as_ref(), total);
     let worked = started.elapsed();
-    let mut fate = fate(&settings, &mut ended, &stop, &counts);
+    let missing = report
+        .tally()
+        .causes
+        .iter()
+        .find(|group| group.cause == Cause::Status(404))
+        .map_or(0, |group| group.count);
+    let mut fate = fate(&settings, &mut ended, &stop, (&counts, missing));
     if let Some(fed) = &ended.fed {
         for warning in fed.planner.warnings() {
             report.on(&Event::Warned { message: &warning.to_string() });
@@ -217,7 +223,7 @@ fn with_unread(mut counts: Counts, fed: Option<&Fed>, total: Option<u64>) -> Cou
     counts
 }
 
-fn fate(settings: &Settings, ended: &mut Ended, stop: &Stop, counts: &Counts) -> Fate {
+fn fate(settings: &Settings, ended: &mut Ended, stop: &Stop, (counts, missing): (&Counts, u64)) -> Fate {
     if let Some(error) = ended.disk.take() {
         return Fate::Leave(error.into());
     }
@@ -249,7 +255,7 @@ fn fate(settings: &Settings, ended: &mut Ended, stop: &Stop, counts: &Counts) ->
     let superseded = ended.fed.as_ref().map_or(0, |fed| fed.planner.superseded());
     let distinct = skus - superseded.min(counts.failed);
     if !settings.output.min_success.reached_by(fetched, distinct) {
-        return Fate::Leave(too_few(fetched, distinct, settings));
+        return Fate::Leave(too_few((fetched, distinct, missing), settings));
     }
     Fate::Publish
 }
@@ -320,13 +326,20 @@ fn refused(status: u16, answers: usize, settings: &Settings) -> Failure {
         .with_hint(format!("check --header and the variables in it; then {}", again(settings)))
 }
 
-fn too_few(fetched: u64, skus: u64, settings: &Settings) -> Failure {
+/// `missing`: those that were answered with 404.
+fn too_few((fetched, skus, missing): (u64, u64, u64), settings: &Settings) -> Failure {
     let limit = settings.output.min_success;
+    let hint = if fetched == 0 && missing.saturating_mul(2) > skus {
+        "most were answered with 404: is the path in --url right? if such SKUs are \
+         simply gone, --null-on 404 stores null for them"
+    } else {
+        "the failures are above; the same command asks for them again, and --min-success 0 publishes whatever came"
+    };
     Failure::new(
         Exit::Unavailable,
         format!("only {fetched} of {skus} SKUs came, less than --min-success {limit}"),
     )
-    .with_hint("the failures are above; the same command asks for them again, and --min-success 0 publishes whatever came")
+    .with_hint(hint)
 }
 
 fn facts(

@@ -275,3 +275,20 @@ fn a_list_without_a_header_is_told_that_its_first_sku_was_taken_for_one() {
     let ended = plain(&dir, &server, "out.json").finish().expect_code(0);
     assert!(!ended.stderr.contains("taken for the header"), "{}", ended.stderr);
 }
+
+#[test]
+fn an_api_that_knows_no_sku_makes_one_look_at_the_path() {
+    let dir = WorkDir::new();
+    dir.write_skus(["A", "B", "C"]);
+    let lost = ScriptedServer::start(|_| Reply::status(404));
+    let ended = plain(&dir, &lost, "out.json").finish().expect_code(69);
+    assert!(
+        ended.stderr.contains("most were answered with 404: is the path in --url right?"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("--null-on 404"), "{}", ended.stderr);
+    let broken = ScriptedServer::start(|_| Reply::status(400));
+    let ended = plain(&dir, &broken, "out.json").finish().expect_code(69);
+    assert!(!ended.stderr.contains("the path in --url"), "{}", ended.stderr);
+}
