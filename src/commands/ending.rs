@@ -274,7 +274,7 @@ pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
             Exit::Unavailable,
             format!("the API kept failing through pauses of 5, 10 and 20 s: {why}"),
         )
-        .with_hint(again),
+        .with_hint(after_outage(why, again)),
         StopReason::Refused { status, answers } => refused(*status, *answers, settings),
         StopReason::AskedToWait(wait) => {
             let wait = wait.map_or_else(|| "very long".to_owned(), report::format::time_left);
@@ -314,6 +314,21 @@ fn again(settings: &Settings) -> &'static str {
         Target::File(_) => "the same command goes on from the journal",
         Target::Stdout => "the same command starts over",
     }
+}
+
+/// SKUs that fail for good look like an outage once their retries are a fifth of all requests, and no later
+/// run gets past them.
+fn after_outage(why: &str, again: &str) -> String {
+    let status = why.strip_prefix("HTTP ").and_then(|rest| rest.get(..3)?.parse::<u16>().ok());
+    status.map_or_else(
+        || again.to_owned(),
+        |status| {
+            format!(
+                "{again}; if it is some SKUs alone that are always answered so, leave {status} out of \
+                 --retry-on, and they fail by themselves"
+            )
+        },
+    )
 }
 
 fn refused(status: u16, answers: usize, settings: &Settings) -> Failure {
@@ -419,4 +434,18 @@ fn wrote(filed: &Filed) -> Vec<Wrote> {
         .as_deref()
         .map(|at| Wrote { path: path(at), amount: Amount::Rows(filed.failures.rows) });
     output.into_iter().chain(failures).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_that_may_be_some_skus_alone_says_how_to_get_past_them() {
+        let again = "the same command goes on from the journal";
+        let hint = after_outage("HTTP 500 Internal Server Error: {}", again);
+        assert!(hint.starts_with(again) && hint.contains("leave 500 out of --retry-on"), "{hint}");
+        assert_eq!(after_outage("no complete answer within --timeout 1s", again), again);
+        assert_eq!(after_outage("HTTP", again), again);
+    }
 }
