@@ -6,7 +6,7 @@
 //!   be, and remembers every byte it was sent and when. It stands on the server of `--demo`.
 //! - [`page`] runs the commands of a page of documentation.
 //! - [`tls`] gives it certificates, good and bad, and HTTP/2.
-//! - [`frames`] speaks HTTP/2 frame by frame.
+//! - [`frames`] speaks HTTP/2 frame by frame, and [`raw`] gives the sockets themselves.
 //!
 //! Nothing here asserts how long something took: that would fail on a busy machine. What is bounded
 //! is bounded to end a test that hangs.
@@ -15,6 +15,7 @@ pub mod encode;
 pub mod frames;
 pub mod log;
 pub mod page;
+pub mod raw;
 pub mod reply;
 pub mod run;
 pub mod script;
