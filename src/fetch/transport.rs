@@ -14,6 +14,8 @@ mod trust;
 mod wire;
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,6 +25,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, USER_
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use reqwest::{Certificate, Client, ClientBuilder, Proxy};
 use secrecy::{ExposeSecret, SecretString};
+use tower::util::MapResponseLayer;
 
 use super::patience::Patience;
 use super::room::{Claim, Room};
@@ -160,6 +163,8 @@ pub struct Http {
     fresh: [OnceLock<Client>; 2],
     /// Whether any connection ever stood.
     connected: Arc<AtomicBool>,
+    /// Connections that reqwest opened.
+    opened: Arc<AtomicUsize>,
     room: Room,
 }
 
@@ -245,6 +250,7 @@ impl Http {
             abroad: OnceLock::new(),
             fresh: Default::default(),
             connected,
+            opened: Arc::default(),
             room,
         };
         if http.direct.is_none() {
@@ -286,10 +292,25 @@ impl Http {
         kept(&self.fresh[usize::from(foreign)], || self.client(&headers(), 0, !foreign))
     }
 
+    /// Counts a client's new connections, and tells of them.
+    fn listener<C>(
+        &self,
+        telling: bool,
+    ) -> MapResponseLayer<impl Fn(C) -> C + Clone + Send + Sync + 'static> {
+        let (opened, on_connected) = (Arc::clone(&self.opened), self.settings.on_connected.clone());
+        MapResponseLayer::new(move |connection| {
+            opened.fetch_add(1, Ordering::Relaxed);
+            if telling {
+                (on_connected.0)();
+            }
+            connection
+        })
+    }
+
     /// A client that sends these headers, keeps so many idle connections, and tells of new ones.
     fn client(&self, headers: &HeaderMap, idle: usize, telling: bool) -> Result<Client, TransportError> {
         let builder = || {
-            let builder = builder(&self.settings, telling)?;
+            let builder = builder(&self.settings)?.connector_layer(self.listener(telling));
             Ok::<_, TransportError>(builder.pool_max_idle_per_host(idle).default_headers(headers.clone()))
         };
         if let Some(trust) = &self.trust {
@@ -355,10 +376,25 @@ impl Http {
             fault: Fault::new(Cause::Connect, error.to_string()),
             unanswered: false,
         })?;
-        let response = self.execute(&client, request).await;
-        // Whether the connection is new is not told.
-        let response = response.map_err(|error| broken(error, Stage::RestedHead, &self.settings))?;
+        let response = self.execute_noting(&client, request).await?;
         self.read(Reading::Reqwest(response), request, patience).await
+    }
+
+    /// Executes, and notes whether that opens the connection. Of several requests that wait for one, the first to be
+    /// polled when it stands gets it, or all do over HTTP/2.
+    async fn execute_noting(&self, client: &Client, request: &Request) -> Result<reqwest::Response, Broken> {
+        let mut stage = Stage::RestedHead;
+        let mut execution = pin!(self.execute(client, request));
+        let response = poll_fn(|cx| {
+            let before = self.opened.load(Ordering::Relaxed);
+            let polled = execution.as_mut().poll(cx);
+            if self.opened.load(Ordering::Relaxed) != before {
+                stage = Stage::FirstHead;
+            }
+            polled
+        })
+        .await;
+        response.map_err(|error| broken(error, stage, &self.settings))
     }
 
     async fn execute(&self, client: &Client, request: &Request) -> reqwest::Result<reqwest::Response> {
@@ -457,8 +493,7 @@ impl Drop for Seat<'_> {
     }
 }
 
-/// `telling` costs each request a copy of the connector's layers: not where other connections stood before.
-fn builder(settings: &TransportSettings, telling: bool) -> Result<ClientBuilder, TransportError> {
+fn builder(settings: &TransportSettings) -> Result<ClientBuilder, TransportError> {
     let mut builder = Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
@@ -468,13 +503,6 @@ fn builder(settings: &TransportSettings, telling: bool) -> Result<ClientBuilder,
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(connection_window(settings.concurrency))
         .tls_danger_accept_invalid_certs(settings.insecure);
-    if telling {
-        let OnConnected(on_connected) = settings.on_connected.clone();
-        builder = builder.connector_layer(tower::util::MapResponseLayer::new(move |connection| {
-            on_connected();
-            connection
-        }));
-    }
     if let Some(pem) = &settings.ca_cert {
         let certificates = Certificate::from_pem_bundle(pem).map_err(|e| TransportError::CaCert(text(e)))?;
         builder = builder.tls_certs_merge(certificates);

@@ -5,6 +5,11 @@ use crate::support::WorkDir;
 use crate::support::raw::RawServer;
 use crate::support::reply::echo_body;
 
+/// By the straight way, and by reqwest's, which is the one for addresses with user-info.
+pub fn both_ways(url: &str) -> [String; 2] {
+    [url.to_owned(), url.replace("://", "://u:p@")]
+}
+
 #[test]
 fn interim_answers_without_end_end_with_the_timeout_and_fill_no_memory() {
     let server = RawServer::answering(|socket, asked| {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::answers_malformed::both_ways;
 use crate::requests::asking;
 use crate::support::reply::echo_body;
 use crate::support::tls::{Authority, Protocol};
@@ -195,21 +196,36 @@ fn a_new_connection_that_hangs_up_without_an_answer_costs_an_attempt() {
         let hang_up = move |_: &Seen| if reset { Reply::reset() } else { Reply::hang_up() };
         let (tls_dir, tls) = setting(Protocol::Http1, 3, hang_up);
         for (dir, server) in [(skus(3), ScriptedServer::start(hang_up)), (tls_dir, tls)] {
-            let args = ["-c", "1", "--retries", "1", "--min-success", "0"];
+            let args = ["-c", "3", "--retries", "1", "--min-success", "0", "--fresh"];
             let trusted = if dir.has("ca.pem") { &["--ca-cert", "ca.pem"][..] } else { &[] };
-            let args = args.iter().chain(trusted);
-            asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
-            assert_eq!(server.count(), 6, "{}", server.url(""));
+            for url in both_ways(&server.url("/p/{sku}")) {
+                let before = server.count();
+                asking(&dir, &url, args.iter().chain(trusted)).finish().expect_code(1);
+                assert_eq!(server.count() - before, 6, "{url}");
+            }
         }
     }
 }
 
 #[test]
+fn a_new_connection_to_another_origin_that_hangs_up_costs_an_attempt() {
+    let there = ScriptedServer::start(|_| Reply::hang_up());
+    let to = there.url("/x");
+    let home = ScriptedServer::start(move |_| Reply::redirect(307, &to));
+    let args = ["-c", "3", "--retries", "1", "--min-success", "0", "--follow", "any"];
+    asking(&skus(3), &home.url("/p/{sku}"), args).finish().expect_code(1);
+    assert_eq!((home.count(), there.count()), (6, 6));
+}
+
+#[test]
 fn a_kept_connection_that_closes_costs_no_attempt_of_a_post_either() {
     let (dir, server) = (skus(10), ScriptedServer::start(|seen| Reply::echo(seen).close_on_next()));
-    let args = ["-c", "1", "--retries", "0", "--body", "{}"];
-    asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
-    assert_eq!(server.count(), 10);
+    let args = ["-c", "1", "--retries", "0", "--body", "{}", "--fresh"];
+    for url in both_ways(&server.url("/p/{sku}")) {
+        let before = server.count();
+        asking(&dir, &url, args).finish().expect_code(0);
+        assert_eq!(server.count() - before, 10, "{url}");
+    }
 }
 
 #[test]
