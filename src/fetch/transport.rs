@@ -9,6 +9,7 @@
 
 mod broken;
 mod direct;
+mod heard;
 mod trunk;
 mod trust;
 mod wire;
@@ -31,7 +32,7 @@ use super::patience::Patience;
 use super::room::{Claim, Room};
 use crate::model::{Cause, Fault, Request, Size, large};
 
-use broken::{Stage, broken, broken_wire, text};
+use broken::{Stage, broken, text};
 use direct::Direct;
 use trunk::{STREAM_WINDOW, connection_window};
 use wire::Exchange;
@@ -197,9 +198,7 @@ impl Reading<'_> {
 
     async fn chunk(&mut self, settings: &TransportSettings) -> Result<Option<Bytes>, Broken> {
         let next = match self {
-            Self::Direct(exchange) => {
-                exchange.chunk().await.map_err(|error| broken_wire(&error, Stage::Body))
-            }
+            Self::Direct(exchange) => exchange.chunk().await,
             Self::Reqwest(response) => {
                 response.chunk().await.map_err(|error| broken(error, Stage::Body, settings))
             }

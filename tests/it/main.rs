@@ -1,5 +1,6 @@
 //! The one integration binary: the real program against real servers.
 
+mod answers_cut;
 mod answers_malformed;
 mod bodies;
 mod bodies_memory;

@@ -16,7 +16,7 @@ const LONGEST: usize = 300;
 pub(super) enum Stage {
     /// The first head on it.
     FirstHead,
-    /// A later head, on a connection with other requests on it.
+    /// A later head, on a connection with other requests on it, or that began to be there.
     Head,
     /// A later head, on a connection that was silent from the request on, and before it may have rested.
     RestedHead,
@@ -76,6 +76,11 @@ pub(super) fn no_connection(error: Option<&(dyn Error + 'static)>, limit: Durati
         _ => format!("no connection within --connect-timeout {}", humantime::format_duration(limit)),
     };
     Broken { fault: Fault::new(Cause::Connect, detail), unanswered: false }
+}
+
+/// A body of which it is not known whether it was whole.
+pub(super) fn reset() -> Broken {
+    lost(Stage::Body, "the connection was reset before a body whose length was not told had ended".into())
 }
 
 fn lost(stage: Stage, detail: String) -> Broken {

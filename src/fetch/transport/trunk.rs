@@ -10,7 +10,6 @@
 //! would end the requests of one that is only slow.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,12 +22,13 @@ use futures_util::task::AtomicWaker;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
-use hyper::rt::{Executor, Read, ReadBufCursor, Write};
+use hyper::rt::Executor;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::Instant;
 
 use super::Line;
 use super::broken::Stage;
+use super::heard::{Ear, Heard};
 use super::wire::{BUFFER, Io};
 
 /// What a connection is told to take for the number of streams before its server has said one. No server can say
@@ -57,7 +57,7 @@ pub(super) fn connection_window(streams: usize) -> u32 {
 }
 
 /// Bytes are moved by a task of the connection's own, since many requests share it; this half takes requests.
-type Requests = Connection<Heard, Full<Bytes>, TokioExecutor>;
+type Requests = Connection<Heard<Arc<Shared>>, Full<Bytes>, TokioExecutor>;
 
 /// What all who have to do with one connection know of it.
 #[derive(Default)]
@@ -106,50 +106,15 @@ impl Shared {
     }
 }
 
-/// Bytes from and to the server, and that some came.
-struct Heard {
-    io: Io,
-    shared: Arc<Shared>,
-}
-
-impl Read for Heard {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.io).poll_read(cx, buf);
-        if read.is_ready() {
-            self.shared.heard.fetch_add(1, Ordering::Relaxed);
-            self.shared.listener.wake();
-        }
-        read
-    }
-}
-
-impl Write for Heard {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+impl Ear for Arc<Shared> {
+    fn heard(&self) {
+        self.heard.fetch_add(1, Ordering::Relaxed);
+        self.listener.wake();
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    /// Without writing, HTTP/2 does not go on.
+    fn refused(&self) -> bool {
+        false
     }
 }
 
@@ -177,7 +142,7 @@ impl Trunk {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(connection_window(MOST))
             .max_header_list_size(LARGEST_HEAD)
-            .handshake(Heard { io, shared: Arc::clone(&shared) })
+            .handshake(Heard { io, ear: Arc::clone(&shared) })
             .await?;
         match tokio::time::timeout_at(until, allowed(&mut taking, &shared.listener, until)).await {
             Err(_) => return Ok(None),

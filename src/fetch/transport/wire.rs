@@ -6,12 +6,15 @@
 //! came in one packet costs one wake-up and no task.
 
 use std::pin::{Pin, pin};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
+use http::{HeaderMap, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
@@ -20,7 +23,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::Broken;
-use super::broken::{Stage, broken_wire};
+use super::broken::{Stage, broken_wire, reset};
+use super::heard::{Ear, Heard};
 use super::trunk::Seat;
 
 /// What a connection runs over.
@@ -33,18 +37,42 @@ pub(super) const BUFFER: usize = 64 << 10;
 /// Longer than this nothing is kept without use: many servers close sooner, and middle boxes forget.
 const LONGEST_REST: Duration = Duration::from_secs(90);
 
+/// What is heard of a connection.
+#[derive(Default)]
+struct Shared {
+    /// How often something was read. Only who polls the connection writes it.
+    read: AtomicUsize,
+    /// Whether the server took no more of a request.
+    refused: AtomicBool,
+}
+
+impl Ear for Arc<Shared> {
+    fn heard(&self) {
+        self.read.store(self.read.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// A server may answer before it has read a whole request, and close: the answer counts.
+    fn refused(&self) -> bool {
+        self.refused.store(true, Ordering::Relaxed);
+        true
+    }
+}
+
 /// A connection that carries one request at a time. It goes from hand to hand, and is large: always boxed.
 pub(super) struct Wire {
     requests: SendRequest<Full<Bytes>>,
     /// None once the connection is over.
-    bytes: Option<Connection<Io, Full<Bytes>>>,
+    bytes: Option<Connection<Heard<Arc<Shared>>, Full<Bytes>>>,
+    shared: Arc<Shared>,
     has_answered: bool,
 }
 
 impl Wire {
     pub(super) async fn over(io: Io) -> hyper::Result<Box<Self>> {
-        let (requests, bytes) = Builder::new().max_buf_size(BUFFER).handshake(io).await?;
-        Ok(Box::new(Self { requests, bytes: Some(bytes), has_answered: false }))
+        let shared = Arc::new(Shared::default());
+        let heard = Heard { io, ear: Arc::clone(&shared) };
+        let (requests, bytes) = Builder::new().max_buf_size(BUFFER).handshake(heard).await?;
+        Ok(Box::new(Self { requests, bytes: Some(bytes), shared, has_answered: false }))
     }
 
     /// Moves what can be moved. The half that moves bytes tells its errors to the half that waits, if it
@@ -57,7 +85,25 @@ impl Wire {
 
     /// Whether another request may leave on it.
     fn is_free(&self) -> bool {
-        self.bytes.is_some() && self.requests.is_ready()
+        self.bytes.is_some() && self.requests.is_ready() && !self.has_refused()
+    }
+
+    fn has_refused(&self) -> bool {
+        self.shared.refused.load(Ordering::Relaxed)
+    }
+
+    fn read(&self) -> usize {
+        self.shared.read.load(Ordering::Relaxed)
+    }
+
+    /// What it was at when a request failed, before which it had read so often. The end is read too; what comes
+    /// before it began to be an answer.
+    fn stage(&self, read: usize) -> Stage {
+        match self.read().wrapping_sub(read) {
+            _ if !self.has_answered => Stage::FirstHead,
+            0 | 1 => Stage::RestedHead,
+            _ => Stage::Head,
+        }
     }
 
     /// Sends, and waits for the head of the answer.
@@ -66,14 +112,14 @@ impl Wire {
         request: http::Request<Full<Bytes>>,
         kept: &Kept,
     ) -> Result<Exchange<'_>, Broken> {
-        let stage = if self.has_answered { Stage::RestedHead } else { Stage::FirstHead };
+        let read = self.read();
         let mut head = pin!(self.requests.send_request(request));
         let response = std::future::poll_fn(|cx| {
             self.drive(cx);
             head.as_mut().poll(cx)
         })
         .await
-        .map_err(|error| broken_wire(&error, stage))?;
+        .map_err(|error| broken_wire(&error, self.stage(read)))?;
         self.has_answered = true;
         let (head, body) = response.into_parts();
         Ok(Exchange { head, body, wire: Some(self), seat: None, kept })
@@ -104,7 +150,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// The next piece of the body, or none at its end.
-    pub(super) async fn chunk(&mut self) -> hyper::Result<Option<Bytes>> {
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Broken> {
         if let Some(seat) = &mut self.seat {
             seat.listen();
         }
@@ -122,10 +168,21 @@ impl<'a> Exchange<'a> {
         if let Some(seat) = &mut self.seat {
             seat.heard();
         }
-        if matches!(next, Ok(None)) {
-            self.give_back().await;
+        match next.map_err(|error| broken_wire(&error, Stage::Body))? {
+            None if self.has_unsure_end() => Err(reset()),
+            None => {
+                self.give_back().await;
+                Ok(None)
+            }
+            chunk => Ok(chunk),
         }
-        next
+    }
+
+    /// The system tells of a reset once. When the request has learnt of it, the body seems to end in peace.
+    fn has_unsure_end(&self) -> bool {
+        let Parts { version, status, headers, .. } = &self.head;
+        self.wire.as_ref().is_some_and(|wire| wire.has_refused())
+            && is_ended_by_close(*version, *status, headers)
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<Option<Bytes>>> {
@@ -155,6 +212,14 @@ impl<'a> Exchange<'a> {
         .await;
         self.kept.put(wire);
     }
+}
+
+/// Whether only the end of the connection tells where the body ends.
+pub(super) fn is_ended_by_close(version: Version, status: StatusCode, headers: &HeaderMap) -> bool {
+    version < Version::HTTP_2
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        && !headers.contains_key(CONTENT_LENGTH)
+        && !headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// Connections without a request on them.

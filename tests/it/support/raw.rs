@@ -53,6 +53,11 @@ impl RawServer {
         self.log().values().sum()
     }
 
+    /// Requests for one SKU.
+    pub fn count_for(&self, sku: &str) -> usize {
+        self.log().get(sku).copied().unwrap_or(0)
+    }
+
     fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap()
     }

@@ -1,0 +1,80 @@
+//! The bytes of a connection, with an ear on them: what hyper does not tell is heard where they pass.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+use super::wire::Io;
+
+/// Who listens to a connection.
+pub(super) trait Ear: Unpin {
+    /// Something was read, if only the end.
+    fn heard(&self);
+
+    /// The other end takes nothing more. Whether to go on as if it did: an answer may lie there to be read.
+    fn refused(&self) -> bool;
+}
+
+/// A connection with an ear on it.
+pub(super) struct Heard<E> {
+    pub(super) io: Io,
+    pub(super) ear: E,
+}
+
+impl<E: Ear> Heard<E> {
+    fn endure<T>(&self, written: Poll<io::Result<T>>, enough: T) -> Poll<io::Result<T>> {
+        match &written {
+            Poll::Ready(Err(error)) if is_refusal(error) && self.ear.refused() => Poll::Ready(Ok(enough)),
+            _ => written,
+        }
+    }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
+impl<E: Ear> Read for Heard<E> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if read.is_ready() {
+            self.ear.heard();
+        }
+        read
+    }
+}
+
+impl<E: Ear> Write for Heard<E> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.endure(written, buf.len())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.endure(flushed, ())
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.endure(written, bufs.iter().map(|buf| buf.len()).sum())
+    }
+}

@@ -1,0 +1,100 @@
+//! Connections that end while an answer or a request is under way: what is whole counts, what was cut is asked for
+//! again, and which of both it is never depends on luck.
+
+use crate::answers_malformed::both_ways;
+use crate::requests::asking;
+use crate::support::raw::{RawServer, whole};
+use crate::support::reply::echo_body;
+use crate::support::tls::{Authority, Protocol};
+use crate::support::{Reply, ScriptedServer, Seen, WorkDir};
+
+/// The SKUs that have their good answer after so many attempts.
+fn answered(dir: &WorkDir, attempts: usize) -> Vec<String> {
+    let out = dir.read("out.json");
+    let skus = out.lines().filter_map(|line| Some((line, line.strip_prefix('"')?.split_once('"')?.0)));
+    let good = |sku: &str| format!("\"attempts\":{attempts},\"body\":{}", echo_body(sku));
+    skus.filter(|(line, sku)| line.contains(&good(sku))).map(|(_, sku)| sku.to_owned()).collect()
+}
+
+#[test]
+fn a_kept_connection_that_ends_in_the_midst_of_a_head_costs_an_attempt() {
+    for begun in ["H", "HTTP/1.1 20", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 100 Continue\r\n\r\n"] {
+        let dir = WorkDir::new();
+        dir.write_skus(["A", "B", "C"]);
+        let server = RawServer::answering(move |socket, asked| match asked.sku.as_str() {
+            "B" => socket.say(begun).and(None),
+            _ => socket.echo(asked),
+        });
+        let args = ["-c", "1", "--retries", "0", "--min-success", "0", "--shape", "record"];
+        asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+        assert_eq!((server.count_for("B"), answered(&dir, 1)), (1, vec!["A".into(), "C".into()]), "{begun}");
+    }
+}
+
+#[test]
+fn a_body_under_tls_is_whole_only_if_its_length_or_the_server_says_so() {
+    let cut = ["length-notified", "length-silent", "chunk-notified", "end-silent"];
+    let handler = move |seen: &Seen| {
+        let body = echo_body(&seen.sku);
+        let is_silent = seen.sku.ends_with("silent");
+        let reply = match seen.sku.split_once('-').map_or("", |(framing, _)| framing) {
+            _ if cut.contains(&seen.sku.as_str()) && seen.attempt.is_multiple_of(2) => {
+                return Reply::echo(seen);
+            }
+            "length" => format!("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{body}"),
+            "chunk" => format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n63\r\n{body}"),
+            "end" => format!("HTTP/1.1 200 OK\r\n\r\n{body}"),
+            _ => whole(&seen.sku),
+        };
+        if is_silent { Reply::raw(reply).cut(u64::MAX) } else { Reply::raw(reply) }
+    };
+    let authority = Authority::new();
+    let server = ScriptedServer::start_tls(&authority.good(), Protocol::Http1, handler);
+    for url in both_ways(&server.url("/p/{sku}")) {
+        let dir = WorkDir::new();
+        dir.write("ca.pem", authority.pem());
+        dir.write_skus(cut.iter().copied().chain([
+            "end-notified",
+            "whole-notified",
+            "whole-silent",
+            "A",
+            "B",
+        ]));
+        let args = ["--ca-cert", "ca.pem", "-c", "2", "--retries", "1", "--shape", "record"];
+        asking(&dir, &url, args).finish().expect_code(0);
+        assert_eq!((answered(&dir, 2), answered(&dir, 1).len()), (cut.map(String::from).to_vec(), 5));
+    }
+}
+
+#[test]
+fn of_a_server_that_closes_before_it_has_read_a_request_the_answer_counts_if_it_is_surely_whole() {
+    let server = RawServer::start(|mut socket| {
+        let asked = socket.head()?;
+        let status = match asked.sku.as_str() {
+            "A" | "B" => "413 Content Too Large",
+            "C" => "400 Bad Request",
+            _ => "200 OK",
+        };
+        match asked.sku.as_str() {
+            // It may have been `12345`.
+            "G" => socket.say("HTTP/1.1 200 OK\r\n\r\n123")?,
+            _ => socket.say(whole(&asked.sku).replace("200 OK", status))?,
+        }
+        if asked.sku == "B" || asked.sku == "E" {
+            socket.half_close();
+            return socket.drain();
+        }
+        // What was not read makes a reset of the end.
+        None
+    });
+    let dir = WorkDir::new();
+    dir.write_skus(["A", "B", "C", "D", "E", "F", "G"]);
+    dir.write("body.json", vec![b'1'; 3 << 20]);
+    let args =
+        ["-c", "2", "--retries", "0", "--min-success", "0", "--shape", "record", "--body", "@body.json"];
+    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+    assert_eq!((server.count(), answered(&dir, 1)), (7, ["D", "E", "F"].map(String::from).to_vec()));
+    for failed in ["2 HTTP 413", "1 HTTP 400", "1 body cut short: line 8, SKU G"] {
+        assert!(ended.stderr.contains(failed), "{}", ended.stderr);
+    }
+}
