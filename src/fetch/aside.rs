@@ -108,7 +108,12 @@ mod tests {
         for processors in [0, 1] {
             let aside = aside(processors);
             for _ in 0..3 {
-                let answer = RawAnswer { status: 200, headers: HeaderMap::new(), body: body.clone() };
+                let answer = RawAnswer {
+                    status: 200,
+                    headers: HeaderMap::new(),
+                    body: body.clone(),
+                    may_be_cut: false,
+                };
                 assert_eq!(kept(aside.classify(answer, false).await), "10,".len() * (WORTH / 2) + 3);
             }
             assert_eq!(aside.processors.available_permits(), processors);
@@ -118,7 +123,8 @@ mod tests {
     #[tokio::test]
     async fn two_heavy_answers_at_once_take_one_processor_and_neither_waits_for_it() {
         let body = Bytes::from(format!("[{}0]", "1,".repeat(WORTH)));
-        let answer = || RawAnswer { status: 200, headers: HeaderMap::new(), body: body.clone() };
+        let answer =
+            || RawAnswer { status: 200, headers: HeaderMap::new(), body: body.clone(), may_be_cut: false };
         let aside = aside(1);
         let (first, second) =
             futures_util::future::join(aside.classify(answer(), false), aside.classify(answer(), false))

@@ -100,8 +100,13 @@ pub fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional:
         };
     }
     let body = std::mem::take(&mut answer.body);
+    let was_empty = body.is_empty();
     match content(&answer.headers, body, settings) {
         Ok(json) => keep(Content::Json(json), &answer.headers),
+        // Of a coded body its decoder tells no cut from nonsense.
+        Err(fault) if answer.may_be_cut && (was_empty || fault.cause == Cause::Encoding) => {
+            Verdict::Retry(Fault { cause: Cause::Cut, ..fault }.with_status(status))
+        }
         Err(fault) if fault.cause == Cause::Cut => Verdict::Retry(fault.with_status(status)),
         Err(fault) => Verdict::GiveUp(fault.with_status(status)),
     }
@@ -187,7 +192,7 @@ mod tests {
     }
 
     fn answer(status: u16, body: &str) -> RawAnswer {
-        RawAnswer { status, headers: HeaderMap::new(), body: body.to_owned().into() }
+        RawAnswer { status, headers: HeaderMap::new(), body: body.to_owned().into(), may_be_cut: false }
     }
 
     #[test]
@@ -222,6 +227,20 @@ mod tests {
             };
             assert_eq!(verdict, expected, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn a_body_that_is_empty_or_does_not_decode_counts_as_cut_where_only_the_connection_ended_it() {
+        let ended = |body| RawAnswer { may_be_cut: true, ..answer(200, body) };
+        let mut coded = ended("\x1f");
+        coded.headers.insert("content-encoding", "gzip".parse().unwrap());
+        for cut in [ended(""), coded] {
+            let Verdict::Retry(fault) = classify(cut, &settings(), false) else { panic!("not retried") };
+            assert_eq!((fault.cause, fault.status), (Cause::Cut, Some(200)));
+        }
+        assert!(matches!(classify(ended("<html>"), &settings(), false), Verdict::GiveUp(_)));
+        let text = ResponseSettings { body_as: BodyAs::Text, ..settings() };
+        assert!(matches!(classify(ended(""), &text, false), Verdict::Keep(_)));
     }
 
     #[test]

@@ -35,7 +35,7 @@ use crate::model::{Cause, Fault, Request, Size, large};
 use broken::{Stage, broken, text};
 use direct::Direct;
 use trunk::{STREAM_WINDOW, connection_window};
-use wire::Exchange;
+use wire::{Exchange, is_ended_by_close};
 
 /// Streams that one HTTP/2 connection is trusted to carry.
 ///
@@ -108,6 +108,8 @@ pub struct RawAnswer {
     pub headers: HeaderMap,
     /// The body, encoded as `Content-Encoding` says.
     pub body: Bytes,
+    /// Only the end of the connection says where the body ends.
+    pub may_be_cut: bool,
 }
 
 /// An attempt that brought no answer.
@@ -193,6 +195,18 @@ impl Reading<'_> {
         match self {
             Self::Direct(exchange) => &mut exchange.head.headers,
             Self::Reqwest(response) => response.headers_mut(),
+        }
+    }
+
+    fn is_ended_by_close(&self) -> bool {
+        match self {
+            Self::Direct(exchange) => {
+                let head = &exchange.head;
+                is_ended_by_close(head.version, head.status, &head.headers)
+            }
+            Self::Reqwest(response) => {
+                is_ended_by_close(response.version(), response.status(), response.headers())
+            }
         }
     }
 
@@ -449,13 +463,15 @@ impl Http {
             }
             body = whole.into();
         }
+        let may_be_cut = announced.is_none() && request.method != Method::HEAD && answer.is_ended_by_close();
         if body.len() as u64 > cap {
             if status.is_success() {
                 return Err(too_large());
             }
             body.clear();
         }
-        Ok(RawAnswer { status: status.as_u16(), headers: std::mem::take(answer.headers()), body })
+        let headers = std::mem::take(answer.headers());
+        Ok(RawAnswer { status: status.as_u16(), headers, body, may_be_cut })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::requests::asking;
 use crate::support::raw::{RawServer, whole};
 use crate::support::reply::echo_body;
 use crate::support::tls::{Authority, Protocol};
-use crate::support::{Reply, ScriptedServer, Seen, WorkDir};
+use crate::support::{Reply, ScriptedServer, Seen, WorkDir, encode};
 
 /// The SKUs that have their good answer after so many attempts.
 fn answered(dir: &WorkDir, attempts: usize) -> Vec<String> {
@@ -14,6 +14,43 @@ fn answered(dir: &WorkDir, attempts: usize) -> Vec<String> {
     let skus = out.lines().filter_map(|line| Some((line, line.strip_prefix('"')?.split_once('"')?.0)));
     let good = |sku: &str| format!("\"attempts\":{attempts},\"body\":{}", echo_body(sku));
     skus.filter(|(line, sku)| line.contains(&good(sku))).map(|(_, sku)| sku.to_owned()).collect()
+}
+
+#[test]
+fn a_body_that_a_half_close_cuts_short_is_asked_for_again_and_one_that_it_ends_is_not() {
+    let cut = ["length", "chunk", "last-chunk", "json", "empty", "coded"];
+    let server = RawServer::answering(move |socket, asked| {
+        let body = echo_body(&asked.sku);
+        let (size, part) = (body.len(), &body[..9]);
+        let head = "HTTP/1.1 200 OK\r\n";
+        if asked.sku == "coded" && !asked.attempt.is_multiple_of(2) {
+            let coded = encode::gzip(body.as_bytes());
+            socket.say(format!("{head}Content-Encoding: gzip\r\n\r\n"))?;
+            socket.say(&coded[..coded.len() - 9])?;
+        } else {
+            socket.say(match asked.sku.as_str() {
+                _ if cut.contains(&asked.sku.as_str()) && asked.attempt.is_multiple_of(2) => {
+                    whole(&asked.sku)
+                }
+                "length" => format!("{head}Content-Length: {size}\r\n\r\n{part}"),
+                "chunk" => format!("{head}Transfer-Encoding: chunked\r\n\r\n{size:x}\r\n{part}"),
+                "last-chunk" => format!("{head}Transfer-Encoding: chunked\r\n\r\n{size:x}\r\n{body}\r\n"),
+                "json" => format!("{head}\r\n{part}"),
+                "empty" => format!("{head}\r\n"),
+                "to-the-end" => format!("{head}\r\n{body}"),
+                _ => whole(&asked.sku),
+            })?;
+        }
+        socket.half_close();
+        socket.drain()
+    });
+    for url in both_ways(&server.url("/p/{sku}")) {
+        let dir = WorkDir::new();
+        dir.write_skus(cut.iter().copied().chain(["to-the-end", "A", "B", "C", "D"]));
+        let args = ["-c", "2", "--retries", "1", "--shape", "record"];
+        asking(&dir, &url, args).finish().expect_code(0);
+        assert_eq!((answered(&dir, 2), answered(&dir, 1).len()), (cut.map(String::from).to_vec(), 5));
+    }
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Reporter for Silent {
 #[allow(clippy::unnecessary_wraps, reason = "it is one of two kinds of attempts")]
 fn answer(status: u16, headers: &[(&'static str, &str)]) -> Attempt {
     let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-    Ok(RawAnswer { status, headers: headers.collect::<HeaderMap>(), body: "1".into() })
+    Ok(RawAnswer { status, headers: headers.collect::<HeaderMap>(), body: "1".into(), may_be_cut: false })
 }
 
 fn broken(cause: Cause, unanswered: bool) -> Attempt {
