@@ -42,7 +42,7 @@ pub(super) fn broken_wire(error: &(dyn Error + 'static), stage: Stage) -> Broken
     if causes(error)
         .any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large))
     {
-        let detail = "the answer's header fields are too large";
+        let detail = "the answer's header fields are too large, or the length that they tell";
         return Broken { fault: Fault::new(Cause::TooLarge, detail), unanswered: false };
     }
     let unanswered = match stage {
@@ -52,7 +52,12 @@ pub(super) fn broken_wire(error: &(dyn Error + 'static), stage: Stage) -> Broken
         Stage::Head => promised_unseen(error) || unsent(error),
         Stage::RestedHead => promised_unseen(error) || unsent(error) || closed_unanswered(error),
     };
-    Broken { unanswered, ..lost(stage, words(error)) }
+    let is_malformed = |cause: &hyper::Error| cause.is_parse();
+    let mut detail = words(error);
+    if causes(error).any(|cause| cause.downcast_ref().is_some_and(is_malformed)) {
+        detail.insert_str(0, "malformed answer: ");
+    }
+    Broken { unanswered, ..lost(stage, detail) }
 }
 
 /// A server that speaks HTTP/2 and lets nobody ask: no connection that is of any use.

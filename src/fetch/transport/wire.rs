@@ -202,7 +202,7 @@ impl<'a> Exchange<'a> {
     }
 
     async fn give_back(&mut self) {
-        let Some(mut wire) = self.wire.take() else { return };
+        let Some(mut wire) = self.wire.take().filter(|_| !has_ambiguous_end(&self.head)) else { return };
         std::future::poll_fn(|cx| {
             if !wire.is_free() {
                 wire.drive(cx);
@@ -220,6 +220,16 @@ pub(super) fn is_ended_by_close(version: Version, status: StatusCode, headers: &
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
         && !headers.contains_key(CONTENT_LENGTH)
         && !headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// Whether what follows may be the rest of this answer: it gives two ends, or has no body and yet says where that
+/// ends (RFC 9112, 6.3). The answer counts, and no other may come on its connection.
+fn has_ambiguous_end(head: &Parts) -> bool {
+    let is_empty = head.status == StatusCode::NO_CONTENT;
+    if head.headers.contains_key(TRANSFER_ENCODING) {
+        return is_empty || head.headers.contains_key(CONTENT_LENGTH);
+    }
+    is_empty && head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
 /// Connections without a request on them.
