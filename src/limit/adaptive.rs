@@ -224,11 +224,14 @@ impl Adaptive {
         }
         self.answered_until = sample.departures;
         self.wall = self.limit;
-        let factor = if matches!(self.mode, Mode::Start) { 0.7 } else { 0.9 };
-        self.limit = self.part(factor);
+        // What was refused in the start left in a bunch, which says little of what the spread pool may do.
+        let starts = matches!(self.mode, Mode::Start);
+        self.limit = self.part(if starts { 0.7 } else { 0.9 });
         self.proven = self.limit;
-        self.step = Some(1);
-        self.rest(now(), true, PATIENCE_PAUSED);
+        self.step = if starts { None } else { Some(1) };
+        // To grow again takes some rounds; what that costs is to be little beside the time between two tries.
+        let growth = Duration::from_secs_f64(self.lowest.unwrap_or(0.0) * f64::from(self.limit.ilog2()));
+        self.rest(now(), true, PATIENCE_PAUSED.max(growth * 10));
         self.enter(Mode::Hold, sample.departures);
         Some("refused, and the pool paused")
     }

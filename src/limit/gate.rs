@@ -112,7 +112,7 @@ impl Gate {
             waiting: state.queue.len(),
             paused_until: paused.map(|(until, _)| until),
             paused_why: paused.map_or("", |(_, why)| why),
-            slowed: !state.quota.is_idle(),
+            slowed: state.is_slowed(),
         }
     }
 

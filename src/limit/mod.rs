@@ -32,6 +32,7 @@ mod queue;
 mod quiet;
 mod quota;
 mod slots;
+mod spread;
 mod story;
 
 use std::num::NonZeroU32;

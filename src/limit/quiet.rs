@@ -2,8 +2,9 @@
 //!
 //! A pause is an instant, and the later of two wins. What was already under way when it began can
 //! make it longer but never ends it: only the probe that left after it can, and only if no newer
-//! pause came meanwhile (the epoch tells). Growth after it is TCP's slow start: one more attempt in
-//! flight for each answer, which doubles them every round.
+//! pause came meanwhile (the epoch tells). Growth after it is like TCP's slow start: some more attempts in
+//! flight for each answer, which makes four times as many every round; and what leaves keeps its distance
+//! (see `spread`), so that no round is a burst.
 
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use tokio::time::Instant;
 const AGAIN: Duration = Duration::from_secs(1);
 /// … up to the longest pause of the outage breaker in the contract.
 const AGAIN_MAX: Duration = Duration::from_secs(20);
+/// How many more may be in flight for each answer after a pause.
+const GROWTH: usize = 3;
 /// Why the pool is quiet after such a probe.
 const PROBE_FAILED: &str = "the probe after the pause failed";
 
@@ -138,7 +141,7 @@ impl Quiet {
         }
         self.fresh = self.fresh.saturating_sub(1);
         if good == Some(true) {
-            self.ramp = self.ramp.map(|ramp| ramp + 1).filter(|ramp| *ramp < limit);
+            self.ramp = self.ramp.map(|ramp| ramp + GROWTH).filter(|ramp| *ramp < limit);
         }
     }
 
@@ -208,14 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn after_the_probe_each_round_doubles_what_may_be_in_flight() {
+    fn after_the_probe_each_round_may_be_four_times_as_large() {
         let now = Instant::now();
         let mut quiet = Quiet::default();
         quiet.pause(now, now + second(1), "");
         let epoch = quiet.epoch();
         quiet.left(true);
         quiet.probed(epoch, Some(true), now + second(1));
-        quiet.ended(epoch, Some(true), 32);
+        quiet.ended(epoch, Some(true), 80);
         let mut rounds = Vec::new();
         while !quiet.is_over() {
             let mut left = 0;
@@ -225,10 +228,10 @@ mod tests {
             }
             rounds.push(left);
             for _ in 0..left {
-                quiet.ended(epoch, Some(true), 32);
+                quiet.ended(epoch, Some(true), 80);
             }
         }
-        assert_eq!(rounds, [2, 4, 8, 16]);
+        assert_eq!(rounds, [4, 16, 64]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::super::quiet::{Leave, Quiet};
 use super::super::slots::Slots;
+use super::super::spread::Spread;
 use super::*;
 
 #[derive(Debug, Deserialize)]
@@ -95,6 +96,7 @@ struct Simulation<'a> {
     adaptive: Option<Adaptive>,
     quiet: Quiet,
     slots: Slots,
+    spread: Spread,
     attempts: Vec<Attempt>,
     free: Vec<usize>,
     events: BinaryHeap<Reverse<(u64, usize)>>,
@@ -124,6 +126,7 @@ impl<'a> Simulation<'a> {
             adaptive,
             quiet: Quiet::default(),
             slots: Slots::new(limit),
+            spread: Spread::default(),
             attempts: Vec::new(),
             free: Vec::new(),
             events: BinaryHeap::new(),
@@ -181,7 +184,13 @@ impl<'a> Simulation<'a> {
                     return;
                 }
             };
+            if let Err(until) = self.spread.look(self.at()) {
+                let until = u64::try_from((until - self.start).as_nanos()).unwrap();
+                self.events.push(Reverse((until, WAKE)));
+                return;
+            }
             self.quiet.left(probe);
+            self.spread.left(self.at(), self.slots.limit());
             self.leave(stage, probe);
         }
     }
@@ -255,12 +264,15 @@ impl<'a> Simulation<'a> {
             self.inside -= 1;
             self.run.good += 1;
             self.run.good_recovered += u64::from(recovered);
+            self.spread.answered(latency);
             self.work(stage);
         } else if stage.limiter.is_some() {
             // As the fetcher does for a 429 without Retry-After: the attempt's back-off.
             let wait = Duration::from_secs_f64(self.random.f64() * 0.5);
             let now = self.at();
-            self.quiet.pause(now, now + wait, "429");
+            if self.quiet.pause(now, now + wait, "429") {
+                self.spread.begin();
+            }
         }
         let seen = if attempt.refused { Seen::Overload { latency } } else { Seen::Good { latency } };
         let (now, epoch) = (self.at(), self.quiet.epoch());

@@ -11,6 +11,7 @@ use super::super::queue::{Lane, Queue, Ticket};
 use super::super::quiet::{Leave, Quiet};
 use super::super::quota::{Asks, Quota};
 use super::super::slots::Slots;
+use super::super::spread::Spread;
 use super::super::story::{Ledger, Reason};
 use super::super::{Concurrency, PaceSettings};
 use super::{Seen, Turn};
@@ -21,6 +22,7 @@ pub(super) struct State {
     pub(super) queue: Queue,
     pub(super) quiet: Quiet,
     pub(super) quota: Quota,
+    spread: Spread,
     pacer: Option<Pacer>,
     adaptive: Option<Adaptive>,
     pub(super) ledger: Ledger,
@@ -80,6 +82,7 @@ impl State {
             queue: Queue::default(),
             quiet: Quiet::default(),
             quota: Quota::default(),
+            spread: Spread::default(),
             pacer: settings.rate.map(|rate| Pacer::new(rate, settings.burst, now)),
             adaptive,
             ledger: Ledger::new(now),
@@ -89,8 +92,13 @@ impl State {
 
     /// The quick way out: nobody in line, no pause, no rate, a free slot. Does not look at the clock.
     pub(super) fn leave_at_once(&mut self) -> Option<Departure> {
-        let open = self.queue.head().is_none() && self.quiet.is_over() && self.quota.is_idle();
+        let open = self.queue.head().is_none() && self.quiet.is_over() && !self.is_slowed();
         (open && self.pacer.is_none() && self.slots.has_room()).then(|| self.take_slot(false))
+    }
+
+    /// Whether departures keep a distance that the server has asked for, one way or another.
+    pub(super) fn is_slowed(&self) -> bool {
+        !(self.quota.is_idle() && self.spread.is_idle())
     }
 
     fn has_room(&self) -> bool {
@@ -167,7 +175,7 @@ impl State {
                 return Step::Sleep(until);
             }
         };
-        if let Err(until) = self.quota.look(now) {
+        if let Err(until) = self.quota.look(now).and_then(|()| self.spread.look(now)) {
             self.forget_rate();
             self.ledger.blame(Reason::Pause);
             return Step::Sleep(until);
@@ -177,6 +185,7 @@ impl State {
             return Step::Sleep(until);
         }
         self.quota.left(now);
+        self.spread.left(now, self.slots.limit());
         Step::Go(match holder {
             None => self.take_slot(probe),
             Some(old) => {
@@ -199,6 +208,7 @@ impl State {
         let now = Instant::now();
         let moved = self.quiet.pause(now, until, why);
         if moved {
+            self.spread.begin();
             self.ledger.paused(now, until, why);
         }
         (moved, if moved { self.nudge() } else { None })
@@ -243,6 +253,9 @@ impl State {
         let good = seen.map(|seen| matches!(seen, Seen::Good { .. } | Seen::Cheap));
         if departure.probe {
             self.end_probe(departure.epoch, good);
+        }
+        if let Some(Seen::Good { latency }) = seen {
+            self.spread.answered(latency);
         }
         if let Some(seen) = seen {
             self.adapt(departure, seen);
