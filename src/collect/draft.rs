@@ -165,8 +165,10 @@ impl Draftsman {
                 if !has_room(file.file()) {
                     return Ok(None);
                 }
-                // What is on disk by now does not have to be waited for at the end.
+                // What is on disk by now does not have to be waited for at the end, and what nobody reads any
+                // more need not be cleared away then.
                 file.file().sync_data().map_err(CollectError::io("sync", &plan.output))?;
+                self.records.forget(offset.saturating_sub(SYNC_EVERY));
             }
         }
         Ok(Some(draft))

@@ -82,6 +82,11 @@ impl Pages {
         Self { file, window: Piece::default(), single: Piece::default(), far: 0 }
     }
 
+    /// What is read.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// The line at `offset` without its line end; `None` where the file ends first.
     pub(super) fn line(&mut self, offset: u64) -> io::Result<Option<&[u8]>> {
         self.find(offset, |bytes| memchr::memchr(b'\n', bytes))

@@ -1,7 +1,10 @@
 //! The journal's records, read where they stand and checked once more.
 
 use std::fs::File;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Advice, fadvise};
 
 use super::CollectError;
 use super::checksum::Checksum;
@@ -33,6 +36,16 @@ impl Records {
             return Err(damaged(&self.path, offset, "a record does not hold its checksum"));
         }
         Line::parse(line).ok_or_else(|| damaged(&self.path, offset, "a record does not read back"))
+    }
+}
+
+impl Records {
+    /// What stands before `end` is hardly asked for again: the system need not keep it in memory.
+    pub(super) fn forget(&self, end: u64) {
+        if let Some(length) = NonZeroU64::new(end) {
+            // Advice is no promise.
+            let _ = fadvise(self.pages.file(), 0, Some(length), Advice::DontNeed);
+        }
     }
 }
 
