@@ -39,7 +39,8 @@ pub struct View {
     pub paused_until: Option<Instant>,
     /// Why it is paused; empty if it is not.
     pub paused_why: &'static str,
-    /// What the server says is left of a quota is spread over the time up to its reset.
+    /// Departures keep a distance: what is left of a quota is spread over the time up to its reset, or the pool
+    /// was paused before.
     pub slowed: bool,
 }
 
