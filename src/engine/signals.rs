@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
-use tokio::sync::oneshot::error::RecvError;
+use tokio::task::JoinError;
 
 /// The signals that are listened to, by number and name.
 const HEARD: [(i32, &str); 3] = [(2, "SIGINT"), (15, "SIGTERM"), (1, "SIGHUP")];
@@ -85,10 +84,8 @@ impl Leave {
 /// to come to an end, and is left behind when that is over or another signal comes: it must be such that
 /// the process may end at any point of it. Gives what it came to, if it ended, and the signal.
 ///
-/// The thread is a new one each time, so that what it does can be told from what others do.
-///
 /// # Panics
-/// When the work does, or where the system has no thread to give.
+/// When the work does.
 pub fn unless_signalled<T: Send + 'static>(
     (runtime, signals): (&Runtime, &mut Signals),
     grace: Duration,
@@ -96,40 +93,31 @@ pub fn unless_signalled<T: Send + 'static>(
 ) -> (Option<T>, Option<u8>) {
     let leave = Leave::default();
     let given = leave.clone();
-    let (tell, mut told) = oneshot::channel();
-    let thread = std::thread::Builder::new()
-        .name("disk".into())
-        .spawn(move || drop(tell.send(work(&given))))
-        .unwrap_or_else(|error| panic!("the system has no thread to give: {error}"));
-    let (done, number) = runtime.block_on(async {
+    let whole = |done: Result<T, JoinError>| match done {
+        Ok(value) => Some(value),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    };
+    runtime.block_on(async {
+        let mut work = tokio::task::spawn_blocking(move || work(&given));
         let number = tokio::select! {
             biased;
-            done = &mut told => return (Some(done), None),
+            done = &mut work => return (whole(done), None),
             number = signals.next() => number,
         };
         leave.stop();
         let done = tokio::select! {
             biased;
-            done = told => Some(done),
+            done = &mut work => whole(done),
             _ = signals.next() => None,
             () = tokio::time::sleep(grace) => None,
         };
         (done, Some(number))
-    });
-    let value = match done {
-        Some(Ok(value)) => Some(value),
-        Some(Err(RecvError { .. })) => match thread.join() {
-            Err(panic) => std::panic::resume_unwind(panic),
-            Ok(()) => None,
-        },
-        None => None,
-    };
-    (value, number)
+    })
 }
 
 /// Drops a value on a thread of its own.
 pub fn drop_beside(runtime: &Runtime, value: impl Send + 'static) {
-    runtime.spawn_blocking(|| drop(value));
+    runtime.spawn_blocking(move || drop(value));
 }
 
 /// The name of a signal that is listened to.

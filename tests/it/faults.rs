@@ -88,8 +88,8 @@ fn a_signal_before_the_rename_leaves_the_old_output_and_the_journal() {
         return;
     }
     let stage = Stage::new(Kind::Over);
-    // The first sync of each thread: that of the new output's temporary file is the publisher's.
-    let slow = Injection { call: "fsync".into(), nth: 1, what: "delay_enter=1500000", on: None };
+    // The new output gets the old one's mode when it is written, before its sync.
+    let slow = Injection { call: "fchmod".into(), nth: 1, what: "delay_enter=1500000", on: None };
     let written = |dir: &WorkDir| {
         let is_output = |name: &String| {
             name.starts_with(".out.json.")
@@ -112,8 +112,8 @@ fn a_signal_after_the_rename_lets_the_run_end_as_published() {
         return;
     }
     let stage = Stage::new(Kind::Over);
-    // The second sync of each thread: that of the folder is the publisher's.
-    let slow = Injection { call: "fsync".into(), nth: 2, what: "delay_enter=1500000", on: None };
+    // The output's is the first rename.
+    let slow = Injection { call: "renameat".into(), nth: 1, what: "delay_exit=1500000", on: None };
     let old = stage.set().bytes("out.json");
     let run = terminated(&stage, "late", &slow, |dir| dir.bytes("out.json") != old);
     assert_eq!(run.log.code, Some(stage.code), "{}", run.stderr);
