@@ -22,8 +22,9 @@ use tower::ServiceExt;
 use url::Position;
 
 use super::broken::{Stage, broken_wire, no_connection, no_stream};
+use super::heard::Io;
 use super::trunk::{Seat, Trunk, Trunks};
-use super::wire::{Exchange, Io, Kept, Wire};
+use super::wire::{Exchange, Kept, Wire};
 use super::{Broken, Line, OnConnected, TransportSettings};
 use crate::model::Request;
 

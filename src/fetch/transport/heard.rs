@@ -5,8 +5,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::MaybeHttpsStream;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 
-use super::wire::Io;
+/// What a connection runs over.
+pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// Most bytes of an answer that a connection reads ahead, and so the largest head of one. hyper would let the
+/// buffer of a connection that once read a large body grow to 400 KiB and keep it.
+pub(super) const BUFFER: usize = 64 << 10;
 
 /// Who listens to a connection.
 pub(super) trait Ear: Unpin {

@@ -28,8 +28,7 @@ use tokio::time::Instant;
 
 use super::Line;
 use super::broken::Stage;
-use super::heard::{Ear, Heard};
-use super::wire::{BUFFER, Io};
+use super::heard::{BUFFER, Ear, Heard, Io};
 
 /// What a connection is told to take for the number of streams before its server has said one. No server can say
 /// this number, which is how it is known that none has.

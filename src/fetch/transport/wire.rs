@@ -18,21 +18,11 @@ use http::{HeaderMap, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
-use hyper_rustls::MaybeHttpsStream;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::Broken;
 use super::broken::{Stage, broken_wire, reset};
-use super::heard::{Ear, Heard};
+use super::heard::{BUFFER, Ear, Heard, Io};
 use super::trunk::Seat;
-
-/// What a connection runs over.
-pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
-
-/// Most bytes of an answer that a connection reads ahead, and so the largest head of one. hyper would let the
-/// buffer of a connection that once read a large body grow to 400 KiB and keep it.
-pub(super) const BUFFER: usize = 64 << 10;
 
 /// Longer than this nothing is kept without use: many servers close sooner, and middle boxes forget.
 const LONGEST_REST: Duration = Duration::from_secs(90);
