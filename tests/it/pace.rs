@@ -132,9 +132,10 @@ fn the_table_of_open_files_does_not_grow_in_the_midst_of_a_run() {
     let dir = WorkDir::new();
     dir.write_skus(["1"]);
     let server = ScriptedServer::start(|_| Reply::silence());
-    let run = plain(&dir, &server, "out.json").args(["-c", "200"]).spawn();
+    let run = plain(&dir, &server, "out.json").args(["-c", "2000"]).spawn();
     server.wait_for(1);
     let status = std::fs::read_to_string(format!("/proc/{}/status", run.id())).unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
-    assert!(size.trim().parse::<u32>().unwrap() >= 200, "{size}");
+    // More than it could have got from the process that the tests run in.
+    assert!(size.trim().parse::<u32>().unwrap() >= 2000, "{size}");
 }
