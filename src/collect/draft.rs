@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use rustix::fs::fstatvfs;
 
 use super::atomic::Replacement;
+use super::index::Places;
 use super::line::Line;
 use super::output::Output;
 use super::records::Records;
@@ -134,6 +135,49 @@ impl Drafting {
 impl Drop for Drafting {
     fn drop(&mut self) {
         drop(self.stop());
+    }
+}
+
+/// How far the output is drafted, as the journal knows it.
+pub(super) struct Progress {
+    /// What begins it, until something is to be drafted.
+    plan: Option<(Plan, Records)>,
+    drafting: Option<Drafting>,
+    /// The first row that was not handed over.
+    next: usize,
+    /// The end of what was written when this was last looked at, and the least that has to follow.
+    looked: u64,
+    step: u64,
+}
+
+impl Progress {
+    /// Nothing is drafted yet; every `step` bytes of the journal it goes on.
+    pub(super) fn new(plan: Plan, records: Records, step: u64) -> Self {
+        Self { plan: Some((plan, records)), drafting: None, next: 0, looked: 0, step }
+    }
+
+    /// The journal is written up to `end`: hands over what is certain by now.
+    pub(super) fn go_on(&mut self, places: &Places, end: u64) {
+        if end < self.looked.saturating_add(self.step) {
+            return;
+        }
+        self.looked = end;
+        let certain = places.certain(&mut self.next, end);
+        if certain.is_empty() {
+            return;
+        }
+        if let Some((plan, records)) = self.plan.take() {
+            // Without one, the end of the run does all of it.
+            self.drafting = Drafting::start(plan, records).ok();
+        }
+        if let Some(drafting) = &self.drafting {
+            drafting.hand_over(certain);
+        }
+    }
+
+    /// The draft that was begun, if one was.
+    pub(super) fn into_drafting(self) -> Option<Drafting> {
+        self.drafting
     }
 }
 

@@ -13,7 +13,7 @@ use siphasher::sip128::SipHasher13;
 
 use super::atomic::clear_leftovers;
 use super::checksum::{Header, VERSION, hex16};
-use super::draft::{Drafting, Plan};
+use super::draft::{Plan, Progress};
 use super::finalise::Finished;
 use super::index::{Answers, Places};
 use super::known::{Known, Previous};
@@ -90,40 +90,7 @@ pub struct Journal {
     previous: Previous,
     writer: Writer,
     /// None where old values are merged in, and for standard output.
-    draft: Option<DraftSoFar>,
-}
-
-/// How far the output is drafted.
-struct DraftSoFar {
-    /// What begins it, until something is to be drafted.
-    plan: Option<(Plan, Records)>,
-    drafting: Option<Drafting>,
-    /// The first row that was not handed over.
-    next: usize,
-    /// The end of what was written when this was last looked at, and the least that has to follow.
-    looked: u64,
-    step: u64,
-}
-
-impl DraftSoFar {
-    /// The journal is written up to `end`: hands over what is certain by now.
-    fn go_on(&mut self, places: &Places, end: u64) {
-        if end < self.looked.saturating_add(self.step) {
-            return;
-        }
-        self.looked = end;
-        let certain = places.certain(&mut self.next, end);
-        if certain.is_empty() {
-            return;
-        }
-        if let Some((plan, records)) = self.plan.take() {
-            // Without one, the end of the run does all of it.
-            self.drafting = Drafting::start(plan, records).ok();
-        }
-        if let Some(drafting) = &self.drafting {
-            drafting.hand_over(certain);
-        }
-    }
+    draft: Option<Progress>,
 }
 
 impl Journal {
@@ -157,15 +124,10 @@ impl Journal {
         };
         previous.forget_state_of_other_salt(salt);
         let recovered = Recovered { answers: scan.answers.len() as u64, notes };
-        let draft = (!settings.merge).then(|| file.try_clone().ok()).flatten().map(|reading| DraftSoFar {
-            plan: Some((
-                Plan::of(settings, paths, salt, &header.job),
-                Records::new(paths.journal.clone(), reading, salt),
-            )),
-            drafting: None,
-            next: 0,
-            looked: 0,
-            step: settings.draft_step,
+        let reading = if settings.merge { None } else { file.try_clone().ok() };
+        let draft = reading.map(|reading| {
+            let records = Records::new(paths.journal.clone(), reading, salt);
+            Progress::new(Plan::of(settings, paths, salt, &header.job), records, settings.draft_step)
         });
         let writer = Writer::start(file, scan.end, true).map_err(CollectError::create(&paths.journal))?;
         let journal = Self {
@@ -387,7 +349,7 @@ impl Journal {
             failures: self.failures,
             places: std::mem::take(&mut self.places),
             previous: std::mem::replace(&mut self.previous, Previous::none(super::Shape::Body)),
-            drafting: self.draft.take().and_then(|draft| draft.drafting),
+            drafting: self.draft.take().and_then(Progress::into_drafting),
         })
     }
 }
