@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use skufetch::collect::{self, JobIdentity, Journal, OutputSettings, Target};
+use skufetch::collect::{self, JobIdentity, Journal, MadeBy, OutputSettings, Target};
 use skufetch::input::{Columns, InputSettings, Row, Rows};
 use skufetch::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
 use skufetch::plan::{Planned, Planner, RequestSettings};
@@ -156,8 +156,12 @@ fn journal_append(bencher: Bencher<'_, '_>, body: usize) {
     let target = Target::File(folder.path().join("out.json"));
     let settings = OutputSettings { target, ..OutputSettings::default() };
     let place = collect::preflight(&settings).expect("a place to write to");
-    let identity = JobIdentity { digest_input: b"micro".into(), description: serde_json::json!({}) };
-    let (mut journal, _) = Journal::open(&settings, &place, &identity).expect("a journal");
+    let identity = JobIdentity {
+        digest_input: b"micro".into(),
+        description: serde_json::json!({}),
+        made_by: MadeBy::default(),
+    };
+    let (mut journal, _) = Journal::open(&settings, &place, &identity, None).expect("a journal");
     let next = Cell::new(0);
     bencher
         .with_inputs(|| {
@@ -176,6 +180,7 @@ fn entry(number: u32, body: usize) -> Entry {
         at: SystemTime::UNIX_EPOCH,
         content: Content::Json(content.into_bytes()),
         validators: Validators { etag: Some("\"33a64df551425fcc\"".into()), last_modified: None },
+        raw: None,
     };
     Entry {
         seq: Seq(number),

@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use skufetch::collect::{JobIdentity, Journal, OutputSettings, Preflight, Publish, Target, preflight};
+use skufetch::collect::{JobIdentity, Journal, MadeBy, OutputSettings, Preflight, Publish, Target, preflight};
 use skufetch::input::Columns;
 use skufetch::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
 use tempfile::TempDir;
@@ -89,14 +89,18 @@ fn entry(seq: usize) -> Entry {
         key: Key::parse(KEYS[seq].as_bytes()).unwrap(),
         fingerprint: fingerprint(seq),
         attempts: 1,
-        outcome: Outcome::Fetched(Answer { status: 200, at, content, validators: Validators::default() }),
+        outcome: Outcome::Fetched(Answer { status: 200, at, content, validators: Validators::default(), raw: None }),
         record: csv::ByteRecord::from(vec![KEYS[seq]]),
         address: None,
     }
 }
 
 fn identity() -> JobIdentity {
-    JobIdentity { digest_input: b"job".to_vec(), description: serde_json::json!({ "url": "http://h/" }) }
+    JobIdentity {
+        digest_input: b"job".to_vec(),
+        description: serde_json::json!({ "url": "http://h/" }),
+        made_by: MadeBy::default(),
+    }
 }
 
 impl World {
@@ -107,7 +111,7 @@ impl World {
         let settings = OutputSettings { target: Target::File(output.clone()), ..OutputSettings::default() };
         let place = preflight(&settings).unwrap();
         for half in [0, 3] {
-            let (mut journal, _) = Journal::open(&settings, &place, &identity()).unwrap();
+            let (mut journal, _) = Journal::open(&settings, &place, &identity(), None).unwrap();
             for seq in half..half + 3 {
                 journal.append(&entry(seq)).unwrap();
             }
@@ -155,7 +159,7 @@ impl World {
         }
         fs::write(self.output.with_file_name("out.json.journal"), bytes).unwrap();
         fs::write(&self.output, b"old").unwrap();
-        let (mut journal, recovered) = match Journal::open(&self.settings, &self.place, &identity()) {
+        let (mut journal, recovered) = match Journal::open(&self.settings, &self.place, &identity(), None) {
             Ok(opened) => opened,
             Err(error) => {
                 assert_eq!(error.exit().code(), 74, "{error}");

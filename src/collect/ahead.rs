@@ -4,6 +4,7 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::SystemTime;
 
 use super::checksum::{Header, VERSION, hex16};
 use super::index::Answers;
@@ -20,6 +21,10 @@ pub struct Ahead {
     answers: Answers,
     previous: Previous,
     salt: [u8; 16],
+    /// When this was looked at: ages count from here.
+    pub began: SystemTime,
+    /// Answers of an interrupted run that are older than `--max-age`.
+    pub expired: u64,
     /// What a person should know, one sentence each.
     pub notes: Vec<String>,
     /// Who is writing this output now, in words, if anyone is.
@@ -41,32 +46,49 @@ impl Ahead {
         let Some(paths) = &place.paths else {
             return Ok(Self {
                 answers: Answers::default(),
-                previous: Previous::none(settings.shape),
+                expired: 0,
+                previous: Previous::none(),
                 salt: chance(),
+                began: SystemTime::now(),
                 notes: Vec::new(),
                 writer: None,
                 old_bytes: None,
             });
         };
-        let job = identity.digest();
+        let (job, began) = (identity.digest(), SystemTime::now());
         let mut notes = Vec::new();
-        let mut previous = Previous::load(settings, paths, &job, &mut notes)?;
+        let mut previous = Previous::load(settings, paths, identity, &mut notes)?;
         let salt = previous.state.as_ref().map_or_else(chance, |state| state.salt);
         let header =
             Header { version: VERSION, salt: hex16(salt), job, description: identity.description.clone() };
-        let (answers, salt) = match journal(paths, &header, settings.fresh, &mut notes)? {
+        let (mut answers, salt) = match journal(paths, &header, settings.fresh, &mut notes)? {
             Some((answers, salt)) => (answers, salt),
             None => (Answers::default(), salt),
         };
         previous.forget_state_of_other_salt(salt);
+        let expired = answers.expire_by(settings.max_age, began);
         let old_bytes = paths.output.real.metadata().ok().map(|old| old.len());
-        Ok(Self { answers, previous, salt, notes, writer: lock::held(paths), old_bytes })
+        Ok(Self { answers, expired, previous, salt, began, notes, writer: lock::held(paths), old_bytes })
     }
 
     /// The key that fingerprints are to be made with.
     #[must_use]
     pub fn salt(&self) -> [u8; 16] {
         self.salt
+    }
+
+    /// Whether the guard would hold back an output of so many SKUs, and why.
+    ///
+    /// # Errors
+    /// It would.
+    pub fn check_rows(
+        &self,
+        settings: &OutputSettings,
+        place: &Preflight,
+        skus: u64,
+    ) -> Result<(), CollectError> {
+        let paths = place.paths.as_ref();
+        paths.map_or(Ok(()), |paths| self.previous.check_rows(settings, &paths.output.given, Some(skus)))
     }
 
     /// Whether the journal has the answer to this request; each answer counts once.
@@ -142,6 +164,7 @@ mod tests {
         let identity = JobIdentity {
             digest_input: trial.job.into(),
             description: serde_json::json!({ "url": trial.job, "method": "GET" }),
+            made_by: crate::collect::MadeBy { request: trial.job.into(), ..Default::default() },
         };
         let place = preflight_without_trace(&trial.settings).unwrap();
         let before = everything(trial.dir.path());
@@ -184,8 +207,9 @@ mod tests {
         let mut ahead = look(&trial);
         assert!(ahead.old_bytes.unwrap() > 0);
         let known = ahead.known(&Key::parse(b"A").unwrap(), fingerprint("A")).unwrap();
-        assert!(!known.is_young(None) && !known.is_young(Some(Duration::from_secs(1))));
-        assert!(known.is_young(Some(Duration::from_hours(24 * 366 * 200))));
+        let now = ahead.began;
+        assert!(!known.is_young(None, now) && !known.is_young(Some(Duration::from_secs(1)), now));
+        assert!(known.is_young(Some(Duration::from_hours(24 * 366 * 200)), now));
         assert!(ahead.known(&Key::parse(b"B").unwrap(), fingerprint("B")).is_none());
     }
 

@@ -59,6 +59,17 @@ impl Replacement {
         Self::with_mode(target, PRIVATE, (false, None))
     }
 
+    /// Goes to another name in the same folder in the end, with the mode and owner of what it was begun for.
+    pub(super) fn redirect(&mut self, target: &Path) {
+        self.target = target.into();
+        self.inherits = false;
+    }
+
+    /// Where it stands until then.
+    pub(super) fn path(&self) -> &Path {
+        self.writer.get_ref().path()
+    }
+
     /// What was written so far, less the last quarter of a megabyte.
     pub(super) fn file(&self) -> &File {
         self.writer.get_ref().as_file()

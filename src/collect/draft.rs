@@ -21,8 +21,8 @@ use super::index::Places;
 use super::line::Line;
 use super::output::Output;
 use super::records::Records;
-use super::state::StateWriter;
-use super::{CollectError, Format, OutputSettings, Paths, Shape};
+use super::state::{Layout, StateWriter};
+use super::{CollectError, Format, JobIdentity, OutputSettings, Paths, Shape};
 
 /// Room on the disk that a draft leaves to the journal and to others.
 const RESERVE: u64 = 512 << 20;
@@ -48,17 +48,24 @@ pub(super) struct Plan {
     pub(super) shape: Shape,
     pub(super) salt: [u8; 16],
     pub(super) job: String,
+    pub(super) layout: Layout,
 }
 
 impl Plan {
-    pub(super) fn of(settings: &OutputSettings, paths: &Paths, salt: [u8; 16], job: &str) -> Self {
+    pub(super) fn of(
+        settings: &OutputSettings,
+        paths: &Paths,
+        salt: [u8; 16],
+        identity: &JobIdentity,
+    ) -> Self {
         Self {
             output: paths.output.real.clone(),
             state: paths.state.clone(),
             format: settings.format,
             shape: settings.shape,
             salt,
-            job: job.into(),
+            job: identity.digest(),
+            layout: Layout::of(settings, identity),
         }
     }
 }
@@ -66,7 +73,7 @@ impl Plan {
 impl Draft {
     /// Creates the temporary files.
     pub(super) fn begin(plan: &Plan) -> Result<Self, CollectError> {
-        let state = StateWriter::create(&plan.state, plan.salt, &plan.job);
+        let state = StateWriter::create(&plan.state, plan.salt, &plan.job, &plan.layout);
         let file = Replacement::create(&plan.output)?;
         let output = Output::new(file, plan.format, plan.shape);
         Ok(Self { output, state, records: 0, failed: Vec::new(), shape: plan.shape })

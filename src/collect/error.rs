@@ -52,8 +52,8 @@ pub enum CollectError {
         /// Who holds it, in words.
         holder: String,
     },
-    /// The old output is not what `--merge` can start from.
-    #[error("cannot merge with {}: {why} (byte {offset})", path.display())]
+    /// The old output cannot be read, and `--merge` or `--changes` needs it.
+    #[error("cannot read the old {}: {why} (byte {offset})", path.display())]
     OldOutput {
         /// The old output.
         path: PathBuf,
@@ -61,6 +61,24 @@ pub enum CollectError {
         offset: u64,
         /// What is wrong there.
         why: String,
+    },
+    /// The old output was made in another way than this run's values would be.
+    #[error("cannot merge with {}: {why}", path.display())]
+    OtherKind {
+        /// The old output.
+        path: PathBuf,
+        /// What differs.
+        why: String,
+    },
+    /// The input has so few rows that the new output could only be held back.
+    #[error("held back: {} has {old} SKUs, and the input has {rows} rows", path.display())]
+    TooFewRows {
+        /// The old output.
+        path: PathBuf,
+        /// Its SKUs.
+        old: u64,
+        /// Rows of the input, at most `--limit`.
+        rows: u64,
     },
     /// The caller took back its leave before anything was replaced.
     #[error("stopped before the output was replaced")]
@@ -85,7 +103,8 @@ impl CollectError {
             Self::Place { .. } | Self::Create { .. } => Exit::CannotCreate,
             Self::Io { .. } | Self::Damaged { .. } | Self::Unsettled { .. } | Self::Stdout(_) => Exit::Io,
             Self::Locked { .. } | Self::Stopped => Exit::TryAgain,
-            Self::OldOutput { .. } => Exit::Data,
+            Self::OldOutput { .. } | Self::OtherKind { .. } => Exit::Data,
+            Self::TooFewRows { .. } => Exit::HeldBack,
         }
     }
 
@@ -113,8 +132,13 @@ impl CollectError {
             }
             Self::Locked { .. } => "wait for it, or give --lock-wait 10m".into(),
             Self::OldOutput { .. } => {
-                "mend or move the old output, check --format, or leave out --merge".into()
+                "mend or move the old output, check --format, or leave out --merge and --changes".into()
             }
+            Self::OtherKind { .. } => {
+                "give the options that the old output was made with, write to another file, or leave out --merge"
+                    .into()
+            }
+            Self::TooFewRows { .. } => "if that is right, run once with --guard off".into(),
             Self::Unsettled { .. } => {
                 "the new output is whole; check the disk, then run the same command again".into()
             }
@@ -166,6 +190,8 @@ mod tests {
             (CollectError::io("sync", &path)(io()).after_publishing(&path), 74),
             (CollectError::Locked { path: path.clone(), holder: "by process 1".into() }, 75),
             (CollectError::OldOutput { path: path.clone(), offset: 0, why: "not JSON".into() }, 65),
+            (CollectError::OtherKind { path: path.clone(), why: "other --select".into() }, 65),
+            (CollectError::TooFewRows { path: path.clone(), old: 6000, rows: 3 }, 76),
         ];
         for (error, code) in cases {
             assert_eq!(error.exit().code(), code, "{error}");

@@ -36,9 +36,11 @@ pub struct Failures {
 pub(super) struct Rows<'a> {
     pub(super) file: FailureFile<'a>,
     failed: Option<&'a FileTarget>,
+    /// The failure file is the input.
+    is_input: bool,
     /// The failure file is the input, and not all of it is done: it stays.
     protected: bool,
-    is_planned: &'a dyn Fn(&Key) -> bool,
+    pub(super) is_planned: &'a dyn Fn(&Key) -> bool,
     repeats: u64,
 }
 
@@ -50,7 +52,15 @@ impl<'a> Rows<'a> {
         let replaceable = |path: &Path| context.input_done && is_failure_file(path);
         let protected = is_input && !failed.is_some_and(|failed| replaceable(&failed.real));
         let file = FailureFile::new(failed.filter(|_| !protected), context.columns);
-        Self { file, failed, protected, is_planned: context.is_planned, repeats: 0 }
+        Self { file, failed, is_input, protected, is_planned: context.is_planned, repeats: 0 }
+    }
+
+    /// A failure file that is the input stays as it is: what was answered of it is not published.
+    pub(super) fn keep_input(&mut self) {
+        if self.is_input {
+            self.protected = true;
+            self.file.forget();
+        }
     }
 
     /// A refused row of a key that another row got a job for is one more repeat.
@@ -94,6 +104,16 @@ impl<'a> FailureFile<'a> {
     /// Without a target, rows are only counted.
     fn new(target: Option<&'a FileTarget>, columns: &'a Columns) -> Self {
         Self { target, columns, writer: None, rows: 0 }
+    }
+
+    /// The place of the cell that keys the output.
+    pub(super) fn key_column(&self) -> usize {
+        self.columns.key
+    }
+
+    /// From here on, rows are only counted; what was written goes.
+    fn forget(&mut self) {
+        (self.target, self.writer) = (None, None);
     }
 
     /// Adds a failed row.

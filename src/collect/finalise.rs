@@ -5,23 +5,30 @@
 //! the output; then the failure file, because it may be the input, whose answered rows may vanish only
 //! when their answers stand in the output; the journal goes last, when all else is safe.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::atomic::{remove, sync_folder};
+use super::atomic::{Replacement, remove, sync_folder};
+use super::changes::{ChangeCounts, ChangeFile};
 use super::draft::{Draft, Drafting, Plan};
+use super::evidence;
 use super::failed::{Failures, Rows};
+use super::guard::{Baseline, LEAST_TOUCHED, Sign, first_signs, signs};
 use super::index::Places;
-use super::known::Previous;
-use super::line::{Failed, Fetched, Line, read_row};
-use super::merge::{KeyHash, Stamp};
-use super::output::Output;
+use super::known::{Previous, has_skus};
+use super::line::{Failed, Fetched, Line, read_row, string_end};
+use super::merge::{KeyHash, Old};
+use super::output::{Output, Written};
+use super::profile::{Measured, Profile};
 use super::records::{Records, damaged};
 use super::state::StateWriter;
-use super::{CollectError, OutputSettings, Paths, Preflight, Shape};
+use super::stored::take_apart;
+use super::{CollectError, Format, JobIdentity, OutputSettings, Paths, Preflight, Shape};
 use crate::input::Columns;
+use crate::json::escape_into;
 use crate::model::Key;
 
 /// A journal that is written and synced: ready to be published, or left for the next run.
@@ -29,11 +36,20 @@ pub struct Finished {
     pub(super) path: PathBuf,
     pub(super) file: File,
     pub(super) salt: [u8; 16],
-    pub(super) job: String,
+    pub(super) identity: JobIdentity,
     pub(super) failures: u64,
+    pub(super) answers: AnswerCounts,
     pub(super) places: Places,
     pub(super) previous: Previous,
     pub(super) drafting: Option<Drafting>,
+}
+
+/// Answers that were appended to a journal.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct AnswerCounts {
+    pub(super) all: u64,
+    /// Of these, those whose body is `null`.
+    pub(super) nulls: u64,
 }
 
 /// What publishing needs to know beside the settings.
@@ -57,10 +73,41 @@ pub struct Publish<'a> {
     pub stdout: &'a mut dyn Write,
 }
 
-/// What was published.
+/// What became of a complete output.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It is in its place.
+    Published,
+    /// It is much worse than the one that is there, and stands beside it.
+    HeldBack(Vec<Sign>),
+    /// It has nothing but nulls, and was not kept.
+    NothingButNulls,
+}
+
+/// What a decision was made by.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Evidence {
+    /// The old output, if there was one to compare with.
+    pub old: Option<Baseline>,
+    /// The new one.
+    pub new: Profile,
+    /// Of its nulls, those that stand for a status of `--null-on`.
+    pub nulls_for_status: u64,
+    /// A key that shows the first sign, and its new body where it has one.
+    pub example: Option<(String, Option<String>)>,
+}
+
+/// What came of publishing.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Published {
-    /// The output as the user named it; `None` for standard output.
+    /// Whether the output was replaced.
+    pub decision: Decision,
+    /// What that was decided by.
+    pub evidence: Evidence,
+    /// Signs that a first output, which has nothing to be compared with, may be wrong.
+    pub first_signs: Vec<Sign>,
+    /// The output as the user named it, or where it is held back; `None` for standard output and for what was not
+    /// kept.
     pub path: Option<PathBuf>,
     /// Its size.
     pub bytes: u64,
@@ -68,6 +115,10 @@ pub struct Published {
     pub lines: u64,
     /// What failed.
     pub failures: Failures,
+    /// The differences from the old output, and where they were written.
+    pub changes: Option<(ChangeCounts, PathBuf)>,
+    /// Values of the old output that no row asked for, with `--merge`: kept, or taken out by `--prune`.
+    pub unasked: u64,
     /// What a person should know, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -82,7 +133,8 @@ pub struct Left {
 }
 
 impl Finished {
-    /// Puts the output in place, then the state, then the failure file; then the journal goes.
+    /// Puts the output in place, then the state, then the failure file; then the journal goes. An output that is
+    /// much worse than the one that is there is put beside it instead.
     ///
     /// # Errors
     /// A journal that does not read back, or disk trouble. Up to the instant of the rename the old
@@ -105,31 +157,78 @@ impl Finished {
         paths: &Paths,
     ) -> Result<Published, CollectError> {
         let (journal, given) = (self.path.clone(), &paths.output.given);
+        let baseline = self.previous.baseline(&paths.output.real, settings.format);
         let draft = match self.drafting.take().and_then(Drafting::finish) {
             Some(draft) => draft,
-            None => Draft::begin(&Plan::of(settings, paths, self.salt, &self.job))?,
+            None => Draft::begin(&Plan::of(settings, paths, self.salt, &self.identity))?,
         };
-        let mut pass = Pass::new(Rows::of(context), Some(draft.output), Some(given), settings.merge);
+        let mut pass = Pass::new(Rows::of(context), Some(draft.output), Some(given), settings);
         pass.state = Some(draft.state);
+        pass.changes = context.place.changes.as_ref().map(ChangeFile::create).transpose()?;
         self.stream(&mut pass, (&draft.failed, draft.records), context.is_stopped)?;
-        let (stamp, lines, file) = pass.finish_output()?;
-        let Pass { rows, state, .. } = pass;
-        if let Some(file) = file {
-            file.put_if(context.may_replace)?;
+        let Written { stamp, lines, measured, target } = pass.finish_output()?;
+        let ruling = Ruling::of(settings, paths, (baseline, measured, pass.kept));
+        let Pass { mut rows, state, changes, unasked, .. } = pass;
+        let Ruling { decision, mut evidence, first_signs } = ruling;
+        let sign = match &decision {
+            Decision::NothingButNulls => Some(Sign::Nulls),
+            Decision::HeldBack(signs) => signs.first().copied(),
+            Decision::Published => first_signs.first().copied(),
+        };
+        evidence.example =
+            sign.and_then(|sign| evidence::example(paths, settings.format, (target.path(), sign, &measured)));
+        let mut published = Published {
+            decision,
+            evidence,
+            first_signs,
+            path: Some(given.clone()),
+            bytes: stamp.bytes,
+            lines,
+            failures: Failures::default(),
+            changes: None,
+            unasked,
+            warnings: Vec::new(),
+        };
+        let is_replaced = published.decision == Decision::Published;
+        match published.decision {
+            Decision::Published => published.changes = put(target, changes, context)?,
+            Decision::HeldBack(_) => {
+                let mut target = target;
+                target.redirect(&paths.held);
+                published.path = Some(paths.held.clone());
+                published.changes = put(target, changes, context)?;
+            }
+            Decision::NothingButNulls => {
+                published.path = None;
+                drop((target, changes));
+            }
+        }
+        if !is_replaced {
+            // The journal goes, so nothing but the input still has the rows whose answers were not published.
+            rows.keep_input();
         }
         let follow = || {
             sync_folder(&paths.output.real)?;
-            let saved = state.map(|state| state.and_then(|state| state.commit(stamp)));
-            let settled = rows.settle(true)?;
+            let saved = match state {
+                Some(state) if is_replaced => {
+                    state.and_then(|state| state.commit(stamp, published.evidence.new))
+                }
+                _ => Ok(()),
+            };
+            let settled = rows.settle(is_replaced)?;
+            if is_replaced {
+                remove(&paths.held)?;
+            }
             remove(&journal)?;
             Ok((saved, settled))
         };
-        let (saved, (failures, mut warnings)) =
-            follow().map_err(|error: CollectError| error.after_publishing(given))?;
-        if let Some(Err(why)) = saved {
-            warnings.push(format!("{} was not written: {why}", paths.state.display()));
+        let (saved, (failures, warnings)) = follow()
+            .map_err(|error: CollectError| if is_replaced { error.after_publishing(given) } else { error })?;
+        (published.failures, published.warnings) = (failures, warnings);
+        if let Err(why) = saved {
+            published.warnings.push(format!("{} was not written: {why}", paths.state.display()));
         }
-        Ok(Published { path: Some(given.clone()), bytes: stamp.bytes, lines, failures, warnings })
+        Ok(published)
     }
 
     fn publish_stdout(
@@ -138,12 +237,34 @@ impl Finished {
         context: &mut Publish<'_>,
     ) -> Result<Published, CollectError> {
         let (rows, is_stopped) = (Rows::of(context), context.is_stopped);
+        let AnswerCounts { all, nulls } = self.answers;
+        let new = Profile { skus: all, nulls, ..Profile::default() };
+        let mut published = Published {
+            decision: Decision::NothingButNulls,
+            evidence: Evidence { new, ..Evidence::default() },
+            first_signs: Vec::new(),
+            path: None,
+            bytes: 0,
+            lines: 0,
+            failures: Failures::default(),
+            changes: None,
+            unasked: 0,
+            warnings: Vec::new(),
+        };
+        if is_nothing_but_nulls(settings, new) {
+            let Left { failures, warnings } = self.leave(context)?;
+            return Ok(Published { failures, warnings, ..published });
+        }
         let output = Output::new(&mut *context.stdout, settings.format, settings.shape);
-        let mut pass = Pass::new(rows, Some(output), None, false);
+        let mut pass = Pass::new(rows, Some(output), None, settings);
         self.stream(&mut pass, (&[], 0), is_stopped)?;
-        let (stamp, lines, _) = pass.finish_output()?;
-        let (failures, warnings) = pass.rows.settle(true)?;
-        Ok(Published { path: None, bytes: stamp.bytes, lines, failures, warnings })
+        let Written { stamp, lines, measured, .. } = pass.finish_output()?;
+        (published.failures, published.warnings) = pass.rows.settle(true)?;
+        (published.decision, published.bytes, published.lines) = (Decision::Published, stamp.bytes, lines);
+        published.evidence.new = measured.profile;
+        published.first_signs =
+            settings.guard.map_or_else(Vec::new, |percent| first_signs(measured.profile, percent));
+        Ok(published)
     }
 
     /// Publishes nothing: the journal stays for the next run, and the failure file is written if
@@ -153,7 +274,9 @@ impl Finished {
     /// A journal that does not read back, or disk trouble.
     pub fn leave(mut self, context: &Publish<'_>) -> Result<Left, CollectError> {
         self.drafting = None;
-        let mut pass = Pass::<io::Sink>::new(Rows::of(context), None, None, false);
+        // Without an output, no old value is looked at either.
+        let settings = OutputSettings::default();
+        let mut pass = Pass::<io::Sink>::new(Rows::of(context), None, None, &settings);
         if self.failures > 0 {
             self.stream(&mut pass, (&[], 0), context.is_stopped)?;
         }
@@ -196,23 +319,108 @@ impl Finished {
     }
 }
 
+/// Puts a complete output in its place, and the changes that lead to it. The changes go first: a power cut between
+/// the two leaves them to be written again, and never lost.
+fn put(
+    output: Replacement,
+    changes: Option<ChangeFile<'_>>,
+    context: &Publish<'_>,
+) -> Result<Option<(ChangeCounts, PathBuf)>, CollectError> {
+    let path = context.place.changes.as_ref().map(|target| target.given.clone());
+    let changes = Cell::new(changes);
+    let committed = Cell::new(None);
+    let may_replace = || {
+        if !(context.may_replace)() {
+            return false;
+        }
+        let result = changes.take().map(ChangeFile::commit).transpose();
+        let is_good = result.is_ok();
+        committed.set(Some(result));
+        is_good
+    };
+    let replaced = output.put_if(&may_replace);
+    let counts = committed.take().transpose()?.flatten();
+    replaced?;
+    Ok(counts.zip(path))
+}
+
+/// What is done with a complete output.
+struct Ruling {
+    decision: Decision,
+    evidence: Evidence,
+    first_signs: Vec<Sign>,
+}
+
+impl Ruling {
+    /// `kept` values of the new output were copied from the old one.
+    fn of(
+        settings: &OutputSettings,
+        paths: &Paths,
+        (old, measured, kept): (Option<Baseline>, Measured, u64),
+    ) -> Self {
+        let mut new = measured.profile;
+        if let Some(raw) = old.filter(|old| old.comparable).and_then(|old| old.profile.commonest_raw) {
+            // What the kept values were selected from is not known any more: it counts as it did.
+            if kept > 0 {
+                new.commonest_raw = new.commonest_raw.max(Some(raw.min(kept)));
+            }
+        }
+        let nulls_for_status = measured.nulls_for_status;
+        let evidence = Evidence { old, new, nulls_for_status, example: None };
+        let old_skus = old.map(|old| old.profile.skus);
+        let (decision, first_signs) = if is_nothing_but_nulls(settings, new) {
+            (Decision::NothingButNulls, Vec::new())
+        } else if new.skus == 0
+            && old_skus.map_or_else(|| has_skus(&paths.output.real, settings.format), |skus| skus > 0)
+        {
+            (Decision::HeldBack(vec![Sign::Empty]), Vec::new())
+        } else {
+            match (settings.guard, old) {
+                (Some(percent), Some(old)) if old.profile.skus > 0 => match signs(old, new, percent) {
+                    found if found.is_empty() => (Decision::Published, Vec::new()),
+                    found => (Decision::HeldBack(found), Vec::new()),
+                },
+                (Some(percent), _) => (Decision::Published, first_signs(new, percent)),
+                (None, _) => (Decision::Published, Vec::new()),
+            }
+        };
+        Self { decision, evidence, first_signs }
+    }
+}
+
+/// Whether no SKU has a value: then most likely the address is wrong. A person who says `--min-success 0` wants
+/// whatever there is.
+fn is_nothing_but_nulls(settings: &OutputSettings, new: Profile) -> bool {
+    new.skus >= LEAST_TOUCHED && new.nulls == new.skus && settings.min_success > 0.0
+}
+
 /// Where the records of one pass go.
 struct Pass<'a, W> {
     output: Option<Output<W>>,
     state: Option<Result<StateWriter, String>>,
+    changes: Option<ChangeFile<'a>>,
     rows: Rows<'a>,
     /// The output's name; standard output has none.
     given: Option<&'a Path>,
-    /// Old values stand where the run has no new ones.
-    merge: bool,
+    settings: &'a OutputSettings,
     /// Keys of refused rows that have a line.
     refused: HashSet<KeyHash>,
     line: Vec<u8>,
+    /// Old values that the new output has, too.
+    kept: u64,
+    /// Old values that no row asked for.
+    unasked: u64,
 }
 
 impl<'a, W: Write> Pass<'a, W> {
-    fn new(rows: Rows<'a>, output: Option<Output<W>>, given: Option<&'a Path>, merge: bool) -> Self {
-        Self { output, state: None, rows, given, merge, refused: HashSet::new(), line: Vec::new() }
+    fn new(
+        rows: Rows<'a>,
+        output: Option<Output<W>>,
+        given: Option<&'a Path>,
+        settings: &'a OutputSettings,
+    ) -> Self {
+        let (refused, line) = (HashSet::new(), Vec::new());
+        Self { output, state: None, changes: None, rows, given, settings, refused, line, kept: 0, unasked: 0 }
     }
 
     fn written<T>(&self, result: io::Result<T>) -> Result<T, CollectError> {
@@ -226,10 +434,15 @@ impl<'a, W: Write> Pass<'a, W> {
         if let Some(Ok(state)) = &mut self.state {
             state.fetched(record);
         }
-        if self.merge
-            && let Some(old) = &mut previous.old
-        {
-            old.supersede(&previous.hasher.hash(&text_of(record.key)));
+        if let Some(old) = previous.old.as_mut().filter(|_| self.settings.merge || self.changes.is_some()) {
+            let hash = previous.hasher.hash(&text_of(record.key));
+            old.supersede(&hash);
+            if let Some(changes) = &mut self.changes {
+                let body = old.stored(&hash).map_err(read_old(self.given))?.and_then(|stored| stored.body);
+                changes.fetched(record.key, body.as_deref(), record.body)?;
+            }
+        } else if let Some(changes) = &mut self.changes {
+            changes.fetched(record.key, None, record.body)?;
         }
         let result = self.output.as_mut().map_or(Ok(()), |output| output.fetched(record));
         self.written(result)
@@ -248,57 +461,119 @@ impl<'a, W: Write> Pass<'a, W> {
             return Ok(());
         }
         self.rows.file.add(row, record)?;
-        let (Some(raw), Some(key)) = (record.key, key) else { return Ok(()) };
+        let (Some(raw), Some(key)) = (record.key, key) else { return self.damaged(row, previous) };
         let hash = previous.hasher.hash(&key);
-        if self.merge && previous.old.as_ref().is_some_and(|old| old.holds(&hash)) {
-            return self.old(&hash, previous).map(drop);
+        if record.refused && self.has_a_say(previous) && !self.refused.insert(hash) {
+            return Ok(());
+        }
+        if let Some(changes) = &mut self.changes {
+            let stored = match &mut previous.old {
+                Some(old) => old.stored(&hash).map_err(read_old(self.given))?,
+                None => None,
+            };
+            changes.failed(raw, stored.and_then(|stored| stored.body).as_deref())?;
+        }
+        if let Some(old) = &mut previous.old {
+            if self.settings.merge && old.holds(&hash) {
+                return self.old(&hash, previous).map(drop);
+            }
+            old.supersede(&hash);
         }
         let Some(output) = self.output.as_mut().filter(|output| output.shape() == Shape::Record) else {
             return Ok(());
         };
-        if record.refused && !self.refused.insert(hash) {
-            return Ok(());
-        }
         let result = output.failed(raw, record);
         self.written(result)
     }
 
+    /// A row that is damaged has no key that could be asked for, but it still counts as one of the SKU in its key
+    /// cell: that SKU is not gone from the input.
+    fn damaged(&mut self, row: &csv::ByteRecord, previous: &mut Previous) -> Result<(), CollectError> {
+        let Some(old) = previous.old.as_mut().filter(|_| self.output.is_some()) else { return Ok(()) };
+        let key = row.get(self.rows.file.key_column()).and_then(|cell| Key::parse(cell).ok());
+        let Some(key) = key else { return Ok(()) };
+        let hash = previous.hasher.hash(key.as_str());
+        if !old.holds(&hash) || (self.rows.is_planned)(&key) || !self.refused.insert(hash) {
+            return Ok(());
+        }
+        if let Some(changes) = &mut self.changes {
+            let body = old.stored(&hash).map_err(read_old(self.given))?.and_then(|stored| stored.body);
+            let mut raw = Vec::new();
+            escape_into(key.as_str(), &mut raw);
+            changes.failed(&raw, body.as_deref())?;
+        }
+        if self.settings.merge {
+            return self.old(&hash, previous).map(drop);
+        }
+        old.supersede(&hash);
+        Ok(())
+    }
+
+    /// Whether a failed SKU is more than a row of the failure file.
+    fn has_a_say(&self, previous: &Previous) -> bool {
+        let has_line = self.output.as_ref().is_some_and(|output| output.shape() == Shape::Record);
+        has_line || self.changes.is_some() || (self.settings.merge && previous.old.is_some())
+    }
+
     /// The old value stays, if there is one that has no line yet.
     fn old(&mut self, hash: &KeyHash, previous: &mut Previous) -> Result<bool, CollectError> {
-        let Some(output) = self.output.as_mut() else { return Ok(true) };
+        if self.output.is_none() {
+            return Ok(true);
+        }
         let Some(old) = &mut previous.old else { return Ok(false) };
         self.line.clear();
         if !old.take(hash, &mut self.line).map_err(read_old(self.given))? {
             return Ok(false);
         }
+        self.keep(hash, previous).map(|()| true)
+    }
+
+    /// `self.line`, an old one, goes into the output.
+    fn keep(&mut self, hash: &KeyHash, previous: &mut Previous) -> Result<(), CollectError> {
+        let Some(output) = self.output.as_mut() else { return Ok(()) };
         if let Some(Ok(state)) = &mut self.state {
             state.kept(previous.state.as_mut(), hash);
         }
-        let result = output.old(&self.line);
-        self.written(result).map(|()| true)
+        let value = match output.format() {
+            Format::Json => string_end(&self.line).and_then(|end| self.line.get(end + 1..)),
+            Format::Jsonl => Some(&self.line[..]),
+        };
+        let body = value.and_then(|value| take_apart(value, output.format()).ok()?.body);
+        self.kept += u64::from(body.is_some());
+        let result = output.old(&self.line, body.as_deref());
+        self.written(result)
     }
 
-    /// What only the old output has comes last, in its order.
+    /// What only the old output has comes last, in its order; or it is gone, and the changes say so.
     fn leftovers(&mut self, previous: &mut Previous) -> Result<(), CollectError> {
-        let (true, Some(old)) = (self.merge, &mut previous.old) else { return Ok(()) };
-        for index in old.leftovers() {
-            let Some(output) = self.output.as_mut() else { return Ok(()) };
-            self.line.clear();
-            let hash = old.leftover(index, &mut self.line).map_err(read_old(self.given))?;
-            if let Some(Ok(state)) = &mut self.state {
-                state.kept(previous.state.as_mut(), &hash);
+        let is_kept = self.settings.merge && !self.settings.prune;
+        if self.output.is_none() || !(self.settings.merge || self.changes.is_some()) {
+            return Ok(());
+        }
+        let left = previous.old.as_ref().map_or_else(Vec::new, Old::leftovers);
+        self.unasked = if self.settings.merge { left.len() as u64 } else { 0 };
+        for index in left {
+            let Some(old) = &mut previous.old else { break };
+            if is_kept {
+                self.line.clear();
+                let hash = old.leftover(index, &mut self.line).map_err(read_old(self.given))?;
+                self.keep(&hash, previous)?;
+            } else if let Some(changes) = &mut self.changes {
+                let (key, stored) = old.leftover_parts(index).map_err(read_old(self.given))?;
+                if let Some(body) = stored.body {
+                    self.line.clear();
+                    escape_into(&key, &mut self.line);
+                    changes.removed(&self.line, &body)?;
+                }
             }
-            let result = output.old(&self.line);
-            self.written(result)?;
         }
         Ok(())
     }
 
-    /// Ends the output, if there is one: its stamp, its lines of SKUs, and what it was written to.
-    fn finish_output(&mut self) -> Result<(Stamp, u64, Option<W>), CollectError> {
-        let whole = |(stamp, lines, target)| (stamp, lines, Some(target));
-        let result =
-            self.output.take().map_or(Ok((Stamp::default(), 0, None)), |output| output.finish().map(whole));
+    /// Ends the output.
+    fn finish_output(&mut self) -> Result<Written<W>, CollectError> {
+        let output = self.output.take().expect("a pass that is finished has an output");
+        let result = output.finish();
         self.written(result)
     }
 }

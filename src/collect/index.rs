@@ -1,5 +1,7 @@
-//! Where each row's record stands in the journal: 8 bytes a row, and 24 more for each answer that an
+//! Where each row's record stands in the journal: 8 bytes a row, and 28 more for each answer that an
 //! interrupted run left. Bodies stay on disk.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::model::{Fingerprint, Seq};
 
@@ -64,28 +66,61 @@ fn split(seq: Seq) -> (usize, usize) {
 /// The answers that an interrupted run left, by fingerprint.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// High and low half of the fingerprint, and the offset; sorted once [`Answers::seal`] was called.
-    found: Vec<(u64, u64, u64)>,
+    /// Sorted by fingerprint once [`Answers::seal`] was called.
+    found: Vec<Found>,
+}
+
+/// An answer in a journal, in 28 bytes.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    fingerprint: [u32; 4],
+    /// 0 once the answer was taken.
+    offset: [u32; 2],
+    /// When the answer came, in seconds since 1970.
+    at: u32,
+}
+
+impl Found {
+    fn offset(&self) -> u64 {
+        u64::from(self.offset[0]) << 32 | u64::from(self.offset[1])
+    }
+
+    fn at(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(self.at.into())
+    }
 }
 
 impl Answers {
-    /// An answer was found at `offset`.
-    pub(super) fn add(&mut self, fingerprint: Fingerprint, offset: u64) {
-        let (high, low) = halves(fingerprint);
-        self.found.push((high, low, offset));
+    /// An answer was found at `offset`, which came at this time.
+    pub(super) fn add(&mut self, fingerprint: Fingerprint, at: SystemTime, offset: u64) {
+        let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let at = u32::try_from(seconds).unwrap_or(u32::MAX);
+        self.found.push(Found { fingerprint: words(fingerprint), offset: halves(offset), at });
     }
 
     /// All are found: of several with one fingerprint, the last one in the journal counts.
     pub(super) fn seal(&mut self) {
-        self.found.sort_unstable();
+        self.found.sort_unstable_by_key(|found| (found.fingerprint, found.offset));
         self.found.dedup_by(|later, kept| {
-            let same = (later.0, later.1) == (kept.0, kept.1);
+            let same = later.fingerprint == kept.fingerprint;
             if same {
-                kept.2 = later.2;
+                *kept = *later;
             }
             same
         });
         self.found.shrink_to_fit();
+    }
+
+    /// Forgets the answers that came before `limit`, and says how many they were.
+    pub(super) fn expire(&mut self, limit: SystemTime) -> u64 {
+        let before = self.found.len();
+        self.found.retain(|found| found.at() >= limit);
+        (before - self.found.len()) as u64
+    }
+
+    /// The same for those that were older than `max_age` when the run began.
+    pub(super) fn expire_by(&mut self, max_age: Option<Duration>, began: SystemTime) -> u64 {
+        max_age.and_then(|age| began.checked_sub(age)).map_or(0, |limit| self.expire(limit))
     }
 
     /// How many there are, used up or not.
@@ -93,20 +128,26 @@ impl Answers {
         self.found.len()
     }
 
-    /// The offset of the answer to this request, the first time it is asked for.
-    pub(super) fn take(&mut self, fingerprint: Fingerprint) -> Option<u64> {
-        let (high, low) = halves(fingerprint);
-        let at = self.found.binary_search_by_key(&(high, low), |found| (found.0, found.1)).ok()?;
-        match std::mem::take(&mut self.found[at].2) {
-            0 => None,
-            offset => Some(offset),
-        }
+    /// The offset of the answer to this request and its time in whole seconds, the first time it is asked for.
+    pub(super) fn take(&mut self, fingerprint: Fingerprint) -> Option<(u64, SystemTime)> {
+        let at = self.found.binary_search_by_key(&words(fingerprint), |found| found.fingerprint).ok()?;
+        let found = &mut self.found[at];
+        let taken = (found.offset(), found.at());
+        found.offset = [0, 0];
+        (taken.0 != 0).then_some(taken)
     }
 }
 
-/// High and low 64 bits.
-fn halves(Fingerprint(value): Fingerprint) -> (u64, u64) {
-    ((value >> 64) as u64, (value << 64 >> 64) as u64)
+/// The fingerprint in pieces that pack, the most significant first.
+#[allow(clippy::cast_possible_truncation, reason = "each takes its own 32 bits")]
+fn words(Fingerprint(value): Fingerprint) -> [u32; 4] {
+    [(value >> 96) as u32, (value >> 64) as u32, (value >> 32) as u32, value as u32]
+}
+
+/// High and low 32 bits.
+#[allow(clippy::cast_possible_truncation, reason = "each takes its own 32 bits")]
+fn halves(value: u64) -> [u32; 2] {
+    [(value >> 32) as u32, value as u32]
 }
 
 #[cfg(test)]
@@ -143,21 +184,37 @@ mod tests {
         assert_eq!(places.offsets().collect::<Vec<_>>(), [10, 40, 20, 90, 30, 50]);
     }
 
+    fn second(number: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(number)
+    }
+
     #[test]
     fn the_last_answer_of_a_request_counts_and_only_once() {
         let mut answers = Answers::default();
         let (a, b) = (Fingerprint(1 << 64 | 5), Fingerprint(5));
         for (fingerprint, offset) in [(a, 10), (b, 20), (a, 30), (a, 25)] {
-            answers.add(fingerprint, offset);
+            answers.add(fingerprint, second(offset), offset);
         }
         answers.seal();
         assert_eq!(answers.len(), 2);
-        assert_eq!((answers.take(a), answers.take(a)), (Some(30), None));
-        assert_eq!((answers.take(b), answers.take(Fingerprint(9))), (Some(20), None));
+        assert_eq!((answers.take(a), answers.take(a)), (Some((30, second(30))), None));
+        assert_eq!((answers.take(b), answers.take(Fingerprint(9))), (Some((20, second(20))), None));
+    }
+
+    #[test]
+    fn an_answer_that_is_too_old_is_forgotten_and_so_is_no_younger_one_of_its_request() {
+        let mut answers = Answers::default();
+        let (a, b) = (Fingerprint(1 << 100 | 5), Fingerprint(5));
+        for (fingerprint, at, offset) in [(a, 1000, 10), (b, 1000, 1 << 40), (a, 3000, 30)] {
+            answers.add(fingerprint, second(at), offset);
+        }
+        answers.seal();
+        assert_eq!(answers.expire(second(2000)), 1);
+        assert_eq!((answers.take(a), answers.take(b)), (Some((30, second(3000))), None));
     }
 
     #[test]
     fn the_index_costs_at_most_64_bytes_a_sku() {
-        assert!(size_of::<u64>() + size_of::<(u64, u64, u64)>() <= 64);
+        assert!(size_of::<u64>() + size_of::<Found>() <= 64);
     }
 }

@@ -8,15 +8,18 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher13;
 
 use super::atomic::clear_leftovers;
 use super::checksum::{Header, VERSION, hex16};
 use super::draft::{Plan, Progress};
-use super::finalise::Finished;
+use super::finalise::{AnswerCounts, Finished};
 use super::index::{Answers, Places};
 use super::known::{Known, Previous};
+use super::line::NULL;
 use super::opening::{chance, create, resume};
 use super::record::{Answered, Recorder};
 use super::records::Records;
@@ -36,6 +39,19 @@ pub struct JobIdentity {
     pub digest_input: Vec<u8>,
     /// The same for people, an object without secrets; stands in the journal's first line.
     pub description: serde_json::Value,
+    /// What decides which values a run gives, apart from their layout.
+    pub made_by: MadeBy,
+}
+
+/// What the values of an output were made by. Two runs that agree in it give comparable values.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeBy {
+    /// Stands for method, URL, key column, body and headers of the requests.
+    pub request: String,
+    /// `--select`, without secrets.
+    pub select: String,
+    /// `--body-as`.
+    pub body_as: String,
 }
 
 impl JobIdentity {
@@ -51,6 +67,8 @@ impl JobIdentity {
 pub struct Recovered {
     /// Answers that an interrupted run left.
     pub answers: u64,
+    /// Answers that it left, too, but which are older than `--max-age`.
+    pub expired: u64,
     /// What a person should know, one sentence each: a torn tail, a journal set aside, a lost state.
     pub notes: Vec<String>,
 }
@@ -76,7 +94,7 @@ pub struct Journal {
     path: PathBuf,
     recorder: Recorder,
     salt: [u8; 16],
-    job: String,
+    identity: JobIdentity,
     buffer: Vec<u8>,
     /// Where the buffer's first byte will stand in the file.
     start: u64,
@@ -85,6 +103,11 @@ pub struct Journal {
     /// A later run may read it.
     resumable: bool,
     failures: u64,
+    counts: AnswerCounts,
+    /// When the run began.
+    began: SystemTime,
+    /// When the oldest of the answers came that were taken up from an interrupted run.
+    oldest: Option<SystemTime>,
     places: Places,
     answers: Answers,
     previous: Previous,
@@ -98,48 +121,57 @@ impl Journal {
     /// opens the journal or goes on with it. Blocks; the caller holds the lock.
     ///
     /// # Errors
-    /// An old output that cannot be merged with, a damaged journal, or disk trouble.
+    /// An old output that cannot be merged with, an input of so few `rows` that the new output could only be held
+    /// back, a damaged journal, or disk trouble.
     pub fn open(
         settings: &OutputSettings,
         place: &Preflight,
         identity: &JobIdentity,
+        rows: Option<u64>,
     ) -> Result<(Self, Recovered), CollectError> {
-        let job = identity.digest();
+        let began = SystemTime::now();
         let Some(paths) = &place.paths else {
-            return Ok((Self::spool(settings, job)?, Recovered::default()));
+            return Ok((Self::spool(identity)?, Recovered::default()));
         };
+        let job = identity.digest();
         for target in [Some(&paths.output), place.failed.as_ref()].into_iter().flatten() {
             clear_leftovers(&target.real);
         }
         clear_leftovers(&paths.state);
         let mut notes = Vec::new();
-        let mut previous = Previous::load(settings, paths, &job, &mut notes)?;
+        let mut previous = Previous::load(settings, paths, identity, &mut notes)?;
+        previous.check_rows(settings, &paths.output.given, rows)?;
         let salt = previous.state.as_ref().map_or_else(chance, |state| state.salt);
         let header =
             Header { version: VERSION, salt: hex16(salt), job, description: identity.description.clone() };
         let resumed = resume(&paths.journal, &header, settings.fresh, &mut notes)?;
-        let (file, salt, scan) = match resumed {
+        let (file, salt, mut scan) = match resumed {
             Some(resumed) => resumed,
             None => create(&paths.journal, &header, salt)?,
         };
         previous.forget_state_of_other_salt(salt);
-        let recovered = Recovered { answers: scan.answers.len() as u64, notes };
-        let reading = if settings.merge { None } else { file.try_clone().ok() };
+        let expired = scan.answers.expire_by(settings.max_age, began);
+        let recovered = Recovered { answers: scan.answers.len() as u64, expired, notes };
+        // Where old values have a say, only the end of the run can tell what becomes of a row.
+        let reading = if settings.merge || settings.changes.is_some() { None } else { file.try_clone().ok() };
         let draft = reading.map(|reading| {
             let records = Records::new(paths.journal.clone(), reading, salt);
-            Progress::new(Plan::of(settings, paths, salt, &header.job), records, settings.draft_step)
+            Progress::new(Plan::of(settings, paths, salt, identity), records, settings.draft_step)
         });
         let writer = Writer::start(file, scan.end, true).map_err(CollectError::create(&paths.journal))?;
         let journal = Self {
             path: paths.journal.clone(),
             recorder: Recorder::new(salt),
             salt,
-            job: header.job,
+            identity: identity.clone(),
             buffer: Vec::with_capacity(2 * FULL),
             start: scan.end,
             marked: scan.end,
             resumable: true,
             failures: 0,
+            counts: AnswerCounts::default(),
+            began,
+            oldest: None,
             places: Places::default(),
             answers: scan.answers,
             previous,
@@ -149,7 +181,7 @@ impl Journal {
         Ok((journal, recovered))
     }
 
-    fn spool(settings: &OutputSettings, job: String) -> Result<Self, CollectError> {
+    fn spool(identity: &JobIdentity) -> Result<Self, CollectError> {
         let path = PathBuf::from("a temporary file");
         let start = || {
             let mut file = tempfile::tempfile()?;
@@ -163,15 +195,18 @@ impl Journal {
             path,
             recorder: Recorder::new(salt),
             salt,
-            job,
+            identity: identity.clone(),
             buffer: Vec::with_capacity(2 * FULL),
             start: 1,
             marked: 1,
             resumable: false,
             failures: 0,
+            counts: AnswerCounts::default(),
+            began: SystemTime::now(),
+            oldest: None,
             places: Places::default(),
             answers: Answers::default(),
-            previous: Previous::none(settings.shape),
+            previous: Previous::none(),
             writer,
             draft: None,
         })
@@ -186,12 +221,23 @@ impl Journal {
     /// request. Each answer counts once.
     pub fn adopt(&mut self, seq: Seq, fingerprint: Fingerprint) -> bool {
         match self.answers.take(fingerprint) {
-            Some(offset) => {
+            Some((offset, at)) => {
                 self.places.set(seq, offset);
+                self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
                 true
             }
             None => false,
         }
+    }
+
+    /// When the run began: ages count from here.
+    pub fn began(&self) -> SystemTime {
+        self.began
+    }
+
+    /// When the oldest of the answers came that this run took up from an interrupted one.
+    pub fn oldest_adopted(&self) -> Option<SystemTime> {
+        self.oldest
     }
 
     /// The row has no record and needs none: it repeats another.
@@ -237,6 +283,8 @@ impl Journal {
 
     fn append_answer(&mut self, entry: &Entry, answer: &Answered<'_>) -> Result<(), CollectError> {
         large::grow(&mut self.buffer, answer.body.len());
+        self.counts.all += 1;
+        self.counts.nulls += u64::from(answer.body == NULL);
         self.record(entry.seq, |recorder, out| recorder.fetched(out, entry, answer))
     }
 
@@ -264,7 +312,9 @@ impl Journal {
             last_modified: answer.validators.last_modified.clone().or(known.last_modified),
         };
         let status = status.unwrap_or(200);
-        self.append_answer(entry, &Answered { status, at: answer.at, validators: &validators, body: &body })
+        let answered =
+            Answered { status, at: answer.at, validators: &validators, body: &body, raw: answer.raw };
+        self.append_answer(entry, &answered)
     }
 
     /// Takes in a row that may not be asked for.
@@ -345,10 +395,11 @@ impl Journal {
             path: std::mem::take(&mut self.path),
             file,
             salt: self.salt,
-            job: std::mem::take(&mut self.job),
+            identity: self.identity.clone(),
             failures: self.failures,
+            answers: self.counts,
             places: std::mem::take(&mut self.places),
-            previous: std::mem::replace(&mut self.previous, Previous::none(super::Shape::Body)),
+            previous: std::mem::replace(&mut self.previous, Previous::none()),
             drafting: self.draft.take().and_then(Progress::into_drafting),
         })
     }
@@ -496,8 +547,12 @@ mod tests {
         fs::remove_file(trial.path("out.json.journal")).unwrap();
         let place = trial.place();
         symlink(trial.path("elsewhere"), trial.path("out.json.journal")).unwrap();
-        let identity = JobIdentity { digest_input: vec![], description: serde_json::Value::Null };
-        assert!(Journal::open(&trial.settings, &place, &identity).is_err());
+        let identity = JobIdentity {
+            digest_input: vec![],
+            description: serde_json::Value::Null,
+            made_by: MadeBy::default(),
+        };
+        assert!(Journal::open(&trial.settings, &place, &identity, None).is_err());
         assert!(!trial.path("elsewhere").exists());
     }
 

@@ -1,11 +1,13 @@
 //! The lines of the journal, taken apart: the parts are slices of the line, so that what is published is
 //! copied and never made anew.
 
+use std::time::SystemTime;
+
 use memchr::memchr2;
 use serde::Deserialize;
 
 use super::checksum::{PREFIX, hex};
-use crate::model::Fingerprint;
+use crate::model::{BodyHash, Fingerprint};
 
 pub(super) const NULL: &[u8] = b"null";
 
@@ -33,6 +35,8 @@ pub(super) struct Fetched<'a> {
     pub(super) attempts: &'a [u8],
     /// `,"etag":"…","modified":"…"`, either or none of them.
     pub(super) validators: &'a [u8],
+    /// The hash of the body before `--select`, if something was selected.
+    pub(super) raw: Option<BodyHash>,
     /// A JSON string.
     pub(super) key: &'a [u8],
     pub(super) body: &'a [u8],
@@ -76,11 +80,16 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The fingerprint of an answer, from the beginning of its line; `None` for any other line.
-pub(super) fn fetched_fingerprint(start: &[u8]) -> Option<Fingerprint> {
+/// The fingerprint of an answer and its time, from the beginning of its line; `None` for any other line.
+pub(super) fn fetched_start(start: &[u8]) -> Option<(Fingerprint, SystemTime)> {
     let mut text = Cursor(start.get(PREFIX..)?);
-    text.expect(b"\"fetched\":\"")?;
-    hex(text.0.get(..32)?).map(Fingerprint)
+    text.expect(b"\"fetched\":")?;
+    let fingerprint = hex(text.string()?.get(1..33)?).map(Fingerprint)?;
+    text.expect(b",\"status\":")?;
+    text.word()?;
+    let at = text.at()?;
+    let at = std::str::from_utf8(at.get(1..at.len() - 1)?).ok()?;
+    Some((fingerprint, humantime::parse_rfc3339(at).ok()?))
 }
 
 /// The offset of a marker, from its whole line; `None` for any other line.
@@ -139,6 +148,13 @@ impl<'a> Cursor<'a> {
         if self.take(name) { self.string() } else { Some(b"") }
     }
 
+    /// The hash of a body, a string of hex digits.
+    fn hash(&mut self) -> Option<BodyHash> {
+        let digits = self.string()?;
+        let hash = hex(digits.get(1..digits.len() - 1)?)?;
+        u32::try_from(hash).ok().map(BodyHash)
+    }
+
     fn at(&mut self) -> Option<&'a [u8]> {
         self.expect(b",\"at\":")?;
         self.string()
@@ -155,12 +171,13 @@ impl<'a> Cursor<'a> {
         self.validator(b",\"etag\":")?;
         self.validator(b",\"modified\":")?;
         let validators = &whole[..whole.len() - self.0.len()];
+        let raw = if self.take(b",\"raw\":") { Some(self.hash()?) } else { None };
         self.expect(b",\"answer\":{")?;
         let member = self.0.strip_suffix(b"}")?;
         let key = self.string()?;
         let body = member[key.len()..].strip_prefix(b":")?;
         let fingerprint = fingerprint.get(1..33)?;
-        Some(Fetched { fingerprint, status, at, attempts, validators, key, body, member })
+        Some(Fetched { fingerprint, status, at, attempts, validators, raw, key, body, member })
     }
 
     fn failed(mut self) -> Option<Failed<'a>> {
@@ -251,11 +268,11 @@ mod tests {
     proptest! {
         #[test]
         fn taking_apart_never_panics(line in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = (Line::parse(&line), fetched_fingerprint(&line), named_checksum(&line));
+            let _ = (Line::parse(&line), fetched_start(&line), named_checksum(&line));
             let mut framed = b"{\"crc\":\"00000000\",\"fetched\":\"".to_vec();
             framed.extend(&line);
             framed.push(b'}');
-            let _ = (Line::parse(&framed), fetched_fingerprint(&framed));
+            let _ = (Line::parse(&framed), fetched_start(&framed));
         }
     }
 }

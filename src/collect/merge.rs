@@ -1,27 +1,28 @@
 //! The old output: where each key's value stands in it, and the values themselves when they are asked
 //! for.
 //!
-//! One pass before the first request checks the whole file and notes 28 bytes a key: a hash of 128
+//! One pass before the first request checks the whole file and notes 24 bytes a key: a hash of 96
 //! bits, keyed by chance for this run so that no key can be made to collide, and the place. The file
 //! stays open: what is read at the end is what was checked, even if the name leads elsewhere by then.
 
 use std::fs::File;
 use std::hash::Hasher;
-use std::io::{self, BufReader, Read};
+use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::members::{Malformed, Text, compact_value, members};
 use super::pages::Pages;
+use super::profile::{Profile, Profiler};
+use super::stored::{Stored, take_apart, unquoted, visit_skus};
 use super::{CollectError, Format, Shape};
 use crate::json::escape_into;
 
-/// Read at a time.
-const BLOCK: usize = 256 * 1024;
-
-/// A hash of a key, in pieces that pack.
-pub(super) type KeyHash = [u32; 4];
+/// A hash of a key, in pieces that pack: 96 bits, of which two of ten million keys share one with a chance of one
+/// in 10^15.
+pub(super) type KeyHash = [u32; 3];
 
 /// Hashes keys for one run.
 #[derive(Debug, Clone)]
@@ -41,8 +42,8 @@ impl KeyHasher {
         hasher.write(key.as_bytes());
         let hash = hasher.finish128();
         let half = |value: u64| [(value >> 32) as u32, (value & 0xffff_ffff) as u32];
-        let ([a, b], [c, d]) = (half(hash.h1), half(hash.h2));
-        [a, b, c, d]
+        let ([a, b], [c, _]) = (half(hash.h1), half(hash.h2));
+        [a, b, c]
     }
 }
 
@@ -53,17 +54,29 @@ pub(super) struct Stamp {
     pub(super) crc: u32,
 }
 
+/// Where a key's value stands, in 24 bytes.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     hash: KeyHash,
     offset: [u32; 2],
-    /// From the first byte of the key (or of the line's object) through the last of the value.
+    /// From the first byte of the key (or of the line's object) through the last of the value, and [`Place::USED`].
     length: u32,
 }
 
 impl Place {
+    /// Set in `length` once the value was taken, or is not wanted.
+    const USED: u32 = 1 << 31;
+
     fn offset(&self) -> u64 {
         u64::from(self.offset[0]) << 32 | u64::from(self.offset[1])
+    }
+
+    fn length(&self) -> usize {
+        (self.length & !Self::USED) as usize
+    }
+
+    fn is_used(&self) -> bool {
+        self.length & Self::USED != 0
     }
 }
 
@@ -71,15 +84,24 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Old {
     pages: Pages,
-    format: Format,
+    /// How it is laid out.
+    pub(super) format: Format,
+    /// What stands for one SKU in it.
+    pub(super) shape: Shape,
+    /// A key whose value has the other shape, if there is one.
+    pub(super) misfit: Option<String>,
     /// Sorted by hash.
     places: Vec<Place>,
-    used: Vec<u64>,
     pub(super) stamp: Stamp,
+    /// What it holds.
+    pub(super) profile: Profile,
 }
 
 impl Old {
-    /// Indexes and checks an old output.
+    /// Indexes and checks an old output. `None` if there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no output of this format.
     pub(super) fn read(
         path: &Path,
         format: Format,
@@ -91,26 +113,46 @@ impl Old {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refused(0, error.to_string())),
         };
-        let digest = Digest { file: &file, hasher: crc32fast::Hasher::new(), bytes: 0 };
-        let mut input = BufReader::with_capacity(BLOCK, digest);
-        let mut walk = Walk {
-            text: Text::new(&mut input),
-            hasher,
-            places: Vec::new(),
-            value: Vec::new(),
-            compacted: Vec::new(),
-        };
-        let result = match format {
-            Format::Json => walk.object(),
-            Format::Jsonl => walk.lines(),
-        };
-        let (at, places) = (walk.text.at, walk.places);
-        result.map_err(|error| refused(at, error.to_string()))?;
-        let digest = input.into_inner();
-        let stamp = Stamp { bytes: digest.bytes, crc: digest.hasher.finalize() };
-        let places = sorted(places);
-        let used = vec![0; places.len().div_ceil(64)];
-        Ok(Some(Self { pages: Pages::new(file), format, places, used, stamp }))
+        let (mut places, mut profiler) = (Vec::new(), Profiler::default());
+        let mut examples: [Option<String>; 2] = [None, None];
+        let mut too_long = None;
+        let visited = visit_skus(&file, format, |sku| {
+            let Some(length) = u32::try_from(sku.end - sku.start).ok().filter(|l| l & Place::USED == 0)
+            else {
+                too_long = Some(sku.start);
+                return ControlFlow::Break(());
+            };
+            let offset = [(sku.start >> 32) as u32, (sku.start & 0xffff_ffff) as u32];
+            places.push(Place { hash: hasher.hash(sku.key), offset, length });
+            if let Some(body) = &sku.stored.body {
+                profiler.body(body);
+            }
+            examples[usize::from(sku.stored.shape == Shape::Record)]
+                .get_or_insert_with(|| sku.key.to_owned());
+            ControlFlow::Continue(())
+        });
+        let stamp = visited.map_err(|error| refused(error.offset, error.why.to_string()))?;
+        if let Some(at) = too_long {
+            return Err(refused(at, "a value is larger than 2 GiB".into()));
+        }
+        let [body, record] = examples;
+        let (shape, misfit) =
+            if body.is_none() && record.is_some() { (Shape::Record, None) } else { (Shape::Body, record) };
+        let profile = profiler.finish().profile;
+        Ok(Some(Self {
+            pages: Pages::new(file),
+            format,
+            shape,
+            misfit,
+            places: sorted(places),
+            stamp,
+            profile,
+        }))
+    }
+
+    /// Whether it has no SKU at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
     }
 
     /// Whether the old output has a value for this key.
@@ -124,7 +166,7 @@ impl Old {
 
     fn raw(&mut self, index: usize) -> io::Result<&[u8]> {
         let place = self.places[index];
-        let raw = self.pages.slice(place.offset(), place.length as usize)?;
+        let raw = self.pages.slice(place.offset(), place.length())?;
         raw.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut while in use"))
     }
 
@@ -137,7 +179,7 @@ impl Old {
         }
     }
 
-    /// The key's value is not wanted: a new one stands in its place.
+    /// The key's value is not wanted: a new one stands in its place, or none.
     pub(super) fn supersede(&mut self, hash: &KeyHash) {
         if let Some(index) = self.find(hash) {
             self.mark(index);
@@ -146,16 +188,15 @@ impl Old {
 
     /// True the first time.
     fn mark(&mut self, index: usize) -> bool {
-        let (word, bit) = (index / 64, 1 << (index % 64));
-        let first = self.used[word] & bit == 0;
-        self.used[word] |= bit;
+        let place = &mut self.places[index];
+        let first = !place.is_used();
+        place.length |= Place::USED;
         first
     }
 
     fn line(&mut self, index: usize, out: &mut Vec<u8>) -> io::Result<()> {
         let format = self.format;
         let raw = self.raw(index)?;
-        let changed = |_| io::Error::new(io::ErrorKind::InvalidData, "the file was changed while in use");
         if format == Format::Jsonl {
             return compact_value(raw, out).map_err(changed);
         }
@@ -166,49 +207,51 @@ impl Old {
     }
 
     /// What nobody asked for, in the old output's order.
-    pub(super) fn leftovers(&self) -> Vec<usize> {
-        let unused = |index: &usize| self.used[index / 64] & (1 << (index % 64)) == 0;
-        let mut left: Vec<usize> = (0..self.places.len()).filter(unused).collect();
-        left.sort_unstable_by_key(|&index| self.places[index].offset());
+    pub(super) fn leftovers(&self) -> Vec<u32> {
+        let numbered = self.places.iter().zip(0u32..);
+        let mut left: Vec<u32> =
+            numbered.filter(|(place, _)| !place.is_used()).map(|(_, index)| index).collect();
+        left.sort_unstable_by_key(|&index| self.places[index as usize].offset());
         left
     }
 
     /// Appends the line of one of the leftovers; gives the hash of its key.
-    pub(super) fn leftover(&mut self, index: usize, out: &mut Vec<u8>) -> io::Result<KeyHash> {
-        self.line(index, out)?;
-        Ok(self.places[index].hash)
+    pub(super) fn leftover(&mut self, index: u32, out: &mut Vec<u8>) -> io::Result<KeyHash> {
+        self.line(index as usize, out)?;
+        Ok(self.places[index as usize].hash)
     }
 
-    /// The body that stands for this key, and the status of the record that it stands in. `None` where
-    /// there is no body: no such key, or the record of a failure.
-    pub(super) fn body(
-        &mut self,
-        hash: &KeyHash,
-        shape: Shape,
-    ) -> io::Result<Option<(Option<u16>, Vec<u8>)>> {
+    /// The key of one of the leftovers, and what stands for it.
+    pub(super) fn leftover_parts(&mut self, index: u32) -> io::Result<(String, Stored)> {
+        self.parts(index as usize)
+    }
+
+    /// What stands for this key, if anything does.
+    pub(super) fn stored(&mut self, hash: &KeyHash) -> io::Result<Option<Stored>> {
         let Some(index) = self.find(hash) else { return Ok(None) };
+        self.parts(index).map(|(_, stored)| Some(stored))
+    }
+
+    fn parts(&mut self, index: usize) -> io::Result<(String, Stored)> {
         let format = self.format;
         let raw = self.raw(index)?;
-        let changed = |_| io::Error::new(io::ErrorKind::InvalidData, "the file was changed while in use");
-        let object = match format {
-            Format::Jsonl => raw.to_vec(),
-            Format::Json => member(raw).map_err(changed)?.1,
+        let (key, value) = match format {
+            Format::Json => {
+                let (key, value) = member(raw).map_err(changed)?;
+                (Some(key), value)
+            }
+            Format::Jsonl => (None, raw.to_vec()),
         };
-        let mut out = Vec::new();
-        if (format, shape) == (Format::Json, Shape::Body) {
-            compact_value(&object, &mut out).map_err(changed)?;
-            return Ok(Some((None, out)));
-        }
-        let (mut status, mut body) = (None, None);
-        let walked = members(&object, |key, value| match key {
-            b"\"status\"" => status = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
-            b"\"body\"" => body = Some(value.to_vec()),
-            _ => {}
-        });
-        let (Ok(()), Some(body)) = (walked, body) else { return Ok(None) };
-        compact_value(&body, &mut out).map_err(changed)?;
-        Ok(Some((status, out)))
+        let mut compact = Vec::new();
+        compact_value(&value, &mut compact).map_err(changed)?;
+        let stored = take_apart(&compact, format).map_err(changed)?;
+        let key = key.map_or_else(|| key_of_line(&compact), Ok).map_err(changed)?;
+        Ok((key, stored))
     }
+}
+
+fn changed(_: Malformed) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the file was changed while in use")
 }
 
 /// Key and raw value of `"KEY" : VALUE`.
@@ -220,8 +263,15 @@ fn member(raw: &[u8]) -> Result<(String, Vec<u8>), Malformed> {
     Ok((unquoted(&key)?, value))
 }
 
-fn unquoted(key: &[u8]) -> Result<String, Malformed> {
-    serde_json::from_slice(key).map_err(|_| Malformed::Syntax("a key is not a JSON string"))
+/// The key in the object of a line.
+fn key_of_line(object: &[u8]) -> Result<String, Malformed> {
+    let mut found = Err(Malformed::Syntax("a line has no \"key\""));
+    members(object, |name, value| {
+        if name == b"\"key\"" {
+            found = unquoted(value);
+        }
+    })?;
+    found
 }
 
 /// By hash; of several with one key the last counts, as in most parsers.
@@ -236,84 +286,6 @@ fn sorted(mut places: Vec<Place>) -> Vec<Place> {
     });
     places.shrink_to_fit();
     places
-}
-
-struct Walk<'a, R> {
-    text: Text<R>,
-    hasher: &'a KeyHasher,
-    places: Vec<Place>,
-    value: Vec<u8>,
-    compacted: Vec<u8>,
-}
-
-impl<R: io::BufRead> Walk<'_, R> {
-    /// One object, a member a key.
-    fn object(&mut self) -> Result<(), Malformed> {
-        let mut raw_key = Vec::new();
-        self.text.byte_order_mark()?;
-        self.text.gap()?;
-        self.text.expect(b'{', "it is not one JSON object")?;
-        let mut first = true;
-        while self.text.more(first)? {
-            first = false;
-            let start = self.text.at;
-            raw_key.clear();
-            self.value.clear();
-            self.text.key(&mut raw_key)?;
-            self.text.value(&mut self.value)?;
-            self.note(&unquoted(&raw_key)?, start)?;
-        }
-        match self.text.gap()? {
-            None => Ok(()),
-            Some(_) => Err(Malformed::Syntax("something follows the object")),
-        }
-    }
-
-    /// Objects one after the other, each with its key.
-    fn lines(&mut self) -> Result<(), Malformed> {
-        self.text.byte_order_mark()?;
-        while self.text.gap()?.is_some() {
-            let start = self.text.at;
-            self.value.clear();
-            self.text.value(&mut self.value)?;
-            let mut found = None;
-            members(&self.value, |key, value| {
-                if key == b"\"key\"" {
-                    found = Some(unquoted(value));
-                }
-            })?;
-            let key = found.ok_or(Malformed::Syntax("a line has no \"key\""))??;
-            self.note(&key, start)?;
-        }
-        Ok(())
-    }
-
-    /// The value was read, which began (with its key) at `start` and ends here.
-    fn note(&mut self, key: &str, start: u64) -> Result<(), Malformed> {
-        self.compacted.clear();
-        compact_value(&self.value, &mut self.compacted)?;
-        let length = u32::try_from(self.text.at - start);
-        let length = length.map_err(|_| Malformed::Syntax("a value is larger than 4 GiB"))?;
-        let offset = [(start >> 32) as u32, (start & 0xffff_ffff) as u32];
-        self.places.push(Place { hash: self.hasher.hash(key), offset, length });
-        Ok(())
-    }
-}
-
-/// Passes a file through and takes its stamp.
-struct Digest<'a> {
-    file: &'a File,
-    hasher: crc32fast::Hasher,
-    bytes: u64,
-}
-
-impl Read for Digest<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        self.bytes += count as u64;
-        Ok(count)
-    }
 }
 
 #[cfg(test)]
@@ -359,8 +331,12 @@ mod tests {
 
     #[test]
     fn a_failed_sku_keeps_its_old_line_in_either_shape() {
-        for shape in [Shape::Body, Shape::Record] {
-            let mut trial = merging("{\"X\":1,\"A\":2,\"R\":3}");
+        let record =
+            |body: &str| format!("{{\"status\":200,\"fetched_at\":\"\",\"attempts\":1,\"body\":{body}}}");
+        let plain = str::to_owned;
+        for (shape, value) in [(Shape::Body, &plain as &dyn Fn(&str) -> String), (Shape::Record, &record)] {
+            let [one, two, three] = ["1", "2", "3"].map(value);
+            let mut trial = merging(&format!("{{\"X\":{one},\"A\":{two},\"R\":{three}}}"));
             trial.settings.shape = shape;
             let (mut journal, _) = trial.open();
             let row = csv::ByteRecord::from(vec!["R", "x"]);
@@ -370,7 +346,8 @@ mod tests {
             journal.append(&failed(2, "A", 500)).unwrap();
             let published = trial.try_publish(journal.close().unwrap(), &How::default()).unwrap();
             assert_eq!(published.failures.rows, 3);
-            assert_eq!(trial.text("out.json"), "{\n\"R\":3,\n\"A\":2,\n\"X\":1\n}\n");
+            let expected = format!("{{\n\"R\":{three},\n\"A\":{two},\n\"X\":{one}\n}}\n");
+            assert_eq!(trial.text("out.json"), expected);
         }
     }
 
@@ -378,8 +355,8 @@ mod tests {
     fn without_merge_the_old_output_is_replaced() {
         let mut trial = merging("{\"X\":1,\"A\":2}");
         trial.settings.merge = false;
-        trial.run(&[failed(0, "A", 500)]);
-        assert_eq!(trial.text("out.json"), "{\n}\n");
+        trial.run(&[failed(0, "A", 500), fetched(1, "B", "1")]);
+        assert_eq!(trial.text("out.json"), "{\n\"B\":1\n}\n");
     }
 
     #[test]
@@ -454,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn the_index_of_an_old_output_costs_under_64_bytes_a_sku() {
-        assert!(size_of::<Place>() + 1 + size_of::<(KeyHash, [u32; 2])>() <= 64);
+    fn the_index_of_an_old_output_costs_24_bytes_a_sku() {
+        assert!(size_of::<Place>() <= 24 && size_of::<(KeyHash, [u32; 2])>() <= 24);
     }
 }

@@ -14,12 +14,15 @@
 
 mod ahead;
 mod atomic;
+mod changes;
 mod checksum;
 mod document;
 mod draft;
 mod error;
+mod evidence;
 mod failed;
 mod finalise;
+pub mod guard;
 mod index;
 mod journal;
 mod known;
@@ -31,22 +34,26 @@ mod opening;
 mod output;
 mod pages;
 mod paths;
+mod profile;
 mod record;
 mod records;
 mod recover;
 mod settings;
 mod state;
+mod stored;
 #[cfg(test)]
 mod trial;
 mod writer;
 
 pub use ahead::Ahead;
+pub use changes::ChangeCounts;
 pub use document::Document;
 pub use error::CollectError;
 pub use failed::Failures;
-pub use finalise::{Finished, Left, Publish, Published};
-pub use journal::{JobIdentity, Journal, Recovered, Refused};
+pub use finalise::{Decision, Evidence, Finished, Left, Publish, Published};
+pub use journal::{JobIdentity, Journal, MadeBy, Recovered, Refused};
 pub use known::Known;
 pub use lock::Lock;
 pub use paths::{FileTarget, Paths, Preflight, preflight, preflight_without_trace, siblings};
+pub use profile::Profile;
 pub use settings::{Format, OutputSettings, Shape, Target, UnknownWord};

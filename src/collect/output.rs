@@ -5,14 +5,15 @@
 
 use std::io::{self, Write};
 
-use super::line::{Failed, Fetched};
+use super::line::{Failed, Fetched, NULL};
 use super::merge::Stamp;
+use super::profile::{Measured, Profiler, Slot};
 use super::{Format, Shape};
 
 /// Handed to the file at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// Writes an output, and takes its stamp.
+/// Writes an output, and takes its stamp and its profile.
 pub(super) struct Output<W> {
     out: W,
     format: Format,
@@ -21,6 +22,7 @@ pub(super) struct Output<W> {
     hasher: crc32fast::Hasher,
     bytes: u64,
     lines: u64,
+    profiler: Profiler,
 }
 
 impl<W: Write> Output<W> {
@@ -29,12 +31,18 @@ impl<W: Write> Output<W> {
         if format == Format::Json {
             buffer.push(b'{');
         }
-        Self { out, format, shape, buffer, hasher: crc32fast::Hasher::new(), bytes: 0, lines: 0 }
+        let hasher = crc32fast::Hasher::new();
+        Self { out, format, shape, buffer, hasher, bytes: 0, lines: 0, profiler: Profiler::default() }
     }
 
     /// What it is written to. The last lines may not have gone there yet.
     pub(super) fn target(&self) -> &W {
         &self.out
+    }
+
+    /// How it is laid out.
+    pub(super) fn format(&self) -> Format {
+        self.format
     }
 
     /// Bytes that were written.
@@ -49,6 +57,14 @@ impl<W: Write> Output<W> {
 
     /// The line of an answer.
     pub(super) fn fetched(&mut self, record: &Fetched<'_>) -> io::Result<()> {
+        self.profiler.body(record.body);
+        match record.raw {
+            Some(raw) => self.profiler.raw(Slot::at(raw)),
+            None if record.body == NULL && !record.status.starts_with(b"2") => {
+                self.profiler.null_for_status();
+            }
+            None => {}
+        }
         self.begin_line();
         match (self.format, self.shape) {
             (Format::Json, Shape::Body) => self.put(&[record.member]),
@@ -73,8 +89,11 @@ impl<W: Write> Output<W> {
         self.end_line()
     }
 
-    /// A line of the old output.
-    pub(super) fn old(&mut self, line: &[u8]) -> io::Result<()> {
+    /// A line of the old output, and the body in it; the record of a failure has none.
+    pub(super) fn old(&mut self, line: &[u8], body: Option<&[u8]>) -> io::Result<()> {
+        if let Some(body) = body {
+            self.profiler.body(body);
+        }
         self.begin_line();
         self.put(&[line]);
         self.end_line()
@@ -116,14 +135,24 @@ impl<W: Write> Output<W> {
         Ok(())
     }
 
-    /// Ends the file; gives its stamp, its lines of SKUs, and what it was written to.
-    pub(super) fn finish(mut self) -> io::Result<(Stamp, u64, W)> {
+    /// Ends the file.
+    pub(super) fn finish(mut self) -> io::Result<Written<W>> {
         if self.format == Format::Json {
             self.buffer.extend_from_slice(b"\n}\n");
         }
         self.pass_on()?;
         self.out.flush()?;
         let stamp = Stamp { bytes: self.bytes, crc: self.hasher.finalize() };
-        Ok((stamp, self.lines, self.out))
+        Ok(Written { stamp, lines: self.lines, measured: self.profiler.finish(), target: self.out })
     }
+}
+
+/// An output that is written to its end.
+pub(super) struct Written<W> {
+    pub(super) stamp: Stamp,
+    /// Lines of SKUs, those of failed ones among them.
+    pub(super) lines: u64,
+    pub(super) measured: Measured,
+    /// What it was written to.
+    pub(super) target: W,
 }

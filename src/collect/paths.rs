@@ -44,6 +44,8 @@ pub struct Paths {
     pub lock: PathBuf,
     /// Ages and validators of what the output holds.
     pub state: PathBuf,
+    /// Where an output goes that the guard holds back: beside the file that it was to replace.
+    pub held: PathBuf,
 }
 
 /// The files of a run, each checked.
@@ -53,6 +55,8 @@ pub struct Preflight {
     pub paths: Option<Paths>,
     /// The failure file, if one is to be written.
     pub failed: Option<FileTarget>,
+    /// Where the differences from the old output go.
+    pub changes: Option<FileTarget>,
 }
 
 /// Finds and checks the files of a run. Leaves nothing behind.
@@ -89,13 +93,18 @@ fn checked(
         (None, Some(paths)) => Some(FileTarget::of(&failed_beside(&paths.output.given))?),
         (None, None) => None,
     };
-    if let (Some(paths), Some(failed)) = (&paths, &failed) {
-        let taken = [&paths.output.given, &paths.output.real, &paths.journal, &paths.lock, &paths.state];
-        if taken.iter().any(|path| same_name(path, &failed.real) || same_name(path, &failed.given)) {
-            return Err(CollectError::place(&failed.given, "the run writes another file under that name"));
-        }
+    let changes = settings.changes.as_deref().map(FileTarget::of).transpose()?;
+    let mut taken: Vec<&Path> = Vec::new();
+    if let Some(Paths { output, journal, lock, state, held }) = &paths {
+        taken.extend([&output.given, &output.real, journal, lock, state, held].map(PathBuf::as_path));
     }
-    let targets = paths.iter().map(|paths| &paths.output).chain(&failed);
+    for other in failed.iter().chain(&changes) {
+        if taken.iter().any(|path| same_name(path, &other.real) || same_name(path, &other.given)) {
+            return Err(CollectError::place(&other.given, "the run writes another file under that name"));
+        }
+        taken.extend([other.given.as_path(), other.real.as_path()]);
+    }
+    let targets = paths.iter().map(|paths| &paths.output).chain(&failed).chain(&changes);
     let mut probed: Vec<&Path> = Vec::new();
     for target in targets {
         let folder = folder_of(&target.real);
@@ -104,7 +113,7 @@ fn checked(
             probed.push(folder);
         }
     }
-    Ok(Preflight { paths, failed })
+    Ok(Preflight { paths, failed, changes })
 }
 
 /// Where the journal, the lock and the state of an output lie, if it is no symbolic link.
@@ -120,9 +129,10 @@ impl Paths {
             journal: with_ending(given, JOURNAL),
             lock: with_ending(&output.real, LOCK),
             state: with_ending(given, STATE),
+            held: held_beside(&output.real),
             output,
         };
-        for sibling in [&paths.journal, &paths.lock, &paths.state] {
+        for sibling in [&paths.journal, &paths.lock, &paths.state, &paths.held] {
             match fs::symlink_metadata(sibling) {
                 Ok(found) if !found.is_file() => {
                     return Err(CollectError::place(
@@ -209,6 +219,17 @@ fn failed_beside(output: &Path) -> PathBuf {
     output.with_file_name(name)
 }
 
+/// `out.json` gives `out.held.json`.
+fn held_beside(output: &Path) -> PathBuf {
+    let mut name = output.file_stem().unwrap_or_default().to_os_string();
+    name.push(".held");
+    if let Some(extension) = output.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    output.with_file_name(name)
+}
+
 /// Whether two names are one file, as far as their folders tell (the files may not be there yet).
 pub(super) fn same_name(a: &Path, b: &Path) -> bool {
     let folder = |path: &Path| fs::canonicalize(folder_of(path));
@@ -239,6 +260,10 @@ mod tests {
         assert_eq!(paths.journal, dir.path().join("out.json.journal"));
         assert_eq!(paths.lock, dir.path().join("out.json.lock"));
         assert_eq!(paths.state, dir.path().join("out.json.state"));
+        assert_eq!(paths.held, dir.path().join("out.held.json"));
+        for (output, held) in [("out", "out.held"), ("a.b.jsonl", "a.b.held.jsonl"), (".x", ".x.held")] {
+            assert_eq!(held_beside(Path::new(output)), Path::new(held));
+        }
         assert_eq!(place.failed.unwrap().given, dir.path().join("out.failed.csv"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
@@ -275,9 +300,13 @@ mod tests {
     fn two_files_under_one_name_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("out.json");
-        for failed in ["out.json", "./out.json", "out.json.journal", "out.json.state"] {
-            let settings = OutputSettings { failed: Some(dir.path().join(failed)), ..settings(&output) };
-            assert!(why(&settings).contains("another file"), "{failed}");
+        for name in ["out.json", "./out.json", "out.json.journal", "out.json.state", "out.held.json"] {
+            let failed = OutputSettings { failed: Some(dir.path().join(name)), ..settings(&output) };
+            assert!(why(&failed).contains("another file"), "{name}");
+            let changes = OutputSettings { changes: Some(dir.path().join(name)), ..settings(&output) };
+            assert!(why(&changes).contains("another file"), "{name}");
         }
+        let changes = Some(dir.path().join("out.failed.csv"));
+        assert!(why(&OutputSettings { changes, ..settings(&output) }).contains("another file"));
     }
 }

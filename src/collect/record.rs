@@ -4,7 +4,7 @@
 //! of fixed width over the rest of the line, its second says what kind of line it is:
 //!
 //! ```text
-//! {"crc":"89abcdef","fetched":"FINGERPRINT","status":200,"at":"…Z","attempts":1,"etag":"…","answer":{"KEY":BODY}}
+//! {"crc":"89abcdef","fetched":"FINGERPRINT","status":200,"at":"…Z","attempts":1,"etag":"…","raw":"…","answer":{"KEY":BODY}}
 //! {"crc":"89abcdef","failed":"FINGERPRINT","status":404,"at":"…Z","attempts":1,"error":"…","line":7,"key":"KEY","row":["…"]}
 //! {"crc":"89abcdef","kept":"FINGERPRINT","key":"KEY"}
 //!
@@ -12,7 +12,8 @@
 //! ```
 //!
 //! `KEY` and `BODY` stand together as they will in the output, so publishing copies them in one piece. A row
-//! that was refused has `null` for its fingerprint; a cell that is not UTF-8 is `{"hex":"…"}`.
+//! that was refused has `null` for its fingerprint; a cell that is not UTF-8 is `{"hex":"…"}`; `raw` is the hash of
+//! the body before `--select`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,7 +21,7 @@ use super::Refused;
 use super::checksum::{Checksum, HEX};
 use super::line::NULL;
 use crate::json::escape_into;
-use crate::model::{Answer, Content, Entry, Fault, Fingerprint, Key, Validators};
+use crate::model::{Answer, BodyHash, Content, Entry, Fault, Fingerprint, Key, Validators};
 
 /// A longer validator is not worth its place; real ones have under a hundred bytes.
 const MAX_VALIDATOR: usize = 1024;
@@ -50,6 +51,11 @@ impl Recorder {
             push_attempts(out, entry.attempts);
             push_validator(out, b",\"etag\":", answer.validators.etag.as_deref());
             push_validator(out, b",\"modified\":", answer.validators.last_modified.as_deref());
+            if let Some(BodyHash(raw)) = answer.raw {
+                out.extend_from_slice(b",\"raw\":\"");
+                push_hash(out, raw);
+                out.push(b'"');
+            }
             out.extend_from_slice(b",\"answer\":{");
             escape_into(entry.key.as_str(), out);
             out.push(b':');
@@ -142,6 +148,7 @@ pub(super) struct Answered<'a> {
     pub(super) at: SystemTime,
     pub(super) validators: &'a Validators,
     pub(super) body: &'a [u8],
+    pub(super) raw: Option<BodyHash>,
 }
 
 impl<'a> Answered<'a> {
@@ -149,7 +156,8 @@ impl<'a> Answered<'a> {
     pub(super) fn of(answer: &'a Answer) -> Option<Self> {
         match &answer.content {
             Content::Json(body) => {
-                Some(Self { status: answer.status, at: answer.at, validators: &answer.validators, body })
+                let Answer { status, at, validators, raw, .. } = answer;
+                Some(Self { status: *status, at: *at, validators, body, raw: *raw })
             }
             Content::Unchanged => None,
         }
@@ -192,6 +200,11 @@ fn push_fingerprint(out: &mut Vec<u8>, fingerprint: Option<Fingerprint>) {
         place[1] = HEX[usize::from(byte & 0xf)];
     }
     out.extend_from_slice(&text);
+}
+
+/// Eight hex digits.
+fn push_hash(out: &mut Vec<u8>, hash: u32) {
+    out.extend((0..32).step_by(4).rev().map(|shift| HEX[(hash >> shift) as usize & 0xf]));
 }
 
 fn push_attempts(out: &mut Vec<u8>, attempts: u32) {
@@ -270,7 +283,7 @@ mod tests {
 
     use super::*;
     use crate::collect::checksum::PREFIX;
-    use crate::collect::line::{Line, fetched_fingerprint, read_row, synced_offset};
+    use crate::collect::line::{Line, fetched_start, read_row, synced_offset};
     use crate::model::{Cause, Outcome, Seq};
 
     fn entry(key: &str, record: csv::ByteRecord) -> Entry {
@@ -299,7 +312,7 @@ mod tests {
         let mut out = Vec::new();
         let validators = Validators { etag: Some("\"v1\"".into()), last_modified: None };
         let at = UNIX_EPOCH + Duration::from_millis(1_700_000_000_042);
-        let answer = Answered { status: 200, at, validators: &validators, body: b"[1.10,\"}}\"]" };
+        let answer = Answered { status: 200, at, validators: &validators, body: b"[1.10,\"}}\"]", raw: None };
         recorder.fetched(&mut out, &entry("a\"b", csv::ByteRecord::new()), &answer);
         let text = String::from_utf8(out).unwrap();
         assert_eq!(
@@ -342,20 +355,21 @@ mod tests {
         #[test]
         fn an_answer_reads_back_as_it_was_written(
             key in "\\PC{1,20}|[\"\\\\{}:,\u{0}-\u{1f}]{1,9}",
-            body in "\\PC{0,60}", etag in proptest::option::of("[!-~]{1,9}"),
+            body in "\\PC{0,60}", etag in proptest::option::of("[!-~]{1,9}"), raw: Option<u32>,
         ) {
             let mut recorder = Recorder::new([7; 16]);
             let mut out = Vec::new();
             let body = serde_json::to_vec(&body).unwrap();
             let validators = Validators { etag: etag.map(Into::into), last_modified: Some("x".into()) };
-            let answer = Answered { status: 204, at: UNIX_EPOCH, validators: &validators, body: &body };
+            let raw = raw.map(BodyHash);
+            let answer = Answered { status: 204, at: UNIX_EPOCH, validators: &validators, body: &body, raw };
             let entry = entry(&key, csv::ByteRecord::new());
             recorder.fetched(&mut out, &entry, &answer);
             let line = checked(&recorder, &out);
-            prop_assert_eq!(fetched_fingerprint(&line), Some(entry.fingerprint));
             let Some(Line::Fetched(parts)) = Line::parse(&line) else { panic!("not an answer") };
             prop_assert_eq!(serde_json::from_slice::<String>(parts.key).unwrap(), key);
-            prop_assert_eq!(parts.body, &body[..]);
+            prop_assert_eq!((parts.body, parts.raw), (&body[..], raw));
+            prop_assert_eq!(fetched_start(&line), Some((entry.fingerprint, UNIX_EPOCH)));
             prop_assert_eq!((parts.status, parts.attempts), (&b"204"[..], &b"3"[..]));
         }
 
@@ -373,7 +387,7 @@ mod tests {
             let mut out = Vec::new();
             recorder.refused(&mut out, &refused);
             let line = checked(&recorder, &out);
-            prop_assert_eq!(fetched_fingerprint(&line), None);
+            prop_assert_eq!(fetched_start(&line), None);
             let Some(Line::Failed(parts)) = Line::parse(&line) else { panic!("not a failure") };
             prop_assert!(parts.refused && parts.key.is_some() == with_key);
             prop_assert_eq!(serde_json::from_slice::<String>(parts.error).unwrap(), one_line(&error));

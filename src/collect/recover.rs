@@ -12,7 +12,7 @@ use std::path::Path;
 use super::CollectError;
 use super::checksum::{CRC_START, Checksum, Header, PREFIX, VERSION, named_checksum, parse_header, unhex16};
 use super::index::Answers;
-use super::line::{fetched_fingerprint, synced_offset};
+use super::line::{fetched_start, synced_offset};
 
 /// What of a line is looked at beside its checksum: the whole of a marker, and the start of any other.
 const HEAD: usize = 256;
@@ -140,8 +140,8 @@ pub(super) fn scan(input: &mut impl BufRead, start: u64, checksum: Checksum) -> 
         let synced = state.is_ok().then(|| synced_offset(&lines.head)).flatten();
         match (bad, state) {
             (None, Ok(())) if synced.is_none_or(|offset| offset <= began) => {
-                if let Some(fingerprint) = fetched_fingerprint(&lines.head) {
-                    scan.answers.add(fingerprint, began);
+                if let Some((fingerprint, at)) = fetched_start(&lines.head) {
+                    scan.answers.add(fingerprint, at, began);
                 }
                 scan.end = lines.at;
             }
@@ -293,7 +293,7 @@ mod tests {
             };
             let count = scan.answers.len();
             for (key, &(start, end)) in KEYS.iter().zip(&self.answers).take(count) {
-                let found = usize::try_from(scan.answers.take(fingerprint(key)).unwrap()).unwrap();
+                let found = usize::try_from(scan.answers.take(fingerprint(key)).unwrap().0).unwrap();
                 assert_eq!(bytes[found..][..end - start], self.bytes[start..end]);
             }
             assert!(scan.end + scan.torn == bytes.len() as u64);

@@ -113,11 +113,19 @@ pub struct OutputSettings {
     pub shape: Shape,
     /// Start from the existing output.
     pub merge: bool,
+    /// With `merge`: values of SKUs that the input no longer has are taken out.
+    pub prune: bool,
+    /// Where the differences from the old output go.
+    pub changes: Option<PathBuf>,
+    /// Hold back an output that is worse than the old one by more than so many percent; `None`: never.
+    pub guard: Option<f64>,
     /// The failure file; without it, beside the output file, or nowhere for standard output.
     pub failed: Option<PathBuf>,
-    /// Publish only if this share of SKUs came, in percent. The caller decides by it.
+    /// Publish only if this share of SKUs came, in percent. The caller decides by it; 0 also publishes an output of
+    /// nothing but nulls.
     pub min_success: f64,
-    /// With `merge`: leave alone what is younger. The caller decides by it.
+    /// With `merge`: leave alone what is younger. The caller decides by it. Answers of a journal that are older are
+    /// not taken up.
     pub max_age: Option<Duration>,
     /// Ignore a journal left by an interrupted run.
     pub fresh: bool,
@@ -135,6 +143,9 @@ impl Default for OutputSettings {
             format: Format::Json,
             shape: Shape::Body,
             merge: false,
+            prune: false,
+            changes: None,
+            guard: Some(50.0),
             failed: None,
             min_success: 50.0,
             max_age: None,

@@ -5,10 +5,12 @@
 //! only the saving, so whatever is wrong with it is a note and never an error.
 //!
 //! ```text
-//! {"crc":"89abcdef","skufetch-state":1,"salt":"…","job":"…"}
+//! {"crc":"89abcdef","skufetch-state":1,"salt":"…","job":"…","format":"json","shape":"body","made_by":{…}}
 //! {"crc":"89abcdef","id":"FINGERPRINT","at":"…Z","etag":"…","modified":"…","key":"KEY"}
-//! {"crc":"89abcdef","output":{"bytes":123,"crc":456},"validators":true}
+//! {"crc":"89abcdef","output":{"bytes":123,"crc":456},"validators":true,"profile":{…}}
 //! ```
+//!
+//! The last line has the profile of the output, by which the guard judges the next one.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -22,6 +24,8 @@ use super::checksum::{Checksum, PREFIX, hex16, parse_header, push_header, unhex1
 use super::line::{Cursor, Fetched};
 use super::merge::{KeyHash, KeyHasher, Stamp};
 use super::pages::Pages;
+use super::profile::Profile;
+use super::{JobIdentity, MadeBy, OutputSettings};
 use crate::model::{Fingerprint, Validators};
 
 const VERSION: u32 = 1;
@@ -37,12 +41,50 @@ struct Header {
     version: u32,
     salt: String,
     job: String,
+    #[serde(flatten)]
+    layout: Option<Layout>,
+}
+
+/// How an output was made. A state file of an early version does not say it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Layout {
+    /// `--format`.
+    pub(super) format: String,
+    /// `--shape`.
+    pub(super) shape: String,
+    /// The request and what was kept of its answers.
+    pub(super) made_by: MadeBy,
+}
+
+impl Layout {
+    pub(super) fn of(settings: &OutputSettings, identity: &JobIdentity) -> Self {
+        Self {
+            format: settings.format.to_string(),
+            shape: settings.shape.to_string(),
+            made_by: identity.made_by.clone(),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 struct Trailer {
     output: Stamp,
     validators: bool,
+    #[serde(default)]
+    profile: Option<Profile>,
+}
+
+/// A state file that was read.
+#[derive(Debug)]
+pub(super) struct StateFile {
+    /// The output that it belongs to.
+    pub(super) output: Stamp,
+    /// What that output holds.
+    pub(super) profile: Option<Profile>,
+    /// How it was made.
+    pub(super) layout: Option<Layout>,
+    /// What is known of each value; none where another job made them.
+    pub(super) state: Option<State>,
 }
 
 /// The state that an earlier run left: 24 bytes a SKU, the rest stays on disk.
@@ -54,18 +96,16 @@ pub(super) struct State {
     places: Vec<(KeyHash, [u32; 2])>,
     /// The key of the fingerprints in it.
     pub(super) salt: [u8; 16],
-    /// The output that it belongs to.
-    pub(super) output: Stamp,
     /// Whether any entry has a validator.
     pub(super) validators: bool,
 }
 
 impl State {
-    /// Reads the state file of this job. `Ok(None)` if there is none.
+    /// Reads a state file. `Ok(None)` if there is none.
     ///
     /// # Errors
     /// Why it is of no use, as the end of a sentence.
-    pub(super) fn load(path: &Path, job: &str, hasher: &KeyHasher) -> Result<Option<Self>, String> {
+    pub(super) fn load(path: &Path, job: &str, hasher: &KeyHasher) -> Result<Option<StateFile>, String> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -78,9 +118,7 @@ impl State {
         let header: Header = parse_header(Checksum::HEADER, &line).ok_or_else(damaged)?;
         let salt = unhex16(&header.salt).filter(|_| header.version == VERSION);
         let salt = salt.ok_or_else(|| format!("it has format {}, not {VERSION}", header.version))?;
-        if header.job != job {
-            return Err("it belongs to another job".into());
-        }
+        let is_ours = header.job == job;
         let checksum = Checksum::new(salt);
         let (mut places, mut trailer) = (Vec::new(), None);
         while let Some(length) = next_line(&mut input, &mut line)? {
@@ -88,6 +126,10 @@ impl State {
                 return Err(damaged());
             }
             if line[PREFIX..].starts_with(b"\"id\":") {
+                if !is_ours {
+                    at += length;
+                    continue;
+                }
                 let entry = Entry::parse(&line).ok_or_else(damaged)?;
                 let key: String = serde_json::from_slice(entry.key).map_err(|_| damaged())?;
                 places.push((hasher.hash(&key), [(at >> 32) as u32, (at & 0xffff_ffff) as u32]));
@@ -96,11 +138,12 @@ impl State {
             }
             at += length;
         }
-        let Trailer { output, validators } = trailer.ok_or_else(damaged)?;
+        let Trailer { output, validators, profile } = trailer.ok_or_else(damaged)?;
         places.sort_unstable();
         places.shrink_to_fit();
         drop(input);
-        Ok(Some(Self { pages: Pages::new(file), checksum, places, salt, output, validators }))
+        let state = is_ours.then(|| Self { pages: Pages::new(file), checksum, places, salt, validators });
+        Ok(Some(StateFile { output, profile, layout: header.layout, state }))
     }
 
     fn line(&mut self, hash: &KeyHash) -> Option<&[u8]> {
@@ -174,9 +217,10 @@ pub(super) struct StateWriter {
 }
 
 impl StateWriter {
-    pub(super) fn create(path: &Path, salt: [u8; 16], job: &str) -> Result<Self, String> {
+    pub(super) fn create(path: &Path, salt: [u8; 16], job: &str, layout: &Layout) -> Result<Self, String> {
         let file = Replacement::create_private(path).map_err(|error| error.to_string())?;
-        let header = Header { version: VERSION, salt: hex16(salt), job: job.into() };
+        let layout = Some(layout.clone());
+        let header = Header { version: VERSION, salt: hex16(salt), job: job.into(), layout };
         let mut buffer = Vec::with_capacity(CHUNK + CHUNK / 4);
         push_header(&mut buffer, Checksum::HEADER, &header).map_err(|error| error.to_string())?;
         let checksum = Checksum::new(salt);
@@ -222,8 +266,8 @@ impl StateWriter {
     }
 
     /// Puts the state in its place: it belongs to `output` from now on.
-    pub(super) fn commit(mut self, output: Stamp) -> Result<(), String> {
-        let trailer = Trailer { output, validators: self.validators };
+    pub(super) fn commit(mut self, output: Stamp, profile: Profile) -> Result<(), String> {
+        let trailer = Trailer { output, validators: self.validators, profile: Some(profile) };
         push_header(&mut self.buffer, self.checksum, &trailer).map_err(|error| error.to_string())?;
         if let Some(error) = self.failed {
             return Err(error);

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{
-    CollectError, Finished, JobIdentity, Journal, Left, OutputSettings, Preflight, Publish, Published,
-    Recovered, Refused, Target, preflight,
+    CollectError, Finished, JobIdentity, Journal, Left, MadeBy, OutputSettings, Preflight, Publish,
+    Published, Recovered, Refused, Target, preflight,
 };
 use crate::input::Columns;
 use crate::model::{Answer, Cause, Content, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators};
@@ -63,8 +63,9 @@ impl Trial {
         let identity = JobIdentity {
             digest_input: self.job.into(),
             description: serde_json::json!({ "url": self.job, "method": "GET" }),
+            made_by: MadeBy { request: self.job.into(), ..MadeBy::default() },
         };
-        Journal::open(&self.settings, &self.place(), &identity)
+        Journal::open(&self.settings, &self.place(), &identity, None)
     }
 
     pub(super) fn open(&self) -> (Journal, Recovered) {
@@ -165,7 +166,7 @@ pub(super) fn entry(seq: u32, text: &str, outcome: Outcome) -> Entry {
 
 pub(super) fn answer(content: Content) -> Answer {
     let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    Answer { status: 200, at, content, validators: Validators::default() }
+    Answer { status: 200, at, content, validators: Validators::default(), raw: None }
 }
 
 pub(super) fn fetched(seq: u32, text: &str, body: &str) -> Entry {

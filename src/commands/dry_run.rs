@@ -12,7 +12,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_MODIFIED_SINCE, IF
 
 use super::failure::Failure;
 use super::fetch::{Api, Road, plan};
-use super::{terminal, wiring};
+use super::{terminal, unpublished, wiring};
 use crate::collect::{self, Ahead, Preflight};
 use crate::config::{Environment, Settings};
 use crate::fetch::Trust;
@@ -38,7 +38,9 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
     let request = wiring::request(settings, &Api::lasting_url(settings));
     let planner = |salt| plan(&request, &columns, (settings, env), salt);
     let identity = wiring::identity(settings, &planner([0; 16])?);
-    let ahead = Ahead::look(&output, &place, &identity)?;
+    wiring::check_prune(settings, rows.is_failure_file())?;
+    let mut ahead = Ahead::look(&output, &place, &identity)?;
+    ahead.notes.extend(wiring::expired(settings, ahead.expired));
     let planner = planner(ahead.salt())?;
     // What a run would find wrong with certificates and the proxy.
     let reporter = Arc::clone(&report) as Arc<dyn Reporter>;
@@ -49,9 +51,11 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
 
     let walk = Walk::new(planner, ahead, settings.run.max_age);
     let walked = walk.through(rows)?;
+    let guarded = walked.guarded(&output, &place);
     let plan = put_together(settings, &columns, &place, walked);
     report.dry_run_planned(&plan);
     print(&dry_run::text(&plan, settings.run.quiet))?;
+    guarded.map_err(|error| unpublished::of_collect(error, settings))?;
     Ok(plan.exit())
 }
 
@@ -109,6 +113,8 @@ fn files(settings: &Settings, place: &Preflight, old_bytes: Option<u64>) -> Plan
         output: place.paths.as_ref().map(|paths| paths.output.given.clone()),
         old_bytes,
         merge: settings.output.merge,
+        prune: settings.output.prune,
+        changes: place.changes.as_ref().map(|changes| changes.given.clone()),
         failed: place.failed.as_ref().map(|failed| failed.given.clone()),
         beside: place.paths.as_ref().map_or_else(Vec::new, |paths| {
             vec![paths.journal.clone(), paths.lock.clone(), paths.state.clone()]

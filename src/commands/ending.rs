@@ -10,8 +10,10 @@ use tokio::runtime::Runtime;
 
 use super::account::Account;
 use super::failure::Failure;
+use super::unpublished;
 use crate::collect::{
-    CollectError, Failures, Journal, OutputSettings, Preflight, Publish, Published, Target,
+    ChangeCounts, CollectError, Decision, Failures, Journal, OutputSettings, Preflight, Publish, Published,
+    Target,
 };
 use crate::config::Settings;
 use crate::engine::feed::Fed;
@@ -21,7 +23,7 @@ use crate::fetch::{Stop, StopReason};
 use crate::input::{Columns, InputPath};
 use crate::limit::{self, Gate};
 use crate::model::{Cause, Event, Exit, Key, Reporter};
-use crate::report::{self, Amount, Complaint, Ending, Facts, Report, Wrote, verdict};
+use crate::report::{self, Amount, Changes, Complaint, Ending, Facts, Report, Unasked, Wrote, verdict};
 
 /// What the end of a run is judged from.
 pub struct Close<'a> {
@@ -36,6 +38,8 @@ pub struct Close<'a> {
     pub started: Instant,
     /// Answers in the journal of an interrupted run.
     pub journalled: u64,
+    /// The input is a failure file, or cut by `--limit`: most SKUs of the output are not in it.
+    pub is_partial: bool,
 }
 
 /// What to do with what was collected.
@@ -46,9 +50,13 @@ enum Fate {
 
 /// What the files came to.
 struct Filed {
+    /// What became of a complete output.
     published: Option<Published>,
     failures: Failures,
     warnings: Vec<String>,
+    /// The output was replaced.
+    is_published: bool,
+    journal_kept: bool,
 }
 
 /// Publishes or leaves, prints the summary, and says how the program ends.
@@ -58,18 +66,23 @@ pub fn conclude(
     (runtime, signals): (&Runtime, &mut Signals),
     (report, gate): (&Report, &Gate),
 ) -> Exit {
-    let Close { settings, account, output, place, columns, stop, total, mut ended, started, journalled } =
-        close;
+    let Close {
+        settings,
+        account,
+        output,
+        place,
+        columns,
+        stop,
+        total,
+        mut ended,
+        started,
+        journalled,
+        is_partial,
+    } = close;
     let unclaimed = journalled.saturating_sub(ended.counts.recovered);
     let mut counts = with_unread(ended.counts, ended.fed.as_ref(), total);
     let worked = started.elapsed();
-    let missing = report
-        .tally()
-        .causes
-        .iter()
-        .find(|group| group.cause == Cause::Status(404))
-        .map_or(0, |group| group.count);
-    let mut fate = fate(&settings, &mut ended, &stop, (&counts, missing));
+    let fate = fate(&settings, &mut ended, &stop, (&counts, failed_for(Cause::Status(404), report)));
     if let Some(fed) = &ended.fed {
         for warning in fed.planner.warnings() {
             report.on(&Event::Warned { message: &warning.to_string() });
@@ -77,7 +90,8 @@ pub fn conclude(
     }
     let facts = facts(&settings, worked, &ended.sampled, (gate, report));
     let blanks = ended.fed.as_ref().map_or(0, |fed| fed.blanks);
-    let told = |counts: &Counts, (exit, error), (wrote, published): (Vec<Wrote>, bool)| Ending {
+    let oldest = journal.oldest_adopted().map(|at| journal.began().duration_since(at).unwrap_or_default());
+    let told = |counts: &Counts, (exit, error), (wrote, published): (Vec<Wrote>, bool), kept: bool| Ending {
         elapsed: started.elapsed(),
         counts: for_people(counts, blanks, report),
         wrote,
@@ -85,13 +99,16 @@ pub fn conclude(
         exit,
         error,
         published,
-        journal_kept: !published && matches!(settings.output.path, Target::File(_)),
+        journal_kept: kept && matches!(settings.output.path, Target::File(_)),
+        oldest,
+        changes: None,
+        unasked: None,
     };
     if ended.at_once {
         // Asked twice: what the journal has is what it has.
         report.abandon();
         drop(journal);
-        let mut ending = told(&counts, judged(fate, &counts), (Vec::new(), false));
+        let mut ending = told(&counts, judged(fate, &counts), (Vec::new(), false), true);
         let exit = ending.exit;
         if let Some(account) = account {
             account.close(report, &mut ending, (runtime, signals), Duration::ZERO);
@@ -112,39 +129,25 @@ pub fn conclude(
         publish: matches!(fate, Fate::Publish),
     };
     let grace = grace(&stop, &settings);
-    let mut is_published = false;
-    let filed =
-        match signals::unless_signalled((runtime, signals), grace, move |leave| job.file(journal, leave)) {
-            (None | Some(Err(CollectError::Stopped)), number) => {
-                fate = Fate::Leave(by_signal(number.unwrap_or(0), &settings));
-                Filed::nothing()
-            }
-            (Some(Err(error)), _) => {
-                is_published = error.is_after_publishing();
-                fate = Fate::Leave(error.into());
-                Filed::nothing()
-            }
-            (Some(Ok(filed)), _) => {
-                is_published = filed.published.is_some();
-                filed
-            }
-        };
-    for warning in &filed.warnings {
+    let filed = signals::unless_signalled((runtime, signals), grace, move |leave| job.file(journal, leave));
+    let (filed, fate) = Filed::of(filed, fate, &settings);
+    let age = oldest.filter(|_| counts.recovered > 0).and_then(old_answers);
+    let unclaimed = Some(unclaimed).filter(|count| filed.is_published && *count > 0).map(unclaimed_answers);
+    for warning in filed.warnings.iter().chain(&age).chain(&unclaimed) {
         report.on(&Event::Warned { message: warning });
-    }
-    if is_published && unclaimed > 0 {
-        let answers = report::format::counted(unclaimed, "answer", "answers");
-        let message = format!(
-            "the journal of an interrupted run had {answers} to no request of this input: gone with the journal"
-        );
-        report.on(&Event::Warned { message: &message });
     }
     // Rows that were refused, and whose key another row then got an answer for.
     counts.failed -= filed.failures.repeats.min(counts.failed);
     counts.repeats += filed.failures.repeats;
     report.refused_were_repeats(filed.failures.repeats);
 
-    let mut ending = told(&counts, judged(fate, &counts), (wrote(&filed), is_published));
+    let judged = judged(fate, &counts);
+    let mut ending = told(&counts, judged, (wrote(&filed), filed.is_published), filed.journal_kept);
+    if let Some(published) = &filed.published {
+        ending.changes = published.changes.as_ref().map(|(counts, _)| changes(*counts));
+        let unasked = Some(published.unasked).filter(|count| *count > 0 && filed.is_published && !is_partial);
+        ending.unasked = unasked.map(|count| Unasked { count, pruned: settings.output.prune });
+    }
     if let Some(account) = account {
         account.close(report, &mut ending, (runtime, signals), grace);
     }
@@ -202,16 +205,50 @@ impl Filing {
             let mut published = finished.publish(&self.output, &mut context)?;
             let failures = std::mem::take(&mut published.failures);
             let warnings = std::mem::take(&mut published.warnings);
-            return Ok(Filed { published: Some(published), failures, warnings });
+            let is_published = published.decision == Decision::Published;
+            return Ok(Filed {
+                published: Some(published),
+                failures,
+                warnings,
+                is_published,
+                journal_kept: false,
+            });
         }
         let left = finished.leave(&context)?;
-        Ok(Filed { published: None, failures: left.failures, warnings: left.warnings })
+        Ok(Filed { failures: left.failures, warnings: left.warnings, ..Filed::nothing(false) })
     }
 }
 
 impl Filed {
-    fn nothing() -> Self {
-        Self { published: None, failures: Failures::default(), warnings: Vec::new() }
+    fn nothing(is_published: bool) -> Self {
+        Self {
+            published: None,
+            failures: Failures::default(),
+            warnings: Vec::new(),
+            is_published,
+            journal_kept: !is_published,
+        }
+    }
+
+    /// What came of the files, and how the run ends with that; a signal may have come meanwhile.
+    fn of(
+        (result, number): (Option<Result<Self, CollectError>>, Option<u8>),
+        fate: Fate,
+        settings: &Settings,
+    ) -> (Self, Fate) {
+        let mut filed = match result {
+            None | Some(Err(CollectError::Stopped)) => {
+                return (Self::nothing(false), Fate::Leave(by_signal(number.unwrap_or(0), settings)));
+            }
+            Some(Err(error)) => {
+                return (Self::nothing(error.is_after_publishing()), Fate::Leave(error.into()));
+            }
+            Some(Ok(filed)) => filed,
+        };
+        let Some(published) = &filed.published else { return (filed, fate) };
+        let fate = unpublished::failure(published, settings).map_or(fate, Fate::Leave);
+        filed.warnings.extend(unpublished::warnings(published, settings));
+        (filed, fate)
     }
 }
 
@@ -348,7 +385,8 @@ fn too_few((fetched, skus, missing): (u64, u64, u64), settings: &Settings) -> Fa
         "most were answered with 404: is the path in --url right? if such SKUs are \
          simply gone, --null-on 404 stores null for them"
     } else {
-        "the failures are above; the same command asks for them again, and --min-success 0 publishes whatever came"
+        "the failures are above; the same command asks for them again; --merge --min-success 0 publishes whatever \
+         came and keeps the old values of the others"
     };
     Failure::new(
         Exit::Unavailable,
@@ -408,8 +446,7 @@ fn processor_time() -> Duration {
 }
 
 fn for_people(counts: &Counts, blanks: u64, report: &Report) -> report::Counts {
-    let causes = report.tally().causes;
-    let bad_rows = causes.iter().find(|group| group.cause == Cause::Row).map_or(0, |group| group.count);
+    let bad_rows = failed_for(Cause::Row, report);
     report::Counts {
         rows: counts.fetched + counts.unchanged + counts.failed + counts.repeats + counts.deferred,
         fetched: counts.fetched,
@@ -423,6 +460,36 @@ fn for_people(counts: &Counts, blanks: u64, report: &Report) -> report::Counts {
     }
 }
 
+/// SKUs that failed for this cause.
+fn failed_for(cause: Cause, report: &Report) -> u64 {
+    report.tally().causes.iter().find(|group| group.cause == cause).map_or(0, |group| group.count)
+}
+
+/// Of a journal, what no row asked for.
+fn unclaimed_answers(count: u64) -> String {
+    let answers = report::format::counted(count, "answer", "answers");
+    format!(
+        "the journal of an interrupted run had {answers} to no request of this input: gone with the journal"
+    )
+}
+
+/// Answers that are a day old or more are no longer what the API would say.
+fn old_answers(oldest: Duration) -> Option<String> {
+    const OLD: Duration = Duration::from_hours(24);
+    (oldest > OLD).then(|| {
+        format!(
+            "the oldest answer from the journal of the interrupted run came {} ago; --max-age 20h asks again for \
+             what is older, --fresh for everything",
+            report::format::age(oldest)
+        )
+    })
+}
+
+fn changes(counts: ChangeCounts) -> Changes {
+    let ChangeCounts { added, removed, changed, failed } = counts;
+    Changes { added, removed, changed, failed }
+}
+
 fn wrote(filed: &Filed) -> Vec<Wrote> {
     let path = |path: &Path| path.display().to_string();
     let output = filed.published.as_ref().and_then(|published| {
@@ -433,7 +500,12 @@ fn wrote(filed: &Filed) -> Vec<Wrote> {
         .path
         .as_deref()
         .map(|at| Wrote { path: path(at), amount: Amount::Rows(filed.failures.rows) });
-    output.into_iter().chain(failures).collect()
+    let changes =
+        filed.published.as_ref().and_then(|published| published.changes.as_ref()).map(|(counts, at)| {
+            let lines = counts.added + counts.removed + counts.changed + counts.failed;
+            Wrote { path: path(at), amount: Amount::Lines(lines) }
+        });
+    output.into_iter().chain(failures).chain(changes).collect()
 }
 
 #[cfg(test)]

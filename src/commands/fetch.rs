@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::account::Account;
 use super::ending::{self, Close, conclude};
 use super::failure::{self, Failure};
-use super::{terminal, wiring};
+use super::{terminal, unpublished, wiring};
 use crate::collect::{self, Journal, Lock, OutputSettings, Preflight, Recovered};
 use crate::config::{Environment, Settings};
 use crate::engine::Engine;
@@ -66,8 +66,10 @@ fn run(
         (_, number) => return Err(ending::before_any_request(number.unwrap_or(0))),
     };
     let Base { ground, rows, planner, mut journal, recovered } = base;
+    let is_partial = rows.is_failure_file() || settings.input.limit.is_some();
     let headless = wiring::headless(settings, &ground.columns);
-    for warning in settings.warnings.iter().chain(&recovered.notes).chain(&headless) {
+    let expired = wiring::expired(settings, recovered.expired);
+    for warning in settings.warnings.iter().chain(&recovered.notes).chain(&headless).chain(&expired) {
         report.on(&Event::Warned { message: warning });
     }
 
@@ -104,6 +106,7 @@ fn run(
         ended,
         started,
         journalled: recovered.answers,
+        is_partial,
     };
     let exit = conclude(close, journal, (runtime, signals), (report, &gate));
     drop(lock);
@@ -127,7 +130,9 @@ impl Base {
         deadline: Option<Instant>,
     ) -> Result<Self, Failure> {
         let (ground, rows) = Ground::lay(settings, env, api, deadline)?;
-        let (journal, recovered) = Journal::open(&ground.output, &ground.place, &ground.identity)?;
+        let (journal, recovered) =
+            Journal::open(&ground.output, &ground.place, &ground.identity, ground.total)
+                .map_err(|error| unpublished::of_collect(error, settings))?;
         let planner = ground.planner(settings, env, journal.salt())?;
         Ok(Self { ground, rows, planner, journal, recovered })
     }
@@ -223,6 +228,7 @@ impl Ground {
         } else {
             (first_look, None)
         };
+        wiring::check_prune(settings, rows.is_failure_file())?;
         let columns = Arc::clone(rows.columns());
         Ok((Self { output, place, request, columns, identity, trust, total, lock }, rows))
     }

@@ -8,6 +8,7 @@ mod fetch;
 mod room;
 mod terminal;
 mod tune;
+mod unpublished;
 mod wiring;
 
 use std::ffi::OsString;

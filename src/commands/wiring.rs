@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use tokio::runtime::Runtime;
 
 use super::failure::{self, Failure};
-use crate::collect::{JobIdentity, OutputSettings};
+use crate::collect::{JobIdentity, MadeBy, OutputSettings};
 use crate::config::settings::Header;
 use crate::config::{Environment, Settings};
 use crate::engine::signals::Signals;
@@ -17,6 +17,7 @@ use crate::limit::{Concurrency, PaceSettings};
 use crate::model::{Mask, display_safe};
 use crate::plan::{Planner, RequestSettings};
 use crate::report::ReportSettings;
+use crate::report::format::counted;
 
 /// Characters of a name in a warning.
 const NAME_SHOWN: usize = 40;
@@ -59,6 +60,32 @@ pub fn headless(settings: &Settings, columns: &Columns) -> Option<String> {
     })
 }
 
+/// Answers of an interrupted run that `--max-age` makes too old.
+pub fn expired(settings: &Settings, answers: u64) -> Option<String> {
+    let age = humantime::format_duration(settings.run.max_age?);
+    (answers > 0).then(|| {
+        let answers = counted(answers, "answer", "answers");
+        format!(
+            "the journal of the interrupted run has {answers} older than --max-age {age}: asked for again"
+        )
+    })
+}
+
+/// With a failure file as input, `--prune` would take out every SKU that had not failed.
+///
+/// # Errors
+/// It is one.
+pub fn check_prune(settings: &Settings, is_failure_file: bool) -> Result<(), Failure> {
+    if !(is_failure_file && settings.output.prune) {
+        return Ok(());
+    }
+    let why = format!(
+        "{} is a failure file: every SKU that did not fail would be taken out of the output",
+        settings.input.path
+    );
+    Err(Failure::of_setting(settings, "prune", &why).with_hint("leave --prune out"))
+}
+
 pub fn request(settings: &Settings, url: &str) -> RequestSettings {
     let line = |header: &Header| format!("{}: {}", header.name, header.value.reveal());
     RequestSettings {
@@ -75,6 +102,10 @@ pub fn output(settings: &Settings) -> OutputSettings {
         format: settings.output.format,
         shape: settings.output.shape,
         merge: settings.output.merge,
+        prune: settings.output.prune,
+        changes: settings.output.changes.clone(),
+        guard: settings.output.guard.0.map(|percent| percent.share() * 100.0),
+        min_success: settings.output.min_success.share() * 100.0,
         failed: settings.output.failed.clone(),
         max_age: settings.run.max_age,
         fresh: settings.run.fresh,
@@ -184,7 +215,12 @@ pub fn identity(settings: &Settings, planner: &Planner) -> JobIdentity {
         "body_as": response.body_as.to_string(),
         "shape": settings.output.shape.to_string(),
     });
-    JobIdentity { digest_input, description }
+    let made_by = MadeBy {
+        request: format!("{:032x}", plan.digest),
+        select: planner.mask().apply(&response.select).into_owned(),
+        body_as: response.body_as.to_string(),
+    };
+    JobIdentity { digest_input, description, made_by }
 }
 
 /// The text with each `${NAME}` replaced by its value; the name of the first that is not set.

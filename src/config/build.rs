@@ -169,13 +169,17 @@ fn output(layers: &Layers, purpose: Purpose) -> Result<Output, ConfigError> {
         || if purpose == Purpose::Tune { Ok(PathBuf::from("-")) } else { Err(ConfigError::MissingOutput) };
     let path = layers.path("output")?.map_or_else(nowhere, Ok)?;
     let named = layers.path("failed")?;
-    for (name, path) in [("output", Some(&path)), ("failed", named.as_ref())] {
+    let changes = layers.path("changes")?;
+    for (name, path) in [("output", Some(&path)), ("failed", named.as_ref()), ("changes", changes.as_ref())] {
         if path.is_some_and(|path| ends_in_no_name(path)) {
             return Err(value(name, layers, "this is a folder: write the name of a file".into()));
         }
     }
     if named.as_ref().is_some_and(|path| path.as_os_str() == "-") {
         return Err(value("failed", layers, "failed rows go to a file: standard output carries data".into()));
+    }
+    if changes.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+        return Err(value("changes", layers, "changes go to a file: standard output carries data".into()));
     }
     let (path, failed) = if path.as_os_str() == "-" {
         (Target::Stdout, named)
@@ -188,6 +192,9 @@ fn output(layers: &Layers, purpose: Purpose) -> Result<Output, ConfigError> {
         format: choice(layers, "format")?,
         shape: choice(layers, "shape")?,
         merge: layers.flag("merge")?,
+        prune: layers.flag("prune")?,
+        changes,
+        guard: choice(layers, "guard")?,
         failed,
         min_success: choice(layers, "min-success")?,
     })

@@ -77,12 +77,28 @@ fn merge(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
             "write to a file with -o, or leave --merge out",
         ));
     }
-    if settings.run.max_age.is_some() && !output.merge {
+    if output.prune && !output.merge {
         return Err(refuse(
             layers,
-            ["max-age", "merge"],
-            "without --merge every SKU is fetched, whatever its age".into(),
-            "add --merge, or leave --max-age out",
+            ["prune", "merge"],
+            "without --merge the output has only the SKUs of INPUT anyway".into(),
+            "add --merge, or leave --prune out",
+        ));
+    }
+    if output.prune && settings.input.limit.is_some() {
+        return Err(refuse(
+            layers,
+            ["prune", "limit"],
+            "every SKU beyond the limit would be taken out of the output".into(),
+            "leave one of the two out",
+        ));
+    }
+    if output.changes.is_some() && output.path == Target::Stdout {
+        return Err(refuse(
+            layers,
+            ["changes", "output"],
+            "standard output has no earlier answers to compare with".into(),
+            "write to a file with -o, or leave --changes out",
         ));
     }
     Ok(())
@@ -117,6 +133,16 @@ fn files(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), ConfigE
             exit: Exit::Usage,
         });
     }
+    if let (InputPath::File(input), Some(changes)) = (&settings.input.path, &settings.output.changes)
+        && resolved(&cwd.join(input)) == resolved(&cwd.join(changes))
+    {
+        return Err(refuse(
+            layers,
+            ["changes", "changes"],
+            "this is INPUT itself, and would be overwritten".into(),
+            "name another file with --changes",
+        ));
+    }
     if settings.output.failed.as_deref().is_some_and(is_output) {
         let name = if layers.origin("failed") == Origin::Default { "output" } else { "failed" };
         return Err(refuse(
@@ -142,6 +168,7 @@ fn report(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), Config
         others.extend(siblings(output).map(|path| ("output", "a file of the run's own", path)));
     }
     others.extend(settings.output.failed.clone().map(|path| ("failed", "the file of failed rows", path)));
+    others.extend(settings.output.changes.clone().map(|path| ("changes", "the file of --changes", path)));
     others.extend(settings.request.ca_cert.clone().map(|path| ("ca-cert", "the file of --ca-cert", path)));
     if let Some(body) = layers.text("body")?.and_then(|text| text.strip_prefix('@')) {
         others.push(("body", "the file of --body", body.into()));

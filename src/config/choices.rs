@@ -50,6 +50,33 @@ impl fmt::Display for Percent {
     }
 }
 
+/// `--guard`: a share, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guard(pub Option<Percent>);
+
+impl FromStr for Guard {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "off" => Ok(Self(None)),
+            _ => text
+                .parse()
+                .map(|percent| Self(Some(percent)))
+                .map_err(|ValueError(why)| ValueError(format!("{why}, or off"))),
+        }
+    }
+}
+
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(percent) => percent.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -68,6 +95,15 @@ mod tests {
         for wrong in ["", "%", "101", "100.001", "-1", "+1", "5.", ".5", "1.2345", "50%%", "NaN", "1e1"] {
             assert!(wrong.parse::<Percent>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_guard_is_a_percentage_or_off() {
+        for text in ["off", "50%", "0%", "12.5%"] {
+            assert_eq!(text.parse::<Guard>().unwrap().to_string(), text);
+        }
+        let wrong = "none".parse::<Guard>().unwrap_err().to_string();
+        assert!(wrong.contains("or off"), "{wrong}");
     }
 
     proptest! {

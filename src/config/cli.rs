@@ -255,7 +255,7 @@ Exit codes:
 }
 
 /// What each exit code means, signals apart.
-const EXITS: [(Exit, &str); 11] = [
+const EXITS: [(Exit, &str); 12] = [
     (Exit::Complete, "every SKU was fetched"),
     (Exit::SomeFailed, "published, but some SKUs failed"),
     (Exit::Usage, "the command line or the environment is wrong"),
@@ -265,6 +265,7 @@ const EXITS: [(Exit, &str); 11] = [
     (Exit::CannotCreate, "the output cannot be written there"),
     (Exit::Io, "disk trouble"),
     (Exit::TryAgain, "locked, deferred or out of time: run it again later"),
+    (Exit::HeldBack, "held back by --guard: the old output stays"),
     (Exit::NoPermission, "the API refuses the credentials"),
     (Exit::Config, "the config file is wrong"),
 ];

@@ -239,6 +239,18 @@ const OUTPUT: &[Setting] = &[
     ),
     Setting::flag("merge", "Start from the existing output")
         .more("SKUs that are not fetched by this run keep their value."),
+    Setting::flag("prune", "With --merge: drop SKUs that INPUT has no more").more(
+        "Without it, --merge keeps SKUs that INPUT no longer has; the summary counts them.",
+    ),
+    Setting::new("changes", Text("FILE"), "Write what changed, a JSON line a SKU").more(
+        "Against the file that is replaced: {\"key\":...,\"change\":\"added\",\"old\":...,\"new\":...}; the change is \
+         added, removed, changed or failed.",
+    ),
+    Setting::new("guard", Word("N%|off"), "Hold back a much worse output").default("50%").more(
+        "Held back is an output with N percent fewer SKUs than the one it would replace, or with a share of null, \
+         or of one body for all, that is N points higher: the old file stays, the new one is written beside it \
+         as out.held.json, and the exit is 76.",
+    ),
     Setting::new("failed", Text("FILE"), "Where failed rows go [default: out.failed.csv]")
         .more("Default: beside the output, under its name; with -o - nowhere. It is itself a valid INPUT."),
     Setting::new("min-success", Word("N%"), "With fewer fetched, publish nothing")
@@ -248,7 +260,10 @@ const OUTPUT: &[Setting] = &[
 
 const RUN: &[Setting] = &[
     Setting::flag("fresh", "Ignore the journal of an interrupted run"),
-    Setting::new("max-age", Word("TIME"), "With --merge: keep what is younger").default("none"),
+    Setting::new("max-age", Word("TIME"), "Ask again for what is older").default("none").more(
+        "With --merge, values that are younger are left alone. With and without it, answers in the journal of an \
+         interrupted run that are older are asked for again.",
+    ),
     Setting::new("lock-wait", Word("TIME"), "Wait for another run on this output")
         .default("0s")
         .more("Two runs never work on one output; the second ends at once, or after this time."),

@@ -11,7 +11,7 @@ use http::{HeaderName, Method};
 use secrecy::{ExposeSecret, SecretString};
 
 pub use crate::collect::{Format, Shape, Target};
-pub use crate::config::choices::Percent;
+pub use crate::config::choices::{Guard, Percent};
 use crate::config::layers::Origin;
 pub use crate::fetch::{BodyAs, Follow};
 pub use crate::input::InputPath;
@@ -155,6 +155,12 @@ pub struct Output {
     pub shape: Shape,
     /// `--merge`.
     pub merge: bool,
+    /// `--prune`; only with `merge`.
+    pub prune: bool,
+    /// `--changes`; only with an output file.
+    pub changes: Option<PathBuf>,
+    /// `--guard`.
+    pub guard: Guard,
     /// `--failed`, or its default beside the output; `None`: nowhere.
     pub failed: Option<PathBuf>,
     /// `--min-success`.
@@ -166,7 +172,7 @@ pub struct Output {
 pub struct Run {
     /// `--fresh`.
     pub fresh: bool,
-    /// `--max-age`; only with [`Output::merge`].
+    /// `--max-age`.
     pub max_age: Option<Duration>,
     /// `--lock-wait`.
     pub lock_wait: Duration,

@@ -110,6 +110,8 @@ fn examples(name: &str) -> [&'static str; 2] {
         "shape" => ["record", "record"],
         "failed" => ["f.csv", "g.csv"],
         "min-success" | "demo-failures" => ["90", "99.5%"],
+        "guard" => ["off", "20%"],
+        "changes" => ["c.jsonl", "d.jsonl"],
         "progress" => ["bar", "none"],
         "report" => ["a.json", "b.prom"],
         "log-format" => ["json", "json"],
@@ -126,7 +128,7 @@ fn beside(name: &str) -> Vec<&'static str> {
         "url" => {}
         _ => args.extend(["--url", "http://a/{sku}"]),
     }
-    if name == "max-age" {
+    if name == "prune" {
         args.push("--merge");
     }
     if name != "output" {
@@ -298,7 +300,7 @@ fn a_wrong_value_ends_with_2_from_an_option_or_variable_and_78_from_the_file() {
 fn every_setting_but_free_text_refuses_what_it_cannot_have() {
     let wrong = |name: &str| match name {
         "key" | "url" | "body" | "ca-cert" | "proxy" | "output" | "select" => "",
-        "failed" => "-",
+        "failed" | "changes" => "-",
         "header" => "no colon",
         "method" => "G E T",
         _ => "???",
@@ -378,7 +380,8 @@ fn a_demo_needs_no_address_and_takes_none() {
 #[test]
 fn settings_that_do_not_go_together_are_refused_with_what_to_do() {
     let cases: &[&[&str]] = &[
-        &["--max-age", "1h"],
+        &["--prune"],
+        &["--merge", "--prune", "--limit", "3"],
         &["--select", ".a", "--body-as", "text"],
         &["--failed", "out.json"],
         &["--failed", "./out.json"],
@@ -389,13 +392,18 @@ fn settings_that_do_not_go_together_are_refused_with_what_to_do() {
         assert!(error.hint().is_some_and(|hint| !hint.is_empty()), "{extra:?}");
     }
     let url = ["-u", "http://a/{sku}"];
-    let whole: &[&[&str]] =
-        &[&["in.csv", "-o", "-", "--merge"], &["out.json", "-o", "out.json"], &["in.csv", "-o", "x/../"]];
+    let whole: &[&[&str]] = &[
+        &["in.csv", "-o", "-", "--merge"],
+        &["in.csv", "-o", "-", "--changes", "c.jsonl"],
+        &["in.csv", "-o", "out.json", "--changes", "in.csv"],
+        &["out.json", "-o", "out.json"],
+        &["in.csv", "-o", "x/../"],
+    ];
     for args in whole {
         assert_eq!(World::new().error(&[args, &url[..]].concat()).exit(), Exit::Usage, "{args:?}");
     }
-    assert_eq!(World::new().file("[run]\nmax-age = '1h'").error(BASE).exit(), Exit::Config);
-    let both = World::new().file("[run]\nmax-age = '1h'").env("SKUFETCH_MERGE", "no").error(BASE);
+    assert_eq!(World::new().file("[output]\nprune = true").error(BASE).exit(), Exit::Config);
+    let both = World::new().file("[output]\nprune = true").env("SKUFETCH_MERGE", "no").error(BASE);
     assert_eq!(both.exit(), Exit::Usage);
 }
 
@@ -486,7 +494,7 @@ fn no_secret_is_shown_by_settings_or_by_any_error() {
         &["--header", "Authorization:", "canary"],
         &["--header", "Authorization:", "Bearer", "canary"],
         &["--demo"],
-        &["--max-age", "1h"],
+        &["--prune"],
         &["-H", "canary"],
         &["-H", "canary canary: x"],
         &["-H", "X-Key: canary\u{1}"],

@@ -116,8 +116,13 @@ mod tests {
 
     fn fetched(seq: u32) -> Entry {
         let content = Content::Json(b"1".to_vec());
-        let answer =
-            Answer { status: 200, at: SystemTime::now(), content, validators: Validators::default() };
+        let answer = Answer {
+            status: 200,
+            at: SystemTime::now(),
+            content,
+            validators: Validators::default(),
+            raw: None,
+        };
         entry(seq, Outcome::Fetched(answer))
     }
 

@@ -55,7 +55,7 @@ impl Desk<'_> {
                     return None;
                 }
                 if let Some(known) = self.journal.known(&job.key, job.fingerprint) {
-                    if known.is_young(max_age) && self.keep(&job) {
+                    if known.is_young(max_age, self.journal.began()) && self.keep(&job) {
                         return None;
                     }
                     make_conditional(&mut job, &known);

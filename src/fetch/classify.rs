@@ -12,7 +12,9 @@ use super::decode::decode;
 use super::select::Select;
 use super::transport::RawAnswer;
 use crate::json::{self, JsonErrorKind};
-use crate::model::{Answer, Cause, Content, Fault, Mask, Size, StatusSet, Validators, display_safe, large};
+use crate::model::{
+    Answer, BodyHash, Cause, Content, Fault, Mask, Size, StatusSet, Validators, display_safe, large,
+};
 
 /// How bodies are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,14 +84,15 @@ const SNIPPET: usize = 120;
 #[must_use]
 pub fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional: bool) -> Verdict {
     let status = answer.status;
-    let keep = |content, headers: &HeaderMap| {
-        Verdict::Keep(Answer { status, at: SystemTime::now(), content, validators: validators(headers) })
+    let keep = |(content, raw), headers: &HeaderMap| {
+        let validators = validators(headers);
+        Verdict::Keep(Answer { status, at: SystemTime::now(), content, validators, raw })
     };
     if settings.null_on.contains(status) {
-        return keep(Content::Json(b"null".to_vec()), &answer.headers);
+        return keep((Content::Json(b"null".to_vec()), None), &answer.headers);
     }
     if status == 304 && conditional {
-        return keep(Content::Unchanged, &answer.headers);
+        return keep((Content::Unchanged, None), &answer.headers);
     }
     if !(200..300).contains(&status) {
         let fault = refusal(&answer, settings);
@@ -102,7 +105,7 @@ pub fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional:
     let body = std::mem::take(&mut answer.body);
     let was_empty = body.is_empty();
     match content(&answer.headers, body, settings) {
-        Ok(json) => keep(Content::Json(json), &answer.headers),
+        Ok((json, raw)) => keep((Content::Json(json), raw), &answer.headers),
         // Of a coded body its decoder tells no cut from nonsense.
         Err(fault) if answer.may_be_cut && (was_empty || fault.cause == Cause::Encoding) => {
             Verdict::Retry(Fault { cause: Cause::Cut, ..fault }.with_status(status))
@@ -112,13 +115,17 @@ pub fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional:
     }
 }
 
-/// The body as it goes into the output.
-fn content(headers: &HeaderMap, body: Bytes, settings: &ResponseSettings) -> Result<Vec<u8>, Fault> {
+/// The body as it goes into the output, and what it was before the selection, if there is one.
+fn content(
+    headers: &HeaderMap,
+    body: Bytes,
+    settings: &ResponseSettings,
+) -> Result<(Vec<u8>, Option<BodyHash>), Fault> {
     let body = decode(headers, body, settings.max_body)?;
     let mut out = Vec::with_capacity(large::capacity(body.len() + 2));
     if settings.body_as == BodyAs::Text {
         json::text_value(&body, &mut out).map_err(|error| Fault::new(Cause::Body, error.to_string()))?;
-        return Ok(out);
+        return Ok((out, None));
     }
     if body.is_empty() {
         return Err(Fault::new(Cause::Body, "the answer has no body"));
@@ -132,14 +139,14 @@ fn content(headers: &HeaderMap, body: Bytes, settings: &ResponseSettings) -> Res
         Fault::new(Cause::Body, format!("{error}: {}", beginning(&body, settings)))
     })?;
     if settings.select.is_identity() {
-        return Ok(out);
+        return Ok((out, None));
     }
     let mut selected = Vec::new();
     settings
         .select
         .apply(&out, &mut selected)
         .map_err(|error| Fault::new(Cause::Select, error.masked(&settings.mask).to_string()))?;
-    Ok(selected)
+    Ok((selected, Some(BodyHash::of(&out))))
 }
 
 /// A status that is no success, with the beginning of what the server said about it.

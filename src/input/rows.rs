@@ -97,6 +97,11 @@ impl Rows {
         &self.columns
     }
 
+    /// Whether the input is a failure file that an earlier run left, by its header.
+    pub fn is_failure_file(&self) -> bool {
+        self.is_failure_file
+    }
+
     /// Lines without a character so far.
     pub fn blanks(&self) -> u64 {
         self.records.blanks()

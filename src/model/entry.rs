@@ -47,6 +47,20 @@ pub struct Answer {
     pub content: Content,
     /// What a later run can ask "has it changed?" with.
     pub validators: Validators,
+    /// The body before `--select`; `None` where nothing was selected from a body.
+    pub raw: Option<BodyHash>,
+}
+
+/// Tells bodies apart for statistics: the CRC-32 of one. Two bodies may share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyHash(pub u32);
+
+impl BodyHash {
+    /// The hash of this body.
+    #[must_use]
+    pub fn of(body: &[u8]) -> Self {
+        Self(crc32fast::hash(body))
+    }
 }
 
 /// What an answer puts into the output.

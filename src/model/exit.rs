@@ -21,6 +21,8 @@ pub enum Exit {
     Io,
     /// Locked, deferred or out of time: the same command goes on later.
     TryAgain,
+    /// The new output is much worse than the one that is there, which stays.
+    HeldBack,
     /// The API refuses our credentials.
     NoPermission,
     /// The config file is wrong.
@@ -43,6 +45,7 @@ impl Exit {
             Self::CannotCreate => 73,
             Self::Io => 74,
             Self::TryAgain => 75,
+            Self::HeldBack => 76,
             Self::NoPermission => 77,
             Self::Config => 78,
             Self::Signal(number) => 128 + number,

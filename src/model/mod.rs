@@ -15,7 +15,7 @@ pub mod mask;
 pub mod shown;
 pub mod units;
 
-pub use entry::{Answer, Content, Deferral, Entry, Outcome, Validators};
+pub use entry::{Answer, BodyHash, Content, Deferral, Entry, Outcome, Validators};
 pub use event::{Event, Reporter};
 pub use exit::Exit;
 pub use fault::{Cause, Fault};

@@ -167,6 +167,10 @@ pub struct PlannedFiles {
     pub old_bytes: Option<u64>,
     /// `--merge`: its values are started from.
     pub merge: bool,
+    /// `--prune`: less those that the input no longer has.
+    pub prune: bool,
+    /// Where the differences from the output that is there would go.
+    pub changes: Option<PathBuf>,
     /// Where failed rows would go.
     pub failed: Option<PathBuf>,
     /// What stands beside the output while a run works, or after it.

@@ -30,6 +30,34 @@ pub struct Ending {
     pub published: bool,
     /// A journal was left for the next run to go on from.
     pub journal_kept: bool,
+    /// How old the oldest answer was that came from the journal of an interrupted run, when this run began.
+    pub oldest: Option<Duration>,
+    /// How the new output differs from the one that it replaces, where that was asked for.
+    pub changes: Option<Changes>,
+    /// SKUs of the old output that are no longer in the input.
+    pub unasked: Option<Unasked>,
+}
+
+/// SKUs that differ from the old output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// New ones.
+    pub added: u64,
+    /// Ones that are gone.
+    pub removed: u64,
+    /// Ones with another body.
+    pub changed: u64,
+    /// Ones that failed.
+    pub failed: u64,
+}
+
+/// SKUs of the old output that no row of the input asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unasked {
+    /// How many.
+    pub count: u64,
+    /// They were taken out, and not kept.
+    pub pruned: bool,
 }
 
 /// What became of the rows. `fetched + unchanged + failed + repeats + deferred = rows`.
@@ -81,6 +109,8 @@ pub enum Amount {
     Bytes(u64),
     /// Data rows.
     Rows(u64),
+    /// Lines.
+    Lines(u64),
 }
 
 /// SKUs that cost a request, a second: what came from the journal in no time is no measure of the API.
@@ -119,6 +149,10 @@ pub(super) fn fields(ending: &Ending, tally: &TallySnapshot) -> Value {
         "advice": ending.verdict.text,
         "published": ending.published,
         "journal_kept": ending.journal_kept,
+        "oldest_answer_s": ending.oldest.map(seconds),
+        "changes": ending.changes.map(change_fields),
+        "no_longer_in_input": ending.unasked.map(|unasked| unasked.count),
+        "pruned": ending.unasked.is_some_and(|unasked| unasked.pruned),
         "wrote": ending.wrote.iter().map(wrote_fields).collect::<Vec<_>>(),
         "exit": ending.exit.code(),
     });
@@ -159,7 +193,13 @@ fn wrote_fields(wrote: &Wrote) -> Value {
     match wrote.amount {
         Amount::Bytes(bytes) => json!({"path": wrote.path, "bytes": bytes}),
         Amount::Rows(rows) => json!({"path": wrote.path, "rows": rows}),
+        Amount::Lines(lines) => json!({"path": wrote.path, "lines": lines}),
     }
+}
+
+fn change_fields(changes: Changes) -> Value {
+    let Changes { added, removed, changed, failed } = changes;
+    json!({"added": added, "removed": removed, "changed": changed, "failed": failed})
 }
 
 pub(super) fn millis(time: Duration) -> f64 {

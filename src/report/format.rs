@@ -41,6 +41,16 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// How old something is: as [`duration`], from two days on in whole days, `18 days`.
+#[must_use]
+pub fn age(time: Duration) -> String {
+    const DAY: u64 = 24 * 3600;
+    match time.as_secs() / DAY {
+        0 | 1 => duration(Duration::from_secs(time.as_secs())),
+        days => format!("{} days", count(days)),
+    }
+}
+
 /// A time still to go, in whole seconds, rounded up so that it reaches 0 only when it is over: `4 s`.
 #[must_use]
 pub fn time_left(time: Duration) -> String {

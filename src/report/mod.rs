@@ -38,7 +38,7 @@ use crate::model::{Event, Exit, Reporter};
 pub use chronicle::{Chronicle, Pause, Slice, Slow};
 pub use complaint::Complaint;
 pub use document::{Kind, ReportFile, Setting, Subject};
-pub use ending::{Amount, Counts, Ending, Wrote};
+pub use ending::{Amount, Changes, Counts, Ending, Unasked, Wrote};
 pub use said::Level;
 pub use settings::{LogFormat, Progress, ReportSettings, Terminal, WordError};
 pub use standing::Live;

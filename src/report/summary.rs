@@ -1,9 +1,11 @@
 //! The last words of a run: what came of it, why some failed, what limited it, and what was written.
 
+use std::time::Duration;
+
 use crate::model::Exit;
 use crate::model::display_safe;
 use crate::report::complaint::{complaint_text, labelled};
-use crate::report::ending::{Amount, Counts, Ending, per_second};
+use crate::report::ending::{Amount, Changes, Counts, Ending, Unasked, per_second};
 use crate::report::format;
 use crate::report::said;
 use crate::report::tally::{CauseGroup, TallySnapshot};
@@ -66,8 +68,11 @@ pub(super) fn headline(ending: &Ending, tally: &TallySnapshot) -> String {
         Some(skus) => format!("{} ({rows})", format::counted(skus, "SKU", "SKUs")),
         None => rows,
     };
-    let mut parts =
-        vec![format!("{all} in {}: {}", format::duration(*elapsed), becoming(counts, &tally.causes))];
+    let mut parts = vec![format!(
+        "{all} in {}: {}",
+        format::duration(*elapsed),
+        becoming(counts, ending.oldest, &tally.causes)
+    )];
     let has_pace = has_pace(ending);
     if has_pace && tally.sums.asked > 0 && !elapsed.is_zero() {
         parts.push(format::per_second(per_second(ending, tally)));
@@ -86,10 +91,10 @@ pub(super) fn headline(ending: &Ending, tally: &TallySnapshot) -> String {
 }
 
 /// Every row is in exactly one of the numbers, so that they add up to the data rows.
-fn becoming(counts: &Counts, causes: &[CauseGroup]) -> String {
+fn becoming(counts: &Counts, oldest: Option<Duration>, causes: &[CauseGroup]) -> String {
     let mut fetched = format!("{} fetched", format::count(counts.fetched));
     if counts.recovered > 0 {
-        fetched = format!("{fetched} ({} from the journal)", format::count(counts.recovered));
+        fetched = format!("{fetched} ({} from the journal{})", format::count(counts.recovered), aged(oldest));
     }
     let mut parts = vec![fetched];
     if counts.unchanged > 0 {
@@ -107,6 +112,14 @@ fn becoming(counts: &Counts, causes: &[CauseGroup]) -> String {
         parts.push(format::counted(counts.repeats, "repeat", "repeats"));
     }
     parts.join(", ")
+}
+
+/// How old the oldest answer of a journal is, once that is worth a word.
+fn aged(oldest: Option<Duration>) -> String {
+    const WORTH_A_WORD: Duration = Duration::from_mins(1);
+    oldest
+        .filter(|age| *age >= WORTH_A_WORD)
+        .map_or_else(String::new, |age| format!(", the oldest {} old", format::age(age)))
 }
 
 fn cause_counts(causes: &[CauseGroup]) -> String {
@@ -165,6 +178,15 @@ fn left_behind(ending: &Ending) -> Vec<String> {
         let kept = if ending.journal_kept { "; journal kept" } else { "" };
         lines.push(format!("nothing published{kept}"));
     }
+    if let Some(Changes { added, removed, changed, failed }) = ending.changes {
+        let [added, removed, changed, failed] = [added, removed, changed, failed].map(format::count);
+        lines.push(format!("changes: {added} added, {changed} changed, {removed} removed, {failed} failed"));
+    }
+    if let Some(Unasked { count, pruned }) = ending.unasked {
+        let skus = format::counted(count, "SKU of the old output is", "SKUs of the old output are");
+        let fate = if pruned { "taken out by --prune" } else { "kept (--prune takes them out)" };
+        lines.push(format!("{skus} no longer in the input: {fate}"));
+    }
     let wrote: Vec<String> = ending
         .wrote
         .iter()
@@ -172,6 +194,7 @@ fn left_behind(ending: &Ending) -> Vec<String> {
             let amount = match wrote.amount {
                 Amount::Bytes(bytes) => format::size(bytes),
                 Amount::Rows(rows) => format::counted(rows, "row", "rows"),
+                Amount::Lines(lines) => format::counted(lines, "line", "lines"),
             };
             format!("{} ({amount})", display_safe(&wrote.path, PATH_CHARS))
         })

@@ -141,6 +141,9 @@ fn contract() -> Ending {
         error: None,
         published: true,
         journal_kept: false,
+        oldest: None,
+        changes: None,
+        unasked: None,
     }
 }
 
@@ -197,6 +200,9 @@ fn a_stopped_run_says_what_was_kept_and_why_it_stopped() {
         }),
         published: false,
         journal_kept: true,
+        oldest: None,
+        changes: None,
+        unasked: None,
         elapsed: Duration::from_secs(1),
     });
     assert_eq!(

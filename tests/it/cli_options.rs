@@ -37,6 +37,8 @@ const TRIED: &[&str] = &[
     include_str!("config.rs"),
     include_str!("report.rs"),
     include_str!("dry_run.rs"),
+    include_str!("guard.rs"),
+    include_str!("changes.rs"),
 ];
 
 #[test]
@@ -337,8 +339,8 @@ fn lock_wait_waits_for_another_run_on_the_same_output() {
 #[test]
 fn demo_serves_an_api_that_answers_as_slowly_and_as_badly_as_was_said() {
     let dir = skus(40);
-    let run =
-        |args: &[&str]| Run::new(&dir).args(["products.csv", "-o", "out.json", "--demo"]).args(args).finish();
+    let common = ["products.csv", "-o", "out.json", "--demo", "--guard", "off"];
+    let run = |args: &[&str]| Run::new(&dir).args(common).args(args).finish();
     let quick = ["--demo-latency", "60ms", "--demo-failures", "0%", "-c", "20"];
     let ended = run(&quick).expect_code(0);
     assert!(ended.took >= Duration::from_millis(120), "two turns of 60 ms: {:?}", ended.took);

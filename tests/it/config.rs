@@ -254,7 +254,8 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
     let dir = shop();
     for (args, what) in [
         (&["--demo", "-u", "http://localhost/{sku}"][..], "--demo: the built-in API has its own address"),
-        (&["--demo", "--max-age", "1h"], "--max-age: without --merge"),
+        (&["--demo", "--prune"], "--prune: without --merge"),
+        (&["--demo", "--merge", "--prune", "--limit", "3"], "--prune: every SKU beyond the limit"),
         (&["--demo", "--body-as", "text", "--select", ".a"], "--select: a jq filter selects from JSON"),
         (&["--demo", "--failed", "./out.json"], "--failed: the answers and the failed rows"),
         (

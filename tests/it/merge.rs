@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::output_kit::{
     counts, echoed, fetch, fetch_to, finished, keys, members, said, skus, without_times,
 };
-use crate::support::{Reply, Script, ScriptedServer, WorkDir};
+use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir};
 
 #[test]
 fn the_inputs_order_comes_first_then_what_only_the_old_output_has_in_its_order() {
@@ -274,4 +274,94 @@ fn a_304_in_the_record_shape_keeps_the_status_that_the_body_came_with() {
     assert_eq!(counts(&ended), [1, 0, 1, 0, 0, 0]);
     assert_eq!(without_times(&dir.read("out.json")), without_times(&before));
     assert!(before.contains("\"status\":200"));
+}
+
+#[test]
+fn lines_of_two_kinds_are_never_mixed() {
+    let ways: &[&[&str]] =
+        &[&[], &["--select", ".n"], &["--shape", "record"], &["--format", "jsonl"], &["--body-as", "text"]];
+    for before in ways {
+        for now in ways {
+            let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+            dir.write_skus(["a", "b"]);
+            fetch(&dir, &server).args(*before).finish().expect_code(0);
+            let (old, asked) = (dir.read("out.json"), server.count());
+            dir.write_skus(["a"]);
+            if before == now {
+                fetch(&dir, &server).args(*now).args(["--merge"]).finish().expect_code(0);
+                continue;
+            }
+            let plan =
+                fetch(&dir, &server).args(*now).args(["--merge", "--dry-run"]).finish().expect_code(65);
+            let ended = fetch(&dir, &server).args(*now).args(["--merge"]).finish().expect_code(65);
+            assert!(said(&ended).contains("cannot merge with out.json: "), "{}", said(&ended));
+            assert_eq!(said(&ended), said(&plan));
+            assert_eq!((server.count(), dir.read("out.json")), (asked, old), "{before:?} {now:?}");
+            // Without the state file, shape and format are told by the lines themselves.
+            std::fs::remove_file(dir.path("out.json.state")).unwrap();
+            let is_seen =
+                [before, now].iter().any(|way| ["--shape", "--format"].contains(way.first().unwrap_or(&"")));
+            let code = if is_seen { 65 } else { 0 };
+            fetch(&dir, &server).args(*now).args(["--merge"]).finish().expect_code(code);
+        }
+    }
+}
+
+#[test]
+fn what_the_input_no_longer_has_is_counted_and_pruned_on_request() {
+    let (dir, server) =
+        (WorkDir::new(), ScriptedServer::script(Script::new().for_sku("f", [Reply::status(404)])));
+    dir.write("out.json", "{\"a\":1,\"x\":2,\"f\":3,\"y\":4,\"bad\":5}");
+    // A damaged row still counts as in the input: its key can be read.
+    dir.write("products.csv", "sku,name\na,1\nf,2\nbad,3,4,5\n");
+    let url = server.url("/p/{sku}");
+    let args = [
+        "products.csv",
+        "-o",
+        "out.json",
+        "--merge",
+        "--min-success",
+        "0",
+        "--log-format",
+        "json",
+        "--url",
+        &url,
+    ];
+    let ended = Run::new(&dir).args(args).finish().expect_code(1);
+    assert_eq!(finished(&ended)["no_longer_in_input"], 2);
+    assert_eq!(keys(&dir.read("out.json")), ["a", "f", "bad", "x", "y"]);
+    let plan = Run::new(&dir).args(args).args(["--prune", "--dry-run"]).finish();
+    assert!(plan.stdout().contains("SKUs that the input no longer has are taken out"), "{}", plan.stdout());
+    let ended = Run::new(&dir).args(args).args(["--prune"]).finish().expect_code(1);
+    assert_eq!(
+        (&finished(&ended)["no_longer_in_input"], &finished(&ended)["pruned"]),
+        (&2.into(), &true.into())
+    );
+    assert_eq!(keys(&dir.read("out.json")), ["a", "f", "bad"]);
+    let ended = Run::new(&dir).args(args).args(["--limit", "1"]).finish().expect_code(0);
+    assert_eq!(
+        finished(&ended)["no_longer_in_input"],
+        Value::Null,
+        "a limited input says nothing of the others"
+    );
+    // A failure file has only what failed: pruning would take out all the rest.
+    let before = dir.read("out.json");
+    dir.write("out.failed.csv", "sku,name,_error,_status,_attempts\nf,2,x,404,1\n");
+    let retry = ["out.failed.csv", "-o", "out.json", "--merge", "--min-success", "0", "--url", &url];
+    let ended = Run::new(&dir).args(retry).args(["--prune"]).finish().expect_code(2);
+    assert!(ended.stderr.contains("is a failure file"), "{}", ended.stderr);
+    let ended = Run::new(&dir).args(retry).finish().expect_code(1);
+    assert!(!ended.stderr.contains("no longer in the input"), "{}", ended.stderr);
+    assert_eq!(members(&dir.read("out.json")).len(), members(&before).len());
+}
+
+#[test]
+fn pruning_most_of_an_output_is_held_back_as_a_short_export_is() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write_skus(skus(40));
+    fetch(&dir, &server).finish().expect_code(0);
+    let (before, asked) = (dir.read("out.json"), server.count());
+    dir.write_skus(skus(10));
+    fetch(&dir, &server).args(["--merge", "--prune"]).finish().expect_code(76);
+    assert_eq!((dir.read("out.json"), server.count()), (before, asked));
 }

@@ -203,6 +203,7 @@ fn below_min_success_nothing_is_published_and_the_old_output_stands_byte_for_byt
     assert_eq!(dir.read("out.json"), published);
     // 0 turns it off.
     dir.write_skus(&skus[..5]);
+    std::fs::remove_file(dir.path("out.json")).unwrap();
     let ended = fetch(&dir, &server).args(["--min-success", "0"]).finish().expect_code(1);
     assert_eq!(counts(&ended), [5, 0, 0, 5, 0, 0]);
     assert_eq!(dir.read("out.json"), "{\n}\n");

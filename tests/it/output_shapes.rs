@@ -173,7 +173,7 @@ fn a_text_body_becomes_one_json_string() {
     fetch(&dir, &server).args(["--body-as", "text"]).finish().expect_code(0);
     let found = by_python(&dir, "out.json");
     assert_eq!(found, json!({"a": "line 1\r\n\"2\"\t\u{1}ü\u{2028}", "empty": ""}));
-    let ended = fetch(&dir, &server).args(["--min-success", "0"]).finish().expect_code(1);
+    let ended = fetch_to(&dir, &server, "json.json").args(["--min-success", "0"]).finish().expect_code(1);
     assert_eq!(counts(&ended)[3], 2, "an empty answer fails, except as text");
 }
 

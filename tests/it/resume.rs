@@ -1,10 +1,13 @@
 //! What an interrupted run leaves to the next one: every answer, once, and nothing invented.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::output_kit::{counts, echoed, fetch, finished, keys, said, skus};
+use serde_json::Value;
+
+use crate::output_kit::{counts, echoed, fetch, finished, keys, plain, said, skus};
 use crate::support::{Ended, Reply, Run, Script, ScriptedServer, WorkDir};
 
 /// A folder with a journal of answers to the first ones of these, and the server that gave them. One SKU
@@ -309,4 +312,72 @@ fn when_the_time_is_over_the_run_ends_with_75_and_the_next_goes_on() {
     assert_eq!(server.count(), 60, "none was asked for twice, none was cut off");
     assert_eq!(server.abandoned(), 0);
     assert_eq!(dir.read("out.json"), echoed(&skus));
+}
+
+/// Makes the answers in a journal come so long ago, and its checksums hold again.
+fn age(dir: &WorkDir, name: &str, by: Duration) {
+    let text = dir.read(name);
+    let mut aged = String::new();
+    let mut seed = 0;
+    for line in text.lines() {
+        let Some(rest) = line.get(18..).filter(|_| line.starts_with("{\"crc\":")) else {
+            aged.push('\n');
+            continue;
+        };
+        let rest = match rest.split_once("\"at\":\"") {
+            Some((before, after)) => {
+                let (at, after) = after.split_once('"').unwrap();
+                let at = humantime::parse_rfc3339(at).unwrap() - by;
+                format!("{before}\"at\":\"{}\"{after}", humantime::format_rfc3339_millis(at))
+            }
+            None => rest.to_owned(),
+        };
+        let mut hasher = crc32fast::Hasher::new_with_initial(seed);
+        hasher.update(rest.as_bytes());
+        writeln!(aged, "{{\"crc\":\"{:08x}\",{rest}", hasher.finalize()).unwrap();
+        if seed == 0 {
+            let header: Value = serde_json::from_str(line).unwrap();
+            let salt = u128::from_str_radix(header["salt"].as_str().unwrap(), 16).unwrap();
+            seed = crc32fast::hash(&salt.to_be_bytes());
+        }
+    }
+    dir.write(name, aged);
+}
+
+#[test]
+fn old_answers_of_a_journal_are_named_warned_of_and_bounded_by_max_age() {
+    const DAY: Duration = Duration::from_hours(24);
+    let interrupted = || {
+        let dir = WorkDir::new();
+        dir.write_skus(["a", "b", "c"]);
+        let c = [Reply::status(404), Reply::json("3")];
+        let server = ScriptedServer::script(Script::new().for_sku("c", c));
+        fetch(&dir, &server).args(["--min-success", "100"]).finish().expect_code(69);
+        (dir, server)
+    };
+    let (dir, server) = interrupted();
+    age(&dir, "out.json.journal", 18 * DAY);
+    let plan =
+        plain(&dir, &server, "out.json").args(["--max-age", "20h", "--dry-run"]).finish().expect_code(0);
+    let words: Vec<&str> = plan.stdout().split_whitespace().collect();
+    assert!(words.join(" ").contains("2 answers older than --max-age 20h"), "{}", plan.stdout());
+    let ended = plain(&dir, &server, "out.json").finish().expect_code(0);
+    assert_eq!(server.count(), 3 + 1);
+    for says in ["2 from the journal, the oldest 18 days old", "came 18 days ago; --max-age"] {
+        assert!(ended.stderr.contains(says), "{says}: {}", ended.stderr);
+    }
+    // Bounded, with --merge and without it: what is too old is asked for again.
+    for extra in [&["--max-age", "20h"][..], &["--max-age", "20h", "--merge"]] {
+        let (dir, server) = interrupted();
+        age(&dir, "out.json.journal", 21 * DAY / 24);
+        let ended = fetch(&dir, &server).args(extra).finish().expect_code(0);
+        assert_eq!((server.count(), counts(&ended)), (3 + 3, [3, 3, 0, 0, 0, 0]), "{extra:?}");
+        assert!(said(&ended).contains("2 answers older than --max-age 20h"), "{}", said(&ended));
+        let (dir, server) = interrupted();
+        age(&dir, "out.json.journal", 19 * DAY / 24);
+        let ended = fetch(&dir, &server).args(extra).finish().expect_code(0);
+        assert_eq!(server.count(), 3 + 1);
+        let oldest = finished(&ended)["oldest_answer_s"].as_f64().unwrap();
+        assert!(oldest >= 19.0 * 3600.0 && !said(&ended).contains("came"), "{}", said(&ended));
+    }
 }

@@ -87,11 +87,11 @@ fn the_verdict_is_always_there_and_names_what_limited_the_run() {
     let ended = plain(&dir, &server, "out.json").args(["-r", "50/s"]).finish().expect_code(0);
     assert!(verdict(&ended).contains("--rate"), "{}", verdict(&ended));
     dir.write_skus(["1"]);
-    let ended = plain(&dir, &server, "out.json").finish().expect_code(0);
+    let ended = plain(&dir, &server, "one.json").finish().expect_code(0);
     assert!(!verdict(&ended).is_empty());
     // Also where nothing was published, and where a run was stopped.
     let failing = ScriptedServer::start(|_| Reply::status(404));
-    verdict(&plain(&dir, &failing, "out.json").finish().expect_code(69));
+    verdict(&plain(&dir, &failing, "one.json").finish().expect_code(69));
     dir.write_skus(skus(60));
     let ended =
         plain(&dir, &server, "out.json").args(["-c", "1", "--max-time", "200ms"]).finish().expect_code(75);

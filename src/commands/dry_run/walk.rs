@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use serde::de::IgnoredAny;
 
-use crate::collect::Ahead;
+use crate::collect::{Ahead, CollectError, OutputSettings, Preflight};
 use crate::input::{InputError, Rows};
 use crate::model::Job;
 use crate::plan::{Lengths, Planned, Planner, Refused};
@@ -44,6 +44,18 @@ pub(super) struct Walked {
     pub(super) asks_date: bool,
     /// The size of the output that is there.
     pub(super) old_bytes: Option<u64>,
+    /// What earlier runs left; there once all rows are walked through.
+    ahead: Option<Ahead>,
+}
+
+impl Walked {
+    /// Whether the guard would hold back the output of these rows.
+    ///
+    /// # Errors
+    /// It would.
+    pub(super) fn guarded(&self, output: &OutputSettings, place: &Preflight) -> Result<(), CollectError> {
+        self.ahead.as_ref().map_or(Ok(()), |ahead| ahead.check_rows(output, place, self.rows.rows))
+    }
 }
 
 impl Walk {
@@ -66,6 +78,7 @@ impl Walk {
             asks_etag: false,
             asks_date: false,
             old_bytes: ahead.old_bytes,
+            ahead: None,
         };
         let (reasons, lengths) = (HashMap::new(), Lengths::default());
         Self { ahead, max_age, is_json, refused: 0, reasons, lengths, walked }
@@ -89,7 +102,8 @@ impl Walk {
                 Planned::Refused(refused) => self.refuse(&refused),
             }
         }
-        let Self { lengths, refused, mut walked, .. } = self;
+        let Self { lengths, refused, mut walked, ahead, .. } = self;
+        walked.ahead = Some(ahead);
         // Known at the end only: a refused row whose SKU a later row got a job for is a repeat.
         let superseded = walked.planner.superseded().min(refused);
         walked.rows.repeats += superseded;
@@ -108,7 +122,7 @@ impl Walk {
         if self.ahead.answered(job.fingerprint) {
             self.walked.spared.recovered += 1;
         } else if let Some(known) = self.ahead.known(&job.key, job.fingerprint) {
-            if known.is_young(self.max_age) {
+            if known.is_young(self.max_age, self.ahead.began) {
                 self.walked.spared.young += 1;
                 return;
             }

@@ -237,6 +237,7 @@ fn files(account: &Account<'_>) -> String {
         let amount = match wrote.amount {
             Amount::Bytes(bytes) => format::size(bytes),
             Amount::Rows(rows) => format::counted(rows, "row", "rows"),
+            Amount::Lines(lines) => format::counted(lines, "line", "lines"),
         };
         vec![wrote.path.clone(), amount]
     };

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Account;
 use crate::model::display_safe;
-use crate::report::ending::{Amount, per_second};
+use crate::report::ending::{Amount, Changes, per_second};
 
 const SUCCESS: &str = "skufetch_last_success_timestamp_seconds";
 /// Characters of a label's value.
@@ -51,7 +51,7 @@ fn outcome(to: &mut Exposition, account: &Account<'_>, before: Option<&str>) {
     }
     let written = |wrote: &crate::report::Wrote| match wrote.amount {
         Amount::Bytes(bytes) => Some(bytes as f64),
-        Amount::Rows(_) => None,
+        Amount::Rows(_) | Amount::Lines(_) => None,
     };
     if let Some(bytes) = ending.wrote.first().and_then(written).filter(|_| ending.published) {
         to.one("skufetch_run_output_bytes", "The size of the output of the last run.", bytes);
@@ -85,6 +85,14 @@ fn counts(to: &mut Exposition, account: &Account<'_>) {
         "Failed rows of the last run by cause.",
         tally.causes.iter().map(|group| labelled("cause", &group.cause.label(), group.count)),
     );
+    if let Some(Changes { added, removed, changed, failed }) = account.ending.changes {
+        let changes = [("added", added), ("removed", removed), ("changed", changed), ("failed", failed)];
+        to.gauge(
+            "skufetch_run_changes",
+            "SKUs that differ from the output that was there before the last run.",
+            changes.map(|(change, count)| labelled("change", change, count)),
+        );
+    }
     to.one("skufetch_run_requests", "Requests of the last run.", tally.sums.attempts() as f64);
     to.gauge(
         "skufetch_run_answers",

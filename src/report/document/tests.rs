@@ -12,7 +12,8 @@ use super::reading::read_page;
 use super::*;
 use crate::model::{Cause, Event, Exit, Fault, Key, Reporter};
 use crate::report::{
-    Amount, Complaint, Counts, Limit, Live, LogFormat, Progress, ReportSettings, Terminal, Verdict, Wrote,
+    Amount, Changes, Complaint, Counts, Limit, Live, LogFormat, Progress, ReportSettings, Terminal, Verdict,
+    Wrote,
 };
 
 fn report() -> Report {
@@ -59,6 +60,9 @@ fn ending(counts: Counts) -> Ending {
         error: None,
         published: true,
         journal_kept: false,
+        oldest: None,
+        changes: Some(Changes { added: 1, removed: 2, changed: 3, failed: 4 }),
+        unasked: None,
     }
 }
 
@@ -166,7 +170,7 @@ fn every_name_is_described_in_the_docs() {
     }
     let metrics = report.document(Kind::Prom, &subject(), &ending, None);
     let names: Vec<_> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-    assert!(names.len() == 20, "{names:?}");
+    assert!(names.len() == 21, "{names:?}");
     for line in names {
         let (name, _) = line.split_once(' ').unwrap();
         assert!(docs.contains(&format!("`{name}`")), "{name}");

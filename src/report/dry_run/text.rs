@@ -294,6 +294,12 @@ fn files(out: &mut Page, files: &PlannedFiles) {
         (Some(path), None) => format!("{}, a new file", shown(path)),
     };
     out.say("writes", &output);
+    if files.merge && files.prune {
+        out.say("", "SKUs that the input no longer has are taken out");
+    }
+    if let Some(path) = &files.changes {
+        out.say("", &format!("{}, what changed against the output that is there", shown(path)));
+    }
     match &files.failed {
         Some(path) => out.say("", &format!("{}, if rows fail", shown(path))),
         None => out.say("", "failed rows to no file; --failed FILE names one"),

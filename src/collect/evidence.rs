@@ -1,0 +1,50 @@
+//! A SKU that shows what is wrong with an output, found by reading the files once more.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::Path;
+
+use super::guard::Sign;
+use super::merge::KeyHasher;
+use super::profile::{Measured, Slot};
+use super::stored::{first_sku, visit_skus};
+use super::{Format, Paths};
+
+/// Bytes of a body that are shown at most; whoever shows them shortens them further.
+const BODY: usize = 1000;
+
+/// A key that shows this sign, and its body in the new output, which stands at `new`.
+pub(super) fn example(
+    paths: &Paths,
+    format: Format,
+    (new, sign, measured): (&Path, Sign, &Measured),
+) -> Option<(String, Option<String>)> {
+    let found = match sign {
+        Sign::Empty | Sign::Fewer => {
+            return lost_key(&paths.output.real, new, format).map(|key| (key, None));
+        }
+        Sign::Nulls => first_sku(&File::open(new).ok()?, format, |_, body| body == b"null"),
+        Sign::SameBody => {
+            first_sku(&File::open(new).ok()?, format, |_, body| Slot::of(body) == measured.commonest)
+        }
+        // What was selected from is in no file.
+        Sign::SameRawBody => return None,
+    };
+    found.map(|(key, body)| {
+        let shown = String::from_utf8_lossy(&body[..body.len().min(BODY)]).into_owned();
+        (key, Some(shown))
+    })
+}
+
+/// The first key of the old output that the new one does not have.
+fn lost_key(old: &Path, new: &Path, format: Format) -> Option<String> {
+    let hasher = KeyHasher::by_chance();
+    let mut there = HashSet::new();
+    visit_skus(&File::open(new).ok()?, format, |sku| {
+        there.insert(hasher.hash(sku.key));
+        std::ops::ControlFlow::Continue(())
+    })
+    .ok()?;
+    // The old output may have another format: then there is no example.
+    first_sku(&File::open(old).ok()?, format, |key, _| !there.contains(&hasher.hash(key))).map(|(key, _)| key)
+}

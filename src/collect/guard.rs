@@ -1,0 +1,173 @@
+//! Whether a new output is so much worse than the one that is there that it must not replace it.
+//!
+//! A fall in the number of SKUs by more than `--guard` percent counts, and a rise by more than so many points of
+//! the share that is `null` or that has one body in common. Neither counts where it touches fewer than
+//! [`LEAST_TOUCHED`] SKUs.
+
+use super::profile::Profile;
+
+/// A sign that touches fewer SKUs is no sign.
+pub const LEAST_TOUCHED: u64 = 10;
+
+/// Something that got much worse. Counts are of SKUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// There is no SKU at all, and there were some. Held back at any number and whatever `--guard` says.
+    Empty,
+    /// There are fewer SKUs.
+    Fewer,
+    /// More of them are `null`.
+    Nulls,
+    /// More of them share one body.
+    SameBody,
+    /// More of them shared one body before `--select`.
+    SameRawBody,
+}
+
+/// An old output as the guard sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Baseline {
+    /// What it holds.
+    pub profile: Profile,
+    /// It was made by the same request, selection and body form, as far as is known: then its shares say what the
+    /// new ones should be.
+    pub comparable: bool,
+}
+
+/// What makes the new output much worse than the old one, in the order of weight. `percent` is `--guard`.
+#[must_use]
+pub fn signs(old: Baseline, new: Profile, percent: f64) -> Vec<Sign> {
+    let mut signs = Vec::new();
+    if has_fallen(old.profile.skus, new.skus, percent) {
+        signs.push(Sign::Fewer);
+    }
+    if old.comparable {
+        signs.extend(shares(old.profile, new, percent));
+    }
+    signs
+}
+
+/// The same for a first output, which has nothing to be compared with: shares are then taken for suspicious by
+/// themselves.
+#[must_use]
+pub fn first_signs(new: Profile, percent: f64) -> Vec<Sign> {
+    shares(Profile::default(), new, percent)
+}
+
+/// Whether `new` SKUs in place of `old` are a fall of more than so many percent.
+#[must_use]
+pub fn has_fallen(old: u64, new: u64, percent: f64) -> bool {
+    let lost = old.saturating_sub(new);
+    lost >= LEAST_TOUCHED && lost as f64 * 100.0 > percent * old as f64
+}
+
+fn shares(old: Profile, new: Profile, percent: f64) -> Vec<Sign> {
+    let has_risen = |before: u64, now: u64| {
+        let rise = 100.0 * (share(now, new.skus) - share(before, old.skus));
+        now >= LEAST_TOUCHED && rise > percent
+    };
+    let raw = |profile: Profile| profile.commonest_raw.unwrap_or(0);
+    let rises = [
+        (Sign::Nulls, old.nulls, new.nulls),
+        (Sign::SameBody, old.commonest, new.commonest),
+        (Sign::SameRawBody, raw(old), raw(new)),
+    ];
+    rises.into_iter().filter(|&(_, before, now)| has_risen(before, now)).map(|(sign, ..)| sign).collect()
+}
+
+/// Of nothing, none.
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn profile(skus: u64, nulls: u64, commonest: u64) -> Profile {
+        Profile { skus, nulls, commonest, commonest_raw: None }
+    }
+
+    fn compare(old: Profile, new: Profile) -> Vec<Sign> {
+        signs(Baseline { profile: old, comparable: true }, new, 50.0)
+    }
+
+    #[test]
+    fn a_sharp_turn_for_the_worse_is_seen_and_nothing_else() {
+        let good = profile(6000, 12, 40);
+        let table: &[(Profile, &[Sign])] = &[
+            (good, &[]),
+            (profile(3000, 12, 40), &[]),
+            (profile(2999, 12, 40), &[Sign::Fewer]),
+            (profile(3, 0, 1), &[Sign::Fewer]),
+            (profile(0, 0, 0), &[Sign::Fewer]),
+            (profile(60_000, 12, 40), &[]),
+            (profile(6000, 6000, 0), &[Sign::Nulls]),
+            (profile(6000, 3012, 40), &[]),
+            (profile(6000, 3013, 40), &[Sign::Nulls]),
+            (profile(6000, 0, 6000), &[Sign::SameBody]),
+            (profile(2000, 1500, 500), &[Sign::Fewer, Sign::Nulls]),
+        ];
+        for (new, expected) in table {
+            assert_eq!(compare(good, *new), *expected, "{new:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_as_bad_before_is_no_turn() {
+        assert_eq!(compare(profile(100, 90, 5), profile(100, 95, 5)), []);
+        assert_eq!(compare(profile(100, 0, 80), profile(120, 0, 120)), []);
+    }
+
+    #[test]
+    fn fewer_than_ten_skus_are_no_sign() {
+        assert_eq!(compare(profile(9, 0, 1), profile(0, 0, 0)), []);
+        assert_eq!(compare(profile(9, 0, 1), profile(9, 9, 0)), []);
+        assert_eq!(compare(profile(10, 0, 1), profile(0, 0, 0)), [Sign::Fewer]);
+        assert_eq!(compare(profile(10, 0, 1), profile(10, 0, 10)), [Sign::SameBody]);
+    }
+
+    #[test]
+    fn bodies_before_the_selection_count_too() {
+        let old = Profile { commonest_raw: Some(3), ..profile(100, 0, 100) };
+        let new = Profile { commonest_raw: Some(100), ..profile(100, 0, 100) };
+        assert_eq!(compare(old, new), [Sign::SameRawBody]);
+    }
+
+    #[test]
+    fn an_output_of_another_request_is_compared_by_its_number_alone() {
+        let old = Baseline { profile: profile(100, 0, 1), comparable: false };
+        assert_eq!(signs(old, profile(100, 100, 0), 50.0), []);
+        assert_eq!(signs(old, profile(40, 40, 0), 50.0), [Sign::Fewer]);
+    }
+
+    #[test]
+    fn a_first_output_is_measured_by_itself() {
+        assert_eq!(first_signs(profile(6000, 10, 3001), 50.0), [Sign::SameBody]);
+        assert_eq!(first_signs(profile(6000, 10, 3000), 50.0), []);
+        assert_eq!(first_signs(profile(0, 0, 0), 50.0), []);
+    }
+
+    #[test]
+    fn the_percentage_is_the_bound() {
+        let (old, new) = (profile(100, 0, 1), profile(80, 0, 20));
+        let at = |percent| signs(Baseline { profile: old, comparable: true }, new, percent);
+        assert_eq!(at(0.0), [Sign::Fewer, Sign::SameBody]);
+        assert_eq!(at(20.0), [Sign::SameBody]);
+        assert_eq!(at(24.0), []);
+        assert_eq!(at(100.0), []);
+    }
+
+    proptest! {
+        #[test]
+        fn an_output_never_turns_against_itself(
+            skus in 0u64..100_000, nulls in 0u64..100_000, commonest in 0u64..100_000, percent in 0.0f64..100.0,
+        ) {
+            let nulls = nulls.min(skus);
+            let same = profile(skus, nulls, commonest.min(skus - nulls));
+            prop_assert_eq!(signs(Baseline { profile: same, comparable: true }, same, percent), []);
+        }
+    }
+}
