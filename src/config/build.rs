@@ -147,7 +147,7 @@ impl TryFrom<u64> for NonZeroBurst {
 fn retry(layers: &Layers) -> Result<Retry, ConfigError> {
     Ok(Retry {
         retries: layers.parse("retries", values::retries)?,
-        retry_on: layers.parse("retry-on", values::statuses)?,
+        retry_on: layers.parse("retry-on", values::retry_on)?,
         max_retry_after: layers.parse("max-retry-after", values::duration)?,
     })
 }

@@ -9,6 +9,7 @@ use crate::config::build::Call;
 use crate::config::error::ConfigError;
 use crate::config::layers::{Layers, Origin};
 use crate::config::settings::{BodyAs, InputPath, Settings, Target};
+use crate::config::values;
 use crate::model::Exit;
 
 /// Looks at what each setting means for the others.
@@ -16,6 +17,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
     source(settings, layers)?;
     demo(settings, layers)?;
     text(settings, layers)?;
+    statuses(settings, layers)?;
     report(settings, layers, call.cwd)?;
     if call.purpose == Purpose::Tune {
         return measuring(settings, layers);
@@ -115,6 +117,23 @@ fn text(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
         ));
     }
     Ok(())
+}
+
+/// One status cannot both be tried again and be stored as `null`. Of the default of `--retry-on` it may be taken away:
+/// nobody named it there.
+fn statuses(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
+    let Some(text) = layers.text("retry-on")? else { return Ok(()) };
+    let Some(both) =
+        values::retry_on_named(text).ok().and_then(|named| named.common(&settings.response.null_on))
+    else {
+        return Ok(());
+    };
+    Err(refuse(
+        layers,
+        ["retry-on", "null-on"],
+        format!("status {both} stands in --null-on too, and cannot both be retried and stored as null"),
+        "leave it out of one of the two",
+    ))
 }
 
 /// The input may be the failure file, which is how its rows are asked for again; no two other files

@@ -180,7 +180,12 @@ impl<'a> Source<'a> {
                 }
                 text.to_string()
             }
-            (Takes::Word(_), DeValue::Integer(number)) => number.to_string(),
+            (Takes::Word(_), DeValue::Integer(number)) => {
+                // A sign says something in `retry-on = +202`, where TOML reads it as the number 202.
+                let is_signed = self.text.get(value.span()).is_some_and(|text| text.starts_with('+'));
+                let sign = if is_signed && setting.name == "retry-on" { "+" } else { "" };
+                format!("{sign}{}", number.to_string().trim_start_matches('+'))
+            }
             (Takes::Word(_), DeValue::Float(number)) => number.as_str().to_owned(),
             (_, other) => return Err(self.wrong_type(setting, &value.span(), other)),
         };
@@ -340,6 +345,10 @@ mod tests {
         assert_eq!(texts("[output]\nmerge = true", "merge"), ["true"]);
         assert_eq!(texts("[output]\nmerge = \"yes\"", "merge"), ["yes"]);
         assert_eq!(texts("output.merge = false", "merge"), ["false"]);
+        assert_eq!(texts("[retry]\nretry-on = +202", "retry-on"), ["+202"]);
+        assert_eq!(texts("[retry]\nretry-on = \"+202\"", "retry-on"), ["+202"]);
+        assert_eq!(texts("[retry]\nretry-on = 202", "retry-on"), ["202"]);
+        assert_eq!(texts("[retry]\nretries = +2", "retries"), ["2"]);
         assert_eq!(texts("[request]\nheader = [\"A: 1\",\n\"B: 2\"]", "header"), ["A: 1", "B: 2"]);
     }
 

@@ -177,7 +177,8 @@ const REQUEST: &[Setting] = &[
     Setting::new("connect-timeout", Word("TIME"), "For connecting, TLS included").default("10s"),
     Setting::new("follow", Word("REDIRECTS"), "none, same-origin or any").default("same-origin").more(
         "At most 5, and never from https to http. With any, no header, body or user-info that you gave \
-             reaches another origin.",
+             reaches another origin. Where a redirect would lose the body of a request, the SKU fails, and the \
+             message names the address to write.",
     ),
     Setting::new("ca-cert", Text("FILE"), "Trust the certificates in this PEM file, too"),
     Setting::new("proxy", Text("URL"), "Send everything through this proxy")
@@ -206,7 +207,8 @@ const RETRY: &[Setting] = &[
     Setting::new("retry-on", Word("CODES"), "Statuses to retry")
         .default("408,425,429,500,502-504,522,524")
         .more(
-            "Ranges are allowed; none is a word. Connection \
+            "Ranges are allowed; none is a word. +202 adds to the default, in the environment and the config file \
+             too. 2xx and 3xx may be named, for an answer that is not ready yet. Connection \
              faults, timeouts and cut bodies are always retried.",
         ),
     Setting::new("max-retry-after", Word("TIME"), "Longest wait a server may ask for").default("5m").more(
@@ -220,9 +222,10 @@ const RESPONSE: &[Setting] = &[
     Setting::new("body-as", Word("KIND"), "json or text")
         .default("json")
         .more("With text the body becomes a JSON string."),
-    Setting::new("null-on", Word("CODES"), "Statuses that store null")
-        .default("none")
-        .more("They count as fetched. For example 404,410."),
+    Setting::new("null-on", Word("CODES"), "Statuses that store null").default("none").more(
+        "They count as fetched. For example 404,410. A status of the default of --retry-on is then not \
+             retried.",
+    ),
     Setting::new("max-body", Word("SIZE"), "The largest body to keep, decoded").default("10MiB"),
 ];
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use crate::config::options;
 use crate::model::units::digits;
 use crate::model::{Rate, Size, StatusSet};
 use crate::report::{Kind, ReportFile};
@@ -79,9 +80,54 @@ pub(super) fn statuses(text: &str) -> Result<StatusSet, String> {
     match text.trim() {
         "none" => Ok(StatusSet::default()),
         "" => Err("the value is empty: write none, or statuses such as 404,500-504".into()),
-        _ => text.parse().map_err(|_| {
-            format!("{} are not statuses: write 404 or 500-504, with commas between, or none", quoted(text))
-        }),
+        _ => {
+            let set: StatusSet = text.parse().map_err(|_| {
+                format!(
+                    "{} are not statuses: write 404 or 500-504, with commas between, or none",
+                    quoted(text)
+                )
+            })?;
+            match set.lowest() {
+                Some(low @ ..200) => Err(format!(
+                    "{}: no answer ends with {low}, since 1xx only announces the answer; write statuses from 200 on",
+                    quoted(text)
+                )),
+                _ => Ok(set),
+            }
+        }
+    }
+}
+
+/// Statuses in place of the default, or with a `+` before them in addition to it: `429,503` or `+202,423`.
+pub(super) fn retry_on(text: &str) -> Result<StatusSet, String> {
+    let named = retry_on_named(text)?;
+    if !text.trim_start().starts_with('+') {
+        return Ok(named);
+    }
+    let default = options::find("retry-on").map_or("", |(_, setting)| setting.default);
+    statuses(&format!("{default},{named}"))
+}
+
+/// The statuses that stand in the text itself, without those that a `+` adds them to.
+pub(super) fn retry_on_named(text: &str) -> Result<StatusSet, String> {
+    let Some(added) = text.trim().strip_prefix('+') else {
+        return match text.split_once('+') {
+            Some(_) => Err(format!("{}: a + stands before the whole list: +202,423 adds both", quoted(text))),
+            None => statuses(text),
+        };
+    };
+    // Whoever writes +202,+423 means the same.
+    let parts = added.split(',').map(str::trim).enumerate();
+    let bare = |(place, part): (usize, &'_ str)| match part.strip_prefix('+') {
+        Some(bare) if place > 0 => bare.to_owned(),
+        _ => part.to_owned(),
+    };
+    let parts: Vec<String> = parts.map(bare).collect();
+    match parts.join(",").as_str() {
+        "" | "none" => {
+            Err(format!("{} adds nothing: write the statuses to add, such as +202,423", quoted(text)))
+        }
+        named => statuses(named),
     }
 }
 
@@ -259,6 +305,34 @@ mod tests {
         assert!(statuses("").is_err() && statuses("4o4").is_err());
     }
 
+    #[test]
+    fn a_plus_adds_statuses_to_those_that_are_retried_by_default() {
+        for (text, retried, not) in [
+            ("+202", &[202, 429, 503][..], &[423, 200][..]),
+            (" + 202, 423 ", &[202, 423, 429][..], &[200][..]),
+            ("+202,+510-511", &[202, 510, 511, 429][..], &[512][..]),
+            ("202,423", &[202, 423][..], &[429, 503][..]),
+        ] {
+            let set = retry_on(text).unwrap();
+            assert!(retried.iter().all(|status| set.contains(*status)), "{text}: {set}");
+            assert!(!not.iter().any(|status| set.contains(*status)), "{text}: {set}");
+        }
+        assert!(retry_on("none").unwrap().is_empty());
+        assert_eq!(retry_on_named("+202,423").unwrap().to_string(), "202,423");
+        for wrong in ["+", "+none", "202,+423", "++202", "+4o4", "", "+202,", "+-202"] {
+            assert!(retry_on(wrong).is_err(), "{wrong}");
+        }
+        assert!(retry_on("202,+423").unwrap_err().contains("+202,423"));
+    }
+
+    #[test]
+    fn a_status_that_no_answer_can_have_is_refused() {
+        for wrong in ["101", "100-599", "404,103", "+102"] {
+            assert!(retry_on(wrong).unwrap_err().contains("1xx"), "{wrong}");
+        }
+        assert!(statuses("150").unwrap_err().contains("from 200 on"));
+    }
+
     proptest! {
         #[test]
         fn no_text_panics_a_parser_and_no_error_carries_a_control_character(
@@ -266,7 +340,7 @@ mod tests {
         ) {
             let errors = [
                 truth(&text).err(), duration(&text).err(), timeout(&text).err(), rate(&text).err(),
-                statuses(&text).err(), size(&text).err(), count::<u32>(&text).err(), limit(&text).err(),
+                statuses(&text).err(), retry_on(&text).err(), retry_on(&format!("+{text}")).err(), size(&text).err(), count::<u32>(&text).err(), limit(&text).err(),
                 retries(&text).err(), delimiter(&text).err(), method(&text).err(), header(&text).err(),
             ];
             for why in errors.into_iter().flatten() {

@@ -79,7 +79,7 @@ const MAX_VALIDATOR: usize = 1024;
 /// How much of a refusing answer's body is shown.
 const SNIPPET: usize = 120;
 
-/// Judges a complete answer that is not a redirect. `conditional` says that the request carried
+/// Judges a complete answer that is not a redirect to be followed. `conditional` says that the request carried
 /// validators, so that 304 is an answer to it.
 #[must_use]
 pub fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional: bool) -> Verdict {
@@ -91,16 +91,15 @@ pub fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional:
     if settings.null_on.contains(status) {
         return keep((Content::Json(b"null".to_vec()), None), &answer.headers);
     }
+    // What the user named goes before what a status means by itself, 2xx and 3xx too.
+    if settings.retry_on.contains(status) {
+        return Verdict::Retry(refusal(&answer, settings));
+    }
     if status == 304 && conditional {
         return keep((Content::Unchanged, None), &answer.headers);
     }
     if !(200..300).contains(&status) {
-        let fault = refusal(&answer, settings);
-        return if settings.retry_on.contains(status) {
-            Verdict::Retry(fault)
-        } else {
-            Verdict::GiveUp(fault)
-        };
+        return Verdict::GiveUp(refusal(&answer, settings));
     }
     let body = std::mem::take(&mut answer.body);
     let was_empty = body.is_empty();
@@ -149,7 +148,7 @@ fn content(
     Ok((selected, Some(BodyHash::of(&out))))
 }
 
-/// A status that is no success, with the beginning of what the server said about it.
+/// A status that is no success, or is retried, with the beginning of what the server said about it.
 fn refusal(answer: &RawAnswer, settings: &ResponseSettings) -> Fault {
     let status = answer.status;
     let reason = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason());
@@ -248,6 +247,23 @@ mod tests {
         assert!(matches!(classify(ended("<html>"), &settings(), false), Verdict::GiveUp(_)));
         let text = ResponseSettings { body_as: BodyAs::Text, ..settings() };
         assert!(matches!(classify(ended(""), &text, false), Verdict::Keep(_)));
+    }
+
+    #[test]
+    fn a_status_that_the_user_named_is_retried_whatever_it_means_by_itself() {
+        let named = ResponseSettings {
+            null_on: "206".parse().unwrap(),
+            retry_on: "202,206,302-304,404".parse().unwrap(),
+            ..settings()
+        };
+        for status in [202, 302, 303, 304, 404] {
+            let Verdict::Retry(fault) = classify(answer(status, "1"), &named, true) else {
+                panic!("{status} is not retried")
+            };
+            assert_eq!((fault.cause, fault.status), (Cause::Status(status), Some(status)));
+        }
+        assert!(matches!(classify(answer(206, "1"), &named, false), Verdict::Keep(_)), "null goes first");
+        assert!(matches!(classify(answer(200, "1"), &named, false), Verdict::Keep(_)));
     }
 
     #[test]

@@ -24,7 +24,10 @@ use super::transport::{Broken, Line, RawAnswer, Transport};
 use crate::limit::{Gate, Permit, Seen};
 use crate::model::fault::RetryAfter;
 use crate::model::job::shown;
-use crate::model::{Cause, Deferral, Entry, Event, Fault, Job, Outcome, Reporter, Request};
+use crate::model::{Cause, Deferral, Entry, Event, Fault, Job, Outcome, Reporter, Request, display_safe};
+
+/// How much is shown of why a redirect was refused; it may name an address of any length.
+const REFUSAL_CHARS: usize = 300;
 
 /// How often and how long a job is tried again.
 #[derive(Debug, Clone)]
@@ -126,12 +129,19 @@ impl<T: Transport> Fetcher<T> {
                 }
                 Verdict::Retry(fault) => fault,
             };
+            // A status below 400 is retried only where --retry-on names it: the API works, the answer is not ready yet.
+            let is_unready = matches!(fault.cause, Cause::Status(..400));
             let first = (retries == 0).then_some(job.seq);
-            let advice = self.health.failed(first, &fault, started);
+            let advice = if is_unready {
+                self.health.unready();
+                Advice::Retry
+            } else {
+                self.health.failed(first, &fault, started)
+            };
             let last = advice == Advice::Retry && retries == self.retry.retries;
             let draw = self.draw(retries);
             // The pool pauses before this attempt's place is free: nobody slips out in between.
-            let asked = self.pause_for(&fault, draw);
+            let asked = if is_unready { self.wait_asked_by(&fault) } else { self.pause_for(&fault, draw) };
             if let Advice::Hold { pause: Some(pause) } = advice {
                 self.gate.pause(Instant::now() + pause, KEEPS_FAILING);
             }
@@ -145,7 +155,9 @@ impl<T: Transport> Fetcher<T> {
                 _ if last => return Outcome::Failed(fault),
                 (Ok(asked), Advice::Hold { .. }) => asked,
                 (Ok(asked), Advice::Retry) => {
-                    self.health.retried();
+                    if !is_unready {
+                        self.health.retried();
+                    }
                     retries += 1;
                     asked.saturating_add(draw)
                 }
@@ -217,15 +229,20 @@ impl<T: Transport> Fetcher<T> {
                 Err(broken) => return (Ok(Ended::Broken(broken)), permit),
                 Ok(answer) => answer,
             };
-            let kept_as_null = self.answers.settings().null_on.contains(answer.status);
-            if !redirect::is_redirect(answer.status) || kept_as_null {
+            let settings = self.answers.settings();
+            let named =
+                || settings.null_on.contains(answer.status) || settings.retry_on.contains(answer.status);
+            if !redirect::is_redirect(answer.status) || named() {
                 return (Ok(Ended::Answer(answer)), permit);
             }
             status = answer.status;
             self.answered(job, status, sent.elapsed(), 0);
             match redirect::follow(request, answer.status, &answer.headers, self.retry.follow) {
                 Ok(next) => elsewhere = Some(next),
-                Err(fault) => return (Ok(Ended::Refused(fault)), permit),
+                Err(mut fault) => {
+                    fault.detail = display_safe(&settings.mask.apply(&fault.detail), REFUSAL_CHARS).into();
+                    return (Ok(Ended::Refused(fault)), permit);
+                }
             }
             if self.again(&mut permit).await.is_err() {
                 return (Err(Stopped), permit);
@@ -268,6 +285,8 @@ impl<T: Transport> Fetcher<T> {
         match self.answers.classify(answer, conditional).await {
             Verdict::Retry(mut fault) => {
                 fault.retry_after = asked;
+                // "Not ready yet" says nothing about capacity, however fast it came.
+                let seen = if matches!(fault.cause, Cause::Status(..400)) { Seen::Cheap } else { seen };
                 (Verdict::Retry(fault), seen)
             }
             Verdict::GiveUp(mut fault) => {
@@ -309,21 +328,24 @@ impl<T: Transport> Fetcher<T> {
         }
     }
 
+    /// How long the server wants this SKU to wait. A longer wait than `--max-retry-after` ends the run.
+    fn wait_asked_by(&self, fault: &Fault) -> Result<Duration, Deferral> {
+        let too_long = match fault.retry_after {
+            None => return Ok(Duration::ZERO),
+            Some(RetryAfter::Wait(wait)) if wait <= self.retry.max_retry_after => return Ok(wait),
+            Some(RetryAfter::Wait(wait)) => Some(wait),
+            Some(RetryAfter::TooLong) => None,
+        };
+        self.stop.throw(StopReason::AskedToWait(too_long));
+        Err(Deferral::AskedToWait)
+    }
+
     /// Pauses the pool as the answer asks, and says how long the server wants quiet.
     fn pause_for(&self, fault: &Fault, draw: Duration) -> Result<Duration, Deferral> {
-        let asks = matches!(fault.status, Some(429 | 503));
-        let wait = match fault.retry_after {
-            Some(RetryAfter::Wait(wait)) if asks && wait <= self.retry.max_retry_after => wait,
-            Some(RetryAfter::Wait(wait)) if asks => {
-                self.stop.throw(StopReason::AskedToWait(Some(wait)));
-                return Err(Deferral::AskedToWait);
-            }
-            Some(RetryAfter::TooLong) if asks => {
-                self.stop.throw(StopReason::AskedToWait(None));
-                return Err(Deferral::AskedToWait);
-            }
-            _ => Duration::ZERO,
-        };
+        if !matches!(fault.status, Some(429 | 503)) {
+            return Ok(Duration::ZERO);
+        }
+        let wait = self.wait_asked_by(fault)?;
         match fault.status {
             Some(429) if fault.retry_after.is_none() => {
                 self.gate.pause(Instant::now() + draw, "429");

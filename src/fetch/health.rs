@@ -99,6 +99,14 @@ impl Health {
         }
     }
 
+    /// An attempt was answered with a status below 400 that `--retry-on` names: the API works, so that this neither
+    /// begins an outage nor is paid from the budget; but nothing came, so that it ends no outage either.
+    pub fn unready(&self) {
+        let mut state = self.lock();
+        state.attempts += 1;
+        state.connected = true;
+    }
+
     /// An attempt that left at this instant failed in a way that a retry may mend; `first` is its SKU, if it was
     /// the first for it.
     pub fn failed(&self, first: Option<Seq>, fault: &Fault, left: Instant) -> Advice {

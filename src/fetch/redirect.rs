@@ -7,6 +7,7 @@ use http::header::LOCATION;
 use http::{HeaderMap, Method};
 use url::Url;
 
+use crate::model::job::shown;
 use crate::model::{Cause, Fault, Request};
 
 /// Most redirects that one job follows.
@@ -54,8 +55,13 @@ pub fn is_redirect(status: u16) -> bool {
 
 /// The request that a redirect asks for.
 ///
+/// Methods change as RFC 9110, section 15.4, has it: 303 asks for a GET (a HEAD stays one); 301 and 302 make a GET of
+/// a POST and leave every other method; 307 and 308 change nothing. Where the request has a body, 301 to 303 are
+/// refused: without its body it would ask another question, perhaps the same one for every SKU.
+///
 /// # Errors
-/// A redirect that may not be followed; it is final.
+/// A redirect that may not be followed; it is final. Its text names the address: mask and shorten it before it is
+/// shown, since a server may write there what it was sent.
 pub fn follow(request: &Request, status: u16, headers: &HeaderMap, policy: Follow) -> Result<Request, Fault> {
     let refuse = |why: &str| {
         Fault::new(Cause::Redirect, format!("HTTP {status}: redirect refused: {why}")).with_status(status)
@@ -74,17 +80,34 @@ pub fn follow(request: &Request, status: u16, headers: &HeaderMap, policy: Follo
         return Err(refuse("it leads from https to http"));
     }
     let same_origin = url.origin() == request.url.origin();
+    let foreign = request.foreign || !same_origin;
+    if request.body.is_some() {
+        let method = &request.method;
+        let leads = || format!("it leads to {}: write that address in --url", shown(&url));
+        if matches!(status, 301..=303) {
+            return Err(refuse(&format!("the {method} would go on as a GET without its body; {}", leads())));
+        }
+        if foreign {
+            return Err(refuse(&format!(
+                "the body of the {method} may not reach another origin; {}",
+                leads()
+            )));
+        }
+    }
     if !same_origin && policy == Follow::SameOrigin {
         return Err(refuse("it leads to another origin (--follow any would go there)"));
     }
-    let foreign = request.foreign || !same_origin;
     carry_user_info(request, &mut url, foreign);
-    let to_get = matches!(status, 301..=303) && request.method != Method::HEAD;
+    let to_get = match status {
+        301 | 302 => request.method == Method::POST,
+        303 => request.method != Method::HEAD,
+        _ => false,
+    };
     Ok(Request {
         method: if to_get { Method::GET } else { request.method.clone() },
         url,
         headers: if foreign { HeaderMap::new() } else { request.headers.clone() },
-        body: if to_get || foreign { None } else { request.body.clone() },
+        body: request.body.clone(),
         foreign,
     })
 }
@@ -102,22 +125,24 @@ fn carry_user_info(request: &Request, url: &mut Url, foreign: bool) {
 mod tests {
     use super::*;
 
-    fn request(url: &str) -> Request {
+    fn request(method: Method, url: &str) -> Request {
         let mut headers = HeaderMap::new();
         headers.insert("x-row", "1".parse().unwrap());
-        Request {
-            method: Method::POST,
-            url: url.parse().unwrap(),
-            headers,
-            body: Some("{}".into()),
-            foreign: false,
-        }
+        Request { method, url: url.parse().unwrap(), headers, body: None, foreign: false }
+    }
+
+    fn with_body(method: Method, url: &str) -> Request {
+        Request { body: Some("{}".into()), ..request(method, url) }
+    }
+
+    fn hop(request: &Request, status: u16, location: &str, policy: Follow) -> Result<Request, Fault> {
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, location.parse().unwrap());
+        follow(request, status, &headers, policy)
     }
 
     fn to(from: &str, status: u16, location: &str, policy: Follow) -> Result<Request, Fault> {
-        let mut headers = HeaderMap::new();
-        headers.insert(LOCATION, location.parse().unwrap());
-        follow(&request(from), status, &headers, policy)
+        hop(&request(Method::GET, from), status, location, policy)
     }
 
     #[test]
@@ -136,35 +161,82 @@ mod tests {
         for (from, location, policy) in table {
             assert_eq!(to(from, 302, location, policy).unwrap_err().cause, Cause::Redirect, "{location}");
         }
-        assert!(follow(&request("http://a.test/1"), 302, &HeaderMap::new(), Follow::Any).is_err());
+        assert!(
+            follow(&request(Method::GET, "http://a.test/1"), 302, &HeaderMap::new(), Follow::Any).is_err()
+        );
     }
 
     #[test]
     fn nothing_the_user_gave_reaches_another_origin() {
         let next = to("https://u:p@a.test/1", 307, "https://evil:x@b.test/2", Follow::Any).unwrap();
-        assert!(next.foreign && next.headers.is_empty() && next.body.is_none());
+        assert!(next.foreign && next.headers.is_empty());
         assert_eq!(next.url.as_str(), "https://b.test/2");
     }
 
     #[test]
     fn once_abroad_stays_abroad() {
-        let mut abroad = request("https://b.test/1");
-        abroad.foreign = true;
-        let mut headers = HeaderMap::new();
-        headers.insert(LOCATION, "https://b.test/2".parse().unwrap());
-        let next = follow(&abroad, 307, &headers, Follow::Any).unwrap();
+        let abroad = Request { foreign: true, ..request(Method::GET, "https://b.test/1") };
+        let next = hop(&abroad, 307, "https://b.test/2", Follow::Any).unwrap();
         assert!(next.foreign && next.headers.is_empty());
     }
 
     #[test]
-    fn at_home_the_user_info_and_headers_stay_and_301_to_303_become_get() {
-        let next = to("https://u:p@a.test/1", 308, "https://a.test/2", Follow::SameOrigin).unwrap();
-        assert_eq!(next.url.as_str(), "https://u:p@a.test/2");
-        assert_eq!((next.method, next.body.is_some(), next.headers.len()), (Method::POST, true, 1));
-        for status in [301, 302, 303] {
-            let next = to("https://a.test/1", status, "?q=2#frag", Follow::SameOrigin).unwrap();
-            assert_eq!((next.method, next.body), (Method::GET, None));
-            assert_eq!(next.url.as_str(), "https://a.test/1?q=2");
+    fn at_home_the_user_info_the_headers_and_the_body_of_a_307_or_308_stay() {
+        for status in [307, 308] {
+            let from = with_body(Method::POST, "https://u:p@a.test/1");
+            let next = hop(&from, status, "https://a.test/2", Follow::SameOrigin).unwrap();
+            assert_eq!(next.url.as_str(), "https://u:p@a.test/2");
+            assert_eq!((next.method, next.body.is_some(), next.headers.len()), (Method::POST, true, 1));
+        }
+        let next = to("https://a.test/1", 302, "?q=2#frag", Follow::SameOrigin).unwrap();
+        assert_eq!(next.url.as_str(), "https://a.test/1?q=2");
+    }
+
+    #[test]
+    fn without_a_body_a_303_is_a_get_and_301_and_302_change_a_post_alone() {
+        let purge = Method::from_bytes(b"PURGE").unwrap();
+        for (method, after_301, after_303) in [
+            (Method::GET, Method::GET, Method::GET),
+            (Method::POST, Method::GET, Method::GET),
+            (Method::HEAD, Method::HEAD, Method::HEAD),
+            (Method::PUT, Method::PUT, Method::GET),
+            (Method::DELETE, Method::DELETE, Method::GET),
+            (purge.clone(), purge, Method::GET),
+        ] {
+            let next = |status| {
+                let from = request(method.clone(), "https://a.test/1");
+                hop(&from, status, "/2", Follow::SameOrigin).unwrap().method
+            };
+            assert_eq!((next(301), next(302), next(303)), (after_301.clone(), after_301, after_303));
+            assert_eq!((next(307), next(308)), (method.clone(), method));
+        }
+    }
+
+    #[test]
+    fn a_redirect_that_loses_the_body_is_refused_and_names_the_address_without_its_secrets() {
+        let lost = [
+            (301, "https://a.test/2", Follow::SameOrigin),
+            (302, "https://a.test/2", Follow::Any),
+            (303, "https://a.test/2", Follow::SameOrigin),
+            // Where it would fail at another origin as well, the way out is the same.
+            (301, "https://b.test/2", Follow::SameOrigin),
+            (303, "https://b.test/2", Follow::Any),
+            (307, "https://b.test/2", Follow::Any),
+            (308, "https://b.test/2", Follow::SameOrigin),
+        ];
+        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::GET] {
+            for (status, location, policy) in lost {
+                let from = with_body(method.clone(), "https://u:canary@a.test/1");
+                let whole = location.replace("https://", "https://canary:canary@") + "?key=canary#canary";
+                let fault = hop(&from, status, &whole, policy).unwrap_err();
+                assert_eq!((fault.cause, fault.status), (Cause::Redirect, Some(status)));
+                let advice = format!("it leads to {location}: write that address in --url");
+                assert!(fault.detail.contains(&advice), "{method} {status}: {fault}");
+                assert!(
+                    fault.detail.contains(method.as_str()) && !fault.detail.contains("canary"),
+                    "{fault}"
+                );
+            }
         }
     }
 }

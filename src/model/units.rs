@@ -117,6 +117,19 @@ impl StatusSet {
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
+
+    /// The lowest status of the set.
+    #[must_use]
+    pub fn lowest(&self) -> Option<u16> {
+        self.ranges.iter().map(|&(low, _)| low).min()
+    }
+
+    /// A status that both sets hold.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Option<u16> {
+        let ends = self.ranges.iter().chain(&other.ranges).map(|&(low, _)| low);
+        ends.filter(|&status| self.contains(status) && other.contains(status)).min()
+    }
 }
 
 impl FromStr for StatusSet {
@@ -189,6 +202,13 @@ mod tests {
         let set: StatusSet = "408,425, 502-504".parse().unwrap();
         assert!(set.contains(408) && set.contains(503) && !set.contains(505) && !set.contains(500));
         assert!("".parse::<StatusSet>().unwrap().is_empty());
+        assert_eq!((set.lowest(), StatusSet::default().lowest()), (Some(408), None));
+        for (other, common) in
+            [("500-599", Some(502)), ("503", Some(503)), ("400-599", Some(408)), ("505", None), ("", None)]
+        {
+            assert_eq!(set.common(&other.parse().unwrap()), common, "{other}");
+            assert_eq!(other.parse::<StatusSet>().unwrap().common(&set), common, "{other}");
+        }
         for wrong in ["4o4", "504-502", "99", "600", "404,", "-404", "1-2-3"] {
             assert!(wrong.parse::<StatusSet>().is_err(), "{wrong}");
         }

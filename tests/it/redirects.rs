@@ -39,13 +39,60 @@ fn a_redirect_inside_the_origin_is_followed_with_everything_the_user_gave() {
 }
 
 #[test]
-fn a_post_becomes_a_get_after_301_to_303_and_stays_one_after_307_and_308() {
-    for (status, method) in [(301, "GET"), (302, "GET"), (303, "GET"), (307, "POST"), (308, "POST")] {
+fn a_redirect_that_would_lose_the_body_fails_its_sku_and_names_the_address_to_write() {
+    for method in ["POST", "PUT", "PATCH", "DELETE", "GET"] {
+        for status in [301, 302, 303] {
+            let (dir, server) = (one_sku(), ScriptedServer::start(redirecting(status)));
+            let url = server.url("/p/{sku}?key=canary-q").replace("http://", "http://us:canary-pw@");
+            let args = ["-X", method, "--body", "{sku}!", "--min-success", "0"];
+            let ended = asking(&dir, &url, args).finish().expect_code(1);
+            assert_eq!((dir.read("out.json").as_str(), server.count()), ("{\n}\n", 1), "{method} {status}");
+            let said = ended.stderr + &dir.read("out.failed.csv");
+            let advice = format!("it leads to {}: write that address in --url", server.url("/to/A"));
+            assert_eq!(said.matches(&advice).count(), 2, "{said}");
+            assert!(!said.contains("canary"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn after_307_and_308_method_and_body_stay() {
+    for status in [307, 308] {
+        for method in ["POST", "PUT", "DELETE"] {
+            let (dir, server) = (one_sku(), ScriptedServer::start(redirecting(status)));
+            let args = ["-X", method, "--body", "{sku}!"];
+            asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+            let second = server.requests().pop().unwrap();
+            assert_eq!(
+                (second.method.as_str(), second.body.as_slice()),
+                (method, b"A!".as_slice()),
+                "{status}"
+            );
+        }
+    }
+}
+
+#[test]
+fn without_a_body_a_303_becomes_a_get_and_301_and_302_make_one_of_a_post_alone() {
+    for (method, status, becomes) in
+        [("POST", 301, "GET"), ("POST", 303, "GET"), ("DELETE", 302, "DELETE"), ("DELETE", 303, "GET")]
+    {
         let (dir, server) = (one_sku(), ScriptedServer::start(redirecting(status)));
-        asking(&dir, &server.url("/p/{sku}"), ["--body", "{sku}!"]).finish().expect_code(0);
-        let second = server.requests().pop().unwrap();
-        assert_eq!(second.method, method, "{status}");
-        assert_eq!(second.body, if method == "POST" { b"A!".as_slice() } else { b"" });
+        asking(&dir, &server.url("/p/{sku}"), ["-X", method]).finish().expect_code(0);
+        assert_eq!(server.requests().pop().unwrap().method, becomes, "{method} {status}");
+    }
+}
+
+#[test]
+fn a_body_that_another_origin_may_not_get_fails_its_sku() {
+    for status in [302, 307, 308] {
+        let (dir, there) = (one_sku(), ScriptedServer::echo());
+        let to = there.url("/A");
+        let server = ScriptedServer::start(move |_| Reply::redirect(status, &to));
+        let args = ["--follow", "any", "--body", "canary", "--min-success", "0"];
+        let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+        assert!(ended.stderr.contains(&format!("it leads to {}", there.url("/A"))), "{}", ended.stderr);
+        assert_eq!((there.connections(), dir.read("out.json").as_str()), (0, "{\n}\n"), "{status}");
     }
 }
 
@@ -120,8 +167,6 @@ fn nothing_that_the_user_gave_reaches_another_origin() {
         let args = [
             "--follow",
             "any",
-            "--body",
-            "canary-body",
             "-H",
             "Authorization: Bearer canary-auth",
             "-H",
@@ -163,7 +208,7 @@ fn what_went_abroad_brings_nothing_back_home() {
     abroad.set(there.url("/x")).unwrap();
     let dir = one_sku();
     let url = home.url("/p/{sku}").replace("http://", "http://us:pw@");
-    asking(&dir, &url, ["--follow", "any", "-H", "X-Key: canary", "--body", "b"]).finish().expect_code(0);
+    asking(&dir, &url, ["--follow", "any", "-H", "X-Key: canary"]).finish().expect_code(0);
     let last = home.requests().pop().unwrap();
     assert_eq!((last.target.as_str(), last.header("x-key")), ("/back/A", None));
     assert_eq!((last.header("authorization"), last.body.len()), (None, 0));

@@ -88,6 +88,114 @@ fn codes_that_are_no_statuses_are_refused_before_any_request() {
 }
 
 #[test]
+fn a_status_below_400_that_retry_on_names_is_retried_and_fails_its_sku_when_the_retries_are_spent() {
+    for status in [200, 202, 204, 301, 302, 304, 308] {
+        let unready = Reply::redirect(status, "/elsewhere");
+        let (dir, server) = (
+            skus(3),
+            ScriptedServer::script(
+                Script::new()
+                    .for_sku("1", [unready.clone(), Reply::json("1")])
+                    .for_sku("2", [unready.clone()])
+                    .otherwise(|_| Reply::json("0").with_status(203)),
+            ),
+        );
+        let codes = format!("+{status}");
+        // Of 200, SKU 1 is asked until its retries are spent, too.
+        let args = ["--retry-on", &codes, "--retries", "1", "--min-success", "0"];
+        let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+        let kept = if status == 200 { "{\n\"0\":0\n}\n" } else { "{\n\"0\":0,\n\"1\":1\n}\n" };
+        assert_eq!((dir.read("out.json").as_str(), server.count()), (kept, 5), "{status}: {}", ended.stderr);
+        let failed = dir.read("out.failed.csv");
+        let row = failed.lines().last().unwrap();
+        assert!(
+            row.starts_with(&format!("2,HTTP {status}")) && row.ends_with(&format!(",{status},2")),
+            "{row}"
+        );
+    }
+}
+
+#[test]
+fn an_api_whose_every_answer_is_not_ready_at_first_is_neither_out_nor_over_budget() {
+    let dir = skus(300);
+    let server = ScriptedServer::start(|seen| match seen.attempt {
+        1 => Reply::retry_after(202, "0.05"),
+        _ => Reply::echo(seen),
+    });
+    let args = ["--retry-on", "+202", "-c", "32"];
+    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    assert!(
+        ended.stderr.contains("300 fetched") && !ended.stderr.contains("keeps failing"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(server.count(), 600);
+}
+
+#[test]
+fn a_not_ready_answer_waits_for_its_retry_after_and_a_longer_one_defers_the_run() {
+    let (dir, server) = (
+        skus(1),
+        ScriptedServer::start(|seen| match seen.attempt {
+            1 => Reply::retry_after(202, "0.4"),
+            _ => Reply::echo(seen),
+        }),
+    );
+    asking(&dir, &server.url("/p/{sku}"), ["--retry-on", "202"]).finish().expect_code(0);
+    let requests = server.requests();
+    assert!(requests[1].at - requests[0].at >= Duration::from_millis(390), "{requests:?}");
+    let (dir, server) = (skus(1), ScriptedServer::start(|_| Reply::retry_after(202, "3600")));
+    let ended = asking(&dir, &server.url("/p/{sku}"), ["--retry-on", "202"]).finish().expect_code(75);
+    assert!(ended.stderr.contains("--max-retry-after is 5m"), "{}", ended.stderr);
+    assert!(!dir.has("out.json"));
+}
+
+#[test]
+fn a_plus_adds_to_the_default_in_all_three_places() {
+    let asked = |env: &[(&str, &str)], config: &str, args: &[&str]| {
+        let dir = skus(2);
+        dir.write("config.toml", config);
+        let server = ScriptedServer::start(|seen| match (seen.attempt, seen.sku.as_str()) {
+            (1, "0") => Reply::status(202),
+            (1, _) => Reply::status(429),
+            _ => Reply::echo(seen),
+        });
+        let mut run = asking(&dir, &server.url("/p/{sku}"), args.iter().copied());
+        for (name, value) in env {
+            run = run.env(name, value);
+        }
+        run.finish().expect_code(0);
+        server.count()
+    };
+    assert_eq!(asked(&[], "", &[]), 3);
+    assert_eq!(asked(&[], "", &["--retry-on", "+202"]), 4);
+    assert_eq!(asked(&[], "", &["--retry-on=+423, 202-203", "--null-on", "404"]), 4);
+    assert_eq!(asked(&[("SKUFETCH_RETRY_ON", "+202")], "", &[]), 4);
+    assert_eq!(asked(&[], "[retry]\nretry-on = \"+202\"", &[]), 4);
+    assert_eq!(asked(&[], "[retry]\nretry-on = +202", &[]), 4);
+}
+
+#[test]
+fn statuses_that_would_be_ignored_are_refused_before_any_request() {
+    let (dir, server) = (skus(1), ScriptedServer::echo());
+    let said = |args: &[&str], code: i32| {
+        asking(&dir, &server.url("/p/{sku}"), args.iter().copied()).finish().expect_code(code).stderr
+    };
+    for option in ["--retry-on", "--null-on"] {
+        assert!(said(&[option, "102"], 2).contains("1xx"));
+        assert!(said(&[option, "404,100-199"], 2).contains("1xx"));
+    }
+    for (retry, null) in [("+404", "404,410"), ("500-599", "503"), ("404", "400-499")] {
+        let stderr = said(&["--retry-on", retry, "--null-on", null], 2);
+        assert!(stderr.contains("stands in --null-on too"), "{stderr}");
+    }
+    assert_eq!(server.connections(), 0);
+    // Nobody named 503 in the default.
+    said(&["--null-on", "503"], 0);
+    said(&["--null-on", "503", "--retry-on", "+404", "--fresh"], 0);
+}
+
+#[test]
 fn after_the_last_retry_the_sku_fails_with_its_attempts_counted() {
     for retries in [0, 2] {
         let (dir, server) =
