@@ -219,9 +219,10 @@ const RETRY: &[Setting] = &[
 
 const RESPONSE: &[Setting] = &[
     Setting::new("select", Text("JQ"), "A jq filter on each body").default("."),
-    Setting::new("body-as", Word("KIND"), "json or text")
-        .default("json")
-        .more("With text the body becomes a JSON string."),
+    Setting::new("body-as", Word("KIND"), "json or text").default("json").more(
+        "With text the body becomes a JSON string. A charset that Content-Type declares is decoded; a \
+             byte-order mark wins over it.",
+    ),
     Setting::new("null-on", Word("CODES"), "Statuses that store null").default("none").more(
         "They count as fetched. For example 404,410. A status of the default of --retry-on is then not \
              retried.",

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{ETAG, LAST_MODIFIED};
 
+use super::charset;
 use super::decode::decode;
 use super::select::Select;
 use super::transport::RawAnswer;
@@ -121,9 +122,16 @@ fn content(
     settings: &ResponseSettings,
 ) -> Result<(Vec<u8>, Option<BodyHash>), Fault> {
     let body = decode(headers, body, settings.max_body)?;
+    let body = charset::to_utf8(headers, body, settings.body_as, (settings.max_body, &settings.mask))?;
     let mut out = Vec::with_capacity(large::capacity(body.len() + 2));
     if settings.body_as == BodyAs::Text {
-        json::text_value(&body, &mut out).map_err(|error| Fault::new(Cause::Body, error.to_string()))?;
+        json::text_value(&body, &mut out).map_err(|error| {
+            let why = format!(
+                "the body is not valid UTF-8, at byte {}, and its Content-Type declares no other charset",
+                error.offset
+            );
+            Fault::new(Cause::Body, why)
+        })?;
         return Ok((out, None));
     }
     if body.is_empty() {
@@ -135,7 +143,10 @@ fn content(
             return Fault::new(Cause::Cut, error.to_string());
         }
         // A page to log in looks like an answer until its beginning is seen.
-        Fault::new(Cause::Body, format!("{error}: {}", beginning(&body, settings)))
+        Fault::new(
+            Cause::Body,
+            format!("{error}: {}", beginning(&String::from_utf8_lossy(head(&body)), settings)),
+        )
     })?;
     if settings.select.is_identity() {
         return Ok((out, None));
@@ -158,7 +169,7 @@ fn refusal(answer: &RawAnswer, settings: &ResponseSettings) -> Fault {
         detail.push_str(reason);
     }
     if let Ok(body) = decode(&answer.headers, answer.body.clone(), settings.max_body) {
-        let head = beginning(&body, settings);
+        let head = beginning(&charset::for_people(&answer.headers, head(&body)), settings);
         if !head.is_empty() {
             detail.push_str(": ");
             detail.push_str(&head);
@@ -167,10 +178,13 @@ fn refusal(answer: &RawAnswer, settings: &ResponseSettings) -> Fault {
     Fault::new(Cause::Status(status), detail).with_status(status)
 }
 
+/// The first of a body: more than is shown, so that a secret is not cut in two before it is found.
+fn head(body: &[u8]) -> &[u8] {
+    &body[..body.len().min(SNIPPET * 64)]
+}
+
 /// The first of what the server sent, as people may see it.
-fn beginning(body: &[u8], settings: &ResponseSettings) -> String {
-    // A few bytes more than are shown, so that a secret is not cut in two before it is found.
-    let head = String::from_utf8_lossy(&body[..body.len().min(SNIPPET * 64)]);
+fn beginning(head: &str, settings: &ResponseSettings) -> String {
     display_safe(&settings.mask.apply(head.trim()), SNIPPET)
 }
 
@@ -295,6 +309,26 @@ mod tests {
         let detail =
             "not JSON: expected a value at byte 0: <html>\\u{1b}[31m (redacted) please log in</html>";
         assert_eq!(&*fault.detail, detail);
+    }
+
+    #[test]
+    fn a_declared_charset_is_decoded_in_what_is_kept_and_in_what_is_shown() {
+        let latin = |status, body: &[u8]| {
+            let mut raw = answer(status, "");
+            raw.body = Bytes::copy_from_slice(body);
+            raw.headers.insert("content-type", "application/json; charset=iso-8859-1".parse().unwrap());
+            raw
+        };
+        let body = b"{\"a\":\"\xc3\xa9\"}";
+        let Verdict::Keep(kept) = classify(latin(200, body), &settings(), false) else { panic!("not kept") };
+        assert_eq!(kept.content, Content::Json("{\"a\":\"Ã©\"}".into()));
+        let text = ResponseSettings { body_as: BodyAs::Text, ..settings() };
+        let Verdict::Keep(kept) = classify(latin(200, b"\xc3\xa9"), &text, false) else { panic!("not kept") };
+        assert_eq!(kept.content, Content::Json("\"Ã©\"".into()));
+        for (status, body) in [(400, &b"sch\xf6n"[..]), (200, b"<p>sch\xf6n")] {
+            let Verdict::GiveUp(fault) = classify(latin(status, body), &settings(), false) else { panic!() };
+            assert!(fault.detail.ends_with("schön"), "{fault}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod aside;
 pub mod backoff;
+mod charset;
 pub mod classify;
 pub mod decode;
 pub mod fetcher;

@@ -37,6 +37,7 @@ fn what_is_kept_parses_and_what_would_not_fails_its_sku_alone() {
         deep(100).into(),
         b"[]".to_vec(),
         b"{\"\":{}}".to_vec(),
+        b"\xff\xfe1\0".to_vec(),
     ];
     let refused: Vec<Vec<u8>> = vec![
         b"NaN".to_vec(),
@@ -55,7 +56,7 @@ fn what_is_kept_parses_and_what_would_not_fails_its_sku_alone() {
         deep(101).into(),
         "[".repeat(100_000).into(),
         b"<html>".to_vec(),
-        b"\xff\xfe1\0".to_vec(),
+        b"\xff\xfe1\0\0\0".to_vec(),
         b"//c\n1".to_vec(),
         b"\xef\xbb\xbf\xef\xbb\xbf1".to_vec(),
         b"{\"a\":1}\0".to_vec(),

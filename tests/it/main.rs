@@ -3,6 +3,7 @@
 mod answers_cut;
 mod answers_malformed;
 mod bodies;
+mod bodies_charset;
 mod bodies_memory;
 mod changes;
 mod cli;

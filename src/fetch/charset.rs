@@ -1,0 +1,462 @@
+//! From the bytes of a body to UTF-8: the character encoding that a server declares or marks.
+//!
+//! A byte-order mark wins over the `charset` of `Content-Type`, which wins over UTF-8. Names and tables are those of
+//! the WHATWG Encoding Standard, as browsers have them: what is declared as ISO-8859-1 is read as windows-1252, which
+//! differs only where ISO-8859-1 has control characters that nobody means. US-ASCII is the exception: a byte over
+//! 0x7F under that name belongs to some other encoding, and nothing says to which.
+//!
+//! What is not valid in its encoding is an error and never U+FFFD: a replaced character in the output cannot be told
+//! from a right one. Only in messages about a body are such characters replaced.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+
+use super::classify::BodyAs;
+use crate::model::{Cause, Fault, Mask, Size, display_safe, large};
+
+/// Names of US-ASCII, which the standard counts among those of windows-1252.
+const ASCII: [&str; 3] = ["ansi_x3.4-1968", "ascii", "us-ascii"];
+
+/// Characters of a declared name that are shown.
+const NAME_CHARS: usize = 40;
+
+/// Decoded at a time, in bytes of UTF-8.
+const PART: usize = 64 << 10;
+
+/// What `Content-Type` says of the character encoding.
+#[derive(Debug, PartialEq)]
+enum Declared {
+    /// Nothing.
+    Nothing,
+    /// This one. The name tells US-ASCII from windows-1252, and UTF-16 from UTF-16LE.
+    Charset { encoding: &'static Encoding, name: String },
+    /// A name that the standard does not have.
+    Unknown(String),
+    /// Two that differ.
+    Contradiction(String, String),
+}
+
+/// What is wrong with a body's character encoding.
+#[derive(Debug, PartialEq, thiserror::Error)]
+enum Wrong {
+    #[error("the answer's Content-Type declares charset `{0}`, which is not known")]
+    Unknown(String),
+    #[error("the answer's Content-Type declares charset `{0}` and charset `{1}`")]
+    Contradiction(String, String),
+    #[error("the body is UTF-32, which is not supported")]
+    Utf32,
+}
+
+/// The body in UTF-8. Whether a body that is UTF-8 already is valid is left to whoever reads it; its mark stays.
+///
+/// # Errors
+/// A charset that is not known, two that differ, a body that is not valid in its encoding, or one of more than `cap`
+/// bytes in UTF-8. Of JSON that breaks off in the midst of a character: a body that was cut.
+pub(super) fn to_utf8(
+    headers: &HeaderMap,
+    body: Bytes,
+    body_as: BodyAs,
+    (cap, mask): (Size, &Mask),
+) -> Result<Bytes, Fault> {
+    if is_plainly_utf8(headers, &body) {
+        return Ok(body);
+    }
+    let declared = declared(headers);
+    let (encoding, start) = match encoding(&declared, &body, body_as) {
+        Ok((encoding, _)) if encoding == UTF_8 => return Ok(body),
+        Ok(found) => found,
+        Err(wrong) => {
+            let why = display_safe(&mask.apply(&wrong.to_string()), 4 * NAME_CHARS);
+            return Err(Fault::new(Cause::Body, why));
+        }
+    };
+    let (name, is_ascii) = match &declared {
+        Declared::Charset { name, .. } if start == 0 => (name.as_str(), ASCII.contains(&name.as_str())),
+        _ => (encoding.name(), false),
+    };
+    let invalid = |at: usize| {
+        Fault::new(
+            Cause::Body,
+            format!("the body is not valid {}, at byte {at}", display_safe(name, NAME_CHARS)),
+        )
+    };
+    if is_ascii {
+        return match body.iter().position(|byte| !byte.is_ascii()) {
+            None => Ok(body),
+            Some(at) => Err(invalid(at)),
+        };
+    }
+    match decode(encoding, &body[start..], cap) {
+        Ok(text) => Ok(text.into()),
+        Err(Undecoded::TooLarge) => {
+            let detail = format!("the decoded body is larger than --max-body {cap}");
+            Err(Fault::new(Cause::TooLarge, detail))
+        }
+        // As with JSON that ends too early, only the end of the bytes can tell that they were cut.
+        Err(Undecoded::Invalid { at, at_the_end: true }) if body_as == BodyAs::Json => {
+            Err(Fault { cause: Cause::Cut, ..invalid(start + at) })
+        }
+        Err(Undecoded::Invalid { at, .. }) => Err(invalid(start + at)),
+    }
+}
+
+/// The beginning of a body for a message: what does not decode is replaced.
+pub(super) fn for_people<'a>(headers: &HeaderMap, head: &'a [u8]) -> Cow<'a, str> {
+    match encoding(&declared(headers), head, BodyAs::Json) {
+        Ok((encoding, start)) => encoding.decode_without_bom_handling(&head[start..]).0,
+        Err(_) => String::from_utf8_lossy(head),
+    }
+}
+
+/// Nothing marks or declares anything but UTF-8. This is the usual case, and costs a look at a few bytes.
+fn is_plainly_utf8(headers: &HeaderMap, body: &[u8]) -> bool {
+    // No JSON and hardly a text begins with one of these bytes but for a mark of UTF-16, or of what it stands for.
+    let is_marked = matches!(body, [0 | 0xFE | 0xFF, ..] | [_, 0, ..]);
+    let mut fields = headers.get_all(CONTENT_TYPE).iter();
+    let (first, second) = (fields.next(), fields.next());
+    // The value of the first parameter is the last: whatever its name, it declares nothing else.
+    let declares_nothing = first.is_none_or(|value| {
+        let bytes = value.as_bytes();
+        memchr::memchr(b'=', bytes).is_none_or(|at| bytes[at + 1..].eq_ignore_ascii_case(b"utf-8"))
+    });
+    !is_marked && declares_nothing && second.is_none()
+}
+
+/// How the body is encoded, and how long its mark is. A mark of UTF-8 counts as part of the body.
+fn encoding(declared: &Declared, body: &[u8], body_as: BodyAs) -> Result<(&'static Encoding, usize), Wrong> {
+    match body {
+        [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => return Err(Wrong::Utf32),
+        _ => {}
+    }
+    match Encoding::for_bom(body) {
+        Some((encoding, _)) if encoding == UTF_8 => return Ok((UTF_8, 0)),
+        Some(marked) => return Ok(marked),
+        None => {}
+    }
+    match declared {
+        Declared::Unknown(name) => Err(Wrong::Unknown(name.clone())),
+        Declared::Contradiction(one, other) => Err(Wrong::Contradiction(one.clone(), other.clone())),
+        Declared::Charset { encoding, name } => {
+            // The name alone leaves the order of the bytes open: the standard reads them as most such files are, but
+            // JSON tells, since it begins with an ASCII character.
+            let is_swapped = name == "utf-16" && body_as == BodyAs::Json && body.first() == Some(&0);
+            Ok((if is_swapped { UTF_16BE } else { encoding }, 0))
+        }
+        Declared::Nothing if body_as == BodyAs::Json => Ok((by_zeros(body)?, 0)),
+        Declared::Nothing => Ok((UTF_8, 0)),
+    }
+}
+
+/// JSON begins with an ASCII character, and holds no U+0000: where its first zero bytes stand tells its encoding
+/// (RFC 4627, section 3). In UTF-8 it has none.
+fn by_zeros(body: &[u8]) -> Result<&'static Encoding, Wrong> {
+    match body {
+        [0, 0, ..] | [_, 0, 0, ..] => Err(Wrong::Utf32),
+        [0, _, ..] => Ok(UTF_16BE),
+        [_, 0, ..] => Ok(UTF_16LE),
+        _ => Ok(UTF_8),
+    }
+}
+
+/// What all `Content-Type` fields declare together. A proxy may have joined several by commas.
+fn declared(headers: &HeaderMap) -> Declared {
+    let mut found: Option<(&'static Encoding, String)> = None;
+    for value in headers.get_all(CONTENT_TYPE) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        for name in charsets(&value) {
+            let Some(encoding) = Encoding::for_label_no_replacement(name.as_bytes()) else {
+                return Declared::Unknown(name);
+            };
+            match &found {
+                None => found = Some((encoding, name)),
+                Some((first, _)) if *first == encoding => {}
+                Some((_, first)) => return Declared::Contradiction(first.clone(), name),
+            }
+        }
+    }
+    found.map_or(Declared::Nothing, |(encoding, name)| Declared::Charset { encoding, name })
+}
+
+/// The values of all parameters called `charset`, in lower case, but for empty ones, which declare nothing. A value
+/// may be quoted, in the single quotes that HTTP does not have as well.
+fn charsets(value: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for parameter in parameters(value) {
+        let Some((name, value)) = parameter.split_once('=') else { continue };
+        let value = value.trim().trim_matches('\'').trim().to_ascii_lowercase();
+        if name.trim().eq_ignore_ascii_case("charset") && !value.is_empty() {
+            names.push(value);
+        }
+    }
+    names
+}
+
+/// The parts of a field between `;` and `,` outside of double quotes; the quotes are taken off.
+fn parameters(value: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut is_quoted = false;
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        let c = match c {
+            '"' => {
+                is_quoted = !is_quoted;
+                continue;
+            }
+            '\\' if is_quoted => chars.next().unwrap_or('\\'),
+            ';' | ',' if !is_quoted => {
+                parts.push(String::new());
+                continue;
+            }
+            other => other,
+        };
+        if let Some(part) = parts.last_mut() {
+            part.push(c);
+        }
+    }
+    parts
+}
+
+/// Why bytes do not become text.
+enum Undecoded {
+    /// The text would be longer than it may be.
+    TooLarge,
+    /// Bytes that are not valid end here, with the whole body or before.
+    Invalid { at: usize, at_the_end: bool },
+}
+
+/// Decodes the whole, to at most `cap` bytes.
+fn decode(encoding: &'static Encoding, body: &[u8], cap: Size) -> Result<Vec<u8>, Undecoded> {
+    let mut decoder = encoding.new_decoder_without_bom_handling();
+    let mut out = Vec::new();
+    let mut read = 0;
+    loop {
+        let length = out.len();
+        large::grow(&mut out, PART);
+        out.resize(length + PART, 0);
+        let (result, used, written) =
+            decoder.decode_to_utf8_without_replacement(&body[read..], &mut out[length..], true);
+        read += used;
+        out.truncate(length + written);
+        if out.len() as u64 > cap.0 {
+            return Err(Undecoded::TooLarge);
+        }
+        match result {
+            DecoderResult::InputEmpty => return Ok(out),
+            DecoderResult::OutputFull => {}
+            DecoderResult::Malformed(bytes, after) => {
+                let at = read.saturating_sub(usize::from(bytes) + usize::from(after));
+                return Err(Undecoded::Invalid { at, at_the_end: read == body.len() });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CAP: Size = Size(1 << 20);
+
+    fn typed(fields: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(CONTENT_TYPE, field.parse().unwrap());
+        }
+        headers
+    }
+
+    fn utf8(fields: &[&str], body: &[u8], body_as: BodyAs) -> Result<String, Fault> {
+        let body = Bytes::copy_from_slice(body);
+        let decoded = to_utf8(&typed(fields), body, body_as, (CAP, &Mask::default()))?;
+        Ok(String::from_utf8_lossy(&decoded).into_owned())
+    }
+
+    fn json(field: &str, body: &[u8]) -> Result<String, Fault> {
+        utf8(&[field], body, BodyAs::Json)
+    }
+
+    fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        text.encode_utf16().flat_map(bytes).collect()
+    }
+
+    #[test]
+    fn a_declared_charset_is_decoded_however_it_is_written() {
+        for field in [
+            "application/json; charset=iso-8859-1",
+            "application/json;charset=ISO-8859-1",
+            "application/json; charset=\"latin1\"",
+            "application/json; charset='latin1'",
+            "application/json; CharSet = windows-1252 ; v=1",
+            "application/json; v=\"a;charset=utf-8,b\"; charset=cp1252",
+            "application/json; charset=\"iso\\-8859-1\"",
+            "text/html, application/json; charset=iso-8859-1",
+            "; charset=l1",
+            "charset=l1",
+        ] {
+            // As UTF-8 it would be one other character.
+            assert_eq!(json(field, b"\"\xc3\xa9\"").unwrap(), "\"Ã©\"", "{field}");
+        }
+        assert_eq!(json("a/b; charset=gb2312", b"\"\xd6\xd0\xb9\xfa\"").unwrap(), "\"中国\"");
+        assert_eq!(
+            json("a/b; charset=shift_jis", b"\"\x83\x5c\"").unwrap(),
+            "\"ソ\"",
+            "its second byte is a \\"
+        );
+        assert_eq!(json("a/b; charset=koi8-r", b"\"\xcd\xc9\xd2\"").unwrap(), "\"мир\"");
+        assert_eq!(json("a/b; charset=iso-2022-jp", b"\"\x1b$B\x46\x7c\x1b(B\"").unwrap(), "\"日\"");
+    }
+
+    #[test]
+    fn utf8_declared_or_not_is_left_to_its_reader() {
+        for field in [
+            "application/json",
+            "application/json; charset=utf-8",
+            "application/json; charset=UTF8",
+            "application/json; charset=\"\"",
+            "application/json; charset=",
+            "application/json; charset",
+            "application/json; charset=utf-8; charset=\"UTF-8\"",
+            "application/json; xcharset=latin1; note=\"charset=latin1\"",
+        ] {
+            let body = Bytes::from_static("\"é\"".as_bytes());
+            let decoded =
+                to_utf8(&typed(&[field]), body.clone(), BodyAs::Json, (CAP, &Mask::default())).unwrap();
+            assert_eq!((decoded.as_ptr(), &decoded), (body.as_ptr(), &body), "{field}");
+        }
+        assert_eq!(utf8(&[], b"\xff", BodyAs::Text).unwrap(), "\u{fffd}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_wins_over_what_is_declared() {
+        for field in ["a/b", "a/b; charset=iso-8859-1", "a/b; charset=utf-16be", "a/b; charset=klingon"] {
+            for body_as in [BodyAs::Json, BodyAs::Text] {
+                let little = utf16("\u{feff}\"é\"", u16::to_le_bytes);
+                let big = utf16("\u{feff}\"é\"", u16::to_be_bytes);
+                assert_eq!(utf8(&[field], &little, body_as).unwrap(), "\"é\"", "{field}");
+                assert_eq!(utf8(&[field], &big, body_as).unwrap(), "\"é\"", "{field}");
+                assert_eq!(
+                    utf8(&[field], "\u{feff}\"é\"".as_bytes(), body_as).unwrap(),
+                    "\u{feff}\"é\"",
+                    "{field}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn json_in_utf16_is_known_by_its_zero_bytes_where_nothing_is_declared() {
+        for text in ["{\"é\":1}", "1", "\"中\""] {
+            for field in ["application/json", "a/b; charset=utf-16"] {
+                assert_eq!(json(field, &utf16(text, u16::to_le_bytes)).unwrap(), text, "{field}");
+                assert_eq!(json(field, &utf16(text, u16::to_be_bytes)).unwrap(), text, "{field}");
+            }
+        }
+        let little = utf16("\"é\"", u16::to_le_bytes);
+        assert_eq!(
+            utf8(&["a/b"], &little, BodyAs::Text).unwrap().as_bytes()[..2],
+            *b"\"\0",
+            "text is not guessed"
+        );
+        assert_eq!(
+            json("a/b; charset=utf-8", &little).unwrap().as_bytes()[..2],
+            *b"\"\0",
+            "declared otherwise"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_named() {
+        for (fields, body, why) in [
+            (&["a/b; charset=Klingon"][..], &b"1"[..], "declares charset `klingon`, which is not known"),
+            (&["a/b; charset=binary"], b"1", "declares charset `binary`, which is not known"),
+            (&["a/b; charset=utf-32"], b"1", "declares charset `utf-32`, which is not known"),
+            (&["a/b; charset=hz-gb-2312"], b"1", "declares charset `hz-gb-2312`, which is not known"),
+            (
+                &["a/b; charset=utf-8", "a/b; charset=latin1"],
+                b"1",
+                "declares charset `utf-8` and charset `latin1`",
+            ),
+            (&["a/b; charset=koi8-r; charset=gbk"], b"1", "declares charset `koi8-r` and charset `gbk`"),
+            (&["a/b; charset=us-ascii"], b"\"\xc3\xa9\"", "not valid us-ascii, at byte 1"),
+            (&["a/b; charset=shift_jis"], b"\"a\xa0b\"", "not valid shift_jis, at byte 2"),
+            (&["a/b; charset=gbk"], b"\"\xff\"  ", "not valid gbk, at byte 1"),
+            (&["a/b; charset=utf-16le"], b"\"\0\0\xd8\"\0", "not valid utf-16le, at byte 2"),
+            (&[], b"\xff\xfe\0\0\"\0\0\0", "UTF-32"),
+            (&[], b"\0\0\xfe\xff\0\0\0\"", "UTF-32"),
+            (&[], b"\0\0\0\"", "UTF-32"),
+            (&[], b"\"\0\0\0", "UTF-32"),
+        ] {
+            let fault = utf8(fields, body, BodyAs::Json).unwrap_err();
+            assert_eq!(fault.cause, Cause::Body, "{fault}");
+            assert!(fault.detail.contains(why), "{fault}");
+        }
+        assert_eq!(utf8(&["a/b", "a/b; charset=latin1"], b"\xe9", BodyAs::Text).unwrap(), "é");
+        assert_eq!(json("a/b; charset=ascii", b"[1]").unwrap(), "[1]");
+    }
+
+    #[test]
+    fn json_that_breaks_off_inside_a_character_was_cut_and_text_is_not_valid() {
+        for (field, body) in [("a/b; charset=gbk", &b"\"\xd6"[..]), ("a/b; charset=utf-16be", b"\0\"\x4e")] {
+            assert_eq!(json(field, body).unwrap_err().cause, Cause::Cut);
+            assert_eq!(utf8(&[field], body, BodyAs::Text).unwrap_err().cause, Cause::Body);
+        }
+    }
+
+    #[test]
+    fn the_cap_holds_for_the_decoded_body() {
+        let headers = typed(&["a/b; charset=windows-1252"]);
+        let body = Bytes::from(vec![0x80; 100_000]);
+        for (cap, fits) in [(300_000, true), (299_999, false), (100_000, false)] {
+            let decoded = to_utf8(&headers, body.clone(), BodyAs::Text, (Size(cap), &Mask::default()));
+            match decoded {
+                Ok(text) => assert!(fits && text == "€".repeat(100_000)),
+                Err(fault) => assert!(!fits && fault.cause == Cause::TooLarge, "{fault}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_shown_without_secrets_and_control_characters() {
+        let headers = typed(&["a/b; charset=\"Canary-123\tx\""]);
+        let mask = Mask::new(vec!["canary-123".into()]);
+        let fault = to_utf8(&headers, "1".into(), BodyAs::Json, (CAP, &mask)).unwrap_err();
+        assert!(!fault.detail.contains("canary") && !fault.detail.contains('\t'), "{fault}");
+    }
+
+    proptest! {
+        #[test]
+        fn text_comes_back_from_every_encoding_that_can_hold_it(
+            label in prop::sample::select(vec![
+                "windows-1252", "gb18030", "big5", "euc-kr", "shift_jis", "euc-jp", "koi8-u", "iso-8859-15",
+            ]),
+            text in "[a-z\\\\\"é中日ソ한ж€]{0,40}",
+        ) {
+            let (bytes, _, is_lossy) = Encoding::for_label(label.as_bytes()).unwrap().encode(&text);
+            prop_assume!(!is_lossy);
+            let field = format!("text/plain; charset={label}");
+            prop_assert_eq!(utf8(&[&field], &bytes, BodyAs::Text).unwrap(), text);
+        }
+
+        #[test]
+        fn no_header_and_no_body_panics_and_what_comes_is_utf8_unless_it_went_through(
+            field in "[a-z/;,=\" '\\\\0-9-]{0,30}|a/b; ?charset=[\"']?[a-z0-9-]{0,12}",
+            body in proptest::collection::vec(any::<u8>(), 0..60),
+            is_json: bool,
+        ) {
+            let body_as = if is_json { BodyAs::Json } else { BodyAs::Text };
+            let headers = typed(&[&field]);
+            let body = Bytes::from(body);
+            let decoded = to_utf8(&headers, body.clone(), body_as, (CAP, &Mask::default()));
+            if let Ok(text) = decoded {
+                prop_assert!(text == body || std::str::from_utf8(&text).is_ok());
+            }
+            for_people(&headers, &body);
+        }
+    }
+}
