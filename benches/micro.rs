@@ -188,6 +188,7 @@ fn entry(number: u32, body: usize) -> Entry {
         key: Key::parse(key.as_bytes()).expect("a key"),
         fingerprint: Fingerprint(u128::from(number) << 64 | 0x9e37_79b9),
         attempts: 1,
+        sent: None,
         outcome: Outcome::Fetched(answer),
         record: csv::ByteRecord::from(vec![key.as_str()]),
         address: None,

@@ -89,6 +89,7 @@ fn entry(seq: usize) -> Entry {
         key: Key::parse(KEYS[seq].as_bytes()).unwrap(),
         fingerprint: fingerprint(seq),
         attempts: 1,
+        sent: None,
         outcome: Outcome::Fetched(Answer { status: 200, at, content, validators: Validators::default(), raw: None }),
         record: csv::ByteRecord::from(vec![KEYS[seq]]),
         address: None,

@@ -293,6 +293,7 @@ mod tests {
             key: Key::parse(key.as_bytes()).unwrap(),
             fingerprint: Fingerprint(0xabc),
             attempts: 3,
+            sent: None,
             outcome: Outcome::Failed(Fault::new(Cause::Timeout, "x")),
             record,
             address: None,

@@ -158,6 +158,7 @@ pub(super) fn entry(seq: u32, text: &str, outcome: Outcome) -> Entry {
         key: key(text),
         fingerprint: fingerprint(text),
         attempts: 1,
+        sent: None,
         outcome,
         record: csv::ByteRecord::from(vec![text.as_bytes(), b"a name"]),
         address: None,

@@ -22,8 +22,11 @@ use crate::engine::{Counts, DRAIN, Ended, Sampled};
 use crate::fetch::{Stop, StopReason};
 use crate::input::{Columns, InputPath};
 use crate::limit::{self, Gate};
-use crate::model::{Cause, Event, Exit, Key, Reporter};
+use crate::model::{Cause, Event, Exit, Key, Reporter, display_safe};
 use crate::report::{self, Amount, Changes, Complaint, Ending, Facts, Report, Unasked, Wrote, verdict};
+
+/// Characters of a SKU in a message.
+const KEY_CHARS: usize = 60;
 
 /// What the end of a run is judged from.
 pub struct Close<'a> {
@@ -285,10 +288,6 @@ fn fate(settings: &Settings, ended: &mut Ended, stop: &Stop, (counts, missing): 
             Failure::new(Exit::Data, message).with_hint("there is a header, but nothing to ask for"),
         );
     }
-    if let Some(status) = ended.all_refused.filter(|_| fetched == 0) {
-        let answers = usize::try_from(counts.failed).unwrap_or(usize::MAX);
-        return Fate::Leave(refused(status, answers, settings));
-    }
     let superseded = ended.fed.as_ref().map_or(0, |fed| fed.planner.superseded());
     let distinct = skus - superseded.min(counts.failed);
     if !settings.output.min_success.reached_by(fetched, distinct) {
@@ -313,6 +312,22 @@ pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
         )
         .with_hint(after_outage(why, again)),
         StopReason::Refused { status, answers } => refused(*status, *answers, settings),
+        StopReason::RefusedAtEnd { status, skus, asked_again } => {
+            let all = refused_at_end(*status, *skus);
+            let sku = quoted(asked_again);
+            let message = format!(
+                "the API refuses the credentials: {all}, and so was SKU {sku}, which had an answer before"
+            );
+            Failure::new(Exit::NoPermission, message).with_hint(check_credentials(settings))
+        }
+        StopReason::RefusalsUnsettled { status, skus, asked_again, why } => {
+            let all = refused_at_end(*status, *skus);
+            let sku = quoted(asked_again);
+            let message = format!(
+                "{all}, and SKU {sku}, asked again to tell whether the credentials are refused, did not say: {why}"
+            );
+            Failure::new(Exit::TryAgain, message).with_hint(again)
+        }
         StopReason::AskedToWait(wait) => {
             let wait = wait.map_or_else(|| "very long".to_owned(), report::format::time_left);
             let limit = humantime::format_duration(settings.retry.max_retry_after);
@@ -375,7 +390,23 @@ fn refused(status: u16, answers: usize, settings: &Settings) -> Failure {
         format!("{answers} answers in a row were")
     };
     Failure::new(Exit::NoPermission, format!("the API refuses the credentials: {times} {status}"))
-        .with_hint(format!("check --header and the variables in it; then {}", again(settings)))
+        .with_hint(check_credentials(settings))
+}
+
+fn check_credentials(settings: &Settings) -> String {
+    format!("check --header and the variables in it; then {}", again(settings))
+}
+
+fn refused_at_end(status: u16, skus: usize) -> String {
+    match skus {
+        1 => format!("the last SKU was refused ({status})"),
+        _ => format!("the last {skus} SKUs were refused ({status})"),
+    }
+}
+
+/// A SKU in a message.
+fn quoted(key: &Key) -> String {
+    format!("`{}`", display_safe(key.as_str(), KEY_CHARS))
 }
 
 /// `missing`: those that were answered with 404.

@@ -1,6 +1,8 @@
 //! Refused credentials: told from single forbidden SKUs, and stopped fast.
 
-use crate::model::{Cause, Entry, Outcome};
+use std::time::Instant;
+
+use crate::model::{Entry, Outcome};
 
 /// The first answers of a run, if all are refusals, end it.
 const FIRST: usize = 5;
@@ -8,13 +10,26 @@ const FIRST: usize = 5;
 const LATER: usize = 20;
 
 /// Holds refused entries back until it is known whether they are failures of their SKUs or of the
-/// credentials: those of a run that stopped for them are deferred. Only an answer to a later SKU shows
-/// that the credentials were still good: one to an earlier SKU may have been under way when they expired.
+/// credentials: those of a run that stopped for them are deferred. Two questions are kept apart:
+///
+/// - What ends a row of refusals: any other answer to a later SKU.
+/// - What shows that a refusal was the SKU's own: a good answer to a request that left after the refusal came.
+///   A later SKU may have been asked before, while the credentials were still good.
 #[derive(Debug)]
 pub struct Breaker {
-    held: Vec<Entry>,
+    held: Vec<Held>,
     limit: usize,
     last_status: u16,
+}
+
+/// A refused entry.
+#[derive(Debug)]
+struct Held {
+    entry: Entry,
+    /// When its answer came.
+    came: Instant,
+    /// No other answer has ended its row.
+    is_in_row: bool,
 }
 
 /// What to do after an entry.
@@ -38,31 +53,47 @@ impl Breaker {
         Self { held: Vec::new(), limit: FIRST, last_status: 0 }
     }
 
-    /// Takes an entry that ended with an answer or without one.
-    pub fn judge(&mut self, entry: Entry) -> Ruling {
-        match refusal(&entry) {
-            Some(status) => {
-                self.held.push(entry);
-                self.last_status = status;
-                if self.held.len() < self.limit {
-                    return Ruling::Pass(Vec::new());
-                }
-                Ruling::Trip { status, answers: self.held.len() }
+    /// Takes an entry that ended with an answer or without one. The clock is asked only about refusals.
+    pub fn judge(&mut self, entry: Entry, now: impl FnOnce() -> Instant) -> Ruling {
+        if let Some(status) = entry.outcome.refused() {
+            self.held.push(Held { entry, came: now(), is_in_row: true });
+            self.last_status = status;
+            let answers = self.held.iter().filter(|held| held.is_in_row).count();
+            if answers < self.limit {
+                return Ruling::Pass(Vec::new());
             }
-            None if answered(&entry) => {
-                self.limit = LATER;
-                let mut all: Vec<_> = self.held.extract_if(.., |held| held.seq < entry.seq).collect();
-                all.push(entry);
-                Ruling::Pass(all)
-            }
-            None => Ruling::Pass(vec![entry]),
+            return Ruling::Trip { status, answers };
         }
+        if is_other_answer(&entry.outcome) {
+            self.limit = LATER;
+            for held in self.held.iter_mut().filter(|held| held.entry.seq < entry.seq) {
+                held.is_in_row = false;
+            }
+        }
+        if self.held.is_empty() || !entry.outcome.shows_good_credentials() {
+            return Ruling::Pass(vec![entry]);
+        }
+        let settled = |held: &mut Held| entry.sent.is_some_and(|sent| held.came < sent);
+        let mut passed: Vec<Entry> = self.held.extract_if(.., settled).map(|held| held.entry).collect();
+        passed.push(entry);
+        Ruling::Pass(passed)
     }
 
-    /// What is still held when the run is over, with whether every answer of the run was a refusal.
-    pub fn release(&mut self) -> (Vec<Entry>, Option<u16>) {
-        let all_refused = self.limit == FIRST && !self.held.is_empty();
-        (std::mem::take(&mut self.held), all_refused.then_some(self.last_status))
+    /// The last refusing status, and how many refusals are held; none where nothing is.
+    #[must_use]
+    pub fn doubt(&self) -> Option<(u16, usize)> {
+        (!self.held.is_empty()).then_some((self.last_status, self.held.len()))
+    }
+
+    /// What is still held when the run is over.
+    pub fn release(&mut self) -> impl Iterator<Item = Entry> + use<> {
+        std::mem::take(&mut self.held).into_iter().map(|held| held.entry)
+    }
+
+    /// The refusing status, if no answer of the run was anything else.
+    #[must_use]
+    pub fn all_refused(&self) -> Option<u16> {
+        (self.limit == FIRST && !self.held.is_empty()).then_some(self.last_status)
     }
 }
 
@@ -72,19 +103,10 @@ impl Default for Breaker {
     }
 }
 
-fn refusal(entry: &Entry) -> Option<u16> {
-    match &entry.outcome {
-        Outcome::Failed(fault) => match fault.cause {
-            Cause::Status(status @ (401 | 403)) => Some(status),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn answered(entry: &Entry) -> bool {
-    match &entry.outcome {
-        Outcome::Fetched(_) => true,
+/// An answer that is no refusal. A refusing status that `--null-on` stores as `null` counts neither way.
+fn is_other_answer(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Fetched(answer) => !matches!(answer.status, 401 | 403),
         Outcome::Failed(fault) => fault.status.is_some(),
         Outcome::Deferred(_) => false,
     }
@@ -92,38 +114,67 @@ fn answered(entry: &Entry) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::model::{Answer, Content, Fault, Fingerprint, Key, Seq, Validators};
+    use crate::model::{Answer, Cause, Content, Fault, Fingerprint, Key, Seq, Validators};
 
-    fn entry(seq: u32, outcome: Outcome) -> Entry {
-        Entry {
-            seq: Seq(seq),
-            line: 2,
-            key: Key::parse(b"A").unwrap(),
-            fingerprint: Fingerprint(0),
-            attempts: 1,
-            outcome,
-            record: csv::ByteRecord::new(),
-            address: None,
+    /// A breaker with a clock of its own, in milliseconds.
+    struct Trial {
+        breaker: Breaker,
+        start: Instant,
+    }
+
+    impl Trial {
+        fn new() -> Self {
+            Self { breaker: Breaker::new(), start: Instant::now() }
+        }
+
+        /// An entry whose request left at one time and whose answer came at another.
+        fn judge(&mut self, seq: u32, (sent, came): (u64, u64), outcome: Outcome) -> Ruling {
+            let at = |millis| self.start + Duration::from_millis(millis);
+            let entry = Entry {
+                seq: Seq(seq),
+                line: 2,
+                key: Key::parse(b"A").unwrap(),
+                fingerprint: Fingerprint(0),
+                attempts: 1,
+                sent: Some(at(sent)),
+                outcome,
+                record: csv::ByteRecord::new(),
+                address: None,
+            };
+            self.breaker.judge(entry, || at(came))
+        }
+
+        /// One request after the other: each leaves when the one before was answered.
+        fn next(&mut self, seq: u32, outcome: Outcome) -> Ruling {
+            let at = u64::from(seq) * 10;
+            self.judge(seq, (at + 1, at + 10), outcome)
         }
     }
 
-    fn refused(seq: u32) -> Entry {
-        entry(seq, Outcome::Failed(Fault::new(Cause::Status(401), "HTTP 401").with_status(401)))
+    fn refused() -> Outcome {
+        failed(401)
     }
 
-    fn fetched(seq: u32) -> Entry {
+    fn failed(status: u16) -> Outcome {
+        Outcome::Failed(Fault::new(Cause::Status(status), "HTTP").with_status(status))
+    }
+
+    fn fetched() -> Outcome {
+        stored(200)
+    }
+
+    fn stored(status: u16) -> Outcome {
         let content = Content::Json(b"1".to_vec());
-        let answer = Answer {
-            status: 200,
+        Outcome::Fetched(Answer {
+            status,
             at: SystemTime::now(),
             content,
             validators: Validators::default(),
             raw: None,
-        };
-        entry(seq, Outcome::Fetched(answer))
+        })
     }
 
     fn passed(ruling: Ruling) -> Vec<u32> {
@@ -135,59 +186,97 @@ mod tests {
 
     #[test]
     fn the_first_five_answers_all_refused_end_the_run() {
-        let mut breaker = Breaker::new();
+        let mut trial = Trial::new();
         for seq in 0..4 {
-            assert!(passed(breaker.judge(refused(seq))).is_empty());
+            assert!(passed(trial.next(seq, refused())).is_empty());
         }
-        assert!(matches!(breaker.judge(refused(4)), Ruling::Trip { status: 401, answers: 5 }));
-        assert_eq!(breaker.release().0.len(), 5);
+        assert!(matches!(trial.next(4, refused()), Ruling::Trip { status: 401, answers: 5 }));
+        assert_eq!(trial.breaker.release().count(), 5);
     }
 
     #[test]
     fn twenty_in_a_row_later_end_the_run_and_any_other_answer_ends_the_row() {
-        let mut breaker = Breaker::new();
-        assert_eq!(passed(breaker.judge(fetched(0))), [0]);
-        for seq in 1..20 {
-            assert!(passed(breaker.judge(refused(seq))).is_empty());
+        for other in [fetched(), failed(404), failed(500)] {
+            let ends_doubt = !matches!(&other, Outcome::Failed(fault) if fault.status == Some(500));
+            let mut trial = Trial::new();
+            assert_eq!(passed(trial.next(0, fetched())), [0]);
+            for seq in 1..20 {
+                assert!(passed(trial.next(seq, refused())).is_empty());
+            }
+            // A server that fails says nothing of credentials.
+            assert_eq!(passed(trial.next(20, other)).len(), if ends_doubt { 20 } else { 1 });
+            for seq in 21..40 {
+                assert!(passed(trial.next(seq, refused())).is_empty());
+            }
+            assert!(matches!(trial.next(40, refused()), Ruling::Trip { answers: 20, .. }));
+            assert_eq!(trial.breaker.release().count(), if ends_doubt { 20 } else { 39 });
         }
-        assert_eq!(passed(breaker.judge(fetched(20))).len(), 20);
-        for seq in 21..40 {
-            assert!(passed(breaker.judge(refused(seq))).is_empty());
-        }
-        assert!(matches!(breaker.judge(refused(40)), Ruling::Trip { answers: 20, .. }));
     }
 
     #[test]
     fn an_answer_that_was_under_way_when_the_credentials_expired_ends_no_row() {
-        let mut breaker = Breaker::new();
-        assert_eq!(passed(breaker.judge(fetched(0))), [0]);
+        let mut trial = Trial::new();
+        assert_eq!(passed(trial.judge(0, (0, 5), fetched())), [0]);
         for seq in [2, 4, 5] {
-            assert!(passed(breaker.judge(refused(seq))).is_empty());
+            assert!(passed(trial.judge(seq, (10, 20), refused())).is_empty());
         }
-        assert_eq!(passed(breaker.judge(fetched(1))), [1]);
-        assert_eq!(passed(breaker.judge(fetched(3))), [2, 3]);
-        for seq in 6..23 {
-            assert!(passed(breaker.judge(refused(seq))).is_empty());
+        assert_eq!(passed(trial.judge(1, (9, 21), fetched())), [1]);
+        for seq in 6..22 {
+            assert!(passed(trial.judge(seq, (22, 30), refused())).is_empty());
         }
-        assert!(matches!(breaker.judge(refused(23)), Ruling::Trip { answers: 20, .. }));
-        assert_eq!(breaker.release().0.len(), 20);
+        assert!(matches!(trial.judge(22, (22, 30), refused()), Ruling::Trip { answers: 20, .. }));
+        assert_eq!(trial.breaker.release().count(), 20);
+    }
+
+    #[test]
+    fn a_later_sku_that_was_asked_before_the_refusal_came_ends_the_row_and_settles_nothing() {
+        let mut trial = Trial::new();
+        passed(trial.judge(0, (0, 5), fetched()));
+        assert!(passed(trial.judge(1, (10, 20), refused())).is_empty());
+        assert_eq!(passed(trial.judge(2, (10, 30), fetched())), [2], "under way when 1 was refused");
+        assert_eq!(trial.breaker.doubt(), Some((401, 1)));
+        for seq in 3..22 {
+            assert!(passed(trial.judge(seq, (31, 40), refused())).is_empty(), "the row began anew");
+        }
+        assert!(matches!(trial.judge(22, (31, 40), refused()), Ruling::Trip { answers: 20, .. }));
+        assert_eq!(trial.breaker.release().count(), 21, "and all of them are in doubt");
+    }
+
+    #[test]
+    fn a_good_answer_to_what_left_later_settles_refusals_of_earlier_and_later_skus() {
+        let mut trial = Trial::new();
+        passed(trial.judge(0, (0, 5), fetched()));
+        passed(trial.judge(2, (10, 20), refused()));
+        passed(trial.judge(9, (10, 20), refused()));
+        passed(trial.judge(5, (21, 35), refused()));
+        assert_eq!(passed(trial.judge(4, (30, 40), fetched())), [2, 9, 4]);
+        assert_eq!(trial.breaker.doubt(), Some((401, 1)));
     }
 
     #[test]
     fn an_entry_without_an_answer_says_nothing_about_credentials() {
-        let mut breaker = Breaker::new();
-        passed(breaker.judge(refused(0)));
-        let lost = entry(1, Outcome::Failed(Fault::new(Cause::Lost, "lost")));
-        assert_eq!(passed(breaker.judge(lost)), [1]);
-        assert_eq!(breaker.release().1, Some(401));
+        let mut trial = Trial::new();
+        passed(trial.next(0, refused()));
+        assert_eq!(passed(trial.next(1, Outcome::Failed(Fault::new(Cause::Lost, "lost")))), [1]);
+        assert_eq!(trial.breaker.all_refused(), Some(401));
     }
 
     #[test]
-    fn alternating_refusals_never_trip() {
-        let mut breaker = Breaker::new();
-        let passed: usize = (0..200)
-            .map(|seq| passed(breaker.judge(if seq % 2 == 0 { refused(seq) } else { fetched(seq) })).len())
+    fn a_refusing_status_that_is_stored_as_null_counts_neither_way() {
+        let mut trial = Trial::new();
+        for seq in 0..8 {
+            let outcome = if seq % 2 == 0 { refused() } else { stored(403) };
+            passed(trial.next(seq, outcome));
+        }
+        assert!(matches!(trial.next(8, refused()), Ruling::Trip { answers: 5, .. }));
+    }
+
+    #[test]
+    fn alternating_refusals_never_trip_and_are_settled_as_they_come() {
+        let mut trial = Trial::new();
+        let count: usize = (0..200)
+            .map(|seq| passed(trial.next(seq, if seq % 2 == 0 { refused() } else { fetched() })).len())
             .sum();
-        assert_eq!(passed, 200);
+        assert_eq!((count, trial.breaker.doubt()), (200, None));
     }
 }

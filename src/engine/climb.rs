@@ -167,9 +167,9 @@ impl<T: Transport> Climb<'_, T> {
                 drained_by = Some(Instant::now() + DRAIN);
             }
         }
-        let (held, all_refused) = desk.breaker.release();
-        for entry in &held {
-            tell(report, entry);
+        let all_refused = desk.breaker.all_refused();
+        for entry in desk.breaker.release() {
+            tell(report, &entry);
         }
         floor.drop_unopened();
         drop(floor.jobs);
@@ -255,7 +255,7 @@ impl Desk<'_> {
         let reading = self.read(&entry, latency);
         self.ended.requests += held + u64::from(!matches!(reading, Reading::Nothing));
         self.ended.answered += u64::from(latency.is_some());
-        match self.breaker.judge(entry) {
+        match self.breaker.judge(entry, Instant::now) {
             Ruling::Pass(entries) => entries.iter().for_each(|entry| tell(self.report, entry)),
             Ruling::Trip { status, answers } => self.stop.throw(StopReason::Refused { status, answers }),
         }

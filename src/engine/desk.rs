@@ -24,6 +24,7 @@ pub(super) struct Desk<'a> {
     pub(super) report: &'a Report,
     pub(super) stop: &'a Stop,
     pub(super) breaker: Breaker,
+    pub(super) recheck: Recheck,
     pub(super) counts: Counts,
     pub(super) disk: Option<CollectError>,
     pub(super) started: Instant,
@@ -31,6 +32,15 @@ pub(super) struct Desk<'a> {
     pub(super) handed_on: Instant,
     pub(super) limit: usize,
     pub(super) sampled: Sampled,
+}
+
+/// One job that is asked again at the end, where it is open whether refusals were for the credentials.
+#[derive(Default)]
+pub(super) struct Recheck {
+    /// The latest job that had its answer from an earlier run.
+    earlier: Option<Job>,
+    /// It is under way, or was.
+    has_begun: bool,
 }
 
 impl Desk<'_> {
@@ -52,10 +62,12 @@ impl Desk<'_> {
                     self.counts.fetched += 1;
                     self.counts.recovered += 1;
                     self.report.on(&Event::JobRecovered);
+                    self.recheck.earlier = Some(job);
                     return None;
                 }
                 if let Some(known) = self.journal.known(&job.key, job.fingerprint) {
                     if known.is_young(max_age, self.journal.began()) && self.keep(&job) {
+                        self.recheck.earlier = Some(job);
                         return None;
                     }
                     make_conditional(&mut job, &known);
@@ -102,11 +114,51 @@ impl Desk<'_> {
 
     /// A job has ended.
     pub(super) fn receive(&mut self, entry: Entry) {
-        match self.breaker.judge(entry) {
+        if self.recheck.has_begun {
+            // By then nothing else is open.
+            return self.settle_refusals(entry);
+        }
+        match self.breaker.judge(entry, Instant::now) {
             Ruling::Pass(entries) => entries.into_iter().for_each(|entry| self.settle(&entry)),
             // Why is the last word of the run, and needs no other before it.
             Ruling::Trip { status, answers } => self.stop.throw(StopReason::Refused { status, answers }),
         }
+    }
+
+    /// Nothing else is to come. Where refusals are still held, fewer than end a run by themselves, one job that had
+    /// its answer before is asked again, once: it tells whether they are the SKUs' own. `accepted` is such a job of
+    /// this run. Where none ever had one, the credentials are refused.
+    pub(super) fn ask_again(&mut self, accepted: Option<&Job>) -> Option<Job> {
+        if self.recheck.has_begun || self.stop.is_thrown() {
+            return None;
+        }
+        let (status, answers) = self.breaker.doubt()?;
+        let Some(job) = accepted.cloned().or_else(|| self.recheck.earlier.take()) else {
+            self.stop.throw(StopReason::Refused { status, answers });
+            return None;
+        };
+        self.recheck.has_begun = true;
+        Some(job)
+    }
+
+    /// What the job that was asked again says of the refusals that are held. Its own entry stands as it was.
+    fn settle_refusals(&mut self, entry: Entry) {
+        let Some((status, skus)) = self.breaker.doubt() else { return };
+        if entry.outcome.shows_good_credentials() {
+            self.breaker.release().for_each(|entry| self.settle(&entry));
+            return;
+        }
+        let refused = entry.outcome.refused();
+        let (asked_again, why) = match entry.outcome {
+            // The run was stopped for another reason.
+            Outcome::Deferred(_) => return,
+            Outcome::Failed(fault) => (entry.key, fault.to_string()),
+            Outcome::Fetched(answer) => (entry.key, format!("HTTP {}", answer.status)),
+        };
+        self.stop.throw(match refused {
+            Some(status) => StopReason::RefusedAtEnd { status, skus, asked_again },
+            None => StopReason::RefusalsUnsettled { status, skus, asked_again, why },
+        });
     }
 
     /// An entry is final: it is written, counted and told.
@@ -141,17 +193,16 @@ impl Desk<'_> {
         }
     }
 
-    /// What the breaker still holds, once nothing more comes.
-    pub(super) fn release(&mut self) -> Option<u16> {
-        let (held, all_refused) = self.breaker.release();
-        let stopped_for_them = matches!(self.stop.reason(), Some(StopReason::Refused { .. }));
-        for mut entry in held {
-            if stopped_for_them {
-                entry.outcome = Outcome::Deferred(Deferral::Stopped);
-            }
+    /// Nothing more comes: jobs that are still open, rows that were not opened, and what the breaker holds are
+    /// deferred. For that the run stopped, or before it was settled.
+    pub(super) fn release(&mut self, open: u64, unopened: u64) {
+        // What was asked again is no row of its own.
+        let open = if self.recheck.has_begun { 0 } else { open };
+        self.counts.deferred += open + unopened;
+        for mut entry in self.breaker.release() {
+            entry.outcome = Outcome::Deferred(Deferral::Stopped);
             self.settle(&entry);
         }
-        all_refused
     }
 
     /// Nothing else is to be done: what came together goes together, but not more often than needed.

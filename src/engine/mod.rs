@@ -20,7 +20,7 @@ use crate::limit::Gate;
 use crate::report::Report;
 
 use breaker::Breaker;
-use desk::Desk;
+use desk::{Desk, Recheck};
 use feed::{Fed, Feed};
 use floor::{Floor, Step, Supply};
 use signals::Signals;
@@ -85,8 +85,6 @@ pub struct Ended {
     pub counts: Counts,
     /// What the input told, unless the reader hangs in a read.
     pub fed: Option<Fed>,
-    /// 401 or 403, if every answer of the run was that.
-    pub all_refused: Option<u16>,
     /// The disk's error, if it ended the run.
     pub disk: Option<CollectError>,
     /// The second signal came: leave at once.
@@ -131,6 +129,7 @@ impl<T: Transport> Engine<'_, T> {
             report,
             stop,
             breaker: Breaker::new(),
+            recheck: Recheck::default(),
             counts: Counts::default(),
             disk: None,
             started,
@@ -195,7 +194,10 @@ impl<T: Transport> Engine<'_, T> {
                                     floor.jobs.push(fetcher.fetch(job));
                                 }
                             }
-                            Step::Over => break 'run,
+                            Step::Over => {
+                                let Some(job) = desk.ask_again(fetcher.accepted()) else { break 'run };
+                                floor.jobs.push(fetcher.fetch(job));
+                            }
                         }
                         together += 1;
                         if together == TOGETHER || stop.is_thrown() {
@@ -215,12 +217,11 @@ impl<T: Transport> Engine<'_, T> {
                 }
             }
         }
-        desk.counts.deferred += floor.jobs.len() as u64 + floor.drop_unopened();
-        let all_refused = desk.release();
+        desk.release(floor.jobs.len() as u64, floor.drop_unopened());
         desk.tick(gate, Supply::Rows);
         drop(floor.jobs);
         let fed = floor.feed.finish(stop.is_thrown());
-        Ended { counts: desk.counts, fed, all_refused, disk: desk.disk, at_once, sampled: desk.sampled }
+        Ended { counts: desk.counts, fed, disk: desk.disk, at_once, sampled: desk.sampled }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Every attempt, be it the first, a retry or a redirect, leaves through the gate, and nothing below
 //! this loop sends a second time. A job that waits out its back-off holds no place in flight.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
@@ -51,6 +51,7 @@ pub struct Fetcher<T> {
     health: Health,
     scouts: Arc<Semaphore>,
     rng: Mutex<fastrand::Rng>,
+    accepted: OnceLock<Job>,
 }
 
 /// What the fetcher works with, beside its transport.
@@ -87,20 +88,34 @@ impl<T: Transport> Fetcher<T> {
         let health = Health::new(gate.view().limit);
         let rng = Mutex::new(fastrand::Rng::new());
         let answers = Aside::new(response);
-        Self { transport, gate, retry, answers, reporter, stop, health, scouts, rng }
+        let accepted = OnceLock::new();
+        Self { transport, gate, retry, answers, reporter, stop, health, scouts, rng, accepted }
+    }
+
+    /// The first job whose answer showed that the credentials were good, if there was one.
+    pub fn accepted(&self) -> Option<&Job> {
+        self.accepted.get()
     }
 
     /// Asks until the job has an outcome, or until the run stops.
     pub async fn fetch(&self, job: Job) -> Entry {
-        let mut attempts = 0;
-        let outcome = self.outcome(&job, &mut attempts).await;
+        let (mut attempts, mut sent) = (0, None);
+        let outcome = self.outcome(&job, (&mut attempts, &mut sent)).await;
+        if self.accepted.get().is_none() && outcome.shows_good_credentials() {
+            // Another one may have come first.
+            let _ = self.accepted.set(job.clone());
+        }
         let Job { seq, line, key, fingerprint, record, request } = job;
         let failed = matches!(outcome, Outcome::Failed(_));
         let address = failed.then(|| self.answers.settings().mask.apply(&shown(&request.url)).into());
-        Entry { seq, line, key, fingerprint, attempts, outcome, record, address }
+        Entry { seq, line, key, fingerprint, attempts, sent, outcome, record, address }
     }
 
-    async fn outcome(&self, job: &Job, attempts: &mut u32) -> Outcome {
+    async fn outcome(
+        &self,
+        job: &Job,
+        (attempts, sent): (&mut u32, &mut Option<std::time::Instant>),
+    ) -> Outcome {
         let mut retries = 0;
         let mut resent = false;
         loop {
@@ -108,6 +123,7 @@ impl<T: Transport> Fetcher<T> {
                 return Outcome::Deferred(Deferral::Stopped);
             };
             let started = Instant::now();
+            *sent = Some(started.into_std());
             let (ended, permit) = self.attempt(job, permit, &mut resent, attempts).await;
             let Ok(ended) = ended else { return Outcome::Deferred(Deferral::Stopped) };
             let (verdict, seen) = self.judge(ended, started.elapsed(), job).await;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::model::Key;
+
 /// Why a run ends before its input does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StopReason {
@@ -24,6 +26,28 @@ pub enum StopReason {
         status: u16,
         /// How many answers in a row said so.
         answers: usize,
+    },
+    /// The credentials expired near the end: of the last SKUs all were refused, and so was one, asked again, that came
+    /// before.
+    RefusedAtEnd {
+        /// 401 or 403.
+        status: u16,
+        /// How many SKUs were refused.
+        skus: usize,
+        /// The SKU that was asked again.
+        asked_again: Key,
+    },
+    /// Of the last SKUs all were refused, and the one that was asked again did not tell whether that was for the
+    /// credentials.
+    RefusalsUnsettled {
+        /// 401 or 403.
+        status: u16,
+        /// How many SKUs were refused.
+        skus: usize,
+        /// The SKU that was asked again.
+        asked_again: Key,
+        /// What came of that.
+        why: String,
     },
     /// The server asked for more quiet than `--max-retry-after` allows.
     AskedToWait(Option<Duration>),

@@ -1,8 +1,8 @@
 //! How a job ended.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
-use crate::model::{Fault, Fingerprint, Key, Seq};
+use crate::model::{Cause, Fault, Fingerprint, Key, Seq};
 
 /// A key and how its job ended, with what the output and the journal say about it.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Entry {
     pub fingerprint: Fingerprint,
     /// Requests that left for it, free resends apart.
     pub attempts: u32,
+    /// When the last of them left, before its redirects; none where none left.
+    pub sent: Option<Instant>,
     /// The outcome.
     pub outcome: Outcome,
     /// The row as it stood in the input, for the failure file.
@@ -34,6 +36,30 @@ pub enum Outcome {
     Failed(Fault),
     /// The job was not ended by this run; the next one goes on with it.
     Deferred(Deferral),
+}
+
+impl Outcome {
+    /// The status, if the job failed because the server refuses the credentials: 401 or 403.
+    #[must_use]
+    pub fn refused(&self) -> Option<u16> {
+        match self {
+            Self::Failed(Fault { cause: Cause::Status(status @ (401 | 403)), .. }) => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether the server answered the request itself, which it does for good credentials only. A server that
+    /// fails, limits, or leads elsewhere (to a page to log in, perhaps) may not have looked at them.
+    #[must_use]
+    pub fn shows_good_credentials(&self) -> bool {
+        let status = match self {
+            Self::Fetched(answer) => Some(answer.status),
+            Self::Failed(fault) => fault.status,
+            Self::Deferred(_) => None,
+        };
+        matches!(status, Some(200..300 | 304 | 400..500))
+            && !matches!(status, Some(401 | 403 | 407 | 408 | 425 | 429))
+    }
 }
 
 /// An answer that is kept.
@@ -88,4 +114,29 @@ pub enum Deferral {
     Stopped,
     /// The server asked for a longer quiet than `--max-retry-after` allows.
     AskedToWait,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_to_the_request_itself_shows_good_credentials() {
+        let failed = |status| Outcome::Failed(Fault::new(Cause::Status(status), "HTTP").with_status(status));
+        let fetched = |status| {
+            let (content, validators) = (Content::Unchanged, Validators::default());
+            Outcome::Fetched(Answer { status, at: SystemTime::UNIX_EPOCH, content, validators })
+        };
+        for status in [200, 204, 304, 400, 404, 410, 422, 451] {
+            assert!(failed(status).shows_good_credentials() && fetched(status).shows_good_credentials());
+        }
+        // Stored as null they show no more.
+        for status in [301, 302, 401, 403, 407, 408, 425, 429, 500, 502, 503, 599] {
+            assert!(!failed(status).shows_good_credentials() && !fetched(status).shows_good_credentials());
+        }
+        assert!(!Outcome::Failed(Fault::new(Cause::Timeout, "x")).shows_good_credentials());
+        assert!(!Outcome::Deferred(Deferral::Stopped).shows_good_credentials());
+        assert_eq!((failed(401).refused(), failed(403).refused()), (Some(401), Some(403)));
+        assert_eq!((failed(404).refused(), fetched(403).refused()), (None, None));
+    }
 }

@@ -65,7 +65,7 @@ pub fn shown(url: &Url) -> String {
 }
 
 /// One key and one request, with the row it came from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Job {
     /// The row's place in the input.
     pub seq: Seq,

@@ -36,6 +36,7 @@ mod packaging;
 mod quota;
 mod readme;
 mod redirects;
+mod refusals;
 mod report;
 mod requests;
 mod requests_answers;
