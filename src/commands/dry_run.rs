@@ -16,7 +16,7 @@ use super::{terminal, unpublished, wiring};
 use crate::collect::{self, Ahead, Preflight};
 use crate::config::{Environment, Settings};
 use crate::fetch::Trust;
-use crate::input::{Columns, Rows};
+use crate::input::{self, Columns, InputError, InputPath, InputSettings, Rows};
 use crate::model::{Event, Exit, Reporter};
 use crate::report::Report;
 use crate::report::dry_run::{self, DryRun, PlannedFiles, PlannedPace, PlannedRequests};
@@ -33,7 +33,7 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
     wiring::select(settings)?;
     let output = wiring::output(settings);
     let place = collect::preflight_without_trace(&output)?;
-    let rows = Rows::open(&settings.input.path, &wiring::input(settings))?;
+    let rows = open_as_a_run_does(&settings.input.path, &wiring::input(settings))?;
     let columns = Arc::clone(rows.columns());
     let request = wiring::request(settings, &Api::lasting_url(settings));
     let planner = |salt| plan(&request, &columns, (settings, env), salt);
@@ -57,6 +57,14 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
     print(&dry_run::text(&plan, settings.run.quiet))?;
     guarded.map_err(|error| unpublished::of_collect(error, settings))?;
     Ok(plan.exit())
+}
+
+/// A file is surveyed, so that damage to the whole of it and a change while it is read end this as they end a run.
+fn open_as_a_run_does(path: &InputPath, settings: &InputSettings) -> Result<Rows, InputError> {
+    if path.can_be_read_twice() {
+        return input::survey(path, settings)?.rows(settings);
+    }
+    Rows::open(path, settings)
 }
 
 fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, walked: Walked) -> DryRun {

@@ -37,6 +37,8 @@ pub struct Close<'a> {
     pub columns: Arc<Columns>,
     pub stop: Arc<Stop>,
     pub total: Option<u64>,
+    /// The input is still what was surveyed. Otherwise a failure file that is the input may hold more rows.
+    pub input_unchanged: bool,
     pub ended: Ended,
     pub started: Instant,
     /// Answers in the journal of an interrupted run.
@@ -81,6 +83,7 @@ pub fn conclude(
         started,
         journalled,
         is_partial,
+        input_unchanged,
     } = close;
     let unclaimed = journalled.saturating_sub(ended.counts.recovered);
     let mut counts = with_unread(ended.counts, ended.fed.as_ref(), total);
@@ -128,7 +131,7 @@ pub fn conclude(
             InputPath::File(path) => Some(path.clone()),
             InputPath::Stdin => None,
         },
-        input_done: counts.deferred == 0 && settings.input.limit.is_none(),
+        input_done: counts.deferred == 0 && settings.input.limit.is_none() && input_unchanged,
         publish: matches!(fate, Fate::Publish),
     };
     let grace = grace(&stop, &settings);

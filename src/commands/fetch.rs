@@ -14,15 +14,15 @@ use super::failure::{self, Failure};
 use super::{terminal, unpublished, wiring};
 use crate::collect::{self, Journal, Lock, OutputSettings, Preflight, Recovered};
 use crate::config::{Environment, Settings};
-use crate::engine::Engine;
 use crate::engine::feed::{self, Feed};
 use crate::engine::signals::{self, Leave, Signals};
-use crate::fetch::{Companions, Fetcher, Http, Stop, Trust};
-use crate::input::{self, Columns, Rows};
+use crate::engine::{Ended, Engine};
+use crate::fetch::{Companions, Fetcher, Http, Stop, StopReason, Trust};
+use crate::input::{self, Columns, Rows, Since, Surveyed};
 use crate::limit::Gate;
 use crate::model::{Event, Exit, Reporter};
 use crate::plan::{Planner, RequestSettings};
-use crate::report::Report;
+use crate::report::{self, Report};
 
 /// Attempts that may look for the first connection at once. Ten prove an API unreachable, so hardly
 /// more than these ever knock on a dead port.
@@ -75,7 +75,8 @@ fn run(
 
     let reporter = Arc::clone(report) as Arc<dyn Reporter>;
     let road = Road::build(settings, env, &planner, (reporter, journal.meter(), ground.trust.clone()))?;
-    report.started(ground.total);
+    let total = ground.rows();
+    report.started(total);
     let feed = Feed::start(rows, planner).map_err(|error| failure::of_start("the input thread", &error))?;
     let engine = Engine {
         fetcher: &road.fetcher,
@@ -88,10 +89,11 @@ fn run(
         deadline,
         max_age: settings.run.max_age,
     };
-    let ended = runtime.block_on(engine.run(feed));
+    let mut ended = runtime.block_on(engine.run(feed));
 
-    let Ground { output, place, columns, total, lock, .. } = ground;
+    let Ground { output, place, columns, surveyed, lock, .. } = ground;
     let Road { gate, stop, fetcher } = road;
+    let input_unchanged = look_again(surveyed, &mut ended, (report, &stop), (runtime, signals));
     // Nothing more is asked: a thousand connections are closed beside what is left to do.
     signals::drop_beside(runtime, fetcher);
     let settings = Arc::clone(settings);
@@ -103,6 +105,7 @@ fn run(
         columns,
         stop,
         total,
+        input_unchanged,
         ended,
         started,
         journalled: recovered.answers,
@@ -111,6 +114,61 @@ fn run(
     let exit = conclude(close, journal, (runtime, signals), (report, &gate));
     drop(lock);
     Ok(exit)
+}
+
+/// Says what became of the input while the run went on; true if it is as it was surveyed. A last row that was
+/// written on meanwhile ends the run: it was asked for by half a key.
+fn look_again(
+    surveyed: Option<Surveyed>,
+    ended: &mut Ended,
+    (report, stop): (&Report, &Stop),
+    ears: (&Runtime, &mut Signals),
+) -> bool {
+    let Some(surveyed) = surveyed else { return true };
+    let input = surveyed.name();
+    // Nothing is published: what the input has become is the next run's concern.
+    if matches!(stop.reason(), Some(StopReason::Signal(_))) || ended.at_once {
+        return false;
+    }
+    let look = move |_: &Leave| surveyed.since();
+    let since = match signals::unless_signalled(ears, Duration::ZERO, look) {
+        (Some(Ok(since)), _) => since,
+        (Some(Err(error)), _) => {
+            if let Some(fed) = &mut ended.fed {
+                fed.broken.get_or_insert(error);
+            }
+            return false;
+        }
+        (None, number) => {
+            stop.throw(StopReason::Signal(number.unwrap_or(0)));
+            return false;
+        }
+    };
+    let is_broken = ended.fed.as_ref().is_none_or(|fed| fed.broken.is_some());
+    if !is_broken && let Some(word) = word_of(&input, since) {
+        report.on(&Event::Warned { message: &word });
+    }
+    since == Since::Unchanged
+}
+
+fn word_of(input: &str, since: Since) -> Option<String> {
+    Some(match since {
+        Since::Unchanged => return None,
+        Since::Appended(bytes) => {
+            let size = report::format::size(bytes);
+            format!("{input} grew by {size} while the run went on: what was appended is left to the next run")
+        }
+        Since::Rewritten => {
+            format!(
+                "{input} was written to after it had been read: what is in it now is left to the next run"
+            )
+        }
+        Since::Replaced => format!(
+            "{input} was replaced while the run went on, which read the old file to its end: the new one is left \
+             to the next run"
+        ),
+        Since::Removed => format!("{input} was removed while the run went on, which read it to its end"),
+    })
 }
 
 /// All that is there before the first request.
@@ -131,7 +189,7 @@ impl Base {
     ) -> Result<Self, Failure> {
         let (ground, rows) = Ground::lay(settings, env, api, deadline)?;
         let (journal, recovered) =
-            Journal::open(&ground.output, &ground.place, &ground.identity, ground.total)
+            Journal::open(&ground.output, &ground.place, &ground.identity, ground.rows())
                 .map_err(|error| unpublished::of_collect(error, settings))?;
         let planner = ground.planner(settings, env, journal.salt())?;
         Ok(Self { ground, rows, planner, journal, recovered })
@@ -192,7 +250,8 @@ struct Ground {
     columns: Arc<Columns>,
     identity: collect::JobIdentity,
     trust: Trust,
-    total: Option<u64>,
+    /// None where the input cannot be read twice.
+    surveyed: Option<Surveyed>,
     lock: Option<Lock>,
 }
 
@@ -213,24 +272,30 @@ impl Ground {
             feed::open_until(path, &input_settings, deadline)?.ok_or_else(failure::of_silence)?;
         let lasting = wiring::request(settings, &api.identity);
         plan(&request, first_look.columns(), (settings, env), [0; 16])?;
-        // The job's identity is the same with any salt.
         let planner = plan(&lasting, first_look.columns(), (settings, env), [0; 16])?;
-        let identity = wiring::identity(settings, &planner);
         // What is wrong with certificates or the proxy is found before a file is made.
         let unheard: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});
         let idle = (unheard, Arc::default(), Trust::default());
         let idle = Http::new(wiring::transport(settings, env, &planner, idle)?);
         let trust = idle.map_err(|error| failure::of_transport(&error, settings))?.trust();
         let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
-        let (rows, total) = if path.can_be_read_twice() {
-            let survey = input::survey(path, &input_settings)?;
-            (Rows::open(path, &input_settings)?, Some(survey.rows))
+        let (rows, surveyed) = if path.can_be_read_twice() {
+            let surveyed = input::survey(path, &input_settings)?;
+            (surveyed.rows(&input_settings)?, Some(surveyed))
         } else {
             (first_look, None)
         };
         wiring::check_prune(settings, rows.is_failure_file())?;
         let columns = Arc::clone(rows.columns());
-        Ok((Self { output, place, request, columns, identity, trust, total, lock }, rows))
+        // By the columns of the survey: while another run was waited for, another file may have got the name. The
+        // job's identity is the same with any salt.
+        let identity = wiring::identity(settings, &plan(&lasting, &columns, (settings, env), [0; 16])?);
+        Ok((Self { output, place, request, columns, identity, trust, surveyed, lock }, rows))
+    }
+
+    /// Data rows of the input, where they could be counted beforehand.
+    fn rows(&self) -> Option<u64> {
+        self.surveyed.as_ref().map(|surveyed| surveyed.found.rows)
     }
 
     fn planner(&self, settings: &Settings, env: &Environment, salt: [u8; 16]) -> Result<Planner, Failure> {

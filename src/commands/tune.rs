@@ -142,14 +142,10 @@ impl Sample {
         }
         // One row more tells whether the input goes on.
         let one_more = InputSettings { limit: Some(most.saturating_add(1)), ..read.clone() };
-        let found = input::survey(path, &one_more)?.rows;
+        let surveyed = input::survey(path, &one_more)?;
+        let found = surveyed.found.rows;
         let total = found.min(most);
-        Ok(Self {
-            rows: Rows::open(path, &read)?,
-            most: total,
-            total: Some(total),
-            whole_input: found <= most,
-        })
+        Ok(Self { rows: surveyed.rows(&read)?, most: total, total: Some(total), whole_input: found <= most })
     }
 }
 

@@ -259,7 +259,7 @@ const EXITS: [(Exit, &str); 12] = [
     (Exit::Complete, "every SKU was fetched"),
     (Exit::SomeFailed, "published, but some SKUs failed"),
     (Exit::Usage, "the command line or the environment is wrong"),
-    (Exit::Data, "the CSV cannot be read, or has no data row"),
+    (Exit::Data, "the CSV cannot be read, changed meanwhile, or has no data row"),
     (Exit::NoInput, "there is no such input"),
     (Exit::Unavailable, "the API is unreachable or failing: nothing published"),
     (Exit::CannotCreate, "the output cannot be written there"),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 
 use crate::input::settings::STDIN_NAME;
-use crate::model::Exit;
+use crate::model::{Exit, count, counted};
 
 /// How an input is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,17 @@ impl fmt::Display for Place {
     }
 }
 
+/// The bytes of the second reading are not those of the first: travels in an [`io::Error`] to where that becomes
+/// an [`InputError`].
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the file changed while it was read")]
+pub(super) struct Changed {
+    /// Data rows that were surveyed.
+    pub(super) before: u64,
+    /// Data rows that are there now, if they can be counted.
+    pub(super) now: Option<u64>,
+}
+
 /// Why an input cannot be used as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
@@ -107,6 +118,16 @@ pub enum InputError {
         packing: Packing,
         /// `cut short`, or `damaged` with the decoder's reason.
         how: Box<str>,
+    },
+    /// Its bytes were others when they were read the second time.
+    #[error("{} changed while it was read ({})", at.input, rows_of_both(*before, *now))]
+    Changed {
+        /// The file.
+        at: Place,
+        /// Data rows that the first reading found.
+        before: u64,
+        /// Data rows that are there now, if they can be counted.
+        now: Option<u64>,
     },
     /// It is some other kind of file.
     #[error("{at}: this is {what}, not a CSV file")]
@@ -235,6 +256,11 @@ impl InputError {
             Self::NotFound { .. } => "check the path; `-` reads standard input".into(),
             Self::Unreadable { source, .. } => return unreadable_hint(source),
             Self::Packing { .. } => "was it copied completely? get it again, or unpack it to see".into(),
+            Self::Changed { .. } => {
+                "was it written to meanwhile? write another file and rename it over this one \
+                (mv), so that a run reads the old file or the new one and never a mix of both"
+                    .into()
+            }
             Self::NotCsv { remedy, .. } => (*remedy).into(),
             Self::Encoding { at, iconv, .. } => at.convert(iconv),
             Self::HeaderNotUtf8 { at, .. } => format!(
@@ -266,6 +292,17 @@ impl InputError {
                 format!("say which column holds the SKU, for example --key {}", quoted(first))
             }
         })
+    }
+}
+
+/// `6,000 rows at first, 5,000 now`.
+fn rows_of_both(before: u64, now: Option<u64>) -> String {
+    let first = counted(before, "row", "rows");
+    match now {
+        Some(0) => format!("{first} at first, none now"),
+        Some(now) if now == before => format!("{first} at first, as many now, with other content"),
+        Some(now) => format!("{first} at first, {} now", count(now)),
+        None => format!("{first} at first; it cannot be read now"),
     }
 }
 

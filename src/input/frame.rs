@@ -89,6 +89,11 @@ impl Framer {
         self.current.blanks
     }
 
+    /// Whether a record has begun and is not complete.
+    pub(super) fn is_in_a_record(&self) -> bool {
+        self.state != State::Between
+    }
+
     /// The record that is not complete yet.
     pub(super) fn unfinished(&self) -> &Mark {
         &self.current

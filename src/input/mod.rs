@@ -4,8 +4,9 @@
 //! is written; `frame` follows the bytes on their way into the csv crate and keeps what that crate does
 //! not tell (where a record begins, blank lines, a quote that never closes); `header` names the columns
 //! and chooses the key; `records` joins these; `rows` hands out the rows, and `survey` checks a whole
-//! file before the first request.
+//! file before the first request. `blocks` holds the second reading of that file to what the first one found.
 
+mod blocks;
 mod dialect;
 mod error;
 mod frame;
@@ -22,4 +23,4 @@ pub use error::{InputError, Packing, Place};
 pub use row::{Columns, Damage, NoColumn, Row};
 pub use rows::Rows;
 pub use settings::{InputPath, InputSettings};
-pub use survey::{Survey, survey};
+pub use survey::{Since, Survey, Surveyed, survey};

@@ -27,7 +27,7 @@ impl Records {
             .flexible(true)
             .delimiter(dialect.delimiter)
             .buffer_capacity(CHUNK)
-            .from_reader(Scan { source, framer, failure: None });
+            .from_reader(Scan { source, framer, failure: None, ended_in_a_record: false });
         Self { csv, place, blanks: 0, ended: false }
     }
 
@@ -44,6 +44,11 @@ impl Records {
     /// Whether the next record can be had without reading on.
     pub(super) fn has_complete(&self) -> bool {
         self.csv.get_ref().framer.has_complete()
+    }
+
+    /// Whether the end was reached in a record that had no line end.
+    pub(super) fn ended_in_a_record(&self) -> bool {
+        self.csv.get_ref().ended_in_a_record
     }
 
     /// Reads the next record; none at the end, and after an error.
@@ -103,6 +108,8 @@ struct Scan {
     framer: Framer,
     /// Why the last read failed: the csv crate hands on an `io::Error` only.
     failure: Option<InputError>,
+    /// The end was reached in a record that had no line end.
+    ended_in_a_record: bool,
 }
 
 impl Scan {
@@ -116,6 +123,7 @@ impl Scan {
         match self.source.read(out) {
             Ok(0) => {
                 let place = self.source.place();
+                self.ended_in_a_record |= self.framer.is_in_a_record();
                 let open = |line| InputError::OpenQuote { at: place.line(line), until: None };
                 self.framer.finish().map_err(open)?;
                 Ok(0)

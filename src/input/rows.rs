@@ -58,7 +58,7 @@ impl Rows {
         Self::new(Source::new(reader, name)?, settings)
     }
 
-    fn new(mut source: Source, settings: &InputSettings) -> Result<Self, InputError> {
+    pub(super) fn new(mut source: Source, settings: &InputSettings) -> Result<Self, InputError> {
         let dialect = read_dialect(&mut source, settings.delimiter)?;
         let mut records = Records::new(source, &dialect);
         let mut record = ByteRecord::new();
@@ -111,6 +111,11 @@ impl Rows {
     /// might have to wait.
     pub fn more_buffered(&self) -> bool {
         self.next < self.limit && (self.held.is_some() || self.records.has_complete())
+    }
+
+    /// Whether the end was reached in a row that had no line end.
+    pub(super) fn ended_in_a_row(&self) -> bool {
+        self.records.ended_in_a_record()
     }
 
     /// The next row; none at the end, at the limit, and after an error.

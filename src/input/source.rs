@@ -5,12 +5,25 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
-use crate::input::error::{InputError, Packing, Place};
+use crate::input::error::{Changed, InputError, Packing, Place};
 use crate::input::settings::InputPath;
 
 /// Bytes asked for at once: the size of a pipe, and of the csv crate's buffer here.
 pub(super) const CHUNK: usize = 64 << 10;
+
+/// Opens a file, or says what is wrong with it.
+pub(super) fn open_file(path: &Path) -> Result<File, InputError> {
+    let at = Place::new(&InputPath::File(path.into()).to_string());
+    if path.is_dir() {
+        return Err(InputError::NotCsv { at, what: "a folder", remedy: "name the CSV file inside it" });
+    }
+    File::open(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => InputError::NotFound { at },
+        _ => InputError::Unreadable { at, source },
+    })
+}
 
 /// The bytes of an input, unpacked.
 pub(super) struct Source {
@@ -24,17 +37,7 @@ impl Source {
         let name = path.to_string();
         let reader: Box<dyn Read + Send> = match path {
             InputPath::Stdin => Box::new(io::stdin()),
-            InputPath::File(file) => {
-                let at = Place::new(&name);
-                if file.is_dir() {
-                    let remedy = "name the CSV file inside it";
-                    return Err(InputError::NotCsv { at, what: "a folder", remedy });
-                }
-                Box::new(File::open(file).map_err(|source| match source.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => InputError::NotFound { at },
-                    _ => InputError::Unreadable { at, source },
-                })?)
-            }
+            InputPath::File(file) => Box::new(open_file(file)?),
         };
         Self::new(reader, &name)
     }
@@ -103,6 +106,9 @@ impl Place {
     /// What a failed read means: the system's errors have a number, a decoder's have none.
     pub(super) fn fault(&self, error: io::Error) -> InputError {
         let at = self.clone();
+        if let Some(&Changed { before, now }) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            return InputError::Changed { at, before, now };
+        }
         match self.packing {
             Some(packing) if error.raw_os_error().is_none() => {
                 let how = match error.kind() {

@@ -22,5 +22,5 @@ pub use fault::{Cause, Fault};
 pub use job::{Fingerprint, Job, Request, Seq};
 pub use key::{Key, KeyError};
 pub use mask::Mask;
-pub use shown::display_safe;
+pub use shown::{count, counted, display_safe};
 pub use units::{Rate, Size, StatusSet};

@@ -21,6 +21,7 @@ mod guard;
 mod http2;
 mod http2_frames;
 mod input;
+mod input_changes;
 mod input_damage;
 mod input_stream;
 mod merge;

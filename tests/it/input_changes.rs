@@ -1,0 +1,224 @@
+//! The CSV changes while it is read: what is fetched is what was surveyed, or nothing is published.
+
+use std::collections::HashSet;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::input::keys;
+use crate::support::{Ended, Reply, Run, ScriptedServer, WorkDir, encode};
+
+/// More than is read ahead while the first requests are open.
+const ROWS: usize = 3_000;
+
+fn sku(n: usize) -> String {
+    format!("S{n:05}")
+}
+
+/// Rows that can hardly be packed.
+fn csv(skus: impl IntoIterator<Item = usize>) -> String {
+    let row = |n: usize| {
+        let word = |word: u32| format!("{:08x}", crc32fast::hash(format!("{n} {word}").as_bytes()));
+        let note = (0..14).map(word).collect::<Vec<_>>().concat();
+        format!("{},{note},plain\n", sku(n))
+    };
+    skus.into_iter().fold("sku,note,kind\n".to_owned(), |text, n| text + &row(n))
+}
+
+/// A server that is slow until it is told otherwise.
+struct Slow {
+    server: ScriptedServer,
+    is_fast: Arc<AtomicBool>,
+}
+
+impl Slow {
+    fn new() -> Self {
+        let is_fast = Arc::new(AtomicBool::new(false));
+        let fast = Arc::clone(&is_fast);
+        let server = ScriptedServer::start(move |seen| {
+            let wait = if fast.load(Ordering::Relaxed) { Duration::ZERO } else { Duration::from_millis(300) };
+            Reply::echo(seen).wait(wait)
+        });
+        Self { server, is_fast }
+    }
+
+    fn run<'a>(&self, dir: &'a WorkDir, args: &[&str]) -> Run<'a> {
+        let url = self.server.url("/{sku}");
+        Run::new(dir).args(["products.csv", "-o", "out.json", "-c", "32", "-u", &url]).args(args)
+    }
+
+    /// Fetches, and changes the file once the first request is there.
+    #[track_caller]
+    fn fetch(&self, dir: &WorkDir, args: &[&str], change: impl FnOnce()) -> Ended {
+        let run = self.run(dir, args).spawn();
+        self.server.wait_for(1);
+        change();
+        self.is_fast.store(true, Ordering::Relaxed);
+        run.wait()
+    }
+
+    /// No other SKU was asked for than these.
+    #[track_caller]
+    fn asked_for_none_but(&self, skus: impl IntoIterator<Item = usize>) {
+        let known: HashSet<String> = skus.into_iter().map(sku).collect();
+        let other = self.server.requests().into_iter().find(|seen| !known.contains(&seen.sku));
+        assert!(other.is_none(), "{:?} was asked for", other.unwrap().sku);
+    }
+}
+
+/// Writes from the start on, as an export job does that opens its file anew.
+fn rewrite(dir: &WorkDir, bytes: impl AsRef<[u8]>) {
+    fs::write(dir.path("products.csv"), bytes).unwrap();
+}
+
+fn append(dir: &WorkDir, name: &str, text: &str) {
+    OpenOptions::new().append(true).open(dir.path(name)).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+#[test]
+fn bytes_that_are_not_those_surveyed_end_the_run_with_65_and_nothing_is_published() {
+    let whole = csv(0..ROWS);
+    let torn = csv(0..2_500).len() + 4;
+    let reversed = csv((0..2_000).chain((2_000..ROWS).rev()));
+    assert_eq!(reversed.len(), whole.len());
+    let cases: [(&str, Vec<u8>, &str); 5] = [
+        ("truncated", csv(0..2_500).into(), "3,000 rows at first, 2,500 now"),
+        ("torn in the middle", whole[..torn].into(), "3,000 rows at first, 2,501 now"),
+        ("same size, another order", reversed.into(), "3,000 rows at first, as many now, with other content"),
+        ("other SKUs", csv(90_000..94_000).into(), "3,000 rows at first, 4,000 now"),
+        ("emptied", Vec::new(), "3,000 rows at first, none now"),
+    ];
+    std::thread::scope(|scope| {
+        for (name, after, says) in &cases {
+            let whole = &whole;
+            scope.spawn(move || {
+                let (slow, dir) = (Slow::new(), WorkDir::new());
+                rewrite(&dir, whole);
+                dir.write("out.json", "old");
+                let ended = slow.fetch(&dir, &[], || rewrite(&dir, after)).expect_code(65);
+                let message = format!("products.csv changed while it was read ({says})");
+                assert!(ended.stderr.contains(&message), "{name}: {}", ended.stderr);
+                assert!(
+                    ended.stderr.contains("hint: ") && ended.stderr.contains("rename"),
+                    "{}",
+                    ended.stderr
+                );
+                assert!(ended.stderr.contains(" deferred"), "{name}: {}", ended.stderr);
+                assert_eq!(dir.read("out.json"), "old", "{name}");
+                assert!(dir.has("out.json.journal"), "{name}");
+                slow.asked_for_none_but(0..ROWS);
+                // Written anew, it goes on from the journal.
+                rewrite(&dir, whole);
+                let asked = slow.server.count();
+                slow.run(&dir, &[]).finish().expect_code(0);
+                assert_eq!(keys(&dir.read("out.json")), (0..ROWS).map(sku).collect::<Vec<_>>(), "{name}");
+                assert!(asked > 0 && slow.server.count() <= ROWS, "{name}: no answer was asked for twice");
+            });
+        }
+    });
+}
+
+#[test]
+fn of_a_packed_input_the_packed_bytes_are_compared() {
+    for encode in [encode::gzip, encode::zstd] {
+        let (slow, dir) = (Slow::new(), WorkDir::new());
+        rewrite(&dir, encode(csv(0..ROWS).as_bytes()));
+        let other = encode(csv((0..ROWS).rev()).as_bytes());
+        let ended = slow.fetch(&dir, &[], || rewrite(&dir, other)).expect_code(65);
+        let message = "products.csv changed while it was read (3,000 rows at first, as many now";
+        assert!(ended.stderr.contains(message), "{}", ended.stderr);
+        assert!(!dir.has("out.json") && dir.has("out.json.journal"));
+        slow.asked_for_none_but(0..ROWS);
+    }
+}
+
+#[test]
+fn what_is_appended_is_left_to_the_next_run_with_a_word() {
+    let (slow, dir) = (Slow::new(), WorkDir::new());
+    rewrite(&dir, csv(0..ROWS));
+    let ended = slow.fetch(&dir, &[], || append(&dir, "products.csv", "LATE,x,y\n")).expect_code(0);
+    assert!(
+        ended.stderr.contains("warning: products.csv grew by 9 bytes while the run went on"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("left to the next run"), "{}", ended.stderr);
+    assert_eq!(keys(&dir.read("out.json")), (0..ROWS).map(sku).collect::<Vec<_>>());
+    let ended = slow.run(&dir, &[]).finish().expect_code(0);
+    assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
+    assert_eq!(keys(&dir.read("out.json")).len(), ROWS + 1);
+}
+
+#[test]
+fn a_file_that_is_replaced_by_a_rename_or_removed_is_read_on_as_it_was() {
+    for removed in [false, true] {
+        let (slow, dir) = (Slow::new(), WorkDir::new());
+        rewrite(&dir, csv(0..ROWS));
+        let change = || {
+            if removed {
+                fs::remove_file(dir.path("products.csv")).unwrap();
+            } else {
+                dir.write("new.csv", csv(7_000..7_003));
+                fs::rename(dir.path("new.csv"), dir.path("products.csv")).unwrap();
+            }
+        };
+        let ended = slow.fetch(&dir, &[], change).expect_code(0);
+        let word = if removed { "products.csv was removed" } else { "products.csv was replaced" };
+        assert!(ended.stderr.contains(word), "{}", ended.stderr);
+        assert_eq!(keys(&dir.read("out.json")), (0..ROWS).map(sku).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_last_row_that_was_cut_in_two_is_not_published() {
+    let (slow, dir) = (Slow::new(), WorkDir::new());
+    // All of it is read before the rest of the row is written.
+    dir.write("products.csv", "sku\nA1\nA2\nA");
+    dir.write("out.json", "old");
+    let ended = slow.fetch(&dir, &[], || append(&dir, "products.csv", "3\nA4\n")).expect_code(65);
+    let message = "products.csv changed while it was read (3 rows at first, 4 now)";
+    assert!(ended.stderr.contains(message), "{}", ended.stderr);
+    assert_eq!((dir.read("out.json").as_str(), dir.has("out.json.journal")), ("old", true));
+    slow.run(&dir, &[]).finish().expect_code(0);
+    assert_eq!(keys(&dir.read("out.json")), ["A1", "A2", "A3", "A4"]);
+    // One that only gets its line end was whole.
+    dir.write("products.csv", "sku\nA1\nA2\nA3");
+    slow.is_fast.store(false, Ordering::Relaxed);
+    let run = slow.run(&dir, &[]).spawn();
+    let seen = slow.server.count();
+    slow.server.wait_for(seen + 1);
+    append(&dir, "products.csv", "\nA4\n");
+    run.wait().expect_code(0);
+    assert_eq!(keys(&dir.read("out.json")), ["A1", "A2", "A3"]);
+}
+
+#[test]
+fn a_failure_file_that_grew_while_it_was_the_input_stays_with_what_was_appended() {
+    let (slow, dir) = (Slow::new(), WorkDir::new());
+    dir.write("out.json", "{\n\"KEPT\":1\n}\n");
+    dir.write("out.failed.csv", "sku,_error,_status,_attempts\nA,timed out,,5\n");
+    let url = slow.server.url("/{sku}");
+    let run = Run::new(&dir).args(["out.failed.csv", "-o", "out.json", "--merge", "-u", &url]).spawn();
+    slow.server.wait_for(1);
+    append(&dir, "out.failed.csv", "B,timed out,,5\n");
+    run.wait().expect_code(0);
+    assert_eq!(keys(&dir.read("out.json")), ["A", "KEPT"]);
+    assert!(dir.read("out.failed.csv").contains("\nB,"), "it was never asked for");
+}
+
+#[test]
+fn tune_measures_no_row_that_was_not_surveyed() {
+    let (slow, dir) = (Slow::new(), WorkDir::new());
+    rewrite(&dir, csv(0..ROWS));
+    let url = slow.server.url("/{sku}");
+    let args = ["tune", "products.csv", "-u", &url, "--limit", "3000", "-c", "64", "--max-time", "20s"];
+    let run = Run::new(&dir).args(args).spawn();
+    slow.server.wait_for(1);
+    rewrite(&dir, csv(90_000..93_000));
+    slow.is_fast.store(true, Ordering::Relaxed);
+    let ended = run.wait().expect_code(65);
+    assert!(ended.stderr.contains("products.csv changed while it was read"), "{}", ended.stderr);
+    slow.asked_for_none_but(0..ROWS);
+}
