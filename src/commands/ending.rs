@@ -266,14 +266,31 @@ fn with_unread(mut counts: Counts, fed: Option<&Fed>, total: Option<u64>) -> Cou
     counts
 }
 
+/// A run is published only where every row of its input was decided: what else speaks against it is asked first,
+/// and names the exit.
 fn fate(settings: &Settings, ended: &mut Ended, stop: &Stop, (counts, missing): (&Counts, u64)) -> Fate {
+    let at_end = ended.fed.as_ref().is_some_and(|fed| fed.at_end);
+    match fate_of_the_decided(settings, ended, stop, (counts, missing)) {
+        Fate::Publish if counts.deferred > 0 || !at_end => Fate::Leave(unfinished(counts.deferred, settings)),
+        fate => fate,
+    }
+}
+
+/// As if the rows that were decided were all.
+fn fate_of_the_decided(
+    settings: &Settings,
+    ended: &mut Ended,
+    stop: &Stop,
+    (counts, missing): (&Counts, u64),
+) -> Fate {
     if let Some(error) = ended.disk.take() {
         return Fate::Leave(error.into());
     }
     match stop.reason() {
         None => {}
         // Nothing was left when the time was over.
-        Some(StopReason::OutOfTime) if counts.deferred == 0 => {}
+        Some(StopReason::OutOfTime)
+            if counts.deferred == 0 && ended.fed.as_ref().is_some_and(|fed| fed.at_end) => {}
         Some(StopReason::Unreachable(why)) => {
             let origin = ended.fed.as_ref().map(|fed| format!(" at {}", fed.planner.origin()));
             return Fate::Leave(unreachable(&origin.unwrap_or_default(), why, settings));
@@ -342,6 +359,15 @@ pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
         }
         StopReason::Disk => Failure::new(Exit::Io, "the journal cannot be written"),
     }
+}
+
+/// Whatever it was that left rows undecided.
+fn unfinished(deferred: u64, settings: &Settings) -> Failure {
+    let what = match deferred {
+        0 => "the input was not read to its end".to_owned(),
+        rows => format!("{} left", report::format::counted(rows, "row was", "rows were")),
+    };
+    Failure::new(Exit::TryAgain, format!("nothing was published: {what}")).with_hint(again(settings))
 }
 
 /// What to look at where the API is not there.
@@ -545,6 +571,82 @@ fn wrote(filed: &Filed) -> Vec<Wrote> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{self, Environment, Invocation};
+    use crate::input::InputError;
+    use crate::plan::{Planner, RequestSettings};
+
+    fn settings() -> Settings {
+        let args = ["skufetch", "products.csv", "-o", "out.json", "-u", "http://a.example/{sku}"];
+        let env: Environment = std::iter::empty::<(&str, &str)>().collect();
+        let nowhere = tempfile::tempdir().unwrap();
+        match config::load(args.into_iter().map(Into::into), &env, nowhere.path()).unwrap() {
+            Invocation::Fetch(settings) => *settings,
+            _ => unreachable!("no other command was given"),
+        }
+    }
+
+    fn fed(at_end: bool, broken: Option<InputError>) -> Fed {
+        let columns = Columns { names: vec!["sku".into()], key: 0, delimiter: b',', headers: true };
+        let request = RequestSettings { url: "http://a.example/{sku}".into(), ..RequestSettings::default() };
+        let planner = Planner::new(&request, &columns, &|_| None, [0; 16]).unwrap();
+        Fed { planner, rows: 10, blanks: 0, at_end, broken }
+    }
+
+    fn changed() -> InputError {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "sku\nA\n").unwrap();
+        let path = InputPath::File(file.path().into());
+        let surveyed = crate::input::survey(&path, &crate::input::InputSettings::default()).unwrap();
+        std::fs::write(file.path(), "sku\nB\n").unwrap();
+        surveyed.rows(&crate::input::InputSettings::default()).err().unwrap()
+    }
+
+    /// How a run of ten rows ends, of which so many were deferred.
+    fn exit(deferred: u64, fed: Option<Fed>, reason: Option<StopReason>) -> Exit {
+        let counts = Counts { fetched: 10 - deferred, deferred, ..Counts::default() };
+        let mut ended =
+            Ended { counts, fed, all_refused: None, disk: None, at_once: false, sampled: Sampled::default() };
+        let stop = Stop::default();
+        if let Some(reason) = reason {
+            stop.throw(reason);
+        }
+        judged(fate(&settings(), &mut ended, &stop, (&counts, 0)), &counts).0
+    }
+
+    #[test]
+    fn a_run_with_deferred_rows_is_never_published_whatever_the_cause() {
+        let why = || "why".to_owned();
+        for (reason, code) in [
+            (None, 75),
+            (Some(StopReason::OutOfTime), 75),
+            (Some(StopReason::AskedToWait(None)), 75),
+            (Some(StopReason::Signal(15)), 143),
+            (Some(StopReason::Unreachable(why())), 69),
+            (Some(StopReason::Certificate(why())), 69),
+            (Some(StopReason::Failing(why())), 69),
+            (Some(StopReason::Refused { status: 401, answers: 5 }), 77),
+            (Some(StopReason::Disk), 74),
+        ] {
+            for deferred in [1, 9] {
+                for fed in [Some(fed(true, None)), Some(fed(false, None)), None] {
+                    assert_eq!(exit(deferred, fed, reason.clone()).code(), code, "{deferred}, {reason:?}");
+                }
+            }
+        }
+        for deferred in [0, 1, 9] {
+            assert_eq!(exit(deferred, Some(fed(false, Some(changed()))), None).code(), 65);
+        }
+    }
+
+    #[test]
+    fn a_run_is_published_only_when_its_input_was_read_to_its_end() {
+        for reason in [None, Some(StopReason::OutOfTime)] {
+            assert_eq!(exit(0, Some(fed(true, None)), reason.clone()), Exit::Complete);
+            // More rows may be there: a pipe that is still open, or a reader that is gone.
+            assert_eq!(exit(0, Some(fed(false, None)), reason.clone()), Exit::TryAgain);
+            assert_eq!(exit(0, None, reason), Exit::TryAgain);
+        }
+    }
 
     #[test]
     fn an_outage_that_may_be_some_skus_alone_says_how_to_get_past_them() {

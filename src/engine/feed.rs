@@ -56,6 +56,8 @@ pub struct Fed {
     pub rows: u64,
     /// Lines without a character.
     pub blanks: u64,
+    /// The end was reached, of the input or of what `--limit` takes of it. Otherwise there may be more rows.
+    pub at_end: bool,
     /// Why the input broke off, if it did.
     pub broken: Option<InputError>,
 }
@@ -93,6 +95,7 @@ impl Feed {
 fn feed(mut rows: Rows, mut planner: Planner, sender: &mpsc::Sender<Vec<Planned>>) -> Fed {
     let mut read = 0;
     let mut batch = Vec::with_capacity(BATCH);
+    let mut at_end = false;
     let broken = loop {
         match rows.next_row() {
             Ok(Some(row)) => {
@@ -105,7 +108,10 @@ fn feed(mut rows: Rows, mut planner: Planner, sender: &mpsc::Sender<Vec<Planned>
                     break None;
                 }
             }
-            Ok(None) => break None,
+            Ok(None) => {
+                at_end = true;
+                break None;
+            }
             Err(error) => break Some(error),
         }
     };
@@ -113,5 +119,5 @@ fn feed(mut rows: Rows, mut planner: Planner, sender: &mpsc::Sender<Vec<Planned>
         // A loop that left early needs no more rows.
         let _ = sender.blocking_send(batch);
     }
-    Fed { planner, rows: read, blanks: rows.blanks(), broken }
+    Fed { planner, rows: read, blanks: rows.blanks(), at_end, broken }
 }

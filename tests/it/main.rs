@@ -14,6 +14,7 @@ mod completions;
 mod config;
 mod connections;
 mod cookbook;
+mod deferred;
 mod demo;
 mod dry_run;
 mod faults;
