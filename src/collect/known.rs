@@ -303,6 +303,12 @@ fn measure_any(path: &Path, format: Format) -> Result<Option<Profile>, String> {
     measure(&file, other_format(format)).map(|measured| Some(measured.profile)).map_err(|_| why)
 }
 
+/// How many SKUs an output of either format holds. `None` where it is not there, or is no output.
+#[must_use]
+pub fn skus_in(path: &Path, format: Format) -> Option<u64> {
+    measure_any(path, format).ok().flatten().map(|profile| profile.skus)
+}
+
 /// Whether the output that is there has any SKU.
 pub(super) fn has_skus(path: &Path, format: Format) -> bool {
     [format, other_format(format)].into_iter().any(|format| {

@@ -52,7 +52,7 @@ pub use error::CollectError;
 pub use failed::Failures;
 pub use finalise::{Decision, Evidence, Finished, Left, Publish, Published};
 pub use journal::{JobIdentity, Journal, MadeBy, Recovered, Refused};
-pub use known::Known;
+pub use known::{Known, skus_in};
 pub use lock::Lock;
 pub use paths::{FileTarget, Paths, Preflight, preflight, preflight_without_trace, siblings};
 pub use profile::Profile;

@@ -12,7 +12,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_MODIFIED_SINCE, IF
 
 use super::failure::Failure;
 use super::fetch::{Api, Road, plan};
-use super::{terminal, unpublished, wiring};
+use super::{failure_file, terminal, unpublished, wiring};
 use crate::collect::{self, Ahead, Preflight};
 use crate::config::{Environment, Settings};
 use crate::fetch::Trust;
@@ -34,6 +34,7 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
     let output = wiring::output(settings);
     let place = collect::preflight_without_trace(&output)?;
     let rows = open_as_a_run_does(&settings.input.path, &wiring::input(settings))?;
+    failure_file::refuse_to_replace(settings, &place, &rows)?;
     let columns = Arc::clone(rows.columns());
     let request = wiring::request(settings, &Api::lasting_url(settings));
     let planner = |salt| plan(&request, &columns, (settings, env), salt);

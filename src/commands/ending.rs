@@ -604,8 +604,7 @@ mod tests {
     /// How a run of ten rows ends, of which so many were deferred.
     fn exit(deferred: u64, fed: Option<Fed>, reason: Option<StopReason>) -> Exit {
         let counts = Counts { fetched: 10 - deferred, deferred, ..Counts::default() };
-        let mut ended =
-            Ended { counts, fed, all_refused: None, disk: None, at_once: false, sampled: Sampled::default() };
+        let mut ended = Ended { counts, fed, disk: None, at_once: false, sampled: Sampled::default() };
         let stop = Stop::default();
         if let Some(reason) = reason {
             stop.throw(reason);
@@ -616,6 +615,7 @@ mod tests {
     #[test]
     fn a_run_with_deferred_rows_is_never_published_whatever_the_cause() {
         let why = || "why".to_owned();
+        let key = || Key::parse(b"A").unwrap();
         for (reason, code) in [
             (None, 75),
             (Some(StopReason::OutOfTime), 75),
@@ -625,6 +625,11 @@ mod tests {
             (Some(StopReason::Certificate(why())), 69),
             (Some(StopReason::Failing(why())), 69),
             (Some(StopReason::Refused { status: 401, answers: 5 }), 77),
+            (Some(StopReason::RefusedAtEnd { status: 401, skus: 5, asked_again: key() }), 77),
+            (
+                Some(StopReason::RefusalsUnsettled { status: 401, skus: 5, asked_again: key(), why: why() }),
+                75,
+            ),
             (Some(StopReason::Disk), 74),
         ] {
             for deferred in [1, 9] {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::failure_file::is_left_behind;
 use crate::collect::CollectError;
 use crate::config::options::nearest;
 use crate::config::{ConfigError, Origin, Settings, nearest_command};
@@ -74,9 +75,16 @@ fn similar(name: &str) -> Option<String> {
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
-    let names: Vec<String> =
+    let mut names: Vec<String> =
         entries.take(MOST_FILES).filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-    let meant = nearest(file, names.iter().map(String::as_str))?;
+    // Only what is near is looked into.
+    let meant = loop {
+        let meant = nearest(file, names.iter().map(String::as_str))?.to_owned();
+        if !is_left_behind(&path.with_file_name(&meant)) {
+            break meant;
+        }
+        names.retain(|name| *name != meant);
+    };
     Some(format!("did you mean {}?", path.with_file_name(meant).display()))
 }
 

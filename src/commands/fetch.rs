@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::account::Account;
 use super::ending::{self, Close, conclude};
 use super::failure::{self, Failure};
-use super::{terminal, unpublished, wiring};
+use super::{failure_file, terminal, unpublished, wiring};
 use crate::collect::{self, Journal, Lock, OutputSettings, Preflight, Recovered};
 use crate::config::{Environment, Settings};
 use crate::engine::feed::{self, Feed};
@@ -270,6 +270,7 @@ impl Ground {
         let place = collect::preflight(&output)?;
         let first_look =
             feed::open_until(path, &input_settings, deadline)?.ok_or_else(failure::of_silence)?;
+        failure_file::refuse_to_replace(settings, &place, &first_look)?;
         let lasting = wiring::request(settings, &api.identity);
         plan(&request, first_look.columns(), (settings, env), [0; 16])?;
         let planner = plan(&lasting, first_look.columns(), (settings, env), [0; 16])?;
@@ -286,6 +287,8 @@ impl Ground {
             (first_look, None)
         };
         wiring::check_prune(settings, rows.is_failure_file())?;
+        // Another run may have published meanwhile.
+        failure_file::refuse_to_replace(settings, &place, &rows)?;
         let columns = Arc::clone(rows.columns());
         // By the columns of the survey: while another run was waited for, another file may have got the name. The
         // job's identity is the same with any salt.

@@ -4,6 +4,7 @@ mod account;
 mod dry_run;
 mod ending;
 mod failure;
+mod failure_file;
 mod fetch;
 mod room;
 mod terminal;
@@ -18,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{self, ConfigError, Environment, Invocation};
-use crate::input::{InputError, InputPath, InputSettings, Rows};
+use crate::input::{self, InputError, InputPath, InputSettings, Rows};
 use crate::model::Exit;
 use crate::report::{self, LogFormat};
 
@@ -122,7 +123,12 @@ fn what_to_type(
         Err(InputError::NoKey { first, .. }) => (first.to_string(), format!(" --key {}", in_shell(&first))),
         Err(error) => return Err(Some(error)),
     };
-    let output = if output_missing { " -o out.json" } else { "" };
+    // Without --merge its few rows would replace all others.
+    let output = match (output_missing, input::is_failure_file(input)) {
+        (true, true) => " -o out.json --merge",
+        (true, false) => " -o out.json",
+        (false, _) => "",
+    };
     let url = in_shell(&format!("https://api.example.com/products/{{{column}}}"));
     let (ask, try_it) = if bare {
         let path = in_shell(&input.to_string());

@@ -256,7 +256,7 @@ const OUTPUT: &[Setting] = &[
          as out.held.json, and the exit is 76.",
     ),
     Setting::new("failed", Text("FILE"), "Where failed rows go [default: out.failed.csv]")
-        .more("Default: beside the output, under its name; with -o - nowhere. It is itself a valid INPUT."),
+        .more("Default: beside the output, under its name; with -o - nowhere. It is itself a valid INPUT, with --merge."),
     Setting::new("min-success", Word("N%"), "With fewer fetched, publish nothing")
         .default("50%")
         .more("Of the SKUs asked for and the bad rows. 0 turns it off."),

@@ -21,6 +21,6 @@ mod survey;
 pub use dialect::may_delimit;
 pub use error::{InputError, Packing, Place};
 pub use row::{Columns, Damage, NoColumn, Row};
-pub use rows::Rows;
+pub use rows::{Rows, is_failure_file};
 pub use settings::{InputPath, InputSettings};
 pub use survey::{Since, Survey, Surveyed, survey};

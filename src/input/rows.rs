@@ -97,7 +97,8 @@ impl Rows {
         &self.columns
     }
 
-    /// Whether the input is a failure file that an earlier run left, by its header.
+    /// Whether it is the failure file of an earlier run.
+    #[must_use]
     pub fn is_failure_file(&self) -> bool {
         self.is_failure_file
     }
@@ -190,6 +191,20 @@ impl Rows {
         let bad = self.record.iter().take(found).position(|cell| from_utf8(cell).is_err())?;
         Some(Damage::NotUtf8 { column: self.columns.names[bad].clone() })
     }
+}
+
+/// Whether a file is the failure file of an earlier run, whatever its columns are called. For a path that
+/// [can be read twice](InputPath::can_be_read_twice) only.
+#[must_use]
+pub fn is_failure_file(path: &InputPath) -> bool {
+    let has_its_header = || {
+        let mut source = Source::open(path)?;
+        let dialect = read_dialect(&mut source, None)?;
+        let mut header = ByteRecord::new();
+        Records::new(source, &dialect).read(&mut header)?;
+        Ok::<_, InputError>(header::is_failure_header(&header))
+    };
+    path.can_be_read_twice() && has_its_header().unwrap_or(false)
 }
 
 #[cfg(test)]

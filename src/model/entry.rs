@@ -125,7 +125,7 @@ mod tests {
         let failed = |status| Outcome::Failed(Fault::new(Cause::Status(status), "HTTP").with_status(status));
         let fetched = |status| {
             let (content, validators) = (Content::Unchanged, Validators::default());
-            Outcome::Fetched(Answer { status, at: SystemTime::UNIX_EPOCH, content, validators })
+            Outcome::Fetched(Answer { status, at: SystemTime::UNIX_EPOCH, content, validators, raw: None })
         };
         for status in [200, 204, 304, 400, 404, 410, 422, 451] {
             assert!(failed(status).shows_good_credentials() && fetched(status).shows_good_credentials());

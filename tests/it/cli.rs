@@ -95,6 +95,12 @@ fn without_a_url_it_says_exactly_what_to_type_with_a_column_that_is_there() {
         missing,
         "type: skufetch two.csv --key id --url 'https://api.example.com/products/{id}' -o out.json\n",
     );
+    dir.write("out.failed.csv", "id,name,_error,_status,_attempts\nA,B,late,,5\n");
+    says(
+        &typed(&["out.failed.csv"]),
+        missing,
+        "type: skufetch out.failed.csv --key id --url 'https://api.example.com/products/{id}' -o out.json --merge\n",
+    );
     // Options may hold secrets, so they are not repeated; and what was typed is not asked for again.
     let kept = typed(&["products.csv", "-k", "region", "-o", "a.json", "-H", "X-Key: canary"]);
     says(&kept, missing, "add: --url 'https://api.example.com/products/{region}'\n");
@@ -123,6 +129,21 @@ fn an_input_that_cannot_be_read_is_said_before_a_missing_url() {
     let stderr = refused(&dir, &["tuen"], 66);
     says(&stderr, "tuen: there is no such file\n", "did you mean the command skufetch tune?\n");
     assert!(!stderr.contains("--url"), "{stderr}");
+    // What runs leave is no list of SKUs to begin with, whatever it is called.
+    dir.write("out.failed.csv", "sku,_error,_status,_attempts\nA,late,,5\n");
+    dir.write("again.csv", "sku,_error,_status,_attempts\nA,late,,5\n");
+    for name in ["out.json.journal", "out.json.lock", "out.json.state", "out.held.json"] {
+        dir.write(name, "");
+    }
+    for typed in
+        ["out.faild.csv", "agian.csv", "out.json.jornal", "out.json.lok", "out.json.stat", "out.heldd.json"]
+    {
+        let stderr = refused(&dir, &[typed, "--demo", "-o", "out.json"], 66);
+        says(&stderr, &format!("{typed}: there is no such file\n"), "check the path");
+    }
+    dir.write("out.failed2.csv", "sku\nA\n");
+    let stderr = refused(&dir, &["out.faild.csv", "--demo", "-o", "out.json"], 66);
+    says(&stderr, "out.faild.csv: there is no such file\n", "did you mean out.failed2.csv?\n");
     let stderr = refused(&dir, &["nothing-like-it", "--demo", "-o", "out.json"], 66);
     says(&stderr, "nothing-like-it: there is no such file\n", "check the path; `-` reads standard input\n");
     let stderr = refused(&dir, &["-"], 2);

@@ -71,6 +71,69 @@ fn the_failure_file_as_input_repairs_exactly_the_failed_skus() {
 }
 
 #[test]
+fn a_failure_file_over_an_output_with_skus_needs_merge_and_no_request_leaves() {
+    let dir = WorkDir::new();
+    dir.write_skus(skus(2_000));
+    fetch(&dir, &without(&["S0003", "S0011"])).finish().expect_code(1);
+    let (output, failed) = (dir.read("out.json"), dir.read("out.failed.csv"));
+    let server = ScriptedServer::echo();
+    let run = |input: &str, args: &[&str]| {
+        let url = server.url("/p/{sku}");
+        Run::new(&dir).args([input, "--url", &url]).args(args).stdin(failed.clone())
+    };
+    for args in [&["-o", "out.json"][..], &["-o", "out.json", "--dry-run"], &["-o", "./out.json", "--fresh"]]
+    {
+        for input in ["out.failed.csv", "-"] {
+            let ended = run(input, args).finish().expect_code(2);
+            let (name, rows) = if input == "-" { ("standard input", "") } else { (input, " (2 rows)") };
+            let output = args[1];
+            let message = format!(
+                "{name} has only rows that failed{rows}; without --merge they would replace the 1,998 SKUs in {output}\n"
+            );
+            assert!(ended.stderr.contains(&message), "{}", ended.stderr);
+            assert!(ended.stderr.contains("hint: add --merge"), "{}", ended.stderr);
+            assert_eq!(ended.stdout(), "");
+        }
+    }
+    assert_eq!(
+        (server.count(), dir.read("out.json"), dir.read("out.failed.csv")),
+        (0, output, failed.clone())
+    );
+    // Nothing is lost: another output, standard output, one without a SKU.
+    run("out.failed.csv", &["-o", "two.json"]).finish().expect_code(0);
+    assert_eq!(keys(&dir.read("two.json")), ["S0003", "S0011"]);
+    for empty in ["", "{\n}\n"] {
+        dir.write("three.json", empty);
+        run("out.failed.csv", &["-o", "three.json"]).finish().expect_code(0);
+        assert_eq!(keys(&dir.read("three.json")), ["S0003", "S0011"]);
+    }
+    let ended = run("out.failed.csv", &["-o", "-"]).finish().expect_code(0);
+    assert_eq!(keys(ended.stdout()), ["S0003", "S0011"]);
+    // And one that is laid out in another way is not lost either.
+    let spread = "{\n  \"A\": 1\n}\n";
+    dir.write("spread.json", spread);
+    let ended = run("out.failed.csv", &["-o", "spread.json"]).finish().expect_code(2);
+    assert!(ended.stderr.contains("would replace spread.json (13 bytes)"), "{}", ended.stderr);
+    assert_eq!(dir.read("spread.json"), spread);
+}
+
+#[test]
+fn a_failure_file_waits_for_a_run_and_is_then_refused_over_what_that_one_left() {
+    let dir = WorkDir::new();
+    dir.write_skus(skus(3));
+    dir.write("some.csv", "sku,_error,_status,_attempts\nS0001,late,,5\n");
+    let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(500)));
+    let first = fetch(&dir, &server).spawn();
+    server.wait_for(1);
+    let url = server.url("/p/{sku}");
+    let args = ["some.csv", "-o", "out.json", "--lock-wait", "30s", "--url", &url];
+    let ended = Run::new(&dir).args(args).finish().expect_code(2);
+    assert!(ended.stderr.contains("would replace the 3 SKUs in out.json"), "{}", ended.stderr);
+    first.wait().expect_code(0);
+    assert_eq!((server.count(), keys(&dir.read("out.json"))), (3, skus(3)));
+}
+
+#[test]
 fn a_failure_file_that_is_only_half_done_stays_as_it_is() {
     let dir = WorkDir::new();
     dir.write_skus(skus(4));
