@@ -1,5 +1,6 @@
 //! What an answer means for its job: a pure function of the answer and the settings.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
@@ -74,6 +75,18 @@ pub enum Verdict {
     GiveUp(Fault),
 }
 
+impl Verdict {
+    /// The same, without secrets in what is said of a fault, whoever found it: the server, a proxy or a library.
+    #[must_use]
+    pub fn masked(self, mask: &Mask) -> Self {
+        match self {
+            Self::Keep(answer) => Self::Keep(answer),
+            Self::Retry(fault) => Self::Retry(fault.masked(mask)),
+            Self::GiveUp(fault) => Self::GiveUp(fault.masked(mask)),
+        }
+    }
+}
+
 /// The longest validator that is remembered; a longer one saves nothing worth its room.
 const MAX_VALIDATOR: usize = 1024;
 
@@ -86,7 +99,7 @@ const SNIPPET: usize = 120;
 pub fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional: bool) -> Verdict {
     let status = answer.status;
     let keep = |(content, raw), headers: &HeaderMap| {
-        let validators = validators(headers);
+        let validators = validators(headers, &settings.mask);
         Verdict::Keep(Answer { status, at: SystemTime::now(), content, validators, raw })
     };
     if settings.null_on.contains(status) {
@@ -143,10 +156,7 @@ fn content(
             return Fault::new(Cause::Cut, error.to_string());
         }
         // A page to log in looks like an answer until its beginning is seen.
-        Fault::new(
-            Cause::Body,
-            format!("{error}: {}", beginning(&String::from_utf8_lossy(head(&body)), settings)),
-        )
+        Fault::new(Cause::Body, format!("{error}: {}", beginning(&body, String::from_utf8_lossy, settings)))
     })?;
     if settings.select.is_identity() {
         return Ok((out, None));
@@ -169,7 +179,7 @@ fn refusal(answer: &RawAnswer, settings: &ResponseSettings) -> Fault {
         detail.push_str(reason);
     }
     if let Ok(body) = decode(&answer.headers, answer.body.clone(), settings.max_body) {
-        let head = beginning(&charset::for_people(&answer.headers, head(&body)), settings);
+        let head = beginning(&body, |head| charset::for_people(&answer.headers, head), settings);
         if !head.is_empty() {
             detail.push_str(": ");
             detail.push_str(&head);
@@ -178,20 +188,29 @@ fn refusal(answer: &RawAnswer, settings: &ResponseSettings) -> Fault {
     Fault::new(Cause::Status(status), detail).with_status(status)
 }
 
-/// The first of a body: more than is shown, so that a secret is not cut in two before it is found.
-fn head(body: &[u8]) -> &[u8] {
-    &body[..body.len().min(SNIPPET * 64)]
-}
-
 /// The first of what the server sent, as people may see it.
-fn beginning(head: &str, settings: &ResponseSettings) -> String {
-    display_safe(&settings.mask.apply(head.trim()), SNIPPET)
+fn beginning<'a>(
+    body: &'a [u8],
+    to_text: impl FnOnce(&'a [u8]) -> Cow<'a, str>,
+    settings: &ResponseSettings,
+) -> String {
+    // More than is shown: a secret may be longer than what stands in its place.
+    let head = &body[..body.len().min(SNIPPET * 64)];
+    let text = to_text(head);
+    let text = text.trim();
+    let masked = if head.len() < body.len() {
+        settings.mask.apply_to_beginning(text)
+    } else {
+        settings.mask.apply(text)
+    };
+    display_safe(&masked, SNIPPET)
 }
 
-fn validators(headers: &HeaderMap) -> Validators {
+/// What makes the next request conditional; it is kept beside the output, so none that repeats a secret.
+fn validators(headers: &HeaderMap, mask: &Mask) -> Validators {
     let field = |name| {
         let value = headers.get(name)?.to_str().ok()?;
-        (value.len() <= MAX_VALIDATOR).then(|| value.into())
+        (value.len() <= MAX_VALIDATOR && !mask.finds(value)).then(|| value.into())
     };
     Validators { etag: field(ETAG), last_modified: field(LAST_MODIFIED) }
 }

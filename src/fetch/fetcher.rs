@@ -127,7 +127,7 @@ impl<T: Transport> Fetcher<T> {
             let (ended, permit) = self.attempt(job, permit, &mut resent, attempts).await;
             let Ok(ended) = ended else { return Outcome::Deferred(Deferral::Stopped) };
             let (verdict, seen) = self.judge(ended, started.elapsed(), job).await;
-            let fault = match verdict {
+            let fault = match verdict.masked(&self.answers.settings().mask) {
                 Verdict::Keep(answer) => {
                     permit.finish(seen);
                     self.health.answered(started);
@@ -336,7 +336,8 @@ impl<T: Transport> Fetcher<T> {
         let seen = if fault.cause == Cause::Timeout { Seen::Overload { latency } } else { Seen::Fault };
         match fault.cause {
             Cause::Certificate => {
-                self.stop.throw(StopReason::Certificate(fault.detail.to_string()));
+                let detail = self.answers.settings().mask.apply(&fault.detail).into_owned();
+                self.stop.throw(StopReason::Certificate(detail));
                 (Verdict::Retry(fault), seen)
             }
             Cause::TooLarge => (Verdict::GiveUp(fault), seen),

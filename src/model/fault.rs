@@ -1,7 +1,10 @@
 //! Why an attempt, or a row, gave no body. Data about one attempt; it never travels by `?`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
+
+use crate::model::Mask;
 
 /// The class of a [`Fault`]: what the summary groups by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,10 +106,45 @@ impl Fault {
         self.status = Some(status);
         self
     }
+
+    /// The same fault, without secrets in its detail. Where the detail was shortened, it may end in half a secret.
+    #[must_use]
+    pub fn masked(mut self, mask: &Mask) -> Self {
+        let masked = match self.detail.strip_suffix('…') {
+            None => mask.apply(&self.detail),
+            Some(beginning) => match mask.apply_to_beginning(beginning) {
+                Cow::Owned(masked) => Cow::Owned(masked + "…"),
+                Cow::Borrowed(_) => Cow::Borrowed(""),
+            },
+        };
+        if let Cow::Owned(masked) = masked {
+            self.detail = masked.into();
+        }
+        self
+    }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_and_no_half_of_one_stays_in_the_detail() {
+        let mask = Mask::new(vec!["canary-1234".into()]);
+        for (detail, expected) in [
+            ("sent canary-1234, gone", "sent (redacted), gone"),
+            ("sent canary-12…", "sent (redacted)…"),
+            ("sent canary-1234 and more…", "sent (redacted) and more…"),
+            ("sent nothing…", "sent nothing…"),
+            ("sent nothing", "sent nothing"),
+        ] {
+            assert_eq!(&*Fault::new(Cause::Lost, detail).masked(&mask).detail, expected);
+        }
     }
 }
