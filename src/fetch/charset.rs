@@ -152,12 +152,14 @@ fn encoding(declared: &Declared, body: &[u8], body_as: BodyAs) -> Result<(&'stat
 }
 
 /// JSON begins with an ASCII character, and holds no U+0000: where its first zero bytes stand tells its encoding
-/// (RFC 4627, section 3). In UTF-8 it has none.
+/// (RFC 4627, section 3). In UTF-8 it has none. A shorter body than four bytes shows too little: a digit with a zero
+/// byte after it is more likely one byte too long.
 fn by_zeros(body: &[u8]) -> Result<&'static Encoding, Wrong> {
     match body {
-        [0, 0, ..] | [_, 0, 0, ..] => Err(Wrong::Utf32),
-        [0, _, ..] => Ok(UTF_16BE),
-        [_, 0, ..] => Ok(UTF_16LE),
+        [0, 0, 0, _, ..] | [_, 0, 0, 0, ..] => Err(Wrong::Utf32),
+        [0, 0, ..] => Ok(UTF_8),
+        [0, _, _, _, ..] => Ok(UTF_16BE),
+        [_, 0, _, _, ..] => Ok(UTF_16LE),
         _ => Ok(UTF_8),
     }
 }
@@ -351,11 +353,14 @@ mod tests {
 
     #[test]
     fn json_in_utf16_is_known_by_its_zero_bytes_where_nothing_is_declared() {
-        for text in ["{\"é\":1}", "1", "\"中\""] {
+        for text in ["{\"é\":1}", "12", "\"中\"", "\"\u{3000}\""] {
             for field in ["application/json", "a/b; charset=utf-16"] {
                 assert_eq!(json(field, &utf16(text, u16::to_le_bytes)).unwrap(), text, "{field}");
                 assert_eq!(json(field, &utf16(text, u16::to_be_bytes)).unwrap(), text, "{field}");
             }
+        }
+        for short in [&b"1\0"[..], b"\x001", b"\0", b"[\0]"] {
+            assert_eq!(json("application/json", short).unwrap().as_bytes(), short, "too short to tell");
         }
         let little = utf16("\"é\"", u16::to_le_bytes);
         assert_eq!(

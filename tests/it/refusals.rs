@@ -214,7 +214,8 @@ fn a_good_answer_that_left_before_a_refusal_came_does_not_make_it_a_failure() {
     let dir = skus(60);
     let server = ScriptedServer::start(|seen| match number(seen) {
         0..=2 => Reply::echo(seen),
-        4 => Reply::echo(seen).wait(Duration::from_millis(300)),
+        3 => Reply::status(401).wait(Duration::from_millis(500)),
+        4 => Reply::echo(seen).wait(Duration::from_secs(1)),
         _ => Reply::status(401),
     });
     let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "2"]).finish().expect_code(77);
