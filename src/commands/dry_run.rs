@@ -45,8 +45,9 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
     let planner = planner(ahead.salt())?;
     // What a run would find wrong with certificates and the proxy.
     let reporter = Arc::clone(&report) as Arc<dyn Reporter>;
-    drop(Road::build(settings, env, &planner, (reporter, Arc::default(), Trust::default()))?);
-    for warning in settings.warnings.iter().chain(&wiring::headless(settings, &columns)) {
+    drop(Road::build(settings, &planner, (reporter, Arc::default(), Trust::default()))?);
+    let short = planner.short_secrets().iter();
+    for warning in settings.warnings.iter().chain(short).chain(&wiring::headless(settings, &columns)) {
         report.on(&Event::Warned { message: warning });
     }
 

@@ -98,6 +98,7 @@ impl From<ConfigError> for Failure {
 /// names which. `Usage` becomes `Config` where that one came from the file.
 pub fn of_plan(error: &PlanError, settings: &Settings) -> Failure {
     let blamed = match error {
+        PlanError::ProxyUserInfo => "proxy",
         PlanError::Header { .. } => "header",
         PlanError::Syntax { place, .. }
         | PlanError::Variable { place, .. }
@@ -105,6 +106,7 @@ pub fn of_plan(error: &PlanError, settings: &Settings) -> Failure {
         | PlanError::AmbiguousColumn { place, .. } => match place {
             Place::Header(_) => "header",
             Place::Body => "body",
+            Place::Proxy => "proxy",
             Place::Url => "url",
         },
         PlanError::Url(_) | PlanError::Constant => "url",
@@ -118,10 +120,10 @@ pub fn of_plan(error: &PlanError, settings: &Settings) -> Failure {
         Exit::Usage => origin.exit(),
         other => other,
     };
-    // What was typed just now needs no place.
+    // What was typed just now needs no place, where the message names the template.
     let message = match origin {
-        Origin::Default | Origin::Option(_) => error.to_string(),
-        Origin::Environment(_) | Origin::File { .. } => format!("{origin}: {error}"),
+        Origin::Default | Origin::Option(_) if blamed != "proxy" => error.to_string(),
+        origin => format!("{origin}: {error}"),
     };
     Failure { message, hint: error.hint(), exit }
 }

@@ -69,12 +69,14 @@ fn run(
     let is_partial = rows.is_failure_file() || settings.input.limit.is_some();
     let headless = wiring::headless(settings, &ground.columns);
     let expired = wiring::expired(settings, recovered.expired);
-    for warning in settings.warnings.iter().chain(&recovered.notes).chain(&headless).chain(&expired) {
+    let short = planner.short_secrets().iter();
+    let found = short.chain(&recovered.notes).chain(&headless).chain(&expired);
+    for warning in settings.warnings.iter().chain(found) {
         report.on(&Event::Warned { message: warning });
     }
 
     let reporter = Arc::clone(report) as Arc<dyn Reporter>;
-    let road = Road::build(settings, env, &planner, (reporter, journal.meter(), ground.trust.clone()))?;
+    let road = Road::build(settings, &planner, (reporter, journal.meter(), ground.trust.clone()))?;
     let total = ground.rows();
     report.started(total);
     let feed = Feed::start(rows, planner).map_err(|error| failure::of_start("the input thread", &error))?;
@@ -277,7 +279,7 @@ impl Ground {
         // What is wrong with certificates or the proxy is found before a file is made.
         let unheard: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});
         let idle = (unheard, Arc::default(), Trust::default());
-        let idle = Http::new(wiring::transport(settings, env, &planner, idle)?);
+        let idle = Http::new(wiring::transport(settings, &planner, idle)?);
         let trust = idle.map_err(|error| failure::of_transport(&error, settings))?.trust();
         let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
         let (rows, surveyed) = if path.can_be_read_twice() {
@@ -327,7 +329,6 @@ impl Road {
     /// `reporter` hears the fetcher; `backlog` is what waits for the disk.
     pub(super) fn build(
         settings: &Settings,
-        env: &Environment,
         planner: &Planner,
         (reporter, backlog, trust): (Arc<dyn Reporter>, Arc<AtomicUsize>, Trust),
     ) -> Result<Self, Failure> {
@@ -336,7 +337,7 @@ impl Road {
         let scouts = Arc::new(Semaphore::new(SCOUTS));
         let found = Arc::clone(&scouts);
         let on_connected = Arc::new(move || found.close());
-        let transport = wiring::transport(settings, env, planner, (on_connected, backlog, trust))?;
+        let transport = wiring::transport(settings, planner, (on_connected, backlog, trust))?;
         let transport = Http::new(transport).map_err(|error| failure::of_transport(&error, settings))?;
         let companions = Companions { gate: Arc::clone(&gate), reporter, stop: Arc::clone(&stop), scouts };
         let response = wiring::response(settings, wiring::select(settings)?, planner.mask());

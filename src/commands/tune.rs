@@ -51,8 +51,8 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     let meter = Arc::new(Meter::new(Arc::clone(&report)));
     let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
     // Nothing is written.
-    let road = Road::build(&settings, env, &planner, (reporter, Arc::default(), Trust::default()))?;
-    for warning in settings.warnings.iter().chain(&headless) {
+    let road = Road::build(&settings, &planner, (reporter, Arc::default(), Trust::default()))?;
+    for warning in settings.warnings.iter().chain(planner.short_secrets()).chain(&headless) {
         report.on(&Event::Warned { message: warning });
     }
     let (runtime, mut signals) = wiring::network_loop()?;

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use secrecy::SecretString;
 use tokio::runtime::Runtime;
 
 use super::failure::{self, Failure};
 use crate::collect::{JobIdentity, MadeBy, OutputSettings};
+use crate::config::Settings;
 use crate::config::settings::Header;
-use crate::config::{Environment, Settings};
 use crate::engine::signals::Signals;
 use crate::fetch::{OnConnected, ResponseSettings, RetrySettings, Select, TransportSettings, Trust};
 use crate::input::{Columns, InputSettings};
@@ -93,6 +92,7 @@ pub fn request(settings: &Settings, url: &str) -> RequestSettings {
         method: Some(settings.request.method.clone()),
         headers: settings.request.headers.iter().map(line).collect(),
         body: settings.request.body.as_ref().map(|body| body.reveal().to_owned()),
+        proxy: settings.request.proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
     }
 }
 
@@ -152,10 +152,9 @@ pub fn report(settings: &Settings, terminal: crate::report::Terminal) -> ReportS
     }
 }
 
-/// Reads the certificate file and expands the proxy's `${NAME}`. `backlog` is what waits for the disk.
+/// Reads the certificate file. `backlog` is what waits for the disk.
 pub fn transport(
     settings: &Settings,
-    env: &Environment,
     planner: &Planner,
     (on_connected, backlog, trust): (Arc<dyn Fn() + Send + Sync>, Arc<AtomicUsize>, Trust),
 ) -> Result<TransportSettings, Failure> {
@@ -165,18 +164,11 @@ pub fn transport(
             Failure::of_setting(settings, "ca-cert", &format!("cannot read {}: {error}", path.display()))
         })?),
     };
-    let proxy = match &settings.request.proxy {
-        None => None,
-        Some(proxy) => Some(expanded(proxy.reveal(), env).map_err(|variable| {
-            let message = format!("the environment variable {variable} is not set");
-            Failure::of_setting(settings, "proxy", &message)
-        })?),
-    };
     Ok(TransportSettings {
         timeout: settings.request.timeout,
         connect_timeout: settings.request.connect_timeout,
         ca_cert,
-        proxy,
+        proxy: planner.proxy().cloned(),
         insecure: settings.request.insecure,
         max_body: settings.response.max_body,
         concurrency: ceiling(settings.pace.concurrency),
@@ -221,18 +213,4 @@ pub fn identity(settings: &Settings, planner: &Planner) -> JobIdentity {
         body_as: response.body_as.to_string(),
     };
     JobIdentity { digest_input, description, made_by }
-}
-
-/// The text with each `${NAME}` replaced by its value; the name of the first that is not set.
-fn expanded(text: &str, env: &Environment) -> Result<SecretString, String> {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${") {
-        let Some((name, tail)) = after.split_once('}') else { break };
-        out.push_str(before);
-        out.push_str(&env.get(name).ok_or_else(|| name.to_owned())?);
-        rest = tail;
-    }
-    out.push_str(rest);
-    Ok(out.into())
 }

@@ -181,8 +181,10 @@ const REQUEST: &[Setting] = &[
              message names the address to write.",
     ),
     Setting::new("ca-cert", Text("FILE"), "Trust the certificates in this PEM file, too"),
-    Setting::new("proxy", Text("URL"), "Send everything through this proxy")
-        .more("Default: the standard variables, such as HTTPS_PROXY and NO_PROXY. May hold ${ENV_VAR}."),
+    Setting::new("proxy", Text("URL"), "Send everything through this proxy").more(
+        "Default: the standard variables, such as HTTPS_PROXY and NO_PROXY. May hold ${ENV_VAR}: before \
+             the @ it is percent-encoded, elsewhere inserted as it is.",
+    ),
     Setting::flag("insecure", "Do not verify the server's certificate"),
 ];
 

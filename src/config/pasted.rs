@@ -43,7 +43,8 @@ pub(super) fn hides(command: &str) -> bool {
 
 fn shown(name: &str, text: &str) -> String {
     match name {
-        "url" | "proxy" => address(text),
+        "url" => address(text),
+        "proxy" => proxy(text),
         "header" => match text.split_once(':') {
             Some((name, _)) => format!("{}: {HIDDEN}", name.trim()),
             None => HIDDEN.into(),
@@ -60,6 +61,9 @@ fn address(text: &str) -> String {
     let (scheme, rest) = base.split_once("://").map_or(("", base), |(scheme, rest)| (scheme, rest));
     let end = rest.find('/').unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
+    if !is_host(authority.rsplit_once('@').map_or(authority, |(_, host)| host)) {
+        return HIDDEN.into();
+    }
     let authority = match authority.rsplit_once('@') {
         Some((user, host)) if is_reference(user) => format!("{user}@{host}"),
         Some((_, host)) => format!("{HIDDEN}@{host}"),
@@ -68,6 +72,38 @@ fn address(text: &str) -> String {
     let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
     let query = query.map_or_else(String::new, self::query);
     format!("{scheme}{authority}{path}{query}{fragment}")
+}
+
+/// The address of a proxy without what may be secret in it. It has no path: all before the last `@` is user-info.
+fn proxy(text: &str) -> String {
+    let (scheme, rest) = text.find("://").map_or(("", text), |at| text.split_at(at + 3));
+    let (user, host) = rest.rsplit_once('@').map_or((None, rest), |(user, host)| (Some(user), host));
+    if is_reference(text) {
+        return text.to_owned();
+    }
+    if !is_proxy_host(host.trim_end_matches('/')) {
+        return HIDDEN.into();
+    }
+    match user {
+        None => text.to_owned(),
+        Some(user) if is_reference(user) => text.to_owned(),
+        Some(_) => format!("{scheme}{HIDDEN}@{host}"),
+    }
+}
+
+/// Whether this is a host, with a port or without, and not half a password: what is no number after its colon is
+/// no port.
+pub(super) fn is_host(text: &str) -> bool {
+    let port = match text.strip_prefix('[').and_then(|address| address.split_once(']')) {
+        Some((_, port)) => port.strip_prefix(':').unwrap_or(port),
+        None => text.split_once(':').map_or("", |(_, port)| port),
+    };
+    port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The same for a proxy, where a variable may be the port.
+pub(super) fn is_proxy_host(text: &str) -> bool {
+    is_host(text) || text.split_once(':').is_some_and(|(_, port)| is_reference(port))
 }
 
 /// A query, with its `?`, whose values are shown only where they are references.
@@ -154,6 +190,12 @@ mod tests {
             "{line}"
         );
         assert!(line.contains("--header 'X-Key: ...'"), "{line}");
+        for password in ["can/ary", "can?ary", "can#ary", "1/canary", "can@ary", "${A}/canary"] {
+            let line = pasted(&["in.csv", "--demo", "--proxy", &format!("http://us:{password}@p:1")]);
+            assert!(!line.contains("can") && line.contains("--proxy http://...@p:1 "), "{line}");
+            let line = pasted(&["in.csv", "--demo", "--proxy", &format!("us:{password}")]);
+            assert!(!line.contains("can"), "{line}");
+        }
         let open =
             pasted(&["in.csv", "-u", "http://a/{sku}", "--body", "@q.json", "--proxy", "http://${A}:${B}@p"]);
         assert!(open.contains("--body @q.json --proxy 'http://${A}:${B}@p'"), "{open}");

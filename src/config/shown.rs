@@ -37,7 +37,8 @@ fn value(name: &str, words: &[Word]) -> String {
     let one = |word: &Word| {
         let text = word.text.to_string_lossy();
         match name {
-            "url" | "proxy" => address(&text),
+            "url" => address(&text),
+            "proxy" => proxy(&text),
             "header" => text.split_once(':').map_or(NOT_SHOWN, |(name, _)| name.trim()).to_owned(),
             "body" if !text.starts_with('@') => NOT_SHOWN.to_owned(),
             _ => text.into_owned(),
@@ -46,14 +47,30 @@ fn value(name: &str, words: &[Word]) -> String {
     words.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// An address without user-info. What has no scheme says nothing of where its secrets stand.
+/// An address without user-info. Where it is not certain what its user-info is, nothing of it is shown.
 fn address(text: &str) -> String {
     let text = text.split('#').next().unwrap_or_default();
     let (text, query) = text.split_once('?').map_or((text, None), |(text, query)| (text, Some(query)));
     let Some((scheme, rest)) = text.split_once("://") else { return NOT_SHOWN.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if !pasted::is_host(host) {
+        return NOT_SHOWN.to_owned();
+    }
     format!("{scheme}://{host}{path}{}", query.map_or_else(String::new, pasted::query))
+}
+
+/// Scheme, host and port of a proxy. It has no path, so that whatever stands before the last `@` is user-info,
+/// though a password may hold what ends it.
+fn proxy(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return NOT_SHOWN.to_owned() };
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let end = host.find(['/', '?', '#']).unwrap_or(host.len());
+    if pasted::is_proxy_host(&host[..end]) {
+        format!("{scheme}://{}", &host[..end])
+    } else {
+        NOT_SHOWN.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -81,6 +98,20 @@ mod tests {
     }
 
     #[test]
+    fn of_a_password_that_was_not_encoded_nothing_is_shown_either() {
+        for password in ["can/ary", "can?ary", "can#ary", "can@ary", "can:ary", "1/canary", "${X}/ary", "ary"]
+        {
+            let text = format!("http://us:{password}@proxy:3128");
+            assert_eq!(proxy(&text), "http://proxy:3128", "{text}");
+            // What parses as a port and a path is a port and a path.
+            assert!(!address(&text).contains("ary") || password == "1/canary", "{text}: {}", address(&text));
+        }
+        assert_eq!(proxy("http://${HOST}:3128/"), "http://${HOST}:3128");
+        assert_eq!(proxy("${PROXY}"), NOT_SHOWN);
+        assert_eq!(proxy("http://[::1]:3128"), "http://[::1]:3128");
+    }
+
+    #[test]
     fn no_secret_is_shown() {
         let layers = layers(&[
             ("url", &["https://us:canary@api/p/{sku}/${T}?lang={lang}&key=canary&canary&canary==#canary"]),
@@ -93,7 +124,7 @@ mod tests {
         assert!(!format!("{shown:?}").contains("api"), "values stand in no debug text");
         let of = |name: &str| shown.iter().find(|s| s.name == name).unwrap().value.clone().unwrap();
         assert_eq!(of("url"), "https://api/p/{sku}/${T}?lang={lang}&key=...&...&...");
-        assert_eq!(of("proxy"), "http://proxy:3128/, (not shown)");
+        assert_eq!(of("proxy"), "http://proxy:3128, (not shown)");
         assert_eq!(of("header"), "X-Key, (not shown)");
         assert_eq!(of("body"), "(not shown)");
     }

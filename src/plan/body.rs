@@ -55,7 +55,7 @@ impl BodyTemplate {
 }
 
 /// Appends the inside of a JSON string (RFC 8259, section 7): only what must be escaped is.
-pub(super) fn json_escape(out: &mut String, value: &str) {
+fn json_escape(out: &mut String, value: &str) {
     let mut quoted = Vec::with_capacity(value.len() + 2);
     json::escape_into(value, &mut quoted);
     out.push_str(&String::from_utf8_lossy(&quoted[1..quoted.len() - 1]));

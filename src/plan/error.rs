@@ -23,6 +23,8 @@ pub enum Place {
     Header(String),
     /// `--body`.
     Body,
+    /// `--proxy`.
+    Proxy,
 }
 
 impl fmt::Display for Place {
@@ -31,6 +33,7 @@ impl fmt::Display for Place {
             Self::Url => f.write_str("the URL template"),
             Self::Header(name) => write!(f, "the header {name}"),
             Self::Body => f.write_str("the body template"),
+            Self::Proxy => f.write_str("the address of the proxy"),
         }
     }
 }
@@ -181,6 +184,9 @@ pub enum PlanError {
         /// What.
         fault: HeaderFault,
     },
+    /// The address of `--proxy` cannot be split into user-info and host.
+    #[error("the address of the proxy cannot be read: a `/`, `?` or `#` stands before its `@`")]
+    ProxyUserInfo,
     /// Every SKU would get the same request.
     #[error(
         "no column stands in the URL template, a header or the body template: every SKU would get the same request"
@@ -214,6 +220,10 @@ impl PlanError {
             Self::Syntax { fault: SyntaxFault::Control, .. } => {
                 "remove it; is there a stray line end?".into()
             }
+            Self::Syntax { fault: SyntaxFault::BadVariable, .. } => {
+                "a variable is written ${NAME}, of letters, digits and _; the text ${x} is written ${{x}}"
+                    .into()
+            }
             Self::Syntax { .. } => {
                 "{sku} is a column and ${NAME} a variable; literal braces are written {{ and }}".into()
             }
@@ -224,6 +234,9 @@ impl PlanError {
                 "write it as 'Name: value'".into()
             }
             Self::Header { .. } => return None,
+            Self::ProxyUserInfo => "write it as %2F, %3F or %23, or put the password into a variable, as in \
+                                    http://user:${PROXY_PASSWORD}@proxy.example.com:3128"
+                .into(),
             Self::Constant => {
                 "put {sku} where the SKU belongs, as in https://api.example.com/products/{sku}".into()
             }

@@ -7,14 +7,17 @@
 //!
 //! How templates are written:
 //!
-//! - In the URL and in header values `{name}` is a column and `${NAME}` an environment variable;
-//!   `{{` and `}}` stand for the braces themselves, and so does `${{` for `${`. A lone brace is an error.
+//! - `${NAME}` is an environment variable, with the same rules in URL, headers, body and proxy: one that is not
+//!   set or empty is an error, and so is a `${` that begins nothing else. `${{text}}` is the text `${text}`.
+//! - In the URL and in header values `{name}` is a column; `{{` and `}}` stand for the braces themselves. A
+//!   lone brace is an error.
 //! - In the body only `{name}` of a column that exists and `${NAME}` are replaced; JSON is full of
 //!   braces, so all others stand. Both are inserted as the inside of a JSON string, once.
 //! - In the URL a column may stand in path and query, a variable also in the user-info; both are
 //!   percent-encoded. User-info stays in the URL (the transport makes Basic authorisation of it). A
 //!   fragment never leaves for a server and is dropped.
-//! - A variable that is unset or empty is an error, as a request without its secret is never meant.
+//! - A name ends at the first `}`, so that a column with a `}` in its name cannot be asked for.
+//! - In the proxy's address only variables are replaced: in its user-info percent-encoded, elsewhere as they are.
 
 mod body;
 mod encode;
@@ -27,8 +30,10 @@ mod planner;
 mod quoted;
 mod refusal;
 mod repeats;
+mod secrets;
 mod template;
 mod url_template;
+mod user_info;
 mod zeros;
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::fmt;
 
 use csv::ByteRecord;
-use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderName, USER_AGENT};
 use http::{HeaderMap, Method};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -13,8 +12,7 @@ use crate::input::{Columns, Damage, Row};
 use crate::model::Mask;
 use crate::model::job::shown;
 use crate::model::{Job, Key, KeyError, Request};
-use crate::plan::body::{BodyTemplate, json_escape};
-use crate::plan::encode::percent_encode;
+use crate::plan::body::BodyTemplate;
 use crate::plan::error::PlanError;
 use crate::plan::fingerprint::{Identity, Print};
 use crate::plan::header::Headers;
@@ -22,8 +20,10 @@ use crate::plan::mangled::{Mangled, Warning};
 use crate::plan::planned::{Planned, Refused};
 use crate::plan::refusal::{Cells, Refusal};
 use crate::plan::repeats::{First, Repeats};
+use crate::plan::secrets::Secrets;
 use crate::plan::template::{EnvLookup, Scope};
 use crate::plan::url_template::UrlTemplate;
+use crate::plan::user_info::{PROXY_VARIABLES, UserInfo, proxy_address};
 
 /// What the user said about the request, as text.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct RequestSettings {
     pub headers: Vec<String>,
     /// The body template itself, not the name of a file.
     pub body: Option<String>,
+    /// The address of a proxy, a template of `${NAME}` alone.
+    pub proxy: Option<String>,
 }
 
 /// Shows only what is certainly no secret.
@@ -57,7 +59,9 @@ pub struct Planner {
     used: Vec<usize>,
     print: Print,
     identity: Identity,
+    proxy: Option<SecretString>,
     mask: Mask,
+    short_secrets: Vec<String>,
     repeats: Repeats,
     refused: Superseded,
     mangled: Mangled,
@@ -105,14 +109,17 @@ impl Planner {
         env: &EnvLookup<'_>,
         salt: [u8; 16],
     ) -> Result<Self, PlanError> {
-        let secrets = RefCell::new(Vec::new());
-        let noting = |name: &str| {
-            env(name).inspect(|value| secrets.borrow_mut().push(SecretString::from(value.clone())))
-        };
+        let secrets = RefCell::new(Secrets::default());
+        let noting = |name: &str| env(name).inspect(|value| secrets.borrow_mut().variable(name, value));
         let scope = Scope { columns, env: &noting };
         let url = UrlTemplate::parse(&settings.url, scope)?;
         let headers = Headers::parse(&settings.headers, settings.body.is_some(), scope)?;
         let body = settings.body.as_deref().map(|text| BodyTemplate::parse(text, scope)).transpose()?;
+        let proxy = settings.proxy.as_deref().map(|text| proxy_address(text, &noting)).transpose()?;
+        let mut secrets = secrets.into_inner();
+        secrets.headers(&headers);
+        gather_user_info(&mut secrets, (&url, proxy.as_ref()), env);
+        let (mask, short_secrets) = secrets.finish();
 
         let mut used = Vec::new();
         let in_body = body.iter().flat_map(BodyTemplate::columns);
@@ -131,7 +138,9 @@ impl Planner {
         let digest = digest(print, settings, &method, (&headers, columns));
         Ok(Self {
             identity: Identity { digest, shown },
-            mask: mask(&secrets.into_inner().into_iter().chain(credentials(&headers)).collect::<Vec<_>>()),
+            proxy,
+            mask,
+            short_secrets,
             names: columns.names.clone(),
             key: columns.key,
             repeats: Repeats::default(),
@@ -241,9 +250,20 @@ impl Planner {
         self.identity.clone()
     }
 
-    /// Takes the values of `${NAME}` out of text for people.
+    /// Takes secrets out of text for people: the values of `${NAME}`, wherever they stand, what constant headers
+    /// hold, and the user-info of the URL, of the proxy and of the standard proxy variables.
     pub fn mask(&self) -> Mask {
         self.mask.clone()
+    }
+
+    /// A sentence for each secret that is too short to be hidden well; shows none.
+    pub fn short_secrets(&self) -> &[String] {
+        &self.short_secrets
+    }
+
+    /// The address of the proxy, its variables filled in.
+    pub fn proxy(&self) -> Option<&SecretString> {
+        self.proxy.as_ref()
     }
 
     /// The address of a job as a plan shows it: as everywhere without user-info, and of the query what
@@ -289,36 +309,21 @@ fn digest(
     headers.written().iter().fold(print, |print, line| print.with(line.as_bytes())).finish()
 }
 
-/// Constant headers that are no credentials, whatever stands in them.
-const PUBLIC: [HeaderName; 4] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
-
-/// Shorter texts than this are scheme names, shop numbers and the like; masking them would garble every
-/// message.
-const SHORTEST_CREDENTIAL: usize = 7;
-
-/// What stands in constant headers, written out in the config file perhaps: each value, and each longer
-/// word of it (`Bearer TOKEN`), since a server may echo one without the other.
-fn credentials(headers: &Headers) -> Vec<SecretString> {
-    let values = headers.constant().iter().filter(|(name, _)| !PUBLIC.contains(name));
-    let texts: Vec<&str> = values.filter_map(|(_, value)| value.to_str().ok()).collect();
-    let words = texts.iter().flat_map(|text| text.split_ascii_whitespace());
-    let long = words.chain(texts.iter().copied()).filter(|text| text.len() >= SHORTEST_CREDENTIAL);
-    long.map(SecretString::from).collect()
-}
-
-/// The secrets as they were given and in every form in which they are sent.
-fn mask(secrets: &[SecretString]) -> Mask {
-    let mut forms = Vec::new();
-    for secret in secrets {
-        let (mut in_url, mut in_body) = (String::new(), String::new());
-        if percent_encode(&mut in_url, secret.expose_secret()).is_ok() {
-            forms.push(in_url.into());
+/// The user-info of every address that may stand in a message: of the URL, of the proxy, and of the variables
+/// that name a proxy where `--proxy` does not.
+fn gather_user_info(
+    secrets: &mut Secrets,
+    (url, proxy): (&UrlTemplate, Option<&SecretString>),
+    env: &EnvLookup<'_>,
+) {
+    let variables = PROXY_VARIABLES.iter().filter_map(|name| Some((*name, env(name)?)));
+    let proxy = proxy.map(|address| ("--proxy", address.expose_secret().to_owned()));
+    let addresses = [("--url", url.base().to_string())].into_iter().chain(proxy).chain(variables);
+    for (place, address) in addresses {
+        if let Some(info) = UserInfo::of(&address) {
+            secrets.user_info(place, &info);
         }
-        json_escape(&mut in_body, secret.expose_secret());
-        forms.push(in_body.into());
-        forms.push(secret.clone());
     }
-    Mask::new(forms)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Template text to pieces: what stands, which column goes where, which secret goes where.
 //!
-//! Two ways of reading braces: strictly (URL, headers), where every brace must mean something, so that a
-//! typing error is found before the first request; and loosely (body), where JSON's own braces stand.
+//! `${NAME}` is read by one function, with the same rules in every setting. Braces are read in two ways:
+//! strictly (URL, headers), where every brace must mean something, so that a typing error is found before the
+//! first request; and loosely (body), where the braces of JSON, GraphQL and the like stand. A proxy's address
+//! has no columns, and so no braces that mean anything.
 
 use std::fmt;
 
@@ -60,18 +62,15 @@ impl Scope<'_> {
             rest = if let Some(after) = here.strip_prefix("${{") {
                 push_text(&mut pieces, "${");
                 after
-            } else if let Some(after) = here.strip_prefix("${") {
-                let (name, after) = variable_name(after).ok_or_else(|| syntax(SyntaxFault::BadVariable))?;
-                pieces.push(self.variable(name, place)?);
+            } else if here.starts_with('$') {
+                let (piece, after) = reference(here, (self.env, place))?;
+                push(&mut pieces, piece);
                 after
             } else if let Some(after) = here.strip_prefix("{{") {
                 push_text(&mut pieces, "{");
                 after
             } else if let Some(after) = here.strip_prefix("}}") {
                 push_text(&mut pieces, "}");
-                after
-            } else if let Some(after) = here.strip_prefix('$') {
-                push_text(&mut pieces, "$");
                 after
             } else if let Some(after) = here.strip_prefix('{') {
                 let (name, after) = after.split_once('}').ok_or_else(|| syntax(SyntaxFault::Unclosed))?;
@@ -85,8 +84,7 @@ impl Scope<'_> {
         Ok(pieces)
     }
 
-    /// Reads a template in which braces stand, unless they hold exactly the name of a column or follow
-    /// a `$` and hold what can be the name of a variable.
+    /// Reads a template in which braces stand, unless they hold exactly the name of a column.
     pub(super) fn parse_loosely(self, text: &str, place: &Place) -> Result<Vec<Piece>, PlanError> {
         // A name is never longer than the longest column's: a body of braces alone stays linear.
         let longest = self.columns.names.iter().map(String::len).max().unwrap_or(0).max("sku".len());
@@ -95,8 +93,9 @@ impl Scope<'_> {
         while let Some(at) = rest.find(['{', '$']) {
             push_text(&mut pieces, &rest[..at]);
             let here = &rest[at..];
-            if let Some((name, after)) = here.strip_prefix("${").and_then(variable_name) {
-                pieces.push(self.variable(name, place)?);
+            if here.starts_with('$') {
+                let (piece, after) = reference(here, (self.env, place))?;
+                push(&mut pieces, piece);
                 rest = after;
                 continue;
             }
@@ -107,7 +106,7 @@ impl Scope<'_> {
                 rest = after;
                 continue;
             }
-            push_text(&mut pieces, &here[..1]);
+            push_text(&mut pieces, "{");
             rest = &here[1..];
         }
         push_text(&mut pieces, rest);
@@ -123,15 +122,48 @@ impl Scope<'_> {
             }
         }
     }
+}
 
-    fn variable(self, name: &str, place: &Place) -> Result<Piece, PlanError> {
-        let fault = match (self.env)(name) {
-            Some(value) if value.is_empty() => VariableFault::Empty,
-            Some(value) => return Ok(Piece::Secret { name: name.into(), value: value.into() }),
-            None => VariableFault::Unset,
-        };
-        Err(PlanError::Variable { place: place.clone(), name: name.into(), fault })
+/// Reads text in which only `${NAME}` means anything.
+pub(super) fn parse_variables(
+    text: &str,
+    env: &EnvLookup<'_>,
+    place: &Place,
+) -> Result<Vec<Piece>, PlanError> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        push_text(&mut pieces, &rest[..at]);
+        let (piece, after) = reference(&rest[at..], (env, place))?;
+        push(&mut pieces, piece);
+        rest = after;
     }
+    push_text(&mut pieces, rest);
+    Ok(pieces)
+}
+
+/// What a `$` begins, and what follows it: the variable of `${NAME}`; of `${{text}}` the text `${text}`; or the
+/// `$` itself. A `${` that is none of these is an error, and so is a variable that is not set or empty: a
+/// request without its secret is never meant.
+fn reference<'t>(
+    here: &'t str,
+    (env, place): (&EnvLookup<'_>, &Place),
+) -> Result<(Piece, &'t str), PlanError> {
+    let Some(after) = here.strip_prefix("${") else { return Ok((Piece::Text("$".into()), &here[1..])) };
+    if let Some((text, after)) = after.strip_prefix('{').and_then(|after| after.split_once("}}"))
+        && !text.contains(['{', '}'])
+    {
+        return Ok((Piece::Text(format!("${{{text}}}")), after));
+    }
+    let Some((name, after)) = variable_name(after) else {
+        return Err(PlanError::Syntax { place: place.clone(), fault: SyntaxFault::BadVariable });
+    };
+    let fault = match env(name) {
+        Some(value) if value.is_empty() => VariableFault::Empty,
+        Some(value) => return Ok((Piece::Secret { name: name.into(), value: value.into() }, after)),
+        None => VariableFault::Unset,
+    };
+    Err(PlanError::Variable { place: place.clone(), name: name.into(), fault })
 }
 
 /// Expands secrets into the text around them, each through `insert`, which may refuse one.
@@ -179,6 +211,13 @@ pub(super) fn printable<'a>(
         return Err(PlanError::Variable { place: place.clone(), name: name.into(), fault });
     }
     Ok(value)
+}
+
+fn push(pieces: &mut Vec<Piece>, piece: Piece) {
+    match piece {
+        Piece::Text(text) => push_text(pieces, &text),
+        other => pieces.push(other),
+    }
 }
 
 fn push_text(pieces: &mut Vec<Piece>, text: &str) {
@@ -295,10 +334,24 @@ mod tests {
     fn in_a_body_only_columns_and_variables_are_replaced() {
         assert_eq!(loosely(r#"{"q":"{sku}","r":{region}}"#).unwrap(), r#"{"q":"<0>","r":<1>}"#);
         assert_eq!(
-            loosely("{{sku}} {nosuch} {} } { ${TOKEN} ${1} $").unwrap(),
+            loosely("{{sku}} {nosuch} {} } { ${TOKEN} ${{1}} $").unwrap(),
             "{<0>} {nosuch} {} } { <$TOKEN> ${1} $"
         );
         assert_eq!(loosely("{é} {region").unwrap(), "{é} {region");
+    }
+
+    #[test]
+    fn a_reference_has_the_same_rules_everywhere() {
+        let of_proxy = |text: &str| written(parse_variables(text, &env, &Place::Proxy));
+        for read in [&strictly as &dyn Fn(&str) -> _, &loosely, &of_proxy] {
+            assert_eq!(read("a${TOKEN}b$c").unwrap(), "a<$TOKEN>b$c");
+            assert_eq!(read("${{TOKEN}} $$ ${TOKEN}").unwrap(), "${TOKEN} $$ <$TOKEN>");
+            for bad in ["${", "${}", "${1A}", "${A B}", "${TOKEN", "${A-B}", "${A\n}"] {
+                assert_eq!(read(bad).unwrap_err().exit().code(), 2, "{bad}");
+            }
+            assert!(read("${MISSING}").unwrap_err().to_string().ends_with("MISSING, which is not set"));
+            assert!(read("x${EMPTY}").unwrap_err().to_string().ends_with("EMPTY, which is empty"));
+        }
     }
 
     #[test]

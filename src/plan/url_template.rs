@@ -17,6 +17,7 @@ use crate::plan::error::{Place, PlanError, UrlFault};
 use crate::plan::quoted::{escaped, quoted};
 use crate::plan::refusal::{Cells, Refusal};
 use crate::plan::template::{Part, Piece, Scope, columns_of, expand, printable};
+use crate::plan::user_info::split_credentials;
 
 /// The longest request target: `http::Uri` takes no more (its `MAX_LEN`), and the transport needs one.
 const LONGEST_URL: usize = (u16::MAX - 1) as usize;
@@ -52,7 +53,7 @@ enum Zone {
 impl UrlTemplate {
     /// Reads, checks and normalises a template.
     pub(super) fn parse(text: &str, scope: Scope<'_>) -> Result<Self, PlanError> {
-        let pieces = scope.parse_strictly(text.trim(), &Place::Url)?;
+        let pieces = split_credentials(scope.parse_strictly(text.trim(), &Place::Url)?);
         let (pieces, shown) = survey(pieces).map_err(PlanError::Url)?;
         let pieces = normalise(pieces, text).map_err(PlanError::Url)?;
         let parts = expand(pieces, encode_secret)?;
@@ -73,6 +74,11 @@ impl UrlTemplate {
     /// `scheme://host:port`, the port only where it is not the scheme's own.
     pub(super) fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// What stands before the path, with the user-info.
+    pub(super) fn base(&self) -> &Url {
+        &self.base
     }
 
     /// The template as written, without query, fragment and user-info; escaped.
@@ -442,6 +448,7 @@ mod tests {
             "UP" => "..",
             "LINE" => "canary\n",
             "HOST" => "example.com",
+            "CREDENTIALS" => "us:p:w/",
             _ => return None,
         };
         Some(value.into())
@@ -579,6 +586,13 @@ mod tests {
     fn a_url_too_long_to_send_is_refused() {
         let url = format!("http://h/{}", "{sku}".repeat(90));
         assert!(matches!(render(&url, &"/".repeat(256), ""), Err(Refusal::UrlTooLong { bytes: 69_129 })));
+    }
+
+    #[test]
+    fn one_variable_may_hold_name_and_password() {
+        let base = |text| template(text).unwrap().base().to_string();
+        assert_eq!(base("https://${CREDENTIALS}@h/{sku}"), "https://us:p%3Aw%2F@h/");
+        assert_eq!(base("https://me:${CREDENTIALS}@h/{sku}"), "https://me:us%3Ap%3Aw%2F@h/");
     }
 
     #[test]

@@ -49,6 +49,7 @@ mod resume_kill;
 mod retries;
 mod retries_stops;
 mod secrets;
+mod secrets_echoed;
 mod signals;
 mod story;
 mod summary;

@@ -9,7 +9,7 @@ use crate::support::{Ended, Reply, Run, ScriptedServer, Seen, WorkDir, dead_port
 const CANARY: &str = "canary";
 
 /// Fails the attempt in a way of its own for each SKU, and sends back all that it was sent.
-fn fail(seen: &Seen) -> Reply {
+pub fn fail(seen: &Seen) -> Reply {
     let echo = format!("{} {}", String::from_utf8_lossy(&seen.head), String::from_utf8_lossy(&seen.body));
     let place = format!("http://127.0.0.1:1{}", seen.target);
     match seen.sku.as_str() {
@@ -25,11 +25,19 @@ fn fail(seen: &Seen) -> Reply {
         "encoding" => Reply::json("1").header("Content-Encoding", echo.lines().next().unwrap()),
         "select" => Reply::json(serde_json::to_string(&echo).unwrap()),
         "reason" => Reply::raw(format!("HTTP/1.1 418 {}\r\nContent-Length: 0\r\n\r\n", seen.target)),
-        _ => Reply::json("{\"ok\":1}").wait(Duration::from_millis(2)),
+        // What makes the next request conditional is kept, too.
+        _ => Reply::json("{\"ok\":1}")
+            .header("ETag", format!("\"{}\"", one_line(&echo)))
+            .wait(Duration::from_millis(2)),
     }
 }
 
-const SKUS: [&str; 28] = [
+/// What may stand in a header field.
+fn one_line(text: &str) -> String {
+    text.replace(['\r', '\n'], " ").chars().filter(char::is_ascii).collect()
+}
+
+pub const SKUS: [&str; 28] = [
     "404", "a", "500", "b", "400", "c", "html", "d", "gzip", "e", "redirect", "f", "loop", "g", "hang", "h",
     "cut", "i", "slow", "j", "raw", "k", "encoding", "l", "select", "m", "reason", "n",
 ];

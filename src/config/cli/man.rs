@@ -271,7 +271,7 @@ const ENVIRONMENT: [(&str, &str); 7] = [
     (
         "any other",
         "A name in ${} in --url, --header, --body or --proxy is replaced by the variable's value, which is \
-         treated as a secret.",
+         treated as a secret. A variable that is not set or empty is an error.",
     ),
     ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY", "Proxies, if --proxy names none."),
     ("SSL_CERT_FILE, SSL_CERT_DIR", "Certificates to trust in place of the system's."),
