@@ -1,4 +1,4 @@
-//! A cell becomes a URL out of which the server decodes exactly that cell, or there is no request.
+//! A cell becomes a URL or a body out of which the server decodes exactly that cell, or there is no request.
 //!
 //! Known templates, whose shape is known, are held to the whole law; an arbitrary template to the half of it
 //! that needs no knowledge of the template: the same origin, user-info, number of segments and of query
@@ -11,7 +11,7 @@ use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use skufetch::input::{Columns, Row};
 use skufetch::model::{Job, Seq};
-use skufetch::plan::{Planned, Planner, RequestSettings};
+use skufetch::plan::{BodyEscape, Planned, Planner, RequestSettings};
 use url::Url;
 
 #[derive(Debug, Arbitrary)]
@@ -50,16 +50,23 @@ fuzz_target!(|case: Case<'_>| {
     // One in four templates is arbitrary.
     match TEMPLATES.get(usize::from(case.template % 16)) {
         Some((url, spots)) => known(url, spots, case.sku, case.other),
-        None => unknown(&case.free, case.sku, case.other),
+        None => {
+            unknown(&case.free, case.sku, case.other);
+            form(case.sku, case.other);
+            other_templates(&case.free, case.sku, case.other);
+        }
     }
 });
 
 fn planner(url: &str) -> Result<Planner, skufetch::plan::PlanError> {
+    planner_of(&RequestSettings { url: url.into(), ..RequestSettings::default() })
+}
+
+fn planner_of(settings: &RequestSettings) -> Result<Planner, skufetch::plan::PlanError> {
     let names = ["sku", "b", "key"].map(String::from).to_vec();
     let columns = Columns { names, key: 2, delimiter: b',', headers: true };
-    let settings = RequestSettings { url: url.into(), ..RequestSettings::default() };
     let env = |name: &str| (name == "T").then(|| "can/ary".to_owned());
-    Planner::new(&settings, &columns, &env, [9; 16])
+    Planner::new(settings, &columns, &env, [9; 16])
 }
 
 fn plan(planner: &mut Planner, key: &str, sku: &[u8], b: &[u8]) -> Option<Job> {
@@ -125,6 +132,52 @@ fn unknown(url: &str, sku: &[u8], b: &[u8]) {
     assert_eq!(safe.origin().ascii_serialization(), planner.origin());
     if let Some(job) = plan(&mut planner, "1", sku, b) {
         unchanged_but_for_values(&safe, &job.request.url);
+    }
+}
+
+/// A form holds each cell that is text.
+fn form(sku: &[u8], b: &[u8]) {
+    let settings = RequestSettings {
+        url: "http://h/".into(),
+        headers: vec!["Content-Type: application/x-www-form-urlencoded".into()],
+        body: Some("q={sku}&r=x{b}y".into()),
+        ..RequestSettings::default()
+    };
+    let mut planner = planner_of(&settings).expect("a good template");
+    let job = plan(&mut planner, "1", sku, b);
+    let texts = (std::str::from_utf8(sku), std::str::from_utf8(b));
+    let (Ok(sku), Ok(b)) = texts else {
+        assert!(job.is_none());
+        return;
+    };
+    let body = job.expect("a form carries any text").request.body.unwrap();
+    let pairs: Vec<_> = url::form_urlencoded::parse(&body).map(|(_, value)| value.into_owned()).collect();
+    assert_eq!(pairs, [sku.to_owned(), format!("x{b}y")]);
+}
+
+/// Bodies of each type and addresses of proxies, however odd: none breaks the program or shows a secret.
+fn other_templates(text: &str, sku: &[u8], b: &[u8]) {
+    for escape in [BodyEscape::Json, BodyEscape::Form, BodyEscape::Xml, BodyEscape::None] {
+        let settings = RequestSettings {
+            url: "http://h/{key}".into(),
+            body: Some(text.into()),
+            body_escape: Some(escape),
+            proxy: Some(text.into()),
+            ..RequestSettings::default()
+        };
+        for settings in [RequestSettings { proxy: None, ..settings.clone() }, settings] {
+            match planner_of(&settings) {
+                Err(error) => {
+                    let said = format!("{error} {error:?} {:?}", error.hint());
+                    assert!(!said.contains("can/ary") && !said.contains("can%2Fary"), "{said}");
+                }
+                Ok(mut planner) => {
+                    let masked = planner.mask().apply(text).into_owned();
+                    assert!(!text.contains("${T}") || !masked.contains("can/ary"), "{masked}");
+                    let _ = plan(&mut planner, "1", sku, b);
+                }
+            }
+        }
     }
 }
 

@@ -97,7 +97,11 @@ impl From<ConfigError> for Failure {
 /// The parts of the request that a plan can find wrong come from several settings; the plan's message
 /// names which. `Usage` becomes `Config` where that one came from the file.
 pub fn of_plan(error: &PlanError, settings: &Settings) -> Failure {
+    let from_file = |name: &str| matches!(settings.origin(name), Origin::File { .. });
     let blamed = match error {
+        // The file alone is to blame only where neither the body nor its type came from elsewhere.
+        PlanError::BodyEscape { .. } if from_file("body") && !from_file("header") => "header",
+        PlanError::BodyEscape { .. } | PlanError::ValueInCdata => "body",
         PlanError::ProxyUserInfo => "proxy",
         PlanError::Header { .. } => "header",
         PlanError::Syntax { place, .. }
@@ -109,7 +113,7 @@ pub fn of_plan(error: &PlanError, settings: &Settings) -> Failure {
             Place::Proxy => "proxy",
             Place::Url => "url",
         },
-        PlanError::Url(_) | PlanError::Constant => "url",
+        PlanError::Url(_) | PlanError::Constant { .. } => "url",
     };
     let origin = match error {
         PlanError::Header { line, .. } => settings.request.headers.get(line - 1).map(|header| &header.origin),

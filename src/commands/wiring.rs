@@ -92,6 +92,7 @@ pub fn request(settings: &Settings, url: &str) -> RequestSettings {
         method: Some(settings.request.method.clone()),
         headers: settings.request.headers.iter().map(line).collect(),
         body: settings.request.body.as_ref().map(|body| body.reveal().to_owned()),
+        body_escape: settings.request.body_escape,
         proxy: settings.request.proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
     }
 }

@@ -93,6 +93,11 @@ fn request(layers: &Layers, cwd: &Path) -> Result<Request, ConfigError> {
         method: method.map_err(|why| value("method", layers, why))?.unwrap_or(usual),
         headers: headers(layers)?,
         body,
+        body_escape: layers
+            .text("body-escape")?
+            .is_some()
+            .then(|| choice(layers, "body-escape"))
+            .transpose()?,
         timeout: layers.parse("timeout", values::timeout)?,
         connect_timeout: layers.parse("connect-timeout", values::timeout)?,
         follow: choice(layers, "follow")?,

@@ -16,6 +16,7 @@ use crate::model::Exit;
 pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Result<(), ConfigError> {
     source(settings, layers)?;
     demo(settings, layers)?;
+    body_escape(settings, layers)?;
     text(settings, layers)?;
     statuses(settings, layers)?;
     report(settings, layers, call.cwd)?;
@@ -54,6 +55,20 @@ fn demo(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
         )),
         None => Ok(()),
     }
+}
+
+/// In the config file it may stand ready for a body that a command line brings.
+fn body_escape(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
+    let is_asked = matches!(layers.origin("body-escape"), Origin::Option(_) | Origin::Environment(_));
+    if !is_asked || settings.request.body.is_some() {
+        return Ok(());
+    }
+    Err(refuse(
+        layers,
+        ["body-escape", "body"],
+        "it says how values are inserted into a body, and there is none".into(),
+        "add --body, or leave it out",
+    ))
 }
 
 /// Who says that no request may leave must not be surprised by two thousand.

@@ -167,9 +167,15 @@ const REQUEST: &[Setting] = &[
          those of the environment, which replace those of the config file.",
     ),
     Setting::new("body", Text("TEXT|@FILE"), "A body for each request, or @FILE that holds it").more(
-        "{column} is inserted JSON-escaped, ${ENV_VAR} as it is; other braces stand. FILE is relative to the \
-         current folder. Content-Type is application/json unless --header says otherwise. A retried POST may \
-         act twice.",
+        "{column} and ${ENV_VAR} are inserted as the Content-Type needs it. {{column}} stands for the text \
+         {column}; all other braces stand. FILE is relative to the current folder. Content-Type is \
+         application/json unless --header says otherwise. A retried POST may act twice.",
+    ),
+    Setting::new("body-escape", Word("KIND"), "json, form, xml or none [default: by Content-Type]").more(
+        "How values are inserted into the body: json as the inside of a string, form percent-encoded, xml with \
+         entities, none as they are. Default: json for JSON types and without a Content-Type, form for \
+         application/x-www-form-urlencoded, xml for XML types, none for text/plain; for other types it must \
+         be given where a value is inserted. It does not change the Content-Type.",
     ),
     Setting::new("timeout", Word("TIME"), "For one attempt, body included")
         .default("30s")
@@ -181,10 +187,11 @@ const REQUEST: &[Setting] = &[
              message names the address to write.",
     ),
     Setting::new("ca-cert", Text("FILE"), "Trust the certificates in this PEM file, too"),
-    Setting::new("proxy", Text("URL"), "Send everything through this proxy").more(
-        "Default: the standard variables, such as HTTPS_PROXY and NO_PROXY. May hold ${ENV_VAR}: before \
+    Setting::new("proxy", Text("URL"), "Send everything through this proxy")
+        .more(
+            "Default: the standard variables, such as HTTPS_PROXY and NO_PROXY. May hold ${ENV_VAR}: before \
              the @ it is percent-encoded, elsewhere inserted as it is.",
-    ),
+        ),
     Setting::flag("insecure", "Do not verify the server's certificate"),
 ];
 

@@ -17,6 +17,7 @@ pub use crate::fetch::{BodyAs, Follow};
 pub use crate::input::InputPath;
 pub use crate::limit::Concurrency;
 use crate::model::{Rate, Size, StatusSet};
+pub use crate::plan::BodyEscape;
 use crate::report::Setting;
 pub use crate::report::{LogFormat, Progress, ReportFile};
 
@@ -82,6 +83,8 @@ pub struct Request {
     pub headers: Vec<Header>,
     /// `--body`, read from its file if it was one, not yet parsed.
     pub body: Option<Secret>,
+    /// `--body-escape`; `None`: by the `Content-Type`.
+    pub body_escape: Option<BodyEscape>,
     /// `--timeout`, of one attempt; at least a millisecond.
     pub timeout: Duration,
     /// `--connect-timeout`; at least a millisecond.

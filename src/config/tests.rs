@@ -73,7 +73,7 @@ fn shown(settings: &Settings) -> String {
     let proxy = request.proxy.as_ref().map(settings::Secret::reveal);
     let headers: Vec<_> = request.headers.iter().map(|h| (&h.name, h.value.reveal())).collect();
     let request = (
-        (url, &request.method, headers, body, proxy),
+        (url, &request.method, headers, (body, request.body_escape), proxy),
         (request.timeout, request.connect_timeout, request.follow, &request.ca_cert, request.insecure),
     );
     format!("{input:?} {request:?} {pace:?} {retry:?} {response:?} {output:?} {run:?} {demo:?} {warnings:?}")
@@ -103,6 +103,7 @@ fn examples(name: &str) -> [&'static str; 2] {
         "retry-on" => ["none", "500"],
         "select" => [".a", ".b"],
         "body-as" => ["text", "text"],
+        "body-escape" => ["form", "form"],
         "null-on" => ["404", "404,410"],
         "max-body" => ["1MiB", "500kB"],
         "output" => ["a.json", "b.json"],
@@ -130,6 +131,9 @@ fn beside(name: &str) -> Vec<&'static str> {
     }
     if name == "prune" {
         args.push("--merge");
+    }
+    if name == "body-escape" {
+        args.push("--body={sku}");
     }
     if name != "output" {
         args.extend(["-o", "out.json"]);

@@ -1,28 +1,52 @@
-//! The body template: values are inserted as the inside of a JSON string.
+//! The body template: each value is escaped as the body's type needs it.
 
 use bytes::Bytes;
 use secrecy::ExposeSecret;
 
-use crate::json;
-use crate::plan::error::{Place, PlanError};
+use crate::plan::body_escape::BodyEscape;
+use crate::plan::error::{Place, PlanError, VariableFault};
 use crate::plan::refusal::{Cells, Refusal};
-use crate::plan::template::{Part, Scope, columns_of, expand};
+use crate::plan::template::{Part, Piece, Scope, columns_of, expand};
 
 /// A body template bound to its columns. Shows no text, as it may hold secrets.
 #[derive(Debug)]
 pub(super) struct BodyTemplate {
     parts: Vec<Part>,
+    escape: BodyEscape,
 }
 
 impl BodyTemplate {
-    /// Reads a template.
-    pub(super) fn parse(text: &str, scope: Scope<'_>) -> Result<Self, PlanError> {
+    /// Reads a template. Without a known way to escape values none may stand in it.
+    pub(super) fn parse(
+        text: &str,
+        escape: Result<BodyEscape, PlanError>,
+        scope: Scope<'_>,
+    ) -> Result<Self, PlanError> {
+        // The last line end of a file would be a part of the last field's value.
+        let text =
+            if matches!(escape, Ok(BodyEscape::Form)) { text.trim_end_matches(['\r', '\n']) } else { text };
         let pieces = scope.parse_loosely(text, &Place::Body)?;
-        let parts = expand(pieces, |out, _, value| {
-            json_escape(out, value.expose_secret());
-            Ok(())
+        let is_constant = pieces.iter().all(|piece| matches!(piece, Piece::Text(_)));
+        let escape = match escape {
+            Err(_) if is_constant => BodyEscape::None,
+            other => other?,
+        };
+        if escape == BodyEscape::Xml && has_value_in_cdata(&pieces) {
+            return Err(PlanError::ValueInCdata);
+        }
+        let parts = expand(pieces, |out, name, value| {
+            escape.push(out, value.expose_secret()).map_err(|_| PlanError::Variable {
+                place: Place::Body,
+                name: name.into(),
+                fault: VariableFault::NotInXml,
+            })
         })?;
-        Ok(Self { parts })
+        Ok(Self { parts, escape })
+    }
+
+    /// How values are inserted.
+    pub(super) fn escape(&self) -> BodyEscape {
+        self.escape
     }
 
     /// The columns in the order of their use.
@@ -36,7 +60,10 @@ impl BodyTemplate {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Column(column) => json_escape(&mut out, cells.text(*column)?),
+                Part::Column(column) => self
+                    .escape
+                    .push(&mut out, cells.text(*column)?)
+                    .map_err(|character| cells.not_in_xml(*column, character))?,
             }
         }
         Ok(out.into())
@@ -54,11 +81,18 @@ impl BodyTemplate {
     }
 }
 
-/// Appends the inside of a JSON string (RFC 8259, section 7): only what must be escaped is.
-fn json_escape(out: &mut String, value: &str) {
-    let mut quoted = Vec::with_capacity(value.len() + 2);
-    json::escape_into(value, &mut quoted);
-    out.push_str(&String::from_utf8_lossy(&quoted[1..quoted.len() - 1]));
+/// Whether a placeholder stands between `<![CDATA[` and `]]>`, where a parser of XML undoes no escape.
+fn has_value_in_cdata(pieces: &[Piece]) -> bool {
+    let mut is_inside = false;
+    pieces.iter().any(|piece| {
+        let Piece::Text(text) = piece else { return is_inside };
+        let mut rest = text.as_str();
+        while let Some(at) = rest.find(if is_inside { "]]>" } else { "<![CDATA[" }) {
+            rest = &rest[at + 3..];
+            is_inside = !is_inside;
+        }
+        false
+    })
 }
 
 #[cfg(test)]
@@ -68,20 +102,78 @@ mod tests {
     use super::*;
     use crate::input::Columns;
 
+    fn columns() -> Columns {
+        let names = vec!["sku".to_owned(), "b".to_owned()];
+        Columns { names, key: 0, delimiter: b',', headers: true }
+    }
+
+    fn parse(text: &str, escape: Result<BodyEscape, PlanError>) -> Result<BodyTemplate, PlanError> {
+        let columns = columns();
+        let env = |name: &str| Some(if name == "BELL" { "\u{7}" } else { "to\"k&n" }.to_owned());
+        BodyTemplate::parse(text, escape, Scope { columns: &columns, env: &env })
+    }
+
+    fn render(text: &str, escape: BodyEscape, b: &str) -> Result<String, Refusal> {
+        let columns = columns();
+        let record = ByteRecord::from(vec!["{b}", b]);
+        let template = parse(text, Ok(escape)).unwrap();
+        assert_eq!(template.columns().collect::<Vec<_>>(), [0, 1]);
+        let body = template.render(Cells { record: &record, names: &columns.names })?;
+        Ok(String::from_utf8(body.to_vec()).unwrap())
+    }
+
     #[test]
     fn values_are_inserted_escaped_once_and_other_braces_stand() {
-        let names = vec!["sku".to_owned(), "b".to_owned()];
-        let columns = Columns { names, key: 0, delimiter: b',', headers: true };
-        let env = |_: &str| Some("to\"ken".to_owned());
-        let scope = Scope { columns: &columns, env: &env };
-        let template =
-            BodyTemplate::parse(r#"{"a":{"q":"{sku}","b":"{b}","t":"${T}"},"x":"{nope}"}"#, scope).unwrap();
-        let record = ByteRecord::from(vec!["{b}", "\"\\\n\u{1}\u{1f}é"]);
-        let body = template.render(Cells { record: &record, names: &columns.names }).unwrap();
+        let template = r#"{"a":{"q":"{sku}","b":"{b}","t":"${T}"},"x":"{nope}"}"#;
         assert_eq!(
-            std::str::from_utf8(&body).unwrap(),
-            "{\"a\":{\"q\":\"{b}\",\"b\":\"\\\"\\\\\\n\\u0001\\u001fé\",\"t\":\"to\\\"ken\"},\"x\":\"{nope}\"}"
+            render(template, BodyEscape::Json, "\"\\\n\u{1}\u{1f}é").unwrap(),
+            "{\"a\":{\"q\":\"{b}\",\"b\":\"\\\"\\\\\\n\\u0001\\u001fé\",\"t\":\"to\\\"k&n\"},\"x\":\"{nope}\"}"
         );
-        assert_eq!(template.columns().collect::<Vec<_>>(), [0, 1]);
+    }
+
+    #[test]
+    fn columns_and_variables_are_escaped_alike() {
+        for (escape, expected) in [
+            (BodyEscape::Json, "<{b}|a&\\\"+ é|to\\\"k&n>\n"),
+            (BodyEscape::Form, "<%7Bb%7D|a%26%22%2B%20%C3%A9|to%22k%26n>"),
+            (BodyEscape::Xml, "<{b}|a&amp;&quot;+ é|to&quot;k&amp;n>\n"),
+            (BodyEscape::None, "<{b}|a&\"+ é|to\"k&n>\n"),
+        ] {
+            assert_eq!(render("<{sku}|{b}|${T}>\n", escape, "a&\"+ é").unwrap(), expected, "{escape}");
+        }
+    }
+
+    #[test]
+    fn what_xml_cannot_carry_fails_the_row_or_names_the_variable() {
+        let why = render("<a>{sku}{b}</a>", BodyEscape::Xml, "x\u{1}").unwrap_err();
+        assert!(
+            why.to_string().starts_with("column `b` holds a character that XML cannot carry (U+0001)"),
+            "{why}"
+        );
+        let error = parse("<a>${BELL}</a>", Ok(BodyEscape::Xml)).unwrap_err();
+        assert!(error.to_string().contains("BELL"), "{error}");
+        assert!(parse("${BELL}", Ok(BodyEscape::Json)).is_ok());
+    }
+
+    #[test]
+    fn nothing_can_be_escaped_in_cdata() {
+        for text in ["<a><![CDATA[{sku}]]></a>", "<![CDATA[]]>{b}<![CDATA[ ${T}", "<![CDATA[<![CDATA[{sku}"] {
+            assert_eq!(parse(text, Ok(BodyEscape::Xml)).unwrap_err(), PlanError::ValueInCdata, "{text}");
+            assert!(parse(text, Ok(BodyEscape::None)).is_ok());
+        }
+        for text in ["<![CDATA[x]]>{sku}<![CDATA[y]]>{b}", "<![CDATA[{{sku}}]]>{b}", "{sku}<![CDATA["] {
+            assert!(parse(text, Ok(BodyEscape::Xml)).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_type_that_is_not_known_may_have_no_placeholder() {
+        let unknown = || Err(PlanError::BodyEscape { content_type: Some("`text/csv`".into()) });
+        for text in ["a,{sku}", "${T}"] {
+            assert!(matches!(parse(text, unknown()), Err(PlanError::BodyEscape { .. })), "{text}");
+        }
+        for text in ["", "a,{nope}", "{{sku}} ${{x}}"] {
+            assert!(parse(text, unknown()).is_ok(), "{text}");
+        }
     }
 }

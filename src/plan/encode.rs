@@ -25,12 +25,28 @@ pub(super) fn percent_encode(out: &mut String, value: &str) -> Result<(), char> 
             return Err(c);
         }
         for &byte in &rest.as_bytes()[..c.len_utf8()] {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
+            push_escape(out, byte);
         }
         rest = &rest[c.len_utf8()..];
     }
+}
+
+/// Appends the value encoded, control characters too: a body may carry them. A space is `%20`, which means the
+/// same in a form as `+`, and nothing else anywhere.
+pub(super) fn percent_encode_all(out: &mut String, value: &str) {
+    for byte in value.bytes() {
+        if unreserved(byte) {
+            out.push(char::from(byte));
+        } else {
+            push_escape(out, byte);
+        }
+    }
+}
+
+fn push_escape(out: &mut String, byte: u8) {
+    out.push('%');
+    out.push(char::from(HEX[usize::from(byte >> 4)]));
+    out.push(char::from(HEX[usize::from(byte & 15)]));
 }
 
 /// Whether a path segment, as written in a URL, means "here" or "up": `.` and `..`, where each dot may

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::input::Columns;
 use crate::model::Exit;
-use crate::plan::quoted::quoted;
+use crate::plan::quoted::{escaped, quoted};
 
 /// Columns that a message lists at most; the rest is a count.
 const LISTED: usize = 20;
@@ -67,6 +67,9 @@ pub enum VariableFault {
     /// It holds a tab, a line end or the like.
     #[error("holds a control character, perhaps a line end")]
     Control,
+    /// It holds a character that the body's type cannot carry.
+    #[error("holds a character that XML cannot carry")]
+    NotInXml,
 }
 
 /// What keeps a URL template from making URLs.
@@ -184,6 +187,21 @@ pub enum PlanError {
         /// What.
         fault: HeaderFault,
     },
+    /// The body has a placeholder, and nothing says how its value is to be escaped.
+    #[error(
+        "the body template has a placeholder, and {} does not say how to escape its value",
+        .content_type.as_ref().map_or_else(
+            || "the Content-Type, which holds a placeholder or is there twice,".into(),
+            |content_type| format!("the Content-Type {content_type}")
+        )
+    )]
+    BodyEscape {
+        /// The type, quoted, where it is written out.
+        content_type: Option<String>,
+    },
+    /// In an XML body a placeholder stands where nothing can be escaped.
+    #[error("a placeholder of the XML body stands in a CDATA section, where no value can be escaped")]
+    ValueInCdata,
     /// The address of `--proxy` cannot be split into user-info and host.
     #[error("the address of the proxy cannot be read: a `/`, `?` or `#` stands before its `@`")]
     ProxyUserInfo,
@@ -191,7 +209,10 @@ pub enum PlanError {
     #[error(
         "no column stands in the URL template, a header or the body template: every SKU would get the same request"
     )]
-    Constant,
+    Constant {
+        /// A column whose braces are doubled, so that they stand for text.
+        doubled: Option<String>,
+    },
 }
 
 impl PlanError {
@@ -234,10 +255,23 @@ impl PlanError {
                 "write it as 'Name: value'".into()
             }
             Self::Header { .. } => return None,
+            Self::BodyEscape { .. } => {
+                "add --body-escape json, form or xml, or --body-escape none to insert values as they are"
+                    .into()
+            }
+            Self::ValueInCdata => {
+                "leave out <![CDATA[ and ]]> around it: the value is escaped as the text of an element".into()
+            }
             Self::ProxyUserInfo => "write it as %2F, %3F or %23, or put the password into a variable, as in \
                                     http://user:${PROXY_PASSWORD}@proxy.example.com:3128"
                 .into(),
-            Self::Constant => {
+            Self::Constant { doubled: Some(name) } => {
+                let name = escaped(name);
+                format!(
+                    "{{{{{name}}}}} stands for the text {{{name}}}; the value of the column is {{{name}}}"
+                )
+            }
+            Self::Constant { doubled: None } => {
                 "put {sku} where the SKU belongs, as in https://api.example.com/products/{sku}".into()
             }
         })

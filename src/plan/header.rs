@@ -6,7 +6,9 @@
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::plan::body_escape::BodyEscape;
 use crate::plan::error::{HeaderFault, Place, PlanError};
+use crate::plan::quoted::quoted;
 use crate::plan::refusal::{Cells, Refusal};
 use crate::plan::template::{Part, Piece, Scope, columns_of, expand, printable};
 
@@ -36,12 +38,15 @@ pub(super) struct Headers {
     varying: Vec<(HeaderName, Vec<Part>)>,
     /// The lines that differ by row, as written: part of what makes a request the same.
     written: Vec<String>,
+    /// The value of each `Content-Type` line, if it is written out.
+    content_types: Vec<Option<String>>,
 }
 
 impl Headers {
     /// Reads `Name: value` lines; a body without a type is JSON.
     pub(super) fn parse(lines: &[String], body: bool, scope: Scope<'_>) -> Result<Self, PlanError> {
         let mut read = Vec::with_capacity(lines.len());
+        let mut content_types = Vec::new();
         for (index, line) in lines.iter().enumerate() {
             let at = |fault| PlanError::Header { line: index + 1, fault };
             let (name, value) = line.split_once(':').ok_or_else(|| at(HeaderFault::NoColon))?;
@@ -52,6 +57,13 @@ impl Headers {
             if name == HOST && pieces.iter().any(|piece| matches!(piece, Piece::Column { .. })) {
                 return Err(at(HeaderFault::ColumnInHost));
             }
+            if name == CONTENT_TYPE {
+                content_types.push(match pieces.as_slice() {
+                    [] => Some(String::new()),
+                    [Piece::Text(text)] => Some(text.clone()),
+                    _ => None,
+                });
+            }
             let parts = expand(pieces, |out, variable, value| {
                 out.push_str(printable(variable, value, &place)?);
                 Ok(())
@@ -61,7 +73,18 @@ impl Headers {
             }
             read.push((name, parts, index));
         }
-        Self::sort(read, lines, body)
+        Ok(Self { content_types, ..Self::sort(read, lines, body)? })
+    }
+
+    /// How the values of a body of this `Content-Type` are escaped; JSON where there is none.
+    pub(super) fn body_escape(&self) -> Result<BodyEscape, PlanError> {
+        let Some(first) = self.content_types.first() else { return Ok(BodyEscape::Json) };
+        let of = |content_type: &Option<String>| BodyEscape::of_content_type(content_type.as_deref()?);
+        let escape =
+            of(first).filter(|escape| self.content_types.iter().all(|other| of(other) == Some(*escape)));
+        escape.ok_or_else(|| PlanError::BodyEscape {
+            content_type: if self.content_types.len() == 1 { first.as_deref().map(quoted) } else { None },
+        })
     }
 
     /// Tells constant headers from those that differ.
@@ -75,7 +98,12 @@ impl Headers {
             .filter(|(_, parts, _)| columns_of(parts).next().is_some())
             .map(|(name, ..)| name.clone())
             .collect();
-        let mut headers = Self { constant: HeaderMap::new(), varying: Vec::new(), written: Vec::new() };
+        let mut headers = Self {
+            constant: HeaderMap::new(),
+            varying: Vec::new(),
+            written: Vec::new(),
+            content_types: Vec::new(),
+        };
         let typed = read.iter().any(|(name, ..)| name == CONTENT_TYPE);
         for (name, parts, index) in read {
             if differing.contains(&name) {

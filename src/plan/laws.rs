@@ -98,6 +98,53 @@ fn unchanged_but_for_values(safe: &Url, found: &Url) {
     assert!(found.as_str().parse::<http::Uri>().is_ok());
 }
 
+/// The body of one row, sent with this header line.
+fn body_law(body: &str, content_type: &str, (sku, b): (&str, &str)) -> Option<Vec<u8>> {
+    let settings = RequestSettings {
+        url: "http://h/".into(),
+        headers: vec![content_type.into()],
+        body: Some(body.into()),
+        ..RequestSettings::default()
+    };
+    match planner(&settings).unwrap().plan(row(sku, b, "k")) {
+        Planned::Job(job) => Some(job.request.body.unwrap().to_vec()),
+        Planned::Refused(_) => None,
+        Planned::Repeat { .. } => panic!("the first row is no repeat"),
+    }
+}
+
+/// What a parser of XML reads out of an element: its attributes, then its text.
+fn read_xml(body: &[u8]) -> Vec<String> {
+    use quick_xml::events::Event;
+    let text = std::str::from_utf8(body).unwrap();
+    let mut reader = quick_xml::Reader::from_str(text);
+    let (mut read, mut content) = (Vec::new(), String::new());
+    loop {
+        match reader.read_event().unwrap() {
+            Event::Start(element) => {
+                for attribute in element.attributes() {
+                    read.push(
+                        attribute
+                            .unwrap()
+                            .normalized_value(quick_xml::XmlVersion::Implicit1_0)
+                            .unwrap()
+                            .into_owned(),
+                    );
+                }
+            }
+            Event::Text(text) => content.push_str(&text.xml10_content()),
+            Event::GeneralRef(reference) => {
+                let written = format!("&{};", reference.xml10_content());
+                content.push_str(&quick_xml::escape::unescape(&written).unwrap());
+            }
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+    read.push(content);
+    read
+}
+
 /// Pieces that templates are made of, and that break them.
 fn odd_template() -> impl Strategy<Value = String> {
     const PIECES: [&str; 40] = [
@@ -205,6 +252,53 @@ proptest! {
         };
         let value: serde_json::Value = serde_json::from_slice(&job.request.body.unwrap()).unwrap();
         prop_assert_eq!(value, serde_json::json!({"q": sku, "l": [format!("a{b}c"), sku]}));
+    }
+
+    #[test]
+    fn a_value_in_a_form_body_comes_back_as_it_was(sku in hostile(), b in hostile()) {
+        let body = "q={sku}&r=x{b}y&s={sku}";
+        let job = body_law(body, "Content-Type: application/x-www-form-urlencoded; charset=UTF-8", (&sku, &b)).unwrap();
+        let pairs: Vec<_> = url::form_urlencoded::parse(&job).map(|(_, value)| value.into_owned()).collect();
+        prop_assert_eq!(&pairs, &[sku.clone(), format!("x{b}y"), sku.clone()]);
+        // As a reader decodes it to whom `+` is no space.
+        let raw = std::str::from_utf8(&job).unwrap().split('&').next().unwrap();
+        prop_assert_eq!(decoded(raw.strip_prefix("q=").unwrap()), sku.as_bytes());
+    }
+
+    #[test]
+    fn a_value_in_an_xml_body_comes_back_as_it_was_or_there_is_no_request(sku in hostile(), b in hostile()) {
+        let body = "<a b=\"{sku}\" c='{b}'>x{b}y</a>";
+        let is_carried = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+        let job = body_law(body, "Content-Type: Text/XML", (&sku, &b));
+        prop_assert_eq!(job.is_some(), sku.chars().chain(b.chars()).all(is_carried));
+        if let Some(job) = job {
+            prop_assert_eq!(read_xml(&job), [sku.clone(), b.clone(), format!("x{b}y")]);
+        }
+    }
+
+    #[test]
+    fn a_value_in_a_plain_body_is_sent_as_it_is(sku in hostile(), b in hostile()) {
+        let job = body_law("{sku}|{b}", "Content-Type: text/plain", (&sku, &b)).unwrap();
+        prop_assert_eq!(job, format!("{sku}|{b}").into_bytes());
+    }
+
+    #[test]
+    fn in_a_body_every_brace_stands_but_for_two_forms(
+        pieces in prop::collection::vec(prop::sample::select(
+            &["{", "}", "{{", "}}", "sku", "b", "x", "\"", "{x}", "{{x}}", " "][..]), 0..16),
+        before in "[{} x]{0,4}", after in "[{} x]{0,4}",
+    ) {
+        // Read again with the value `{sku}` and with a plain one: they differ exactly where the column stands.
+        let text = pieces.concat();
+        let with = |sku| body_law(&format!("{text} {{key}}"), "Content-Type: text/plain", (sku, "B"));
+        let (first, second) = (with("\u{1}").unwrap(), with("\u{2}").unwrap());
+        prop_assert_eq!(first.iter().map(|b| if *b == 1 { 2 } else { *b }).collect::<Vec<_>>(), second);
+        // A column in the midst of arbitrary braces is never lost, unless just these double it.
+        let body = format!("{before}{{sku}}{after} {{key}}");
+        let sent = body_law(&body, "Content-Type: text/plain", ("\u{1}", "B")).unwrap();
+        let is_doubled = before.ends_with('{') && after.starts_with('}');
+        let value = if is_doubled { "sku" } else { "\u{1}" };
+        prop_assert_eq!(String::from_utf8(sent).unwrap(), format!("{before}{value}{after} k"));
     }
 
     #[test]

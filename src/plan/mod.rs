@@ -11,8 +11,9 @@
 //!   set or empty is an error, and so is a `${` that begins nothing else. `${{text}}` is the text `${text}`.
 //! - In the URL and in header values `{name}` is a column; `{{` and `}}` stand for the braces themselves. A
 //!   lone brace is an error.
-//! - In the body only `{name}` of a column that exists and `${NAME}` are replaced; JSON is full of
-//!   braces, so all others stand. Both are inserted as the inside of a JSON string, once.
+//! - In the body `{name}` is a column where there is one of this name, and `{{name}}` is then the text
+//!   `{name}`; JSON and GraphQL are full of braces, so all others stand, doubled or not. A value is inserted
+//!   once, and escaped as the body's `Content-Type` needs it (`body_escape`).
 //! - In the URL a column may stand in path and query, a variable also in the user-info; both are
 //!   percent-encoded. User-info stays in the URL (the transport makes Basic authorisation of it). A
 //!   fragment never leaves for a server and is dropped.
@@ -20,6 +21,7 @@
 //! - In the proxy's address only variables are replaced: in its user-info percent-encoded, elsewhere as they are.
 
 mod body;
+mod body_escape;
 mod encode;
 mod error;
 mod fingerprint;
@@ -39,6 +41,7 @@ mod zeros;
 #[cfg(test)]
 mod laws;
 
+pub use body_escape::BodyEscape;
 pub use error::{HeaderFault, Place, PlanError, SyntaxFault, UrlFault, VariableFault};
 pub use fingerprint::Identity;
 pub use mangled::{Mangling, Warning};

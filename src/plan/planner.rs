@@ -13,6 +13,7 @@ use crate::model::Mask;
 use crate::model::job::shown;
 use crate::model::{Job, Key, KeyError, Request};
 use crate::plan::body::BodyTemplate;
+use crate::plan::body_escape::BodyEscape;
 use crate::plan::error::PlanError;
 use crate::plan::fingerprint::{Identity, Print};
 use crate::plan::header::Headers;
@@ -36,6 +37,8 @@ pub struct RequestSettings {
     pub headers: Vec<String>,
     /// The body template itself, not the name of a file.
     pub body: Option<String>,
+    /// How values are inserted into the body; without it as its `Content-Type` needs it.
+    pub body_escape: Option<BodyEscape>,
     /// The address of a proxy, a template of `${NAME}` alone.
     pub proxy: Option<String>,
 }
@@ -114,7 +117,9 @@ impl Planner {
         let scope = Scope { columns, env: &noting };
         let url = UrlTemplate::parse(&settings.url, scope)?;
         let headers = Headers::parse(&settings.headers, settings.body.is_some(), scope)?;
-        let body = settings.body.as_deref().map(|text| BodyTemplate::parse(text, scope)).transpose()?;
+        let escape = || settings.body_escape.map_or_else(|| headers.body_escape(), Ok);
+        let body =
+            settings.body.as_deref().map(|text| BodyTemplate::parse(text, escape(), scope)).transpose()?;
         let proxy = settings.proxy.as_deref().map(|text| proxy_address(text, &noting)).transpose()?;
         let mut secrets = secrets.into_inner();
         secrets.headers(&headers);
@@ -129,13 +134,14 @@ impl Planner {
             }
         }
         if used.is_empty() {
-            return Err(PlanError::Constant);
+            return Err(constant(settings, columns));
         }
         let default = if settings.body.is_some() { Method::POST } else { Method::GET };
         let method = settings.method.clone().unwrap_or(default);
         let print = Print::new(salt);
         let shown = format!("{method} {}", url.shown());
-        let digest = digest(print, settings, &method, (&headers, columns));
+        let escape = body.as_ref().map(BodyTemplate::escape);
+        let digest = digest(print, settings, (&method, escape), (&headers, columns));
         Ok(Self {
             identity: Identity { digest, shown },
             proxy,
@@ -296,16 +302,19 @@ impl Planner {
 fn digest(
     print: Print,
     settings: &RequestSettings,
-    method: &Method,
+    (method, escape): (&Method, Option<BodyEscape>),
     (headers, columns): (&Headers, &Columns),
 ) -> u128 {
     let body = settings.body.as_deref();
-    let print = print
+    let mut print = print
         .with(method.as_str().as_bytes())
         .with(settings.url.trim().as_bytes())
         .with(columns.key_name().as_bytes())
         .with(&[u8::from(body.is_some())])
         .with(body.unwrap_or_default().as_bytes());
+    if let Some(escape) = escape {
+        print = print.with(escape.to_string().as_bytes());
+    }
     headers.written().iter().fold(print, |print, line| print.with(line.as_bytes())).finish()
 }
 
@@ -324,6 +333,17 @@ fn gather_user_info(
             secrets.user_info(place, &info);
         }
     }
+}
+
+/// No column stands anywhere: perhaps since its braces are doubled.
+fn constant(settings: &RequestSettings, columns: &Columns) -> PlanError {
+    let templates: Vec<&String> =
+        settings.headers.iter().chain(&settings.body).chain([&settings.url]).collect();
+    let doubled = columns.names.iter().map(String::as_str).chain(["sku"]).find(|name| {
+        let doubled = format!("{{{{{name}}}}}");
+        templates.iter().any(|template| template.contains(&doubled))
+    });
+    PlanError::Constant { doubled: doubled.map(str::to_owned) }
 }
 
 #[cfg(test)]
@@ -533,7 +553,7 @@ mod tests {
     fn a_request_that_is_the_same_for_every_sku_is_an_error() {
         let columns = columns(&["sku"]);
         let error = Planner::new(&settings("http://h/{{sku}}"), &columns, &env, [0; 16]).unwrap_err();
-        assert_eq!((error.exit().code(), &error), (2, &PlanError::Constant));
+        assert_eq!((error.exit().code(), &error), (2, &PlanError::Constant { doubled: Some("sku".into()) }));
         let by_header = RequestSettings { headers: vec!["X: {sku}".into()], ..settings("http://h/") };
         assert!(Planner::new(&by_header, &columns, &env, [0; 16]).is_ok());
     }

@@ -40,6 +40,16 @@ pub enum Refusal {
         /// The value, quoted.
         value: String,
     },
+    /// A value of an XML body holds a character that XML 1.0 has no way to write.
+    #[error("column {column} holds a character that XML cannot carry (U+{:04X}): {value}", u32::from(*.character))]
+    NotInXml {
+        /// The column, quoted.
+        column: String,
+        /// The first such character.
+        character: char,
+        /// The value, quoted.
+        value: String,
+    },
     /// A value of the URL is too long.
     #[error("column {column} has {bytes} bytes, and a value in the URL may have {LONGEST_VALUE}: {value}")]
     TooLong {
@@ -85,6 +95,9 @@ impl Refusal {
                 format!("the row is damaged: other than {expected} fields, which the header has")
             }
             Self::Control { column, .. } => format!("column {column} holds a control character"),
+            Self::NotInXml { column, .. } => {
+                format!("column {column} holds a character that XML cannot carry")
+            }
             Self::TooLong { column, .. } => {
                 format!("column {column} has more than {LONGEST_VALUE} bytes, and stands in the URL")
             }
@@ -122,6 +135,12 @@ impl<'a> Cells<'a> {
     pub(super) fn control(self, column: usize, control: char) -> Refusal {
         let value = String::from_utf8_lossy(self.bytes(column));
         Refusal::Control { column: self.name(column), control, value: quoted(&value) }
+    }
+
+    /// A refusal for the character in this cell that an XML body cannot have.
+    pub(super) fn not_in_xml(self, column: usize, character: char) -> Refusal {
+        let value = String::from_utf8_lossy(self.bytes(column));
+        Refusal::NotInXml { column: self.name(column), character, value: quoted(&value) }
     }
 }
 

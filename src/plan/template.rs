@@ -84,10 +84,14 @@ impl Scope<'_> {
         Ok(pieces)
     }
 
-    /// Reads a template in which braces stand, unless they hold exactly the name of a column.
+    /// Reads a template in which braces stand as they are, doubled or not, but for two forms: `{name}` is the
+    /// column, and `{{name}}` the text `{name}`, each where there is a column of this name. Read from left to
+    /// right, the first form that fits counts.
     pub(super) fn parse_loosely(self, text: &str, place: &Place) -> Result<Vec<Piece>, PlanError> {
         // A name is never longer than the longest column's: a body of braces alone stays linear.
         let longest = self.columns.names.iter().map(String::len).max().unwrap_or(0).max("sku".len());
+        // A CSV may have a column without a name, and `{}` is JSON's empty object.
+        let is_column = |name: &str| !name.is_empty() && self.columns.find(name) != Err(NoColumn::Unknown);
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some(at) = rest.find(['{', '$']) {
@@ -99,8 +103,17 @@ impl Scope<'_> {
                 rest = after;
                 continue;
             }
+            let doubled = here.strip_prefix("{{").and_then(|after| braced(after, longest));
+            if let Some((name, after)) = doubled
+                && is_column(name)
+                && let Some(after) = after.strip_prefix('}')
+            {
+                push_text(&mut pieces, &here[1..name.len() + 3]);
+                rest = after;
+                continue;
+            }
             if let Some((name, after)) = here.strip_prefix('{').and_then(|after| braced(after, longest))
-                && self.columns.find(name) != Err(NoColumn::Unknown)
+                && is_column(name)
             {
                 pieces.push(self.column(name, place)?);
                 rest = after;
@@ -331,13 +344,37 @@ mod tests {
     }
 
     #[test]
-    fn in_a_body_only_columns_and_variables_are_replaced() {
-        assert_eq!(loosely(r#"{"q":"{sku}","r":{region}}"#).unwrap(), r#"{"q":"<0>","r":<1>}"#);
-        assert_eq!(
-            loosely("{{sku}} {nosuch} {} } { ${TOKEN} ${{1}} $").unwrap(),
-            "{<0>} {nosuch} {} } { <$TOKEN> ${1} $"
-        );
-        assert_eq!(loosely("{é} {region").unwrap(), "{é} {region");
+    fn in_a_body_braces_stand_but_for_a_column_and_for_a_doubled_column() {
+        // Template; what it becomes, with <N> for a column.
+        for (template, expected) in [
+            (r#"{"q":"{sku}","r":{region}}"#, r#"{"q":"<0>","r":<1>}"#),
+            (r#"{"a":{"b":"{sku}"}}"#, r#"{"a":{"b":"<0>"}}"#),
+            (r#"{"a":{"b":{region}}}"#, r#"{"a":{"b":<1>}}"#),
+            ("{p(id:\"{sku}\"){nodes{{sku}}}}", "{p(id:\"<0>\"){nodes{sku}}}"),
+            ("{{p(id:{sku}){region}}}", "{{p(id:<0>)<1>}}"),
+            ("{{sku}}", "{sku}"),
+            ("{{SKU}} {{a b}} {{twice}}", "{SKU} {a b} {twice}"),
+            ("{{{sku}}}", "{{sku}}"),
+            ("{{{{sku}}}}", "{{{sku}}}"),
+            ("{{sku}", "{<0>"),
+            ("{sku}}", "<0>}"),
+            ("{{sku} }", "{<0> }"),
+            ("{{nosuch}} {{}} {} {{ sku }}", "{{nosuch}} {{}} {} {{ sku }}"),
+            ("{nosuch} } { {é} {region", "{nosuch} } { {é} {region"),
+            ("$ $$ ${{x}} ${{1}} ${TOKEN}", "$ $$ ${x} ${1} <$TOKEN>"),
+            ("${{sku}}", "${sku}"),
+        ] {
+            assert_eq!(loosely(template).unwrap(), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn a_column_without_a_name_takes_no_empty_object() {
+        let names = ["", "sku"].map(String::from).to_vec();
+        let columns = Columns { names, key: 1, delimiter: b',', headers: true };
+        let scope = Scope { columns: &columns, env: &env };
+        let read = written(scope.parse_loosely(r#"{"a":{},"b":"{sku}","c":{{}}}"#, &Place::Body));
+        assert_eq!(read.unwrap(), r#"{"a":{},"b":"<1>","c":{{}}}"#);
     }
 
     #[test]

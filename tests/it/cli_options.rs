@@ -39,6 +39,7 @@ const TRIED: &[&str] = &[
     include_str!("dry_run.rs"),
     include_str!("guard.rs"),
     include_str!("changes.rs"),
+    include_str!("request_bodies.rs"),
 ];
 
 #[test]

@@ -168,6 +168,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("url", "ftp://localhost/{sku}", "request"),
     ("method", "GE T", "request"),
     ("body", "@none.json", "request"),
+    ("body-escape", "html", "request"),
     ("timeout", "5", "request"),
     ("connect-timeout", "0s", "request"),
     ("follow", "everywhere", "request"),

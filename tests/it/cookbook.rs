@@ -3,7 +3,7 @@
 //! A section is a folder: its blocks are run in order in one, with a `products.csv` of sixty rows. A block
 //! with `file=NAME` is written there; a block that follows one that was run, and is no command, is what that
 //! one printed, unless it says `elsewhere`. What `https://api.example.com` answers comes from the catalogue,
-//! by way of a server that adds what the catalogue has not: a search by POST, and a token that expires.
+//! by way of a server that adds what the catalogue has not: searches by POST, and a token that expires.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -20,6 +20,7 @@ use std::time::Duration;
 use serde_json::Value;
 use skufetch::demo::{Catalogue, DemoSettings};
 
+use crate::support::log::percent_decode;
 use crate::support::page::{self, Block, Desk};
 use crate::support::{Ended, Reply, ScriptedServer, Seen, dead_port};
 
@@ -65,6 +66,19 @@ fn answer(catalogue: &Catalogue, seen: &Seen) -> Reply {
         let sku = asked.pointer("/query/sku").or(asked.pointer("/query/bool/filter/0/term/sku"));
         let found = of_catalogue(catalogue, sku.and_then(Value::as_str).expect("a SKU"));
         return Reply::json(format!("{{\"hits\":[{}]}}", found.1)).with_status(found.0);
+    }
+    if seen.path() == "/lookup" {
+        assert_eq!(seen.header("content-type"), Some("application/x-www-form-urlencoded"));
+        let body = String::from_utf8(seen.body.clone()).unwrap();
+        let sku = body.split('&').find_map(|pair| pair.strip_prefix("sku=")).expect("a SKU");
+        let found = of_catalogue(catalogue, std::str::from_utf8(&percent_decode(sku)).unwrap());
+        return Reply::json(found.1).with_status(found.0);
+    }
+    if seen.path() == "/graphql" {
+        let asked: Value = serde_json::from_slice(&seen.body).expect("a body of JSON");
+        assert_eq!(asked["query"], "query($id:ID!){product(id:$id){sku}}");
+        let found = of_catalogue(catalogue, asked["variables"]["id"].as_str().expect("a SKU"));
+        return Reply::json(format!("{{\"data\":{{\"product\":{}}}}}", found.1)).with_status(found.0);
     }
     let (status, body) = of_catalogue(catalogue, &seen.sku);
     Reply::json(body).with_status(status)

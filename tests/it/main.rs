@@ -40,6 +40,7 @@ mod readme;
 mod redirects;
 mod refusals;
 mod report;
+mod request_bodies;
 mod requests;
 mod requests_answers;
 mod requests_headers;

@@ -13,10 +13,11 @@ use clap_complete::Shell;
 use super::help;
 
 /// Options whose values are few, with all of them; a method may be another.
-const WORDS: [(&str, &[&str]); 7] = [
+const WORDS: [(&str, &[&str]); 8] = [
     ("method", &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]),
     ("follow", &["none", "same-origin", "any"]),
     ("body-as", &["json", "text"]),
+    ("body-escape", &["json", "form", "xml", "none"]),
     ("format", &["json", "jsonl"]),
     ("shape", &["body", "record"]),
     ("progress", &["auto", "bar", "plain", "none"]),
@@ -189,8 +190,8 @@ mod tests {
 
     /// What is said of this value of this option.
     fn judged(name: &str, word: &str) -> Result<(), String> {
-        let args = ["skufetch", "in.csv", "-o", "o", "-u", "http://localhost/{sku}", "--"];
-        let mut args: Vec<String> = args[..6].iter().map(ToString::to_string).collect();
+        let args = ["skufetch", "in.csv", "-o", "o", "-u", "http://localhost/{sku}", "--body", "x"];
+        let mut args: Vec<String> = args.iter().map(ToString::to_string).collect();
         args.push(format!("--{name}={word}"));
         let env = Environment::default();
         load(args.into_iter().map(Into::into), &env, Path::new("/")).map(drop).map_err(|e| e.to_string())

@@ -1,0 +1,215 @@
+//! Bodies that are sent: the server reads each value as it stands in the CSV, whatever the body's type.
+
+use std::collections::BTreeSet;
+
+use crate::requests::asking;
+use crate::support::log::percent_decode;
+use crate::support::{Reply, ScriptedServer, Seen, WorkDir};
+
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+
+/// What a reader of each type may trip over.
+const ODD: [&str; 12] =
+    ["A&B", "p+q", "p q", "a=b", "50%", "%41", "<x y='1'>", "\"q\\\"", "é😀", "a;b,c", "{sku}", "line\none"];
+
+fn skus(skus: &[&str]) -> WorkDir {
+    let dir = WorkDir::new();
+    dir.write_skus(skus);
+    dir
+}
+
+/// Sends this body for these SKUs, and gives the bodies that came.
+fn sent(skus_asked: &[&str], args: &[&str]) -> Vec<Vec<u8>> {
+    let (dir, server) = (skus(skus_asked), ScriptedServer::start(|_| Reply::json("1")));
+    asking(&dir, &server.url("/p"), ["-c1"]).args(args).finish().expect_code(0);
+    server.requests().iter().map(|seen| seen.body.clone()).collect()
+}
+
+fn one(args: &[&str]) -> String {
+    let bodies = sent(&["A&B<\"é"], args);
+    assert_eq!(bodies.len(), 1);
+    String::from_utf8(bodies[0].clone()).unwrap()
+}
+
+/// The value of `isbns`, as servers decode a form.
+fn form_value(seen: &Seen) -> String {
+    let body = String::from_utf8(seen.body.clone()).unwrap();
+    let value = body.split('&').find_map(|pair| pair.strip_prefix("isbns=")).unwrap().to_owned();
+    String::from_utf8(percent_decode(&value.replace('+', " "))).unwrap()
+}
+
+#[test]
+fn a_form_asks_for_the_value_of_the_csv_and_each_key_holds_its_own_answer() {
+    let dir = skus(&ODD);
+    let server = ScriptedServer::start(|seen| Reply::json(serde_json::to_string(&form_value(seen)).unwrap()));
+    asking(&dir, &server.url("/p"), ["-H", FORM, "--body", "x=1&isbns={sku}&y=2"]).finish().expect_code(0);
+    let asked: BTreeSet<String> = server.requests().iter().map(|seen| form_value(seen)).collect();
+    assert_eq!(asked, ODD.iter().map(ToString::to_string).collect());
+    let out: serde_json::Value = serde_json::from_str(&dir.read("out.json")).unwrap();
+    for sku in ODD {
+        assert_eq!(out[sku], sku);
+    }
+}
+
+#[test]
+fn the_content_type_says_how_a_value_is_written() {
+    const BODY: [&str; 2] = ["--body", "<{sku}>"];
+    for (header, expected) in [
+        (&[][..], "<A&B<\\\"é>"),
+        (&["-H", "Content-Type: application/json; charset=utf-8"], "<A&B<\\\"é>"),
+        (&["-H", "content-type:application/problem+JSON"], "<A&B<\\\"é>"),
+        (&["-H", "Content-Type:  Application/X-WWW-Form-URLEncoded ;charset=UTF-8"], "<A%26B%3C%22%C3%A9>"),
+        (&["-H", "Content-Type: text/xml"], "<A&amp;B&lt;&quot;é>"),
+        (&["-H", "Content-Type: application/xml;q=1"], "<A&amp;B&lt;&quot;é>"),
+        (&["-H", "Content-Type: application/soap+xml"], "<A&amp;B&lt;&quot;é>"),
+        (&["-H", "Content-Type: text/plain"], "<A&B<\"é>"),
+        (&["-H", "Content-Type: text/csv", "--body-escape", "none"], "<A&B<\"é>"),
+        (&["-H", "Content-Type: multipart/form-data; boundary=x", "--body-escape", "json"], "<A&B<\\\"é>"),
+        // It beats the type, which stays as it is.
+        (&["-H", "Content-Type: application/json", "--body-escape", "form"], "<A%26B%3C%22%C3%A9>"),
+        (&["-H", FORM, "--body-escape", "xml"], "<A&amp;B&lt;&quot;é>"),
+        (&["--body-escape", "none"], "<A&B<\"é>"),
+    ] {
+        assert_eq!(one(&[&BODY[..], header].concat()), expected, "{header:?}");
+    }
+}
+
+#[test]
+fn a_variable_is_written_as_a_column_is() {
+    let (dir, server) = (skus(&["1"]), ScriptedServer::echo());
+    asking(&dir, &server.url("/{sku}"), ["-H", FORM, "--body", "key=${KEY}&q={sku}"])
+        .env("KEY", "a&b=c +")
+        .finish()
+        .expect_code(0);
+    assert_eq!(server.requests()[0].body, b"key=a%26b%3Dc%20%2B&q=1");
+}
+
+#[test]
+fn a_type_that_says_nothing_of_values_needs_the_option_before_any_request() {
+    let server = ScriptedServer::echo();
+    for (headers, shown) in [
+        (&["text/csv"][..], "Content-Type `text/csv`"),
+        (&["multipart/form-data; boundary=x"], "`multipart/form-data; boundary=x`"),
+        (&["application/x-ndjson"], "`application/x-ndjson`"),
+        (&["application/octet-stream"], "`application/octet-stream`"),
+        (&["{sku}"], "placeholder or is there twice"),
+        (&["${TYPE}"], "placeholder or is there twice"),
+        (&["application/json; v={sku}"], "placeholder or is there twice"),
+        (&["application/json", "text/xml"], "placeholder or is there twice"),
+    ] {
+        let types: Vec<String> =
+            headers.iter().flat_map(|it| ["-H".into(), format!("Content-Type: {it}")]).collect();
+        for body in ["a,{sku}", "a,${TYPE}"] {
+            let (dir, args) = (skus(&["1"]), [&types[..], &["--body".into(), body.into()]].concat());
+            let ended = asking(&dir, &server.url("/{sku}"), &args).env("TYPE", "application/json").finish();
+            let ended = ended.expect_code(2);
+            assert!(ended.stderr.contains(shown), "{headers:?}: {}", ended.stderr);
+            assert!(ended.stderr.contains("--body-escape json, form or xml"), "{}", ended.stderr);
+        }
+        // Without a placeholder, and with the option, there is nothing to ask.
+        for more in [&["--body", "a,{x} {{sku}}"][..], &["--body", "a,{sku}", "--body-escape", "none"]] {
+            let args = types.iter().map(String::as_str).chain(more.iter().copied());
+            let ended =
+                asking(&skus(&["1"]), &server.url("/{sku}"), args).env("TYPE", "application/json").finish();
+            ended.expect_code(0);
+        }
+    }
+    assert_eq!(server.count(), 16);
+}
+
+#[test]
+fn the_body_escape_may_come_from_the_environment_or_the_file_and_a_wrong_one_is_named() {
+    let server = ScriptedServer::echo();
+    let dir = skus(&["a b"]);
+    dir.write(
+        "config.toml",
+        "[request]\nbody-escape = 'form'\nbody = 'q={sku}'\nheader = ['Content-Type: x/y']\n",
+    );
+    asking(&dir, &server.url("/p"), [""; 0]).finish().expect_code(0);
+    asking(&dir, &server.url("/p"), ["--fresh"]).env("SKUFETCH_BODY_ESCAPE", "none").finish().expect_code(0);
+    let bodies: Vec<_> = server.requests().iter().map(|seen| seen.body.clone()).collect();
+    assert_eq!(bodies, [&b"q=a%20b"[..], b"q=a b"]);
+    let wrong = asking(&dir, &server.url("/p"), ["--body-escape", "html"]).finish().expect_code(2);
+    assert!(wrong.stderr.contains("json, form, xml or none"), "{}", wrong.stderr);
+    dir.write("config.toml", "[request]\nbody = 'q={sku}'\nheader = ['Content-Type: x/y']\n");
+    asking(&dir, &server.url("/p"), [""; 0]).finish().expect_code(78);
+    asking(&skus(&["1"]), &server.url("/{sku}"), ["--body-escape", "form"]).finish().expect_code(2);
+}
+
+#[test]
+fn a_character_that_xml_cannot_carry_fails_its_row_and_no_request_is_sent_for_it() {
+    let (dir, server) =
+        (skus(&["good", "a\u{1}b", "tab\tand\r\nline"]), ScriptedServer::start(|_| Reply::json("1")));
+    let args = ["-H", "Content-Type: text/xml", "--body", "<a b='{sku}'>{sku}</a>", "-c1"];
+    let ended = asking(&dir, &server.url("/p"), args).finish().expect_code(1);
+    let bodies: Vec<_> =
+        server.requests().iter().map(|seen| String::from_utf8(seen.body.clone()).unwrap()).collect();
+    let escaped = "tab&#9;and&#13;&#10;line";
+    assert_eq!(bodies, ["<a b='good'>good</a>".to_owned(), format!("<a b='{escaped}'>{escaped}</a>")]);
+    assert!(ended.stderr.contains("U+0001") || ended.stderr.contains("XML cannot carry"), "{}", ended.stderr);
+    assert!(dir.read("out.failed.csv").contains("a\u{1}b"));
+}
+
+#[test]
+fn no_placeholder_may_stand_in_cdata_where_nothing_is_escaped() {
+    let (dir, server) = (skus(&["1"]), ScriptedServer::echo());
+    let args = ["-H", "Content-Type: text/xml", "--body", "<a><![CDATA[{sku}]]></a>"];
+    let ended = asking(&dir, &server.url("/p"), args).finish().expect_code(2);
+    assert!(ended.stderr.contains("CDATA"), "{}", ended.stderr);
+    asking(&dir, &server.url("/p"), args).args(["--body-escape", "none"]).finish().expect_code(0);
+    assert_eq!(server.requests()[0].body, b"<a><![CDATA[1]]></a>");
+}
+
+#[test]
+fn braces_stand_but_for_a_column_and_for_a_doubled_column() {
+    for (body, expected) in [
+        (r#"{"a":{"b":"{sku}"}}"#, r#"{"a":{"b":"7"}}"#),
+        (r#"{"a":{"b":{sku}}}"#, r#"{"a":{"b":7}}"#),
+        (r#"{"q":"{p(id:{sku}){nodes{{sku}}}}"}"#, r#"{"q":"{p(id:7){nodes{sku}}}"}"#),
+        (r#"{"q":"{{p(id:{sku}){x}}}"}"#, r#"{"q":"{{p(id:7){x}}}"}"#),
+        ("{{{sku}}} {sku}", "{{sku}} 7"),
+        ("{{sku} {sku}} {{ sku }} {}", "{7 7} {{ sku }} {}"),
+        ("${{sku}} $ {sku}", "${sku} $ 7"),
+    ] {
+        let args = ["--body", body, "-X", "POST"];
+        assert_eq!(sent(&["7"], &args), [expected.as_bytes()], "{body}");
+    }
+    let (dir, server) = (skus(&["7"]), ScriptedServer::echo());
+    let ended = asking(&dir, &server.url("/p"), ["--body", "{{sku}}"]).finish().expect_code(2);
+    assert!(ended.stderr.contains("the value of the column is {sku}"), "{}", ended.stderr);
+    // In URL and headers every brace must mean something, and doubled ones stand for one.
+    asking(&dir, &server.url("/{{sku}}/{sku}"), ["-H", "X-A: {{sku}} {{{sku}}}"]).finish().expect_code(0);
+    assert_eq!(server.requests()[0].target, "/%7Bsku%7D/7");
+    assert_eq!(server.requests()[0].header("x-a"), Some("{sku} {7}"));
+}
+
+#[test]
+fn the_line_end_of_a_files_last_line_is_no_part_of_a_forms_value() {
+    let dir = skus(&["7"]);
+    dir.write("query", "a=1&q={sku}\r\n");
+    let server = ScriptedServer::echo();
+    for (kind, expected) in [(FORM, &b"a=1&q=7"[..]), ("Content-Type: text/plain", b"a=1&q=7\r\n")] {
+        asking(&dir, &server.url("/p"), ["--body", "@query", "--fresh", "-H", kind]).finish().expect_code(0);
+        assert_eq!(server.requests().last().unwrap().body, expected);
+    }
+}
+
+#[test]
+fn answers_that_were_asked_for_with_another_escape_are_not_used() {
+    let dir = skus(&["a b", "fail"]);
+    let server = ScriptedServer::start(|seen| {
+        let fails = String::from_utf8_lossy(&seen.body).contains("fail");
+        if fails { Reply::status(404) } else { Reply::json("1") }
+    });
+    let run = |args: &[&str], code| {
+        let before = server.count();
+        let args = [&["-c1", "--min-success", "90", "--body", "q={sku}"], args].concat();
+        asking(&dir, &server.url("/p"), args).finish().expect_code(code);
+        server.count() - before
+    };
+    assert_eq!(run(&["-H", FORM], 69), 2);
+    assert_eq!(run(&["-H", FORM], 69), 1, "the answer counts");
+    assert_eq!(run(&["-H", "Content-Type: text/plain"], 69), 2, "and not for another body");
+    assert_eq!(run(&["--body-escape", "none"], 69), 1, "the same body by another word");
+    assert_eq!(run(&["--body-escape", "xml"], 69), 2);
+}
