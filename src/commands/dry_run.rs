@@ -5,14 +5,14 @@
 
 mod walk;
 
-use std::io::{self, ErrorKind, Write};
+use std::io;
 use std::sync::Arc;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, USER_AGENT};
 
 use super::failure::Failure;
 use super::fetch::{Api, Road, plan};
-use super::{failure_file, terminal, unpublished, wiring};
+use super::{failure_file, standard_output, terminal, unpublished, wiring};
 use crate::collect::{self, Ahead, Preflight};
 use crate::config::{Environment, Settings};
 use crate::fetch::Trust;
@@ -28,6 +28,7 @@ use walk::{Walk, Walked};
 /// # Errors
 /// What would end a run before its first request.
 pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> {
+    standard_output::check()?;
     let shown = wiring::report(settings, terminal::standard_error(env));
     let report = Arc::new(Report::new(shown, Box::new(io::stderr())));
     wiring::select(settings)?;
@@ -56,7 +57,7 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
     let guarded = walked.guarded(&output, &place);
     let plan = put_together(settings, &columns, &place, walked);
     report.dry_run_planned(&plan);
-    print(&dry_run::text(&plan, settings.run.quiet))?;
+    standard_output::print(&dry_run::text(&plan, settings.run.quiet))?;
     guarded.map_err(|error| unpublished::of_collect(error, settings))?;
     Ok(plan.exit())
 }
@@ -129,16 +130,5 @@ fn files(settings: &Settings, place: &Preflight, old_bytes: Option<u64>) -> Plan
         beside: place.paths.as_ref().map_or_else(Vec::new, |paths| {
             vec![paths.journal.clone(), paths.lock.clone(), paths.state.clone()]
         }),
-    }
-}
-
-/// Who closed standard output has read enough.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Io, format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
     }
 }

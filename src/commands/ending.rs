@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::account::Account;
 use super::failure::Failure;
-use super::unpublished;
+use super::{standard_output, unpublished};
 use crate::collect::{
     ChangeCounts, CollectError, Decision, Failures, Journal, OutputSettings, Preflight, Publish, Published,
     Target,
@@ -209,6 +209,9 @@ impl Filing {
         };
         if self.publish {
             let mut published = finished.publish(&self.output, &mut context)?;
+            if self.place.paths.is_none() {
+                standard_output::sync().map_err(CollectError::Stdout)?;
+            }
             let failures = std::mem::take(&mut published.failures);
             let warnings = std::mem::take(&mut published.warnings);
             let is_published = published.decision == Decision::Published;
@@ -358,6 +361,10 @@ pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
             .with_hint(again)
         }
         StopReason::Disk => Failure::new(Exit::Io, "the journal cannot be written"),
+        StopReason::ReaderGone => {
+            Failure::new(Exit::Io, "no program reads standard output any more: the answers are lost")
+                .with_hint("name a file with --output, or keep the reader running to the end")
+        }
     }
 }
 

@@ -11,10 +11,11 @@ use tokio::sync::Semaphore;
 use super::account::Account;
 use super::ending::{self, Close, conclude};
 use super::failure::{self, Failure};
-use super::{failure_file, terminal, unpublished, wiring};
-use crate::collect::{self, Journal, Lock, OutputSettings, Preflight, Recovered};
+use super::{failure_file, standard_output, terminal, unpublished, wiring};
+use crate::collect::{self, Journal, Lock, OutputSettings, Preflight, Recovered, Target};
 use crate::config::{Environment, Settings};
 use crate::engine::feed::{self, Feed};
+use crate::engine::output_reader::OutputReader;
 use crate::engine::signals::{self, Leave, Signals};
 use crate::engine::{Ended, Engine};
 use crate::fetch::{Companions, Fetcher, Http, Stop, StopReason, Trust};
@@ -80,6 +81,10 @@ fn run(
     let total = ground.rows();
     report.started(total);
     let feed = Feed::start(rows, planner).map_err(|error| failure::of_start("the input thread", &error))?;
+    let reader = match settings.output.path {
+        Target::Stdout => OutputReader::of_standard_output(),
+        Target::File(_) => OutputReader::none(),
+    };
     let engine = Engine {
         fetcher: &road.fetcher,
         gate: &road.gate,
@@ -87,6 +92,7 @@ fn run(
         report,
         stop: &road.stop,
         signals,
+        reader,
         started,
         deadline,
         max_age: settings.run.max_age,
@@ -270,6 +276,9 @@ impl Ground {
         let path = &settings.input.path;
         wiring::select(settings)?;
         let place = collect::preflight(&output)?;
+        if output.target == Target::Stdout {
+            standard_output::check_for_data()?;
+        }
         let first_look =
             feed::open_until(path, &input_settings, deadline)?.ok_or_else(failure::of_silence)?;
         failure_file::refuse_to_replace(settings, &place, &first_look)?;

@@ -7,6 +7,7 @@ mod failure;
 mod failure_file;
 mod fetch;
 mod room;
+mod standard_output;
 mod terminal;
 mod tune;
 mod unpublished;
@@ -32,7 +33,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
     let env = Arc::new(Environment::capture());
     let arguments: Vec<OsString> = arguments.collect();
     match config::load(arguments.iter().cloned(), &env, folder) {
-        Ok(Invocation::Text(text)) => print(&text),
+        Ok(Invocation::Text(text)) => standard_output::print(&text)
+            .map_or_else(|failure| complain(&failure, LogFormat::Text, &env), |()| Exit::Complete),
         Ok(Invocation::Fetch(mut settings)) => {
             let format = settings.run.log_format;
             room::make(&mut settings)
@@ -67,15 +69,6 @@ fn tell_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
     let text = format!("internal error{place}: please report it with the command line\n");
     let _ = io::stderr().write_all(text.as_bytes());
-}
-
-/// A closed pipe on standard output is no crash: who closed it has read enough.
-fn print(text: &str) -> Exit {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::Io,
-        _ => Exit::Complete,
-    }
 }
 
 fn complain(failure: &Failure, format: LogFormat, env: &Environment) -> Exit {

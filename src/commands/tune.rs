@@ -9,7 +9,7 @@ use super::account::what_is_asked;
 use super::ending;
 use super::failure::{self, Failure};
 use super::fetch::{Api, Road, plan};
-use super::{terminal, wiring};
+use super::{standard_output, terminal, wiring};
 use crate::collect::Document;
 use crate::config::{Environment, Origin, Settings, Tune};
 use crate::engine::climb::{Climb, Climbed, Meter};
@@ -34,6 +34,7 @@ const TIME: Duration = Duration::from_mins(1);
 pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     let started = Instant::now();
     let Tune { mut settings, report: report_file, command, hides } = asked;
+    standard_output::check()?;
     prepare(&mut settings);
     let settings = settings;
     let shown = wiring::report(&settings, terminal::standard_error(env));

@@ -7,6 +7,7 @@ use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 
 use super::breaker::{Breaker, Ruling};
 use super::floor::Supply;
+use super::output_reader::OutputReader;
 use super::{Counts, HAND_ON, Sampled};
 use crate::collect::{self, CollectError, Journal, Known};
 use crate::fetch::{KEEPS_FAILING, Stop, StopReason};
@@ -23,6 +24,7 @@ pub(super) struct Desk<'a> {
     pub(super) journal: &'a mut Journal,
     pub(super) report: &'a Report,
     pub(super) stop: &'a Stop,
+    pub(super) reader: OutputReader,
     pub(super) breaker: Breaker,
     pub(super) recheck: Recheck,
     pub(super) counts: Counts,
@@ -232,6 +234,7 @@ impl Desk<'_> {
             .map(|until| (until.saturating_duration_since(tokio::time::Instant::now()), view.paused_why));
         let (in_flight, limit) = (view.in_flight, view.limit);
         self.report.tick(&Live { elapsed: self.started.elapsed(), in_flight, limit, paused });
+        self.stop_without_reader();
     }
 
     fn sample(&mut self, view: &View, span: Duration, supply: Supply) {
@@ -285,6 +288,14 @@ impl Desk<'_> {
         {
             self.stop.throw(StopReason::Disk);
             self.disk = Some(error);
+        }
+    }
+
+    /// Answers that nobody will read are not asked for.
+    fn stop_without_reader(&self) {
+        if self.reader.is_gone() {
+            self.say_stopping("no program reads standard output any more: no new requests");
+            self.stop.throw(StopReason::ReaderGone);
         }
     }
 

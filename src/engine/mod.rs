@@ -9,6 +9,7 @@ pub mod climb;
 mod desk;
 pub mod feed;
 mod floor;
+pub mod output_reader;
 pub mod signals;
 
 use std::task::Poll;
@@ -23,6 +24,7 @@ use breaker::Breaker;
 use desk::{Desk, Recheck};
 use feed::{Fed, Feed};
 use floor::{Floor, Step, Supply};
+use output_reader::OutputReader;
 use signals::Signals;
 
 /// Jobs open for each attempt that may be in flight: enough to keep the wire busy while others wait
@@ -71,6 +73,8 @@ pub struct Engine<'a, T> {
     pub stop: &'a Stop,
     /// What asks for an early end from outside.
     pub signals: &'a mut Signals,
+    /// Who waits for the answers on standard output.
+    pub reader: OutputReader,
     /// When the run began.
     pub started: Instant,
     /// When no more work may start (`--max-time`).
@@ -123,11 +127,13 @@ pub struct Sampled {
 impl<T: Transport> Engine<'_, T> {
     /// Runs to the end of the input or to an early stop, drained.
     pub async fn run(self, input: Feed) -> Ended {
-        let Engine { fetcher, gate, journal, report, stop, signals, started, deadline, max_age } = self;
+        let Engine { fetcher, gate, journal, report, stop, signals, reader, started, deadline, max_age } =
+            self;
         let mut desk = Desk {
             journal,
             report,
             stop,
+            reader,
             breaker: Breaker::new(),
             recheck: Recheck::default(),
             counts: Counts::default(),

@@ -53,6 +53,8 @@ pub enum StopReason {
     AskedToWait(Option<Duration>),
     /// The disk failed.
     Disk,
+    /// The program that read standard output has ended.
+    ReaderGone,
 }
 
 /// Thrown once; the first reason counts.

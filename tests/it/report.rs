@@ -10,7 +10,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::output_kit::{mode, plain, skus};
-use crate::support::{Ended, Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe, dead_port};
+use crate::support::{
+    Ended, Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe, dead_port, sealed_file,
+};
 
 /// The report of a run, in which every data row is in exactly one of the numbers.
 #[track_caller]
@@ -188,8 +190,10 @@ fn damage_far_down_a_stream_and_a_closed_standard_output_leave_their_report() {
     let report = told(&dir, run, 65);
     assert_eq!((&report["fetched"], &report["input"]), (&50.into(), &"standard input".into()));
     dir.write_skus(skus(5));
-    let report = told(&dir, plain(&dir, &server, "-").stdout(closed_pipe()), 74);
-    assert_eq!((&report["fetched"], &report["published"]), (&5.into(), &false.into()));
+    for (to, fetched) in [(sealed_file(), 5), (closed_pipe(), 0)] {
+        let report = told(&dir, plain(&dir, &server, "-").stdout(to), 74);
+        assert_eq!((&report["fetched"], &report["published"]), (&fetched.into(), &false.into()));
+    }
 }
 
 #[test]

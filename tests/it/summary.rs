@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::output_kit::{counts, fetch, finished, plain, skus};
-use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe, dead_port};
+use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir, dead_port, sealed_file};
 
 fn mixed() -> (WorkDir, ScriptedServer) {
     let dir = WorkDir::new();
@@ -215,7 +215,7 @@ fn every_row_is_in_exactly_one_number_at_every_end() {
     let ended = to("x.json").args(["--url", &nobody]).finish().expect_code(69);
     assert_eq!(counts(&ended), [403, 0, 0, 0, 0, 403]);
     let server = ScriptedServer::echo();
-    let run = to("-").args(["--url", &server.url("/{sku}")]).stdout(closed_pipe());
+    let run = to("-").args(["--url", &server.url("/{sku}")]).stdout(sealed_file());
     assert_eq!(counts(&run.finish().expect_code(74)), [403, 400, 0, 1, 2, 0]);
     // A stream that turns out to be damaged.
     let mut stream = String::from("sku\n");

@@ -26,7 +26,7 @@ pub mod work_dir;
 
 pub use log::Seen;
 pub use reply::{Capacity, Reply};
-pub use run::{Ended, Run, closed_pipe};
+pub use run::{Ended, Run, closed_pipe, sealed_file};
 pub use script::Script;
 pub use server::{DeafPort, ScriptedServer, dead_port};
 pub use work_dir::WorkDir;

@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::WorkDir;
@@ -161,6 +162,13 @@ pub fn closed_pipe() -> Stdio {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     writer.into()
+}
+
+/// A standard output that looks like any file and refuses every write.
+pub fn sealed_file() -> Stdio {
+    let file = memfd_create("sealed", MemfdFlags::ALLOW_SEALING).unwrap();
+    fcntl_add_seals(&file, SealFlags::WRITE).unwrap();
+    file.into()
 }
 
 /// A run under way. Dropped, it is killed: this process, and no other.

@@ -1,0 +1,40 @@
+//! Whether anybody still reads the standard output of a run that will write its answers there.
+
+use std::io;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FileType, fstat};
+use rustix::time::Timespec;
+
+const NO_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+/// The program at the other end of standard output, if that is a pipe or a socket.
+#[derive(Debug, Clone, Copy)]
+pub struct OutputReader {
+    is_watched: bool,
+}
+
+impl OutputReader {
+    /// Nobody: the answers go to a file.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { is_watched: false }
+    }
+
+    /// Whoever reads standard output.
+    #[must_use]
+    pub fn of_standard_output() -> Self {
+        let kind = fstat(io::stdout()).map(|found| FileType::from_raw_mode(found.st_mode));
+        Self { is_watched: matches!(kind, Ok(FileType::Fifo | FileType::Socket)) }
+    }
+
+    /// Whether the reader has closed its end, so that nothing that is written can arrive.
+    #[must_use]
+    pub fn is_gone(self) -> bool {
+        let out = io::stdout();
+        let mut fds = [PollFd::new(&out, PollFlags::OUT)];
+        self.is_watched
+            && poll(&mut fds, Some(&NO_WAIT)).is_ok()
+            && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    }
+}
