@@ -1,9 +1,10 @@
 //! Arguments in, exit code out.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let folder = std::env::current_dir().unwrap_or_default();
-    let exit = skufetch::commands::run(std::env::args_os(), &folder);
+    // Not its name: a folder may be entered though one above it may not be searched.
+    let exit = skufetch::commands::run(std::env::args_os(), Path::new("."));
     ExitCode::from(exit.code())
 }

@@ -3,7 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::model::Exit;
+use crate::model::{Exit, system_limit};
+
+/// Verbs of operations that are looked at again for a hint.
+pub(super) const CREATE: &str = "create";
+pub(super) const SET_MODE: &str = "set the mode of";
+pub(super) const SYNC: &str = "sync";
+pub(super) const REPLACE: &str = "replace";
 
 /// An error of the output, the journal, the lock or the old output.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +27,48 @@ pub enum CollectError {
     Create {
         /// The file.
         path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What publishing will do was refused; found before the first request.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Refused {
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// The file that is to be replaced.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is a mount point of its own: no other file can be renamed over it.
+    #[error("cannot write {}: it is a mount point of its own, so it can never be replaced", path.display())]
+    MountPoint {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system has no locks.
+    #[error("cannot lock {}: the file system does not support locks (flock): {source}", path.display())]
+    NoLocks {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system gives no thread.
+    #[error("cannot start {what}: {source}")]
+    Thread {
+        /// What the thread was to do.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The temporary file that holds the answers until they go to standard output.
+    #[error("cannot {doing} a temporary file in {}: {source}", folder.display())]
+    Temporary {
+        /// What was being done, as a verb.
+        doing: &'static str,
+        /// The folder for temporary files.
+        folder: PathBuf,
         /// What the system said.
         source: io::Error,
     },
@@ -100,8 +148,24 @@ impl CollectError {
     /// How the program ends for this.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Place { .. } | Self::Create { .. } => Exit::CannotCreate,
-            Self::Io { .. } | Self::Damaged { .. } | Self::Unsettled { .. } | Self::Stdout(_) => Exit::Io,
+            // A limit that ends a run late or early, as it happens: one exit for both.
+            Self::Create { source, .. } | Self::Refused { source, .. } | Self::Temporary { source, .. }
+                if source.kind() == io::ErrorKind::FileTooLarge =>
+            {
+                Exit::Io
+            }
+            Self::Temporary { doing, .. } if *doing != CREATE => Exit::Io,
+            Self::Place { .. }
+            | Self::Create { .. }
+            | Self::Refused { .. }
+            | Self::MountPoint { .. }
+            | Self::NoLocks { .. }
+            | Self::Temporary { .. } => Exit::CannotCreate,
+            Self::Io { .. }
+            | Self::Damaged { .. }
+            | Self::Unsettled { .. }
+            | Self::Thread { .. }
+            | Self::Stdout(_) => Exit::Io,
             Self::Locked { .. } | Self::Stopped => Exit::TryAgain,
             Self::OldOutput { .. } | Self::OtherKind { .. } => Exit::Data,
             Self::TooFewRows { .. } => Exit::HeldBack,
@@ -115,16 +179,30 @@ impl CollectError {
 
     /// What the user can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
-        let full = |source: &io::Error| source.kind() == io::ErrorKind::StorageFull;
+        let limit = |source| system_limit::advice(source);
         Some(match self {
             Self::Place { .. } => "name another place with --output, --failed or --report".into(),
-            Self::Create { source, .. } if full(source) => "the disk is full: make room".into(),
-            Self::Create { .. } => "check that the folder is there and that you may write to it".into(),
-            Self::Io { source, .. } if full(source) => {
-                "the disk is full: make room, then run the same command again; it goes on from the journal".into()
+            Self::MountPoint { path } => format!(
+                "mount the folder that {} lies in, in place of the file (docker: -v ./data:/data, and the file in /data)",
+                path.display()
+            ),
+            Self::NoLocks { .. } => {
+                "write to a local disk and copy from there, or mount the share with locks (NFS: local_lock=flock)"
+                    .into()
             }
-            Self::Io { .. } => {
-                "check the disk, then run the same command again; it goes on from the journal".into()
+            Self::Thread { .. } => system_limit::NO_THREAD.into(),
+            Self::Temporary { source, .. } => {
+                let name = "name a folder that can be written to, and has room for all answers, with TMPDIR";
+                limit(source).map_or_else(|| name.into(), |limit| format!("{limit}; or {name}"))
+            }
+            Self::Create { source, .. } | Self::Refused { source, .. } if limit(source).is_some() => {
+                limit(source)?.into()
+            }
+            Self::Create { .. } => "check that the folder is there and that you may write to it".into(),
+            Self::Refused { doing, path, .. } => refused(doing, path),
+            Self::Io { source, .. } => {
+                let first = limit(source).unwrap_or("check the disk");
+                format!("{first}, then run the same command again; it goes on from the journal")
             }
             Self::Damaged { .. } => {
                 "restore the journal from a copy, or start over with --fresh (it is then set aside, not deleted)"
@@ -139,10 +217,11 @@ impl CollectError {
                     .into()
             }
             Self::TooFewRows { .. } => "if that is right, run once with --guard off".into(),
+            Self::Stdout(source) => return limit(source).map(String::from),
             Self::Unsettled { .. } => {
                 "the new output is whole; check the disk, then run the same command again".into()
             }
-            Self::Stdout(_) | Self::Stopped => return None,
+            Self::Stopped => return None,
         })
     }
 
@@ -158,7 +237,18 @@ impl CollectError {
     /// For `map_err`: the same trouble, found before the first request.
     pub(super) fn beforehand(self) -> Self {
         match self {
-            Self::Io { path, source, .. } => Self::Create { path, source },
+            Self::Io { doing, path, source } => Self::Refused { doing, path, source },
+            other => other,
+        }
+    }
+
+    /// The same trouble with the journal of a run to standard output: a temporary file in this folder, which no later
+    /// run sees.
+    pub(super) fn of_temporary(self, folder: &Path) -> Self {
+        match self {
+            Self::Io { doing, path, source } if path == folder => {
+                Self::Temporary { doing, folder: path, source }
+            }
             other => other,
         }
     }
@@ -171,6 +261,20 @@ impl CollectError {
     /// For `map_err`: work on a file that failed.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, path: path.into(), source }
+    }
+}
+
+/// What to do where the file system refuses what publishing needs.
+fn refused(doing: &str, path: &Path) -> String {
+    let another = "choose a folder on another file system";
+    match doing {
+        SET_MODE => format!(
+            "the file system changes no modes: remove {0}, or give it the mode that new files get there; or {another}",
+            path.display()
+        ),
+        REPLACE => format!("no file can be renamed over another there: {another}"),
+        SYNC => format!("the file system cannot promise that a file is safe on disk (fsync): {another}"),
+        _ => "check that the folder is there and that you may read it and write to it".into(),
     }
 }
 
@@ -187,6 +291,10 @@ mod tests {
             (CollectError::create(&path)(io()), 73),
             (CollectError::io("sync", &path)(io()), 74),
             (CollectError::Damaged { path: path.clone(), offset: 7, why: "bad".into() }, 74),
+            (CollectError::io("replace", &path)(io::Error::other("no")).beforehand(), 73),
+            (CollectError::MountPoint { path: path.clone() }, 73),
+            (CollectError::NoLocks { path: path.clone(), source: io() }, 73),
+            (CollectError::create(&path)(io::ErrorKind::FileTooLarge.into()), 74),
             (CollectError::io("sync", &path)(io()).after_publishing(&path), 74),
             (CollectError::Locked { path: path.clone(), holder: "by process 1".into() }, 75),
             (CollectError::OldOutput { path: path.clone(), offset: 0, why: "not JSON".into() }, 65),

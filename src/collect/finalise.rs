@@ -236,7 +236,7 @@ impl Finished {
         settings: &OutputSettings,
         context: &mut Publish<'_>,
     ) -> Result<Published, CollectError> {
-        let (rows, is_stopped) = (Rows::of(context), context.is_stopped);
+        let (rows, is_stopped, folder) = (Rows::of(context), context.is_stopped, self.path.clone());
         let AnswerCounts { all, nulls } = self.answers;
         let new = Profile { skus: all, nulls, ..Profile::default() };
         let mut published = Published {
@@ -257,7 +257,7 @@ impl Finished {
         }
         let output = Output::new(&mut *context.stdout, settings.format, settings.shape);
         let mut pass = Pass::new(rows, Some(output), None, settings);
-        self.stream(&mut pass, (&[], 0), is_stopped)?;
+        self.stream(&mut pass, (&[], 0), is_stopped).map_err(|error| error.of_temporary(&folder))?;
         let Written { stamp, lines, measured, .. } = pass.finish_output()?;
         (published.failures, published.warnings) = pass.rows.settle(true)?;
         (published.decision, published.bytes, published.lines) = (Decision::Published, stamp.bytes, lines);

@@ -4,7 +4,7 @@
 //! known at once, so what stays in memory is its offset. Markers that say what is synced are appended
 //! here too, with the next record, and not by the thread: so offsets never depend on its pace.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -16,6 +16,7 @@ use siphasher::sip128::SipHasher13;
 use super::atomic::clear_leftovers;
 use super::checksum::{Header, VERSION, hex16};
 use super::draft::{Plan, Progress};
+use super::error::CREATE;
 use super::finalise::{AnswerCounts, Finished};
 use super::index::{Answers, Places};
 use super::known::{Known, Previous};
@@ -91,6 +92,7 @@ pub struct Refused<'a> {
 /// The record of a run; see the module's own words. For standard output it is an unnamed temporary
 /// file that no later run sees.
 pub struct Journal {
+    /// Of an unnamed file, its folder.
     path: PathBuf,
     recorder: Recorder,
     salt: [u8; 16],
@@ -158,7 +160,7 @@ impl Journal {
             let records = Records::new(paths.journal.clone(), reading, salt);
             Progress::new(Plan::of(settings, paths, salt, identity), records, settings.draft_step)
         });
-        let writer = Writer::start(file, scan.end, true).map_err(CollectError::create(&paths.journal))?;
+        let writer = Writer::start(file, scan.end, true).map_err(no_thread)?;
         let journal = Self {
             path: paths.journal.clone(),
             recorder: Recorder::new(salt),
@@ -182,14 +184,14 @@ impl Journal {
     }
 
     fn spool(identity: &JobIdentity) -> Result<Self, CollectError> {
-        let path = PathBuf::from("a temporary file");
-        let start = || {
+        let path = tempfile::env::temp_dir();
+        let create = || {
             let mut file = tempfile::tempfile()?;
             // Offset 0 means "no record".
-            file.write_all(b"\n")?;
-            Writer::start(file, 1, false)
+            file.write_all(b"\n").map(|()| file)
         };
-        let writer = start().map_err(CollectError::create(&path))?;
+        let file = create().map_err(|error| CollectError::io(CREATE, &path)(error).of_temporary(&path))?;
+        let writer = Writer::start(file, 1, false).map_err(no_thread)?;
         let salt = chance();
         Ok(Self {
             path,
@@ -350,7 +352,12 @@ impl Journal {
         if let Some(draft) = &mut self.draft {
             draft.go_on(&self.places, self.start - self.writer.pending() as u64);
         }
-        self.writer.check(&self.path)
+        self.writer.check(&self.path).map_err(|error| self.told(error))
+    }
+
+    /// An error of the journal, where there is no file of that name.
+    fn told(&self, error: CollectError) -> CollectError {
+        if self.resumable { error } else { error.of_temporary(&self.path) }
     }
 
     fn hand_over(&mut self) {
@@ -383,7 +390,8 @@ impl Journal {
     pub fn close(mut self) -> Result<Finished, CollectError> {
         let began = self.marked;
         self.hand_over();
-        let mut file = self.writer.finish(&self.path)?;
+        let finished = self.writer.finish(&self.path);
+        let mut file = finished.map_err(|error| self.told(error))?;
         if self.resumable && self.start > began {
             let mut marker = Vec::new();
             self.recorder.synced(&mut marker, self.start);
@@ -403,6 +411,10 @@ impl Journal {
             drafting: self.draft.take().and_then(Progress::into_drafting),
         })
     }
+}
+
+fn no_thread(source: io::Error) -> CollectError {
+    CollectError::Thread { what: "the thread that writes the journal", source }
 }
 
 /// Left without a word, a journal is still written to its end.

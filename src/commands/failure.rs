@@ -10,7 +10,7 @@ use crate::config::{ConfigError, Origin, Settings, nearest_command};
 use crate::fetch::TransportError;
 use crate::fetch::select::SelectError;
 use crate::input::InputError;
-use crate::model::Exit;
+use crate::model::{Exit, system_limit};
 use crate::plan::{Place, PlanError};
 
 /// An error that ends the run: what, where and why; what to do; and the exit.
@@ -154,5 +154,8 @@ pub fn of_silence() -> Failure {
 }
 
 pub fn of_start(what: &str, error: &io::Error) -> Failure {
-    Failure::new(Exit::Io, format!("cannot start {what}: {error}"))
+    // What the system says where it gives no thread.
+    let no_thread = (error.kind() == io::ErrorKind::WouldBlock).then_some(system_limit::NO_THREAD);
+    let hint = no_thread.or_else(|| system_limit::advice(error)).map(String::from);
+    Failure { message: format!("cannot start {what}: {error}"), hint, exit: Exit::Io }
 }

@@ -20,6 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{self, ConfigError, Environment, Invocation};
+use crate::engine::signals;
 use crate::input::{self, InputError, InputPath, InputSettings, Rows};
 use crate::model::Exit;
 use crate::report::{self, LogFormat};
@@ -30,6 +31,7 @@ use failure::Failure;
 /// program's name; relative paths count from `folder`.
 pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
     std::panic::set_hook(Box::new(tell_panic));
+    signals::outlive_the_file_size_limit();
     let env = Arc::new(Environment::capture());
     let arguments: Vec<OsString> = arguments.collect();
     match config::load(arguments.iter().cloned(), &env, folder) {

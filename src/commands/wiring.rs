@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
@@ -10,6 +11,7 @@ use crate::collect::{JobIdentity, MadeBy, OutputSettings};
 use crate::config::Settings;
 use crate::config::settings::Header;
 use crate::engine::signals::Signals;
+use crate::engine::threads;
 use crate::fetch::{OnConnected, ResponseSettings, RetrySettings, Select, TransportSettings, Trust};
 use crate::input::{Columns, InputSettings};
 use crate::limit::{Concurrency, PaceSettings};
@@ -25,8 +27,11 @@ const NAME_SHOWN: usize = 40;
 pub fn network_loop() -> Result<(Runtime, Signals), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // One that was given is never handed back: the system might not give another.
+        .thread_keep_alive(Duration::from_hours(24 * 365))
         .build()
         .map_err(|error| failure::of_start("the network loop", &error))?;
+    threads::start(&runtime).map_err(|error| failure::of_start("the threads of the run", &error))?;
     let signals = {
         let _context = runtime.enter();
         Signals::listen().map_err(|error| failure::of_start("the signal handlers", &error))?

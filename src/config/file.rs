@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,9 @@ const LARGEST: u64 = 1 << 20;
 
 /// Reads the config file, if there is one: `named` (then it must be there), else `./config.toml`, else
 /// `skufetch/config.toml` in the person's own config folder. Relative names count from `cwd`.
+///
+/// A folder that may not be searched holds no config file for us: in a container, or under another user, `HOME` is
+/// often somebody else's. A file that is there and cannot be read is an error, in any folder.
 pub(super) fn layer(named: Option<PathBuf>, env: &Environment, cwd: &Path) -> Result<Layer, ConfigError> {
     let must_exist = named.is_some();
     let candidates = match named {
@@ -33,9 +36,10 @@ pub(super) fn layer(named: Option<PathBuf>, env: &Environment, cwd: &Path) -> Re
         None => [Some("config.toml".into()), own(env)].into_iter().flatten().collect(),
     };
     for path in candidates {
-        match read(&cwd.join(&path)) {
+        let place = cwd.join(&path);
+        match read(&place) {
             Ok(text) => return Source::new(&path, &text).layer(),
-            Err(error) if !must_exist && absent(&error) => {}
+            Err(_) if !must_exist && is_absent(&place) => {}
             Err(error) => return Err(ConfigError::Unreadable { path, why: error }),
         }
     }
@@ -60,8 +64,11 @@ fn own(env: &Environment) -> Option<PathBuf> {
     Some(folder.join("skufetch/config.toml"))
 }
 
-fn absent(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+/// Whether there is no such file, or none that its folder would let us see.
+fn is_absent(path: &Path) -> bool {
+    let kind = |found: io::Result<fs::Metadata>| found.err().map(|error| error.kind());
+    matches!(kind(fs::metadata(path)), Some(ErrorKind::NotFound | ErrorKind::NotADirectory))
+        || kind(fs::symlink_metadata(path)) == Some(ErrorKind::PermissionDenied)
 }
 
 fn read(path: &Path) -> io::Result<String> {

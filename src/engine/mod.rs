@@ -11,6 +11,7 @@ pub mod feed;
 mod floor;
 pub mod output_reader;
 pub mod signals;
+pub mod threads;
 
 use std::task::Poll;
 use std::time::{Duration, Instant};

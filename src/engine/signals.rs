@@ -49,6 +49,13 @@ impl Signals {
     }
 }
 
+/// Lets a write beyond the limit on file sizes (`ulimit -f`) fail as any other write does, with an error that can be
+/// told. Without this the system ends the program.
+pub fn outlive_the_file_size_limit() {
+    // Where the system refuses a handler, its default stays.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
+}
+
 /// Of a signal and the instant from which work is not given up any more, whichever comes first counts:
 /// so what is told of the work is what became of it.
 #[derive(Debug, Clone, Default)]

@@ -17,7 +17,7 @@ pub enum Exit {
     Unavailable,
     /// The output cannot be written there; found before the first request.
     CannotCreate,
-    /// Disk trouble while working, or standard output that takes nothing.
+    /// Disk trouble while working, standard output that takes nothing, or a limit of the system.
     Io,
     /// Locked, deferred or out of time: the same command goes on later.
     TryAgain,

@@ -13,6 +13,7 @@ pub mod key;
 pub mod large;
 pub mod mask;
 pub mod shown;
+pub mod system_limit;
 pub mod units;
 
 pub use entry::{Answer, BodyHash, Content, Deferral, Entry, Outcome, Validators};

@@ -7,7 +7,7 @@
 mod drive;
 mod full_disk;
 mod stage;
-mod strace;
+pub mod strace;
 mod sweep;
 
 use crate::support::WorkDir;

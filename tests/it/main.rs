@@ -25,6 +25,7 @@ mod input;
 mod input_changes;
 mod input_damage;
 mod input_stream;
+mod limits;
 mod merge;
 mod output;
 mod output_failed;

@@ -7,7 +7,7 @@ use crate::output_kit::{echoed, fetch, fetch_to, mode, said, skus};
 use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir};
 
 /// As root, permissions bind a program only without its privileges.
-fn bound_by_permissions(run: Run<'_>) -> Run<'_> {
+pub fn bound_by_permissions(run: Run<'_>) -> Run<'_> {
     if rustix::process::getuid().is_root() {
         run.under(["setpriv", "--bounding-set=-all", "--inh-caps=-all"])
     } else {

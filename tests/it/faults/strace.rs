@@ -26,6 +26,13 @@ pub fn is_there() -> bool {
     there
 }
 
+/// The words that run a program under strace so that each of these calls fails, from the n-th of a thread on.
+pub fn failing(calls: &str, error: &str, from: usize) -> Vec<String> {
+    let inject = format!("inject={calls}:error={error}:when={from}+");
+    let words = ["strace", "-f", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &inject];
+    words.map(String::from).into()
+}
+
 /// What is done to one call.
 #[derive(Clone, Debug)]
 pub struct Injection {
