@@ -68,7 +68,7 @@ impl Ahead {
         previous.forget_state_of_other_salt(salt);
         let expired = answers.expire_by(settings.max_age, began);
         let old_bytes = paths.output.real.metadata().ok().map(|old| old.len());
-        Ok(Self { answers, expired, previous, salt, began, notes, writer: lock::held(paths), old_bytes })
+        Ok(Self { answers, expired, previous, salt, began, notes, writer: lock::held(paths)?, old_bytes })
     }
 
     /// The key that fingerprints are to be made with.

@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{Gid, Uid, fchown};
+use rustix::process::{getegid, geteuid};
 use tempfile::{Builder, NamedTempFile};
 
 use super::CollectError;
+use super::error::{CREATE, REPLACE, SET_MODE, SYNC};
 use super::paths::folder_of;
 
 /// Random characters in a temporary name: 62^12 is beyond any collision.
@@ -38,19 +40,22 @@ pub(super) struct Replacement {
 
 impl Replacement {
     /// Begins to replace `target`, which keeps its mode and, where the system lets us, its owner. A
-    /// new file gets what the umask leaves. The file is never wider than it will be in the end.
+    /// new file gets what the umask leaves. The file is never wider than it will be in the end: until it has the
+    /// group that the mode speaks of, its owner alone may read it.
     pub(super) fn create(target: &Path) -> Result<Self, CollectError> {
         match fs::symlink_metadata(target) {
             Ok(old) => {
                 let mode = old.mode() & 0o777;
-                let replacement = Self::with_mode(target, mode & PRIVATE, (true, Some(mode)))?;
+                let is_ours = old.uid() == geteuid().as_raw() && old.gid() == getegid().as_raw();
+                let create = if is_ours { mode } else { mode & PRIVATE };
+                let replacement = Self::with_mode(target, create, (true, Some(mode)))?;
                 give_to(replacement.writer.get_ref().as_file(), &old);
                 Ok(replacement)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Self::with_mode(target, NEW_FILE, (true, None))
             }
-            Err(error) => Err(CollectError::io("create", target)(error)),
+            Err(error) => Err(CollectError::io(CREATE, target)(error)),
         }
     }
 
@@ -86,7 +91,7 @@ impl Replacement {
             .rand_bytes(RANDOM)
             .permissions(Permissions::from_mode(create))
             .tempfile_in(folder_of(target))
-            .map_err(CollectError::io("create", target))?;
+            .map_err(CollectError::io(CREATE, target))?;
         let writer = BufWriter::with_capacity(BUFFER, file);
         Ok(Self { target: target.into(), inherits, mode, written: 0, writer })
     }
@@ -102,6 +107,17 @@ impl Replacement {
     /// The part of [`Replacement::commit`] up to the rename, if there is still leave to do it when all
     /// else is done: then the new file stands, but a power cut may still bring back the old one.
     pub(super) fn put_if(self, may: &dyn Fn() -> bool) -> Result<(), CollectError> {
+        let target = self.target.clone();
+        let file = self.settle()?;
+        if !may() {
+            return Err(CollectError::Stopped);
+        }
+        file.persist(&target).map_err(|error| CollectError::io(REPLACE, &target)(error.error))?;
+        Ok(())
+    }
+
+    /// Gives the file its owner and mode, and syncs it: all that comes before the rename.
+    fn settle(self) -> Result<NamedTempFile, CollectError> {
         let target = self.target;
         let failed = |doing| CollectError::io(doing, &target);
         let file = self.writer.into_inner().map_err(|error| failed("write")(error.into_error()))?;
@@ -114,16 +130,29 @@ impl Replacement {
             mode = Some(old.mode() & 0o777);
         }
         if let Some(mode) = mode {
-            let mode = Permissions::from_mode(mode);
-            file.as_file().set_permissions(mode).map_err(failed("set the mode of"))?;
+            // Shares that give all files one mode refuse every change of it, even to the same.
+            let is_so = file.as_file().metadata().is_ok_and(|new| new.mode() & 0o777 == mode);
+            if !is_so {
+                let mode = Permissions::from_mode(mode);
+                file.as_file().set_permissions(mode).map_err(failed(SET_MODE))?;
+            }
         }
-        file.as_file().sync_all().map_err(failed("sync"))?;
-        if !may() {
-            return Err(CollectError::Stopped);
-        }
-        file.persist(&target).map_err(|error| failed("replace")(error.error))?;
-        Ok(())
+        file.as_file().sync_all().map_err(failed(SYNC))?;
+        Ok(file)
     }
+}
+
+/// Does all that replacing `target` takes, in the same order, with files of its own in the same folder: what a
+/// file system refuses is found before the first request. Leaves nothing behind.
+pub(super) fn try_replacing(target: &Path) -> Result<(), CollectError> {
+    let mut new = Replacement::create(target)?;
+    // One byte: a full disk may still have room for a name.
+    new.write_all(b"\n").and_then(|()| new.flush()).map_err(CollectError::io(CREATE, target))?;
+    let new = new.settle()?;
+    let old = Replacement::create_private(target)?.settle()?.into_temp_path();
+    new.persist(&old).map_err(|error| CollectError::io(REPLACE, target)(error.error))?;
+    sync_folder(target)?;
+    fs::remove_file(&old).map_err(CollectError::io("remove a file beside", target))
 }
 
 impl Write for Replacement {
@@ -140,6 +169,9 @@ impl Write for Replacement {
 
 /// The owner is kept where possible: root may give a file away, others may at most choose the group.
 fn give_to(file: &File, old: &fs::Metadata) {
+    if file.metadata().is_ok_and(|new| (new.uid(), new.gid()) == (old.uid(), old.gid())) {
+        return;
+    }
     let (owner, group) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
     if fchown(file, Some(owner), Some(group)).is_err() {
         let _ = fchown(file, None, Some(group));
@@ -256,9 +288,34 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("out.json");
         fs::write(&target, "old").unwrap();
-        fs::set_permissions(&target, Permissions::from_mode(0o644)).unwrap();
-        let new = Replacement::create(&target).unwrap();
-        assert_eq!(new.writer.get_ref().as_file().metadata().unwrap().mode() & 0o777, 0o600);
+        for old in [0o644, 0o640, 0o604, 0o600, 0o444] {
+            fs::set_permissions(&target, Permissions::from_mode(old)).unwrap();
+            let new = Replacement::create(&target).unwrap();
+            let new = new.writer.get_ref().as_file().metadata().unwrap().mode() & 0o777;
+            assert_eq!(new & !old, 0, "{new:o} for {old:o}");
+        }
+        if geteuid().is_root() {
+            fs::set_permissions(&target, Permissions::from_mode(0o644)).unwrap();
+            std::os::unix::fs::chown(&target, Some(1234), Some(1234)).unwrap();
+            let new = Replacement::create(&target).unwrap();
+            let new = new.writer.get_ref().as_file().metadata().unwrap();
+            assert_eq!((new.mode() & 0o777, new.gid()), (0o600, 1234), "until it has its group");
+        }
+    }
+
+    #[test]
+    fn a_trial_leaves_nothing_and_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out.json");
+        try_replacing(&target).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        fs::write(&target, "old").unwrap();
+        fs::set_permissions(&target, Permissions::from_mode(0o640)).unwrap();
+        try_replacing(&target).unwrap();
+        assert_eq!((fs::read(&target).unwrap(), mode(&target)), (b"old".to_vec(), 0o640));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        let error = try_replacing(Path::new("/proc/out.json")).unwrap_err();
+        assert_eq!(error.beforehand().exit().code(), 73);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::opening::NO_FOLLOW;
@@ -59,7 +60,7 @@ impl Lock {
                     }
                     thread::sleep(POLL.min(left));
                 }
-                Err(TryLockError::Error(error)) => return Err(CollectError::create(path)(error)),
+                Err(TryLockError::Error(error)) => return Err(not_locked(paths, error)),
             }
         }
         sign(&mut file).map_err(CollectError::create(path))?;
@@ -69,11 +70,26 @@ impl Lock {
 
 /// Who holds the lock beside the output now, in words. Leaves no trace; the lock is shared for the instant
 /// of the look.
-pub(super) fn held(paths: &Paths) -> Option<String> {
-    let mut file = OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(&paths.lock).ok()?;
+///
+/// # Errors
+/// The file system has no locks.
+pub(super) fn held(paths: &Paths) -> Result<Option<String>, CollectError> {
+    let Ok(mut file) = OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(&paths.lock) else {
+        return Ok(None);
+    };
     match file.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => Some(holder(&mut file)),
-        _ => None,
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(holder(&mut file))),
+        Err(TryLockError::Error(error)) => Err(not_locked(paths, error)),
+    }
+}
+
+fn not_locked(paths: &Paths, error: io::Error) -> CollectError {
+    match Errno::from_io_error(&error) {
+        Some(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
+            CollectError::NoLocks { path: paths.lock.clone(), source: error }
+        }
+        _ => CollectError::create(&paths.lock)(error),
     }
 }
 

@@ -8,17 +8,22 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Access;
+use rustix::fs::{Access, AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use rustix::process::geteuid;
 
-use super::atomic::Replacement;
+use super::atomic::{Replacement, try_replacing};
 use super::{CollectError, OutputSettings, Target};
 
 const NO_FILE: &str = "that is a device, a pipe or a socket; for standard output write -";
 
 /// Links followed at most; the kernel's own bound (`MAXSYMLINKS` in Linux).
 const MAX_LINKS: usize = 40;
+
+/// In a folder with this bit (`/tmp`) files are their owners' alone to rename and remove.
+const STICKY: u32 = 0o1000;
 
 const JOURNAL: &str = ".journal";
 const LOCK: &str = ".lock";
@@ -116,6 +121,26 @@ fn checked(
     Ok(Preflight { paths, failed, changes })
 }
 
+/// Does with files of its own what publishing will do, and leaves nothing behind. For the holder of the lock: another
+/// run would clear such files away.
+///
+/// # Errors
+/// What the file system refuses.
+pub fn try_publishing(place: &Preflight) -> Result<(), CollectError> {
+    let outputs = place.paths.iter().map(|paths| &paths.output);
+    let targets = outputs.chain(&place.failed).chain(&place.changes);
+    let mut tried: Vec<(&Path, Option<u32>)> = Vec::new();
+    for FileTarget { real, .. } in targets {
+        // Another mode to keep is another trial.
+        let trial = (folder_of(real), fs::symlink_metadata(real).ok().map(|old| old.mode()));
+        if !tried.contains(&trial) {
+            try_replacing(real).map_err(CollectError::beforehand)?;
+            tried.push(trial);
+        }
+    }
+    Ok(())
+}
+
 /// Where the journal, the lock and the state of an output lie, if it is no symbolic link.
 #[must_use]
 pub fn siblings(output: &Path) -> [PathBuf; 3] {
@@ -140,7 +165,9 @@ impl Paths {
                         "something that is not a plain file has its name",
                     ));
                 }
-                Ok(_) => {}
+                // The lock alone is neither replaced nor removed.
+                Ok(_) if sibling == &paths.lock => {}
+                Ok(found) => check_replaceable(sibling, sibling, &found)?,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(CollectError::create(sibling)(error)),
             }
@@ -173,6 +200,7 @@ impl FileTarget {
                 let next = fs::read_link(&real).map_err(CollectError::create(given))?;
                 real = folder_of(&real).join(next);
             } else if found.is_file() {
+                check_replaceable(given, &real, &found)?;
                 return Ok(Self { given: given.into(), real });
             } else if found.is_dir() {
                 return Err(CollectError::place(given, "a folder has that name"));
@@ -182,6 +210,59 @@ impl FileTarget {
         }
         Err(CollectError::place(given, "its symbolic links lead in a circle"))
     }
+}
+
+/// Whether another file may be renamed over this one, as far as that can be told without doing it. What a new file
+/// in its folder may do, a trial finds.
+fn check_replaceable(given: &Path, real: &Path, found: &fs::Metadata) -> Result<(), CollectError> {
+    let folder = fs::metadata(folder_of(real)).map_err(CollectError::create(given))?;
+    let attributes = statx(CWD, real, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()).ok();
+    let has = |wanted: StatxAttributes| {
+        let known = attributes.filter(|found| found.stx_attributes_mask.contains(wanted));
+        known.map(|found| found.stx_attributes.contains(wanted))
+    };
+    if has(StatxAttributes::MOUNT_ROOT).unwrap_or_else(|| is_in_the_mount_table(real)) {
+        return Err(CollectError::MountPoint { path: given.into() });
+    }
+    for (attribute, name) in [(StatxAttributes::IMMUTABLE, "i"), (StatxAttributes::APPEND, "a")] {
+        if has(attribute) == Some(true) {
+            let why =
+                format!("it has the attribute {name}, so it cannot be replaced; chattr -{name} takes it off");
+            return Err(CollectError::place(given, why));
+        }
+    }
+    let me = geteuid();
+    let is_mine = |metadata: &fs::Metadata| metadata.uid() == me.as_raw();
+    if folder.mode() & STICKY != 0 && !me.is_root() && !is_mine(found) && !is_mine(&folder) {
+        return Err(CollectError::place(
+            given,
+            "it belongs to another user, and in its folder (which has the sticky bit) only that user may replace it",
+        ));
+    }
+    Ok(())
+}
+
+/// The same from the list of mounts, for kernels before 5.8. (Devices cannot be compared: in an overlay, a file may be
+/// on another one than its folder.)
+fn is_in_the_mount_table(path: &Path) -> bool {
+    let (Ok(folder), Some(name)) = (fs::canonicalize(folder_of(path)), path.file_name()) else {
+        return false;
+    };
+    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    is_mount_point(folder.join(name).as_os_str().as_encoded_bytes(), &table)
+}
+
+/// Whether a line of the table has this path in its fifth field, where space, tab, line end and backslash stand in
+/// octal digits.
+fn is_mount_point(path: &[u8], table: &[u8]) -> bool {
+    let mut field = Vec::with_capacity(path.len());
+    for &byte in path {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => field.extend_from_slice(format!("\\{byte:03o}").as_bytes()),
+            _ => field.push(byte),
+        }
+    }
+    table.split(|&byte| byte == b'\n').any(|line| line.split(|&byte| byte == b' ').nth(4) == Some(&field))
 }
 
 fn check_folder(given: &Path, real: &Path) -> Result<(), CollectError> {
@@ -294,6 +375,23 @@ mod tests {
         assert!(why(&settings(&dir.path().join("journalled.json"))).contains("not a plain file"));
         let long = "x".repeat(300);
         assert!(why(&settings(&dir.path().join(long))).contains("cannot"));
+    }
+
+    #[test]
+    fn a_mount_point_is_found_in_the_mount_table_whatever_its_name() {
+        let table = b"22 1 8:1 / / rw - ext4 /dev/a rw\n\
+            36 22 8:1 /x /data/out.json rw - ext4 /dev/a rw\n\
+            37 22 8:1 /y /a\\040b\\134c rw,/data/in.csv - ext4 /dev/a rw\n";
+        for (path, is) in [
+            (&b"/data/out.json"[..], true),
+            (b"/a b\\c", true),
+            (b"/data", false),
+            (b"/data/out.json2", false),
+            (b"/data/in.csv", false),
+        ] {
+            assert_eq!(is_mount_point(path, table), is, "{}", path.escape_ascii());
+        }
+        assert!(is_in_the_mount_table(Path::new("/proc")) && !is_in_the_mount_table(Path::new("/proc/self")));
     }
 
     #[test]

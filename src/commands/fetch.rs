@@ -291,6 +291,7 @@ impl Ground {
         let idle = Http::new(wiring::transport(settings, &planner, idle)?);
         let trust = idle.map_err(|error| failure::of_transport(&error, settings))?.trust();
         let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
+        collect::try_publishing(&place)?;
         let (rows, surveyed) = if path.can_be_read_twice() {
             let surveyed = input::survey(path, &input_settings)?;
             (surveyed.rows(&input_settings)?, Some(surveyed))

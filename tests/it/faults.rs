@@ -10,6 +10,8 @@ mod stage;
 pub mod strace;
 mod sweep;
 
+use std::fs;
+
 use crate::support::WorkDir;
 use drive::{at_publish, terminated};
 use stage::{End, Kind, Stage};
@@ -88,13 +90,14 @@ fn a_signal_before_the_rename_leaves_the_old_output_and_the_journal() {
         return;
     }
     let stage = Stage::new(Kind::Over);
-    // The new output gets the old one's mode when it is written, before its sync.
-    let slow = Injection { call: "fchmod".into(), nth: 1, what: "delay_enter=1500000", on: None };
+    // The new output gets the old one's mode when it is written, before its sync. (So does the trial before the
+    // first request, whose file holds one byte.)
+    let slow = Injection { call: "fchmod".into(), nth: 0, what: "delay_enter=1500000", on: None };
     let written = |dir: &WorkDir| {
         let is_output = |name: &String| {
             name.starts_with(".out.json.")
                 && !name.starts_with(".out.json.state")
-                && !dir.bytes(name).is_empty()
+                && fs::metadata(dir.path(name)).is_ok_and(|found| found.len() > 1)
         };
         dir.names().iter().any(is_output)
     };
@@ -112,8 +115,7 @@ fn a_signal_after_the_rename_lets_the_run_end_as_published() {
         return;
     }
     let stage = Stage::new(Kind::Over);
-    // The output's is the first rename.
-    let slow = Injection { call: "renameat".into(), nth: 1, what: "delay_exit=1500000", on: None };
+    let slow = Injection { call: "renameat".into(), nth: 0, what: "delay_exit=1000000", on: None };
     let old = stage.set().bytes("out.json");
     let run = terminated(&stage, "late", &slow, |dir| dir.bytes("out.json") != old);
     assert_eq!(run.log.code, Some(stage.code), "{}", run.stderr);

@@ -31,6 +31,7 @@ mod output;
 mod output_failed;
 mod output_files;
 mod output_kit;
+mod output_places;
 mod output_shapes;
 mod output_stdout;
 mod pace;

@@ -38,7 +38,7 @@ pub fn failing(calls: &str, error: &str, from: usize) -> Vec<String> {
 pub struct Injection {
     /// The call's name.
     pub call: String,
-    /// Which of a thread's calls, from 1.
+    /// Which of a thread's calls, from 1; 0 for each of them.
     pub nth: usize,
     /// As strace has it: `signal=KILL`, `error=EIO`.
     pub what: &'static str,
@@ -65,7 +65,8 @@ pub fn arguments(injection: Option<&Injection>, log: &Path, root: &Path) -> Vec<
     words.push(log.to_str().unwrap().into());
     words.extend(["-e".into(), format!("trace={CALLS}")]);
     if let Some(Injection { call, nth, what, on }) = injection {
-        words.extend(["-e".into(), format!("inject={call}:{what}:when={nth}")]);
+        let when = if *nth == 0 { "1+".into() } else { nth.to_string() };
+        words.extend(["-e".into(), format!("inject={call}:{what}:when={when}")]);
         if let Some(on) = on {
             words.extend(["-P".into(), root.join(on).to_str().unwrap().into()]);
         }

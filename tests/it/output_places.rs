@@ -1,0 +1,147 @@
+//! Places that take a new file and yet cannot hold the output: found before the first request, with what to do.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::{Command, Stdio};
+
+use crate::faults::strace;
+use crate::output_kit::{echoed, fetch, fetch_to, mode, said, skus};
+use crate::support::{Run, ScriptedServer, WorkDir};
+
+/// A shop whose output is there already, with this mode.
+fn shop(mode: u32) -> (WorkDir, ScriptedServer) {
+    let dir = WorkDir::new();
+    dir.write_skus(skus(3));
+    dir.write("out.json", "{\n\"OLD\":1\n}\n");
+    fs::set_permissions(dir.path("out.json"), Permissions::from_mode(mode)).unwrap();
+    (dir, ScriptedServer::echo())
+}
+
+/// Nothing was asked for, and nothing is left but the lock.
+#[track_caller]
+fn untouched(dir: &WorkDir, server: &ScriptedServer) {
+    assert_eq!((server.count(), dir.read("out.json").as_str()), (0, "{\n\"OLD\":1\n}\n"));
+    let mut names = dir.names();
+    names.retain(|name| name != "out.json.lock");
+    assert_eq!(names, ["out.json", "products.csv"]);
+}
+
+/// The run where this file is a mount point: `docker run -v ./out.json:/app/out.json`. `None`, with a word, where
+/// nothing may be mounted.
+fn with_mounted<'a>(run: Run<'a>, file: &str) -> Option<Run<'a>> {
+    let may = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status();
+    if !may.is_ok_and(|status| status.success()) {
+        println!("skipped: nothing may be mounted here");
+        return None;
+    }
+    let mount = format!("mount --bind mounted {file} && exec \"$0\" \"$@\"");
+    Some(run.under(["unshare", "--mount", "sh", "-c", &mount]))
+}
+
+#[test]
+fn a_file_that_is_a_mount_point_is_73_before_any_request_and_says_what_to_mount() {
+    for (name, args) in [
+        ("out.json", &[][..]),
+        ("out.failed.csv", &[]),
+        ("out.json.journal", &[]),
+        ("out.json.state", &[]),
+        ("report.html", &["--report", "report.html"]),
+        ("f.csv", &["--failed", "f.csv"]),
+        ("out.json", &["--dry-run"]),
+    ] {
+        let (dir, server) = shop(0o644);
+        dir.write("mounted", "{\n\"OLD\":1\n}\n");
+        if name != "out.json" {
+            dir.write(name, "");
+        }
+        let Some(run) = with_mounted(fetch(&dir, &server).args(args), name) else { return };
+        let ended = run.finish().expect_code(73);
+        let text = said(&ended);
+        assert!(text.contains(&format!("{name}: it is a mount point of its own")), "{text}");
+        assert!(text.contains(&format!("mount the folder that {name} lies in")), "{text}");
+        assert_eq!((server.count(), dir.read("out.json").as_str()), (0, "{\n\"OLD\":1\n}\n"));
+    }
+}
+
+#[test]
+fn a_symbolic_link_to_a_mount_point_is_found_too_and_an_input_may_be_one() {
+    let (dir, server) = shop(0o644);
+    dir.write("mounted", "");
+    dir.write("real.json", "");
+    std::os::unix::fs::symlink("real.json", dir.path("link.json")).unwrap();
+    let Some(run) = with_mounted(fetch_to(&dir, &server, "link.json"), "real.json") else { return };
+    assert!(said(&run.finish().expect_code(73)).contains("link.json: it is a mount point"));
+    fs::copy(dir.path("products.csv"), dir.path("mounted")).unwrap();
+    let run = with_mounted(fetch(&dir, &server), "products.csv").unwrap();
+    run.finish().expect_code(0);
+    assert_eq!(dir.read("out.json"), echoed(skus(3)));
+}
+
+#[test]
+fn what_the_file_system_refuses_of_publishing_is_found_by_a_trial() {
+    if !strace::is_there() {
+        return;
+    }
+    for (calls, error, words) in [
+        ("fchmod", "EPERM", ["cannot set the mode of", "changes no modes"]),
+        ("fchmod", "EOPNOTSUPP", ["cannot set the mode of", "changes no modes"]),
+        ("fsync", "EINVAL", ["cannot sync", "safe on disk"]),
+        ("?rename,?renameat,?renameat2", "ENOSYS", ["cannot replace", "renamed over another"]),
+        ("flock", "ENOLCK", ["does not support locks", "local disk"]),
+        ("flock", "ENOSYS", ["does not support locks", "local disk"]),
+        ("flock", "EOPNOTSUPP", ["does not support locks", "local disk"]),
+    ] {
+        // What the umask takes from a new file has to be given to it.
+        let (dir, server) = shop(0o666);
+        let run = fetch(&dir, &server).after_shell("umask 022").under(strace::failing(calls, error, 1));
+        let ended = run.finish().expect_code(73);
+        let text = said(&ended);
+        assert!(words.iter().all(|word| text.contains(word)), "{calls} {error}: {text}");
+        untouched(&dir, &server);
+    }
+}
+
+#[test]
+fn a_share_that_changes_neither_mode_nor_owner_is_written_to_where_none_need_change() {
+    if !strace::is_there() {
+        return;
+    }
+    for kept in [0o644, 0o600, 0o444] {
+        let (dir, server) = shop(kept);
+        let run = fetch(&dir, &server).after_shell("umask 022");
+        run.under(strace::failing("?fchmod,?chmod,?fchmodat,?fchown", "EPERM", 1)).finish().expect_code(0);
+        assert_eq!((dir.read("out.json"), mode(&dir, "out.json")), (echoed(skus(3)), kept));
+    }
+}
+
+#[test]
+fn the_place_of_a_report_is_tried_as_well() {
+    if !strace::is_there() {
+        return;
+    }
+    let (dir, server) = shop(0o640);
+    let run = fetch(&dir, &server).args(["--report", "r.json"]).under(strace::failing("fsync", "EIO", 1));
+    assert!(said(&run.finish().expect_code(73)).contains("cannot sync r.json"));
+    untouched(&dir, &server);
+}
+
+#[test]
+fn a_file_of_another_user_in_a_folder_like_tmp_is_73_before_any_request() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can make files of others");
+        return;
+    }
+    let (dir, server) = shop(0o666);
+    fs::set_permissions(dir.root(), Permissions::from_mode(0o1777)).unwrap();
+    chown(dir.root(), Some(4001), Some(4001)).unwrap();
+    chown(dir.path("out.json"), Some(4001), Some(4001)).unwrap();
+    let as_another = ["setpriv", "--reuid=4002", "--regid=4002", "--clear-groups"];
+    let ended = fetch(&dir, &server).under(as_another).finish();
+    if ended.code == Some(126) || ended.code == Some(127) {
+        println!("skipped: the program lies in a folder that others may not enter");
+        return;
+    }
+    let ended = ended.expect_code(73);
+    assert!(said(&ended).contains("belongs to another user"), "{}", ended.stderr);
+    untouched(&dir, &server);
+}
