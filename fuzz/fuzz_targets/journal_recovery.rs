@@ -138,6 +138,7 @@ impl World {
     fn holds(&self, case: &Case<'_>) {
         let bytes = self.changed(case);
         let found = self.recovered(&bytes);
+        self.is_never_in_the_way(&bytes, found.as_deref());
         if let (Case::InPlace { .. }, Some(found)) = (case, &found) {
             let same = bytes.iter().zip(&self.journal).take_while(|(new, old)| new == old).count();
             let before = |at: usize| self.answers.iter().filter(|&&(_, end)| end <= at).count();
@@ -193,6 +194,26 @@ impl World {
             if lines.is_empty() { "{\n}\n".into() } else { format!("{{\n{}\n}}\n", lines.join(",\n")) };
         assert_eq!(fs::read_to_string(&self.output).unwrap(), expected);
         Some(adopted)
+    }
+
+    /// What was set aside gives the answers that it would give in its place, or none, and stops no run. It is gone on
+    /// with, or stays as it was.
+    fn is_never_in_the_way(&self, bytes: &[u8], in_place: Option<&[usize]>) {
+        for file in fs::read_dir(self.output.parent().unwrap()).unwrap() {
+            fs::remove_file(file.unwrap().path()).unwrap();
+        }
+        let aside = self.output.with_file_name("out.json.journal.1");
+        fs::write(&aside, bytes).unwrap();
+        let (mut journal, _) = Journal::open(&self.settings, &self.place, &identity()).unwrap();
+        let seqs = 0..KEYS.len();
+        let adopts = |&seq: &usize| journal.adopt(Seq(u32::try_from(seq).unwrap()), fingerprint(seq));
+        let adopted: Vec<usize> = seqs.filter(adopts).collect();
+        if adopted.is_empty() {
+            assert!(in_place.is_none_or(<[usize]>::is_empty), "answers were lost");
+        } else {
+            assert_eq!(Some(adopted.as_slice()), in_place);
+        }
+        assert!(!aside.exists() || fs::read(&aside).unwrap() == bytes);
     }
 
     fn changed(&self, case: &Case<'_>) -> Vec<u8> {

@@ -1,17 +1,13 @@
 //! What a run would find of earlier ones, looked at without a trace: nothing is created, changed, renamed or
 //! held, so that a plan can be made beside a run that works.
 
-use std::fs::OpenOptions;
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::time::SystemTime;
 
 use super::checksum::{Header, VERSION, hex16};
 use super::index::Answers;
 use super::known::{Known, Previous};
 use super::lock;
-use super::opening::{NO_FOLLOW, chance};
-use super::recover::{Remains, examine};
+use super::opening::{InPlace, Ours, chance, look};
 use super::{CollectError, JobIdentity, OutputSettings, Paths, Preflight};
 use crate::model::{Fingerprint, Key};
 
@@ -110,30 +106,32 @@ fn journal(
     notes: &mut Vec<String>,
 ) -> Result<Option<(Answers, [u8; 16])>, CollectError> {
     let path = &paths.journal;
-    let file = match OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(CollectError::io("open", path)(error)),
-    };
-    let remains =
-        if fresh { Remains::Foreign("--fresh was given".into()) } else { examine(&file, path, header)? };
-    match remains {
-        Remains::Unfinished => Ok(None),
-        Remains::Foreign(why) => {
-            notes.push(format!("{} would be set aside: {why}", path.display()));
-            Ok(None)
-        }
-        Remains::Ours { salt, scan } => {
-            if scan.torn > 0 {
-                notes.push(format!(
-                    "the last {} bytes of {} are not whole: they would be dropped",
-                    scan.torn,
-                    path.display()
-                ));
-            }
-            Ok(Some((scan.answers, salt)))
-        }
+    let found = look(path, header, fresh, false)?;
+    for (_, why) in &found.unreadable {
+        notes.push(format!("{why}: it would stay set aside"));
     }
+    let ours = match (found.in_place, found.aside) {
+        (InPlace::Ours(ours), _) => Some((path.clone(), ours)),
+        (in_place, aside) => {
+            if let InPlace::Foreign(why) = in_place {
+                notes.push(format!("{} would be set aside: {why}", path.display()));
+            }
+            if let Some((aside, _)) = &aside {
+                let aside = aside.display();
+                notes.push(format!("{aside} is of this job: the run would go on with its answers"));
+            }
+            aside
+        }
+    };
+    let Some((path, Ours { salt, scan, .. })) = ours else { return Ok(None) };
+    if scan.torn > 0 {
+        notes.push(format!(
+            "the last {} bytes of {} are not whole: they would be dropped",
+            scan.torn,
+            path.display()
+        ));
+    }
+    Ok(Some((scan.answers, salt)))
 }
 
 #[cfg(test)]
@@ -185,9 +183,17 @@ mod tests {
         assert!(ahead.answered(fingerprint("A")) && !ahead.answered(fingerprint("A")));
         assert!(ahead.answered(fingerprint("B")) && !ahead.answered(fingerprint("C")));
         assert!(ahead.notes.is_empty() && ahead.writer.is_none(), "{:?}", ahead.notes);
-        let mut other = look(&Trial { job: "another job", ..trial });
+        let trial = Trial { job: "another job", ..trial };
+        let mut other = look(&trial);
         assert!(!other.answered(fingerprint("A")));
         assert!(other.notes[0].contains("out.json.journal would be set aside: "), "{:?}", other.notes);
+        drop(trial.open());
+        let trial = Trial { job: "job", ..trial };
+        let mut set_aside = look(&trial);
+        assert!(set_aside.answered(fingerprint("A")) && set_aside.answered(fingerprint("B")));
+        assert_eq!(set_aside.notes.len(), 1, "the empty one in its place is replaced: {:?}", set_aside.notes);
+        assert!(set_aside.notes[0].contains("out.json.journal.1 is of this job"), "{:?}", set_aside.notes);
+        assert_eq!(trial.open().1.answers, 2);
     }
 
     #[test]

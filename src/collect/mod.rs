@@ -13,6 +13,7 @@
 //! ```
 
 mod ahead;
+mod aside;
 mod atomic;
 mod changes;
 mod checksum;

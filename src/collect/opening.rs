@@ -1,6 +1,6 @@
 //! A journal to write to: a new one, or the one that an interrupted run left.
 //!
-//! What lies in the journal's place and is not this job's is renamed, never deleted and never used.
+//! What lies in the journal's place and is not this job's is renamed where it holds answers, and never used.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::CollectError;
+use super::aside::{SetAside, give_up, of_job, set_aside};
 use super::atomic::sync_folder;
 use super::checksum::{Checksum, Header, push_header};
-use super::paths::with_ending;
-use super::recover::{Remains, Scan, examine};
+use super::recover::{Remains, Scan, examine, holds_no_answer};
 
 /// A symbolic link in a file's place is not followed.
 pub(super) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
@@ -40,58 +40,130 @@ pub(super) fn create(path: &Path, header: &Header, salt: [u8; 16]) -> Result<Ope
 /// A journal to write to: the file, standing at its end, its salt, and what was found in it.
 pub(super) type Opened = (File, [u8; 16], Scan);
 
-/// Opens a journal that is there and is this job's; one that is not is set aside.
+/// Opens a file, unless a symbolic link has its name.
+pub(super) fn open_unlinked(path: &Path, write: bool) -> io::Result<File> {
+    OpenOptions::new().read(true).write(write).custom_flags(NO_FOLLOW).open(path)
+}
+
+/// What an earlier run left where the journal belongs, and beside it.
+pub(super) struct Found {
+    pub(super) in_place: InPlace,
+    /// The journal of this job that was set aside and that the run goes on with, if that in its place is none.
+    pub(super) aside: Option<(PathBuf, Ours)>,
+    /// Journals of this job that were set aside and do not read back, and what is wrong with each.
+    pub(super) unreadable: Vec<(PathBuf, CollectError)>,
+    /// Older ones of this job, which no run is to go on with any more.
+    pub(super) outdated: Vec<PathBuf>,
+}
+
+/// What lies in the journal's place.
+pub(super) enum InPlace {
+    /// Nothing, or nothing that is worth keeping.
+    Nothing { is_there: bool },
+    /// A file to set aside, and why.
+    Foreign(String),
+    /// A journal to go on with.
+    Ours(Ours),
+}
+
+/// A journal of this job.
+pub(super) struct Ours {
+    file: File,
+    pub(super) salt: [u8; 16],
+    pub(super) scan: Scan,
+}
+
+/// Looks at the journal and at those that were set aside, changing nothing.
+pub(super) fn look(path: &Path, header: &Header, fresh: bool, write: bool) -> Result<Found, CollectError> {
+    let in_place = match open_unlinked(path, write) {
+        Ok(file) => in_place(file, path, header, fresh)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => InPlace::Nothing { is_there: false },
+        Err(error) => return Err(CollectError::io("open", path)(error)),
+    };
+    let mut found = Found { in_place, aside: None, unreadable: Vec::new(), outdated: Vec::new() };
+    let none_is_wanted = fresh || matches!(found.in_place, InPlace::Ours(_));
+    for SetAside { path: aside, .. } in of_job(path, &header.job) {
+        if none_is_wanted || found.aside.is_some() {
+            found.outdated.push(aside);
+            continue;
+        }
+        let Ok(file) = open_unlinked(&aside, write) else { continue };
+        match examine(&file, &aside, header) {
+            Ok(Remains::Ours { salt, scan }) => found.aside = Some((aside, Ours { file, salt, scan })),
+            Ok(Remains::Unfinished | Remains::Foreign(_)) => {}
+            Err(error) => found.unreadable.push((aside, error)),
+        }
+    }
+    Ok(found)
+}
+
+fn in_place(file: File, path: &Path, header: &Header, fresh: bool) -> Result<InPlace, CollectError> {
+    let remains =
+        if fresh { Remains::Foreign("--fresh was given".into()) } else { examine(&file, path, header)? };
+    Ok(match remains {
+        Remains::Unfinished => InPlace::Nothing { is_there: true },
+        Remains::Foreign(_) if holds_no_answer(&file) => InPlace::Nothing { is_there: true },
+        Remains::Foreign(why) => InPlace::Foreign(why),
+        Remains::Ours { salt, scan } => InPlace::Ours(Ours { file, salt, scan }),
+    })
+}
+
+/// Opens the journal of this job that is there, or was set aside. What is in its place and is another's is set aside.
 pub(super) fn resume(
     path: &Path,
     header: &Header,
     fresh: bool,
     notes: &mut Vec<String>,
 ) -> Result<Option<Opened>, CollectError> {
-    let opened = OpenOptions::new().read(true).write(true).custom_flags(NO_FOLLOW).open(path);
-    let mut file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(CollectError::io("open", path)(error)),
-    };
-    let remains =
-        if fresh { Remains::Foreign("--fresh was given".into()) } else { examine(&file, path, header)? };
-    match remains {
-        Remains::Unfinished => {
-            fs::remove_file(path).map_err(CollectError::io("remove", path))?;
-            Ok(None)
-        }
-        Remains::Foreign(why) => {
-            let aside = set_aside(path)?;
-            notes.push(format!("{} was set aside as {}: {why}", path.display(), aside.display()));
-            Ok(None)
-        }
-        Remains::Ours { salt, scan } => {
-            if scan.torn > 0 {
-                notes.push(format!(
-                    "the last {} bytes of {} were not yet safe on disk when the earlier run ended: they are dropped",
-                    scan.torn,
-                    path.display()
-                ));
+    let Found { in_place, aside, unreadable, outdated } = look(path, header, fresh, true)?;
+    let ours = match in_place {
+        InPlace::Ours(ours) => Some(ours),
+        InPlace::Nothing { is_there } => {
+            if is_there {
+                fs::remove_file(path).map_err(CollectError::io("remove", path))?;
             }
-            // Synced now, so that the first marker is true of all that was recovered, too.
-            file.set_len(scan.end)
-                .and_then(|()| file.sync_all())
-                .and_then(|()| file.seek(SeekFrom::Start(scan.end)))
-                .map_err(CollectError::io("go on with", path))?;
-            Ok(Some((file, salt, scan)))
+            None
+        }
+        InPlace::Foreign(why) => {
+            let wanted = aside.as_ref().map(|(aside, _)| aside.as_path());
+            let number = set_aside(path, wanted, notes)?;
+            notes.push(format!("{} was set aside as {}: {why}", path.display(), number.display()));
+            if fresh {
+                give_up(&number, notes);
+            }
+            None
+        }
+    };
+    for (aside, why) in &unreadable {
+        notes.push(format!("{why}: it stays set aside"));
+        if matches!(why, CollectError::Damaged { .. }) {
+            give_up(aside, notes);
         }
     }
-}
-
-/// Renames a journal to the first free name; never over another file.
-fn set_aside(path: &Path) -> Result<PathBuf, CollectError> {
-    for number in 1u32.. {
-        let aside = with_ending(path, &format!(".{number}"));
-        if matches!(fs::symlink_metadata(&aside), Err(error) if error.kind() == io::ErrorKind::NotFound) {
-            fs::rename(path, &aside).map_err(CollectError::io("set aside", path))?;
+    for aside in &outdated {
+        give_up(aside, notes);
+    }
+    let ours = match aside {
+        Some((aside, found)) => {
+            fs::rename(&aside, path).map_err(CollectError::io("go on with", &aside))?;
             sync_folder(path)?;
-            return Ok(aside);
+            notes.push(format!("{} is of this job: the run goes on with its answers", aside.display()));
+            Some(found)
         }
+        None => ours,
+    };
+    let Some(Ours { mut file, salt, scan }) = ours else { return Ok(None) };
+    if scan.torn > 0 {
+        notes.push(format!(
+            "the last {} bytes of {} were not yet safe on disk when the earlier run ended: they are dropped",
+            scan.torn,
+            path.display()
+        ));
     }
-    Err(CollectError::place(path, "no name is free to set it aside"))
+    // Synced now, so that the first marker is true of all that was recovered, too.
+    file.set_len(scan.end)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| file.seek(SeekFrom::Start(scan.end)))
+        .map_err(CollectError::io("go on with", path))?;
+    Ok(Some((file, salt, scan)))
 }

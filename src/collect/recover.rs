@@ -6,7 +6,7 @@
 //! safe on disk: then no crash explains the damage, and it is reported instead.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use super::CollectError;
@@ -64,6 +64,48 @@ pub(super) fn examine(file: &File, path: &Path, header: &Header) -> Result<Remai
         Some(why) => Err(CollectError::Damaged { path: path.into(), offset: scan.end, why: why.into() }),
         None => Ok(Remains::Ours { salt, scan }),
     }
+}
+
+/// The header of a journal that this program can read; `None` for any other file.
+pub(super) fn read_header(file: &File) -> io::Result<Option<Header>> {
+    Ok(first_line(&mut BufReader::new(file))?.map(|(header, _)| header))
+}
+
+/// Whether this is a journal of any job that holds no answer, so that nothing is lost with it. A line that is damaged
+/// may have been one.
+pub(super) fn holds_no_answer(mut file: &File) -> bool {
+    let mut look = || -> io::Result<bool> {
+        file.rewind()?;
+        let mut input = BufReader::with_capacity(BLOCK, file);
+        let Some((header, start)) = first_line(&mut input)? else { return Ok(false) };
+        let Some(salt) = unhex16(&header.salt) else { return Ok(false) };
+        let mut lines = Lines {
+            input: &mut input,
+            checksum: Checksum::new(salt),
+            head: Vec::with_capacity(HEAD),
+            at: start,
+        };
+        loop {
+            match lines.next()? {
+                Next::End => return Ok(true),
+                Next::Good if fetched_start(&lines.head).is_none() => {}
+                Next::Good | Next::Bad(_) => return Ok(false),
+            }
+        }
+    };
+    look().unwrap_or(false)
+}
+
+/// The first line of a journal of this format, and where it ends.
+fn first_line(input: &mut impl BufRead) -> io::Result<Option<(Header, u64)>> {
+    let mut line = Vec::new();
+    input.by_ref().take(MAX_HEADER).read_until(b'\n', &mut line)?;
+    let length = line.len() as u64;
+    if line.pop() != Some(b'\n') {
+        return Ok(None);
+    }
+    let header = parse_header::<Header>(Checksum::HEADER, &line);
+    Ok(header.filter(|header| header.version == VERSION).map(|header| (header, length)))
 }
 
 /// The header is synced before the first record is written. So a bad header with records after it is
@@ -400,6 +442,24 @@ mod tests {
                     prop_assert_eq!(error.exit().code(), 74);
                 }
             }
+        }
+
+        #[test]
+        fn a_journal_with_an_answer_or_with_damage_never_passes_for_an_empty_one(
+            at in any::<prop::sample::Index>(), byte: u8, cut in any::<prop::sample::Index>(),
+        ) {
+            let sample = shared();
+            let mut bytes = sample.bytes[..cut.index(sample.bytes.len() + 1)].to_vec();
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let header_end = sample.answers[0].0;
+            let is_header = bytes.get(..header_end) == Some(&sample.bytes[..header_end]);
+            let is_empty = is_header && bytes.len() == header_end;
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&bytes).unwrap();
+            prop_assert_eq!(holds_no_answer(&file), is_empty);
         }
 
         #[test]

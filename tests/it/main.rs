@@ -49,6 +49,7 @@ mod requests_answers;
 mod requests_headers;
 mod requests_proxy;
 mod resume;
+mod resume_aside;
 mod resume_kill;
 mod retries;
 mod retries_stops;
