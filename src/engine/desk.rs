@@ -45,6 +45,32 @@ pub(super) struct Recheck {
     has_begun: bool,
 }
 
+impl<'a> Desk<'a> {
+    /// For a run that began at `started`: nothing has come yet.
+    pub(super) fn new(
+        journal: &'a mut Journal,
+        report: &'a Report,
+        stop: &'a Stop,
+        started: Instant,
+    ) -> Self {
+        Self {
+            journal,
+            report,
+            stop,
+            reader: OutputReader::none(),
+            breaker: Breaker::new(),
+            recheck: Recheck::default(),
+            counts: Counts::default(),
+            disk: None,
+            started,
+            looked: started,
+            handed_on: started,
+            limit: 0,
+            sampled: Sampled::default(),
+        }
+    }
+}
+
 impl Desk<'_> {
     /// A planned row: a job to fetch, or a row that ends here.
     pub(super) fn open(&mut self, planned: Planned, max_age: Option<Duration>) -> Option<Job> {

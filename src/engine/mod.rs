@@ -21,8 +21,7 @@ use crate::fetch::{Fetcher, Stop, StopReason, Transport};
 use crate::limit::Gate;
 use crate::report::Report;
 
-use breaker::Breaker;
-use desk::{Desk, Recheck};
+use desk::Desk;
 use feed::{Fed, Feed};
 use floor::{Floor, Step, Supply};
 use output_reader::OutputReader;
@@ -130,29 +129,15 @@ impl<T: Transport> Engine<'_, T> {
     pub async fn run(self, input: Feed) -> Ended {
         let Engine { fetcher, gate, journal, report, stop, signals, reader, started, deadline, max_age } =
             self;
-        let mut desk = Desk {
-            journal,
-            report,
-            stop,
-            reader,
-            breaker: Breaker::new(),
-            recheck: Recheck::default(),
-            counts: Counts::default(),
-            disk: None,
-            started,
-            looked: started,
-            handed_on: started,
-            limit: gate.view().limit,
-            sampled: Sampled::default(),
-        };
+        let limit = gate.view().limit;
+        let mut desk = Desk { reader, limit, ..Desk::new(journal, report, stop, started) };
         let mut floor = Floor::new(input);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let hand_on = tokio::time::sleep(HAND_ON);
         tokio::pin!(hand_on);
-        let mut handing_on = false;
+        let (mut handing_on, mut at_once) = (false, false);
         let mut drained_by: Option<tokio::time::Instant> = None;
-        let mut at_once = false;
         'run: loop {
             if stop.is_thrown() && drained_by.is_none() {
                 drained_by = Some(tokio::time::Instant::now() + DRAIN);
@@ -201,10 +186,10 @@ impl<T: Transport> Engine<'_, T> {
                                     floor.jobs.push(fetcher.fetch(job));
                                 }
                             }
-                            Step::Over => {
-                                let Some(job) = desk.ask_again(fetcher.accepted()) else { break 'run };
-                                floor.jobs.push(fetcher.fetch(job));
-                            }
+                            Step::Over => match desk.ask_again(fetcher.accepted()) {
+                                Some(job) => floor.jobs.push(fetcher.fetch(job)),
+                                None => break 'run,
+                            },
                         }
                         together += 1;
                         if together == TOGETHER || stop.is_thrown() {
