@@ -16,7 +16,7 @@ use super::{failure_file, standard_output, terminal, unpublished, wiring};
 use crate::collect::{self, Ahead, Preflight};
 use crate::config::{Environment, Settings};
 use crate::fetch::Trust;
-use crate::input::{self, Columns, InputError, InputPath, InputSettings, Rows};
+use crate::input::{self, Columns};
 use crate::model::{Event, Exit, Reporter};
 use crate::report::Report;
 use crate::report::dry_run::{self, DryRun, PlannedFiles, PlannedPace, PlannedRequests};
@@ -34,7 +34,7 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
     wiring::select(settings)?;
     let output = wiring::output(settings);
     let place = collect::preflight_without_trace(&output)?;
-    let rows = open_as_a_run_does(&settings.input.path, &wiring::input(settings))?;
+    let (rows, watched) = input::open_watched(&settings.input.path, &wiring::input(settings))?;
     failure_file::refuse_to_replace(settings, &place, &rows)?;
     let columns = Arc::clone(rows.columns());
     let request = wiring::request(settings, &Api::lasting_url(settings));
@@ -55,19 +55,18 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
     let walk = Walk::new(planner, ahead, settings.run.max_age);
     let walked = walk.through(rows)?;
     let guarded = walked.guarded(&output, &place);
+    if let Some(watched) = watched.filter(|watched| !watched.is_unchanged()) {
+        let message = format!(
+            "{} was written to while it was read: the plan may be made of the old file and the new one",
+            watched.name()
+        );
+        report.on(&Event::Warned { message: &message });
+    }
     let plan = put_together(settings, &columns, &place, walked);
     report.dry_run_planned(&plan);
     standard_output::print(&dry_run::text(&plan, settings.run.quiet))?;
     guarded.map_err(|error| unpublished::of_collect(error, settings))?;
     Ok(plan.exit())
-}
-
-/// A file is surveyed, so that damage to the whole of it and a change while it is read end this as they end a run.
-fn open_as_a_run_does(path: &InputPath, settings: &InputSettings) -> Result<Rows, InputError> {
-    if path.can_be_read_twice() {
-        return input::survey(path, settings)?.rows(settings);
-    }
-    Rows::open(path, settings)
 }
 
 fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, walked: Walked) -> DryRun {

@@ -33,6 +33,14 @@ impl Blocks {
         let begin = index as u64 * BLOCK as u64;
         usize::try_from(self.length.saturating_sub(begin)).unwrap_or(usize::MAX).min(BLOCK)
     }
+
+    /// Whether the bytes of the last block are still what they were.
+    pub(super) fn last_is_unchanged(&self, file: &File) -> bool {
+        let Some(index) = self.checksums.len().checked_sub(1) else { return true };
+        let mut bytes = vec![0; self.length_of(index)];
+        file.read_exact_at(&mut bytes, index as u64 * BLOCK as u64).is_ok()
+            && crc32fast::hash(&bytes) == self.checksums[index]
+    }
 }
 
 /// Reads a file from its start, whatever else reads the same descriptor.

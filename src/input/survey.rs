@@ -75,14 +75,47 @@ pub enum Since {
 /// The same as [`Rows::open`] and [`Rows::next_row`].
 pub fn survey(path: &InputPath, settings: &InputSettings) -> Result<Surveyed, InputError> {
     let InputPath::File(path) = path else { return Err(not_a_file(path)) };
-    let file = source::open_file(path)?;
-    let stamp = Stamp::of(&file.metadata().map_err(|source| unreadable(path, source))?);
-    let first =
-        FirstReading { path: path.as_path().into(), file: file.into(), settings: settings.clone(), stamp };
+    let first = FirstReading::open(path, settings)?;
     let (recorder, record) = Recorder::new(Arc::clone(&first.file));
     let mut rows = first.rows(Box::new(recorder), settings)?;
     let found = count(&mut rows)?;
     Ok(Surveyed { found, first, blocks: Arc::new(record.blocks()), open_row: rows.ended_in_a_row() })
+}
+
+/// A file that is read once, and can be asked afterwards whether it was written to meanwhile.
+#[derive(Debug)]
+pub struct Watched(FirstReading);
+
+/// Opens an input that is read once; [`Watched`] where it is a file.
+///
+/// # Errors
+/// As [`Rows::open`].
+pub fn open_watched(
+    path: &InputPath,
+    settings: &InputSettings,
+) -> Result<(Rows, Option<Watched>), InputError> {
+    match path {
+        InputPath::File(file) if path.can_be_read_twice() => {
+            let first = FirstReading::open(file, settings)?;
+            let rows = first.rows(Box::new(FromStart::new(Arc::clone(&first.file))), settings)?;
+            Ok((rows, Some(Watched(first))))
+        }
+        _ => Ok((Rows::open(path, settings)?, None)),
+    }
+}
+
+impl Watched {
+    /// What messages call the file.
+    #[must_use]
+    pub fn name(&self) -> String {
+        shown(&self.0.path)
+    }
+
+    /// Whether its size and the time of its last change are what they were before the first byte was read.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.0.file.metadata().is_ok_and(|now| Stamp::of(&now) == self.0.stamp)
+    }
 }
 
 fn count(rows: &mut Rows) -> Result<Survey, InputError> {
@@ -123,18 +156,19 @@ impl Surveyed {
     /// [`InputError::Changed`] where the last row that was surveyed had no end yet, and was written on.
     pub fn since(&self) -> Result<Since, InputError> {
         let Ok(now) = self.first.file.metadata() else { return Ok(Since::Rewritten) };
-        if !self.last_row_is_whole() {
+        let (then, now) = (self.first.stamp, Stamp::of(&now));
+        let grew = self.blocks.complete
+            && now.length > self.blocks.length
+            && self.blocks.last_is_unchanged(&self.first.file);
+        if grew && !self.last_row_is_whole() {
             let Changed { before, now } = self.changed();
             return Err(InputError::Changed { at: Place::new(&self.name()), before, now });
         }
-        let (then, now) = (self.first.stamp, Stamp::of(&now));
         Ok(match self.first.path.metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Since::Removed,
             Ok(named) if Stamp::of(&named).place != then.place => Since::Replaced,
+            _ if grew => Since::Appended(now.length - self.blocks.length),
             _ if now == then => Since::Unchanged,
-            _ if self.blocks.complete && now.length > self.blocks.length => {
-                Since::Appended(now.length - self.blocks.length)
-            }
             _ => Since::Rewritten,
         })
     }
@@ -160,6 +194,12 @@ impl Surveyed {
 }
 
 impl FirstReading {
+    fn open(path: &Path, settings: &InputSettings) -> Result<Self, InputError> {
+        let file = source::open_file(path)?;
+        let stamp = Stamp::of(&file.metadata().map_err(|source| unreadable(path, source))?);
+        Ok(Self { path: path.into(), file: file.into(), settings: settings.clone(), stamp })
+    }
+
     fn rows(&self, bytes: Box<dyn io::Read + Send>, settings: &InputSettings) -> Result<Rows, InputError> {
         Rows::new(Source::new(bytes, &shown(&self.path))?, settings)
     }
@@ -378,6 +418,27 @@ mod tests {
         assert_eq!(keys(&mut rows_of(&surveyed)).0.len(), 10);
         fs::write(file.path(), text(3)).unwrap();
         assert_eq!(surveyed.since().unwrap(), Since::Rewritten);
+
+        let file = self::file(text(10).trim_end());
+        let surveyed = self::surveyed(&file, None);
+        assert_eq!(keys(&mut rows_of(&surveyed)).0.len(), 10);
+        fs::write(file.path(), "sku,name\n".to_owned() + &"OTHER,x\n".repeat(40)).unwrap();
+        assert_eq!(surveyed.since().unwrap(), Since::Rewritten, "not a row that was written on");
+    }
+
+    #[test]
+    fn a_file_that_is_read_once_tells_whether_it_was_written_to_meanwhile() {
+        let file = file(text(5_000));
+        let path = InputPath::File(file.path().into());
+        for (after, is_unchanged) in [(None, true), (Some(text(4_000)), false)] {
+            let (mut rows, watched) = open_watched(&path, &InputSettings::default()).unwrap();
+            rows.next_row().unwrap();
+            if let Some(after) = after {
+                fs::write(file.path(), after).unwrap();
+            }
+            keys(&mut rows);
+            assert_eq!(watched.unwrap().is_unchanged(), is_unchanged);
+        }
     }
 
     /// One change to a file, in place.
