@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::account::Account;
 use super::ending::{self, Close, conclude};
 use super::failure::{self, Failure};
-use super::{failure_file, standard_output, terminal, unpublished, wiring};
+use super::{failure_file, room, standard_output, terminal, unpublished, wiring};
 use crate::collect::{self, Journal, Lock, OutputSettings, Preflight, Recovered, Target};
 use crate::config::{Environment, Settings};
 use crate::engine::feed::{self, Feed};
@@ -23,26 +23,48 @@ use crate::input::{self, Columns, Rows, Since, Surveyed};
 use crate::limit::Gate;
 use crate::model::{Event, Exit, Reporter};
 use crate::plan::{Planner, RequestSettings};
-use crate::report::{self, Report};
+use crate::report::{self, Complaint, Heading, Report};
 
 /// Attempts that may look for the first connection at once. Ten prove an API unreachable, so hardly
 /// more than these ever knock on a dead port.
 const SCOUTS: usize = 10;
 
 /// Runs the main job and says how the program ends. What there is to say has then been printed.
-///
+pub fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
+    let (started, began) = (Instant::now(), SystemTime::now());
+    let shown = wiring::report(&settings, terminal::standard_error(env));
+    let heading = Heading {
+        began,
+        input: settings.input.path.to_string(),
+        output: match &settings.output.path {
+            Target::File(path) => path.display().to_string(),
+            Target::Stdout => "standard output".into(),
+        },
+    };
+    let report =
+        Report::new(shown, Box::new(io::stderr())).with_heading(heading, !terminal::standard_error_is_read());
+    let report = Arc::new(if settings.run.report.is_some() { report.with_chronicle() } else { report });
+    room::make(&mut settings).and_then(|()| begin(&Arc::new(settings), env, &report, started)).unwrap_or_else(
+        |Failure { message, hint, exit }| {
+            report.fail(&Complaint { message, hint });
+            exit
+        },
+    )
+}
+
 /// # Errors
 /// What ends a run before its first request; nothing has been printed about it.
-pub fn fetch(settings: &Arc<Settings>, env: &Arc<Environment>) -> Result<Exit, Failure> {
-    let started = Instant::now();
+fn begin(
+    settings: &Arc<Settings>,
+    env: &Arc<Environment>,
+    report: &Arc<Report>,
+    started: Instant,
+) -> Result<Exit, Failure> {
     let account = Account::open(settings, started)?;
-    let shown = wiring::report(settings, terminal::standard_error(env));
-    let report = Report::new(shown, Box::new(io::stderr()));
-    let report = Arc::new(if account.is_some() { report.with_chronicle() } else { report });
     let (runtime, mut signals) = wiring::network_loop()?;
-    let exit = run((settings, env), (&report, account.as_ref()), (&runtime, &mut signals), started);
+    let exit = run((settings, env), (report, account.as_ref()), (&runtime, &mut signals), started);
     if let (Err(failure), Some(account)) = (&exit, &account) {
-        account.close_early(&report, failure, (&runtime, &mut signals));
+        account.close_early(report, failure, (&runtime, &mut signals));
     }
     // What was left behind must not hold up the end.
     runtime.shutdown_background();
@@ -68,6 +90,8 @@ fn run(
     };
     let Base { ground, rows, planner, mut journal, recovered } = base;
     let is_partial = rows.is_failure_file() || settings.input.limit.is_some();
+    let total = ground.rows();
+    report.started(total);
     let headless = wiring::headless(settings, &ground.columns);
     let expired = wiring::expired(settings, recovered.expired);
     let short = planner.short_secrets().iter();
@@ -78,8 +102,6 @@ fn run(
 
     let reporter = Arc::clone(report) as Arc<dyn Reporter>;
     let road = Road::build(settings, &planner, (reporter, journal.meter(), ground.trust.clone()))?;
-    let total = ground.rows();
-    report.started(total);
     let feed = Feed::start(rows, planner).map_err(|error| failure::of_start("the input thread", &error))?;
     let reader = match settings.output.path {
         Target::Stdout => OutputReader::of_standard_output(),

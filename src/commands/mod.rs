@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::config::{self, ConfigError, Environment, Invocation};
 use crate::engine::signals;
@@ -38,16 +39,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
         Ok(Invocation::Text(text)) => standard_output::print(&text)
             .map_or_else(|failure| complain(&failure, LogFormat::Text, &env), |()| Exit::Complete),
         Ok(Invocation::Fetch(mut settings)) => {
+            if !settings.run.dry_run {
+                return fetch::fetch(*settings, &env);
+            }
             let format = settings.run.log_format;
             room::make(&mut settings)
-                .and_then(|()| {
-                    let settings = Arc::new(*settings);
-                    if settings.run.dry_run {
-                        dry_run::dry_run(&settings, &env)
-                    } else {
-                        fetch::fetch(&settings, &env)
-                    }
-                })
+                .and_then(|()| dry_run::dry_run(&settings, &env))
                 .unwrap_or_else(|failure| complain(&failure, format, &env))
         }
         Ok(Invocation::Tune(mut asked)) => {
@@ -61,7 +58,17 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
                 let _ = writeln!(io::stderr(), "{help}");
                 Exit::Usage
             }
-            (error, format) => complain(&of_config(error), format, &env),
+            (error, format) => {
+                let failure = of_config(error);
+                // The line before it in a log is that of another night.
+                if failure.exit == Exit::Config
+                    && format == LogFormat::Text
+                    && !terminal::standard_error_is_read()
+                {
+                    let _ = io::stderr().write_all(report::bare_heading(SystemTime::now()).as_bytes());
+                }
+                complain(&failure, format, &env)
+            }
         },
     }
 }

@@ -16,6 +16,12 @@ pub fn standard_error(env: &Environment) -> Terminal {
     Terminal { interactive, width, colour }
 }
 
+/// Whether a person reads standard error as it is written, and not in a log or a mail.
+#[must_use]
+pub fn standard_error_is_read() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Whether a person reads standard output as it is written.
 #[must_use]
 pub fn standard_output_is_read() -> bool {

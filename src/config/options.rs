@@ -275,7 +275,8 @@ const RUN: &[Setting] = &[
     Setting::flag("fresh", "Ignore the journal of an interrupted run"),
     Setting::new("max-age", Word("TIME"), "Ask again for what is older").default("none").more(
         "With --merge, values that are younger are left alone. With and without it, answers in the journal of an \
-         interrupted run that are older are asked for again.",
+         interrupted run that are older are asked for again. For a run every 24 hours, 20h: what the last night \
+         stored while it ran is not a day old yet, and 24h would refresh every second night only.",
     ),
     Setting::new("lock-wait", Word("TIME"), "Wait for another run on this output")
         .default("0s")

@@ -53,6 +53,11 @@ pub(super) fn moment(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(datable(time)).to_string()
 }
 
+/// The same to the second.
+pub(super) fn second(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(datable(time)).to_string()
+}
+
 /// Seconds with three decimals: what a log's reader expects, and no more digits than were measured.
 pub(super) fn seconds(time: Duration) -> f64 {
     rounded(time.as_secs_f64(), 1e3)

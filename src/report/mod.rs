@@ -15,6 +15,7 @@ pub mod document;
 pub mod dry_run;
 mod ending;
 pub mod format;
+mod heading;
 mod json_lines;
 mod plain;
 mod said;
@@ -31,14 +32,13 @@ use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use serde_json::json;
-
 use crate::model::{Event, Exit, Reporter};
 
 pub use chronicle::{Chronicle, Pause, Slice, Slow};
 pub use complaint::Complaint;
 pub use document::{Kind, ReportFile, Setting, Subject};
 pub use ending::{Amount, Changes, Counts, Ending, Unasked, Wrote};
+pub use heading::{Heading, bare as bare_heading};
 pub use said::Level;
 pub use settings::{LogFormat, Progress, ReportSettings, Terminal, WordError};
 pub use standing::Live;
@@ -76,19 +76,22 @@ impl Report {
         self
     }
 
+    /// The same, with a first line that says which run it is: in JSON lines always, in text where `is_log`, that is,
+    /// where it is read later than it is written.
+    #[must_use]
+    pub fn with_heading(self, heading: Heading, is_log: bool) -> Self {
+        if is_log || self.settings.log_format == LogFormat::Json {
+            lock(&self.screen).begin_with(heading);
+        }
+        self
+    }
+
     /// The work begins; `total` is the number of data rows, if it is known.
     pub fn started(&self, total: Option<u64>) {
         let mut screen = lock(&self.screen);
         screen.expect_rows(total);
-        if self.settings.detail() > 0 {
-            let rows =
-                total.map_or("rows as they come".into(), |total| format::counted(total, "row", "rows"));
-            screen.say(&Said::new(
-                Level::Info,
-                "started",
-                format!("started: {rows}"),
-                json!({"total": total}),
-            ));
+        if !screen.tell_heading() && self.settings.detail() > 0 {
+            screen.say(&heading::said(None, total));
         }
     }
 
@@ -143,6 +146,13 @@ impl Report {
                 }
             }
         }
+    }
+
+    /// Prints the error of a run that ended before there was anything to sum up.
+    pub fn fail(&self, complaint: &Complaint) {
+        let (format, colour) = (self.settings.log_format, self.settings.colour());
+        let text = error(&complaint.message, complaint.hint.as_deref(), format, colour);
+        lock(&self.screen).write(&text);
     }
 
     /// Takes the bar away without a summary, where a run is broken off; nothing is drawn after it.

@@ -8,6 +8,7 @@ use crate::model::{Cause, Event};
 use crate::report::bar::Bar;
 use crate::report::complaint::text_line;
 use crate::report::format;
+use crate::report::heading::{self, Heading};
 use crate::report::json_lines;
 use crate::report::plain::{self, Cadence};
 use crate::report::said::{self, Level, Said};
@@ -32,6 +33,8 @@ pub(super) struct Screen {
     settings: ReportSettings,
     progress: Progress,
     sink: Arc<Sink>,
+    /// What stands before anything else, until something else is said.
+    heading: Option<Heading>,
     bar: Option<Bar>,
     plain: Cadence,
     grouping: Cadence,
@@ -52,6 +55,7 @@ impl Screen {
             settings,
             progress: settings.shown_progress(),
             sink: Arc::new(sink),
+            heading: None,
             bar: None,
             plain: Cadence::default(),
             grouping: Cadence::default(),
@@ -68,6 +72,27 @@ impl Screen {
 
     pub(super) fn expect_rows(&mut self, total: Option<u64>) {
         self.total = total;
+    }
+
+    /// What to say before anything else.
+    pub(super) fn begin_with(&mut self, heading: Heading) {
+        self.heading = Some(heading);
+    }
+
+    /// Says it now, but for `-q`; false where there is nothing to say, or it was said.
+    pub(super) fn tell_heading(&mut self) -> bool {
+        let is_there = self.heading.is_some();
+        if !self.settings.quiet {
+            self.push_heading();
+            self.sink.flush();
+        }
+        is_there
+    }
+
+    fn push_heading(&mut self) {
+        if let Some(heading) = self.heading.take() {
+            self.sink.push(&self.composed(&heading::said(Some(&heading), self.total)));
+        }
     }
 
     /// Draws the bar, or prints the plain line that is due.
@@ -181,14 +206,22 @@ impl Screen {
         if self.settings.quiet && said.level < Level::Error {
             return;
         }
-        self.write(&match self.settings.log_format {
+        self.write(&self.composed(said));
+    }
+
+    fn composed(&self, said: &Said) -> String {
+        match self.settings.log_format {
             LogFormat::Text => text_line(said, self.settings.colour()),
             LogFormat::Json => json_lines::line(said, SystemTime::now()),
-        });
+        }
     }
 
     /// Writes text that is composed already, beside the bar if there is one.
     pub(super) fn write(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        self.push_heading();
         let sink = &self.sink;
         let write = || {
             sink.push(text);

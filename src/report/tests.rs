@@ -163,6 +163,69 @@ fn the_summary_has_the_shape_of_the_contract() {
     assert_eq!(stderr.text(), format!("{HEADLINE}{FAILURES}{LIMITED}{WROTE}"));
 }
 
+const HEADING: &str = concat!(
+    "2026-09-21T14:13:20Z skufetch ",
+    env!("CARGO_PKG_VERSION"),
+    ": products.csv (6,000 rows) to out.json\n"
+);
+
+fn heading() -> Heading {
+    let began = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_999);
+    Heading { began, input: "products.csv".into(), output: "out.json".into() }
+}
+
+#[test]
+fn in_a_log_the_run_is_named_before_anything_else_and_once() {
+    let (log, stderr) = report(ReportSettings { verbose: 2, ..cron() });
+    let log = log.with_heading(heading(), true);
+    log.started(Some(6_000));
+    assert_eq!(stderr.text(), HEADING, "before there is anything else");
+    log.on(&Event::Warned { message: "odd" });
+    log.finish(&Ending { exit: Exit::Complete, ..contract() });
+    assert!(stderr.text().starts_with(&format!("{HEADING}warning: odd\n")), "{}", stderr.text());
+    assert_eq!(stderr.text().matches("skufetch").count(), 1);
+
+    let (log, stderr) = report(cron());
+    log.with_heading(heading(), true).fail(&Complaint { message: "no".into(), hint: Some("try".into()) });
+    let first = HEADING.replace(" (6,000 rows)", "");
+    assert_eq!(stderr.text(), format!("{first}error: no\n  hint: try\n"));
+}
+
+#[test]
+fn a_quiet_run_is_named_only_where_it_says_something() {
+    let quiet = ReportSettings { quiet: true, ..cron() };
+    for exit in [Exit::Complete, Exit::SomeFailed] {
+        let (log, stderr) = report(quiet);
+        let log = log.with_heading(heading(), true);
+        log.started(Some(6_000));
+        log.on(&Event::Warned { message: "odd" });
+        assert_eq!(stderr.text(), "");
+        play_the_contract(&log);
+        log.finish(&Ending { exit, ..contract() });
+        match exit {
+            Exit::Complete => assert_eq!(stderr.text(), ""),
+            _ => assert_eq!(stderr.text(), format!("{HEADING}{HEADLINE}{FAILURES}{WROTE}")),
+        }
+    }
+}
+
+#[test]
+fn on_a_terminal_no_run_is_named_and_in_json_lines_each() {
+    let (by_hand, stderr) = report(by_hand());
+    let by_hand = by_hand.with_heading(heading(), false);
+    by_hand.started(Some(6_000));
+    by_hand.fail(&Complaint { message: "no".into(), hint: None });
+    assert_eq!(stderr.text(), "error: no\n");
+
+    let (log, stderr) = report(json());
+    let named = Heading { input: "a\n\u{202e}b.csv".into(), ..heading() };
+    log.with_heading(named, false).started(Some(6_000));
+    let [first] = &stderr.objects()[..] else { panic!("{}", stderr.text()) };
+    assert_eq!(fields_of(first), documented("started"));
+    assert_eq!((&first["began"], &first["total"]), (&"2026-09-21T14:13:20.999Z".into(), &6_000.into()));
+    assert_eq!((&first["input"], &first["output"]), (&"a\n\u{202e}b.csv".into(), &"out.json".into()));
+}
+
 #[test]
 fn a_quiet_run_prints_nothing_unless_it_fails() {
     let quiet = ReportSettings { quiet: true, verbose: 2, ..by_hand() };

@@ -1,11 +1,12 @@
 //! What is said while a run goes on, and to whom: `-q`, `-v`, `--progress`, `--log-format`, closed pipes.
 
 use std::fs::File;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Ended, Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe};
+use crate::support::{Ended, Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe, dead_port};
 
 /// Five rows of every kind: two fetched, one not found, one damaged, one refused.
 const MIXED: &str = "sku,name\nA,a\nB,b\nGONE,c\nX\n..,dots\n";
@@ -35,16 +36,96 @@ fn parsed(ended: &Ended) -> Vec<Value> {
 }
 
 #[test]
-fn from_cron_with_everything_well_the_summary_alone_is_printed() {
+fn from_cron_with_everything_well_which_run_it_is_and_the_summary_are_printed() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     dir.write_skus(["A", "B"]);
     let ended = fetch(&dir, &server, &[]).finish().expect_code(0);
-    let lines: Vec<&str> = ended.stderr.lines().collect();
+    let first = ended.stderr.lines().next().unwrap();
+    let program = concat!(" skufetch ", env!("CARGO_PKG_VERSION"), ": products.csv (2 rows) to out.json");
+    assert!(first.ends_with(program), "{first}");
+    let lines: Vec<&str> = ended.said().lines().collect();
     assert_eq!(lines.len(), 3, "{}", ended.stderr);
     assert!(lines[0].starts_with("2 SKUs in ") && lines[0].contains(": 2 fetched · "), "{}", lines[0]);
     assert!(lines[1].starts_with("limited by: "), "{}", lines[1]);
     assert!(lines[2].starts_with("wrote out.json ("), "{}", lines[2]);
     assert_eq!(ended.stdout(), "");
+}
+
+/// The first line has the instant at which the run began, what it read and what it wrote.
+#[track_caller]
+fn is_dated(ended: &Ended, since: SystemTime, what: &str) {
+    ended.said();
+    let first = ended.stderr.lines().next().unwrap();
+    let (date, rest) = first.split_once(' ').unwrap();
+    let began = humantime::parse_rfc3339(date).unwrap();
+    // It is told to the second.
+    assert!(began + Duration::from_secs(1) > since && began <= SystemTime::now(), "{first}");
+    assert_eq!(rest, format!("skufetch {}{what}", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn outside_a_terminal_the_first_line_of_every_ending_says_when_and_what_it_was() {
+    let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
+    dir.write_skus(["A", "B"]);
+    dir.write("id.csv", "id,name\n1,x\n");
+    dir.write("config.bad.toml", "nonsense = 1\n");
+    let (url, dead) = (server.url("/{sku}"), format!("http://{}/{{sku}}", dead_port()));
+    let refusing = ScriptedServer::start(|_| Reply::status(401));
+    let run = |args: &[&str]| Run::new(&dir).args(args);
+    for quiet in [&[][..], &["-q"]] {
+        let run = |args: &[&str]| run(args).args(quiet);
+        for (args, code, what) in [
+            (&["none.csv", "-o", "o.json", "-u", &url][..], 66, ": none.csv to o.json"),
+            (&["id.csv", "-o", "o.json", "-u", &url], 65, ": id.csv to o.json"),
+            (&["products.csv", "-o", "no/o.json", "-u", &url], 73, ": products.csv to no/o.json"),
+            (&["products.csv", "-o", "o.json", "-u", &url, "--select", ".["], 2, ": products.csv to o.json"),
+            (
+                &["products.csv", "-o", "o.json", "-u", &dead, "--retries", "0"],
+                69,
+                ": products.csv (2 rows) to o.json",
+            ),
+            (
+                &["products.csv", "-o", "-", "-u", &refusing.url("/{sku}")],
+                77,
+                ": products.csv (2 rows) to standard output",
+            ),
+            (
+                &["products.csv", "-o", "o.json", "-u", &url, "--report", "no/r.json"],
+                73,
+                ": products.csv to o.json",
+            ),
+            (&["products.csv", "-o", "o.json", "-u", &url, "--config", "config.bad.toml"], 78, ""),
+            (&["-", "-o", "o.json", "-u", &url], 65, ": standard input to o.json"),
+        ] {
+            let since = SystemTime::now();
+            let ended = run(args).finish().expect_code(code);
+            is_dated(&ended, since, what);
+            assert!(ended.said().contains("error: "), "{}", ended.stderr);
+        }
+        // Another run works, and is then stopped.
+        let since = SystemTime::now();
+        let output = format!("{}.json", quiet.len());
+        let mut first = run(&["-", "-o", &output, "-u", &url]).open_stdin().spawn();
+        let seen = server.count();
+        first.feed("sku\nA\n");
+        server.wait_for(seen + 1);
+        let ended = run(&["products.csv", "-o", &output, "-u", &url]).finish().expect_code(75);
+        is_dated(&ended, since, &format!(": products.csv to {output}"));
+        first.signal(Signal::TERM);
+        first.wait_for_stderr("SIGTERM");
+        is_dated(&first.wait().expect_code(143), since, &format!(": standard input to {output}"));
+    }
+    // A pipe has as many rows as come.
+    let since = SystemTime::now();
+    let ended = run(&["-", "-o", "-", "-u", &url]).stdin("sku\nA\n").finish().expect_code(0);
+    is_dated(&ended, since, ": standard input to standard output");
+    // What is no run has no such line.
+    for (args, code) in [(&["products.csv", "--raet", "5/s"][..], 2), (&["--version"], 0)] {
+        let ended = run(args).finish().expect_code(code);
+        assert!(!ended.stderr.contains("skufetch 0."), "{}", ended.stderr);
+    }
+    let args = ["products.csv", "-o", "o.json", "-u", &url, "--dry-run"];
+    assert_eq!(run(&args).finish().expect_code(0).stderr, "");
 }
 
 #[test]
@@ -60,7 +141,7 @@ fn quiet_prints_nothing_when_all_is_well_and_the_failures_when_not() {
         assert!(!ended.stderr.contains("limited by"), "{}", ended.stderr);
         dir.write("products.csv", "sku\n");
         let ended = fetch(&dir, &server, &[option]).finish().expect_code(65);
-        assert!(ended.stderr.starts_with("error: products.csv: there is no data row"), "{}", ended.stderr);
+        assert!(ended.said().starts_with("error: products.csv: there is no data row"), "{}", ended.stderr);
     }
 }
 
@@ -81,7 +162,7 @@ fn verbose_names_each_failed_sku_and_twice_verbose_each_retry() {
     let plain = said(&[]);
     assert!(!plain.contains("failed: line") && !plain.contains("started"), "{plain}");
     let verbose = said(&["--verbose"]);
-    assert!(verbose.starts_with("started: 5 rows\n"), "{verbose}");
+    assert!(verbose.contains(": products.csv (5 rows) to out.json\nfailed: line "), "{verbose}");
     for line in
         ["failed: line 5: the row is damaged", "failed: line 4, SKU GONE: ", "failed: line 6, SKU ..: "]
     {
@@ -101,6 +182,10 @@ fn with_json_every_line_parses_the_summary_and_errors_too() {
     let lines = parsed(&ended);
     let events: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
     assert_eq!((events[0], events[events.len() - 1]), ("started", "finished"), "{events:?}");
+    let first = &lines[0];
+    assert_eq!((&first["input"], &first["output"]), (&"products.csv".into(), &"out.json".into()));
+    assert_eq!((&first["total"], &first["version"]), (&5.into(), &env!("CARGO_PKG_VERSION").into()));
+    humantime::parse_rfc3339(first["began"].as_str().unwrap()).unwrap();
     assert_eq!(events.iter().filter(|event| **event == "job_failed").count(), 3, "{events:?}");
     let last = lines.last().unwrap();
     assert_eq!((&last["rows"], &last["fetched"], &last["failed"]), (&5.into(), &2.into(), &3.into()));
@@ -113,9 +198,11 @@ fn with_json_an_error_before_the_run_is_a_json_line_wherever_the_format_was_set(
     dir.write("products.csv", "sku,name\nA,x\n");
     let json = |run: Run<'_>, code: i32, what: &str| {
         let lines = parsed(&run.finish().expect_code(code));
-        assert_eq!(lines.len(), 1, "{lines:?}");
-        assert_eq!((&lines[0]["level"], &lines[0]["event"]), (&"error".into(), &"failed".into()));
-        assert!(lines[0]["message"].as_str().unwrap().contains(what), "{lines:?}");
+        let (error, before) = lines.split_last().unwrap();
+        assert_eq!((&error["level"], &error["event"]), (&"error".into(), &"failed".into()));
+        assert!(error["message"].as_str().unwrap().contains(what), "{lines:?}");
+        // Where the settings could be read, the run is named first.
+        assert!(before.len() <= 1 && before.iter().all(|line| line["event"] == "started"), "{lines:?}");
     };
     let run = |args: &[&str]| Run::new(&dir).args(args);
     let there = ["products.csv", "-o", "o.json", "--demo"];
@@ -133,7 +220,7 @@ fn with_json_an_error_before_the_run_is_a_json_line_wherever_the_format_was_set(
     json(run(&there), 78, "config.toml:4:8: rate: ");
     // An option beats the file, also here.
     let ended = run(&there).args(["--log-format", "text"]).finish().expect_code(78);
-    assert!(ended.stderr.starts_with("error: config.toml:4:8: rate: "), "{}", ended.stderr);
+    assert!(ended.said().starts_with("error: config.toml:4:8: rate: "), "{}", ended.stderr);
 }
 
 #[test]
@@ -160,12 +247,12 @@ fn a_run_of_over_ten_seconds_prints_plain_lines_unless_told_not_to() {
         let [auto, plain, none] = [&[][..], &["--progress", "plain"], &["--progress", "none"]]
             .map(|args| scope.spawn(move || run(args)));
         for said in [auto.join().unwrap(), plain.join().unwrap()] {
-            let first = said.lines().next().unwrap();
+            let first = said.lines().nth(1).unwrap();
             assert!(first.starts_with("10 s: ") && first.contains(" of 12 ("), "{said}");
-            assert_eq!(said.lines().count(), 4, "{said}");
+            assert_eq!(said.lines().count(), 5, "{said}");
         }
         let said = none.join().unwrap();
-        assert_eq!(said.lines().count(), 3, "{said}");
+        assert_eq!(said.lines().count(), 4, "{said}");
     });
 }
 
@@ -187,7 +274,7 @@ fn colour_is_used_only_where_it_is_forced_or_there_is_a_terminal() {
         Run::new(&dir).args(args).env(name, value).finish().expect_code(66).stderr
     };
     assert!(!stderr("TERM", "xterm-256color").contains('\u{1b}'));
-    assert!(stderr("CLICOLOR_FORCE", "1").starts_with("\u{1b}[1;31merror:\u{1b}[0m none.csv"));
+    assert!(stderr("CLICOLOR_FORCE", "1").contains("\n\u{1b}[1;31merror:\u{1b}[0m none.csv"));
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn limit_stops_after_so_many_data_rows() {
     let (server, dir) = (ScriptedServer::echo(), skus(9));
     let ended = fetch(&dir, &server, &["--limit", "2"]).expect_code(0);
     assert_eq!(asked(&server), ["S1", "S2"]);
-    assert!(ended.stderr.starts_with("2 SKUs in "), "{}", ended.stderr);
+    assert!(ended.said().starts_with("2 SKUs in "), "{}", ended.stderr);
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn demo_serves_an_api_that_answers_as_slowly_and_as_badly_as_was_said() {
     let quick = ["--demo-latency", "60ms", "--demo-failures", "0%", "-c", "20"];
     let ended = run(&quick).expect_code(0);
     assert!(ended.took >= Duration::from_millis(120), "two turns of 60 ms: {:?}", ended.took);
-    assert!(ended.stderr.starts_with("40 SKUs in ") && !ended.stderr.contains("retr"), "{}", ended.stderr);
+    assert!(ended.said().starts_with("40 SKUs in ") && !ended.stderr.contains("retr"), "{}", ended.stderr);
     assert_eq!(dir.read("out.json").lines().count(), 42);
     // Two: more that fail would be an outage, which is waited for.
     let ended = run(&["--demo-latency", "1ms", "--demo-failures", "100%", "--retries", "0", "--limit", "2"]);

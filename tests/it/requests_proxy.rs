@@ -94,7 +94,7 @@ fn no_request_goes_past_a_proxy_whose_scheme_is_not_spoken() {
     let proxy = format!("foo://us:canary@{}", dead_port());
     let ended = asking(&dir, &server.url("/{sku}"), ["--proxy", &proxy]).finish().expect_code(2);
     assert_eq!(server.connections(), 0, "not around it either");
-    assert!(ended.stderr.starts_with("error: --proxy: not a proxy address: its scheme"), "{}", ended.stderr);
+    assert!(ended.said().starts_with("error: --proxy: not a proxy address: its scheme"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("canary"), "{}", ended.stderr);
     // Without a scheme it is http.
     let asked = ScriptedServer::echo();
@@ -126,7 +126,7 @@ fn a_proxy_or_a_certificate_that_is_none_is_found_before_a_file_is_made() {
     let ended =
         asking(&dir, &server.url("/p/{sku}"), ["-c1"]).env("HTTP_PROXY", "htp://p:1").finish().expect_code(0);
     assert!(
-        ended.stderr.starts_with("warning: HTTP_PROXY is not used, requests go past it: "),
+        ended.said().starts_with("warning: HTTP_PROXY is not used, requests go past it: "),
         "{}",
         ended.stderr
     );

@@ -184,7 +184,7 @@ fn an_early_stop_says_why_once_and_last_with_what_to_type_next() {
     let stop = |url: String, code: i32| {
         let dir = skus(60);
         let run = Run::new(&dir).args(["products.csv", "-o", "out.json", "-u", &url]);
-        run.finish().expect_code(code).stderr
+        run.finish().expect_code(code).said().to_owned()
     };
     let dead = format!("http://{}/{{sku}}", dead_port());
     for (url, code, error) in [

@@ -313,6 +313,17 @@ impl Ended {
         str::from_utf8(&self.stdout_bytes).expect("UTF-8 on standard output")
     }
 
+    /// Standard error behind its first line, which says when the run was, what it read and what it wrote.
+    #[track_caller]
+    pub fn said(&self) -> &str {
+        let (first, rest) = self.stderr.split_once('\n').unwrap_or((&self.stderr, ""));
+        let program = concat!("skufetch ", env!("CARGO_PKG_VERSION"));
+        let date = first.split_once(' ').filter(|(_, rest)| rest.starts_with(program)).map(|(date, _)| date);
+        let date = date.unwrap_or_else(|| panic!("no date at the start of: {}", self.stderr));
+        humantime::parse_rfc3339(date).unwrap_or_else(|error| panic!("{error}: {date}"));
+        rest
+    }
+
     /// Panics, showing what was said, unless this was the exit code.
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Self {
