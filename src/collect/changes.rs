@@ -10,6 +10,7 @@
 //! Bodies are compared as they are stored, byte for byte. A SKU whose record in the old output is that of a failure
 //! has no old body. `failed` SKUs stand in the place of their row, `removed` ones after all others.
 
+use std::fs::File;
 use std::io::{self, Write};
 
 use super::CollectError;
@@ -35,13 +36,18 @@ pub(super) struct ChangeFile<'a> {
     file: Replacement,
     buffer: Vec<u8>,
     counts: ChangeCounts,
+    goes_on: bool,
 }
 
 impl<'a> ChangeFile<'a> {
-    /// Begins to replace the file.
-    pub(super) fn create(target: &'a FileTarget) -> Result<Self, CollectError> {
-        let file = Replacement::create(&target.real)?;
-        Ok(Self { target, file, buffer: Vec::new(), counts: ChangeCounts::default() })
+    /// Begins to replace the file. With `goes_on` what is in it stays: an interrupted run put it there together with
+    /// the output that is there now, and may not have lived to say so.
+    pub(super) fn create(target: &'a FileTarget, goes_on: bool) -> Result<Self, CollectError> {
+        let mut file = Replacement::create(&target.real)?;
+        if goes_on && let Ok(mut old) = File::open(&target.real) {
+            io::copy(&mut old, &mut file).map_err(CollectError::io("write", &target.given))?;
+        }
+        Ok(Self { target, file, buffer: Vec::new(), counts: ChangeCounts::default(), goes_on })
     }
 
     /// The new output has `new` for this key (a JSON string), and the old one had `old`.
@@ -62,6 +68,10 @@ impl<'a> ChangeFile<'a> {
     /// The SKU failed; the old output had `old` for it.
     pub(super) fn failed(&mut self, key: &[u8], old: Option<&[u8]>) -> Result<(), CollectError> {
         self.counts.failed += 1;
+        if self.goes_on && old.is_none() {
+            // The interrupted run has said so, with the value that there was then.
+            return Ok(());
+        }
         self.line(key, "failed", old, None)
     }
 

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::atomic::{Replacement, remove, sync_folder};
 use super::changes::{ChangeCounts, ChangeFile};
+use super::checksum::Checksum;
 use super::draft::{Draft, Drafting, Plan};
 use super::evidence;
 use super::failed::{Failures, Rows};
@@ -23,6 +24,7 @@ use super::line::{Failed, Fetched, Line, read_row, string_end};
 use super::merge::{KeyHash, Old};
 use super::output::{Output, Written};
 use super::profile::{Measured, Profile};
+use super::record::publishing;
 use super::records::{Records, damaged};
 use super::state::StateWriter;
 use super::stored::take_apart;
@@ -39,6 +41,7 @@ pub struct Finished {
     pub(super) identity: JobIdentity,
     pub(super) failures: u64,
     pub(super) answers: AnswerCounts,
+    pub(super) was_published: bool,
     pub(super) places: Places,
     pub(super) previous: Previous,
     pub(super) drafting: Option<Drafting>,
@@ -164,7 +167,10 @@ impl Finished {
         };
         let mut pass = Pass::new(Rows::of(context), Some(draft.output), Some(given), settings);
         pass.state = Some(draft.state);
-        pass.changes = context.place.changes.as_ref().map(ChangeFile::create).transpose()?;
+        let changes = context.place.changes.as_ref();
+        pass.changes = changes.map(|target| ChangeFile::create(target, self.was_published)).transpose()?;
+        let mut journal_file = self.file.try_clone().map_err(CollectError::io("open", &journal))?;
+        let checksum = Checksum::new(self.salt);
         self.stream(&mut pass, (&draft.failed, draft.records), context.is_stopped)?;
         let Written { stamp, lines, measured, target } = pass.finish_output()?;
         let ruling = Ruling::of(settings, paths, (baseline, measured, pass.kept));
@@ -190,6 +196,13 @@ impl Finished {
             warnings: Vec::new(),
         };
         let is_replaced = published.decision == Decision::Published;
+        if is_replaced && changes.is_some() {
+            // A run that is killed between the rename and the end of the journal goes on from here: the changes
+            // that lead to this output must not be taken for settled.
+            let line = publishing(checksum, stamp);
+            let written = journal_file.write_all(&line).and_then(|()| journal_file.sync_data());
+            written.map_err(CollectError::io("write", &journal))?;
+        }
         match published.decision {
             Decision::Published => published.changes = put(target, changes, context)?,
             Decision::HeldBack(_) => {

@@ -113,6 +113,8 @@ pub struct Journal {
     places: Places,
     answers: Answers,
     previous: Previous,
+    /// The output that is there was put there by the interrupted run, of which the changes were not settled.
+    was_published: bool,
     writer: Writer,
     /// None where old values are merged in, and for standard output.
     draft: Option<Progress>,
@@ -136,7 +138,7 @@ impl Journal {
             return Ok((Self::spool(identity)?, Recovered::default()));
         };
         let job = identity.digest();
-        for target in [Some(&paths.output), place.failed.as_ref()].into_iter().flatten() {
+        for target in [&paths.output].into_iter().chain(&place.failed).chain(&place.changes) {
             clear_leftovers(&target.real);
         }
         clear_leftovers(&paths.state);
@@ -155,6 +157,7 @@ impl Journal {
         let expired = scan.answers.expire_by(settings.max_age, began);
         let recovered = Recovered { answers: scan.answers.len() as u64, expired, notes };
         // Where old values have a say, only the end of the run can tell what becomes of a row.
+        let was_published = previous.old.as_ref().is_some_and(|old| scan.publishing == Some(old.stamp));
         let reading = if settings.merge || settings.changes.is_some() { None } else { file.try_clone().ok() };
         let draft = reading.map(|reading| {
             let records = Records::new(paths.journal.clone(), reading, salt);
@@ -177,6 +180,7 @@ impl Journal {
             places: Places::default(),
             answers: scan.answers,
             previous,
+            was_published,
             writer,
             draft,
         };
@@ -209,6 +213,7 @@ impl Journal {
             places: Places::default(),
             answers: Answers::default(),
             previous: Previous::none(),
+            was_published: false,
             writer,
             draft: None,
         })
@@ -406,6 +411,7 @@ impl Journal {
             identity: self.identity.clone(),
             failures: self.failures,
             answers: self.counts,
+            was_published: self.was_published,
             places: std::mem::take(&mut self.places),
             previous: std::mem::replace(&mut self.previous, Previous::none()),
             drafting: self.draft.take().and_then(Progress::into_drafting),

@@ -7,6 +7,7 @@ use memchr::memchr2;
 use serde::Deserialize;
 
 use super::checksum::{PREFIX, hex};
+use super::merge::Stamp;
 use crate::model::{BodyHash, Fingerprint};
 
 pub(super) const NULL: &[u8] = b"null";
@@ -101,6 +102,12 @@ pub(super) fn synced_offset(line: &[u8]) -> Option<u64> {
         Line::Synced(offset) => Some(offset),
         _ => None,
     }
+}
+
+/// The stamp of the output that was about to be published, from the whole line; `None` for any other line.
+pub(super) fn publishing_stamp(line: &[u8]) -> Option<Stamp> {
+    let value = line.get(PREFIX..)?.strip_prefix(b"\"publishing\":")?.strip_suffix(b"}")?;
+    serde_json::from_slice(value).ok()
 }
 
 /// Reads the members of a line one after the other.

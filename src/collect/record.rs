@@ -9,6 +9,7 @@
 //! {"crc":"89abcdef","kept":"FINGERPRINT","key":"KEY"}
 //!
 //! {"crc":"89abcdef","synced":OFFSET}
+//! {"crc":"89abcdef","publishing":{"bytes":123,"crc":456}}
 //! ```
 //!
 //! `KEY` and `BODY` stand together as they will in the output, so publishing copies them in one piece. A row
@@ -20,6 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::Refused;
 use super::checksum::{Checksum, HEX};
 use super::line::NULL;
+use super::merge::Stamp;
 use crate::json::escape_into;
 use crate::model::{Answer, BodyHash, Content, Entry, Fault, Fingerprint, Key, Validators};
 
@@ -140,6 +142,19 @@ impl Recorder {
             out.push(b'}');
         });
     }
+}
+
+/// The line that says: the output of this size and checksum is about to be put in its place.
+pub(super) fn publishing(checksum: Checksum, stamp: Stamp) -> Vec<u8> {
+    let mut line = Vec::new();
+    checksum.line(&mut line, |out| {
+        out.extend_from_slice(b"\"publishing\":{\"bytes\":");
+        push_number(out, stamp.bytes);
+        out.extend_from_slice(b",\"crc\":");
+        push_number(out, stamp.crc.into());
+        out.extend_from_slice(b"}}");
+    });
+    line
 }
 
 /// What an answer's line says beside the entry's own words.
@@ -283,7 +298,7 @@ mod tests {
 
     use super::*;
     use crate::collect::checksum::PREFIX;
-    use crate::collect::line::{Line, fetched_start, read_row, synced_offset};
+    use crate::collect::line::{Line, fetched_start, publishing_stamp, read_row, synced_offset};
     use crate::model::{Cause, Outcome, Seq};
 
     fn entry(key: &str, record: csv::ByteRecord) -> Entry {
@@ -350,6 +365,14 @@ mod tests {
         recorder.synced(&mut out, 99);
         let line = checked(&recorder, out.strip_prefix(b"\n").unwrap());
         assert_eq!(synced_offset(&line), Some(99));
+    }
+
+    #[test]
+    fn what_was_about_to_be_published_reads_back() {
+        let checksum = Checksum::new([1; 16]);
+        let stamp = Stamp { bytes: 1 << 40, crc: u32::MAX };
+        let line = publishing(checksum, stamp);
+        assert_eq!(publishing_stamp(line.strip_suffix(b"\n").unwrap()), Some(stamp));
     }
 
     proptest! {

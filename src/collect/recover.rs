@@ -12,7 +12,8 @@ use std::path::Path;
 use super::CollectError;
 use super::checksum::{CRC_START, Checksum, Header, PREFIX, VERSION, named_checksum, parse_header, unhex16};
 use super::index::Answers;
-use super::line::{fetched_start, synced_offset};
+use super::line::{fetched_start, publishing_stamp, synced_offset};
+use super::merge::Stamp;
 
 /// What of a line is looked at beside its checksum: the whole of a marker, and the start of any other.
 const HEAD: usize = 256;
@@ -156,6 +157,8 @@ pub(super) struct Scan {
     pub(super) end: u64,
     /// Bytes after `end`.
     pub(super) torn: u64,
+    /// The output that was about to be published last.
+    pub(super) publishing: Option<Stamp>,
     /// Why the line at `end` is bad, if a later marker proves that to be damage and no torn tail.
     pub(super) damage: Option<&'static str>,
 }
@@ -163,7 +166,7 @@ pub(super) struct Scan {
 impl Scan {
     /// Of a journal that was just made, whose header ends at `end`.
     pub(super) fn nothing(end: u64) -> Self {
-        Self { answers: Answers::default(), end, torn: 0, damage: None }
+        Self { answers: Answers::default(), end, torn: 0, publishing: None, damage: None }
     }
 }
 
@@ -184,6 +187,8 @@ pub(super) fn scan(input: &mut impl BufRead, start: u64, checksum: Checksum) -> 
             (None, Ok(())) if synced.is_none_or(|offset| offset <= began) => {
                 if let Some((fingerprint, at)) = fetched_start(&lines.head) {
                     scan.answers.add(fingerprint, at, began);
+                } else if let Some(stamp) = publishing_stamp(&lines.head) {
+                    scan.publishing = Some(stamp);
                 }
                 scan.end = lines.at;
             }

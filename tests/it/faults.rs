@@ -5,7 +5,7 @@
 //! rest. All of it, in a few minutes: `cargo test --test it faults -- --ignored --nocapture`.
 
 mod drive;
-mod full_disk;
+pub mod full_disk;
 mod stage;
 pub mod strace;
 mod sweep;
@@ -26,6 +26,15 @@ const ENOSPC: &str = "error=ENOSPC";
 fn a_kill_at_any_call_of_publishing_leaves_the_old_output_or_the_new_and_a_rerun_completes() {
     if strace::is_there() {
         sweep_all(&Stage::new(Kind::Merge), Part::Publishing, KILL, |_| true);
+    }
+}
+
+#[test]
+fn a_kill_at_any_call_of_publishing_loses_no_change_and_no_output_that_is_held_back() {
+    if strace::is_there() {
+        for kind in [Kind::Changes, Kind::Held] {
+            sweep_all(&Stage::new(kind), Part::Publishing, KILL, |call| call != "write");
+        }
     }
 }
 
@@ -130,7 +139,7 @@ fn every_fault_at_every_call_of_publishing_any_kind_of_run() {
     if !strace::is_there() {
         return;
     }
-    for kind in [Kind::New, Kind::Over, Kind::Merge, Kind::Record, Kind::Large] {
+    for kind in [Kind::New, Kind::Over, Kind::Merge, Kind::Record, Kind::Large, Kind::Changes, Kind::Held] {
         let stage = Stage::new(kind);
         for what in [KILL, EIO, ENOSPC] {
             sweep_all(&stage, Part::Publishing, what, |_| true);

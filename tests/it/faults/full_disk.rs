@@ -9,14 +9,14 @@ use super::stage::{End, Kind, Stage};
 use crate::support::WorkDir;
 
 /// A mounted file system of so many KiB, with its mount point; both are gone when dropped.
-struct SmallDisk {
-    at: PathBuf,
+pub struct SmallDisk {
+    pub at: PathBuf,
     _point: tempfile::TempDir,
 }
 
 impl SmallDisk {
     /// `None`, with a word, where mounting is not allowed.
-    fn mount(kib: u64) -> Option<Self> {
+    pub fn mount(kib: u64) -> Option<Self> {
         let point = tempfile::TempDir::with_prefix("skufetch-disk-").unwrap();
         let at = point.path().to_owned();
         let options = format!("size={kib}k,mode=0700");
@@ -28,14 +28,14 @@ impl SmallDisk {
     }
 
     /// Takes all but so many KiB.
-    fn fill(&self, leave_kib: usize) {
+    pub fn fill(&self, leave_kib: usize) {
         let mut ballast = File::create(self.ballast()).unwrap();
         while ballast.write_all(&[0; 4096]).is_ok() {}
         let length = ballast.metadata().unwrap().len();
         ballast.set_len(length - 1024 * leave_kib as u64).unwrap();
     }
 
-    fn make_room(&self) {
+    pub fn make_room(&self) {
         fs::remove_file(self.ballast()).unwrap();
     }
 
