@@ -62,6 +62,7 @@ impl Ahead {
             None => (Answers::default(), salt),
         };
         previous.forget_state_of_other_salt(salt);
+        notes.extend(previous.incomparable.take());
         let expired = answers.expire_by(settings.max_age, began);
         let old_bytes = paths.output.real.metadata().ok().map(|old| old.len());
         Ok(Self { answers, expired, previous, salt, began, notes, writer: lock::held(paths)?, old_bytes })

@@ -161,6 +161,7 @@ impl Finished {
     ) -> Result<Published, CollectError> {
         let (journal, given) = (self.path.clone(), &paths.output.given);
         let baseline = self.previous.baseline(&paths.output.real, settings.format);
+        let incomparable = self.previous.incomparable.take();
         let draft = match self.drafting.take().and_then(Drafting::finish) {
             Some(draft) => draft,
             None => Draft::begin(&Plan::of(settings, paths, self.salt, &self.identity))?,
@@ -238,6 +239,7 @@ impl Finished {
         let (saved, (failures, warnings)) = follow()
             .map_err(|error: CollectError| if is_replaced { error.after_publishing(given) } else { error })?;
         (published.failures, published.warnings) = (failures, warnings);
+        published.warnings.extend(incomparable.filter(|_| is_replaced));
         if let Err(why) = saved {
             published.warnings.push(format!("{} was not written: {why}", paths.state.display()));
         }

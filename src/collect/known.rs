@@ -41,6 +41,8 @@ pub(super) struct Previous {
     pub(super) state: Option<State>,
     /// What the guard compares a new output with; none where there is no old one, or no guard.
     baseline: Option<Baseline>,
+    /// Why there is none though there is an old output.
+    pub(super) incomparable: Option<String>,
     /// The old output as it was when it was measured.
     measured: Option<FileId>,
 }
@@ -48,7 +50,8 @@ pub(super) struct Previous {
 impl Previous {
     /// Nothing was left, or nothing of it counts.
     pub(super) fn none() -> Self {
-        Self { hasher: KeyHasher::by_chance(), old: None, state: None, baseline: None, measured: None }
+        let hasher = KeyHasher::by_chance();
+        Self { hasher, old: None, state: None, baseline: None, incomparable: None, measured: None }
     }
 
     /// Reads what was left. The values are indexed only where the run needs them: for `--merge` and `--changes`,
@@ -93,7 +96,14 @@ impl Previous {
                 previous.baseline = Some(baseline(found, Some(old.profile), identity));
             }
             None if settings.guard.is_some() => {
-                previous.baseline = compare_with(settings, (real, found.as_ref()), identity, notes);
+                match compare_with(settings, (real, found.as_ref()), identity) {
+                    Ok(baseline) => previous.baseline = baseline,
+                    Err(why) => {
+                        let path = paths.output.given.display();
+                        previous.incomparable =
+                            Some(format!("the new output cannot be compared with {path}: {why}"));
+                    }
+                }
             }
             None => {}
         }
@@ -122,7 +132,7 @@ impl Previous {
         }
         // Somebody else has put another file there meanwhile.
         let profile = measure_any(path, format).ok()??;
-        self.baseline.is_some().then_some(Baseline { profile, comparable: true })
+        Some(Baseline { profile, comparable: true })
     }
 
     /// Ends a run before its first request whose output could only be much smaller than the one that is there.
@@ -263,25 +273,22 @@ fn baseline(found: Option<&StateFile>, measured: Option<Profile>, identity: &Job
 }
 
 /// The profile of the old output: from the state file if it was taken of this very file, else measured.
+///
+/// # Errors
+/// Why there is none.
 fn compare_with(
     settings: &OutputSettings,
     (path, found): (&Path, Option<&StateFile>),
     identity: &JobIdentity,
-    notes: &mut Vec<String>,
-) -> Option<Baseline> {
+) -> Result<Option<Baseline>, String> {
     if let Some(found) = found.filter(|found| found.profile.is_some())
         && fs::metadata(path).is_ok_and(|old| old.len() == found.output.bytes)
         && File::open(path).and_then(|file| stamp_of(&file)).is_ok_and(|stamp| stamp == found.output)
     {
-        return Some(baseline(Some(found), None, identity));
+        return Ok(Some(baseline(Some(found), None, identity)));
     }
-    match measure_any(path, settings.format) {
-        Ok(profile) => profile.map(|profile| Baseline { profile, comparable: true }),
-        Err(why) => {
-            notes.push(format!("the new output cannot be compared with {}: {why}", path.display()));
-            None
-        }
-    }
+    let measured = measure_any(path, settings.format)?;
+    Ok(measured.map(|profile| Baseline { profile, comparable: true }))
 }
 
 /// Measures an output of either format. `None` if there is no file, or nothing in it.

@@ -239,6 +239,7 @@ fn an_answer_to_head_has_no_body_however_long_it_says_that_would_be() {
     let args = ["-X", "HEAD", "--body-as", "text", "--max-body", "1KiB", "-c", "1"];
     asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
     assert_eq!(dir.read("out.json"), "{\n\"0\":\"\",\n\"1\":\"\",\n\"2\":\"\"\n}\n");
+    std::fs::remove_file(dir.path("out.json")).unwrap();
     let args = ["-X", "HEAD", "--max-body", "1KiB", "-c", "1", "--fresh", "--min-success", "0"];
     let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
     assert!(ended.stderr.contains("the answer has no body"), "{}", ended.stderr);

@@ -215,7 +215,7 @@ fn a_first_output_that_looks_wrong_is_published_with_a_warning() {
     let dir = WorkDir::new();
     dir.write_skus(skus(12));
     let ended = fetch(&dir, &ScriptedServer::echo()).finish().expect_code(0);
-    assert_eq!(events(&ended).len(), 1, "{}", ended.stderr);
+    assert_eq!(events(&ended).len(), 2, "{}", ended.stderr);
 }
 
 #[test]

@@ -295,7 +295,7 @@ fn lines_of_two_kinds_are_never_mixed() {
                 fetch(&dir, &server).args(*now).args(["--merge", "--dry-run"]).finish().expect_code(65);
             let ended = fetch(&dir, &server).args(*now).args(["--merge"]).finish().expect_code(65);
             assert!(said(&ended).contains("cannot merge with out.json: "), "{}", said(&ended));
-            assert_eq!(said(&ended), said(&plan));
+            assert!(said(&ended).ends_with(&said(&plan)), "{}", said(&plan));
             assert_eq!((server.count(), dir.read("out.json")), (asked, old), "{before:?} {now:?}");
             // Without the state file, shape and format are told by the lines themselves.
             std::fs::remove_file(dir.path("out.json.state")).unwrap();

@@ -109,12 +109,15 @@ fn a_failure_file_over_an_output_with_skus_needs_merge_and_no_request_leaves() {
     }
     let ended = run("out.failed.csv", &["-o", "-"]).finish().expect_code(0);
     assert_eq!(keys(ended.stdout()), ["S0003", "S0011"]);
-    // And one that is laid out in another way is not lost either.
+    // One that is laid out in another way is counted as well; of what is no output at all the size is named.
     let spread = "{\n  \"A\": 1\n}\n";
     dir.write("spread.json", spread);
     let ended = run("out.failed.csv", &["-o", "spread.json"]).finish().expect_code(2);
-    assert!(ended.stderr.contains("would replace spread.json (13 bytes)"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("would replace the 1 SKU in spread.json"), "{}", ended.stderr);
     assert_eq!(dir.read("spread.json"), spread);
+    dir.write("notes.txt", "not JSON");
+    let ended = run("out.failed.csv", &["-o", "notes.txt"]).finish().expect_code(2);
+    assert!(ended.stderr.contains("would replace notes.txt (8 bytes)"), "{}", ended.stderr);
 }
 
 #[test]

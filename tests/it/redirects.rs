@@ -152,7 +152,7 @@ fn another_origin_is_not_asked_unless_any_is_followed() {
     assert!(ended.stderr.contains("--follow any"), "{}", ended.stderr);
     asking(&dir, &server.url("/p/{sku}"), ["--follow", "any"]).finish().expect_code(0);
     assert_eq!(there.count(), 1);
-    let here = ScriptedServer::start(redirecting(302));
+    let (dir, here) = (one_sku(), ScriptedServer::start(redirecting(302)));
     asking(&dir, &here.url("/p/{sku}"), ["--follow", "none", "--min-success", "0"]).finish().expect_code(1);
     assert_eq!(here.count(), 1, "none follows none");
 }
