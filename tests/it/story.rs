@@ -254,17 +254,14 @@ fn seven_nights_after_each_of_which_the_file_is_what_a_model_says_or_the_old_one
     assert_eq!((fetched + failed, fetched + failed + deferred), (90, 360));
 
     // Night 6: the disk is full, or as good as full.
-    let full = match &disk {
-        Some(disk) => {
-            disk.fill(16);
-            let ended = job.night(&list, &bodies, Mood::Well);
-            disk.make_room();
-            ended
-        }
-        None => {
-            *job.catalogue.lock().unwrap() = Catalogue { bodies: bodies.clone(), mood: Mood::Well };
-            fetch(dir, &job.server).after_shell("ulimit -f 24").finish()
-        }
+    let full = if let Some(disk) = &disk {
+        disk.fill(16);
+        let ended = job.night(&list, &bodies, Mood::Well);
+        disk.make_room();
+        ended
+    } else {
+        *job.catalogue.lock().unwrap() = Catalogue { bodies: bodies.clone(), mood: Mood::Well };
+        fetch(dir, &job.server).after_shell("ulimit -f 24").finish()
     };
     assert!(matches!(full.code, Some(73 | 74)), "{:?}: {}", full.code, full.stderr);
     assert_eq!(dir.bytes("out.json"), good);
