@@ -135,12 +135,11 @@ fn example(evidence: &Evidence) -> String {
 fn nothing_but_nulls(evidence: &Evidence, settings: &Settings) -> Failure {
     let nulls = evidence.new.nulls;
     let all = format!("all {} came as null{}", counted(nulls, "SKU", "SKUs"), example(evidence));
-    let (message, check) = if evidence.nulls_for_status > nulls / 2 {
-        (format!("the API knows none of them: {all}"), "is the path in --url right?")
-    } else if settings.response.select.trim() != "." {
+    let is_selected = settings.response.select.trim() != "." && evidence.nulls_for_status <= nulls / 2;
+    let (message, check) = if is_selected {
         (all, "does --select name a field that the answers have?")
     } else {
-        (format!("the API has nothing of them: {all}"), "is the path in --url right?")
+        (format!("the API knows none of them: {all}"), "is the path in --url right?")
     };
     Failure::new(Exit::Unavailable, message)
         .with_hint(format!("{check} nothing was kept; --min-success 0 publishes even nulls"))
