@@ -11,14 +11,18 @@
 //! has no old body. `failed` SKUs stand in the place of their row, `removed` ones after all others.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
+
+use serde::{Deserialize, Serialize};
 
 use super::CollectError;
 use super::atomic::Replacement;
+use super::merge::Stamp;
 use super::paths::FileTarget;
+use super::stored::stamp_of;
 
 /// How many SKUs differ from the old output.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeCounts {
     /// The old output had no body for them.
     pub added: u64,
@@ -30,24 +34,51 @@ pub struct ChangeCounts {
     pub failed: u64,
 }
 
+/// An output and the changes that lead to it, which a run is about to put in their places. It stands in the journal: a
+/// run that is killed between the two renames and the end of the journal is gone on with, and would take the new
+/// output for the old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Publishing {
+    pub(super) output: Stamp,
+    pub(super) changes: Stamp,
+    pub(super) counts: ChangeCounts,
+}
+
 /// A file of changes on its way.
 pub(super) struct ChangeFile<'a> {
     target: &'a FileTarget,
     file: Replacement,
+    hasher: crc32fast::Hasher,
+    bytes: u64,
     buffer: Vec<u8>,
     counts: ChangeCounts,
+    /// The file begins with the changes that lead to the output that is there.
     goes_on: bool,
 }
 
 impl<'a> ChangeFile<'a> {
-    /// Begins to replace the file. With `goes_on` what is in it stays: an interrupted run put it there together with
-    /// the output that is there now, and may not have lived to say so.
-    pub(super) fn create(target: &'a FileTarget, goes_on: bool) -> Result<Self, CollectError> {
-        let mut file = Replacement::create(&target.real)?;
-        if goes_on && let Ok(mut old) = File::open(&target.real) {
-            io::copy(&mut old, &mut file).map_err(CollectError::io("write", &target.given))?;
+    /// Begins to replace the file. `before` was put in its place together with the output that is there now: if the
+    /// file is still that one, what is in it stays.
+    pub(super) fn create(target: &'a FileTarget, before: Option<&Publishing>) -> Result<Self, CollectError> {
+        let file = Replacement::create(&target.real)?;
+        let (hasher, counts) = (crc32fast::Hasher::new(), ChangeCounts::default());
+        let mut new = Self { target, file, hasher, bytes: 0, buffer: Vec::new(), counts, goes_on: false };
+        if let Some(before) = before
+            && let Ok(mut old) = File::open(&target.real)
+            && stamp_of(&old).is_ok_and(|stamp| stamp == before.changes)
+        {
+            let failed = || CollectError::io("write", &target.given);
+            old.rewind().map_err(failed())?;
+            io::copy(&mut old, &mut new).map_err(failed())?;
+            (new.counts, new.goes_on) = (before.counts, true);
         }
-        Ok(Self { target, file, buffer: Vec::new(), counts: ChangeCounts::default(), goes_on })
+        Ok(new)
+    }
+
+    /// What the journal is to say before the file and this output are put in their places.
+    pub(super) fn publishing(&self, output: Stamp) -> Publishing {
+        let changes = Stamp { bytes: self.bytes, crc: self.hasher.clone().finalize() };
+        Publishing { output, changes, counts: self.counts }
     }
 
     /// The new output has `new` for this key (a JSON string), and the old one had `old`.
@@ -67,11 +98,11 @@ impl<'a> ChangeFile<'a> {
 
     /// The SKU failed; the old output had `old` for it.
     pub(super) fn failed(&mut self, key: &[u8], old: Option<&[u8]>) -> Result<(), CollectError> {
-        self.counts.failed += 1;
         if self.goes_on && old.is_none() {
             // The interrupted run has said so, with the value that there was then.
             return Ok(());
         }
+        self.counts.failed += 1;
         self.line(key, "failed", old, None)
     }
 
@@ -100,7 +131,9 @@ impl<'a> ChangeFile<'a> {
             }
         }
         out.extend_from_slice(b"}\n");
-        let written: io::Result<()> = self.file.write_all(&self.buffer);
+        let line = std::mem::take(&mut self.buffer);
+        let written = self.write_all(&line);
+        self.buffer = line;
         written.map_err(CollectError::io("write", &self.target.given))
     }
 
@@ -108,5 +141,18 @@ impl<'a> ChangeFile<'a> {
     pub(super) fn commit(self) -> Result<ChangeCounts, CollectError> {
         self.file.commit()?;
         Ok(self.counts)
+    }
+}
+
+impl Write for ChangeFile<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }

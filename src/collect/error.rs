@@ -128,6 +128,12 @@ pub enum CollectError {
         /// Rows of the input, at most `--limit`.
         rows: u64,
     },
+    /// Another program has written the old output while the run went on.
+    #[error("{} was changed while the run went on, which started from what was in it", path.display())]
+    OldChanged {
+        /// The old output.
+        path: PathBuf,
+    },
     /// The caller took back its leave before anything was replaced.
     #[error("stopped before the output was replaced")]
     Stopped,
@@ -166,7 +172,7 @@ impl CollectError {
             | Self::Unsettled { .. }
             | Self::Thread { .. }
             | Self::Stdout(_) => Exit::Io,
-            Self::Locked { .. } | Self::Stopped => Exit::TryAgain,
+            Self::Locked { .. } | Self::OldChanged { .. } | Self::Stopped => Exit::TryAgain,
             Self::OldOutput { .. } | Self::OtherKind { .. } => Exit::Data,
             Self::TooFewRows { .. } => Exit::HeldBack,
         }
@@ -181,7 +187,7 @@ impl CollectError {
     pub fn hint(&self) -> Option<String> {
         let limit = |source| system_limit::advice(source);
         Some(match self {
-            Self::Place { .. } => "name another place with --output, --failed or --report".into(),
+            Self::Place { .. } => "name another place with --output, --failed, --changes or --report".into(),
             Self::MountPoint { path } => format!(
                 "mount the folder that {} lies in, in place of the file (docker: -v ./data:/data, and the file in /data)",
                 path.display()
@@ -216,6 +222,7 @@ impl CollectError {
                 "give the options that the old output was made with, write to another file, or leave out --merge"
                     .into()
             }
+            Self::OldChanged { .. } => "run the same command again; it goes on from the journal".into(),
             Self::TooFewRows { .. } => "if that is right, run once with --guard off".into(),
             Self::Stdout(source) => return limit(source).map(String::from),
             Self::Unsettled { .. } => {

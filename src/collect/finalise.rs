@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::atomic::{Replacement, remove, sync_folder};
-use super::changes::{ChangeCounts, ChangeFile};
+use super::changes::{ChangeCounts, ChangeFile, Publishing};
 use super::checksum::Checksum;
 use super::draft::{Draft, Drafting, Plan};
 use super::evidence;
@@ -41,7 +41,7 @@ pub struct Finished {
     pub(super) identity: JobIdentity,
     pub(super) failures: u64,
     pub(super) answers: AnswerCounts,
-    pub(super) was_published: bool,
+    pub(super) published_before: Option<Publishing>,
     pub(super) places: Places,
     pub(super) previous: Previous,
     pub(super) drafting: Option<Drafting>,
@@ -160,6 +160,10 @@ impl Finished {
         paths: &Paths,
     ) -> Result<Published, CollectError> {
         let (journal, given) = (self.path.clone(), &paths.output.given);
+        let starts_from_old = settings.merge || context.place.changes.is_some();
+        if starts_from_old && !self.previous.is_still_there(&paths.output.real) {
+            return Err(CollectError::OldChanged { path: given.clone() });
+        }
         let baseline = self.previous.baseline(&paths.output.real, settings.format);
         let incomparable = self.previous.incomparable.take();
         let draft = match self.drafting.take().and_then(Drafting::finish) {
@@ -169,7 +173,8 @@ impl Finished {
         let mut pass = Pass::new(Rows::of(context), Some(draft.output), Some(given), settings);
         pass.state = Some(draft.state);
         let changes = context.place.changes.as_ref();
-        pass.changes = changes.map(|target| ChangeFile::create(target, self.was_published)).transpose()?;
+        pass.changes =
+            changes.map(|target| ChangeFile::create(target, self.published_before.as_ref())).transpose()?;
         let mut journal_file = self.file.try_clone().map_err(CollectError::io("open", &journal))?;
         let checksum = Checksum::new(self.salt);
         self.stream(&mut pass, (&draft.failed, draft.records), context.is_stopped)?;
@@ -197,11 +202,10 @@ impl Finished {
             warnings: Vec::new(),
         };
         let is_replaced = published.decision == Decision::Published;
-        if is_replaced && changes.is_some() {
-            // A run that is killed between the rename and the end of the journal goes on from here: the changes
-            // that lead to this output must not be taken for settled.
-            let line = publishing(checksum, stamp);
-            let written = journal_file.write_all(&line).and_then(|()| journal_file.sync_data());
+        if let Some(changes) = changes.as_ref().filter(|_| is_replaced) {
+            let written = publishing(checksum, &changes.publishing(stamp))
+                .and_then(|line| journal_file.write_all(&line))
+                .and_then(|()| journal_file.sync_data());
             written.map_err(CollectError::io("write", &journal))?;
         }
         match published.decision {
@@ -392,7 +396,9 @@ impl Ruling {
         } else {
             match (settings.guard, old) {
                 (Some(percent), Some(old)) if old.profile.skus > 0 => match signs(old, new, percent) {
-                    found if found.is_empty() => (Decision::Published, Vec::new()),
+                    found if found.is_empty() && old.comparable => (Decision::Published, Vec::new()),
+                    // Nothing tells what the shares should be: as with a first output.
+                    found if found.is_empty() => (Decision::Published, first_signs(new, percent)),
                     found => (Decision::HeldBack(found), Vec::new()),
                 },
                 (Some(percent), _) => (Decision::Published, first_signs(new, percent)),

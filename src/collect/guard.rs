@@ -42,7 +42,9 @@ pub fn signs(old: Baseline, new: Profile, percent: f64) -> Vec<Sign> {
         signs.push(Sign::Fewer);
     }
     if old.comparable {
-        signs.extend(shares(old.profile, new, percent));
+        // What an output was selected from is known only where its profile was kept.
+        let commonest_raw = new.commonest_raw.filter(|_| old.profile.commonest_raw.is_some());
+        signs.extend(shares(old.profile, Profile { commonest_raw, ..new }, percent));
     }
     signs
 }
@@ -134,6 +136,14 @@ mod tests {
         let old = Profile { commonest_raw: Some(3), ..profile(100, 0, 100) };
         let new = Profile { commonest_raw: Some(100), ..profile(100, 0, 100) };
         assert_eq!(compare(old, new), [Sign::SameRawBody]);
+    }
+
+    #[test]
+    fn an_old_output_that_does_not_tell_what_it_was_selected_from_is_compared_without_it() {
+        let old = profile(100, 0, 100);
+        let new = Profile { commonest_raw: Some(100), ..profile(100, 0, 100) };
+        assert_eq!(compare(old, new), []);
+        assert_eq!(first_signs(new, 50.0), [Sign::SameBody, Sign::SameRawBody]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher13;
 
 use super::atomic::clear_leftovers;
+use super::changes::Publishing;
 use super::checksum::{Header, VERSION, hex16};
 use super::draft::{Plan, Progress};
 use super::error::CREATE;
@@ -113,8 +114,8 @@ pub struct Journal {
     places: Places,
     answers: Answers,
     previous: Previous,
-    /// The output that is there was put there by the interrupted run, of which the changes were not settled.
-    was_published: bool,
+    /// What the interrupted run put in its place, where it got that far.
+    published_before: Option<Publishing>,
     writer: Writer,
     /// None where old values are merged in, and for standard output.
     draft: Option<Progress>,
@@ -157,7 +158,8 @@ impl Journal {
         let expired = scan.answers.expire_by(settings.max_age, began);
         let recovered = Recovered { answers: scan.answers.len() as u64, expired, notes };
         // Where old values have a say, only the end of the run can tell what becomes of a row.
-        let was_published = previous.old.as_ref().is_some_and(|old| scan.publishing == Some(old.stamp));
+        let is_there = |stamp| previous.old.as_ref().is_some_and(|old| old.stamp == stamp);
+        let published_before = scan.publishing.filter(|published| is_there(published.output));
         let reading = if settings.merge || settings.changes.is_some() { None } else { file.try_clone().ok() };
         let draft = reading.map(|reading| {
             let records = Records::new(paths.journal.clone(), reading, salt);
@@ -180,7 +182,7 @@ impl Journal {
             places: Places::default(),
             answers: scan.answers,
             previous,
-            was_published,
+            published_before,
             writer,
             draft,
         };
@@ -213,7 +215,7 @@ impl Journal {
             places: Places::default(),
             answers: Answers::default(),
             previous: Previous::none(),
-            was_published: false,
+            published_before: None,
             writer,
             draft: None,
         })
@@ -411,7 +413,7 @@ impl Journal {
             identity: self.identity.clone(),
             failures: self.failures,
             answers: self.counts,
-            was_published: self.was_published,
+            published_before: self.published_before,
             places: std::mem::take(&mut self.places),
             previous: std::mem::replace(&mut self.previous, Previous::none()),
             drafting: self.draft.take().and_then(Progress::into_drafting),

@@ -135,6 +135,11 @@ impl Previous {
         Some(Baseline { profile, comparable: true })
     }
 
+    /// Whether the old output, whose values the new one is made of or compared with, is still the one that was read.
+    pub(super) fn is_still_there(&self, path: &Path) -> bool {
+        self.measured == FileId::of(path)
+    }
+
     /// Ends a run before its first request whose output could only be much smaller than the one that is there.
     /// `rows` are those of the input.
     ///

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use memchr::memchr2;
 use serde::Deserialize;
 
+use super::changes::Publishing;
 use super::checksum::{PREFIX, hex};
-use super::merge::Stamp;
 use crate::model::{BodyHash, Fingerprint};
 
 pub(super) const NULL: &[u8] = b"null";
@@ -104,8 +104,8 @@ pub(super) fn synced_offset(line: &[u8]) -> Option<u64> {
     }
 }
 
-/// The stamp of the output that was about to be published, from the whole line; `None` for any other line.
-pub(super) fn publishing_stamp(line: &[u8]) -> Option<Stamp> {
+/// What was about to be published, from the whole line; `None` for any other line.
+pub(super) fn publishing_of(line: &[u8]) -> Option<Publishing> {
     let value = line.get(PREFIX..)?.strip_prefix(b"\"publishing\":")?.strip_suffix(b"}")?;
     serde_json::from_slice(value).ok()
 }

@@ -84,6 +84,7 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Old {
     pages: Pages,
+    hasher: KeyHasher,
     /// How it is laid out.
     pub(super) format: Format,
     /// What stands for one SKU in it.
@@ -141,6 +142,7 @@ impl Old {
         let profile = profiler.finish().profile;
         Ok(Some(Self {
             pages: Pages::new(file),
+            hasher: hasher.clone(),
             format,
             shape,
             misfit,
@@ -196,14 +198,26 @@ impl Old {
 
     fn line(&mut self, index: usize, out: &mut Vec<u8>) -> io::Result<()> {
         let format = self.format;
+        let start = out.len();
         let raw = self.raw(index)?;
-        if format == Format::Jsonl {
-            return compact_value(raw, out).map_err(changed);
+        let key = if format == Format::Jsonl {
+            compact_value(raw, out).and_then(|()| key_of_line(&out[start..])).map_err(changed)?
+        } else {
+            let (key, value) = member(raw).map_err(changed)?;
+            escape_into(&key, out);
+            out.push(b':');
+            compact_value(&value, out).map_err(changed)?;
+            key
+        };
+        self.check_key(index, &key)
+    }
+
+    /// What was read at the place of a value has the key that was there when the file was indexed.
+    fn check_key(&self, index: usize, key: &str) -> io::Result<()> {
+        if self.hasher.hash(key) == self.places[index].hash {
+            return Ok(());
         }
-        let (key, value) = member(raw).map_err(changed)?;
-        escape_into(&key, out);
-        out.push(b':');
-        compact_value(&value, out).map_err(changed)
+        Err(changed(Malformed::Syntax("another key")))
     }
 
     /// What nobody asked for, in the old output's order.
@@ -246,6 +260,7 @@ impl Old {
         compact_value(&value, &mut compact).map_err(changed)?;
         let stored = take_apart(&compact, format).map_err(changed)?;
         let key = key.map_or_else(|| key_of_line(&compact), Ok).map_err(changed)?;
+        self.check_key(index, &key)?;
         Ok((key, stored))
     }
 }

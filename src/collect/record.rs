@@ -9,19 +9,20 @@
 //! {"crc":"89abcdef","kept":"FINGERPRINT","key":"KEY"}
 //!
 //! {"crc":"89abcdef","synced":OFFSET}
-//! {"crc":"89abcdef","publishing":{"bytes":123,"crc":456}}
+//! {"crc":"89abcdef","publishing":{"output":{"bytes":123,"crc":456},"changes":{…},"counts":{…}}}
 //! ```
 //!
 //! `KEY` and `BODY` stand together as they will in the output, so publishing copies them in one piece. A row
 //! that was refused has `null` for its fingerprint; a cell that is not UTF-8 is `{"hex":"…"}`; `raw` is the hash of
 //! the body before `--select`.
 
+use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Refused;
+use super::changes::Publishing;
 use super::checksum::{Checksum, HEX};
 use super::line::NULL;
-use super::merge::Stamp;
 use crate::json::escape_into;
 use crate::model::{Answer, BodyHash, Content, Entry, Fault, Fingerprint, Key, Validators};
 
@@ -144,17 +145,16 @@ impl Recorder {
     }
 }
 
-/// The line that says: the output of this size and checksum is about to be put in its place.
-pub(super) fn publishing(checksum: Checksum, stamp: Stamp) -> Vec<u8> {
+/// The line that says: an output and the changes that lead to it are about to be put in their places.
+pub(super) fn publishing(checksum: Checksum, published: &Publishing) -> io::Result<Vec<u8>> {
+    let value = serde_json::to_vec(published)?;
     let mut line = Vec::new();
     checksum.line(&mut line, |out| {
-        out.extend_from_slice(b"\"publishing\":{\"bytes\":");
-        push_number(out, stamp.bytes);
-        out.extend_from_slice(b",\"crc\":");
-        push_number(out, stamp.crc.into());
-        out.extend_from_slice(b"}}");
+        out.extend_from_slice(b"\"publishing\":");
+        out.extend_from_slice(&value);
+        out.push(b'}');
     });
-    line
+    Ok(line)
 }
 
 /// What an answer's line says beside the entry's own words.
@@ -297,8 +297,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::collect::ChangeCounts;
     use crate::collect::checksum::PREFIX;
-    use crate::collect::line::{Line, fetched_start, publishing_stamp, read_row, synced_offset};
+    use crate::collect::line::{Line, fetched_start, publishing_of, read_row, synced_offset};
+    use crate::collect::merge::Stamp;
     use crate::model::{Cause, Outcome, Seq};
 
     fn entry(key: &str, record: csv::ByteRecord) -> Entry {
@@ -370,9 +372,11 @@ mod tests {
     #[test]
     fn what_was_about_to_be_published_reads_back() {
         let checksum = Checksum::new([1; 16]);
-        let stamp = Stamp { bytes: 1 << 40, crc: u32::MAX };
-        let line = publishing(checksum, stamp);
-        assert_eq!(publishing_stamp(line.strip_suffix(b"\n").unwrap()), Some(stamp));
+        let stamp = |bytes| Stamp { bytes, crc: u32::MAX };
+        let counts = ChangeCounts { added: 1, removed: 2, changed: 3, failed: 4 };
+        let published = Publishing { output: stamp(1 << 40), changes: stamp(7), counts };
+        let line = publishing(checksum, &published).unwrap();
+        assert_eq!(publishing_of(line.strip_suffix(b"\n").unwrap()), Some(published));
     }
 
     proptest! {

@@ -10,10 +10,10 @@ use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use super::CollectError;
+use super::changes::Publishing;
 use super::checksum::{CRC_START, Checksum, Header, PREFIX, VERSION, named_checksum, parse_header, unhex16};
 use super::index::Answers;
-use super::line::{fetched_start, publishing_stamp, synced_offset};
-use super::merge::Stamp;
+use super::line::{fetched_start, publishing_of, synced_offset};
 
 /// What of a line is looked at beside its checksum: the whole of a marker, and the start of any other.
 const HEAD: usize = 256;
@@ -157,8 +157,8 @@ pub(super) struct Scan {
     pub(super) end: u64,
     /// Bytes after `end`.
     pub(super) torn: u64,
-    /// The output that was about to be published last.
-    pub(super) publishing: Option<Stamp>,
+    /// What was about to be published last.
+    pub(super) publishing: Option<Publishing>,
     /// Why the line at `end` is bad, if a later marker proves that to be damage and no torn tail.
     pub(super) damage: Option<&'static str>,
 }
@@ -187,8 +187,8 @@ pub(super) fn scan(input: &mut impl BufRead, start: u64, checksum: Checksum) -> 
             (None, Ok(())) if synced.is_none_or(|offset| offset <= began) => {
                 if let Some((fingerprint, at)) = fetched_start(&lines.head) {
                     scan.answers.add(fingerprint, at, began);
-                } else if let Some(stamp) = publishing_stamp(&lines.head) {
-                    scan.publishing = Some(stamp);
+                } else if let Some(published) = publishing_of(&lines.head) {
+                    scan.publishing = Some(published);
                 }
                 scan.end = lines.at;
             }
