@@ -77,7 +77,7 @@ impl Ahead {
     /// Whether the guard would hold back an output of so many SKUs, and why.
     ///
     /// # Errors
-    /// It would.
+    /// [`CollectError::TooFewRows`] if it would.
     pub fn check_rows(
         &self,
         settings: &OutputSettings,
@@ -119,7 +119,7 @@ fn journal(
             }
             if let Some((aside, _)) = &aside {
                 let aside = aside.display();
-                notes.push(format!("{aside} is of this job: the run would go on with its answers"));
+                notes.push(format!("{aside} belongs to this job; its answers would be used"));
             }
             aside
         }
@@ -193,7 +193,11 @@ mod tests {
         let mut set_aside = look(&trial);
         assert!(set_aside.answered(fingerprint("A")) && set_aside.answered(fingerprint("B")));
         assert_eq!(set_aside.notes.len(), 1, "the empty one in its place is replaced: {:?}", set_aside.notes);
-        assert!(set_aside.notes[0].contains("out.json.journal.1 is of this job"), "{:?}", set_aside.notes);
+        assert!(
+            set_aside.notes[0].contains("out.json.journal.1 belongs to this job"),
+            "{:?}",
+            set_aside.notes
+        );
         assert_eq!(trial.open().1.answers, 2);
     }
 

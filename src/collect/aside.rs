@@ -16,7 +16,7 @@ use super::opening::open_unlinked;
 use super::paths::{folder_of, with_ending};
 use super::recover::read_header;
 
-/// So many journals are kept aside. One more takes the place of the oldest.
+/// Journals kept aside at most. Beyond that, read-only ones are removed first, then the oldest.
 const MOST: usize = 9;
 const READ_ONLY: u32 = 0o400;
 const OWNER_MAY_WRITE: u32 = 0o200;
@@ -93,10 +93,7 @@ fn make_room(journal: &Path, wanted: Option<&Path>, notes: &mut Vec<String>) -> 
     journals.sort_by_key(|aside| aside.given_up);
     for aside in journals.iter().skip(MOST - 1) {
         fs::remove_file(&aside.path).map_err(CollectError::io("remove", &aside.path))?;
-        notes.push(format!(
-            "{} was removed: {MOST} journals are kept aside, and it was the oldest",
-            aside.path.display()
-        ));
+        notes.push(format!("{} was removed: at most {MOST} journals are kept aside", aside.path.display()));
     }
     Ok(())
 }
@@ -145,7 +142,11 @@ mod tests {
         assert!(interrupted(&mut trial, "two", 1).notes[0].contains("set aside as"));
         let recovered = interrupted(&mut trial, "one", 0);
         assert_eq!(recovered.answers, 3);
-        assert!(recovered.notes[1].contains("out.json.journal.1 is of this job"), "{:?}", recovered.notes);
+        assert!(
+            recovered.notes[1].contains("out.json.journal.1 belongs to this job; its answers are used"),
+            "{:?}",
+            recovered.notes
+        );
         let (journal, _) = trial.open();
         trial.publish(journal.close().unwrap());
         assert_eq!(journals(&trial), ["out.json.journal.2"], "what was gone on with is gone");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::{Exit, system_limit};
 
-/// Verbs of operations that are looked at again for a hint.
+/// Operation names that select a hint.
 pub(super) const CREATE: &str = "create";
 pub(super) const SET_MODE: &str = "set the mode of";
 pub(super) const SYNC: &str = "sync";
@@ -189,7 +189,7 @@ impl CollectError {
         Some(match self {
             Self::Place { .. } => "name another place with --output, --failed, --changes or --report".into(),
             Self::MountPoint { path } => format!(
-                "mount the folder that {} lies in, in place of the file (docker: -v ./data:/data, and the file in /data)",
+                "mount the folder that contains {} instead of the file itself (docker: -v ./data:/data)",
                 path.display()
             ),
             Self::NoLocks { .. } => {
@@ -198,7 +198,7 @@ impl CollectError {
             }
             Self::Thread { .. } => system_limit::NO_THREAD.into(),
             Self::Temporary { source, .. } => {
-                let name = "name a folder that can be written to, and has room for all answers, with TMPDIR";
+                let name = "set TMPDIR to a writable folder with room for all answers";
                 limit(source).map_or_else(|| name.into(), |limit| format!("{limit}; or {name}"))
             }
             Self::Create { source, .. } | Self::Refused { source, .. } if limit(source).is_some() => {
@@ -216,7 +216,7 @@ impl CollectError {
             }
             Self::Locked { .. } => "wait for it, or give --lock-wait 10m".into(),
             Self::OldOutput { .. } => {
-                "mend or move the old output, check --format, or leave out --merge and --changes".into()
+                "repair or move the old output, check --format, or leave out --merge and --changes".into()
             }
             Self::OtherKind { .. } => {
                 "give the options that the old output was made with, write to another file, or leave out --merge"
@@ -276,11 +276,12 @@ fn refused(doing: &str, path: &Path) -> String {
     let another = "choose a folder on another file system";
     match doing {
         SET_MODE => format!(
-            "the file system changes no modes: remove {0}, or give it the mode that new files get there; or {another}",
+            "the file system does not allow mode changes: remove {0}, or give it the mode that new files get there; \
+             or {another}",
             path.display()
         ),
         REPLACE => format!("no file can be renamed over another there: {another}"),
-        SYNC => format!("the file system cannot promise that a file is safe on disk (fsync): {another}"),
+        SYNC => format!("the file system does not support fsync: {another}"),
         _ => "check that the folder is there and that you may read it and write to it".into(),
     }
 }

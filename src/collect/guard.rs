@@ -1,12 +1,12 @@
 //! Whether a new output is so much worse than the one that is there that it must not replace it.
 //!
-//! A fall in the number of SKUs by more than `--guard` percent counts, and a rise by more than so many points of
-//! the share that is `null` or that has one body in common. Neither counts where it touches fewer than
-//! [`LEAST_TOUCHED`] SKUs.
+//! The number of SKUs may fall by at most `--guard` percent. The share of SKUs that are `null`, and the share of SKUs
+//! with the most common value other than `null`, may rise by at most that many percentage points. A difference counts
+//! only if it affects at least [`LEAST_TOUCHED`] SKUs.
 
 use super::profile::Profile;
 
-/// A sign that touches fewer SKUs is no sign.
+/// A difference that affects fewer SKUs does not count.
 pub const LEAST_TOUCHED: u64 = 10;
 
 /// Something that got much worse. Counts are of SKUs.
@@ -77,7 +77,7 @@ fn shares(old: Profile, new: Profile, percent: f64) -> Vec<Sign> {
     rises.into_iter().filter(|&(_, before, now)| has_risen(before, now)).map(|(sign, ..)| sign).collect()
 }
 
-/// Of nothing, none.
+/// The fraction part/whole; 0 if whole is 0.
 fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }

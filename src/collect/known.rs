@@ -144,7 +144,7 @@ impl Previous {
     /// `rows` are those of the input.
     ///
     /// # Errors
-    /// It could.
+    /// [`CollectError::TooFewRows`] if the guard would hold the output back.
     pub(super) fn check_rows(
         &self,
         settings: &OutputSettings,

@@ -147,7 +147,7 @@ pub(super) fn resume(
         Some((aside, found)) => {
             fs::rename(&aside, path).map_err(CollectError::io("go on with", &aside))?;
             sync_folder(path)?;
-            notes.push(format!("{} is of this job: the run goes on with its answers", aside.display()));
+            notes.push(format!("{} belongs to this job; its answers are used", aside.display()));
             Some(found)
         }
         None => ours,

@@ -347,7 +347,7 @@ pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
             let all = refused_at_end(*status, *skus);
             let sku = quoted(asked_again);
             let message = format!(
-                "{all}, and SKU {sku}, asked again to tell whether the credentials are refused, did not say: {why}"
+                "{all}; SKU {sku} was requested again to check the credentials, without a clear result: {why}"
             );
             Failure::new(Exit::TryAgain, message).with_hint(again)
         }
@@ -535,8 +535,9 @@ fn failed_for(cause: Cause, report: &Report) -> u64 {
 /// Of a journal, what no row asked for.
 fn unclaimed_answers(count: u64) -> String {
     let answers = report::format::counted(count, "answer", "answers");
+    let were = if count == 1 { "it was" } else { "they were" };
     format!(
-        "the journal of an interrupted run had {answers} to no request of this input: gone with the journal"
+        "the journal of an interrupted run had {answers} that no row of this input needs; {were} removed with it"
     )
 }
 
@@ -545,8 +546,8 @@ fn old_answers(oldest: Duration) -> Option<String> {
     const OLD: Duration = Duration::from_hours(24);
     (oldest > OLD).then(|| {
         format!(
-            "the oldest answer from the journal of the interrupted run came {} ago; --max-age 20h asks again for \
-             what is older, --fresh for everything",
+            "the oldest answer taken from the interrupted run is {} old; --max-age 20h requests older ones again, \
+             --fresh all",
             report::format::age(oldest)
         )
     })

@@ -99,7 +99,7 @@ impl From<ConfigError> for Failure {
 pub fn of_plan(error: &PlanError, settings: &Settings) -> Failure {
     let from_file = |name: &str| matches!(settings.origin(name), Origin::File { .. });
     let blamed = match error {
-        // The file alone is to blame only where neither the body nor its type came from elsewhere.
+        // Report the config file only where neither the body nor its type came from elsewhere.
         PlanError::BodyEscape { .. } if from_file("body") && !from_file("header") => "header",
         PlanError::BodyEscape { .. } | PlanError::ValueInCdata => "body",
         PlanError::ProxyUserInfo => "proxy",

@@ -186,18 +186,15 @@ fn word_of(input: &str, since: Since) -> Option<String> {
         Since::Unchanged => return None,
         Since::Appended(bytes) => {
             let size = report::format::size(bytes);
-            format!("{input} grew by {size} while the run went on: what was appended is left to the next run")
+            format!("{input} grew by {size} during the run; the next run will read the new rows")
         }
         Since::Rewritten => {
-            format!(
-                "{input} was written to after it had been read: what is in it now is left to the next run"
-            )
+            format!("{input} was modified after it was read; the next run will read the new content")
         }
         Since::Replaced => format!(
-            "{input} was replaced while the run went on, which read the old file to its end: the new one is left \
-             to the next run"
+            "{input} was replaced during the run, which used the old file; the next run will read the new one"
         ),
-        Since::Removed => format!("{input} was removed while the run went on, which read it to its end"),
+        Since::Removed => format!("{input} was removed during the run, which read it to its end"),
     })
 }
 

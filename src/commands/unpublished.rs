@@ -1,4 +1,4 @@
-//! What is said of an output that the guard did not let through, and of one that looks wrong.
+//! What is said of an output that was held back, and of one that looks wrong.
 
 use super::failure::Failure;
 use super::in_shell;
@@ -29,14 +29,14 @@ pub(super) fn warnings(published: &Published, settings: &Settings) -> Vec<String
     let is_compared = evidence.old.is_none_or(|old| old.comparable);
     if !is_compared && published.decision != Decision::NothingButNulls {
         warnings.push(format!(
-            "{} was made with another request, --select or --body-as: of the new one, only the number of SKUs was \
-             compared with it",
+            "{} was made with another request, --select or --body-as: only its number of SKUs was compared with the \
+             new output",
             settings.output.path
         ));
     }
     for (place, sign) in published.first_signs.iter().enumerate() {
         let example = if place == 0 { example(evidence) } else { String::new() };
-        warnings.push(format!("{}{example}: is that right?", share(*sign, evidence)));
+        warnings.push(format!("{}{example}: check that this is correct", share(*sign, evidence)));
     }
     warnings
 }
@@ -47,14 +47,14 @@ pub(super) fn of_collect(error: CollectError, settings: &Settings) -> Failure {
     let path = path.display();
     let limited = settings.input.limit.is_some_and(|limit| limit.get() == *rows);
     let found = if limited {
-        format!("--limit takes {}", counted(*rows, "row", "rows"))
+        format!("--limit allows only {}", counted(*rows, "row", "rows"))
     } else {
         format!("{} has {}", settings.input.path, counted(*rows, "row", "rows"))
     };
-    let message = format!("held back before the first request: {path} has {} SKUs, and {found}", count(*old));
+    let message = format!("held back before the first request: {path} has {} SKUs, but {found}", count(*old));
     let keep = if settings.output.merge { "" } else { "--merge keeps the other SKUs; " };
     Failure::new(error.exit(), message)
-        .with_hint(format!("{keep}if so few are right, run once with --guard off"))
+        .with_hint(format!("{keep}if so few rows are correct, run once with --guard off"))
 }
 
 fn held_back(signs: &[Sign], published: &Published, settings: &Settings) -> Failure {
@@ -69,8 +69,8 @@ fn held_back(signs: &[Sign], published: &Published, settings: &Settings) -> Fail
         (Some(held), Target::File(output)) => {
             let [from, to] = [held, output].map(|path| in_shell(&path.display().to_string()));
             match signs {
-                [Sign::Empty] => format!("to begin anew, remove the old file: rm {to}"),
-                _ => format!("look at {from}; to accept it: mv {from} {to}; or run once with --guard off"),
+                [Sign::Empty] => format!("to start over, remove the old file: rm {to}"),
+                _ => format!("check {from}; to accept it: mv {from} {to}; or run once with --guard off"),
             }
         }
         _ => "run once with --guard off".to_owned(),
@@ -83,7 +83,7 @@ fn clause(sign: Sign, evidence: &Evidence) -> String {
     let old = evidence.old.map(|old| old.profile);
     let before = |part: u64| {
         let all = old.map_or(0, |old| old.skus);
-        format!("before for {} of {}", count(part), count(all))
+        format!("previously for {} of {}", count(part), count(all))
     };
     let of_old = |part: fn(&crate::collect::Profile) -> u64| before(old.as_ref().map_or(0, part));
     match sign {
@@ -110,12 +110,9 @@ fn share(sign: Sign, evidence: &Evidence) -> String {
     let all = counted(new.skus, "SKU", "SKUs");
     match sign {
         Sign::Nulls => format!("null for {} of {all}", count(new.nulls)),
-        Sign::SameBody => format!("one and the same value for {} of {all}", count(new.commonest)),
+        Sign::SameBody => format!("the same value for {} of {all}", count(new.commonest)),
         Sign::SameRawBody => {
-            format!(
-                "one and the same answer, before --select, for {} of {all}",
-                count(new.commonest_raw.unwrap_or(0))
-            )
+            format!("the same answer before --select for {} of {all}", count(new.commonest_raw.unwrap_or(0)))
         }
         Sign::Empty | Sign::Fewer => all,
     }
@@ -142,5 +139,5 @@ fn nothing_but_nulls(evidence: &Evidence, settings: &Settings) -> Failure {
         (format!("the API knows none of them: {all}"), "is the path in --url right?")
     };
     Failure::new(Exit::Unavailable, message)
-        .with_hint(format!("{check} nothing was kept; --min-success 0 publishes even nulls"))
+        .with_hint(format!("{check} Nothing was kept; --min-success 0 publishes null values too"))
 }

@@ -78,7 +78,7 @@ pub fn expired(settings: &Settings, answers: u64) -> Option<String> {
 /// With a failure file as input, `--prune` would take out every SKU that had not failed.
 ///
 /// # Errors
-/// It is one.
+/// `--prune` is given and the input is a failure file.
 pub fn check_prune(settings: &Settings, is_failure_file: bool) -> Result<(), Failure> {
     if !(is_failure_file && settings.output.prune) {
         return Ok(());

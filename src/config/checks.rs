@@ -146,7 +146,7 @@ fn statuses(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
     Err(refuse(
         layers,
         ["retry-on", "null-on"],
-        format!("status {both} stands in --null-on too, and cannot both be retried and stored as null"),
+        format!("status {both} is also in --null-on: it cannot be both retried and stored as null"),
         "leave it out of one of the two",
     ))
 }

@@ -259,13 +259,13 @@ const EXITS: [(Exit, &str); 12] = [
     (Exit::Complete, "every SKU was fetched"),
     (Exit::SomeFailed, "published, but some SKUs failed"),
     (Exit::Usage, "the command line or the environment is wrong"),
-    (Exit::Data, "the CSV cannot be read, changed meanwhile, or has no data row"),
+    (Exit::Data, "the CSV cannot be read, changed during the run, or has no data row"),
     (Exit::NoInput, "there is no such input"),
-    (Exit::Unavailable, "the API is unreachable or failing: nothing published"),
+    (Exit::Unavailable, "the API is unreachable or failing, or too few SKUs came: not published"),
     (Exit::CannotCreate, "the output cannot be written there"),
-    (Exit::Io, "disk trouble"),
+    (Exit::Io, "disk error, unusable standard output, or a system limit"),
     (Exit::TryAgain, "locked, deferred or out of time: run it again later"),
-    (Exit::HeldBack, "held back by --guard: the old output stays"),
+    (Exit::HeldBack, "held back: much worse than the old output, which stays"),
     (Exit::NoPermission, "the API refuses the credentials"),
     (Exit::Config, "the config file is wrong"),
 ];
@@ -354,7 +354,8 @@ mod tests {
 
     #[test]
     fn help_says_what_a_retried_post_may_do() {
-        assert!(shown(&["--help"]).matches("A retried POST may").count() == 2);
+        let help = shown(&["--help"]).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.matches("A retried POST may act twice").count() == 2);
     }
 
     /// What is printed here when it fails goes into the golden files, once it has been read.

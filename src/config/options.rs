@@ -168,14 +168,15 @@ const REQUEST: &[Setting] = &[
     ),
     Setting::new("body", Text("TEXT|@FILE"), "A body for each request, or @FILE that holds it").more(
         "{column} and ${ENV_VAR} are inserted as the Content-Type needs it. {{column}} stands for the text \
-         {column}; all other braces stand. FILE is relative to the current folder. Content-Type is \
+         {column}; all other braces are sent unchanged. FILE is relative to the current folder. Content-Type is \
          application/json unless --header says otherwise. A retried POST may act twice.",
     ),
     Setting::new("body-escape", Word("KIND"), "json, form, xml or none [default: by Content-Type]").more(
-        "How values are inserted into the body: json as the inside of a string, form percent-encoded, xml with \
-         entities, none as they are. Default: json for JSON types and without a Content-Type, form for \
-         application/x-www-form-urlencoded, xml for XML types, none for text/plain; for other types it must \
-         be given where a value is inserted. It does not change the Content-Type.",
+        "How values are inserted: json escapes them for the inside of a string, form percent-encodes, xml uses \
+         entity and character references, none inserts them unchanged. Default: json without a Content-Type and \
+         for application/json and +json, form for application/x-www-form-urlencoded, xml for application/xml, \
+         text/xml and +xml, none for text/plain. Other types need this option if the body has a placeholder. \
+         The Content-Type is not changed.",
     ),
     Setting::new("timeout", Word("TIME"), "For one attempt, body included")
         .default("30s")
@@ -184,7 +185,7 @@ const REQUEST: &[Setting] = &[
     Setting::new("follow", Word("REDIRECTS"), "none, same-origin or any").default("same-origin").more(
         "At most 5, and never from https to http. With any, no header, body or user-info that you gave \
              reaches another origin. Where a redirect would lose the body of a request, the SKU fails, and the \
-             message names the address to write.",
+             message names the address to use as --url.",
     ),
     Setting::new("ca-cert", Text("FILE"), "Trust the certificates in this PEM file, too"),
     Setting::new("proxy", Text("URL"), "Send everything through this proxy")
@@ -216,9 +217,9 @@ const RETRY: &[Setting] = &[
     Setting::new("retry-on", Word("CODES"), "Statuses to retry")
         .default("408,425,429,500,502-504,522,524")
         .more(
-            "Ranges are allowed; none is a word. +202 adds to the default, in the environment and the config file \
-             too. 2xx and 3xx may be named, for an answer that is not ready yet. Connection \
-             faults, timeouts and cut bodies are always retried.",
+            "Ranges are allowed; none means no status. A leading + adds to the default: +202. This also works in \
+             the environment and the config file. 2xx and 3xx may be named, for example 202 for an answer that is \
+             not ready. Connection faults, timeouts and cut bodies are always retried.",
         ),
     Setting::new("max-retry-after", Word("TIME"), "Longest wait a server may ask for").default("5m").more(
         "A server that asks for longer in Retry-After defers the run: what is \
@@ -233,8 +234,8 @@ const RESPONSE: &[Setting] = &[
              byte-order mark wins over it.",
     ),
     Setting::new("null-on", Word("CODES"), "Statuses that store null").default("none").more(
-        "They count as fetched. For example 404,410. A status of the default of --retry-on is then not \
-             retried.",
+        "They count as fetched. For example 404,410. A status that is also in the default of --retry-on is then \
+             stored, not retried.",
     ),
     Setting::new("max-body", Word("SIZE"), "The largest body to keep, decoded").default("10MiB"),
 ];
@@ -252,38 +253,45 @@ const OUTPUT: &[Setting] = &[
     ),
     Setting::flag("merge", "Start from the existing output")
         .more("SKUs that are not fetched by this run keep their value."),
-    Setting::flag("prune", "With --merge: drop SKUs that INPUT has no more").more(
-        "Without it, --merge keeps SKUs that INPUT no longer has; the summary counts them.",
+    Setting::flag("prune", "With --merge: drop SKUs no longer in INPUT").more(
+        "Without it, --merge keeps them and the summary counts them. Not with --limit or with a failure file as \
+         INPUT.",
     ),
     Setting::new("changes", Text("FILE"), "Write what changed, a JSON line a SKU").more(
-        "Against the file that is replaced: {\"key\":...,\"change\":\"added\",\"old\":...,\"new\":...}; the change is \
-         added, removed, changed or failed.",
+        "One line for each SKU that differs from the replaced file: \
+         {\"key\":...,\"change\":\"changed\",\"old\":...,\"new\":...}. change is added (no old), removed (no new), \
+         changed or failed (no new). Needs an output file.",
     ),
     Setting::new("guard", Word("N%|off"), "Hold back a much worse output").default("50%").more(
-        "Held back is an output with N percent fewer SKUs than the one it would replace, or with a share of null, \
-         or of one body for all, that is N points higher: the old file stays, the new one is written beside it \
-         as out.held.json, and the exit is 76.",
+        "An output is held back if it has over N percent fewer SKUs than the old one, or if the share of null or \
+         of the most common value is over N percentage points higher, and at least 10 SKUs are affected. The old \
+         file stays, the new one is written beside it as out.held.json, and the exit code is 76. An output \
+         without SKUs never replaces one that has some, even with off.",
     ),
     Setting::new("failed", Text("FILE"), "Where failed rows go [default: out.failed.csv]")
-        .more("Default: beside the output, under its name; with -o - nowhere. It is itself a valid INPUT, with --merge."),
+        .more(
+            "Default: beside the output, under its name; with -o - nowhere. It can be used as INPUT; if the output \
+             has SKUs, this needs --merge.",
+        ),
     Setting::new("min-success", Word("N%"), "With fewer fetched, publish nothing")
         .default("50%")
-        .more("Of the SKUs asked for and the bad rows. 0 turns it off."),
+        .more("Of the SKUs asked for and the bad rows. 0 turns it off, and also publishes an output of only null."),
 ];
 
 const RUN: &[Setting] = &[
     Setting::flag("fresh", "Ignore the journal of an interrupted run"),
     Setting::new("max-age", Word("TIME"), "Ask again for what is older").default("none").more(
-        "With --merge, values that are younger are left alone. With and without it, answers in the journal of an \
-         interrupted run that are older are asked for again. For a run every 24 hours, 20h: what the last night \
-         stored while it ran is not a day old yet, and 24h would refresh every second night only.",
+        "Values younger than this are kept (with --merge); older answers in the journal of an interrupted run are \
+         requested again (with or without --merge). For a daily run use 20h: at 24h, values stored a few minutes \
+         into yesterday's run are still too young, so they are refreshed only every second night.",
     ),
     Setting::new("lock-wait", Word("TIME"), "Wait for another run on this output")
         .default("0s")
         .more("Two runs never work on one output; the second ends at once, or after this time."),
     Setting::flag("dry-run", "Print the plan: no request, no file written").more(
         "To standard output: rows, repeats, rejected rows with their lines, the first addresses, the pace and \
-         the time it takes, what is already there. Exit 1 where rows would be rejected.",
+         the time it takes, what is already there. Exit 1 where rows would be rejected, 76 where the output \
+         would be held back.",
     ),
     Setting::new("progress", Word("MODE"), "auto, bar, plain or none")
         .default("auto")

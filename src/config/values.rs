@@ -88,10 +88,9 @@ pub(super) fn statuses(text: &str) -> Result<StatusSet, String> {
                 )
             })?;
             match set.lowest() {
-                Some(low @ ..200) => Err(format!(
-                    "{}: no answer ends with {low}, since 1xx only announces the answer; write statuses from 200 on",
-                    quoted(text)
-                )),
+                Some(low @ ..200) => {
+                    Err(format!("{}: {low} is not a final status; write statuses from 200 on", quoted(text)))
+                }
                 _ => Ok(set),
             }
         }
@@ -328,7 +327,7 @@ mod tests {
     #[test]
     fn a_status_that_no_answer_can_have_is_refused() {
         for wrong in ["101", "100-599", "404,103", "+102"] {
-            assert!(retry_on(wrong).unwrap_err().contains("1xx"), "{wrong}");
+            assert!(retry_on(wrong).unwrap_err().contains("is not a final status"), "{wrong}");
         }
         assert!(statuses("150").unwrap_err().contains("from 200 on"));
     }

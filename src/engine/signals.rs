@@ -49,8 +49,7 @@ impl Signals {
     }
 }
 
-/// Lets a write beyond the limit on file sizes (`ulimit -f`) fail as any other write does, with an error that can be
-/// told. Without this the system ends the program.
+/// Makes a write beyond `ulimit -f` fail with `EFBIG` instead of ending the process by `SIGXFSZ`.
 pub fn outlive_the_file_size_limit() {
     // Where the system refuses a handler, its default stays.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());

@@ -6,9 +6,8 @@ use std::panic::{self, AssertUnwindSafe};
 use rustix::io::Errno;
 use tokio::runtime::Runtime;
 
-/// Starts the first of the threads that blocking work is done on. The runtime panics where the system gives none at
-/// all, and makes do with those that it has where it gives no more. What a panic says is kept back meanwhile, so that
-/// this belongs before any other thread has work.
+/// Starts the first blocking thread. Tokio panics if the system refuses the first one and copes without further ones.
+/// The panic message is suppressed meanwhile, so call this before other threads work.
 ///
 /// # Errors
 /// The system gives no thread.

@@ -85,7 +85,12 @@ pub fn follow(request: &Request, status: u16, headers: &HeaderMap, policy: Follo
         let method = &request.method;
         let leads = || format!("it leads to {}: write that address in --url", shown(&url));
         if matches!(status, 301..=303) {
-            return Err(refuse(&format!("the {method} would go on as a GET without its body; {}", leads())));
+            let why = if becomes_get(status, method) {
+                format!("the {method} would go on as a GET without its body; {}", leads())
+            } else {
+                format!("a {status} does not say that the {method} keeps its body; {}", leads())
+            };
+            return Err(refuse(&why));
         }
         if foreign {
             return Err(refuse(&format!(
@@ -98,18 +103,22 @@ pub fn follow(request: &Request, status: u16, headers: &HeaderMap, policy: Follo
         return Err(refuse("it leads to another origin (--follow any would go there)"));
     }
     carry_user_info(request, &mut url, foreign);
-    let to_get = match status {
-        301 | 302 => request.method == Method::POST,
-        303 => request.method != Method::HEAD,
-        _ => false,
-    };
     Ok(Request {
-        method: if to_get { Method::GET } else { request.method.clone() },
+        method: if becomes_get(status, &request.method) { Method::GET } else { request.method.clone() },
         url,
         headers: if foreign { HeaderMap::new() } else { request.headers.clone() },
         body: request.body.clone(),
         foreign,
     })
+}
+
+/// Whether a redirect of this method asks for a GET.
+fn becomes_get(status: u16, method: &Method) -> bool {
+    match status {
+        301 | 302 => method == Method::POST,
+        303 => method != Method::HEAD,
+        _ => false,
+    }
 }
 
 /// The template's user-info stays at its origin; what a server writes there is never used.
@@ -232,6 +241,12 @@ mod tests {
                 assert_eq!((fault.cause, fault.status), (Cause::Redirect, Some(status)));
                 let advice = format!("it leads to {location}: write that address in --url");
                 assert!(fault.detail.contains(&advice), "{method} {status}: {fault}");
+                let why = match (status, method.as_str()) {
+                    (301 | 302, "POST") | (303, _) => "would go on as a GET without its body",
+                    (301 | 302, _) => "does not say that the",
+                    _ => "may not reach another origin",
+                };
+                assert!(fault.detail.contains(why), "{method} {status}: {fault}");
                 assert!(
                     fault.detail.contains(method.as_str()) && !fault.detail.contains("canary"),
                     "{fault}"

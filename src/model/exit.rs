@@ -9,7 +9,8 @@ pub enum Exit {
     SomeFailed,
     /// The command line is wrong.
     Usage,
-    /// The input (or the old output to merge) cannot be read, or has no data row.
+    /// The input cannot be read, has no data row, or changed during the run; or the old output cannot be read or
+    /// merged.
     Data,
     /// There is no such input.
     NoInput,

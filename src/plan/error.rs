@@ -189,7 +189,7 @@ pub enum PlanError {
     },
     /// The body has a placeholder, and nothing says how its value is to be escaped.
     #[error(
-        "the body template has a placeholder, and {} does not say how to escape its value",
+        "the body template has a placeholder, but {} does not determine how to escape its value",
         .content_type.as_ref().map_or_else(
             || "the Content-Type, which holds a placeholder or is there twice,".into(),
             |content_type| format!("the Content-Type {content_type}")

@@ -68,10 +68,10 @@ fn expect_held(dir: &WorkDir, before: &str, ended: Ended, says: &[&str]) -> Ende
 #[test]
 fn an_api_that_lies_replaces_nothing() {
     let lies: &[(&str, &[&str])] = &[
-        ("{}", &["one and the same value for 20 of 20 SKUs, before for 1 of 20", "SKU S0000: {}"]),
-        ("{\"error\":\"down for maintenance\"}", &["before for 1 of 20", "down for maintenance"]),
-        ("\"\"", &["one and the same value"]),
-        ("[]", &["one and the same value"]),
+        ("{}", &["the same value for 20 of 20 SKUs, previously for 1 of 20", "SKU S0000: {}"]),
+        ("{\"error\":\"down for maintenance\"}", &["previously for 1 of 20", "down for maintenance"]),
+        ("\"\"", &["the same value"]),
+        ("[]", &["the same value"]),
     ];
     for (body, says) in lies {
         let (dir, api) = published(20);
@@ -91,7 +91,7 @@ fn a_share_of_nulls_that_jumps_is_held_back() {
         _ => Reply::json("null"),
     });
     let ended = fetch(&dir, server).finish();
-    expect_held(&dir, &before, ended, &["null for 18 of 20 SKUs, before for 0 of 20", "SKU S0000"]);
+    expect_held(&dir, &before, ended, &["null for 18 of 20 SKUs, previously for 0 of 20", "SKU S0000"]);
 }
 
 #[test]
@@ -103,7 +103,12 @@ fn an_answer_that_is_the_same_for_all_is_seen_through_a_selection_that_hides_it(
     let before = dir.read("out.json");
     fetch(&dir, &api.server).args(select).finish().expect_code(0);
     let ended = fetch(&dir, api.says_only("{\"error\":\"x\"}")).args(select).finish();
-    expect_held(&dir, &before, ended, &["before --select, for 20 of 20 SKUs, before for 1 of 20"]);
+    expect_held(
+        &dir,
+        &before,
+        ended,
+        &["the same answer before --select for 20 of 20 SKUs, previously for 1 of 20"],
+    );
 }
 
 #[test]
@@ -112,12 +117,16 @@ fn too_few_rows_end_the_run_before_its_first_request() {
     let before = dir.read("out.json");
     let server = ScriptedServer::echo();
     let ended = fetch(&dir, &server).args(["--limit", "3"]).finish().expect_code(76);
-    assert!(said(&ended).contains("out.json has 40 SKUs, and --limit takes 3 rows"), "{}", said(&ended));
+    assert!(
+        said(&ended).contains("out.json has 40 SKUs, but --limit allows only 3 rows"),
+        "{}",
+        said(&ended)
+    );
     let plan = fetch(&dir, &server).args(["--limit", "3", "--dry-run"]).finish().expect_code(76);
     assert!(plan.stderr.contains("held back") && plan.stdout().contains("S0002"), "{}", plan.stdout());
     dir.write_skus(skus(19));
     let ended = plain(&dir, &server, "out.json").finish().expect_code(76);
-    assert!(ended.stderr.contains("out.json has 40 SKUs, and products.csv has 19 rows"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("out.json has 40 SKUs, but products.csv has 19 rows"), "{}", ended.stderr);
     assert!(ended.stderr.contains("--merge keeps the other SKUs"), "{}", ended.stderr);
     assert_eq!((server.count(), dir.read("out.json")), (0, before));
     assert!(!dir.has("out.held.json") && !dir.has("out.json.journal"), "{:?}", dir.names());
@@ -209,9 +218,9 @@ fn a_first_output_that_looks_wrong_is_published_with_a_warning() {
     dir.write_skus(skus(12));
     let server = ScriptedServer::start(|_| Reply::json("{\"error\":\"x\"}"));
     let ended = fetch(&dir, &server).finish().expect_code(0);
-    assert!(said(&ended).contains("one and the same value for 12 of 12 SKUs"), "{}", said(&ended));
+    assert!(said(&ended).contains("the same value for 12 of 12 SKUs"), "{}", said(&ended));
     let ended = fetch(&dir, &server).finish().expect_code(0);
-    assert!(!said(&ended).contains("one and the same"), "it was so before: {}", said(&ended));
+    assert!(!said(&ended).contains("the same value"), "it was so before: {}", said(&ended));
     let dir = WorkDir::new();
     dir.write_skus(skus(12));
     let ended = fetch(&dir, &ScriptedServer::echo()).finish().expect_code(0);
@@ -230,7 +239,7 @@ fn a_file_that_somebody_else_wrote_is_measured() {
         dir.write("out.json", &text);
         let server = ScriptedServer::start(|_| Reply::json("{}"));
         let ended = fetch(&dir, &server).finish();
-        expect_held(&dir, &text, ended, &["before for 1 of 20"]);
+        expect_held(&dir, &text, ended, &["previously for 1 of 20"]);
         dir.write_skus(skus(4));
         fetch(&dir, &server).finish().expect_code(76);
     }
@@ -268,10 +277,10 @@ fn a_held_output_is_replaced_by_the_next_and_gone_after_a_good_night() {
 fn another_request_or_selection_is_compared_by_the_number_of_skus_alone() {
     let (dir, api) = published(20);
     let ended = fetch(&dir, &api.server).args(["--select", ".n > 0"]).finish().expect_code(0);
-    assert!(said(&ended).contains("only the number of SKUs was compared"), "{}", said(&ended));
+    assert!(said(&ended).contains("only its number of SKUs was compared"), "{}", said(&ended));
     let other = ScriptedServer::start(|_| Reply::json("{}"));
     let ended = fetch(&dir, &other).finish().expect_code(0);
-    assert!(said(&ended).contains("only the number of SKUs was compared"), "{}", said(&ended));
+    assert!(said(&ended).contains("only its number of SKUs was compared"), "{}", said(&ended));
     dir.write_skus(skus(5));
     fetch(&dir, &api.server).finish().expect_code(76);
 }
@@ -285,7 +294,7 @@ fn values_kept_by_a_merge_count_in_the_shares() {
     let before = dir.read("out.json");
     dir.write_skus(skus(38));
     let ended = fetch(&dir, server).args(["--merge"]).finish();
-    expect_held(&dir, &before, ended, &["for 38 of 40 SKUs, before for 15 of 40"]);
+    expect_held(&dir, &before, ended, &["for 38 of 40 SKUs, previously for 15 of 40"]);
     assert_eq!(keys(&dir.read("out.held.json")).len(), 40);
 }
 

@@ -140,11 +140,11 @@ fn what_is_appended_is_left_to_the_next_run_with_a_word() {
     rewrite(&dir, csv(0..ROWS));
     let ended = slow.fetch(&dir, &[], || append(&dir, "products.csv", "LATE,x,y\n")).expect_code(0);
     assert!(
-        ended.stderr.contains("warning: products.csv grew by 9 bytes while the run went on"),
+        ended.stderr.contains("warning: products.csv grew by 9 bytes during the run"),
         "{}",
         ended.stderr
     );
-    assert!(ended.stderr.contains("left to the next run"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the next run will read the new rows"), "{}", ended.stderr);
     assert_eq!(keys(&dir.read("out.json")), (0..ROWS).map(sku).collect::<Vec<_>>());
     let ended = slow.run(&dir, &[]).finish().expect_code(0);
     assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);

@@ -87,7 +87,7 @@ fn a_folder_for_temporary_files_that_cannot_be_used_is_named_with_its_variable()
         let run = bound_by_permissions(fetch_to(&dir, &server, "-").env("TMPDIR", &folder));
         let text = said(&run.finish().expect_code(73));
         let named = format!("cannot create a temporary file in {}", folder.display());
-        assert!(text.contains(&named) && text.contains("with TMPDIR"), "{text}");
+        assert!(text.contains(&named) && text.contains("set TMPDIR to a writable folder"), "{text}");
     }
     assert_eq!(server.count(), 0);
     // With an output file there is none to create there.

@@ -58,7 +58,10 @@ fn a_file_that_is_a_mount_point_is_73_before_any_request_and_says_what_to_mount(
         let ended = run.finish().expect_code(73);
         let text = said(&ended);
         assert!(text.contains(&format!("{name}: it is a mount point of its own")), "{text}");
-        assert!(text.contains(&format!("mount the folder that {name} lies in")), "{text}");
+        assert!(
+            text.contains(&format!("mount the folder that contains {name} instead of the file itself")),
+            "{text}"
+        );
         assert_eq!((server.count(), dir.read("out.json").as_str()), (0, "{\n\"OLD\":1\n}\n"));
     }
 }
@@ -83,9 +86,9 @@ fn what_the_file_system_refuses_of_publishing_is_found_by_a_trial() {
         return;
     }
     for (calls, error, words) in [
-        ("fchmod", "EPERM", ["cannot set the mode of", "changes no modes"]),
-        ("fchmod", "EOPNOTSUPP", ["cannot set the mode of", "changes no modes"]),
-        ("fsync", "EINVAL", ["cannot sync", "safe on disk"]),
+        ("fchmod", "EPERM", ["cannot set the mode of", "does not allow mode changes"]),
+        ("fchmod", "EOPNOTSUPP", ["cannot set the mode of", "does not allow mode changes"]),
+        ("fsync", "EINVAL", ["cannot sync", "does not support fsync"]),
         ("?rename,?renameat,?renameat2", "ENOSYS", ["cannot replace", "renamed over another"]),
         ("flock", "ENOLCK", ["does not support locks", "local disk"]),
         ("flock", "ENOSYS", ["does not support locks", "local disk"]),

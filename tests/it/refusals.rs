@@ -158,7 +158,7 @@ fn an_answer_that_does_not_tell_defers_the_refused_and_says_so() {
         let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(75);
         assert_deferred(&dir, &ended, "27 fetched, 3 deferred");
         assert!(
-            ended.stderr.contains("asked again to tell whether the credentials are refused"),
+            ended.stderr.contains("was requested again to check the credentials, without a clear result"),
             "{}",
             ended.stderr
         );

@@ -41,7 +41,7 @@ fn one_stray_run_with_another_address_costs_no_answer() {
     let plan = run(&dir, &server, "right", "50").args(["--dry-run"]).finish().expect_code(0);
     for part in [
         "out.json.journal would be set aside",
-        "out.json.journal.1 is of this job",
+        "out.json.journal.1 belongs to this job",
         "1 request of them by GET",
     ] {
         assert!(plan.stdout().contains(part), "{part}: {}", plan.stdout());
@@ -50,7 +50,7 @@ fn one_stray_run_with_another_address_costs_no_answer() {
 
     let ended = run(&dir, &server, "right", "50").finish().expect_code(1);
     assert_eq!((recovered(&ended), server.count()), (9, 21), "the failed one alone is asked for again");
-    assert!(said(&ended).contains("out.json.journal.1 is of this job"), "{}", ended.stderr);
+    assert!(said(&ended).contains("out.json.journal.1 belongs to this job"), "{}", ended.stderr);
     assert_eq!(keys(&dir.read("out.json")), skus(9));
     assert_eq!(journals(&dir), ["out.json.journal.2"], "the stray run's");
 
@@ -108,7 +108,7 @@ fn the_words_for_people_name_the_journal_that_the_run_goes_on_with() {
     run(&dir, &server, "stray", "100").finish().expect_code(69);
     let ended = plain(&dir, &server, "out.json").finish().expect_code(1);
     assert!(
-        ended.stderr.contains("out.json.journal.1 is of this job: the run goes on with its answers"),
+        ended.stderr.contains("out.json.journal.1 belongs to this job; its answers are used"),
         "{}",
         ended.stderr
     );

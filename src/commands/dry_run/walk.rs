@@ -52,7 +52,7 @@ impl Walked {
     /// Whether the guard would hold back the output of these rows.
     ///
     /// # Errors
-    /// It would.
+    /// [`CollectError::TooFewRows`] if it would.
     pub(super) fn guarded(&self, output: &OutputSettings, place: &Preflight) -> Result<(), CollectError> {
         self.ahead.as_ref().map_or(Ok(()), |ahead| ahead.check_rows(output, place, self.rows.rows))
     }

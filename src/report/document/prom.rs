@@ -89,7 +89,7 @@ fn counts(to: &mut Exposition, account: &Account<'_>) {
         let changes = [("added", added), ("removed", removed), ("changed", changed), ("failed", failed)];
         to.gauge(
             "skufetch_run_changes",
-            "SKUs that differ from the output that was there before the last run.",
+            "SKUs that differ from the output before the last run.",
             changes.map(|(change, count)| labelled("change", change, count)),
         );
     }
