@@ -1,7 +1,7 @@
 //! What a run would find of earlier ones, looked at without a trace: nothing is created, changed, renamed or
 //! held, so that a plan can be made beside a run that works.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::checksum::{Header, VERSION, hex16};
 use super::index::Answers;
@@ -21,6 +21,10 @@ pub struct Ahead {
     pub began: SystemTime,
     /// Answers of an interrupted run that are older than `--max-age`.
     pub expired: u64,
+    /// Answers of an interrupted run whose status this run does not keep.
+    pub unwanted: u64,
+    /// How old the oldest of its other answers is.
+    pub oldest: Option<Duration>,
     /// What a person should know, one sentence each.
     pub notes: Vec<String>,
     /// Who is writing this output now, in words, if anyone is.
@@ -43,6 +47,8 @@ impl Ahead {
             return Ok(Self {
                 answers: Answers::default(),
                 expired: 0,
+                unwanted: 0,
+                oldest: None,
                 previous: Previous::none(),
                 salt: chance(),
                 began: SystemTime::now(),
@@ -64,8 +70,21 @@ impl Ahead {
         previous.forget_state_of_other_salt(salt);
         notes.extend(previous.incomparable.take());
         let expired = answers.expire_by(settings.max_age, began);
+        let unwanted = answers.retain_statuses(|status| settings.keeps(status));
+        let oldest = answers.oldest().map(|at| began.duration_since(at).unwrap_or_default());
         let old_bytes = paths.output.real.metadata().ok().map(|old| old.len());
-        Ok(Self { answers, expired, previous, salt, began, notes, writer: lock::held(paths)?, old_bytes })
+        Ok(Self {
+            answers,
+            expired,
+            unwanted,
+            oldest,
+            previous,
+            salt,
+            began,
+            notes,
+            writer: lock::held(paths)?,
+            old_bytes,
+        })
     }
 
     /// The key that fingerprints are to be made with.

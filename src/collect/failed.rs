@@ -106,6 +106,11 @@ impl<'a> FailureFile<'a> {
         Self { target, columns, writer: None, rows: 0 }
     }
 
+    /// A row as wide as the header whose key cell is empty: it hides no SKU.
+    pub(super) fn has_no_key(&self, row: &csv::ByteRecord) -> bool {
+        row.len() == self.columns.names.len() && row.get(self.columns.key).is_some_and(<[u8]>::is_empty)
+    }
+
     /// The place of the cell that keys the output.
     pub(super) fn key_column(&self) -> usize {
         self.columns.key

@@ -17,13 +17,13 @@ use super::checksum::Checksum;
 use super::draft::{Draft, Drafting, Plan};
 use super::evidence;
 use super::failed::{Failures, Rows};
-use super::guard::{Baseline, LEAST_TOUCHED, Sign, first_signs, signs};
+use super::guard::{Baseline, LEAST_TOUCHED, Sign, first_signs, share_signs, signs};
 use super::index::Places;
 use super::known::{Previous, has_skus};
 use super::line::{Failed, Fetched, Line, read_row, string_end};
 use super::merge::{KeyHash, Old};
 use super::output::{Output, Written};
-use super::profile::{Measured, Profile};
+use super::profile::{Measured, Profile, Profiler};
 use super::record::publishing;
 use super::records::{Records, damaged};
 use super::state::StateWriter;
@@ -109,9 +109,15 @@ pub struct Published {
     pub evidence: Evidence,
     /// Signs that a first output, which has nothing to be compared with, may be wrong.
     pub first_signs: Vec<Sign>,
+    /// With `--merge`: what this run fetched, which may be a small part of the output.
+    pub fetched: Profile,
+    /// What of it is much worse than the old output was.
+    pub fetched_signs: Vec<Sign>,
     /// The output as the user named it, or where it is held back; `None` for standard output and for what was not
     /// kept.
     pub path: Option<PathBuf>,
+    /// The file that an output which is held back was to replace.
+    pub replaces: Option<PathBuf>,
     /// Its size.
     pub bytes: u64,
     /// Its lines of SKUs.
@@ -120,8 +126,10 @@ pub struct Published {
     pub failures: Failures,
     /// The differences from the old output, and where they were written.
     pub changes: Option<(ChangeCounts, PathBuf)>,
-    /// Values of the old output that no row asked for, with `--merge`: kept, or taken out by `--prune`.
+    /// Values of the old output that no row asked for, with `--merge`.
     pub unasked: u64,
+    /// They were taken out by `--prune`.
+    pub pruned: bool,
     /// What a person should know, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -180,6 +188,9 @@ impl Finished {
         self.stream(&mut pass, (&draft.failed, draft.records), context.is_stopped)?;
         let Written { stamp, lines, measured, target } = pass.finish_output()?;
         let ruling = Ruling::of(settings, paths, (baseline, measured, pass.kept));
+        let fetched = pass.fetched.finish().profile;
+        let fetched_signs = fetched_signs(settings, baseline, fetched);
+        let (unpruned, pruned) = (pass.unpruned(), pass.prunes());
         let Pass { mut rows, state, changes, unasked, .. } = pass;
         let Ruling { decision, mut evidence, first_signs } = ruling;
         let sign = match &decision {
@@ -193,12 +204,16 @@ impl Finished {
             decision,
             evidence,
             first_signs,
+            fetched,
+            fetched_signs,
             path: Some(given.clone()),
+            replaces: None,
             bytes: stamp.bytes,
             lines,
             failures: Failures::default(),
             changes: None,
             unasked,
+            pruned,
             warnings: Vec::new(),
         };
         let is_replaced = published.decision == Decision::Published;
@@ -214,6 +229,7 @@ impl Finished {
                 let mut target = target;
                 target.redirect(&paths.held);
                 published.path = Some(paths.held.clone());
+                published.replaces = Some(paths.output.real.clone());
                 published.changes = put(target, changes, context)?;
             }
             Decision::NothingButNulls => {
@@ -243,7 +259,7 @@ impl Finished {
         let (saved, (failures, warnings)) = follow()
             .map_err(|error: CollectError| if is_replaced { error.after_publishing(given) } else { error })?;
         (published.failures, published.warnings) = (failures, warnings);
-        published.warnings.extend(incomparable.filter(|_| is_replaced));
+        published.warnings.extend(unpruned.into_iter().chain(incomparable).filter(|_| is_replaced));
         if let Err(why) = saved {
             published.warnings.push(format!("{} was not written: {why}", paths.state.display()));
         }
@@ -262,12 +278,16 @@ impl Finished {
             decision: Decision::NothingButNulls,
             evidence: Evidence { new, ..Evidence::default() },
             first_signs: Vec::new(),
+            fetched: Profile::default(),
+            fetched_signs: Vec::new(),
             path: None,
+            replaces: None,
             bytes: 0,
             lines: 0,
             failures: Failures::default(),
             changes: None,
             unasked: 0,
+            pruned: false,
             warnings: Vec::new(),
         };
         if is_nothing_but_nulls(settings, new) {
@@ -409,6 +429,15 @@ impl Ruling {
     }
 }
 
+/// What of the answers of a run with `--merge` is much worse than the old output was. It is no reason to hold back an
+/// output that has many other values, but many small runs would replace all of them.
+fn fetched_signs(settings: &OutputSettings, old: Option<Baseline>, fetched: Profile) -> Vec<Sign> {
+    match (settings.guard, old.filter(|old| old.comparable && old.profile.skus > 0)) {
+        (Some(percent), Some(old)) if settings.merge => share_signs(old.profile, fetched, percent),
+        _ => Vec::new(),
+    }
+}
+
 /// Whether no SKU has a value: then most likely the address is wrong. A person who says `--min-success 0` wants
 /// whatever there is.
 fn is_nothing_but_nulls(settings: &OutputSettings, new: Profile) -> bool {
@@ -431,6 +460,10 @@ struct Pass<'a, W> {
     kept: u64,
     /// Old values that no row asked for.
     unasked: u64,
+    /// Damaged rows whose SKU is not known: it may be any of those that no row asked for.
+    unknown_rows: u64,
+    /// With `--merge`: the answers of this run.
+    fetched: Profiler,
 }
 
 impl<'a, W: Write> Pass<'a, W> {
@@ -441,7 +474,20 @@ impl<'a, W: Write> Pass<'a, W> {
         settings: &'a OutputSettings,
     ) -> Self {
         let (refused, line) = (HashSet::new(), Vec::new());
-        Self { output, state: None, changes: None, rows, given, settings, refused, line, kept: 0, unasked: 0 }
+        Self {
+            output,
+            state: None,
+            changes: None,
+            rows,
+            given,
+            settings,
+            refused,
+            line,
+            kept: 0,
+            unasked: 0,
+            unknown_rows: 0,
+            fetched: Profiler::default(),
+        }
     }
 
     fn written<T>(&self, result: io::Result<T>) -> Result<T, CollectError> {
@@ -464,6 +510,9 @@ impl<'a, W: Write> Pass<'a, W> {
             }
         } else if let Some(changes) = &mut self.changes {
             changes.fetched(record.key, None, record.body)?;
+        }
+        if self.settings.merge {
+            self.fetched.body(record.body);
         }
         let result = self.output.as_mut().map_or(Ok(()), |output| output.fetched(record));
         self.written(result)
@@ -511,10 +560,16 @@ impl<'a, W: Write> Pass<'a, W> {
     /// cell: that SKU is not gone from the input.
     fn damaged(&mut self, row: &csv::ByteRecord, previous: &mut Previous) -> Result<(), CollectError> {
         let Some(old) = previous.old.as_mut().filter(|_| self.output.is_some()) else { return Ok(()) };
+        if self.rows.file.has_no_key(row) {
+            return Ok(());
+        }
         let key = row.get(self.rows.file.key_column()).and_then(|cell| Key::parse(cell).ok());
-        let Some(key) = key else { return Ok(()) };
-        let hash = previous.hasher.hash(key.as_str());
-        if !old.holds(&hash) || (self.rows.is_planned)(&key) || !self.refused.insert(hash) {
+        let hash = key.as_ref().map(|key| previous.hasher.hash(key.as_str()));
+        let (Some(key), Some(hash)) = (key, hash.filter(|hash| old.holds(hash))) else {
+            self.unknown_rows += 1;
+            return Ok(());
+        };
+        if (self.rows.is_planned)(&key) || !self.refused.insert(hash) {
             return Ok(());
         }
         if let Some(changes) = &mut self.changes {
@@ -528,6 +583,20 @@ impl<'a, W: Write> Pass<'a, W> {
         }
         old.supersede(&hash);
         Ok(())
+    }
+
+    /// Whether SKUs that no row asked for are taken out: not while one of them may stand in a damaged row.
+    fn prunes(&self) -> bool {
+        self.settings.prune && self.unknown_rows == 0
+    }
+
+    /// Why nothing was pruned, where that was asked for.
+    fn unpruned(&self) -> Option<String> {
+        (self.settings.prune && !self.prunes() && self.unasked > 0).then(|| {
+            "--prune took nothing out: the SKUs of some damaged rows are not known, and may be among those that no \
+             other row has"
+                .to_owned()
+        })
     }
 
     /// Whether a failed SKU is more than a row of the failure file.
@@ -567,7 +636,7 @@ impl<'a, W: Write> Pass<'a, W> {
 
     /// What only the old output has comes last, in its order; or it is gone, and the changes say so.
     fn leftovers(&mut self, previous: &mut Previous) -> Result<(), CollectError> {
-        let is_kept = self.settings.merge && !self.settings.prune;
+        let is_kept = self.settings.merge && !self.prunes();
         if self.output.is_none() || !(self.settings.merge || self.changes.is_some()) {
             return Ok(());
         }

@@ -56,6 +56,12 @@ pub fn first_signs(new: Profile, percent: f64) -> Vec<Sign> {
     shares(Profile::default(), new, percent)
 }
 
+/// What of `new`, a part of an output, is much worse than the old output was. Its number says nothing.
+#[must_use]
+pub fn share_signs(old: Profile, new: Profile, percent: f64) -> Vec<Sign> {
+    shares(old, new, percent)
+}
+
 /// Whether `new` SKUs in place of `old` are a fall of more than so many percent.
 #[must_use]
 pub fn has_fallen(old: u64, new: u64, percent: f64) -> bool {

@@ -1,4 +1,4 @@
-//! Where each row's record stands in the journal: 8 bytes a row, and 28 more for each answer that an
+//! Where each row's record stands in the journal: 8 bytes a row, and 32 more for each answer that an
 //! interrupted run left. Bodies stay on disk.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -70,7 +70,7 @@ pub(super) struct Answers {
     found: Vec<Found>,
 }
 
-/// An answer in a journal, in 28 bytes.
+/// An answer in a journal, in 32 bytes.
 #[derive(Debug, Clone, Copy)]
 struct Found {
     fingerprint: [u32; 4],
@@ -78,6 +78,8 @@ struct Found {
     offset: [u32; 2],
     /// When the answer came, in seconds since 1970.
     at: u32,
+    /// The status of the answer.
+    status: u16,
 }
 
 impl Found {
@@ -91,11 +93,11 @@ impl Found {
 }
 
 impl Answers {
-    /// An answer was found at `offset`, which came at this time.
-    pub(super) fn add(&mut self, fingerprint: Fingerprint, at: SystemTime, offset: u64) {
+    /// An answer was found at `offset`, with its time and status.
+    pub(super) fn add(&mut self, fingerprint: Fingerprint, (at, status): (SystemTime, u16), offset: u64) {
         let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let at = u32::try_from(seconds).unwrap_or(u32::MAX);
-        self.found.push(Found { fingerprint: words(fingerprint), offset: halves(offset), at });
+        self.found.push(Found { fingerprint: words(fingerprint), offset: halves(offset), at, status });
     }
 
     /// All are found: of several with one fingerprint, the last one in the journal counts.
@@ -116,6 +118,18 @@ impl Answers {
         let before = self.found.len();
         self.found.retain(|found| found.at() >= limit);
         (before - self.found.len()) as u64
+    }
+
+    /// Forgets the answers whose status is not wanted, and says how many they were.
+    pub(super) fn retain_statuses(&mut self, is_kept: impl Fn(u16) -> bool) -> u64 {
+        let before = self.found.len();
+        self.found.retain(|found| is_kept(found.status));
+        (before - self.found.len()) as u64
+    }
+
+    /// When the oldest of the answers came.
+    pub(super) fn oldest(&self) -> Option<SystemTime> {
+        self.found.iter().map(Found::at).min()
     }
 
     /// The same for those that were older than `max_age` when the run began.
@@ -193,7 +207,7 @@ mod tests {
         let mut answers = Answers::default();
         let (a, b) = (Fingerprint(1 << 64 | 5), Fingerprint(5));
         for (fingerprint, offset) in [(a, 10), (b, 20), (a, 30), (a, 25)] {
-            answers.add(fingerprint, second(offset), offset);
+            answers.add(fingerprint, (second(offset), 200), offset);
         }
         answers.seal();
         assert_eq!(answers.len(), 2);
@@ -206,7 +220,7 @@ mod tests {
         let mut answers = Answers::default();
         let (a, b) = (Fingerprint(1 << 100 | 5), Fingerprint(5));
         for (fingerprint, at, offset) in [(a, 1000, 10), (b, 1000, 1 << 40), (a, 3000, 30)] {
-            answers.add(fingerprint, second(at), offset);
+            answers.add(fingerprint, (second(at), 200), offset);
         }
         answers.seal();
         assert_eq!(answers.expire(second(2000)), 1);

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher13;
@@ -71,6 +71,10 @@ pub struct Recovered {
     pub answers: u64,
     /// Answers that it left, too, but which are older than `--max-age`.
     pub expired: u64,
+    /// Answers whose status this run does not keep.
+    pub unwanted: u64,
+    /// How old the oldest of the others is.
+    pub oldest: Option<Duration>,
     /// What a person should know, one sentence each: a torn tail, a journal set aside, a lost state.
     pub notes: Vec<String>,
 }
@@ -156,7 +160,9 @@ impl Journal {
         };
         previous.forget_state_of_other_salt(salt);
         let expired = scan.answers.expire_by(settings.max_age, began);
-        let recovered = Recovered { answers: scan.answers.len() as u64, expired, notes };
+        let unwanted = scan.answers.retain_statuses(|status| settings.keeps(status));
+        let oldest = scan.answers.oldest().map(|at| began.duration_since(at).unwrap_or_default());
+        let recovered = Recovered { answers: scan.answers.len() as u64, expired, unwanted, oldest, notes };
         // Where old values have a say, only the end of the run can tell what becomes of a row.
         let is_there = |stamp| previous.old.as_ref().is_some_and(|old| old.stamp == stamp);
         let published_before = scan.publishing.filter(|published| is_there(published.output));

@@ -81,16 +81,16 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The fingerprint of an answer and its time, from the beginning of its line; `None` for any other line.
-pub(super) fn fetched_start(start: &[u8]) -> Option<(Fingerprint, SystemTime)> {
+/// The fingerprint of an answer, its time and its status, from the beginning of its line; `None` for any other line.
+pub(super) fn fetched_start(start: &[u8]) -> Option<(Fingerprint, SystemTime, u16)> {
     let mut text = Cursor(start.get(PREFIX..)?);
     text.expect(b"\"fetched\":")?;
     let fingerprint = hex(text.string()?.get(1..33)?).map(Fingerprint)?;
     text.expect(b",\"status\":")?;
-    text.word()?;
+    let status = std::str::from_utf8(text.word()?).ok()?.parse().ok()?;
     let at = text.at()?;
     let at = std::str::from_utf8(at.get(1..at.len() - 1)?).ok()?;
-    Some((fingerprint, humantime::parse_rfc3339(at).ok()?))
+    Some((fingerprint, humantime::parse_rfc3339(at).ok()?, status))
 }
 
 /// The offset of a marker, from its whole line; `None` for any other line.

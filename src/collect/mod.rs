@@ -55,6 +55,8 @@ pub use finalise::{Decision, Evidence, Finished, Left, Publish, Published};
 pub use journal::{JobIdentity, Journal, MadeBy, Recovered, Refused};
 pub use known::{Known, skus_in};
 pub use lock::Lock;
-pub use paths::{FileTarget, Paths, Preflight, preflight, preflight_without_trace, siblings, try_publishing};
+pub use paths::{
+    FileTarget, Paths, Preflight, held_beside, preflight, preflight_without_trace, siblings, try_publishing,
+};
 pub use profile::Profile;
 pub use settings::{Format, OutputSettings, Shape, Target, UnknownWord};

@@ -165,6 +165,12 @@ impl Paths {
                         "something that is not a plain file has its name",
                     ));
                 }
+                Ok(_) if sibling == &paths.held && with_ending(sibling, LOCK).exists() => {
+                    return Err(CollectError::place(
+                        sibling,
+                        "it is the output of another job, and an output that is held back would take its place",
+                    ));
+                }
                 // The lock alone is neither replaced nor removed.
                 Ok(_) if sibling == &paths.lock => {}
                 Ok(found) => check_replaceable(sibling, sibling, &found)?,
@@ -300,8 +306,10 @@ fn failed_beside(output: &Path) -> PathBuf {
     output.with_file_name(name)
 }
 
-/// `out.json` gives `out.held.json`.
-fn held_beside(output: &Path) -> PathBuf {
+/// Where an output goes that is held back: `out.json` gives `out.held.json`. Of a symbolic link, the file that it leads
+/// to decides.
+#[must_use]
+pub fn held_beside(output: &Path) -> PathBuf {
     let mut name = output.file_stem().unwrap_or_default().to_os_string();
     name.push(".held");
     if let Some(extension) = output.extension() {

@@ -397,7 +397,7 @@ mod tests {
             let Some(Line::Fetched(parts)) = Line::parse(&line) else { panic!("not an answer") };
             prop_assert_eq!(serde_json::from_slice::<String>(parts.key).unwrap(), key);
             prop_assert_eq!((parts.body, parts.raw), (&body[..], raw));
-            prop_assert_eq!(fetched_start(&line), Some((entry.fingerprint, UNIX_EPOCH)));
+            prop_assert_eq!(fetched_start(&line), Some((entry.fingerprint, UNIX_EPOCH, 204)));
             prop_assert_eq!((parts.status, parts.attempts), (&b"204"[..], &b"3"[..]));
         }
 

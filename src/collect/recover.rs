@@ -185,8 +185,8 @@ pub(super) fn scan(input: &mut impl BufRead, start: u64, checksum: Checksum) -> 
         let synced = state.is_ok().then(|| synced_offset(&lines.head)).flatten();
         match (bad, state) {
             (None, Ok(())) if synced.is_none_or(|offset| offset <= began) => {
-                if let Some((fingerprint, at)) = fetched_start(&lines.head) {
-                    scan.answers.add(fingerprint, at, began);
+                if let Some((fingerprint, at, status)) = fetched_start(&lines.head) {
+                    scan.answers.add(fingerprint, (at, status), began);
                 } else if let Some(published) = publishing_of(&lines.head) {
                     scan.publishing = Some(published);
                 }

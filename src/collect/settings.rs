@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::model::StatusSet;
+
 /// Where the output goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -127,6 +129,11 @@ pub struct OutputSettings {
     /// With `merge`: leave alone what is younger. The caller decides by it. Answers of a journal that are older are
     /// not taken up.
     pub max_age: Option<Duration>,
+    /// Statuses that this run stores as `null`: an answer of a journal with another one that is no success is not
+    /// taken up.
+    pub null_on: StatusSet,
+    /// Statuses that this run tries again: an answer of a journal with one of them is not taken up.
+    pub retry_on: StatusSet,
     /// Ignore a journal left by an interrupted run.
     pub fresh: bool,
     /// How long to wait for another run on the same output.
@@ -149,10 +156,19 @@ impl Default for OutputSettings {
             failed: None,
             min_success: 50.0,
             max_age: None,
+            null_on: StatusSet::default(),
+            retry_on: StatusSet::default(),
             fresh: false,
             lock_wait: Duration::ZERO,
             draft_step: 1 << 20,
         }
+    }
+}
+
+impl OutputSettings {
+    /// Whether this run would keep an answer with this status.
+    pub(super) fn keeps(&self, status: u16) -> bool {
+        self.null_on.contains(status) || ((200..300).contains(&status) && !self.retry_on.contains(status))
     }
 }
 

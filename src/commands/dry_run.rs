@@ -40,9 +40,10 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
     let request = wiring::request(settings, &Api::lasting_url(settings));
     let planner = |salt| plan(&request, &columns, (settings, env), salt);
     let identity = wiring::identity(settings, &planner([0; 16])?);
-    wiring::check_prune(settings, rows.is_failure_file())?;
+    wiring::check_prune(settings, rows.has_failure_columns())?;
     let mut ahead = Ahead::look(&output, &place, &identity)?;
-    ahead.notes.extend(wiring::expired(settings, ahead.expired));
+    let notes = wiring::about_the_journal(settings, (ahead.expired, ahead.unwanted), ahead.oldest);
+    ahead.notes.extend(notes);
     let planner = planner(ahead.salt())?;
     // What a run would find wrong with certificates and the proxy.
     let reporter = Arc::clone(&report) as Arc<dyn Reporter>;

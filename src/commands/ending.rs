@@ -22,7 +22,7 @@ use crate::engine::{Counts, DRAIN, Ended, Sampled};
 use crate::fetch::{Stop, StopReason};
 use crate::input::{Columns, InputPath};
 use crate::limit::{self, Gate};
-use crate::model::{Cause, Event, Exit, Key, Reporter, display_safe};
+use crate::model::{Cause, Event, Exit, Key, Mask, Reporter, display_safe};
 use crate::report::{self, Amount, Changes, Complaint, Ending, Facts, Report, Unasked, Wrote, verdict};
 
 /// Characters of a SKU in a message.
@@ -89,6 +89,7 @@ pub fn conclude(
     let mut counts = with_unread(ended.counts, ended.fed.as_ref(), total);
     let worked = started.elapsed();
     let fate = fate(&settings, &mut ended, &stop, (&counts, failed_for(Cause::Status(404), report)));
+    let mask = ended.fed.as_ref().map(|fed| fed.planner.mask()).unwrap_or_default();
     if let Some(fed) = &ended.fed {
         for warning in fed.planner.warnings() {
             report.on(&Event::Warned { message: &warning.to_string() });
@@ -136,10 +137,9 @@ pub fn conclude(
     };
     let grace = grace(&stop, &settings);
     let filed = signals::unless_signalled((runtime, signals), grace, move |leave| job.file(journal, leave));
-    let (filed, fate) = Filed::of(filed, fate, &settings);
-    let age = oldest.filter(|_| counts.recovered > 0).and_then(old_answers);
+    let (filed, fate) = Filed::of(filed, fate, (&settings, &mask));
     let unclaimed = Some(unclaimed).filter(|count| filed.is_published && *count > 0).map(unclaimed_answers);
-    for warning in filed.warnings.iter().chain(&age).chain(&unclaimed) {
+    for warning in filed.warnings.iter().chain(&unclaimed) {
         report.on(&Event::Warned { message: warning });
     }
     // Rows that were refused, and whose key another row then got an answer for.
@@ -152,7 +152,7 @@ pub fn conclude(
     if let Some(published) = &filed.published {
         ending.changes = published.changes.as_ref().map(|(counts, _)| changes(*counts));
         let unasked = Some(published.unasked).filter(|count| *count > 0 && filed.is_published && !is_partial);
-        ending.unasked = unasked.map(|count| Unasked { count, pruned: settings.output.prune });
+        ending.unasked = unasked.map(|count| Unasked { count, pruned: published.pruned });
     }
     if let Some(account) = account {
         account.close(report, &mut ending, (runtime, signals), grace);
@@ -243,7 +243,7 @@ impl Filed {
     fn of(
         (result, number): (Option<Result<Self, CollectError>>, Option<u8>),
         fate: Fate,
-        settings: &Settings,
+        (settings, mask): (&Settings, &Mask),
     ) -> (Self, Fate) {
         let mut filed = match result {
             None | Some(Err(CollectError::Stopped)) => {
@@ -255,8 +255,8 @@ impl Filed {
             Some(Ok(filed)) => filed,
         };
         let Some(published) = &filed.published else { return (filed, fate) };
-        let fate = unpublished::failure(published, settings).map_or(fate, Fate::Leave);
-        filed.warnings.extend(unpublished::warnings(published, settings));
+        let fate = unpublished::failure(published, settings, mask).map_or(fate, Fate::Leave);
+        filed.warnings.extend(unpublished::warnings(published, settings, mask));
         (filed, fate)
     }
 }
@@ -539,18 +539,6 @@ fn unclaimed_answers(count: u64) -> String {
     format!(
         "the journal of an interrupted run had {answers} that no row of this input needs; {were} removed with it"
     )
-}
-
-/// Answers that are a day old or more are no longer what the API would say.
-fn old_answers(oldest: Duration) -> Option<String> {
-    const OLD: Duration = Duration::from_hours(24);
-    (oldest > OLD).then(|| {
-        format!(
-            "the oldest answer taken from the interrupted run is {} old; --max-age 20h requests older ones again, \
-             --fresh all",
-            report::format::age(oldest)
-        )
-    })
 }
 
 fn changes(counts: ChangeCounts) -> Changes {

@@ -19,7 +19,7 @@ const LEFT_BEHIND: [&str; 4] = [".failed.csv", ".journal", ".lock", ".state"];
 /// # Errors
 /// What would be lost, and what to type.
 pub(super) fn refuse_to_replace(settings: &Settings, place: &Preflight, rows: &Rows) -> Result<(), Failure> {
-    let Some(paths) = place.paths.as_ref().filter(|_| rows.is_failure_file() && !settings.output.merge)
+    let Some(paths) = place.paths.as_ref().filter(|_| rows.has_failure_columns() && !settings.output.merge)
     else {
         return Ok(());
     };

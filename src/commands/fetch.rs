@@ -89,13 +89,14 @@ fn run(
         (_, number) => return Err(ending::before_any_request(number.unwrap_or(0))),
     };
     let Base { ground, rows, planner, mut journal, recovered } = base;
-    let is_partial = rows.is_failure_file() || settings.input.limit.is_some();
+    let is_partial = rows.has_failure_columns() || settings.input.limit.is_some();
     let total = ground.rows();
     report.started(total);
     let headless = wiring::headless(settings, &ground.columns);
-    let expired = wiring::expired(settings, recovered.expired);
+    let journal_notes =
+        wiring::about_the_journal(settings, (recovered.expired, recovered.unwanted), recovered.oldest);
     let short = planner.short_secrets().iter();
-    let found = short.chain(&recovered.notes).chain(&headless).chain(&expired);
+    let found = short.chain(&recovered.notes).chain(&headless).chain(&journal_notes);
     for warning in settings.warnings.iter().chain(found) {
         report.on(&Event::Warned { message: warning });
     }
@@ -317,7 +318,7 @@ impl Ground {
         } else {
             (first_look, None)
         };
-        wiring::check_prune(settings, rows.is_failure_file())?;
+        wiring::check_prune(settings, rows.has_failure_columns())?;
         // Another run may have published meanwhile.
         failure_file::refuse_to_replace(settings, &place, &rows)?;
         let columns = Arc::clone(rows.columns());

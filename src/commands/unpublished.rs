@@ -1,29 +1,32 @@
 //! What is said of an output that was held back, and of one that looks wrong.
 
+use std::path::Path;
+
 use super::failure::Failure;
 use super::in_shell;
 use crate::collect::guard::Sign;
-use crate::collect::{CollectError, Decision, Evidence, Published};
+use crate::collect::{CollectError, Decision, Evidence, Profile, Published};
 use crate::config::Settings;
-use crate::config::settings::Target;
-use crate::model::{Exit, display_safe};
+use crate::model::{Exit, Mask, display_safe};
 use crate::report::format::{count, counted};
 
 /// Characters of a key, and of a body, in an example.
 const KEY_CHARS: usize = 60;
 const BODY_CHARS: usize = 120;
 
-/// Why a complete output was not published; `None` where it was.
-pub(super) fn failure(published: &Published, settings: &Settings) -> Option<Failure> {
+/// Why a complete output was not published; `None` where it was. An example may repeat what the API said, so it is
+/// shown through the mask.
+pub(super) fn failure(published: &Published, settings: &Settings, mask: &Mask) -> Option<Failure> {
+    let example = example(&published.evidence, mask);
     match &published.decision {
         Decision::Published => None,
-        Decision::NothingButNulls => Some(nothing_but_nulls(&published.evidence, settings)),
-        Decision::HeldBack(signs) => Some(held_back(signs, published, settings)),
+        Decision::NothingButNulls => Some(nothing_but_nulls(&published.evidence, &example, settings)),
+        Decision::HeldBack(signs) => Some(held_back(signs, published, &example, settings)),
     }
 }
 
 /// What a person should look at though the output was published, one sentence each.
-pub(super) fn warnings(published: &Published, settings: &Settings) -> Vec<String> {
+pub(super) fn warnings(published: &Published, settings: &Settings, mask: &Mask) -> Vec<String> {
     let evidence = &published.evidence;
     let mut warnings: Vec<String> = Vec::new();
     let is_compared = evidence.old.is_none_or(|old| old.comparable);
@@ -35,8 +38,12 @@ pub(super) fn warnings(published: &Published, settings: &Settings) -> Vec<String
         ));
     }
     for (place, sign) in published.first_signs.iter().enumerate() {
-        let example = if place == 0 { example(evidence) } else { String::new() };
-        warnings.push(format!("{}{example}: check that this is correct", share(*sign, evidence)));
+        let example = if place == 0 { example(evidence, mask) } else { String::new() };
+        warnings.push(format!("{}{example}: check that this is correct", share(*sign, evidence.new)));
+    }
+    for sign in &published.fetched_signs {
+        let share = share(*sign, published.fetched);
+        warnings.push(format!("of what this run fetched, {share}: check that this is correct"));
     }
     warnings
 }
@@ -57,17 +64,16 @@ pub(super) fn of_collect(error: CollectError, settings: &Settings) -> Failure {
         .with_hint(format!("{keep}if so few rows are correct, run once with --guard off"))
 }
 
-fn held_back(signs: &[Sign], published: &Published, settings: &Settings) -> Failure {
+fn held_back(signs: &[Sign], published: &Published, example: &str, settings: &Settings) -> Failure {
     let evidence = &published.evidence;
     let mut clauses: Vec<String> = Vec::new();
     for (place, sign) in signs.iter().enumerate() {
-        let example = if place == 0 { example(evidence) } else { String::new() };
-        clauses.push(clause(*sign, evidence) + &example);
+        clauses.push(clause(*sign, evidence) + if place == 0 { example } else { "" });
     }
     let message = format!("held back, {} stays as it is: {}", settings.output.path, clauses.join("; "));
-    let hint = match (&published.path, &settings.output.path) {
-        (Some(held), Target::File(output)) => {
-            let [from, to] = [held, output].map(|path| in_shell(&path.display().to_string()));
+    let hint = match (&published.path, &published.replaces) {
+        (Some(held), Some(output)) => {
+            let [from, to] = [held, output].map(|path| path_in_shell(path));
             match signs {
                 [Sign::Empty] => format!("to start over, remove the old file: rm {to}"),
                 _ => format!("check {from}; to accept it: mv {from} {to}; or run once with --guard off"),
@@ -78,6 +84,12 @@ fn held_back(signs: &[Sign], published: &Published, settings: &Settings) -> Fail
     Failure::new(Exit::HeldBack, message).with_hint(hint)
 }
 
+/// A path as a command takes it: one that begins with a dash is no option.
+fn path_in_shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    in_shell(&if text.starts_with('-') { format!("./{text}") } else { text })
+}
+
 /// What got worse, with the figures of both outputs.
 fn clause(sign: Sign, evidence: &Evidence) -> String {
     let old = evidence.old.map(|old| old.profile);
@@ -85,7 +97,7 @@ fn clause(sign: Sign, evidence: &Evidence) -> String {
         let all = old.map_or(0, |old| old.skus);
         format!("previously for {} of {}", count(part), count(all))
     };
-    let of_old = |part: fn(&crate::collect::Profile) -> u64| before(old.as_ref().map_or(0, part));
+    let of_old = |part: fn(&Profile) -> u64| before(old.as_ref().map_or(0, part));
     match sign {
         Sign::Empty => match old {
             Some(old) => format!("the new one has no SKU, in place of {}", count(old.skus)),
@@ -96,17 +108,16 @@ fn clause(sign: Sign, evidence: &Evidence) -> String {
             counted(evidence.new.skus, "SKU", "SKUs"),
             count(old.map_or(0, |old| old.skus))
         ),
-        Sign::Nulls => format!("{}, {}", share(sign, evidence), of_old(|old| old.nulls)),
-        Sign::SameBody => format!("{}, {}", share(sign, evidence), of_old(|old| old.commonest)),
+        Sign::Nulls => format!("{}, {}", share(sign, evidence.new), of_old(|old| old.nulls)),
+        Sign::SameBody => format!("{}, {}", share(sign, evidence.new), of_old(|old| old.commonest)),
         Sign::SameRawBody => {
-            format!("{}, {}", share(sign, evidence), of_old(|old| old.commonest_raw.unwrap_or(0)))
+            format!("{}, {}", share(sign, evidence.new), of_old(|old| old.commonest_raw.unwrap_or(0)))
         }
     }
 }
 
 /// How many SKUs of the new output show the sign.
-fn share(sign: Sign, evidence: &Evidence) -> String {
-    let new = evidence.new;
+fn share(sign: Sign, new: Profile) -> String {
     let all = counted(new.skus, "SKU", "SKUs");
     match sign {
         Sign::Nulls => format!("null for {} of {all}", count(new.nulls)),
@@ -119,9 +130,10 @@ fn share(sign: Sign, evidence: &Evidence) -> String {
 }
 
 /// ` (for example SKU 0042: {"error":"…"})`.
-fn example(evidence: &Evidence) -> String {
+fn example(evidence: &Evidence, mask: &Mask) -> String {
     let Some((key, body)) = &evidence.example else { return String::new() };
     let key = display_safe(key, KEY_CHARS);
+    let body = body.as_deref().map(|body| mask.apply_to_beginning(body));
     match body.as_deref() {
         Some("null") => format!(" (for example SKU {key})"),
         Some(body) => format!(" (for example SKU {key}: {})", display_safe(body, BODY_CHARS)),
@@ -129,15 +141,21 @@ fn example(evidence: &Evidence) -> String {
     }
 }
 
-fn nothing_but_nulls(evidence: &Evidence, settings: &Settings) -> Failure {
+fn nothing_but_nulls(evidence: &Evidence, example: &str, settings: &Settings) -> Failure {
     let nulls = evidence.new.nulls;
-    let all = format!("all {} came as null{}", counted(nulls, "SKU", "SKUs"), example(evidence));
+    let all = format!("all {} came as null{example}", counted(nulls, "SKU", "SKUs"));
     let is_selected = settings.response.select.trim() != "." && evidence.nulls_for_status <= nulls / 2;
     let (message, check) = if is_selected {
         (all, "does --select name a field that the answers have?")
     } else {
         (format!("the API knows none of them: {all}"), "is the path in --url right?")
     };
+    // Over a file that has values, the guard holds such an output back as well.
+    let guard = if evidence.old.is_some_and(|old| old.profile.nulls < old.profile.skus) {
+        " --guard off"
+    } else {
+        ""
+    };
     Failure::new(Exit::Unavailable, message)
-        .with_hint(format!("{check} Nothing was kept; --min-success 0 publishes null values too"))
+        .with_hint(format!("{check} Nothing was kept; --min-success 0{guard} publishes null values too"))
 }

@@ -18,7 +18,7 @@ use crate::limit::{Concurrency, PaceSettings};
 use crate::model::{Mask, display_safe};
 use crate::plan::{Planner, RequestSettings};
 use crate::report::ReportSettings;
-use crate::report::format::counted;
+use crate::report::format::{self, counted};
 
 /// Characters of a name in a warning.
 const NAME_SHOWN: usize = 40;
@@ -64,15 +64,33 @@ pub fn headless(settings: &Settings, columns: &Columns) -> Option<String> {
     })
 }
 
-/// Answers of an interrupted run that `--max-age` makes too old.
-pub fn expired(settings: &Settings, answers: u64) -> Option<String> {
-    let age = humantime::format_duration(settings.run.max_age?);
-    (answers > 0).then(|| {
+/// What is to be said of the answers in the journal of an interrupted run: so many are older than `--max-age`, so many
+/// have a status that this run does not keep, and the oldest of the others is so old.
+pub fn about_the_journal(
+    settings: &Settings,
+    (expired, unwanted): (u64, u64),
+    oldest: Option<Duration>,
+) -> Vec<String> {
+    const OLD: Duration = Duration::from_hours(24);
+    let mut notes = Vec::new();
+    let again = |answers: u64, why: &str| {
         let answers = counted(answers, "answer", "answers");
-        format!(
-            "the journal of the interrupted run has {answers} older than --max-age {age}: asked for again"
-        )
-    })
+        format!("the journal of the interrupted run has {answers} {why}: asked for again")
+    };
+    if let (1.., Some(age)) = (expired, settings.run.max_age) {
+        notes.push(again(expired, &format!("older than --max-age {}", humantime::format_duration(age))));
+    }
+    if unwanted > 0 {
+        notes.push(again(unwanted, "with a status that this run does not keep"));
+    }
+    if let Some(age) = oldest.filter(|oldest| *oldest > OLD) {
+        notes.push(format!(
+            "the oldest answer in the journal of the interrupted run is {} old; --max-age 20h requests older ones \
+             again, --fresh all",
+            format::age(age)
+        ));
+    }
+    notes
 }
 
 /// With a failure file as input, `--prune` would take out every SKU that had not failed.
@@ -114,6 +132,8 @@ pub fn output(settings: &Settings) -> OutputSettings {
         min_success: settings.output.min_success.share() * 100.0,
         failed: settings.output.failed.clone(),
         max_age: settings.run.max_age,
+        null_on: settings.response.null_on.clone(),
+        retry_on: settings.retry.retry_on.clone(),
         fresh: settings.run.fresh,
         lock_wait: settings.run.lock_wait,
         ..OutputSettings::default()

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::collect::siblings;
+use crate::collect::{held_beside, siblings};
 use crate::config::Purpose;
 use crate::config::build::Call;
 use crate::config::error::ConfigError;
@@ -19,7 +19,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
     body_escape(settings, layers)?;
     text(settings, layers)?;
     statuses(settings, layers)?;
-    report(settings, layers, call.cwd)?;
+    replaced(settings, layers, call.cwd)?;
     if call.purpose == Purpose::Tune {
         return measuring(settings, layers);
     }
@@ -167,16 +167,6 @@ fn files(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), ConfigE
             exit: Exit::Usage,
         });
     }
-    if let (InputPath::File(input), Some(changes)) = (&settings.input.path, &settings.output.changes)
-        && resolved(&cwd.join(input)) == resolved(&cwd.join(changes))
-    {
-        return Err(refuse(
-            layers,
-            ["changes", "changes"],
-            "this is INPUT itself, and would be overwritten".into(),
-            "name another file with --changes",
-        ));
-    }
     if settings.output.failed.as_deref().is_some_and(is_output) {
         let name = if layers.origin("failed") == Origin::Default { "output" } else { "failed" };
         return Err(refuse(
@@ -189,33 +179,57 @@ fn files(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), ConfigE
     Ok(())
 }
 
-/// The report replaces whatever has its name, so nothing else that the run reads or writes may have it.
-fn report(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), ConfigError> {
-    let Some(report) = &settings.run.report else { return Ok(()) };
-    let report = resolved(&cwd.join(&report.path));
+/// The report and the file of changes replace whatever has their names, and a run that publishes removes an output that
+/// was held back: nothing else that the run reads or writes may have these names.
+fn replaced(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), ConfigError> {
+    let others = others(settings, layers)?;
+    let held = match &settings.output.path {
+        Target::File(output) => Some(held_beside(output)),
+        Target::Stdout => None,
+    };
+    let report = settings.run.report.as_ref().map(|report| report.path.clone());
+    let changes = settings.output.changes.clone();
+    let written = [
+        ("report", "the report would overwrite it", report),
+        ("changes", "the changes would overwrite it", changes),
+        ("output", "an output that is held back would take its place", held),
+    ];
+    for (name, what_happens, path) in written {
+        let Some(path) = path.map(|path| resolved(&cwd.join(path))) else { continue };
+        let taken =
+            others.iter().find(|(with, _, other)| *with != name && resolved(&cwd.join(other)) == path);
+        if let Some((with, what, _)) = taken {
+            let with = if *with == "INPUT" { name } else { *with };
+            let hint = format!("name another file with --{name}");
+            return Err(refuse(layers, [name, with], format!("this is {what}, and {what_happens}"), &hint));
+        }
+    }
+    Ok(())
+}
+
+/// The files that a run reads or writes: the setting, what the file is, and its path.
+fn others(
+    settings: &Settings,
+    layers: &Layers,
+) -> Result<Vec<(&'static str, &'static str, PathBuf)>, ConfigError> {
     let mut others: Vec<(&str, &str, PathBuf)> = Vec::new();
     if let InputPath::File(input) = &settings.input.path {
-        others.push(("report", "INPUT", input.clone()));
+        others.push(("INPUT", "INPUT", input.clone()));
     }
     if let Target::File(output) = &settings.output.path {
         others.push(("output", "the output", output.clone()));
         others.extend(siblings(output).map(|path| ("output", "a file of the run's own", path)));
+        others.push(("output", "where an output goes that is held back", held_beside(output)));
     }
     others.extend(settings.output.failed.clone().map(|path| ("failed", "the file of failed rows", path)));
     others.extend(settings.output.changes.clone().map(|path| ("changes", "the file of --changes", path)));
+    let report = settings.run.report.as_ref().map(|report| report.path.clone());
+    others.extend(report.map(|path| ("report", "the report", path)));
     others.extend(settings.request.ca_cert.clone().map(|path| ("ca-cert", "the file of --ca-cert", path)));
     if let Some(body) = layers.text("body")?.and_then(|text| text.strip_prefix('@')) {
         others.push(("body", "the file of --body", body.into()));
     }
-    match others.iter().find(|(.., path)| resolved(&cwd.join(path)) == report) {
-        None => Ok(()),
-        Some((with, what, _)) => Err(refuse(
-            layers,
-            ["report", with],
-            format!("this is {what}, and the report would overwrite it"),
-            "name another file with --report",
-        )),
-    }
+    Ok(others)
 }
 
 /// The path with symbolic links followed, as far as it exists. A link may lead to what is not there yet.

@@ -19,6 +19,15 @@ pub(super) fn is_failure_header(header: &ByteRecord) -> bool {
     own > 0 && header.iter().skip(own).eq(FAILURE_COLUMNS.map(str::as_bytes))
 }
 
+/// Whether the columns of a failure file stand anywhere in a header, in their order: that of one which a spreadsheet
+/// or a person has edited.
+pub(super) fn has_failure_columns(header: &ByteRecord) -> bool {
+    let cells: Vec<&[u8]> = header.iter().map(<[u8]>::trim_ascii).collect();
+    cells
+        .windows(FAILURE_COLUMNS.len())
+        .any(|three| three.iter().copied().eq(FAILURE_COLUMNS.map(str::as_bytes)))
+}
+
 /// A cell of a failure file without the apostrophe that keeps spreadsheets from running it: one is taken off
 /// where apostrophes are followed by `=`, `+`, `-` or `@`, as one was put before every such cell.
 pub(super) fn unguarded(cell: &[u8]) -> &[u8] {

@@ -29,6 +29,7 @@ pub struct Rows {
     /// Cells in the header, those of a failure file included.
     width: usize,
     is_failure_file: bool,
+    has_failure_columns: bool,
     /// The record that was read last.
     record: ByteRecord,
     /// That record is the first row, which was read to count the columns and not handed out yet.
@@ -73,6 +74,7 @@ impl Rows {
         };
         let at = records.place().line(first.line);
         let is_failure_file = header::is_failure_header(&record);
+        let has_failure_columns = header::has_failure_columns(&record);
         let headers = settings.headers || is_failure_file;
         let names = if headers {
             header::names(&record, &at)?
@@ -85,6 +87,7 @@ impl Rows {
             columns: Arc::new(Columns { names, key, delimiter: dialect.delimiter, headers }),
             width: record.len(),
             is_failure_file,
+            has_failure_columns,
             record,
             held: (!headers).then_some(first),
             next: 0,
@@ -97,10 +100,10 @@ impl Rows {
         &self.columns
     }
 
-    /// Whether it is the failure file of an earlier run.
+    /// Whether it is the failure file of an earlier run, or was made of one: then it has a few rows of a larger list.
     #[must_use]
-    pub fn is_failure_file(&self) -> bool {
-        self.is_failure_file
+    pub fn has_failure_columns(&self) -> bool {
+        self.has_failure_columns
     }
 
     /// Lines without a character so far.

@@ -325,3 +325,85 @@ fn a_link_in_the_outputs_place_has_its_held_output_beside_the_file_it_leads_to()
     fetch(&dir, api.says_only("{}")).finish().expect_code(76);
     assert_eq!((dir.read("deep/real.json"), dir.has("deep/real.held.json")), (before, true));
 }
+
+#[test]
+fn a_file_of_another_purpose_is_never_taken_for_an_output_that_was_held_back() {
+    let (dir, api) = published(12);
+    let url = api.server.url("/p/{sku}");
+    let run = |args: &[&str]| Run::new(&dir).args(args).args(["--url", &url]).finish();
+    dir.write("out.held.json", "sku\nA\n");
+    run(&["out.held.json", "-o", "out.json", "--guard", "off"]).expect_code(2);
+    for name in ["--report", "--changes", "--failed"] {
+        run(&["products.csv", "-o", "out.json", name, "out.held.json"]).expect_code(2);
+    }
+    run(&["products.csv", "-o", "out.json", "--body", "@out.held.json"]).expect_code(2);
+    assert_eq!(dir.read("out.held.json"), "sku\nA\n");
+    // The output of a job of its own.
+    run(&["products.csv", "-o", "two.held.json"]).expect_code(0);
+    let ended = run(&["products.csv", "-o", "two.json"]).expect_code(73);
+    assert!(ended.stderr.contains("it is the output of another job"), "{}", ended.stderr);
+    assert_eq!(keys(&dir.read("two.held.json")), skus(12));
+}
+
+#[test]
+fn an_example_of_what_the_api_says_shows_no_secret() {
+    let (dir, api) = (WorkDir::new(), Api::good());
+    dir.write_skus(skus(12));
+    let run = |server: &ScriptedServer, json: bool| {
+        let format: &[&str] = if json { &["--log-format", "json"] } else { &[] };
+        let args = ["-H", "Authorization: Bearer ${TOKEN}", "--report", "report.json"];
+        plain(&dir, server, "out.json").args(args).args(format).env("TOKEN", "s3cretT0ken").finish()
+    };
+    run(&api.server, false).expect_code(0);
+    for json in [false, true] {
+        let ended = run(api.says_only("{\"error\":\"bad token s3cretT0ken\"}"), json).expect_code(76);
+        assert!(ended.stderr.contains("bad token (redacted)"), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("s3cretT0ken") && !dir.read("report.json").contains("s3cretT0ken"));
+    }
+    std::fs::remove_file(dir.path("out.json")).unwrap();
+    let ended = run(&api.server, false).expect_code(0);
+    assert!(ended.stderr.contains("the same value for 12 of 12 SKUs"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("s3cretT0ken"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_an_output_was_selected_from_is_compared_only_where_it_is_known() {
+    let (dir, api) = (WorkDir::new(), Api::good());
+    dir.write_skus(skus(12));
+    let select = ["--select", "{sku, error}"];
+    fetch(&dir, &api.server).args(select).finish().expect_code(0);
+    fetch(&dir, api.says_only("{\"error\":\"x\"}")).args(select).finish().expect_code(76);
+    std::fs::rename(dir.path("out.held.json"), dir.path("out.json")).unwrap();
+    fetch(&dir, &api.server).args(select).finish().expect_code(0);
+    fetch(&dir, &api.server).args(select).finish().expect_code(0);
+}
+
+#[test]
+fn a_small_part_that_looks_wrong_is_merged_with_a_warning() {
+    let (dir, api) = published(100);
+    dir.write_skus(skus(20));
+    let ended = fetch(&dir, api.says_only("{}")).args(["--merge"]).finish().expect_code(0);
+    let says = "of what this run fetched, the same value for 20 of 20 SKUs";
+    assert!(said(&ended).contains(says), "{}", said(&ended));
+    let ended = fetch(&dir, api.mends()).args(["--merge"]).finish().expect_code(0);
+    assert!(!said(&ended).contains("of what this run fetched"), "{}", said(&ended));
+}
+
+#[test]
+fn an_old_output_that_somebody_changes_during_the_run_is_not_written_over() {
+    for args in [&["--merge"][..], &["--changes", "changes.jsonl"]] {
+        let (dir, _) = published(12);
+        let path = dir.path("out.json");
+        let changed = std::sync::Once::new();
+        let server = ScriptedServer::start(move |seen| {
+            changed.call_once(|| std::fs::write(&path, "{\"S0000\":\"theirs\"}").unwrap());
+            Reply::echo(seen)
+        });
+        let ended = fetch(&dir, &server).args(args).finish().expect_code(75);
+        assert!(said(&ended).contains("out.json was changed while the run went on"), "{}", said(&ended));
+        assert_eq!(dir.read("out.json"), "{\"S0000\":\"theirs\"}");
+        assert!(dir.has("out.json.journal"));
+        fetch(&dir, &server).args(args).finish().expect_code(0);
+        assert_eq!(server.count(), 12, "nothing is asked for twice");
+    }
+}

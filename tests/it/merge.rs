@@ -365,3 +365,20 @@ fn pruning_most_of_an_output_is_held_back_as_a_short_export_is() {
     fetch(&dir, &server).args(["--merge", "--prune"]).finish().expect_code(76);
     assert_eq!((dir.read("out.json"), server.count()), (before, asked));
 }
+
+#[test]
+fn nothing_is_pruned_while_a_damaged_row_may_be_any_sku() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write("out.json", "{\"a\":1,\"b\":2,\"gone\":3}");
+    let url = server.url("/p/{sku}");
+    let args = ["products.csv", "-o", "out.json", "--merge", "--prune", "--min-success", "0", "--url", &url];
+    // A comma that moves the cells: `b` stands where the name belongs.
+    dir.write("products.csv", "name,sku,x\nn,a,1\nn,4,b,1\n");
+    let ended = Run::new(&dir).args(args).finish().expect_code(1);
+    assert!(ended.stderr.contains("--prune took nothing out"), "{}", ended.stderr);
+    assert_eq!(keys(&dir.read("out.json")), ["a", "b", "gone"]);
+    // A row without a SKU hides none.
+    dir.write("products.csv", "name,sku,x\nn,a,1\ntotal,,1\nn,b,1\n");
+    Run::new(&dir).args(args).finish().expect_code(1);
+    assert_eq!(keys(&dir.read("out.json")), ["a", "b"]);
+}

@@ -99,6 +99,11 @@ fn a_failure_file_over_an_output_with_skus_needs_merge_and_no_request_leaves() {
         (server.count(), dir.read("out.json"), dir.read("out.failed.csv")),
         (0, output, failed.clone())
     );
+    // A spreadsheet added a comma to each line, or a person a column.
+    let edited = failed.replace('\n', ",\n");
+    dir.write("edited.csv", edited);
+    let ended = run("edited.csv", &["-o", "out.json"]).finish().expect_code(2);
+    assert!(ended.stderr.contains("--merge"), "{}", ended.stderr);
     // Nothing is lost: another output, standard output, one without a SKU.
     run("out.failed.csv", &["-o", "two.json"]).finish().expect_code(0);
     assert_eq!(keys(&dir.read("two.json")), ["S0003", "S0011"]);

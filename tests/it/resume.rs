@@ -385,3 +385,34 @@ fn old_answers_of_a_journal_are_named_warned_of_and_bounded_by_max_age() {
         );
     }
 }
+
+#[test]
+fn an_answer_that_this_run_would_not_keep_is_asked_for_again() {
+    let interrupted = |before: &[&str], first: fn() -> Reply| {
+        let dir = WorkDir::new();
+        dir.write_skus(["a", "b", "c"]);
+        let server = ScriptedServer::script(
+            Script::new()
+                .for_sku("a", [first(), Reply::json("1")])
+                .for_sku("c", [Reply::status(410), Reply::json("3")]),
+        );
+        fetch(&dir, &server).args(before).args(["--min-success", "100"]).finish().expect_code(69);
+        (dir, server)
+    };
+    let pending = || Reply::json("\"pending\"").with_status(202);
+    for (before, now, first) in [
+        (&[][..], &["--retry-on", "+202"][..], pending as fn() -> Reply),
+        (&["--null-on", "404"], &[], || Reply::status(404)),
+    ] {
+        let (dir, server) = interrupted(before, first);
+        let plan = plain(&dir, &server, "out.json").args(now).args(["--dry-run"]).finish().expect_code(0);
+        assert!(plan.stdout().contains("2 requests"), "{}", plan.stdout());
+        let ended = fetch(&dir, &server).args(now).finish().expect_code(0);
+        assert!(
+            said(&ended).contains("1 answer with a status that this run does not keep"),
+            "{}",
+            said(&ended)
+        );
+        assert!(dir.read("out.json").contains("\"a\":1"), "{}", dir.read("out.json"));
+    }
+}

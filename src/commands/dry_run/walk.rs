@@ -54,7 +54,10 @@ impl Walked {
     /// # Errors
     /// [`CollectError::TooFewRows`] if it would.
     pub(super) fn guarded(&self, output: &OutputSettings, place: &Preflight) -> Result<(), CollectError> {
-        self.ahead.as_ref().map_or(Ok(()), |ahead| ahead.check_rows(output, place, self.rows.rows))
+        self.ahead.as_ref().map_or(Ok(()), |ahead| {
+            let refused = self.rows.rejected;
+            ahead.check_rows(output, place, self.rows.rows.min(self.rows.skus + refused))
+        })
     }
 }
 
