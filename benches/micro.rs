@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use skufetch::collect::{self, JobIdentity, Journal, MadeBy, OutputSettings, Target};
+use skufetch::collect::{self, JobIdentity, Journal, OutputSettings, Provenance, Target};
 use skufetch::input::{Columns, InputSettings, Row, Rows};
 use skufetch::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
 use skufetch::plan::{Planned, Planner, RequestSettings};
@@ -159,7 +159,7 @@ fn journal_append(bencher: Bencher<'_, '_>, body: usize) {
     let identity = JobIdentity {
         digest_input: b"micro".into(),
         description: serde_json::json!({}),
-        made_by: MadeBy::default(),
+        provenance: Provenance::default(),
     };
     let (mut journal, _) = Journal::open(&settings, &place, &identity, None).expect("a journal");
     let next = Cell::new(0);

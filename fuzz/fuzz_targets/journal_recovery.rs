@@ -10,7 +10,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use skufetch::collect::{JobIdentity, Journal, MadeBy, OutputSettings, Preflight, Publish, Target, preflight};
+use skufetch::collect::{
+    JobIdentity, Journal, OutputSettings, Preflight, Provenance, Publish, Target, preflight,
+};
 use skufetch::input::Columns;
 use skufetch::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
 use tempfile::TempDir;
@@ -100,7 +102,7 @@ fn identity() -> JobIdentity {
     JobIdentity {
         digest_input: b"job".to_vec(),
         description: serde_json::json!({ "url": "http://h/" }),
-        made_by: MadeBy::default(),
+        provenance: Provenance::default(),
     }
 }
 

@@ -68,7 +68,7 @@ impl Ahead {
             None => (Answers::default(), salt),
         };
         previous.forget_state_of_other_salt(salt);
-        notes.extend(previous.incomparable.take());
+        notes.extend(previous.baseline_error.take());
         let expired = answers.expire_by(settings.max_age, began);
         let unwanted = answers.retain_statuses(|status| settings.keeps(status));
         let oldest = answers.oldest().map(|at| began.duration_since(at).unwrap_or_default());
@@ -182,7 +182,7 @@ mod tests {
         let identity = JobIdentity {
             digest_input: trial.job.into(),
             description: serde_json::json!({ "url": trial.job, "method": "GET" }),
-            made_by: crate::collect::MadeBy { request: trial.job.into(), ..Default::default() },
+            provenance: crate::collect::Provenance { request: trial.job.into(), ..Default::default() },
         };
         let place = preflight_without_trace(&trial.settings).unwrap();
         let before = everything(trial.dir.path());

@@ -17,7 +17,7 @@ use super::paths::{folder_of, with_ending};
 use super::recover::read_header;
 
 /// Journals kept aside at most. Beyond that, read-only ones are removed first, then the oldest.
-const MOST: usize = 9;
+const MAX_SET_ASIDE: usize = 9;
 const READ_ONLY: u32 = 0o400;
 const OWNER_MAY_WRITE: u32 = 0o200;
 
@@ -28,7 +28,7 @@ pub(super) struct SetAside {
     /// When its last answer came.
     written: SystemTime,
     /// No run goes on with it.
-    given_up: bool,
+    retired: bool,
 }
 
 /// The plain files with the name of a journal that was set aside, newest first.
@@ -43,8 +43,8 @@ fn all(journal: &Path) -> Vec<SetAside> {
     let one = |entry: fs::DirEntry| {
         let path = with_ending(journal, &format!(".{}", number(&entry)?));
         let found = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?;
-        let given_up = found.mode() & OWNER_MAY_WRITE == 0;
-        Some(SetAside { path, written: found.modified().unwrap_or(SystemTime::UNIX_EPOCH), given_up })
+        let retired = found.mode() & OWNER_MAY_WRITE == 0;
+        Some(SetAside { path, written: found.modified().unwrap_or(SystemTime::UNIX_EPOCH), retired })
     };
     let entries = fs::read_dir(folder_of(journal)).into_iter().flatten().flatten();
     let mut found: Vec<_> = entries.filter_map(one).collect();
@@ -55,7 +55,7 @@ fn all(journal: &Path) -> Vec<SetAside> {
 /// Those that a run of this job may go on with, newest first.
 pub(super) fn of_job(journal: &Path, job: &str) -> Vec<SetAside> {
     let mut found = all(journal);
-    found.retain(|aside| !aside.given_up && job_of(&aside.path).is_some_and(|its| its == job));
+    found.retain(|aside| !aside.retired && job_of(&aside.path).is_some_and(|its| its == job));
     found
 }
 
@@ -86,20 +86,23 @@ pub(super) fn set_aside(
 /// journals of this program do not count, and stay.
 fn make_room(journal: &Path, wanted: Option<&Path>, notes: &mut Vec<String>) -> Result<(), CollectError> {
     let mut journals = all(journal);
-    if journals.len() < MOST {
+    if journals.len() < MAX_SET_ASIDE {
         return Ok(());
     }
     journals.retain(|aside| Some(aside.path.as_path()) != wanted && job_of(&aside.path).is_some());
-    journals.sort_by_key(|aside| aside.given_up);
-    for aside in journals.iter().skip(MOST - 1) {
+    journals.sort_by_key(|aside| aside.retired);
+    for aside in journals.iter().skip(MAX_SET_ASIDE - 1) {
         fs::remove_file(&aside.path).map_err(CollectError::io("remove", &aside.path))?;
-        notes.push(format!("{} was removed: at most {MOST} journals are kept aside", aside.path.display()));
+        notes.push(format!(
+            "{} was removed: at most {MAX_SET_ASIDE} journals are kept aside",
+            aside.path.display()
+        ));
     }
     Ok(())
 }
 
 /// No run goes on with this one any more.
-pub(super) fn give_up(aside: &Path, notes: &mut Vec<String>) {
+pub(super) fn retire(aside: &Path, notes: &mut Vec<String>) {
     let set = fs::set_permissions(aside, Permissions::from_mode(READ_ONLY));
     let is_set = || fs::metadata(aside).is_ok_and(|found| found.mode() & OWNER_MAY_WRITE == 0);
     if set.is_err() || !is_set() {

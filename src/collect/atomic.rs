@@ -144,7 +144,7 @@ impl Replacement {
 
 /// Does all that replacing `target` takes, in the same order, with files of its own in the same folder: what a
 /// file system refuses is found before the first request. Leaves nothing behind.
-pub(super) fn try_replacing(target: &Path) -> Result<(), CollectError> {
+pub(super) fn probe_replacing(target: &Path) -> Result<(), CollectError> {
     let mut new = Replacement::create(target)?;
     // One byte: a full disk may still have room for a name.
     new.write_all(b"\n").and_then(|()| new.flush()).map_err(CollectError::io(CREATE, target))?;
@@ -307,15 +307,15 @@ mod tests {
     fn a_trial_leaves_nothing_and_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("out.json");
-        try_replacing(&target).unwrap();
+        probe_replacing(&target).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         fs::write(&target, "old").unwrap();
         fs::set_permissions(&target, Permissions::from_mode(0o640)).unwrap();
-        try_replacing(&target).unwrap();
+        probe_replacing(&target).unwrap();
         assert_eq!((fs::read(&target).unwrap(), mode(&target)), (b"old".to_vec(), 0o640));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        let error = try_replacing(Path::new("/proc/out.json")).unwrap_err();
-        assert_eq!(error.beforehand().exit().code(), 73);
+        let error = probe_replacing(Path::new("/proc/out.json")).unwrap_err();
+        assert_eq!(error.before_first_request().exit().code(), 73);
     }
 
     #[test]
@@ -370,6 +370,9 @@ mod tests {
         let target = dir.path().join("gone/out.json");
         let code = |error: CollectError| error.exit().code();
         assert_eq!(Replacement::create(&target).err().map(code), Some(74));
-        assert_eq!(Replacement::create(&target).map_err(CollectError::beforehand).err().map(code), Some(73));
+        assert_eq!(
+            Replacement::create(&target).map_err(CollectError::before_first_request).err().map(code),
+            Some(73)
+        );
     }
 }

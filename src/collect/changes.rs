@@ -53,7 +53,7 @@ pub(super) struct ChangeFile<'a> {
     buffer: Vec<u8>,
     counts: ChangeCounts,
     /// The file begins with the changes that lead to the output that is there.
-    goes_on: bool,
+    keep_existing: bool,
 }
 
 impl<'a> ChangeFile<'a> {
@@ -62,7 +62,8 @@ impl<'a> ChangeFile<'a> {
     pub(super) fn create(target: &'a FileTarget, before: Option<&Publishing>) -> Result<Self, CollectError> {
         let file = Replacement::create(&target.real)?;
         let (hasher, counts) = (crc32fast::Hasher::new(), ChangeCounts::default());
-        let mut new = Self { target, file, hasher, bytes: 0, buffer: Vec::new(), counts, goes_on: false };
+        let mut new =
+            Self { target, file, hasher, bytes: 0, buffer: Vec::new(), counts, keep_existing: false };
         if let Some(before) = before
             && let Ok(mut old) = File::open(&target.real)
             && stamp_of(&old).is_ok_and(|stamp| stamp == before.changes)
@@ -70,7 +71,7 @@ impl<'a> ChangeFile<'a> {
             let failed = || CollectError::io("write", &target.given);
             old.rewind().map_err(failed())?;
             io::copy(&mut old, &mut new).map_err(failed())?;
-            (new.counts, new.goes_on) = (before.counts, true);
+            (new.counts, new.keep_existing) = (before.counts, true);
         }
         Ok(new)
     }
@@ -98,7 +99,7 @@ impl<'a> ChangeFile<'a> {
 
     /// The SKU failed; the old output had `old` for it.
     pub(super) fn failed(&mut self, key: &[u8], old: Option<&[u8]>) -> Result<(), CollectError> {
-        if self.goes_on && old.is_none() {
+        if self.keep_existing && old.is_none() {
             // The interrupted run has said so, with the value that there was then.
             return Ok(());
         }

@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use super::CollectError;
-use super::atomic::{Replacement, clear_old_leftovers, try_replacing};
+use super::atomic::{Replacement, clear_old_leftovers, probe_replacing};
 use super::paths::FileTarget;
 
 /// What a file of this kind never reaches: more of an old one is not looked at.
@@ -24,7 +24,7 @@ impl Document {
     pub fn at(path: &Path) -> Result<Self, CollectError> {
         let target = FileTarget::of(path)?;
         clear_old_leftovers(&target.real);
-        try_replacing(&target.real).map_err(CollectError::beforehand)?;
+        probe_replacing(&target.real).map_err(CollectError::before_first_request)?;
         Ok(Self(target))
     }
 

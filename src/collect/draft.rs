@@ -21,7 +21,7 @@ use super::index::Places;
 use super::line::Line;
 use super::output::Output;
 use super::records::Records;
-use super::state::{Layout, StateWriter};
+use super::state::{OutputKind, StateWriter};
 use super::{CollectError, Format, JobIdentity, OutputSettings, Paths, Shape};
 
 /// Room on the disk that a draft leaves to the journal and to others.
@@ -48,7 +48,7 @@ pub(super) struct Plan {
     pub(super) shape: Shape,
     pub(super) salt: [u8; 16],
     pub(super) job: String,
-    pub(super) layout: Layout,
+    pub(super) layout: OutputKind,
 }
 
 impl Plan {
@@ -65,7 +65,7 @@ impl Plan {
             shape: settings.shape,
             salt,
             job: identity.digest(),
-            layout: Layout::of(settings, identity),
+            layout: OutputKind::of(settings, identity),
         }
     }
 }

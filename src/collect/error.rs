@@ -32,7 +32,7 @@ pub enum CollectError {
     },
     /// What publishing will do was refused; found before the first request.
     #[error("cannot {doing} {}: {source}", path.display())]
-    Refused {
+    PublishProbe {
         /// What was tried, as a verb.
         doing: &'static str,
         /// The file that is to be replaced.
@@ -112,7 +112,7 @@ pub enum CollectError {
     },
     /// The old output was made in another way than this run's values would be.
     #[error("cannot merge with {}: {why}", path.display())]
-    OtherKind {
+    IncompatibleOutput {
         /// The old output.
         path: PathBuf,
         /// What differs.
@@ -155,7 +155,9 @@ impl CollectError {
     pub fn exit(&self) -> Exit {
         match self {
             // A limit that ends a run late or early, as it happens: one exit for both.
-            Self::Create { source, .. } | Self::Refused { source, .. } | Self::Temporary { source, .. }
+            Self::Create { source, .. }
+            | Self::PublishProbe { source, .. }
+            | Self::Temporary { source, .. }
                 if source.kind() == io::ErrorKind::FileTooLarge =>
             {
                 Exit::Io
@@ -163,7 +165,7 @@ impl CollectError {
             Self::Temporary { doing, .. } if *doing != CREATE => Exit::Io,
             Self::Place { .. }
             | Self::Create { .. }
-            | Self::Refused { .. }
+            | Self::PublishProbe { .. }
             | Self::MountPoint { .. }
             | Self::NoLocks { .. }
             | Self::Temporary { .. } => Exit::CannotCreate,
@@ -173,7 +175,7 @@ impl CollectError {
             | Self::Thread { .. }
             | Self::Stdout(_) => Exit::Io,
             Self::Locked { .. } | Self::OldChanged { .. } | Self::Stopped => Exit::TryAgain,
-            Self::OldOutput { .. } | Self::OtherKind { .. } => Exit::Data,
+            Self::OldOutput { .. } | Self::IncompatibleOutput { .. } => Exit::Data,
             Self::TooFewRows { .. } => Exit::HeldBack,
         }
     }
@@ -201,11 +203,11 @@ impl CollectError {
                 let name = "set TMPDIR to a writable folder with room for all answers";
                 limit(source).map_or_else(|| name.into(), |limit| format!("{limit}; or {name}"))
             }
-            Self::Create { source, .. } | Self::Refused { source, .. } if limit(source).is_some() => {
+            Self::Create { source, .. } | Self::PublishProbe { source, .. } if limit(source).is_some() => {
                 limit(source)?.into()
             }
             Self::Create { .. } => "check that the folder is there and that you may write to it".into(),
-            Self::Refused { doing, path, .. } => refused(doing, path),
+            Self::PublishProbe { doing, path, .. } => refused(doing, path),
             Self::Io { source, .. } => {
                 let first = limit(source).unwrap_or("check the disk");
                 format!("{first}, then run the same command again; it goes on from the journal")
@@ -218,7 +220,7 @@ impl CollectError {
             Self::OldOutput { .. } => {
                 "repair or move the old output, check --format, or leave out --merge and --changes".into()
             }
-            Self::OtherKind { .. } => {
+            Self::IncompatibleOutput { .. } => {
                 "give the options that the old output was made with, write to another file, or leave out --merge"
                     .into()
             }
@@ -242,9 +244,9 @@ impl CollectError {
     }
 
     /// For `map_err`: the same trouble, found before the first request.
-    pub(super) fn beforehand(self) -> Self {
+    pub(super) fn before_first_request(self) -> Self {
         match self {
-            Self::Io { doing, path, source } => Self::Refused { doing, path, source },
+            Self::Io { doing, path, source } => Self::PublishProbe { doing, path, source },
             other => other,
         }
     }
@@ -299,14 +301,14 @@ mod tests {
             (CollectError::create(&path)(io()), 73),
             (CollectError::io("sync", &path)(io()), 74),
             (CollectError::Damaged { path: path.clone(), offset: 7, why: "bad".into() }, 74),
-            (CollectError::io("replace", &path)(io::Error::other("no")).beforehand(), 73),
+            (CollectError::io("replace", &path)(io::Error::other("no")).before_first_request(), 73),
             (CollectError::MountPoint { path: path.clone() }, 73),
             (CollectError::NoLocks { path: path.clone(), source: io() }, 73),
             (CollectError::create(&path)(io::ErrorKind::FileTooLarge.into()), 74),
             (CollectError::io("sync", &path)(io()).after_publishing(&path), 74),
             (CollectError::Locked { path: path.clone(), holder: "by process 1".into() }, 75),
             (CollectError::OldOutput { path: path.clone(), offset: 0, why: "not JSON".into() }, 65),
-            (CollectError::OtherKind { path: path.clone(), why: "other --select".into() }, 65),
+            (CollectError::IncompatibleOutput { path: path.clone(), why: "other --select".into() }, 65),
             (CollectError::TooFewRows { path: path.clone(), old: 6000, rows: 3 }, 76),
         ];
         for (error, code) in cases {

@@ -15,9 +15,11 @@ use super::atomic::{Replacement, remove, sync_folder};
 use super::changes::{ChangeCounts, ChangeFile, Publishing};
 use super::checksum::Checksum;
 use super::draft::{Draft, Drafting, Plan};
-use super::evidence;
+use super::example;
 use super::failed::{Failures, Rows};
-use super::guard::{Baseline, LEAST_TOUCHED, Sign, first_signs, share_signs, signs};
+use super::guard::{
+    Baseline, Degradation, MIN_AFFECTED_SKUS, degradations, share_degradations, suspicious_shares,
+};
 use super::index::Places;
 use super::known::{Previous, has_skus};
 use super::line::{Failed, Fetched, Line, read_row, string_end};
@@ -82,7 +84,7 @@ pub enum Decision {
     /// It is in its place.
     Published,
     /// It is much worse than the one that is there, and stands beside it.
-    HeldBack(Vec<Sign>),
+    HeldBack(Vec<Degradation>),
     /// It has nothing but nulls, and was not kept.
     NothingButNulls,
 }
@@ -96,23 +98,23 @@ pub struct Evidence {
     pub new: Profile,
     /// Of its nulls, those that stand for a status of `--null-on`.
     pub nulls_for_status: u64,
-    /// A key that shows the first sign, and its new body where it has one.
+    /// A key that shows the first degradation, and its new body where it has one.
     pub example: Option<(String, Option<String>)>,
 }
 
 /// What came of publishing.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Published {
+pub struct PublishOutcome {
     /// Whether the output was replaced.
     pub decision: Decision,
     /// What that was decided by.
     pub evidence: Evidence,
     /// Signs that a first output, which has nothing to be compared with, may be wrong.
-    pub first_signs: Vec<Sign>,
+    pub suspicious_shares: Vec<Degradation>,
     /// With `--merge`: what this run fetched, which may be a small part of the output.
     pub fetched: Profile,
     /// What of it is much worse than the old output was.
-    pub fetched_signs: Vec<Sign>,
+    pub fetched_degradations: Vec<Degradation>,
     /// The output as the user named it, or where it is held back; `None` for standard output and for what was not
     /// kept.
     pub path: Option<PathBuf>,
@@ -127,7 +129,7 @@ pub struct Published {
     /// The differences from the old output, and where they were written.
     pub changes: Option<(ChangeCounts, PathBuf)>,
     /// Values of the old output that no row asked for, with `--merge`.
-    pub unasked: u64,
+    pub not_in_input: u64,
     /// They were taken out by `--prune`.
     pub pruned: bool,
     /// What a person should know, one sentence each.
@@ -154,7 +156,7 @@ impl Finished {
         self,
         settings: &OutputSettings,
         context: &mut Publish<'_>,
-    ) -> Result<Published, CollectError> {
+    ) -> Result<PublishOutcome, CollectError> {
         match &context.place.paths {
             Some(paths) => self.publish_file(settings, context, paths),
             None => self.publish_stdout(settings, context),
@@ -166,14 +168,14 @@ impl Finished {
         settings: &OutputSettings,
         context: &Publish<'_>,
         paths: &Paths,
-    ) -> Result<Published, CollectError> {
+    ) -> Result<PublishOutcome, CollectError> {
         let (journal, given) = (self.path.clone(), &paths.output.given);
         let starts_from_old = settings.merge || context.place.changes.is_some();
         if starts_from_old && !self.previous.is_still_there(&paths.output.real) {
             return Err(CollectError::OldChanged { path: given.clone() });
         }
         let baseline = self.previous.baseline(&paths.output.real, settings.format);
-        let incomparable = self.previous.incomparable.take();
+        let baseline_error = self.previous.baseline_error.take();
         let draft = match self.drafting.take().and_then(Drafting::finish) {
             Some(draft) => draft,
             None => Draft::begin(&Plan::of(settings, paths, self.salt, &self.identity))?,
@@ -187,32 +189,33 @@ impl Finished {
         let checksum = Checksum::new(self.salt);
         self.stream(&mut pass, (&draft.failed, draft.records), context.is_stopped)?;
         let Written { stamp, lines, measured, target } = pass.finish_output()?;
-        let ruling = Ruling::of(settings, paths, (baseline, measured, pass.kept));
+        let result = GuardResult::of(settings, paths, (baseline, measured, pass.kept));
         let fetched = pass.fetched.finish().profile;
-        let fetched_signs = fetched_signs(settings, baseline, fetched);
+        let fetched_degradations = fetched_degradations(settings, baseline, fetched);
         let (unpruned, pruned) = (pass.unpruned(), pass.prunes());
-        let Pass { mut rows, state, changes, unasked, .. } = pass;
-        let Ruling { decision, mut evidence, first_signs } = ruling;
-        let sign = match &decision {
-            Decision::NothingButNulls => Some(Sign::Nulls),
-            Decision::HeldBack(signs) => signs.first().copied(),
-            Decision::Published => first_signs.first().copied(),
+        let Pass { mut rows, state, changes, not_in_input, .. } = pass;
+        let GuardResult { decision, mut evidence, suspicious_shares } = result;
+        let degradation = match &decision {
+            Decision::NothingButNulls => Some(Degradation::Nulls),
+            Decision::HeldBack(degradations) => degradations.first().copied(),
+            Decision::Published => suspicious_shares.first().copied(),
         };
-        evidence.example =
-            sign.and_then(|sign| evidence::example(paths, settings.format, (target.path(), sign, &measured)));
-        let mut published = Published {
+        evidence.example = degradation.and_then(|degradation| {
+            example::example(paths, settings.format, (target.path(), degradation, &measured))
+        });
+        let mut published = PublishOutcome {
             decision,
             evidence,
-            first_signs,
+            suspicious_shares,
             fetched,
-            fetched_signs,
+            fetched_degradations,
             path: Some(given.clone()),
             replaces: None,
             bytes: stamp.bytes,
             lines,
             failures: Failures::default(),
             changes: None,
-            unasked,
+            not_in_input,
             pruned,
             warnings: Vec::new(),
         };
@@ -259,7 +262,7 @@ impl Finished {
         let (saved, (failures, warnings)) = follow()
             .map_err(|error: CollectError| if is_replaced { error.after_publishing(given) } else { error })?;
         (published.failures, published.warnings) = (failures, warnings);
-        published.warnings.extend(unpruned.into_iter().chain(incomparable).filter(|_| is_replaced));
+        published.warnings.extend(unpruned.into_iter().chain(baseline_error).filter(|_| is_replaced));
         if let Err(why) = saved {
             published.warnings.push(format!("{} was not written: {why}", paths.state.display()));
         }
@@ -270,29 +273,29 @@ impl Finished {
         self,
         settings: &OutputSettings,
         context: &mut Publish<'_>,
-    ) -> Result<Published, CollectError> {
+    ) -> Result<PublishOutcome, CollectError> {
         let (rows, is_stopped, folder) = (Rows::of(context), context.is_stopped, self.path.clone());
         let AnswerCounts { all, nulls } = self.answers;
         let new = Profile { skus: all, nulls, ..Profile::default() };
-        let mut published = Published {
+        let mut published = PublishOutcome {
             decision: Decision::NothingButNulls,
             evidence: Evidence { new, ..Evidence::default() },
-            first_signs: Vec::new(),
+            suspicious_shares: Vec::new(),
             fetched: Profile::default(),
-            fetched_signs: Vec::new(),
+            fetched_degradations: Vec::new(),
             path: None,
             replaces: None,
             bytes: 0,
             lines: 0,
             failures: Failures::default(),
             changes: None,
-            unasked: 0,
+            not_in_input: 0,
             pruned: false,
             warnings: Vec::new(),
         };
         if is_nothing_but_nulls(settings, new) {
             let Left { failures, warnings } = self.leave(context)?;
-            return Ok(Published { failures, warnings, ..published });
+            return Ok(PublishOutcome { failures, warnings, ..published });
         }
         let output = Output::new(&mut *context.stdout, settings.format, settings.shape);
         let mut pass = Pass::new(rows, Some(output), None, settings);
@@ -301,8 +304,8 @@ impl Finished {
         (published.failures, published.warnings) = pass.rows.settle(true)?;
         (published.decision, published.bytes, published.lines) = (Decision::Published, stamp.bytes, lines);
         published.evidence.new = measured.profile;
-        published.first_signs =
-            settings.guard.map_or_else(Vec::new, |percent| first_signs(measured.profile, percent));
+        published.suspicious_shares =
+            settings.guard.map_or_else(Vec::new, |percent| suspicious_shares(measured.profile, percent));
         Ok(published)
     }
 
@@ -384,13 +387,13 @@ fn put(
 }
 
 /// What is done with a complete output.
-struct Ruling {
+struct GuardResult {
     decision: Decision,
     evidence: Evidence,
-    first_signs: Vec<Sign>,
+    suspicious_shares: Vec<Degradation>,
 }
 
-impl Ruling {
+impl GuardResult {
     /// `kept` values of the new output were copied from the old one.
     fn of(
         settings: &OutputSettings,
@@ -398,7 +401,7 @@ impl Ruling {
         (old, measured, kept): (Option<Baseline>, Measured, u64),
     ) -> Self {
         let mut new = measured.profile;
-        if let Some(raw) = old.filter(|old| old.comparable).and_then(|old| old.profile.commonest_raw) {
+        if let Some(raw) = old.filter(|old| old.shares_comparable).and_then(|old| old.profile.commonest_raw) {
             // What the kept values were selected from is not known any more: it counts as it did.
             if kept > 0 {
                 new.commonest_raw = new.commonest_raw.max(Some(raw.min(kept)));
@@ -407,33 +410,37 @@ impl Ruling {
         let nulls_for_status = measured.nulls_for_status;
         let evidence = Evidence { old, new, nulls_for_status, example: None };
         let old_skus = old.map(|old| old.profile.skus);
-        let (decision, first_signs) = if is_nothing_but_nulls(settings, new) {
+        let (decision, suspicious_shares) = if is_nothing_but_nulls(settings, new) {
             (Decision::NothingButNulls, Vec::new())
         } else if new.skus == 0
             && old_skus.map_or_else(|| has_skus(&paths.output.real, settings.format), |skus| skus > 0)
         {
-            (Decision::HeldBack(vec![Sign::Empty]), Vec::new())
+            (Decision::HeldBack(vec![Degradation::Empty]), Vec::new())
         } else {
             match (settings.guard, old) {
-                (Some(percent), Some(old)) if old.profile.skus > 0 => match signs(old, new, percent) {
-                    found if found.is_empty() && old.comparable => (Decision::Published, Vec::new()),
+                (Some(percent), Some(old)) if old.profile.skus > 0 => match degradations(old, new, percent) {
+                    found if found.is_empty() && old.shares_comparable => (Decision::Published, Vec::new()),
                     // Nothing tells what the shares should be: as with a first output.
-                    found if found.is_empty() => (Decision::Published, first_signs(new, percent)),
+                    found if found.is_empty() => (Decision::Published, suspicious_shares(new, percent)),
                     found => (Decision::HeldBack(found), Vec::new()),
                 },
-                (Some(percent), _) => (Decision::Published, first_signs(new, percent)),
+                (Some(percent), _) => (Decision::Published, suspicious_shares(new, percent)),
                 (None, _) => (Decision::Published, Vec::new()),
             }
         };
-        Self { decision, evidence, first_signs }
+        Self { decision, evidence, suspicious_shares }
     }
 }
 
 /// What of the answers of a run with `--merge` is much worse than the old output was. It is no reason to hold back an
 /// output that has many other values, but many small runs would replace all of them.
-fn fetched_signs(settings: &OutputSettings, old: Option<Baseline>, fetched: Profile) -> Vec<Sign> {
-    match (settings.guard, old.filter(|old| old.comparable && old.profile.skus > 0)) {
-        (Some(percent), Some(old)) if settings.merge => share_signs(old.profile, fetched, percent),
+fn fetched_degradations(
+    settings: &OutputSettings,
+    old: Option<Baseline>,
+    fetched: Profile,
+) -> Vec<Degradation> {
+    match (settings.guard, old.filter(|old| old.shares_comparable && old.profile.skus > 0)) {
+        (Some(percent), Some(old)) if settings.merge => share_degradations(old.profile, fetched, percent),
         _ => Vec::new(),
     }
 }
@@ -441,7 +448,7 @@ fn fetched_signs(settings: &OutputSettings, old: Option<Baseline>, fetched: Prof
 /// Whether no SKU has a value: then most likely the address is wrong. A person who says `--min-success 0` wants
 /// whatever there is.
 fn is_nothing_but_nulls(settings: &OutputSettings, new: Profile) -> bool {
-    new.skus >= LEAST_TOUCHED && new.nulls == new.skus && settings.min_success > 0.0
+    new.skus >= MIN_AFFECTED_SKUS && new.nulls == new.skus && settings.min_success > 0.0
 }
 
 /// Where the records of one pass go.
@@ -459,7 +466,7 @@ struct Pass<'a, W> {
     /// Old values that the new output has, too.
     kept: u64,
     /// Old values that no row asked for.
-    unasked: u64,
+    not_in_input: u64,
     /// Damaged rows whose SKU is not known: it may be any of those that no row asked for.
     unknown_rows: u64,
     /// With `--merge`: the answers of this run.
@@ -484,7 +491,7 @@ impl<'a, W: Write> Pass<'a, W> {
             refused,
             line,
             kept: 0,
-            unasked: 0,
+            not_in_input: 0,
             unknown_rows: 0,
             fetched: Profiler::default(),
         }
@@ -592,7 +599,7 @@ impl<'a, W: Write> Pass<'a, W> {
 
     /// Why nothing was pruned, where that was asked for.
     fn unpruned(&self) -> Option<String> {
-        (self.settings.prune && !self.prunes() && self.unasked > 0).then(|| {
+        (self.settings.prune && !self.prunes() && self.not_in_input > 0).then(|| {
             "--prune took nothing out: the SKUs of some damaged rows are not known, and may be among those that no \
              other row has"
                 .to_owned()
@@ -641,7 +648,7 @@ impl<'a, W: Write> Pass<'a, W> {
             return Ok(());
         }
         let left = previous.old.as_ref().map_or_else(Vec::new, Old::leftovers);
-        self.unasked = if self.settings.merge { left.len() as u64 } else { 0 };
+        self.not_in_input = if self.settings.merge { left.len() as u64 } else { 0 };
         for index in left {
             let Some(old) = &mut previous.old else { break };
             if is_kept {

@@ -2,16 +2,16 @@
 //!
 //! The number of SKUs may fall by at most `--guard` percent. The share of SKUs that are `null`, and the share of SKUs
 //! with the most common value other than `null`, may rise by at most that many percentage points. A difference counts
-//! only if it affects at least [`LEAST_TOUCHED`] SKUs.
+//! only if it affects at least [`MIN_AFFECTED_SKUS`] SKUs.
 
 use super::profile::Profile;
 
 /// A difference that affects fewer SKUs does not count.
-pub const LEAST_TOUCHED: u64 = 10;
+pub const MIN_AFFECTED_SKUS: u64 = 10;
 
 /// Something that got much worse. Counts are of SKUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
+pub enum Degradation {
     /// There is no SKU at all, and there were some. Held back at any number and whatever `--guard` says.
     Empty,
     /// There are fewer SKUs.
@@ -31,34 +31,34 @@ pub struct Baseline {
     pub profile: Profile,
     /// It was made by the same request, selection and body form, as far as is known: then its shares say what the
     /// new ones should be.
-    pub comparable: bool,
+    pub shares_comparable: bool,
 }
 
 /// What makes the new output much worse than the old one, in the order of weight. `percent` is `--guard`.
 #[must_use]
-pub fn signs(old: Baseline, new: Profile, percent: f64) -> Vec<Sign> {
-    let mut signs = Vec::new();
+pub fn degradations(old: Baseline, new: Profile, percent: f64) -> Vec<Degradation> {
+    let mut degradations = Vec::new();
     if has_fallen(old.profile.skus, new.skus, percent) {
-        signs.push(Sign::Fewer);
+        degradations.push(Degradation::Fewer);
     }
-    if old.comparable {
+    if old.shares_comparable {
         // What an output was selected from is known only where its profile was kept.
         let commonest_raw = new.commonest_raw.filter(|_| old.profile.commonest_raw.is_some());
-        signs.extend(shares(old.profile, Profile { commonest_raw, ..new }, percent));
+        degradations.extend(shares(old.profile, Profile { commonest_raw, ..new }, percent));
     }
-    signs
+    degradations
 }
 
 /// The same for a first output, which has nothing to be compared with: shares are then taken for suspicious by
 /// themselves.
 #[must_use]
-pub fn first_signs(new: Profile, percent: f64) -> Vec<Sign> {
+pub fn suspicious_shares(new: Profile, percent: f64) -> Vec<Degradation> {
     shares(Profile::default(), new, percent)
 }
 
 /// What of `new`, a part of an output, is much worse than the old output was. Its number says nothing.
 #[must_use]
-pub fn share_signs(old: Profile, new: Profile, percent: f64) -> Vec<Sign> {
+pub fn share_degradations(old: Profile, new: Profile, percent: f64) -> Vec<Degradation> {
     shares(old, new, percent)
 }
 
@@ -66,21 +66,25 @@ pub fn share_signs(old: Profile, new: Profile, percent: f64) -> Vec<Sign> {
 #[must_use]
 pub fn has_fallen(old: u64, new: u64, percent: f64) -> bool {
     let lost = old.saturating_sub(new);
-    lost >= LEAST_TOUCHED && lost as f64 * 100.0 > percent * old as f64
+    lost >= MIN_AFFECTED_SKUS && lost as f64 * 100.0 > percent * old as f64
 }
 
-fn shares(old: Profile, new: Profile, percent: f64) -> Vec<Sign> {
+fn shares(old: Profile, new: Profile, percent: f64) -> Vec<Degradation> {
     let has_risen = |before: u64, now: u64| {
         let rise = 100.0 * (share(now, new.skus) - share(before, old.skus));
-        now >= LEAST_TOUCHED && rise > percent
+        now >= MIN_AFFECTED_SKUS && rise > percent
     };
     let raw = |profile: Profile| profile.commonest_raw.unwrap_or(0);
     let rises = [
-        (Sign::Nulls, old.nulls, new.nulls),
-        (Sign::SameBody, old.commonest, new.commonest),
-        (Sign::SameRawBody, raw(old), raw(new)),
+        (Degradation::Nulls, old.nulls, new.nulls),
+        (Degradation::SameBody, old.commonest, new.commonest),
+        (Degradation::SameRawBody, raw(old), raw(new)),
     ];
-    rises.into_iter().filter(|&(_, before, now)| has_risen(before, now)).map(|(sign, ..)| sign).collect()
+    rises
+        .into_iter()
+        .filter(|&(_, before, now)| has_risen(before, now))
+        .map(|(degradation, ..)| degradation)
+        .collect()
 }
 
 /// The fraction part/whole; 0 if whole is 0.
@@ -98,25 +102,25 @@ mod tests {
         Profile { skus, nulls, commonest, commonest_raw: None }
     }
 
-    fn compare(old: Profile, new: Profile) -> Vec<Sign> {
-        signs(Baseline { profile: old, comparable: true }, new, 50.0)
+    fn compare(old: Profile, new: Profile) -> Vec<Degradation> {
+        degradations(Baseline { profile: old, shares_comparable: true }, new, 50.0)
     }
 
     #[test]
     fn a_sharp_turn_for_the_worse_is_seen_and_nothing_else() {
         let good = profile(6000, 12, 40);
-        let table: &[(Profile, &[Sign])] = &[
+        let table: &[(Profile, &[Degradation])] = &[
             (good, &[]),
             (profile(3000, 12, 40), &[]),
-            (profile(2999, 12, 40), &[Sign::Fewer]),
-            (profile(3, 0, 1), &[Sign::Fewer]),
-            (profile(0, 0, 0), &[Sign::Fewer]),
+            (profile(2999, 12, 40), &[Degradation::Fewer]),
+            (profile(3, 0, 1), &[Degradation::Fewer]),
+            (profile(0, 0, 0), &[Degradation::Fewer]),
             (profile(60_000, 12, 40), &[]),
-            (profile(6000, 6000, 0), &[Sign::Nulls]),
+            (profile(6000, 6000, 0), &[Degradation::Nulls]),
             (profile(6000, 3012, 40), &[]),
-            (profile(6000, 3013, 40), &[Sign::Nulls]),
-            (profile(6000, 0, 6000), &[Sign::SameBody]),
-            (profile(2000, 1500, 500), &[Sign::Fewer, Sign::Nulls]),
+            (profile(6000, 3013, 40), &[Degradation::Nulls]),
+            (profile(6000, 0, 6000), &[Degradation::SameBody]),
+            (profile(2000, 1500, 500), &[Degradation::Fewer, Degradation::Nulls]),
         ];
         for (new, expected) in table {
             assert_eq!(compare(good, *new), *expected, "{new:?}");
@@ -133,15 +137,15 @@ mod tests {
     fn fewer_than_ten_skus_are_no_sign() {
         assert_eq!(compare(profile(9, 0, 1), profile(0, 0, 0)), []);
         assert_eq!(compare(profile(9, 0, 1), profile(9, 9, 0)), []);
-        assert_eq!(compare(profile(10, 0, 1), profile(0, 0, 0)), [Sign::Fewer]);
-        assert_eq!(compare(profile(10, 0, 1), profile(10, 0, 10)), [Sign::SameBody]);
+        assert_eq!(compare(profile(10, 0, 1), profile(0, 0, 0)), [Degradation::Fewer]);
+        assert_eq!(compare(profile(10, 0, 1), profile(10, 0, 10)), [Degradation::SameBody]);
     }
 
     #[test]
     fn bodies_before_the_selection_count_too() {
         let old = Profile { commonest_raw: Some(3), ..profile(100, 0, 100) };
         let new = Profile { commonest_raw: Some(100), ..profile(100, 0, 100) };
-        assert_eq!(compare(old, new), [Sign::SameRawBody]);
+        assert_eq!(compare(old, new), [Degradation::SameRawBody]);
     }
 
     #[test]
@@ -149,29 +153,29 @@ mod tests {
         let old = profile(100, 0, 100);
         let new = Profile { commonest_raw: Some(100), ..profile(100, 0, 100) };
         assert_eq!(compare(old, new), []);
-        assert_eq!(first_signs(new, 50.0), [Sign::SameBody, Sign::SameRawBody]);
+        assert_eq!(suspicious_shares(new, 50.0), [Degradation::SameBody, Degradation::SameRawBody]);
     }
 
     #[test]
     fn an_output_of_another_request_is_compared_by_its_number_alone() {
-        let old = Baseline { profile: profile(100, 0, 1), comparable: false };
-        assert_eq!(signs(old, profile(100, 100, 0), 50.0), []);
-        assert_eq!(signs(old, profile(40, 40, 0), 50.0), [Sign::Fewer]);
+        let old = Baseline { profile: profile(100, 0, 1), shares_comparable: false };
+        assert_eq!(degradations(old, profile(100, 100, 0), 50.0), []);
+        assert_eq!(degradations(old, profile(40, 40, 0), 50.0), [Degradation::Fewer]);
     }
 
     #[test]
     fn a_first_output_is_measured_by_itself() {
-        assert_eq!(first_signs(profile(6000, 10, 3001), 50.0), [Sign::SameBody]);
-        assert_eq!(first_signs(profile(6000, 10, 3000), 50.0), []);
-        assert_eq!(first_signs(profile(0, 0, 0), 50.0), []);
+        assert_eq!(suspicious_shares(profile(6000, 10, 3001), 50.0), [Degradation::SameBody]);
+        assert_eq!(suspicious_shares(profile(6000, 10, 3000), 50.0), []);
+        assert_eq!(suspicious_shares(profile(0, 0, 0), 50.0), []);
     }
 
     #[test]
     fn the_percentage_is_the_bound() {
         let (old, new) = (profile(100, 0, 1), profile(80, 0, 20));
-        let at = |percent| signs(Baseline { profile: old, comparable: true }, new, percent);
-        assert_eq!(at(0.0), [Sign::Fewer, Sign::SameBody]);
-        assert_eq!(at(20.0), [Sign::SameBody]);
+        let at = |percent| degradations(Baseline { profile: old, shares_comparable: true }, new, percent);
+        assert_eq!(at(0.0), [Degradation::Fewer, Degradation::SameBody]);
+        assert_eq!(at(20.0), [Degradation::SameBody]);
         assert_eq!(at(24.0), []);
         assert_eq!(at(100.0), []);
     }
@@ -183,7 +187,7 @@ mod tests {
         ) {
             let nulls = nulls.min(skus);
             let same = profile(skus, nulls, commonest.min(skus - nulls));
-            prop_assert_eq!(signs(Baseline { profile: same, comparable: true }, same, percent), []);
+            prop_assert_eq!(degradations(Baseline { profile: same, shares_comparable: true }, same, percent), []);
         }
     }
 }

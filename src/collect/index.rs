@@ -67,12 +67,12 @@ fn split(seq: Seq) -> (usize, usize) {
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     /// Sorted by fingerprint once [`Answers::seal`] was called.
-    found: Vec<Found>,
+    found: Vec<JournalledAnswer>,
 }
 
 /// An answer in a journal, in 32 bytes.
 #[derive(Debug, Clone, Copy)]
-struct Found {
+struct JournalledAnswer {
     fingerprint: [u32; 4],
     /// 0 once the answer was taken.
     offset: [u32; 2],
@@ -82,7 +82,7 @@ struct Found {
     status: u16,
 }
 
-impl Found {
+impl JournalledAnswer {
     fn offset(&self) -> u64 {
         u64::from(self.offset[0]) << 32 | u64::from(self.offset[1])
     }
@@ -97,7 +97,12 @@ impl Answers {
     pub(super) fn add(&mut self, fingerprint: Fingerprint, (at, status): (SystemTime, u16), offset: u64) {
         let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let at = u32::try_from(seconds).unwrap_or(u32::MAX);
-        self.found.push(Found { fingerprint: words(fingerprint), offset: halves(offset), at, status });
+        self.found.push(JournalledAnswer {
+            fingerprint: words(fingerprint),
+            offset: halves(offset),
+            at,
+            status,
+        });
     }
 
     /// All are found: of several with one fingerprint, the last one in the journal counts.
@@ -129,7 +134,7 @@ impl Answers {
 
     /// When the oldest of the answers came.
     pub(super) fn oldest(&self) -> Option<SystemTime> {
-        self.found.iter().map(Found::at).min()
+        self.found.iter().map(JournalledAnswer::at).min()
     }
 
     /// The same for those that were older than `max_age` when the run began.
@@ -229,6 +234,6 @@ mod tests {
 
     #[test]
     fn the_index_costs_at_most_64_bytes_a_sku() {
-        assert!(size_of::<u64>() + size_of::<Found>() <= 64);
+        assert!(size_of::<u64>() + size_of::<JournalledAnswer>() <= 64);
     }
 }

@@ -42,12 +42,12 @@ pub struct JobIdentity {
     /// The same for people, an object without secrets; stands in the journal's first line.
     pub description: serde_json::Value,
     /// What decides which values a run gives, apart from their layout.
-    pub made_by: MadeBy,
+    pub provenance: Provenance,
 }
 
 /// What the values of an output were made by. Two runs that agree in it give comparable values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MadeBy {
+pub struct Provenance {
     /// Stands for method, URL, key column, body and headers of the requests.
     pub request: String,
     /// `--select`, without secrets.
@@ -576,7 +576,7 @@ mod tests {
         let identity = JobIdentity {
             digest_input: vec![],
             description: serde_json::Value::Null,
-            made_by: MadeBy::default(),
+            provenance: Provenance::default(),
         };
         assert!(Journal::open(&trial.settings, &place, &identity, None).is_err());
         assert!(!trial.path("elsewhere").exists());

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::guard::{Baseline, has_fallen};
 use super::merge::{KeyHash, KeyHasher, Old};
 use super::profile::Profile;
-use super::state::{Layout, State, StateFile};
+use super::state::{OutputKind, State, StateFile};
 use super::stored::{measure, stamp_of};
 use super::{CollectError, Format, JobIdentity, OutputSettings, Paths};
 use crate::model::{Fingerprint, Key, Validators};
@@ -42,7 +42,7 @@ pub(super) struct Previous {
     /// What the guard compares a new output with; none where there is no old one, or no guard.
     baseline: Option<Baseline>,
     /// Why there is none though there is an old output.
-    pub(super) incomparable: Option<String>,
+    pub(super) baseline_error: Option<String>,
     /// The old output as it was when it was measured.
     measured: Option<FileId>,
 }
@@ -51,7 +51,7 @@ impl Previous {
     /// Nothing was left, or nothing of it counts.
     pub(super) fn none() -> Self {
         let hasher = KeyHasher::by_chance();
-        Self { hasher, old: None, state: None, baseline: None, incomparable: None, measured: None }
+        Self { hasher, old: None, state: None, baseline: None, baseline_error: None, measured: None }
     }
 
     /// Reads what was left. The values are indexed only where the run needs them: for `--merge` and `--changes`,
@@ -100,7 +100,7 @@ impl Previous {
                     Ok(baseline) => previous.baseline = baseline,
                     Err(why) => {
                         let path = paths.output.given.display();
-                        previous.incomparable =
+                        previous.baseline_error =
                             Some(format!("the new output cannot be compared with {path}: {why}"));
                     }
                 }
@@ -132,7 +132,7 @@ impl Previous {
         }
         // Somebody else has put another file there meanwhile.
         let profile = measure_any(path, format).ok()??;
-        Some(Baseline { profile, comparable: true })
+        Some(Baseline { profile, shares_comparable: true })
     }
 
     /// Whether the old output, whose values the new one is made of or compared with, is still the one that was read.
@@ -215,7 +215,7 @@ fn index(settings: &OutputSettings, path: &Path, hasher: &KeyHasher) -> Result<O
     let other = other_format(settings.format);
     match Old::read(path, other, hasher) {
         Ok(Some(old)) if settings.merge && old.is_empty() => Err(error),
-        Ok(Some(_)) if settings.merge => Err(CollectError::OtherKind {
+        Ok(Some(_)) if settings.merge => Err(CollectError::IncompatibleOutput {
             path: path.into(),
             why: format!("its format is {other}, and this run writes {}", settings.format),
         }),
@@ -238,17 +238,17 @@ fn check_kind(
     settings: &OutputSettings,
     identity: &JobIdentity,
     (path, old): (&Path, &Old),
-    layout: Option<&Layout>,
+    layout: Option<&OutputKind>,
 ) -> Result<(), CollectError> {
-    let refused = |why: String| Err(CollectError::OtherKind { path: path.into(), why });
+    let refused = |why: String| Err(CollectError::IncompatibleOutput { path: path.into(), why });
     if old.is_empty() {
         return Ok(());
     }
     if let Some(layout) = layout {
-        let now = Layout::of(settings, identity);
+        let now = OutputKind::of(settings, identity);
         let pairs = [
-            ("--select", &layout.made_by.select, &now.made_by.select),
-            ("--body-as", &layout.made_by.body_as, &now.made_by.body_as),
+            ("--select", &layout.provenance.select, &now.provenance.select),
+            ("--body-as", &layout.provenance.body_as, &now.provenance.body_as),
             ("--shape", &layout.shape, &now.shape),
             ("--format", &layout.format, &now.format),
         ];
@@ -274,7 +274,10 @@ fn check_kind(
 fn baseline(found: Option<&StateFile>, measured: Option<Profile>, identity: &JobIdentity) -> Baseline {
     let profile = found.and_then(|found| found.profile).or(measured).unwrap_or_default();
     let layout = found.and_then(|found| found.layout.as_ref());
-    Baseline { profile, comparable: layout.is_none_or(|layout| layout.made_by == identity.made_by) }
+    Baseline {
+        profile,
+        shares_comparable: layout.is_none_or(|layout| layout.provenance == identity.provenance),
+    }
 }
 
 /// The profile of the old output: from the state file if it was taken of this very file, else measured.
@@ -293,7 +296,7 @@ fn compare_with(
         return Ok(Some(baseline(Some(found), None, identity)));
     }
     let measured = measure_any(path, settings.format)?;
-    Ok(measured.map(|profile| Baseline { profile, comparable: true }))
+    Ok(measured.map(|profile| Baseline { profile, shares_comparable: true }))
 }
 
 /// Measures an output of either format. `None` if there is no file, or nothing in it.

@@ -20,7 +20,7 @@ mod checksum;
 mod document;
 mod draft;
 mod error;
-mod evidence;
+mod example;
 mod failed;
 mod finalise;
 pub mod guard;
@@ -51,12 +51,12 @@ pub use changes::ChangeCounts;
 pub use document::Document;
 pub use error::CollectError;
 pub use failed::Failures;
-pub use finalise::{Decision, Evidence, Finished, Left, Publish, Published};
-pub use journal::{JobIdentity, Journal, MadeBy, Recovered, Refused};
+pub use finalise::{Decision, Evidence, Finished, Left, Publish, PublishOutcome};
+pub use journal::{JobIdentity, Journal, Provenance, Recovered, Refused};
 pub use known::{Known, skus_in};
 pub use lock::Lock;
 pub use paths::{
-    FileTarget, Paths, Preflight, held_beside, preflight, preflight_without_trace, siblings, try_publishing,
+    FileTarget, Paths, Preflight, held_beside, preflight, preflight_without_trace, probe_publishing, siblings,
 };
 pub use profile::Profile;
 pub use settings::{Format, OutputSettings, Shape, Target, UnknownWord};

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::CollectError;
-use super::aside::{SetAside, give_up, of_job, set_aside};
+use super::aside::{SetAside, of_job, retire, set_aside};
 use super::atomic::sync_folder;
 use super::checksum::{Checksum, Header, push_header};
 use super::recover::{Remains, Scan, examine, holds_no_answer};
@@ -46,7 +46,7 @@ pub(super) fn open_unlinked(path: &Path, write: bool) -> io::Result<File> {
 }
 
 /// What an earlier run left where the journal belongs, and beside it.
-pub(super) struct Found {
+pub(super) struct FoundJournals {
     pub(super) in_place: InPlace,
     /// The journal of this job that was set aside and that the run goes on with, if that in its place is none.
     pub(super) aside: Option<(PathBuf, Ours)>,
@@ -74,13 +74,18 @@ pub(super) struct Ours {
 }
 
 /// Looks at the journal and at those that were set aside, changing nothing.
-pub(super) fn look(path: &Path, header: &Header, fresh: bool, write: bool) -> Result<Found, CollectError> {
+pub(super) fn look(
+    path: &Path,
+    header: &Header,
+    fresh: bool,
+    write: bool,
+) -> Result<FoundJournals, CollectError> {
     let in_place = match open_unlinked(path, write) {
         Ok(file) => in_place(file, path, header, fresh)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => InPlace::Nothing { is_there: false },
         Err(error) => return Err(CollectError::io("open", path)(error)),
     };
-    let mut found = Found { in_place, aside: None, unreadable: Vec::new(), outdated: Vec::new() };
+    let mut found = FoundJournals { in_place, aside: None, unreadable: Vec::new(), outdated: Vec::new() };
     let none_is_wanted = fresh || matches!(found.in_place, InPlace::Ours(_));
     for SetAside { path: aside, .. } in of_job(path, &header.job) {
         if none_is_wanted || found.aside.is_some() {
@@ -115,7 +120,7 @@ pub(super) fn resume(
     fresh: bool,
     notes: &mut Vec<String>,
 ) -> Result<Option<Opened>, CollectError> {
-    let Found { in_place, aside, unreadable, outdated } = look(path, header, fresh, true)?;
+    let FoundJournals { in_place, aside, unreadable, outdated } = look(path, header, fresh, true)?;
     let ours = match in_place {
         InPlace::Ours(ours) => Some(ours),
         InPlace::Nothing { is_there } => {
@@ -129,7 +134,7 @@ pub(super) fn resume(
             let number = set_aside(path, wanted, notes)?;
             notes.push(format!("{} was set aside as {}: {why}", path.display(), number.display()));
             if fresh {
-                give_up(&number, notes);
+                retire(&number, notes);
             }
             None
         }
@@ -137,11 +142,11 @@ pub(super) fn resume(
     for (aside, why) in &unreadable {
         notes.push(format!("{why}: it stays set aside"));
         if matches!(why, CollectError::Damaged { .. }) {
-            give_up(aside, notes);
+            retire(aside, notes);
         }
     }
     for aside in &outdated {
-        give_up(aside, notes);
+        retire(aside, notes);
     }
     let ours = match aside {
         Some((aside, found)) => {

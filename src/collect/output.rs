@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use super::line::{Failed, Fetched, NULL};
 use super::merge::Stamp;
-use super::profile::{Measured, Profiler, Slot};
+use super::profile::{BodyCounter, Measured, Profiler};
 use super::{Format, Shape};
 
 /// Handed to the file at a time.
@@ -59,7 +59,7 @@ impl<W: Write> Output<W> {
     pub(super) fn fetched(&mut self, record: &Fetched<'_>) -> io::Result<()> {
         self.profiler.body(record.body);
         match record.raw {
-            Some(raw) => self.profiler.raw(Slot::at(raw)),
+            Some(raw) => self.profiler.raw(BodyCounter::at(raw)),
             None if record.body == NULL && !record.status.starts_with(b"2") => {
                 self.profiler.null_for_status();
             }

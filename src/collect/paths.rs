@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::process::geteuid;
 
-use super::atomic::{Replacement, try_replacing};
+use super::atomic::{Replacement, probe_replacing};
 use super::{CollectError, OutputSettings, Target};
 
 const NO_FILE: &str = "that is a device, a pipe or a socket; for standard output write -";
@@ -71,7 +71,9 @@ pub struct Preflight {
 /// two files under one name.
 pub fn preflight(settings: &OutputSettings) -> Result<Preflight, CollectError> {
     // A trial is the only test that holds for root, quotas and read-only mounts alike.
-    checked(settings, |target| Replacement::create(target).map(drop).map_err(CollectError::beforehand))
+    checked(settings, |target| {
+        Replacement::create(target).map(drop).map_err(CollectError::before_first_request)
+    })
 }
 
 /// The same without a trace, for a run that shall write nothing: the folders are asked, not tried.
@@ -126,7 +128,7 @@ fn checked(
 ///
 /// # Errors
 /// What the file system refuses.
-pub fn try_publishing(place: &Preflight) -> Result<(), CollectError> {
+pub fn probe_publishing(place: &Preflight) -> Result<(), CollectError> {
     let outputs = place.paths.iter().map(|paths| &paths.output);
     let targets = outputs.chain(&place.failed).chain(&place.changes);
     let mut tried: Vec<(&Path, Option<u32>)> = Vec::new();
@@ -134,7 +136,7 @@ pub fn try_publishing(place: &Preflight) -> Result<(), CollectError> {
         // Another mode to keep is another trial.
         let trial = (folder_of(real), fs::symlink_metadata(real).ok().map(|old| old.mode()));
         if !tried.contains(&trial) {
-            try_replacing(real).map_err(CollectError::beforehand)?;
+            probe_replacing(real).map_err(CollectError::before_first_request)?;
             tried.push(trial);
         }
     }

@@ -30,9 +30,9 @@ pub struct Profile {
 
 /// Where a body is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slot(u16);
+pub(super) struct BodyCounter(u16);
 
-impl Slot {
+impl BodyCounter {
     /// The slot of this body.
     pub(super) fn of(body: &[u8]) -> Self {
         Self::at(BodyHash::of(body))
@@ -62,7 +62,7 @@ impl Profiler {
         if body == NULL {
             self.nulls += 1;
         } else {
-            self.bodies.add(Slot::of(body));
+            self.bodies.add(BodyCounter::of(body));
         }
     }
 
@@ -72,7 +72,7 @@ impl Profiler {
     }
 
     /// The SKU that was added last had this body before `--select`.
-    pub(super) fn raw(&mut self, slot: Slot) {
+    pub(super) fn raw(&mut self, slot: BodyCounter) {
         self.raw.add(slot);
     }
 
@@ -97,7 +97,7 @@ impl Profiler {
 pub(super) struct Measured {
     pub(super) profile: Profile,
     /// Where the commonest body is counted.
-    pub(super) commonest: Slot,
+    pub(super) commonest: BodyCounter,
     /// Of the nulls, those that stand for a status of `--null-on`.
     pub(super) nulls_for_status: u64,
 }
@@ -106,7 +106,7 @@ pub(super) struct Measured {
 struct Counters(Vec<u32>);
 
 impl Counters {
-    fn add(&mut self, Slot(slot): Slot) {
+    fn add(&mut self, BodyCounter(slot): BodyCounter) {
         if self.0.is_empty() {
             self.0 = vec![0; SLOTS];
         }
@@ -114,9 +114,9 @@ impl Counters {
     }
 
     /// The fullest slot, and how many are in it.
-    fn most(&self) -> (Slot, u64) {
+    fn most(&self) -> (BodyCounter, u64) {
         let fullest = self.0.iter().zip(0u16..=u16::MAX).max_by_key(|(count, _)| **count);
-        fullest.map_or((Slot(0), 0), |(count, slot)| (Slot(slot), u64::from(*count)))
+        fullest.map_or((BodyCounter(0), 0), |(count, slot)| (BodyCounter(slot), u64::from(*count)))
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
         let measured = profiler.finish();
         let profile = Profile { skus: 8, nulls: 4, commonest: 3, commonest_raw: None };
         assert_eq!((measured.profile, measured.nulls_for_status), (profile, 1));
-        assert_eq!(measured.commonest, Slot::of(b"{}"));
+        assert_eq!(measured.commonest, BodyCounter::of(b"{}"));
         assert_eq!(Profiler::default().finish().profile, Profile::default());
     }
 
@@ -145,7 +145,7 @@ mod tests {
         let mut profiler = Profiler::default();
         for (raw, body) in [("{\"a\":1}", "1"), ("{\"a\":1}", "1"), ("{\"a\":1,\"b\":2}", "1")] {
             profiler.body(body.as_bytes());
-            profiler.raw(Slot::of(raw.as_bytes()));
+            profiler.raw(BodyCounter::of(raw.as_bytes()));
         }
         let profile = profiler.finish().profile;
         assert_eq!((profile.commonest, profile.commonest_raw), (3, Some(2)));

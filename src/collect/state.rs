@@ -5,7 +5,7 @@
 //! only the saving, so whatever is wrong with it is a note and never an error.
 //!
 //! ```text
-//! {"crc":"89abcdef","skufetch-state":1,"salt":"…","job":"…","format":"json","shape":"body","made_by":{…}}
+//! {"crc":"89abcdef","skufetch-state":1,"salt":"…","job":"…","format":"json","shape":"body","provenance":{…}}
 //! {"crc":"89abcdef","id":"FINGERPRINT","at":"…Z","etag":"…","modified":"…","key":"KEY"}
 //! {"crc":"89abcdef","output":{"bytes":123,"crc":456},"validators":true,"profile":{…}}
 //! ```
@@ -25,7 +25,7 @@ use super::line::{Cursor, Fetched};
 use super::merge::{KeyHash, KeyHasher, Stamp};
 use super::pages::Pages;
 use super::profile::Profile;
-use super::{JobIdentity, MadeBy, OutputSettings};
+use super::{JobIdentity, OutputSettings, Provenance};
 use crate::model::{Fingerprint, Validators};
 
 const VERSION: u32 = 1;
@@ -42,26 +42,26 @@ struct Header {
     salt: String,
     job: String,
     #[serde(flatten)]
-    layout: Option<Layout>,
+    layout: Option<OutputKind>,
 }
 
 /// How an output was made. A state file of an early version does not say it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Layout {
+pub(super) struct OutputKind {
     /// `--format`.
     pub(super) format: String,
     /// `--shape`.
     pub(super) shape: String,
     /// The request and what was kept of its answers.
-    pub(super) made_by: MadeBy,
+    pub(super) provenance: Provenance,
 }
 
-impl Layout {
+impl OutputKind {
     pub(super) fn of(settings: &OutputSettings, identity: &JobIdentity) -> Self {
         Self {
             format: settings.format.to_string(),
             shape: settings.shape.to_string(),
-            made_by: identity.made_by.clone(),
+            provenance: identity.provenance.clone(),
         }
     }
 }
@@ -82,7 +82,7 @@ pub(super) struct StateFile {
     /// What that output holds.
     pub(super) profile: Option<Profile>,
     /// How it was made.
-    pub(super) layout: Option<Layout>,
+    pub(super) layout: Option<OutputKind>,
     /// What is known of each value; none where another job made them.
     pub(super) state: Option<State>,
 }
@@ -217,7 +217,12 @@ pub(super) struct StateWriter {
 }
 
 impl StateWriter {
-    pub(super) fn create(path: &Path, salt: [u8; 16], job: &str, layout: &Layout) -> Result<Self, String> {
+    pub(super) fn create(
+        path: &Path,
+        salt: [u8; 16],
+        job: &str,
+        layout: &OutputKind,
+    ) -> Result<Self, String> {
         let file = Replacement::create_private(path).map_err(|error| error.to_string())?;
         let layout = Some(layout.clone());
         let header = Header { version: VERSION, salt: hex16(salt), job: job.into(), layout };

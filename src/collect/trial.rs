@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{
-    CollectError, Finished, JobIdentity, Journal, Left, MadeBy, OutputSettings, Preflight, Publish,
-    Published, Recovered, Refused, Target, preflight,
+    CollectError, Finished, JobIdentity, Journal, Left, OutputSettings, Preflight, Provenance, Publish,
+    PublishOutcome, Recovered, Refused, Target, preflight,
 };
 use crate::input::Columns;
 use crate::model::{Answer, Cause, Content, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators};
@@ -63,7 +63,7 @@ impl Trial {
         let identity = JobIdentity {
             digest_input: self.job.into(),
             description: serde_json::json!({ "url": self.job, "method": "GET" }),
-            made_by: MadeBy { request: self.job.into(), ..MadeBy::default() },
+            provenance: Provenance { request: self.job.into(), ..Provenance::default() },
         };
         Journal::open(&self.settings, &self.place(), &identity, None)
     }
@@ -73,7 +73,7 @@ impl Trial {
     }
 
     /// A run without a journal to go on with: these entries, published.
-    pub(super) fn run(&self, entries: &[Entry]) -> Published {
+    pub(super) fn run(&self, entries: &[Entry]) -> PublishOutcome {
         let (mut journal, _) = self.open();
         for entry in entries {
             journal.append(entry).unwrap();
@@ -81,11 +81,15 @@ impl Trial {
         self.publish(journal.close().unwrap())
     }
 
-    pub(super) fn publish(&self, finished: Finished) -> Published {
+    pub(super) fn publish(&self, finished: Finished) -> PublishOutcome {
         self.try_publish(finished, &How::default()).unwrap()
     }
 
-    pub(super) fn try_publish(&self, finished: Finished, how: &How<'_>) -> Result<Published, CollectError> {
+    pub(super) fn try_publish(
+        &self,
+        finished: Finished,
+        how: &How<'_>,
+    ) -> Result<PublishOutcome, CollectError> {
         let mut stdout = Vec::new();
         let result = self.publish_into(finished, how, &mut stdout);
         assert!(stdout.is_empty());
@@ -97,7 +101,7 @@ impl Trial {
         finished: Finished,
         how: &How<'_>,
         stdout: &mut dyn Write,
-    ) -> Result<Published, CollectError> {
+    ) -> Result<PublishOutcome, CollectError> {
         let place = self.place();
         let mut context = Publish {
             place: &place,

@@ -65,7 +65,7 @@ impl Account {
             journal_kept: self.journal.as_ref().is_some_and(|journal| journal.exists()),
             oldest: None,
             changes: None,
-            unasked: None,
+            not_in_input: None,
         };
         let grace = if matches!(failure.exit, Exit::Signal(_)) { Duration::ZERO } else { DRAIN };
         if let Err(trouble) = self.write(report, &ending, ears, grace) {

@@ -12,8 +12,8 @@ use super::account::Account;
 use super::failure::Failure;
 use super::{standard_output, unpublished};
 use crate::collect::{
-    ChangeCounts, CollectError, Decision, Failures, Journal, OutputSettings, Preflight, Publish, Published,
-    Target,
+    ChangeCounts, CollectError, Decision, Failures, Journal, OutputSettings, Preflight, Publish,
+    PublishOutcome, Target,
 };
 use crate::config::Settings;
 use crate::engine::feed::Fed;
@@ -23,7 +23,7 @@ use crate::fetch::{Stop, StopReason};
 use crate::input::{Columns, InputPath};
 use crate::limit::{self, Gate};
 use crate::model::{Cause, Event, Exit, Key, Mask, Reporter, display_safe};
-use crate::report::{self, Amount, Changes, Complaint, Ending, Facts, Report, Unasked, Wrote, verdict};
+use crate::report::{self, Amount, Changes, Complaint, Ending, Facts, NotInInput, Report, Wrote, verdict};
 
 /// Characters of a SKU in a message.
 const KEY_CHARS: usize = 60;
@@ -56,7 +56,7 @@ enum Fate {
 /// What the files came to.
 struct Filed {
     /// What became of a complete output.
-    published: Option<Published>,
+    published: Option<PublishOutcome>,
     failures: Failures,
     warnings: Vec<String>,
     /// The output was replaced.
@@ -109,7 +109,7 @@ pub fn conclude(
         journal_kept: kept && matches!(settings.output.path, Target::File(_)),
         oldest,
         changes: None,
-        unasked: None,
+        not_in_input: None,
     };
     if ended.at_once {
         // Asked twice: what the journal has is what it has.
@@ -151,8 +151,9 @@ pub fn conclude(
     let mut ending = told(&counts, judged, (wrote(&filed), filed.is_published), filed.journal_kept);
     if let Some(published) = &filed.published {
         ending.changes = published.changes.as_ref().map(|(counts, _)| changes(*counts));
-        let unasked = Some(published.unasked).filter(|count| *count > 0 && filed.is_published && !is_partial);
-        ending.unasked = unasked.map(|count| Unasked { count, pruned: published.pruned });
+        let not_in_input =
+            Some(published.not_in_input).filter(|count| *count > 0 && filed.is_published && !is_partial);
+        ending.not_in_input = not_in_input.map(|count| NotInInput { count, pruned: published.pruned });
     }
     if let Some(account) = account {
         account.close(report, &mut ending, (runtime, signals), grace);
@@ -361,7 +362,7 @@ pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
             .with_hint(again)
         }
         StopReason::Disk => Failure::new(Exit::Io, "the journal cannot be written"),
-        StopReason::ReaderGone => {
+        StopReason::StdoutClosed => {
             Failure::new(Exit::Io, "no program reads standard output any more: the answers are lost")
                 .with_hint("name a file with --output, or keep the reader running to the end")
         }

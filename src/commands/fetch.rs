@@ -15,11 +15,11 @@ use super::{failure_file, room, standard_output, terminal, unpublished, wiring};
 use crate::collect::{self, Journal, Lock, OutputSettings, Preflight, Recovered, Target};
 use crate::config::{Environment, Settings};
 use crate::engine::feed::{self, Feed};
-use crate::engine::output_reader::OutputReader;
 use crate::engine::signals::{self, Leave, Signals};
+use crate::engine::stdout_peer::StdoutPeer;
 use crate::engine::{Ended, Engine};
 use crate::fetch::{Companions, Fetcher, Http, Stop, StopReason, Trust};
-use crate::input::{self, Columns, Rows, Since, Surveyed};
+use crate::input::{self, Columns, InputChange, Rows, Surveyed};
 use crate::limit::Gate;
 use crate::model::{Event, Exit, Reporter};
 use crate::plan::{Planner, RequestSettings};
@@ -42,7 +42,7 @@ pub fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
         },
     };
     let report =
-        Report::new(shown, Box::new(io::stderr())).with_heading(heading, !terminal::standard_error_is_read());
+        Report::new(shown, Box::new(io::stderr())).with_heading(heading, !terminal::is_interactive());
     let report = Arc::new(if settings.run.report.is_some() { report.with_chronicle() } else { report });
     room::make(&mut settings).and_then(|()| begin(&Arc::new(settings), env, &report, started)).unwrap_or_else(
         |Failure { message, hint, exit }| {
@@ -105,8 +105,8 @@ fn run(
     let road = Road::build(settings, &planner, (reporter, journal.meter(), ground.trust.clone()))?;
     let feed = Feed::start(rows, planner).map_err(|error| failure::of_start("the input thread", &error))?;
     let reader = match settings.output.path {
-        Target::Stdout => OutputReader::of_standard_output(),
-        Target::File(_) => OutputReader::none(),
+        Target::Stdout => StdoutPeer::of_standard_output(),
+        Target::File(_) => StdoutPeer::none(),
     };
     let engine = Engine {
         fetcher: &road.fetcher,
@@ -124,7 +124,7 @@ fn run(
 
     let Ground { output, place, columns, surveyed, lock, .. } = ground;
     let Road { gate, stop, fetcher } = road;
-    let input_unchanged = look_again(surveyed, &mut ended, (report, &stop), (runtime, signals));
+    let input_unchanged = check_input_changed(surveyed, &mut ended, (report, &stop), (runtime, signals));
     // Nothing more is asked: a thousand connections are closed beside what is left to do.
     signals::drop_beside(runtime, fetcher);
     let settings = Arc::clone(settings);
@@ -149,7 +149,7 @@ fn run(
 
 /// Says what became of the input while the run went on; true if it is as it was surveyed. A last row that was
 /// written on meanwhile ends the run: it was asked for by half a key.
-fn look_again(
+fn check_input_changed(
     surveyed: Option<Surveyed>,
     ended: &mut Ended,
     (report, stop): (&Report, &Stop),
@@ -161,9 +161,9 @@ fn look_again(
     if matches!(stop.reason(), Some(StopReason::Signal(_))) || ended.at_once {
         return false;
     }
-    let look = move |_: &Leave| surveyed.since();
-    let since = match signals::unless_signalled(ears, Duration::ZERO, look) {
-        (Some(Ok(since)), _) => since,
+    let look = move |_: &Leave| surveyed.changes_since_survey();
+    let change = match signals::unless_signalled(ears, Duration::ZERO, look) {
+        (Some(Ok(change)), _) => change,
         (Some(Err(error)), _) => {
             if let Some(fed) = &mut ended.fed {
                 fed.broken.get_or_insert(error);
@@ -176,26 +176,26 @@ fn look_again(
         }
     };
     let is_broken = ended.fed.as_ref().is_none_or(|fed| fed.broken.is_some());
-    if !is_broken && let Some(word) = word_of(&input, since) {
+    if !is_broken && let Some(word) = input_change_message(&input, change) {
         report.on(&Event::Warned { message: &word });
     }
-    since == Since::Unchanged
+    change == InputChange::Unchanged
 }
 
-fn word_of(input: &str, since: Since) -> Option<String> {
-    Some(match since {
-        Since::Unchanged => return None,
-        Since::Appended(bytes) => {
+fn input_change_message(input: &str, change: InputChange) -> Option<String> {
+    Some(match change {
+        InputChange::Unchanged => return None,
+        InputChange::Appended(bytes) => {
             let size = report::format::size(bytes);
             format!("{input} grew by {size} during the run; the next run will read the new rows")
         }
-        Since::Rewritten => {
+        InputChange::Rewritten => {
             format!("{input} was modified after it was read; the next run will read the new content")
         }
-        Since::Replaced => format!(
+        InputChange::Replaced => format!(
             "{input} was replaced during the run, which used the old file; the next run will read the new one"
         ),
-        Since::Removed => format!("{input} was removed during the run, which read it to its end"),
+        InputChange::Removed => format!("{input} was removed during the run, which read it to its end"),
     })
 }
 
@@ -311,7 +311,7 @@ impl Ground {
         let idle = Http::new(wiring::transport(settings, &planner, idle)?);
         let trust = idle.map_err(|error| failure::of_transport(&error, settings))?.trust();
         let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
-        collect::try_publishing(&place)?;
+        collect::probe_publishing(&place)?;
         let (rows, surveyed) = if path.can_be_read_twice() {
             let surveyed = input::survey(path, &input_settings)?;
             (surveyed.rows(&input_settings)?, Some(surveyed))

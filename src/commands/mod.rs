@@ -32,7 +32,7 @@ use failure::Failure;
 /// program's name; relative paths count from `folder`.
 pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
     std::panic::set_hook(Box::new(tell_panic));
-    signals::outlive_the_file_size_limit();
+    signals::handle_sigxfsz();
     let env = Arc::new(Environment::capture());
     let arguments: Vec<OsString> = arguments.collect();
     match config::load(arguments.iter().cloned(), &env, folder) {
@@ -61,10 +61,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
             (error, format) => {
                 let failure = of_config(error);
                 // The line before it in a log is that of another night.
-                if failure.exit == Exit::Config
-                    && format == LogFormat::Text
-                    && !terminal::standard_error_is_read()
-                {
+                if failure.exit == Exit::Config && format == LogFormat::Text && !terminal::is_interactive() {
                     let _ = io::stderr().write_all(report::bare_heading(SystemTime::now()).as_bytes());
                 }
                 complain(&failure, format, &env)

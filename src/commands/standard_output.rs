@@ -6,7 +6,7 @@ use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, fsync, stat};
 use rustix::io::Errno;
 
 use super::failure::Failure;
-use crate::engine::output_reader::OutputReader;
+use crate::engine::stdout_peer::StdoutPeer;
 use crate::model::Exit;
 
 /// Whether a text can be written to standard output, as far as that can be told without writing one.
@@ -25,7 +25,7 @@ pub fn check() -> Result<(), Failure> {
 pub fn check_for_data() -> Result<(), Failure> {
     let hint = "name a file with --output, or give it to a program that reads to the end";
     let is_device = look().map_err(|error| cannot_write(&error).with_hint(hint))?;
-    if OutputReader::of_standard_output().is_gone() {
+    if StdoutPeer::of_standard_output().is_gone() {
         return Err(cannot_write(&Errno::PIPE.into()).with_hint(hint));
     }
     if is_device && is_null_in_place_of_nothing() {

@@ -18,7 +18,7 @@ pub fn standard_error(env: &Environment) -> Terminal {
 
 /// Whether a person reads standard error as it is written, and not in a log or a mail.
 #[must_use]
-pub fn standard_error_is_read() -> bool {
+pub fn is_interactive() -> bool {
     io::stderr().is_terminal()
 }
 

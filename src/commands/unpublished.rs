@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::failure::Failure;
 use super::in_shell;
-use crate::collect::guard::Sign;
-use crate::collect::{CollectError, Decision, Evidence, Profile, Published};
+use crate::collect::guard::Degradation;
+use crate::collect::{CollectError, Decision, Evidence, Profile, PublishOutcome};
 use crate::config::Settings;
 use crate::model::{Exit, Mask, display_safe};
 use crate::report::format::{count, counted};
@@ -16,20 +16,20 @@ const BODY_CHARS: usize = 120;
 
 /// Why a complete output was not published; `None` where it was. An example may repeat what the API said, so it is
 /// shown through the mask.
-pub(super) fn failure(published: &Published, settings: &Settings, mask: &Mask) -> Option<Failure> {
+pub(super) fn failure(published: &PublishOutcome, settings: &Settings, mask: &Mask) -> Option<Failure> {
     let example = example(&published.evidence, mask);
     match &published.decision {
         Decision::Published => None,
         Decision::NothingButNulls => Some(nothing_but_nulls(&published.evidence, &example, settings)),
-        Decision::HeldBack(signs) => Some(held_back(signs, published, &example, settings)),
+        Decision::HeldBack(degradations) => Some(held_back(degradations, published, &example, settings)),
     }
 }
 
 /// What a person should look at though the output was published, one sentence each.
-pub(super) fn warnings(published: &Published, settings: &Settings, mask: &Mask) -> Vec<String> {
+pub(super) fn warnings(published: &PublishOutcome, settings: &Settings, mask: &Mask) -> Vec<String> {
     let evidence = &published.evidence;
     let mut warnings: Vec<String> = Vec::new();
-    let is_compared = evidence.old.is_none_or(|old| old.comparable);
+    let is_compared = evidence.old.is_none_or(|old| old.shares_comparable);
     if !is_compared && published.decision != Decision::NothingButNulls {
         warnings.push(format!(
             "{} was made with another request, --select or --body-as: only its number of SKUs was compared with the \
@@ -37,12 +37,12 @@ pub(super) fn warnings(published: &Published, settings: &Settings, mask: &Mask) 
             settings.output.path
         ));
     }
-    for (place, sign) in published.first_signs.iter().enumerate() {
+    for (place, degradation) in published.suspicious_shares.iter().enumerate() {
         let example = if place == 0 { example(evidence, mask) } else { String::new() };
-        warnings.push(format!("{}{example}: check that this is correct", share(*sign, evidence.new)));
+        warnings.push(format!("{}{example}: check that this is correct", share(*degradation, evidence.new)));
     }
-    for sign in &published.fetched_signs {
-        let share = share(*sign, published.fetched);
+    for degradation in &published.fetched_degradations {
+        let share = share(*degradation, published.fetched);
         warnings.push(format!("of what this run fetched, {share}: check that this is correct"));
     }
     warnings
@@ -64,18 +64,23 @@ pub(super) fn of_collect(error: CollectError, settings: &Settings) -> Failure {
         .with_hint(format!("{keep}if so few rows are correct, run once with --guard off"))
 }
 
-fn held_back(signs: &[Sign], published: &Published, example: &str, settings: &Settings) -> Failure {
+fn held_back(
+    degradations: &[Degradation],
+    published: &PublishOutcome,
+    example: &str,
+    settings: &Settings,
+) -> Failure {
     let evidence = &published.evidence;
     let mut clauses: Vec<String> = Vec::new();
-    for (place, sign) in signs.iter().enumerate() {
-        clauses.push(clause(*sign, evidence) + if place == 0 { example } else { "" });
+    for (place, degradation) in degradations.iter().enumerate() {
+        clauses.push(clause(*degradation, evidence) + if place == 0 { example } else { "" });
     }
     let message = format!("held back, {} stays as it is: {}", settings.output.path, clauses.join("; "));
     let hint = match (&published.path, &published.replaces) {
         (Some(held), Some(output)) => {
             let [from, to] = [held, output].map(|path| path_in_shell(path));
-            match signs {
-                [Sign::Empty] => format!("to start over, remove the old file: rm {to}"),
+            match degradations {
+                [Degradation::Empty] => format!("to start over, remove the old file: rm {to}"),
                 _ => format!("check {from}; to accept it: mv {from} {to}; or run once with --guard off"),
             }
         }
@@ -91,41 +96,43 @@ fn path_in_shell(path: &Path) -> String {
 }
 
 /// What got worse, with the figures of both outputs.
-fn clause(sign: Sign, evidence: &Evidence) -> String {
+fn clause(degradation: Degradation, evidence: &Evidence) -> String {
     let old = evidence.old.map(|old| old.profile);
     let before = |part: u64| {
         let all = old.map_or(0, |old| old.skus);
         format!("previously for {} of {}", count(part), count(all))
     };
     let of_old = |part: fn(&Profile) -> u64| before(old.as_ref().map_or(0, part));
-    match sign {
-        Sign::Empty => match old {
+    match degradation {
+        Degradation::Empty => match old {
             Some(old) => format!("the new one has no SKU, in place of {}", count(old.skus)),
             None => "the new one has no SKU".to_owned(),
         },
-        Sign::Fewer => format!(
+        Degradation::Fewer => format!(
             "{} in place of {}",
             counted(evidence.new.skus, "SKU", "SKUs"),
             count(old.map_or(0, |old| old.skus))
         ),
-        Sign::Nulls => format!("{}, {}", share(sign, evidence.new), of_old(|old| old.nulls)),
-        Sign::SameBody => format!("{}, {}", share(sign, evidence.new), of_old(|old| old.commonest)),
-        Sign::SameRawBody => {
-            format!("{}, {}", share(sign, evidence.new), of_old(|old| old.commonest_raw.unwrap_or(0)))
+        Degradation::Nulls => format!("{}, {}", share(degradation, evidence.new), of_old(|old| old.nulls)),
+        Degradation::SameBody => {
+            format!("{}, {}", share(degradation, evidence.new), of_old(|old| old.commonest))
+        }
+        Degradation::SameRawBody => {
+            format!("{}, {}", share(degradation, evidence.new), of_old(|old| old.commonest_raw.unwrap_or(0)))
         }
     }
 }
 
-/// How many SKUs of the new output show the sign.
-fn share(sign: Sign, new: Profile) -> String {
+/// How many SKUs of the new output show the degradation.
+fn share(degradation: Degradation, new: Profile) -> String {
     let all = counted(new.skus, "SKU", "SKUs");
-    match sign {
-        Sign::Nulls => format!("null for {} of {all}", count(new.nulls)),
-        Sign::SameBody => format!("the same value for {} of {all}", count(new.commonest)),
-        Sign::SameRawBody => {
+    match degradation {
+        Degradation::Nulls => format!("null for {} of {all}", count(new.nulls)),
+        Degradation::SameBody => format!("the same value for {} of {all}", count(new.commonest)),
+        Degradation::SameRawBody => {
             format!("the same answer before --select for {} of {all}", count(new.commonest_raw.unwrap_or(0)))
         }
-        Sign::Empty | Sign::Fewer => all,
+        Degradation::Empty | Degradation::Fewer => all,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use super::failure::{self, Failure};
-use crate::collect::{JobIdentity, MadeBy, OutputSettings};
+use crate::collect::{JobIdentity, OutputSettings, Provenance};
 use crate::config::Settings;
 use crate::config::settings::Header;
 use crate::engine::signals::Signals;
@@ -233,10 +233,10 @@ pub fn identity(settings: &Settings, planner: &Planner) -> JobIdentity {
         "body_as": response.body_as.to_string(),
         "shape": settings.output.shape.to_string(),
     });
-    let made_by = MadeBy {
+    let provenance = Provenance {
         request: format!("{:032x}", plan.digest),
         select: planner.mask().apply(&response.select).into_owned(),
         body_as: response.body_as.to_string(),
     };
-    JobIdentity { digest_input, description, made_by }
+    JobIdentity { digest_input, description, provenance }
 }

@@ -17,14 +17,14 @@ const LATER: usize = 20;
 ///   A later SKU may have been asked before, while the credentials were still good.
 #[derive(Debug)]
 pub struct Breaker {
-    held: Vec<Held>,
+    held: Vec<PendingRefusal>,
     limit: usize,
     last_status: u16,
 }
 
 /// A refused entry.
 #[derive(Debug)]
-struct Held {
+struct PendingRefusal {
     entry: Entry,
     /// When its answer came.
     came: Instant,
@@ -56,7 +56,7 @@ impl Breaker {
     /// Takes an entry that ended with an answer or without one. The clock is asked only about refusals.
     pub fn judge(&mut self, entry: Entry, now: impl FnOnce() -> Instant) -> Ruling {
         if let Some(status) = entry.outcome.refused() {
-            self.held.push(Held { entry, came: now(), is_in_row: true });
+            self.held.push(PendingRefusal { entry, came: now(), is_in_row: true });
             self.last_status = status;
             let answers = self.held.iter().filter(|held| held.is_in_row).count();
             if answers < self.limit {
@@ -73,7 +73,7 @@ impl Breaker {
         if self.held.is_empty() || !entry.outcome.shows_good_credentials() {
             return Ruling::Pass(vec![entry]);
         }
-        let settled = |held: &mut Held| entry.sent.is_some_and(|sent| held.came < sent);
+        let settled = |held: &mut PendingRefusal| entry.sent.is_some_and(|sent| held.came < sent);
         let mut passed: Vec<Entry> = self.held.extract_if(.., settled).map(|held| held.entry).collect();
         passed.push(entry);
         Ruling::Pass(passed)
@@ -81,7 +81,7 @@ impl Breaker {
 
     /// The last refusing status, and how many refusals are held; none where nothing is.
     #[must_use]
-    pub fn doubt(&self) -> Option<(u16, usize)> {
+    pub fn pending(&self) -> Option<(u16, usize)> {
         (!self.held.is_empty()).then_some((self.last_status, self.held.len()))
     }
 
@@ -234,7 +234,7 @@ mod tests {
         passed(trial.judge(0, (0, 5), fetched()));
         assert!(passed(trial.judge(1, (10, 20), refused())).is_empty());
         assert_eq!(passed(trial.judge(2, (10, 30), fetched())), [2], "under way when 1 was refused");
-        assert_eq!(trial.breaker.doubt(), Some((401, 1)));
+        assert_eq!(trial.breaker.pending(), Some((401, 1)));
         for seq in 3..22 {
             assert!(passed(trial.judge(seq, (31, 40), refused())).is_empty(), "the row began anew");
         }
@@ -250,7 +250,7 @@ mod tests {
         passed(trial.judge(9, (10, 20), refused()));
         passed(trial.judge(5, (21, 35), refused()));
         assert_eq!(passed(trial.judge(4, (30, 40), fetched())), [2, 9, 4]);
-        assert_eq!(trial.breaker.doubt(), Some((401, 1)));
+        assert_eq!(trial.breaker.pending(), Some((401, 1)));
     }
 
     #[test]
@@ -277,6 +277,6 @@ mod tests {
         let count: usize = (0..200)
             .map(|seq| passed(trial.next(seq, if seq % 2 == 0 { refused() } else { fetched() })).len())
             .sum();
-        assert_eq!((count, trial.breaker.doubt()), (200, None));
+        assert_eq!((count, trial.breaker.pending()), (200, None));
     }
 }

@@ -7,7 +7,7 @@ use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 
 use super::breaker::{Breaker, Ruling};
 use super::floor::Supply;
-use super::output_reader::OutputReader;
+use super::stdout_peer::StdoutPeer;
 use super::{Counts, HAND_ON, Sampled};
 use crate::collect::{self, CollectError, Journal, Known};
 use crate::fetch::{KEEPS_FAILING, Stop, StopReason};
@@ -24,7 +24,7 @@ pub(super) struct Desk<'a> {
     pub(super) journal: &'a mut Journal,
     pub(super) report: &'a Report,
     pub(super) stop: &'a Stop,
-    pub(super) reader: OutputReader,
+    pub(super) reader: StdoutPeer,
     pub(super) breaker: Breaker,
     pub(super) recheck: Recheck,
     pub(super) counts: Counts,
@@ -57,7 +57,7 @@ impl<'a> Desk<'a> {
             journal,
             report,
             stop,
-            reader: OutputReader::none(),
+            reader: StdoutPeer::none(),
             breaker: Breaker::new(),
             recheck: Recheck::default(),
             counts: Counts::default(),
@@ -160,7 +160,7 @@ impl Desk<'_> {
         if self.recheck.has_begun || self.stop.is_thrown() {
             return None;
         }
-        let (status, answers) = self.breaker.doubt()?;
+        let (status, answers) = self.breaker.pending()?;
         let Some(job) = accepted.cloned().or_else(|| self.recheck.earlier.take()) else {
             self.stop.throw(StopReason::Refused { status, answers });
             return None;
@@ -171,7 +171,7 @@ impl Desk<'_> {
 
     /// What the job that was asked again says of the refusals that are held. Its own entry stands as it was.
     fn settle_refusals(&mut self, entry: Entry) {
-        let Some((status, skus)) = self.breaker.doubt() else { return };
+        let Some((status, skus)) = self.breaker.pending() else { return };
         if entry.outcome.shows_good_credentials() {
             self.breaker.release().for_each(|entry| self.settle(&entry));
             return;
@@ -321,7 +321,7 @@ impl Desk<'_> {
     fn stop_without_reader(&self) {
         if self.reader.is_gone() {
             self.say_stopping("no program reads standard output any more: no new requests");
-            self.stop.throw(StopReason::ReaderGone);
+            self.stop.throw(StopReason::StdoutClosed);
         }
     }
 

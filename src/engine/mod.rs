@@ -9,8 +9,8 @@ pub mod climb;
 mod desk;
 pub mod feed;
 mod floor;
-pub mod output_reader;
 pub mod signals;
+pub mod stdout_peer;
 pub mod threads;
 
 use std::task::Poll;
@@ -24,8 +24,8 @@ use crate::report::Report;
 use desk::Desk;
 use feed::{Fed, Feed};
 use floor::{Floor, Step, Supply};
-use output_reader::OutputReader;
 use signals::Signals;
+use stdout_peer::StdoutPeer;
 
 /// Jobs open for each attempt that may be in flight: enough to keep the wire busy while others wait
 /// out their back-off, few enough to bound memory.
@@ -74,7 +74,7 @@ pub struct Engine<'a, T> {
     /// What asks for an early end from outside.
     pub signals: &'a mut Signals,
     /// Who waits for the answers on standard output.
-    pub reader: OutputReader,
+    pub reader: StdoutPeer,
     /// When the run began.
     pub started: Instant,
     /// When no more work may start (`--max-time`).

@@ -50,7 +50,7 @@ impl Signals {
 }
 
 /// Makes a write beyond `ulimit -f` fail with `EFBIG` instead of ending the process by `SIGXFSZ`.
-pub fn outlive_the_file_size_limit() {
+pub fn handle_sigxfsz() {
     // Where the system refuses a handler, its default stays.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }

@@ -42,7 +42,7 @@ enum Declared {
 
 /// What is wrong with a body's character encoding.
 #[derive(Debug, PartialEq, thiserror::Error)]
-enum Wrong {
+enum CharsetError {
     #[error("the answer's Content-Type declares charset `{0}`, which is not known")]
     Unknown(String),
     #[error("the answer's Content-Type declares charset `{0}` and charset `{1}`")]
@@ -92,15 +92,15 @@ pub(super) fn to_utf8(
     }
     match decode(encoding, &body[start..], cap) {
         Ok(text) => Ok(text.into()),
-        Err(Undecoded::TooLarge) => {
+        Err(DecodeError::TooLarge) => {
             let detail = format!("the decoded body is larger than --max-body {cap}");
             Err(Fault::new(Cause::TooLarge, detail))
         }
         // As with JSON that ends too early, only the end of the bytes can tell that they were cut.
-        Err(Undecoded::Invalid { at, at_the_end: true }) if body_as == BodyAs::Json => {
+        Err(DecodeError::Invalid { at, at_the_end: true }) if body_as == BodyAs::Json => {
             Err(Fault { cause: Cause::Cut, ..invalid(start + at) })
         }
-        Err(Undecoded::Invalid { at, .. }) => Err(invalid(start + at)),
+        Err(DecodeError::Invalid { at, .. }) => Err(invalid(start + at)),
     }
 }
 
@@ -128,9 +128,13 @@ fn is_plainly_utf8(headers: &HeaderMap, body: &[u8]) -> bool {
 }
 
 /// How the body is encoded, and how long its mark is. A mark of UTF-8 counts as part of the body.
-fn encoding(declared: &Declared, body: &[u8], body_as: BodyAs) -> Result<(&'static Encoding, usize), Wrong> {
+fn encoding(
+    declared: &Declared,
+    body: &[u8],
+    body_as: BodyAs,
+) -> Result<(&'static Encoding, usize), CharsetError> {
     match body {
-        [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => return Err(Wrong::Utf32),
+        [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => return Err(CharsetError::Utf32),
         _ => {}
     }
     match Encoding::for_bom(body) {
@@ -139,8 +143,8 @@ fn encoding(declared: &Declared, body: &[u8], body_as: BodyAs) -> Result<(&'stat
         None => {}
     }
     match declared {
-        Declared::Unknown(name) => Err(Wrong::Unknown(name.clone())),
-        Declared::Contradiction(one, other) => Err(Wrong::Contradiction(one.clone(), other.clone())),
+        Declared::Unknown(name) => Err(CharsetError::Unknown(name.clone())),
+        Declared::Contradiction(one, other) => Err(CharsetError::Contradiction(one.clone(), other.clone())),
         Declared::Charset { encoding, name } => {
             // The name alone leaves the order of the bytes open: the standard reads them as most such files are, but
             // JSON tells, since it begins with an ASCII character.
@@ -155,9 +159,9 @@ fn encoding(declared: &Declared, body: &[u8], body_as: BodyAs) -> Result<(&'stat
 /// JSON begins with an ASCII character, and holds no U+0000: where its first zero bytes stand tells its encoding
 /// (RFC 4627, section 3). In UTF-8 it has none. A shorter body than four bytes shows too little: a digit with a zero
 /// byte after it is more likely one byte too long.
-fn by_zeros(body: &[u8]) -> Result<&'static Encoding, Wrong> {
+fn by_zeros(body: &[u8]) -> Result<&'static Encoding, CharsetError> {
     match body {
-        [0, 0, 0, _, ..] | [_, 0, 0, 0, ..] => Err(Wrong::Utf32),
+        [0, 0, 0, _, ..] | [_, 0, 0, 0, ..] => Err(CharsetError::Utf32),
         [0, 0, ..] => Ok(UTF_8),
         [0, _, _, _, ..] => Ok(UTF_16BE),
         [_, 0, _, _, ..] => Ok(UTF_16LE),
@@ -224,7 +228,7 @@ fn parameters(value: &str) -> Vec<String> {
 }
 
 /// Why bytes do not become text.
-enum Undecoded {
+enum DecodeError {
     /// The text would be longer than it may be.
     TooLarge,
     /// Bytes that are not valid end here, with the whole body or before.
@@ -232,7 +236,7 @@ enum Undecoded {
 }
 
 /// Decodes the whole, to at most `cap` bytes.
-fn decode(encoding: &'static Encoding, body: &[u8], cap: Size) -> Result<Vec<u8>, Undecoded> {
+fn decode(encoding: &'static Encoding, body: &[u8], cap: Size) -> Result<Vec<u8>, DecodeError> {
     let mut decoder = encoding.new_decoder_without_bom_handling();
     let mut out = Vec::new();
     let mut read = 0;
@@ -245,14 +249,14 @@ fn decode(encoding: &'static Encoding, body: &[u8], cap: Size) -> Result<Vec<u8>
         read += used;
         out.truncate(length + written);
         if out.len() as u64 > cap.0 {
-            return Err(Undecoded::TooLarge);
+            return Err(DecodeError::TooLarge);
         }
         match result {
             DecoderResult::InputEmpty => return Ok(out),
             DecoderResult::OutputFull => {}
             DecoderResult::Malformed(bytes, after) => {
                 let at = read.saturating_sub(usize::from(bytes) + usize::from(after));
-                return Err(Undecoded::Invalid { at, at_the_end: read == body.len() });
+                return Err(DecodeError::Invalid { at, at_the_end: read == body.len() });
             }
         }
     }

@@ -149,7 +149,7 @@ impl<T: Transport> Fetcher<T> {
             let is_unready = matches!(fault.cause, Cause::Status(..400));
             let first = (retries == 0).then_some(job.seq);
             let advice = if is_unready {
-                self.health.unready();
+                self.health.record_not_ready();
                 Advice::Retry
             } else {
                 self.health.failed(first, &fault, started)

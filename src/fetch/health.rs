@@ -101,7 +101,7 @@ impl Health {
 
     /// An attempt was answered with a status below 400 that `--retry-on` names: the API works, so that this neither
     /// begins an outage nor is paid from the budget; but nothing came, so that it ends no outage either.
-    pub fn unready(&self) {
+    pub fn record_not_ready(&self) {
         let mut state = self.lock();
         state.attempts += 1;
         state.connected = true;

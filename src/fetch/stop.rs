@@ -54,7 +54,7 @@ pub enum StopReason {
     /// The disk failed.
     Disk,
     /// The program that read standard output has ended.
-    ReaderGone,
+    StdoutClosed,
 }
 
 /// Thrown once; the first reason counts.

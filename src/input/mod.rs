@@ -23,4 +23,4 @@ pub use error::{InputError, Packing, Place};
 pub use row::{Columns, Damage, NoColumn, Row};
 pub use rows::{Rows, is_failure_file};
 pub use settings::{InputPath, InputSettings};
-pub use survey::{Since, Survey, Surveyed, Watched, open_watched, survey};
+pub use survey::{InputChange, Survey, Surveyed, Watched, open_watched, survey};

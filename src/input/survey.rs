@@ -42,12 +42,12 @@ struct FirstReading {
     file: Arc<File>,
     settings: InputSettings,
     /// Taken before the first byte was read.
-    stamp: Stamp,
+    stamp: FileVersion,
 }
 
 /// What tells one state of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileVersion {
     place: (u64, u64),
     length: u64,
     written: (i64, i64),
@@ -55,7 +55,7 @@ struct Stamp {
 
 /// What became of a file after it was surveyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Since {
+pub enum InputChange {
     /// Nothing.
     Unchanged,
     /// So many bytes were appended.
@@ -114,7 +114,7 @@ impl Watched {
     /// Whether its size and the time of its last change are what they were before the first byte was read.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
-        self.0.file.metadata().is_ok_and(|now| Stamp::of(&now) == self.0.stamp)
+        self.0.file.metadata().is_ok_and(|now| FileVersion::of(&now) == self.0.stamp)
     }
 }
 
@@ -154,9 +154,9 @@ impl Surveyed {
     ///
     /// # Errors
     /// [`InputError::Changed`] where the last row that was surveyed had no end yet, and was written on.
-    pub fn since(&self) -> Result<Since, InputError> {
-        let Ok(now) = self.first.file.metadata() else { return Ok(Since::Rewritten) };
-        let (then, now) = (self.first.stamp, Stamp::of(&now));
+    pub fn changes_since_survey(&self) -> Result<InputChange, InputError> {
+        let Ok(now) = self.first.file.metadata() else { return Ok(InputChange::Rewritten) };
+        let (then, now) = (self.first.stamp, FileVersion::of(&now));
         let grew = self.blocks.complete
             && now.length > self.blocks.length
             && self.blocks.last_is_unchanged(&self.first.file);
@@ -165,11 +165,11 @@ impl Surveyed {
             return Err(InputError::Changed { at: Place::new(&self.name()), before, now });
         }
         Ok(match self.first.path.metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Since::Removed,
-            Ok(named) if Stamp::of(&named).place != then.place => Since::Replaced,
-            _ if grew => Since::Appended(now.length - self.blocks.length),
-            _ if now == then => Since::Unchanged,
-            _ => Since::Rewritten,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => InputChange::Removed,
+            Ok(named) if FileVersion::of(&named).place != then.place => InputChange::Replaced,
+            _ if grew => InputChange::Appended(now.length - self.blocks.length),
+            _ if now == then => InputChange::Unchanged,
+            _ => InputChange::Rewritten,
         })
     }
 
@@ -196,7 +196,7 @@ impl Surveyed {
 impl FirstReading {
     fn open(path: &Path, settings: &InputSettings) -> Result<Self, InputError> {
         let file = source::open_file(path)?;
-        let stamp = Stamp::of(&file.metadata().map_err(|source| unreadable(path, source))?);
+        let stamp = FileVersion::of(&file.metadata().map_err(|source| unreadable(path, source))?);
         Ok(Self { path: path.into(), file: file.into(), settings: settings.clone(), stamp })
     }
 
@@ -205,7 +205,7 @@ impl FirstReading {
     }
 }
 
-impl Stamp {
+impl FileVersion {
     fn of(metadata: &std::fs::Metadata) -> Self {
         Self {
             place: (metadata.dev(), metadata.ino()),
@@ -315,7 +315,7 @@ mod tests {
                 let (found, end) = keys(&mut rows_of(&surveyed));
                 assert!(end.is_none(), "{end:?}");
                 assert_eq!(found.len() as u64, limit.unwrap_or(u64::MAX).min(12_000));
-                assert_eq!(surveyed.since().unwrap(), Since::Unchanged);
+                assert_eq!(surveyed.changes_since_survey().unwrap(), InputChange::Unchanged);
             }
         }
     }
@@ -370,7 +370,7 @@ mod tests {
         let (found, end) = keys(&mut rows);
         assert!(end.is_none(), "{end:?}");
         assert_eq!((found.len(), found.contains(&"LATE".to_owned())), (10_000, false));
-        assert_eq!(surveyed.since().unwrap(), Since::Appended(7));
+        assert_eq!(surveyed.changes_since_survey().unwrap(), InputChange::Appended(7));
     }
 
     #[test]
@@ -380,7 +380,7 @@ mod tests {
             let surveyed = surveyed(&file, None);
             let mut again = fs::OpenOptions::new().append(true).open(file.path()).unwrap();
             again.write_all(more.as_bytes()).unwrap();
-            assert_eq!(surveyed.since().is_ok(), is_whole, "{more:?}");
+            assert_eq!(surveyed.changes_since_survey().is_ok(), is_whole, "{more:?}");
             let rows = surveyed.rows(&InputSettings::default()).map(|mut rows| keys(&mut rows));
             match rows {
                 Ok((found, end)) => {
@@ -406,8 +406,8 @@ mod tests {
             }
             let (found, end) = keys(&mut rows_of(&surveyed));
             assert!(end.is_none() && found.len() == 9_000);
-            let since = if removed { Since::Removed } else { Since::Replaced };
-            assert_eq!(surveyed.since().unwrap(), since);
+            let since = if removed { InputChange::Removed } else { InputChange::Replaced };
+            assert_eq!(surveyed.changes_since_survey().unwrap(), since);
         }
     }
 
@@ -417,13 +417,17 @@ mod tests {
         let surveyed = surveyed(&file, None);
         assert_eq!(keys(&mut rows_of(&surveyed)).0.len(), 10);
         fs::write(file.path(), text(3)).unwrap();
-        assert_eq!(surveyed.since().unwrap(), Since::Rewritten);
+        assert_eq!(surveyed.changes_since_survey().unwrap(), InputChange::Rewritten);
 
         let file = self::file(text(10).trim_end());
         let surveyed = self::surveyed(&file, None);
         assert_eq!(keys(&mut rows_of(&surveyed)).0.len(), 10);
         fs::write(file.path(), "sku,name\n".to_owned() + &"OTHER,x\n".repeat(40)).unwrap();
-        assert_eq!(surveyed.since().unwrap(), Since::Rewritten, "not a row that was written on");
+        assert_eq!(
+            surveyed.changes_since_survey().unwrap(),
+            InputChange::Rewritten,
+            "not a row that was written on"
+        );
     }
 
     #[test]

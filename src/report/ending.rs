@@ -35,7 +35,7 @@ pub struct Ending {
     /// How the new output differs from the one that it replaces, where that was asked for.
     pub changes: Option<Changes>,
     /// SKUs of the old output that are no longer in the input.
-    pub unasked: Option<Unasked>,
+    pub not_in_input: Option<NotInInput>,
 }
 
 /// SKUs that differ from the old output.
@@ -53,7 +53,7 @@ pub struct Changes {
 
 /// SKUs of the old output that no row of the input asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unasked {
+pub struct NotInInput {
     /// How many.
     pub count: u64,
     /// They were taken out, and not kept.
@@ -151,8 +151,8 @@ pub(super) fn fields(ending: &Ending, tally: &TallySnapshot) -> Value {
         "journal_kept": ending.journal_kept,
         "oldest_answer_s": ending.oldest.map(seconds),
         "changes": ending.changes.map(change_fields),
-        "no_longer_in_input": ending.unasked.map(|unasked| unasked.count),
-        "pruned": ending.unasked.is_some_and(|unasked| unasked.pruned),
+        "no_longer_in_input": ending.not_in_input.map(|not_in_input| not_in_input.count),
+        "pruned": ending.not_in_input.is_some_and(|not_in_input| not_in_input.pruned),
         "wrote": ending.wrote.iter().map(wrote_fields).collect::<Vec<_>>(),
         "exit": ending.exit.code(),
     });

@@ -37,7 +37,7 @@ use crate::model::{Event, Exit, Reporter};
 pub use chronicle::{Chronicle, Pause, Slice, Slow};
 pub use complaint::Complaint;
 pub use document::{Kind, ReportFile, Setting, Subject};
-pub use ending::{Amount, Changes, Counts, Ending, Unasked, Wrote};
+pub use ending::{Amount, Changes, Counts, Ending, NotInInput, Wrote};
 pub use heading::{Heading, bare as bare_heading};
 pub use said::Level;
 pub use settings::{LogFormat, Progress, ReportSettings, Terminal, WordError};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::model::Exit;
 use crate::model::display_safe;
 use crate::report::complaint::{complaint_text, labelled};
-use crate::report::ending::{Amount, Changes, Counts, Ending, Unasked, per_second};
+use crate::report::ending::{Amount, Changes, Counts, Ending, NotInInput, per_second};
 use crate::report::format;
 use crate::report::said;
 use crate::report::tally::{CauseGroup, TallySnapshot};
@@ -182,7 +182,7 @@ fn left_behind(ending: &Ending) -> Vec<String> {
         let [added, removed, changed, failed] = [added, removed, changed, failed].map(format::count);
         lines.push(format!("changes: {added} added, {changed} changed, {removed} removed, {failed} failed"));
     }
-    if let Some(Unasked { count, pruned }) = ending.unasked {
+    if let Some(NotInInput { count, pruned }) = ending.not_in_input {
         let skus = format::counted(count, "SKU of the old output is", "SKUs of the old output are");
         let fate = if pruned { "taken out by --prune" } else { "kept (--prune takes them out)" };
         lines.push(format!("{skus} no longer in the input: {fate}"));

@@ -143,7 +143,7 @@ fn contract() -> Ending {
         journal_kept: false,
         oldest: None,
         changes: None,
-        unasked: None,
+        not_in_input: None,
     }
 }
 
@@ -265,7 +265,7 @@ fn a_stopped_run_says_what_was_kept_and_why_it_stopped() {
         journal_kept: true,
         oldest: None,
         changes: None,
-        unasked: None,
+        not_in_input: None,
         elapsed: Duration::from_secs(1),
     });
     assert_eq!(

@@ -62,7 +62,7 @@ fn ending(counts: Counts) -> Ending {
         journal_kept: false,
         oldest: None,
         changes: Some(Changes { added: 1, removed: 2, changed: 3, failed: 4 }),
-        unasked: None,
+        not_in_input: None,
     }
 }
 

@@ -4,31 +4,31 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
-use super::guard::Sign;
+use super::guard::Degradation;
 use super::merge::KeyHasher;
-use super::profile::{Measured, Slot};
+use super::profile::{BodyCounter, Measured};
 use super::stored::{first_sku, visit_skus};
 use super::{Format, Paths};
 
 /// Bytes of a body that are shown at most; whoever shows them shortens them further.
 const BODY: usize = 1000;
 
-/// A key that shows this sign, and its body in the new output, which stands at `new`.
+/// A key that shows this degradation, and its body in the new output, which stands at `new`.
 pub(super) fn example(
     paths: &Paths,
     format: Format,
-    (new, sign, measured): (&Path, Sign, &Measured),
+    (new, degradation, measured): (&Path, Degradation, &Measured),
 ) -> Option<(String, Option<String>)> {
-    let found = match sign {
-        Sign::Empty | Sign::Fewer => {
+    let found = match degradation {
+        Degradation::Empty | Degradation::Fewer => {
             return lost_key(&paths.output.real, new, format).map(|key| (key, None));
         }
-        Sign::Nulls => first_sku(&File::open(new).ok()?, format, |_, body| body == b"null"),
-        Sign::SameBody => {
-            first_sku(&File::open(new).ok()?, format, |_, body| Slot::of(body) == measured.commonest)
+        Degradation::Nulls => first_sku(&File::open(new).ok()?, format, |_, body| body == b"null"),
+        Degradation::SameBody => {
+            first_sku(&File::open(new).ok()?, format, |_, body| BodyCounter::of(body) == measured.commonest)
         }
         // What was selected from is in no file.
-        Sign::SameRawBody => return None,
+        Degradation::SameRawBody => return None,
     };
     found.map(|(key, body)| {
         let shown = String::from_utf8_lossy(&body[..body.len().min(BODY)]).into_owned();

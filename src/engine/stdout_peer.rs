@@ -10,11 +10,11 @@ const NO_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// The program at the other end of standard output, if that is a pipe or a socket.
 #[derive(Debug, Clone, Copy)]
-pub struct OutputReader {
+pub struct StdoutPeer {
     is_watched: bool,
 }
 
-impl OutputReader {
+impl StdoutPeer {
     /// Nobody: the answers go to a file.
     #[must_use]
     pub fn none() -> Self {
