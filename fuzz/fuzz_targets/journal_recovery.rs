@@ -206,7 +206,7 @@ impl World {
         }
         let aside = self.output.with_file_name("out.json.journal.1");
         fs::write(&aside, bytes).unwrap();
-        let (mut journal, _) = Journal::open(&self.settings, &self.place, &identity()).unwrap();
+        let (mut journal, _) = Journal::open(&self.settings, &self.place, &identity(), None).unwrap();
         let seqs = 0..KEYS.len();
         let adopts = |&seq: &usize| journal.adopt(Seq(u32::try_from(seq).unwrap()), fingerprint(seq));
         let adopted: Vec<usize> = seqs.filter(adopts).collect();
