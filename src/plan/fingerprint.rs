@@ -14,9 +14,9 @@ use crate::model::Fingerprint;
 /// What makes a journal belong to this job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// A keyed hash of method, URL template, body template, key column and the header lines that hold a
-    /// column, all as written: the value of a `${NAME}` is not in it, so that a new token goes on with the
-    /// old journal.
+    /// A keyed hash of method, URL template, body template, key column and header lines, all as written. The
+    /// value of a `${NAME}` is not in it, nor is a constant header that holds a credential (`Authorization`,
+    /// `Cookie`, `X-Api-Key` and the like) or the `User-Agent`: a new token goes on with the old journal.
     pub digest: u128,
     /// The method, and the URL template up to `?` without user-info, for people.
     pub shown: String,

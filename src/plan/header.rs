@@ -3,7 +3,7 @@
 //! All lines of one name go the same way: a constant `X-Tag: a` beside `X-Tag: {region}` is sent with
 //! every job, in the order given, and cannot be lost where the two kinds are put together.
 
-use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::plan::body_escape::BodyEscape;
@@ -28,6 +28,9 @@ const OWNED: [&str; 11] = [
     "upgrade",
 ];
 
+/// The type of a body where the user gives none.
+const JSON: &str = "application/json";
+
 /// What `Accept-Encoding` may ask for: the codings that are taken off a body.
 const CODINGS: [&str; 5] = ["br", "deflate", "gzip", "identity", "zstd"];
 
@@ -36,8 +39,8 @@ const CODINGS: [&str; 5] = ["br", "deflate", "gzip", "identity", "zstd"];
 pub(super) struct Headers {
     constant: HeaderMap,
     varying: Vec<(HeaderName, Vec<Part>)>,
-    /// The lines that differ by row, as written: part of what makes a request the same.
-    written: Vec<String>,
+    /// Names and values, as written, of all lines that may change an answer, by name.
+    written: Vec<(HeaderName, String)>,
     /// The value of each `Content-Type` line, if it is written out.
     content_types: Vec<Option<String>>,
 }
@@ -106,8 +109,12 @@ impl Headers {
         };
         let typed = read.iter().any(|(name, ..)| name == CONTENT_TYPE);
         for (name, parts, index) in read {
-            if differing.contains(&name) {
-                headers.written.push(lines[index].clone());
+            let is_varying = differing.contains(&name);
+            if is_varying || may_change_the_answer(&name) {
+                let value = lines[index].split_once(':').map_or("", |(_, value)| value);
+                headers.written.push((name.clone(), value.trim_matches([' ', '\t']).to_owned()));
+            }
+            if is_varying {
                 headers.varying.push((name, parts));
             } else {
                 let at = |fault| PlanError::Header { line: index + 1, fault };
@@ -116,8 +123,13 @@ impl Headers {
             }
         }
         if body && !typed {
-            headers.constant.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.constant.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+            headers.written.push((CONTENT_TYPE, JSON.into()));
         }
+        // Servers do not mind the order of names (RFC 9110, section 5.3), only that of lines of one name: the sort
+        // is stable. So a job whose headers were put in another order stays the same job.
+        headers.written.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+        headers.varying.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
         Ok(headers)
     }
 
@@ -135,12 +147,13 @@ impl Headers {
         names
     }
 
-    /// Lines that differ by row, as written.
-    pub(super) fn written(&self) -> &[String] {
+    /// Names and values of the lines that may change an answer, by name: those with a column, and of the constant
+    /// ones all but credentials. A value is as written, with `${NAME}` in it.
+    pub(super) fn written(&self) -> &[(HeaderName, String)] {
         &self.written
     }
 
-    /// The columns in the order of their use.
+    /// The columns in the order of their use, by the names of the headers.
     pub(super) fn columns(&self) -> impl Iterator<Item = usize> {
         self.varying.iter().flat_map(|(_, parts)| columns_of(parts))
     }
@@ -177,6 +190,14 @@ fn header_name(text: &str) -> Result<HeaderName, HeaderFault> {
         return Err(HeaderFault::Owned(name.as_str().into()));
     }
     Ok(name)
+}
+
+/// Whether other answers may come where this header has another constant value. A credential says who asks, and
+/// not for what: with a new one the answers so far still hold.
+fn may_change_the_answer(name: &HeaderName) -> bool {
+    // The names of header fields are in lower case here.
+    const IN_CREDENTIALS: [&str; 7] = ["key", "token", "secret", "auth", "sign", "session", "password"];
+    *name != COOKIE && *name != USER_AGENT && !IN_CREDENTIALS.iter().any(|word| name.as_str().contains(word))
 }
 
 /// Whether nothing is asked for that would then not be undone.

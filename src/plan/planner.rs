@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use csv::ByteRecord;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::input::{Columns, Damage, Row};
@@ -297,8 +297,8 @@ impl Planner {
     }
 }
 
-/// All that makes two runs ask in the same way, as written. Constant headers are left out: they hold
-/// credentials, and a new one does not make old answers wrong.
+/// All that makes two runs ask in the same way, as written. Of constant headers credentials are left out: a new
+/// one does not make old answers wrong.
 fn digest(
     print: Print,
     settings: &RequestSettings,
@@ -315,7 +315,10 @@ fn digest(
     if let Some(escape) = escape {
         print = print.with(escape.to_string().as_bytes());
     }
-    headers.written().iter().fold(print, |print, line| print.with(line.as_bytes())).finish()
+    let with = |print: Print, (name, value): &(HeaderName, String)| {
+        print.with(name.as_str().as_bytes()).with(value.as_bytes())
+    };
+    headers.written().iter().fold(print, with).finish()
 }
 
 /// The user-info of every address that may stand in a message: of the URL, of the proxy, and of the variables
@@ -537,6 +540,9 @@ mod tests {
         let mut constant = base.clone();
         constant.headers[0] = "Authorization: other".into();
         assert_eq!(first, identity(&constant, "one"));
+        let mut reordered = base.clone();
+        reordered.headers = vec!["x:  {region} ".into(), "authorization: ${TOKEN}".into()];
+        assert_eq!(first, identity(&reordered, "one"));
 
         let other = [
             RequestSettings { url: "https://u:p@h/{sku}?k=x".into(), ..base.clone() },
@@ -547,6 +553,59 @@ mod tests {
         for settings in other {
             assert_ne!(first.digest, identity(&settings, "one").digest, "{:?}", settings.method);
         }
+    }
+
+    #[test]
+    fn an_identity_changes_with_each_constant_header_that_may_change_the_answer() {
+        let identity = |headers: &[&str], variable: &'static str| {
+            let headers = headers.iter().map(|line| (*line).to_owned()).collect();
+            let settings = RequestSettings { headers, ..settings("https://h/{sku}") };
+            let env = move |_: &str| Some(variable.to_owned());
+            Planner::new(&settings, &columns(&["sku", "region"]), &env, [3; 16]).unwrap().identity().digest
+        };
+        for name in ["Accept", "Accept-Language", "Host", "X-Tenant", "x-api-version", "Prefer", "Range", "X"]
+        {
+            let with = |value: &str| identity(&[&format!("{name}: {value}")], "one");
+            assert_ne!(with("de"), with("fr"), "{name}");
+            assert_ne!(with("de"), identity(&[], "one"), "{name}");
+            assert_eq!(with("${V}"), identity(&[&format!("{name}: ${{V}}")], "two"), "{name}");
+            assert_ne!(with("${V}"), with("${W}"), "{name}");
+        }
+        for name in [
+            "Authorization",
+            "Cookie",
+            "User-Agent",
+            "X-Api-Key",
+            "APIKEY",
+            "X-Access-Token",
+            "x-client-SECRET",
+            "X-Auth",
+            "X-Signature",
+            "Session",
+            "X-Password",
+        ] {
+            assert_eq!(identity(&[&format!("{name}: new")], "one"), identity(&[], "one"), "{name}");
+        }
+        let lines = ["Accept: a", "X-Tag: {region}", "accept-language: de", "X-Sku: {sku}", "X-Tag: c"];
+        let first = identity(&lines, "one");
+        let reordered = ["X-SKU:{sku}", "ACCEPT-LANGUAGE: de ", "x-tag: {region}", "x-tag:c", "accept: a"];
+        assert_eq!(first, identity(&reordered, "one"));
+        let swapped = ["Accept: a", "X-Tag: c", "accept-language: de", "X-Sku: {sku}", "X-Tag: {region}"];
+        assert_ne!(first, identity(&swapped, "one"), "lines of one name have an order");
+        assert_ne!(identity(&["A: b", "C: d"], "one"), identity(&["A: d", "C: b"], "one"));
+    }
+
+    #[test]
+    fn a_fingerprint_does_not_depend_on_the_order_of_header_names() {
+        let print = |headers: [&str; 2]| {
+            let headers = headers.map(str::to_owned).to_vec();
+            let mut planner = planner(&RequestSettings { headers, ..settings("https://h/{sku}") });
+            job(planner.plan(row(2, &["k", "eu"]))).fingerprint
+        };
+        assert_eq!(
+            print(["X-Region: {region}", "X-Sku: {sku}"]),
+            print(["x-sku: {sku}", "X-REGION: {region}"])
+        );
     }
 
     #[test]

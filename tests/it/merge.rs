@@ -232,6 +232,33 @@ fn another_template_or_selection_asks_without_conditions() {
 }
 
 #[test]
+fn another_language_or_version_asks_without_conditions_and_keeps_nothing_of_the_other() {
+    let server = ScriptedServer::start(|seen| {
+        let tag = seen.header("Accept-Language").or_else(|| seen.header("Accept")).unwrap();
+        // As a server that gives one ETag to the product, whatever the language.
+        match seen.header("If-None-Match") {
+            Some(_) => Reply::bytes("").with_status(304),
+            None => Reply::json(format!("\"{tag}\"")).header("ETag", "\"1\""),
+        }
+    });
+    for (first, second) in
+        [("Accept-Language: de", "Accept-Language: fr"), ("Accept: text/v1+json", "accept: text/v2+json")]
+    {
+        let dir = WorkDir::new();
+        dir.write_skus(["a", "b"]);
+        for header in [first, second] {
+            let args = ["-H", header, "--merge", "--max-age", "1h"];
+            let ended = fetch(&dir, &server).args(args).finish().expect_code(0);
+            assert_eq!(counts(&ended), [2, 2, 0, 0, 0, 0], "{header}");
+            let value = header.split_once(": ").unwrap().1;
+            assert_eq!(members(&dir.read("out.json"))[0].1, format!("\"{value}\""));
+        }
+        let ended = fetch(&dir, &server).args(["-H", second, "--merge"]).finish().expect_code(0);
+        assert_eq!(counts(&ended), [2, 0, 2, 0, 0, 0], "the same job again");
+    }
+}
+
+#[test]
 fn a_304_that_nobody_asked_for_fails_its_sku() {
     let (dir, server) = (
         WorkDir::new(),

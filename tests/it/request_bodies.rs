@@ -210,6 +210,9 @@ fn answers_that_were_asked_for_with_another_escape_are_not_used() {
     assert_eq!(run(&["-H", FORM], 69), 2);
     assert_eq!(run(&["-H", FORM], 69), 1, "the answer counts");
     assert_eq!(run(&["-H", "Content-Type: text/plain"], 69), 2, "and not for another body");
-    assert_eq!(run(&["--body-escape", "none"], 69), 1, "the same body by another word");
+    let plain = ["-H", "Content-Type: text/plain", "--body-escape", "none"];
+    assert_eq!(run(&plain, 69), 1, "the same body by another word");
+    assert_eq!(run(&["--body-escape", "none"], 69), 2, "another type");
+    assert_eq!(run(&["-H", "content-type:application/json", "--body-escape", "none"], 69), 1, "the default");
     assert_eq!(run(&["--body-escape", "xml"], 69), 2);
 }

@@ -107,6 +107,10 @@ fn a_journal_of_a_different_job_is_set_aside_with_a_word_and_never_used_or_delet
         &["-X", "POST"],
         &["--body", "{sku}"],
         &["-H", "X-Shop: {sku}"],
+        &["-H", "Accept-Language: fr"],
+        &["-H", "Accept: application/vnd.shop.v2+json"],
+        &["-H", "Host: other.example.com"],
+        &["-H", "X-Tenant: b"],
     ] {
         let (dir, server) = interrupted(&skus);
         let journal = dir.bytes("out.json.journal");
@@ -117,6 +121,24 @@ fn a_journal_of_a_different_job_is_set_aside_with_a_word_and_never_used_or_delet
         assert!(said(&ended).contains("set aside as out.json.journal.1"), "{}", said(&ended));
         assert_eq!(dir.bytes("out.json.journal.1"), journal);
     }
+}
+
+#[test]
+fn a_new_credential_and_another_order_of_headers_go_on_with_the_journal() {
+    let skus = skus(4);
+    let (dir, server) = interrupted(&skus);
+    let credentials = ["Authorization: Bearer new", "Cookie: id=2", "X-API-Key: new", "User-Agent: me"];
+    let headers = credentials.iter().flat_map(|header| ["-H", header]);
+    let ended = fetch(&dir, &server).args(["--min-success", "100"]).args(headers).finish();
+    assert_eq!(finished(&ended)["recovered"], 3, "{}", ended.stderr);
+    let (dir, server) = interrupted(&skus);
+    let run = |headers: [&str; 2]| {
+        let headers = headers.iter().flat_map(|header| ["-H", header]);
+        fetch(&dir, &server).args(["--min-success", "100"]).args(headers).finish()
+    };
+    run(["Accept-Language: de", "X-Shop: {sku}"]).expect_code(69);
+    let ended = run(["x-shop:{sku}", "accept-language: de"]);
+    assert_eq!(finished(&ended)["recovered"], 3, "{}", ended.stderr);
 }
 
 #[test]
