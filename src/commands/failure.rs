@@ -11,7 +11,7 @@ use crate::fetch::TransportError;
 use crate::fetch::select::SelectError;
 use crate::input::InputError;
 use crate::model::{Exit, system_limit};
-use crate::plan::{Place, PlanError};
+use crate::plan::{CharsetPlace, Place, PlanError};
 
 /// An error that ends the run: what, where and why; what to do; and the exit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,9 +101,11 @@ pub fn of_plan(error: &PlanError, settings: &Settings) -> Failure {
     let blamed = match error {
         // Report the config file only where neither the body nor its type came from elsewhere.
         PlanError::BodyEscape { .. } if from_file("body") && !from_file("header") => "header",
-        PlanError::BodyEscape { .. } | PlanError::ValueInCdata => "body",
+        PlanError::BodyCharset { place: CharsetPlace::ContentType, .. } | PlanError::Header { .. } => {
+            "header"
+        }
+        PlanError::BodyEscape { .. } | PlanError::BodyCharset { .. } | PlanError::ValueInCdata => "body",
         PlanError::ProxyUserInfo => "proxy",
-        PlanError::Header { .. } => "header",
         PlanError::Syntax { place, .. }
         | PlanError::Variable { place, .. }
         | PlanError::UnknownColumn { place, .. }

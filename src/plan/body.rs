@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use secrecy::ExposeSecret;
 
+use crate::plan::body_charset::other_in_xml;
 use crate::plan::body_escape::BodyEscape;
-use crate::plan::error::{Place, PlanError, VariableFault};
+use crate::plan::error::{CharsetPlace, Place, PlanError, VariableFault};
+use crate::plan::quoted::quoted;
 use crate::plan::refusal::{Cells, Refusal};
 use crate::plan::template::{Part, Piece, Scope, columns_of, expand};
 
@@ -13,6 +15,7 @@ use crate::plan::template::{Part, Piece, Scope, columns_of, expand};
 pub(super) struct BodyTemplate {
     parts: Vec<Part>,
     escape: BodyEscape,
+    has_placeholder: bool,
 }
 
 impl BodyTemplate {
@@ -31,6 +34,12 @@ impl BodyTemplate {
             Err(_) if is_constant => BodyEscape::None,
             other => other?,
         };
+        if let Some(Piece::Text(text)) = pieces.first()
+            && let Some(charset) = other_in_xml(text).filter(|_| !is_constant)
+        {
+            let charset = Some(quoted(charset)).filter(|_| !charset.is_empty());
+            return Err(PlanError::BodyCharset { place: CharsetPlace::XmlDeclaration, charset });
+        }
         if escape == BodyEscape::Xml && has_value_in_cdata(&pieces) {
             return Err(PlanError::ValueInCdata);
         }
@@ -41,12 +50,17 @@ impl BodyTemplate {
                 fault: VariableFault::NotInXml,
             })
         })?;
-        Ok(Self { parts, escape })
+        Ok(Self { parts, escape, has_placeholder: !is_constant })
     }
 
     /// How values are inserted.
     pub(super) fn escape(&self) -> BodyEscape {
         self.escape
+    }
+
+    /// Whether a column or a variable stands in it.
+    pub(super) fn has_placeholder(&self) -> bool {
+        self.has_placeholder
     }
 
     /// The columns in the order of their use.
@@ -164,6 +178,22 @@ mod tests {
         for text in ["<![CDATA[x]]>{sku}<![CDATA[y]]>{b}", "<![CDATA[{{sku}}]]>{b}", "{sku}<![CDATA["] {
             assert!(parse(text, Ok(BodyEscape::Xml)).is_ok(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_xml_declaration_of_another_encoding_may_have_no_placeholder() {
+        let latin = "<?xml version='1.0' encoding='ISO-8859-1'?><a>";
+        for text in [format!("{latin}{{sku}}</a>"), format!("{latin}${{T}}</a>")] {
+            for escape in [BodyEscape::Xml, BodyEscape::None] {
+                let error = parse(&text, Ok(escape)).unwrap_err();
+                let said = "its XML declaration declares the charset `ISO-8859-1`";
+                assert!(error.to_string().contains(said), "{error}");
+            }
+        }
+        let error = parse("<?xml version='1.0' encoding='{b}'?><a/>", Ok(BodyEscape::Xml)).unwrap_err();
+        assert!(error.to_string().ends_with("declares another charset"), "{error}");
+        assert!(parse(&format!("{latin}</a>"), Ok(BodyEscape::Xml)).is_ok());
+        assert!(parse("<?xml version='1.0' encoding='utf-8'?><a>{sku}</a>", Ok(BodyEscape::Xml)).is_ok());
     }
 
     #[test]

@@ -72,6 +72,24 @@ pub enum VariableFault {
     NotInXml,
 }
 
+/// Where a body is declared to be in a charset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CharsetPlace {
+    /// In the header `Content-Type`.
+    ContentType,
+    /// In the XML declaration that the body begins with.
+    XmlDeclaration,
+}
+
+impl fmt::Display for CharsetPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ContentType => "the Content-Type",
+            Self::XmlDeclaration => "its XML declaration",
+        })
+    }
+}
+
 /// What keeps a URL template from making URLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UrlFault {
@@ -199,6 +217,17 @@ pub enum PlanError {
         /// The type, quoted, where it is written out.
         content_type: Option<String>,
     },
+    /// The body has a placeholder, and is declared to be in another charset than it is sent in.
+    #[error(
+        "the body template has a placeholder, whose value is sent as UTF-8, but {place} declares {}",
+        .charset.as_ref().map_or_else(|| "another charset".into(), |charset| format!("the charset {charset}"))
+    )]
+    BodyCharset {
+        /// Where.
+        place: CharsetPlace,
+        /// The charset, quoted, where it is written out.
+        charset: Option<String>,
+    },
     /// In an XML body a placeholder stands where nothing can be escaped.
     #[error("a placeholder of the XML body stands in a CDATA section, where no value can be escaped")]
     ValueInCdata,
@@ -258,6 +287,12 @@ impl PlanError {
             Self::BodyEscape { .. } => {
                 "add --body-escape json, form or xml, or --body-escape none to insert values as they are"
                     .into()
+            }
+            Self::BodyCharset { place: CharsetPlace::ContentType, .. } => {
+                "write charset=utf-8, or leave the charset out".into()
+            }
+            Self::BodyCharset { place: CharsetPlace::XmlDeclaration, .. } => {
+                "write encoding=\"UTF-8\", or leave the encoding out".into()
             }
             Self::ValueInCdata => {
                 "leave out <![CDATA[ and ]]> around it: the value is escaped as the text of an element".into()

@@ -5,9 +5,11 @@
 
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
 
+use crate::plan::body_charset::other_in_content_type;
 use crate::plan::body_escape::BodyEscape;
-use crate::plan::error::{HeaderFault, Place, PlanError};
+use crate::plan::error::{CharsetPlace, HeaderFault, Place, PlanError};
 use crate::plan::quoted::quoted;
 use crate::plan::refusal::{Cells, Refusal};
 use crate::plan::template::{Part, Piece, Scope, columns_of, expand, printable};
@@ -43,6 +45,8 @@ pub(super) struct Headers {
     written: Vec<(HeaderName, String)>,
     /// The value of each `Content-Type` line, if it is written out.
     content_types: Vec<Option<String>>,
+    /// What a `Content-Type` declares that is not how a body is sent.
+    other_charset: Option<PlanError>,
 }
 
 impl Headers {
@@ -50,6 +54,7 @@ impl Headers {
     pub(super) fn parse(lines: &[String], body: bool, scope: Scope<'_>) -> Result<Self, PlanError> {
         let mut read = Vec::with_capacity(lines.len());
         let mut content_types = Vec::new();
+        let mut other_charset = None;
         for (index, line) in lines.iter().enumerate() {
             let at = |fault| PlanError::Header { line: index + 1, fault };
             let (name, value) = line.split_once(':').ok_or_else(|| at(HeaderFault::NoColon))?;
@@ -61,6 +66,7 @@ impl Headers {
                 return Err(at(HeaderFault::ColumnInHost));
             }
             if name == CONTENT_TYPE {
+                other_charset = other_charset.or_else(|| other_charset_of(&pieces));
                 content_types.push(match pieces.as_slice() {
                     [] => Some(String::new()),
                     [Piece::Text(text)] => Some(text.clone()),
@@ -76,7 +82,7 @@ impl Headers {
             }
             read.push((name, parts, index));
         }
-        Ok(Self { content_types, ..Self::sort(read, lines, body)? })
+        Ok(Self { content_types, other_charset, ..Self::sort(read, lines, body)? })
     }
 
     /// How the values of a body of this `Content-Type` are escaped; JSON where there is none.
@@ -88,6 +94,11 @@ impl Headers {
         escape.ok_or_else(|| PlanError::BodyEscape {
             content_type: if self.content_types.len() == 1 { first.as_deref().map(quoted) } else { None },
         })
+    }
+
+    /// An error where a `Content-Type` declares another charset than UTF-8, as which every body is sent.
+    pub(super) fn check_charset(&self) -> Result<(), PlanError> {
+        self.other_charset.clone().map_or(Ok(()), Err)
     }
 
     /// Tells constant headers from those that differ.
@@ -106,6 +117,7 @@ impl Headers {
             varying: Vec::new(),
             written: Vec::new(),
             content_types: Vec::new(),
+            other_charset: None,
         };
         let typed = read.iter().any(|(name, ..)| name == CONTENT_TYPE);
         for (name, parts, index) in read {
@@ -182,6 +194,23 @@ impl Headers {
         }
         Ok(map)
     }
+}
+
+/// What is wrong with the charset of a `Content-Type`. The value of a variable is read, and not shown.
+fn other_charset_of(pieces: &[Piece]) -> Option<PlanError> {
+    let is_written_out = !pieces.iter().any(|piece| matches!(piece, Piece::Secret { .. }));
+    let value: String = pieces
+        .iter()
+        .map(|piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Secret { value, .. } => value.expose_secret().to_owned(),
+            // One for all rows cannot be told, and is no known name.
+            Piece::Column { name, .. } => format!("{{{name}}}"),
+        })
+        .collect();
+    let charset = other_in_content_type(&value)?;
+    let charset = is_written_out.then(|| quoted(charset));
+    Some(PlanError::BodyCharset { place: CharsetPlace::ContentType, charset })
 }
 
 fn header_name(text: &str) -> Result<HeaderName, HeaderFault> {

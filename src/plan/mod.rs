@@ -13,7 +13,7 @@
 //!   lone brace is an error.
 //! - In the body `{name}` is a column where there is one of this name, and `{{name}}` is then the text
 //!   `{name}`; JSON and GraphQL are full of braces, so all others stand, doubled or not. A value is inserted
-//!   once, and escaped as the body's `Content-Type` needs it (`body_escape`).
+//!   once, and escaped as the body's `Content-Type` needs it (`body_escape`), in UTF-8 (`body_charset`).
 //! - In the URL a column may stand in path and query, a variable also in the user-info; both are
 //!   percent-encoded. User-info stays in the URL (the transport makes Basic authorisation of it). A
 //!   fragment never leaves for a server and is dropped.
@@ -21,6 +21,7 @@
 //! - In the proxy's address only variables are replaced: in its user-info percent-encoded, elsewhere as they are.
 
 mod body;
+mod body_charset;
 mod body_escape;
 mod encode;
 mod error;
@@ -42,7 +43,7 @@ mod zeros;
 mod laws;
 
 pub use body_escape::BodyEscape;
-pub use error::{HeaderFault, Place, PlanError, SyntaxFault, UrlFault, VariableFault};
+pub use error::{CharsetPlace, HeaderFault, Place, PlanError, SyntaxFault, UrlFault, VariableFault};
 pub use fingerprint::Identity;
 pub use mangled::{Mangling, Warning};
 pub use planned::{Planned, Refused};

@@ -120,6 +120,9 @@ impl Planner {
         let escape = || settings.body_escape.map_or_else(|| headers.body_escape(), Ok);
         let body =
             settings.body.as_deref().map(|text| BodyTemplate::parse(text, escape(), scope)).transpose()?;
+        if body.as_ref().is_some_and(BodyTemplate::has_placeholder) {
+            headers.check_charset()?;
+        }
         let proxy = settings.proxy.as_deref().map(|text| proxy_address(text, &noting)).transpose()?;
         let mut secrets = secrets.into_inner();
         secrets.headers(&headers);

@@ -118,6 +118,52 @@ fn a_type_that_says_nothing_of_values_needs_the_option_before_any_request() {
 }
 
 #[test]
+fn another_charset_than_utf8_is_refused_before_any_request_where_a_value_goes_into_the_body() {
+    let server = ScriptedServer::echo();
+    let dir = skus(&["é"]);
+    let run = |kind: &str, body: &str, code| {
+        let args = ["-H", &format!("Content-Type: {kind}"), "--body", body, "--fresh"];
+        asking(&dir, &server.url("/{sku}"), args)
+            .env("TYPE", "text/xml; charset=utf-16")
+            .finish()
+            .expect_code(code)
+    };
+    let form = "application/x-www-form-urlencoded; charset=";
+    for (kind, body, shown) in [
+        (&*format!("{form}iso-8859-1"), "q={sku}", "the Content-Type declares the charset `iso-8859-1`"),
+        (&*format!("{form}\"Windows-1252\""), "q=${TYPE}", "the charset `Windows-1252`"),
+        ("text/xml;charset=utf-16", "<a>{sku}</a>", "the charset `utf-16`"),
+        ("text/plain; charset='shift_jis'", "{sku}", "the charset `shift_jis`"),
+        ("application/json; charset=latin1", "\"{sku}\"", "the charset `latin1`"),
+        (
+            "text/xml",
+            "<?xml version='1.0' encoding='ISO-8859-1'?><a>{sku}</a>",
+            "XML declaration declares the charset",
+        ),
+    ] {
+        let ended = run(kind, body, 2);
+        assert!(ended.stderr.contains(shown), "{kind}: {}", ended.stderr);
+        let hint = if body.starts_with("<?") { "write encoding=\"UTF-8\"" } else { "write charset=utf-8" };
+        assert!(ended.stderr.contains(hint), "{kind}: {}", ended.stderr);
+    }
+    for kind in ["${TYPE}", "text/xml; charset={sku}"] {
+        let args = ["-H", &format!("Content-Type: {kind}"), "--body", "{sku}", "--body-escape", "none"];
+        let run = asking(&dir, &server.url("/{sku}"), args).env("TYPE", "text/xml; charset=utf-16");
+        let ended = run.finish().expect_code(2);
+        assert!(
+            ended.stderr.contains("write charset=utf-8") && !ended.stderr.contains("utf-16"),
+            "{}",
+            ended.stderr
+        );
+    }
+    assert_eq!(server.connections(), 0);
+    run("text/plain; charset=UTF8", "{sku}", 0);
+    run("text/plain; charset=us-ascii", "{sku}", 0);
+    run(&format!("{form}iso-8859-1"), "q=1", 0);
+    run("text/xml", "<?xml version='1.0' encoding='latin1'?><a/>", 0);
+}
+
+#[test]
 fn the_body_escape_may_come_from_the_environment_or_the_file_and_a_wrong_one_is_named() {
     let server = ScriptedServer::echo();
     let dir = skus(&["a b"]);
