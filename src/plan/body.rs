@@ -5,6 +5,7 @@ use secrecy::ExposeSecret;
 
 use crate::plan::body_charset::other_in_xml;
 use crate::plan::body_escape::BodyEscape;
+use crate::plan::body_number::{bare_values, is_json_number};
 use crate::plan::error::{CharsetPlace, Place, PlanError, VariableFault};
 use crate::plan::quoted::quoted;
 use crate::plan::refusal::{Cells, Refusal};
@@ -14,6 +15,8 @@ use crate::plan::template::{Part, Piece, Scope, columns_of, expand};
 #[derive(Debug)]
 pub(super) struct BodyTemplate {
     parts: Vec<Part>,
+    /// Of each part, whether it is a value outside of the strings of a JSON body.
+    is_bare: Vec<bool>,
     escape: BodyEscape,
     has_placeholder: bool,
 }
@@ -43,6 +46,26 @@ impl BodyTemplate {
         if escape == BodyEscape::Xml && has_value_in_cdata(&pieces) {
             return Err(PlanError::ValueInCdata);
         }
+        let is_bare = if escape == BodyEscape::Json {
+            let is_bare = bare_values(&pieces)?;
+            pieces.iter().zip(&is_bare).try_for_each(|(piece, is_bare)| match piece {
+                Piece::Secret { name, value } if *is_bare && !is_json_number(value.expose_secret()) => {
+                    let fault = VariableFault::NoNumber;
+                    Err(PlanError::Variable { place: Place::Body, name: name.clone(), fault })
+                }
+                _ => Ok(()),
+            })?;
+            is_bare
+        } else {
+            vec![false; pieces.len()]
+        };
+        let is_column = |piece: &Piece| matches!(piece, Piece::Column { .. });
+        let is_bare: Vec<bool> = pieces
+            .iter()
+            .zip(is_bare)
+            .filter(|(piece, _)| is_column(piece))
+            .map(|(_, is_bare)| is_bare)
+            .collect();
         let parts = expand(pieces, |out, name, value| {
             escape.push(out, value.expose_secret()).map_err(|_| PlanError::Variable {
                 place: Place::Body,
@@ -50,7 +73,12 @@ impl BodyTemplate {
                 fault: VariableFault::NotInXml,
             })
         })?;
-        Ok(Self { parts, escape, has_placeholder: !is_constant })
+        let mut of_columns = is_bare.into_iter();
+        let is_bare = parts
+            .iter()
+            .map(|part| matches!(part, Part::Column(_)) && of_columns.next().unwrap_or_default())
+            .collect();
+        Ok(Self { parts, is_bare, escape, has_placeholder: !is_constant })
     }
 
     /// How values are inserted.
@@ -71,9 +99,12 @@ impl BodyTemplate {
     /// The body for one row.
     pub(super) fn render(&self, cells: Cells<'_>) -> Result<Bytes, Refusal> {
         let mut out = String::with_capacity(self.room(cells));
-        for part in &self.parts {
+        for (part, is_bare) in self.parts.iter().zip(&self.is_bare) {
             match part {
                 Part::Text(text) => out.push_str(text),
+                Part::Column(column) if *is_bare && !is_json_number(cells.text(*column)?) => {
+                    return Err(cells.no_number(*column));
+                }
                 Part::Column(column) => self
                     .escape
                     .push(&mut out, cells.text(*column)?)
@@ -148,12 +179,12 @@ mod tests {
     #[test]
     fn columns_and_variables_are_escaped_alike() {
         for (escape, expected) in [
-            (BodyEscape::Json, "<{b}|a&\\\"+ é|to\\\"k&n>\n"),
-            (BodyEscape::Form, "<%7Bb%7D|a%26%22%2B%20%C3%A9|to%22k%26n>"),
-            (BodyEscape::Xml, "<{b}|a&amp;&quot;+ é|to&quot;k&amp;n>\n"),
-            (BodyEscape::None, "<{b}|a&\"+ é|to\"k&n>\n"),
+            (BodyEscape::Json, "\"<{b}|a&\\\"+ é|to\\\"k&n>\"\n"),
+            (BodyEscape::Form, "\"<%7Bb%7D|a%26%22%2B%20%C3%A9|to%22k%26n>\""),
+            (BodyEscape::Xml, "\"<{b}|a&amp;&quot;+ é|to&quot;k&amp;n>\"\n"),
+            (BodyEscape::None, "\"<{b}|a&\"+ é|to\"k&n>\"\n"),
         ] {
-            assert_eq!(render("<{sku}|{b}|${T}>\n", escape, "a&\"+ é").unwrap(), expected, "{escape}");
+            assert_eq!(render("\"<{sku}|{b}|${T}>\"\n", escape, "a&\"+ é").unwrap(), expected, "{escape}");
         }
     }
 
@@ -166,7 +197,7 @@ mod tests {
         );
         let error = parse("<a>${BELL}</a>", Ok(BodyEscape::Xml)).unwrap_err();
         assert!(error.to_string().contains("BELL"), "{error}");
-        assert!(parse("${BELL}", Ok(BodyEscape::Json)).is_ok());
+        assert!(parse("\"${BELL}\"", Ok(BodyEscape::Json)).is_ok());
     }
 
     #[test]
@@ -178,6 +209,34 @@ mod tests {
         for text in ["<![CDATA[x]]>{sku}<![CDATA[y]]>{b}", "<![CDATA[{{sku}}]]>{b}", "{sku}<![CDATA["] {
             assert!(parse(text, Ok(BodyEscape::Xml)).is_ok(), "{text}");
         }
+    }
+
+    #[test]
+    fn outside_of_the_strings_of_json_a_value_is_a_number() {
+        let columns = columns();
+        let bare = |text: &str, escape, b: &str| {
+            let record = ByteRecord::from(vec!["1", b]);
+            let body =
+                parse(text, Ok(escape)).unwrap().render(Cells { record: &record, names: &columns.names })?;
+            Ok::<_, Refusal>(String::from_utf8(body.to_vec()).unwrap())
+        };
+        let text = r#"{"a":"{sku} \" {b} \\","n":[{b}]}"#;
+        assert_eq!(bare(text, BodyEscape::Json, "-2.5").unwrap(), r#"{"a":"1 \" -2.5 \\","n":[-2.5]}"#);
+        for wrong in ["1,2", "null", "007", ""] {
+            let why = bare(text, BodyEscape::Json, wrong).unwrap_err().to_string();
+            let expected =
+                format!("column `b` stands outside of quotes in the body, and is no JSON number: `{wrong}`");
+            assert_eq!(why, expected);
+            assert!(bare(text, BodyEscape::None, wrong).is_ok());
+        }
+        let error = parse(r#"{"n":${T},"s":"{sku}"}"#, Ok(BodyEscape::Json)).unwrap_err();
+        assert_eq!((error.exit().code(), error.to_string().contains("k&n")), (2, false));
+        assert!(
+            error.to_string().ends_with("variable T, which stands outside of quotes, and is no JSON number")
+        );
+        assert!(error.hint().unwrap().contains("\"${T}\""));
+        assert!(parse(r#""\{sku}""#, Ok(BodyEscape::Json)).is_err());
+        assert!(parse(r#""\{sku}""#, Ok(BodyEscape::None)).is_ok());
     }
 
     #[test]

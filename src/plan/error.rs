@@ -53,6 +53,9 @@ pub enum SyntaxFault {
     /// A tab, a line end or the like.
     #[error("it holds a control character")]
     Control,
+    /// `"\{sku}"` in a JSON body.
+    #[error("a placeholder follows a `\\` that begins an escape, which would take in a part of its value")]
+    InEscape,
 }
 
 /// What is wrong with an environment variable.
@@ -67,6 +70,9 @@ pub enum VariableFault {
     /// It holds a tab, a line end or the like.
     #[error("holds a control character, perhaps a line end")]
     Control,
+    /// It stands outside of the strings of a JSON body, where only a number may stand.
+    #[error("stands outside of quotes, and is no JSON number")]
+    NoNumber,
     /// It holds a character that the body's type cannot carry.
     #[error("holds a character that XML cannot carry")]
     NotInXml,
@@ -270,12 +276,16 @@ impl PlanError {
             Self::Syntax { fault: SyntaxFault::Control, .. } => {
                 "remove it; is there a stray line end?".into()
             }
+            Self::Syntax { fault: SyntaxFault::InEscape, .. } => r"in JSON a literal \ is written \\".into(),
             Self::Syntax { fault: SyntaxFault::BadVariable, .. } => {
                 "a variable is written ${NAME}, of letters, digits and _; the text ${x} is written ${{x}}"
                     .into()
             }
             Self::Syntax { .. } => {
                 "{sku} is a column and ${NAME} a variable; literal braces are written {{ and }}".into()
+            }
+            Self::Variable { name, fault: VariableFault::NoNumber, .. } => {
+                format!("write it in quotes, as in \"${{{name}}}\", or add --body-escape none")
             }
             Self::Variable { name, .. } => format!("set {name} in the environment of the program"),
             Self::Url(fault) => return fault.hint().map(Into::into),

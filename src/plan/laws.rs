@@ -255,6 +255,21 @@ proptest! {
     }
 
     #[test]
+    fn a_value_outside_of_quotes_in_a_json_body_is_one_number_or_there_is_no_request(
+        sku in prop_oneof![hostile(), "[-+0-9.eE]{0,6}", "(null|true|1,2|\\[1\\]|0)"],
+    ) {
+        let body = body_law(r#"[{sku},"{sku}"]"#, "Content-Type: application/json", (&sku, "b"));
+        let number = sku.parse::<serde_json::Number>().ok();
+        let is_plain = sku == "0" || sku.starts_with(|c| matches!(c, '1'..='9')) && sku.bytes().all(|b| b.is_ascii_digit());
+        prop_assert!(body.is_some() || !is_plain || sku.len() > 300);
+        prop_assert!(body.is_none() || number.is_some(), "{:?}", body);
+        if let Some(body) = body {
+            let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            prop_assert_eq!(read, serde_json::json!([number, sku]));
+        }
+    }
+
+    #[test]
     fn a_value_in_a_form_body_comes_back_as_it_was(sku in hostile(), b in hostile()) {
         let body = "q={sku}&r=x{b}y&s={sku}";
         let job = body_law(body, "Content-Type: application/x-www-form-urlencoded; charset=UTF-8", (&sku, &b)).unwrap();

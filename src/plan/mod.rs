@@ -13,7 +13,8 @@
 //!   lone brace is an error.
 //! - In the body `{name}` is a column where there is one of this name, and `{{name}}` is then the text
 //!   `{name}`; JSON and GraphQL are full of braces, so all others stand, doubled or not. A value is inserted
-//!   once, and escaped as the body's `Content-Type` needs it (`body_escape`), in UTF-8 (`body_charset`).
+//!   once, and escaped as the body's `Content-Type` needs it (`body_escape`), in UTF-8 (`body_charset`). In JSON it stands in a string, or it is a number
+//!   (`body_number`).
 //! - In the URL a column may stand in path and query, a variable also in the user-info; both are
 //!   percent-encoded. User-info stays in the URL (the transport makes Basic authorisation of it). A
 //!   fragment never leaves for a server and is dropped.
@@ -23,6 +24,7 @@
 mod body;
 mod body_charset;
 mod body_escape;
+mod body_number;
 mod encode;
 mod error;
 mod fingerprint;

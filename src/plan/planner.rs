@@ -624,7 +624,7 @@ mod tests {
     fn secrets_show_in_no_debug_form_and_are_masked_in_each_form_they_are_sent_in() {
         let settings = RequestSettings {
             headers: vec!["X: ${TOKEN}".into()],
-            body: Some("${TOKEN}".into()),
+            body: Some("\"${TOKEN}\"".into()),
             ..settings("http://u:${TOKEN}@h/${TOKEN}/{sku}?canary")
         };
         let mut planner = planner(&settings);

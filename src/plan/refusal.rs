@@ -50,6 +50,14 @@ pub enum Refusal {
         /// The value, quoted.
         value: String,
     },
+    /// A value that a JSON body has outside of its strings is no number.
+    #[error("column {column} stands outside of quotes in the body, and is no JSON number: {value}")]
+    NoNumber {
+        /// The column, quoted.
+        column: String,
+        /// The value, quoted.
+        value: String,
+    },
     /// A value of the URL is too long.
     #[error("column {column} has {bytes} bytes, and a value in the URL may have {LONGEST_VALUE}: {value}")]
     TooLong {
@@ -98,6 +106,9 @@ impl Refusal {
             Self::NotInXml { column, .. } => {
                 format!("column {column} holds a character that XML cannot carry")
             }
+            Self::NoNumber { column, .. } => {
+                format!("column {column} stands outside of quotes in the body, and is no JSON number")
+            }
             Self::TooLong { column, .. } => {
                 format!("column {column} has more than {LONGEST_VALUE} bytes, and stands in the URL")
             }
@@ -135,6 +146,12 @@ impl<'a> Cells<'a> {
     pub(super) fn control(self, column: usize, control: char) -> Refusal {
         let value = String::from_utf8_lossy(self.bytes(column));
         Refusal::Control { column: self.name(column), control, value: quoted(&value) }
+    }
+
+    /// A refusal for this cell, whose value is no number.
+    pub(super) fn no_number(self, column: usize) -> Refusal {
+        let value = String::from_utf8_lossy(self.bytes(column));
+        Refusal::NoNumber { column: self.name(column), value: quoted(&value) }
     }
 
     /// A refusal for the character in this cell that an XML body cannot have.

@@ -121,8 +121,8 @@ fn method_header_and_body_are_those_that_were_given() {
     let seen = run(&["--header", "X-Sku: <{sku}>", "-H", "Authorization: Bearer ${TOKEN}"]);
     assert_eq!((seen.method.as_str(), seen.header("x-sku")), ("GET", Some("<S1>")));
     assert_eq!(seen.header("authorization"), Some("Bearer t0p"));
-    let seen = run(&["--body", "sku={sku}"]);
-    assert_eq!((seen.method.as_str(), seen.body.as_slice()), ("POST", &b"sku=S1"[..]));
+    let seen = run(&["--body", "[\"{sku}\"]"]);
+    assert_eq!((seen.method.as_str(), seen.body.as_slice()), ("POST", &b"[\"S1\"]"[..]));
     let seen = run(&["--method", "PUT", "--body", "@body.json"]);
     assert_eq!((seen.method.as_str(), seen.body.as_slice()), ("PUT", &b"{\"of\":\"S1\"}"[..]));
     assert_eq!(run(&["-X", "delete"]).method, "DELETE");

@@ -257,9 +257,15 @@ fn bodies_are_weighed_and_broken_json_is_found() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write("products.csv", "sku,qty\nA,1\nB,007\nC,20\n");
     let body = ["--body", "{\"q\":{qty},\"s\":\"{sku}\"}"];
-    let ended = planned(&dir, &server, plain(&dir, &server, "out.json").args(body), 0);
-    says(&ended, &["3 requests by POST", "body 15 to 17 bytes of JSON each", "content-type"]);
-    says(&ended, &["1 row makes a body that no JSON parser takes: line 3", "a retried POST may act twice"]);
+    let ended = planned(&dir, &server, plain(&dir, &server, "out.json").args(body), 1);
+    says(&ended, &["2 requests by POST", "body 15 to 16 bytes of JSON each", "content-type"]);
+    says(&ended, &["column `qty` stands outside of quotes in the body, and is no JSON number"]);
+    let body = ["--body", "{\"q\":0{qty},\"s\":\"{sku}\"}"];
+    let ended = planned(&dir, &server, plain(&dir, &server, "out.json").args(body), 1);
+    says(
+        &ended,
+        &["2 rows make bodies that no JSON parser takes: lines 2 and 4", "a retried POST may act twice"],
+    );
 }
 
 #[test]

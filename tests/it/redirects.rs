@@ -44,7 +44,7 @@ fn a_redirect_that_would_lose_the_body_fails_its_sku_and_names_the_address_to_wr
         for status in [301, 302, 303] {
             let (dir, server) = (one_sku(), ScriptedServer::start(redirecting(status)));
             let url = server.url("/p/{sku}?key=canary-q").replace("http://", "http://us:canary-pw@");
-            let args = ["-X", method, "--body", "{sku}!", "--min-success", "0"];
+            let args = ["-X", method, "--body", "\"{sku}!\"", "--min-success", "0"];
             let ended = asking(&dir, &url, args).finish().expect_code(1);
             assert_eq!((dir.read("out.json").as_str(), server.count()), ("{\n}\n", 1), "{method} {status}");
             let said = ended.stderr + &dir.read("out.failed.csv");
@@ -60,12 +60,12 @@ fn after_307_and_308_method_and_body_stay() {
     for status in [307, 308] {
         for method in ["POST", "PUT", "DELETE"] {
             let (dir, server) = (one_sku(), ScriptedServer::start(redirecting(status)));
-            let args = ["-X", method, "--body", "{sku}!"];
+            let args = ["-X", method, "--body", "\"{sku}!\""];
             asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
             let second = server.requests().pop().unwrap();
             assert_eq!(
                 (second.method.as_str(), second.body.as_slice()),
-                (method, b"A!".as_slice()),
+                (method, b"\"A!\"".as_slice()),
                 "{status}"
             );
         }

@@ -53,7 +53,7 @@ fn a_form_asks_for_the_value_of_the_csv_and_each_key_holds_its_own_answer() {
 
 #[test]
 fn the_content_type_says_how_a_value_is_written() {
-    const BODY: [&str; 2] = ["--body", "<{sku}>"];
+    const BODY: [&str; 2] = ["--body", "\"<{sku}>\""];
     for (header, expected) in [
         (&[][..], "<A&B<\\\"é>"),
         (&["-H", "Content-Type: application/json; charset=utf-8"], "<A&B<\\\"é>"),
@@ -70,7 +70,7 @@ fn the_content_type_says_how_a_value_is_written() {
         (&["-H", FORM, "--body-escape", "xml"], "<A&amp;B&lt;&quot;é>"),
         (&["--body-escape", "none"], "<A&B<\"é>"),
     ] {
-        assert_eq!(one(&[&BODY[..], header].concat()), expected, "{header:?}");
+        assert_eq!(one(&[&BODY[..], header].concat()), format!("\"{expected}\""), "{header:?}");
     }
 }
 
@@ -115,6 +115,35 @@ fn a_type_that_says_nothing_of_values_needs_the_option_before_any_request() {
         }
     }
     assert_eq!(server.count(), 16);
+}
+
+#[test]
+fn outside_of_quotes_in_json_only_a_number_is_sent_and_other_rows_fail_without_a_request() {
+    let wrong = ["1,2", "null", "007", "1e400", "+1", "0x1F", "[1]", "7}"];
+    let dir = skus(&[&wrong[..], &["7", "-1.50"]].concat());
+    let server = ScriptedServer::start(|seen| Reply::bytes(seen.body.clone()));
+    let args = ["-c1", "--min-success", "0", "--body", r#"{"n":[{sku}],"s":"{sku}"}"#];
+    let ended = asking(&dir, &server.url("/p"), args).finish().expect_code(1);
+    let out =
+        concat!("{\n", r#""7":{"n":[7],"s":"7"},"#, "\n", r#""-1.50":{"n":[-1.50],"s":"-1.50"}"#, "\n}\n");
+    assert_eq!((dir.read("out.json").as_str(), server.count()), (out, 2), "{}", ended.stderr);
+    let failed = dir.read("out.failed.csv");
+    let why = "column `sku` stands outside of quotes in the body, and is no JSON number";
+    assert_eq!(failed.matches(why).count(), wrong.len(), "{failed}");
+
+    let body = r#"{"shop":${SHOP},"s":"{sku}"}"#;
+    let run = |shop, code| {
+        let run = asking(&dir, &server.url("/p"), ["--body", body, "--fresh"]);
+        run.env("SHOP", shop).finish().expect_code(code)
+    };
+    run("12", 0);
+    let ended = run("a1", 2);
+    for said in ["variable SHOP, which stands outside of quotes", "\"${SHOP}\""] {
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
+    assert_eq!(server.count(), 12);
+    let ended = asking(&dir, &server.url("/p"), ["--body", r#"{"s":"\{sku}"}"#]).finish().expect_code(2);
+    assert!(ended.stderr.contains("a literal \\ is written \\\\"), "{}", ended.stderr);
 }
 
 #[test]

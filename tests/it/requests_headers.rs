@@ -126,9 +126,9 @@ fn a_post_is_retried_with_the_same_body_and_the_help_says_that_it_may_act_twice(
     let dir = WorkDir::new();
     dir.write_skus(["A"]);
     let server = ScriptedServer::script(Script::new().first([Reply::status(500)]));
-    asking(&dir, &server.url("/p/{sku}"), ["--body", "b-{sku}"]).finish().expect_code(0);
+    asking(&dir, &server.url("/p/{sku}"), ["--body", "\"b-{sku}\""]).finish().expect_code(0);
     let bodies: Vec<_> = server.requests().iter().map(|seen| seen.body.clone()).collect();
-    assert_eq!(bodies, [b"b-A", b"b-A"]);
+    assert_eq!(bodies, [b"\"b-A\"", b"\"b-A\""]);
     let help = Run::new(&dir).args(["--help"]).finish().expect_code(0);
     assert!(help.stdout().contains("retried POST may act twice"), "{}", help.stdout());
 }

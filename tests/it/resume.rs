@@ -105,7 +105,7 @@ fn a_journal_of_a_different_job_is_set_aside_with_a_word_and_never_used_or_delet
         &["--shape", "record"],
         &["--body-as", "text"],
         &["-X", "POST"],
-        &["--body", "{sku}"],
+        &["--body", "\"{sku}\""],
         &["-H", "X-Shop: {sku}"],
         &["-H", "Accept-Language: fr"],
         &["-H", "Accept: application/vnd.shop.v2+json"],

@@ -149,7 +149,7 @@ fn runs_that_stop_early_show_no_secret_either() {
         let dir = WorkDir::new();
         dir.write_skus((0..40).map(|n| n.to_string()));
         let url = format!("{}?key=${{KEY}}", url.replace("://", "://us:${KEY}@"));
-        let args = ["-v", "-v", "-H", "X-Key: ${KEY}", "--body", "${KEY}", "--report", "r.html"];
+        let args = ["-v", "-v", "-H", "X-Key: ${KEY}", "--body", "\"${KEY}\"", "--report", "r.html"];
         let ended = asking(&dir, &url, args).env("KEY", "canary-key").finish().expect_code(code);
         assert!(dir.read("r.html").contains("Settings"));
         nowhere(&dir, &ended);

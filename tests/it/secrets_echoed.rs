@@ -142,7 +142,7 @@ fn one_rule_holds_for_a_variable_in_the_url_a_header_the_body_and_the_proxy() {
         [
             ("the URL template", vec!["-u".to_owned(), format!("{url}?k={text}")]),
             ("the header x-a", vec!["-u".into(), url.clone(), "-H".into(), format!("X-A: {text}")]),
-            ("the body template", vec!["-u".into(), url.clone(), "--body".into(), text.to_owned()]),
+            ("the body template", vec!["-u".into(), url.clone(), "--body".into(), format!("\"{text}\"")]),
             (
                 "the address of the proxy",
                 vec!["-u".into(), url.clone(), "--proxy".into(), format!("http://u:{text}@h")],
@@ -173,7 +173,7 @@ fn one_rule_holds_for_a_variable_in_the_url_a_header_the_body_and_the_proxy() {
     let requests = server.requests();
     assert_eq!(requests[0].query_value("k").unwrap(), b"${SET} $ $x value");
     assert_eq!(requests[1].header("x-a"), Some("${SET} $ $x value"));
-    assert_eq!(requests[2].body, b"${SET} $ $x value");
+    assert_eq!(requests[2].body, b"\"${SET} $ $x value\"");
 }
 
 #[test]

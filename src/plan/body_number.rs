@@ -1,0 +1,114 @@
+//! Placeholders that stand outside of the strings of a JSON body: `{"n":[{sku}]}`.
+//!
+//! No escape keeps a value whole there: `1,2` would be two numbers, `null` none, and `007` is no JSON. Only a number is
+//! read as what it is.
+
+use crate::json;
+use crate::plan::error::{Place, PlanError, SyntaxFault};
+use crate::plan::template::Piece;
+
+/// Of each piece of a JSON body, whether it is a placeholder outside of strings.
+///
+/// # Errors
+/// A placeholder follows a backslash that would escape the first character of its value.
+pub(super) fn bare_values(pieces: &[Piece]) -> Result<Vec<bool>, PlanError> {
+    let mut scan = StringScan::default();
+    pieces
+        .iter()
+        .map(|piece| match piece {
+            Piece::Text(text) => {
+                scan.text(text);
+                Ok(false)
+            }
+            _ if scan.escaped > 0 => {
+                Err(PlanError::Syntax { place: Place::Body, fault: SyntaxFault::InEscape })
+            }
+            // A value is escaped: it neither ends a string nor begins one.
+            _ => Ok(!scan.is_inside),
+        })
+        .collect()
+}
+
+/// Whether the value is a JSON number, and one that parsers can hold: `1e400` is none, nor is `1e-400`, which would
+/// be read as 0.
+pub(super) fn is_json_number(value: &str) -> bool {
+    json::is_number(value)
+        && value.parse::<f64>().is_ok_and(|number| {
+            let mantissa = value.split(['e', 'E']).next().unwrap_or_default();
+            number.is_finite() && (number.abs() > 0.0 || !mantissa.contains(|c| matches!(c, '1'..='9')))
+        })
+}
+
+/// Reads literal text of JSON from left to right.
+#[derive(Default)]
+struct StringScan {
+    is_inside: bool,
+    /// So many characters of an escape are still to come.
+    escaped: u8,
+}
+
+impl StringScan {
+    fn text(&mut self, text: &str) {
+        for c in text.chars() {
+            match c {
+                'u' if self.escaped == 1 => self.escaped = 4,
+                _ if self.escaped > 0 => self.escaped -= 1,
+                '"' => self.is_inside = !self.is_inside,
+                '\\' if self.is_inside => self.escaped = 1,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `{}` stands for a placeholder.
+    fn bare(template: &str) -> Result<Vec<bool>, PlanError> {
+        let mut pieces = Vec::new();
+        for (index, text) in template.split("{}").enumerate() {
+            if index > 0 {
+                pieces.push(Piece::Column { index: 0, name: "sku".into() });
+            }
+            pieces.push(Piece::Text(text.into()));
+        }
+        Ok(bare_values(&pieces)?.into_iter().skip(1).step_by(2).collect())
+    }
+
+    #[test]
+    fn a_placeholder_is_bare_outside_of_strings() {
+        for (template, expected) in [
+            (r#"{"n":[{}]}"#, &[true][..]),
+            ("{}", &[true]),
+            (r#"{"n":"{}","m":{},"{}":1}"#, &[false, true, false]),
+            (r#"{"q":"p(sku: \"{}\")","n":{}}"#, &[false, true]),
+            (r#"{"q":"C:\\{}","n":{}}"#, &[false, true]),
+            (r#"{"q":"\u0022{}","n":{}}"#, &[false, true]),
+            (r#"{"q":"\\","n":{}}"#, &[true]),
+            ("\\{}", &[true]),
+        ] {
+            assert_eq!(bare(template).unwrap(), expected, "{template}");
+        }
+        for template in [r#""\{}""#, r#""\\\{}""#, r#""\u{}""#, r#""\u002{}""#] {
+            let fault = PlanError::Syntax { place: Place::Body, fault: SyntaxFault::InEscape };
+            assert_eq!(bare(template), Err(fault), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_what_json_and_its_readers_take_for_one() {
+        for value in
+            ["0", "-0", "7", "3017620422003", "-1.50", "1e5", "2E-3", "0.0", "0e-999", "12345678901234567890"]
+        {
+            assert!(is_json_number(value), "{value}");
+        }
+        for value in [
+            "", "-", "+1", "007", "-01", "1,2", "1 ", " 1", "1.", ".5", "1e", "0x1", "null", "NaN", "1e400",
+            "-1e400", "1e-400", "1_0", "\u{ff11}", "1]", "inf",
+        ] {
+            assert!(!is_json_number(value), "{value}");
+        }
+    }
+}
