@@ -102,15 +102,17 @@ pub fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional:
         let validators = validators(headers, &settings.mask);
         Verdict::Keep(Answer { status, at: SystemTime::now(), content, validators, raw })
     };
+    // The run itself asked whether the value that it has still holds: this is the answer, and the statuses that the
+    // user named are about answers to plain requests.
+    if status == 304 && conditional {
+        return keep((Content::Unchanged, None), &answer.headers);
+    }
     if settings.null_on.contains(status) {
         return keep((Content::Json(b"null".to_vec()), None), &answer.headers);
     }
     // What the user named goes before what a status means by itself, 2xx and 3xx too.
     if settings.retry_on.contains(status) {
         return Verdict::Retry(refusal(&answer, settings));
-    }
-    if status == 304 && conditional {
-        return keep((Content::Unchanged, None), &answer.headers);
     }
     if !(200..300).contains(&status) {
         return Verdict::GiveUp(refusal(&answer, settings));
@@ -290,7 +292,7 @@ mod tests {
             ..settings()
         };
         for status in [202, 302, 303, 304, 404] {
-            let Verdict::Retry(fault) = classify(answer(status, "1"), &named, true) else {
+            let Verdict::Retry(fault) = classify(answer(status, "1"), &named, false) else {
                 panic!("{status} is not retried")
             };
             assert_eq!((fault.cause, fault.status), (Cause::Status(status), Some(status)));
@@ -303,6 +305,23 @@ mod tests {
     fn a_304_is_an_answer_only_to_a_conditional_request() {
         let Verdict::Keep(kept) = classify(answer(304, ""), &settings(), true) else { panic!("not kept") };
         assert_eq!(kept.content, Content::Unchanged);
+    }
+
+    #[test]
+    fn a_304_to_a_conditional_request_is_unchanged_whatever_statuses_are_named() {
+        for (null_on, retry_on) in [("304", "500"), ("404", "300-399"), ("300-399", "500")] {
+            let named = ResponseSettings {
+                null_on: null_on.parse().unwrap(),
+                retry_on: retry_on.parse().unwrap(),
+                ..settings()
+            };
+            let Verdict::Keep(kept) = classify(answer(304, ""), &named, true) else { panic!("not kept") };
+            assert_eq!(kept.content, Content::Unchanged, "{null_on} {retry_on}");
+            match classify(answer(304, ""), &named, false) {
+                Verdict::Keep(kept) => assert_eq!(kept.content, Content::Json(b"null".to_vec())),
+                other => assert!(matches!(other, Verdict::Retry(_)) && null_on == "404"),
+            }
+        }
     }
 
     #[test]

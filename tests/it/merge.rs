@@ -182,6 +182,21 @@ fn a_second_night_sends_conditional_requests_and_a_304_keeps_the_old_body() {
 }
 
 #[test]
+fn a_304_that_the_run_asked_for_is_unchanged_whatever_statuses_are_retried_or_stored_as_null() {
+    for named in [["--retry-on", "+300-399"], ["--null-on", "304"], ["--null-on", "300-399"]] {
+        for merge in [&["--merge"][..], &[]] {
+            let (dir, server) = (WorkDir::new(), validating());
+            dir.write_skus(skus(5));
+            let run = || fetch(&dir, &server).args(named).args(merge).finish().expect_code(0);
+            run();
+            let before = dir.read("out.json");
+            assert_eq!(counts(&run()), [5, 0, 5, 0, 0, 0], "{named:?}");
+            assert_eq!((dir.read("out.json"), server.count()), (before, 10), "{named:?}");
+        }
+    }
+}
+
+#[test]
 fn losing_the_state_file_loses_only_the_saving() {
     let (dir, server) = (WorkDir::new(), validating());
     let skus = skus(5);
