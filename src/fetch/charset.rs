@@ -40,7 +40,7 @@ enum Declared {
     Contradiction(String, String),
 }
 
-/// What is wrong with a body's character encoding.
+/// What is error with a body's character encoding.
 #[derive(Debug, PartialEq, thiserror::Error)]
 enum CharsetError {
     #[error("the answer's Content-Type declares charset `{0}`, which is not known")]
@@ -69,8 +69,8 @@ pub(super) fn to_utf8(
     let (encoding, start) = match encoding(&declared, &body, body_as) {
         Ok((encoding, _)) if encoding == UTF_8 => return Ok(body),
         Ok(found) => found,
-        Err(wrong) => {
-            let why = display_safe(&mask.apply(&wrong.to_string()), 4 * NAME_CHARS);
+        Err(error) => {
+            let why = display_safe(&mask.apply(&without_secrets(&error, headers, mask)), 4 * NAME_CHARS);
             return Err(Fault::new(Cause::Body, why));
         }
     };
@@ -102,6 +102,21 @@ pub(super) fn to_utf8(
         }
         Err(DecodeError::Invalid { at, .. }) => Err(invalid(start + at)),
     }
+}
+
+/// What is error, without secrets in the names. They are hidden before the fields are read: reading takes off quotes,
+/// and ends at `;`, and would leave a part of a secret that no mask knows.
+fn without_secrets(error: &CharsetError, headers: &HeaderMap, mask: &Mask) -> String {
+    if *error == CharsetError::Utf32 {
+        return error.to_string();
+    }
+    let error = match declared_by(headers, |value| mask.apply(value).into_owned()) {
+        Declared::Unknown(name) => CharsetError::Unknown(name),
+        Declared::Contradiction(one, other) => CharsetError::Contradiction(one, other),
+        // What is unknown is then a secret and nothing else.
+        Declared::Nothing | Declared::Charset { .. } => CharsetError::Unknown("(redacted)".into()),
+    };
+    error.to_string()
 }
 
 /// The beginning of a body for a message: what does not decode is replaced.
@@ -171,15 +186,20 @@ fn by_zeros(body: &[u8]) -> Result<&'static Encoding, CharsetError> {
 
 /// What all `Content-Type` fields declare together. A proxy may have joined several by commas.
 fn declared(headers: &HeaderMap) -> Declared {
+    declared_by(headers, str::to_owned)
+}
+
+/// The same of fields that `prepare` has changed.
+fn declared_by(headers: &HeaderMap, prepare: impl Fn(&str) -> String) -> Declared {
     let mut found: Option<(&'static Encoding, String)> = None;
     for value in headers.get_all(CONTENT_TYPE) {
-        let value = String::from_utf8_lossy(value.as_bytes());
+        let value = prepare(&String::from_utf8_lossy(value.as_bytes()));
         for name in charsets(&value) {
             let Some(encoding) = Encoding::for_label_no_replacement(name.as_bytes()) else {
                 return Declared::Unknown(name);
             };
             match &found {
-                None => found = Some((encoding, name)),
+                None => found = Some((encoding, name.to_ascii_lowercase())),
                 Some((first, _)) if *first == encoding => {}
                 Some((_, first)) => return Declared::Contradiction(first.clone(), name),
             }
@@ -188,13 +208,13 @@ fn declared(headers: &HeaderMap) -> Declared {
     found.map_or(Declared::Nothing, |(encoding, name)| Declared::Charset { encoding, name })
 }
 
-/// The values of all parameters called `charset`, in lower case, but for empty ones, which declare nothing. A value
+/// The values of all parameters called `charset`, but for empty ones, which declare nothing. A value
 /// may be quoted, in the single quotes that HTTP does not have as well.
 fn charsets(value: &str) -> Vec<String> {
     let mut names = Vec::new();
     for parameter in parameters(value) {
         let Some((name, value)) = parameter.split_once('=') else { continue };
-        let value = value.trim().trim_matches('\'').trim().to_ascii_lowercase();
+        let value = value.trim().trim_matches('\'').trim().to_owned();
         if name.trim().eq_ignore_ascii_case("charset") && !value.is_empty() {
             names.push(value);
         }
@@ -340,6 +360,28 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_is_repeated_as_a_charset_is_masked_before_the_field_is_read() {
+        for secret in ["CanAry-Key", "Can;aRy", "'CanAry'", "a,CANARY", "Can\"Ary", "x charset"] {
+            let mask = Mask::new(vec![secret.into()]);
+            for field in [
+                format!("a/b; charset={secret}"),
+                format!("a/b; charset=\"{}\"", secret.replace('"', "\\\"")),
+                format!("a/b; charset=latin1; charset={secret}"),
+            ] {
+                let body = Bytes::from_static(b"\"\xe9\"");
+                let Err(fault) = to_utf8(&typed(&[&field]), body, BodyAs::Json, (CAP, &mask)) else {
+                    continue;
+                };
+                let said = fault.detail.to_lowercase();
+                assert!(!said.contains("can") && !said.contains("ary"), "{field}: {said}");
+                assert!(said.contains("(redacted)") || said.contains("latin1"), "{field}: {said}");
+            }
+        }
+        let fault = json("a/b; charset=Klingon-8", b"1").unwrap_err();
+        assert!(fault.detail.contains("`Klingon-8`"), "as it was sent: {fault}");
+    }
+
+    #[test]
     fn a_byte_order_mark_wins_over_what_is_declared() {
         for field in ["a/b", "a/b; charset=iso-8859-1", "a/b; charset=utf-16be", "a/b; charset=klingon"] {
             for body_as in [BodyAs::Json, BodyAs::Text] {
@@ -383,7 +425,7 @@ mod tests {
     #[test]
     fn what_cannot_be_decoded_is_named() {
         for (fields, body, why) in [
-            (&["a/b; charset=Klingon"][..], &b"1"[..], "declares charset `klingon`, which is not known"),
+            (&["a/b; charset=Klingon"][..], &b"1"[..], "declares charset `Klingon`, which is not known"),
             (&["a/b; charset=binary"], b"1", "declares charset `binary`, which is not known"),
             (&["a/b; charset=utf-32"], b"1", "declares charset `utf-32`, which is not known"),
             (&["a/b; charset=hz-gb-2312"], b"1", "declares charset `hz-gb-2312`, which is not known"),
