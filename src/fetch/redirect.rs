@@ -83,7 +83,13 @@ pub fn follow(request: &Request, status: u16, headers: &HeaderMap, policy: Follo
     let foreign = request.foreign || !same_origin;
     if request.body.is_some() {
         let method = &request.method;
-        let leads = || format!("it leads to {}: write that address in --url", shown(&url));
+        let leads = || {
+            let hidden = if url.query().is_some() { " (query not shown)" } else { "" };
+            let url = shown(&url);
+            format!(
+                "it leads to {url}{hidden}: write that address in --url, with {{sku}} for the row's value"
+            )
+        };
         if matches!(status, 301..=303) {
             let why = if becomes_get(status, method) {
                 format!("the {method} would go on as a GET without its body; {}", leads())
@@ -239,8 +245,13 @@ mod tests {
                 let whole = location.replace("https://", "https://canary:canary@") + "?key=canary#canary";
                 let fault = hop(&from, status, &whole, policy).unwrap_err();
                 assert_eq!((fault.cause, fault.status), (Cause::Redirect, Some(status)));
-                let advice = format!("it leads to {location}: write that address in --url");
+                let advice = format!(
+                    "it leads to {location} (query not shown): write that address in --url, with {{sku}} for the \
+                     row's value"
+                );
                 assert!(fault.detail.contains(&advice), "{method} {status}: {fault}");
+                let bare = hop(&from, status, location, policy).unwrap_err();
+                assert!(bare.detail.contains(&format!("it leads to {location}: write")), "{bare}");
                 let why = match (status, method.as_str()) {
                     (301 | 302, "POST") | (303, _) => "would go on as a GET without its body",
                     (301 | 302, _) => "does not say that the",

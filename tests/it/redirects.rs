@@ -56,6 +56,23 @@ fn a_redirect_that_would_lose_the_body_fails_its_sku_and_names_the_address_to_wr
 }
 
 #[test]
+fn a_refused_redirect_says_that_its_query_is_not_shown_and_where_the_column_belongs() {
+    for (query, shown) in [("?token=canary&v=2", " (query not shown)"), ("", "")] {
+        let to = move |seen: &Seen| Reply::redirect(302, &format!("/to/{}{query}", seen.sku));
+        let (dir, server) = (one_sku(), ScriptedServer::start(to));
+        let args = ["--body", "{}", "--min-success", "0"];
+        let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+        let said = ended.stderr + &dir.read("out.failed.csv");
+        let advice = format!(
+            "it leads to {}{shown}: write that address in --url, with {{sku}} for the row's value",
+            server.url("/to/A")
+        );
+        assert_eq!(said.matches(&advice).count(), 2, "{said}");
+        assert!(!said.contains("canary"), "{said}");
+    }
+}
+
+#[test]
 fn after_307_and_308_method_and_body_stay() {
     for status in [307, 308] {
         for method in ["POST", "PUT", "DELETE"] {
