@@ -165,6 +165,16 @@ impl Headers {
         &self.written
     }
 
+    /// What stands beside the columns, with the names of the headers.
+    pub(super) fn varying_texts(&self) -> impl Iterator<Item = (&HeaderName, &str)> {
+        self.varying.iter().flat_map(|(name, parts)| {
+            parts.iter().filter_map(move |part| match part {
+                Part::Text(text) => Some((name, &**text)),
+                Part::Column(_) => None,
+            })
+        })
+    }
+
     /// The columns in the order of their use, by the names of the headers.
     pub(super) fn columns(&self) -> impl Iterator<Item = usize> {
         self.varying.iter().flat_map(|(_, parts)| columns_of(parts))

@@ -126,6 +126,8 @@ impl Planner {
         let proxy = settings.proxy.as_deref().map(|text| proxy_address(text, &noting)).transpose()?;
         let mut secrets = secrets.into_inner();
         secrets.headers(&headers);
+        secrets.varying_headers(&headers);
+        secrets.query(&url);
         gather_user_info(&mut secrets, (&url, proxy.as_ref()), env);
         let (mask, short_secrets) = secrets.finish();
 
@@ -648,6 +650,47 @@ mod tests {
         assert_eq!(mask.apply("you sent canary-token"), "you sent (redacted)");
         assert_eq!(mask.apply("got Bearer canary-token"), "got (redacted)");
         assert_eq!(mask.apply("7 Bearer wanted, en"), "7 Bearer wanted, en");
+    }
+
+    #[test]
+    fn what_is_written_out_in_a_query_or_beside_a_column_is_masked_where_its_name_is_a_credentials() {
+        let masked = |url: &str, header: &str, text: &str| {
+            let settings = RequestSettings { headers: vec![header.into()], ..settings(url) };
+            planner(&settings).mask().apply(text).into_owned()
+        };
+        for name in [
+            "key",
+            "api_key",
+            "APIKEY",
+            "access_token",
+            "client%5Fsecret",
+            "auth",
+            "X-Sig",
+            "pass",
+            "sessionid",
+        ] {
+            let url = format!(
+                "http://h/{{sku}}?lang=english&{name}=can%2Fary+lit&q={{sku}}&sig=1{{region}}-canary-2"
+            );
+            let said = "can/ary lit, can%2Fary+lit, can/ary+lit, can%252Fary%2Blit, -canary-2; english";
+            let shown = masked(&url, "X: {region}", said);
+            assert!(!shown.contains("can") && shown.ends_with("; english"), "{name}: {shown}");
+        }
+        for (header, said) in [
+            ("Authorization: Bearer canary-lit {sku}", "you sent canary-lit"),
+            ("Authorization: Basic Y2FuYXJ5OmNhbmFyeXB3 {sku}", "canarypw"),
+            ("X-Api-Key: {sku}.canary-lit", "canary-lit"),
+            ("Cookie: id={sku}; session=canary", "session=canary"),
+        ] {
+            assert!(!masked("http://h/{sku}", header, said).contains("canary"), "{header}");
+        }
+        for (url, header) in [
+            ("http://h/harmless/{sku}?lang=harmless&q=x{region}harmless", "X-Shop: harmless {sku}"),
+            ("http://h/{sku}?harmless", "Accept-Language: {region}, harmless"),
+        ] {
+            assert_eq!(masked(url, header, "harmless 123456"), "harmless 123456");
+        }
+        assert_eq!(masked("http://h/{sku}?key=123456", "X: 1", "123456"), "123456", "too short");
     }
 
     #[test]

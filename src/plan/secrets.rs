@@ -1,19 +1,31 @@
 //! All secrets of a request, gathered for the one mask that is laid over messages, logs, reports and files.
 
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HeaderName, USER_AGENT};
+use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::Mask;
 use crate::model::mask::SHORTEST_INSIDE_WORDS;
 use crate::plan::header::Headers;
+use crate::plan::url_template::UrlTemplate;
 use crate::plan::user_info::{UserInfo, of_basic};
 
 /// Constant headers that are no credentials, whatever stands in them.
 const PUBLIC: [HeaderName; 4] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
 
+/// Parts of names that credentials are sent by. It is no loss where a harmless value is hidden as well.
+const CREDENTIAL_NAMES: [&str; 9] =
+    ["key", "token", "secret", "auth", "sig", "pass", "access", "session", "cookie"];
+
 /// Shorter words of a header are scheme names, shop numbers and the like; masking them would garble every
 /// message.
 const SHORTEST_CREDENTIAL: usize = 7;
+
+/// Whether a header or a parameter of this name probably holds a credential.
+fn names_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    CREDENTIAL_NAMES.iter().any(|part| name.contains(part))
+}
 
 /// What must not be shown, as it is gathered.
 #[derive(Default)]
@@ -45,10 +57,49 @@ impl Secrets {
         for (name, value) in headers.constant().iter().filter(|(name, _)| !PUBLIC.contains(name)) {
             // A value that is not ASCII is text all the same, as every value was before it was sent.
             let Ok(text) = std::str::from_utf8(value.as_bytes()) else { continue };
-            let words = text.split_ascii_whitespace().chain([text]);
-            self.texts.extend(words.filter(|word| word.len() >= SHORTEST_CREDENTIAL).map(SecretString::from));
+            self.words(text);
             if name == AUTHORIZATION {
                 self.texts.extend(of_basic(text).into_iter().flatten());
+            }
+        }
+    }
+
+    /// What is written out beside a column in a header whose name looks like a credential's.
+    pub(super) fn varying_headers(&mut self, headers: &Headers) {
+        for (name, text) in headers.varying_texts().filter(|(name, _)| names_credential(name.as_str())) {
+            self.words(text);
+            if name == AUTHORIZATION {
+                self.texts.extend(of_basic(text).into_iter().flatten());
+            }
+        }
+    }
+
+    /// What is written out in the query, in a parameter whose name looks like a credential's: as it is sent, and as
+    /// servers decode it.
+    pub(super) fn query(&mut self, url: &UrlTemplate) {
+        for (name, text) in url.query_texts() {
+            let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+            if !names_credential(&decoded(&name)) {
+                continue;
+            }
+            let plain = decoded(text);
+            // In a form `+` is a space.
+            let form = decoded(&text.replace('+', " "));
+            for text in [text, &plain, &form] {
+                self.words(text);
+            }
+        }
+    }
+
+    /// A text as a whole and each of its words, with the punctuation around it and without, as far as they are long
+    /// enough.
+    fn words(&mut self, text: &str) {
+        let is_punctuation = |c: char| !c.is_alphanumeric();
+        let words = text.split_ascii_whitespace().chain([text]);
+        for word in words.flat_map(|word| [word, word.trim_matches(is_punctuation)]) {
+            let is_known = || self.texts.iter().any(|known| known.expose_secret() == word);
+            if word.len() >= SHORTEST_CREDENTIAL && !is_known() {
+                self.texts.push(word.into());
             }
         }
     }

@@ -144,6 +144,38 @@ impl UrlTemplate {
         query.map_or_else(String::new, ShownQuery::finish)
     }
 
+    /// What stands beside the columns in the values of the query, with the names of their parameters; as it is sent.
+    pub(super) fn query_texts(&self) -> Vec<(String, &str)> {
+        let mut found = Vec::new();
+        let (mut is_query, mut is_value) = (false, false);
+        let mut name = String::new();
+        for part in &self.parts {
+            let Part::Text(text) = part else { continue };
+            let text = if is_query { text } else { text.split_once('?').map_or("", |(_, query)| query) };
+            is_query |= matches!(part, Part::Text(text) if text.contains('?'));
+            for (index, pair) in text.split('&').enumerate() {
+                if index > 0 {
+                    name.clear();
+                    is_value = false;
+                }
+                let value = match pair.split_once('=') {
+                    _ if is_value => pair,
+                    None => {
+                        name.push_str(pair);
+                        continue;
+                    }
+                    Some((more, value)) => {
+                        name.push_str(more);
+                        is_value = true;
+                        value
+                    }
+                };
+                found.push((name.clone(), value));
+            }
+        }
+        found
+    }
+
     /// A refusal that names the first column of this segment, counted as `split('/')` counts.
     fn dots(&self, segment: usize, cells: Cells<'_>) -> Refusal {
         let mut slashes = 0;

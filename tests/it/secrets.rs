@@ -93,16 +93,26 @@ fn a_literal_secret_in_the_templates_query_or_user_info_stands_nowhere() {
     let (dir, server) = (
         WorkDir::new(),
         ScriptedServer::start(|seen| match seen.sku.as_str() {
-            // What a server sends back of a literal cannot be known for a secret.
+            // Nothing tells what the value of `q` is.
             "404" | "500" | "400" => Reply::status(seen.sku.parse().unwrap()),
             "html" => Reply::bytes("<html>"),
             "gzip" | "raw" | "encoding" | "select" => Reply::status(409),
             _ => fail(seen),
         }),
     );
-    let url = server.url("/p/{sku}?key=canary-literal&q={sku}").replace("://", "://us:canary-pw@");
+    let url = server.url("/p/{sku}?q=canary-literal&r={sku}").replace("://", "://us:canary-pw@");
     let ended = run(&dir, &url, "r.html").finish().expect_code(1);
-    assert_eq!(server.requests()[0].query_value("key").unwrap(), b"canary-literal");
+    assert_eq!(server.requests()[0].query_value("q").unwrap(), b"canary-literal");
+    nowhere(&dir, &ended);
+}
+
+#[test]
+fn what_is_written_out_where_credentials_stand_is_shown_nowhere_also_when_it_is_sent_back() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::start(fail));
+    let url = server.url("/p/{sku}?api_key=canary%2Bliteral&q={sku}&access_token=canary-2-{sku}");
+    let headers = ["-H", "Authorization: Bearer canary-3 {sku}", "-H", "X-Signature: {sku}.canary-4"];
+    let ended = run(&dir, &url, "r.html").args(headers).finish().expect_code(1);
+    assert_eq!(server.requests()[0].query_value("api_key").unwrap(), b"canary+literal");
     nowhere(&dir, &ended);
 }
 
