@@ -40,7 +40,7 @@ enum Declared {
     Contradiction(String, String),
 }
 
-/// What is error with a body's character encoding.
+/// What is wrong with a body's character encoding.
 #[derive(Debug, PartialEq, thiserror::Error)]
 enum CharsetError {
     #[error("the answer's Content-Type declares charset `{0}`, which is not known")]
@@ -104,7 +104,7 @@ pub(super) fn to_utf8(
     }
 }
 
-/// What is error, without secrets in the names. They are hidden before the fields are read: reading takes off quotes,
+/// What is wrong, without secrets in the names. They are hidden before the fields are read: reading takes off quotes,
 /// and ends at `;`, and would leave a part of a secret that no mask knows.
 fn without_secrets(error: &CharsetError, headers: &HeaderMap, mask: &Mask) -> String {
     if *error == CharsetError::Utf32 {
