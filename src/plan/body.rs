@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 
 use crate::plan::body_charset::other_in_xml;
 use crate::plan::body_escape::BodyEscape;
-use crate::plan::body_number::{bare_values, is_json_number};
+use crate::plan::body_number::{bare_values, is_bare_scalar};
 use crate::plan::error::{CharsetPlace, Place, PlanError, VariableFault};
 use crate::plan::quoted::quoted;
 use crate::plan::refusal::{Cells, Refusal};
@@ -49,8 +49,8 @@ impl BodyTemplate {
         let is_bare = if escape == BodyEscape::Json {
             let is_bare = bare_values(&pieces)?;
             pieces.iter().zip(&is_bare).try_for_each(|(piece, is_bare)| match piece {
-                Piece::Secret { name, value } if *is_bare && !is_json_number(value.expose_secret()) => {
-                    let fault = VariableFault::NoNumber;
+                Piece::Secret { name, value } if *is_bare && !is_bare_scalar(value.expose_secret()) => {
+                    let fault = VariableFault::NotAScalar;
                     Err(PlanError::Variable { place: Place::Body, name: name.clone(), fault })
                 }
                 _ => Ok(()),
@@ -102,8 +102,8 @@ impl BodyTemplate {
         for (part, is_bare) in self.parts.iter().zip(&self.is_bare) {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Column(column) if *is_bare && !is_json_number(cells.text(*column)?) => {
-                    return Err(cells.no_number(*column));
+                Part::Column(column) if *is_bare && !is_bare_scalar(cells.text(*column)?) => {
+                    return Err(cells.not_a_scalar(*column));
                 }
                 Part::Column(column) => self
                     .escape
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_of_the_strings_of_json_a_value_is_a_number() {
+    fn outside_of_the_strings_of_json_a_value_is_a_number_or_a_boolean() {
         let columns = columns();
         let bare = |text: &str, escape, b: &str| {
             let record = ByteRecord::from(vec!["1", b]);
@@ -224,16 +224,17 @@ mod tests {
         assert_eq!(bare(text, BodyEscape::Json, "-2.5").unwrap(), r#"{"a":"1 \" -2.5 \\","n":[-2.5]}"#);
         for wrong in ["1,2", "null", "007", ""] {
             let why = bare(text, BodyEscape::Json, wrong).unwrap_err().to_string();
-            let expected =
-                format!("column `b` stands outside of quotes in the body, and is no JSON number: `{wrong}`");
+            let expected = format!(
+                "column `b` stands outside of quotes in the body, and is not a JSON number, true or false: `{wrong}`"
+            );
             assert_eq!(why, expected);
             assert!(bare(text, BodyEscape::None, wrong).is_ok());
         }
         let error = parse(r#"{"n":${T},"s":"{sku}"}"#, Ok(BodyEscape::Json)).unwrap_err();
         assert_eq!((error.exit().code(), error.to_string().contains("k&n")), (2, false));
-        assert!(
-            error.to_string().ends_with("variable T, which stands outside of quotes, and is no JSON number")
-        );
+        assert!(error.to_string().ends_with(
+            "variable T, which stands outside of quotes, and is not a JSON number, true or false"
+        ));
         assert!(error.hint().unwrap().contains("\"${T}\""));
         assert!(parse(r#""\{sku}""#, Ok(BodyEscape::Json)).is_err());
         assert!(parse(r#""\{sku}""#, Ok(BodyEscape::None)).is_ok());

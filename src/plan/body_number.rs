@@ -1,7 +1,7 @@
 //! Placeholders that stand outside of the strings of a JSON body: `{"n":[{sku}]}`.
 //!
-//! No escape keeps a value whole there: `1,2` would be two numbers, `null` none, and `007` is no JSON. Only a number is
-//! read as what it is.
+//! No escape keeps a value whole there: `1,2` would be two numbers, `null` none, and `007` is no JSON. Only a number, `true`
+//! and `false` are read as what they are.
 
 use crate::json;
 use crate::plan::error::{Place, PlanError, SyntaxFault};
@@ -29,9 +29,12 @@ pub(super) fn bare_values(pieces: &[Piece]) -> Result<Vec<bool>, PlanError> {
         .collect()
 }
 
-/// Whether the value is a JSON number, and one that parsers can hold: `1e400` is none, nor is `1e-400`, which would
-/// be read as 0.
-pub(super) fn is_json_number(value: &str) -> bool {
+/// Whether the value is `true`, `false`, or a JSON number that parsers can hold: `1e400` is none, nor is `1e-400`, which
+/// would be read as 0.
+pub(super) fn is_bare_scalar(value: &str) -> bool {
+    if matches!(value, "true" | "false") {
+        return true;
+    }
     json::is_number(value)
         && value.parse::<f64>().is_ok_and(|number| {
             let mantissa = value.split(['e', 'E']).next().unwrap_or_default();
@@ -99,16 +102,27 @@ mod tests {
 
     #[test]
     fn a_number_is_what_json_and_its_readers_take_for_one() {
-        for value in
-            ["0", "-0", "7", "3017620422003", "-1.50", "1e5", "2E-3", "0.0", "0e-999", "12345678901234567890"]
-        {
-            assert!(is_json_number(value), "{value}");
+        for value in [
+            "0",
+            "-0",
+            "7",
+            "3017620422003",
+            "-1.50",
+            "1e5",
+            "2E-3",
+            "0.0",
+            "0e-999",
+            "12345678901234567890",
+            "true",
+            "false",
+        ] {
+            assert!(is_bare_scalar(value), "{value}");
         }
         for value in [
             "", "-", "+1", "007", "-01", "1,2", "1 ", " 1", "1.", ".5", "1e", "0x1", "null", "NaN", "1e400",
-            "-1e400", "1e-400", "1_0", "\u{ff11}", "1]", "inf",
+            "-1e400", "1e-400", "1_0", "\u{ff11}", "1]", "inf", "True", "true ", "false,1",
         ] {
-            assert!(!is_json_number(value), "{value}");
+            assert!(!is_bare_scalar(value), "{value}");
         }
     }
 }

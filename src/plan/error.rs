@@ -71,8 +71,8 @@ pub enum VariableFault {
     #[error("holds a control character, perhaps a line end")]
     Control,
     /// It stands outside of the strings of a JSON body, where only a number may stand.
-    #[error("stands outside of quotes, and is no JSON number")]
-    NoNumber,
+    #[error("stands outside of quotes, and is not a JSON number, true or false")]
+    NotAScalar,
     /// It holds a character that the body's type cannot carry.
     #[error("holds a character that XML cannot carry")]
     NotInXml,
@@ -284,7 +284,7 @@ impl PlanError {
             Self::Syntax { .. } => {
                 "{sku} is a column and ${NAME} a variable; literal braces are written {{ and }}".into()
             }
-            Self::Variable { name, fault: VariableFault::NoNumber, .. } => {
+            Self::Variable { name, fault: VariableFault::NotAScalar, .. } => {
                 format!("write it in quotes, as in \"${{{name}}}\", or add --body-escape none")
             }
             Self::Variable { name, .. } => format!("set {name} in the environment of the program"),

@@ -255,17 +255,18 @@ proptest! {
     }
 
     #[test]
-    fn a_value_outside_of_quotes_in_a_json_body_is_one_number_or_there_is_no_request(
-        sku in prop_oneof![hostile(), "[-+0-9.eE]{0,6}", "(null|true|1,2|\\[1\\]|0)"],
+    fn a_value_outside_of_quotes_in_a_json_body_is_one_number_or_boolean_or_there_is_no_request(
+        sku in prop_oneof![hostile(), "[-+0-9.eE]{0,6}", "(null|true|false|1,2|\\[1\\]|0)"],
     ) {
         let body = body_law(r#"[{sku},"{sku}"]"#, "Content-Type: application/json", (&sku, "b"));
-        let number = sku.parse::<serde_json::Number>().ok();
+        let number = sku.parse::<serde_json::Number>().ok().map(serde_json::Value::Number);
+        let scalar = number.or_else(|| sku.parse::<bool>().ok().map(serde_json::Value::Bool));
         let is_plain = sku == "0" || sku.starts_with(|c| matches!(c, '1'..='9')) && sku.bytes().all(|b| b.is_ascii_digit());
         prop_assert!(body.is_some() || !is_plain || sku.len() > 300);
-        prop_assert!(body.is_none() || number.is_some(), "{:?}", body);
+        prop_assert!(body.is_none() || scalar.is_some(), "{:?}", body);
         if let Some(body) = body {
             let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
-            prop_assert_eq!(read, serde_json::json!([number, sku]));
+            prop_assert_eq!(read, serde_json::json!([scalar, sku]));
         }
     }
 

@@ -50,9 +50,11 @@ pub enum Refusal {
         /// The value, quoted.
         value: String,
     },
-    /// A value that a JSON body has outside of its strings is no number.
-    #[error("column {column} stands outside of quotes in the body, and is no JSON number: {value}")]
-    NoNumber {
+    /// A value that a JSON body has outside of its strings is not a number, `true` or `false`.
+    #[error(
+        "column {column} stands outside of quotes in the body, and is not a JSON number, true or false: {value}"
+    )]
+    NotAScalar {
         /// The column, quoted.
         column: String,
         /// The value, quoted.
@@ -106,8 +108,10 @@ impl Refusal {
             Self::NotInXml { column, .. } => {
                 format!("column {column} holds a character that XML cannot carry")
             }
-            Self::NoNumber { column, .. } => {
-                format!("column {column} stands outside of quotes in the body, and is no JSON number")
+            Self::NotAScalar { column, .. } => {
+                format!(
+                    "column {column} stands outside of quotes in the body, and is not a JSON number, true or false"
+                )
             }
             Self::TooLong { column, .. } => {
                 format!("column {column} has more than {LONGEST_VALUE} bytes, and stands in the URL")
@@ -148,10 +152,10 @@ impl<'a> Cells<'a> {
         Refusal::Control { column: self.name(column), control, value: quoted(&value) }
     }
 
-    /// A refusal for this cell, whose value is no number.
-    pub(super) fn no_number(self, column: usize) -> Refusal {
+    /// A refusal for this cell, whose value is not a number, `true` or `false`.
+    pub(super) fn not_a_scalar(self, column: usize) -> Refusal {
         let value = String::from_utf8_lossy(self.bytes(column));
-        Refusal::NoNumber { column: self.name(column), value: quoted(&value) }
+        Refusal::NotAScalar { column: self.name(column), value: quoted(&value) }
     }
 
     /// A refusal for the character in this cell that an XML body cannot have.

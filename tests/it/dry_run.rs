@@ -259,7 +259,10 @@ fn bodies_are_weighed_and_broken_json_is_found() {
     let body = ["--body", "{\"q\":{qty},\"s\":\"{sku}\"}"];
     let ended = planned(&dir, &server, plain(&dir, &server, "out.json").args(body), 1);
     says(&ended, &["2 requests by POST", "body 15 to 16 bytes of JSON each", "content-type"]);
-    says(&ended, &["column `qty` stands outside of quotes in the body, and is no JSON number"]);
+    says(
+        &ended,
+        &["column `qty` stands outside of quotes in the body, and is not a JSON number, true or false"],
+    );
     let body = ["--body", "{\"q\":0{qty},\"s\":\"{sku}\"}"];
     let ended = planned(&dir, &server, plain(&dir, &server, "out.json").args(body), 1);
     says(

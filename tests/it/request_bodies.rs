@@ -118,17 +118,24 @@ fn a_type_that_says_nothing_of_values_needs_the_option_before_any_request() {
 }
 
 #[test]
-fn outside_of_quotes_in_json_only_a_number_is_sent_and_other_rows_fail_without_a_request() {
+fn outside_of_quotes_in_json_only_numbers_and_booleans_are_sent_and_other_rows_fail_without_a_request() {
     let wrong = ["1,2", "null", "007", "1e400", "+1", "0x1F", "[1]", "7}"];
-    let dir = skus(&[&wrong[..], &["7", "-1.50"]].concat());
+    let dir = skus(&[&wrong[..], &["7", "-1.50", "true"]].concat());
     let server = ScriptedServer::start(|seen| Reply::bytes(seen.body.clone()));
     let args = ["-c1", "--min-success", "0", "--body", r#"{"n":[{sku}],"s":"{sku}"}"#];
     let ended = asking(&dir, &server.url("/p"), args).finish().expect_code(1);
-    let out =
-        concat!("{\n", r#""7":{"n":[7],"s":"7"},"#, "\n", r#""-1.50":{"n":[-1.50],"s":"-1.50"}"#, "\n}\n");
-    assert_eq!((dir.read("out.json").as_str(), server.count()), (out, 2), "{}", ended.stderr);
+    let out = [
+        "{\n",
+        r#""7":{"n":[7],"s":"7"},"#,
+        "\n",
+        r#""-1.50":{"n":[-1.50],"s":"-1.50"},"#,
+        "\n",
+        r#""true":{"n":[true],"s":"true"}"#,
+        "\n}\n",
+    ];
+    assert_eq!((dir.read("out.json"), server.count()), (out.concat(), 3), "{}", ended.stderr);
     let failed = dir.read("out.failed.csv");
-    let why = "column `sku` stands outside of quotes in the body, and is no JSON number";
+    let why = "column `sku` stands outside of quotes in the body, and is not a JSON number, true or false";
     assert_eq!(failed.matches(why).count(), wrong.len(), "{failed}");
 
     let body = r#"{"shop":${SHOP},"s":"{sku}"}"#;
@@ -141,7 +148,7 @@ fn outside_of_quotes_in_json_only_a_number_is_sent_and_other_rows_fail_without_a
     for said in ["variable SHOP, which stands outside of quotes", "\"${SHOP}\""] {
         assert!(ended.stderr.contains(said), "{}", ended.stderr);
     }
-    assert_eq!(server.count(), 12);
+    assert_eq!(server.count(), 14);
     let ended = asking(&dir, &server.url("/p"), ["--body", r#"{"s":"\{sku}"}"#]).finish().expect_code(2);
     assert!(ended.stderr.contains("a literal \\ is written \\\\"), "{}", ended.stderr);
 }
