@@ -16,7 +16,6 @@ mod token;
 pub use check::{MAX_DEPTH, compact};
 pub use error::{JsonError, JsonErrorKind};
 pub use text::{escape_into, text_value};
-pub use token::is_number;
 
 /// The UTF-8 byte-order mark. RFC 8259 section 8.1 lets a reader ignore one at the start.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

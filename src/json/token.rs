@@ -44,13 +44,6 @@ fn literal(input: &[u8], at: usize, word: &[u8]) -> Result<usize, JsonError> {
     }
 }
 
-/// Whether the text is a number as RFC 8259, section 6, writes one, and nothing else.
-#[must_use]
-pub fn is_number(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    matches!(bytes.first(), Some(b'-' | b'0'..=b'9')) && number(bytes, 0) == Ok(bytes.len())
-}
-
 #[inline]
 fn number(input: &[u8], start: usize) -> Result<usize, JsonError> {
     let mut at = start + usize::from(input[start] == b'-');

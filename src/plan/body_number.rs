@@ -1,9 +1,8 @@
 //! Placeholders that stand outside of the strings of a JSON body: `{"n":[{sku}]}`.
 //!
-//! No escape keeps a value whole there: `1,2` would be two numbers, `null` none, and `007` is no JSON. Only a number, `true`
-//! and `false` are read as what they are.
+//! No escape keeps a value whole there: `1,2` would be two numbers, `null` none, and `007` is no JSON. Only a number,
+//! `true` and `false` are read as what they are.
 
-use crate::json;
 use crate::plan::error::{Place, PlanError, SyntaxFault};
 use crate::plan::template::Piece;
 
@@ -35,7 +34,7 @@ pub(super) fn is_bare_scalar(value: &str) -> bool {
     if matches!(value, "true" | "false") {
         return true;
     }
-    json::is_number(value)
+    value.parse::<serde_json::Number>().is_ok()
         && value.parse::<f64>().is_ok_and(|number| {
             let mantissa = value.split(['e', 'E']).next().unwrap_or_default();
             number.is_finite() && (number.abs() > 0.0 || !mantissa.contains(|c| matches!(c, '1'..='9')))
