@@ -256,12 +256,13 @@ impl Finished {
             if is_replaced {
                 remove(&paths.held)?;
             }
-            remove(&journal)?;
-            Ok((saved, settled))
+            let unsynced = remove_journal(&journal, is_replaced)?;
+            Ok((saved, settled, unsynced))
         };
-        let (saved, (failures, warnings)) = follow()
+        let (saved, (failures, warnings), unsynced) = follow()
             .map_err(|error: CollectError| if is_replaced { error.after_publishing(given) } else { error })?;
         (published.failures, published.warnings) = (failures, warnings);
+        published.warnings.extend(unsynced);
         published.warnings.extend(unpruned.into_iter().chain(baseline_error).filter(|_| is_replaced));
         if let Err(why) = saved {
             published.warnings.push(format!("{} was not written: {why}", paths.state.display()));
@@ -358,6 +359,15 @@ impl Finished {
             }
         }
         pass.leftovers(&mut previous)
+    }
+}
+
+/// Removes the journal. Where nothing was published, what a folder that cannot be synced means is only a warning: a
+/// power cut may bring the journal back.
+fn remove_journal(journal: &Path, is_published: bool) -> Result<Option<String>, CollectError> {
+    match remove(journal) {
+        Err(error) if !is_published && !journal.exists() => Ok(Some(error.to_string())),
+        removed => removed.map(|()| None),
     }
 }
 

@@ -46,6 +46,14 @@ fn a_disk_that_fails_at_any_call_of_publishing_leaves_the_old_output_or_the_new_
 }
 
 #[test]
+fn a_disk_that_fails_at_any_sync_or_removal_of_a_run_that_is_held_back_lets_it_say_what_is_left() {
+    if strace::is_there() {
+        let is_tried = |call: &str| call.contains("sync") || call.contains("unlink");
+        sweep_all(&Stage::new(Kind::Held), Part::Publishing, EIO, is_tried);
+    }
+}
+
+#[test]
 fn a_kill_at_any_write_or_sync_of_the_journal_costs_no_answer_that_was_in_it() {
     if strace::is_there() {
         sweep_all(&Stage::new(Kind::Slow), Part::Whole, KILL, |_| false);

@@ -179,6 +179,16 @@ impl Stage {
 
     /// Checks what a disturbed run left.
     pub fn check_left(&self, dir: &WorkDir, end: End, said: &str) -> Result<(), String> {
+        self.check_files(dir, end, said)?;
+        let temporary = |name: &String| Path::new(name).extension().is_some_and(|ending| ending == "tmp");
+        if !matches!(end, End::Killed | End::KilledPublishing) && dir.names().iter().any(temporary) {
+            return Err(format!("a temporary file stays: {:?}", dir.names()));
+        }
+        Ok(())
+    }
+
+    /// The same where removing a temporary file failed: it stays for the next run to remove.
+    pub fn check_files(&self, dir: &WorkDir, end: End, said: &str) -> Result<(), String> {
         let left = Files::of(dir.root());
         let is = |files: &Files| left.output == files.output && left.held == files.held;
         let (is_old, is_new) = (is(&self.old), is(&self.new));
@@ -208,10 +218,6 @@ impl Stage {
         }
         if is_published && left.changes != self.new.changes {
             return Err(format!("published without the changes that lead there: {left:?}"));
-        }
-        let temporary = |name: &String| Path::new(name).extension().is_some_and(|ending| ending == "tmp");
-        if !matches!(end, End::Killed | End::KilledPublishing) && dir.names().iter().any(temporary) {
-            return Err(format!("a temporary file stays: {:?}", dir.names()));
         }
         if let Ok(lock) = fs::File::open(dir.path("out.json.lock")) {
             lock.try_lock().map_err(|error| format!("the lock is held: {error}"))?;

@@ -96,6 +96,13 @@ impl Call {
         format!("{} {}", self.name, self.about.as_deref().unwrap_or("elsewhere"))
     }
 
+    /// It was to remove a temporary file, and failed.
+    pub fn left_a_temporary_file(&self) -> bool {
+        let ending = self.about.as_deref().and_then(|name| Path::new(name).extension());
+        let is_temporary = ending.is_some_and(|ending| ending == "tmp");
+        self.failed && self.name.starts_with("unlink") && is_temporary
+    }
+
     /// The same in every run.
     pub fn id(&self) -> String {
         format!("{} {}", self.what(), self.nth)
