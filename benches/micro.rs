@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use skufetch::collect::{self, JobIdentity, Journal, OutputSettings, Provenance, Target};
+use skufetch::collect::{self, Collector, JobIdentity, OutputSettings, Provenance, Target};
 use skufetch::input::{Columns, InputSettings, Row, Rows};
 use skufetch::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
 use skufetch::plan::{Planned, Planner, RequestSettings};
@@ -161,7 +161,7 @@ fn journal_append(bencher: Bencher<'_, '_>, body: usize) {
         description: serde_json::json!({}),
         provenance: Provenance::default(),
     };
-    let (mut journal, _) = Journal::open(&settings, &place, &identity, None).expect("a journal");
+    let (mut journal, _) = Collector::open(&settings, &place, &identity, None).expect("a journal");
     let next = Cell::new(0);
     bencher
         .with_inputs(|| {

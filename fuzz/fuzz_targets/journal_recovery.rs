@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use skufetch::collect::{
-    JobIdentity, Journal, OutputSettings, Preflight, Provenance, Publish, Target, preflight,
+    JobIdentity, Collector, OutputSettings, Preflight, Provenance, Publish, Target, preflight,
 };
 use skufetch::input::Columns;
 use skufetch::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
@@ -114,7 +114,7 @@ impl World {
         let settings = OutputSettings { target: Target::File(output.clone()), ..OutputSettings::default() };
         let place = preflight(&settings).unwrap();
         for half in [0, 3] {
-            let (mut journal, _) = Journal::open(&settings, &place, &identity(), None).unwrap();
+            let (mut journal, _) = Collector::open(&settings, &place, &identity(), None).unwrap();
             for seq in half..half + 3 {
                 journal.append(&entry(seq)).unwrap();
             }
@@ -163,7 +163,7 @@ impl World {
         }
         fs::write(self.output.with_file_name("out.json.journal"), bytes).unwrap();
         fs::write(&self.output, b"old").unwrap();
-        let (mut journal, recovered) = match Journal::open(&self.settings, &self.place, &identity(), None) {
+        let (mut journal, recovered) = match Collector::open(&self.settings, &self.place, &identity(), None) {
             Ok(opened) => opened,
             Err(error) => {
                 assert_eq!(error.exit().code(), 74, "{error}");
@@ -206,7 +206,7 @@ impl World {
         }
         let aside = self.output.with_file_name("out.json.journal.1");
         fs::write(&aside, bytes).unwrap();
-        let (mut journal, _) = Journal::open(&self.settings, &self.place, &identity(), None).unwrap();
+        let (mut journal, _) = Collector::open(&self.settings, &self.place, &identity(), None).unwrap();
         let seqs = 0..KEYS.len();
         let adopts = |&seq: &usize| journal.adopt(Seq(u32::try_from(seq).unwrap()), fingerprint(seq));
         let adopted: Vec<usize> = seqs.filter(adopts).collect();

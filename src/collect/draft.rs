@@ -112,10 +112,10 @@ impl Drafting {
     pub(super) fn start(plan: Plan, records: Records) -> io::Result<Self> {
         let (places, coming) = channel();
         let enough = Arc::new(AtomicBool::new(false));
-        let draftsman = Draftsman { records, enough: Arc::clone(&enough), looked: 0 };
+        let thread_body = DraftThread { records, enough: Arc::clone(&enough), looked: 0 };
         let thread = std::thread::Builder::new()
             .name("draft".into())
-            .spawn(move || draftsman.run(&plan, &coming).ok().flatten())?;
+            .spawn(move || thread_body.run(&plan, &coming).ok().flatten())?;
         Ok(Self { places: Some(places), enough, thread: Some(thread) })
     }
 
@@ -188,14 +188,14 @@ impl Progress {
     }
 }
 
-struct Draftsman {
+struct DraftThread {
     records: Records,
     enough: Arc<AtomicBool>,
     /// Bytes of the output at the last look at the disk.
     looked: u64,
 }
 
-impl Draftsman {
+impl DraftThread {
     /// Nothing where the draft is to be dropped.
     fn run(mut self, plan: &Plan, coming: &Receiver<Vec<u64>>) -> Result<Option<Draft>, CollectError> {
         let mut draft = Draft::begin(plan)?;
@@ -239,11 +239,11 @@ mod tests {
     use proptest::prelude::*;
 
     use crate::collect::trial::{How, Trial, failed, fetched, key, refused};
-    use crate::collect::{Format, Journal, Shape};
+    use crate::collect::{Collector, Format, Shape};
     use crate::model::{Entry, Seq};
 
     /// As a run does from time to time, until all that was appended is written.
-    fn flush(journal: &mut Journal) {
+    fn flush(journal: &mut Collector) {
         journal.flush().unwrap();
         while journal.backlog() > 0 {
             std::thread::yield_now();
@@ -368,7 +368,7 @@ mod tests {
                 settings.format = if json { Format::Json } else { Format::Jsonl };
                 settings.shape = if body { Shape::Body } else { Shape::Record };
             });
-            let append = |journal: &mut Journal, seq: usize| {
+            let append = |journal: &mut Collector, seq: usize| {
                 let number = u32::try_from(seq).unwrap();
                 let name = format!("K{seq}");
                 match kinds[seq] {

@@ -80,7 +80,7 @@ pub struct Publish<'a> {
 
 /// What became of a complete output.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
+pub enum PublishDecision {
     /// It is in its place.
     Published,
     /// It is much worse than the one that is there, and stands beside it.
@@ -106,7 +106,7 @@ pub struct Evidence {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PublishOutcome {
     /// Whether the output was replaced.
-    pub decision: Decision,
+    pub decision: PublishDecision,
     /// What that was decided by.
     pub evidence: Evidence,
     /// Signs that a first output, which has nothing to be compared with, may be wrong.
@@ -196,9 +196,9 @@ impl Finished {
         let Pass { mut rows, state, changes, not_in_input, .. } = pass;
         let GuardResult { decision, mut evidence, suspicious_shares } = result;
         let degradation = match &decision {
-            Decision::NothingButNulls => Some(Degradation::Nulls),
-            Decision::HeldBack(degradations) => degradations.first().copied(),
-            Decision::Published => suspicious_shares.first().copied(),
+            PublishDecision::NothingButNulls => Some(Degradation::Nulls),
+            PublishDecision::HeldBack(degradations) => degradations.first().copied(),
+            PublishDecision::Published => suspicious_shares.first().copied(),
         };
         evidence.example = degradation.and_then(|degradation| {
             example::example(paths, settings.format, (target.path(), degradation, &measured))
@@ -219,7 +219,7 @@ impl Finished {
             pruned,
             warnings: Vec::new(),
         };
-        let is_replaced = published.decision == Decision::Published;
+        let is_replaced = published.decision == PublishDecision::Published;
         if let Some(changes) = changes.as_ref().filter(|_| is_replaced) {
             let written = publishing(checksum, &changes.publishing(stamp))
                 .and_then(|line| journal_file.write_all(&line))
@@ -227,15 +227,15 @@ impl Finished {
             written.map_err(CollectError::io("write", &journal))?;
         }
         match published.decision {
-            Decision::Published => published.changes = put(target, changes, context)?,
-            Decision::HeldBack(_) => {
+            PublishDecision::Published => published.changes = put(target, changes, context)?,
+            PublishDecision::HeldBack(_) => {
                 let mut target = target;
                 target.redirect(&paths.held);
                 published.path = Some(paths.held.clone());
                 published.replaces = Some(paths.output.real.clone());
                 published.changes = put(target, changes, context)?;
             }
-            Decision::NothingButNulls => {
+            PublishDecision::NothingButNulls => {
                 published.path = None;
                 drop((target, changes));
             }
@@ -279,7 +279,7 @@ impl Finished {
         let AnswerCounts { all, nulls } = self.answers;
         let new = Profile { skus: all, nulls, ..Profile::default() };
         let mut published = PublishOutcome {
-            decision: Decision::NothingButNulls,
+            decision: PublishDecision::NothingButNulls,
             evidence: Evidence { new, ..Evidence::default() },
             suspicious_shares: Vec::new(),
             fetched: Profile::default(),
@@ -303,7 +303,8 @@ impl Finished {
         self.stream(&mut pass, (&[], 0), is_stopped).map_err(|error| error.of_temporary(&folder))?;
         let Written { stamp, lines, measured, .. } = pass.finish_output()?;
         (published.failures, published.warnings) = pass.rows.settle(true)?;
-        (published.decision, published.bytes, published.lines) = (Decision::Published, stamp.bytes, lines);
+        (published.decision, published.bytes, published.lines) =
+            (PublishDecision::Published, stamp.bytes, lines);
         published.evidence.new = measured.profile;
         published.suspicious_shares =
             settings.guard.map_or_else(Vec::new, |percent| suspicious_shares(measured.profile, percent));
@@ -398,7 +399,7 @@ fn put(
 
 /// What is done with a complete output.
 struct GuardResult {
-    decision: Decision,
+    decision: PublishDecision,
     evidence: Evidence,
     suspicious_shares: Vec<Degradation>,
 }
@@ -421,21 +422,25 @@ impl GuardResult {
         let evidence = Evidence { old, new, nulls_for_status, example: None };
         let old_skus = old.map(|old| old.profile.skus);
         let (decision, suspicious_shares) = if is_nothing_but_nulls(settings, new) {
-            (Decision::NothingButNulls, Vec::new())
+            (PublishDecision::NothingButNulls, Vec::new())
         } else if new.skus == 0
             && old_skus.map_or_else(|| has_skus(&paths.output.real, settings.format), |skus| skus > 0)
         {
-            (Decision::HeldBack(vec![Degradation::Empty]), Vec::new())
+            (PublishDecision::HeldBack(vec![Degradation::Empty]), Vec::new())
         } else {
             match (settings.guard, old) {
                 (Some(percent), Some(old)) if old.profile.skus > 0 => match degradations(old, new, percent) {
-                    found if found.is_empty() && old.shares_comparable => (Decision::Published, Vec::new()),
+                    found if found.is_empty() && old.shares_comparable => {
+                        (PublishDecision::Published, Vec::new())
+                    }
                     // Nothing tells what the shares should be: as with a first output.
-                    found if found.is_empty() => (Decision::Published, suspicious_shares(new, percent)),
-                    found => (Decision::HeldBack(found), Vec::new()),
+                    found if found.is_empty() => {
+                        (PublishDecision::Published, suspicious_shares(new, percent))
+                    }
+                    found => (PublishDecision::HeldBack(found), Vec::new()),
                 },
-                (Some(percent), _) => (Decision::Published, suspicious_shares(new, percent)),
-                (None, _) => (Decision::Published, Vec::new()),
+                (Some(percent), _) => (PublishDecision::Published, suspicious_shares(new, percent)),
+                (None, _) => (PublishDecision::Published, Vec::new()),
             }
         };
         Self { decision, evidence, suspicious_shares }

@@ -20,7 +20,7 @@ use super::draft::{Plan, Progress};
 use super::error::CREATE;
 use super::finalise::{AnswerCounts, Finished};
 use super::index::{Answers, Places};
-use super::known::{Known, Previous};
+use super::known::{Previous, PreviousValue};
 use super::line::NULL;
 use super::opening::{chance, create, resume};
 use super::record::{Answered, Recorder};
@@ -31,8 +31,6 @@ use crate::model::{Answer, Cause, Entry, Fault, Fingerprint, Key, Outcome, Seq, 
 
 /// A buffer this full goes to the writer: large enough that a write costs nothing beside its bytes.
 const FULL: usize = 128 * 1024;
-/// Bytes that may wait for the disk before the engine has to.
-const MAX_BACKLOG: usize = 16 << 20;
 
 /// What makes two runs the same job.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +79,7 @@ pub struct Recovered {
 
 /// A row that may not be asked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Refused<'a> {
+pub struct RefusedRow<'a> {
     /// The row's place in the input.
     pub seq: Seq,
     /// The physical line where it begins.
@@ -96,7 +94,7 @@ pub struct Refused<'a> {
 
 /// The record of a run; see the module's own words. For standard output it is an unnamed temporary
 /// file that no later run sees.
-pub struct Journal {
+pub struct Collector {
     /// Of an unnamed file, its folder.
     path: PathBuf,
     recorder: Recorder,
@@ -125,7 +123,7 @@ pub struct Journal {
     draft: Option<Progress>,
 }
 
-impl Journal {
+impl Collector {
     /// Clears what killed runs left, reads the old output and its state as far as they are needed, and
     /// opens the journal or goes on with it. Blocks; the caller holds the lock.
     ///
@@ -262,8 +260,8 @@ impl Journal {
 
     /// What is known of the value that the old output has for this request, if it has one that a "not
     /// modified" may stand for.
-    pub fn known(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<Known> {
-        self.previous.known(key, fingerprint)
+    pub fn previous_value(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<PreviousValue> {
+        self.previous.previous_value(key, fingerprint)
     }
 
     /// Leaves the old output's value alone: the row keeps its place in the new one. False if there is
@@ -312,7 +310,7 @@ impl Journal {
     /// becomes of the old output. A 304 is about the exchange, not about the body: the record keeps
     /// the status that the body came with, and gets this answer's time.
     fn append_unchanged(&mut self, entry: &Entry, answer: &Answer) -> Result<(), CollectError> {
-        let known = self.previous.known(&entry.key, entry.fingerprint);
+        let known = self.previous.previous_value(&entry.key, entry.fingerprint);
         let old = self
             .previous
             .body(&entry.key)
@@ -336,7 +334,7 @@ impl Journal {
     ///
     /// # Errors
     /// The journal could not be written (this record or one before it).
-    pub fn append_refused(&mut self, refused: &Refused<'_>) -> Result<(), CollectError> {
+    pub fn append_refused(&mut self, refused: &RefusedRow<'_>) -> Result<(), CollectError> {
         self.failures += 1;
         self.record(refused.seq, |recorder, out| recorder.refused(out, refused))
     }
@@ -386,14 +384,8 @@ impl Journal {
     }
 
     /// Bytes that were handed over and are not yet written, to be looked at from elsewhere.
-    pub fn meter(&self) -> Arc<AtomicUsize> {
-        self.writer.meter()
-    }
-
-    /// Returns when the disk has caught up so far that more may be appended (16 MiB may wait), or when
-    /// it failed: the next call then tells how. Safe to drop half way.
-    pub async fn ready(&mut self) {
-        self.writer.drained_to(MAX_BACKLOG).await;
+    pub fn pending_bytes(&self) -> Arc<AtomicUsize> {
+        self.writer.pending_bytes()
     }
 
     /// Writes and syncs all that was appended. Blocks.
@@ -432,7 +424,7 @@ fn no_thread(source: io::Error) -> CollectError {
 }
 
 /// Left without a word, a journal is still written to its end.
-impl Drop for Journal {
+impl Drop for Collector {
     fn drop(&mut self) {
         if !self.writer.is_finished() {
             self.hand_over();
@@ -455,7 +447,7 @@ mod tests {
     #[test]
     fn a_journal_may_move_between_threads() {
         fn movable<T: Send>() {}
-        movable::<Journal>();
+        movable::<Collector>();
         movable::<Finished>();
     }
 
@@ -578,7 +570,7 @@ mod tests {
             description: serde_json::Value::Null,
             provenance: Provenance::default(),
         };
-        assert!(Journal::open(&trial.settings, &place, &identity, None).is_err());
+        assert!(Collector::open(&trial.settings, &place, &identity, None).is_err());
         assert!(!trial.path("elsewhere").exists());
     }
 
@@ -610,20 +602,6 @@ mod tests {
         assert_eq!(trial.text("out.json.journal").matches("\"synced\"").count(), 2);
         trial.publish(finished);
         assert_eq!(trial.text("out.json"), "{\n\"A\":1,\n\"B\":2,\n\"C\":3\n}\n");
-    }
-
-    #[tokio::test]
-    async fn memory_is_bounded_when_the_engine_waits_to_be_ready() {
-        let trial = Trial::new();
-        let (mut journal, _) = trial.open();
-        let body = format!("\"{}\"", "x".repeat(1 << 20));
-        for seq in 0..64 {
-            journal.ready().await;
-            assert!(journal.backlog() <= MAX_BACKLOG + FULL);
-            journal.append(&fetched(seq, &format!("K{seq}"), &body)).unwrap();
-        }
-        let published = trial.publish(journal.close().unwrap());
-        assert_eq!(published.lines, 64);
     }
 
     #[test]

@@ -16,14 +16,14 @@ use crate::model::{Fingerprint, Key, Validators};
 
 /// What is known of a value in the old output.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct PreviousValue {
     /// When the answer came that it stems from, or the last one that confirmed it.
     pub at: SystemTime,
     /// What to ask "has it changed?" with; either, both or none.
     pub validators: Validators,
 }
 
-impl Known {
+impl PreviousValue {
     /// Whether the value was younger than `max_age` when the run began at `start`. Without a limit nothing is.
     #[must_use]
     pub fn is_young(&self, max_age: Option<Duration>, start: SystemTime) -> bool {
@@ -172,12 +172,12 @@ impl Previous {
     }
 
     /// What is known of the key's value, if the old output has one and this request gave it.
-    pub(super) fn known(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<Known> {
+    pub(super) fn previous_value(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<PreviousValue> {
         let hash = self.hasher.hash(key.as_str());
         if !self.old.as_ref()?.holds(&hash) {
             return None;
         }
-        self.state.as_mut()?.known(&hash, fingerprint)
+        self.state.as_mut()?.previous_value(&hash, fingerprint)
     }
 
     /// The body that the old output has for this key, and the status it came with where that is known.

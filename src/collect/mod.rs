@@ -1,6 +1,6 @@
 //! Entries to one file, and nothing lost on the way.
 //!
-//! While the run goes on, entries are appended to a [`Journal`] beside the output, in the order in
+//! While the run goes on, entries are appended to a [`Collector`] beside the output, in the order in
 //! which they come; a thread of its own writes and syncs it. What stays in memory is one offset a row.
 //! The journal is read in the order of the rows into a temporary file in the output's folder: by a draft
 //! as far as it goes without a gap, while answers still come, and at the end by [`Finished`], which renames
@@ -8,11 +8,10 @@
 //! interrupted run leaves to the next one.
 //!
 //! ```text
-//!   entries ─► Journal (buffer) ─► writer thread ─► out.json.journal ─► Finished ─► temp file ─► out.json
+//!   entries ─► Collector (buffer) ─► writer thread ─► out.json.journal ─► Finished ─► temp file ─► out.json
 //!                                                        ▲ recovery                    └──► out.failed.csv, out.json.state
 //! ```
 
-mod ahead;
 mod aside;
 mod atomic;
 mod changes;
@@ -25,6 +24,7 @@ mod failed;
 mod finalise;
 pub mod guard;
 mod index;
+mod inspect;
 mod journal;
 mod known;
 mod line;
@@ -46,14 +46,14 @@ mod stored;
 mod trial;
 mod writer;
 
-pub use ahead::Ahead;
 pub use changes::ChangeCounts;
 pub use document::Document;
 pub use error::CollectError;
 pub use failed::Failures;
-pub use finalise::{Decision, Evidence, Finished, Left, Publish, PublishOutcome};
-pub use journal::{JobIdentity, Journal, Provenance, Recovered, Refused};
-pub use known::{Known, skus_in};
+pub use finalise::{Evidence, Finished, Left, Publish, PublishDecision, PublishOutcome};
+pub use inspect::Inspection;
+pub use journal::{Collector, JobIdentity, Provenance, Recovered, RefusedRow};
+pub use known::{PreviousValue, skus_in};
 pub use lock::Lock;
 pub use paths::{
     FileTarget, Paths, Preflight, held_beside, preflight, preflight_without_trace, probe_publishing, siblings,

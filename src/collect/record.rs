@@ -19,7 +19,7 @@
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Refused;
+use super::RefusedRow;
 use super::changes::Publishing;
 use super::checksum::{Checksum, HEX};
 use super::line::NULL;
@@ -82,7 +82,7 @@ impl Recorder {
     }
 
     /// Appends the line of a row that may not be asked for.
-    pub(super) fn refused(&mut self, out: &mut Vec<u8>, refused: &Refused<'_>) {
+    pub(super) fn refused(&mut self, out: &mut Vec<u8>, refused: &RefusedRow<'_>) {
         let failure = Failure {
             fingerprint: None,
             status: None,
@@ -409,7 +409,7 @@ mod tests {
             let mut recorder = Recorder::new([7; 16]);
             let record = csv::ByteRecord::from(cells);
             let key = Key::parse(b"k").unwrap();
-            let refused = Refused {
+            let refused = RefusedRow {
                 seq: Seq(0), line: 3, key: with_key.then_some(&key), why: &error, record: &record,
             };
             let mut out = Vec::new();

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Known;
+use super::PreviousValue;
 use super::atomic::Replacement;
 use super::checksum::{Checksum, PREFIX, hex16, parse_header, push_header, unhex16};
 use super::line::{Cursor, Fetched};
@@ -154,14 +154,18 @@ impl State {
     }
 
     /// What is known of this key, if it was this request that gave its value.
-    pub(super) fn known(&mut self, hash: &KeyHash, fingerprint: Fingerprint) -> Option<Known> {
+    pub(super) fn previous_value(
+        &mut self,
+        hash: &KeyHash,
+        fingerprint: Fingerprint,
+    ) -> Option<PreviousValue> {
         let entry = Entry::parse(self.line(hash)?)?;
         if entry.id != fingerprint.to_string().as_bytes() {
             return None;
         }
         let text = |raw: &[u8]| serde_json::from_slice::<String>(raw).ok();
         let validator = |raw: &[u8]| text(raw).map(Into::into);
-        Some(Known {
+        Some(PreviousValue {
             at: humantime::parse_rfc3339(&text(entry.at)?).ok()?,
             validators: Validators { etag: validator(entry.etag), last_modified: validator(entry.modified) },
         })
@@ -290,7 +294,7 @@ mod tests {
 
     use super::*;
     use crate::collect::trial::{Trial, answer, entry, failed, fetched, fingerprint, key};
-    use crate::collect::{Journal, Shape};
+    use crate::collect::{Collector, Shape};
     use crate::model::{Answer, Content, Entry, Outcome, Seq};
 
     fn tagged(seq: u32, name: &str, body: &str) -> Entry {
@@ -305,8 +309,8 @@ mod tests {
         entry(seq, name, Outcome::Fetched(answer))
     }
 
-    fn etag(journal: &mut Journal, name: &str) -> Option<String> {
-        let known = journal.known(&key(name), fingerprint(name))?;
+    fn etag(journal: &mut Collector, name: &str) -> Option<String> {
+        let known = journal.previous_value(&key(name), fingerprint(name))?;
         known.validators.etag.map(String::from)
     }
 
@@ -319,10 +323,10 @@ mod tests {
             let (mut journal, recovered) = trial.open();
             assert_eq!(recovered.notes, [""; 0]);
             assert_eq!(etag(&mut journal, "A"), Some("\"A\"".into()));
-            let known = journal.known(&key("B"), fingerprint("B")).unwrap();
+            let known = journal.previous_value(&key("B"), fingerprint("B")).unwrap();
             assert_eq!((known.at, known.validators), (answer(Content::Unchanged).at, Validators::default()));
-            assert_eq!(journal.known(&key("C"), fingerprint("C")), None);
-            assert_eq!(journal.known(&key("A"), fingerprint("another request")), None);
+            assert_eq!(journal.previous_value(&key("C"), fingerprint("C")), None);
+            assert_eq!(journal.previous_value(&key("A"), fingerprint("another request")), None);
         }
     }
 

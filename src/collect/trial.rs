@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{
-    CollectError, Finished, JobIdentity, Journal, Left, OutputSettings, Preflight, Provenance, Publish,
-    PublishOutcome, Recovered, Refused, Target, preflight,
+    CollectError, Collector, Finished, JobIdentity, Left, OutputSettings, Preflight, Provenance, Publish,
+    PublishOutcome, Recovered, RefusedRow, Target, preflight,
 };
 use crate::input::Columns;
 use crate::model::{Answer, Cause, Content, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators};
@@ -59,16 +59,16 @@ impl Trial {
         preflight(&self.settings).unwrap()
     }
 
-    pub(super) fn try_open(&self) -> Result<(Journal, Recovered), CollectError> {
+    pub(super) fn try_open(&self) -> Result<(Collector, Recovered), CollectError> {
         let identity = JobIdentity {
             digest_input: self.job.into(),
             description: serde_json::json!({ "url": self.job, "method": "GET" }),
             provenance: Provenance { request: self.job.into(), ..Provenance::default() },
         };
-        Journal::open(&self.settings, &self.place(), &identity, None)
+        Collector::open(&self.settings, &self.place(), &identity, None)
     }
 
-    pub(super) fn open(&self) -> (Journal, Recovered) {
+    pub(super) fn open(&self) -> (Collector, Recovered) {
         self.try_open().unwrap()
     }
 
@@ -183,6 +183,6 @@ pub(super) fn failed(seq: u32, text: &str, status: u16) -> Entry {
     entry(seq, text, Outcome::Failed(fault))
 }
 
-pub(super) fn refused<'a>(seq: u32, key: Option<&'a Key>, record: &'a csv::ByteRecord) -> Refused<'a> {
-    Refused { seq: Seq(seq), line: u64::from(seq) + 2, key, why: "a control character", record }
+pub(super) fn refused<'a>(seq: u32, key: Option<&'a Key>, record: &'a csv::ByteRecord) -> RefusedRow<'a> {
+    RefusedRow { seq: Seq(seq), line: u64::from(seq) + 2, key, why: "a control character", record }
 }

@@ -14,8 +14,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
-
 use super::CollectError;
 
 /// From a write to the sync that makes it safe. With the engine's tick and the sync's own time, work
@@ -35,8 +33,6 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Something was queued, or the end was asked for.
     work: Condvar,
-    /// Some was written, or the writer failed.
-    written: Notify,
     /// Bytes queued and not yet written.
     pending: Arc<AtomicUsize>,
     /// All before this offset is safe on disk.
@@ -65,12 +61,11 @@ impl Writer {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             work: Condvar::new(),
-            written: Notify::new(),
             pending: Arc::default(),
             synced: AtomicU64::new(0),
         });
-        let scribe = Scribe { shared: Arc::clone(&shared), file, offset, sync };
-        let thread = std::thread::Builder::new().name("journal".into()).spawn(move || scribe.run())?;
+        let thread_body = WriterThread { shared: Arc::clone(&shared), file, offset, sync };
+        let thread = std::thread::Builder::new().name("journal".into()).spawn(move || thread_body.run())?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -94,21 +89,13 @@ impl Writer {
     }
 
     /// The same, to be looked at from elsewhere.
-    pub(super) fn meter(&self) -> Arc<AtomicUsize> {
+    pub(super) fn pending_bytes(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.shared.pending)
     }
 
     /// All before this offset is safe on disk.
     pub(super) fn synced(&self) -> u64 {
         self.shared.synced.load(Ordering::Relaxed)
-    }
-
-    /// Returns when at most `bytes` are pending, or the writer failed.
-    pub(super) async fn drained_to(&self, bytes: usize) {
-        while self.pending() > bytes {
-            // A permit is stored when the writer is quicker than this call.
-            self.shared.written.notified().await;
-        }
     }
 
     /// The error that ended the writing, if one did.
@@ -142,7 +129,7 @@ fn copy_of(error: &io::Error) -> io::Error {
     }
 }
 
-struct Scribe {
+struct WriterThread {
     shared: Arc<Shared>,
     file: File,
     /// Bytes in the file.
@@ -150,7 +137,7 @@ struct Scribe {
     sync: bool,
 }
 
-impl Scribe {
+impl WriterThread {
     fn run(mut self) -> Option<File> {
         let mut due: Option<Instant> = None;
         loop {
@@ -163,7 +150,6 @@ impl Scribe {
                 }
                 self.offset += buffer.len() as u64;
                 self.shared.pending.fetch_sub(buffer.len(), Ordering::Relaxed);
-                self.shared.written.notify_one();
                 due = due.or_else(|| Some(Instant::now() + SYNC_AFTER));
                 if buffer.capacity() <= SPARE_BYTES {
                     buffer.clear();
@@ -208,8 +194,6 @@ impl Scribe {
         queue.full.clear();
         // Nobody may wait for a disk that will not come back.
         self.shared.pending.store(0, Ordering::Relaxed);
-        drop(queue);
-        self.shared.written.notify_one();
         None
     }
 }
@@ -251,13 +235,15 @@ mod tests {
         writer.finish(Path::new("x")).unwrap();
     }
 
-    #[tokio::test]
-    async fn a_full_disk_is_told_and_nobody_waits_for_it() {
+    #[test]
+    fn a_full_disk_is_reported_and_nobody_waits_for_it() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let mut writer = Writer::start(full, 0, true).unwrap();
         let mut buffer = vec![0; 100];
         writer.hand_over(&mut buffer);
-        writer.drained_to(0).await;
+        while writer.pending() > 0 {
+            std::thread::yield_now();
+        }
         let error = writer.check(Path::new("out.json.journal")).unwrap_err();
         assert_eq!(error.exit().code(), 74);
         assert!(error.hint().unwrap().contains("disk is full"), "{error}");

@@ -109,7 +109,7 @@ impl Account {
         grace: Duration,
     ) -> Result<u64, String> {
         let (document, content) = (self.document.clone(), self.content(report, ending));
-        let write = move |_: &signals::Leave| document.write(content.as_bytes());
+        let write = move |_: &signals::CommitGuard| document.write(content.as_bytes());
         match signals::unless_signalled(ears, grace, write) {
             (Some(Ok(bytes)), _) => Ok(bytes),
             (Some(Err(error)), _) => Err(self.trouble(&error.to_string())),

@@ -13,7 +13,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_MODIFIED_SINCE, IF
 use super::failure::Failure;
 use super::fetch::{Api, Road, plan};
 use super::{failure_file, standard_output, terminal, unpublished, wiring};
-use crate::collect::{self, Ahead, Preflight};
+use crate::collect::{self, Inspection, Preflight};
 use crate::config::{Environment, Settings};
 use crate::fetch::Trust;
 use crate::input::{self, Columns};
@@ -41,10 +41,11 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
     let planner = |salt| plan(&request, &columns, (settings, env), salt);
     let identity = wiring::identity(settings, &planner([0; 16])?);
     wiring::check_prune(settings, rows.has_failure_columns())?;
-    let mut ahead = Ahead::look(&output, &place, &identity)?;
-    let notes = wiring::about_the_journal(settings, (ahead.expired, ahead.unwanted), ahead.oldest);
-    ahead.notes.extend(notes);
-    let planner = planner(ahead.salt())?;
+    let mut inspection = Inspection::of(&output, &place, &identity)?;
+    let notes =
+        wiring::about_the_journal(settings, (inspection.expired, inspection.unwanted), inspection.oldest);
+    inspection.notes.extend(notes);
+    let planner = planner(inspection.salt())?;
     // What a run would find wrong with certificates and the proxy.
     let reporter = Arc::clone(&report) as Arc<dyn Reporter>;
     drop(Road::build(settings, &planner, (reporter, Arc::default(), Trust::default()))?);
@@ -53,7 +54,7 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
         report.on(&Event::Warned { message: warning });
     }
 
-    let walk = Walk::new(planner, ahead, settings.run.max_age);
+    let walk = Walk::new(planner, inspection, settings.run.max_age);
     let walked = walk.through(rows)?;
     let guarded = walked.guarded(&output, &place);
     if let Some(watched) = watched.filter(|watched| !watched.is_unchanged()) {

@@ -1,4 +1,4 @@
-//! The end of a run: publish or leave, and say which, why, and what to do.
+//! The end of a run: publishes the output or leaves the journal, and reports which, why, and what to do.
 
 use std::io;
 use std::path::Path;
@@ -12,12 +12,12 @@ use super::account::Account;
 use super::failure::Failure;
 use super::{standard_output, unpublished};
 use crate::collect::{
-    ChangeCounts, CollectError, Decision, Failures, Journal, OutputSettings, Preflight, Publish,
+    ChangeCounts, CollectError, Collector, Failures, OutputSettings, Preflight, Publish, PublishDecision,
     PublishOutcome, Target,
 };
 use crate::config::Settings;
 use crate::engine::feed::Fed;
-use crate::engine::signals::{self, Leave, Signals};
+use crate::engine::signals::{self, CommitGuard, Signals};
 use crate::engine::{Counts, DRAIN, Ended, Sampled};
 use crate::fetch::{Stop, StopReason};
 use crate::input::{Columns, InputPath};
@@ -48,13 +48,13 @@ pub struct Close<'a> {
 }
 
 /// What to do with what was collected.
-enum Fate {
+enum RunOutcome {
     Publish,
-    Leave(Failure),
+    Unpublished(Failure),
 }
 
 /// What the files came to.
-struct Filed {
+struct FilesOutcome {
     /// What became of a complete output.
     published: Option<PublishOutcome>,
     failures: Failures,
@@ -67,7 +67,7 @@ struct Filed {
 /// Publishes or leaves, prints the summary, and says how the program ends.
 pub fn conclude(
     close: Close<'_>,
-    journal: Journal,
+    journal: Collector,
     (runtime, signals): (&Runtime, &mut Signals),
     (report, gate): (&Report, &Gate),
 ) -> Exit {
@@ -88,7 +88,7 @@ pub fn conclude(
     let unclaimed = journalled.saturating_sub(ended.counts.recovered);
     let mut counts = with_unread(ended.counts, ended.fed.as_ref(), total);
     let worked = started.elapsed();
-    let fate = fate(&settings, &mut ended, &stop, (&counts, failed_for(Cause::Status(404), report)));
+    let outcome = outcome(&settings, &mut ended, &stop, (&counts, failed_for(Cause::Status(404), report)));
     let mask = ended.fed.as_ref().map(|fed| fed.planner.mask()).unwrap_or_default();
     if let Some(fed) = &ended.fed {
         for warning in fed.planner.warnings() {
@@ -115,7 +115,7 @@ pub fn conclude(
         // Asked twice: what the journal has is what it has.
         report.abandon();
         drop(journal);
-        let mut ending = told(&counts, judged(fate, &counts), (Vec::new(), false), true);
+        let mut ending = told(&counts, judged(outcome, &counts), (Vec::new(), false), true);
         let exit = ending.exit;
         if let Some(account) = account {
             account.close(report, &mut ending, (runtime, signals), Duration::ZERO);
@@ -123,7 +123,7 @@ pub fn conclude(
         return exit;
     }
 
-    let job = Filing {
+    let job = FinalFiles {
         output,
         place,
         columns,
@@ -133,26 +133,26 @@ pub fn conclude(
             InputPath::Stdin => None,
         },
         input_done: counts.deferred == 0 && settings.input.limit.is_none() && input_unchanged,
-        publish: matches!(fate, Fate::Publish),
+        publish: matches!(outcome, RunOutcome::Publish),
     };
     let grace = grace(&stop, &settings);
-    let filed = signals::unless_signalled((runtime, signals), grace, move |leave| job.file(journal, leave));
-    let (filed, fate) = Filed::of(filed, fate, (&settings, &mask));
-    let unclaimed = Some(unclaimed).filter(|count| filed.is_published && *count > 0).map(unclaimed_answers);
-    for warning in filed.warnings.iter().chain(&unclaimed) {
+    let files = signals::unless_signalled((runtime, signals), grace, move |guard| job.write(journal, guard));
+    let (files, outcome) = FilesOutcome::of(files, outcome, (&settings, &mask));
+    let unclaimed = Some(unclaimed).filter(|count| files.is_published && *count > 0).map(unclaimed_answers);
+    for warning in files.warnings.iter().chain(&unclaimed) {
         report.on(&Event::Warned { message: warning });
     }
     // Rows that were refused, and whose key another row then got an answer for.
-    counts.failed -= filed.failures.repeats.min(counts.failed);
-    counts.repeats += filed.failures.repeats;
-    report.refused_were_repeats(filed.failures.repeats);
+    counts.failed -= files.failures.repeats.min(counts.failed);
+    counts.repeats += files.failures.repeats;
+    report.refused_were_repeats(files.failures.repeats);
 
-    let judged = judged(fate, &counts);
-    let mut ending = told(&counts, judged, (wrote(&filed), filed.is_published), filed.journal_kept);
-    if let Some(published) = &filed.published {
+    let judged = judged(outcome, &counts);
+    let mut ending = told(&counts, judged, (wrote(&files), files.is_published), files.journal_kept);
+    if let Some(published) = &files.published {
         ending.changes = published.changes.as_ref().map(|(counts, _)| changes(*counts));
         let not_in_input =
-            Some(published.not_in_input).filter(|count| *count > 0 && filed.is_published && !is_partial);
+            Some(published.not_in_input).filter(|count| *count > 0 && files.is_published && !is_partial);
         ending.not_in_input = not_in_input.map(|count| NotInInput { count, pruned: published.pruned });
     }
     if let Some(account) = account {
@@ -163,13 +163,13 @@ pub fn conclude(
 }
 
 /// How the program ends, and why it does not end well.
-fn judged(fate: Fate, counts: &Counts) -> (Exit, Option<Complaint>) {
-    match fate {
-        Fate::Leave(failure) => {
+fn judged(outcome: RunOutcome, counts: &Counts) -> (Exit, Option<Complaint>) {
+    match outcome {
+        RunOutcome::Unpublished(failure) => {
             (failure.exit, Some(Complaint { message: failure.message, hint: failure.hint }))
         }
-        Fate::Publish if counts.failed > 0 => (Exit::SomeFailed, None),
-        Fate::Publish => (Exit::Complete, None),
+        RunOutcome::Publish if counts.failed > 0 => (Exit::SomeFailed, None),
+        RunOutcome::Publish => (Exit::Complete, None),
     }
 }
 
@@ -183,7 +183,7 @@ fn grace(stop: &Stop, settings: &Settings) -> Duration {
 }
 
 /// What is written at the end, on a thread of its own: a signal must not wait for a slow disk.
-struct Filing {
+struct FinalFiles {
     output: OutputSettings,
     place: Preflight,
     columns: Arc<Columns>,
@@ -193,8 +193,8 @@ struct Filing {
     publish: bool,
 }
 
-impl Filing {
-    fn file(self, journal: Journal, leave: &Leave) -> Result<Filed, CollectError> {
+impl FinalFiles {
+    fn write(self, journal: Collector, guard: &CommitGuard) -> Result<FilesOutcome, CollectError> {
         let finished = journal.close()?;
         let is_planned = |key: &Key| self.fed.as_ref().is_some_and(|fed| fed.planner.was_planned(key));
         let mut stdout = io::stdout();
@@ -204,8 +204,8 @@ impl Filing {
             is_planned: &is_planned,
             input: self.input.as_deref().map(Path::new),
             input_done: self.input_done,
-            is_stopped: &|| leave.is_stopped(),
-            may_replace: &|| leave.pass(),
+            is_stopped: &|| guard.is_stopped(),
+            may_replace: &|| guard.commit(),
             stdout: &mut stdout,
         };
         if self.publish {
@@ -215,8 +215,8 @@ impl Filing {
             }
             let failures = std::mem::take(&mut published.failures);
             let warnings = std::mem::take(&mut published.warnings);
-            let is_published = published.decision == Decision::Published;
-            return Ok(Filed {
+            let is_published = published.decision == PublishDecision::Published;
+            return Ok(FilesOutcome {
                 published: Some(published),
                 failures,
                 warnings,
@@ -225,11 +225,11 @@ impl Filing {
             });
         }
         let left = finished.leave(&context)?;
-        Ok(Filed { failures: left.failures, warnings: left.warnings, ..Filed::nothing(false) })
+        Ok(FilesOutcome { failures: left.failures, warnings: left.warnings, ..FilesOutcome::nothing(false) })
     }
 }
 
-impl Filed {
+impl FilesOutcome {
     fn nothing(is_published: bool) -> Self {
         Self {
             published: None,
@@ -243,22 +243,26 @@ impl Filed {
     /// What came of the files, and how the run ends with that; a signal may have come meanwhile.
     fn of(
         (result, number): (Option<Result<Self, CollectError>>, Option<u8>),
-        fate: Fate,
+        outcome: RunOutcome,
         (settings, mask): (&Settings, &Mask),
-    ) -> (Self, Fate) {
-        let mut filed = match result {
+    ) -> (Self, RunOutcome) {
+        let mut files = match result {
             None | Some(Err(CollectError::Stopped)) => {
-                return (Self::nothing(false), Fate::Leave(by_signal(number.unwrap_or(0), settings)));
+                return (
+                    Self::nothing(false),
+                    RunOutcome::Unpublished(by_signal(number.unwrap_or(0), settings)),
+                );
             }
             Some(Err(error)) => {
-                return (Self::nothing(error.is_after_publishing()), Fate::Leave(error.into()));
+                return (Self::nothing(error.is_after_publishing()), RunOutcome::Unpublished(error.into()));
             }
-            Some(Ok(filed)) => filed,
+            Some(Ok(files)) => files,
         };
-        let Some(published) = &filed.published else { return (filed, fate) };
-        let fate = unpublished::failure(published, settings, mask).map_or(fate, Fate::Leave);
-        filed.warnings.extend(unpublished::warnings(published, settings, mask));
-        (filed, fate)
+        let Some(published) = &files.published else { return (files, outcome) };
+        let outcome =
+            unpublished::failure(published, settings, mask).map_or(outcome, RunOutcome::Unpublished);
+        files.warnings.extend(unpublished::warnings(published, settings, mask));
+        (files, outcome)
     }
 }
 
@@ -272,23 +276,30 @@ fn with_unread(mut counts: Counts, fed: Option<&Fed>, total: Option<u64>) -> Cou
 
 /// A run is published only where every row of its input was decided: what else speaks against it is asked first,
 /// and names the exit.
-fn fate(settings: &Settings, ended: &mut Ended, stop: &Stop, (counts, missing): (&Counts, u64)) -> Fate {
-    let at_end = ended.fed.as_ref().is_some_and(|fed| fed.at_end);
-    match fate_of_the_decided(settings, ended, stop, (counts, missing)) {
-        Fate::Publish if counts.deferred > 0 || !at_end => Fate::Leave(unfinished(counts.deferred, settings)),
-        fate => fate,
-    }
-}
-
-/// As if the rows that were decided were all.
-fn fate_of_the_decided(
+fn outcome(
     settings: &Settings,
     ended: &mut Ended,
     stop: &Stop,
     (counts, missing): (&Counts, u64),
-) -> Fate {
+) -> RunOutcome {
+    let at_end = ended.fed.as_ref().is_some_and(|fed| fed.at_end);
+    match outcome_of_the_decided(settings, ended, stop, (counts, missing)) {
+        RunOutcome::Publish if counts.deferred > 0 || !at_end => {
+            RunOutcome::Unpublished(unfinished(counts.deferred, settings))
+        }
+        outcome => outcome,
+    }
+}
+
+/// As if the rows that were decided were all.
+fn outcome_of_the_decided(
+    settings: &Settings,
+    ended: &mut Ended,
+    stop: &Stop,
+    (counts, missing): (&Counts, u64),
+) -> RunOutcome {
     if let Some(error) = ended.disk.take() {
-        return Fate::Leave(error.into());
+        return RunOutcome::Unpublished(error.into());
     }
     match stop.reason() {
         None => {}
@@ -297,27 +308,27 @@ fn fate_of_the_decided(
             if counts.deferred == 0 && ended.fed.as_ref().is_some_and(|fed| fed.at_end) => {}
         Some(StopReason::Unreachable(why)) => {
             let origin = ended.fed.as_ref().map(|fed| format!(" at {}", fed.planner.origin()));
-            return Fate::Leave(unreachable(&origin.unwrap_or_default(), why, settings));
+            return RunOutcome::Unpublished(unreachable(&origin.unwrap_or_default(), why, settings));
         }
-        Some(reason) => return Fate::Leave(stopped(reason, settings)),
+        Some(reason) => return RunOutcome::Unpublished(stopped(reason, settings)),
     }
     if let Some(error) = ended.fed.as_mut().and_then(|fed| fed.broken.take()) {
-        return Fate::Leave(error.into());
+        return RunOutcome::Unpublished(error.into());
     }
     let fetched = counts.fetched + counts.unchanged;
     let skus = fetched + counts.failed;
     if skus + counts.repeats == 0 {
         let message = format!("{}: no data row", settings.input.path);
-        return Fate::Leave(
+        return RunOutcome::Unpublished(
             Failure::new(Exit::Data, message).with_hint("there is a header, but nothing to ask for"),
         );
     }
     let superseded = ended.fed.as_ref().map_or(0, |fed| fed.planner.superseded());
     let distinct = skus - superseded.min(counts.failed);
     if !settings.output.min_success.reached_by(fetched, distinct) {
-        return Fate::Leave(too_few((fetched, distinct, missing), settings));
+        return RunOutcome::Unpublished(too_few((fetched, distinct, missing), settings));
     }
-    Fate::Publish
+    RunOutcome::Publish
 }
 
 pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
@@ -547,18 +558,18 @@ fn changes(counts: ChangeCounts) -> Changes {
     Changes { added, removed, changed, failed }
 }
 
-fn wrote(filed: &Filed) -> Vec<Wrote> {
+fn wrote(files: &FilesOutcome) -> Vec<Wrote> {
     let path = |path: &Path| path.display().to_string();
-    let output = filed.published.as_ref().and_then(|published| {
+    let output = files.published.as_ref().and_then(|published| {
         Some(Wrote { path: path(published.path.as_deref()?), amount: Amount::Bytes(published.bytes) })
     });
-    let failures = filed
+    let failures = files
         .failures
         .path
         .as_deref()
-        .map(|at| Wrote { path: path(at), amount: Amount::Rows(filed.failures.rows) });
+        .map(|at| Wrote { path: path(at), amount: Amount::Rows(files.failures.rows) });
     let changes =
-        filed.published.as_ref().and_then(|published| published.changes.as_ref()).map(|(counts, at)| {
+        files.published.as_ref().and_then(|published| published.changes.as_ref()).map(|(counts, at)| {
             let lines = counts.added + counts.removed + counts.changed + counts.failed;
             Wrote { path: path(at), amount: Amount::Lines(lines) }
         });
@@ -606,7 +617,7 @@ mod tests {
         if let Some(reason) = reason {
             stop.throw(reason);
         }
-        judged(fate(&settings(), &mut ended, &stop, (&counts, 0)), &counts).0
+        judged(outcome(&settings(), &mut ended, &stop, (&counts, 0)), &counts).0
     }
 
     #[test]

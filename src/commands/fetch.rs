@@ -12,10 +12,10 @@ use super::account::Account;
 use super::ending::{self, Close, conclude};
 use super::failure::{self, Failure};
 use super::{failure_file, room, standard_output, terminal, unpublished, wiring};
-use crate::collect::{self, Journal, Lock, OutputSettings, Preflight, Recovered, Target};
+use crate::collect::{self, Collector, Lock, OutputSettings, Preflight, Recovered, Target};
 use crate::config::{Environment, Settings};
 use crate::engine::feed::{self, Feed};
-use crate::engine::signals::{self, Leave, Signals};
+use crate::engine::signals::{self, CommitGuard, Signals};
 use crate::engine::stdout_peer::StdoutPeer;
 use crate::engine::{Ended, Engine};
 use crate::fetch::{Companions, Fetcher, Http, Stop, StopReason, Trust};
@@ -81,7 +81,7 @@ fn run(
     let api = Arc::new(Api::of(settings)?);
     let base = {
         let (settings, env, api) = (Arc::clone(settings), Arc::clone(env), Arc::clone(&api));
-        move |_: &Leave| Base::lay(&settings, &env, &api, deadline)
+        move |_: &CommitGuard| Base::lay(&settings, &env, &api, deadline)
     };
     // A large file is surveyed, another run is waited for, a pipe is silent: a signal must not be.
     let base = match signals::unless_signalled((runtime, signals), Duration::ZERO, base) {
@@ -102,7 +102,7 @@ fn run(
     }
 
     let reporter = Arc::clone(report) as Arc<dyn Reporter>;
-    let road = Road::build(settings, &planner, (reporter, journal.meter(), ground.trust.clone()))?;
+    let road = Road::build(settings, &planner, (reporter, journal.pending_bytes(), ground.trust.clone()))?;
     let feed = Feed::start(rows, planner).map_err(|error| failure::of_start("the input thread", &error))?;
     let reader = match settings.output.path {
         Target::Stdout => StdoutPeer::of_standard_output(),
@@ -161,7 +161,7 @@ fn check_input_changed(
     if matches!(stop.reason(), Some(StopReason::Signal(_))) || ended.at_once {
         return false;
     }
-    let look = move |_: &Leave| surveyed.changes_since_survey();
+    let look = move |_: &CommitGuard| surveyed.changes_since_survey();
     let change = match signals::unless_signalled(ears, Duration::ZERO, look) {
         (Some(Ok(change)), _) => change,
         (Some(Err(error)), _) => {
@@ -204,7 +204,7 @@ struct Base {
     ground: Ground,
     rows: Rows,
     planner: Planner,
-    journal: Journal,
+    journal: Collector,
     recovered: Recovered,
 }
 
@@ -217,7 +217,7 @@ impl Base {
     ) -> Result<Self, Failure> {
         let (ground, rows) = Ground::lay(settings, env, api, deadline)?;
         let (journal, recovered) =
-            Journal::open(&ground.output, &ground.place, &ground.identity, ground.rows())
+            Collector::open(&ground.output, &ground.place, &ground.identity, ground.rows())
                 .map_err(|error| unpublished::of_collect(error, settings))?;
         let planner = ground.planner(settings, env, journal.salt())?;
         Ok(Self { ground, rows, planner, journal, recovered })

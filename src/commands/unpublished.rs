@@ -5,7 +5,7 @@ use std::path::Path;
 use super::failure::Failure;
 use super::in_shell;
 use crate::collect::guard::Degradation;
-use crate::collect::{CollectError, Decision, Evidence, Profile, PublishOutcome};
+use crate::collect::{CollectError, Evidence, Profile, PublishDecision, PublishOutcome};
 use crate::config::Settings;
 use crate::model::{Exit, Mask, display_safe};
 use crate::report::format::{count, counted};
@@ -19,9 +19,11 @@ const BODY_CHARS: usize = 120;
 pub(super) fn failure(published: &PublishOutcome, settings: &Settings, mask: &Mask) -> Option<Failure> {
     let example = example(&published.evidence, mask);
     match &published.decision {
-        Decision::Published => None,
-        Decision::NothingButNulls => Some(nothing_but_nulls(&published.evidence, &example, settings)),
-        Decision::HeldBack(degradations) => Some(held_back(degradations, published, &example, settings)),
+        PublishDecision::Published => None,
+        PublishDecision::NothingButNulls => Some(nothing_but_nulls(&published.evidence, &example, settings)),
+        PublishDecision::HeldBack(degradations) => {
+            Some(held_back(degradations, published, &example, settings))
+        }
     }
 }
 
@@ -30,7 +32,7 @@ pub(super) fn warnings(published: &PublishOutcome, settings: &Settings, mask: &M
     let evidence = &published.evidence;
     let mut warnings: Vec<String> = Vec::new();
     let is_compared = evidence.old.is_none_or(|old| old.shares_comparable);
-    if !is_compared && published.decision != Decision::NothingButNulls {
+    if !is_compared && published.decision != PublishDecision::NothingButNulls {
         warnings.push(format!(
             "{} was made with another request, --select or --body-as: only its number of SKUs was compared with the \
              new output",

@@ -9,7 +9,7 @@ use super::breaker::{Breaker, Ruling};
 use super::floor::Supply;
 use super::stdout_peer::StdoutPeer;
 use super::{Counts, HAND_ON, Sampled};
-use crate::collect::{self, CollectError, Journal, Known};
+use crate::collect::{self, CollectError, Collector, PreviousValue};
 use crate::fetch::{KEEPS_FAILING, Stop, StopReason};
 use crate::limit::{Change, Gate, View};
 use crate::model::{Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, Reporter};
@@ -21,7 +21,7 @@ const LATE: Duration = Duration::from_millis(500);
 
 /// Where entries are judged, counted, written and told.
 pub(super) struct Desk<'a> {
-    pub(super) journal: &'a mut Journal,
+    pub(super) journal: &'a mut Collector,
     pub(super) report: &'a Report,
     pub(super) stop: &'a Stop,
     pub(super) reader: StdoutPeer,
@@ -48,7 +48,7 @@ pub(super) struct Recheck {
 impl<'a> Desk<'a> {
     /// For a run that began at `started`: nothing has come yet.
     pub(super) fn new(
-        journal: &'a mut Journal,
+        journal: &'a mut Collector,
         report: &'a Report,
         stop: &'a Stop,
         started: Instant,
@@ -93,7 +93,7 @@ impl Desk<'_> {
                     self.recheck.earlier = Some(job);
                     return None;
                 }
-                if let Some(known) = self.journal.known(&job.key, job.fingerprint) {
+                if let Some(known) = self.journal.previous_value(&job.key, job.fingerprint) {
                     if known.is_young(max_age, self.journal.began()) && self.keep(&job) {
                         self.recheck.earlier = Some(job);
                         return None;
@@ -121,7 +121,7 @@ impl Desk<'_> {
     fn refuse(&mut self, refused: &Refused) {
         let why = refused.why.to_string();
         let Refused { seq, line, key, record, .. } = refused;
-        let appended = self.journal.append_refused(&collect::Refused {
+        let appended = self.journal.append_refused(&collect::RefusedRow {
             seq: *seq,
             line: *line,
             key: key.as_ref(),
@@ -349,7 +349,7 @@ impl Sampled {
     }
 }
 
-fn make_conditional(job: &mut Job, known: &Known) {
+fn make_conditional(job: &mut Job, known: &PreviousValue) {
     let mut set = |name, value: &Option<Box<str>>| {
         if let Some(value) = value.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
             job.request.headers.insert(name, value);

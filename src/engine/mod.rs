@@ -16,7 +16,7 @@ pub mod threads;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crate::collect::{CollectError, Journal};
+use crate::collect::{CollectError, Collector};
 use crate::fetch::{Fetcher, Stop, StopReason, Transport};
 use crate::limit::Gate;
 use crate::report::Report;
@@ -66,7 +66,7 @@ pub struct Engine<'a, T> {
     /// The one door.
     pub gate: &'a Gate,
     /// Where answers go.
-    pub journal: &'a mut Journal,
+    pub journal: &'a mut Collector,
     /// Who is told.
     pub report: &'a Report,
     /// Ends the run early.

@@ -55,26 +55,26 @@ pub fn handle_sigxfsz() {
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 
-/// Of a signal and the instant from which work is not given up any more, whichever comes first counts:
-/// so what is told of the work is what became of it.
+/// Decides once between a signal and the commit of blocking work: whichever comes first wins, so that what is
+/// reported is what happened.
 #[derive(Debug, Clone, Default)]
-pub struct Leave(Arc<AtomicU8>);
+pub struct CommitGuard(Arc<AtomicU8>);
 
 const OPEN: u8 = 0;
 const STOPPED: u8 = 1;
-const PASSED: u8 = 2;
+const COMMITTED: u8 = 2;
 
-impl Leave {
+impl CommitGuard {
     /// Whether the work is no longer wanted.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Acquire) == STOPPED
     }
 
-    /// From here on the work is not given up; false if it is no longer wanted.
+    /// From here on the work is completed, whatever signal comes; false if a signal came first.
     #[must_use]
-    pub fn pass(&self) -> bool {
-        self.turn(PASSED)
+    pub fn commit(&self) -> bool {
+        self.turn(COMMITTED)
     }
 
     fn stop(&self) {
@@ -86,19 +86,19 @@ impl Leave {
     }
 }
 
-/// Does blocking work on a thread of its own. A signal takes back its leave; the work then has `grace`
-/// to come to an end, and is left behind when that is over or another signal comes: it must be such that
-/// the process may end at any point of it. Gives what it came to, if it ended, and the signal.
+/// Does blocking work on a thread of its own. A signal stops its commit guard; the work then has `grace`
+/// to end, and is abandoned when that is over or another signal comes: it must be such that the process may
+/// end at any point of it. Returns its result, if it ended, and the signal.
 ///
 /// # Panics
 /// When the work does.
 pub fn unless_signalled<T: Send + 'static>(
     (runtime, signals): (&Runtime, &mut Signals),
     grace: Duration,
-    work: impl FnOnce(&Leave) -> T + Send + 'static,
+    work: impl FnOnce(&CommitGuard) -> T + Send + 'static,
 ) -> (Option<T>, Option<u8>) {
-    let leave = Leave::default();
-    let given = leave.clone();
+    let guard = CommitGuard::default();
+    let given = guard.clone();
     let whole = |done: Result<T, JoinError>| match done {
         Ok(value) => Some(value),
         Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -110,7 +110,7 @@ pub fn unless_signalled<T: Send + 'static>(
             done = &mut work => return (whole(done), None),
             number = signals.next() => number,
         };
-        leave.stop();
+        guard.stop();
         let done = tokio::select! {
             biased;
             done = &mut work => whole(done),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use serde::de::IgnoredAny;
 
-use crate::collect::{Ahead, CollectError, OutputSettings, Preflight};
+use crate::collect::{CollectError, Inspection, OutputSettings, Preflight};
 use crate::input::{InputError, Rows};
 use crate::model::Job;
 use crate::plan::{Lengths, Planned, Planner, Refused};
@@ -18,7 +18,7 @@ const FIRST: usize = 3;
 
 /// The rows so far.
 pub(super) struct Walk {
-    ahead: Ahead,
+    inspection: Inspection,
     max_age: Option<Duration>,
     is_json: bool,
     refused: u64,
@@ -45,7 +45,7 @@ pub(super) struct Walked {
     /// The size of the output that is there.
     pub(super) old_bytes: Option<u64>,
     /// What earlier runs left; there once all rows are walked through.
-    ahead: Option<Ahead>,
+    inspection: Option<Inspection>,
 }
 
 impl Walked {
@@ -54,20 +54,20 @@ impl Walked {
     /// # Errors
     /// [`CollectError::TooFewRows`] if it would.
     pub(super) fn guarded(&self, output: &OutputSettings, place: &Preflight) -> Result<(), CollectError> {
-        self.ahead.as_ref().map_or(Ok(()), |ahead| {
+        self.inspection.as_ref().map_or(Ok(()), |inspection| {
             let refused = self.rows.rejected;
-            ahead.check_rows(output, place, self.rows.rows.min(self.rows.skus + refused))
+            inspection.check_rows(output, place, self.rows.rows.min(self.rows.skus + refused))
         })
     }
 }
 
 impl Walk {
-    pub(super) fn new(planner: Planner, mut ahead: Ahead, max_age: Option<Duration>) -> Self {
+    pub(super) fn new(planner: Planner, mut inspection: Inspection, max_age: Option<Duration>) -> Self {
         let content_type = planner.constant_headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_json = content_type.is_some_and(|value| value.contains("json"));
         let spared = Spared {
-            notes: std::mem::take(&mut ahead.notes),
-            writer: ahead.writer.take(),
+            notes: std::mem::take(&mut inspection.notes),
+            writer: inspection.writer.take(),
             ..Spared::default()
         };
         let walked = Walked {
@@ -80,11 +80,11 @@ impl Walk {
             has_user_info: false,
             asks_etag: false,
             asks_date: false,
-            old_bytes: ahead.old_bytes,
-            ahead: None,
+            old_bytes: inspection.old_bytes,
+            inspection: None,
         };
         let (reasons, lengths) = (HashMap::new(), Lengths::default());
-        Self { ahead, max_age, is_json, refused: 0, reasons, lengths, walked }
+        Self { inspection, max_age, is_json, refused: 0, reasons, lengths, walked }
     }
 
     /// Goes to the end of the input.
@@ -105,8 +105,8 @@ impl Walk {
                 Planned::Refused(refused) => self.refuse(&refused),
             }
         }
-        let Self { lengths, refused, mut walked, ahead, .. } = self;
-        walked.ahead = Some(ahead);
+        let Self { lengths, refused, mut walked, inspection, .. } = self;
+        walked.inspection = Some(inspection);
         // Known at the end only: a refused row whose SKU a later row got a job for is a repeat.
         let superseded = walked.planner.superseded().min(refused);
         walked.rows.repeats += superseded;
@@ -122,10 +122,10 @@ impl Walk {
         self.lengths.look(&job.key, job.line);
         self.sample(job);
         self.weigh(job);
-        if self.ahead.answered(job.fingerprint) {
+        if self.inspection.answered(job.fingerprint) {
             self.walked.spared.recovered += 1;
-        } else if let Some(known) = self.ahead.known(&job.key, job.fingerprint) {
-            if known.is_young(self.max_age, self.ahead.began) {
+        } else if let Some(known) = self.inspection.previous_value(&job.key, job.fingerprint) {
+            if known.is_young(self.max_age, self.inspection.began) {
                 self.walked.spared.young += 1;
                 return;
             }

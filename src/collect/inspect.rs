@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::checksum::{Header, VERSION, hex16};
 use super::index::Answers;
-use super::known::{Known, Previous};
+use super::known::{Previous, PreviousValue};
 use super::lock;
 use super::opening::{InPlace, Ours, chance, look};
 use super::{CollectError, JobIdentity, OutputSettings, Paths, Preflight};
@@ -13,7 +13,7 @@ use crate::model::{Fingerprint, Key};
 
 /// What earlier runs left for this one.
 #[derive(Debug)]
-pub struct Ahead {
+pub struct Inspection {
     answers: Answers,
     previous: Previous,
     salt: [u8; 16],
@@ -33,12 +33,12 @@ pub struct Ahead {
     pub old_bytes: Option<u64>,
 }
 
-impl Ahead {
-    /// Looks at the journal, the old output and its state, as [`Journal::open`](super::Journal::open) would.
+impl Inspection {
+    /// Looks at the journal, the old output and its state, as [`Collector::open`](super::Collector::open) would.
     ///
     /// # Errors
     /// An old output that cannot be merged with, a damaged journal, or disk trouble.
-    pub fn look(
+    pub fn of(
         settings: &OutputSettings,
         place: &Preflight,
         identity: &JobIdentity,
@@ -113,8 +113,8 @@ impl Ahead {
     }
 
     /// What is known of the value that the old output has for this request.
-    pub fn known(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<Known> {
-        self.previous.known(key, fingerprint)
+    pub fn previous_value(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<PreviousValue> {
+        self.previous.previous_value(key, fingerprint)
     }
 }
 
@@ -178,7 +178,7 @@ mod tests {
         seen
     }
 
-    fn look(trial: &Trial) -> Ahead {
+    fn look(trial: &Trial) -> Inspection {
         let identity = JobIdentity {
             digest_input: trial.job.into(),
             description: serde_json::json!({ "url": trial.job, "method": "GET" }),
@@ -186,9 +186,9 @@ mod tests {
         };
         let place = preflight_without_trace(&trial.settings).unwrap();
         let before = everything(trial.dir.path());
-        let ahead = Ahead::look(&trial.settings, &place, &identity).unwrap();
+        let inspection = Inspection::of(&trial.settings, &place, &identity).unwrap();
         assert_eq!(everything(trial.dir.path()), before);
-        ahead
+        inspection
     }
 
     #[test]
@@ -199,10 +199,10 @@ mod tests {
             journal.append(&fetched(seq, key, "1")).unwrap();
         }
         drop(journal);
-        let mut ahead = look(&trial);
-        assert!(ahead.answered(fingerprint("A")) && !ahead.answered(fingerprint("A")));
-        assert!(ahead.answered(fingerprint("B")) && !ahead.answered(fingerprint("C")));
-        assert!(ahead.notes.is_empty() && ahead.writer.is_none(), "{:?}", ahead.notes);
+        let mut inspection = look(&trial);
+        assert!(inspection.answered(fingerprint("A")) && !inspection.answered(fingerprint("A")));
+        assert!(inspection.answered(fingerprint("B")) && !inspection.answered(fingerprint("C")));
+        assert!(inspection.notes.is_empty() && inspection.writer.is_none(), "{:?}", inspection.notes);
         let trial = Trial { job: "another job", ..trial };
         let mut other = look(&trial);
         assert!(!other.answered(fingerprint("A")));
@@ -234,13 +234,13 @@ mod tests {
     fn the_age_of_published_values_is_found() {
         let trial = Trial::with(|settings| settings.merge = true);
         trial.run(&[fetched(0, "A", "1")]);
-        let mut ahead = look(&trial);
-        assert!(ahead.old_bytes.unwrap() > 0);
-        let known = ahead.known(&Key::parse(b"A").unwrap(), fingerprint("A")).unwrap();
-        let now = ahead.began;
+        let mut inspection = look(&trial);
+        assert!(inspection.old_bytes.unwrap() > 0);
+        let known = inspection.previous_value(&Key::parse(b"A").unwrap(), fingerprint("A")).unwrap();
+        let now = inspection.began;
         assert!(!known.is_young(None, now) && !known.is_young(Some(Duration::from_secs(1)), now));
         assert!(known.is_young(Some(Duration::from_hours(24 * 366 * 200)), now));
-        assert!(ahead.known(&Key::parse(b"B").unwrap(), fingerprint("B")).is_none());
+        assert!(inspection.previous_value(&Key::parse(b"B").unwrap(), fingerprint("B")).is_none());
     }
 
     #[test]
