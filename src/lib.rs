@@ -6,7 +6,7 @@
 //!  ┌──────────────── engine: one select! loop ────────▼──────────────────┐
 //!  │  room at the gate, room in the window? ─► one future a job ─► fetch: │
 //!  │     loop { gate.admit → send → classify → gate.pause → back off }    │
-//!  └──────┬ Entry ───────────────────┬ Event ──────────────▲ Stop ───────┘
+//!  └──────┬ Entry ───────────────────┬ Event ──────────────▲ Shutdown ───┘
 //!         ▼                          ▼                     signals, deadline,
 //!   collect: journal → finalise    report: aside,          outage, credentials
 //!            → atomic replace      synchronous

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, USER_AGENT};
 
 use super::failure::Failure;
-use super::fetch::{Api, Road, plan};
+use super::fetch::{Api, HttpStack, plan};
 use super::{failure_file, standard_output, terminal, unpublished, wiring};
 use crate::collect::{self, Inspection, Preflight};
 use crate::config::{Environment, Settings};
@@ -48,7 +48,7 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
     let planner = planner(inspection.salt())?;
     // What a run would find wrong with certificates and the proxy.
     let reporter = Arc::clone(&report) as Arc<dyn Reporter>;
-    drop(Road::build(settings, &planner, (reporter, Arc::default(), Trust::default()))?);
+    drop(HttpStack::build(settings, &planner, (reporter, Arc::default(), Trust::default()))?);
     let short = planner.short_secrets().iter();
     for warning in settings.warnings.iter().chain(short).chain(&wiring::headless(settings, &columns)) {
         report.on(&Event::Warned { message: warning });

@@ -19,7 +19,7 @@ use crate::config::Settings;
 use crate::engine::feed::Fed;
 use crate::engine::signals::{self, CommitGuard, Signals};
 use crate::engine::{Counts, DRAIN, Ended, Sampled};
-use crate::fetch::{Stop, StopReason};
+use crate::fetch::{Shutdown, StopReason};
 use crate::input::{Columns, InputPath};
 use crate::limit::{self, Gate};
 use crate::model::{Cause, Event, Exit, Key, Mask, Reporter, display_safe};
@@ -35,7 +35,7 @@ pub struct Close<'a> {
     pub output: OutputSettings,
     pub place: Preflight,
     pub columns: Arc<Columns>,
-    pub stop: Arc<Stop>,
+    pub shutdown: Arc<Shutdown>,
     pub total: Option<u64>,
     /// The input is still what was surveyed. Otherwise a failure file that is the input may hold more rows.
     pub input_unchanged: bool,
@@ -77,7 +77,7 @@ pub fn conclude(
         output,
         place,
         columns,
-        stop,
+        shutdown,
         total,
         mut ended,
         started,
@@ -88,7 +88,8 @@ pub fn conclude(
     let unclaimed = journalled.saturating_sub(ended.counts.recovered);
     let mut counts = with_unread(ended.counts, ended.fed.as_ref(), total);
     let worked = started.elapsed();
-    let outcome = outcome(&settings, &mut ended, &stop, (&counts, failed_for(Cause::Status(404), report)));
+    let outcome =
+        outcome(&settings, &mut ended, &shutdown, (&counts, failed_for(Cause::Status(404), report)));
     let mask = ended.fed.as_ref().map(|fed| fed.planner.mask()).unwrap_or_default();
     if let Some(fed) = &ended.fed {
         for warning in fed.planner.warnings() {
@@ -135,7 +136,7 @@ pub fn conclude(
         input_done: counts.deferred == 0 && settings.input.limit.is_none() && input_unchanged,
         publish: matches!(outcome, RunOutcome::Publish),
     };
-    let grace = grace(&stop, &settings);
+    let grace = grace(&shutdown, &settings);
     let files = signals::unless_signalled((runtime, signals), grace, move |guard| job.write(journal, guard));
     let (files, outcome) = FilesOutcome::of(files, outcome, (&settings, &mask));
     let unclaimed = Some(unclaimed).filter(|count| files.is_published && *count > 0).map(unclaimed_answers);
@@ -175,8 +176,8 @@ fn judged(outcome: RunOutcome, counts: &Counts) -> (Exit, Option<Complaint>) {
 
 /// How long a signal waits for what is being written: a replaced file is an instant away from old or
 /// new, standard output may be a pipe that nobody reads. A run that was signalled before waits no more.
-fn grace(stop: &Stop, settings: &Settings) -> Duration {
-    match (stop.reason(), &settings.output.path) {
+fn grace(shutdown: &Shutdown, settings: &Settings) -> Duration {
+    match (shutdown.reason(), &settings.output.path) {
         (Some(StopReason::Signal(_)), _) | (_, Target::Stdout) => Duration::ZERO,
         _ => DRAIN,
     }
@@ -279,11 +280,11 @@ fn with_unread(mut counts: Counts, fed: Option<&Fed>, total: Option<u64>) -> Cou
 fn outcome(
     settings: &Settings,
     ended: &mut Ended,
-    stop: &Stop,
+    shutdown: &Shutdown,
     (counts, missing): (&Counts, u64),
 ) -> RunOutcome {
     let at_end = ended.fed.as_ref().is_some_and(|fed| fed.at_end);
-    match outcome_of_the_decided(settings, ended, stop, (counts, missing)) {
+    match outcome_of_the_decided(settings, ended, shutdown, (counts, missing)) {
         RunOutcome::Publish if counts.deferred > 0 || !at_end => {
             RunOutcome::Unpublished(unfinished(counts.deferred, settings))
         }
@@ -295,13 +296,13 @@ fn outcome(
 fn outcome_of_the_decided(
     settings: &Settings,
     ended: &mut Ended,
-    stop: &Stop,
+    shutdown: &Shutdown,
     (counts, missing): (&Counts, u64),
 ) -> RunOutcome {
     if let Some(error) = ended.disk.take() {
         return RunOutcome::Unpublished(error.into());
     }
-    match stop.reason() {
+    match shutdown.reason() {
         None => {}
         // Nothing was left when the time was over.
         Some(StopReason::OutOfTime)
@@ -613,11 +614,11 @@ mod tests {
     fn exit(deferred: u64, fed: Option<Fed>, reason: Option<StopReason>) -> Exit {
         let counts = Counts { fetched: 10 - deferred, deferred, ..Counts::default() };
         let mut ended = Ended { counts, fed, disk: None, at_once: false, sampled: Sampled::default() };
-        let stop = Stop::default();
+        let shutdown = Shutdown::default();
         if let Some(reason) = reason {
-            stop.throw(reason);
+            shutdown.trigger(reason);
         }
-        judged(outcome(&settings(), &mut ended, &stop, (&counts, 0)), &counts).0
+        judged(outcome(&settings(), &mut ended, &shutdown, (&counts, 0)), &counts).0
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::engine::feed::{self, Feed};
 use crate::engine::signals::{self, CommitGuard, Signals};
 use crate::engine::stdout_peer::StdoutPeer;
 use crate::engine::{Ended, Engine};
-use crate::fetch::{Companions, Fetcher, Http, Stop, StopReason, Trust};
+use crate::fetch::{Companions, Fetcher, Http, Shutdown, StopReason, Trust};
 use crate::input::{self, Columns, InputChange, Rows, Surveyed};
 use crate::limit::Gate;
 use crate::model::{Event, Exit, Reporter};
@@ -27,7 +27,7 @@ use crate::report::{self, Complaint, Heading, Report};
 
 /// Attempts that may look for the first connection at once. Ten prove an API unreachable, so hardly
 /// more than these ever knock on a dead port.
-const SCOUTS: usize = 10;
+const INITIAL_CONNECTS: usize = 10;
 
 /// Runs the main job and says how the program ends. What there is to say has then been printed.
 pub fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
@@ -79,20 +79,20 @@ fn run(
 ) -> Result<Exit, Failure> {
     let deadline = settings.pace.max_time.and_then(|time| started.checked_add(time));
     let api = Arc::new(Api::of(settings)?);
-    let base = {
+    let prepared = {
         let (settings, env, api) = (Arc::clone(settings), Arc::clone(env), Arc::clone(&api));
-        move |_: &CommitGuard| Base::lay(&settings, &env, &api, deadline)
+        move |_: &CommitGuard| Prepared::new(&settings, &env, &api, deadline)
     };
     // A large file is surveyed, another run is waited for, a pipe is silent: a signal must not be.
-    let base = match signals::unless_signalled((runtime, signals), Duration::ZERO, base) {
-        (Some(base), None) => base?,
+    let prepared = match signals::unless_signalled((runtime, signals), Duration::ZERO, prepared) {
+        (Some(prepared), None) => prepared?,
         (_, number) => return Err(ending::before_any_request(number.unwrap_or(0))),
     };
-    let Base { ground, rows, planner, mut journal, recovered } = base;
+    let Prepared { preconditions, rows, planner, mut journal, recovered } = prepared;
     let is_partial = rows.has_failure_columns() || settings.input.limit.is_some();
-    let total = ground.rows();
+    let total = preconditions.rows();
     report.started(total);
-    let headless = wiring::headless(settings, &ground.columns);
+    let headless = wiring::headless(settings, &preconditions.columns);
     let journal_notes =
         wiring::about_the_journal(settings, (recovered.expired, recovered.unwanted), recovered.oldest);
     let short = planner.short_secrets().iter();
@@ -102,18 +102,22 @@ fn run(
     }
 
     let reporter = Arc::clone(report) as Arc<dyn Reporter>;
-    let road = Road::build(settings, &planner, (reporter, journal.pending_bytes(), ground.trust.clone()))?;
+    let stack = HttpStack::build(
+        settings,
+        &planner,
+        (reporter, journal.pending_bytes(), preconditions.trust.clone()),
+    )?;
     let feed = Feed::start(rows, planner).map_err(|error| failure::of_start("the input thread", &error))?;
     let reader = match settings.output.path {
         Target::Stdout => StdoutPeer::of_standard_output(),
         Target::File(_) => StdoutPeer::none(),
     };
     let engine = Engine {
-        fetcher: &road.fetcher,
-        gate: &road.gate,
+        fetcher: &stack.fetcher,
+        gate: &stack.gate,
         journal: &mut journal,
         report,
-        stop: &road.stop,
+        shutdown: &stack.shutdown,
         signals,
         reader,
         started,
@@ -122,9 +126,9 @@ fn run(
     };
     let mut ended = runtime.block_on(engine.run(feed));
 
-    let Ground { output, place, columns, surveyed, lock, .. } = ground;
-    let Road { gate, stop, fetcher } = road;
-    let input_unchanged = check_input_changed(surveyed, &mut ended, (report, &stop), (runtime, signals));
+    let Preconditions { output, place, columns, surveyed, lock, .. } = preconditions;
+    let HttpStack { gate, shutdown, fetcher } = stack;
+    let input_unchanged = check_input_changed(surveyed, &mut ended, (report, &shutdown), (runtime, signals));
     // Nothing more is asked: a thousand connections are closed beside what is left to do.
     signals::drop_beside(runtime, fetcher);
     let settings = Arc::clone(settings);
@@ -134,7 +138,7 @@ fn run(
         output,
         place,
         columns,
-        stop,
+        shutdown,
         total,
         input_unchanged,
         ended,
@@ -152,13 +156,13 @@ fn run(
 fn check_input_changed(
     surveyed: Option<Surveyed>,
     ended: &mut Ended,
-    (report, stop): (&Report, &Stop),
+    (report, shutdown): (&Report, &Shutdown),
     ears: (&Runtime, &mut Signals),
 ) -> bool {
     let Some(surveyed) = surveyed else { return true };
     let input = surveyed.name();
     // Nothing is published: what the input has become is the next run's concern.
-    if matches!(stop.reason(), Some(StopReason::Signal(_))) || ended.at_once {
+    if matches!(shutdown.reason(), Some(StopReason::Signal(_))) || ended.at_once {
         return false;
     }
     let look = move |_: &CommitGuard| surveyed.changes_since_survey();
@@ -171,7 +175,7 @@ fn check_input_changed(
             return false;
         }
         (None, number) => {
-            stop.throw(StopReason::Signal(number.unwrap_or(0)));
+            shutdown.trigger(StopReason::Signal(number.unwrap_or(0)));
             return false;
         }
     };
@@ -200,27 +204,31 @@ fn input_change_message(input: &str, change: InputChange) -> Option<String> {
 }
 
 /// All that is there before the first request.
-struct Base {
-    ground: Ground,
+struct Prepared {
+    preconditions: Preconditions,
     rows: Rows,
     planner: Planner,
     journal: Collector,
     recovered: Recovered,
 }
 
-impl Base {
-    fn lay(
+impl Prepared {
+    fn new(
         settings: &Settings,
         env: &Environment,
         api: &Api,
         deadline: Option<Instant>,
     ) -> Result<Self, Failure> {
-        let (ground, rows) = Ground::lay(settings, env, api, deadline)?;
-        let (journal, recovered) =
-            Collector::open(&ground.output, &ground.place, &ground.identity, ground.rows())
-                .map_err(|error| unpublished::of_collect(error, settings))?;
-        let planner = ground.planner(settings, env, journal.salt())?;
-        Ok(Self { ground, rows, planner, journal, recovered })
+        let (preconditions, rows) = Preconditions::check(settings, env, api, deadline)?;
+        let (journal, recovered) = Collector::open(
+            &preconditions.output,
+            &preconditions.place,
+            &preconditions.identity,
+            preconditions.rows(),
+        )
+        .map_err(|error| unpublished::of_collect(error, settings))?;
+        let planner = preconditions.planner(settings, env, journal.salt())?;
+        Ok(Self { preconditions, rows, planner, journal, recovered })
     }
 }
 
@@ -271,7 +279,7 @@ fn url_of(settings: &Settings) -> String {
 }
 
 /// What is found out, checked and locked before anything is written or asked.
-struct Ground {
+struct Preconditions {
     output: OutputSettings,
     place: Preflight,
     request: RequestSettings,
@@ -283,8 +291,8 @@ struct Ground {
     lock: Option<Lock>,
 }
 
-impl Ground {
-    fn lay(
+impl Preconditions {
+    fn check(
         settings: &Settings,
         env: &Environment,
         api: &Api,
@@ -349,29 +357,34 @@ pub(super) fn plan(
 }
 
 /// The way to the API: the gate, the fetcher, and the switch that ends the run.
-pub(super) struct Road {
+pub(super) struct HttpStack {
     pub(super) gate: Arc<Gate>,
-    pub(super) stop: Arc<Stop>,
+    pub(super) shutdown: Arc<Shutdown>,
     pub(super) fetcher: Fetcher<Http>,
 }
 
-impl Road {
+impl HttpStack {
     /// `reporter` hears the fetcher; `backlog` is what waits for the disk.
     pub(super) fn build(
         settings: &Settings,
         planner: &Planner,
         (reporter, backlog, trust): (Arc<dyn Reporter>, Arc<AtomicUsize>, Trust),
     ) -> Result<Self, Failure> {
-        let stop = Arc::new(Stop::default());
+        let shutdown = Arc::new(Shutdown::default());
         let gate = Arc::new(Gate::new(&wiring::pace(settings)));
-        let scouts = Arc::new(Semaphore::new(SCOUTS));
-        let found = Arc::clone(&scouts);
+        let initial_connects = Arc::new(Semaphore::new(INITIAL_CONNECTS));
+        let found = Arc::clone(&initial_connects);
         let on_connected = Arc::new(move || found.close());
         let transport = wiring::transport(settings, planner, (on_connected, backlog, trust))?;
         let transport = Http::new(transport).map_err(|error| failure::of_transport(&error, settings))?;
-        let companions = Companions { gate: Arc::clone(&gate), reporter, stop: Arc::clone(&stop), scouts };
+        let companions = Companions {
+            gate: Arc::clone(&gate),
+            reporter,
+            shutdown: Arc::clone(&shutdown),
+            initial_connects,
+        };
         let response = wiring::response(settings, wiring::select(settings)?, planner.mask());
         let fetcher = Fetcher::new(transport, wiring::retry(settings), response, companions);
-        Ok(Self { gate, stop, fetcher })
+        Ok(Self { gate, shutdown, fetcher })
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::account::what_is_asked;
 use super::ending;
 use super::failure::{self, Failure};
-use super::fetch::{Api, Road, plan};
+use super::fetch::{Api, HttpStack, plan};
 use super::{standard_output, terminal, wiring};
 use crate::collect::Document;
 use crate::config::{Environment, Origin, Settings, Tune};
@@ -52,7 +52,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     let meter = Arc::new(Meter::new(Arc::clone(&report)));
     let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
     // Nothing is written.
-    let road = Road::build(&settings, &planner, (reporter, Arc::default(), Trust::default()))?;
+    let stack = HttpStack::build(&settings, &planner, (reporter, Arc::default(), Trust::default()))?;
     for warning in settings.warnings.iter().chain(planner.short_secrets()).chain(&headless) {
         report.on(&Event::Warned { message: warning });
     }
@@ -61,11 +61,11 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     let Sample { rows, most, whole_input, .. } = sample;
     let feed = Feed::start(rows, planner).map_err(|error| failure::of_start("the input thread", &error))?;
     let climb = Climb {
-        fetcher: &road.fetcher,
-        gate: &road.gate,
+        fetcher: &stack.fetcher,
+        gate: &stack.gate,
         meter: &meter,
         report: &report,
-        stop: &road.stop,
+        shutdown: &stack.shutdown,
         signals: &mut signals,
         trouble: &settings.retry.retry_on,
         bounds: Bounds { ceiling, rate: settings.pace.rate },
@@ -90,7 +90,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
         sample: most,
         whole_input,
         causes: report.tally().causes,
-        sound: matches!(road.stop.reason(), None | Some(StopReason::Signal(_))),
+        sound: matches!(stack.shutdown.reason(), None | Some(StopReason::Signal(_))),
         input: settings.input.path.to_string(),
         request,
         command,
@@ -101,7 +101,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     if let (Some(document), Some(ReportFile { kind, .. })) = (document, report_file) {
         document.write(tune::document(&tuned, kind, SystemTime::now()).as_bytes())?;
     }
-    judge(&settings, climbed, road.stop.reason(), &tuned)?;
+    judge(&settings, climbed, stack.shutdown.reason(), &tuned)?;
     table.trouble.map_or(Ok(Exit::Complete), |error| {
         Err(Failure::new(Exit::Io, format!("cannot write to standard output: {error}")))
     })
@@ -191,10 +191,10 @@ impl Table {
 fn judge(
     settings: &Settings,
     climbed: Climbed,
-    stop: Option<&StopReason>,
+    shutdown: Option<&StopReason>,
     tuned: &Tuned,
 ) -> Result<(), Failure> {
-    if let Some(reason) = stop {
+    if let Some(reason) = shutdown {
         return Err(stopped(reason, settings));
     }
     if let Some(error) = climbed.fed.and_then(|fed| fed.broken) {

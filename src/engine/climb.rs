@@ -14,7 +14,7 @@ use super::feed::{Fed, Feed};
 use super::floor::{Floor, Step};
 use super::signals::Signals;
 use super::{DRAIN, TICK, has_room, sleep_until};
-use crate::fetch::{Fetcher, Stop, StopReason, Transport};
+use crate::fetch::{Fetcher, Shutdown, StopReason, Transport};
 use crate::limit::climb::{Bounds, Course, End, Measure, Rung, is_troubled};
 use crate::limit::{Change, Gate};
 use crate::model::{Cause, Entry, Event, Fault, Outcome, Reporter, StatusSet};
@@ -72,7 +72,7 @@ pub struct Climb<'a, T> {
     /// Who is told.
     pub report: &'a Report,
     /// Ends the climb early.
-    pub stop: &'a Stop,
+    pub shutdown: &'a Shutdown,
     /// What asks for an early end from outside.
     pub signals: &'a mut Signals,
     /// Statuses that are trouble (`--retry-on`).
@@ -113,11 +113,23 @@ pub struct Climbed {
 impl<T: Transport> Climb<'_, T> {
     /// Climbs until enough is known, and lets what is in flight end.
     pub async fn run(self, input: Feed, on_rung: &mut dyn FnMut(&Rung)) -> Climbed {
-        let Climb { fetcher, gate, meter, report, stop, signals, trouble, bounds, sample, started, deadline } =
-            self;
+        let Climb {
+            fetcher,
+            gate,
+            meter,
+            report,
+            shutdown,
+            signals,
+            trouble,
+            bounds,
+            sample,
+            started,
+            deadline,
+        } = self;
         let mut floor = Floor::new(input);
         let mut ladder = Ladder::new(bounds, sample, deadline, gate);
-        let mut desk = Desk { report, stop, trouble, breaker: Breaker::new(), meter, ended: Ends::default() };
+        let mut desk =
+            Desk { report, shutdown, trouble, breaker: Breaker::new(), meter, ended: Ends::default() };
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut drained_by = None;
@@ -131,13 +143,13 @@ impl<T: Transport> Climb<'_, T> {
             let mut over = tokio::select! {
                 biased;
                 signal = signals.next() => {
-                    stop.throw(StopReason::Signal(signal));
+                    shutdown.trigger(StopReason::Signal(signal));
                     if open {
                         ladder.finish(End::Stopped, on_rung);
                     }
                     break;
                 }
-                () = stop.thrown() => break,
+                () = shutdown.triggered() => break,
                 () = sleep_until(drained_by), if drained_by.is_some() => break,
                 () = sleep_until(Some(deadline)), if open => Some(End::Time),
                 _ = tick.tick() => look(gate, report, started),
@@ -239,7 +251,7 @@ struct Ends {
 /// Where entries are judged.
 struct Desk<'a> {
     report: &'a Report,
-    stop: &'a Stop,
+    shutdown: &'a Shutdown,
     trouble: &'a StatusSet,
     breaker: Breaker,
     meter: &'a Meter,
@@ -257,7 +269,9 @@ impl Desk<'_> {
         self.ended.answered += u64::from(latency.is_some());
         match self.breaker.judge(entry, Instant::now) {
             Ruling::Pass(entries) => entries.iter().for_each(|entry| tell(self.report, entry)),
-            Ruling::Trip { status, answers } => self.stop.throw(StopReason::Refused { status, answers }),
+            Ruling::Trip { status, answers } => {
+                self.shutdown.trigger(StopReason::Refused { status, answers });
+            }
         }
         Heard { reading, held, reached: self.ended.answered > 0 }
     }

@@ -10,7 +10,7 @@ use super::floor::Supply;
 use super::stdout_peer::StdoutPeer;
 use super::{Counts, HAND_ON, Sampled};
 use crate::collect::{self, CollectError, Collector, PreviousValue};
-use crate::fetch::{KEEPS_FAILING, Stop, StopReason};
+use crate::fetch::{KEEPS_FAILING, Shutdown, StopReason};
 use crate::limit::{Change, Gate, View};
 use crate::model::{Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, Reporter};
 use crate::plan::{Planned, Refused};
@@ -23,7 +23,7 @@ const LATE: Duration = Duration::from_millis(500);
 pub(super) struct Desk<'a> {
     pub(super) journal: &'a mut Collector,
     pub(super) report: &'a Report,
-    pub(super) stop: &'a Stop,
+    pub(super) shutdown: &'a Shutdown,
     pub(super) reader: StdoutPeer,
     pub(super) breaker: Breaker,
     pub(super) recheck: Recheck,
@@ -50,13 +50,13 @@ impl<'a> Desk<'a> {
     pub(super) fn new(
         journal: &'a mut Collector,
         report: &'a Report,
-        stop: &'a Stop,
+        shutdown: &'a Shutdown,
         started: Instant,
     ) -> Self {
         Self {
             journal,
             report,
-            stop,
+            shutdown,
             reader: StdoutPeer::none(),
             breaker: Breaker::new(),
             recheck: Recheck::default(),
@@ -149,7 +149,9 @@ impl Desk<'_> {
         match self.breaker.judge(entry, Instant::now) {
             Ruling::Pass(entries) => entries.into_iter().for_each(|entry| self.settle(&entry)),
             // Why is the last word of the run, and needs no other before it.
-            Ruling::Trip { status, answers } => self.stop.throw(StopReason::Refused { status, answers }),
+            Ruling::Trip { status, answers } => {
+                self.shutdown.trigger(StopReason::Refused { status, answers });
+            }
         }
     }
 
@@ -157,12 +159,12 @@ impl Desk<'_> {
     /// its answer before is asked again, once: it tells whether they are the SKUs' own. `accepted` is such a job of
     /// this run. Where none ever had one, the credentials are refused.
     pub(super) fn ask_again(&mut self, accepted: Option<&Job>) -> Option<Job> {
-        if self.recheck.has_begun || self.stop.is_thrown() {
+        if self.recheck.has_begun || self.shutdown.is_triggered() {
             return None;
         }
         let (status, answers) = self.breaker.pending()?;
         let Some(job) = accepted.cloned().or_else(|| self.recheck.earlier.take()) else {
-            self.stop.throw(StopReason::Refused { status, answers });
+            self.shutdown.trigger(StopReason::Refused { status, answers });
             return None;
         };
         self.recheck.has_begun = true;
@@ -183,7 +185,7 @@ impl Desk<'_> {
             Outcome::Failed(fault) => (entry.key, fault.to_string()),
             Outcome::Fetched(answer) => (entry.key, format!("HTTP {}", answer.status)),
         };
-        self.stop.throw(match refused {
+        self.shutdown.trigger(match refused {
             Some(status) => StopReason::RefusedAtEnd { status, skus, asked_again },
             None => StopReason::RefusalsUnsettled { status, skus, asked_again, why },
         });
@@ -312,7 +314,7 @@ impl Desk<'_> {
         if let Err(error) = result
             && self.disk.is_none()
         {
-            self.stop.throw(StopReason::Disk);
+            self.shutdown.trigger(StopReason::Disk);
             self.disk = Some(error);
         }
     }
@@ -321,12 +323,12 @@ impl Desk<'_> {
     fn stop_without_reader(&self) {
         if self.reader.is_gone() {
             self.say_stopping("no program reads standard output any more: no new requests");
-            self.stop.throw(StopReason::StdoutClosed);
+            self.shutdown.trigger(StopReason::StdoutClosed);
         }
     }
 
     pub(super) fn say_stopping(&self, why: &str) {
-        if !self.stop.is_thrown() {
+        if !self.shutdown.is_triggered() {
             self.report.on(&Event::Stopping { why });
         }
     }

@@ -17,7 +17,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::collect::{CollectError, Collector};
-use crate::fetch::{Fetcher, Stop, StopReason, Transport};
+use crate::fetch::{Fetcher, Shutdown, StopReason, Transport};
 use crate::limit::Gate;
 use crate::report::Report;
 
@@ -70,7 +70,7 @@ pub struct Engine<'a, T> {
     /// Who is told.
     pub report: &'a Report,
     /// Ends the run early.
-    pub stop: &'a Stop,
+    pub shutdown: &'a Shutdown,
     /// What asks for an early end from outside.
     pub signals: &'a mut Signals,
     /// Who waits for the answers on standard output.
@@ -127,10 +127,10 @@ pub struct Sampled {
 impl<T: Transport> Engine<'_, T> {
     /// Runs to the end of the input or to an early stop, drained.
     pub async fn run(self, input: Feed) -> Ended {
-        let Engine { fetcher, gate, journal, report, stop, signals, reader, started, deadline, max_age } =
+        let Engine { fetcher, gate, journal, report, shutdown, signals, reader, started, deadline, max_age } =
             self;
         let limit = gate.view().limit;
-        let mut desk = Desk { reader, limit, ..Desk::new(journal, report, stop, started) };
+        let mut desk = Desk { reader, limit, ..Desk::new(journal, report, shutdown, started) };
         let mut floor = Floor::new(input);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -139,7 +139,7 @@ impl<T: Transport> Engine<'_, T> {
         let (mut handing_on, mut at_once) = (false, false);
         let mut drained_by: Option<tokio::time::Instant> = None;
         'run: loop {
-            if stop.is_thrown() && drained_by.is_none() {
+            if shutdown.is_triggered() && drained_by.is_none() {
                 drained_by = Some(tokio::time::Instant::now() + DRAIN);
                 desk.counts.deferred += floor.drop_unopened();
             }
@@ -159,16 +159,16 @@ impl<T: Transport> Engine<'_, T> {
             tokio::select! {
                 biased;
                 signal = signals.next() => {
-                    if stop.is_thrown() {
+                    if shutdown.is_triggered() {
                         at_once = true;
                         break;
                     }
                     desk.say_stopping(&format!("{}: no new requests; waiting up to 10 s for those in flight", signals::name(signal)));
-                    stop.throw(StopReason::Signal(signal));
+                    shutdown.trigger(StopReason::Signal(signal));
                 }
                 () = sleep_until(deadline), if drained_by.is_none() => {
                     desk.say_stopping("--max-time is over: no new requests; waiting up to 10 s for those in flight");
-                    stop.throw(StopReason::OutOfTime);
+                    shutdown.trigger(StopReason::OutOfTime);
                 }
                 () = sleep_until(drained_by.map(tokio::time::Instant::into_std)), if drained_by.is_some() => break,
                 () = &mut hand_on, if handing_on => {
@@ -192,7 +192,7 @@ impl<T: Transport> Engine<'_, T> {
                             },
                         }
                         together += 1;
-                        if together == TOGETHER || stop.is_thrown() {
+                        if together == TOGETHER || shutdown.is_triggered() {
                             break;
                         }
                         let open_more = desk.journal.backlog() < MAX_BACKLOG && drained_by.is_none();
@@ -212,7 +212,7 @@ impl<T: Transport> Engine<'_, T> {
         desk.release(floor.jobs.len() as u64, floor.drop_unopened());
         desk.tick(gate, Supply::Rows);
         drop(floor.jobs);
-        let fed = floor.feed.finish(stop.is_thrown());
+        let fed = floor.feed.finish(shutdown.is_triggered());
         Ended { counts: desk.counts, fed, disk: desk.disk, at_once, sampled: desk.sampled }
     }
 }

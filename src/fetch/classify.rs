@@ -66,7 +66,7 @@ pub struct ResponseSettings {
 
 /// What follows from an answer.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Classification {
     /// Keep it.
     Keep(Answer),
     /// Ask again, in a while.
@@ -75,7 +75,7 @@ pub enum Verdict {
     GiveUp(Fault),
 }
 
-impl Verdict {
+impl Classification {
     /// The same, without secrets in what is said of a fault, whoever found it: the server, a proxy or a library.
     #[must_use]
     pub fn masked(self, mask: &Mask) -> Self {
@@ -96,11 +96,11 @@ const SNIPPET: usize = 120;
 /// Judges a complete answer that is not a redirect to be followed. `conditional` says that the request carried
 /// validators, so that 304 is an answer to it.
 #[must_use]
-pub fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional: bool) -> Verdict {
+pub fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional: bool) -> Classification {
     let status = answer.status;
     let keep = |(content, raw), headers: &HeaderMap| {
         let validators = validators(headers, &settings.mask);
-        Verdict::Keep(Answer { status, at: SystemTime::now(), content, validators, raw })
+        Classification::Keep(Answer { status, at: SystemTime::now(), content, validators, raw })
     };
     // The run itself asked whether the value that it has still holds: this is the answer, and the statuses that the
     // user named are about answers to plain requests.
@@ -112,10 +112,10 @@ pub fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional:
     }
     // What the user named goes before what a status means by itself, 2xx and 3xx too.
     if settings.retry_on.contains(status) {
-        return Verdict::Retry(refusal(&answer, settings));
+        return Classification::Retry(refusal(&answer, settings));
     }
     if !(200..300).contains(&status) {
-        return Verdict::GiveUp(refusal(&answer, settings));
+        return Classification::GiveUp(refusal(&answer, settings));
     }
     let body = std::mem::take(&mut answer.body);
     let was_empty = body.is_empty();
@@ -123,10 +123,10 @@ pub fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional:
         Ok((json, raw)) => keep((Content::Json(json), raw), &answer.headers),
         // Of a coded body its decoder tells no cut from nonsense.
         Err(fault) if answer.may_be_cut && (was_empty || fault.cause == Cause::Encoding) => {
-            Verdict::Retry(Fault { cause: Cause::Cut, ..fault }.with_status(status))
+            Classification::Retry(Fault { cause: Cause::Cut, ..fault }.with_status(status))
         }
-        Err(fault) if fault.cause == Cause::Cut => Verdict::Retry(fault.with_status(status)),
-        Err(fault) => Verdict::GiveUp(fault.with_status(status)),
+        Err(fault) if fault.cause == Cause::Cut => Classification::Retry(fault.with_status(status)),
+        Err(fault) => Classification::GiveUp(fault.with_status(status)),
     }
 }
 
@@ -262,9 +262,9 @@ mod tests {
         ];
         for &(status, body, expected) in table {
             let verdict = match classify(answer(status, body), &settings(), false) {
-                Verdict::Keep(_) => "keep",
-                Verdict::Retry(_) => "retry",
-                Verdict::GiveUp(_) => "give up",
+                Classification::Keep(_) => "keep",
+                Classification::Retry(_) => "retry",
+                Classification::GiveUp(_) => "give up",
             };
             assert_eq!(verdict, expected, "{status} {body}");
         }
@@ -276,12 +276,14 @@ mod tests {
         let mut coded = ended("\x1f");
         coded.headers.insert("content-encoding", "gzip".parse().unwrap());
         for cut in [ended(""), coded] {
-            let Verdict::Retry(fault) = classify(cut, &settings(), false) else { panic!("not retried") };
+            let Classification::Retry(fault) = classify(cut, &settings(), false) else {
+                panic!("not retried")
+            };
             assert_eq!((fault.cause, fault.status), (Cause::Cut, Some(200)));
         }
-        assert!(matches!(classify(ended("<html>"), &settings(), false), Verdict::GiveUp(_)));
+        assert!(matches!(classify(ended("<html>"), &settings(), false), Classification::GiveUp(_)));
         let text = ResponseSettings { body_as: BodyAs::Text, ..settings() };
-        assert!(matches!(classify(ended(""), &text, false), Verdict::Keep(_)));
+        assert!(matches!(classify(ended(""), &text, false), Classification::Keep(_)));
     }
 
     #[test]
@@ -292,18 +294,23 @@ mod tests {
             ..settings()
         };
         for status in [202, 302, 303, 304, 404] {
-            let Verdict::Retry(fault) = classify(answer(status, "1"), &named, false) else {
+            let Classification::Retry(fault) = classify(answer(status, "1"), &named, false) else {
                 panic!("{status} is not retried")
             };
             assert_eq!((fault.cause, fault.status), (Cause::Status(status), Some(status)));
         }
-        assert!(matches!(classify(answer(206, "1"), &named, false), Verdict::Keep(_)), "null goes first");
-        assert!(matches!(classify(answer(200, "1"), &named, false), Verdict::Keep(_)));
+        assert!(
+            matches!(classify(answer(206, "1"), &named, false), Classification::Keep(_)),
+            "null goes first"
+        );
+        assert!(matches!(classify(answer(200, "1"), &named, false), Classification::Keep(_)));
     }
 
     #[test]
     fn a_304_is_an_answer_only_to_a_conditional_request() {
-        let Verdict::Keep(kept) = classify(answer(304, ""), &settings(), true) else { panic!("not kept") };
+        let Classification::Keep(kept) = classify(answer(304, ""), &settings(), true) else {
+            panic!("not kept")
+        };
         assert_eq!(kept.content, Content::Unchanged);
     }
 
@@ -315,11 +322,13 @@ mod tests {
                 retry_on: retry_on.parse().unwrap(),
                 ..settings()
             };
-            let Verdict::Keep(kept) = classify(answer(304, ""), &named, true) else { panic!("not kept") };
+            let Classification::Keep(kept) = classify(answer(304, ""), &named, true) else {
+                panic!("not kept")
+            };
             assert_eq!(kept.content, Content::Unchanged, "{null_on} {retry_on}");
             match classify(answer(304, ""), &named, false) {
-                Verdict::Keep(kept) => assert_eq!(kept.content, Content::Json(b"null".to_vec())),
-                other => assert!(matches!(other, Verdict::Retry(_)) && null_on == "404"),
+                Classification::Keep(kept) => assert_eq!(kept.content, Content::Json(b"null".to_vec())),
+                other => assert!(matches!(other, Classification::Retry(_)) && null_on == "404"),
             }
         }
     }
@@ -327,13 +336,15 @@ mod tests {
     #[test]
     fn a_body_is_stored_compact_with_its_digits() {
         let body = "\u{feff}{ \"b\" : 9007199254740993 , \"a\" : [ 1.10, 1e400 ] }\r\n";
-        let Verdict::Keep(kept) = classify(answer(200, body), &settings(), false) else { panic!("not kept") };
+        let Classification::Keep(kept) = classify(answer(200, body), &settings(), false) else {
+            panic!("not kept")
+        };
         assert_eq!(kept.content, Content::Json(br#"{"b":9007199254740993,"a":[1.10,1e400]}"#.to_vec()));
     }
 
     #[test]
     fn a_null_on_status_stores_null_whatever_the_body() {
-        let Verdict::Keep(kept) = classify(answer(410, "<gone>"), &settings(), false) else {
+        let Classification::Keep(kept) = classify(answer(410, "<gone>"), &settings(), false) else {
             panic!("not kept")
         };
         assert_eq!(kept.content, Content::Json(b"null".to_vec()));
@@ -343,7 +354,7 @@ mod tests {
     #[test]
     fn a_body_that_is_no_json_shows_how_it_begins() {
         let page = answer(200, "<html>\x1b[31m canary-123 please log in</html>");
-        let Verdict::GiveUp(fault) = classify(page, &settings(), false) else { panic!() };
+        let Classification::GiveUp(fault) = classify(page, &settings(), false) else { panic!() };
         let detail =
             "not JSON: expected a value at byte 0: <html>\\u{1b}[31m (redacted) please log in</html>";
         assert_eq!(&*fault.detail, detail);
@@ -358,20 +369,27 @@ mod tests {
             raw
         };
         let body = b"{\"a\":\"\xc3\xa9\"}";
-        let Verdict::Keep(kept) = classify(latin(200, body), &settings(), false) else { panic!("not kept") };
+        let Classification::Keep(kept) = classify(latin(200, body), &settings(), false) else {
+            panic!("not kept")
+        };
         assert_eq!(kept.content, Content::Json("{\"a\":\"Ã©\"}".into()));
         let text = ResponseSettings { body_as: BodyAs::Text, ..settings() };
-        let Verdict::Keep(kept) = classify(latin(200, b"\xc3\xa9"), &text, false) else { panic!("not kept") };
+        let Classification::Keep(kept) = classify(latin(200, b"\xc3\xa9"), &text, false) else {
+            panic!("not kept")
+        };
         assert_eq!(kept.content, Content::Json("\"Ã©\"".into()));
         for (status, body) in [(400, &b"sch\xf6n"[..]), (200, b"<p>sch\xf6n")] {
-            let Verdict::GiveUp(fault) = classify(latin(status, body), &settings(), false) else { panic!() };
+            let Classification::GiveUp(fault) = classify(latin(status, body), &settings(), false) else {
+                panic!()
+            };
             assert!(fault.detail.ends_with("schön"), "{fault}");
         }
     }
 
     #[test]
     fn a_refusal_shows_what_the_server_said_without_secrets_and_control_characters() {
-        let Verdict::GiveUp(fault) = classify(answer(400, "bad token canary-123\x1b[2J"), &settings(), false)
+        let Classification::GiveUp(fault) =
+            classify(answer(400, "bad token canary-123\x1b[2J"), &settings(), false)
         else {
             panic!("not given up")
         };
@@ -383,11 +401,11 @@ mod tests {
     #[test]
     fn text_bodies_become_json_strings_and_may_be_empty() {
         let text = ResponseSettings { body_as: BodyAs::Text, ..settings() };
-        let Verdict::Keep(kept) = classify(answer(200, "a \"b\"\n"), &text, false) else {
+        let Classification::Keep(kept) = classify(answer(200, "a \"b\"\n"), &text, false) else {
             panic!("not kept")
         };
         assert_eq!(kept.content, Content::Json(br#""a \"b\"\n""#.to_vec()));
-        assert!(matches!(classify(answer(200, ""), &text, false), Verdict::Keep(_)));
+        assert!(matches!(classify(answer(200, ""), &text, false), Classification::Keep(_)));
     }
 
     #[test]
@@ -395,7 +413,7 @@ mod tests {
         let mut raw = answer(200, "1");
         raw.headers.insert(ETAG, "\"v1\"".parse().unwrap());
         raw.headers.insert(LAST_MODIFIED, "x".repeat(5000).parse().unwrap());
-        let Verdict::Keep(kept) = classify(raw, &settings(), false) else { panic!("not kept") };
+        let Classification::Keep(kept) = classify(raw, &settings(), false) else { panic!("not kept") };
         assert_eq!(kept.validators, Validators { etag: Some("\"v1\"".into()), last_modified: None });
     }
 }

@@ -12,15 +12,15 @@ use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use super::aside::Aside;
 use super::backoff::backoff;
-use super::classify::{ResponseSettings, Verdict};
+use super::classify::{Classification, ResponseSettings};
 use super::health::{Advice, Health, KEEPS_FAILING};
+use super::offload::Offload;
 use super::rate_fields;
 use super::redirect::{self, Follow};
 use super::retry_after::retry_after;
-use super::stop::{Stop, StopReason};
-use super::transport::{Broken, Line, RawAnswer, Transport};
+use super::shutdown::{Shutdown, StopReason};
+use super::transport::{RawAnswer, Reuse, SendError, Transport};
 use crate::limit::{Gate, Permit, Seen};
 use crate::model::fault::RetryAfter;
 use crate::model::job::shown;
@@ -45,11 +45,11 @@ pub struct Fetcher<T> {
     transport: T,
     gate: Arc<Gate>,
     retry: RetrySettings,
-    answers: Aside,
+    answers: Offload,
     reporter: Arc<dyn Reporter>,
-    stop: Arc<Stop>,
+    shutdown: Arc<Shutdown>,
     health: Health,
-    scouts: Arc<Semaphore>,
+    initial_connects: Arc<Semaphore>,
     rng: Mutex<fastrand::Rng>,
     accepted: OnceLock<Job>,
 }
@@ -61,19 +61,19 @@ pub struct Companions {
     /// Who is told what happened.
     pub reporter: Arc<dyn Reporter>,
     /// Ends the run early.
-    pub stop: Arc<Stop>,
+    pub shutdown: Arc<Shutdown>,
     /// Closed by the transport's first connection; until then it bounds how many attempts look for one.
-    pub scouts: Arc<Semaphore>,
+    pub initial_connects: Arc<Semaphore>,
 }
 
 /// The run stopped before the attempt was over.
 struct Stopped;
 
 /// What one attempt, redirects included, came to.
-enum Ended {
+enum SendOutcome {
     Answer(RawAnswer),
     Refused(Fault),
-    Broken(Broken),
+    SendError(SendError),
 }
 
 impl<T: Transport> Fetcher<T> {
@@ -84,12 +84,12 @@ impl<T: Transport> Fetcher<T> {
         response: ResponseSettings,
         companions: Companions,
     ) -> Self {
-        let Companions { gate, reporter, stop, scouts } = companions;
+        let Companions { gate, reporter, shutdown, initial_connects } = companions;
         let health = Health::new(gate.view().limit);
         let rng = Mutex::new(fastrand::Rng::new());
-        let answers = Aside::new(response);
+        let answers = Offload::new(response);
         let accepted = OnceLock::new();
-        Self { transport, gate, retry, answers, reporter, stop, health, scouts, rng, accepted }
+        Self { transport, gate, retry, answers, reporter, shutdown, health, initial_connects, rng, accepted }
     }
 
     /// The first job whose answer showed that the credentials were good, if there was one.
@@ -119,7 +119,7 @@ impl<T: Transport> Fetcher<T> {
         let mut retries = 0;
         let mut resent = false;
         loop {
-            let Some((permit, _scout)) = self.admit().await else {
+            let Some((permit, _initial_connect)) = self.admit().await else {
                 return Outcome::Deferred(Deferral::Stopped);
             };
             let started = Instant::now();
@@ -128,12 +128,12 @@ impl<T: Transport> Fetcher<T> {
             let Ok(ended) = ended else { return Outcome::Deferred(Deferral::Stopped) };
             let (verdict, seen) = self.judge(ended, started.elapsed(), job).await;
             let fault = match verdict.masked(&self.answers.settings().mask) {
-                Verdict::Keep(answer) => {
+                Classification::Keep(answer) => {
                     permit.finish(seen);
                     self.health.answered(started);
                     return Outcome::Fetched(answer);
                 }
-                Verdict::GiveUp(fault) => {
+                Classification::GiveUp(fault) => {
                     // A status that is not retried may still ask the pool for quiet.
                     let asked = self.pause_for(&fault, self.draw(retries));
                     permit.finish(seen);
@@ -143,7 +143,7 @@ impl<T: Transport> Fetcher<T> {
                         Err(deferral) => Outcome::Deferred(deferral),
                     };
                 }
-                Verdict::Retry(fault) => fault,
+                Classification::Retry(fault) => fault,
             };
             // A status below 400 is retried only where --retry-on names it: the API works, the answer is not ready yet.
             let is_unready = matches!(fault.cause, Cause::Status(..400));
@@ -165,7 +165,7 @@ impl<T: Transport> Fetcher<T> {
             let wait = match (asked, advice) {
                 (Err(deferral), _) => return Outcome::Deferred(deferral),
                 (_, Advice::Stop(reason)) => {
-                    self.stop.throw(reason);
+                    self.shutdown.trigger(reason);
                     continue;
                 }
                 _ if last => return Outcome::Failed(fault),
@@ -188,7 +188,7 @@ impl<T: Transport> Fetcher<T> {
             self.reporter.on(&told);
             tokio::select! {
                 biased;
-                () = self.stop.thrown() => return Outcome::Deferred(Deferral::Stopped),
+                () = self.shutdown.triggered() => return Outcome::Deferred(Deferral::Stopped),
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -199,17 +199,21 @@ impl<T: Transport> Fetcher<T> {
     /// Until one connection stands, few attempts look for one: a dead port is not hammered. That
     /// comes before the gate, because who has passed the gate must send at once.
     async fn admit(&self) -> Option<(Permit, Option<SemaphorePermit<'_>>)> {
-        if self.stop.is_thrown() {
+        if self.shutdown.is_triggered() {
             return None;
         }
         let admit = async {
-            let scout = if self.scouts.is_closed() { None } else { self.scouts.acquire().await.ok() };
-            (self.gate.admit().await, scout)
+            let initial_connect = if self.initial_connects.is_closed() {
+                None
+            } else {
+                self.initial_connects.acquire().await.ok()
+            };
+            (self.gate.admit().await, initial_connect)
         };
         tokio::select! {
             biased;
             admitted = admit => Some(admitted),
-            () = self.stop.thrown() => None,
+            () = self.shutdown.triggered() => None,
         }
     }
 
@@ -221,35 +225,38 @@ impl<T: Transport> Fetcher<T> {
         mut permit: Permit,
         resent: &mut bool,
         attempts: &mut u32,
-    ) -> (Result<Ended, Stopped>, Permit) {
+    ) -> (Result<SendOutcome, Stopped>, Permit) {
         let mut elsewhere: Option<Request> = None;
         let mut status = 0;
         for _ in 0..=redirect::MAX_REDIRECTS {
-            if self.stop.is_thrown() {
+            if self.shutdown.is_triggered() {
                 return (Err(Stopped), permit);
             }
             let request = elsewhere.as_ref().unwrap_or(&job.request);
             *attempts += 1;
             let sent = Instant::now();
-            let mut result = self.transport.send(request, Line::Any).await;
-            if !*resent && matches!(&result, Err(broken) if broken.unanswered) && !self.stop.is_thrown() {
+            let mut result = self.transport.send(request, Reuse::Allowed).await;
+            if !*resent
+                && matches!(&result, Err(send_error) if send_error.safe_to_resend)
+                && !self.shutdown.is_triggered()
+            {
                 // The server had closed the kept-alive connection: free for the SKU, once. It may have
                 // closed the other kept ones as well.
                 *resent = true;
                 if self.again(&mut permit).await.is_err() {
                     return (Err(Stopped), permit);
                 }
-                result = self.transport.send(request, Line::Fresh).await;
+                result = self.transport.send(request, Reuse::Never).await;
             }
             let answer = match result {
-                Err(broken) => return (Ok(Ended::Broken(broken)), permit),
+                Err(send_error) => return (Ok(SendOutcome::SendError(send_error)), permit),
                 Ok(answer) => answer,
             };
             let settings = self.answers.settings();
             let named =
                 || settings.null_on.contains(answer.status) || settings.retry_on.contains(answer.status);
             if !redirect::is_redirect(answer.status) || named() {
-                return (Ok(Ended::Answer(answer)), permit);
+                return (Ok(SendOutcome::Answer(answer)), permit);
             }
             status = answer.status;
             self.answered(job, status, sent.elapsed(), 0);
@@ -257,7 +264,7 @@ impl<T: Transport> Fetcher<T> {
                 Ok(next) => elsewhere = Some(next),
                 Err(mut fault) => {
                     fault.detail = display_safe(&settings.mask.apply(&fault.detail), REFUSAL_CHARS).into();
-                    return (Ok(Ended::Refused(fault)), permit);
+                    return (Ok(SendOutcome::Refused(fault)), permit);
                 }
             }
             if self.again(&mut permit).await.is_err() {
@@ -265,7 +272,7 @@ impl<T: Transport> Fetcher<T> {
             }
         }
         let detail = format!("more than {} redirects", redirect::MAX_REDIRECTS);
-        (Ok(Ended::Refused(Fault::new(Cause::Redirect, detail).with_status(status))), permit)
+        (Ok(SendOutcome::Refused(Fault::new(Cause::Redirect, detail).with_status(status))), permit)
     }
 
     /// Waits for another turn at the gate. Who waits is not in flight: when the run stops it leaves at once, and
@@ -273,17 +280,19 @@ impl<T: Transport> Fetcher<T> {
     async fn again(&self, permit: &mut Permit) -> Result<(), Stopped> {
         tokio::select! {
             biased;
-            () = self.stop.thrown() => Err(Stopped),
+            () = self.shutdown.triggered() => Err(Stopped),
             () = permit.resend() => Ok(()),
         }
     }
 
     /// Judges what came, tells the reporter, and says what the gate should learn from it.
-    async fn judge(&self, ended: Ended, latency: Duration, job: &Job) -> (Verdict, Seen) {
+    async fn judge(&self, ended: SendOutcome, latency: Duration, job: &Job) -> (Classification, Seen) {
         let answer = match ended {
-            Ended::Answer(answer) => answer,
-            Ended::Refused(fault) => return (Verdict::GiveUp(fault), Seen::Cheap),
-            Ended::Broken(broken) => return self.judge_broken(broken.fault, latency, job),
+            SendOutcome::Answer(answer) => answer,
+            SendOutcome::Refused(fault) => return (Classification::GiveUp(fault), Seen::Cheap),
+            SendOutcome::SendError(send_error) => {
+                return self.judge_send_error(send_error.fault, latency, job);
+            }
         };
         let status = answer.status;
         let now = SystemTime::now();
@@ -299,17 +308,17 @@ impl<T: Transport> Fetcher<T> {
         let conditional = job.request.headers.contains_key(IF_NONE_MATCH)
             || job.request.headers.contains_key(IF_MODIFIED_SINCE);
         match self.answers.classify(answer, conditional).await {
-            Verdict::Retry(mut fault) => {
+            Classification::Retry(mut fault) => {
                 fault.retry_after = asked;
                 // "Not ready yet" says nothing about capacity, however fast it came.
                 let seen = if matches!(fault.cause, Cause::Status(..400)) { Seen::Cheap } else { seen };
-                (Verdict::Retry(fault), seen)
+                (Classification::Retry(fault), seen)
             }
-            Verdict::GiveUp(mut fault) => {
+            Classification::GiveUp(mut fault) => {
                 fault.retry_after = asked;
-                (Verdict::GiveUp(fault), seen)
+                (Classification::GiveUp(fault), seen)
             }
-            kept @ Verdict::Keep(_) => (kept, seen),
+            kept @ Classification::Keep(_) => (kept, seen),
         }
     }
 
@@ -317,7 +326,7 @@ impl<T: Transport> Fetcher<T> {
     fn mind_quota(&self, headers: &HeaderMap, now: SystemTime) {
         let Some(quota) = rate_fields::quota(headers, now) else { return };
         if quota.remaining == 0 && !self.gate.bears(quota.reset) {
-            self.stop.throw(StopReason::AskedToWait(Some(quota.reset)));
+            self.shutdown.trigger(StopReason::AskedToWait(Some(quota.reset)));
         } else if let Some(reset) = Instant::now().checked_add(quota.reset) {
             self.gate.report_quota(quota.remaining, reset, "the quota is nearly used up");
         }
@@ -328,7 +337,7 @@ impl<T: Transport> Fetcher<T> {
         self.reporter.on(&Event::AttemptAnswered { key, line, status, latency, bytes });
     }
 
-    fn judge_broken(&self, fault: Fault, latency: Duration, job: &Job) -> (Verdict, Seen) {
+    fn judge_send_error(&self, fault: Fault, latency: Duration, job: &Job) -> (Classification, Seen) {
         if let Some(status) = fault.status {
             // The head came, and the server counts it.
             self.answered(job, status, latency, 0);
@@ -337,11 +346,11 @@ impl<T: Transport> Fetcher<T> {
         match fault.cause {
             Cause::Certificate => {
                 let detail = self.answers.settings().mask.apply(&fault.detail).into_owned();
-                self.stop.throw(StopReason::Certificate(detail));
-                (Verdict::Retry(fault), seen)
+                self.shutdown.trigger(StopReason::Certificate(detail));
+                (Classification::Retry(fault), seen)
             }
-            Cause::TooLarge => (Verdict::GiveUp(fault), seen),
-            _ => (Verdict::Retry(fault), seen),
+            Cause::TooLarge => (Classification::GiveUp(fault), seen),
+            _ => (Classification::Retry(fault), seen),
         }
     }
 
@@ -353,7 +362,7 @@ impl<T: Transport> Fetcher<T> {
             Some(RetryAfter::Wait(wait)) => Some(wait),
             Some(RetryAfter::TooLong) => None,
         };
-        self.stop.throw(StopReason::AskedToWait(too_long));
+        self.shutdown.trigger(StopReason::AskedToWait(too_long));
         Err(Deferral::AskedToWait)
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::stop::StopReason;
+use super::shutdown::StopReason;
 use crate::model::fault::RetryAfter;
 use crate::model::{Cause, Fault, Seq};
 

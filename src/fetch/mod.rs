@@ -4,21 +4,21 @@
 //! says what an answer means, [`redirect`] where it leads, [`backoff`] how long to wait, [`health`]
 //! whether to go on. Only [`transport`] touches the network.
 
-mod aside;
 pub mod backoff;
+mod body_budget;
 mod charset;
 pub mod classify;
 pub mod decode;
 pub mod fetcher;
 mod field_value;
 pub mod health;
-mod patience;
+mod offload;
+mod pausable_timeout;
 pub mod rate_fields;
 pub mod redirect;
 pub mod retry_after;
-mod room;
 pub mod select;
-pub mod stop;
+pub mod shutdown;
 pub mod transport;
 
 pub use classify::{BodyAs, ResponseSettings};
@@ -26,7 +26,7 @@ pub use fetcher::{Companions, Fetcher, RetrySettings};
 pub use health::KEEPS_FAILING;
 pub use redirect::Follow;
 pub use select::Select;
-pub use stop::{Stop, StopReason};
+pub use shutdown::{Shutdown, StopReason};
 pub use transport::{
     Http, OnConnected, PROXY_SCHEMES, Transport, TransportError, TransportSettings, Trust, is_proxy_scheme,
 };

@@ -80,7 +80,7 @@ pub fn follow(request: &Request, status: u16, headers: &HeaderMap, policy: Follo
         return Err(refuse("it leads from https to http"));
     }
     let same_origin = url.origin() == request.url.origin();
-    let foreign = request.foreign || !same_origin;
+    let cross_origin = request.cross_origin || !same_origin;
     if request.body.is_some() {
         let method = &request.method;
         let leads = || {
@@ -98,7 +98,7 @@ pub fn follow(request: &Request, status: u16, headers: &HeaderMap, policy: Follo
             };
             return Err(refuse(&why));
         }
-        if foreign {
+        if cross_origin {
             return Err(refuse(&format!(
                 "the body of the {method} may not reach another origin; {}",
                 leads()
@@ -108,13 +108,13 @@ pub fn follow(request: &Request, status: u16, headers: &HeaderMap, policy: Follo
     if !same_origin && policy == Follow::SameOrigin {
         return Err(refuse("it leads to another origin (--follow any would go there)"));
     }
-    carry_user_info(request, &mut url, foreign);
+    carry_user_info(request, &mut url, cross_origin);
     Ok(Request {
         method: if becomes_get(status, &request.method) { Method::GET } else { request.method.clone() },
         url,
-        headers: if foreign { HeaderMap::new() } else { request.headers.clone() },
+        headers: if cross_origin { HeaderMap::new() } else { request.headers.clone() },
         body: request.body.clone(),
-        foreign,
+        cross_origin,
     })
 }
 
@@ -128,9 +128,9 @@ fn becomes_get(status: u16, method: &Method) -> bool {
 }
 
 /// The template's user-info stays at its origin; what a server writes there is never used.
-fn carry_user_info(request: &Request, url: &mut Url, foreign: bool) {
+fn carry_user_info(request: &Request, url: &mut Url, cross_origin: bool) {
     let (name, password) =
-        if foreign { ("", None) } else { (request.url.username(), request.url.password()) };
+        if cross_origin { ("", None) } else { (request.url.username(), request.url.password()) };
     // Both fail only for URLs without a host, which were refused above.
     let _ = url.set_username(name);
     let _ = url.set_password(password);
@@ -143,7 +143,7 @@ mod tests {
     fn request(method: Method, url: &str) -> Request {
         let mut headers = HeaderMap::new();
         headers.insert("x-row", "1".parse().unwrap());
-        Request { method, url: url.parse().unwrap(), headers, body: None, foreign: false }
+        Request { method, url: url.parse().unwrap(), headers, body: None, cross_origin: false }
     }
 
     fn with_body(method: Method, url: &str) -> Request {
@@ -184,19 +184,19 @@ mod tests {
     #[test]
     fn nothing_the_user_gave_reaches_another_origin() {
         let next = to("https://u:p@a.test/1", 307, "https://evil:x@b.test/2", Follow::Any).unwrap();
-        assert!(next.foreign && next.headers.is_empty());
+        assert!(next.cross_origin && next.headers.is_empty());
         assert_eq!(next.url.as_str(), "https://b.test/2");
     }
 
     #[test]
-    fn once_abroad_stays_abroad() {
-        let abroad = Request { foreign: true, ..request(Method::GET, "https://b.test/1") };
-        let next = hop(&abroad, 307, "https://b.test/2", Follow::Any).unwrap();
-        assert!(next.foreign && next.headers.is_empty());
+    fn a_cross_origin_request_stays_cross_origin() {
+        let other = Request { cross_origin: true, ..request(Method::GET, "https://b.test/1") };
+        let next = hop(&other, 307, "https://b.test/2", Follow::Any).unwrap();
+        assert!(next.cross_origin && next.headers.is_empty());
     }
 
     #[test]
-    fn at_home_the_user_info_the_headers_and_the_body_of_a_307_or_308_stay() {
+    fn on_the_same_origin_the_user_info_the_headers_and_the_body_of_a_307_or_308_stay() {
         for status in [307, 308] {
             let from = with_body(Method::POST, "https://u:p@a.test/1");
             let next = hop(&from, status, "https://a.test/2", Follow::SameOrigin).unwrap();

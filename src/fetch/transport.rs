@@ -7,12 +7,12 @@
 //! send or wait behind the back of the gate, or keep half an answer. What they did is done, counted
 //! and tested in this room.
 
-mod broken;
 mod direct;
-mod heard;
-mod trunk;
+mod http1;
+mod http2;
+mod observed_io;
+mod send_error;
 mod trust;
-mod wire;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -28,19 +28,19 @@ use reqwest::{Certificate, Client, ClientBuilder, Proxy};
 use secrecy::{ExposeSecret, SecretString};
 use tower::util::MapResponseLayer;
 
-use super::patience::Patience;
-use super::room::{Claim, Room};
+use super::body_budget::{BodyBudget, BodyClaim};
+use super::pausable_timeout::PausableTimeout;
 use crate::model::{Cause, Fault, Request, Size, large};
 
-use broken::{Stage, broken, text};
 use direct::Direct;
-use trunk::{STREAM_WINDOW, connection_window};
-use wire::{Exchange, is_ended_by_close};
+use http1::{Exchange, is_ended_by_close};
+use http2::{STREAM_WINDOW, connection_window};
+use send_error::{Stage, reqwest_error, text};
 
 /// Streams that one HTTP/2 connection is trusted to carry.
 ///
 /// A server may allow fewer streams than `--concurrency` asks for, and reqwest queues the rest without a
-/// word, nor does it tell what is allowed. RFC 9113 §6.5.2 recommends that servers allow at least 100; servers seen in the
+/// word, nor does it say what is allowed. RFC 9113 §6.5.2 recommends that servers allow at least 100; servers seen in the
 /// wild allow as few as 10. With eight a connection, every one of those reaches what was asked.
 const STREAMS_PER_CONNECTION: usize = 8;
 
@@ -114,27 +114,31 @@ pub struct RawAnswer {
 
 /// An attempt that brought no answer.
 #[derive(Debug)]
-pub struct Broken {
+pub struct SendError {
     /// Why.
     pub fault: Fault,
     /// The connection ended before the first byte of an answer: a kept-alive connection that the
     /// server had closed looks like this.
-    pub unanswered: bool,
+    pub safe_to_resend: bool,
 }
 
 /// Which connection a request may leave on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Line {
+pub enum Reuse {
     /// Any that was kept alive, or a new one.
-    Any,
+    Allowed,
     /// A new one: kept ones are suspected of being closed at their other end.
-    Fresh,
+    Never,
 }
 
 /// Sends one request and reads one answer.
 pub trait Transport: Send + Sync {
     /// Makes one attempt, bounded by the timeout.
-    fn send(&self, request: &Request, line: Line) -> impl Future<Output = Result<RawAnswer, Broken>> + Send;
+    fn send(
+        &self,
+        request: &Request,
+        reuse: Reuse,
+    ) -> impl Future<Output = Result<RawAnswer, SendError>> + Send;
 }
 
 /// Why the HTTP client cannot be set up.
@@ -160,30 +164,30 @@ pub struct Http {
     trust: Option<Arc<rustls::ClientConfig>>,
     /// Constant headers with several values: a client's default headers carry one value a name.
     repeated: HeaderMap,
-    home: Vec<Lane>,
-    abroad: OnceLock<Client>,
-    /// Clients that keep no connection, for home and abroad.
-    fresh: [OnceLock<Client>; 2],
+    same_origin: Vec<CountedClient>,
+    cross_origin: OnceLock<Client>,
+    /// Clients that keep no connection: for the same origin, and for others.
+    unpooled: [OnceLock<Client>; 2],
     /// Whether any connection ever stood.
     connected: Arc<AtomicBool>,
     /// Connections that reqwest opened.
     opened: Arc<AtomicUsize>,
-    room: Room,
+    budget: BodyBudget,
 }
 
 /// One client, and so one HTTP/2 connection, with the attempts on it.
-struct Lane {
+struct CountedClient {
     client: OnceLock<Client>,
     in_flight: AtomicUsize,
 }
 
 /// An answer whose body is being read.
-enum Reading<'a> {
+enum UnreadAnswer<'a> {
     Direct(Exchange<'a>),
     Reqwest(reqwest::Response),
 }
 
-impl Reading<'_> {
+impl UnreadAnswer<'_> {
     fn status(&self) -> StatusCode {
         match self {
             Self::Direct(exchange) => exchange.head.status,
@@ -210,16 +214,16 @@ impl Reading<'_> {
         }
     }
 
-    async fn chunk(&mut self, settings: &TransportSettings) -> Result<Option<Bytes>, Broken> {
+    async fn chunk(&mut self, settings: &TransportSettings) -> Result<Option<Bytes>, SendError> {
         let next = match self {
             Self::Direct(exchange) => exchange.chunk().await,
             Self::Reqwest(response) => {
-                response.chunk().await.map_err(|error| broken(error, Stage::Body, settings))
+                response.chunk().await.map_err(|error| reqwest_error(error, Stage::Body, settings))
             }
         };
-        next.map_err(|mut broken| {
-            broken.fault.status = Some(self.status().as_u16());
-            broken
+        next.map_err(|mut error| {
+            error.fault.status = Some(self.status().as_u16());
+            error
         })
     }
 }
@@ -231,10 +235,10 @@ impl Http {
     /// An unreadable certificate, a proxy address that is none, no certificate authorities.
     pub fn new(mut settings: TransportSettings) -> Result<Self, TransportError> {
         let connected = Arc::new(AtomicBool::new(false));
-        let (OnConnected(tell), stands) = (settings.on_connected.clone(), Arc::clone(&connected));
+        let (OnConnected(on_connected), stands) = (settings.on_connected.clone(), Arc::clone(&connected));
         settings.on_connected = OnConnected(Arc::new(move || {
             stands.store(true, Ordering::Relaxed);
-            tell();
+            on_connected();
         }));
         let certificates = settings.ca_cert.as_deref().map(trust::certificates).transpose()?;
         let trust = match settings.trust.0.take() {
@@ -243,32 +247,33 @@ impl Http {
             None => Some(Arc::new(trust::verified(certificates.unwrap_or_default())?)),
         };
         let repeated = repeated_headers(&settings.headers);
-        let mut headers = home_headers(&settings);
+        let mut headers = same_origin_headers(&settings);
         headers.extend(repeated.clone());
         let direct = Direct::new(&settings, trust.as_ref(), headers);
-        let lanes = if settings.tls {
+        let clients = if settings.tls {
             settings.concurrency.div_ceil(STREAMS_PER_CONNECTION).clamp(1, MAX_SPREAD)
         } else {
             1
         };
-        let home: Vec<Lane> =
-            (0..lanes).map(|_| Lane { client: OnceLock::new(), in_flight: AtomicUsize::new(0) }).collect();
-        let room = Room::new(Arc::clone(&settings.backlog));
+        let same_origin: Vec<CountedClient> = (0..clients)
+            .map(|_| CountedClient { client: OnceLock::new(), in_flight: AtomicUsize::new(0) })
+            .collect();
+        let budget = BodyBudget::new(Arc::clone(&settings.backlog));
         let http = Self {
             settings,
             direct,
             trust,
             repeated,
-            home,
-            abroad: OnceLock::new(),
-            fresh: Default::default(),
+            same_origin,
+            cross_origin: OnceLock::new(),
+            unpooled: Default::default(),
             connected,
             opened: Arc::default(),
-            room,
+            budget,
         };
         if http.direct.is_none() {
             // What is wrong with the settings is to be known now.
-            http.client_of(&http.home[0])?;
+            http.client_of(&http.same_origin[0])?;
         }
         Ok(http)
     }
@@ -279,41 +284,43 @@ impl Http {
         Trust(self.trust.clone())
     }
 
-    /// The lane for the next attempt: the first that is not full, so that few attempts share few
+    /// The client for the next attempt: the first that is not full, so that few attempts share few
     /// connections; the emptiest when all are.
-    fn lane(&self) -> &Lane {
-        let full = self.settings.concurrency.div_ceil(self.home.len());
-        self.home
+    fn least_loaded(&self) -> &CountedClient {
+        let full = self.settings.concurrency.div_ceil(self.same_origin.len());
+        self.same_origin
             .iter()
-            .find(|lane| lane.in_flight.load(Ordering::Relaxed) < full)
-            .or_else(|| self.home.iter().min_by_key(|lane| lane.in_flight.load(Ordering::Relaxed)))
-            .unwrap_or(&self.home[0])
+            .find(|client| client.in_flight.load(Ordering::Relaxed) < full)
+            .or_else(|| self.same_origin.iter().min_by_key(|client| client.in_flight.load(Ordering::Relaxed)))
+            .unwrap_or(&self.same_origin[0])
     }
 
-    fn client_of(&self, lane: &Lane) -> Result<Client, TransportError> {
-        kept(&lane.client, || self.client(&home_headers(&self.settings), self.settings.concurrency, true))
+    fn client_of(&self, counted: &CountedClient) -> Result<Client, TransportError> {
+        get_or_build(&counted.client, || {
+            self.client(&same_origin_headers(&self.settings), self.settings.concurrency, true)
+        })
     }
 
     /// The client for other origins: it carries no header that the user gave.
-    fn abroad(&self) -> Result<Client, TransportError> {
-        kept(&self.abroad, || self.client(&program_headers(), self.settings.concurrency, false))
+    fn cross_origin_client(&self) -> Result<Client, TransportError> {
+        get_or_build(&self.cross_origin, || self.client(&program_headers(), self.settings.concurrency, false))
     }
 
     /// A client whose every request makes a connection of its own.
-    fn fresh(&self, foreign: bool) -> Result<Client, TransportError> {
-        let headers = || if foreign { program_headers() } else { home_headers(&self.settings) };
-        kept(&self.fresh[usize::from(foreign)], || self.client(&headers(), 0, !foreign))
+    fn unpooled_client(&self, cross_origin: bool) -> Result<Client, TransportError> {
+        let headers = || if cross_origin { program_headers() } else { same_origin_headers(&self.settings) };
+        get_or_build(&self.unpooled[usize::from(cross_origin)], || self.client(&headers(), 0, !cross_origin))
     }
 
     /// Counts a client's new connections, and tells of them.
     fn listener<C>(
         &self,
-        telling: bool,
+        counts_as_connected: bool,
     ) -> MapResponseLayer<impl Fn(C) -> C + Clone + Send + Sync + 'static> {
         let (opened, on_connected) = (Arc::clone(&self.opened), self.settings.on_connected.clone());
         MapResponseLayer::new(move |connection| {
             opened.fetch_add(1, Ordering::Relaxed);
-            if telling {
+            if counts_as_connected {
                 (on_connected.0)();
             }
             connection
@@ -321,9 +328,14 @@ impl Http {
     }
 
     /// A client that sends these headers, keeps so many idle connections, and tells of new ones.
-    fn client(&self, headers: &HeaderMap, idle: usize, telling: bool) -> Result<Client, TransportError> {
+    fn client(
+        &self,
+        headers: &HeaderMap,
+        idle: usize,
+        counts_as_connected: bool,
+    ) -> Result<Client, TransportError> {
         let builder = || {
-            let builder = builder(&self.settings)?.connector_layer(self.listener(telling));
+            let builder = builder(&self.settings)?.connector_layer(self.listener(counts_as_connected));
             Ok::<_, TransportError>(builder.pool_max_idle_per_host(idle).default_headers(headers.clone()))
         };
         if let Some(trust) = &self.trust {
@@ -361,41 +373,50 @@ impl Http {
         Ok(outgoing)
     }
 
-    async fn attempt(&self, request: &Request, line: Line, patience: &Patience) -> Result<RawAnswer, Broken> {
+    async fn attempt(
+        &self,
+        request: &Request,
+        reuse: Reuse,
+        timeout: &PausableTimeout,
+    ) -> Result<RawAnswer, SendError> {
         if let Some(direct) = self.direct.as_ref().filter(|_| Direct::serves(request)) {
-            let exchange = direct.send(request, line).await?;
-            return self.read(Reading::Direct(exchange), request, patience).await;
+            let exchange = direct.send(request, reuse).await?;
+            return self.read(UnreadAnswer::Direct(exchange), request, timeout).await;
         }
         // Boxed, so that the straight way need not carry the other one along.
-        Box::pin(self.through_reqwest(request, line, patience)).await
+        Box::pin(self.through_reqwest(request, reuse, timeout)).await
     }
 
     async fn through_reqwest(
         &self,
         request: &Request,
-        line: Line,
-        patience: &Patience,
-    ) -> Result<RawAnswer, Broken> {
-        let (client, _seat) = match line {
-            Line::Fresh => (self.fresh(request.foreign), None),
-            Line::Any if request.foreign => (self.abroad(), None),
-            Line::Any => {
-                let place = self.lane();
-                (self.client_of(place), Some(Seat::take(place)))
+        reuse: Reuse,
+        timeout: &PausableTimeout,
+    ) -> Result<RawAnswer, SendError> {
+        let (client, _in_flight) = match reuse {
+            Reuse::Never => (self.unpooled_client(request.cross_origin), None),
+            Reuse::Allowed if request.cross_origin => (self.cross_origin_client(), None),
+            Reuse::Allowed => {
+                let place = self.least_loaded();
+                (self.client_of(place), Some(InFlightGuard::take(place)))
             }
         };
         // One like it was built before: only the system can have run out of something since.
-        let client = client.map_err(|error| Broken {
+        let client = client.map_err(|error| SendError {
             fault: Fault::new(Cause::Connect, error.to_string()),
-            unanswered: false,
+            safe_to_resend: false,
         })?;
         let response = self.execute_noting(&client, request).await?;
-        self.read(Reading::Reqwest(response), request, patience).await
+        self.read(UnreadAnswer::Reqwest(response), request, timeout).await
     }
 
     /// Executes, and notes whether that opens the connection. Of several requests that wait for one, the first to be
     /// polled when it stands gets it, or all do over HTTP/2.
-    async fn execute_noting(&self, client: &Client, request: &Request) -> Result<reqwest::Response, Broken> {
+    async fn execute_noting(
+        &self,
+        client: &Client,
+        request: &Request,
+    ) -> Result<reqwest::Response, SendError> {
         let mut stage = Stage::RestedHead;
         let mut execution = pin!(self.execute(client, request));
         let response = poll_fn(|cx| {
@@ -407,12 +428,12 @@ impl Http {
             polled
         })
         .await;
-        response.map_err(|error| broken(error, stage, &self.settings))
+        response.map_err(|error| reqwest_error(error, stage, &self.settings))
     }
 
     async fn execute(&self, client: &Client, request: &Request) -> reqwest::Result<reqwest::Response> {
         let mut outgoing = self.outgoing(client, request)?;
-        if !request.foreign {
+        if !request.cross_origin {
             for (name, value) in &self.repeated {
                 outgoing.headers_mut().append(name, value.clone());
             }
@@ -425,10 +446,10 @@ impl Http {
 
     async fn read(
         &self,
-        mut answer: Reading<'_>,
+        mut answer: UnreadAnswer<'_>,
         request: &Request,
-        patience: &Patience,
-    ) -> Result<RawAnswer, Broken> {
+        timeout: &PausableTimeout,
+    ) -> Result<RawAnswer, SendError> {
         let settings = &self.settings;
         let status = answer.status();
         let cap = settings.max_body.0;
@@ -437,26 +458,26 @@ impl Http {
             Method::HEAD => None,
             _ => answer.headers().get(CONTENT_LENGTH).and_then(length),
         };
-        let too_large = || Broken {
+        let too_large = || SendError {
             fault: Fault::new(Cause::TooLarge, format!("the body is larger than --max-body {}", Size(cap)))
                 .with_status(status.as_u16()),
-            unanswered: false,
+            safe_to_resend: false,
         };
         if announced.is_some_and(|n| n > cap) && status.is_success() {
             return Err(too_large());
         }
-        let mut claim = Claim::on(&self.room, announced);
+        let mut claim = BodyClaim::on(&self.budget, announced);
         // What is announced as large waits before a byte of it is read.
-        claim.cover(0, patience).await;
+        claim.cover(0, timeout).await;
         let mut body = answer.chunk(settings).await?.unwrap_or_default();
-        claim.cover(body.len(), patience).await;
+        claim.cover(body.len(), timeout).await;
         if let Some(second) = answer.chunk(settings).await? {
             let mut whole =
                 Vec::with_capacity(usize::try_from(announced.unwrap_or(0).min(FIRST_CAPACITY)).unwrap_or(0));
             whole.extend_from_slice(&body);
             whole.extend_from_slice(&second);
             while whole.len() as u64 <= cap {
-                claim.cover(whole.len(), patience).await;
+                claim.cover(whole.len(), timeout).await;
                 let Some(chunk) = answer.chunk(settings).await? else { break };
                 large::grow(&mut whole, chunk.len());
                 whole.extend_from_slice(&chunk);
@@ -476,10 +497,10 @@ impl Http {
 }
 
 impl Transport for Http {
-    async fn send(&self, request: &Request, line: Line) -> Result<RawAnswer, Broken> {
-        let patience = Patience::of(self.settings.timeout);
-        let attempt = self.attempt(request, line, &patience);
-        patience.bound(attempt).await.unwrap_or_else(|| {
+    async fn send(&self, request: &Request, reuse: Reuse) -> Result<RawAnswer, SendError> {
+        let timeout = PausableTimeout::of(self.settings.timeout);
+        let attempt = self.attempt(request, reuse, &timeout);
+        timeout.bound(attempt).await.unwrap_or_else(|| {
             let limit = humantime::format_duration(self.settings.timeout);
             let fault = if self.connected.load(Ordering::Relaxed) {
                 Fault::new(Cause::Timeout, format!("no complete answer within --timeout {limit}"))
@@ -487,22 +508,22 @@ impl Transport for Http {
                 // --timeout may be the shorter one of the two.
                 Fault::new(Cause::Connect, format!("no connection within --timeout {limit}"))
             };
-            Err(Broken { fault, unanswered: false })
+            Err(SendError { fault, safe_to_resend: false })
         })
     }
 }
 
-/// An attempt's place on a lane.
-struct Seat<'a>(&'a Lane);
+/// Counts an attempt on a client while it is in flight.
+struct InFlightGuard<'a>(&'a CountedClient);
 
-impl<'a> Seat<'a> {
-    fn take(lane: &'a Lane) -> Self {
-        lane.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(lane)
+impl<'a> InFlightGuard<'a> {
+    fn take(client: &'a CountedClient) -> Self {
+        client.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(client)
     }
 }
 
-impl Drop for Seat<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
@@ -542,7 +563,7 @@ pub fn is_proxy_scheme(address: &str) -> bool {
 }
 
 /// The client that is kept there, made where there is none yet.
-fn kept(
+fn get_or_build(
     place: &OnceLock<Client>,
     make: impl FnOnce() -> Result<Client, TransportError>,
 ) -> Result<Client, TransportError> {
@@ -562,7 +583,7 @@ fn program_headers() -> HeaderMap {
 }
 
 /// The program's headers, replaced by the user's where the name is the same.
-fn home_headers(settings: &TransportSettings) -> HeaderMap {
+fn same_origin_headers(settings: &TransportSettings) -> HeaderMap {
     let mut headers = program_headers();
     for name in settings.headers.keys() {
         headers.remove(name);

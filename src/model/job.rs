@@ -42,7 +42,7 @@ pub struct Request {
     pub body: Option<Bytes>,
     /// True once a redirect left the origin of the template: then nothing that the user gave
     /// (headers, user-info, body) may travel along.
-    pub foreign: bool,
+    pub cross_origin: bool,
 }
 
 /// Shows no query, no user-info, no header and no body: each may hold a secret.
@@ -94,7 +94,7 @@ mod tests {
             url: "https://canary:canary@api.example.com/p/1?token=canary#canary".parse().unwrap(),
             headers,
             body: Some("canary".into()),
-            foreign: false,
+            cross_origin: false,
         };
         assert_eq!(format!("{request:?}"), "GET https://api.example.com/p/1");
     }

@@ -297,7 +297,7 @@ impl Planner {
             url: self.url.render(cells, &mut self.scratch)?,
             headers: self.headers.render(cells, &mut self.scratch)?,
             body: self.body.as_ref().map(|body| body.render(cells)).transpose()?,
-            foreign: false,
+            cross_origin: false,
         })
     }
 }
@@ -406,7 +406,7 @@ mod tests {
         assert_eq!(job.request.url.as_str(), "https://h/00%201%22?r=eu");
         assert_eq!(job.request.headers["x-region"], "eu");
         assert_eq!(job.request.body.as_deref(), Some(&br#"{"q":"00 1\""}"#[..]));
-        assert!(!job.request.foreign);
+        assert!(!job.request.cross_origin);
         assert_eq!(job.record, vec!["00 1\"", "eu"]);
         assert_eq!(planner.constant_headers()["authorization"], "Bearer can/ary");
         assert_eq!(planner.constant_headers()["content-type"], "application/json");

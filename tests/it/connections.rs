@@ -211,10 +211,10 @@ fn a_new_connection_that_hangs_up_without_an_answer_costs_an_attempt() {
 fn a_new_connection_to_another_origin_that_hangs_up_costs_an_attempt() {
     let there = ScriptedServer::start(|_| Reply::hang_up());
     let to = there.url("/x");
-    let home = ScriptedServer::start(move |_| Reply::redirect(307, &to));
+    let origin = ScriptedServer::start(move |_| Reply::redirect(307, &to));
     let args = ["-c", "3", "--retries", "1", "--min-success", "0", "--follow", "any"];
-    asking(&skus(3), &home.url("/p/{sku}"), args).finish().expect_code(1);
-    assert_eq!((home.count(), there.count()), (6, 6));
+    asking(&skus(3), &origin.url("/p/{sku}"), args).finish().expect_code(1);
+    assert_eq!((origin.count(), there.count()), (6, 6));
 }
 
 #[test]

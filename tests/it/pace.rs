@@ -100,19 +100,19 @@ fn where_the_hard_limit_is_low_auto_has_a_lower_ceiling_and_says_so() {
 }
 
 #[test]
-fn there_is_room_for_both_ends_of_a_demo_and_for_connections_abroad() {
+fn there_is_room_for_both_ends_of_a_demo_and_for_connections_to_other_origins() {
     room_for_sockets();
     let dir = skus(900);
     let demo = ["products.csv", "-o", "out.json", "--demo", "--demo-failures", "0%", "--null-on", "404"];
     let fetch = Run::new(&dir).args(demo).args(["-c", "300"]).after_shell("ulimit -Sn 400");
     fetch.finish().expect_code(0);
-    let abroad = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(20)));
-    let there = abroad.url("/p");
-    let home = ScriptedServer::start(move |seen| Reply::redirect(302, &format!("{there}/{}", seen.sku)));
+    let other_origin = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(20)));
+    let there = other_origin.url("/p");
+    let origin = ScriptedServer::start(move |seen| Reply::redirect(302, &format!("{there}/{}", seen.sku)));
     let args = ["-c", "200", "--follow", "any", "--fresh"];
-    asking(&dir, &home.url("/p/{sku}"), args).after_shell("ulimit -Sn 260").finish().expect_code(0);
+    asking(&dir, &origin.url("/p/{sku}"), args).after_shell("ulimit -Sn 260").finish().expect_code(0);
     let ended =
-        asking(&dir, &home.url("/p/{sku}"), args).after_shell("ulimit -n 260").finish().expect_code(2);
+        asking(&dir, &origin.url("/p/{sku}"), args).after_shell("ulimit -n 260").finish().expect_code(2);
     assert!(ended.stderr.contains("--concurrency 106"), "{}", ended.stderr);
 }
 

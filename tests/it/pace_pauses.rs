@@ -88,17 +88,17 @@ fn max_retry_after_is_the_longest_quiet_that_is_waited_out() {
 #[test]
 fn a_host_behind_a_redirect_that_asks_for_quiet_gets_it_from_the_whole_pool() {
     let dir = skus(120);
-    let abroad = ScriptedServer::start(move |seen| match seen.number {
+    let other_origin = ScriptedServer::start(move |seen| match seen.number {
         30 => Reply::retry_after(429, "1"),
         _ => Reply::echo(seen).wait(Duration::from_millis(20)),
     });
-    let there = abroad.url("/p");
-    let home = ScriptedServer::start(move |seen| Reply::redirect(302, &format!("{there}/{}", seen.sku)));
-    asking(&dir, &home.url("/p/{sku}"), ["-c", "8", "--follow", "any"]).finish().expect_code(0);
-    let asked = abroad.requests()[30].answered().unwrap();
+    let there = other_origin.url("/p");
+    let origin = ScriptedServer::start(move |seen| Reply::redirect(302, &format!("{there}/{}", seen.sku)));
+    asking(&dir, &origin.url("/p/{sku}"), ["-c", "8", "--follow", "any"]).finish().expect_code(0);
+    let asked = other_origin.requests()[30].answered().unwrap();
     let until = asked + Duration::from_secs(1);
-    for (who, server) in [("home", &home), ("abroad", &abroad)] {
+    for (who, server) in [("origin", &origin), ("other_origin", &other_origin)] {
         assert_eq!(server.requests_between(asked + UNDER_WAY, until).len(), 0, "{who}: quiet");
     }
-    assert_eq!((home.count(), abroad.count()), (121, 121));
+    assert_eq!((origin.count(), other_origin.count()), (121, 121));
 }

@@ -213,20 +213,20 @@ fn nothing_that_the_user_gave_reaches_another_origin() {
 }
 
 #[test]
-fn what_went_abroad_brings_nothing_back_home() {
-    let abroad = Arc::new(OnceLock::<String>::new());
-    let to = Arc::clone(&abroad);
-    let home = ScriptedServer::start(move |seen| match seen.number {
+fn what_crossed_origins_brings_nothing_back() {
+    let elsewhere = Arc::new(OnceLock::<String>::new());
+    let to = Arc::clone(&elsewhere);
+    let origin = ScriptedServer::start(move |seen| match seen.number {
         0 => Reply::redirect(307, to.get().unwrap()),
         _ => Reply::echo(seen),
     });
-    let back = home.url("/back/A");
+    let back = origin.url("/back/A");
     let there = ScriptedServer::start(move |_| Reply::redirect(307, &back));
-    abroad.set(there.url("/x")).unwrap();
+    elsewhere.set(there.url("/x")).unwrap();
     let dir = one_sku();
-    let url = home.url("/p/{sku}").replace("http://", "http://us:pw@");
+    let url = origin.url("/p/{sku}").replace("http://", "http://us:pw@");
     asking(&dir, &url, ["--follow", "any", "-H", "X-Key: canary"]).finish().expect_code(0);
-    let last = home.requests().pop().unwrap();
+    let last = origin.requests().pop().unwrap();
     assert_eq!((last.target.as_str(), last.header("x-key")), ("/back/A", None));
     assert_eq!((last.header("authorization"), last.body.len()), (None, 0));
 }

@@ -26,7 +26,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("eprintln!", &[]),
     ("println!", &[]),
     ("tokio::spawn", &["demo/"]),
-    ("spawn_blocking", &["engine/", "fetch/aside.rs"]),
+    ("spawn_blocking", &["engine/", "fetch/offload.rs"]),
     ("thread::spawn", &[]),
     ("thread::Builder", &["engine/", "collect/", "demo/"]),
     ("process::exit", &["main.rs"]),

@@ -10,19 +10,19 @@ use super::*;
 use crate::limit::{Concurrency, PaceSettings};
 use crate::model::{Fingerprint, Key, Mask, Seq, Size};
 
-type Attempt = Result<RawAnswer, Broken>;
+type Attempt = Result<RawAnswer, SendError>;
 
 /// Answers the n-th send of all by a function, in no time, and remembers when and how it was sent.
 struct Scripted<F> {
     answer: F,
-    sent: Mutex<Vec<(Duration, Line)>>,
+    sent: Mutex<Vec<(Duration, Reuse)>>,
     start: Instant,
 }
 
 impl<F: Fn(usize) -> Attempt + Send + Sync> Transport for Scripted<F> {
-    async fn send(&self, _: &Request, line: Line) -> Attempt {
+    async fn send(&self, _: &Request, reuse: Reuse) -> Attempt {
         let mut sent = self.sent.lock().unwrap();
-        sent.push((self.start.elapsed(), line));
+        sent.push((self.start.elapsed(), reuse));
         (self.answer)(sent.len() - 1)
     }
 }
@@ -39,8 +39,8 @@ fn answer(status: u16, headers: &[(&'static str, &str)]) -> Attempt {
     Ok(RawAnswer { status, headers: headers.collect::<HeaderMap>(), body: "1".into(), may_be_cut: false })
 }
 
-fn broken(cause: Cause, unanswered: bool) -> Attempt {
-    Err(Broken { fault: Fault::new(cause, "boom"), unanswered })
+fn send_error(cause: Cause, safe_to_resend: bool) -> Attempt {
+    Err(SendError { fault: Fault::new(cause, "boom"), safe_to_resend })
 }
 
 fn fetcher<F: Fn(usize) -> Attempt + Send + Sync>(
@@ -50,8 +50,9 @@ fn fetcher<F: Fn(usize) -> Attempt + Send + Sync>(
 ) -> Fetcher<Scripted<F>> {
     let concurrency = Concurrency::Fixed(NonZeroUsize::new(8).unwrap());
     let gate = Arc::new(Gate::new(&PaceSettings { concurrency, ..PaceSettings::default() }));
-    let scouts = Arc::new(Semaphore::new(10));
-    let companions = Companions { gate, reporter: Arc::new(Silent), stop: Arc::default(), scouts };
+    let initial_connects = Arc::new(Semaphore::new(10));
+    let companions =
+        Companions { gate, reporter: Arc::new(Silent), shutdown: Arc::default(), initial_connects };
     let retry =
         RetrySettings { retries, max_retry_after: Duration::from_mins(5), follow: Follow::SameOrigin };
     let response = ResponseSettings {
@@ -78,7 +79,7 @@ fn job(seq: u32) -> Job {
             url: "http://a.test/1".parse().unwrap(),
             headers: HeaderMap::new(),
             body: None,
-            foreign: false,
+            cross_origin: false,
         },
     }
 }
@@ -173,19 +174,19 @@ async fn a_quiet_over_the_limit_or_too_long_to_count_defers_and_stops_the_run() 
         let fetcher = fetcher(|_| answer(429, &[("retry-after", value)]), 4, USUAL);
         let entry = fetcher.fetch(job(0)).await;
         assert!(matches!(entry.outcome, Outcome::Deferred(Deferral::AskedToWait)), "{value}");
-        assert!(matches!(fetcher.stop.reason(), Some(StopReason::AskedToWait(_))));
+        assert!(matches!(fetcher.shutdown.reason(), Some(StopReason::AskedToWait(_))));
         assert!(fetcher.waits().is_empty());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_resend_after_an_idle_close_is_free_once_and_on_a_fresh_connection() {
-    let once = fetcher(|n| if n == 0 { broken(Cause::Lost, true) } else { answer(200, &[]) }, 0, USUAL);
+    let once = fetcher(|n| if n == 0 { send_error(Cause::Lost, true) } else { answer(200, &[]) }, 0, USUAL);
     let entry = once.fetch(job(0)).await;
     assert!(matches!(entry.outcome, Outcome::Fetched(_)) && entry.attempts == 1);
-    let lines: Vec<Line> = once.transport.sent.lock().unwrap().iter().map(|(_, line)| *line).collect();
-    assert_eq!(lines, [Line::Any, Line::Fresh]);
-    let twice = fetcher(|_| broken(Cause::Lost, true), 1, USUAL);
+    let reuses: Vec<Reuse> = once.transport.sent.lock().unwrap().iter().map(|(_, reuse)| *reuse).collect();
+    assert_eq!(reuses, [Reuse::Allowed, Reuse::Never]);
+    let twice = fetcher(|_| send_error(Cause::Lost, true), 1, USUAL);
     let entry = twice.fetch(job(0)).await;
     assert!(matches!(entry.outcome, Outcome::Failed(_)) && entry.attempts == 2);
     assert_eq!(twice.transport.sent.lock().unwrap().len(), 3);
@@ -193,10 +194,10 @@ async fn the_resend_after_an_idle_close_is_free_once_and_on_a_fresh_connection()
 
 #[tokio::test(start_paused = true)]
 async fn a_certificate_that_is_refused_stops_the_run_at_its_first_attempt() {
-    let fetcher = fetcher(|_| broken(Cause::Certificate, false), 4, USUAL);
+    let fetcher = fetcher(|_| send_error(Cause::Certificate, false), 4, USUAL);
     let entry = fetcher.fetch(job(0)).await;
     assert!(matches!(entry.outcome, Outcome::Deferred(Deferral::Stopped)));
-    assert!(matches!(fetcher.stop.reason(), Some(StopReason::Certificate(_))));
+    assert!(matches!(fetcher.shutdown.reason(), Some(StopReason::Certificate(_))));
     assert!(fetcher.waits().is_empty());
 }
 
@@ -205,7 +206,7 @@ async fn an_outage_pauses_5_10_and_20_seconds_with_one_probe_each_and_then_stops
     let fetcher = fetcher(|n| if n == 0 { answer(200, &[]) } else { answer(500, &[]) }, 4, USUAL);
     fetcher.fetch(job(0)).await;
     let entries = futures_util::future::join_all((1..40).map(|seq| fetcher.fetch(job(seq)))).await;
-    assert!(matches!(fetcher.stop.reason(), Some(StopReason::Failing(_))));
+    assert!(matches!(fetcher.shutdown.reason(), Some(StopReason::Failing(_))));
     assert!(
         entries.iter().all(|entry| matches!(entry.outcome, Outcome::Deferred(_))),
         "deferred, not failed"

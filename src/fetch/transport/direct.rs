@@ -21,11 +21,11 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 use url::Position;
 
-use super::broken::{Stage, broken_wire, no_connection, no_stream};
-use super::heard::Io;
-use super::trunk::{Seat, Trunk, Trunks};
-use super::wire::{Exchange, Kept, Wire};
-use super::{Broken, Line, OnConnected, TransportSettings};
+use super::http1::{Exchange, Http1Connection, IdlePool};
+use super::http2::{Http2Connection, Http2Pool, StreamPermit};
+use super::observed_io::Io;
+use super::send_error::{Stage, connection_error, no_connection, no_stream};
+use super::{OnConnected, Reuse, SendError, TransportSettings};
 use crate::model::Request;
 
 /// How the system watches connections, as reqwest has it: a peer that is gone is noticed within a minute.
@@ -37,9 +37,9 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 const FAR: Duration = Duration::from_hours(24 * 365);
 
 /// A connection that a request may leave on.
-enum Open {
-    Wire(Box<Wire>),
-    Seat(Seat),
+enum OpenConnection {
+    Http1(Box<Http1Connection>),
+    Http2(StreamPermit),
 }
 
 /// The way to the template's origin.
@@ -51,8 +51,8 @@ pub(super) struct Direct {
     tls: Option<HttpsConnector<HttpConnector>>,
     /// What the newest connection speaks.
     speaks_http2: AtomicBool,
-    kept: Kept,
-    trunks: Trunks,
+    idle: IdlePool,
+    http2: Http2Pool,
     on_connected: OnConnected,
     connect_timeout: Duration,
 }
@@ -87,8 +87,8 @@ impl Direct {
             origin,
             headers,
             speaks_http2: AtomicBool::new(false),
-            kept: Kept::none(),
-            trunks: Trunks::default(),
+            idle: IdlePool::none(),
+            http2: Http2Pool::default(),
             on_connected: settings.on_connected.clone(),
             connect_timeout: settings.connect_timeout,
         })
@@ -98,55 +98,57 @@ impl Direct {
     /// reqwest knows to put into a header.
     pub(super) fn serves(request: &Request) -> bool {
         let has_user_info = !request.url.username().is_empty() || request.url.password().is_some();
-        !request.foreign && !has_user_info
+        !request.cross_origin && !has_user_info
     }
 
     /// Sends, and waits for the head of the answer.
-    pub(super) async fn send(&self, request: &Request, line: Line) -> Result<Exchange<'_>, Broken> {
+    pub(super) async fn send(&self, request: &Request, reuse: Reuse) -> Result<Exchange<'_>, SendError> {
         // Opening is boxed, because it is seldom done and would make every attempt's future as large as itself.
-        let open = match self.at_hand(line).await {
+        let open = match self.existing(reuse).await {
             Some(open) => open,
-            None => Box::pin(self.open(line)).await?,
+            None => Box::pin(self.open(reuse)).await?,
         };
         match open {
-            Open::Wire(wire) => wire.send(self.outgoing(request)?, &self.kept).await,
-            Open::Seat(seat) => Exchange::on(seat, self.outgoing_http2(request)?, &self.kept).await,
+            OpenConnection::Http1(connection) => connection.send(self.outgoing(request)?, &self.idle).await,
+            OpenConnection::Http2(permit) => {
+                Exchange::on(permit, self.outgoing_http2(request)?, &self.idle).await
+            }
         }
     }
 
-    async fn at_hand(&self, line: Line) -> Option<Open> {
-        match line {
-            Line::Fresh => None,
-            Line::Any => self.seat_or_wire().await,
+    async fn existing(&self, reuse: Reuse) -> Option<OpenConnection> {
+        match reuse {
+            Reuse::Never => None,
+            Reuse::Allowed => self.acquire().await,
         }
     }
 
     /// The servers behind one name need not agree on what they speak: whatever stands is used.
-    async fn seat_or_wire(&self) -> Option<Open> {
-        match self.trunks.seat() {
-            Some(seat) => Some(Open::Seat(seat)),
-            None => self.kept.take().await.map(Open::Wire),
+    async fn acquire(&self) -> Option<OpenConnection> {
+        match self.http2.acquire() {
+            Some(permit) => Some(OpenConnection::Http2(permit)),
+            None => self.idle.take().await.map(OpenConnection::Http1),
         }
     }
 
-    async fn open(&self, line: Line) -> Result<Open, Broken> {
+    async fn open(&self, reuse: Reuse) -> Result<OpenConnection, SendError> {
         if !self.speaks_http2.load(Ordering::Relaxed) {
-            return self.connect(line).await;
+            return self.connect(reuse).await;
         }
         let asked = Instant::now();
-        let _turn = self.trunks.opening.lock().await;
-        let open = match line {
-            Line::Any => self.seat_or_wire().await,
+        let _turn = self.http2.opening.lock().await;
+        let open = match reuse {
+            Reuse::Allowed => self.acquire().await,
             // Of all that one connection lost, the first opens another, and the rest follow it there.
-            Line::Fresh => self.trunks.seat_since(asked).map(Open::Seat),
+            Reuse::Never => self.http2.acquire_newer(asked).map(OpenConnection::Http2),
         };
         match open {
             Some(open) => Ok(open),
-            None => self.connect(line).await,
+            None => self.connect(reuse).await,
         }
     }
 
-    async fn connect(&self, line: Line) -> Result<Open, Broken> {
+    async fn connect(&self, reuse: Reuse) -> Result<OpenConnection, SendError> {
         let limit = self.connect_timeout;
         let now = Instant::now();
         let until = now.checked_add(limit).unwrap_or(now + FAR);
@@ -157,12 +159,12 @@ impl Direct {
         let is_http2 = io.connected().is_negotiated_h2();
         self.speaks_http2.store(is_http2, Ordering::Relaxed);
         let open = if is_http2 {
-            let trunk = Trunk::over(io, until).await;
-            let trunk = trunk.map_err(|error| broken_wire(&error, Stage::FirstHead))?;
-            Open::Seat(self.trunks.add(trunk.ok_or_else(|| no_stream(limit))?, line))
+            let connection = Http2Connection::over(io, until).await;
+            let connection = connection.map_err(|error| connection_error(&error, Stage::FirstHead))?;
+            OpenConnection::Http2(self.http2.add(connection.ok_or_else(|| no_stream(limit))?, reuse))
         } else {
-            let wire = Wire::over(io).await;
-            Open::Wire(wire.map_err(|error| broken_wire(&error, Stage::FirstHead))?)
+            let connection = Http1Connection::over(io).await;
+            OpenConnection::Http1(connection.map_err(|error| connection_error(&error, Stage::FirstHead))?)
         };
         (self.on_connected.0)();
         Ok(open)
@@ -177,14 +179,14 @@ impl Direct {
     }
 
     /// The request in the form of HTTP/1.1.
-    fn outgoing(&self, request: &Request) -> Result<http::Request<Full<Bytes>>, Broken> {
+    fn outgoing(&self, request: &Request) -> Result<http::Request<Full<Bytes>>, SendError> {
         let mut outgoing = self.with_headers(request);
         *outgoing.uri_mut() = self.target(request)?.into();
         Ok(outgoing)
     }
 
     /// In the form of HTTP/2 the host stands in the address. A `Host` that the user gave takes its place.
-    fn outgoing_http2(&self, request: &Request) -> Result<http::Request<Full<Bytes>>, Broken> {
+    fn outgoing_http2(&self, request: &Request) -> Result<http::Request<Full<Bytes>>, SendError> {
         let mut outgoing = self.with_headers(request);
         let mut uri = self.origin.clone().into_parts();
         if let Some(host) = outgoing.headers_mut().remove(HOST)
@@ -199,7 +201,7 @@ impl Direct {
         Ok(outgoing)
     }
 
-    fn target(&self, request: &Request) -> Result<PathAndQuery, Broken> {
+    fn target(&self, request: &Request) -> Result<PathAndQuery, SendError> {
         let target = &request.url[Position::BeforePath..Position::AfterQuery];
         PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(target.as_bytes()))
             .map_err(|error| no_connection(Some(&error), self.connect_timeout))

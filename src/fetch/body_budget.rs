@@ -1,4 +1,4 @@
-//! Room for bodies that are being read: bounded for all of them together, whatever servers send.
+//! A budget for bodies that are being read: bounded for all of them together, whatever servers send.
 //!
 //! `--max-body` bounds one body, and there may be thousands in flight. So what is longer than usual
 //! claims its room before it is read on, and waits where there is none: the connection then fills up
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::patience::Patience;
+use super::pausable_timeout::PausableTimeout;
 
 /// A body up to this size claims nothing: most are far smaller. hyper doubles its buffers as it reads (8,
 /// 16, 32 KiB and so on), so a connection that is stopped here holds some four times as much.
@@ -33,13 +33,13 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// The room of a run.
 #[derive(Debug)]
-pub struct Room {
+pub struct BodyBudget {
     units: Semaphore,
     beyond: Semaphore,
     backlog: Arc<AtomicUsize>,
 }
 
-impl Room {
+impl BodyBudget {
     /// All of it free. `backlog` tells how many bytes of answers wait for the disk.
     pub fn new(backlog: Arc<AtomicUsize>) -> Self {
         Self { units: Semaphore::new(UNITS), beyond: Semaphore::new(1), backlog }
@@ -52,8 +52,8 @@ impl Room {
 
 /// What one body holds of it; given back when dropped.
 #[derive(Debug)]
-pub struct Claim<'a> {
-    room: &'a Room,
+pub struct BodyClaim<'a> {
+    budget: &'a BodyBudget,
     units: Option<SemaphorePermit<'a>>,
     beyond: Option<SemaphorePermit<'a>>,
     covered: usize,
@@ -62,13 +62,13 @@ pub struct Claim<'a> {
     least: usize,
 }
 
-impl<'a> Claim<'a> {
+impl<'a> BodyClaim<'a> {
     /// Nothing yet, for a body of which so many bytes are announced.
-    pub fn on(room: &'a Room, announced: Option<u64>) -> Self {
+    pub fn on(budget: &'a BodyBudget, announced: Option<u64>) -> Self {
         let announced = announced.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         let least = announced.map_or(0, |bytes| bytes.min(FREE + 1));
         Self {
-            room,
+            budget,
             units: None,
             beyond: None,
             covered: FREE,
@@ -77,17 +77,17 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Waits until there is room for a body of this size, which costs no patience. A body that is known to
+    /// Waits until there is room for a body of this size, while the timeout is paused. A body that is known to
     /// be large waits at its start.
-    pub async fn cover(&mut self, size: usize, patience: &Patience) {
+    pub async fn cover(&mut self, size: usize, timeout: &PausableTimeout) {
         let size = size.max(self.least);
         while size > self.covered && self.beyond.is_none() {
-            if self.room.waits_for_disk() {
-                patience.pause(self.wait()).await;
-            } else if let Ok(units) = self.room.units.try_acquire_many(self.next()) {
+            if self.budget.waits_for_disk() {
+                timeout.pause(self.wait()).await;
+            } else if let Ok(units) = self.budget.units.try_acquire_many(self.next()) {
                 self.add(units);
             } else {
-                patience.pause(self.wait()).await;
+                timeout.pause(self.wait()).await;
             }
         }
     }
@@ -100,14 +100,14 @@ impl<'a> Claim<'a> {
 
     /// Waits for what is claimed next, or to be the one beyond the bound.
     async fn wait(&mut self) {
-        while self.room.waits_for_disk() {
+        while self.budget.waits_for_disk() {
             tokio::time::sleep(LOOK).await;
         }
         // Both semaphores are never closed.
         tokio::select! {
             biased;
-            Ok(units) = self.room.units.acquire_many(self.next()) => self.add(units),
-            Ok(beyond) = self.room.beyond.acquire() => self.beyond = Some(beyond),
+            Ok(units) = self.budget.units.acquire_many(self.next()) => self.add(units),
+            Ok(beyond) = self.budget.beyond.acquire() => self.beyond = Some(beyond),
             else => {}
         }
     }
@@ -125,43 +125,44 @@ impl<'a> Claim<'a> {
 mod tests {
     use super::*;
 
-    fn patience() -> Patience {
-        Patience::of(Duration::from_secs(1))
+    fn timeout() -> PausableTimeout {
+        PausableTimeout::of(Duration::from_secs(1))
     }
 
     #[tokio::test(start_paused = true)]
     async fn small_bodies_claim_nothing_and_a_claim_is_given_back() {
-        let (room, patience) = (Room::new(Arc::default()), patience());
-        let mut small = Claim::on(&room, None);
-        small.cover(FREE, &patience).await;
-        assert_eq!(room.units.available_permits(), UNITS);
-        let mut large = Claim::on(&room, None);
-        large.cover(FREE + 3 * (1 << 20), &patience).await;
-        assert_eq!(room.units.available_permits(), UNITS - 3 * STEP as usize);
+        let (budget, timeout) = (BodyBudget::new(Arc::default()), timeout());
+        let mut small = BodyClaim::on(&budget, None);
+        small.cover(FREE, &timeout).await;
+        assert_eq!(budget.units.available_permits(), UNITS);
+        let mut large = BodyClaim::on(&budget, None);
+        large.cover(FREE + 3 * (1 << 20), &timeout).await;
+        assert_eq!(budget.units.available_permits(), UNITS - 3 * STEP as usize);
         drop(large);
-        assert_eq!(room.units.available_permits(), UNITS);
+        assert_eq!(budget.units.available_permits(), UNITS);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_announced_is_claimed_at_the_start_and_no_more_than_that() {
-        let (room, patience) = (Room::new(Arc::default()), patience());
-        let mut known = Claim::on(&room, Some(100 << 10));
-        known.cover(1, &patience).await;
-        assert_eq!(room.units.available_permits(), UNITS - 1);
-        let mut small = Claim::on(&room, Some(FREE as u64));
-        small.cover(FREE, &patience).await;
-        assert_eq!(room.units.available_permits(), UNITS - 1);
+        let (budget, timeout) = (BodyBudget::new(Arc::default()), timeout());
+        let mut known = BodyClaim::on(&budget, Some(100 << 10));
+        known.cover(1, &timeout).await;
+        assert_eq!(budget.units.available_permits(), UNITS - 1);
+        let mut small = BodyClaim::on(&budget, Some(FREE as u64));
+        small.cover(FREE, &timeout).await;
+        assert_eq!(budget.units.available_permits(), UNITS - 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn many_large_bodies_all_end_and_never_hold_more_than_the_bound_and_one() {
         const STEP: usize = 1 << 20;
         const BODY: usize = 10 * STEP;
-        let (room, held, most) = (Room::new(Arc::default()), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (budget, held, most) =
+            (BodyBudget::new(Arc::default()), AtomicUsize::new(0), AtomicUsize::new(0));
         let body = |_| async {
-            let (mut claim, patience) = (Claim::on(&room, None), patience());
+            let (mut claim, timeout) = (BodyClaim::on(&budget, None), timeout());
             for size in (0..=BODY).step_by(STEP / 2) {
-                claim.cover(size, &patience).await;
+                claim.cover(size, &timeout).await;
                 let now = held.fetch_add(STEP / 2, Ordering::Relaxed) + STEP / 2;
                 most.fetch_max(now, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -177,15 +178,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn while_many_answers_wait_for_the_disk_no_body_claims_more_and_none_runs_out_of_time() {
         let backlog = Arc::new(AtomicUsize::new(BACKLOG + 1));
-        let (room, patience) = (Room::new(Arc::clone(&backlog)), patience());
-        let mut claim = Claim::on(&room, None);
+        let (budget, timeout) = (BodyBudget::new(Arc::clone(&backlog)), timeout());
+        let mut claim = BodyClaim::on(&budget, None);
         let disk = async {
             tokio::time::sleep(Duration::from_mins(2)).await;
-            assert_eq!((room.units.available_permits(), room.beyond.available_permits()), (UNITS, 1));
+            assert_eq!((budget.units.available_permits(), budget.beyond.available_permits()), (UNITS, 1));
             backlog.store(BACKLOG, Ordering::Relaxed);
         };
-        let covered = patience.bound(claim.cover(FREE + 1, &patience));
+        let covered = timeout.bound(claim.cover(FREE + 1, &timeout));
         assert!(tokio::join!(covered, disk).0.is_some(), "the wait was for us");
-        assert_eq!(room.units.available_permits(), UNITS - STEP as usize);
+        assert_eq!(budget.units.available_permits(), UNITS - STEP as usize);
     }
 }

@@ -12,7 +12,7 @@ use std::thread::available_parallelism;
 use http::header::CONTENT_ENCODING;
 use tokio::sync::Semaphore;
 
-use super::classify::{ResponseSettings, Verdict, classify};
+use super::classify::{Classification, ResponseSettings, classify};
 use super::transport::RawAnswer;
 
 /// What a thread must be spared to be worth telling, in bytes checked: some 50 µs.
@@ -25,12 +25,12 @@ const FILTERED: usize = 24;
 const LARGEST: usize = 1 << 20;
 
 /// Where heavy answers are judged.
-pub struct Aside {
+pub struct Offload {
     settings: Arc<ResponseSettings>,
     processors: Arc<Semaphore>,
 }
 
-impl Aside {
+impl Offload {
     /// Judges by these settings.
     pub fn new(settings: ResponseSettings) -> Self {
         let spare = available_parallelism().map_or(0, |all| all.get() - 1);
@@ -43,7 +43,7 @@ impl Aside {
     }
 
     /// Judges an answer, as [`classify`] does.
-    pub async fn classify(&self, answer: RawAnswer, conditional: bool) -> Verdict {
+    pub async fn classify(&self, answer: RawAnswer, conditional: bool) -> Classification {
         if self.weight(&answer) < WORTH || answer.body.len() > LARGEST {
             return classify(answer, &self.settings, conditional);
         }
@@ -80,7 +80,7 @@ mod tests {
     use crate::fetch::select::Select;
     use crate::model::{Content, Mask, Size, StatusSet};
 
-    fn aside(processors: usize) -> Aside {
+    fn offload(processors: usize) -> Offload {
         let settings = ResponseSettings {
             select: Select::compile(".").unwrap(),
             body_as: BodyAs::Json,
@@ -89,16 +89,16 @@ mod tests {
             max_body: Size(10 << 20),
             mask: Mask::default(),
         };
-        Aside { processors: Arc::new(Semaphore::new(processors)), ..Aside::new(settings) }
+        Offload { processors: Arc::new(Semaphore::new(processors)), ..Offload::new(settings) }
     }
 
-    fn kept(verdict: Verdict) -> usize {
+    fn kept(verdict: Classification) -> usize {
         match verdict {
-            Verdict::Keep(answer) => match answer.content {
+            Classification::Keep(answer) => match answer.content {
                 Content::Json(json) => json.len(),
                 Content::Unchanged => 0,
             },
-            Verdict::Retry(fault) | Verdict::GiveUp(fault) => panic!("{fault:?}"),
+            Classification::Retry(fault) | Classification::GiveUp(fault) => panic!("{fault:?}"),
         }
     }
 
@@ -106,7 +106,7 @@ mod tests {
     async fn a_heavy_answer_is_the_same_aside_and_in_place_and_gives_the_processor_back() {
         let body = Bytes::from(format!("[ {}0 ]", "10, ".repeat(WORTH / 2)));
         for processors in [0, 1] {
-            let aside = aside(processors);
+            let offload = offload(processors);
             for _ in 0..3 {
                 let answer = RawAnswer {
                     status: 200,
@@ -114,9 +114,9 @@ mod tests {
                     body: body.clone(),
                     may_be_cut: false,
                 };
-                assert_eq!(kept(aside.classify(answer, false).await), "10,".len() * (WORTH / 2) + 3);
+                assert_eq!(kept(offload.classify(answer, false).await), "10,".len() * (WORTH / 2) + 3);
             }
-            assert_eq!(aside.processors.available_permits(), processors);
+            assert_eq!(offload.processors.available_permits(), processors);
         }
     }
 
@@ -125,9 +125,9 @@ mod tests {
         let body = Bytes::from(format!("[{}0]", "1,".repeat(WORTH)));
         let answer =
             || RawAnswer { status: 200, headers: HeaderMap::new(), body: body.clone(), may_be_cut: false };
-        let aside = aside(1);
+        let offload = offload(1);
         let (first, second) =
-            futures_util::future::join(aside.classify(answer(), false), aside.classify(answer(), false))
+            futures_util::future::join(offload.classify(answer(), false), offload.classify(answer(), false))
                 .await;
         assert_eq!((kept(first), kept(second)), (body.len(), body.len()));
     }

@@ -1,4 +1,4 @@
-//! The one switch that ends a run early, and why it was thrown.
+//! The one switch that ends a run early, and why it was triggered.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -57,18 +57,18 @@ pub enum StopReason {
     StdoutClosed,
 }
 
-/// Thrown once; the first reason counts.
+/// Triggered once; the first reason counts.
 #[derive(Debug, Default)]
-pub struct Stop {
+pub struct Shutdown {
     reason: OnceLock<StopReason>,
-    thrown: Notify,
+    triggered: Notify,
 }
 
-impl Stop {
+impl Shutdown {
     /// Ends the run: no new attempt leaves, waiting jobs are deferred, attempts in flight are drained.
-    pub fn throw(&self, reason: StopReason) {
+    pub fn trigger(&self, reason: StopReason) {
         if self.reason.set(reason).is_ok() {
-            self.thrown.notify_waiters();
+            self.triggered.notify_waiters();
         }
     }
 
@@ -78,15 +78,15 @@ impl Stop {
     }
 
     /// Whether the run ends.
-    pub fn is_thrown(&self) -> bool {
+    pub fn is_triggered(&self) -> bool {
         self.reason.get().is_some()
     }
 
     /// Waits until the run ends.
-    pub async fn thrown(&self) {
-        let thrown = self.thrown.notified();
-        if !self.is_thrown() {
-            thrown.await;
+    pub async fn triggered(&self) {
+        let triggered = self.triggered.notified();
+        if !self.is_triggered() {
+            triggered.await;
         }
     }
 }
@@ -97,15 +97,15 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_reason_counts_and_everybody_hears_it() {
-        let stop = Stop::default();
-        let waiting = async { tokio::join!(stop.thrown(), stop.thrown()) };
-        let throwing = async {
+        let shutdown = Shutdown::default();
+        let waiting = async { tokio::join!(shutdown.triggered(), shutdown.triggered()) };
+        let triggering = async {
             tokio::task::yield_now().await;
-            stop.throw(StopReason::OutOfTime);
-            stop.throw(StopReason::Signal(15));
+            shutdown.trigger(StopReason::OutOfTime);
+            shutdown.trigger(StopReason::Signal(15));
         };
-        tokio::join!(waiting, throwing);
-        stop.thrown().await;
-        assert_eq!(stop.reason(), Some(&StopReason::OutOfTime));
+        tokio::join!(waiting, triggering);
+        shutdown.triggered().await;
+        assert_eq!(shutdown.reason(), Some(&StopReason::OutOfTime));
     }
 }

@@ -19,50 +19,50 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 
-use super::Broken;
-use super::broken::{Stage, broken_wire, reset};
-use super::heard::{BUFFER, Ear, Heard, Io};
-use super::trunk::Seat;
+use super::SendError;
+use super::http2::StreamPermit;
+use super::observed_io::{BUFFER, Io, ObservedIo, ReadObserver};
+use super::send_error::{Stage, connection_error, reset};
 
-/// Longer than this nothing is kept without use: many servers close sooner, and middle boxes forget.
+/// Longer than this no connection is kept idle: many servers close sooner, and middle boxes forget.
 const LONGEST_REST: Duration = Duration::from_secs(90);
 
 /// What is heard of a connection.
 #[derive(Default)]
-struct Shared {
+struct Http1Activity {
     /// How often something was read. Only who polls the connection writes it.
     read: AtomicUsize,
     /// Whether the server took no more of a request.
     refused: AtomicBool,
 }
 
-impl Ear for Arc<Shared> {
-    fn heard(&self) {
+impl ReadObserver for Arc<Http1Activity> {
+    fn on_read(&self) {
         self.read.store(self.read.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
     /// A server may answer before it has read a whole request, and close: the answer counts.
-    fn refused(&self) -> bool {
+    fn on_write_refused(&self) -> bool {
         self.refused.store(true, Ordering::Relaxed);
         true
     }
 }
 
 /// A connection that carries one request at a time. It goes from hand to hand, and is large: always boxed.
-pub(super) struct Wire {
+pub(super) struct Http1Connection {
     requests: SendRequest<Full<Bytes>>,
     /// None once the connection is over.
-    bytes: Option<Connection<Heard<Arc<Shared>>, Full<Bytes>>>,
-    shared: Arc<Shared>,
+    bytes: Option<Connection<ObservedIo<Arc<Http1Activity>>, Full<Bytes>>>,
+    activity: Arc<Http1Activity>,
     has_answered: bool,
 }
 
-impl Wire {
+impl Http1Connection {
     pub(super) async fn over(io: Io) -> hyper::Result<Box<Self>> {
-        let shared = Arc::new(Shared::default());
-        let heard = Heard { io, ear: Arc::clone(&shared) };
-        let (requests, bytes) = Builder::new().max_buf_size(BUFFER).handshake(heard).await?;
-        Ok(Box::new(Self { requests, bytes: Some(bytes), shared, has_answered: false }))
+        let activity = Arc::new(Http1Activity::default());
+        let observed = ObservedIo { io, observer: Arc::clone(&activity) };
+        let (requests, bytes) = Builder::new().max_buf_size(BUFFER).handshake(observed).await?;
+        Ok(Box::new(Self { requests, bytes: Some(bytes), activity, has_answered: false }))
     }
 
     /// Moves what can be moved. The half that moves bytes tells its errors to the half that waits, if it
@@ -79,11 +79,11 @@ impl Wire {
     }
 
     fn has_refused(&self) -> bool {
-        self.shared.refused.load(Ordering::Relaxed)
+        self.activity.refused.load(Ordering::Relaxed)
     }
 
     fn read(&self) -> usize {
-        self.shared.read.load(Ordering::Relaxed)
+        self.activity.read.load(Ordering::Relaxed)
     }
 
     /// What it was at when a request failed, before which it had read so often. The end is read too; what comes
@@ -100,8 +100,8 @@ impl Wire {
     pub(super) async fn send(
         mut self: Box<Self>,
         request: http::Request<Full<Bytes>>,
-        kept: &Kept,
-    ) -> Result<Exchange<'_>, Broken> {
+        idle: &IdlePool,
+    ) -> Result<Exchange<'_>, SendError> {
         let read = self.read();
         let mut head = pin!(self.requests.send_request(request));
         let response = std::future::poll_fn(|cx| {
@@ -109,10 +109,10 @@ impl Wire {
             head.as_mut().poll(cx)
         })
         .await
-        .map_err(|error| broken_wire(&error, self.stage(read)))?;
+        .map_err(|error| connection_error(&error, self.stage(read)))?;
         self.has_answered = true;
         let (head, body) = response.into_parts();
-        Ok(Exchange { head, body, wire: Some(self), seat: None, kept })
+        Ok(Exchange { head, body, connection: Some(self), permit: None, idle })
     }
 }
 
@@ -120,45 +120,45 @@ impl Wire {
 pub(super) struct Exchange<'a> {
     pub(super) head: Parts,
     body: Incoming,
-    wire: Option<Box<Wire>>,
+    connection: Option<Box<Http1Connection>>,
     /// Held to the end of the body: the stream is open until then.
-    seat: Option<Seat>,
-    kept: &'a Kept,
+    permit: Option<StreamPermit>,
+    idle: &'a IdlePool,
 }
 
 impl<'a> Exchange<'a> {
     /// Sends over HTTP/2, and waits for the head of the answer.
     pub(super) async fn on(
-        mut seat: Seat,
+        mut permit: StreamPermit,
         request: http::Request<Full<Bytes>>,
-        kept: &'a Kept,
-    ) -> Result<Self, Broken> {
-        let answer = seat.send(request).await;
-        let answer = answer.map_err(|error| broken_wire(&error, seat.stage()))?;
+        idle: &'a IdlePool,
+    ) -> Result<Self, SendError> {
+        let answer = permit.send(request).await;
+        let answer = answer.map_err(|error| connection_error(&error, permit.stage()))?;
         let (head, body) = answer.into_parts();
-        Ok(Self { head, body, wire: None, seat: Some(seat), kept })
+        Ok(Self { head, body, connection: None, permit: Some(permit), idle })
     }
 
     /// The next piece of the body, or none at its end.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Broken> {
-        if let Some(seat) = &mut self.seat {
-            seat.listen();
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, SendError> {
+        if let Some(permit) = &mut self.permit {
+            permit.begin_wait();
         }
         let next = std::future::poll_fn(|cx| match self.poll_chunk(cx) {
             Poll::Pending => {
                 // Asking said that more is wanted, and only then is it read.
-                if let Some(wire) = &mut self.wire {
-                    wire.drive(cx);
+                if let Some(connection) = &mut self.connection {
+                    connection.drive(cx);
                 }
                 self.poll_chunk(cx)
             }
             ready @ Poll::Ready(_) => ready,
         })
         .await;
-        if let Some(seat) = &mut self.seat {
-            seat.heard();
+        if let Some(permit) = &mut self.permit {
+            permit.end_wait();
         }
-        match next.map_err(|error| broken_wire(&error, Stage::Body))? {
+        match next.map_err(|error| connection_error(&error, Stage::Body))? {
             None if self.has_unsure_end() => Err(reset()),
             None => {
                 self.give_back().await;
@@ -171,7 +171,7 @@ impl<'a> Exchange<'a> {
     /// The system tells of a reset once. When the request has learnt of it, the body seems to end in peace.
     fn has_unsure_end(&self) -> bool {
         let Parts { version, status, headers, .. } = &self.head;
-        self.wire.as_ref().is_some_and(|wire| wire.has_refused())
+        self.connection.as_ref().is_some_and(|connection| connection.has_refused())
             && is_ended_by_close(*version, *status, headers)
     }
 
@@ -192,15 +192,17 @@ impl<'a> Exchange<'a> {
     }
 
     async fn give_back(&mut self) {
-        let Some(mut wire) = self.wire.take().filter(|_| !has_ambiguous_end(&self.head)) else { return };
+        let Some(mut connection) = self.connection.take().filter(|_| !has_ambiguous_end(&self.head)) else {
+            return;
+        };
         std::future::poll_fn(|cx| {
-            if !wire.is_free() {
-                wire.drive(cx);
+            if !connection.is_free() {
+                connection.drive(cx);
             }
             Poll::Ready(())
         })
         .await;
-        self.kept.put(wire);
+        self.idle.put(connection);
     }
 }
 
@@ -223,44 +225,44 @@ fn has_ambiguous_end(head: &Parts) -> bool {
 }
 
 /// Connections without a request on them.
-pub(super) struct Kept {
-    wires: Mutex<Vec<(Box<Wire>, Instant)>>,
+pub(super) struct IdlePool {
+    idle: Mutex<Vec<(Box<Http1Connection>, Instant)>>,
 }
 
-impl Kept {
+impl IdlePool {
     pub(super) fn none() -> Self {
-        Self { wires: Mutex::new(Vec::new()) }
+        Self { idle: Mutex::new(Vec::new()) }
     }
 
-    fn put(&self, wire: Box<Wire>) {
-        if wire.is_free() {
-            self.lock().push((wire, Instant::now()));
+    fn put(&self, connection: Box<Http1Connection>) {
+        if connection.is_free() {
+            self.lock().push((connection, Instant::now()));
         }
     }
 
     /// The one that rested least, if its server has not closed it: those that are not needed grow old
     /// together.
-    pub(super) async fn take(&self) -> Option<Box<Wire>> {
+    pub(super) async fn take(&self) -> Option<Box<Http1Connection>> {
         std::future::poll_fn(|cx| {
             loop {
-                let mut wires = self.lock();
-                let Some((mut wire, since)) = wires.pop() else { return Poll::Ready(None) };
+                let mut idle = self.lock();
+                let Some((mut connection, since)) = idle.pop() else { return Poll::Ready(None) };
                 if since.elapsed() > LONGEST_REST {
                     // Those below it rested longer.
-                    wires.clear();
+                    idle.clear();
                     return Poll::Ready(None);
                 }
-                drop(wires);
-                wire.drive(cx);
-                if wire.is_free() {
-                    return Poll::Ready(Some(wire));
+                drop(idle);
+                connection.drive(cx);
+                if connection.is_free() {
+                    return Poll::Ready(Some(connection));
                 }
             }
         })
         .await
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Box<Wire>, Instant)>> {
-        self.wires.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<(Box<Http1Connection>, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

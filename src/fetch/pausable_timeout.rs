@@ -17,9 +17,9 @@ const FAR: Duration = Duration::from_hours(24 * 365);
 
 /// When an attempt's time is over.
 #[derive(Debug)]
-pub struct Patience(Mutex<Instant>);
+pub struct PausableTimeout(Mutex<Instant>);
 
-impl Patience {
+impl PausableTimeout {
     /// From now on so long.
     pub fn of(limit: Duration) -> Self {
         let now = Instant::now();
@@ -73,17 +73,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_clock_stands_still_in_a_pause_and_goes_on_after_it() {
         let second = Duration::from_secs(1);
-        let patience = Patience::of(second * 3);
+        let timeout = PausableTimeout::of(second * 3);
         let took = async |work: Duration, pause: Duration| {
             sleep(work).await;
-            patience.pause(sleep(pause)).await;
+            timeout.pause(sleep(pause)).await;
             sleep(work).await;
         };
-        assert!(patience.bound(took(second, second * 60)).await.is_some());
-        let patience = Patience::of(second * 3);
+        assert!(timeout.bound(took(second, second * 60)).await.is_some());
+        let timeout = PausableTimeout::of(second * 3);
         let began = Instant::now();
-        let ended = patience.bound(async {
-            patience.pause(sleep(second * 60)).await;
+        let ended = timeout.bound(async {
+            timeout.pause(sleep(second * 60)).await;
             sleep(second * 4).await;
         });
         assert!(ended.await.is_none());

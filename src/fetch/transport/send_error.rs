@@ -5,7 +5,7 @@ use std::io;
 use std::io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, UnexpectedEof};
 use std::time::Duration;
 
-use super::{Broken, TransportSettings};
+use super::{SendError, TransportSettings};
 use crate::model::{Cause, Fault};
 
 /// Characters of an error's words.
@@ -26,16 +26,16 @@ pub(super) enum Stage {
 /// Sorts reqwest's errors by what they mean for the SKU. `is_decode` is how reqwest reports a body
 /// that ended early, so the stage decides and not its word.
 #[allow(clippy::needless_pass_by_value, reason = "it is the shape `map_err` wants")]
-pub(super) fn broken(error: reqwest::Error, stage: Stage, settings: &TransportSettings) -> Broken {
+pub(super) fn reqwest_error(error: reqwest::Error, stage: Stage, settings: &TransportSettings) -> SendError {
     let Some(source) = error.source() else { return lost(stage, text(error)) };
     if stage != Stage::Body && error.is_connect() {
         return no_connection((!error.is_timeout()).then_some(source), settings.connect_timeout);
     }
-    broken_wire(source, stage)
+    connection_error(source, stage)
 }
 
 /// Sorts the errors of a connection that stood.
-pub(super) fn broken_wire(error: &(dyn Error + 'static), stage: Stage) -> Broken {
+pub(super) fn connection_error(error: &(dyn Error + 'static), stage: Stage) -> SendError {
     if let Some(refused) = certificate_fault(error) {
         return refused;
     }
@@ -43,9 +43,9 @@ pub(super) fn broken_wire(error: &(dyn Error + 'static), stage: Stage) -> Broken
         .any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large))
     {
         let detail = "the answer's header fields are too large, or the length that they tell";
-        return Broken { fault: Fault::new(Cause::TooLarge, detail), unanswered: false };
+        return SendError { fault: Fault::new(Cause::TooLarge, detail), safe_to_resend: false };
     }
-    let unanswered = match stage {
+    let safe_to_resend = match stage {
         Stage::Body => false,
         // A new connection was not closed for having rested.
         Stage::FirstHead => promised_unseen(error),
@@ -57,18 +57,18 @@ pub(super) fn broken_wire(error: &(dyn Error + 'static), stage: Stage) -> Broken
     if causes(error).any(|cause| cause.downcast_ref().is_some_and(is_malformed)) {
         detail.insert_str(0, "malformed answer: ");
     }
-    Broken { unanswered, ..lost(stage, detail) }
+    SendError { safe_to_resend, ..lost(stage, detail) }
 }
 
 /// A server that speaks HTTP/2 and lets nobody ask: no connection that is of any use.
-pub(super) fn no_stream(limit: Duration) -> Broken {
+pub(super) fn no_stream(limit: Duration) -> SendError {
     let limit = humantime::format_duration(limit);
     let detail = format!("the server allowed no HTTP/2 stream within --connect-timeout {limit}");
-    Broken { fault: Fault::new(Cause::Connect, detail), unanswered: false }
+    SendError { fault: Fault::new(Cause::Connect, detail), safe_to_resend: false }
 }
 
 /// Sorts what kept a connection from standing; without an error it was the time.
-pub(super) fn no_connection(error: Option<&(dyn Error + 'static)>, limit: Duration) -> Broken {
+pub(super) fn no_connection(error: Option<&(dyn Error + 'static)>, limit: Duration) -> SendError {
     if let Some(refused) = error.and_then(certificate_fault) {
         return refused;
     }
@@ -80,20 +80,20 @@ pub(super) fn no_connection(error: Option<&(dyn Error + 'static)>, limit: Durati
         Some(error) if !timed_out(error) => words(error),
         _ => format!("no connection within --connect-timeout {}", humantime::format_duration(limit)),
     };
-    Broken { fault: Fault::new(Cause::Connect, detail), unanswered: false }
+    SendError { fault: Fault::new(Cause::Connect, detail), safe_to_resend: false }
 }
 
 /// A body of which it is not known whether it was whole.
-pub(super) fn reset() -> Broken {
+pub(super) fn reset() -> SendError {
     lost(Stage::Body, "the connection was reset before a body whose length was not told had ended".into())
 }
 
-fn lost(stage: Stage, detail: String) -> Broken {
+fn lost(stage: Stage, detail: String) -> SendError {
     let cause = match stage {
         Stage::Body => Cause::Cut,
         _ => Cause::Lost,
     };
-    Broken { fault: Fault::new(cause, detail), unanswered: false }
+    SendError { fault: Fault::new(cause, detail), safe_to_resend: false }
 }
 
 /// reqwest's error in one line, without the URL (whose query may hold a secret). Its own words ("error
@@ -122,13 +122,13 @@ fn words(error: &(dyn Error + 'static)) -> String {
     crate::model::display_safe(&parts.join(": "), LONGEST)
 }
 
-fn certificate_fault(error: &(dyn Error + 'static)) -> Option<Broken> {
+fn certificate_fault(error: &(dyn Error + 'static)) -> Option<SendError> {
     let reason = causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
         Some(rustls::Error::InvalidCertificate(why)) => Some(certificate_reason(why)),
         _ => None,
     })?;
     let detail = format!("the server's certificate was refused: {reason}");
-    Some(Broken { fault: Fault::new(Cause::Certificate, detail), unanswered: false })
+    Some(SendError { fault: Fault::new(Cause::Certificate, detail), safe_to_resend: false })
 }
 
 fn certificate_reason(why: &rustls::CertificateError) -> String {

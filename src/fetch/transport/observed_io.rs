@@ -1,4 +1,4 @@
-//! The bytes of a connection, with an ear on them: what hyper does not tell is heard where they pass.
+//! The bytes of a connection, observed: what hyper does not report is counted where it is read.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,25 +16,27 @@ pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
 /// buffer of a connection that once read a large body grow to 400 KiB and keep it.
 pub(super) const BUFFER: usize = 64 << 10;
 
-/// Who listens to a connection.
-pub(super) trait Ear: Unpin {
+/// Observes what is read from a connection.
+pub(super) trait ReadObserver: Unpin {
     /// Something was read, if only the end.
-    fn heard(&self);
+    fn on_read(&self);
 
     /// The other end takes nothing more. Whether to go on as if it did: an answer may lie there to be read.
-    fn refused(&self) -> bool;
+    fn on_write_refused(&self) -> bool;
 }
 
-/// A connection with an ear on it.
-pub(super) struct Heard<E> {
+/// A connection whose reads and refused writes are reported to an observer.
+pub(super) struct ObservedIo<E> {
     pub(super) io: Io,
-    pub(super) ear: E,
+    pub(super) observer: E,
 }
 
-impl<E: Ear> Heard<E> {
+impl<E: ReadObserver> ObservedIo<E> {
     fn endure<T>(&self, written: Poll<io::Result<T>>, enough: T) -> Poll<io::Result<T>> {
         match &written {
-            Poll::Ready(Err(error)) if is_refusal(error) && self.ear.refused() => Poll::Ready(Ok(enough)),
+            Poll::Ready(Err(error)) if is_refusal(error) && self.observer.on_write_refused() => {
+                Poll::Ready(Ok(enough))
+            }
             _ => written,
         }
     }
@@ -44,7 +46,7 @@ fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
-impl<E: Ear> Read for Heard<E> {
+impl<E: ReadObserver> Read for ObservedIo<E> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -52,13 +54,13 @@ impl<E: Ear> Read for Heard<E> {
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         if read.is_ready() {
-            self.ear.heard();
+            self.observer.on_read();
         }
         read
     }
 }
 
-impl<E: Ear> Write for Heard<E> {
+impl<E: ReadObserver> Write for ObservedIo<E> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
         self.endure(written, buf.len())

@@ -26,9 +26,9 @@ use hyper::rt::Executor;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::Instant;
 
-use super::Line;
-use super::broken::Stage;
-use super::heard::{BUFFER, Ear, Heard, Io};
+use super::Reuse;
+use super::observed_io::{BUFFER, Io, ObservedIo, ReadObserver};
+use super::send_error::Stage;
 
 /// What a connection is told to take for the number of streams before its server has said one. No server can say
 /// this number, which is how it is known that none has.
@@ -56,18 +56,18 @@ pub(super) fn connection_window(streams: usize) -> u32 {
 }
 
 /// Bytes are moved by a task of the connection's own, since many requests share it; this half takes requests.
-type Requests = Connection<Heard<Arc<Shared>>, Full<Bytes>, TokioExecutor>;
+type Requests = Connection<ObservedIo<Arc<Http2State>>, Full<Bytes>, TokioExecutor>;
 
 /// What all who have to do with one connection know of it.
 #[derive(Default)]
-struct Shared {
+struct Http2State {
     in_flight: AtomicUsize,
     /// Requests that were ever handed to it.
     handed: AtomicUsize,
     /// How often something was read from it.
-    heard: AtomicUsize,
+    reads: AtomicUsize,
     /// Woken by what is read.
-    listener: AtomicWaker,
+    read_waker: AtomicWaker,
     has_answered: AtomicBool,
     /// Whether requests were called back from it.
     called_back: AtomicBool,
@@ -77,7 +77,7 @@ struct Shared {
     requests: Mutex<Option<Requests>>,
 }
 
-impl Shared {
+impl Http2State {
     fn requests(&self) -> MutexGuard<'_, Option<Requests>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,45 +105,45 @@ impl Shared {
     }
 }
 
-impl Ear for Arc<Shared> {
-    fn heard(&self) {
-        self.heard.fetch_add(1, Ordering::Relaxed);
-        self.listener.wake();
+impl ReadObserver for Arc<Http2State> {
+    fn on_read(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.read_waker.wake();
     }
 
     /// Without writing, HTTP/2 does not go on.
-    fn refused(&self) -> bool {
+    fn on_write_refused(&self) -> bool {
         false
     }
 }
 
 /// One connection. Dropped, it takes no more requests; those that have a stream on it stay.
-pub(super) struct Trunk {
+pub(super) struct Http2Connection {
     requests: SendRequest<Full<Bytes>>,
-    shared: Arc<Shared>,
+    shared: Arc<Http2State>,
     task: AbortHandle,
     since: Instant,
 }
 
-impl Drop for Trunk {
+impl Drop for Http2Connection {
     fn drop(&mut self) {
         *self.shared.requests() = None;
         self.task.abort();
     }
 }
 
-impl Trunk {
+impl Http2Connection {
     /// Begins to speak, and waits until the server allows a stream; gives nothing where it allows none until then.
     pub(super) async fn over(io: Io, until: Instant) -> hyper::Result<Option<Self>> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Http2State::default());
         let (requests, mut taking) = Builder::new(TokioExecutor::new())
             .initial_max_send_streams(UNTOLD)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(connection_window(MOST))
             .max_header_list_size(LARGEST_HEAD)
-            .handshake(Heard { io, ear: Arc::clone(&shared) })
+            .handshake(ObservedIo { io, observer: Arc::clone(&shared) })
             .await?;
-        match tokio::time::timeout_at(until, allowed(&mut taking, &shared.listener, until)).await {
+        match tokio::time::timeout_at(until, allowed(&mut taking, &shared.read_waker, until)).await {
             Err(_) => return Ok(None),
             Ok(allowed) => allowed?,
         }
@@ -175,23 +175,23 @@ impl Trunk {
         self.shared.in_flight.load(Ordering::Relaxed) > 0
     }
 
-    fn seat(&self) -> Seat {
+    fn permit(&self) -> StreamPermit {
         self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
-        Seat {
+        StreamPermit {
             requests: self.requests.clone(),
             shared: Arc::clone(&self.shared),
-            listening: None,
+            reads_before: None,
             was_silent: false,
         }
     }
 }
 
 /// Waits until the server allows a stream, or has said nothing for so long that it is asked without.
-async fn allowed(requests: &mut Requests, listener: &AtomicWaker, until: Instant) -> hyper::Result<()> {
-    let patience = FIRST_WORD_WITHIN.min(until.saturating_duration_since(Instant::now()) / 2);
-    let mut over = pin!(tokio::time::sleep(patience));
+async fn allowed(requests: &mut Requests, read_waker: &AtomicWaker, until: Instant) -> hyper::Result<()> {
+    let timeout = FIRST_WORD_WITHIN.min(until.saturating_duration_since(Instant::now()) / 2);
+    let mut over = pin!(tokio::time::sleep(timeout));
     poll_fn(|cx| {
-        listener.register(cx.waker());
+        read_waker.register(cx.waker());
         // Over before it began: who is to send on it will be told.
         if let Poll::Ready(ended) = Pin::new(&mut *requests).poll(cx) {
             return Poll::Ready(ended);
@@ -206,37 +206,37 @@ async fn allowed(requests: &mut Requests, listener: &AtomicWaker, until: Instant
 }
 
 /// A request's place on a connection, given back when dropped.
-pub(super) struct Seat {
+pub(super) struct StreamPermit {
     requests: SendRequest<Full<Bytes>>,
-    shared: Arc<Shared>,
+    shared: Arc<Http2State>,
     /// While it waits for the server: what had been heard from it when that began.
-    listening: Option<usize>,
+    reads_before: Option<usize>,
     was_silent: bool,
 }
 
-impl Drop for Seat {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if self.listening.is_some_and(|heard| heard == self.shared.heard.load(Ordering::Relaxed)) {
+        if self.reads_before.is_some_and(|reads| reads == self.shared.reads.load(Ordering::Relaxed)) {
             // Its time is over. (Or the run's, and then it does not matter.)
             self.shared.silent.store(true, Ordering::Relaxed);
         }
     }
 }
 
-impl Seat {
+impl StreamPermit {
     /// Sends, and waits for the head of the answer.
     pub(super) async fn send(
         &mut self,
         request: http::Request<Full<Bytes>>,
     ) -> hyper::Result<http::Response<Incoming>> {
         self.shared.handed.fetch_add(1, Ordering::Relaxed);
-        self.listen();
+        self.begin_wait();
         let answer = self.requests.send_request(request).await;
         // The end of a connection is read too.
-        let read = self.shared.heard.load(Ordering::Relaxed).wrapping_sub(self.listening.unwrap_or(0));
+        let read = self.shared.reads.load(Ordering::Relaxed).wrapping_sub(self.reads_before.unwrap_or(0));
         self.was_silent = read <= 1;
-        self.heard();
+        self.end_wait();
         if answer.is_ok() {
             self.shared.has_answered.store(true, Ordering::Relaxed);
         }
@@ -244,13 +244,13 @@ impl Seat {
     }
 
     /// A wait for the server begins.
-    pub(super) fn listen(&mut self) {
-        self.listening = Some(self.shared.heard.load(Ordering::Relaxed));
+    pub(super) fn begin_wait(&mut self) {
+        self.reads_before = Some(self.shared.reads.load(Ordering::Relaxed));
     }
 
     /// The wait is over.
-    pub(super) fn heard(&mut self) {
-        self.listening = None;
+    pub(super) fn end_wait(&mut self) {
+        self.reads_before = None;
     }
 
     /// What the connection was at when the request failed.
@@ -268,38 +268,41 @@ impl Seat {
 
 /// The connections that stand, and the turn to open one more.
 #[derive(Default)]
-pub(super) struct Trunks {
-    standing: Mutex<Vec<Trunk>>,
+pub(super) struct Http2Pool {
+    standing: Mutex<Vec<Http2Connection>>,
     /// Who waits finds the new connection's streams, and seldom needs one more. Where connecting fails, each
     /// waits no longer than `--timeout`.
     pub(super) opening: tokio::sync::Mutex<()>,
 }
 
-impl Trunks {
+impl Http2Pool {
     /// A place on the first connection that has one.
-    pub(super) fn seat(&self) -> Option<Seat> {
-        self.lock().iter().find(|trunk| trunk.takes_more()).map(Trunk::seat)
+    pub(super) fn acquire(&self) -> Option<StreamPermit> {
+        self.lock().iter().find(|connection| connection.takes_more()).map(Http2Connection::permit)
     }
 
     /// A place on a connection that was opened after this instant.
-    pub(super) fn seat_since(&self, instant: Instant) -> Option<Seat> {
-        self.lock().iter().find(|trunk| trunk.since > instant && trunk.takes_more()).map(Trunk::seat)
+    pub(super) fn acquire_newer(&self, instant: Instant) -> Option<StreamPermit> {
+        self.lock()
+            .iter()
+            .find(|connection| connection.since > instant && connection.takes_more())
+            .map(Http2Connection::permit)
     }
 
     /// A place on a new connection. One that carries nothing and takes nothing (its server allows no stream any
     /// more, or it is suspected of being closed) is let go: there could be ever more of them.
-    pub(super) fn add(&self, trunk: Trunk, line: Line) -> Seat {
-        let seat = trunk.seat();
+    pub(super) fn add(&self, connection: Http2Connection, reuse: Reuse) -> StreamPermit {
+        let permit = connection.permit();
         let mut standing = self.lock();
-        standing.retain(|trunk| {
-            let is_needed = line == Line::Any && trunk.has_room();
-            !trunk.is_left() && (trunk.is_used() || is_needed)
+        standing.retain(|connection| {
+            let is_needed = reuse == Reuse::Allowed && connection.has_room();
+            !connection.is_left() && (connection.is_used() || is_needed)
         });
-        standing.push(trunk);
-        seat
+        standing.push(connection);
+        permit
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Trunk>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Http2Connection>> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
