@@ -73,7 +73,7 @@ fn plan(planner: &mut Planner, key: &str, sku: &[u8], b: &[u8]) -> Option<Job> {
     let record = [sku, b, key.as_bytes()].iter().collect();
     match planner.plan(Row { seq: Seq(0), line: 2, record, damage: None }) {
         Planned::Job(job) => Some(job),
-        Planned::Refused(refused) => {
+        Planned::Rejected(refused) => {
             let why = refused.why.to_string();
             assert!(!why.chars().any(char::is_control), "{why:?}");
             None

@@ -27,7 +27,7 @@ use super::record::{Answered, Recorder};
 use super::records::Records;
 use super::writer::Writer;
 use super::{CollectError, OutputSettings, Preflight};
-use crate::model::{Answer, Cause, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators, large};
+use crate::model::{Answer, Cause, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators, large_buffer};
 
 /// A buffer this full goes to the writer: large enough that a write costs nothing beside its bytes.
 const FULL: usize = 128 * 1024;
@@ -295,7 +295,7 @@ impl Collector {
     }
 
     fn append_answer(&mut self, entry: &Entry, answer: &Answered<'_>) -> Result<(), CollectError> {
-        large::grow(&mut self.buffer, answer.body.len());
+        large_buffer::grow(&mut self.buffer, answer.body.len());
         self.counts.all += 1;
         self.counts.nulls += u64::from(answer.body == NULL);
         self.record(entry.seq, |recorder, out| recorder.fetched(out, entry, answer))

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::model::large;
+use crate::model::large_buffer;
 
 /// The window: hundreds of records a system call.
 const WINDOW: usize = 1 << 20;
@@ -136,7 +136,7 @@ fn read_piece<'a>(
         let held = piece.bytes.len();
         // Half as much again: a large record is looked through a few times, not once a block.
         let more = (held / 2).max(length);
-        large::grow(&mut piece.bytes, more);
+        large_buffer::grow(&mut piece.bytes, more);
         piece.extend(file, more)?;
         if piece.bytes.len() == held {
             return Ok(None);

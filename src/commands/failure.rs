@@ -11,7 +11,7 @@ use crate::fetch::TransportError;
 use crate::fetch::select::SelectError;
 use crate::input::InputError;
 use crate::model::{Exit, system_limit};
-use crate::plan::{CharsetPlace, Place, PlanError};
+use crate::plan::{CharsetSource, PlanError, TemplateKind};
 
 /// An error that ends the run: what, where and why; what to do; and the exit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub fn of_plan(error: &PlanError, settings: &Settings) -> Failure {
     let blamed = match error {
         // Report the config file only where neither the body nor its type came from elsewhere.
         PlanError::BodyEscape { .. } if from_file("body") && !from_file("header") => "header",
-        PlanError::BodyCharset { place: CharsetPlace::ContentType, .. } | PlanError::Header { .. } => {
+        PlanError::BodyCharset { place: CharsetSource::ContentType, .. } | PlanError::Header { .. } => {
             "header"
         }
         PlanError::BodyEscape { .. } | PlanError::BodyCharset { .. } | PlanError::ValueInCdata => "body",
@@ -110,10 +110,10 @@ pub fn of_plan(error: &PlanError, settings: &Settings) -> Failure {
         | PlanError::Variable { place, .. }
         | PlanError::UnknownColumn { place, .. }
         | PlanError::AmbiguousColumn { place, .. } => match place {
-            Place::Header(_) => "header",
-            Place::Body => "body",
-            Place::Proxy => "proxy",
-            Place::Url => "url",
+            TemplateKind::Header(_) => "header",
+            TemplateKind::Body => "body",
+            TemplateKind::Proxy => "proxy",
+            TemplateKind::Url => "url",
         },
         PlanError::Url(_) | PlanError::Constant { .. } => "url",
     };

@@ -19,7 +19,7 @@ use crate::engine::signals::{self, CommitGuard, Signals};
 use crate::engine::stdout_peer::StdoutPeer;
 use crate::engine::{Ended, Engine};
 use crate::fetch::{Companions, Fetcher, Http, Shutdown, StopReason, Trust};
-use crate::input::{self, Columns, InputChange, Rows, Surveyed};
+use crate::input::{self, Columns, InputChange, Rows, SurveyedFile};
 use crate::limit::Gate;
 use crate::model::{Event, Exit, Reporter};
 use crate::plan::{Planner, RequestSettings};
@@ -154,7 +154,7 @@ fn run(
 /// Says what became of the input while the run went on; true if it is as it was surveyed. A last row that was
 /// written on meanwhile ends the run: it was asked for by half a key.
 fn check_input_changed(
-    surveyed: Option<Surveyed>,
+    surveyed: Option<SurveyedFile>,
     ended: &mut Ended,
     (report, shutdown): (&Report, &Shutdown),
     ears: (&Runtime, &mut Signals),
@@ -287,7 +287,7 @@ struct Preconditions {
     identity: collect::JobIdentity,
     trust: Trust,
     /// None where the input cannot be read twice.
-    surveyed: Option<Surveyed>,
+    surveyed: Option<SurveyedFile>,
     lock: Option<Lock>,
 }
 

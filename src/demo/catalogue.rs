@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::demo::limiter::Limiter;
 use crate::demo::product::{Product, hash, mix};
-use crate::demo::server::{Request, Response, Server};
+use crate::demo::server::{Server, ServerRequest, ServerResponse};
 use crate::model::Rate;
 
 /// How the shop behaves.
@@ -34,7 +34,7 @@ pub struct DemoSettings {
 
 /// What was asked and what was answered so far, `/stats` apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct DemoCounts {
     /// Requests that arrived.
     pub requests: u64,
     /// Answered 200.
@@ -68,7 +68,7 @@ impl Catalogue {
             latency: settings.latency,
             failures: settings.failures,
             limiter: settings.rate.map(Limiter::new),
-            tally: Tally::default(),
+            tally: DemoCounters::default(),
         });
         let serving = Arc::clone(&shop);
         let server = Server::start(move |request| {
@@ -84,7 +84,7 @@ impl Catalogue {
     }
 
     /// What was asked and answered so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> DemoCounts {
         self.shop.tally.read()
     }
 }
@@ -94,11 +94,11 @@ struct Shop {
     latency: Duration,
     failures: f64,
     limiter: Option<Limiter>,
-    tally: Tally,
+    tally: DemoCounters,
 }
 
 impl Shop {
-    async fn answer(&self, request: &Request) -> Response {
+    async fn answer(&self, request: &ServerRequest) -> ServerResponse {
         if request.uri().path() == "/stats" {
             return json(StatusCode::OK, self.tally.read().to_json());
         }
@@ -116,7 +116,7 @@ impl Shop {
         response
     }
 
-    fn serve(&self, request: &Request, number: u64) -> Response {
+    fn serve(&self, request: &ServerRequest, number: u64) -> ServerResponse {
         let path = request.uri().path();
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered", path);
@@ -154,11 +154,11 @@ impl Shop {
     }
 }
 
-fn show(product: Product<'_>, asked: &HeaderMap) -> Response {
+fn show(product: Product<'_>, asked: &HeaderMap) -> ServerResponse {
     let etag = product.etag();
     let last_modified = httpdate::fmt_http_date(product.updated_at());
     let mut response = if is_unchanged(product, &etag, asked) {
-        let mut response = Response::default();
+        let mut response = ServerResponse::default();
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
@@ -186,19 +186,19 @@ fn is_unchanged(product: Product<'_>, etag: &str, asked: &HeaderMap) -> bool {
         .is_some_and(|since| product.updated_at() <= since)
 }
 
-fn json(status: StatusCode, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn json(status: StatusCode, body: Vec<u8>) -> ServerResponse {
+    let mut response = ServerResponse::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-fn problem(status: StatusCode, error: &str, about: &str) -> Response {
+fn problem(status: StatusCode, error: &str, about: &str) -> ServerResponse {
     let body = serde_json::json!({ "error": error, "about": about, "status": status.as_u16() });
     json(status, body.to_string().into_bytes())
 }
 
-fn limited(wait: Duration) -> Response {
+fn limited(wait: Duration) -> ServerResponse {
     let mut response = problem(StatusCode::TOO_MANY_REQUESTS, "over the rate", "");
     // Whole seconds, rounded up, and never 0: coming back at once would be no answer to the limit.
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -222,9 +222,9 @@ fn decode(segment: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// [`Counts`], as they grow.
+/// [`DemoCounts`], as they grow.
 #[derive(Debug, Default)]
-struct Tally {
+struct DemoCounters {
     requests: AtomicU64,
     ok: AtomicU64,
     not_modified: AtomicU64,
@@ -234,7 +234,7 @@ struct Tally {
     unavailable: AtomicU64,
 }
 
-impl Tally {
+impl DemoCounters {
     fn note(&self, status: StatusCode) {
         let count = match status.as_u16() {
             200 => &self.ok,
@@ -247,9 +247,9 @@ impl Tally {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn read(&self) -> Counts {
+    fn read(&self) -> DemoCounts {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Counts {
+        DemoCounts {
             requests: of(&self.requests),
             ok: of(&self.ok),
             not_modified: of(&self.not_modified),
@@ -261,7 +261,7 @@ impl Tally {
     }
 }
 
-impl Counts {
+impl DemoCounts {
     fn to_json(self) -> Vec<u8> {
         serde_json::json!({
             "requests": self.requests,
@@ -346,7 +346,10 @@ mod tests {
             assert_eq!(body.is_empty(), status == 304, "{asked}{body}");
             assert_eq!(field(&head, "etag"), etag);
         }
-        assert_eq!(shop.counts(), Counts { requests: 8, ok: 4, not_modified: 4, ..Counts::default() });
+        assert_eq!(
+            shop.counts(),
+            DemoCounts { requests: 8, ok: 4, not_modified: 4, ..DemoCounts::default() }
+        );
     }
 
     #[test]
@@ -367,7 +370,10 @@ mod tests {
             let body: serde_json::Value = serde_json::from_str(&body).unwrap();
             assert_eq!(body["status"].to_string(), expected);
         }
-        assert_eq!(shop.counts(), Counts { requests: 8, not_found: 4, refused: 4, ..Counts::default() });
+        assert_eq!(
+            shop.counts(),
+            DemoCounts { requests: 8, not_found: 4, refused: 4, ..DemoCounts::default() }
+        );
     }
 
     #[test]
@@ -394,7 +400,7 @@ mod tests {
         let (head, _) = ask(&shop, &format!("GET /products/{HELD}"), "");
         assert!(head.starts_with("HTTP/1.1 429"), "{head}");
         assert!((1..=1800).contains(&field(&head, "retry-after").parse::<u64>().unwrap()), "{head}");
-        assert_eq!(shop.counts(), Counts { requests: 6, ok: 5, limited: 1, ..Counts::default() });
+        assert_eq!(shop.counts(), DemoCounts { requests: 6, ok: 5, limited: 1, ..DemoCounts::default() });
     }
 
     #[test]

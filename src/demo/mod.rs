@@ -10,5 +10,5 @@ mod limiter;
 mod product;
 pub mod server;
 
-pub use catalogue::{Catalogue, Counts, DemoSettings};
+pub use catalogue::{Catalogue, DemoCounts, DemoSettings};
 pub use server::Server;

@@ -23,10 +23,10 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 /// What a handler is given.
-pub type Request = http::Request<Incoming>;
+pub type ServerRequest = http::Request<Incoming>;
 
 /// What a handler answers.
-pub type Response = http::Response<Full<Bytes>>;
+pub type ServerResponse = http::Response<Full<Bytes>>;
 
 /// Connections that may wait to be accepted: Linux's own ceiling (`net.core.somaxconn`), so that
 /// some thousand clients that connect at once need not try again after a second.
@@ -50,8 +50,8 @@ impl Server {
     /// No port, no descriptor or no thread to be had.
     pub fn start<H, F>(handler: H) -> io::Result<Self>
     where
-        H: Fn(Request) -> F + Send + Sync + 'static,
-        F: Future<Output = Response> + 'static,
+        H: Fn(ServerRequest) -> F + Send + Sync + 'static,
+        F: Future<Output = ServerResponse> + 'static,
     {
         let handler = Arc::new(handler);
         Self::listen(move |stream| {

@@ -13,7 +13,7 @@ use crate::collect::{self, CollectError, Collector, PreviousValue};
 use crate::fetch::{KEEPS_FAILING, Shutdown, StopReason};
 use crate::limit::{Change, Gate, View};
 use crate::model::{Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, Reporter};
-use crate::plan::{Planned, Refused};
+use crate::plan::{Planned, RejectedRow};
 use crate::report::{Live, Report};
 
 /// What is still open so long after a tail began is what it is about.
@@ -81,7 +81,7 @@ impl Desk<'_> {
                 self.report.on(&Event::RowRepeated { line, differs });
                 None
             }
-            Planned::Refused(refused) => {
+            Planned::Rejected(refused) => {
                 self.refuse(&refused);
                 None
             }
@@ -118,9 +118,9 @@ impl Desk<'_> {
         true
     }
 
-    fn refuse(&mut self, refused: &Refused) {
+    fn refuse(&mut self, refused: &RejectedRow) {
         let why = refused.why.to_string();
-        let Refused { seq, line, key, record, .. } = refused;
+        let RejectedRow { seq, line, key, record, .. } = refused;
         let appended = self.journal.append_refused(&collect::RefusedRow {
             seq: *seq,
             line: *line,

@@ -16,7 +16,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use super::classify::BodyAs;
-use crate::model::{Cause, Fault, Mask, Size, display_safe, large};
+use crate::model::{Cause, Fault, Mask, Size, display_safe, large_buffer};
 
 /// Names of US-ASCII, which the standard counts among those of windows-1252.
 const ASCII: [&str; 3] = ["ansi_x3.4-1968", "ascii", "us-ascii"];
@@ -262,7 +262,7 @@ fn decode(encoding: &'static Encoding, body: &[u8], cap: Size) -> Result<Vec<u8>
     let mut read = 0;
     loop {
         let length = out.len();
-        large::grow(&mut out, PART);
+        large_buffer::grow(&mut out, PART);
         out.resize(length + PART, 0);
         let (result, used, written) =
             decoder.decode_to_utf8_without_replacement(&body[read..], &mut out[length..], true);

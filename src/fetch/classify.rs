@@ -15,7 +15,7 @@ use super::select::Select;
 use super::transport::RawAnswer;
 use crate::json::{self, JsonErrorKind};
 use crate::model::{
-    Answer, BodyHash, Cause, Content, Fault, Mask, Size, StatusSet, Validators, display_safe, large,
+    Answer, BodyHash, Cause, Content, Fault, Mask, Size, StatusSet, Validators, display_safe, large_buffer,
 };
 
 /// How bodies are stored.
@@ -138,7 +138,7 @@ fn content(
 ) -> Result<(Vec<u8>, Option<BodyHash>), Fault> {
     let body = decode(headers, body, settings.max_body)?;
     let body = charset::to_utf8(headers, body, settings.body_as, (settings.max_body, &settings.mask))?;
-    let mut out = Vec::with_capacity(large::capacity(body.len() + 2));
+    let mut out = Vec::with_capacity(large_buffer::capacity(body.len() + 2));
     if settings.body_as == BodyAs::Text {
         json::text_value(&body, &mut out).map_err(|error| {
             let why = format!(

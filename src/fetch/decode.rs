@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
-use crate::model::{Cause, Fault, Size, large};
+use crate::model::{Cause, Fault, Size, large_buffer};
 
 /// The codings that are asked for and understood.
 pub const ACCEPTED: &str = "gzip, br, zstd, deflate";
@@ -82,7 +82,7 @@ fn bounded(reader: impl Read, cap: Size) -> io::Result<Option<Vec<u8>>> {
     let mut reader = reader.take(cap.0.saturating_add(1));
     let mut out = Vec::new();
     while reader.by_ref().take(PART as u64).read_to_end(&mut out)? == PART {
-        large::grow(&mut out, 2 * PART);
+        large_buffer::grow(&mut out, 2 * PART);
     }
     Ok((out.len() as u64 <= cap.0).then_some(out))
 }

@@ -23,7 +23,7 @@ use super::shutdown::{Shutdown, StopReason};
 use super::transport::{RawAnswer, Reuse, SendError, Transport};
 use crate::limit::{Gate, Permit, Seen};
 use crate::model::fault::RetryAfter;
-use crate::model::job::shown;
+use crate::model::job::redacted_url;
 use crate::model::{Cause, Deferral, Entry, Event, Fault, Job, Outcome, Reporter, Request, display_safe};
 
 /// How much is shown of why a redirect was refused; it may name an address of any length.
@@ -107,7 +107,7 @@ impl<T: Transport> Fetcher<T> {
         }
         let Job { seq, line, key, fingerprint, record, request } = job;
         let failed = matches!(outcome, Outcome::Failed(_));
-        let address = failed.then(|| self.answers.settings().mask.apply(&shown(&request.url)).into());
+        let address = failed.then(|| self.answers.settings().mask.apply(&redacted_url(&request.url)).into());
         Entry { seq, line, key, fingerprint, attempts, sent, outcome, record, address }
     }
 

@@ -7,7 +7,7 @@ use http::header::LOCATION;
 use http::{HeaderMap, Method};
 use url::Url;
 
-use crate::model::job::shown;
+use crate::model::job::redacted_url;
 use crate::model::{Cause, Fault, Request};
 
 /// Most redirects that one job follows.
@@ -85,7 +85,7 @@ pub fn follow(request: &Request, status: u16, headers: &HeaderMap, policy: Follo
         let method = &request.method;
         let leads = || {
             let hidden = if url.query().is_some() { " (query not shown)" } else { "" };
-            let url = shown(&url);
+            let url = redacted_url(&url);
             format!(
                 "it leads to {url}{hidden}: write that address in --url, with {{sku}} for the row's value"
             )

@@ -30,7 +30,7 @@ use tower::util::MapResponseLayer;
 
 use super::body_budget::{BodyBudget, BodyClaim};
 use super::pausable_timeout::PausableTimeout;
-use crate::model::{Cause, Fault, Request, Size, large};
+use crate::model::{Cause, Fault, Request, Size, large_buffer};
 
 use direct::Direct;
 use http1::{Exchange, is_ended_by_close};
@@ -479,7 +479,7 @@ impl Http {
             while whole.len() as u64 <= cap {
                 claim.cover(whole.len(), timeout).await;
                 let Some(chunk) = answer.chunk(settings).await? else { break };
-                large::grow(&mut whole, chunk.len());
+                large_buffer::grow(&mut whole, chunk.len());
                 whole.extend_from_slice(&chunk);
             }
             body = whole.into();

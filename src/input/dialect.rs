@@ -1,7 +1,7 @@
 //! How a file is written, read off its first line: encoding, a `sep=` line, the delimiter.
 
 use crate::input::error::InputError;
-use crate::input::source::Source;
+use crate::input::source::InputSource;
 
 /// The delimiters that are guessed, in the order of preference where the first line has as many of each.
 const GUESSED: [u8; 4] = [b',', b';', b'\t', b'|'];
@@ -26,7 +26,7 @@ pub fn may_delimit(byte: u8) -> bool {
 }
 
 /// Looks at the first line; drops byte-order marks and a `sep=` line from the source.
-pub(super) fn read_dialect(source: &mut Source, wanted: Option<u8>) -> Result<Dialect, InputError> {
+pub(super) fn read_dialect(source: &mut InputSource, wanted: Option<u8>) -> Result<Dialect, InputError> {
     if let Some(byte) = wanted.filter(|&byte| !may_delimit(byte)) {
         return Err(InputError::Delimiter { at: source.place().clone(), delimiter: char::from(byte) });
     }
@@ -61,7 +61,7 @@ const MARKS: &[(&[u16], ByteOrder)] = &[
 
 /// Drops every mark that stands at the start (joined exports have several); the csv crate would drop one
 /// only if it came in one read.
-fn drop_marks(source: &mut Source) -> Result<(), InputError> {
+fn drop_marks(source: &mut InputSource) -> Result<(), InputError> {
     while let Some(order) = source.signature(MARKS)? {
         match order {
             ByteOrder::Utf8 => source.skip(3),
@@ -74,7 +74,7 @@ fn drop_marks(source: &mut Source) -> Result<(), InputError> {
 }
 
 /// Counts the delimiters in the first line, and says where it ends.
-fn probe(source: &mut Source, candidates: &[u8]) -> Result<(u8, usize), InputError> {
+fn probe(source: &mut InputSource, candidates: &[u8]) -> Result<(u8, usize), InputError> {
     let mut first_line = FirstLine::new(candidates);
     let mut at = 0;
     while at < PROBE_CAP {
@@ -85,7 +85,7 @@ fn probe(source: &mut Source, candidates: &[u8]) -> Result<(u8, usize), InputErr
             break;
         };
         first_line.take(byte);
-        if first_line.state == State::Over {
+        if first_line.state == FirstLineState::Over {
             break;
         }
         at += 1;
@@ -96,7 +96,7 @@ fn probe(source: &mut Source, candidates: &[u8]) -> Result<(u8, usize), InputErr
 /// Refuses text of two or four bytes a character, which has no mark but a NUL in most characters. In
 /// UTF-8 a NUL is a control character that hardly occurs: 2 of 5 bytes is under UTF-16's half and over
 /// what an odd cell can bring about.
-fn refuse_wide(source: &Source, length: usize) -> Result<(), InputError> {
+fn refuse_wide(source: &InputSource, length: usize) -> Result<(), InputError> {
     let line = &source.seen()[..length];
     let nul = |parity: usize| line.iter().skip(parity).step_by(2).filter(|&&byte| byte == 0).count();
     let (even, odd) = (nul(0), nul(1));
@@ -130,11 +130,11 @@ fn sep_line(seen: &[u8]) -> Option<(u8, usize)> {
 struct FirstLine<'a> {
     candidates: &'a [u8],
     counts: [u64; 256],
-    state: State,
+    state: FirstLineState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum FirstLineState {
     Before,
     CellStart,
     Bare,
@@ -145,20 +145,23 @@ enum State {
 
 impl<'a> FirstLine<'a> {
     fn new(candidates: &'a [u8]) -> Self {
-        Self { candidates, counts: [0; 256], state: State::Before }
+        Self { candidates, counts: [0; 256], state: FirstLineState::Before }
     }
 
     fn take(&mut self, byte: u8) {
         self.state = match (self.state, byte) {
-            (State::Before, b'\r' | b'\n') => State::Before,
-            (State::Quoted, b'"') => State::QuoteSeen,
-            (State::Quoted, _) | (State::Before | State::CellStart | State::QuoteSeen, b'"') => State::Quoted,
-            (State::Over, _) | (_, b'\r' | b'\n') => State::Over,
+            (FirstLineState::Before, b'\r' | b'\n') => FirstLineState::Before,
+            (FirstLineState::Quoted, b'"') => FirstLineState::QuoteSeen,
+            (FirstLineState::Quoted, _)
+            | (FirstLineState::Before | FirstLineState::CellStart | FirstLineState::QuoteSeen, b'"') => {
+                FirstLineState::Quoted
+            }
+            (FirstLineState::Over, _) | (_, b'\r' | b'\n') => FirstLineState::Over,
             (_, byte) if self.candidates.contains(&byte) => {
                 self.counts[usize::from(byte)] += 1;
-                State::CellStart
+                FirstLineState::CellStart
             }
-            _ => State::Bare,
+            _ => FirstLineState::Bare,
         };
     }
 
@@ -177,8 +180,8 @@ mod tests {
         read_dialect(&mut source(bytes), None)
     }
 
-    fn source(bytes: &[u8]) -> Source {
-        Source::new(Box::new(std::io::Cursor::new(bytes.to_vec())), "p.csv").unwrap()
+    fn source(bytes: &[u8]) -> InputSource {
+        InputSource::new(Box::new(std::io::Cursor::new(bytes.to_vec())), "p.csv").unwrap()
     }
 
     fn delimiter(bytes: &[u8]) -> char {

@@ -38,7 +38,7 @@ impl fmt::Display for Packing {
 
 /// Where in which input; shown as `products.csv, line 7`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct InputLocation {
     /// The path as it was given, or `standard input`; without control characters.
     pub input: Box<str>,
     /// The physical line, from 1; none where the whole is meant.
@@ -47,7 +47,7 @@ pub struct Place {
     pub packing: Option<Packing>,
 }
 
-impl Place {
+impl InputLocation {
     pub(super) fn new(input: &str) -> Self {
         Self { input: shown(input).into(), line: None, packing: None }
     }
@@ -74,7 +74,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for InputLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.input)?;
         self.line.map_or(Ok(()), |line| write!(f, ", line {line}"))
@@ -99,13 +99,13 @@ pub enum InputError {
     #[error("{at}: there is no such file")]
     NotFound {
         /// The file.
-        at: Place,
+        at: InputLocation,
     },
     /// The operating system does not let it be read (on).
     #[error("{at}: cannot be read: {source}")]
     Unreadable {
         /// The line that was being read.
-        at: Place,
+        at: InputLocation,
         /// The system's reason.
         source: io::Error,
     },
@@ -113,7 +113,7 @@ pub enum InputError {
     #[error("{at}: the {packing} data is {how}")]
     Packing {
         /// The line that was being read.
-        at: Place,
+        at: InputLocation,
         /// How it is packed.
         packing: Packing,
         /// `cut short`, or `damaged` with the decoder's reason.
@@ -123,7 +123,7 @@ pub enum InputError {
     #[error("{} changed while it was read ({})", at.input, rows_of_both(*before, *now))]
     Changed {
         /// The file.
-        at: Place,
+        at: InputLocation,
         /// Data rows that the first reading found.
         before: u64,
         /// Data rows that are there now, if they can be counted.
@@ -133,7 +133,7 @@ pub enum InputError {
     #[error("{at}: this is {what}, not a CSV file")]
     NotCsv {
         /// The file.
-        at: Place,
+        at: InputLocation,
         /// The kind.
         what: &'static str,
         /// What to do with such a file.
@@ -143,7 +143,7 @@ pub enum InputError {
     #[error("{at}: the text is {encoding}, not UTF-8")]
     Encoding {
         /// The file.
-        at: Place,
+        at: InputLocation,
         /// The encoding, for people.
         encoding: &'static str,
         /// The same as iconv calls it.
@@ -153,7 +153,7 @@ pub enum InputError {
     #[error("{at}: the name of column {column} is not valid UTF-8")]
     HeaderNotUtf8 {
         /// The header's line.
-        at: Place,
+        at: InputLocation,
         /// The column's place, from 1.
         column: usize,
     },
@@ -161,13 +161,13 @@ pub enum InputError {
     #[error("{at}: there is no header: the input is empty")]
     NoHeader {
         /// The input.
-        at: Place,
+        at: InputLocation,
     },
     /// There is no data row.
     #[error("{at}: there is no data row")]
     NoRow {
         /// The input.
-        at: Place,
+        at: InputLocation,
         /// Whether a header was there.
         headers: bool,
     },
@@ -178,15 +178,15 @@ pub enum InputError {
     })]
     OpenQuote {
         /// Where the quote opens.
-        at: Place,
+        at: InputLocation,
         /// Where another cell's quote seems to have closed it.
         until: Option<u64>,
     },
     /// One record is larger than any row should be.
-    #[error("{at}: the record that begins here is larger than {} MiB", super::frame::RECORD_CAP >> 20)]
+    #[error("{at}: the record that begins here is larger than {} MiB", super::record_scanner::RECORD_CAP >> 20)]
     RecordTooLarge {
         /// Where it begins.
-        at: Place,
+        at: InputLocation,
         /// Where a quote opened that was still open at the end.
         quote: Option<u64>,
     },
@@ -194,13 +194,13 @@ pub enum InputError {
     #[error("{at}: more than {} data rows", u32::MAX)]
     TooManyRows {
         /// The first row too many.
-        at: Place,
+        at: InputLocation,
     },
     /// The byte given as the delimiter cannot be one.
     #[error("{at}: {delimiter:?} cannot be the delimiter")]
     Delimiter {
         /// The input.
-        at: Place,
+        at: InputLocation,
         /// The byte.
         delimiter: char,
     },
@@ -208,7 +208,7 @@ pub enum InputError {
     #[error("{at}: no column is called `{wanted}`; there are: {columns}")]
     NoSuchKey {
         /// The header's line.
-        at: Place,
+        at: InputLocation,
         /// The name.
         wanted: Box<str>,
         /// The names there are.
@@ -220,7 +220,7 @@ pub enum InputError {
     #[error("{at}: several columns could be the key: {columns}")]
     SeveralKeys {
         /// The header's line.
-        at: Place,
+        at: InputLocation,
         /// Their names, with their places.
         columns: Box<str>,
         /// A name that only one of them has.
@@ -230,7 +230,7 @@ pub enum InputError {
     #[error("{at}: no column is called `sku`, and none is named as the key; there are: {columns}")]
     NoKey {
         /// The header's line.
-        at: Place,
+        at: InputLocation,
         /// The names there are.
         columns: Box<str>,
         /// The first of them.
@@ -345,17 +345,21 @@ mod tests {
 
     #[test]
     fn a_conversion_can_be_pasted_into_a_shell() {
-        let at = Place::new("my list.csv");
+        let at = InputLocation::new("my list.csv");
         assert_eq!(
             at.convert("UTF-16"),
             "convert it: iconv -f UTF-16 -t UTF-8 'my list.csv' > 'my list.utf8.csv'"
         );
-        let at = Place { packing: Some(Packing::Gzip), ..Place::new("p.csv.gz") };
+        let at = InputLocation { packing: Some(Packing::Gzip), ..InputLocation::new("p.csv.gz") };
         assert_eq!(
             at.convert("UTF-16"),
             "convert it: gzip -dc p.csv.gz | iconv -f UTF-16 -t UTF-8 > p.utf8.csv"
         );
-        assert!(Place::new(STDIN_NAME).convert("UTF-16").contains("| iconv -f UTF-16 -t UTF-8 | skufetch -"));
+        assert!(
+            InputLocation::new(STDIN_NAME)
+                .convert("UTF-16")
+                .contains("| iconv -f UTF-16 -t UTF-8 | skufetch -")
+        );
     }
 
     #[test]
@@ -365,7 +369,7 @@ mod tests {
 
     #[test]
     fn an_open_quote_is_named_by_where_it_opens() {
-        let at = Place::new("p.csv").line(7);
+        let at = InputLocation::new("p.csv").line(7);
         let error = InputError::OpenQuote { at: at.clone(), until: None };
         assert_eq!(error.to_string(), "p.csv, line 7: the quote that opens a cell here never closes");
         let error = InputError::OpenQuote { at, until: Some(9) };

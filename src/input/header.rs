@@ -2,7 +2,7 @@
 
 use csv::ByteRecord;
 
-use crate::input::error::{InputError, Place, shown};
+use crate::input::error::{InputError, InputLocation, shown};
 
 /// The columns that a failure file adds after the input's own.
 pub(super) const FAILURE_COLUMNS: [&str; 3] = ["_error", "_status", "_attempts"];
@@ -41,7 +41,7 @@ pub(super) fn unguarded(cell: &[u8]) -> &[u8] {
 }
 
 /// The names in a header; those that a failure file adds are left out.
-pub(super) fn names(header: &ByteRecord, at: &Place) -> Result<Vec<String>, InputError> {
+pub(super) fn names(header: &ByteRecord, at: &InputLocation) -> Result<Vec<String>, InputError> {
     let failures = is_failure_header(header);
     let own = header.len() - if failures { FAILURE_COLUMNS.len() } else { 0 };
     let name = |(index, cell): (usize, &[u8])| {
@@ -58,7 +58,11 @@ pub(super) fn names(header: &ByteRecord, at: &Place) -> Result<Vec<String>, Inpu
 }
 
 /// Chooses the key column: the one named so, else the one called `sku` in any case, else the only one.
-pub(super) fn choose_key(names: &[String], wanted: Option<&str>, at: &Place) -> Result<usize, InputError> {
+pub(super) fn choose_key(
+    names: &[String],
+    wanted: Option<&str>,
+    at: &InputLocation,
+) -> Result<usize, InputError> {
     if let Some(wanted) = wanted {
         return match places(names, |name| name == wanted)[..] {
             [index] => Ok(index),
@@ -82,7 +86,7 @@ fn places(names: &[String], is: impl Fn(&str) -> bool) -> Vec<usize> {
     (0..names.len()).filter(|&index| is(&names[index])).collect()
 }
 
-fn no_such_key(names: &[String], wanted: &str, at: &Place) -> InputError {
+fn no_such_key(names: &[String], wanted: &str, at: &InputLocation) -> InputError {
     InputError::NoSuchKey {
         at: at.clone(),
         wanted: shown(wanted).into(),
@@ -91,7 +95,7 @@ fn no_such_key(names: &[String], wanted: &str, at: &Place) -> InputError {
     }
 }
 
-fn several_keys(names: &[String], several: &[usize], at: &Place) -> InputError {
+fn several_keys(names: &[String], several: &[usize], at: &InputLocation) -> InputError {
     let alone = |&&index: &&usize| several.iter().filter(|&&other| names[other] == names[index]).count() == 1;
     let placed: Vec<String> =
         several.iter().map(|&i| format!("{} (column {})", cut(&names[i]), i + 1)).collect();
@@ -143,7 +147,7 @@ mod tests {
 
     fn choose(names: &[&str], wanted: Option<&str>) -> Result<usize, InputError> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        choose_key(&names, wanted, &Place::new("p.csv").line(1))
+        choose_key(&names, wanted, &InputLocation::new("p.csv").line(1))
     }
 
     #[test]
@@ -193,7 +197,7 @@ mod tests {
     #[test]
     fn a_message_lists_no_more_than_a_screen_can_hold() {
         let names: Vec<String> = (0..30).map(|i| format!("{i}{}", "x".repeat(60))).collect();
-        let error = choose_key(&names, None, &Place::new("p.csv")).unwrap_err().to_string();
+        let error = choose_key(&names, None, &InputLocation::new("p.csv")).unwrap_err().to_string();
         assert!(error.ends_with("and 10 more") && error.len() < 1200, "{error}");
     }
 
@@ -205,12 +209,12 @@ mod tests {
         assert!(!is(&["sku", "_error", "_status"]));
         assert!(!is(&["sku", "_error", "_status", "_attempts", "x"]));
         let header = ByteRecord::from(vec!["'=sku", "'x", "_error", "_status", "_attempts"]);
-        assert_eq!(names(&header, &Place::new("")).unwrap(), ["=sku", "'x"]);
+        assert_eq!(names(&header, &InputLocation::new("")).unwrap(), ["=sku", "'x"]);
     }
 
     #[test]
     fn a_name_that_is_not_utf8_is_an_error_with_its_place() {
-        let at = Place::new("p.csv").line(1);
+        let at = InputLocation::new("p.csv").line(1);
         let error = names(&ByteRecord::from(vec![&b"sku"[..], b"Gr\xf6sse"]), &at).unwrap_err();
         assert_eq!(error.to_string(), "p.csv, line 1: the name of column 2 is not valid UTF-8");
         assert!(error.hint().unwrap().contains("iconv -f WINDOWS-1252 -t UTF-8 p.csv > p.utf8.csv"));

@@ -6,12 +6,12 @@
 //! and chooses the key; `records` joins these; `rows` hands out the rows, and `survey` checks a whole
 //! file before the first request. `blocks` holds the second reading of that file to what the first one found.
 
-mod blocks;
+mod block_checksums;
 mod dialect;
 mod error;
-mod frame;
 mod header;
-mod records;
+mod record_reader;
+mod record_scanner;
 pub mod row;
 mod rows;
 mod settings;
@@ -19,8 +19,8 @@ mod source;
 mod survey;
 
 pub use dialect::may_delimit;
-pub use error::{InputError, Packing, Place};
-pub use row::{Columns, Damage, NoColumn, Row};
+pub use error::{InputError, InputLocation, Packing};
+pub use row::{ColumnLookupError, Columns, Damage, Row};
 pub use rows::{Rows, is_failure_file};
 pub use settings::{InputPath, InputSettings};
-pub use survey::{InputChange, Survey, Surveyed, Watched, open_watched, survey};
+pub use survey::{InputChange, SurveyCounts, SurveyedFile, WatchedFile, open_watched, survey};

@@ -55,7 +55,7 @@ pub struct Columns {
 
 /// Why a name does not lead to one column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoColumn {
+pub enum ColumnLookupError {
     /// No column has this name.
     Unknown,
     /// Several columns have it.
@@ -68,13 +68,13 @@ impl Columns {
     ///
     /// # Errors
     /// No column, or several, have that name.
-    pub fn find(&self, name: &str) -> Result<usize, NoColumn> {
+    pub fn find(&self, name: &str) -> Result<usize, ColumnLookupError> {
         let mut found = self.names.iter().enumerate().filter(|(_, n)| *n == name).map(|(i, _)| i);
         match (found.next(), found.next()) {
             (Some(index), None) => Ok(index),
-            (Some(_), Some(_)) => Err(NoColumn::Ambiguous),
+            (Some(_), Some(_)) => Err(ColumnLookupError::Ambiguous),
             (None, _) if name == "sku" => Ok(self.key),
-            (None, _) => Err(NoColumn::Unknown),
+            (None, _) => Err(ColumnLookupError::Unknown),
         }
     }
 

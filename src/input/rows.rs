@@ -8,12 +8,12 @@ use csv::ByteRecord;
 
 use crate::input::dialect::read_dialect;
 use crate::input::error::InputError;
-use crate::input::frame::Mark;
 use crate::input::header::{self, FAILURE_COLUMNS};
-use crate::input::records::Records;
+use crate::input::record_reader::RecordReader;
+use crate::input::record_scanner::RecordSpan;
 use crate::input::row::{Columns, Damage, Row};
 use crate::input::settings::{InputPath, InputSettings};
-use crate::input::source::Source;
+use crate::input::source::InputSource;
 use crate::model::Seq;
 
 /// A record over this many bytes is not kept as the buffer for the next ones.
@@ -24,7 +24,7 @@ const BUFFER_KEPT: u64 = 1 << 20;
 /// A failure file of an earlier run is known by its header: its three columns and the guards before its
 /// cells are taken off again, also where `headers` is off (it has a header all the same).
 pub struct Rows {
-    records: Records,
+    records: RecordReader,
     columns: Arc<Columns>,
     /// Cells in the header, those of a failure file included.
     width: usize,
@@ -33,7 +33,7 @@ pub struct Rows {
     /// The record that was read last.
     record: ByteRecord,
     /// That record is the first row, which was read to count the columns and not handed out yet.
-    held: Option<Mark>,
+    held: Option<RecordSpan>,
     next: u64,
     limit: u64,
 }
@@ -44,7 +44,7 @@ impl Rows {
     /// # Errors
     /// No such input, one that cannot be read or is not CSV, no header, no key column.
     pub fn open(path: &InputPath, settings: &InputSettings) -> Result<Self, InputError> {
-        Self::new(Source::open(path)?, settings)
+        Self::new(InputSource::open(path)?, settings)
     }
 
     /// Reads bytes from anywhere; `name` is what messages call it.
@@ -56,12 +56,12 @@ impl Rows {
         name: &str,
         settings: &InputSettings,
     ) -> Result<Self, InputError> {
-        Self::new(Source::new(reader, name)?, settings)
+        Self::new(InputSource::new(reader, name)?, settings)
     }
 
-    pub(super) fn new(mut source: Source, settings: &InputSettings) -> Result<Self, InputError> {
+    pub(super) fn new(mut source: InputSource, settings: &InputSettings) -> Result<Self, InputError> {
         let dialect = read_dialect(&mut source, settings.delimiter)?;
-        let mut records = Records::new(source, &dialect);
+        let mut records = RecordReader::new(source, &dialect);
         let mut record = ByteRecord::new();
         let Some(first) = records.read(&mut record)? else {
             let at = records.place().clone();
@@ -127,9 +127,9 @@ impl Rows {
     /// # Errors
     /// Damage to the whole of the input, or no data row at all.
     pub fn next_row(&mut self) -> Result<Option<Row>, InputError> {
-        let Some((seq, mark)) = self.advance()? else { return Ok(None) };
-        let row = Row { seq, line: mark.line, record: self.own_record(), damage: self.damage() };
-        if mark.len > BUFFER_KEPT {
+        let Some((seq, span)) = self.advance()? else { return Ok(None) };
+        let row = Row { seq, line: span.line, record: self.own_record(), damage: self.damage() };
+        if span.len > BUFFER_KEPT {
             self.record = ByteRecord::new();
         }
         Ok(Some(row))
@@ -140,14 +140,14 @@ impl Rows {
         Ok(self.advance()?.map(|_| self.damage().is_some()))
     }
 
-    fn advance(&mut self) -> Result<Option<(Seq, Mark)>, InputError> {
+    fn advance(&mut self) -> Result<Option<(Seq, RecordSpan)>, InputError> {
         if self.next >= self.limit {
             return Ok(None);
         }
-        let mark = match self.held.take() {
-            Some(mark) => mark,
+        let span = match self.held.take() {
+            Some(span) => span,
             None => match self.records.read(&mut self.record)? {
-                Some(mark) => mark,
+                Some(span) => span,
                 None if self.next == 0 => {
                     let at = self.records.place().clone();
                     return Err(InputError::NoRow { at, headers: self.columns.headers });
@@ -156,10 +156,10 @@ impl Rows {
             },
         };
         let Ok(seq) = u32::try_from(self.next) else {
-            return Err(InputError::TooManyRows { at: self.records.place().line(mark.line) });
+            return Err(InputError::TooManyRows { at: self.records.place().line(span.line) });
         };
         self.next += 1;
-        Ok(Some((Seq(seq), mark)))
+        Ok(Some((Seq(seq), span)))
     }
 
     /// The number of cells that are the input's own. A damaged row in a failure file ends in its three
@@ -201,10 +201,10 @@ impl Rows {
 #[must_use]
 pub fn is_failure_file(path: &InputPath) -> bool {
     let has_its_header = || {
-        let mut source = Source::open(path)?;
+        let mut source = InputSource::open(path)?;
         let dialect = read_dialect(&mut source, None)?;
         let mut header = ByteRecord::new();
-        Records::new(source, &dialect).read(&mut header)?;
+        RecordReader::new(source, &dialect).read(&mut header)?;
         Ok::<_, InputError>(header::is_failure_header(&header))
     };
     path.can_be_read_twice() && has_its_header().unwrap_or(false)
@@ -217,7 +217,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::input::frame::RECORD_CAP;
+    use crate::input::record_scanner::RECORD_CAP;
     use crate::model::Exit;
 
     /// Hands out bytes in reads of at most the given sizes, in turn.

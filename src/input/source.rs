@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::input::error::{Changed, InputError, Packing, Place};
+use crate::input::error::{Changed, InputError, InputLocation, Packing};
 use crate::input::settings::InputPath;
 
 /// Bytes asked for at once: the size of a pipe, and of the csv crate's buffer here.
@@ -15,7 +15,7 @@ pub(super) const CHUNK: usize = 64 << 10;
 
 /// Opens a file, or says what is wrong with it.
 pub(super) fn open_file(path: &Path) -> Result<File, InputError> {
-    let at = Place::new(&InputPath::File(path.into()).to_string());
+    let at = InputLocation::new(&InputPath::File(path.into()).to_string());
     if path.is_dir() {
         return Err(InputError::NotCsv { at, what: "a folder", remedy: "name the CSV file inside it" });
     }
@@ -26,12 +26,12 @@ pub(super) fn open_file(path: &Path) -> Result<File, InputError> {
 }
 
 /// The bytes of an input, unpacked.
-pub(super) struct Source {
+pub(super) struct InputSource {
     bytes: Peeked,
-    place: Place,
+    place: InputLocation,
 }
 
-impl Source {
+impl InputSource {
     /// Opens a file or standard input.
     pub(super) fn open(path: &InputPath) -> Result<Self, InputError> {
         let name = path.to_string();
@@ -44,27 +44,29 @@ impl Source {
 
     /// Takes bytes from anywhere.
     pub(super) fn new(reader: Box<dyn Read + Send>, name: &str) -> Result<Self, InputError> {
-        let mut source = Self { bytes: Peeked::new(reader), place: Place::new(name) };
+        let mut source = Self { bytes: Peeked::new(reader), place: InputLocation::new(name) };
         match source.signature(KINDS)? {
             None => return Ok(source),
-            Some(Kind::Foreign(what, remedy)) => {
+            Some(FileKind::Foreign(what, remedy)) => {
                 return Err(InputError::NotCsv { at: source.place, what, remedy });
             }
-            Some(Kind::Packed(packing)) => source.place.packing = Some(packing),
+            Some(FileKind::Packed(packing)) => source.place.packing = Some(packing),
         }
         source.bytes =
             source.bytes.unpack(source.place.packing).map_err(|error| source.place.fault(error))?;
         match source.signature(KINDS)? {
             None => Ok(source),
-            Some(Kind::Packed(_)) => {
+            Some(FileKind::Packed(_)) => {
                 Err(InputError::NotCsv { at: source.place, what: "packed twice", remedy: "unpack it once" })
             }
-            Some(Kind::Foreign(what, remedy)) => Err(InputError::NotCsv { at: source.place, what, remedy }),
+            Some(FileKind::Foreign(what, remedy)) => {
+                Err(InputError::NotCsv { at: source.place, what, remedy })
+            }
         }
     }
 
     /// Which input this is.
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &InputLocation {
         &self.place
     }
 
@@ -96,13 +98,13 @@ impl Source {
     }
 }
 
-impl Read for Source {
+impl Read for InputSource {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         self.bytes.read(out)
     }
 }
 
-impl Place {
+impl InputLocation {
     /// What a failed read means: the system's errors have a number, a decoder's have none.
     pub(super) fn fault(&self, error: io::Error) -> InputError {
         let at = self.clone();
@@ -126,32 +128,35 @@ impl Place {
 const ANY: u16 = 256;
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum FileKind {
     Packed(Packing),
     Foreign(&'static str, &'static str),
 }
 
 /// First bytes of files, by their formats' specifications. The second of zstd's is a skippable frame, as
 /// `pzstd` begins with.
-const KINDS: &[(&[u16], Kind)] = &[
-    (&[0x1f, 0x8b], Kind::Packed(Packing::Gzip)),
-    (&[0x28, 0xb5, 0x2f, 0xfd], Kind::Packed(Packing::Zstd)),
-    (&[ANY, 0x2a, 0x4d, 0x18], Kind::Packed(Packing::Zstd)),
+const KINDS: &[(&[u16], FileKind)] = &[
+    (&[0x1f, 0x8b], FileKind::Packed(Packing::Gzip)),
+    (&[0x28, 0xb5, 0x2f, 0xfd], FileKind::Packed(Packing::Zstd)),
+    (&[ANY, 0x2a, 0x4d, 0x18], FileKind::Packed(Packing::Zstd)),
     (
         &[0x50, 0x4b, 0x03, 0x04],
-        Kind::Foreign(
+        FileKind::Foreign(
             "an Excel workbook or another ZIP archive",
             "in Excel, save it as \"CSV UTF-8\"; unpack an archive",
         ),
     ),
-    (&[0xd0, 0xcf, 0x11, 0xe0], Kind::Foreign("an old Excel workbook", "in Excel, save it as \"CSV UTF-8\"")),
+    (
+        &[0xd0, 0xcf, 0x11, 0xe0],
+        FileKind::Foreign("an old Excel workbook", "in Excel, save it as \"CSV UTF-8\""),
+    ),
     (
         &[0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00],
-        Kind::Foreign("xz data", "unpack it on the way: xz -dc FILE | skufetch - …"),
+        FileKind::Foreign("xz data", "unpack it on the way: xz -dc FILE | skufetch - …"),
     ),
     (
         &[0x42, 0x5a, 0x68, ANY, 0x31, 0x41, 0x59, 0x26, 0x53, 0x59],
-        Kind::Foreign("bzip2 data", "unpack it on the way: bzip2 -dc FILE | skufetch - …"),
+        FileKind::Foreign("bzip2 data", "unpack it on the way: bzip2 -dc FILE | skufetch - …"),
     ),
 ];
 

@@ -7,15 +7,15 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::input::blocks::{Blocks, FromStart, Recorder, Verifier};
-use crate::input::error::{Changed, InputError, Place};
+use crate::input::block_checksums::{BlockChecksums, ChecksummingReader, PositionedReader, VerifyingReader};
+use crate::input::error::{Changed, InputError, InputLocation};
 use crate::input::rows::Rows;
 use crate::input::settings::{InputPath, InputSettings};
-use crate::input::source::{self, Source};
+use crate::input::source::{self, InputSource};
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Survey {
+pub struct SurveyCounts {
     /// Data rows, damaged ones included; at most the limit.
     pub rows: u64,
     /// Lines without a character, up to the last of these rows or the end.
@@ -26,11 +26,11 @@ pub struct Survey {
 
 /// A file that was read once, and can be read a second time as it was then.
 #[derive(Debug, Clone)]
-pub struct Surveyed {
+pub struct SurveyedFile {
     /// What it holds.
-    pub found: Survey,
+    pub found: SurveyCounts,
     first: FirstReading,
-    blocks: Arc<Blocks>,
+    blocks: Arc<BlockChecksums>,
     /// The end was reached in a row without a line end.
     open_row: bool,
 }
@@ -73,38 +73,38 @@ pub enum InputChange {
 ///
 /// # Errors
 /// The same as [`Rows::open`] and [`Rows::next_row`].
-pub fn survey(path: &InputPath, settings: &InputSettings) -> Result<Surveyed, InputError> {
+pub fn survey(path: &InputPath, settings: &InputSettings) -> Result<SurveyedFile, InputError> {
     let InputPath::File(path) = path else { return Err(not_a_file(path)) };
     let first = FirstReading::open(path, settings)?;
-    let (recorder, record) = Recorder::new(Arc::clone(&first.file));
+    let (recorder, record) = ChecksummingReader::new(Arc::clone(&first.file));
     let mut rows = first.rows(Box::new(recorder), settings)?;
     let found = count(&mut rows)?;
-    Ok(Surveyed { found, first, blocks: Arc::new(record.blocks()), open_row: rows.ended_in_a_row() })
+    Ok(SurveyedFile { found, first, blocks: Arc::new(record.blocks()), open_row: rows.ended_in_a_row() })
 }
 
 /// A file that is read once, and can be asked afterwards whether it was written to meanwhile.
 #[derive(Debug)]
-pub struct Watched(FirstReading);
+pub struct WatchedFile(FirstReading);
 
-/// Opens an input that is read once; [`Watched`] where it is a file.
+/// Opens an input that is read once; [`WatchedFile`] where it is a file.
 ///
 /// # Errors
 /// As [`Rows::open`].
 pub fn open_watched(
     path: &InputPath,
     settings: &InputSettings,
-) -> Result<(Rows, Option<Watched>), InputError> {
+) -> Result<(Rows, Option<WatchedFile>), InputError> {
     match path {
         InputPath::File(file) if path.can_be_read_twice() => {
             let first = FirstReading::open(file, settings)?;
-            let rows = first.rows(Box::new(FromStart::new(Arc::clone(&first.file))), settings)?;
-            Ok((rows, Some(Watched(first))))
+            let rows = first.rows(Box::new(PositionedReader::new(Arc::clone(&first.file))), settings)?;
+            Ok((rows, Some(WatchedFile(first))))
         }
         _ => Ok((Rows::open(path, settings)?, None)),
     }
 }
 
-impl Watched {
+impl WatchedFile {
     /// What messages call the file.
     #[must_use]
     pub fn name(&self) -> String {
@@ -118,8 +118,8 @@ impl Watched {
     }
 }
 
-fn count(rows: &mut Rows) -> Result<Survey, InputError> {
-    let mut found = Survey::default();
+fn count(rows: &mut Rows) -> Result<SurveyCounts, InputError> {
+    let mut found = SurveyCounts::default();
     while let Some(damaged) = rows.skip_row()? {
         found.rows += 1;
         found.damaged += u64::from(damaged);
@@ -128,7 +128,7 @@ fn count(rows: &mut Rows) -> Result<Survey, InputError> {
     Ok(found)
 }
 
-impl Surveyed {
+impl SurveyedFile {
     /// The rows that were surveyed, read again by `settings`, which may have a lower limit than those of the
     /// survey. No row is handed out whose bytes are not those of the survey.
     ///
@@ -140,7 +140,7 @@ impl Surveyed {
         let last_row = self.clone();
         let is_whole = move || last_row.last_row_is_whole();
         let file = Arc::clone(&self.first.file);
-        let verifier = Verifier::new(file, Arc::clone(&self.blocks), is_whole, changed);
+        let verifier = VerifyingReader::new(file, Arc::clone(&self.blocks), is_whole, changed);
         self.first.rows(Box::new(verifier), settings)
     }
 
@@ -162,7 +162,7 @@ impl Surveyed {
             && self.blocks.last_is_unchanged(&self.first.file);
         if grew && !self.last_row_is_whole() {
             let Changed { before, now } = self.changed();
-            return Err(InputError::Changed { at: Place::new(&self.name()), before, now });
+            return Err(InputError::Changed { at: InputLocation::new(&self.name()), before, now });
         }
         Ok(match self.first.path.metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => InputChange::Removed,
@@ -183,7 +183,7 @@ impl Surveyed {
 
     fn changed(&self) -> Changed {
         let FirstReading { file, settings, .. } = &self.first;
-        let now = self.first.rows(Box::new(FromStart::new(Arc::clone(file))), settings);
+        let now = self.first.rows(Box::new(PositionedReader::new(Arc::clone(file))), settings);
         let now = match now.and_then(|mut rows| count(&mut rows)) {
             Ok(found) => Some(found.rows),
             Err(InputError::NoHeader { .. } | InputError::NoRow { .. }) => Some(0),
@@ -201,7 +201,7 @@ impl FirstReading {
     }
 
     fn rows(&self, bytes: Box<dyn io::Read + Send>, settings: &InputSettings) -> Result<Rows, InputError> {
-        Rows::new(Source::new(bytes, &shown(&self.path))?, settings)
+        Rows::new(InputSource::new(bytes, &shown(&self.path))?, settings)
     }
 }
 
@@ -220,13 +220,13 @@ fn shown(path: &Path) -> String {
 }
 
 fn unreadable(path: &Path, source: io::Error) -> InputError {
-    InputError::Unreadable { at: Place::new(&shown(path)), source }
+    InputError::Unreadable { at: InputLocation::new(&shown(path)), source }
 }
 
 /// The caller asks [`InputPath::can_be_read_twice`] first.
 fn not_a_file(path: &InputPath) -> InputError {
     let source = io::Error::other("it cannot be read twice; this is a fault of the program");
-    InputError::Unreadable { at: Place::new(&path.to_string()), source }
+    InputError::Unreadable { at: InputLocation::new(&path.to_string()), source }
 }
 
 #[cfg(test)]
@@ -247,12 +247,12 @@ mod tests {
         file
     }
 
-    fn surveyed(file: &tempfile::NamedTempFile, limit: Option<u64>) -> Surveyed {
+    fn surveyed(file: &tempfile::NamedTempFile, limit: Option<u64>) -> SurveyedFile {
         let settings = InputSettings { limit, ..InputSettings::default() };
         survey(&InputPath::File(file.path().into()), &settings).unwrap()
     }
 
-    fn rows_of(surveyed: &Surveyed) -> Rows {
+    fn rows_of(surveyed: &SurveyedFile) -> Rows {
         surveyed.rows(&surveyed.first.settings.clone()).unwrap()
     }
 
@@ -292,9 +292,9 @@ mod tests {
     fn a_survey_counts_what_a_run_would_read() {
         let file = file("sku,name\nA,x\n\nB\nC,z\n\n");
         let all = surveyed(&file, None).found;
-        assert_eq!(all, Survey { rows: 3, blanks: 2, damaged: 1 });
+        assert_eq!(all, SurveyCounts { rows: 3, blanks: 2, damaged: 1 });
         let some = surveyed(&file, Some(1)).found;
-        assert_eq!(some, Survey { rows: 1, blanks: 0, damaged: 0 });
+        assert_eq!(some, SurveyCounts { rows: 1, blanks: 0, damaged: 0 });
     }
 
     #[test]

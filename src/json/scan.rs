@@ -11,7 +11,7 @@ const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
 
 /// A place in a string that is no plain text, or the end of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stop {
+pub(super) struct PlainEnd {
     /// Its offset.
     pub(super) at: usize,
     /// True if a byte over 0x7F may stand before it; never false when one does.
@@ -20,7 +20,7 @@ pub(super) struct Stop {
 
 /// The first `"`, `\` or control character (below 0x20) from `from` on.
 #[inline]
-pub(super) fn plain_end(bytes: &[u8], from: usize) -> Stop {
+pub(super) fn plain_end(bytes: &[u8], from: usize) -> PlainEnd {
     let mut at = from;
     let mut seen = 0;
     while let Some([first, second]) = words(bytes, at) {
@@ -29,7 +29,7 @@ pub(super) fn plain_end(bytes: &[u8], from: usize) -> Stop {
         if specials != [0, 0] {
             let (marks, base) = if specials[0] == 0 { (specials[1], 8) } else { (specials[0], 0) };
             at += base + marks.trailing_zeros() as usize / 8;
-            return Stop { at, non_ascii: seen & HIGH != 0 };
+            return PlainEnd { at, non_ascii: seen & HIGH != 0 };
         }
         at += 16;
     }
@@ -40,7 +40,7 @@ pub(super) fn plain_end(bytes: &[u8], from: usize) -> Stop {
         seen |= u64::from(byte);
         at += 1;
     }
-    Stop { at, non_ascii: seen & HIGH != 0 }
+    PlainEnd { at, non_ascii: seen & HIGH != 0 }
 }
 
 /// The next two words, if there are that many bytes.

@@ -48,13 +48,13 @@ pub struct Request {
 /// Shows no query, no user-info, no header and no body: each may hold a secret.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, shown(&self.url))
+        write!(f, "{} {}", self.method, redacted_url(&self.url))
     }
 }
 
 /// A URL as it may be shown to people: without its query, fragment and user-info.
 #[must_use]
-pub fn shown(url: &Url) -> String {
+pub fn redacted_url(url: &Url) -> String {
     let mut clean = url.clone();
     clean.set_query(None);
     clean.set_fragment(None);

@@ -26,9 +26,9 @@ const LONGEST_SPELLING: usize = 12;
 
 /// The secrets of a run, for taking them out of text. Cheap to clone, and cheap where there are none.
 #[derive(Clone, Default)]
-pub struct Mask(Option<Arc<Secrets>>);
+pub struct Mask(Option<Arc<SecretTexts>>);
 
-struct Secrets {
+struct SecretTexts {
     texts: Vec<SecretString>,
     /// The bytes that some secret may begin with, in any spelling.
     begins: [bool; 256],
@@ -58,7 +58,7 @@ impl Mask {
                 begins[usize::from(b'+')] = true;
             }
         }
-        Self(Some(Arc::new(Secrets { texts, begins })))
+        Self(Some(Arc::new(SecretTexts { texts, begins })))
     }
 
     /// The text with `(redacted)` in place of every secret.
@@ -97,7 +97,7 @@ impl Mask {
     }
 }
 
-impl Secrets {
+impl SecretTexts {
     /// Where secrets stand, from left to right. Those that overlap are one place: hiding the one must not leave
     /// the rest of the other.
     fn places(&self, text: &str, is_cut: bool) -> Vec<(usize, usize)> {

@@ -4,18 +4,19 @@
 //! a **fault**; the job ends in an **outcome**; key and outcome are an **entry**. What happened on
 //! the way is told to people as **events**.
 
+pub mod display;
 pub mod entry;
 pub mod event;
 pub mod exit;
 pub mod fault;
 pub mod job;
 pub mod key;
-pub mod large;
+pub mod large_buffer;
 pub mod mask;
-pub mod shown;
 pub mod system_limit;
 pub mod units;
 
+pub use display::{count, counted, display_safe};
 pub use entry::{Answer, BodyHash, Content, Deferral, Entry, Outcome, Validators};
 pub use event::{Event, Reporter};
 pub use exit::Exit;
@@ -23,5 +24,4 @@ pub use fault::{Cause, Fault};
 pub use job::{Fingerprint, Job, Request, Seq};
 pub use key::{Key, KeyError};
 pub use mask::Mask;
-pub use shown::{count, counted, display_safe};
 pub use units::{Rate, Size, StatusSet};

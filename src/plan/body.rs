@@ -6,15 +6,15 @@ use secrecy::ExposeSecret;
 use crate::plan::body_charset::other_in_xml;
 use crate::plan::body_escape::BodyEscape;
 use crate::plan::body_number::{bare_values, is_bare_scalar};
-use crate::plan::error::{CharsetPlace, Place, PlanError, VariableFault};
-use crate::plan::quoted::quoted;
-use crate::plan::refusal::{Cells, Refusal};
-use crate::plan::template::{Part, Piece, Scope, columns_of, expand};
+use crate::plan::error::{CharsetSource, PlanError, TemplateKind, VariableFault};
+use crate::plan::message_text::quoted;
+use crate::plan::rejection::{Cells, Rejection};
+use crate::plan::template::{Scope, TemplatePart, TemplatePiece, columns_of, expand};
 
 /// A body template bound to its columns. Shows no text, as it may hold secrets.
 #[derive(Debug)]
 pub(super) struct BodyTemplate {
-    parts: Vec<Part>,
+    parts: Vec<TemplatePart>,
     /// Of each part, whether it is a value outside of the strings of a JSON body.
     is_bare: Vec<bool>,
     escape: BodyEscape,
@@ -31,17 +31,17 @@ impl BodyTemplate {
         // The last line end of a file would be a part of the last field's value.
         let text =
             if matches!(escape, Ok(BodyEscape::Form)) { text.trim_end_matches(['\r', '\n']) } else { text };
-        let pieces = scope.parse_loosely(text, &Place::Body)?;
-        let is_constant = pieces.iter().all(|piece| matches!(piece, Piece::Text(_)));
+        let pieces = scope.parse_loosely(text, &TemplateKind::Body)?;
+        let is_constant = pieces.iter().all(|piece| matches!(piece, TemplatePiece::Text(_)));
         let escape = match escape {
             Err(_) if is_constant => BodyEscape::None,
             other => other?,
         };
-        if let Some(Piece::Text(text)) = pieces.first()
+        if let Some(TemplatePiece::Text(text)) = pieces.first()
             && let Some(charset) = other_in_xml(text).filter(|_| !is_constant)
         {
             let charset = Some(quoted(charset)).filter(|_| !charset.is_empty());
-            return Err(PlanError::BodyCharset { place: CharsetPlace::XmlDeclaration, charset });
+            return Err(PlanError::BodyCharset { place: CharsetSource::XmlDeclaration, charset });
         }
         if escape == BodyEscape::Xml && has_value_in_cdata(&pieces) {
             return Err(PlanError::ValueInCdata);
@@ -49,9 +49,11 @@ impl BodyTemplate {
         let is_bare = if escape == BodyEscape::Json {
             let is_bare = bare_values(&pieces)?;
             pieces.iter().zip(&is_bare).try_for_each(|(piece, is_bare)| match piece {
-                Piece::Secret { name, value } if *is_bare && !is_bare_scalar(value.expose_secret()) => {
+                TemplatePiece::Secret { name, value }
+                    if *is_bare && !is_bare_scalar(value.expose_secret()) =>
+                {
                     let fault = VariableFault::NotAScalar;
-                    Err(PlanError::Variable { place: Place::Body, name: name.clone(), fault })
+                    Err(PlanError::Variable { place: TemplateKind::Body, name: name.clone(), fault })
                 }
                 _ => Ok(()),
             })?;
@@ -59,7 +61,7 @@ impl BodyTemplate {
         } else {
             vec![false; pieces.len()]
         };
-        let is_column = |piece: &Piece| matches!(piece, Piece::Column { .. });
+        let is_column = |piece: &TemplatePiece| matches!(piece, TemplatePiece::Column { .. });
         let is_bare: Vec<bool> = pieces
             .iter()
             .zip(is_bare)
@@ -68,7 +70,7 @@ impl BodyTemplate {
             .collect();
         let parts = expand(pieces, |out, name, value| {
             escape.push(out, value.expose_secret()).map_err(|_| PlanError::Variable {
-                place: Place::Body,
+                place: TemplateKind::Body,
                 name: name.into(),
                 fault: VariableFault::NotInXml,
             })
@@ -76,7 +78,7 @@ impl BodyTemplate {
         let mut of_columns = is_bare.into_iter();
         let is_bare = parts
             .iter()
-            .map(|part| matches!(part, Part::Column(_)) && of_columns.next().unwrap_or_default())
+            .map(|part| matches!(part, TemplatePart::Column(_)) && of_columns.next().unwrap_or_default())
             .collect();
         Ok(Self { parts, is_bare, escape, has_placeholder: !is_constant })
     }
@@ -97,15 +99,15 @@ impl BodyTemplate {
     }
 
     /// The body for one row.
-    pub(super) fn render(&self, cells: Cells<'_>) -> Result<Bytes, Refusal> {
+    pub(super) fn render(&self, cells: Cells<'_>) -> Result<Bytes, Rejection> {
         let mut out = String::with_capacity(self.room(cells));
         for (part, is_bare) in self.parts.iter().zip(&self.is_bare) {
             match part {
-                Part::Text(text) => out.push_str(text),
-                Part::Column(column) if *is_bare && !is_bare_scalar(cells.text(*column)?) => {
+                TemplatePart::Text(text) => out.push_str(text),
+                TemplatePart::Column(column) if *is_bare && !is_bare_scalar(cells.text(*column)?) => {
                     return Err(cells.not_a_scalar(*column));
                 }
-                Part::Column(column) => self
+                TemplatePart::Column(column) => self
                     .escape
                     .push(&mut out, cells.text(*column)?)
                     .map_err(|character| cells.not_in_xml(*column, character))?,
@@ -119,18 +121,18 @@ impl BodyTemplate {
         self.parts
             .iter()
             .map(|part| match part {
-                Part::Text(text) => text.len(),
-                Part::Column(column) => cells.bytes(*column).len(),
+                TemplatePart::Text(text) => text.len(),
+                TemplatePart::Column(column) => cells.bytes(*column).len(),
             })
             .sum()
     }
 }
 
 /// Whether a placeholder stands between `<![CDATA[` and `]]>`, where a parser of XML undoes no escape.
-fn has_value_in_cdata(pieces: &[Piece]) -> bool {
+fn has_value_in_cdata(pieces: &[TemplatePiece]) -> bool {
     let mut is_inside = false;
     pieces.iter().any(|piece| {
-        let Piece::Text(text) = piece else { return is_inside };
+        let TemplatePiece::Text(text) = piece else { return is_inside };
         let mut rest = text.as_str();
         while let Some(at) = rest.find(if is_inside { "]]>" } else { "<![CDATA[" }) {
             rest = &rest[at + 3..];
@@ -158,7 +160,7 @@ mod tests {
         BodyTemplate::parse(text, escape, Scope { columns: &columns, env: &env })
     }
 
-    fn render(text: &str, escape: BodyEscape, b: &str) -> Result<String, Refusal> {
+    fn render(text: &str, escape: BodyEscape, b: &str) -> Result<String, Rejection> {
         let columns = columns();
         let record = ByteRecord::from(vec!["{b}", b]);
         let template = parse(text, Ok(escape)).unwrap();
@@ -218,7 +220,7 @@ mod tests {
             let record = ByteRecord::from(vec!["1", b]);
             let body =
                 parse(text, Ok(escape)).unwrap().render(Cells { record: &record, names: &columns.names })?;
-            Ok::<_, Refusal>(String::from_utf8(body.to_vec()).unwrap())
+            Ok::<_, Rejection>(String::from_utf8(body.to_vec()).unwrap())
         };
         let text = r#"{"a":"{sku} \" {b} \\","n":[{b}]}"#;
         assert_eq!(bare(text, BodyEscape::Json, "-2.5").unwrap(), r#"{"a":"1 \" -2.5 \\","n":[-2.5]}"#);

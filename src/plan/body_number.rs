@@ -3,24 +3,24 @@
 //! No escape keeps a value whole there: `1,2` would be two numbers, `null` none, and `007` is no JSON. Only a number,
 //! `true` and `false` are read as what they are.
 
-use crate::plan::error::{Place, PlanError, SyntaxFault};
-use crate::plan::template::Piece;
+use crate::plan::error::{PlanError, SyntaxFault, TemplateKind};
+use crate::plan::template::TemplatePiece;
 
 /// Of each piece of a JSON body, whether it is a placeholder outside of strings.
 ///
 /// # Errors
 /// A placeholder follows a backslash that would escape the first character of its value.
-pub(super) fn bare_values(pieces: &[Piece]) -> Result<Vec<bool>, PlanError> {
+pub(super) fn bare_values(pieces: &[TemplatePiece]) -> Result<Vec<bool>, PlanError> {
     let mut scan = StringScan::default();
     pieces
         .iter()
         .map(|piece| match piece {
-            Piece::Text(text) => {
+            TemplatePiece::Text(text) => {
                 scan.text(text);
                 Ok(false)
             }
             _ if scan.escaped > 0 => {
-                Err(PlanError::Syntax { place: Place::Body, fault: SyntaxFault::InEscape })
+                Err(PlanError::Syntax { place: TemplateKind::Body, fault: SyntaxFault::InEscape })
             }
             // A value is escaped: it neither ends a string nor begins one.
             _ => Ok(!scan.is_inside),
@@ -72,9 +72,9 @@ mod tests {
         let mut pieces = Vec::new();
         for (index, text) in template.split("{}").enumerate() {
             if index > 0 {
-                pieces.push(Piece::Column { index: 0, name: "sku".into() });
+                pieces.push(TemplatePiece::Column { index: 0, name: "sku".into() });
             }
-            pieces.push(Piece::Text(text.into()));
+            pieces.push(TemplatePiece::Text(text.into()));
         }
         Ok(bare_values(&pieces)?.into_iter().skip(1).step_by(2).collect())
     }
@@ -94,7 +94,7 @@ mod tests {
             assert_eq!(bare(template).unwrap(), expected, "{template}");
         }
         for template in [r#""\{}""#, r#""\\\{}""#, r#""\u{}""#, r#""\u002{}""#] {
-            let fault = PlanError::Syntax { place: Place::Body, fault: SyntaxFault::InEscape };
+            let fault = PlanError::Syntax { place: TemplateKind::Body, fault: SyntaxFault::InEscape };
             assert_eq!(bare(template), Err(fault), "{template}");
         }
     }

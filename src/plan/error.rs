@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::input::Columns;
 use crate::model::Exit;
-use crate::plan::quoted::{escaped, quoted};
+use crate::plan::message_text::{escaped, quoted};
 
 /// Columns that a message lists at most; the rest is a count.
 const LISTED: usize = 20;
@@ -16,7 +16,7 @@ const SIMILAR: f64 = 0.8;
 
 /// Which template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum TemplateKind {
     /// `--url`.
     Url,
     /// A `--header` of this name.
@@ -27,7 +27,7 @@ pub enum Place {
     Proxy,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for TemplateKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url => f.write_str("the URL template"),
@@ -80,14 +80,14 @@ pub enum VariableFault {
 
 /// Where a body is declared to be in a charset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CharsetPlace {
+pub enum CharsetSource {
     /// In the header `Content-Type`.
     ContentType,
     /// In the XML declaration that the body begins with.
     XmlDeclaration,
 }
 
-impl fmt::Display for CharsetPlace {
+impl fmt::Display for CharsetSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ContentType => "the Content-Type",
@@ -166,7 +166,7 @@ pub enum PlanError {
     #[error("{place} asks for the column {name}, which the input lacks; it has {columns}")]
     UnknownColumn {
         /// Where.
-        place: Place,
+        place: TemplateKind,
         /// The name, quoted.
         name: String,
         /// The columns that are there, quoted.
@@ -178,7 +178,7 @@ pub enum PlanError {
     #[error("{place} asks for the column {name}, which stands in the header twice")]
     AmbiguousColumn {
         /// Where.
-        place: Place,
+        place: TemplateKind,
         /// The name, quoted.
         name: String,
     },
@@ -186,7 +186,7 @@ pub enum PlanError {
     #[error("{place} is badly written: {fault}")]
     Syntax {
         /// Where.
-        place: Place,
+        place: TemplateKind,
         /// What.
         fault: SyntaxFault,
     },
@@ -194,7 +194,7 @@ pub enum PlanError {
     #[error("{place} asks for the environment variable {name}, which {fault}")]
     Variable {
         /// Where.
-        place: Place,
+        place: TemplateKind,
         /// The variable's name.
         name: String,
         /// What.
@@ -230,7 +230,7 @@ pub enum PlanError {
     )]
     BodyCharset {
         /// Where.
-        place: CharsetPlace,
+        place: CharsetSource,
         /// The charset, quoted, where it is written out.
         charset: Option<String>,
     },
@@ -298,10 +298,10 @@ impl PlanError {
                 "add --body-escape json, form or xml, or --body-escape none to insert values as they are"
                     .into()
             }
-            Self::BodyCharset { place: CharsetPlace::ContentType, .. } => {
+            Self::BodyCharset { place: CharsetSource::ContentType, .. } => {
                 "write charset=utf-8, or leave the charset out".into()
             }
-            Self::BodyCharset { place: CharsetPlace::XmlDeclaration, .. } => {
+            Self::BodyCharset { place: CharsetSource::XmlDeclaration, .. } => {
                 "write encoding=\"UTF-8\", or leave the encoding out".into()
             }
             Self::ValueInCdata => {
@@ -323,7 +323,7 @@ impl PlanError {
     }
 
     /// A placeholder that leads to no column.
-    pub(super) fn unknown_column(place: Place, name: &str, columns: &Columns) -> Self {
+    pub(super) fn unknown_column(place: TemplateKind, name: &str, columns: &Columns) -> Self {
         let mut listed: Vec<String> = columns.names.iter().take(LISTED).map(|n| quoted(n)).collect();
         if columns.names.len() > LISTED {
             listed.push(format!("{} more", columns.names.len() - LISTED));
@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn an_unknown_column_lists_what_there_is_and_the_nearest() {
-        let error = PlanError::unknown_column(Place::Url, "regoin", &columns(&["sku", "region"]));
+        let error = PlanError::unknown_column(TemplateKind::Url, "regoin", &columns(&["sku", "region"]));
         assert_eq!(
             error.to_string(),
             "the URL template asks for the column `regoin`, which the input lacks; it has `sku`, `region`"
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn case_alone_is_found_as_the_nearest() {
-        let error = PlanError::unknown_column(Place::Body, "REGION", &columns(&["sku", " Region"]));
+        let error = PlanError::unknown_column(TemplateKind::Body, "REGION", &columns(&["sku", " Region"]));
         assert!(error.hint().unwrap().contains("` Region`"));
     }
 
@@ -387,14 +387,14 @@ mod tests {
     fn a_far_name_has_no_nearest_and_many_columns_are_counted() {
         let names: Vec<String> = (0..30).map(|n| format!("c{n}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let error = PlanError::unknown_column(Place::Url, "zzz", &columns(&names));
+        let error = PlanError::unknown_column(TemplateKind::Url, "zzz", &columns(&names));
         assert!(error.to_string().ends_with("`c19`, 10 more"), "{error}");
         assert!(matches!(error, PlanError::UnknownColumn { nearest: None, .. }));
     }
 
     #[test]
     fn json_between_braces_is_not_repeated() {
-        let place = Place::Header("x-filter".into());
+        let place = TemplateKind::Header("x-filter".into());
         let error = PlanError::unknown_column(place, "\"token\":\"canary\"", &columns(&["sku"]));
         assert!(!error.to_string().contains("canary"));
     }

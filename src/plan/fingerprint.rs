@@ -13,7 +13,7 @@ use crate::model::Fingerprint;
 
 /// What makes a journal belong to this job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct RequestIdentity {
     /// A keyed hash of method, URL template, body template, key column and header lines, all as written. The
     /// value of a `${NAME}` is not in it, nor is a constant header that holds a credential (`Authorization`,
     /// `Cookie`, `X-Api-Key` and the like) or the `User-Agent`: a new token goes on with the old journal.
@@ -22,7 +22,7 @@ pub struct Identity {
     pub shown: String,
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for RequestIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
     }
@@ -31,9 +31,9 @@ impl fmt::Display for Identity {
 /// A hash being fed, one field after the other; each is preceded by its length (64 bits, little endian), so
 /// that no two lists of fields feed the same bytes.
 #[derive(Clone, Copy)]
-pub(super) struct Print(SipHasher24);
+pub(super) struct FieldHasher(SipHasher24);
 
-impl Print {
+impl FieldHasher {
     pub(super) fn new(salt: [u8; 16]) -> Self {
         Self(SipHasher24::new_with_key(&salt))
     }
@@ -55,9 +55,9 @@ impl Print {
 }
 
 /// Shows no state: the salt is in it.
-impl fmt::Debug for Print {
+impl fmt::Debug for FieldHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Print")
+        f.write_str("FieldHasher")
     }
 }
 
@@ -73,21 +73,21 @@ mod tests {
     #[test]
     fn the_hash_is_the_authors_siphash_2_4_128() {
         // First row of vectors_sip128 in the reference implementation.
-        let empty = Print::new(salt()).finish().to_le_bytes();
+        let empty = FieldHasher::new(salt()).finish().to_le_bytes();
         assert_eq!(empty, 0xa381_7f04_ba25_a8e6_6df6_7214_c755_0293_u128.to_be_bytes());
     }
 
     #[test]
     fn a_fingerprint_never_changes_from_version_to_version() {
-        let print = Print::new(salt()).with(b"007 b").with("é".as_bytes()).with(b"");
+        let print = FieldHasher::new(salt()).with(b"007 b").with("é".as_bytes()).with(b"");
         assert_eq!(print.fingerprint().to_string(), "97d7c0cbc487daa989748fa07b5a86cf");
     }
 
     #[test]
     fn fields_do_not_run_into_each_other() {
-        let print = Print::new(salt());
+        let print = FieldHasher::new(salt());
         assert_ne!(print.with(b"ab").with(b"c").finish(), print.with(b"a").with(b"bc").finish());
         assert_ne!(print.with(b"").finish(), print.finish());
-        assert_ne!(print.with(b"a").finish(), Print::new([0; 16]).with(b"a").finish());
+        assert_ne!(print.with(b"a").finish(), FieldHasher::new([0; 16]).with(b"a").finish());
     }
 }

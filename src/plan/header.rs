@@ -9,10 +9,10 @@ use secrecy::ExposeSecret;
 
 use crate::plan::body_charset::other_in_content_type;
 use crate::plan::body_escape::BodyEscape;
-use crate::plan::error::{CharsetPlace, HeaderFault, Place, PlanError};
-use crate::plan::quoted::quoted;
-use crate::plan::refusal::{Cells, Refusal};
-use crate::plan::template::{Part, Piece, Scope, columns_of, expand, printable};
+use crate::plan::error::{CharsetSource, HeaderFault, PlanError, TemplateKind};
+use crate::plan::message_text::quoted;
+use crate::plan::rejection::{Cells, Rejection};
+use crate::plan::template::{Scope, TemplatePart, TemplatePiece, columns_of, expand, printable};
 
 /// Owned by the connection (RFC 9110, sections 6.6, 7.6, 7.8 and 10.1; RFC 9112, section 6): a wrong
 /// one breaks the framing. Credentials for a proxy belong to `--proxy`, as only the proxy may see them.
@@ -40,7 +40,7 @@ const CODINGS: [&str; 5] = ["br", "deflate", "gzip", "identity", "zstd"];
 #[derive(Debug)]
 pub(super) struct Headers {
     constant: HeaderMap,
-    varying: Vec<(HeaderName, Vec<Part>)>,
+    varying: Vec<(HeaderName, Vec<TemplatePart>)>,
     /// Names and values, as written, of all lines that may change an answer, by name.
     written: Vec<(HeaderName, String)>,
     /// The value of each `Content-Type` line, if it is written out.
@@ -59,17 +59,17 @@ impl Headers {
             let at = |fault| PlanError::Header { line: index + 1, fault };
             let (name, value) = line.split_once(':').ok_or_else(|| at(HeaderFault::NoColon))?;
             let name = header_name(name).map_err(at)?;
-            let place = Place::Header(name.as_str().into());
+            let place = TemplateKind::Header(name.as_str().into());
             // The space around a value is not part of it (RFC 9110, section 5.5).
             let pieces = scope.parse_strictly(value.trim_matches([' ', '\t']), &place)?;
-            if name == HOST && pieces.iter().any(|piece| matches!(piece, Piece::Column { .. })) {
+            if name == HOST && pieces.iter().any(|piece| matches!(piece, TemplatePiece::Column { .. })) {
                 return Err(at(HeaderFault::ColumnInHost));
             }
             if name == CONTENT_TYPE {
                 other_charset = other_charset.or_else(|| other_charset_of(&pieces));
                 content_types.push(match pieces.as_slice() {
                     [] => Some(String::new()),
-                    [Piece::Text(text)] => Some(text.clone()),
+                    [TemplatePiece::Text(text)] => Some(text.clone()),
                     _ => None,
                 });
             }
@@ -103,7 +103,7 @@ impl Headers {
 
     /// Tells constant headers from those that differ.
     fn sort(
-        read: Vec<(HeaderName, Vec<Part>, usize)>,
+        read: Vec<(HeaderName, Vec<TemplatePart>, usize)>,
         lines: &[String],
         body: bool,
     ) -> Result<Self, PlanError> {
@@ -169,8 +169,8 @@ impl Headers {
     pub(super) fn varying_texts(&self) -> impl Iterator<Item = (&HeaderName, &str)> {
         self.varying.iter().flat_map(|(name, parts)| {
             parts.iter().filter_map(move |part| match part {
-                Part::Text(text) => Some((name, &**text)),
-                Part::Column(_) => None,
+                TemplatePart::Text(text) => Some((name, &**text)),
+                TemplatePart::Column(_) => None,
             })
         })
     }
@@ -181,14 +181,14 @@ impl Headers {
     }
 
     /// The headers that differ, for one row. `scratch` is only there to be used again.
-    pub(super) fn render(&self, cells: Cells<'_>, scratch: &mut String) -> Result<HeaderMap, Refusal> {
+    pub(super) fn render(&self, cells: Cells<'_>, scratch: &mut String) -> Result<HeaderMap, Rejection> {
         let mut map = HeaderMap::new();
         for (name, parts) in &self.varying {
             scratch.clear();
             for part in parts {
                 match part {
-                    Part::Text(text) => scratch.push_str(text),
-                    Part::Column(column) => {
+                    TemplatePart::Text(text) => scratch.push_str(text),
+                    TemplatePart::Column(column) => {
                         let value = cells.text(*column)?;
                         if let Some(control) = value.chars().find(|c| c.is_control()) {
                             return Err(cells.control(*column, control));
@@ -197,7 +197,7 @@ impl Headers {
                     }
                 }
             }
-            let unsent = || Refusal::Header { header: name.as_str().into() };
+            let unsent = || Rejection::Header { header: name.as_str().into() };
             let mut value = HeaderValue::from_bytes(scratch.as_bytes()).map_err(|_| unsent())?;
             value.set_sensitive(true);
             map.try_append(name.clone(), value).map_err(|_| unsent())?;
@@ -207,20 +207,20 @@ impl Headers {
 }
 
 /// What is wrong with the charset of a `Content-Type`. The value of a variable is read, and not shown.
-fn other_charset_of(pieces: &[Piece]) -> Option<PlanError> {
-    let is_written_out = !pieces.iter().any(|piece| matches!(piece, Piece::Secret { .. }));
+fn other_charset_of(pieces: &[TemplatePiece]) -> Option<PlanError> {
+    let is_written_out = !pieces.iter().any(|piece| matches!(piece, TemplatePiece::Secret { .. }));
     let value: String = pieces
         .iter()
         .map(|piece| match piece {
-            Piece::Text(text) => text.clone(),
-            Piece::Secret { value, .. } => value.expose_secret().to_owned(),
+            TemplatePiece::Text(text) => text.clone(),
+            TemplatePiece::Secret { value, .. } => value.expose_secret().to_owned(),
             // One for all rows cannot be told, and is no known name.
-            Piece::Column { name, .. } => format!("{{{name}}}"),
+            TemplatePiece::Column { name, .. } => format!("{{{name}}}"),
         })
         .collect();
     let charset = other_in_content_type(&value)?;
     let charset = is_written_out.then(|| quoted(charset));
-    Some(PlanError::BodyCharset { place: CharsetPlace::ContentType, charset })
+    Some(PlanError::BodyCharset { place: CharsetSource::ContentType, charset })
 }
 
 fn header_name(text: &str) -> Result<HeaderName, HeaderFault> {
@@ -240,24 +240,24 @@ fn may_change_the_answer(name: &HeaderName) -> bool {
 }
 
 /// Whether nothing is asked for that would then not be undone.
-fn asks_for_known_codings(parts: &[Part]) -> bool {
+fn asks_for_known_codings(parts: &[TemplatePart]) -> bool {
     let is_known = |coding: &str| {
         let name = coding.split(';').next().unwrap_or_default().trim();
         CODINGS.iter().any(|known| known.eq_ignore_ascii_case(name))
     };
     parts.iter().all(|part| match part {
-        Part::Text(text) => text.split(',').all(is_known),
-        Part::Column(_) => false,
+        TemplatePart::Text(text) => text.split(',').all(is_known),
+        TemplatePart::Column(_) => false,
     })
 }
 
 /// The value of parts without a column; sensitive, as it may come from a variable or a private file.
-fn constant_value(parts: &[Part]) -> Option<HeaderValue> {
+fn constant_value(parts: &[TemplatePart]) -> Option<HeaderValue> {
     let text: String = parts
         .iter()
         .filter_map(|part| match part {
-            Part::Text(text) => Some(&**text),
-            Part::Column(_) => None,
+            TemplatePart::Text(text) => Some(&**text),
+            TemplatePart::Column(_) => None,
         })
         .collect();
     let mut value = HeaderValue::from_bytes(text.as_bytes()).ok()?;
@@ -291,7 +291,7 @@ mod tests {
         Headers::parse(&lines, body, Scope { columns: &columns, env: &env })
     }
 
-    fn render(lines: &[&str], sku: &str) -> Result<Vec<(String, Vec<u8>)>, Refusal> {
+    fn render(lines: &[&str], sku: &str) -> Result<Vec<(String, Vec<u8>)>, Rejection> {
         let columns = columns();
         let record = ByteRecord::from(vec![sku, "b"]);
         let cells = Cells { record: &record, names: &columns.names };
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn a_value_that_would_end_the_header_is_refused() {
         for bad in ["a\r\nX: 1", "a\tb", "a\0", "a\x7f", "a\u{85}"] {
-            assert!(matches!(render(&["X: {sku}"], bad), Err(Refusal::Control { .. })), "{bad:?}");
+            assert!(matches!(render(&["X: {sku}"], bad), Err(Rejection::Control { .. })), "{bad:?}");
         }
         assert_eq!(render(&["X: {sku}"], "").unwrap(), [("x".into(), Vec::new())]);
     }

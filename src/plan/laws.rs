@@ -36,7 +36,7 @@ fn plan(url: &str, sku: &str, b: &str) -> Option<Job> {
     let settings = RequestSettings { url: url.into(), ..RequestSettings::default() };
     match planner(&settings).unwrap().plan(row(sku, b, "k")) {
         Planned::Job(job) => Some(job),
-        Planned::Refused(refused) => {
+        Planned::Rejected(refused) => {
             let why = refused.why.to_string();
             assert!(!why.chars().any(char::is_control), "{why:?}");
             None
@@ -108,7 +108,7 @@ fn body_law(body: &str, content_type: &str, (sku, b): (&str, &str)) -> Option<Ve
     };
     match planner(&settings).unwrap().plan(row(sku, b, "k")) {
         Planned::Job(job) => Some(job.request.body.unwrap().to_vec()),
-        Planned::Refused(_) => None,
+        Planned::Rejected(_) => None,
         Planned::Repeat { .. } => panic!("the first row is no repeat"),
     }
 }

@@ -29,27 +29,27 @@ mod encode;
 mod error;
 mod fingerprint;
 mod header;
-mod mangled;
+mod lost_zeros;
+mod message_text;
 mod planned;
 mod planner;
-mod quoted;
-mod refusal;
+mod rejection;
 mod repeats;
 mod secrets;
+mod suspicious_keys;
 mod template;
 mod url_template;
 mod user_info;
-mod zeros;
 
 #[cfg(test)]
 mod laws;
 
 pub use body_escape::BodyEscape;
-pub use error::{CharsetPlace, HeaderFault, Place, PlanError, SyntaxFault, UrlFault, VariableFault};
-pub use fingerprint::Identity;
-pub use mangled::{Mangling, Warning};
-pub use planned::{Planned, Refused};
+pub use error::{CharsetSource, HeaderFault, PlanError, SyntaxFault, TemplateKind, UrlFault, VariableFault};
+pub use fingerprint::RequestIdentity;
+pub use lost_zeros::{KeyLengths, LostZeros};
+pub use planned::{Planned, RejectedRow};
 pub use planner::{Planner, RequestSettings};
-pub use refusal::Refusal;
+pub use rejection::Rejection;
+pub use suspicious_keys::{KeyWarning, Suspicion};
 pub use template::EnvLookup;
-pub use zeros::{Lengths, LostZeros};

@@ -3,7 +3,7 @@
 use csv::ByteRecord;
 
 use crate::model::{Job, Key, Seq};
-use crate::plan::refusal::Refusal;
+use crate::plan::rejection::Rejection;
 
 /// What became of a row.
 #[derive(Debug)]
@@ -26,12 +26,12 @@ pub enum Planned {
         differs: bool,
     },
     /// It may not be asked for.
-    Refused(Refused),
+    Rejected(RejectedRow),
 }
 
 /// A row that may not be asked for. It does not claim its key: see [`Planner::was_planned`](crate::plan::Planner::was_planned).
 #[derive(Debug)]
-pub struct Refused {
+pub struct RejectedRow {
     /// The row's place in the input.
     pub seq: Seq,
     /// The row's physical line.
@@ -39,7 +39,7 @@ pub struct Refused {
     /// Its key, where the row has as many cells as the header and the key can be read.
     pub key: Option<Key>,
     /// Why.
-    pub why: Refusal,
+    pub why: Rejection,
     /// The row as it stood in the input.
     pub record: ByteRecord,
 }

@@ -10,18 +10,18 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::input::{Columns, Damage, Row};
 use crate::model::Mask;
-use crate::model::job::shown;
+use crate::model::job::redacted_url;
 use crate::model::{Job, Key, KeyError, Request};
 use crate::plan::body::BodyTemplate;
 use crate::plan::body_escape::BodyEscape;
 use crate::plan::error::PlanError;
-use crate::plan::fingerprint::{Identity, Print};
+use crate::plan::fingerprint::{FieldHasher, RequestIdentity};
 use crate::plan::header::Headers;
-use crate::plan::mangled::{Mangled, Warning};
-use crate::plan::planned::{Planned, Refused};
-use crate::plan::refusal::{Cells, Refusal};
-use crate::plan::repeats::{First, Repeats};
-use crate::plan::secrets::Secrets;
+use crate::plan::planned::{Planned, RejectedRow};
+use crate::plan::rejection::{Cells, Rejection};
+use crate::plan::repeats::{FirstRow, Repeats};
+use crate::plan::secrets::SecretCollector;
+use crate::plan::suspicious_keys::{KeyWarning, SuspiciousKeys};
 use crate::plan::template::{EnvLookup, Scope};
 use crate::plan::url_template::UrlTemplate;
 use crate::plan::user_info::{PROXY_VARIABLES, UserInfo, proxy_address};
@@ -60,18 +60,18 @@ pub struct Planner {
     key: usize,
     /// The columns that the request uses, each once, in the order of their use.
     used: Vec<usize>,
-    print: Print,
-    identity: Identity,
+    print: FieldHasher,
+    identity: RequestIdentity,
     proxy: Option<SecretString>,
     mask: Mask,
     short_secrets: Vec<String>,
     repeats: Repeats,
     refused: Superseded,
-    mangled: Mangled,
+    suspicious_keys: SuspiciousKeys,
     scratch: String,
 }
 
-/// Refused rows whose key may yet get a job from a later row.
+/// Rejected rows whose key may yet get a job from a later row.
 #[derive(Default)]
 struct Superseded {
     /// How many, by the low half of the key's hash: only a count depends on it.
@@ -112,7 +112,7 @@ impl Planner {
         env: &EnvLookup<'_>,
         salt: [u8; 16],
     ) -> Result<Self, PlanError> {
-        let secrets = RefCell::new(Secrets::default());
+        let secrets = RefCell::new(SecretCollector::default());
         let noting = |name: &str| env(name).inspect(|value| secrets.borrow_mut().variable(name, value));
         let scope = Scope { columns, env: &noting };
         let url = UrlTemplate::parse(&settings.url, scope)?;
@@ -143,12 +143,12 @@ impl Planner {
         }
         let default = if settings.body.is_some() { Method::POST } else { Method::GET };
         let method = settings.method.clone().unwrap_or(default);
-        let print = Print::new(salt);
+        let print = FieldHasher::new(salt);
         let shown = format!("{method} {}", url.shown());
         let escape = body.as_ref().map(BodyTemplate::escape);
         let digest = digest(print, settings, (&method, escape), (&headers, columns));
         Ok(Self {
-            identity: Identity { digest, shown },
+            identity: RequestIdentity { digest, shown },
             proxy,
             mask,
             short_secrets,
@@ -156,7 +156,7 @@ impl Planner {
             key: columns.key,
             repeats: Repeats::default(),
             refused: Superseded::default(),
-            mangled: Mangled::default(),
+            suspicious_keys: SuspiciousKeys::default(),
             scratch: String::new(),
             method,
             url,
@@ -170,11 +170,11 @@ impl Planner {
     /// Decides about the next row.
     pub fn plan(&mut self, row: Row) -> Planned {
         let Row { seq, line, record, damage } = row;
-        let refused = |key, why, record| Planned::Refused(Refused { seq, line, key, why, record });
+        let refused = |key, why, record| Planned::Rejected(RejectedRow { seq, line, key, why, record });
         if record.len() != self.names.len() {
             let damage =
                 damage.unwrap_or(Damage::FieldCount { found: record.len(), expected: self.names.len() });
-            return refused(None, Refusal::Damaged(damage), record);
+            return refused(None, Rejection::Damaged(damage), record);
         }
         let cells = Cells { record: &record, names: &self.names };
         let key = match Key::parse(cells.bytes(self.key)) {
@@ -182,9 +182,9 @@ impl Planner {
             Err(error) => {
                 let column = cells.name(self.key);
                 let why = match (damage, error) {
-                    (Some(damage), _) => Refusal::Damaged(damage),
-                    (None, KeyError::Empty) => Refusal::EmptyKey { column },
-                    (None, KeyError::NotUtf8) => Refusal::NotUtf8 { column },
+                    (Some(damage), _) => Rejection::Damaged(damage),
+                    (None, KeyError::Empty) => Rejection::EmptyKey { column },
+                    (None, KeyError::NotUtf8) => Rejection::NotUtf8 { column },
                 };
                 return refused(None, why, record);
             }
@@ -202,7 +202,7 @@ impl Planner {
         }
         if let Some(damage) = damage {
             self.refused.refused(key_hash);
-            return refused(Some(key), Refusal::Damaged(damage), record);
+            return refused(Some(key), Rejection::Damaged(damage), record);
         }
         let request = match self.render(&record) {
             Ok(request) => request,
@@ -212,9 +212,9 @@ impl Planner {
             }
         };
         self.refused.planned(key_hash);
-        let first = First { line: u32::try_from(line).unwrap_or(u32::MAX), request: request_hash };
+        let first = FirstRow { line: u32::try_from(line).unwrap_or(u32::MAX), request: request_hash };
         self.repeats.insert(key_hash, first);
-        self.mangled.look(&key, line);
+        self.suspicious_keys.note(&key, line);
         Planned::Job(Job { seq, line, key, fingerprint, request, record })
     }
 
@@ -224,7 +224,7 @@ impl Planner {
         self.repeats.find(self.print.with(key.as_str().as_bytes()).finish()).is_some()
     }
 
-    /// Refused rows so far whose key a later row got a job for: they are repeats, not failures.
+    /// Rejected rows so far whose key a later row got a job for: they are repeats, not failures.
     pub fn superseded(&self) -> u64 {
         self.refused.rows
     }
@@ -257,7 +257,7 @@ impl Planner {
     }
 
     /// What makes a journal belong to this job.
-    pub fn identity(&self) -> Identity {
+    pub fn identity(&self) -> RequestIdentity {
         self.identity.clone()
     }
 
@@ -281,16 +281,16 @@ impl Planner {
     /// columns alone make.
     pub fn shown_url(&self, job: &Job) -> String {
         let cells = Cells { record: &job.record, names: &self.names };
-        let url = shown(&job.request.url) + &self.url.shown_query(cells);
+        let url = redacted_url(&job.request.url) + &self.url.shown_query(cells);
         self.mask.apply(&url).into_owned()
     }
 
-    /// Keys so far that look mangled, a kind at most once.
-    pub fn warnings(&self) -> Vec<Warning> {
-        self.mangled.warnings().to_vec()
+    /// Keys so far that look damaged, a kind at most once.
+    pub fn warnings(&self) -> Vec<KeyWarning> {
+        self.suspicious_keys.warnings().to_vec()
     }
 
-    fn render(&mut self, record: &ByteRecord) -> Result<Request, Refusal> {
+    fn render(&mut self, record: &ByteRecord) -> Result<Request, Rejection> {
         let cells = Cells { record, names: &self.names };
         Ok(Request {
             method: self.method.clone(),
@@ -305,7 +305,7 @@ impl Planner {
 /// All that makes two runs ask in the same way, as written. Of constant headers credentials are left out: a new
 /// one does not make old answers wrong.
 fn digest(
-    print: Print,
+    print: FieldHasher,
     settings: &RequestSettings,
     (method, escape): (&Method, Option<BodyEscape>),
     (headers, columns): (&Headers, &Columns),
@@ -320,7 +320,7 @@ fn digest(
     if let Some(escape) = escape {
         print = print.with(escape.to_string().as_bytes());
     }
-    let with = |print: Print, (name, value): &(HeaderName, String)| {
+    let with = |print: FieldHasher, (name, value): &(HeaderName, String)| {
         print.with(name.as_str().as_bytes()).with(value.as_bytes())
     };
     headers.written().iter().fold(print, with).finish()
@@ -329,7 +329,7 @@ fn digest(
 /// The user-info of every address that may stand in a message: of the URL, of the proxy, and of the variables
 /// that name a proxy where `--proxy` does not.
 fn gather_user_info(
-    secrets: &mut Secrets,
+    secrets: &mut SecretCollector,
     (url, proxy): (&UrlTemplate, Option<&SecretString>),
     env: &EnvLookup<'_>,
 ) {
@@ -387,9 +387,9 @@ mod tests {
         }
     }
 
-    fn refused(planned: Planned) -> Refused {
+    fn refused(planned: Planned) -> RejectedRow {
         match planned {
-            Planned::Refused(refused) => refused,
+            Planned::Rejected(refused) => refused,
             other => panic!("{other:?}"),
         }
     }
@@ -513,8 +513,14 @@ mod tests {
     #[test]
     fn a_cell_that_is_not_text_is_refused_also_without_a_word_from_the_input() {
         let mut planner = planner(&settings("http://h/{sku}?r={region}"));
-        assert!(matches!(refused(planner.plan(row(2, &[&b"\xff"[..], b"eu"]))).why, Refusal::NotUtf8 { .. }));
-        assert!(matches!(refused(planner.plan(row(3, &[&b"a"[..], b"\xff"]))).why, Refusal::NotUtf8 { .. }));
+        assert!(matches!(
+            refused(planner.plan(row(2, &[&b"\xff"[..], b"eu"]))).why,
+            Rejection::NotUtf8 { .. }
+        ));
+        assert!(matches!(
+            refused(planner.plan(row(3, &[&b"a"[..], b"\xff"]))).why,
+            Rejection::NotUtf8 { .. }
+        ));
     }
 
     #[test]
@@ -524,7 +530,7 @@ mod tests {
             job(planner.plan(row(2, cells))).fingerprint
         };
         let first = print(&["sku", "a", "b"], "http://h/{b}/{a}/{b}", &["k", "1", "2"]);
-        assert_eq!(first, Print::new([3; 16]).with(b"k").with(b"2").with(b"1").fingerprint());
+        assert_eq!(first, FieldHasher::new([3; 16]).with(b"k").with(b"2").with(b"1").fingerprint());
         assert_eq!(first, print(&["sku", "b", "x", "a"], "http://h/{b}/{a}/{b}", &["k", "2", "?", "1"]));
         assert_ne!(first, print(&["sku", "b", "a"], "http://h/{b}/{a}/{b}", &["k", "1", "2"]));
     }
@@ -633,7 +639,7 @@ mod tests {
         assert!(!format!("{planner:?} {settings:?} {:?}", planner.constant_headers()).contains("ary"));
         let job = job(planner.plan(row(2, &["1", ""])));
         assert!(job.request.url.as_str().contains("can%2Fary"));
-        let shown = crate::model::job::shown(&job.request.url);
+        let shown = crate::model::job::redacted_url(&job.request.url);
         assert_eq!(planner.mask().apply(&shown), "http://h/(redacted)/1");
         assert_eq!(planner.mask().apply("echo can/ary"), "echo (redacted)");
     }
@@ -694,7 +700,7 @@ mod tests {
     }
 
     #[test]
-    fn mangled_keys_are_fetched_and_told_once() {
+    fn suspicious_keys_are_requested_and_warned_about_once() {
         let mut planner = planner(&settings("http://h/{sku}"));
         for (line, sku) in [(2, "1.23E+12"), (3, "4.56E+12"), (4, "4.56E+12"), (5, "1\t")] {
             planner.plan(row(line, &[sku, ""]));

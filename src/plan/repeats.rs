@@ -15,30 +15,30 @@ const CHUNK: usize = 4096;
 
 /// The first row of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct First {
+pub(super) struct FirstRow {
     /// Its physical line, at most `u32::MAX`.
     pub(super) line: u32,
     /// A part of its request's fingerprint.
     pub(super) request: u32,
 }
 
-struct Record {
+struct KeyRecord {
     // Three words, not a u128: that would be aligned to 16 bytes.
     key: [u32; 3],
-    first: First,
+    first: FirstRow,
 }
 
 /// The keys that have a job.
 #[derive(Default)]
 pub(super) struct Repeats {
-    chunks: Vec<Vec<Record>>,
+    chunks: Vec<Vec<KeyRecord>>,
     /// Indices of records, by the low 64 bits of the key's hash.
     table: HashTable<u32>,
 }
 
 impl Repeats {
     /// The first row of the key with this hash.
-    pub(super) fn find(&self, key: u128) -> Option<First> {
+    pub(super) fn find(&self, key: u128) -> Option<FirstRow> {
         let words = words(key);
         self.table
             .find(bucket(words), |&index| self.record(index).key == words)
@@ -46,15 +46,15 @@ impl Repeats {
     }
 
     /// Takes note of a key that is not there yet.
-    pub(super) fn insert(&mut self, key: u128, first: First) {
+    pub(super) fn insert(&mut self, key: u128, first: FirstRow) {
         // Rows are numbered in 32 bits, so there is never a row more than there are indices.
         let Ok(index) = u32::try_from(self.table.len()) else { return };
         let key = words(key);
         match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK => chunk.push(Record { key, first }),
+            Some(chunk) if chunk.len() < CHUNK => chunk.push(KeyRecord { key, first }),
             _ => {
                 let mut chunk = Vec::with_capacity(CHUNK);
-                chunk.push(Record { key, first });
+                chunk.push(KeyRecord { key, first });
                 self.chunks.push(chunk);
             }
         }
@@ -67,12 +67,12 @@ impl Repeats {
         self.table.len()
     }
 
-    fn record(&self, index: u32) -> &Record {
+    fn record(&self, index: u32) -> &KeyRecord {
         record(&self.chunks, index)
     }
 }
 
-fn record(chunks: &[Vec<Record>], index: u32) -> &Record {
+fn record(chunks: &[Vec<KeyRecord>], index: u32) -> &KeyRecord {
     let index = index as usize;
     &chunks[index / CHUNK][index % CHUNK]
 }
@@ -89,10 +89,10 @@ fn bucket([low, high, _]: [u32; 3]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::fingerprint::Print;
+    use crate::plan::fingerprint::FieldHasher;
 
     fn key(n: u32) -> u128 {
-        Print::new([7; 16]).with(&n.to_le_bytes()).finish()
+        FieldHasher::new([7; 16]).with(&n.to_le_bytes()).finish()
     }
 
     #[test]
@@ -100,10 +100,10 @@ mod tests {
         let mut repeats = Repeats::default();
         for n in 0..10_000 {
             assert_eq!(repeats.find(key(n)), None);
-            repeats.insert(key(n), First { line: n, request: !n });
+            repeats.insert(key(n), FirstRow { line: n, request: !n });
         }
         for n in 0..10_000 {
-            assert_eq!(repeats.find(key(n)), Some(First { line: n, request: !n }));
+            assert_eq!(repeats.find(key(n)), Some(FirstRow { line: n, request: !n }));
         }
         assert_eq!(repeats.find(key(10_000)), None);
         assert_eq!(repeats.len(), 10_000);
@@ -112,8 +112,8 @@ mod tests {
     #[test]
     fn keys_that_share_a_bucket_are_told_apart() {
         let mut repeats = Repeats::default();
-        repeats.insert(1, First { line: 1, request: 0 });
-        repeats.insert(1 | 1 << 64, First { line: 2, request: 0 });
+        repeats.insert(1, FirstRow { line: 1, request: 0 });
+        repeats.insert(1 | 1 << 64, FirstRow { line: 2, request: 0 });
         assert_eq!(repeats.find(1).unwrap().line, 1);
         assert_eq!(repeats.find(1 | 1 << 64).unwrap().line, 2);
         assert_eq!(repeats.find(1 | 2 << 64), None);
@@ -125,9 +125,9 @@ mod tests {
         // One more than fills a table of 2^20 buckets to 7/8: the emptiest that a big table can be.
         for (keys, most) in [(917_505, 40), (1_000_000, 36)] {
             for n in u32::try_from(repeats.len()).unwrap()..keys {
-                repeats.insert(key(n), First { line: n, request: n });
+                repeats.insert(key(n), FirstRow { line: n, request: n });
             }
-            let records: usize = repeats.chunks.iter().map(|c| c.capacity() * size_of::<Record>()).sum();
+            let records: usize = repeats.chunks.iter().map(|c| c.capacity() * size_of::<KeyRecord>()).sum();
             let bytes = records + repeats.table.allocation_size();
             assert!(bytes <= most * repeats.len(), "{bytes} bytes for {} keys", repeats.len());
         }

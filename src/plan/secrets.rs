@@ -29,13 +29,13 @@ fn names_credential(name: &str) -> bool {
 
 /// What must not be shown, as it is gathered.
 #[derive(Default)]
-pub(super) struct Secrets {
+pub(super) struct SecretCollector {
     texts: Vec<SecretString>,
     /// What is too short to be hidden well, as a message names it.
     short: Vec<String>,
 }
 
-impl Secrets {
+impl SecretCollector {
     /// The value of an environment variable that a template asked for.
     pub(super) fn variable(&mut self, name: &str, value: &str) {
         self.note_if_short(value, || format!("the value of {name}"));

@@ -9,9 +9,9 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::input::{Columns, NoColumn};
-use crate::plan::error::{Place, PlanError, SyntaxFault, VariableFault};
-use crate::plan::quoted::quoted;
+use crate::input::{ColumnLookupError, Columns};
+use crate::plan::error::{PlanError, SyntaxFault, TemplateKind, VariableFault};
+use crate::plan::message_text::quoted;
 
 /// Gives the value of an environment variable.
 pub type EnvLookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -25,20 +25,20 @@ pub(super) struct Scope<'a> {
 
 /// A stretch of a template as it was written.
 #[derive(Debug)]
-pub(super) enum Piece {
+pub(super) enum TemplatePiece {
     Text(String),
     Column { index: usize, name: String },
     Secret { name: String, value: SecretString },
 }
 
 /// A stretch of a template ready to be rendered: secrets are expanded into the text around them.
-pub(super) enum Part {
+pub(super) enum TemplatePart {
     Text(Box<str>),
     Column(usize),
 }
 
 /// Shows no text: it may hold a secret.
-impl fmt::Debug for Part {
+impl fmt::Debug for TemplatePart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(_) => f.write_str("Text(redacted)"),
@@ -49,7 +49,11 @@ impl fmt::Debug for Part {
 
 impl Scope<'_> {
     /// Reads a template in which every brace must mean something.
-    pub(super) fn parse_strictly(self, text: &str, place: &Place) -> Result<Vec<Piece>, PlanError> {
+    pub(super) fn parse_strictly(
+        self,
+        text: &str,
+        place: &TemplateKind,
+    ) -> Result<Vec<TemplatePiece>, PlanError> {
         let syntax = |fault| PlanError::Syntax { place: place.clone(), fault };
         if text.chars().any(char::is_control) {
             return Err(syntax(SyntaxFault::Control));
@@ -87,11 +91,16 @@ impl Scope<'_> {
     /// Reads a template in which braces stand as they are, doubled or not, but for two forms: `{name}` is the
     /// column, and `{{name}}` the text `{name}`, each where there is a column of this name. Read from left to
     /// right, the first form that fits counts.
-    pub(super) fn parse_loosely(self, text: &str, place: &Place) -> Result<Vec<Piece>, PlanError> {
+    pub(super) fn parse_loosely(
+        self,
+        text: &str,
+        place: &TemplateKind,
+    ) -> Result<Vec<TemplatePiece>, PlanError> {
         // A name is never longer than the longest column's: a body of braces alone stays linear.
         let longest = self.columns.names.iter().map(String::len).max().unwrap_or(0).max("sku".len());
         // A CSV may have a column without a name, and `{}` is JSON's empty object.
-        let is_column = |name: &str| !name.is_empty() && self.columns.find(name) != Err(NoColumn::Unknown);
+        let is_column =
+            |name: &str| !name.is_empty() && self.columns.find(name) != Err(ColumnLookupError::Unknown);
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some(at) = rest.find(['{', '$']) {
@@ -126,11 +135,13 @@ impl Scope<'_> {
         Ok(pieces)
     }
 
-    fn column(self, name: &str, place: &Place) -> Result<Piece, PlanError> {
+    fn column(self, name: &str, place: &TemplateKind) -> Result<TemplatePiece, PlanError> {
         match self.columns.find(name) {
-            Ok(index) => Ok(Piece::Column { index, name: name.into() }),
-            Err(NoColumn::Unknown) => Err(PlanError::unknown_column(place.clone(), name, self.columns)),
-            Err(NoColumn::Ambiguous) => {
+            Ok(index) => Ok(TemplatePiece::Column { index, name: name.into() }),
+            Err(ColumnLookupError::Unknown) => {
+                Err(PlanError::unknown_column(place.clone(), name, self.columns))
+            }
+            Err(ColumnLookupError::Ambiguous) => {
                 Err(PlanError::AmbiguousColumn { place: place.clone(), name: quoted(name) })
             }
         }
@@ -141,8 +152,8 @@ impl Scope<'_> {
 pub(super) fn parse_variables(
     text: &str,
     env: &EnvLookup<'_>,
-    place: &Place,
-) -> Result<Vec<Piece>, PlanError> {
+    place: &TemplateKind,
+) -> Result<Vec<TemplatePiece>, PlanError> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -160,20 +171,22 @@ pub(super) fn parse_variables(
 /// request without its secret is never meant.
 fn reference<'t>(
     here: &'t str,
-    (env, place): (&EnvLookup<'_>, &Place),
-) -> Result<(Piece, &'t str), PlanError> {
-    let Some(after) = here.strip_prefix("${") else { return Ok((Piece::Text("$".into()), &here[1..])) };
+    (env, place): (&EnvLookup<'_>, &TemplateKind),
+) -> Result<(TemplatePiece, &'t str), PlanError> {
+    let Some(after) = here.strip_prefix("${") else {
+        return Ok((TemplatePiece::Text("$".into()), &here[1..]));
+    };
     if let Some((text, after)) = after.strip_prefix('{').and_then(|after| after.split_once("}}"))
         && !text.contains(['{', '}'])
     {
-        return Ok((Piece::Text(format!("${{{text}}}")), after));
+        return Ok((TemplatePiece::Text(format!("${{{text}}}")), after));
     }
     let Some((name, after)) = variable_name(after) else {
         return Err(PlanError::Syntax { place: place.clone(), fault: SyntaxFault::BadVariable });
     };
     let fault = match env(name) {
         Some(value) if value.is_empty() => VariableFault::Empty,
-        Some(value) => return Ok((Piece::Secret { name: name.into(), value: value.into() }, after)),
+        Some(value) => return Ok((TemplatePiece::Secret { name: name.into(), value: value.into() }, after)),
         None => VariableFault::Unset,
     };
     Err(PlanError::Variable { place: place.clone(), name: name.into(), fault })
@@ -181,34 +194,34 @@ fn reference<'t>(
 
 /// Expands secrets into the text around them, each through `insert`, which may refuse one.
 pub(super) fn expand<E>(
-    pieces: Vec<Piece>,
+    pieces: Vec<TemplatePiece>,
     mut insert: impl FnMut(&mut String, &str, &SecretString) -> Result<(), E>,
-) -> Result<Vec<Part>, E> {
+) -> Result<Vec<TemplatePart>, E> {
     let mut parts = Vec::new();
     let mut text = String::new();
     for piece in pieces {
         match piece {
-            Piece::Text(more) => text.push_str(&more),
-            Piece::Secret { name, value } => insert(&mut text, &name, &value)?,
-            Piece::Column { index, .. } => {
+            TemplatePiece::Text(more) => text.push_str(&more),
+            TemplatePiece::Secret { name, value } => insert(&mut text, &name, &value)?,
+            TemplatePiece::Column { index, .. } => {
                 if !text.is_empty() {
-                    parts.push(Part::Text(std::mem::take(&mut text).into()));
+                    parts.push(TemplatePart::Text(std::mem::take(&mut text).into()));
                 }
-                parts.push(Part::Column(index));
+                parts.push(TemplatePart::Column(index));
             }
         }
     }
     if !text.is_empty() {
-        parts.push(Part::Text(text.into()));
+        parts.push(TemplatePart::Text(text.into()));
     }
     Ok(parts)
 }
 
 /// The columns of a template in the order of their use.
-pub(super) fn columns_of(parts: &[Part]) -> impl Iterator<Item = usize> {
+pub(super) fn columns_of(parts: &[TemplatePart]) -> impl Iterator<Item = usize> {
     parts.iter().filter_map(|part| match part {
-        Part::Column(index) => Some(*index),
-        Part::Text(_) => None,
+        TemplatePart::Column(index) => Some(*index),
+        TemplatePart::Text(_) => None,
     })
 }
 
@@ -216,7 +229,7 @@ pub(super) fn columns_of(parts: &[Part]) -> impl Iterator<Item = usize> {
 pub(super) fn printable<'a>(
     name: &str,
     value: &'a SecretString,
-    place: &Place,
+    place: &TemplateKind,
 ) -> Result<&'a str, PlanError> {
     let value = value.expose_secret();
     if value.chars().any(char::is_control) {
@@ -226,18 +239,18 @@ pub(super) fn printable<'a>(
     Ok(value)
 }
 
-fn push(pieces: &mut Vec<Piece>, piece: Piece) {
+fn push(pieces: &mut Vec<TemplatePiece>, piece: TemplatePiece) {
     match piece {
-        Piece::Text(text) => push_text(pieces, &text),
+        TemplatePiece::Text(text) => push_text(pieces, &text),
         other => pieces.push(other),
     }
 }
 
-fn push_text(pieces: &mut Vec<Piece>, text: &str) {
+fn push_text(pieces: &mut Vec<TemplatePiece>, text: &str) {
     match pieces.last_mut() {
         _ if text.is_empty() => {}
-        Some(Piece::Text(before)) => before.push_str(text),
-        _ => pieces.push(Piece::Text(text.into())),
+        Some(TemplatePiece::Text(before)) => before.push_str(text),
+        _ => pieces.push(TemplatePiece::Text(text.into())),
     }
 }
 
@@ -273,25 +286,25 @@ mod tests {
     }
 
     /// Columns as `<index>`, secrets as `<$NAME>`.
-    fn written(pieces: Result<Vec<Piece>, PlanError>) -> Result<String, PlanError> {
+    fn written(pieces: Result<Vec<TemplatePiece>, PlanError>) -> Result<String, PlanError> {
         Ok(pieces?
             .iter()
             .map(|piece| match piece {
-                Piece::Text(text) => text.clone(),
-                Piece::Column { index, .. } => format!("<{index}>"),
-                Piece::Secret { name, .. } => format!("<${name}>"),
+                TemplatePiece::Text(text) => text.clone(),
+                TemplatePiece::Column { index, .. } => format!("<{index}>"),
+                TemplatePiece::Secret { name, .. } => format!("<${name}>"),
             })
             .collect())
     }
 
     fn strictly(text: &str) -> Result<String, PlanError> {
         let columns = columns();
-        written(Scope { columns: &columns, env: &env }.parse_strictly(text, &Place::Url))
+        written(Scope { columns: &columns, env: &env }.parse_strictly(text, &TemplateKind::Url))
     }
 
     fn loosely(text: &str) -> Result<String, PlanError> {
         let columns = columns();
-        written(Scope { columns: &columns, env: &env }.parse_loosely(text, &Place::Body))
+        written(Scope { columns: &columns, env: &env }.parse_loosely(text, &TemplateKind::Body))
     }
 
     #[test]
@@ -307,7 +320,7 @@ mod tests {
         assert_eq!(error.exit().code(), 65);
         assert!(error.to_string().contains("twice"));
         assert_eq!(loosely("{twice}").unwrap_err(), {
-            PlanError::AmbiguousColumn { place: Place::Body, name: "`twice`".into() }
+            PlanError::AmbiguousColumn { place: TemplateKind::Body, name: "`twice`".into() }
         });
     }
 
@@ -373,13 +386,13 @@ mod tests {
         let names = ["", "sku"].map(String::from).to_vec();
         let columns = Columns { names, key: 1, delimiter: b',', headers: true };
         let scope = Scope { columns: &columns, env: &env };
-        let read = written(scope.parse_loosely(r#"{"a":{},"b":"{sku}","c":{{}}}"#, &Place::Body));
+        let read = written(scope.parse_loosely(r#"{"a":{},"b":"{sku}","c":{{}}}"#, &TemplateKind::Body));
         assert_eq!(read.unwrap(), r#"{"a":{},"b":"<1>","c":{{}}}"#);
     }
 
     #[test]
     fn a_reference_has_the_same_rules_everywhere() {
-        let of_proxy = |text: &str| written(parse_variables(text, &env, &Place::Proxy));
+        let of_proxy = |text: &str| written(parse_variables(text, &env, &TemplateKind::Proxy));
         for read in [&strictly as &dyn Fn(&str) -> _, &loosely, &of_proxy] {
             assert_eq!(read("a${TOKEN}b$c").unwrap(), "a<$TOKEN>b$c");
             assert_eq!(read("${{TOKEN}} $$ ${TOKEN}").unwrap(), "${TOKEN} $$ <$TOKEN>");
@@ -395,7 +408,7 @@ mod tests {
     fn a_secret_shows_in_no_debug_form() {
         let columns = columns();
         let scope = Scope { columns: &columns, env: &env };
-        let pieces = scope.parse_strictly("x{sku}${TOKEN}", &Place::Url).unwrap();
+        let pieces = scope.parse_strictly("x{sku}${TOKEN}", &TemplateKind::Url).unwrap();
         assert!(!format!("{pieces:?}").contains("canary"));
         let parts = expand(pieces, |text, _, value| {
             text.push_str(value.expose_secret());

@@ -13,10 +13,10 @@ use secrecy::SecretString;
 use url::{Position, Url};
 
 use crate::plan::encode::{LONGEST_VALUE, is_dots, percent_encode};
-use crate::plan::error::{Place, PlanError, UrlFault};
-use crate::plan::quoted::{escaped, quoted};
-use crate::plan::refusal::{Cells, Refusal};
-use crate::plan::template::{Part, Piece, Scope, columns_of, expand, printable};
+use crate::plan::error::{PlanError, TemplateKind, UrlFault};
+use crate::plan::message_text::{escaped, quoted};
+use crate::plan::rejection::{Cells, Rejection};
+use crate::plan::template::{Scope, TemplatePart, TemplatePiece, columns_of, expand, printable};
 use crate::plan::user_info::split_credentials;
 
 /// The longest request target: `http::Uri` takes no more (its `MAX_LEN`), and the transport needs one.
@@ -24,7 +24,7 @@ const LONGEST_URL: usize = (u16::MAX - 1) as usize;
 
 /// A URL template bound to its columns. Shows no text, as it may hold secrets.
 pub(super) struct UrlTemplate {
-    parts: Vec<Part>,
+    parts: Vec<TemplatePart>,
     /// What stands before the path, which is the same for all rows.
     base: Url,
     /// Where the path begins, in bytes; no column stands before it.
@@ -43,7 +43,7 @@ impl fmt::Debug for UrlTemplate {
 
 /// Where in a URL a piece of the template stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Zone {
+enum UrlPart {
     Authority,
     Path,
     Query,
@@ -53,7 +53,7 @@ enum Zone {
 impl UrlTemplate {
     /// Reads, checks and normalises a template.
     pub(super) fn parse(text: &str, scope: Scope<'_>) -> Result<Self, PlanError> {
-        let pieces = split_credentials(scope.parse_strictly(text.trim(), &Place::Url)?);
+        let pieces = split_credentials(scope.parse_strictly(text.trim(), &TemplateKind::Url)?);
         let (pieces, shown) = survey(pieces).map_err(PlanError::Url)?;
         let pieces = normalise(pieces, text).map_err(PlanError::Url)?;
         let parts = expand(pieces, encode_secret)?;
@@ -92,23 +92,23 @@ impl UrlTemplate {
     }
 
     /// The URL for one row. `scratch` is only there to be used again.
-    pub(super) fn render(&self, cells: Cells<'_>, scratch: &mut String) -> Result<Url, Refusal> {
+    pub(super) fn render(&self, cells: Cells<'_>, scratch: &mut String) -> Result<Url, Rejection> {
         scratch.clear();
         for part in &self.parts {
             match part {
-                Part::Text(text) => scratch.push_str(text),
-                Part::Column(column) => push_value(scratch, *column, cells)?,
+                TemplatePart::Text(text) => scratch.push_str(text),
+                TemplatePart::Column(column) => push_value(scratch, *column, cells)?,
             }
         }
         if scratch.len() > LONGEST_URL {
-            return Err(Refusal::UrlTooLong { bytes: scratch.len() });
+            return Err(Rejection::UrlTooLong { bytes: scratch.len() });
         }
         let path = &scratch[self.path..];
         let path = &path[..path.find('?').unwrap_or(path.len())];
         if let Some(segment) = path.split('/').position(is_dots) {
             return Err(self.dots(segment, cells));
         }
-        self.read(scratch).filter(|url| url.as_str() == scratch).ok_or(Refusal::UrlChanged)
+        self.read(scratch).filter(|url| url.as_str() == scratch).ok_or(Rejection::UrlChanged)
     }
 
     /// The parser's reading of a finished URL. What stands before the path was read once, with the template:
@@ -131,14 +131,14 @@ impl UrlTemplate {
         let mut query: Option<ShownQuery> = None;
         for part in &self.parts {
             match (part, &mut query) {
-                (Part::Text(text), None) => {
+                (TemplatePart::Text(text), None) => {
                     if let Some((_, text)) = text.split_once('?') {
                         query.insert(ShownQuery::default()).text(text);
                     }
                 }
-                (Part::Text(text), Some(query)) => query.text(text),
-                (Part::Column(column), Some(query)) => query.value(cells.bytes(*column)),
-                (Part::Column(_), None) => {}
+                (TemplatePart::Text(text), Some(query)) => query.text(text),
+                (TemplatePart::Column(column), Some(query)) => query.value(cells.bytes(*column)),
+                (TemplatePart::Column(_), None) => {}
             }
         }
         query.map_or_else(String::new, ShownQuery::finish)
@@ -150,9 +150,9 @@ impl UrlTemplate {
         let (mut is_query, mut is_value) = (false, false);
         let mut name = String::new();
         for part in &self.parts {
-            let Part::Text(text) = part else { continue };
+            let TemplatePart::Text(text) = part else { continue };
             let text = if is_query { text } else { text.split_once('?').map_or("", |(_, query)| query) };
-            is_query |= matches!(part, Part::Text(text) if text.contains('?'));
+            is_query |= matches!(part, TemplatePart::Text(text) if text.contains('?'));
             for (index, pair) in text.split('&').enumerate() {
                 if index > 0 {
                     name.clear();
@@ -177,21 +177,21 @@ impl UrlTemplate {
     }
 
     /// A refusal that names the first column of this segment, counted as `split('/')` counts.
-    fn dots(&self, segment: usize, cells: Cells<'_>) -> Refusal {
+    fn dots(&self, segment: usize, cells: Cells<'_>) -> Rejection {
         let mut slashes = 0;
         // The text before the path holds the two slashes after the scheme.
         let wanted = segment + 2;
         for part in &self.parts {
             match part {
-                Part::Text(text) => slashes += text.matches('/').count(),
-                Part::Column(column) if slashes == wanted => {
+                TemplatePart::Text(text) => slashes += text.matches('/').count(),
+                TemplatePart::Column(column) if slashes == wanted => {
                     let value = quoted(&String::from_utf8_lossy(cells.bytes(*column)));
-                    return Refusal::Dots { column: cells.name(*column), value };
+                    return Rejection::Dots { column: cells.name(*column), value };
                 }
-                Part::Column(_) => {}
+                TemplatePart::Column(_) => {}
             }
         }
-        Refusal::UrlChanged
+        Rejection::UrlChanged
     }
 }
 
@@ -252,15 +252,15 @@ impl ShownQuery {
     }
 }
 
-fn push_value(out: &mut String, column: usize, cells: Cells<'_>) -> Result<(), Refusal> {
+fn push_value(out: &mut String, column: usize, cells: Cells<'_>) -> Result<(), Rejection> {
     let value = cells.text(column)?;
     if value.is_empty() {
-        return Err(Refusal::Empty { column: cells.name(column) });
+        return Err(Rejection::Empty { column: cells.name(column) });
     }
     // A control character says more about what is wrong than a length does.
     percent_encode(out, value).map_err(|control| cells.control(column, control))?;
     if value.len() > LONGEST_VALUE {
-        return Err(Refusal::TooLong {
+        return Err(Rejection::TooLong {
             column: cells.name(column),
             bytes: value.len(),
             value: quoted(value),
@@ -272,7 +272,7 @@ fn push_value(out: &mut String, column: usize, cells: Cells<'_>) -> Result<(), R
 /// In the path and in the query a secret is a value like any other; in the user-info the same encoding
 /// keeps it whole.
 fn encode_secret(out: &mut String, name: &str, value: &SecretString) -> Result<(), PlanError> {
-    let value = printable(name, value, &Place::Url)?;
+    let value = printable(name, value, &TemplateKind::Url)?;
     // Cannot fail: control characters were refused in the line above.
     let _ = percent_encode(out, value);
     Ok(())
@@ -280,24 +280,29 @@ fn encode_secret(out: &mut String, name: &str, value: &SecretString) -> Result<(
 
 /// Walks over the template: is every placeholder where it may be? Gives the pieces without the
 /// fragment, and what may be shown.
-fn survey(pieces: Vec<Piece>) -> Result<(Vec<Piece>, String), UrlFault> {
+fn survey(pieces: Vec<TemplatePiece>) -> Result<(Vec<TemplatePiece>, String), UrlFault> {
     let scheme = match pieces.first() {
-        Some(Piece::Text(text)) => scheme_length(text).ok_or(UrlFault::Scheme)?,
-        Some(Piece::Column { .. }) => return Err(UrlFault::ColumnInOrigin),
-        Some(Piece::Secret { .. }) => return Err(UrlFault::SecretInOrigin),
+        Some(TemplatePiece::Text(text)) => scheme_length(text).ok_or(UrlFault::Scheme)?,
+        Some(TemplatePiece::Column { .. }) => return Err(UrlFault::ColumnInOrigin),
+        Some(TemplatePiece::Secret { .. }) => return Err(UrlFault::SecretInOrigin),
         None => return Err(UrlFault::Scheme),
     };
-    let mut walk = Walk { zone: Zone::Authority, pending: false, host: String::new(), path: String::new() };
+    let mut walk = PlaceholderCheck {
+        zone: UrlPart::Authority,
+        pending: false,
+        host: String::new(),
+        path: String::new(),
+    };
     let mut kept = Vec::with_capacity(pieces.len());
     let mut prefix = String::new();
     for piece in pieces {
-        if let Piece::Text(text) = &piece {
+        if let TemplatePiece::Text(text) = &piece {
             let skip = if kept.is_empty() { scheme } else { 0 };
             if kept.is_empty() {
                 prefix.push_str(&text[..skip]);
             }
             let end = skip + walk.text(&text[skip..])?;
-            kept.push(Piece::Text(text[..end].into()));
+            kept.push(TemplatePiece::Text(text[..end].into()));
         } else {
             walk.placeholder(&piece)?;
             kept.push(piece);
@@ -309,8 +314,8 @@ fn survey(pieces: Vec<Piece>) -> Result<(Vec<Piece>, String), UrlFault> {
 }
 
 /// Where a walk over the template is, and what it saw.
-struct Walk {
-    zone: Zone,
+struct PlaceholderCheck {
+    zone: UrlPart,
     /// A secret stands in the authority and no `@` has come since: is it user-info or host?
     pending: bool,
     /// The authority after the last `@` so far.
@@ -318,7 +323,7 @@ struct Walk {
     path: String,
 }
 
-impl Walk {
+impl PlaceholderCheck {
     /// Takes literal text; gives how much of it stands before a fragment.
     fn text(&mut self, text: &str) -> Result<usize, UrlFault> {
         for (at, c) in text.char_indices() {
@@ -326,47 +331,47 @@ impl Walk {
                 return Err(UrlFault::Backslash);
             }
             let next = match (self.zone, c) {
-                (Zone::Fragment, _) | (_, '#') => Zone::Fragment,
-                (Zone::Query, _) | (_, '?') => Zone::Query,
-                (Zone::Path, _) | (_, '/') => Zone::Path,
-                (Zone::Authority, _) => Zone::Authority,
+                (UrlPart::Fragment, _) | (_, '#') => UrlPart::Fragment,
+                (UrlPart::Query, _) | (_, '?') => UrlPart::Query,
+                (UrlPart::Path, _) | (_, '/') => UrlPart::Path,
+                (UrlPart::Authority, _) => UrlPart::Authority,
             };
-            if self.zone == Zone::Authority && next != Zone::Authority {
+            if self.zone == UrlPart::Authority && next != UrlPart::Authority {
                 self.leave_authority()?;
             }
-            let entered = self.zone != Zone::Fragment && next == Zone::Fragment;
+            let entered = self.zone != UrlPart::Fragment && next == UrlPart::Fragment;
             self.zone = next;
             match next {
-                Zone::Authority if c == '@' => {
+                UrlPart::Authority if c == '@' => {
                     self.pending = false;
                     self.host.clear();
                 }
-                Zone::Authority => self.host.push(c),
-                Zone::Path => self.path.push(c),
-                Zone::Query | Zone::Fragment => {}
+                UrlPart::Authority => self.host.push(c),
+                UrlPart::Path => self.path.push(c),
+                UrlPart::Query | UrlPart::Fragment => {}
             }
             if entered {
                 // Nothing after this may be a placeholder, and nothing after this is kept.
                 return Ok(at);
             }
         }
-        Ok(if self.zone == Zone::Fragment { 0 } else { text.len() })
+        Ok(if self.zone == UrlPart::Fragment { 0 } else { text.len() })
     }
 
-    fn placeholder(&mut self, piece: &Piece) -> Result<(), UrlFault> {
+    fn placeholder(&mut self, piece: &TemplatePiece) -> Result<(), UrlFault> {
         match (self.zone, piece) {
-            (Zone::Fragment, _) => return Err(UrlFault::PlaceholderInFragment),
-            (Zone::Authority, Piece::Secret { .. }) => self.pending = true,
-            (Zone::Authority, _) => return Err(UrlFault::ColumnInOrigin),
-            (Zone::Path, Piece::Column { name, .. }) => self.path.extend(["{", name, "}"]),
-            (Zone::Path, Piece::Secret { name, .. }) => self.path.extend(["${", name, "}"]),
-            (Zone::Path | Zone::Query, _) => {}
+            (UrlPart::Fragment, _) => return Err(UrlFault::PlaceholderInFragment),
+            (UrlPart::Authority, TemplatePiece::Secret { .. }) => self.pending = true,
+            (UrlPart::Authority, _) => return Err(UrlFault::ColumnInOrigin),
+            (UrlPart::Path, TemplatePiece::Column { name, .. }) => self.path.extend(["{", name, "}"]),
+            (UrlPart::Path, TemplatePiece::Secret { name, .. }) => self.path.extend(["${", name, "}"]),
+            (UrlPart::Path | UrlPart::Query, _) => {}
         }
         Ok(())
     }
 
     fn leave_authority(&self) -> Result<(), UrlFault> {
-        if self.zone != Zone::Authority {
+        if self.zone != UrlPart::Authority {
             return Ok(());
         }
         if self.pending {
@@ -390,7 +395,7 @@ fn scheme_length(text: &str) -> Option<usize> {
 
 /// Sends the template through the parser of URLs and cuts the result at the placeholders: all text comes
 /// out in its final form.
-fn normalise(pieces: Vec<Piece>, written: &str) -> Result<Vec<Piece>, UrlFault> {
+fn normalise(pieces: Vec<TemplatePiece>, written: &str) -> Result<Vec<TemplatePiece>, UrlFault> {
     // A word that the template does not hold, of characters that no normalisation touches.
     let mut stem = String::from("q0x");
     for n in 1.. {
@@ -403,7 +408,7 @@ fn normalise(pieces: Vec<Piece>, written: &str) -> Result<Vec<Piece>, UrlFault> 
     let mut text = String::new();
     for (index, piece) in pieces.iter().enumerate() {
         match piece {
-            Piece::Text(literal) => text.push_str(literal),
+            TemplatePiece::Text(literal) => text.push_str(literal),
             _ => text.push_str(&word(index)),
         }
     }
@@ -411,7 +416,7 @@ fn normalise(pieces: Vec<Piece>, written: &str) -> Result<Vec<Piece>, UrlFault> 
     let mut rest = url.as_str();
     let mut out = Vec::with_capacity(pieces.len());
     for (index, piece) in pieces.into_iter().enumerate() {
-        if matches!(piece, Piece::Text(_)) {
+        if matches!(piece, TemplatePiece::Text(_)) {
             continue;
         }
         let (before, after) = rest.split_once(word(index).as_str()).ok_or(UrlFault::Dots)?;
@@ -421,14 +426,14 @@ fn normalise(pieces: Vec<Piece>, written: &str) -> Result<Vec<Piece>, UrlFault> 
         if ends_in_cut_escape(before) {
             return Err(UrlFault::CutEscape);
         }
-        out.push(Piece::Text(before.into()));
+        out.push(TemplatePiece::Text(before.into()));
         out.push(piece);
         rest = after;
     }
     if rest.contains(&stem) {
         return Err(UrlFault::Dots);
     }
-    out.push(Piece::Text(rest.into()));
+    out.push(TemplatePiece::Text(rest.into()));
     Ok(out)
 }
 
@@ -441,12 +446,12 @@ fn ends_in_cut_escape(text: &str) -> bool {
 
 /// The template with a letter in every column: must be a URL that the parser leaves as it is (secrets are
 /// in it now), and a target that can be sent.
-fn sample(parts: &[Part]) -> Result<Url, UrlFault> {
+fn sample(parts: &[TemplatePart]) -> Result<Url, UrlFault> {
     let text: String = parts
         .iter()
         .map(|part| match part {
-            Part::Text(text) => text,
-            Part::Column(_) => "x",
+            TemplatePart::Text(text) => text,
+            TemplatePart::Column(_) => "x",
         })
         .collect();
     if text.len() > LONGEST_URL {
@@ -498,7 +503,7 @@ mod tests {
         }
     }
 
-    fn render(text: &str, sku: &str, b: &str) -> Result<String, Refusal> {
+    fn render(text: &str, sku: &str, b: &str) -> Result<String, Rejection> {
         let columns = columns();
         let record = ByteRecord::from(vec![sku, b]);
         let cells = Cells { record: &record, names: &columns.names };
@@ -579,7 +584,7 @@ mod tests {
     #[test]
     fn dot_segments_are_refused_however_they_come_about() {
         let dots = |text, sku, b| match render(text, sku, b) {
-            Err(Refusal::Dots { column, .. }) => column,
+            Err(Rejection::Dots { column, .. }) => column,
             other => panic!("{text} {sku} {b}: {other:?}"),
         };
         assert_eq!(dots("http://h/p/{sku}", "..", ""), "`sku`");
@@ -600,24 +605,24 @@ mod tests {
     #[test]
     fn an_empty_or_controlling_or_long_value_is_refused() {
         let url = "http://h/p-{sku}?q={b}";
-        assert!(matches!(render(url, "", "b"), Err(Refusal::Empty { .. })));
-        assert!(matches!(render(url, "a", ""), Err(Refusal::Empty { .. })));
+        assert!(matches!(render(url, "", "b"), Err(Rejection::Empty { .. })));
+        assert!(matches!(render(url, "a", ""), Err(Rejection::Empty { .. })));
         for control in ['\0', '\t', '\r', '\n', '\x7f', '\u{85}'] {
             let value = format!("12{control}34");
-            assert!(matches!(render(url, &value, "b"), Err(Refusal::Control { .. })));
-            assert!(matches!(render(url, "a", &value), Err(Refusal::Control { .. })));
+            assert!(matches!(render(url, &value, "b"), Err(Rejection::Control { .. })));
+            assert!(matches!(render(url, "a", &value), Err(Rejection::Control { .. })));
         }
         assert!(render(url, &"é".repeat(128), "b").is_ok());
         assert!(matches!(
             render(url, &format!("{}a", "é".repeat(128)), "b"),
-            Err(Refusal::TooLong { bytes: 257, .. })
+            Err(Rejection::TooLong { bytes: 257, .. })
         ));
     }
 
     #[test]
     fn a_url_too_long_to_send_is_refused() {
         let url = format!("http://h/{}", "{sku}".repeat(90));
-        assert!(matches!(render(&url, &"/".repeat(256), ""), Err(Refusal::UrlTooLong { bytes: 69_129 })));
+        assert!(matches!(render(&url, &"/".repeat(256), ""), Err(Rejection::UrlTooLong { bytes: 69_129 })));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::plan::encode::percent_encode;
-use crate::plan::error::{Place, PlanError};
-use crate::plan::template::{EnvLookup, Piece, parse_variables, printable};
+use crate::plan::error::{PlanError, TemplateKind};
+use crate::plan::template::{EnvLookup, TemplatePiece, parse_variables, printable};
 
 /// The standard variables that name a proxy, as reqwest reads them.
 pub(super) const PROXY_VARIABLES: [&str; 6] =
@@ -56,14 +56,14 @@ pub(super) fn of_basic(value: &str) -> Option<[SecretString; 2]> {
 /// The address of `--proxy` with its variables filled in: in the user-info percent-encoded, elsewhere as they
 /// are, so that a variable may be a host or the whole address.
 pub(super) fn proxy_address(text: &str, env: &EnvLookup<'_>) -> Result<SecretString, PlanError> {
-    let pieces = split_credentials(parse_variables(text.trim(), env, &Place::Proxy)?);
+    let pieces = split_credentials(parse_variables(text.trim(), env, &TemplateKind::Proxy)?);
     let user_info = LiteralUserInfo::find(&pieces);
     let mut address = String::new();
     for (index, piece) in pieces.iter().enumerate() {
         match piece {
-            Piece::Text(text) => address.push_str(text),
-            Piece::Secret { name, value } => {
-                let value = printable(name, value, &Place::Proxy)?;
+            TemplatePiece::Text(text) => address.push_str(text),
+            TemplatePiece::Secret { name, value } => {
+                let value = printable(name, value, &TemplateKind::Proxy)?;
                 if index < user_info.end {
                     // Cannot fail: control characters were refused in the line above.
                     let _ = percent_encode(&mut address, value);
@@ -72,7 +72,7 @@ pub(super) fn proxy_address(text: &str, env: &EnvLookup<'_>) -> Result<SecretStr
                 }
             }
             // Only variables were read.
-            Piece::Column { .. } => {}
+            TemplatePiece::Column { .. } => {}
         }
     }
     let (_, rest) = split_scheme(&address);
@@ -91,11 +91,11 @@ struct LiteralUserInfo {
 }
 
 impl LiteralUserInfo {
-    fn find(pieces: &[Piece]) -> Self {
+    fn find(pieces: &[TemplatePiece]) -> Self {
         let mut found = Self { end: 0, has_colon: false };
         let mut has_colon = false;
         for (index, piece) in pieces.iter().enumerate() {
-            let Piece::Text(text) = piece else { continue };
+            let TemplatePiece::Text(text) = piece else { continue };
             let (_, rest) = if index == 0 { split_scheme(text) } else { ("", text.as_str()) };
             for c in rest.chars() {
                 match c {
@@ -112,19 +112,19 @@ impl LiteralUserInfo {
 
 /// Takes apart a variable that holds name and password, as in `https://${CREDENTIALS}@…`: a name has no colon
 /// (RFC 7617), so the first one ends it.
-pub(super) fn split_credentials(pieces: Vec<Piece>) -> Vec<Piece> {
+pub(super) fn split_credentials(pieces: Vec<TemplatePiece>) -> Vec<TemplatePiece> {
     let user_info = LiteralUserInfo::find(&pieces);
     let mut is_whole = !user_info.has_colon;
     let mut out = Vec::with_capacity(pieces.len());
     for (index, piece) in pieces.into_iter().enumerate() {
-        if let Piece::Secret { name, value } = &piece
+        if let TemplatePiece::Secret { name, value } = &piece
             && let Some((user, password)) = value.expose_secret().split_once(':')
             && is_whole
             && index < user_info.end
         {
             is_whole = false;
-            let part = |text: &str| Piece::Secret { name: name.clone(), value: text.into() };
-            out.extend([part(user), Piece::Text(":".into()), part(password)]);
+            let part = |text: &str| TemplatePiece::Secret { name: name.clone(), value: text.into() };
+            out.extend([part(user), TemplatePiece::Text(":".into()), part(password)]);
         } else {
             out.push(piece);
         }

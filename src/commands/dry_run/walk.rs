@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use crate::collect::{CollectError, Inspection, OutputSettings, Preflight};
 use crate::input::{InputError, Rows};
 use crate::model::Job;
-use crate::plan::{Lengths, Planned, Planner, Refused};
+use crate::plan::{KeyLengths, Planned, Planner, RejectedRow};
 use crate::report::dry_run::{Bodies, Lines, PlannedRows, Reject, Sample, Spared};
 
 /// Requests that are shown from the start of the input.
@@ -24,7 +24,7 @@ pub(super) struct Walk {
     refused: u64,
     /// The place of each reason in the rejects.
     reasons: HashMap<String, usize>,
-    lengths: Lengths,
+    lengths: KeyLengths,
     walked: Walked,
 }
 
@@ -83,7 +83,7 @@ impl Walk {
             old_bytes: inspection.old_bytes,
             inspection: None,
         };
-        let (reasons, lengths) = (HashMap::new(), Lengths::default());
+        let (reasons, lengths) = (HashMap::new(), KeyLengths::default());
         Self { inspection, max_age, is_json, refused: 0, reasons, lengths, walked }
     }
 
@@ -102,7 +102,7 @@ impl Walk {
                         self.walked.rows.differing.add(line);
                     }
                 }
-                Planned::Refused(refused) => self.refuse(&refused),
+                Planned::Rejected(refused) => self.refuse(&refused),
             }
         }
         let Self { lengths, refused, mut walked, inspection, .. } = self;
@@ -119,7 +119,7 @@ impl Walk {
 
     fn job(&mut self, job: &Job) {
         self.walked.rows.skus += 1;
-        self.lengths.look(&job.key, job.line);
+        self.lengths.note(&job.key, job.line);
         self.sample(job);
         self.weigh(job);
         if self.inspection.answered(job.fingerprint) {
@@ -161,7 +161,7 @@ impl Walk {
         }
     }
 
-    fn refuse(&mut self, refused: &Refused) {
+    fn refuse(&mut self, refused: &RejectedRow) {
         self.refused += 1;
         let rejects = &mut self.walked.rows.rejects;
         let reason = refused.why.reason();

@@ -1,38 +1,38 @@
-//! The csv crate and the framer over the same bytes: records with their marks, and the damage that only
-//! the framer sees.
+//! The csv crate and the scanner over the same bytes: records with their spans, and the damage that only
+//! the scanner sees.
 
 use std::io::{self, Read};
 
 use csv::ByteRecord;
 
 use crate::input::dialect::Dialect;
-use crate::input::error::{InputError, Place};
-use crate::input::frame::{Framer, Mark, RECORD_CAP};
-use crate::input::source::{CHUNK, Source};
+use crate::input::error::{InputError, InputLocation};
+use crate::input::record_scanner::{RECORD_CAP, RecordScanner, RecordSpan};
+use crate::input::source::{CHUNK, InputSource};
 
 /// Reads records, the header among them.
-pub(super) struct Records {
-    csv: csv::Reader<Scan>,
-    place: Place,
+pub(super) struct RecordReader {
+    csv: csv::Reader<ScanningReader>,
+    place: InputLocation,
     blanks: u64,
     ended: bool,
 }
 
-impl Records {
-    pub(super) fn new(source: Source, dialect: &Dialect) -> Self {
+impl RecordReader {
+    pub(super) fn new(source: InputSource, dialect: &Dialect) -> Self {
         let place = source.place().clone();
-        let framer = Framer::new(dialect.delimiter, dialect.line, dialect.after_cr);
+        let scanner = RecordScanner::new(dialect.delimiter, dialect.line, dialect.after_cr);
         let csv = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .delimiter(dialect.delimiter)
             .buffer_capacity(CHUNK)
-            .from_reader(Scan { source, framer, failure: None, ended_in_a_record: false });
+            .from_reader(ScanningReader { source, scanner, failure: None, ended_in_a_record: false });
         Self { csv, place, blanks: 0, ended: false }
     }
 
     /// Which input this is.
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &InputLocation {
         &self.place
     }
 
@@ -43,7 +43,7 @@ impl Records {
 
     /// Whether the next record can be had without reading on.
     pub(super) fn has_complete(&self) -> bool {
-        self.csv.get_ref().framer.has_complete()
+        self.csv.get_ref().scanner.has_complete()
     }
 
     /// Whether the end was reached in a record that had no line end.
@@ -52,7 +52,7 @@ impl Records {
     }
 
     /// Reads the next record; none at the end, and after an error.
-    pub(super) fn read(&mut self, record: &mut ByteRecord) -> Result<Option<Mark>, InputError> {
+    pub(super) fn read(&mut self, record: &mut ByteRecord) -> Result<Option<RecordSpan>, InputError> {
         if self.ended {
             return Ok(None);
         }
@@ -61,83 +61,83 @@ impl Records {
         result
     }
 
-    fn read_on(&mut self, record: &mut ByteRecord) -> Result<Option<Mark>, InputError> {
+    fn read_on(&mut self, record: &mut ByteRecord) -> Result<Option<RecordSpan>, InputError> {
         let more = match self.csv.read_byte_record(record) {
             Ok(more) => more,
             Err(error) => return Err(self.failure(error)),
         };
-        let framer = &mut self.csv.get_mut().framer;
-        match (more, framer.take()) {
+        let scanner = &mut self.csv.get_mut().scanner;
+        match (more, scanner.take()) {
             (false, None) => {
-                self.blanks += framer.trailing_blanks();
+                self.blanks += scanner.trailing_blanks();
                 Ok(None)
             }
-            (true, Some(mark)) => {
-                self.blanks += mark.blanks;
-                self.check(mark).map(Some)
+            (true, Some(span)) => {
+                self.blanks += span.blanks;
+                self.check(span).map(Some)
             }
             _ => {
                 let source = io::Error::other("records and lines came apart; this is a fault of the program");
-                Err(InputError::Unreadable { at: self.place.line(self.csv.get_ref().framer.line()), source })
+                Err(InputError::Unreadable { at: self.place.line(self.csv.get_ref().scanner.line()), source })
             }
         }
     }
 
-    fn check(&self, mark: Mark) -> Result<Mark, InputError> {
-        match mark.runaway {
+    fn check(&self, span: RecordSpan) -> Result<RecordSpan, InputError> {
+        match span.runaway {
             Some((open, close)) => {
                 Err(InputError::OpenQuote { at: self.place.line(open), until: Some(close) })
             }
-            None if mark.len > RECORD_CAP => {
-                Err(InputError::RecordTooLarge { at: self.place.line(mark.line), quote: None })
+            None if span.len > RECORD_CAP => {
+                Err(InputError::RecordTooLarge { at: self.place.line(span.line), quote: None })
             }
-            None => Ok(mark),
+            None => Ok(span),
         }
     }
 
     fn failure(&mut self, error: csv::Error) -> InputError {
         let scan = self.csv.get_mut();
-        let at = self.place.line(scan.framer.line());
+        let at = self.place.line(scan.scanner.line());
         scan.failure.take().unwrap_or_else(|| InputError::Unreadable { at, source: io::Error::other(error) })
     }
 }
 
-/// Shows every byte to the framer on its way to the csv crate.
-struct Scan {
-    source: Source,
-    framer: Framer,
+/// Shows every byte to the scanner on its way to the csv crate.
+struct ScanningReader {
+    source: InputSource,
+    scanner: RecordScanner,
     /// Why the last read failed: the csv crate hands on an `io::Error` only.
     failure: Option<InputError>,
     /// The end was reached in a record that had no line end.
     ended_in_a_record: bool,
 }
 
-impl Scan {
+impl ScanningReader {
     fn next(&mut self, out: &mut [u8]) -> Result<usize, InputError> {
         let place = self.source.place();
-        let unfinished = self.framer.unfinished();
+        let unfinished = self.scanner.unfinished();
         if unfinished.len > RECORD_CAP {
-            let quote = self.framer.open_quote();
+            let quote = self.scanner.open_quote();
             return Err(InputError::RecordTooLarge { at: place.line(unfinished.line), quote });
         }
         match self.source.read(out) {
             Ok(0) => {
                 let place = self.source.place();
-                self.ended_in_a_record |= self.framer.is_in_a_record();
+                self.ended_in_a_record |= self.scanner.is_in_a_record();
                 let open = |line| InputError::OpenQuote { at: place.line(line), until: None };
-                self.framer.finish().map_err(open)?;
+                self.scanner.finish().map_err(open)?;
                 Ok(0)
             }
             Ok(read) => {
-                self.framer.feed(&out[..read]);
+                self.scanner.feed(&out[..read]);
                 Ok(read)
             }
-            Err(error) => Err(self.source.place().line(self.framer.line()).fault(error)),
+            Err(error) => Err(self.source.place().line(self.scanner.line()).fault(error)),
         }
     }
 }
 
-impl Read for Scan {
+impl Read for ScanningReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         self.next(out).map_err(|failure| {
             self.failure = Some(failure);

@@ -4,11 +4,11 @@ use csv::ByteRecord;
 
 use crate::input::Damage;
 use crate::plan::encode::LONGEST_VALUE;
-use crate::plan::quoted::{escaped, quoted};
+use crate::plan::message_text::{escaped, quoted};
 
 /// Why a row is refused: one sentence that names the column and shows the value escaped and short.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum Rejection {
     /// The row itself is damaged.
     #[error("the row is damaged: {}", escaped(&.0.to_string()))]
     Damaged(Damage),
@@ -95,7 +95,7 @@ pub enum Refusal {
     },
 }
 
-impl Refusal {
+impl Rejection {
     /// What the rows that are refused for the same reason have in common: the sentence without the value
     /// of this row.
     #[must_use]
@@ -137,8 +137,8 @@ impl<'a> Cells<'a> {
     }
 
     /// A cell as text.
-    pub(super) fn text(self, column: usize) -> Result<&'a str, Refusal> {
-        std::str::from_utf8(self.bytes(column)).map_err(|_| Refusal::NotUtf8 { column: self.name(column) })
+    pub(super) fn text(self, column: usize) -> Result<&'a str, Rejection> {
+        std::str::from_utf8(self.bytes(column)).map_err(|_| Rejection::NotUtf8 { column: self.name(column) })
     }
 
     /// The column's name, quoted.
@@ -147,21 +147,21 @@ impl<'a> Cells<'a> {
     }
 
     /// A refusal for the control character in this cell.
-    pub(super) fn control(self, column: usize, control: char) -> Refusal {
+    pub(super) fn control(self, column: usize, control: char) -> Rejection {
         let value = String::from_utf8_lossy(self.bytes(column));
-        Refusal::Control { column: self.name(column), control, value: quoted(&value) }
+        Rejection::Control { column: self.name(column), control, value: quoted(&value) }
     }
 
     /// A refusal for this cell, whose value is not a number, `true` or `false`.
-    pub(super) fn not_a_scalar(self, column: usize) -> Refusal {
+    pub(super) fn not_a_scalar(self, column: usize) -> Rejection {
         let value = String::from_utf8_lossy(self.bytes(column));
-        Refusal::NotAScalar { column: self.name(column), value: quoted(&value) }
+        Rejection::NotAScalar { column: self.name(column), value: quoted(&value) }
     }
 
     /// A refusal for the character in this cell that an XML body cannot have.
-    pub(super) fn not_in_xml(self, column: usize, character: char) -> Refusal {
+    pub(super) fn not_in_xml(self, column: usize, character: char) -> Rejection {
         let value = String::from_utf8_lossy(self.bytes(column));
-        Refusal::NotInXml { column: self.name(column), character, value: quoted(&value) }
+        Rejection::NotInXml { column: self.name(column), character, value: quoted(&value) }
     }
 }
 
@@ -172,12 +172,12 @@ mod tests {
     #[test]
     fn rows_that_are_refused_alike_have_one_reason() {
         let control =
-            |value: &str| Refusal::Control { column: "`sku`".into(), control: '\t', value: value.into() };
+            |value: &str| Rejection::Control { column: "`sku`".into(), control: '\t', value: value.into() };
         assert_eq!(control("`a`").reason(), control("`b`").reason());
-        let fields = |found| Refusal::Damaged(Damage::FieldCount { found, expected: 3 });
+        let fields = |found| Rejection::Damaged(Damage::FieldCount { found, expected: 3 });
         assert_eq!(fields(1).reason(), fields(7).reason());
         assert_ne!(fields(1).to_string(), fields(7).to_string());
-        let empty = Refusal::EmptyKey { column: "`sku`".into() };
+        let empty = Rejection::EmptyKey { column: "`sku`".into() };
         assert_eq!(empty.reason(), empty.to_string());
     }
 
@@ -192,6 +192,6 @@ mod tests {
         );
         assert_eq!(cells.bytes(7), b"");
         let damage = Damage::NotUtf8 { column: "\x1b[31m".into() };
-        assert!(!Refusal::Damaged(damage).to_string().contains('\x1b'));
+        assert!(!Rejection::Damaged(damage).to_string().contains('\x1b'));
     }
 }

@@ -19,7 +19,7 @@ const BLOCK: usize = super::source::CHUNK;
 
 /// What the bytes of a file were as far as it was read.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Blocks {
+pub(super) struct BlockChecksums {
     checksums: Vec<u32>,
     /// All bytes that were read; the last block may be a short one.
     pub(super) length: u64,
@@ -27,7 +27,7 @@ pub(super) struct Blocks {
     pub(super) complete: bool,
 }
 
-impl Blocks {
+impl BlockChecksums {
     /// How long a block is; 0 behind the last one.
     fn length_of(&self, index: usize) -> usize {
         let begin = index as u64 * BLOCK as u64;
@@ -45,18 +45,18 @@ impl Blocks {
 
 /// Reads a file from its start, whatever else reads the same descriptor.
 #[derive(Debug)]
-pub(super) struct FromStart {
+pub(super) struct PositionedReader {
     file: Arc<File>,
     at: u64,
 }
 
-impl FromStart {
+impl PositionedReader {
     pub(super) fn new(file: Arc<File>) -> Self {
         Self { file, at: 0 }
     }
 }
 
-impl Read for FromStart {
+impl Read for PositionedReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read_at(out, self.at)?;
         self.at += read as u64;
@@ -65,34 +65,34 @@ impl Read for FromStart {
 }
 
 /// The first reading: takes down what it reads.
-pub(super) struct Recorder {
-    bytes: FromStart,
-    record: Record,
+pub(super) struct ChecksummingReader {
+    bytes: PositionedReader,
+    record: SharedChecksums,
 }
 
-/// What a [`Recorder`] takes down, to be asked for when it is gone.
+/// What a [`ChecksummingReader`] takes down, to be asked for when it is gone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Record(Arc<Mutex<Unfinished>>);
+pub(super) struct SharedChecksums(Arc<Mutex<ChecksumsInProgress>>);
 
 #[derive(Debug, Default)]
-struct Unfinished {
-    blocks: Blocks,
+struct ChecksumsInProgress {
+    blocks: BlockChecksums,
     /// Bytes of the block that is not full yet, and their checksum.
     filled: usize,
     hasher: crc32fast::Hasher,
 }
 
-impl Recorder {
+impl ChecksummingReader {
     /// Reads a file from its start.
-    pub(super) fn new(file: Arc<File>) -> (Self, Record) {
-        let record = Record::default();
-        (Self { bytes: FromStart::new(file), record: record.clone() }, record)
+    pub(super) fn new(file: Arc<File>) -> (Self, SharedChecksums) {
+        let record = SharedChecksums::default();
+        (Self { bytes: PositionedReader::new(file), record: record.clone() }, record)
     }
 }
 
-impl Record {
+impl SharedChecksums {
     /// What was read so far.
-    pub(super) fn blocks(&self) -> Blocks {
+    pub(super) fn blocks(&self) -> BlockChecksums {
         let unfinished = self.lock();
         let mut blocks = unfinished.blocks.clone();
         if unfinished.filled > 0 {
@@ -101,12 +101,12 @@ impl Record {
         blocks
     }
 
-    fn lock(&self) -> MutexGuard<'_, Unfinished> {
+    fn lock(&self) -> MutexGuard<'_, ChecksumsInProgress> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Unfinished {
+impl ChecksumsInProgress {
     fn take(&mut self, mut bytes: &[u8]) {
         self.blocks.complete = bytes.is_empty();
         while !bytes.is_empty() {
@@ -123,7 +123,7 @@ impl Unfinished {
     }
 }
 
-impl Read for Recorder {
+impl Read for ChecksummingReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(out)?;
         if !out.is_empty() {
@@ -134,9 +134,9 @@ impl Read for Recorder {
 }
 
 /// The second reading: hands on what is as it was, and nothing else. It ends where the first one ended.
-pub(super) struct Verifier {
+pub(super) struct VerifyingReader {
     file: Arc<File>,
-    blocks: Arc<Blocks>,
+    blocks: Arc<BlockChecksums>,
     next: usize,
     /// A verified block that was asked for piece by piece.
     buffer: Vec<u8>,
@@ -147,10 +147,10 @@ pub(super) struct Verifier {
     changed: Box<dyn Fn() -> io::Error + Send>,
 }
 
-impl Verifier {
+impl VerifyingReader {
     pub(super) fn new(
         file: Arc<File>,
-        blocks: Arc<Blocks>,
+        blocks: Arc<BlockChecksums>,
         last_row_is_whole: impl Fn() -> bool + Send + 'static,
         changed: impl Fn() -> io::Error + Send + 'static,
     ) -> Self {
@@ -176,7 +176,7 @@ impl Verifier {
     }
 }
 
-impl Read for Verifier {
+impl Read for VerifyingReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.at == self.buffer.len() {
             let length = self.blocks.length_of(self.next);

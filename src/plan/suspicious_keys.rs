@@ -4,11 +4,11 @@
 use std::fmt;
 
 use crate::model::Key;
-use crate::plan::quoted::quoted;
+use crate::plan::message_text::quoted;
 
 /// What is odd about a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mangling {
+pub enum Suspicion {
     /// `1.23E+12`: a long number that a spreadsheet took for a quantity. Its digits are gone.
     Exponent,
     /// White space before or after.
@@ -19,9 +19,9 @@ pub enum Mangling {
 
 /// One kind of oddness, however many keys have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
+pub struct KeyWarning {
     /// What is odd.
-    pub kind: Mangling,
+    pub kind: Suspicion,
     /// Keys that have it.
     pub count: u64,
     /// The first of them, escaped and quoted.
@@ -30,15 +30,15 @@ pub struct Warning {
     pub line: u64,
 }
 
-impl fmt::Display for Warning {
+impl fmt::Display for KeyWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match (self.kind, self.count) {
-            (Mangling::Exponent, 1) => "looks like a number that a spreadsheet shortened",
-            (Mangling::Exponent, _) => "look like numbers that a spreadsheet shortened",
-            (Mangling::SpaceAround, 1) => "has space around it",
-            (Mangling::SpaceAround, _) => "have space around them",
-            (Mangling::OddSpace, 1) => "holds a non-breaking or invisible space",
-            (Mangling::OddSpace, _) => "hold a non-breaking or invisible space",
+            (Suspicion::Exponent, 1) => "looks like a number that a spreadsheet shortened",
+            (Suspicion::Exponent, _) => "look like numbers that a spreadsheet shortened",
+            (Suspicion::SpaceAround, 1) => "has space around it",
+            (Suspicion::SpaceAround, _) => "have space around them",
+            (Suspicion::OddSpace, 1) => "holds a non-breaking or invisible space",
+            (Suspicion::OddSpace, _) => "hold a non-breaking or invisible space",
         };
         let Self { count, example, line, .. } = self;
         match count {
@@ -53,34 +53,34 @@ impl fmt::Display for Warning {
 
 /// What was seen so far, a kind at most once.
 #[derive(Debug, Default)]
-pub(super) struct Mangled(Vec<Warning>);
+pub(super) struct SuspiciousKeys(Vec<KeyWarning>);
 
-impl Mangled {
+impl SuspiciousKeys {
     /// Looks at a key.
-    pub(super) fn look(&mut self, key: &Key, line: u64) {
-        let Some(kind) = mangling(key.as_str()) else { return };
+    pub(super) fn note(&mut self, key: &Key, line: u64) {
+        let Some(kind) = suspicion(key.as_str()) else { return };
         match self.0.iter_mut().find(|warning| warning.kind == kind) {
             Some(warning) => warning.count += 1,
-            None => self.0.push(Warning { kind, count: 1, example: quoted(key.as_str()), line }),
+            None => self.0.push(KeyWarning { kind, count: 1, example: quoted(key.as_str()), line }),
         }
     }
 
     /// What was seen, in the order of the first examples.
-    pub(super) fn warnings(&self) -> &[Warning] {
+    pub(super) fn warnings(&self) -> &[KeyWarning] {
         &self.0
     }
 }
 
-fn mangling(key: &str) -> Option<Mangling> {
+fn suspicion(key: &str) -> Option<Suspicion> {
     // No-break space, figure space, narrow no-break space, zero-width space, byte-order mark.
     const ODD: [char; 5] = ['\u{a0}', '\u{2007}', '\u{202f}', '\u{200b}', '\u{feff}'];
     if !key.is_ascii() && key.contains(ODD) {
-        return Some(Mangling::OddSpace);
+        return Some(Suspicion::OddSpace);
     }
     if key.starts_with(char::is_whitespace) || key.ends_with(char::is_whitespace) {
-        return Some(Mangling::SpaceAround);
+        return Some(Suspicion::SpaceAround);
     }
-    is_exponent(key).then_some(Mangling::Exponent)
+    is_exponent(key).then_some(Suspicion::Exponent)
 }
 
 /// A digit, perhaps a point (or a comma) and digits, `E`, a sign, two or three digits: how Excel and
@@ -105,26 +105,26 @@ mod tests {
     #[test]
     fn what_a_spreadsheet_does_to_a_sku_is_known() {
         for key in ["1.23E+12", "1,23E+12", "4E+09", "9.87654e-07", "1.5E+100"] {
-            assert_eq!(mangling(key), Some(Mangling::Exponent), "{key}");
+            assert_eq!(suspicion(key), Some(Suspicion::Exponent), "{key}");
         }
         for key in [" a", "a ", "\u{3000}a"] {
-            assert_eq!(mangling(key), Some(Mangling::SpaceAround), "{key}");
+            assert_eq!(suspicion(key), Some(Suspicion::SpaceAround), "{key}");
         }
         for key in ["a\u{a0}b", "\u{feff}a", "a\u{202f}"] {
-            assert_eq!(mangling(key), Some(Mangling::OddSpace), "{key}");
+            assert_eq!(suspicion(key), Some(Suspicion::OddSpace), "{key}");
         }
         for key in ["007", "12E5", "1E5", "a b", "E+12", "1.E+12", "12.3E+12", "1.2E+1", "1.2E+12x", "é"] {
-            assert_eq!(mangling(key), None, "{key}");
+            assert_eq!(suspicion(key), None, "{key}");
         }
     }
 
     #[test]
     fn a_kind_is_told_once_with_a_count_and_the_first_example() {
-        let mut mangled = Mangled::default();
+        let mut keys = SuspiciousKeys::default();
         for (line, key) in [(2, "1.23E+12"), (3, "ok"), (4, "x\t"), (5, "2.34E+12")] {
-            mangled.look(&Key::parse(key.as_bytes()).unwrap(), line);
+            keys.note(&Key::parse(key.as_bytes()).unwrap(), line);
         }
-        let told: Vec<String> = mangled.warnings().iter().map(ToString::to_string).collect();
+        let told: Vec<String> = keys.warnings().iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
             [

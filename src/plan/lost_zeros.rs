@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::model::Key;
-use crate::plan::quoted::quoted;
+use crate::plan::message_text::quoted;
 
 /// Longer numbers are no article numbers (a GTIN has 14 digits, an SSCC 18).
 const LONGEST: usize = 20;
@@ -23,10 +23,10 @@ const SHORT_SHARE: f64 = 0.25;
 
 /// Counts keys of digits by their length.
 #[derive(Debug, Default)]
-pub struct Lengths([Length; LONGEST + 1]);
+pub struct KeyLengths([LengthCounts; LONGEST + 1]);
 
 #[derive(Debug, Default)]
-struct Length {
+struct LengthCounts {
     keys: u64,
     /// Of those, begun by a zero.
     zero_led: u64,
@@ -64,9 +64,9 @@ impl fmt::Display for LostZeros {
     }
 }
 
-impl Lengths {
+impl KeyLengths {
     /// Takes note of a key.
-    pub fn look(&mut self, key: &Key, line: u64) {
+    pub fn note(&mut self, key: &Key, line: u64) {
         let text = key.as_str();
         let Some(length) = self.0.get_mut(text.len()) else { return };
         if !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -112,9 +112,9 @@ mod tests {
     use super::*;
 
     fn found(keys: impl IntoIterator<Item = String>) -> Option<LostZeros> {
-        let mut lengths = Lengths::default();
+        let mut lengths = KeyLengths::default();
         for (line, key) in (2..).zip(keys) {
-            lengths.look(&Key::parse(key.as_bytes()).unwrap(), line);
+            lengths.note(&Key::parse(key.as_bytes()).unwrap(), line);
         }
         lengths.lost_zeros()
     }

@@ -20,7 +20,7 @@ pub(super) const RECORD_CAP: u64 = 16 << 20;
 
 /// What is known of a record beside its cells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct RecordSpan {
     /// The physical line where it begins.
     pub(super) line: u64,
     /// Its bytes with quotes and line end.
@@ -34,7 +34,7 @@ pub(super) struct Mark {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ScanState {
     /// Before the first byte of a record.
     Between,
     /// Before the first byte of a cell.
@@ -51,22 +51,22 @@ enum State {
 
 /// Cuts a stream of bytes into records.
 #[derive(Debug)]
-pub(super) struct Framer {
+pub(super) struct RecordScanner {
     delimiter: u8,
-    state: State,
+    state: ScanState,
     line: u64,
     /// The byte before was a carriage return, which counted as a line end.
     after_cr: bool,
     quote_line: u64,
-    current: Mark,
-    marks: VecDeque<Mark>,
+    current: RecordSpan,
+    spans: VecDeque<RecordSpan>,
 }
 
-impl Framer {
+impl RecordScanner {
     /// Begins before the first byte of `line`; with `after_cr`, between the two halves of a CRLF perhaps.
     pub(super) fn new(delimiter: u8, line: u64, after_cr: bool) -> Self {
-        let (state, current) = (State::Between, Mark::default());
-        Self { delimiter, state, line, after_cr, quote_line: 0, current, marks: VecDeque::new() }
+        let (state, current) = (ScanState::Between, RecordSpan::default());
+        Self { delimiter, state, line, after_cr, quote_line: 0, current, spans: VecDeque::new() }
     }
 
     /// The line that was reached.
@@ -75,13 +75,13 @@ impl Framer {
     }
 
     /// The next record that is complete.
-    pub(super) fn take(&mut self) -> Option<Mark> {
-        self.marks.pop_front()
+    pub(super) fn take(&mut self) -> Option<RecordSpan> {
+        self.spans.pop_front()
     }
 
     /// Whether a record is complete and was not taken yet.
     pub(super) fn has_complete(&self) -> bool {
-        !self.marks.is_empty()
+        !self.spans.is_empty()
     }
 
     /// Blank lines after the last record.
@@ -91,17 +91,17 @@ impl Framer {
 
     /// Whether a record has begun and is not complete.
     pub(super) fn is_in_a_record(&self) -> bool {
-        self.state != State::Between
+        self.state != ScanState::Between
     }
 
     /// The record that is not complete yet.
-    pub(super) fn unfinished(&self) -> &Mark {
+    pub(super) fn unfinished(&self) -> &RecordSpan {
         &self.current
     }
 
     /// The line where the quote opened that is open now.
     pub(super) fn open_quote(&self) -> Option<u64> {
-        (self.state == State::Quoted).then_some(self.quote_line)
+        (self.state == ScanState::Quoted).then_some(self.quote_line)
     }
 
     /// Takes the next bytes.
@@ -109,11 +109,11 @@ impl Framer {
         let mut at = 0;
         while at < chunk.len() {
             let used = match self.state {
-                State::Between => self.between(chunk[at]),
-                State::CellStart => self.cell_start(chunk[at]),
-                State::Bare => self.bare(&chunk[at..]),
-                State::Quoted => self.quoted(&chunk[at..]),
-                State::QuoteSeen | State::Padding => self.quote_seen(chunk[at]),
+                ScanState::Between => self.between(chunk[at]),
+                ScanState::CellStart => self.cell_start(chunk[at]),
+                ScanState::Bare => self.bare(&chunk[at..]),
+                ScanState::Quoted => self.quoted(&chunk[at..]),
+                ScanState::QuoteSeen | ScanState::Padding => self.quote_seen(chunk[at]),
             };
             at += used;
         }
@@ -125,9 +125,11 @@ impl Framer {
     /// The line where a quote opened that is still open.
     pub(super) fn finish(&mut self) -> Result<(), u64> {
         match self.state {
-            State::Between => {}
-            State::Quoted => return Err(self.quote_line),
-            State::CellStart | State::Bare | State::QuoteSeen | State::Padding => self.complete(),
+            ScanState::Between => {}
+            ScanState::Quoted => return Err(self.quote_line),
+            ScanState::CellStart | ScanState::Bare | ScanState::QuoteSeen | ScanState::Padding => {
+                self.complete();
+            }
         }
         Ok(())
     }
@@ -143,7 +145,7 @@ impl Framer {
             _ => {
                 self.after_cr = false;
                 self.current.line = self.line;
-                self.state = State::CellStart;
+                self.state = ScanState::CellStart;
                 return 0;
             }
         }
@@ -156,7 +158,7 @@ impl Framer {
             b'\n' | b'\r' => return self.end_record(byte, 1),
             _ if byte == self.delimiter => {}
             _ => {
-                self.state = State::Bare;
+                self.state = ScanState::Bare;
                 return 0;
             }
         }
@@ -174,7 +176,7 @@ impl Framer {
             }
         }
         if rest.last() == Some(&self.delimiter) {
-            self.state = State::CellStart;
+            self.state = ScanState::CellStart;
         }
         self.used(rest.len())
     }
@@ -184,7 +186,7 @@ impl Framer {
             let after_cr = if hit == 0 { self.after_cr } else { rest[hit - 1] == b'\r' };
             match rest[hit] {
                 b'"' => {
-                    self.state = State::QuoteSeen;
+                    self.state = ScanState::QuoteSeen;
                     self.after_cr = false;
                     return self.used(hit + 1);
                 }
@@ -198,15 +200,15 @@ impl Framer {
 
     fn quote_seen(&mut self, byte: u8) -> usize {
         match byte {
-            b'"' if self.state == State::QuoteSeen => self.state = State::Quoted,
+            b'"' if self.state == ScanState::QuoteSeen => self.state = ScanState::Quoted,
             b'\n' | b'\r' => return self.end_record(byte, 1),
-            _ if byte == self.delimiter => self.state = State::CellStart,
-            b' ' | b'\t' => self.state = State::Padding,
+            _ if byte == self.delimiter => self.state = ScanState::CellStart,
+            b' ' | b'\t' => self.state = ScanState::Padding,
             _ => {
                 if self.line > self.quote_line && self.current.runaway.is_none() {
                     self.current.runaway = Some((self.quote_line, self.line));
                 }
-                self.state = State::Bare;
+                self.state = ScanState::Bare;
                 return 0;
             }
         }
@@ -214,7 +216,7 @@ impl Framer {
     }
 
     fn open(&mut self) {
-        self.state = State::Quoted;
+        self.state = ScanState::Quoted;
         self.quote_line = self.line;
         self.after_cr = false;
     }
@@ -237,8 +239,8 @@ impl Framer {
     }
 
     fn complete(&mut self) {
-        self.marks.push_back(std::mem::take(&mut self.current));
-        self.state = State::Between;
+        self.spans.push_back(std::mem::take(&mut self.current));
+        self.state = ScanState::Between;
     }
 }
 
@@ -247,12 +249,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn frame(data: &[u8], chunk: usize) -> (Vec<Mark>, u64, Option<u64>) {
-        let mut framer = Framer::new(b',', 1, false);
-        data.chunks(chunk).for_each(|part| framer.feed(part));
-        let open = framer.finish().err();
-        let marks = std::iter::from_fn(|| framer.take()).collect();
-        (marks, framer.trailing_blanks(), open)
+    fn frame(data: &[u8], chunk: usize) -> (Vec<RecordSpan>, u64, Option<u64>) {
+        let mut scanner = RecordScanner::new(b',', 1, false);
+        data.chunks(chunk).for_each(|part| scanner.feed(part));
+        let open = scanner.finish().err();
+        let spans = std::iter::from_fn(|| scanner.take()).collect();
+        (spans, scanner.trailing_blanks(), open)
     }
 
     fn parser(data: &[u8]) -> csv::Reader<&[u8]> {
@@ -295,8 +297,8 @@ mod tests {
     proptest! {
         #[test]
         fn records_and_their_lines_are_those_of_the_csv_crate(data in soup()) {
-            let (marks, _, open) = frame(&data, 7);
-            let mut lines: Vec<u64> = marks.iter().map(|mark| mark.line).collect();
+            let (spans, _, open) = frame(&data, 7);
+            let mut lines: Vec<u64> = spans.iter().map(|span| span.line).collect();
             let expected = lines_by_csv(&data);
             prop_assert_eq!(open.is_some(), open_by_csv(&data));
             if open.is_some() {
@@ -313,10 +315,10 @@ mod tests {
         #[test]
         fn lines_are_blanks_and_records(data in soup()) {
             let data: Vec<u8> = data.into_iter().filter(|&b| b != b'"').collect();
-            let (marks, trailing, _) = frame(&data, 5);
-            let blanks = trailing + marks.iter().map(|mark| mark.blanks).sum::<u64>();
+            let (spans, trailing, _) = frame(&data, 5);
+            let blanks = trailing + spans.iter().map(|span| span.blanks).sum::<u64>();
             let last = u64::from(!data.is_empty() && !matches!(data[data.len() - 1], b'\r' | b'\n'));
-            prop_assert_eq!(blanks + marks.len() as u64, line_ends(&data) + last);
+            prop_assert_eq!(blanks + spans.len() as u64, line_ends(&data) + last);
         }
     }
 
@@ -329,17 +331,17 @@ mod tests {
 
     #[test]
     fn a_quote_closed_by_the_next_cells_opening_quote_is_a_runaway() {
-        let (marks, ..) = frame(b"sku,name\nA5,\"abc\nA6,x\nA7,\"xy\"\nA8,z\n", 100);
-        assert_eq!(marks.iter().map(|mark| mark.runaway).collect::<Vec<_>>(), [None, Some((2, 4)), None]);
-        let (marks, ..) = frame(b"A,\"b\nC,\" d\"\n", 1);
-        assert_eq!(marks[0].runaway, Some((1, 2)));
-        let (marks, ..) = frame(b"A1,\"5\" TV\"\nA2,\"two\nlines\"\nA3,\"two\nlines\" \t,x\n", 100);
-        assert!(marks.iter().all(|mark| mark.runaway.is_none()));
+        let (spans, ..) = frame(b"sku,name\nA5,\"abc\nA6,x\nA7,\"xy\"\nA8,z\n", 100);
+        assert_eq!(spans.iter().map(|span| span.runaway).collect::<Vec<_>>(), [None, Some((2, 4)), None]);
+        let (spans, ..) = frame(b"A,\"b\nC,\" d\"\n", 1);
+        assert_eq!(spans[0].runaway, Some((1, 2)));
+        let (spans, ..) = frame(b"A1,\"5\" TV\"\nA2,\"two\nlines\"\nA3,\"two\nlines\" \t,x\n", 100);
+        assert!(spans.iter().all(|span| span.runaway.is_none()));
     }
 
     #[test]
     fn the_length_of_a_record_has_its_quotes_and_its_line_end() {
-        let (marks, ..) = frame(b"\n\nab,\"c\n\"\r\nd", 2);
-        assert_eq!(marks.iter().map(|mark| (mark.len, mark.blanks)).collect::<Vec<_>>(), [(8, 2), (1, 0)]);
+        let (spans, ..) = frame(b"\n\nab,\"c\n\"\r\nd", 2);
+        assert_eq!(spans.iter().map(|span| (span.len, span.blanks)).collect::<Vec<_>>(), [(8, 2), (1, 0)]);
     }
 }
