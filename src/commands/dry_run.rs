@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, USER_AGENT};
 
-use super::failure::Failure;
+use super::command_error::CommandError;
 use super::fetch::{Api, HttpStack, plan};
 use super::{failure_file, standard_output, terminal, unpublished, wiring};
 use crate::collect::{self, Inspection, Preflight};
@@ -27,7 +27,7 @@ use walk::{Walk, Walked};
 ///
 /// # Errors
 /// What would end a run before its first request.
-pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> {
+pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, CommandError> {
     standard_output::check()?;
     let shown = wiring::report(settings, terminal::standard_error(env));
     let report = Arc::new(Report::new(shown, Box::new(io::stderr())));
@@ -73,7 +73,7 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, Failure> 
 
 fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, walked: Walked) -> DryRun {
     let headers = headers(&walked);
-    let Walked { planner, mut rows, first, random, bodies, spared, old_bytes, .. } = walked;
+    let Walked { planner, mut rows, first, random, bodies, earlier, old_bytes, .. } = walked;
     rows.input = settings.input.path.to_string();
     columns.key_name().clone_into(&mut rows.key);
     let method = planner.method();
@@ -87,7 +87,7 @@ fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, walke
             headers,
             bodies,
         },
-        spared,
+        earlier,
         pace: PlannedPace {
             concurrency: settings.pace.concurrency,
             rate: settings.pace.rate,

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Runtime;
 
-use super::account::Account;
-use super::failure::Failure;
+use super::command_error::CommandError;
+use super::run_report_writer::RunReportWriter;
 use super::{standard_output, unpublished};
 use crate::collect::{
     ChangeCounts, CollectError, Collector, Failures, OutputSettings, Preflight, Publish, PublishDecision,
@@ -23,14 +23,16 @@ use crate::fetch::{Shutdown, StopReason};
 use crate::input::{Columns, InputPath};
 use crate::limit::{self, Gate};
 use crate::model::{Cause, Event, Exit, Key, Mask, Reporter, display_safe};
-use crate::report::{self, Amount, Changes, Complaint, Ending, Facts, NotInInput, Report, Wrote, verdict};
+use crate::report::{
+    self, Amount, Changes, ErrorMessage, Facts, NotInInput, Report, RunSummary, WrittenFile, verdict,
+};
 
 /// Characters of a SKU in a message.
 const KEY_CHARS: usize = 60;
 
 /// What the end of a run is judged from.
 pub struct Close<'a> {
-    pub account: Option<&'a Account>,
+    pub report_writer: Option<&'a RunReportWriter>,
     pub settings: Arc<Settings>,
     pub output: OutputSettings,
     pub place: Preflight,
@@ -50,7 +52,7 @@ pub struct Close<'a> {
 /// What to do with what was collected.
 enum RunOutcome {
     Publish,
-    Unpublished(Failure),
+    Unpublished(CommandError),
 }
 
 /// What the files came to.
@@ -73,7 +75,7 @@ pub fn conclude(
 ) -> Exit {
     let Close {
         settings,
-        account,
+        report_writer,
         output,
         place,
         columns,
@@ -99,10 +101,13 @@ pub fn conclude(
     let facts = facts(&settings, worked, &ended.sampled, (gate, report));
     let blanks = ended.fed.as_ref().map_or(0, |fed| fed.blanks);
     let oldest = journal.oldest_adopted().map(|at| journal.began().duration_since(at).unwrap_or_default());
-    let told = |counts: &Counts, (exit, error), (wrote, published): (Vec<Wrote>, bool), kept: bool| Ending {
+    let told = |counts: &Counts,
+                (exit, error),
+                (written, published): (Vec<WrittenFile>, bool),
+                kept: bool| RunSummary {
         elapsed: started.elapsed(),
         counts: for_people(counts, blanks, report),
-        wrote,
+        written,
         verdict: verdict(&facts),
         exit,
         error,
@@ -118,8 +123,8 @@ pub fn conclude(
         drop(journal);
         let mut ending = told(&counts, judged(outcome, &counts), (Vec::new(), false), true);
         let exit = ending.exit;
-        if let Some(account) = account {
-            account.close(report, &mut ending, (runtime, signals), Duration::ZERO);
+        if let Some(report_writer) = report_writer {
+            report_writer.close(report, &mut ending, (runtime, signals), Duration::ZERO);
         }
         return exit;
     }
@@ -149,25 +154,25 @@ pub fn conclude(
     report.refused_were_repeats(files.failures.repeats);
 
     let judged = judged(outcome, &counts);
-    let mut ending = told(&counts, judged, (wrote(&files), files.is_published), files.journal_kept);
+    let mut ending = told(&counts, judged, (written(&files), files.is_published), files.journal_kept);
     if let Some(published) = &files.published {
         ending.changes = published.changes.as_ref().map(|(counts, _)| changes(*counts));
         let not_in_input =
             Some(published.not_in_input).filter(|count| *count > 0 && files.is_published && !is_partial);
         ending.not_in_input = not_in_input.map(|count| NotInInput { count, pruned: published.pruned });
     }
-    if let Some(account) = account {
-        account.close(report, &mut ending, (runtime, signals), grace);
+    if let Some(report_writer) = report_writer {
+        report_writer.close(report, &mut ending, (runtime, signals), grace);
     }
     report.finish(&ending);
     ending.exit
 }
 
 /// How the program ends, and why it does not end well.
-fn judged(outcome: RunOutcome, counts: &Counts) -> (Exit, Option<Complaint>) {
+fn judged(outcome: RunOutcome, counts: &Counts) -> (Exit, Option<ErrorMessage>) {
     match outcome {
         RunOutcome::Unpublished(failure) => {
-            (failure.exit, Some(Complaint { message: failure.message, hint: failure.hint }))
+            (failure.exit, Some(ErrorMessage { message: failure.message, hint: failure.hint }))
         }
         RunOutcome::Publish if counts.failed > 0 => (Exit::SomeFailed, None),
         RunOutcome::Publish => (Exit::Complete, None),
@@ -321,7 +326,7 @@ fn outcome_of_the_decided(
     if skus + counts.repeats == 0 {
         let message = format!("{}: no data row", settings.input.path);
         return RunOutcome::Unpublished(
-            Failure::new(Exit::Data, message).with_hint("there is a header, but nothing to ask for"),
+            CommandError::new(Exit::Data, message).with_hint("there is a header, but nothing to ask for"),
         );
     }
     let superseded = ended.fed.as_ref().map_or(0, |fed| fed.planner.superseded());
@@ -332,17 +337,17 @@ fn outcome_of_the_decided(
     RunOutcome::Publish
 }
 
-pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
+pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> CommandError {
     let again = again(settings);
     match reason {
         StopReason::Signal(number) => by_signal(*number, settings),
         StopReason::OutOfTime => {
-            Failure::new(Exit::TryAgain, "--max-time was over before the input was").with_hint(again)
+            CommandError::new(Exit::TryAgain, "--max-time was over before the input was").with_hint(again)
         }
         StopReason::Unreachable(why) => unreachable("", why, settings),
-        StopReason::Certificate(why) => Failure::new(Exit::Unavailable, why.clone())
+        StopReason::Certificate(why) => CommandError::new(Exit::Unavailable, why.clone())
             .with_hint("if the API has an authority of its own, name its certificate with --ca-cert FILE"),
-        StopReason::Failing(why) => Failure::new(
+        StopReason::Failing(why) => CommandError::new(
             Exit::Unavailable,
             format!("the API kept failing through pauses of 5, 10 and 20 s: {why}"),
         )
@@ -354,7 +359,7 @@ pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
             let message = format!(
                 "the API refuses the credentials: {all}, and so was SKU {sku}, which had an answer before"
             );
-            Failure::new(Exit::NoPermission, message).with_hint(check_credentials(settings))
+            CommandError::new(Exit::NoPermission, message).with_hint(check_credentials(settings))
         }
         StopReason::RefusalsUnsettled { status, skus, asked_again, why } => {
             let all = refused_at_end(*status, *skus);
@@ -362,50 +367,50 @@ pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
             let message = format!(
                 "{all}; SKU {sku} was requested again to check the credentials, without a clear result: {why}"
             );
-            Failure::new(Exit::TryAgain, message).with_hint(again)
+            CommandError::new(Exit::TryAgain, message).with_hint(again)
         }
         StopReason::AskedToWait(wait) => {
             let wait = wait.map_or_else(|| "very long".to_owned(), report::format::time_left);
             let limit = humantime::format_duration(settings.retry.max_retry_after);
-            Failure::new(
+            CommandError::new(
                 Exit::TryAgain,
                 format!("the server asks for a quiet of {wait}; --max-retry-after is {limit}"),
             )
             .with_hint(again)
         }
-        StopReason::Disk => Failure::new(Exit::Io, "the journal cannot be written"),
+        StopReason::Disk => CommandError::new(Exit::Io, "the journal cannot be written"),
         StopReason::StdoutClosed => {
-            Failure::new(Exit::Io, "no program reads standard output any more: the answers are lost")
+            CommandError::new(Exit::Io, "no program reads standard output any more: the answers are lost")
                 .with_hint("name a file with --output, or keep the reader running to the end")
         }
     }
 }
 
 /// Whatever it was that left rows undecided.
-fn unfinished(deferred: u64, settings: &Settings) -> Failure {
+fn unfinished(deferred: u64, settings: &Settings) -> CommandError {
     let what = match deferred {
         0 => "the input was not read to its end".to_owned(),
         rows => format!("{} left", report::format::counted(rows, "row was", "rows were")),
     };
-    Failure::new(Exit::TryAgain, format!("nothing was published: {what}")).with_hint(again(settings))
+    CommandError::new(Exit::TryAgain, format!("nothing was published: {what}")).with_hint(again(settings))
 }
 
 /// What to look at where the API is not there.
 pub(super) const LOOK_AT: &str = "check the host and port in --url, the network, and --proxy";
 
-fn unreachable(origin: &str, why: &str, settings: &Settings) -> Failure {
-    Failure::new(Exit::Unavailable, format!("the API is unreachable{origin}: {why}"))
+fn unreachable(origin: &str, why: &str, settings: &Settings) -> CommandError {
+    CommandError::new(Exit::Unavailable, format!("the API is unreachable{origin}: {why}"))
         .with_hint(format!("{LOOK_AT}; then {}", again(settings)))
 }
 
 /// A signal that came while the input was looked at, or another run waited for.
-pub(super) fn before_any_request(number: u8) -> Failure {
+pub(super) fn before_any_request(number: u8) -> CommandError {
     let message = format!("stopped by {} before the first request", signals::name(number));
-    Failure::new(Exit::Signal(number), message)
+    CommandError::new(Exit::Signal(number), message)
 }
 
-fn by_signal(number: u8, settings: &Settings) -> Failure {
-    Failure::new(Exit::Signal(number), format!("stopped by {}", signals::name(number)))
+fn by_signal(number: u8, settings: &Settings) -> CommandError {
+    CommandError::new(Exit::Signal(number), format!("stopped by {}", signals::name(number)))
         .with_hint(again(settings))
 }
 
@@ -432,13 +437,13 @@ fn after_outage(why: &str, again: &str) -> String {
     )
 }
 
-fn refused(status: u16, answers: usize, settings: &Settings) -> Failure {
+fn refused(status: u16, answers: usize, settings: &Settings) -> CommandError {
     let times = if answers == 1 {
         "the only answer was".to_owned()
     } else {
         format!("{answers} answers in a row were")
     };
-    Failure::new(Exit::NoPermission, format!("the API refuses the credentials: {times} {status}"))
+    CommandError::new(Exit::NoPermission, format!("the API refuses the credentials: {times} {status}"))
         .with_hint(check_credentials(settings))
 }
 
@@ -459,7 +464,7 @@ fn quoted(key: &Key) -> String {
 }
 
 /// `missing`: those that were answered with 404.
-fn too_few((fetched, skus, missing): (u64, u64, u64), settings: &Settings) -> Failure {
+fn too_few((fetched, skus, missing): (u64, u64, u64), settings: &Settings) -> CommandError {
     let limit = settings.output.min_success;
     let hint = if fetched == 0 && missing.saturating_mul(2) > skus {
         "most were answered with 404: is the path in --url right? if such SKUs are \
@@ -468,7 +473,7 @@ fn too_few((fetched, skus, missing): (u64, u64, u64), settings: &Settings) -> Fa
         "the failures are above; the same command asks for them again; --merge --min-success 0 publishes whatever \
          came and keeps the old values of the others"
     };
-    Failure::new(
+    CommandError::new(
         Exit::Unavailable,
         format!("only {fetched} of {skus} SKUs came, less than --min-success {limit}"),
     )
@@ -481,18 +486,18 @@ fn facts(
     sampled: &Sampled,
     (gate, report): (&Gate, &Report),
 ) -> Facts {
-    let tally = report.tally();
+    let stats = report.stats();
     let concurrency = match settings.pace.concurrency {
-        limit::Concurrency::Fixed(number) => report::Concurrency::Fixed(number.get()),
+        limit::Concurrency::Fixed(number) => report::ConcurrencyUsed::Fixed(number.get()),
         limit::Concurrency::Auto { max } => {
-            report::Concurrency::Auto { max: max.get(), settled: gate.view().limit }
+            report::ConcurrencyUsed::Auto { max: max.get(), settled: gate.view().limit }
         }
     };
     Facts {
         elapsed,
         concurrency,
         busy: sampled.busy,
-        waits: report::Waits {
+        waits: report::BlockedTime {
             slot: sampled.slot,
             rate: sampled.rate,
             pauses: sampled.pauses,
@@ -502,14 +507,14 @@ fn facts(
         },
         rate: settings.pace.rate,
         processor: processor_time(),
-        attempts: tally.sums.attempts(),
-        answered: tally.sums.answered,
-        refused: tally.answers(429) + tally.answers(503),
-        cheap: tally.cheap(),
+        attempts: stats.counters.attempts(),
+        answered: stats.counters.answered,
+        refused: stats.answers(429) + stats.answers(503),
+        cheap: stats.cheap(),
         stepped_back: sampled.stepped_back,
-        least: Duration::from_micros(tally.histogram.min()),
-        p50: tally.latency.map_or(Duration::ZERO, |latency| latency.p50),
-        p95: tally.latency.map_or(Duration::ZERO, |latency| latency.p95),
+        least: Duration::from_micros(stats.histogram.min()),
+        p50: stats.latency.map_or(Duration::ZERO, |latency| latency.p50),
+        p95: stats.latency.map_or(Duration::ZERO, |latency| latency.p95),
         tail: report::Tail {
             span: sampled.tail,
             idle: sampled.tail_idle,
@@ -542,7 +547,7 @@ fn for_people(counts: &Counts, blanks: u64, report: &Report) -> report::Counts {
 
 /// SKUs that failed for this cause.
 fn failed_for(cause: Cause, report: &Report) -> u64 {
-    report.tally().causes.iter().find(|group| group.cause == cause).map_or(0, |group| group.count)
+    report.stats().causes.iter().find(|group| group.cause == cause).map_or(0, |group| group.count)
 }
 
 /// Of a journal, what no row asked for.
@@ -559,20 +564,20 @@ fn changes(counts: ChangeCounts) -> Changes {
     Changes { added, removed, changed, failed }
 }
 
-fn wrote(files: &FilesOutcome) -> Vec<Wrote> {
+fn written(files: &FilesOutcome) -> Vec<WrittenFile> {
     let path = |path: &Path| path.display().to_string();
     let output = files.published.as_ref().and_then(|published| {
-        Some(Wrote { path: path(published.path.as_deref()?), amount: Amount::Bytes(published.bytes) })
+        Some(WrittenFile { path: path(published.path.as_deref()?), amount: Amount::Bytes(published.bytes) })
     });
     let failures = files
         .failures
         .path
         .as_deref()
-        .map(|at| Wrote { path: path(at), amount: Amount::Rows(files.failures.rows) });
+        .map(|at| WrittenFile { path: path(at), amount: Amount::Rows(files.failures.rows) });
     let changes =
         files.published.as_ref().and_then(|published| published.changes.as_ref()).map(|(counts, at)| {
             let lines = counts.added + counts.removed + counts.changed + counts.failed;
-            Wrote { path: path(at), amount: Amount::Lines(lines) }
+            WrittenFile { path: path(at), amount: Amount::Lines(lines) }
         });
     output.into_iter().chain(failures).chain(changes).collect()
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::failure::Failure;
+use super::command_error::CommandError;
 use super::wiring;
 use crate::collect::{self, Preflight};
 use crate::config::Settings;
@@ -18,7 +18,11 @@ const LEFT_BEHIND: [&str; 4] = [".failed.csv", ".journal", ".lock", ".state"];
 ///
 /// # Errors
 /// What would be lost, and what to type.
-pub(super) fn refuse_to_replace(settings: &Settings, place: &Preflight, rows: &Rows) -> Result<(), Failure> {
+pub(super) fn refuse_to_replace(
+    settings: &Settings,
+    place: &Preflight,
+    rows: &Rows,
+) -> Result<(), CommandError> {
     let Some(paths) = place.paths.as_ref().filter(|_| rows.has_failure_columns() && !settings.output.merge)
     else {
         return Ok(());
@@ -36,7 +40,7 @@ pub(super) fn refuse_to_replace(settings: &Settings, place: &Preflight, rows: &R
         .map_or_else(String::new, |rows| format!(" ({})", counted(rows, "row", "rows")));
     let message =
         format!("{input} has only rows that failed{rows}; without --merge they would replace {lost}");
-    Err(Failure::new(Exit::Usage, message).with_hint(
+    Err(CommandError::new(Exit::Usage, message).with_hint(
         "add --merge: every other SKU then keeps its value; or name another --output for these rows alone",
     ))
 }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-use super::account::Account;
+use super::command_error::{self, CommandError};
 use super::ending::{self, Close, conclude};
-use super::failure::{self, Failure};
+use super::run_report_writer::RunReportWriter;
 use super::{failure_file, room, standard_output, terminal, unpublished, wiring};
 use crate::collect::{self, Collector, Lock, OutputSettings, Preflight, Recovered, Target};
 use crate::config::{Environment, Settings};
@@ -23,7 +23,7 @@ use crate::input::{self, Columns, InputChange, Rows, SurveyedFile};
 use crate::limit::Gate;
 use crate::model::{Event, Exit, Reporter};
 use crate::plan::{Planner, RequestSettings};
-use crate::report::{self, Complaint, Heading, Report};
+use crate::report::{self, ErrorMessage, LogHeader, Report};
 
 /// Attempts that may look for the first connection at once. Ten prove an API unreachable, so hardly
 /// more than these ever knock on a dead port.
@@ -33,7 +33,7 @@ const INITIAL_CONNECTS: usize = 10;
 pub fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
     let (started, began) = (Instant::now(), SystemTime::now());
     let shown = wiring::report(&settings, terminal::standard_error(env));
-    let heading = Heading {
+    let heading = LogHeader {
         began,
         input: settings.input.path.to_string(),
         output: match &settings.output.path {
@@ -42,11 +42,11 @@ pub fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
         },
     };
     let report =
-        Report::new(shown, Box::new(io::stderr())).with_heading(heading, !terminal::is_interactive());
-    let report = Arc::new(if settings.run.report.is_some() { report.with_chronicle() } else { report });
+        Report::new(shown, Box::new(io::stderr())).with_log_header(heading, !terminal::is_interactive());
+    let report = Arc::new(if settings.run.report.is_some() { report.with_history() } else { report });
     room::make(&mut settings).and_then(|()| begin(&Arc::new(settings), env, &report, started)).unwrap_or_else(
-        |Failure { message, hint, exit }| {
-            report.fail(&Complaint { message, hint });
+        |CommandError { message, hint, exit }| {
+            report.fail(&ErrorMessage { message, hint });
             exit
         },
     )
@@ -59,12 +59,12 @@ fn begin(
     env: &Arc<Environment>,
     report: &Arc<Report>,
     started: Instant,
-) -> Result<Exit, Failure> {
-    let account = Account::open(settings, started)?;
+) -> Result<Exit, CommandError> {
+    let report_writer = RunReportWriter::open(settings, started)?;
     let (runtime, mut signals) = wiring::network_loop()?;
-    let exit = run((settings, env), (report, account.as_ref()), (&runtime, &mut signals), started);
-    if let (Err(failure), Some(account)) = (&exit, &account) {
-        account.close_early(report, failure, (&runtime, &mut signals));
+    let exit = run((settings, env), (report, report_writer.as_ref()), (&runtime, &mut signals), started);
+    if let (Err(failure), Some(report_writer)) = (&exit, &report_writer) {
+        report_writer.close_early(report, failure, (&runtime, &mut signals));
     }
     // What was left behind must not hold up the end.
     runtime.shutdown_background();
@@ -73,10 +73,10 @@ fn begin(
 
 fn run(
     (settings, env): (&Arc<Settings>, &Arc<Environment>),
-    (report, account): (&Arc<Report>, Option<&Account>),
+    (report, report_writer): (&Arc<Report>, Option<&RunReportWriter>),
     (runtime, signals): (&Runtime, &mut Signals),
     started: Instant,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CommandError> {
     let deadline = settings.pace.max_time.and_then(|time| started.checked_add(time));
     let api = Arc::new(Api::of(settings)?);
     let prepared = {
@@ -107,7 +107,8 @@ fn run(
         &planner,
         (reporter, journal.pending_bytes(), preconditions.trust.clone()),
     )?;
-    let feed = Feed::start(rows, planner).map_err(|error| failure::of_start("the input thread", &error))?;
+    let feed =
+        Feed::start(rows, planner).map_err(|error| command_error::of_start("the input thread", &error))?;
     let reader = match settings.output.path {
         Target::Stdout => StdoutPeer::of_standard_output(),
         Target::File(_) => StdoutPeer::none(),
@@ -133,7 +134,7 @@ fn run(
     signals::drop_beside(runtime, fetcher);
     let settings = Arc::clone(settings);
     let close = Close {
-        account,
+        report_writer,
         settings,
         output,
         place,
@@ -218,7 +219,7 @@ impl Prepared {
         env: &Environment,
         api: &Api,
         deadline: Option<Instant>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CommandError> {
         let (preconditions, rows) = Preconditions::check(settings, env, api, deadline)?;
         let (journal, recovered) = Collector::open(
             &preconditions.output,
@@ -243,14 +244,14 @@ pub(super) struct Api {
 
 impl Api {
     #[cfg(feature = "demo")]
-    pub(super) fn of(settings: &Settings) -> Result<Self, Failure> {
+    pub(super) fn of(settings: &Settings) -> Result<Self, CommandError> {
         use crate::demo::{Catalogue, DemoSettings};
         let Some(demo) = settings.demo else {
             return Ok(Self { url: url_of(settings), identity: url_of(settings), _catalogue: None });
         };
         let wanted = DemoSettings { latency: demo.latency, failures: demo.failures.share(), rate: demo.rate };
         let catalogue =
-            Catalogue::start(&wanted).map_err(|error| failure::of_start("the built-in API", &error))?;
+            Catalogue::start(&wanted).map_err(|error| command_error::of_start("the built-in API", &error))?;
         let identity = Self::lasting_url(settings);
         Ok(Self { url: catalogue.url_template(), identity, _catalogue: Some(catalogue) })
     }
@@ -269,7 +270,7 @@ impl Api {
 
     #[cfg(not(feature = "demo"))]
     #[allow(clippy::unnecessary_wraps, reason = "the same face as with the feature")]
-    pub(super) fn of(settings: &Settings) -> Result<Self, Failure> {
+    pub(super) fn of(settings: &Settings) -> Result<Self, CommandError> {
         Ok(Self { url: url_of(settings), identity: url_of(settings) })
     }
 }
@@ -297,7 +298,7 @@ impl Preconditions {
         env: &Environment,
         api: &Api,
         deadline: Option<Instant>,
-    ) -> Result<(Self, Rows), Failure> {
+    ) -> Result<(Self, Rows), CommandError> {
         let output = wiring::output(settings);
         let request = wiring::request(settings, &api.url);
         let input_settings = wiring::input(settings);
@@ -308,7 +309,7 @@ impl Preconditions {
             standard_output::check_for_data()?;
         }
         let first_look =
-            feed::open_until(path, &input_settings, deadline)?.ok_or_else(failure::of_silence)?;
+            feed::open_until(path, &input_settings, deadline)?.ok_or_else(command_error::of_silence)?;
         failure_file::refuse_to_replace(settings, &place, &first_look)?;
         let lasting = wiring::request(settings, &api.identity);
         plan(&request, first_look.columns(), (settings, env), [0; 16])?;
@@ -317,7 +318,7 @@ impl Preconditions {
         let unheard: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});
         let idle = (unheard, Arc::default(), Trust::default());
         let idle = Http::new(wiring::transport(settings, &planner, idle)?);
-        let trust = idle.map_err(|error| failure::of_transport(&error, settings))?.trust();
+        let trust = idle.map_err(|error| command_error::of_transport(&error, settings))?.trust();
         let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
         collect::probe_publishing(&place)?;
         let (rows, surveyed) = if path.can_be_read_twice() {
@@ -341,7 +342,12 @@ impl Preconditions {
         self.surveyed.as_ref().map(|surveyed| surveyed.found.rows)
     }
 
-    fn planner(&self, settings: &Settings, env: &Environment, salt: [u8; 16]) -> Result<Planner, Failure> {
+    fn planner(
+        &self,
+        settings: &Settings,
+        env: &Environment,
+        salt: [u8; 16],
+    ) -> Result<Planner, CommandError> {
         plan(&self.request, &self.columns, (settings, env), salt)
     }
 }
@@ -351,9 +357,9 @@ pub(super) fn plan(
     columns: &Columns,
     (settings, env): (&Settings, &Environment),
     salt: [u8; 16],
-) -> Result<Planner, Failure> {
+) -> Result<Planner, CommandError> {
     Planner::new(request, columns, &|name| env.get(name), salt)
-        .map_err(|error| failure::of_plan(&error, settings))
+        .map_err(|error| command_error::of_plan(&error, settings))
 }
 
 /// The way to the API: the gate, the fetcher, and the switch that ends the run.
@@ -369,14 +375,15 @@ impl HttpStack {
         settings: &Settings,
         planner: &Planner,
         (reporter, backlog, trust): (Arc<dyn Reporter>, Arc<AtomicUsize>, Trust),
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CommandError> {
         let shutdown = Arc::new(Shutdown::default());
         let gate = Arc::new(Gate::new(&wiring::pace(settings)));
         let initial_connects = Arc::new(Semaphore::new(INITIAL_CONNECTS));
         let found = Arc::clone(&initial_connects);
         let on_connected = Arc::new(move || found.close());
         let transport = wiring::transport(settings, planner, (on_connected, backlog, trust))?;
-        let transport = Http::new(transport).map_err(|error| failure::of_transport(&error, settings))?;
+        let transport =
+            Http::new(transport).map_err(|error| command_error::of_transport(&error, settings))?;
         let companions = Companions {
             gate: Arc::clone(&gate),
             reporter,

@@ -1,12 +1,12 @@
 //! The commands: each builds its path through the house from the settings and runs it.
 
-mod account;
+mod command_error;
 mod dry_run;
 mod ending;
-mod failure;
 mod failure_file;
 mod fetch;
 mod room;
+mod run_report_writer;
 mod standard_output;
 mod terminal;
 mod tune;
@@ -26,7 +26,7 @@ use crate::input::{self, InputError, InputPath, InputSettings, Rows};
 use crate::model::Exit;
 use crate::report::{self, LogFormat};
 
-use failure::Failure;
+use command_error::CommandError;
 
 /// Does what the arguments ask for and says how the program ends. The first of `arguments` is the
 /// program's name; relative paths count from `folder`.
@@ -62,7 +62,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
                 let failure = of_config(error);
                 // The line before it in a log is that of another night.
                 if failure.exit == Exit::Config && format == LogFormat::Text && !terminal::is_interactive() {
-                    let _ = io::stderr().write_all(report::bare_heading(SystemTime::now()).as_bytes());
+                    let _ = io::stderr().write_all(report::bare_log_header(SystemTime::now()).as_bytes());
                 }
                 complain(&failure, format, &env)
             }
@@ -77,7 +77,7 @@ fn tell_panic(info: &PanicHookInfo<'_>) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-fn complain(failure: &Failure, format: LogFormat, env: &Environment) -> Exit {
+fn complain(failure: &CommandError, format: LogFormat, env: &Environment) -> Exit {
     let colour = terminal::standard_error(env).colour;
     let text = report::error(&failure.message, failure.hint.as_deref(), format, colour);
     // There is nowhere left to say that this could not be said.
@@ -85,19 +85,19 @@ fn complain(failure: &Failure, format: LogFormat, env: &Environment) -> Exit {
     failure.exit
 }
 
-fn of_config(error: ConfigError) -> Failure {
+fn of_config(error: ConfigError) -> CommandError {
     if let ConfigError::MissingUrl { input, reading, output_missing, bare, command } = &error {
         let usual = error.hint().unwrap_or_default();
         return match what_to_type((command, *bare), input, reading, *output_missing) {
-            Ok(hint) => Failure::new(error.exit(), error.to_string()).with_hint(hint),
-            Err(None) => Failure::new(error.exit(), error.to_string()).with_hint(usual),
+            Ok(hint) => CommandError::new(error.exit(), error.to_string()).with_hint(hint),
+            Err(None) => CommandError::new(error.exit(), error.to_string()).with_hint(usual),
             // An address does not help with an input that cannot be read.
             Err(Some(input)) => {
-                let failure = Failure::from(input);
+                let failure = CommandError::from(input);
                 let first = failure.hint.as_ref().map(|hint| format!("{hint}\n")).unwrap_or_default();
                 let is_a_command = first.contains("the command");
                 let hint = if is_a_command { first } else { format!("{first}then {usual}") };
-                Failure { hint: Some(hint), ..failure }
+                CommandError { hint: Some(hint), ..failure }
             }
         };
     }

@@ -1,7 +1,7 @@
 //! Room for sockets, made before anything else: a number that there is no room for is refused with what to
 //! do, the ceiling of `auto` is lowered with a warning, since it promises no number.
 
-use super::failure::Failure;
+use super::command_error::CommandError;
 use crate::config::Settings;
 use crate::fetch::Follow;
 use crate::limit::{Concurrency, descriptors};
@@ -10,7 +10,7 @@ use crate::limit::{Concurrency, descriptors};
 ///
 /// # Errors
 /// The system allows fewer than this `--concurrency` needs.
-pub fn make(settings: &mut Settings) -> Result<(), Failure> {
+pub fn make(settings: &mut Settings) -> Result<(), CommandError> {
     let ceiling = settings.pace.concurrency.ceiling();
     let Err(error) = descriptors::make_room(ceiling.get(), sockets_each(settings)) else { return Ok(()) };
     let raise = "raise the hard limit (ulimit -Hn, or LimitNOFILE= of the systemd unit)";
@@ -24,11 +24,11 @@ pub fn make(settings: &mut Settings) -> Result<(), Failure> {
             Ok(())
         }
         (Concurrency::Fixed(_), Some(fewer)) => {
-            let failure = Failure::of_setting(settings, "concurrency", &error.to_string());
+            let failure = CommandError::of_setting(settings, "concurrency", &error.to_string());
             Err(failure.with_hint(format!("{raise}, or use --concurrency {fewer}")))
         }
         (_, None) => {
-            let failure = Failure::of_setting(settings, "concurrency", &error.to_string());
+            let failure = CommandError::of_setting(settings, "concurrency", &error.to_string());
             Err(failure.with_hint(raise))
         }
     }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, fsync, stat};
 use rustix::io::Errno;
 
-use super::failure::Failure;
+use super::command_error::CommandError;
 use crate::engine::stdout_peer::StdoutPeer;
 use crate::model::Exit;
 
@@ -13,7 +13,7 @@ use crate::model::Exit;
 ///
 /// # Errors
 /// It was opened for reading only, or its device takes nothing.
-pub fn check() -> Result<(), Failure> {
+pub fn check() -> Result<(), CommandError> {
     look().map(drop).map_err(|error| cannot_write(&error))
 }
 
@@ -22,14 +22,14 @@ pub fn check() -> Result<(), Failure> {
 ///
 /// # Errors
 /// What is written would be lost.
-pub fn check_for_data() -> Result<(), Failure> {
+pub fn check_for_data() -> Result<(), CommandError> {
     let hint = "name a file with --output, or give it to a program that reads to the end";
     let is_device = look().map_err(|error| cannot_write(&error).with_hint(hint))?;
     if StdoutPeer::of_standard_output().is_gone() {
         return Err(cannot_write(&Errno::PIPE.into()).with_hint(hint));
     }
     if is_device && is_null_in_place_of_nothing() {
-        return Err(Failure::new(Exit::Io, "standard output is closed: the answers would be lost")
+        return Err(CommandError::new(Exit::Io, "standard output is closed: the answers would be lost")
             .with_hint("name a file with --output; to throw them away, write >/dev/null"));
     }
     Ok(())
@@ -66,7 +66,7 @@ fn is_null_in_place_of_nothing() -> bool {
 ///
 /// # Errors
 /// Standard output does not take it. A program that no longer reads has read enough: that is none.
-pub fn print(text: &str) -> Result<(), Failure> {
+pub fn print(text: &str) -> Result<(), CommandError> {
     check()?;
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -92,6 +92,6 @@ pub fn sync() -> io::Result<()> {
     }
 }
 
-fn cannot_write(error: &io::Error) -> Failure {
-    Failure::new(Exit::Io, format!("cannot write to standard output: {error}"))
+fn cannot_write(error: &io::Error) -> CommandError {
+    CommandError::new(Exit::Io, format!("cannot write to standard output: {error}"))
 }

@@ -5,10 +5,10 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::account::what_is_asked;
+use super::command_error::{self, CommandError};
 use super::ending;
-use super::failure::{self, Failure};
 use super::fetch::{Api, HttpStack, plan};
+use super::run_report_writer::what_is_asked;
 use super::{standard_output, terminal, wiring};
 use crate::collect::Document;
 use crate::config::{Environment, Origin, Settings, Tune};
@@ -19,8 +19,8 @@ use crate::input::{self, InputSettings, Rows};
 use crate::limit::climb::{Bounds, End};
 use crate::model::{Event, Exit, Reporter};
 use crate::report::format::counted;
-use crate::report::tune::{self, Tuned};
-use crate::report::{Progress, Report, ReportFile};
+use crate::report::tune::{self, TuneResult};
+use crate::report::{ProgressMode, Report, ReportFile};
 
 /// The bounds of the contract, where the command line names no others. Those of the environment and of
 /// the config file are meant for the fetch.
@@ -31,7 +31,7 @@ const TIME: Duration = Duration::from_mins(1);
 ///
 /// # Errors
 /// Why no number can be named.
-pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
+pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
     let started = Instant::now();
     let Tune { mut settings, report: report_file, command, hides } = asked;
     standard_output::check()?;
@@ -59,7 +59,8 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     let (runtime, mut signals) = wiring::network_loop()?;
     report.started(sample.total);
     let Sample { rows, most, whole_input, .. } = sample;
-    let feed = Feed::start(rows, planner).map_err(|error| failure::of_start("the input thread", &error))?;
+    let feed =
+        Feed::start(rows, planner).map_err(|error| command_error::of_start("the input thread", &error))?;
     let climb = Climb {
         fetcher: &stack.fetcher,
         gate: &stack.gate,
@@ -79,7 +80,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
         table.row(&tune::row(rung));
     }));
 
-    let tuned = Tuned {
+    let tuned = TuneResult {
         rungs: climbed.rungs.clone(),
         end: climbed.end,
         ceiling,
@@ -89,7 +90,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
         elapsed: started.elapsed(),
         sample: most,
         whole_input,
-        causes: report.tally().causes,
+        causes: report.stats().causes,
         sound: matches!(stack.shutdown.reason(), None | Some(StopReason::Signal(_))),
         input: settings.input.path.to_string(),
         request,
@@ -103,7 +104,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, Failure> {
     }
     judge(&settings, climbed, stack.shutdown.reason(), &tuned)?;
     table.trouble.map_or(Ok(Exit::Complete), |error| {
-        Err(Failure::new(Exit::Io, format!("cannot write to standard output: {error}")))
+        Err(CommandError::new(Exit::Io, format!("cannot write to standard output: {error}")))
     })
 }
 
@@ -117,8 +118,8 @@ fn prepare(settings: &mut Settings) {
     settings.pace.max_time = Some(max_time.unwrap_or(TIME));
     settings.pace.concurrency = crate::limit::Concurrency::Fixed(settings.pace.concurrency.ceiling());
     settings.retry.retries = 0;
-    if settings.run.progress != Progress::Plain && terminal::standard_output_is_read() {
-        settings.run.progress = Progress::None;
+    if settings.run.progress != ProgressMode::Plain && terminal::standard_output_is_read() {
+        settings.run.progress = ProgressMode::None;
     }
 }
 
@@ -132,13 +133,14 @@ struct Sample {
 }
 
 impl Sample {
-    fn open(settings: &Settings, deadline: Instant) -> Result<Self, Failure> {
+    fn open(settings: &Settings, deadline: Instant) -> Result<Self, CommandError> {
         wiring::select(settings)?;
         let path = &settings.input.path;
         let most = settings.input.limit.unwrap_or(SAMPLE).get();
         let read = wiring::input(settings);
         if !path.can_be_read_twice() {
-            let rows = feed::open_until(path, &read, Some(deadline))?.ok_or_else(failure::of_silence)?;
+            let rows =
+                feed::open_until(path, &read, Some(deadline))?.ok_or_else(command_error::of_silence)?;
             return Ok(Self { rows, most, total: None, whole_input: false });
         }
         // One row more tells whether the input goes on.
@@ -164,12 +166,12 @@ impl Table {
         }
         if !self.begun {
             self.begun = true;
-            self.write(&tune::heading());
+            self.write(&tune::table_header());
         }
         self.write(row);
     }
 
-    fn conclude(&mut self, tuned: &Tuned) {
+    fn conclude(&mut self, tuned: &TuneResult) {
         match tuned.best() {
             Some(best) if self.quiet => self.write(&format!("{}\n", best.workers)),
             Some(_) => self.write(&tune::conclusion(tuned)),
@@ -192,8 +194,8 @@ fn judge(
     settings: &Settings,
     climbed: Climbed,
     shutdown: Option<&StopReason>,
-    tuned: &Tuned,
-) -> Result<(), Failure> {
+    tuned: &TuneResult,
+) -> Result<(), CommandError> {
     if let Some(reason) = shutdown {
         return Err(stopped(reason, settings));
     }
@@ -211,29 +213,29 @@ fn judge(
     let detail = climbed.last_fault.map(|fault| fault.detail.to_string()).unwrap_or_default();
     Err(match climbed.end {
         _ if climbed.requests == 0 && climbed.skipped == 0 && climbed.end == End::Sample => {
-            Failure::new(Exit::Data, format!("{input}: no data row"))
+            CommandError::new(Exit::Data, format!("{input}: no data row"))
         }
         _ if climbed.requests == 0 && climbed.end == End::Sample => {
             let rows = counted(climbed.skipped, "row", "rows");
-            Failure::new(Exit::Data, format!("{input}: no SKU to ask for in {rows}"))
+            CommandError::new(Exit::Data, format!("{input}: no SKU to ask for in {rows}"))
         }
-        End::Time => Failure::new(Exit::TryAgain, "the time was over before anything was measured")
+        End::Time => CommandError::new(Exit::TryAgain, "the time was over before anything was measured")
             .with_hint("a longer --max-time, or --concurrency 1 for a first look"),
         _ if climbed.answered == 0 => {
-            Failure::new(Exit::Unavailable, format!("no request was answered: {detail}"))
+            CommandError::new(Exit::Unavailable, format!("no request was answered: {detail}"))
                 .with_hint("check --url, the network, and --proxy")
         }
         End::Paused(_) | End::Errors => {
-            Failure::new(Exit::Unavailable, format!("no number can be named: {}", tune::why(tuned)))
+            CommandError::new(Exit::Unavailable, format!("no number can be named: {}", tune::why(tuned)))
                 .with_hint(format!("the last error was: {detail}"))
         }
-        _ => Failure::new(Exit::Data, format!("{input}: too few SKUs to measure anything with"))
+        _ => CommandError::new(Exit::Data, format!("{input}: too few SKUs to measure anything with"))
             .with_hint("20 fresh SKUs show something, some hundreds are a sample"),
     })
 }
 
 /// As in a fetch, less what is said of its journal.
-fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
+fn stopped(reason: &StopReason, settings: &Settings) -> CommandError {
     let failure = ending::stopped(reason, settings);
     let hint = match reason {
         StopReason::Unreachable(_) => Some(ending::LOOK_AT.into()),
@@ -242,5 +244,5 @@ fn stopped(reason: &StopReason, settings: &Settings) -> Failure {
         StopReason::AskedToWait(_) => Some("try again later, or raise --max-retry-after".into()),
         _ => None,
     };
-    Failure { hint, ..failure }
+    CommandError { hint, ..failure }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::failure::Failure;
+use super::command_error::CommandError;
 use super::in_shell;
 use crate::collect::guard::Degradation;
 use crate::collect::{CollectError, Evidence, Profile, PublishDecision, PublishOutcome};
@@ -16,7 +16,7 @@ const BODY_CHARS: usize = 120;
 
 /// Why a complete output was not published; `None` where it was. An example may repeat what the API said, so it is
 /// shown through the mask.
-pub(super) fn failure(published: &PublishOutcome, settings: &Settings, mask: &Mask) -> Option<Failure> {
+pub(super) fn failure(published: &PublishOutcome, settings: &Settings, mask: &Mask) -> Option<CommandError> {
     let example = example(&published.evidence, mask);
     match &published.decision {
         PublishDecision::Published => None,
@@ -51,7 +51,7 @@ pub(super) fn warnings(published: &PublishOutcome, settings: &Settings, mask: &M
 }
 
 /// An error of the output's files, told with the names that the person used.
-pub(super) fn of_collect(error: CollectError, settings: &Settings) -> Failure {
+pub(super) fn of_collect(error: CollectError, settings: &Settings) -> CommandError {
     let CollectError::TooFewRows { path, old, rows } = &error else { return error.into() };
     let path = path.display();
     let limited = settings.input.limit.is_some_and(|limit| limit.get() == *rows);
@@ -62,7 +62,7 @@ pub(super) fn of_collect(error: CollectError, settings: &Settings) -> Failure {
     };
     let message = format!("held back before the first request: {path} has {} SKUs, but {found}", count(*old));
     let keep = if settings.output.merge { "" } else { "--merge keeps the other SKUs; " };
-    Failure::new(error.exit(), message)
+    CommandError::new(error.exit(), message)
         .with_hint(format!("{keep}if so few rows are correct, run once with --guard off"))
 }
 
@@ -71,7 +71,7 @@ fn held_back(
     published: &PublishOutcome,
     example: &str,
     settings: &Settings,
-) -> Failure {
+) -> CommandError {
     let evidence = &published.evidence;
     let mut clauses: Vec<String> = Vec::new();
     for (place, degradation) in degradations.iter().enumerate() {
@@ -88,7 +88,7 @@ fn held_back(
         }
         _ => "run once with --guard off".to_owned(),
     };
-    Failure::new(Exit::HeldBack, message).with_hint(hint)
+    CommandError::new(Exit::HeldBack, message).with_hint(hint)
 }
 
 /// A path as a command takes it: one that begins with a dash is no option.
@@ -150,7 +150,7 @@ fn example(evidence: &Evidence, mask: &Mask) -> String {
     }
 }
 
-fn nothing_but_nulls(evidence: &Evidence, example: &str, settings: &Settings) -> Failure {
+fn nothing_but_nulls(evidence: &Evidence, example: &str, settings: &Settings) -> CommandError {
     let nulls = evidence.new.nulls;
     let all = format!("all {} came as null{example}", counted(nulls, "SKU", "SKUs"));
     let is_selected = settings.response.select.trim() != "." && evidence.nulls_for_status <= nulls / 2;
@@ -165,6 +165,6 @@ fn nothing_but_nulls(evidence: &Evidence, example: &str, settings: &Settings) ->
     } else {
         ""
     };
-    Failure::new(Exit::Unavailable, message)
+    CommandError::new(Exit::Unavailable, message)
         .with_hint(format!("{check} Nothing was kept; --min-success 0{guard} publishes null values too"))
 }

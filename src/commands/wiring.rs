@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use super::failure::{self, Failure};
+use super::command_error::{self, CommandError};
 use crate::collect::{JobIdentity, OutputSettings, Provenance};
 use crate::config::Settings;
 use crate::config::settings::Header;
@@ -24,17 +24,17 @@ use crate::report::format::{self, counted};
 const NAME_SHOWN: usize = 40;
 
 /// The loop that the requests and the signals run on.
-pub fn network_loop() -> Result<(Runtime, Signals), Failure> {
+pub fn network_loop() -> Result<(Runtime, Signals), CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // One that was given is never handed back: the system might not give another.
         .thread_keep_alive(Duration::from_hours(24 * 365))
         .build()
-        .map_err(|error| failure::of_start("the network loop", &error))?;
-    threads::start(&runtime).map_err(|error| failure::of_start("the threads of the run", &error))?;
+        .map_err(|error| command_error::of_start("the network loop", &error))?;
+    threads::start(&runtime).map_err(|error| command_error::of_start("the threads of the run", &error))?;
     let signals = {
         let _context = runtime.enter();
-        Signals::listen().map_err(|error| failure::of_start("the signal handlers", &error))?
+        Signals::listen().map_err(|error| command_error::of_start("the signal handlers", &error))?
     };
     Ok((runtime, signals))
 }
@@ -97,7 +97,7 @@ pub fn about_the_journal(
 ///
 /// # Errors
 /// `--prune` is given and the input is a failure file.
-pub fn check_prune(settings: &Settings, is_failure_file: bool) -> Result<(), Failure> {
+pub fn check_prune(settings: &Settings, is_failure_file: bool) -> Result<(), CommandError> {
     if !(is_failure_file && settings.output.prune) {
         return Ok(());
     }
@@ -105,7 +105,7 @@ pub fn check_prune(settings: &Settings, is_failure_file: bool) -> Result<(), Fai
         "{} is a failure file: every SKU that did not fail would be taken out of the output",
         settings.input.path
     );
-    Err(Failure::of_setting(settings, "prune", &why).with_hint("leave --prune out"))
+    Err(CommandError::of_setting(settings, "prune", &why).with_hint("leave --prune out"))
 }
 
 pub fn request(settings: &Settings, url: &str) -> RequestSettings {
@@ -183,11 +183,11 @@ pub fn transport(
     settings: &Settings,
     planner: &Planner,
     (on_connected, backlog, trust): (Arc<dyn Fn() + Send + Sync>, Arc<AtomicUsize>, Trust),
-) -> Result<TransportSettings, Failure> {
+) -> Result<TransportSettings, CommandError> {
     let ca_cert = match &settings.request.ca_cert {
         None => None,
         Some(path) => Some(std::fs::read(path).map_err(|error| {
-            Failure::of_setting(settings, "ca-cert", &format!("cannot read {}: {error}", path.display()))
+            CommandError::of_setting(settings, "ca-cert", &format!("cannot read {}: {error}", path.display()))
         })?),
     };
     Ok(TransportSettings {
@@ -212,8 +212,8 @@ pub fn ceiling(concurrency: Concurrency) -> usize {
     concurrency.ceiling().get()
 }
 
-pub fn select(settings: &Settings) -> Result<Select, Failure> {
-    Select::compile(&settings.response.select).map_err(|error| failure::of_select(&error, settings))
+pub fn select(settings: &Settings) -> Result<Select, CommandError> {
+    Select::compile(&settings.response.select).map_err(|error| command_error::of_select(&error, settings))
 }
 
 /// What makes a journal belong to this job: everything that decides what an answer looks like in it.

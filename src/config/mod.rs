@@ -31,7 +31,7 @@ pub use error::ConfigError;
 pub use layers::Origin;
 pub use settings::Settings;
 
-use crate::report::Kind;
+use crate::report::ReportFormat;
 use layers::Layers;
 use settings::{LogFormat, ReportFile};
 
@@ -91,7 +91,7 @@ pub fn load(
 fn report_of_tune(settings: &Settings) -> Result<Option<ReportFile>, ConfigError> {
     let origin = settings.origin("report").clone();
     let report = settings.run.report.clone().filter(|_| matches!(origin, Origin::Option(_)));
-    if report.as_ref().is_some_and(|report| report.kind == Kind::Prom) {
+    if report.as_ref().is_some_and(|report| report.kind == ReportFormat::Prom) {
         let why = "tune writes no report for Prometheus: name a file that ends in .json or .html".into();
         return Err(ConfigError::Value { origin, why });
     }

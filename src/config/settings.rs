@@ -18,8 +18,8 @@ pub use crate::input::InputPath;
 pub use crate::limit::Concurrency;
 use crate::model::{Rate, Size, StatusSet};
 pub use crate::plan::BodyEscape;
-use crate::report::Setting;
-pub use crate::report::{LogFormat, Progress, ReportFile};
+use crate::report::ShownSetting;
+pub use crate::report::{LogFormat, ProgressMode, ReportFile};
 
 /// What this run shall do. `Debug` shows no secret.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ pub struct Settings {
     /// Sentences that the person should read before the run.
     pub warnings: Vec<String>,
     /// Every setting as a report may show it.
-    pub shown: Vec<Setting>,
+    pub shown: Vec<ShownSetting>,
     /// Where each setting that was set came from.
     pub(super) origins: BTreeMap<&'static str, Origin>,
 }
@@ -182,7 +182,7 @@ pub struct Run {
     /// `--dry-run`.
     pub dry_run: bool,
     /// `--progress`.
-    pub progress: Progress,
+    pub progress: ProgressMode,
     /// `--report`.
     pub report: Option<ReportFile>,
     /// `--log-format`.

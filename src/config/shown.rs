@@ -6,19 +6,19 @@
 use crate::config::layers::{Layers, Origin, Word};
 use crate::config::options;
 use crate::config::pasted;
-use crate::report::Setting;
+use crate::report::ShownSetting;
 
 /// Stands for what is not shown.
 const NOT_SHOWN: &str = "(not shown)";
 
 /// All of them, in the order of `--help`; those of the demo only where it is asked.
-pub(super) fn settings(layers: &Layers, demo: bool) -> Vec<Setting> {
+pub(super) fn settings(layers: &Layers, demo: bool) -> Vec<ShownSetting> {
     options::all()
         .filter(|(_, setting)| demo || !setting.name.starts_with("demo"))
         .map(|(table, setting)| {
             let words = layers.words(setting.name);
             let default = Some(setting.default).filter(|text| !text.is_empty()).map(str::to_owned);
-            Setting {
+            ShownSetting {
                 table: table.name(),
                 name: setting.name,
                 value: if words.is_empty() { default } else { Some(value(setting.name, words)) },

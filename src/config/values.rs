@@ -11,7 +11,7 @@ use http::{HeaderName, Method};
 use crate::config::options;
 use crate::model::units::digits;
 use crate::model::{Rate, Size, StatusSet};
-use crate::report::{Kind, ReportFile};
+use crate::report::{ReportFile, ReportFormat};
 
 /// A wrong value: what it is not, and an example of what is right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -174,7 +174,7 @@ pub(super) fn delimiter(text: &str) -> Result<Option<u8>, String> {
 
 /// A file for a report, whose ending says what it holds.
 pub(super) fn report_file(path: PathBuf) -> Result<ReportFile, String> {
-    match Kind::of(&path) {
+    match ReportFormat::of(&path) {
         Some(kind) => Ok(ReportFile { path, kind }),
         None => Err(format!(
             "{} is not a report: name a file that ends in .json, .html or .prom",

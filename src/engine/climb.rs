@@ -19,7 +19,7 @@ use crate::limit::climb::{Bounds, Course, End, Measure, Rung, is_troubled};
 use crate::limit::{Change, Gate};
 use crate::model::{Cause, Entry, Event, Fault, Outcome, Reporter, StatusSet};
 use crate::plan::Planned;
-use crate::report::{Live, Report};
+use crate::report::{EngineStatus, Report};
 
 /// Passes events on, and remembers how the attempt that ended last was answered.
 pub struct Meter {
@@ -215,7 +215,7 @@ fn look(gate: &Gate, report: &Report, started: Instant) -> Option<End> {
     }
     let view = gate.view();
     let (in_flight, limit) = (view.in_flight, view.limit);
-    report.tick(&Live { elapsed: started.elapsed(), in_flight, limit, paused: None });
+    report.tick(&EngineStatus { elapsed: started.elapsed(), in_flight, limit, paused: None });
     paused
 }
 

@@ -14,7 +14,7 @@ use crate::fetch::{KEEPS_FAILING, Shutdown, StopReason};
 use crate::limit::{Change, Gate, View};
 use crate::model::{Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, Reporter};
 use crate::plan::{Planned, RejectedRow};
-use crate::report::{Live, Report};
+use crate::report::{EngineStatus, Report};
 
 /// What is still open so long after a tail began is what it is about.
 const LATE: Duration = Duration::from_millis(500);
@@ -261,7 +261,7 @@ impl Desk<'_> {
             .paused_until
             .map(|until| (until.saturating_duration_since(tokio::time::Instant::now()), view.paused_why));
         let (in_flight, limit) = (view.in_flight, view.limit);
-        self.report.tick(&Live { elapsed: self.started.elapsed(), in_flight, limit, paused });
+        self.report.tick(&EngineStatus { elapsed: self.started.elapsed(), in_flight, limit, paused });
         self.stop_without_reader();
     }
 

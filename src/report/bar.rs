@@ -17,9 +17,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use crate::report::format;
+use crate::report::progress_snapshot::ProgressSnapshot;
 use crate::report::settings::Terminal;
 use crate::report::sink::Sink;
-use crate::report::standing::Standing;
 
 /// Drawn at most this often, however often the engine ticks. It does so every 50 ms; were this as long, a tick
 /// that comes a hair early would be left out, and the bar would move by fits and starts.
@@ -43,7 +43,7 @@ pub(super) struct Bar {
 
 impl Bar {
     pub(super) fn new(sink: Arc<Sink>, terminal: Terminal) -> Self {
-        let canvas = Canvas { sink, width: terminal.width };
+        let canvas = BarTerminal { sink, width: terminal.width };
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::term_like(Box::new(canvas)));
         // The track is drawn by `line`; this only cuts what is too long for the terminal.
         let style = ProgressStyle::with_template("{wide_msg}").expect("a constant template");
@@ -52,13 +52,13 @@ impl Bar {
     }
 
     /// Draws how the run stands, unless that was done a moment ago.
-    pub(super) fn draw(&mut self, standing: &Standing) {
-        if self.drawn.is_some_and(|drawn| standing.elapsed < drawn.saturating_add(REDRAW)) {
+    pub(super) fn draw(&mut self, snapshot: &ProgressSnapshot) {
+        if self.drawn.is_some_and(|drawn| snapshot.elapsed < drawn.saturating_add(REDRAW)) {
             return;
         }
-        self.drawn = Some(standing.elapsed);
+        self.drawn = Some(snapshot.elapsed);
         let width = usable((self.terminal.width)());
-        self.shown.set_message(line(standing, width.into(), self.terminal.colour));
+        self.shown.set_message(line(snapshot, width.into(), self.terminal.colour));
     }
 
     /// Takes the bar away while something else is written.
@@ -77,37 +77,37 @@ fn usable(width: u16) -> u16 {
 }
 
 /// `██████░░░░ 2,431/6,000 · 952/s · 64 in flight · 41 retries · 6 failed · 4 s left`, less what does not fit.
-fn line(standing: &Standing, width: usize, colour: bool) -> String {
-    let short = format::count(standing.done);
-    let done = match standing.total {
+fn line(snapshot: &ProgressSnapshot, width: usize, colour: bool) -> String {
+    let short = format::count(snapshot.done);
+    let done = match snapshot.total {
         Some(total) => format!("{short}/{}", format::count(total)),
-        None => format::counted(standing.done, "row", "rows"),
+        None => format::counted(snapshot.done, "row", "rows"),
     };
-    let track_room = if standing.total.is_some() { SHORTEST_TRACK + 1 } else { 0 };
-    let parts = fitting(standing, [done.clone(), standing.pace()], width.saturating_sub(track_room))
-        .or_else(|| fitting(standing, [done, standing.pace_in_brief()], width))
-        .unwrap_or_else(|| vec![short, standing.pace_in_brief()]);
+    let track_room = if snapshot.total.is_some() { SHORTEST_TRACK + 1 } else { 0 };
+    let parts = fitting(snapshot, [done.clone(), snapshot.pace()], width.saturating_sub(track_room))
+        .or_else(|| fitting(snapshot, [done, snapshot.pace_in_brief()], width))
+        .unwrap_or_else(|| vec![short, snapshot.pace_in_brief()]);
     let text = parts.join(" · ");
-    match standing.total {
+    match snapshot.total {
         Some(total) if columns(&parts) + track_room <= width => {
             let room = (width - columns(&parts) - 1).min(LONGEST_TRACK);
             let cells = room / TRACK_STEP * TRACK_STEP;
-            format!("{} {text}", track(standing.done, total, cells, colour))
+            format!("{} {text}", track(snapshot.done, total, cells, colour))
         }
         _ => text,
     }
 }
 
 /// The parts of the line that fit into the width; none where not even how far and how fast do.
-fn fitting(standing: &Standing, [done, pace]: [String; 2], width: usize) -> Option<Vec<String>> {
+fn fitting(snapshot: &ProgressSnapshot, [done, pace]: [String; 2], width: usize) -> Option<Vec<String>> {
     // In the order they stand in, each with its turn to go when the terminal is narrow (the highest first).
     let mut parts: Vec<(u8, String)> = [
         (0, Some(done)),
         (1, Some(pace)),
-        (4, Some(standing.flying())),
-        (5, standing.retried()),
-        (2, standing.failures()),
-        (3, standing.time_left()),
+        (4, Some(snapshot.flying())),
+        (5, snapshot.retried()),
+        (2, snapshot.failures()),
+        (3, snapshot.time_left()),
     ]
     .into_iter()
     .filter_map(|(turn, part)| Some((turn, part?)))
@@ -139,12 +139,12 @@ fn track(done: u64, total: u64, cells: usize, colour: bool) -> String {
 
 /// A terminal as indicatif wants one, on top of the sink.
 #[derive(Debug)]
-struct Canvas {
+struct BarTerminal {
     sink: Arc<Sink>,
     width: fn() -> u16,
 }
 
-impl Canvas {
+impl BarTerminal {
     /// Moves the cursor. A count of 0 would be taken as 1 by the terminal.
     fn cursor(&self, count: usize, direction: char) {
         if count > 0 {
@@ -153,7 +153,7 @@ impl Canvas {
     }
 }
 
-impl TermLike for Canvas {
+impl TermLike for BarTerminal {
     fn width(&self) -> u16 {
         usable((self.width)())
     }
@@ -211,8 +211,8 @@ impl TermLike for Canvas {
 mod tests {
     use super::*;
 
-    fn standing() -> Standing {
-        Standing {
+    fn snapshot() -> ProgressSnapshot {
+        ProgressSnapshot {
             elapsed: Duration::from_secs(3),
             done: 3_000,
             total: Some(6_000),
@@ -228,24 +228,24 @@ mod tests {
 
     #[test]
     fn a_line_of_eighty_columns_holds_everything() {
-        let text = line(&standing(), 80, false);
+        let text = line(&snapshot(), 80, false);
         assert_eq!(text, "█████░░░░░ 3,000/6,000 · 952/s · 64 in flight · 41 retries · 6 failed · 4 s left");
         assert_eq!(text.chars().count(), 80);
     }
 
     #[test]
     fn what_matters_least_goes_first_when_the_terminal_is_narrow() {
-        assert_eq!(line(&standing(), 60, false), "███████░░░░░░░░ 3,000/6,000 · 952/s · 6 failed · 4 s left");
-        assert_eq!(line(&standing(), 40, false), "██████████░░░░░░░░░░ 3,000/6,000 · 952/s");
-        assert_eq!(line(&standing(), 20, false), "3,000/6,000 · 952/s");
-        let unknown = Standing { total: None, left: None, ..standing() };
+        assert_eq!(line(&snapshot(), 60, false), "███████░░░░░░░░ 3,000/6,000 · 952/s · 6 failed · 4 s left");
+        assert_eq!(line(&snapshot(), 40, false), "██████████░░░░░░░░░░ 3,000/6,000 · 952/s");
+        assert_eq!(line(&snapshot(), 20, false), "3,000/6,000 · 952/s");
+        let unknown = ProgressSnapshot { total: None, left: None, ..snapshot() };
         assert_eq!(line(&unknown, 80, false), "3,000 rows · 952/s · 64 in flight · 41 retries · 6 failed");
     }
 
     #[test]
     fn a_pause_that_does_not_fit_loses_its_reason_and_not_its_end() {
         let paused = Some((Duration::from_secs(12), "429 with Retry-After".to_owned()));
-        let paused = Standing { paused, in_flight: 0, ..standing() };
+        let paused = ProgressSnapshot { paused, in_flight: 0, ..snapshot() };
         let at = |width| line(&paused, width, false);
         assert_eq!(
             at(100),
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_wide_terminal_gets_no_endless_track() {
-        let text = line(&standing(), 200, false);
+        let text = line(&snapshot(), 200, false);
         assert_eq!(text.matches(['█', '░']).count(), LONGEST_TRACK);
         assert_eq!(text.matches('█').count(), LONGEST_TRACK / 2);
     }
@@ -267,17 +267,17 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_its_terminal_unless_two_parts_are() {
         let paused = Some((Duration::from_secs(12), "429 with Retry-After".to_owned()));
-        for standing in [standing(), Standing { paused, ..standing() }] {
+        for snapshot in [snapshot(), ProgressSnapshot { paused, ..snapshot() }] {
             for width in 20..250 {
-                assert!(line(&standing, width, false).chars().count() <= width);
+                assert!(line(&snapshot, width, false).chars().count() <= width);
             }
         }
     }
 
     #[test]
     fn colour_is_the_callers_choice() {
-        assert!(!line(&standing(), 80, false).contains('\x1b'));
-        assert!(line(&standing(), 80, true).starts_with("\x1b[36m█████░░░░░\x1b[0m "));
+        assert!(!line(&snapshot(), 80, false).contains('\x1b'));
+        assert!(line(&snapshot(), 80, true).starts_with("\x1b[36m█████░░░░░\x1b[0m "));
     }
 
     #[test]

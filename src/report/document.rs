@@ -4,9 +4,9 @@
 //! has the same names there. `docs/report.md` describes them for their readers.
 
 pub(super) mod chart;
+pub(super) mod charts;
 mod html;
 mod json;
-pub(super) mod over_time;
 pub(super) mod page;
 mod prom;
 
@@ -14,14 +14,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::report::chronicle::Chronicle;
-use crate::report::ending::Ending;
-use crate::report::tally::TallySnapshot;
-use crate::report::{Report, lock, summary};
+use crate::report::run_history::RunHistory;
+use crate::report::run_stats::StatsSnapshot;
+use crate::report::summary::RunSummary;
+use crate::report::{Report, lock, summary_text};
 
 /// What a document is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ReportFormat {
     /// Programs: one JSON object.
     Json,
     /// People: one page that needs nothing else.
@@ -30,7 +30,7 @@ pub enum Kind {
     Prom,
 }
 
-impl Kind {
+impl ReportFormat {
     /// By the ending of the file's name; none if it is none of the three.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
@@ -49,12 +49,12 @@ pub struct ReportFile {
     /// The file, as the person gave it.
     pub path: PathBuf,
     /// By its ending.
-    pub kind: Kind,
+    pub kind: ReportFormat,
 }
 
 /// A setting as it may be shown: without a secret.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Setting {
+pub struct ShownSetting {
     /// The table it stands in.
     pub table: &'static str,
     /// Its name.
@@ -66,7 +66,7 @@ pub struct Setting {
 }
 
 /// Shows no value: a secret may stand where none is looked for.
-impl fmt::Debug for Setting {
+impl fmt::Debug for ShownSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.name, self.set_by)
     }
@@ -74,7 +74,7 @@ impl fmt::Debug for Setting {
 
 /// What a run was asked for.
 #[derive(Debug, Clone)]
-pub struct Subject {
+pub struct RunDescription {
     /// What was read.
     pub input: String,
     /// Where the answers were to go; `-` for standard output.
@@ -84,17 +84,17 @@ pub struct Subject {
     /// Method and address, as they may be shown.
     pub request: String,
     /// Every setting.
-    pub settings: Vec<Setting>,
+    pub settings: Vec<ShownSetting>,
     /// When the run began.
     pub began: SystemTime,
 }
 
 /// A run as its documents tell it.
-struct Account<'a> {
-    subject: &'a Subject,
-    ending: &'a Ending,
-    tally: TallySnapshot,
-    chronicle: Chronicle,
+struct ReportData<'a> {
+    subject: &'a RunDescription,
+    summary: &'a RunSummary,
+    stats: StatsSnapshot,
+    history: RunHistory,
     headline: String,
     ended: SystemTime,
 }
@@ -103,22 +103,28 @@ impl Report {
     /// The whole run as one file. `before` is what that file held until now: the textfile keeps the time of
     /// the last success from it.
     #[must_use]
-    pub fn document(&self, kind: Kind, subject: &Subject, ending: &Ending, before: Option<&str>) -> String {
-        let tally = self.tally();
-        let chronicle = lock(&self.tally).chronicle().cloned().unwrap_or_default();
-        let headline = summary::headline(ending, &tally);
-        let account = Account { subject, ending, tally, chronicle, headline, ended: SystemTime::now() };
+    pub fn document(
+        &self,
+        kind: ReportFormat,
+        subject: &RunDescription,
+        summary: &RunSummary,
+        before: Option<&str>,
+    ) -> String {
+        let stats = self.stats();
+        let history = lock(&self.stats).history().cloned().unwrap_or_default();
+        let headline = summary_text::headline(summary, &stats);
+        let data = ReportData { subject, summary, stats, history, headline, ended: SystemTime::now() };
         match kind {
-            Kind::Json => json::document(&account),
-            Kind::Html => html::document(&account),
-            Kind::Prom => prom::document(&account, before),
+            ReportFormat::Json => json::document(&data),
+            ReportFormat::Html => html::document(&data),
+            ReportFormat::Prom => prom::document(&data, before),
         }
     }
 }
 
 #[cfg(test)]
-mod reading;
+mod read_page;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-pub(super) use reading::read_page;
+pub(super) use read_page::read_page;

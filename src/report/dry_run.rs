@@ -11,7 +11,7 @@ use crate::limit::Concurrency;
 use crate::model::{Exit, Rate};
 use crate::report::format::{self, count};
 use crate::report::json_lines::seconds;
-use crate::report::said::{Level, Said};
+use crate::report::log_record::{Level, LogRecord};
 use crate::report::settings::LogFormat;
 use crate::report::{Report, lock};
 
@@ -19,14 +19,14 @@ pub use text::text;
 
 /// Some lines of the input: how many, and the first of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lines {
+pub struct LineNumbers {
     /// How many there are.
     pub count: u64,
     /// The first of them, in order.
     pub first: Vec<u64>,
 }
 
-impl Lines {
+impl LineNumbers {
     /// Lines that are kept; more are a number.
     const KEPT: usize = 8;
 
@@ -57,7 +57,7 @@ pub struct Reject {
     /// The sentence about the first of them.
     pub example: String,
     /// Where they stand.
-    pub lines: Lines,
+    pub lines: LineNumbers,
 }
 
 /// What the rows came to. `skus + repeats + rejected = rows`.
@@ -78,7 +78,7 @@ pub struct PlannedRows {
     /// Lines without a character; they are no rows.
     pub blanks: u64,
     /// Repeats whose request would have differed.
-    pub differing: Lines,
+    pub differing: LineNumbers,
     /// Refused rows by reason, in the order of the first of each; those whose SKU another row has, too.
     pub rejects: Vec<Reject>,
     /// Sentences about SKUs that look odd.
@@ -87,7 +87,7 @@ pub struct PlannedRows {
 
 /// A request as it would leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sample {
+pub struct SampleRequest {
     /// The row's physical line.
     pub line: u64,
     /// The address as a plan may show it.
@@ -104,7 +104,7 @@ pub struct Bodies {
     /// They are sent as JSON.
     pub json: bool,
     /// Rows whose body is sent as JSON and is none.
-    pub broken: Lines,
+    pub broken: LineNumbers,
 }
 
 /// What would be asked.
@@ -115,9 +115,9 @@ pub struct PlannedRequests {
     /// A retried request may act twice.
     pub may_act_twice: bool,
     /// The first ones.
-    pub first: Vec<Sample>,
+    pub first: Vec<SampleRequest>,
     /// One of the others, by chance.
-    pub random: Option<Sample>,
+    pub random: Option<SampleRequest>,
     /// Names of all headers.
     pub headers: Vec<String>,
     /// Bodies, if there are any.
@@ -126,7 +126,7 @@ pub struct PlannedRequests {
 
 /// What earlier runs left for this one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Spared {
+pub struct EarlierAnswers {
     /// SKUs whose answer is in the journal of an interrupted run.
     pub recovered: u64,
     /// SKUs whose value is younger than `--max-age`.
@@ -185,7 +185,7 @@ pub struct DryRun {
     /// The requests.
     pub requests: PlannedRequests,
     /// What need not be asked.
-    pub spared: Spared,
+    pub earlier: EarlierAnswers,
     /// The pace.
     pub pace: PlannedPace,
     /// The files.
@@ -202,7 +202,7 @@ impl DryRun {
     /// Requests that would be sent at least.
     #[must_use]
     pub fn asked(&self) -> u64 {
-        self.rows.skus.saturating_sub(self.spared.recovered + self.spared.young)
+        self.rows.skus.saturating_sub(self.earlier.recovered + self.earlier.young)
     }
 
     /// The time that the rate alone takes.
@@ -218,7 +218,7 @@ fn fields(plan: &DryRun) -> Value {
         .rejects
         .iter()
         .map(|reject| {
-            let Lines { count, first } = &reject.lines;
+            let LineNumbers { count, first } = &reject.lines;
             json!({"reason": reject.reason, "count": count, "lines": first, "first": reject.example})
         })
         .collect();
@@ -233,9 +233,9 @@ fn fields(plan: &DryRun) -> Value {
         "rejects": rejects,
         "odd": rows.odd,
         "requests": plan.asked(),
-        "recovered": plan.spared.recovered,
-        "young": plan.spared.young,
-        "conditional": plan.spared.conditional,
+        "recovered": plan.earlier.recovered,
+        "young": plan.earlier.young,
+        "conditional": plan.earlier.conditional,
         "least_s": plan.least().map(seconds),
         "exit": plan.exit().code(),
     })
@@ -247,7 +247,7 @@ impl Report {
     pub fn dry_run_planned(&self, plan: &DryRun) {
         if self.settings.log_format == LogFormat::Json {
             let level = if plan.rows.rejected > 0 { Level::Warning } else { Level::Info };
-            lock(&self.screen).say(&Said::new(level, "planned", text::verdict(plan), fields(plan)));
+            lock(&self.screen).log(&LogRecord::new(level, "planned", text::verdict(plan), fields(plan)));
         }
     }
 }

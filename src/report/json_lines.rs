@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
-use crate::report::said::{Level, Said};
+use crate::report::log_record::{Level, LogRecord};
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct JsonLine<'a> {
     time: String,
     level: &'static str,
     event: &'static str,
@@ -23,13 +23,13 @@ struct Line<'a> {
 }
 
 /// One line, with its line end.
-pub(super) fn line(said: &Said, now: SystemTime) -> String {
-    let line = Line {
+pub(super) fn line(record: &LogRecord, now: SystemTime) -> String {
+    let line = JsonLine {
         time: moment(now),
-        level: name(said.level),
-        event: said.event,
-        message: &said.message,
-        fields: &said.fields,
+        level: name(record.level),
+        event: record.event,
+        message: &record.message,
+        fields: &record.fields,
     };
     written(&line, CompactFormatter)
 }
@@ -41,7 +41,7 @@ pub(super) fn document(value: &Value) -> String {
 
 fn written(value: &impl Serialize, layout: impl Formatter) -> String {
     let mut bytes = Vec::with_capacity(256);
-    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Printable(layout));
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, EscapingFormatter(layout));
     // Strings, numbers and objects of them into memory: there is nothing that could fail.
     let _ = value.serialize(&mut serializer);
     bytes.push(b'\n');
@@ -84,7 +84,7 @@ fn name(level: Level) -> &'static str {
 }
 
 /// Lays out as another formatter does, and writes strings so that none of their characters acts.
-struct Printable<F>(F);
+struct EscapingFormatter<F>(F);
 
 /// Methods that are the layout's own.
 macro_rules! laid_out {
@@ -95,7 +95,7 @@ macro_rules! laid_out {
     )+};
 }
 
-impl<F: Formatter> Formatter for Printable<F> {
+impl<F: Formatter> Formatter for EscapingFormatter<F> {
     laid_out! {
         begin_array(), end_array(), begin_array_value(first), end_array_value(),
         begin_object(), end_object(), begin_object_key(first), end_object_key(),
@@ -122,15 +122,15 @@ mod tests {
 
     use super::*;
 
-    fn said(message: &str) -> Said {
-        Said { level: Level::Warning, event: "warned", message: message.into(), fields: json!({"n": 1}) }
+    fn record(message: &str) -> LogRecord {
+        LogRecord { level: Level::Warning, event: "warned", message: message.into(), fields: json!({"n": 1}) }
     }
 
     #[test]
     fn a_line_has_a_time_a_level_an_event_and_its_fields() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
         assert_eq!(
-            line(&said("5 €\u{1b}"), now),
+            line(&record("5 €\u{1b}"), now),
             "{\"time\":\"2026-09-21T14:13:20.123Z\",\"level\":\"warning\",\"event\":\"warned\",\"message\":\"5 \\u20ac\\u001b\",\"n\":1}\n"
         );
     }
@@ -138,15 +138,15 @@ mod tests {
     #[test]
     fn a_clock_gone_mad_is_no_panic() {
         let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
-        assert!(line(&said(""), far).contains("9999-12-31T23:59:59"));
+        assert!(line(&record(""), far).contains("9999-12-31T23:59:59"));
         let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
-        assert!(line(&said(""), before).contains("1970-01-01T00:00:00"));
+        assert!(line(&record(""), before).contains("1970-01-01T00:00:00"));
     }
 
     proptest! {
         #[test]
         fn any_text_comes_back_whole_and_without_a_character_that_acts_on_a_terminal(text: String) {
-            let line = line(&said(&text), SystemTime::UNIX_EPOCH);
+            let line = line(&record(&text), SystemTime::UNIX_EPOCH);
             let parsed: Value = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(parsed["message"].as_str(), Some(text.as_str()));
             let body = line.strip_suffix('\n').unwrap();

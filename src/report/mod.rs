@@ -1,7 +1,7 @@
 //! Events to people: progress while a run goes on, warnings as they come, and the summary at its end.
 //!
 //! A [`Report`] is called, synchronously, beside the work. The events that come with every SKU are only
-//! counted ([`Tally`]); what is drawn is drawn when the engine ticks, from those counts, so its cost does not grow
+//! counted ([`RunStats`]); what is drawn is drawn when the engine ticks, from those counts, so its cost does not grow
 //! with the speed of the run. Everything goes to one writer, standard error, and a failure to write there is
 //! no failure of the run.
 //!
@@ -9,22 +9,22 @@
 #![doc = include_str!("../../docs/messages.md")]
 
 mod bar;
-mod chronicle;
-mod complaint;
 pub mod document;
 pub mod dry_run;
-mod ending;
+mod error_message;
 pub mod format;
-mod heading;
 mod json_lines;
+mod log_header;
+mod log_record;
 mod plain;
-mod said;
+mod progress_snapshot;
+mod run_history;
+mod run_stats;
 mod screen;
 mod settings;
 mod sink;
-mod standing;
 mod summary;
-mod tally;
+mod summary_text;
 pub mod tune;
 mod verdict;
 
@@ -34,27 +34,27 @@ use std::time::SystemTime;
 
 use crate::model::{Event, Exit, Reporter};
 
-pub use chronicle::{Chronicle, Pause, Slice, Slow};
-pub use complaint::Complaint;
-pub use document::{Kind, ReportFile, Setting, Subject};
-pub use ending::{Amount, Changes, Counts, Ending, NotInInput, Wrote};
-pub use heading::{Heading, bare as bare_heading};
-pub use said::Level;
-pub use settings::{LogFormat, Progress, ReportSettings, Terminal, WordError};
-pub use standing::Live;
-pub use tally::{CauseGroup, Example, Latency, Sums, Tally, TallySnapshot};
-pub use verdict::{Concurrency, Facts, Limit, Tail, Verdict, Waits, verdict};
+pub use document::{ReportFile, ReportFormat, RunDescription, ShownSetting};
+pub use error_message::ErrorMessage;
+pub use log_header::{LogHeader, bare as bare_log_header};
+pub use log_record::Level;
+pub use progress_snapshot::EngineStatus;
+pub use run_history::{PauseSpan, RunHistory, SlowAnswer, TimeSlice};
+pub use run_stats::{CauseGroup, FailureExample, LatencySummary, RunCounters, RunStats, StatsSnapshot};
+pub use settings::{LogFormat, ProgressMode, ReportSettings, Terminal, WordError};
+pub use summary::{Amount, Changes, Counts, NotInInput, RunSummary, WrittenFile};
+pub use verdict::{BlockedTime, ConcurrencyUsed, Facts, LimitedBy, RunVerdict, Tail, verdict};
 
-use said::Said;
+use log_record::LogRecord;
 use screen::Screen;
 use sink::Sink;
-use summary::Dress;
+use summary_text::TextStyle;
 
 /// Tells people what happens. Counting and showing have a lock each: a slow terminal holds up no counter.
 #[derive(Debug)]
 pub struct Report {
     settings: ReportSettings,
-    tally: Mutex<Tally>,
+    stats: Mutex<RunStats>,
     screen: Mutex<Screen>,
 }
 
@@ -64,24 +64,24 @@ impl Report {
     pub fn new(settings: ReportSettings, out: Box<dyn Write + Send>) -> Self {
         Self {
             settings,
-            tally: Mutex::new(Tally::default()),
+            stats: Mutex::new(RunStats::default()),
             screen: Mutex::new(Screen::new(settings, Sink::new(out))),
         }
     }
 
-    /// The same, keeping a chronicle for [`Report::document`].
+    /// The same, keeping a history for [`Report::document`].
     #[must_use]
-    pub fn with_chronicle(self) -> Self {
-        lock(&self.tally).keep_chronicle();
+    pub fn with_history(self) -> Self {
+        lock(&self.stats).keep_history();
         self
     }
 
     /// The same, with a first line that says which run it is: in JSON lines always, in text where `is_log`, that is,
     /// where it is read later than it is written.
     #[must_use]
-    pub fn with_heading(self, heading: Heading, is_log: bool) -> Self {
+    pub fn with_log_header(self, log_header: LogHeader, is_log: bool) -> Self {
         if is_log || self.settings.log_format == LogFormat::Json {
-            lock(&self.screen).begin_with(heading);
+            lock(&self.screen).begin_with(log_header);
         }
         self
     }
@@ -90,8 +90,8 @@ impl Report {
     pub fn started(&self, total: Option<u64>) {
         let mut screen = lock(&self.screen);
         screen.expect_rows(total);
-        if !screen.tell_heading() && self.settings.detail() > 0 {
-            screen.say(&heading::said(None, total));
+        if !screen.print_header() && self.settings.detail() > 0 {
+            screen.log(&log_header::record(None, total));
         }
     }
 
@@ -101,17 +101,17 @@ impl Report {
     }
 
     /// Shows how the run stands: to be called every 100 ms or so.
-    pub fn tick(&self, live: &Live<'_>) {
-        let sums = {
-            let mut tally = lock(&self.tally);
-            tally.look(live);
-            tally.sums().clone()
+    pub fn tick(&self, engine: &EngineStatus<'_>) {
+        let counters = {
+            let mut stats = lock(&self.stats);
+            stats.sample(engine);
+            stats.counters().clone()
         };
         let mut screen = lock(&self.screen);
-        screen.tick(live, &sums);
+        screen.tick(engine, &counters);
         if screen.groups_retries_now() {
-            let retried = lock(&self.tally).retried().clone();
-            screen.tell_retries(&retried);
+            let retried = lock(&self.stats).retried().clone();
+            screen.log_retries(&retried);
         }
     }
 
@@ -122,26 +122,26 @@ impl Report {
             Level::Warning => "warned",
             Level::Info | Level::Debug => "noted",
         };
-        lock(&self.screen).say(&Said::sentence(level, event, message));
+        lock(&self.screen).log(&LogRecord::sentence(level, event, message));
     }
 
     /// Takes the bar away and prints the summary, and the error if the run ended with one.
-    pub fn finish(&self, ending: &Ending) {
-        let tally = self.tally();
+    pub fn finish(&self, summary: &RunSummary) {
+        let stats = self.stats();
         let mut screen = lock(&self.screen);
-        screen.tell_retries(&tally.retried.iter().copied().collect());
+        screen.log_retries(&stats.retried.iter().copied().collect());
         screen.close();
         match self.settings.log_format {
             LogFormat::Text => {
-                let dress = Dress { quiet: self.settings.quiet, colour: self.settings.colour() };
-                screen.write(&summary::text(ending, &tally, dress));
+                let dress = TextStyle { quiet: self.settings.quiet, colour: self.settings.colour() };
+                screen.write(&summary_text::text(summary, &stats, dress));
             }
             LogFormat::Json => {
-                if !self.settings.quiet || ending.exit != Exit::Complete {
-                    let said = ending::said(ending, &tally, summary::headline(ending, &tally));
-                    screen.write(&json_lines::line(&said, SystemTime::now()));
+                if !self.settings.quiet || summary.exit != Exit::Complete {
+                    let record = summary::record(summary, &stats, summary_text::headline(summary, &stats));
+                    screen.write(&json_lines::line(&record, SystemTime::now()));
                 }
-                if let Some(Complaint { message, hint }) = &ending.error {
+                if let Some(ErrorMessage { message, hint }) = &summary.error {
                     screen.write(&error(message, hint.as_deref(), LogFormat::Json, false));
                 }
             }
@@ -149,9 +149,9 @@ impl Report {
     }
 
     /// Prints the error of a run that ended before there was anything to sum up.
-    pub fn fail(&self, complaint: &Complaint) {
+    pub fn fail(&self, error_message: &ErrorMessage) {
         let (format, colour) = (self.settings.log_format, self.settings.colour());
-        let text = error(&complaint.message, complaint.hint.as_deref(), format, colour);
+        let text = error(&error_message.message, error_message.hint.as_deref(), format, colour);
         lock(&self.screen).write(&text);
     }
 
@@ -162,17 +162,17 @@ impl Report {
 
     /// Rows that were told as failed turned out to be repeats: known only at the input's end.
     pub fn refused_were_repeats(&self, rows: u64) {
-        lock(&self.tally).refused_were_repeats(rows);
+        lock(&self.stats).refused_were_repeats(rows);
     }
 
     /// The counts so far.
     #[must_use]
-    pub fn tally(&self) -> TallySnapshot {
-        lock(&self.tally).snapshot()
+    pub fn stats(&self) -> StatsSnapshot {
+        lock(&self.stats).snapshot()
     }
 
     /// Whether an event may be worth a line; decided without a lock, since it is asked for every event.
-    fn speaks_of(&self, event: &Event<'_>) -> bool {
+    fn is_logged(&self, event: &Event<'_>) -> bool {
         let from = match event {
             Event::Warned { .. } | Event::Stopping { .. } | Event::PoolPaused { .. } => 0,
             Event::JobFailed { .. } | Event::LimitChanged { .. } | Event::PoolResumed => 1,
@@ -189,14 +189,14 @@ impl Report {
 
 impl Reporter for Report {
     fn on(&self, event: &Event<'_>) {
-        let speaks = self.speaks_of(event);
-        let sums = {
-            let mut tally = lock(&self.tally);
-            tally.note(event);
-            speaks.then(|| tally.sums().clone())
+        let is_logged = self.is_logged(event);
+        let counters = {
+            let mut stats = lock(&self.stats);
+            stats.note(event);
+            is_logged.then(|| stats.counters().clone())
         };
-        if let Some(sums) = sums {
-            lock(&self.screen).tell(event, &sums);
+        if let Some(counters) = counters {
+            lock(&self.screen).report_event(event, &counters);
         }
     }
 }
@@ -206,8 +206,8 @@ impl Reporter for Report {
 #[must_use]
 pub fn error(message: &str, hint: Option<&str>, format: LogFormat, colour: bool) -> String {
     match format {
-        LogFormat::Text => complaint::complaint_text(message, hint, colour),
-        LogFormat::Json => json_lines::line(&complaint::complaint_said(message, hint), SystemTime::now()),
+        LogFormat::Text => error_message::error_text(message, hint, colour),
+        LogFormat::Json => json_lines::line(&error_message::error_record(message, hint), SystemTime::now()),
     }
 }
 

@@ -5,25 +5,25 @@
 use std::time::Duration;
 
 use crate::report::format;
-use crate::report::standing::Standing;
+use crate::report::progress_snapshot::ProgressSnapshot;
 
 const EVERY: Duration = Duration::from_secs(10);
 
 /// When the next plain line is due.
 #[derive(Debug)]
-pub(super) struct Cadence {
+pub(super) struct PlainInterval {
     due: Duration,
 }
 
-impl Default for Cadence {
+impl Default for PlainInterval {
     fn default() -> Self {
         Self { due: EVERY }
     }
 }
 
-impl Cadence {
+impl PlainInterval {
     /// True once in every ten seconds of the run; a late caller gets one line, not those it missed.
-    pub(super) fn strikes(&mut self, elapsed: Duration) -> bool {
+    pub(super) fn is_due(&mut self, elapsed: Duration) -> bool {
         let due = elapsed >= self.due;
         if due {
             let periods = elapsed.as_secs() / EVERY.as_secs();
@@ -34,18 +34,18 @@ impl Cadence {
 }
 
 /// `20 s: 2,431 of 6,000 (40 %) · 243/s · 64 in flight · 41 retries · 6 failed · 15 s left`
-pub(super) fn line(standing: &Standing) -> String {
-    let done = format::count(standing.done);
-    let progress = match standing.total {
+pub(super) fn line(snapshot: &ProgressSnapshot) -> String {
+    let done = format::count(snapshot.done);
+    let progress = match snapshot.total {
         Some(total) => {
-            let percent = (standing.done.min(total) * 100).checked_div(total).unwrap_or(100);
+            let percent = (snapshot.done.min(total) * 100).checked_div(total).unwrap_or(100);
             format!("{done} of {} ({percent} %)", format::count(total))
         }
-        None => format::counted(standing.done, "row", "rows"),
+        None => format::counted(snapshot.done, "row", "rows"),
     };
-    let at = format::time_left(Duration::from_secs(standing.elapsed.as_secs()));
-    let mut parts = vec![format!("{at}: {progress}"), standing.pace(), standing.flying()];
-    parts.extend([standing.retried(), standing.failures(), standing.time_left()].into_iter().flatten());
+    let at = format::time_left(Duration::from_secs(snapshot.elapsed.as_secs()));
+    let mut parts = vec![format!("{at}: {progress}"), snapshot.pace(), snapshot.flying()];
+    parts.extend([snapshot.retried(), snapshot.failures(), snapshot.time_left()].into_iter().flatten());
     parts.join(" · ")
 }
 
@@ -53,8 +53,8 @@ pub(super) fn line(standing: &Standing) -> String {
 mod tests {
     use super::*;
 
-    fn standing() -> Standing {
-        Standing {
+    fn snapshot() -> ProgressSnapshot {
+        ProgressSnapshot {
             elapsed: Duration::from_millis(20_070),
             done: 2_431,
             total: Some(6_000),
@@ -71,26 +71,26 @@ mod tests {
     #[test]
     fn a_plain_line_says_how_far_and_how_fast() {
         assert_eq!(
-            line(&standing()),
+            line(&snapshot()),
             "20 s: 2,431 of 6,000 (40 %) · 243/s · 64 in flight · 41 retries · 6 failed · 15 s left"
         );
-        let unknown = Standing { total: None, left: None, retries: 0, failed: 0, ..standing() };
+        let unknown = ProgressSnapshot { total: None, left: None, retries: 0, failed: 0, ..snapshot() };
         assert_eq!(line(&unknown), "20 s: 2,431 rows · 243/s · 64 in flight");
-        let empty = Standing { total: Some(0), done: 0, ..unknown };
+        let empty = ProgressSnapshot { total: Some(0), done: 0, ..unknown };
         assert_eq!(line(&empty), "20 s: 0 of 0 (100 %) · 243/s · 64 in flight");
     }
 
     #[test]
     fn a_pause_stands_in_place_of_the_rate() {
         let paused = Some((Duration::from_secs(12), "429 with Retry-After".to_owned()));
-        let text = line(&Standing { paused, in_flight: 0, ..standing() });
+        let text = line(&ProgressSnapshot { paused, in_flight: 0, ..snapshot() });
         assert!(text.contains(" · paused 12 s: 429 with Retry-After · 0 in flight · "), "{text}");
     }
 
     #[test]
     fn a_line_is_due_every_ten_seconds_and_late_ones_are_not_made_up() {
-        let mut cadence = Cadence::default();
-        let mut at = |seconds| cadence.strikes(Duration::from_secs(seconds));
+        let mut cadence = PlainInterval::default();
+        let mut at = |seconds| cadence.is_due(Duration::from_secs(seconds));
         assert!(!at(0) && !at(9));
         assert!(at(10) && !at(10) && !at(19));
         assert!(at(47) && !at(49) && at(50));

@@ -6,16 +6,16 @@ use std::time::{Duration, SystemTime};
 
 use crate::model::{Cause, Event};
 use crate::report::bar::Bar;
-use crate::report::complaint::text_line;
+use crate::report::error_message::text_line;
 use crate::report::format;
-use crate::report::heading::{self, Heading};
 use crate::report::json_lines;
-use crate::report::plain::{self, Cadence};
-use crate::report::said::{self, Level, Said};
-use crate::report::settings::{LogFormat, Progress, ReportSettings};
+use crate::report::log_header::{self, LogHeader};
+use crate::report::log_record::{self, Level, LogRecord};
+use crate::report::plain::{self, PlainInterval};
+use crate::report::progress_snapshot::{EngineStatus, ProgressSnapshot, RecentRate};
+use crate::report::run_stats::RunCounters;
+use crate::report::settings::{LogFormat, ProgressMode, ReportSettings};
 use crate::report::sink::Sink;
-use crate::report::standing::{Live, Pace, Standing};
-use crate::report::tally::Sums;
 
 /// A pause shorter than this is no more than a slow answer.
 const LONG_PAUSE: Duration = Duration::from_millis(500);
@@ -31,22 +31,22 @@ const WARNINGS_KEPT: usize = 100;
 #[derive(Debug)]
 pub(super) struct Screen {
     settings: ReportSettings,
-    progress: Progress,
+    progress: ProgressMode,
     sink: Arc<Sink>,
     /// What stands before anything else, until something else is said.
-    heading: Option<Heading>,
+    log_header: Option<LogHeader>,
     bar: Option<Bar>,
-    plain: Cadence,
-    grouping: Cadence,
-    pace: Pace,
+    plain: PlainInterval,
+    grouping: PlainInterval,
+    pace: RecentRate,
     total: Option<u64>,
     now: Duration,
     /// When a pause was told last, and until when it was to last.
-    pause_told: Option<(Duration, Duration)>,
+    pause_reported: Option<(Duration, Duration)>,
     pause_ends: Duration,
     warned: HashSet<Box<str>>,
     unshown_warnings: u64,
-    retries_told: BTreeMap<Cause, u64>,
+    retries_reported: BTreeMap<Cause, u64>,
 }
 
 impl Screen {
@@ -55,18 +55,18 @@ impl Screen {
             settings,
             progress: settings.shown_progress(),
             sink: Arc::new(sink),
-            heading: None,
+            log_header: None,
             bar: None,
-            plain: Cadence::default(),
-            grouping: Cadence::default(),
-            pace: Pace::default(),
+            plain: PlainInterval::default(),
+            grouping: PlainInterval::default(),
+            pace: RecentRate::default(),
             total: None,
             now: Duration::ZERO,
-            pause_told: None,
+            pause_reported: None,
             pause_ends: Duration::ZERO,
             warned: HashSet::new(),
             unshown_warnings: 0,
-            retries_told: BTreeMap::new(),
+            retries_reported: BTreeMap::new(),
         }
     }
 
@@ -75,41 +75,41 @@ impl Screen {
     }
 
     /// What to say before anything else.
-    pub(super) fn begin_with(&mut self, heading: Heading) {
-        self.heading = Some(heading);
+    pub(super) fn begin_with(&mut self, log_header: LogHeader) {
+        self.log_header = Some(log_header);
     }
 
     /// Says it now, but for `-q`; false where there is nothing to say, or it was said.
-    pub(super) fn tell_heading(&mut self) -> bool {
-        let is_there = self.heading.is_some();
+    pub(super) fn print_header(&mut self) -> bool {
+        let is_there = self.log_header.is_some();
         if !self.settings.quiet {
-            self.push_heading();
+            self.push_header();
             self.sink.flush();
         }
         is_there
     }
 
-    fn push_heading(&mut self) {
-        if let Some(heading) = self.heading.take() {
-            self.sink.push(&self.composed(&heading::said(Some(&heading), self.total)));
+    fn push_header(&mut self) {
+        if let Some(log_header) = self.log_header.take() {
+            self.sink.push(&self.composed(&log_header::record(Some(&log_header), self.total)));
         }
     }
 
     /// Draws the bar, or prints the plain line that is due.
-    pub(super) fn tick(&mut self, live: &Live<'_>, sums: &Sums) {
-        self.now = live.elapsed;
-        let rate = self.pace.sample(live.elapsed, sums.asked);
+    pub(super) fn tick(&mut self, status: &EngineStatus<'_>, counters: &RunCounters) {
+        self.now = status.elapsed;
+        let rate = self.pace.sample(status.elapsed, counters.asked);
         match self.progress {
-            Progress::Bar => {
-                let standing = Standing::new(live, sums, self.total, rate);
+            ProgressMode::Bar => {
+                let snapshot = ProgressSnapshot::new(status, counters, self.total, rate);
                 let bar =
                     self.bar.get_or_insert_with(|| Bar::new(Arc::clone(&self.sink), self.settings.terminal));
-                bar.draw(&standing);
+                bar.draw(&snapshot);
             }
-            Progress::Plain if self.plain.strikes(live.elapsed) => {
-                let standing = Standing::new(live, sums, self.total, rate);
-                let text = plain::line(&standing);
-                self.say(&said::progressed(&standing, text));
+            ProgressMode::Plain if self.plain.is_due(status.elapsed) => {
+                let snapshot = ProgressSnapshot::new(status, counters, self.total, rate);
+                let text = plain::line(&snapshot);
+                self.log(&log_record::progressed(&snapshot, text));
             }
             _ => {}
         }
@@ -117,28 +117,28 @@ impl Screen {
 
     /// True every ten seconds, where retries are told in groups.
     pub(super) fn groups_retries_now(&mut self) -> bool {
-        self.settings.detail() == 1 && self.grouping.strikes(self.now)
+        self.settings.detail() == 1 && self.grouping.is_due(self.now)
     }
 
     /// Tells the retries that came since the last time.
-    pub(super) fn tell_retries(&mut self, retried: &BTreeMap<Cause, u64>) {
+    pub(super) fn log_retries(&mut self, retried: &BTreeMap<Cause, u64>) {
         if self.settings.detail() != 1 {
             return;
         }
         let new: BTreeMap<Cause, u64> = retried
             .iter()
-            .map(|(cause, count)| (*cause, count - self.retries_told.get(cause).copied().unwrap_or(0)))
+            .map(|(cause, count)| (*cause, count - self.retries_reported.get(cause).copied().unwrap_or(0)))
             .filter(|(_, count)| *count > 0)
             .collect();
         if !new.is_empty() {
-            self.say(&said::retries(&new));
-            self.retries_told.clone_from(retried);
+            self.log(&log_record::retries(&new));
+            self.retries_reported.clone_from(retried);
         }
     }
 
     /// Tells an event, if that is wanted now.
-    pub(super) fn tell(&mut self, event: &Event<'_>, sums: &Sums) {
-        let told_before = self.pause_told.is_some();
+    pub(super) fn report_event(&mut self, event: &Event<'_>, counters: &RunCounters) {
+        let reported_before = self.pause_reported.is_some();
         let wanted = match *event {
             Event::PoolPaused { wait, .. } => self.pause_is_news(wait),
             Event::Warned { message } => self.warning_is_news(message),
@@ -147,8 +147,8 @@ impl Screen {
         if matches!(event, Event::PoolResumed) {
             self.pause_ends = self.now;
         }
-        if wanted && let Some(said) = said::of(event, sums, told_before) {
-            self.say(&said);
+        if wanted && let Some(record) = log_record::of(event, counters, reported_before) {
+            self.log(&record);
         }
     }
 
@@ -160,13 +160,13 @@ impl Screen {
             fresh || moved
         } else {
             let much_more = |until| wait.min(end.saturating_sub(until)) >= PAUSE_LINES_APART;
-            let apart = self.pause_told.is_none_or(|(told, until)| {
+            let apart = self.pause_reported.is_none_or(|(told, until)| {
                 self.now.saturating_sub(told) >= PAUSE_LINES_APART || much_more(until)
             });
             wait >= LONG_PAUSE && (fresh || moved) && apart
         };
         if news {
-            self.pause_told = Some((self.now, end));
+            self.pause_reported = Some((self.now, end));
         }
         if news || fresh {
             self.pause_ends = end;
@@ -191,28 +191,28 @@ impl Screen {
         if let Some(bar) = self.bar.take() {
             bar.clear();
         }
-        self.progress = Progress::None;
+        self.progress = ProgressMode::None;
         if self.unshown_warnings > 0 && self.settings.detail() == 0 {
             let more = format!(
                 "{} not shown; -v shows all",
                 format::counted(self.unshown_warnings, "further warning was", "further warnings were")
             );
-            self.say(&Said::sentence(Level::Warning, "warned", &more));
+            self.log(&LogRecord::sentence(Level::Warning, "warned", &more));
         }
     }
 
     /// Writes one line, as text or as JSON. With `-q` only errors are written.
-    pub(super) fn say(&mut self, said: &Said) {
-        if self.settings.quiet && said.level < Level::Error {
+    pub(super) fn log(&mut self, record: &LogRecord) {
+        if self.settings.quiet && record.level < Level::Error {
             return;
         }
-        self.write(&self.composed(said));
+        self.write(&self.composed(record));
     }
 
-    fn composed(&self, said: &Said) -> String {
+    fn composed(&self, record: &LogRecord) -> String {
         match self.settings.log_format {
-            LogFormat::Text => text_line(said, self.settings.colour()),
-            LogFormat::Json => json_lines::line(said, SystemTime::now()),
+            LogFormat::Text => text_line(record, self.settings.colour()),
+            LogFormat::Json => json_lines::line(record, SystemTime::now()),
         }
     }
 
@@ -221,7 +221,7 @@ impl Screen {
         if text.is_empty() {
             return;
         }
-        self.push_heading();
+        self.push_header();
         let sink = &self.sink;
         let write = || {
             sink.push(text);

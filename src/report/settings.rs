@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 /// `--progress`: how a run under way is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Progress {
+pub enum ProgressMode {
     /// A bar where the cursor can be moved, else plain lines.
     #[default]
     Auto,
@@ -38,7 +38,7 @@ pub struct WordError {
     expected: &'static str,
 }
 
-impl fmt::Display for Progress {
+impl fmt::Display for ProgressMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Auto => "auto",
@@ -49,7 +49,7 @@ impl fmt::Display for Progress {
     }
 }
 
-impl FromStr for Progress {
+impl FromStr for ProgressMode {
     type Err = WordError;
 
     fn from_str(word: &str) -> Result<Self, WordError> {
@@ -103,7 +103,7 @@ impl Terminal {
 #[derive(Debug, Clone, Copy)]
 pub struct ReportSettings {
     /// `--progress`.
-    pub progress: Progress,
+    pub progress: ProgressMode,
     /// `--log-format`.
     pub log_format: LogFormat,
     /// How often `-v` was given.
@@ -116,13 +116,13 @@ pub struct ReportSettings {
 
 impl ReportSettings {
     /// The progress that will be shown: never `Auto`, and no bar where none can be drawn.
-    pub(super) fn shown_progress(&self) -> Progress {
+    pub(super) fn shown_progress(&self) -> ProgressMode {
         let drawable = self.terminal.interactive && self.log_format == LogFormat::Text;
         match self.progress {
-            _ if self.quiet => Progress::None,
-            Progress::Auto | Progress::Bar if drawable => Progress::Bar,
-            Progress::Auto | Progress::Bar | Progress::Plain => Progress::Plain,
-            Progress::None => Progress::None,
+            _ if self.quiet => ProgressMode::None,
+            ProgressMode::Auto | ProgressMode::Bar if drawable => ProgressMode::Bar,
+            ProgressMode::Auto | ProgressMode::Bar | ProgressMode::Plain => ProgressMode::Plain,
+            ProgressMode::None => ProgressMode::None,
         }
     }
 
@@ -142,13 +142,13 @@ mod tests {
 
     #[test]
     fn words_are_read_as_they_are_written() {
-        for progress in [Progress::Auto, Progress::Bar, Progress::Plain, Progress::None] {
+        for progress in [ProgressMode::Auto, ProgressMode::Bar, ProgressMode::Plain, ProgressMode::None] {
             assert_eq!(progress.to_string().parse(), Ok(progress));
         }
         for format in [LogFormat::Text, LogFormat::Json] {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
-        let wrong = "Bar".parse::<Progress>().unwrap_err();
+        let wrong = "Bar".parse::<ProgressMode>().unwrap_err();
         assert_eq!(wrong.to_string(), "`Bar` is not one of auto, bar, plain or none");
         assert_eq!("yaml".parse::<LogFormat>().unwrap_err().to_string(), "`yaml` is not one of text or json");
     }
@@ -159,12 +159,12 @@ mod tests {
             let terminal = Terminal { interactive, ..Terminal::absent() };
             ReportSettings { progress, log_format, verbose: 0, quiet, terminal }.shown_progress()
         };
-        assert_eq!(shown(Progress::Auto, true, LogFormat::Text, false), Progress::Bar);
-        assert_eq!(shown(Progress::Auto, false, LogFormat::Text, false), Progress::Plain);
-        assert_eq!(shown(Progress::Bar, false, LogFormat::Text, false), Progress::Plain);
-        assert_eq!(shown(Progress::Bar, true, LogFormat::Json, false), Progress::Plain);
-        assert_eq!(shown(Progress::Plain, true, LogFormat::Text, false), Progress::Plain);
-        assert_eq!(shown(Progress::None, true, LogFormat::Text, false), Progress::None);
-        assert_eq!(shown(Progress::Bar, true, LogFormat::Text, true), Progress::None);
+        assert_eq!(shown(ProgressMode::Auto, true, LogFormat::Text, false), ProgressMode::Bar);
+        assert_eq!(shown(ProgressMode::Auto, false, LogFormat::Text, false), ProgressMode::Plain);
+        assert_eq!(shown(ProgressMode::Bar, false, LogFormat::Text, false), ProgressMode::Plain);
+        assert_eq!(shown(ProgressMode::Bar, true, LogFormat::Json, false), ProgressMode::Plain);
+        assert_eq!(shown(ProgressMode::Plain, true, LogFormat::Text, false), ProgressMode::Plain);
+        assert_eq!(shown(ProgressMode::None, true, LogFormat::Text, false), ProgressMode::None);
+        assert_eq!(shown(ProgressMode::Bar, true, LogFormat::Text, true), ProgressMode::None);
     }
 }

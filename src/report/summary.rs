@@ -1,210 +1,207 @@
-//! The last words of a run: what came of it, why some failed, what limited it, and what was written.
+//! How a run ended: what the engine hands over for the last words, and the same for machines.
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::model::Exit;
-use crate::model::display_safe;
-use crate::report::complaint::{complaint_text, labelled};
-use crate::report::ending::{Amount, Changes, Counts, Ending, NotInInput, per_second};
-use crate::report::format;
-use crate::report::said;
-use crate::report::tally::{CauseGroup, TallySnapshot};
+use crate::report::error_message::ErrorMessage;
+use crate::report::json_lines::{rounded, seconds};
+use crate::report::log_record::{self, Level, LogRecord};
+use crate::report::run_stats::{CauseGroup, StatsSnapshot};
+use crate::report::verdict::RunVerdict;
 
-/// Causes named in the first line; the lines below it name more.
-const CAUSES_IN_HEADLINE: usize = 4;
-/// Causes that get a line with an example.
-const CAUSES_SHOWN: usize = 8;
-const PATH_CHARS: usize = 300;
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct RunSummary {
+    /// Wall time.
+    pub elapsed: Duration,
+    /// What became of the rows.
+    pub counts: Counts,
+    /// The files that were written.
+    pub written: Vec<WrittenFile>,
+    /// What limited the run.
+    pub verdict: RunVerdict,
+    /// How the program will exit.
+    pub exit: Exit,
+    /// Why the run did not end well, if it did not.
+    pub error: Option<ErrorMessage>,
+    /// The output was replaced.
+    pub published: bool,
+    /// A journal was left for the next run to go on from.
+    pub journal_kept: bool,
+    /// How old the oldest answer was that came from the journal of an interrupted run, when this run began.
+    pub oldest: Option<Duration>,
+    /// How the new output differs from the one that it replaces, where that was asked for.
+    pub changes: Option<Changes>,
+    /// SKUs of the old output that are no longer in the input.
+    pub not_in_input: Option<NotInInput>,
+}
 
-/// How much of the summary is wanted.
+/// SKUs that differ from the old output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// New ones.
+    pub added: u64,
+    /// Ones that are gone.
+    pub removed: u64,
+    /// Ones with another body.
+    pub changed: u64,
+    /// Ones that failed.
+    pub failed: u64,
+}
+
+/// SKUs of the old output that no row of the input asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Dress {
-    pub(super) quiet: bool,
-    pub(super) colour: bool,
+pub struct NotInInput {
+    /// How many.
+    pub count: u64,
+    /// They were taken out, and not kept.
+    pub pruned: bool,
 }
 
-/// The summary for people; empty where nothing is wanted.
-pub(super) fn text(ending: &Ending, tally: &TallySnapshot, dress: Dress) -> String {
-    let failed = ending.exit != Exit::Complete;
-    if dress.quiet && !failed {
-        return String::new();
+/// What became of the rows. `fetched + unchanged + failed + repeats + deferred = rows`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Data rows of the input.
+    pub rows: u64,
+    /// Answers kept, those from the journal among them.
+    pub fetched: u64,
+    /// SKUs whose old value still holds.
+    pub unchanged: u64,
+    /// SKUs without an answer to keep, and bad rows.
+    pub failed: u64,
+    /// Rows that repeat a SKU.
+    pub repeats: u64,
+    /// Rows left for a later run.
+    pub deferred: u64,
+    /// Of `fetched`: answered by the journal of an interrupted run.
+    pub recovered: u64,
+    /// Of `failed`: rows that could not be asked for, and whose SKU no other row has.
+    pub bad_rows: u64,
+    /// Lines without a character; they are no rows.
+    pub blanks: u64,
+}
+
+impl Counts {
+    /// Distinct SKUs that can be asked for, as a plan counts them. Not known where a run stopped early: what
+    /// is deferred are rows that nobody has looked at yet, repeats and bad ones among them.
+    #[must_use]
+    pub fn skus(&self) -> Option<u64> {
+        let asked = self.fetched + self.unchanged + self.failed.saturating_sub(self.bad_rows);
+        (self.deferred == 0).then_some(asked)
     }
-    // An input without a row, or one that could not be read: there is nothing to sum up.
-    let over_before_it_began = ending.counts.rows == 0 && ending.error.is_some();
-    let mut text = if over_before_it_began { String::new() } else { body(ending, tally, dress) };
-    if let Some(complaint) = &ending.error {
-        text.push_str(&complaint_text(&complaint.message, complaint.hint.as_deref(), dress.colour));
-    }
-    text
 }
 
-fn body(ending: &Ending, tally: &TallySnapshot, dress: Dress) -> String {
-    let mut lines = vec![headline(ending, tally)];
-    lines.extend(failure_lines(&tally.causes));
-    if !dress.quiet {
-        lines.extend(differing(tally).map(|text| labelled("warning", &text, dress.colour)));
-        if has_pace(ending) {
-            lines.push(format!("limited by: {}", display_safe(&ending.verdict.text, PATH_CHARS)));
-        }
-    }
-    lines.extend(left_behind(ending));
-    lines.join("\n") + "\n"
+/// A file that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenFile {
+    /// Its path, as the person gave it.
+    pub path: String,
+    /// How much is in it.
+    pub amount: Amount,
 }
 
-/// How fast it went is of interest: not where the run broke off because the API was not there, or let nobody
-/// in, or the disk failed, which the error says.
-fn has_pace(ending: &Ending) -> bool {
-    let stopped_for_trouble =
-        ending.error.is_some() && !matches!(ending.exit, Exit::TryAgain | Exit::Signal(_));
-    !stopped_for_trouble || ending.counts.deferred == 0
+/// How much a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amount {
+    /// Bytes.
+    Bytes(u64),
+    /// Data rows.
+    Rows(u64),
+    /// Lines.
+    Lines(u64),
 }
 
-/// `6,000 SKUs in 6.3 s: 5,994 fetched, 6 failed (4 not found, 2 timed out) · 952/s · p50 98 ms, p95 131 ms · 41 retries`
-pub(super) fn headline(ending: &Ending, tally: &TallySnapshot) -> String {
-    let Ending { counts, elapsed, .. } = ending;
-    let rows = format::counted(counts.rows, "row", "rows");
-    let all = match counts.skus() {
-        Some(skus) if skus == counts.rows => format::counted(skus, "SKU", "SKUs"),
-        Some(skus) => format!("{} ({rows})", format::counted(skus, "SKU", "SKUs")),
-        None => rows,
+/// SKUs that cost a request, a second: what came from the journal in no time is no measure of the API.
+pub(super) fn per_second(summary: &RunSummary, stats: &StatsSnapshot) -> f64 {
+    stats.counters.asked as f64 / summary.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+}
+
+/// The summary for machines; `headline` is its sentence for people.
+pub(super) fn record(summary: &RunSummary, stats: &StatsSnapshot, headline: String) -> LogRecord {
+    let level = match summary.exit {
+        Exit::Complete => Level::Info,
+        Exit::SomeFailed => Level::Warning,
+        _ => Level::Error,
     };
-    let mut parts = vec![format!(
-        "{all} in {}: {}",
-        format::duration(*elapsed),
-        becoming(counts, ending.oldest, &tally.causes)
-    )];
-    let has_pace = has_pace(ending);
-    if has_pace && tally.sums.asked > 0 && !elapsed.is_zero() {
-        parts.push(format::per_second(per_second(ending, tally)));
-    }
-    if let Some(latency) = tally.latency.filter(|_| has_pace) {
-        let [p50, p95] = [latency.p50, latency.p95].map(format::latency);
-        parts.push(format!("p50 {p50}, p95 {p95}"));
-    }
-    if tally.sums.retries > 0 {
-        parts.push(format::counted(tally.sums.retries, "retry", "retries"));
-    }
-    if counts.blanks > 0 {
-        parts.push(format::counted(counts.blanks, "blank line", "blank lines"));
-    }
-    parts.join(" · ")
+    LogRecord::new(level, "finished", headline, fields(summary, stats))
 }
 
-/// Every row is in exactly one of the numbers, so that they add up to the data rows.
-fn becoming(counts: &Counts, oldest: Option<Duration>, causes: &[CauseGroup]) -> String {
-    let mut fetched = format!("{} fetched", format::count(counts.fetched));
-    if counts.recovered > 0 {
-        fetched = format!("{fetched} ({} from the journal{})", format::count(counts.recovered), aged(oldest));
+/// What the summary tells machines.
+pub(super) fn fields(summary: &RunSummary, stats: &StatsSnapshot) -> Value {
+    let mut fields = rows(&summary.counts);
+    let more = json!({
+        "elapsed_s": seconds(summary.elapsed),
+        "per_s": rounded(per_second(summary, stats), 10.0),
+        "attempts": stats.counters.attempts(),
+        "retries": stats.counters.retries,
+        "bytes": stats.counters.bytes,
+        "pauses": stats.counters.pauses,
+        "paused_s": seconds(stats.counters.paused),
+        "p50_ms": stats.latency.map(|latency| millis(latency.p50)),
+        "p95_ms": stats.latency.map(|latency| millis(latency.p95)),
+        "statuses": statuses(stats),
+        "causes": stats.causes.iter().map(cause_fields).collect::<Vec<_>>(),
+        "differing_repeats": stats.counters.differing,
+        "differing_lines": stats.counters.differing_lines,
+        "limited_by": summary.verdict.limit.name(),
+        "advice": summary.verdict.text,
+        "published": summary.published,
+        "journal_kept": summary.journal_kept,
+        "oldest_answer_s": summary.oldest.map(seconds),
+        "changes": summary.changes.map(change_fields),
+        "no_longer_in_input": summary.not_in_input.map(|not_in_input| not_in_input.count),
+        "pruned": summary.not_in_input.is_some_and(|not_in_input| not_in_input.pruned),
+        "wrote": summary.written.iter().map(wrote_fields).collect::<Vec<_>>(),
+        "exit": summary.exit.code(),
+    });
+    if let (Value::Object(fields), Value::Object(more)) = (&mut fields, more) {
+        fields.extend(more);
     }
-    let mut parts = vec![fetched];
-    if counts.unchanged > 0 {
-        parts.push(format!("{} unchanged", format::count(counts.unchanged)));
-    }
-    if counts.failed > 0 {
-        let causes = cause_counts(causes);
-        let causes = if causes.is_empty() { causes } else { format!(" ({causes})") };
-        parts.push(format!("{} failed{causes}", format::count(counts.failed)));
-    }
-    if counts.deferred > 0 {
-        parts.push(format!("{} deferred", format::count(counts.deferred)));
-    }
-    if counts.repeats > 0 {
-        parts.push(format::counted(counts.repeats, "repeat", "repeats"));
-    }
-    parts.join(", ")
+    fields
 }
 
-/// How old the oldest answer of a journal is, once that is worth a word.
-fn aged(oldest: Option<Duration>) -> String {
-    const WORTH_A_WORD: Duration = Duration::from_mins(1);
-    oldest
-        .filter(|age| *age >= WORTH_A_WORD)
-        .map_or_else(String::new, |age| format!(", the oldest {} old", format::age(age)))
-}
-
-fn cause_counts(causes: &[CauseGroup]) -> String {
-    let named =
-        |group: &CauseGroup| format!("{} {}", format::count(group.count), group.cause.label_for(group.count));
-    let shown = if causes.len() == CAUSES_IN_HEADLINE + 1 { causes.len() } else { CAUSES_IN_HEADLINE };
-    let mut parts: Vec<String> = causes.iter().take(shown).map(named).collect();
-    let others: u64 = causes.iter().skip(shown).map(|group| group.count).sum();
-    if others > 0 {
-        parts.push(format::counted(others, "other", "others"));
-    }
-    parts.join(", ")
-}
-
-/// `  4 not found: first at line 17, SKU 0042: 404 from http://…/products/0042`
-fn failure_lines(causes: &[CauseGroup]) -> Vec<String> {
-    let mut lines: Vec<String> = causes
-        .iter()
-        .take(CAUSES_SHOWN)
-        .map(|group| {
-            let first = if group.count > 1 { "first at " } else { "" };
-            let place = said::place_and_reason(&group.example, group.cause);
-            format!("  {} {}: {first}{place}", format::count(group.count), group.cause.label_for(group.count))
-        })
-        .collect();
-    let others: u64 = causes.iter().skip(CAUSES_SHOWN).map(|group| group.count).sum();
-    if others > 0 {
-        let kinds = format::counted((causes.len() - CAUSES_SHOWN) as u64, "other cause", "other causes");
-        lines.push(format!("  {} of {kinds}", format::count(others)));
-    }
-    lines
-}
-
-/// The first row of a repeated SKU counts, so a repeat that would have asked for something else is news.
-fn differing(tally: &TallySnapshot) -> Option<String> {
-    let sums = &tally.sums;
-    let mut lines: Vec<String> = sums.differing_lines.iter().map(u64::to_string).collect();
-    let unnamed = sums.differing.saturating_sub(lines.len() as u64);
-    if unnamed > 0 {
-        lines.push(format!("{} more", format::count(unnamed)));
-    }
-    let repeats = format::counted(sums.differing, "repeat", "repeats");
-    let place = if sums.differing == 1 { "line" } else { "lines" };
-    (sums.differing > 0).then(|| {
-        format!(
-            "{repeats} would have asked for something else than the SKU's first row, which counts: {place} {}",
-            format::listed(&lines)
-        )
+fn rows(counts: &Counts) -> Value {
+    json!({
+        "rows": counts.rows,
+        "skus": counts.skus(),
+        "fetched": counts.fetched,
+        "unchanged": counts.unchanged,
+        "failed": counts.failed,
+        "repeats": counts.repeats,
+        "deferred": counts.deferred,
+        "recovered": counts.recovered,
+        "bad_rows": counts.bad_rows,
+        "blanks": counts.blanks,
     })
 }
 
-/// `wrote out.json (7.3 MB) and out.failed.csv (6 rows)`, or what stands instead of an output.
-fn left_behind(ending: &Ending) -> Vec<String> {
-    let mut lines = Vec::new();
-    if !ending.published {
-        let kept = if ending.journal_kept { "; journal kept" } else { "" };
-        lines.push(format!("nothing published{kept}"));
+fn statuses(stats: &StatsSnapshot) -> Value {
+    stats.statuses.iter().map(|(status, count)| (status.to_string(), Value::from(*count))).collect()
+}
+
+fn cause_fields(group: &CauseGroup) -> Value {
+    json!({
+        "cause": group.cause.label(),
+        "count": group.count,
+        "first": log_record::example_fields(&group.example, group.cause),
+    })
+}
+
+fn wrote_fields(written: &WrittenFile) -> Value {
+    match written.amount {
+        Amount::Bytes(bytes) => json!({"path": written.path, "bytes": bytes}),
+        Amount::Rows(rows) => json!({"path": written.path, "rows": rows}),
+        Amount::Lines(lines) => json!({"path": written.path, "lines": lines}),
     }
-    if let Some(Changes { added, removed, changed, failed }) = ending.changes {
-        let [added, removed, changed, failed] = [added, removed, changed, failed].map(format::count);
-        lines.push(format!("changes: {added} added, {changed} changed, {removed} removed, {failed} failed"));
-    }
-    if let Some(NotInInput { count, pruned }) = ending.not_in_input {
-        let skus = format::counted(count, "SKU of the old output is", "SKUs of the old output are");
-        let fate = if pruned { "taken out by --prune" } else { "kept (--prune takes them out)" };
-        lines.push(format!("{skus} no longer in the input: {fate}"));
-    }
-    let wrote: Vec<String> = ending
-        .wrote
-        .iter()
-        .map(|wrote| {
-            let amount = match wrote.amount {
-                Amount::Bytes(bytes) => format::size(bytes),
-                Amount::Rows(rows) => format::counted(rows, "row", "rows"),
-                Amount::Lines(lines) => format::counted(lines, "line", "lines"),
-            };
-            format!("{} ({amount})", display_safe(&wrote.path, PATH_CHARS))
-        })
-        .collect();
-    if !wrote.is_empty() {
-        lines.push(format!("wrote {}", format::listed(&wrote)));
-    }
-    let is_kept = ending.wrote.iter().any(|wrote| matches!(wrote.amount, Amount::Rows(_)));
-    if ending.published && ending.counts.failed > 0 && !is_kept {
-        lines.push("the failed rows are in no file; --failed FILE keeps them".into());
-    }
-    lines
+}
+
+fn change_fields(changes: Changes) -> Value {
+    let Changes { added, removed, changed, failed } = changes;
+    json!({"added": added, "removed": removed, "changed": changed, "failed": failed})
+}
+
+pub(super) fn millis(time: Duration) -> f64 {
+    rounded(time.as_secs_f64() * 1e3, 1e3)
 }

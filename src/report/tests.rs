@@ -45,7 +45,7 @@ impl Write for Stderr {
 
 fn cron() -> ReportSettings {
     ReportSettings {
-        progress: Progress::Auto,
+        progress: ProgressMode::Auto,
         log_format: LogFormat::Text,
         verbose: 0,
         quiet: false,
@@ -66,8 +66,8 @@ fn report(settings: ReportSettings) -> (Report, Stderr) {
     (Report::new(settings, Box::new(stderr.clone())), stderr)
 }
 
-fn at(seconds: f64) -> Live<'static> {
-    Live { elapsed: Duration::from_secs_f64(seconds), in_flight: 64, limit: 64, paused: None }
+fn at(seconds: f64) -> EngineStatus<'static> {
+    EngineStatus { elapsed: Duration::from_secs_f64(seconds), in_flight: 64, limit: 64, paused: None }
 }
 
 fn answered(status: u16, millis: u64) -> Event<'static> {
@@ -113,12 +113,12 @@ fn play_the_contract(report: &Report) {
     fail(report, 56, "0056", &late());
 }
 
-fn contract() -> Ending {
+fn contract() -> RunSummary {
     let facts = Facts {
         elapsed: Duration::from_millis(6_300),
-        concurrency: Concurrency::Auto { max: 64, settled: 64 },
+        concurrency: ConcurrencyUsed::Auto { max: 64, settled: 64 },
         busy: Duration::from_secs(390),
-        waits: Waits::default(),
+        waits: BlockedTime::default(),
         rate: None,
         processor: Duration::from_secs(1),
         attempts: 6_041,
@@ -131,11 +131,14 @@ fn contract() -> Ending {
         p95: Duration::from_millis(131),
         tail: Tail::default(),
     };
-    let wrote = |path: &str, amount| Wrote { path: path.into(), amount };
-    Ending {
+    let written = |path: &str, amount| WrittenFile { path: path.into(), amount };
+    RunSummary {
         elapsed: facts.elapsed,
         counts: Counts { rows: 6_000, fetched: 5_994, failed: 6, ..Counts::default() },
-        wrote: vec![wrote("out.json", Amount::Bytes(7_300_000)), wrote("out.failed.csv", Amount::Rows(6))],
+        written: vec![
+            written("out.json", Amount::Bytes(7_300_000)),
+            written("out.failed.csv", Amount::Rows(6)),
+        ],
         verdict: verdict(&facts),
         exit: Exit::SomeFailed,
         error: None,
@@ -169,24 +172,25 @@ const HEADING: &str = concat!(
     ": products.csv (6,000 rows) to out.json\n"
 );
 
-fn heading() -> Heading {
+fn log_header() -> LogHeader {
     let began = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_999);
-    Heading { began, input: "products.csv".into(), output: "out.json".into() }
+    LogHeader { began, input: "products.csv".into(), output: "out.json".into() }
 }
 
 #[test]
 fn in_a_log_the_run_is_named_before_anything_else_and_once() {
     let (log, stderr) = report(ReportSettings { verbose: 2, ..cron() });
-    let log = log.with_heading(heading(), true);
+    let log = log.with_log_header(log_header(), true);
     log.started(Some(6_000));
     assert_eq!(stderr.text(), HEADING, "before there is anything else");
     log.on(&Event::Warned { message: "odd" });
-    log.finish(&Ending { exit: Exit::Complete, ..contract() });
+    log.finish(&RunSummary { exit: Exit::Complete, ..contract() });
     assert!(stderr.text().starts_with(&format!("{HEADING}warning: odd\n")), "{}", stderr.text());
     assert_eq!(stderr.text().matches("skufetch").count(), 1);
 
     let (log, stderr) = report(cron());
-    log.with_heading(heading(), true).fail(&Complaint { message: "no".into(), hint: Some("try".into()) });
+    log.with_log_header(log_header(), true)
+        .fail(&ErrorMessage { message: "no".into(), hint: Some("try".into()) });
     let first = HEADING.replace(" (6,000 rows)", "");
     assert_eq!(stderr.text(), format!("{first}error: no\n  hint: try\n"));
 }
@@ -196,12 +200,12 @@ fn a_quiet_run_is_named_only_where_it_says_something() {
     let quiet = ReportSettings { quiet: true, ..cron() };
     for exit in [Exit::Complete, Exit::SomeFailed] {
         let (log, stderr) = report(quiet);
-        let log = log.with_heading(heading(), true);
+        let log = log.with_log_header(log_header(), true);
         log.started(Some(6_000));
         log.on(&Event::Warned { message: "odd" });
         assert_eq!(stderr.text(), "");
         play_the_contract(&log);
-        log.finish(&Ending { exit, ..contract() });
+        log.finish(&RunSummary { exit, ..contract() });
         match exit {
             Exit::Complete => assert_eq!(stderr.text(), ""),
             _ => assert_eq!(stderr.text(), format!("{HEADING}{HEADLINE}{FAILURES}{WROTE}")),
@@ -212,14 +216,14 @@ fn a_quiet_run_is_named_only_where_it_says_something() {
 #[test]
 fn on_a_terminal_no_run_is_named_and_in_json_lines_each() {
     let (by_hand, stderr) = report(by_hand());
-    let by_hand = by_hand.with_heading(heading(), false);
+    let by_hand = by_hand.with_log_header(log_header(), false);
     by_hand.started(Some(6_000));
-    by_hand.fail(&Complaint { message: "no".into(), hint: None });
+    by_hand.fail(&ErrorMessage { message: "no".into(), hint: None });
     assert_eq!(stderr.text(), "error: no\n");
 
     let (log, stderr) = report(json());
-    let named = Heading { input: "a\n\u{202e}b.csv".into(), ..heading() };
-    log.with_heading(named, false).started(Some(6_000));
+    let named = LogHeader { input: "a\n\u{202e}b.csv".into(), ..log_header() };
+    log.with_log_header(named, false).started(Some(6_000));
     let [first] = &stderr.objects()[..] else { panic!("{}", stderr.text()) };
     assert_eq!(fields_of(first), documented("started"));
     assert_eq!((&first["began"], &first["total"]), (&"2026-09-21T14:13:20.999Z".into(), &6_000.into()));
@@ -236,7 +240,7 @@ fn a_quiet_run_prints_nothing_unless_it_fails() {
     good.on(&Event::PoolPaused { wait: Duration::from_mins(1), why: "429" });
     good.line(Level::Warning, "odd");
     good.tick(&at(100.0));
-    good.finish(&Ending { exit: Exit::Complete, ..contract() });
+    good.finish(&RunSummary { exit: Exit::Complete, ..contract() });
     assert_eq!(nothing.text(), "");
 
     let (bad, lines) = report(quiet);
@@ -252,12 +256,12 @@ fn a_stopped_run_says_what_was_kept_and_why_it_stopped() {
     report.on(&FETCHED);
     report.on(&Event::RowRepeated { line: 4, differs: false });
     report.on(&Event::JobDeferred);
-    report.finish(&Ending {
+    report.finish(&RunSummary {
         counts: Counts { rows: 3, fetched: 1, repeats: 1, deferred: 1, ..Counts::default() },
-        wrote: Vec::new(),
+        written: Vec::new(),
         verdict: verdict(&Facts { attempts: 1, answered: 1, ..short() }),
         exit: Exit::TryAgain,
-        error: Some(Complaint {
+        error: Some(ErrorMessage {
             message: "out of time (--max-time 1s)".into(),
             hint: Some("run it again".into()),
         }),
@@ -281,9 +285,9 @@ fn a_stopped_run_says_what_was_kept_and_why_it_stopped() {
 fn short() -> Facts {
     Facts {
         elapsed: Duration::from_secs(1),
-        concurrency: Concurrency::Fixed(1),
+        concurrency: ConcurrencyUsed::Fixed(1),
         busy: Duration::ZERO,
-        waits: Waits::default(),
+        waits: BlockedTime::default(),
         rate: None,
         processor: Duration::ZERO,
         attempts: 0,
@@ -304,7 +308,7 @@ fn the_summary_tells_recovered_unchanged_and_differing_rows() {
     for line in 1..=10 {
         report.on(&Event::RowRepeated { line, differs: line != 5 });
     }
-    report.finish(&Ending {
+    report.finish(&RunSummary {
         counts: Counts {
             rows: 22,
             fetched: 9,
@@ -339,7 +343,7 @@ fn many_causes_are_cut_to_the_most_frequent() {
             fail(&report, line, "1", &Fault::new(Cause::Status(status), "no").with_status(status));
         }
     }
-    report.finish(&Ending {
+    report.finish(&RunSummary {
         counts: Counts { rows: 230, failed: 230, ..Counts::default() },
         exit: Exit::Unavailable,
         ..contract()
@@ -376,7 +380,7 @@ fn from_cron_a_short_run_prints_its_summary_alone_and_a_long_one_a_line_every_te
 
 #[test]
 fn with_progress_none_a_long_run_prints_nothing_before_its_summary() {
-    let (report, stderr) = report(ReportSettings { progress: Progress::None, ..by_hand() });
+    let (report, stderr) = report(ReportSettings { progress: ProgressMode::None, ..by_hand() });
     report.tick(&at(5.0));
     report.tick(&at(50.0));
     assert_eq!(stderr.text(), "");
@@ -395,7 +399,7 @@ fn the_bar_stands_on_one_line_and_steps_aside_for_warnings() {
     report.on(&Event::Warned { message: "SKU 1.23E+12 looks like a spreadsheet's rounding" });
     report.on(&Event::PoolPaused { wait: Duration::from_secs(12), why: "429 with Retry-After" });
     let paused = Some((Duration::from_millis(11_200), "429 with Retry-After"));
-    report.tick(&Live { in_flight: 0, paused, ..at(3.8) });
+    report.tick(&EngineStatus { in_flight: 0, paused, ..at(3.8) });
     let shown = stderr.terminal(80);
     let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
     assert_eq!(
@@ -415,7 +419,7 @@ fn a_bar_moves_with_every_tick_though_some_come_a_hair_early() {
     report.started(Some(6_000));
     for (micros, drawn) in [(50_900, 1), (100_100, 2), (150_800, 3), (160_000, 3), (200_050, 4)] {
         report.on(&FETCHED);
-        report.tick(&Live { elapsed: Duration::from_micros(micros), ..at(0.0) });
+        report.tick(&EngineStatus { elapsed: Duration::from_micros(micros), ..at(0.0) });
         assert_eq!(stderr.text().matches("/6,000").count(), drawn, "at {micros} µs");
     }
 }
@@ -619,8 +623,8 @@ fn every_json_line_is_an_object_with_time_level_event_and_message() {
     report.on(&Event::PoolResumed);
     report.line(Level::Info, "a note");
     report.tick(&at(10.0));
-    let error = Some(Complaint { message: "two\nlines".into(), hint: None });
-    report.finish(&Ending { error, ..contract() });
+    let error = Some(ErrorMessage { message: "two\nlines".into(), hint: None });
+    report.finish(&RunSummary { error, ..contract() });
     let objects = stderr.objects();
     for object in &objects {
         for field in ["time", "level", "event", "message"] {
@@ -664,7 +668,7 @@ fn json_from_cron_with_everything_well_is_the_summary_alone() {
         report.started(Some(1));
         report.on(&FETCHED);
         report.tick(&at(0.1));
-        report.finish(&Ending { exit: Exit::Complete, ..contract() });
+        report.finish(&RunSummary { exit: Exit::Complete, ..contract() });
         assert_eq!(stderr.objects().len(), lines);
     }
 }
@@ -691,11 +695,11 @@ fn an_error_says_what_and_what_to_do() {
 #[test]
 fn a_run_without_a_row_ends_with_its_error_alone() {
     let (report, stderr) = report(cron());
-    report.finish(&Ending {
+    report.finish(&RunSummary {
         counts: Counts::default(),
-        wrote: Vec::new(),
+        written: Vec::new(),
         exit: Exit::Data,
-        error: Some(Complaint { message: "products.csv has no data row".into(), hint: None }),
+        error: Some(ErrorMessage { message: "products.csv has no data row".into(), hint: None }),
         published: false,
         ..contract()
     });
@@ -736,7 +740,7 @@ fn a_report_can_be_told_from_several_threads() {
             });
         }
     });
-    assert_eq!(report.tally().sums.fetched, 1_000);
+    assert_eq!(report.stats().counters.fetched, 1_000);
 }
 
 /// Characters that act on a terminal, or that hide and reorder what stands around them.
@@ -781,10 +785,10 @@ proptest! {
         report.on(&Event::LimitChanged { limit: 1, why: &why });
         report.on(&Event::Warned { message: &detail });
         report.on(&Event::Stopping { why: &why });
-        report.tick(&Live { paused: Some((wait, &why)), ..at(10.0) });
-        let wrote = vec![Wrote { path: url, amount: Amount::Rows(1) }];
-        let error = Some(Complaint { message: detail, hint: Some(why) });
-        report.finish(&Ending { wrote, error, ..contract() });
+        report.tick(&EngineStatus { paused: Some((wait, &why)), ..at(10.0) });
+        let written = vec![WrittenFile { path: url, amount: Amount::Rows(1) }];
+        let error = Some(ErrorMessage { message: detail, hint: Some(why) });
+        report.finish(&RunSummary { written, error, ..contract() });
         let text = stderr.text();
         prop_assert!(!text.contains(acts), "{:?}", text);
         if as_json {
@@ -804,7 +808,7 @@ proptest! {
             report.on(&FETCHED);
         }
         report.tick(&at(1.0));
-        report.tick(&Live { paused: Some((Duration::from_secs(3), &why)), ..at(2.0) });
+        report.tick(&EngineStatus { paused: Some((Duration::from_secs(3), &why)), ..at(2.0) });
         report.line(Level::Warning, "beside it");
         report.finish(&contract());
         let told = stderr.text().contains("warning:\x1b[0m beside it\n");
@@ -821,7 +825,7 @@ proptest! {
         let counts =
             Counts { rows, fetched, unchanged, failed, repeats, deferred, bad_rows, ..Counts::default() };
         let (report, stderr) = report(cron());
-        report.finish(&Ending { counts, ..contract() });
+        report.finish(&RunSummary { counts, ..contract() });
         let text = stderr.text().replace([',', '('], "");
         let headline = text.lines().next().unwrap();
         let number = |word: &str| {

@@ -33,13 +33,13 @@ use serde_json::{Value, json};
 
 use crate::limit::climb::{End, Rung, best};
 use crate::model::Rate;
-use crate::report::document::Kind;
-use crate::report::ending::millis;
+use crate::report::document::ReportFormat;
 use crate::report::format::{self, count, counted};
 use crate::report::json_lines::{self, rounded, seconds};
-use crate::report::said::{Level, Said};
+use crate::report::log_record::{Level, LogRecord};
+use crate::report::run_stats::CauseGroup;
 use crate::report::settings::LogFormat;
-use crate::report::tally::CauseGroup;
+use crate::report::summary::millis;
 use crate::report::verdict::typed_rate;
 use crate::report::{Report, lock};
 
@@ -52,7 +52,7 @@ const LARGEST_SAMPLE: u64 = 100_000;
 
 /// What a climb came to.
 #[derive(Debug, Clone)]
-pub struct Tuned {
+pub struct TuneResult {
     /// Every rung.
     pub rungs: Vec<Rung>,
     /// Why there are no more.
@@ -85,7 +85,7 @@ pub struct Tuned {
     pub hides: bool,
 }
 
-impl Tuned {
+impl TuneResult {
     /// The rung to name.
     #[must_use]
     pub fn best(&self) -> Option<&Rung> {
@@ -104,7 +104,7 @@ impl Tuned {
 
 /// The head of the table.
 #[must_use]
-pub fn heading() -> String {
+pub fn table_header() -> String {
     format!(
         "{:>8}{:>10}{:>12}{:>10}{:>10}{:>8}\n",
         "workers", "requests", "answers/s", "p50", "p95", "errors"
@@ -130,7 +130,7 @@ pub fn row(rung: &Rung) -> String {
 
 /// What follows the table: plot, number, reason, command.
 #[must_use]
-pub fn conclusion(tuned: &Tuned) -> String {
+pub fn conclusion(tuned: &TuneResult) -> String {
     let mut text = plot(&tuned.rungs);
     if let Some(best) = tuned.best() {
         // Writing to a String cannot fail.
@@ -155,7 +155,7 @@ pub fn conclusion(tuned: &Tuned) -> String {
 
 /// Why the climb went no further, and what to do about that.
 #[must_use]
-pub fn why(tuned: &Tuned) -> String {
+pub fn why(tuned: &TuneResult) -> String {
     let Some(last) = tuned.rungs.last() else { return "nothing was measured".into() };
     let at = counted(last.workers as u64, "worker", "workers");
     let borne = tuned.best().map_or(0.0, Rung::per_second);
@@ -191,7 +191,7 @@ pub fn why(tuned: &Tuned) -> String {
 }
 
 /// What the table leaves out, so that nobody has to wonder.
-fn notes(tuned: &Tuned) -> Vec<String> {
+fn notes(tuned: &TuneResult) -> Vec<String> {
     let mut notes = Vec::new();
     if tuned.failed_answers > 0 {
         let answers = counted(tuned.failed_answers, "answer", "answers");
@@ -205,7 +205,7 @@ fn notes(tuned: &Tuned) -> Vec<String> {
     notes
 }
 
-fn causes(tuned: &Tuned) -> String {
+fn causes(tuned: &TuneResult) -> String {
     let parts: Vec<_> =
         tuned.causes.iter().map(|group| format!("{} {}", count(group.count), group.cause.label())).collect();
     if parts.is_empty() { String::new() } else { format!(" ({} in all)", format::listed(&parts)) }
@@ -256,15 +256,15 @@ fn bar(part: f64) -> String {
 
 /// The document of `--report`, with its line end. There is none for Prometheus.
 #[must_use]
-pub fn document(tuned: &Tuned, kind: Kind, now: SystemTime) -> String {
+pub fn document(tuned: &TuneResult, kind: ReportFormat, now: SystemTime) -> String {
     match kind {
-        Kind::Html => html::document(tuned, now),
-        Kind::Json | Kind::Prom => json_document(tuned, now),
+        ReportFormat::Html => html::document(tuned, now),
+        ReportFormat::Json | ReportFormat::Prom => json_document(tuned, now),
     }
 }
 
 /// The schema stands at the head of this file.
-fn json_document(tuned: &Tuned, now: SystemTime) -> String {
+fn json_document(tuned: &TuneResult, now: SystemTime) -> String {
     let mut document = fields(tuned);
     let more = json!({
         "time": json_lines::moment(now),
@@ -276,7 +276,7 @@ fn json_document(tuned: &Tuned, now: SystemTime) -> String {
     json_lines::document(&document)
 }
 
-fn fields(tuned: &Tuned) -> Value {
+fn fields(tuned: &TuneResult) -> Value {
     let best = tuned.best();
     let cause = |group: &CauseGroup| json!({"cause": group.cause.label(), "count": group.count});
     json!({
@@ -324,12 +324,12 @@ impl Report {
     pub fn rung_measured(&self, rung: &Rung) {
         if self.settings.log_format == LogFormat::Json {
             let text = format!("{}: {}/s", counted(rung.workers as u64, "worker", "workers"), rate(rung));
-            lock(&self.screen).say(&Said::new(Level::Info, "rung_measured", text, rung_fields(rung)));
+            lock(&self.screen).log(&LogRecord::new(Level::Info, "rung_measured", text, rung_fields(rung)));
         }
     }
 
     /// The climb is over. Takes the bar away.
-    pub fn tuned(&self, tuned: &Tuned) {
+    pub fn tuned(&self, tuned: &TuneResult) {
         let mut screen = lock(&self.screen);
         screen.close();
         if self.settings.log_format == LogFormat::Json {
@@ -337,7 +337,12 @@ impl Report {
                 || "no number can be named".into(),
                 |best| format!("best: {}", counted(best.workers as u64, "worker", "workers")),
             );
-            screen.say(&Said::new(Level::Info, "tuned", format!("{best}; {}", why(tuned)), fields(tuned)));
+            screen.log(&LogRecord::new(
+                Level::Info,
+                "tuned",
+                format!("{best}; {}", why(tuned)),
+                fields(tuned),
+            ));
         }
     }
 }

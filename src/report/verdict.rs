@@ -5,21 +5,21 @@
 //! attempts were in flight explains it only when nothing else does.
 
 mod facts;
-mod words;
+mod text;
 
 use std::time::Duration;
 
 use crate::report::format;
 
-pub use facts::{Concurrency, Facts, Tail, Waits};
+pub use facts::{BlockedTime, ConcurrencyUsed, Facts, Tail};
 
 use facts::{RATE_SHARE, SOME_PAUSED};
 
-pub(super) use words::typed_rate;
+pub(super) use text::typed_rate;
 
 /// What limited a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
+pub enum LimitedBy {
     /// Nothing was asked.
     Nothing,
     /// The run was over too soon to say.
@@ -27,7 +27,7 @@ pub enum Limit {
     /// `--rate`.
     Rate,
     /// `--concurrency`.
-    Concurrency,
+    ConcurrencyUsed,
     /// The server slowed down or refused.
     Server,
     /// The pauses that the server asked for.
@@ -40,7 +40,7 @@ pub enum Limit {
     Tail,
 }
 
-impl Limit {
+impl LimitedBy {
     /// A stable word for logs and reports.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -48,7 +48,7 @@ impl Limit {
             Self::Nothing => "nothing",
             Self::TooShort => "too_short",
             Self::Rate => "rate",
-            Self::Concurrency => "concurrency",
+            Self::ConcurrencyUsed => "concurrency",
             Self::Server => "server",
             Self::Pauses => "pauses",
             Self::Input => "input",
@@ -60,9 +60,9 @@ impl Limit {
 
 /// What limited a run, and in words what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct RunVerdict {
     /// The limit.
-    pub limit: Limit,
+    pub limit: LimitedBy,
     /// What follows `limited by: `.
     pub text: String,
 }
@@ -84,55 +84,55 @@ const FULL_SHARE: f64 = 0.75;
 
 /// Says what limited a run and names a number to type.
 #[must_use]
-pub fn verdict(facts: &Facts) -> Verdict {
-    let text = |limit, text: String| Verdict { limit, text };
+pub fn verdict(facts: &Facts) -> RunVerdict {
+    let text = |limit, text: String| RunVerdict { limit, text };
     if facts.attempts == 0 {
-        return text(Limit::Nothing, "nothing; no request was sent".into());
+        return text(LimitedBy::Nothing, "nothing; no request was sent".into());
     }
     if facts.answered == 0 {
         let requests = format::counted(facts.attempts, "request was", "requests were");
-        return text(Limit::Server, format!("the API: {requests} sent and none was answered"));
+        return text(LimitedBy::Server, format!("the API: {requests} sent and none was answered"));
     }
     if facts.elapsed < SHORTEST {
-        return words::too_short(facts);
+        return text::too_short(facts);
     }
     if facts.share(facts.waits.outage) >= PAUSED_SHARE && facts.waits.outage >= facts.asked_pauses() {
-        return text(Limit::Server, words::outage(facts));
+        return text(LimitedBy::Server, text::outage(facts));
     }
     if facts.share(facts.asked_pauses()) >= PAUSED_SHARE {
-        return text(Limit::Pauses, words::pauses(facts));
+        return text(LimitedBy::Pauses, text::pauses(facts));
     }
     if let Some(rate) = facts.rate
         && (facts.per_second() >= RATE_SHARE * rate.per_second() || facts.share(facts.waits.rate) >= HALF)
     {
-        return text(Limit::Rate, words::asked_rate(facts, rate));
+        return text(LimitedBy::Rate, text::asked_rate(facts, rate));
     }
     if facts.share(facts.waits.input) >= HALF {
-        return text(Limit::Input, words::input(facts));
+        return text(LimitedBy::Input, text::input(facts));
     }
     if facts.has_tail() {
-        return text(Limit::Tail, words::tail(facts));
+        return text(LimitedBy::Tail, text::tail(facts));
     }
     if facts.attempts < FEWEST {
-        return words::too_short(facts);
+        return text::too_short(facts);
     }
     if facts.is_refused_at(REFUSED_SHARE) || facts.share(facts.asked_pauses()) >= SOME_PAUSED {
-        return text(Limit::Server, words::refusals(facts));
+        return text(LimitedBy::Server, text::refusals(facts));
     }
     if facts.share(facts.processor) >= WORKING_SHARE {
-        return text(Limit::Machine, words::working(facts));
+        return text(LimitedBy::Machine, text::working(facts));
     }
     if facts.share(facts.waits.drain) >= HALF {
-        return text(Limit::Tail, words::drain(facts));
+        return text(LimitedBy::Tail, text::drain(facts));
     }
     if facts.in_flight() < FULL_SHARE * facts.limit() as f64 && facts.share(facts.waits.slot) < HALF {
-        return text(Limit::Machine, words::machine(facts));
+        return text(LimitedBy::Machine, text::machine(facts));
     }
     match facts.concurrency {
-        Concurrency::Auto { settled, .. } if facts.is_below_its_ceiling() => {
-            text(Limit::Server, words::knee(facts, settled))
+        ConcurrencyUsed::Auto { settled, .. } if facts.is_below_its_ceiling() => {
+            text(LimitedBy::Server, text::knee(facts, settled))
         }
-        _ => text(Limit::Concurrency, words::workers(facts)),
+        _ => text(LimitedBy::ConcurrencyUsed, text::workers(facts)),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::collect::{CollectError, Inspection, OutputSettings, Preflight};
 use crate::input::{InputError, Rows};
 use crate::model::Job;
 use crate::plan::{KeyLengths, Planned, Planner, RejectedRow};
-use crate::report::dry_run::{Bodies, Lines, PlannedRows, Reject, Sample, Spared};
+use crate::report::dry_run::{Bodies, EarlierAnswers, LineNumbers, PlannedRows, Reject, SampleRequest};
 
 /// Requests that are shown from the start of the input.
 const FIRST: usize = 3;
@@ -32,10 +32,10 @@ pub(super) struct Walk {
 pub(super) struct Walked {
     pub(super) planner: Planner,
     pub(super) rows: PlannedRows,
-    pub(super) first: Vec<Sample>,
-    pub(super) random: Option<Sample>,
+    pub(super) first: Vec<SampleRequest>,
+    pub(super) random: Option<SampleRequest>,
     pub(super) bodies: Option<Bodies>,
-    pub(super) spared: Spared,
+    pub(super) earlier: EarlierAnswers,
     /// The address holds a user, or a password.
     pub(super) has_user_info: bool,
     /// Some requests ask whether an entity tag still holds.
@@ -65,10 +65,10 @@ impl Walk {
     pub(super) fn new(planner: Planner, mut inspection: Inspection, max_age: Option<Duration>) -> Self {
         let content_type = planner.constant_headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_json = content_type.is_some_and(|value| value.contains("json"));
-        let spared = Spared {
+        let earlier = EarlierAnswers {
             notes: std::mem::take(&mut inspection.notes),
             writer: inspection.writer.take(),
-            ..Spared::default()
+            ..EarlierAnswers::default()
         };
         let walked = Walked {
             planner,
@@ -76,7 +76,7 @@ impl Walk {
             first: Vec::new(),
             random: None,
             bodies: None,
-            spared,
+            earlier,
             has_user_info: false,
             asks_etag: false,
             asks_date: false,
@@ -123,23 +123,23 @@ impl Walk {
         self.sample(job);
         self.weigh(job);
         if self.inspection.answered(job.fingerprint) {
-            self.walked.spared.recovered += 1;
+            self.walked.earlier.recovered += 1;
         } else if let Some(known) = self.inspection.previous_value(&job.key, job.fingerprint) {
             if known.is_young(self.max_age, self.inspection.began) {
-                self.walked.spared.young += 1;
+                self.walked.earlier.young += 1;
                 return;
             }
             let (etag, date) = (known.validators.etag.is_some(), known.validators.last_modified.is_some());
             self.walked.asks_etag |= etag;
             self.walked.asks_date |= date;
-            self.walked.spared.conditional += u64::from(etag || date);
+            self.walked.earlier.conditional += u64::from(etag || date);
         }
     }
 
     /// Keeps the first requests, and of the others each with the same chance.
     fn sample(&mut self, job: &Job) {
         let walked = &mut self.walked;
-        let sample = || Sample { line: job.line, url: walked.planner.shown_url(job) };
+        let sample = || SampleRequest { line: job.line, url: walked.planner.shown_url(job) };
         if walked.first.len() < FIRST {
             walked.has_user_info |=
                 !job.request.url.username().is_empty() || job.request.url.password().is_some();
@@ -166,8 +166,11 @@ impl Walk {
         let rejects = &mut self.walked.rows.rejects;
         let reason = refused.why.reason();
         let place = *self.reasons.entry(reason).or_insert_with_key(|reason| {
-            let reject =
-                Reject { reason: reason.clone(), example: refused.why.to_string(), lines: Lines::default() };
+            let reject = Reject {
+                reason: reason.clone(),
+                example: refused.why.to_string(),
+                lines: LineNumbers::default(),
+            };
             rejects.push(reject);
             rejects.len() - 1
         });

@@ -81,7 +81,7 @@ pub(in crate::report) struct Axis<'a> {
 }
 
 /// What is drawn.
-pub(in crate::report) enum Shape {
+pub(in crate::report) enum PlotShape {
     /// A line through points; a point alone is a dot.
     Line(Vec<(f64, f64)>),
     /// A line, and what lies below it.
@@ -91,13 +91,13 @@ pub(in crate::report) enum Shape {
     /// Bars from the bottom: left, right and height.
     Bars(Vec<(f64, f64, f64)>),
     /// Stretches of the whole height: left and right.
-    Stretches(Vec<(f64, f64)>),
+    Bands(Vec<(f64, f64)>),
     /// An upright line.
-    Upright(f64),
+    VerticalLine(f64),
 }
 
 /// A shape in its colour.
-pub(in crate::report) struct Mark(pub(in crate::report) Hue, pub(in crate::report) Shape);
+pub(in crate::report) struct Series(pub(in crate::report) Hue, pub(in crate::report) PlotShape);
 
 /// A chart.
 pub(in crate::report) struct Chart<'a> {
@@ -106,7 +106,7 @@ pub(in crate::report) struct Chart<'a> {
     pub(in crate::report) x: Axis<'a>,
     pub(in crate::report) y: Axis<'a>,
     /// From the lowest layer up.
-    pub(in crate::report) marks: Vec<Mark>,
+    pub(in crate::report) series: Vec<Series>,
 }
 
 impl Chart<'_> {
@@ -146,7 +146,7 @@ impl Chart<'_> {
             .y_label_formatter(self.y.text)
             .draw()
             .map_err(|error| error.to_string())?;
-        for mark in &self.marks {
+        for mark in &self.series {
             mark.draw(&mut chart, self.y.to).map_err(|error| error.to_string())?;
         }
         drop(chart);
@@ -156,10 +156,10 @@ impl Chart<'_> {
 }
 
 type Trouble<'b> = DrawingAreaErrorKind<<SVGBackend<'b> as DrawingBackend>::ErrorType>;
-type Place<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+type PlotArea<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-impl Mark {
-    fn draw<'b>(&self, chart: &mut Place<'_, 'b>, top: f64) -> Result<(), Trouble<'b>> {
+impl Series {
+    fn draw<'b>(&self, chart: &mut PlotArea<'_, 'b>, top: f64) -> Result<(), Trouble<'b>> {
         let Self(hue, shape) = self;
         let (line, fill) = (hue.rgb().stroke_width(2 * FINE), hue.rgb().filled());
         let dots = |points: &[(f64, f64)]| {
@@ -169,22 +169,24 @@ impl Mark {
             sides.into_iter().map(move |side| Rectangle::new(side, style))
         };
         match shape {
-            Shape::Line(points) if points.len() == 1 => chart.draw_series(dots(points)).map(drop),
-            Shape::Line(points) => chart.draw_series(LineSeries::new(points.clone(), line)).map(drop),
-            Shape::Area(points) => {
+            PlotShape::Line(points) if points.len() == 1 => chart.draw_series(dots(points)).map(drop),
+            PlotShape::Line(points) => chart.draw_series(LineSeries::new(points.clone(), line)).map(drop),
+            PlotShape::Area(points) => {
                 let area = AreaSeries::new(points.clone(), 0.0, hue.rgb().mix(0.15).filled());
                 chart.draw_series(area.border_style(line)).map(drop)
             }
-            Shape::Dots(points) => chart.draw_series(dots(points)).map(drop),
-            Shape::Bars(bars) => {
+            PlotShape::Dots(points) => chart.draw_series(dots(points)).map(drop),
+            PlotShape::Bars(bars) => {
                 let sides = bars.iter().map(|(left, right, height)| [(*left, *height), (*right, 0.0)]);
                 chart.draw_series(boxes(sides.collect(), fill)).map(drop)
             }
-            Shape::Stretches(stretches) => {
+            PlotShape::Bands(stretches) => {
                 let sides = stretches.iter().map(|(left, right)| [(*left, top), (*right, 0.0)]);
                 chart.draw_series(boxes(sides.collect(), hue.rgb().mix(0.25).filled())).map(drop)
             }
-            Shape::Upright(x) => chart.draw_series(LineSeries::new([(*x, 0.0), (*x, top)], line)).map(drop),
+            PlotShape::VerticalLine(x) => {
+                chart.draw_series(LineSeries::new([(*x, 0.0), (*x, top)], line)).map(drop)
+            }
         }
     }
 }
@@ -200,25 +202,25 @@ fn range(axis: &Axis<'_>) -> std::ops::Range<f64> {
 mod tests {
     use super::*;
 
-    fn chart(marks: Vec<Mark>, to: f64) -> String {
+    fn chart(series: Vec<Series>, to: f64) -> String {
         let text = |value: &f64| format!("{value:.1}");
         let axis = || Axis { from: 0.0, to, labels: 5, text: &text };
-        Chart { label: "answers", x: axis(), y: axis(), marks }.svg()
+        Chart { label: "answers", x: axis(), y: axis(), series }.svg()
     }
 
     #[test]
     fn every_shape_is_drawn_in_its_colour() {
         let points = vec![(0.0, 1.0), (5.0, 9.0), (10.0, 3.0)];
         for (shape, tag) in [
-            (Shape::Line(points.clone()), "<polyline"),
-            (Shape::Area(points.clone()), "<polygon"),
-            (Shape::Dots(points.clone()), "<circle"),
-            (Shape::Line(points[..1].to_vec()), "<circle"),
-            (Shape::Bars(vec![(1.0, 2.0, 3.0)]), "<rect"),
-            (Shape::Stretches(vec![(1.0, 2.0)]), "<rect"),
-            (Shape::Upright(4.0), "<polyline"),
+            (PlotShape::Line(points.clone()), "<polyline"),
+            (PlotShape::Area(points.clone()), "<polygon"),
+            (PlotShape::Dots(points.clone()), "<circle"),
+            (PlotShape::Line(points[..1].to_vec()), "<circle"),
+            (PlotShape::Bars(vec![(1.0, 2.0, 3.0)]), "<rect"),
+            (PlotShape::Bands(vec![(1.0, 2.0)]), "<rect"),
+            (PlotShape::VerticalLine(4.0), "<polyline"),
         ] {
-            let svg = chart(vec![Mark(Hue::Fourth, shape)], 10.0);
+            let svg = chart(vec![Series(Hue::Fourth, shape)], 10.0);
             assert!(svg.contains(&Hue::Fourth.attribute()) && svg.contains(tag), "{svg}");
             assert!(svg.starts_with("<svg viewBox=") && svg.trim_end().ends_with("</svg>"), "{svg}");
             assert!(!svg.contains("http"), "{svg}");
@@ -228,7 +230,7 @@ mod tests {
     #[test]
     fn no_range_and_no_number_breaks_a_chart() {
         for to in [0.0, -1.0, 1e-12, 1e300, f64::INFINITY, f64::NAN] {
-            let svg = chart(vec![Mark(Hue::First, Shape::Line(vec![(0.0, 0.0), (to, to)]))], to);
+            let svg = chart(vec![Series(Hue::First, PlotShape::Line(vec![(0.0, 0.0), (to, to)]))], to);
             assert!(svg.trim_end().ends_with("</svg>"), "{to}: {svg}");
         }
     }

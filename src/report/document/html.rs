@@ -4,58 +4,58 @@ use std::fmt::Write as _;
 
 use super::chart::Hue;
 use super::page::{card, columns, legend, names, page, pairs, prose, table, text, tile};
-use super::{Account, Setting, over_time};
+use super::{ReportData, ShownSetting, charts};
 use crate::model::{Exit, display_safe};
-use crate::report::ending::{Amount, per_second};
 use crate::report::format::{self, count};
 use crate::report::json_lines::moment;
-use crate::report::{Ending, said};
+use crate::report::summary::{Amount, per_second};
+use crate::report::{RunSummary, log_record};
 
 /// Causes and statuses that get a row.
 const ROWS: usize = 20;
 /// Characters of a SKU in a table. One may have 256, and the JSON report has all of them.
 const SKU_CHARS: usize = 32;
 
-pub(super) fn document(account: &Account<'_>) -> String {
-    let mut body = head(account);
-    body.push_str(&tiles(account));
-    body.push_str(&shares(account));
-    body.push_str(&failures(account));
-    let mut charts = over_time::charts(account);
+pub(super) fn document(data: &ReportData<'_>) -> String {
+    let mut body = head(data);
+    body.push_str(&tiles(data));
+    body.push_str(&shares(data));
+    body.push_str(&failures(data));
+    let mut charts = charts::charts(data);
     let mut cards = charts.split_off(charts.len() / 2 * 2);
     body.push_str(&pairs(&charts));
     for part in [statuses, retried, slowest, pauses, files] {
-        cards.push(part(account));
+        cards.push(part(data));
     }
     body.push_str(&columns(&cards));
-    body.push_str(&settings(account));
+    body.push_str(&settings(data));
     let _ = writeln!(
         body,
         "<footer class=\"soft\">skufetch {} · {} to {}</footer>",
         env!("CARGO_PKG_VERSION"),
-        moment(account.subject.began),
-        moment(account.ended)
+        moment(data.subject.began),
+        moment(data.ended)
     );
-    page(&format!("{} · skufetch", account.subject.output), &body)
+    page(&format!("{} · skufetch", data.subject.output), &body)
 }
 
-fn head(account: &Account<'_>) -> String {
-    let Account { subject, ending, headline, .. } = account;
+fn head(data: &ReportData<'_>) -> String {
+    let ReportData { subject, summary, headline, .. } = data;
     let output = if subject.output == "-" { "standard output" } else { &subject.output };
-    let (class, badge) = badge(ending);
+    let (class, badge) = badge(summary);
     let mut head = format!(
         "<header>\n<p class=\"kicker\">{} · from {} · {}</p>\n<h1>{} <span class=\"badge {class}\">{badge}</span></h1>\n",
-        text(&date(account)),
+        text(&date(data)),
         text(&subject.input),
         text(&subject.request),
         text(output),
     );
-    if !is_over_before_it_began(account) {
-        let verdict = prose(&ending.verdict.text);
+    if !is_over_before_it_began(data) {
+        let verdict = prose(&summary.verdict.text);
         let _ = writeln!(head, "<p class=\"headline\">{}</p>", prose(headline));
         let _ = writeln!(head, "<p class=\"verdict\"><b>limited by</b> {verdict}</p>");
     }
-    if let Some(error) = &ending.error {
+    if let Some(error) = &summary.error {
         let hint = error.hint.as_ref().map(|hint| format!("\n{}", safe_lines(hint))).unwrap_or_default();
         let _ = writeln!(head, "<p class=\"error\"><b>error</b> {}{hint}</p>", safe_lines(&error.message));
     }
@@ -63,8 +63,8 @@ fn head(account: &Account<'_>) -> String {
 }
 
 /// There is nothing to sum up, but why.
-fn is_over_before_it_began(account: &Account<'_>) -> bool {
-    account.ending.counts.rows == 0 && account.ending.error.is_some()
+fn is_over_before_it_began(data: &ReportData<'_>) -> bool {
+    data.summary.counts.rows == 0 && data.summary.error.is_some()
 }
 
 /// Line by line, since some errors show the place they speak of on lines of their own.
@@ -72,27 +72,27 @@ fn safe_lines(sentence: &str) -> String {
     sentence.lines().map(prose).collect::<Vec<_>>().join("\n")
 }
 
-fn date(account: &Account<'_>) -> String {
-    let moment = moment(account.ended);
+fn date(data: &ReportData<'_>) -> String {
+    let moment = moment(data.ended);
     let day_and_minute = moment.get(..16).map(|part| part.replace('T', " "));
     day_and_minute.map_or(moment, |part| format!("{part} UTC"))
 }
 
 /// How it ended, in a word.
-fn badge(ending: &Ending) -> (&'static str, String) {
-    let code = ending.exit.code();
-    match ending.exit {
+fn badge(summary: &RunSummary) -> (&'static str, String) {
+    let code = summary.exit.code();
+    match summary.exit {
         Exit::Complete => ("good", "complete".into()),
         Exit::SomeFailed => ("warn", "published, some failed".into()),
-        _ if ending.published => ("warn", format!("published, exit {code}")),
+        _ if summary.published => ("warn", format!("published, exit {code}")),
         _ => ("bad", format!("nothing published, exit {code}")),
     }
 }
 
-fn tiles(account: &Account<'_>) -> String {
-    let Account { ending, tally, .. } = account;
-    let counts = &ending.counts;
-    if is_over_before_it_began(account) {
+fn tiles(data: &ReportData<'_>) -> String {
+    let ReportData { summary, stats, .. } = data;
+    let counts = &summary.counts;
+    if is_over_before_it_began(data) {
         return String::new();
     }
     let mut tiles = String::from("<div class=\"tiles\">\n<div>\n");
@@ -104,33 +104,33 @@ fn tiles(account: &Account<'_>) -> String {
         (counts.failed, "failed", true),
         (counts.repeats, "repeats", false),
         (counts.deferred, "deferred", false),
-        (tally.sums.attempts(), "requests", true),
-        (tally.sums.retries, "retries", false),
-        (tally.sums.pauses, "pauses", false),
+        (stats.counters.attempts(), "requests", true),
+        (stats.counters.retries, "retries", false),
+        (stats.counters.pauses, "pauses", false),
     ] {
         if always || number > 0 {
             tiles.push_str(&tile(&count(number), name));
         }
     }
     tiles.push_str("</div>\n<div>\n");
-    if tally.sums.asked > 0 && !ending.elapsed.is_zero() {
-        tiles.push_str(&tile(&format::per_second(per_second(ending, tally)), "SKUs"));
+    if stats.counters.asked > 0 && !summary.elapsed.is_zero() {
+        tiles.push_str(&tile(&format::per_second(per_second(summary, stats)), "SKUs"));
     }
-    tiles.push_str(&tile(&format::duration(ending.elapsed), "in all"));
-    if let Some(latency) = tally.latency {
+    tiles.push_str(&tile(&format::duration(summary.elapsed), "in all"));
+    if let Some(latency) = stats.latency {
         for (time, name) in
             [(latency.p50, "p50"), (latency.p95, "p95"), (latency.p99, "p99"), (latency.max, "slowest")]
         {
             tiles.push_str(&tile(&format::latency(time), name));
         }
-        tiles.push_str(&tile(&format::size(tally.sums.bytes), "of bodies"));
+        tiles.push_str(&tile(&format::size(stats.counters.bytes), "of bodies"));
     }
     tiles + "</div>\n</div>\n"
 }
 
 /// What became of the rows, as parts of one bar.
-fn shares(account: &Account<'_>) -> String {
-    let counts = &account.ending.counts;
+fn shares(data: &ReportData<'_>) -> String {
+    let counts = &data.summary.counts;
     if counts.rows == 0 {
         return String::new();
     }
@@ -151,10 +151,10 @@ fn shares(account: &Account<'_>) -> String {
     format!("<div class=\"share\">{bar}</div>\n{}", legend(&keys))
 }
 
-fn failures(account: &Account<'_>) -> String {
-    let causes = &account.tally.causes;
+fn failures(data: &ReportData<'_>) -> String {
+    let causes = &data.stats.causes;
     let row = |group: &crate::report::CauseGroup| {
-        let place = said::place_and_reason(&group.example, group.cause);
+        let place = log_record::place_and_reason(&group.example, group.cause);
         vec![count(group.count), group.cause.label_for(group.count), place]
     };
     let mut rows: Vec<_> = causes.iter().take(ROWS).map(row).collect();
@@ -162,7 +162,8 @@ fn failures(account: &Account<'_>) -> String {
     if others > 0 {
         rows.push(vec![count(others), "other causes".into(), String::new()]);
     }
-    if let Some(file) = account.ending.wrote.iter().find(|wrote| matches!(wrote.amount, Amount::Rows(_))) {
+    if let Some(file) = data.summary.written.iter().find(|written| matches!(written.amount, Amount::Rows(_)))
+    {
         rows.push(vec![String::new(), String::new(), format!("All of them: {}", file.path)]);
     }
     if causes.is_empty() {
@@ -171,18 +172,18 @@ fn failures(account: &Account<'_>) -> String {
     card("Failed rows", &table(&["#rows", "cause", "~the first of them"], &rows))
 }
 
-fn statuses(account: &Account<'_>) -> String {
-    let sums = &account.tally.sums;
-    let share = |count: u64| format::percent(count, sums.attempts());
-    let mut statuses = account.tally.statuses.clone();
+fn statuses(data: &ReportData<'_>) -> String {
+    let counters = &data.stats.counters;
+    let share = |count: u64| format::percent(count, counters.attempts());
+    let mut statuses = data.stats.statuses.clone();
     statuses.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let mut rows: Vec<_> = statuses
         .iter()
         .take(ROWS)
         .map(|(status, number)| vec![status.to_string(), count(*number), share(*number)])
         .collect();
-    if sums.unanswered > 0 {
-        rows.push(vec!["no answer".into(), count(sums.unanswered), share(sums.unanswered)]);
+    if counters.unanswered > 0 {
+        rows.push(vec!["no answer".into(), count(counters.unanswered), share(counters.unanswered)]);
     }
     if rows.is_empty() {
         String::new()
@@ -191,8 +192,8 @@ fn statuses(account: &Account<'_>) -> String {
     }
 }
 
-fn slowest(account: &Account<'_>) -> String {
-    let row = |slow: &crate::report::Slow| {
+fn slowest(data: &ReportData<'_>) -> String {
+    let row = |slow: &crate::report::SlowAnswer| {
         vec![
             format::latency(slow.latency),
             display_safe(&slow.key, SKU_CHARS),
@@ -201,59 +202,59 @@ fn slowest(account: &Account<'_>) -> String {
             format::duration(slow.at),
         ]
     };
-    let rows: Vec<_> = account.chronicle.slowest().iter().map(row).collect();
+    let rows: Vec<_> = data.history.slowest().iter().map(row).collect();
     if rows.is_empty() {
         return String::new();
     }
     card("Slowest answers", &table(&["#latency", "~SKU", "#line", "#status", "#after"], &rows))
 }
 
-fn retried(account: &Account<'_>) -> String {
+fn retried(data: &ReportData<'_>) -> String {
     let row = |(cause, number): &(crate::model::Cause, u64)| vec![count(*number), cause.label()];
-    let rows: Vec<_> = account.tally.retried.iter().take(ROWS).map(row).collect();
+    let rows: Vec<_> = data.stats.retried.iter().take(ROWS).map(row).collect();
     if rows.is_empty() { String::new() } else { card("Retries", &table(&["#requests", "~cause"], &rows)) }
 }
 
-fn pauses(account: &Account<'_>) -> String {
-    let sums = &account.tally.sums;
-    let row = |pause: &crate::report::Pause| {
+fn pauses(data: &ReportData<'_>) -> String {
+    let counters = &data.stats.counters;
+    let row = |pause: &crate::report::PauseSpan| {
         let length = pause.until.saturating_sub(pause.at);
         vec![format::duration(pause.at), format::duration(length), pause.why.clone()]
     };
-    let all = account.chronicle.pauses();
+    let all = data.history.pauses();
     let mut rows: Vec<_> = all.iter().take(ROWS).map(row).collect();
-    if sums.pauses > rows.len() as u64 {
+    if counters.pauses > rows.len() as u64 {
         rows.push(vec![
             String::new(),
-            format::duration(sums.paused),
-            format!("{} in all", count(sums.pauses)),
+            format::duration(counters.paused),
+            format!("{} in all", count(counters.pauses)),
         ]);
     }
     if rows.is_empty() { String::new() } else { card("Pauses", &table(&["#after", "#for", "~why"], &rows)) }
 }
 
-fn files(account: &Account<'_>) -> String {
-    let row = |wrote: &crate::report::Wrote| {
-        let amount = match wrote.amount {
+fn files(data: &ReportData<'_>) -> String {
+    let row = |written: &crate::report::WrittenFile| {
+        let amount = match written.amount {
             Amount::Bytes(bytes) => format::size(bytes),
             Amount::Rows(rows) => format::counted(rows, "row", "rows"),
             Amount::Lines(lines) => format::counted(lines, "line", "lines"),
         };
-        vec![wrote.path.clone(), amount]
+        vec![written.path.clone(), amount]
     };
-    let mut rows: Vec<_> = account.ending.wrote.iter().map(row).collect();
-    if account.ending.journal_kept {
+    let mut rows: Vec<_> = data.summary.written.iter().map(row).collect();
+    if data.summary.journal_kept {
         rows.push(vec!["the journal".into(), "kept: the same command goes on".into()]);
     }
     if rows.is_empty() { String::new() } else { card("Left behind", &table(&["~file", "#what"], &rows)) }
 }
 
-fn settings(account: &Account<'_>) -> String {
-    let value = |setting: &Setting| setting.value.clone().unwrap_or_else(|| "–".into());
-    let (untouched, set): (Vec<&Setting>, Vec<&Setting>) =
-        account.subject.settings.iter().partition(|setting| setting.set_by == "default");
-    let row = |setting: &&Setting| vec![setting.name.into(), value(setting), setting.set_by.into()];
-    let pair = |setting: &&Setting| (setting.name.to_owned(), value(setting));
+fn settings(data: &ReportData<'_>) -> String {
+    let value = |setting: &ShownSetting| setting.value.clone().unwrap_or_else(|| "–".into());
+    let (untouched, set): (Vec<&ShownSetting>, Vec<&ShownSetting>) =
+        data.subject.settings.iter().partition(|setting| setting.set_by == "default");
+    let row = |setting: &&ShownSetting| vec![setting.name.into(), value(setting), setting.set_by.into()];
+    let pair = |setting: &&ShownSetting| (setting.name.to_owned(), value(setting));
     let mut settings = String::new();
     if !set.is_empty() {
         let rows: Vec<_> = set.iter().map(row).collect();

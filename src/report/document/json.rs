@@ -3,52 +3,52 @@
 
 use serde_json::{Value, json};
 
-use super::{Account, Setting};
-use crate::report::chronicle::{Pause, Slice, Slow};
-use crate::report::ending::{self, millis};
+use super::{ReportData, ShownSetting};
 use crate::report::json_lines::{self, moment, rounded, seconds};
-use crate::report::tally::{Latency, TallySnapshot};
+use crate::report::run_history::{PauseSpan, SlowAnswer, TimeSlice};
+use crate::report::run_stats::{LatencySummary, StatsSnapshot};
+use crate::report::summary::{self, millis};
 
 /// Steps of the histogram to each doubling of the latency.
 const STEPS: f64 = 4.0;
 
-pub(super) fn document(account: &Account<'_>) -> String {
-    let Account { subject, ending, tally, chronicle, .. } = account;
+pub(super) fn document(data: &ReportData<'_>) -> String {
+    let ReportData { subject, summary, stats, history, .. } = data;
     let mut document = json!({
         "schema": "skufetch.run",
         "version": 1,
         "program": env!("CARGO_PKG_VERSION"),
         "began": moment(subject.began),
-        "ended": moment(account.ended),
+        "ended": moment(data.ended),
         "input": subject.input,
         "output": subject.output,
         "request": subject.request,
-        "headline": account.headline,
-        "error": ending.error.as_ref().map(|error| &error.message),
-        "hint": ending.error.as_ref().and_then(|error| error.hint.as_ref()),
+        "headline": data.headline,
+        "error": summary.error.as_ref().map(|error| &error.message),
+        "hint": summary.error.as_ref().and_then(|error| error.hint.as_ref()),
     });
     let more = json!({
-        "retried": tally.retried.iter()
+        "retried": stats.retried.iter()
             .map(|(cause, count)| json!({"cause": cause.label(), "count": count}))
             .collect::<Vec<_>>(),
-        "latency": tally.latency.map(|latency| latency_fields(latency, tally)),
-        "slowest": chronicle.slowest().iter().map(slow).collect::<Vec<_>>(),
-        "paused": chronicle.pauses().iter().map(pause).collect::<Vec<_>>(),
-        "timeline": chronicle.slices().iter().map(slice).collect::<Vec<_>>(),
+        "latency": stats.latency.map(|latency| latency_fields(latency, stats)),
+        "slowest": history.slowest().iter().map(slow).collect::<Vec<_>>(),
+        "paused": history.pauses().iter().map(pause).collect::<Vec<_>>(),
+        "timeline": history.slices().iter().map(slice).collect::<Vec<_>>(),
         "settings": settings(&subject.settings),
     });
     if let Value::Object(document) = &mut document {
-        for part in [ending::fields(ending, tally), more] {
+        for part in [summary::fields(summary, stats), more] {
             document.extend(part.as_object().cloned().unwrap_or_default());
         }
     }
     json_lines::document(&document)
 }
 
-fn latency_fields(latency: Latency, tally: &TallySnapshot) -> Value {
+fn latency_fields(latency: LatencySummary, stats: &StatsSnapshot) -> Value {
     let mut from = 0.0;
     let mut histogram = Vec::new();
-    for step in tally.histogram.iter_log(1, 2f64.powf(1.0 / STEPS)) {
+    for step in stats.histogram.iter_log(1, 2f64.powf(1.0 / STEPS)) {
         let to = rounded(step.value_iterated_to() as f64 / 1e3, 1e3);
         let count = step.count_since_last_iteration();
         if count > 0 {
@@ -66,7 +66,7 @@ fn latency_fields(latency: Latency, tally: &TallySnapshot) -> Value {
     })
 }
 
-fn slow(slow: &Slow) -> Value {
+fn slow(slow: &SlowAnswer) -> Value {
     json!({
         "key": slow.key,
         "line": slow.line,
@@ -76,11 +76,11 @@ fn slow(slow: &Slow) -> Value {
     })
 }
 
-fn pause(pause: &Pause) -> Value {
+fn pause(pause: &PauseSpan) -> Value {
     json!({"at_s": seconds(pause.at), "until_s": seconds(pause.until), "why": pause.why})
 }
 
-fn slice(slice: &Slice) -> Value {
+fn slice(slice: &TimeSlice) -> Value {
     let quantile = |share| slice.quantile(share).map(millis);
     json!({
         "from_s": seconds(slice.from),
@@ -101,9 +101,9 @@ fn slice(slice: &Slice) -> Value {
     })
 }
 
-fn settings(settings: &[Setting]) -> Value {
+fn settings(settings: &[ShownSetting]) -> Value {
     let mut tables = serde_json::Map::new();
-    for Setting { table, name, value, set_by } in settings {
+    for ShownSetting { table, name, value, set_by } in settings {
         let table = tables.entry(*table).or_insert_with(|| json!({}));
         table[*name] = json!({"value": value, "set_by": set_by});
     }

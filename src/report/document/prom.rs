@@ -8,9 +8,9 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use super::Account;
+use super::ReportData;
 use crate::model::display_safe;
-use crate::report::ending::{Amount, Changes, per_second};
+use crate::report::summary::{Amount, Changes, per_second};
 
 const SUCCESS: &str = "skufetch_last_success_timestamp_seconds";
 /// Characters of a label's value.
@@ -22,46 +22,46 @@ struct Exposition {
     output: String,
 }
 
-pub(super) fn document(account: &Account<'_>, before: Option<&str>) -> String {
-    let output = format!("output={}", quoted(&account.subject.output_in_full));
+pub(super) fn document(data: &ReportData<'_>, before: Option<&str>) -> String {
+    let output = format!("output={}", quoted(&data.subject.output_in_full));
     let mut to = Exposition { text: String::new(), output };
-    outcome(&mut to, account, before);
-    counts(&mut to, account);
-    pace(&mut to, account);
+    outcome(&mut to, data, before);
+    counts(&mut to, data);
+    pace(&mut to, data);
     to.text
 }
 
-fn outcome(to: &mut Exposition, account: &Account<'_>, before: Option<&str>) {
-    let ending = account.ending;
+fn outcome(to: &mut Exposition, data: &ReportData<'_>, before: Option<&str>) {
+    let summary = data.summary;
     let version = format!("version={}", quoted(env!("CARGO_PKG_VERSION")));
     to.gauge("skufetch_build_info", "The version of the last run's program.", [(version, 1.0)]);
-    to.one("skufetch_run_start_timestamp_seconds", "When the last run began.", unix(account.subject.began));
-    to.one("skufetch_run_end_timestamp_seconds", "When the last run ended.", unix(account.ended));
-    to.one("skufetch_run_duration_seconds", "How long the last run took.", ending.elapsed.as_secs_f64());
-    to.one("skufetch_run_exit_code", "How the last run ended.", f64::from(ending.exit.code()));
-    let published = f64::from(u8::from(ending.published));
+    to.one("skufetch_run_start_timestamp_seconds", "When the last run began.", unix(data.subject.began));
+    to.one("skufetch_run_end_timestamp_seconds", "When the last run ended.", unix(data.ended));
+    to.one("skufetch_run_duration_seconds", "How long the last run took.", summary.elapsed.as_secs_f64());
+    to.one("skufetch_run_exit_code", "How the last run ended.", f64::from(summary.exit.code()));
+    let published = f64::from(u8::from(summary.published));
     to.one("skufetch_run_published", "Whether the last run published its output.", published);
-    let success = if ending.published {
-        Some(unix(account.ended))
+    let success = if summary.published {
+        Some(unix(data.ended))
     } else {
         before.and_then(|text| last_success(text, &to.output))
     };
     if let Some(success) = success {
         to.one(SUCCESS, "When a run last published its output.", success);
     }
-    let written = |wrote: &crate::report::Wrote| match wrote.amount {
+    let written = |written: &crate::report::WrittenFile| match written.amount {
         Amount::Bytes(bytes) => Some(bytes as f64),
         Amount::Rows(_) | Amount::Lines(_) => None,
     };
-    if let Some(bytes) = ending.wrote.first().and_then(written).filter(|_| ending.published) {
+    if let Some(bytes) = summary.written.first().and_then(written).filter(|_| summary.published) {
         to.one("skufetch_run_output_bytes", "The size of the output of the last run.", bytes);
     }
-    let limit = format!("limit={}", quoted(ending.verdict.limit.name()));
+    let limit = format!("limit={}", quoted(summary.verdict.limit.name()));
     to.gauge("skufetch_run_limited_by", "What limited the last run.", [(limit, 1.0)]);
 }
 
-fn counts(to: &mut Exposition, account: &Account<'_>) {
-    let (counts, tally) = (&account.ending.counts, &account.tally);
+fn counts(to: &mut Exposition, data: &ReportData<'_>) {
+    let (counts, stats) = (&data.summary.counts, &data.stats);
     let outcomes = [
         ("fetched", counts.fetched),
         ("unchanged", counts.unchanged),
@@ -83,9 +83,9 @@ fn counts(to: &mut Exposition, account: &Account<'_>) {
     to.gauge(
         "skufetch_run_failed_rows",
         "Failed rows of the last run by cause.",
-        tally.causes.iter().map(|group| labelled("cause", &group.cause.label(), group.count)),
+        stats.causes.iter().map(|group| labelled("cause", &group.cause.label(), group.count)),
     );
-    if let Some(Changes { added, removed, changed, failed }) = account.ending.changes {
+    if let Some(Changes { added, removed, changed, failed }) = data.summary.changes {
         let changes = [("added", added), ("removed", removed), ("changed", changed), ("failed", failed)];
         to.gauge(
             "skufetch_run_changes",
@@ -93,28 +93,28 @@ fn counts(to: &mut Exposition, account: &Account<'_>) {
             changes.map(|(change, count)| labelled("change", change, count)),
         );
     }
-    to.one("skufetch_run_requests", "Requests of the last run.", tally.sums.attempts() as f64);
+    to.one("skufetch_run_requests", "Requests of the last run.", stats.counters.attempts() as f64);
     to.gauge(
         "skufetch_run_answers",
         "Answers of the last run by status.",
-        tally.statuses.iter().map(|(status, count)| labelled("status", &status.to_string(), *count)),
+        stats.statuses.iter().map(|(status, count)| labelled("status", &status.to_string(), *count)),
     );
     to.gauge(
         "skufetch_run_retries",
         "Requests of the last run that failed and were tried again, by cause.",
-        tally.retried.iter().map(|(cause, count)| labelled("cause", &cause.label(), *count)),
+        stats.retried.iter().map(|(cause, count)| labelled("cause", &cause.label(), *count)),
     );
-    to.one("skufetch_run_body_bytes", "Decoded bytes of the answers.", tally.sums.bytes as f64);
+    to.one("skufetch_run_body_bytes", "Decoded bytes of the answers.", stats.counters.bytes as f64);
 }
 
-fn pace(to: &mut Exposition, account: &Account<'_>) {
-    let (ending, tally) = (account.ending, &account.tally);
-    let rate = if ending.elapsed.is_zero() { 0.0 } else { per_second(ending, tally) };
+fn pace(to: &mut Exposition, data: &ReportData<'_>) {
+    let (summary, stats) = (data.summary, &data.stats);
+    let rate = if summary.elapsed.is_zero() { 0.0 } else { per_second(summary, stats) };
     to.one("skufetch_run_skus_per_second", "SKUs asked for, a second, in the last run.", rate);
-    to.one("skufetch_run_pauses", "Pauses that the API asked for.", tally.sums.pauses as f64);
-    let paused = tally.sums.paused.as_secs_f64();
+    to.one("skufetch_run_pauses", "Pauses that the API asked for.", stats.counters.pauses as f64);
+    let paused = stats.counters.paused.as_secs_f64();
     to.one("skufetch_run_paused_seconds", "How long those pauses were to be.", paused);
-    let Some(latency) = tally.latency else { return };
+    let Some(latency) = stats.latency else { return };
     let name = "skufetch_run_latency_seconds";
     to.head(name, "The time of one answer in the last run.", "summary");
     for (quantile, time) in [
@@ -126,8 +126,8 @@ fn pace(to: &mut Exposition, account: &Account<'_>) {
     ] {
         to.sample(name, &format!("quantile=\"{quantile}\""), time.as_secs_f64());
     }
-    let count = tally.histogram.len() as f64;
-    to.sample(&format!("{name}_sum"), "", tally.histogram.mean() * count / 1e6);
+    let count = stats.histogram.len() as f64;
+    to.sample(&format!("{name}_sum"), "", stats.histogram.mean() * count / 1e6);
     to.sample(&format!("{name}_count"), "", count);
 }
 

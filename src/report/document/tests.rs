@@ -8,38 +8,38 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::chart::Hue;
-use super::reading::read_page;
+use super::read_page::read_page;
 use super::*;
 use crate::model::{Cause, Event, Exit, Fault, Key, Reporter};
 use crate::report::{
-    Amount, Changes, Complaint, Counts, Limit, Live, LogFormat, Progress, ReportSettings, Terminal, Verdict,
-    Wrote,
+    Amount, Changes, Counts, EngineStatus, ErrorMessage, LimitedBy, LogFormat, ProgressMode, ReportSettings,
+    RunVerdict, Terminal, WrittenFile,
 };
 
 fn report() -> Report {
     let settings = ReportSettings {
-        progress: Progress::None,
+        progress: ProgressMode::None,
         log_format: LogFormat::Text,
         verbose: 0,
         quiet: true,
         terminal: Terminal::absent(),
     };
-    Report::new(settings, Box::new(std::io::sink())).with_chronicle()
+    Report::new(settings, Box::new(std::io::sink())).with_history()
 }
 
-fn at(millis: u64, paused: bool) -> Live<'static> {
+fn at(millis: u64, paused: bool) -> EngineStatus<'static> {
     let paused = paused.then_some((Duration::from_secs(1), "429 with Retry-After"));
-    Live { elapsed: Duration::from_millis(millis), in_flight: 8, limit: 16, paused }
+    EngineStatus { elapsed: Duration::from_millis(millis), in_flight: 8, limit: 16, paused }
 }
 
-fn subject() -> Subject {
-    let setting = |name, value: Option<&str>| Setting {
+fn subject() -> RunDescription {
+    let setting = |name, value: Option<&str>| ShownSetting {
         table: "pace",
         name,
         value: value.map(str::to_owned),
         set_by: "option",
     };
-    Subject {
+    RunDescription {
         input: "products.csv".into(),
         output: "out.json".into(),
         output_in_full: "/srv/out.json".into(),
@@ -49,13 +49,13 @@ fn subject() -> Subject {
     }
 }
 
-fn ending(counts: Counts) -> Ending {
-    let wrote = |path: &str, amount| Wrote { path: path.into(), amount };
-    Ending {
+fn summary(counts: Counts) -> RunSummary {
+    let written = |path: &str, amount| WrittenFile { path: path.into(), amount };
+    RunSummary {
         elapsed: Duration::from_secs(3),
         counts,
-        wrote: vec![wrote("out.json", Amount::Bytes(7_300)), wrote("out.failed.csv", Amount::Rows(1))],
-        verdict: Verdict { limit: Limit::Concurrency, text: "the API's latency".into() },
+        written: vec![written("out.json", Amount::Bytes(7_300)), written("out.failed.csv", Amount::Rows(1))],
+        verdict: RunVerdict { limit: LimitedBy::ConcurrencyUsed, text: "the API's latency".into() },
         exit: Exit::SomeFailed,
         error: None,
         published: true,
@@ -67,7 +67,7 @@ fn ending(counts: Counts) -> Ending {
 }
 
 /// 1,000 SKUs in three seconds, one in a hundred retried, two failed, one repeated, in the middle a pause.
-fn play(report: &Report) -> Ending {
+fn play(report: &Report) -> RunSummary {
     let busy = Fault::new(Cause::Status(503), "HTTP 503").with_status(503);
     let missing = Fault::new(Cause::Status(404), "HTTP 404").with_status(404);
     for number in 0..1_000u64 {
@@ -99,34 +99,34 @@ fn play(report: &Report) -> Ending {
         report.tick(&at(3 * (number + 1), (500..600).contains(&number)));
     }
     report.on(&Event::RowRepeated { line: 1_002, differs: false });
-    ending(Counts { rows: 1_001, fetched: 998, failed: 2, repeats: 1, ..Counts::default() })
+    summary(Counts { rows: 1_001, fetched: 998, failed: 2, repeats: 1, ..Counts::default() })
 }
 
-fn json_of(report: &Report, ending: &Ending) -> Value {
-    serde_json::from_str(&report.document(Kind::Json, &subject(), ending, None)).unwrap()
+fn json_of(report: &Report, summary: &RunSummary) -> Value {
+    serde_json::from_str(&report.document(ReportFormat::Json, &subject(), summary, None)).unwrap()
 }
 
 #[test]
 fn endings_decide_and_others_are_none() {
     for (name, kind) in [
-        ("a.json", Some(Kind::Json)),
-        ("/x/a.html", Some(Kind::Html)),
-        ("a.b.prom", Some(Kind::Prom)),
+        ("a.json", Some(ReportFormat::Json)),
+        ("/x/a.html", Some(ReportFormat::Html)),
+        ("a.b.prom", Some(ReportFormat::Prom)),
         ("a.JSON", None),
         (".json", None),
         ("json", None),
         ("a.htm", None),
         ("a.json.gz", None),
     ] {
-        assert_eq!(Kind::of(&PathBuf::from(name)), kind, "{name}");
+        assert_eq!(ReportFormat::of(&PathBuf::from(name)), kind, "{name}");
     }
 }
 
 #[test]
 fn the_json_has_the_summary_under_its_names_and_its_sums_agree() {
     let report = report();
-    let ending = play(&report);
-    let read = json_of(&report, &ending);
+    let summary = play(&report);
+    let read = json_of(&report, &summary);
     assert_eq!((&read["schema"], &read["version"]), (&"skufetch.run".into(), &1.into()));
     assert_eq!((&read["rows"], &read["exit"]), (&1_001.into(), &1.into()));
     assert_eq!(read["began"], "2026-09-21T14:13:20.000Z");
@@ -160,15 +160,15 @@ fn the_json_has_the_summary_under_its_names_and_its_sums_agree() {
 fn every_name_is_described_in_the_docs() {
     let docs = include_str!("../../../docs/report.md");
     let report = report();
-    let ending = play(&report);
-    let read = json_of(&report, &ending);
+    let summary = play(&report);
+    let read = json_of(&report, &summary);
     let slice = &read["timeline"][0];
     for object in [&read, slice, &read["latency"], &read["latency"]["histogram"][0], &read["slowest"][0]] {
         for name in object.as_object().unwrap().keys() {
             assert!(docs.contains(&format!("`{name}`")), "{name}");
         }
     }
-    let metrics = report.document(Kind::Prom, &subject(), &ending, None);
+    let metrics = report.document(ReportFormat::Prom, &subject(), &summary, None);
     let names: Vec<_> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     assert!(names.len() == 21, "{names:?}");
     for line in names {
@@ -184,10 +184,10 @@ fn every_name_is_described_in_the_docs() {
 #[test]
 fn every_name_of_the_finished_line_is_in_the_json() {
     let report = report();
-    let ending = play(&report);
-    let read = json_of(&report, &ending);
-    let said = crate::report::ending::said(&ending, &report.tally(), String::new());
-    for (name, value) in said.fields.as_object().unwrap() {
+    let summary = play(&report);
+    let read = json_of(&report, &summary);
+    let record = crate::report::summary::record(&summary, &report.stats(), String::new());
+    for (name, value) in record.fields.as_object().unwrap() {
         assert_eq!(&read[name], value, "{name}");
     }
 }
@@ -247,8 +247,8 @@ fn check_labels(labels: &str) {
 #[test]
 fn the_metrics_are_of_the_format_and_their_sums_agree() {
     let report = report();
-    let ending = play(&report);
-    let text = report.document(Kind::Prom, &subject(), &ending, None);
+    let summary = play(&report);
+    let text = report.document(ReportFormat::Prom, &subject(), &summary, None);
     let samples = samples(&text);
     let of = |series: &str| samples[&format!("skufetch_{series}")];
     let output = "output=\"/srv/out.json\"";
@@ -272,18 +272,18 @@ fn the_last_success_outlives_a_failed_run_and_a_file_of_others() {
     let report = report();
     let good = play(&report);
     let name = "skufetch_last_success_timestamp_seconds{output=\"/srv/out.json\"}";
-    let first = report.document(Kind::Prom, &subject(), &good, None);
+    let first = report.document(ReportFormat::Prom, &subject(), &good, None);
     let success = samples(&first)[name];
     assert!(success > 1_700_000_000.0);
-    let bad = Ending { published: false, exit: Exit::Unavailable, ..good };
-    let second = report.document(Kind::Prom, &subject(), &bad, Some(&first));
+    let bad = RunSummary { published: false, exit: Exit::Unavailable, ..good };
+    let second = report.document(ReportFormat::Prom, &subject(), &bad, Some(&first));
     assert!((samples(&second)[name] - success).abs() < 1e-3);
-    let third = report.document(Kind::Prom, &subject(), &bad, Some(&second));
+    let third = report.document(ReportFormat::Prom, &subject(), &bad, Some(&second));
     assert!((samples(&third)[name] - success).abs() < 1e-3);
     for before in
         ["", "nonsense", &format!("{name} NaN"), &format!("{name} x\n"), &second.replace("/srv", "/x")]
     {
-        let text = report.document(Kind::Prom, &subject(), &bad, Some(before));
+        let text = report.document(ReportFormat::Prom, &subject(), &bad, Some(before));
         assert!(!samples(&text).contains_key(name), "{before}");
     }
 }
@@ -291,8 +291,8 @@ fn the_last_success_outlives_a_failed_run_and_a_file_of_others() {
 #[test]
 fn the_page_is_whole_needs_nothing_else_and_shows_what_the_run_was() {
     let report = report();
-    let ending = play(&report);
-    let page = report.document(Kind::Html, &subject(), &ending, None);
+    let summary = play(&report);
+    let page = report.document(ReportFormat::Html, &subject(), &summary, None);
     let text = read_page(&page);
     for part in [
         "out.json",
@@ -332,7 +332,7 @@ fn a_tail_of_few_answers_is_one_line_and_only_a_pause_parts_it() {
             report.tick(&at(step * 100, pauses && (41..=60).contains(&step)));
         }
         let counts = Counts { rows: 1_205, fetched: 1_205, ..Counts::default() };
-        let page = report.document(Kind::Html, &subject(), &ending(counts), None);
+        let page = report.document(ReportFormat::Html, &subject(), &summary(counts), None);
         let chart = page.split("aria-label=\"Latency over time\"").nth(1).unwrap();
         let chart = chart.split("</svg>").next().unwrap();
         assert!(!chart.contains("<circle"), "a scrap: {chart}");
@@ -344,10 +344,10 @@ fn a_tail_of_few_answers_is_one_line_and_only_a_pause_parts_it() {
 #[test]
 fn cards_of_different_height_stand_in_columns_and_defaults_apart_from_what_was_set() {
     let report = report();
-    let ending = play(&report);
-    let setting = |name, set_by| Setting { table: "pace", name, value: Some("5/s".into()), set_by };
+    let summary = play(&report);
+    let setting = |name, set_by| ShownSetting { table: "pace", name, value: Some("5/s".into()), set_by };
     let settings = vec![setting("rate", "file"), setting("max-time", "default")];
-    let page = report.document(Kind::Html, &Subject { settings, ..subject() }, &ending, None);
+    let page = report.document(ReportFormat::Html, &RunDescription { settings, ..subject() }, &summary, None);
     let between = |from: &str, to: &str| page.split(from).nth(1).unwrap().split(to).next().unwrap();
     assert_eq!(between("class=\"pairs\"", "class=\"columns\"").matches("<svg").count(), 4);
     assert_eq!(between("class=\"columns\"", "<h2>Settings").matches("</section>").count(), 6, "{page}");
@@ -358,22 +358,22 @@ fn cards_of_different_height_stand_in_columns_and_defaults_apart_from_what_was_s
 #[test]
 fn a_run_too_short_or_without_a_request_has_a_page_without_empty_charts() {
     let report = report();
-    let error = Complaint { message: "no such input: x.csv".into(), hint: Some("name a file".into()) };
-    let never = Ending {
-        wrote: Vec::new(),
+    let error = ErrorMessage { message: "no such input: x.csv".into(), hint: Some("name a file".into()) };
+    let never = RunSummary {
+        written: Vec::new(),
         exit: Exit::NoInput,
         error: Some(error),
         published: false,
         elapsed: Duration::ZERO,
-        ..ending(Counts::default())
+        ..summary(Counts::default())
     };
-    let page = report.document(Kind::Html, &subject(), &never, None);
+    let page = report.document(ReportFormat::Html, &subject(), &never, None);
     let text = read_page(&page);
     assert!(
         text.contains("no such input: x.csv\nname a file") && text.contains("nothing published, exit 66")
     );
     assert_eq!(page.matches("<svg").count(), 0);
-    samples(&report.document(Kind::Prom, &subject(), &never, None));
+    samples(&report.document(ReportFormat::Prom, &subject(), &never, None));
     assert_eq!(json_of(&report, &never)["error"], "no such input: x.csv");
 
     let key = Key::parse(b"1").unwrap();
@@ -382,7 +382,7 @@ fn a_run_too_short_or_without_a_request_has_a_page_without_empty_charts() {
     report.on(&Event::JobFetched { attempts: 1, unchanged: false });
     report.tick(&at(30, false));
     let counts = Counts { rows: 1, fetched: 1, ..Counts::default() };
-    let page = report.document(Kind::Html, &subject(), &ending(counts), None);
+    let page = report.document(ReportFormat::Html, &subject(), &summary(counts), None);
     read_page(&page);
     assert_eq!(page.matches("<svg").count(), 1, "one answer has a latency, and no course");
 }
@@ -398,8 +398,8 @@ fn a_week_of_ten_million_skus_is_a_page_like_any_other() {
         report.tick(&at(step * 30_240, false));
     }
     let counts = Counts { rows: 20_000, fetched: 20_000, ..Counts::default() };
-    let ending = Ending { elapsed: Duration::from_hours(168), ..ending(counts) };
-    let page = report.document(Kind::Html, &subject(), &ending, None);
+    let summary = RunSummary { elapsed: Duration::from_hours(168), ..summary(counts) };
+    let page = report.document(ReportFormat::Html, &subject(), &summary, None);
     read_page(&page);
     assert!(page.len() < 100_000, "{}", page.len());
     assert!(page.contains(" d\n</text>") || page.contains(" d</text>"), "days on the axis");
@@ -418,24 +418,24 @@ proptest! {
         report.on(&Event::AttemptAnswered { key: &key, line: 2, status: 200, latency, bytes: 1 });
         report.on(&Event::JobFailed { key: Some(&key), line: 2, fault: &fault, attempts: 1, url: Some(&url) });
         report.on(&Event::PoolPaused { wait: latency, why: &why });
-        let subject = Subject {
+        let subject = RunDescription {
             input: path.clone(),
             output: path.clone(),
             output_in_full: path.clone(),
             request: url.clone(),
-            settings: vec![Setting { table: "input", name: "key", value: Some(value), set_by: "option" }],
+            settings: vec![ShownSetting { table: "input", name: "key", value: Some(value), set_by: "option" }],
             ..subject()
         };
-        let ending = Ending {
-            wrote: vec![Wrote { path, amount: Amount::Rows(1) }],
-            verdict: Verdict { limit: Limit::Server, text: why.clone() },
-            error: Some(Complaint { message: detail, hint: Some(why) }),
-            ..ending(Counts { rows: 1, failed: 1, ..Counts::default() })
+        let summary = RunSummary {
+            written: vec![WrittenFile { path, amount: Amount::Rows(1) }],
+            verdict: RunVerdict { limit: LimitedBy::Server, text: why.clone() },
+            error: Some(ErrorMessage { message: detail, hint: Some(why) }),
+            ..summary(Counts { rows: 1, failed: 1, ..Counts::default() })
         };
-        let page = report.document(Kind::Html, &subject, &ending, None);
+        let page = report.document(ReportFormat::Html, &subject, &summary, None);
         read_page(&page);
-        samples(&report.document(Kind::Prom, &subject, &ending, None));
-        let json = report.document(Kind::Json, &subject, &ending, None);
+        samples(&report.document(ReportFormat::Prom, &subject, &summary, None));
+        let json = report.document(ReportFormat::Json, &subject, &summary, None);
         let read: Value = serde_json::from_str(&json).unwrap();
         prop_assert_eq!(read["slowest"][0]["key"].as_str(), Some(key.as_str()));
         for document in [&page, &json] {

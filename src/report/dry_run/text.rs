@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{DryRun, Lines, PlannedFiles, PlannedRows, Sample};
+use super::{DryRun, LineNumbers, PlannedFiles, PlannedRows, SampleRequest};
 use crate::limit::Concurrency;
 use crate::model::display_safe;
 use crate::report::format::{self, count, counted};
@@ -36,7 +36,7 @@ pub fn text(plan: &DryRun, brief: bool) -> String {
     rows(&mut out, &plan.rows);
     rejects(&mut out, &plan.rows);
     odd(&mut out, &plan.rows);
-    spared(&mut out, plan);
+    earlier(&mut out, plan);
     requests(&mut out, plan);
     pace(&mut out, plan);
     time(&mut out, plan);
@@ -54,7 +54,7 @@ struct Page(String);
 impl Page {
     /// A sentence behind a label, which is empty where the last label goes on. Continued lines are
     /// indented a little further, so that each sentence is seen to begin.
-    fn say(&mut self, label: &str, text: &str) {
+    fn log(&mut self, label: &str, text: &str) {
         let text = display_safe(text, TEXT_CHARS * 4);
         let mut line = format!("{label:LABEL$}");
         let mut columns = LABEL;
@@ -88,7 +88,7 @@ impl Page {
 
 fn rows(out: &mut Page, rows: &PlannedRows) {
     let key = display_safe(&rows.key, TEXT_CHARS);
-    out.say("input", &format!("{}, SKUs in column `{key}`", rows.input));
+    out.log("input", &format!("{}, SKUs in column `{key}`", rows.input));
     let mut parts = vec![counted(rows.skus, "SKU", "SKUs")];
     if rows.repeats > 0 {
         parts.push(counted(rows.repeats, "repeat", "repeats"));
@@ -101,10 +101,10 @@ fn rows(out: &mut Page, rows: &PlannedRows) {
     } else {
         String::new()
     };
-    out.say("rows", &format!("{}: {}{blanks}", count(rows.rows), parts.join(", ")));
+    out.log("rows", &format!("{}: {}{blanks}", count(rows.rows), parts.join(", ")));
     if rows.differing.count > 0 {
         let repeats = counted(rows.differing.count, "repeat", "repeats");
-        out.say(
+        out.log(
             "",
             &format!(
                 "{repeats} would ask for something else than the SKU's first row, which counts: {}",
@@ -121,79 +121,79 @@ fn rejects(out: &mut Page, rows: &PlannedRows) {
         let text = match reject.lines.first[..] {
             [only] if reject.lines.count == 1 => format!("{many}, line {only}: {example}"),
             [first, ref others @ ..] => {
-                let others = Lines { count: reject.lines.count - 1, first: others.to_vec() };
+                let others = LineNumbers { count: reject.lines.count - 1, first: others.to_vec() };
                 format!("{many}, the first in line {first}: {example}; the others: {}", others.named())
             }
             [] => continue,
         };
-        out.say(label, &text);
+        out.log(label, &text);
         label = "";
     }
     let more = rows.rejects.len().saturating_sub(GROUPS_SHOWN) as u64;
     if more > 0 {
-        out.say("", &format!("and for {}", counted(more, "other reason", "other reasons")));
+        out.log("", &format!("and for {}", counted(more, "other reason", "other reasons")));
     }
     let refused: u64 = rows.rejects.iter().map(|reject| reject.lines.count).sum();
     if refused > rows.rejected {
         let rows = counted(refused - rows.rejected, "of them is a repeat", "of them are repeats");
-        out.say("", &format!("{rows}: another row has the SKU and can be asked for"));
+        out.log("", &format!("{rows}: another row has the SKU and can be asked for"));
     }
 }
 
 fn odd(out: &mut Page, rows: &PlannedRows) {
     let mut label = "odd";
     for sentence in &rows.odd {
-        out.say(label, sentence);
+        out.log(label, sentence);
         label = "";
     }
 }
 
-fn spared(out: &mut Page, plan: &DryRun) {
-    let spared = &plan.spared;
+fn earlier(out: &mut Page, plan: &DryRun) {
+    let earlier = &plan.earlier;
     let mut sentences = Vec::new();
-    if spared.recovered > 0 {
-        let skus = counted(spared.recovered, "SKU has its answer", "SKUs have their answers");
+    if earlier.recovered > 0 {
+        let skus = counted(earlier.recovered, "SKU has its answer", "SKUs have their answers");
         sentences.push(format!("{skus} in the journal of an interrupted run: not asked again"));
     }
-    if let (1.., Some(age)) = (spared.young, plan.pace.max_age) {
-        let skus = counted(spared.young, "SKU is", "SKUs are");
+    if let (1.., Some(age)) = (earlier.young, plan.pace.max_age) {
+        let skus = counted(earlier.young, "SKU is", "SKUs are");
         sentences
             .push(format!("{skus} younger than --max-age {}: left alone", humantime::format_duration(age)));
     }
-    if spared.conditional > 0 {
-        let skus = counted(spared.conditional, "SKU", "SKUs");
+    if earlier.conditional > 0 {
+        let skus = counted(earlier.conditional, "SKU", "SKUs");
         sentences.push(format!("of {skus} it is asked whether they changed: if not, no body is sent"));
     }
     let mut label = "saved";
     for sentence in &sentences {
-        out.say(label, sentence);
+        out.log(label, sentence);
         label = "";
     }
-    for (place, note) in spared.notes.iter().enumerate() {
-        out.say(if place == 0 { "note" } else { "" }, note);
+    for (place, note) in earlier.notes.iter().enumerate() {
+        out.log(if place == 0 { "note" } else { "" }, note);
     }
-    if let Some(writer) = &spared.writer {
+    if let Some(writer) = &earlier.writer {
         let text = format!(
             "another run is writing this output: its lock is held {writer}; a run that began now would wait for \
              --lock-wait, or exit 75"
         );
-        out.say("busy", &text);
+        out.log("busy", &text);
     }
 }
 
 fn requests(out: &mut Page, plan: &DryRun) {
     let requests = &plan.requests;
-    let spared = if plan.asked() < plan.rows.skus { " of them" } else { "" };
+    let earlier = if plan.asked() < plan.rows.skus { " of them" } else { "" };
     let first = if plan.rows.skus > 0 { ", for example" } else { "" };
     let asked = counted(plan.asked(), "request", "requests");
-    out.say("asks", &format!("{asked}{spared} by {}{first}", requests.method));
+    out.log("asks", &format!("{asked}{earlier} by {}{first}", requests.method));
     for sample in &requests.first {
         out.whole(&sampled(sample, ""));
     }
     if let Some(sample) = &requests.random {
         out.whole(&sampled(sample, " (one by chance)"));
     }
-    out.say("headers", &requests.headers.join(", "));
+    out.log("headers", &requests.headers.join(", "));
     let Some(bodies) = &requests.bodies else { return };
     let kind = if bodies.json { " of JSON" } else { "" };
     let size = if bodies.least == bodies.most {
@@ -201,14 +201,14 @@ fn requests(out: &mut Page, plan: &DryRun) {
     } else {
         format!("{} to {}", count(bodies.least), counted(bodies.most, "byte", "bytes"))
     };
-    out.say("body", &format!("{size}{kind} each"));
+    out.log("body", &format!("{size}{kind} each"));
     if bodies.broken.count > 0 {
         let rows = counted(bodies.broken.count, "row makes a body", "rows make bodies");
-        out.say("", &format!("{rows} that no JSON parser takes: {}", bodies.broken.named()));
+        out.log("", &format!("{rows} that no JSON parser takes: {}", bodies.broken.named()));
     }
 }
 
-fn sampled(sample: &Sample, why: &str) -> String {
+fn sampled(sample: &SampleRequest, why: &str) -> String {
     format!("line {:<7} {}{why}", sample.line, display_safe(&sample.url, URL_CHARS))
 }
 
@@ -223,7 +223,7 @@ fn pace(out: &mut Page, plan: &DryRun) {
         Some(rate) => format!("at most {rate}, {} at once after a quiet time", count(pace.burst.into())),
         None => "no --rate".into(),
     };
-    out.say("pace", &format!("{flying}; {rate}"));
+    out.log("pace", &format!("{flying}; {rate}"));
     let retries = match pace.retries {
         0 => "no retries".into(),
         retries => {
@@ -239,7 +239,7 @@ fn pace(out: &mut Page, plan: &DryRun) {
             )
         }
     };
-    out.say("", &retries);
+    out.log("", &retries);
 }
 
 fn time(out: &mut Page, plan: &DryRun) {
@@ -264,12 +264,12 @@ fn time(out: &mut Page, plan: &DryRun) {
             count(pace.concurrency.ceiling().get() as u64),
         )
     };
-    out.say("time", &text);
+    out.log("time", &text);
     if let (Some(least), Some(limit)) = (plan.least(), pace.max_time)
         && least > limit
     {
         let limit = humantime::format_duration(limit);
-        out.say("", &format!("that is longer than --max-time {limit}: the rest would be deferred, exit 75"));
+        out.log("", &format!("that is longer than --max-time {limit}: the rest would be deferred, exit 75"));
     }
 }
 
@@ -293,20 +293,20 @@ fn files(out: &mut Page, files: &PlannedFiles) {
         }
         (Some(path), None) => format!("{}, a new file", shown(path)),
     };
-    out.say("writes", &output);
+    out.log("writes", &output);
     if files.merge && files.prune {
-        out.say("", "SKUs that the input no longer has are taken out");
+        out.log("", "SKUs that the input no longer has are taken out");
     }
     if let Some(path) = &files.changes {
-        out.say("", &format!("{}, what changed against the output that is there", shown(path)));
+        out.log("", &format!("{}, what changed against the output that is there", shown(path)));
     }
     match &files.failed {
-        Some(path) => out.say("", &format!("{}, if rows fail", shown(path))),
-        None => out.say("", "failed rows to no file; --failed FILE names one"),
+        Some(path) => out.log("", &format!("{}, if rows fail", shown(path))),
+        None => out.log("", "failed rows to no file; --failed FILE names one"),
     }
     if !files.beside.is_empty() {
         let beside: Vec<String> = files.beside.iter().map(shown).collect();
-        out.say("", &format!("beside it {}", format::listed(&beside)));
+        out.log("", &format!("beside it {}", format::listed(&beside)));
     }
 }
 
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn lines_are_named_until_they_are_many() {
-        let mut lines = Lines::default();
+        let mut lines = LineNumbers::default();
         lines.add(7);
         assert_eq!(lines.named(), "line 7");
         (8..=15).for_each(|line| lines.add(line));
@@ -337,8 +337,8 @@ mod tests {
     #[test]
     fn a_long_sentence_goes_on_below_a_little_further_in() {
         let mut page = Page::default();
-        page.say("odd", &"word ".repeat(20));
-        page.say("", "next");
+        page.log("odd", &"word ".repeat(20));
+        page.log("", "next");
         assert_eq!(
             page.0,
             format!(
@@ -353,10 +353,10 @@ mod tests {
         #[test]
         fn words_that_fit_make_lines_that_fit_and_none_is_lost(words in proptest::collection::vec("[a-zé]{1,60}", 0..40)) {
             let mut page = Page::default();
-            page.say("label", &words.join(" "));
+            page.log("label", &words.join(" "));
             prop_assert!(page.0.lines().all(|line| line.chars().count() <= WIDTH));
-            let said: Vec<&str> = page.0.split_whitespace().skip(1).collect();
-            prop_assert_eq!(said, words);
+            let record: Vec<&str> = page.0.split_whitespace().skip(1).collect();
+            prop_assert_eq!(record, words);
         }
     }
 }

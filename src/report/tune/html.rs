@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use super::{Rung, Tuned, notes, rate, why};
-use crate::report::document::chart::{Axis, Chart, Hue, Mark, Shape};
-use crate::report::document::over_time::{headroom, latency_label, short};
+use super::{Rung, TuneResult, notes, rate, why};
+use crate::report::document::chart::{Axis, Chart, Hue, PlotShape, Series};
+use crate::report::document::charts::{headroom, latency_label, short};
 use crate::report::document::page::{card, figure, page, pairs, prose, table, text, tile};
 use crate::report::format::{self, count, counted};
 use crate::report::json_lines::moment;
 
-pub(super) fn document(tuned: &Tuned, now: SystemTime) -> String {
+pub(super) fn document(tuned: &TuneResult, now: SystemTime) -> String {
     let mut body = head(tuned, now);
     let measured: Vec<&Rung> = tuned.rungs.iter().filter(|rung| rung.is_measured()).collect();
     if measured.len() > 1 {
@@ -36,7 +36,7 @@ pub(super) fn document(tuned: &Tuned, now: SystemTime) -> String {
     page(&format!("{} · skufetch tune", tuned.input), &body)
 }
 
-fn head(tuned: &Tuned, now: SystemTime) -> String {
+fn head(tuned: &TuneResult, now: SystemTime) -> String {
     let best = tuned.best();
     let title = best.map_or_else(
         || "No number can be named".into(),
@@ -74,36 +74,38 @@ fn head(tuned: &Tuned, now: SystemTime) -> String {
     head + "</div>\n</div>\n"
 }
 
-fn throughput(tuned: &Tuned, rungs: &[&Rung]) -> String {
+fn throughput(tuned: &TuneResult, rungs: &[&Rung]) -> String {
     let points = along(rungs, Rung::per_second);
-    let mut marks =
-        vec![Mark(Hue::First, Shape::Area(points.clone())), Mark(Hue::First, Shape::Dots(points))];
+    let mut series = vec![
+        Series(Hue::First, PlotShape::Area(points.clone())),
+        Series(Hue::First, PlotShape::Dots(points)),
+    ];
     let mut legend = vec![(Hue::First, "answers a second")];
     if let Some(dot) = the_best(tuned, rungs, Rung::per_second) {
-        marks.push(Mark(Hue::Third, Shape::Dots(vec![dot])));
+        series.push(Series(Hue::Third, PlotShape::Dots(vec![dot])));
         legend.push((Hue::Third, "best"));
     }
     let top = rungs.iter().map(|rung| rung.per_second()).fold(0.0, f64::max);
-    let svg = curve("Throughput by workers", rungs, (top, &|rate| short(*rate)), marks);
+    let svg = curve("Throughput by workers", rungs, (top, &|rate| short(*rate)), series);
     figure("Throughput by workers", &legend, &svg, "")
 }
 
-fn latency(tuned: &Tuned, rungs: &[&Rung]) -> String {
-    let mut marks = Vec::new();
+fn latency(tuned: &TuneResult, rungs: &[&Rung]) -> String {
+    let mut series = Vec::new();
     let p95 = |rung: &Rung| rung.p95.as_secs_f64();
     for (hue, points) in
         [(Hue::Second, along(rungs, p95)), (Hue::First, along(rungs, |rung| rung.p50.as_secs_f64()))]
     {
-        marks.push(Mark(hue, Shape::Line(points.clone())));
-        marks.push(Mark(hue, Shape::Dots(points)));
+        series.push(Series(hue, PlotShape::Line(points.clone())));
+        series.push(Series(hue, PlotShape::Dots(points)));
     }
     let mut legend = vec![(Hue::First, "p50"), (Hue::Second, "p95")];
     if let Some(dot) = the_best(tuned, rungs, p95) {
-        marks.push(Mark(Hue::Third, Shape::Dots(vec![dot])));
+        series.push(Series(Hue::Third, PlotShape::Dots(vec![dot])));
         legend.push((Hue::Third, "best"));
     }
     let top = rungs.iter().map(|rung| p95(rung)).fold(0.0, f64::max);
-    let svg = curve("Latency by workers", rungs, (top, &|latency| latency_label(*latency)), marks);
+    let svg = curve("Latency by workers", rungs, (top, &|latency| latency_label(*latency)), series);
     figure("Latency by workers", &legend, &svg, "")
 }
 
@@ -112,7 +114,7 @@ fn curve(
     label: &str,
     rungs: &[&Rung],
     (top, text): (f64, &dyn Fn(&f64) -> String),
-    marks: Vec<Mark>,
+    series: Vec<Series>,
 ) -> String {
     let last = rungs.len() as f64 - 1.0;
     let workers = |at: &f64| {
@@ -123,20 +125,20 @@ fn curve(
     // Labels stand at whole places if there may be as many as there are places.
     let x = Axis { from: 0.0, to: last, labels: rungs.len(), text: &workers };
     let y = Axis { from: 0.0, to: headroom(top), labels: 6, text };
-    Chart { label, x, y, marks }.svg()
+    Chart { label, x, y, series }.svg()
 }
 
 fn along(rungs: &[&Rung], value: impl Fn(&Rung) -> f64) -> Vec<(f64, f64)> {
     rungs.iter().enumerate().map(|(place, rung)| (place as f64, value(rung))).collect()
 }
 
-fn the_best(tuned: &Tuned, rungs: &[&Rung], value: impl Fn(&Rung) -> f64) -> Option<(f64, f64)> {
+fn the_best(tuned: &TuneResult, rungs: &[&Rung], value: impl Fn(&Rung) -> f64) -> Option<(f64, f64)> {
     let best = tuned.best()?;
     let place = rungs.iter().position(|rung| *rung == best)?;
     Some((place as f64, value(best)))
 }
 
-fn rows(tuned: &Tuned) -> ([&'static str; 7], Vec<Vec<String>>) {
+fn rows(tuned: &TuneResult) -> ([&'static str; 7], Vec<Vec<String>>) {
     let head = ["#workers", "#requests", "#answers/s", "#p50", "#p95", "#errors", ""];
     let best = tuned.best();
     let row = |rung: &Rung| {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::Cause;
 use crate::report::document::read_page;
-use crate::report::tally::Example;
+use crate::report::run_stats::FailureExample;
 
 fn rung(workers: usize, per_second: u64, p95: u64) -> Rung {
     Rung {
@@ -17,8 +17,8 @@ fn rung(workers: usize, per_second: u64, p95: u64) -> Rung {
     }
 }
 
-fn tuned() -> Tuned {
-    Tuned {
+fn tuned() -> TuneResult {
+    TuneResult {
         rungs: vec![rung(1, 20, 51), rung(2, 40, 52), rung(4, 80, 53), rung(8, 160, 58), rung(16, 164, 110)],
         end: End::Knee,
         ceiling: 64,
@@ -41,7 +41,7 @@ fn tuned() -> Tuned {
 fn the_table_the_plot_and_the_command_are_as_agreed() {
     let tuned = tuned();
     let table: String = tuned.rungs.iter().map(row).collect();
-    let text = format!("{}{table}{}", heading(), conclusion(&tuned));
+    let text = format!("{}{table}{}", table_header(), conclusion(&tuned));
     assert!(text == include_str!("golden.txt"), "{text}");
     for line in text.lines() {
         assert!(line.chars().count() <= 80, "{line}");
@@ -50,27 +50,28 @@ fn the_table_the_plot_and_the_command_are_as_agreed() {
 
 #[test]
 fn what_the_table_leaves_out_is_said_below_it_and_in_both_documents() {
-    let example = Example { line: 2, key: None, url: None, status: Some(404), detail: String::new() };
+    let example = FailureExample { line: 2, key: None, url: None, status: Some(404), detail: String::new() };
     let causes = vec![CauseGroup { cause: Cause::Status(404), count: 31, example }];
-    let tuned = Tuned { requests: 672, failed_answers: 31, causes, ..tuned() };
+    let tuned = TuneResult { requests: 672, failed_answers: 31, causes, ..tuned() };
     let text = conclusion(&tuned);
     let notes = "\n      besides the errors, 31 answers failed the SKU alone (31 not found in all)\n      \
                  672 requests in all: 72 ended after the last line of the table\n\nto use it:";
     assert!(text.contains(notes), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-    let page = document(&tuned, Kind::Html, SystemTime::UNIX_EPOCH);
+    let page = document(&tuned, ReportFormat::Html, SystemTime::UNIX_EPOCH);
     assert!(
         page.contains("besides the errors, 31 answers failed the SKU alone")
             && page.contains("72 ended after"),
         "{page}"
     );
-    let parsed: Value = serde_json::from_str(&document(&tuned, Kind::Json, SystemTime::UNIX_EPOCH)).unwrap();
+    let parsed: Value =
+        serde_json::from_str(&document(&tuned, ReportFormat::Json, SystemTime::UNIX_EPOCH)).unwrap();
     assert_eq!((&parsed["failed_answers"], &parsed["requests_of_no_step"]), (&31.into(), &72.into()));
 }
 
 #[test]
 fn every_end_says_what_to_do() {
-    let with = |end: End| Tuned { end, ..tuned() };
+    let with = |end: End| TuneResult { end, ..tuned() };
     for (tuned, says) in [
         (with(End::Knee), "more workers bring nothing: 16 workers gave 164/s"),
         (with(End::Errors), "errors began at 16 workers: 0 of 120 requests (7 HTTP 503 in all)"),
@@ -79,24 +80,24 @@ fn every_end_says_what_to_do() {
             "the pool was paused at 16 workers (429 with Retry-After); --rate 160/s may need no pauses",
         ),
         (
-            Tuned { rate: Some("170/s".parse().unwrap()), ..with(End::Rate) },
+            TuneResult { rate: Some("170/s".parse().unwrap()), ..with(End::Rate) },
             "--rate 170/s is reached; more workers would only wait for it",
         ),
         (
-            Tuned { ceiling: 8, ..with(End::Ceiling) },
+            TuneResult { ceiling: 8, ..with(End::Ceiling) },
             "that is the ceiling; more may pay, try --concurrency auto:32",
         ),
         (with(End::Ceiling), "up to 16 workers nothing brought much more"),
         (with(End::Sample), "the sample was used up at 16 workers; --limit 10000 goes further"),
         (
-            Tuned { whole_input: true, ..with(End::Sample) },
+            TuneResult { whole_input: true, ..with(End::Sample) },
             "the input has no more SKUs to measure 16 workers with",
         ),
         (with(End::Time), "the time was over at 16 workers; a longer --max-time goes further"),
     ] {
-        let example = Example { line: 2, key: None, url: None, status: None, detail: String::new() };
+        let example = FailureExample { line: 2, key: None, url: None, status: None, detail: String::new() };
         let causes = vec![CauseGroup { cause: Cause::Status(503), count: 7, example }];
-        assert_eq!(why(&Tuned { causes, ..tuned }), says);
+        assert_eq!(why(&TuneResult { causes, ..tuned }), says);
     }
 }
 
@@ -104,7 +105,7 @@ fn every_end_says_what_to_do() {
 fn the_document_has_its_schema_and_null_where_nothing_was_measured() {
     let mut tuned = tuned();
     tuned.rungs.push(Rung { workers: 32, requests: 3, errors: 3, paused: true, ..Rung::default() });
-    let text = document(&tuned, Kind::Json, SystemTime::UNIX_EPOCH);
+    let text = document(&tuned, ReportFormat::Json, SystemTime::UNIX_EPOCH);
     let read: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&read["schema"], &read["version"]), (&json!("skufetch.tune"), &json!(1)));
     assert_eq!(read["time"], "1970-01-01T00:00:00.000Z");
@@ -113,8 +114,9 @@ fn the_document_has_its_schema_and_null_where_nothing_was_measured() {
     assert_eq!(read["steps"][5]["per_s"], Value::Null);
     assert_eq!(read["steps"][5]["paused"], true);
     assert!(read["command"].as_str().unwrap().ends_with("--concurrency 8"));
-    let none = Tuned { rungs: Vec::new(), ..tuned };
-    let read: Value = serde_json::from_str(&document(&none, Kind::Json, SystemTime::UNIX_EPOCH)).unwrap();
+    let none = TuneResult { rungs: Vec::new(), ..tuned };
+    let read: Value =
+        serde_json::from_str(&document(&none, ReportFormat::Json, SystemTime::UNIX_EPOCH)).unwrap();
     assert_eq!((&read["best"], &read["command"]), (&Value::Null, &Value::Null));
 }
 
@@ -129,7 +131,7 @@ fn a_bar_is_never_longer_than_its_room() {
 #[test]
 fn the_page_has_the_curve_and_the_command_and_nothing_foreign_acts_in_it() {
     let now = SystemTime::UNIX_EPOCH;
-    let page = document(&tuned(), Kind::Html, now);
+    let page = document(&tuned(), ReportFormat::Html, now);
     let text = read_page(&page);
     assert!(text.contains("Best: 8 workers") && text.contains("more workers bring nothing"), "{text}");
     assert!(text.contains("--output out.json --concurrency 8"), "{text}");
@@ -137,14 +139,14 @@ fn the_page_has_the_curve_and_the_command_and_nothing_foreign_acts_in_it() {
     for workers in ["1", "2", "4", "8", "16"] {
         assert!(page.contains(&format!("\n{workers}\n</text>")), "{workers} stands on the axis");
     }
-    let nothing = Tuned {
+    let nothing = TuneResult {
         rungs: Vec::new(),
         input: "<script>\u{202e}".into(),
         command: "'\"&".into(),
         request: "</p>".into(),
         ..tuned()
     };
-    let page = document(&nothing, Kind::Html, now);
+    let page = document(&nothing, ReportFormat::Html, now);
     assert!(read_page(&page).contains("<script>\\u{202e}") && page.matches("<svg").count() == 0);
-    read_page(&document(&Tuned { rungs: vec![rung(1, 20, 51)], ..nothing }, Kind::Html, now));
+    read_page(&document(&TuneResult { rungs: vec![rung(1, 20, 51)], ..nothing }, ReportFormat::Html, now));
 }

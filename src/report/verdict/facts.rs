@@ -10,11 +10,11 @@ pub struct Facts {
     /// Wall time of the run.
     pub elapsed: Duration,
     /// `--concurrency`, and how far an automatic one went.
-    pub concurrency: Concurrency,
+    pub concurrency: ConcurrencyUsed,
     /// The sum over all attempts of their time in flight: over `elapsed`, how many were in flight on average.
     pub busy: Duration,
     /// What held the next attempt back.
-    pub waits: Waits,
+    pub waits: BlockedTime,
     /// `--rate`.
     pub rate: Option<Rate>,
     /// Processor time of the thread that does all the work of the network.
@@ -56,7 +56,7 @@ pub struct Tail {
 
 /// How many attempts might be in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Concurrency {
+pub enum ConcurrencyUsed {
     /// `--concurrency N`.
     Fixed(usize),
     /// `--concurrency auto:MAX`.
@@ -70,7 +70,7 @@ pub enum Concurrency {
 
 /// **Wall time** (not summed over waiters) during which the next attempt could not leave, by what held it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Waits {
+pub struct BlockedTime {
     /// Every slot was taken.
     pub slot: Duration,
     /// No rate token was left.
@@ -144,8 +144,8 @@ impl Facts {
 
     pub(super) fn limit(&self) -> usize {
         match self.concurrency {
-            Concurrency::Fixed(limit) => limit,
-            Concurrency::Auto { settled, .. } => settled,
+            ConcurrencyUsed::Fixed(limit) => limit,
+            ConcurrencyUsed::Auto { settled, .. } => settled,
         }
     }
 
@@ -153,7 +153,7 @@ impl Facts {
     /// is a step of the controller's, up or down, that the end of the run cut short, or a single try;
     /// unless what it met there were refusals.
     pub(super) fn is_below_its_ceiling(&self) -> bool {
-        let Concurrency::Auto { max, settled } = self.concurrency else { return false };
+        let ConcurrencyUsed::Auto { max, settled } = self.concurrency else { return false };
         if self.is_cheap() && self.stepped_back.is_none() {
             return false;
         }
@@ -164,8 +164,8 @@ impl Facts {
 
     pub(super) fn ceiling(&self) -> usize {
         match self.concurrency {
-            Concurrency::Fixed(limit) => limit,
-            Concurrency::Auto { max, .. } => max,
+            ConcurrencyUsed::Fixed(limit) => limit,
+            ConcurrencyUsed::Auto { max, .. } => max,
         }
     }
 

@@ -9,9 +9,9 @@ use crate::model::Rate;
 fn full_run() -> Facts {
     Facts {
         elapsed: Duration::from_millis(6_300),
-        concurrency: Concurrency::Auto { max: 64, settled: 64 },
+        concurrency: ConcurrencyUsed::Auto { max: 64, settled: 64 },
         busy: Duration::from_secs(390),
-        waits: Waits { slot: Duration::from_secs(6), ..Waits::default() },
+        waits: BlockedTime { slot: Duration::from_secs(6), ..BlockedTime::default() },
         rate: None,
         processor: Duration::from_secs(1),
         attempts: 6_041,
@@ -26,25 +26,25 @@ fn full_run() -> Facts {
     }
 }
 
-fn check(facts: &Facts, limit: Limit, text: &str) {
-    assert_eq!(verdict(facts), Verdict { limit, text: text.into() });
+fn check(facts: &Facts, limit: LimitedBy, text: &str) {
+    assert_eq!(verdict(facts), RunVerdict { limit, text: text.into() });
 }
 
 #[test]
 fn full_slots_ask_for_more_workers() {
     check(
         &full_run(),
-        Limit::Concurrency,
+        LimitedBy::ConcurrencyUsed,
         "the API's latency at 64 in flight; more workers would help, try --concurrency auto:256",
     );
     check(
-        &Facts { concurrency: Concurrency::Fixed(1), busy: Duration::from_secs(6), ..full_run() },
-        Limit::Concurrency,
+        &Facts { concurrency: ConcurrencyUsed::Fixed(1), busy: Duration::from_secs(6), ..full_run() },
+        LimitedBy::ConcurrencyUsed,
         "the API's latency at 1 in flight; more workers would help, try --concurrency auto:16",
     );
     check(
-        &Facts { concurrency: Concurrency::Fixed(5_000), busy: Duration::from_mins(500), ..full_run() },
-        Limit::Concurrency,
+        &Facts { concurrency: ConcurrencyUsed::Fixed(5_000), busy: Duration::from_mins(500), ..full_run() },
+        LimitedBy::ConcurrencyUsed,
         "the API's latency at 5,000 in flight; that is as many as one machine should hold",
     );
 }
@@ -60,51 +60,54 @@ fn a_met_rate_is_the_limit_and_is_raised_with_the_workers_it_needs() {
     };
     check(
         &paced,
-        Limit::Rate,
+        LimitedBy::Rate,
         "the rate asked for (--rate 200/s); raise it if the API allows, try --rate 400/s",
     );
     check(
-        &Facts { concurrency: Concurrency::Fixed(25), ..paced },
-        Limit::Rate,
+        &Facts { concurrency: ConcurrencyUsed::Fixed(25), ..paced },
+        LimitedBy::Rate,
         "the rate asked for (--rate 200/s); raise it if the API allows, try --rate 400/s --concurrency auto:100",
     );
     let slow = Facts { rate: Some("18/m".parse().unwrap()), attempts: 9, ..paced };
     check(
         &slow,
-        Limit::Rate,
+        LimitedBy::Rate,
         "the rate asked for (--rate 18/m); raise it if the API allows, try --rate 36/m",
     );
 }
 
 #[test]
 fn pauses_ask_for_the_pace_that_was_borne() {
-    let waits = Waits { pauses: Duration::from_secs(12), ..Waits::default() };
+    let waits = BlockedTime { pauses: Duration::from_secs(12), ..BlockedTime::default() };
     let paused = Facts { elapsed: Duration::from_secs(40), waits, ..full_run() };
     check(
         &paused,
-        Limit::Pauses,
+        LimitedBy::Pauses,
         "the pauses that the API asked for (12.0 s of 40.0 s); a steady pace may need none, try --rate 150/s",
     );
     check(
         &Facts { rate: Some("100/s".parse().unwrap()), ..paced_at(&paused, 100.0) },
-        Limit::Pauses,
+        LimitedBy::Pauses,
         "the pauses that the API asked for (12.0 s of 40.0 s); a steady pace may need none, try --rate 90/s",
     );
 }
 
 #[test]
 fn an_outage_asked_for_no_pause_and_no_rate_mends_it() {
-    let waits =
-        Waits { pauses: Duration::from_secs(20), outage: Duration::from_secs(15), ..Waits::default() };
+    let waits = BlockedTime {
+        pauses: Duration::from_secs(20),
+        outage: Duration::from_secs(15),
+        ..BlockedTime::default()
+    };
     check(
         &Facts { elapsed: Duration::from_secs(40), waits, ..full_run() },
-        Limit::Server,
+        LimitedBy::Server,
         "the server: it kept failing, and the run waited for it (15.0 s of 40.0 s); at another time it may be faster",
     );
     // A short one beside long pauses that were asked for.
-    let waits = Waits { outage: Duration::from_secs(5), ..waits };
+    let waits = BlockedTime { outage: Duration::from_secs(5), ..waits };
     let facts = Facts { elapsed: Duration::from_secs(40), waits, ..full_run() };
-    assert_eq!(verdict(&facts).limit, Limit::Pauses);
+    assert_eq!(verdict(&facts).limit, LimitedBy::Pauses);
 }
 
 fn paced_at(facts: &Facts, per_second: f64) -> Facts {
@@ -113,33 +116,33 @@ fn paced_at(facts: &Facts, per_second: f64) -> Facts {
 
 #[test]
 fn a_server_past_its_knee_gets_no_more_workers() {
-    let settled = Concurrency::Auto { max: 64, settled: 23 };
+    let settled = ConcurrencyUsed::Auto { max: 64, settled: 23 };
     let knee = Facts { concurrency: settled, busy: Duration::from_secs(140), ..full_run() };
     check(
         &knee,
-        Limit::Server,
+        LimitedBy::Server,
         "the server: its throughput stopped growing at 23 in flight; more workers would not help, --concurrency 23 does as well",
     );
     check(
         &Facts { stepped_back: Some("latency rises"), ..knee },
-        Limit::Server,
+        LimitedBy::Server,
         "the server: it slowed down past 23 in flight; more workers would not help, --concurrency 23 does as well",
     );
     check(
-        &Facts { concurrency: Concurrency::Fixed(64), refused: 412, ..full_run() },
-        Limit::Server,
+        &Facts { concurrency: ConcurrencyUsed::Fixed(64), refused: 412, ..full_run() },
+        LimitedBy::Server,
         "the server: 412 of 6,041 answers were 429 or 503; more workers would not help, try --concurrency auto:64",
     );
     check(
         &Facts { refused: 412, ..full_run() },
-        Limit::Server,
+        LimitedBy::Server,
         "the server: 412 of 6,041 answers were 429 or 503; more workers would not help, try --rate 890/s",
     );
 }
 
 #[test]
 fn a_controller_that_steps_back_says_for_what() {
-    let settled = Concurrency::Auto { max: 64, settled: 23 };
+    let settled = ConcurrencyUsed::Auto { max: 64, settled: 23 };
     let knee = Facts { concurrency: settled, busy: Duration::from_secs(140), ..full_run() };
     for (why, says) in [
         ("refused above this", "it refused some past"),
@@ -155,7 +158,7 @@ fn a_controller_that_steps_back_says_for_what() {
 #[test]
 fn a_controller_just_under_its_ceiling_is_at_its_ceiling_unless_it_was_refused_there() {
     let under = |stepped_back, refused| Facts {
-        concurrency: Concurrency::Auto { max: 64, settled: 62 },
+        concurrency: ConcurrencyUsed::Auto { max: 64, settled: 62 },
         stepped_back,
         refused,
         ..full_run()
@@ -168,30 +171,30 @@ fn a_controller_just_under_its_ceiling_is_at_its_ceiling_unless_it_was_refused_t
     ] {
         check(
             &facts,
-            Limit::Concurrency,
+            LimitedBy::ConcurrencyUsed,
             "the API's latency at 62 in flight; more workers would help, try --concurrency auto:256",
         );
     }
-    assert_eq!(verdict(&under(Some("refused above this"), 60)).limit, Limit::Server);
+    assert_eq!(verdict(&under(Some("refused above this"), 60)).limit, LimitedBy::Server);
 }
 
 #[test]
 fn who_was_refused_or_paused_gets_no_more_workers_and_no_higher_rate() {
     let some = Facts {
-        concurrency: Concurrency::Fixed(10),
+        concurrency: ConcurrencyUsed::Fixed(10),
         refused: 40,
-        waits: Waits { pauses: Duration::from_millis(500), ..full_run().waits },
+        waits: BlockedTime { pauses: Duration::from_millis(500), ..full_run().waits },
         ..full_run()
     };
     check(
         &some,
-        Limit::Server,
+        LimitedBy::Server,
         "the server: 40 of 6,041 answers were 429 or 503, and it asked for pauses (500 ms); \
          more workers would not help, try --rate 950/s",
     );
     check(
         &Facts { rate: Some("950/s".parse().unwrap()), ..some },
-        Limit::Rate,
+        LimitedBy::Rate,
         "the rate asked for (--rate 950/s), and even so 40 of 6,041 answers were 429 or 503; \
          do not raise it, --rate 850/s may need no pauses",
     );
@@ -200,25 +203,25 @@ fn who_was_refused_or_paused_gets_no_more_workers_and_no_higher_rate() {
 #[test]
 fn a_fixed_number_past_the_knee_is_not_told_that_more_would_help() {
     let queued = Facts {
-        concurrency: Concurrency::Fixed(40),
+        concurrency: ConcurrencyUsed::Fixed(40),
         p50: Duration::from_millis(204),
         least: Duration::from_millis(51),
         ..full_run()
     };
     check(
         &queued,
-        Limit::Concurrency,
+        LimitedBy::ConcurrencyUsed,
         "the API's latency at 40 in flight (204 ms, the fastest 51 ms: they may queue there); \
          auto finds whether more or fewer pay, try --concurrency auto:160",
     );
-    let auto = Facts { concurrency: Concurrency::Auto { max: 64, settled: 64 }, ..queued };
+    let auto = Facts { concurrency: ConcurrencyUsed::Auto { max: 64, settled: 64 }, ..queued };
     assert!(verdict(&auto).text.contains("more workers would help"), "it measured that");
 }
 
 #[test]
 fn a_controller_that_learned_nothing_from_404_is_no_knee() {
     let lost = Facts {
-        concurrency: Concurrency::Auto { max: 64, settled: 8 },
+        concurrency: ConcurrencyUsed::Auto { max: 64, settled: 8 },
         busy: Duration::from_secs(50),
         attempts: 400,
         answered: 400,
@@ -227,15 +230,15 @@ fn a_controller_that_learned_nothing_from_404_is_no_knee() {
     };
     check(
         &lost,
-        Limit::Concurrency,
+        LimitedBy::ConcurrencyUsed,
         "the API's latency at 8 in flight; 396 of 400 answers were 404 or the like, from which auto learns \
          nothing: more workers may help, try --concurrency 32",
     );
-    let followed = Facts { concurrency: Concurrency::Fixed(32), busy: Duration::from_secs(200), ..lost };
+    let followed = Facts { concurrency: ConcurrencyUsed::Fixed(32), busy: Duration::from_secs(200), ..lost };
     assert!(verdict(&followed).text.ends_with("try --concurrency 128"), "auto would go back to 8");
-    assert_eq!(verdict(&Facts { cheap: 200, ..lost }).limit, Limit::Server);
+    assert_eq!(verdict(&Facts { cheap: 200, ..lost }).limit, LimitedBy::Server);
     let stepped = Facts { stepped_back: Some("latency rises"), ..lost };
-    assert_eq!(verdict(&stepped).limit, Limit::Server, "it measured that");
+    assert_eq!(verdict(&stepped).limit, LimitedBy::Server, "it measured that");
 }
 
 #[test]
@@ -245,14 +248,14 @@ fn short_retries_at_the_end_are_not_told_as_the_latency_of_an_answer() {
         attempts: 6_043,
         answered: 6_043,
         busy: Duration::from_secs(5),
-        waits: Waits { drain: Duration::from_millis(1_200), ..Waits::default() },
+        waits: BlockedTime { drain: Duration::from_millis(1_200), ..BlockedTime::default() },
         p50: Duration::from_micros(835),
         p95: Duration::from_micros(1_300),
         ..full_run()
     };
     check(
         &retried,
-        Limit::Tail,
+        LimitedBy::Tail,
         "the last SKUs: for 1.2 s of 1.4 s only retries and late answers were left; more workers would not help",
     );
 }
@@ -260,15 +263,15 @@ fn short_retries_at_the_end_are_not_told_as_the_latency_of_an_answer() {
 #[test]
 fn a_single_refusal_among_few_answers_is_chance() {
     let few = Facts { attempts: 44, answered: 44, refused: 1, ..full_run() };
-    assert_eq!(verdict(&few).limit, Limit::Concurrency);
-    assert_eq!(verdict(&Facts { refused: 4, ..few }).limit, Limit::Server);
+    assert_eq!(verdict(&few).limit, LimitedBy::ConcurrencyUsed);
+    assert_eq!(verdict(&Facts { refused: 4, ..few }).limit, LimitedBy::Server);
 }
 
 #[test]
 fn an_api_that_never_answers_is_the_limit_however_short_the_run() {
     check(
         &Facts { answered: 0, attempts: 9, elapsed: Duration::from_millis(40), ..full_run() },
-        Limit::Server,
+        LimitedBy::Server,
         "the API: 9 requests were sent and none was answered",
     );
 }
@@ -278,20 +281,20 @@ fn a_processor_that_never_rests_is_the_limit() {
     let working = Facts { processor: Duration::from_secs(6), ..full_run() };
     check(
         &working,
-        Limit::Machine,
+        LimitedBy::Machine,
         "this machine: the processor was at work 95 % of the time; more workers would not help, \
          --concurrency 64 does as well",
     );
-    let fixed = Facts { concurrency: Concurrency::Fixed(200), ..working };
+    let fixed = Facts { concurrency: ConcurrencyUsed::Fixed(200), ..working };
     assert!(verdict(&fixed).text.ends_with("fewer may do as well, try --concurrency auto:200"));
 }
 
 #[test]
 fn a_slow_pipe_is_the_input() {
-    let waits = Waits { input: Duration::from_secs(5), ..Waits::default() };
+    let waits = BlockedTime { input: Duration::from_secs(5), ..BlockedTime::default() };
     check(
         &Facts { waits, busy: Duration::from_secs(7), ..full_run() },
-        Limit::Input,
+        LimitedBy::Input,
         "the input: rows came more slowly than they were answered (1.1 in flight on average); a file in place of the pipe would be faster, more workers would not",
     );
 }
@@ -299,8 +302,8 @@ fn a_slow_pipe_is_the_input() {
 #[test]
 fn slots_that_stay_empty_point_at_this_machine() {
     check(
-        &Facts { busy: Duration::from_secs(70), waits: Waits::default(), ..full_run() },
-        Limit::Machine,
+        &Facts { busy: Duration::from_secs(70), waits: BlockedTime::default(), ..full_run() },
+        LimitedBy::Machine,
         "this machine: on average 11 of 64 were in flight; more workers would not help, --concurrency 12 does as well",
     );
 }
@@ -308,7 +311,7 @@ fn slots_that_stay_empty_point_at_this_machine() {
 #[test]
 fn slots_that_were_few_while_they_grew_were_still_full() {
     let growing = Facts { busy: Duration::from_secs(200), ..full_run() };
-    assert_eq!(verdict(&growing).limit, Limit::Concurrency);
+    assert_eq!(verdict(&growing).limit, LimitedBy::ConcurrencyUsed);
 }
 
 /// Ten seconds, of which the last eight were for three SKUs.
@@ -319,7 +322,7 @@ fn with_tail() -> Facts {
         attempts: 1_000,
         answered: 1_000,
         busy: second * 120,
-        waits: Waits { slot: second * 2, drain: second * 8, ..Waits::default() },
+        waits: BlockedTime { slot: second * 2, drain: second * 8, ..BlockedTime::default() },
         tail: Tail { span: second * 8, idle: second * 7, skus: 3, ..full_run().tail },
         ..full_run()
     }
@@ -329,12 +332,12 @@ fn with_tail() -> Facts {
 fn a_tail_of_retries_is_named_and_not_this_machine() {
     check(
         &with_tail(),
-        Limit::Tail,
+        LimitedBy::Tail,
         "the last 3 SKUs: retried until 8.0 s after the rest; more workers would not help, \
          fewer retries give up sooner: try --retries 2",
     );
     let few = Facts { attempts: 9, answered: 9, ..with_tail() };
-    assert_eq!(verdict(&few).limit, Limit::Tail, "it says more than that the run was short");
+    assert_eq!(verdict(&few).limit, LimitedBy::Tail, "it says more than that the run was short");
 }
 
 #[test]
@@ -357,13 +360,13 @@ fn the_last_answers_of_any_run_are_no_tail() {
     let limit = |span: u64, skus| {
         let span = Duration::from_millis(span);
         let tail = Tail { span, skus, ..with_tail().tail };
-        let waits = Waits { slot: Duration::from_secs(8), drain: span, ..Waits::default() };
+        let waits = BlockedTime { slot: Duration::from_secs(8), drain: span, ..BlockedTime::default() };
         verdict(&Facts { tail, waits, busy: Duration::from_secs(500), ..with_tail() }).limit
     };
-    assert_eq!(limit(900, 3), Limit::Concurrency);
-    assert_eq!(limit(2_000, 3), Limit::Concurrency);
-    assert_eq!(limit(3_000, 3), Limit::Tail);
-    assert_eq!(limit(3_000, 0), Limit::Concurrency, "nothing was open any more");
+    assert_eq!(limit(900, 3), LimitedBy::ConcurrencyUsed);
+    assert_eq!(limit(2_000, 3), LimitedBy::ConcurrencyUsed);
+    assert_eq!(limit(3_000, 3), LimitedBy::Tail);
+    assert_eq!(limit(3_000, 0), LimitedBy::ConcurrencyUsed, "nothing was open any more");
 }
 
 #[test]
@@ -371,17 +374,17 @@ fn few_skus_that_are_all_under_way_at_once_wait_for_the_api_and_not_for_this_mac
     let second = Duration::from_secs(1);
     let few = Facts {
         elapsed: second * 2,
-        concurrency: Concurrency::Fixed(64),
+        concurrency: ConcurrencyUsed::Fixed(64),
         attempts: 30,
         answered: 30,
         busy: second * 58,
-        waits: Waits { drain: second * 2, ..Waits::default() },
+        waits: BlockedTime { drain: second * 2, ..BlockedTime::default() },
         p50: second * 2,
         ..full_run()
     };
     check(
         &few,
-        Limit::Tail,
+        LimitedBy::Tail,
         "the API's latency (2.0 s): for 2.0 s of 2.0 s every SKU that was left was under way; \
          more workers would not help",
     );
@@ -391,15 +394,15 @@ fn few_skus_that_are_all_under_way_at_once_wait_for_the_api_and_not_for_this_mac
 fn a_short_run_is_not_judged() {
     check(
         &Facts { elapsed: Duration::from_millis(300), ..full_run() },
-        Limit::TooShort,
+        LimitedBy::TooShort,
         "too short a run to say (6,041 requests in 300 ms)",
     );
     check(
         &Facts { attempts: 1, ..full_run() },
-        Limit::TooShort,
+        LimitedBy::TooShort,
         "too short a run to say (1 request in 6.3 s)",
     );
-    check(&Facts { attempts: 0, ..full_run() }, Limit::Nothing, "nothing; no request was sent");
+    check(&Facts { attempts: 0, ..full_run() }, LimitedBy::Nothing, "nothing; no request was sent");
 }
 
 #[test]
@@ -428,12 +431,12 @@ proptest! {
         (max, settled, fixed, rate) in (1usize..10_000, 1usize..10_000, any::<bool>(), proptest::option::of(1u32..)),
     ) {
         let time = |millis: u32| Duration::from_millis(millis.into());
-        let auto = Concurrency::Auto { max, settled: settled.min(max) };
+        let auto = ConcurrencyUsed::Auto { max, settled: settled.min(max) };
         let facts = Facts {
             elapsed: Duration::from_millis(millis),
-            concurrency: if fixed { Concurrency::Fixed(max) } else { auto },
+            concurrency: if fixed { ConcurrencyUsed::Fixed(max) } else { auto },
             busy: time(busy),
-            waits: Waits { slot: time(p50), rate: time(rate_wait), pauses: time(pauses), outage: time(pauses / 2), input: time(input), drain: time(input) },
+            waits: BlockedTime { slot: time(p50), rate: time(rate_wait), pauses: time(pauses), outage: time(pauses / 2), input: time(input), drain: time(input) },
             rate: rate.map(|count| format!("{count}/m").parse().unwrap()),
             processor: time(busy / 2),
             attempts: attempts.into(),

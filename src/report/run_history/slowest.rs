@@ -10,7 +10,7 @@ const KEY_CHARS: usize = 300;
 
 /// A SKU whose answer took long.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slow {
+pub struct SlowAnswer {
     /// From sending to the last byte of the body.
     pub latency: Duration,
     /// The SKU, cut to 300 characters. Foreign: escape it where it is shown.
@@ -25,9 +25,9 @@ pub struct Slow {
 
 /// The slowest first.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Slowest(Vec<Slow>);
+pub(super) struct SlowestAnswers(Vec<SlowAnswer>);
 
-impl Slowest {
+impl SlowestAnswers {
     /// Takes note of an answer. Nearly always that is one comparison.
     pub(super) fn note(&mut self, latency: Duration, key: &Key, line: u64, status: u16, at: Duration) {
         if self.0.len() == KEPT && self.0.last().is_some_and(|last| latency <= last.latency) {
@@ -36,20 +36,20 @@ impl Slowest {
         let same = self.0.iter().position(|slow| slow.line == line);
         let slow = match same {
             Some(place) if self.0[place].latency >= latency => return,
-            Some(place) => Slow { latency, status, at, ..self.0.remove(place) },
+            Some(place) => SlowAnswer { latency, status, at, ..self.0.remove(place) },
             None => {
                 let mut text = if self.0.len() == KEPT { self.0.pop() } else { None }
                     .map_or_else(String::new, |gone| gone.key);
                 text.clear();
                 text.extend(key.as_str().chars().take(KEY_CHARS));
-                Slow { latency, key: text, line, status, at }
+                SlowAnswer { latency, key: text, line, status, at }
             }
         };
         let place = self.0.partition_point(|other| other.latency >= latency);
         self.0.insert(place, slow);
     }
 
-    pub(super) fn list(&self) -> &[Slow] {
+    pub(super) fn list(&self) -> &[SlowAnswer] {
         &self.0
     }
 }
@@ -63,7 +63,7 @@ mod tests {
     proptest! {
         #[test]
         fn they_are_the_ten_slowest_each_once(answers in proptest::collection::vec((0u64..500, 0u64..40), 0..300)) {
-            let mut slowest = Slowest::default();
+            let mut slowest = SlowestAnswers::default();
             let mut by_line = std::collections::BTreeMap::<u64, u64>::new();
             for (millis, line) in &answers {
                 let key = Key::parse(format!("S{line}").as_bytes()).unwrap();
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_long_key_is_cut() {
-        let mut slowest = Slowest::default();
+        let mut slowest = SlowestAnswers::default();
         let key = Key::parse("é".repeat(9_000).as_bytes()).unwrap();
         slowest.note(Duration::from_secs(1), &key, 2, 200, Duration::ZERO);
         assert_eq!(slowest.list()[0].key.chars().count(), KEY_CHARS);

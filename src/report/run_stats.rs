@@ -1,7 +1,7 @@
 //! The counts of a run, in bounded memory: what the progress, the summary and the reports are made from.
 //!
 //! Everything here is a counter, one histogram, or one example a cause. What grows with the number of rows
-//! is only the numbers' size. [`Tally::note`] runs once or twice for every SKU, so it neither formats nor
+//! is only the numbers' size. [`RunStats::note`] runs once or twice for every SKU, so it neither formats nor
 //! allocates, but for the first example of a cause.
 
 use std::collections::BTreeMap;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::model::{Cause, Event, Fault, Key};
-use crate::report::chronicle::Chronicle;
-use crate::report::standing::Live;
+use crate::report::progress_snapshot::EngineStatus;
+use crate::report::run_history::RunHistory;
 
 /// Latencies are kept in microseconds from 1 µs to 1 hour with three digits; longer ones count as 1 hour.
 /// The bounds are given outright because a histogram made without them clamps all it is given to 2.
@@ -25,20 +25,20 @@ const LINES_KEPT: usize = 8;
 
 /// Counts events as they come.
 #[derive(Debug)]
-pub struct Tally {
+pub struct RunStats {
     now: Duration,
     statuses: Box<[u64]>,
     latency: Histogram<u64>,
     causes: BTreeMap<Cause, CauseGroup>,
     retried: BTreeMap<Cause, u64>,
     pause_ends: Option<Duration>,
-    chronicle: Option<Box<Chronicle>>,
-    sums: Sums,
+    history: Option<Box<RunHistory>>,
+    counters: RunCounters,
 }
 
 /// The plain counters of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sums {
+pub struct RunCounters {
     /// Attempts that had an answer.
     pub answered: u64,
     /// Attempts that ended without a status: no connection, timeout, connection lost.
@@ -79,12 +79,12 @@ pub struct CauseGroup {
     /// Jobs that failed for it.
     pub count: u64,
     /// The first of them by line.
-    pub example: Example,
+    pub example: FailureExample,
 }
 
 /// A failed job, cut to a length that may be kept. Its texts are foreign: escape them where they are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Example {
+pub struct FailureExample {
     /// The row's physical line.
     pub line: u64,
     /// The key, if the row has one.
@@ -99,7 +99,7 @@ pub struct Example {
 
 /// Latencies of the attempts that were answered, waits at the gate apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Latency {
+pub struct LatencySummary {
     /// Half of the answers took at most this long.
     pub p50: Duration,
     /// Nine of ten.
@@ -114,11 +114,11 @@ pub struct Latency {
 
 /// A copy of the counts at one moment.
 #[derive(Debug, Clone)]
-pub struct TallySnapshot {
+pub struct StatsSnapshot {
     /// The counters.
-    pub sums: Sums,
+    pub counters: RunCounters,
     /// None before the first answer.
-    pub latency: Option<Latency>,
+    pub latency: Option<LatencySummary>,
     /// The latencies themselves, in microseconds, for reports that draw them.
     pub histogram: Histogram<u64>,
     /// Answers by status, rising.
@@ -129,7 +129,7 @@ pub struct TallySnapshot {
     pub retried: Vec<(Cause, u64)>,
 }
 
-impl Sums {
+impl RunCounters {
     /// Attempts on the wire, answered or not: those told as `AttemptAnswered` (every attempt whose head came
     /// must be) and those that ended in a fault without a status.
     #[must_use]
@@ -144,7 +144,7 @@ impl Sums {
     }
 }
 
-impl TallySnapshot {
+impl StatsSnapshot {
     /// How often the server answered with this status.
     #[must_use]
     pub fn answers(&self, status: u16) -> u64 {
@@ -159,7 +159,7 @@ impl TallySnapshot {
     }
 }
 
-impl Default for Tally {
+impl Default for RunStats {
     fn default() -> Self {
         let latency = Histogram::new_with_bounds(1, LONGEST_LATENCY, 3);
         Self {
@@ -169,46 +169,46 @@ impl Default for Tally {
             causes: BTreeMap::new(),
             retried: BTreeMap::new(),
             pause_ends: None,
-            chronicle: None,
-            sums: Sums::default(),
+            history: None,
+            counters: RunCounters::default(),
         }
     }
 }
 
-impl Tally {
+impl RunStats {
     /// Tells the time since the run began; events are dated by the last call.
     pub fn at(&mut self, elapsed: Duration) {
         self.now = elapsed;
     }
 
-    /// Tells how the run stands at that time, for the chronicle.
-    pub(super) fn look(&mut self, live: &Live<'_>) {
-        self.at(live.elapsed);
-        if let Some(chronicle) = &mut self.chronicle {
-            chronicle.look(live);
+    /// Tells how the run stands at that time, for the history.
+    pub(super) fn sample(&mut self, status: &EngineStatus<'_>) {
+        self.at(status.elapsed);
+        if let Some(history) = &mut self.history {
+            history.sample(status);
         }
     }
 
-    /// Keeps a chronicle from here on.
-    pub(super) fn keep_chronicle(&mut self) {
-        self.chronicle = Some(Box::default());
+    /// Keeps a history from here on.
+    pub(super) fn keep_history(&mut self) {
+        self.history = Some(Box::default());
     }
 
-    /// The chronicle, if one is kept.
-    pub(super) fn chronicle(&self) -> Option<&Chronicle> {
-        self.chronicle.as_deref()
+    /// The history, if one is kept.
+    pub(super) fn history(&self) -> Option<&RunHistory> {
+        self.history.as_deref()
     }
 
     /// Counts one event.
     pub fn note(&mut self, event: &Event<'_>) {
-        if let Some(chronicle) = &mut self.chronicle {
-            chronicle.note(event);
+        if let Some(history) = &mut self.history {
+            history.note(event);
         }
-        let sums = &mut self.sums;
+        let counters = &mut self.counters;
         match *event {
             Event::AttemptAnswered { status, latency, bytes, .. } => {
-                sums.answered += 1;
-                sums.bytes = sums.bytes.saturating_add(bytes);
+                counters.answered += 1;
+                counters.bytes = counters.bytes.saturating_add(bytes);
                 if let Some(count) = self.statuses.get_mut(usize::from(status)) {
                     *count += 1;
                 }
@@ -216,27 +216,27 @@ impl Tally {
                 self.latency.saturating_record(micros.max(1));
             }
             Event::JobFetched { attempts, unchanged } => {
-                *(if unchanged { &mut sums.unchanged } else { &mut sums.fetched }) += 1;
-                sums.asked += u64::from(attempts > 0);
+                *(if unchanged { &mut counters.unchanged } else { &mut counters.fetched }) += 1;
+                counters.asked += u64::from(attempts > 0);
             }
-            Event::JobRecovered => sums.recovered += 1,
-            Event::JobDeferred => sums.deferred += 1,
+            Event::JobRecovered => counters.recovered += 1,
+            Event::JobDeferred => counters.deferred += 1,
             Event::AttemptRetried { fault, .. } => {
-                sums.retries += 1;
-                sums.unanswered += u64::from(fault.status.is_none());
+                counters.retries += 1;
+                counters.unanswered += u64::from(fault.status.is_none());
                 *self.retried.entry(fault.cause).or_default() += 1;
             }
             Event::JobFailed { key, line, fault, attempts, url } => {
-                sums.failed += 1;
-                sums.asked += u64::from(attempts > 0);
-                sums.unanswered += u64::from(attempts > 0 && fault.status.is_none());
+                counters.failed += 1;
+                counters.asked += u64::from(attempts > 0);
+                counters.unanswered += u64::from(attempts > 0 && fault.status.is_none());
                 self.group(fault, line, || example(key, line, fault, url));
             }
             Event::RowRepeated { line, differs } => {
-                sums.repeats += 1;
-                sums.differing += u64::from(differs);
-                if differs && sums.differing_lines.len() < LINES_KEPT {
-                    sums.differing_lines.push(line);
+                counters.repeats += 1;
+                counters.differing += u64::from(differs);
+                if differs && counters.differing_lines.len() < LINES_KEPT {
+                    counters.differing_lines.push(line);
                 }
             }
             Event::PoolPaused { wait, .. } => self.pause(wait),
@@ -250,14 +250,14 @@ impl Tally {
         let Some(group) = self.causes.get_mut(&Cause::Row) else { return };
         let rows = rows.min(group.count);
         group.count -= rows;
-        self.sums.failed -= rows;
-        self.sums.repeats += rows;
+        self.counters.failed -= rows;
+        self.counters.repeats += rows;
         if group.count == 0 {
             self.causes.remove(&Cause::Row);
         }
     }
 
-    fn group(&mut self, fault: &Fault, line: u64, example: impl Fn() -> Example) {
+    fn group(&mut self, fault: &Fault, line: u64, example: impl Fn() -> FailureExample) {
         let group = self.causes.entry(fault.cause).or_insert_with(|| CauseGroup {
             cause: fault.cause,
             count: 0,
@@ -276,18 +276,18 @@ impl Tally {
         let from = match self.pause_ends {
             Some(running) if running > self.now => running,
             _ => {
-                self.sums.pauses += 1;
+                self.counters.pauses += 1;
                 self.now
             }
         };
-        self.sums.paused = self.sums.paused.saturating_add(end.saturating_sub(from));
+        self.counters.paused = self.counters.paused.saturating_add(end.saturating_sub(from));
         self.pause_ends = Some(end.max(from));
     }
 
     /// The counters as they stand.
     #[must_use]
-    pub fn sums(&self) -> &Sums {
-        &self.sums
+    pub fn counters(&self) -> &RunCounters {
+        &self.counters
     }
 
     /// Retried attempts by cause, so far.
@@ -298,15 +298,15 @@ impl Tally {
 
     /// A copy of everything counted.
     #[must_use]
-    pub fn snapshot(&self) -> TallySnapshot {
+    pub fn snapshot(&self) -> StatsSnapshot {
         let mut causes: Vec<CauseGroup> = self.causes.values().cloned().collect();
         // Stable sorts over a map's order: the same counts always print in the same order.
         causes.sort_by_key(|group| std::cmp::Reverse(group.count));
         let mut retried: Vec<(Cause, u64)> =
             self.retried.iter().map(|(cause, count)| (*cause, *count)).collect();
         retried.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        TallySnapshot {
-            sums: self.sums.clone(),
+        StatsSnapshot {
+            counters: self.counters.clone(),
             latency: latency(&self.latency),
             histogram: self.latency.clone(),
             statuses: (0u16..).zip(self.statuses.iter().copied()).filter(|(_, count)| *count > 0).collect(),
@@ -316,10 +316,10 @@ impl Tally {
     }
 }
 
-fn latency(histogram: &Histogram<u64>) -> Option<Latency> {
+fn latency(histogram: &Histogram<u64>) -> Option<LatencySummary> {
     // The histogram answers with the upper end of a bucket, which may lie beyond the slowest value seen.
     let at = |quantile| Duration::from_micros(histogram.value_at_quantile(quantile).min(histogram.max()));
-    (!histogram.is_empty()).then(|| Latency {
+    (!histogram.is_empty()).then(|| LatencySummary {
         p50: at(0.5),
         p90: at(0.9),
         p95: at(0.95),
@@ -329,9 +329,9 @@ fn latency(histogram: &Histogram<u64>) -> Option<Latency> {
 }
 
 /// A failed job as it may be kept or told.
-pub(super) fn example(key: Option<&Key>, line: u64, fault: &Fault, url: Option<&str>) -> Example {
+pub(super) fn example(key: Option<&Key>, line: u64, fault: &Fault, url: Option<&str>) -> FailureExample {
     let kept = |text: &str| text.chars().take(EXAMPLE_CHARS).collect::<String>();
-    Example {
+    FailureExample {
         line,
         key: key.map(|key| kept(key.as_str())),
         url: url.map(kept),
@@ -346,45 +346,48 @@ mod tests {
 
     use super::*;
 
-    fn failed(tally: &mut Tally, line: u64, fault: &Fault) {
-        tally.note(&Event::JobFailed { key: None, line, fault, attempts: 1, url: None });
+    fn failed(stats: &mut RunStats, line: u64, fault: &Fault) {
+        stats.note(&Event::JobFailed { key: None, line, fault, attempts: 1, url: None });
     }
 
     #[test]
     fn a_latency_is_recorded_as_it_was_and_an_endless_one_as_an_hour() {
-        let mut tally = Tally::default();
-        assert_eq!(tally.snapshot().latency, None);
+        let mut stats = RunStats::default();
+        assert_eq!(stats.snapshot().latency, None);
         let key = Key::parse(b"7").unwrap();
         let answered =
             |latency| Event::AttemptAnswered { key: &key, line: 2, status: 200, latency, bytes: 10 };
         for millis in [5, 5, 5, 131] {
-            tally.note(&answered(Duration::from_millis(millis)));
+            stats.note(&answered(Duration::from_millis(millis)));
         }
-        let latency = tally.snapshot().latency.unwrap();
+        let latency = stats.snapshot().latency.unwrap();
         let near = |time: Duration, millis: u64| time.as_millis() == u128::from(millis);
         assert!(near(latency.p50, 5) && near(latency.p95, 131) && near(latency.max, 131), "{latency:?}");
-        tally.note(&answered(Duration::MAX));
-        tally.note(&answered(Duration::ZERO));
-        assert!(tally.snapshot().latency.unwrap().max.as_secs().abs_diff(3_600) < 5);
+        stats.note(&answered(Duration::MAX));
+        stats.note(&answered(Duration::ZERO));
+        assert!(stats.snapshot().latency.unwrap().max.as_secs().abs_diff(3_600) < 5);
     }
 
     #[test]
     fn every_attempt_is_counted_once_with_or_without_an_answer() {
-        let mut tally = Tally::default();
+        let mut stats = RunStats::default();
         let key = Key::parse(b"7").unwrap();
         let [refused, busy] =
             [Fault::new(Cause::Connect, "refused"), Fault::new(Cause::Status(503), "busy").with_status(503)];
         let retried =
             |fault| Event::AttemptRetried { key: &key, line: 2, fault, attempt: 1, wait: Duration::ZERO };
-        tally.note(&retried(&refused));
+        stats.note(&retried(&refused));
         let latency = Duration::ZERO;
-        tally.note(&Event::AttemptAnswered { key: &key, line: 2, status: 503, latency, bytes: 0 });
-        tally.note(&retried(&busy));
-        failed(&mut tally, 2, &refused);
+        stats.note(&Event::AttemptAnswered { key: &key, line: 2, status: 503, latency, bytes: 0 });
+        stats.note(&retried(&busy));
+        failed(&mut stats, 2, &refused);
         let row = Fault::new(Cause::Row, "empty");
-        tally.note(&Event::JobFailed { key: None, line: 3, fault: &row, attempts: 0, url: None });
-        let snapshot = tally.snapshot();
-        assert_eq!((snapshot.sums.attempts(), snapshot.sums.retries, snapshot.sums.asked), (3, 2, 1));
+        stats.note(&Event::JobFailed { key: None, line: 3, fault: &row, attempts: 0, url: None });
+        let snapshot = stats.snapshot();
+        assert_eq!(
+            (snapshot.counters.attempts(), snapshot.counters.retries, snapshot.counters.asked),
+            (3, 2, 1)
+        );
         assert_eq!(snapshot.statuses, [(503, 1)]);
         assert_eq!((snapshot.answers(503), snapshot.answers(429)), (1, 0));
         assert_eq!(snapshot.retried, [(Cause::Status(503), 1), (Cause::Connect, 1)]);
@@ -392,12 +395,12 @@ mod tests {
 
     #[test]
     fn a_cause_shows_the_job_that_stands_first_in_the_input() {
-        let mut tally = Tally::default();
+        let mut stats = RunStats::default();
         for line in [9, 4, 6] {
-            failed(&mut tally, line, &Fault::new(Cause::Timeout, format!("at {line}")));
+            failed(&mut stats, line, &Fault::new(Cause::Timeout, format!("at {line}")));
         }
-        failed(&mut tally, 1, &Fault::new(Cause::Cut, "short"));
-        let causes = tally.snapshot().causes;
+        failed(&mut stats, 1, &Fault::new(Cause::Cut, "short"));
+        let causes = stats.snapshot().causes;
         assert_eq!((causes[0].cause, causes[0].count, causes[0].example.line), (Cause::Timeout, 3, 4));
         assert_eq!(causes[0].example.detail, "at 4");
         assert_eq!((causes[1].cause, causes[1].count), (Cause::Cut, 1));
@@ -405,45 +408,45 @@ mod tests {
 
     #[test]
     fn an_example_keeps_no_body() {
-        let mut tally = Tally::default();
-        failed(&mut tally, 1, &Fault::new(Cause::Body, "ä".repeat(1_000_000)));
-        assert_eq!(tally.snapshot().causes[0].example.detail.chars().count(), EXAMPLE_CHARS);
+        let mut stats = RunStats::default();
+        failed(&mut stats, 1, &Fault::new(Cause::Body, "ä".repeat(1_000_000)));
+        assert_eq!(stats.snapshot().causes[0].example.detail.chars().count(), EXAMPLE_CHARS);
     }
 
     #[test]
     fn an_extended_pause_is_one_pause() {
-        let mut tally = Tally::default();
-        let paused = |tally: &mut Tally, at: u64, wait: u64| {
-            tally.at(Duration::from_secs(at));
-            tally.note(&Event::PoolPaused { wait: Duration::from_secs(wait), why: "429" });
+        let mut stats = RunStats::default();
+        let paused = |stats: &mut RunStats, at: u64, wait: u64| {
+            stats.at(Duration::from_secs(at));
+            stats.note(&Event::PoolPaused { wait: Duration::from_secs(wait), why: "429" });
         };
-        paused(&mut tally, 10, 5);
-        paused(&mut tally, 11, 5);
-        paused(&mut tally, 12, 1);
-        assert_eq!((tally.sums().pauses, tally.sums().paused), (1, Duration::from_secs(6)));
-        paused(&mut tally, 30, 2);
-        assert_eq!((tally.sums().pauses, tally.sums().paused), (2, Duration::from_secs(8)));
-        tally.note(&Event::PoolPaused { wait: Duration::MAX, why: "never" });
+        paused(&mut stats, 10, 5);
+        paused(&mut stats, 11, 5);
+        paused(&mut stats, 12, 1);
+        assert_eq!((stats.counters().pauses, stats.counters().paused), (1, Duration::from_secs(6)));
+        paused(&mut stats, 30, 2);
+        assert_eq!((stats.counters().pauses, stats.counters().paused), (2, Duration::from_secs(8)));
+        stats.note(&Event::PoolPaused { wait: Duration::MAX, why: "never" });
     }
 
     #[test]
     fn no_status_of_a_server_is_out_of_bounds() {
-        let (mut tally, key) = (Tally::default(), Key::parse(b"7").unwrap());
+        let (mut stats, key) = (RunStats::default(), Key::parse(b"7").unwrap());
         for status in [0, 999, 1_000, u16::MAX] {
             let (latency, bytes) = (Duration::ZERO, u64::MAX);
-            tally.note(&Event::AttemptAnswered { key: &key, line: 2, status, latency, bytes });
+            stats.note(&Event::AttemptAnswered { key: &key, line: 2, status, latency, bytes });
         }
-        assert_eq!(tally.snapshot().statuses, [(0, 1), (999, 1)]);
-        assert_eq!(tally.sums().answered, 4);
+        assert_eq!(stats.snapshot().statuses, [(0, 1), (999, 1)]);
+        assert_eq!(stats.counters().answered, 4);
     }
 
     proptest! {
         #[test]
         fn every_row_is_counted_exactly_once(kinds in proptest::collection::vec(0u8..6, 0..200)) {
-            let mut tally = Tally::default();
+            let mut stats = RunStats::default();
             let fault = Fault::new(Cause::Timeout, "late");
             for (line, kind) in (1u64..).zip(&kinds) {
-                tally.note(&match kind {
+                stats.note(&match kind {
                     0 => Event::JobFetched { attempts: 1, unchanged: false },
                     1 => Event::JobFetched { attempts: 1, unchanged: true },
                     2 => Event::JobRecovered,
@@ -452,9 +455,9 @@ mod tests {
                     _ => Event::JobDeferred,
                 });
             }
-            prop_assert_eq!(tally.sums().done(), kinds.len() as u64);
-            let failed: u64 = tally.snapshot().causes.iter().map(|group| group.count).sum();
-            prop_assert_eq!(failed, tally.sums().failed);
+            prop_assert_eq!(stats.counters().done(), kinds.len() as u64);
+            let failed: u64 = stats.snapshot().causes.iter().map(|group| group.count).sum();
+            prop_assert_eq!(failed, stats.counters().failed);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::display_safe;
 use crate::report::format;
-use crate::report::tally::Sums;
+use crate::report::run_stats::RunCounters;
 
 /// The rate shown is that of the last ten seconds: long enough to be steady, short enough to be now.
 const SAMPLES: usize = 11;
@@ -15,7 +15,7 @@ const WHY_CHARS: usize = 48;
 
 /// What the engine knows of the moment, told every 100 ms or so.
 #[derive(Debug, Clone, Copy)]
-pub struct Live<'a> {
+pub struct EngineStatus<'a> {
     /// Time since the run began.
     pub elapsed: Duration,
     /// Attempts in flight.
@@ -28,7 +28,7 @@ pub struct Live<'a> {
 
 /// How a run stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Standing {
+pub(super) struct ProgressSnapshot {
     pub(super) elapsed: Duration,
     pub(super) done: u64,
     pub(super) total: Option<u64>,
@@ -43,11 +43,11 @@ pub(super) struct Standing {
 
 /// The rate of jobs that cost a request, over the last ten seconds.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct RecentRate {
     samples: VecDeque<(Duration, u64)>,
 }
 
-impl Pace {
+impl RecentRate {
     /// Takes note of the jobs asked by now, and says how many a second that makes.
     pub(super) fn sample(&mut self, elapsed: Duration, asked: u64) -> f64 {
         if self.samples.is_empty() {
@@ -66,14 +66,19 @@ impl Pace {
     }
 }
 
-impl Standing {
-    pub(super) fn new(live: &Live<'_>, sums: &Sums, total: Option<u64>, rate: f64) -> Self {
-        let pause = live.paused.map_or(Duration::ZERO, |(left, _)| left);
-        let to_go = total.map(|total| total.saturating_sub(sums.done()) as f64);
+impl ProgressSnapshot {
+    pub(super) fn new(
+        status: &EngineStatus<'_>,
+        counters: &RunCounters,
+        total: Option<u64>,
+        rate: f64,
+    ) -> Self {
+        let pause = status.paused.map_or(Duration::ZERO, |(left, _)| left);
+        let to_go = total.map(|total| total.saturating_sub(counters.done()) as f64);
         // Ten seconds that a pause was part of say nothing of the minutes to come, and a server that asked for
         // one will ask again: then the whole run so far is the measure, the rest of this pause counted in.
-        let pace = if sums.pauses > 0 || live.paused.is_some() {
-            sums.asked as f64 / live.elapsed.saturating_add(pause).as_secs_f64().max(f64::MIN_POSITIVE)
+        let pace = if counters.pauses > 0 || status.paused.is_some() {
+            counters.asked as f64 / status.elapsed.saturating_add(pause).as_secs_f64().max(f64::MIN_POSITIVE)
         } else {
             rate
         };
@@ -82,15 +87,15 @@ impl Standing {
             .and_then(|to_go| Duration::try_from_secs_f64(to_go / pace).ok())
             .map(|work| work.saturating_add(pause));
         Self {
-            elapsed: live.elapsed,
-            done: sums.done(),
+            elapsed: status.elapsed,
+            done: counters.done(),
             total,
             rate,
-            in_flight: live.in_flight,
-            limit: live.limit,
-            retries: sums.retries,
-            failed: sums.failed,
-            paused: live.paused.map(|(left, why)| (left, display_safe(why, WHY_CHARS))),
+            in_flight: status.in_flight,
+            limit: status.limit,
+            retries: counters.retries,
+            failed: counters.failed,
+            paused: status.paused.map(|(left, why)| (left, display_safe(why, WHY_CHARS))),
             left,
         }
     }
@@ -136,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_rate_is_that_of_the_last_ten_seconds() {
-        let mut pace = Pace::default();
+        let mut pace = RecentRate::default();
         assert_eq!(format::per_second(pace.sample(Duration::ZERO, 0)), "0/s");
         for second in 1..=20u64 {
             pace.sample(Duration::from_secs(second), second * 100);
@@ -150,46 +155,47 @@ mod tests {
 
     #[test]
     fn the_time_left_is_the_rest_at_the_present_rate() {
-        let live = Live { elapsed: Duration::from_secs(9), in_flight: 1, limit: 2, paused: None };
-        let sums = Sums { fetched: 90, asked: 90, ..Sums::default() };
-        let left = |rate| Standing::new(&live, &sums, Some(100), rate).left;
+        let status = EngineStatus { elapsed: Duration::from_secs(9), in_flight: 1, limit: 2, paused: None };
+        let counters = RunCounters { fetched: 90, asked: 90, ..RunCounters::default() };
+        let left = |rate| ProgressSnapshot::new(&status, &counters, Some(100), rate).left;
         assert_eq!(left(10.0), Some(Duration::from_secs(1)));
         assert_eq!(left(0.0), None);
         assert_eq!(left(f64::MIN_POSITIVE), None);
-        assert_eq!(Standing::new(&live, &sums, None, 10.0).left, None);
+        assert_eq!(ProgressSnapshot::new(&status, &counters, None, 10.0).left, None);
     }
 
     #[test]
     fn the_time_left_counts_this_pause_in_and_those_that_may_follow() {
-        let at = |elapsed, pause: u64| Live {
+        let at = |elapsed, pause: u64| EngineStatus {
             elapsed: Duration::from_secs(elapsed),
             in_flight: 0,
             limit: 2,
             paused: Some((Duration::from_secs(pause), "429")),
         };
-        let sums = Sums { fetched: 100, asked: 100, pauses: 1, ..Sums::default() };
-        let left =
-            |live: &Live<'_>, rate| Standing::new(live, &sums, Some(300), rate).left.unwrap().as_secs();
+        let counters = RunCounters { fetched: 100, asked: 100, pauses: 1, ..RunCounters::default() };
+        let left = |status: &EngineStatus<'_>, rate| {
+            ProgressSnapshot::new(status, &counters, Some(300), rate).left.unwrap().as_secs()
+        };
         // 100 in the first second, then a pause up to the 60th: two minutes more at that pace, whatever the
         // last ten seconds were like.
         for (elapsed, pause, rate) in [(1, 59, 100.0), (9, 51, 0.1), (40, 20, 0.0), (60, 0, 0.0)] {
             assert_eq!(left(&at(elapsed, pause), rate), pause + 120);
         }
         // Between two pauses it goes on counting.
-        assert_eq!(left(&Live { paused: None, ..at(60, 0) }, 10.0), 120);
-        let nothing = Sums { asked: 0, ..sums.clone() };
-        assert_eq!(Standing::new(&at(1, 59), &nothing, Some(300), 0.0).left, None);
+        assert_eq!(left(&EngineStatus { paused: None, ..at(60, 0) }, 10.0), 120);
+        let nothing = RunCounters { asked: 0, ..counters.clone() };
+        assert_eq!(ProgressSnapshot::new(&at(1, 59), &nothing, Some(300), 0.0).left, None);
     }
 
     #[test]
     fn after_a_pause_its_probe_stands_in_its_place() {
-        let live = Live {
+        let status = EngineStatus {
             elapsed: Duration::from_secs(9),
             in_flight: 1,
             limit: 2,
             paused: Some((Duration::ZERO, "429")),
         };
-        let standing = Standing::new(&live, &Sums::default(), None, 0.0);
-        assert_eq!(standing.pace(), "one request looks: 429");
+        let snapshot = ProgressSnapshot::new(&status, &RunCounters::default(), None, 0.0);
+        assert_eq!(snapshot.pace(), "one request looks: 429");
     }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::Account;
-use super::chart::{Axis, Chart, Hue, Mark, Shape};
+use super::ReportData;
+use super::chart::{Axis, Chart, Hue, PlotShape, Series};
 use super::page;
-use crate::report::chronicle::{Slice, by_twos};
 use crate::report::format;
-use crate::report::tally::{Latency, TallySnapshot};
+use crate::report::run_history::{TimeSlice, merge_pairs};
+use crate::report::run_stats::{LatencySummary, StatsSnapshot};
 
 /// More points than this are noise on a chart of this size.
 const POINTS: usize = 120;
@@ -24,24 +24,24 @@ const LABELS: usize = 6;
 type Points = Vec<(f64, f64)>;
 
 /// Every chart that the run has figures for: those over time first.
-pub(super) fn charts(account: &Account<'_>) -> Vec<String> {
-    let mut slices = account.chronicle.slices();
+pub(super) fn charts(data: &ReportData<'_>) -> Vec<String> {
+    let mut slices = data.history.slices();
     while slices.len() > POINTS {
-        slices = by_twos(&slices);
+        slices = merge_pairs(&slices);
     }
     let mut figures = Vec::new();
-    if slices.len() > 1 && account.tally.sums.done() > 0 {
+    if slices.len() > 1 && data.stats.counters.done() > 0 {
         let time = Time::of(&slices);
-        let rows = account.ending.counts.rows as f64;
+        let rows = data.summary.counts.rows as f64;
         figures.push(progress(&slices, &time, rows));
-        figures.push(throughput(&steady(slices.clone(), account.tally.latency), &time));
-        if account.tally.latency.is_some() {
+        figures.push(throughput(&steady(slices.clone(), data.stats.latency), &time));
+        if data.stats.latency.is_some() {
             figures.push(percentiles(&slices, &time));
         }
         figures.push(concurrency(&slices, &time));
     }
-    if let Some(latency) = account.tally.latency {
-        figures.push(histogram(&account.tally, latency));
+    if let Some(latency) = data.stats.latency {
+        figures.push(histogram(&data.stats, latency));
     }
     figures
 }
@@ -54,7 +54,7 @@ struct Time {
 }
 
 impl Time {
-    fn of(slices: &[Slice]) -> Self {
+    fn of(slices: &[TimeSlice]) -> Self {
         let end = slices.last().map_or(0.0, |slice| slice.to.as_secs_f64());
         let (unit, name) = match end {
             end if end <= 180.0 => (1.0, "s"),
@@ -69,7 +69,7 @@ impl Time {
         time.as_secs_f64() / self.unit
     }
 
-    fn middle(&self, slice: &Slice) -> f64 {
+    fn middle(&self, slice: &TimeSlice) -> f64 {
         self.at(slice.from + slice.length() / 2)
     }
 
@@ -78,25 +78,25 @@ impl Time {
     }
 
     /// A chart over time, with its marks below `top`.
-    fn draw(&self, label: &str, (top, text): (f64, &dyn Fn(&f64) -> String), marks: Vec<Mark>) -> String {
+    fn draw(&self, label: &str, (top, text): (f64, &dyn Fn(&f64) -> String), series: Vec<Series>) -> String {
         let time = |value: &f64| self.text(*value);
         let x = Axis { from: 0.0, to: self.end, labels: LABELS, text: &time };
         let y = Axis { from: 0.0, to: top, labels: LABELS, text };
-        Chart { label, x, y, marks }.svg()
+        Chart { label, x, y, series }.svg()
     }
 
     /// Pauses behind everything, each as long as it was.
-    fn pauses(&self, slices: &[Slice]) -> Option<Mark> {
-        let paused = |slice: &Slice| {
+    fn pauses(&self, slices: &[TimeSlice]) -> Option<Series> {
+        let paused = |slice: &TimeSlice| {
             let from = self.at(slice.from);
             (from, from + self.at(slice.paused.min(slice.length())))
         };
         let stretches: Points = slices.iter().filter(|slice| !slice.paused.is_zero()).map(paused).collect();
-        (!stretches.is_empty()).then_some(Mark(Hue::Shade, Shape::Stretches(stretches)))
+        (!stretches.is_empty()).then_some(Series(Hue::Shade, PlotShape::Bands(stretches)))
     }
 
     /// A value in the middle of each slice, and level from there to both ends.
-    fn points(&self, slices: &[Slice], value: impl Fn(&Slice) -> f64) -> Points {
+    fn points(&self, slices: &[TimeSlice], value: impl Fn(&TimeSlice) -> f64) -> Points {
         let [Some(first), Some(last)] = [slices.first(), slices.last()] else { return Points::new() };
         let middles = slices.iter().map(|slice| (self.middle(slice), value(slice)));
         std::iter::once((self.at(first.from), value(first)))
@@ -108,78 +108,80 @@ impl Time {
 
 /// Slices long enough for every worker to be answered in each: in shorter ones workers that keep step draw a
 /// comb whose height means nothing.
-fn steady(mut slices: Vec<Slice>, latency: Option<Latency>) -> Vec<Slice> {
+fn steady(mut slices: Vec<TimeSlice>, latency: Option<LatencySummary>) -> Vec<TimeSlice> {
     let answer = latency.map_or(Duration::ZERO, |latency| latency.p50);
     while slices.len() > FEW && slices[0].length() < answer.saturating_mul(2) {
-        slices = by_twos(&slices);
+        slices = merge_pairs(&slices);
     }
     if let [.., before, last] = slices.as_mut_slice()
         && last.length().saturating_mul(2) < before.length()
     {
-        before.absorb(last);
+        before.merge(last);
         slices.pop();
     }
     slices
 }
 
-fn progress(slices: &[Slice], time: &Time, rows: f64) -> String {
-    let sum = |part: fn(&Slice) -> u64| -> Points {
+fn progress(slices: &[TimeSlice], time: &Time, rows: f64) -> String {
+    let sum = |part: fn(&TimeSlice) -> u64| -> Points {
         let mut so_far = 0;
-        let end = |slice: &Slice| {
+        let end = |slice: &TimeSlice| {
             so_far += part(slice);
             (time.at(slice.to), so_far as f64)
         };
         std::iter::once((0.0, 0.0)).chain(slices.iter().map(end)).collect()
     };
-    let mut marks = vec![Mark(Hue::First, Shape::Area(sum(|slice| slice.done)))];
+    let mut series = vec![Series(Hue::First, PlotShape::Area(sum(|slice| slice.done)))];
     let mut legend = vec![(Hue::First, "rows that are over")];
     if slices.iter().any(|slice| slice.failed > 0) {
-        marks.push(Mark(Hue::Third, Shape::Line(sum(|slice| slice.failed))));
+        series.push(Series(Hue::Third, PlotShape::Line(sum(|slice| slice.failed))));
         legend.push((Hue::Third, "failed rows"));
     }
-    let done = highest(&marks);
-    let svg = time.draw("Progress over time", (headroom(rows.max(done)), &|rows| whole(*rows)), marks);
+    let done = highest(&series);
+    let svg = time.draw("Progress over time", (headroom(rows.max(done)), &|rows| whole(*rows)), series);
     page::figure("Progress", &legend, &svg, "")
 }
 
-fn throughput(slices: &[Slice], time: &Time) -> String {
-    let rate = |part: fn(&Slice) -> u64| time.points(slices, |slice| slice.per_second(part(slice)));
+fn throughput(slices: &[TimeSlice], time: &Time) -> String {
+    let rate = |part: fn(&TimeSlice) -> u64| time.points(slices, |slice| slice.per_second(part(slice)));
     let mut legend = vec![(Hue::First, "answers a second")];
-    let mut marks: Vec<Mark> = time.pauses(slices).into_iter().collect();
-    marks.push(Mark(Hue::First, Shape::Area(rate(|slice| slice.answers))));
+    let mut series: Vec<Series> = time.pauses(slices).into_iter().collect();
+    series.push(Series(Hue::First, PlotShape::Area(rate(|slice| slice.answers))));
     if slices.iter().any(|slice| slice.retries > 0) {
-        marks.push(Mark(Hue::Third, Shape::Line(rate(|slice| slice.retries))));
+        series.push(Series(Hue::Third, PlotShape::Line(rate(|slice| slice.retries))));
         legend.push((Hue::Third, "retries a second"));
     }
     if slices.iter().any(|slice| !slice.paused.is_zero()) {
         legend.push((Hue::Shade, "paused"));
     }
-    let top = headroom(highest(&marks));
-    let svg = time.draw("Throughput over time", (top, &|rate| short(*rate)), marks);
+    let top = headroom(highest(&series));
+    let svg = time.draw("Throughput over time", (top, &|rate| short(*rate)), series);
     page::figure("Throughput", &legend, &svg, "")
 }
 
-fn percentiles(slices: &[Slice], time: &Time) -> String {
+fn percentiles(slices: &[TimeSlice], time: &Time) -> String {
     let hues = [(Hue::Third, 0.99, "p99"), (Hue::Second, 0.95, "p95"), (Hue::First, 0.5, "p50")];
-    let mut marks: Vec<Mark> = time.pauses(slices).into_iter().collect();
+    let mut series: Vec<Series> = time.pauses(slices).into_iter().collect();
     let stretches = answering(slices);
     for (hue, share, _) in hues {
-        let latency = |slice: &Slice| slice.quantile(share).unwrap_or_default().as_secs_f64();
-        marks.extend(stretches.iter().map(|slices| Mark(hue, Shape::Line(time.points(slices, latency)))));
+        let latency = |slice: &TimeSlice| slice.quantile(share).unwrap_or_default().as_secs_f64();
+        series.extend(
+            stretches.iter().map(|slices| Series(hue, PlotShape::Line(time.points(slices, latency)))),
+        );
     }
     let mut legend: Vec<_> = hues.iter().rev().map(|(hue, _, name)| (*hue, *name)).collect();
     if slices.iter().any(|slice| !slice.paused.is_zero()) {
         legend.push((Hue::Shade, "paused"));
     }
-    let top = headroom(highest(&marks));
-    let svg = time.draw("Latency over time", (top, &|latency| latency_label(*latency)), marks);
+    let top = headroom(highest(&series));
+    let svg = time.draw("Latency over time", (top, &|latency| latency_label(*latency)), series);
     page::figure("Latency", &legend, &svg, "")
 }
 
 /// The slices in which answers came, taken together until each has enough of them. Only a pause without an
 /// answer parts them: there is nothing to be drawn.
-fn answering(slices: &[Slice]) -> Vec<Vec<Slice>> {
-    let answers = |slice: &Slice| slice.answers > 0;
+fn answering(slices: &[TimeSlice]) -> Vec<Vec<TimeSlice>> {
+    let answers = |slice: &TimeSlice| slice.answers > 0;
     slices
         .split(|slice| !answers(slice) && !slice.paused.is_zero())
         .filter_map(|stretch| {
@@ -190,45 +192,45 @@ fn answering(slices: &[Slice]) -> Vec<Vec<Slice>> {
 }
 
 /// Slices taken together until each has enough answers; too few at the end go to those before them.
-fn with_enough(slices: &[Slice]) -> Vec<Slice> {
-    let mut together: Vec<Slice> = Vec::new();
+fn with_enough(slices: &[TimeSlice]) -> Vec<TimeSlice> {
+    let mut together: Vec<TimeSlice> = Vec::new();
     for slice in slices {
         match together.last_mut() {
-            Some(last) if last.answers < ENOUGH => last.absorb(slice),
+            Some(last) if last.answers < ENOUGH => last.merge(slice),
             _ => together.push(slice.clone()),
         }
     }
     if let [.., before, last] = together.as_mut_slice()
         && last.answers < ENOUGH
     {
-        before.absorb(last);
+        before.merge(last);
         together.pop();
     }
     together
 }
 
-fn concurrency(slices: &[Slice], time: &Time) -> String {
+fn concurrency(slices: &[TimeSlice], time: &Time) -> String {
     let limit: Points = slices
         .iter()
         .flat_map(|slice| [slice.from, slice.to].map(|at| (time.at(at), slice.limit as f64)))
         .collect();
-    let in_flight = time.points(slices, Slice::in_flight);
+    let in_flight = time.points(slices, TimeSlice::in_flight);
     let mut legend = vec![(Hue::First, "requests in flight"), (Hue::Fourth, "allowed")];
-    let mut marks: Vec<Mark> = time.pauses(slices).into_iter().collect();
-    if !marks.is_empty() {
+    let mut series: Vec<Series> = time.pauses(slices).into_iter().collect();
+    if !series.is_empty() {
         legend.push((Hue::Shade, "paused"));
     }
-    marks.push(Mark(Hue::First, Shape::Area(in_flight)));
-    marks.push(Mark(Hue::Fourth, Shape::Line(limit)));
-    let top = headroom(highest(&marks));
-    let svg = time.draw("Concurrency over time", (top, &|count| whole(*count)), marks);
+    series.push(Series(Hue::First, PlotShape::Area(in_flight)));
+    series.push(Series(Hue::Fourth, PlotShape::Line(limit)));
+    let top = headroom(highest(&series));
+    let svg = time.draw("Concurrency over time", (top, &|count| whole(*count)), series);
     page::figure("Concurrency", &legend, &svg, "")
 }
 
 /// How many answers took how long. The few that took much longer than the rest, or came much sooner, are
 /// told, not drawn: they would squeeze all others into one bar.
-fn histogram(tally: &TallySnapshot, latency: Latency) -> String {
-    let histogram = &tally.histogram;
+fn histogram(stats: &StatsSnapshot, latency: LatencySummary) -> String {
+    let histogram = &stats.histogram;
     let seconds = |micros: u64| micros as f64 / 1e6;
     let [p50, p95, p99, max] =
         [latency.p50, latency.p95, latency.p99, latency.max].map(|time| time.as_secs_f64());
@@ -252,9 +254,9 @@ fn histogram(tally: &TallySnapshot, latency: Latency) -> String {
         }
     }
     let top = headroom(bars.iter().map(|(.., height)| *height).fold(0.0, f64::max));
-    let mut marks = vec![Mark(Hue::Shade, Shape::Bars(bars))];
+    let mut series = vec![Series(Hue::Shade, PlotShape::Bars(bars))];
     let lines = [(Hue::First, p50, "p50"), (Hue::Second, p95, "p95"), (Hue::Third, p99, "p99")];
-    marks.extend(lines.map(|(hue, at, _)| Mark(hue, Shape::Upright(at))));
+    series.extend(lines.map(|(hue, at, _)| Series(hue, PlotShape::VerticalLine(at))));
     let named = lines.map(|(hue, at, name)| {
         (hue, format!("{name} {}", format::latency(Duration::try_from_secs_f64(at).unwrap_or_default())))
     });
@@ -274,7 +276,7 @@ fn histogram(tally: &TallySnapshot, latency: Latency) -> String {
         label: "Answers by latency",
         x: Axis { from, to, labels: LABELS, text: &|at| latency_label(*at) },
         y: Axis { from: 0.0, to: top, labels: whole_labels(top), text: &|count| whole(*count) },
-        marks,
+        series,
     }
     .svg();
     page::figure("Answers by latency", &legend, &svg, &remark)
@@ -289,10 +291,10 @@ fn span(least: f64, [p50, p99, max]: [f64; 3]) -> (f64, f64) {
     if to - from < 2.0 * half { (middle - half, middle + half) } else { (from, to) }
 }
 
-fn highest(marks: &[Mark]) -> f64 {
-    let points = marks.iter().flat_map(|Mark(_, shape)| match shape {
-        Shape::Line(points) | Shape::Area(points) | Shape::Dots(points) => points.as_slice(),
-        Shape::Bars(_) | Shape::Stretches(_) | Shape::Upright(_) => &[],
+fn highest(series: &[Series]) -> f64 {
+    let points = series.iter().flat_map(|Series(_, shape)| match shape {
+        PlotShape::Line(points) | PlotShape::Area(points) | PlotShape::Dots(points) => points.as_slice(),
+        PlotShape::Bars(_) | PlotShape::Bands(_) | PlotShape::VerticalLine(_) => &[],
     });
     points.map(|(_, height)| *height).fold(0.0, f64::max)
 }
@@ -340,47 +342,41 @@ pub(in crate::report) fn latency_label(seconds: f64) -> String {
 mod tests {
     use super::*;
     use crate::model::{Event, Key};
-    use crate::report::chronicle::Chronicle;
-    use crate::report::standing::Live;
+    use crate::report::progress_snapshot::EngineStatus;
+    use crate::report::run_history::RunHistory;
 
     #[test]
     fn workers_that_keep_step_are_drawn_as_the_rate_they_come_to() {
         let latency = Duration::from_millis(300);
-        let mut chronicle = Chronicle::default();
+        let mut history = RunHistory::default();
         let key = Key::parse(b"A").unwrap();
         for step in 1..=122 {
             let elapsed = Duration::from_millis(50 * step);
-            chronicle.look(&Live { elapsed, in_flight: 20, limit: 20, paused: None });
+            history.sample(&EngineStatus { elapsed, in_flight: 20, limit: 20, paused: None });
             if step % 6 == 0 {
                 for line in 0..20 {
-                    chronicle.note(&Event::AttemptAnswered {
-                        key: &key,
-                        line,
-                        status: 200,
-                        latency,
-                        bytes: 1,
-                    });
+                    history.note(&Event::AttemptAnswered { key: &key, line, status: 200, latency, bytes: 1 });
                 }
             }
         }
-        let rates = |slices: &[Slice]| -> Vec<f64> {
+        let rates = |slices: &[TimeSlice]| -> Vec<f64> {
             slices[1..].iter().map(|slice| slice.per_second(slice.answers)).collect()
         };
-        let comb = chronicle.slices();
+        let comb = history.slices();
         assert!(rates(&comb).contains(&0.0), "{:?}", rates(&comb));
-        let steady = steady(comb, Some(Latency { p50: latency, ..Latency::default() }));
+        let steady = steady(comb, Some(LatencySummary { p50: latency, ..LatencySummary::default() }));
         assert!(rates(&steady).iter().all(|rate| (45.0..90.0).contains(rate)), "{:?}", rates(&steady));
     }
 
     #[test]
     fn a_few_refusals_at_once_do_not_squeeze_a_histogram() {
-        let mut tally = crate::report::tally::Tally::default();
+        let mut stats = crate::report::run_stats::RunStats::default();
         let key = Key::parse(b"A").unwrap();
         for line in 0..1_000 {
             let latency = Duration::from_micros(if line < 10 { 400 } else { 150_000 + line });
-            tally.note(&Event::AttemptAnswered { key: &key, line, status: 200, latency, bytes: 1 });
+            stats.note(&Event::AttemptAnswered { key: &key, line, status: 200, latency, bytes: 1 });
         }
-        let snapshot = tally.snapshot();
+        let snapshot = stats.snapshot();
         let figure = histogram(&snapshot, snapshot.latency.unwrap());
         assert!(figure.contains("10 answers came sooner, from 400 µs."), "{figure}");
         assert!(!figure.contains("100 ms"), "{figure}");

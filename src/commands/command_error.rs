@@ -15,7 +15,7 @@ use crate::plan::{CharsetSource, PlanError, TemplateKind};
 
 /// An error that ends the run: what, where and why; what to do; and the exit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct CommandError {
     /// What, where and why.
     pub message: String,
     /// What to do about it.
@@ -24,7 +24,7 @@ pub struct Failure {
     pub exit: Exit,
 }
 
-impl Failure {
+impl CommandError {
     /// Without a hint.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, exit }
@@ -48,13 +48,13 @@ impl Failure {
     }
 }
 
-impl From<CollectError> for Failure {
+impl From<CollectError> for CommandError {
     fn from(error: CollectError) -> Self {
         Self { message: error.to_string(), hint: error.hint(), exit: error.exit() }
     }
 }
 
-impl From<InputError> for Failure {
+impl From<InputError> for CommandError {
     fn from(error: InputError) -> Self {
         let similar = match &error {
             InputError::NotFound { at } => similar(&at.input),
@@ -88,7 +88,7 @@ fn similar(name: &str) -> Option<String> {
     Some(format!("did you mean {}?", path.with_file_name(meant).display()))
 }
 
-impl From<ConfigError> for Failure {
+impl From<ConfigError> for CommandError {
     fn from(error: ConfigError) -> Self {
         Self { message: error.to_string(), hint: error.hint(), exit: error.exit() }
     }
@@ -96,7 +96,7 @@ impl From<ConfigError> for Failure {
 
 /// The parts of the request that a plan can find wrong come from several settings; the plan's message
 /// names which. `Usage` becomes `Config` where that one came from the file.
-pub fn of_plan(error: &PlanError, settings: &Settings) -> Failure {
+pub fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
     let from_file = |name: &str| matches!(settings.origin(name), Origin::File { .. });
     let blamed = match error {
         // Report the config file only where neither the body nor its type came from elsewhere.
@@ -131,18 +131,18 @@ pub fn of_plan(error: &PlanError, settings: &Settings) -> Failure {
         Origin::Default | Origin::Option(_) if blamed != "proxy" => error.to_string(),
         origin => format!("{origin}: {error}"),
     };
-    Failure { message, hint: error.hint(), exit }
+    CommandError { message, hint: error.hint(), exit }
 }
 
-pub fn of_select(error: &SelectError, settings: &Settings) -> Failure {
-    Failure::of_setting(settings, "select", &error.to_string())
+pub fn of_select(error: &SelectError, settings: &Settings) -> CommandError {
+    CommandError::of_setting(settings, "select", &error.to_string())
 }
 
-pub fn of_transport(error: &TransportError, settings: &Settings) -> Failure {
+pub fn of_transport(error: &TransportError, settings: &Settings) -> CommandError {
     match error {
-        TransportError::CaCert(_) => Failure::of_setting(settings, "ca-cert", &error.to_string()),
-        TransportError::Proxy(_) => Failure::of_setting(settings, "proxy", &error.to_string()),
-        TransportError::Tls(_) => Failure::new(Exit::Unavailable, error.to_string()).with_hint(
+        TransportError::CaCert(_) => CommandError::of_setting(settings, "ca-cert", &error.to_string()),
+        TransportError::Proxy(_) => CommandError::of_setting(settings, "proxy", &error.to_string()),
+        TransportError::Tls(_) => CommandError::new(Exit::Unavailable, error.to_string()).with_hint(
             "install the system's certificate authorities (Debian: apt-get install ca-certificates), \
              or name a file of them with --ca-cert",
         ),
@@ -150,14 +150,14 @@ pub fn of_transport(error: &TransportError, settings: &Settings) -> Failure {
 }
 
 /// The time is over, and the pipe has not said a word.
-pub fn of_silence() -> Failure {
-    Failure::new(Exit::TryAgain, "--max-time was over before the input began")
+pub fn of_silence() -> CommandError {
+    CommandError::new(Exit::TryAgain, "--max-time was over before the input began")
         .with_hint("nothing was asked for; is the program at the other end of the pipe at work?")
 }
 
-pub fn of_start(what: &str, error: &io::Error) -> Failure {
+pub fn of_start(what: &str, error: &io::Error) -> CommandError {
     // What the system says where it gives no thread.
     let no_thread = (error.kind() == io::ErrorKind::WouldBlock).then_some(system_limit::NO_THREAD);
     let hint = no_thread.or_else(|| system_limit::advice(error)).map(String::from);
-    Failure { message: format!("cannot start {what}: {error}"), hint, exit: Exit::Io }
+    CommandError { message: format!("cannot start {what}: {error}"), hint, exit: Exit::Io }
 }

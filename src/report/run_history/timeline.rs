@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use super::coarse::Coarse;
-use crate::report::standing::Live;
+use super::latency_buckets::LatencyBuckets;
+use crate::report::progress_snapshot::EngineStatus;
 
 /// As many as a chart can show. Even, so that they can be merged by twos.
 const MOST: usize = 240;
@@ -17,7 +17,7 @@ const SHORTEST: Duration = Duration::from_millis(100);
 
 /// What happened in one slice of a run's time.
 #[derive(Debug, Clone)]
-pub struct Slice {
+pub struct TimeSlice {
     /// Its beginning, from that of the run.
     pub from: Duration,
     /// Its end.
@@ -41,18 +41,18 @@ pub struct Slice {
     /// Time in which the pool was paused.
     pub paused: Duration,
     busy: Duration,
-    latency: Coarse,
+    latency: LatencyBuckets,
 }
 
 /// The slices of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Timeline {
-    slices: Vec<Slice>,
+    slices: Vec<TimeSlice>,
     length: Duration,
-    looked: Duration,
+    sampled_at: Duration,
 }
 
-impl Slice {
+impl TimeSlice {
     fn at(from: Duration) -> Self {
         Self {
             from,
@@ -67,7 +67,7 @@ impl Slice {
             limit: 0,
             paused: Duration::ZERO,
             busy: Duration::ZERO,
-            latency: Coarse::default(),
+            latency: LatencyBuckets::default(),
         }
     }
 
@@ -102,7 +102,7 @@ impl Slice {
     }
 
     /// Takes in the slice that follows.
-    pub(in crate::report) fn absorb(&mut self, next: &Self) {
+    pub(in crate::report) fn merge(&mut self, next: &Self) {
         self.to = next.to;
         self.answers += next.answers;
         self.fetched += next.fetched;
@@ -114,56 +114,56 @@ impl Slice {
         self.limit = if next.limit > 0 { next.limit } else { self.limit };
         self.paused += next.paused;
         self.busy += next.busy;
-        self.latency.absorb(&next.latency);
+        self.latency.merge(&next.latency);
     }
 }
 
 impl Default for Timeline {
     fn default() -> Self {
-        Self { slices: vec![Slice::at(Duration::ZERO)], length: SHORTEST, looked: Duration::ZERO }
+        Self { slices: vec![TimeSlice::at(Duration::ZERO)], length: SHORTEST, sampled_at: Duration::ZERO }
     }
 }
 
 impl Timeline {
     /// The slice of now.
-    pub(super) fn now(&mut self) -> &mut Slice {
+    pub(super) fn now(&mut self) -> &mut TimeSlice {
         if self.slices.is_empty() {
-            self.slices.push(Slice::at(self.looked));
+            self.slices.push(TimeSlice::at(self.sampled_at));
         }
         let last = self.slices.len() - 1;
         &mut self.slices[last]
     }
 
     /// Takes note of how the run stands, and ends the slice if its time is over.
-    pub(super) fn look(&mut self, live: &Live<'_>) {
-        let now = live.elapsed.max(self.looked);
-        let span = now.saturating_sub(self.looked);
-        self.looked = now;
+    pub(super) fn sample(&mut self, status: &EngineStatus<'_>) {
+        let now = status.elapsed.max(self.sampled_at);
+        let span = now.saturating_sub(self.sampled_at);
+        self.sampled_at = now;
         let slice = self.now();
         slice.to = now;
-        slice.busy += span.saturating_mul(u32::try_from(live.in_flight).unwrap_or(u32::MAX));
-        slice.most_in_flight = slice.most_in_flight.max(live.in_flight);
-        slice.limit = live.limit;
-        if live.paused.is_some() {
+        slice.busy += span.saturating_mul(u32::try_from(status.in_flight).unwrap_or(u32::MAX));
+        slice.most_in_flight = slice.most_in_flight.max(status.in_flight);
+        slice.limit = status.limit;
+        if status.paused.is_some() {
             slice.paused += span;
         }
         if slice.length() < self.length {
             return;
         }
         if self.slices.len() == MOST {
-            self.slices = by_twos(&self.slices);
+            self.slices = merge_pairs(&self.slices);
             self.length *= 2;
         }
-        self.slices.push(Slice::at(now));
+        self.slices.push(TimeSlice::at(now));
     }
 
     /// The slices. The last one is as long as most, so that no rate is made of a moment.
-    pub(super) fn slices(&self) -> Vec<Slice> {
+    pub(super) fn slices(&self) -> Vec<TimeSlice> {
         let mut slices = self.slices.clone();
         if let [.., before, last] = slices.as_mut_slice()
             && last.length() < self.length / 2
         {
-            before.absorb(last);
+            before.merge(last);
             slices.pop();
         }
         slices.retain(|slice| !slice.length().is_zero());
@@ -172,10 +172,10 @@ impl Timeline {
 }
 
 /// Half as many slices, each of two.
-pub(in crate::report) fn by_twos(slices: &[Slice]) -> Vec<Slice> {
-    let both = |pair: &[Slice]| {
+pub(in crate::report) fn merge_pairs(slices: &[TimeSlice]) -> Vec<TimeSlice> {
+    let both = |pair: &[TimeSlice]| {
         let mut first = pair[0].clone();
-        pair[1..].iter().for_each(|next| first.absorb(next));
+        pair[1..].iter().for_each(|next| first.merge(next));
         first
     };
     slices.chunks(2).map(both).collect()
@@ -187,18 +187,18 @@ mod tests {
 
     use super::*;
 
-    fn live(elapsed: Duration) -> Live<'static> {
-        Live { elapsed, in_flight: 8, limit: 16, paused: None }
+    fn status(elapsed: Duration) -> EngineStatus<'static> {
+        EngineStatus { elapsed, in_flight: 8, limit: 16, paused: None }
     }
 
     #[test]
     fn a_month_takes_no_more_slices_than_a_minute_and_loses_nothing() {
         for step in [Duration::from_millis(50), Duration::from_secs(3), Duration::from_hours(1)] {
             let mut timeline = Timeline::default();
-            for look in 1..=20_000u32 {
+            for sample in 1..=20_000u32 {
                 timeline.now().answered(1_000, 10);
                 timeline.now().done += 1;
-                timeline.look(&live(step * look));
+                timeline.sample(&status(step * sample));
             }
             let slices = timeline.slices();
             assert!(slices.len() <= MOST && slices.len() > MOST / 3, "{}", slices.len());
@@ -220,9 +220,9 @@ mod tests {
     fn the_time_before_the_first_look_is_a_slice_and_a_run_without_a_look_has_none() {
         let mut timeline = Timeline::default();
         assert!(timeline.slices().is_empty());
-        timeline.look(&live(Duration::from_secs(5)));
+        timeline.sample(&status(Duration::from_secs(5)));
         timeline.now().answered(5, 5);
-        timeline.look(&live(Duration::from_millis(5_200)));
+        timeline.sample(&status(Duration::from_millis(5_200)));
         let lengths: Vec<u128> = timeline.slices().iter().map(|slice| slice.length().as_millis()).collect();
         assert_eq!(lengths, [5_000, 200]);
     }
@@ -230,10 +230,10 @@ mod tests {
     #[test]
     fn paused_time_is_that_between_looks_that_saw_a_pause() {
         let mut timeline = Timeline::default();
-        for look in 1..=10u32 {
-            let elapsed = Duration::from_millis(50) * look;
-            let paused = (look > 5).then_some((Duration::from_secs(1), "429"));
-            timeline.look(&Live { paused, ..live(elapsed) });
+        for sample in 1..=10u32 {
+            let elapsed = Duration::from_millis(50) * sample;
+            let paused = (sample > 5).then_some((Duration::from_secs(1), "429"));
+            timeline.sample(&EngineStatus { paused, ..status(elapsed) });
         }
         let paused: Duration = timeline.slices().iter().map(|slice| slice.paused).sum();
         assert_eq!(paused, Duration::from_millis(250));
@@ -247,7 +247,7 @@ mod tests {
             for step in &steps {
                 at += Duration::from_millis(*step);
                 timeline.now().retries += 1;
-                timeline.look(&live(at));
+                timeline.sample(&status(at));
             }
             let slices = timeline.slices();
             prop_assert!(slices.len() <= MOST);

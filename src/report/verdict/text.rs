@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::facts::{Concurrency, Facts, MOST_WORKERS, RATE_SHARE, SOME_PAUSED, Tail};
-use super::{Limit, Verdict};
+use super::facts::{ConcurrencyUsed, Facts, MOST_WORKERS, RATE_SHARE, SOME_PAUSED, Tail};
+use super::{LimitedBy, RunVerdict};
 use crate::model::Rate;
 use crate::report::format;
 
@@ -13,10 +13,10 @@ const QUEUED: u32 = 2;
 /// An answer that takes so many times as long as nearly all others will hardly come.
 const TIMES_USUAL: u32 = 4;
 
-pub(super) fn too_short(facts: &Facts) -> Verdict {
+pub(super) fn too_short(facts: &Facts) -> RunVerdict {
     let requests = format::counted(facts.attempts, "request", "requests");
     let text = format!("too short a run to say ({requests} in {})", format::duration(facts.elapsed));
-    Verdict { limit: Limit::TooShort, text }
+    RunVerdict { limit: LimitedBy::TooShort, text }
 }
 
 /// `the last 3 SKUs: retried until 12.0 s after the rest; more workers would not help, …`
@@ -116,7 +116,7 @@ fn refused(facts: &Facts) -> String {
 pub(super) fn refusals(facts: &Facts) -> String {
     let quieted = facts.share(facts.asked_pauses()) >= SOME_PAUSED;
     let try_this = match facts.concurrency {
-        Concurrency::Fixed(limit) if limit > 1 && !quieted => format!("try --concurrency auto:{limit}"),
+        ConcurrencyUsed::Fixed(limit) if limit > 1 && !quieted => format!("try --concurrency auto:{limit}"),
         _ => format!("try --rate {}", typed_rate((facts.attempts - facts.refused) as f64 / facts.seconds())),
     };
     let pauses = if quieted {
@@ -154,7 +154,7 @@ pub(super) fn workers(facts: &Facts) -> String {
         );
     }
     // An automatic number was measured; of a fixed one nobody knows on which side of the knee it is.
-    let is_fixed = matches!(facts.concurrency, Concurrency::Fixed(2..));
+    let is_fixed = matches!(facts.concurrency, ConcurrencyUsed::Fixed(2..));
     if is_fixed && !facts.least.is_zero() && facts.p50 >= facts.least.saturating_mul(QUEUED) {
         let [p50, least] = [facts.p50, facts.least].map(format::latency);
         return format!(
@@ -176,11 +176,11 @@ pub(super) fn machine(facts: &Facts) -> String {
 
 pub(super) fn working(facts: &Facts) -> String {
     let try_this = match facts.concurrency {
-        Concurrency::Fixed(limit) if limit > 1 => {
+        ConcurrencyUsed::Fixed(limit) if limit > 1 => {
             format!("fewer may do as well, try --concurrency auto:{limit}")
         }
-        Concurrency::Fixed(_) => "nor would a higher --rate".into(),
-        Concurrency::Auto { settled, .. } => format!("--concurrency {settled} does as well"),
+        ConcurrencyUsed::Fixed(_) => "nor would a higher --rate".into(),
+        ConcurrencyUsed::Auto { settled, .. } => format!("--concurrency {settled} does as well"),
     };
     format!(
         "this machine: the processor was at work {} % of the time; more workers would not help, {try_this}",

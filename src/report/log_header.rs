@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::model::{counted, display_safe};
 use crate::report::json_lines::{moment, second};
-use crate::report::said::{Level, Said};
+use crate::report::log_record::{Level, LogRecord};
 
 /// Name and version of this program.
 const PROGRAM: &str = concat!("skufetch ", env!("CARGO_PKG_VERSION"));
@@ -18,7 +18,7 @@ const PATH_CHARS: usize = 300;
 
 /// Which run it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heading {
+pub struct LogHeader {
     /// When it began.
     pub began: SystemTime,
     /// The input as the user named it.
@@ -28,10 +28,10 @@ pub struct Heading {
 }
 
 /// `2026-11-28T02:00:01Z skufetch 0.1.0: products.csv (6,000 rows) to out.json`; without what is not known.
-pub(super) fn said(heading: Option<&Heading>, rows: Option<u64>) -> Said {
+pub(super) fn record(log_header: Option<&LogHeader>, rows: Option<u64>) -> LogRecord {
     let shown = rows.map_or_else(String::new, |rows| format!(" ({})", counted(rows, "row", "rows")));
-    let message = match heading {
-        Some(Heading { began, input, output }) => format!(
+    let message = match log_header {
+        Some(LogHeader { began, input, output }) => format!(
             "{} {PROGRAM}: {}{shown} to {}",
             second(*began),
             display_safe(input, PATH_CHARS),
@@ -42,13 +42,13 @@ pub(super) fn said(heading: Option<&Heading>, rows: Option<u64>) -> Said {
         }
     };
     let fields = json!({
-        "began": heading.map(|heading| moment(heading.began)),
+        "began": log_header.map(|log_header| moment(log_header.began)),
         "version": env!("CARGO_PKG_VERSION"),
-        "input": heading.map(|heading| &heading.input),
-        "output": heading.map(|heading| &heading.output),
+        "input": log_header.map(|log_header| &log_header.input),
+        "output": log_header.map(|log_header| &log_header.output),
         "total": rows,
     });
-    Said::new(Level::Info, "started", message, fields)
+    LogRecord::new(Level::Info, "started", message, fields)
 }
 
 /// The same where the settings could not be read: when it was, and the program.

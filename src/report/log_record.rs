@@ -12,8 +12,8 @@ use crate::model::display_safe;
 use crate::model::{Cause, Event};
 use crate::report::format;
 use crate::report::json_lines::{rounded, seconds};
-use crate::report::standing::Standing;
-use crate::report::tally::{Example, Sums, example};
+use crate::report::progress_snapshot::ProgressSnapshot;
+use crate::report::run_stats::{FailureExample, RunCounters, example};
 
 /// Characters of a key, an address, a detail and a whole sentence that a line shows.
 const KEY_CHARS: usize = 64;
@@ -36,14 +36,14 @@ pub enum Level {
 
 /// One line to be written as text or as JSON.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Said {
+pub(super) struct LogRecord {
     pub(super) level: Level,
     pub(super) event: &'static str,
     pub(super) message: String,
     pub(super) fields: Value,
 }
 
-impl Said {
+impl LogRecord {
     pub(super) fn new(level: Level, event: &'static str, message: String, fields: Value) -> Self {
         Self { level, event, message, fields }
     }
@@ -55,8 +55,8 @@ impl Said {
 }
 
 /// What is said of one event as it happens. Events that are only counted say nothing. Of earlier pauses
-/// nothing is said to one who `heard_of_pauses` not at all.
-pub(super) fn of(event: &Event<'_>, sums: &Sums, heard_of_pauses: bool) -> Option<Said> {
+/// nothing is said to one who `reported_before` not at all.
+pub(super) fn of(event: &Event<'_>, counters: &RunCounters, reported_before: bool) -> Option<LogRecord> {
     Some(match *event {
         Event::AttemptRetried { key, line, fault, attempt, wait } => {
             retried(&example(Some(key), line, fault, None), fault.cause, attempt, wait)
@@ -64,17 +64,17 @@ pub(super) fn of(event: &Event<'_>, sums: &Sums, heard_of_pauses: bool) -> Optio
         Event::JobFailed { key, line, fault, attempts, url } => {
             failed(&example(key, line, fault, url), fault.cause, attempts)
         }
-        Event::PoolPaused { wait, why } => paused(wait, why, (sums, heard_of_pauses)),
-        Event::PoolResumed => Said::new(Level::Info, "pool_resumed", "resumed".into(), json!({})),
+        Event::PoolPaused { wait, why } => paused(wait, why, (counters, reported_before)),
+        Event::PoolResumed => LogRecord::new(Level::Info, "pool_resumed", "resumed".into(), json!({})),
         Event::LimitChanged { limit, why } => {
             let text =
                 format!("concurrency {}: {}", format::count(limit as u64), display_safe(why, DETAIL_CHARS));
-            Said::new(Level::Info, "limit_changed", text, json!({"limit": limit, "why": why}))
+            LogRecord::new(Level::Info, "limit_changed", text, json!({"limit": limit, "why": why}))
         }
-        Event::Warned { message } => Said::sentence(Level::Warning, "warned", message),
+        Event::Warned { message } => LogRecord::sentence(Level::Warning, "warned", message),
         Event::Stopping { why } => {
             let text = format!("stopping: {}", display_safe(why, SENTENCE_CHARS));
-            Said::new(Level::Warning, "stopping", text, json!({"why": why}))
+            LogRecord::new(Level::Warning, "stopping", text, json!({"why": why}))
         }
         Event::AttemptAnswered { .. }
         | Event::JobFetched { .. }
@@ -84,63 +84,68 @@ pub(super) fn of(event: &Event<'_>, sums: &Sums, heard_of_pauses: bool) -> Optio
     })
 }
 
-fn retried(example: &Example, cause: Cause, attempt: u32, wait: Duration) -> Said {
+fn retried(example: &FailureExample, cause: Cause, attempt: u32, wait: Duration) -> LogRecord {
     let retry = format::count(attempt.into());
     let text = format!("retry {retry} in {}: {}", format::duration(wait), place_and_reason(example, cause));
     let mut fields = example_fields(example, cause);
     fields["attempt"] = attempt.into();
     fields["wait_s"] = seconds(wait).into();
-    Said::new(Level::Debug, "attempt_retried", text, fields)
+    LogRecord::new(Level::Debug, "attempt_retried", text, fields)
 }
 
-fn failed(example: &Example, cause: Cause, attempts: u32) -> Said {
+fn failed(example: &FailureExample, cause: Cause, attempts: u32) -> LogRecord {
     let mut fields = example_fields(example, cause);
     fields["attempts"] = attempts.into();
-    Said::new(Level::Warning, "job_failed", format!("failed: {}", place_and_reason(example, cause)), fields)
+    LogRecord::new(
+        Level::Warning,
+        "job_failed",
+        format!("failed: {}", place_and_reason(example, cause)),
+        fields,
+    )
 }
 
-fn paused(wait: Duration, why: &str, (sums, heard_of_pauses): (&Sums, bool)) -> Said {
+fn paused(wait: Duration, why: &str, (counters, reported_before): (&RunCounters, bool)) -> LogRecord {
     let mut text = format!("paused {}: {}", format::time_left(wait), display_safe(why, DETAIL_CHARS));
-    if heard_of_pauses && sums.pauses > 1 {
-        let pauses = format::count(sums.pauses);
-        text = format!("{text} ({pauses} pauses so far, {} in all)", format::duration(sums.paused));
+    if reported_before && counters.pauses > 1 {
+        let pauses = format::count(counters.pauses);
+        text = format!("{text} ({pauses} pauses so far, {} in all)", format::duration(counters.paused));
     }
-    let fields = json!({"wait_s": seconds(wait), "why": why, "pauses": sums.pauses});
-    Said::new(Level::Info, "pool_paused", text, fields)
+    let fields = json!({"wait_s": seconds(wait), "why": why, "pauses": counters.pauses});
+    LogRecord::new(Level::Info, "pool_paused", text, fields)
 }
 
 /// Retries since the last such line: `41 retries: 30 HTTP 503, 11 timed out`.
-pub(super) fn retries(new: &BTreeMap<Cause, u64>) -> Said {
+pub(super) fn retries(new: &BTreeMap<Cause, u64>) -> LogRecord {
     let total: u64 = new.values().sum();
     let causes: Vec<String> =
         new.iter().map(|(cause, count)| format!("{} {}", format::count(*count), cause.label())).collect();
     let text = format!("{}: {}", format::counted(total, "retry", "retries"), causes.join(", "));
     let by_cause: serde_json::Map<String, Value> =
         new.iter().map(|(cause, count)| (cause.label(), Value::from(*count))).collect();
-    Said::new(Level::Info, "attempts_retried", text, json!({"retries": total, "causes": by_cause}))
+    LogRecord::new(Level::Info, "attempts_retried", text, json!({"retries": total, "causes": by_cause}))
 }
 
 /// The line that progress is told with where there is no bar.
-pub(super) fn progressed(standing: &Standing, text: String) -> Said {
-    let paused = standing.paused.as_ref();
+pub(super) fn progressed(snapshot: &ProgressSnapshot, text: String) -> LogRecord {
+    let paused = snapshot.paused.as_ref();
     let fields = json!({
-        "elapsed_s": seconds(standing.elapsed),
-        "done": standing.done,
-        "total": standing.total,
-        "per_s": rounded(standing.rate, 10.0),
-        "in_flight": standing.in_flight,
-        "limit": standing.limit,
-        "retries": standing.retries,
-        "failed": standing.failed,
+        "elapsed_s": seconds(snapshot.elapsed),
+        "done": snapshot.done,
+        "total": snapshot.total,
+        "per_s": rounded(snapshot.rate, 10.0),
+        "in_flight": snapshot.in_flight,
+        "limit": snapshot.limit,
+        "retries": snapshot.retries,
+        "failed": snapshot.failed,
         "pause_left_s": paused.map(|(left, _)| seconds(*left)),
         "pause_why": paused.map(|(_, why)| why),
-        "left_s": standing.left.map(seconds),
+        "left_s": snapshot.left.map(seconds),
     });
-    Said::new(Level::Info, "progressed", text, fields)
+    LogRecord::new(Level::Info, "progressed", text, fields)
 }
 
 /// `line 17, SKU 0042: 404 from http://…/products/0042: no such product`
-pub(super) fn place_and_reason(example: &Example, cause: Cause) -> String {
+pub(super) fn place_and_reason(example: &FailureExample, cause: Cause) -> String {
     let sku = example.key.as_ref().map(|key| format!(", SKU {}", shown_key(key))).unwrap_or_default();
     format!("line {}{sku}: {}", example.line, reason(example, cause))
 }
@@ -151,7 +156,7 @@ fn shown_key(key: &str) -> String {
     if safe.contains(char::is_whitespace) { format!("\"{safe}\"") } else { safe }
 }
 
-fn reason(example: &Example, cause: Cause) -> String {
+fn reason(example: &FailureExample, cause: Cause) -> String {
     let detail = display_safe(&example.detail, DETAIL_CHARS);
     let url = example.url.as_ref().map(|url| display_safe(url, URL_CHARS));
     match (cause, url) {
@@ -176,7 +181,7 @@ fn beyond_status(detail: &str, status: u16) -> &str {
 }
 
 /// An example for machines.
-pub(super) fn example_fields(example: &Example, cause: Cause) -> Value {
+pub(super) fn example_fields(example: &FailureExample, cause: Cause) -> Value {
     json!({
         "cause": cause.label(),
         "line": example.line,
@@ -197,8 +202,8 @@ pub(super) fn safe_lines(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn example_of(detail: &str, url: Option<&str>) -> Example {
-        Example {
+    fn example_of(detail: &str, url: Option<&str>) -> FailureExample {
+        FailureExample {
             line: 17,
             key: Some("0042".into()),
             url: url.map(String::from),
@@ -225,18 +230,18 @@ mod tests {
 
     #[test]
     fn a_key_with_spaces_is_quoted_and_a_missing_one_left_out() {
-        let spaced = Example { key: Some("a b".into()), ..example_of("late", None) };
+        let spaced = FailureExample { key: Some("a b".into()), ..example_of("late", None) };
         assert_eq!(place_and_reason(&spaced, Cause::Timeout), "line 17, SKU \"a b\": late");
-        let none = Example { key: None, ..example_of("the key is empty", None) };
+        let none = FailureExample { key: None, ..example_of("the key is empty", None) };
         assert_eq!(place_and_reason(&none, Cause::Row), "line 17: the key is empty");
     }
 
     #[test]
     fn a_second_pause_says_how_many_there_were() {
         let event = Event::PoolPaused { wait: Duration::from_secs(12), why: "429 with Retry-After" };
-        let first = Sums { pauses: 1, paused: Duration::from_secs(12), ..Sums::default() };
+        let first = RunCounters { pauses: 1, paused: Duration::from_secs(12), ..RunCounters::default() };
         assert_eq!(of(&event, &first, false).unwrap().message, "paused 12 s: 429 with Retry-After");
-        let third = Sums { pauses: 3, paused: Duration::from_secs(200), ..Sums::default() };
+        let third = RunCounters { pauses: 3, paused: Duration::from_secs(200), ..RunCounters::default() };
         assert_eq!(
             of(&event, &third, true).unwrap().message,
             "paused 12 s: 429 with Retry-After (3 pauses so far, 3 min 20 s in all)"
@@ -248,8 +253,8 @@ mod tests {
     #[test]
     fn retries_are_grouped_by_cause() {
         let new = BTreeMap::from([(Cause::Status(503), 30), (Cause::Timeout, 11)]);
-        let said = retries(&new);
-        assert_eq!(said.message, "41 retries: 30 HTTP 503, 11 timed out");
-        assert_eq!(said.fields, json!({"retries": 41, "causes": {"HTTP 503": 30, "timed out": 11}}));
+        let record = retries(&new);
+        assert_eq!(record.message, "41 retries: 30 HTTP 503, 11 timed out");
+        assert_eq!(record.fields, json!({"retries": 41, "causes": {"HTTP 503": 30, "timed out": 11}}));
     }
 }

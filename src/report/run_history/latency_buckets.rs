@@ -15,26 +15,26 @@ const COUNTERS: usize = FINE as usize + DOUBLINGS * PARTS;
 
 /// Counts by latency.
 #[derive(Debug, Clone)]
-pub(super) struct Coarse {
+pub(super) struct LatencyBuckets {
     counts: Box<[u32; COUNTERS]>,
     /// The fastest and the slowest, in microseconds: no percentile lies outside.
     ends: Option<(u64, u64)>,
 }
 
-impl Default for Coarse {
+impl Default for LatencyBuckets {
     fn default() -> Self {
         Self { counts: Box::new([0; COUNTERS]), ends: None }
     }
 }
 
-impl Coarse {
+impl LatencyBuckets {
     pub(super) fn record(&mut self, micros: u64) {
         let count = &mut self.counts[place(micros)];
         *count = count.saturating_add(1);
         self.reach(micros, micros);
     }
 
-    pub(super) fn absorb(&mut self, other: &Self) {
+    pub(super) fn merge(&mut self, other: &Self) {
         for (count, more) in self.counts.iter_mut().zip(other.counts.iter()) {
             *count = count.saturating_add(*more);
         }
@@ -100,7 +100,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_latency_comes_back_within_a_sixteenth_of_it(micros in 1u64..3_600_000_000) {
-            let mut coarse = Coarse::default();
+            let mut coarse = LatencyBuckets::default();
             coarse.record(micros);
             let back = coarse.quantile(0.5).unwrap().as_micros() as f64;
             prop_assert!((back - micros as f64).abs() <= micros as f64 / 16.0, "{} as {}", micros, back);
@@ -109,13 +109,13 @@ mod tests {
 
     #[test]
     fn no_quantile_is_above_the_slowest_or_below_the_fastest() {
-        let mut coarse = Coarse::default();
+        let mut coarse = LatencyBuckets::default();
         for micros in [301_500, 302_000, 303_000] {
             coarse.record(micros);
         }
-        let mut later = Coarse::default();
+        let mut later = LatencyBuckets::default();
         later.record(306_000);
-        coarse.absorb(&later);
+        coarse.merge(&later);
         for share in [0.0, 0.5, 0.95, 0.99, 1.0] {
             let quantile = coarse.quantile(share).unwrap().as_micros();
             assert!((301_500..=306_000).contains(&quantile), "{share}: {quantile}");
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn quantiles_rise_and_the_ends_are_in_bounds() {
-        let mut coarse = Coarse::default();
+        let mut coarse = LatencyBuckets::default();
         assert_eq!(coarse.quantile(0.5), None);
         for micros in [0, 1, 15, 16, 1_000, 2_000, u64::MAX] {
             coarse.record(micros);
@@ -134,7 +134,7 @@ mod tests {
         let half = shares[2].as_micros();
         assert!((16..=18).contains(&half), "{half}");
         let mut both = coarse.clone();
-        both.absorb(&coarse);
+        both.merge(&coarse);
         assert_eq!(both.quantile(0.5), coarse.quantile(0.5));
     }
 }

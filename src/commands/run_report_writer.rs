@@ -8,35 +8,36 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Runtime;
 
-use super::failure::Failure;
+use super::command_error::CommandError;
 use crate::collect::{Document, Target, siblings};
 use crate::config::Settings;
 use crate::engine::DRAIN;
 use crate::engine::signals::{self, Signals};
 use crate::model::{Exit, display_safe};
 use crate::report::{
-    Amount, Complaint, Counts, Ending, Kind, Level, Limit, Report, ReportFile, Subject, Verdict, Wrote,
+    Amount, Counts, ErrorMessage, Level, LimitedBy, Report, ReportFile, ReportFormat, RunDescription,
+    RunSummary, RunVerdict, WrittenFile,
 };
 
 /// Characters of a path.
 const PATH_CHARS: usize = 300;
 
 /// A report that was asked for, and whose place can be written to.
-pub(super) struct Account {
+pub(super) struct RunReportWriter {
     file: ReportFile,
     document: Document,
-    subject: Subject,
+    subject: RunDescription,
     /// Where an earlier run may have left one.
     journal: Option<PathBuf>,
     started: Instant,
 }
 
-impl Account {
+impl RunReportWriter {
     /// The report that the settings ask for, if they do.
     ///
     /// # Errors
     /// It cannot be written there.
-    pub(super) fn open(settings: &Settings, started: Instant) -> Result<Option<Self>, Failure> {
+    pub(super) fn open(settings: &Settings, started: Instant) -> Result<Option<Self>, CommandError> {
         let Some(file) = settings.run.report.clone() else { return Ok(None) };
         let document = Document::at(&file.path)?;
         let journal = match &settings.output.path {
@@ -48,16 +49,21 @@ impl Account {
 
     /// Writes it for a run that ended before its first request. A failure to do so is printed: it is the
     /// smaller trouble.
-    pub(super) fn close_early(&self, report: &Report, failure: &Failure, ears: (&Runtime, &mut Signals)) {
+    pub(super) fn close_early(
+        &self,
+        report: &Report,
+        failure: &CommandError,
+        ears: (&Runtime, &mut Signals),
+    ) {
         if matches!(failure.exit, Exit::Usage | Exit::Config) {
             return;
         }
-        let verdict = Verdict { limit: Limit::Nothing, text: "nothing; no request was sent".into() };
-        let error = Complaint { message: failure.message.clone(), hint: failure.hint.clone() };
-        let ending = Ending {
+        let verdict = RunVerdict { limit: LimitedBy::Nothing, text: "nothing; no request was sent".into() };
+        let error = ErrorMessage { message: failure.message.clone(), hint: failure.hint.clone() };
+        let ending = RunSummary {
             elapsed: self.started.elapsed(),
             counts: Counts::default(),
-            wrote: Vec::new(),
+            written: Vec::new(),
             verdict,
             exit: failure.exit,
             error: Some(error),
@@ -78,14 +84,14 @@ impl Account {
     pub(super) fn close(
         &self,
         report: &Report,
-        ending: &mut Ending,
+        ending: &mut RunSummary,
         ears: (&Runtime, &mut Signals),
         grace: Duration,
     ) {
         let message = match self.write(report, ending, ears, grace) {
             Ok(bytes) => {
                 let path = self.file.path.display().to_string();
-                ending.wrote.push(Wrote { path, amount: Amount::Bytes(bytes) });
+                ending.written.push(WrittenFile { path, amount: Amount::Bytes(bytes) });
                 return;
             }
             Err(trouble) => trouble,
@@ -96,7 +102,7 @@ impl Account {
         if ending.error.is_some() {
             report.line(Level::Error, &message);
         } else {
-            ending.error = Some(Complaint { message, hint: None });
+            ending.error = Some(ErrorMessage { message, hint: None });
         }
     }
 
@@ -104,7 +110,7 @@ impl Account {
     fn write(
         &self,
         report: &Report,
-        ending: &Ending,
+        ending: &RunSummary,
         ears: (&Runtime, &mut Signals),
         grace: Duration,
     ) -> Result<u64, String> {
@@ -119,8 +125,8 @@ impl Account {
         }
     }
 
-    fn content(&self, report: &Report, ending: &Ending) -> String {
-        let before = if self.file.kind == Kind::Prom { self.document.before() } else { None };
+    fn content(&self, report: &Report, ending: &RunSummary) -> String {
+        let before = if self.file.kind == ReportFormat::Prom { self.document.before() } else { None };
         report.document(self.file.kind, &self.subject, ending, before.as_deref())
     }
 
@@ -140,13 +146,13 @@ pub(super) fn what_is_asked(settings: &Settings) -> String {
     format!("{} {address}", settings.request.method)
 }
 
-fn subject(settings: &Settings) -> Subject {
+fn subject(settings: &Settings) -> RunDescription {
     let of = |path: &Path| path.to_string_lossy().into_owned();
     let (output, output_in_full) = match &settings.output.path {
         Target::Stdout => ("-".to_owned(), "-".to_owned()),
         Target::File(path) => (of(path), absolute(path).map_or_else(|_| of(path), |path| of(&path))),
     };
-    Subject {
+    RunDescription {
         input: settings.input.path.to_string(),
         output,
         output_in_full,

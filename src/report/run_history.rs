@@ -1,20 +1,20 @@
 //! What the documents of `--report` tell beyond the summary: what happened when, the pauses, and the
 //! slowest answers. Kept only where such a document was asked for, in bounded memory (about 250 kB).
 
-mod coarse;
+mod latency_buckets;
 mod slowest;
 mod timeline;
 
 use std::time::Duration;
 
 use crate::model::Event;
-use crate::report::standing::Live;
+use crate::report::progress_snapshot::EngineStatus;
 
-pub use slowest::Slow;
-pub use timeline::Slice;
-pub(super) use timeline::by_twos;
+pub use slowest::SlowAnswer;
+pub use timeline::TimeSlice;
+pub(super) use timeline::merge_pairs;
 
-use slowest::Slowest;
+use slowest::SlowestAnswers;
 use timeline::Timeline;
 
 /// Pauses that are listed; the rest is counted.
@@ -24,7 +24,7 @@ const WHY_CHARS: usize = 100;
 
 /// A pause of the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pause {
+pub struct PauseSpan {
     /// When it began, from the beginning of the run.
     pub at: Duration,
     /// When it was to end, at the latest that was asked for.
@@ -35,19 +35,19 @@ pub struct Pause {
 
 /// What happened when.
 #[derive(Debug, Clone, Default)]
-pub struct Chronicle {
+pub struct RunHistory {
     now: Duration,
     timeline: Timeline,
-    slowest: Slowest,
-    pauses: Vec<Pause>,
+    slowest: SlowestAnswers,
+    pauses: Vec<PauseSpan>,
     resumed: bool,
 }
 
-impl Chronicle {
+impl RunHistory {
     /// Takes note of how the run stands; events are dated by the last look.
-    pub(super) fn look(&mut self, live: &Live<'_>) {
-        self.now = live.elapsed;
-        self.timeline.look(live);
+    pub(super) fn sample(&mut self, status: &EngineStatus<'_>) {
+        self.now = status.elapsed;
+        self.timeline.sample(status);
     }
 
     /// Takes note of one event. Runs once or twice for every SKU: it neither formats nor, but for the first
@@ -85,7 +85,7 @@ impl Chronicle {
             Some(running) if goes_on && running.until > self.now => running.until = running.until.max(until),
             _ if has_room => {
                 let why = why.chars().take(WHY_CHARS).collect();
-                self.pauses.push(Pause { at: self.now, until, why });
+                self.pauses.push(PauseSpan { at: self.now, until, why });
             }
             _ => {}
         }
@@ -93,19 +93,19 @@ impl Chronicle {
 
     /// What happened in each slice of the run's time, in order and without a gap.
     #[must_use]
-    pub fn slices(&self) -> Vec<Slice> {
+    pub fn slices(&self) -> Vec<TimeSlice> {
         self.timeline.slices()
     }
 
     /// The slowest answers, one a SKU, the slowest first.
     #[must_use]
-    pub fn slowest(&self) -> &[Slow] {
+    pub fn slowest(&self) -> &[SlowAnswer] {
         self.slowest.list()
     }
 
     /// The first hundred pauses.
     #[must_use]
-    pub fn pauses(&self) -> &[Pause] {
+    pub fn pauses(&self) -> &[PauseSpan] {
         &self.pauses
     }
 }
@@ -116,25 +116,25 @@ mod tests {
 
     #[test]
     fn pauses_are_listed_once_though_they_grow_and_a_flood_of_them_is_cut() {
-        let mut chronicle = Chronicle::default();
-        let look = |chronicle: &mut Chronicle, second: u64| {
+        let mut history = RunHistory::default();
+        let sample = |history: &mut RunHistory, second: u64| {
             let elapsed = Duration::from_secs(second);
-            chronicle.look(&Live { elapsed, in_flight: 0, limit: 1, paused: None });
+            history.sample(&EngineStatus { elapsed, in_flight: 0, limit: 1, paused: None });
         };
         let pause = |wait: u64| Event::PoolPaused { wait: Duration::from_secs(wait), why: "429" };
-        look(&mut chronicle, 1);
-        chronicle.note(&pause(5));
-        look(&mut chronicle, 2);
-        chronicle.note(&pause(9));
-        chronicle.note(&Event::PoolResumed);
-        chronicle.note(&pause(1));
+        sample(&mut history, 1);
+        history.note(&pause(5));
+        sample(&mut history, 2);
+        history.note(&pause(9));
+        history.note(&Event::PoolResumed);
+        history.note(&pause(1));
         let times: Vec<_> =
-            chronicle.pauses().iter().map(|pause| (pause.at.as_secs(), pause.until.as_secs())).collect();
+            history.pauses().iter().map(|pause| (pause.at.as_secs(), pause.until.as_secs())).collect();
         assert_eq!(times, [(1, 11), (2, 3)]);
         for second in 0..1_000 {
-            look(&mut chronicle, 100 + 10 * second);
-            chronicle.note(&pause(1));
+            sample(&mut history, 100 + 10 * second);
+            history.note(&pause(1));
         }
-        assert_eq!(chronicle.pauses().len(), PAUSES_KEPT);
+        assert_eq!(history.pauses().len(), PAUSES_KEPT);
     }
 }

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::report::said::{self, Level, Said};
+use crate::report::log_record::{self, Level, LogRecord};
 
 /// What went wrong, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Complaint {
+pub struct ErrorMessage {
     /// What, where and why.
     pub message: String,
     /// What to do.
@@ -14,21 +14,21 @@ pub struct Complaint {
 }
 
 /// A said line as text: warnings and errors have their label.
-pub(super) fn text_line(said: &Said, colour: bool) -> String {
-    let mut line = match said.level {
-        Level::Error => labelled("error", &said.message, colour),
-        Level::Warning if said.event == "warned" => labelled("warning", &said.message, colour),
-        _ => said.message.clone(),
+pub(super) fn text_line(record: &LogRecord, colour: bool) -> String {
+    let mut line = match record.level {
+        Level::Error => labelled("error", &record.message, colour),
+        Level::Warning if record.event == "warned" => labelled("warning", &record.message, colour),
+        _ => record.message.clone(),
     };
     line.push('\n');
     line
 }
 
 /// `error: what … (where)` and `  hint: what to do`, each with its line end.
-pub(super) fn complaint_text(message: &str, hint: Option<&str>, colour: bool) -> String {
-    let mut text = labelled("error", &said::safe_lines(message), colour);
+pub(super) fn error_text(message: &str, hint: Option<&str>, colour: bool) -> String {
+    let mut text = labelled("error", &log_record::safe_lines(message), colour);
     if let Some(hint) = hint {
-        let hint = said::safe_lines(hint).replace('\n', "\n        ");
+        let hint = log_record::safe_lines(hint).replace('\n', "\n        ");
         text = format!("{text}\n  {}", labelled("hint", &hint, colour));
     }
     text.push('\n');
@@ -36,8 +36,8 @@ pub(super) fn complaint_text(message: &str, hint: Option<&str>, colour: bool) ->
 }
 
 /// What went wrong, for JSON lines.
-pub(super) fn complaint_said(message: &str, hint: Option<&str>) -> Said {
-    Said::new(Level::Error, "failed", said::safe_lines(message), json!({"hint": hint}))
+pub(super) fn error_record(message: &str, hint: Option<&str>) -> LogRecord {
+    LogRecord::new(Level::Error, "failed", log_record::safe_lines(message), json!({"hint": hint}))
 }
 
 pub(super) fn labelled(label: &str, text: &str, colour: bool) -> String {
