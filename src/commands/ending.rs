@@ -16,9 +16,9 @@ use crate::collect::{
     PublishOutcome, Target,
 };
 use crate::config::Settings;
-use crate::engine::feed::Fed;
+use crate::engine::input_thread::InputSummary;
 use crate::engine::signals::{self, CommitGuard, Signals};
-use crate::engine::{Counts, DRAIN, Ended, Sampled};
+use crate::engine::{DRAIN, RowCounts, RunEnd, Sampled};
 use crate::fetch::{Shutdown, StopReason};
 use crate::input::{Columns, InputPath};
 use crate::limit::{self, Gate};
@@ -41,7 +41,7 @@ pub struct Close<'a> {
     pub total: Option<u64>,
     /// The input is still what was surveyed. Otherwise a failure file that is the input may hold more rows.
     pub input_unchanged: bool,
-    pub ended: Ended,
+    pub ended: RunEnd,
     pub started: Instant,
     /// Answers in the journal of an interrupted run.
     pub journalled: u64,
@@ -88,20 +88,20 @@ pub fn conclude(
         input_unchanged,
     } = close;
     let unclaimed = journalled.saturating_sub(ended.counts.recovered);
-    let mut counts = with_unread(ended.counts, ended.fed.as_ref(), total);
+    let mut counts = with_unread(ended.counts, ended.input_summary.as_ref(), total);
     let worked = started.elapsed();
     let outcome =
         outcome(&settings, &mut ended, &shutdown, (&counts, failed_for(Cause::Status(404), report)));
-    let mask = ended.fed.as_ref().map(|fed| fed.planner.mask()).unwrap_or_default();
-    if let Some(fed) = &ended.fed {
-        for warning in fed.planner.warnings() {
+    let mask = ended.input_summary.as_ref().map(|summary| summary.planner.mask()).unwrap_or_default();
+    if let Some(input_summary) = &ended.input_summary {
+        for warning in input_summary.planner.warnings() {
             report.on(&Event::Warned { message: &warning.to_string() });
         }
     }
     let facts = facts(&settings, worked, &ended.sampled, (gate, report));
-    let blanks = ended.fed.as_ref().map_or(0, |fed| fed.blanks);
+    let blanks = ended.input_summary.as_ref().map_or(0, |summary| summary.blanks);
     let oldest = journal.oldest_adopted().map(|at| journal.began().duration_since(at).unwrap_or_default());
-    let told = |counts: &Counts,
+    let told = |counts: &RowCounts,
                 (exit, error),
                 (written, published): (Vec<WrittenFile>, bool),
                 kept: bool| RunSummary {
@@ -133,7 +133,7 @@ pub fn conclude(
         output,
         place,
         columns,
-        fed: ended.fed,
+        input_summary: ended.input_summary,
         input: match &settings.input.path {
             InputPath::File(path) => Some(path.clone()),
             InputPath::Stdin => None,
@@ -169,7 +169,7 @@ pub fn conclude(
 }
 
 /// How the program ends, and why it does not end well.
-fn judged(outcome: RunOutcome, counts: &Counts) -> (Exit, Option<ErrorMessage>) {
+fn judged(outcome: RunOutcome, counts: &RowCounts) -> (Exit, Option<ErrorMessage>) {
     match outcome {
         RunOutcome::Unpublished(failure) => {
             (failure.exit, Some(ErrorMessage { message: failure.message, hint: failure.hint }))
@@ -193,7 +193,7 @@ struct FinalFiles {
     output: OutputSettings,
     place: Preflight,
     columns: Arc<Columns>,
-    fed: Option<Fed>,
+    input_summary: Option<InputSummary>,
     input: Option<std::path::PathBuf>,
     input_done: bool,
     publish: bool,
@@ -202,7 +202,8 @@ struct FinalFiles {
 impl FinalFiles {
     fn write(self, journal: Collector, guard: &CommitGuard) -> Result<FilesOutcome, CollectError> {
         let finished = journal.close()?;
-        let is_planned = |key: &Key| self.fed.as_ref().is_some_and(|fed| fed.planner.was_planned(key));
+        let is_planned =
+            |key: &Key| self.input_summary.as_ref().is_some_and(|summary| summary.planner.was_planned(key));
         let mut stdout = io::stdout();
         let mut context = Publish {
             place: &self.place,
@@ -273,9 +274,9 @@ impl FilesOutcome {
 }
 
 /// Rows that were never planned are deferred too: no row is lost in silence.
-fn with_unread(mut counts: Counts, fed: Option<&Fed>, total: Option<u64>) -> Counts {
+fn with_unread(mut counts: RowCounts, input_summary: Option<&InputSummary>, total: Option<u64>) -> RowCounts {
     let accounted = counts.fetched + counts.unchanged + counts.failed + counts.repeats + counts.deferred;
-    let known = total.unwrap_or(0).max(fed.map_or(0, |fed| fed.rows));
+    let known = total.unwrap_or(0).max(input_summary.map_or(0, |summary| summary.rows));
     counts.deferred += known.saturating_sub(accounted);
     counts
 }
@@ -284,11 +285,11 @@ fn with_unread(mut counts: Counts, fed: Option<&Fed>, total: Option<u64>) -> Cou
 /// and names the exit.
 fn outcome(
     settings: &Settings,
-    ended: &mut Ended,
+    ended: &mut RunEnd,
     shutdown: &Shutdown,
-    (counts, missing): (&Counts, u64),
+    (counts, missing): (&RowCounts, u64),
 ) -> RunOutcome {
-    let at_end = ended.fed.as_ref().is_some_and(|fed| fed.at_end);
+    let at_end = ended.input_summary.as_ref().is_some_and(|summary| summary.at_end);
     match outcome_of_the_decided(settings, ended, shutdown, (counts, missing)) {
         RunOutcome::Publish if counts.deferred > 0 || !at_end => {
             RunOutcome::Unpublished(unfinished(counts.deferred, settings))
@@ -300,9 +301,9 @@ fn outcome(
 /// As if the rows that were decided were all.
 fn outcome_of_the_decided(
     settings: &Settings,
-    ended: &mut Ended,
+    ended: &mut RunEnd,
     shutdown: &Shutdown,
-    (counts, missing): (&Counts, u64),
+    (counts, missing): (&RowCounts, u64),
 ) -> RunOutcome {
     if let Some(error) = ended.disk.take() {
         return RunOutcome::Unpublished(error.into());
@@ -311,14 +312,16 @@ fn outcome_of_the_decided(
         None => {}
         // Nothing was left when the time was over.
         Some(StopReason::OutOfTime)
-            if counts.deferred == 0 && ended.fed.as_ref().is_some_and(|fed| fed.at_end) => {}
+            if counts.deferred == 0 && ended.input_summary.as_ref().is_some_and(|summary| summary.at_end) => {
+        }
         Some(StopReason::Unreachable(why)) => {
-            let origin = ended.fed.as_ref().map(|fed| format!(" at {}", fed.planner.origin()));
+            let origin =
+                ended.input_summary.as_ref().map(|summary| format!(" at {}", summary.planner.origin()));
             return RunOutcome::Unpublished(unreachable(&origin.unwrap_or_default(), why, settings));
         }
         Some(reason) => return RunOutcome::Unpublished(stopped(reason, settings)),
     }
-    if let Some(error) = ended.fed.as_mut().and_then(|fed| fed.broken.take()) {
+    if let Some(error) = ended.input_summary.as_mut().and_then(|summary| summary.broken.take()) {
         return RunOutcome::Unpublished(error.into());
     }
     let fetched = counts.fetched + counts.unchanged;
@@ -329,7 +332,7 @@ fn outcome_of_the_decided(
             CommandError::new(Exit::Data, message).with_hint("there is a header, but nothing to ask for"),
         );
     }
-    let superseded = ended.fed.as_ref().map_or(0, |fed| fed.planner.superseded());
+    let superseded = ended.input_summary.as_ref().map_or(0, |summary| summary.planner.superseded());
     let distinct = skus - superseded.min(counts.failed);
     if !settings.output.min_success.reached_by(fetched, distinct) {
         return RunOutcome::Unpublished(too_few((fetched, distinct, missing), settings));
@@ -530,7 +533,7 @@ fn processor_time() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
-fn for_people(counts: &Counts, blanks: u64, report: &Report) -> report::Counts {
+fn for_people(counts: &RowCounts, blanks: u64, report: &Report) -> report::Counts {
     let bad_rows = failed_for(Cause::Row, report);
     report::Counts {
         rows: counts.fetched + counts.unchanged + counts.failed + counts.repeats + counts.deferred,
@@ -599,11 +602,11 @@ mod tests {
         }
     }
 
-    fn fed(at_end: bool, broken: Option<InputError>) -> Fed {
+    fn input_summary(at_end: bool, broken: Option<InputError>) -> InputSummary {
         let columns = Columns { names: vec!["sku".into()], key: 0, delimiter: b',', headers: true };
         let request = RequestSettings { url: "http://a.example/{sku}".into(), ..RequestSettings::default() };
         let planner = Planner::new(&request, &columns, &|_| None, [0; 16]).unwrap();
-        Fed { planner, rows: 10, blanks: 0, at_end, broken }
+        InputSummary { planner, rows: 10, blanks: 0, at_end, broken }
     }
 
     fn changed() -> InputError {
@@ -616,9 +619,10 @@ mod tests {
     }
 
     /// How a run of ten rows ends, of which so many were deferred.
-    fn exit(deferred: u64, fed: Option<Fed>, reason: Option<StopReason>) -> Exit {
-        let counts = Counts { fetched: 10 - deferred, deferred, ..Counts::default() };
-        let mut ended = Ended { counts, fed, disk: None, at_once: false, sampled: Sampled::default() };
+    fn exit(deferred: u64, input_summary: Option<InputSummary>, reason: Option<StopReason>) -> Exit {
+        let counts = RowCounts { fetched: 10 - deferred, deferred, ..RowCounts::default() };
+        let mut ended =
+            RunEnd { counts, input_summary, disk: None, at_once: false, sampled: Sampled::default() };
         let shutdown = Shutdown::default();
         if let Some(reason) = reason {
             shutdown.trigger(reason);
@@ -647,22 +651,27 @@ mod tests {
             (Some(StopReason::Disk), 74),
         ] {
             for deferred in [1, 9] {
-                for fed in [Some(fed(true, None)), Some(fed(false, None)), None] {
-                    assert_eq!(exit(deferred, fed, reason.clone()).code(), code, "{deferred}, {reason:?}");
+                for input_summary in [Some(input_summary(true, None)), Some(input_summary(false, None)), None]
+                {
+                    assert_eq!(
+                        exit(deferred, input_summary, reason.clone()).code(),
+                        code,
+                        "{deferred}, {reason:?}"
+                    );
                 }
             }
         }
         for deferred in [0, 1, 9] {
-            assert_eq!(exit(deferred, Some(fed(false, Some(changed()))), None).code(), 65);
+            assert_eq!(exit(deferred, Some(input_summary(false, Some(changed()))), None).code(), 65);
         }
     }
 
     #[test]
     fn a_run_is_published_only_when_its_input_was_read_to_its_end() {
         for reason in [None, Some(StopReason::OutOfTime)] {
-            assert_eq!(exit(0, Some(fed(true, None)), reason.clone()), Exit::Complete);
+            assert_eq!(exit(0, Some(input_summary(true, None)), reason.clone()), Exit::Complete);
             // More rows may be there: a pipe that is still open, or a reader that is gone.
-            assert_eq!(exit(0, Some(fed(false, None)), reason.clone()), Exit::TryAgain);
+            assert_eq!(exit(0, Some(input_summary(false, None)), reason.clone()), Exit::TryAgain);
             assert_eq!(exit(0, None, reason), Exit::TryAgain);
         }
     }

@@ -14,10 +14,10 @@ use super::run_report_writer::RunReportWriter;
 use super::{failure_file, room, standard_output, terminal, unpublished, wiring};
 use crate::collect::{self, Collector, Lock, OutputSettings, Preflight, Recovered, Target};
 use crate::config::{Environment, Settings};
-use crate::engine::feed::{self, Feed};
+use crate::engine::input_thread::{self, InputThread};
 use crate::engine::signals::{self, CommitGuard, Signals};
 use crate::engine::stdout_peer::StdoutPeer;
-use crate::engine::{Ended, Engine};
+use crate::engine::{Engine, RunEnd};
 use crate::fetch::{Companions, Fetcher, Http, Shutdown, StopReason, Trust};
 use crate::input::{self, Columns, InputChange, Rows, SurveyedFile};
 use crate::limit::Gate;
@@ -107,8 +107,8 @@ fn run(
         &planner,
         (reporter, journal.pending_bytes(), preconditions.trust.clone()),
     )?;
-    let feed =
-        Feed::start(rows, planner).map_err(|error| command_error::of_start("the input thread", &error))?;
+    let input_thread = InputThread::start(rows, planner)
+        .map_err(|error| command_error::of_start("the input thread", &error))?;
     let reader = match settings.output.path {
         Target::Stdout => StdoutPeer::of_standard_output(),
         Target::File(_) => StdoutPeer::none(),
@@ -125,7 +125,7 @@ fn run(
         deadline,
         max_age: settings.run.max_age,
     };
-    let mut ended = runtime.block_on(engine.run(feed));
+    let mut ended = runtime.block_on(engine.run(input_thread));
 
     let Preconditions { output, place, columns, surveyed, lock, .. } = preconditions;
     let HttpStack { gate, shutdown, fetcher } = stack;
@@ -156,7 +156,7 @@ fn run(
 /// written on meanwhile ends the run: it was asked for by half a key.
 fn check_input_changed(
     surveyed: Option<SurveyedFile>,
-    ended: &mut Ended,
+    ended: &mut RunEnd,
     (report, shutdown): (&Report, &Shutdown),
     ears: (&Runtime, &mut Signals),
 ) -> bool {
@@ -170,8 +170,8 @@ fn check_input_changed(
     let change = match signals::unless_signalled(ears, Duration::ZERO, look) {
         (Some(Ok(change)), _) => change,
         (Some(Err(error)), _) => {
-            if let Some(fed) = &mut ended.fed {
-                fed.broken.get_or_insert(error);
+            if let Some(input_summary) = &mut ended.input_summary {
+                input_summary.broken.get_or_insert(error);
             }
             return false;
         }
@@ -180,7 +180,7 @@ fn check_input_changed(
             return false;
         }
     };
-    let is_broken = ended.fed.as_ref().is_none_or(|fed| fed.broken.is_some());
+    let is_broken = ended.input_summary.as_ref().is_none_or(|summary| summary.broken.is_some());
     if !is_broken && let Some(word) = input_change_message(&input, change) {
         report.on(&Event::Warned { message: &word });
     }
@@ -308,8 +308,8 @@ impl Preconditions {
         if output.target == Target::Stdout {
             standard_output::check_for_data()?;
         }
-        let first_look =
-            feed::open_until(path, &input_settings, deadline)?.ok_or_else(command_error::of_silence)?;
+        let first_look = input_thread::open_until(path, &input_settings, deadline)?
+            .ok_or_else(command_error::of_silence)?;
         failure_file::refuse_to_replace(settings, &place, &first_look)?;
         let lasting = wiring::request(settings, &api.identity);
         plan(&request, first_look.columns(), (settings, env), [0; 16])?;

@@ -13,10 +13,10 @@ use super::{standard_output, terminal, wiring};
 use crate::collect::Document;
 use crate::config::{Environment, Origin, Settings, Tune};
 use crate::engine::climb::{Climb, Climbed, Meter};
-use crate::engine::feed::{self, Feed};
+use crate::engine::input_thread::{self, InputThread};
 use crate::fetch::{StopReason, Trust};
 use crate::input::{self, InputSettings, Rows};
-use crate::limit::climb::{Bounds, End};
+use crate::limit::climb::{Bounds, ClimbEnd};
 use crate::model::{Event, Exit, Reporter};
 use crate::report::format::counted;
 use crate::report::tune::{self, TuneResult};
@@ -59,8 +59,8 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
     let (runtime, mut signals) = wiring::network_loop()?;
     report.started(sample.total);
     let Sample { rows, most, whole_input, .. } = sample;
-    let feed =
-        Feed::start(rows, planner).map_err(|error| command_error::of_start("the input thread", &error))?;
+    let input_thread = InputThread::start(rows, planner)
+        .map_err(|error| command_error::of_start("the input thread", &error))?;
     let climb = Climb {
         fetcher: &stack.fetcher,
         gate: &stack.gate,
@@ -75,7 +75,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
         deadline,
     };
     let mut table = Table { quiet: settings.run.quiet, begun: false, trouble: None };
-    let climbed = runtime.block_on(climb.run(feed, &mut |rung| {
+    let climbed = runtime.block_on(climb.run(input_thread, &mut |rung| {
         report.rung_measured(rung);
         table.row(&tune::row(rung));
     }));
@@ -139,8 +139,8 @@ impl Sample {
         let most = settings.input.limit.unwrap_or(SAMPLE).get();
         let read = wiring::input(settings);
         if !path.can_be_read_twice() {
-            let rows =
-                feed::open_until(path, &read, Some(deadline))?.ok_or_else(command_error::of_silence)?;
+            let rows = input_thread::open_until(path, &read, Some(deadline))?
+                .ok_or_else(command_error::of_silence)?;
             return Ok(Self { rows, most, total: None, whole_input: false });
         }
         // One row more tells whether the input goes on.
@@ -199,7 +199,7 @@ fn judge(
     if let Some(reason) = shutdown {
         return Err(stopped(reason, settings));
     }
-    if let Some(error) = climbed.fed.and_then(|fed| fed.broken) {
+    if let Some(error) = climbed.input_summary.and_then(|summary| summary.broken) {
         return Err(error.into());
     }
     if let Some(status) = climbed.all_refused.filter(|_| tuned.best().is_none()) {
@@ -212,20 +212,20 @@ fn judge(
     let input = &settings.input.path;
     let detail = climbed.last_fault.map(|fault| fault.detail.to_string()).unwrap_or_default();
     Err(match climbed.end {
-        _ if climbed.requests == 0 && climbed.skipped == 0 && climbed.end == End::Sample => {
+        _ if climbed.requests == 0 && climbed.skipped == 0 && climbed.end == ClimbEnd::Sample => {
             CommandError::new(Exit::Data, format!("{input}: no data row"))
         }
-        _ if climbed.requests == 0 && climbed.end == End::Sample => {
+        _ if climbed.requests == 0 && climbed.end == ClimbEnd::Sample => {
             let rows = counted(climbed.skipped, "row", "rows");
             CommandError::new(Exit::Data, format!("{input}: no SKU to ask for in {rows}"))
         }
-        End::Time => CommandError::new(Exit::TryAgain, "the time was over before anything was measured")
+        ClimbEnd::Time => CommandError::new(Exit::TryAgain, "the time was over before anything was measured")
             .with_hint("a longer --max-time, or --concurrency 1 for a first look"),
         _ if climbed.answered == 0 => {
             CommandError::new(Exit::Unavailable, format!("no request was answered: {detail}"))
                 .with_hint("check --url, the network, and --proxy")
         }
-        End::Paused(_) | End::Errors => {
+        ClimbEnd::Paused(_) | ClimbEnd::Errors => {
             CommandError::new(Exit::Unavailable, format!("no number can be named: {}", tune::why(tuned)))
                 .with_hint(format!("the last error was: {detail}"))
         }

@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::breaker::{Breaker, Ruling};
-use super::feed::{Fed, Feed};
-use super::floor::{Floor, Step};
+use super::input_thread::{InputSummary, InputThread};
+use super::open_jobs::{NextStep, OpenJobs};
 use super::signals::Signals;
 use super::{DRAIN, TICK, has_room, sleep_until};
 use crate::fetch::{Fetcher, Shutdown, StopReason, Transport};
-use crate::limit::climb::{Bounds, Course, End, Measure, Rung, is_troubled};
-use crate::limit::{Change, Gate};
+use crate::limit::climb::{Bounds, ClimbEnd, Course, Measure, Rung, is_troubled};
+use crate::limit::{Gate, GateEvent};
 use crate::model::{Cause, Entry, Event, Fault, Outcome, Reporter, StatusSet};
 use crate::plan::Planned;
 use crate::report::{EngineStatus, Report};
@@ -92,7 +92,7 @@ pub struct Climbed {
     /// Every rung that was measured.
     pub rungs: Vec<Rung>,
     /// Why it ended.
-    pub end: End,
+    pub end: ClimbEnd,
     /// Requests that ended.
     pub requests: u64,
     /// Of those, answered at all, be it with an error.
@@ -107,12 +107,12 @@ pub struct Climbed {
     /// 401 or 403, if every answer was that.
     pub all_refused: Option<u16>,
     /// What the input told, unless the reader hangs in a read.
-    pub fed: Option<Fed>,
+    pub input_summary: Option<InputSummary>,
 }
 
 impl<T: Transport> Climb<'_, T> {
     /// Climbs until enough is known, and lets what is in flight end.
-    pub async fn run(self, input: Feed, on_rung: &mut dyn FnMut(&Rung)) -> Climbed {
+    pub async fn run(self, input: InputThread, on_rung: &mut dyn FnMut(&Rung)) -> Climbed {
         let Climb {
             fetcher,
             gate,
@@ -126,91 +126,97 @@ impl<T: Transport> Climb<'_, T> {
             started,
             deadline,
         } = self;
-        let mut floor = Floor::new(input);
+        let mut open = OpenJobs::new(input);
         let mut ladder = Ladder::new(bounds, sample, deadline, gate);
-        let mut desk =
-            Desk { report, shutdown, trouble, breaker: Breaker::new(), meter, ended: Ends::default() };
+        let mut sink = ClimbSink {
+            report,
+            shutdown,
+            trouble,
+            breaker: Breaker::new(),
+            meter,
+            ended: RequestTotals::default(),
+        };
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut drained_by = None;
         let mut skipped = 0;
         let mut end = None;
         // Once it has ended, those that still wait at the gate are not let out any more.
-        while drained_by.is_none() || !floor.jobs.is_empty() && gate.view().in_flight > 0 {
+        while drained_by.is_none() || !open.jobs.is_empty() && gate.view().in_flight > 0 {
             let workers = ladder.rung.workers;
-            let open = drained_by.is_none();
-            let next = std::future::poll_fn(|cx| floor.poll(cx, || open && has_room(gate), workers));
+            let climbing = drained_by.is_none();
+            let next = std::future::poll_fn(|cx| open.poll(cx, || climbing && has_room(gate), workers));
             let mut over = tokio::select! {
                 biased;
                 signal = signals.next() => {
                     shutdown.trigger(StopReason::Signal(signal));
-                    if open {
-                        ladder.finish(End::Stopped, on_rung);
+                    if climbing {
+                        ladder.finish(ClimbEnd::Stopped, on_rung);
                     }
                     break;
                 }
                 () = shutdown.triggered() => break,
                 () = sleep_until(drained_by), if drained_by.is_some() => break,
-                () = sleep_until(Some(deadline)), if open => Some(End::Time),
-                _ = tick.tick() => look(gate, report, started),
+                () = sleep_until(Some(deadline)), if climbing => Some(ClimbEnd::Time),
+                _ = tick.tick() => report_gate(gate, report, started),
                 step = next => match step {
-                    Step::Over => Some(End::Sample),
-                    Step::Opened(Planned::Job(job)) => {
-                        floor.jobs.push(fetcher.fetch(job));
+                    NextStep::Over => Some(ClimbEnd::Sample),
+                    NextStep::Opened(Planned::Job(job)) => {
+                        open.jobs.push(fetcher.fetch(job));
                         None
                     }
-                    Step::Opened(_) => {
+                    NextStep::Opened(_) => {
                         skipped += 1;
                         None
                     }
-                    Step::Done(entry) => {
-                        let heard = desk.receive(entry);
-                        if open { ladder.note(heard, gate, on_rung) } else { None }
+                    NextStep::Done(entry) => {
+                        let job_end = sink.receive(entry);
+                        if climbing { ladder.note(job_end, gate, on_rung) } else { None }
                     }
                 },
             };
-            if open && over.is_none() && floor.is_bare() {
-                over = Some(End::Sample);
+            if climbing && over.is_none() && open.has_no_rows_left() {
+                over = Some(ClimbEnd::Sample);
             }
-            if let (true, Some(why)) = (open, over) {
+            if let (true, Some(why)) = (climbing, over) {
                 end = Some(why);
                 ladder.finish(why, on_rung);
-                floor.drop_unopened();
+                open.drop_unopened();
                 drained_by = Some(Instant::now() + DRAIN);
             }
         }
-        let all_refused = desk.breaker.all_refused();
-        for entry in desk.breaker.release() {
-            tell(report, &entry);
+        let all_refused = sink.breaker.all_refused();
+        for entry in sink.breaker.release() {
+            report_entry(report, &entry);
         }
-        floor.drop_unopened();
-        drop(floor.jobs);
+        open.drop_unopened();
+        drop(open.jobs);
         Climbed {
             rungs: ladder.rungs,
-            end: end.unwrap_or(End::Stopped),
-            requests: desk.ended.requests,
-            answered: desk.ended.answered,
-            failed_answers: desk.ended.failed_answers,
-            last_fault: desk.ended.last_fault,
+            end: end.unwrap_or(ClimbEnd::Stopped),
+            requests: sink.ended.requests,
+            answered: sink.ended.answered,
+            failed_answers: sink.ended.failed_answers,
+            last_fault: sink.ended.last_fault,
             skipped,
             all_refused,
-            fed: floor.feed.finish(true),
+            input_summary: open.input.finish(true),
         }
     }
 }
 
 /// Draws, and tells what changed at the gate. A pause ends the climb.
-fn look(gate: &Gate, report: &Report, started: Instant) -> Option<End> {
+fn report_gate(gate: &Gate, report: &Report, started: Instant) -> Option<ClimbEnd> {
     let mut paused = None;
-    for change in gate.take_changes() {
+    for change in gate.take_events() {
         match change {
-            Change::Paused { until, why } => {
+            GateEvent::Paused { until, why } => {
                 let wait = until.saturating_duration_since(tokio::time::Instant::now());
                 report.on(&Event::PoolPaused { wait, why });
-                paused = Some(End::Paused(why));
+                paused = Some(ClimbEnd::Paused(why));
             }
-            Change::Resumed => report.on(&Event::PoolResumed),
-            Change::Limit { limit, why } => report.on(&Event::LimitChanged { limit, why }),
+            GateEvent::Resumed => report.on(&Event::PoolResumed),
+            GateEvent::LimitChanged { limit, why } => report.on(&Event::LimitChanged { limit, why }),
         }
     }
     let view = gate.view();
@@ -221,7 +227,7 @@ fn look(gate: &Gate, report: &Report, started: Instant) -> Option<End> {
 
 /// How one request ended.
 #[derive(Debug, Clone, Copy)]
-enum Reading {
+enum RequestEnd {
     /// Answered, as far as the server's pace is concerned.
     Answer(Duration),
     /// Refused for overload, failed, or without an answer.
@@ -231,17 +237,17 @@ enum Reading {
 }
 
 /// What is told of one end.
-struct Heard {
-    reading: Reading,
+struct JobEnd {
+    ended_as: RequestEnd,
     /// Attempts before it that an outage held back.
     held: u64,
-    /// The API was heard of, at some time.
+    /// The API has answered at least once.
     reached: bool,
 }
 
 /// All ends.
 #[derive(Default)]
-struct Ends {
+struct RequestTotals {
     requests: u64,
     answered: u64,
     failed_answers: u64,
@@ -249,37 +255,37 @@ struct Ends {
 }
 
 /// Where entries are judged.
-struct Desk<'a> {
+struct ClimbSink<'a> {
     report: &'a Report,
     shutdown: &'a Shutdown,
     trouble: &'a StatusSet,
     breaker: Breaker,
     meter: &'a Meter,
-    ended: Ends,
+    ended: RequestTotals,
 }
 
-impl Desk<'_> {
-    fn receive(&mut self, entry: Entry) -> Heard {
+impl ClimbSink<'_> {
+    fn receive(&mut self, entry: Entry) -> JobEnd {
         let (latency, held) = {
             let mut last = self.meter.lock();
             (last.latency.take(), std::mem::take(&mut last.held))
         };
-        let reading = self.read(&entry, latency);
-        self.ended.requests += held + u64::from(!matches!(reading, Reading::Nothing));
+        let ended_as = self.read(&entry, latency);
+        self.ended.requests += held + u64::from(!matches!(ended_as, RequestEnd::Nothing));
         self.ended.answered += u64::from(latency.is_some());
         match self.breaker.judge(entry, Instant::now) {
-            Ruling::Pass(entries) => entries.iter().for_each(|entry| tell(self.report, entry)),
+            Ruling::Pass(entries) => entries.iter().for_each(|entry| report_entry(self.report, entry)),
             Ruling::Trip { status, answers } => {
                 self.shutdown.trigger(StopReason::Refused { status, answers });
             }
         }
-        Heard { reading, held, reached: self.ended.answered > 0 }
+        JobEnd { ended_as, held, reached: self.ended.answered > 0 }
     }
 
-    fn read(&mut self, entry: &Entry, latency: Option<Duration>) -> Reading {
+    fn read(&mut self, entry: &Entry, latency: Option<Duration>) -> RequestEnd {
         let fault = match &entry.outcome {
-            Outcome::Deferred(_) => return Reading::Nothing,
-            Outcome::Fetched(_) => return latency.map_or(Reading::Nothing, Reading::Answer),
+            Outcome::Deferred(_) => return RequestEnd::Nothing,
+            Outcome::Fetched(_) => return latency.map_or(RequestEnd::Nothing, RequestEnd::Answer),
             Outcome::Failed(fault) => fault,
         };
         self.ended.last_fault = Some(fault.clone());
@@ -290,12 +296,12 @@ impl Desk<'_> {
         };
         let answer = latency.filter(|_| !trouble);
         self.ended.failed_answers += u64::from(answer.is_some());
-        answer.map_or(Reading::Error, Reading::Answer)
+        answer.map_or(RequestEnd::Error, RequestEnd::Answer)
     }
 }
 
 /// An entry is final: it is counted and told, and gone.
-fn tell(report: &Report, entry: &Entry) {
+fn report_entry(report: &Report, entry: &Entry) {
     match &entry.outcome {
         Outcome::Fetched(_) => report.on(&Event::JobFetched { attempts: entry.attempts, unchanged: false }),
         Outcome::Failed(fault) => report.on(&Event::JobFailed {
@@ -375,14 +381,14 @@ impl Ladder {
     /// Takes note of an end. Says why the climb is over, if it is.
     fn note(
         &mut self,
-        Heard { reading, held, reached }: Heard,
+        JobEnd { ended_as, held, reached }: JobEnd,
         gate: &Gate,
         on_rung: &mut dyn FnMut(&Rung),
-    ) -> Option<End> {
+    ) -> Option<ClimbEnd> {
         let now = Instant::now();
         self.rung.errors += held;
         self.rung.requests += held;
-        if matches!(reading, Reading::Nothing) {
+        if matches!(ended_as, RequestEnd::Nothing) {
             return None;
         }
         self.sample = self.sample.saturating_sub(1);
@@ -392,13 +398,13 @@ impl Ladder {
             self.counted += 1;
             self.last = now;
         }
-        match reading {
-            Reading::Answer(latency) if self.from.is_some() => {
+        match ended_as {
+            RequestEnd::Answer(latency) if self.from.is_some() => {
                 self.rung.answers += 1;
                 self.latencies.push(latency);
             }
-            Reading::Error => self.rung.errors += 1,
-            Reading::Answer(_) | Reading::Nothing => {}
+            RequestEnd::Error => self.rung.errors += 1,
+            RequestEnd::Answer(_) | RequestEnd::Nothing => {}
         }
         if self.from.is_none() && self.measure.is_early(self.ended) && !self.measure.is_early(self.ended + 1)
         {
@@ -407,7 +413,7 @@ impl Ladder {
         }
         // Whether there is an API at all is the fetcher's to judge.
         if reached && is_troubled(&self.rung, &self.rungs) {
-            return Some(End::Errors);
+            return Some(ClimbEnd::Errors);
         }
         let span = self.from.map_or(Duration::ZERO, |from| now - from);
         if !self.measure.is_complete(self.counted, span, now - self.since) {
@@ -416,7 +422,7 @@ impl Ladder {
         self.complete(now, gate, on_rung)
     }
 
-    fn complete(&mut self, now: Instant, gate: &Gate, on_rung: &mut dyn FnMut(&Rung)) -> Option<End> {
+    fn complete(&mut self, now: Instant, gate: &Gate, on_rung: &mut dyn FnMut(&Rung)) -> Option<ClimbEnd> {
         self.settle();
         let course = {
             self.rungs.push(self.rung);
@@ -456,9 +462,9 @@ impl Ladder {
     }
 
     /// The climb is over; what is measured of the last rung counts if it is enough to say something.
-    fn finish(&mut self, end: End, on_rung: &mut dyn FnMut(&Rung)) {
+    fn finish(&mut self, end: ClimbEnd, on_rung: &mut dyn FnMut(&Rung)) {
         self.settle();
-        self.rung.paused = matches!(end, End::Paused(_));
+        self.rung.paused = matches!(end, ClimbEnd::Paused(_));
         if self.rung.is_measured() || self.rung.errors > 0 {
             self.keep(on_rung);
         }

@@ -6,9 +6,9 @@
 
 pub mod breaker;
 pub mod climb;
-mod desk;
-pub mod feed;
-mod floor;
+mod entry_sink;
+pub mod input_thread;
+mod open_jobs;
 pub mod signals;
 pub mod stdout_peer;
 pub mod threads;
@@ -21,9 +21,9 @@ use crate::fetch::{Fetcher, Shutdown, StopReason, Transport};
 use crate::limit::Gate;
 use crate::report::Report;
 
-use desk::Desk;
-use feed::{Fed, Feed};
-use floor::{Floor, Step, Supply};
+use entry_sink::EntrySink;
+use input_thread::{InputSummary, InputThread};
+use open_jobs::{NextStep, OpenJobs, Supply};
 use signals::Signals;
 use stdout_peer::StdoutPeer;
 
@@ -44,7 +44,7 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 
 /// Row counts; `fetched + unchanged + failed + repeats + deferred` are all rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct RowCounts {
     /// Rows with an answer, `recovered` among them.
     pub fetched: u64,
     /// Rows whose answer came from the journal of an interrupted run.
@@ -84,11 +84,11 @@ pub struct Engine<'a, T> {
 }
 
 /// How the loop ended.
-pub struct Ended {
+pub struct RunEnd {
     /// Row counts; rows that were never read are not in them.
-    pub counts: Counts,
+    pub counts: RowCounts,
     /// What the input told, unless the reader hangs in a read.
-    pub fed: Option<Fed>,
+    pub input_summary: Option<InputSummary>,
     /// The disk's error, if it ended the run.
     pub disk: Option<CollectError>,
     /// The second signal came: leave at once.
@@ -97,7 +97,7 @@ pub struct Ended {
     pub sampled: Sampled,
 }
 
-/// What held the next attempt back, in wall time, looked at once a tick; and how busy the wire was.
+/// What held the next attempt back, in wall time, sampled once a tick; and how many attempts were in flight.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sampled {
     /// The sum over attempts of their time in flight.
@@ -126,12 +126,12 @@ pub struct Sampled {
 
 impl<T: Transport> Engine<'_, T> {
     /// Runs to the end of the input or to an early stop, drained.
-    pub async fn run(self, input: Feed) -> Ended {
+    pub async fn run(self, input: InputThread) -> RunEnd {
         let Engine { fetcher, gate, journal, report, shutdown, signals, reader, started, deadline, max_age } =
             self;
         let limit = gate.view().limit;
-        let mut desk = Desk { reader, limit, ..Desk::new(journal, report, shutdown, started) };
-        let mut floor = Floor::new(input);
+        let mut sink = EntrySink { reader, limit, ..EntrySink::new(journal, report, shutdown, started) };
+        let mut open = OpenJobs::new(input);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let hand_on = tokio::time::sleep(HAND_ON);
@@ -141,18 +141,18 @@ impl<T: Transport> Engine<'_, T> {
         'run: loop {
             if shutdown.is_triggered() && drained_by.is_none() {
                 drained_by = Some(tokio::time::Instant::now() + DRAIN);
-                desk.counts.deferred += floor.drop_unopened();
+                sink.counts.deferred += open.drop_unopened();
             }
-            if !handing_on && desk.journal.backlog() > 0 {
+            if !handing_on && sink.journal.backlog() > 0 {
                 handing_on = true;
                 hand_on.as_mut().reset(tokio::time::Instant::now() + HAND_ON);
             }
             let window = gate.view().limit.saturating_mul(WINDOW_FACTOR);
-            let open_more = desk.journal.backlog() < MAX_BACKLOG && drained_by.is_none();
+            let open_more = sink.journal.backlog() < MAX_BACKLOG && drained_by.is_none();
             let next = std::future::poll_fn(|cx| {
-                let step = floor.poll(cx, || open_more && has_room(gate), window);
+                let step = open.poll(cx, || open_more && has_room(gate), window);
                 if step.is_pending() {
-                    desk.hand_on_if_due();
+                    sink.hand_on_if_due();
                 }
                 step
             });
@@ -163,31 +163,31 @@ impl<T: Transport> Engine<'_, T> {
                         at_once = true;
                         break;
                     }
-                    desk.say_stopping(&format!("{}: no new requests; waiting up to 10 s for those in flight", signals::name(signal)));
+                    sink.report_stopping(&format!("{}: no new requests; waiting up to 10 s for those in flight", signals::name(signal)));
                     shutdown.trigger(StopReason::Signal(signal));
                 }
                 () = sleep_until(deadline), if drained_by.is_none() => {
-                    desk.say_stopping("--max-time is over: no new requests; waiting up to 10 s for those in flight");
+                    sink.report_stopping("--max-time is over: no new requests; waiting up to 10 s for those in flight");
                     shutdown.trigger(StopReason::OutOfTime);
                 }
                 () = sleep_until(drained_by.map(tokio::time::Instant::into_std)), if drained_by.is_some() => break,
                 () = &mut hand_on, if handing_on => {
                     handing_on = false;
-                    desk.hand_on();
+                    sink.hand_on();
                 }
-                _ = tick.tick() => desk.tick(gate, floor.supply()),
+                _ = tick.tick() => sink.tick(gate, open.supply()),
                 mut step = next => {
                     let mut together = 0;
                     loop {
                         match step {
-                            Step::Done(entry) => desk.receive(entry),
-                            Step::Opened(planned) => {
-                                if let Some(job) = desk.open(planned, max_age) {
-                                    floor.jobs.push(fetcher.fetch(job));
+                            NextStep::Done(entry) => sink.receive(entry),
+                            NextStep::Opened(planned) => {
+                                if let Some(job) = sink.open(planned, max_age) {
+                                    open.jobs.push(fetcher.fetch(job));
                                 }
                             }
-                            Step::Over => match desk.ask_again(fetcher.accepted()) {
-                                Some(job) => floor.jobs.push(fetcher.fetch(job)),
+                            NextStep::Over => match sink.ask_again(fetcher.accepted()) {
+                                Some(job) => open.jobs.push(fetcher.fetch(job)),
                                 None => break 'run,
                             },
                         }
@@ -195,25 +195,25 @@ impl<T: Transport> Engine<'_, T> {
                         if together == TOGETHER || shutdown.is_triggered() {
                             break;
                         }
-                        let open_more = desk.journal.backlog() < MAX_BACKLOG && drained_by.is_none();
+                        let open_more = sink.journal.backlog() < MAX_BACKLOG && drained_by.is_none();
                         let room = || open_more && has_room(gate);
-                        match std::future::poll_fn(|cx| Poll::Ready(floor.poll(cx, room, window))).await {
+                        match std::future::poll_fn(|cx| Poll::Ready(open.poll(cx, room, window))).await {
                             Poll::Ready(ready) => step = ready,
                             Poll::Pending => break,
                         }
                     }
                     if together == TOGETHER {
-                        // While there is always a row to open, sockets would never be looked at.
+                        // While there is always a row to open, sockets would never be polled.
                         tokio::task::yield_now().await;
                     }
                 }
             }
         }
-        desk.release(floor.jobs.len() as u64, floor.drop_unopened());
-        desk.tick(gate, Supply::Rows);
-        drop(floor.jobs);
-        let fed = floor.feed.finish(shutdown.is_triggered());
-        Ended { counts: desk.counts, fed, disk: desk.disk, at_once, sampled: desk.sampled }
+        sink.release(open.jobs.len() as u64, open.drop_unopened());
+        sink.tick(gate, Supply::Rows);
+        drop(open.jobs);
+        let input_summary = open.input.finish(shutdown.is_triggered());
+        RunEnd { counts: sink.counts, input_summary, disk: sink.disk, at_once, sampled: sink.sampled }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinError;
 
 /// The signals that are listened to, by number and name.
-const HEARD: [(i32, &str); 3] = [(2, "SIGINT"), (15, "SIGTERM"), (1, "SIGHUP")];
+const WATCHED: [(i32, &str); 3] = [(2, "SIGINT"), (15, "SIGTERM"), (1, "SIGHUP")];
 
 /// A stream of stop requests.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Signals {
     pub fn listen() -> io::Result<Self> {
         let ignored = ignored_at_start();
         let mut streams = Vec::new();
-        for (number, _) in HEARD {
+        for (number, _) in WATCHED {
             if ignored & (1 << (number - 1)) == 0 {
                 streams.push((u8::try_from(number).unwrap_or(0), signal(SignalKind::from_raw(number))?));
             }
@@ -129,7 +129,7 @@ pub fn drop_beside(runtime: &Runtime, value: impl Send + 'static) {
 /// The name of a signal that is listened to.
 #[must_use]
 pub fn name(number: u8) -> &'static str {
-    HEARD.iter().find(|(n, _)| *n == i32::from(number)).map_or("signal", |(_, name)| name)
+    WATCHED.iter().find(|(n, _)| *n == i32::from(number)).map_or("signal", |(_, name)| name)
 }
 
 /// The set of ignored signals, bit `n - 1` for signal `n`; empty where the system does not tell.

@@ -21,7 +21,7 @@ use super::redirect::{self, Follow};
 use super::retry_after::retry_after;
 use super::shutdown::{Shutdown, StopReason};
 use super::transport::{RawAnswer, Reuse, SendError, Transport};
-use crate::limit::{Gate, Permit, Seen};
+use crate::limit::{Gate, LoadSignal, Permit};
 use crate::model::fault::RetryAfter;
 use crate::model::job::redacted_url;
 use crate::model::{Cause, Deferral, Entry, Event, Fault, Job, Outcome, Reporter, Request, display_safe};
@@ -126,17 +126,17 @@ impl<T: Transport> Fetcher<T> {
             *sent = Some(started.into_std());
             let (ended, permit) = self.attempt(job, permit, &mut resent, attempts).await;
             let Ok(ended) = ended else { return Outcome::Deferred(Deferral::Stopped) };
-            let (verdict, seen) = self.judge(ended, started.elapsed(), job).await;
+            let (verdict, signal) = self.judge(ended, started.elapsed(), job).await;
             let fault = match verdict.masked(&self.answers.settings().mask) {
                 Classification::Keep(answer) => {
-                    permit.finish(seen);
+                    permit.finish(signal);
                     self.health.answered(started);
                     return Outcome::Fetched(answer);
                 }
                 Classification::GiveUp(fault) => {
                     // A status that is not retried may still ask the pool for quiet.
                     let asked = self.pause_for(&fault, self.draw(retries));
-                    permit.finish(seen);
+                    permit.finish(signal);
                     self.health.answered(started);
                     return match asked {
                         Ok(_) => Outcome::Failed(fault),
@@ -161,7 +161,7 @@ impl<T: Transport> Fetcher<T> {
             if let Advice::Hold { pause: Some(pause) } = advice {
                 self.gate.pause(Instant::now() + pause, KEEPS_FAILING);
             }
-            permit.finish(seen);
+            permit.finish(signal);
             let wait = match (asked, advice) {
                 (Err(deferral), _) => return Outcome::Deferred(deferral),
                 (_, Advice::Stop(reason)) => {
@@ -286,10 +286,10 @@ impl<T: Transport> Fetcher<T> {
     }
 
     /// Judges what came, tells the reporter, and says what the gate should learn from it.
-    async fn judge(&self, ended: SendOutcome, latency: Duration, job: &Job) -> (Classification, Seen) {
+    async fn judge(&self, ended: SendOutcome, latency: Duration, job: &Job) -> (Classification, LoadSignal) {
         let answer = match ended {
             SendOutcome::Answer(answer) => answer,
-            SendOutcome::Refused(fault) => return (Classification::GiveUp(fault), Seen::Cheap),
+            SendOutcome::Refused(fault) => return (Classification::GiveUp(fault), LoadSignal::Cheap),
             SendOutcome::SendError(send_error) => {
                 return self.judge_send_error(send_error.fault, latency, job);
             }
@@ -299,11 +299,11 @@ impl<T: Transport> Fetcher<T> {
         let asked = retry_after(&answer.headers, now);
         self.mind_quota(&answer.headers, now);
         self.answered(job, status, latency, answer.body.len() as u64);
-        let seen = match status {
-            200..=399 => Seen::Good { latency },
-            429 | 503 => Seen::Overload { latency },
-            400..=499 => Seen::Cheap,
-            _ => Seen::Fault,
+        let signal = match status {
+            200..=399 => LoadSignal::Good { latency },
+            429 | 503 => LoadSignal::Overload { latency },
+            400..=499 => LoadSignal::Cheap,
+            _ => LoadSignal::Fault,
         };
         let conditional = job.request.headers.contains_key(IF_NONE_MATCH)
             || job.request.headers.contains_key(IF_MODIFIED_SINCE);
@@ -311,21 +311,22 @@ impl<T: Transport> Fetcher<T> {
             Classification::Retry(mut fault) => {
                 fault.retry_after = asked;
                 // "Not ready yet" says nothing about capacity, however fast it came.
-                let seen = if matches!(fault.cause, Cause::Status(..400)) { Seen::Cheap } else { seen };
-                (Classification::Retry(fault), seen)
+                let signal =
+                    if matches!(fault.cause, Cause::Status(..400)) { LoadSignal::Cheap } else { signal };
+                (Classification::Retry(fault), signal)
             }
             Classification::GiveUp(mut fault) => {
                 fault.retry_after = asked;
-                (Classification::GiveUp(fault), seen)
+                (Classification::GiveUp(fault), signal)
             }
-            kept @ Classification::Keep(_) => (kept, seen),
+            kept @ Classification::Keep(_) => (kept, signal),
         }
     }
 
     /// Slows down before the server has to say 429; a quota that is used up for too long defers the run.
     fn mind_quota(&self, headers: &HeaderMap, now: SystemTime) {
         let Some(quota) = rate_fields::quota(headers, now) else { return };
-        if quota.remaining == 0 && !self.gate.bears(quota.reset) {
+        if quota.remaining == 0 && !self.gate.accepts_pause(quota.reset) {
             self.shutdown.trigger(StopReason::AskedToWait(Some(quota.reset)));
         } else if let Some(reset) = Instant::now().checked_add(quota.reset) {
             self.gate.report_quota(quota.remaining, reset, "the quota is nearly used up");
@@ -337,20 +338,21 @@ impl<T: Transport> Fetcher<T> {
         self.reporter.on(&Event::AttemptAnswered { key, line, status, latency, bytes });
     }
 
-    fn judge_send_error(&self, fault: Fault, latency: Duration, job: &Job) -> (Classification, Seen) {
+    fn judge_send_error(&self, fault: Fault, latency: Duration, job: &Job) -> (Classification, LoadSignal) {
         if let Some(status) = fault.status {
             // The head came, and the server counts it.
             self.answered(job, status, latency, 0);
         }
-        let seen = if fault.cause == Cause::Timeout { Seen::Overload { latency } } else { Seen::Fault };
+        let signal =
+            if fault.cause == Cause::Timeout { LoadSignal::Overload { latency } } else { LoadSignal::Fault };
         match fault.cause {
             Cause::Certificate => {
                 let detail = self.answers.settings().mask.apply(&fault.detail).into_owned();
                 self.shutdown.trigger(StopReason::Certificate(detail));
-                (Classification::Retry(fault), seen)
+                (Classification::Retry(fault), signal)
             }
-            Cause::TooLarge => (Classification::GiveUp(fault), seen),
-            _ => (Classification::Retry(fault), seen),
+            Cause::TooLarge => (Classification::GiveUp(fault), signal),
+            _ => (Classification::Retry(fault), signal),
         }
     }
 

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use arm::Arm;
 
-use super::Seen;
+use super::LoadSignal;
 
 /// Where the start begins: what a browser opens to one host, times a little; far from the crawl from 1.
 const START: usize = 8;
@@ -63,8 +63,8 @@ const GOOD_BETWEEN_MAX: u64 = 150;
 
 /// How one attempt ended, and what was in flight when it left.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sample {
-    pub(super) seen: Seen,
+pub(super) struct AttemptSample {
+    pub(super) signal: LoadSignal,
     /// In flight when it left, itself counted.
     pub(super) level: usize,
     /// How many might have been in flight when it left …
@@ -81,7 +81,7 @@ pub(super) struct Sample {
 
 /// A new limit, and the reason in a few words where it is worth telling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Decision {
+pub(super) struct LimitDecision {
     pub(super) limit: usize,
     pub(super) told: Option<&'static str>,
 }
@@ -103,7 +103,7 @@ enum Mode {
 
 /// When a measurement ended.
 #[derive(Debug, Clone, Copy)]
-struct End {
+struct ArmEnd {
     departures: u64,
     now: Duration,
 }
@@ -178,19 +178,23 @@ impl Adaptive {
     }
 
     /// Takes note of the end of an attempt. `now` counts from the beginning and is seldom asked for.
-    pub(super) fn observe(&mut self, sample: &Sample, now: impl FnOnce() -> Duration) -> Option<Decision> {
+    pub(super) fn observe(
+        &mut self,
+        sample: &AttemptSample,
+        now: impl FnOnce() -> Duration,
+    ) -> Option<LimitDecision> {
         let before = self.limit;
-        let told = match sample.seen {
-            Seen::Overload { .. } => self.refused(sample, now),
-            Seen::Good { latency } if sample.full => self.answered(sample, latency, now),
-            Seen::Good { .. } | Seen::Cheap | Seen::Fault => None,
+        let told = match sample.signal {
+            LoadSignal::Overload { .. } => self.refused(sample, now),
+            LoadSignal::Good { latency } if sample.full => self.answered(sample, latency, now),
+            LoadSignal::Good { .. } | LoadSignal::Cheap | LoadSignal::Fault => None,
         };
-        (self.limit != before).then_some(Decision { limit: self.limit, told })
+        (self.limit != before).then_some(LimitDecision { limit: self.limit, told })
     }
 
     fn answered(
         &mut self,
-        sample: &Sample,
+        sample: &AttemptSample,
         latency: Duration,
         now: impl FnOnce() -> Duration,
     ) -> Option<&'static str> {
@@ -213,12 +217,16 @@ impl Adaptive {
         if self.arm.count() < self.enough {
             None
         } else {
-            self.judge(End { departures: sample.departures, now: now() })
+            self.judge(ArmEnd { departures: sample.departures, now: now() })
         }
     }
 
     /// A refusal that paused the pool: each costs everybody a pause, so one is enough to step back.
-    fn refused_all(&mut self, sample: &Sample, now: impl FnOnce() -> Duration) -> Option<&'static str> {
+    fn refused_all(
+        &mut self,
+        sample: &AttemptSample,
+        now: impl FnOnce() -> Duration,
+    ) -> Option<&'static str> {
         if sample.number < self.answered_until {
             return None;
         }
@@ -236,7 +244,7 @@ impl Adaptive {
         Some("refused, and the pool paused")
     }
 
-    fn refused(&mut self, sample: &Sample, now: impl FnOnce() -> Duration) -> Option<&'static str> {
+    fn refused(&mut self, sample: &AttemptSample, now: impl FnOnce() -> Duration) -> Option<&'static str> {
         if sample.paused {
             return self.refused_all(sample, now);
         }
@@ -272,7 +280,7 @@ impl Adaptive {
         if growing || self.arm.count() < self.enough {
             return None;
         }
-        self.judge(End { departures: sample.departures, now: now() })
+        self.judge(ArmEnd { departures: sample.departures, now: now() })
     }
 
     /// How many refusals on new ground are put down to chance: two, and what the server refuses

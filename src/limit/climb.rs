@@ -81,12 +81,12 @@ pub enum Course {
     /// Go on with so many.
     Climb(usize),
     /// Enough is known.
-    Done(End),
+    Done(ClimbEnd),
 }
 
 /// Why a climb ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum ClimbEnd {
     /// More workers no longer brought more answers.
     Knee,
     /// Errors began.
@@ -105,7 +105,7 @@ pub enum End {
     Stopped,
 }
 
-impl End {
+impl ClimbEnd {
     /// A stable word for logs and reports.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -137,19 +137,19 @@ impl Bounds {
     pub fn course(&self, rungs: &[Rung], times: u32) -> Course {
         let Some((last, before)) = rungs.split_last() else { return Course::Climb(1) };
         if is_troubled(last, before) {
-            return Course::Done(End::Errors);
+            return Course::Done(ClimbEnd::Errors);
         }
         if self.rate.is_some_and(|rate| last.per_second() >= RATE_REACHED * rate.per_second()) {
-            return Course::Done(End::Rate);
+            return Course::Done(ClimbEnd::Rate);
         }
         if let Some(best) = fastest(before) {
             let added = last.workers as f64 / best.workers as f64;
             if last.per_second() < best.per_second() * added.powf(ELASTICITY) {
-                return if times < 2 { Course::Again } else { Course::Done(End::Knee) };
+                return if times < 2 { Course::Again } else { Course::Done(ClimbEnd::Knee) };
             }
         }
         if last.workers >= self.ceiling {
-            return Course::Done(End::Ceiling);
+            return Course::Done(ClimbEnd::Ceiling);
         }
         Course::Climb(last.workers.saturating_mul(2).min(self.ceiling))
     }
@@ -271,11 +271,11 @@ mod tests {
             // A server of capacity 3: two thirds of the doubling came.
             (&[20.0, 40.0, 60.0], 1, Climb(8)),
             (&[20.0, 40.0, 60.0, 60.0], 1, Again),
-            (&[20.0, 40.0, 60.0, 60.0], 2, Done(End::Knee)),
-            (&[20.0, 40.0, 60.0, 66.0], 2, Done(End::Knee)),
-            (&[20.0, 40.0, 60.0, 30.0], 2, Done(End::Knee)),
-            (&[20.0, 19.0], 2, Done(End::Knee)),
-            (&[20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1280.0], 1, Done(End::Ceiling)),
+            (&[20.0, 40.0, 60.0, 60.0], 2, Done(ClimbEnd::Knee)),
+            (&[20.0, 40.0, 60.0, 66.0], 2, Done(ClimbEnd::Knee)),
+            (&[20.0, 40.0, 60.0, 30.0], 2, Done(ClimbEnd::Knee)),
+            (&[20.0, 19.0], 2, Done(ClimbEnd::Knee)),
+            (&[20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1280.0], 1, Done(ClimbEnd::Ceiling)),
         ] {
             assert_eq!(bounds(64).course(&climb(rates), times), course, "{rates:?}");
         }
@@ -287,28 +287,28 @@ mod tests {
         assert_eq!(bounds(5).course(&rungs, 1), Course::Climb(5));
         let mut rungs = rungs;
         rungs.push(rung(5, 99.0));
-        assert_eq!(bounds(5).course(&rungs, 1), Course::Done(End::Ceiling));
-        assert_eq!(bounds(1).course(&climb(&[20.0]), 1), Course::Done(End::Ceiling));
+        assert_eq!(bounds(5).course(&rungs, 1), Course::Done(ClimbEnd::Ceiling));
+        assert_eq!(bounds(1).course(&climb(&[20.0]), 1), Course::Done(ClimbEnd::Ceiling));
     }
 
     #[test]
     fn errors_that_begin_end_it_and_those_that_were_there_all_along_do_not() {
         let with = |errors: u64, rung: Rung| Rung { errors, ..rung };
         let begun = [rung(1, 20.0), with(8, rung(2, 40.0))];
-        assert_eq!(bounds(64).course(&begun, 1), Course::Done(End::Errors));
+        assert_eq!(bounds(64).course(&begun, 1), Course::Done(ClimbEnd::Errors));
         let chance = [rung(1, 20.0), with(2, rung(2, 40.0))];
         assert_eq!(bounds(64).course(&chance, 1), Course::Climb(4));
         let usual = [with(4, rung(1, 20.0)), with(8, rung(2, 40.0))];
         assert_eq!(bounds(64).course(&usual, 1), Course::Climb(4));
         let first = [with(60, rung(1, 20.0))];
-        assert_eq!(bounds(64).course(&first, 1), Course::Done(End::Errors));
+        assert_eq!(bounds(64).course(&first, 1), Course::Done(ClimbEnd::Errors));
     }
 
     #[test]
     fn a_rate_that_is_reached_ends_it() {
         let paced = Bounds { rate: Some("50/s".parse().unwrap()), ..bounds(64) };
         assert_eq!(paced.course(&climb(&[20.0, 40.0]), 1), Course::Climb(4));
-        assert_eq!(paced.course(&climb(&[20.0, 40.0, 49.5]), 1), Course::Done(End::Rate));
+        assert_eq!(paced.course(&climb(&[20.0, 40.0, 49.5]), 1), Course::Done(ClimbEnd::Rate));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The one door: slot, turn, quiet period, rate token, and out at once.
+//! The gate: slot, turn, pause, rate token, then the attempt leaves at once.
 //!
 //! One lock around plain state, held for a few instructions and never across an await. Only the
 //! head of the line is ever awake: whoever leaves, ends or gives up wakes at most one other, so that
@@ -15,15 +15,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use state::{After, Departure, State};
+use state::{AfterUnlock, Departure, GateState};
 
 use super::PaceSettings;
+use super::gate_events::{GateEvent, GateView, Waits};
 use super::queue::Ticket;
-use super::story::{Change, View, Waits};
 
 /// How an attempt ended, as far as the pace is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+pub enum LoadSignal {
     /// Answered, and the server worked for it.
     Good {
         /// From leaving to the last byte.
@@ -41,15 +41,15 @@ pub enum Seen {
     Fault,
 }
 
-/// The door. Clones are handles of the same one.
+/// The gate. Clones are handles of the same one.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    door: Arc<Door>,
+    shared: Arc<GateShared>,
 }
 
 #[derive(Debug)]
-struct Door {
-    state: Mutex<State>,
+struct GateShared {
+    state: Mutex<GateState>,
     max_retry_after: Duration,
 }
 
@@ -57,8 +57,13 @@ impl Gate {
     /// A gate with all slots free and the bucket full.
     #[must_use]
     pub fn new(settings: &PaceSettings) -> Self {
-        let state = State::new(settings);
-        Self { door: Arc::new(Door { state: Mutex::new(state), max_retry_after: settings.max_retry_after }) }
+        let state = GateState::new(settings);
+        Self {
+            shared: Arc::new(GateShared {
+                state: Mutex::new(state),
+                max_retry_after: settings.max_retry_after,
+            }),
+        }
     }
 
     /// Waits until an attempt may leave; it must then leave at once.
@@ -67,48 +72,48 @@ impl Gate {
     /// token is lost. While it is kept it must be polled when woken, since it may be the one that
     /// everybody behind it waits for.
     pub async fn admit(&self) -> Permit {
-        let at_once = self.door.lock().leave_at_once();
+        let at_once = self.shared.lock().leave_at_once();
         let departure = match at_once {
             Some(departure) => departure,
-            None => Turn { door: &self.door, ticket: None, holder: None }.wait().await,
+            None => Turn { shared: &self.shared, ticket: None, holder: None }.wait().await,
         };
-        Permit { door: Arc::clone(&self.door), departure, finished: false }
+        Permit { shared: Arc::clone(&self.shared), departure, finished: false }
     }
 
     /// Nobody leaves before `until`; then one probe does, and the rest after its good answer. The
     /// later of two instants wins. Says whether this one moved the end later.
     pub fn pause(&self, until: Instant, why: &'static str) -> bool {
-        let (moved, wake) = self.door.lock().pause(until, why);
-        After { wake, drop: None }.run();
+        let (moved, wake) = self.shared.lock().pause(until, why);
+        AfterUnlock { wake, drop: None }.run();
         moved
     }
 
     /// The server says that it takes `remaining` more attempts until `reset` (`RateLimit` and the
     /// like): the last of them are spread over the time up to there, and when none is left the pool
-    /// pauses. Never makes the pool faster. A reset that [`Gate::bears`] refuses is not waited for here:
+    /// pauses. Never makes the pool faster. A reset that [`Gate::accepts_pause`] refuses is not waited for here:
     /// the caller defers once the quota is used up.
     pub fn report_quota(&self, remaining: u64, reset: Instant, why: &'static str) {
-        if !self.bears(reset.saturating_duration_since(Instant::now())) {
+        if !self.accepts_pause(reset.saturating_duration_since(Instant::now())) {
             return;
         }
-        let wake = self.door.lock().report(remaining, reset, why);
-        After { wake, drop: None }.run();
+        let wake = self.shared.lock().report(remaining, reset, why);
+        AfterUnlock { wake, drop: None }.run();
     }
 
     /// Whether a pause of this length is waited out; a longer one defers the run.
     #[must_use]
-    pub fn bears(&self, wait: Duration) -> bool {
-        wait <= self.door.max_retry_after
+    pub fn accepts_pause(&self, wait: Duration) -> bool {
+        wait <= self.shared.max_retry_after
     }
 
     /// Where the gate stands now.
     #[must_use]
-    pub fn view(&self) -> View {
-        let state = self.door.lock();
-        let paused = state.quiet.paused();
-        View {
+    pub fn view(&self) -> GateView {
+        let state = self.shared.lock();
+        let paused = state.pause.paused();
+        GateView {
             in_flight: state.slots.in_flight(),
-            limit: state.quiet.ramp().unwrap_or(usize::MAX).min(state.slots.limit()),
+            limit: state.pause.ramp().unwrap_or(usize::MAX).min(state.slots.limit()),
             waiting: state.queue.len(),
             paused_until: paused.map(|(until, _)| until),
             paused_why: paused.map_or("", |(_, why)| why),
@@ -119,36 +124,36 @@ impl Gate {
     /// From now on so many may be in flight. For a gate whose concurrency is a number (`tune` climbs
     /// with it): where it is `auto` the controller has the next word.
     pub fn resize(&self, limit: NonZeroUsize, why: &'static str) {
-        let wake = self.door.lock().resize(limit.get(), why);
-        After { wake, drop: None }.run();
+        let wake = self.shared.lock().resize(limit.get(), why);
+        AfterUnlock { wake, drop: None }.run();
     }
 
     /// What was waited for up to now.
     #[must_use]
     pub fn waits(&self) -> Waits {
-        let mut state = self.door.lock();
+        let mut state = self.shared.lock();
         let waiting = state.queue.len();
         Waits {
             peak: state.slots.peak(),
             departures: state.slots.departures(),
             filled: state.slots.filled(),
-            ..state.ledger.waits(Instant::now(), waiting)
+            ..state.events.waits(Instant::now(), waiting)
         }
     }
 
     /// What changed since the last call, oldest first. If nobody calls, the newest 256 are kept.
     #[must_use]
-    pub fn take_changes(&self) -> Vec<Change> {
-        self.door.lock().ledger.take_changes()
+    pub fn take_events(&self) -> Vec<GateEvent> {
+        self.shared.lock().events.take_events()
     }
 }
 
-/// Leave to be in flight: holds the slot until it is finished or dropped. A dropped permit (an
+/// The right to be in flight: holds the slot until it is finished or dropped. A dropped permit (an
 /// attempt that was given up) says nothing about the server.
 #[must_use = "dropping the permit gives the slot back"]
 #[derive(Debug)]
 pub struct Permit {
-    door: Arc<Door>,
+    shared: Arc<GateShared>,
     departure: Departure,
     finished: bool,
 }
@@ -163,40 +168,41 @@ impl Permit {
     /// Waits until the same attempt may be sent once more: keeps its slot, takes another rate token,
     /// and waits out a pause. The future may be dropped at any time; the permit stays as it was.
     pub async fn resend(&mut self) {
-        self.departure = Turn { door: &self.door, ticket: None, holder: Some(self.departure) }.wait().await;
+        self.departure =
+            Turn { shared: &self.shared, ticket: None, holder: Some(self.departure) }.wait().await;
     }
 
     /// Gives the slot back and says how the attempt ended. Whoever pauses the pool because of it
     /// does so before: `auto` steps back further for an answer that paused everybody.
-    pub fn finish(mut self, seen: Seen) {
+    pub fn finish(mut self, signal: LoadSignal) {
         self.finished = true;
-        self.door.end(self.departure, Some(seen));
+        self.shared.end(self.departure, Some(signal));
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         if !self.finished {
-            self.door.end(self.departure, None);
+            self.shared.end(self.departure, None);
         }
     }
 }
 
-impl Door {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl GateShared {
+    fn lock(&self) -> MutexGuard<'_, GateState> {
         // No code of strangers runs under the lock; a panic elsewhere must not become a second one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&self, departure: Departure, seen: Option<Seen>) {
-        let wake = self.lock().end(departure, seen);
-        After { wake, drop: None }.run();
+    fn end(&self, departure: Departure, signal: Option<LoadSignal>) {
+        let wake = self.lock().end(departure, signal);
+        AfterUnlock { wake, drop: None }.run();
     }
 }
 
 /// One that waits at the gate; dropping it gives up its place.
 struct Turn<'a> {
-    door: &'a Door,
+    shared: &'a GateShared,
     ticket: Option<Ticket>,
     /// The slot that it holds already, if it only wants to send again.
     holder: Option<Departure>,
@@ -214,8 +220,8 @@ impl Turn<'_> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Departure, Instant>> {
-        let door = self.door;
-        let (poll, after) = door.lock().turn(self, context.waker());
+        let shared = self.shared;
+        let (poll, after) = shared.lock().turn(self, context.waker());
         after.run();
         poll
     }
@@ -224,7 +230,7 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            let after = self.door.lock().give_up(&ticket);
+            let after = self.shared.lock().give_up(&ticket);
             after.run();
         }
     }

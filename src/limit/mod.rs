@@ -2,18 +2,18 @@
 //!
 //! [`Gate`] is the one door to the network: every attempt (first, retry, redirect, probe) passes
 //! [`Gate::admit`], which gives a [`Permit`]. On the way it waits, in this order, for a slot and its
-//! turn (first come, first served), for the end of the pool's quiet period, and for the rate; a rate
+//! turn (first come, first served), for the end of a pause of the pool, and for the rate; a rate
 //! token that was taken before the slot would go stale and leave in a burst.
 //!
 //! ```text
 //!   gate ── glue: one lock around all below, wakes the head of the line and nobody else
 //!    ├─ slots     how many are in flight, how many may be
 //!    ├─ queue     the line in front of it
-//!    ├─ quiet     the pause as an instant, its probe, the growth after it
+//!    ├─ pause     the pause as an instant, its probe, the growth after it
 //!    ├─ quota     the gap that is kept when the server says that little is left
 //!    ├─ pacer     the rate: governor's bucket, read on a clock that forgives late timers
 //!    ├─ adaptive  `auto`: the decision how many may be in flight, a pure function of what was seen
-//!    └─ story     what was waited for, what changed
+//!    └─ gate_events  what was waited for, what changed
 //! ```
 //!
 //! [`climb`] stands apart: `tune` raises a fixed limit rung by rung, and this says how far.
@@ -27,20 +27,20 @@ mod clock;
 mod concurrency;
 pub mod descriptors;
 mod gate;
+mod gate_events;
 mod pacer;
+mod pause;
 mod queue;
-mod quiet;
 mod quota;
 mod slots;
 mod spread;
-mod story;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 pub use concurrency::{Concurrency, ConcurrencyError};
-pub use gate::{Gate, Permit, Seen};
-pub use story::{Change, View, Waits};
+pub use gate::{Gate, LoadSignal, Permit};
+pub use gate_events::{GateEvent, GateView, Waits};
 
 use crate::model::Rate;
 
@@ -51,10 +51,10 @@ pub struct PaceSettings {
     pub concurrency: Concurrency,
     /// How many attempts may leave in a time; none: as many as can.
     pub rate: Option<Rate>,
-    /// How many of them may leave at once after a quiet time.
+    /// How many of them may leave at once after an idle time.
     pub burst: NonZeroU32,
     /// The longest pause that is waited out; a server that asks for more defers the run (see
-    /// [`Gate::bears`]).
+    /// [`Gate::accepts_pause`]).
     pub max_retry_after: Duration,
 }
 

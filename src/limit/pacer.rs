@@ -4,7 +4,7 @@
 //! wake late: tokio's tick in milliseconds, so that a pacer which books each departure when it
 //! really happens loses half a tick every time (a fifth of the rate at 1,000/s). So a departure that
 //! had to wait is booked at the instant when it was *due*, if that was no more than [`CREDIT`] ago,
-//! and those behind it inherit what is left of the delay. A quiet time earns nothing: whoever comes
+//! and those behind it inherit what is left of the delay. An idle time earns nothing: whoever comes
 //! then is booked at its real instant.
 //!
 //! Why the promise holds: booked instants obey `n ≤ rate × T + burst` in every window (that is
@@ -154,10 +154,10 @@ mod tests {
         for (text, size) in [("1/s", 1), ("50/s", 3), ("5000/s", 1), ("5000/s", 20), ("3/h", 2)] {
             let start = Instant::now();
             let mut pacer = Pacer::new(rate(text), burst(size), start);
-            for quiet in [0, 1_000_000] {
-                let now = start + Duration::from_secs(quiet);
+            for idle in [0, 1_000_000] {
+                let now = start + Duration::from_secs(idle);
                 let at_once = (0..1_000).take_while(|_| pacer.depart(now).is_ok()).count();
-                assert_eq!(at_once, size as usize, "{text} after {quiet} s");
+                assert_eq!(at_once, size as usize, "{text} after {idle} s");
                 pacer.forget();
             }
         }
@@ -248,7 +248,7 @@ mod tests {
             let mut left = Vec::new();
             for (kind, nanos) in steps {
                 match kind {
-                    // A quiet time or a pause.
+                    // An idle time or a pause.
                     0 => { pacer.forget(); now += nanos * 20; }
                     // Nobody asks for a moment, yet nobody gave up.
                     1 => now += nanos / 8,

@@ -9,7 +9,7 @@ use std::task::Waker;
 
 /// A place in the line.
 #[derive(Debug)]
-enum Place {
+enum Waiter {
     /// Given up by somebody who does not wait any more.
     Gone,
     /// Its owner is running, is about to, or sleeps on a timer of its own.
@@ -20,40 +20,40 @@ enum Place {
 
 /// Which part of the line: holders of a slot first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum WaiterKind {
     /// Keeps a slot and waits to send again.
-    Holders,
+    SlotHolder,
     /// Wants a slot.
-    Newcomers,
+    Newcomer,
 }
 
 /// Names one place in the line.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    lane: Lane,
+    kind: WaiterKind,
     number: u64,
 }
 
-/// Places by number, so that giving one up in the middle moves nobody. The first and the last place
+/// Waiters by number, so that giving one up in the middle moves nobody. The first and the last place
 /// are never `Gone`.
 #[derive(Debug, Default)]
-struct Places {
-    places: VecDeque<Place>,
+struct Waiters {
+    places: VecDeque<Waiter>,
     first: u64,
 }
 
-impl Places {
-    fn get(&mut self, number: u64) -> Option<&mut Place> {
+impl Waiters {
+    fn get(&mut self, number: u64) -> Option<&mut Waiter> {
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         self.places.get_mut(index)
     }
 
     fn trim(&mut self) {
-        while let Some(Place::Gone) = self.places.front() {
+        while let Some(Waiter::Gone) = self.places.front() {
             self.places.pop_front();
             self.first += 1;
         }
-        while let Some(Place::Gone) = self.places.back() {
+        while let Some(Waiter::Gone) = self.places.back() {
             self.places.pop_back();
         }
     }
@@ -61,44 +61,45 @@ impl Places {
 
 /// The line.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
-    holders: Places,
-    newcomers: Places,
+pub(super) struct WaitQueue {
+    holders: Waiters,
+    newcomers: Waiters,
     waiting: usize,
 }
 
-impl Queue {
+impl WaitQueue {
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.waiting
     }
 
-    /// Takes a place at the end of the lane.
-    pub(super) fn join(&mut self, lane: Lane) -> Ticket {
-        let places = self.lane(lane);
+    /// Takes a place at the end of its kind.
+    pub(super) fn join(&mut self, kind: WaiterKind) -> Ticket {
+        let places = self.kind(kind);
         let number = places.first + places.places.len() as u64;
-        places.places.push_back(Place::Awake);
+        places.places.push_back(Waiter::Awake);
         self.waiting += 1;
-        Ticket { lane, number }
+        Ticket { kind, number }
     }
 
     /// Whether this place is the first of the whole line.
     pub(super) fn is_head(&self, ticket: &Ticket) -> bool {
         match self.head() {
-            Some(lane) if lane == ticket.lane => {
-                let first = if lane == Lane::Holders { self.holders.first } else { self.newcomers.first };
+            Some(kind) if kind == ticket.kind => {
+                let first =
+                    if kind == WaiterKind::SlotHolder { self.holders.first } else { self.newcomers.first };
                 first == ticket.number
             }
             _ => false,
         }
     }
 
-    /// The lane of the one whose turn it is.
-    pub(super) fn head(&self) -> Option<Lane> {
+    /// The kind of the waiter whose turn it is.
+    pub(super) fn head(&self) -> Option<WaiterKind> {
         if !self.holders.places.is_empty() {
-            Some(Lane::Holders)
+            Some(WaiterKind::SlotHolder)
         } else if !self.newcomers.places.is_empty() {
-            Some(Lane::Newcomers)
+            Some(WaiterKind::Newcomer)
         } else {
             None
         }
@@ -106,50 +107,50 @@ impl Queue {
 
     /// Waits at this place until woken. What is returned is to be dropped outside of any lock.
     pub(super) fn park(&mut self, ticket: &Ticket, waker: &Waker) -> Option<Waker> {
-        let place = self.lane(ticket.lane).get(ticket.number)?;
+        let place = self.kind(ticket.kind).get(ticket.number)?;
         match place {
-            Place::Parked(old) if old.will_wake(waker) => None,
-            _ => match std::mem::replace(place, Place::Parked(waker.clone())) {
-                Place::Parked(old) => Some(old),
-                Place::Gone | Place::Awake => None,
+            Waiter::Parked(old) if old.will_wake(waker) => None,
+            _ => match std::mem::replace(place, Waiter::Parked(waker.clone())) {
+                Waiter::Parked(old) => Some(old),
+                Waiter::Gone | Waiter::Awake => None,
             },
         }
     }
 
     /// Marks the owner as running, so that nobody wakes it in vain. Returned as by [`Self::park`].
     pub(super) fn unpark(&mut self, ticket: &Ticket) -> Option<Waker> {
-        match std::mem::replace(self.lane(ticket.lane).get(ticket.number)?, Place::Awake) {
-            Place::Parked(old) => Some(old),
-            Place::Gone | Place::Awake => None,
+        match std::mem::replace(self.kind(ticket.kind).get(ticket.number)?, Waiter::Awake) {
+            Waiter::Parked(old) => Some(old),
+            Waiter::Gone | Waiter::Awake => None,
         }
     }
 
     /// Gives the place up, from anywhere in the line. Returned as by [`Self::park`].
     pub(super) fn leave(&mut self, ticket: &Ticket) -> Option<Waker> {
-        let places = self.lane(ticket.lane);
-        let left = std::mem::replace(places.get(ticket.number)?, Place::Gone);
+        let places = self.kind(ticket.kind);
+        let left = std::mem::replace(places.get(ticket.number)?, Waiter::Gone);
         places.trim();
         self.waiting -= 1;
         match left {
-            Place::Parked(old) => Some(old),
-            Place::Gone | Place::Awake => None,
+            Waiter::Parked(old) => Some(old),
+            Waiter::Gone | Waiter::Awake => None,
         }
     }
 
     /// The waker of the head, if it is parked. The caller wakes it outside of any lock.
     pub(super) fn wake_head(&mut self) -> Option<Waker> {
-        let lane = self.head()?;
-        let place = self.lane(lane).places.front_mut()?;
-        match std::mem::replace(place, Place::Awake) {
-            Place::Parked(waker) => Some(waker),
-            Place::Gone | Place::Awake => None,
+        let kind = self.head()?;
+        let place = self.kind(kind).places.front_mut()?;
+        match std::mem::replace(place, Waiter::Awake) {
+            Waiter::Parked(waker) => Some(waker),
+            Waiter::Gone | Waiter::Awake => None,
         }
     }
 
-    fn lane(&mut self, lane: Lane) -> &mut Places {
-        match lane {
-            Lane::Holders => &mut self.holders,
-            Lane::Newcomers => &mut self.newcomers,
+    fn kind(&mut self, kind: WaiterKind) -> &mut Waiters {
+        match kind {
+            WaiterKind::SlotHolder => &mut self.holders,
+            WaiterKind::Newcomer => &mut self.newcomers,
         }
     }
 }
@@ -162,10 +163,10 @@ mod tests {
 
     #[test]
     fn holders_of_a_slot_stand_before_newcomers() {
-        let mut queue = Queue::default();
-        let newcomer = queue.join(Lane::Newcomers);
+        let mut queue = WaitQueue::default();
+        let newcomer = queue.join(WaiterKind::Newcomer);
         assert!(queue.is_head(&newcomer));
-        let holder = queue.join(Lane::Holders);
+        let holder = queue.join(WaiterKind::SlotHolder);
         assert!(queue.is_head(&holder) && !queue.is_head(&newcomer));
         queue.leave(&holder);
         assert!(queue.is_head(&newcomer));
@@ -173,8 +174,8 @@ mod tests {
 
     #[test]
     fn only_a_parked_head_is_woken_and_only_once() {
-        let mut queue = Queue::default();
-        let head = queue.join(Lane::Newcomers);
+        let mut queue = WaitQueue::default();
+        let head = queue.join(WaiterKind::Newcomer);
         assert!(queue.wake_head().is_none());
         queue.park(&head, Waker::noop());
         assert!(queue.wake_head().is_some());
@@ -184,11 +185,11 @@ mod tests {
     proptest! {
         #[test]
         fn giving_up_anywhere_keeps_the_order_of_the_rest(steps in prop::collection::vec(0_usize..6, 1..200)) {
-            let mut queue = Queue::default();
+            let mut queue = WaitQueue::default();
             let mut model: Vec<(Ticket, usize)> = Vec::new();
             for (id, step) in steps.into_iter().enumerate() {
                 match step {
-                    0..=2 => model.push((queue.join(Lane::Newcomers), id)),
+                    0..=2 => model.push((queue.join(WaiterKind::Newcomer), id)),
                     3 if !model.is_empty() => { let (ticket, _) = model.remove(0); queue.leave(&ticket); }
                     _ if !model.is_empty() => {
                         let (ticket, _) = model.remove(id % model.len());

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// The gap that is kept, and until when.
 #[derive(Debug, Clone, Copy)]
-struct Slow {
+struct Spacing {
     gap: Duration,
     until: Instant,
     next: Instant,
@@ -19,57 +19,57 @@ struct Slow {
 
 /// The quota as it was reported.
 #[derive(Debug, Default)]
-pub(super) struct Quota {
-    slow: Option<Slow>,
+pub(super) struct QuotaSpacing {
+    spacing: Option<Spacing>,
 }
 
 /// What a report asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asks {
+pub(super) enum QuotaAdvice {
     /// Nothing, or a gap that is kept from now on.
     Go,
     /// A pause until the reset.
     Pause,
 }
 
-impl Quota {
+impl QuotaSpacing {
     /// Whether nobody has to look here.
     pub(super) fn is_idle(&self) -> bool {
-        self.slow.is_none()
+        self.spacing.is_none()
     }
 
     /// Takes note that `left` more attempts are allowed until `reset`, those in flight counted out.
     /// `round`: how many may be in flight.
-    pub(super) fn report(&mut self, now: Instant, left: u64, reset: Instant, round: usize) -> Asks {
+    pub(super) fn report(&mut self, now: Instant, left: u64, reset: Instant, round: usize) -> QuotaAdvice {
         let span = reset.saturating_duration_since(now);
         if span.is_zero() {
-            return Asks::Go;
+            return QuotaAdvice::Go;
         }
         let Some(parts) = u32::try_from(left).ok().filter(|left| *left > 0) else {
-            return if left == 0 { Asks::Pause } else { Asks::Go };
+            return if left == 0 { QuotaAdvice::Pause } else { QuotaAdvice::Go };
         };
         if left > round as u64 {
-            return Asks::Go;
+            return QuotaAdvice::Go;
         }
         let gap = span / parts;
-        match &mut self.slow {
+        match &mut self.spacing {
             Some(slow) if now < slow.until => {
                 if gap > slow.gap {
                     (slow.gap, slow.until) = (gap, slow.until.max(reset));
                 }
             }
-            slow => *slow = Some(Slow { gap, until: reset, next: now + gap }),
+            slow => *slow = Some(Spacing { gap, until: reset, next: now + gap }),
         }
-        Asks::Go
+        QuotaAdvice::Go
     }
 
-    /// Asks for leave at `now`.
+    /// Asks to depart at `now`.
     ///
     /// # Errors
     /// The instant to ask again at.
-    pub(super) fn look(&mut self, now: Instant) -> Result<(), Instant> {
-        match self.slow {
-            Some(slow) if now >= slow.until => self.slow = None,
+    pub(super) fn may_depart(&mut self, now: Instant) -> Result<(), Instant> {
+        match self.spacing {
+            Some(slow) if now >= slow.until => self.spacing = None,
             Some(slow) if now < slow.next => return Err(slow.next.min(slow.until)),
             _ => {}
         }
@@ -78,7 +78,7 @@ impl Quota {
 
     /// Takes note of a departure.
     pub(super) fn left(&mut self, now: Instant) {
-        if let Some(slow) = &mut self.slow {
+        if let Some(slow) = &mut self.spacing {
             slow.next = now + slow.gap;
         }
     }
@@ -95,22 +95,22 @@ mod tests {
     #[test]
     fn plenty_left_slows_nobody_and_nothing_left_pauses() {
         let now = Instant::now();
-        let mut quota = Quota::default();
-        assert_eq!(quota.report(now, 65, now + second(10), 64), Asks::Go);
-        assert_eq!(quota.report(now, u64::MAX, now + second(10), 64), Asks::Go);
-        assert_eq!(quota.report(now, 0, now, 64), Asks::Go);
+        let mut quota = QuotaSpacing::default();
+        assert_eq!(quota.report(now, 65, now + second(10), 64), QuotaAdvice::Go);
+        assert_eq!(quota.report(now, u64::MAX, now + second(10), 64), QuotaAdvice::Go);
+        assert_eq!(quota.report(now, 0, now, 64), QuotaAdvice::Go);
         assert!(quota.is_idle());
-        assert_eq!(quota.report(now, 0, now + second(10), 64), Asks::Pause);
+        assert_eq!(quota.report(now, 0, now + second(10), 64), QuotaAdvice::Pause);
     }
 
     #[test]
     fn the_last_round_is_spread_up_to_the_reset() {
         let now = Instant::now();
-        let mut quota = Quota::default();
-        assert_eq!(quota.report(now, 5, now + second(10), 64), Asks::Go);
+        let mut quota = QuotaSpacing::default();
+        assert_eq!(quota.report(now, 5, now + second(10), 64), QuotaAdvice::Go);
         let (mut at, mut left) = (now, 0);
         while at < now + second(10) {
-            match quota.look(at) {
+            match quota.may_depart(at) {
                 Ok(()) => {
                     quota.left(at);
                     left += 1;
@@ -119,16 +119,16 @@ mod tests {
             }
         }
         assert!((4..=5).contains(&left), "{left}");
-        assert_eq!(quota.look(at), Ok(()));
+        assert_eq!(quota.may_depart(at), Ok(()));
         assert!(quota.is_idle());
     }
 
     #[test]
     fn of_two_reports_the_slower_one_counts() {
         let now = Instant::now();
-        let mut quota = Quota::default();
+        let mut quota = QuotaSpacing::default();
         let _ = quota.report(now, 2, now + second(10), 64);
         let _ = quota.report(now, 10, now + second(10), 64);
-        assert_eq!(quota.look(now + second(1)), Err(now + second(5)));
+        assert_eq!(quota.may_depart(now + second(1)), Err(now + second(5)));
     }
 }

@@ -44,11 +44,11 @@ impl Spread {
         self.latency += if self.latency == 0.0 { latency } else { (latency - self.latency) * WEIGHT };
     }
 
-    /// Asks for leave at `now`.
+    /// Asks to depart at `now`.
     ///
     /// # Errors
     /// The instant to ask again at.
-    pub(super) fn look(&self, now: Instant) -> Result<(), Instant> {
+    pub(super) fn may_depart(&self, now: Instant) -> Result<(), Instant> {
         match self.next.filter(|next| self.active && *next > now) {
             Some(next) => Err(next),
             None => Ok(()),
@@ -84,7 +84,7 @@ mod tests {
         let (mut spread, now) = (spread(), Instant::now());
         spread.left(now, 10);
         assert!(spread.is_idle());
-        assert_eq!(spread.look(now), Ok(()));
+        assert_eq!(spread.may_depart(now), Ok(()));
     }
 
     #[test]
@@ -93,10 +93,10 @@ mod tests {
         spread.begin();
         let mut now = start;
         for _ in 0..10 {
-            if let Err(due) = spread.look(now) {
+            if let Err(due) = spread.may_depart(now) {
                 now = due;
             }
-            assert_eq!(spread.look(now), Ok(()));
+            assert_eq!(spread.may_depart(now), Ok(()));
             spread.left(now, 10);
         }
         let took = now - start;
@@ -110,7 +110,7 @@ mod tests {
         let (mut now, mut left) = (start, 0);
         // Gaps of a tenth of a millisecond, timers that tick in milliseconds.
         while now < start + millis(100) {
-            while spread.look(now) == Ok(()) {
+            while spread.may_depart(now) == Ok(()) {
                 spread.left(now, 1000);
                 left += 1;
             }
@@ -119,7 +119,7 @@ mod tests {
         assert!((950..=1050).contains(&left), "{left}");
         now += millis(5000);
         let mut at_once = 0;
-        while spread.look(now) == Ok(()) {
+        while spread.may_depart(now) == Ok(()) {
             spread.left(now, 1000);
             at_once += 1;
         }

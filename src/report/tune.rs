@@ -31,7 +31,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::limit::climb::{End, Rung, best};
+use crate::limit::climb::{ClimbEnd, Rung, best};
 use crate::model::Rate;
 use crate::report::document::ReportFormat;
 use crate::report::format::{self, count, counted};
@@ -56,7 +56,7 @@ pub struct TuneResult {
     /// Every rung.
     pub rungs: Vec<Rung>,
     /// Why there are no more.
-    pub end: End,
+    pub end: ClimbEnd,
     /// The most workers that were allowed.
     pub ceiling: usize,
     /// `--rate`.
@@ -160,33 +160,33 @@ pub fn why(tuned: &TuneResult) -> String {
     let at = counted(last.workers as u64, "worker", "workers");
     let borne = tuned.best().map_or(0.0, Rung::per_second);
     match tuned.end {
-        End::Knee => format!("more workers bring nothing: {at} gave {}/s", rate(last)),
-        End::Errors => format!(
+        ClimbEnd::Knee => format!("more workers bring nothing: {at} gave {}/s", rate(last)),
+        ClimbEnd::Errors => format!(
             "errors began at {at}: {} of {} requests{}",
             count(last.errors),
             count(last.requests),
             causes(tuned)
         ),
-        End::Paused(reason) if borne <= 0.0 => format!("the pool was paused at {at} ({reason})"),
-        End::Paused(reason) => {
+        ClimbEnd::Paused(reason) if borne <= 0.0 => format!("the pool was paused at {at} ({reason})"),
+        ClimbEnd::Paused(reason) => {
             format!("the pool was paused at {at} ({reason}); --rate {} may need no pauses", typed_rate(borne))
         }
-        End::Rate => {
+        ClimbEnd::Rate => {
             let rate = tuned.rate.map_or_else(String::new, |rate| format!(" {rate}"));
             format!("--rate{rate} is reached; more workers would only wait for it")
         }
-        End::Ceiling if tuned.best().is_some_and(|best| best.workers == tuned.ceiling) => format!(
+        ClimbEnd::Ceiling if tuned.best().is_some_and(|best| best.workers == tuned.ceiling) => format!(
             "that is the ceiling; more may pay, try --concurrency auto:{}",
             tuned.ceiling.saturating_mul(4).min(4_096).max(tuned.ceiling)
         ),
-        End::Ceiling => format!("up to {at} nothing brought much more"),
-        End::Sample if tuned.whole_input => format!("the input has no more SKUs to measure {at} with"),
-        End::Sample => format!(
+        ClimbEnd::Ceiling => format!("up to {at} nothing brought much more"),
+        ClimbEnd::Sample if tuned.whole_input => format!("the input has no more SKUs to measure {at} with"),
+        ClimbEnd::Sample => format!(
             "the sample was used up at {at}; --limit {} goes further",
             tuned.sample.saturating_mul(5).min(LARGEST_SAMPLE).max(tuned.sample)
         ),
-        End::Time => format!("the time was over at {at}; a longer --max-time goes further"),
-        End::Stopped => format!("stopped at {at}"),
+        ClimbEnd::Time => format!("the time was over at {at}; a longer --max-time goes further"),
+        ClimbEnd::Stopped => format!("stopped at {at}"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Sample;
+use super::AttemptSample;
 
 /// A refusal counts like this many answers lost: politeness as a number. With it, 3 % refused are as
 /// bad as 17 % fewer answers.
@@ -30,7 +30,7 @@ impl Arm {
     }
 
     /// Takes in a good answer.
-    pub(super) fn add(&mut self, sample: &Sample, latency: Duration) {
+    pub(super) fn add(&mut self, sample: &AttemptSample, latency: Duration) {
         self.good += 1;
         self.latency += latency.as_secs_f64();
         self.level += sample.limit as f64;
@@ -68,16 +68,23 @@ impl Arm {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Seen;
+    use super::super::super::LoadSignal;
     use super::*;
 
     #[test]
     fn twice_the_level_at_the_same_latency_is_worth_twice_as_much_and_refusals_take_from_it() {
         let arm = |level: usize, millis: u64, bad: u64| {
             let latency = Duration::from_millis(millis);
-            let seen = Seen::Good { latency };
-            let sample =
-                Sample { seen, level, limit: level, full: true, number: 0, departures: 0, paused: false };
+            let signal = LoadSignal::Good { latency };
+            let sample = AttemptSample {
+                signal,
+                level,
+                limit: level,
+                full: true,
+                number: 0,
+                departures: 0,
+                paused: false,
+            };
             let mut arm = Arm::new(0);
             (0..97).for_each(|_| arm.add(&sample, latency));
             arm.bad = bad;

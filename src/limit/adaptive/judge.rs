@@ -1,11 +1,11 @@
 //! What a complete measurement leads to, mode by mode.
 
 use super::arm::Arm;
-use super::{Adaptive, ELASTICITY, End, LOSS, MARGIN, Mode, PATIENCE_MAX, RISE, START_RISE, Try, UNEASE};
+use super::{Adaptive, ArmEnd, ELASTICITY, LOSS, MARGIN, Mode, PATIENCE_MAX, RISE, START_RISE, Try, UNEASE};
 
 impl Adaptive {
     /// A measurement is complete.
-    pub(super) fn judge(&mut self, end: End) -> Option<&'static str> {
+    pub(super) fn judge(&mut self, end: ArmEnd) -> Option<&'static str> {
         let arm = self.arm;
         let told = match self.mode {
             Mode::Start => Some(self.judge_start(&arm, end)),
@@ -19,7 +19,7 @@ impl Adaptive {
         told
     }
 
-    fn judge_start(&mut self, arm: &Arm, end: End) -> &'static str {
+    fn judge_start(&mut self, arm: &Arm, end: ArmEnd) -> &'static str {
         let lowest = self.lowest.unwrap_or(f64::INFINITY);
         if arm.wait() > START_RISE * lowest {
             self.limit = self.knee(arm, lowest);
@@ -33,7 +33,7 @@ impl Adaptive {
         "throughput grows"
     }
 
-    fn judge_hold(&mut self, arm: &Arm, end: End) -> Option<&'static str> {
+    fn judge_hold(&mut self, arm: &Arm, end: ArmEnd) -> Option<&'static str> {
         self.prove(arm);
         self.held.merge(arm);
         let uneasy = self.held.bad >= 4 && self.held.refused() > UNEASE + 1.5 * self.noise;
@@ -59,7 +59,7 @@ impl Adaptive {
         None
     }
 
-    fn judge_up(&mut self, this: &Try, arm: &Arm, end: End) -> &'static str {
+    fn judge_up(&mut self, this: &Try, arm: &Arm, end: ArmEnd) -> &'static str {
         let added = arm.level() / this.before.level();
         // Noise hides what a small step brings: it is only refused if latency rises clearly.
         let least = if added < MARGIN { added / RISE } else { added.powf(ELASTICITY) };
@@ -83,7 +83,7 @@ impl Adaptive {
         "more in flight brought nothing"
     }
 
-    fn judge_down(&mut self, this: &Try, arm: &Arm, end: End) -> Option<&'static str> {
+    fn judge_down(&mut self, this: &Try, arm: &Arm, end: ArmEnd) -> Option<&'static str> {
         if arm.worth() >= this.before.worth() * (1.0 - LOSS) {
             self.proven = self.proven.min(self.limit);
             self.enter(Mode::Hold, end.departures);

@@ -4,18 +4,18 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn sample(seen: Seen, level: usize) -> Sample {
-    Sample { seen, level, limit: level, full: true, number: u64::MAX, departures: 0, paused: false }
+fn sample(signal: LoadSignal, level: usize) -> AttemptSample {
+    AttemptSample { signal, level, limit: level, full: true, number: u64::MAX, departures: 0, paused: false }
 }
 
-const GOOD: Seen = Seen::Good { latency: Duration::from_millis(50) };
+const GOOD: LoadSignal = LoadSignal::Good { latency: Duration::from_millis(50) };
 
 #[test]
 fn answers_that_cost_nothing_and_faults_say_nothing() {
     let mut adaptive = Adaptive::new(64);
-    for seen in [Seen::Cheap, Seen::Fault] {
+    for signal in [LoadSignal::Cheap, LoadSignal::Fault] {
         for _ in 0..10_000 {
-            assert_eq!(adaptive.observe(&sample(seen, 8), || unreachable!()), None);
+            assert_eq!(adaptive.observe(&sample(signal, 8), || unreachable!()), None);
         }
     }
 }
@@ -24,8 +24,8 @@ fn answers_that_cost_nothing_and_faults_say_nothing() {
 fn a_rate_below_the_limit_leaves_it_where_it_is() {
     let mut adaptive = Adaptive::new(64);
     for number in 0..10_000 {
-        let seen = Sample { full: false, number, departures: number + 1, ..sample(GOOD, 2) };
-        assert_eq!(adaptive.observe(&seen, || unreachable!()), None);
+        let ended = AttemptSample { full: false, number, departures: number + 1, ..sample(GOOD, 2) };
+        assert_eq!(adaptive.observe(&ended, || unreachable!()), None);
     }
 }
 
@@ -37,8 +37,8 @@ fn the_start_reaches_the_ceiling_in_three_rounds() {
         let level = adaptive.limit();
         for _ in 0..level {
             departures += 1;
-            let seen = Sample { number: departures, departures, ..sample(GOOD, level) };
-            let _ = adaptive.observe(&seen, || Duration::from_secs(1));
+            let ended = AttemptSample { number: departures, departures, ..sample(GOOD, level) };
+            let _ = adaptive.observe(&ended, || Duration::from_secs(1));
         }
     }
     assert_eq!(adaptive.limit(), 64);
@@ -47,10 +47,10 @@ fn the_start_reaches_the_ceiling_in_three_rounds() {
 #[test]
 fn one_pause_is_one_step_back_however_many_were_refused_in_it() {
     let mut adaptive = Adaptive::new(64);
-    let refused = Seen::Overload { latency: Duration::from_millis(5) };
+    let refused = LoadSignal::Overload { latency: Duration::from_millis(5) };
     let steps = (0..8).filter(|number| {
-        let seen = Sample { number: *number, departures: 8, paused: true, ..sample(refused, 8) };
-        adaptive.observe(&seen, || Duration::from_secs(1)).is_some()
+        let ended = AttemptSample { number: *number, departures: 8, paused: true, ..sample(refused, 8) };
+        adaptive.observe(&ended, || Duration::from_secs(1)).is_some()
     });
     assert_eq!(steps.count(), 1);
     assert_eq!(adaptive.limit(), 5);
@@ -66,16 +66,16 @@ proptest! {
         let mut now = 0;
         for (number, (kind, level, millis, full, paused)) in steps.into_iter().enumerate() {
             let latency = Duration::from_millis(if kind == 5 { 0 } else { millis });
-            let seen = match kind {
-                0 => Seen::Overload { latency },
-                1 => Seen::Cheap,
-                2 => Seen::Fault,
-                _ => Seen::Good { latency },
+            let signal = match kind {
+                0 => LoadSignal::Overload { latency },
+                1 => LoadSignal::Cheap,
+                2 => LoadSignal::Fault,
+                _ => LoadSignal::Good { latency },
             };
             now += millis;
             let number = number as u64;
-            let seen = Sample { seen, level, limit: level, full, number, departures: number + 1, paused: paused && kind == 0 };
-            let decision = adaptive.observe(&seen, || Duration::from_millis(now));
+            let ended = AttemptSample { signal, level, limit: level, full, number, departures: number + 1, paused: paused && kind == 0 };
+            let decision = adaptive.observe(&ended, || Duration::from_millis(now));
             prop_assert!((1..=max).contains(&adaptive.limit()));
             if let Some(decision) = decision {
                 prop_assert_eq!(decision.limit, adaptive.limit());

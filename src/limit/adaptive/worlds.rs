@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::super::quiet::{Leave, Quiet};
+use super::super::pause::{Admission, PoolPause};
 use super::super::slots::Slots;
 use super::super::spread::Spread;
 use super::*;
@@ -94,7 +94,7 @@ struct Simulation<'a> {
     start: Instant,
     now: u64,
     adaptive: Option<Adaptive>,
-    quiet: Quiet,
+    pause: PoolPause,
     slots: Slots,
     spread: Spread,
     attempts: Vec<Attempt>,
@@ -124,7 +124,7 @@ impl<'a> Simulation<'a> {
             start: Instant::now(),
             now: 0,
             adaptive,
-            quiet: Quiet::default(),
+            pause: PoolPause::default(),
             slots: Slots::new(limit),
             spread: Spread::default(),
             attempts: Vec::new(),
@@ -173,23 +173,23 @@ impl<'a> Simulation<'a> {
     }
 
     fn fill(&mut self, stage: &Stage) {
-        while self.slots.has_room() && self.quiet.has_room() {
-            let probe = match self.quiet.leave(self.at()) {
-                Leave::Free => false,
-                Leave::Probe => true,
-                Leave::AfterProbe => return,
-                Leave::At(until) => {
+        while self.slots.has_room() && self.pause.has_room() {
+            let probe = match self.pause.admission(self.at()) {
+                Admission::Free => false,
+                Admission::Probe => true,
+                Admission::AfterProbe => return,
+                Admission::At(until) => {
                     let until = u64::try_from((until - self.start).as_nanos()).unwrap();
                     self.events.push(Reverse((until, WAKE)));
                     return;
                 }
             };
-            if let Err(until) = self.spread.look(self.at()) {
+            if let Err(until) = self.spread.may_depart(self.at()) {
                 let until = u64::try_from((until - self.start).as_nanos()).unwrap();
                 self.events.push(Reverse((until, WAKE)));
                 return;
             }
-            self.quiet.left(probe);
+            self.pause.left(probe);
             self.spread.left(self.at(), self.slots.limit());
             self.leave(stage, probe);
         }
@@ -204,7 +204,7 @@ impl<'a> Simulation<'a> {
             level: self.slots.in_flight(),
             limit: self.limit(),
             number,
-            epoch: self.quiet.epoch(),
+            epoch: self.pause.epoch(),
             probe,
             refused,
         };
@@ -270,19 +270,20 @@ impl<'a> Simulation<'a> {
             // As the fetcher does for a 429 without Retry-After: the attempt's back-off.
             let wait = Duration::from_secs_f64(self.random.f64() * 0.5);
             let now = self.at();
-            if self.quiet.pause(now, now + wait, "429") {
+            if self.pause.pause(now, now + wait, "429") {
                 self.spread.begin();
             }
         }
-        let seen = if attempt.refused { Seen::Overload { latency } } else { Seen::Good { latency } };
-        let (now, epoch) = (self.at(), self.quiet.epoch());
+        let signal =
+            if attempt.refused { LoadSignal::Overload { latency } } else { LoadSignal::Good { latency } };
+        let (now, epoch) = (self.at(), self.pause.epoch());
         if attempt.probe {
-            self.quiet.probed(attempt.epoch, Some(!attempt.refused), now);
+            self.pause.probed(attempt.epoch, Some(!attempt.refused), now);
         }
-        self.quiet.ended(attempt.epoch, Some(!attempt.refused), self.limit());
+        self.pause.ended(attempt.epoch, Some(!attempt.refused), self.limit());
         if let Some(adaptive) = &mut self.adaptive {
-            let sample = Sample {
-                seen,
+            let sample = AttemptSample {
+                signal,
                 level: attempt.level,
                 limit: attempt.limit,
                 full: self.slots.was_full_since(attempt.number),
@@ -293,7 +294,7 @@ impl<'a> Simulation<'a> {
             let decision = adaptive.observe(&sample, || Duration::from_nanos(self.now));
             self.slots.resize(adaptive.limit());
             if std::env::var_os("WORLD_TRACE").is_some()
-                && let Some(Decision { limit, told: Some(told) }) = decision
+                && let Some(LimitDecision { limit, told: Some(told) }) = decision
             {
                 println!("{:8.3} {limit:4} {told}", self.now as f64 / 1e9);
             }
@@ -307,7 +308,7 @@ fn best_fixed(world: &World, seed: u64, wide: bool) -> (u64, u64) {
     let mut levels = vec![world.max];
     for stage in &world.stage {
         levels.extend(stage.cap.or(stage.capacity));
-        // What a limiter bears by Little's law, less what bunches.
+        // What a limiter accepts by Little's law, less what bunches.
         levels.extend(stage.limiter.map(|rate| floor(rate * stage.latency_ms / 1e3 * 0.9)));
     }
     if wide {

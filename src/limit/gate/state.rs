@@ -5,27 +5,27 @@ use std::task::{Poll, Waker};
 
 use tokio::time::Instant;
 
-use super::super::adaptive::{Adaptive, Sample};
+use super::super::adaptive::{Adaptive, AttemptSample};
+use super::super::gate_events::{GateEvents, Reason};
 use super::super::pacer::Pacer;
-use super::super::queue::{Lane, Queue, Ticket};
-use super::super::quiet::{Leave, Quiet};
-use super::super::quota::{Asks, Quota};
+use super::super::pause::{Admission, PoolPause};
+use super::super::queue::{Ticket, WaitQueue, WaiterKind};
+use super::super::quota::{QuotaAdvice, QuotaSpacing};
 use super::super::slots::Slots;
 use super::super::spread::Spread;
-use super::super::story::{Ledger, Reason};
 use super::super::{Concurrency, PaceSettings};
-use super::{Seen, Turn};
+use super::{LoadSignal, Turn};
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct GateState {
     pub(super) slots: Slots,
-    pub(super) queue: Queue,
-    pub(super) quiet: Quiet,
-    pub(super) quota: Quota,
+    pub(super) queue: WaitQueue,
+    pub(super) pause: PoolPause,
+    pub(super) quota: QuotaSpacing,
     spread: Spread,
     pacer: Option<Pacer>,
     adaptive: Option<Adaptive>,
-    pub(super) ledger: Ledger,
+    pub(super) events: GateEvents,
     start: Instant,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Departure {
 }
 
 /// What one in line has to do next.
-enum Step {
+enum TurnStep {
     Go(Departure),
     Sleep(Instant),
     Park(Reason),
@@ -53,12 +53,12 @@ enum Step {
 
 /// What is left to do after the lock is released.
 #[derive(Default)]
-pub(super) struct After {
+pub(super) struct AfterUnlock {
     pub(super) wake: Option<Waker>,
     pub(super) drop: Option<Waker>,
 }
 
-impl After {
+impl AfterUnlock {
     /// Drops and wakes.
     pub(super) fn run(self) {
         drop(self.drop);
@@ -68,7 +68,7 @@ impl After {
     }
 }
 
-impl State {
+impl GateState {
     /// All slots free, the bucket full.
     pub(super) fn new(settings: &PaceSettings) -> Self {
         let now = Instant::now();
@@ -79,20 +79,20 @@ impl State {
         let limit = adaptive.as_ref().map_or(settings.concurrency.ceiling().get(), Adaptive::limit);
         Self {
             slots: Slots::new(limit),
-            queue: Queue::default(),
-            quiet: Quiet::default(),
-            quota: Quota::default(),
+            queue: WaitQueue::default(),
+            pause: PoolPause::default(),
+            quota: QuotaSpacing::default(),
             spread: Spread::default(),
             pacer: settings.rate.map(|rate| Pacer::new(rate, settings.burst, now)),
             adaptive,
-            ledger: Ledger::new(now),
+            events: GateEvents::new(now),
             start: now,
         }
     }
 
     /// The quick way out: nobody in line, no pause, no rate, a free slot. Does not look at the clock.
     pub(super) fn leave_at_once(&mut self) -> Option<Departure> {
-        let open = self.queue.head().is_none() && self.quiet.is_over() && !self.is_slowed();
+        let open = self.queue.head().is_none() && self.pause.is_over() && !self.is_slowed();
         (open && self.pacer.is_none() && self.slots.has_room()).then(|| self.take_slot(false))
     }
 
@@ -102,20 +102,20 @@ impl State {
     }
 
     fn has_room(&self) -> bool {
-        self.slots.has_room() && self.quiet.has_room()
+        self.slots.has_room() && self.pause.has_room()
     }
 
     fn take_slot(&mut self, probe: bool) -> Departure {
         let number = self.slots.departures();
         self.slots.take();
-        self.quiet.left(probe);
+        self.pause.left(probe);
         let (level, limit) = (self.slots.in_flight(), self.slots.limit());
-        Departure { epoch: self.quiet.epoch(), probe, level, limit, number }
+        Departure { epoch: self.pause.epoch(), probe, level, limit, number }
     }
 
     /// Whether everybody waits for the answer of this holder of a slot.
     fn is_the_probe(&self, holder: Option<Departure>) -> bool {
-        holder.is_some_and(|it| it.probe && it.epoch == self.quiet.epoch()) && self.quiet.is_probing()
+        holder.is_some_and(|it| it.probe && it.epoch == self.pause.epoch()) && self.pause.is_probing()
     }
 
     /// One poll of one who waits; `Ready` with what to do outside of the lock.
@@ -123,30 +123,30 @@ impl State {
         &mut self,
         turn: &mut Turn<'_>,
         waker: &Waker,
-    ) -> (Poll<Result<Departure, Instant>>, After) {
+    ) -> (Poll<Result<Departure, Instant>>, AfterUnlock) {
         let now = Instant::now();
-        self.ledger.charge(now, self.queue.len());
+        self.events.charge(now, self.queue.len());
         if turn.ticket.is_none() && !self.is_the_probe(turn.holder) {
-            let lane = if turn.holder.is_some() { Lane::Holders } else { Lane::Newcomers };
-            turn.ticket = Some(self.queue.join(lane));
+            let kind = if turn.holder.is_some() { WaiterKind::SlotHolder } else { WaiterKind::Newcomer };
+            turn.ticket = Some(self.queue.join(kind));
         }
-        let mut after = After::default();
+        let mut after = AfterUnlock::default();
         // The probe stands in no line: those in it wait for the probe.
         if turn.ticket.as_ref().is_some_and(|ticket| !self.queue.is_head(ticket)) {
             after.drop = turn.ticket.as_ref().and_then(|ticket| self.queue.park(ticket, waker));
             return (Poll::Pending, after);
         }
         let poll = match self.step(turn.holder, now) {
-            Step::Park(reason) => {
-                self.ledger.blame(reason);
+            TurnStep::Park(reason) => {
+                self.events.blame(reason);
                 after.drop = turn.ticket.as_ref().and_then(|ticket| self.queue.park(ticket, waker));
                 Poll::Pending
             }
-            Step::Sleep(until) => {
+            TurnStep::Sleep(until) => {
                 after.drop = turn.ticket.as_ref().and_then(|ticket| self.queue.unpark(ticket));
                 Poll::Ready(Err(until))
             }
-            Step::Go(departure) => {
+            TurnStep::Go(departure) => {
                 after.drop = turn.ticket.take().and_then(|ticket| self.queue.leave(&ticket));
                 after.wake = self.nudge();
                 Poll::Ready(Ok(departure))
@@ -156,41 +156,41 @@ impl State {
     }
 
     /// What the head of the line (or a probe that is sent again) has to do.
-    fn step(&mut self, holder: Option<Departure>, now: Instant) -> Step {
+    fn step(&mut self, holder: Option<Departure>, now: Instant) -> TurnStep {
         if holder.is_none() && !self.has_room() {
             self.forget_rate();
-            return Step::Park(Reason::Slot);
+            return TurnStep::Park(Reason::Slot);
         }
-        let probe = match self.quiet.leave(now) {
-            Leave::Free => false,
-            Leave::Probe => true,
-            Leave::AfterProbe if self.is_the_probe(holder) => true,
-            Leave::AfterProbe => {
+        let probe = match self.pause.admission(now) {
+            Admission::Free => false,
+            Admission::Probe => true,
+            Admission::AfterProbe if self.is_the_probe(holder) => true,
+            Admission::AfterProbe => {
                 self.forget_rate();
-                return Step::Park(Reason::Pause);
+                return TurnStep::Park(Reason::Pause);
             }
-            Leave::At(until) => {
+            Admission::At(until) => {
                 self.forget_rate();
-                self.ledger.blame(Reason::Pause);
-                return Step::Sleep(until);
+                self.events.blame(Reason::Pause);
+                return TurnStep::Sleep(until);
             }
         };
-        if let Err(until) = self.quota.look(now).and_then(|()| self.spread.look(now)) {
+        if let Err(until) = self.quota.may_depart(now).and_then(|()| self.spread.may_depart(now)) {
             self.forget_rate();
-            self.ledger.blame(Reason::Pause);
-            return Step::Sleep(until);
+            self.events.blame(Reason::Pause);
+            return TurnStep::Sleep(until);
         }
         if let Some(Err(until)) = self.pacer.as_mut().map(|pacer| pacer.depart(now)) {
-            self.ledger.blame(Reason::Rate);
-            return Step::Sleep(until);
+            self.events.blame(Reason::Rate);
+            return TurnStep::Sleep(until);
         }
         self.quota.left(now);
         self.spread.left(now, self.slots.limit());
-        Step::Go(match holder {
+        TurnStep::Go(match holder {
             None => self.take_slot(probe),
             Some(old) => {
-                self.quiet.left_again(old.epoch, probe);
-                Departure { epoch: self.quiet.epoch(), probe, ..old }
+                self.pause.left_again(old.epoch, probe);
+                Departure { epoch: self.pause.epoch(), probe, ..old }
             }
         })
     }
@@ -206,10 +206,10 @@ impl State {
     /// wake: the head may wait for a probe that is none any more.
     pub(super) fn pause(&mut self, until: Instant, why: &'static str) -> (bool, Option<Waker>) {
         let now = Instant::now();
-        let moved = self.quiet.pause(now, until, why);
+        let moved = self.pause.pause(now, until, why);
         if moved {
             self.spread.begin();
-            self.ledger.paused(now, until, why);
+            self.events.paused(now, until, why);
         }
         (moved, if moved { self.nudge() } else { None })
     }
@@ -218,89 +218,89 @@ impl State {
     pub(super) fn report(&mut self, remaining: u64, reset: Instant, why: &'static str) -> Option<Waker> {
         let left = remaining.saturating_sub(self.slots.in_flight() as u64);
         match self.quota.report(Instant::now(), left, reset, self.slots.limit()) {
-            Asks::Go => None,
-            Asks::Pause => self.pause(reset, why).1,
+            QuotaAdvice::Go => None,
+            QuotaAdvice::Pause => self.pause(reset, why).1,
         }
     }
 
     /// Another limit. Returns whom to wake.
     pub(super) fn resize(&mut self, limit: usize, why: &'static str) -> Option<Waker> {
         self.slots.resize(limit);
-        self.ledger.limited(limit, why);
+        self.events.limited(limit, why);
         self.nudge()
     }
 
     /// Wakes the head of the line, if there is anything for it to do; the caller does it unlocked.
     pub(super) fn nudge(&mut self) -> Option<Waker> {
-        let lane = self.queue.head()?;
-        let reason = if self.quiet.is_probing() {
+        let kind = self.queue.head()?;
+        let reason = if self.pause.is_probing() {
             Reason::Pause
-        } else if lane == Lane::Newcomers && !self.has_room() {
+        } else if kind == WaiterKind::Newcomer && !self.has_room() {
             Reason::Slot
         } else {
             return self.queue.wake_head();
         };
-        if reason != self.ledger.reason() {
-            self.ledger.charge(Instant::now(), self.queue.len());
-            self.ledger.blame(reason);
+        if reason != self.events.reason() {
+            self.events.charge(Instant::now(), self.queue.len());
+            self.events.blame(reason);
         }
         None
     }
 
     /// One attempt less in flight. Returns whom to wake.
-    pub(super) fn end(&mut self, departure: Departure, seen: Option<Seen>) -> Option<Waker> {
+    pub(super) fn end(&mut self, departure: Departure, signal: Option<LoadSignal>) -> Option<Waker> {
         self.slots.release();
-        let good = seen.map(|seen| matches!(seen, Seen::Good { .. } | Seen::Cheap));
+        let good = signal.map(|signal| matches!(signal, LoadSignal::Good { .. } | LoadSignal::Cheap));
         if departure.probe {
             self.end_probe(departure.epoch, good);
         }
-        if let Some(Seen::Good { latency }) = seen {
+        if let Some(LoadSignal::Good { latency }) = signal {
             self.spread.answered(latency);
         }
-        if let Some(seen) = seen {
-            self.adapt(departure, seen);
+        if let Some(signal) = signal {
+            self.adapt(departure, signal);
         }
-        self.quiet.ended(departure.epoch, good, self.slots.limit());
+        self.pause.ended(departure.epoch, good, self.slots.limit());
         self.nudge()
     }
 
     /// Lets the controller see the end of an attempt, and does what it decides.
-    fn adapt(&mut self, departure: Departure, seen: Seen) {
+    fn adapt(&mut self, departure: Departure, signal: LoadSignal) {
         let Some(adaptive) = &mut self.adaptive else { return };
-        let sample = Sample {
-            seen,
+        let sample = AttemptSample {
+            signal,
             level: departure.level,
             limit: departure.limit,
             full: self.slots.was_full_since(departure.number),
             number: departure.number,
             departures: self.slots.departures(),
-            paused: departure.epoch != self.quiet.epoch(),
+            paused: departure.epoch != self.pause.epoch(),
         };
         if let Some(decision) = adaptive.observe(&sample, || self.start.elapsed()) {
             self.slots.resize(decision.limit);
             if let Some(why) = decision.told {
-                self.ledger.limited(decision.limit, why);
+                self.events.limited(decision.limit, why);
             }
         }
     }
 
     fn end_probe(&mut self, epoch: u32, good: Option<bool>) {
         let now = Instant::now();
-        let before = self.quiet.epoch();
-        if self.quiet.probed(epoch, good, now) {
-            self.ledger.resumed(now);
-        } else if let Some((until, why)) = self.quiet.paused().filter(|_| self.quiet.epoch() != before) {
-            self.ledger.paused(now, until, why);
+        let before = self.pause.epoch();
+        if self.pause.probed(epoch, good, now) {
+            self.events.resumed(now);
+        } else if let Some((until, why)) = self.pause.paused().filter(|_| self.pause.epoch() != before) {
+            self.events.paused(now, until, why);
         }
     }
 
     /// Somebody gives up its place. Returns whom to wake.
-    pub(super) fn give_up(&mut self, ticket: &Ticket) -> After {
-        self.ledger.charge(Instant::now(), self.queue.len());
+    pub(super) fn give_up(&mut self, ticket: &Ticket) -> AfterUnlock {
+        self.events.charge(Instant::now(), self.queue.len());
         let drop = self.queue.leave(ticket);
         if self.queue.head().is_none() {
             self.forget_rate();
         }
-        After { drop, wake: self.nudge() }
+        AfterUnlock { drop, wake: self.nudge() }
     }
 }

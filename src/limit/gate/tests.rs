@@ -24,8 +24,8 @@ fn rated(most: usize, rate: &str, burst: u32) -> PaceSettings {
     PaceSettings { rate: Some(rate.parse().unwrap()), burst: NonZeroU32::new(burst).unwrap(), ..fixed(most) }
 }
 
-const GOOD: Seen = Seen::Good { latency: Duration::from_millis(5) };
-const OVERLOAD: Seen = Seen::Overload { latency: Duration::from_millis(5) };
+const GOOD: LoadSignal = LoadSignal::Good { latency: Duration::from_millis(5) };
+const OVERLOAD: LoadSignal = LoadSignal::Overload { latency: Duration::from_millis(5) };
 
 /// Lets every task that can run do so, without moving the clock.
 async fn settle() {
@@ -46,8 +46,8 @@ fn gate_and_permit_may_travel_between_threads() {
     let gate = Gate::new(&fixed(1));
     check(&gate);
     check_send(&gate.admit());
-    let permit = gate.door.lock().leave_at_once().map(|departure| Permit {
-        door: Arc::clone(&gate.door),
+    let permit = gate.shared.lock().leave_at_once().map(|departure| Permit {
+        shared: Arc::clone(&gate.shared),
         departure,
         finished: false,
     });
@@ -71,7 +71,7 @@ async fn a_limit_that_is_raised_lets_those_in_line_leave_and_keeps_the_rate() {
     // The first leaves at once, on the token that was saved; each of the others waits for its own.
     assert!(raised.elapsed() >= ms(190), "{:?}", raised.elapsed());
     assert_eq!((gate.view().in_flight, gate.view().waiting), (4, 1));
-    assert_eq!(gate.take_changes(), [Change::Limit { limit: 4, why: "the next rung" }]);
+    assert_eq!(gate.take_events(), [GateEvent::LimitChanged { limit: 4, why: "the next rung" }]);
     drop((held, permits));
     assert!(tasks.join_next().await.is_some());
 }
@@ -132,14 +132,14 @@ async fn giving_up_at_any_point_loses_no_slot_and_no_turn() {
     // Dropped while it sleeps on the rate.
     drop(behind);
     let permit = timeout(ms(30), last).await.expect("the next one takes the turn");
-    gate.pause(Instant::now() + ms(500), "quiet");
+    gate.pause(Instant::now() + ms(500), "test");
     drop(permit);
-    let mut quiet = Box::pin(gate.admit());
-    assert!(pending(&mut quiet).await);
+    let mut paused = Box::pin(gate.admit());
+    assert!(pending(&mut paused).await);
     let mut next = Box::pin(gate.admit());
     assert!(pending(&mut next).await);
-    // Dropped in the quiet period.
-    drop(quiet);
+    // Dropped during the pause.
+    drop(paused);
     let probe = timeout(ms(600), next).await.expect("the next one becomes the probe");
     assert!(probe.is_probe());
     // Dropped while it waits for the probe; then the probe itself is dropped.
@@ -155,7 +155,7 @@ async fn giving_up_at_any_point_loses_no_slot_and_no_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_leaves_in_the_quiet_time_then_one_probe_then_growth() {
+async fn nobody_leaves_during_a_pause_then_one_probe_then_growth() {
     let gate = Gate::new(&fixed(32));
     let left = Rc::new(RefCell::new(Vec::new()));
     let start = Instant::now();
@@ -173,7 +173,7 @@ async fn nobody_leaves_in_the_quiet_time_then_one_probe_then_growth() {
                         assert!(gate.pause(Instant::now() + ms(2_000), "429 with Retry-After"));
                         permit.finish(OVERLOAD);
                     } else {
-                        permit.finish(Seen::Good { latency: ms(100) });
+                        permit.finish(LoadSignal::Good { latency: ms(100) });
                     }
                 });
             }
@@ -184,7 +184,7 @@ async fn nobody_leaves_in_the_quiet_time_then_one_probe_then_growth() {
     let at = |from: u128, to: u128| left.iter().filter(|(at, _)| (from..to).contains(at)).count();
     let before = at(0, 101);
     assert!((32..=40).contains(&before), "{before}");
-    assert_eq!(at(101, 2_100), 0, "a request left in the quiet time");
+    assert_eq!(at(101, 2_100), 0, "a request left during the pause");
     assert_eq!(left.iter().filter(|(_, probe)| *probe).count(), 1);
     let rounds: Vec<_> = (0..6).map(|n| at(2_100 + 100 * n, 2_200 + 100 * n)).collect();
     assert_eq!(rounds[..3], [1, 4, 16]);
@@ -192,8 +192,11 @@ async fn nobody_leaves_in_the_quiet_time_then_one_probe_then_growth() {
     // 32 in 100 ms, 1.2 times as dense at most, and two ticks of a timer.
     let densest = (2_100..2_700).map(|from| at(from, from + 10)).max();
     assert!(densest <= Some(5), "{densest:?}");
-    let changes = gate.take_changes();
-    assert!(matches!(changes[..], [Change::Paused { why: "429 with Retry-After", .. }, Change::Resumed]));
+    let changes = gate.take_events();
+    assert!(matches!(
+        changes[..],
+        [GateEvent::Paused { why: "429 with Retry-After", .. }, GateEvent::Resumed]
+    ));
     let waits = gate.waits();
     assert_eq!((waits.pauses, waits.paused), (1, ms(2_100)));
     assert_eq!(waits.peak, 32);
@@ -221,7 +224,7 @@ async fn answers_under_way_make_a_pause_longer_but_never_lift_it() {
     let probe = gate.admit().await;
     assert_eq!(start.elapsed(), ms(4_000));
     assert!(probe.is_probe());
-    probe.finish(Seen::Cheap);
+    probe.finish(LoadSignal::Cheap);
     assert!(!gate.admit().await.is_probe());
     assert_eq!(gate.waits().pauses, 1);
 }
@@ -251,11 +254,11 @@ async fn a_probe_that_is_refused_is_followed_by_a_pause_of_its_own() {
     let start = Instant::now();
     gate.pause(start + ms(100), "429");
     let mut at = Vec::new();
-    for seen in [OVERLOAD, Seen::Fault, OVERLOAD, GOOD] {
+    for signal in [OVERLOAD, LoadSignal::Fault, OVERLOAD, GOOD] {
         let probe = gate.admit().await;
         assert!(probe.is_probe());
         at.push(start.elapsed().as_millis());
-        probe.finish(seen);
+        probe.finish(signal);
     }
     assert_eq!(at, [100, 1_100, 3_100, 7_100]);
     assert_eq!(gate.view().paused_until, None);
@@ -272,7 +275,7 @@ async fn a_resend_keeps_its_slot_takes_a_rate_token_and_waits_out_a_pause() {
     permit.resend().await;
     assert_eq!(start.elapsed(), ms(100));
     assert_eq!(gate.view().in_flight, 1);
-    gate.pause(start + ms(1_000), "quiet");
+    gate.pause(start + ms(1_000), "test");
     let mut given_up = Box::pin(permit.resend());
     assert!(pending(&mut given_up).await);
     drop(given_up);
@@ -292,7 +295,7 @@ async fn a_resend_keeps_its_slot_takes_a_rate_token_and_waits_out_a_pause() {
 async fn a_probe_is_sent_again_although_other_holders_wait_for_it() {
     let gate = Gate::new(&fixed(4));
     let mut old = gate.admit().await;
-    gate.pause(Instant::now() + ms(100), "quiet");
+    gate.pause(Instant::now() + ms(100), "test");
     let mut probe = gate.admit().await;
     let mut other = Box::pin(old.resend());
     assert!(pending(&mut other).await);
@@ -371,14 +374,14 @@ async fn a_pause_earns_no_more_than_the_burst() {
                 async move { gate.admit().await.finish(GOOD) }
             });
             settle().await;
-            gate.pause(start + ms(5_000), "quiet");
+            gate.pause(start + ms(5_000), "test");
             let mut tasks = JoinSet::new();
             for _ in 0..400 {
                 let (gate, left) = (gate.clone(), Rc::clone(&left));
                 tasks.spawn_local(async move {
                     let permit = gate.admit().await;
                     left.borrow_mut().push(start.elapsed());
-                    permit.finish(Seen::Cheap);
+                    permit.finish(LoadSignal::Cheap);
                 });
             }
             tasks.join_all().await;
@@ -401,7 +404,7 @@ async fn waits_are_told_apart() {
     let mut third = Box::pin(gate.admit());
     assert!(pending(&mut third).await);
     sleep(ms(300)).await;
-    gate.pause(Instant::now() + ms(700), "quiet");
+    gate.pause(Instant::now() + ms(700), "test");
     drop(first);
     let third = third.await;
     let waits = gate.waits();
@@ -439,7 +442,7 @@ async fn a_quota_that_is_reset_too_late_is_not_waited_for() {
     gate.report_quota(0, Instant::now() + Duration::from_hours(1), "the quota is used up");
     gate.report_quota(1, Instant::now() + Duration::from_hours(1), "the quota is used up");
     timeout(ms(1), gate.admit()).await.expect("no pause").finish(GOOD);
-    assert!(gate.bears(Duration::from_mins(5)) && !gate.bears(Duration::from_mins(6)));
+    assert!(gate.accepts_pause(Duration::from_mins(5)) && !gate.accepts_pause(Duration::from_mins(6)));
 }
 
 fn auto(max: usize) -> PaceSettings {
@@ -468,7 +471,7 @@ async fn fetch_all(gate: &Gate, jobs: usize, capacity: usize) -> Duration {
                         let worked_on = server.acquire().await.unwrap();
                         sleep(ms(50)).await;
                         drop(worked_on);
-                        permit.finish(Seen::Good { latency: sent.elapsed() });
+                        permit.finish(LoadSignal::Good { latency: sent.elapsed() });
                     }
                 });
             }
@@ -488,7 +491,10 @@ async fn auto_finds_what_the_server_can_do_within_its_ceiling() {
         assert!(gate.waits().peak <= max);
         let settled = gate.view().limit;
         assert!(settled <= capacity * 5, "capacity {capacity}: settled at {settled}");
-        assert!(max < 8 || gate.take_changes().iter().any(|change| matches!(change, Change::Limit { .. })));
+        assert!(
+            max < 8
+                || gate.take_events().iter().any(|change| matches!(change, GateEvent::LimitChanged { .. }))
+        );
     }
 }
 
@@ -498,7 +504,7 @@ async fn a_rate_below_what_the_pool_could_do_leaves_auto_where_it_is() {
     let took = fetch_all(&gate, 1_200, 1_000).await.as_secs_f64();
     assert!((19.9..20.2).contains(&took), "{took}");
     assert_eq!(gate.view().limit, 8);
-    assert!(gate.take_changes().is_empty());
+    assert!(gate.take_events().is_empty());
 }
 
 /// What one of a crowd does.
@@ -529,7 +535,7 @@ impl Watch {
     fn left(&self, permit: &Permit) {
         self.in_flight.set(self.in_flight.get() + 1);
         assert!(self.in_flight.get() <= self.most, "over the bound");
-        assert!(Instant::now() >= self.until.get(), "left in the quiet time");
+        assert!(Instant::now() >= self.until.get(), "left during the pause");
         assert!(!self.probe.get(), "left beside the probe");
         self.probe.set(permit.is_probe());
         self.left.borrow_mut().push(Instant::now());
@@ -567,8 +573,8 @@ impl Watch {
         match plan.end {
             0 | 1 => permit.finish(OVERLOAD),
             2 => drop(permit),
-            3 => permit.finish(Seen::Fault),
-            4 => permit.finish(Seen::Cheap),
+            3 => permit.finish(LoadSignal::Fault),
+            4 => permit.finish(LoadSignal::Cheap),
             _ => permit.finish(GOOD),
         }
         if let Some(until) = self.gate.view().paused_until {

@@ -20,7 +20,7 @@ fn rung(workers: usize, per_second: u64, p95: u64) -> Rung {
 fn tuned() -> TuneResult {
     TuneResult {
         rungs: vec![rung(1, 20, 51), rung(2, 40, 52), rung(4, 80, 53), rung(8, 160, 58), rung(16, 164, 110)],
-        end: End::Knee,
+        end: ClimbEnd::Knee,
         ceiling: 64,
         rate: None,
         requests: 600,
@@ -71,29 +71,29 @@ fn what_the_table_leaves_out_is_said_below_it_and_in_both_documents() {
 
 #[test]
 fn every_end_says_what_to_do() {
-    let with = |end: End| TuneResult { end, ..tuned() };
+    let with = |end: ClimbEnd| TuneResult { end, ..tuned() };
     for (tuned, says) in [
-        (with(End::Knee), "more workers bring nothing: 16 workers gave 164/s"),
-        (with(End::Errors), "errors began at 16 workers: 0 of 120 requests (7 HTTP 503 in all)"),
+        (with(ClimbEnd::Knee), "more workers bring nothing: 16 workers gave 164/s"),
+        (with(ClimbEnd::Errors), "errors began at 16 workers: 0 of 120 requests (7 HTTP 503 in all)"),
         (
-            with(End::Paused("429 with Retry-After")),
+            with(ClimbEnd::Paused("429 with Retry-After")),
             "the pool was paused at 16 workers (429 with Retry-After); --rate 160/s may need no pauses",
         ),
         (
-            TuneResult { rate: Some("170/s".parse().unwrap()), ..with(End::Rate) },
+            TuneResult { rate: Some("170/s".parse().unwrap()), ..with(ClimbEnd::Rate) },
             "--rate 170/s is reached; more workers would only wait for it",
         ),
         (
-            TuneResult { ceiling: 8, ..with(End::Ceiling) },
+            TuneResult { ceiling: 8, ..with(ClimbEnd::Ceiling) },
             "that is the ceiling; more may pay, try --concurrency auto:32",
         ),
-        (with(End::Ceiling), "up to 16 workers nothing brought much more"),
-        (with(End::Sample), "the sample was used up at 16 workers; --limit 10000 goes further"),
+        (with(ClimbEnd::Ceiling), "up to 16 workers nothing brought much more"),
+        (with(ClimbEnd::Sample), "the sample was used up at 16 workers; --limit 10000 goes further"),
         (
-            TuneResult { whole_input: true, ..with(End::Sample) },
+            TuneResult { whole_input: true, ..with(ClimbEnd::Sample) },
             "the input has no more SKUs to measure 16 workers with",
         ),
-        (with(End::Time), "the time was over at 16 workers; a longer --max-time goes further"),
+        (with(ClimbEnd::Time), "the time was over at 16 workers; a longer --max-time goes further"),
     ] {
         let example = FailureExample { line: 2, key: None, url: None, status: None, detail: String::new() };
         let causes = vec![CauseGroup { cause: Cause::Status(503), count: 7, example }];

@@ -6,12 +6,12 @@ use http::HeaderValue;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 
 use super::breaker::{Breaker, Ruling};
-use super::floor::Supply;
+use super::open_jobs::Supply;
 use super::stdout_peer::StdoutPeer;
-use super::{Counts, HAND_ON, Sampled};
+use super::{HAND_ON, RowCounts, Sampled};
 use crate::collect::{self, CollectError, Collector, PreviousValue};
 use crate::fetch::{KEEPS_FAILING, Shutdown, StopReason};
-use crate::limit::{Change, Gate, View};
+use crate::limit::{Gate, GateEvent, GateView};
 use crate::model::{Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, Reporter};
 use crate::plan::{Planned, RejectedRow};
 use crate::report::{EngineStatus, Report};
@@ -20,17 +20,17 @@ use crate::report::{EngineStatus, Report};
 const LATE: Duration = Duration::from_millis(500);
 
 /// Where entries are judged, counted, written and told.
-pub(super) struct Desk<'a> {
+pub(super) struct EntrySink<'a> {
     pub(super) journal: &'a mut Collector,
     pub(super) report: &'a Report,
     pub(super) shutdown: &'a Shutdown,
     pub(super) reader: StdoutPeer,
     pub(super) breaker: Breaker,
     pub(super) recheck: Recheck,
-    pub(super) counts: Counts,
+    pub(super) counts: RowCounts,
     pub(super) disk: Option<CollectError>,
     pub(super) started: Instant,
-    pub(super) looked: Instant,
+    pub(super) sampled_at: Instant,
     pub(super) handed_on: Instant,
     pub(super) limit: usize,
     pub(super) sampled: Sampled,
@@ -45,7 +45,7 @@ pub(super) struct Recheck {
     has_begun: bool,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> EntrySink<'a> {
     /// For a run that began at `started`: nothing has come yet.
     pub(super) fn new(
         journal: &'a mut Collector,
@@ -60,10 +60,10 @@ impl<'a> Desk<'a> {
             reader: StdoutPeer::none(),
             breaker: Breaker::new(),
             recheck: Recheck::default(),
-            counts: Counts::default(),
+            counts: RowCounts::default(),
             disk: None,
             started,
-            looked: started,
+            sampled_at: started,
             handed_on: started,
             limit: 0,
             sampled: Sampled::default(),
@@ -71,7 +71,7 @@ impl<'a> Desk<'a> {
     }
 }
 
-impl Desk<'_> {
+impl EntrySink<'_> {
     /// A planned row: a job to fetch, or a row that ends here.
     pub(super) fn open(&mut self, planned: Planned, max_age: Option<Duration>) -> Option<Job> {
         match planned {
@@ -250,13 +250,13 @@ impl Desk<'_> {
 
     pub(super) fn tick(&mut self, gate: &Gate, supply: Supply) {
         self.hand_on();
-        for change in gate.take_changes() {
-            self.tell(change);
+        for change in gate.take_events() {
+            self.report_gate_event(change);
         }
         let view = gate.view();
         let now = Instant::now();
-        self.sample(&view, now.saturating_duration_since(self.looked), supply);
-        self.looked = now;
+        self.sample(&view, now.saturating_duration_since(self.sampled_at), supply);
+        self.sampled_at = now;
         let paused = view
             .paused_until
             .map(|until| (until.saturating_duration_since(tokio::time::Instant::now()), view.paused_why));
@@ -265,7 +265,7 @@ impl Desk<'_> {
         self.stop_without_reader();
     }
 
-    fn sample(&mut self, view: &View, span: Duration, supply: Supply) {
+    fn sample(&mut self, view: &GateView, span: Duration, supply: Supply) {
         let sampled = &mut self.sampled;
         sampled.busy += span.saturating_mul(u32::try_from(view.in_flight).unwrap_or(u32::MAX));
         if view.paused_why == KEEPS_FAILING {
@@ -281,8 +281,8 @@ impl Desk<'_> {
             &mut sampled.rate
         } else {
             match supply {
-                Supply::Hungry => &mut sampled.input,
-                Supply::Over(jobs) => {
+                Supply::Starved => &mut sampled.input,
+                Supply::Exhausted(jobs) => {
                     sampled.drain(jobs, span, view);
                     return;
                 }
@@ -292,14 +292,14 @@ impl Desk<'_> {
         *held_by += span;
     }
 
-    fn tell(&mut self, change: Change) {
+    fn report_gate_event(&mut self, change: GateEvent) {
         match change {
-            Change::Paused { until, why } => {
+            GateEvent::Paused { until, why } => {
                 let wait = until.saturating_duration_since(tokio::time::Instant::now());
                 self.report.on(&Event::PoolPaused { wait, why });
             }
-            Change::Resumed => self.report.on(&Event::PoolResumed),
-            Change::Limit { limit, why } => {
+            GateEvent::Resumed => self.report.on(&Event::PoolResumed),
+            GateEvent::LimitChanged { limit, why } => {
                 if limit < self.limit {
                     self.sampled.stepped_back = Some(why);
                 }
@@ -322,12 +322,12 @@ impl Desk<'_> {
     /// Answers that nobody will read are not asked for.
     fn stop_without_reader(&self) {
         if self.reader.is_gone() {
-            self.say_stopping("no program reads standard output any more: no new requests");
+            self.report_stopping("no program reads standard output any more: no new requests");
             self.shutdown.trigger(StopReason::StdoutClosed);
         }
     }
 
-    pub(super) fn say_stopping(&self, why: &str) {
+    pub(super) fn report_stopping(&self, why: &str) {
         if !self.shutdown.is_triggered() {
             self.report.on(&Event::Stopping { why });
         }
@@ -336,7 +336,7 @@ impl Desk<'_> {
 
 impl Sampled {
     /// No row is left, and slots are free. A tail is what a quarter of them could carry.
-    fn drain(&mut self, jobs: usize, span: Duration, view: &View) {
+    fn drain(&mut self, jobs: usize, span: Duration, view: &GateView) {
         self.drain += span;
         if jobs.saturating_mul(4) > view.limit.max(4) {
             return;

@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::feed::Feed;
+use super::input_thread::InputThread;
 use crate::model::Entry;
 use crate::plan::Planned;
 
 /// What the loop does next.
-pub(super) enum Step {
+pub(super) enum NextStep {
     Done(Entry),
     Opened(Planned),
     Over,
@@ -23,36 +23,36 @@ pub(super) enum Supply {
     /// Rows, as far as anybody asked.
     Rows,
     /// There was room when the loop last looked, but no row.
-    Hungry,
+    Starved,
     /// No row is left; so many jobs are open.
-    Over(usize),
+    Exhausted(usize),
 }
 
 /// The jobs that are open, and the rows that come next.
-pub(super) struct Floor<F> {
+pub(super) struct OpenJobs<F> {
     pub(super) jobs: FuturesUnordered<F>,
     planned: VecDeque<Planned>,
-    pub(super) feed: Feed,
+    pub(super) input: InputThread,
     input_over: bool,
-    hungry: bool,
+    starved: bool,
 }
 
-impl<F: Future<Output = Entry>> Floor<F> {
-    pub(super) fn new(feed: Feed) -> Self {
+impl<F: Future<Output = Entry>> OpenJobs<F> {
+    pub(super) fn new(input: InputThread) -> Self {
         let planned = VecDeque::new();
-        Self { jobs: FuturesUnordered::new(), planned, feed, input_over: false, hungry: false }
+        Self { jobs: FuturesUnordered::new(), planned, input, input_over: false, starved: false }
     }
 
     pub(super) fn supply(&self) -> Supply {
         match () {
-            () if self.is_bare() => Supply::Over(self.jobs.len()),
-            () if self.hungry => Supply::Hungry,
+            () if self.has_no_rows_left() => Supply::Exhausted(self.jobs.len()),
+            () if self.starved => Supply::Starved,
             () => Supply::Rows,
         }
     }
 
     /// No row is left to open.
-    pub(super) fn is_bare(&self) -> bool {
+    pub(super) fn has_no_rows_left(&self) -> bool {
         self.input_over && self.planned.is_empty()
     }
 
@@ -62,21 +62,21 @@ impl<F: Future<Output = Entry>> Floor<F> {
         cx: &mut Context<'_>,
         room: impl Fn() -> bool,
         window: usize,
-    ) -> Poll<Step> {
+    ) -> Poll<NextStep> {
         if let Poll::Ready(Some(entry)) = self.jobs.poll_next_unpin(cx) {
-            return Poll::Ready(Step::Done(entry));
+            return Poll::Ready(NextStep::Done(entry));
         }
         if self.jobs.len() < window && room() {
             if let Poll::Ready(planned) = self.poll_planned(cx) {
                 if let Some(planned) = planned {
-                    return Poll::Ready(Step::Opened(planned));
+                    return Poll::Ready(NextStep::Opened(planned));
                 }
             } else {
-                self.hungry = true;
+                self.starved = true;
             }
         }
-        if self.is_bare() && self.jobs.is_empty() {
-            return Poll::Ready(Step::Over);
+        if self.has_no_rows_left() && self.jobs.is_empty() {
+            return Poll::Ready(NextStep::Over);
         }
         Poll::Pending
     }
@@ -89,8 +89,8 @@ impl<F: Future<Output = Entry>> Floor<F> {
             if self.input_over {
                 return Poll::Ready(None);
             }
-            let Poll::Ready(batch) = self.feed.batches.poll_recv(cx) else { return Poll::Pending };
-            self.hungry = false;
+            let Poll::Ready(batch) = self.input.batches.poll_recv(cx) else { return Poll::Pending };
+            self.starved = false;
             match batch {
                 Some(batch) => self.planned.extend(batch),
                 None => self.input_over = true,
@@ -102,10 +102,10 @@ impl<F: Future<Output = Entry>> Floor<F> {
     /// looked at either: the next run reads them again.
     pub(super) fn drop_unopened(&mut self) -> u64 {
         self.input_over = true;
-        self.feed.batches.close();
+        self.input.batches.close();
         let mut dropped = self.planned.len() as u64;
         self.planned.clear();
-        while let Ok(batch) = self.feed.batches.try_recv() {
+        while let Ok(batch) = self.input.batches.try_recv() {
             dropped += batch.len() as u64;
         }
         dropped

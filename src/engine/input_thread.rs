@@ -14,7 +14,7 @@ const BATCH: usize = 256;
 const DEPTH: usize = 4;
 
 /// How long a reader may take to notice that nobody listens any more.
-const PATIENCE: Duration = Duration::from_millis(200);
+const ABANDON_AFTER: Duration = Duration::from_millis(200);
 
 /// Opens the input and reads its header, until this instant at most: a pipe may never say a word. Gives
 /// nothing if the time is over; the reader is then left behind.
@@ -42,14 +42,14 @@ pub fn open_until(
 }
 
 /// The planned rows as they come, and the thread that makes them.
-pub struct Feed {
+pub struct InputThread {
     /// Batches, in the input's order; closed at its end.
     pub batches: mpsc::Receiver<Vec<Planned>>,
-    thread: thread::JoinHandle<Fed>,
+    thread: thread::JoinHandle<InputSummary>,
 }
 
 /// What is known when the input is at its end, or was left early.
-pub struct Fed {
+pub struct InputSummary {
     /// Knows every key that was planned, and what looked odd.
     pub planner: Planner,
     /// Data rows read.
@@ -62,25 +62,26 @@ pub struct Fed {
     pub broken: Option<InputError>,
 }
 
-impl Feed {
+impl InputThread {
     /// Starts to read and plan.
     ///
     /// # Errors
     /// The system gives no thread.
     pub fn start(rows: Rows, planner: Planner) -> std::io::Result<Self> {
         let (sender, batches) = mpsc::channel(DEPTH);
-        let thread =
-            thread::Builder::new().name("input".into()).spawn(move || feed(rows, planner, &sender))?;
+        let thread = thread::Builder::new()
+            .name("input".into())
+            .spawn(move || read_and_plan(rows, planner, &sender))?;
         Ok(Self { batches, thread })
     }
 
     /// What was read in all. When the loop left early, a reader that hangs in a read (a silent pipe)
     /// is left behind: it knows nothing that the end of the run needs.
-    pub fn finish(mut self, left_early: bool) -> Option<Fed> {
+    pub fn finish(mut self, left_early: bool) -> Option<InputSummary> {
         self.batches.close();
         while self.batches.try_recv().is_ok() {}
         if left_early {
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + ABANDON_AFTER;
             while !self.thread.is_finished() && Instant::now() < deadline {
                 thread::sleep(Duration::from_millis(1));
             }
@@ -92,7 +93,7 @@ impl Feed {
     }
 }
 
-fn feed(mut rows: Rows, mut planner: Planner, sender: &mpsc::Sender<Vec<Planned>>) -> Fed {
+fn read_and_plan(mut rows: Rows, mut planner: Planner, sender: &mpsc::Sender<Vec<Planned>>) -> InputSummary {
     let mut read = 0;
     let mut batch = Vec::with_capacity(BATCH);
     let mut at_end = false;
@@ -119,5 +120,5 @@ fn feed(mut rows: Rows, mut planner: Planner, sender: &mpsc::Sender<Vec<Planned>
         // A loop that left early needs no more rows.
         let _ = sender.blocking_send(batch);
     }
-    Fed { planner, rows: read, blanks: rows.blanks(), at_end, broken }
+    InputSummary { planner, rows: read, blanks: rows.blanks(), at_end, broken }
 }

@@ -1,4 +1,4 @@
-//! The gate's story: where it stands, what its attempts waited for, and what changed.
+//! The events of the gate: where it stands, what its attempts waited for, and what changed.
 //!
 //! The summary's last line ("limited by …") is computed from these figures. All of it is kept while
 //! somebody waits anyway; an attempt that leaves at once costs no look at the clock.
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many changes are kept for one who does not fetch them; the oldest go first.
-const CHANGES_MAX: usize = 256;
+/// How many events are kept when nobody takes them; the oldest go first.
+const EVENTS_MAX: usize = 256;
 /// A pause that grows is told again only if it grew by this much: of 32 attempts in flight each may
 /// be told to wait, each a few milliseconds after the other.
-const TELL_AGAIN: Duration = Duration::from_secs(1);
+const REPORT_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the head of the line, and so everybody in it, waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) enum Reason {
 
 /// Where the gate stands at this instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct View {
+pub struct GateView {
     /// Attempts in flight.
     pub in_flight: usize,
     /// How many may be in flight now: what `--concurrency` or the controller says, or less while
@@ -67,7 +67,7 @@ pub struct Waits {
 
 /// Something at the gate changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum GateEvent {
     /// Nobody leaves before `until`; then one probe does.
     Paused {
         /// The instant.
@@ -78,7 +78,7 @@ pub enum Change {
     /// The probe was answered well; the pool grows back to its limit.
     Resumed,
     /// The number of attempts that may be in flight changed.
-    Limit {
+    LimitChanged {
         /// The new limit.
         limit: usize,
         /// Why, in a few words.
@@ -86,26 +86,26 @@ pub enum Change {
     },
 }
 
-/// Adds up what is waited for, and keeps the changes until they are fetched.
+/// Adds up what is waited for, and keeps the events until they are fetched.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct GateEvents {
     reason: Reason,
     since: Instant,
     waits: Waits,
     paused_since: Option<Instant>,
-    told_until: Option<Instant>,
-    changes: VecDeque<Change>,
+    reported_until: Option<Instant>,
+    events: VecDeque<GateEvent>,
 }
 
-impl Ledger {
+impl GateEvents {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             reason: Reason::Slot,
             since: now,
             waits: Waits::default(),
             paused_since: None,
-            told_until: None,
-            changes: VecDeque::new(),
+            reported_until: None,
+            events: VecDeque::new(),
         }
     }
 
@@ -134,20 +134,20 @@ impl Ledger {
         self.reason
     }
 
-    /// The pool is quiet until then.
+    /// The pool is paused until then.
     pub(super) fn paused(&mut self, now: Instant, until: Instant, why: &'static str) {
         if self.paused_since.is_none() {
             self.paused_since = Some(now);
             self.waits.pauses += 1;
         }
-        if let Some(Change::Paused { until: told, why: reason }) = self.changes.back_mut() {
+        if let Some(GateEvent::Paused { until: told, why: reason }) = self.events.back_mut() {
             (*told, *reason) = (until, why);
-        } else if self.told_until.is_none_or(|told| until >= told + TELL_AGAIN) {
-            self.tell(Change::Paused { until, why });
+        } else if self.reported_until.is_none_or(|told| until >= told + REPORT_AGAIN) {
+            self.push(GateEvent::Paused { until, why });
         } else {
             return;
         }
-        self.told_until = Some(until);
+        self.reported_until = Some(until);
     }
 
     /// The pool is open again.
@@ -155,18 +155,18 @@ impl Ledger {
         if let Some(since) = self.paused_since.take() {
             self.waits.paused += now.saturating_duration_since(since);
         }
-        self.told_until = None;
-        self.tell(Change::Resumed);
+        self.reported_until = None;
+        self.push(GateEvent::Resumed);
     }
 
     /// Another limit.
     pub(super) fn limited(&mut self, limit: usize, why: &'static str) {
-        self.tell(Change::Limit { limit, why });
+        self.push(GateEvent::LimitChanged { limit, why });
     }
 
     /// What changed since the last call.
-    pub(super) fn take_changes(&mut self) -> Vec<Change> {
-        self.changes.drain(..).collect()
+    pub(super) fn take_events(&mut self) -> Vec<GateEvent> {
+        self.events.drain(..).collect()
     }
 
     /// The sums, with what is still going on.
@@ -176,11 +176,11 @@ impl Ledger {
         Waits { paused: self.waits.paused + going_on, ..self.waits }
     }
 
-    fn tell(&mut self, change: Change) {
-        if self.changes.len() == CHANGES_MAX {
-            self.changes.pop_front();
+    fn push(&mut self, change: GateEvent) {
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
         }
-        self.changes.push_back(change);
+        self.events.push_back(change);
     }
 }
 
@@ -195,38 +195,38 @@ mod tests {
     #[test]
     fn waiting_is_charged_to_its_reason_once_for_each_that_waits() {
         let now = Instant::now();
-        let mut ledger = Ledger::new(now);
-        ledger.charge(now + second(1), 0);
-        ledger.blame(Reason::Rate);
-        ledger.charge(now + second(3), 5);
-        ledger.blame(Reason::Pause);
-        let waits = ledger.waits(now + second(4), 2);
+        let mut events = GateEvents::new(now);
+        events.charge(now + second(1), 0);
+        events.blame(Reason::Rate);
+        events.charge(now + second(3), 5);
+        events.blame(Reason::Pause);
+        let waits = events.waits(now + second(4), 2);
         assert_eq!((waits.slot, waits.rate, waits.pause), (second(0), second(10), second(2)));
     }
 
     #[test]
     fn a_pause_that_grows_by_a_little_is_told_once() {
         let now = Instant::now();
-        let mut ledger = Ledger::new(now);
-        ledger.paused(now, now + second(2), "429");
-        ledger.paused(now, now + second(3), "429");
-        assert_eq!(ledger.take_changes(), [Change::Paused { until: now + second(3), why: "429" }]);
-        ledger.paused(now, now + second(3) + Duration::from_millis(5), "429");
-        assert!(ledger.take_changes().is_empty());
-        ledger.paused(now, now + second(9), "503");
-        assert_eq!(ledger.take_changes().len(), 1);
-        ledger.resumed(now + second(10));
-        assert_eq!(ledger.take_changes(), [Change::Resumed]);
-        let waits = ledger.waits(now + second(20), 0);
+        let mut events = GateEvents::new(now);
+        events.paused(now, now + second(2), "429");
+        events.paused(now, now + second(3), "429");
+        assert_eq!(events.take_events(), [GateEvent::Paused { until: now + second(3), why: "429" }]);
+        events.paused(now, now + second(3) + Duration::from_millis(5), "429");
+        assert!(events.take_events().is_empty());
+        events.paused(now, now + second(9), "503");
+        assert_eq!(events.take_events().len(), 1);
+        events.resumed(now + second(10));
+        assert_eq!(events.take_events(), [GateEvent::Resumed]);
+        let waits = events.waits(now + second(20), 0);
         assert_eq!((waits.pauses, waits.paused), (1, second(10)));
     }
 
     #[test]
     fn changes_that_nobody_fetches_are_bounded() {
-        let mut ledger = Ledger::new(Instant::now());
-        (0..10_000).for_each(|limit| ledger.limited(limit, "growth"));
-        let changes = ledger.take_changes();
-        assert_eq!(changes.len(), CHANGES_MAX);
-        assert_eq!(changes.last(), Some(&Change::Limit { limit: 9_999, why: "growth" }));
+        let mut events = GateEvents::new(Instant::now());
+        (0..10_000).for_each(|limit| events.limited(limit, "growth"));
+        let events = events.take_events();
+        assert_eq!(events.len(), EVENTS_MAX);
+        assert_eq!(events.last(), Some(&GateEvent::LimitChanged { limit: 9_999, why: "growth" }));
     }
 }

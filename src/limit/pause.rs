@@ -1,4 +1,4 @@
-//! The pool's quiet period: one instant for everybody, then one probe, then growth.
+//! The pause of the pool: one instant for everybody, then one probe, then growth.
 //!
 //! A pause is an instant, and the later of two wins. What was already under way when it began can
 //! make it longer but never ends it: only the probe that left after it can, and only if no newer
@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The quiet after a probe that was not answered well: one second, doubled each time (the fetcher's
+/// The pause after a probe that was not answered well: one second, doubled each time (the fetcher's
 /// back-off starts in the same range) …
 const AGAIN: Duration = Duration::from_secs(1);
 /// … up to the longest pause of the outage breaker in the contract.
 const AGAIN_MAX: Duration = Duration::from_secs(20);
 /// How many more may be in flight for each answer after a pause.
 const GROWTH: usize = 3;
-/// Why the pool is quiet after such a probe.
+/// Why the pool is paused after such a probe.
 const PROBE_FAILED: &str = "the probe after the pause failed";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +27,9 @@ enum Phase {
     Probing,
 }
 
-/// What the quiet period says to one who wants to leave.
+/// What the pause says to one who wants to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leave {
+pub(super) enum Admission {
     /// Go.
     Free,
     /// Go, alone: everybody else waits for your answer.
@@ -42,7 +42,7 @@ pub(super) enum Leave {
 
 /// The pause, its probe and the growth after it.
 #[derive(Debug)]
-pub(super) struct Quiet {
+pub(super) struct PoolPause {
     phase: Phase,
     until: Option<Instant>,
     why: &'static str,
@@ -54,13 +54,13 @@ pub(super) struct Quiet {
     fresh: usize,
 }
 
-impl Default for Quiet {
+impl Default for PoolPause {
     fn default() -> Self {
         Self { phase: Phase::Open, until: None, why: "", epoch: 0, probes_failed: 0, ramp: None, fresh: 0 }
     }
 }
 
-impl Quiet {
+impl PoolPause {
     /// No pause, no probe, no growth: nothing to ask here.
     pub(super) fn is_over(&self) -> bool {
         self.phase == Phase::Open && self.ramp.is_none()
@@ -98,12 +98,12 @@ impl Quiet {
     }
 
     /// May somebody leave now?
-    pub(super) fn leave(&self, now: Instant) -> Leave {
+    pub(super) fn admission(&self, now: Instant) -> Admission {
         match (self.phase, self.until) {
-            (Phase::Probing, _) => Leave::AfterProbe,
-            (Phase::Paused, Some(until)) if now < until => Leave::At(until),
-            (Phase::Paused, _) => Leave::Probe,
-            (Phase::Open, _) => Leave::Free,
+            (Phase::Probing, _) => Admission::AfterProbe,
+            (Phase::Paused, Some(until)) if now < until => Admission::At(until),
+            (Phase::Paused, _) => Admission::Probe,
+            (Phase::Open, _) => Admission::Free,
         }
     }
 
@@ -180,55 +180,55 @@ mod tests {
     #[test]
     fn the_later_of_two_instants_wins_and_the_past_is_none() {
         let now = Instant::now();
-        let mut quiet = Quiet::default();
-        assert!(!quiet.pause(now, now, "past"));
-        assert!(quiet.is_over());
-        assert!(quiet.pause(now, now + second(2), "two"));
-        assert!(!quiet.pause(now, now + second(1), "one"));
-        assert!(!quiet.pause(now, now + second(2), "two again"));
-        assert_eq!(quiet.paused(), Some((now + second(2), "two")));
-        assert!(quiet.pause(now, now + second(3), "three"));
-        assert_eq!(quiet.leave(now + second(2)), Leave::At(now + second(3)));
-        assert_eq!(quiet.leave(now + second(3)), Leave::Probe);
+        let mut pause = PoolPause::default();
+        assert!(!pause.pause(now, now, "past"));
+        assert!(pause.is_over());
+        assert!(pause.pause(now, now + second(2), "two"));
+        assert!(!pause.pause(now, now + second(1), "one"));
+        assert!(!pause.pause(now, now + second(2), "two again"));
+        assert_eq!(pause.paused(), Some((now + second(2), "two")));
+        assert!(pause.pause(now, now + second(3), "three"));
+        assert_eq!(pause.admission(now + second(2)), Admission::At(now + second(3)));
+        assert_eq!(pause.admission(now + second(3)), Admission::Probe);
     }
 
     #[test]
     fn only_the_probe_of_the_newest_pause_opens_the_pool() {
         let now = Instant::now();
-        let mut quiet = Quiet::default();
-        let before = quiet.epoch();
-        quiet.pause(now, now + second(1), "first");
-        assert!(!quiet.probed(before, Some(true), now));
-        let first = quiet.epoch();
-        quiet.left(true);
-        quiet.pause(now + second(1), now + second(2), "second, while the probe was under way");
-        assert!(!quiet.probed(first, Some(true), now + second(1)));
-        assert_eq!(quiet.leave(now + second(1)), Leave::At(now + second(2)));
-        quiet.left(true);
-        assert_eq!(quiet.leave(now + second(9)), Leave::AfterProbe);
-        assert!(quiet.probed(quiet.epoch(), Some(true), now + second(9)));
-        assert_eq!(quiet.leave(now + second(9)), Leave::Free);
+        let mut pause = PoolPause::default();
+        let before = pause.epoch();
+        pause.pause(now, now + second(1), "first");
+        assert!(!pause.probed(before, Some(true), now));
+        let first = pause.epoch();
+        pause.left(true);
+        pause.pause(now + second(1), now + second(2), "second, while the probe was under way");
+        assert!(!pause.probed(first, Some(true), now + second(1)));
+        assert_eq!(pause.admission(now + second(1)), Admission::At(now + second(2)));
+        pause.left(true);
+        assert_eq!(pause.admission(now + second(9)), Admission::AfterProbe);
+        assert!(pause.probed(pause.epoch(), Some(true), now + second(9)));
+        assert_eq!(pause.admission(now + second(9)), Admission::Free);
     }
 
     #[test]
     fn after_the_probe_each_round_may_be_four_times_as_large() {
         let now = Instant::now();
-        let mut quiet = Quiet::default();
-        quiet.pause(now, now + second(1), "");
-        let epoch = quiet.epoch();
-        quiet.left(true);
-        quiet.probed(epoch, Some(true), now + second(1));
-        quiet.ended(epoch, Some(true), 80);
+        let mut pause = PoolPause::default();
+        pause.pause(now, now + second(1), "");
+        let epoch = pause.epoch();
+        pause.left(true);
+        pause.probed(epoch, Some(true), now + second(1));
+        pause.ended(epoch, Some(true), 80);
         let mut rounds = Vec::new();
-        while !quiet.is_over() {
+        while !pause.is_over() {
             let mut left = 0;
-            while quiet.has_room() && left < 100 {
-                quiet.left(false);
+            while pause.has_room() && left < 100 {
+                pause.left(false);
                 left += 1;
             }
             rounds.push(left);
             for _ in 0..left {
-                quiet.ended(epoch, Some(true), 80);
+                pause.ended(epoch, Some(true), 80);
             }
         }
         assert_eq!(rounds, [4, 16, 64]);
@@ -237,29 +237,29 @@ mod tests {
     #[test]
     fn what_left_before_the_pause_makes_it_grow_no_faster() {
         let now = Instant::now();
-        let mut quiet = Quiet::default();
-        let before = quiet.epoch();
-        quiet.pause(now, now + second(1), "");
-        quiet.left(true);
-        quiet.probed(quiet.epoch(), Some(true), now);
-        quiet.ended(quiet.epoch(), Some(true), 32);
-        let ramp = quiet.ramp();
-        quiet.ended(before, Some(true), 32);
-        assert_eq!(quiet.ramp(), ramp);
+        let mut pause = PoolPause::default();
+        let before = pause.epoch();
+        pause.pause(now, now + second(1), "");
+        pause.left(true);
+        pause.probed(pause.epoch(), Some(true), now);
+        pause.ended(pause.epoch(), Some(true), 32);
+        let ramp = pause.ramp();
+        pause.ended(before, Some(true), 32);
+        assert_eq!(pause.ramp(), ramp);
     }
 
     #[test]
     fn probes_that_fail_are_followed_by_longer_and_longer_pauses() {
         let mut now = Instant::now();
-        let mut quiet = Quiet::default();
-        quiet.pause(now, now + second(1), "");
+        let mut pause = PoolPause::default();
+        pause.pause(now, now + second(1), "");
         let mut waits = Vec::new();
         for _ in 0..7 {
-            now = quiet.paused().unwrap().0;
-            assert_eq!(quiet.leave(now), Leave::Probe);
-            quiet.left(true);
-            assert!(!quiet.probed(quiet.epoch(), Some(false), now));
-            waits.push((quiet.paused().unwrap().0 - now).as_secs());
+            now = pause.paused().unwrap().0;
+            assert_eq!(pause.admission(now), Admission::Probe);
+            pause.left(true);
+            assert!(!pause.probed(pause.epoch(), Some(false), now));
+            waits.push((pause.paused().unwrap().0 - now).as_secs());
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 20, 20]);
     }
@@ -267,10 +267,10 @@ mod tests {
     #[test]
     fn a_probe_that_is_given_up_makes_the_next_one_the_probe() {
         let now = Instant::now();
-        let mut quiet = Quiet::default();
-        quiet.pause(now, now + second(1), "");
-        quiet.left(true);
-        assert!(!quiet.probed(quiet.epoch(), None, now + second(1)));
-        assert_eq!(quiet.leave(now + second(1)), Leave::Probe);
+        let mut pause = PoolPause::default();
+        pause.pause(now, now + second(1), "");
+        pause.left(true);
+        assert!(!pause.probed(pause.epoch(), None, now + second(1)));
+        assert_eq!(pause.admission(now + second(1)), Admission::Probe);
     }
 }
