@@ -3,7 +3,7 @@
 //! The same rooms decide as in a run, in the same order, so that what would end a run ends this with the
 //! same exit. Nothing is created, written or locked; the built-in API is not started, as nobody asks it.
 
-mod walk;
+mod planned_input;
 
 use std::io;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::model::{Event, Exit, Reporter};
 use crate::report::Report;
 use crate::report::dry_run::{self, DryRun, PlannedFiles, PlannedPace, PlannedRequests};
 
-use walk::{Walk, Walked};
+use planned_input::{PlannedInput, PlannedInputBuilder};
 
 /// Makes the plan, prints it to standard output, and says how the program ends.
 ///
@@ -54,9 +54,9 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, CommandEr
         report.on(&Event::Warned { message: warning });
     }
 
-    let walk = Walk::new(planner, inspection, settings.run.max_age);
-    let walked = walk.through(rows)?;
-    let guarded = walked.guarded(&output, &place);
+    let builder = PlannedInputBuilder::new(planner, inspection, settings.run.max_age);
+    let input = builder.read_all(rows)?;
+    let guarded = input.guarded(&output, &place);
     if let Some(watched) = watched.filter(|watched| !watched.is_unchanged()) {
         let message = format!(
             "{} was written to while it was read: the plan may be made of the old file and the new one",
@@ -64,16 +64,16 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, CommandEr
         );
         report.on(&Event::Warned { message: &message });
     }
-    let plan = put_together(settings, &columns, &place, walked);
+    let plan = put_together(settings, &columns, &place, input);
     report.dry_run_planned(&plan);
     standard_output::print(&dry_run::text(&plan, settings.run.quiet))?;
     guarded.map_err(|error| unpublished::of_collect(error, settings))?;
     Ok(plan.exit())
 }
 
-fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, walked: Walked) -> DryRun {
-    let headers = headers(&walked);
-    let Walked { planner, mut rows, first, random, bodies, earlier, old_bytes, .. } = walked;
+fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, planned: PlannedInput) -> DryRun {
+    let headers = headers(&planned);
+    let PlannedInput { planner, mut rows, first, random, bodies, earlier, old_bytes, .. } = planned;
     rows.input = settings.input.path.to_string();
     columns.key_name().clone_into(&mut rows.key);
     let method = planner.method();
@@ -102,19 +102,19 @@ fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, walke
 }
 
 /// The names of all headers that the program or the user sets, in alphabetical order.
-fn headers(walked: &Walked) -> Vec<String> {
+fn headers(planned: &PlannedInput) -> Vec<String> {
     let mut names = vec![ACCEPT, ACCEPT_ENCODING, USER_AGENT];
-    if walked.has_user_info {
+    if planned.has_user_info {
         names.push(AUTHORIZATION);
     }
-    if walked.asks_etag {
+    if planned.asks_etag {
         names.push(IF_NONE_MATCH);
     }
-    if walked.asks_date {
+    if planned.asks_date {
         names.push(IF_MODIFIED_SINCE);
     }
     let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    names.extend(walked.planner.header_names().into_iter().map(String::from));
+    names.extend(planned.planner.header_names().into_iter().map(String::from));
     names.sort_unstable();
     names.dedup();
     names

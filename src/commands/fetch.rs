@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::command_error::{self, CommandError};
 use super::ending::{self, Close, conclude};
 use super::run_report_writer::RunReportWriter;
-use super::{failure_file, room, standard_output, terminal, unpublished, wiring};
+use super::{descriptor_limit, failure_file, standard_output, terminal, unpublished, wiring};
 use crate::collect::{self, Collector, Lock, OutputSettings, Preflight, Recovered, Target};
 use crate::config::{Environment, Settings};
 use crate::engine::input_thread::{self, InputThread};
@@ -44,12 +44,12 @@ pub fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
     let report =
         Report::new(shown, Box::new(io::stderr())).with_log_header(heading, !terminal::is_interactive());
     let report = Arc::new(if settings.run.report.is_some() { report.with_history() } else { report });
-    room::make(&mut settings).and_then(|()| begin(&Arc::new(settings), env, &report, started)).unwrap_or_else(
-        |CommandError { message, hint, exit }| {
+    descriptor_limit::raise(&mut settings)
+        .and_then(|()| begin(&Arc::new(settings), env, &report, started))
+        .unwrap_or_else(|CommandError { message, hint, exit }| {
             report.fail(&ErrorMessage { message, hint });
             exit
-        },
-    )
+        })
 }
 
 /// # Errors

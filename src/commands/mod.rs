@@ -1,11 +1,11 @@
 //! The commands: each builds its path through the house from the settings and runs it.
 
 mod command_error;
+mod descriptor_limit;
 mod dry_run;
 mod ending;
 mod failure_file;
 mod fetch;
-mod room;
 mod run_report_writer;
 mod standard_output;
 mod terminal;
@@ -43,13 +43,13 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
                 return fetch::fetch(*settings, &env);
             }
             let format = settings.run.log_format;
-            room::make(&mut settings)
+            descriptor_limit::raise(&mut settings)
                 .and_then(|()| dry_run::dry_run(&settings, &env))
                 .unwrap_or_else(|failure| complain(&failure, format, &env))
         }
         Ok(Invocation::Tune(mut asked)) => {
             let format = asked.settings.run.log_format;
-            room::make(&mut asked.settings)
+            descriptor_limit::raise(&mut asked.settings)
                 .and_then(|()| tune::tune(*asked, &env))
                 .unwrap_or_else(|failure| complain(&failure, format, &env))
         }

@@ -138,7 +138,7 @@ impl RunReportWriter {
 
 /// Method and address, as they may be shown.
 pub(super) fn what_is_asked(settings: &Settings) -> String {
-    let url = settings.shown.iter().find(|setting| setting.name == "url");
+    let url = settings.redacted.iter().find(|setting| setting.name == "url");
     let address = match url.and_then(|setting| setting.value.as_deref()) {
         Some(address) if settings.demo.is_none() => address,
         _ => "the built-in API",
@@ -157,7 +157,7 @@ fn subject(settings: &Settings) -> RunDescription {
         output,
         output_in_full,
         request: what_is_asked(settings),
-        settings: settings.shown.clone(),
+        settings: settings.redacted.clone(),
         began: SystemTime::now(),
     }
 }

@@ -44,7 +44,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
     let document = report_file.as_ref().map(|file| Document::at(&file.path)).transpose()?;
 
     let deadline = started + settings.pace.max_time.unwrap_or(TIME);
-    let sample = Sample::open(&settings, deadline)?;
+    let sample = TuneSample::open(&settings, deadline)?;
     let planner =
         plan(&wiring::request(&settings, &api.url), sample.rows.columns(), (&settings, env), [0; 16])?;
     let headless = wiring::headless(&settings, sample.rows.columns());
@@ -58,7 +58,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
     }
     let (runtime, mut signals) = wiring::network_loop()?;
     report.started(sample.total);
-    let Sample { rows, most, whole_input, .. } = sample;
+    let TuneSample { rows, most, whole_input, .. } = sample;
     let input_thread = InputThread::start(rows, planner)
         .map_err(|error| command_error::of_start("the input thread", &error))?;
     let climb = Climb {
@@ -74,7 +74,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
         started,
         deadline,
     };
-    let mut table = Table { quiet: settings.run.quiet, begun: false, trouble: None };
+    let mut table = Printout { quiet: settings.run.quiet, begun: false, trouble: None };
     let climbed = runtime.block_on(climb.run(input_thread, &mut |rung| {
         report.rung_measured(rung);
         table.row(&tune::row(rung));
@@ -124,7 +124,7 @@ fn prepare(settings: &mut Settings) {
 }
 
 /// The rows that are asked for.
-struct Sample {
+struct TuneSample {
     rows: Rows,
     most: u64,
     /// How many there are, if it is known.
@@ -132,7 +132,7 @@ struct Sample {
     whole_input: bool,
 }
 
-impl Sample {
+impl TuneSample {
     fn open(settings: &Settings, deadline: Instant) -> Result<Self, CommandError> {
         wiring::select(settings)?;
         let path = &settings.input.path;
@@ -153,13 +153,13 @@ impl Sample {
 }
 
 /// Standard output, row by row. Who closed it has read enough.
-struct Table {
+struct Printout {
     quiet: bool,
     begun: bool,
     trouble: Option<io::Error>,
 }
 
-impl Table {
+impl Printout {
     fn row(&mut self, row: &str) {
         if self.quiet {
             return;

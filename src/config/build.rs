@@ -11,11 +11,11 @@ use http::Method;
 use crate::config::Purpose;
 use crate::config::error::ConfigError;
 use crate::config::layers::{Layers, Origin, utf8, wrong};
+use crate::config::redacted;
 use crate::config::settings::{
     Demo, Header, Input, InputPath, Output, Pace, ReportFile, Request, Response, Retry, Run, Secret,
     Settings, Target,
 };
-use crate::config::shown;
 use crate::config::values::{self, or_none};
 use crate::input::InputSettings;
 
@@ -59,7 +59,7 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
         run: run(layers, call)?,
         demo,
         warnings: Vec::new(),
-        shown: shown::settings(layers, demo.is_some()),
+        redacted: redacted::settings(layers, demo.is_some()),
         origins: layers.origins(),
     })
 }

@@ -4,8 +4,8 @@
 
 mod completions;
 mod man;
-mod slip;
 mod tune;
+mod usage_error;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -69,7 +69,7 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, Confi
             Err(ConfigError::NothingAsked { help })
         }
         Err(error) => {
-            let (message, hint) = slip::explain(&error, &args);
+            let (message, hint) = usage_error::explain(&error, &args);
             Err(ConfigError::CommandLine { message, hint })
         }
     }

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::config::elsewhere;
 use crate::config::error::ConfigError;
+use crate::config::foreign_names;
 use crate::config::layers::{Layer, Origin, Word, wrong};
 use crate::config::options::{self, Table, Takes, VARIABLE_PREFIX};
 use crate::fetch::{PROXY_SCHEMES, is_proxy_scheme};
@@ -59,19 +59,19 @@ impl Environment {
 
     /// A sentence for each proxy variable that is passed over, since its address is of a kind that is not spoken.
     /// Its value is not shown: it may hold a password.
-    pub(super) fn idle_proxies(&self) -> Vec<String> {
+    pub(super) fn unused_proxies(&self) -> Vec<String> {
         const NAMES: [&str; 6] =
             ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
-        let is_idle = |name: &&str| self.get(name).is_some_and(|address| !is_proxy_scheme(address.trim()));
+        let is_unused = |name: &&str| self.get(name).is_some_and(|address| !is_proxy_scheme(address.trim()));
         let schemes = PROXY_SCHEMES.join(", ");
         let says = |name| format!("{name} is not used, requests go past it: its scheme is none of {schemes}");
-        NAMES.into_iter().filter(is_idle).map(says).collect()
+        NAMES.into_iter().filter(is_unused).map(says).collect()
     }
 
     /// A sentence for each variable that was probably meant as a setting, but is none.
-    pub(super) fn slips(&self) -> Vec<String> {
+    pub(super) fn misspelt(&self) -> Vec<String> {
         let names = || options::all().map(|(_, setting)| setting.name);
-        let slip = |variable: &OsString| {
+        let misspelt = |variable: &OsString| {
             let variable = variable.to_str()?;
             let name = variable.strip_prefix(VARIABLE_PREFIX)?.to_ascii_lowercase().replace('_', "-");
             if names().any(|known| known == name) {
@@ -81,14 +81,14 @@ impl Environment {
                 return Some(format!("{variable} is not read: --{name} is an option only"));
             }
             // Only names that nobody gives to a variable of their own, as they may to SKUFETCH_TOKEN.
-            let elsewhere = elsewhere::meant(&name).filter(|((table, _), _)| *table == Table::Pace);
-            let (_, meant) = match elsewhere {
+            let foreign = foreign_names::meant(&name).filter(|((table, _), _)| *table == Table::Pace);
+            let (_, meant) = match foreign {
                 Some((found, _)) => found,
                 None => options::find(options::nearest(&name, names())?)?,
             };
             Some(format!("{variable} is not read: no setting has this name; {} has", meant.variable()))
         };
-        self.0.keys().filter_map(slip).collect()
+        self.0.keys().filter_map(misspelt).collect()
     }
 }
 
@@ -142,11 +142,11 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        let slips = env.slips();
-        assert_eq!(slips.len(), 3, "{slips:?}");
-        assert!(slips[0].contains("SKUFETCH_CONFIG"));
-        assert_eq!(slips[1], "SKUFETCH_RAET is not read: no setting has this name; SKUFETCH_RATE has");
-        assert!(slips[2].ends_with("SKUFETCH_CONCURRENCY has"), "{slips:?}");
+        let misspelt = env.misspelt();
+        assert_eq!(misspelt.len(), 3, "{misspelt:?}");
+        assert!(misspelt[0].contains("SKUFETCH_CONFIG"));
+        assert_eq!(misspelt[1], "SKUFETCH_RAET is not read: no setting has this name; SKUFETCH_RATE has");
+        assert!(misspelt[2].ends_with("SKUFETCH_CONCURRENCY has"), "{misspelt:?}");
     }
 
     #[test]
@@ -159,9 +159,12 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        let idle = env.idle_proxies();
-        assert_eq!(idle.len(), 1, "{idle:?}");
-        assert!(idle[0].starts_with("HTTP_PROXY is not used, ") && !idle[0].contains("canary"), "{idle:?}");
+        let unused = env.unused_proxies();
+        assert_eq!(unused.len(), 1, "{unused:?}");
+        assert!(
+            unused[0].starts_with("HTTP_PROXY is not used, ") && !unused[0].contains("canary"),
+            "{unused:?}"
+        );
     }
 
     #[test]

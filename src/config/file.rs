@@ -14,9 +14,9 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::elsewhere;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
+use crate::config::foreign_names;
 use crate::config::layers::{Layer, Origin, Word};
 use crate::config::options::{self, NOT_SETTINGS, SETTINGS, Setting, Table, Takes};
 use crate::config::values::quoted;
@@ -38,7 +38,7 @@ pub(super) fn layer(named: Option<PathBuf>, env: &Environment, cwd: &Path) -> Re
     for path in candidates {
         let place = cwd.join(&path);
         match read(&place) {
-            Ok(text) => return Source::new(&path, &text).layer(),
+            Ok(text) => return ConfigText::new(&path, &text).layer(),
             Err(_) if !must_exist && is_absent(&place) => {}
             Err(error) => return Err(ConfigError::Unreadable { path, why: error }),
         }
@@ -85,14 +85,14 @@ fn read(path: &Path) -> io::Result<String> {
 }
 
 /// The text of a config file and its name, for places in errors.
-struct Source<'a> {
+struct ConfigText<'a> {
     path: Arc<Path>,
     text: &'a str,
 }
 
-type Entry<'a> = (&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>);
+type KeyValue<'a> = (&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>);
 
-impl<'a> Source<'a> {
+impl<'a> ConfigText<'a> {
     fn new(path: &Path, text: &'a str) -> Self {
         Self { path: path.into(), text: text.strip_prefix('\u{feff}').unwrap_or(text) }
     }
@@ -157,7 +157,7 @@ impl<'a> Source<'a> {
             return Err(self.error(&key.span(), why(), Some(hint)));
         }
         let nearest = || options::nearest(text, options::all().map(|(_, s)| s.name)).and_then(options::find);
-        let meant = elsewhere::meant(text).map(|(found, _)| found).or_else(nearest);
+        let meant = foreign_names::meant(text).map(|(found, _)| found).or_else(nearest);
         let hint = match meant {
             Some((home, meant)) if home == table => format!("did you mean `{}`?", meant.name),
             Some((home, meant)) => format!("did you mean `{}`? It belongs in [{}]", meant.name, home.name()),
@@ -243,7 +243,7 @@ impl<'a> Source<'a> {
 }
 
 /// The entries as they stand in the file, so that its first error is the one that is shown.
-fn in_order<'a>(table: &'a DeTable<'a>) -> Vec<Entry<'a>> {
+fn in_order<'a>(table: &'a DeTable<'a>) -> Vec<KeyValue<'a>> {
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
@@ -268,13 +268,17 @@ mod tests {
     use crate::model::Exit;
 
     fn wrong(text: &str) -> String {
-        let Err(error) = Source::new(Path::new("c.toml"), text).layer() else { panic!("{text} was taken") };
+        let Err(error) = ConfigText::new(Path::new("c.toml"), text).layer() else {
+            panic!("{text} was taken")
+        };
         assert_eq!(error.exit(), Exit::Config);
         format!("{error} | {}", error.hint().unwrap_or_default())
     }
 
     fn texts(text: &str, name: &str) -> Vec<String> {
-        let Ok(layer) = Source::new(Path::new("c.toml"), text).layer() else { panic!("{text} was refused") };
+        let Ok(layer) = ConfigText::new(Path::new("c.toml"), text).layer() else {
+            panic!("{text} was refused")
+        };
         let words = layer.get(name).map(Vec::as_slice).unwrap_or_default();
         words.iter().map(|word| word.text.to_str().unwrap().to_owned()).collect()
     }
@@ -391,7 +395,7 @@ mod tests {
         fn no_text_panics_the_reader_and_every_error_has_a_place_in_it(
             text in "[\\[\\]a-e=\"'#\\n é.{},\\\\0-9-]{0,60}|.{0,60}"
         ) {
-            let source = Source::new(Path::new("c.toml"), &text);
+            let source = ConfigText::new(Path::new("c.toml"), &text);
             if let Err(ConfigError::File { line, column, .. }) = source.layer() {
                 prop_assert!(line >= 1 && line <= text.matches('\n').count() + 1 && column >= 1);
             }

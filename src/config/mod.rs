@@ -12,15 +12,15 @@ mod build;
 mod checks;
 pub mod choices;
 mod cli;
-mod elsewhere;
+mod command_line;
 pub mod environment;
 pub mod error;
 mod file;
+mod foreign_names;
 pub mod layers;
 pub mod options;
-mod pasted;
+mod redacted;
 pub mod settings;
-mod shown;
 pub mod values;
 
 use std::ffi::OsString;
@@ -79,8 +79,8 @@ pub fn load(
         cli::Asked::Tune(line) => {
             let typed = line.clone();
             let (settings, layers) = settings(line, env, (cwd, Purpose::Tune))?;
-            let command = pasted::command(&typed, layers.origin("output") != Origin::Default);
-            let hides = pasted::hides(&command);
+            let command = command_line::command(&typed, layers.origin("output") != Origin::Default);
+            let hides = command_line::hides(&command);
             let report = report_of_tune(&settings)?;
             Ok(Invocation::Tune(Box::new(Tune { settings, report, command, hides })))
         }
@@ -121,9 +121,9 @@ fn settings(
     let call = build::Call { input: line.input, verbose: line.verbose, quiet: line.quiet, cwd, purpose };
     let mut settings = build::settings(&layers, &call)?;
     checks::check(&settings, &layers, &call)?;
-    settings.warnings = env.slips();
+    settings.warnings = env.misspelt();
     if settings.request.proxy.is_none() && settings.demo.is_none() {
-        settings.warnings.extend(env.idle_proxies());
+        settings.warnings.extend(env.unused_proxies());
     }
     Ok((settings, layers))
 }

@@ -43,7 +43,7 @@ pub struct Settings {
     /// Sentences that the person should read before the run.
     pub warnings: Vec<String>,
     /// Every setting as a report may show it.
-    pub shown: Vec<ShownSetting>,
+    pub redacted: Vec<ShownSetting>,
     /// Where each setting that was set came from.
     pub(super) origins: BTreeMap<&'static str, Origin>,
 }

@@ -17,7 +17,7 @@ use crate::report::dry_run::{Bodies, EarlierAnswers, LineNumbers, PlannedRows, R
 const FIRST: usize = 3;
 
 /// The rows so far.
-pub(super) struct Walk {
+pub(super) struct PlannedInputBuilder {
     inspection: Inspection,
     max_age: Option<Duration>,
     is_json: bool,
@@ -25,11 +25,11 @@ pub(super) struct Walk {
     /// The place of each reason in the rejects.
     reasons: HashMap<String, usize>,
     lengths: KeyLengths,
-    walked: Walked,
+    totals: PlannedInput,
 }
 
 /// All rows.
-pub(super) struct Walked {
+pub(super) struct PlannedInput {
     pub(super) planner: Planner,
     pub(super) rows: PlannedRows,
     pub(super) first: Vec<SampleRequest>,
@@ -44,11 +44,11 @@ pub(super) struct Walked {
     pub(super) asks_date: bool,
     /// The size of the output that is there.
     pub(super) old_bytes: Option<u64>,
-    /// What earlier runs left; there once all rows are walked through.
+    /// What earlier runs left; there once all rows are read.
     inspection: Option<Inspection>,
 }
 
-impl Walked {
+impl PlannedInput {
     /// Whether the guard would hold back the output of these rows.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Walked {
     }
 }
 
-impl Walk {
+impl PlannedInputBuilder {
     pub(super) fn new(planner: Planner, mut inspection: Inspection, max_age: Option<Duration>) -> Self {
         let content_type = planner.constant_headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_json = content_type.is_some_and(|value| value.contains("json"));
@@ -70,7 +70,7 @@ impl Walk {
             writer: inspection.writer.take(),
             ..EarlierAnswers::default()
         };
-        let walked = Walked {
+        let totals = PlannedInput {
             planner,
             rows: PlannedRows::default(),
             first: Vec::new(),
@@ -84,68 +84,68 @@ impl Walk {
             inspection: None,
         };
         let (reasons, lengths) = (HashMap::new(), KeyLengths::default());
-        Self { inspection, max_age, is_json, refused: 0, reasons, lengths, walked }
+        Self { inspection, max_age, is_json, refused: 0, reasons, lengths, totals }
     }
 
     /// Goes to the end of the input.
     ///
     /// # Errors
     /// Damage to the whole of it, or no data row.
-    pub(super) fn through(mut self, mut rows: Rows) -> Result<Walked, InputError> {
+    pub(super) fn read_all(mut self, mut rows: Rows) -> Result<PlannedInput, InputError> {
         while let Some(row) = rows.next_row()? {
-            self.walked.rows.rows += 1;
-            match self.walked.planner.plan(row) {
+            self.totals.rows.rows += 1;
+            match self.totals.planner.plan(row) {
                 Planned::Job(job) => self.job(&job),
                 Planned::Repeat { line, differs, .. } => {
-                    self.walked.rows.repeats += 1;
+                    self.totals.rows.repeats += 1;
                     if differs {
-                        self.walked.rows.differing.add(line);
+                        self.totals.rows.differing.add(line);
                     }
                 }
                 Planned::Rejected(refused) => self.refuse(&refused),
             }
         }
-        let Self { lengths, refused, mut walked, inspection, .. } = self;
-        walked.inspection = Some(inspection);
+        let Self { lengths, refused, mut totals, inspection, .. } = self;
+        totals.inspection = Some(inspection);
         // Known at the end only: a refused row whose SKU a later row got a job for is a repeat.
-        let superseded = walked.planner.superseded().min(refused);
-        walked.rows.repeats += superseded;
-        walked.rows.rejected = refused - superseded;
-        walked.rows.blanks = rows.blanks();
-        walked.rows.odd = walked.planner.warnings().iter().map(ToString::to_string).collect();
-        walked.rows.odd.extend(lengths.lost_zeros().map(|lost| lost.to_string()));
-        Ok(walked)
+        let superseded = totals.planner.superseded().min(refused);
+        totals.rows.repeats += superseded;
+        totals.rows.rejected = refused - superseded;
+        totals.rows.blanks = rows.blanks();
+        totals.rows.odd = totals.planner.warnings().iter().map(ToString::to_string).collect();
+        totals.rows.odd.extend(lengths.lost_zeros().map(|lost| lost.to_string()));
+        Ok(totals)
     }
 
     fn job(&mut self, job: &Job) {
-        self.walked.rows.skus += 1;
+        self.totals.rows.skus += 1;
         self.lengths.note(&job.key, job.line);
         self.sample(job);
         self.weigh(job);
         if self.inspection.answered(job.fingerprint) {
-            self.walked.earlier.recovered += 1;
+            self.totals.earlier.recovered += 1;
         } else if let Some(known) = self.inspection.previous_value(&job.key, job.fingerprint) {
             if known.is_young(self.max_age, self.inspection.began) {
-                self.walked.earlier.young += 1;
+                self.totals.earlier.young += 1;
                 return;
             }
             let (etag, date) = (known.validators.etag.is_some(), known.validators.last_modified.is_some());
-            self.walked.asks_etag |= etag;
-            self.walked.asks_date |= date;
-            self.walked.earlier.conditional += u64::from(etag || date);
+            self.totals.asks_etag |= etag;
+            self.totals.asks_date |= date;
+            self.totals.earlier.conditional += u64::from(etag || date);
         }
     }
 
     /// Keeps the first requests, and of the others each with the same chance.
     fn sample(&mut self, job: &Job) {
-        let walked = &mut self.walked;
-        let sample = || SampleRequest { line: job.line, url: walked.planner.shown_url(job) };
-        if walked.first.len() < FIRST {
-            walked.has_user_info |=
+        let totals = &mut self.totals;
+        let sample = || SampleRequest { line: job.line, url: totals.planner.shown_url(job) };
+        if totals.first.len() < FIRST {
+            totals.has_user_info |=
                 !job.request.url.username().is_empty() || job.request.url.password().is_some();
-            walked.first.push(sample());
-        } else if fastrand::u64(..walked.rows.skus - FIRST as u64) == 0 {
-            walked.random = Some(sample());
+            totals.first.push(sample());
+        } else if fastrand::u64(..totals.rows.skus - FIRST as u64) == 0 {
+            totals.random = Some(sample());
         }
     }
 
@@ -153,7 +153,7 @@ impl Walk {
         let Some(body) = &job.request.body else { return };
         let size = body.len() as u64;
         let start = Bodies { least: size, json: self.is_json, ..Bodies::default() };
-        let bodies = self.walked.bodies.get_or_insert(start);
+        let bodies = self.totals.bodies.get_or_insert(start);
         bodies.least = bodies.least.min(size);
         bodies.most = bodies.most.max(size);
         if self.is_json && serde_json::from_slice::<IgnoredAny>(body).is_err() {
@@ -163,7 +163,7 @@ impl Walk {
 
     fn refuse(&mut self, refused: &RejectedRow) {
         self.refused += 1;
-        let rejects = &mut self.walked.rows.rejects;
+        let rejects = &mut self.totals.rows.rejects;
         let reason = refused.why.reason();
         let place = *self.reasons.entry(reason).or_insert_with_key(|reason| {
             let reject = Reject {

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::nearest_command;
-use crate::config::elsewhere;
+use crate::config::foreign_names;
 use crate::config::options::{self, NOT_SETTINGS, Takes};
 
 /// The message, and what to do.
@@ -66,7 +66,7 @@ fn meant(unknown: &str) -> Option<String> {
         return Some("--concurrency".into());
     }
     let typed = unknown.strip_prefix("--").filter(|typed| typed.len() > 1)?;
-    if let Some(((_, setting), value)) = elsewhere::meant(typed) {
+    if let Some(((_, setting), value)) = foreign_names::meant(typed) {
         return Some(format!("--{} {value}", setting.name).trim_end().to_owned());
     }
     let names = || options::all().map(|(_, setting)| setting.name).chain(NOT_SETTINGS.iter().copied());

@@ -26,7 +26,7 @@ pub(super) fn command(line: &CommandLine, has_output: bool) -> String {
         for word in line.layer.get(setting.name).into_iter().flatten() {
             words.push(format!("--{}", setting.name));
             if setting.takes != Takes::Flag {
-                words.push(quoted(&shown(setting.name, &word.text.to_string_lossy())));
+                words.push(quoted(&redacted(setting.name, &word.text.to_string_lossy())));
             }
         }
     }
@@ -41,7 +41,7 @@ pub(super) fn hides(command: &str) -> bool {
     command.contains(HIDDEN)
 }
 
-fn shown(name: &str, text: &str) -> String {
+fn redacted(name: &str, text: &str) -> String {
     match name {
         "url" => address(text),
         "proxy" => proxy(text),
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use crate::config::cli::{Asked, parse};
 
-    fn pasted(args: &[&str]) -> String {
+    fn typed(args: &[&str]) -> String {
         match parse(["skufetch", "tune"].iter().chain(args).map(OsString::from)) {
             Ok(Asked::Tune(line)) => command(&line, line.layer.contains_key("output")),
             _ => panic!("{args:?}"),
@@ -158,19 +158,19 @@ mod tests {
     #[test]
     fn it_is_the_line_that_was_typed_without_what_belongs_to_the_measurement() {
         assert_eq!(
-            pasted(&["my products.csv", "-u", "https://a/p/{sku}", "--limit", "9", "-c", "auto:9", "-q"]),
+            typed(&["my products.csv", "-u", "https://a/p/{sku}", "--limit", "9", "-c", "auto:9", "-q"]),
             "skufetch 'my products.csv' --url 'https://a/p/{sku}' --output out.json"
         );
         assert_eq!(
-            pasted(&["in.csv", "--demo", "-o", "a.json", "--merge", "-r", "5/s", "--config", "c.toml"]),
+            typed(&["in.csv", "--demo", "-o", "a.json", "--merge", "-r", "5/s", "--config", "c.toml"]),
             "skufetch in.csv --config c.toml --rate 5/s --output a.json --merge --demo"
         );
-        assert_eq!(pasted(&["it's.csv", "--demo"]), r"skufetch 'it'\''s.csv' --demo --output out.json");
+        assert_eq!(typed(&["it's.csv", "--demo"]), r"skufetch 'it'\''s.csv' --demo --output out.json");
     }
 
     #[test]
     fn no_secret_is_shown_and_references_are() {
-        let line = pasted(&[
+        let line = typed(&[
             "in.csv",
             "-u",
             "https://user:canary@a/p/{sku}?lang={lang}&key=canary&token=${TOKEN}&canary&canary==#canary",
@@ -191,13 +191,13 @@ mod tests {
         );
         assert!(line.contains("--header 'X-Key: ...'"), "{line}");
         for password in ["can/ary", "can?ary", "can#ary", "1/canary", "can@ary", "${A}/canary"] {
-            let line = pasted(&["in.csv", "--demo", "--proxy", &format!("http://us:{password}@p:1")]);
+            let line = typed(&["in.csv", "--demo", "--proxy", &format!("http://us:{password}@p:1")]);
             assert!(!line.contains("can") && line.contains("--proxy http://...@p:1 "), "{line}");
-            let line = pasted(&["in.csv", "--demo", "--proxy", &format!("us:{password}")]);
+            let line = typed(&["in.csv", "--demo", "--proxy", &format!("us:{password}")]);
             assert!(!line.contains("can"), "{line}");
         }
         let open =
-            pasted(&["in.csv", "-u", "http://a/{sku}", "--body", "@q.json", "--proxy", "http://${A}:${B}@p"]);
+            typed(&["in.csv", "-u", "http://a/{sku}", "--body", "@q.json", "--proxy", "http://${A}:${B}@p"]);
         assert!(open.contains("--body @q.json --proxy 'http://${A}:${B}@p'"), "{open}");
         assert!(!hides(&open));
     }

@@ -3,9 +3,9 @@
 //! Of an address its user-info is left out and of its query the values that are written out, of headers their
 //! values, of a body all but the name of its file. `${NAME}` and `{column}` stand as they were written.
 
+use crate::config::command_line;
 use crate::config::layers::{Layers, Origin, Word};
 use crate::config::options;
-use crate::config::pasted;
 use crate::report::ShownSetting;
 
 /// Stands for what is not shown.
@@ -54,10 +54,10 @@ fn address(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return NOT_SHOWN.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    if !pasted::is_host(host) {
+    if !command_line::is_host(host) {
         return NOT_SHOWN.to_owned();
     }
-    format!("{scheme}://{host}{path}{}", query.map_or_else(String::new, pasted::query))
+    format!("{scheme}://{host}{path}{}", query.map_or_else(String::new, command_line::query))
 }
 
 /// Scheme, host and port of a proxy. It has no path, so that whatever stands before the last `@` is user-info,
@@ -66,7 +66,7 @@ fn proxy(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return NOT_SHOWN.to_owned() };
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     let end = host.find(['/', '?', '#']).unwrap_or(host.len());
-    if pasted::is_proxy_host(&host[..end]) {
+    if command_line::is_proxy_host(&host[..end]) {
         format!("{scheme}://{}", &host[..end])
     } else {
         NOT_SHOWN.to_owned()
