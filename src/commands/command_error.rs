@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::failure_file::is_left_behind;
+use super::run_files::is_left_behind;
 use crate::collect::CollectError;
 use crate::config::options::nearest;
 use crate::config::{ConfigError, Origin, Settings, nearest_command};

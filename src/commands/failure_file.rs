@@ -1,8 +1,6 @@
 //! A failure file as INPUT: it has a few rows of a larger list, so what a run makes of it alone must not take the
 //! place of an output that holds them all.
 
-use std::path::Path;
-
 use super::command_error::CommandError;
 use super::wiring;
 use crate::collect::{self, Preflight};
@@ -10,9 +8,6 @@ use crate::config::Settings;
 use crate::input::{self, InputPath, InputSettings, Rows};
 use crate::model::{Exit, counted};
 use crate::report::format;
-
-/// Endings of what a run leaves beside its output; numbers may follow that of a journal that was set aside.
-const LEFT_BEHIND: [&str; 4] = [".failed.csv", ".journal", ".lock", ".state"];
 
 /// Refuses a failure file over an output that has SKUs, unless `--merge` keeps them.
 ///
@@ -49,47 +44,4 @@ pub(super) fn refuse_to_replace(
 fn rows_in(path: &InputPath, settings: &InputSettings) -> Option<u64> {
     let all = InputSettings { limit: None, ..settings.clone() };
     path.can_be_read_twice().then(|| input::survey(path, &all).ok()).flatten().map(|file| file.found.rows)
-}
-
-/// Whether a file is one that runs leave beside their output. None of them is what was meant by the name of an
-/// input that is not there.
-pub(super) fn is_left_behind(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    let is_held =
-        path.file_stem().is_some_and(|stem| stem.to_string_lossy().to_lowercase().ends_with(".held"));
-    LEFT_BEHIND.iter().any(|ending| name.ends_with(ending) || bare.ends_with(ending))
-        || is_held
-        // `--failed` may have given it any name.
-        || input::is_failure_file(&InputPath::File(path.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_run_leaves_is_known_by_its_name_or_by_its_header() {
-        let dir = tempfile::tempdir().unwrap();
-        let is = |name: &str| is_left_behind(&dir.path().join(name));
-        for name in [
-            "out.failed.csv",
-            "OUT.FAILED.CSV",
-            "out.json.journal",
-            "out.json.journal.1",
-            "out.json.journal.12",
-            "out.json.lock",
-            "out.json.state",
-            "out.held.json",
-            "out.held.jsonl",
-        ] {
-            assert!(is(name), "{name}");
-        }
-        for name in ["products.csv", "failed.csv", "state.csv", "journal", "held.json", "a.journals.csv"] {
-            assert!(!is(name), "{name}");
-        }
-        std::fs::write(dir.path().join("again.csv"), "no;name;_error;_status;_attempts\nA;B;late;;5\n")
-            .unwrap();
-        assert!(is("again.csv"));
-    }
 }

@@ -6,6 +6,7 @@ mod dry_run;
 mod ending;
 mod failure_file;
 mod fetch;
+mod run_files;
 mod run_report_writer;
 mod standard_output;
 mod terminal;

@@ -102,7 +102,7 @@ pub fn percent(part: u64, whole: u64) -> String {
     clippy::cast_sign_loss,
     reason = "the cast saturates at both ends"
 )]
-pub(super) fn whole(number: f64) -> u64 {
+pub(crate) fn whole(number: f64) -> u64 {
     number.round() as u64
 }
 

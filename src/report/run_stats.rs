@@ -1,7 +1,7 @@
 //! The counts of a run, in bounded memory: what the progress, the summary and the reports are made from.
 //!
 //! Everything here is a counter, one histogram, or one example a cause. What grows with the number of rows
-//! is only the numbers' size. [`RunStats::note`] runs once or twice for every SKU, so it neither formats nor
+//! is only the numbers' size. [`RunStats::count`] runs once or twice for every SKU, so it neither formats nor
 //! allocates, but for the first example of a cause.
 
 use std::collections::BTreeMap;
@@ -10,8 +10,6 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::model::{Cause, Event, Fault, Key};
-use crate::report::progress_snapshot::EngineStatus;
-use crate::report::run_history::RunHistory;
 
 /// Latencies are kept in microseconds from 1 µs to 1 hour with three digits; longer ones count as 1 hour.
 /// The bounds are given outright because a histogram made without them clamps all it is given to 2.
@@ -32,7 +30,6 @@ pub struct RunStats {
     causes: BTreeMap<Cause, CauseGroup>,
     retried: BTreeMap<Cause, u64>,
     pause_ends: Option<Duration>,
-    history: Option<Box<RunHistory>>,
     counters: RunCounters,
 }
 
@@ -169,7 +166,6 @@ impl Default for RunStats {
             causes: BTreeMap::new(),
             retried: BTreeMap::new(),
             pause_ends: None,
-            history: None,
             counters: RunCounters::default(),
         }
     }
@@ -181,29 +177,8 @@ impl RunStats {
         self.now = elapsed;
     }
 
-    /// Tells how the run stands at that time, for the history.
-    pub(super) fn sample(&mut self, status: &EngineStatus<'_>) {
-        self.at(status.elapsed);
-        if let Some(history) = &mut self.history {
-            history.sample(status);
-        }
-    }
-
-    /// Keeps a history from here on.
-    pub(super) fn keep_history(&mut self) {
-        self.history = Some(Box::default());
-    }
-
-    /// The history, if one is kept.
-    pub(super) fn history(&self) -> Option<&RunHistory> {
-        self.history.as_deref()
-    }
-
     /// Counts one event.
-    pub fn note(&mut self, event: &Event<'_>) {
-        if let Some(history) = &mut self.history {
-            history.note(event);
-        }
+    pub fn count(&mut self, event: &Event<'_>) {
         let counters = &mut self.counters;
         match *event {
             Event::AttemptAnswered { status, latency, bytes, .. } => {
@@ -329,7 +304,7 @@ fn latency(histogram: &Histogram<u64>) -> Option<LatencySummary> {
 }
 
 /// A failed job as it may be kept or told.
-pub(super) fn example(key: Option<&Key>, line: u64, fault: &Fault, url: Option<&str>) -> FailureExample {
+pub(crate) fn example(key: Option<&Key>, line: u64, fault: &Fault, url: Option<&str>) -> FailureExample {
     let kept = |text: &str| text.chars().take(EXAMPLE_CHARS).collect::<String>();
     FailureExample {
         line,
@@ -347,7 +322,7 @@ mod tests {
     use super::*;
 
     fn failed(stats: &mut RunStats, line: u64, fault: &Fault) {
-        stats.note(&Event::JobFailed { key: None, line, fault, attempts: 1, url: None });
+        stats.count(&Event::JobFailed { key: None, line, fault, attempts: 1, url: None });
     }
 
     #[test]
@@ -358,13 +333,13 @@ mod tests {
         let answered =
             |latency| Event::AttemptAnswered { key: &key, line: 2, status: 200, latency, bytes: 10 };
         for millis in [5, 5, 5, 131] {
-            stats.note(&answered(Duration::from_millis(millis)));
+            stats.count(&answered(Duration::from_millis(millis)));
         }
         let latency = stats.snapshot().latency.unwrap();
         let near = |time: Duration, millis: u64| time.as_millis() == u128::from(millis);
         assert!(near(latency.p50, 5) && near(latency.p95, 131) && near(latency.max, 131), "{latency:?}");
-        stats.note(&answered(Duration::MAX));
-        stats.note(&answered(Duration::ZERO));
+        stats.count(&answered(Duration::MAX));
+        stats.count(&answered(Duration::ZERO));
         assert!(stats.snapshot().latency.unwrap().max.as_secs().abs_diff(3_600) < 5);
     }
 
@@ -376,13 +351,13 @@ mod tests {
             [Fault::new(Cause::Connect, "refused"), Fault::new(Cause::Status(503), "busy").with_status(503)];
         let retried =
             |fault| Event::AttemptRetried { key: &key, line: 2, fault, attempt: 1, wait: Duration::ZERO };
-        stats.note(&retried(&refused));
+        stats.count(&retried(&refused));
         let latency = Duration::ZERO;
-        stats.note(&Event::AttemptAnswered { key: &key, line: 2, status: 503, latency, bytes: 0 });
-        stats.note(&retried(&busy));
+        stats.count(&Event::AttemptAnswered { key: &key, line: 2, status: 503, latency, bytes: 0 });
+        stats.count(&retried(&busy));
         failed(&mut stats, 2, &refused);
         let row = Fault::new(Cause::Row, "empty");
-        stats.note(&Event::JobFailed { key: None, line: 3, fault: &row, attempts: 0, url: None });
+        stats.count(&Event::JobFailed { key: None, line: 3, fault: &row, attempts: 0, url: None });
         let snapshot = stats.snapshot();
         assert_eq!(
             (snapshot.counters.attempts(), snapshot.counters.retries, snapshot.counters.asked),
@@ -418,7 +393,7 @@ mod tests {
         let mut stats = RunStats::default();
         let paused = |stats: &mut RunStats, at: u64, wait: u64| {
             stats.at(Duration::from_secs(at));
-            stats.note(&Event::PoolPaused { wait: Duration::from_secs(wait), why: "429" });
+            stats.count(&Event::PoolPaused { wait: Duration::from_secs(wait), why: "429" });
         };
         paused(&mut stats, 10, 5);
         paused(&mut stats, 11, 5);
@@ -426,7 +401,7 @@ mod tests {
         assert_eq!((stats.counters().pauses, stats.counters().paused), (1, Duration::from_secs(6)));
         paused(&mut stats, 30, 2);
         assert_eq!((stats.counters().pauses, stats.counters().paused), (2, Duration::from_secs(8)));
-        stats.note(&Event::PoolPaused { wait: Duration::MAX, why: "never" });
+        stats.count(&Event::PoolPaused { wait: Duration::MAX, why: "never" });
     }
 
     #[test]
@@ -434,7 +409,7 @@ mod tests {
         let (mut stats, key) = (RunStats::default(), Key::parse(b"7").unwrap());
         for status in [0, 999, 1_000, u16::MAX] {
             let (latency, bytes) = (Duration::ZERO, u64::MAX);
-            stats.note(&Event::AttemptAnswered { key: &key, line: 2, status, latency, bytes });
+            stats.count(&Event::AttemptAnswered { key: &key, line: 2, status, latency, bytes });
         }
         assert_eq!(stats.snapshot().statuses, [(0, 1), (999, 1)]);
         assert_eq!(stats.counters().answered, 4);
@@ -446,7 +421,7 @@ mod tests {
             let mut stats = RunStats::default();
             let fault = Fault::new(Cause::Timeout, "late");
             for (line, kind) in (1u64..).zip(&kinds) {
-                stats.note(&match kind {
+                stats.count(&match kind {
                     0 => Event::JobFetched { attempts: 1, unchanged: false },
                     1 => Event::JobFetched { attempts: 1, unchanged: true },
                     2 => Event::JobRecovered,

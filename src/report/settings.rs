@@ -116,7 +116,7 @@ pub struct ReportSettings {
 
 impl ReportSettings {
     /// The progress that will be shown: never `Auto`, and no bar where none can be drawn.
-    pub(super) fn shown_progress(&self) -> ProgressMode {
+    pub(crate) fn shown_progress(&self) -> ProgressMode {
         let drawable = self.terminal.interactive && self.log_format == LogFormat::Text;
         match self.progress {
             _ if self.quiet => ProgressMode::None,
@@ -127,11 +127,11 @@ impl ReportSettings {
     }
 
     /// How much detail is printed as it happens.
-    pub(super) fn detail(&self) -> u8 {
+    pub(crate) fn detail(&self) -> u8 {
         if self.quiet { 0 } else { self.verbose }
     }
 
-    pub(super) fn colour(&self) -> bool {
+    pub(crate) fn colour(&self) -> bool {
         self.terminal.colour && self.log_format == LogFormat::Text
     }
 }

@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::model::{Cause, Fault, Key};
+use crate::model::{Cause, Event, Exit, Fault, Key, Reporter};
 
 #[derive(Clone, Default)]
 struct Stderr(Arc<Mutex<Vec<u8>>>);

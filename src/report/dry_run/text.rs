@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{DryRun, LineNumbers, PlannedFiles, PlannedRows, SampleRequest};
 use crate::limit::Concurrency;
 use crate::model::display_safe;
+use crate::report::dry_run::plan::{DryRun, LineNumbers, PlannedFiles, PlannedRows, SampleRequest};
 use crate::report::format::{self, count, counted};
 
 /// Columns of a line.
@@ -310,7 +310,7 @@ fn files(out: &mut Page, files: &PlannedFiles) {
     }
 }
 
-pub(super) fn verdict(plan: &DryRun) -> String {
+pub(crate) fn verdict(plan: &DryRun) -> String {
     match plan.rows.rejected {
         0 => "every row can be asked for or is a repeat".into(),
         rejected => {

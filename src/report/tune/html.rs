@@ -3,14 +3,16 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use super::{Rung, TuneResult, notes, rate, why};
-use crate::report::document::chart::{Axis, Chart, Hue, PlotShape, Series};
-use crate::report::document::charts::{headroom, latency_label, short};
-use crate::report::document::page::{card, figure, page, pairs, prose, table, text, tile};
+use crate::limit::climb::Rung;
 use crate::report::format::{self, count, counted};
-use crate::report::json_lines::moment;
+use crate::report::machine_format::moment;
+use crate::report::run_report::chart::{Axis, Chart, Hue, PlotShape, Series};
+use crate::report::run_report::charts::{headroom, latency_label, short};
+use crate::report::run_report::page::{card, figure, page, pairs, prose, table, text, tile};
+use crate::report::tune::text::{notes, rate, why};
+use crate::report::tune::tune_result::TuneResult;
 
-pub(super) fn document(tuned: &TuneResult, now: SystemTime) -> String {
+pub(crate) fn document(tuned: &TuneResult, now: SystemTime) -> String {
     let mut body = head(tuned, now);
     let measured: Vec<&Rung> = tuned.rungs.iter().filter(|rung| rung.is_measured()).collect();
     if measured.len() > 1 {

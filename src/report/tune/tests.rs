@@ -1,9 +1,14 @@
 //! The words and pictures of a climb.
 
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
 use super::*;
+use crate::limit::climb::{ClimbEnd, Rung};
 use crate::model::Cause;
-use crate::report::document::read_page;
-use crate::report::run_stats::FailureExample;
+use crate::report::run_report::{ReportFormat, read_page};
+use crate::report::run_stats::{CauseGroup, FailureExample};
 
 fn rung(workers: usize, per_second: u64, p95: u64) -> Rung {
     Rung {
@@ -118,14 +123,6 @@ fn the_document_has_its_schema_and_null_where_nothing_was_measured() {
     let read: Value =
         serde_json::from_str(&document(&none, ReportFormat::Json, SystemTime::UNIX_EPOCH)).unwrap();
     assert_eq!((&read["best"], &read["command"]), (&Value::Null, &Value::Null));
-}
-
-#[test]
-fn a_bar_is_never_longer_than_its_room() {
-    for (part, width) in [(0.0, 22), (0.501, 22), (1.0, 22), (7.0, 22), (f64::NAN, 22), (-1.0, 22)] {
-        assert_eq!(bar(part).chars().count(), width, "{part}");
-    }
-    assert!(bar(0.5).starts_with("███████████ ") && bar(1.0).ends_with('█'));
 }
 
 #[test]

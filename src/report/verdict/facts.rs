@@ -86,15 +86,15 @@ pub struct BlockedTime {
 }
 
 /// A pause now and then may be chance; more are an answer to the pace.
-pub(super) const SOME_PAUSED: f64 = 0.02;
+pub(crate) const SOME_PAUSED: f64 = 0.02;
 /// A single one among forty is chance.
 const FEWEST_REFUSED: u64 = 4;
 /// One in two hundred is more than a server refuses by chance.
 const SOME_REFUSED: f64 = 0.005;
 /// Nothing over this is proposed: beyond it file descriptors and ports decide.
-pub(super) const MOST_WORKERS: usize = 4096;
+pub(crate) const MOST_WORKERS: usize = 4096;
 /// A pacer that is the limit delivers 99 %; the start and the last answers' latency cost a short run more.
-pub(super) const RATE_SHARE: f64 = 0.9;
+pub(crate) const RATE_SHARE: f64 = 0.9;
 /// A quarter of a run is worth a change of settings …
 const TAIL_SHARE: f64 = 0.25;
 /// … if a person notices it …
@@ -103,46 +103,46 @@ const TAIL_LEAST: Duration = Duration::from_secs(1);
 const TAIL_ANSWERS: u32 = 2;
 
 impl Facts {
-    pub(super) fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    pub(super) fn share(&self, time: Duration) -> f64 {
+    pub(crate) fn share(&self, time: Duration) -> f64 {
         time.as_secs_f64() / self.seconds()
     }
 
-    pub(super) fn per_second(&self) -> f64 {
+    pub(crate) fn per_second(&self) -> f64 {
         self.attempts as f64 / self.seconds()
     }
 
     /// How many were in flight on average, its tail apart: nothing could have been in flight there.
-    pub(super) fn in_flight(&self) -> f64 {
+    pub(crate) fn in_flight(&self) -> f64 {
         let worked = self.elapsed.saturating_sub(self.tail.span).as_secs_f64();
         self.busy.as_secs_f64() / worked.max(f64::MIN_POSITIVE)
     }
 
     /// The run went on for the sake of a few SKUs.
-    pub(super) fn has_tail(&self) -> bool {
+    pub(crate) fn has_tail(&self) -> bool {
         let Tail { span, skus, .. } = self.tail;
         let late = span >= TAIL_LEAST.max(self.p50.saturating_mul(TAIL_ANSWERS));
         skus > 0 && late && self.share(span) >= TAIL_SHARE
     }
 
     /// What the API asked for; its failures apart.
-    pub(super) fn asked_pauses(&self) -> Duration {
+    pub(crate) fn asked_pauses(&self) -> Duration {
         self.waits.pauses.saturating_sub(self.waits.outage)
     }
 
-    pub(super) fn is_refused_at(&self, share: f64) -> bool {
+    pub(crate) fn is_refused_at(&self, share: f64) -> bool {
         self.refused >= FEWEST_REFUSED && self.refused as f64 >= share * self.attempts as f64
     }
 
     /// The API said "too much" more often than by chance.
-    pub(super) fn is_refused(&self) -> bool {
+    pub(crate) fn is_refused(&self) -> bool {
         self.is_refused_at(SOME_REFUSED) || self.share(self.asked_pauses()) >= SOME_PAUSED
     }
 
-    pub(super) fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         match self.concurrency {
             ConcurrencyUsed::Fixed(limit) => limit,
             ConcurrencyUsed::Auto { settled, .. } => settled,
@@ -152,7 +152,7 @@ impl Facts {
     /// The controller settled where more did not pay. A little below the ceiling is no such place: it
     /// is a step of the controller's, up or down, that the end of the run cut short, or a single try;
     /// unless what it met there were refusals.
-    pub(super) fn is_below_its_ceiling(&self) -> bool {
+    pub(crate) fn is_below_its_ceiling(&self) -> bool {
         let ConcurrencyUsed::Auto { max, settled } = self.concurrency else { return false };
         if self.is_cheap() && self.stepped_back.is_none() {
             return false;
@@ -162,7 +162,7 @@ impl Facts {
         settled < max && (refused || settled.saturating_mul(8) < max.saturating_mul(7))
     }
 
-    pub(super) fn ceiling(&self) -> usize {
+    pub(crate) fn ceiling(&self) -> usize {
         match self.concurrency {
             ConcurrencyUsed::Fixed(limit) => limit,
             ConcurrencyUsed::Auto { max, .. } => max,
@@ -170,13 +170,13 @@ impl Facts {
     }
 
     /// Most answers cost the server nothing, so that an automatic limit stayed where it was.
-    pub(super) fn is_cheap(&self) -> bool {
+    pub(crate) fn is_cheap(&self) -> bool {
         self.cheap.saturating_mul(2) > self.answered
     }
 
     /// Four times the workers: two doublings, and `auto` stops sooner where that does not pay. It would not
     /// begin where it learns nothing.
-    pub(super) fn more_workers(&self) -> String {
+    pub(crate) fn more_workers(&self) -> String {
         if self.is_cheap() {
             return format!("--concurrency {}", self.limit().saturating_mul(4).clamp(16, MOST_WORKERS));
         }

@@ -1,9 +1,12 @@
 //! What each kind of run is told.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::model::Rate;
+use crate::report::format;
 
 /// The run of the contract's example: 6,041 attempts in 6.3 s with 64 in flight.
 fn full_run() -> Facts {
@@ -34,17 +37,17 @@ fn check(facts: &Facts, limit: LimitedBy, text: &str) {
 fn full_slots_ask_for_more_workers() {
     check(
         &full_run(),
-        LimitedBy::ConcurrencyUsed,
+        LimitedBy::Concurrency,
         "the API's latency at 64 in flight; more workers would help, try --concurrency auto:256",
     );
     check(
         &Facts { concurrency: ConcurrencyUsed::Fixed(1), busy: Duration::from_secs(6), ..full_run() },
-        LimitedBy::ConcurrencyUsed,
+        LimitedBy::Concurrency,
         "the API's latency at 1 in flight; more workers would help, try --concurrency auto:16",
     );
     check(
         &Facts { concurrency: ConcurrencyUsed::Fixed(5_000), busy: Duration::from_mins(500), ..full_run() },
-        LimitedBy::ConcurrencyUsed,
+        LimitedBy::Concurrency,
         "the API's latency at 5,000 in flight; that is as many as one machine should hold",
     );
 }
@@ -171,7 +174,7 @@ fn a_controller_just_under_its_ceiling_is_at_its_ceiling_unless_it_was_refused_t
     ] {
         check(
             &facts,
-            LimitedBy::ConcurrencyUsed,
+            LimitedBy::Concurrency,
             "the API's latency at 62 in flight; more workers would help, try --concurrency auto:256",
         );
     }
@@ -210,7 +213,7 @@ fn a_fixed_number_past_the_knee_is_not_told_that_more_would_help() {
     };
     check(
         &queued,
-        LimitedBy::ConcurrencyUsed,
+        LimitedBy::Concurrency,
         "the API's latency at 40 in flight (204 ms, the fastest 51 ms: they may queue there); \
          auto finds whether more or fewer pay, try --concurrency auto:160",
     );
@@ -230,7 +233,7 @@ fn a_controller_that_learned_nothing_from_404_is_no_knee() {
     };
     check(
         &lost,
-        LimitedBy::ConcurrencyUsed,
+        LimitedBy::Concurrency,
         "the API's latency at 8 in flight; 396 of 400 answers were 404 or the like, from which auto learns \
          nothing: more workers may help, try --concurrency 32",
     );
@@ -263,7 +266,7 @@ fn short_retries_at_the_end_are_not_told_as_the_latency_of_an_answer() {
 #[test]
 fn a_single_refusal_among_few_answers_is_chance() {
     let few = Facts { attempts: 44, answered: 44, refused: 1, ..full_run() };
-    assert_eq!(verdict(&few).limit, LimitedBy::ConcurrencyUsed);
+    assert_eq!(verdict(&few).limit, LimitedBy::Concurrency);
     assert_eq!(verdict(&Facts { refused: 4, ..few }).limit, LimitedBy::Server);
 }
 
@@ -311,7 +314,7 @@ fn slots_that_stay_empty_point_at_this_machine() {
 #[test]
 fn slots_that_were_few_while_they_grew_were_still_full() {
     let growing = Facts { busy: Duration::from_secs(200), ..full_run() };
-    assert_eq!(verdict(&growing).limit, LimitedBy::ConcurrencyUsed);
+    assert_eq!(verdict(&growing).limit, LimitedBy::Concurrency);
 }
 
 /// Ten seconds, of which the last eight were for three SKUs.
@@ -363,10 +366,10 @@ fn the_last_answers_of_any_run_are_no_tail() {
         let waits = BlockedTime { slot: Duration::from_secs(8), drain: span, ..BlockedTime::default() };
         verdict(&Facts { tail, waits, busy: Duration::from_secs(500), ..with_tail() }).limit
     };
-    assert_eq!(limit(900, 3), LimitedBy::ConcurrencyUsed);
-    assert_eq!(limit(2_000, 3), LimitedBy::ConcurrencyUsed);
+    assert_eq!(limit(900, 3), LimitedBy::Concurrency);
+    assert_eq!(limit(2_000, 3), LimitedBy::Concurrency);
     assert_eq!(limit(3_000, 3), LimitedBy::Tail);
-    assert_eq!(limit(3_000, 0), LimitedBy::ConcurrencyUsed, "nothing was open any more");
+    assert_eq!(limit(3_000, 0), LimitedBy::Concurrency, "nothing was open any more");
 }
 
 #[test]

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::facts::{ConcurrencyUsed, Facts, MOST_WORKERS, RATE_SHARE, SOME_PAUSED, Tail};
-use super::{LimitedBy, RunVerdict};
 use crate::model::Rate;
 use crate::report::format;
+use crate::report::verdict::facts::{ConcurrencyUsed, Facts, MOST_WORKERS, RATE_SHARE, SOME_PAUSED, Tail};
 
 /// Where half of the answers take so many times as long as the fastest (which had to connect first), they
 /// may have stood in a queue.
@@ -13,14 +12,13 @@ const QUEUED: u32 = 2;
 /// An answer that takes so many times as long as nearly all others will hardly come.
 const TIMES_USUAL: u32 = 4;
 
-pub(super) fn too_short(facts: &Facts) -> RunVerdict {
+pub(crate) fn too_short(facts: &Facts) -> String {
     let requests = format::counted(facts.attempts, "request", "requests");
-    let text = format!("too short a run to say ({requests} in {})", format::duration(facts.elapsed));
-    RunVerdict { limit: LimitedBy::TooShort, text }
+    format!("too short a run to say ({requests} in {})", format::duration(facts.elapsed))
 }
 
 /// `the last 3 SKUs: retried until 12.0 s after the rest; more workers would not help, …`
-pub(super) fn tail(facts: &Facts) -> String {
+pub(crate) fn tail(facts: &Facts) -> String {
     let Tail { span, idle, skus, retries, timeout } = facts.tail;
     let last =
         if skus == 1 { "the last SKU".into() } else { format!("the last {} SKUs", format::count(skus)) };
@@ -44,7 +42,7 @@ pub(super) fn tail(facts: &Facts) -> String {
     format!("{last}: answered {after} after the rest; {workers}{try_this}")
 }
 
-pub(super) fn drain(facts: &Facts) -> String {
+pub(crate) fn drain(facts: &Facts) -> String {
     let drain = facts.waits.drain.min(facts.elapsed);
     let seconds = format::duration(drain);
     if drain >= facts.p95.max(facts.p50).saturating_mul(TIMES_USUAL) {
@@ -60,7 +58,7 @@ pub(super) fn drain(facts: &Facts) -> String {
     )
 }
 
-pub(super) fn pauses(facts: &Facts) -> String {
+pub(crate) fn pauses(facts: &Facts) -> String {
     let asked = facts.rate.map_or(f64::INFINITY, Rate::per_second);
     // What the server bore on average, pauses counted in, is what it bears without asking for pauses.
     let borne = facts.per_second().min(asked * RATE_SHARE);
@@ -72,7 +70,7 @@ pub(super) fn pauses(facts: &Facts) -> String {
     )
 }
 
-pub(super) fn outage(facts: &Facts) -> String {
+pub(crate) fn outage(facts: &Facts) -> String {
     format!(
         "the server: it kept failing, and the run waited for it ({} of {}); at another time it may be faster",
         format::duration(facts.waits.outage.min(facts.elapsed)),
@@ -80,7 +78,7 @@ pub(super) fn outage(facts: &Facts) -> String {
     )
 }
 
-pub(super) fn asked_rate(facts: &Facts, rate: Rate) -> String {
+pub(crate) fn asked_rate(facts: &Facts, rate: Rate) -> String {
     let asked = rate.per_second();
     if facts.is_refused() {
         return format!(
@@ -100,7 +98,7 @@ pub(super) fn asked_rate(facts: &Facts, rate: Rate) -> String {
     format!("the rate asked for (--rate {rate}); raise it if the API allows, try --rate {twice}{workers}")
 }
 
-pub(super) fn input(facts: &Facts) -> String {
+pub(crate) fn input(facts: &Facts) -> String {
     format!(
         "the input: rows came more slowly than they were answered ({} in flight on average); \
          a file in place of the pipe would be faster, more workers would not",
@@ -113,7 +111,7 @@ fn refused(facts: &Facts) -> String {
     format!("{} of {} answers were 429 or 503", format::count(facts.refused), format::count(facts.attempts))
 }
 
-pub(super) fn refusals(facts: &Facts) -> String {
+pub(crate) fn refusals(facts: &Facts) -> String {
     let quieted = facts.share(facts.asked_pauses()) >= SOME_PAUSED;
     let try_this = match facts.concurrency {
         ConcurrencyUsed::Fixed(limit) if limit > 1 && !quieted => format!("try --concurrency auto:{limit}"),
@@ -127,7 +125,7 @@ pub(super) fn refusals(facts: &Facts) -> String {
     format!("the server: {}{pauses}; more workers would not help, {try_this}", refused(facts))
 }
 
-pub(super) fn knee(facts: &Facts, settled: usize) -> String {
+pub(crate) fn knee(facts: &Facts, settled: usize) -> String {
     let why = match facts.stepped_back {
         Some(why) if why.contains("refused") => "it refused some past",
         Some(why) if why.contains("latency") => "it slowed down past",
@@ -139,7 +137,7 @@ pub(super) fn knee(facts: &Facts, settled: usize) -> String {
     )
 }
 
-pub(super) fn workers(facts: &Facts) -> String {
+pub(crate) fn workers(facts: &Facts) -> String {
     let limit = facts.limit();
     let at = format!("the API's latency at {} in flight", format::count(limit as u64));
     if facts.ceiling() >= MOST_WORKERS {
@@ -165,7 +163,7 @@ pub(super) fn workers(facts: &Facts) -> String {
     format!("{at}; more workers would help, try {}", facts.more_workers())
 }
 
-pub(super) fn machine(facts: &Facts) -> String {
+pub(crate) fn machine(facts: &Facts) -> String {
     format!(
         "this machine: on average {} of {} were in flight; more workers would not help, --concurrency {} does as well",
         in_flight(facts),
@@ -174,7 +172,7 @@ pub(super) fn machine(facts: &Facts) -> String {
     )
 }
 
-pub(super) fn working(facts: &Facts) -> String {
+pub(crate) fn working(facts: &Facts) -> String {
     let try_this = match facts.concurrency {
         ConcurrencyUsed::Fixed(limit) if limit > 1 => {
             format!("fewer may do as well, try --concurrency auto:{limit}")
@@ -196,7 +194,7 @@ fn in_flight(facts: &Facts) -> String {
 }
 
 /// A rate that can be typed, rounded down to two digits.
-pub(in crate::report) fn typed_rate(per_second: f64) -> String {
+pub(crate) fn typed_rate(per_second: f64) -> String {
     let per_second = if per_second.is_finite() { per_second } else { 1.0 };
     let (number, unit) = match per_second {
         rate if rate >= 1.0 => (rate, "s"),

@@ -1,0 +1,66 @@
+//! Labels, errors and hints: `error: what … (where)`, `  hint: what to do`.
+
+use std::time::SystemTime;
+
+use serde_json::json;
+
+use crate::model::display_safe;
+use crate::report::console::json_lines;
+use crate::report::console::log_record::{Level, LogRecord};
+use crate::report::settings::LogFormat;
+
+/// Characters of one line of an error.
+const LINE_CHARS: usize = 2_000;
+
+/// `error: what … (where)` and, on a line of its own, `  hint: what to do`, with the line ends; or the same
+/// as one JSON line. For `main`, where a run ends before there is a [`Report`].
+#[must_use]
+pub fn error(message: &str, hint: Option<&str>, format: LogFormat, colour: bool) -> String {
+    match format {
+        LogFormat::Text => error_text(message, hint, colour),
+        LogFormat::Json => json_lines::line(&error_record(message, hint), SystemTime::now()),
+    }
+}
+
+/// A log record as text: warnings and errors have their label.
+pub(crate) fn text_line(record: &LogRecord, colour: bool) -> String {
+    let mut line = match record.level {
+        Level::Error => labelled("error", &record.message, colour),
+        Level::Warning if record.event == "warned" => labelled("warning", &record.message, colour),
+        _ => record.message.clone(),
+    };
+    line.push('\n');
+    line
+}
+
+/// `error: what … (where)` and `  hint: what to do`, each with its line end.
+pub(crate) fn error_text(message: &str, hint: Option<&str>, colour: bool) -> String {
+    let mut text = labelled("error", &safe_lines(message), colour);
+    if let Some(hint) = hint {
+        let hint = safe_lines(hint).replace('\n', "\n        ");
+        text = format!("{text}\n  {}", labelled("hint", &hint, colour));
+    }
+    text.push('\n');
+    text
+}
+
+/// What went wrong, for JSON lines.
+pub(crate) fn error_record(message: &str, hint: Option<&str>) -> LogRecord {
+    LogRecord::new(Level::Error, "failed", safe_lines(message), json!({"hint": hint}))
+}
+
+pub(crate) fn labelled(label: &str, text: &str, colour: bool) -> String {
+    let code = match label {
+        _ if !colour => return format!("{label}: {text}"),
+        "error" => "1;31",
+        "warning" => "1;33",
+        _ => "1;36",
+    };
+    format!("\x1b[{code}m{label}:\x1b[0m {text}")
+}
+
+/// An error's text, made safe line by line: some (a config file's) show the place they speak of on lines of
+/// their own.
+fn safe_lines(text: &str) -> String {
+    text.lines().map(|line| display_safe(line, LINE_CHARS)).collect::<Vec<_>>().join("\n")
+}

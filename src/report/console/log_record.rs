@@ -1,0 +1,171 @@
+//! What is said of an event: its level, its stable name, a sentence for people and fields for machines.
+//!
+//! Sentences hold foreign text only through `display_safe`; fields hold it as it is, and the JSON writer
+//! escapes it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::model::display_safe;
+use crate::model::{Cause, Event};
+use crate::report::console::progress_snapshot::ProgressSnapshot;
+use crate::report::failure_text::{example_fields, place_and_reason};
+use crate::report::format;
+use crate::report::machine_format::{rounded, seconds};
+use crate::report::run_stats::{FailureExample, RunCounters, example};
+
+/// Characters of a reason and of a whole sentence that a line shows.
+const REASON_CHARS: usize = 200;
+const SENTENCE_CHARS: usize = 2_000;
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Only for those who asked for every detail.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Something to look at.
+    Warning,
+    /// Why the run failed.
+    Error,
+}
+
+/// One line to be written as text or as JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LogRecord {
+    pub(crate) level: Level,
+    pub(crate) event: &'static str,
+    pub(crate) message: String,
+    pub(crate) fields: Value,
+}
+
+impl LogRecord {
+    pub(crate) fn new(level: Level, event: &'static str, message: String, fields: Value) -> Self {
+        Self { level, event, message, fields }
+    }
+
+    /// A sentence from elsewhere, made safe. It stays on one line: a line end inside could forge another line.
+    pub(crate) fn sentence(level: Level, event: &'static str, text: &str) -> Self {
+        Self::new(level, event, display_safe(text, SENTENCE_CHARS), json!({}))
+    }
+}
+
+/// What is said of one event as it happens. Events that are only counted say nothing. Of earlier pauses
+/// nothing is said to one who `reported_before` not at all.
+pub(crate) fn of(event: &Event<'_>, counters: &RunCounters, reported_before: bool) -> Option<LogRecord> {
+    Some(match *event {
+        Event::AttemptRetried { key, line, fault, attempt, wait } => {
+            retried(&example(Some(key), line, fault, None), fault.cause, attempt, wait)
+        }
+        Event::JobFailed { key, line, fault, attempts, url } => {
+            failed(&example(key, line, fault, url), fault.cause, attempts)
+        }
+        Event::PoolPaused { wait, why } => paused(wait, why, (counters, reported_before)),
+        Event::PoolResumed => LogRecord::new(Level::Info, "pool_resumed", "resumed".into(), json!({})),
+        Event::LimitChanged { limit, why } => {
+            let text =
+                format!("concurrency {}: {}", format::count(limit as u64), display_safe(why, REASON_CHARS));
+            LogRecord::new(Level::Info, "limit_changed", text, json!({"limit": limit, "why": why}))
+        }
+        Event::Warned { message } => LogRecord::sentence(Level::Warning, "warned", message),
+        Event::Stopping { why } => {
+            let text = format!("stopping: {}", display_safe(why, SENTENCE_CHARS));
+            LogRecord::new(Level::Warning, "stopping", text, json!({"why": why}))
+        }
+        Event::AttemptAnswered { .. }
+        | Event::JobFetched { .. }
+        | Event::JobRecovered
+        | Event::JobDeferred
+        | Event::RowRepeated { .. } => return None,
+    })
+}
+
+fn retried(example: &FailureExample, cause: Cause, attempt: u32, wait: Duration) -> LogRecord {
+    let retry = format::count(attempt.into());
+    let text = format!("retry {retry} in {}: {}", format::duration(wait), place_and_reason(example, cause));
+    let mut fields = example_fields(example, cause);
+    fields["attempt"] = attempt.into();
+    fields["wait_s"] = seconds(wait).into();
+    LogRecord::new(Level::Debug, "attempt_retried", text, fields)
+}
+
+fn failed(example: &FailureExample, cause: Cause, attempts: u32) -> LogRecord {
+    let mut fields = example_fields(example, cause);
+    fields["attempts"] = attempts.into();
+    LogRecord::new(
+        Level::Warning,
+        "job_failed",
+        format!("failed: {}", place_and_reason(example, cause)),
+        fields,
+    )
+}
+
+fn paused(wait: Duration, why: &str, (counters, reported_before): (&RunCounters, bool)) -> LogRecord {
+    let mut text = format!("paused {}: {}", format::time_left(wait), display_safe(why, REASON_CHARS));
+    if reported_before && counters.pauses > 1 {
+        let pauses = format::count(counters.pauses);
+        text = format!("{text} ({pauses} pauses so far, {} in all)", format::duration(counters.paused));
+    }
+    let fields = json!({"wait_s": seconds(wait), "why": why, "pauses": counters.pauses});
+    LogRecord::new(Level::Info, "pool_paused", text, fields)
+}
+
+/// Retries since the last such line: `41 retries: 30 HTTP 503, 11 timed out`.
+pub(crate) fn retries(new: &BTreeMap<Cause, u64>) -> LogRecord {
+    let total: u64 = new.values().sum();
+    let causes: Vec<String> =
+        new.iter().map(|(cause, count)| format!("{} {}", format::count(*count), cause.label())).collect();
+    let text = format!("{}: {}", format::counted(total, "retry", "retries"), causes.join(", "));
+    let by_cause: serde_json::Map<String, Value> =
+        new.iter().map(|(cause, count)| (cause.label(), Value::from(*count))).collect();
+    LogRecord::new(Level::Info, "attempts_retried", text, json!({"retries": total, "causes": by_cause}))
+}
+
+/// The line that progress is told with where there is no bar.
+pub(crate) fn progressed(snapshot: &ProgressSnapshot, text: String) -> LogRecord {
+    let paused = snapshot.paused.as_ref();
+    let fields = json!({
+        "elapsed_s": seconds(snapshot.elapsed),
+        "done": snapshot.done,
+        "total": snapshot.total,
+        "per_s": rounded(snapshot.rate, 10.0),
+        "in_flight": snapshot.in_flight,
+        "limit": snapshot.limit,
+        "retries": snapshot.retries,
+        "failed": snapshot.failed,
+        "pause_left_s": paused.map(|(left, _)| seconds(*left)),
+        "pause_why": paused.map(|(_, why)| why),
+        "left_s": snapshot.left.map(seconds),
+    });
+    LogRecord::new(Level::Info, "progressed", text, fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_pause_says_how_many_there_were() {
+        let event = Event::PoolPaused { wait: Duration::from_secs(12), why: "429 with Retry-After" };
+        let first = RunCounters { pauses: 1, paused: Duration::from_secs(12), ..RunCounters::default() };
+        assert_eq!(of(&event, &first, false).unwrap().message, "paused 12 s: 429 with Retry-After");
+        let third = RunCounters { pauses: 3, paused: Duration::from_secs(200), ..RunCounters::default() };
+        assert_eq!(
+            of(&event, &third, true).unwrap().message,
+            "paused 12 s: 429 with Retry-After (3 pauses so far, 3 min 20 s in all)"
+        );
+        // Those before were too short to be told.
+        assert_eq!(of(&event, &third, false).unwrap().message, "paused 12 s: 429 with Retry-After");
+    }
+
+    #[test]
+    fn retries_are_grouped_by_cause() {
+        let new = BTreeMap::from([(Cause::Status(503), 30), (Cause::Timeout, 11)]);
+        let record = retries(&new);
+        assert_eq!(record.message, "41 retries: 30 HTTP 503, 11 timed out");
+        assert_eq!(record.fields, json!({"retries": 41, "causes": {"HTTP 503": 30, "timed out": 11}}));
+    }
+}

@@ -1,0 +1,11 @@
+//! What a run would do, for people and for logs: `--dry-run`.
+
+mod plan;
+mod record;
+mod text;
+
+pub use plan::{
+    Bodies, DryRun, EarlierAnswers, LineNumbers, PlannedFiles, PlannedPace, PlannedRequests, PlannedRows,
+    Reject, SampleRequest,
+};
+pub use text::text;

@@ -1,0 +1,16 @@
+//! What the engine reports at each tick.
+
+use std::time::Duration;
+
+/// What the engine knows of the moment, told every 100 ms or so.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineStatus<'a> {
+    /// Time since the run began.
+    pub elapsed: Duration,
+    /// Attempts in flight.
+    pub in_flight: usize,
+    /// Attempts that may be in flight.
+    pub limit: usize,
+    /// What is left of the pool's pause, and why it pauses.
+    pub paused: Option<(Duration, &'a str)>,
+}

@@ -1,0 +1,89 @@
+//! What a report is made of, and where it goes.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::report::run_report::history::RunHistory;
+use crate::report::run_stats::StatsSnapshot;
+use crate::report::summary::run_summary::RunSummary;
+
+/// What a document is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// Programs: one JSON object.
+    Json,
+    /// People: one page that needs nothing else.
+    Html,
+    /// The textfile collector of Prometheus' `node_exporter`.
+    Prom,
+}
+
+impl ReportFormat {
+    /// By the ending of the file's name; none if it is none of the three.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "json" => Some(Self::Json),
+            "html" => Some(Self::Html),
+            "prom" => Some(Self::Prom),
+            _ => None,
+        }
+    }
+}
+
+/// `--report`: where a document goes, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportFile {
+    /// The file, as the person gave it.
+    pub path: PathBuf,
+    /// By its ending.
+    pub kind: ReportFormat,
+}
+
+/// A setting as it may be shown: without a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ShownSetting {
+    /// The table it stands in.
+    pub table: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Its value; none where it was not set and there is no word for its default.
+    pub value: Option<String>,
+    /// Who set it: `option`, `environment`, `file` or `default`.
+    pub set_by: &'static str,
+}
+
+/// Shows no value: a secret may stand where none is looked for.
+impl fmt::Debug for ShownSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.set_by)
+    }
+}
+
+/// What a run was asked for.
+#[derive(Debug, Clone)]
+pub struct RunDescription {
+    /// What was read.
+    pub input: String,
+    /// Where the answers were to go; `-` for standard output.
+    pub output: String,
+    /// The same, so that it means one file on this machine.
+    pub output_in_full: String,
+    /// Method and address, as they may be shown.
+    pub request: String,
+    /// Every setting.
+    pub settings: Vec<ShownSetting>,
+    /// When the run began.
+    pub began: SystemTime,
+}
+
+/// A run as its documents tell it.
+pub(crate) struct ReportData<'a> {
+    pub(crate) subject: &'a RunDescription,
+    pub(crate) summary: &'a RunSummary,
+    pub(crate) stats: StatsSnapshot,
+    pub(crate) history: RunHistory,
+    pub(crate) headline: String,
+    pub(crate) ended: SystemTime,
+}

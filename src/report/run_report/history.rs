@@ -1,0 +1,140 @@
+//! What the documents of `--report` tell beyond the summary: what happened when, the pauses, and the
+//! slowest answers. Kept only where such a document was asked for, in bounded memory (about 250 kB).
+
+mod latency_buckets;
+mod slowest;
+mod timeline;
+
+use std::time::Duration;
+
+use crate::model::Event;
+use crate::report::engine_status::EngineStatus;
+
+pub use slowest::SlowAnswer;
+pub use timeline::TimeSlice;
+pub(crate) use timeline::merge_pairs;
+
+use slowest::SlowestAnswers;
+use timeline::Timeline;
+
+/// Pauses that are listed; the rest is counted.
+const PAUSES_KEPT: usize = 100;
+/// Characters of a pause's reason.
+const WHY_CHARS: usize = 100;
+
+/// A pause of the pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PauseSpan {
+    /// When it began, from the beginning of the run.
+    pub at: Duration,
+    /// When it was to end, at the latest that was asked for.
+    pub until: Duration,
+    /// Why, in a few words.
+    pub why: String,
+}
+
+/// What happened when.
+#[derive(Debug, Clone, Default)]
+pub struct RunHistory {
+    now: Duration,
+    timeline: Timeline,
+    slowest: SlowestAnswers,
+    pauses: Vec<PauseSpan>,
+    resumed: bool,
+}
+
+impl RunHistory {
+    /// Takes note of how the run stands; events are dated by the last look.
+    pub(crate) fn sample(&mut self, status: &EngineStatus<'_>) {
+        self.now = status.elapsed;
+        self.timeline.sample(status);
+    }
+
+    /// Takes note of one event. Runs once or twice for every SKU: it neither formats nor, but for the first
+    /// ten of the slowest, allocates.
+    pub(crate) fn count(&mut self, event: &Event<'_>) {
+        match *event {
+            Event::AttemptAnswered { key, line, status, latency, bytes } => {
+                let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+                self.timeline.now().answered(micros, bytes);
+                self.slowest.count(latency, key, line, status, self.now);
+            }
+            Event::JobFetched { .. } | Event::JobRecovered => {
+                let slice = self.timeline.now();
+                slice.fetched += 1;
+                slice.done += 1;
+            }
+            Event::JobFailed { .. } => {
+                let slice = self.timeline.now();
+                slice.failed += 1;
+                slice.done += 1;
+            }
+            Event::RowRepeated { .. } | Event::JobDeferred => self.timeline.now().done += 1,
+            Event::AttemptRetried { .. } => self.timeline.now().retries += 1,
+            Event::PoolPaused { wait, why } => self.pause(wait, why),
+            Event::PoolResumed => self.resumed = true,
+            Event::LimitChanged { .. } | Event::Warned { .. } | Event::Stopping { .. } => {}
+        }
+    }
+
+    fn pause(&mut self, wait: Duration, why: &str) {
+        let until = self.now.saturating_add(wait);
+        let goes_on = !std::mem::take(&mut self.resumed);
+        let has_room = self.pauses.len() < PAUSES_KEPT;
+        match self.pauses.last_mut() {
+            Some(running) if goes_on && running.until > self.now => running.until = running.until.max(until),
+            _ if has_room => {
+                let why = why.chars().take(WHY_CHARS).collect();
+                self.pauses.push(PauseSpan { at: self.now, until, why });
+            }
+            _ => {}
+        }
+    }
+
+    /// What happened in each slice of the run's time, in order and without a gap.
+    #[must_use]
+    pub fn slices(&self) -> Vec<TimeSlice> {
+        self.timeline.slices()
+    }
+
+    /// The slowest answers, one a SKU, the slowest first.
+    #[must_use]
+    pub fn slowest(&self) -> &[SlowAnswer] {
+        self.slowest.list()
+    }
+
+    /// The first hundred pauses.
+    #[must_use]
+    pub fn pauses(&self) -> &[PauseSpan] {
+        &self.pauses
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_listed_once_though_they_grow_and_a_flood_of_them_is_cut() {
+        let mut history = RunHistory::default();
+        let sample = |history: &mut RunHistory, second: u64| {
+            let elapsed = Duration::from_secs(second);
+            history.sample(&EngineStatus { elapsed, in_flight: 0, limit: 1, paused: None });
+        };
+        let pause = |wait: u64| Event::PoolPaused { wait: Duration::from_secs(wait), why: "429" };
+        sample(&mut history, 1);
+        history.count(&pause(5));
+        sample(&mut history, 2);
+        history.count(&pause(9));
+        history.count(&Event::PoolResumed);
+        history.count(&pause(1));
+        let times: Vec<_> =
+            history.pauses().iter().map(|pause| (pause.at.as_secs(), pause.until.as_secs())).collect();
+        assert_eq!(times, [(1, 11), (2, 3)]);
+        for second in 0..1_000 {
+            sample(&mut history, 100 + 10 * second);
+            history.count(&pause(1));
+        }
+        assert_eq!(history.pauses().len(), PAUSES_KEPT);
+    }
+}

@@ -1,0 +1,7 @@
+//! How a run ended: the numbers, and the summary made of them for people and for programs.
+
+pub(crate) mod fields;
+pub(crate) mod run_summary;
+pub(crate) mod text;
+
+pub use run_summary::{Amount, Changes, Counts, NotInInput, RunSummary, WrittenFile};

@@ -1,0 +1,115 @@
+//! How a run ended: what the engine hands over for the last words, and the same for machines.
+
+use std::time::Duration;
+
+use crate::model::Exit;
+use crate::report::error_message::ErrorMessage;
+use crate::report::run_stats::StatsSnapshot;
+use crate::report::verdict::RunVerdict;
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct RunSummary {
+    /// Wall time.
+    pub elapsed: Duration,
+    /// What became of the rows.
+    pub counts: Counts,
+    /// The files that were written.
+    pub written: Vec<WrittenFile>,
+    /// What limited the run.
+    pub verdict: RunVerdict,
+    /// How the program will exit.
+    pub exit: Exit,
+    /// Why the run did not end well, if it did not.
+    pub error: Option<ErrorMessage>,
+    /// The output was replaced.
+    pub published: bool,
+    /// A journal was left for the next run to go on from.
+    pub journal_kept: bool,
+    /// How old the oldest answer was that came from the journal of an interrupted run, when this run began.
+    pub oldest: Option<Duration>,
+    /// How the new output differs from the one that it replaces, where that was asked for.
+    pub changes: Option<Changes>,
+    /// SKUs of the old output that are no longer in the input.
+    pub not_in_input: Option<NotInInput>,
+}
+
+/// SKUs that differ from the old output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// New ones.
+    pub added: u64,
+    /// Ones that are gone.
+    pub removed: u64,
+    /// Ones with another body.
+    pub changed: u64,
+    /// Ones that failed.
+    pub failed: u64,
+}
+
+/// SKUs of the old output that no row of the input asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotInInput {
+    /// How many.
+    pub count: u64,
+    /// They were taken out, and not kept.
+    pub pruned: bool,
+}
+
+/// What became of the rows. `fetched + unchanged + failed + repeats + deferred = rows`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Data rows of the input.
+    pub rows: u64,
+    /// Answers kept, those from the journal among them.
+    pub fetched: u64,
+    /// SKUs whose old value still holds.
+    pub unchanged: u64,
+    /// SKUs without an answer to keep, and bad rows.
+    pub failed: u64,
+    /// Rows that repeat a SKU.
+    pub repeats: u64,
+    /// Rows left for a later run.
+    pub deferred: u64,
+    /// Of `fetched`: answered by the journal of an interrupted run.
+    pub recovered: u64,
+    /// Of `failed`: rows that could not be asked for, and whose SKU no other row has.
+    pub bad_rows: u64,
+    /// Lines without a character; they are no rows.
+    pub blanks: u64,
+}
+
+impl Counts {
+    /// Distinct SKUs that can be asked for, as a plan counts them. Not known where a run stopped early: what
+    /// is deferred are rows that nobody has looked at yet, repeats and bad ones among them.
+    #[must_use]
+    pub fn skus(&self) -> Option<u64> {
+        let asked = self.fetched + self.unchanged + self.failed.saturating_sub(self.bad_rows);
+        (self.deferred == 0).then_some(asked)
+    }
+}
+
+/// A file that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenFile {
+    /// Its path, as the person gave it.
+    pub path: String,
+    /// How much is in it.
+    pub amount: Amount,
+}
+
+/// How much a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amount {
+    /// Bytes.
+    Bytes(u64),
+    /// Data rows.
+    Rows(u64),
+    /// Lines.
+    Lines(u64),
+}
+
+/// SKUs that cost a request, a second: what came from the journal in no time is no measure of the API.
+pub(crate) fn per_second(summary: &RunSummary, stats: &StatsSnapshot) -> f64 {
+    stats.counters.asked as f64 / summary.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+}

@@ -1,0 +1,31 @@
+//! Log records of `tune`, for programs.
+
+use crate::limit::climb::Rung;
+use crate::report::console::log_record::{Level, LogRecord};
+use crate::report::format::counted;
+use crate::report::reporter::Report;
+use crate::report::tune::fields::{fields, rung_fields};
+use crate::report::tune::text::{rate, why};
+use crate::report::tune::tune_result::TuneResult;
+
+impl Report {
+    /// A rung was measured. As text it is a row of the table, on standard output.
+    pub fn rung_measured(&self, rung: &Rung) {
+        self.log_if_json(|| {
+            let text = format!("{}: {}/s", counted(rung.workers as u64, "worker", "workers"), rate(rung));
+            LogRecord::new(Level::Info, "rung_measured", text, rung_fields(rung))
+        });
+    }
+
+    /// The climb is over. Takes the bar away.
+    pub fn tuned(&self, tuned: &TuneResult) {
+        self.abandon();
+        self.log_if_json(|| {
+            let best = tuned.best().map_or_else(
+                || "no number can be named".into(),
+                |best| format!("best: {}", counted(best.workers as u64, "worker", "workers")),
+            );
+            LogRecord::new(Level::Info, "tuned", format!("{best}; {}", why(tuned)), fields(tuned))
+        });
+    }
+}

@@ -1,0 +1,130 @@
+//! What limited a run, and what to change: a pure function of measured facts.
+//!
+//! The causes are tried from the most certain to the least: what the person or the server asked for (a
+//! pause, a rate) explains a run's length even when other things were waited for meanwhile; how many
+//! attempts were in flight explains it only when nothing else does.
+
+use std::time::Duration;
+
+use crate::report::format;
+use crate::report::verdict::facts::{ConcurrencyUsed, Facts, RATE_SHARE, SOME_PAUSED};
+use crate::report::verdict::text as words;
+
+/// What limited a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitedBy {
+    /// Nothing was asked.
+    Nothing,
+    /// The run was over too soon to say.
+    TooShort,
+    /// `--rate`.
+    Rate,
+    /// `--concurrency`.
+    Concurrency,
+    /// The server slowed down or refused.
+    Server,
+    /// The pauses that the server asked for.
+    Pauses,
+    /// Rows came too slowly.
+    Input,
+    /// This machine did not keep up with the API.
+    Machine,
+    /// Few SKUs were left, and took long.
+    Tail,
+}
+
+impl LimitedBy {
+    /// A stable word for logs and reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::TooShort => "too_short",
+            Self::Rate => "rate",
+            Self::Concurrency => "concurrency",
+            Self::Server => "server",
+            Self::Pauses => "pauses",
+            Self::Input => "input",
+            Self::Machine => "machine",
+            Self::Tail => "tail",
+        }
+    }
+}
+
+/// What limited a run, and in words what to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunVerdict {
+    /// The limit.
+    pub limit: LimitedBy,
+    /// What follows `limited by: `.
+    pub text: String,
+}
+
+/// Below this the start itself (connections, growth) is most of the run.
+const SHORTEST: Duration = Duration::from_millis(500);
+/// Fewer attempts than this say nothing about the server or about the slots.
+const FEWEST: u64 = 20;
+/// A tenth of the time spent in pauses is more than any tuning would win back.
+const PAUSED_SHARE: f64 = 0.1;
+/// What took more than half of the time is the limit.
+const HALF: f64 = 0.5;
+/// One answer in fifty that says "too much" is past the server's knee.
+const REFUSED_SHARE: f64 = 0.02;
+/// A thread this busy does not wait for the network; the rest is the start and the end.
+const WORKING_SHARE: f64 = 0.9;
+/// Slots that are full but for ramp-up and the last few answers.
+const FULL_SHARE: f64 = 0.75;
+
+/// Says what limited a run and names a number to type.
+#[must_use]
+pub fn verdict(facts: &Facts) -> RunVerdict {
+    let text = |limit, text: String| RunVerdict { limit, text };
+    if facts.attempts == 0 {
+        return text(LimitedBy::Nothing, "nothing; no request was sent".into());
+    }
+    if facts.answered == 0 {
+        let requests = format::counted(facts.attempts, "request was", "requests were");
+        return text(LimitedBy::Server, format!("the API: {requests} sent and none was answered"));
+    }
+    if facts.elapsed < SHORTEST {
+        return text(LimitedBy::TooShort, words::too_short(facts));
+    }
+    if facts.share(facts.waits.outage) >= PAUSED_SHARE && facts.waits.outage >= facts.asked_pauses() {
+        return text(LimitedBy::Server, words::outage(facts));
+    }
+    if facts.share(facts.asked_pauses()) >= PAUSED_SHARE {
+        return text(LimitedBy::Pauses, words::pauses(facts));
+    }
+    if let Some(rate) = facts.rate
+        && (facts.per_second() >= RATE_SHARE * rate.per_second() || facts.share(facts.waits.rate) >= HALF)
+    {
+        return text(LimitedBy::Rate, words::asked_rate(facts, rate));
+    }
+    if facts.share(facts.waits.input) >= HALF {
+        return text(LimitedBy::Input, words::input(facts));
+    }
+    if facts.has_tail() {
+        return text(LimitedBy::Tail, words::tail(facts));
+    }
+    if facts.attempts < FEWEST {
+        return text(LimitedBy::TooShort, words::too_short(facts));
+    }
+    if facts.is_refused_at(REFUSED_SHARE) || facts.share(facts.asked_pauses()) >= SOME_PAUSED {
+        return text(LimitedBy::Server, words::refusals(facts));
+    }
+    if facts.share(facts.processor) >= WORKING_SHARE {
+        return text(LimitedBy::Machine, words::working(facts));
+    }
+    if facts.share(facts.waits.drain) >= HALF {
+        return text(LimitedBy::Tail, words::drain(facts));
+    }
+    if facts.in_flight() < FULL_SHARE * facts.limit() as f64 && facts.share(facts.waits.slot) < HALF {
+        return text(LimitedBy::Machine, words::machine(facts));
+    }
+    match facts.concurrency {
+        ConcurrencyUsed::Auto { settled, .. } if facts.is_below_its_ceiling() => {
+            text(LimitedBy::Server, words::knee(facts, settled))
+        }
+        _ => text(LimitedBy::Concurrency, words::workers(facts)),
+    }
+}
