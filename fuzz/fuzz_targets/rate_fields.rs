@@ -58,7 +58,7 @@ fuzz_target!(|case: Case<'_>| {
     let settings = PaceSettings { concurrency, max_retry_after: Duration::MAX, ..PaceSettings::default() };
     let gate = Gate::new(&settings);
     let before = gate.view().limit;
-    gate.report_quota(read.remaining, reset, "fuzz");
+    gate.report_quota(read.remaining, reset);
     let after = gate.view();
     assert!(after.limit <= before);
     assert!(read.remaining > 0 || read.reset < Duration::from_secs(1) || after.paused_until.is_some());

@@ -19,10 +19,10 @@ use crate::config::Settings;
 use crate::engine::input_thread::InputSummary;
 use crate::engine::signals::{self, CommitGuard, Signals};
 use crate::engine::{DRAIN, RowCounts, RunEnd, Sampled};
-use crate::fetch::{Shutdown, StopReason};
+use crate::fetch::Shutdown;
 use crate::input::{Columns, InputPath};
 use crate::limit::{self, Gate};
-use crate::model::{Cause, Event, Exit, Key, Mask, Reporter, display_safe};
+use crate::model::{Cause, Event, Exit, Fault, Key, Mask, Reporter, StopReason, display_safe, signal_name};
 use crate::report::{
     self, Amount, Changes, ErrorMessage, Facts, NotInInput, Report, RunSummary, WrittenFile, verdict,
 };
@@ -350,11 +350,11 @@ pub(super) fn stopped(reason: &StopReason, settings: &Settings) -> CommandError 
         StopReason::Unreachable(why) => unreachable("", why, settings),
         StopReason::Certificate(why) => CommandError::new(Exit::Unavailable, why.clone())
             .with_hint("if the API has an authority of its own, name its certificate with --ca-cert FILE"),
-        StopReason::Failing(why) => CommandError::new(
+        StopReason::Failing(fault) => CommandError::new(
             Exit::Unavailable,
-            format!("the API kept failing through pauses of 5, 10 and 20 s: {why}"),
+            format!("the API kept failing through pauses of 5, 10 and 20 s: {fault}"),
         )
-        .with_hint(after_outage(why, again)),
+        .with_hint(after_outage(fault, again)),
         StopReason::Refused { status, answers } => refused(*status, *answers, settings),
         StopReason::RefusedAtEnd { status, skus, asked_again } => {
             let all = refused_at_end(*status, *skus);
@@ -408,12 +408,12 @@ fn unreachable(origin: &str, why: &str, settings: &Settings) -> CommandError {
 
 /// A signal that came while the input was looked at, or another run waited for.
 pub(super) fn before_any_request(number: u8) -> CommandError {
-    let message = format!("stopped by {} before the first request", signals::name(number));
+    let message = format!("stopped by {} before the first request", signal_name(number));
     CommandError::new(Exit::Signal(number), message)
 }
 
 fn by_signal(number: u8, settings: &Settings) -> CommandError {
-    CommandError::new(Exit::Signal(number), format!("stopped by {}", signals::name(number)))
+    CommandError::new(Exit::Signal(number), format!("stopped by {}", signal_name(number)))
         .with_hint(again(settings))
 }
 
@@ -427,17 +427,16 @@ fn again(settings: &Settings) -> &'static str {
 
 /// SKUs that fail for good look like an outage once their retries are a fifth of all requests, and no later
 /// run gets past them.
-fn after_outage(why: &str, again: &str) -> String {
-    let status = why.strip_prefix("HTTP ").and_then(|rest| rest.get(..3)?.parse::<u16>().ok());
-    status.map_or_else(
-        || again.to_owned(),
-        |status| {
+fn after_outage(fault: &Fault, again: &str) -> String {
+    match fault.cause {
+        Cause::Status(status) => {
             format!(
                 "{again}; if it is some SKUs alone that are always answered so, leave {status} out of \
                  --retry-on, and they fail by themselves"
             )
-        },
-    )
+        }
+        _ => again.to_owned(),
+    }
 }
 
 fn refused(status: u16, answers: usize, settings: &Settings) -> CommandError {
@@ -641,7 +640,7 @@ mod tests {
             (Some(StopReason::Signal(15)), 143),
             (Some(StopReason::Unreachable(why())), 69),
             (Some(StopReason::Certificate(why())), 69),
-            (Some(StopReason::Failing(why())), 69),
+            (Some(StopReason::Failing(Fault::new(Cause::Status(500), why()))), 69),
             (Some(StopReason::Refused { status: 401, answers: 5 }), 77),
             (Some(StopReason::RefusedAtEnd { status: 401, skus: 5, asked_again: key() }), 77),
             (
@@ -679,9 +678,8 @@ mod tests {
     #[test]
     fn an_outage_that_may_be_some_skus_alone_says_how_to_get_past_them() {
         let again = "the same command goes on from the journal";
-        let hint = after_outage("HTTP 500 Internal Server Error: {}", again);
+        let hint = after_outage(&Fault::new(Cause::Status(500), "HTTP 500 Internal Server Error: {}"), again);
         assert!(hint.starts_with(again) && hint.contains("leave 500 out of --retry-on"), "{hint}");
-        assert_eq!(after_outage("no complete answer within --timeout 1s", again), again);
-        assert_eq!(after_outage("HTTP", again), again);
+        assert_eq!(after_outage(&Fault::new(Cause::Timeout, "HTTP 500"), again), again);
     }
 }

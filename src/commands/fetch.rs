@@ -18,10 +18,10 @@ use crate::engine::input_thread::{self, InputThread};
 use crate::engine::signals::{self, CommitGuard, Signals};
 use crate::engine::stdout_peer::StdoutPeer;
 use crate::engine::{Engine, RunEnd};
-use crate::fetch::{Companions, Fetcher, Http, Shutdown, StopReason, Trust};
+use crate::fetch::{Companions, Fetcher, Http, Shutdown, Trust};
 use crate::input::{self, Columns, InputChange, Rows, SurveyedFile};
 use crate::limit::Gate;
-use crate::model::{Event, Exit, Reporter};
+use crate::model::{Event, Exit, Reporter, StopReason};
 use crate::plan::{Planner, RequestSettings};
 use crate::report::{self, ErrorMessage, LogHeader, Report};
 

@@ -13,7 +13,7 @@ use crate::collect::{Document, Target, siblings};
 use crate::config::Settings;
 use crate::engine::DRAIN;
 use crate::engine::signals::{self, Signals};
-use crate::model::{Exit, display_safe};
+use crate::model::{Exit, display_safe, signal_name};
 use crate::report::{
     Amount, Counts, ErrorMessage, Level, LimitedBy, Report, ReportFile, ReportFormat, RunDescription,
     RunSummary, RunVerdict, WrittenFile,
@@ -119,9 +119,7 @@ impl RunReportWriter {
         match signals::unless_signalled(ears, grace, write) {
             (Some(Ok(bytes)), _) => Ok(bytes),
             (Some(Err(error)), _) => Err(self.trouble(&error.to_string())),
-            (None, number) => {
-                Err(self.trouble(&format!("stopped by {}", signals::name(number.unwrap_or(0)))))
-            }
+            (None, number) => Err(self.trouble(&format!("stopped by {}", signal_name(number.unwrap_or(0))))),
         }
     }
 

@@ -14,10 +14,10 @@ use super::input_thread::{InputSummary, InputThread};
 use super::open_jobs::{NextStep, OpenJobs};
 use super::signals::Signals;
 use super::{DRAIN, TICK, has_room, sleep_until};
-use crate::fetch::{Fetcher, Shutdown, StopReason, Transport};
+use crate::fetch::{Fetcher, Shutdown, Transport};
 use crate::limit::climb::{Bounds, ClimbEnd, Course, Measure, Rung, is_troubled};
 use crate::limit::{Gate, GateEvent};
-use crate::model::{Cause, Entry, Event, Fault, Outcome, Reporter, StatusSet};
+use crate::model::{Cause, Entry, Event, Fault, LimitChangeReason, Outcome, Reporter, StatusSet, StopReason};
 use crate::plan::Planned;
 use crate::report::{EngineStatus, Report};
 
@@ -210,13 +210,13 @@ fn report_gate(gate: &Gate, report: &Report, started: Instant) -> Option<ClimbEn
     let mut paused = None;
     for change in gate.take_events() {
         match change {
-            GateEvent::Paused { until, why } => {
+            GateEvent::Paused { until, reason } => {
                 let wait = until.saturating_duration_since(tokio::time::Instant::now());
-                report.on(&Event::PoolPaused { wait, why });
-                paused = Some(ClimbEnd::Paused(why));
+                report.on(&Event::PoolPaused { wait, reason });
+                paused = Some(ClimbEnd::Paused(reason));
             }
             GateEvent::Resumed => report.on(&Event::PoolResumed),
-            GateEvent::LimitChanged { limit, why } => report.on(&Event::LimitChanged { limit, why }),
+            GateEvent::LimitChanged { limit, reason } => report.on(&Event::LimitChanged { limit, reason }),
         }
     }
     let view = gate.view();
@@ -365,7 +365,7 @@ impl Ladder {
         self.latencies.clear();
         self.before = Duration::ZERO;
         self.times = 1;
-        gate.resize(NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN), "the next rung");
+        gate.resize(NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN), LimitChangeReason::NextRung);
         self.ended = 0;
         self.from = None;
         self.plan(now);

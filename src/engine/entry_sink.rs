@@ -10,9 +10,11 @@ use super::open_jobs::Supply;
 use super::stdout_peer::StdoutPeer;
 use super::{HAND_ON, RowCounts, Sampled};
 use crate::collect::{self, CollectError, Collector, PreviousValue};
-use crate::fetch::{KEEPS_FAILING, Shutdown, StopReason};
+use crate::fetch::Shutdown;
 use crate::limit::{Gate, GateEvent, GateView};
-use crate::model::{Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, Reporter};
+use crate::model::{
+    Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, PauseReason, Reporter, StopReason,
+};
 use crate::plan::{Planned, RejectedRow};
 use crate::report::{EngineStatus, Report};
 
@@ -257,9 +259,8 @@ impl EntrySink<'_> {
         let now = Instant::now();
         self.sample(&view, now.saturating_duration_since(self.sampled_at), supply);
         self.sampled_at = now;
-        let paused = view
-            .paused_until
-            .map(|until| (until.saturating_duration_since(tokio::time::Instant::now()), view.paused_why));
+        let left = |until: tokio::time::Instant| until.saturating_duration_since(tokio::time::Instant::now());
+        let paused = view.paused_until.map(left).zip(view.pause_reason);
         let (in_flight, limit) = (view.in_flight, view.limit);
         self.report.tick(&EngineStatus { elapsed: self.started.elapsed(), in_flight, limit, paused });
         self.stop_without_reader();
@@ -268,7 +269,7 @@ impl EntrySink<'_> {
     fn sample(&mut self, view: &GateView, span: Duration, supply: Supply) {
         let sampled = &mut self.sampled;
         sampled.busy += span.saturating_mul(u32::try_from(view.in_flight).unwrap_or(u32::MAX));
-        if view.paused_why == KEEPS_FAILING {
+        if view.pause_reason == Some(PauseReason::Outage) {
             sampled.outage += span;
         }
         let held_by = if view.paused_until.is_some() {
@@ -294,17 +295,17 @@ impl EntrySink<'_> {
 
     fn report_gate_event(&mut self, change: GateEvent) {
         match change {
-            GateEvent::Paused { until, why } => {
+            GateEvent::Paused { until, reason } => {
                 let wait = until.saturating_duration_since(tokio::time::Instant::now());
-                self.report.on(&Event::PoolPaused { wait, why });
+                self.report.on(&Event::PoolPaused { wait, reason });
             }
             GateEvent::Resumed => self.report.on(&Event::PoolResumed),
-            GateEvent::LimitChanged { limit, why } => {
+            GateEvent::LimitChanged { limit, reason } => {
                 if limit < self.limit {
-                    self.sampled.stepped_back = Some(why);
+                    self.sampled.stepped_back = Some(reason);
                 }
                 self.limit = limit;
-                self.report.on(&Event::LimitChanged { limit, why });
+                self.report.on(&Event::LimitChanged { limit, reason });
             }
         }
     }
@@ -322,15 +323,16 @@ impl EntrySink<'_> {
     /// Answers that nobody will read are not asked for.
     fn stop_without_reader(&self) {
         if self.reader.is_gone() {
-            self.report_stopping("no program reads standard output any more: no new requests");
-            self.shutdown.trigger(StopReason::StdoutClosed);
+            self.stop(StopReason::StdoutClosed, None);
         }
     }
 
-    pub(super) fn report_stopping(&self, why: &str) {
+    /// Ends the run early; attempts in flight may take as long as `drain` says.
+    pub(super) fn stop(&self, reason: StopReason, drain: Option<Duration>) {
         if !self.shutdown.is_triggered() {
-            self.report.on(&Event::Stopping { why });
+            self.report.on(&Event::Stopping { reason: &reason, drain });
         }
+        self.shutdown.trigger(reason);
     }
 }
 

@@ -17,8 +17,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::collect::{CollectError, Collector};
-use crate::fetch::{Fetcher, Shutdown, StopReason, Transport};
+use crate::fetch::{Fetcher, Shutdown, Transport};
 use crate::limit::Gate;
+use crate::model::{LimitChangeReason, StopReason};
 use crate::report::Report;
 
 use entry_sink::EntrySink;
@@ -121,7 +122,7 @@ pub struct Sampled {
     /// Jobs open half a second after that began.
     pub tail_jobs: usize,
     /// Why the automatic limit was lowered last, if it ever was.
-    pub stepped_back: Option<&'static str>,
+    pub stepped_back: Option<LimitChangeReason>,
 }
 
 impl<T: Transport> Engine<'_, T> {
@@ -163,12 +164,10 @@ impl<T: Transport> Engine<'_, T> {
                         at_once = true;
                         break;
                     }
-                    sink.report_stopping(&format!("{}: no new requests; waiting up to 10 s for those in flight", signals::name(signal)));
-                    shutdown.trigger(StopReason::Signal(signal));
+                    sink.stop(StopReason::Signal(signal), Some(DRAIN));
                 }
                 () = sleep_until(deadline), if drained_by.is_none() => {
-                    sink.report_stopping("--max-time is over: no new requests; waiting up to 10 s for those in flight");
-                    shutdown.trigger(StopReason::OutOfTime);
+                    sink.stop(StopReason::OutOfTime, Some(DRAIN));
                 }
                 () = sleep_until(drained_by.map(tokio::time::Instant::into_std)), if drained_by.is_some() => break,
                 () = &mut hand_on, if handing_on => {

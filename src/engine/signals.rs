@@ -9,8 +9,8 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinError;
 
-/// The signals that are listened to, by number and name.
-const WATCHED: [(i32, &str); 3] = [(2, "SIGINT"), (15, "SIGTERM"), (1, "SIGHUP")];
+/// The signals that stop a run: SIGINT, SIGTERM, SIGHUP.
+const WATCHED: [u8; 3] = [2, 15, 1];
 
 /// A stream of stop requests.
 #[derive(Debug)]
@@ -27,9 +27,9 @@ impl Signals {
     pub fn listen() -> io::Result<Self> {
         let ignored = ignored_at_start();
         let mut streams = Vec::new();
-        for (number, _) in WATCHED {
+        for number in WATCHED {
             if ignored & (1 << (number - 1)) == 0 {
-                streams.push((u8::try_from(number).unwrap_or(0), signal(SignalKind::from_raw(number))?));
+                streams.push((number, signal(SignalKind::from_raw(number.into()))?));
             }
         }
         Ok(Self { streams })
@@ -124,12 +124,6 @@ pub fn unless_signalled<T: Send + 'static>(
 /// Drops a value on a thread of its own.
 pub fn drop_beside(runtime: &Runtime, value: impl Send + 'static) {
     runtime.spawn_blocking(move || drop(value));
-}
-
-/// The name of a signal that is listened to.
-#[must_use]
-pub fn name(number: u8) -> &'static str {
-    WATCHED.iter().find(|(n, _)| *n == i32::from(number)).map_or("signal", |(_, name)| name)
 }
 
 /// The set of ignored signals, bit `n - 1` for signal `n`; empty where the system does not tell.

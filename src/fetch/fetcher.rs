@@ -14,17 +14,20 @@ use tokio::time::Instant;
 
 use super::backoff::backoff;
 use super::classify::{Classification, ResponseSettings};
-use super::health::{Advice, Health, KEEPS_FAILING};
+use super::health::{Advice, Health};
 use super::offload::Offload;
 use super::rate_fields;
 use super::redirect::{self, Follow};
 use super::retry_after::retry_after;
-use super::shutdown::{Shutdown, StopReason};
+use super::shutdown::Shutdown;
 use super::transport::{RawAnswer, Reuse, SendError, Transport};
 use crate::limit::{Gate, LoadSignal, Permit};
 use crate::model::fault::RetryAfter;
 use crate::model::job::redacted_url;
-use crate::model::{Cause, Deferral, Entry, Event, Fault, Job, Outcome, Reporter, Request, display_safe};
+use crate::model::{
+    Cause, Deferral, Entry, Event, Fault, Job, Outcome, PauseReason, Reporter, Request, StopReason,
+    display_safe,
+};
 
 /// How much is shown of why a redirect was refused; it may name an address of any length.
 const REFUSAL_CHARS: usize = 300;
@@ -159,7 +162,7 @@ impl<T: Transport> Fetcher<T> {
             // The pool pauses before this attempt's place is free: nobody slips out in between.
             let asked = if is_unready { self.wait_asked_by(&fault) } else { self.pause_for(&fault, draw) };
             if let Advice::Hold { pause: Some(pause) } = advice {
-                self.gate.pause(Instant::now() + pause, KEEPS_FAILING);
+                self.gate.pause(Instant::now() + pause, PauseReason::Outage);
             }
             permit.finish(signal);
             let wait = match (asked, advice) {
@@ -329,7 +332,7 @@ impl<T: Transport> Fetcher<T> {
         if quota.remaining == 0 && !self.gate.accepts_pause(quota.reset) {
             self.shutdown.trigger(StopReason::AskedToWait(Some(quota.reset)));
         } else if let Some(reset) = Instant::now().checked_add(quota.reset) {
-            self.gate.report_quota(quota.remaining, reset, "the quota is nearly used up");
+            self.gate.report_quota(quota.remaining, reset);
         }
     }
 
@@ -374,17 +377,14 @@ impl<T: Transport> Fetcher<T> {
             return Ok(Duration::ZERO);
         }
         let wait = self.wait_asked_by(fault)?;
-        match fault.status {
-            Some(429) if fault.retry_after.is_none() => {
-                self.gate.pause(Instant::now() + draw, "429");
-            }
-            Some(429) if !wait.is_zero() => {
-                self.gate.pause(Instant::now() + wait, "429 with Retry-After");
-            }
-            Some(503) if !wait.is_zero() => {
-                self.gate.pause(Instant::now() + wait, "503 with Retry-After");
-            }
-            _ => {}
+        let pause = match fault.status {
+            Some(429) if fault.retry_after.is_none() => Some((429, draw)),
+            Some(status) if !wait.is_zero() => Some((status, wait)),
+            _ => None,
+        };
+        if let Some((status, pause)) = pause {
+            let reason = PauseReason::Refused { status, has_retry_after: fault.retry_after.is_some() };
+            self.gate.pause(Instant::now() + pause, reason);
         }
         Ok(wait)
     }

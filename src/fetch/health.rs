@@ -13,9 +13,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::shutdown::StopReason;
 use crate::model::fault::RetryAfter;
-use crate::model::{Cause, Fault, Seq};
+use crate::model::{Cause, Fault, Seq, StopReason};
 
 /// Retries may be at most this share of all requests, in percent.
 const RETRY_SHARE: u64 = 20;
@@ -23,8 +22,6 @@ const RETRY_SHARE: u64 = 20;
 const RETRY_FLOOR: u64 = 50;
 /// Retries granted after a pause whose probe was answered well.
 const RETRY_GRANT: u64 = 10;
-/// Why the pool is paused in an outage.
-pub const KEEPS_FAILING: &str = "the API keeps failing";
 /// The pauses of an outage, one probe after each.
 const PAUSES: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
 /// The first attempts of a run that all found no connection end it.
@@ -175,7 +172,7 @@ impl State {
 
     fn hold(&mut self, now: Instant, fault: &Fault) -> Advice {
         let Some(pause) = PAUSES.get(self.level) else {
-            return Advice::Stop(StopReason::Failing(fault.detail.to_string()));
+            return Advice::Stop(StopReason::Failing(fault.clone()));
         };
         self.level += 1;
         self.held_at = Some(now);
@@ -265,7 +262,7 @@ mod tests {
             }
         };
         assert_eq!(pauses, [5, 10, 20]);
-        assert_eq!(stopped, StopReason::Failing("boom".into()));
+        assert_eq!(stopped, StopReason::Failing(fault(Cause::Status(500))));
     }
 
     #[tokio::test(start_paused = true)]

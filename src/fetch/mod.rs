@@ -23,10 +23,9 @@ pub mod transport;
 
 pub use classify::{BodyAs, ResponseSettings};
 pub use fetcher::{Companions, Fetcher, RetrySettings};
-pub use health::KEEPS_FAILING;
 pub use redirect::Follow;
 pub use select::Select;
-pub use shutdown::{Shutdown, StopReason};
+pub use shutdown::Shutdown;
 pub use transport::{
     Http, OnConnected, PROXY_SCHEMES, Transport, TransportError, TransportSettings, Trust, is_proxy_scheme,
 };

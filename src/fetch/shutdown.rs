@@ -1,61 +1,10 @@
 //! The one switch that ends a run early, and why it was triggered.
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::model::Key;
-
-/// Why a run ends before its input does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StopReason {
-    /// A signal asked for it.
-    Signal(u8),
-    /// `--max-time` is over.
-    OutOfTime,
-    /// None of the first attempts got a connection.
-    Unreachable(String),
-    /// The server's certificate does not verify.
-    Certificate(String),
-    /// The API kept failing through every pause it was given.
-    Failing(String),
-    /// The API refuses the credentials.
-    Refused {
-        /// 401 or 403.
-        status: u16,
-        /// How many answers in a row said so.
-        answers: usize,
-    },
-    /// The credentials expired near the end: of the last SKUs all were refused, and so was one, asked again, that came
-    /// before.
-    RefusedAtEnd {
-        /// 401 or 403.
-        status: u16,
-        /// How many SKUs were refused.
-        skus: usize,
-        /// The SKU that was asked again.
-        asked_again: Key,
-    },
-    /// Of the last SKUs all were refused, and the one that was asked again did not tell whether that was for the
-    /// credentials.
-    RefusalsUnsettled {
-        /// 401 or 403.
-        status: u16,
-        /// How many SKUs were refused.
-        skus: usize,
-        /// The SKU that was asked again.
-        asked_again: Key,
-        /// What came of that.
-        why: String,
-    },
-    /// The server asked for more quiet than `--max-retry-after` allows.
-    AskedToWait(Option<Duration>),
-    /// The disk failed.
-    Disk,
-    /// The program that read standard output has ended.
-    StdoutClosed,
-}
+use crate::model::StopReason;
 
 /// Triggered once; the first reason counts.
 #[derive(Debug, Default)]

@@ -31,6 +31,7 @@ use std::time::Duration;
 use arm::Arm;
 
 use super::LoadSignal;
+use crate::model::LimitChangeReason;
 
 /// Where the start begins: what a browser opens to one host, times a little; far from the crawl from 1.
 const START: usize = 8;
@@ -79,11 +80,11 @@ pub(super) struct AttemptSample {
     pub(super) paused: bool,
 }
 
-/// A new limit, and the reason in a few words where it is worth telling.
+/// A new limit, and the reason where it is worth an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LimitDecision {
     pub(super) limit: usize,
-    pub(super) told: Option<&'static str>,
+    pub(super) reason: Option<LimitChangeReason>,
 }
 
 /// What another limit is compared with.
@@ -184,12 +185,12 @@ impl Adaptive {
         now: impl FnOnce() -> Duration,
     ) -> Option<LimitDecision> {
         let before = self.limit;
-        let told = match sample.signal {
+        let reason = match sample.signal {
             LoadSignal::Overload { .. } => self.refused(sample, now),
             LoadSignal::Good { latency } if sample.full => self.answered(sample, latency, now),
             LoadSignal::Good { .. } | LoadSignal::Cheap | LoadSignal::Fault => None,
         };
-        (self.limit != before).then_some(LimitDecision { limit: self.limit, told })
+        (self.limit != before).then_some(LimitDecision { limit: self.limit, reason })
     }
 
     fn answered(
@@ -197,7 +198,7 @@ impl Adaptive {
         sample: &AttemptSample,
         latency: Duration,
         now: impl FnOnce() -> Duration,
-    ) -> Option<&'static str> {
+    ) -> Option<LimitChangeReason> {
         self.rest_good = self.rest_good.saturating_sub(1);
         self.good_above += u64::from(sample.level >= self.lowest_refused);
         if sample.number >= self.arm.from {
@@ -226,7 +227,7 @@ impl Adaptive {
         &mut self,
         sample: &AttemptSample,
         now: impl FnOnce() -> Duration,
-    ) -> Option<&'static str> {
+    ) -> Option<LimitChangeReason> {
         if sample.number < self.answered_until {
             return None;
         }
@@ -241,10 +242,14 @@ impl Adaptive {
         let growth = Duration::from_secs_f64(self.lowest.unwrap_or(0.0) * f64::from(self.limit.ilog2()));
         self.rest(now(), true, PATIENCE_PAUSED.max(growth * 10));
         self.enter(Mode::Hold, sample.departures);
-        Some("refused, and the pool paused")
+        Some(LimitChangeReason::RefusedAndPaused)
     }
 
-    fn refused(&mut self, sample: &AttemptSample, now: impl FnOnce() -> Duration) -> Option<&'static str> {
+    fn refused(
+        &mut self,
+        sample: &AttemptSample,
+        now: impl FnOnce() -> Duration,
+    ) -> Option<LimitChangeReason> {
         if sample.paused {
             return self.refused_all(sample, now);
         }
@@ -263,7 +268,7 @@ impl Adaptive {
                 self.rest(now(), true, PATIENCE_MAX);
             }
             self.enter(Mode::Hold, sample.departures);
-            return Some("refused above this");
+            return Some(LimitChangeReason::RefusedAbove);
         }
         if sample.number < self.arm.from {
             return None;
@@ -273,7 +278,7 @@ impl Adaptive {
             let hopeless = self.arm.count() >= 16 && self.arm.refused() > 0.5;
             if hopeless || !matches!(self.mode, Mode::Down { .. }) {
                 self.down(0.7, sample.departures);
-                return Some("too many refused");
+                return Some(LimitChangeReason::TooManyRefused);
             }
         }
         let growing = matches!(self.mode, Mode::Up { to, .. } if self.limit < to);

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::model::Rate;
+use crate::model::{PauseReason, Rate};
 
 /// Throughput must grow by the added workers to this power: by 15 % where they are doubled. Halfway
 /// between a server that still scales and one that is full lies a factor of 1.4; noise of a tenth
@@ -91,8 +91,8 @@ pub enum ClimbEnd {
     Knee,
     /// Errors began.
     Errors,
-    /// The pool was paused, for the reason given.
-    Paused(&'static str),
+    /// The pool was paused, for this reason.
+    Paused(PauseReason),
     /// `--rate` was reached.
     Rate,
     /// The ceiling was reached.

@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep_until};
 use state::{AfterUnlock, Departure, GateState};
 
 use super::PaceSettings;
+use crate::model::{LimitChangeReason, PauseReason};
+
 use super::gate_events::{GateEvent, GateView, Waits};
 use super::queue::Ticket;
 
@@ -82,8 +84,8 @@ impl Gate {
 
     /// Nobody leaves before `until`; then one probe does, and the rest after its good answer. The
     /// later of two instants wins. Says whether this one moved the end later.
-    pub fn pause(&self, until: Instant, why: &'static str) -> bool {
-        let (moved, wake) = self.shared.lock().pause(until, why);
+    pub fn pause(&self, until: Instant, reason: PauseReason) -> bool {
+        let (moved, wake) = self.shared.lock().pause(until, reason);
         AfterUnlock { wake, drop: None }.run();
         moved
     }
@@ -92,11 +94,11 @@ impl Gate {
     /// like): the last of them are spread over the time up to there, and when none is left the pool
     /// pauses. Never makes the pool faster. A reset that [`Gate::accepts_pause`] refuses is not waited for here:
     /// the caller defers once the quota is used up.
-    pub fn report_quota(&self, remaining: u64, reset: Instant, why: &'static str) {
+    pub fn report_quota(&self, remaining: u64, reset: Instant) {
         if !self.accepts_pause(reset.saturating_duration_since(Instant::now())) {
             return;
         }
-        let wake = self.shared.lock().report(remaining, reset, why);
+        let wake = self.shared.lock().report(remaining, reset);
         AfterUnlock { wake, drop: None }.run();
     }
 
@@ -116,15 +118,15 @@ impl Gate {
             limit: state.pause.ramp().unwrap_or(usize::MAX).min(state.slots.limit()),
             waiting: state.queue.len(),
             paused_until: paused.map(|(until, _)| until),
-            paused_why: paused.map_or("", |(_, why)| why),
+            pause_reason: paused.map(|(_, reason)| reason),
             slowed: state.is_slowed(),
         }
     }
 
     /// From now on so many may be in flight. For a gate whose concurrency is a number (`tune` climbs
     /// with it): where it is `auto` the controller has the next word.
-    pub fn resize(&self, limit: NonZeroUsize, why: &'static str) {
-        let wake = self.shared.lock().resize(limit.get(), why);
+    pub fn resize(&self, limit: NonZeroUsize, reason: LimitChangeReason) {
+        let wake = self.shared.lock().resize(limit.get(), reason);
         AfterUnlock { wake, drop: None }.run();
     }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::model::{LimitChangeReason, PauseReason};
+
 /// How many events are kept when nobody takes them; the oldest go first.
 const EVENTS_MAX: usize = 256;
 /// A pause that grows is told again only if it grew by this much: of 32 attempts in flight each may
@@ -37,8 +39,8 @@ pub struct GateView {
     pub waiting: usize,
     /// While the pool is paused or its probe under way: the instant before which nobody leaves.
     pub paused_until: Option<Instant>,
-    /// Why it is paused; empty if it is not.
-    pub paused_why: &'static str,
+    /// Why it is paused, if it is.
+    pub pause_reason: Option<PauseReason>,
     /// Departures keep a distance: what is left of a quota is spread over the time up to its reset, or the pool
     /// was paused before.
     pub slowed: bool,
@@ -72,8 +74,8 @@ pub enum GateEvent {
     Paused {
         /// The instant.
         until: Instant,
-        /// Why, in a few words.
-        why: &'static str,
+        /// Why.
+        reason: PauseReason,
     },
     /// The probe was answered well; the pool grows back to its limit.
     Resumed,
@@ -81,8 +83,8 @@ pub enum GateEvent {
     LimitChanged {
         /// The new limit.
         limit: usize,
-        /// Why, in a few words.
-        why: &'static str,
+        /// Why.
+        reason: LimitChangeReason,
     },
 }
 
@@ -135,15 +137,15 @@ impl GateEvents {
     }
 
     /// The pool is paused until then.
-    pub(super) fn paused(&mut self, now: Instant, until: Instant, why: &'static str) {
+    pub(super) fn paused(&mut self, now: Instant, until: Instant, reason: PauseReason) {
         if self.paused_since.is_none() {
             self.paused_since = Some(now);
             self.waits.pauses += 1;
         }
-        if let Some(GateEvent::Paused { until: told, why: reason }) = self.events.back_mut() {
-            (*told, *reason) = (until, why);
+        if let Some(GateEvent::Paused { until: last_until, reason: last_reason }) = self.events.back_mut() {
+            (*last_until, *last_reason) = (until, reason);
         } else if self.reported_until.is_none_or(|told| until >= told + REPORT_AGAIN) {
-            self.push(GateEvent::Paused { until, why });
+            self.push(GateEvent::Paused { until, reason });
         } else {
             return;
         }
@@ -160,8 +162,8 @@ impl GateEvents {
     }
 
     /// Another limit.
-    pub(super) fn limited(&mut self, limit: usize, why: &'static str) {
-        self.push(GateEvent::LimitChanged { limit, why });
+    pub(super) fn limited(&mut self, limit: usize, reason: LimitChangeReason) {
+        self.push(GateEvent::LimitChanged { limit, reason });
     }
 
     /// What changed since the last call.
@@ -188,6 +190,9 @@ impl GateEvents {
 mod tests {
     use super::*;
 
+    const REFUSED: PauseReason = PauseReason::Refused { status: 429, has_retry_after: false };
+    const GROWS: LimitChangeReason = LimitChangeReason::ThroughputGrows;
+
     fn second(n: u64) -> Duration {
         Duration::from_secs(n)
     }
@@ -208,12 +213,12 @@ mod tests {
     fn a_pause_that_grows_by_a_little_is_told_once() {
         let now = Instant::now();
         let mut events = GateEvents::new(now);
-        events.paused(now, now + second(2), "429");
-        events.paused(now, now + second(3), "429");
-        assert_eq!(events.take_events(), [GateEvent::Paused { until: now + second(3), why: "429" }]);
-        events.paused(now, now + second(3) + Duration::from_millis(5), "429");
+        events.paused(now, now + second(2), REFUSED);
+        events.paused(now, now + second(3), REFUSED);
+        assert_eq!(events.take_events(), [GateEvent::Paused { until: now + second(3), reason: REFUSED }]);
+        events.paused(now, now + second(3) + Duration::from_millis(5), REFUSED);
         assert!(events.take_events().is_empty());
-        events.paused(now, now + second(9), "503");
+        events.paused(now, now + second(9), PauseReason::Outage);
         assert_eq!(events.take_events().len(), 1);
         events.resumed(now + second(10));
         assert_eq!(events.take_events(), [GateEvent::Resumed]);
@@ -224,9 +229,9 @@ mod tests {
     #[test]
     fn changes_that_nobody_fetches_are_bounded() {
         let mut events = GateEvents::new(Instant::now());
-        (0..10_000).for_each(|limit| events.limited(limit, "growth"));
+        (0..10_000).for_each(|limit| events.limited(limit, GROWS));
         let events = events.take_events();
         assert_eq!(events.len(), EVENTS_MAX);
-        assert_eq!(events.last(), Some(&GateEvent::LimitChanged { limit: 9_999, why: "growth" }));
+        assert_eq!(events.last(), Some(&GateEvent::LimitChanged { limit: 9_999, reason: GROWS }));
     }
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::model::PauseReason;
+
 /// The pause after a probe that was not answered well: one second, doubled each time (the fetcher's
 /// back-off starts in the same range) …
 const AGAIN: Duration = Duration::from_secs(1);
@@ -17,8 +19,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(20);
 /// How many more may be in flight for each answer after a pause.
 const GROWTH: usize = 3;
-/// Why the pool is paused after such a probe.
-const PROBE_FAILED: &str = "the probe after the pause failed";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -45,7 +45,7 @@ pub(super) enum Admission {
 pub(super) struct PoolPause {
     phase: Phase,
     until: Option<Instant>,
-    why: &'static str,
+    reason: PauseReason,
     epoch: u32,
     probes_failed: u32,
     /// How many that left since the pause may be in flight, while growing.
@@ -56,7 +56,15 @@ pub(super) struct PoolPause {
 
 impl Default for PoolPause {
     fn default() -> Self {
-        Self { phase: Phase::Open, until: None, why: "", epoch: 0, probes_failed: 0, ramp: None, fresh: 0 }
+        Self {
+            phase: Phase::Open,
+            until: None,
+            reason: PauseReason::ProbeFailed,
+            epoch: 0,
+            probes_failed: 0,
+            ramp: None,
+            fresh: 0,
+        }
     }
 }
 
@@ -72,8 +80,8 @@ impl PoolPause {
     }
 
     /// The instant and the reason, while the pool is paused or its probe is under way.
-    pub(super) fn paused(&self) -> Option<(Instant, &'static str)> {
-        self.until.filter(|_| self.phase != Phase::Open).map(|until| (until, self.why))
+    pub(super) fn paused(&self) -> Option<(Instant, PauseReason)> {
+        self.until.filter(|_| self.phase != Phase::Open).map(|until| (until, self.reason))
     }
 
     /// Counts the pauses: an attempt that left in an older epoch says nothing about this one.
@@ -82,7 +90,7 @@ impl PoolPause {
     }
 
     /// Nobody leaves before `until`. Says whether that moved the instant later.
-    pub(super) fn pause(&mut self, now: Instant, until: Instant, why: &'static str) -> bool {
+    pub(super) fn pause(&mut self, now: Instant, until: Instant, reason: PauseReason) -> bool {
         if until <= now || (self.phase != Phase::Open && self.until.is_some_and(|old| until <= old)) {
             return false;
         }
@@ -93,7 +101,7 @@ impl PoolPause {
             self.fresh = 0;
         }
         self.until = Some(until);
-        self.why = why;
+        self.reason = reason;
         true
     }
 
@@ -160,7 +168,7 @@ impl PoolPause {
             Some(false) => {
                 let wait = AGAIN.saturating_mul(1 << self.probes_failed.min(8)).min(AGAIN_MAX);
                 self.probes_failed += 1;
-                self.pause(now, now + wait, PROBE_FAILED);
+                self.pause(now, now + wait, PauseReason::ProbeFailed);
             }
             // Its instant is over: the next in line becomes the probe.
             None => self.phase = Phase::Paused,
@@ -173,6 +181,8 @@ impl PoolPause {
 mod tests {
     use super::*;
 
+    const REFUSED: PauseReason = PauseReason::Refused { status: 429, has_retry_after: false };
+
     fn second(n: u64) -> Duration {
         Duration::from_secs(n)
     }
@@ -181,13 +191,13 @@ mod tests {
     fn the_later_of_two_instants_wins_and_the_past_is_none() {
         let now = Instant::now();
         let mut pause = PoolPause::default();
-        assert!(!pause.pause(now, now, "past"));
+        assert!(!pause.pause(now, now, REFUSED));
         assert!(pause.is_over());
-        assert!(pause.pause(now, now + second(2), "two"));
-        assert!(!pause.pause(now, now + second(1), "one"));
-        assert!(!pause.pause(now, now + second(2), "two again"));
-        assert_eq!(pause.paused(), Some((now + second(2), "two")));
-        assert!(pause.pause(now, now + second(3), "three"));
+        assert!(pause.pause(now, now + second(2), REFUSED));
+        assert!(!pause.pause(now, now + second(1), REFUSED));
+        assert!(!pause.pause(now, now + second(2), REFUSED));
+        assert_eq!(pause.paused(), Some((now + second(2), REFUSED)));
+        assert!(pause.pause(now, now + second(3), REFUSED));
         assert_eq!(pause.admission(now + second(2)), Admission::At(now + second(3)));
         assert_eq!(pause.admission(now + second(3)), Admission::Probe);
     }
@@ -197,11 +207,11 @@ mod tests {
         let now = Instant::now();
         let mut pause = PoolPause::default();
         let before = pause.epoch();
-        pause.pause(now, now + second(1), "first");
+        pause.pause(now, now + second(1), REFUSED);
         assert!(!pause.probed(before, Some(true), now));
         let first = pause.epoch();
         pause.left(true);
-        pause.pause(now + second(1), now + second(2), "second, while the probe was under way");
+        pause.pause(now + second(1), now + second(2), REFUSED);
         assert!(!pause.probed(first, Some(true), now + second(1)));
         assert_eq!(pause.admission(now + second(1)), Admission::At(now + second(2)));
         pause.left(true);
@@ -214,7 +224,7 @@ mod tests {
     fn after_the_probe_each_round_may_be_four_times_as_large() {
         let now = Instant::now();
         let mut pause = PoolPause::default();
-        pause.pause(now, now + second(1), "");
+        pause.pause(now, now + second(1), REFUSED);
         let epoch = pause.epoch();
         pause.left(true);
         pause.probed(epoch, Some(true), now + second(1));
@@ -239,7 +249,7 @@ mod tests {
         let now = Instant::now();
         let mut pause = PoolPause::default();
         let before = pause.epoch();
-        pause.pause(now, now + second(1), "");
+        pause.pause(now, now + second(1), REFUSED);
         pause.left(true);
         pause.probed(pause.epoch(), Some(true), now);
         pause.ended(pause.epoch(), Some(true), 32);
@@ -252,7 +262,7 @@ mod tests {
     fn probes_that_fail_are_followed_by_longer_and_longer_pauses() {
         let mut now = Instant::now();
         let mut pause = PoolPause::default();
-        pause.pause(now, now + second(1), "");
+        pause.pause(now, now + second(1), REFUSED);
         let mut waits = Vec::new();
         for _ in 0..7 {
             now = pause.paused().unwrap().0;
@@ -268,7 +278,7 @@ mod tests {
     fn a_probe_that_is_given_up_makes_the_next_one_the_probe() {
         let now = Instant::now();
         let mut pause = PoolPause::default();
-        pause.pause(now, now + second(1), "");
+        pause.pause(now, now + second(1), REFUSED);
         pause.left(true);
         assert!(!pause.probed(pause.epoch(), None, now + second(1)));
         assert_eq!(pause.admission(now + second(1)), Admission::Probe);

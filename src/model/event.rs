@@ -1,8 +1,8 @@
-//! What happened, for people: past participles, told to a [`Reporter`] as they come.
+//! What happened, for people: past participles, passed to a [`Reporter`] as they come.
 
 use std::time::Duration;
 
-use crate::model::{Fault, Key};
+use crate::model::{Fault, Key, LimitChangeReason, PauseReason, StopReason};
 
 /// Something that happened. Holds borrowed data: a reporter that keeps any of it copies it.
 #[derive(Debug, Clone, Copy)]
@@ -68,8 +68,8 @@ pub enum Event<'a> {
     PoolPaused {
         /// How long from now.
         wait: Duration,
-        /// Why, in a few words, such as `429 with Retry-After`.
-        why: &'a str,
+        /// Why.
+        reason: PauseReason,
     },
     /// The pause is over and its probe was answered well.
     PoolResumed,
@@ -77,22 +77,24 @@ pub enum Event<'a> {
     LimitChanged {
         /// The new limit.
         limit: usize,
-        /// Why, in a few words.
-        why: &'a str,
+        /// Why.
+        reason: LimitChangeReason,
     },
-    /// Something a person should know once.
+    /// Something to print once.
     Warned {
         /// One sentence.
         message: &'a str,
     },
     /// The run stops early; jobs in flight are drained.
     Stopping {
-        /// Why, one sentence.
-        why: &'a str,
+        /// Why.
+        reason: &'a StopReason,
+        /// How long attempts in flight may still take, where their answers still matter.
+        drain: Option<Duration>,
     },
 }
 
-/// Told of every event, synchronously, beside the work; must be quick and must not fail.
+/// Receives every event, synchronously, beside the work; must be quick and must not fail.
 pub trait Reporter: Send + Sync {
     /// Takes note of one event.
     fn on(&self, event: &Event<'_>);

@@ -13,6 +13,7 @@ pub mod job;
 pub mod key;
 pub mod large_buffer;
 pub mod mask;
+pub mod reason;
 pub mod system_limit;
 pub mod units;
 
@@ -24,4 +25,5 @@ pub use fault::{Cause, Fault};
 pub use job::{Fingerprint, Job, Request, Seq};
 pub use key::{Key, KeyError};
 pub use mask::Mask;
+pub use reason::{LimitChangeReason, PauseReason, StopReason, signal_name};
 pub use units::{Rate, Size, StatusSet};

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use crate::model::PauseReason;
+
 /// What the engine knows of the moment, told every 100 ms or so.
 #[derive(Debug, Clone, Copy)]
-pub struct EngineStatus<'a> {
+pub struct EngineStatus {
     /// Time since the run began.
     pub elapsed: Duration,
     /// Attempts in flight.
@@ -12,5 +14,5 @@ pub struct EngineStatus<'a> {
     /// Attempts that may be in flight.
     pub limit: usize,
     /// What is left of the pool's pause, and why it pauses.
-    pub paused: Option<(Duration, &'a str)>,
+    pub paused: Option<(Duration, PauseReason)>,
 }

@@ -44,7 +44,7 @@ impl Counted {
         self.stats.count(event);
     }
 
-    fn sample(&mut self, engine: &EngineStatus<'_>) {
+    fn sample(&mut self, engine: &EngineStatus) {
         self.stats.at(engine.elapsed);
         if let Some(history) = &mut self.history {
             history.sample(engine);
@@ -95,7 +95,7 @@ impl Report {
     }
 
     /// Shows how the run stands: to be called every 100 ms or so.
-    pub fn tick(&self, engine: &EngineStatus<'_>) {
+    pub fn tick(&self, engine: &EngineStatus) {
         let counters = {
             let mut counted = lock(&self.counted);
             counted.sample(engine);

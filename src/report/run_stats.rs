@@ -320,6 +320,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::PauseReason;
 
     fn failed(stats: &mut RunStats, line: u64, fault: &Fault) {
         stats.count(&Event::JobFailed { key: None, line, fault, attempts: 1, url: None });
@@ -393,7 +394,7 @@ mod tests {
         let mut stats = RunStats::default();
         let paused = |stats: &mut RunStats, at: u64, wait: u64| {
             stats.at(Duration::from_secs(at));
-            stats.count(&Event::PoolPaused { wait: Duration::from_secs(wait), why: "429" });
+            stats.count(&Event::PoolPaused { wait: Duration::from_secs(wait), reason: PauseReason::Quota });
         };
         paused(&mut stats, 10, 5);
         paused(&mut stats, 11, 5);
@@ -401,7 +402,7 @@ mod tests {
         assert_eq!((stats.counters().pauses, stats.counters().paused), (1, Duration::from_secs(6)));
         paused(&mut stats, 30, 2);
         assert_eq!((stats.counters().pauses, stats.counters().paused), (2, Duration::from_secs(8)));
-        stats.count(&Event::PoolPaused { wait: Duration::MAX, why: "never" });
+        stats.count(&Event::PoolPaused { wait: Duration::MAX, reason: PauseReason::Quota });
     }
 
     #[test]

@@ -11,6 +11,8 @@ use std::path::Path;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::model::PauseReason;
+
 use super::super::pause::{Admission, PoolPause};
 use super::super::slots::Slots;
 use super::super::spread::Spread;
@@ -270,7 +272,8 @@ impl<'a> Simulation<'a> {
             // As the fetcher does for a 429 without Retry-After: the attempt's back-off.
             let wait = Duration::from_secs_f64(self.random.f64() * 0.5);
             let now = self.at();
-            if self.pause.pause(now, now + wait, "429") {
+            if self.pause.pause(now, now + wait, PauseReason::Refused { status: 429, has_retry_after: false })
+            {
                 self.spread.begin();
             }
         }
@@ -294,9 +297,9 @@ impl<'a> Simulation<'a> {
             let decision = adaptive.observe(&sample, || Duration::from_nanos(self.now));
             self.slots.resize(adaptive.limit());
             if std::env::var_os("WORLD_TRACE").is_some()
-                && let Some(LimitDecision { limit, told: Some(told) }) = decision
+                && let Some(LimitDecision { limit, reason: Some(reason) }) = decision
             {
-                println!("{:8.3} {limit:4} {told}", self.now as f64 / 1e9);
+                println!("{:8.3} {limit:4} {reason}", self.now as f64 / 1e9);
             }
         }
     }

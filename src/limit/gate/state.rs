@@ -15,6 +15,7 @@ use super::super::slots::Slots;
 use super::super::spread::Spread;
 use super::super::{Concurrency, PaceSettings};
 use super::{LoadSignal, Turn};
+use crate::model::{LimitChangeReason, PauseReason};
 
 #[derive(Debug)]
 pub(super) struct GateState {
@@ -204,29 +205,29 @@ impl GateState {
 
     /// Nobody leaves before `until`. Says whether that moved the end of the pause later, and whom to
     /// wake: the head may wait for a probe that is none any more.
-    pub(super) fn pause(&mut self, until: Instant, why: &'static str) -> (bool, Option<Waker>) {
+    pub(super) fn pause(&mut self, until: Instant, reason: PauseReason) -> (bool, Option<Waker>) {
         let now = Instant::now();
-        let moved = self.pause.pause(now, until, why);
+        let moved = self.pause.pause(now, until, reason);
         if moved {
             self.spread.begin();
-            self.events.paused(now, until, why);
+            self.events.paused(now, until, reason);
         }
         (moved, if moved { self.nudge() } else { None })
     }
 
     /// The server takes `remaining` more until `reset`; what is in flight it may not have counted.
-    pub(super) fn report(&mut self, remaining: u64, reset: Instant, why: &'static str) -> Option<Waker> {
+    pub(super) fn report(&mut self, remaining: u64, reset: Instant) -> Option<Waker> {
         let left = remaining.saturating_sub(self.slots.in_flight() as u64);
         match self.quota.report(Instant::now(), left, reset, self.slots.limit()) {
             QuotaAdvice::Go => None,
-            QuotaAdvice::Pause => self.pause(reset, why).1,
+            QuotaAdvice::Pause => self.pause(reset, PauseReason::Quota).1,
         }
     }
 
     /// Another limit. Returns whom to wake.
-    pub(super) fn resize(&mut self, limit: usize, why: &'static str) -> Option<Waker> {
+    pub(super) fn resize(&mut self, limit: usize, reason: LimitChangeReason) -> Option<Waker> {
         self.slots.resize(limit);
-        self.events.limited(limit, why);
+        self.events.limited(limit, reason);
         self.nudge()
     }
 
@@ -278,8 +279,8 @@ impl GateState {
         };
         if let Some(decision) = adaptive.observe(&sample, || self.start.elapsed()) {
             self.slots.resize(decision.limit);
-            if let Some(why) = decision.told {
-                self.events.limited(decision.limit, why);
+            if let Some(reason) = decision.reason {
+                self.events.limited(decision.limit, reason);
             }
         }
     }
@@ -289,8 +290,8 @@ impl GateState {
         let before = self.pause.epoch();
         if self.pause.probed(epoch, good, now) {
             self.events.resumed(now);
-        } else if let Some((until, why)) = self.pause.paused().filter(|_| self.pause.epoch() != before) {
-            self.events.paused(now, until, why);
+        } else if let Some((until, reason)) = self.pause.paused().filter(|_| self.pause.epoch() != before) {
+            self.events.paused(now, until, reason);
         }
     }
 

@@ -24,6 +24,7 @@ fn rated(most: usize, rate: &str, burst: u32) -> PaceSettings {
     PaceSettings { rate: Some(rate.parse().unwrap()), burst: NonZeroU32::new(burst).unwrap(), ..fixed(most) }
 }
 
+const RETRY_AFTER: PauseReason = PauseReason::Refused { status: 429, has_retry_after: true };
 const GOOD: LoadSignal = LoadSignal::Good { latency: Duration::from_millis(5) };
 const OVERLOAD: LoadSignal = LoadSignal::Overload { latency: Duration::from_millis(5) };
 
@@ -66,12 +67,15 @@ async fn a_limit_that_is_raised_lets_those_in_line_leave_and_keeps_the_rate() {
     sleep(ms(1_000)).await;
     assert_eq!((gate.view().in_flight, gate.view().waiting), (1, 4));
     let raised = Instant::now();
-    gate.resize(NonZeroUsize::new(4).unwrap(), "the next rung");
+    gate.resize(NonZeroUsize::new(4).unwrap(), LimitChangeReason::NextRung);
     let permits: Vec<_> = [tasks.join_next().await, tasks.join_next().await, tasks.join_next().await].into();
     // The first leaves at once, on the token that was saved; each of the others waits for its own.
     assert!(raised.elapsed() >= ms(190), "{:?}", raised.elapsed());
     assert_eq!((gate.view().in_flight, gate.view().waiting), (4, 1));
-    assert_eq!(gate.take_events(), [GateEvent::LimitChanged { limit: 4, why: "the next rung" }]);
+    assert_eq!(
+        gate.take_events(),
+        [GateEvent::LimitChanged { limit: 4, reason: LimitChangeReason::NextRung }]
+    );
     drop((held, permits));
     assert!(tasks.join_next().await.is_some());
 }
@@ -132,7 +136,7 @@ async fn giving_up_at_any_point_loses_no_slot_and_no_turn() {
     // Dropped while it sleeps on the rate.
     drop(behind);
     let permit = timeout(ms(30), last).await.expect("the next one takes the turn");
-    gate.pause(Instant::now() + ms(500), "test");
+    gate.pause(Instant::now() + ms(500), RETRY_AFTER);
     drop(permit);
     let mut paused = Box::pin(gate.admit());
     assert!(pending(&mut paused).await);
@@ -170,7 +174,7 @@ async fn nobody_leaves_during_a_pause_then_one_probe_then_growth() {
                     left.borrow_mut().push((start.elapsed().as_millis(), permit.is_probe()));
                     sleep(ms(100)).await;
                     if id == 7 {
-                        assert!(gate.pause(Instant::now() + ms(2_000), "429 with Retry-After"));
+                        assert!(gate.pause(Instant::now() + ms(2_000), RETRY_AFTER));
                         permit.finish(OVERLOAD);
                     } else {
                         permit.finish(LoadSignal::Good { latency: ms(100) });
@@ -193,10 +197,7 @@ async fn nobody_leaves_during_a_pause_then_one_probe_then_growth() {
     let densest = (2_100..2_700).map(|from| at(from, from + 10)).max();
     assert!(densest <= Some(5), "{densest:?}");
     let changes = gate.take_events();
-    assert!(matches!(
-        changes[..],
-        [GateEvent::Paused { why: "429 with Retry-After", .. }, GateEvent::Resumed]
-    ));
+    assert!(matches!(changes[..], [GateEvent::Paused { reason: RETRY_AFTER, .. }, GateEvent::Resumed]));
     let waits = gate.waits();
     assert_eq!((waits.pauses, waits.paused), (1, ms(2_100)));
     assert_eq!(waits.peak, 32);
@@ -207,18 +208,18 @@ async fn answers_under_way_make_a_pause_longer_but_never_lift_it() {
     let gate = Gate::new(&fixed(4));
     let start = Instant::now();
     let (a, b, c) = (gate.admit().await, gate.admit().await, gate.admit().await);
-    assert!(gate.pause(start + ms(1_000), "first"));
-    assert!(!gate.pause(start + ms(400), "earlier"));
+    assert!(gate.pause(start + ms(1_000), RETRY_AFTER));
+    assert!(!gate.pause(start + ms(400), RETRY_AFTER));
     a.finish(GOOD);
     let mut waits = Box::pin(gate.admit());
     assert!(pending(&mut waits).await);
     sleep(ms(900)).await;
-    assert!(gate.pause(start + ms(1_500), "later, while somebody sleeps"));
+    assert!(gate.pause(start + ms(1_500), RETRY_AFTER));
     b.finish(GOOD);
     let probe = waits.await;
     assert_eq!(start.elapsed(), ms(1_500));
     // An old answer that says "wait" while the probe is under way.
-    assert!(gate.pause(start + ms(4_000), "during the probe"));
+    assert!(gate.pause(start + ms(4_000), RETRY_AFTER));
     c.finish(GOOD);
     probe.finish(GOOD);
     let probe = gate.admit().await;
@@ -234,14 +235,14 @@ async fn one_that_waits_for_a_probe_sees_the_pause_that_replaces_it() {
     let gate = Gate::new(&fixed(8));
     let start = Instant::now();
     let old = gate.admit().await;
-    gate.pause(start + ms(100), "first");
+    gate.pause(start + ms(100), RETRY_AFTER);
     let probe = gate.admit().await;
     let waits = tokio::spawn({
         let gate = gate.clone();
         async move { gate.admit().await }
     });
     settle().await;
-    gate.pause(start + ms(700), "second");
+    gate.pause(start + ms(700), RETRY_AFTER);
     let next = timeout(ms(5_000), waits).await.expect("it waits for a probe that is none any more").unwrap();
     assert_eq!(start.elapsed(), ms(700));
     assert!(next.is_probe());
@@ -252,7 +253,7 @@ async fn one_that_waits_for_a_probe_sees_the_pause_that_replaces_it() {
 async fn a_probe_that_is_refused_is_followed_by_a_pause_of_its_own() {
     let gate = Gate::new(&fixed(8));
     let start = Instant::now();
-    gate.pause(start + ms(100), "429");
+    gate.pause(start + ms(100), RETRY_AFTER);
     let mut at = Vec::new();
     for signal in [OVERLOAD, LoadSignal::Fault, OVERLOAD, GOOD] {
         let probe = gate.admit().await;
@@ -275,7 +276,7 @@ async fn a_resend_keeps_its_slot_takes_a_rate_token_and_waits_out_a_pause() {
     permit.resend().await;
     assert_eq!(start.elapsed(), ms(100));
     assert_eq!(gate.view().in_flight, 1);
-    gate.pause(start + ms(1_000), "test");
+    gate.pause(start + ms(1_000), RETRY_AFTER);
     let mut given_up = Box::pin(permit.resend());
     assert!(pending(&mut given_up).await);
     drop(given_up);
@@ -295,7 +296,7 @@ async fn a_resend_keeps_its_slot_takes_a_rate_token_and_waits_out_a_pause() {
 async fn a_probe_is_sent_again_although_other_holders_wait_for_it() {
     let gate = Gate::new(&fixed(4));
     let mut old = gate.admit().await;
-    gate.pause(Instant::now() + ms(100), "test");
+    gate.pause(Instant::now() + ms(100), RETRY_AFTER);
     let mut probe = gate.admit().await;
     let mut other = Box::pin(old.resend());
     assert!(pending(&mut other).await);
@@ -374,7 +375,7 @@ async fn a_pause_earns_no_more_than_the_burst() {
                 async move { gate.admit().await.finish(GOOD) }
             });
             settle().await;
-            gate.pause(start + ms(5_000), "test");
+            gate.pause(start + ms(5_000), RETRY_AFTER);
             let mut tasks = JoinSet::new();
             for _ in 0..400 {
                 let (gate, left) = (gate.clone(), Rc::clone(&left));
@@ -404,7 +405,7 @@ async fn waits_are_told_apart() {
     let mut third = Box::pin(gate.admit());
     assert!(pending(&mut third).await);
     sleep(ms(300)).await;
-    gate.pause(Instant::now() + ms(700), "test");
+    gate.pause(Instant::now() + ms(700), RETRY_AFTER);
     drop(first);
     let third = third.await;
     let waits = gate.waits();
@@ -429,7 +430,7 @@ async fn a_quota_that_runs_out_slows_the_pool_before_it_is_refused() {
         taken += 1;
         refused += u32::from(taken > 100);
         let reset = start + ms(4_000 * (u64::try_from(window).unwrap() + 1));
-        gate.report_quota(100_u64.saturating_sub(taken), reset, "the quota is used up");
+        gate.report_quota(100_u64.saturating_sub(taken), reset);
         permit.finish(GOOD);
     }
     assert_eq!(refused, 0);
@@ -439,8 +440,8 @@ async fn a_quota_that_runs_out_slows_the_pool_before_it_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_quota_that_is_reset_too_late_is_not_waited_for() {
     let gate = Gate::new(&fixed(8));
-    gate.report_quota(0, Instant::now() + Duration::from_hours(1), "the quota is used up");
-    gate.report_quota(1, Instant::now() + Duration::from_hours(1), "the quota is used up");
+    gate.report_quota(0, Instant::now() + Duration::from_hours(1));
+    gate.report_quota(1, Instant::now() + Duration::from_hours(1));
     timeout(ms(1), gate.admit()).await.expect("no pause").finish(GOOD);
     assert!(gate.accepts_pause(Duration::from_mins(5)) && !gate.accepts_pause(Duration::from_mins(6)));
 }
@@ -543,7 +544,7 @@ impl Watch {
 
     fn pause(&self, wait: u64) {
         let until = Instant::now() + ms(wait);
-        if self.gate.pause(until, "random") {
+        if self.gate.pause(until, RETRY_AFTER) {
             assert!(until > self.until.get());
             self.until.set(until);
             self.probe.set(false);

@@ -210,6 +210,7 @@ impl TermLike for BarTerminal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::PauseReason;
 
     fn snapshot() -> ProgressSnapshot {
         ProgressSnapshot {
@@ -244,7 +245,8 @@ mod tests {
 
     #[test]
     fn a_pause_that_does_not_fit_loses_its_reason_and_not_its_end() {
-        let paused = Some((Duration::from_secs(12), "429 with Retry-After".to_owned()));
+        let paused =
+            Some((Duration::from_secs(12), PauseReason::Refused { status: 429, has_retry_after: true }));
         let paused = ProgressSnapshot { paused, in_flight: 0, ..snapshot() };
         let at = |width| line(&paused, width, false);
         assert_eq!(
@@ -266,7 +268,8 @@ mod tests {
 
     #[test]
     fn no_line_is_wider_than_its_terminal_unless_two_parts_are() {
-        let paused = Some((Duration::from_secs(12), "429 with Retry-After".to_owned()));
+        let paused =
+            Some((Duration::from_secs(12), PauseReason::Refused { status: 429, has_retry_after: true }));
         for snapshot in [snapshot(), ProgressSnapshot { paused, ..snapshot() }] {
             for width in 20..250 {
                 assert!(line(&snapshot, width, false).chars().count() <= width);

@@ -9,15 +9,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::model::display_safe;
-use crate::model::{Cause, Event};
+use crate::model::{Cause, Event, PauseReason, StopReason};
 use crate::report::console::progress_snapshot::ProgressSnapshot;
 use crate::report::failure_text::{example_fields, place_and_reason};
 use crate::report::format;
 use crate::report::machine_format::{rounded, seconds};
 use crate::report::run_stats::{FailureExample, RunCounters, example};
 
-/// Characters of a reason and of a whole sentence that a line shows.
-const REASON_CHARS: usize = 200;
+/// Characters of a whole sentence that a line shows.
 const SENTENCE_CHARS: usize = 2_000;
 
 /// How much a line matters.
@@ -63,18 +62,19 @@ pub(crate) fn of(event: &Event<'_>, counters: &RunCounters, reported_before: boo
         Event::JobFailed { key, line, fault, attempts, url } => {
             failed(&example(key, line, fault, url), fault.cause, attempts)
         }
-        Event::PoolPaused { wait, why } => paused(wait, why, (counters, reported_before)),
+        Event::PoolPaused { wait, reason } => paused(wait, reason, (counters, reported_before)),
         Event::PoolResumed => LogRecord::new(Level::Info, "pool_resumed", "resumed".into(), json!({})),
-        Event::LimitChanged { limit, why } => {
-            let text =
-                format!("concurrency {}: {}", format::count(limit as u64), display_safe(why, REASON_CHARS));
-            LogRecord::new(Level::Info, "limit_changed", text, json!({"limit": limit, "why": why}))
+        Event::LimitChanged { limit, reason } => {
+            let text = format!("concurrency {}: {reason}", format::count(limit as u64));
+            LogRecord::new(
+                Level::Info,
+                "limit_changed",
+                text,
+                json!({"limit": limit, "why": reason.to_string()}),
+            )
         }
         Event::Warned { message } => LogRecord::sentence(Level::Warning, "warned", message),
-        Event::Stopping { why } => {
-            let text = format!("stopping: {}", display_safe(why, SENTENCE_CHARS));
-            LogRecord::new(Level::Warning, "stopping", text, json!({"why": why}))
-        }
+        Event::Stopping { reason, drain } => stopping(reason, drain),
         Event::AttemptAnswered { .. }
         | Event::JobFetched { .. }
         | Event::JobRecovered
@@ -103,13 +103,25 @@ fn failed(example: &FailureExample, cause: Cause, attempts: u32) -> LogRecord {
     )
 }
 
-fn paused(wait: Duration, why: &str, (counters, reported_before): (&RunCounters, bool)) -> LogRecord {
-    let mut text = format!("paused {}: {}", format::time_left(wait), display_safe(why, REASON_CHARS));
+fn stopping(reason: &StopReason, drain: Option<Duration>) -> LogRecord {
+    let mut why = format!("{reason}: no new requests");
+    if let Some(drain) = drain {
+        why = format!("{why}; waiting up to {} for those in flight", format::time_left(drain));
+    }
+    LogRecord::new(Level::Warning, "stopping", format!("stopping: {why}"), json!({"why": why}))
+}
+
+fn paused(
+    wait: Duration,
+    reason: PauseReason,
+    (counters, reported_before): (&RunCounters, bool),
+) -> LogRecord {
+    let mut text = format!("paused {}: {reason}", format::time_left(wait));
     if reported_before && counters.pauses > 1 {
         let pauses = format::count(counters.pauses);
         text = format!("{text} ({pauses} pauses so far, {} in all)", format::duration(counters.paused));
     }
-    let fields = json!({"wait_s": seconds(wait), "why": why, "pauses": counters.pauses});
+    let fields = json!({"wait_s": seconds(wait), "why": reason.to_string(), "pauses": counters.pauses});
     LogRecord::new(Level::Info, "pool_paused", text, fields)
 }
 
@@ -137,7 +149,7 @@ pub(crate) fn progressed(snapshot: &ProgressSnapshot, text: String) -> LogRecord
         "retries": snapshot.retries,
         "failed": snapshot.failed,
         "pause_left_s": paused.map(|(left, _)| seconds(*left)),
-        "pause_why": paused.map(|(_, why)| why),
+        "pause_why": paused.map(|(_, reason)| reason.to_string()),
         "left_s": snapshot.left.map(seconds),
     });
     LogRecord::new(Level::Info, "progressed", text, fields)
@@ -149,7 +161,10 @@ mod tests {
 
     #[test]
     fn a_second_pause_says_how_many_there_were() {
-        let event = Event::PoolPaused { wait: Duration::from_secs(12), why: "429 with Retry-After" };
+        let event = Event::PoolPaused {
+            wait: Duration::from_secs(12),
+            reason: PauseReason::Refused { status: 429, has_retry_after: true },
+        };
         let first = RunCounters { pauses: 1, paused: Duration::from_secs(12), ..RunCounters::default() };
         assert_eq!(of(&event, &first, false).unwrap().message, "paused 12 s: 429 with Retry-After");
         let third = RunCounters { pauses: 3, paused: Duration::from_secs(200), ..RunCounters::default() };

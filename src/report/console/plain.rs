@@ -52,6 +52,7 @@ pub(crate) fn line(snapshot: &ProgressSnapshot) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::PauseReason;
 
     fn snapshot() -> ProgressSnapshot {
         ProgressSnapshot {
@@ -82,7 +83,8 @@ mod tests {
 
     #[test]
     fn a_pause_stands_in_place_of_the_rate() {
-        let paused = Some((Duration::from_secs(12), "429 with Retry-After".to_owned()));
+        let paused =
+            Some((Duration::from_secs(12), PauseReason::Refused { status: 429, has_retry_after: true }));
         let text = line(&ProgressSnapshot { paused, in_flight: 0, ..snapshot() });
         assert!(text.contains(" · paused 12 s: 429 with Retry-After · 0 in flight · "), "{text}");
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::model::display_safe;
+use crate::model::PauseReason;
 use crate::report::engine_status::EngineStatus;
 use crate::report::format;
 use crate::report::run_stats::RunCounters;
@@ -11,8 +11,6 @@ use crate::report::run_stats::RunCounters;
 /// The rate shown is that of the last ten seconds: long enough to be steady, short enough to be now.
 const SAMPLES: usize = 11;
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-/// Characters of a pause's reason.
-const WHY_CHARS: usize = 48;
 
 /// How a run stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +23,7 @@ pub(crate) struct ProgressSnapshot {
     pub(crate) limit: usize,
     pub(crate) retries: u64,
     pub(crate) failed: u64,
-    pub(crate) paused: Option<(Duration, String)>,
+    pub(crate) paused: Option<(Duration, PauseReason)>,
     pub(crate) left: Option<Duration>,
 }
 
@@ -55,12 +53,7 @@ impl RecentRate {
 }
 
 impl ProgressSnapshot {
-    pub(crate) fn new(
-        status: &EngineStatus<'_>,
-        counters: &RunCounters,
-        total: Option<u64>,
-        rate: f64,
-    ) -> Self {
+    pub(crate) fn new(status: &EngineStatus, counters: &RunCounters, total: Option<u64>, rate: f64) -> Self {
         let pause = status.paused.map_or(Duration::ZERO, |(left, _)| left);
         let to_go = total.map(|total| total.saturating_sub(counters.done()) as f64);
         // Ten seconds that a pause was part of say nothing of the minutes to come, and a server that asked for
@@ -83,7 +76,7 @@ impl ProgressSnapshot {
             limit: status.limit,
             retries: counters.retries,
             failed: counters.failed,
-            paused: status.paused.map(|(left, why)| (left, display_safe(why, WHY_CHARS))),
+            paused: status.paused,
             left,
         }
     }
@@ -127,6 +120,8 @@ impl ProgressSnapshot {
 mod tests {
     use super::*;
 
+    const REFUSED: PauseReason = PauseReason::Refused { status: 429, has_retry_after: false };
+
     #[test]
     fn the_rate_is_that_of_the_last_ten_seconds() {
         let mut pace = RecentRate::default();
@@ -158,10 +153,10 @@ mod tests {
             elapsed: Duration::from_secs(elapsed),
             in_flight: 0,
             limit: 2,
-            paused: Some((Duration::from_secs(pause), "429")),
+            paused: Some((Duration::from_secs(pause), REFUSED)),
         };
         let counters = RunCounters { fetched: 100, asked: 100, pauses: 1, ..RunCounters::default() };
-        let left = |status: &EngineStatus<'_>, rate| {
+        let left = |status: &EngineStatus, rate| {
             ProgressSnapshot::new(status, &counters, Some(300), rate).left.unwrap().as_secs()
         };
         // 100 in the first second, then a pause up to the 60th: two minutes more at that pace, whatever the
@@ -181,7 +176,7 @@ mod tests {
             elapsed: Duration::from_secs(9),
             in_flight: 1,
             limit: 2,
-            paused: Some((Duration::ZERO, "429")),
+            paused: Some((Duration::ZERO, REFUSED)),
         };
         let snapshot = ProgressSnapshot::new(&status, &RunCounters::default(), None, 0.0);
         assert_eq!(snapshot.pace(), "one request looks: 429");

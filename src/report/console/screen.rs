@@ -97,7 +97,7 @@ impl Screen {
     }
 
     /// Draws the bar, or prints the plain line that is due.
-    pub(crate) fn tick(&mut self, status: &EngineStatus<'_>, counters: &RunCounters) {
+    pub(crate) fn tick(&mut self, status: &EngineStatus, counters: &RunCounters) {
         self.now = status.elapsed;
         let rate = self.pace.sample(status.elapsed, counters.asked);
         match self.progress {

@@ -7,7 +7,7 @@ mod timeline;
 
 use std::time::Duration;
 
-use crate::model::Event;
+use crate::model::{Event, PauseReason};
 use crate::report::engine_status::EngineStatus;
 
 pub use slowest::SlowAnswer;
@@ -19,8 +19,6 @@ use timeline::Timeline;
 
 /// Pauses that are listed; the rest is counted.
 const PAUSES_KEPT: usize = 100;
-/// Characters of a pause's reason.
-const WHY_CHARS: usize = 100;
 
 /// A pause of the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +27,8 @@ pub struct PauseSpan {
     pub at: Duration,
     /// When it was to end, at the latest that was asked for.
     pub until: Duration,
-    /// Why, in a few words.
-    pub why: String,
+    /// Why.
+    pub reason: PauseReason,
 }
 
 /// What happened when.
@@ -45,7 +43,7 @@ pub struct RunHistory {
 
 impl RunHistory {
     /// Takes note of how the run stands; events are dated by the last look.
-    pub(crate) fn sample(&mut self, status: &EngineStatus<'_>) {
+    pub(crate) fn sample(&mut self, status: &EngineStatus) {
         self.now = status.elapsed;
         self.timeline.sample(status);
     }
@@ -71,22 +69,19 @@ impl RunHistory {
             }
             Event::RowRepeated { .. } | Event::JobDeferred => self.timeline.now().done += 1,
             Event::AttemptRetried { .. } => self.timeline.now().retries += 1,
-            Event::PoolPaused { wait, why } => self.pause(wait, why),
+            Event::PoolPaused { wait, reason } => self.pause(wait, reason),
             Event::PoolResumed => self.resumed = true,
             Event::LimitChanged { .. } | Event::Warned { .. } | Event::Stopping { .. } => {}
         }
     }
 
-    fn pause(&mut self, wait: Duration, why: &str) {
+    fn pause(&mut self, wait: Duration, reason: PauseReason) {
         let until = self.now.saturating_add(wait);
         let goes_on = !std::mem::take(&mut self.resumed);
         let has_room = self.pauses.len() < PAUSES_KEPT;
         match self.pauses.last_mut() {
             Some(running) if goes_on && running.until > self.now => running.until = running.until.max(until),
-            _ if has_room => {
-                let why = why.chars().take(WHY_CHARS).collect();
-                self.pauses.push(PauseSpan { at: self.now, until, why });
-            }
+            _ if has_room => self.pauses.push(PauseSpan { at: self.now, until, reason }),
             _ => {}
         }
     }
@@ -121,7 +116,8 @@ mod tests {
             let elapsed = Duration::from_secs(second);
             history.sample(&EngineStatus { elapsed, in_flight: 0, limit: 1, paused: None });
         };
-        let pause = |wait: u64| Event::PoolPaused { wait: Duration::from_secs(wait), why: "429" };
+        let pause =
+            |wait: u64| Event::PoolPaused { wait: Duration::from_secs(wait), reason: PauseReason::Quota };
         sample(&mut history, 1);
         history.count(&pause(5));
         sample(&mut history, 2);

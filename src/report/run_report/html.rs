@@ -222,7 +222,7 @@ fn pauses(data: &ReportData<'_>) -> String {
     let counters = &data.stats.counters;
     let row = |pause: &PauseSpan| {
         let length = pause.until.saturating_sub(pause.at);
-        vec![format::duration(pause.at), format::duration(length), pause.why.clone()]
+        vec![format::duration(pause.at), format::duration(length), pause.reason.to_string()]
     };
     let all = data.history.pauses();
     let mut rows: Vec<_> = all.iter().take(ROWS).map(row).collect();

@@ -78,7 +78,7 @@ fn slow(slow: &SlowAnswer) -> Value {
 }
 
 fn pause(pause: &PauseSpan) -> Value {
-    json!({"at_s": seconds(pause.at), "until_s": seconds(pause.until), "why": pause.why})
+    json!({"at_s": seconds(pause.at), "until_s": seconds(pause.until), "why": pause.reason.to_string()})
 }
 
 fn slice(slice: &TimeSlice) -> Value {

@@ -10,11 +10,13 @@ use serde_json::Value;
 use super::chart::Hue;
 use super::read_page::read_page;
 use super::*;
-use crate::model::{Cause, Event, Exit, Fault, Key, Reporter};
+use crate::model::{Cause, Event, Exit, Fault, Key, PauseReason, Reporter};
 use crate::report::{
     Amount, Changes, Counts, EngineStatus, ErrorMessage, LimitedBy, LogFormat, ProgressMode, Report,
     ReportSettings, RunSummary, RunVerdict, Terminal, WrittenFile,
 };
+
+const RETRY_AFTER: PauseReason = PauseReason::Refused { status: 429, has_retry_after: true };
 
 fn report() -> Report {
     let settings = ReportSettings {
@@ -27,8 +29,8 @@ fn report() -> Report {
     Report::new(settings, Box::new(std::io::sink())).with_history()
 }
 
-fn at(millis: u64, paused: bool) -> EngineStatus<'static> {
-    let paused = paused.then_some((Duration::from_secs(1), "429 with Retry-After"));
+fn at(millis: u64, paused: bool) -> EngineStatus {
+    let paused = paused.then_some((Duration::from_secs(1), RETRY_AFTER));
     EngineStatus { elapsed: Duration::from_millis(millis), in_flight: 8, limit: 16, paused }
 }
 
@@ -94,7 +96,7 @@ fn play(report: &Report) -> RunSummary {
             Event::JobFetched { attempts: 1, unchanged: false }
         });
         if number == 500 {
-            report.on(&Event::PoolPaused { wait: Duration::from_secs(1), why: "429 with Retry-After" });
+            report.on(&Event::PoolPaused { wait: Duration::from_secs(1), reason: RETRY_AFTER });
         }
         report.tick(&at(3 * (number + 1), (500..600).contains(&number)));
     }
@@ -417,7 +419,6 @@ proptest! {
         let latency = Duration::from_millis(7);
         report.on(&Event::AttemptAnswered { key: &key, line: 2, status: 200, latency, bytes: 1 });
         report.on(&Event::JobFailed { key: Some(&key), line: 2, fault: &fault, attempts: 1, url: Some(&url) });
-        report.on(&Event::PoolPaused { wait: latency, why: &why });
         let subject = RunDescription {
             input: path.clone(),
             output: path.clone(),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::limit::climb::{ClimbEnd, Rung};
-use crate::model::Cause;
+use crate::model::{Cause, PauseReason};
 use crate::report::run_report::{ReportFormat, read_page};
 use crate::report::run_stats::{CauseGroup, FailureExample};
 
@@ -81,7 +81,7 @@ fn every_end_says_what_to_do() {
         (with(ClimbEnd::Knee), "more workers bring nothing: 16 workers gave 164/s"),
         (with(ClimbEnd::Errors), "errors began at 16 workers: 0 of 120 requests (7 HTTP 503 in all)"),
         (
-            with(ClimbEnd::Paused("429 with Retry-After")),
+            with(ClimbEnd::Paused(PauseReason::Refused { status: 429, has_retry_after: true })),
             "the pool was paused at 16 workers (429 with Retry-After); --rate 160/s may need no pauses",
         ),
         (

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::Rate;
+use crate::model::{LimitChangeReason, Rate};
 
 /// What was measured during a run.
 #[derive(Debug, Clone, Copy)]
@@ -27,8 +27,8 @@ pub struct Facts {
     pub refused: u64,
     /// Of those, refused at no cost to the server, such as 404: an automatic limit learns nothing from them.
     pub cheap: u64,
-    /// Why an automatic limit was lowered last, in the limiter's words, if it ever was.
-    pub stepped_back: Option<&'static str>,
+    /// Why an automatic limit was lowered last, if it ever was.
+    pub stepped_back: Option<LimitChangeReason>,
     /// Latency of the fastest answer.
     pub least: Duration,
     /// Median latency of an answer.
@@ -158,7 +158,7 @@ impl Facts {
             return false;
         }
         let refused =
-            self.stepped_back.is_some_and(|why| why.contains("refused")) && self.is_refused_at(SOME_REFUSED);
+            self.stepped_back.is_some_and(LimitChangeReason::is_refusal) && self.is_refused_at(SOME_REFUSED);
         settled < max && (refused || settled.saturating_mul(8) < max.saturating_mul(7))
     }
 

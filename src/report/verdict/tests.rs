@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::Rate;
+use crate::model::{LimitChangeReason, Rate};
 use crate::report::format;
 
 /// The run of the contract's example: 6,041 attempts in 6.3 s with 64 in flight.
@@ -127,7 +127,7 @@ fn a_server_past_its_knee_gets_no_more_workers() {
         "the server: its throughput stopped growing at 23 in flight; more workers would not help, --concurrency 23 does as well",
     );
     check(
-        &Facts { stepped_back: Some("latency rises"), ..knee },
+        &Facts { stepped_back: Some(LimitChangeReason::LatencyRises), ..knee },
         LimitedBy::Server,
         "the server: it slowed down past 23 in flight; more workers would not help, --concurrency 23 does as well",
     );
@@ -147,13 +147,13 @@ fn a_server_past_its_knee_gets_no_more_workers() {
 fn a_controller_that_steps_back_says_for_what() {
     let settled = ConcurrencyUsed::Auto { max: 64, settled: 23 };
     let knee = Facts { concurrency: settled, busy: Duration::from_secs(140), ..full_run() };
-    for (why, says) in [
-        ("refused above this", "it refused some past"),
-        ("some refused", "it refused some past"),
-        ("latency rises", "it slowed down past"),
-        ("more in flight brought nothing", "its throughput stopped growing at"),
+    for (reason, says) in [
+        (LimitChangeReason::RefusedAbove, "it refused some past"),
+        (LimitChangeReason::SomeRefused, "it refused some past"),
+        (LimitChangeReason::LatencyRises, "it slowed down past"),
+        (LimitChangeReason::NoGain, "its throughput stopped growing at"),
     ] {
-        let text = verdict(&Facts { stepped_back: Some(why), ..knee }).text;
+        let text = verdict(&Facts { stepped_back: Some(reason), ..knee }).text;
         assert!(text.starts_with(&format!("the server: {says} 23 in flight")), "{text}");
     }
 }
@@ -168,9 +168,9 @@ fn a_controller_just_under_its_ceiling_is_at_its_ceiling_unless_it_was_refused_t
     };
     for facts in [
         under(None, 0),
-        under(Some("latency rises"), 0),
+        under(Some(LimitChangeReason::LatencyRises), 0),
         // One in a hundred of the demo's requests fails, a third of those with 503.
-        under(Some("refused above this"), 20),
+        under(Some(LimitChangeReason::RefusedAbove), 20),
     ] {
         check(
             &facts,
@@ -178,7 +178,7 @@ fn a_controller_just_under_its_ceiling_is_at_its_ceiling_unless_it_was_refused_t
             "the API's latency at 62 in flight; more workers would help, try --concurrency auto:256",
         );
     }
-    assert_eq!(verdict(&under(Some("refused above this"), 60)).limit, LimitedBy::Server);
+    assert_eq!(verdict(&under(Some(LimitChangeReason::RefusedAbove), 60)).limit, LimitedBy::Server);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_controller_that_learned_nothing_from_404_is_no_knee() {
     let followed = Facts { concurrency: ConcurrencyUsed::Fixed(32), busy: Duration::from_secs(200), ..lost };
     assert!(verdict(&followed).text.ends_with("try --concurrency 128"), "auto would go back to 8");
     assert_eq!(verdict(&Facts { cheap: 200, ..lost }).limit, LimitedBy::Server);
-    let stepped = Facts { stepped_back: Some("latency rises"), ..lost };
+    let stepped = Facts { stepped_back: Some(LimitChangeReason::LatencyRises), ..lost };
     assert_eq!(verdict(&stepped).limit, LimitedBy::Server, "it measured that");
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::Rate;
+use crate::model::{LimitChangeReason, Rate};
 use crate::report::format;
 use crate::report::verdict::facts::{ConcurrencyUsed, Facts, MOST_WORKERS, RATE_SHARE, SOME_PAUSED, Tail};
 
@@ -127,8 +127,8 @@ pub(crate) fn refusals(facts: &Facts) -> String {
 
 pub(crate) fn knee(facts: &Facts, settled: usize) -> String {
     let why = match facts.stepped_back {
-        Some(why) if why.contains("refused") => "it refused some past",
-        Some(why) if why.contains("latency") => "it slowed down past",
+        Some(reason) if reason.is_refusal() => "it refused some past",
+        Some(LimitChangeReason::LatencyRises) => "it slowed down past",
         _ => "its throughput stopped growing at",
     };
     format!(

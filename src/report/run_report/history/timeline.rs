@@ -135,7 +135,7 @@ impl Timeline {
     }
 
     /// Takes note of how the run stands, and ends the slice if its time is over.
-    pub(crate) fn sample(&mut self, status: &EngineStatus<'_>) {
+    pub(crate) fn sample(&mut self, status: &EngineStatus) {
         let now = status.elapsed.max(self.sampled_at);
         let span = now.saturating_sub(self.sampled_at);
         self.sampled_at = now;
@@ -187,7 +187,7 @@ mod tests {
 
     use super::*;
 
-    fn status(elapsed: Duration) -> EngineStatus<'static> {
+    fn status(elapsed: Duration) -> EngineStatus {
         EngineStatus { elapsed, in_flight: 8, limit: 16, paused: None }
     }
 
@@ -232,7 +232,7 @@ mod tests {
         let mut timeline = Timeline::default();
         for sample in 1..=10u32 {
             let elapsed = Duration::from_millis(50) * sample;
-            let paused = (sample > 5).then_some((Duration::from_secs(1), "429"));
+            let paused = (sample > 5).then_some((Duration::from_secs(1), crate::model::PauseReason::Quota));
             timeline.sample(&EngineStatus { paused, ..status(elapsed) });
         }
         let paused: Duration = timeline.slices().iter().map(|slice| slice.paused).sum();

@@ -1,0 +1,182 @@
+//! Why the pool paused, why the limit moved, why the run stops: values that decide, and the one place where each
+//! becomes text.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::model::{Fault, Key};
+
+/// Why the pool is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseReason {
+    /// The server refused an attempt.
+    Refused {
+        /// 429 or 503.
+        status: u16,
+        /// The pause is as long as its `Retry-After` says; otherwise it is the attempt's back-off.
+        has_retry_after: bool,
+    },
+    /// What the server allows until the quota's reset is used up.
+    Quota,
+    /// An outage: the API keeps failing.
+    Outage,
+    /// The probe after a pause was not answered well.
+    ProbeFailed,
+}
+
+impl fmt::Display for PauseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { status, has_retry_after: false } => write!(f, "{status}"),
+            Self::Refused { status, has_retry_after: true } => write!(f, "{status} with Retry-After"),
+            Self::Quota => f.write_str("the quota is nearly used up"),
+            Self::Outage => f.write_str("the API keeps failing"),
+            Self::ProbeFailed => f.write_str("the probe after the pause failed"),
+        }
+    }
+}
+
+/// Why the number of attempts that may be in flight changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitChangeReason {
+    /// A refusal paused the pool.
+    RefusedAndPaused,
+    /// Attempts were refused above the level that was proven.
+    RefusedAbove,
+    /// A large share was refused at a proven level.
+    TooManyRefused,
+    /// A small share was refused at a proven level: fewer in flight are tried.
+    SomeRefused,
+    /// Latency is higher than it was: fewer in flight are tried.
+    LatencyRises,
+    /// More in flight brought more answers a second.
+    ThroughputGrows,
+    /// More in flight brought no more answers a second.
+    NoGain,
+    /// Fewer in flight brought fewer answers a second.
+    FewerWereSlower,
+    /// `tune` goes on to the next number of workers.
+    NextRung,
+}
+
+impl LimitChangeReason {
+    /// The server refused attempts.
+    #[must_use]
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::RefusedAndPaused | Self::RefusedAbove | Self::TooManyRefused | Self::SomeRefused)
+    }
+}
+
+impl fmt::Display for LimitChangeReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RefusedAndPaused => "refused, and the pool paused",
+            Self::RefusedAbove => "refused above this",
+            Self::TooManyRefused => "too many refused",
+            Self::SomeRefused => "some refused",
+            Self::LatencyRises => "latency rises",
+            Self::ThroughputGrows => "throughput grows",
+            Self::NoGain => "more in flight brought nothing",
+            Self::FewerWereSlower => "fewer in flight were slower",
+            Self::NextRung => "the next rung",
+        })
+    }
+}
+
+/// Why a run ends before its input does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopReason {
+    /// This signal asked for it.
+    Signal(u8),
+    /// `--max-time` is over.
+    OutOfTime,
+    /// None of the first attempts got a connection.
+    Unreachable(String),
+    /// The server's certificate does not verify.
+    Certificate(String),
+    /// The API kept failing through every pause of an outage; the fault of the last attempt.
+    Failing(Fault),
+    /// The API refuses the credentials.
+    Refused {
+        /// 401 or 403.
+        status: u16,
+        /// How many answers in a row said so.
+        answers: usize,
+    },
+    /// The credentials expired near the end: the last SKUs were all refused, and so was one that had an answer before
+    /// and was requested again.
+    RefusedAtEnd {
+        /// 401 or 403.
+        status: u16,
+        /// How many SKUs were refused.
+        skus: usize,
+        /// The SKU that was requested again.
+        asked_again: Key,
+    },
+    /// The last SKUs were all refused, and the one that was requested again did not show whether that was for the
+    /// credentials.
+    RefusalsUnsettled {
+        /// 401 or 403.
+        status: u16,
+        /// How many SKUs were refused.
+        skus: usize,
+        /// The SKU that was requested again.
+        asked_again: Key,
+        /// How that request ended.
+        why: String,
+    },
+    /// The server asked for a longer wait than `--max-retry-after` allows; none: longer than can be counted.
+    AskedToWait(Option<Duration>),
+    /// The disk failed.
+    Disk,
+    /// The program that read standard output has ended.
+    StdoutClosed,
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Signal(number) => signal_name(*number),
+            Self::OutOfTime => "--max-time is over",
+            Self::Unreachable(_) => "the API is unreachable",
+            Self::Certificate(_) => "the server's certificate is refused",
+            Self::Failing(_) => "the API keeps failing",
+            Self::Refused { .. } | Self::RefusedAtEnd { .. } => "the API refuses the credentials",
+            Self::RefusalsUnsettled { .. } => "the API may refuse the credentials",
+            Self::AskedToWait(_) => "the server asks for a longer wait than --max-retry-after",
+            Self::Disk => "the journal cannot be written",
+            Self::StdoutClosed => "no program reads standard output any more",
+        })
+    }
+}
+
+/// The name of a signal that stops a run.
+#[must_use]
+pub fn signal_name(number: u8) -> &'static str {
+    match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        15 => "SIGTERM",
+        _ => "signal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_names_its_status_and_whether_retry_after_gave_its_length() {
+        for (status, has_retry_after, text) in
+            [(429, false, "429"), (429, true, "429 with Retry-After"), (503, true, "503 with Retry-After")]
+        {
+            assert_eq!(PauseReason::Refused { status, has_retry_after }.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_stop_by_a_signal_is_named_after_it() {
+        assert_eq!(StopReason::Signal(15).to_string(), "SIGTERM");
+        assert_eq!(StopReason::Signal(9).to_string(), "signal");
+    }
+}
