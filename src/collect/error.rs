@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::model::{Exit, system_limit};
 
 /// Operation names that select a hint.
-pub(super) const CREATE: &str = "create";
-pub(super) const SET_MODE: &str = "set the mode of";
-pub(super) const SYNC: &str = "sync";
-pub(super) const REPLACE: &str = "replace";
+pub(crate) const CREATE: &str = "create";
+pub(crate) const SET_MODE: &str = "set the mode of";
+pub(crate) const SYNC: &str = "sync";
+pub(crate) const REPLACE: &str = "replace";
 
 /// An error of the output, the journal, the lock or the old output.
 #[derive(Debug, thiserror::Error)]
@@ -234,17 +234,17 @@ impl CollectError {
         })
     }
 
-    pub(super) fn place(path: &Path, why: impl Into<String>) -> Self {
+    pub(crate) fn place(path: &Path, why: impl Into<String>) -> Self {
         Self::Place { path: path.into(), why: why.into() }
     }
 
     /// For `map_err`: a create that failed.
-    pub(super) fn create(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn create(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Create { path: path.into(), source }
     }
 
     /// For `map_err`: the same trouble, found before the first request.
-    pub(super) fn before_first_request(self) -> Self {
+    pub(crate) fn before_first_request(self) -> Self {
         match self {
             Self::Io { doing, path, source } => Self::PublishProbe { doing, path, source },
             other => other,
@@ -253,7 +253,7 @@ impl CollectError {
 
     /// The same trouble with the journal of a run to standard output: a temporary file in this folder, which no later
     /// run sees.
-    pub(super) fn of_temporary(self, folder: &Path) -> Self {
+    pub(crate) fn of_temporary(self, folder: &Path) -> Self {
         match self {
             Self::Io { doing, path, source } if path == folder => {
                 Self::Temporary { doing, folder: path, source }
@@ -263,12 +263,12 @@ impl CollectError {
     }
 
     /// The same trouble, met when the new output already stood.
-    pub(super) fn after_publishing(self, output: &Path) -> Self {
+    pub(crate) fn after_publishing(self, output: &Path) -> Self {
         Self::Unsettled { path: output.into(), source: Box::new(self) }
     }
 
     /// For `map_err`: work on a file that failed.
-    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, path: path.into(), source }
     }
 }

@@ -1,32 +1,34 @@
 //! What a run would find of earlier ones, looked at without a trace: nothing is created, changed, renamed or
 //! held, so that a plan can be made beside a run that works.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use super::checksum::{Header, VERSION, hex16};
-use super::index::Answers;
-use super::known::{Previous, PreviousValue};
-use super::lock;
-use super::opening::{InPlace, Ours, chance, look};
-use super::{CollectError, JobIdentity, OutputSettings, Paths, Preflight};
+use crate::collect::collector::Recovered;
+use crate::collect::error::CollectError;
+use crate::collect::files::lock::held;
+use crate::collect::files::paths::Paths;
+use crate::collect::files::preflight::Preflight;
+use crate::collect::files::salt::random_salt;
+use crate::collect::identity::JobIdentity;
+use crate::collect::journal::header::JournalHeader;
+use crate::collect::journal::open::{InPlace, OwnJournal, find_journals};
+use crate::collect::journal::recovered_answers::RecoveredAnswers;
+use crate::collect::previous::previous_run::PreviousRun;
+use crate::collect::previous::value::PreviousValue;
+use crate::collect::publish::guard;
+use crate::collect::settings::OutputSettings;
 use crate::model::{Fingerprint, Key};
 
 /// What earlier runs left for this one.
 #[derive(Debug)]
 pub struct Inspection {
-    answers: Answers,
-    previous: Previous,
+    answers: RecoveredAnswers,
+    previous: PreviousRun,
     salt: [u8; 16],
     /// When this was looked at: ages count from here.
     pub began: SystemTime,
-    /// Answers of an interrupted run that are older than `--max-age`.
-    pub expired: u64,
-    /// Answers of an interrupted run whose status this run does not keep.
-    pub unwanted: u64,
-    /// How old the oldest of its other answers is.
-    pub oldest: Option<Duration>,
-    /// What a person should know, one sentence each.
-    pub notes: Vec<String>,
+    /// What an interrupted run left.
+    pub recovered: Recovered,
     /// Who is writing this output now, in words, if anyone is.
     pub writer: Option<String>,
     /// The size of the output that is there, in bytes.
@@ -45,46 +47,29 @@ impl Inspection {
     ) -> Result<Self, CollectError> {
         let Some(paths) = &place.paths else {
             return Ok(Self {
-                answers: Answers::default(),
-                expired: 0,
-                unwanted: 0,
-                oldest: None,
-                previous: Previous::none(),
-                salt: chance(),
+                answers: RecoveredAnswers::default(),
+                recovered: Recovered::default(),
+                previous: PreviousRun::none(),
+                salt: random_salt(),
                 began: SystemTime::now(),
-                notes: Vec::new(),
                 writer: None,
                 old_bytes: None,
             });
         };
-        let (job, began) = (identity.digest(), SystemTime::now());
+        let began = SystemTime::now();
         let mut notes = Vec::new();
-        let mut previous = Previous::load(settings, paths, identity, &mut notes)?;
-        let salt = previous.state.as_ref().map_or_else(chance, |state| state.salt);
-        let header =
-            Header { version: VERSION, salt: hex16(salt), job, description: identity.description.clone() };
+        let mut previous = PreviousRun::load(settings, paths, identity, &mut notes)?;
+        let salt = previous.state.as_ref().map_or_else(random_salt, |state| state.salt);
+        let header = JournalHeader::new(identity, salt);
         let (mut answers, salt) = match journal(paths, &header, settings.fresh, &mut notes)? {
             Some((answers, salt)) => (answers, salt),
-            None => (Answers::default(), salt),
+            None => (RecoveredAnswers::default(), salt),
         };
         previous.forget_state_of_other_salt(salt);
         notes.extend(previous.baseline_error.take());
-        let expired = answers.expire_by(settings.max_age, began);
-        let unwanted = answers.retain_statuses(|status| settings.keeps(status));
-        let oldest = answers.oldest().map(|at| began.duration_since(at).unwrap_or_default());
+        let recovered = Recovered::select(&mut answers, settings, began, notes);
         let old_bytes = paths.output.real.metadata().ok().map(|old| old.len());
-        Ok(Self {
-            answers,
-            expired,
-            unwanted,
-            oldest,
-            previous,
-            salt,
-            began,
-            notes,
-            writer: lock::held(paths)?,
-            old_bytes,
-        })
+        Ok(Self { answers, recovered, previous, salt, began, writer: held(paths)?, old_bytes })
     }
 
     /// The key that fingerprints are to be made with.
@@ -104,7 +89,9 @@ impl Inspection {
         skus: u64,
     ) -> Result<(), CollectError> {
         let paths = place.paths.as_ref();
-        paths.map_or(Ok(()), |paths| self.previous.check_rows(settings, &paths.output.given, Some(skus)))
+        paths.map_or(Ok(()), |paths| {
+            guard::check_rows(settings, (&paths.output.given, self.previous.baseline), Some(skus))
+        })
     }
 
     /// Whether the journal has the answer to this request; each answer counts once.
@@ -121,12 +108,12 @@ impl Inspection {
 /// The answers in the journal and its salt, if there is one that a run would go on with.
 fn journal(
     paths: &Paths,
-    header: &Header,
+    header: &JournalHeader,
     fresh: bool,
     notes: &mut Vec<String>,
-) -> Result<Option<(Answers, [u8; 16])>, CollectError> {
+) -> Result<Option<(RecoveredAnswers, [u8; 16])>, CollectError> {
     let path = &paths.journal;
-    let found = look(path, header, fresh, false)?;
+    let found = find_journals(path, header, fresh, false)?;
     for (_, why) in &found.unreadable {
         notes.push(format!("{why}: it would stay set aside"));
     }
@@ -143,7 +130,7 @@ fn journal(
             aside
         }
     };
-    let Some((path, Ours { salt, scan, .. })) = ours else { return Ok(None) };
+    let Some((path, OwnJournal { salt, scan, .. })) = ours else { return Ok(None) };
     if scan.torn > 0 {
         notes.push(format!(
             "the last {} bytes of {} are not whole: they would be dropped",
@@ -161,8 +148,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::collect::trial::{Trial, fetched, fingerprint};
-    use crate::collect::{Lock, preflight, preflight_without_trace};
+    use crate::collect::files::lock::Lock;
+    use crate::collect::files::preflight::{preflight, preflight_without_trace};
+    use crate::collect::test_run::{TestRun, fetched, fingerprint};
 
     /// Names, bytes and times of all that is in a folder, and of the folder itself.
     fn everything(folder: &Path) -> Vec<String> {
@@ -178,63 +166,76 @@ mod tests {
         seen
     }
 
-    fn look(trial: &Trial) -> Inspection {
+    fn find_journals(run: &TestRun) -> Inspection {
         let identity = JobIdentity {
-            digest_input: trial.job.into(),
-            description: serde_json::json!({ "url": trial.job, "method": "GET" }),
-            provenance: crate::collect::Provenance { request: trial.job.into(), ..Default::default() },
+            digest_input: run.job.into(),
+            description: serde_json::json!({ "url": run.job, "method": "GET" }),
+            provenance: crate::collect::Provenance { request: run.job.into(), ..Default::default() },
         };
-        let place = preflight_without_trace(&trial.settings).unwrap();
-        let before = everything(trial.dir.path());
-        let inspection = Inspection::of(&trial.settings, &place, &identity).unwrap();
-        assert_eq!(everything(trial.dir.path()), before);
+        let place = preflight_without_trace(&run.settings).unwrap();
+        let before = everything(run.dir.path());
+        let inspection = Inspection::of(&run.settings, &place, &identity).unwrap();
+        assert_eq!(everything(run.dir.path()), before);
         inspection
     }
 
     #[test]
     fn the_answers_of_an_interrupted_run_are_found_each_once_and_without_a_trace() {
-        let trial = Trial::new();
-        let (mut journal, _) = trial.open();
+        let run = TestRun::new();
+        let (mut journal, _) = run.open();
         for (seq, key) in [(0, "A"), (1, "B")] {
             journal.append(&fetched(seq, key, "1")).unwrap();
         }
         drop(journal);
-        let mut inspection = look(&trial);
+        let mut inspection = find_journals(&run);
         assert!(inspection.answered(fingerprint("A")) && !inspection.answered(fingerprint("A")));
         assert!(inspection.answered(fingerprint("B")) && !inspection.answered(fingerprint("C")));
-        assert!(inspection.notes.is_empty() && inspection.writer.is_none(), "{:?}", inspection.notes);
-        let trial = Trial { job: "another job", ..trial };
-        let mut other = look(&trial);
-        assert!(!other.answered(fingerprint("A")));
-        assert!(other.notes[0].contains("out.json.journal would be set aside: "), "{:?}", other.notes);
-        drop(trial.open());
-        let trial = Trial { job: "job", ..trial };
-        let mut set_aside = look(&trial);
-        assert!(set_aside.answered(fingerprint("A")) && set_aside.answered(fingerprint("B")));
-        assert_eq!(set_aside.notes.len(), 1, "the empty one in its place is replaced: {:?}", set_aside.notes);
         assert!(
-            set_aside.notes[0].contains("out.json.journal.1 belongs to this job"),
+            inspection.recovered.notes.is_empty() && inspection.writer.is_none(),
             "{:?}",
-            set_aside.notes
+            inspection.recovered.notes
         );
-        assert_eq!(trial.open().1.answers, 2);
+        let run = TestRun { job: "another job", ..run };
+        let mut other = find_journals(&run);
+        assert!(!other.answered(fingerprint("A")));
+        assert!(
+            other.recovered.notes[0].contains("out.json.journal would be set aside: "),
+            "{:?}",
+            other.recovered.notes
+        );
+        drop(run.open());
+        let run = TestRun { job: "job", ..run };
+        let mut set_aside = find_journals(&run);
+        assert!(set_aside.answered(fingerprint("A")) && set_aside.answered(fingerprint("B")));
+        assert_eq!(
+            set_aside.recovered.notes.len(),
+            1,
+            "the empty one in its place is replaced: {:?}",
+            set_aside.recovered.notes
+        );
+        assert!(
+            set_aside.recovered.notes[0].contains("out.json.journal.1 belongs to this job"),
+            "{:?}",
+            set_aside.recovered.notes
+        );
+        assert_eq!(run.open().1.answers, 2);
     }
 
     #[test]
     fn what_fresh_ignores_is_not_counted() {
-        let mut trial = Trial::new();
-        let (mut journal, _) = trial.open();
+        let mut run = TestRun::new();
+        let (mut journal, _) = run.open();
         journal.append(&fetched(0, "A", "1")).unwrap();
         drop(journal);
-        trial.settings.fresh = true;
-        assert!(!look(&trial).answered(fingerprint("A")));
+        run.settings.fresh = true;
+        assert!(!find_journals(&run).answered(fingerprint("A")));
     }
 
     #[test]
     fn the_age_of_published_values_is_found() {
-        let trial = Trial::with(|settings| settings.merge = true);
-        trial.run(&[fetched(0, "A", "1")]);
-        let mut inspection = look(&trial);
+        let run = TestRun::with(|settings| settings.merge = true);
+        run.publish_entries(&[fetched(0, "A", "1")]);
+        let mut inspection = find_journals(&run);
         assert!(inspection.old_bytes.unwrap() > 0);
         let known = inspection.previous_value(&Key::parse(b"A").unwrap(), fingerprint("A")).unwrap();
         let now = inspection.began;
@@ -245,12 +246,12 @@ mod tests {
 
     #[test]
     fn a_run_that_works_is_seen_and_not_disturbed() {
-        let trial = Trial::new();
-        let paths = preflight(&trial.settings).unwrap().paths.unwrap();
+        let run = TestRun::new();
+        let paths = preflight(&run.settings).unwrap().paths.unwrap();
         let lock = Lock::acquire(&paths, Duration::ZERO).unwrap();
-        let writer = look(&trial).writer.unwrap();
+        let writer = find_journals(&run).writer.unwrap();
         assert!(writer.contains(&std::process::id().to_string()), "{writer}");
         drop(lock);
-        assert_eq!(look(&trial).writer, None);
+        assert_eq!(find_journals(&run).writer, None);
     }
 }

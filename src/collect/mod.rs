@@ -1,62 +1,45 @@
 //! Entries to one file, and nothing lost on the way.
 //!
-//! While the run goes on, entries are appended to a [`Collector`] beside the output, in the order in
-//! which they come; a thread of its own writes and syncs it. What stays in memory is one offset a row.
-//! The journal is read in the order of the rows into a temporary file in the output's folder: by a draft
-//! as far as it goes without a gap, while answers still come, and at the end by [`Finished`], which renames
-//! it over the output. Whoever looks finds the old file or the new one. The journal is also what an
-//! interrupted run leaves to the next one.
+//! During the run, a [`Collector`] appends entries to a journal beside the output, in the order in which they come; a
+//! thread of its own writes and syncs it. Memory holds one offset a row. The journal is read in the order of the rows
+//! into a temporary file in the output's folder: by a draft, as far as it goes without a gap, while answers still come,
+//! and at the end by [`Finished`], which renames it over the output. Any reader finds the old file or the new one. The
+//! journal is also what an interrupted run leaves to the next one.
 //!
 //! ```text
-//!   entries ─► Collector (buffer) ─► writer thread ─► out.json.journal ─► Finished ─► temp file ─► out.json
-//!                                                        ▲ recovery                    └──► out.failed.csv, out.json.state
+//!   entries ─► Collector ─► journal: writer thread ─► out.json.journal ─► Finished ─► temp file ─► out.json
+//!                                                          ▲ recovery                    └──► out.failed.csv, out.json.state
 //! ```
+//!
+//! Imports go one way: `files` ← `journal`, `previous` ← `publish` ← `collector`, `inspect`.
 
-mod aside;
-mod atomic;
-mod changes;
-mod checksum;
-mod document;
-mod draft;
+mod collector;
 mod error;
-mod example;
-mod failed;
-mod finalise;
-pub mod guard;
-mod index;
+mod files;
+mod identity;
 mod inspect;
 mod journal;
-mod known;
-mod line;
-mod lock;
-mod members;
-mod merge;
-mod opening;
-mod output;
-mod pages;
-mod paths;
-mod profile;
-mod record;
-mod records;
-mod recover;
+mod previous;
+mod publish;
 mod settings;
-mod state;
-mod stored;
 #[cfg(test)]
-mod trial;
-mod writer;
+mod test_run;
 
-pub use changes::ChangeCounts;
-pub use document::Document;
+pub use collector::{Collector, Recovered};
 pub use error::CollectError;
-pub use failed::Failures;
-pub use finalise::{Evidence, Finished, Left, Publish, PublishDecision, PublishOutcome};
+pub use files::document::Document;
+pub use files::lock::Lock;
+pub use files::names::{held_beside, siblings};
+pub use files::paths::{FileTarget, Paths};
+pub use files::preflight::{Preflight, preflight, preflight_without_trace, probe_publishing};
+pub use identity::{JobIdentity, Provenance};
 pub use inspect::Inspection;
-pub use journal::{Collector, JobIdentity, Provenance, Recovered, RefusedRow};
-pub use known::{PreviousValue, skus_in};
-pub use lock::Lock;
-pub use paths::{
-    FileTarget, Paths, Preflight, held_beside, preflight, preflight_without_trace, probe_publishing, siblings,
-};
-pub use profile::Profile;
+pub use journal::encode::RefusedRow;
+pub use journal::publish_record::ChangeCounts;
+pub use previous::baseline::{Baseline, skus_in};
+pub use previous::profile::Profile;
+pub use previous::value::PreviousValue;
+pub use publish::failure_file::Failures;
+pub use publish::finalise::{Evidence, Finished, Left, Publish, PublishDecision, PublishOutcome};
+pub use publish::guard::Degradation;
 pub use settings::{Format, OutputSettings, Shape, Target, UnknownWord};

@@ -167,7 +167,7 @@ impl Default for OutputSettings {
 
 impl OutputSettings {
     /// Whether this run would keep an answer with this status.
-    pub(super) fn keeps(&self, status: u16) -> bool {
+    pub(crate) fn keeps(&self, status: u16) -> bool {
         self.null_on.contains(status) || ((200..300).contains(&status) && !self.retry_on.contains(status))
     }
 }

@@ -42,9 +42,12 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, CommandEr
     let identity = wiring::identity(settings, &planner([0; 16])?);
     wiring::check_prune(settings, rows.has_failure_columns())?;
     let mut inspection = Inspection::of(&output, &place, &identity)?;
-    let notes =
-        wiring::about_the_journal(settings, (inspection.expired, inspection.unwanted), inspection.oldest);
-    inspection.notes.extend(notes);
+    let notes = wiring::about_the_journal(
+        settings,
+        (inspection.recovered.expired, inspection.recovered.unwanted),
+        inspection.recovered.oldest,
+    );
+    inspection.recovered.notes.extend(notes);
     let planner = planner(inspection.salt())?;
     // What a run would find wrong with certificates and the proxy.
     let reporter = Arc::clone(&report) as Arc<dyn Reporter>;

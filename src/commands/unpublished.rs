@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::command_error::CommandError;
 use super::in_shell;
-use crate::collect::guard::Degradation;
+use crate::collect::Degradation;
 use crate::collect::{CollectError, Evidence, Profile, PublishDecision, PublishOutcome};
 use crate::config::Settings;
 use crate::model::{Exit, Mask, display_safe};

@@ -66,7 +66,7 @@ impl PlannedInputBuilder {
         let content_type = planner.constant_headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_json = content_type.is_some_and(|value| value.contains("json"));
         let earlier = EarlierAnswers {
-            notes: std::mem::take(&mut inspection.notes),
+            notes: std::mem::take(&mut inspection.recovered.notes),
             writer: inspection.writer.take(),
             ..EarlierAnswers::default()
         };

@@ -1,0 +1,15 @@
+//! Files: their names, whether they can be written, atomic replacement, the lock, and lines with checksums.
+
+pub(crate) mod atomic;
+pub(crate) mod checksum;
+pub(crate) mod cursor;
+pub(crate) mod document;
+pub(crate) mod lock;
+pub(crate) mod names;
+pub(crate) mod no_follow;
+pub(crate) mod pages;
+pub(crate) mod paths;
+pub(crate) mod preflight;
+pub(crate) mod replaceable;
+pub(crate) mod salt;
+pub(crate) mod stamp;

@@ -1,0 +1,208 @@
+//! Reads at places that are nearly in order.
+//!
+//! Answers come nearly in the order of the rows, so reading a journal in the order of the rows mostly
+//! moves on a little. A large window covers that; a record far away (it was retried, or stems from an
+//! earlier run) is fetched with a small read of its own, so that it does not throw the window away.
+//! When far places keep coming, the window follows them.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::model::large_buffer;
+
+/// The window: hundreds of records a system call.
+const WINDOW: usize = 1 << 20;
+/// How much of the window stays behind a place: rows swap places within the pool's size.
+const BEHIND: u64 = (WINDOW / 4) as u64;
+/// A read of its own: a page or two, one record in most cases.
+const SINGLE: usize = 8 * 1024;
+/// So many far places in a row, and the window follows.
+const PATIENCE: u32 = 8;
+
+/// A file, read through a window.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    file: File,
+    window: PageWindow,
+    single: PageWindow,
+    far: u32,
+}
+
+#[derive(Debug, Default)]
+struct PageWindow {
+    bytes: Vec<u8>,
+    start: u64,
+}
+
+impl PageWindow {
+    fn covers(&self, offset: u64) -> bool {
+        (self.start..self.start + self.bytes.len() as u64).contains(&offset)
+    }
+
+    fn from(&self, offset: u64) -> &[u8] {
+        usize::try_from(offset - self.start).ok().and_then(|at| self.bytes.get(at..)).unwrap_or_default()
+    }
+
+    /// Gives the memory back that a large record took.
+    fn drop_large(&mut self) {
+        if self.bytes.capacity() > 2 * WINDOW {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// Reads `length` bytes at `start`, fewer at the end of the file.
+    fn fill(&mut self, file: &File, start: u64, length: usize) -> io::Result<()> {
+        self.start = start;
+        self.bytes.clear();
+        self.extend(file, length)
+    }
+
+    fn extend(&mut self, file: &File, length: usize) -> io::Result<()> {
+        let mut held = self.bytes.len();
+        self.bytes.resize(held + length, 0);
+        while held < self.bytes.len() {
+            match file.read_at(&mut self.bytes[held..], self.start + held as u64) {
+                Ok(0) => break,
+                Ok(count) => held += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.bytes.clear();
+                    return Err(error);
+                }
+            }
+        }
+        self.bytes.truncate(held);
+        Ok(())
+    }
+}
+
+impl Pages {
+    pub(crate) fn new(file: File) -> Self {
+        Self { file, window: PageWindow::default(), single: PageWindow::default(), far: 0 }
+    }
+
+    /// What is read.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The line at `offset` without its line end; `None` where the file ends first.
+    pub(crate) fn line(&mut self, offset: u64) -> io::Result<Option<&[u8]>> {
+        self.find(offset, |bytes| memchr::memchr(b'\n', bytes))
+    }
+
+    /// The `length` bytes at `offset`; `None` where the file ends first.
+    pub(crate) fn slice(&mut self, offset: u64, length: usize) -> io::Result<Option<&[u8]>> {
+        self.find(offset, |bytes| (bytes.len() >= length).then_some(length))
+    }
+
+    fn find(&mut self, offset: u64, end: impl Fn(&[u8]) -> Option<usize>) -> io::Result<Option<&[u8]>> {
+        if self.window.covers(offset) && end(self.window.from(offset)).is_some() {
+            self.far = 0;
+        } else {
+            let window_end = self.window.start + self.window.bytes.len() as u64;
+            let next = (window_end.saturating_sub(BEHIND)..window_end + BEHIND).contains(&offset);
+            if !next && self.far < PATIENCE {
+                self.far += 1;
+                // Of records as large as that, one in memory is enough.
+                self.window.drop_large();
+                return read_piece(&mut self.single, &self.file, (offset, offset), SINGLE, end);
+            }
+            self.far = 0;
+            self.single.drop_large();
+            let start = offset.saturating_sub(BEHIND);
+            return read_piece(&mut self.window, &self.file, (start, offset), WINDOW, end);
+        }
+        let bytes = self.window.from(offset);
+        Ok(end(bytes).map(|end| &bytes[..end]))
+    }
+}
+
+/// Fills the piece from `start`, and on until `end` finds what begins at `offset`.
+fn read_piece<'a>(
+    piece: &'a mut PageWindow,
+    file: &File,
+    (start, offset): (u64, u64),
+    length: usize,
+    end: impl Fn(&[u8]) -> Option<usize>,
+) -> io::Result<Option<&'a [u8]>> {
+    piece.drop_large();
+    piece.fill(file, start, length)?;
+    let found = loop {
+        if let Some(found) = end(piece.from(offset)) {
+            break found;
+        }
+        let held = piece.bytes.len();
+        // Half as much again: a large record is looked through a few times, not once a block.
+        let more = (held / 2).max(length);
+        large_buffer::grow(&mut piece.bytes, more);
+        piece.extend(file, more)?;
+        if piece.bytes.len() == held {
+            return Ok(None);
+        }
+    };
+    Ok(Some(&piece.from(offset)[..found]))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file_of(bytes: &[u8]) -> Pages {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Pages::new(file)
+    }
+
+    #[test]
+    fn what_the_file_does_not_hold_is_not_made_up() {
+        let mut pages = file_of(b"one\ntwo");
+        assert_eq!(pages.line(0).unwrap(), Some(&b"one"[..]));
+        assert_eq!(pages.line(4).unwrap(), None);
+        assert_eq!(pages.slice(4, 3).unwrap(), Some(&b"two"[..]));
+        assert_eq!(pages.slice(4, 4).unwrap(), None);
+        assert_eq!(pages.slice(99, 1).unwrap(), None);
+        assert_eq!(pages.line(u64::from(u32::MAX)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_line_may_be_larger_than_the_window() {
+        let long = vec![b'x'; 3 * WINDOW + 7];
+        let mut bytes = b"a\n".to_vec();
+        bytes.extend_from_slice(&long);
+        bytes.extend_from_slice(b"\nb\n");
+        let mut pages = file_of(&bytes);
+        assert_eq!(pages.line(2).unwrap(), Some(&long[..]));
+        assert_eq!(pages.line(0).unwrap(), Some(&b"a"[..]));
+        assert_eq!(pages.line(long.len() as u64 + 3).unwrap(), Some(&b"b"[..]));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn any_order_of_reads_gives_the_same_lines(
+            lengths in proptest::collection::vec(0usize..40_000, 1..120), order in any::<u64>(),
+        ) {
+            let mut bytes = Vec::new();
+            let mut lines = Vec::new();
+            for (index, length) in lengths.iter().enumerate() {
+                lines.push((bytes.len(), *length));
+                bytes.resize(bytes.len() + length, b'a' + u8::try_from(index % 26).unwrap());
+                bytes.push(b'\n');
+            }
+            let mut pages = file_of(&bytes);
+            let sorted = lines.clone();
+            fastrand::Rng::with_seed(order).shuffle(&mut lines);
+            for (at, length) in lines.into_iter().chain(sorted) {
+                let expected = &bytes[at..at + length];
+                prop_assert_eq!(pages.line(at as u64).unwrap(), Some(expected));
+                prop_assert_eq!(pages.slice(at as u64, length + 1).unwrap(), Some(&bytes[at..=at + length]));
+            }
+        }
+    }
+}

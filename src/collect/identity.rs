@@ -1,0 +1,36 @@
+//! What makes two runs the same job, and their values comparable.
+
+use serde::{Deserialize, Serialize};
+use siphasher::sip128::SipHasher13;
+
+use crate::model::Fingerprint;
+
+/// What makes two runs the same job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobIdentity {
+    /// All of it, in bytes of a canonical form: template, method, key column, body, selection, shape.
+    pub digest_input: Vec<u8>,
+    /// The same for people, an object without secrets; stands in the journal's first line.
+    pub description: serde_json::Value,
+    /// What decides which values a run gives, apart from their layout.
+    pub provenance: Provenance,
+}
+
+/// What the values of an output were made by. Two runs that agree in it give comparable values.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Stands for method, URL, key column, body and headers of the requests.
+    pub request: String,
+    /// `--select`, without secrets.
+    pub select: String,
+    /// `--body-as`.
+    pub body_as: String,
+}
+
+impl JobIdentity {
+    /// Tells jobs apart; not meant to keep anything secret.
+    pub(crate) fn digest(&self) -> String {
+        let hash = SipHasher13::new().hash(&self.digest_input);
+        Fingerprint(u128::from(hash.h1) << 64 | u128::from(hash.h2)).to_string()
+    }
+}

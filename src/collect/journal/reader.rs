@@ -1,0 +1,55 @@
+//! The journal's records, read where they stand and checked once more.
+
+use std::fs::File;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Advice, fadvise};
+
+use crate::collect::error::CollectError;
+use crate::collect::files::checksum::Checksum;
+use crate::collect::files::pages::Pages;
+use crate::collect::journal::decode::JournalRecord;
+
+/// A journal, read record by record.
+pub(crate) struct RecordReader {
+    path: PathBuf,
+    pages: Pages,
+    checksum: Checksum,
+}
+
+impl RecordReader {
+    /// The journal called `path` is read through `file`.
+    pub(crate) fn new(path: PathBuf, file: File, salt: [u8; 16]) -> Self {
+        Self { path, pages: Pages::new(file), checksum: Checksum::new(salt) }
+    }
+
+    /// The record that begins at `offset`, where one was written.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not what was written.
+    pub(crate) fn read(&mut self, offset: u64) -> Result<JournalRecord<'_>, CollectError> {
+        let line = self.pages.line(offset).map_err(CollectError::io("read", &self.path))?;
+        let line =
+            line.ok_or_else(|| damaged(&self.path, offset, "a record that was written is not there"))?;
+        if !self.checksum.holds(line) {
+            return Err(damaged(&self.path, offset, "a record does not hold its checksum"));
+        }
+        JournalRecord::parse(line).ok_or_else(|| damaged(&self.path, offset, "a record does not read back"))
+    }
+}
+
+impl RecordReader {
+    /// What stands before `end` is hardly asked for again: the system need not keep it in memory.
+    pub(crate) fn forget(&self, end: u64) {
+        if let Some(length) = NonZeroU64::new(end) {
+            // Advice is no promise.
+            let _ = fadvise(self.pages.file(), 0, Some(length), Advice::DontNeed);
+        }
+    }
+}
+
+/// The record that begins at `offset` is not what was written.
+pub(crate) fn damaged(path: &Path, offset: u64, why: &str) -> CollectError {
+    CollectError::Damaged { path: path.into(), offset, why: why.into() }
+}

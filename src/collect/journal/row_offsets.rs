@@ -1,0 +1,96 @@
+//! Where each row's record stands in the journal: 8 bytes a row. Bodies stay on disk.
+
+use crate::model::Seq;
+
+/// Rows in one piece of the index: half a megabyte, so that growing copies nothing.
+const PIECE: usize = 1 << 16;
+
+/// Stands for a row that has no record and needs none.
+const PASSED: u64 = u64::MAX;
+
+/// Offsets of records, by the rows' place in the input. Offset 0 is the journal's header, so it also
+/// says "none yet".
+#[derive(Debug, Default)]
+pub(crate) struct RowOffsets {
+    pieces: Vec<Option<Box<[u64]>>>,
+}
+
+impl RowOffsets {
+    /// The row's record stands at `offset`.
+    pub(crate) fn set(&mut self, seq: Seq, offset: u64) {
+        let (piece, place) = split(seq);
+        if piece >= self.pieces.len() {
+            self.pieces.resize_with(piece + 1, || None);
+        }
+        self.pieces[piece].get_or_insert_with(|| vec![0; PIECE].into())[place] = offset;
+    }
+
+    /// The row has no record and needs none.
+    pub(crate) fn pass(&mut self, seq: Seq) {
+        self.set(seq, PASSED);
+    }
+
+    /// Offsets in the order of the rows, rows without a record left out.
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = u64> {
+        let all = self.pieces.iter().flatten().flat_map(|piece| piece.iter().copied());
+        all.filter(|&offset| offset != 0 && offset != PASSED)
+    }
+
+    /// From the row `next` on, the offsets of all rows up to the first that has no record yet, or whose record
+    /// begins at `end` or beyond it; that row is the new `next`.
+    pub(crate) fn certain(&self, next: &mut usize, end: u64) -> Vec<u64> {
+        let mut found = Vec::new();
+        while let Some(Some(piece)) = self.pieces.get(*next / PIECE) {
+            for &offset in &piece[*next % PIECE..] {
+                match offset {
+                    PASSED => {}
+                    0 => return found,
+                    _ if offset >= end => return found,
+                    _ => found.push(offset),
+                }
+                *next += 1;
+            }
+        }
+        found
+    }
+}
+
+fn split(seq: Seq) -> (usize, usize) {
+    let seq = seq.0 as usize;
+    (seq / PIECE, seq % PIECE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_come_in_the_order_of_the_rows() {
+        let mut places = RowOffsets::default();
+        let far = u32::try_from(PIECE).unwrap() * 3 + 5;
+        for (seq, offset) in [(far, 10), (0, 30), (7, 20), (65_536, 40)] {
+            places.set(Seq(seq), offset);
+        }
+        assert_eq!(places.offsets().collect::<Vec<_>>(), [30, 20, 40, 10]);
+        places.set(Seq(7), 50);
+        assert_eq!(places.offsets().collect::<Vec<_>>(), [30, 50, 40, 10]);
+    }
+
+    #[test]
+    fn what_is_certain_ends_at_the_first_row_without_a_record_that_is_written() {
+        let mut places = RowOffsets::default();
+        let mut next = 0;
+        assert_eq!(places.certain(&mut next, 100), [0; 0]);
+        let last = u32::try_from(PIECE).unwrap() - 1;
+        (0..=last).for_each(|seq| places.pass(Seq(seq)));
+        for (seq, offset) in [(0, 10), (1, 40), (3, 20), (last, 90), (last + 1, 30), (last + 3, 50)] {
+            places.set(Seq(seq), offset);
+        }
+        assert_eq!((places.certain(&mut next, 40), next), (vec![10], 1));
+        assert_eq!((places.certain(&mut next, 41), next), (vec![40, 20], last as usize));
+        assert_eq!((places.certain(&mut next, 100), next), (vec![90, 30], last as usize + 2));
+        places.pass(Seq(last + 2));
+        assert_eq!((places.certain(&mut next, 100), next), (vec![50], last as usize + 4));
+        assert_eq!(places.offsets().collect::<Vec<_>>(), [10, 40, 20, 90, 30, 50]);
+    }
+}

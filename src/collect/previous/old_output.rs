@@ -1,0 +1,418 @@
+//! The old output: where each key's value stands in it, and the values themselves when they are asked
+//! for.
+//!
+//! One pass before the first request checks the whole file and notes 24 bytes a key: a hash of 96
+//! bits, keyed by chance for this run so that no key can be made to collide, and the place. The file
+//! stays open: what is read at the end is what was checked, even if the name leads elsewhere by then.
+
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use crate::collect::error::CollectError;
+use crate::collect::files::pages::Pages;
+use crate::collect::files::stamp::Stamp;
+use crate::collect::previous::key_hash::{KeyHash, KeyHasher};
+use crate::collect::previous::members::{JsonText, Malformed, compact_value, members};
+use crate::collect::previous::profile::{Profile, Profiler};
+use crate::collect::previous::stored::{Stored, take_apart, unquoted, visit_skus};
+use crate::collect::settings::{Format, Shape};
+use crate::json::escape_into;
+
+/// Where a key's value stands, in 24 bytes.
+#[derive(Debug, Clone, Copy)]
+struct ValuePlace {
+    hash: KeyHash,
+    offset: [u32; 2],
+    /// From the first byte of the key (or of the line's object) through the last of the value, and [`ValuePlace::USED`].
+    length: u32,
+}
+
+impl ValuePlace {
+    /// Set in `length` once the value was taken, or is not wanted.
+    const USED: u32 = 1 << 31;
+
+    fn offset(&self) -> u64 {
+        u64::from(self.offset[0]) << 32 | u64::from(self.offset[1])
+    }
+
+    fn length(&self) -> usize {
+        (self.length & !Self::USED) as usize
+    }
+
+    fn is_used(&self) -> bool {
+        self.length & Self::USED != 0
+    }
+}
+
+/// The values of an old output.
+#[derive(Debug)]
+pub(crate) struct OldOutput {
+    pages: Pages,
+    hasher: KeyHasher,
+    /// How it is laid out.
+    pub(crate) format: Format,
+    /// What stands for one SKU in it.
+    pub(crate) shape: Shape,
+    /// A key whose value has the other shape, if there is one.
+    pub(crate) misfit: Option<String>,
+    /// Sorted by hash.
+    places: Vec<ValuePlace>,
+    pub(crate) stamp: Stamp,
+    /// What it holds.
+    pub(crate) profile: Profile,
+}
+
+impl OldOutput {
+    /// Indexes and checks an old output. `None` if there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no output of this format.
+    pub(crate) fn read(
+        path: &Path,
+        format: Format,
+        hasher: &KeyHasher,
+    ) -> Result<Option<Self>, CollectError> {
+        let refused = |offset, why: String| CollectError::OldOutput { path: path.into(), offset, why };
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(refused(0, error.to_string())),
+        };
+        let (mut places, mut profiler) = (Vec::new(), Profiler::default());
+        let mut examples: [Option<String>; 2] = [None, None];
+        let mut too_long = None;
+        let visited = visit_skus(&file, format, |sku| {
+            let Some(length) = u32::try_from(sku.end - sku.start).ok().filter(|l| l & ValuePlace::USED == 0)
+            else {
+                too_long = Some(sku.start);
+                return ControlFlow::Break(());
+            };
+            let offset = [(sku.start >> 32) as u32, (sku.start & 0xffff_ffff) as u32];
+            places.push(ValuePlace { hash: hasher.hash(sku.key), offset, length });
+            if let Some(body) = &sku.stored.body {
+                profiler.body(body);
+            }
+            examples[usize::from(sku.stored.shape == Shape::Record)]
+                .get_or_insert_with(|| sku.key.to_owned());
+            ControlFlow::Continue(())
+        });
+        let stamp = visited.map_err(|error| refused(error.offset, error.why.to_string()))?;
+        if let Some(at) = too_long {
+            return Err(refused(at, "a value is larger than 2 GiB".into()));
+        }
+        let [body, record] = examples;
+        let (shape, misfit) =
+            if body.is_none() && record.is_some() { (Shape::Record, None) } else { (Shape::Body, record) };
+        let profile = profiler.finish().profile;
+        Ok(Some(Self {
+            pages: Pages::new(file),
+            hasher: hasher.clone(),
+            format,
+            shape,
+            misfit,
+            places: sorted(places),
+            stamp,
+            profile,
+        }))
+    }
+
+    /// Whether it has no SKU at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Whether the old output has a value for this key.
+    pub(crate) fn holds(&self, hash: &KeyHash) -> bool {
+        self.find(hash).is_some()
+    }
+
+    fn find(&self, hash: &KeyHash) -> Option<usize> {
+        self.places.binary_search_by(|place| place.hash.cmp(hash)).ok()
+    }
+
+    fn raw(&mut self, index: usize) -> io::Result<&[u8]> {
+        let place = self.places[index];
+        let raw = self.pages.slice(place.offset(), place.length())?;
+        raw.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut while in use"))
+    }
+
+    /// Appends the key's line as the output has it, without its line end: `"KEY":VALUE`, or the object
+    /// of a line. False if there is none, or it was asked for before.
+    pub(crate) fn take(&mut self, hash: &KeyHash, out: &mut Vec<u8>) -> io::Result<bool> {
+        match self.find(hash) {
+            Some(index) if self.mark(index) => self.line(index, out).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// The key's value is not wanted: a new one stands in its place, or none.
+    pub(crate) fn supersede(&mut self, hash: &KeyHash) {
+        if let Some(index) = self.find(hash) {
+            self.mark(index);
+        }
+    }
+
+    /// True the first time.
+    fn mark(&mut self, index: usize) -> bool {
+        let place = &mut self.places[index];
+        let first = !place.is_used();
+        place.length |= ValuePlace::USED;
+        first
+    }
+
+    fn line(&mut self, index: usize, out: &mut Vec<u8>) -> io::Result<()> {
+        let format = self.format;
+        let start = out.len();
+        let raw = self.raw(index)?;
+        let key = if format == Format::Jsonl {
+            compact_value(raw, out).and_then(|()| key_of_line(&out[start..])).map_err(changed)?
+        } else {
+            let (key, value) = member(raw).map_err(changed)?;
+            escape_into(&key, out);
+            out.push(b':');
+            compact_value(&value, out).map_err(changed)?;
+            key
+        };
+        self.check_key(index, &key)
+    }
+
+    /// What was read at the place of a value has the key that was there when the file was indexed.
+    fn check_key(&self, index: usize, key: &str) -> io::Result<()> {
+        if self.hasher.hash(key) == self.places[index].hash {
+            return Ok(());
+        }
+        Err(changed(Malformed::Syntax("another key")))
+    }
+
+    /// What nobody asked for, in the old output's order.
+    pub(crate) fn leftovers(&self) -> Vec<u32> {
+        let numbered = self.places.iter().zip(0u32..);
+        let mut left: Vec<u32> =
+            numbered.filter(|(place, _)| !place.is_used()).map(|(_, index)| index).collect();
+        left.sort_unstable_by_key(|&index| self.places[index as usize].offset());
+        left
+    }
+
+    /// Appends the line of one of the leftovers; gives the hash of its key.
+    pub(crate) fn leftover(&mut self, index: u32, out: &mut Vec<u8>) -> io::Result<KeyHash> {
+        self.line(index as usize, out)?;
+        Ok(self.places[index as usize].hash)
+    }
+
+    /// The key of one of the leftovers, and what stands for it.
+    pub(crate) fn leftover_parts(&mut self, index: u32) -> io::Result<(String, Stored)> {
+        self.parts(index as usize)
+    }
+
+    /// What stands for this key, if anything does.
+    pub(crate) fn stored(&mut self, hash: &KeyHash) -> io::Result<Option<Stored>> {
+        let Some(index) = self.find(hash) else { return Ok(None) };
+        self.parts(index).map(|(_, stored)| Some(stored))
+    }
+
+    fn parts(&mut self, index: usize) -> io::Result<(String, Stored)> {
+        let format = self.format;
+        let raw = self.raw(index)?;
+        let (key, value) = match format {
+            Format::Json => {
+                let (key, value) = member(raw).map_err(changed)?;
+                (Some(key), value)
+            }
+            Format::Jsonl => (None, raw.to_vec()),
+        };
+        let mut compact = Vec::new();
+        compact_value(&value, &mut compact).map_err(changed)?;
+        let stored = take_apart(&compact, format).map_err(changed)?;
+        let key = key.map_or_else(|| key_of_line(&compact), Ok).map_err(changed)?;
+        self.check_key(index, &key)?;
+        Ok((key, stored))
+    }
+}
+
+fn changed(_: Malformed) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the file was changed while in use")
+}
+
+/// Key and raw value of `"KEY" : VALUE`.
+fn member(raw: &[u8]) -> Result<(String, Vec<u8>), Malformed> {
+    let mut text = JsonText::new(raw);
+    let (mut key, mut value) = (Vec::new(), Vec::new());
+    text.key(&mut key)?;
+    text.value(&mut value)?;
+    Ok((unquoted(&key)?, value))
+}
+
+/// The key in the object of a line.
+fn key_of_line(object: &[u8]) -> Result<String, Malformed> {
+    let mut found = Err(Malformed::Syntax("a line has no \"key\""));
+    members(object, |name, value| {
+        if name == b"\"key\"" {
+            found = unquoted(value);
+        }
+    })?;
+    found
+}
+
+/// By hash; of several with one key the last counts, as in most parsers.
+fn sorted(mut places: Vec<ValuePlace>) -> Vec<ValuePlace> {
+    places.sort_unstable_by_key(|place| (place.hash, place.offset));
+    places.dedup_by(|later, kept| {
+        let same = later.hash == kept.hash;
+        if same {
+            *kept = *later;
+        }
+        same
+    });
+    places.shrink_to_fit();
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::collect::test_run::{TestContext, TestRun, failed, fetched, fingerprint, key, refused};
+    use crate::model::Seq;
+
+    fn merging(old: &str) -> TestRun {
+        let run = TestRun::with(|settings| settings.merge = true);
+        fs::write(run.path("out.json"), old).unwrap();
+        run
+    }
+
+    #[test]
+    fn the_rows_come_first_and_then_what_only_the_old_output_has() {
+        let run = merging("{\n\"Z\":0,\n\"B\":0,\n\"Y\":0,\n\"A\":0\n}\n");
+        let published =
+            run.publish_entries(&[fetched(0, "A", "1"), fetched(1, "N", "1"), fetched(2, "B", "1")]);
+        assert_eq!(run.text("out.json"), "{\n\"A\":1,\n\"N\":1,\n\"B\":1,\n\"Z\":0,\n\"Y\":0\n}\n");
+        assert_eq!(published.lines, 5);
+    }
+
+    #[test]
+    fn an_old_output_that_another_tool_laid_out_is_compacted_again() {
+        let run =
+            merging("\u{feff} {\n  \"\\u0041\" : { \"x\" : [ 1.10 , 2 ] } ,\r\n  \"B\": \"a \\\" b\"\n} ");
+        run.publish_entries(&[]);
+        assert_eq!(run.text("out.json"), "{\n\"A\":{\"x\":[1.10,2]},\n\"B\":\"a \\\" b\"\n}\n");
+    }
+
+    #[test]
+    fn lines_may_be_spread_and_have_their_key_anywhere() {
+        let run = merging("{\"key\":\"A\",\"body\":1}\n{ \"body\" :\n [2], \"key\" : \"B\" }{\"key\":\"C\"}");
+        let mut run = run;
+        run.settings.format = Format::Jsonl;
+        run.publish_entries(&[fetched(0, "C", "3"), failed(1, "B", 500)]);
+        let lines = "{\"key\":\"C\",\"body\":3}\n{\"body\":[2],\"key\":\"B\"}\n{\"key\":\"A\",\"body\":1}\n";
+        assert_eq!(run.text("out.json"), lines);
+    }
+
+    #[test]
+    fn a_failed_sku_keeps_its_old_line_in_either_shape() {
+        let record =
+            |body: &str| format!("{{\"status\":200,\"fetched_at\":\"\",\"attempts\":1,\"body\":{body}}}");
+        let plain = str::to_owned;
+        for (shape, value) in [(Shape::Body, &plain as &dyn Fn(&str) -> String), (Shape::Record, &record)] {
+            let [one, two, three] = ["1", "2", "3"].map(value);
+            let mut run = merging(&format!("{{\"X\":{one},\"A\":{two},\"R\":{three}}}"));
+            run.settings.shape = shape;
+            let (mut journal, _) = run.open();
+            let row = csv::ByteRecord::from(vec!["R", "x"]);
+            let r = key("R");
+            journal.append_refused(&refused(0, Some(&r), &row)).unwrap();
+            journal.append_refused(&refused(1, Some(&r), &row)).unwrap();
+            journal.append(&failed(2, "A", 500)).unwrap();
+            let published = run.try_publish(journal.close().unwrap(), &TestContext::default()).unwrap();
+            assert_eq!(published.failures.rows, 3);
+            let expected = format!("{{\n\"R\":{three},\n\"A\":{two},\n\"X\":{one}\n}}\n");
+            assert_eq!(run.text("out.json"), expected);
+        }
+    }
+
+    #[test]
+    fn without_merge_the_old_output_is_replaced() {
+        let mut run = merging("{\"X\":1,\"A\":2}");
+        run.settings.merge = false;
+        run.publish_entries(&[failed(0, "A", 500), fetched(1, "B", "1")]);
+        assert_eq!(run.text("out.json"), "{\n\"B\":1\n}\n");
+    }
+
+    #[test]
+    fn a_missing_old_output_is_an_empty_one() {
+        let run = TestRun::with(|settings| settings.merge = true);
+        run.publish_entries(&[fetched(0, "A", "1")]);
+        assert_eq!(run.text("out.json"), "{\n\"A\":1\n}\n");
+    }
+
+    #[test]
+    fn an_old_output_that_cannot_be_read_ends_the_run_before_it_begins() {
+        let json = [
+            "",
+            "[]",
+            "{",
+            "{\"A\":1",
+            "{\"A\":1}}",
+            "{\"A\":1}\n{\"B\":2}",
+            "{\"A\":01}",
+            "{\"A\":1,}",
+            "null",
+            "{\"A\":\"\\ud800\"}",
+            "{\"\\ud800\":1}",
+            "{A:1}",
+            "\u{0}",
+            "{\"A\":[1}",
+            "{\"A\":nan}",
+        ];
+        let jsonl =
+            ["{\"A\":1}", "1\n", "{\"key\":1}", "{\"key\":\"A\"}x", "{\"key\":\"A\",\"body\":}", "{\"key\""];
+        for (format, texts) in [(Format::Json, &json[..]), (Format::Jsonl, &jsonl[..])] {
+            for text in texts {
+                let mut run = merging(text);
+                run.settings.format = format;
+                let error = run.try_open().err().unwrap_or_else(|| panic!("taken: {text}"));
+                assert_eq!(error.exit().code(), 65, "{error}");
+                assert_eq!(run.names(), ["out.json"], "nothing was begun");
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_key_that_stands_twice_the_last_value_counts() {
+        let run = merging("{\"A\":1,\"B\":2,\"A\":3}");
+        run.publish_entries(&[]);
+        assert_eq!(run.text("out.json"), "{\n\"B\":2,\n\"A\":3\n}\n");
+    }
+
+    #[test]
+    fn a_value_left_alone_keeps_its_place_among_the_rows() {
+        let run = merging("{\"Z\":0,\"B\":1}");
+        let (mut journal, _) = run.open();
+        assert!(journal.keep(Seq(1), fingerprint("B"), &key("B")).unwrap());
+        assert!(!journal.keep(Seq(2), fingerprint("C"), &key("C")).unwrap());
+        journal.append(&fetched(0, "A", "1")).unwrap();
+        journal.append(&fetched(2, "C", "1")).unwrap();
+        run.publish(journal.close().unwrap());
+        assert_eq!(run.text("out.json"), "{\n\"A\":1,\n\"B\":1,\n\"C\":1,\n\"Z\":0\n}\n");
+    }
+
+    #[test]
+    fn repairing_the_failed_rows_gives_the_whole_output() {
+        let run = TestRun::with(|settings| settings.merge = true);
+        run.publish_entries(&[fetched(0, "A", "1"), failed(1, "B", 500), fetched(2, "C", "1")]);
+        let path = run.path("out.failed.csv");
+        let (mut journal, _) = run.open();
+        journal.append(&fetched(0, "B", "2")).unwrap();
+        let how = TestContext { input: Some(&path), ..TestContext::default() };
+        run.try_publish(journal.close().unwrap(), &how).unwrap();
+        assert_eq!(run.text("out.json"), "{\n\"B\":2,\n\"A\":1,\n\"C\":1\n}\n");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_index_of_an_old_output_costs_24_bytes_a_sku() {
+        assert!(size_of::<ValuePlace>() <= 24 && size_of::<(KeyHash, [u32; 2])>() <= 24);
+    }
+}

@@ -1,0 +1,214 @@
+//! What earlier, completed runs left: the old output and the state file, seen as one.
+
+use std::io::{self};
+use std::path::Path;
+
+use crate::collect::error::CollectError;
+use crate::collect::files::paths::Paths;
+use crate::collect::identity::JobIdentity;
+use crate::collect::previous::baseline::{
+    Baseline, FileId, baseline, compare_with, measure_any, other_format,
+};
+use crate::collect::previous::key_hash::{KeyHash, KeyHasher};
+use crate::collect::previous::old_output::OldOutput;
+use crate::collect::previous::state::{OutputKind, StateFile, StateIndex};
+use crate::collect::previous::value::PreviousValue;
+use crate::collect::settings::{Format, OutputSettings};
+use crate::model::{Fingerprint, Key};
+
+/// The old output and its state, as far as they are there and of use.
+#[derive(Debug)]
+pub(crate) struct PreviousRun {
+    pub(crate) hasher: KeyHasher,
+    /// Where each value stands in the old output; only if the values are needed.
+    pub(crate) old: Option<OldOutput>,
+    pub(crate) state: Option<StateIndex>,
+    /// What the guard compares a new output with; none where there is no old one, or no guard.
+    pub(crate) baseline: Option<Baseline>,
+    /// Why there is none though there is an old output.
+    pub(crate) baseline_error: Option<String>,
+    /// The old output as it was when it was measured.
+    measured: Option<FileId>,
+}
+
+impl PreviousRun {
+    /// Nothing was left, or nothing of it counts.
+    pub(crate) fn none() -> Self {
+        let hasher = KeyHasher::random();
+        Self { hasher, old: None, state: None, baseline: None, baseline_error: None, measured: None }
+    }
+
+    /// Reads what was left. The values are indexed only where the run needs them: for `--merge` and `--changes`,
+    /// or to ask with validators.
+    ///
+    /// # Errors
+    /// An old output that `--merge` or `--changes` cannot read, or that was made in another way than this run would.
+    pub(crate) fn load(
+        settings: &OutputSettings,
+        paths: &Paths,
+        identity: &JobIdentity,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, CollectError> {
+        let mut previous = Self::none();
+        let lost = |why: &str| {
+            format!("{} is of no use ({why}): ages and validators start anew", paths.state.display())
+        };
+        let found =
+            StateIndex::load(&paths.state, &identity.digest(), &previous.hasher).unwrap_or_else(|why| {
+                notes.push(lost(&why));
+                None
+            });
+        let is_foreign = found.as_ref().is_some_and(|found| found.state.is_none());
+        let asks =
+            found.as_ref().and_then(|found| found.state.as_ref()).is_some_and(|state| state.validators);
+        let real = &paths.output.real;
+        previous.measured = FileId::of(real);
+        if settings.merge || settings.changes.is_some() || asks {
+            previous.old = index(settings, real, &previous.hasher)?;
+        }
+        let belongs = |stamp| found.as_ref().is_some_and(|found| found.output == stamp);
+        match &previous.old {
+            Some(old) => {
+                let found = found.as_ref().filter(|_| belongs(old.stamp));
+                if settings.merge {
+                    check_kind(
+                        settings,
+                        identity,
+                        (real, old),
+                        found.and_then(|found| found.layout.as_ref()),
+                    )?;
+                }
+                previous.baseline = Some(baseline(found, Some(old.profile), identity));
+            }
+            None if settings.guard.is_some() => {
+                match compare_with(settings, (real, found.as_ref()), identity) {
+                    Ok(baseline) => previous.baseline = baseline,
+                    Err(why) => {
+                        let path = paths.output.given.display();
+                        previous.baseline_error =
+                            Some(format!("the new output cannot be compared with {path}: {why}"));
+                    }
+                }
+            }
+            None => {}
+        }
+        if is_foreign {
+            notes.push(lost("it belongs to another job"));
+        } else if let Some(StateFile { output, state: Some(state), .. }) = found
+            && (settings.merge || state.validators)
+        {
+            if previous.old.as_ref().is_some_and(|old| old.stamp == output) {
+                previous.state = Some(state);
+            } else {
+                notes.push(lost("it was written for another output than the one that is there"));
+            }
+        }
+        if previous.state.is_none() && !settings.merge && settings.changes.is_none() {
+            previous.old = None;
+        }
+        Ok(previous)
+    }
+
+    /// What the guard compares a new output with, as the old one is now.
+    pub(crate) fn current_baseline(&self, path: &Path, format: Format) -> Option<Baseline> {
+        let now = FileId::of(path)?;
+        if self.measured == Some(now) {
+            return self.baseline;
+        }
+        // Somebody else has put another file there meanwhile.
+        let profile = measure_any(path, format).ok()??;
+        Some(Baseline { profile, shares_comparable: true })
+    }
+
+    /// Whether the old output, whose values the new one is made of or compared with, is still the one that was read.
+    pub(crate) fn is_still_there(&self, path: &Path) -> bool {
+        self.measured == FileId::of(path)
+    }
+
+    /// The state's fingerprints were made with another salt than this run's.
+    pub(crate) fn forget_state_of_other_salt(&mut self, salt: [u8; 16]) {
+        self.state = self.state.take().filter(|state| state.salt == salt);
+    }
+
+    pub(crate) fn hash(&self, key: &Key) -> KeyHash {
+        self.hasher.hash(key.as_str())
+    }
+
+    /// What is known of the key's value, if the old output has one and this request gave it.
+    pub(crate) fn previous_value(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<PreviousValue> {
+        let hash = self.hash(key);
+        if !self.old.as_ref()?.holds(&hash) {
+            return None;
+        }
+        self.state.as_mut()?.previous_value(&hash, fingerprint)
+    }
+
+    /// The body that the old output has for this key, and the status it came with where that is known.
+    pub(crate) fn body(&mut self, key: &Key) -> io::Result<Option<(Option<u16>, Vec<u8>)>> {
+        let hash = self.hash(key);
+        let Some(old) = &mut self.old else { return Ok(None) };
+        Ok(old.stored(&hash)?.and_then(|stored| Some((stored.status, stored.body?))))
+    }
+}
+
+/// Indexes the old output. One that is laid out in the other format counts too, but not where its lines would be
+/// mixed with this run's.
+fn index(
+    settings: &OutputSettings,
+    path: &Path,
+    hasher: &KeyHasher,
+) -> Result<Option<OldOutput>, CollectError> {
+    let error = match OldOutput::read(path, settings.format, hasher) {
+        Ok(old) => return Ok(old),
+        Err(error) => error,
+    };
+    let other = other_format(settings.format);
+    match OldOutput::read(path, other, hasher) {
+        Ok(Some(old)) if settings.merge && old.is_empty() => Err(error),
+        Ok(Some(_)) if settings.merge => Err(CollectError::IncompatibleOutput {
+            path: path.into(),
+            why: format!("its format is {other}, and this run writes {}", settings.format),
+        }),
+        Ok(old) => Ok(old),
+        // Without --merge and --changes an old output is never in the way.
+        Err(_) if settings.merge || settings.changes.is_some() => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Old and new values stand beside each other after `--merge`: they must be of one kind.
+fn check_kind(
+    settings: &OutputSettings,
+    identity: &JobIdentity,
+    (path, old): (&Path, &OldOutput),
+    layout: Option<&OutputKind>,
+) -> Result<(), CollectError> {
+    let refused = |why: String| Err(CollectError::IncompatibleOutput { path: path.into(), why });
+    if old.is_empty() {
+        return Ok(());
+    }
+    if let Some(layout) = layout {
+        let now = OutputKind::of(settings, identity);
+        let pairs = [
+            ("--select", &layout.provenance.select, &now.provenance.select),
+            ("--body-as", &layout.provenance.body_as, &now.provenance.body_as),
+            ("--shape", &layout.shape, &now.shape),
+            ("--format", &layout.format, &now.format),
+        ];
+        return match pairs.into_iter().find(|(_, before, now)| before != now) {
+            Some((option, before, now)) => refused(format!(
+                "its values were made with {option} {before}, and this run has {option} {now}"
+            )),
+            None => Ok(()),
+        };
+    }
+    if let Some(key) = &old.misfit {
+        return refused(format!(
+            "some of its values are records and others are not (for example that of {key})"
+        ));
+    }
+    if old.shape != settings.shape {
+        return refused(format!("its shape is {}, and this run has --shape {}", old.shape, settings.shape));
+    }
+    Ok(())
+}

@@ -1,0 +1,263 @@
+//! Reads an output file SKU by SKU, in either format and shape, and in any layout that is JSON.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::ops::ControlFlow;
+
+use crate::collect::files::stamp::{Stamp, StampReader};
+use crate::collect::previous::members::{JsonText, Malformed, compact_value, members};
+use crate::collect::previous::profile::{Measured, Profiler};
+use crate::collect::settings::{Format, Shape};
+
+/// Read at a time.
+const BLOCK: usize = 256 * 1024;
+
+/// What an output has for one SKU.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// `Shape::Record` where the value has exactly the members of a record.
+    pub(crate) shape: Shape,
+    /// The status in the record.
+    pub(crate) status: Option<u16>,
+    /// Compact JSON; `None` for the record of a failure.
+    pub(crate) body: Option<Vec<u8>>,
+}
+
+/// A SKU of an output file.
+pub(crate) struct StoredSku<'a> {
+    /// Its key.
+    pub(crate) key: &'a str,
+    /// What stands for it.
+    pub(crate) stored: Stored,
+    /// Where its key (or the object of its line) begins.
+    pub(crate) start: u64,
+    /// Where its value ends.
+    pub(crate) end: u64,
+}
+
+/// Why an output file could not be read, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("{why} (byte {offset})")]
+pub(crate) struct Unreadable {
+    pub(crate) offset: u64,
+    pub(crate) why: Malformed,
+}
+
+/// Visits every SKU in the order of the file until `visit` breaks off. Checks what it passes. The stamp is that of
+/// the whole file only where no visit broke off.
+pub(crate) fn visit_skus(
+    file: &File,
+    format: Format,
+    visit: impl FnMut(StoredSku<'_>) -> ControlFlow<()>,
+) -> Result<Stamp, Unreadable> {
+    let mut input = BufReader::with_capacity(BLOCK, StampReader::new(file));
+    let mut walk =
+        OutputWalk { text: JsonText::new(&mut input), format, value: Vec::new(), compact: Vec::new(), visit };
+    let walked = match format {
+        Format::Json => walk.object(),
+        Format::Jsonl => walk.lines(),
+    };
+    walked.map_err(|why| Unreadable { offset: walk.text.at, why })?;
+    Ok(input.into_inner().stamp())
+}
+
+/// Measures an output file.
+pub(crate) fn measure(file: &File, format: Format) -> Result<Measured, Unreadable> {
+    let mut profiler = Profiler::default();
+    visit_skus(file, format, |sku| {
+        if let Some(body) = &sku.stored.body {
+            profiler.body(body);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(profiler.finish())
+}
+
+/// The first SKU of an output file that `wanted` holds for.
+pub(crate) fn first_sku(
+    file: &File,
+    format: Format,
+    mut wanted: impl FnMut(&str, &[u8]) -> bool,
+) -> Option<(String, Vec<u8>)> {
+    let mut found = None;
+    let visited = visit_skus(file, format, |sku| match sku.stored.body {
+        Some(body) if wanted(sku.key, &body) => {
+            found = Some((sku.key.to_owned(), body));
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    visited.ok().and(found)
+}
+
+/// Takes the value of a SKU apart: what follows the key in the JSON format, or the object of a line. It is compact.
+pub(crate) fn take_apart(value: &[u8], format: Format) -> Result<Stored, Malformed> {
+    let plain = || Stored { shape: Shape::Body, status: None, body: Some(value.to_vec()) };
+    if format == Format::Json && !value.starts_with(b"{\"status\":") {
+        return Ok(plain());
+    }
+    let mut names = Vec::new();
+    let (mut status, mut body) = (None, None);
+    members(value, |name, value| {
+        match name {
+            b"\"status\"" => status = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
+            b"\"body\"" => body = Some(value.to_vec()),
+            _ => {}
+        }
+        names.push(name.to_vec());
+    })?;
+    let own: &[&[u8]] = match format {
+        Format::Json => &names.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+        Format::Jsonl => {
+            &names.iter().map(Vec::as_slice).filter(|name| *name != b"\"key\"").collect::<Vec<_>>()
+        }
+    };
+    let is_record =
+        matches!(own, [b"\"status\"", b"\"fetched_at\"", b"\"attempts\"", b"\"body\"" | b"\"error\""]);
+    Ok(match (is_record, format) {
+        (true, _) => Stored { shape: Shape::Record, status, body },
+        (false, Format::Json) => plain(),
+        (false, Format::Jsonl) => Stored { shape: Shape::Body, status: None, body },
+    })
+}
+
+struct OutputWalk<R, V> {
+    text: JsonText<R>,
+    format: Format,
+    value: Vec<u8>,
+    compact: Vec<u8>,
+    visit: V,
+}
+
+impl<R: io::BufRead, V: FnMut(StoredSku<'_>) -> ControlFlow<()>> OutputWalk<R, V> {
+    /// One object, a member a key.
+    fn object(&mut self) -> Result<(), Malformed> {
+        let mut raw_key = Vec::new();
+        self.text.byte_order_mark()?;
+        self.text.gap()?;
+        self.text.expect(b'{', "it is not one JSON object")?;
+        let mut first = true;
+        while self.text.more(first)? {
+            first = false;
+            let start = self.text.at;
+            raw_key.clear();
+            self.value.clear();
+            self.text.key(&mut raw_key)?;
+            self.text.value(&mut self.value)?;
+            if self.pass(&unquoted(&raw_key)?, start)?.is_break() {
+                return Ok(());
+            }
+        }
+        match self.text.gap()? {
+            None => Ok(()),
+            Some(_) => Err(Malformed::Syntax("something follows the object")),
+        }
+    }
+
+    /// Objects one after the other, each with its key.
+    fn lines(&mut self) -> Result<(), Malformed> {
+        self.text.byte_order_mark()?;
+        while self.text.gap()?.is_some() {
+            let start = self.text.at;
+            self.value.clear();
+            self.text.value(&mut self.value)?;
+            let mut found = None;
+            members(&self.value, |key, value| {
+                if key == b"\"key\"" {
+                    found = Some(unquoted(value));
+                }
+            })?;
+            let key = found.ok_or(Malformed::Syntax("a line has no \"key\""))??;
+            if self.pass(&key, start)?.is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The value was read, which began (with its key) at `start` and ends here.
+    fn pass(&mut self, key: &str, start: u64) -> Result<ControlFlow<()>, Malformed> {
+        self.compact.clear();
+        compact_value(&self.value, &mut self.compact)?;
+        let stored = take_apart(&self.compact, self.format)?;
+        Ok((self.visit)(StoredSku { key, stored, start, end: self.text.at }))
+    }
+}
+
+pub(crate) fn unquoted(key: &[u8]) -> Result<String, Malformed> {
+    serde_json::from_slice(key).map_err(|_| Malformed::Syntax("a key is not a JSON string"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, Write};
+
+    use super::*;
+    use crate::collect::files::stamp::stamp_of;
+    use crate::collect::previous::profile::Profile;
+
+    fn file(text: &str) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file.rewind().unwrap();
+        file
+    }
+
+    fn stored(text: &str, format: Format) -> Vec<(String, Shape, Option<String>)> {
+        let mut all = Vec::new();
+        let stamp = visit_skus(&file(text), format, |sku| {
+            let body = sku.stored.body.map(|body| String::from_utf8(body).unwrap());
+            all.push((sku.key.to_owned(), sku.stored.shape, body));
+            ControlFlow::Continue(())
+        });
+        assert_eq!(stamp.unwrap(), stamp_of(&file(text)).unwrap());
+        all
+    }
+
+    #[test]
+    fn the_shape_of_each_value_is_told_by_its_members() {
+        let record =
+            |last: &str| format!("{{\"status\" : 200, \"fetched_at\":\"\", \"attempts\":1, {last}}}");
+        let (body, error) = (record("\"body\":[ 1.10 ]"), record("\"error\":\"x\""));
+        let text =
+            format!("{{\"A\":{body}, \"B\":{error},\n\"C\":{{\"status\":1,\"body\":2}}, \"D\":\"x\"}}");
+        let some = |body: &str| Some(body.to_owned());
+        assert_eq!(
+            stored(&text, Format::Json),
+            [
+                ("A".into(), Shape::Record, some("[1.10]")),
+                ("B".into(), Shape::Record, None),
+                ("C".into(), Shape::Body, some("{\"status\":1,\"body\":2}")),
+                ("D".into(), Shape::Body, some("\"x\"")),
+            ]
+        );
+        let text = "{\"key\":\"A\",\"body\":{\"x\": 1}}\n\
+                    {\"key\":\"B\",\"status\":200,\"fetched_at\":\"\",\"attempts\":1,\"body\":null}\n\
+                    {\"key\":\"C\",\"status\":404,\"fetched_at\":\"\",\"attempts\":1,\"error\":\"x\"}\n\
+                    {\"body\":1,\"key\":\"D\"}{\"key\":\"E\"}";
+        assert_eq!(
+            stored(text, Format::Jsonl),
+            [
+                ("A".into(), Shape::Body, some("{\"x\":1}")),
+                ("B".into(), Shape::Record, some("null")),
+                ("C".into(), Shape::Record, None),
+                ("D".into(), Shape::Body, some("1")),
+                ("E".into(), Shape::Body, None),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_is_measured_without_the_skus_that_failed() {
+        let text = "{\"A\":{},\"B\":{},\"C\":null,\"D\":{\"status\":404,\"fetched_at\":\"\",\"attempts\":1,\"error\":\"x\"}}";
+        let profile = measure(&file(text), Format::Json).unwrap().profile;
+        assert_eq!(profile, Profile { skus: 3, nulls: 1, commonest: 2, commonest_raw: None });
+    }
+
+    #[test]
+    fn the_first_sku_that_is_wanted_is_found_and_no_more_is_read() {
+        let file = file("{\"A\":1,\"B\":{\"x\":2},\"C\":3 and then nonsense");
+        let found = first_sku(&file, Format::Json, |_, body| body.starts_with(b"{"));
+        assert_eq!(found, Some(("B".into(), b"{\"x\":2}".to_vec())));
+    }
+}

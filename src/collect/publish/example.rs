@@ -1,0 +1,51 @@
+//! A SKU that shows what is wrong with an output, found by reading the files once more.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::Path;
+
+use crate::collect::files::paths::Paths;
+use crate::collect::previous::key_hash::KeyHasher;
+use crate::collect::previous::profile::{BodyCounter, Measured};
+use crate::collect::previous::stored::{first_sku, visit_skus};
+use crate::collect::publish::guard::Degradation;
+use crate::collect::settings::Format;
+
+/// Bytes of a body that are shown at most; whoever shows them shortens them further.
+const BODY: usize = 1000;
+
+/// A key that shows this degradation, and its body in the new output, which stands at `new`.
+pub(crate) fn example(
+    paths: &Paths,
+    format: Format,
+    (new, degradation, measured): (&Path, Degradation, &Measured),
+) -> Option<(String, Option<String>)> {
+    let found = match degradation {
+        Degradation::Empty | Degradation::Fewer => {
+            return lost_key(&paths.output.real, new, format).map(|key| (key, None));
+        }
+        Degradation::Nulls => first_sku(&File::open(new).ok()?, format, |_, body| body == b"null"),
+        Degradation::SameBody => {
+            first_sku(&File::open(new).ok()?, format, |_, body| BodyCounter::of(body) == measured.commonest)
+        }
+        // What was selected from is in no file.
+        Degradation::SameRawBody => return None,
+    };
+    found.map(|(key, body)| {
+        let shown = String::from_utf8_lossy(&body[..body.len().min(BODY)]).into_owned();
+        (key, Some(shown))
+    })
+}
+
+/// The first key of the old output that the new one does not have.
+fn lost_key(old: &Path, new: &Path, format: Format) -> Option<String> {
+    let hasher = KeyHasher::random();
+    let mut there = HashSet::new();
+    visit_skus(&File::open(new).ok()?, format, |sku| {
+        there.insert(hasher.hash(sku.key));
+        std::ops::ControlFlow::Continue(())
+    })
+    .ok()?;
+    // The old output may have another format: then there is no example.
+    first_sku(&File::open(old).ok()?, format, |key, _| !there.contains(&hasher.hash(key))).map(|(key, _)| key)
+}

@@ -1,0 +1,158 @@
+//! The lines of the output file, in either format and shape.
+//!
+//! What the journal holds was checked and compacted when it came; here it is only copied. Commas stand
+//! at line ends, so a line is begun only when it is known that one follows or the file ends.
+
+use std::io::{self, Write};
+
+use crate::collect::files::stamp::Stamp;
+use crate::collect::journal::decode::{FailedRecord, FetchedRecord, NULL};
+use crate::collect::previous::profile::{BodyCounter, Measured, Profiler};
+use crate::collect::settings::{Format, Shape};
+
+/// Handed to the file at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// Writes an output, and takes its stamp and its profile.
+pub(crate) struct OutputWriter<W> {
+    out: W,
+    format: Format,
+    shape: Shape,
+    buffer: Vec<u8>,
+    hasher: crc32fast::Hasher,
+    bytes: u64,
+    lines: u64,
+    profiler: Profiler,
+}
+
+impl<W: Write> OutputWriter<W> {
+    pub(crate) fn new(out: W, format: Format, shape: Shape) -> Self {
+        let mut buffer = Vec::with_capacity(2 * CHUNK);
+        if format == Format::Json {
+            buffer.push(b'{');
+        }
+        let hasher = crc32fast::Hasher::new();
+        Self { out, format, shape, buffer, hasher, bytes: 0, lines: 0, profiler: Profiler::default() }
+    }
+
+    /// What it is written to. The last lines may not have gone there yet.
+    pub(crate) fn target(&self) -> &W {
+        &self.out
+    }
+
+    /// How it is laid out.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Bytes that were written.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The shape that it was made for.
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The line of an answer.
+    pub(crate) fn fetched(&mut self, record: &FetchedRecord<'_>) -> io::Result<()> {
+        self.profiler.body(record.body);
+        match record.raw {
+            Some(raw) => self.profiler.raw(BodyCounter::at(raw)),
+            None if record.body == NULL && !record.status.starts_with(b"2") => {
+                self.profiler.null_for_status();
+            }
+            None => {}
+        }
+        self.begin_line();
+        match (self.format, self.shape) {
+            (Format::Json, Shape::Body) => self.put(&[record.member]),
+            (Format::Jsonl, Shape::Body) => {
+                self.put(&[b"{\"key\":", record.key, b",\"body\":", record.body, b"}"]);
+            }
+            (_, Shape::Record) => {
+                self.begin_record(record.key);
+                self.put(&[b"\"status\":", record.status, b",\"fetched_at\":", record.at]);
+                self.put(&[b",\"attempts\":", record.attempts, b",\"body\":", record.body, b"}"]);
+            }
+        }
+        self.end_line()
+    }
+
+    /// The line of a failure, which only records have.
+    pub(crate) fn failed(&mut self, key: &[u8], record: &FailedRecord<'_>) -> io::Result<()> {
+        self.begin_line();
+        self.begin_record(key);
+        self.put(&[b"\"status\":", record.status, b",\"fetched_at\":", record.at]);
+        self.put(&[b",\"attempts\":", record.attempts, b",\"error\":", record.error, b"}"]);
+        self.end_line()
+    }
+
+    /// A line of the old output, and the body in it; the record of a failure has none.
+    pub(crate) fn old(&mut self, line: &[u8], body: Option<&[u8]>) -> io::Result<()> {
+        if let Some(body) = body {
+            self.profiler.body(body);
+        }
+        self.begin_line();
+        self.put(&[line]);
+        self.end_line()
+    }
+
+    fn begin_line(&mut self) {
+        if self.format == Format::Json {
+            let separator: &[u8] = if self.lines == 0 { b"\n" } else { b",\n" };
+            self.buffer.extend_from_slice(separator);
+        }
+        self.lines += 1;
+    }
+
+    fn begin_record(&mut self, key: &[u8]) {
+        match self.format {
+            Format::Json => self.put(&[key, b":{"]),
+            Format::Jsonl => self.put(&[b"{\"key\":", key, b","]),
+        }
+    }
+
+    fn put(&mut self, parts: &[&[u8]]) {
+        for part in parts {
+            self.buffer.extend_from_slice(part);
+        }
+    }
+
+    fn end_line(&mut self) -> io::Result<()> {
+        if self.format == Format::Jsonl {
+            self.buffer.push(b'\n');
+        }
+        if self.buffer.len() >= CHUNK { self.pass_on() } else { Ok(()) }
+    }
+
+    fn pass_on(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.buffer)?;
+        self.hasher.update(&self.buffer);
+        self.bytes += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Ends the file.
+    pub(crate) fn finish(mut self) -> io::Result<WrittenOutput<W>> {
+        if self.format == Format::Json {
+            self.buffer.extend_from_slice(b"\n}\n");
+        }
+        self.pass_on()?;
+        self.out.flush()?;
+        let stamp = Stamp { bytes: self.bytes, crc: self.hasher.finalize() };
+        Ok(WrittenOutput { stamp, lines: self.lines, measured: self.profiler.finish(), target: self.out })
+    }
+}
+
+/// An output that is written to its end.
+pub(crate) struct WrittenOutput<W> {
+    pub(crate) stamp: Stamp,
+    /// Lines of SKUs, those of failed ones among them.
+    pub(crate) lines: u64,
+    pub(crate) measured: Measured,
+    /// What it was written to.
+    pub(crate) target: W,
+}
