@@ -15,7 +15,7 @@ use divan::counter::{BytesCount, ItemsCount};
 use skufetch::collect::{self, Collector, JobIdentity, OutputSettings, Provenance, Target};
 use skufetch::input::{Columns, InputSettings, Row, Rows};
 use skufetch::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
-use skufetch::plan::{Planned, Planner, RequestSettings};
+use skufetch::plan::{Planned, Planner, RequestSettings, RequestTemplate};
 
 fn main() {
     divan::main();
@@ -133,7 +133,8 @@ mod plan {
 fn planner(settings: &RequestSettings) -> Planner {
     let names = ["sku", "lang", "colour"].map(String::from).into();
     let columns = Columns { names, key: 0, delimiter: b',', headers: true };
-    Planner::new(settings, &columns, &|_| None, [7; 16]).expect("good templates")
+    let template = Arc::new(RequestTemplate::parse(settings, &|_| None).expect("good templates"));
+    Planner::new(template.bind(&columns).expect("good columns"), [7; 16])
 }
 
 fn row(number: u32, colour: &str) -> Row {

@@ -6,12 +6,13 @@
 #![no_main]
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use skufetch::input::{Columns, Row};
 use skufetch::model::{Job, Seq};
-use skufetch::plan::{BodyEscape, Planned, Planner, RequestSettings};
+use skufetch::plan::{BodyEscape, Planned, Planner, RequestSettings, RequestTemplate};
 use url::Url;
 
 #[derive(Debug, Arbitrary)]
@@ -66,7 +67,8 @@ fn planner_of(settings: &RequestSettings) -> Result<Planner, skufetch::plan::Pla
     let names = ["sku", "b", "key"].map(String::from).to_vec();
     let columns = Columns { names, key: 2, delimiter: b',', headers: true };
     let env = |name: &str| (name == "T").then(|| "can/ary".to_owned());
-    Planner::new(settings, &columns, &env, [9; 16])
+    let template = Arc::new(RequestTemplate::parse(settings, &env)?);
+    Ok(Planner::new(template.bind(&columns)?, [9; 16]))
 }
 
 fn plan(planner: &mut Planner, key: &str, sku: &[u8], b: &[u8]) -> Option<Job> {
@@ -125,11 +127,11 @@ fn unknown(url: &str, sku: &[u8], b: &[u8]) {
             return;
         }
     };
-    let said = format!("{planner:?} {} {}", planner.identity(), planner.origin());
+    let said = format!("{planner:?} {} {}", planner.request().identity(), planner.template().origin());
     assert!(!said.contains("can/ary") && !said.contains("can%2Fary"), "{said}");
     let Some(safe) = plan(&mut planner, "0", b"x", b"y") else { return };
     let safe = safe.request.url;
-    assert_eq!(safe.origin().ascii_serialization(), planner.origin());
+    assert_eq!(safe.origin().ascii_serialization(), planner.template().origin());
     if let Some(job) = plan(&mut planner, "1", sku, b) {
         unchanged_but_for_values(&safe, &job.request.url);
     }
@@ -172,7 +174,7 @@ fn other_templates(text: &str, sku: &[u8], b: &[u8]) {
                     assert!(!said.contains("can/ary") && !said.contains("can%2Fary"), "{said}");
                 }
                 Ok(mut planner) => {
-                    let masked = planner.mask().apply(text).into_owned();
+                    let masked = planner.template().mask().apply(text).into_owned();
                     assert!(!text.contains("${T}") || !masked.contains("can/ary"), "{masked}");
                     let _ = plan(&mut planner, "1", sku, b);
                 }

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, USER_AGENT};
 
 use super::command_error::CommandError;
-use super::fetch::{Api, HttpStack, plan};
+use super::fetch::{Api, HttpStack, bind, parse};
 use super::{failure_file, standard_output, terminal, unpublished, wiring};
 use crate::collect::{self, Inspection, Preflight};
 use crate::config::{Environment, Settings};
 use crate::fetch::Trust;
 use crate::input::{self, Columns};
 use crate::model::{Event, Exit, Reporter};
+use crate::plan::Planner;
 use crate::report::Report;
 use crate::report::dry_run::{self, DryRun, PlannedFiles, PlannedPace, PlannedRequests};
 
@@ -38,8 +39,8 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, CommandEr
     failure_file::refuse_to_replace(settings, &place, &rows)?;
     let columns = Arc::clone(rows.columns());
     let request = wiring::request(settings, &Api::lasting_url(settings));
-    let planner = |salt| plan(&request, &columns, (settings, env), salt);
-    let identity = wiring::identity(settings, &planner([0; 16])?);
+    let request = bind(&parse(&request, settings, env)?, &columns, settings)?;
+    let identity = wiring::identity(settings, &request);
     wiring::check_prune(settings, rows.has_failure_columns())?;
     let mut inspection = Inspection::of(&output, &place, &identity)?;
     let notes = wiring::about_the_journal(
@@ -48,11 +49,11 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, CommandEr
         inspection.recovered.oldest,
     );
     inspection.recovered.notes.extend(notes);
-    let planner = planner(inspection.salt())?;
+    let planner = Planner::new(request, inspection.salt());
     // What a run would find wrong with certificates and the proxy.
     let reporter = Arc::clone(&report) as Arc<dyn Reporter>;
-    drop(HttpStack::build(settings, &planner, (reporter, Arc::default(), Trust::default()))?);
-    let short = planner.short_secrets().iter();
+    drop(HttpStack::build(settings, planner.template(), (reporter, Arc::default(), Trust::default()))?);
+    let short = planner.template().short_secrets().iter();
     for warning in settings.warnings.iter().chain(short).chain(&wiring::headless(settings, &columns)) {
         report.on(&Event::Warned { message: warning });
     }
@@ -79,7 +80,7 @@ fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, plann
     let PlannedInput { planner, mut rows, first, random, bodies, earlier, old_bytes, .. } = planned;
     rows.input = settings.input.path.to_string();
     columns.key_name().clone_into(&mut rows.key);
-    let method = planner.method();
+    let method = planner.template().method();
     DryRun {
         rows,
         requests: PlannedRequests {
@@ -117,7 +118,7 @@ fn headers(planned: &PlannedInput) -> Vec<String> {
         names.push(IF_MODIFIED_SINCE);
     }
     let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    names.extend(planned.planner.header_names().into_iter().map(String::from));
+    names.extend(planned.planner.template().header_names().into_iter().map(String::from));
     names.sort_unstable();
     names.dedup();
     names

@@ -92,7 +92,8 @@ pub fn conclude(
     let worked = started.elapsed();
     let outcome =
         outcome(&settings, &mut ended, &shutdown, (&counts, failed_for(Cause::Status(404), report)));
-    let mask = ended.input_summary.as_ref().map(|summary| summary.planner.mask()).unwrap_or_default();
+    let mask =
+        ended.input_summary.as_ref().map(|summary| summary.planner.template().mask()).unwrap_or_default();
     if let Some(input_summary) = &ended.input_summary {
         for warning in input_summary.planner.warnings() {
             report.on(&Event::Warned { message: &warning.to_string() });
@@ -315,8 +316,10 @@ fn outcome_of_the_decided(
             if counts.deferred == 0 && ended.input_summary.as_ref().is_some_and(|summary| summary.at_end) => {
         }
         Some(StopReason::Unreachable(why)) => {
-            let origin =
-                ended.input_summary.as_ref().map(|summary| format!(" at {}", summary.planner.origin()));
+            let origin = ended
+                .input_summary
+                .as_ref()
+                .map(|summary| format!(" at {}", summary.planner.template().origin()));
             return RunOutcome::Unpublished(unreachable(&origin.unwrap_or_default(), why, settings));
         }
         Some(reason) => return RunOutcome::Unpublished(stopped(reason, settings)),
@@ -589,7 +592,7 @@ mod tests {
     use super::*;
     use crate::config::{self, Environment, Invocation};
     use crate::input::InputError;
-    use crate::plan::{Planner, RequestSettings};
+    use crate::plan::{Planner, RequestSettings, RequestTemplate};
 
     fn settings() -> Settings {
         let args = ["skufetch", "products.csv", "-o", "out.json", "-u", "http://a.example/{sku}"];
@@ -604,7 +607,10 @@ mod tests {
     fn input_summary(at_end: bool, broken: Option<InputError>) -> InputSummary {
         let columns = Columns { names: vec!["sku".into()], key: 0, delimiter: b',', headers: true };
         let request = RequestSettings { url: "http://a.example/{sku}".into(), ..RequestSettings::default() };
-        let planner = Planner::new(&request, &columns, &|_| None, [0; 16]).unwrap();
+        let planner = Planner::new(
+            Arc::new(RequestTemplate::parse(&request, &|_| None).unwrap()).bind(&columns).unwrap(),
+            [0; 16],
+        );
         InputSummary { planner, rows: 10, blanks: 0, at_end, broken }
     }
 

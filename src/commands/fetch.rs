@@ -22,7 +22,7 @@ use crate::fetch::{Companions, Fetcher, Http, Shutdown, Trust};
 use crate::input::{self, Columns, InputChange, Rows, SurveyedFile};
 use crate::limit::Gate;
 use crate::model::{Event, Exit, Reporter, StopReason};
-use crate::plan::{Planner, RequestSettings};
+use crate::plan::{BoundTemplate, Planner, RequestSettings, RequestTemplate};
 use crate::report::{self, ErrorMessage, LogHeader, Report};
 
 /// Attempts that may look for the first connection at once. Ten prove an API unreachable, so hardly
@@ -95,7 +95,7 @@ fn run(
     let headless = wiring::headless(settings, &preconditions.columns);
     let journal_notes =
         wiring::about_the_journal(settings, (recovered.expired, recovered.unwanted), recovered.oldest);
-    let short = planner.short_secrets().iter();
+    let short = planner.template().short_secrets().iter();
     let found = short.chain(&recovered.notes).chain(&headless).chain(&journal_notes);
     for warning in settings.warnings.iter().chain(found) {
         report.on(&Event::Warned { message: warning });
@@ -104,7 +104,7 @@ fn run(
     let reporter = Arc::clone(report) as Arc<dyn Reporter>;
     let stack = HttpStack::build(
         settings,
-        &planner,
+        planner.template(),
         (reporter, journal.pending_bytes(), preconditions.trust.clone()),
     )?;
     let input_thread = InputThread::start(rows, planner)
@@ -220,7 +220,7 @@ impl Prepared {
         api: &Api,
         deadline: Option<Instant>,
     ) -> Result<Self, CommandError> {
-        let (preconditions, rows) = Preconditions::check(settings, env, api, deadline)?;
+        let (preconditions, rows, request) = Preconditions::check(settings, env, api, deadline)?;
         let (journal, recovered) = Collector::open(
             &preconditions.output,
             &preconditions.place,
@@ -228,7 +228,7 @@ impl Prepared {
             preconditions.rows(),
         )
         .map_err(|error| unpublished::of_collect(error, settings))?;
-        let planner = preconditions.planner(settings, env, journal.salt())?;
+        let planner = Planner::new(request, journal.salt());
         Ok(Self { preconditions, rows, planner, journal, recovered })
     }
 }
@@ -283,7 +283,6 @@ fn url_of(settings: &Settings) -> String {
 struct Preconditions {
     output: OutputSettings,
     place: Preflight,
-    request: RequestSettings,
     columns: Arc<Columns>,
     identity: collect::JobIdentity,
     trust: Trust,
@@ -298,9 +297,10 @@ impl Preconditions {
         env: &Environment,
         api: &Api,
         deadline: Option<Instant>,
-    ) -> Result<(Self, Rows), CommandError> {
+    ) -> Result<(Self, Rows, BoundTemplate), CommandError> {
         let output = wiring::output(settings);
-        let request = wiring::request(settings, &api.url);
+        let identity_url = Some(api.identity.clone());
+        let request = RequestSettings { identity_url, ..wiring::request(settings, &api.url) };
         let input_settings = wiring::input(settings);
         let path = &settings.input.path;
         wiring::select(settings)?;
@@ -311,13 +311,12 @@ impl Preconditions {
         let first_look = input_thread::open_until(path, &input_settings, deadline)?
             .ok_or_else(command_error::of_silence)?;
         failure_file::refuse_to_replace(settings, &place, &first_look)?;
-        let lasting = wiring::request(settings, &api.identity);
-        plan(&request, first_look.columns(), (settings, env), [0; 16])?;
-        let planner = plan(&lasting, first_look.columns(), (settings, env), [0; 16])?;
+        let template = parse(&request, settings, env)?;
+        bind(&template, first_look.columns(), settings)?;
         // What is wrong with certificates or the proxy is found before a file is made.
         let unheard: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});
         let idle = (unheard, Arc::default(), Trust::default());
-        let idle = Http::new(wiring::transport(settings, &planner, idle)?);
+        let idle = Http::new(wiring::transport(settings, &template, idle)?);
         let trust = idle.map_err(|error| command_error::of_transport(&error, settings))?.trust();
         let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
         collect::probe_publishing(&place)?;
@@ -331,35 +330,36 @@ impl Preconditions {
         // Another run may have published meanwhile.
         failure_file::refuse_to_replace(settings, &place, &rows)?;
         let columns = Arc::clone(rows.columns());
-        // By the columns of the survey: while another run was waited for, another file may have got the name. The
-        // job's identity is the same with any salt.
-        let identity = wiring::identity(settings, &plan(&lasting, &columns, (settings, env), [0; 16])?);
-        Ok((Self { output, place, request, columns, identity, trust, surveyed, lock }, rows))
+        // The columns of the survey: while this run waited for another one, another file may have got the name.
+        let request = bind(&template, &columns, settings)?;
+        let identity = wiring::identity(settings, &request);
+        Ok((Self { output, place, columns, identity, trust, surveyed, lock }, rows, request))
     }
 
     /// Data rows of the input, where they could be counted beforehand.
     fn rows(&self) -> Option<u64> {
         self.surveyed.as_ref().map(|surveyed| surveyed.found.rows)
     }
-
-    fn planner(
-        &self,
-        settings: &Settings,
-        env: &Environment,
-        salt: [u8; 16],
-    ) -> Result<Planner, CommandError> {
-        plan(&self.request, &self.columns, (settings, env), salt)
-    }
 }
 
-pub(super) fn plan(
+/// Parses the request. Once a run: what is bound to columns is made of it.
+pub(super) fn parse(
     request: &RequestSettings,
-    columns: &Columns,
-    (settings, env): (&Settings, &Environment),
-    salt: [u8; 16],
-) -> Result<Planner, CommandError> {
-    Planner::new(request, columns, &|name| env.get(name), salt)
+    settings: &Settings,
+    env: &Environment,
+) -> Result<Arc<RequestTemplate>, CommandError> {
+    RequestTemplate::parse(request, &|name| env.get(name))
+        .map(Arc::new)
         .map_err(|error| command_error::of_plan(&error, settings))
+}
+
+/// Finds the columns of the request in the input.
+pub(super) fn bind(
+    template: &Arc<RequestTemplate>,
+    columns: &Columns,
+    settings: &Settings,
+) -> Result<BoundTemplate, CommandError> {
+    template.bind(columns).map_err(|error| command_error::of_plan(&error, settings))
 }
 
 /// The way to the API: the gate, the fetcher, and the switch that ends the run.
@@ -373,7 +373,7 @@ impl HttpStack {
     /// `reporter` hears the fetcher; `backlog` is what waits for the disk.
     pub(super) fn build(
         settings: &Settings,
-        planner: &Planner,
+        template: &RequestTemplate,
         (reporter, backlog, trust): (Arc<dyn Reporter>, Arc<AtomicUsize>, Trust),
     ) -> Result<Self, CommandError> {
         let shutdown = Arc::new(Shutdown::default());
@@ -381,7 +381,7 @@ impl HttpStack {
         let initial_connects = Arc::new(Semaphore::new(INITIAL_CONNECTS));
         let found = Arc::clone(&initial_connects);
         let on_connected = Arc::new(move || found.close());
-        let transport = wiring::transport(settings, planner, (on_connected, backlog, trust))?;
+        let transport = wiring::transport(settings, template, (on_connected, backlog, trust))?;
         let transport =
             Http::new(transport).map_err(|error| command_error::of_transport(&error, settings))?;
         let companions = Companions {
@@ -390,7 +390,7 @@ impl HttpStack {
             shutdown: Arc::clone(&shutdown),
             initial_connects,
         };
-        let response = wiring::response(settings, wiring::select(settings)?, planner.mask());
+        let response = wiring::response(settings, wiring::select(settings)?, template.mask());
         let fetcher = Fetcher::new(transport, wiring::retry(settings), response, companions);
         Ok(Self { gate, shutdown, fetcher })
     }

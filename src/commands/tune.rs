@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::command_error::{self, CommandError};
 use super::ending;
-use super::fetch::{Api, HttpStack, plan};
+use super::fetch::{Api, HttpStack, bind, parse};
 use super::run_report_writer::what_is_asked;
 use super::{standard_output, terminal, wiring};
 use crate::collect::Document;
@@ -18,6 +18,7 @@ use crate::fetch::Trust;
 use crate::input::{self, InputSettings, Rows};
 use crate::limit::climb::{Bounds, ClimbEnd};
 use crate::model::{Event, Exit, Reporter, StopReason};
+use crate::plan::Planner;
 use crate::report::format::counted;
 use crate::report::tune::{self, TuneResult};
 use crate::report::{ProgressMode, Report, ReportFile};
@@ -45,15 +46,15 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
 
     let deadline = started + settings.pace.max_time.unwrap_or(TIME);
     let sample = TuneSample::open(&settings, deadline)?;
-    let planner =
-        plan(&wiring::request(&settings, &api.url), sample.rows.columns(), (&settings, env), [0; 16])?;
+    let template = parse(&wiring::request(&settings, &api.url), &settings, env)?;
+    let planner = Planner::new(bind(&template, sample.rows.columns(), &settings)?, [0; 16]);
     let headless = wiring::headless(&settings, sample.rows.columns());
     let request = what_is_asked(&settings);
     let meter = Arc::new(Meter::new(Arc::clone(&report)));
     let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
     // Nothing is written.
-    let stack = HttpStack::build(&settings, &planner, (reporter, Arc::default(), Trust::default()))?;
-    for warning in settings.warnings.iter().chain(planner.short_secrets()).chain(&headless) {
+    let stack = HttpStack::build(&settings, &template, (reporter, Arc::default(), Trust::default()))?;
+    for warning in settings.warnings.iter().chain(template.short_secrets()).chain(&headless) {
         report.on(&Event::Warned { message: warning });
     }
     let (runtime, mut signals) = wiring::network_loop()?;

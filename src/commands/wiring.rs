@@ -16,7 +16,7 @@ use crate::fetch::{OnConnected, ResponseSettings, RetrySettings, Select, Transpo
 use crate::input::{Columns, InputSettings};
 use crate::limit::{Concurrency, PaceSettings};
 use crate::model::{Mask, display_safe};
-use crate::plan::{Planner, RequestSettings};
+use crate::plan::{BoundTemplate, RequestSettings, RequestTemplate};
 use crate::report::ReportSettings;
 use crate::report::format::{self, counted};
 
@@ -112,6 +112,7 @@ pub fn request(settings: &Settings, url: &str) -> RequestSettings {
     let line = |header: &Header| format!("{}: {}", header.name, header.value.reveal());
     RequestSettings {
         url: url.to_owned(),
+        identity_url: None,
         method: Some(settings.request.method.clone()),
         headers: settings.request.headers.iter().map(line).collect(),
         body: settings.request.body.as_ref().map(|body| body.reveal().to_owned()),
@@ -181,7 +182,7 @@ pub fn report(settings: &Settings, terminal: crate::report::Terminal) -> ReportS
 /// Reads the certificate file. `backlog` is what waits for the disk.
 pub fn transport(
     settings: &Settings,
-    planner: &Planner,
+    template: &RequestTemplate,
     (on_connected, backlog, trust): (Arc<dyn Fn() + Send + Sync>, Arc<AtomicUsize>, Trust),
 ) -> Result<TransportSettings, CommandError> {
     let ca_cert = match &settings.request.ca_cert {
@@ -194,13 +195,13 @@ pub fn transport(
         timeout: settings.request.timeout,
         connect_timeout: settings.request.connect_timeout,
         ca_cert,
-        proxy: planner.proxy().cloned(),
+        proxy: template.proxy().cloned(),
         insecure: settings.request.insecure,
         max_body: settings.response.max_body,
         concurrency: ceiling(settings.pace.concurrency),
-        headers: planner.constant_headers().clone(),
-        origin: planner.origin().to_owned(),
-        tls: planner.origin().starts_with("https:"),
+        headers: template.constant_headers().clone(),
+        origin: template.origin().to_owned(),
+        tls: template.origin().starts_with("https:"),
         trust,
         on_connected: OnConnected(on_connected),
         backlog,
@@ -217,8 +218,9 @@ pub fn select(settings: &Settings) -> Result<Select, CommandError> {
 }
 
 /// What makes a journal belong to this job: everything that decides what an answer looks like in it.
-pub fn identity(settings: &Settings, planner: &Planner) -> JobIdentity {
-    let plan = planner.identity();
+pub fn identity(settings: &Settings, request: &BoundTemplate) -> JobIdentity {
+    let plan = request.identity();
+    let mask = request.template().mask();
     let response = &settings.response;
     let mut digest_input = plan.digest.to_le_bytes().to_vec();
     for part in [response.select.as_str(), &response.body_as.to_string(), &settings.output.shape.to_string()]
@@ -227,15 +229,15 @@ pub fn identity(settings: &Settings, planner: &Planner) -> JobIdentity {
         digest_input.extend(part.as_bytes());
     }
     let description = serde_json::json!({
-        "request": planner.mask().apply(&plan.shown),
+        "request": mask.apply(&plan.shown),
         "key": settings.input.key,
-        "select": planner.mask().apply(&response.select),
+        "select": mask.apply(&response.select),
         "body_as": response.body_as.to_string(),
         "shape": settings.output.shape.to_string(),
     });
     let provenance = Provenance {
         request: format!("{:032x}", plan.digest),
-        select: planner.mask().apply(&response.select).into_owned(),
+        select: mask.apply(&response.select).into_owned(),
         body_as: response.body_as.to_string(),
     };
     JobIdentity { digest_input, description, provenance }

@@ -3,86 +3,99 @@
 use bytes::Bytes;
 use secrecy::ExposeSecret;
 
+use crate::input::Columns;
+use crate::plan::body_braces::{BodyPiece, find_columns, parse_body};
 use crate::plan::body_charset::other_in_xml;
 use crate::plan::body_escape::BodyEscape;
 use crate::plan::body_number::{bare_values, is_bare_scalar};
+use crate::plan::cells::Cells;
 use crate::plan::error::{CharsetSource, PlanError, TemplateKind, VariableFault};
 use crate::plan::message_text::quoted;
-use crate::plan::rejection::{Cells, Rejection};
-use crate::plan::template::{Scope, TemplatePart, TemplatePiece, columns_of, expand};
+use crate::plan::rejection::Rejection;
+use crate::plan::template::{
+    BoundPart, EnvLookup, TemplatePart, TemplatePiece, bind, columns_of, insert_secrets,
+};
 
-/// A body template bound to its columns. Shows no text, as it may hold secrets.
+/// A parsed body template: variables are read, columns are not known yet. Shows no text, as it may hold secrets.
 #[derive(Debug)]
 pub(super) struct BodyTemplate {
-    parts: Vec<TemplatePart>,
-    /// Of each part, whether it is a value outside of the strings of a JSON body.
-    is_bare: Vec<bool>,
-    escape: BodyEscape,
-    has_placeholder: bool,
+    pieces: Vec<BodyPiece>,
+    /// How values are inserted, where that is known.
+    escape: Result<BodyEscape, PlanError>,
 }
 
 impl BodyTemplate {
-    /// Reads a template. Without a known way to escape values none may stand in it.
+    /// Parses a template. Without a known way to escape values none may stand in it.
     pub(super) fn parse(
         text: &str,
         escape: Result<BodyEscape, PlanError>,
-        scope: Scope<'_>,
+        env: &EnvLookup<'_>,
     ) -> Result<Self, PlanError> {
         // The last line end of a file would be a part of the last field's value.
         let text =
             if matches!(escape, Ok(BodyEscape::Form)) { text.trim_end_matches(['\r', '\n']) } else { text };
-        let pieces = scope.parse_loosely(text, &TemplateKind::Body)?;
+        Ok(Self { pieces: parse_body(text, env)?, escape })
+    }
+
+    /// Finds the columns in the input, and checks that each value can be escaped where it stands.
+    ///
+    /// # Errors
+    /// No escape is known; the body declares another charset than UTF-8; a value stands where no escape keeps it whole.
+    pub(super) fn bind(&self, columns: &Columns) -> Result<BoundBody, PlanError> {
+        let pieces = find_columns(&self.pieces, columns);
         let is_constant = pieces.iter().all(|piece| matches!(piece, TemplatePiece::Text(_)));
-        let escape = match escape {
+        let escape = match &self.escape {
             Err(_) if is_constant => BodyEscape::None,
-            other => other?,
+            other => other.clone()?,
         };
-        if let Some(TemplatePiece::Text(text)) = pieces.first()
-            && let Some(charset) = other_in_xml(text).filter(|_| !is_constant)
-        {
-            let charset = Some(quoted(charset)).filter(|_| !charset.is_empty());
-            return Err(PlanError::BodyCharset { place: CharsetSource::XmlDeclaration, charset });
+        if !is_constant {
+            check_xml_charset(&pieces)?;
         }
         if escape == BodyEscape::Xml && has_value_in_cdata(&pieces) {
             return Err(PlanError::ValueInCdata);
         }
-        let is_bare = if escape == BodyEscape::Json {
-            let is_bare = bare_values(&pieces)?;
-            pieces.iter().zip(&is_bare).try_for_each(|(piece, is_bare)| match piece {
-                TemplatePiece::Secret { name, value }
-                    if *is_bare && !is_bare_scalar(value.expose_secret()) =>
-                {
-                    let fault = VariableFault::NotAScalar;
-                    Err(PlanError::Variable { place: TemplateKind::Body, name: name.clone(), fault })
-                }
-                _ => Ok(()),
-            })?;
-            is_bare
+        let bare_pieces = if escape == BodyEscape::Json {
+            let bare = bare_values(&pieces)?;
+            check_bare_secrets(&pieces, &bare)?;
+            bare
         } else {
             vec![false; pieces.len()]
         };
-        let is_column = |piece: &TemplatePiece| matches!(piece, TemplatePiece::Column { .. });
-        let is_bare: Vec<bool> = pieces
+        let is_column = |piece: &TemplatePiece| matches!(piece, TemplatePiece::Column(_));
+        let mut bare_columns = pieces
             .iter()
-            .zip(is_bare)
+            .zip(bare_pieces)
             .filter(|(piece, _)| is_column(piece))
             .map(|(_, is_bare)| is_bare)
-            .collect();
-        let parts = expand(pieces, |out, name, value| {
+            .collect::<Vec<_>>()
+            .into_iter();
+        let parts = insert_secrets(pieces, |out, name, value| {
             escape.push(out, value.expose_secret()).map_err(|_| PlanError::Variable {
                 place: TemplateKind::Body,
                 name: name.into(),
                 fault: VariableFault::NotInXml,
             })
         })?;
-        let mut of_columns = is_bare.into_iter();
+        let parts = bind(&parts, columns, &TemplateKind::Body)?;
         let is_bare = parts
             .iter()
-            .map(|part| matches!(part, TemplatePart::Column(_)) && of_columns.next().unwrap_or_default())
+            .map(|part| matches!(part, TemplatePart::Column(_)) && bare_columns.next().unwrap_or_default())
             .collect();
-        Ok(Self { parts, is_bare, escape, has_placeholder: !is_constant })
+        Ok(BoundBody { parts, is_bare, escape, has_placeholder: !is_constant })
     }
+}
 
+/// A body template whose columns are known. Shows no text, as it may hold secrets.
+#[derive(Debug)]
+pub(super) struct BoundBody {
+    parts: Vec<BoundPart>,
+    /// Of each part, whether it is a value outside of the strings of a JSON body.
+    is_bare: Vec<bool>,
+    escape: BodyEscape,
+    has_placeholder: bool,
+}
+
+impl BoundBody {
     /// How values are inserted.
     pub(super) fn escape(&self) -> BodyEscape {
         self.escape
@@ -128,6 +141,25 @@ impl BodyTemplate {
     }
 }
 
+/// The text before the first placeholder may not declare another charset than the one that values are sent in.
+fn check_xml_charset(pieces: &[TemplatePiece]) -> Result<(), PlanError> {
+    let Some(TemplatePiece::Text(text)) = pieces.first() else { return Ok(()) };
+    let Some(charset) = other_in_xml(text) else { return Ok(()) };
+    let charset = Some(quoted(charset)).filter(|_| !charset.is_empty());
+    Err(PlanError::BodyCharset { place: CharsetSource::XmlDeclaration, charset })
+}
+
+/// A variable outside of the strings of a JSON body must be a number, `true` or `false`.
+fn check_bare_secrets(pieces: &[TemplatePiece], is_bare: &[bool]) -> Result<(), PlanError> {
+    pieces.iter().zip(is_bare).try_for_each(|(piece, is_bare)| match piece {
+        TemplatePiece::Secret { name, value } if *is_bare && !is_bare_scalar(value.expose_secret()) => {
+            let fault = VariableFault::NotAScalar;
+            Err(PlanError::Variable { place: TemplateKind::Body, name: name.clone(), fault })
+        }
+        _ => Ok(()),
+    })
+}
+
 /// Whether a placeholder stands between `<![CDATA[` and `]]>`, where a parser of XML undoes no escape.
 fn has_value_in_cdata(pieces: &[TemplatePiece]) -> bool {
     let mut is_inside = false;
@@ -147,17 +179,15 @@ mod tests {
     use csv::ByteRecord;
 
     use super::*;
-    use crate::input::Columns;
 
     fn columns() -> Columns {
         let names = vec!["sku".to_owned(), "b".to_owned()];
         Columns { names, key: 0, delimiter: b',', headers: true }
     }
 
-    fn parse(text: &str, escape: Result<BodyEscape, PlanError>) -> Result<BodyTemplate, PlanError> {
-        let columns = columns();
+    fn parse(text: &str, escape: Result<BodyEscape, PlanError>) -> Result<BoundBody, PlanError> {
         let env = |name: &str| Some(if name == "BELL" { "\u{7}" } else { "to\"k&n" }.to_owned());
-        BodyTemplate::parse(text, escape, Scope { columns: &columns, env: &env })
+        BodyTemplate::parse(text, escape, &env)?.bind(&columns())
     }
 
     fn render(text: &str, escape: BodyEscape, b: &str) -> Result<String, Rejection> {

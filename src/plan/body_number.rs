@@ -72,7 +72,7 @@ mod tests {
         let mut pieces = Vec::new();
         for (index, text) in template.split("{}").enumerate() {
             if index > 0 {
-                pieces.push(TemplatePiece::Column { index: 0, name: "sku".into() });
+                pieces.push(TemplatePiece::Column("sku".into()));
             }
             pieces.push(TemplatePiece::Text(text.into()));
         }

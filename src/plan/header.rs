@@ -7,12 +7,17 @@ use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
+use crate::input::Columns;
 use crate::plan::body_charset::other_in_content_type;
 use crate::plan::body_escape::BodyEscape;
+use crate::plan::cells::Cells;
 use crate::plan::error::{CharsetSource, HeaderFault, PlanError, TemplateKind};
 use crate::plan::message_text::quoted;
-use crate::plan::rejection::{Cells, Rejection};
-use crate::plan::template::{Scope, TemplatePart, TemplatePiece, columns_of, expand, printable};
+use crate::plan::rejection::Rejection;
+use crate::plan::template::{
+    BoundPart, EnvLookup, ParsedPart, TemplatePart, TemplatePiece, bind, columns_of, insert_secrets,
+    parse_strict, printable,
+};
 
 /// Owned by the connection (RFC 9110, sections 6.6, 7.6, 7.8 and 10.1; RFC 9112, section 6): a wrong
 /// one breaks the framing. Credentials for a proxy belong to `--proxy`, as only the proxy may see them.
@@ -36,11 +41,12 @@ const JSON: &str = "application/json";
 /// What `Accept-Encoding` may ask for: the codings that are taken off a body.
 const CODINGS: [&str; 5] = ["br", "deflate", "gzip", "identity", "zstd"];
 
-/// The user's headers, bound to their columns. Shows no values.
+/// The user's headers, parsed. Shows no values.
 #[derive(Debug)]
-pub(super) struct Headers {
+pub(super) struct HeaderTemplates {
     constant: HeaderMap,
-    varying: Vec<(HeaderName, Vec<TemplatePart>)>,
+    /// Those with a column, and those of the same names, sorted by name.
+    varying: Vec<(HeaderName, Vec<ParsedPart>)>,
     /// Names and values, as written, of all lines that may change an answer, by name.
     written: Vec<(HeaderName, String)>,
     /// The value of each `Content-Type` line, if it is written out.
@@ -49,9 +55,9 @@ pub(super) struct Headers {
     other_charset: Option<PlanError>,
 }
 
-impl Headers {
-    /// Reads `Name: value` lines; a body without a type is JSON.
-    pub(super) fn parse(lines: &[String], body: bool, scope: Scope<'_>) -> Result<Self, PlanError> {
+impl HeaderTemplates {
+    /// Parses `Name: value` lines. A body without a type is JSON.
+    pub(super) fn parse(lines: &[String], has_body: bool, env: &EnvLookup<'_>) -> Result<Self, PlanError> {
         let mut read = Vec::with_capacity(lines.len());
         let mut content_types = Vec::new();
         let mut other_charset = None;
@@ -61,8 +67,8 @@ impl Headers {
             let name = header_name(name).map_err(at)?;
             let place = TemplateKind::Header(name.as_str().into());
             // The space around a value is not part of it (RFC 9110, section 5.5).
-            let pieces = scope.parse_strictly(value.trim_matches([' ', '\t']), &place)?;
-            if name == HOST && pieces.iter().any(|piece| matches!(piece, TemplatePiece::Column { .. })) {
+            let pieces = parse_strict(value.trim_matches([' ', '\t']), env, &place)?;
+            if name == HOST && pieces.iter().any(|piece| matches!(piece, TemplatePiece::Column(_))) {
                 return Err(at(HeaderFault::ColumnInHost));
             }
             if name == CONTENT_TYPE {
@@ -73,7 +79,7 @@ impl Headers {
                     _ => None,
                 });
             }
-            let parts = expand(pieces, |out, variable, value| {
+            let parts = insert_secrets(pieces, |out, variable, value| {
                 out.push_str(printable(variable, value, &place)?);
                 Ok(())
             })?;
@@ -82,7 +88,7 @@ impl Headers {
             }
             read.push((name, parts, index));
         }
-        Ok(Self { content_types, other_charset, ..Self::sort(read, lines, body)? })
+        Ok(Self { content_types, other_charset, ..Self::sort(read, lines, has_body)? })
     }
 
     /// How the values of a body of this `Content-Type` are escaped; JSON where there is none.
@@ -103,13 +109,13 @@ impl Headers {
 
     /// Tells constant headers from those that differ.
     fn sort(
-        read: Vec<(HeaderName, Vec<TemplatePart>, usize)>,
+        read: Vec<(HeaderName, Vec<ParsedPart>, usize)>,
         lines: &[String],
-        body: bool,
+        has_body: bool,
     ) -> Result<Self, PlanError> {
         let differing: Vec<HeaderName> = read
             .iter()
-            .filter(|(_, parts, _)| columns_of(parts).next().is_some())
+            .filter(|(_, parts, _)| parts.iter().any(|part| matches!(part, TemplatePart::Column(_))))
             .map(|(name, ..)| name.clone())
             .collect();
         let mut headers = Self {
@@ -134,7 +140,7 @@ impl Headers {
                 headers.constant.try_append(name, value).map_err(|_| at(HeaderFault::TooMany))?;
             }
         }
-        if body && !typed {
+        if has_body && !typed {
             headers.constant.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
             headers.written.push((CONTENT_TYPE, JSON.into()));
         }
@@ -175,6 +181,22 @@ impl Headers {
         })
     }
 
+    /// Finds the columns in the input.
+    pub(super) fn bind(&self, columns: &Columns) -> Result<BoundHeaders, PlanError> {
+        let bound = self.varying.iter().map(|(name, parts)| {
+            Ok((name.clone(), bind(parts, columns, &TemplateKind::Header(name.as_str().into()))?))
+        });
+        Ok(BoundHeaders { varying: bound.collect::<Result<_, _>>()? })
+    }
+}
+
+/// The headers that differ from row to row, whose columns are known. Shows no values.
+#[derive(Debug)]
+pub(super) struct BoundHeaders {
+    varying: Vec<(HeaderName, Vec<BoundPart>)>,
+}
+
+impl BoundHeaders {
     /// The columns in the order of their use, by the names of the headers.
     pub(super) fn columns(&self) -> impl Iterator<Item = usize> {
         self.varying.iter().flat_map(|(_, parts)| columns_of(parts))
@@ -215,7 +237,7 @@ fn other_charset_of(pieces: &[TemplatePiece]) -> Option<PlanError> {
             TemplatePiece::Text(text) => text.clone(),
             TemplatePiece::Secret { value, .. } => value.expose_secret().to_owned(),
             // One for all rows cannot be told, and is no known name.
-            TemplatePiece::Column { name, .. } => format!("{{{name}}}"),
+            TemplatePiece::Column(name) => format!("{{{name}}}"),
         })
         .collect();
     let charset = other_in_content_type(&value)?;
@@ -240,7 +262,7 @@ fn may_change_the_answer(name: &HeaderName) -> bool {
 }
 
 /// Whether nothing is asked for that would then not be undone.
-fn asks_for_known_codings(parts: &[TemplatePart]) -> bool {
+fn asks_for_known_codings(parts: &[ParsedPart]) -> bool {
     let is_known = |coding: &str| {
         let name = coding.split(';').next().unwrap_or_default().trim();
         CODINGS.iter().any(|known| known.eq_ignore_ascii_case(name))
@@ -252,7 +274,7 @@ fn asks_for_known_codings(parts: &[TemplatePart]) -> bool {
 }
 
 /// The value of parts without a column; sensitive, as it may come from a variable or a private file.
-fn constant_value(parts: &[TemplatePart]) -> Option<HeaderValue> {
+fn constant_value(parts: &[ParsedPart]) -> Option<HeaderValue> {
     let text: String = parts
         .iter()
         .filter_map(|part| match part {
@@ -270,7 +292,6 @@ mod tests {
     use csv::ByteRecord;
 
     use super::*;
-    use crate::input::Columns;
 
     fn columns() -> Columns {
         let names = ["sku", "b"].map(String::from).to_vec();
@@ -285,17 +306,16 @@ mod tests {
         }
     }
 
-    fn headers(lines: &[&str], body: bool) -> Result<Headers, PlanError> {
-        let columns = columns();
+    fn headers(lines: &[&str], has_body: bool) -> Result<HeaderTemplates, PlanError> {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-        Headers::parse(&lines, body, Scope { columns: &columns, env: &env })
+        HeaderTemplates::parse(&lines, has_body, &env)
     }
 
     fn render(lines: &[&str], sku: &str) -> Result<Vec<(String, Vec<u8>)>, Rejection> {
         let columns = columns();
         let record = ByteRecord::from(vec![sku, "b"]);
         let cells = Cells { record: &record, names: &columns.names };
-        let map = headers(lines, false).unwrap().render(cells, &mut String::new())?;
+        let map = headers(lines, false).unwrap().bind(&columns).unwrap().render(cells, &mut String::new())?;
         assert!(map.values().all(HeaderValue::is_sensitive));
         Ok(map.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect())
     }
@@ -327,7 +347,7 @@ mod tests {
         );
         let headers = headers(&lines, false).unwrap();
         assert_eq!(headers.constant().len(), 1);
-        assert_eq!(headers.columns().collect::<Vec<_>>(), [1, 0]);
+        assert_eq!(headers.bind(&columns()).unwrap().columns().collect::<Vec<_>>(), [1, 0]);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The laws of this room, held over arbitrary values and templates: what a server decodes is the cell, byte for
 //! byte, or there was no request; and no template, however odd, can break the program.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use url::Url;
 
 use crate::input::{Columns, Row};
 use crate::model::{Job, Seq};
-use crate::plan::{Planned, Planner, RequestSettings};
+use crate::plan::{Planned, Planner, RequestSettings, RequestTemplate};
 
 /// Characters that mean something to somebody, among arbitrary ones.
 fn hostile() -> impl Strategy<Value = String> {
@@ -24,7 +26,8 @@ fn planner(settings: &RequestSettings) -> Result<Planner, crate::plan::PlanError
     let names = ["sku", "b", "key"].map(String::from).to_vec();
     let columns = Columns { names, key: 2, delimiter: b',', headers: true };
     let env = |name: &str| (name == "T").then(|| "canary".to_owned());
-    Planner::new(settings, &columns, &env, [9; 16])
+    let template = Arc::new(RequestTemplate::parse(settings, &env)?);
+    Ok(Planner::new(template.bind(&columns)?, [9; 16]))
 }
 
 fn row(sku: &str, b: &str, key: &str) -> Row {
@@ -347,10 +350,10 @@ proptest! {
                 return Ok(());
             }
         };
-        let said = format!("{planner:?} {} {}", planner.identity(), planner.origin());
+        let said = format!("{planner:?} {} {}", planner.request().identity(), planner.template().origin());
         prop_assert!(!said.contains("canary"));
         let Planned::Job(safe) = planner.plan(row("x", "y", "k")) else { panic!("{} refuses x and y", settings.url) };
-        prop_assert_eq!(safe.request.url.origin().ascii_serialization(), planner.origin());
+        prop_assert_eq!(safe.request.url.origin().ascii_serialization(), planner.template().origin());
         for (key, value) in [("1", &first), ("2", &second)] {
             if let Planned::Job(job) = planner.plan(row(value, &second, key)) {
                 unchanged_but_for_values(&safe.request.url, &job.request.url);

@@ -22,9 +22,11 @@
 //! - In the proxy's address only variables are replaced: in its user-info percent-encoded, elsewhere as they are.
 
 mod body;
+mod body_braces;
 mod body_charset;
 mod body_escape;
 mod body_number;
+mod cells;
 mod encode;
 mod error;
 mod fingerprint;
@@ -35,9 +37,12 @@ mod planned;
 mod planner;
 mod rejection;
 mod repeats;
+mod request_template;
 mod secrets;
+mod shown_query;
 mod suspicious_keys;
 mod template;
+mod url_structure;
 mod url_template;
 mod user_info;
 
@@ -49,7 +54,8 @@ pub use error::{CharsetSource, HeaderFault, PlanError, SyntaxFault, TemplateKind
 pub use fingerprint::RequestIdentity;
 pub use lost_zeros::{KeyLengths, LostZeros};
 pub use planned::{Planned, RejectedRow};
-pub use planner::{Planner, RequestSettings};
+pub use planner::Planner;
 pub use rejection::Rejection;
+pub use request_template::{BoundTemplate, RequestSettings, RequestTemplate};
 pub use suspicious_keys::{KeyWarning, Suspicion};
 pub use template::EnvLookup;

@@ -1,10 +1,8 @@
 //! Why one row may not be asked for: data about the row, never the end of the run.
 
-use csv::ByteRecord;
-
 use crate::input::Damage;
 use crate::plan::encode::LONGEST_VALUE;
-use crate::plan::message_text::{escaped, quoted};
+use crate::plan::message_text::escaped;
 
 /// Why a row is refused: one sentence that names the column and shows the value escaped and short.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,48 +121,6 @@ impl Rejection {
     }
 }
 
-/// A row's cells with the names to complain by.
-#[derive(Clone, Copy)]
-pub(super) struct Cells<'a> {
-    pub(super) record: &'a ByteRecord,
-    pub(super) names: &'a [String],
-}
-
-impl<'a> Cells<'a> {
-    /// The bytes of a cell; nothing where there is none.
-    pub(super) fn bytes(self, column: usize) -> &'a [u8] {
-        self.record.get(column).unwrap_or_default()
-    }
-
-    /// A cell as text.
-    pub(super) fn text(self, column: usize) -> Result<&'a str, Rejection> {
-        std::str::from_utf8(self.bytes(column)).map_err(|_| Rejection::NotUtf8 { column: self.name(column) })
-    }
-
-    /// The column's name, quoted.
-    pub(super) fn name(self, column: usize) -> String {
-        self.names.get(column).map_or_else(String::new, |name| quoted(name))
-    }
-
-    /// A refusal for the control character in this cell.
-    pub(super) fn control(self, column: usize, control: char) -> Rejection {
-        let value = String::from_utf8_lossy(self.bytes(column));
-        Rejection::Control { column: self.name(column), control, value: quoted(&value) }
-    }
-
-    /// A refusal for this cell, whose value is not a number, `true` or `false`.
-    pub(super) fn not_a_scalar(self, column: usize) -> Rejection {
-        let value = String::from_utf8_lossy(self.bytes(column));
-        Rejection::NotAScalar { column: self.name(column), value: quoted(&value) }
-    }
-
-    /// A refusal for the character in this cell that an XML body cannot have.
-    pub(super) fn not_in_xml(self, column: usize, character: char) -> Rejection {
-        let value = String::from_utf8_lossy(self.bytes(column));
-        Rejection::NotInXml { column: self.name(column), character, value: quoted(&value) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,19 +135,5 @@ mod tests {
         assert_ne!(fields(1).to_string(), fields(7).to_string());
         let empty = Rejection::EmptyKey { column: "`sku`".into() };
         assert_eq!(empty.reason(), empty.to_string());
-    }
-
-    #[test]
-    fn a_refusal_is_one_escaped_sentence() {
-        let names = ["s\x1bku".to_owned()];
-        let record = ByteRecord::from(vec!["12\t34"]);
-        let cells = Cells { record: &record, names: &names };
-        assert_eq!(
-            cells.control(0, '\t').to_string(),
-            "column `s\\u{1b}ku` holds a control character (U+0009): `12\\t34`"
-        );
-        assert_eq!(cells.bytes(7), b"");
-        let damage = Damage::NotUtf8 { column: "\x1b[31m".into() };
-        assert!(!Rejection::Damaged(damage).to_string().contains('\x1b'));
     }
 }

@@ -62,11 +62,6 @@ impl Repeats {
         self.table.insert_unique(bucket(key), index, |&index| bucket(record(chunks, index).key));
     }
 
-    /// How many keys there are.
-    pub(super) fn len(&self) -> usize {
-        self.table.len()
-    }
-
     fn record(&self, index: u32) -> &KeyRecord {
         record(&self.chunks, index)
     }
@@ -106,7 +101,7 @@ mod tests {
             assert_eq!(repeats.find(key(n)), Some(FirstRow { line: n, request: !n }));
         }
         assert_eq!(repeats.find(key(10_000)), None);
-        assert_eq!(repeats.len(), 10_000);
+        assert_eq!(repeats.table.len(), 10_000);
     }
 
     #[test]
@@ -124,12 +119,12 @@ mod tests {
         let mut repeats = Repeats::default();
         // One more than fills a table of 2^20 buckets to 7/8: the emptiest that a big table can be.
         for (keys, most) in [(917_505, 40), (1_000_000, 36)] {
-            for n in u32::try_from(repeats.len()).unwrap()..keys {
+            for n in u32::try_from(repeats.table.len()).unwrap()..keys {
                 repeats.insert(key(n), FirstRow { line: n, request: n });
             }
             let records: usize = repeats.chunks.iter().map(|c| c.capacity() * size_of::<KeyRecord>()).sum();
             let bytes = records + repeats.table.allocation_size();
-            assert!(bytes <= most * repeats.len(), "{bytes} bytes for {} keys", repeats.len());
+            assert!(bytes <= most * repeats.table.len(), "{bytes} bytes for {} keys", repeats.table.len());
         }
     }
 }

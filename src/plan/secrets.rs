@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::Mask;
 use crate::model::mask::SHORTEST_INSIDE_WORDS;
-use crate::plan::header::Headers;
+use crate::plan::header::HeaderTemplates;
 use crate::plan::url_template::UrlTemplate;
 use crate::plan::user_info::{UserInfo, of_basic};
 
@@ -53,7 +53,7 @@ impl SecretCollector {
     /// What stands in constant headers, written out in the config file perhaps: each value, and each longer
     /// word of it (`Bearer TOKEN`), since a server may echo one without the other; and what Basic
     /// authentication encodes.
-    pub(super) fn headers(&mut self, headers: &Headers) {
+    pub(super) fn headers(&mut self, headers: &HeaderTemplates) {
         for (name, value) in headers.constant().iter().filter(|(name, _)| !PUBLIC.contains(name)) {
             // A value that is not ASCII is text all the same, as every value was before it was sent.
             let Ok(text) = std::str::from_utf8(value.as_bytes()) else { continue };
@@ -65,7 +65,7 @@ impl SecretCollector {
     }
 
     /// What is written out beside a column in a header whose name looks like a credential's.
-    pub(super) fn varying_headers(&mut self, headers: &Headers) {
+    pub(super) fn varying_headers(&mut self, headers: &HeaderTemplates) {
         for (name, text) in headers.varying_texts().filter(|(name, _)| names_credential(name.as_str())) {
             self.words(text);
             if name == AUTHORIZATION {

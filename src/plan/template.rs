@@ -1,9 +1,11 @@
-//! Template text to pieces: what stands, which column goes where, which secret goes where.
+//! Template text to pieces: literal text, columns by name, and secrets.
 //!
-//! `${NAME}` is read by one function, with the same rules in every setting. Braces are read in two ways:
-//! strictly (URL, headers), where every brace must mean something, so that a typing error is found before the
-//! first request; and loosely (body), where the braces of JSON, GraphQL and the like stand. A proxy's address
-//! has no columns, and so no braces that mean anything.
+//! A template is read in two steps. Parsing needs no input: it checks the syntax and reads the environment
+//! variables. Binding finds each column of the input by its name; only then can a row be rendered.
+//!
+//! `${NAME}` follows the same rules in every setting. In the URL and in headers every brace must have a
+//! meaning, so that a typing error is found before the first request. In a body, braces of JSON or GraphQL
+//! stand as they are (see `body_braces`). The address of a proxy has no columns, and its braces have no meaning.
 
 use std::fmt;
 
@@ -16,198 +18,150 @@ use crate::plan::message_text::quoted;
 /// Gives the value of an environment variable.
 pub type EnvLookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// What the names in a template may lead to.
-#[derive(Clone, Copy)]
-pub(super) struct Scope<'a> {
-    pub(super) columns: &'a Columns,
-    pub(super) env: &'a EnvLookup<'a>,
-}
-
 /// A stretch of a template as it was written.
 #[derive(Debug)]
 pub(super) enum TemplatePiece {
     Text(String),
-    Column { index: usize, name: String },
-    Secret { name: String, value: SecretString },
+    /// A column, by its name.
+    Column(String),
+    /// An environment variable.
+    Secret {
+        name: String,
+        value: SecretString,
+    },
 }
 
-/// A stretch of a template ready to be rendered: secrets are expanded into the text around them.
-pub(super) enum TemplatePart {
-    Text(Box<str>),
-    Column(usize),
+/// What a `$` begins.
+pub(super) enum Reference {
+    /// Literal text.
+    Text(String),
+    /// An environment variable.
+    Variable { name: String, value: SecretString },
 }
+
+/// A stretch of a template whose secrets are inserted into the text around them. `C` identifies a column.
+pub(super) enum TemplatePart<C> {
+    Text(Box<str>),
+    Column(C),
+}
+
+/// A part of a parsed template: columns have their names.
+pub(super) type ParsedPart = TemplatePart<Box<str>>;
+
+/// A part of a template that is bound to an input: columns have their indices, and a row can be rendered.
+pub(super) type BoundPart = TemplatePart<usize>;
 
 /// Shows no text: it may hold a secret.
-impl fmt::Debug for TemplatePart {
+impl<C: fmt::Debug> fmt::Debug for TemplatePart<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(_) => f.write_str("Text(redacted)"),
-            Self::Column(index) => write!(f, "Column({index})"),
+            Self::Column(column) => write!(f, "Column({column:?})"),
         }
     }
 }
 
-impl Scope<'_> {
-    /// Reads a template in which every brace must mean something.
-    pub(super) fn parse_strictly(
-        self,
-        text: &str,
-        place: &TemplateKind,
-    ) -> Result<Vec<TemplatePiece>, PlanError> {
-        let syntax = |fault| PlanError::Syntax { place: place.clone(), fault };
-        if text.chars().any(char::is_control) {
-            return Err(syntax(SyntaxFault::Control));
-        }
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some(at) = rest.find(['{', '}', '$']) {
-            push_text(&mut pieces, &rest[..at]);
-            let here = &rest[at..];
-            rest = if let Some(after) = here.strip_prefix("${{") {
-                push_text(&mut pieces, "${");
-                after
-            } else if here.starts_with('$') {
-                let (piece, after) = reference(here, (self.env, place))?;
-                push(&mut pieces, piece);
-                after
-            } else if let Some(after) = here.strip_prefix("{{") {
-                push_text(&mut pieces, "{");
-                after
-            } else if let Some(after) = here.strip_prefix("}}") {
-                push_text(&mut pieces, "}");
-                after
-            } else if let Some(after) = here.strip_prefix('{') {
-                let (name, after) = after.split_once('}').ok_or_else(|| syntax(SyntaxFault::Unclosed))?;
-                pieces.push(self.column(name, place)?);
-                after
-            } else {
-                return Err(syntax(SyntaxFault::LoneClose));
-            };
-        }
-        push_text(&mut pieces, rest);
-        Ok(pieces)
+/// Parses a template in which every brace must have a meaning.
+pub(super) fn parse_strict(
+    text: &str,
+    env: &EnvLookup<'_>,
+    kind: &TemplateKind,
+) -> Result<Vec<TemplatePiece>, PlanError> {
+    let syntax = |fault| PlanError::Syntax { place: kind.clone(), fault };
+    if text.chars().any(char::is_control) {
+        return Err(syntax(SyntaxFault::Control));
     }
-
-    /// Reads a template in which braces stand as they are, doubled or not, but for two forms: `{name}` is the
-    /// column, and `{{name}}` the text `{name}`, each where there is a column of this name. Read from left to
-    /// right, the first form that fits counts.
-    pub(super) fn parse_loosely(
-        self,
-        text: &str,
-        place: &TemplateKind,
-    ) -> Result<Vec<TemplatePiece>, PlanError> {
-        // A name is never longer than the longest column's: a body of braces alone stays linear.
-        let longest = self.columns.names.iter().map(String::len).max().unwrap_or(0).max("sku".len());
-        // A CSV may have a column without a name, and `{}` is JSON's empty object.
-        let is_column =
-            |name: &str| !name.is_empty() && self.columns.find(name) != Err(ColumnLookupError::Unknown);
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some(at) = rest.find(['{', '$']) {
-            push_text(&mut pieces, &rest[..at]);
-            let here = &rest[at..];
-            if here.starts_with('$') {
-                let (piece, after) = reference(here, (self.env, place))?;
-                push(&mut pieces, piece);
-                rest = after;
-                continue;
-            }
-            let doubled = here.strip_prefix("{{").and_then(|after| braced(after, longest));
-            if let Some((name, after)) = doubled
-                && is_column(name)
-                && let Some(after) = after.strip_prefix('}')
-            {
-                push_text(&mut pieces, &here[1..name.len() + 3]);
-                rest = after;
-                continue;
-            }
-            if let Some((name, after)) = here.strip_prefix('{').and_then(|after| braced(after, longest))
-                && is_column(name)
-            {
-                pieces.push(self.column(name, place)?);
-                rest = after;
-                continue;
-            }
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}', '$']) {
+        push_text(&mut pieces, &rest[..at]);
+        let here = &rest[at..];
+        rest = if let Some(after) = here.strip_prefix("${{") {
+            push_text(&mut pieces, "${");
+            after
+        } else if here.starts_with('$') {
+            let (reference, after) = parse_reference(here, env, kind)?;
+            push_reference(&mut pieces, reference);
+            after
+        } else if let Some(after) = here.strip_prefix("{{") {
             push_text(&mut pieces, "{");
-            rest = &here[1..];
-        }
-        push_text(&mut pieces, rest);
-        Ok(pieces)
+            after
+        } else if let Some(after) = here.strip_prefix("}}") {
+            push_text(&mut pieces, "}");
+            after
+        } else if let Some(after) = here.strip_prefix('{') {
+            let (name, after) = after.split_once('}').ok_or_else(|| syntax(SyntaxFault::Unclosed))?;
+            pieces.push(TemplatePiece::Column(name.into()));
+            after
+        } else {
+            return Err(syntax(SyntaxFault::LoneClose));
+        };
     }
-
-    fn column(self, name: &str, place: &TemplateKind) -> Result<TemplatePiece, PlanError> {
-        match self.columns.find(name) {
-            Ok(index) => Ok(TemplatePiece::Column { index, name: name.into() }),
-            Err(ColumnLookupError::Unknown) => {
-                Err(PlanError::unknown_column(place.clone(), name, self.columns))
-            }
-            Err(ColumnLookupError::Ambiguous) => {
-                Err(PlanError::AmbiguousColumn { place: place.clone(), name: quoted(name) })
-            }
-        }
-    }
+    push_text(&mut pieces, rest);
+    Ok(pieces)
 }
 
-/// Reads text in which only `${NAME}` means anything.
+/// Parses text in which only `${NAME}` has a meaning.
 pub(super) fn parse_variables(
     text: &str,
     env: &EnvLookup<'_>,
-    place: &TemplateKind,
+    kind: &TemplateKind,
 ) -> Result<Vec<TemplatePiece>, PlanError> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {
         push_text(&mut pieces, &rest[..at]);
-        let (piece, after) = reference(&rest[at..], (env, place))?;
-        push(&mut pieces, piece);
+        let (reference, after) = parse_reference(&rest[at..], env, kind)?;
+        push_reference(&mut pieces, reference);
         rest = after;
     }
     push_text(&mut pieces, rest);
     Ok(pieces)
 }
 
-/// What a `$` begins, and what follows it: the variable of `${NAME}`; of `${{text}}` the text `${text}`; or the
-/// `$` itself. A `${` that is none of these is an error, and so is a variable that is not set or empty: a
-/// request without its secret is never meant.
-fn reference<'t>(
-    here: &'t str,
-    (env, place): (&EnvLookup<'_>, &TemplateKind),
-) -> Result<(TemplatePiece, &'t str), PlanError> {
-    let Some(after) = here.strip_prefix("${") else {
-        return Ok((TemplatePiece::Text("$".into()), &here[1..]));
-    };
-    if let Some((text, after)) = after.strip_prefix('{').and_then(|after| after.split_once("}}"))
-        && !text.contains(['{', '}'])
+/// Parses what begins with `$`, and gives what follows it: the variable of `${NAME}`; of `${{text}}` the text
+/// `${text}`; or the `$` itself.
+///
+/// # Errors
+/// A `${` that is none of these. A variable that is not set or empty: a request without its secret is never meant.
+pub(super) fn parse_reference<'t>(
+    text: &'t str,
+    env: &EnvLookup<'_>,
+    kind: &TemplateKind,
+) -> Result<(Reference, &'t str), PlanError> {
+    let Some(after) = text.strip_prefix("${") else { return Ok((Reference::Text("$".into()), &text[1..])) };
+    if let Some((literal, after)) = after.strip_prefix('{').and_then(|after| after.split_once("}}"))
+        && !literal.contains(['{', '}'])
     {
-        return Ok((TemplatePiece::Text(format!("${{{text}}}")), after));
+        return Ok((Reference::Text(format!("${{{literal}}}")), after));
     }
     let Some((name, after)) = variable_name(after) else {
-        return Err(PlanError::Syntax { place: place.clone(), fault: SyntaxFault::BadVariable });
+        return Err(PlanError::Syntax { place: kind.clone(), fault: SyntaxFault::BadVariable });
     };
     let fault = match env(name) {
         Some(value) if value.is_empty() => VariableFault::Empty,
-        Some(value) => return Ok((TemplatePiece::Secret { name: name.into(), value: value.into() }, after)),
+        Some(value) => return Ok((Reference::Variable { name: name.into(), value: value.into() }, after)),
         None => VariableFault::Unset,
     };
-    Err(PlanError::Variable { place: place.clone(), name: name.into(), fault })
+    Err(PlanError::Variable { place: kind.clone(), name: name.into(), fault })
 }
 
-/// Expands secrets into the text around them, each through `insert`, which may refuse one.
-pub(super) fn expand<E>(
+/// Inserts secrets into the text around them, each through `insert`, which may refuse one.
+pub(super) fn insert_secrets<E>(
     pieces: Vec<TemplatePiece>,
     mut insert: impl FnMut(&mut String, &str, &SecretString) -> Result<(), E>,
-) -> Result<Vec<TemplatePart>, E> {
+) -> Result<Vec<ParsedPart>, E> {
     let mut parts = Vec::new();
     let mut text = String::new();
     for piece in pieces {
         match piece {
             TemplatePiece::Text(more) => text.push_str(&more),
             TemplatePiece::Secret { name, value } => insert(&mut text, &name, &value)?,
-            TemplatePiece::Column { index, .. } => {
+            TemplatePiece::Column(name) => {
                 if !text.is_empty() {
                     parts.push(TemplatePart::Text(std::mem::take(&mut text).into()));
                 }
-                parts.push(TemplatePart::Column(index));
+                parts.push(TemplatePart::Column(name.into()));
             }
         }
     }
@@ -217,47 +171,66 @@ pub(super) fn expand<E>(
     Ok(parts)
 }
 
-/// The columns of a template in the order of their use.
-pub(super) fn columns_of(parts: &[TemplatePart]) -> impl Iterator<Item = usize> {
+/// Finds the columns of a parsed template in the input.
+///
+/// # Errors
+/// A name that no column has, or several have.
+pub(super) fn bind(
+    parts: &[ParsedPart],
+    columns: &Columns,
+    kind: &TemplateKind,
+) -> Result<Vec<BoundPart>, PlanError> {
+    let find = |name: &str| {
+        columns.find(name).map_err(|error| match error {
+            ColumnLookupError::Unknown => PlanError::unknown_column(kind.clone(), name, columns),
+            ColumnLookupError::Ambiguous => {
+                PlanError::AmbiguousColumn { place: kind.clone(), name: quoted(name) }
+            }
+        })
+    };
+    let bind = |part: &ParsedPart| match part {
+        TemplatePart::Text(text) => Ok(TemplatePart::Text(text.clone())),
+        TemplatePart::Column(name) => find(name).map(TemplatePart::Column),
+    };
+    parts.iter().map(bind).collect()
+}
+
+/// The columns of a bound template in the order of their use.
+pub(super) fn columns_of(parts: &[BoundPart]) -> impl Iterator<Item = usize> {
     parts.iter().filter_map(|part| match part {
         TemplatePart::Column(index) => Some(*index),
         TemplatePart::Text(_) => None,
     })
 }
 
-/// A secret that is to stand where no control character may.
+/// A secret for a place where no control character may stand.
 pub(super) fn printable<'a>(
     name: &str,
     value: &'a SecretString,
-    place: &TemplateKind,
+    kind: &TemplateKind,
 ) -> Result<&'a str, PlanError> {
     let value = value.expose_secret();
     if value.chars().any(char::is_control) {
         let fault = VariableFault::Control;
-        return Err(PlanError::Variable { place: place.clone(), name: name.into(), fault });
+        return Err(PlanError::Variable { place: kind.clone(), name: name.into(), fault });
     }
     Ok(value)
 }
 
-fn push(pieces: &mut Vec<TemplatePiece>, piece: TemplatePiece) {
-    match piece {
-        TemplatePiece::Text(text) => push_text(pieces, &text),
-        other => pieces.push(other),
+fn push_reference(pieces: &mut Vec<TemplatePiece>, reference: Reference) {
+    match reference {
+        Reference::Text(text) => push_text(pieces, &text),
+        Reference::Variable { name, value } => pieces.push(TemplatePiece::Secret { name, value }),
     }
 }
 
-fn push_text(pieces: &mut Vec<TemplatePiece>, text: &str) {
+/// Appends text, joined with the text before it.
+pub(super) fn push_text(pieces: &mut Vec<TemplatePiece>, text: &str) {
     match pieces.last_mut() {
         _ if text.is_empty() => {}
         Some(TemplatePiece::Text(before)) => before.push_str(text),
         _ => pieces.push(TemplatePiece::Text(text.into())),
     }
-}
-
-/// The text up to `}`, if that comes within `longest` bytes, and what follows it.
-fn braced(text: &str, longest: usize) -> Option<(&str, &str)> {
-    let end = text.bytes().take(longest + 1).position(|b| b == b'}')?;
-    Some((&text[..end], &text[end + 1..]))
 }
 
 /// POSIX's form of a variable's name up to `}`, and what follows it.
@@ -271,6 +244,7 @@ fn variable_name(text: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::body_braces::{find_columns, parse_body};
 
     fn columns() -> Columns {
         let names = ["SKU", "region", "a b", "twice", "twice"].map(String::from).to_vec();
@@ -286,52 +260,61 @@ mod tests {
     }
 
     /// Columns as `<index>`, secrets as `<$NAME>`.
-    fn written(pieces: Result<Vec<TemplatePiece>, PlanError>) -> Result<String, PlanError> {
-        Ok(pieces?
+    fn written(
+        pieces: Vec<TemplatePiece>,
+        columns: &Columns,
+        kind: &TemplateKind,
+    ) -> Result<String, PlanError> {
+        let parts = insert_secrets(pieces, |text, name, _| {
+            text.extend(["<$", name, ">"]);
+            Ok::<_, PlanError>(())
+        })?;
+        Ok(bind(&parts, columns, kind)?
             .iter()
-            .map(|piece| match piece {
-                TemplatePiece::Text(text) => text.clone(),
-                TemplatePiece::Column { index, .. } => format!("<{index}>"),
-                TemplatePiece::Secret { name, .. } => format!("<${name}>"),
+            .map(|part| match part {
+                TemplatePart::Text(text) => text.to_string(),
+                TemplatePart::Column(index) => format!("<{index}>"),
             })
             .collect())
     }
 
-    fn strictly(text: &str) -> Result<String, PlanError> {
-        let columns = columns();
-        written(Scope { columns: &columns, env: &env }.parse_strictly(text, &TemplateKind::Url))
+    fn strict(text: &str) -> Result<String, PlanError> {
+        written(parse_strict(text, &env, &TemplateKind::Url)?, &columns(), &TemplateKind::Url)
     }
 
-    fn loosely(text: &str) -> Result<String, PlanError> {
-        let columns = columns();
-        written(Scope { columns: &columns, env: &env }.parse_loosely(text, &TemplateKind::Body))
+    fn body(text: &str) -> Result<String, PlanError> {
+        body_with(text, &columns())
+    }
+
+    fn body_with(text: &str, columns: &Columns) -> Result<String, PlanError> {
+        written(find_columns(&parse_body(text, &env)?, columns), columns, &TemplateKind::Body)
     }
 
     #[test]
     fn a_placeholder_names_a_column_exactly_and_sku_is_the_key_where_no_column_is_called_so() {
-        assert_eq!(strictly("/{sku}/{SKU}/{region}/{a b}").unwrap(), "/<0>/<0>/<1>/<2>");
-        assert_eq!(strictly("{Region}").unwrap_err().exit().code(), 65);
-        assert_eq!(strictly("{}").unwrap_err().exit().code(), 65);
+        assert_eq!(strict("/{sku}/{SKU}/{region}/{a b}").unwrap(), "/<0>/<0>/<1>/<2>");
+        assert_eq!(strict("{Region}").unwrap_err().exit().code(), 65);
+        assert_eq!(strict("{}").unwrap_err().exit().code(), 65);
     }
 
     #[test]
     fn a_column_that_is_there_twice_is_an_error_where_it_is_used() {
-        let error = strictly("{twice}").unwrap_err();
+        let error = strict("{twice}").unwrap_err();
         assert_eq!(error.exit().code(), 65);
         assert!(error.to_string().contains("twice"));
-        assert_eq!(loosely("{twice}").unwrap_err(), {
+        assert_eq!(body("{twice}").unwrap_err(), {
             PlanError::AmbiguousColumn { place: TemplateKind::Body, name: "`twice`".into() }
         });
     }
 
     #[test]
     fn doubled_braces_stand_for_braces() {
-        assert_eq!(strictly("{{sku}} {{{sku}}} $ $$ ${{x}}").unwrap(), "{sku} {<0>} $ $$ ${x}");
+        assert_eq!(strict("{{sku}} {{{sku}}} $ $$ ${{x}}").unwrap(), "{sku} {<0>} $ $$ ${x}");
     }
 
     #[test]
     fn a_brace_that_means_nothing_is_an_error() {
-        let fault = |text| match strictly(text).unwrap_err() {
+        let fault = |text| match strict(text).unwrap_err() {
             PlanError::Syntax { fault, .. } => fault,
             other => panic!("{other}"),
         };
@@ -345,15 +328,15 @@ mod tests {
 
     #[test]
     fn a_variable_that_is_unset_or_empty_is_an_error_that_names_it() {
-        assert_eq!(strictly("a${TOKEN}b").unwrap(), "a<$TOKEN>b");
-        let error = strictly("${MISSING}").unwrap_err();
+        assert_eq!(strict("a${TOKEN}b").unwrap(), "a<$TOKEN>b");
+        let error = strict("${MISSING}").unwrap_err();
         assert_eq!(
             error.to_string(),
             "the URL template asks for the environment variable MISSING, which is not set"
         );
         assert_eq!(error.exit().code(), 2);
-        assert!(strictly("${EMPTY}").unwrap_err().to_string().ends_with("is empty"));
-        assert!(loosely("${MISSING}").is_err());
+        assert!(strict("${EMPTY}").unwrap_err().to_string().ends_with("is empty"));
+        assert!(body("${MISSING}").is_err());
     }
 
     #[test]
@@ -377,7 +360,7 @@ mod tests {
             ("$ $$ ${{x}} ${{1}} ${TOKEN}", "$ $$ ${x} ${1} <$TOKEN>"),
             ("${{sku}}", "${sku}"),
         ] {
-            assert_eq!(loosely(template).unwrap(), expected, "{template}");
+            assert_eq!(body(template).unwrap(), expected, "{template}");
         }
     }
 
@@ -385,15 +368,16 @@ mod tests {
     fn a_column_without_a_name_takes_no_empty_object() {
         let names = ["", "sku"].map(String::from).to_vec();
         let columns = Columns { names, key: 1, delimiter: b',', headers: true };
-        let scope = Scope { columns: &columns, env: &env };
-        let read = written(scope.parse_loosely(r#"{"a":{},"b":"{sku}","c":{{}}}"#, &TemplateKind::Body));
+        let read = body_with(r#"{"a":{},"b":"{sku}","c":{{}}}"#, &columns);
         assert_eq!(read.unwrap(), r#"{"a":{},"b":"<1>","c":{{}}}"#);
     }
 
     #[test]
     fn a_reference_has_the_same_rules_everywhere() {
-        let of_proxy = |text: &str| written(parse_variables(text, &env, &TemplateKind::Proxy));
-        for read in [&strictly as &dyn Fn(&str) -> _, &loosely, &of_proxy] {
+        let of_proxy = |text: &str| {
+            written(parse_variables(text, &env, &TemplateKind::Proxy)?, &columns(), &TemplateKind::Proxy)
+        };
+        for read in [&strict as &dyn Fn(&str) -> _, &body, &of_proxy] {
             assert_eq!(read("a${TOKEN}b$c").unwrap(), "a<$TOKEN>b$c");
             assert_eq!(read("${{TOKEN}} $$ ${TOKEN}").unwrap(), "${TOKEN} $$ <$TOKEN>");
             for bad in ["${", "${}", "${1A}", "${A B}", "${TOKEN", "${A-B}", "${A\n}"] {
@@ -406,14 +390,15 @@ mod tests {
 
     #[test]
     fn a_secret_shows_in_no_debug_form() {
-        let columns = columns();
-        let scope = Scope { columns: &columns, env: &env };
-        let pieces = scope.parse_strictly("x{sku}${TOKEN}", &TemplateKind::Url).unwrap();
+        let pieces = parse_strict("x{sku}${TOKEN}", &env, &TemplateKind::Url).unwrap();
         assert!(!format!("{pieces:?}").contains("canary"));
-        let parts = expand(pieces, |text, _, value| {
+        let parts = insert_secrets(pieces, |text, _, value| {
             text.push_str(value.expose_secret());
             Ok::<_, ()>(())
         });
-        assert_eq!(format!("{parts:?}"), "Ok([Text(redacted), Column(0), Text(redacted)])");
+        let parts = parts.unwrap();
+        assert_eq!(format!("{parts:?}"), "[Text(redacted), Column(\"sku\"), Text(redacted)]");
+        let parts = bind(&parts, &columns(), &TemplateKind::Url).unwrap();
+        assert_eq!(format!("{parts:?}"), "[Text(redacted), Column(0), Text(redacted)]");
     }
 }

@@ -1,38 +1,41 @@
 //! The URL template: checked and normalised once, then filled by appending.
 //!
-//! The parser of URLs sees the template before the first row, with a harmless word in every
-//! placeholder; what comes back is cut at those words, so that literal text is in its final form. From
-//! then on a URL is text + encoded value + text, and the parser's result must be that text byte for byte.
-//! That, with values that hold unreserved characters and escapes alone, is why no value can change
-//! the origin, the number of segments or another value.
+//! `url_structure` gives the literal text in its final form. From then on a URL is text + encoded value + text, and the
+//! URL parser's result must equal that text byte for byte. That, with values that hold unreserved characters and
+//! escapes alone, is why no value can change the origin, the number of segments or another value.
 
 use std::fmt;
 
-use http::Uri;
 use secrecy::SecretString;
 use url::{Position, Url};
 
+use crate::input::Columns;
+use crate::plan::cells::Cells;
 use crate::plan::encode::{LONGEST_VALUE, is_dots, percent_encode};
-use crate::plan::error::{PlanError, TemplateKind, UrlFault};
-use crate::plan::message_text::{escaped, quoted};
-use crate::plan::rejection::{Cells, Rejection};
-use crate::plan::template::{Scope, TemplatePart, TemplatePiece, columns_of, expand, printable};
+use crate::plan::error::{PlanError, TemplateKind};
+use crate::plan::message_text::quoted;
+use crate::plan::rejection::Rejection;
+use crate::plan::shown_query::ShownQuery;
+use crate::plan::template::{
+    BoundPart, EnvLookup, ParsedPart, TemplatePart, bind, columns_of, insert_secrets, parse_strict, printable,
+};
+use crate::plan::url_structure::{LONGEST_URL, check_placeholders, normalise, sample};
 use crate::plan::user_info::split_credentials;
 
-/// The longest request target: `http::Uri` takes no more (its `MAX_LEN`), and the transport needs one.
-const LONGEST_URL: usize = (u16::MAX - 1) as usize;
-
-/// A URL template bound to its columns. Shows no text, as it may hold secrets.
+/// A parsed URL template: checked and normalised, its columns not known yet. Shows no text, as it may hold secrets.
 pub(super) struct UrlTemplate {
-    parts: Vec<TemplatePart>,
-    /// What stands before the path, which is the same for all rows.
+    parts: Vec<ParsedPart>,
+    origin: UrlOrigin,
+    /// The template as written, without query, fragment and user-info.
+    shown: String,
+}
+
+/// What stands before the path, which is the same for all rows.
+#[derive(Clone)]
+struct UrlOrigin {
     base: Url,
     /// Where the path begins, in bytes; no column stands before it.
     path: usize,
-    /// `scheme://host:port`.
-    origin: String,
-    /// The template as written, without query, fragment and user-info.
-    shown: String,
 }
 
 impl fmt::Debug for UrlTemplate {
@@ -41,107 +44,41 @@ impl fmt::Debug for UrlTemplate {
     }
 }
 
-/// Where in a URL a piece of the template stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum UrlPart {
-    Authority,
-    Path,
-    Query,
-    Fragment,
-}
-
 impl UrlTemplate {
-    /// Reads, checks and normalises a template.
-    pub(super) fn parse(text: &str, scope: Scope<'_>) -> Result<Self, PlanError> {
-        let pieces = split_credentials(scope.parse_strictly(text.trim(), &TemplateKind::Url)?);
-        let (pieces, shown) = survey(pieces).map_err(PlanError::Url)?;
+    /// Parses, checks and normalises a template.
+    pub(super) fn parse(text: &str, env: &EnvLookup<'_>) -> Result<Self, PlanError> {
+        let pieces = split_credentials(parse_strict(text.trim(), env, &TemplateKind::Url)?);
+        let (pieces, shown) = check_placeholders(pieces).map_err(PlanError::Url)?;
         let pieces = normalise(pieces, text).map_err(PlanError::Url)?;
-        let parts = expand(pieces, encode_secret)?;
+        let parts = insert_secrets(pieces, encode_secret)?;
         let sample = sample(&parts).map_err(PlanError::Url)?;
         let mut base = sample.clone();
         base.set_path("");
         base.set_query(None);
         base.set_fragment(None);
-        Ok(Self {
-            base,
-            path: sample[..Position::BeforePath].len(),
-            origin: sample.origin().ascii_serialization(),
-            parts,
-            shown,
-        })
+        let origin = UrlOrigin { base, path: sample[..Position::BeforePath].len() };
+        Ok(Self { parts, origin, shown })
+    }
+
+    /// Finds the columns in the input.
+    pub(super) fn bind(&self, columns: &Columns) -> Result<BoundUrl, PlanError> {
+        let parts = bind(&self.parts, columns, &TemplateKind::Url)?;
+        Ok(BoundUrl { parts, origin: self.origin.clone() })
     }
 
     /// `scheme://host:port`, the port only where it is not the scheme's own.
-    pub(super) fn origin(&self) -> &str {
-        &self.origin
+    pub(super) fn origin(&self) -> String {
+        self.origin.base.origin().ascii_serialization()
     }
 
     /// What stands before the path, with the user-info.
     pub(super) fn base(&self) -> &Url {
-        &self.base
+        &self.origin.base
     }
 
     /// The template as written, without query, fragment and user-info; escaped.
     pub(super) fn shown(&self) -> &str {
         &self.shown
-    }
-
-    /// The columns in the order of their use.
-    pub(super) fn columns(&self) -> impl Iterator<Item = usize> {
-        columns_of(&self.parts)
-    }
-
-    /// The URL for one row. `scratch` is only there to be used again.
-    pub(super) fn render(&self, cells: Cells<'_>, scratch: &mut String) -> Result<Url, Rejection> {
-        scratch.clear();
-        for part in &self.parts {
-            match part {
-                TemplatePart::Text(text) => scratch.push_str(text),
-                TemplatePart::Column(column) => push_value(scratch, *column, cells)?,
-            }
-        }
-        if scratch.len() > LONGEST_URL {
-            return Err(Rejection::UrlTooLong { bytes: scratch.len() });
-        }
-        let path = &scratch[self.path..];
-        let path = &path[..path.find('?').unwrap_or(path.len())];
-        if let Some(segment) = path.split('/').position(is_dots) {
-            return Err(self.dots(segment, cells));
-        }
-        self.read(scratch).filter(|url| url.as_str() == scratch).ok_or(Rejection::UrlChanged)
-    }
-
-    /// The parser's reading of a finished URL. What stands before the path was read once, with the template:
-    /// no value can stand there.
-    fn read(&self, text: &str) -> Option<Url> {
-        let rest = &text[self.path..];
-        if rest.contains('#') {
-            return Url::parse(text).ok();
-        }
-        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
-        let mut url = self.base.clone();
-        url.set_path(path);
-        url.set_query(query);
-        Some(url)
-    }
-
-    /// The query of this row's URL as it may be shown, with its `?`: what columns alone make of it stands,
-    /// all else is `...`, since a value that is written out may be a secret. Nothing where there is none.
-    pub(super) fn shown_query(&self, cells: Cells<'_>) -> String {
-        let mut query: Option<ShownQuery> = None;
-        for part in &self.parts {
-            match (part, &mut query) {
-                (TemplatePart::Text(text), None) => {
-                    if let Some((_, text)) = text.split_once('?') {
-                        query.insert(ShownQuery::default()).text(text);
-                    }
-                }
-                (TemplatePart::Text(text), Some(query)) => query.text(text),
-                (TemplatePart::Column(column), Some(query)) => query.value(cells.bytes(*column)),
-                (TemplatePart::Column(_), None) => {}
-            }
-        }
-        query.map_or_else(String::new, ShownQuery::finish)
     }
 
     /// What stands beside the columns in the values of the query, with the names of their parameters; as it is sent.
@@ -175,6 +112,72 @@ impl UrlTemplate {
         }
         found
     }
+}
+
+/// A URL template whose columns are known.
+pub(super) struct BoundUrl {
+    parts: Vec<BoundPart>,
+    origin: UrlOrigin,
+}
+
+impl BoundUrl {
+    /// The columns in the order of their use.
+    pub(super) fn columns(&self) -> impl Iterator<Item = usize> {
+        columns_of(&self.parts)
+    }
+
+    /// The URL for one row. `scratch` is only there to be used again.
+    pub(super) fn render(&self, cells: Cells<'_>, scratch: &mut String) -> Result<Url, Rejection> {
+        scratch.clear();
+        for part in &self.parts {
+            match part {
+                TemplatePart::Text(text) => scratch.push_str(text),
+                TemplatePart::Column(column) => push_value(scratch, *column, cells)?,
+            }
+        }
+        if scratch.len() > LONGEST_URL {
+            return Err(Rejection::UrlTooLong { bytes: scratch.len() });
+        }
+        let path = &scratch[self.origin.path..];
+        let path = &path[..path.find('?').unwrap_or(path.len())];
+        if let Some(segment) = path.split('/').position(is_dots) {
+            return Err(self.dots(segment, cells));
+        }
+        self.read(scratch).filter(|url| url.as_str() == scratch).ok_or(Rejection::UrlChanged)
+    }
+
+    /// The parser's reading of a finished URL. What stands before the path was read once, with the template:
+    /// no value can stand there.
+    fn read(&self, text: &str) -> Option<Url> {
+        let rest = &text[self.origin.path..];
+        if rest.contains('#') {
+            return Url::parse(text).ok();
+        }
+        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+        let mut url = self.origin.base.clone();
+        url.set_path(path);
+        url.set_query(query);
+        Some(url)
+    }
+
+    /// The query of this row's URL as it may be shown, with its `?`: what columns alone make of it stands,
+    /// all else is `...`, since a value that is written out may be a secret. Nothing where there is none.
+    pub(super) fn shown_query(&self, cells: Cells<'_>) -> String {
+        let mut query: Option<ShownQuery> = None;
+        for part in &self.parts {
+            match (part, &mut query) {
+                (TemplatePart::Text(text), None) => {
+                    if let Some((_, text)) = text.split_once('?') {
+                        query.insert(ShownQuery::default()).text(text);
+                    }
+                }
+                (TemplatePart::Text(text), Some(query)) => query.text(text),
+                (TemplatePart::Column(column), Some(query)) => query.value(cells.bytes(*column)),
+                (TemplatePart::Column(_), None) => {}
+            }
+        }
+        query.map_or_else(String::new, ShownQuery::finish)
+    }
 
     /// A refusal that names the first column of this segment, counted as `split('/')` counts.
     fn dots(&self, segment: usize, cells: Cells<'_>) -> Rejection {
@@ -192,63 +195,6 @@ impl UrlTemplate {
             }
         }
         Rejection::UrlChanged
-    }
-}
-
-/// Puts a query together for people, pair by pair.
-#[derive(Default)]
-struct ShownQuery {
-    shown: String,
-    name: String,
-    /// What stands after the `=`, once there is one.
-    value: Option<String>,
-    /// Literal text stands where only a column's value may be shown.
-    hides: bool,
-}
-
-impl ShownQuery {
-    fn text(&mut self, text: &str) {
-        for c in text.chars() {
-            match (c, &self.value) {
-                ('&', _) => self.end_pair(),
-                ('=', None) => {
-                    self.value = Some(String::new());
-                    self.hides = false;
-                }
-                (_, None) => {
-                    self.name.push(c);
-                    self.hides = true;
-                }
-                // The end of a secret in base64 looks like a name without a value.
-                ('=', Some(value)) if value.is_empty() => {}
-                (_, Some(_)) => self.hides = true,
-            }
-        }
-    }
-
-    fn value(&mut self, value: &[u8]) {
-        // What cannot be encoded makes no request: there is nothing to be shown then.
-        let _ =
-            percent_encode(self.value.as_mut().unwrap_or(&mut self.name), &String::from_utf8_lossy(value));
-    }
-
-    fn end_pair(&mut self) {
-        const HIDDEN: &str = "...";
-        let pair = std::mem::take(self);
-        self.shown = pair.shown;
-        self.shown.push(if self.shown.is_empty() { '?' } else { '&' });
-        match (pair.value, pair.hides) {
-            (Some(value), false) if value.is_empty() => self.shown.push_str(HIDDEN),
-            (Some(_), true) => self.shown.extend([&pair.name, "=", HIDDEN]),
-            (Some(value), false) => self.shown.extend([&pair.name, "=", &value]),
-            (None, true) => self.shown.push_str(HIDDEN),
-            (None, false) => self.shown.push_str(&pair.name),
-        }
-    }
-
-    fn finish(mut self) -> String {
-        self.end_pair();
-        self.shown
     }
 }
 
@@ -278,201 +224,12 @@ fn encode_secret(out: &mut String, name: &str, value: &SecretString) -> Result<(
     Ok(())
 }
 
-/// Walks over the template: is every placeholder where it may be? Gives the pieces without the
-/// fragment, and what may be shown.
-fn survey(pieces: Vec<TemplatePiece>) -> Result<(Vec<TemplatePiece>, String), UrlFault> {
-    let scheme = match pieces.first() {
-        Some(TemplatePiece::Text(text)) => scheme_length(text).ok_or(UrlFault::Scheme)?,
-        Some(TemplatePiece::Column { .. }) => return Err(UrlFault::ColumnInOrigin),
-        Some(TemplatePiece::Secret { .. }) => return Err(UrlFault::SecretInOrigin),
-        None => return Err(UrlFault::Scheme),
-    };
-    let mut walk = PlaceholderCheck {
-        zone: UrlPart::Authority,
-        pending: false,
-        host: String::new(),
-        path: String::new(),
-    };
-    let mut kept = Vec::with_capacity(pieces.len());
-    let mut prefix = String::new();
-    for piece in pieces {
-        if let TemplatePiece::Text(text) = &piece {
-            let skip = if kept.is_empty() { scheme } else { 0 };
-            if kept.is_empty() {
-                prefix.push_str(&text[..skip]);
-            }
-            let end = skip + walk.text(&text[skip..])?;
-            kept.push(TemplatePiece::Text(text[..end].into()));
-        } else {
-            walk.placeholder(&piece)?;
-            kept.push(piece);
-        }
-    }
-    walk.leave_authority()?;
-    let shown = escaped(&format!("{prefix}{}{}", walk.host, walk.path));
-    Ok((kept, shown))
-}
-
-/// Where a walk over the template is, and what it saw.
-struct PlaceholderCheck {
-    zone: UrlPart,
-    /// A secret stands in the authority and no `@` has come since: is it user-info or host?
-    pending: bool,
-    /// The authority after the last `@` so far.
-    host: String,
-    path: String,
-}
-
-impl PlaceholderCheck {
-    /// Takes literal text; gives how much of it stands before a fragment.
-    fn text(&mut self, text: &str) -> Result<usize, UrlFault> {
-        for (at, c) in text.char_indices() {
-            if c == '\\' {
-                return Err(UrlFault::Backslash);
-            }
-            let next = match (self.zone, c) {
-                (UrlPart::Fragment, _) | (_, '#') => UrlPart::Fragment,
-                (UrlPart::Query, _) | (_, '?') => UrlPart::Query,
-                (UrlPart::Path, _) | (_, '/') => UrlPart::Path,
-                (UrlPart::Authority, _) => UrlPart::Authority,
-            };
-            if self.zone == UrlPart::Authority && next != UrlPart::Authority {
-                self.leave_authority()?;
-            }
-            let entered = self.zone != UrlPart::Fragment && next == UrlPart::Fragment;
-            self.zone = next;
-            match next {
-                UrlPart::Authority if c == '@' => {
-                    self.pending = false;
-                    self.host.clear();
-                }
-                UrlPart::Authority => self.host.push(c),
-                UrlPart::Path => self.path.push(c),
-                UrlPart::Query | UrlPart::Fragment => {}
-            }
-            if entered {
-                // Nothing after this may be a placeholder, and nothing after this is kept.
-                return Ok(at);
-            }
-        }
-        Ok(if self.zone == UrlPart::Fragment { 0 } else { text.len() })
-    }
-
-    fn placeholder(&mut self, piece: &TemplatePiece) -> Result<(), UrlFault> {
-        match (self.zone, piece) {
-            (UrlPart::Fragment, _) => return Err(UrlFault::PlaceholderInFragment),
-            (UrlPart::Authority, TemplatePiece::Secret { .. }) => self.pending = true,
-            (UrlPart::Authority, _) => return Err(UrlFault::ColumnInOrigin),
-            (UrlPart::Path, TemplatePiece::Column { name, .. }) => self.path.extend(["{", name, "}"]),
-            (UrlPart::Path, TemplatePiece::Secret { name, .. }) => self.path.extend(["${", name, "}"]),
-            (UrlPart::Path | UrlPart::Query, _) => {}
-        }
-        Ok(())
-    }
-
-    fn leave_authority(&self) -> Result<(), UrlFault> {
-        if self.zone != UrlPart::Authority {
-            return Ok(());
-        }
-        if self.pending {
-            return Err(UrlFault::SecretInOrigin);
-        }
-        // The parser would take `http:///host/` for `http://host/`.
-        if self.host.is_empty() {
-            return Err(UrlFault::Parse(url::ParseError::EmptyHost));
-        }
-        Ok(())
-    }
-}
-
-/// The length of `http://` or `https://`, in any case.
-fn scheme_length(text: &str) -> Option<usize> {
-    ["https://", "http://"]
-        .into_iter()
-        .find(|scheme| text.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme)))
-        .map(str::len)
-}
-
-/// Sends the template through the parser of URLs and cuts the result at the placeholders: all text comes
-/// out in its final form.
-fn normalise(pieces: Vec<TemplatePiece>, written: &str) -> Result<Vec<TemplatePiece>, UrlFault> {
-    // A word that the template does not hold, of characters that no normalisation touches.
-    let mut stem = String::from("q0x");
-    for n in 1.. {
-        if !written.contains(&stem) {
-            break;
-        }
-        stem = format!("q{n}x");
-    }
-    let word = |index: usize| format!("{stem}{index}z");
-    let mut text = String::new();
-    for (index, piece) in pieces.iter().enumerate() {
-        match piece {
-            TemplatePiece::Text(literal) => text.push_str(literal),
-            _ => text.push_str(&word(index)),
-        }
-    }
-    let url = Url::parse(&text).map_err(UrlFault::Parse)?;
-    let mut rest = url.as_str();
-    let mut out = Vec::with_capacity(pieces.len());
-    for (index, piece) in pieces.into_iter().enumerate() {
-        if matches!(piece, TemplatePiece::Text(_)) {
-            continue;
-        }
-        let (before, after) = rest.split_once(word(index).as_str()).ok_or(UrlFault::Dots)?;
-        if before.contains(&stem) {
-            return Err(UrlFault::Dots);
-        }
-        if ends_in_cut_escape(before) {
-            return Err(UrlFault::CutEscape);
-        }
-        out.push(TemplatePiece::Text(before.into()));
-        out.push(piece);
-        rest = after;
-    }
-    if rest.contains(&stem) {
-        return Err(UrlFault::Dots);
-    }
-    out.push(TemplatePiece::Text(rest.into()));
-    Ok(out)
-}
-
-/// Whether what follows would be read as the rest of a `%XX`.
-fn ends_in_cut_escape(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let end = bytes.len();
-    bytes.last() == Some(&b'%') || end >= 2 && bytes[end - 2] == b'%' && bytes[end - 1].is_ascii_hexdigit()
-}
-
-/// The template with a letter in every column: must be a URL that the parser leaves as it is (secrets are
-/// in it now), and a target that can be sent.
-fn sample(parts: &[TemplatePart]) -> Result<Url, UrlFault> {
-    let text: String = parts
-        .iter()
-        .map(|part| match part {
-            TemplatePart::Text(text) => text,
-            TemplatePart::Column(_) => "x",
-        })
-        .collect();
-    if text.len() > LONGEST_URL {
-        return Err(UrlFault::TooLong);
-    }
-    let url = Url::parse(&text).map_err(UrlFault::Parse)?;
-    if url.as_str() != text {
-        return Err(UrlFault::Dots);
-    }
-    if text.parse::<Uri>().is_err() {
-        return Err(UrlFault::Target);
-    }
-    Ok(url)
-}
-
 #[cfg(test)]
 mod tests {
     use csv::ByteRecord;
 
     use super::*;
-    use crate::input::Columns;
+    use crate::plan::error::UrlFault;
 
     fn columns() -> Columns {
         let names = ["sku", "b"].map(String::from).to_vec();
@@ -492,8 +249,7 @@ mod tests {
     }
 
     fn template(text: &str) -> Result<UrlTemplate, PlanError> {
-        let columns = columns();
-        UrlTemplate::parse(text, Scope { columns: &columns, env: &env })
+        UrlTemplate::parse(text, &env)
     }
 
     fn fault(text: &str) -> UrlFault {
@@ -507,7 +263,7 @@ mod tests {
         let columns = columns();
         let record = ByteRecord::from(vec![sku, b]);
         let cells = Cells { record: &record, names: &columns.names };
-        template(text).unwrap().render(cells, &mut String::new()).map(Into::into)
+        template(text).unwrap().bind(&columns).unwrap().render(cells, &mut String::new()).map(Into::into)
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(super) fn proxy_address(text: &str, env: &EnvLookup<'_>) -> Result<SecretStr
                 }
             }
             // Only variables were read.
-            TemplatePiece::Column { .. } => {}
+            TemplatePiece::Column(_) => {}
         }
     }
     let (_, rest) = split_scheme(&address);

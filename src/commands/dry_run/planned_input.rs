@@ -63,7 +63,8 @@ impl PlannedInput {
 
 impl PlannedInputBuilder {
     pub(super) fn new(planner: Planner, mut inspection: Inspection, max_age: Option<Duration>) -> Self {
-        let content_type = planner.constant_headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type =
+            planner.template().constant_headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_json = content_type.is_some_and(|value| value.contains("json"));
         let earlier = EarlierAnswers {
             notes: std::mem::take(&mut inspection.recovered.notes),
@@ -139,7 +140,7 @@ impl PlannedInputBuilder {
     /// Keeps the first requests, and of the others each with the same chance.
     fn sample(&mut self, job: &Job) {
         let totals = &mut self.totals;
-        let sample = || SampleRequest { line: job.line, url: totals.planner.shown_url(job) };
+        let sample = || SampleRequest { line: job.line, url: totals.planner.request().shown_url(job) };
         if totals.first.len() < FIRST {
             totals.has_user_info |=
                 !job.request.url.username().is_empty() || job.request.url.password().is_some();

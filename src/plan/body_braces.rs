@@ -1,0 +1,94 @@
+//! Columns in a body, whose text is full of braces of its own.
+//!
+//! `{name}` is the column where the input has one of this name, and `{{name}}` is then the text `{name}`. All
+//! other braces stand as they are. So only the header of the input decides which braces are placeholders:
+//! variables are read when the body is parsed, columns when it is bound.
+
+use secrecy::SecretString;
+
+use crate::input::{ColumnLookupError, Columns};
+use crate::plan::error::{PlanError, TemplateKind};
+use crate::plan::template::{EnvLookup, Reference, TemplatePiece, parse_reference, push_text};
+
+/// A stretch of a body before the columns are known.
+#[derive(Debug)]
+pub(super) enum BodyPiece {
+    /// Text in which braces may name columns.
+    Undecided(String),
+    /// Text in which they do not.
+    Literal(String),
+    /// An environment variable.
+    Secret { name: String, value: SecretString },
+}
+
+/// Parses the variables of a body.
+pub(super) fn parse_body(text: &str, env: &EnvLookup<'_>) -> Result<Vec<BodyPiece>, PlanError> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, here) = rest.split_at(at);
+        if !before.is_empty() {
+            pieces.push(BodyPiece::Undecided(before.into()));
+        }
+        let (reference, after) = parse_reference(here, env, &TemplateKind::Body)?;
+        pieces.push(match reference {
+            Reference::Text(text) => BodyPiece::Literal(text),
+            Reference::Variable { name, value } => BodyPiece::Secret { name, value },
+        });
+        rest = after;
+    }
+    if !rest.is_empty() {
+        pieces.push(BodyPiece::Undecided(rest.into()));
+    }
+    Ok(pieces)
+}
+
+/// Decides which braces name columns. Read from left to right, the first form that fits counts.
+pub(super) fn find_columns(pieces: &[BodyPiece], columns: &Columns) -> Vec<TemplatePiece> {
+    // No name is longer than that of the longest column: a body of braces alone takes linear time.
+    let longest = columns.names.iter().map(String::len).max().unwrap_or(0).max("sku".len());
+    let mut found = Vec::new();
+    for piece in pieces {
+        match piece {
+            BodyPiece::Undecided(text) => find_in_text(text, columns, longest, &mut found),
+            BodyPiece::Literal(text) => push_text(&mut found, text),
+            BodyPiece::Secret { name, value } => {
+                found.push(TemplatePiece::Secret { name: name.clone(), value: value.clone() });
+            }
+        }
+    }
+    found
+}
+
+fn find_in_text(text: &str, columns: &Columns, longest: usize, found: &mut Vec<TemplatePiece>) {
+    // A CSV may have a column without a name, and `{}` is JSON's empty object.
+    let is_column = |name: &str| !name.is_empty() && columns.find(name) != Err(ColumnLookupError::Unknown);
+    let mut rest = text;
+    while let Some(at) = rest.find('{') {
+        push_text(found, &rest[..at]);
+        let here = &rest[at..];
+        let doubled = here.strip_prefix("{{").and_then(|after| braced(after, longest));
+        if let Some((name, after)) = doubled
+            && is_column(name)
+            && let Some(after) = after.strip_prefix('}')
+        {
+            push_text(found, &here[1..name.len() + 3]);
+            rest = after;
+        } else if let Some((name, after)) = braced(&here[1..], longest)
+            && is_column(name)
+        {
+            found.push(TemplatePiece::Column(name.into()));
+            rest = after;
+        } else {
+            push_text(found, "{");
+            rest = &here[1..];
+        }
+    }
+    push_text(found, rest);
+}
+
+/// The text up to `}`, if that comes within `longest` bytes, and what follows it.
+fn braced(text: &str, longest: usize) -> Option<(&str, &str)> {
+    let end = text.bytes().take(longest + 1).position(|b| b == b'}')?;
+    Some((&text[..end], &text[end + 1..]))
+}

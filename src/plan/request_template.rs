@@ -1,0 +1,523 @@
+//! The request as the user wrote it: parsed once a run, then bound to the columns of the input.
+//!
+//! Parsing finds what is wrong with the templates themselves, and reads the environment. Only a template that is bound
+//! to columns renders rows. Neither has a state or a salt: those belong to the planner.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, Method};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::input::Columns;
+use crate::model::job::redacted_url;
+use crate::model::{Job, Mask, Request};
+use crate::plan::body::{BodyTemplate, BoundBody};
+use crate::plan::body_escape::BodyEscape;
+use crate::plan::cells::Cells;
+use crate::plan::error::PlanError;
+use crate::plan::fingerprint::{FieldHasher, RequestIdentity};
+use crate::plan::header::{BoundHeaders, HeaderTemplates};
+use crate::plan::rejection::Rejection;
+use crate::plan::secrets::SecretCollector;
+use crate::plan::template::EnvLookup;
+use crate::plan::url_template::{BoundUrl, UrlTemplate};
+use crate::plan::user_info::{PROXY_VARIABLES, UserInfo, proxy_address};
+
+/// What the user said about the request, as text.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RequestSettings {
+    /// The URL template.
+    pub url: String,
+    /// The URL template that the identity of the job is made of; without it `url`. For an API whose address is another
+    /// one in every run.
+    pub identity_url: Option<String>,
+    /// The method; without one GET, or POST with a body.
+    pub method: Option<Method>,
+    /// `Name: value` lines; a value is a template.
+    pub headers: Vec<String>,
+    /// The body template itself, not the name of a file.
+    pub body: Option<String>,
+    /// How values are inserted into the body; without it as its `Content-Type` needs it.
+    pub body_escape: Option<BodyEscape>,
+    /// The address of a proxy, a template of `${NAME}` alone.
+    pub proxy: Option<String>,
+}
+
+/// Shows only what is certainly no secret.
+impl fmt::Debug for RequestSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestSettings").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+/// All templates of a request, parsed. Its columns are names: [`bind`](Self::bind) finds them in an input.
+pub struct RequestTemplate {
+    settings: RequestSettings,
+    method: Method,
+    url: UrlTemplate,
+    /// `scheme://host:port`.
+    origin: String,
+    headers: HeaderTemplates,
+    body: Option<BodyTemplate>,
+    proxy: Option<SecretString>,
+    /// The method and the URL template that identify the job, for people.
+    shown: String,
+    mask: Mask,
+    short_secrets: Vec<String>,
+}
+
+/// Shows what would be asked, no secrets.
+impl fmt::Debug for RequestTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestTemplate({})", self.shown)
+    }
+}
+
+impl RequestTemplate {
+    /// Parses the templates and expands `${NAME}` through `env`.
+    ///
+    /// # Errors
+    /// A template that is badly written, or that needs a variable that is not there; a URL that cannot be one; a
+    /// header line that cannot be sent.
+    pub fn parse(settings: &RequestSettings, env: &EnvLookup<'_>) -> Result<Self, PlanError> {
+        let secrets = RefCell::new(SecretCollector::default());
+        let collecting = |name: &str| env(name).inspect(|value| secrets.borrow_mut().variable(name, value));
+        let url = UrlTemplate::parse(&settings.url, &collecting)?;
+        let headers = HeaderTemplates::parse(&settings.headers, settings.body.is_some(), &collecting)?;
+        let escape = || settings.body_escape.map_or_else(|| headers.body_escape(), Ok);
+        let body = settings.body.as_deref();
+        let body = body.map(|text| BodyTemplate::parse(text, escape(), &collecting)).transpose()?;
+        let proxy = settings.proxy.as_deref().map(|text| proxy_address(text, &collecting)).transpose()?;
+        let shown = match settings.identity_url.as_ref().filter(|&other| *other != settings.url) {
+            Some(other) => UrlTemplate::parse(other, &collecting)?.shown().to_owned(),
+            None => url.shown().to_owned(),
+        };
+        let mut secrets = secrets.into_inner();
+        secrets.headers(&headers);
+        secrets.varying_headers(&headers);
+        secrets.query(&url);
+        collect_user_info(&mut secrets, &url, proxy.as_ref(), env);
+        let (mask, short_secrets) = secrets.finish();
+
+        let default = if settings.body.is_some() { Method::POST } else { Method::GET };
+        let method = settings.method.clone().unwrap_or(default);
+        Ok(Self {
+            settings: settings.clone(),
+            origin: url.origin(),
+            shown: format!("{method} {shown}"),
+            method,
+            url,
+            headers,
+            body,
+            proxy,
+            mask,
+            short_secrets,
+        })
+    }
+
+    /// Finds the columns in the input.
+    ///
+    /// # Errors
+    /// A name that no column has, or several have; no column anywhere; a body whose values cannot be escaped.
+    pub fn bind(self: &Arc<Self>, columns: &Columns) -> Result<BoundTemplate, PlanError> {
+        let url = self.url.bind(columns)?;
+        let headers = self.headers.bind(columns)?;
+        let body = self.body.as_ref().map(|body| body.bind(columns)).transpose()?;
+        if body.as_ref().is_some_and(BoundBody::has_placeholder) {
+            self.headers.check_charset()?;
+        }
+        let mut used = Vec::new();
+        let in_body = body.iter().flat_map(BoundBody::columns);
+        for column in url.columns().chain(headers.columns()).chain(in_body) {
+            if !used.contains(&column) {
+                used.push(column);
+            }
+        }
+        if used.is_empty() {
+            return Err(self.constant(columns));
+        }
+        let escape = body.as_ref().map(BoundBody::escape);
+        let identity =
+            RequestIdentity { digest: self.digest(escape, columns.key_name()), shown: self.shown.clone() };
+        let (names, key) = (columns.names.clone(), columns.key);
+        Ok(BoundTemplate { template: Arc::clone(self), url, headers, body, names, key, used, identity })
+    }
+
+    /// The user's headers that are the same for every job, marked sensitive, and the `Content-Type` of a
+    /// body. One that the program would set itself (`User-Agent`, `Accept`) is here if the user gave it
+    /// and then takes its place. Lines of a name that any line fills from a column come with each job instead.
+    pub fn constant_headers(&self) -> &HeaderMap {
+        self.headers.constant()
+    }
+
+    /// The names of all headers that the user's settings make, in alphabetical order, with those that differ by row.
+    pub fn header_names(&self) -> Vec<&str> {
+        self.headers.names()
+    }
+
+    /// The method of every request.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// `scheme://host:port` of every request, for people; the port only where it is not the scheme's own.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Takes secrets out of text for people: the values of `${NAME}`, wherever they stand, what constant headers
+    /// hold, and the user-info of the URL, of the proxy and of the standard proxy variables.
+    pub fn mask(&self) -> Mask {
+        self.mask.clone()
+    }
+
+    /// A sentence for each secret that is too short to be hidden well; shows none.
+    pub fn short_secrets(&self) -> &[String] {
+        &self.short_secrets
+    }
+
+    /// The address of the proxy, its variables filled in.
+    pub fn proxy(&self) -> Option<&SecretString> {
+        self.proxy.as_ref()
+    }
+
+    /// All that makes two runs ask in the same way, as written. Of constant headers credentials are left out: a new
+    /// one does not make old answers wrong.
+    fn digest(&self, escape: Option<BodyEscape>, key_name: &str) -> u128 {
+        let RequestSettings { url, identity_url, body, .. } = &self.settings;
+        let url = identity_url.as_ref().unwrap_or(url);
+        // Without a salt: the digest must be the same in every run of the job.
+        let mut hasher = FieldHasher::new([0; 16])
+            .with(self.method.as_str().as_bytes())
+            .with(url.trim().as_bytes())
+            .with(key_name.as_bytes())
+            .with(&[u8::from(body.is_some())])
+            .with(body.as_deref().unwrap_or_default().as_bytes());
+        if let Some(escape) = escape {
+            hasher = hasher.with(escape.to_string().as_bytes());
+        }
+        let with = |hasher: FieldHasher, (name, value): &(HeaderName, String)| {
+            hasher.with(name.as_str().as_bytes()).with(value.as_bytes())
+        };
+        self.headers.written().iter().fold(hasher, with).finish()
+    }
+
+    /// The error for a request without a column. Perhaps the braces of one are doubled.
+    fn constant(&self, columns: &Columns) -> PlanError {
+        let RequestSettings { url, headers, body, .. } = &self.settings;
+        let templates: Vec<&String> = headers.iter().chain(body).chain([url]).collect();
+        let doubled = columns.names.iter().map(String::as_str).chain(["sku"]).find(|name| {
+            let doubled = format!("{{{{{name}}}}}");
+            templates.iter().any(|template| template.contains(&doubled))
+        });
+        PlanError::Constant { doubled: doubled.map(str::to_owned) }
+    }
+}
+
+/// A request template whose columns are those of an input: makes a request of each of its rows.
+pub struct BoundTemplate {
+    template: Arc<RequestTemplate>,
+    url: BoundUrl,
+    headers: BoundHeaders,
+    body: Option<BoundBody>,
+    names: Vec<String>,
+    key: usize,
+    /// The columns that the request uses, each once, in the order of their use.
+    used: Vec<usize>,
+    identity: RequestIdentity,
+}
+
+/// Shows what would be asked, no secrets.
+impl fmt::Debug for BoundTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BoundTemplate({})", self.identity)
+    }
+}
+
+impl BoundTemplate {
+    /// The template without its columns.
+    pub fn template(&self) -> &Arc<RequestTemplate> {
+        &self.template
+    }
+
+    /// What makes a journal belong to this job.
+    pub fn identity(&self) -> &RequestIdentity {
+        &self.identity
+    }
+
+    /// The address of a job as a plan shows it: as everywhere without user-info, and of the query what
+    /// columns alone make.
+    pub fn shown_url(&self, job: &Job) -> String {
+        let cells = Cells { record: &job.record, names: &self.names };
+        let url = redacted_url(&job.request.url) + &self.url.shown_query(cells);
+        self.template.mask.apply(&url).into_owned()
+    }
+
+    /// The names of the input's columns.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The index of the key column.
+    pub(super) fn key(&self) -> usize {
+        self.key
+    }
+
+    /// The columns that the request uses, each once, in the order of their use.
+    pub(super) fn used(&self) -> &[usize] {
+        &self.used
+    }
+
+    /// The request of one row. `scratch` is only there to be used again.
+    pub(super) fn render(&self, cells: Cells<'_>, scratch: &mut String) -> Result<Request, Rejection> {
+        Ok(Request {
+            method: self.template.method.clone(),
+            url: self.url.render(cells, scratch)?,
+            headers: self.headers.render(cells, scratch)?,
+            body: self.body.as_ref().map(|body| body.render(cells)).transpose()?,
+            cross_origin: false,
+        })
+    }
+}
+
+/// The user-info of every address that may stand in a message: of the URL, of the proxy, and of the variables
+/// that name a proxy where `--proxy` does not.
+fn collect_user_info(
+    secrets: &mut SecretCollector,
+    url: &UrlTemplate,
+    proxy: Option<&SecretString>,
+    env: &EnvLookup<'_>,
+) {
+    let variables = PROXY_VARIABLES.iter().filter_map(|name| Some((*name, env(name)?)));
+    let proxy = proxy.map(|address| ("--proxy", address.expose_secret().to_owned()));
+    let addresses = [("--url", url.base().to_string())].into_iter().chain(proxy).chain(variables);
+    for (place, address) in addresses {
+        if let Some(info) = UserInfo::of(&address) {
+            secrets.user_info(place, &info);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Row;
+    use crate::model::Seq;
+    use crate::plan::{Planned, Planner};
+
+    fn bind(
+        settings: &RequestSettings,
+        names: &[&str],
+        env: &EnvLookup<'_>,
+    ) -> Result<BoundTemplate, PlanError> {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let columns = Columns { names, key: 0, delimiter: b',', headers: true };
+        Arc::new(RequestTemplate::parse(settings, env)?).bind(&columns)
+    }
+
+    fn settings(url: &str) -> RequestSettings {
+        RequestSettings { url: url.into(), ..RequestSettings::default() }
+    }
+
+    fn env(name: &str) -> Option<String> {
+        (name == "TOKEN").then(|| "can/ary".into())
+    }
+
+    fn planner(settings: &RequestSettings) -> Planner {
+        Planner::new(bind(settings, &["sku", "region"], &env).unwrap(), [3; 16])
+    }
+
+    fn row<C: AsRef<[u8]>>(line: u32, cells: &[C]) -> Row {
+        Row { seq: Seq(line - 2), line: line.into(), record: cells.iter().collect(), damage: None }
+    }
+
+    fn job(planned: Planned) -> Job {
+        match planned {
+            Planned::Job(job) => job,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_plan_shows_of_a_query_what_columns_make_and_no_secret() {
+        for (url, expected) in [
+            ("https://u:${TOKEN}@h/{sku}", "https://h/7%206"),
+            ("https://h/p?sku={sku}&r={region}", "https://h/p?sku=7%206&r=eu"),
+            ("https://h/p?key=secret&sku={sku}", "https://h/p?key=...&sku=7%206"),
+            ("https://h/p?key=${TOKEN}&sku={sku}#x", "https://h/p?key=...&sku=7%206"),
+            ("https://h/p?q=a{sku}&secret&{region}", "https://h/p?q=...&...&eu"),
+            ("https://h/${TOKEN}/{sku}?a=b=c", "https://h/(redacted)/7%206?a=..."),
+            ("https://h/{sku}?c2VjcmV0==&k=", "https://h/7%206?...&..."),
+            ("https://h/{sku}?", "https://h/7%206?"),
+        ] {
+            let mut planner = planner(&settings(url));
+            let job = job(planner.plan(row(2, &["7 6", "eu"])));
+            assert_eq!(planner.request().shown_url(&job), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_method_is_get_without_a_body_and_the_users_where_given() {
+        assert_eq!(planner(&settings("http://h/{sku}")).template().method(), Method::GET);
+        let put = RequestSettings {
+            method: Some(Method::PUT),
+            body: Some("x".into()),
+            ..settings("http://h/{sku}")
+        };
+        assert_eq!(planner(&put).template().method(), Method::PUT);
+    }
+
+    #[test]
+    fn an_identity_changes_with_the_job_and_not_with_a_secret() {
+        let base = RequestSettings {
+            headers: vec!["Authorization: ${TOKEN}".into(), "X: {region}".into()],
+            ..settings("https://u:p@h/{sku}?k=${TOKEN}")
+        };
+        let identity = |settings: &RequestSettings, token: &'static str| {
+            let env = move |_: &str| Some(token.to_owned());
+            bind(settings, &["sku", "region"], &env).unwrap().identity().clone()
+        };
+        let first = identity(&base, "one");
+        assert_eq!(first.to_string(), "GET https://h/{sku}");
+        assert_eq!(first, identity(&base, "two"));
+        let mut constant = base.clone();
+        constant.headers[0] = "Authorization: other".into();
+        assert_eq!(first, identity(&constant, "one"));
+        let mut reordered = base.clone();
+        reordered.headers = vec!["x:  {region} ".into(), "authorization: ${TOKEN}".into()];
+        assert_eq!(first, identity(&reordered, "one"));
+
+        let other = [
+            RequestSettings { url: "https://u:p@h/{sku}?k=x".into(), ..base.clone() },
+            RequestSettings { method: Some(Method::HEAD), ..base.clone() },
+            RequestSettings { body: Some(String::new()), method: Some(Method::GET), ..base.clone() },
+            RequestSettings { headers: vec!["Y: {region}".into()], ..base.clone() },
+        ];
+        for settings in other {
+            assert_ne!(first.digest, identity(&settings, "one").digest, "{:?}", settings.method);
+        }
+    }
+
+    #[test]
+    fn an_identity_changes_with_each_constant_header_that_may_change_the_answer() {
+        let identity = |headers: &[&str], variable: &'static str| {
+            let headers = headers.iter().map(|line| (*line).to_owned()).collect();
+            let settings = RequestSettings { headers, ..settings("https://h/{sku}") };
+            let env = move |_: &str| Some(variable.to_owned());
+            bind(&settings, &["sku", "region"], &env).unwrap().identity().digest
+        };
+        for name in ["Accept", "Accept-Language", "Host", "X-Tenant", "x-api-version", "Prefer", "Range", "X"]
+        {
+            let with = |value: &str| identity(&[&format!("{name}: {value}")], "one");
+            assert_ne!(with("de"), with("fr"), "{name}");
+            assert_ne!(with("de"), identity(&[], "one"), "{name}");
+            assert_eq!(with("${V}"), identity(&[&format!("{name}: ${{V}}")], "two"), "{name}");
+            assert_ne!(with("${V}"), with("${W}"), "{name}");
+        }
+        for name in [
+            "Authorization",
+            "Cookie",
+            "User-Agent",
+            "X-Api-Key",
+            "APIKEY",
+            "X-Access-Token",
+            "x-client-SECRET",
+            "X-Auth",
+            "X-Signature",
+            "Session",
+            "X-Password",
+        ] {
+            assert_eq!(identity(&[&format!("{name}: new")], "one"), identity(&[], "one"), "{name}");
+        }
+        let lines = ["Accept: a", "X-Tag: {region}", "accept-language: de", "X-Sku: {sku}", "X-Tag: c"];
+        let first = identity(&lines, "one");
+        let reordered = ["X-SKU:{sku}", "ACCEPT-LANGUAGE: de ", "x-tag: {region}", "x-tag:c", "accept: a"];
+        assert_eq!(first, identity(&reordered, "one"));
+        let swapped = ["Accept: a", "X-Tag: c", "accept-language: de", "X-Sku: {sku}", "X-Tag: {region}"];
+        assert_ne!(first, identity(&swapped, "one"), "lines of one name have an order");
+        assert_ne!(identity(&["A: b", "C: d"], "one"), identity(&["A: d", "C: b"], "one"));
+    }
+
+    #[test]
+    fn a_request_that_is_the_same_for_every_sku_is_an_error() {
+        let error = bind(&settings("http://h/{{sku}}"), &["sku"], &env).unwrap_err();
+        assert_eq!((error.exit().code(), &error), (2, &PlanError::Constant { doubled: Some("sku".into()) }));
+        let by_header = RequestSettings { headers: vec!["X: {sku}".into()], ..settings("http://h/") };
+        assert!(bind(&by_header, &["sku"], &env).is_ok());
+    }
+
+    #[test]
+    fn secrets_show_in_no_debug_form_and_are_masked_in_each_form_they_are_sent_in() {
+        let settings = RequestSettings {
+            headers: vec!["X: ${TOKEN}".into()],
+            body: Some("\"${TOKEN}\"".into()),
+            ..settings("http://u:${TOKEN}@h/${TOKEN}/{sku}?canary")
+        };
+        let mut planner = planner(&settings);
+        assert!(
+            !format!("{planner:?} {settings:?} {:?}", planner.template().constant_headers()).contains("ary")
+        );
+        let job = job(planner.plan(row(2, &["1", ""])));
+        assert!(job.request.url.as_str().contains("can%2Fary"));
+        let shown = crate::model::job::redacted_url(&job.request.url);
+        assert_eq!(planner.template().mask().apply(&shown), "http://h/(redacted)/1");
+        assert_eq!(planner.template().mask().apply("echo can/ary"), "echo (redacted)");
+    }
+
+    #[test]
+    fn what_stands_in_a_constant_header_is_masked_whole_and_word_by_word() {
+        let headers = vec![
+            "Authorization: Bearer canary-token".into(),
+            "Accept-Language: en".into(),
+            "X-Shop: 7".into(),
+        ];
+        let planner = planner(&RequestSettings { headers, ..settings("http://h/{sku}") });
+        let mask = planner.template().mask();
+        assert_eq!(mask.apply("you sent canary-token"), "you sent (redacted)");
+        assert_eq!(mask.apply("got Bearer canary-token"), "got (redacted)");
+        assert_eq!(mask.apply("7 Bearer wanted, en"), "7 Bearer wanted, en");
+    }
+
+    #[test]
+    fn what_is_written_out_in_a_query_or_beside_a_column_is_masked_where_its_name_is_a_credentials() {
+        let masked = |url: &str, header: &str, text: &str| {
+            let settings = RequestSettings { headers: vec![header.into()], ..settings(url) };
+            planner(&settings).template().mask().apply(text).into_owned()
+        };
+        for name in [
+            "key",
+            "api_key",
+            "APIKEY",
+            "access_token",
+            "client%5Fsecret",
+            "auth",
+            "X-Sig",
+            "pass",
+            "sessionid",
+        ] {
+            let url = format!(
+                "http://h/{{sku}}?lang=english&{name}=can%2Fary+lit&q={{sku}}&sig=1{{region}}-canary-2"
+            );
+            let said = "can/ary lit, can%2Fary+lit, can/ary+lit, can%252Fary%2Blit, -canary-2; english";
+            let shown = masked(&url, "X: {region}", said);
+            assert!(!shown.contains("can") && shown.ends_with("; english"), "{name}: {shown}");
+        }
+        for (header, said) in [
+            ("Authorization: Bearer canary-lit {sku}", "you sent canary-lit"),
+            ("Authorization: Basic Y2FuYXJ5OmNhbmFyeXB3 {sku}", "canarypw"),
+            ("X-Api-Key: {sku}.canary-lit", "canary-lit"),
+            ("Cookie: id={sku}; session=canary", "session=canary"),
+        ] {
+            assert!(!masked("http://h/{sku}", header, said).contains("canary"), "{header}");
+        }
+        for (url, header) in [
+            ("http://h/harmless/{sku}?lang=harmless&q=x{region}harmless", "X-Shop: harmless {sku}"),
+            ("http://h/{sku}?harmless", "Accept-Language: {region}, harmless"),
+        ] {
+            assert_eq!(masked(url, header, "harmless 123456"), "harmless 123456");
+        }
+        assert_eq!(masked("http://h/{sku}?key=123456", "X: 1", "123456"), "123456", "too short");
+    }
+}

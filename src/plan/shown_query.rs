@@ -1,0 +1,60 @@
+//! The query of a request as a dry run shows it: what columns make of it, and nothing that may be a secret.
+
+use crate::plan::encode::percent_encode;
+
+/// Puts a query together for people, pair by pair.
+#[derive(Default)]
+pub(super) struct ShownQuery {
+    shown: String,
+    name: String,
+    /// What stands after the `=`, once there is one.
+    value: Option<String>,
+    /// Literal text stands where only a column's value may be shown.
+    hides: bool,
+}
+
+impl ShownQuery {
+    pub(super) fn text(&mut self, text: &str) {
+        for c in text.chars() {
+            match (c, &self.value) {
+                ('&', _) => self.end_pair(),
+                ('=', None) => {
+                    self.value = Some(String::new());
+                    self.hides = false;
+                }
+                (_, None) => {
+                    self.name.push(c);
+                    self.hides = true;
+                }
+                // The end of a secret in base64 looks like a name without a value.
+                ('=', Some(value)) if value.is_empty() => {}
+                (_, Some(_)) => self.hides = true,
+            }
+        }
+    }
+
+    pub(super) fn value(&mut self, value: &[u8]) {
+        // What cannot be encoded makes no request: there is nothing to be shown then.
+        let _ =
+            percent_encode(self.value.as_mut().unwrap_or(&mut self.name), &String::from_utf8_lossy(value));
+    }
+
+    fn end_pair(&mut self) {
+        const HIDDEN: &str = "...";
+        let pair = std::mem::take(self);
+        self.shown = pair.shown;
+        self.shown.push(if self.shown.is_empty() { '?' } else { '&' });
+        match (pair.value, pair.hides) {
+            (Some(value), false) if value.is_empty() => self.shown.push_str(HIDDEN),
+            (Some(_), true) => self.shown.extend([&pair.name, "=", HIDDEN]),
+            (Some(value), false) => self.shown.extend([&pair.name, "=", &value]),
+            (None, true) => self.shown.push_str(HIDDEN),
+            (None, false) => self.shown.push_str(&pair.name),
+        }
+    }
+
+    pub(super) fn finish(mut self) -> String {
+        self.end_pair();
+        self.shown
+    }
+}
