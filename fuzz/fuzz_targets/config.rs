@@ -76,7 +76,7 @@ fn holds_canary(bytes: &[u8]) -> bool {
 }
 
 fn names() -> Vec<&'static str> {
-    let settings = options::all().map(|(_, setting)| setting.name);
+    let settings = options::all().map(|setting| setting.name);
     SECRETS.into_iter().chain(settings).chain(["config", "verbose", "quiet", "help", "version"]).collect()
 }
 
@@ -132,7 +132,7 @@ impl Word<'_> {
         if value.as_bytes().contains(&b'/') && !secret {
             return;
         }
-        let short = options::find(&name).and_then(|(_, setting)| setting.short);
+        let short = options::find(&name).and_then(|setting| setting.short);
         match (self.joined % 5, short) {
             (0, _) => {
                 let mut argument = OsString::from(format!("--{name}="));
@@ -168,7 +168,7 @@ impl File<'_> {
         text = text.replace(CANARY, "");
         for (table, setting, kind, value) in &self.entries {
             let tables = ["input", "request", "pace", "retry", "response", "output", "run", "reqest"];
-            let home = options::find(name(*setting)).map(|(table, _)| table.name());
+            let home = options::find(name(*setting)).map(|setting| setting.table.name());
             let table = home.filter(|_| *table >= 8).unwrap_or(tables[usize::from(*table % 8)]);
             let setting = name(*setting);
             let secret = SECRETS.contains(&setting);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::run_files::is_left_behind;
 use crate::collect::CollectError;
-use crate::config::options::nearest;
+use crate::config::options::{BODY, CA_CERT, HEADER, PROXY, SELECT, Setting, URL, nearest};
 use crate::config::{ConfigError, Origin, Settings, nearest_command};
 use crate::fetch::TransportError;
 use crate::fetch::select::SelectError;
@@ -39,12 +39,12 @@ impl CommandError {
 
     /// A value that only a room below could find wrong: named with the place it came from, which also
     /// decides the exit (2 from the command line or the environment, 78 from the file).
-    pub fn of_setting(settings: &Settings, name: &str, message: &str) -> Self {
-        let message = match settings.origin(name) {
-            Origin::Default => format!("--{name}: {message}"),
+    pub fn of_setting(settings: &Settings, setting: &Setting, message: &str) -> Self {
+        let message = match settings.origin(setting) {
+            Origin::Default => format!("{setting}: {message}"),
             origin => format!("{origin}: {message}"),
         };
-        Self::new(settings.origin(name).exit(), message)
+        Self::new(settings.origin(setting).exit(), message)
     }
 }
 
@@ -97,25 +97,25 @@ impl From<ConfigError> for CommandError {
 /// The parts of the request that a plan can find wrong come from several settings; the plan's message
 /// names which. `Usage` becomes `Config` where that one came from the file.
 pub fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
-    let from_file = |name: &str| matches!(settings.origin(name), Origin::File { .. });
-    let blamed = match error {
+    let from_file = |setting: &Setting| matches!(settings.origin(setting), Origin::File { .. });
+    let blamed: &Setting = match error {
         // Report the config file only where neither the body nor its type came from elsewhere.
-        PlanError::BodyEscape { .. } if from_file("body") && !from_file("header") => "header",
+        PlanError::BodyEscape { .. } if from_file(&BODY) && !from_file(&HEADER) => &HEADER,
         PlanError::BodyCharset { place: CharsetSource::ContentType, .. } | PlanError::Header { .. } => {
-            "header"
+            &HEADER
         }
-        PlanError::BodyEscape { .. } | PlanError::BodyCharset { .. } | PlanError::ValueInCdata => "body",
-        PlanError::ProxyUserInfo => "proxy",
+        PlanError::BodyEscape { .. } | PlanError::BodyCharset { .. } | PlanError::ValueInCdata => &BODY,
+        PlanError::ProxyUserInfo => &PROXY,
         PlanError::Syntax { place, .. }
         | PlanError::Variable { place, .. }
         | PlanError::UnknownColumn { place, .. }
         | PlanError::AmbiguousColumn { place, .. } => match place {
-            TemplateKind::Header(_) => "header",
-            TemplateKind::Body => "body",
-            TemplateKind::Proxy => "proxy",
-            TemplateKind::Url => "url",
+            TemplateKind::Header(_) => &HEADER,
+            TemplateKind::Body => &BODY,
+            TemplateKind::Proxy => &PROXY,
+            TemplateKind::Url => &URL,
         },
-        PlanError::Url(_) | PlanError::Constant { .. } => "url",
+        PlanError::Url(_) | PlanError::Constant { .. } => &URL,
     };
     let origin = match error {
         PlanError::Header { line, .. } => settings.request.headers.get(line - 1).map(|header| &header.origin),
@@ -128,20 +128,20 @@ pub fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
     };
     // What was typed just now needs no place, where the message names the template.
     let message = match origin {
-        Origin::Default | Origin::Option(_) if blamed != "proxy" => error.to_string(),
+        Origin::Default | Origin::Option(_) if *blamed != *PROXY => error.to_string(),
         origin => format!("{origin}: {error}"),
     };
     CommandError { message, hint: error.hint(), exit }
 }
 
 pub fn of_select(error: &SelectError, settings: &Settings) -> CommandError {
-    CommandError::of_setting(settings, "select", &error.to_string())
+    CommandError::of_setting(settings, &SELECT, &error.to_string())
 }
 
 pub fn of_transport(error: &TransportError, settings: &Settings) -> CommandError {
     match error {
-        TransportError::CaCert(_) => CommandError::of_setting(settings, "ca-cert", &error.to_string()),
-        TransportError::Proxy(_) => CommandError::of_setting(settings, "proxy", &error.to_string()),
+        TransportError::CaCert(_) => CommandError::of_setting(settings, &CA_CERT, &error.to_string()),
+        TransportError::Proxy(_) => CommandError::of_setting(settings, &PROXY, &error.to_string()),
         TransportError::Tls(_) => CommandError::new(Exit::Unavailable, error.to_string()).with_hint(
             "install the system's certificate authorities (Debian: apt-get install ca-certificates), \
              or name a file of them with --ca-cert",

@@ -3,6 +3,7 @@
 
 use super::command_error::CommandError;
 use crate::config::Settings;
+use crate::config::options::CONCURRENCY;
 use crate::fetch::Follow;
 use crate::limit::{Concurrency, descriptors};
 
@@ -18,17 +19,17 @@ pub fn raise(settings: &mut Settings) -> Result<(), CommandError> {
         (Concurrency::Auto { .. }, Some(max)) => {
             settings.pace.concurrency = Concurrency::Auto { max };
             settings.warnings.push(format!(
-                "the system allows {} open files: --concurrency auto goes up to {max}, not {ceiling}; {raise}",
+                "the system allows {} open files: {CONCURRENCY} auto goes up to {max}, not {ceiling}; {raise}",
                 error.allowed
             ));
             Ok(())
         }
         (Concurrency::Fixed(_), Some(fewer)) => {
-            let failure = CommandError::of_setting(settings, "concurrency", &error.to_string());
-            Err(failure.with_hint(format!("{raise}, or use --concurrency {fewer}")))
+            let failure = CommandError::of_setting(settings, &CONCURRENCY, &error.to_string());
+            Err(failure.with_hint(format!("{raise}, or use {CONCURRENCY} {fewer}")))
         }
         (_, None) => {
-            let failure = CommandError::of_setting(settings, "concurrency", &error.to_string());
+            let failure = CommandError::of_setting(settings, &CONCURRENCY, &error.to_string());
             Err(failure.with_hint(raise))
         }
     }

@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use super::command_error::CommandError;
 use crate::collect::{Document, Target, siblings};
 use crate::config::Settings;
+use crate::config::options::URL;
 use crate::engine::DRAIN;
 use crate::engine::signals::{self, Signals};
 use crate::model::{Exit, display_safe, signal_name};
@@ -136,7 +137,7 @@ impl RunReportWriter {
 
 /// Method and address, as they may be shown.
 pub(super) fn what_is_asked(settings: &Settings) -> String {
-    let url = settings.redacted.iter().find(|setting| setting.name == "url");
+    let url = settings.redacted.iter().find(|setting| setting.name == URL.name);
     let address = match url.and_then(|setting| setting.value.as_deref()) {
         Some(address) if settings.demo.is_none() => address,
         _ => "the built-in API",

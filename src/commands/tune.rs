@@ -11,6 +11,7 @@ use super::fetch::{Api, HttpStack, bind, parse};
 use super::run_report_writer::what_is_asked;
 use super::{standard_output, terminal, wiring};
 use crate::collect::Document;
+use crate::config::options::{CONCURRENCY, HEADER, LIMIT, MAX_RETRY_AFTER, MAX_TIME, PROXY, Setting, URL};
 use crate::config::{Environment, Origin, Settings, Tune};
 use crate::engine::climb::{Climb, Climbed, Meter};
 use crate::engine::input_thread::{self, InputThread};
@@ -34,7 +35,7 @@ const TIME: Duration = Duration::from_mins(1);
 /// Why no number can be named.
 pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
     let started = Instant::now();
-    let Tune { mut settings, report: report_file, command, hides } = asked;
+    let Tune { mut settings, report: report_file, command } = asked;
     standard_output::check()?;
     prepare(&mut settings);
     let settings = settings;
@@ -95,8 +96,8 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
         sound: matches!(stack.shutdown.reason(), None | Some(StopReason::Signal(_))),
         input: settings.input.path.to_string(),
         request,
-        command,
-        hides,
+        command: command.text,
+        hides: command.hides,
     };
     report.tuned(&tuned);
     table.conclude(&tuned);
@@ -112,9 +113,9 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
 /// The settings of the fetch as the climb needs them: nothing is retried, and the rows of the table are
 /// the progress where a person reads them.
 fn prepare(settings: &mut Settings) {
-    let of_this_command = |name: &str| matches!(settings.origin(name), Origin::Option(_));
-    let limit = settings.input.limit.filter(|_| of_this_command("limit"));
-    let max_time = settings.pace.max_time.filter(|_| of_this_command("max-time"));
+    let of_this_command = |setting: &Setting| matches!(settings.origin(setting), Origin::Option(_));
+    let limit = settings.input.limit.filter(|_| of_this_command(&LIMIT));
+    let max_time = settings.pace.max_time.filter(|_| of_this_command(&MAX_TIME));
     settings.input.limit = Some(limit.unwrap_or(SAMPLE));
     settings.pace.max_time = Some(max_time.unwrap_or(TIME));
     settings.pace.concurrency = crate::limit::Concurrency::Fixed(settings.pace.concurrency.ceiling());
@@ -221,10 +222,10 @@ fn judge(
             CommandError::new(Exit::Data, format!("{input}: no SKU to ask for in {rows}"))
         }
         ClimbEnd::Time => CommandError::new(Exit::TryAgain, "the time was over before anything was measured")
-            .with_hint("a longer --max-time, or --concurrency 1 for a first look"),
+            .with_hint(format!("a longer {MAX_TIME}, or {CONCURRENCY} 1 for a first look")),
         _ if climbed.answered == 0 => {
             CommandError::new(Exit::Unavailable, format!("no request was answered: {detail}"))
-                .with_hint("check --url, the network, and --proxy")
+                .with_hint(format!("check {URL}, the network, and {PROXY}"))
         }
         ClimbEnd::Paused(_) | ClimbEnd::Errors => {
             CommandError::new(Exit::Unavailable, format!("no number can be named: {}", tune::why(tuned)))
@@ -241,8 +242,8 @@ fn stopped(reason: &StopReason, settings: &Settings) -> CommandError {
     let hint = match reason {
         StopReason::Unreachable(_) => Some(ending::LOOK_AT.into()),
         StopReason::Certificate(_) => failure.hint,
-        StopReason::Refused { .. } => Some("check --header and the variables in it".into()),
-        StopReason::AskedToWait(_) => Some("try again later, or raise --max-retry-after".into()),
+        StopReason::Refused { .. } => Some(format!("check {HEADER} and the variables in it")),
+        StopReason::AskedToWait(_) => Some(format!("try again later, or raise {MAX_RETRY_AFTER}")),
         _ => None,
     };
     CommandError { hint, ..failure }

@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use super::command_error::{self, CommandError};
 use crate::collect::{JobIdentity, OutputSettings, Provenance};
 use crate::config::Settings;
+use crate::config::options::{CA_CERT, FRESH, MAX_AGE, NO_HEADERS, PRUNE};
 use crate::config::settings::Header;
 use crate::engine::signals::Signals;
 use crate::engine::threads;
@@ -58,7 +59,7 @@ pub fn headless(settings: &Settings, columns: &Columns) -> Option<String> {
     let is_like_a_sku = digits >= 3 && digits > letters;
     (columns.headers && settings.input.key.is_none() && is_like_a_sku).then(|| {
         format!(
-            "the first line, `{}`, was taken for the header and is not asked for; if it is a SKU, say --no-headers",
+            "the first line, `{}`, was taken for the header and is not asked for; if it is a SKU, say {NO_HEADERS}",
             display_safe(name, NAME_SHOWN)
         )
     })
@@ -78,15 +79,15 @@ pub fn about_the_journal(
         format!("the journal of the interrupted run has {answers} {why}: asked for again")
     };
     if let (1.., Some(age)) = (expired, settings.run.max_age) {
-        notes.push(again(expired, &format!("older than --max-age {}", humantime::format_duration(age))));
+        notes.push(again(expired, &format!("older than {MAX_AGE} {}", humantime::format_duration(age))));
     }
     if unwanted > 0 {
         notes.push(again(unwanted, "with a status that this run does not keep"));
     }
     if let Some(age) = oldest.filter(|oldest| *oldest > OLD) {
         notes.push(format!(
-            "the oldest answer in the journal of the interrupted run is {} old; --max-age 20h requests older ones \
-             again, --fresh all",
+            "the oldest answer in the journal of the interrupted run is {} old; {MAX_AGE} 20h requests older ones \
+             again, {FRESH} all",
             format::age(age)
         ));
     }
@@ -105,7 +106,7 @@ pub fn check_prune(settings: &Settings, is_failure_file: bool) -> Result<(), Com
         "{} is a failure file: every SKU that did not fail would be taken out of the output",
         settings.input.path
     );
-    Err(CommandError::of_setting(settings, "prune", &why).with_hint("leave --prune out"))
+    Err(CommandError::of_setting(settings, &PRUNE, &why).with_hint(format!("leave {PRUNE} out")))
 }
 
 pub fn request(settings: &Settings, url: &str) -> RequestSettings {
@@ -188,7 +189,7 @@ pub fn transport(
     let ca_cert = match &settings.request.ca_cert {
         None => None,
         Some(path) => Some(std::fs::read(path).map_err(|error| {
-            CommandError::of_setting(settings, "ca-cert", &format!("cannot read {}: {error}", path.display()))
+            CommandError::of_setting(settings, &CA_CERT, &format!("cannot read {}: {error}", path.display()))
         })?),
     };
     Ok(TransportSettings {

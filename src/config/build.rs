@@ -2,43 +2,26 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use http::Method;
 
-use crate::config::Purpose;
+use crate::config::call::{Call, Purpose};
 use crate::config::error::ConfigError;
-use crate::config::layers::{Layers, Origin, utf8, wrong};
+use crate::config::layers::Layers;
+use crate::config::options;
 use crate::config::redacted;
 use crate::config::settings::{
-    Demo, Header, Input, InputPath, Output, Pace, ReportFile, Request, Response, Retry, Run, Secret,
-    Settings, Target,
+    Demo, Input, InputPath, Output, Pace, Request, Response, Retry, Run, Secret, Settings, Target,
 };
-use crate::config::values::{self, or_none};
 use crate::input::InputSettings;
-
-/// What the command line alone says.
-pub(super) struct Call<'a> {
-    /// INPUT.
-    pub input: OsString,
-    /// How often `-v` was given.
-    pub verbose: u8,
-    /// `-q`.
-    pub quiet: bool,
-    /// The folder that relative paths count from.
-    pub cwd: &'a Path,
-    /// What the settings are for.
-    pub purpose: Purpose,
-}
 
 /// Gives every word its meaning. Whether the settings go together is looked at afterwards.
 pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, ConfigError> {
     let input = input(layers, &call.input)?;
     let demo = demo(layers)?;
-    if demo.is_none() && layers.text("url")?.is_none() {
-        let output_missing = call.purpose == Purpose::Fetch && layers.path("output")?.is_none();
+    if demo.is_none() && layers.get(&options::URL)?.is_none() {
+        let output_missing = call.purpose == Purpose::Fetch && layers.get(&options::OUTPUT)?.is_none();
         let reading = InputSettings {
             key: input.key,
             delimiter: input.delimiter,
@@ -77,115 +60,77 @@ fn input(layers: &Layers, path: &OsString) -> Result<Input, ConfigError> {
     };
     Ok(Input {
         path,
-        key: layers.text("key")?.map(str::to_owned),
-        delimiter: layers.parse("delimiter", values::delimiter)?,
-        no_headers: layers.flag("no-headers")?,
-        limit: layers.parse("limit", values::limit)?,
+        key: layers.get(&options::KEY)?,
+        delimiter: layers.get(&options::DELIMITER)?,
+        no_headers: layers.get(&options::NO_HEADERS)?,
+        limit: layers.get(&options::LIMIT)?,
     })
 }
 
 fn request(layers: &Layers, cwd: &Path) -> Result<Request, ConfigError> {
     let body = body(layers, cwd)?;
     let usual = if body.is_some() { Method::POST } else { Method::GET };
-    let method = layers.text("method")?.map(values::method).transpose();
     Ok(Request {
-        url: secret(layers, "url")?,
-        method: method.map_err(|why| value("method", layers, why))?.unwrap_or(usual),
-        headers: headers(layers)?,
+        url: layers.get(&options::URL)?,
+        method: layers.get(&options::METHOD)?.unwrap_or(usual),
+        headers: layers.get(&options::HEADER)?,
         body,
-        body_escape: layers
-            .text("body-escape")?
-            .is_some()
-            .then(|| choice(layers, "body-escape"))
-            .transpose()?,
-        timeout: layers.parse("timeout", values::timeout)?,
-        connect_timeout: layers.parse("connect-timeout", values::timeout)?,
-        follow: choice(layers, "follow")?,
-        ca_cert: layers.path("ca-cert")?,
-        proxy: secret(layers, "proxy")?,
-        insecure: layers.flag("insecure")?,
+        body_escape: layers.get(&options::BODY_ESCAPE)?,
+        timeout: layers.get(&options::TIMEOUT)?,
+        connect_timeout: layers.get(&options::CONNECT_TIMEOUT)?,
+        follow: layers.get(&options::FOLLOW)?,
+        ca_cert: layers.get(&options::CA_CERT)?,
+        proxy: layers.get(&options::PROXY)?,
+        insecure: layers.get(&options::INSECURE)?,
     })
-}
-
-fn headers(layers: &Layers) -> Result<Vec<Header>, ConfigError> {
-    let header = |word| {
-        let (name, value) = values::header(utf8(word)?).map_err(|why| wrong(word, why))?;
-        Ok(Header { name, value: Secret::new(value), origin: word.origin.clone() })
-    };
-    layers.words("header").iter().map(header).collect()
 }
 
 /// The body, or the file it names. The file's name counts from the current folder, wherever the
 /// setting stands: a path means the same in all three places.
 fn body(layers: &Layers, cwd: &Path) -> Result<Option<Secret>, ConfigError> {
-    let Some(text) = layers.text("body")? else { return Ok(None) };
-    let Some(name) = text.strip_prefix('@') else { return Ok(Some(Secret::new(text))) };
-    if matches!(name, "" | "-") {
-        return Err(value("body", layers, "write @FILE with the name of a file".into()));
-    }
+    let Some(body) = layers.get(&options::BODY)? else { return Ok(None) };
+    let Some(name) = body.reveal().strip_prefix('@') else { return Ok(Some(body)) };
     let read = fs::read(cwd.join(name)).map_err(|error| error.to_string());
     let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not valid UTF-8".into()));
-    text.map(|text| Some(Secret::new(text)))
-        .map_err(|why| value("body", layers, format!("the file {name} cannot be read: {why}")))
+    text.map(|text| Some(Secret::new(text))).map_err(|why| {
+        layers.given(&options::BODY).wrong(format!("the file {name} cannot be read: {why}")).into()
+    })
 }
 
 fn pace(layers: &Layers) -> Result<Pace, ConfigError> {
     Ok(Pace {
-        concurrency: choice(layers, "concurrency")?,
-        rate: layers.parse("rate", or_none(values::rate))?,
-        burst: layers.parse("burst", values::count::<NonZeroBurst>)?.0,
-        max_time: layers.parse("max-time", or_none(values::timeout))?,
+        concurrency: layers.get(&options::CONCURRENCY)?,
+        rate: layers.get(&options::RATE)?,
+        burst: layers.get(&options::BURST)?,
+        max_time: layers.get(&options::MAX_TIME)?,
     })
-}
-
-/// A [`NonZeroU32`] that [`values::count`] can make.
-struct NonZeroBurst(NonZeroU32);
-
-impl TryFrom<u64> for NonZeroBurst {
-    type Error = ();
-
-    fn try_from(number: u64) -> Result<Self, ()> {
-        u32::try_from(number).ok().and_then(NonZeroU32::new).map(Self).ok_or(())
-    }
 }
 
 fn retry(layers: &Layers) -> Result<Retry, ConfigError> {
     Ok(Retry {
-        retries: layers.parse("retries", values::retries)?,
-        retry_on: layers.parse("retry-on", values::retry_on)?,
-        max_retry_after: layers.parse("max-retry-after", values::duration)?,
+        retries: layers.get(&options::RETRIES)?,
+        retry_on: layers.get(&options::RETRY_ON)?,
+        max_retry_after: layers.get(&options::MAX_RETRY_AFTER)?,
     })
 }
 
 fn response(layers: &Layers) -> Result<Response, ConfigError> {
     Ok(Response {
-        select: layers.parse("select", |text| match text.trim() {
-            "" => Err("the filter is empty: write . to keep the body as it is".into()),
-            _ => Ok(text.to_owned()),
-        })?,
-        body_as: choice(layers, "body-as")?,
-        null_on: layers.parse("null-on", values::statuses)?,
-        max_body: layers.parse("max-body", values::size)?,
+        select: layers.get(&options::SELECT)?,
+        body_as: layers.get(&options::BODY_AS)?,
+        null_on: layers.get(&options::NULL_ON)?,
+        max_body: layers.get(&options::MAX_BODY)?,
     })
 }
 
 fn output(layers: &Layers, purpose: Purpose) -> Result<Output, ConfigError> {
-    let nowhere =
-        || if purpose == Purpose::Tune { Ok(PathBuf::from("-")) } else { Err(ConfigError::MissingOutput) };
-    let path = layers.path("output")?.map_or_else(nowhere, Ok)?;
-    let named = layers.path("failed")?;
-    let changes = layers.path("changes")?;
-    for (name, path) in [("output", Some(&path)), ("failed", named.as_ref()), ("changes", changes.as_ref())] {
-        if path.is_some_and(|path| ends_in_no_name(path)) {
-            return Err(value(name, layers, "this is a folder: write the name of a file".into()));
-        }
-    }
-    if named.as_ref().is_some_and(|path| path.as_os_str() == "-") {
-        return Err(value("failed", layers, "failed rows go to a file: standard output carries data".into()));
-    }
-    if changes.as_ref().is_some_and(|path| path.as_os_str() == "-") {
-        return Err(value("changes", layers, "changes go to a file: standard output carries data".into()));
-    }
+    let path = match (layers.get(&options::OUTPUT)?, purpose) {
+        (Some(path), _) => path,
+        (None, Purpose::Tune) => PathBuf::from("-"),
+        (None, Purpose::Fetch) => return Err(ConfigError::MissingOutput),
+    };
+    let named = layers.get(&options::FAILED)?;
+    let changes = layers.get(&options::CHANGES)?;
     let (path, failed) = if path.as_os_str() == "-" {
         (Target::Stdout, named)
     } else {
@@ -194,19 +139,15 @@ fn output(layers: &Layers, purpose: Purpose) -> Result<Output, ConfigError> {
     };
     Ok(Output {
         path,
-        format: choice(layers, "format")?,
-        shape: choice(layers, "shape")?,
-        merge: layers.flag("merge")?,
-        prune: layers.flag("prune")?,
+        format: layers.get(&options::FORMAT)?,
+        shape: layers.get(&options::SHAPE)?,
+        merge: layers.get(&options::MERGE)?,
+        prune: layers.get(&options::PRUNE)?,
         changes,
-        guard: choice(layers, "guard")?,
+        guard: layers.get(&options::GUARD)?,
         failed,
-        min_success: choice(layers, "min-success")?,
+        min_success: layers.get(&options::MIN_SUCCESS)?,
     })
-}
-
-fn ends_in_no_name(path: &Path) -> bool {
-    path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
 /// `out.failed.csv` beside `out.json`.
@@ -218,49 +159,23 @@ fn beside(output: &Path) -> PathBuf {
 
 fn run(layers: &Layers, call: &Call<'_>) -> Result<Run, ConfigError> {
     Ok(Run {
-        fresh: layers.flag("fresh")?,
-        max_age: layers.parse("max-age", or_none(values::duration))?,
-        lock_wait: layers.parse("lock-wait", values::duration)?,
-        dry_run: layers.flag("dry-run")?,
-        progress: choice(layers, "progress")?,
-        report: report(layers)?,
-        log_format: choice(layers, "log-format")?,
+        fresh: layers.get(&options::FRESH)?,
+        max_age: layers.get(&options::MAX_AGE)?,
+        lock_wait: layers.get(&options::LOCK_WAIT)?,
+        dry_run: layers.get(&options::DRY_RUN)?,
+        progress: layers.get(&options::PROGRESS)?,
+        report: layers.get(&options::REPORT)?,
+        log_format: layers.get(&options::LOG_FORMAT)?,
         verbose: call.verbose,
         quiet: call.quiet,
     })
 }
 
-fn report(layers: &Layers) -> Result<Option<ReportFile>, ConfigError> {
-    let file = layers.path("report")?.map(values::report_file).transpose();
-    file.map_err(|why| value("report", layers, why))
-}
-
-#[cfg(feature = "demo")]
 fn demo(layers: &Layers) -> Result<Option<Demo>, ConfigError> {
     let demo = Demo {
-        latency: layers.parse("demo-latency", values::duration)?,
-        failures: choice(layers, "demo-failures")?,
-        rate: layers.parse("demo-rate", or_none(values::rate))?,
+        latency: layers.get(&options::DEMO_LATENCY)?,
+        failures: layers.get(&options::DEMO_FAILURES)?,
+        rate: layers.get(&options::DEMO_RATE)?,
     };
-    Ok(layers.flag("demo")?.then_some(demo))
-}
-
-/// A build without the built-in API has no word for it.
-#[cfg(not(feature = "demo"))]
-#[allow(clippy::unnecessary_wraps, reason = "the same signature as with the feature")]
-fn demo(_: &Layers) -> Result<Option<Demo>, ConfigError> {
-    Ok(None)
-}
-
-fn choice<T: FromStr<Err: ToString>>(layers: &Layers, name: &str) -> Result<T, ConfigError> {
-    layers.parse(name, |text| text.parse().map_err(|why: T::Err| why.to_string()))
-}
-
-fn secret(layers: &Layers, name: &str) -> Result<Option<Secret>, ConfigError> {
-    Ok(layers.text(name)?.map(Secret::new))
-}
-
-fn value(name: &str, layers: &Layers, why: String) -> ConfigError {
-    let origin: Origin = layers.origin(name);
-    ConfigError::Value { origin, why }
+    Ok(layers.get(&options::DEMO)?.then_some(demo))
 }

@@ -1,18 +1,22 @@
 //! Settings that are each right and do not go together. A run that would ignore one of them is
-//! refused: nobody is watching at night to notice.
+//! refused: at night nobody would notice.
 
 use std::path::{Path, PathBuf};
 
 use crate::collect::{held_beside, siblings};
-use crate::config::Purpose;
-use crate::config::build::Call;
+use crate::config::call::{Call, Purpose};
 use crate::config::error::ConfigError;
-use crate::config::layers::{Layers, Origin};
+use crate::config::layers::Layers;
+use crate::config::options::{
+    self, BODY, BODY_AS, BODY_ESCAPE, CA_CERT, CHANGES, CONFIG, DEMO, DRY_RUN, FAILED, LIMIT, MERGE, NULL_ON,
+    OUTPUT, PRUNE, REPORT, RETRY_ON, SELECT, Setting, URL,
+};
+use crate::config::origin::Origin;
 use crate::config::settings::{BodyAs, InputPath, Settings, Target};
 use crate::config::values;
 use crate::model::Exit;
 
-/// Looks at what each setting means for the others.
+/// Refuses settings that contradict each other.
 pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Result<(), ConfigError> {
     source(settings, layers)?;
     demo(settings, layers)?;
@@ -34,51 +38,50 @@ fn source(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
     }
     Err(refuse(
         layers,
-        ["demo", "url"],
-        format!("the built-in API has its own address, but there is one more ({})", layers.origin("url")),
-        "leave one of the two out; --config /dev/null does without the config file",
+        [&DEMO, &URL],
+        format!("the built-in API has its own address, but there is one more ({})", layers.origin(&URL)),
+        &format!("leave one of the two out; --{CONFIG} /dev/null does without the config file"),
     ))
 }
 
-/// `--demo-latency` and its like say something only of a demo. In the config file they may stand ready.
+/// `--demo-latency` and its like mean something only with `--demo`. The config file may hold them for other runs.
 fn demo(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
-    let idle = ["demo-latency", "demo-failures", "demo-rate"]
-        .into_iter()
-        .filter(|_| settings.demo.is_none())
-        .find(|name| matches!(layers.origin(name), Origin::Option(_) | Origin::Environment(_)));
-    match idle {
-        Some(name) => Err(refuse(
+    if settings.demo.is_some() {
+        return Ok(());
+    }
+    let useless = options::OF_THE_DEMO.iter().find(|setting| layers.origin(setting).is_of_this_run());
+    match useless {
+        Some(setting) => Err(refuse(
             layers,
-            [name, "demo"],
-            "it does nothing without --demo".into(),
-            "add --demo, or leave it out",
+            [setting, &DEMO],
+            format!("it does nothing without {DEMO}"),
+            &format!("add {DEMO}, or leave it out"),
         )),
         None => Ok(()),
     }
 }
 
-/// In the config file it may stand ready for a body that a command line brings.
+/// The config file may hold it for a body that the command line gives.
 fn body_escape(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
-    let is_asked = matches!(layers.origin("body-escape"), Origin::Option(_) | Origin::Environment(_));
-    if !is_asked || settings.request.body.is_some() {
+    if !layers.origin(&BODY_ESCAPE).is_of_this_run() || settings.request.body.is_some() {
         return Ok(());
     }
     Err(refuse(
         layers,
-        ["body-escape", "body"],
+        [&BODY_ESCAPE, &BODY],
         "it says how values are inserted into a body, and there is none".into(),
-        "add --body, or leave it out",
+        &format!("add {BODY}, or leave it out"),
     ))
 }
 
-/// Who says that no request may leave must not be surprised by two thousand.
+/// Somebody who asked for no request must not get two thousand.
 fn measuring(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
     if !settings.run.dry_run {
         return Ok(());
     }
     Err(refuse(
         layers,
-        ["dry-run", "dry-run"],
+        [&DRY_RUN, &DRY_RUN],
         "tune sends requests, and a dry run sends none".into(),
         "leave it out, or leave tune out",
     ))
@@ -89,23 +92,23 @@ fn merge(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
     if output.merge && output.path == Target::Stdout {
         return Err(refuse(
             layers,
-            ["merge", "output"],
+            [&MERGE, &OUTPUT],
             "standard output has no earlier answers to start from".into(),
-            "write to a file with -o, or leave --merge out",
+            &format!("write to a file with -o, or leave {MERGE} out"),
         ));
     }
     if output.prune && !output.merge {
         return Err(refuse(
             layers,
-            ["prune", "merge"],
-            "without --merge the output has only the SKUs of INPUT anyway".into(),
-            "add --merge, or leave --prune out",
+            [&PRUNE, &MERGE],
+            format!("without {MERGE} the output has only the SKUs of INPUT anyway"),
+            &format!("add {MERGE}, or leave {PRUNE} out"),
         ));
     }
     if output.prune && settings.input.limit.is_some() {
         return Err(refuse(
             layers,
-            ["prune", "limit"],
+            [&PRUNE, &LIMIT],
             "every SKU beyond the limit would be taken out of the output".into(),
             "leave one of the two out",
         ));
@@ -113,9 +116,9 @@ fn merge(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
     if output.changes.is_some() && output.path == Target::Stdout {
         return Err(refuse(
             layers,
-            ["changes", "output"],
+            [&CHANGES, &OUTPUT],
             "standard output has no earlier answers to compare with".into(),
-            "write to a file with -o, or leave --changes out",
+            &format!("write to a file with -o, or leave {CHANGES} out"),
         ));
     }
     Ok(())
@@ -126,8 +129,8 @@ fn text(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
     if response.body_as == BodyAs::Text && response.select.trim() != "." {
         return Err(refuse(
             layers,
-            ["select", "body-as"],
-            "a jq filter selects from JSON, and --body-as is text".into(),
+            [&SELECT, &BODY_AS],
+            format!("a jq filter selects from JSON, and {BODY_AS} is text"),
             "leave one of the two out",
         ));
     }
@@ -137,16 +140,16 @@ fn text(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
 /// One status cannot both be tried again and be stored as `null`. Of the default of `--retry-on` it may be taken away:
 /// nobody named it there.
 fn statuses(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
-    let Some(text) = layers.text("retry-on")? else { return Ok(()) };
+    let Some(text) = layers.given(&RETRY_ON).text()? else { return Ok(()) };
     let Some(both) =
-        values::retry_on_named(text).ok().and_then(|named| named.common(&settings.response.null_on))
+        values::named_statuses(text).ok().and_then(|named| named.common(&settings.response.null_on))
     else {
         return Ok(());
     };
     Err(refuse(
         layers,
-        ["retry-on", "null-on"],
-        format!("status {both} is also in --null-on: it cannot be both retried and stored as null"),
+        [&RETRY_ON, &NULL_ON],
+        format!("status {both} is also in {NULL_ON}: it cannot be both retried and stored as null"),
         "leave it out of one of the two",
     ))
 }
@@ -161,19 +164,19 @@ fn files(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), ConfigE
         && is_output(input)
     {
         return Err(ConfigError::Contradiction {
-            origin: layers.origin("output"),
+            origin: layers.origin(&OUTPUT),
             why: "this is INPUT itself, and would be overwritten".into(),
             hint: "name another file with -o".into(),
             exit: Exit::Usage,
         });
     }
     if settings.output.failed.as_deref().is_some_and(is_output) {
-        let name = if layers.origin("failed") == Origin::Default { "output" } else { "failed" };
+        let first: &Setting = if layers.origin(&FAILED) == Origin::Default { &OUTPUT } else { &FAILED };
         return Err(refuse(
             layers,
-            [name, "output"],
+            [first, &OUTPUT],
             "the answers and the failed rows would go to the same file".into(),
-            "name two different files with -o and --failed",
+            &format!("name two different files with -o and {FAILED}"),
         ));
     }
     Ok(())
@@ -189,45 +192,61 @@ fn replaced(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), Conf
     };
     let report = settings.run.report.as_ref().map(|report| report.path.clone());
     let changes = settings.output.changes.clone();
-    let written = [
-        ("report", "the report would overwrite it", report),
-        ("changes", "the changes would overwrite it", changes),
-        ("output", "an output that is held back would take its place", held),
+    let written: [(&Setting, &str, Option<PathBuf>); 3] = [
+        (&REPORT, "the report would overwrite it", report),
+        (&CHANGES, "the changes would overwrite it", changes),
+        (&OUTPUT, "an output that is held back would take its place", held),
     ];
-    for (name, what_happens, path) in written {
+    for (setting, what_happens, path) in written {
         let Some(path) = path.map(|path| resolved(&cwd.join(path))) else { continue };
-        let taken =
-            others.iter().find(|(with, _, other)| *with != name && resolved(&cwd.join(other)) == path);
-        if let Some((with, what, _)) = taken {
-            let with = if *with == "INPUT" { name } else { *with };
-            let hint = format!("name another file with --{name}");
-            return Err(refuse(layers, [name, with], format!("this is {what}, and {what_happens}"), &hint));
+        let is_taken =
+            |other: &&OtherFile| other.set_by != Some(setting) && resolved(&cwd.join(&other.path)) == path;
+        if let Some(OtherFile { set_by, what, .. }) = others.iter().find(is_taken) {
+            let hint = format!("name another file with {setting}");
+            let why = format!("this is {what}, and {what_happens}");
+            return Err(refuse(layers, [setting, set_by.unwrap_or(setting)], why, &hint));
         }
     }
     Ok(())
 }
 
-/// The files that a run reads or writes: the setting, what the file is, and its path.
-fn others(
-    settings: &Settings,
-    layers: &Layers,
-) -> Result<Vec<(&'static str, &'static str, PathBuf)>, ConfigError> {
-    let mut others: Vec<(&str, &str, PathBuf)> = Vec::new();
+/// A file that a run reads or writes.
+struct OtherFile {
+    /// The setting that names it; none for INPUT.
+    set_by: Option<&'static Setting>,
+    what: String,
+    path: PathBuf,
+}
+
+fn others(settings: &Settings, layers: &Layers) -> Result<Vec<OtherFile>, ConfigError> {
+    let mut others = Vec::new();
+    let mut add = |set_by: Option<&'static Setting>, what: &str, path: PathBuf| {
+        others.push(OtherFile { set_by, what: what.to_owned(), path });
+    };
     if let InputPath::File(input) = &settings.input.path {
-        others.push(("INPUT", "INPUT", input.clone()));
+        add(None, "INPUT", input.clone());
     }
     if let Target::File(output) = &settings.output.path {
-        others.push(("output", "the output", output.clone()));
-        others.extend(siblings(output).map(|path| ("output", "a file of the run's own", path)));
-        others.push(("output", "where an output goes that is held back", held_beside(output)));
+        add(Some(&OUTPUT), "the output", output.clone());
+        for path in siblings(output) {
+            add(Some(&OUTPUT), "a file of the run's own", path);
+        }
+        add(Some(&OUTPUT), "where an output goes that is held back", held_beside(output));
     }
-    others.extend(settings.output.failed.clone().map(|path| ("failed", "the file of failed rows", path)));
-    others.extend(settings.output.changes.clone().map(|path| ("changes", "the file of --changes", path)));
-    let report = settings.run.report.as_ref().map(|report| report.path.clone());
-    others.extend(report.map(|path| ("report", "the report", path)));
-    others.extend(settings.request.ca_cert.clone().map(|path| ("ca-cert", "the file of --ca-cert", path)));
-    if let Some(body) = layers.text("body")?.and_then(|text| text.strip_prefix('@')) {
-        others.push(("body", "the file of --body", body.into()));
+    if let Some(path) = &settings.output.failed {
+        add(Some(&FAILED), "the file of failed rows", path.clone());
+    }
+    if let Some(path) = &settings.output.changes {
+        add(Some(&CHANGES), &format!("the file of {CHANGES}"), path.clone());
+    }
+    if let Some(report) = &settings.run.report {
+        add(Some(&REPORT), "the report", report.path.clone());
+    }
+    if let Some(path) = &settings.request.ca_cert {
+        add(Some(&CA_CERT), &format!("the file of {CA_CERT}"), path.clone());
+    }
+    if let Some(file) = layers.given(&BODY).text()?.and_then(|text| text.strip_prefix('@')) {
+        add(Some(&BODY), &format!("the file of {BODY}"), file.into());
     }
     Ok(others)
 }
@@ -251,9 +270,9 @@ fn resolved(path: &Path) -> PathBuf {
 }
 
 /// The file alone is to blame only where nothing outside it has a part in the contradiction.
-fn refuse(layers: &Layers, names: [&str; 2], why: String, hint: &str) -> ConfigError {
-    let set = names.map(|name| layers.origin(name));
-    let outside = set.iter().any(|origin| matches!(origin, Origin::Option(_) | Origin::Environment(_)));
+fn refuse(layers: &Layers, settings: [&Setting; 2], why: String, hint: &str) -> ConfigError {
+    let set = settings.map(|setting| layers.origin(setting));
+    let outside = set.iter().any(Origin::is_of_this_run);
     let exit = if outside { Exit::Usage } else { Exit::Config };
     let [origin, _] = set;
     ConfigError::Contradiction { origin, why, hint: hint.into(), exit }

@@ -2,26 +2,25 @@
 //! (a derive would say every name, table and default a second time), all as plain text: what a value
 //! means is decided once, for all three places, when the layers are laid over each other.
 
+mod args;
 mod completions;
 mod man;
+mod texts;
 mod tune;
 mod usage_error;
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::builder::ValueParser;
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 
 use crate::config::error::ConfigError;
-use crate::config::layers::{Layer, Origin, Word};
-use crate::config::options::{self, Setting, Table, Takes};
-use crate::model::Exit;
+use crate::config::layers::Layer;
+use crate::config::options::{self, Setting, Takes};
+use crate::config::origin::{Origin, Word};
 
-/// Wider lines are hard to read, however wide the terminal is.
-const WIDEST: usize = 100;
+use texts::{EXAMPLES, UNITS, WIDEST};
 
 /// What the command line says.
 #[derive(Clone)]
@@ -42,7 +41,7 @@ pub(super) struct CommandLine {
 pub(super) enum Asked {
     /// A run.
     Fetch(CommandLine),
-    /// A climb.
+    /// A measurement.
     Tune(CommandLine),
     /// A text for standard output: the help, the version, completions, the manual page.
     Text(String),
@@ -53,10 +52,13 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, Confi
     let args: Vec<OsString> = args.collect();
     match command().try_get_matches_from(&args) {
         Ok(matches) => Ok(match matches.subcommand() {
-            Some(("completions", asked)) => Asked::Text(
-                asked.get_one("shell").map(|shell| completions::script(*shell)).unwrap_or_default(),
+            Some((completions::NAME, asked)) => Asked::Text(
+                asked
+                    .get_one(completions::SHELL)
+                    .map(|shell| completions::script(*shell, command()))
+                    .unwrap_or_default(),
             ),
-            Some(("man", _)) => Asked::Text(man::page()),
+            Some((man::NAME, _)) => Asked::Text(man::page(command())),
             Some((_, tune)) => Asked::Tune(read(tune)),
             None => Asked::Fetch(read(&matches)),
         }),
@@ -64,22 +66,30 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, Confi
             Ok(Asked::Text(error.render().to_string()))
         }
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let of_tune = args.get(1).is_some_and(|arg| arg == "tune");
-            let help = if of_tune { tune::opening() } else { opening(&mut command(), EXAMPLES, "skufetch") };
+            let of_tune = args.get(1).is_some_and(|arg| arg == tune::NAME);
+            let help = if of_tune {
+                opening(&mut tune::command(), tune::EXAMPLES, "skufetch tune")
+            } else {
+                opening(&mut command(), EXAMPLES, "skufetch")
+            };
             Err(ConfigError::NothingAsked { help })
         }
         Err(error) => {
-            let (message, hint) = usage_error::explain(&error, &args);
+            let (message, hint) = usage_error::explain(&error, &args, &names());
             Err(ConfigError::CommandLine { message, hint })
         }
     }
 }
 
+/// The names of the commands.
+fn names() -> Vec<String> {
+    let command = command();
+    command.get_subcommands().map(Command::get_name).chain([options::HELP]).map(String::from).collect()
+}
+
 /// The command that was probably meant by a word.
 pub(super) fn nearest_command(word: &str) -> Option<String> {
-    let command = command();
-    let names = command.get_subcommands().map(Command::get_name).chain(["help"]);
-    options::nearest(word, names).map(String::from)
+    options::nearest(word, names().iter().map(String::as_str)).map(String::from)
 }
 
 /// What fits on the smallest screen: what it is, how it is called, and what to type first.
@@ -92,7 +102,7 @@ fn opening(command: &mut Command, examples: &str, name: &str) -> String {
     )
 }
 
-/// The value of a long option in arguments that may be wrong elsewhere.
+/// The value of a long option in arguments that may be wrong in other places.
 pub(super) fn typed(args: &[OsString], name: &str) -> Option<OsString> {
     let option = format!("--{name}");
     let mut args = args.iter().skip(1).take_while(|arg| *arg != "--");
@@ -117,162 +127,40 @@ fn read(matches: &ArgMatches) -> CommandLine {
         Some(given.cloned().map(word).collect())
     };
     CommandLine {
-        input: matches.get_one::<OsString>("input").cloned().unwrap_or_default(),
-        layer: options::all().filter_map(|(_, s)| Some((s.name, words(s)?))).collect(),
-        config: matches.get_one::<OsString>("config").map(PathBuf::from),
-        verbose: matches.get_count("verbose"),
-        quiet: matches.get_flag("quiet"),
+        input: matches.get_one::<OsString>(args::INPUT).cloned().unwrap_or_default(),
+        layer: options::all().filter_map(|s| Some((s.name, words(s)?))).collect(),
+        config: matches.get_one::<OsString>(options::CONFIG).map(PathBuf::from),
+        verbose: matches.get_count(options::VERBOSE),
+        quiet: matches.get_flag(options::QUIET),
     }
 }
 
 /// The whole command line, as clap knows it.
-pub(super) fn command() -> Command {
+fn command() -> Command {
     Command::new("skufetch")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Ask an HTTP API once for every SKU in a CSV and leave one keyed JSON file.")
         .override_usage("skufetch [OPTIONS] <INPUT>\n       skufetch tune [OPTIONS] <INPUT>")
         .after_help(format!("{EXAMPLES}\n\n{UNITS} More: skufetch --help"))
-        .after_long_help(format!("{EXAMPLES}\n\n{}", notes()))
+        .after_long_help(format!("{EXAMPLES}\n\n{}", texts::notes()))
         .max_term_width(WIDEST)
         .arg_required_else_help(true)
         .disable_help_flag(true)
         .disable_version_flag(true)
         .subcommand_negates_reqs(true)
         .args_conflicts_with_subcommands(true)
-        .arg(input())
-        .args(options::all().map(|(table, setting)| option(table, setting)))
-        .args(of_the_command_line_alone())
+        .arg(args::input())
+        .args(options::all().map(args::option))
+        .args(args::of_the_command_line_alone())
         .subcommands([tune::command(), completions::command(), man::command()])
 }
 
-fn input() -> Arg {
-    Arg::new("input")
-        .value_name("INPUT")
-        .help("A CSV file, or - for standard input; may be gzip or zstd")
-        .value_parser(ValueParser::os_string())
-        .required(true)
-}
-
-fn option(table: Table, setting: &'static Setting) -> Arg {
-    let help = match (setting.takes, setting.default) {
-        (Takes::Flag, _) | (_, "") => setting.help.to_owned(),
-        (_, default) => with_default(setting.help, default),
-    };
-    let arg = Arg::new(setting.name).long(setting.name).help_heading(table.heading());
-    let arg = if setting.more.is_empty() {
-        arg.help(help)
-    } else {
-        arg.long_help(format!("{help}\n\n{}", setting.more)).help(help)
-    };
-    let arg = match setting.short {
-        Some(short) => arg.short(short),
-        None => arg,
-    };
-    match setting.takes {
-        Takes::Flag => arg.action(ArgAction::SetTrue),
-        Takes::Word(name) | Takes::Text(name) => {
-            arg.value_name(name).value_parser(ValueParser::os_string()).action(ArgAction::Set)
-        }
-        Takes::List(name) => {
-            arg.value_name(name).value_parser(ValueParser::os_string()).action(ArgAction::Append)
-        }
-    }
-}
-
-/// The help and the default, on a line of its own where both do not stand beside the option at 80 columns.
-fn with_default(help: &str, default: &str) -> String {
-    const BESIDE: usize = 48;
-    let default = format!("[default: {default}]");
-    let between = if help.len() + 1 + default.len() > BESIDE + 6 { '\n' } else { ' ' };
-    format!("{help}{between}{default}")
-}
-
-/// The options that are no settings; see [`options::NOT_SETTINGS`].
-fn of_the_command_line_alone() -> [Arg; 5] {
-    let arg = |name: &'static str| Arg::new(name).long(name).help_heading(Table::Run.heading());
-    [
-        arg("config")
-            .value_name("FILE")
-            .value_parser(ValueParser::os_string())
-            .help("Read settings from FILE [default: ./config.toml]")
-            .long_help(
-                "Read settings from FILE [default: ./config.toml]\n\nElse \
-                 $XDG_CONFIG_HOME/skufetch/config.toml. One file is read, never several.",
-            ),
-        arg("verbose").short('v').action(ArgAction::Count).help("Say more; -vv says still more"),
-        arg("quiet")
-            .short('q')
-            .action(ArgAction::SetTrue)
-            .conflicts_with("verbose")
-            .help("Say nothing unless something fails"),
-        help().help_heading(Table::Run.heading()).help("Print a summary (-h) or everything (--help)"),
-        arg("version").short('V').action(ArgAction::Version).help("Print the version"),
-    ]
-}
-
-/// Under no heading, as commands without settings have none.
-fn help() -> Arg {
-    Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print this help")
-}
-
-const UNITS: &str = "Times: 250ms 30s 5m 12h. Sizes: 10MiB 500kB.";
-
-const EXAMPLES: &str = "\
-Examples:
-  Try it, without an API:
-    skufetch products.csv -o out.json --demo
-  Ask an API for every SKU:
-    skufetch products.csv -o out.json \\
-      --url 'https://api.example.com/products/{sku}'
-  With a token from the environment, at most 200 requests a second:
-    skufetch products.csv -o out.json --rate 200/s \\
-      --url 'https://api.example.com/products/{sku}' \\
-      --header 'Authorization: Bearer ${API_TOKEN}'
-  Ask again for just those that failed:
-    skufetch out.failed.csv -o out.json --merge --min-success 0 \\
-      --url 'https://api.example.com/products/{sku}'";
-
-/// What stands at the end of `--help`.
-fn notes() -> String {
-    let mut text = format!(
-        "{UNITS}
-
-Settings:
-  An option beats the environment, which beats the config file. --max-age is the
-  variable SKUFETCH_MAX_AGE and the key max-age in table [run]; the headings
-  above are the file's tables. An empty variable is as if it were not set; on
-  and off are true and false there; headers stand one a line.
-
-Exit codes:
-",
-    );
-    for (exit, meaning) in EXITS {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {:>3}    {meaning}", exit.code());
-    }
-    let _ = write!(text, "  {}+n  stopped by signal n", Exit::Signal(0).code());
-    text
-}
-
-/// What each exit code means, signals apart.
-const EXITS: [(Exit, &str); 12] = [
-    (Exit::Complete, "every SKU was fetched"),
-    (Exit::SomeFailed, "published, but some SKUs failed"),
-    (Exit::Usage, "the command line or the environment is wrong"),
-    (Exit::Data, "the CSV cannot be read, changed during the run, or has no data row"),
-    (Exit::NoInput, "there is no such input"),
-    (Exit::Unavailable, "the API is unreachable or failing, or too few SKUs came: not published"),
-    (Exit::CannotCreate, "the output cannot be written there"),
-    (Exit::Io, "disk error, unusable standard output, or a system limit"),
-    (Exit::TryAgain, "locked, deferred or out of time: run it again later"),
-    (Exit::HeldBack, "held back: much worse than the old output, which stays"),
-    (Exit::NoPermission, "the API refuses the credentials"),
-    (Exit::Config, "the config file is wrong"),
-];
-
 #[cfg(test)]
 mod tests {
+    use clap::Arg;
+
     use super::*;
+    use crate::model::Exit;
 
     fn refused(args: &[&str]) -> String {
         match parse(["skufetch"].iter().chain(args).map(OsString::from)) {
@@ -301,11 +189,11 @@ mod tests {
         let command = command();
         let named: Vec<_> = command.get_arguments().filter_map(Arg::get_long).collect();
         let expected: Vec<_> =
-            options::all().map(|(_, s)| s.name).chain(options::NOT_SETTINGS.iter().copied()).collect();
+            options::all().map(|s| s.name).chain(options::NOT_SETTINGS.iter().copied()).collect();
         assert_eq!(named, expected);
-        for (table, setting) in options::all() {
+        for setting in options::all() {
             let arg = command.get_arguments().find(|arg| arg.get_long() == Some(setting.name)).unwrap();
-            assert_eq!(arg.get_help_heading(), Some(table.heading()), "{}", setting.name);
+            assert_eq!(arg.get_help_heading(), Some(setting.table.heading()), "{}", setting.name);
             assert_eq!(arg.get_short(), setting.short, "{}", setting.name);
         }
     }
@@ -328,7 +216,7 @@ mod tests {
             _ => panic!("{args:?}"),
         };
         let command = tune::command();
-        for (_, setting) in options::all() {
+        for setting in options::all() {
             assert!(
                 command.get_arguments().any(|arg| arg.get_long() == Some(setting.name)),
                 "{}",

@@ -5,52 +5,68 @@
 //! headers, bodies. A value that is a reference alone, `{column}` or `${ENV_VAR}`, is none.
 
 use crate::config::cli::CommandLine;
-use crate::config::options::{self, Takes};
+use crate::config::options::{self, Setting, Takes};
+use crate::config::setting::Secrecy;
 use crate::model::display_safe;
 
 /// Longer words are no longer read.
 const WORD_CHARS: usize = 300;
 /// Stands for what is not shown.
 const HIDDEN: &str = "...";
-/// What only the measurement was told, or what the paste says anew.
-const LEFT_OUT: [&str; 6] = ["limit", "max-time", "concurrency", "progress", "report", "log-format"];
+/// What belongs to the measurement alone, or is replaced by what it found.
+static LEFT_OUT: [&Setting; 6] = [
+    &options::LIMIT.setting,
+    &options::MAX_TIME.setting,
+    &options::CONCURRENCY.setting,
+    &options::PROGRESS.setting,
+    &options::REPORT.setting,
+    &options::LOG_FORMAT.setting,
+];
+
+/// A command that can be typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypedCommand {
+    /// Its words, as a shell takes them.
+    pub text: String,
+    /// Something in it is replaced by `...`, and has to be typed again.
+    pub hides: bool,
+}
 
 /// `skufetch INPUT` with the options of this command line that a fetch should have, too, and an output
-/// where `has_output` says that none is set anywhere.
-pub(super) fn command(line: &CommandLine, has_output: bool) -> String {
+/// unless `has_output` says that one is set.
+pub(super) fn command(line: &CommandLine, has_output: bool) -> TypedCommand {
     let mut words = vec!["skufetch".to_owned(), quoted(&line.input.to_string_lossy())];
     if let Some(config) = &line.config {
-        words.extend(["--config".into(), quoted(&config.to_string_lossy())]);
+        words.extend([format!("--{}", options::CONFIG), quoted(&config.to_string_lossy())]);
     }
-    for (_, setting) in options::all().filter(|(_, setting)| !LEFT_OUT.contains(&setting.name)) {
+    let mut hides = false;
+    for setting in options::all().filter(|setting| !LEFT_OUT.contains(setting)) {
         for word in line.layer.get(setting.name).into_iter().flatten() {
-            words.push(format!("--{}", setting.name));
+            words.push(setting.to_string());
             if setting.takes != Takes::Flag {
-                words.push(quoted(&redacted(setting.name, &word.text.to_string_lossy())));
+                let written = word.text.to_string_lossy();
+                let shown = redacted(setting.secrecy, &written);
+                hides |= setting.secrecy != Secrecy::Open && shown.contains(HIDDEN);
+                words.push(quoted(&shown));
             }
         }
     }
     if !has_output {
-        words.extend(["--output".into(), "out.json".into()]);
+        words.extend([options::OUTPUT.to_string(), "out.json".into()]);
     }
-    words.join(" ")
+    TypedCommand { text: words.join(" "), hides }
 }
 
-/// Whether something was left out of a command.
-pub(super) fn hides(command: &str) -> bool {
-    command.contains(HIDDEN)
-}
-
-fn redacted(name: &str, text: &str) -> String {
-    match name {
-        "url" => address(text),
-        "proxy" => proxy(text),
-        "header" => match text.split_once(':') {
+fn redacted(secrecy: Secrecy, text: &str) -> String {
+    match secrecy {
+        Secrecy::Address => address(text),
+        Secrecy::Proxy => proxy(text),
+        Secrecy::Header => match text.split_once(':') {
             Some((name, _)) => format!("{}: {HIDDEN}", name.trim()),
             None => HIDDEN.into(),
         },
-        "body" if !text.starts_with('@') => HIDDEN.into(),
-        _ => text.to_owned(),
+        Secrecy::Body if !text.starts_with('@') => HIDDEN.into(),
+        Secrecy::Body | Secrecy::Open => text.to_owned(),
     }
 }
 
@@ -148,9 +164,9 @@ mod tests {
     use super::*;
     use crate::config::cli::{Asked, parse};
 
-    fn typed(args: &[&str]) -> String {
+    fn typed(args: &[&str]) -> TypedCommand {
         match parse(["skufetch", "tune"].iter().chain(args).map(OsString::from)) {
-            Ok(Asked::Tune(line)) => command(&line, line.layer.contains_key("output")),
+            Ok(Asked::Tune(line)) => command(&line, line.layer.contains_key(options::OUTPUT.name)),
             _ => panic!("{args:?}"),
         }
     }
@@ -158,19 +174,19 @@ mod tests {
     #[test]
     fn it_is_the_line_that_was_typed_without_what_belongs_to_the_measurement() {
         assert_eq!(
-            typed(&["my products.csv", "-u", "https://a/p/{sku}", "--limit", "9", "-c", "auto:9", "-q"]),
+            typed(&["my products.csv", "-u", "https://a/p/{sku}", "--limit", "9", "-c", "auto:9", "-q"]).text,
             "skufetch 'my products.csv' --url 'https://a/p/{sku}' --output out.json"
         );
         assert_eq!(
-            typed(&["in.csv", "--demo", "-o", "a.json", "--merge", "-r", "5/s", "--config", "c.toml"]),
+            typed(&["in.csv", "--demo", "-o", "a.json", "--merge", "-r", "5/s", "--config", "c.toml"]).text,
             "skufetch in.csv --config c.toml --rate 5/s --output a.json --merge --demo"
         );
-        assert_eq!(typed(&["it's.csv", "--demo"]), r"skufetch 'it'\''s.csv' --demo --output out.json");
+        assert_eq!(typed(&["it's.csv", "--demo"]).text, r"skufetch 'it'\''s.csv' --demo --output out.json");
     }
 
     #[test]
     fn no_secret_is_shown_and_references_are() {
-        let line = typed(&[
+        let command = typed(&[
             "in.csv",
             "-u",
             "https://user:canary@a/p/{sku}?lang={lang}&key=canary&token=${TOKEN}&canary&canary==#canary",
@@ -183,22 +199,23 @@ mod tests {
             "--proxy",
             "http://canary:canary@p:1",
         ]);
+        let line = &command.text;
         assert!(!line.contains("canary"), "{line}");
-        assert!(hides(&line));
+        assert!(command.hides);
         assert!(
             line.contains("'https://...@a/p/{sku}?lang={lang}&key=...&token=${TOKEN}&...&...'"),
             "{line}"
         );
         assert!(line.contains("--header 'X-Key: ...'"), "{line}");
         for password in ["can/ary", "can?ary", "can#ary", "1/canary", "can@ary", "${A}/canary"] {
-            let line = typed(&["in.csv", "--demo", "--proxy", &format!("http://us:{password}@p:1")]);
+            let line = typed(&["in.csv", "--demo", "--proxy", &format!("http://us:{password}@p:1")]).text;
             assert!(!line.contains("can") && line.contains("--proxy http://...@p:1 "), "{line}");
-            let line = typed(&["in.csv", "--demo", "--proxy", &format!("us:{password}")]);
+            let line = typed(&["in.csv", "--demo", "--proxy", &format!("us:{password}")]).text;
             assert!(!line.contains("can"), "{line}");
         }
         let open =
             typed(&["in.csv", "-u", "http://a/{sku}", "--body", "@q.json", "--proxy", "http://${A}:${B}@p"]);
-        assert!(open.contains("--body @q.json --proxy 'http://${A}:${B}@p'"), "{open}");
-        assert!(!hides(&open));
+        assert!(open.text.contains("--body @q.json --proxy 'http://${A}:${B}@p'"), "{}", open.text);
+        assert!(!open.hides);
     }
 }

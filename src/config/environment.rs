@@ -7,8 +7,10 @@ use std::path::PathBuf;
 
 use crate::config::error::ConfigError;
 use crate::config::foreign_names;
-use crate::config::layers::{Layer, Origin, Word, wrong};
-use crate::config::options::{self, Table, Takes, VARIABLE_PREFIX};
+use crate::config::layers::Layer;
+use crate::config::options::{self, Setting, Table, Takes};
+use crate::config::origin::{Origin, Word};
+use crate::config::setting::{NOT_UTF8, VARIABLE_PREFIX};
 use crate::fetch::{PROXY_SCHEMES, is_proxy_scheme};
 
 /// The environment variables as they were at the start. `Debug` shows none of them.
@@ -35,15 +37,14 @@ impl Environment {
     }
 
     /// One setting, if its variable is set.
-    pub(super) fn setting(&self, name: &str) -> Option<OsString> {
-        let (_, setting) = options::find(name)?;
+    pub(super) fn setting(&self, setting: &Setting) -> Option<OsString> {
         self.0.get(&OsString::from(setting.variable())).filter(|value| !value.is_empty()).cloned()
     }
 
     /// What the variables say about the settings. An empty variable is as if it were not set.
     pub(super) fn layer(&self) -> Result<Layer, ConfigError> {
         let mut layer = Layer::new();
-        for (_, setting) in options::all() {
+        for setting in options::all() {
             let variable = setting.variable();
             let Some(value) = self.0.get(&OsString::from(&variable)).filter(|value| !value.is_empty()) else {
                 continue;
@@ -57,7 +58,7 @@ impl Environment {
         Ok(layer)
     }
 
-    /// A sentence for each proxy variable that is passed over, since its address is of a kind that is not spoken.
+    /// A sentence for each proxy variable that is not used, since the scheme of its address is not supported.
     /// Its value is not shown: it may hold a password.
     pub(super) fn unused_proxies(&self) -> Vec<String> {
         const NAMES: [&str; 6] =
@@ -70,20 +71,20 @@ impl Environment {
 
     /// A sentence for each variable that was probably meant as a setting, but is none.
     pub(super) fn misspelt(&self) -> Vec<String> {
-        let names = || options::all().map(|(_, setting)| setting.name);
+        let names = || options::all().map(|setting| setting.name);
         let misspelt = |variable: &OsString| {
             let variable = variable.to_str()?;
             let name = variable.strip_prefix(VARIABLE_PREFIX)?.to_ascii_lowercase().replace('_', "-");
             if names().any(|known| known == name) {
                 return None;
             }
-            if matches!(name.as_str(), "config" | "verbose" | "quiet") {
+            if [options::CONFIG, options::VERBOSE, options::QUIET].contains(&name.as_str()) {
                 return Some(format!("{variable} is not read: --{name} is an option only"));
             }
             // Only names that nobody gives to a variable of their own, as they may to SKUFETCH_TOKEN.
-            let foreign = foreign_names::meant(&name).filter(|((table, _), _)| *table == Table::Pace);
-            let (_, meant) = match foreign {
-                Some((found, _)) => found,
+            let foreign = foreign_names::meant(&name).filter(|(setting, _)| setting.table == Table::Pace);
+            let meant = match foreign {
+                Some((setting, _)) => setting,
                 None => options::find(options::nearest(&name, names())?)?,
             };
             Some(format!("{variable} is not read: no setting has this name; {} has", meant.variable()))
@@ -106,7 +107,10 @@ impl<K: Into<OsString>, V: Into<OsString>> FromIterator<(K, V)> for Environment 
 
 /// A list in a variable: one text a line.
 fn lines(word: &Word) -> Result<Vec<Word>, ConfigError> {
-    let text = word.text.to_str().ok_or_else(|| wrong(word, "the value is not valid UTF-8"))?;
+    let text = word
+        .text
+        .to_str()
+        .ok_or_else(|| ConfigError::Value { origin: word.origin.clone(), why: NOT_UTF8.into() })?;
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     Ok(lines.map(|line| Word { text: line.into(), origin: word.origin.clone() }).collect())
 }

@@ -4,9 +4,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::config::layers::Origin;
-use crate::config::settings::InputPath;
-use crate::input::InputSettings;
+use crate::config::options::{CONFIG, DEMO, OUTPUT, URL};
+use crate::config::origin::{Origin, WrongValue};
+use crate::input::{InputPath, InputSettings};
 use crate::model::Exit;
 
 /// Why there are no [`Settings`](crate::config::Settings).
@@ -28,7 +28,7 @@ pub enum ConfigError {
         hint: Option<String>,
     },
     /// There is neither an address nor `--demo`.
-    #[error("no address to ask: --url is missing")]
+    #[error("no address to ask: {URL} is missing")]
     MissingUrl {
         /// The input, whose columns can complete the suggestion.
         input: InputPath,
@@ -42,7 +42,7 @@ pub enum ConfigError {
         command: &'static str,
     },
     /// There is no output.
-    #[error("no place for the answers: --output is missing")]
+    #[error("no place for the answers: {OUTPUT} is missing")]
     MissingOutput,
     /// A setting has a value that it cannot have.
     #[error("{origin}: {why}")]
@@ -88,6 +88,12 @@ pub enum ConfigError {
     },
 }
 
+impl From<WrongValue> for ConfigError {
+    fn from(WrongValue { origin, why }: WrongValue) -> Self {
+        Self::Value { origin, why }
+    }
+}
+
 impl ConfigError {
     /// How the program ends: 78 for what is wrong in the config file, else 2.
     #[must_use]
@@ -108,9 +114,13 @@ impl ConfigError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::MissingUrl { output_missing, .. } => Some(format!(
-                "say where to ask, such as --url 'https://api.example.com/products/{{sku}}'{}{}",
+                "say where to ask, such as {URL} 'https://api.example.com/products/{{sku}}'{}{}",
                 if *output_missing { "\nand where to write, such as -o out.json" } else { "" },
-                if cfg!(feature = "demo") { "\nor try it out without an API: --demo" } else { "" },
+                if cfg!(feature = "demo") {
+                    format!("\nor try it out without an API: {DEMO}")
+                } else {
+                    String::new()
+                },
             )),
             Self::MissingOutput => {
                 Some("say where to write, such as -o out.json, or -o - for standard output".into())
@@ -119,7 +129,7 @@ impl ConfigError {
             Self::Unreadable { why, .. } if why.kind() == io::ErrorKind::PermissionDenied => {
                 Some("give the user that this runs as the right to read it".into())
             }
-            Self::Unreadable { .. } => Some("--config FILE names another one".into()),
+            Self::Unreadable { .. } => Some(format!("--{CONFIG} FILE names another one")),
             Self::Contradiction { hint, .. } => Some(hint.clone()),
             Self::File { hint, .. } | Self::CommandLine { hint, .. } => hint.clone(),
             Self::NothingAsked { .. } | Self::Value { .. } => None,

@@ -17,8 +17,9 @@ use toml::de::{DeTable, DeValue};
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::foreign_names;
-use crate::config::layers::{Layer, Origin, Word};
+use crate::config::layers::Layer;
 use crate::config::options::{self, NOT_SETTINGS, SETTINGS, Setting, Table, Takes};
+use crate::config::origin::{Origin, Word};
 use crate::config::values::quoted;
 
 /// A config file is a page; more than this was named by mistake.
@@ -46,16 +47,21 @@ pub(super) fn layer(named: Option<PathBuf>, env: &Environment, cwd: &Path) -> Re
     Ok(Layer::new())
 }
 
-/// One setting as a string, from a file that may be wrong elsewhere.
-pub(super) fn peek(named: Option<PathBuf>, env: &Environment, cwd: &Path, name: &str) -> Option<OsString> {
+/// One setting as a string, from a file that may be wrong in other places.
+pub(super) fn peek(
+    named: Option<PathBuf>,
+    env: &Environment,
+    cwd: &Path,
+    setting: &Setting,
+) -> Option<OsString> {
     let mut candidates = [Some("config.toml".into()), own(env)].into_iter().flatten();
     let text = match named {
         Some(path) => read(&cwd.join(path)).ok(),
         None => candidates.find_map(|path: PathBuf| read(&cwd.join(path)).ok()),
     }?;
-    let (table, _) = options::find(name)?;
     let (document, _) = DeTable::parse_recoverable(&text);
-    Some(document.get_ref().get(table.name())?.get_ref().get(name)?.get_ref().as_str()?.into())
+    let table = document.get_ref().get(setting.table.name())?;
+    Some(table.get_ref().get(setting.name)?.get_ref().as_str()?.into())
 }
 
 /// `$XDG_CONFIG_HOME/skufetch/config.toml`; the folder defaults to `~/.config`.
@@ -123,10 +129,10 @@ impl<'a> ConfigText<'a> {
 
     fn table(&self, name: &Spanned<Cow<'_, str>>) -> Result<Table, ConfigError> {
         let text = name.get_ref().as_ref();
-        if let Some(table) = Table::named(text) {
+        if let Some(table) = options::table(text) {
             return Ok(table);
         }
-        if let Some((table, _)) = options::find(text) {
+        if let Some(Setting { table, .. }) = options::find(text) {
             let why = format!("`{text}` stands outside its table");
             return Err(self.error(&name.span(), why, Some(format!("move it below [{}]", table.name()))));
         }
@@ -145,9 +151,9 @@ impl<'a> ConfigText<'a> {
         let text = key.get_ref().as_ref();
         let why = || format!("there is no key {} in [{}]", quoted(text), table.name());
         match options::find(text) {
-            Some((home, setting)) if home == table => return Ok(setting),
-            Some((home, _)) => {
-                let hint = format!("`{text}` belongs in [{}]", home.name());
+            Some(setting) if setting.table == table => return Ok(setting),
+            Some(Setting { table: its_own, .. }) => {
+                let hint = format!("`{text}` belongs in [{}]", its_own.name());
                 return Err(self.error(&key.span(), why(), Some(hint)));
             }
             None => {}
@@ -156,14 +162,14 @@ impl<'a> ConfigText<'a> {
             let hint = format!("--{text} is an option of the command line only");
             return Err(self.error(&key.span(), why(), Some(hint)));
         }
-        let nearest = || options::nearest(text, options::all().map(|(_, s)| s.name)).and_then(options::find);
-        let meant = foreign_names::meant(text).map(|(found, _)| found).or_else(nearest);
+        let nearest = || options::nearest(text, options::all().map(|s| s.name)).and_then(options::find);
+        let meant = foreign_names::meant(text).map(|(setting, _)| setting).or_else(nearest);
         let hint = match meant {
-            Some((home, meant)) if home == table => format!("did you mean `{}`?", meant.name),
-            Some((home, meant)) => format!("did you mean `{}`? It belongs in [{}]", meant.name, home.name()),
+            Some(meant) if meant.table == table => format!("did you mean `{}`?", meant.name),
+            Some(meant) => format!("did you mean `{}`? It belongs in [{}]", meant.name, meant.table.name()),
             None => {
-                let keys: Vec<_> =
-                    options::all().filter(|(home, _)| *home == table).map(|(_, s)| s.name).collect();
+                let keys = options::all().filter(|setting| setting.table == table);
+                let keys: Vec<_> = keys.map(|setting| setting.name).collect();
                 format!("the keys of [{}] are {}", table.name(), keys.join(", "))
             }
         };
@@ -190,7 +196,7 @@ impl<'a> ConfigText<'a> {
             (Takes::Word(_), DeValue::Integer(number)) => {
                 // A sign says something in `retry-on = +202`, where TOML reads it as the number 202.
                 let is_signed = self.text.get(value.span()).is_some_and(|text| text.starts_with('+'));
-                let sign = if is_signed && setting.name == "retry-on" { "+" } else { "" };
+                let sign = if is_signed && setting.plus_counts { "+" } else { "" };
                 format!("{sign}{}", number.to_string().trim_start_matches('+'))
             }
             (Takes::Word(_), DeValue::Float(number)) => number.as_str().to_owned(),

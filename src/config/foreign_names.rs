@@ -1,12 +1,12 @@
 //! What other programs call our settings: curl, wget, xargs, ab, wrk, hey and the libraries people come from.
-//! Such a name is no slip of the fingers, so no nearness finds what it means.
+//! Such a name is no misspelling, so that the nearest name is not what it means.
 
-use crate::config::options::{self, Setting, Table};
+use crate::config::options::{self, Setting};
 
-/// Names, as they are typed elsewhere; the setting; and what to write where its name alone does not say it.
-type Meaning = (&'static [&'static str], &'static str, &'static str);
+/// Names in other programs; the setting; and what to write of its value where its name alone does not say it.
+type Meaning = (&'static [&'static str], &'static Setting, &'static str);
 
-const MEANINGS: &[Meaning] = &[
+static MEANINGS: &[Meaning] = &[
     (
         &[
             "worker",
@@ -28,7 +28,7 @@ const MEANINGS: &[Meaning] = &[
             "max-procs",
             "processes",
         ],
-        "concurrency",
+        &options::CONCURRENCY.setting,
         "",
     ),
     (
@@ -45,40 +45,41 @@ const MEANINGS: &[Meaning] = &[
             "wait",
             "sleep",
         ],
-        "rate",
+        &options::RATE.setting,
         "",
     ),
-    (&["retry", "max-retries", "tries", "attempts", "max-attempts"], "retries", ""),
-    (&["user-agent", "agent"], "header", "'User-Agent: NAME'"),
+    (&["retry", "max-retries", "tries", "attempts", "max-attempts"], &options::RETRIES.setting, ""),
+    (&["user-agent", "agent"], &options::HEADER.setting, "'User-Agent: NAME'"),
     (
         &["token", "bearer", "auth", "user", "oauth2-bearer", "api-key"],
-        "header",
+        &options::HEADER.setting,
         "'Authorization: Bearer ${API_TOKEN}'",
     ),
-    (&["cookie"], "header", "'Cookie: ${COOKIE}'"),
-    (&["data", "data-raw", "data-binary", "json", "payload"], "body", ""),
-    (&["request"], "method", ""),
-    (&["endpoint", "uri", "base-url"], "url", ""),
-    (&["location", "max-redirs", "redirects"], "follow", ""),
-    (&["no-check-certificate", "no-verify", "verify"], "insecure", ""),
-    (&["jq", "filter", "query"], "select", ""),
-    (&["column", "col", "field", "sku"], "key", ""),
-    (&["separator", "sep"], "delimiter", ""),
-    (&["outfile", "out-file", "output-file", "output-document"], "output", ""),
-    (&["errors", "error-file", "rejects"], "failed", ""),
-    (&["head", "max-rows", "sample"], "limit", ""),
+    (&["cookie"], &options::HEADER.setting, "'Cookie: ${COOKIE}'"),
+    (&["data", "data-raw", "data-binary", "json", "payload"], &options::BODY.setting, ""),
+    (&["request"], &options::METHOD.setting, ""),
+    (&["endpoint", "uri", "base-url"], &options::URL.setting, ""),
+    (&["location", "max-redirs", "redirects"], &options::FOLLOW.setting, ""),
+    (&["no-check-certificate", "no-verify", "verify"], &options::INSECURE.setting, ""),
+    (&["jq", "filter", "query"], &options::SELECT.setting, ""),
+    (&["column", "col", "field", "sku"], &options::KEY.setting, ""),
+    (&["separator", "sep"], &options::DELIMITER.setting, ""),
+    (&["outfile", "out-file", "output-file", "output-document"], &options::OUTPUT.setting, ""),
+    (&["errors", "error-file", "rejects"], &options::FAILED.setting, ""),
+    (&["head", "max-rows", "sample"], &options::LIMIT.setting, ""),
 ];
 
-/// The setting that has this name elsewhere, and what to write of its value, if that need be said.
-pub(super) fn meant(typed: &str) -> Option<((Table, &'static Setting), &'static str)> {
+/// The setting that has this name in other programs, and what to write of its value, if that need be said.
+pub(super) fn meant(typed: &str) -> Option<(&'static Setting, &'static str)> {
     let typed = typed.replace('_', "-").to_lowercase();
-    let (_, name, value) = MEANINGS.iter().find(|(names, ..)| names.contains(&typed.as_str()))?;
-    Some((options::find(name)?, value))
+    let (_, setting, value) = MEANINGS.iter().find(|(names, ..)| names.contains(&typed.as_str()))?;
+    Some((setting, value))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::options::Table;
 
     #[test]
     fn each_name_means_one_setting_and_is_none_itself() {
@@ -88,13 +89,12 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), before);
-        assert!(MEANINGS.iter().all(|(_, setting, _)| options::find(setting).is_some()));
     }
 
     #[test]
     fn an_underscore_and_capitals_are_forgiven() {
         for typed in ["max_workers", "Threads", "qps"] {
-            assert!(meant(typed).is_some_and(|((table, _), _)| table == Table::Pace), "{typed}");
+            assert!(meant(typed).is_some_and(|(setting, _)| setting.table == Table::Pace), "{typed}");
         }
         assert!(meant("elephant").is_none());
     }

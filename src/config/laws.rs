@@ -1,5 +1,5 @@
-//! The law of this room, held over arbitrary words: nothing that is typed, set or written breaks the
-//! program, and what stands in an address, a header's value, a body or a proxy is shown nowhere.
+//! A law, held over arbitrary words: nothing that is typed, set or written breaks the program, and what
+//! stands in an address, a header's value, a body or a proxy is shown nowhere.
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -12,7 +12,7 @@ const SECRETS: [&str; 4] = ["url", "header", "body", "proxy"];
 
 /// A setting, perhaps one that holds a secret, and text to set it to.
 fn set() -> impl Strategy<Value = (&'static Setting, String)> {
-    let settings: Vec<&'static Setting> = all().map(|(_, setting)| setting).collect();
+    let settings: Vec<&'static Setting> = all().collect();
     let secrets: Vec<_> =
         settings.iter().copied().filter(|setting| SECRETS.contains(&setting.name)).collect();
     let setting = prop_oneof![prop::sample::select(settings), prop::sample::select(secrets)];
@@ -33,8 +33,7 @@ fn set() -> impl Strategy<Value = (&'static Setting, String)> {
 
 /// The setting in a config file: in its table or another, as a string, a list or worse.
 fn written((setting, value): &(&'static Setting, String), home: bool, kind: u8) -> String {
-    let table = options::find(setting.name).map_or("run", |(table, _)| table.name());
-    let table = if home { table } else { "pace" };
+    let table = if home { setting.table.name() } else { "pace" };
     let string = serde_json::to_string(value).unwrap().replace('\u{7f}', "\\u007f");
     let value = match kind {
         0 | 1 => string,

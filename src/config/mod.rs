@@ -9,6 +9,7 @@
 //! Nothing else in the program reads the environment, and nothing here prints.
 
 mod build;
+mod call;
 mod checks;
 pub mod choices;
 mod cli;
@@ -19,19 +20,23 @@ mod file;
 mod foreign_names;
 pub mod layers;
 pub mod options;
+mod origin;
 mod redacted;
+mod setting;
 pub mod settings;
 pub mod values;
 
 use std::ffi::OsString;
 use std::path::Path;
 
+pub use command_line::TypedCommand;
 pub use environment::Environment;
 pub use error::ConfigError;
-pub use layers::Origin;
+pub use origin::Origin;
 pub use settings::Settings;
 
 use crate::report::ReportFormat;
+use call::{Call, Purpose};
 use layers::Layers;
 use settings::{LogFormat, ReportFile};
 
@@ -56,9 +61,7 @@ pub struct Tune {
     /// the fetch.
     pub report: Option<ReportFile>,
     /// That fetch as it can be typed, its concurrency apart; shows no secret.
-    pub command: String,
-    /// Something in the command is not shown.
-    pub hides: bool,
+    pub command: TypedCommand,
 }
 
 /// Reads what the person asked for. The first of `args` is the program's name; relative paths count
@@ -79,17 +82,17 @@ pub fn load(
         cli::Asked::Tune(line) => {
             let typed = line.clone();
             let (settings, layers) = settings(line, env, (cwd, Purpose::Tune))?;
-            let command = command_line::command(&typed, layers.origin("output") != Origin::Default);
-            let hides = command_line::hides(&command);
+            let has_output = layers.origin(&options::OUTPUT) != Origin::Default;
+            let command = command_line::command(&typed, has_output);
             let report = report_of_tune(&settings)?;
-            Ok(Invocation::Tune(Box::new(Tune { settings, report, command, hides })))
+            Ok(Invocation::Tune(Box::new(Tune { settings, report, command })))
         }
     }
 }
 
-/// A climb is looked at when it is over: there is nothing in it for a monitor.
+/// A measurement is read when it is over: there is nothing in it for a monitoring system.
 fn report_of_tune(settings: &Settings) -> Result<Option<ReportFile>, ConfigError> {
-    let origin = settings.origin("report").clone();
+    let origin = settings.origin(&options::REPORT).clone();
     let report = settings.run.report.clone().filter(|_| matches!(origin, Origin::Option(_)));
     if report.as_ref().is_some_and(|report| report.kind == ReportFormat::Prom) {
         let why = "tune writes no report for Prometheus: name a file that ends in .json or .html".into();
@@ -104,21 +107,13 @@ pub fn nearest_command(word: &str) -> Option<String> {
     cli::nearest_command(word)
 }
 
-/// What the settings are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    Fetch,
-    /// Writes no output: none need be named, and what is said of it is not looked at.
-    Tune,
-}
-
 fn settings(
     line: cli::CommandLine,
     env: &Environment,
     (cwd, purpose): (&Path, Purpose),
 ) -> Result<(Settings, Layers), ConfigError> {
     let layers = Layers::merge([line.layer, env.layer()?, file::layer(line.config, env, cwd)?]);
-    let call = build::Call { input: line.input, verbose: line.verbose, quiet: line.quiet, cwd, purpose };
+    let call = Call { input: line.input, verbose: line.verbose, quiet: line.quiet, cwd, purpose };
     let mut settings = build::settings(&layers, &call)?;
     checks::check(&settings, &layers, &call)?;
     settings.warnings = env.misspelt();
@@ -132,10 +127,11 @@ fn settings(
 /// what is wrong in one of them must not make a line that the log's reader cannot parse.
 #[must_use]
 pub fn log_format(args: &[OsString], env: &Environment, cwd: &Path) -> LogFormat {
-    const NAME: &str = "log-format";
-    let typed = |name: &str| cli::typed(args, name);
-    let word = typed(NAME).or_else(|| env.setting(NAME));
-    let word = word.or_else(|| file::peek(typed("config").map(Into::into), env, cwd, NAME));
+    let setting = &options::LOG_FORMAT;
+    let word = cli::typed(args, setting.name).or_else(|| env.setting(setting)).or_else(|| {
+        let config = cli::typed(args, options::CONFIG).map(Into::into);
+        file::peek(config, env, cwd, setting)
+    });
     word.and_then(|word| word.to_str()?.parse().ok()).unwrap_or_default()
 }
 

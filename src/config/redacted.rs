@@ -4,8 +4,10 @@
 //! values, of a body all but the name of its file. `${NAME}` and `{column}` stand as they were written.
 
 use crate::config::command_line;
-use crate::config::layers::{Layers, Origin, Word};
+use crate::config::layers::Layers;
 use crate::config::options;
+use crate::config::origin::{Origin, Word};
+use crate::config::setting::Secrecy;
 use crate::report::ShownSetting;
 
 /// Stands for what is not shown.
@@ -14,15 +16,15 @@ const NOT_SHOWN: &str = "(not shown)";
 /// All of them, in the order of `--help`; those of the demo only where it is asked.
 pub(super) fn settings(layers: &Layers, demo: bool) -> Vec<ShownSetting> {
     options::all()
-        .filter(|(_, setting)| demo || !setting.name.starts_with("demo"))
-        .map(|(table, setting)| {
-            let words = layers.words(setting.name);
+        .filter(|setting| demo || !(**setting == *options::DEMO || options::OF_THE_DEMO.contains(setting)))
+        .map(|setting| {
+            let words = layers.words(setting);
             let default = Some(setting.default).filter(|text| !text.is_empty()).map(str::to_owned);
             ShownSetting {
-                table: table.name(),
+                table: setting.table.name(),
                 name: setting.name,
-                value: if words.is_empty() { default } else { Some(value(setting.name, words)) },
-                set_by: match layers.origin(setting.name) {
+                value: if words.is_empty() { default } else { Some(value(setting.secrecy, words)) },
+                set_by: match layers.origin(setting) {
                     Origin::Default => "default",
                     Origin::Option(_) => "option",
                     Origin::Environment(_) => "environment",
@@ -33,15 +35,15 @@ pub(super) fn settings(layers: &Layers, demo: bool) -> Vec<ShownSetting> {
         .collect()
 }
 
-fn value(name: &str, words: &[Word]) -> String {
+fn value(secrecy: Secrecy, words: &[Word]) -> String {
     let one = |word: &Word| {
         let text = word.text.to_string_lossy();
-        match name {
-            "url" => address(&text),
-            "proxy" => proxy(&text),
-            "header" => text.split_once(':').map_or(NOT_SHOWN, |(name, _)| name.trim()).to_owned(),
-            "body" if !text.starts_with('@') => NOT_SHOWN.to_owned(),
-            _ => text.into_owned(),
+        match secrecy {
+            Secrecy::Address => address(&text),
+            Secrecy::Proxy => proxy(&text),
+            Secrecy::Header => text.split_once(':').map_or(NOT_SHOWN, |(name, _)| name.trim()).to_owned(),
+            Secrecy::Body if !text.starts_with('@') => NOT_SHOWN.to_owned(),
+            Secrecy::Body | Secrecy::Open => text.into_owned(),
         }
     };
     words.iter().map(one).collect::<Vec<_>>().join(", ")

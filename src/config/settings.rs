@@ -12,7 +12,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use crate::collect::{Format, Shape, Target};
 pub use crate::config::choices::{Guard, Percent};
-use crate::config::layers::Origin;
+use crate::config::origin::Origin;
+use crate::config::setting::Setting;
 pub use crate::fetch::{BodyAs, Follow};
 pub use crate::input::InputPath;
 pub use crate::limit::Concurrency;
@@ -49,11 +50,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Where the setting of this name (a long option without its dashes) came from: to name the place
-    /// of an error that shows only later, and to choose its exit code by [`Origin::exit`].
+    /// Where this setting came from: to name the place of an error that shows only later, and to choose
+    /// its exit code by [`Origin::exit`].
     #[must_use]
-    pub fn origin(&self, name: &str) -> &Origin {
-        self.origins.get(name).unwrap_or(&Origin::Default)
+    pub fn origin(&self, setting: &Setting) -> &Origin {
+        self.origins.get(setting.name).unwrap_or(&Origin::Default)
     }
 }
 

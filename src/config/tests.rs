@@ -156,8 +156,8 @@ fn in_a_file(table: options::Table, name: &str, takes: Takes, value: &str) -> St
 
 #[test]
 fn every_setting_means_the_same_in_all_three_places_and_tells_where_it_came_from() {
-    for (table, setting) in all() {
-        let (name, takes) = (setting.name, setting.takes);
+    for setting in all() {
+        let (table, name, takes) = (setting.table, setting.name, setting.takes);
         let [value, _] = examples(name);
         let args = beside(name);
         let option = on_the_line(name, takes, value);
@@ -170,23 +170,23 @@ fn every_setting_means_the_same_in_all_three_places_and_tells_where_it_came_from
         assert_eq!(shown(&by_option), shown(&by_file), "{name}");
         if let Ok(without) = World::new().run(&args) {
             assert_ne!(shown(&by_option), shown(&without), "{name} changes nothing");
-            assert_eq!(*without.origin(name), Origin::Default);
+            assert_eq!(*without.origin(setting), Origin::Default);
         }
 
-        assert_eq!(by_option.origin(name).to_string(), format!("--{name}"));
-        assert_eq!(by_env.origin(name).to_string(), setting.variable());
+        assert_eq!(by_option.origin(setting).to_string(), format!("--{name}"));
+        assert_eq!(by_env.origin(setting).to_string(), setting.variable());
         let column = if let Takes::List(_) = takes { name.len() + 5 } else { name.len() + 4 };
-        assert_eq!(by_file.origin(name).to_string(), format!("config.toml:2:{column}: {name}"));
-        assert_eq!(by_option.origin(name).exit(), Exit::Usage);
-        assert_eq!(by_env.origin(name).exit(), Exit::Usage);
-        assert_eq!(by_file.origin(name).exit(), Exit::Config);
+        assert_eq!(by_file.origin(setting).to_string(), format!("config.toml:2:{column}: {name}"));
+        assert_eq!(by_option.origin(setting).exit(), Exit::Usage);
+        assert_eq!(by_env.origin(setting).exit(), Exit::Usage);
+        assert_eq!(by_file.origin(setting).exit(), Exit::Config);
     }
 }
 
 #[test]
 fn an_option_beats_the_environment_which_beats_the_file_for_every_setting() {
-    for (table, setting) in all().filter(|(_, setting)| setting.takes != Takes::Flag) {
-        let (name, takes) = (setting.name, setting.takes);
+    for setting in all().filter(|setting| setting.takes != Takes::Flag) {
+        let (table, name, takes) = (setting.table, setting.name, setting.takes);
         let [weak, strong] = examples(name);
         let args = beside(name);
         let option = |value| -> Vec<String> {
@@ -309,8 +309,8 @@ fn every_setting_but_free_text_refuses_what_it_cannot_have() {
         "method" => "G E T",
         _ => "???",
     };
-    for (table, setting) in all() {
-        let (name, takes) = (setting.name, setting.takes);
+    for setting in all() {
+        let (table, name, takes) = (setting.table, setting.name, setting.takes);
         let args = beside(name);
         if takes != Takes::Flag {
             let option = on_the_line(name, takes, wrong(name));
@@ -582,7 +582,7 @@ fn config_toml_uncommented_is_exactly_the_defaults() {
 #[cfg(feature = "demo")]
 #[test]
 fn config_toml_writes_each_default_as_the_help_does() {
-    for (_, setting) in all() {
+    for setting in all() {
         let prefix = format!("#{} = ", setting.name);
         let line = CONFIG_TOML.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap();
         let value = line.trim_matches('"').replace("[]", "");

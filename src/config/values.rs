@@ -1,14 +1,13 @@
 //! How each kind of value is written: the words of the command line, the environment and the config
 //! file are the same. Errors are one clause with an example; the place is put before it by others.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
 
-use crate::config::options;
 use crate::model::units::digits;
 use crate::model::{Rate, Size, StatusSet};
 use crate::report::{ReportFile, ReportFormat};
@@ -21,7 +20,7 @@ pub struct ValueError(pub(super) String);
 /// The longest duration that is taken for meant: a year, far below what clocks overflow at.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 
-/// Retries beyond this are a slip; with back-off they would take hours for one SKU.
+/// Retries beyond this are a mistake; with back-off they would take hours for one SKU.
 const MOST_RETRIES: u32 = 1_000;
 
 /// The value in backquotes: escaped and shortened, so that it can neither break a terminal nor fill it.
@@ -44,7 +43,7 @@ pub(super) fn truth(text: &str) -> Result<bool, String> {
 
 /// `250ms`, `30s`, `5m`, `12h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    // humantime reads `5M` as five months: next to `5m` that can only be a slip.
+    // humantime reads `5M` as five months: next to `5m` that can only be a mistake.
     let parsed = humantime::parse_duration(text).ok().filter(|_| !text.contains('M'));
     match parsed {
         Some(duration) if duration <= LONGEST => Ok(duration),
@@ -98,17 +97,16 @@ pub(super) fn statuses(text: &str) -> Result<StatusSet, String> {
 }
 
 /// Statuses in place of the default, or with a `+` before them in addition to it: `429,503` or `+202,423`.
-pub(super) fn retry_on(text: &str) -> Result<StatusSet, String> {
-    let named = retry_on_named(text)?;
+pub(super) fn statuses_or_more(text: &str, default: &str) -> Result<StatusSet, String> {
+    let named = named_statuses(text)?;
     if !text.trim_start().starts_with('+') {
         return Ok(named);
     }
-    let default = options::find("retry-on").map_or("", |(_, setting)| setting.default);
     statuses(&format!("{default},{named}"))
 }
 
 /// The statuses that stand in the text itself, without those that a `+` adds them to.
-pub(super) fn retry_on_named(text: &str) -> Result<StatusSet, String> {
+pub(super) fn named_statuses(text: &str) -> Result<StatusSet, String> {
     let Some(added) = text.trim().strip_prefix('+') else {
         return match text.split_once('+') {
             Some(_) => Err(format!("{}: a + stands before the whole list: +202,423 adds both", quoted(text))),
@@ -144,6 +142,11 @@ pub(super) fn count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
         .and_then(NonZeroU64::new)
         .and_then(|number| T::try_from(number.get()).ok())
         .ok_or_else(|| format!("{} is not a whole number from 1", quoted(text)))
+}
+
+/// The same, up to the largest number of 32 bits.
+pub(super) fn non_zero(text: &str) -> Result<NonZeroU32, String> {
+    count::<u32>(text).map(|number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MAX))
 }
 
 /// `all`, or a number of rows.
@@ -232,6 +235,10 @@ mod tests {
 
     use super::*;
 
+    fn retry_on(text: &str) -> Result<StatusSet, String> {
+        statuses_or_more(text, "429,500,502-504")
+    }
+
     #[test]
     fn durations_have_units_and_an_error_that_shows_them() {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
@@ -317,7 +324,7 @@ mod tests {
             assert!(!not.iter().any(|status| set.contains(*status)), "{text}: {set}");
         }
         assert!(retry_on("none").unwrap().is_empty());
-        assert_eq!(retry_on_named("+202,423").unwrap().to_string(), "202,423");
+        assert_eq!(named_statuses("+202,423").unwrap().to_string(), "202,423");
         for wrong in ["+", "+none", "202,+423", "++202", "+4o4", "", "+202,", "+-202"] {
             assert!(retry_on(wrong).is_err(), "{wrong}");
         }

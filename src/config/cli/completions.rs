@@ -1,8 +1,8 @@
 //! `skufetch completions SHELL`: what a shell needs to complete the command line, values included.
 //!
 //! The words that a setting may have are decided where its value is read, in the same way for all three
-//! places; were they told to the parser itself, it would refuse them in words of its own. So only the
-//! command that the scripts are made from knows them.
+//! places; were they given to the parser itself, it would refuse others in words of its own. So only the
+//! command that the scripts are made from has them.
 
 use std::fmt::Write as _;
 
@@ -10,29 +10,24 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, Command, ValueEnum, ValueHint, value_parser};
 use clap_complete::Shell;
 
-use super::help;
+use super::args::help;
+use crate::config::options;
 
-/// Options whose values are few, with all of them; a method may be another.
-const WORDS: [(&str, &[&str]); 8] = [
-    ("method", &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]),
-    ("follow", &["none", "same-origin", "any"]),
-    ("body-as", &["json", "text"]),
-    ("body-escape", &["json", "form", "xml", "none"]),
-    ("format", &["json", "jsonl"]),
-    ("shape", &["body", "record"]),
-    ("progress", &["auto", "bar", "plain", "none"]),
-    ("log-format", &["text", "json"]),
-];
+/// The name of the subcommand.
+pub(super) const NAME: &str = "completions";
+
+/// The name of its argument.
+pub(super) const SHELL: &str = "shell";
 
 /// The subcommand.
 pub(super) fn command() -> Command {
-    Command::new("completions")
+    Command::new(NAME)
         .about("Print the completions for a shell")
         .disable_help_flag(true)
         .override_usage("skufetch completions <SHELL>")
         .after_help(PLACES)
         .arg(
-            Arg::new("shell")
+            Arg::new(SHELL)
                 .value_name("SHELL")
                 .help("The shell")
                 .value_parser(value_parser!(Shell))
@@ -41,14 +36,14 @@ pub(super) fn command() -> Command {
         .arg(help())
 }
 
-/// The script for this shell.
-pub(super) fn script(shell: Shell) -> String {
+/// The script for this shell and this command.
+pub(super) fn script(shell: Shell, command: Command) -> String {
+    let commands = completed(command);
     if shell == Shell::Zsh {
-        return for_zsh();
+        return for_zsh(&commands);
     }
-    let commands = told(super::command());
-    let names: Vec<_> = commands.get_subcommands().map(Command::get_name).chain(["help"]).collect();
-    let script = generated(shell, commands.clone(), NAME);
+    let names: Vec<_> = commands.get_subcommands().map(Command::get_name).chain([options::HELP]).collect();
+    let script = generated(shell, commands.clone(), PROGRAM);
     // To the generator any first word is a subcommand, so that nothing would follow `products.csv`.
     match shell {
         Shell::Fish => {
@@ -103,12 +98,11 @@ fn for_bash(script: &str) -> String {
 
 /// To the generator a subcommand follows INPUT. Here each subcommand is a function of its own, called when
 /// its name is the first word; and until then the first word may be a file or a subcommand.
-fn for_zsh() -> String {
-    let commands = told(super::command());
+fn for_zsh(commands: &Command) -> String {
     let mut functions = String::new();
     let mut described = String::new();
     for command in commands.get_subcommands() {
-        let name = format!("{NAME}-{}", command.get_name());
+        let name = format!("{PROGRAM}-{}", command.get_name());
         let script = generated(Shell::Zsh, command.clone(), &name);
         let function = script.split_once(&format!("_{name}() {{")).map_or("", |(_, rest)| rest);
         let function = function.split_once("\n}\n").map_or("", |(function, _)| function);
@@ -116,27 +110,27 @@ fn for_zsh() -> String {
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         let _ = write!(described, " '{}:{about}'", command.get_name());
     }
-    let fetch = Command::new(NAME)
+    let fetch = Command::new(PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))
         .args(commands.get_arguments().cloned())
         .disable_help_flag(true)
         .disable_version_flag(true);
-    let opening = format!("_{NAME}() {{\n");
+    let opening = format!("_{PROGRAM}() {{\n");
     let dispatching = format!(
         "{functions}{opening}    local -a commands=({described})
-    if (( CURRENT > 2 && $+functions[_{NAME}-$words[2]] )); then
+    if (( CURRENT > 2 && $+functions[_{PROGRAM}-$words[2]] )); then
         shift words
         (( CURRENT -= 1 ))
-        _{NAME}-$words[1]
+        _{PROGRAM}-$words[1]
         return
     fi
     (( CURRENT == 2 )) && _describe -t commands command commands
 "
     );
-    generated(Shell::Zsh, fetch, NAME).replacen(&opening, &dispatching, 1)
+    generated(Shell::Zsh, fetch, PROGRAM).replacen(&opening, &dispatching, 1)
 }
 
-const NAME: &str = "skufetch";
+const PROGRAM: &str = "skufetch";
 
 fn generated(shell: Shell, mut command: Command, name: &str) -> String {
     let mut script = Vec::new();
@@ -149,14 +143,14 @@ fn shells() -> Vec<String> {
 }
 
 /// The command, with what can stand as each value.
-fn told(command: Command) -> Command {
-    command.mut_args(with_values).mut_subcommand("tune", |tune| tune.mut_args(with_values))
+fn completed(command: Command) -> Command {
+    command.mut_args(with_values).mut_subcommand(super::tune::NAME, |tune| tune.mut_args(with_values))
 }
 
 fn with_values(arg: Arg) -> Arg {
-    let words = WORDS.iter().find(|(name, _)| arg.get_id() == name);
-    if let Some((_, words)) = words {
-        return arg.value_parser(PossibleValuesParser::new(*words));
+    let words = options::find(arg.get_id().as_str()).map_or(&[][..], |setting| setting.completions);
+    if !words.is_empty() {
+        return arg.value_parser(PossibleValuesParser::new(words));
     }
     let Some(name) = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string) else {
         return arg;
@@ -186,7 +180,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{Environment, load, options};
+    use crate::config::{Environment, load};
 
     /// What is said of this value of this option.
     fn judged(name: &str, word: &str) -> Result<(), String> {
@@ -199,8 +193,8 @@ mod tests {
 
     #[test]
     fn every_word_is_one_that_the_option_takes_and_none_that_it_names_is_left_out() {
-        for (name, words) in WORDS {
-            assert!(options::find(name).is_some(), "{name}");
+        let completed = options::all().filter(|setting| !setting.completions.is_empty());
+        for (name, words) in completed.map(|setting| (setting.name, setting.completions)) {
             for word in words {
                 assert_eq!(judged(name, word), Ok(()), "--{name}={word}");
             }
@@ -213,7 +207,7 @@ mod tests {
 
     #[test]
     fn every_file_is_completed_as_one() {
-        let command = told(super::super::command());
+        let command = completed(super::super::command());
         for (name, hint) in [
             ("input", ValueHint::FilePath),
             ("output", ValueHint::FilePath),
@@ -232,8 +226,8 @@ mod tests {
     #[test]
     fn every_shell_gets_a_script_that_names_every_option() {
         for shell in Shell::value_variants() {
-            let script = script(*shell);
-            for (_, setting) in options::all() {
+            let script = script(*shell, super::super::command());
+            for setting in options::all() {
                 assert!(script.contains(setting.name), "{shell} lacks {}", setting.name);
             }
             assert!(!script.contains("NAME: VALUE"), "{shell}");
@@ -251,7 +245,11 @@ mod tests {
             (Shell::Zsh, "\n_skufetch-tune() {\n", 1),
             (Shell::Zsh, "_skufetch-$words[1]\n", 1),
         ] {
-            assert_eq!(script(shell).matches(mended).count(), times, "{shell}: {mended}");
+            assert_eq!(
+                script(shell, super::super::command()).matches(mended).count(),
+                times,
+                "{shell}: {mended}"
+            );
         }
     }
 }

@@ -8,16 +8,21 @@ use clap::{Arg, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
-use super::{EXITS, help, tune};
+use super::args::help;
+use super::texts::{self, EXITS};
+use super::tune;
 use crate::config::options;
 use crate::model::Exit;
 
 /// When what this file says last changed: manual pages carry a date, and readers want it.
 const DATE: &str = "2026-11-25";
 
+/// The name of the subcommand.
+pub(super) const NAME: &str = "man";
+
 /// The subcommand.
 pub(super) fn command() -> Command {
-    Command::new("man")
+    Command::new(NAME)
         .about("Print the manual page")
         .disable_help_flag(true)
         .override_usage("skufetch man")
@@ -25,9 +30,9 @@ pub(super) fn command() -> Command {
         .arg(help())
 }
 
-/// The manual page.
-pub(super) fn page() -> String {
-    let fetch = super::command().mut_args(flowing);
+/// The manual page of this command.
+pub(super) fn page(command: Command) -> String {
+    let fetch = command.mut_args(flowing);
     let preamble = Roff::new().render();
     let parts = [
         title(&fetch),
@@ -129,7 +134,7 @@ fn of_tune(fetch: &Command) -> String {
         // What one conflicts with may not be among them.
         .map(|arg| arg.clone().help_heading(None::<&str>).conflicts_with(Resettable::Reset))
         .collect();
-    let man = Man::new(Command::new("tune").args(changed).disable_help_flag(true));
+    let man = Man::new(Command::new(tune::NAME).args(changed).disable_help_flag(true));
     let options = written(|to| man.render_options_section(to));
     let mut roff = Roff::new();
     roff.control("SH", ["TUNE"]);
@@ -165,7 +170,7 @@ fn surroundings() -> String {
 fn examples() -> String {
     let mut roff = Roff::new();
     roff.control("SH", ["EXAMPLES"]);
-    for (heading, text) in [("A fetch", super::EXAMPLES), ("tune", tune::EXAMPLES)] {
+    for (heading, text) in [("A fetch", texts::EXAMPLES), ("tune", tune::EXAMPLES)] {
         roff.control("SS", [heading]);
         let mut lines = text.lines().skip(1).peekable();
         let mut first = true;
@@ -293,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_page_has_every_section_and_every_option_under_its_table() {
-        let page = page();
+        let page = page(super::super::command());
         let sections: Vec<_> = page.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
         assert_eq!(
             sections,
@@ -314,8 +319,8 @@ mod tests {
         let (_, all) = page.split_once(".SH OPTIONS\n").unwrap();
         let (all, tune) = all.split_once(".SH TUNE\n").unwrap();
         let parts: Vec<_> = all.split(".SS ").skip(1).collect();
-        for (table, setting) in options::all() {
-            let part = parts.iter().find(|part| part.starts_with(table.heading())).unwrap();
+        for setting in options::all() {
+            let part = parts.iter().find(|part| part.starts_with(setting.table.heading())).unwrap();
             assert!(part.contains(&option_in_roff(setting.name)), "{}", setting.name);
         }
         assert!(tune.contains(&option_in_roff("limit")) && !tune.contains(&option_in_roff("burst")));
@@ -336,7 +341,7 @@ mod tests {
 
     #[test]
     fn no_line_is_blank_and_the_preamble_stands_once() {
-        let page = page();
+        let page = page(super::super::command());
         assert_eq!(page.matches(".el .ds Aq '").count(), 1);
         assert!(!page.contains("\n\n"), "{page}");
     }

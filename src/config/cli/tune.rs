@@ -3,22 +3,19 @@
 
 use clap::{Arg, Command};
 
-use super::{UNITS, WIDEST, input, of_the_command_line_alone, option, with_default};
-use crate::config::options::{self, Setting, Table};
+use super::args::{input, of_the_command_line_alone, option};
+use super::texts::{UNITS, WIDEST};
+use crate::config::options::{self, Setting};
+use crate::config::setting::InTune;
 
-/// Settings that say nothing of a measurement, beside all of the table `output`.
-const WITHOUT_MEANING: [&str; 5] = ["fresh", "max-age", "lock-wait", "retries", "dry-run"];
-
-/// What is shown where `tune` stands alone.
-pub(super) fn opening() -> String {
-    super::opening(&mut command(), EXAMPLES, "skufetch tune")
-}
+/// The name of the subcommand.
+pub(super) const NAME: &str = "tune";
 
 /// The subcommand.
 pub(super) fn command() -> Command {
     let [config, verbose, quiet, help, _] = of_the_command_line_alone();
     let quiet = quiet.help("Print the number of workers and nothing else");
-    Command::new("tune")
+    Command::new(NAME)
         .about("Measure which concurrency pays, on a sample of INPUT")
         .long_about(ABOUT)
         .override_usage("skufetch tune [OPTIONS] <INPUT>")
@@ -29,31 +26,18 @@ pub(super) fn command() -> Command {
         .disable_help_flag(true)
         .disable_version_flag(true)
         .arg(input())
-        .args(options::all().map(|(table, setting)| tuned(table, setting)))
+        .args(options::all().map(tuned))
         .args([config, verbose, quiet, help])
 }
 
-fn tuned(table: Table, setting: &'static Setting) -> Arg {
-    let arg = option(table, setting);
-    match setting.name {
-        _ if table == Table::Output => arg.hide(true),
-        name if WITHOUT_MEANING.contains(&name) => arg.hide(true),
-        "report" => arg.help("Write the measurement: FILE.json or .html").long_help(
-            "Write the measurement: FILE.json or .html\n\nBy the ending: one JSON object, or a page \
-                 for a browser.",
-        ),
-        "limit" => arg.help("Take the first N rows as the sample [default: 2000]"),
-        "concurrency" => arg
-            .help("Climb to N or MAX workers at most [default: auto]")
-            .long_help("Climb to N, auto (64) or auto:MAX workers at most [default: auto]"),
-        "max-time" => arg.help("Stop within this time [default: 1m]").long_help(
-            "Stop within this time [default: 1m]\n\nThe best of what was measured by then is named.",
-        ),
-        "retry-on" => {
-            let help = with_default("Statuses that are errors", setting.default);
-            arg.long_help(format!("{help}\n\nNothing is retried.")).help(help)
-        }
-        _ => arg,
+fn tuned(setting: &'static Setting) -> Arg {
+    let arg = option(setting);
+    match setting.in_tune {
+        InTune::Same => arg,
+        InTune::Ignored => arg.hide(true),
+        InTune::Other { help, long: "", more: "" } => arg.help(help),
+        InTune::Other { help, long, more: "" } => arg.help(help).long_help(long),
+        InTune::Other { help, more, .. } => arg.help(help).long_help(format!("{help}\n\n{more}")),
     }
 }
 

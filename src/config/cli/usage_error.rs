@@ -1,5 +1,5 @@
-//! What is wrong with a command line, in the program's own words: clap finds the fault, and a person reads
-//! what, and below it what to do, as with every other error.
+//! What is wrong with a command line, in the program's own words: clap finds the error, and the message says
+//! what it is and what to do, as every other error does.
 //!
 //! An argument too many is not repeated: it is often the rest of a header without quotes, and a secret.
 
@@ -7,12 +7,16 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::nearest_command;
+use super::{completions, tune};
 use crate::config::foreign_names;
 use crate::config::options::{self, NOT_SETTINGS, Takes};
 
 /// The message, and what to do.
-pub(super) fn explain(error: &clap::Error, args: &[OsString]) -> (String, Option<String>) {
+pub(super) fn explain(
+    error: &clap::Error,
+    args: &[OsString],
+    commands: &[String],
+) -> (String, Option<String>) {
     let named = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.as_str()),
         _ => None,
@@ -21,10 +25,12 @@ pub(super) fn explain(error: &clap::Error, args: &[OsString]) -> (String, Option
     let option = |kind| named(kind).map(|word| word.split([' ', '.', '=']).next().unwrap_or(word));
     let argument = option(ContextKind::InvalidArg);
     if named(ContextKind::InvalidSubcommand).is_some() {
-        return too_many(args);
+        return too_many(args, commands);
     }
     match (error.kind(), argument) {
-        (ErrorKind::MissingRequiredArgument, _) if args.get(1).is_some_and(|arg| arg == "completions") => {
+        (ErrorKind::MissingRequiredArgument, _)
+            if args.get(1).is_some_and(|arg| arg == completions::NAME) =>
+        {
             ("SHELL is missing".into(), Some("name bash, zsh, fish, elvish or powershell".into()))
         }
         (ErrorKind::MissingRequiredArgument, _) => {
@@ -35,7 +41,7 @@ pub(super) fn explain(error: &clap::Error, args: &[OsString]) -> (String, Option
                 meant(unknown).map_or_else(|| the_options(args), |meant| format!("did you mean {meant}?"));
             (format!("there is no option {unknown}"), Some(hint))
         }
-        (ErrorKind::UnknownArgument, _) => too_many(args),
+        (ErrorKind::UnknownArgument, _) => too_many(args, commands),
         (ErrorKind::InvalidValue, Some("<SHELL>")) => {
             ("this SHELL is not known".into(), Some("name bash, zsh, fish, elvish or powershell".into()))
         }
@@ -63,13 +69,13 @@ fn meant(unknown: &str) -> Option<String> {
     const MOST: usize = 4;
     // xargs and make call it so.
     if matches!(unknown, "-j" | "-P") {
-        return Some("--concurrency".into());
+        return Some(options::CONCURRENCY.to_string());
     }
     let typed = unknown.strip_prefix("--").filter(|typed| typed.len() > 1)?;
-    if let Some(((_, setting), value)) = foreign_names::meant(typed) {
-        return Some(format!("--{} {value}", setting.name).trim_end().to_owned());
+    if let Some((setting, value)) = foreign_names::meant(typed) {
+        return Some(format!("{setting} {value}").trim_end().to_owned());
     }
-    let names = || options::all().map(|(_, setting)| setting.name).chain(NOT_SETTINGS.iter().copied());
+    let names = || options::all().map(|setting| setting.name).chain(NOT_SETTINGS.iter().copied());
     let begun: Vec<String> =
         names().filter(|name| name.starts_with(typed)).map(|name| format!("--{name}")).collect();
     match &begun[..] {
@@ -81,7 +87,7 @@ fn meant(unknown: &str) -> Option<String> {
 }
 
 fn the_options(args: &[OsString]) -> String {
-    let of_tune = args.get(1).is_some_and(|arg| arg == "tune");
+    let of_tune = args.get(1).is_some_and(|arg| arg == tune::NAME);
     format!("skufetch {}-h lists the options", if of_tune { "tune " } else { "" })
 }
 
@@ -89,7 +95,7 @@ fn the_options(args: &[OsString]) -> String {
 fn usage_of(option: &str) -> Option<String> {
     let name = option.strip_prefix("--")?;
     let value = match options::find(name) {
-        Some((_, setting)) => match setting.takes {
+        Some(setting) => match setting.takes {
             Takes::Word(value) | Takes::Text(value) | Takes::List(value) => value,
             Takes::Flag => return None,
         },
@@ -99,13 +105,13 @@ fn usage_of(option: &str) -> Option<String> {
 }
 
 /// Words where one INPUT belongs.
-fn too_many(args: &[OsString]) -> (String, Option<String>) {
+fn too_many(args: &[OsString], commands: &[String]) -> (String, Option<String>) {
     let first = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default();
-    if first == "help" {
+    if first == options::HELP {
         return ("help is not there for this word".into(), Some("skufetch --help names the commands".into()));
     }
-    let meant = nearest_command(first).filter(|meant| meant != first);
-    if meant.is_none() && args.iter().skip(2).any(|arg| arg == "tune") {
+    let meant = options::nearest(first, commands.iter().map(String::as_str)).filter(|meant| *meant != first);
+    if meant.is_none() && args.iter().skip(2).any(|arg| arg == tune::NAME) {
         return (
             "tune stands behind an option or INPUT".into(),
             Some("it comes first: skufetch tune [OPTIONS] <INPUT>".into()),
@@ -133,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn each_slip_is_said_in_one_line_with_what_to_do() {
+    fn each_mistake_is_said_in_one_line_with_what_to_do() {
         for (line, message, hint) in [
             ("in.csv --raet 5/s", "there is no option --raet", "did you mean --rate?"),
             ("in.csv --max_age=1h", "there is no option --max_age", "did you mean --max-age?"),
@@ -190,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn no_slip_repeats_what_may_be_a_secret() {
+    fn no_message_repeats_what_may_be_a_secret() {
         for line in ["in.csv -H Authorization: Bearer canary", "in.csv --header=canary --merge=x canary"] {
             let (message, hint) = said(line);
             assert!(!message.contains("canary") && !hint.contains("canary"), "{message} {hint}");

@@ -1,0 +1,27 @@
+//! What a call of the program says beside its settings.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+/// What the settings are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A fetch.
+    Fetch,
+    /// A measurement. It writes no output: none need be named, and the options of the output are not checked.
+    Tune,
+}
+
+/// What the command line alone says.
+pub(super) struct Call<'a> {
+    /// INPUT.
+    pub input: OsString,
+    /// How often `-v` was given.
+    pub verbose: u8,
+    /// `-q`.
+    pub quiet: bool,
+    /// The folder that relative paths count from.
+    pub cwd: &'a Path,
+    /// What the settings are for.
+    pub purpose: Purpose,
+}

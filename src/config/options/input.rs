@@ -1,0 +1,89 @@
+//! The options of table `input`.
+
+use std::num::NonZeroU64;
+
+use crate::config::setting::{Handle, InTune, Setting, Table, Takes};
+use crate::config::values;
+
+pub(crate) static SETTINGS: &[&Setting] =
+    &[&KEY.setting, &DELIMITER.setting, &NO_HEADERS.setting, &LIMIT.setting];
+
+pub(crate) static KEY: Handle<Option<String>> = Handle {
+    setting: Setting::new(
+        Table::Input,
+        "key",
+        Takes::Word("COLUMN"),
+        "The column whose value keys the output",
+    )
+    .short('k')
+    .more("Default: the column called sku, in upper or lower case, else the only column."),
+    read: |given| Ok(given.text()?.map(str::to_owned)),
+};
+
+/// None: by the header line.
+pub(crate) static DELIMITER: Handle<Option<u8>> = Handle {
+    setting: Setting::new(
+        Table::Input,
+        "delimiter",
+        Takes::Word("CHAR"),
+        "Between cells: a character or tab",
+    )
+    .short('d')
+    .default("auto")
+    .more("auto chooses by the header line: one of , ; tab |"),
+    read: |given| given.parse(values::delimiter),
+};
+
+pub(crate) static NO_HEADERS: Handle<bool> = Handle {
+    setting: Setting::flag(
+        Table::Input,
+        "no-headers",
+        "The first line is data; columns are named 1, 2, 3 ...",
+    ),
+    read: |given| given.flag(),
+};
+
+/// In data rows.
+pub(crate) static LIMIT: Handle<Option<NonZeroU64>> = Handle {
+    setting: Setting::new(Table::Input, "limit", Takes::Word("N"), "Stop after N data rows")
+        .default("all")
+        .in_tune(InTune::Other {
+            help: "Take the first N rows as the sample [default: 2000]",
+            long: "",
+            more: "",
+        }),
+    read: |given| given.parse(values::limit),
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key() {
+        assert_eq!(KEY.of(&[]), Ok(None));
+        assert_eq!(KEY.of(&["ean"]), Ok(Some("ean".into())));
+        assert_eq!(KEY.refuses(""), "the value is empty");
+    }
+
+    #[test]
+    fn delimiter() {
+        assert_eq!(DELIMITER.of(&[]), Ok(None));
+        assert_eq!(DELIMITER.of(&["tab"]), Ok(Some(b'\t')));
+        assert!(DELIMITER.refuses("ab").contains("cannot stand between cells"));
+    }
+
+    #[test]
+    fn no_headers() {
+        assert_eq!(NO_HEADERS.of(&[]), Ok(false));
+        assert_eq!(NO_HEADERS.of(&["yes"]), Ok(true));
+        assert!(NO_HEADERS.refuses("on?").contains("neither true nor false"));
+    }
+
+    #[test]
+    fn limit() {
+        assert_eq!(LIMIT.of(&[]), Ok(None));
+        assert_eq!(LIMIT.of(&["7"]), Ok(NonZeroU64::new(7)));
+        assert!(LIMIT.refuses("0").contains("or all"));
+    }
+}

@@ -1,0 +1,210 @@
+//! The options of table `output`.
+
+use std::path::{Path, PathBuf};
+
+use crate::collect::{Format, Shape};
+use crate::config::choices::{Guard, Percent};
+use crate::config::origin::WrongValue;
+use crate::config::setting::{Given, Handle, Setting, Table, Takes};
+
+pub(crate) static SETTINGS: &[&Setting] = &[
+    &OUTPUT.setting,
+    &FORMAT.setting,
+    &SHAPE.setting,
+    &MERGE.setting,
+    &PRUNE.setting,
+    &CHANGES.setting,
+    &GUARD.setting,
+    &FAILED.setting,
+    &MIN_SUCCESS.setting,
+];
+
+/// `-` is standard output.
+pub(crate) static OUTPUT: Handle<Option<PathBuf>> = Handle {
+    setting: Setting::new(
+        Table::Output,
+        "output",
+        Takes::Text("FILE"),
+        "Where the answers go, or - for standard output",
+    )
+    .short('o')
+    .more("Required. The old file is untouched until the new one is complete."),
+    read: file,
+};
+
+pub(crate) static FORMAT: Handle<Format> = Handle {
+    setting: Setting::new(Table::Output, "format", Takes::Word("FORMAT"), "json or jsonl")
+        .default("json")
+        .more("json is one object with a line for each SKU; jsonl has one {\"key\":...,\"body\":...} a line.")
+        .completions(&["json", "jsonl"]),
+    read: |given| given.choice(),
+};
+
+pub(crate) static SHAPE: Handle<Shape> = Handle {
+    setting: Setting::new(Table::Output, "shape", Takes::Word("SHAPE"), "body or record")
+        .default("body")
+        .more(
+            "record is {\"status\":...,\"fetched_at\":...,\"attempts\":...,\"body\":...}; a failed SKU has \
+         \"error\" in place of \"body\".",
+        )
+        .completions(&["body", "record"]),
+    read: |given| given.choice(),
+};
+
+pub(crate) static MERGE: Handle<bool> = Handle {
+    setting: Setting::flag(Table::Output, "merge", "Start from the existing output")
+        .more("SKUs that are not fetched by this run keep their value."),
+    read: |given| given.flag(),
+};
+
+pub(crate) static PRUNE: Handle<bool> = Handle {
+    setting: Setting::flag(Table::Output, "prune", "With --merge: drop SKUs no longer in INPUT").more(
+        "Without it, --merge keeps them and the summary counts them. Not with --limit or with a failure file as \
+         INPUT.",
+    ),
+    read: |given| given.flag(),
+};
+
+pub(crate) static CHANGES: Handle<Option<PathBuf>> = Handle {
+    setting: Setting::new(
+        Table::Output,
+        "changes",
+        Takes::Text("FILE"),
+        "Write what changed, a JSON line a SKU",
+    )
+    .more(
+        "One line for each SKU that differs from the replaced file: \
+         {\"key\":...,\"change\":\"changed\",\"old\":...,\"new\":...}. change is added (no old), removed (no new), \
+         changed or failed (no new). Needs an output file.",
+    ),
+    read: |given| file_only(given, "changes go to a file: standard output carries data"),
+};
+
+pub(crate) static GUARD: Handle<Guard> = Handle {
+    setting: Setting::new(
+        Table::Output,
+        "guard",
+        Takes::Word("N%|off"),
+        "Hold back a much worse output",
+    )
+    .default("50%")
+    .more(
+        "An output is held back if it has over N percent fewer SKUs than the old one, or if the share of null or \
+         of the most common value is over N percentage points higher, and at least 10 SKUs are affected. The old \
+         file stays, the new one is written beside it as out.held.json, and the exit code is 76. An output \
+         without SKUs never replaces one that has some, even with off.",
+    ),
+    read: |given| given.choice(),
+};
+
+/// None: beside the output file, or nowhere for standard output.
+pub(crate) static FAILED: Handle<Option<PathBuf>> = Handle {
+    setting: Setting::new(
+        Table::Output,
+        "failed",
+        Takes::Text("FILE"),
+        "Where failed rows go [default: out.failed.csv]",
+    )
+    .more(
+        "Default: beside the output, under its name; with -o - nowhere. It can be used as INPUT; if the output \
+             has SKUs, this needs --merge.",
+    ),
+    read: |given| file_only(given, "failed rows go to a file: standard output carries data"),
+};
+
+pub(crate) static MIN_SUCCESS: Handle<Percent> = Handle {
+    setting: Setting::new(
+        Table::Output,
+        "min-success",
+        Takes::Word("N%"),
+        "With fewer fetched, publish nothing",
+    )
+    .default("50%")
+    .more(
+        "Of the SKUs asked for and the bad rows. 0 turns it off, and also publishes an output of only null.",
+    ),
+    read: |given| given.choice(),
+};
+
+/// The path of a file, or `-`.
+fn file(given: &Given<'_>) -> Result<Option<PathBuf>, WrongValue> {
+    let path = given.path()?;
+    if path.as_deref().is_some_and(ends_in_no_name) {
+        return Err(given.wrong("this is a folder: write the name of a file"));
+    }
+    Ok(path)
+}
+
+fn file_only(given: &Given<'_>, why: &str) -> Result<Option<PathBuf>, WrongValue> {
+    let path = file(given)?;
+    if path.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+        return Err(given.wrong(why));
+    }
+    Ok(path)
+}
+
+fn ends_in_no_name(path: &Path) -> bool {
+    path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output() {
+        assert_eq!(OUTPUT.of(&[]), Ok(None));
+        assert_eq!(OUTPUT.of(&["-"]), Ok(Some("-".into())));
+        for folder in ["out/", "x/..", "/"] {
+            assert_eq!(OUTPUT.refuses(folder), "this is a folder: write the name of a file");
+        }
+    }
+
+    #[test]
+    fn format() {
+        assert_eq!((FORMAT.of(&[]), FORMAT.of(&["jsonl"])), (Ok(Format::Json), Ok(Format::Jsonl)));
+        assert!(FORMAT.refuses("csv").contains("json or jsonl"));
+    }
+
+    #[test]
+    fn shape() {
+        assert_eq!((SHAPE.of(&[]), SHAPE.of(&["record"])), (Ok(Shape::Body), Ok(Shape::Record)));
+        assert!(SHAPE.refuses("row").contains("body or record"));
+    }
+
+    #[test]
+    fn merge() {
+        assert_eq!((MERGE.of(&[]), MERGE.of(&["true"])), (Ok(false), Ok(true)));
+    }
+
+    #[test]
+    fn prune() {
+        assert_eq!((PRUNE.of(&[]), PRUNE.of(&["true"])), (Ok(false), Ok(true)));
+    }
+
+    #[test]
+    fn changes() {
+        assert_eq!((CHANGES.of(&[]), CHANGES.of(&["c.jsonl"])), (Ok(None), Ok(Some("c.jsonl".into()))));
+        assert!(CHANGES.refuses("-").contains("changes go to a file"));
+    }
+
+    #[test]
+    fn guard() {
+        assert_eq!(GUARD.of(&[]).unwrap().to_string(), "50%");
+        assert_eq!(GUARD.of(&["off"]), Ok(Guard(None)));
+        assert!(GUARD.refuses("none").contains("or off"));
+    }
+
+    #[test]
+    fn failed() {
+        assert_eq!((FAILED.of(&[]), FAILED.of(&["f.csv"])), (Ok(None), Ok(Some("f.csv".into()))));
+        assert!(FAILED.refuses("-").contains("failed rows go to a file"));
+    }
+
+    #[test]
+    fn min_success() {
+        assert_eq!(MIN_SUCCESS.of(&[]).unwrap().to_string(), "50%");
+        assert_eq!(MIN_SUCCESS.of(&["99.5"]).unwrap().to_string(), "99.5%");
+        assert!(MIN_SUCCESS.refuses("101").contains("is not a percentage"));
+    }
+}

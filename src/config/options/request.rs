@@ -1,0 +1,270 @@
+//! The options of table `request`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Method;
+
+use crate::config::setting::{Handle, Secrecy, Setting, Table, Takes};
+use crate::config::settings::{Header, Secret};
+use crate::config::values;
+use crate::fetch::Follow;
+use crate::plan::BodyEscape;
+
+pub(crate) static SETTINGS: &[&Setting] = &[
+    &URL.setting,
+    &METHOD.setting,
+    &HEADER.setting,
+    &BODY.setting,
+    &BODY_ESCAPE.setting,
+    &TIMEOUT.setting,
+    &CONNECT_TIMEOUT.setting,
+    &FOLLOW.setting,
+    &CA_CERT.setting,
+    &PROXY.setting,
+    &INSECURE.setting,
+];
+
+/// A template, not yet parsed.
+pub(crate) static URL: Handle<Option<Secret>> = Handle {
+    setting: Setting::new(
+        Table::Request,
+        "url",
+        Takes::Text("TEMPLATE"),
+        "The address; any column may stand in {}",
+    )
+    .short('u')
+    .more(
+        "For example https://api.example.com/products/{sku}. {sku} is the key column where no column is \
+         called so. A value is percent-encoded; it can change neither the host nor the number of path \
+         segments. ${ENV_VAR} is replaced by that environment variable and treated as a secret. Required, \
+         unless --demo is given.",
+    )
+    .secrecy(Secrecy::Address),
+    read: |given| Ok(given.text()?.map(Secret::new)),
+};
+
+/// None: GET, or POST with a body.
+pub(crate) static METHOD: Handle<Option<Method>> = Handle {
+    setting: Setting::new(
+        Table::Request,
+        "method",
+        Takes::Text("METHOD"),
+        "The method [default: GET; POST with --body]",
+    )
+    .short('X')
+    .more(
+        "A retried POST may act twice: an answer that is lost on its way back is asked for again. \
+         --retries 0 turns retries off.",
+    )
+    // There are others.
+    .completions(&["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]),
+    read: |given| given.parse_if_set(values::method),
+};
+
+pub(crate) static HEADER: Handle<Vec<Header>> = Handle {
+    setting: Setting::new(
+        Table::Request,
+        "header",
+        Takes::List("NAME: VALUE"),
+        "A header of each request; repeatable",
+    )
+    .short('H')
+    .more(
+        "The value may hold {column} and ${ENV_VAR}; write secrets as ${ENV_VAR}, so that they stand in no \
+         process list. It replaces the program's own header of that name. Headers given here replace \
+         those of the environment, which replace those of the config file.",
+    )
+    .secrecy(Secrecy::Header),
+    read: |given| {
+        given.list(|text, origin| {
+            let (name, value) = values::header(text)?;
+            Ok(Header { name, value: Secret::new(value), origin: origin.clone() })
+        })
+    },
+};
+
+/// The text, or `@` and the name of a file.
+pub(crate) static BODY: Handle<Option<Secret>> = Handle {
+    setting: Setting::new(
+        Table::Request,
+        "body",
+        Takes::Text("TEXT|@FILE"),
+        "A body for each request, or @FILE that holds it",
+    )
+    .more(
+        "{column} and ${ENV_VAR} are inserted as the Content-Type needs it. {{column}} stands for the text \
+         {column}; all other braces are sent unchanged. FILE is relative to the current folder. Content-Type is \
+         application/json unless --header says otherwise. A retried POST may act twice.",
+    )
+    .secrecy(Secrecy::Body),
+    read: |given| {
+        given.parse_if_set(|text| match text.strip_prefix('@') {
+            Some("" | "-") => Err("write @FILE with the name of a file"),
+            _ => Ok(Secret::new(text)),
+        })
+    },
+};
+
+/// None: by the `Content-Type`.
+pub(crate) static BODY_ESCAPE: Handle<Option<BodyEscape>> = Handle {
+    setting: Setting::new(
+        Table::Request,
+        "body-escape",
+        Takes::Word("KIND"),
+        "json, form, xml or none [default: by Content-Type]",
+    )
+    .more(
+        "How values are inserted: json escapes them for the inside of a string, form percent-encodes, xml uses \
+         entity and character references, none inserts them unchanged. Default: json without a Content-Type and \
+         for application/json and +json, form for application/x-www-form-urlencoded, xml for application/xml, \
+         text/xml and +xml, none for text/plain. Other types need this option if the body has a placeholder. \
+         The Content-Type is not changed.",
+    )
+    .completions(&["json", "form", "xml", "none"]),
+    read: |given| given.parse_if_set(str::parse),
+};
+
+/// Of one attempt; at least a millisecond.
+pub(crate) static TIMEOUT: Handle<Duration> = Handle {
+    setting: Setting::new(Table::Request, "timeout", Takes::Word("TIME"), "For one attempt, body included")
+        .default("30s")
+        .more("From sending to the last byte of the body; waiting for its turn does not count."),
+    read: |given| given.parse(values::timeout),
+};
+
+/// At least a millisecond.
+pub(crate) static CONNECT_TIMEOUT: Handle<Duration> = Handle {
+    setting: Setting::new(
+        Table::Request,
+        "connect-timeout",
+        Takes::Word("TIME"),
+        "For connecting, TLS included",
+    )
+    .default("10s"),
+    read: |given| given.parse(values::timeout),
+};
+
+pub(crate) static FOLLOW: Handle<Follow> = Handle {
+    setting: Setting::new(
+        Table::Request,
+        "follow",
+        Takes::Word("REDIRECTS"),
+        "none, same-origin or any",
+    )
+    .default("same-origin")
+    .more(
+        "At most 5, and never from https to http. With any, no header, body or user-info that you gave \
+             reaches another origin. Where a redirect would lose the body of a request, the SKU fails, and the \
+             message names the address to use as --url.",
+    )
+    .completions(&["none", "same-origin", "any"]),
+    read: |given| given.choice(),
+};
+
+pub(crate) static CA_CERT: Handle<Option<PathBuf>> = Handle {
+    setting: Setting::new(
+        Table::Request,
+        "ca-cert",
+        Takes::Text("FILE"),
+        "Trust the certificates in this PEM file, too",
+    ),
+    read: |given| given.path(),
+};
+
+/// A template of `${NAME}` alone, not yet parsed.
+pub(crate) static PROXY: Handle<Option<Secret>> = Handle {
+    setting: Setting::new(Table::Request, "proxy", Takes::Text("URL"), "Send everything through this proxy")
+        .more(
+            "Default: the standard variables, such as HTTPS_PROXY and NO_PROXY. May hold ${ENV_VAR}: before \
+             the @ it is percent-encoded, elsewhere inserted as it is.",
+        )
+        .secrecy(Secrecy::Proxy),
+    read: |given| Ok(given.text()?.map(Secret::new)),
+};
+
+pub(crate) static INSECURE: Handle<bool> = Handle {
+    setting: Setting::flag(Table::Request, "insecure", "Do not verify the server's certificate"),
+    read: |given| given.flag(),
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url() {
+        assert_eq!(URL.of(&[]), Ok(None));
+        assert_eq!(URL.of(&["http://a/{sku}"]), Ok(Some(Secret::new("http://a/{sku}"))));
+        assert_eq!(URL.refuses(""), "the value is empty");
+    }
+
+    #[test]
+    fn method() {
+        assert_eq!(METHOD.of(&[]), Ok(None));
+        assert_eq!(METHOD.of(&["put"]), Ok(Some(Method::PUT)));
+        assert!(METHOD.refuses("CONNECT").contains("opens a tunnel"));
+    }
+
+    #[test]
+    fn header() {
+        assert_eq!(HEADER.of(&[]), Ok(Vec::new()));
+        let headers = HEADER.of(&["A: 1", "B: ${T}"]).unwrap();
+        let lines: Vec<_> = headers.iter().map(|it| (it.name.as_str(), it.value.reveal())).collect();
+        assert_eq!(lines, [("a", "1"), ("b", "${T}")]);
+        assert!(HEADER.refuses("canary").contains("no colon"));
+    }
+
+    #[test]
+    fn body() {
+        assert_eq!(BODY.of(&[]), Ok(None));
+        assert_eq!(BODY.of(&["@q.json"]), Ok(Some(Secret::new("@q.json"))));
+        assert!(BODY.refuses("@-").contains("@FILE"));
+    }
+
+    #[test]
+    fn body_escape() {
+        assert_eq!(BODY_ESCAPE.of(&[]), Ok(None));
+        assert!(BODY_ESCAPE.of(&["xml"]).unwrap().is_some());
+        assert!(BODY_ESCAPE.refuses("html").contains("json, form, xml or none"));
+    }
+
+    #[test]
+    fn timeout() {
+        assert_eq!(TIMEOUT.of(&[]), Ok(Duration::from_secs(30)));
+        assert_eq!(TIMEOUT.of(&["250ms"]), Ok(Duration::from_millis(250)));
+        assert!(TIMEOUT.refuses("0s").contains("leaves no time"));
+    }
+
+    #[test]
+    fn connect_timeout() {
+        assert_eq!(CONNECT_TIMEOUT.of(&[]), Ok(Duration::from_secs(10)));
+        assert!(CONNECT_TIMEOUT.refuses("9").contains("is not a duration"));
+    }
+
+    #[test]
+    fn follow() {
+        assert_eq!(FOLLOW.of(&[]), Ok(Follow::SameOrigin));
+        assert_eq!(FOLLOW.of(&["any"]), Ok(Follow::Any));
+        assert!(FOLLOW.refuses("all").contains("none, same-origin or any"));
+    }
+
+    #[test]
+    fn ca_cert() {
+        assert_eq!(CA_CERT.of(&[]), Ok(None));
+        assert_eq!(CA_CERT.of(&["ca.pem"]), Ok(Some("ca.pem".into())));
+        assert_eq!(CA_CERT.refuses(""), "the value is empty");
+    }
+
+    #[test]
+    fn proxy() {
+        assert_eq!(PROXY.of(&[]), Ok(None));
+        assert_eq!(PROXY.of(&["http://p:1"]), Ok(Some(Secret::new("http://p:1"))));
+        assert_eq!(PROXY.refuses(""), "the value is empty");
+    }
+
+    #[test]
+    fn insecure() {
+        assert_eq!((INSECURE.of(&[]), INSECURE.of(&["1"])), (Ok(false), Ok(true)));
+    }
+}

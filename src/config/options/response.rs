@@ -1,0 +1,85 @@
+//! The options of table `response`.
+
+use crate::config::setting::{Handle, Setting, Table, Takes};
+use crate::config::values;
+use crate::fetch::BodyAs;
+use crate::model::{Size, StatusSet};
+
+pub(crate) static SETTINGS: &[&Setting] =
+    &[&SELECT.setting, &BODY_AS.setting, &NULL_ON.setting, &MAX_BODY.setting];
+
+/// Not yet compiled.
+pub(crate) static SELECT: Handle<String> = Handle {
+    setting: Setting::new(Table::Response, "select", Takes::Text("JQ"), "A jq filter on each body")
+        .default("."),
+    read: |given| {
+        given.parse(|text| match text.trim() {
+            "" => Err("the filter is empty: write . to keep the body as it is"),
+            _ => Ok(text.to_owned()),
+        })
+    },
+};
+
+pub(crate) static BODY_AS: Handle<BodyAs> = Handle {
+    setting: Setting::new(Table::Response, "body-as", Takes::Word("KIND"), "json or text")
+        .default("json")
+        .more(
+            "With text the body becomes a JSON string. A charset that Content-Type declares is decoded; a \
+             byte-order mark wins over it.",
+        )
+        .completions(&["json", "text"]),
+    read: |given| given.choice(),
+};
+
+pub(crate) static NULL_ON: Handle<StatusSet> = Handle {
+    setting: Setting::new(Table::Response, "null-on", Takes::Word("CODES"), "Statuses that store null")
+        .default("none")
+        .more(
+        "They count as fetched. For example 404,410. A status that is also in the default of --retry-on is then \
+             stored, not retried.",
+    ),
+    read: |given| given.parse(values::statuses),
+};
+
+/// Decoded; never 0.
+pub(crate) static MAX_BODY: Handle<Size> = Handle {
+    setting: Setting::new(
+        Table::Response,
+        "max-body",
+        Takes::Word("SIZE"),
+        "The largest body to keep, decoded",
+    )
+    .default("10MiB"),
+    read: |given| given.parse(values::size),
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn select() {
+        assert_eq!(SELECT.of(&[]).as_deref(), Ok("."));
+        assert_eq!(SELECT.of(&[" .a"]).as_deref(), Ok(" .a"));
+        assert!(SELECT.refuses("  ").contains("the filter is empty"));
+    }
+
+    #[test]
+    fn body_as() {
+        assert_eq!((BODY_AS.of(&[]), BODY_AS.of(&["text"])), (Ok(BodyAs::Json), Ok(BodyAs::Text)));
+        assert!(BODY_AS.refuses("xml").contains("json or text"));
+    }
+
+    #[test]
+    fn null_on() {
+        assert!(NULL_ON.of(&[]).unwrap().is_empty());
+        assert!(NULL_ON.of(&["404,410"]).unwrap().contains(410));
+        assert!(NULL_ON.refuses("+404").contains("are not statuses"));
+    }
+
+    #[test]
+    fn max_body() {
+        assert_eq!((MAX_BODY.of(&[]), MAX_BODY.of(&["1kB"])), (Ok(Size(10 << 20)), Ok(Size(1_000))));
+        assert!(MAX_BODY.refuses("0").contains("is not a size"));
+    }
+}

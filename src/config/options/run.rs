@@ -1,0 +1,140 @@
+//! The options of table `run`, those of the built-in API apart.
+
+use std::time::Duration;
+
+use crate::config::setting::{Handle, InTune, Setting, Table, Takes};
+use crate::config::values::{self, or_none};
+use crate::report::{LogFormat, ProgressMode, ReportFile};
+
+/// `--fresh`: the journal is ignored.
+pub(crate) static FRESH: Handle<bool> = Handle {
+    setting: Setting::flag(Table::Run, "fresh", "Ignore the journal of an interrupted run")
+        .in_tune(InTune::Ignored),
+    read: |given| given.flag(),
+};
+
+pub(crate) static MAX_AGE: Handle<Option<Duration>> = Handle {
+    setting: Setting::new(Table::Run, "max-age", Takes::Word("TIME"), "Ask again for what is older")
+        .default("none")
+        .more(
+        "Values younger than this are kept (with --merge); older answers in the journal of an interrupted run are \
+         requested again (with or without --merge). For a daily run use 20h: at 24h, values stored a few minutes \
+         into yesterday's run are still too young, so they are refreshed only every second night.",
+        )
+        .in_tune(InTune::Ignored),
+    read: |given| given.parse(or_none(values::duration)),
+};
+
+pub(crate) static LOCK_WAIT: Handle<Duration> = Handle {
+    setting: Setting::new(
+        Table::Run,
+        "lock-wait",
+        Takes::Word("TIME"),
+        "Wait for another run on this output",
+    )
+    .default("0s")
+    .more("Two runs never work on one output; the second ends at once, or after this time.")
+    .in_tune(InTune::Ignored),
+    read: |given| given.parse(values::duration),
+};
+
+pub(crate) static DRY_RUN: Handle<bool> = Handle {
+    setting: Setting::flag(Table::Run, "dry-run", "Print the plan: no request, no file written")
+        .more(
+            "To standard output: rows, repeats, rejected rows with their lines, the first addresses, the pace and \
+         the time it takes, what is already there. Exit 1 where rows would be rejected, 76 where the output \
+         would be held back.",
+        )
+        .in_tune(InTune::Ignored),
+    read: |given| given.flag(),
+};
+
+pub(crate) static PROGRESS: Handle<ProgressMode> = Handle {
+    setting: Setting::new(Table::Run, "progress", Takes::Word("MODE"), "auto, bar, plain or none")
+        .default("auto")
+        .more("auto is a bar on a terminal, else one plain line every 10 s.")
+        .completions(&["auto", "bar", "plain", "none"]),
+    read: |given| given.choice(),
+};
+
+pub(crate) static REPORT: Handle<Option<ReportFile>> = Handle {
+    setting: Setting::new(
+        Table::Run,
+        "report",
+        Takes::Text("FILE"),
+        "Write a report: FILE.json, .html or .prom",
+    )
+    .more(
+        "By the ending: one JSON object, a page for a browser, or text for Prometheus' node_exporter. Written \
+         at every end, published or not.",
+    )
+    .in_tune(InTune::Other {
+        help: "Write the measurement: FILE.json or .html",
+        long: "",
+        more: "By the ending: one JSON object, or a page for a browser.",
+    }),
+    read: |given| {
+        given.path()?.map(values::report_file).transpose().map_err(|why| given.wrong(why))
+    },
+};
+
+pub(crate) static LOG_FORMAT: Handle<LogFormat> = Handle {
+    setting: Setting::new(Table::Run, "log-format", Takes::Word("FORMAT"), "Standard error: text or json")
+        .default("text")
+        .completions(&["text", "json"]),
+    read: |given| given.choice(),
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh() {
+        assert_eq!((FRESH.of(&[]), FRESH.of(&["true"])), (Ok(false), Ok(true)));
+    }
+
+    #[test]
+    fn max_age() {
+        assert_eq!((MAX_AGE.of(&[]), MAX_AGE.of(&["none"])), (Ok(None), Ok(None)));
+        assert_eq!(MAX_AGE.of(&["20h"]), Ok(Some(Duration::from_hours(20))));
+        assert!(MAX_AGE.refuses("20").contains("is not a duration"));
+    }
+
+    #[test]
+    fn lock_wait() {
+        assert_eq!(LOCK_WAIT.of(&[]), Ok(Duration::ZERO));
+        assert_eq!(LOCK_WAIT.of(&["7s"]), Ok(Duration::from_secs(7)));
+        assert!(LOCK_WAIT.refuses("").contains("is not a duration"));
+    }
+
+    #[test]
+    fn dry_run() {
+        assert_eq!((DRY_RUN.of(&[]), DRY_RUN.of(&["true"])), (Ok(false), Ok(true)));
+    }
+
+    #[test]
+    fn progress() {
+        assert_eq!(
+            (PROGRESS.of(&[]), PROGRESS.of(&["none"])),
+            (Ok(ProgressMode::Auto), Ok(ProgressMode::None))
+        );
+        assert!(PROGRESS.refuses("dots").contains("auto, bar, plain or none"));
+    }
+
+    #[test]
+    fn report() {
+        assert_eq!(REPORT.of(&[]), Ok(None));
+        assert!(REPORT.of(&["r.html"]).unwrap().is_some());
+        assert!(REPORT.refuses("r.txt").contains("is not a report"));
+    }
+
+    #[test]
+    fn log_format() {
+        assert_eq!(
+            (LOG_FORMAT.of(&[]), LOG_FORMAT.of(&["json"])),
+            (Ok(LogFormat::Text), Ok(LogFormat::Json))
+        );
+        assert!(LOG_FORMAT.refuses("xml").contains("text or json"));
+    }
+}
