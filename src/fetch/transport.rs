@@ -7,10 +7,14 @@
 //! send or wait behind the back of the gate, or keep half an answer. What they did is done, counted
 //! and tested in this room.
 
+mod connect;
 mod direct;
+mod exchange;
 mod http1;
 mod http2;
 mod observed_io;
+#[cfg(test)]
+mod pipe;
 mod send_error;
 mod trust;
 
@@ -32,10 +36,11 @@ use super::body_budget::{BodyBudget, BodyClaim};
 use super::pausable_timeout::PausableTimeout;
 use crate::model::{Cause, Fault, Request, Size, large_buffer};
 
-use direct::Direct;
-use http1::{Exchange, is_ended_by_close};
+use connect::{Connect, TcpConnector};
+use direct::DirectClient;
+use exchange::{Exchange, is_ended_by_close};
 use http2::{STREAM_WINDOW, connection_window};
-use send_error::{Stage, reqwest_error, text};
+use send_error::{SendStage, reqwest_error, text};
 
 /// Streams that one HTTP/2 connection is trusted to carry.
 ///
@@ -159,7 +164,7 @@ pub enum TransportError {
 pub struct Http {
     settings: TransportSettings,
     /// None where a proxy stands between, and where certificates are not to be verified.
-    direct: Option<Direct>,
+    direct: Option<DirectClient<TcpConnector>>,
     /// Shared by all clients: reading the system's authorities takes longer than many a request.
     trust: Option<Arc<rustls::ClientConfig>>,
     /// Constant headers with several values: a client's default headers carry one value a name.
@@ -183,7 +188,7 @@ struct CountedClient {
 
 /// An answer whose body is being read.
 enum UnreadAnswer<'a> {
-    Direct(Exchange<'a>),
+    Direct(Exchange<'a, <TcpConnector as Connect>::Io>),
     Reqwest(reqwest::Response),
 }
 
@@ -218,7 +223,7 @@ impl UnreadAnswer<'_> {
         let next = match self {
             Self::Direct(exchange) => exchange.chunk().await,
             Self::Reqwest(response) => {
-                response.chunk().await.map_err(|error| reqwest_error(error, Stage::Body, settings))
+                response.chunk().await.map_err(|error| reqwest_error(error, SendStage::Body, settings))
             }
         };
         next.map_err(|mut error| {
@@ -249,7 +254,7 @@ impl Http {
         let repeated = repeated_headers(&settings.headers);
         let mut headers = same_origin_headers(&settings);
         headers.extend(repeated.clone());
-        let direct = Direct::new(&settings, trust.as_ref(), headers);
+        let direct = DirectClient::for_template(&settings, trust.as_ref(), headers);
         let clients = if settings.tls {
             settings.concurrency.div_ceil(STREAMS_PER_CONNECTION).clamp(1, MAX_SPREAD)
         } else {
@@ -379,7 +384,7 @@ impl Http {
         reuse: Reuse,
         timeout: &PausableTimeout,
     ) -> Result<RawAnswer, SendError> {
-        if let Some(direct) = self.direct.as_ref().filter(|_| Direct::serves(request)) {
+        if let Some(direct) = self.direct.as_ref().filter(|_| DirectClient::<TcpConnector>::serves(request)) {
             let exchange = direct.send(request, reuse).await?;
             return self.read(UnreadAnswer::Direct(exchange), request, timeout).await;
         }
@@ -417,13 +422,13 @@ impl Http {
         client: &Client,
         request: &Request,
     ) -> Result<reqwest::Response, SendError> {
-        let mut stage = Stage::RestedHead;
+        let mut stage = SendStage::IdleHead;
         let mut execution = pin!(self.execute(client, request));
         let response = poll_fn(|cx| {
             let before = self.opened.load(Ordering::Relaxed);
             let polled = execution.as_mut().poll(cx);
             if self.opened.load(Ordering::Relaxed) != before {
-                stage = Stage::FirstHead;
+                stage = SendStage::FirstHead;
             }
             polled
         })

@@ -1,259 +1,162 @@
-//! One HTTP/1.1 connection, and one request on it; and an answer, of either HTTP.
+//! HTTP/1.1 connections of our own, and the pool of idle ones.
 //!
-//! hyper gives a connection in two halves that talk to each other: one takes requests, the other moves
-//! bytes. The usual arrangement runs the second in a task of its own, which wakes for every event and
-//! hands it on. Here both are polled by the future that waits for the answer, so that a response which
-//! came in one packet costs one wake-up and no task.
+//! hyper gives a connection as two halves: `SendRequest` takes requests, `Connection` reads and writes. Usually a task
+//! runs the second half; it wakes for every event and passes the result on. Here the future that waits for the answer
+//! polls both halves, so that an answer in one packet costs one wake-up and no task.
 
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::response::Parts;
-use http::{HeaderMap, StatusCode, Version};
 use http_body_util::Full;
-use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use tokio::time::Instant;
 
 use super::SendError;
-use super::http2::StreamPermit;
-use super::observed_io::{BUFFER, Io, ObservedIo, ReadObserver};
-use super::send_error::{Stage, connection_error, reset};
+use super::exchange::Exchange;
+use super::observed_io::{ConnectionIo, ObservedIo, READ_BUFFER, ReadObserver};
+use super::send_error::{SendStage, connection_error};
 
-/// Longer than this no connection is kept idle: many servers close sooner, and middle boxes forget.
-const LONGEST_REST: Duration = Duration::from_secs(90);
+/// A connection that was idle for longer is not used again: many servers close sooner, and middleboxes drop their
+/// state.
+const MAX_IDLE: Duration = Duration::from_secs(90);
 
-/// What is heard of a connection.
+/// What was seen on a connection's IO.
 #[derive(Default)]
 struct Http1Activity {
-    /// How often something was read. Only who polls the connection writes it.
-    read: AtomicUsize,
-    /// Whether the server took no more of a request.
-    refused: AtomicBool,
+    /// Reads that returned. Only the poller of the connection writes it.
+    reads: AtomicUsize,
+    /// Whether the server refused a part of a request.
+    has_refused: AtomicBool,
 }
 
 impl ReadObserver for Arc<Http1Activity> {
     fn on_read(&self) {
-        self.read.store(self.read.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.reads.store(self.reads.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// A server may answer before it has read a whole request, and close: the answer counts.
+    /// A server may answer before it has read a whole request, and close: that answer counts.
     fn on_write_refused(&self) -> bool {
-        self.refused.store(true, Ordering::Relaxed);
+        self.has_refused.store(true, Ordering::Relaxed);
         true
     }
 }
 
-/// A connection that carries one request at a time. It goes from hand to hand, and is large: always boxed.
-pub(super) struct Http1Connection {
+/// The half of a connection that reads and writes.
+type IoHalf<S> = Connection<ObservedIo<S, Arc<Http1Activity>>, Full<Bytes>>;
+
+/// A connection that carries one request at a time. It is large and moves between owners, and is therefore boxed.
+pub(super) struct Http1Connection<S: ConnectionIo> {
     requests: SendRequest<Full<Bytes>>,
-    /// None once the connection is over.
-    bytes: Option<Connection<ObservedIo<Arc<Http1Activity>>, Full<Bytes>>>,
+    /// None once the connection has ended.
+    io: Option<IoHalf<S>>,
     activity: Arc<Http1Activity>,
     has_answered: bool,
 }
 
-impl Http1Connection {
-    pub(super) async fn over(io: Io) -> hyper::Result<Box<Self>> {
+impl<S: ConnectionIo> Http1Connection<S> {
+    /// Starts HTTP/1.1 on a new connection; nothing is sent yet.
+    pub(super) async fn handshake(io: S) -> hyper::Result<Box<Self>> {
         let activity = Arc::new(Http1Activity::default());
         let observed = ObservedIo { io, observer: Arc::clone(&activity) };
-        let (requests, bytes) = Builder::new().max_buf_size(BUFFER).handshake(observed).await?;
-        Ok(Box::new(Self { requests, bytes: Some(bytes), activity, has_answered: false }))
+        let (requests, io) = Builder::new().max_buf_size(READ_BUFFER).handshake(observed).await?;
+        Ok(Box::new(Self { requests, io: Some(io), activity, has_answered: false }))
     }
 
-    /// Moves what can be moved. The half that moves bytes tells its errors to the half that waits, if it
-    /// waits; dropped, it tells it that nothing more comes.
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if self.bytes.as_mut().is_some_and(|bytes| Pin::new(bytes).poll(cx).is_ready()) {
-            self.bytes = None;
+    /// Reads and writes what is possible now. hyper passes an error to the future that waits for the answer, if
+    /// there is one; dropping the IO half ends that future.
+    pub(super) fn poll_io(&mut self, cx: &mut Context<'_>) {
+        if self.io.as_mut().is_some_and(|io| Pin::new(io).poll(cx).is_ready()) {
+            self.io = None;
         }
     }
 
-    /// Whether another request may leave on it.
+    /// Whether another request may be sent on it.
     fn is_free(&self) -> bool {
-        self.bytes.is_some() && self.requests.is_ready() && !self.has_refused()
+        self.io.is_some() && self.requests.is_ready() && !self.has_refused()
     }
 
-    fn has_refused(&self) -> bool {
-        self.activity.refused.load(Ordering::Relaxed)
+    /// Whether the server refused a part of a request.
+    pub(super) fn has_refused(&self) -> bool {
+        self.activity.has_refused.load(Ordering::Relaxed)
     }
 
-    fn read(&self) -> usize {
-        self.activity.read.load(Ordering::Relaxed)
+    fn reads(&self) -> usize {
+        self.activity.reads.load(Ordering::Relaxed)
     }
 
-    /// What it was at when a request failed, before which it had read so often. The end is read too; what comes
-    /// before it began to be an answer.
-    fn stage(&self, read: usize) -> Stage {
-        match self.read().wrapping_sub(read) {
-            _ if !self.has_answered => Stage::FirstHead,
-            0 | 1 => Stage::RestedHead,
-            _ => Stage::Head,
+    /// The stage at which a request failed, before which the connection had this many reads. The end of the stream
+    /// counts as one; a second one means that an answer had begun.
+    fn stage(&self, reads_before: usize) -> SendStage {
+        match self.reads().wrapping_sub(reads_before) {
+            _ if !self.has_answered => SendStage::FirstHead,
+            0 | 1 => SendStage::IdleHead,
+            _ => SendStage::Head,
         }
     }
 
-    /// Sends, and waits for the head of the answer.
+    /// Sends a request and waits for the head of its answer. The connection returns to `idle` after the body.
     pub(super) async fn send(
         mut self: Box<Self>,
         request: http::Request<Full<Bytes>>,
-        idle: &IdlePool,
-    ) -> Result<Exchange<'_>, SendError> {
-        let read = self.read();
+        idle: &IdlePool<S>,
+    ) -> Result<Exchange<'_, S>, SendError> {
+        let reads_before = self.reads();
         let mut head = pin!(self.requests.send_request(request));
-        let response = std::future::poll_fn(|cx| {
-            self.drive(cx);
+        let response = poll_fn(|cx| {
+            self.poll_io(cx);
             head.as_mut().poll(cx)
         })
         .await
-        .map_err(|error| connection_error(&error, self.stage(read)))?;
+        .map_err(|error| connection_error(&error, self.stage(reads_before)))?;
         self.has_answered = true;
-        let (head, body) = response.into_parts();
-        Ok(Exchange { head, body, connection: Some(self), permit: None, idle })
+        Ok(Exchange::over_http1(response, self, idle))
     }
 }
 
-/// An answer whose body is being read. Dropped before its end, it closes the connection, or resets the stream.
-pub(super) struct Exchange<'a> {
-    pub(super) head: Parts,
-    body: Incoming,
-    connection: Option<Box<Http1Connection>>,
-    /// Held to the end of the body: the stream is open until then.
-    permit: Option<StreamPermit>,
-    idle: &'a IdlePool,
+/// Connections that carry no request.
+pub(super) struct IdlePool<S: ConnectionIo> {
+    connections: Mutex<Vec<(Box<Http1Connection<S>>, Instant)>>,
 }
 
-impl<'a> Exchange<'a> {
-    /// Sends over HTTP/2, and waits for the head of the answer.
-    pub(super) async fn on(
-        mut permit: StreamPermit,
-        request: http::Request<Full<Bytes>>,
-        idle: &'a IdlePool,
-    ) -> Result<Self, SendError> {
-        let answer = permit.send(request).await;
-        let answer = answer.map_err(|error| connection_error(&error, permit.stage()))?;
-        let (head, body) = answer.into_parts();
-        Ok(Self { head, body, connection: None, permit: Some(permit), idle })
+impl<S: ConnectionIo> IdlePool<S> {
+    /// An empty pool.
+    pub(super) fn new() -> Self {
+        Self { connections: Mutex::new(Vec::new()) }
     }
 
-    /// The next piece of the body, or none at its end.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, SendError> {
-        if let Some(permit) = &mut self.permit {
-            permit.begin_wait();
-        }
-        let next = std::future::poll_fn(|cx| match self.poll_chunk(cx) {
-            Poll::Pending => {
-                // Asking said that more is wanted, and only then is it read.
-                if let Some(connection) = &mut self.connection {
-                    connection.drive(cx);
-                }
-                self.poll_chunk(cx)
-            }
-            ready @ Poll::Ready(_) => ready,
-        })
-        .await;
-        if let Some(permit) = &mut self.permit {
-            permit.end_wait();
-        }
-        match next.map_err(|error| connection_error(&error, Stage::Body))? {
-            None if self.has_unsure_end() => Err(reset()),
-            None => {
-                self.give_back().await;
-                Ok(None)
-            }
-            chunk => Ok(chunk),
-        }
-    }
-
-    /// The system tells of a reset once. When the request has learnt of it, the body seems to end in peace.
-    fn has_unsure_end(&self) -> bool {
-        let Parts { version, status, headers, .. } = &self.head;
-        self.connection.as_ref().is_some_and(|connection| connection.has_refused())
-            && is_ended_by_close(*version, *status, headers)
-    }
-
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<Option<Bytes>>> {
-        loop {
-            match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => return Poll::Ready(Ok(None)),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                Poll::Ready(Some(Ok(frame))) => {
-                    // Trailers say nothing that is kept.
-                    if let Ok(data) = frame.into_data() {
-                        return Poll::Ready(Ok(Some(data)));
-                    }
-                }
-            }
-        }
-    }
-
-    async fn give_back(&mut self) {
-        let Some(mut connection) = self.connection.take().filter(|_| !has_ambiguous_end(&self.head)) else {
-            return;
-        };
-        std::future::poll_fn(|cx| {
+    /// Takes a connection back after its answer; one that cannot carry another request is closed.
+    pub(super) async fn put(&self, mut connection: Box<Http1Connection<S>>) {
+        poll_fn(|cx| {
             if !connection.is_free() {
-                connection.drive(cx);
+                connection.poll_io(cx);
             }
             Poll::Ready(())
         })
         .await;
-        self.idle.put(connection);
-    }
-}
-
-/// Whether only the end of the connection tells where the body ends.
-pub(super) fn is_ended_by_close(version: Version, status: StatusCode, headers: &HeaderMap) -> bool {
-    version < Version::HTTP_2
-        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        && !headers.contains_key(CONTENT_LENGTH)
-        && !headers.contains_key(TRANSFER_ENCODING)
-}
-
-/// Whether what follows may be the rest of this answer: it gives two ends, or has no body and yet says where that
-/// ends (RFC 9112, 6.3). The answer counts, and no other may come on its connection.
-fn has_ambiguous_end(head: &Parts) -> bool {
-    let is_empty = head.status == StatusCode::NO_CONTENT;
-    if head.headers.contains_key(TRANSFER_ENCODING) {
-        return is_empty || head.headers.contains_key(CONTENT_LENGTH);
-    }
-    is_empty && head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
-}
-
-/// Connections without a request on them.
-pub(super) struct IdlePool {
-    idle: Mutex<Vec<(Box<Http1Connection>, Instant)>>,
-}
-
-impl IdlePool {
-    pub(super) fn none() -> Self {
-        Self { idle: Mutex::new(Vec::new()) }
-    }
-
-    fn put(&self, connection: Box<Http1Connection>) {
         if connection.is_free() {
             self.lock().push((connection, Instant::now()));
         }
     }
 
-    /// The one that rested least, if its server has not closed it: those that are not needed grow old
-    /// together.
-    pub(super) async fn take(&self) -> Option<Box<Http1Connection>> {
-        std::future::poll_fn(|cx| {
+    /// The connection that was used last, if the server has not closed it. In this order those that are not needed
+    /// grow old together.
+    pub(super) async fn take(&self) -> Option<Box<Http1Connection<S>>> {
+        poll_fn(|cx| {
             loop {
-                let mut idle = self.lock();
-                let Some((mut connection, since)) = idle.pop() else { return Poll::Ready(None) };
-                if since.elapsed() > LONGEST_REST {
-                    // Those below it rested longer.
-                    idle.clear();
+                let mut connections = self.lock();
+                let Some((mut connection, since)) = connections.pop() else { return Poll::Ready(None) };
+                if since.elapsed() > MAX_IDLE {
+                    // Those below it were idle for longer.
+                    connections.clear();
                     return Poll::Ready(None);
                 }
-                drop(idle);
-                connection.drive(cx);
+                drop(connections);
+                connection.poll_io(cx);
                 if connection.is_free() {
                     return Poll::Ready(Some(connection));
                 }
@@ -262,7 +165,10 @@ impl IdlePool {
         .await
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Box<Http1Connection>, Instant)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<(Box<Http1Connection<S>>, Instant)>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

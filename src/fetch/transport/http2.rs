@@ -1,13 +1,13 @@
-//! HTTP/2 connections, each shared by as many requests as its server allows.
+//! HTTP/2 connections of our own, each shared by as many requests as its server allows, and their pool.
 //!
-//! A server may allow few streams on a connection (RFC 9113, 6.5.2, recommends at least 100; 10 and 16 are
-//! seen), and what is over the number waits in a queue that nobody sees. So each request is counted here, and one
-//! that finds all connections full opens another. The server may change the number at any time: what was handed to
-//! a connection and finds no stream there is called back, and leaves on another one.
+//! A server may allow few streams on a connection (RFC 9113, section 6.5.2, recommends at least 100; 10 and 16 are
+//! seen). A library queues the requests over that number without reporting it. Here requests are counted, and one that
+//! finds every connection full opens another. The server may change the number at any time: a request that was passed
+//! to a connection and gets no stream there is recalled, and sent on another connection.
 //!
-//! A connection on which a request waited in vain, and nothing else was heard meanwhile, is left to those that are
-//! on it already. PING frames would find such a server sooner; they cost a timer and a lock for every frame, and
-//! would end the requests of one that is only slow.
+//! A connection on which a request waited its whole time, while nothing else was read, gets no more requests. PING
+//! frames would detect such a server sooner; they cost a timer a connection and a lock a frame, and would end the
+//! requests of a server that is only slow.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -27,177 +27,198 @@ use hyper_util::rt::TokioExecutor;
 use tokio::time::Instant;
 
 use super::Reuse;
-use super::observed_io::{BUFFER, Io, ObservedIo, ReadObserver};
-use super::send_error::Stage;
+use super::observed_io::{ConnectionIo, ObservedIo, READ_BUFFER, ReadObserver};
+use super::send_error::SendStage;
 
-/// What a connection is told to take for the number of streams before its server has said one. No server can say
-/// this number, which is how it is known that none has.
-const UNTOLD: usize = usize::MAX - 1;
-/// How long the server's first word is waited for: it is sent with the end of the handshake, but one stream too many
-/// is refused, and some servers end the connection for it. A server must say it, yet need not be waited for
-/// (RFC 9113, 3.4): one that says nothing gets streams without it.
-const FIRST_WORD_WITHIN: Duration = Duration::from_secs(2);
-/// Most streams on one connection, however many are allowed: one packet that is lost holds up all of them.
-const MOST: usize = 100;
-/// Bytes that one stream may hold unread. A body that waits for room leaves them unread, and they count
-/// against the whole connection: its window is therefore that of all streams together, or those that wait
-/// would keep the one that reads on from getting anything.
+/// The number of streams that a connection assumes before the server's first SETTINGS. No server can send this number,
+/// so its presence shows that none has arrived.
+const NO_SETTINGS_YET: usize = usize::MAX - 1;
+/// How long the server's first SETTINGS are waited for. They come with the end of the handshake, but one stream too
+/// many is refused, and some servers end the connection for it. RFC 9113, section 3.4, allows a client not to wait: a
+/// server that sends none within this time gets streams without them.
+const SETTINGS_WAIT: Duration = Duration::from_secs(2);
+/// Most streams on one connection, however many are allowed: a lost packet delays all of them.
+const MAX_STREAMS: usize = 100;
+/// Bytes that one stream may hold unread. A body that waits for the budget leaves them unread, and they count
+/// against the connection's window too. That window is therefore the sum of all streams' windows; a smaller one
+/// would let the streams that wait stop the one that reads on.
 pub(super) const STREAM_WINDOW: u32 = 256 << 10;
-/// The largest window there is (RFC 9113, 6.9.1).
+/// The largest window there is (RFC 9113, section 6.9.1).
 const MAX_WINDOW: u32 = i32::MAX as u32;
 /// The largest head of an answer, as over HTTP/1.1.
 #[allow(clippy::cast_possible_truncation, reason = "it is 64 KiB")]
-const LARGEST_HEAD: u32 = BUFFER as u32;
+const MAX_HEAD: u32 = READ_BUFFER as u32;
 
-/// The window of a connection that carries so many streams.
+/// The window of a connection that carries so many streams, in bytes.
 pub(super) fn connection_window(streams: usize) -> u32 {
     let streams = u32::try_from(streams).unwrap_or(MAX_WINDOW).max(4);
     STREAM_WINDOW.saturating_mul(streams).min(MAX_WINDOW)
 }
 
-/// Bytes are moved by a task of the connection's own, since many requests share it; this half takes requests.
-type Requests = Connection<ObservedIo<Arc<Http2State>>, Full<Bytes>, TokioExecutor>;
+/// The half of a connection that takes requests to their streams. hyper reads and writes in a task of the
+/// connection's own.
+type Dispatcher<S> = Connection<ObservedIo<S, Arc<Http2State<S>>>, Full<Bytes>, TokioExecutor>;
 
-/// What all who have to do with one connection know of it.
-#[derive(Default)]
-struct Http2State {
+/// State that a connection shares with its permits, its task and its IO.
+struct Http2State<S: ConnectionIo> {
     in_flight: AtomicUsize,
-    /// Requests that were ever handed to it.
-    handed: AtomicUsize,
-    /// How often something was read from it.
+    /// Requests that were ever passed to it.
+    passed: AtomicUsize,
+    /// Reads that returned.
     reads: AtomicUsize,
-    /// Woken by what is read.
+    /// Woken by every read.
     read_waker: AtomicWaker,
     has_answered: AtomicBool,
-    /// Whether requests were called back from it.
-    called_back: AtomicBool,
-    /// Whether a request waited on it in vain.
-    silent: AtomicBool,
-    /// None once no more are taken.
-    requests: Mutex<Option<Requests>>,
+    /// Whether requests were recalled from it.
+    has_recalled: AtomicBool,
+    /// Whether a request waited its whole time on it while nothing was read.
+    is_silent: AtomicBool,
+    /// None once no more requests are accepted.
+    dispatcher: Mutex<Option<Dispatcher<S>>>,
 }
 
-impl Http2State {
-    fn requests(&self) -> MutexGuard<'_, Option<Requests>> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+impl<S: ConnectionIo> Default for Http2State<S> {
+    fn default() -> Self {
+        Self {
+            in_flight: AtomicUsize::new(0),
+            passed: AtomicUsize::new(0),
+            reads: AtomicUsize::new(0),
+            read_waker: AtomicWaker::new(),
+            has_answered: AtomicBool::new(false),
+            has_recalled: AtomicBool::new(false),
+            is_silent: AtomicBool::new(false),
+            dispatcher: Mutex::new(None),
+        }
+    }
+}
+
+impl<S: ConnectionIo> Http2State<S> {
+    fn dispatcher(&self) -> MutexGuard<'_, Option<Dispatcher<S>>> {
+        self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes requests to their streams. `placed` of those that were handed over have one.
-    fn poll(&self, cx: &mut Context<'_>, placed: &mut usize) -> Poll<()> {
-        let mut taking = self.requests();
-        let Some(requests) = &mut *taking else { return Poll::Ready(()) };
-        let handed = self.handed.load(Ordering::Relaxed);
-        if handed != *placed {
-            if self.in_flight.load(Ordering::Relaxed) > requests.current_max_send_streams() {
-                // The server lowered it in between. Without its other half each of them fails as not sent.
-                self.called_back.store(true, Ordering::Relaxed);
-                *taking = None;
+    /// Takes requests to their streams. `placed` of those that were passed have been through here before.
+    fn poll_dispatch(&self, cx: &mut Context<'_>, placed: &mut usize) -> Poll<()> {
+        let mut slot = self.dispatcher();
+        let Some(dispatcher) = &mut *slot else { return Poll::Ready(()) };
+        let passed = self.passed.load(Ordering::Relaxed);
+        if passed != *placed {
+            if self.in_flight.load(Ordering::Relaxed) > dispatcher.current_max_send_streams() {
+                // The server lowered the number meanwhile. Without a dispatcher each of these requests fails as unsent.
+                self.has_recalled.store(true, Ordering::Relaxed);
+                *slot = None;
                 return Poll::Ready(());
             }
-            *placed = handed;
+            *placed = passed;
         }
-        let over = Pin::new(requests).poll(cx);
-        if over.is_ready() {
-            // Its error is that of the requests on it.
-            *taking = None;
+        let ended = Pin::new(dispatcher).poll(cx);
+        if ended.is_ready() {
+            // The requests on it receive its error.
+            *slot = None;
         }
-        over.map(drop)
+        ended.map(drop)
     }
 }
 
-impl ReadObserver for Arc<Http2State> {
+impl<S: ConnectionIo> ReadObserver for Arc<Http2State<S>> {
     fn on_read(&self) {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.read_waker.wake();
     }
 
-    /// Without writing, HTTP/2 does not go on.
+    /// HTTP/2 cannot continue without writing.
     fn on_write_refused(&self) -> bool {
         false
     }
 }
 
-/// One connection. Dropped, it takes no more requests; those that have a stream on it stay.
-pub(super) struct Http2Connection {
+/// One connection. Dropped, it accepts no more requests; those that have a stream keep it.
+pub(super) struct Http2Connection<S: ConnectionIo> {
     requests: SendRequest<Full<Bytes>>,
-    shared: Arc<Http2State>,
+    state: Arc<Http2State<S>>,
     task: AbortHandle,
     since: Instant,
 }
 
-impl Drop for Http2Connection {
+impl<S: ConnectionIo> Drop for Http2Connection<S> {
     fn drop(&mut self) {
-        *self.shared.requests() = None;
+        *self.state.dispatcher() = None;
         self.task.abort();
     }
 }
 
-impl Http2Connection {
-    /// Begins to speak, and waits until the server allows a stream; gives nothing where it allows none until then.
-    pub(super) async fn over(io: Io, until: Instant) -> hyper::Result<Option<Self>> {
-        let shared = Arc::new(Http2State::default());
-        let (requests, mut taking) = Builder::new(TokioExecutor::new())
-            .initial_max_send_streams(UNTOLD)
+impl<S: ConnectionIo> Http2Connection<S> {
+    /// Starts HTTP/2 on a new connection, and waits until the server allows a stream; none where it allows no stream
+    /// until then.
+    pub(super) async fn handshake(io: S, until: Instant) -> hyper::Result<Option<Self>> {
+        let state = Arc::new(Http2State::default());
+        let (requests, mut dispatcher) = Builder::new(TokioExecutor::new())
+            .initial_max_send_streams(NO_SETTINGS_YET)
             .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(connection_window(MOST))
-            .max_header_list_size(LARGEST_HEAD)
-            .handshake(ObservedIo { io, observer: Arc::clone(&shared) })
+            .initial_connection_window_size(connection_window(MAX_STREAMS))
+            .max_header_list_size(MAX_HEAD)
+            .handshake(ObservedIo { io, observer: Arc::clone(&state) })
             .await?;
-        match tokio::time::timeout_at(until, allowed(&mut taking, &shared.read_waker, until)).await {
+        let allowed = stream_allowed(&mut dispatcher, &state.read_waker, until);
+        match tokio::time::timeout_at(until, allowed).await {
             Err(_) => return Ok(None),
             Ok(allowed) => allowed?,
         }
-        *shared.requests() = Some(taking);
-        let (polled, mut placed) = (Arc::clone(&shared), 0);
-        let (polling, task) = abortable(poll_fn(move |cx| polled.poll(cx, &mut placed)));
+        *state.dispatcher() = Some(dispatcher);
+        let (polled, mut placed) = (Arc::clone(&state), 0);
+        let (polling, task) = abortable(poll_fn(move |cx| polled.poll_dispatch(cx, &mut placed)));
         TokioExecutor::new().execute(async {
             let _ = polling.await;
         });
-        Ok(Some(Self { requests, shared, task, since: Instant::now() }))
+        Ok(Some(Self { requests, state, task, since: Instant::now() }))
     }
 
-    /// Whether the server allows one more than are on it. As it last said: it may have changed its mind.
-    fn has_room(&self) -> bool {
-        let in_flight = self.shared.in_flight.load(Ordering::Relaxed);
-        in_flight < MOST
-            && self.shared.requests().as_ref().is_some_and(|all| in_flight < all.current_max_send_streams())
+    /// Whether the server allows one more stream than are in use, by the last number that was read.
+    fn has_free_stream(&self) -> bool {
+        let in_flight = self.state.in_flight.load(Ordering::Relaxed);
+        let allows = |all: &Dispatcher<S>| in_flight < all.current_max_send_streams();
+        in_flight < MAX_STREAMS && self.state.dispatcher().as_ref().is_some_and(allows)
     }
 
-    fn is_left(&self) -> bool {
-        self.requests.is_closed() || self.shared.silent.load(Ordering::Relaxed)
+    fn is_retired(&self) -> bool {
+        self.requests.is_closed() || self.state.is_silent.load(Ordering::Relaxed)
     }
 
-    fn takes_more(&self) -> bool {
-        !self.is_left() && self.has_room()
+    fn is_available(&self) -> bool {
+        !self.is_retired() && self.has_free_stream()
     }
 
     fn is_used(&self) -> bool {
-        self.shared.in_flight.load(Ordering::Relaxed) > 0
+        self.state.in_flight.load(Ordering::Relaxed) > 0
     }
 
-    fn permit(&self) -> StreamPermit {
-        self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
+    fn permit(&self) -> StreamPermit<S> {
+        self.state.in_flight.fetch_add(1, Ordering::Relaxed);
         StreamPermit {
             requests: self.requests.clone(),
-            shared: Arc::clone(&self.shared),
+            state: Arc::clone(&self.state),
             reads_before: None,
             was_silent: false,
         }
     }
 }
 
-/// Waits until the server allows a stream, or has said nothing for so long that it is asked without.
-async fn allowed(requests: &mut Requests, read_waker: &AtomicWaker, until: Instant) -> hyper::Result<()> {
-    let timeout = FIRST_WORD_WITHIN.min(until.saturating_duration_since(Instant::now()) / 2);
-    let mut over = pin!(tokio::time::sleep(timeout));
+/// Waits until the server allows a stream, or has sent no SETTINGS for so long that a stream is opened without them.
+async fn stream_allowed<S: ConnectionIo>(
+    dispatcher: &mut Dispatcher<S>,
+    read_waker: &AtomicWaker,
+    until: Instant,
+) -> hyper::Result<()> {
+    let wait = SETTINGS_WAIT.min(until.saturating_duration_since(Instant::now()) / 2);
+    let mut over = pin!(tokio::time::sleep(wait));
     poll_fn(|cx| {
         read_waker.register(cx.waker());
-        // Over before it began: who is to send on it will be told.
-        if let Poll::Ready(ended) = Pin::new(&mut *requests).poll(cx) {
+        // A connection that ended already: the request that is sent on it receives the error.
+        if let Poll::Ready(ended) = Pin::new(&mut *dispatcher).poll(cx) {
             return Poll::Ready(ended);
         }
-        match requests.current_max_send_streams() {
-            UNTOLD => over.as_mut().poll(cx).map(Ok),
+        match dispatcher.current_max_send_streams() {
+            NO_SETTINGS_YET => over.as_mut().poll(cx).map(Ok),
             0 => Poll::Pending,
             _ => Poll::Ready(Ok(())),
         }
@@ -205,47 +226,48 @@ async fn allowed(requests: &mut Requests, read_waker: &AtomicWaker, until: Insta
     .await
 }
 
-/// A request's place on a connection, given back when dropped.
-pub(super) struct StreamPermit {
+/// A request's right to one stream of a connection, returned when dropped.
+pub(super) struct StreamPermit<S: ConnectionIo> {
     requests: SendRequest<Full<Bytes>>,
-    shared: Arc<Http2State>,
-    /// While it waits for the server: what had been heard from it when that began.
+    state: Arc<Http2State<S>>,
+    /// While it waits for the server: the connection's reads when the wait began.
     reads_before: Option<usize>,
     was_silent: bool,
 }
 
-impl Drop for StreamPermit {
+impl<S: ConnectionIo> Drop for StreamPermit<S> {
     fn drop(&mut self) {
-        self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if self.reads_before.is_some_and(|reads| reads == self.shared.reads.load(Ordering::Relaxed)) {
-            // Its time is over. (Or the run's, and then it does not matter.)
-            self.shared.silent.store(true, Ordering::Relaxed);
+        self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.reads_before.is_some_and(|reads| reads == self.state.reads.load(Ordering::Relaxed)) {
+            // The attempt's timeout dropped it while it waited. (The end of the run does so too, and then this has no
+            // effect.)
+            self.state.is_silent.store(true, Ordering::Relaxed);
         }
     }
 }
 
-impl StreamPermit {
-    /// Sends, and waits for the head of the answer.
+impl<S: ConnectionIo> StreamPermit<S> {
+    /// Sends a request, and waits for the head of the answer.
     pub(super) async fn send(
         &mut self,
         request: http::Request<Full<Bytes>>,
     ) -> hyper::Result<http::Response<Incoming>> {
-        self.shared.handed.fetch_add(1, Ordering::Relaxed);
+        self.state.passed.fetch_add(1, Ordering::Relaxed);
         self.begin_wait();
         let answer = self.requests.send_request(request).await;
-        // The end of a connection is read too.
-        let read = self.shared.reads.load(Ordering::Relaxed).wrapping_sub(self.reads_before.unwrap_or(0));
-        self.was_silent = read <= 1;
+        // The end of the stream counts as one read.
+        let reads = self.state.reads.load(Ordering::Relaxed).wrapping_sub(self.reads_before.unwrap_or(0));
+        self.was_silent = reads <= 1;
         self.end_wait();
         if answer.is_ok() {
-            self.shared.has_answered.store(true, Ordering::Relaxed);
+            self.state.has_answered.store(true, Ordering::Relaxed);
         }
         answer
     }
 
     /// A wait for the server begins.
     pub(super) fn begin_wait(&mut self) {
-        self.reads_before = Some(self.shared.reads.load(Ordering::Relaxed));
+        self.reads_before = Some(self.state.reads.load(Ordering::Relaxed));
     }
 
     /// The wait is over.
@@ -253,56 +275,62 @@ impl StreamPermit {
         self.reads_before = None;
     }
 
-    /// What the connection was at when the request failed.
-    pub(super) fn stage(&self) -> Stage {
-        let is_told = |told: &AtomicBool| told.load(Ordering::Relaxed);
-        if self.was_silent && is_told(&self.shared.has_answered) {
-            Stage::RestedHead
-        } else if is_told(&self.shared.has_answered) || is_told(&self.shared.called_back) {
-            Stage::Head
+    /// The stage at which the request failed.
+    pub(super) fn stage(&self) -> SendStage {
+        let has_answered = self.state.has_answered.load(Ordering::Relaxed);
+        if self.was_silent && has_answered {
+            SendStage::IdleHead
+        } else if has_answered || self.state.has_recalled.load(Ordering::Relaxed) {
+            SendStage::Head
         } else {
-            Stage::FirstHead
+            SendStage::FirstHead
         }
     }
 }
 
-/// The connections that stand, and the turn to open one more.
-#[derive(Default)]
-pub(super) struct Http2Pool {
-    standing: Mutex<Vec<Http2Connection>>,
-    /// Who waits finds the new connection's streams, and seldom needs one more. Where connecting fails, each
-    /// waits no longer than `--timeout`.
+/// The open connections, and the lock that lets one request at a time open another.
+pub(super) struct Http2Pool<S: ConnectionIo> {
+    connections: Mutex<Vec<Http2Connection<S>>>,
+    /// Whoever waits for it usually finds a stream on the new connection. Where connecting fails, each waits no
+    /// longer than `--timeout`.
     pub(super) opening: tokio::sync::Mutex<()>,
 }
 
-impl Http2Pool {
-    /// A place on the first connection that has one.
-    pub(super) fn acquire(&self) -> Option<StreamPermit> {
-        self.lock().iter().find(|connection| connection.takes_more()).map(Http2Connection::permit)
+impl<S: ConnectionIo> Http2Pool<S> {
+    /// An empty pool.
+    pub(super) fn new() -> Self {
+        Self { connections: Mutex::new(Vec::new()), opening: tokio::sync::Mutex::new(()) }
     }
 
-    /// A place on a connection that was opened after this instant.
-    pub(super) fn acquire_newer(&self, instant: Instant) -> Option<StreamPermit> {
-        self.lock()
-            .iter()
-            .find(|connection| connection.since > instant && connection.takes_more())
-            .map(Http2Connection::permit)
+    /// A permit on the first connection that has a free stream.
+    pub(super) fn acquire(&self) -> Option<StreamPermit<S>> {
+        self.lock().iter().find(|connection| connection.is_available()).map(Http2Connection::permit)
     }
 
-    /// A place on a new connection. One that carries nothing and takes nothing (its server allows no stream any
-    /// more, or it is suspected of being closed) is let go: there could be ever more of them.
-    pub(super) fn add(&self, connection: Http2Connection, reuse: Reuse) -> StreamPermit {
+    /// A permit on a connection that was opened after this instant.
+    pub(super) fn acquire_newer(&self, instant: Instant) -> Option<StreamPermit<S>> {
+        let is_newer =
+            |connection: &&Http2Connection<S>| connection.since > instant && connection.is_available();
+        self.lock().iter().find(is_newer).map(Http2Connection::permit)
+    }
+
+    /// Adds a new connection, and gives a permit on it. A connection without requests that accepts none (its server
+    /// allows no stream any more, or it is suspected of being closed) is dropped, or their number would grow.
+    pub(super) fn add(&self, connection: Http2Connection<S>, reuse: Reuse) -> StreamPermit<S> {
         let permit = connection.permit();
-        let mut standing = self.lock();
-        standing.retain(|connection| {
-            let is_needed = reuse == Reuse::Allowed && connection.has_room();
-            !connection.is_left() && (connection.is_used() || is_needed)
+        let mut connections = self.lock();
+        connections.retain(|connection| {
+            let is_needed = reuse == Reuse::Allowed && connection.has_free_stream();
+            !connection.is_retired() && (connection.is_used() || is_needed)
         });
-        standing.push(connection);
+        connections.push(connection);
         permit
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Http2Connection>> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Http2Connection<S>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

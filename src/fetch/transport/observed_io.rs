@@ -1,41 +1,45 @@
-//! The bytes of a connection, observed: what hyper does not report is counted where it is read.
+//! A connection's IO whose reads and refused writes are reported to an observer.
+//!
+//! hyper does not report whether anything was read from a connection. Two decisions need it: whether a request that
+//! failed may be sent again without counting an attempt, and whether a connection still delivers anything.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::MaybeHttpsStream;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
-/// What a connection runs over.
-pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
+/// Most bytes of an answer that a connection reads ahead, and so the largest head. Without a limit hyper grows the
+/// buffer of a connection that once read a large body to 400 KiB, and keeps it.
+pub(super) const READ_BUFFER: usize = 64 << 10;
 
-/// Most bytes of an answer that a connection reads ahead, and so the largest head of one. hyper would let the
-/// buffer of a connection that once read a large body grow to 400 KiB and keep it.
-pub(super) const BUFFER: usize = 64 << 10;
+/// What a connection can run over: a TCP or TLS stream, or a pipe in memory.
+pub(super) trait ConnectionIo: Read + Write + Unpin + Send + 'static {}
 
-/// Observes what is read from a connection.
-pub(super) trait ReadObserver: Unpin {
-    /// Something was read, if only the end.
+impl<S: Read + Write + Unpin + Send + 'static> ConnectionIo for S {}
+
+/// Receives what happens on a connection's IO.
+pub(super) trait ReadObserver: Unpin + Send + 'static {
+    /// A read returned: bytes, the end of the stream, or an error.
     fn on_read(&self);
 
-    /// The other end takes nothing more. Whether to go on as if it did: an answer may lie there to be read.
+    /// The peer accepts no more bytes. Returns whether to report the write as done: an answer may already have
+    /// arrived and is still to be read.
     fn on_write_refused(&self) -> bool;
 }
 
-/// A connection whose reads and refused writes are reported to an observer.
-pub(super) struct ObservedIo<E> {
-    pub(super) io: Io,
-    pub(super) observer: E,
+/// IO with its observer.
+pub(super) struct ObservedIo<S, O> {
+    pub(super) io: S,
+    pub(super) observer: O,
 }
 
-impl<E: ReadObserver> ObservedIo<E> {
-    fn endure<T>(&self, written: Poll<io::Result<T>>, enough: T) -> Poll<io::Result<T>> {
+impl<S, O: ReadObserver> ObservedIo<S, O> {
+    /// Turns a refused write into one of the whole length, if the observer wants that.
+    fn tolerate_refusal<T>(&self, written: Poll<io::Result<T>>, whole: T) -> Poll<io::Result<T>> {
         match &written {
             Poll::Ready(Err(error)) if is_refusal(error) && self.observer.on_write_refused() => {
-                Poll::Ready(Ok(enough))
+                Poll::Ready(Ok(whole))
             }
             _ => written,
         }
@@ -46,7 +50,7 @@ fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
-impl<E: ReadObserver> Read for ObservedIo<E> {
+impl<S: ConnectionIo, O: ReadObserver> Read for ObservedIo<S, O> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -60,15 +64,15 @@ impl<E: ReadObserver> Read for ObservedIo<E> {
     }
 }
 
-impl<E: ReadObserver> Write for ObservedIo<E> {
+impl<S: ConnectionIo, O: ReadObserver> Write for ObservedIo<S, O> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.endure(written, buf.len())
+        self.tolerate_refusal(written, buf.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.endure(flushed, ())
+        self.tolerate_refusal(flushed, ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -85,6 +89,6 @@ impl<E: ReadObserver> Write for ObservedIo<E> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.endure(written, bufs.iter().map(|buf| buf.len()).sum())
+        self.tolerate_refusal(written, bufs.iter().map(|buf| buf.len()).sum())
     }
 }

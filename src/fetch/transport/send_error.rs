@@ -13,29 +13,33 @@ const LONGEST: usize = 300;
 
 /// What was being read when the connection gave way.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Stage {
+pub(super) enum SendStage {
     /// The first head on it.
     FirstHead,
     /// A later head, on a connection with other requests on it, or that began to be there.
     Head,
     /// A later head, on a connection that was silent from the request on, and before it may have rested.
-    RestedHead,
+    IdleHead,
     Body,
 }
 
 /// Sorts reqwest's errors by what they mean for the SKU. `is_decode` is how reqwest reports a body
 /// that ended early, so the stage decides and not its word.
 #[allow(clippy::needless_pass_by_value, reason = "it is the shape `map_err` wants")]
-pub(super) fn reqwest_error(error: reqwest::Error, stage: Stage, settings: &TransportSettings) -> SendError {
+pub(super) fn reqwest_error(
+    error: reqwest::Error,
+    stage: SendStage,
+    settings: &TransportSettings,
+) -> SendError {
     let Some(source) = error.source() else { return lost(stage, text(error)) };
-    if stage != Stage::Body && error.is_connect() {
+    if stage != SendStage::Body && error.is_connect() {
         return no_connection((!error.is_timeout()).then_some(source), settings.connect_timeout);
     }
     connection_error(source, stage)
 }
 
 /// Sorts the errors of a connection that stood.
-pub(super) fn connection_error(error: &(dyn Error + 'static), stage: Stage) -> SendError {
+pub(super) fn connection_error(error: &(dyn Error + 'static), stage: SendStage) -> SendError {
     if let Some(refused) = certificate_fault(error) {
         return refused;
     }
@@ -46,11 +50,11 @@ pub(super) fn connection_error(error: &(dyn Error + 'static), stage: Stage) -> S
         return SendError { fault: Fault::new(Cause::TooLarge, detail), safe_to_resend: false };
     }
     let safe_to_resend = match stage {
-        Stage::Body => false,
+        SendStage::Body => false,
         // A new connection was not closed for having rested.
-        Stage::FirstHead => promised_unseen(error),
-        Stage::Head => promised_unseen(error) || unsent(error),
-        Stage::RestedHead => promised_unseen(error) || unsent(error) || closed_unanswered(error),
+        SendStage::FirstHead => promised_unseen(error),
+        SendStage::Head => promised_unseen(error) || unsent(error),
+        SendStage::IdleHead => promised_unseen(error) || unsent(error) || closed_unanswered(error),
     };
     let is_malformed = |cause: &hyper::Error| cause.is_parse();
     let mut detail = words(error);
@@ -84,13 +88,13 @@ pub(super) fn no_connection(error: Option<&(dyn Error + 'static)>, limit: Durati
 }
 
 /// A body of which it is not known whether it was whole.
-pub(super) fn reset() -> SendError {
-    lost(Stage::Body, "the connection was reset before a body whose length was not told had ended".into())
+pub(super) fn reset_before_end() -> SendError {
+    lost(SendStage::Body, "the connection was reset before a body whose length was not told had ended".into())
 }
 
-fn lost(stage: Stage, detail: String) -> SendError {
+fn lost(stage: SendStage, detail: String) -> SendError {
     let cause = match stage {
-        Stage::Body => Cause::Cut,
+        SendStage::Body => Cause::Cut,
         _ => Cause::Lost,
     };
     SendError { fault: Fault::new(cause, detail), safe_to_resend: false }

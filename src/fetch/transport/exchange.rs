@@ -1,0 +1,134 @@
+//! An answer over a connection of our own, of either HTTP version: its head is there, its body is being read.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::response::Parts;
+use http::{HeaderMap, StatusCode, Version};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+
+use super::SendError;
+use super::http1::{Http1Connection, IdlePool};
+use super::http2::StreamPermit;
+use super::observed_io::ConnectionIo;
+use super::send_error::{SendStage, connection_error, reset_before_end};
+
+/// An answer whose body is being read. Dropped before the end of the body, it closes the HTTP/1.1 connection, or
+/// resets the HTTP/2 stream.
+pub(super) struct Exchange<'a, S: ConnectionIo> {
+    pub(super) head: Parts,
+    body: Incoming,
+    carrier: Carrier<'a, S>,
+}
+
+/// What carries the answer.
+enum Carrier<'a, S: ConnectionIo> {
+    /// None once the body has been read.
+    Http1(Option<Box<Http1Connection<S>>>, &'a IdlePool<S>),
+    /// Held to the end of the body: the stream is open until then.
+    Http2(StreamPermit<S>),
+}
+
+impl<'a, S: ConnectionIo> Exchange<'a, S> {
+    pub(super) fn over_http1(
+        response: http::Response<Incoming>,
+        connection: Box<Http1Connection<S>>,
+        idle: &'a IdlePool<S>,
+    ) -> Self {
+        let (head, body) = response.into_parts();
+        Self { head, body, carrier: Carrier::Http1(Some(connection), idle) }
+    }
+
+    /// Sends over HTTP/2, and waits for the head of the answer.
+    pub(super) async fn over_http2(
+        mut permit: StreamPermit<S>,
+        request: http::Request<Full<Bytes>>,
+    ) -> Result<Self, SendError> {
+        let answer = permit.send(request).await;
+        let answer = answer.map_err(|error| connection_error(&error, permit.stage()))?;
+        let (head, body) = answer.into_parts();
+        Ok(Self { head, body, carrier: Carrier::Http2(permit) })
+    }
+
+    /// The next piece of the body, or none at its end.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, SendError> {
+        if let Carrier::Http2(permit) = &mut self.carrier {
+            permit.begin_wait();
+        }
+        let next = poll_fn(|cx| match self.poll_chunk(cx) {
+            Poll::Pending => {
+                // hyper reads only after the body was polled, which says that more is wanted.
+                if let Carrier::Http1(Some(connection), _) = &mut self.carrier {
+                    connection.poll_io(cx);
+                }
+                self.poll_chunk(cx)
+            }
+            ready @ Poll::Ready(_) => ready,
+        })
+        .await;
+        if let Carrier::Http2(permit) = &mut self.carrier {
+            permit.end_wait();
+        }
+        match next.map_err(|error| connection_error(&error, SendStage::Body))? {
+            None if self.may_be_cut_by_reset() => Err(reset_before_end()),
+            None => {
+                self.reuse_connection().await;
+                Ok(None)
+            }
+            chunk => Ok(chunk),
+        }
+    }
+
+    /// The system reports a reset once. If the write of the request received it, a body that ends with the
+    /// connection seems to end normally.
+    fn may_be_cut_by_reset(&self) -> bool {
+        let Parts { version, status, headers, .. } = &self.head;
+        matches!(&self.carrier, Carrier::Http1(Some(connection), _) if connection.has_refused())
+            && is_ended_by_close(*version, *status, headers)
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<Option<Bytes>>> {
+        loop {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(Ok(None)),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers hold nothing that is used.
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Ok(Some(data)));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn reuse_connection(&mut self) {
+        let Carrier::Http1(connection, idle) = &mut self.carrier else { return };
+        if let Some(connection) = connection.take().filter(|_| !has_ambiguous_end(&self.head)) {
+            idle.put(connection).await;
+        }
+    }
+}
+
+/// Whether only the end of the connection shows where the body ends.
+pub(super) fn is_ended_by_close(version: Version, status: StatusCode, headers: &HeaderMap) -> bool {
+    version < Version::HTTP_2
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        && !headers.contains_key(CONTENT_LENGTH)
+        && !headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// Whether bytes that follow this answer may still belong to it: it has both Content-Length and Transfer-Encoding, or
+/// one of them though it has no body (RFC 9112, section 6.3). The answer counts; its connection is not used again.
+fn has_ambiguous_end(head: &Parts) -> bool {
+    let is_empty = head.status == StatusCode::NO_CONTENT;
+    if head.headers.contains_key(TRANSFER_ENCODING) {
+        return is_empty || head.headers.contains_key(CONTENT_LENGTH);
+    }
+    is_empty && head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
+}
