@@ -14,6 +14,8 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::positioned_reader::PositionedReader;
+
 /// Bytes of a block: what a reader asks for at once, so that it is checked where it is read.
 const BLOCK: usize = super::source::CHUNK;
 
@@ -40,27 +42,6 @@ impl BlockChecksums {
         let mut bytes = vec![0; self.length_of(index)];
         file.read_exact_at(&mut bytes, index as u64 * BLOCK as u64).is_ok()
             && crc32fast::hash(&bytes) == self.checksums[index]
-    }
-}
-
-/// Reads a file from its start, whatever else reads the same descriptor.
-#[derive(Debug)]
-pub(super) struct PositionedReader {
-    file: Arc<File>,
-    at: u64,
-}
-
-impl PositionedReader {
-    pub(super) fn new(file: Arc<File>) -> Self {
-        Self { file, at: 0 }
-    }
-}
-
-impl Read for PositionedReader {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(out, self.at)?;
-        self.at += read as u64;
-        Ok(read)
     }
 }
 

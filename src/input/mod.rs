@@ -9,7 +9,9 @@
 mod block_checksums;
 mod dialect;
 mod error;
+
 mod header;
+mod positioned_reader;
 mod record_reader;
 mod record_scanner;
 pub mod row;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::input::error::shown;
+use crate::input::positioned_reader;
 
 /// What standard input is called in messages.
 pub(super) const STDIN_NAME: &str = "standard input";
@@ -40,12 +41,13 @@ pub enum InputPath {
 }
 
 impl InputPath {
-    /// Whether its bytes can be read twice: a regular file. A survey of anything else would eat its rows.
+    /// Whether its bytes can be read twice: a regular file, as standard input too if nothing was read of it yet. A
+    /// survey of anything else would eat its rows.
     #[must_use]
     pub fn can_be_read_twice(&self) -> bool {
         match self {
             Self::File(path) => path.metadata().is_ok_and(|meta| meta.is_file()),
-            Self::Stdin => false,
+            Self::Stdin => positioned_reader::unread_stdin().is_some(),
         }
     }
 }
@@ -96,6 +98,5 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(InputPath::File(file.path().into()).can_be_read_twice());
         assert!(!InputPath::from("/dev/null").can_be_read_twice());
-        assert!(!InputPath::Stdin.can_be_read_twice());
     }
 }

@@ -6,8 +6,10 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::input::error::{Changed, InputError, InputLocation, Packing};
+use crate::input::positioned_reader::{self, PositionedReader};
 use crate::input::settings::InputPath;
 
 /// Bytes asked for at once: the size of a pipe, and of the csv crate's buffer here.
@@ -36,7 +38,10 @@ impl InputSource {
     pub(super) fn open(path: &InputPath) -> Result<Self, InputError> {
         let name = path.to_string();
         let reader: Box<dyn Read + Send> = match path {
-            InputPath::Stdin => Box::new(io::stdin()),
+            InputPath::Stdin => match positioned_reader::unread_stdin() {
+                Some(file) => Box::new(PositionedReader::new(Arc::new(file))),
+                None => Box::new(io::stdin()),
+            },
             InputPath::File(file) => Box::new(open_file(file)?),
         };
         Self::new(reader, &name)

@@ -4,11 +4,11 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
 use std::sync::Arc;
 
-use crate::input::block_checksums::{BlockChecksums, ChecksummingReader, PositionedReader, VerifyingReader};
+use crate::input::block_checksums::{BlockChecksums, ChecksummingReader, VerifyingReader};
 use crate::input::error::{Changed, InputError, InputLocation};
+use crate::input::positioned_reader::{self, PositionedReader};
 use crate::input::rows::Rows;
 use crate::input::settings::{InputPath, InputSettings};
 use crate::input::source::{self, InputSource};
@@ -38,7 +38,7 @@ pub struct SurveyedFile {
 /// The file as it was opened, and how it was read.
 #[derive(Debug, Clone)]
 struct FirstReading {
-    path: Arc<Path>,
+    path: InputPath,
     file: Arc<File>,
     settings: InputSettings,
     /// Taken before the first byte was read.
@@ -74,7 +74,6 @@ pub enum InputChange {
 /// # Errors
 /// The same as [`Rows::open`] and [`Rows::next_row`].
 pub fn survey(path: &InputPath, settings: &InputSettings) -> Result<SurveyedFile, InputError> {
-    let InputPath::File(path) = path else { return Err(not_a_file(path)) };
     let first = FirstReading::open(path, settings)?;
     let (recorder, record) = ChecksummingReader::new(Arc::clone(&first.file));
     let mut rows = first.rows(Box::new(recorder), settings)?;
@@ -94,21 +93,19 @@ pub fn open_watched(
     path: &InputPath,
     settings: &InputSettings,
 ) -> Result<(Rows, Option<WatchedFile>), InputError> {
-    match path {
-        InputPath::File(file) if path.can_be_read_twice() => {
-            let first = FirstReading::open(file, settings)?;
-            let rows = first.rows(Box::new(PositionedReader::new(Arc::clone(&first.file))), settings)?;
-            Ok((rows, Some(WatchedFile(first))))
-        }
-        _ => Ok((Rows::open(path, settings)?, None)),
+    if !path.can_be_read_twice() {
+        return Ok((Rows::open(path, settings)?, None));
     }
+    let first = FirstReading::open(path, settings)?;
+    let rows = first.rows(Box::new(PositionedReader::new(Arc::clone(&first.file))), settings)?;
+    Ok((rows, Some(WatchedFile(first))))
 }
 
 impl WatchedFile {
     /// What messages call the file.
     #[must_use]
     pub fn name(&self) -> String {
-        shown(&self.0.path)
+        self.0.path.to_string()
     }
 
     /// Whether its size and the time of its last change are what they were before the first byte was read.
@@ -147,7 +144,7 @@ impl SurveyedFile {
     /// What messages call it.
     #[must_use]
     pub fn name(&self) -> String {
-        shown(&self.first.path)
+        self.first.path.to_string()
     }
 
     /// What became of the file since it was surveyed: what is there now is the next run's.
@@ -164,9 +161,14 @@ impl SurveyedFile {
             let Changed { before, now } = self.changed();
             return Err(InputError::Changed { at: InputLocation::new(&self.name()), before, now });
         }
-        Ok(match self.first.path.metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => InputChange::Removed,
-            Ok(named) if FileVersion::of(&named).place != then.place => InputChange::Replaced,
+        // Standard input has no name that another file could get.
+        let named = match &self.first.path {
+            InputPath::File(path) => Some(path.metadata()),
+            InputPath::Stdin => None,
+        };
+        Ok(match named {
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => InputChange::Removed,
+            Some(Ok(named)) if FileVersion::of(&named).place != then.place => InputChange::Replaced,
             _ if grew => InputChange::Appended(now.length - self.blocks.length),
             _ if now == then => InputChange::Unchanged,
             _ => InputChange::Rewritten,
@@ -194,14 +196,17 @@ impl SurveyedFile {
 }
 
 impl FirstReading {
-    fn open(path: &Path, settings: &InputSettings) -> Result<Self, InputError> {
-        let file = source::open_file(path)?;
+    fn open(path: &InputPath, settings: &InputSettings) -> Result<Self, InputError> {
+        let file = match path {
+            InputPath::File(path) => source::open_file(path)?,
+            InputPath::Stdin => positioned_reader::unread_stdin().ok_or_else(|| not_a_file(path))?,
+        };
         let stamp = FileVersion::of(&file.metadata().map_err(|source| unreadable(path, source))?);
-        Ok(Self { path: path.into(), file: file.into(), settings: settings.clone(), stamp })
+        Ok(Self { path: path.clone(), file: file.into(), settings: settings.clone(), stamp })
     }
 
     fn rows(&self, bytes: Box<dyn io::Read + Send>, settings: &InputSettings) -> Result<Rows, InputError> {
-        Rows::new(InputSource::new(bytes, &shown(&self.path))?, settings)
+        Rows::new(InputSource::new(bytes, &self.path.to_string())?, settings)
     }
 }
 
@@ -215,12 +220,8 @@ impl FileVersion {
     }
 }
 
-fn shown(path: &Path) -> String {
-    InputPath::File(path.into()).to_string()
-}
-
-fn unreadable(path: &Path, source: io::Error) -> InputError {
-    InputError::Unreadable { at: InputLocation::new(&shown(path)), source }
+fn unreadable(path: &InputPath, source: io::Error) -> InputError {
+    InputError::Unreadable { at: InputLocation::new(&path.to_string()), source }
 }
 
 /// The caller asks [`InputPath::can_be_read_twice`] first.
@@ -234,6 +235,7 @@ mod tests {
     use std::fmt::Write as _;
     use std::fs;
     use std::io::{Seek, SeekFrom, Write as _};
+    use std::path::Path;
 
     use proptest::prelude::*;
 

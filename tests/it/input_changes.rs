@@ -227,3 +227,43 @@ fn tune_measures_no_row_that_was_not_surveyed() {
     assert!(ended.stderr.contains(message), "{}", ended.stderr);
     slow.asked_for_none_but(0..60);
 }
+
+#[test]
+fn a_file_on_standard_input_is_held_to_its_survey_as_well() {
+    for (after, says) in [
+        (csv(0..2_500), "3,000 rows at first, 2,500 now"),
+        (csv((0..ROWS).rev()), "3,000 rows at first, as many now, with other content"),
+    ] {
+        let (slow, dir) = (Slow::new(), WorkDir::new());
+        rewrite(&dir, csv(0..ROWS));
+        dir.write("out.json", "old");
+        let url = slow.server.url("/{sku}");
+        let from_stdin = |dir| {
+            let run = Run::new(dir).args(["-", "-o", "out.json", "-c", "32", "-u", &url]);
+            run.after_shell("exec <products.csv")
+        };
+        let run = from_stdin(&dir).spawn();
+        slow.server.wait_for(1);
+        rewrite(&dir, &after);
+        slow.is_fast.store(true, Ordering::Relaxed);
+        let ended = run.wait().expect_code(65);
+        let message = format!("standard input changed while it was read ({says})");
+        assert!(ended.stderr.contains(&message), "{}", ended.stderr);
+        assert_eq!(dir.read("out.json"), "old");
+        slow.asked_for_none_but(0..ROWS);
+        rewrite(&dir, csv(0..ROWS));
+        from_stdin(&dir).finish().expect_code(0);
+        assert_eq!(keys(&dir.read("out.json")), (0..ROWS).map(sku).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn of_a_file_on_standard_input_that_was_read_in_part_the_rest_is_the_input() {
+    let (slow, dir) = (Slow::new(), WorkDir::new());
+    slow.is_fast.store(true, Ordering::Relaxed);
+    dir.write("products.csv", "a line above the header\nsku\nA\nB\n");
+    let url = slow.server.url("/{sku}");
+    let run = Run::new(&dir).args(["-", "-o", "out.json", "-u", &url]);
+    run.after_shell("exec <products.csv; read -r line").finish().expect_code(0);
+    assert_eq!(keys(&dir.read("out.json")), ["A", "B"]);
+}

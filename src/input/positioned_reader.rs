@@ -1,0 +1,37 @@
+//! Reading a file from its start by offsets, whatever else reads the same descriptor; standard input too, where it is
+//! a file.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+/// Reads a file from its start, whatever else reads the same descriptor.
+#[derive(Debug)]
+pub(super) struct PositionedReader {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl PositionedReader {
+    pub(super) fn new(file: Arc<File>) -> Self {
+        Self { file, at: 0 }
+    }
+}
+
+impl Read for PositionedReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(out, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+/// The file that standard input is (`skufetch - < products.csv`), if it is a regular one and nothing was read of it
+/// yet. Reading by offsets leaves its own position where it is, so that it can be opened here again.
+pub(super) fn unread_stdin() -> Option<File> {
+    let mut file = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
+    let is_file = file.metadata().is_ok_and(|found| found.is_file());
+    (is_file && file.stream_position().is_ok_and(|at| at == 0)).then_some(file)
+}
