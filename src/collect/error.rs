@@ -10,6 +10,7 @@ pub(crate) const CREATE: &str = "create";
 pub(crate) const SET_MODE: &str = "set the mode of";
 pub(crate) const SYNC: &str = "sync";
 pub(crate) const REPLACE: &str = "replace";
+pub(crate) const OPEN: &str = "open";
 
 /// An error of the output, the journal, the lock or the old output.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +135,12 @@ pub enum CollectError {
         /// The old output.
         path: PathBuf,
     },
+    /// A symbolic link in the name of the output leads elsewhere than when the run began.
+    #[error("{} leads to another file or folder than when the run began", path.display())]
+    Moved {
+        /// The output, as the user wrote it.
+        path: PathBuf,
+    },
     /// The caller took back its leave before anything was replaced.
     #[error("stopped before the output was replaced")]
     Stopped,
@@ -174,7 +181,9 @@ impl CollectError {
             | Self::Unsettled { .. }
             | Self::Thread { .. }
             | Self::Stdout(_) => Exit::Io,
-            Self::Locked { .. } | Self::OldChanged { .. } | Self::Stopped => Exit::TryAgain,
+            Self::Locked { .. } | Self::OldChanged { .. } | Self::Moved { .. } | Self::Stopped => {
+                Exit::TryAgain
+            }
             Self::OldOutput { .. } | Self::IncompatibleOutput { .. } => Exit::Data,
             Self::TooFewRows { .. } => Exit::HeldBack,
         }
@@ -222,6 +231,11 @@ impl CollectError {
             }
             Self::IncompatibleOutput { .. } => {
                 "give the options that the old output was made with, write to another file, or leave out --merge"
+                    .into()
+            }
+            Self::Moved { .. } => {
+                "put the link back and run the same command again, which goes on from the journal; or name the new \
+                 place with --output"
                     .into()
             }
             Self::OldChanged { .. } => "run the same command again; it goes on from the journal".into(),
@@ -284,6 +298,9 @@ fn refused(doing: &str, path: &Path) -> String {
         ),
         REPLACE => format!("no file can be renamed over another there: {another}"),
         SYNC => format!("the file system does not support fsync: {another}"),
+        OPEN => "it probably belongs to another user, such as root: run as that user, or give the file to the user of \
+                 this run"
+            .into(),
         _ => "check that the folder is there and that you may read it and write to it".into(),
     }
 }

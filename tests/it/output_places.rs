@@ -3,10 +3,11 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::faults::strace;
 use crate::output_kit::{echoed, fetch, fetch_to, mode, said, skus};
-use crate::support::{Run, ScriptedServer, WorkDir};
+use crate::support::{Reply, Run, ScriptedServer, WorkDir};
 
 /// A shop whose output is there already, with this mode.
 fn shop(mode: u32) -> (WorkDir, ScriptedServer) {
@@ -147,4 +148,45 @@ fn a_file_of_another_user_in_a_folder_like_tmp_is_73_before_any_request() {
     let ended = ended.expect_code(73);
     assert!(said(&ended).contains("belongs to another user"), "{}", ended.stderr);
     untouched(&dir, &server);
+}
+
+/// What becomes of the links while a run goes on; the function changes one.
+type LinkChange = fn(&WorkDir, &dyn Fn(&WorkDir, &str, &str));
+
+#[test]
+fn a_link_that_leads_elsewhere_at_the_end_publishes_nothing() {
+    let relink = |dir: &WorkDir, name: &str, to: &str| {
+        std::fs::remove_file(dir.path(name)).unwrap();
+        std::os::unix::fs::symlink(to, dir.path(name)).unwrap();
+    };
+    let cases: [(&str, LinkChange); 3] = [
+        ("link.json", |dir, relink| relink(dir, "link.json", "r2/out.json")),
+        ("cur/out.json", |dir, relink| relink(dir, "cur", "r2")),
+        ("r1/out.json", |dir, _| {
+            std::fs::rename(dir.path("r1/out.json"), dir.path("r1/v1.json")).unwrap();
+            std::os::unix::fs::symlink("v1.json", dir.path("r1/out.json")).unwrap();
+        }),
+    ];
+    for (output, change) in cases {
+        let dir = WorkDir::new();
+        dir.write_skus((0..20).map(|n| n.to_string()));
+        for folder in ["r1", "r2"] {
+            std::fs::create_dir(dir.path(folder)).unwrap();
+            dir.write(&format!("{folder}/out.json"), folder);
+        }
+        std::os::unix::fs::symlink("r1/out.json", dir.path("link.json")).unwrap();
+        std::os::unix::fs::symlink("r1", dir.path("cur")).unwrap();
+        let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(200)));
+        let url = server.url("/{sku}");
+        let run = Run::new(&dir).args(["products.csv", "-o", output, "-c", "10", "-u", &url]).spawn();
+        server.wait_for(1);
+        change(&dir, &relink);
+        let ended = run.wait().expect_code(75);
+        let says = format!("{output} leads to another file or folder than when the run began");
+        assert!(ended.stderr.contains(&says), "{}", ended.stderr);
+        let left = if output == "r1/out.json" { "r1/v1.json" } else { "r1/out.json" };
+        assert_eq!((dir.read(left).as_str(), dir.read("r2/out.json").as_str()), ("r1", "r2"), "{output}");
+        let journal = if output == "link.json" { "link.json.journal" } else { "r1/out.json.journal" };
+        assert!(dir.has(journal), "{output}: {:?}", dir.names());
+    }
 }

@@ -123,6 +123,7 @@ impl Replacement {
         let mut mode = self.mode;
         if self.inherits
             && let Ok(old) = fs::symlink_metadata(&target)
+            && old.is_file()
         {
             // They may have been changed since the file was begun, which can be hours ago.
             give_to(file.as_file(), &old);

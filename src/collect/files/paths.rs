@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::collect::error::CollectError;
@@ -24,6 +25,8 @@ pub struct FileTarget {
     pub given: PathBuf,
     /// With symbolic links of the last component followed.
     pub real: PathBuf,
+    /// Device and number of its folder.
+    folder: Option<(u64, u64)>,
 }
 
 /// The output file and what lies beside it.
@@ -92,7 +95,7 @@ impl FileTarget {
                 Ok(found) => found,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     check_folder(given, &real)?;
-                    return Ok(Self { given: given.into(), real });
+                    return Ok(Self::found(given, real));
                 }
                 Err(error) => return Err(CollectError::create(given)(error)),
             };
@@ -101,7 +104,7 @@ impl FileTarget {
                 real = folder_of(&real).join(next);
             } else if found.is_file() {
                 check_replaceable(given, &real, &found)?;
-                return Ok(Self { given: given.into(), real });
+                return Ok(Self::found(given, real));
             } else if found.is_dir() {
                 return Err(CollectError::place(given, "a folder has that name"));
             } else {
@@ -109,6 +112,16 @@ impl FileTarget {
             }
         }
         Err(CollectError::place(given, "its symbolic links lead in a circle"))
+    }
+
+    fn found(given: &Path, real: PathBuf) -> Self {
+        let folder = fs::metadata(folder_of(&real)).ok().map(|folder| (folder.dev(), folder.ino()));
+        Self { given: given.into(), real, folder }
+    }
+
+    /// Whether the given name still leads to the same place. A symbolic link of it may have been changed since.
+    pub(crate) fn is_where_it_was(&self) -> bool {
+        Self::of(&self.given).is_ok_and(|now| now == *self)
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::collect::error::CollectError;
+use crate::collect::error::{CollectError, OPEN};
 use crate::collect::files::atomic::sync_folder;
 use crate::collect::files::checksum::{Checksum, push_checked};
 use crate::collect::files::no_follow::open_unlinked;
@@ -72,7 +72,10 @@ pub(crate) fn find_journals(
     let in_place = match open_unlinked(path, write) {
         Ok(file) => in_place(file, path, header, fresh)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => InPlace::Nothing { is_there: false },
-        Err(error) => return Err(CollectError::io("open", path)(error)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(CollectError::io(OPEN, path)(error).before_first_request());
+        }
+        Err(error) => return Err(CollectError::io(OPEN, path)(error)),
     };
     let mut found = FoundJournals { in_place, aside: None, unreadable: Vec::new(), outdated: Vec::new() };
     let none_is_wanted = fresh || matches!(found.in_place, InPlace::Ours(_));

@@ -385,6 +385,9 @@ fn put(
     changes: Option<ChangeFile<'_>>,
     context: &Publish<'_>,
 ) -> Result<Option<(ChangeCounts, PathBuf)>, CollectError> {
+    if let Some(paths) = context.place.paths.as_ref().filter(|paths| !paths.output.is_where_it_was()) {
+        return Err(CollectError::Moved { path: paths.output.given.clone() });
+    }
     let path = context.place.changes.as_ref().map(|target| target.given.clone());
     let changes = Cell::new(changes);
     let committed = Cell::new(None);
