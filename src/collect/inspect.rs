@@ -99,6 +99,12 @@ impl Inspection {
         self.answers.take(fingerprint).is_some()
     }
 
+    /// Answers in the journal of an interrupted run, asked for or not.
+    #[must_use]
+    pub fn journalled(&self) -> u64 {
+        self.answers.len() as u64
+    }
+
     /// What is known of the value that the old output has for this request.
     pub fn previous_value(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<PreviousValue> {
         self.previous.previous_value(key, fingerprint)

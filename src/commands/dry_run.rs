@@ -12,7 +12,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_MODIFIED_SINCE, IF
 
 use super::command_error::CommandError;
 use super::fetch::{Api, HttpStack, bind, parse};
-use super::{failure_file, standard_output, terminal, unpublished, wiring};
+use super::{ending, failure_file, standard_output, terminal, unpublished, wiring};
 use crate::collect::{self, Inspection, Preflight};
 use crate::config::{Environment, Settings};
 use crate::fetch::Trust;
@@ -37,6 +37,7 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, CommandEr
     let place = collect::preflight_without_trace(&output)?;
     let (rows, watched) = input::open_watched(&settings.input.path, &wiring::input(settings))?;
     failure_file::refuse_to_replace(settings, &place, &rows)?;
+    let is_partial = rows.has_failure_columns() || settings.input.limit.is_some();
     let columns = Arc::clone(rows.columns());
     let request = wiring::request(settings, &Api::lasting_url(settings));
     let request = bind(&parse(&request, settings, env)?, &columns, settings)?;
@@ -61,6 +62,7 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, CommandEr
     let builder = PlannedInputBuilder::new(planner, inspection, settings.run.max_age);
     let input = builder.read_all(rows)?;
     let guarded = input.guarded(&output, &place);
+    let unclaimed = if is_partial { input.unclaimed() } else { 0 };
     if let Some(watched) = watched.filter(|watched| !watched.is_unchanged()) {
         let message = format!(
             "{} was written to while it was read: the plan may be made of the old file and the new one",
@@ -72,6 +74,9 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, CommandEr
     report.dry_run_planned(&plan);
     standard_output::print(&dry_run::text(&plan, settings.run.quiet))?;
     guarded.map_err(|error| unpublished::of_collect(error, settings))?;
+    if unclaimed > 0 {
+        return Err(ending::unfinished_run(unclaimed, settings));
+    }
     Ok(plan.exit())
 }
 

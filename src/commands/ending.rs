@@ -91,7 +91,12 @@ pub fn conclude(
     let mut counts = with_unread(ended.counts, ended.input_summary.as_ref(), total);
     let worked = started.elapsed();
     let outcome =
-        outcome(&settings, &mut ended, &shutdown, (&counts, failed_for(Cause::Status(404), report)));
+        match outcome(&settings, &mut ended, &shutdown, (&counts, failed_for(Cause::Status(404), report))) {
+            RunOutcome::Publish if is_partial && unclaimed > 0 => {
+                RunOutcome::Unpublished(unfinished_run(unclaimed, &settings))
+            }
+            outcome => outcome,
+        };
     let mask =
         ended.input_summary.as_ref().map(|summary| summary.planner.template().mask()).unwrap_or_default();
     if let Some(input_summary) = &ended.input_summary {
@@ -553,6 +558,26 @@ fn for_people(counts: &RowCounts, blanks: u64, report: &Report) -> report::Count
 /// SKUs that failed for this cause.
 fn failed_for(cause: Cause, report: &Report) -> u64 {
     report.stats().causes.iter().find(|group| group.cause == cause).map_or(0, |group| group.count)
+}
+
+/// The input is a part of another one, whose run was interrupted: to publish would remove that run's journal with
+/// these answers in it.
+pub(super) fn unfinished_run(answers: u64, settings: &Settings) -> CommandError {
+    let answers = report::format::counted(answers, "answer", "answers");
+    let part = match settings.input.limit {
+        Some(limit) => format!(
+            "the first {} of {}",
+            report::format::counted(limit.get(), "row", "rows"),
+            settings.input.path
+        ),
+        None => format!("{}, a failure file,", settings.input.path),
+    };
+    let message =
+        format!("the journal of an interrupted run has {answers} for rows that {part} does not have");
+    CommandError::new(Exit::TryAgain, message).with_hint(
+        "finish that run first: the same command with its whole input takes up all answers and asks for the failed rows \
+         again; or add --fresh to do without them",
+    )
 }
 
 /// Of a journal, what no row asked for.

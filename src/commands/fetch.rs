@@ -91,6 +91,9 @@ fn run(
     let Prepared { preconditions, rows, planner, mut journal, recovered } = prepared;
     let is_partial = rows.has_failure_columns() || settings.input.limit.is_some();
     let total = preconditions.rows();
+    if let Some(rows) = total.filter(|rows| is_partial && recovered.answers > *rows) {
+        return Err(ending::unfinished_run(recovered.answers - rows, settings));
+    }
     report.started(total);
     let headless = wiring::headless(settings, &preconditions.columns);
     let journal_notes =

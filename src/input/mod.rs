@@ -9,7 +9,6 @@
 mod block_checksums;
 mod dialect;
 mod error;
-
 mod header;
 mod positioned_reader;
 mod record_reader;

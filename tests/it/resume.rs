@@ -438,3 +438,65 @@ fn an_answer_that_this_run_would_not_keep_is_asked_for_again() {
         assert!(dir.read("out.json").contains("\"a\":1"), "{}", dir.read("out.json"));
     }
 }
+
+#[test]
+fn a_part_of_the_input_does_not_throw_away_what_an_interrupted_run_has() {
+    let skus = skus(10);
+    let part = |dir: &WorkDir, input: &str| {
+        let text = skus[8..].iter().fold("sku,_error,_status,_attempts\n".to_owned(), |text, sku| {
+            text + sku + ",\"HTTP 500\",500,1\n"
+        });
+        dir.write(input, &text);
+    };
+    // Fewer rows than answers in the journal: found before the first request.
+    let (dir, server) = interrupted(&skus);
+    part(&dir, "out.failed.csv");
+    let asked = server.count();
+    let again = || {
+        let run = Run::new(&dir).args(["out.failed.csv", "-o", "out.json", "--url", &server.url("/p/{sku}")]);
+        run.finish().expect_code(75)
+    };
+    let ended = again();
+    let says = "the journal of an interrupted run has ";
+    assert!(
+        ended.stderr.contains(says) && ended.stderr.contains("out.failed.csv, a failure file"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("--fresh"), "{}", ended.stderr);
+    assert_eq!(server.count(), asked);
+    assert!(dir.has("out.json.journal") && !dir.has("out.json"));
+    let plan = Run::new(&dir).args(["out.failed.csv", "-o", "out.json", "--dry-run"]);
+    let plan = plan.args(["--url", &server.url("/p/{sku}")]).finish().expect_code(75);
+    assert!(plan.stderr.contains(says), "{}", plan.stderr);
+    let ended = fetch(&dir, &server).args(["--limit", "2"]).finish().expect_code(75);
+    assert!(ended.stderr.contains("the first 2 rows of products.csv"), "{}", ended.stderr);
+    // The whole input takes up every answer.
+    let ended = fetch(&dir, &server).args(["--min-success", "90"]).finish().expect_code(1);
+    assert!(ended.stderr.contains("1 failed"), "{}", ended.stderr);
+    assert_eq!(keys(&dir.read("out.json")), skus[..9]);
+}
+
+#[test]
+fn answers_to_a_part_of_the_input_stay_beside_those_of_the_interrupted_run() {
+    let skus = skus(10);
+    let (dir, server) = interrupted(&skus);
+    let answered = server.count();
+    // As many rows as answers, so that only the end shows that some answers are for other rows.
+    let rows = skus[5..].iter().cloned().chain((0..20).map(|n| format!("T{n}")));
+    let text = rows.fold("sku,_error,_status,_attempts\n".to_owned(), |text, sku| text + &sku + ",x,500,1\n");
+    dir.write("out.failed.csv", &text);
+    let run = Run::new(&dir).args([
+        "out.failed.csv",
+        "-o",
+        "out.json",
+        "--merge",
+        "--url",
+        &server.url("/p/{sku}"),
+    ]);
+    let ended = run.finish().expect_code(75);
+    assert!(ended.stderr.contains("has 5 answers for rows that out.failed.csv"), "{}", ended.stderr);
+    assert!(dir.has("out.json.journal") && !dir.has("out.json"), "{answered}");
+    fetch(&dir, &server).finish();
+    assert_eq!(keys(&dir.read("out.json")).len(), 10);
+}

@@ -59,6 +59,12 @@ impl PlannedInput {
             inspection.check_rows(output, place, self.rows.rows.min(self.rows.skus + refused))
         })
     }
+
+    /// Answers in the journal of an interrupted run that no row needs.
+    pub(super) fn unclaimed(&self) -> u64 {
+        let recovered = self.earlier.recovered;
+        self.inspection.as_ref().map_or(0, |inspection| inspection.journalled().saturating_sub(recovered))
+    }
 }
 
 impl PlannedInputBuilder {
