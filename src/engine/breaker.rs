@@ -73,8 +73,7 @@ impl Breaker {
         if self.held.is_empty() || !entry.outcome.shows_good_credentials() {
             return Ruling::Pass(vec![entry]);
         }
-        let settled = |held: &mut PendingRefusal| entry.sent.is_some_and(|sent| held.came < sent);
-        let mut passed: Vec<Entry> = self.held.extract_if(.., settled).map(|held| held.entry).collect();
+        let mut passed = self.vouch(entry.sent);
         passed.push(entry);
         Ruling::Pass(passed)
     }
@@ -83,6 +82,20 @@ impl Breaker {
     #[must_use]
     pub fn pending(&self) -> Option<(u16, usize)> {
         (!self.held.is_empty()).then_some((self.last_status, self.held.len()))
+    }
+
+    /// Whether no answer but refusals has come yet.
+    #[must_use]
+    pub fn is_first_row(&self) -> bool {
+        self.limit == FIRST
+    }
+
+    /// A SKU that had its answer before was asked again, and got one: the refusals that came before its request left
+    /// are the SKUs' own.
+    pub fn vouch(&mut self, sent: Option<Instant>) -> Vec<Entry> {
+        self.limit = LATER;
+        let settled = |held: &mut PendingRefusal| sent.is_some_and(|sent| held.came < sent);
+        self.held.extract_if(.., settled).map(|held| held.entry).collect()
     }
 
     /// What is still held when the run is over.

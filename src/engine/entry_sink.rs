@@ -8,12 +8,12 @@ use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use super::breaker::{Breaker, Ruling};
 use super::open_jobs::Supply;
 use super::stdout_peer::StdoutPeer;
-use super::{HAND_ON, RowCounts, Sampled};
+use super::{HAND_ON, MAX_BACKLOG, RowCounts, Sampled};
 use crate::collect::{self, CollectError, Collector, PreviousValue};
 use crate::fetch::Shutdown;
 use crate::limit::{Gate, GateEvent, GateView};
 use crate::model::{
-    Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, PauseReason, Reporter, StopReason,
+    Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, PauseReason, Reporter, Seq, StopReason,
 };
 use crate::plan::{Planned, RejectedRow};
 use crate::report::{EngineStatus, Report};
@@ -38,13 +38,17 @@ pub(super) struct EntrySink<'a> {
     pub(super) sampled: Sampled,
 }
 
-/// One job that is asked again at the end, where it is open whether refusals were for the credentials.
+/// One job that is asked again, where it is open whether refusals were for the credentials.
 #[derive(Default)]
 pub(super) struct Recheck {
     /// The latest job that had its answer from an earlier run.
     earlier: Option<Job>,
-    /// It is under way, or was.
-    has_begun: bool,
+    /// The row of the job that is under way again.
+    under_way: Option<Seq>,
+    /// It was asked at the end of the run, and is not asked another time.
+    is_last: bool,
+    /// A request that changes something may be sent twice.
+    pub(super) may_act_twice: bool,
 }
 
 impl<'a> EntrySink<'a> {
@@ -142,26 +146,53 @@ impl EntrySink<'_> {
         });
     }
 
-    /// A job has ended.
-    pub(super) fn receive(&mut self, entry: Entry) {
-        if self.recheck.has_begun {
-            // By then nothing else is open.
-            return self.settle_refusals(entry);
+    /// A job has ended. Gives one to ask again: where the first answers of a run are refusals, a SKU that an earlier
+    /// run had its answer for tells whether they are these SKUs' own. Without it, SKUs that are forbidden would end
+    /// every run that goes on from a journal, though a run from the start is not ended by them.
+    pub(super) fn receive(&mut self, entry: Entry) -> Option<Job> {
+        if self.recheck.under_way == Some(entry.seq) {
+            self.recheck.under_way = None;
+            self.settle_refusals(entry);
+            return None;
         }
-        match self.breaker.judge(entry, Instant::now) {
-            Ruling::Pass(entries) => entries.into_iter().for_each(|entry| self.settle(&entry)),
-            // Why is the last word of the run, and needs no other before it.
-            Ruling::Trip { status, answers } => {
-                self.shutdown.trigger(StopReason::Refused { status, answers });
+        let (status, answers) = match self.breaker.judge(entry, Instant::now) {
+            Ruling::Pass(entries) => {
+                for entry in entries {
+                    self.settle(&entry);
+                }
+                return None;
             }
-        }
+            Ruling::Trip { .. } if self.recheck.under_way.is_some() || self.shutdown.is_triggered() => {
+                return None;
+            }
+            Ruling::Trip { status, answers } => (status, answers),
+        };
+        let earlier = self.recheck.earlier.clone().filter(|_| self.breaker.is_first_row());
+        let Some(job) = earlier.filter(|job| self.may_ask_again(job)) else {
+            // Why is the last word of the run, and needs no other before it.
+            self.shutdown.trigger(StopReason::Refused { status, answers });
+            return None;
+        };
+        self.recheck.under_way = Some(job.seq);
+        Some(job)
+    }
+
+    /// Whether jobs may be opened: not while it is open whether the credentials are refused, nor while so much waits
+    /// for the disk.
+    pub(super) fn may_open(&self) -> bool {
+        self.recheck.under_way.is_none() && self.journal.backlog() < MAX_BACKLOG
+    }
+
+    fn may_ask_again(&self, job: &Job) -> bool {
+        self.recheck.may_act_twice || job.request.method.is_idempotent()
     }
 
     /// Nothing else is to come. Where refusals are still held, fewer than end a run by themselves, one job that had
     /// its answer before is asked again, once: it tells whether they are the SKUs' own. `accepted` is such a job of
-    /// this run. Where none ever had one, the credentials are refused.
+    /// this run. Where none ever had one, the credentials are refused. Where none may be sent twice, the refusals are
+    /// taken for the SKUs' own.
     pub(super) fn ask_again(&mut self, accepted: Option<&Job>) -> Option<Job> {
-        if self.recheck.has_begun || self.shutdown.is_triggered() {
+        if self.recheck.is_last || self.shutdown.is_triggered() {
             return None;
         }
         let (status, answers) = self.breaker.pending()?;
@@ -169,7 +200,12 @@ impl EntrySink<'_> {
             self.shutdown.trigger(StopReason::Refused { status, answers });
             return None;
         };
-        self.recheck.has_begun = true;
+        self.recheck.is_last = true;
+        if !self.may_ask_again(&job) {
+            self.breaker.release().for_each(|entry| self.settle(&entry));
+            return None;
+        }
+        self.recheck.under_way = Some(job.seq);
         Some(job)
     }
 
@@ -177,7 +213,18 @@ impl EntrySink<'_> {
     fn settle_refusals(&mut self, entry: Entry) {
         let Some((status, skus)) = self.breaker.pending() else { return };
         if entry.outcome.shows_good_credentials() {
-            self.breaker.release().for_each(|entry| self.settle(&entry));
+            let settled: Vec<Entry> = if self.recheck.is_last {
+                self.breaker.release().collect()
+            } else {
+                self.breaker.vouch(entry.sent)
+            };
+            for entry in &settled {
+                self.settle(entry);
+            }
+            return;
+        }
+        if !self.recheck.is_last {
+            self.shutdown.trigger(StopReason::Refused { status, answers: skus });
             return;
         }
         let refused = entry.outcome.refused();
@@ -229,7 +276,7 @@ impl EntrySink<'_> {
     /// deferred. For that the run stopped, or before it was settled.
     pub(super) fn release(&mut self, open: u64, unopened: u64) {
         // What was asked again is no row of its own.
-        let open = if self.recheck.has_begun { 0 } else { open };
+        let open = open - u64::from(self.recheck.under_way.is_some()).min(open);
         self.counts.deferred += open + unopened;
         for mut entry in self.breaker.release() {
             entry.outcome = Outcome::Deferred(Deferral::Stopped);

@@ -132,6 +132,7 @@ impl<T: Transport> Engine<'_, T> {
             self;
         let limit = gate.view().limit;
         let mut sink = EntrySink { reader, limit, ..EntrySink::new(journal, report, shutdown, started) };
+        sink.recheck.may_act_twice = fetcher.retries() > 0;
         let mut open = OpenJobs::new(input);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -149,7 +150,7 @@ impl<T: Transport> Engine<'_, T> {
                 hand_on.as_mut().reset(tokio::time::Instant::now() + HAND_ON);
             }
             let window = gate.view().limit.saturating_mul(WINDOW_FACTOR);
-            let open_more = sink.journal.backlog() < MAX_BACKLOG && drained_by.is_none();
+            let open_more = sink.may_open() && drained_by.is_none();
             let next = std::future::poll_fn(|cx| {
                 let step = open.poll(cx, || open_more && has_room(gate), window);
                 if step.is_pending() {
@@ -179,7 +180,7 @@ impl<T: Transport> Engine<'_, T> {
                     let mut together = 0;
                     loop {
                         match step {
-                            NextStep::Done(entry) => sink.receive(entry),
+                            NextStep::Done(entry) => open.jobs.extend(sink.receive(entry).map(|job| fetcher.fetch(job))),
                             NextStep::Opened(planned) => {
                                 if let Some(job) = sink.open(planned, max_age) {
                                     open.jobs.push(fetcher.fetch(job));
@@ -194,7 +195,7 @@ impl<T: Transport> Engine<'_, T> {
                         if together == TOGETHER || shutdown.is_triggered() {
                             break;
                         }
-                        let open_more = sink.journal.backlog() < MAX_BACKLOG && drained_by.is_none();
+                        let open_more = sink.may_open() && drained_by.is_none();
                         let room = || open_more && has_room(gate);
                         match std::future::poll_fn(|cx| Poll::Ready(open.poll(cx, room, window))).await {
                             Poll::Ready(ready) => step = ready,

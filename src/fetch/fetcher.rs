@@ -95,6 +95,11 @@ impl<T: Transport> Fetcher<T> {
         Self { transport, gate, retry, answers, reporter, shutdown, health, initial_connects, rng, accepted }
     }
 
+    /// How often an attempt is made again at most.
+    pub fn retries(&self) -> u32 {
+        self.retry.retries
+    }
+
     /// The first job whose answer showed that the credentials were good, if there was one.
     pub fn accepted(&self) -> Option<&Job> {
         self.accepted.get()

@@ -244,3 +244,66 @@ fn statuses_that_are_stored_as_null_need_no_second_look() {
         .expect_code(0);
     assert_eq!(server.count(), 30);
 }
+
+#[test]
+fn forbidden_skus_do_not_end_every_run_that_goes_on_from_a_journal() {
+    for (is_expired, code) in [(false, 1), (true, 77)] {
+        let dir = skus(40);
+        let answers = |seen: &Seen| match number(seen) {
+            30.. => Reply::status(403),
+            _ => Reply::echo(seen),
+        };
+        let server = ScriptedServer::start(move |seen| answers(seen).wait(Duration::from_millis(20)));
+        let (addr, url) = (server.addr(), server.url("/p/{sku}"));
+        let run = asking(&dir, &url, ["-c", "1"]).spawn();
+        server.wait_for(33);
+        run.signal(Signal::TERM);
+        run.wait().expect_code(128 + 15);
+        drop(server);
+        let server =
+            ScriptedServer::start_at(
+                addr,
+                move |seen| if is_expired { Reply::status(403) } else { answers(seen) },
+            );
+        let ended = asking(&dir, &url, ["-c", "1"]).finish().expect_code(code);
+        if is_expired {
+            assert_deferred(&dir, &ended, "10 deferred");
+            assert_eq!(server.count(), 6, "the first five, and one that came before");
+        } else {
+            assert!(ended.stderr.contains("10 failed (10 forbidden)"), "{}", ended.stderr);
+            assert_eq!(dir.read("out.json").lines().count(), 32);
+            // Ten rows, and one that came before: after the first five, and at the end.
+            assert_eq!(server.count(), 12);
+        }
+    }
+}
+
+#[test]
+fn young_values_of_a_merge_tell_forbidden_skus_from_refused_credentials_as_well() {
+    let dir = skus(20);
+    std::fs::remove_file(dir.path("out.json")).unwrap();
+    let server = ScriptedServer::start(|seen| match number(seen) {
+        20.. => Reply::status(403),
+        _ => Reply::echo(seen),
+    });
+    let url = server.url("/p/{sku}");
+    asking(&dir, &url, ["-q"]).finish().expect_code(0);
+    dir.write_skus((0..30).map(|n| n.to_string()));
+    let ended = asking(&dir, &url, ["--merge", "--max-age", "1h"]).finish().expect_code(1);
+    assert!(ended.stderr.contains("10 failed"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_request_that_may_not_act_twice_is_never_asked_again() {
+    for (retries, requests) in [("0", 10), ("1", 11)] {
+        let dir = skus(10);
+        let server = ScriptedServer::start(|seen| match number(seen) {
+            8.. => Reply::status(403),
+            _ => Reply::echo(seen),
+        });
+        let args = ["-c", "1", "--retries", retries, "-X", "POST"];
+        let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+        assert!(ended.stderr.contains("2 failed (2 forbidden)"), "{}", ended.stderr);
+        assert_eq!(server.count(), requests, "{}", ended.stderr);
+    }
+}
