@@ -341,7 +341,7 @@ fn outcome_of_the_decided(
         );
     }
     let superseded = ended.input_summary.as_ref().map_or(0, |summary| summary.planner.superseded());
-    let distinct = skus - superseded.min(counts.failed);
+    let distinct = skus - (superseded + counts.keyless).min(counts.failed);
     if !settings.output.min_success.reached_by(fetched, distinct) {
         return RunOutcome::Unpublished(too_few((fetched, distinct, missing), settings));
     }

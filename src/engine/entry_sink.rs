@@ -15,7 +15,7 @@ use crate::limit::{Gate, GateEvent, GateView};
 use crate::model::{
     Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, PauseReason, Reporter, Seq, StopReason,
 };
-use crate::plan::{Planned, RejectedRow};
+use crate::plan::{Planned, RejectedRow, Rejection};
 use crate::report::{EngineStatus, Report};
 
 /// What is still open so long after a tail began is what it is about.
@@ -136,6 +136,7 @@ impl EntrySink<'_> {
         });
         self.note(appended);
         self.counts.failed += 1;
+        self.counts.keyless += u64::from(matches!(refused.why, Rejection::EmptyKey { .. }));
         let fault = Fault::new(Cause::Row, why);
         self.report.on(&Event::JobFailed {
             key: key.as_ref(),

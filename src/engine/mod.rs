@@ -54,6 +54,8 @@ pub struct RowCounts {
     pub unchanged: u64,
     /// Rows that failed or could not be asked for.
     pub failed: u64,
+    /// Of these, rows without a key.
+    pub keyless: u64,
     /// Rows that repeat a key.
     pub repeats: u64,
     /// Rows that the next run goes on with.

@@ -307,3 +307,20 @@ fn the_failure_file_is_written_at_every_end_that_had_failures() {
     assert_eq!(counts(&ended)[3], 1);
     assert!(dir.read("out.failed.csv").contains("\nS0001,"));
 }
+
+#[test]
+fn rows_without_a_key_do_not_count_for_min_success() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    let keyless = "x,\n".repeat(20);
+    dir.write("products.csv", format!("name,sku\n{keyless}a,A\nb,B\n"));
+    let run = |code| {
+        let url = server.url("/{sku}");
+        Run::new(&dir).args(["products.csv", "-o", "out.json", "-u", &url]).finish().expect_code(code)
+    };
+    let ended = run(1);
+    assert!(ended.stderr.contains("2 fetched, 20 failed"), "{}", ended.stderr);
+    assert_eq!(dir.read("out.json").lines().count(), 4);
+    // Other rows that may not be asked for do.
+    dir.write("products.csv", format!("name,sku\n{}a,A\nb,B\n", "x,..\n".repeat(20)));
+    assert!(run(69).stderr.contains("min-success"));
+}
