@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::output_kit::{
-    counts, echoed, fetch, fetch_to, finished, keys, members, said, skus, without_times,
+    counts, echoed, fetch, fetch_to, finished, keys, members, plain, said, skus, without_times,
 };
 use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir};
 
@@ -423,4 +423,22 @@ fn nothing_is_pruned_while_a_damaged_row_may_be_any_sku() {
     dir.write("products.csv", "name,sku,x\nn,a,1\ntotal,,1\nn,b,1\n");
     Run::new(&dir).args(args).finish().expect_code(1);
     assert_eq!(keys(&dir.read("out.json")), ["a", "b"]);
+}
+
+#[test]
+fn lines_whose_kind_cannot_be_told_are_merged_with_a_warning() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    let skus = skus(20);
+    dir.write_skus(&skus);
+    plain(&dir, &server, "out.json").finish().expect_code(0);
+    // As after `mv out.held.json out.json`, or an editor.
+    dir.write("out.json", dir.read("out.json") + "\n");
+    let run =
+        |args: &[&str]| plain(&dir, &server, "out.json").args(["--merge"]).args(args).finish().expect_code(0);
+    let says = "whether its values were made with this run's --select and --body-as cannot be checked";
+    let ended = run(&["--limit", "10", "--select", ".sku"]);
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    dir.write("out.json", dir.read("out.json") + "\n");
+    let ended = run(&["--select", ".sku"]);
+    assert!(!ended.stderr.contains(says), "the same selection: {}", ended.stderr);
 }

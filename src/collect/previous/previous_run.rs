@@ -31,6 +31,15 @@ pub(crate) struct PreviousRun {
     measured: Option<FileId>,
 }
 
+fn unchecked_kind(paths: &Paths) -> String {
+    format!(
+        "{} is not the output that {} was written for: whether its values were made with this run's --select and \
+         --body-as cannot be checked",
+        paths.output.given.display(),
+        paths.state.display()
+    )
+}
+
 impl PreviousRun {
     /// Nothing was left, or nothing of it counts.
     pub(crate) fn none() -> Self {
@@ -69,15 +78,19 @@ impl PreviousRun {
         let belongs = |stamp| found.as_ref().is_some_and(|found| found.output == stamp);
         match &previous.old {
             Some(old) => {
-                let found = found.as_ref().filter(|_| belongs(old.stamp));
+                let own = found.as_ref().filter(|_| belongs(old.stamp));
                 if settings.merge {
-                    check_kind(
-                        settings,
-                        identity,
-                        (real, old),
-                        found.and_then(|found| found.layout.as_ref()),
-                    )?;
+                    let layout = |of: Option<&StateFile>| {
+                        let layout = of.and_then(|file| file.layout.as_ref());
+                        check_kind(settings, identity, (real, old), layout)
+                    };
+                    layout(own)?;
+                    // The output may still be one that this run would make, such as one that was held back.
+                    if own.is_none() && layout(found.as_ref()).is_err() {
+                        notes.push(unchecked_kind(paths));
+                    }
                 }
+                let found = own;
                 previous.baseline = Some(baseline(found, Some(old.profile), identity));
             }
             None if settings.guard.is_some() => {
