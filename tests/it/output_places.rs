@@ -190,3 +190,15 @@ fn a_link_that_leads_elsewhere_at_the_end_publishes_nothing() {
         assert!(dir.has(journal), "{output}: {:?}", dir.names());
     }
 }
+
+#[test]
+fn no_file_may_take_the_name_of_a_journal_that_was_set_aside() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write_skus(["1"]);
+    for option in ["--changes", "--failed"] {
+        let run = fetch(&dir, &server).args([option, "out.json.journal.1"]);
+        let ended = run.finish().expect_code(73);
+        assert!(ended.stderr.contains("the run writes another file under that name"), "{}", ended.stderr);
+    }
+    assert_eq!(server.count(), 0);
+}

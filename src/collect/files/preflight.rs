@@ -70,7 +70,10 @@ fn checked(
         taken.extend([&output.given, &output.real, journal, lock, state, held].map(PathBuf::as_path));
     }
     for other in failed.iter().chain(&changes) {
-        if taken.iter().any(|path| same_name(path, &other.real) || same_name(path, &other.given)) {
+        let is_set_aside = |path: &PathBuf| paths.as_ref().is_some_and(|own| is_numbered(&own.journal, path));
+        if taken.iter().any(|path| same_name(path, &other.real) || same_name(path, &other.given))
+            || [&other.real, &other.given].into_iter().any(is_set_aside)
+        {
             return Err(CollectError::place(&other.given, "the run writes another file under that name"));
         }
         taken.extend([other.given.as_path(), other.real.as_path()]);
@@ -105,6 +108,13 @@ pub fn probe_publishing(place: &Preflight) -> Result<(), CollectError> {
         }
     }
     Ok(())
+}
+
+/// Whether this is the name of a journal that was set aside: `out.json.journal.1`.
+fn is_numbered(journal: &Path, other: &Path) -> bool {
+    let number =
+        other.extension().is_some_and(|ending| ending.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+    number && same_name(journal, &other.with_extension(""))
 }
 
 #[cfg(test)]
