@@ -12,6 +12,8 @@ pub(crate) const SYNC: &str = "sync";
 pub(crate) const REPLACE: &str = "replace";
 pub(crate) const OPEN: &str = "open";
 
+const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+
 /// An error of the output, the journal, the lock or the old output.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
@@ -216,6 +218,9 @@ impl CollectError {
                 limit(source)?.into()
             }
             Self::Create { .. } => "check that the folder is there and that you may write to it".into(),
+            Self::PublishProbe { doing: SYNC, source, .. } if source.raw_os_error() == Some(EIO) => {
+                "check the disk: it reports an input/output error".into()
+            }
             Self::PublishProbe { doing, path, .. } => refused(doing, path),
             Self::Io { source, .. } => {
                 let first = limit(source).unwrap_or("check the disk");
