@@ -1,7 +1,8 @@
 //! What ends a run before, or instead of, its summary: every room's error with its exit and hint.
 
+use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::run_files::is_left_behind;
 use crate::collect::CollectError;
@@ -56,36 +57,51 @@ impl From<CollectError> for CommandError {
 
 impl From<InputError> for CommandError {
     fn from(error: InputError) -> Self {
-        let similar = match &error {
-            InputError::NotFound { at } => similar(&at.input),
-            _ => None,
-        };
-        Self { message: error.to_string(), hint: similar.or_else(|| error.hint()), exit: error.exit() }
+        let meant = meant(&error).map(|meant| meant.to_string());
+        Self { message: error.to_string(), hint: meant.or_else(|| error.hint()), exit: error.exit() }
     }
 }
 
-/// What was probably meant by the name of a file that is not there: a command, or a file beside it.
-fn similar(name: &str) -> Option<String> {
-    /// A folder with more is not looked through for a hint.
+/// What was probably meant by the name of a file that is not there.
+pub(super) enum Meant {
+    /// A command of this program.
+    Command(String),
+    /// A file in the same folder.
+    File(PathBuf),
+}
+
+impl fmt::Display for Meant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command(command) => write!(f, "did you mean the command skufetch {command}?"),
+            Self::File(path) => write!(f, "did you mean {}?", path.display()),
+        }
+    }
+}
+
+/// What was probably meant by the input, where there is no such file.
+pub(super) fn meant(error: &InputError) -> Option<Meant> {
+    /// A folder with more is not searched for a hint.
     const MOST_FILES: usize = 10_000;
-    let path = Path::new(name);
+    let InputError::NotFound { at } = error else { return None };
+    let path = Path::new(&*at.input);
     let file = path.file_name()?.to_str()?;
-    if let Some(command) = nearest_command(name) {
-        return Some(format!("did you mean the command skufetch {command}?"));
+    if let Some(command) = nearest_command(&at.input) {
+        return Some(Meant::Command(command));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
     let mut names: Vec<String> =
         entries.take(MOST_FILES).filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-    // Only what is near is looked into.
-    let meant = loop {
-        let meant = nearest(file, names.iter().map(String::as_str))?.to_owned();
-        if !is_left_behind(&path.with_file_name(&meant)) {
-            break meant;
+    // A file is opened only where its name is near.
+    loop {
+        let name = nearest(file, names.iter().map(String::as_str))?.to_owned();
+        let near = path.with_file_name(&name);
+        if !is_left_behind(&near) {
+            return Some(Meant::File(near));
         }
-        names.retain(|name| *name != meant);
-    };
-    Some(format!("did you mean {}?", path.with_file_name(meant).display()))
+        names.retain(|other| *other != name);
+    }
 }
 
 impl From<ConfigError> for CommandError {

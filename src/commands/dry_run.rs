@@ -75,7 +75,7 @@ pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, CommandEr
     standard_output::print(&dry_run::text(&plan, settings.run.quiet))?;
     guarded.map_err(|error| unpublished::of_collect(error, settings))?;
     if unclaimed > 0 {
-        return Err(ending::unfinished_run(unclaimed, settings));
+        return Err(ending::interrupted_run(unclaimed, settings));
     }
     Ok(plan.exit())
 }

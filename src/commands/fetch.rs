@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use super::command_error::{self, CommandError};
-use super::ending::{self, Close, conclude};
+use super::ending::{self, FinishedRun, conclude};
 use super::run_report_writer::RunReportWriter;
 use super::{descriptor_limit, failure_file, standard_output, terminal, unpublished, wiring};
 use crate::collect::{self, Collector, Lock, OutputSettings, Preflight, Recovered, Target};
@@ -92,7 +92,7 @@ fn run(
     let is_partial = rows.has_failure_columns() || settings.input.limit.is_some();
     let total = preconditions.rows();
     if let Some(rows) = total.filter(|rows| is_partial && recovered.answers > *rows) {
-        return Err(ending::unfinished_run(recovered.answers - rows, settings));
+        return Err(ending::interrupted_run(recovered.answers - rows, settings));
     }
     report.started(total);
     let headless = wiring::headless(settings, &preconditions.columns);
@@ -135,22 +135,24 @@ fn run(
     let input_unchanged = check_input_changed(surveyed, &mut ended, (report, &shutdown), (runtime, signals));
     // Nothing more is asked: a thousand connections are closed beside what is left to do.
     signals::drop_beside(runtime, fetcher);
-    let settings = Arc::clone(settings);
-    let close = Close {
+    let finished = FinishedRun {
+        report,
+        gate: &gate,
         report_writer,
         settings,
+        collector: journal,
         output,
         place,
         columns,
         shutdown,
         total,
         input_unchanged,
-        ended,
+        end: ended,
         started,
         journalled: recovered.answers,
         is_partial,
     };
-    let exit = conclude(close, journal, (runtime, signals), (report, &gate));
+    let exit = conclude(finished, runtime, signals);
     drop(lock);
     Ok(exit)
 }

@@ -27,7 +27,7 @@ use crate::input::{self, InputError, InputPath, InputSettings, Rows};
 use crate::model::Exit;
 use crate::report::{self, LogFormat};
 
-use command_error::CommandError;
+use command_error::{CommandError, Meant, meant};
 
 /// Does what the arguments ask for and says how the program ends. The first of `arguments` is the
 /// program's name; relative paths count from `folder`.
@@ -94,9 +94,9 @@ fn of_config(error: ConfigError) -> CommandError {
             Err(None) => CommandError::new(error.exit(), error.to_string()).with_hint(usual),
             // An address does not help with an input that cannot be read.
             Err(Some(input)) => {
+                let is_a_command = matches!(meant(&input), Some(Meant::Command(_)));
                 let failure = CommandError::from(input);
                 let first = failure.hint.as_ref().map(|hint| format!("{hint}\n")).unwrap_or_default();
-                let is_a_command = first.contains("the command");
                 let hint = if is_a_command { first } else { format!("{first}then {usual}") };
                 CommandError { hint: Some(hint), ..failure }
             }

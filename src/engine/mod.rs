@@ -62,6 +62,13 @@ pub struct RowCounts {
     pub deferred: u64,
 }
 
+impl RowCounts {
+    /// All of them.
+    pub(crate) fn rows(&self) -> u64 {
+        self.fetched + self.unchanged + self.failed + self.repeats + self.deferred
+    }
+}
+
 /// What the loop works with.
 pub struct Engine<'a, T> {
     /// Takes jobs to their outcome.

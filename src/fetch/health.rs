@@ -23,7 +23,8 @@ const RETRY_FLOOR: u64 = 50;
 /// Retries granted after a pause whose probe was answered well.
 const RETRY_GRANT: u64 = 10;
 /// The pauses of an outage, one probe after each.
-const PAUSES: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
+pub(crate) const OUTAGE_PAUSES: [Duration; 3] =
+    [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
 /// The first attempts of a run that all found no connection end it.
 const UNREACHABLE_AFTER: u64 = 10;
 /// An outage is at least this many failed attempts in a row over the whole pool …
@@ -171,7 +172,7 @@ impl State {
     }
 
     fn hold(&mut self, now: Instant, fault: &Fault) -> Advice {
-        let Some(pause) = PAUSES.get(self.level) else {
+        let Some(pause) = OUTAGE_PAUSES.get(self.level) else {
             return Advice::Stop(StopReason::Failing(fault.clone()));
         };
         self.level += 1;
@@ -285,10 +286,10 @@ mod tests {
                 _ => None,
             })
         };
-        assert_eq!(trip(&health), Some(PAUSES[0]));
-        tokio::time::advance(PAUSES[0]).await;
+        assert_eq!(trip(&health), Some(OUTAGE_PAUSES[0]));
+        tokio::time::advance(OUTAGE_PAUSES[0]).await;
         health.answered(Instant::now());
-        assert_eq!(trip(&health), Some(PAUSES[0]));
+        assert_eq!(trip(&health), Some(OUTAGE_PAUSES[0]));
     }
 
     #[tokio::test(start_paused = true)]
@@ -297,10 +298,10 @@ mod tests {
         let early = Instant::now();
         tokio::time::advance(Duration::from_millis(20)).await;
         let held = (0..10).map(|seq| fail(&health, seq)).last();
-        assert_eq!(held, Some(Advice::Hold { pause: Some(PAUSES[0]) }));
+        assert_eq!(held, Some(Advice::Hold { pause: Some(OUTAGE_PAUSES[0]) }));
         health.answered(early);
-        tokio::time::advance(PAUSES[0]).await;
-        assert_eq!(fail(&health, 10), Advice::Hold { pause: Some(PAUSES[1]) });
+        tokio::time::advance(OUTAGE_PAUSES[0]).await;
+        assert_eq!(fail(&health, 10), Advice::Hold { pause: Some(OUTAGE_PAUSES[1]) });
     }
 
     #[tokio::test(start_paused = true)]
@@ -315,7 +316,7 @@ mod tests {
                 assert_eq!(ask(seq), Advice::Retry);
                 health.retried();
             }
-            for pause in PAUSES {
+            for pause in OUTAGE_PAUSES {
                 assert_eq!(ask(51), Advice::Hold { pause: Some(pause) }, "{status} {after:?}");
                 tokio::time::advance(pause).await;
             }
@@ -329,11 +330,11 @@ mod tests {
         let early = Instant::now();
         tokio::time::advance(Duration::from_millis(20)).await;
         let held = (0..10).map(|seq| fail(&health, seq)).last();
-        assert_eq!(held, Some(Advice::Hold { pause: Some(PAUSES[0]) }));
-        tokio::time::advance(PAUSES[0] * 2).await;
+        assert_eq!(held, Some(Advice::Hold { pause: Some(OUTAGE_PAUSES[0]) }));
+        tokio::time::advance(OUTAGE_PAUSES[0] * 2).await;
         let late = health.failed(Some(Seq(3)), &fault(Cause::Timeout), early);
         assert_eq!(late, Advice::Hold { pause: None });
-        assert_eq!(fail(&health, 11), Advice::Hold { pause: Some(PAUSES[1]) });
+        assert_eq!(fail(&health, 11), Advice::Hold { pause: Some(OUTAGE_PAUSES[1]) });
     }
 
     #[tokio::test(start_paused = true)]
@@ -342,7 +343,7 @@ mod tests {
         let mut useless = fault(Cause::Status(503)).with_status(503);
         useless.retry_after = Some(RetryAfter::Wait(Duration::ZERO));
         let held = (0..10).map(|seq| health.failed(Some(Seq(seq)), &useless, Instant::now())).last();
-        assert_eq!(held, Some(Advice::Hold { pause: Some(PAUSES[0]) }));
+        assert_eq!(held, Some(Advice::Hold { pause: Some(OUTAGE_PAUSES[0]) }));
     }
 
     #[tokio::test(start_paused = true)]

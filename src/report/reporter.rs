@@ -165,6 +165,11 @@ impl Report {
         lock(&self.counted).stats.refused_were_repeats(rows);
     }
 
+    /// Rows were not read, or their jobs did not end: the next run goes on with them.
+    pub fn rows_left(&self, rows: u64) {
+        lock(&self.counted).stats.rows_left(rows);
+    }
+
     /// The counts so far.
     #[must_use]
     pub fn stats(&self) -> StatsSnapshot {

@@ -148,6 +148,12 @@ impl StatsSnapshot {
         self.statuses.iter().find(|(known, _)| *known == status).map_or(0, |(_, count)| *count)
     }
 
+    /// Rows that failed for this cause.
+    #[must_use]
+    pub fn failed_for(&self, cause: Cause) -> u64 {
+        self.causes.iter().find(|group| group.cause == cause).map_or(0, |group| group.count)
+    }
+
     /// How often it refused at no cost, such as with 404: 429 is a word about the load.
     #[must_use]
     pub fn cheap(&self) -> u64 {
@@ -230,6 +236,11 @@ impl RunStats {
         if group.count == 0 {
             self.causes.remove(&Cause::Row);
         }
+    }
+
+    /// Rows that were not read, or whose job did not end: the next run goes on with them.
+    pub fn rows_left(&mut self, rows: u64) {
+        self.counters.deferred += rows;
     }
 
     fn group(&mut self, fault: &Fault, line: u64, example: impl Fn() -> FailureExample) {

@@ -250,7 +250,7 @@ fn retry_on_says_which_statuses_are_tried_again() {
 fn max_retry_after_defers_the_run_that_is_asked_for_a_longer_wait() {
     let (server, dir) = (ScriptedServer::start(|_| Reply::retry_after(429, "7")), skus(1));
     let ended = fetch(&dir, &server, &["--max-retry-after", "6s"]).expect_code(75);
-    assert!(ended.stderr.contains("a quiet of 7 s; --max-retry-after is 6s"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("asks to wait 7 s; --max-retry-after is 6s"), "{}", ended.stderr);
 }
 
 #[test]

@@ -81,10 +81,10 @@ impl ProgressSnapshot {
         }
     }
 
-    /// `952/s`, or the pause that stands in its place: after it one request looks whether it is over.
+    /// `952/s`, or the pause that stands in its place: after it a probe is sent.
     pub(crate) fn pace(&self) -> String {
         match &self.paused {
-            Some((Duration::ZERO, why)) => format!("one request looks: {why}"),
+            Some((Duration::ZERO, why)) => format!("probing: {why}"),
             Some((left, why)) => format!("paused {}: {why}", format::time_left(*left)),
             None => format::per_second(self.rate),
         }
@@ -93,7 +93,7 @@ impl ProgressSnapshot {
     /// The same without the pause's reason.
     pub(crate) fn pace_in_brief(&self) -> String {
         match &self.paused {
-            Some((Duration::ZERO, _)) => "one request looks".into(),
+            Some((Duration::ZERO, _)) => "probing".into(),
             Some((left, _)) => format!("paused {}", format::time_left(*left)),
             None => format::per_second(self.rate),
         }
@@ -179,6 +179,6 @@ mod tests {
             paused: Some((Duration::ZERO, REFUSED)),
         };
         let snapshot = ProgressSnapshot::new(&status, &RunCounters::default(), None, 0.0);
-        assert_eq!(snapshot.pace(), "one request looks: 429");
+        assert_eq!(snapshot.pace(), "probing: 429");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::Exit;
+use crate::model::{Cause, Exit};
 use crate::report::error_message::ErrorMessage;
 use crate::report::run_stats::StatsSnapshot;
 use crate::report::verdict::RunVerdict;
@@ -80,6 +80,23 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// What the events of a run came to. `blanks` are counted by the reader of the input.
+    #[must_use]
+    pub fn of(stats: &StatsSnapshot, blanks: u64) -> Self {
+        let counters = &stats.counters;
+        Self {
+            rows: counters.done(),
+            fetched: counters.fetched + counters.recovered,
+            unchanged: counters.unchanged,
+            failed: counters.failed,
+            repeats: counters.repeats,
+            deferred: counters.deferred,
+            recovered: counters.recovered,
+            bad_rows: stats.failed_for(Cause::Row),
+            blanks,
+        }
+    }
+
     /// Distinct SKUs that can be asked for, as a plan counts them. Not known where a run stopped early: what
     /// is deferred are rows that nobody has looked at yet, repeats and bad ones among them.
     #[must_use]

@@ -1,0 +1,184 @@
+//! What a run that publishes nothing says: the error and what to do about it.
+
+use super::decide::{Obstacle, exit_of_stop};
+use crate::collect::{PublishOutcome, Target};
+use crate::commands::command_error::CommandError;
+use crate::commands::unpublished;
+use crate::config::Settings;
+use crate::fetch::health::OUTAGE_PAUSES;
+use crate::model::{Cause, Exit, Fault, Key, Mask, StopReason, counted, display_safe, signal_name};
+use crate::report::format::{listed, time_left};
+
+/// Characters of a SKU in a message.
+const KEY_CHARS: usize = 60;
+
+/// What to check where the API cannot be reached.
+pub(in crate::commands) const CHECK_ADDRESS: &str =
+    "check the host and port in --url, the network, and --proxy";
+
+/// What messages about the end of a run refer to.
+pub(super) struct Context<'a> {
+    pub(super) settings: &'a Settings,
+    /// ` at http://api.example.com`; empty where it is not known.
+    pub(super) origin: String,
+    pub(super) mask: Mask,
+}
+
+impl Context<'_> {
+    /// The error of a run that publishes nothing; `published` is the output that was written and not accepted.
+    pub(super) fn error(&self, obstacle: Obstacle, published: Option<&PublishOutcome>) -> CommandError {
+        let exit = obstacle.exit();
+        let settings = self.settings;
+        match obstacle {
+            Obstacle::Files(error) => error.into(),
+            Obstacle::Input(error) => error.into(),
+            Obstacle::Stopped(StopReason::Unreachable(why)) => unreachable(&self.origin, &why, settings),
+            Obstacle::Stopped(reason) => stopped(&reason, settings),
+            Obstacle::NoRow => CommandError::new(exit, format!("{}: no data row", settings.input.path))
+                .with_hint("there is a header, but nothing to ask for"),
+            Obstacle::TooFew { fetched, skus, not_found } => {
+                let limit = settings.output.min_success;
+                let message = format!("only {fetched} of {skus} SKUs came, less than --min-success {limit}");
+                CommandError::new(exit, message).with_hint(too_few_hint(fetched, skus, not_found))
+            }
+            Obstacle::Unfinished { deferred } => {
+                let what = match deferred {
+                    0 => "the input was not read to its end".to_owned(),
+                    rows => format!("{} left", counted(rows, "row was", "rows were")),
+                };
+                CommandError::new(exit, format!("nothing was published: {what}")).with_hint(again(settings))
+            }
+            Obstacle::InterruptedRun { answers } => interrupted_run(answers, settings),
+            Obstacle::NothingButNulls | Obstacle::HeldBack => published
+                .and_then(|published| unpublished::failure(published, settings, &self.mask))
+                .unwrap_or_else(|| CommandError::new(exit, "the output was not published")),
+        }
+    }
+}
+
+/// The error of a run that stopped early.
+pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> CommandError {
+    let again = again(settings);
+    let error = |message: String| CommandError::new(exit_of_stop(reason), message);
+    match reason {
+        StopReason::Signal(number) => error(format!("stopped by {}", signal_name(*number))).with_hint(again),
+        StopReason::OutOfTime => error("--max-time was over before the input was".into()).with_hint(again),
+        StopReason::Unreachable(why) => unreachable("", why, settings),
+        StopReason::Certificate(why) => error(why.clone())
+            .with_hint("if the API has an authority of its own, name its certificate with --ca-cert FILE"),
+        StopReason::Failing(fault) => {
+            error(format!("the API kept failing through pauses of {}: {fault}", outage_pauses()))
+                .with_hint(after_outage(fault, again))
+        }
+        StopReason::Refused { status, answers } => {
+            let times = match answers {
+                1 => "the only answer was".to_owned(),
+                _ => format!("{answers} answers in a row were"),
+            };
+            error(format!("the API refuses the credentials: {times} {status}"))
+                .with_hint(check_credentials(settings))
+        }
+        StopReason::RefusedAtEnd { status, skus, asked_again } => {
+            let (all, sku) = (refused_at_end(*status, *skus), quoted(asked_again));
+            error(format!(
+                "the API refuses the credentials: {all}, and so was SKU {sku}, which had an answer before"
+            ))
+            .with_hint(check_credentials(settings))
+        }
+        StopReason::RefusalsUnsettled { status, skus, asked_again, why } => {
+            let (all, sku) = (refused_at_end(*status, *skus), quoted(asked_again));
+            error(format!(
+                "{all}; SKU {sku} was requested again to check the credentials, without a clear result: {why}"
+            ))
+            .with_hint(again)
+        }
+        StopReason::AskedToWait(wait) => {
+            let wait = wait.map_or_else(|| "very long".to_owned(), time_left);
+            let limit = humantime::format_duration(settings.retry.max_retry_after);
+            error(format!("the server asks to wait {wait}; --max-retry-after is {limit}")).with_hint(again)
+        }
+        StopReason::Disk => error("the journal cannot be written".into()),
+        StopReason::StdoutClosed => {
+            error("no program reads standard output any more: the answers are lost".into())
+                .with_hint("name a file with --output, or keep the reader running to the end")
+        }
+    }
+}
+
+/// The error of a run over a part of an input whose own run was interrupted, with so many answers for other rows.
+pub(in crate::commands) fn interrupted_run(answers: u64, settings: &Settings) -> CommandError {
+    let answers = counted(answers, "answer", "answers");
+    let input = &settings.input.path;
+    let part = match settings.input.limit {
+        Some(limit) => format!("the first {} of {input}", counted(limit.get(), "row", "rows")),
+        None => format!("{input}, a failure file,"),
+    };
+    let message =
+        format!("the journal of an interrupted run has {answers} for rows that {part} does not have");
+    CommandError::new(Exit::TryAgain, message).with_hint(
+        "finish that run first: the same command with its whole input takes up all answers and asks for the failed rows \
+         again; or add --fresh to do without them",
+    )
+}
+
+/// The error of a signal that came before the first request.
+pub(in crate::commands) fn before_any_request(number: u8) -> CommandError {
+    let message = format!("stopped by {} before the first request", signal_name(number));
+    CommandError::new(Exit::Signal(number), message)
+}
+
+fn unreachable(origin: &str, why: &str, settings: &Settings) -> CommandError {
+    CommandError::new(Exit::Unavailable, format!("the API is unreachable{origin}: {why}"))
+        .with_hint(format!("{CHECK_ADDRESS}; then {}", again(settings)))
+}
+
+/// Standard output has no journal to go on from.
+fn again(settings: &Settings) -> &'static str {
+    match settings.output.path {
+        Target::File(_) => "the same command goes on from the journal",
+        Target::Stdout => "the same command starts over",
+    }
+}
+
+/// `5, 10 and 20 s`
+fn outage_pauses() -> String {
+    let seconds = OUTAGE_PAUSES.map(|pause| pause.as_secs().to_string());
+    format!("{} s", listed(&seconds))
+}
+
+/// SKUs that fail for good look like an outage once their retries are a fifth of all requests, and no later
+/// run gets past them.
+fn after_outage(fault: &Fault, again: &str) -> String {
+    match fault.cause {
+        Cause::Status(status) => format!(
+            "{again}; if it is some SKUs alone that are always answered so, leave {status} out of \
+             --retry-on, and they fail by themselves"
+        ),
+        _ => again.to_owned(),
+    }
+}
+
+fn check_credentials(settings: &Settings) -> String {
+    format!("check --header and the variables in it; then {}", again(settings))
+}
+
+fn refused_at_end(status: u16, skus: usize) -> String {
+    match skus {
+        1 => format!("the last SKU was refused ({status})"),
+        _ => format!("the last {skus} SKUs were refused ({status})"),
+    }
+}
+
+fn quoted(key: &Key) -> String {
+    format!("`{}`", display_safe(key.as_str(), KEY_CHARS))
+}
+
+fn too_few_hint(fetched: u64, skus: u64, not_found: u64) -> &'static str {
+    if fetched == 0 && not_found.saturating_mul(2) > skus {
+        "most were answered with 404: is the path in --url right? if such SKUs are \
+         simply gone, --null-on 404 stores null for them"
+    } else {
+        "the failures are above; the same command asks for them again; --merge --min-success 0 publishes whatever \
+         came and keeps the old values of the others"
+    }
+}
