@@ -16,6 +16,11 @@
 //! ([`fetch::Fetcher`]), one writer ([`collect`]). Imports go downward only; modules on one floor
 //! never name each other. `ARCHITECTURE.md` has the reasons.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "clippy.toml binds the program")
+)]
+
 // floor 0: the words
 pub mod model;
 // floor 1: bytes to rows, bytes to checked JSON, when an attempt may leave

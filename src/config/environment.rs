@@ -20,6 +20,7 @@ pub struct Environment(BTreeMap<OsString, OsString>);
 impl Environment {
     /// Takes the variables of this process.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place")]
     pub fn capture() -> Self {
         Self(std::env::vars_os().collect())
     }

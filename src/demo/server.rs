@@ -169,6 +169,7 @@ where
                 // Without it, an answer written in two pieces would wait for the client's delayed
                 // acknowledgement (40 ms). Where it fails, the connection is gone already.
                 let _ = stream.set_nodelay(true);
+                #[expect(clippy::disallowed_methods, reason = "a server: one task a connection")]
                 tokio::task::spawn_local(converse(stream));
             }
             Err(_) => tokio::time::sleep(ACCEPT_REST).await,

@@ -104,6 +104,7 @@ pub fn unless_signalled<T: Send + 'static>(
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     };
     runtime.block_on(async {
+        #[expect(clippy::disallowed_methods, reason = "engine::threads started the thread")]
         let mut work = tokio::task::spawn_blocking(move || work(&given));
         let number = tokio::select! {
             biased;
@@ -122,6 +123,7 @@ pub fn unless_signalled<T: Send + 'static>(
 }
 
 /// Drops a value on a thread of its own.
+#[expect(clippy::disallowed_methods, reason = "engine::threads started the thread")]
 pub fn drop_beside(runtime: &Runtime, value: impl Send + 'static) {
     runtime.spawn_blocking(move || drop(value));
 }

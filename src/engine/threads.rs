@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 ///
 /// # Errors
 /// The system gives no thread.
+#[expect(clippy::disallowed_methods, reason = "this is the trial")]
 pub fn start(runtime: &Runtime) -> io::Result<()> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| ()));

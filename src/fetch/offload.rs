@@ -51,6 +51,7 @@ impl Offload {
             return classify(answer, &self.settings, conditional);
         };
         let settings = Arc::clone(&self.settings);
+        #[expect(clippy::disallowed_methods, reason = "only large bodies, and where a processor is free")]
         let judged = tokio::task::spawn_blocking(move || {
             let _processor = processor;
             classify(answer, &settings, conditional)

@@ -239,6 +239,7 @@ impl Adaptive {
         self.proven = self.limit;
         self.step = if starts { None } else { Some(1) };
         // To grow again takes some rounds; what that costs is to be little beside the time between two tries.
+        #[expect(clippy::disallowed_methods, reason = "a measured latency, at most 64 times")]
         let growth = Duration::from_secs_f64(self.lowest.unwrap_or(0.0) * f64::from(self.limit.ilog2()));
         self.rest(now(), true, PATIENCE_PAUSED.max(growth * 10));
         self.enter(Mode::Hold, sample.departures);

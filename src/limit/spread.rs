@@ -58,6 +58,7 @@ impl Spread {
     /// Takes note of a departure, where this many may be in flight.
     pub(super) fn left(&mut self, now: Instant, limit: usize) {
         if self.active {
+            #[expect(clippy::disallowed_methods, reason = "a part of a measured latency")]
             let gap = Duration::from_secs_f64(self.latency / (limit.max(1) as f64 * FASTER));
             let due = self.next.map_or(now, |next| next.max(now.checked_sub(CREDIT).unwrap_or(now)));
             self.next = Some(due + gap);

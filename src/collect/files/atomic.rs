@@ -105,6 +105,7 @@ impl Replacement {
 
     /// The part of [`Replacement::commit`] up to the rename, if there is still leave to do it when all
     /// else is done: then the new file stands, but a power cut may still bring back the old one.
+    #[expect(clippy::disallowed_methods, reason = "the one rename that publishes")]
     pub(crate) fn put_if(self, may: &dyn Fn() -> bool) -> Result<(), CollectError> {
         let target = self.target.clone();
         let file = self.settle()?;
@@ -144,6 +145,7 @@ impl Replacement {
 
 /// Does all that replacing `target` takes, in the same order, with files of its own in the same folder: what a
 /// file system refuses is found before the first request. Leaves nothing behind.
+#[expect(clippy::disallowed_methods, reason = "a trial of that rename, with files of its own")]
 pub(crate) fn probe_replacing(target: &Path) -> Result<(), CollectError> {
     let mut new = Replacement::create(target)?;
     // One byte: a full disk may still have room for a name.

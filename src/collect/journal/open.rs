@@ -142,6 +142,7 @@ pub(crate) fn resume(
     }
     let ours = match aside {
         Some((aside, found)) => {
+            #[expect(clippy::disallowed_methods, reason = "an old journal, synced when it was written")]
             fs::rename(&aside, path).map_err(CollectError::io("go on with", &aside))?;
             sync_folder(path)?;
             notes.push(format!("{} belongs to this job; its answers are used", aside.display()));
