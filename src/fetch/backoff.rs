@@ -13,7 +13,7 @@ const BASE: Duration = Duration::from_millis(500);
 /// spread however often they fail. Source: "Exponential Backoff And Jitter", AWS Architecture Blog,
 /// 2015 ("full jitter").
 #[must_use]
-pub fn backoff(n: u32, rng: &mut fastrand::Rng) -> Duration {
+pub(super) fn backoff(n: u32, rng: &mut fastrand::Rng) -> Duration {
     bound(n).mul_f64(rng.f64())
 }
 

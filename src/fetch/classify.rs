@@ -1,5 +1,10 @@
 //! What an answer means for its job: a pure function of the answer and the settings.
 
+mod charset;
+pub mod decode;
+mod offload;
+mod select;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -9,14 +14,17 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{ETAG, LAST_MODIFIED};
 
-use super::charset;
-use super::decode::decode;
-use super::select::Select;
 use super::transport::RawAnswer;
 use crate::json::{self, JsonErrorKind};
 use crate::model::{
     Answer, BodyHash, Cause, Content, Fault, Mask, Size, StatusSet, Validators, display_safe, large_buffer,
 };
+
+use decode::decode;
+
+pub(super) use decode::ACCEPTED_CODINGS;
+pub(super) use offload::Offload;
+pub use select::{Select, SelectError};
 
 /// How bodies are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +74,7 @@ pub struct ResponseSettings {
 
 /// What follows from an answer.
 #[derive(Debug)]
-pub enum Classification {
+pub(super) enum Classification {
     /// Keep it.
     Keep(Answer),
     /// Ask again, in a while.
@@ -78,7 +86,7 @@ pub enum Classification {
 impl Classification {
     /// The same, without secrets in what is said of a fault, whoever found it: the server, a proxy or a library.
     #[must_use]
-    pub fn masked(self, mask: &Mask) -> Self {
+    pub(super) fn masked(self, mask: &Mask) -> Self {
         match self {
             Self::Keep(answer) => Self::Keep(answer),
             Self::Retry(fault) => Self::Retry(fault.masked(mask)),
@@ -96,7 +104,11 @@ const SNIPPET: usize = 120;
 /// Judges a complete answer that is not a redirect to be followed. `conditional` says that the request carried
 /// validators, so that 304 is an answer to it.
 #[must_use]
-pub fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional: bool) -> Classification {
+pub(super) fn classify(
+    mut answer: RawAnswer,
+    settings: &ResponseSettings,
+    conditional: bool,
+) -> Classification {
     let status = answer.status;
     let keep = |(content, raw), headers: &HeaderMap| {
         let validators = validators(headers, &settings.mask);

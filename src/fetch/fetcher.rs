@@ -13,9 +13,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::backoff::backoff;
-use super::classify::{Classification, ResponseSettings};
+use super::classify::{Classification, Offload, ResponseSettings};
 use super::health::{Advice, Health};
-use super::offload::Offload;
 use super::rate_fields;
 use super::redirect::{self, Follow};
 use super::retry_after::retry_after;

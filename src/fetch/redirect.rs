@@ -11,7 +11,7 @@ use crate::model::job::redacted_url;
 use crate::model::{Cause, Fault, Request};
 
 /// Most redirects that one job follows.
-pub const MAX_REDIRECTS: u32 = 5;
+pub(super) const MAX_REDIRECTS: u32 = 5;
 
 /// Which redirects are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl fmt::Display for Follow {
 
 /// Whether a status asks to look elsewhere.
 #[must_use]
-pub fn is_redirect(status: u16) -> bool {
+pub(super) fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
@@ -62,7 +62,12 @@ pub fn is_redirect(status: u16) -> bool {
 /// # Errors
 /// A redirect that may not be followed; it is final. Its text names the address: mask and shorten it before it is
 /// shown, since a server may write there what it was sent.
-pub fn follow(request: &Request, status: u16, headers: &HeaderMap, policy: Follow) -> Result<Request, Fault> {
+pub(super) fn follow(
+    request: &Request,
+    status: u16,
+    headers: &HeaderMap,
+    policy: Follow,
+) -> Result<Request, Fault> {
     let refuse = |why: &str| {
         Fault::new(Cause::Redirect, format!("HTTP {status}: redirect refused: {why}")).with_status(status)
     };

@@ -1,4 +1,4 @@
-//! The one switch that ends a run early, and why it was triggered.
+//! Ends a run early, for one reason.
 
 use std::sync::OnceLock;
 
@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use crate::model::StopReason;
 
-/// Triggered once; the first reason counts.
+/// The early end of a run. It is triggered once; the first reason counts.
 #[derive(Debug, Default)]
 pub struct Shutdown {
     reason: OnceLock<StopReason>,
@@ -14,24 +14,24 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Ends the run: no new attempt leaves, waiting jobs are deferred, attempts in flight are drained.
+    /// Ends the run: no new attempt is sent, waiting jobs are deferred, attempts in flight are drained.
     pub fn trigger(&self, reason: StopReason) {
         if self.reason.set(reason).is_ok() {
             self.triggered.notify_waiters();
         }
     }
 
-    /// Why the run ends, once it does.
+    /// Why the run ends, once it was triggered.
     pub fn reason(&self) -> Option<&StopReason> {
         self.reason.get()
     }
 
-    /// Whether the run ends.
+    /// Whether it was triggered.
     pub fn is_triggered(&self) -> bool {
         self.reason.get().is_some()
     }
 
-    /// Waits until the run ends.
+    /// Waits until it is triggered.
     pub async fn triggered(&self) {
         let triggered = self.triggered.notified();
         if !self.is_triggered() {
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_reason_counts_and_everybody_hears_it() {
+    async fn the_first_reason_counts_and_every_waiter_wakes() {
         let shutdown = Shutdown::default();
         let waiting = async { tokio::join!(shutdown.triggered(), shutdown.triggered()) };
         let triggering = async {

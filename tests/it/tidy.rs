@@ -26,7 +26,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("eprintln!", &[]),
     ("println!", &[]),
     ("tokio::spawn", &["demo/"]),
-    ("spawn_blocking", &["engine/", "fetch/offload.rs"]),
+    ("spawn_blocking", &["engine/", "fetch/classify/offload.rs"]),
     ("thread::spawn", &[]),
     ("thread::Builder", &["engine/", "collect/", "demo/"]),
     ("process::exit", &["main.rs"]),

@@ -4,8 +4,7 @@ use std::num::NonZeroUsize;
 
 use http::{HeaderMap, Method};
 
-use super::super::classify::BodyAs;
-use super::super::select::Select;
+use super::super::classify::{BodyAs, Select};
 use super::*;
 use crate::limit::{Concurrency, PaceSettings};
 use crate::model::{Fingerprint, Key, Mask, Seq, Size};

@@ -12,8 +12,8 @@ use http::header::CONTENT_ENCODING;
 
 use crate::model::{Cause, Fault, Size, large_buffer};
 
-/// The codings that are asked for and understood.
-pub const ACCEPTED: &str = "gzip, br, zstd, deflate";
+/// The value of `Accept-Encoding`: the codings that are decoded here.
+pub(in crate::fetch) const ACCEPTED_CODINGS: &str = "gzip, br, zstd, deflate";
 
 /// Codings that exist and are not understood here (IANA's registry).
 const KNOWN: [&str; 7] = ["aes128gcm", "compress", "dcb", "dcz", "exi", "pack200-gzip", "x-compress"];

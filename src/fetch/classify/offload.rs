@@ -1,9 +1,9 @@
-//! Heavy answers are judged aside, on another processor.
+//! Expensive answers are classified on another processor.
 //!
-//! Most bodies are small, and judging one costs less than telling a thread of it. Decoding, checking or
-//! filtering a large one holds up every other request while it lasts: where a processor is free, it goes
-//! there. What is aside is not in the fetcher's bound on bodies, so only as many go as there are processors to
-//! spare, and none waits for its turn.
+//! Most bodies are small, and classifying one costs less than waking a thread for it. Decoding, checking or filtering a
+//! large body delays every other request while it lasts, so it goes to another processor where one is free. Such a body
+//! no longer counts in the budget of bodies being read; therefore only as many go as there are spare processors, and
+//! none waits for its turn.
 
 use std::panic;
 use std::sync::Arc;
@@ -12,39 +12,39 @@ use std::thread::available_parallelism;
 use http::header::CONTENT_ENCODING;
 use tokio::sync::Semaphore;
 
-use super::classify::{Classification, ResponseSettings, classify};
-use super::transport::RawAnswer;
+use super::{Classification, ResponseSettings, classify};
+use crate::fetch::transport::RawAnswer;
 
-/// What a thread must be spared to be worth telling, in bytes checked: some 50 µs.
-const WORTH: usize = 64 << 10;
-/// What it costs to decode a byte, in bytes checked: it becomes several, each of which is checked, too.
-const CODED: usize = 16;
-/// What it costs to filter a byte: a tree is built of it and written out again.
-const FILTERED: usize = 24;
-/// A body over this size stays with the bound on bodies.
-const LARGEST: usize = 1 << 20;
+/// The least work that is worth waking a thread, in bytes to check: about 50 µs.
+const MIN_WORK: usize = 64 << 10;
+/// The cost of decoding a byte, in bytes to check: it becomes several, each of which is checked too.
+const DECODE_COST: usize = 16;
+/// The cost of filtering a byte: a tree is built and written out again.
+const FILTER_COST: usize = 24;
+/// A larger body is classified in place, where its budget claim bounds the memory.
+const MAX_BODY: usize = 1 << 20;
 
-/// Where heavy answers are judged.
-pub struct Offload {
+/// Classifies answers, expensive ones on another processor.
+pub(in crate::fetch) struct Offload {
     settings: Arc<ResponseSettings>,
     processors: Arc<Semaphore>,
 }
 
 impl Offload {
-    /// Judges by these settings.
-    pub fn new(settings: ResponseSettings) -> Self {
+    /// Classifies by these settings.
+    pub(in crate::fetch) fn new(settings: ResponseSettings) -> Self {
         let spare = available_parallelism().map_or(0, |all| all.get() - 1);
         Self { settings: Arc::new(settings), processors: Arc::new(Semaphore::new(spare)) }
     }
 
-    /// What answers are judged by.
-    pub fn settings(&self) -> &ResponseSettings {
+    /// The settings that answers are classified by.
+    pub(in crate::fetch) fn settings(&self) -> &ResponseSettings {
         &self.settings
     }
 
-    /// Judges an answer, as [`classify`] does.
-    pub async fn classify(&self, answer: RawAnswer, conditional: bool) -> Classification {
-        if self.weight(&answer) < WORTH || answer.body.len() > LARGEST {
+    /// Classifies an answer, as [`classify`] does.
+    pub(in crate::fetch) async fn classify(&self, answer: RawAnswer, conditional: bool) -> Classification {
+        if self.work(&answer) < MIN_WORK || answer.body.len() > MAX_BODY {
             return classify(answer, &self.settings, conditional);
         }
         let Ok(processor) = Arc::clone(&self.processors).try_acquire_owned() else {
@@ -52,21 +52,21 @@ impl Offload {
         };
         let settings = Arc::clone(&self.settings);
         #[expect(clippy::disallowed_methods, reason = "only large bodies, and where a processor is free")]
-        let judged = tokio::task::spawn_blocking(move || {
+        let classified = tokio::task::spawn_blocking(move || {
             let _processor = processor;
             classify(answer, &settings, conditional)
         });
-        match judged.await {
+        match classified.await {
             Ok(verdict) => verdict,
             Err(error) if error.is_panic() => panic::resume_unwind(error.into_panic()),
-            // The runtime is going down, and this future with it.
+            // The runtime shuts down, and drops this future.
             Err(_) => std::future::pending().await,
         }
     }
 
-    fn weight(&self, answer: &RawAnswer) -> usize {
-        let coded = if answer.headers.contains_key(CONTENT_ENCODING) { CODED } else { 0 };
-        let filtered = if self.settings.select.is_identity() { 0 } else { FILTERED };
+    fn work(&self, answer: &RawAnswer) -> usize {
+        let coded = if answer.headers.contains_key(CONTENT_ENCODING) { DECODE_COST } else { 0 };
+        let filtered = if self.settings.select.is_identity() { 0 } else { FILTER_COST };
         answer.body.len().saturating_mul(1 + coded + filtered)
     }
 }
@@ -76,9 +76,8 @@ mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
 
+    use super::super::{BodyAs, Select};
     use super::*;
-    use crate::fetch::classify::BodyAs;
-    use crate::fetch::select::Select;
     use crate::model::{Content, Mask, Size, StatusSet};
 
     fn offload(processors: usize) -> Offload {
@@ -104,8 +103,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_heavy_answer_is_the_same_aside_and_in_place_and_gives_the_processor_back() {
-        let body = Bytes::from(format!("[ {}0 ]", "10, ".repeat(WORTH / 2)));
+    async fn an_expensive_answer_is_the_same_offloaded_and_in_place_and_returns_the_processor() {
+        let body = Bytes::from(format!("[ {}0 ]", "10, ".repeat(MIN_WORK / 2)));
         for processors in [0, 1] {
             let offload = offload(processors);
             for _ in 0..3 {
@@ -115,15 +114,15 @@ mod tests {
                     body: body.clone(),
                     may_be_cut: false,
                 };
-                assert_eq!(kept(offload.classify(answer, false).await), "10,".len() * (WORTH / 2) + 3);
+                assert_eq!(kept(offload.classify(answer, false).await), "10,".len() * (MIN_WORK / 2) + 3);
             }
             assert_eq!(offload.processors.available_permits(), processors);
         }
     }
 
     #[tokio::test]
-    async fn two_heavy_answers_at_once_take_one_processor_and_neither_waits_for_it() {
-        let body = Bytes::from(format!("[{}0]", "1,".repeat(WORTH)));
+    async fn two_expensive_answers_at_once_take_one_processor_and_neither_waits_for_it() {
+        let body = Bytes::from(format!("[{}0]", "1,".repeat(MIN_WORK)));
         let answer =
             || RawAnswer { status: 200, headers: HeaderMap::new(), body: body.clone(), may_be_cut: false };
         let offload = offload(1);

@@ -15,7 +15,7 @@ use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-use super::classify::BodyAs;
+use super::BodyAs;
 use crate::model::{Cause, Fault, Mask, Size, display_safe, large_buffer};
 
 /// Names of US-ASCII, which the standard counts among those of windows-1252.

@@ -1,10 +1,10 @@
-//! A budget for bodies that are being read: bounded for all of them together, whatever servers send.
+//! The budget that all bodies being read share, whatever servers send.
 //!
-//! `--max-body` bounds one body, and there may be thousands in flight. So what is longer than usual
-//! claims its room before it is read on, and waits where there is none: the connection then fills up
-//! and the server waits too. Bodies that all hold some and all want more would wait for each other;
-//! therefore one at a time may read to its end beyond the bound. Answers that wait for the disk take up
-//! room as well: while there are many, no body claims more.
+//! `--max-body` bounds one body, and thousands may be in flight. A body that is longer than usual therefore claims a
+//! part of the budget before it is read on, and waits where none is free: its connection fills up, and the server
+//! waits too. Bodies that each hold a part and need more would wait for each other, so one at a time may read to its
+//! end beyond the bound. Answers that are not yet written to disk take memory too: while there are many, no body
+//! claims more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,57 +14,57 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::pausable_timeout::PausableTimeout;
 
-/// A body up to this size claims nothing: most are far smaller. hyper doubles its buffers as it reads (8,
-/// 16, 32 KiB and so on), so a connection that is stopped here holds some four times as much.
+/// Bytes of a body that claim nothing: most bodies are far smaller. hyper doubles its buffers as it reads (8, 16,
+/// 32 KiB and so on), so a connection that is stopped here holds about four times as much.
 const FREE: usize = 48 << 10;
-/// What room is counted in.
+/// Bytes of one unit of the budget.
 const UNIT: usize = 64 << 10;
-/// Units that a body without an announced length claims at once: much, so that few connections read on,
-/// and only theirs have large buffers (up to 800 KiB each in hyper).
+/// Units that a body without an announced length claims at once. It is a large number, so that few connections read
+/// on, and only theirs have large buffers (up to 800 KiB each in hyper).
 const STEP: u32 = 16;
-/// Units that all bodies may hold together: 8 MiB. With their buffers, those of 64 connections that are
-/// stopped, and one body beyond the bound in two forms, all at the default `--max-body`, a run stays under
-/// 100 MiB.
+/// Units that all bodies may hold together: 8 MiB. With their buffers, those of 64 connections that are stopped, and
+/// one body beyond the bound in two forms, all at the default `--max-body`, a run stays under 100 MiB.
 const UNITS: usize = 128;
 /// Bytes of answers that may wait for the disk before bodies wait too.
-const BACKLOG: usize = 4 << 20;
-/// How often a body that waits for the disk looks again.
-const LOOK: Duration = Duration::from_millis(5);
+const MAX_BACKLOG: usize = 4 << 20;
+/// How often a body that waits for the disk checks again.
+const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The room of a run.
+/// The budget of a run.
 #[derive(Debug)]
-pub struct BodyBudget {
+pub(super) struct BodyBudget {
     units: Semaphore,
     beyond: Semaphore,
     backlog: Arc<AtomicUsize>,
 }
 
 impl BodyBudget {
-    /// All of it free. `backlog` tells how many bytes of answers wait for the disk.
-    pub fn new(backlog: Arc<AtomicUsize>) -> Self {
+    /// All of it free. `backlog` holds the bytes of answers that wait for the disk.
+    pub(super) fn new(backlog: Arc<AtomicUsize>) -> Self {
         Self { units: Semaphore::new(UNITS), beyond: Semaphore::new(1), backlog }
     }
 
     fn waits_for_disk(&self) -> bool {
-        self.backlog.load(Ordering::Relaxed) > BACKLOG
+        self.backlog.load(Ordering::Relaxed) > MAX_BACKLOG
     }
 }
 
-/// What one body holds of it; given back when dropped.
+/// One body's part of the budget, returned when dropped.
 #[derive(Debug)]
-pub struct BodyClaim<'a> {
+pub(super) struct BodyClaim<'a> {
     budget: &'a BodyBudget,
     units: Option<SemaphorePermit<'a>>,
     beyond: Option<SemaphorePermit<'a>>,
+    /// Bytes that the body may reach.
     covered: usize,
     announced: usize,
-    /// What is claimed in any case.
+    /// Bytes that are claimed in any case.
     least: usize,
 }
 
 impl<'a> BodyClaim<'a> {
     /// Nothing yet, for a body of which so many bytes are announced.
-    pub fn on(budget: &'a BodyBudget, announced: Option<u64>) -> Self {
+    pub(super) fn new(budget: &'a BodyBudget, announced: Option<u64>) -> Self {
         let announced = announced.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         let least = announced.map_or(0, |bytes| bytes.min(FREE + 1));
         Self {
@@ -77,9 +77,9 @@ impl<'a> BodyClaim<'a> {
         }
     }
 
-    /// Waits until there is room for a body of this size, while the timeout is paused. A body that is known to
-    /// be large waits at its start.
-    pub async fn cover(&mut self, size: usize, timeout: &PausableTimeout) {
+    /// Waits until the budget covers a body of this size; the timeout is paused meanwhile. A body that is announced as
+    /// large waits at its start.
+    pub(super) async fn cover(&mut self, size: usize, timeout: &PausableTimeout) {
         let size = size.max(self.least);
         while size > self.covered && self.beyond.is_none() {
             if self.budget.waits_for_disk() {
@@ -92,16 +92,16 @@ impl<'a> BodyClaim<'a> {
         }
     }
 
-    /// What is claimed next: no more than the body can need.
+    /// Units to claim next: no more than the body can need.
     fn next(&self) -> u32 {
         let left = self.announced.saturating_sub(self.covered).div_ceil(UNIT);
         u32::try_from(left).map_or(STEP, |left| left.clamp(1, STEP))
     }
 
-    /// Waits for what is claimed next, or to be the one beyond the bound.
+    /// Waits for the next units, or to be the one body beyond the bound.
     async fn wait(&mut self) {
         while self.budget.waits_for_disk() {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
         // Both semaphores are never closed.
         tokio::select! {
@@ -126,16 +126,16 @@ mod tests {
     use super::*;
 
     fn timeout() -> PausableTimeout {
-        PausableTimeout::of(Duration::from_secs(1))
+        PausableTimeout::new(Duration::from_secs(1))
     }
 
     #[tokio::test(start_paused = true)]
     async fn small_bodies_claim_nothing_and_a_claim_is_given_back() {
         let (budget, timeout) = (BodyBudget::new(Arc::default()), timeout());
-        let mut small = BodyClaim::on(&budget, None);
+        let mut small = BodyClaim::new(&budget, None);
         small.cover(FREE, &timeout).await;
         assert_eq!(budget.units.available_permits(), UNITS);
-        let mut large = BodyClaim::on(&budget, None);
+        let mut large = BodyClaim::new(&budget, None);
         large.cover(FREE + 3 * (1 << 20), &timeout).await;
         assert_eq!(budget.units.available_permits(), UNITS - 3 * STEP as usize);
         drop(large);
@@ -145,10 +145,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_announced_is_claimed_at_the_start_and_no_more_than_that() {
         let (budget, timeout) = (BodyBudget::new(Arc::default()), timeout());
-        let mut known = BodyClaim::on(&budget, Some(100 << 10));
+        let mut known = BodyClaim::new(&budget, Some(100 << 10));
         known.cover(1, &timeout).await;
         assert_eq!(budget.units.available_permits(), UNITS - 1);
-        let mut small = BodyClaim::on(&budget, Some(FREE as u64));
+        let mut small = BodyClaim::new(&budget, Some(FREE as u64));
         small.cover(FREE, &timeout).await;
         assert_eq!(budget.units.available_permits(), UNITS - 1);
     }
@@ -160,7 +160,7 @@ mod tests {
         let (budget, held, most) =
             (BodyBudget::new(Arc::default()), AtomicUsize::new(0), AtomicUsize::new(0));
         let body = |_| async {
-            let (mut claim, timeout) = (BodyClaim::on(&budget, None), timeout());
+            let (mut claim, timeout) = (BodyClaim::new(&budget, None), timeout());
             for size in (0..=BODY).step_by(STEP / 2) {
                 claim.cover(size, &timeout).await;
                 let now = held.fetch_add(STEP / 2, Ordering::Relaxed) + STEP / 2;
@@ -177,13 +177,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn while_many_answers_wait_for_the_disk_no_body_claims_more_and_none_runs_out_of_time() {
-        let backlog = Arc::new(AtomicUsize::new(BACKLOG + 1));
+        let backlog = Arc::new(AtomicUsize::new(MAX_BACKLOG + 1));
         let (budget, timeout) = (BodyBudget::new(Arc::clone(&backlog)), timeout());
-        let mut claim = BodyClaim::on(&budget, None);
+        let mut claim = BodyClaim::new(&budget, None);
         let disk = async {
             tokio::time::sleep(Duration::from_mins(2)).await;
             assert_eq!((budget.units.available_permits(), budget.beyond.available_permits()), (UNITS, 1));
-            backlog.store(BACKLOG, Ordering::Relaxed);
+            backlog.store(MAX_BACKLOG, Ordering::Relaxed);
         };
         let covered = timeout.bound(claim.cover(FREE + 1, &timeout));
         assert!(tokio::join!(covered, disk).0.is_some(), "the wait was for us");

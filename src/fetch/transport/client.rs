@@ -1,0 +1,101 @@
+//! HTTP over sockets: chooses the client for a request, bounds its time, and reads its answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::body::{BodyReader, UnreadAnswer};
+use super::connect::TcpConnector;
+use super::direct::DirectClient;
+use super::general::GeneralClient;
+use super::headers::{repeated_headers, same_origin_headers};
+use super::pausable_timeout::PausableTimeout;
+use super::trust;
+use super::{OnConnected, RawAnswer, Reuse, SendError, Transport, TransportError, TransportSettings, Trust};
+use crate::model::{Cause, Fault, Request};
+
+/// HTTP over sockets.
+pub struct Http {
+    settings: Arc<TransportSettings>,
+    /// None where a proxy stands between, and where certificates are not verified.
+    direct: Option<DirectClient<TcpConnector>>,
+    general: GeneralClient,
+    bodies: BodyReader,
+    trust: Option<Arc<rustls::ClientConfig>>,
+    /// Whether any connection was ever opened.
+    has_connected: Arc<AtomicBool>,
+}
+
+impl Http {
+    /// Sets up the clients; no connection is opened.
+    ///
+    /// # Errors
+    /// An unreadable certificate, a proxy address that is none, no certificate authorities.
+    pub fn new(mut settings: TransportSettings) -> Result<Self, TransportError> {
+        let has_connected = Arc::new(AtomicBool::new(false));
+        let (OnConnected(report), flag) = (settings.on_connected.clone(), Arc::clone(&has_connected));
+        settings.on_connected = OnConnected(Arc::new(move || {
+            flag.store(true, Ordering::Relaxed);
+            report();
+        }));
+        let certificates = settings.ca_cert.as_deref().map(trust::certificates).transpose()?;
+        let trust = match settings.trust.0.take() {
+            _ if !settings.tls || settings.insecure => None,
+            Some(loaded) => Some(loaded),
+            None => Some(Arc::new(trust::verified(certificates.unwrap_or_default())?)),
+        };
+        let mut headers = same_origin_headers(&settings);
+        headers.extend(repeated_headers(&settings.headers));
+        let direct = DirectClient::for_template(&settings, trust.as_ref(), headers);
+        let settings = Arc::new(settings);
+        let general = GeneralClient::new(Arc::clone(&settings), trust.clone());
+        if direct.is_none() {
+            // What is wrong with the settings is reported now, and not at the first request.
+            general.check()?;
+        }
+        let bodies = BodyReader::new(settings.max_body, Arc::clone(&settings.backlog));
+        Ok(Self { settings, direct, general, bodies, trust, has_connected })
+    }
+
+    /// Whom TLS trusts, for another client of the same API.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        Trust(self.trust.clone())
+    }
+
+    async fn attempt(
+        &self,
+        request: &Request,
+        reuse: Reuse,
+        timeout: &PausableTimeout,
+    ) -> Result<RawAnswer, SendError> {
+        if let Some(direct) = &self.direct
+            && DirectClient::<TcpConnector>::serves(request)
+        {
+            let exchange = direct.send(request, reuse).await?;
+            return self.bodies.read(UnreadAnswer::Direct(exchange), &request.method, timeout).await;
+        }
+        // Boxed: otherwise the usual attempt's future would be as large as this one.
+        Box::pin(async {
+            let exchange = self.general.send(request, reuse).await?;
+            self.bodies.read(UnreadAnswer::General(exchange), &request.method, timeout).await
+        })
+        .await
+    }
+}
+
+impl Transport for Http {
+    async fn send(&self, request: &Request, reuse: Reuse) -> Result<RawAnswer, SendError> {
+        let timeout = PausableTimeout::new(self.settings.timeout);
+        let attempt = self.attempt(request, reuse, &timeout);
+        timeout.bound(attempt).await.unwrap_or_else(|| {
+            let limit = humantime::format_duration(self.settings.timeout);
+            let fault = if self.has_connected.load(Ordering::Relaxed) {
+                Fault::new(Cause::Timeout, format!("no complete answer within --timeout {limit}"))
+            } else {
+                // --timeout may be shorter than --connect-timeout.
+                Fault::new(Cause::Connect, format!("no connection within --timeout {limit}"))
+            };
+            Err(SendError::counted(fault))
+        })
+    }
+}
