@@ -152,11 +152,7 @@ pub fn pace(settings: &Settings) -> PaceSettings {
 }
 
 pub fn retry(settings: &Settings) -> RetrySettings {
-    RetrySettings {
-        retries: settings.retry.retries,
-        max_retry_after: settings.retry.max_retry_after,
-        follow: settings.request.follow,
-    }
+    RetrySettings { retries: settings.retry.retries, follow: settings.request.follow }
 }
 
 pub fn response(settings: &Settings, select: Select, mask: Mask) -> ResponseSettings {

@@ -17,7 +17,9 @@ use super::{DRAIN, TICK, has_room, sleep_until};
 use crate::fetch::{Fetcher, Shutdown, Transport};
 use crate::limit::climb::{Bounds, ClimbEnd, Course, Measure, Rung, is_troubled};
 use crate::limit::{Gate, GateEvent};
-use crate::model::{Cause, Entry, Event, Fault, LimitChangeReason, Outcome, Reporter, StatusSet, StopReason};
+use crate::model::{
+    Cause, Entry, Event, Fault, LimitChangeReason, LoadClass, Outcome, Reporter, StatusSet, StopReason,
+};
 use crate::plan::Planned;
 use crate::report::{EngineStatus, Report};
 
@@ -290,9 +292,8 @@ impl ClimbSink<'_> {
         };
         self.ended.last_fault = Some(fault.clone());
         let trouble = match fault.cause {
-            Cause::Status(status) => matches!(status, 429 | 500..) || self.trouble.contains(status),
-            Cause::Connect | Cause::Certificate | Cause::Timeout | Cause::Lost | Cause::Cut => true,
-            _ => false,
+            Cause::Status(status) if self.trouble.contains(status) => true,
+            cause => !matches!(LoadClass::of_cause(cause), LoadClass::Served | LoadClass::Cheap),
         };
         let answer = latency.filter(|_| !trouble);
         self.ended.failed_answers += u64::from(answer.is_some());

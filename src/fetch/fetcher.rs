@@ -1,7 +1,7 @@
 //! The one retry loop: a job in, an entry out.
 //!
-//! Every attempt, be it the first, a retry or a redirect, leaves through the gate, and nothing below
-//! this loop sends a second time. A job that waits out its back-off holds no place in flight.
+//! Every attempt, be it the first, a retry or a redirect, passes the gate, and nothing below this loop sends a second
+//! time. A job that waits out its back-off holds no permit.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -24,20 +24,18 @@ use crate::limit::{Gate, LoadSignal, Permit};
 use crate::model::fault::RetryAfter;
 use crate::model::job::redacted_url;
 use crate::model::{
-    Cause, Deferral, Entry, Event, Fault, Job, Outcome, PauseReason, Reporter, Request, StopReason,
-    display_safe,
+    Cause, Deferral, Entry, Event, Fault, Job, LoadClass, Outcome, PauseReason, Reporter, Request, Seq,
+    StopReason, display_safe,
 };
 
-/// How much is shown of why a redirect was refused; it may name an address of any length.
+/// Characters that are shown of why a redirect was refused: it may name an address of any length.
 const REFUSAL_CHARS: usize = 300;
 
-/// How often and how long a job is tried again.
+/// How often a job is tried again, and where redirects may lead.
 #[derive(Debug, Clone)]
 pub struct RetrySettings {
     /// Retries after the first attempt.
     pub retries: u32,
-    /// A server that asks for longer defers the run.
-    pub max_retry_after: Duration,
     /// Which redirects are followed.
     pub follow: Follow,
 }
@@ -56,15 +54,15 @@ pub struct Fetcher<T> {
     accepted: OnceLock<Job>,
 }
 
-/// What the fetcher works with, beside its transport.
+/// What the fetcher shares with the rest of the run.
 pub struct Companions {
-    /// The one door to the network.
+    /// Every attempt passes it.
     pub gate: Arc<Gate>,
-    /// Who is told what happened.
+    /// Receives the events.
     pub reporter: Arc<dyn Reporter>,
     /// Ends the run early.
     pub shutdown: Arc<Shutdown>,
-    /// Closed by the transport's first connection; until then it bounds how many attempts look for one.
+    /// Bounds the attempts until the first connection is open, which closes it.
     pub initial_connects: Arc<Semaphore>,
 }
 
@@ -74,12 +72,34 @@ struct Stopped;
 /// What one attempt, redirects included, came to.
 enum SendOutcome {
     Answer(RawAnswer),
-    Refused(Fault),
-    SendError(SendError),
+    RedirectRefused(Fault),
+    Failed(SendError),
+}
+
+/// The attempts of one job so far.
+#[derive(Default)]
+struct Tries {
+    /// Requests that were sent, those of redirects included and free resends excluded.
+    attempts: u32,
+    retries: u32,
+    /// When the last attempt started.
+    sent: Option<std::time::Instant>,
+    /// Whether the free resend was used: a job has one.
+    was_resent: bool,
+}
+
+/// What follows an attempt that a retry may mend.
+enum AfterFault {
+    /// Another attempt after this wait.
+    Retry(Duration),
+    /// The retries are used up.
+    Fail,
+    /// The run ends.
+    Defer(Deferral),
 }
 
 impl<T: Transport> Fetcher<T> {
-    /// For jobs whose attempts leave through this gate.
+    /// For jobs whose attempts pass this gate.
     pub fn new(
         transport: T,
         retry: RetrySettings,
@@ -104,45 +124,40 @@ impl<T: Transport> Fetcher<T> {
         self.accepted.get()
     }
 
-    /// Asks until the job has an outcome, or until the run stops.
+    /// Sends until the job has an outcome, or until the run stops.
     pub async fn fetch(&self, job: Job) -> Entry {
-        let (mut attempts, mut sent) = (0, None);
-        let outcome = self.outcome(&job, (&mut attempts, &mut sent)).await;
+        let mut tries = Tries::default();
+        let outcome = self.outcome(&job, &mut tries).await;
         if self.accepted.get().is_none() && outcome.shows_good_credentials() {
-            // Another one may have come first.
+            // Another job may have been first.
             let _ = self.accepted.set(job.clone());
         }
+        let Tries { attempts, sent, .. } = tries;
         let Job { seq, line, key, fingerprint, record, request } = job;
         let failed = matches!(outcome, Outcome::Failed(_));
         let address = failed.then(|| self.answers.settings().mask.apply(&redacted_url(&request.url)).into());
         Entry { seq, line, key, fingerprint, attempts, sent, outcome, record, address }
     }
 
-    async fn outcome(
-        &self,
-        job: &Job,
-        (attempts, sent): (&mut u32, &mut Option<std::time::Instant>),
-    ) -> Outcome {
-        let mut retries = 0;
-        let mut resent = false;
+    async fn outcome(&self, job: &Job, tries: &mut Tries) -> Outcome {
         loop {
             let Some((permit, _initial_connect)) = self.admit().await else {
                 return Outcome::Deferred(Deferral::Stopped);
             };
             let started = Instant::now();
-            *sent = Some(started.into_std());
-            let (ended, permit) = self.attempt(job, permit, &mut resent, attempts).await;
+            tries.sent = Some(started.into_std());
+            let (ended, permit) = self.attempt(job, permit, tries).await;
             let Ok(ended) = ended else { return Outcome::Deferred(Deferral::Stopped) };
-            let (verdict, signal) = self.judge(ended, started.elapsed(), job).await;
-            let fault = match verdict.masked(&self.answers.settings().mask) {
+            let (classified, signal) = self.judge(ended, started.elapsed(), job).await;
+            let fault = match classified.masked(&self.answers.settings().mask) {
                 Classification::Keep(answer) => {
                     permit.finish(signal);
                     self.health.answered(started);
                     return Outcome::Fetched(answer);
                 }
                 Classification::GiveUp(fault) => {
-                    // A status that is not retried may still ask the pool for quiet.
-                    let asked = self.pause_for(&fault, self.draw(retries));
+                    // A status that is not retried may still ask the pool to wait.
+                    let asked = self.pause_for(&fault, self.draw(tries.retries));
                     permit.finish(signal);
                     self.health.answered(started);
                     return match asked {
@@ -152,47 +167,16 @@ impl<T: Transport> Fetcher<T> {
                 }
                 Classification::Retry(fault) => fault,
             };
-            // A status below 400 is retried only where --retry-on names it: the API works, the answer is not ready yet.
-            let is_unready = matches!(fault.cause, Cause::Status(..400));
-            let first = (retries == 0).then_some(job.seq);
-            let advice = if is_unready {
-                self.health.record_not_ready();
-                Advice::Retry
-            } else {
-                self.health.failed(first, &fault, started)
-            };
-            let last = advice == Advice::Retry && retries == self.retry.retries;
-            let draw = self.draw(retries);
-            // The pool pauses before this attempt's place is free: nobody slips out in between.
-            let asked = if is_unready { self.wait_asked_by(&fault) } else { self.pause_for(&fault, draw) };
-            if let Advice::Hold { pause: Some(pause) } = advice {
-                self.gate.pause(Instant::now() + pause, PauseReason::Outage);
-            }
+            let next = self.after_fault(&fault, tries, job.seq, started);
+            // The pool was paused before the permit is returned: no other request leaves in between.
             permit.finish(signal);
-            let wait = match (asked, advice) {
-                (Err(deferral), _) => return Outcome::Deferred(deferral),
-                (_, Advice::Stop(reason)) => {
-                    self.shutdown.trigger(reason);
-                    continue;
-                }
-                _ if last => return Outcome::Failed(fault),
-                (Ok(asked), Advice::Hold { .. }) => asked,
-                (Ok(asked), Advice::Retry) => {
-                    if !is_unready {
-                        self.health.retried();
-                    }
-                    retries += 1;
-                    asked.saturating_add(draw)
-                }
+            let wait = match next {
+                AfterFault::Retry(wait) => wait,
+                AfterFault::Fail => return Outcome::Failed(fault),
+                AfterFault::Defer(deferral) => return Outcome::Deferred(deferral),
             };
-            let told = Event::AttemptRetried {
-                key: &job.key,
-                line: job.line,
-                fault: &fault,
-                attempt: *attempts,
-                wait,
-            };
-            self.reporter.on(&told);
+            let (key, line, attempt) = (&job.key, job.line, tries.attempts);
+            self.reporter.on(&Event::AttemptRetried { key, line, fault: &fault, attempt, wait });
             tokio::select! {
                 biased;
                 () = self.shutdown.triggered() => return Outcome::Deferred(Deferral::Stopped),
@@ -201,10 +185,45 @@ impl<T: Transport> Fetcher<T> {
         }
     }
 
-    /// A place in flight, or nothing once the run stops.
+    /// Records a fault, pauses the pool where it asks for that, and decides what follows.
+    fn after_fault(&self, fault: &Fault, tries: &mut Tries, seq: Seq, started: Instant) -> AfterFault {
+        // A status below 400 is retried only where --retry-on names it: the API works, the answer is not ready yet.
+        let is_unready = matches!(fault.cause, Cause::Status(..400));
+        let first = (tries.retries == 0).then_some(seq);
+        let advice = if is_unready {
+            self.health.record_not_ready();
+            Advice::Retry
+        } else {
+            self.health.failed(first, fault, started)
+        };
+        let is_last = advice == Advice::Retry && tries.retries == self.retry.retries;
+        let draw = self.draw(tries.retries);
+        let asked = if is_unready { self.wait_asked_by(fault) } else { self.pause_for(fault, draw) };
+        if let Advice::Hold { pause: Some(pause) } = advice {
+            self.gate.pause(Instant::now() + pause, PauseReason::Outage);
+        }
+        match (asked, advice) {
+            (Err(deferral), _) => AfterFault::Defer(deferral),
+            (_, Advice::Stop(reason)) => {
+                self.shutdown.trigger(reason);
+                AfterFault::Defer(Deferral::Stopped)
+            }
+            _ if is_last => AfterFault::Fail,
+            (Ok(asked), Advice::Hold { .. }) => AfterFault::Retry(asked),
+            (Ok(asked), Advice::Retry) => {
+                if !is_unready {
+                    self.health.retried();
+                }
+                tries.retries += 1;
+                AfterFault::Retry(asked.saturating_add(draw))
+            }
+        }
+    }
+
+    /// A permit to send, or nothing once the run stops.
     ///
-    /// Until one connection stands, few attempts look for one: a dead port is not hammered. That
-    /// comes before the gate, because who has passed the gate must send at once.
+    /// Until one connection is open, few attempts try to open one, so that a dead port does not get all of them. This
+    /// bound comes before the gate, because a request that has passed the gate must be sent at once.
     async fn admit(&self) -> Option<(Permit, Option<SemaphorePermit<'_>>)> {
         if self.shutdown.is_triggered() {
             return None;
@@ -224,67 +243,63 @@ impl<T: Transport> Fetcher<T> {
         }
     }
 
-    /// Sends, and follows redirects; every hop takes a turn at the gate. Gives nothing when the run
-    /// stops between two hops.
+    /// Sends, and follows redirects; every hop passes the gate. Gives nothing when the run stops between two hops.
     async fn attempt(
         &self,
         job: &Job,
         mut permit: Permit,
-        resent: &mut bool,
-        attempts: &mut u32,
+        tries: &mut Tries,
     ) -> (Result<SendOutcome, Stopped>, Permit) {
-        let mut elsewhere: Option<Request> = None;
+        let mut redirected: Option<Request> = None;
         let mut status = 0;
         for _ in 0..=redirect::MAX_REDIRECTS {
             if self.shutdown.is_triggered() {
                 return (Err(Stopped), permit);
             }
-            let request = elsewhere.as_ref().unwrap_or(&job.request);
-            *attempts += 1;
+            let request = redirected.as_ref().unwrap_or(&job.request);
+            tries.attempts += 1;
             let sent = Instant::now();
             let mut result = self.transport.send(request, Reuse::Allowed).await;
-            if !*resent
-                && matches!(&result, Err(send_error) if send_error.safe_to_resend)
-                && !self.shutdown.is_triggered()
-            {
-                // The server had closed the kept-alive connection: free for the SKU, once. It may have
-                // closed the other kept ones as well.
-                *resent = true;
-                if self.again(&mut permit).await.is_err() {
+            let is_free = matches!(&result, Err(error) if error.safe_to_resend);
+            if is_free && !tries.was_resent && !self.shutdown.is_triggered() {
+                // The server may have closed the other kept-alive connections too.
+                tries.was_resent = true;
+                if self.readmit(&mut permit).await.is_err() {
                     return (Err(Stopped), permit);
                 }
                 result = self.transport.send(request, Reuse::Never).await;
             }
             let answer = match result {
-                Err(send_error) => return (Ok(SendOutcome::SendError(send_error)), permit),
+                Err(error) => return (Ok(SendOutcome::Failed(error)), permit),
                 Ok(answer) => answer,
             };
             let settings = self.answers.settings();
-            let named =
+            let is_named =
                 || settings.null_on.contains(answer.status) || settings.retry_on.contains(answer.status);
-            if !redirect::is_redirect(answer.status) || named() {
+            if !redirect::is_redirect(answer.status) || is_named() {
                 return (Ok(SendOutcome::Answer(answer)), permit);
             }
             status = answer.status;
-            self.answered(job, status, sent.elapsed(), 0);
+            self.report_answer(job, status, sent.elapsed(), 0);
             match redirect::follow(request, answer.status, &answer.headers, self.retry.follow) {
-                Ok(next) => elsewhere = Some(next),
+                Ok(next) => redirected = Some(next),
                 Err(mut fault) => {
                     fault.detail = display_safe(&settings.mask.apply(&fault.detail), REFUSAL_CHARS).into();
-                    return (Ok(SendOutcome::Refused(fault)), permit);
+                    return (Ok(SendOutcome::RedirectRefused(fault)), permit);
                 }
             }
-            if self.again(&mut permit).await.is_err() {
+            if self.readmit(&mut permit).await.is_err() {
                 return (Err(Stopped), permit);
             }
         }
         let detail = format!("more than {} redirects", redirect::MAX_REDIRECTS);
-        (Ok(SendOutcome::Refused(Fault::new(Cause::Redirect, detail).with_status(status))), permit)
+        let fault = Fault::new(Cause::Redirect, detail).with_status(status);
+        (Ok(SendOutcome::RedirectRefused(fault)), permit)
     }
 
-    /// Waits for another turn at the gate. Who waits is not in flight: when the run stops it leaves at once, and
-    /// sends nothing more.
-    async fn again(&self, permit: &mut Permit) -> Result<(), Stopped> {
+    /// Passes the gate again. While it waits the job is not in flight: when the run stops it ends at once, and sends
+    /// nothing more.
+    async fn readmit(&self, permit: &mut Permit) -> Result<(), Stopped> {
         tokio::select! {
             biased;
             () = self.shutdown.triggered() => Err(Stopped),
@@ -292,29 +307,29 @@ impl<T: Transport> Fetcher<T> {
         }
     }
 
-    /// Judges what came, tells the reporter, and says what the gate should learn from it.
+    /// Classifies what an attempt came to, reports it, and says what the gate should learn from it.
     async fn judge(&self, ended: SendOutcome, latency: Duration, job: &Job) -> (Classification, LoadSignal) {
         let answer = match ended {
             SendOutcome::Answer(answer) => answer,
-            SendOutcome::Refused(fault) => return (Classification::GiveUp(fault), LoadSignal::Cheap),
-            SendOutcome::SendError(send_error) => {
-                return self.judge_send_error(send_error.fault, latency, job);
+            SendOutcome::RedirectRefused(fault) => {
+                return (Classification::GiveUp(fault), LoadSignal::Cheap);
             }
+            SendOutcome::Failed(error) => return self.judge_send_error(error.fault, latency, job),
         };
         let status = answer.status;
         let now = SystemTime::now();
         let asked = retry_after(&answer.headers, now);
-        self.mind_quota(&answer.headers, now);
-        self.answered(job, status, latency, answer.body.len() as u64);
-        let signal = match status {
-            200..=399 => LoadSignal::Good { latency },
-            429 | 503 => LoadSignal::Overload { latency },
-            400..=499 => LoadSignal::Cheap,
-            _ => LoadSignal::Fault,
+        self.obey_quota(&answer.headers, now);
+        self.report_answer(job, status, latency, answer.body.len() as u64);
+        let signal = match LoadClass::of_status(status) {
+            LoadClass::Served => LoadSignal::Good { latency },
+            LoadClass::Limited | LoadClass::Overloaded => LoadSignal::Overload { latency },
+            LoadClass::Cheap => LoadSignal::Cheap,
+            LoadClass::Broken => LoadSignal::Fault,
         };
-        let conditional = job.request.headers.contains_key(IF_NONE_MATCH)
+        let is_conditional = job.request.headers.contains_key(IF_NONE_MATCH)
             || job.request.headers.contains_key(IF_MODIFIED_SINCE);
-        match self.answers.classify(answer, conditional).await {
+        match self.answers.classify(answer, is_conditional).await {
             Classification::Retry(mut fault) => {
                 fault.retry_after = asked;
                 // "Not ready yet" says nothing about capacity, however fast it came.
@@ -330,28 +345,14 @@ impl<T: Transport> Fetcher<T> {
         }
     }
 
-    /// Slows down before the server has to say 429; a quota that is used up for too long defers the run.
-    fn mind_quota(&self, headers: &HeaderMap, now: SystemTime) {
-        let Some(quota) = rate_fields::quota(headers, now) else { return };
-        if quota.remaining == 0 && !self.gate.accepts_pause(quota.reset) {
-            self.shutdown.trigger(StopReason::AskedToWait(Some(quota.reset)));
-        } else if let Some(reset) = Instant::now().checked_add(quota.reset) {
-            self.gate.report_quota(quota.remaining, reset);
-        }
-    }
-
-    fn answered(&self, job: &Job, status: u16, latency: Duration, bytes: u64) {
-        let (key, line) = (&job.key, job.line);
-        self.reporter.on(&Event::AttemptAnswered { key, line, status, latency, bytes });
-    }
-
     fn judge_send_error(&self, fault: Fault, latency: Duration, job: &Job) -> (Classification, LoadSignal) {
         if let Some(status) = fault.status {
-            // The head came, and the server counts it.
-            self.answered(job, status, latency, 0);
+            // The head came, and the server counts the request.
+            self.report_answer(job, status, latency, 0);
         }
-        let signal =
-            if fault.cause == Cause::Timeout { LoadSignal::Overload { latency } } else { LoadSignal::Fault };
+        // Without a whole answer nothing shows that the server did its work.
+        let is_too_much = LoadClass::of_cause(fault.cause).is_too_much();
+        let signal = if is_too_much { LoadSignal::Overload { latency } } else { LoadSignal::Fault };
         match fault.cause {
             Cause::Certificate => {
                 let detail = self.answers.settings().mask.apply(&fault.detail).into_owned();
@@ -363,11 +364,27 @@ impl<T: Transport> Fetcher<T> {
         }
     }
 
-    /// How long the server wants this SKU to wait. A longer wait than `--max-retry-after` ends the run.
+    /// Slows down before the server has to answer 429. A quota that is used up for longer than the gate waits ends the
+    /// run.
+    fn obey_quota(&self, headers: &HeaderMap, now: SystemTime) {
+        let Some(quota) = rate_fields::quota(headers, now) else { return };
+        if quota.remaining == 0 && !self.gate.accepts_pause(quota.reset) {
+            self.shutdown.trigger(StopReason::AskedToWait(Some(quota.reset)));
+        } else if let Some(reset) = Instant::now().checked_add(quota.reset) {
+            self.gate.report_quota(quota.remaining, reset);
+        }
+    }
+
+    fn report_answer(&self, job: &Job, status: u16, latency: Duration, bytes: u64) {
+        let (key, line) = (&job.key, job.line);
+        self.reporter.on(&Event::AttemptAnswered { key, line, status, latency, bytes });
+    }
+
+    /// How long the server wants this SKU to wait. A longer wait than the gate accepts ends the run.
     fn wait_asked_by(&self, fault: &Fault) -> Result<Duration, Deferral> {
         let too_long = match fault.retry_after {
             None => return Ok(Duration::ZERO),
-            Some(RetryAfter::Wait(wait)) if wait <= self.retry.max_retry_after => return Ok(wait),
+            Some(RetryAfter::Wait(wait)) if self.gate.accepts_pause(wait) => return Ok(wait),
             Some(RetryAfter::Wait(wait)) => Some(wait),
             Some(RetryAfter::TooLong) => None,
         };
@@ -375,20 +392,22 @@ impl<T: Transport> Fetcher<T> {
         Err(Deferral::AskedToWait)
     }
 
-    /// Pauses the pool as the answer asks, and says how long the server wants quiet.
+    /// Pauses the pool where the server has too much to do, and says how long it wants this SKU to wait.
     fn pause_for(&self, fault: &Fault, draw: Duration) -> Result<Duration, Deferral> {
-        if !matches!(fault.status, Some(429 | 503)) {
+        let class_of = |status| (status, LoadClass::of_status(status));
+        let Some((status, class)) = fault.status.map(class_of).filter(|(_, class)| class.is_too_much())
+        else {
             return Ok(Duration::ZERO);
-        }
-        let wait = self.wait_asked_by(fault)?;
-        let pause = match fault.status {
-            Some(429) if fault.retry_after.is_none() => Some((429, draw)),
-            Some(status) if !wait.is_zero() => Some((status, wait)),
-            _ => None,
         };
-        if let Some((status, pause)) = pause {
-            let reason = PauseReason::Refused { status, has_retry_after: fault.retry_after.is_some() };
-            self.gate.pause(Instant::now() + pause, reason);
+        let wait = self.wait_asked_by(fault)?;
+        let has_retry_after = fault.retry_after.is_some();
+        let pause = if class == LoadClass::Limited && !has_retry_after {
+            Some(draw)
+        } else {
+            Some(wait).filter(|wait| !wait.is_zero())
+        };
+        if let Some(pause) = pause {
+            self.gate.pause(Instant::now() + pause, PauseReason::Refused { status, has_retry_after });
         }
         Ok(wait)
     }

@@ -1,12 +1,10 @@
-//! Whether going on makes sense: retries as a bounded share of all requests, and outages told apart
-//! from single bad SKUs.
+//! Whether to go on: retries as a bounded share of all requests, and outages distinguished from single bad SKUs.
 //!
-//! Retries answer an outage with more load, just when the API can bear less. So they are paid from a
-//! budget: a share of all requests made. (A share, as in Finagle's retry budget, and not AWS's fixed
-//! bucket: a nightly run may have 6,000 or 10,000,000 SKUs.) When the budget is spent, or when the
-//! whole pool has failed for a while without one good answer, the pool pauses and one probe looks;
-//! the pauses grow, and after the last one the run stops. A job that fails during an outage has not
-//! failed: it is asked again after the pause, or deferred.
+//! Retries add load in an outage, when the API can bear less. They are therefore paid from a budget, a share of all
+//! requests. (A share, as in Finagle's retry budget, and not AWS's fixed bucket: a nightly run may have 6,000 or
+//! 10,000,000 SKUs.) When the budget is spent, or when the whole pool has failed for a while without one good answer,
+//! the pool pauses and sends one probe; the pauses grow, and after the last one the run stops. A job that fails during
+//! an outage has not failed: it is sent again after the pause, or deferred.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::model::fault::RetryAfter;
-use crate::model::{Cause, Fault, Seq, StopReason};
+use crate::model::{Cause, Fault, LoadClass, Seq, StopReason};
 
 /// Retries may be at most this share of all requests, in percent.
 const RETRY_SHARE: u64 = 20;
@@ -29,18 +27,18 @@ pub(crate) const OUTAGE_PAUSES: [Duration; 3] =
 const UNREACHABLE_AFTER: u64 = 10;
 /// An outage is at least this many failed attempts in a row over the whole pool …
 const OUTAGE_ATTEMPTS: usize = 10;
-/// … and at most this many are asked for, however wide the pool is …
+/// … and this many are enough, however large the concurrency is …
 const OUTAGE_ATTEMPTS_MOST: usize = 50;
-/// … among which this many different SKUs were asked for the first time: what is left at the end of a run is
-/// the retries of a few that never come, and that is no outage.
+/// … among which this many different SKUs were tried for the first time: at the end of a run only the retries of a few
+/// bad SKUs are left, and that is no outage.
 const OUTAGE_JOBS: usize = 3;
 
 /// What a failed attempt should lead to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Advice {
+pub(super) enum Advice {
     /// The job may be tried again, if it has retries left.
     Retry,
-    /// The API is out: ask again behind the pool's pause; the job is not charged.
+    /// The API is out: send again after the pool's pause. It costs the job no retry.
     Hold {
         /// How long the pool is to pause, if this attempt began the pause.
         pause: Option<Duration>,
@@ -49,15 +47,15 @@ pub enum Advice {
     Stop(StopReason),
 }
 
-/// The run's memory of how attempts went.
+/// How the attempts of a run went so far.
 #[derive(Debug)]
-pub struct Health {
-    state: Mutex<State>,
+pub(super) struct Health {
+    state: Mutex<HealthState>,
     outage_attempts: usize,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HealthState {
     attempts: u64,
     retries: u64,
     granted: u64,
@@ -66,48 +64,48 @@ struct State {
     streak: usize,
     streak_jobs: Vec<Seq>,
     level: usize,
-    /// When the newest pause of an outage began, until a good answer to what left after it.
+    /// When the newest pause of an outage began, until a good answer to an attempt that was sent after it.
     held_at: Option<Instant>,
-    quiet_until: Option<Instant>,
+    paused_until: Option<Instant>,
 }
 
 impl Health {
-    /// For a pool of at most this many attempts in flight.
+    /// For at most this many attempts in flight.
     #[must_use]
-    pub fn new(concurrency: usize) -> Self {
+    pub(super) fn new(concurrency: usize) -> Self {
         let outage_attempts = (concurrency / 2).clamp(OUTAGE_ATTEMPTS, OUTAGE_ATTEMPTS_MOST);
         Self { state: Mutex::default(), outage_attempts }
     }
 
-    /// An attempt that left at this instant was answered by an API that works, be it with a 404.
-    pub fn answered(&self, left: Instant) {
+    /// An attempt that was sent at this instant was answered by an API that works, be it with a 404.
+    pub(super) fn answered(&self, left: Instant) {
         let mut state = self.lock();
         state.attempts += 1;
         state.connected = true;
         if state.held_at.is_some_and(|held| left < held) {
-            // It was under way when the outage was noticed, and knows nothing of its end.
+            // It was sent before the outage was noticed, and is no sign of its end.
             return;
         }
         state.held_at = None;
         state.streak = 0;
         state.streak_jobs.clear();
-        if state.level > 0 && !state.over_share() {
+        if state.level > 0 && !state.is_over_share() {
             state.level = 0;
             state.granted = 0;
         }
     }
 
-    /// An attempt was answered with a status below 400 that `--retry-on` names: the API works, so that this neither
-    /// begins an outage nor is paid from the budget; but nothing came, so that it ends no outage either.
-    pub fn record_not_ready(&self) {
+    /// An attempt was answered with a status below 400 that `--retry-on` names. The API works, so this neither begins an
+    /// outage nor is paid from the budget; but it brought no value, so it ends no outage either.
+    pub(super) fn record_not_ready(&self) {
         let mut state = self.lock();
         state.attempts += 1;
         state.connected = true;
     }
 
-    /// An attempt that left at this instant failed in a way that a retry may mend; `first` is its SKU, if it was
-    /// the first for it.
-    pub fn failed(&self, first: Option<Seq>, fault: &Fault, left: Instant) -> Advice {
+    /// An attempt that was sent at this instant failed in a way that a retry may mend. `first` is its SKU, if it was
+    /// the SKU's first attempt.
+    pub(super) fn failed(&self, first: Option<Seq>, fault: &Fault, left: Instant) -> Advice {
         let mut state = self.lock();
         state.attempts += 1;
         if fault.cause == Cause::Connect {
@@ -119,17 +117,17 @@ impl Health {
             state.connected = true;
         }
         let now = Instant::now();
-        let is_quiet = state.quiet_until.is_some_and(|until| now < until);
-        if is_quiet || state.held_at.is_some_and(|held| left < held) {
-            // It was under way when the outage was noticed, and tells nothing new.
+        let is_paused = state.paused_until.is_some_and(|until| now < until);
+        if is_paused || state.held_at.is_some_and(|held| left < held) {
+            // It was sent before the outage was noticed, and shows nothing new.
             return Advice::Hold { pause: None };
         }
         if state.held_at.is_some() {
             return state.hold(now, fault);
         }
-        // A limiter that says when to come back is at work, not out: the pool's pause is answer enough.
+        // A limiter that says when to retry works: the pool's pause is enough, and this is no outage.
         let says_when = matches!(fault.retry_after, Some(RetryAfter::Wait(wait)) if !wait.is_zero());
-        let is_limited = fault.status == Some(429) || says_when;
+        let is_limited = fault.status.map(LoadClass::of_status) == Some(LoadClass::Limited) || says_when;
         if !is_limited {
             state.streak += 1;
             if let Some(seq) = first
@@ -141,29 +139,29 @@ impl Health {
         }
         let outage = state.streak >= self.outage_attempts && state.streak_jobs.len() >= OUTAGE_JOBS;
         // Before anything has ever connected, only the count of such attempts decides.
-        if !(outage && state.connected || state.spent()) {
+        if !(outage && state.connected || state.is_spent()) {
             return Advice::Retry;
         }
         state.hold(now, fault)
     }
 
     /// A retry is about to be made.
-    pub fn retried(&self) {
+    pub(super) fn retried(&self) {
         self.lock().retries += 1;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HealthState> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-impl State {
-    /// The retries made are more than the share, whatever was granted since.
-    fn over_share(&self) -> bool {
+impl HealthState {
+    /// Whether more retries were made than the share, whatever was granted since.
+    fn is_over_share(&self) -> bool {
         self.retries >= self.share()
     }
 
-    fn spent(&self) -> bool {
+    fn is_spent(&self) -> bool {
         self.retries >= self.share() + self.granted
     }
 
@@ -177,8 +175,8 @@ impl State {
         };
         self.level += 1;
         self.held_at = Some(now);
-        self.quiet_until = Some(now + *pause);
-        if self.spent() {
+        self.paused_until = Some(now + *pause);
+        if self.is_spent() {
             self.granted += RETRY_GRANT;
         }
         Advice::Hold { pause: Some(*pause) }

@@ -17,6 +17,7 @@ mod transport;
 
 pub use classify::{BodyAs, ResponseSettings, Select, SelectError, decode};
 pub use fetcher::{Companions, Fetcher, RetrySettings};
+pub(crate) use health::OUTAGE_PAUSES;
 pub use redirect::Follow;
 pub use shutdown::Shutdown;
 pub use transport::{

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::model::{Cause, Event, Fault, Key};
+use crate::model::{Cause, Event, Fault, Key, LoadClass};
 
 /// Latencies are kept in microseconds from 1 µs to 1 hour with three digits; longer ones count as 1 hour.
 /// The bounds are given outright because a histogram made without them clamps all it is given to 2.
@@ -142,23 +142,17 @@ impl RunCounters {
 }
 
 impl StatsSnapshot {
-    /// How often the server answered with this status.
+    /// Answers whose status has such a load class.
     #[must_use]
-    pub fn answers(&self, status: u16) -> u64 {
-        self.statuses.iter().find(|(known, _)| *known == status).map_or(0, |(_, count)| *count)
+    pub fn answers(&self, is_counted: impl Fn(LoadClass) -> bool) -> u64 {
+        let counted = self.statuses.iter().filter(|(status, _)| is_counted(LoadClass::of_status(*status)));
+        counted.map(|(_, count)| count).sum()
     }
 
     /// Rows that failed for this cause.
     #[must_use]
     pub fn failed_for(&self, cause: Cause) -> u64 {
         self.causes.iter().find(|group| group.cause == cause).map_or(0, |group| group.count)
-    }
-
-    /// How often it refused at no cost, such as with 404: 429 is a word about the load.
-    #[must_use]
-    pub fn cheap(&self) -> u64 {
-        let costs_nothing = |status: u16| (400..=499).contains(&status) && status != 429;
-        self.statuses.iter().filter(|(status, _)| costs_nothing(*status)).map(|(_, count)| count).sum()
     }
 }
 
@@ -376,7 +370,8 @@ mod tests {
             (3, 2, 1)
         );
         assert_eq!(snapshot.statuses, [(503, 1)]);
-        assert_eq!((snapshot.answers(503), snapshot.answers(429)), (1, 0));
+        assert_eq!(snapshot.answers(LoadClass::is_too_much), 1);
+        assert_eq!(snapshot.answers(|class| class == LoadClass::Cheap), 0);
         assert_eq!(snapshot.retried, [(Cause::Status(503), 1), (Cause::Connect, 1)]);
     }
 

@@ -5,7 +5,7 @@ use crate::collect::{PublishOutcome, Target};
 use crate::commands::command_error::CommandError;
 use crate::commands::unpublished;
 use crate::config::Settings;
-use crate::fetch::health::OUTAGE_PAUSES;
+use crate::fetch::OUTAGE_PAUSES;
 use crate::model::{Cause, Exit, Fault, Key, Mask, StopReason, counted, display_safe, signal_name};
 use crate::report::format::{listed, time_left};
 

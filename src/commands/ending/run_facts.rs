@@ -7,6 +7,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::config::Settings;
 use crate::engine::Sampled;
 use crate::limit;
+use crate::model::LoadClass;
 use crate::report::{BlockedTime, ConcurrencyUsed, Facts, StatsSnapshot, Tail};
 
 /// The facts of a run of this length. `settled` is the limit at which an automatic concurrency ended.
@@ -35,8 +36,8 @@ pub(super) fn facts(
         processor: processor_time(),
         attempts: stats.counters.attempts(),
         answered: stats.counters.answered,
-        refused: stats.answers(429) + stats.answers(503),
-        cheap: stats.cheap(),
+        refused: stats.answers(LoadClass::is_too_much),
+        cheap: stats.answers(|class| class == LoadClass::Cheap),
         stepped_back: sampled.stepped_back,
         least: Duration::from_micros(stats.histogram.min()),
         p50: stats.latency.map_or(Duration::ZERO, |latency| latency.p50),
