@@ -1,16 +1,16 @@
-//! How long one job waits before it is tried again: a pure step; the caller sleeps.
+//! How long one job waits before a retry: a pure function; the caller sleeps.
 
 use std::time::Duration;
 
-/// The longest draw.
+/// The bound of the longest draw.
 const CAP: Duration = Duration::from_secs(30);
 /// The bound of the first draw.
 const BASE: Duration = Duration::from_millis(500);
 
 /// Full jitter: `rand(0, min(30 s, 0.5 s × 2^n))`, where `n` is 0 for the first retry.
 ///
-/// The jitter is drawn below the cap and not before it, so that jobs that failed together stay
-/// spread however often they fail. Source: "Exponential Backoff And Jitter", AWS Architecture Blog,
+/// The jitter is drawn after the cap is applied, so that jobs that failed together stay spread however often they fail.
+/// Source: "Exponential Backoff And Jitter", AWS Architecture Blog,
 /// 2015 ("full jitter").
 #[must_use]
 pub(super) fn backoff(n: u32, rng: &mut fastrand::Rng) -> Duration {

@@ -20,6 +20,7 @@ use crate::model::{
     Answer, BodyHash, Cause, Content, Fault, Mask, Size, StatusSet, Validators, display_safe, large_buffer,
 };
 
+use charset::TextSettings;
 use decode::decode;
 
 pub(super) use decode::ACCEPTED_CODINGS;
@@ -56,7 +57,7 @@ impl fmt::Display for BodyAs {
     }
 }
 
-/// What is kept of an answer.
+/// How answers are classified, and what is kept of them.
 pub struct ResponseSettings {
     /// The filter on each body.
     pub select: Select,
@@ -68,7 +69,7 @@ pub struct ResponseSettings {
     pub retry_on: StatusSet,
     /// Most decoded bytes of a body.
     pub max_body: Size,
-    /// Takes secrets out of what a server echoes.
+    /// Takes secrets out of text that a server echoes.
     pub mask: Mask,
 }
 
@@ -77,14 +78,14 @@ pub struct ResponseSettings {
 pub(super) enum Classification {
     /// Keep it.
     Keep(Answer),
-    /// Ask again, in a while.
+    /// Try again, after a wait.
     Retry(Fault),
     /// The job has failed.
     GiveUp(Fault),
 }
 
 impl Classification {
-    /// The same, without secrets in what is said of a fault, whoever found it: the server, a proxy or a library.
+    /// Takes secrets out of a fault's text, whoever wrote it: the server, a proxy or a library.
     #[must_use]
     pub(super) fn masked(self, mask: &Mask) -> Self {
         match self {
@@ -95,13 +96,13 @@ impl Classification {
     }
 }
 
-/// The longest validator that is remembered; a longer one saves nothing worth its room.
+/// Bytes of the longest validator that is stored; a longer one saves too little for its size.
 const MAX_VALIDATOR: usize = 1024;
 
-/// How much of a refusing answer's body is shown.
+/// Characters of a refusing answer's body that are shown.
 const SNIPPET: usize = 120;
 
-/// Judges a complete answer that is not a redirect to be followed. `conditional` says that the request carried
+/// Classifies a complete answer that is not a redirect to be followed. `conditional` says that the request carried
 /// validators, so that 304 is an answer to it.
 #[must_use]
 pub(super) fn classify(
@@ -114,15 +115,15 @@ pub(super) fn classify(
         let validators = validators(headers, &settings.mask);
         Classification::Keep(Answer { status, at: SystemTime::now(), content, validators, raw })
     };
-    // The run itself asked whether the value that it has still holds: this is the answer, and the statuses that the
-    // user named are about answers to plain requests.
+    // This run sent the validators, and 304 is the answer to them. The statuses that the user named are about plain
+    // requests.
     if status == 304 && conditional {
         return keep((Content::Unchanged, None), &answer.headers);
     }
     if settings.null_on.contains(status) {
         return keep((Content::Json(b"null".to_vec()), None), &answer.headers);
     }
-    // What the user named goes before what a status means by itself, 2xx and 3xx too.
+    // A status that the user named takes precedence over what it means by itself, 2xx and 3xx included.
     if settings.retry_on.contains(status) {
         return Classification::Retry(refusal(&answer, settings));
     }
@@ -133,7 +134,7 @@ pub(super) fn classify(
     let was_empty = body.is_empty();
     match content(&answer.headers, body, settings) {
         Ok((json, raw)) => keep((Content::Json(json), raw), &answer.headers),
-        // Of a coded body its decoder tells no cut from nonsense.
+        // A decoder does not distinguish a coded body that was cut from one that is damaged.
         Err(fault) if answer.may_be_cut && (was_empty || fault.cause == Cause::Encoding) => {
             Classification::Retry(Fault { cause: Cause::Cut, ..fault }.with_status(status))
         }
@@ -142,14 +143,15 @@ pub(super) fn classify(
     }
 }
 
-/// The body as it goes into the output, and what it was before the selection, if there is one.
+/// The body as it goes into the output, and the hash of what it was before the selection, if there is one.
 fn content(
     headers: &HeaderMap,
     body: Bytes,
     settings: &ResponseSettings,
 ) -> Result<(Vec<u8>, Option<BodyHash>), Fault> {
     let body = decode(headers, body, settings.max_body)?;
-    let body = charset::to_utf8(headers, body, settings.body_as, (settings.max_body, &settings.mask))?;
+    let text = TextSettings { body_as: settings.body_as, cap: settings.max_body, mask: &settings.mask };
+    let body = charset::to_utf8(headers, body, text)?;
     let mut out = Vec::with_capacity(large_buffer::capacity(body.len() + 2));
     if settings.body_as == BodyAs::Text {
         json::text_value(&body, &mut out).map_err(|error| {
@@ -165,11 +167,11 @@ fn content(
         return Err(Fault::new(Cause::Body, "the answer has no body"));
     }
     json::compact(&body, &mut out).map_err(|error| {
-        // Without an announced length only the grammar can tell that a body was cut.
+        // Without an announced length only the grammar shows that a body was cut.
         if error.kind == JsonErrorKind::UnexpectedEnd {
             return Fault::new(Cause::Cut, error.to_string());
         }
-        // A page to log in looks like an answer until its beginning is seen.
+        // The beginning shows whether it is, say, a login page.
         Fault::new(Cause::Body, format!("{error}: {}", beginning(&body, String::from_utf8_lossy, settings)))
     })?;
     if settings.select.is_identity() {
@@ -183,7 +185,7 @@ fn content(
     Ok((selected, Some(BodyHash::of(&out))))
 }
 
-/// A status that is no success, or is retried, with the beginning of what the server said about it.
+/// The fault for a status that is no success, or is retried, with the beginning of the body.
 fn refusal(answer: &RawAnswer, settings: &ResponseSettings) -> Fault {
     let status = answer.status;
     let reason = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason());
@@ -202,13 +204,13 @@ fn refusal(answer: &RawAnswer, settings: &ResponseSettings) -> Fault {
     Fault::new(Cause::Status(status), detail).with_status(status)
 }
 
-/// The first of what the server sent, as people may see it.
+/// The beginning of a body as it may be shown.
 fn beginning<'a>(
     body: &'a [u8],
     to_text: impl FnOnce(&'a [u8]) -> Cow<'a, str>,
     settings: &ResponseSettings,
 ) -> String {
-    // More than is shown: a secret may be longer than what stands in its place.
+    // More than is shown: a secret may be longer than the text that replaces it.
     let head = &body[..body.len().min(SNIPPET * 64)];
     let text = to_text(head);
     let text = text.trim();
@@ -220,7 +222,7 @@ fn beginning<'a>(
     display_safe(&masked, SNIPPET)
 }
 
-/// What makes the next request conditional; it is kept beside the output, so none that repeats a secret.
+/// The validators for a later conditional request. They are stored beside the output, so none that holds a secret.
 fn validators(headers: &HeaderMap, mask: &Mask) -> Validators {
     let field = |name| {
         let value = headers.get(name)?.to_str().ok()?;

@@ -1,13 +1,13 @@
-//! Numbers and dates in response fields, which strangers wrote: read exactly, or not at all. No float
-//! is involved, and no value can be made that clock arithmetic cannot hold.
+//! Numbers and dates in response fields, which are untrusted: read exactly, or not at all. No float is involved, and no
+//! value overflows clock arithmetic.
 
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use http::header::DATE;
 
-/// Numbers of more digits than this before the point are nothing that anyone means: as seconds they
-/// are millions of years, and as an instant they are past milliseconds since 1970.
+/// Numbers with more digits than this before the point have no meaning: as seconds they are millions of years, and as an
+/// instant they are past milliseconds since 1970.
 const MOST_DIGITS: usize = 14;
 
 /// A number that is not negative.
@@ -19,8 +19,8 @@ pub(super) enum Number {
     TooLong,
 }
 
-/// Digits with at most one point among them: `2`, `2.5`, `2.`, `.5`. A fraction finer than a
-/// nanosecond is rounded up: who waits that long has waited long enough.
+/// Digits with at most one point among them: `2`, `2.5`, `2.`, `.5`. A fraction finer than a nanosecond is rounded up,
+/// so that the wait is never too short.
 pub(super) fn number(text: &str) -> Option<Number> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
@@ -39,8 +39,8 @@ pub(super) fn number(text: &str) -> Option<Number> {
     Some(Number::Seconds(Duration::new(seconds, nanos) + Duration::from_nanos(finer)))
 }
 
-/// When the server answered, by its own `Date`, or `now` where there is none that can be read. A server
-/// tells instants on its own clock: read against its own date they are right, however wrong the clock.
+/// When the server answered, by its own `Date`, or `now` where there is none that can be read. A server's instants are
+/// on its own clock: relative to its own date they are right, however wrong the clock is.
 pub(super) fn answered_at(headers: &HeaderMap, now: SystemTime) -> SystemTime {
     headers.get(DATE).and_then(|value| http_date(value.as_bytes())).unwrap_or(now)
 }

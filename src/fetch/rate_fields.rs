@@ -1,10 +1,10 @@
-//! What a server says of our quota before it has to refuse us.
+//! The client's quota as servers report it, before they refuse a request.
 //!
-//! Four families say it: the current IETF draft (draft-ietf-httpapi-ratelimit-headers-10: `RateLimit`
+//! Four families of fields report it: the current IETF draft (draft-ietf-httpapi-ratelimit-headers-10: `RateLimit`
 //! and `RateLimit-Policy`, lists of structured fields), its older forms (`RateLimit: limit=…,
 //! remaining=…, reset=…`, and the three fields `RateLimit-Limit`, `-Remaining`, `-Reset`), and the
 //! `X-RateLimit-*` and `X-Rate-Limit-*` that came before. The first that can be read counts. What
-//! cannot be read is as if absent: these fields only ever slow the pool.
+//! cannot be read is ignored: these fields only ever slow the pool.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,11 +14,11 @@ use super::field_value::{Number, answered_at, http_date, number};
 
 /// What is left of a quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
+pub struct ReportedQuota {
     /// Requests that may still be sent before the reset.
     pub remaining: u64,
-    /// How long until the quota is full again, from when the server answered. Decades where the number
-    /// was too long to mean anything.
+    /// How long until the quota is full again, from when the server answered. Decades where the number was too long to
+    /// have a meaning.
     pub reset: Duration,
     /// The length of the quota's window, if the server says.
     pub window: Option<Duration>,
@@ -48,11 +48,11 @@ static TRIPLES: [[HeaderName; 3]; 3] = [
     ],
 ];
 
-/// Reads what an answer says of the quota; of several quotas the one that allows least per second.
-/// Instants are read against the answer's `Date`, or `now` where that cannot be read.
+/// Reads the quota of an answer; of several, the one that allows least per second. Instants are relative to the answer's
+/// `Date`, or to `now` where that cannot be read.
 #[must_use]
-pub fn quota(headers: &HeaderMap, now: SystemTime) -> Option<Quota> {
-    // Most answers have none of them, and a look at each name costs less than to ask for all.
+pub fn quota(headers: &HeaderMap, now: SystemTime) -> Option<ReportedQuota> {
+    // Most answers have none of the fields, and checking each name costs less than looking up all of them.
     if !headers
         .keys()
         .any(|name| name.as_str().starts_with("ratelimit") || name.as_str().starts_with("x-rate"))
@@ -63,11 +63,11 @@ pub fn quota(headers: &HeaderMap, now: SystemTime) -> Option<Quota> {
 }
 
 /// The families `RateLimit` with parameters, and `RateLimit` as a dictionary.
-fn structured(headers: &HeaderMap, now: SystemTime) -> Option<Quota> {
+fn structured(headers: &HeaderMap, now: SystemTime) -> Option<ReportedQuota> {
     if !headers.contains_key(&RATELIMIT) {
         return None;
     }
-    let policies: Vec<Policy> = members(headers, &RATELIMIT_POLICY).map(policy).collect();
+    let policies: Vec<QuotaPolicy> = members(headers, &RATELIMIT_POLICY).map(policy).collect();
     let listed = members(headers, &RATELIMIT).filter_map(|member| {
         let (name, parameters) = item(member);
         // A dictionary's member may look like an item; only items have an `r`.
@@ -82,20 +82,20 @@ fn structured(headers: &HeaderMap, now: SystemTime) -> Option<Quota> {
             Some(text) => reset(text, headers, now)?,
             None => window?,
         };
-        Some(Quota { remaining, reset, window, limit: policy.and_then(|policy| policy.quota) })
+        Some(ReportedQuota { remaining, reset, window, limit: policy.and_then(|policy| policy.quota) })
     });
     listed.min_by(tighter).or_else(|| dictionary(headers, &policies, now))
 }
 
 /// `limit=100, remaining=50, reset=30` (the draft's versions up to 07).
-fn dictionary(headers: &HeaderMap, policies: &[Policy], now: SystemTime) -> Option<Quota> {
+fn dictionary(headers: &HeaderMap, policies: &[QuotaPolicy], now: SystemTime) -> Option<ReportedQuota> {
     let value = |key: &str| {
         let mut values = members(headers, &RATELIMIT).filter_map(|member| member.split_once('='));
         let (_, value) = values.find(|(name, _)| name.trim().eq_ignore_ascii_case(key))?;
         Some(value.trim())
     };
     let limit = value("limit").and_then(count);
-    Some(Quota {
+    Some(ReportedQuota {
         remaining: count(value("remaining")?)?,
         reset: reset(value("reset")?, headers, now)?,
         window: window_of(limit, policies),
@@ -104,7 +104,7 @@ fn dictionary(headers: &HeaderMap, policies: &[Policy], now: SystemTime) -> Opti
 }
 
 /// Three fields, one number each.
-fn triple(headers: &HeaderMap, names: &[HeaderName; 3], now: SystemTime) -> Option<Quota> {
+fn triple(headers: &HeaderMap, names: &[HeaderName; 3], now: SystemTime) -> Option<ReportedQuota> {
     let [limit, remaining, until] = names.each_ref().map(|name| headers.get(name)?.to_str().ok());
     let remaining = count(first_of_list(remaining?))?;
     let until = until?.trim();
@@ -113,17 +113,17 @@ fn triple(headers: &HeaderMap, names: &[HeaderName; 3], now: SystemTime) -> Opti
         Some(until.duration_since(answered_at(headers, now)).unwrap_or_default())
     })?;
     let limit = limit.and_then(|text| count(first_of_list(text)));
-    let policies: Vec<Policy> = members(headers, &RATELIMIT_POLICY).map(policy).collect();
-    Some(Quota { remaining, reset, window: window_of(limit, &policies), limit })
+    let policies: Vec<QuotaPolicy> = members(headers, &RATELIMIT_POLICY).map(policy).collect();
+    Some(ReportedQuota { remaining, reset, window: window_of(limit, &policies), limit })
 }
 
 /// The window of the policy with this quota (older versions of the draft name a policy by its quota).
-fn window_of(limit: Option<u64>, policies: &[Policy]) -> Option<Duration> {
+fn window_of(limit: Option<u64>, policies: &[QuotaPolicy]) -> Option<Duration> {
     policies.iter().find(|policy| limit.is_some() && policy.quota == limit)?.window
 }
 
 /// One member of `RateLimit-Policy`: `"default";q=100;w=10`, or `100;w=10` in older versions.
-struct Policy<'a> {
+struct QuotaPolicy<'a> {
     name: &'a str,
     quota: Option<u64>,
     window: Option<Duration>,
@@ -131,9 +131,9 @@ struct Policy<'a> {
     of_requests: bool,
 }
 
-fn policy(member: &str) -> Policy<'_> {
+fn policy(member: &str) -> QuotaPolicy<'_> {
     let (name, parameters) = item(member);
-    Policy {
+    QuotaPolicy {
         name,
         quota: parameter(parameters, "q").or(Some(name)).and_then(count),
         window: parameter(parameters, "w").and_then(number).and_then(|window| match window {
@@ -144,20 +144,20 @@ fn policy(member: &str) -> Policy<'_> {
     }
 }
 
-/// Which quota allows less per second, then which one for longer. One that is reset at once allows
-/// anything.
-fn tighter(a: &Quota, b: &Quota) -> std::cmp::Ordering {
+/// Orders quotas by what they allow per second, then by how long they last. One that is reset at once allows anything.
+fn tighter(a: &ReportedQuota, b: &ReportedQuota) -> std::cmp::Ordering {
     // 2^60 requests by the longest reset (10^20 ns) fit into 128 bits; nobody has counted so many.
-    let product =
-        |quota: &Quota, other: &Quota| u128::from(quota.remaining.min(1 << 60)) * other.reset.as_nanos();
-    let at_once = |quota: &Quota| quota.reset.is_zero();
+    let product = |quota: &ReportedQuota, other: &ReportedQuota| {
+        u128::from(quota.remaining.min(1 << 60)) * other.reset.as_nanos()
+    };
+    let at_once = |quota: &ReportedQuota| quota.reset.is_zero();
     at_once(a)
         .cmp(&at_once(b))
         .then_with(|| product(a, b).cmp(&product(b, a)))
         .then_with(|| b.reset.cmp(&a.reset))
 }
 
-/// A count of requests; a fraction of one is none, so that only the digits before the point count.
+/// A count of requests. A fraction of a request is none, so only the digits before the point count.
 fn count(text: &str) -> Option<u64> {
     let text = text.trim();
     match number(text)? {
@@ -166,9 +166,9 @@ fn count(text: &str) -> Option<u64> {
     }
 }
 
-/// The time until a reset that may be written as seconds from now, or as an instant in seconds or
-/// milliseconds since 1970, told apart by their size: no quota lasts for 30 years (10⁹ s), and 10¹¹ is
-/// the year 5138 in seconds, but 1973 in milliseconds.
+/// The time until a reset. It is written as seconds from now, or as an instant in seconds or milliseconds since 1970;
+/// the size shows which: no quota lasts for 30 years (10⁹ s), and 10¹¹ is the year 5138 in seconds, but 1973 in
+/// milliseconds.
 fn reset(text: &str, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let instant = match number(text.trim())? {
         Number::TooLong => return Some(Duration::from_secs(100_000_000_000)),
@@ -201,12 +201,12 @@ fn parameter<'a>(parameters: &'a str, key: &str) -> Option<&'a str> {
     Some(value.trim().trim_matches('"'))
 }
 
-/// What stands before the first `,` or `;`.
+/// The text before the first `,` or `;`.
 fn first_of_list(text: &str) -> &str {
     text.split([',', ';']).next().unwrap_or_default()
 }
 
-/// Splits at a separator that does not stand inside a quoted string, and trims the parts.
+/// Splits at a separator outside of quoted strings, and trims the parts.
 fn outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(move |c| {
@@ -233,7 +233,7 @@ mod tests {
     /// 2026-11-23, by the tests' local clock.
     const NOW: u64 = 1_795_000_000;
 
-    fn read(fields: &[(&str, &str)]) -> Option<Quota> {
+    fn read(fields: &[(&str, &str)]) -> Option<ReportedQuota> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             let name: HeaderName = name.parse().unwrap();
@@ -243,12 +243,12 @@ mod tests {
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "it is compared with what was read")]
-    fn left(remaining: u64, reset: u64) -> Option<Quota> {
-        Some(Quota { remaining, reset: Duration::from_secs(reset), window: None, limit: None })
+    fn left(remaining: u64, reset: u64) -> Option<ReportedQuota> {
+        Some(ReportedQuota { remaining, reset: Duration::from_secs(reset), window: None, limit: None })
     }
 
-    fn of(limit: u64, window: Option<u64>, quota: Option<Quota>) -> Option<Quota> {
-        quota.map(|q| Quota { limit: Some(limit), window: window.map(Duration::from_secs), ..q })
+    fn of(limit: u64, window: Option<u64>, quota: Option<ReportedQuota>) -> Option<ReportedQuota> {
+        quota.map(|q| ReportedQuota { limit: Some(limit), window: window.map(Duration::from_secs), ..q })
     }
 
     #[test]

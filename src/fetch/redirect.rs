@@ -1,4 +1,4 @@
-//! Where a redirect may lead, and what may travel along: a pure step.
+//! Where a redirect may lead, and what the next request may carry: a pure function.
 
 use std::fmt;
 use std::str::FromStr;
@@ -47,7 +47,7 @@ impl fmt::Display for Follow {
     }
 }
 
-/// Whether a status asks to look elsewhere.
+/// Whether a status is a redirect that can be followed.
 #[must_use]
 pub(super) fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
@@ -55,13 +55,13 @@ pub(super) fn is_redirect(status: u16) -> bool {
 
 /// The request that a redirect asks for.
 ///
-/// Methods change as RFC 9110, section 15.4, has it: 303 asks for a GET (a HEAD stays one); 301 and 302 make a GET of
-/// a POST and leave every other method; 307 and 308 change nothing. Where the request has a body, 301 to 303 are
-/// refused: without its body it would ask another question, perhaps the same one for every SKU.
+/// Methods change as in RFC 9110, section 15.4: 303 changes all but HEAD to GET; 301 and 302 change POST to GET and
+/// leave every other method; 307 and 308 change nothing. Where the request has a body, 301 to 303 are refused: without
+/// its body it would be another request, perhaps the same one for every SKU.
 ///
 /// # Errors
-/// A redirect that may not be followed; it is final. Its text names the address: mask and shorten it before it is
-/// shown, since a server may write there what it was sent.
+/// A redirect that may not be followed; it is final. Its text holds the address: mask and shorten it before it is shown,
+/// since the server may repeat there what it was sent.
 pub(super) fn follow(
     request: &Request,
     status: u16,
@@ -132,7 +132,7 @@ fn becomes_get(status: u16, method: &Method) -> bool {
     }
 }
 
-/// The template's user-info stays at its origin; what a server writes there is never used.
+/// The template's user-info is sent to its origin only; user-info in a `Location` is never used.
 fn carry_user_info(request: &Request, url: &mut Url, cross_origin: bool) {
     let (name, password) =
         if cross_origin { ("", None) } else { (request.url.username(), request.url.password()) };
@@ -238,7 +238,7 @@ mod tests {
             (301, "https://a.test/2", Follow::SameOrigin),
             (302, "https://a.test/2", Follow::Any),
             (303, "https://a.test/2", Follow::SameOrigin),
-            // Where it would fail at another origin as well, the way out is the same.
+            // Where another origin would refuse it too, the advice is the same.
             (301, "https://b.test/2", Follow::SameOrigin),
             (303, "https://b.test/2", Follow::Any),
             (307, "https://b.test/2", Follow::Any),

@@ -1,7 +1,7 @@
-//! What `Retry-After` asks for (RFC 9110 section 10.2.3, and what servers make of it).
+//! The wait of `Retry-After` (RFC 9110, section 10.2.3, and what servers send).
 //!
-//! The field comes from strangers: every form is either understood or as if it were absent, and
-//! nothing in it can panic or make a wait that arithmetic cannot hold.
+//! The field is untrusted: every form is either understood or ignored, and none can panic or give a wait that overflows
+//! clock arithmetic.
 
 use std::time::SystemTime;
 
@@ -11,10 +11,9 @@ use http::header::RETRY_AFTER;
 use super::field_value::{Number, answered_at, http_date, number};
 use crate::model::fault::RetryAfter;
 
-/// Reads the first `Retry-After` of an answer: seconds, decimal seconds (`2.5`, `2.`, `.5`), or an HTTP
-/// date in any of its three forms, read against the answer's own `Date`, and against `now` where that
-/// cannot be read. A date that is past asks for no wait. `None` where there is no field, or it is
-/// anything else: negative, a word, a list.
+/// Reads the first `Retry-After` of an answer: seconds, decimal seconds (`2.5`, `2.`, `.5`), or an HTTP date in any of
+/// its three forms, relative to the answer's own `Date`, or to `now` where that cannot be read. A date in the past is a
+/// wait of zero. `None` where there is no field, or anything else in it: a negative number, a word, a list.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<RetryAfter> {
     let value = headers.get(RETRY_AFTER)?.as_bytes().trim_ascii();

@@ -1,12 +1,12 @@
-//! From the bytes of a body to UTF-8: the character encoding that a server declares or marks.
+//! A body's bytes to UTF-8, by the character encoding that the server declares or marks.
 //!
 //! A byte-order mark wins over the `charset` of `Content-Type`, which wins over UTF-8. Names and tables are those of
 //! the WHATWG Encoding Standard, as browsers have them: what is declared as ISO-8859-1 is read as windows-1252, which
-//! differs only where ISO-8859-1 has control characters that nobody means. US-ASCII is the exception: a byte over
-//! 0x7F under that name belongs to some other encoding, and nothing says to which.
+//! differs only where ISO-8859-1 has control characters that nobody uses. US-ASCII is the exception: a byte over 0x7F
+//! under that name belongs to some other encoding, and nothing shows to which.
 //!
-//! What is not valid in its encoding is an error and never U+FFFD: a replaced character in the output cannot be told
-//! from a right one. Only in messages about a body are such characters replaced.
+//! What is not valid in its encoding is an error and never U+FFFD: in the output, a replaced character looks like a
+//! correct one. Only in messages about a body are such characters replaced.
 
 use std::borrow::Cow;
 
@@ -18,26 +18,35 @@ use http::header::CONTENT_TYPE;
 use super::BodyAs;
 use crate::model::{Cause, Fault, Mask, Size, display_safe, large_buffer};
 
-/// Names of US-ASCII, which the standard counts among those of windows-1252.
+/// Names of US-ASCII, which the standard lists as names of windows-1252.
 const ASCII: [&str; 3] = ["ansi_x3.4-1968", "ascii", "us-ascii"];
 
 /// Characters of a declared name that are shown.
 const NAME_CHARS: usize = 40;
 
-/// Decoded at a time, in bytes of UTF-8.
+/// Bytes of UTF-8 that are decoded at a time.
 const PART: usize = 64 << 10;
 
-/// What `Content-Type` says of the character encoding.
+/// What `Content-Type` says about the character encoding.
 #[derive(Debug, PartialEq)]
 enum Declared {
     /// Nothing.
     Nothing,
-    /// This one. The name tells US-ASCII from windows-1252, and UTF-16 from UTF-16LE.
+    /// This one. The name distinguishes US-ASCII from windows-1252, and UTF-16 from UTF-16LE.
     Charset { encoding: &'static Encoding, name: String },
     /// A name that the standard does not have.
     Unknown(String),
     /// Two that differ.
     Contradiction(String, String),
+}
+
+/// How a body becomes text.
+#[derive(Clone, Copy)]
+pub(super) struct TextSettings<'a> {
+    pub(super) body_as: BodyAs,
+    /// Most bytes of the text.
+    pub(super) cap: Size,
+    pub(super) mask: &'a Mask,
 }
 
 /// What is wrong with a body's character encoding.
@@ -51,17 +60,13 @@ enum CharsetError {
     Utf32,
 }
 
-/// The body in UTF-8. Whether a body that is UTF-8 already is valid is left to whoever reads it; its mark stays.
+/// The body in UTF-8. A body that is UTF-8 already is returned as it is, with its mark, and not validated.
 ///
 /// # Errors
 /// A charset that is not known, two that differ, a body that is not valid in its encoding, or one of more than `cap`
 /// bytes in UTF-8. Of JSON that breaks off in the midst of a character: a body that was cut.
-pub(super) fn to_utf8(
-    headers: &HeaderMap,
-    body: Bytes,
-    body_as: BodyAs,
-    (cap, mask): (Size, &Mask),
-) -> Result<Bytes, Fault> {
+pub(super) fn to_utf8(headers: &HeaderMap, body: Bytes, settings: TextSettings<'_>) -> Result<Bytes, Fault> {
+    let TextSettings { body_as, cap, mask } = settings;
     if is_plainly_utf8(headers, &body) {
         return Ok(body);
     }
@@ -104,8 +109,8 @@ pub(super) fn to_utf8(
     }
 }
 
-/// What is wrong, without secrets in the names. They are hidden before the fields are read: reading takes off quotes,
-/// and ends at `;`, and would leave a part of a secret that no mask knows.
+/// The error's text without secrets in the names. They are masked before the fields are parsed: parsing removes quotes
+/// and ends at `;`, and could leave a part of a secret that the mask does not contain.
 fn without_secrets(error: &CharsetError, headers: &HeaderMap, mask: &Mask) -> String {
     if *error == CharsetError::Utf32 {
         return error.to_string();
@@ -113,13 +118,13 @@ fn without_secrets(error: &CharsetError, headers: &HeaderMap, mask: &Mask) -> St
     let error = match declared_by(headers, |value| mask.apply(value).into_owned()) {
         Declared::Unknown(name) => CharsetError::Unknown(name),
         Declared::Contradiction(one, other) => CharsetError::Contradiction(one, other),
-        // What is unknown is then a secret and nothing else.
+        // The unknown name was a secret and nothing else.
         Declared::Nothing | Declared::Charset { .. } => CharsetError::Unknown("(redacted)".into()),
     };
     error.to_string()
 }
 
-/// The beginning of a body for a message: what does not decode is replaced.
+/// The beginning of a body as text for a message; what does not decode is replaced.
 pub(super) fn for_people<'a>(headers: &HeaderMap, head: &'a [u8]) -> Cow<'a, str> {
     match encoding(&declared(headers), head, BodyAs::Json) {
         Ok((encoding, start)) => encoding.decode_without_bom_handling(&head[start..]).0,
@@ -127,14 +132,14 @@ pub(super) fn for_people<'a>(headers: &HeaderMap, head: &'a [u8]) -> Cow<'a, str
     }
 }
 
-/// Nothing marks or declares anything but UTF-8. This is the usual case, and costs a look at a few bytes.
+/// Whether nothing marks or declares anything but UTF-8. This is the usual case, and a few bytes decide it.
 fn is_plainly_utf8(headers: &HeaderMap, body: &[u8]) -> bool {
-    // No JSON and hardly a text begins with one of these bytes but for a mark of UTF-16, or of what it stands for.
+    // JSON never begins so, and text hardly ever, but for UTF-16, with or without its mark.
     let is_marked = matches!(body, [0 | 0xFE | 0xFF, ..] | [_, 0, ..]);
-    // An answer has few fields: to go through them costs less than to look one up.
+    // An answer has few fields: iterating over them costs less than a lookup.
     let mut fields = headers.iter().filter(|(name, _)| **name == CONTENT_TYPE).map(|(_, value)| value);
     let (first, second) = (fields.next(), fields.next());
-    // The value of the first parameter is the last: whatever its name, it declares nothing else.
+    // Where the text after the first `=` is all of `utf-8`, there is no other parameter.
     let declares_nothing = first.is_none_or(|value| {
         let bytes = value.as_bytes();
         memchr::memchr(b'=', bytes).is_none_or(|at| bytes[at + 1..].eq_ignore_ascii_case(b"utf-8"))
@@ -142,7 +147,7 @@ fn is_plainly_utf8(headers: &HeaderMap, body: &[u8]) -> bool {
     !is_marked && declares_nothing && second.is_none()
 }
 
-/// How the body is encoded, and how long its mark is. A mark of UTF-8 counts as part of the body.
+/// The body's encoding, and the length of its mark. A mark of UTF-8 counts as part of the body.
 fn encoding(
     declared: &Declared,
     body: &[u8],
@@ -161,8 +166,8 @@ fn encoding(
         Declared::Unknown(name) => Err(CharsetError::Unknown(name.clone())),
         Declared::Contradiction(one, other) => Err(CharsetError::Contradiction(one.clone(), other.clone())),
         Declared::Charset { encoding, name } => {
-            // The name alone leaves the order of the bytes open: the standard reads them as most such files are, but
-            // JSON tells, since it begins with an ASCII character.
+            // The name leaves the byte order open. The standard assumes little-endian; JSON begins with an ASCII
+            // character, which shows the order.
             let is_swapped = name == "utf-16" && body_as == BodyAs::Json && body.first() == Some(&0);
             Ok((if is_swapped { UTF_16BE } else { encoding }, 0))
         }
@@ -171,9 +176,9 @@ fn encoding(
     }
 }
 
-/// JSON begins with an ASCII character, and holds no U+0000: where its first zero bytes stand tells its encoding
-/// (RFC 4627, section 3). In UTF-8 it has none. A shorter body than four bytes shows too little: a digit with a zero
-/// byte after it is more likely one byte too long.
+/// JSON begins with an ASCII character and holds no U+0000, so the position of its first zero bytes shows its encoding
+/// (RFC 4627, section 3). In UTF-8 there are none. Fewer than four bytes show too little: a digit and a zero byte are
+/// more likely a body that is one byte too long.
 fn by_zeros(body: &[u8]) -> Result<&'static Encoding, CharsetError> {
     match body {
         [0, 0, 0, _, ..] | [_, 0, 0, 0, ..] => Err(CharsetError::Utf32),
@@ -184,12 +189,12 @@ fn by_zeros(body: &[u8]) -> Result<&'static Encoding, CharsetError> {
     }
 }
 
-/// What all `Content-Type` fields declare together. A proxy may have joined several by commas.
+/// What all `Content-Type` fields declare together. A proxy may have joined several with commas.
 fn declared(headers: &HeaderMap) -> Declared {
     declared_by(headers, str::to_owned)
 }
 
-/// The same of fields that `prepare` has changed.
+/// The same for fields that `prepare` has changed.
 fn declared_by(headers: &HeaderMap, prepare: impl Fn(&str) -> String) -> Declared {
     let mut found: Option<(&'static Encoding, String)> = None;
     for value in headers.get_all(CONTENT_TYPE) {
@@ -208,8 +213,8 @@ fn declared_by(headers: &HeaderMap, prepare: impl Fn(&str) -> String) -> Declare
     found.map_or(Declared::Nothing, |(encoding, name)| Declared::Charset { encoding, name })
 }
 
-/// The values of all parameters called `charset`, but for empty ones, which declare nothing. A value
-/// may be quoted, in the single quotes that HTTP does not have as well.
+/// The values of all parameters named `charset`, without empty ones, which declare nothing. A value may be quoted, also
+/// in single quotes, which HTTP does not define.
 fn charsets(value: &str) -> Vec<String> {
     let mut names = Vec::new();
     for parameter in parameters(value) {
@@ -222,7 +227,7 @@ fn charsets(value: &str) -> Vec<String> {
     names
 }
 
-/// The parts of a field between `;` and `,` outside of double quotes; the quotes are taken off.
+/// The parts of a field between `;` and `,` outside of double quotes, without the quotes.
 fn parameters(value: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut is_quoted = false;
@@ -251,11 +256,11 @@ fn parameters(value: &str) -> Vec<String> {
 enum DecodeError {
     /// The text would be longer than it may be.
     TooLarge,
-    /// Bytes that are not valid end here, with the whole body or before.
+    /// The bytes at this offset are not valid. `at_the_end`: the body ends with them.
     Invalid { at: usize, at_the_end: bool },
 }
 
-/// Decodes the whole, to at most `cap` bytes.
+/// Decodes the whole body, to at most `cap` bytes.
 fn decode(encoding: &'static Encoding, body: &[u8], cap: Size) -> Result<Vec<u8>, DecodeError> {
     let mut decoder = encoding.new_decoder_without_bom_handling();
     let mut out = Vec::new();
@@ -300,7 +305,8 @@ mod tests {
 
     fn utf8(fields: &[&str], body: &[u8], body_as: BodyAs) -> Result<String, Fault> {
         let body = Bytes::copy_from_slice(body);
-        let decoded = to_utf8(&typed(fields), body, body_as, (CAP, &Mask::default()))?;
+        let decoded =
+            to_utf8(&typed(fields), body, TextSettings { body_as, cap: CAP, mask: &Mask::default() })?;
         Ok(String::from_utf8_lossy(&decoded).into_owned())
     }
 
@@ -352,8 +358,12 @@ mod tests {
             "application/json; xcharset=latin1; note=\"charset=latin1\"",
         ] {
             let body = Bytes::from_static("\"é\"".as_bytes());
-            let decoded =
-                to_utf8(&typed(&[field]), body.clone(), BodyAs::Json, (CAP, &Mask::default())).unwrap();
+            let decoded = to_utf8(
+                &typed(&[field]),
+                body.clone(),
+                TextSettings { body_as: BodyAs::Json, cap: CAP, mask: &Mask::default() },
+            )
+            .unwrap();
             assert_eq!((decoded.as_ptr(), &decoded), (body.as_ptr(), &body), "{field}");
         }
         assert_eq!(utf8(&[], b"\xff", BodyAs::Text).unwrap(), "\u{fffd}");
@@ -369,7 +379,11 @@ mod tests {
                 format!("a/b; charset=latin1; charset={secret}"),
             ] {
                 let body = Bytes::from_static(b"\"\xe9\"");
-                let Err(fault) = to_utf8(&typed(&[&field]), body, BodyAs::Json, (CAP, &mask)) else {
+                let Err(fault) = to_utf8(
+                    &typed(&[&field]),
+                    body,
+                    TextSettings { body_as: BodyAs::Json, cap: CAP, mask: &mask },
+                ) else {
                     continue;
                 };
                 let said = fault.detail.to_lowercase();
@@ -423,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_decoded_is_named() {
+    fn what_cannot_be_decoded_is_reported_by_name() {
         for (fields, body, why) in [
             (&["a/b; charset=Klingon"][..], &b"1"[..], "declares charset `Klingon`, which is not known"),
             (&["a/b; charset=binary"], b"1", "declares charset `binary`, which is not known"),
@@ -465,7 +479,11 @@ mod tests {
         let headers = typed(&["a/b; charset=windows-1252"]);
         let body = Bytes::from(vec![0x80; 100_000]);
         for (cap, fits) in [(300_000, true), (299_999, false), (100_000, false)] {
-            let decoded = to_utf8(&headers, body.clone(), BodyAs::Text, (Size(cap), &Mask::default()));
+            let decoded = to_utf8(
+                &headers,
+                body.clone(),
+                TextSettings { body_as: BodyAs::Text, cap: Size(cap), mask: &Mask::default() },
+            );
             match decoded {
                 Ok(text) => assert!(fits && text == "€".repeat(100_000)),
                 Err(fault) => assert!(!fits && fault.cause == Cause::TooLarge, "{fault}"),
@@ -477,7 +495,9 @@ mod tests {
     fn a_name_is_shown_without_secrets_and_control_characters() {
         let headers = typed(&["a/b; charset=\"Canary-123\tx\""]);
         let mask = Mask::new(vec!["canary-123".into()]);
-        let fault = to_utf8(&headers, "1".into(), BodyAs::Json, (CAP, &mask)).unwrap_err();
+        let fault =
+            to_utf8(&headers, "1".into(), TextSettings { body_as: BodyAs::Json, cap: CAP, mask: &mask })
+                .unwrap_err();
         assert!(!fault.detail.contains("canary") && !fault.detail.contains('\t'), "{fault}");
     }
 
@@ -504,7 +524,7 @@ mod tests {
             let body_as = if is_json { BodyAs::Json } else { BodyAs::Text };
             let headers = typed(&[&field]);
             let body = Bytes::from(body);
-            let decoded = to_utf8(&headers, body.clone(), body_as, (CAP, &Mask::default()));
+            let decoded = to_utf8(&headers, body.clone(), TextSettings { body_as, cap: CAP, mask: &Mask::default() });
             if let Ok(text) = decoded {
                 prop_assert!(text == body || std::str::from_utf8(&text).is_ok());
             }

@@ -1,8 +1,8 @@
-//! Content codings off, whole or an error.
+//! Removes content codings: the whole body, or an error.
 //!
-//! Decoding happens when the body is complete, for two reasons: a streaming decoder gives the first
-//! gzip member of several and stops, or fails, by how the packets fell; and a bomb is met by a bound
-//! on the output instead of by a race with the network.
+//! A body is decoded when it is complete, for two reasons. A streaming decoder returns the first of several gzip
+//! members and stops, or fails, depending on the packets. And the size of the output is bounded, so that a small body
+//! cannot expand without limit.
 
 use std::io::{self, Read};
 
@@ -15,19 +15,19 @@ use crate::model::{Cause, Fault, Size, large_buffer};
 /// The value of `Accept-Encoding`: the codings that are decoded here.
 pub(in crate::fetch) const ACCEPTED_CODINGS: &str = "gzip, br, zstd, deflate";
 
-/// Codings that exist and are not understood here (IANA's registry).
+/// Codings of IANA's registry that are not supported here.
 const KNOWN: [&str; 7] = ["aes128gcm", "compress", "dcb", "dcz", "exi", "pack200-gzip", "x-compress"];
 
-/// What is decoded at a time: after it, a large body gets large room.
+/// Bytes that are decoded at a time; after the first part the buffer grows in large steps.
 const PART: usize = 512 << 10;
 
-/// Most codings laid on top of each other that are taken off.
+/// Most codings of one body that are removed.
 const MAX_LAYERS: usize = 3;
 
-/// Takes the codings off a body, giving at most `cap` bytes.
+/// Removes the codings of a body, to at most `cap` bytes.
 ///
 /// # Errors
-/// A coding that was not asked for, a body that does not decode to its end, or more than `cap` bytes.
+/// A coding that was not in `Accept-Encoding`, a body that does not decode to its end, or more than `cap` bytes.
 pub fn decode(headers: &HeaderMap, body: Bytes, cap: Size) -> Result<Bytes, Fault> {
     if !headers.contains_key(CONTENT_ENCODING) || body.is_empty() {
         return Ok(body);
@@ -51,11 +51,11 @@ fn one_layer(coding: &str, body: &[u8], cap: Size) -> Result<Bytes, Fault> {
         "gzip" | "x-gzip" => bounded(flate2::read::MultiGzDecoder::new(body), cap),
         "br" => bounded(brotli_decompressor::Decompressor::new(body, 4096), cap),
         "zstd" => zstd::stream::read::Decoder::with_buffer(body).and_then(|decoder| bounded(decoder, cap)),
-        // The coding is called deflate and means zlib; some servers send it without the wrapping.
+        // `deflate` means zlib; some servers send raw DEFLATE data.
         "deflate" => bounded(flate2::read::ZlibDecoder::new(body), cap)
             .or_else(|_| bounded(flate2::read::DeflateDecoder::new(body), cap)),
         other => {
-            // Only names that are known are shown: what else stands there may be an echo of a secret.
+            // Only known names are shown: any other text may be an echo of a secret.
             let detail = if KNOWN.contains(&other) {
                 format!("the body has content coding `{other}`, which was not asked for")
             } else {
@@ -77,7 +77,7 @@ fn one_layer(coding: &str, body: &[u8], cap: Size) -> Result<Bytes, Fault> {
     }
 }
 
-/// Reads to the end, or gives `None` past the cap.
+/// Reads to the end; `None` past the cap.
 fn bounded(reader: impl Read, cap: Size) -> io::Result<Option<Vec<u8>>> {
     let mut reader = reader.take(cap.0.saturating_add(1));
     let mut out = Vec::new();

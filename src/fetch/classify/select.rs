@@ -1,11 +1,10 @@
-//! `--select`: a jq filter that makes of each body what is kept.
+//! `--select`: a jq filter that turns each body into the value that is kept.
 //!
-//! The filter is compiled once and used for every body. `.`, the default, is no filter at all: the
-//! body's bytes go through untouched. Any other must give exactly one value for each body.
+//! The filter is compiled once and applied to every body. `.`, the default, is no filter: the body's bytes stay as they
+//! are. Any other filter must give exactly one value for each body.
 //!
-//! What a filter may do is bounded by what it can reach: no environment (it holds secrets), no files, no
-//! other inputs, no output of its own. How long it runs is not: a filter is the user's own word, and
-//! `[range(1e12)]` fills the memory as it says.
+//! A filter can reach no environment (it holds secrets), no files, no other inputs, and no output of its own. Its time
+//! and memory are not bounded: the user wrote it, and `[range(1e12)]` fills the memory.
 
 use crate::model::{Mask, display_safe};
 
@@ -14,7 +13,7 @@ mod jq;
 #[cfg(feature = "jq")]
 mod value;
 
-/// How much of what a filter says is shown.
+/// Characters of a filter's message that are shown.
 const MESSAGE_CHARS: usize = 160;
 
 /// A compiled filter. `Send + Sync`: all threads can share one.
@@ -36,8 +35,7 @@ pub enum SelectError {
     /// The filter gave more than one value for this body.
     #[error("the jq filter gave several values; [ ] around it makes one array of them")]
     SeveralValues,
-    /// The filter failed on this body; what it said may quote it, and is shortened and escaped where it
-    /// is shown.
+    /// The filter failed on this body. Its message may quote the body, and is shortened and escaped where it is shown.
     #[error("the jq filter failed: {}", display_safe(.0, MESSAGE_CHARS))]
     Failed(String),
     /// The filter gave a value that JSON cannot hold.
@@ -46,7 +44,7 @@ pub enum SelectError {
 }
 
 impl SelectError {
-    /// The same without secrets.
+    /// Takes secrets out of the message.
     #[must_use]
     pub fn masked(self, mask: &Mask) -> Self {
         match self {
@@ -60,8 +58,8 @@ impl Select {
     /// Compiles a filter.
     ///
     /// # Errors
-    /// Text that is no jq filter, or calls something that filters cannot reach here; any filter but `.`
-    /// where the program was built without jq.
+    /// Text that is no jq filter, or that uses what filters cannot reach; any filter but `.` where the program was built
+    /// without jq.
     pub fn compile(text: &str) -> Result<Self, SelectError> {
         if text.trim() == "." {
             return Ok(Self(None));
@@ -98,12 +96,12 @@ impl Select {
     }
 }
 
-/// Stands in where the program is built without jq.
+/// Replaces the filter where the program is built without jq.
 #[cfg(not(feature = "jq"))]
 mod jq {
     use super::SelectError;
 
-    /// There is none.
+    /// Has no value.
     #[derive(Debug)]
     pub(super) enum Filter {}
 
@@ -123,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_identity_copies_bytes_without_a_look_at_them() {
+    fn the_identity_copies_bytes_without_parsing_them() {
         let select = Select::compile(" . ").unwrap();
         assert!(select.is_identity());
         let mut out = b"x".to_vec();

@@ -1,4 +1,4 @@
-//! The retry loop in simulated time, over a transport that does as its script says.
+//! The retry loop in simulated time, over a scripted transport.
 
 use std::num::NonZeroUsize;
 
@@ -9,17 +9,17 @@ use super::*;
 use crate::limit::{Concurrency, PaceSettings};
 use crate::model::{Fingerprint, Key, Mask, Seq, Size};
 
-type Attempt = Result<RawAnswer, SendError>;
+type SendResult = Result<RawAnswer, SendError>;
 
-/// Answers the n-th send of all by a function, in no time, and remembers when and how it was sent.
+/// Answers the n-th request by a function, without delay, and records when and how it was sent.
 struct Scripted<F> {
     answer: F,
     sent: Mutex<Vec<(Duration, Reuse)>>,
     start: Instant,
 }
 
-impl<F: Fn(usize) -> Attempt + Send + Sync> Transport for Scripted<F> {
-    async fn send(&self, _: &Request, reuse: Reuse) -> Attempt {
+impl<F: Fn(usize) -> SendResult + Send + Sync> Transport for Scripted<F> {
+    async fn send(&self, _: &Request, reuse: Reuse) -> SendResult {
         let mut sent = self.sent.lock().unwrap();
         sent.push((self.start.elapsed(), reuse));
         (self.answer)(sent.len() - 1)
@@ -33,16 +33,16 @@ impl Reporter for Silent {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "it is one of two kinds of attempts")]
-fn answer(status: u16, headers: &[(&'static str, &str)]) -> Attempt {
+fn answer(status: u16, headers: &[(&'static str, &str)]) -> SendResult {
     let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     Ok(RawAnswer { status, headers: headers.collect::<HeaderMap>(), body: "1".into(), may_be_cut: false })
 }
 
-fn send_error(cause: Cause, safe_to_resend: bool) -> Attempt {
+fn send_error(cause: Cause, safe_to_resend: bool) -> SendResult {
     Err(SendError { fault: Fault::new(cause, "boom"), safe_to_resend })
 }
 
-fn fetcher<F: Fn(usize) -> Attempt + Send + Sync>(
+fn fetcher<F: Fn(usize) -> SendResult + Send + Sync>(
     answer: F,
     retries: u32,
     retry_on: &str,
@@ -155,11 +155,11 @@ async fn retry_after_pauses_the_pool_also_where_the_sku_is_not_tried_again() {
 async fn a_429_without_retry_after_pauses_the_pool_for_its_back_off_and_a_503_does_not() {
     for (status, pauses) in [(429, true), (503, false)] {
         let fetcher = fetcher(|n| answer(if n == 0 { status } else { 200 }, &[]), 4, USUAL);
-        let look = async {
+        let paused_until = async {
             tokio::task::yield_now().await;
             fetcher.gate.view().paused_until
         };
-        let (entry, until) = tokio::join!(fetcher.fetch(job(0)), look);
+        let (entry, until) = tokio::join!(fetcher.fetch(job(0)), paused_until);
         assert!(matches!(entry.outcome, Outcome::Fetched(_)));
         assert_eq!(until.is_some(), pauses, "{status}");
         assert!(until.is_none_or(|until| until <= fetcher.transport.start + Duration::from_millis(500)));

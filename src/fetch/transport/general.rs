@@ -231,7 +231,7 @@ impl GeneralClient {
             Ok(client) => Ok(client),
             Err(error) if self.settings.tls => Err(tls(error)),
             // No certificate authorities on this machine: plain HTTP needs none.
-            Err(_) => builder()?.tls_backend_preconfigured(trust::nobody()?).build().map_err(tls),
+            Err(_) => builder()?.tls_backend_preconfigured(trust::no_authority()?).build().map_err(tls),
         }
     }
 

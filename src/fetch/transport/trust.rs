@@ -1,4 +1,4 @@
-//! Whom TLS trusts: the system's authorities, those of `--ca-cert`, or nobody.
+//! Whom TLS trusts: the system's authorities, those of `--ca-cert`, or no authority.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::TransportError;
 /// One that cannot be read, or none at all.
 pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TransportError> {
     let refused = |error: String| TransportError::CaCert(format!("a certificate cannot be read: {error}"));
-    // The verifier looks at them late, and then does not say whose they are.
+    // The verifier checks them later, and then does not say which file they came from.
     let mut roots = rustls::RootCertStore::empty();
     let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -30,7 +30,7 @@ pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, T
     Ok(certificates)
 }
 
-/// Trusts the system's authorities and these; HTTP/2 where the server has it.
+/// Trusts the system's authorities and these certificates; offers HTTP/2.
 ///
 /// # Errors
 /// There are no authorities on this machine.
@@ -51,11 +51,11 @@ pub(super) fn verified(certificates: Vec<CertificateDer<'static>>) -> Result<Cli
     Ok(config)
 }
 
-/// Verifies nothing and therefore trusts nobody: every TLS handshake fails.
+/// Trusts no authority: every TLS handshake fails.
 ///
 /// # Errors
 /// The TLS library's own.
-pub(super) fn nobody() -> Result<ClientConfig, TransportError> {
+pub(super) fn no_authority() -> Result<ClientConfig, TransportError> {
     Ok(ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| TransportError::Tls(error.to_string()))?

@@ -1,4 +1,4 @@
-//! jq by jaq: which parts of its library a filter gets, and one run of it.
+//! jq, by jaq: which parts of its library a filter can use, and one run of a filter.
 
 use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,8 +24,8 @@ impl fmt::Debug for Filter {
     }
 }
 
-/// Parts of the library that are left out: what sees the environment, what writes to standard error,
-/// what ends the process; and what [`OWN_DEFINITIONS`] and [`own_functions`] replace.
+/// Parts of the library that are left out: those that read the environment, write to standard error or end the process,
+/// and those that [`OWN_DEFINITIONS`] and [`own_functions`] replace.
 const LEFT_OUT: &[&str] = &[
     "env",
     "debug",
@@ -42,8 +42,7 @@ const LEFT_OUT: &[&str] = &[
     "fromjson",
 ];
 
-/// jaq deletes from an object by moving the last member into the gap. People, and jq, expect the other
-/// members to stay where they are.
+/// jaq deletes from an object by moving the last member into the gap. In jq the other members keep their order.
 const OWN_DEFINITIONS: &str = r#"
 def delete_at($path):
     if   ($path | length) == 0                       then null
@@ -56,11 +55,10 @@ def delpaths($paths): reduce ($paths | unique | reverse | .[]) as $path (.; dele
 def del(f): delpaths([path(f)]);
 "#;
 
-/// How much of a foreign message is worth reading.
+/// Characters of a library's message that are shown.
 const MESSAGE_CHARS: usize = super::MESSAGE_CHARS;
 
-/// How much of a message is kept: far more than is shown, so that a secret in it is not cut in two
-/// before it is taken out.
+/// Characters of a message that are kept: far more than are shown, so that no secret is cut in two before it is masked.
 const HEAD_CHARS: usize = 8192;
 
 impl Filter {
@@ -81,7 +79,7 @@ impl Filter {
     }
 
     pub(super) fn apply(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), SelectError> {
-        // An answer may meet a bug of the library; it must cost this one value, not the run.
+        // A body may trigger a bug of the library; that must fail this one value, not the run.
         catch_unwind(AssertUnwindSafe(|| self.run(json, out)))
             .unwrap_or_else(|_| Err(SelectError::Failed("the jq library broke off".into())))
     }
@@ -90,7 +88,7 @@ impl Filter {
         let input = value::read(&Bytes::copy_from_slice(json));
         let input = input.ok_or_else(|| SelectError::Failed("its input is not compact JSON".into()))?;
         let context = Ctx::<Data>::new(&self.0.lut, Vars::new([]));
-        // Two values tell all that counts, however many more the filter would give.
+        // A second value decides; however many more the filter would give, they are not computed.
         let mut values = self.0.id.run((context, input));
         let value = values.next().ok_or(SelectError::NoValue)?.map_err(failed)?;
         match values.next() {
@@ -104,8 +102,8 @@ impl Filter {
 fn failed(exception: Exn<'_, Val>) -> SelectError {
     let text = match exception.get_err() {
         Ok(error) => {
-            let mut head = Head(String::new());
-            // Stops with an error where the message is longer than its head.
+            let mut head = MessageHead(String::new());
+            // It stops with an error where the message is longer than its head.
             let _ = write!(head, "{error}");
             head.0
         }
@@ -114,10 +112,10 @@ fn failed(exception: Exn<'_, Val>) -> SelectError {
     SelectError::Failed(text)
 }
 
-/// Takes the first part of a message that may quote a whole body.
-struct Head(String);
+/// Collects the first part of a message that may quote a whole body.
+struct MessageHead(String);
 
-impl fmt::Write for Head {
+impl fmt::Write for MessageHead {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.extend(text.chars().take(HEAD_CHARS));
         if self.0.len() > HEAD_CHARS { Err(fmt::Error) } else { Ok(()) }
@@ -126,7 +124,7 @@ impl fmt::Write for Head {
 
 /// Functions that replace the library's.
 fn own_functions() -> [Fun<Data>; 2] {
-    // The library's reader recurses as deep as the text says, and takes more than JSON.
+    // The library's reader recurses as deep as the text is nested, and accepts more than JSON.
     let from_json: RunPtr<Data> = |(_, input)| {
         native::bome(input.try_as_utf8_bytes_owned().and_then(|text| {
             let mut compact = Vec::new();
@@ -134,7 +132,7 @@ fn own_functions() -> [Fun<Data>; 2] {
             value::read(&compact.into()).ok_or_else(|| jaq_json::Error::str("not JSON"))
         }))
     };
-    // Unlike JSON, text in APIs writes numbers as `007`. Long ones would take minutes to convert.
+    // Unlike JSON, texts of APIs hold numbers such as `007`. Long ones would take minutes to convert.
     let to_number: RunPtr<Data> = |(_, input)| {
         native::bome(match input {
             Val::Num(number) => Ok(Val::Num(number)),
@@ -157,7 +155,7 @@ fn unreadable(text: &str, errors: load::Errors<&str, ()>) -> SelectError {
         load::Error::Io(errors) => errors.first().map(|(part, why)| format!("{why}{}", place(text, part))),
         load::Error::Lex(errors) => errors.first().map(|(expected, part)| {
             let expected = match expected {
-                // An opening delimiter: its other half is missing.
+                // An opening delimiter without its closing one.
                 lex::Expect::Delim(opening) => format!("the end of `{opening}`"),
                 other => format!("a {}", other.as_str()),
             };
@@ -170,7 +168,7 @@ fn unreadable(text: &str, errors: load::Errors<&str, ()>) -> SelectError {
     SelectError::Filter(message.unwrap_or_else(|| "cannot be read".into()))
 }
 
-/// The message for a filter that names what is not there.
+/// The message for a filter that uses an unknown name.
 fn unknown(text: &str, errors: compile::Errors<&str, ()>) -> SelectError {
     let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
     let message = first.map(|(name, kind)| {
@@ -184,7 +182,7 @@ fn unknown(text: &str, errors: compile::Errors<&str, ()>) -> SelectError {
     SelectError::Filter(message.unwrap_or_else(|| "cannot be used".into()))
 }
 
-/// Where in the filter a part of it stands, in characters from 1.
+/// The position of a part of the filter, in characters from 1.
 fn place(text: &str, part: &str) -> String {
     let offset = (part.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
     match text.get(..offset) {

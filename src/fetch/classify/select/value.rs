@@ -1,8 +1,8 @@
 //! JSON bytes to jq values and back.
 //!
-//! jaq's own reader and writer would do but for three things: digits of numbers must survive (`-0`, and
-//! whole numbers so long that turning them into binary takes minutes), what JSON cannot hold must be an
-//! error, and neither may recurse deeper than [`MAX_DEPTH`].
+//! jaq's own reader and writer do not suffice for three reasons: the digits of numbers must survive (`-0`, and whole
+//! numbers so long that converting them to binary takes minutes), a value that JSON cannot hold must be an error, and
+//! neither may recurse deeper than [`MAX_DEPTH`].
 
 use bytes::Bytes;
 use jaq_json::{Map, Num, Rc, Val};
@@ -10,13 +10,13 @@ use jaq_json::{Map, Num, Rc, Val};
 use super::SelectError;
 use crate::json::{MAX_DEPTH, compact, escape_into};
 
-/// Whole numbers of more digits stay text, as decimal numbers do. No double has more (309).
+/// Whole numbers with more digits stay text, as decimal numbers do. No double has more than 309.
 const LONG_NUMBER: usize = 400;
 
-/// Floats below this are whole numbers that print exactly as such, as jq does (2⁵³).
+/// Below this (2⁵³), a whole float prints exactly as a whole number, as in jq.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
 
-/// Reads one value of checked, compact JSON. `None` where it is neither after all.
+/// Reads one value of checked, compact JSON. `None` where it is neither.
 pub(super) fn read(json: &Bytes) -> Option<Val> {
     let mut reader = Reader { json, at: 0 };
     let value = reader.value(0)?;
@@ -64,7 +64,7 @@ impl Reader<'_> {
             if !self.step(b':') {
                 return None;
             }
-            // Of a name that stands twice the last value counts, as in jq.
+            // Of a repeated name the last value counts, as in jq.
             members.insert(name, self.value(depth + 1)?);
         }
         Some(Val::obj(members))
@@ -175,7 +175,7 @@ fn write_number(number: &Num, out: &mut Vec<u8>) -> Result<(), SelectError> {
     match number {
         Num::Int(_) | Num::BigInt(_) => out.extend_from_slice(number.to_string().as_bytes()),
         Num::Float(float) => write_float(*float, out)?,
-        // From the body it is as the server wrote it; from the filter's text it may be `.5` or `1.`.
+        // A number of the body is as the server wrote it; one of the filter's text may be `.5` or `1.`.
         Num::Dec(text) => {
             if compact(text.as_bytes(), out).is_err() {
                 write_float(text.parse().unwrap_or(f64::NAN), out)?;
