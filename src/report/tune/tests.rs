@@ -47,7 +47,7 @@ fn the_table_the_plot_and_the_command_are_as_agreed() {
     let tuned = tuned();
     let table: String = tuned.rungs.iter().map(row).collect();
     let text = format!("{}{table}{}", table_header(), conclusion(&tuned));
-    assert!(text == include_str!("golden.txt"), "{text}");
+    insta::assert_snapshot!("table_plot_and_command", text);
     for line in text.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
