@@ -1,5 +1,5 @@
 //! What README.md says is so: its examples run word for word, its tables agree with the program, and
-//! every name in it exists.
+//! every name in it exists. So do the files that CONTRIBUTING.md names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::symlink;
@@ -12,6 +12,7 @@ use crate::support::{Run, WorkDir};
 
 const README: &str = include_str!("../../README.md");
 const CONFIG: &str = include_str!("../../config.toml");
+const CONTRIBUTING: &str = include_str!("../../CONTRIBUTING.md");
 
 /// The fenced blocks with exactly this tag.
 fn blocks(tag: &str) -> Vec<&'static str> {
@@ -167,12 +168,35 @@ fn every_option_and_variable_that_the_readme_names_exists() {
     }
 }
 
+/// The files that a page at the top of the repository links to.
+fn linked(page: &'static str) -> impl Iterator<Item = &'static str> {
+    let links = page.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
+    links.filter(|link| !link.contains("://"))
+}
+
+#[track_caller]
+fn all_are_there<'a>(names: impl Iterator<Item = &'a str>) {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in names {
+        assert!(root.join(name).exists(), "{name}");
+    }
+}
+
 #[test]
 fn every_file_that_the_readme_links_to_or_fetches_from_is_there() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let links = README.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
     let fixtures = README.split_whitespace().filter(|word| word.starts_with("fixtures/"));
-    for name in links.filter(|link| !link.contains("://")).chain(fixtures) {
-        assert!(root.join(name).exists(), "{name}");
+    all_are_there(linked(README).chain(fixtures));
+}
+
+#[test]
+fn contributing_names_files_that_are_there_and_every_group_of_tests() {
+    let quoted = CONTRIBUTING.split('`').filter(|text| text.contains('/') && !text.contains([' ', '\n']));
+    let files: Vec<&str> = quoted.chain(linked(CONTRIBUTING)).collect();
+    assert!(files.len() > 30, "{files:?}");
+    all_are_there(files.into_iter());
+    let groups =
+        include_str!("main.rs").lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+    for group in groups {
+        assert!(CONTRIBUTING.contains(&format!("`{group}`")), "{group} is not in the map of the tests");
     }
 }
