@@ -8,7 +8,7 @@
 //!  │     loop { gate.admit → send → classify → gate.pause → back off }    │
 //!  └──────┬ Entry ───────────────────┬ Event ──────────────▲ Shutdown ───┘
 //!         ▼                          ▼                     signals, deadline,
-//!   collect: journal → finalise    report: aside,          outage, credentials
+//!   collect: journal → publish     report: aside,          outage, credentials
 //!            → atomic replace      synchronous
 //! ```
 //!

@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use skufetch::collect::{
-    JobIdentity, Collector, OutputSettings, Preflight, Provenance, Publish, Target, preflight,
+    JobIdentity, Collector, OutputSettings, Preflight, Provenance, PublishContext, Target, preflight,
 };
 use skufetch::input::Columns;
 use skufetch::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
@@ -179,7 +179,7 @@ impl World {
         assert!(recovered.answers >= adopted.len() as u64);
         let finished = journal.close().unwrap();
         let columns = Columns { names: vec!["sku".into()], key: 0, delimiter: b',', headers: true };
-        let mut context = Publish {
+        let mut context = PublishContext {
             place: &self.place,
             columns: &columns,
             is_planned: &|_| false,

@@ -20,7 +20,7 @@ use crate::collect::journal::recovered_answers::RecoveredAnswers;
 use crate::collect::previous::previous_run::PreviousRun;
 use crate::collect::previous::value::PreviousValue;
 use crate::collect::publish::draft::{DraftPlan, DraftProgress};
-use crate::collect::publish::finalise::{AnswerCounts, Finished};
+use crate::collect::publish::finished_run::{AnswerCounts, FinishedRun};
 use crate::collect::publish::guard::check_rows;
 use crate::collect::settings::OutputSettings;
 use crate::model::{Answer, Cause, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators};
@@ -289,8 +289,8 @@ impl Collector {
     ///
     /// # Errors
     /// Something could not be written or synced.
-    pub fn close(self) -> Result<Finished, CollectError> {
-        Ok(Finished {
+    pub fn close(self) -> Result<FinishedRun, CollectError> {
+        Ok(FinishedRun {
             journal: self.journal.close()?,
             identity: self.identity,
             has_failures: self.has_failures,
@@ -318,7 +318,7 @@ mod tests {
     fn a_journal_may_move_between_threads() {
         fn movable<T: Send>() {}
         movable::<Collector>();
-        movable::<Finished>();
+        movable::<FinishedRun>();
     }
 
     #[test]

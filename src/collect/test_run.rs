@@ -10,7 +10,9 @@ use crate::collect::error::CollectError;
 use crate::collect::files::preflight::{Preflight, preflight};
 use crate::collect::identity::{JobIdentity, Provenance};
 use crate::collect::journal::encode::RefusedRow;
-use crate::collect::publish::finalise::{Finished, Left, Publish, PublishOutcome};
+use crate::collect::publish::context::PublishContext;
+use crate::collect::publish::finished_run::FinishedRun;
+use crate::collect::publish::outcome::{PublishOutcome, UnpublishedOutcome};
 use crate::collect::settings::{OutputSettings, Target};
 use crate::input::Columns;
 use crate::model::{Answer, Cause, Content, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators};
@@ -84,13 +86,13 @@ impl TestRun {
         self.publish(journal.close().unwrap())
     }
 
-    pub(crate) fn publish(&self, finished: Finished) -> PublishOutcome {
+    pub(crate) fn publish(&self, finished: FinishedRun) -> PublishOutcome {
         self.try_publish(finished, &TestContext::default()).unwrap()
     }
 
     pub(crate) fn try_publish(
         &self,
-        finished: Finished,
+        finished: FinishedRun,
         how: &TestContext<'_>,
     ) -> Result<PublishOutcome, CollectError> {
         let mut stdout = Vec::new();
@@ -101,12 +103,12 @@ impl TestRun {
 
     pub(crate) fn publish_into(
         &self,
-        finished: Finished,
+        finished: FinishedRun,
         how: &TestContext<'_>,
         stdout: &mut dyn Write,
     ) -> Result<PublishOutcome, CollectError> {
         let place = self.place();
-        let mut context = Publish {
+        let mut context = PublishContext {
             place: &place,
             columns: &self.columns,
             is_planned: &|key| key.as_str() == how.planned,
@@ -119,9 +121,9 @@ impl TestRun {
         finished.publish(&self.settings, &mut context)
     }
 
-    pub(crate) fn leave(&self, finished: Finished) -> Left {
+    pub(crate) fn leave(&self, finished: FinishedRun) -> UnpublishedOutcome {
         let place = self.place();
-        let context = Publish {
+        let context = PublishContext {
             place: &place,
             columns: &self.columns,
             is_planned: &|_| false,

@@ -37,11 +37,17 @@ const SYNC_EVERY: u64 = 16 << 20;
 pub(crate) struct Draft {
     pub(crate) output: OutputWriter<Replacement>,
     pub(crate) state: Result<StateWriter, String>,
+    pub(crate) rows: DraftedRows,
+    shape: Shape,
+}
+
+/// The rows that a draft has taken in.
+#[derive(Default)]
+pub(crate) struct DraftedRows {
     /// Records that were taken in, in the order of the rows.
     pub(crate) records: usize,
-    /// Of these, where those of failed rows stand, which have no line in the output.
+    /// Of these, the offsets of failed rows, which have no line in the output.
     pub(crate) failed: Vec<u64>,
-    shape: Shape,
 }
 
 /// What a draft is made of and for.
@@ -80,7 +86,7 @@ impl Draft {
         let state = StateWriter::create(&plan.state, plan.salt, &plan.job, &plan.layout);
         let file = Replacement::create(&plan.output)?;
         let output = OutputWriter::new(file, plan.format, plan.shape);
-        Ok(Self { output, state, records: 0, failed: Vec::new(), shape: plan.shape })
+        Ok(Self { output, state, rows: DraftedRows::default(), shape: plan.shape })
     }
 
     /// Takes in the next record of the rows; false if only the end of the run can tell what becomes of it.
@@ -93,10 +99,10 @@ impl Draft {
                 self.output.fetched(record)?;
             }
             // Whether a refused row has a line as a record depends on the rows after it.
-            JournalRecord::Failed(_) if self.shape == Shape::Body => self.failed.push(offset),
+            JournalRecord::Failed(_) if self.shape == Shape::Body => self.rows.failed.push(offset),
             JournalRecord::Failed(_) | JournalRecord::Kept(_) | JournalRecord::Synced(_) => return Ok(false),
         }
-        self.records += 1;
+        self.rows.records += 1;
         Ok(true)
     }
 }

@@ -14,7 +14,7 @@ use crate::collect::error::CollectError;
 use crate::collect::files::atomic::{Replacement, remove};
 use crate::collect::files::paths::FileTarget;
 use crate::collect::journal::decode::FailedRecord;
-use crate::collect::publish::finalise::Publish;
+use crate::collect::publish::context::PublishContext;
 use crate::input::Columns;
 use crate::model::Key;
 
@@ -47,7 +47,7 @@ pub(crate) struct FailedRows<'a> {
 }
 
 impl<'a> FailedRows<'a> {
-    pub(crate) fn of(context: &Publish<'a>) -> Self {
+    pub(crate) fn of(context: &PublishContext<'a>) -> Self {
         let failed = context.place.failed.as_ref();
         let is_input =
             failed.is_some_and(|failed| context.input.is_some_and(|input| same_file(&failed.real, input)));
@@ -73,7 +73,7 @@ impl<'a> FailedRows<'a> {
     }
 
     /// Puts the failure file in place. When all was published and nothing failed, it is not there.
-    pub(crate) fn settle(self, published: bool) -> Result<(Failures, Vec<String>), CollectError> {
+    pub(crate) fn put_in_place(self, published: bool) -> Result<(Failures, Vec<String>), CollectError> {
         let Self { file, failed, protected, repeats, .. } = self;
         let rows = file.rows;
         let mut warnings = Vec::new();

@@ -2,10 +2,15 @@
 //! in place.
 
 pub(crate) mod changes;
+pub(crate) mod context;
+pub(crate) mod decision;
 pub(crate) mod draft;
 pub(crate) mod example;
 pub(crate) mod failure_file;
-pub(crate) mod finalise;
+pub(crate) mod finished_run;
 pub(crate) mod guard;
+pub(crate) mod outcome;
 pub(crate) mod output_writer;
+pub(crate) mod row_pass;
+pub(crate) mod sequence;
 pub(crate) mod state_writer;

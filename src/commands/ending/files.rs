@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::decide::{Obstacle, after_writing};
-use crate::collect::{CollectError, Collector, Failures, OutputSettings, Preflight, Publish, PublishOutcome};
+use crate::collect::{
+    CollectError, Collector, Failures, OutputSettings, Preflight, PublishContext, PublishOutcome,
+};
 use crate::commands::standard_output;
 use crate::engine::input_thread::InputSummary;
 use crate::engine::signals::CommitGuard;
@@ -52,7 +54,7 @@ impl FinalFiles {
         let is_planned =
             |key: &Key| self.input_summary.as_ref().is_some_and(|summary| summary.planner.was_planned(key));
         let mut stdout = io::stdout();
-        let mut context = Publish {
+        let mut context = PublishContext {
             place: &self.place,
             columns: &self.columns,
             is_planned: &is_planned,
