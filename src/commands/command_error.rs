@@ -16,31 +16,31 @@ use crate::plan::{CharsetSource, PlanError, TemplateKind};
 
 /// An error that ends the run: what, where and why; what to do; and the exit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommandError {
+pub(crate) struct CommandError {
     /// What, where and why.
-    pub message: String,
+    pub(crate) message: String,
     /// What to do about it.
-    pub hint: Option<String>,
+    pub(crate) hint: Option<String>,
     /// How the program ends.
-    pub exit: Exit,
+    pub(crate) exit: Exit,
 }
 
 impl CommandError {
     /// Without a hint.
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, exit }
     }
 
     /// With what to do.
     #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// A value that only a room below could find wrong: named with the place it came from, which also
     /// decides the exit (2 from the command line or the environment, 78 from the file).
-    pub fn of_setting(settings: &Settings, setting: &Setting, message: &str) -> Self {
+    pub(crate) fn of_setting(settings: &Settings, setting: &Setting, message: &str) -> Self {
         let message = match settings.origin(setting) {
             Origin::Default => format!("{setting}: {message}"),
             origin => format!("{origin}: {message}"),
@@ -112,7 +112,7 @@ impl From<ConfigError> for CommandError {
 
 /// The parts of the request that a plan can find wrong come from several settings; the plan's message
 /// names which. `Usage` becomes `Config` where that one came from the file.
-pub fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
+pub(crate) fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
     let from_file = |setting: &Setting| matches!(settings.origin(setting), Origin::File { .. });
     let blamed: &Setting = match error {
         // Report the config file only where neither the body nor its type came from elsewhere.
@@ -150,11 +150,11 @@ pub fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
     CommandError { message, hint: error.hint(), exit }
 }
 
-pub fn of_select(error: &SelectError, settings: &Settings) -> CommandError {
+pub(crate) fn of_select(error: &SelectError, settings: &Settings) -> CommandError {
     CommandError::of_setting(settings, &SELECT, &error.to_string())
 }
 
-pub fn of_transport(error: &TransportError, settings: &Settings) -> CommandError {
+pub(crate) fn of_transport(error: &TransportError, settings: &Settings) -> CommandError {
     match error {
         TransportError::CaCert(_) => CommandError::of_setting(settings, &CA_CERT, &error.to_string()),
         TransportError::Proxy(_) => CommandError::of_setting(settings, &PROXY, &error.to_string()),
@@ -166,12 +166,12 @@ pub fn of_transport(error: &TransportError, settings: &Settings) -> CommandError
 }
 
 /// The time is over, and the pipe has not said a word.
-pub fn of_silence() -> CommandError {
+pub(crate) fn of_silence() -> CommandError {
     CommandError::new(Exit::TryAgain, "--max-time was over before the input began")
         .with_hint("nothing was asked for; is the program at the other end of the pipe at work?")
 }
 
-pub fn of_start(what: &str, error: &io::Error) -> CommandError {
+pub(crate) fn of_start(what: &str, error: &io::Error) -> CommandError {
     // What the system says where it gives no thread.
     let no_thread = (error.kind() == io::ErrorKind::WouldBlock).then_some(system_limit::NO_THREAD);
     let hint = no_thread.or_else(|| system_limit::advice(error)).map(String::from);

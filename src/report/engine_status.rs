@@ -6,13 +6,13 @@ use crate::model::PauseReason;
 
 /// What the engine knows of the moment, told every 100 ms or so.
 #[derive(Debug, Clone, Copy)]
-pub struct EngineStatus {
+pub(crate) struct EngineStatus {
     /// Time since the run began.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// Attempts in flight.
-    pub in_flight: usize,
+    pub(crate) in_flight: usize,
     /// Attempts that may be in flight.
-    pub limit: usize,
+    pub(crate) limit: usize,
     /// What is left of the pool's pause, and why it pauses.
-    pub paused: Option<(Duration, PauseReason)>,
+    pub(crate) paused: Option<(Duration, PauseReason)>,
 }

@@ -2,9 +2,9 @@
 
 /// What went wrong, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ErrorMessage {
+pub(crate) struct ErrorMessage {
     /// What, where and why.
-    pub message: String,
+    pub(crate) message: String,
     /// What to do.
-    pub hint: Option<String>,
+    pub(crate) hint: Option<String>,
 }

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-pub use crate::model::{count, counted};
+pub(crate) use crate::model::{count, counted};
 
 /// A time that a person waited: `340 ms`, `6.3 s`, `2 min 5 s`, `27 h 46 min`.
 #[must_use]
-pub fn duration(time: Duration) -> String {
+pub(crate) fn duration(time: Duration) -> String {
     let millis = rounded(time.as_micros(), 1_000);
     let tenths = rounded(time.as_millis(), 100);
     let seconds = rounded(time.as_millis(), 1_000);
@@ -25,7 +25,7 @@ pub fn duration(time: Duration) -> String {
 
 /// How old something is: as [`duration`], from two days on in whole days, `18 days`.
 #[must_use]
-pub fn age(time: Duration) -> String {
+pub(crate) fn age(time: Duration) -> String {
     const DAY: u64 = 24 * 3600;
     match time.as_secs() / DAY {
         0 | 1 => duration(Duration::from_secs(time.as_secs())),
@@ -35,7 +35,7 @@ pub fn age(time: Duration) -> String {
 
 /// A time still to go, in whole seconds, rounded up so that it reaches 0 only when it is over: `4 s`.
 #[must_use]
-pub fn time_left(time: Duration) -> String {
+pub(crate) fn time_left(time: Duration) -> String {
     match time.as_millis().div_ceil(1_000) {
         seconds @ 0..60 => format!("{seconds} s"),
         seconds => duration(Duration::from_secs(clamped(seconds))),
@@ -44,7 +44,7 @@ pub fn time_left(time: Duration) -> String {
 
 /// The time of one answer: `850 µs`, `3.4 ms`, `98 ms`, `1.3 s`.
 #[must_use]
-pub fn latency(time: Duration) -> String {
+pub(crate) fn latency(time: Duration) -> String {
     let tenths = rounded(time.as_micros(), 100);
     match () {
         () if time.as_micros() < 1_000 => format!("{} µs", time.as_micros()),
@@ -55,7 +55,7 @@ pub fn latency(time: Duration) -> String {
 
 /// Bytes in decimal units: `812 bytes`, `7.3 MB`, `734 MB`.
 #[must_use]
-pub fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const LARGEST: (&str, u128) = ("PB", 1_000_000_000_000_000);
     const UNITS: [(&str, u128); 4] =
         [("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("TB", 1_000_000_000_000)];
@@ -72,7 +72,7 @@ pub fn size(bytes: u64) -> String {
 
 /// Things a second: `952/s`, `4.2/s`; slow ones by the minute or the hour: `12/min`.
 #[must_use]
-pub fn per_second(rate: f64) -> String {
+pub(crate) fn per_second(rate: f64) -> String {
     let rate = if rate.is_finite() && rate > 0.0 { rate } else { return "0/s".into() };
     let [minute, hour] = [rate * 60.0, rate * 3_600.0];
     match () {
@@ -86,7 +86,7 @@ pub fn per_second(rate: f64) -> String {
 
 /// A share of a whole: `7.7 %`. Nothing that is there is 0 %, and nothing that lacks a part 100 %.
 #[must_use]
-pub fn percent(part: u64, whole: u64) -> String {
+pub(crate) fn percent(part: u64, whole: u64) -> String {
     match part as f64 * 100.0 / whole.max(1) as f64 {
         _ if part == whole && part > 0 => "100 %".into(),
         _ if part == 0 => "0 %".into(),
@@ -116,7 +116,7 @@ fn clamped(number: u128) -> u64 {
 
 /// `a`, `a and b`, `a, b and c`.
 #[must_use]
-pub fn listed(parts: &[String]) -> String {
+pub(crate) fn listed(parts: &[String]) -> String {
     match parts {
         [] => String::new(),
         [only] => only.clone(),

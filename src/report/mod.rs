@@ -9,11 +9,11 @@
 #![doc = include_str!("../../docs/messages.md")]
 
 mod console;
-pub mod dry_run;
+pub(crate) mod dry_run;
 mod engine_status;
 mod error_message;
 mod failure_text;
-pub mod format;
+pub(crate) mod format;
 mod json_writer;
 mod machine_format;
 mod reporter;
@@ -21,22 +21,22 @@ mod run_report;
 mod run_stats;
 mod settings;
 mod summary;
-pub mod tune;
+pub(crate) mod tune;
 mod verdict;
 
-pub use console::error_text::error;
-pub use console::log_header::{LogHeader, bare as bare_log_header};
-pub use console::log_record::Level;
-pub use engine_status::EngineStatus;
-pub use error_message::ErrorMessage;
+pub(crate) use console::error_text::error;
+pub(crate) use console::log_header::{LogHeader, bare as bare_log_header};
+pub(crate) use console::log_record::Level;
+pub(crate) use engine_status::EngineStatus;
+pub(crate) use error_message::ErrorMessage;
 pub use reporter::Report;
-pub use run_report::{
-    PauseSpan, ReportFile, ReportFormat, RunDescription, RunHistory, ShownSetting, SlowAnswer, TimeSlice,
-};
-pub use run_stats::{CauseGroup, FailureExample, LatencySummary, RunCounters, RunStats, StatsSnapshot};
-pub use settings::{LogFormat, ProgressMode, ReportSettings, Terminal, WordError};
-pub use summary::{Amount, Changes, Counts, NotInInput, RunSummary, WrittenFile};
-pub use verdict::{BlockedTime, ConcurrencyUsed, Facts, LimitedBy, RunVerdict, Tail, verdict};
+pub(crate) use run_report::RunDescription;
+pub use run_report::{ReportFile, ReportFormat, ShownSetting};
+pub(crate) use run_stats::StatsSnapshot;
+pub use settings::{LogFormat, ProgressMode};
+pub(crate) use settings::{ReportSettings, Terminal};
+pub(crate) use summary::{Amount, Changes, Counts, NotInInput, RunSummary, WrittenFile};
+pub(crate) use verdict::{BlockedTime, ConcurrencyUsed, Facts, LimitedBy, RunVerdict, Tail, verdict};
 
 #[cfg(test)]
 mod tests;

@@ -55,7 +55,7 @@ impl Counted {
 impl Report {
     /// A report that writes to `out`: standard error, or memory in a test.
     #[must_use]
-    pub fn new(settings: ReportSettings, out: Box<dyn Write + Send>) -> Self {
+    pub(crate) fn new(settings: ReportSettings, out: Box<dyn Write + Send>) -> Self {
         Self {
             settings,
             counted: Mutex::default(),
@@ -65,7 +65,7 @@ impl Report {
 
     /// The same, keeping a history for [`Report::document`].
     #[must_use]
-    pub fn with_history(self) -> Self {
+    pub(crate) fn with_history(self) -> Self {
         lock(&self.counted).history = Some(Box::default());
         self
     }
@@ -73,7 +73,7 @@ impl Report {
     /// The same, with a first line that says which run it is: in JSON lines always, in text where `is_log`, that is,
     /// where it is read later than it is written.
     #[must_use]
-    pub fn with_log_header(self, log_header: LogHeader, is_log: bool) -> Self {
+    pub(crate) fn with_log_header(self, log_header: LogHeader, is_log: bool) -> Self {
         if is_log || self.settings.log_format == LogFormat::Json {
             lock(&self.screen).begin_with(log_header);
         }
@@ -81,7 +81,7 @@ impl Report {
     }
 
     /// The work begins; `total` is the number of data rows, if it is known.
-    pub fn started(&self, total: Option<u64>) {
+    pub(crate) fn started(&self, total: Option<u64>) {
         let mut screen = lock(&self.screen);
         screen.expect_rows(total);
         if !screen.print_header() && self.settings.detail() > 0 {
@@ -89,13 +89,8 @@ impl Report {
         }
     }
 
-    /// The number of data rows became known: the input's end was reached.
-    pub fn total_known(&self, total: u64) {
-        lock(&self.screen).expect_rows(Some(total));
-    }
-
     /// Shows how the run stands: to be called every 100 ms or so.
-    pub fn tick(&self, engine: &EngineStatus) {
+    pub(crate) fn tick(&self, engine: &EngineStatus) {
         let counters = {
             let mut counted = lock(&self.counted);
             counted.sample(engine);
@@ -110,7 +105,7 @@ impl Report {
     }
 
     /// Prints one line that is no event, beside the bar. With `-q` only errors are printed.
-    pub fn line(&self, level: Level, message: &str) {
+    pub(crate) fn line(&self, level: Level, message: &str) {
         let event = match level {
             Level::Error => "failed",
             Level::Warning => "warned",
@@ -120,7 +115,7 @@ impl Report {
     }
 
     /// Takes the bar away and prints the summary, and the error if the run ended with one.
-    pub fn finish(&self, summary: &RunSummary) {
+    pub(crate) fn finish(&self, summary: &RunSummary) {
         let stats = self.stats();
         let mut screen = lock(&self.screen);
         screen.log_retries(&stats.retried.iter().copied().collect());
@@ -149,30 +144,30 @@ impl Report {
     }
 
     /// Prints the error of a run that ended before there was anything to sum up.
-    pub fn fail(&self, error_message: &ErrorMessage) {
+    pub(crate) fn fail(&self, error_message: &ErrorMessage) {
         let (format, colour) = (self.settings.log_format, self.settings.colour());
         let text = error(&error_message.message, error_message.hint.as_deref(), format, colour);
         lock(&self.screen).write(&text);
     }
 
     /// Takes the bar away without a summary, where a run is broken off; nothing is drawn after it.
-    pub fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         lock(&self.screen).close();
     }
 
     /// Rows that were told as failed turned out to be repeats: known only at the input's end.
-    pub fn refused_were_repeats(&self, rows: u64) {
+    pub(crate) fn refused_were_repeats(&self, rows: u64) {
         lock(&self.counted).stats.refused_were_repeats(rows);
     }
 
     /// Rows were not read, or their jobs did not end: the next run goes on with them.
-    pub fn rows_left(&self, rows: u64) {
+    pub(crate) fn rows_left(&self, rows: u64) {
         lock(&self.counted).stats.rows_left(rows);
     }
 
     /// The counts so far.
     #[must_use]
-    pub fn stats(&self) -> StatsSnapshot {
+    pub(crate) fn stats(&self) -> StatsSnapshot {
         lock(&self.counted).stats.snapshot()
     }
 

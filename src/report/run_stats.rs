@@ -23,7 +23,7 @@ const LINES_KEPT: usize = 8;
 
 /// Counts events as they come.
 #[derive(Debug)]
-pub struct RunStats {
+pub(crate) struct RunStats {
     now: Duration,
     statuses: Box<[u64]>,
     latency: Histogram<u64>,
@@ -35,108 +35,108 @@ pub struct RunStats {
 
 /// The plain counters of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RunCounters {
+pub(crate) struct RunCounters {
     /// Attempts that had an answer.
-    pub answered: u64,
+    pub(crate) answered: u64,
     /// Attempts that ended without a status: no connection, timeout, connection lost.
-    pub unanswered: u64,
+    pub(crate) unanswered: u64,
     /// Attempts that failed and were followed by another one.
-    pub retries: u64,
+    pub(crate) retries: u64,
     /// Decoded bytes of bodies.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Jobs fetched by this run, `unchanged` apart.
-    pub fetched: u64,
+    pub(crate) fetched: u64,
     /// Jobs whose old value still holds.
-    pub unchanged: u64,
+    pub(crate) unchanged: u64,
     /// Jobs failed, rows that could not be asked for among them.
-    pub failed: u64,
+    pub(crate) failed: u64,
     /// Jobs answered by the journal of an earlier run.
-    pub recovered: u64,
+    pub(crate) recovered: u64,
     /// Jobs left for a later run.
-    pub deferred: u64,
+    pub(crate) deferred: u64,
     /// Rows that repeat a key.
-    pub repeats: u64,
+    pub(crate) repeats: u64,
     /// Repeats whose request would have differed from the first row's.
-    pub differing: u64,
+    pub(crate) differing: u64,
     /// The first lines of those, at most eight.
-    pub differing_lines: Vec<u64>,
+    pub(crate) differing_lines: Vec<u64>,
     /// Jobs that ended after at least one request.
-    pub asked: u64,
+    pub(crate) asked: u64,
     /// Times that the pool paused; an extension of a pause is no new one.
-    pub pauses: u64,
+    pub(crate) pauses: u64,
     /// How long those pauses were meant to be, in all.
-    pub paused: Duration,
+    pub(crate) paused: Duration,
 }
 
 /// How many jobs failed for one cause, and the one of them that stands first in the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CauseGroup {
+pub(crate) struct CauseGroup {
     /// The cause.
-    pub cause: Cause,
+    pub(crate) cause: Cause,
     /// Jobs that failed for it.
-    pub count: u64,
+    pub(crate) count: u64,
     /// The first of them by line.
-    pub example: FailureExample,
+    pub(crate) example: FailureExample,
 }
 
 /// A failed job, cut to a length that may be kept. Its texts are foreign: escape them where they are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FailureExample {
+pub(crate) struct FailureExample {
     /// The row's physical line.
-    pub line: u64,
+    pub(crate) line: u64,
     /// The key, if the row has one.
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
     /// The address, as it may be shown.
-    pub url: Option<String>,
+    pub(crate) url: Option<String>,
     /// The status, if the server sent one.
-    pub status: Option<u16>,
+    pub(crate) status: Option<u16>,
     /// What went wrong.
-    pub detail: String,
+    pub(crate) detail: String,
 }
 
 /// Latencies of the attempts that were answered, waits at the gate apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LatencySummary {
+pub(crate) struct LatencySummary {
     /// Half of the answers took at most this long.
-    pub p50: Duration,
+    pub(crate) p50: Duration,
     /// Nine of ten.
-    pub p90: Duration,
+    pub(crate) p90: Duration,
     /// 95 of 100.
-    pub p95: Duration,
+    pub(crate) p95: Duration,
     /// 99 of 100.
-    pub p99: Duration,
+    pub(crate) p99: Duration,
     /// The slowest.
-    pub max: Duration,
+    pub(crate) max: Duration,
 }
 
 /// A copy of the counts at one moment.
 #[derive(Debug, Clone)]
-pub struct StatsSnapshot {
+pub(crate) struct StatsSnapshot {
     /// The counters.
-    pub counters: RunCounters,
+    pub(crate) counters: RunCounters,
     /// None before the first answer.
-    pub latency: Option<LatencySummary>,
+    pub(crate) latency: Option<LatencySummary>,
     /// The latencies themselves, in microseconds, for reports that draw them.
-    pub histogram: Histogram<u64>,
+    pub(crate) histogram: Histogram<u64>,
     /// Answers by status, rising.
-    pub statuses: Vec<(u16, u64)>,
+    pub(crate) statuses: Vec<(u16, u64)>,
     /// Failed jobs by cause, the most frequent first.
-    pub causes: Vec<CauseGroup>,
+    pub(crate) causes: Vec<CauseGroup>,
     /// Retried attempts by cause, the most frequent first.
-    pub retried: Vec<(Cause, u64)>,
+    pub(crate) retried: Vec<(Cause, u64)>,
 }
 
 impl RunCounters {
     /// Attempts on the wire, answered or not: those told as `AttemptAnswered` (every attempt whose head came
     /// must be) and those that ended in a fault without a status.
     #[must_use]
-    pub fn attempts(&self) -> u64 {
+    pub(crate) fn attempts(&self) -> u64 {
         self.answered + self.unanswered
     }
 
     /// Data rows that are over, in whatever way.
     #[must_use]
-    pub fn done(&self) -> u64 {
+    pub(crate) fn done(&self) -> u64 {
         self.fetched + self.unchanged + self.recovered + self.failed + self.repeats + self.deferred
     }
 }
@@ -144,14 +144,14 @@ impl RunCounters {
 impl StatsSnapshot {
     /// Answers whose status has such a load class.
     #[must_use]
-    pub fn answers(&self, is_counted: impl Fn(LoadClass) -> bool) -> u64 {
+    pub(crate) fn answers(&self, is_counted: impl Fn(LoadClass) -> bool) -> u64 {
         let counted = self.statuses.iter().filter(|(status, _)| is_counted(LoadClass::of_status(*status)));
         counted.map(|(_, count)| count).sum()
     }
 
     /// Rows that failed for this cause.
     #[must_use]
-    pub fn failed_for(&self, cause: Cause) -> u64 {
+    pub(crate) fn failed_for(&self, cause: Cause) -> u64 {
         self.causes.iter().find(|group| group.cause == cause).map_or(0, |group| group.count)
     }
 }
@@ -173,12 +173,12 @@ impl Default for RunStats {
 
 impl RunStats {
     /// Tells the time since the run began; events are dated by the last call.
-    pub fn at(&mut self, elapsed: Duration) {
+    pub(crate) fn at(&mut self, elapsed: Duration) {
         self.now = elapsed;
     }
 
     /// Counts one event.
-    pub fn count(&mut self, event: &Event<'_>) {
+    pub(crate) fn count(&mut self, event: &Event<'_>) {
         let counters = &mut self.counters;
         match *event {
             Event::AttemptAnswered { status, latency, bytes, .. } => {
@@ -221,7 +221,7 @@ impl RunStats {
     }
 
     /// Refused rows turned out to repeat a key that a later row got a job for.
-    pub fn refused_were_repeats(&mut self, rows: u64) {
+    pub(crate) fn refused_were_repeats(&mut self, rows: u64) {
         let Some(group) = self.causes.get_mut(&Cause::Row) else { return };
         let rows = rows.min(group.count);
         group.count -= rows;
@@ -233,7 +233,7 @@ impl RunStats {
     }
 
     /// Rows that were not read, or whose job did not end: the next run goes on with them.
-    pub fn rows_left(&mut self, rows: u64) {
+    pub(crate) fn rows_left(&mut self, rows: u64) {
         self.counters.deferred += rows;
     }
 
@@ -266,19 +266,19 @@ impl RunStats {
 
     /// The counters as they stand.
     #[must_use]
-    pub fn counters(&self) -> &RunCounters {
+    pub(crate) fn counters(&self) -> &RunCounters {
         &self.counters
     }
 
     /// Retried attempts by cause, so far.
     #[must_use]
-    pub fn retried(&self) -> &BTreeMap<Cause, u64> {
+    pub(crate) fn retried(&self) -> &BTreeMap<Cause, u64> {
         &self.retried
     }
 
     /// A copy of everything counted.
     #[must_use]
-    pub fn snapshot(&self) -> StatsSnapshot {
+    pub(crate) fn snapshot(&self) -> StatsSnapshot {
         let mut causes: Vec<CauseGroup> = self.causes.values().cloned().collect();
         // Stable sorts over a map's order: the same counts always print in the same order.
         causes.sort_by_key(|group| std::cmp::Reverse(group.count));

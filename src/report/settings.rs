@@ -82,36 +82,37 @@ impl FromStr for LogFormat {
 
 /// What standard error can show.
 #[derive(Debug, Clone, Copy)]
-pub struct Terminal {
+pub(crate) struct Terminal {
     /// It is a terminal whose cursor can be moved (`TERM=dumb` is none).
-    pub interactive: bool,
+    pub(crate) interactive: bool,
     /// Its columns, asked again at every drawing so that the bar follows a resize; 0 stands for unknown.
-    pub width: fn() -> u16,
+    pub(crate) width: fn() -> u16,
     /// Colour is allowed.
-    pub colour: bool,
+    pub(crate) colour: bool,
 }
 
 impl Terminal {
     /// A file, a pipe, or cron's mail.
     #[must_use]
-    pub fn absent() -> Self {
+    #[cfg(test)]
+    pub(crate) fn absent() -> Self {
         Self { interactive: false, width: || 0, colour: false }
     }
 }
 
 /// What the report is told of the command line.
 #[derive(Debug, Clone, Copy)]
-pub struct ReportSettings {
+pub(crate) struct ReportSettings {
     /// `--progress`.
-    pub progress: ProgressMode,
+    pub(crate) progress: ProgressMode,
     /// `--log-format`.
-    pub log_format: LogFormat,
+    pub(crate) log_format: LogFormat,
     /// How often `-v` was given.
-    pub verbose: u8,
+    pub(crate) verbose: u8,
     /// `-q`: print nothing unless the run fails. Wins over `verbose`.
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// What standard error can show.
-    pub terminal: Terminal,
+    pub(crate) terminal: Terminal,
 }
 
 impl ReportSettings {

@@ -700,8 +700,7 @@ fn a_line_end_in_a_warning_forges_no_line() {
 #[test]
 fn a_run_that_is_broken_off_leaves_no_bar() {
     let (report, stderr) = report(by_hand());
-    report.started(None);
-    report.total_known(5);
+    report.started(Some(5));
     report.tick(&at(0.1));
     assert!(stderr.terminal(80).contains("0/5"));
     report.abandon();

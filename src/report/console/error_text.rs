@@ -15,7 +15,7 @@ const LINE_CHARS: usize = 2_000;
 /// `error: what … (where)` and, on a line of its own, `  hint: what to do`, with the line ends; or the same
 /// as one JSON line. For `main`, where a run ends before there is a [`Report`].
 #[must_use]
-pub fn error(message: &str, hint: Option<&str>, format: LogFormat, colour: bool) -> String {
+pub(crate) fn error(message: &str, hint: Option<&str>, format: LogFormat, colour: bool) -> String {
     match format {
         LogFormat::Text => error_text(message, hint, colour),
         LogFormat::Json => json_lines::line(&error_record(message, hint), SystemTime::now()),

@@ -18,13 +18,13 @@ const PATH_CHARS: usize = 300;
 
 /// Which run it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogHeader {
+pub(crate) struct LogHeader {
     /// When it began.
-    pub began: SystemTime,
+    pub(crate) began: SystemTime,
     /// The input as the user named it.
-    pub input: String,
+    pub(crate) input: String,
     /// The output as the user named it.
-    pub output: String,
+    pub(crate) output: String,
 }
 
 /// `2026-11-28T02:00:01Z skufetch 0.1.0: products.csv (6,000 rows) to out.json`; without what is not known.
@@ -53,6 +53,6 @@ pub(crate) fn record(log_header: Option<&LogHeader>, rows: Option<u64>) -> LogRe
 
 /// The same where the settings could not be read: when it was, and the program.
 #[must_use]
-pub fn bare(began: SystemTime) -> String {
+pub(crate) fn bare(began: SystemTime) -> String {
     format!("{} {PROGRAM}\n", second(began))
 }

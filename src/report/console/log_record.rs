@@ -21,7 +21,7 @@ const SENTENCE_CHARS: usize = 2_000;
 
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub(crate) enum Level {
     /// Only for those who asked for every detail.
     Debug,
     /// Worth knowing.

@@ -4,8 +4,8 @@ mod plan;
 mod record;
 mod text;
 
-pub use plan::{
+pub(crate) use plan::{
     Bodies, DryRun, EarlierAnswers, LineNumbers, PlannedFiles, PlannedPace, PlannedRequests, PlannedRows,
     Reject, SampleRequest,
 };
-pub use text::text;
+pub(crate) use text::text;

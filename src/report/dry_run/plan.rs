@@ -9,11 +9,11 @@ use crate::report::format::{self, count};
 
 /// Some lines of the input: how many, and the first of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LineNumbers {
+pub(crate) struct LineNumbers {
     /// How many there are.
-    pub count: u64,
+    pub(crate) count: u64,
     /// The first of them, in order.
-    pub first: Vec<u64>,
+    pub(crate) first: Vec<u64>,
 }
 
 impl LineNumbers {
@@ -21,7 +21,7 @@ impl LineNumbers {
     const KEPT: usize = 8;
 
     /// One more.
-    pub fn add(&mut self, line: u64) {
+    pub(crate) fn add(&mut self, line: u64) {
         self.count += 1;
         if self.first.len() < Self::KEPT {
             self.first.push(line);
@@ -41,157 +41,157 @@ impl LineNumbers {
 
 /// Rows that would be refused for the same reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reject {
+pub(crate) struct Reject {
     /// What they have in common.
-    pub reason: String,
+    pub(crate) reason: String,
     /// The sentence about the first of them.
-    pub example: String,
+    pub(crate) example: String,
     /// Where they stand.
-    pub lines: LineNumbers,
+    pub(crate) lines: LineNumbers,
 }
 
 /// What the rows came to. `skus + repeats + rejected = rows`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PlannedRows {
+pub(crate) struct PlannedRows {
     /// What was read, as it is called in messages.
-    pub input: String,
+    pub(crate) input: String,
     /// The column whose value is the SKU.
-    pub key: String,
+    pub(crate) key: String,
     /// Data rows.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Distinct SKUs that can be asked for.
-    pub skus: u64,
+    pub(crate) skus: u64,
     /// Rows that repeat one of them.
-    pub repeats: u64,
+    pub(crate) repeats: u64,
     /// Rows that would fail without a request.
-    pub rejected: u64,
+    pub(crate) rejected: u64,
     /// Lines without a character; they are no rows.
-    pub blanks: u64,
+    pub(crate) blanks: u64,
     /// Repeats whose request would have differed.
-    pub differing: LineNumbers,
+    pub(crate) differing: LineNumbers,
     /// Refused rows by reason, in the order of the first of each; those whose SKU another row has, too.
-    pub rejects: Vec<Reject>,
+    pub(crate) rejects: Vec<Reject>,
     /// Sentences about SKUs that look odd.
-    pub odd: Vec<String>,
+    pub(crate) odd: Vec<String>,
 }
 
 /// A request as it would leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SampleRequest {
+pub(crate) struct SampleRequest {
     /// The row's physical line.
-    pub line: u64,
+    pub(crate) line: u64,
     /// The address as a plan may show it.
-    pub url: String,
+    pub(crate) url: String,
 }
 
 /// Bodies of requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bodies {
+pub(crate) struct Bodies {
     /// Bytes of the smallest.
-    pub least: u64,
+    pub(crate) least: u64,
     /// Bytes of the largest.
-    pub most: u64,
+    pub(crate) most: u64,
     /// They are sent as JSON.
-    pub json: bool,
+    pub(crate) json: bool,
     /// Rows whose body is sent as JSON and is none.
-    pub broken: LineNumbers,
+    pub(crate) broken: LineNumbers,
 }
 
 /// What would be asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PlannedRequests {
+pub(crate) struct PlannedRequests {
     /// The method.
-    pub method: String,
+    pub(crate) method: String,
     /// A retried request may act twice.
-    pub may_act_twice: bool,
+    pub(crate) may_act_twice: bool,
     /// The first ones.
-    pub first: Vec<SampleRequest>,
+    pub(crate) first: Vec<SampleRequest>,
     /// One of the others, by chance.
-    pub random: Option<SampleRequest>,
+    pub(crate) random: Option<SampleRequest>,
     /// Names of all headers.
-    pub headers: Vec<String>,
+    pub(crate) headers: Vec<String>,
     /// Bodies, if there are any.
-    pub bodies: Option<Bodies>,
+    pub(crate) bodies: Option<Bodies>,
 }
 
 /// What earlier runs left for this one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EarlierAnswers {
+pub(crate) struct EarlierAnswers {
     /// SKUs whose answer is in the journal of an interrupted run.
-    pub recovered: u64,
+    pub(crate) recovered: u64,
     /// SKUs whose value is younger than `--max-age`.
-    pub young: u64,
+    pub(crate) young: u64,
     /// SKUs of which the API is asked only whether they changed.
-    pub conditional: u64,
+    pub(crate) conditional: u64,
     /// What a person should know, one sentence each.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// Who is writing this output now, in words.
-    pub writer: Option<String>,
+    pub(crate) writer: Option<String>,
 }
 
 /// How fast.
 #[derive(Debug, Clone)]
-pub struct PlannedPace {
+pub(crate) struct PlannedPace {
     /// `--concurrency`.
-    pub concurrency: Concurrency,
+    pub(crate) concurrency: Concurrency,
     /// `--rate`.
-    pub rate: Option<Rate>,
+    pub(crate) rate: Option<Rate>,
     /// `--burst`.
-    pub burst: u32,
+    pub(crate) burst: u32,
     /// `--retries`.
-    pub retries: u32,
+    pub(crate) retries: u32,
     /// `--retry-on`, as it is written.
-    pub retry_on: String,
+    pub(crate) retry_on: String,
     /// `--max-time`.
-    pub max_time: Option<Duration>,
+    pub(crate) max_time: Option<Duration>,
     /// `--max-age`.
-    pub max_age: Option<Duration>,
+    pub(crate) max_age: Option<Duration>,
 }
 
 /// Files that would be written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PlannedFiles {
+pub(crate) struct PlannedFiles {
     /// The output; none: standard output.
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// Bytes of the output that is there and would be replaced.
-    pub old_bytes: Option<u64>,
+    pub(crate) old_bytes: Option<u64>,
     /// `--merge`: its values are started from.
-    pub merge: bool,
+    pub(crate) merge: bool,
     /// `--prune`: less those that the input no longer has.
-    pub prune: bool,
+    pub(crate) prune: bool,
     /// Where the differences from the output that is there would go.
-    pub changes: Option<PathBuf>,
+    pub(crate) changes: Option<PathBuf>,
     /// Where failed rows would go.
-    pub failed: Option<PathBuf>,
+    pub(crate) failed: Option<PathBuf>,
     /// What stands beside the output while a run works, or after it.
-    pub beside: Vec<PathBuf>,
+    pub(crate) beside: Vec<PathBuf>,
 }
 
 /// What a run would do.
 #[derive(Debug, Clone)]
-pub struct DryRun {
+pub(crate) struct DryRun {
     /// The rows.
-    pub rows: PlannedRows,
+    pub(crate) rows: PlannedRows,
     /// The requests.
-    pub requests: PlannedRequests,
+    pub(crate) requests: PlannedRequests,
     /// What need not be asked.
-    pub earlier: EarlierAnswers,
+    pub(crate) earlier: EarlierAnswers,
     /// The pace.
-    pub pace: PlannedPace,
+    pub(crate) pace: PlannedPace,
     /// The files.
-    pub files: PlannedFiles,
+    pub(crate) files: PlannedFiles,
 }
 
 impl DryRun {
     /// How the program ends: 1 where rows would be refused.
     #[must_use]
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         if self.rows.rejected > 0 { Exit::SomeFailed } else { Exit::Complete }
     }
 
     /// Requests that would be sent at least.
     #[must_use]
-    pub fn asked(&self) -> u64 {
+    pub(crate) fn asked(&self) -> u64 {
         self.rows.skus.saturating_sub(self.earlier.recovered + self.earlier.young)
     }
 

@@ -10,7 +10,7 @@ use crate::report::reporter::Report;
 
 impl Report {
     /// Logs the plan where the log is JSON lines. As text it goes to standard output instead.
-    pub fn dry_run_planned(&self, plan: &DryRun) {
+    pub(crate) fn dry_run_planned(&self, plan: &DryRun) {
         let level = if plan.rows.rejected > 0 { Level::Warning } else { Level::Info };
         self.log_if_json(|| LogRecord::new(level, "planned", text::verdict(plan), fields(plan)));
     }

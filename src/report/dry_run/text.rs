@@ -26,7 +26,7 @@ const USUAL_LATENCY: Duration = Duration::from_secs(2);
 
 /// The whole plan for people. With `brief`, only what is wrong with the rows.
 #[must_use]
-pub fn text(plan: &DryRun, brief: bool) -> String {
+pub(crate) fn text(plan: &DryRun, brief: bool) -> String {
     let mut out = Page::default();
     if brief {
         rejects(&mut out, &plan.rows);

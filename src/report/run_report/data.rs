@@ -22,7 +22,7 @@ pub enum ReportFormat {
 impl ReportFormat {
     /// By the ending of the file's name; none if it is none of the three.
     #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
             "json" => Some(Self::Json),
             "html" => Some(Self::Html),
@@ -45,13 +45,13 @@ pub struct ReportFile {
 #[derive(Clone, PartialEq, Eq)]
 pub struct ShownSetting {
     /// The table it stands in.
-    pub table: &'static str,
+    pub(crate) table: &'static str,
     /// Its name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Its value; none where it was not set and there is no word for its default.
-    pub value: Option<String>,
+    pub(crate) value: Option<String>,
     /// Who set it: `option`, `environment`, `file` or `default`.
-    pub set_by: &'static str,
+    pub(crate) set_by: &'static str,
 }
 
 /// Shows no value: a secret may stand where none is looked for.
@@ -63,19 +63,19 @@ impl fmt::Debug for ShownSetting {
 
 /// What a run was asked for.
 #[derive(Debug, Clone)]
-pub struct RunDescription {
+pub(crate) struct RunDescription {
     /// What was read.
-    pub input: String,
+    pub(crate) input: String,
     /// Where the answers were to go; `-` for standard output.
-    pub output: String,
+    pub(crate) output: String,
     /// The same, so that it means one file on this machine.
-    pub output_in_full: String,
+    pub(crate) output_in_full: String,
     /// Method and address, as they may be shown.
-    pub request: String,
+    pub(crate) request: String,
     /// Every setting.
-    pub settings: Vec<ShownSetting>,
+    pub(crate) settings: Vec<ShownSetting>,
     /// When the run began.
-    pub began: SystemTime,
+    pub(crate) began: SystemTime,
 }
 
 /// A run as its documents tell it.

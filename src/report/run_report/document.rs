@@ -12,7 +12,7 @@ impl Report {
     /// The whole run as one file. `before` is what that file held until now: the textfile keeps the time of
     /// the last success from it.
     #[must_use]
-    pub fn document(
+    pub(crate) fn document(
         &self,
         kind: ReportFormat,
         subject: &RunDescription,

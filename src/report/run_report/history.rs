@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::model::{Event, PauseReason};
 use crate::report::engine_status::EngineStatus;
 
-pub use slowest::SlowAnswer;
-pub use timeline::TimeSlice;
+pub(crate) use slowest::SlowAnswer;
+pub(crate) use timeline::TimeSlice;
 pub(crate) use timeline::merge_pairs;
 
 use slowest::SlowestAnswers;
@@ -22,18 +22,18 @@ const PAUSES_KEPT: usize = 100;
 
 /// A pause of the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PauseSpan {
+pub(crate) struct PauseSpan {
     /// When it began, from the beginning of the run.
-    pub at: Duration,
+    pub(crate) at: Duration,
     /// When it was to end, at the latest that was asked for.
-    pub until: Duration,
+    pub(crate) until: Duration,
     /// Why.
-    pub reason: PauseReason,
+    pub(crate) reason: PauseReason,
 }
 
 /// What happened when.
 #[derive(Debug, Clone, Default)]
-pub struct RunHistory {
+pub(crate) struct RunHistory {
     now: Duration,
     timeline: Timeline,
     slowest: SlowestAnswers,
@@ -88,19 +88,19 @@ impl RunHistory {
 
     /// What happened in each slice of the run's time, in order and without a gap.
     #[must_use]
-    pub fn slices(&self) -> Vec<TimeSlice> {
+    pub(crate) fn slices(&self) -> Vec<TimeSlice> {
         self.timeline.slices()
     }
 
     /// The slowest answers, one a SKU, the slowest first.
     #[must_use]
-    pub fn slowest(&self) -> &[SlowAnswer] {
+    pub(crate) fn slowest(&self) -> &[SlowAnswer] {
         self.slowest.list()
     }
 
     /// The first hundred pauses.
     #[must_use]
-    pub fn pauses(&self) -> &[PauseSpan] {
+    pub(crate) fn pauses(&self) -> &[PauseSpan] {
         &self.pauses
     }
 }

@@ -13,8 +13,8 @@ mod json;
 pub(crate) mod page;
 mod prom;
 
-pub use data::{ReportFile, ReportFormat, RunDescription, ShownSetting};
-pub use history::{PauseSpan, RunHistory, SlowAnswer, TimeSlice};
+pub(crate) use data::RunDescription;
+pub use data::{ReportFile, ReportFormat, ShownSetting};
 
 #[cfg(test)]
 mod read_page;

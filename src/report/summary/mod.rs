@@ -4,4 +4,4 @@ pub(crate) mod fields;
 pub(crate) mod run_summary;
 pub(crate) mod text;
 
-pub use run_summary::{Amount, Changes, Counts, NotInInput, RunSummary, WrittenFile};
+pub(crate) use run_summary::{Amount, Changes, Counts, NotInInput, RunSummary, WrittenFile};

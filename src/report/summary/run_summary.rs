@@ -9,80 +9,80 @@ use crate::report::verdict::RunVerdict;
 
 /// How a run ended.
 #[derive(Debug, Clone)]
-pub struct RunSummary {
+pub(crate) struct RunSummary {
     /// Wall time.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// What became of the rows.
-    pub counts: Counts,
+    pub(crate) counts: Counts,
     /// The files that were written.
-    pub written: Vec<WrittenFile>,
+    pub(crate) written: Vec<WrittenFile>,
     /// What limited the run.
-    pub verdict: RunVerdict,
+    pub(crate) verdict: RunVerdict,
     /// How the program will exit.
-    pub exit: Exit,
+    pub(crate) exit: Exit,
     /// Why the run did not end well, if it did not.
-    pub error: Option<ErrorMessage>,
+    pub(crate) error: Option<ErrorMessage>,
     /// The output was replaced.
-    pub published: bool,
+    pub(crate) published: bool,
     /// A journal was left for the next run to go on from.
-    pub journal_kept: bool,
+    pub(crate) journal_kept: bool,
     /// How old the oldest answer was that came from the journal of an interrupted run, when this run began.
-    pub oldest: Option<Duration>,
+    pub(crate) oldest: Option<Duration>,
     /// How the new output differs from the one that it replaces, where that was asked for.
-    pub changes: Option<Changes>,
+    pub(crate) changes: Option<Changes>,
     /// SKUs of the old output that are no longer in the input.
-    pub not_in_input: Option<NotInInput>,
+    pub(crate) not_in_input: Option<NotInInput>,
 }
 
 /// SKUs that differ from the old output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Changes {
+pub(crate) struct Changes {
     /// New ones.
-    pub added: u64,
+    pub(crate) added: u64,
     /// Ones that are gone.
-    pub removed: u64,
+    pub(crate) removed: u64,
     /// Ones with another body.
-    pub changed: u64,
+    pub(crate) changed: u64,
     /// Ones that failed.
-    pub failed: u64,
+    pub(crate) failed: u64,
 }
 
 /// SKUs of the old output that no row of the input asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotInInput {
+pub(crate) struct NotInInput {
     /// How many.
-    pub count: u64,
+    pub(crate) count: u64,
     /// They were taken out, and not kept.
-    pub pruned: bool,
+    pub(crate) pruned: bool,
 }
 
 /// What became of the rows. `fetched + unchanged + failed + repeats + deferred = rows`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Data rows of the input.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Answers kept, those from the journal among them.
-    pub fetched: u64,
+    pub(crate) fetched: u64,
     /// SKUs whose old value still holds.
-    pub unchanged: u64,
+    pub(crate) unchanged: u64,
     /// SKUs without an answer to keep, and bad rows.
-    pub failed: u64,
+    pub(crate) failed: u64,
     /// Rows that repeat a SKU.
-    pub repeats: u64,
+    pub(crate) repeats: u64,
     /// Rows left for a later run.
-    pub deferred: u64,
+    pub(crate) deferred: u64,
     /// Of `fetched`: answered by the journal of an interrupted run.
-    pub recovered: u64,
+    pub(crate) recovered: u64,
     /// Of `failed`: rows that could not be asked for, and whose SKU no other row has.
-    pub bad_rows: u64,
+    pub(crate) bad_rows: u64,
     /// Lines without a character; they are no rows.
-    pub blanks: u64,
+    pub(crate) blanks: u64,
 }
 
 impl Counts {
     /// What the events of a run came to. `blanks` are counted by the reader of the input.
     #[must_use]
-    pub fn of(stats: &StatsSnapshot, blanks: u64) -> Self {
+    pub(crate) fn of(stats: &StatsSnapshot, blanks: u64) -> Self {
         let counters = &stats.counters;
         Self {
             rows: counters.done(),
@@ -100,7 +100,7 @@ impl Counts {
     /// Distinct SKUs that can be asked for, as a plan counts them. Not known where a run stopped early: what
     /// is deferred are rows that nobody has looked at yet, repeats and bad ones among them.
     #[must_use]
-    pub fn skus(&self) -> Option<u64> {
+    pub(crate) fn skus(&self) -> Option<u64> {
         let asked = self.fetched + self.unchanged + self.failed.saturating_sub(self.bad_rows);
         (self.deferred == 0).then_some(asked)
     }
@@ -108,16 +108,16 @@ impl Counts {
 
 /// A file that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrittenFile {
+pub(crate) struct WrittenFile {
     /// Its path, as the person gave it.
-    pub path: String,
+    pub(crate) path: String,
     /// How much is in it.
-    pub amount: Amount,
+    pub(crate) amount: Amount,
 }
 
 /// How much a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Amount {
+pub(crate) enum Amount {
     /// Bytes.
     Bytes(u64),
     /// Data rows.

@@ -13,7 +13,7 @@ use crate::report::tune::tune_result::TuneResult;
 
 /// The document of `--report`, with its line end. There is none for Prometheus.
 #[must_use]
-pub fn document(tuned: &TuneResult, kind: ReportFormat, now: SystemTime) -> String {
+pub(crate) fn document(tuned: &TuneResult, kind: ReportFormat, now: SystemTime) -> String {
     match kind {
         ReportFormat::Html => html::document(tuned, now),
         ReportFormat::Json | ReportFormat::Prom => json_document(tuned, now),

@@ -31,9 +31,9 @@ mod record;
 mod text;
 mod tune_result;
 
-pub use document::document;
-pub use text::{conclusion, row, table_header, why};
-pub use tune_result::TuneResult;
+pub(crate) use document::document;
+pub(crate) use text::{conclusion, row, table_header, why};
+pub(crate) use tune_result::TuneResult;
 
 #[cfg(test)]
 mod tests;

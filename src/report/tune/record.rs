@@ -10,7 +10,7 @@ use crate::report::tune::tune_result::TuneResult;
 
 impl Report {
     /// A rung was measured. As text it is a row of the table, on standard output.
-    pub fn rung_measured(&self, rung: &Rung) {
+    pub(crate) fn rung_measured(&self, rung: &Rung) {
         self.log_if_json(|| {
             let text = format!("{}: {}/s", counted(rung.workers as u64, "worker", "workers"), rate(rung));
             LogRecord::new(Level::Info, "rung_measured", text, rung_fields(rung))
@@ -18,7 +18,7 @@ impl Report {
     }
 
     /// The climb is over. Takes the bar away.
-    pub fn tuned(&self, tuned: &TuneResult) {
+    pub(crate) fn tuned(&self, tuned: &TuneResult) {
         self.abandon();
         self.log_if_json(|| {
             let best = tuned.best().map_or_else(

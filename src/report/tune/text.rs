@@ -16,7 +16,7 @@ const LARGEST_SAMPLE: u64 = 100_000;
 
 /// The head of the table.
 #[must_use]
-pub fn table_header() -> String {
+pub(crate) fn table_header() -> String {
     format!(
         "{:>8}{:>10}{:>12}{:>10}{:>10}{:>8}\n",
         "workers", "requests", "answers/s", "p50", "p95", "errors"
@@ -25,7 +25,7 @@ pub fn table_header() -> String {
 
 /// One row of the table.
 #[must_use]
-pub fn row(rung: &Rung) -> String {
+pub(crate) fn row(rung: &Rung) -> String {
     let measured = rung.is_measured();
     let time = |time| if measured { format::latency(time) } else { "-".into() };
     format!(
@@ -42,7 +42,7 @@ pub fn row(rung: &Rung) -> String {
 
 /// What follows the table: plot, number, reason, command.
 #[must_use]
-pub fn conclusion(tuned: &TuneResult) -> String {
+pub(crate) fn conclusion(tuned: &TuneResult) -> String {
     let mut text = plot(&tuned.rungs);
     if let Some(best) = tuned.best() {
         // Writing to a String cannot fail.
@@ -67,7 +67,7 @@ pub fn conclusion(tuned: &TuneResult) -> String {
 
 /// Why the climb went no further, and what to do about that.
 #[must_use]
-pub fn why(tuned: &TuneResult) -> String {
+pub(crate) fn why(tuned: &TuneResult) -> String {
     let Some(last) = tuned.rungs.last() else { return "nothing was measured".into() };
     let at = counted(last.workers as u64, "worker", "workers");
     let borne = tuned.best().map_or(0.0, Rung::per_second);

@@ -8,43 +8,43 @@ use crate::report::run_stats::CauseGroup;
 
 /// What a climb came to.
 #[derive(Debug, Clone)]
-pub struct TuneResult {
+pub(crate) struct TuneResult {
     /// Every rung.
-    pub rungs: Vec<Rung>,
+    pub(crate) rungs: Vec<Rung>,
     /// Why there are no more.
-    pub end: ClimbEnd,
+    pub(crate) end: ClimbEnd,
     /// The most workers that were allowed.
-    pub ceiling: usize,
+    pub(crate) ceiling: usize,
     /// `--rate`.
-    pub rate: Option<Rate>,
+    pub(crate) rate: Option<Rate>,
     /// Requests of the whole climb.
-    pub requests: u64,
+    pub(crate) requests: u64,
     /// Answers that would fail their SKU, such as 404, and are no errors here.
-    pub failed_answers: u64,
+    pub(crate) failed_answers: u64,
     /// Its time.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// Rows of the sample at most.
-    pub sample: u64,
+    pub(crate) sample: u64,
     /// The input has no rows beyond the sample.
-    pub whole_input: bool,
+    pub(crate) whole_input: bool,
     /// Failures by cause.
-    pub causes: Vec<CauseGroup>,
+    pub(crate) causes: Vec<CauseGroup>,
     /// A number can be named: the API was there to the end, and let us in.
-    pub sound: bool,
+    pub(crate) sound: bool,
     /// INPUT.
-    pub input: String,
+    pub(crate) input: String,
     /// What was asked, without secrets.
-    pub request: String,
+    pub(crate) request: String,
     /// The command to paste, but for its concurrency.
-    pub command: String,
+    pub(crate) command: String,
     /// Something in it is not shown.
-    pub hides: bool,
+    pub(crate) hides: bool,
 }
 
 impl TuneResult {
     /// The rung to name.
     #[must_use]
-    pub fn best(&self) -> Option<&Rung> {
+    pub(crate) fn best(&self) -> Option<&Rung> {
         best(&self.rungs).filter(|_| self.sound)
     }
 

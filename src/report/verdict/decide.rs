@@ -12,7 +12,7 @@ use crate::report::verdict::text as words;
 
 /// What limited a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LimitedBy {
+pub(crate) enum LimitedBy {
     /// Nothing was asked.
     Nothing,
     /// The run was over too soon to say.
@@ -36,7 +36,7 @@ pub enum LimitedBy {
 impl LimitedBy {
     /// A stable word for logs and reports.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
             Self::TooShort => "too_short",
@@ -53,11 +53,11 @@ impl LimitedBy {
 
 /// What limited a run, and in words what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunVerdict {
+pub(crate) struct RunVerdict {
     /// The limit.
-    pub limit: LimitedBy,
+    pub(crate) limit: LimitedBy,
     /// What follows `limited by: `.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// Below this the start itself (connections, growth) is most of the run.
@@ -77,7 +77,7 @@ const FULL_SHARE: f64 = 0.75;
 
 /// Says what limited a run and names a number to type.
 #[must_use]
-pub fn verdict(facts: &Facts) -> RunVerdict {
+pub(crate) fn verdict(facts: &Facts) -> RunVerdict {
     let text = |limit, text: String| RunVerdict { limit, text };
     if facts.attempts == 0 {
         return text(LimitedBy::Nothing, "nothing; no request was sent".into());

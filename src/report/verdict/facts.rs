@@ -6,57 +6,57 @@ use crate::model::{LimitChangeReason, Rate};
 
 /// What was measured during a run.
 #[derive(Debug, Clone, Copy)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Wall time of the run.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// `--concurrency`, and how far an automatic one went.
-    pub concurrency: ConcurrencyUsed,
+    pub(crate) concurrency: ConcurrencyUsed,
     /// The sum over all attempts of their time in flight: over `elapsed`, how many were in flight on average.
-    pub busy: Duration,
+    pub(crate) busy: Duration,
     /// What held the next attempt back.
-    pub waits: BlockedTime,
+    pub(crate) waits: BlockedTime,
     /// `--rate`.
-    pub rate: Option<Rate>,
+    pub(crate) rate: Option<Rate>,
     /// Processor time of the thread that does all the work of the network.
-    pub processor: Duration,
+    pub(crate) processor: Duration,
     /// Attempts on the wire.
-    pub attempts: u64,
+    pub(crate) attempts: u64,
     /// Of those, answered at all.
-    pub answered: u64,
+    pub(crate) answered: u64,
     /// Of those, answered with 429 or 503.
-    pub refused: u64,
+    pub(crate) refused: u64,
     /// Of those, refused at no cost to the server, such as 404: an automatic limit learns nothing from them.
-    pub cheap: u64,
+    pub(crate) cheap: u64,
     /// Why an automatic limit was lowered last, if it ever was.
-    pub stepped_back: Option<LimitChangeReason>,
+    pub(crate) stepped_back: Option<LimitChangeReason>,
     /// Latency of the fastest answer.
-    pub least: Duration,
+    pub(crate) least: Duration,
     /// Median latency of an answer.
-    pub p50: Duration,
+    pub(crate) p50: Duration,
     /// 95 of 100 answers took at most this long.
-    pub p95: Duration,
+    pub(crate) p95: Duration,
     /// The end of the run, when hardly anything was left.
-    pub tail: Tail,
+    pub(crate) tail: Tail,
 }
 
 /// The end of a run: no row was left to begin, and no more SKUs were open than a quarter of the slots can carry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tail {
+pub(crate) struct Tail {
     /// How long that was.
-    pub span: Duration,
+    pub(crate) span: Duration,
     /// Of that, with nothing in flight: what was left waited out its back-off.
-    pub idle: Duration,
+    pub(crate) idle: Duration,
     /// SKUs that were still open half a second after it began.
-    pub skus: u64,
+    pub(crate) skus: u64,
     /// `--retries`.
-    pub retries: u32,
+    pub(crate) retries: u32,
     /// `--timeout`.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// How many attempts might be in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConcurrencyUsed {
+pub(crate) enum ConcurrencyUsed {
     /// `--concurrency N`.
     Fixed(usize),
     /// `--concurrency auto:MAX`.
@@ -70,19 +70,19 @@ pub enum ConcurrencyUsed {
 
 /// **Wall time** (not summed over waiters) during which the next attempt could not leave, by what held it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct BlockedTime {
+pub(crate) struct BlockedTime {
     /// Every slot was taken.
-    pub slot: Duration,
+    pub(crate) slot: Duration,
     /// No rate token was left.
-    pub rate: Duration,
+    pub(crate) rate: Duration,
     /// The pool was paused, or slowed by what the server said of a quota.
-    pub pauses: Duration,
+    pub(crate) pauses: Duration,
     /// Of that, because the API kept failing: it did not ask for those pauses.
-    pub outage: Duration,
+    pub(crate) outage: Duration,
     /// A slot was free, but there was no job.
-    pub input: Duration,
+    pub(crate) input: Duration,
     /// A slot was free, and no row was left to begin.
-    pub drain: Duration,
+    pub(crate) drain: Duration,
 }
 
 /// A pause now and then may be chance; more are an answer to the pace.

@@ -4,8 +4,8 @@ mod decide;
 mod facts;
 mod text;
 
-pub use decide::{LimitedBy, RunVerdict, verdict};
-pub use facts::{BlockedTime, ConcurrencyUsed, Facts, Tail};
+pub(crate) use decide::{LimitedBy, RunVerdict, verdict};
+pub(crate) use facts::{BlockedTime, ConcurrencyUsed, Facts, Tail};
 pub(crate) use text::typed_rate;
 
 #[cfg(test)]

@@ -10,17 +10,17 @@ const KEY_CHARS: usize = 300;
 
 /// A SKU whose answer took long.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SlowAnswer {
+pub(crate) struct SlowAnswer {
     /// From sending to the last byte of the body.
-    pub latency: Duration,
+    pub(crate) latency: Duration,
     /// The SKU, cut to 300 characters. Foreign: escape it where it is shown.
-    pub key: String,
+    pub(crate) key: String,
     /// The row's physical line.
-    pub line: u64,
+    pub(crate) line: u64,
     /// The answer's status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// When it came, to a twentieth of a second, from the beginning of the run.
-    pub at: Duration,
+    pub(crate) at: Duration,
 }
 
 /// The slowest first.

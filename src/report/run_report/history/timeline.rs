@@ -17,29 +17,29 @@ const SHORTEST: Duration = Duration::from_millis(100);
 
 /// What happened in one slice of a run's time.
 #[derive(Debug, Clone)]
-pub struct TimeSlice {
+pub(crate) struct TimeSlice {
     /// Its beginning, from that of the run.
-    pub from: Duration,
+    pub(crate) from: Duration,
     /// Its end.
-    pub to: Duration,
+    pub(crate) to: Duration,
     /// Answers, whatever they said.
-    pub answers: u64,
+    pub(crate) answers: u64,
     /// Rows that got an answer to keep, or had one already.
-    pub fetched: u64,
+    pub(crate) fetched: u64,
     /// Rows that failed.
-    pub failed: u64,
+    pub(crate) failed: u64,
     /// Rows that were over, in whatever way.
-    pub done: u64,
+    pub(crate) done: u64,
     /// Attempts that failed and were followed by another one.
-    pub retries: u64,
+    pub(crate) retries: u64,
     /// Decoded bytes of bodies.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// The most attempts that were seen in flight.
-    pub most_in_flight: usize,
+    pub(crate) most_in_flight: usize,
     /// How many might have been, at the end of the slice.
-    pub limit: usize,
+    pub(crate) limit: usize,
     /// Time in which the pool was paused.
-    pub paused: Duration,
+    pub(crate) paused: Duration,
     busy: Duration,
     latency: LatencyBuckets,
 }
@@ -73,25 +73,25 @@ impl TimeSlice {
 
     /// Its length.
     #[must_use]
-    pub fn length(&self) -> Duration {
+    pub(crate) fn length(&self) -> Duration {
         self.to.saturating_sub(self.from)
     }
 
     /// Attempts in flight on average.
     #[must_use]
-    pub fn in_flight(&self) -> f64 {
+    pub(crate) fn in_flight(&self) -> f64 {
         self.busy.as_secs_f64() / self.length().as_secs_f64().max(1e-9)
     }
 
     /// So many, as a rate a second.
     #[must_use]
-    pub fn per_second(&self, count: u64) -> f64 {
+    pub(crate) fn per_second(&self, count: u64) -> f64 {
         count as f64 / self.length().as_secs_f64().max(1e-9)
     }
 
     /// The latency that this share of the answers did not take longer than, to an eighth or better.
     #[must_use]
-    pub fn quantile(&self, share: f64) -> Option<Duration> {
+    pub(crate) fn quantile(&self, share: f64) -> Option<Duration> {
         self.latency.quantile(share)
     }
 
