@@ -119,13 +119,13 @@ fn run(
     let engine = Engine {
         fetcher: &stack.fetcher,
         gate: &stack.gate,
-        journal: &mut journal,
+        store: &mut journal,
         report,
         shutdown: &stack.shutdown,
         signals,
         reader,
-        started,
-        deadline,
+        started: started.into(),
+        deadline: deadline.map(Into::into),
         max_age: settings.run.max_age,
     };
     let mut ended = runtime.block_on(engine.run(input_thread));

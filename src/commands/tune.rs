@@ -73,8 +73,8 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
         trouble: &settings.retry.retry_on,
         bounds: Bounds { ceiling, rate: settings.pace.rate },
         sample: most,
-        started,
-        deadline,
+        started: started.into(),
+        deadline: deadline.into(),
     };
     let mut table = Printout { quiet: settings.run.quiet, begun: false, trouble: None };
     let climbed = runtime.block_on(climb.run(input_thread, &mut |rung| {

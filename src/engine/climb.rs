@@ -7,7 +7,9 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::breaker::{Breaker, Ruling};
 use super::input_thread::{InputSummary, InputThread};
@@ -213,7 +215,7 @@ fn report_gate(gate: &Gate, report: &Report, started: Instant) -> Option<ClimbEn
     for change in gate.take_events() {
         match change {
             GateEvent::Paused { until, reason } => {
-                let wait = until.saturating_duration_since(tokio::time::Instant::now());
+                let wait = until.saturating_duration_since(Instant::now());
                 report.on(&Event::PoolPaused { wait, reason });
                 paused = Some(ClimbEnd::Paused(reason));
             }
@@ -275,7 +277,7 @@ impl ClimbSink<'_> {
         let ended_as = self.read(&entry, latency);
         self.ended.requests += held + u64::from(!matches!(ended_as, RequestEnd::Nothing));
         self.ended.answered += u64::from(latency.is_some());
-        match self.breaker.judge(entry, Instant::now) {
+        match self.breaker.judge(entry, || Instant::now().into_std()) {
             Ruling::Pass(entries) => entries.iter().for_each(|entry| report_entry(self.report, entry)),
             Ruling::Trip { status, answers } => {
                 self.shutdown.trigger(StopReason::Refused { status, answers });

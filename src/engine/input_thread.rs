@@ -75,6 +75,15 @@ impl InputThread {
         Ok(Self { batches, thread })
     }
 
+    /// Batches that come through a channel, and a thread that ends with this summary.
+    #[cfg(test)]
+    pub(super) fn scripted(
+        batches: mpsc::Receiver<Vec<Planned>>,
+        summary: impl FnOnce() -> InputSummary + Send + 'static,
+    ) -> Self {
+        Self { batches, thread: thread::spawn(summary) }
+    }
+
     /// What was read in all. When the loop left early, a reader that hangs in a read (a silent pipe)
     /// is left behind: it knows nothing that the end of the run needs.
     pub fn finish(mut self, left_early: bool) -> Option<InputSummary> {

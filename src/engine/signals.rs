@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -12,10 +13,16 @@ use tokio::task::JoinError;
 /// The signals that stop a run: SIGINT, SIGTERM, SIGHUP.
 const WATCHED: [u8; 3] = [2, 15, 1];
 
-/// A stream of stop requests.
+/// A stream of signals that stop a run.
 #[derive(Debug)]
-pub struct Signals {
-    streams: Vec<(u8, Signal)>,
+pub struct Signals(SignalSource);
+
+#[derive(Debug)]
+enum SignalSource {
+    /// The process's own signals, by number.
+    Process(Vec<(u8, Signal)>),
+    #[cfg(test)]
+    Channel(tokio::sync::mpsc::UnboundedReceiver<u8>),
 }
 
 impl Signals {
@@ -32,20 +39,36 @@ impl Signals {
                 streams.push((number, signal(SignalKind::from_raw(number.into()))?));
             }
         }
-        Ok(Self { streams })
+        Ok(Self(SignalSource::Process(streams)))
+    }
+
+    /// The numbers that come through a channel, in place of the process's signals.
+    #[cfg(test)]
+    pub(super) fn from_channel(numbers: tokio::sync::mpsc::UnboundedReceiver<u8>) -> Self {
+        Self(SignalSource::Channel(numbers))
     }
 
     /// The number of the next signal that asks to stop.
     pub async fn next(&mut self) -> u8 {
-        std::future::poll_fn(|cx| {
-            for (number, stream) in &mut self.streams {
-                if let std::task::Poll::Ready(Some(())) = stream.poll_recv(cx) {
-                    return std::task::Poll::Ready(*number);
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<u8> {
+        match &mut self.0 {
+            SignalSource::Process(streams) => {
+                for (number, stream) in streams {
+                    if let Poll::Ready(Some(())) = stream.poll_recv(cx) {
+                        return Poll::Ready(*number);
+                    }
                 }
+                Poll::Pending
             }
-            std::task::Poll::Pending
-        })
-        .await
+            #[cfg(test)]
+            SignalSource::Channel(numbers) => match numbers.poll_recv(cx) {
+                Poll::Ready(Some(number)) => Poll::Ready(number),
+                Poll::Ready(None) | Poll::Pending => Poll::Pending,
+            },
+        }
     }
 }
 

@@ -144,7 +144,7 @@ impl FinishedRun<'_> {
     fn summary(&self) -> RunSummary {
         let (worked, stats) = (self.started.elapsed(), self.report.stats());
         let settled = self.gate.view().limit;
-        let facts = run_facts::facts(self.settings, (worked, settled), &self.end.sampled, &stats);
+        let facts = run_facts::facts(self.settings, (worked, settled), &self.end.waits, &stats);
         let began = self.collector.began();
         let age = |at| began.duration_since(at).unwrap_or_default();
         let blanks = self.end.input_summary.as_ref().map_or(0, |summary| summary.blanks);

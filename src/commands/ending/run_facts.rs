@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::config::Settings;
-use crate::engine::Sampled;
+use crate::engine::WaitTimes;
 use crate::limit;
 use crate::model::LoadClass;
 use crate::report::{BlockedTime, ConcurrencyUsed, Facts, StatsSnapshot, Tail};
@@ -14,7 +14,7 @@ use crate::report::{BlockedTime, ConcurrencyUsed, Facts, StatsSnapshot, Tail};
 pub(super) fn facts(
     settings: &Settings,
     (elapsed, settled): (Duration, usize),
-    sampled: &Sampled,
+    waits: &WaitTimes,
     stats: &StatsSnapshot,
 ) -> Facts {
     Facts {
@@ -23,14 +23,14 @@ pub(super) fn facts(
             limit::Concurrency::Fixed(number) => ConcurrencyUsed::Fixed(number.get()),
             limit::Concurrency::Auto { max } => ConcurrencyUsed::Auto { max: max.get(), settled },
         },
-        busy: sampled.busy,
+        busy: waits.busy,
         waits: BlockedTime {
-            slot: sampled.slot,
-            rate: sampled.rate,
-            pauses: sampled.pauses,
-            outage: sampled.outage,
-            input: sampled.input,
-            drain: sampled.drain,
+            slot: waits.slot,
+            rate: waits.rate,
+            pauses: waits.pauses,
+            outage: waits.outage,
+            input: waits.input,
+            drain: waits.drain,
         },
         rate: settings.pace.rate,
         processor: processor_time(),
@@ -38,14 +38,14 @@ pub(super) fn facts(
         answered: stats.counters.answered,
         refused: stats.answers(LoadClass::is_too_much),
         cheap: stats.answers(|class| class == LoadClass::Cheap),
-        stepped_back: sampled.stepped_back,
+        stepped_back: waits.stepped_back,
         least: Duration::from_micros(stats.histogram.min()),
         p50: stats.latency.map_or(Duration::ZERO, |latency| latency.p50),
         p95: stats.latency.map_or(Duration::ZERO, |latency| latency.p95),
         tail: Tail {
-            span: sampled.tail,
-            idle: sampled.tail_idle,
-            skus: sampled.tail_jobs as u64,
+            span: waits.tail,
+            idle: waits.tail_idle,
+            skus: waits.tail_jobs as u64,
             retries: settings.retry.retries,
             timeout: settings.request.timeout,
         },

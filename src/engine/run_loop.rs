@@ -1,0 +1,245 @@
+//! One select loop: waits for the next thing to do, and does it.
+
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
+
+use super::entry_sink::EntrySink;
+use super::input_thread::InputThread;
+use super::monitor::Monitor;
+use super::open_jobs::{NextStep, OpenJobs, Supply};
+use super::signals::Signals;
+use super::store::EntryStore;
+use super::{DRAIN, Engine, HAND_OVER_WITHIN, RunEnd, TICK, WINDOW_FACTOR, has_room, sleep_until};
+use crate::fetch::{Fetcher, Shutdown, Transport};
+use crate::limit::Gate;
+use crate::model::{Entry, Event, Job, Reporter, StopReason};
+use crate::report::Report;
+
+/// Steps that are taken in one go while there are any: polling signals and timers costs as much as a step.
+const STEPS_AT_ONCE: usize = 64;
+
+/// What the loop is woken for.
+#[allow(clippy::large_enum_variant, reason = "a box would cost every entry an allocation")]
+enum Wake {
+    Signal(u8),
+    /// `--max-time` is over.
+    OutOfTime,
+    /// What is in flight had its time.
+    DrainOver,
+    /// Answers were held for as long as they may be.
+    HandOverDue,
+    Tick,
+    Step(NextStep),
+}
+
+/// Whether the loop goes on.
+#[derive(PartialEq, Eq)]
+enum Flow {
+    Continue,
+    End,
+}
+
+/// A run under way. `open_job` takes a job to the future of its entry.
+pub(super) struct RunLoop<'a, T, S, N, F> {
+    fetcher: &'a Fetcher<T>,
+    open_job: N,
+    gate: &'a Gate,
+    report: &'a Report,
+    shutdown: &'a Shutdown,
+    signals: &'a mut Signals,
+    sink: EntrySink<'a, S>,
+    monitor: Monitor<'a>,
+    open: OpenJobs<F>,
+    deadline: Option<Instant>,
+    max_age: Option<Duration>,
+    tick: Interval,
+    /// Once the run stops: until when what is in flight may still take.
+    drain_until: Option<Instant>,
+    hand_over: Pin<Box<Sleep>>,
+    is_hand_over_set: bool,
+    /// A second signal came.
+    at_once: bool,
+}
+
+impl<'a, T, S, N, F> RunLoop<'a, T, S, N, F>
+where
+    T: Transport,
+    S: EntryStore,
+    N: Fn(Job) -> F,
+    F: Future<Output = Entry>,
+{
+    pub(super) fn new(engine: Engine<'a, T, S>, input: InputThread, open_job: N) -> Self {
+        let Engine { fetcher, gate, store, report, shutdown, signals, reader, started, deadline, max_age } =
+            engine;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            fetcher,
+            open_job,
+            gate,
+            report,
+            shutdown,
+            signals,
+            sink: EntrySink::new(store, report, shutdown, fetcher.retries() > 0),
+            monitor: Monitor::new(gate, report, reader, started),
+            open: OpenJobs::new(input),
+            deadline,
+            max_age,
+            tick,
+            drain_until: None,
+            hand_over: Box::pin(tokio::time::sleep(HAND_OVER_WITHIN)),
+            is_hand_over_set: false,
+            at_once: false,
+        }
+    }
+
+    /// Runs to the end of the input or to an early stop, drained.
+    pub(super) async fn run(mut self) -> RunEnd {
+        loop {
+            if self.shutdown.is_triggered() && self.drain_until.is_none() {
+                self.drain_until = Some(Instant::now() + DRAIN);
+                self.sink.counts.deferred += self.open.drop_unopened();
+            }
+            if !self.is_hand_over_set && self.sink.store.backlog() > 0 {
+                self.is_hand_over_set = true;
+                self.hand_over.as_mut().reset(Instant::now() + HAND_OVER_WITHIN);
+            }
+            let flow = match self.wake().await {
+                Wake::Step(step) => self.take_steps(step).await,
+                Wake::Signal(number) => self.on_signal(number),
+                Wake::DrainOver => Flow::End,
+                Wake::OutOfTime => {
+                    self.stop(StopReason::OutOfTime, Some(DRAIN));
+                    Flow::Continue
+                }
+                Wake::HandOverDue => {
+                    self.is_hand_over_set = false;
+                    self.sink.hand_over();
+                    Flow::Continue
+                }
+                Wake::Tick => {
+                    self.on_tick(self.open.supply());
+                    Flow::Continue
+                }
+            };
+            if flow == Flow::End {
+                return self.end();
+            }
+        }
+    }
+
+    /// Waits for the next thing to do; signals and timers come before entries and rows.
+    async fn wake(&mut self) -> Wake {
+        let window = self.window();
+        let opens_more = self.opens_more();
+        let Self { gate, signals, sink, open, deadline, tick, drain_until, hand_over, .. } = self;
+        let next = std::future::poll_fn(|cx| {
+            let step = open.poll(cx, || opens_more && has_room(gate), window);
+            if step.is_pending() {
+                sink.hand_over_if_due();
+            }
+            step
+        });
+        tokio::select! {
+            biased;
+            number = signals.next() => Wake::Signal(number),
+            () = sleep_until(*deadline), if drain_until.is_none() => Wake::OutOfTime,
+            () = sleep_until(*drain_until), if drain_until.is_some() => Wake::DrainOver,
+            () = hand_over, if self.is_hand_over_set => Wake::HandOverDue,
+            _ = tick.tick() => Wake::Tick,
+            step = next => Wake::Step(step),
+        }
+    }
+
+    /// Takes this step, and others as long as there are any.
+    async fn take_steps(&mut self, mut step: NextStep) -> Flow {
+        let window = self.window();
+        let mut taken = 0;
+        loop {
+            match step {
+                NextStep::Done(entry) => {
+                    self.open.jobs.extend(self.sink.receive(entry).map(&self.open_job));
+                }
+                NextStep::Opened(planned) => {
+                    if let Some(job) = self.sink.open(planned, self.max_age) {
+                        self.open.jobs.push((self.open_job)(job));
+                    }
+                }
+                NextStep::Over => match self.sink.recheck_job(self.fetcher.accepted()) {
+                    Some(job) => self.open.jobs.push((self.open_job)(job)),
+                    None => return Flow::End,
+                },
+            }
+            taken += 1;
+            if taken == STEPS_AT_ONCE {
+                // While there is always a row to open, sockets would never be polled.
+                tokio::task::yield_now().await;
+                return Flow::Continue;
+            }
+            if self.shutdown.is_triggered() {
+                return Flow::Continue;
+            }
+            let opens_more = self.opens_more();
+            let (open, gate) = (&mut self.open, self.gate);
+            let room = || opens_more && has_room(gate);
+            match std::future::poll_fn(|cx| Poll::Ready(open.poll(cx, room, window))).await {
+                Poll::Ready(next) => step = next,
+                Poll::Pending => return Flow::Continue,
+            }
+        }
+    }
+
+    /// The most jobs that may be open.
+    fn window(&self) -> usize {
+        self.gate.view().limit.saturating_mul(WINDOW_FACTOR)
+    }
+
+    /// Whether jobs may be opened at all.
+    fn opens_more(&self) -> bool {
+        self.sink.may_open() && self.drain_until.is_none()
+    }
+
+    /// The first signal stops the run, the second one ends it at once.
+    fn on_signal(&mut self, number: u8) -> Flow {
+        if self.shutdown.is_triggered() {
+            self.at_once = true;
+            return Flow::End;
+        }
+        self.stop(StopReason::Signal(number), Some(DRAIN));
+        Flow::Continue
+    }
+
+    fn on_tick(&mut self, supply: Supply) {
+        self.sink.hand_over();
+        self.monitor.tick(supply);
+        if self.monitor.is_reader_gone() {
+            // Answers that nobody will read are not requested.
+            self.stop(StopReason::StdoutClosed, None);
+        }
+    }
+
+    /// Stops the run early; attempts in flight may take as long as `drain` says.
+    fn stop(&self, reason: StopReason, drain: Option<Duration>) {
+        if !self.shutdown.is_triggered() {
+            self.report.on(&Event::Stopping { reason: &reason, drain });
+        }
+        self.shutdown.trigger(reason);
+    }
+
+    fn end(mut self) -> RunEnd {
+        self.sink.release(self.open.jobs.len() as u64, self.open.drop_unopened());
+        self.on_tick(Supply::Rows);
+        drop(self.open.jobs);
+        let input_summary = self.open.input.finish(self.shutdown.is_triggered());
+        RunEnd {
+            counts: self.sink.counts,
+            input_summary,
+            disk: self.sink.disk,
+            at_once: self.at_once,
+            waits: self.monitor.times,
+        }
+    }
+}

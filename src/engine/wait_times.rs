@@ -1,0 +1,146 @@
+//! What held the next attempt back, and for how long.
+
+use std::time::Duration;
+
+use super::open_jobs::Supply;
+use crate::limit::GateView;
+use crate::model::{LimitChangeReason, PauseReason};
+
+/// What is still open so long after a tail began is what the tail is about.
+const LATE: Duration = Duration::from_millis(500);
+
+/// What held the next attempt back, in wall time, sampled once a tick; and how busy the pool was. The one place where
+/// such times are measured.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WaitTimes {
+    /// The sum over attempts of their time in flight.
+    pub busy: Duration,
+    /// Every slot was taken.
+    pub slot: Duration,
+    /// No rate token was left.
+    pub rate: Duration,
+    /// The pool was paused, or slowed by what the server says of a quota.
+    pub pauses: Duration,
+    /// Of that, because the API kept failing.
+    pub outage: Duration,
+    /// A slot was free, but no row was there yet.
+    pub input: Duration,
+    /// A slot was free, and no row was left.
+    pub drain: Duration,
+    /// Of that, while a quarter of the slots could have carried what was open.
+    pub tail: Duration,
+    /// Of that, with nothing in flight.
+    pub tail_idle: Duration,
+    /// Jobs open half a second after that began.
+    pub tail_jobs: usize,
+    /// Why the automatic limit was lowered last, if it ever was.
+    pub stepped_back: Option<LimitChangeReason>,
+}
+
+impl WaitTimes {
+    /// Adds the time since the last sample to what held the next attempt back.
+    pub(super) fn sample(&mut self, view: &GateView, span: Duration, supply: Supply) {
+        self.busy += span.saturating_mul(u32::try_from(view.in_flight).unwrap_or(u32::MAX));
+        if view.pause_reason == Some(PauseReason::Outage) {
+            self.outage += span;
+        }
+        let held_by = if view.paused_until.is_some() {
+            &mut self.pauses
+        } else if view.in_flight >= view.limit {
+            &mut self.slot
+        } else if view.waiting > 0 && view.slowed {
+            &mut self.pauses
+        } else if view.waiting > 0 {
+            &mut self.rate
+        } else {
+            match supply {
+                Supply::Starved => &mut self.input,
+                Supply::Exhausted(jobs) => {
+                    self.sample_drain(jobs, span, view);
+                    return;
+                }
+                Supply::Rows => return,
+            }
+        };
+        *held_by += span;
+    }
+
+    /// No row is left, and slots are free. A tail is what a quarter of the slots could carry.
+    fn sample_drain(&mut self, jobs: usize, span: Duration, view: &GateView) {
+        self.drain += span;
+        if jobs.saturating_mul(4) > view.limit.max(4) {
+            return;
+        }
+        if self.tail < LATE {
+            self.tail_jobs = jobs;
+        }
+        self.tail += span;
+        if view.in_flight == 0 {
+            self.tail_idle += span;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const SPAN: Duration = Duration::from_millis(50);
+    const OPEN: GateView = GateView {
+        in_flight: 1,
+        limit: 8,
+        waiting: 0,
+        paused_until: None,
+        pause_reason: None,
+        slowed: false,
+    };
+
+    fn sampled(view: &GateView, supply: Supply) -> WaitTimes {
+        let mut times = WaitTimes::default();
+        times.sample(view, SPAN, supply);
+        times
+    }
+
+    #[test]
+    fn each_span_is_charged_to_the_one_thing_that_held_the_next_attempt_back() {
+        type Of = fn(&WaitTimes) -> Duration;
+        let paused = |reason| GateView {
+            paused_until: Some(Instant::now()),
+            pause_reason: Some(reason),
+            waiting: 9,
+            ..OPEN
+        };
+        let table: [(&str, GateView, Supply, Of); 7] = [
+            ("pause", paused(PauseReason::Quota), Supply::Rows, |times| times.pauses),
+            ("slots", GateView { in_flight: 8, waiting: 1, ..OPEN }, Supply::Rows, |times| times.slot),
+            ("quota", GateView { waiting: 1, slowed: true, ..OPEN }, Supply::Rows, |times| times.pauses),
+            ("rate", GateView { waiting: 1, ..OPEN }, Supply::Rows, |times| times.rate),
+            ("input", OPEN, Supply::Starved, |times| times.input),
+            ("drain", GateView { limit: 64, ..OPEN }, Supply::Exhausted(60), |times| times.drain),
+            ("outage", paused(PauseReason::Outage), Supply::Rows, |times| times.outage),
+        ];
+        for (name, view, supply, of) in table {
+            let times = sampled(&view, supply);
+            assert_eq!(of(&times), SPAN, "{name}");
+            let all = [times.slot, times.rate, times.pauses, times.input, times.drain];
+            assert_eq!(all.into_iter().sum::<Duration>(), SPAN, "{name}");
+        }
+        let free = sampled(&OPEN, Supply::Rows);
+        assert_eq!((free.busy, free.slot + free.rate + free.pauses + free.input), (SPAN, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_tail_is_what_a_quarter_of_the_slots_could_carry() {
+        let mut times = WaitTimes::default();
+        times.sample(&OPEN, SPAN, Supply::Exhausted(3));
+        assert_eq!((times.drain, times.tail), (SPAN, Duration::ZERO));
+        for jobs in [2; 20] {
+            times.sample(&GateView { in_flight: 0, ..OPEN }, SPAN, Supply::Exhausted(jobs));
+        }
+        assert_eq!((times.tail, times.tail_idle, times.tail_jobs), (SPAN * 20, SPAN * 20, 2));
+        times.sample(&OPEN, SPAN, Supply::Exhausted(1));
+        assert_eq!((times.tail_idle, times.tail_jobs), (SPAN * 20, 2), "what was open when it began");
+    }
+}
