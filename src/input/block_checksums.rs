@@ -1,13 +1,13 @@
-//! Holds the second reading of a file to what the first one found, block by block.
+//! Compares the second reading of a file with the first one, block by block.
 //!
-//! A file is read twice: it is surveyed before the first request, and then fetched from. An export job that
-//! truncates and rewrites it meanwhile would mix the rows of two files, or cut a key in two. So the first
-//! reading keeps a checksum of each block of raw bytes, compressed ones where the input is compressed, and the
-//! second one hands a block on only when the whole of it is found to be the same. Both read one descriptor, so
-//! that a file that is replaced by a rename is read on as it was.
+//! A file is read twice: once by the survey, before the first request, and once by the run. An export job
+//! that truncates and rewrites it meanwhile would mix the rows of two files, or split a key. So the first
+//! reading keeps a checksum of each block of raw bytes (compressed bytes if the input is compressed), and the
+//! second one returns a block only if all of it is the same. Both read one descriptor, so a file that is
+//! replaced by a rename is still read in its old version.
 //!
-//! The checksum is CRC-32, which costs next to nothing beside the parsing; of changes in one block alone it
-//! misses one in four billion. A block's four bytes stand for 64 KiB: 10 GB of CSV take 640 KiB.
+//! The checksum is CRC-32, which is cheap compared with the parsing. It misses one in four billion changes to
+//! a single block. Four bytes stand for 64 KiB: 10 GB of CSV need 640 KiB.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -16,27 +16,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::positioned_reader::PositionedReader;
 
-/// Bytes of a block: what a reader asks for at once, so that it is checked where it is read.
+/// The length of a block: what a reader requests at once, so that a block is checked in the buffer of the
+/// reader.
 const BLOCK: usize = super::source::CHUNK;
 
-/// What the bytes of a file were as far as it was read.
+/// The checksums of a file, up to where it was read.
 #[derive(Debug, Clone, Default)]
 pub(super) struct BlockChecksums {
     checksums: Vec<u32>,
-    /// All bytes that were read; the last block may be a short one.
+    /// Bytes read; the last block may be shorter than the others.
     pub(super) length: u64,
     /// The end of the file was reached.
     pub(super) complete: bool,
 }
 
 impl BlockChecksums {
-    /// How long a block is; 0 behind the last one.
+    /// The length of a block; 0 behind the last one.
     fn length_of(&self, index: usize) -> usize {
         let begin = index as u64 * BLOCK as u64;
         usize::try_from(self.length.saturating_sub(begin)).unwrap_or(usize::MAX).min(BLOCK)
     }
 
-    /// Whether the bytes of the last block are still what they were.
+    /// Whether the last block still has its checksum.
     pub(super) fn last_is_unchanged(&self, file: &File) -> bool {
         let Some(index) = self.checksums.len().checked_sub(1) else { return true };
         let mut bytes = vec![0; self.length_of(index)];
@@ -45,20 +46,20 @@ impl BlockChecksums {
     }
 }
 
-/// The first reading: takes down what it reads.
+/// The first reading: computes the checksums.
 pub(super) struct ChecksummingReader {
     bytes: PositionedReader,
     record: SharedChecksums,
 }
 
-/// What a [`ChecksummingReader`] takes down, to be asked for when it is gone.
+/// The checksums of a [`ChecksummingReader`], available after it is dropped.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SharedChecksums(Arc<Mutex<ChecksumsInProgress>>);
 
 #[derive(Debug, Default)]
 struct ChecksumsInProgress {
     blocks: BlockChecksums,
-    /// Bytes of the block that is not full yet, and their checksum.
+    /// Bytes in the incomplete block, and their checksum.
     filled: usize,
     hasher: crc32fast::Hasher,
 }
@@ -72,7 +73,7 @@ impl ChecksummingReader {
 }
 
 impl SharedChecksums {
-    /// What was read so far.
+    /// The checksums so far.
     pub(super) fn blocks(&self) -> BlockChecksums {
         let unfinished = self.lock();
         let mut blocks = unfinished.blocks.clone();
@@ -114,17 +115,17 @@ impl Read for ChecksummingReader {
     }
 }
 
-/// The second reading: hands on what is as it was, and nothing else. It ends where the first one ended.
+/// The second reading: returns unchanged blocks only, and ends where the first reading ended.
 pub(super) struct VerifyingReader {
     file: Arc<File>,
     blocks: Arc<BlockChecksums>,
     next: usize,
-    /// A verified block that was asked for piece by piece.
+    /// A verified block of which a part was returned.
     buffer: Vec<u8>,
     at: usize,
-    /// Whether the last row that was read the first time has its end; asked before its bytes are handed on.
+    /// Whether the last row of the first reading has its end. Called before its bytes are returned.
     last_row_is_whole: Box<dyn Fn() -> bool + Send>,
-    /// Makes the error for bytes that are no longer those of the first reading.
+    /// Makes the error for bytes that differ from the first reading.
     changed: Box<dyn Fn() -> io::Error + Send>,
 }
 

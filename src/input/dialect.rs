@@ -1,34 +1,34 @@
-//! How a file is written, read off its first line: encoding, a `sep=` line, the delimiter.
+//! Encoding, `sep=` line and delimiter of a file, derived from its first line.
 
 use crate::input::error::InputError;
 use crate::input::source::InputSource;
 
-/// The delimiters that are guessed, in the order of preference where the first line has as many of each.
+/// The delimiters that are detected. The earlier one is preferred if the first line has as many of both.
 const GUESSED: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// How many bytes of a first line are looked at to guess; a header beyond is read all the same.
+/// The bytes of a first line that are used to detect its delimiter. A longer header is read all the same.
 const PROBE_CAP: usize = 1 << 20;
 
 /// Where the records begin and what separates their cells.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Dialect {
     pub(super) delimiter: u8,
-    /// The physical line of the first byte that is left.
+    /// The physical line of the first byte that is not consumed.
     pub(super) line: u64,
     /// The byte before that one is a carriage return.
     pub(super) after_cr: bool,
 }
 
-/// Whether a byte can stand between two cells: an ASCII character that is no quote, no line end and no NUL.
+/// Whether a byte can be a delimiter: an ASCII character other than a quote, a line end or NUL.
 #[must_use]
 pub fn may_delimit(byte: u8) -> bool {
     byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n' | 0)
 }
 
-/// Looks at the first line; drops byte-order marks and a `sep=` line from the source.
+/// Reads the first line, and skips byte-order marks and a `sep=` line.
 pub(super) fn read_dialect(source: &mut InputSource, wanted: Option<u8>) -> Result<Dialect, InputError> {
     if let Some(byte) = wanted.filter(|&byte| !may_delimit(byte)) {
-        return Err(InputError::Delimiter { at: source.place().clone(), delimiter: char::from(byte) });
+        return Err(InputError::Delimiter { at: source.location().clone(), delimiter: char::from(byte) });
     }
     drop_marks(source)?;
     let wanted_only = wanted.map(|byte| [byte]);
@@ -59,21 +59,21 @@ const MARKS: &[(&[u16], ByteOrder)] = &[
     (&[0, 0, 0xfe, 0xff], ByteOrder::Wide("UTF-32", "UTF-32")),
 ];
 
-/// Drops every mark that stands at the start (joined exports have several); the csv crate would drop one
-/// only if it came in one read.
+/// Skips every byte-order mark at the start (concatenated exports have several). The csv crate would skip
+/// one, and only if it arrived in a single read.
 fn drop_marks(source: &mut InputSource) -> Result<(), InputError> {
     while let Some(order) = source.signature(MARKS)? {
         match order {
             ByteOrder::Utf8 => source.skip(3),
             ByteOrder::Wide(encoding, iconv) => {
-                return Err(InputError::Encoding { at: source.place().clone(), encoding, iconv });
+                return Err(InputError::Encoding { at: source.location().clone(), encoding, iconv });
             }
         }
     }
     Ok(())
 }
 
-/// Counts the delimiters in the first line, and says where it ends.
+/// Counts the delimiters in the first line. Gives the most frequent one, and the length of the line.
 fn probe(source: &mut InputSource, candidates: &[u8]) -> Result<(u8, usize), InputError> {
     let mut first_line = FirstLine::new(candidates);
     let mut at = 0;
@@ -93,9 +93,9 @@ fn probe(source: &mut InputSource, candidates: &[u8]) -> Result<(u8, usize), Inp
     Ok((first_line.most(), at))
 }
 
-/// Refuses text of two or four bytes a character, which has no mark but a NUL in most characters. In
-/// UTF-8 a NUL is a control character that hardly occurs: 2 of 5 bytes is under UTF-16's half and over
-/// what an odd cell can bring about.
+/// Rejects UTF-16 and UTF-32 without a byte-order mark: most of their characters contain a NUL byte. In
+/// UTF-8, NUL is a control character that hardly occurs. The limit of 2 in 5 bytes is below the half of
+/// UTF-16, and above what one unusual cell can reach.
 fn refuse_wide(source: &InputSource, length: usize) -> Result<(), InputError> {
     let line = &source.seen()[..length];
     let nul = |parity: usize| line.iter().skip(parity).step_by(2).filter(|&&byte| byte == 0).count();
@@ -108,10 +108,10 @@ fn refuse_wide(source: &InputSource, length: usize) -> Result<(), InputError> {
         (true, false) => ("UTF-16 (big-endian, without a mark)", "UTF-16BE"),
         (false, false) => ("UTF-16 (little-endian, without a mark)", "UTF-16LE"),
     };
-    Err(InputError::Encoding { at: source.place().clone(), encoding, iconv })
+    Err(InputError::Encoding { at: source.location().clone(), encoding, iconv })
 }
 
-/// The delimiter that a first line `sep=;` names (Excel's convention; some programs quote it), and where
+/// The delimiter that a first line `sep=;` names (a convention of Excel; some programs quote it), and where
 /// that line ends.
 fn sep_line(seen: &[u8]) -> Option<(u8, usize)> {
     let end = memchr::memchr2(b'\r', b'\n', seen).unwrap_or(seen.len());
@@ -125,7 +125,7 @@ fn sep_line(seen: &[u8]) -> Option<(u8, usize)> {
     }
 }
 
-/// Counts the candidates in the first line that is not blank, outside quotes; a quote opens after any of
+/// Counts the candidates in the first line that is not blank, outside quotes. A quote may open after each of
 /// them.
 struct FirstLine<'a> {
     candidates: &'a [u8],
@@ -165,7 +165,7 @@ impl<'a> FirstLine<'a> {
         };
     }
 
-    /// The candidate that was there most often, the first of equals.
+    /// The most frequent candidate, the first of equals.
     fn most(&self) -> u8 {
         let best = self.candidates.iter().rev().max_by_key(|&&byte| self.counts[usize::from(byte)]);
         best.map_or(b',', |&byte| byte)
@@ -175,13 +175,15 @@ impl<'a> FirstLine<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::location::InputLocation;
 
     fn dialect(bytes: &[u8]) -> Result<Dialect, InputError> {
         read_dialect(&mut source(bytes), None)
     }
 
     fn source(bytes: &[u8]) -> InputSource {
-        InputSource::new(Box::new(std::io::Cursor::new(bytes.to_vec())), "p.csv").unwrap()
+        InputSource::new(Box::new(std::io::Cursor::new(bytes.to_vec())), InputLocation::named("p.csv"))
+            .unwrap()
     }
 
     fn delimiter(bytes: &[u8]) -> char {

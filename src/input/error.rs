@@ -1,94 +1,21 @@
-//! What damages the whole of an input: what, where, why, and what to do about it.
+//! Errors of a whole input: what, where, why, and what to do about it.
 //!
-//! Damage to one row is no error but travels with the row, see [`Damage`](crate::input::Damage).
+//! Damage to a single row is no error but data of that row: [`Damage`](crate::input::Damage).
 
-use std::fmt;
 use std::io;
 
-use crate::input::settings::STDIN_NAME;
+use crate::input::location::{InputLocation, Packing};
+use crate::input::message_text::shell_quoted;
 use crate::model::{Exit, count, counted};
 
-/// How an input is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Packing {
-    /// RFC 1952.
-    Gzip,
-    /// RFC 8878.
-    Zstd,
-}
-
-impl Packing {
-    /// The shell command that unpacks onto standard output.
-    fn command(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip -dc",
-            Self::Zstd => "zstd -dc",
-        }
-    }
-}
-
-impl fmt::Display for Packing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        })
-    }
-}
-
-/// Where in which input; shown as `products.csv, line 7`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputLocation {
-    /// The path as it was given, or `standard input`; without control characters.
-    pub input: Box<str>,
-    /// The physical line, from 1; none where the whole is meant.
-    pub line: Option<u64>,
-    /// How it is packed, if it is.
-    pub packing: Option<Packing>,
-}
-
-impl InputLocation {
-    pub(super) fn new(input: &str) -> Self {
-        Self { input: shown(input).into(), line: None, packing: None }
-    }
-
-    pub(super) fn line(&self, line: u64) -> Self {
-        Self { line: Some(line), ..self.clone() }
-    }
-
-    /// The shell command that converts this input to UTF-8.
-    fn convert(&self, from: &str) -> String {
-        if &*self.input == STDIN_NAME {
-            return format!("convert it on the way: … | iconv -f {from} -t UTF-8 | skufetch - …");
-        }
-        let file = quoted(&self.input);
-        let plain = self.input.trim_end_matches(".gz").trim_end_matches(".zst");
-        let stem = plain.strip_suffix(".csv").unwrap_or(plain);
-        let target = quoted(&format!("{stem}.utf8.csv"));
-        match self.packing {
-            None => format!("convert it: iconv -f {from} -t UTF-8 {file} > {target}"),
-            Some(packing) => {
-                format!("convert it: {} {file} | iconv -f {from} -t UTF-8 > {target}", packing.command())
-            }
-        }
-    }
-}
-
-impl fmt::Display for InputLocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.input)?;
-        self.line.map_or(Ok(()), |line| write!(f, ", line {line}"))
-    }
-}
-
-/// The bytes of the second reading are not those of the first: travels in an [`io::Error`] to where that becomes
-/// an [`InputError`].
+/// The second reading differs from the first. Travels inside an [`io::Error`] to where that becomes an
+/// [`InputError`].
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the file changed while it was read")]
 pub(super) struct Changed {
-    /// Data rows that were surveyed.
+    /// Data rows in the survey.
     pub(super) before: u64,
-    /// Data rows that are there now, if they can be counted.
+    /// Data rows now, if they can be counted.
     pub(super) now: Option<u64>,
 }
 
@@ -101,7 +28,7 @@ pub enum InputError {
         /// The file.
         at: InputLocation,
     },
-    /// The operating system does not let it be read (on).
+    /// The operating system cannot read it.
     #[error("{at}: cannot be read: {source}")]
     Unreadable {
         /// The line that was being read.
@@ -119,17 +46,17 @@ pub enum InputError {
         /// `cut short`, or `damaged` with the decoder's reason.
         how: Box<str>,
     },
-    /// Its bytes were others when they were read the second time.
+    /// The second reading differs from the first.
     #[error("{} changed while it was read ({})", at.input, rows_of_both(*before, *now))]
     Changed {
         /// The file.
         at: InputLocation,
         /// Data rows that the first reading found.
         before: u64,
-        /// Data rows that are there now, if they can be counted.
+        /// Data rows now, if they can be counted.
         now: Option<u64>,
     },
-    /// It is some other kind of file.
+    /// It is another kind of file.
     #[error("{at}: this is {what}, not a CSV file")]
     NotCsv {
         /// The file.
@@ -146,7 +73,7 @@ pub enum InputError {
         at: InputLocation,
         /// The encoding, for people.
         encoding: &'static str,
-        /// The same as iconv calls it.
+        /// The name of the encoding in iconv.
         iconv: &'static str,
     },
     /// A column name is not UTF-8.
@@ -157,7 +84,7 @@ pub enum InputError {
         /// The column's place, from 1.
         column: usize,
     },
-    /// There is no line with a character in it.
+    /// It is empty.
     #[error("{at}: there is no header: the input is empty")]
     NoHeader {
         /// The input.
@@ -168,10 +95,10 @@ pub enum InputError {
     NoRow {
         /// The input.
         at: InputLocation,
-        /// Whether a header was there.
+        /// Whether it has a header.
         headers: bool,
     },
-    /// A quote opens a cell and nothing, or something else, closes it.
+    /// A quote opens a cell and never closes, or closes in another cell.
     #[error("{at}: the quote that opens a cell here {}", match until {
         None => "never closes".to_owned(),
         Some(line) => format!("runs on into line {line}, where text follows its closing quote"),
@@ -179,10 +106,10 @@ pub enum InputError {
     OpenQuote {
         /// Where the quote opens.
         at: InputLocation,
-        /// Where another cell's quote seems to have closed it.
+        /// Where a quote of another cell seems to close it.
         until: Option<u64>,
     },
-    /// One record is larger than any row should be.
+    /// One record is larger than the limit.
     #[error("{at}: the record that begins here is larger than {} MiB", super::record_scanner::RECORD_CAP >> 20)]
     RecordTooLarge {
         /// Where it begins.
@@ -196,7 +123,7 @@ pub enum InputError {
         /// The first row too many.
         at: InputLocation,
     },
-    /// The byte given as the delimiter cannot be one.
+    /// The given delimiter cannot be one.
     #[error("{at}: {delimiter:?} cannot be the delimiter")]
     Delimiter {
         /// The input.
@@ -204,16 +131,16 @@ pub enum InputError {
         /// The byte.
         delimiter: char,
     },
-    /// No column has the name that was asked for as the key.
+    /// No column has the name of the wanted key.
     #[error("{at}: no column is called `{wanted}`; there are: {columns}")]
     NoSuchKey {
         /// The header's line.
         at: InputLocation,
         /// The name.
         wanted: Box<str>,
-        /// The names there are.
+        /// The names of the columns.
         columns: Box<str>,
-        /// The one most like it.
+        /// The most similar one.
         nearest: Option<Box<str>>,
     },
     /// Several columns could be the key.
@@ -231,7 +158,7 @@ pub enum InputError {
     NoKey {
         /// The header's line.
         at: InputLocation,
-        /// The names there are.
+        /// The names of the columns.
         columns: Box<str>,
         /// The first of them.
         first: Box<str>,
@@ -239,7 +166,7 @@ pub enum InputError {
 }
 
 impl InputError {
-    /// How the program ends after it.
+    /// The exit of the program.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
@@ -262,10 +189,10 @@ impl InputError {
                     .into()
             }
             Self::NotCsv { remedy, .. } => (*remedy).into(),
-            Self::Encoding { at, iconv, .. } => at.convert(iconv),
+            Self::Encoding { at, iconv, .. } => at.conversion_hint(iconv),
             Self::HeaderNotUtf8 { at, .. } => format!(
                 "it is probably Windows-1252 or Latin-1 (ISO-8859-1), as Excel saves CSV; {}",
-                at.convert("WINDOWS-1252")
+                at.conversion_hint("WINDOWS-1252")
             ),
             Self::NoRow { headers: true, .. } => {
                 "there is only a header: was the export finished? without a header line, say --no-headers"
@@ -283,13 +210,13 @@ impl InputError {
             Self::Delimiter { .. } => "take one ASCII character that is no quote and no line end".into(),
             Self::NoSuchKey { nearest, .. } => return nearest.as_deref().map(key_hint),
             Self::SeveralKeys { choice: Some(name), .. } => {
-                format!("say which, for example --key {}", quoted(name))
+                format!("say which, for example --key {}", shell_quoted(name))
             }
             Self::SeveralKeys { choice: None, .. } => {
                 "give these columns different names in the header".into()
             }
             Self::NoKey { first, .. } => {
-                format!("say which column holds the SKU, for example --key {}", quoted(first))
+                format!("say which column holds the SKU, for example --key {}", shell_quoted(first))
             }
         })
     }
@@ -307,7 +234,7 @@ fn rows_of_both(before: u64, now: Option<u64>) -> String {
 }
 
 fn key_hint(name: &str) -> String {
-    format!("did you mean --key {}?", quoted(name))
+    format!("did you mean --key {}?", shell_quoted(name))
 }
 
 fn unreadable_hint(source: &io::Error) -> Option<String> {
@@ -318,58 +245,13 @@ fn unreadable_hint(source: &io::Error) -> Option<String> {
     }
 }
 
-/// Text from outside as it may reach a terminal: what is not printable is escaped.
-pub(super) fn shown(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\'' | '"' | '\\' => clean.push(c),
-            _ => clean.extend(c.escape_debug()),
-        }
-    }
-    clean
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "._/-+,:@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_conversion_can_be_pasted_into_a_shell() {
-        let at = InputLocation::new("my list.csv");
-        assert_eq!(
-            at.convert("UTF-16"),
-            "convert it: iconv -f UTF-16 -t UTF-8 'my list.csv' > 'my list.utf8.csv'"
-        );
-        let at = InputLocation { packing: Some(Packing::Gzip), ..InputLocation::new("p.csv.gz") };
-        assert_eq!(
-            at.convert("UTF-16"),
-            "convert it: gzip -dc p.csv.gz | iconv -f UTF-16 -t UTF-8 > p.utf8.csv"
-        );
-        assert!(
-            InputLocation::new(STDIN_NAME)
-                .convert("UTF-16")
-                .contains("| iconv -f UTF-16 -t UTF-8 | skufetch -")
-        );
-    }
-
-    #[test]
-    fn nothing_from_outside_reaches_the_terminal_unescaped() {
-        assert_eq!(shown("a\u{1b}[31m\u{202e}é\"'\\\n"), "a\\u{1b}[31m\\u{202e}é\"'\\\\n");
-    }
-
-    #[test]
     fn an_open_quote_is_named_by_where_it_opens() {
-        let at = InputLocation::new("p.csv").line(7);
+        let at = InputLocation::named("p.csv").line(7);
         let error = InputError::OpenQuote { at: at.clone(), until: None };
         assert_eq!(error.to_string(), "p.csv, line 7: the quote that opens a cell here never closes");
         let error = InputError::OpenQuote { at, until: Some(9) };

@@ -1,16 +1,18 @@
-//! Names the columns and chooses the key; knows the failure file that an earlier run left.
+//! Names the columns, chooses the key, and recognises the failure file of an earlier run.
 
 use csv::ByteRecord;
 
-use crate::input::error::{InputError, InputLocation, shown};
+use crate::input::error::InputError;
+use crate::input::location::InputLocation;
+use crate::input::message_text::escaped;
 
-/// The columns that a failure file adds after the input's own.
+/// The columns that a failure file adds after those of the input.
 pub(super) const FAILURE_COLUMNS: [&str; 3] = ["_error", "_status", "_attempts"];
 
-/// How many names a message lists.
+/// The most names that a message lists.
 const LISTED: usize = 20;
 
-/// How many characters of a name a message shows.
+/// The most characters of a name in a message.
 const NAME_SHOWN: usize = 40;
 
 /// Whether a header is that of a failure file.
@@ -19,8 +21,8 @@ pub(super) fn is_failure_header(header: &ByteRecord) -> bool {
     own > 0 && header.iter().skip(own).eq(FAILURE_COLUMNS.map(str::as_bytes))
 }
 
-/// Whether the columns of a failure file stand anywhere in a header, in their order: that of one which a spreadsheet
-/// or a person has edited.
+/// Whether a header contains the columns of a failure file anywhere, in their order. That is a failure file
+/// which a spreadsheet or a person has edited.
 pub(super) fn has_failure_columns(header: &ByteRecord) -> bool {
     let cells: Vec<&[u8]> = header.iter().map(<[u8]>::trim_ascii).collect();
     cells
@@ -28,8 +30,8 @@ pub(super) fn has_failure_columns(header: &ByteRecord) -> bool {
         .any(|three| three.iter().copied().eq(FAILURE_COLUMNS.map(str::as_bytes)))
 }
 
-/// A cell of a failure file without the apostrophe that keeps spreadsheets from running it: one is taken off
-/// where apostrophes are followed by `=`, `+`, `-` or `@`, as one was put before every such cell.
+/// A cell of a failure file without the apostrophe that keeps spreadsheets from executing it. One is removed
+/// if apostrophes are followed by `=`, `+`, `-` or `@`, since one was added to every such cell.
 pub(super) fn unguarded(cell: &[u8]) -> &[u8] {
     match cell {
         [b'\'', rest @ ..] => match rest.iter().find(|&&byte| byte != b'\'') {
@@ -40,7 +42,7 @@ pub(super) fn unguarded(cell: &[u8]) -> &[u8] {
     }
 }
 
-/// The names in a header; those that a failure file adds are left out.
+/// The names in a header, without those that a failure file adds.
 pub(super) fn names(header: &ByteRecord, at: &InputLocation) -> Result<Vec<String>, InputError> {
     let failures = is_failure_header(header);
     let own = header.len() - if failures { FAILURE_COLUMNS.len() } else { 0 };
@@ -57,7 +59,7 @@ pub(super) fn names(header: &ByteRecord, at: &InputLocation) -> Result<Vec<Strin
     header.iter().take(own).enumerate().map(name).collect()
 }
 
-/// Chooses the key column: the one named so, else the one called `sku` in any case, else the only one.
+/// Chooses the key column: the wanted one, else the one called `sku` in any case, else the only one.
 pub(super) fn choose_key(
     names: &[String],
     wanted: Option<&str>,
@@ -76,7 +78,7 @@ pub(super) fn choose_key(
         ([], _) => Err(InputError::NoKey {
             at: at.clone(),
             columns: list(names.iter().map(String::as_str)).into(),
-            first: shown(names.first().map_or("", String::as_str)).into(),
+            first: escaped(names.first().map_or("", String::as_str)).into(),
         }),
         (several, _) => Err(several_keys(names, several, at)),
     }
@@ -89,9 +91,9 @@ fn places(names: &[String], is: impl Fn(&str) -> bool) -> Vec<usize> {
 fn no_such_key(names: &[String], wanted: &str, at: &InputLocation) -> InputError {
     InputError::NoSuchKey {
         at: at.clone(),
-        wanted: shown(wanted).into(),
+        wanted: escaped(wanted).into(),
         columns: list(names.iter().map(String::as_str)).into(),
-        nearest: nearest(names, wanted).map(|name| shown(name).into()),
+        nearest: nearest(names, wanted).map(|name| escaped(name).into()),
     }
 }
 
@@ -102,11 +104,11 @@ fn several_keys(names: &[String], several: &[usize], at: &InputLocation) -> Inpu
     InputError::SeveralKeys {
         at: at.clone(),
         columns: listed(&placed).into(),
-        choice: several.iter().find(alone).map(|&index| shown(&names[index]).into()),
+        choice: several.iter().find(alone).map(|&index| escaped(&names[index]).into()),
     }
 }
 
-/// The name most like the one that was asked for, if one is: at most a third of its letters differ.
+/// The most similar name, if at most a third of its letters differ.
 fn nearest<'a>(names: &'a [String], wanted: &str) -> Option<&'a str> {
     let plain = |name: &str| name.trim().to_lowercase();
     let wanted = plain(wanted);
@@ -133,7 +135,7 @@ fn listed(names: &[String]) -> String {
 
 /// A name in a message, in backticks.
 fn cut(name: &str) -> String {
-    let text = shown(name);
+    let text = escaped(name);
     match text.char_indices().nth(NAME_SHOWN) {
         Some((end, _)) => format!("`{}…`", &text[..end]),
         None => format!("`{text}`"),
@@ -147,7 +149,7 @@ mod tests {
 
     fn choose(names: &[&str], wanted: Option<&str>) -> Result<usize, InputError> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        choose_key(&names, wanted, &InputLocation::new("p.csv").line(1))
+        choose_key(&names, wanted, &InputLocation::named("p.csv").line(1))
     }
 
     #[test]
@@ -197,7 +199,7 @@ mod tests {
     #[test]
     fn a_message_lists_no_more_than_a_screen_can_hold() {
         let names: Vec<String> = (0..30).map(|i| format!("{i}{}", "x".repeat(60))).collect();
-        let error = choose_key(&names, None, &InputLocation::new("p.csv")).unwrap_err().to_string();
+        let error = choose_key(&names, None, &InputLocation::named("p.csv")).unwrap_err().to_string();
         assert!(error.ends_with("and 10 more") && error.len() < 1200, "{error}");
     }
 
@@ -209,12 +211,12 @@ mod tests {
         assert!(!is(&["sku", "_error", "_status"]));
         assert!(!is(&["sku", "_error", "_status", "_attempts", "x"]));
         let header = ByteRecord::from(vec!["'=sku", "'x", "_error", "_status", "_attempts"]);
-        assert_eq!(names(&header, &InputLocation::new("")).unwrap(), ["=sku", "'x"]);
+        assert_eq!(names(&header, &InputLocation::named("")).unwrap(), ["=sku", "'x"]);
     }
 
     #[test]
     fn a_name_that_is_not_utf8_is_an_error_with_its_place() {
-        let at = InputLocation::new("p.csv").line(1);
+        let at = InputLocation::named("p.csv").line(1);
         let error = names(&ByteRecord::from(vec![&b"sku"[..], b"Gr\xf6sse"]), &at).unwrap_err();
         assert_eq!(error.to_string(), "p.csv, line 1: the name of column 2 is not valid UTF-8");
         assert!(error.hint().unwrap().contains("iconv -f WINDOWS-1252 -t UTF-8 p.csv > p.utf8.csv"));

@@ -1,15 +1,18 @@
-//! Bytes to rows, every error with its line.
+//! Bytes to rows. Every error names its line.
 //!
-//! `source` opens, unpacks and looks at the first bytes; `dialect` reads off the first line how the file
-//! is written; `frame` follows the bytes on their way into the csv crate and keeps what that crate does
-//! not tell (where a record begins, blank lines, a quote that never closes); `header` names the columns
-//! and chooses the key; `records` joins these; `rows` hands out the rows, and `survey` checks a whole
-//! file before the first request. `blocks` holds the second reading of that file to what the first one found.
+//! `source` opens and decompresses the input and allows a look ahead at its first bytes. `dialect` derives
+//! encoding and delimiter from the first line. `record_scanner` scans the same bytes as the csv crate and
+//! keeps what that crate does not report: where a record begins, blank lines, a quote that never closes.
+//! `record_reader` joins the two. `header` names the columns and chooses the key. `rows` returns the rows,
+//! and `survey` checks a whole file before the first request. `block_checksums` compares the second reading
+//! of that file with the first.
 
 mod block_checksums;
 mod dialect;
 mod error;
 mod header;
+mod location;
+mod message_text;
 mod positioned_reader;
 mod record_reader;
 mod record_scanner;
@@ -20,7 +23,8 @@ mod source;
 mod survey;
 
 pub use dialect::may_delimit;
-pub use error::{InputError, InputLocation, Packing};
+pub use error::InputError;
+pub use location::{InputLocation, Packing};
 pub use row::{ColumnLookupError, Columns, Damage, Row};
 pub use rows::{Rows, is_failure_file};
 pub use settings::{InputPath, InputSettings};

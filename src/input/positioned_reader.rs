@@ -1,5 +1,5 @@
-//! Reading a file from its start by offsets, whatever else reads the same descriptor; standard input too, where it is
-//! a file.
+//! Reads a file from its start by offsets, independent of other readers of the same descriptor. Standard
+//! input too, if it is a file.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// Reads a file from its start, whatever else reads the same descriptor.
+/// Reads a file from its start, independent of other readers of the same descriptor.
 #[derive(Debug)]
 pub(super) struct PositionedReader {
     file: Arc<File>,
@@ -28,8 +28,8 @@ impl Read for PositionedReader {
     }
 }
 
-/// The file that standard input is (`skufetch - < products.csv`), if it is a regular one and nothing was read of it
-/// yet. Reading by offsets leaves its own position where it is, so that it can be opened here again.
+/// The file that standard input is (`skufetch - < products.csv`), if it is a regular file and nothing was
+/// read of it yet. Reading by offsets does not move its position, so it can be opened here again.
 pub(super) fn unread_stdin() -> Option<File> {
     let mut file = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
     let is_file = file.metadata().is_ok_and(|found| found.is_file());

@@ -1,26 +1,27 @@
-//! The csv crate and the scanner over the same bytes: records with their spans, and the damage that only
-//! the scanner sees.
+//! Runs the csv crate and the record scanner over the same bytes: records with their spans, and the damage
+//! that only the scanner sees.
 
 use std::io::{self, Read};
 
 use csv::ByteRecord;
 
 use crate::input::dialect::Dialect;
-use crate::input::error::{InputError, InputLocation};
+use crate::input::error::InputError;
+use crate::input::location::InputLocation;
 use crate::input::record_scanner::{RECORD_CAP, RecordScanner, RecordSpan};
 use crate::input::source::{CHUNK, InputSource};
 
-/// Reads records, the header among them.
+/// Reads records, including the header.
 pub(super) struct RecordReader {
     csv: csv::Reader<ScanningReader>,
-    place: InputLocation,
+    location: InputLocation,
     blanks: u64,
     ended: bool,
 }
 
 impl RecordReader {
     pub(super) fn new(source: InputSource, dialect: &Dialect) -> Self {
-        let place = source.place().clone();
+        let location = source.location().clone();
         let scanner = RecordScanner::new(dialect.delimiter, dialect.line, dialect.after_cr);
         let csv = csv::ReaderBuilder::new()
             .has_headers(false)
@@ -28,30 +29,30 @@ impl RecordReader {
             .delimiter(dialect.delimiter)
             .buffer_capacity(CHUNK)
             .from_reader(ScanningReader { source, scanner, failure: None, ended_in_a_record: false });
-        Self { csv, place, blanks: 0, ended: false }
+        Self { csv, location, blanks: 0, ended: false }
     }
 
     /// Which input this is.
-    pub(super) fn place(&self) -> &InputLocation {
-        &self.place
+    pub(super) fn location(&self) -> &InputLocation {
+        &self.location
     }
 
-    /// Lines without a character, up to the record that was read last.
+    /// Empty lines before the record that was read last.
     pub(super) fn blanks(&self) -> u64 {
         self.blanks
     }
 
-    /// Whether the next record can be had without reading on.
+    /// Whether the next record needs no further read.
     pub(super) fn has_complete(&self) -> bool {
         self.csv.get_ref().scanner.has_complete()
     }
 
-    /// Whether the end was reached in a record that had no line end.
+    /// Whether the input ended in a record without a line end.
     pub(super) fn ended_in_a_record(&self) -> bool {
         self.csv.get_ref().ended_in_a_record
     }
 
-    /// Reads the next record; none at the end, and after an error.
+    /// Reads the next record. `None` at the end, and after an error.
     pub(super) fn read(&mut self, record: &mut ByteRecord) -> Result<Option<RecordSpan>, InputError> {
         if self.ended {
             return Ok(None);
@@ -78,7 +79,10 @@ impl RecordReader {
             }
             _ => {
                 let source = io::Error::other("records and lines came apart; this is a fault of the program");
-                Err(InputError::Unreadable { at: self.place.line(self.csv.get_ref().scanner.line()), source })
+                Err(InputError::Unreadable {
+                    at: self.location.line(self.csv.get_ref().scanner.line()),
+                    source,
+                })
             }
         }
     }
@@ -86,10 +90,10 @@ impl RecordReader {
     fn check(&self, span: RecordSpan) -> Result<RecordSpan, InputError> {
         match span.runaway {
             Some((open, close)) => {
-                Err(InputError::OpenQuote { at: self.place.line(open), until: Some(close) })
+                Err(InputError::OpenQuote { at: self.location.line(open), until: Some(close) })
             }
             None if span.len > RECORD_CAP => {
-                Err(InputError::RecordTooLarge { at: self.place.line(span.line), quote: None })
+                Err(InputError::RecordTooLarge { at: self.location.line(span.line), quote: None })
             }
             None => Ok(span),
         }
@@ -97,34 +101,34 @@ impl RecordReader {
 
     fn failure(&mut self, error: csv::Error) -> InputError {
         let scan = self.csv.get_mut();
-        let at = self.place.line(scan.scanner.line());
+        let at = self.location.line(scan.scanner.line());
         scan.failure.take().unwrap_or_else(|| InputError::Unreadable { at, source: io::Error::other(error) })
     }
 }
 
-/// Shows every byte to the scanner on its way to the csv crate.
+/// Passes every byte to the scanner on its way to the csv crate.
 struct ScanningReader {
     source: InputSource,
     scanner: RecordScanner,
-    /// Why the last read failed: the csv crate hands on an `io::Error` only.
+    /// Why the last read failed: the csv crate passes on an `io::Error` only.
     failure: Option<InputError>,
-    /// The end was reached in a record that had no line end.
+    /// The input ended in a record without a line end.
     ended_in_a_record: bool,
 }
 
 impl ScanningReader {
     fn next(&mut self, out: &mut [u8]) -> Result<usize, InputError> {
-        let place = self.source.place();
+        let location = self.source.location();
         let unfinished = self.scanner.unfinished();
         if unfinished.len > RECORD_CAP {
             let quote = self.scanner.open_quote();
-            return Err(InputError::RecordTooLarge { at: place.line(unfinished.line), quote });
+            return Err(InputError::RecordTooLarge { at: location.line(unfinished.line), quote });
         }
         match self.source.read(out) {
             Ok(0) => {
-                let place = self.source.place();
+                let location = self.source.location();
                 self.ended_in_a_record |= self.scanner.is_in_a_record();
-                let open = |line| InputError::OpenQuote { at: place.line(line), until: None };
+                let open = |line| InputError::OpenQuote { at: location.line(line), until: None };
                 self.scanner.finish().map_err(open)?;
                 Ok(0)
             }
@@ -132,7 +136,7 @@ impl ScanningReader {
                 self.scanner.feed(&out[..read]);
                 Ok(read)
             }
-            Err(error) => Err(self.source.place().line(self.scanner.line()).fault(error)),
+            Err(error) => Err(self.source.location().line(self.scanner.line()).fault(error)),
         }
     }
 }

@@ -1,35 +1,33 @@
-//! Follows the bytes on their way into the csv crate and keeps, record by record, what that crate does
-//! not tell.
+//! Scans the bytes that the csv crate parses, and keeps for each record what that crate does not report.
 //!
-//! The csv crate finds a parse for everything: a quote that never closes swallows the rest of the file,
-//! empty lines vanish, and its line numbers count line feeds before a record's blank lines. So the same
-//! bytes are scanned here by the same quoting rules (measured against that crate by the tests below),
-//! with `memchr` from one special byte to the next.
+//! The csv crate accepts every input: a quote that never closes includes the rest of the file in its cell,
+//! empty lines vanish, and line numbers count line feeds before the blank lines of a record. So the same
+//! bytes are scanned here by the same quoting rules (the tests below compare both), with `memchr` from one
+//! special byte to the next.
 //!
-//! A physical line ends at CRLF, LF or a lone CR, inside quotes too: as the csv crate ends records, and
-//! as editors count.
+//! A physical line ends at CRLF, LF or a lone CR, inside quotes too: as the csv crate ends records, and as
+//! editors number lines.
 
 use std::collections::VecDeque;
 
 use memchr::memchr3_iter;
 
-/// The most bytes a record may have. A row names one product and at most carries its request body, so
-/// this is far beyond any real one; yet small enough to be held a few times while the parser's buffer
-/// doubles.
+/// The largest record, in bytes. A row names one product and at most contains its request body, so real rows
+/// are far smaller. Yet the parser can hold such a record several times while its buffer doubles.
 pub(super) const RECORD_CAP: u64 = 16 << 20;
 
-/// What is known of a record beside its cells.
+/// Where a record stands, and what its cells do not show.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct RecordSpan {
     /// The physical line where it begins.
     pub(super) line: u64,
-    /// Its bytes with quotes and line end.
+    /// Its length in bytes, including quotes and line end.
     pub(super) len: u64,
-    /// Lines without a character between the record before and this one.
+    /// Empty lines between the previous record and this one.
     pub(super) blanks: u64,
-    /// A cell over several lines whose closing quote is followed by text, by the lines where it opens and
-    /// closes. Then a quote was left open, and the next cell's opening quote was taken for its end: the
-    /// rows between are swallowed.
+    /// The lines where a quoted cell opens and closes, if it has several lines and text follows its closing
+    /// quote. Then a quote was left open, and the opening quote of a later cell was read as its end: the cell
+    /// contains the rows between.
     pub(super) runaway: Option<(u64, u64)>,
 }
 
@@ -49,7 +47,7 @@ enum ScanState {
     Padding,
 }
 
-/// Cuts a stream of bytes into records.
+/// Splits a stream of bytes into records.
 #[derive(Debug)]
 pub(super) struct RecordScanner {
     delimiter: u8,
@@ -63,23 +61,23 @@ pub(super) struct RecordScanner {
 }
 
 impl RecordScanner {
-    /// Begins before the first byte of `line`; with `after_cr`, between the two halves of a CRLF perhaps.
+    /// Starts before the first byte of `line`. With `after_cr` that byte may be the second half of a CRLF.
     pub(super) fn new(delimiter: u8, line: u64, after_cr: bool) -> Self {
         let (state, current) = (ScanState::Between, RecordSpan::default());
         Self { delimiter, state, line, after_cr, quote_line: 0, current, spans: VecDeque::new() }
     }
 
-    /// The line that was reached.
+    /// The current line.
     pub(super) fn line(&self) -> u64 {
         self.line
     }
 
-    /// The next record that is complete.
+    /// Takes the next complete record.
     pub(super) fn take(&mut self) -> Option<RecordSpan> {
         self.spans.pop_front()
     }
 
-    /// Whether a record is complete and was not taken yet.
+    /// Whether a complete record was not taken yet.
     pub(super) fn has_complete(&self) -> bool {
         !self.spans.is_empty()
     }
@@ -99,12 +97,12 @@ impl RecordScanner {
         &self.current
     }
 
-    /// The line where the quote opened that is open now.
+    /// The line where the quote opened that is still open.
     pub(super) fn open_quote(&self) -> Option<u64> {
         (self.state == ScanState::Quoted).then_some(self.quote_line)
     }
 
-    /// Takes the next bytes.
+    /// Scans the next bytes.
     pub(super) fn feed(&mut self, chunk: &[u8]) {
         let mut at = 0;
         while at < chunk.len() {
@@ -119,7 +117,7 @@ impl RecordScanner {
         }
     }
 
-    /// Takes the end of the bytes.
+    /// Ends the input.
     ///
     /// # Errors
     /// The line where a quote opened that is still open.

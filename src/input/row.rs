@@ -1,20 +1,20 @@
-//! What the input hands on: rows, and the columns they all share.
+//! What this module returns: rows, and the columns that they share.
 
 use csv::ByteRecord;
 
-use crate::input::error::shown;
+use crate::input::message_text::escaped;
 use crate::model::Seq;
 
-/// One CSV record with its place.
+/// One CSV record with its line.
 #[derive(Debug)]
 pub struct Row {
-    /// Its place among the data rows, from 0.
+    /// Its number among the data rows, from 0.
     pub seq: Seq,
     /// The physical line (from 1) where it begins.
     pub line: u64,
-    /// Its cells as they stood in the input, without the failure columns of an earlier run.
+    /// Its cells as in the input, without the failure columns of an earlier run.
     pub record: ByteRecord,
-    /// What is wrong with the row itself, if anything: then it may not be asked for.
+    /// The damage of this row, if any. Then it is not requested.
     pub damage: Option<Damage>,
 }
 
@@ -32,7 +32,7 @@ pub enum Damage {
     /// A cell is not valid UTF-8.
     #[error(
         "column {} is not valid UTF-8 (is it Latin-1? iconv -f WINDOWS-1252 -t UTF-8 converts it)",
-        shown(.column)
+        escaped(.column)
     )]
     NotUtf8 {
         /// The name of the first such column.
@@ -40,20 +40,20 @@ pub enum Damage {
     },
 }
 
-/// The header: the names of the columns, which of them is the key, and how the file is written.
+/// The columns of an input, and the format of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     /// Names, in order; `1`, `2`, `3` … without a header.
     pub names: Vec<String>,
     /// The index of the key column.
     pub key: usize,
-    /// The byte between two cells.
+    /// The delimiter.
     pub delimiter: u8,
     /// Whether the input has a header line.
     pub headers: bool,
 }
 
-/// Why a name does not lead to one column.
+/// Why a name identifies no single column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnLookupError {
     /// No column has this name.
@@ -63,8 +63,7 @@ pub enum ColumnLookupError {
 }
 
 impl Columns {
-    /// The index of the column with exactly this name; `sku` leads to the key column where no column
-    /// is called so.
+    /// The index of the column with exactly this name. `sku` is the key column if no column has that name.
     ///
     /// # Errors
     /// No column, or several, have that name.

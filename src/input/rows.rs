@@ -1,4 +1,4 @@
-//! Hands out the rows of an input, one by one, each with its line and with what is wrong with it alone.
+//! Returns the rows of an input one by one, each with its line and its damage.
 
 use std::io::Read;
 use std::str::from_utf8;
@@ -9,6 +9,7 @@ use csv::ByteRecord;
 use crate::input::dialect::read_dialect;
 use crate::input::error::InputError;
 use crate::input::header::{self, FAILURE_COLUMNS};
+use crate::input::location::InputLocation;
 use crate::input::record_reader::RecordReader;
 use crate::input::record_scanner::RecordSpan;
 use crate::input::row::{Columns, Damage, Row};
@@ -16,23 +17,23 @@ use crate::input::settings::{InputPath, InputSettings};
 use crate::input::source::InputSource;
 use crate::model::Seq;
 
-/// A record over this many bytes is not kept as the buffer for the next ones.
+/// The buffer of a record over this many bytes is not reused.
 const BUFFER_KEPT: u64 = 1 << 20;
 
-/// The rows of an input, read as they are asked for.
+/// The rows of an input, read on demand.
 ///
-/// A failure file of an earlier run is known by its header: its three columns and the guards before its
-/// cells are taken off again, also where `headers` is off (it has a header all the same).
+/// A failure file of an earlier run is recognised by its header. Its three columns and the apostrophes before
+/// its cells are removed, also if `headers` is off: it has a header in any case.
 pub struct Rows {
     records: RecordReader,
     columns: Arc<Columns>,
-    /// Cells in the header, those of a failure file included.
+    /// Cells in the header, including those that a failure file adds.
     width: usize,
     is_failure_file: bool,
     has_failure_columns: bool,
     /// The record that was read last.
     record: ByteRecord,
-    /// That record is the first row, which was read to count the columns and not handed out yet.
+    /// That record is the first row: it was read to count the columns, and is not returned yet.
     held: Option<RecordSpan>,
     next: u64,
     limit: u64,
@@ -47,7 +48,7 @@ impl Rows {
         Self::new(InputSource::open(path)?, settings)
     }
 
-    /// Reads bytes from anywhere; `name` is what messages call it.
+    /// Reads bytes from any reader. `name` is its name in messages.
     ///
     /// # Errors
     /// As [`Rows::open`].
@@ -56,7 +57,7 @@ impl Rows {
         name: &str,
         settings: &InputSettings,
     ) -> Result<Self, InputError> {
-        Self::new(InputSource::new(reader, name)?, settings)
+        Self::new(InputSource::new(reader, InputLocation::named(name))?, settings)
     }
 
     pub(super) fn new(mut source: InputSource, settings: &InputSettings) -> Result<Self, InputError> {
@@ -64,7 +65,7 @@ impl Rows {
         let mut records = RecordReader::new(source, &dialect);
         let mut record = ByteRecord::new();
         let Some(first) = records.read(&mut record)? else {
-            let at = records.place().clone();
+            let at = records.location().clone();
             let empty = if settings.headers {
                 InputError::NoHeader { at }
             } else {
@@ -72,7 +73,7 @@ impl Rows {
             };
             return Err(empty);
         };
-        let at = records.place().line(first.line);
+        let at = records.location().line(first.line);
         let is_failure_file = header::is_failure_header(&record);
         let has_failure_columns = header::has_failure_columns(&record);
         let headers = settings.headers || is_failure_file;
@@ -100,29 +101,29 @@ impl Rows {
         &self.columns
     }
 
-    /// Whether it is the failure file of an earlier run, or was made of one: then it has a few rows of a larger list.
+    /// Whether it is the failure file of an earlier run, or was made from one. Then it has only some rows of
+    /// a larger list.
     #[must_use]
     pub fn has_failure_columns(&self) -> bool {
         self.has_failure_columns
     }
 
-    /// Lines without a character so far.
+    /// Empty lines so far.
     pub fn blanks(&self) -> u64 {
         self.records.blanks()
     }
 
-    /// Whether the next row (or error) is there without another read of the underlying stream, which
-    /// might have to wait.
+    /// Whether the next row (or error) needs no further read of the underlying stream, which might block.
     pub fn more_buffered(&self) -> bool {
         self.next < self.limit && (self.held.is_some() || self.records.has_complete())
     }
 
-    /// Whether the end was reached in a row that had no line end.
+    /// Whether the input ended in a row without a line end.
     pub(super) fn ended_in_a_row(&self) -> bool {
         self.records.ended_in_a_record()
     }
 
-    /// The next row; none at the end, at the limit, and after an error.
+    /// The next row. `None` at the end, at the limit, and after an error.
     ///
     /// # Errors
     /// Damage to the whole of the input, or no data row at all.
@@ -135,7 +136,7 @@ impl Rows {
         Ok(Some(row))
     }
 
-    /// Goes past the next row: whether it is damaged; none as in [`Rows::next_row`].
+    /// Skips the next row, and says whether it is damaged. `None` as in [`Rows::next_row`].
     pub(super) fn skip_row(&mut self) -> Result<Option<bool>, InputError> {
         Ok(self.advance()?.map(|_| self.damage().is_some()))
     }
@@ -149,21 +150,21 @@ impl Rows {
             None => match self.records.read(&mut self.record)? {
                 Some(span) => span,
                 None if self.next == 0 => {
-                    let at = self.records.place().clone();
+                    let at = self.records.location().clone();
                     return Err(InputError::NoRow { at, headers: self.columns.headers });
                 }
                 None => return Ok(None),
             },
         };
         let Ok(seq) = u32::try_from(self.next) else {
-            return Err(InputError::TooManyRows { at: self.records.place().line(span.line) });
+            return Err(InputError::TooManyRows { at: self.records.location().line(span.line) });
         };
         self.next += 1;
         Ok(Some((Seq(seq), span)))
     }
 
-    /// The number of cells that are the input's own. A damaged row in a failure file ends in its three
-    /// columns too, so that it fails again in the same way.
+    /// The number of cells without those that a failure file adds. A damaged row of a failure file has them
+    /// too, so that it fails again in the same way.
     fn own_cells(&self) -> usize {
         match self.record.len() {
             len if self.is_failure_file && len >= FAILURE_COLUMNS.len() => len - FAILURE_COLUMNS.len(),
@@ -171,7 +172,7 @@ impl Rows {
         }
     }
 
-    /// A copy that is no larger than it must be: the parser's buffer grows with the largest record.
+    /// A copy of minimal size: the buffer of the parser grows with the largest record.
     fn own_record(&self) -> ByteRecord {
         let cells = self.own_cells();
         let mut own = ByteRecord::with_capacity(self.record.as_slice().len(), cells);
@@ -187,7 +188,7 @@ impl Rows {
             let expected = if found == self.record.len() { self.width } else { self.columns.names.len() };
             return Some(Damage::FieldCount { found, expected });
         }
-        // Cell by cell, but for the common case: a character may not be cut in two by a delimiter either.
+        // Cell by cell, except in the usual case: a delimiter may not split a character either.
         if self.record.as_slice().is_ascii() {
             return None;
         }
@@ -196,8 +197,8 @@ impl Rows {
     }
 }
 
-/// Whether a file is the failure file of an earlier run, whatever its columns are called. For a path that
-/// [can be read twice](InputPath::can_be_read_twice) only.
+/// Whether a file is the failure file of an earlier run, whatever the names of its other columns. False for a
+/// path that [cannot be read twice](InputPath::can_be_read_twice).
 #[must_use]
 pub fn is_failure_file(path: &InputPath) -> bool {
     let has_its_header = || {
@@ -653,7 +654,7 @@ mod tests {
             sizes in prop::collection::vec(1usize..9, 1..5),
         ) {
             let (bytes, lines) = write(&table, &style);
-            // The header of a single column has no delimiter to be seen.
+            // The header of a single column shows no delimiter.
             let delimiter = (table[0].len() == 1).then_some(style.delimiter);
             let settings = InputSettings { key: Some("c0".into()), delimiter, ..InputSettings::default() };
             let mut whole = open_as(&bytes, &settings).unwrap();

@@ -5,19 +5,17 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::input::error::shown;
+use crate::input::message_text::escaped;
 use crate::input::positioned_reader;
-
-/// What standard input is called in messages.
-pub(super) const STDIN_NAME: &str = "standard input";
 
 /// How the input is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputSettings {
-    /// The column whose value keys the output; none: the column `sku` in any case, else the only one.
+    /// The column whose value is the key in the output. Without it the column `sku` in any case, else the
+    /// only one.
     pub key: Option<String>,
-    /// The byte between two cells, one that [`may_delimit`](crate::input::may_delimit); none: by the
-    /// first line.
+    /// The delimiter, one that [`may_delimit`](crate::input::may_delimit). Without it the one of the first
+    /// line.
     pub delimiter: Option<u8>,
     /// Whether the first line names the columns.
     pub headers: bool,
@@ -34,15 +32,15 @@ impl Default for InputSettings {
 /// Where the rows come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InputPath {
-    /// A file, or a pipe with a name.
+    /// A file, or a named pipe.
     File(PathBuf),
     /// Standard input, written `-`.
     Stdin,
 }
 
 impl InputPath {
-    /// Whether its bytes can be read twice: a regular file, as standard input too if nothing was read of it yet. A
-    /// survey of anything else would eat its rows.
+    /// Whether its bytes can be read twice: it is a regular file, or standard input is one of which nothing was read
+    /// yet. A survey of anything else would consume its rows.
     #[must_use]
     pub fn can_be_read_twice(&self) -> bool {
         match self {
@@ -75,8 +73,8 @@ impl FromStr for InputPath {
 impl fmt::Display for InputPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => f.write_str(&shown(&path.to_string_lossy())),
-            Self::Stdin => f.write_str(STDIN_NAME),
+            Self::File(path) => f.write_str(&escaped(&path.to_string_lossy())),
+            Self::Stdin => f.write_str("standard input"),
         }
     }
 }

@@ -1,23 +1,24 @@
-//! Opens an input, unpacks it, and lets its first bytes be looked at before they are read.
+//! Opens an input, decompresses it, and allows a look ahead at its first bytes.
 //!
-//! A look takes no more from a pipe than it needs to decide: a slow producer's first rows must not wait
-//! for a full buffer.
+//! Looking ahead reads no more from a pipe than is needed to decide: the first rows of a slow producer must
+//! not wait for a full buffer.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::input::error::{Changed, InputError, InputLocation, Packing};
+use crate::input::error::{Changed, InputError};
+use crate::input::location::{InputLocation, Packing};
 use crate::input::positioned_reader::{self, PositionedReader};
 use crate::input::settings::InputPath;
 
-/// Bytes asked for at once: the size of a pipe, and of the csv crate's buffer here.
+/// Bytes per read: the size of a pipe, and of the buffer of the csv crate here.
 pub(super) const CHUNK: usize = 64 << 10;
 
-/// Opens a file, or says what is wrong with it.
+/// Opens a file.
 pub(super) fn open_file(path: &Path) -> Result<File, InputError> {
-    let at = InputLocation::new(&InputPath::File(path.into()).to_string());
+    let at = InputLocation::of(&InputPath::File(path.into()));
     if path.is_dir() {
         return Err(InputError::NotCsv { at, what: "a folder", remedy: "name the CSV file inside it" });
     }
@@ -27,16 +28,15 @@ pub(super) fn open_file(path: &Path) -> Result<File, InputError> {
     })
 }
 
-/// The bytes of an input, unpacked.
+/// The bytes of an input, decompressed.
 pub(super) struct InputSource {
     bytes: Peeked,
-    place: InputLocation,
+    location: InputLocation,
 }
 
 impl InputSource {
     /// Opens a file or standard input.
     pub(super) fn open(path: &InputPath) -> Result<Self, InputError> {
-        let name = path.to_string();
         let reader: Box<dyn Read + Send> = match path {
             InputPath::Stdin => match positioned_reader::unread_stdin() {
                 Some(file) => Box::new(PositionedReader::new(Arc::new(file))),
@@ -44,48 +44,50 @@ impl InputSource {
             },
             InputPath::File(file) => Box::new(open_file(file)?),
         };
-        Self::new(reader, &name)
+        Self::new(reader, InputLocation::of(path))
     }
 
-    /// Takes bytes from anywhere.
-    pub(super) fn new(reader: Box<dyn Read + Send>, name: &str) -> Result<Self, InputError> {
-        let mut source = Self { bytes: Peeked::new(reader), place: InputLocation::new(name) };
+    /// Reads from any reader.
+    pub(super) fn new(reader: Box<dyn Read + Send>, location: InputLocation) -> Result<Self, InputError> {
+        let mut source = Self { bytes: Peeked::new(reader), location };
         match source.signature(KINDS)? {
             None => return Ok(source),
             Some(FileKind::Foreign(what, remedy)) => {
-                return Err(InputError::NotCsv { at: source.place, what, remedy });
+                return Err(InputError::NotCsv { at: source.location, what, remedy });
             }
-            Some(FileKind::Packed(packing)) => source.place.packing = Some(packing),
+            Some(FileKind::Packed(packing)) => source.location.packing = Some(packing),
         }
         source.bytes =
-            source.bytes.unpack(source.place.packing).map_err(|error| source.place.fault(error))?;
+            source.bytes.unpack(source.location.packing).map_err(|error| source.location.fault(error))?;
         match source.signature(KINDS)? {
             None => Ok(source),
-            Some(FileKind::Packed(_)) => {
-                Err(InputError::NotCsv { at: source.place, what: "packed twice", remedy: "unpack it once" })
-            }
+            Some(FileKind::Packed(_)) => Err(InputError::NotCsv {
+                at: source.location,
+                what: "packed twice",
+                remedy: "unpack it once",
+            }),
             Some(FileKind::Foreign(what, remedy)) => {
-                Err(InputError::NotCsv { at: source.place, what, remedy })
+                Err(InputError::NotCsv { at: source.location, what, remedy })
             }
         }
     }
 
     /// Which input this is.
-    pub(super) fn place(&self) -> &InputLocation {
-        &self.place
+    pub(super) fn location(&self) -> &InputLocation {
+        &self.location
     }
 
-    /// The bytes that were looked at and not read yet.
+    /// The bytes that were looked at and are not consumed yet.
     pub(super) fn seen(&self) -> &[u8] {
         self.bytes.seen()
     }
 
-    /// Looks further; false at the end.
+    /// Looks further ahead; false at the end.
     pub(super) fn see_more(&mut self) -> Result<bool, InputError> {
-        self.bytes.see_more().map_err(|error| self.place.fault(error))
+        self.bytes.see_more().map_err(|error| self.location.fault(error))
     }
 
-    /// Drops bytes that were seen.
+    /// Consumes bytes that were looked at.
     pub(super) fn skip(&mut self, bytes: usize) {
         self.bytes.at += bytes;
     }
@@ -110,7 +112,7 @@ impl Read for InputSource {
 }
 
 impl InputLocation {
-    /// What a failed read means: the system's errors have a number, a decoder's have none.
+    /// Makes an error of a failed read. Errors of the system have a number, those of a decoder have none.
     pub(super) fn fault(&self, error: io::Error) -> InputError {
         let at = self.clone();
         if let Some(&Changed { before, now }) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
@@ -129,7 +131,7 @@ impl InputLocation {
     }
 }
 
-/// Stands for any byte in a signature.
+/// Any byte, in a signature.
 const ANY: u16 = 256;
 
 #[derive(Clone, Copy)]
@@ -138,8 +140,8 @@ enum FileKind {
     Foreign(&'static str, &'static str),
 }
 
-/// First bytes of files, by their formats' specifications. The second of zstd's is a skippable frame, as
-/// `pzstd` begins with.
+/// The first bytes of file formats, by their specifications. The second one of zstd is a skippable frame,
+/// which `pzstd` begins with.
 const KINDS: &[(&[u16], FileKind)] = &[
     (&[0x1f, 0x8b], FileKind::Packed(Packing::Gzip)),
     (&[0x28, 0xb5, 0x2f, 0xfd], FileKind::Packed(Packing::Zstd)),
@@ -165,7 +167,7 @@ const KINDS: &[(&[u16], FileKind)] = &[
     ),
 ];
 
-/// A reader whose next bytes can be seen before they are read.
+/// A reader whose next bytes can be looked at before they are consumed.
 struct Peeked {
     inner: Box<dyn Read + Send>,
     buffer: Vec<u8>,
@@ -182,7 +184,7 @@ impl Peeked {
         Ok(Self::new(match packing {
             None => Box::new(self),
             Some(Packing::Gzip) => Box::new(flate2::read::MultiGzDecoder::new(self)),
-            // The decoder's own default refuses windows over 128 MiB, as the zstd command does.
+            // The default of the decoder rejects windows over 128 MiB, as the zstd command does.
             Some(Packing::Zstd) => Box::new(zstd::stream::read::Decoder::new(self)?),
         }))
     }
@@ -201,7 +203,7 @@ impl Peeked {
         result.map(|n| n > 0)
     }
 
-    /// Never asks again after the end: a terminal would begin anew.
+    /// Reads no further after the end: a terminal would start a new input.
     fn read_inner(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.ended {
             return Ok(0);

@@ -1,5 +1,6 @@
-//! Checks a whole file before the first request: a broken export is found before anything is asked for,
-//! and the progress has its total. What is then fetched from is what was surveyed, or the run ends.
+//! Reads a whole file before the first request, so that a broken export is found before anything is
+//! requested, and the progress has its total. The rows of the run are then those of the survey, or the run
+//! ends.
 
 use std::fs::File;
 use std::io;
@@ -7,35 +8,36 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
 use crate::input::block_checksums::{BlockChecksums, ChecksummingReader, VerifyingReader};
-use crate::input::error::{Changed, InputError, InputLocation};
+use crate::input::error::{Changed, InputError};
+use crate::input::location::InputLocation;
 use crate::input::positioned_reader::{self, PositionedReader};
 use crate::input::rows::Rows;
 use crate::input::settings::{InputPath, InputSettings};
 use crate::input::source::{self, InputSource};
 
-/// What a file holds.
+/// What a file contains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SurveyCounts {
     /// Data rows, damaged ones included; at most the limit.
     pub rows: u64,
     /// Lines without a character, up to the last of these rows or the end.
     pub blanks: u64,
-    /// Rows that are damaged in themselves.
+    /// Rows with damage of their own.
     pub damaged: u64,
 }
 
-/// A file that was read once, and can be read a second time as it was then.
+/// A file that was read once, and can be read again with the same content.
 #[derive(Debug, Clone)]
 pub struct SurveyedFile {
-    /// What it holds.
+    /// What it contains.
     pub found: SurveyCounts,
     first: FirstReading,
     blocks: Arc<BlockChecksums>,
-    /// The end was reached in a row without a line end.
+    /// The file ended in a row without a line end.
     open_row: bool,
 }
 
-/// The file as it was opened, and how it was read.
+/// An open file, and the settings to read it with.
 #[derive(Debug, Clone)]
 struct FirstReading {
     path: InputPath,
@@ -45,7 +47,7 @@ struct FirstReading {
     stamp: FileVersion,
 }
 
-/// What tells one state of a file from another without reading it.
+/// Distinguishes two states of a file without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileVersion {
     place: (u64, u64),
@@ -53,23 +55,23 @@ struct FileVersion {
     written: (i64, i64),
 }
 
-/// What became of a file after it was surveyed.
+/// What happened to a file after its survey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputChange {
     /// Nothing.
     Unchanged,
-    /// So many bytes were appended.
+    /// This many bytes were appended.
     Appended(u64),
-    /// It was written to after it had been read.
+    /// Its content was overwritten.
     Rewritten,
-    /// Another file has its name.
+    /// Another file has its path.
     Replaced,
-    /// No file has its name.
+    /// No file has its path.
     Removed,
 }
 
-/// Reads all rows that a run would read. For a path that
-/// [can be read twice](InputPath::can_be_read_twice) only: the rows of anything else would be gone.
+/// Reads all rows that a run would read. Only for a path that [can be read
+/// twice](InputPath::can_be_read_twice): the rows of anything else would be lost.
 ///
 /// # Errors
 /// The same as [`Rows::open`] and [`Rows::next_row`].
@@ -81,7 +83,7 @@ pub fn survey(path: &InputPath, settings: &InputSettings) -> Result<SurveyedFile
     Ok(SurveyedFile { found, first, blocks: Arc::new(record.blocks()), open_row: rows.ended_in_a_row() })
 }
 
-/// A file that is read once, and can be asked afterwards whether it was written to meanwhile.
+/// A file that is read once, and whose changes meanwhile can be detected.
 #[derive(Debug)]
 pub struct WatchedFile(FirstReading);
 
@@ -102,13 +104,13 @@ pub fn open_watched(
 }
 
 impl WatchedFile {
-    /// What messages call the file.
+    /// The name of the file in messages.
     #[must_use]
     pub fn name(&self) -> String {
         self.0.path.to_string()
     }
 
-    /// Whether its size and the time of its last change are what they were before the first byte was read.
+    /// Whether its size and modification time are the same as before the first byte was read.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         self.0.file.metadata().is_ok_and(|now| FileVersion::of(&now) == self.0.stamp)
@@ -126,8 +128,8 @@ fn count(rows: &mut Rows) -> Result<SurveyCounts, InputError> {
 }
 
 impl SurveyedFile {
-    /// The rows that were surveyed, read again by `settings`, which may have a lower limit than those of the
-    /// survey. No row is handed out whose bytes are not those of the survey.
+    /// Reads the surveyed rows again. `settings` may have a lower limit than the survey had. No row is
+    /// returned whose bytes differ from those of the survey.
     ///
     /// # Errors
     /// As [`Rows::open`], and [`InputError::Changed`], which [`Rows::next_row`] gives too.
@@ -141,16 +143,16 @@ impl SurveyedFile {
         self.first.rows(Box::new(verifier), settings)
     }
 
-    /// What messages call it.
+    /// The name of the file in messages.
     #[must_use]
     pub fn name(&self) -> String {
         self.first.path.to_string()
     }
 
-    /// What became of the file since it was surveyed: what is there now is the next run's.
+    /// What happened to the file since the survey. New content is left to the next run.
     ///
     /// # Errors
-    /// [`InputError::Changed`] where the last row that was surveyed had no end yet, and was written on.
+    /// [`InputError::Changed`] if the last surveyed row had no line end and was continued.
     pub fn changes_since_survey(&self) -> Result<InputChange, InputError> {
         let Ok(now) = self.first.file.metadata() else { return Ok(InputChange::Rewritten) };
         let (then, now) = (self.first.stamp, FileVersion::of(&now));
@@ -159,7 +161,7 @@ impl SurveyedFile {
             && self.blocks.last_is_unchanged(&self.first.file);
         if grew && !self.last_row_is_whole() {
             let Changed { before, now } = self.changed();
-            return Err(InputError::Changed { at: InputLocation::new(&self.name()), before, now });
+            return Err(InputError::Changed { at: InputLocation::of(&self.first.path), before, now });
         }
         // Standard input has no name that another file could get.
         let named = match &self.first.path {
@@ -175,7 +177,7 @@ impl SurveyedFile {
         })
     }
 
-    /// False where the file ended in a row without a line end, and that row was written on since.
+    /// False if the file ended in a row without a line end, and that row was continued since.
     fn last_row_is_whole(&self) -> bool {
         let mut next = [0];
         !self.open_row
@@ -206,7 +208,7 @@ impl FirstReading {
     }
 
     fn rows(&self, bytes: Box<dyn io::Read + Send>, settings: &InputSettings) -> Result<Rows, InputError> {
-        Rows::new(InputSource::new(bytes, &self.path.to_string())?, settings)
+        Rows::new(InputSource::new(bytes, InputLocation::of(&self.path))?, settings)
     }
 }
 
@@ -221,13 +223,13 @@ impl FileVersion {
 }
 
 fn unreadable(path: &InputPath, source: io::Error) -> InputError {
-    InputError::Unreadable { at: InputLocation::new(&path.to_string()), source }
+    InputError::Unreadable { at: InputLocation::of(path), source }
 }
 
-/// The caller asks [`InputPath::can_be_read_twice`] first.
+/// The caller checks [`InputPath::can_be_read_twice`] first.
 fn not_a_file(path: &InputPath) -> InputError {
     let source = io::Error::other("it cannot be read twice; this is a fault of the program");
-    InputError::Unreadable { at: InputLocation::new(&path.to_string()), source }
+    InputError::Unreadable { at: InputLocation::of(path), source }
 }
 
 #[cfg(test)]

@@ -6,11 +6,7 @@
 use super::JsonErrorKind as Kind;
 use super::copier::Copier;
 use super::token::{foreign, peek, scalar, string};
-use super::{BYTE_ORDER_MARK, JsonError};
-
-/// Arrays and objects may stand in each other this deep. Common parsers give up soon after
-/// (`serde_json` at 128, and the output adds a level or two of its own).
-pub const MAX_DEPTH: usize = 100;
+use super::{BYTE_ORDER_MARK, JsonError, MAX_DEPTH};
 
 /// Checks that `input` is one JSON text (RFC 8259), and appends it to `out` without the white space
 /// between its tokens. All else is copied byte for byte: digits, the order of names, repeated names,

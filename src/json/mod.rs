@@ -13,9 +13,13 @@ mod scan;
 mod text;
 mod token;
 
-pub use check::{MAX_DEPTH, compact};
+pub use check::compact;
 pub use error::{JsonError, JsonErrorKind};
 pub use text::{escape_into, text_value};
+
+/// The deepest nesting of arrays and objects that is accepted. Common parsers stop soon after it (`serde_json` at
+/// 128), and the output adds a level or two of its own.
+pub const MAX_DEPTH: usize = 100;
 
 /// The UTF-8 byte-order mark. RFC 8259 section 8.1 lets a reader ignore one at the start.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
