@@ -1,21 +1,23 @@
-//! `skufetch INPUT --dry-run`: the way of a run up to its first request, and no trace of it.
+//! `skufetch INPUT --dry-run`: a run up to its first request, which leaves no trace.
 //!
-//! The same rooms decide as in a run, in the same order, so that what would end a run ends this with the
-//! same exit. Nothing is created, written or locked; the built-in API is not started, as nobody asks it.
+//! The same checks are made as in a run, in the same order (`checks`), so that what would end a run ends this
+//! with the same exit. Nothing is created, written or locked; the built-in API is not started, as nobody asks it.
 
 mod planned_input;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, USER_AGENT};
 
+use super::api::Api;
+use super::checks::{InputChecks, OutputChecks};
 use super::command_error::CommandError;
-use super::fetch::{Api, HttpStack, bind, parse};
-use super::{ending, failure_file, standard_output, terminal, unpublished, wiring};
+use super::session::Session;
+use super::{ending, standard_output, terminal, unpublished, wiring};
 use crate::collect::{self, Inspection, Preflight};
 use crate::config::{Environment, Settings};
-use crate::fetch::Trust;
 use crate::input::{self, Columns};
 use crate::model::{Event, Exit, Reporter};
 use crate::plan::Planner;
@@ -28,36 +30,30 @@ use planned_input::{PlannedInput, PlannedInputBuilder};
 ///
 /// # Errors
 /// What would end a run before its first request.
-pub fn dry_run(settings: &Settings, env: &Environment) -> Result<Exit, CommandError> {
+pub fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit, CommandError> {
     standard_output::check()?;
-    let shown = wiring::report(settings, terminal::standard_error(env));
-    let report = Arc::new(Report::new(shown, Box::new(io::stderr())));
-    wiring::select(settings)?;
-    let output = wiring::output(settings);
-    let place = collect::preflight_without_trace(&output)?;
+    let shown = wiring::report(&settings, terminal::standard_error(env));
+    let session = Session {
+        settings: Arc::new(settings),
+        env: Arc::clone(env),
+        report: Arc::new(Report::new(shown, Box::new(io::stderr()))),
+        started: Instant::now(),
+    };
+    let Session { settings, report, .. } = &session;
+    let checks = OutputChecks::new(&session, collect::preflight_without_trace)?;
     let (rows, watched) = input::open_watched(&settings.input.path, &wiring::input(settings))?;
-    failure_file::refuse_to_replace(settings, &place, &rows)?;
+    // The HTTP stack is dropped: no request is sent.
+    let InputChecks { output, place, request, .. } =
+        checks.with_input(&session, &Api::unstarted(settings), &rows)?;
     let is_partial = rows.has_failure_columns() || settings.input.limit.is_some();
     let columns = Arc::clone(rows.columns());
-    let request = wiring::request(settings, &Api::lasting_url(settings));
-    let request = bind(&parse(&request, settings, env)?, &columns, settings)?;
     let identity = wiring::identity(settings, &request);
     wiring::check_prune(settings, rows.has_failure_columns())?;
     let mut inspection = Inspection::of(&output, &place, &identity)?;
-    let notes = wiring::about_the_journal(
-        settings,
-        (inspection.recovered.expired, inspection.recovered.unwanted),
-        inspection.recovered.oldest,
-    );
+    let notes = wiring::about_the_journal(settings, &inspection.recovered);
     inspection.recovered.notes.extend(notes);
     let planner = Planner::new(request, inspection.salt());
-    // What a run would find wrong with certificates and the proxy.
-    let reporter = Arc::clone(&report) as Arc<dyn Reporter>;
-    drop(HttpStack::build(settings, planner.template(), (reporter, Arc::default(), Trust::default()))?);
-    let short = planner.template().short_secrets().iter();
-    for warning in settings.warnings.iter().chain(short).chain(&wiring::headless(settings, &columns)) {
-        report.on(&Event::Warned { message: warning });
-    }
+    session.warn(planner.template().short_secrets().iter().chain(&wiring::headless(settings, &columns)));
 
     let builder = PlannedInputBuilder::new(planner, inspection, settings.run.max_age);
     let input = builder.read_all(rows)?;

@@ -1,13 +1,17 @@
-//! The commands: each builds its path through the house from the settings and runs it.
+//! The commands: each builds what it needs from the settings and runs it.
 
+mod api;
+mod checks;
 mod command_error;
 mod descriptor_limit;
 mod dry_run;
 mod ending;
 mod failure_file;
 mod fetch;
+mod http_stack;
 mod run_files;
 mod run_report_writer;
+mod session;
 mod standard_output;
 mod terminal;
 mod tune;
@@ -45,7 +49,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
             }
             let format = settings.run.log_format;
             descriptor_limit::raise(&mut settings)
-                .and_then(|()| dry_run::dry_run(&settings, &env))
+                .and_then(|()| dry_run::dry_run(*settings, &env))
                 .unwrap_or_else(|failure| complain(&failure, format, &env))
         }
         Ok(Invocation::Tune(mut asked)) => {

@@ -5,17 +5,19 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::api::Api;
+use super::checks::{bind, parse};
 use super::command_error::{self, CommandError};
 use super::ending;
-use super::fetch::{Api, HttpStack, bind, parse};
+use super::http_stack::HttpStack;
 use super::run_report_writer::what_is_asked;
+use super::session::EventLoop;
 use super::{standard_output, terminal, wiring};
 use crate::collect::Document;
 use crate::config::options::{CONCURRENCY, HEADER, LIMIT, MAX_RETRY_AFTER, MAX_TIME, PROXY, Setting, URL};
 use crate::config::{Environment, Origin, Settings, Tune};
 use crate::engine::climb::{Climb, Climbed, Meter};
 use crate::engine::input_thread::{self, InputThread};
-use crate::fetch::Trust;
 use crate::input::{self, InputSettings, Rows};
 use crate::limit::climb::{Bounds, ClimbEnd};
 use crate::model::{Event, Exit, Reporter, StopReason};
@@ -41,24 +43,28 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
     let settings = settings;
     let shown = wiring::report(&settings, terminal::standard_error(env));
     let report = Arc::new(Report::new(shown, Box::new(io::stderr())));
-    let api = Api::of(&settings)?;
+    let api = Api::start(&settings)?;
     let ceiling = wiring::ceiling(settings.pace.concurrency);
     let document = report_file.as_ref().map(|file| Document::at(&file.path)).transpose()?;
 
     let deadline = started + settings.pace.max_time.unwrap_or(TIME);
     let sample = TuneSample::open(&settings, deadline)?;
-    let template = parse(&wiring::request(&settings, &api.url), &settings, env)?;
+    let template = parse(&api.request(&settings), &settings, env)?;
     let planner = Planner::new(bind(&template, sample.rows.columns(), &settings)?, [0; 16]);
     let headless = wiring::headless(&settings, sample.rows.columns());
     let request = what_is_asked(&settings);
     let meter = Arc::new(Meter::new(Arc::clone(&report)));
     let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
-    // Nothing is written.
-    let stack = HttpStack::build(&settings, &template, (reporter, Arc::default(), Trust::default()))?;
+    // Nothing is written, so nothing waits for the disk.
+    let stack = HttpStack::new(&settings, &template, wiring::select(&settings)?)?.fetch_path(
+        &settings,
+        reporter,
+        Arc::default(),
+    );
     for warning in settings.warnings.iter().chain(template.short_secrets()).chain(&headless) {
         report.on(&Event::Warned { message: warning });
     }
-    let (runtime, mut signals) = wiring::network_loop()?;
+    let mut event_loop = EventLoop::start()?;
     report.started(sample.total);
     let TuneSample { rows, most, whole_input, .. } = sample;
     let input_thread = InputThread::start(rows, planner)
@@ -69,7 +75,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
         meter: &meter,
         report: &report,
         shutdown: &stack.shutdown,
-        signals: &mut signals,
+        signals: &mut event_loop.signals,
         trouble: &settings.retry.retry_on,
         bounds: Bounds { ceiling, rate: settings.pace.rate },
         sample: most,
@@ -77,7 +83,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
         deadline: deadline.into(),
     };
     let mut table = Printout { quiet: settings.run.quiet, begun: false, trouble: None };
-    let climbed = runtime.block_on(climb.run(input_thread, &mut |rung| {
+    let climbed = event_loop.runtime.block_on(climb.run(input_thread, &mut |rung| {
         report.rung_measured(rung);
         table.row(&tune::row(rung));
     }));

@@ -1,19 +1,14 @@
-//! From [`Settings`] to what the rooms take.
+//! From [`Settings`] to what the modules take.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
-
 use super::command_error::{self, CommandError};
-use crate::collect::{JobIdentity, OutputSettings, Provenance};
+use crate::collect::{JobIdentity, OutputSettings, Provenance, Recovered};
 use crate::config::Settings;
 use crate::config::options::{CA_CERT, FRESH, MAX_AGE, NO_HEADERS, PRUNE};
 use crate::config::settings::Header;
-use crate::engine::signals::Signals;
-use crate::engine::threads;
-use crate::fetch::{OnConnected, ResponseSettings, RetrySettings, Select, TransportSettings, Trust};
+use crate::fetch::{OnConnected, ResponseSettings, RetrySettings, Select, TransportSettings};
 use crate::input::{Columns, InputSettings};
 use crate::limit::{Concurrency, PaceSettings};
 use crate::model::{Mask, display_safe};
@@ -23,22 +18,6 @@ use crate::report::format::{self, counted};
 
 /// Characters of a name in a warning.
 const NAME_SHOWN: usize = 40;
-
-/// The loop that the requests and the signals run on.
-pub fn network_loop() -> Result<(Runtime, Signals), CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        // One that was given is never handed back: the system might not give another.
-        .thread_keep_alive(Duration::from_hours(24 * 365))
-        .build()
-        .map_err(|error| command_error::of_start("the network loop", &error))?;
-    threads::start(&runtime).map_err(|error| command_error::of_start("the threads of the run", &error))?;
-    let signals = {
-        let _context = runtime.enter();
-        Signals::listen().map_err(|error| command_error::of_start("the signal handlers", &error))?
-    };
-    Ok((runtime, signals))
-}
 
 pub fn input(settings: &Settings) -> InputSettings {
     InputSettings {
@@ -65,14 +44,11 @@ pub fn headless(settings: &Settings, columns: &Columns) -> Option<String> {
     })
 }
 
-/// What is to be said of the answers in the journal of an interrupted run: so many are older than `--max-age`, so many
-/// have a status that this run does not keep, and the oldest of the others is so old.
-pub fn about_the_journal(
-    settings: &Settings,
-    (expired, unwanted): (u64, u64),
-    oldest: Option<Duration>,
-) -> Vec<String> {
+/// Warnings about the answers in the journal of an interrupted run: how many are older than `--max-age`, how many
+/// have a status that this run does not keep, and how old the oldest of the others is.
+pub fn about_the_journal(settings: &Settings, recovered: &Recovered) -> Vec<String> {
     const OLD: Duration = Duration::from_hours(24);
+    let Recovered { expired, unwanted, oldest, .. } = *recovered;
     let mut notes = Vec::new();
     let again = |answers: u64, why: &str| {
         let answers = counted(answers, "answer", "answers");
@@ -176,11 +152,11 @@ pub fn report(settings: &Settings, terminal: crate::report::Terminal) -> ReportS
     }
 }
 
-/// Reads the certificate file. `backlog` is what waits for the disk.
+/// Reads the certificate file. `on_connected` is called for each connection that is established.
 pub fn transport(
     settings: &Settings,
     template: &RequestTemplate,
-    (on_connected, backlog, trust): (Arc<dyn Fn() + Send + Sync>, Arc<AtomicUsize>, Trust),
+    on_connected: Arc<dyn Fn() + Send + Sync>,
 ) -> Result<TransportSettings, CommandError> {
     let ca_cert = match &settings.request.ca_cert {
         None => None,
@@ -199,9 +175,7 @@ pub fn transport(
         headers: template.constant_headers().clone(),
         origin: template.origin().to_owned(),
         tls: template.origin().starts_with("https:"),
-        trust,
         on_connected: OnConnected(on_connected),
-        backlog,
     })
 }
 

@@ -25,7 +25,6 @@ mod trust;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -60,12 +59,8 @@ pub struct TransportSettings {
     pub origin: String,
     /// Whether the template's scheme is https.
     pub tls: bool,
-    /// Whom TLS trusts, if that was loaded already.
-    pub trust: Trust,
     /// Called for every connection whose handshakes are done.
     pub on_connected: OnConnected,
-    /// Bytes of answers that are not yet written to disk.
-    pub backlog: Arc<AtomicUsize>,
 }
 
 /// A callback for every new connection to the template's origin.
@@ -77,11 +72,6 @@ impl fmt::Debug for OnConnected {
         f.write_str("OnConnected")
     }
 }
-
-/// Whom TLS trusts: the system's authorities and those of `--ca-cert`. Loading them takes longer than many a request,
-/// so it is done once and passed on.
-#[derive(Debug, Clone, Default)]
-pub struct Trust(Option<Arc<rustls::ClientConfig>>);
 
 /// What a server sent, its content codings not yet removed.
 #[derive(Debug)]

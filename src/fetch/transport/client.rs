@@ -1,7 +1,7 @@
 //! HTTP over sockets: chooses the client for a request, bounds its time, and reads its answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::body::{BodyReader, UnreadAnswer};
 use super::connect::TcpConnector;
@@ -10,7 +10,7 @@ use super::general::GeneralClient;
 use super::headers::{repeated_headers, same_origin_headers};
 use super::pausable_timeout::PausableTimeout;
 use super::trust;
-use super::{OnConnected, RawAnswer, Reuse, SendError, Transport, TransportError, TransportSettings, Trust};
+use super::{OnConnected, RawAnswer, Reuse, SendError, Transport, TransportError, TransportSettings};
 use crate::model::{Cause, Fault, Request};
 
 /// HTTP over sockets.
@@ -20,7 +20,6 @@ pub struct Http {
     direct: Option<DirectClient<TcpConnector>>,
     general: GeneralClient,
     bodies: BodyReader,
-    trust: Option<Arc<rustls::ClientConfig>>,
     /// Whether any connection was ever opened.
     has_connected: Arc<AtomicBool>,
 }
@@ -38,28 +37,29 @@ impl Http {
             report();
         }));
         let certificates = settings.ca_cert.as_deref().map(trust::certificates).transpose()?;
-        let trust = match settings.trust.0.take() {
-            _ if !settings.tls || settings.insecure => None,
-            Some(loaded) => Some(loaded),
-            None => Some(Arc::new(trust::verified(certificates.unwrap_or_default())?)),
+        let trust = if settings.tls && !settings.insecure {
+            Some(Arc::new(trust::verified(certificates.unwrap_or_default())?))
+        } else {
+            None
         };
         let mut headers = same_origin_headers(&settings);
         headers.extend(repeated_headers(&settings.headers));
         let direct = DirectClient::for_template(&settings, trust.as_ref(), headers);
         let settings = Arc::new(settings);
-        let general = GeneralClient::new(Arc::clone(&settings), trust.clone());
+        let general = GeneralClient::new(Arc::clone(&settings), trust);
         if direct.is_none() {
             // What is wrong with the settings is reported now, and not at the first request.
             general.check()?;
         }
-        let bodies = BodyReader::new(settings.max_body, Arc::clone(&settings.backlog));
-        Ok(Self { settings, direct, general, bodies, trust, has_connected })
+        let bodies = BodyReader::new(settings.max_body, Arc::default());
+        Ok(Self { settings, direct, general, bodies, has_connected })
     }
 
-    /// Whom TLS trusts, for another client of the same API.
+    /// With a counter of the bytes of answers that wait for the disk: while they are many, no large body is read.
     #[must_use]
-    pub fn trust(&self) -> Trust {
-        Trust(self.trust.clone())
+    pub fn with_pending_bytes(mut self, pending_bytes: Arc<AtomicUsize>) -> Self {
+        self.bodies = BodyReader::new(self.settings.max_body, pending_bytes);
+        self
     }
 
     async fn attempt(

@@ -1,0 +1,85 @@
+//! What a run and a dry run find out in the same way and in the same order, before anything is created, locked
+//! or written: whatever is wrong here ends both with the same error.
+
+use std::sync::Arc;
+
+use super::api::Api;
+use super::command_error::{self, CommandError};
+use super::http_stack::HttpStack;
+use super::session::Session;
+use super::{failure_file, wiring};
+use crate::collect::{CollectError, OutputSettings, Preflight};
+use crate::config::{Environment, Settings};
+use crate::fetch::Select;
+use crate::input::{Columns, Rows};
+use crate::plan::{BoundTemplate, RequestSettings, RequestTemplate};
+
+/// The checks that need no input.
+pub(super) struct OutputChecks {
+    pub(super) output: OutputSettings,
+    pub(super) place: Preflight,
+    select: Select,
+}
+
+impl OutputChecks {
+    /// `preflight` looks at the places of the output, with files of its own or without a trace.
+    ///
+    /// # Errors
+    /// A filter that does not compile, or an output that cannot be written there.
+    pub(super) fn new(
+        session: &Session,
+        preflight: impl FnOnce(&OutputSettings) -> Result<Preflight, CollectError>,
+    ) -> Result<Self, CommandError> {
+        let select = wiring::select(&session.settings)?;
+        let output = wiring::output(&session.settings);
+        let place = preflight(&output)?;
+        Ok(Self { output, place, select })
+    }
+
+    /// The checks that need the input and its columns.
+    ///
+    /// # Errors
+    /// A failure file that would replace a whole output, a request that its columns cannot fill, certificates or
+    /// a proxy that cannot be used.
+    pub(super) fn with_input(
+        self,
+        session: &Session,
+        api: &Api,
+        rows: &Rows,
+    ) -> Result<InputChecks, CommandError> {
+        let Session { settings, env, .. } = session;
+        failure_file::refuse_to_replace(settings, &self.place, rows)?;
+        let template = parse(&api.request(settings), settings, env)?;
+        let request = bind(&template, rows.columns(), settings)?;
+        let stack = HttpStack::new(settings, &template, self.select)?;
+        Ok(InputChecks { output: self.output, place: self.place, request, stack })
+    }
+}
+
+/// All of them.
+pub(super) struct InputChecks {
+    pub(super) output: OutputSettings,
+    pub(super) place: Preflight,
+    pub(super) request: BoundTemplate,
+    pub(super) stack: HttpStack,
+}
+
+/// Parses the request. Once a run: what is bound to columns is made of it.
+pub(super) fn parse(
+    request: &RequestSettings,
+    settings: &Settings,
+    env: &Environment,
+) -> Result<Arc<RequestTemplate>, CommandError> {
+    RequestTemplate::parse(request, &|name| env.get(name))
+        .map(Arc::new)
+        .map_err(|error| command_error::of_plan(&error, settings))
+}
+
+/// Finds the columns of the request in the input.
+pub(super) fn bind(
+    template: &Arc<RequestTemplate>,
+    columns: &Columns,
+    settings: &Settings,
+) -> Result<BoundTemplate, CommandError> {
+    template.bind(columns).map_err(|error| command_error::of_plan(&error, settings))
+}
