@@ -1,4 +1,4 @@
-//! Where entries are judged, written, counted and reported.
+//! Where entries are judged, written and reported.
 
 use std::time::Duration;
 
@@ -8,21 +8,22 @@ use tokio::time::Instant;
 
 use super::breaker::{Breaker, Ruling};
 use super::store::EntryStore;
-use super::{HAND_OVER_WITHIN, MAX_BACKLOG, RowCounts};
+use super::{HAND_OVER_WITHIN, MAX_BACKLOG};
 use crate::collect::{CollectError, PreviousValue, RefusedRow};
 use crate::fetch::Shutdown;
 use crate::model::{Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, Reporter, Seq, StopReason};
 use crate::plan::{Planned, RejectedRow, Rejection};
 use crate::report::Report;
 
-/// Judges entries, writes, counts and reports them.
+/// Judges entries, writes and reports them.
 pub(super) struct EntrySink<'a, S> {
     pub(super) store: &'a mut S,
     report: &'a Report,
     shutdown: &'a Shutdown,
     breaker: Breaker,
     recheck: Recheck,
-    pub(super) counts: RowCounts,
+    /// Rows without a key.
+    pub(super) keyless: u64,
     /// The disk's error that ended the run.
     pub(super) disk: Option<CollectError>,
     handed_over_at: Instant,
@@ -54,7 +55,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             shutdown,
             breaker: Breaker::new(),
             recheck: Recheck { earlier: None, under_way: None, is_last: false, may_act_twice },
-            counts: RowCounts::default(),
+            keyless: 0,
             disk: None,
             handed_over_at: Instant::now(),
         }
@@ -65,7 +66,6 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         match planned {
             Planned::Repeat { seq, line, differs, .. } => {
                 self.store.pass(seq);
-                self.counts.repeats += 1;
                 self.report.on(&Event::RowRepeated { line, differs });
                 None
             }
@@ -75,8 +75,6 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             }
             Planned::Job(mut job) => {
                 if self.store.adopt(job.seq, job.fingerprint) {
-                    self.counts.fetched += 1;
-                    self.counts.recovered += 1;
                     self.report.on(&Event::JobRecovered);
                     self.recheck.earlier = Some(job);
                     return None;
@@ -98,7 +96,6 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         match self.store.keep(job.seq, job.fingerprint, &job.key) {
             Ok(false) => return false,
             Ok(true) => {
-                self.counts.unchanged += 1;
                 self.report.on(&Event::JobFetched { attempts: 0, unchanged: true });
             }
             Err(error) => self.note(Err(error)),
@@ -117,8 +114,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             record,
         });
         self.note(appended);
-        self.counts.failed += 1;
-        self.counts.keyless += u64::from(matches!(refused.why, Rejection::EmptyKey { .. }));
+        self.keyless += u64::from(matches!(refused.why, Rejection::EmptyKey { .. }));
         let fault = Fault::new(Cause::Row, why);
         self.report.on(&Event::JobFailed {
             key: key.as_ref(),
@@ -230,15 +226,9 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         match &entry.outcome {
             Outcome::Fetched(answer) => {
                 let unchanged = answer.content == Content::Unchanged;
-                if unchanged {
-                    self.counts.unchanged += 1;
-                } else {
-                    self.counts.fetched += 1;
-                }
                 self.report.on(&Event::JobFetched { attempts: entry.attempts, unchanged });
             }
             Outcome::Failed(fault) => {
-                self.counts.failed += 1;
                 let (key, line, attempts) = (Some(&entry.key), entry.line, entry.attempts);
                 self.report.on(&Event::JobFailed {
                     key,
@@ -248,19 +238,12 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
                     url: entry.address.as_deref(),
                 });
             }
-            Outcome::Deferred(_) => {
-                self.counts.deferred += 1;
-                self.report.on(&Event::JobDeferred);
-            }
+            Outcome::Deferred(_) => self.report.on(&Event::JobDeferred),
         }
     }
 
-    /// Nothing more comes: jobs that are still open, rows that were not opened, and what the breaker holds are
-    /// deferred. For that the run stopped, or before it was settled.
-    pub(super) fn release(&mut self, open: u64, unopened: u64) {
-        // What was asked again is no row of its own.
-        let open = open - u64::from(self.recheck.under_way.is_some()).min(open);
-        self.counts.deferred += open + unopened;
+    /// Nothing more comes: what the breaker holds is deferred.
+    pub(super) fn release(&mut self) {
         for mut entry in self.breaker.release() {
             entry.outcome = Outcome::Deferred(Deferral::Stopped);
             self.settle(&entry);

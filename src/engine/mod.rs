@@ -49,32 +49,6 @@ const HAND_OVER_WITHIN: Duration = Duration::from_millis(2);
 /// How long attempts in flight may still take once the run stops.
 pub const DRAIN: Duration = Duration::from_secs(10);
 
-/// Row counts; `fetched + unchanged + failed + repeats + deferred` are all rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RowCounts {
-    /// Rows with an answer, `recovered` among them.
-    pub fetched: u64,
-    /// Rows whose answer came from the journal of an interrupted run.
-    pub recovered: u64,
-    /// Rows whose old value stays: not modified, or younger than `--max-age`.
-    pub unchanged: u64,
-    /// Rows that failed or could not be asked for.
-    pub failed: u64,
-    /// Of these, rows without a key.
-    pub keyless: u64,
-    /// Rows that repeat a key.
-    pub repeats: u64,
-    /// Rows that the next run goes on with.
-    pub deferred: u64,
-}
-
-impl RowCounts {
-    /// All of them.
-    pub(crate) fn rows(&self) -> u64 {
-        self.fetched + self.unchanged + self.failed + self.repeats + self.deferred
-    }
-}
-
 /// What the loop works with.
 pub struct Engine<'a, T, S> {
     /// Takes jobs to their outcome.
@@ -101,8 +75,11 @@ pub struct Engine<'a, T, S> {
 
 /// How the loop ended.
 pub struct RunEnd {
-    /// Row counts; rows that were never read are not in them.
-    pub counts: RowCounts,
+    /// Rows that came from the input thread; what became of each is in the report's counts, or it is left for the
+    /// next run.
+    pub rows: u64,
+    /// Of these, rows without a key.
+    pub keyless: u64,
     /// What the input thread found, unless it hangs in a read.
     pub input_summary: Option<InputSummary>,
     /// The disk's error, if it ended the run.

@@ -33,6 +33,8 @@ pub(super) struct OpenJobs<F> {
     pub(super) jobs: FuturesUnordered<F>,
     planned: VecDeque<Planned>,
     pub(super) input: InputThread,
+    /// Rows that came from the input thread.
+    pub(super) rows: u64,
     input_over: bool,
     starved: bool,
 }
@@ -40,7 +42,7 @@ pub(super) struct OpenJobs<F> {
 impl<F: Future<Output = Entry>> OpenJobs<F> {
     pub(super) fn new(input: InputThread) -> Self {
         let planned = VecDeque::new();
-        Self { jobs: FuturesUnordered::new(), planned, input, input_over: false, starved: false }
+        Self { jobs: FuturesUnordered::new(), planned, input, rows: 0, input_over: false, starved: false }
     }
 
     pub(super) fn supply(&self) -> Supply {
@@ -92,22 +94,23 @@ impl<F: Future<Output = Entry>> OpenJobs<F> {
             let Poll::Ready(batch) = self.input.batches.poll_recv(cx) else { return Poll::Pending };
             self.starved = false;
             match batch {
-                Some(batch) => self.planned.extend(batch),
+                Some(batch) => {
+                    self.rows += batch.len() as u64;
+                    self.planned.extend(batch);
+                }
                 None => self.input_over = true,
             }
         }
     }
 
-    /// Rows that were read and will not be opened by this run; those that need no request are not
-    /// looked at either: the next run reads them again.
-    pub(super) fn drop_unopened(&mut self) -> u64 {
+    /// Rows that were read will not be opened by this run, also those that need no request: the next run reads them
+    /// again.
+    pub(super) fn drop_unopened(&mut self) {
         self.input_over = true;
         self.input.batches.close();
-        let mut dropped = self.planned.len() as u64;
         self.planned.clear();
         while let Ok(batch) = self.input.batches.try_recv() {
-            dropped += batch.len() as u64;
+            self.rows += batch.len() as u64;
         }
-        dropped
     }
 }

@@ -101,7 +101,7 @@ where
         loop {
             if self.shutdown.is_triggered() && self.drain_until.is_none() {
                 self.drain_until = Some(Instant::now() + DRAIN);
-                self.sink.counts.deferred += self.open.drop_unopened();
+                self.open.drop_unopened();
             }
             if !self.is_hand_over_set && self.sink.store.backlog() > 0 {
                 self.is_hand_over_set = true;
@@ -230,12 +230,14 @@ where
     }
 
     fn end(mut self) -> RunEnd {
-        self.sink.release(self.open.jobs.len() as u64, self.open.drop_unopened());
+        self.open.drop_unopened();
+        self.sink.release();
         self.on_tick(Supply::Rows);
         drop(self.open.jobs);
         let input_summary = self.open.input.finish(self.shutdown.is_triggered());
         RunEnd {
-            counts: self.sink.counts,
+            rows: self.open.rows,
+            keyless: self.sink.keyless,
             input_summary,
             disk: self.sink.disk,
             at_once: self.at_once,

@@ -18,7 +18,7 @@ use crate::input::Columns;
 use crate::limit::{Concurrency, PaceSettings};
 use crate::model::{Entry, Fingerprint, Job, Key, Mask, Outcome, Request, Seq, Size, StopReason};
 use crate::plan::{Planned, Planner, RequestSettings, RequestTemplate};
-use crate::report::{LogFormat, ProgressMode, ReportSettings, Terminal};
+use crate::report::{LogFormat, ProgressMode, ReportSettings, StatsSnapshot, Terminal};
 
 const SIGTERM: u8 = 15;
 /// tokio's timers tick in milliseconds.
@@ -204,6 +204,8 @@ impl<A> Scene<A> {
 /// What a run came to.
 struct Played {
     end: RunEnd,
+    /// From the report; rows that no event told the end of are deferred.
+    stats: StatsSnapshot,
     store: MemoryStore,
     sent: Vec<(Duration, u32)>,
     took: Duration,
@@ -272,7 +274,9 @@ impl<A: Fn(u32, u32) -> (Duration, u16) + Send + Sync> Scene<A> {
         let (end, ()) = tokio::join!(engine.run(input), outside(world.clone()));
         drop(keeps_open);
         let took = world.start.elapsed();
-        Played { end, store, sent: world.sent(), took, reason: shutdown.reason().cloned() }
+        let mut stats = report.stats();
+        stats.counters.deferred += end.rows - stats.counters.done();
+        Played { end, stats, store, sent: world.sent(), took, reason: shutdown.reason().cloned() }
     }
 }
 
@@ -284,7 +288,7 @@ fn near(time: Duration, expected: Duration) -> bool {
 async fn a_run_ends_when_every_row_has_its_entry() {
     let scene = Scene::new(10, 2, |_, _| (millis(100), 200));
     let played = scene.play(async |_| ()).await;
-    assert_eq!((played.end.counts.fetched, played.store.appended.len()), (10, 10));
+    assert_eq!((played.stats.counters.fetched, played.store.appended.len()), (10, 10));
     assert!(near(played.took, millis(500)), "{:?}", played.took);
     assert_eq!(played.reason, None);
     assert!(played.end.input_summary.is_some_and(|summary| summary.at_end));
@@ -300,7 +304,7 @@ async fn after_a_signal_attempts_in_flight_get_10_s_and_are_then_deferred() {
         })
         .await;
     assert!(near(played.took, seconds(11)), "{:?}", played.took);
-    assert_eq!((played.end.counts.fetched, played.end.counts.deferred), (1, 19));
+    assert_eq!((played.stats.counters.fetched, played.stats.counters.deferred), (1, 19));
     assert_eq!(played.reason, Some(StopReason::Signal(SIGTERM)));
     assert!(!played.end.at_once);
     assert_eq!(played.sent.len(), 4, "nothing leaves once the run stops");
@@ -316,7 +320,7 @@ async fn a_drained_run_ends_before_its_10_s_are_over() {
         })
         .await;
     assert!(near(played.took, seconds(3)), "{:?}", played.took);
-    assert_eq!((played.end.counts.fetched, played.end.counts.deferred), (4, 16));
+    assert_eq!((played.stats.counters.fetched, played.stats.counters.deferred), (4, 16));
 }
 
 #[tokio::test(start_paused = true)]
@@ -332,7 +336,7 @@ async fn a_second_signal_ends_the_run_at_once() {
         .await;
     assert!(near(played.took, seconds(2)), "{:?}", played.took);
     assert!(played.end.at_once);
-    assert_eq!(played.end.counts.deferred, 20);
+    assert_eq!(played.stats.counters.deferred, 20);
 }
 
 #[tokio::test(start_paused = true)]
@@ -340,19 +344,19 @@ async fn nothing_begins_after_max_time_and_what_is_in_flight_is_drained() {
     let scene = Scene::new(20, 1, |_, _| (millis(700), 200));
     let played = Scene { max_time: Some(seconds(3)), ..scene }.play(async |_| ()).await;
     assert_eq!(played.reason, Some(StopReason::OutOfTime));
-    assert_eq!((played.end.counts.fetched, played.end.counts.deferred), (5, 15));
+    assert_eq!((played.stats.counters.fetched, played.stats.counters.deferred), (5, 15));
     assert!(near(played.took, millis(3_500)), "{:?}", played.took);
     let scene = Scene::new(20, 1, |_, _| (seconds(60), 200));
     let played = Scene { max_time: Some(seconds(3)), ..scene }.play(async |_| ()).await;
     assert!(near(played.took, seconds(13)), "{:?}", played.took);
-    assert_eq!(played.end.counts.deferred, 20);
+    assert_eq!(played.stats.counters.deferred, 20);
 }
 
 #[tokio::test(start_paused = true)]
 async fn jobs_that_wait_for_a_retry_fill_the_window_and_no_more_are_opened() {
     let scene = Scene::new(40, 2, |_, number| (millis(1), if number == 1 { 500 } else { 200 }));
     let played = Scene { retries: 4, ..scene }.play(async |_| ()).await;
-    assert_eq!(played.end.counts.fetched, 40);
+    assert_eq!(played.stats.counters.fetched, 40);
     assert_eq!(played.store.most_open, 8);
 }
 
@@ -381,7 +385,7 @@ async fn no_job_is_opened_while_too_much_waits_for_the_disk() {
             world.stuck.store(0, Ordering::Relaxed);
         })
         .await;
-    assert_eq!(played.end.counts.fetched, 100);
+    assert_eq!(played.stats.counters.fetched, 100);
     let between = |from, to| played.sent.iter().filter(|(at, _)| (from..to).contains(at)).count();
     assert_eq!(between(millis(95), millis(5_095)), 0, "{:?}", played.sent);
     assert!(between(Duration::ZERO, millis(95)) > 30 && between(millis(5_095), millis(5_150)) > 0);
@@ -397,7 +401,7 @@ async fn an_input_that_hangs_is_waited_for_and_left_behind_when_the_run_stops() 
         })
         .await;
     assert!(near(played.took, seconds(30)), "{:?}", played.took);
-    assert_eq!((played.end.counts.fetched, played.end.counts.deferred), (3, 0));
+    assert_eq!((played.stats.counters.fetched, played.stats.counters.deferred), (3, 0));
     assert!(played.end.input_summary.is_none());
     let starved = played.end.waits.input;
     assert!(starved > seconds(29) && starved <= seconds(30), "{starved:?}");
@@ -409,7 +413,7 @@ async fn refusals_at_the_end_are_failures_where_a_sku_that_had_its_answer_has_it
     let played = scene.play(async |_| ()).await;
     let asked: Vec<u32> = played.sent.iter().map(|(_, row)| *row).collect();
     assert_eq!(asked, [0, 1, 2, 3, 4, 5, 0]);
-    assert_eq!((played.end.counts.fetched, played.end.counts.failed), (4, 2));
+    assert_eq!((played.stats.counters.fetched, played.stats.counters.failed), (4, 2));
     assert_eq!((played.store.failed, played.reason), (vec![4, 5], None));
 }
 
@@ -419,7 +423,7 @@ async fn refusals_at_the_end_are_deferred_where_that_sku_is_refused_too() {
     let scene =
         Scene::new(6, 1, move |row, number| (millis(10), if refuses(row, number) { 401 } else { 200 }));
     let played = scene.play(async |_| ()).await;
-    assert_eq!((played.end.counts.fetched, played.end.counts.deferred), (4, 2));
+    assert_eq!((played.stats.counters.fetched, played.stats.counters.deferred), (4, 2));
     assert_eq!(played.store.failed, [] as [u32; 0]);
     let asked_again = Key::parse(b"0").unwrap();
     assert_eq!(played.reason, Some(StopReason::RefusedAtEnd { status: 401, skus: 2, asked_again }));
@@ -431,7 +435,7 @@ async fn a_run_that_goes_on_is_not_ended_by_skus_that_are_forbidden() {
     let played = Scene { retries: 1, journalled: 2, ..scene }.play(async |_| ()).await;
     let asked: Vec<u32> = played.sent.iter().map(|(_, row)| *row).collect();
     assert_eq!(asked, [2, 3, 4, 5, 6, 1, 7, 8, 9, 10, 11, 1], "a SKU of the earlier run shows it, twice");
-    assert_eq!((played.end.counts.recovered, played.end.counts.failed), (2, 10));
+    assert_eq!((played.stats.counters.recovered, played.stats.counters.failed), (2, 10));
     assert_eq!(played.reason, None);
 }
 
@@ -440,5 +444,5 @@ async fn what_ends_the_run_by_itself_is_settled_before_the_last_tick() {
     let scene = Scene::new(50, 8, |_, _| (millis(10), 401));
     let played = scene.play(async |_| ()).await;
     assert!(matches!(played.reason, Some(StopReason::Refused { status: 401, answers: 5 })));
-    assert_eq!((played.end.counts.deferred, played.end.counts.failed), (50, 0));
+    assert_eq!((played.stats.counters.deferred, played.stats.counters.failed), (50, 0));
 }

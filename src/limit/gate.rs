@@ -18,10 +18,9 @@ use tokio::time::{Instant, sleep_until};
 use state::{AfterUnlock, Departure, GateState};
 
 use super::PaceSettings;
-use crate::model::{LimitChangeReason, PauseReason};
-
-use super::gate_events::{GateEvent, GateView, Waits};
+use super::gate_events::{GateEvent, GateView};
 use super::queue::Ticket;
+use crate::model::{LimitChangeReason, PauseReason};
 
 /// How an attempt ended, as far as the pace is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,19 +127,6 @@ impl Gate {
     pub fn resize(&self, limit: NonZeroUsize, reason: LimitChangeReason) {
         let wake = self.shared.lock().resize(limit.get(), reason);
         AfterUnlock { wake, drop: None }.run();
-    }
-
-    /// What was waited for up to now.
-    #[must_use]
-    pub fn waits(&self) -> Waits {
-        let mut state = self.shared.lock();
-        let waiting = state.queue.len();
-        Waits {
-            peak: state.slots.peak(),
-            departures: state.slots.departures(),
-            filled: state.slots.filled(),
-            ..state.events.waits(Instant::now(), waiting)
-        }
     }
 
     /// What changed since the last call, oldest first. If nobody calls, the newest 256 are kept.

@@ -1,7 +1,4 @@
-//! The events of the gate: where it stands, what its attempts waited for, and what changed.
-//!
-//! The summary's last line ("limited by …") is computed from these figures. All of it is kept while
-//! somebody waits anyway; an attempt that leaves at once costs no look at the clock.
+//! What happened at the gate: pauses, their ends and changed limits, kept until they are taken.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,20 +9,9 @@ use crate::model::{LimitChangeReason, PauseReason};
 
 /// How many events are kept when nobody takes them; the oldest go first.
 const EVENTS_MAX: usize = 256;
-/// A pause that grows is told again only if it grew by this much: of 32 attempts in flight each may
-/// be told to wait, each a few milliseconds after the other.
+/// A pause that grows is reported again only if it grew by this much: each of 32 answers in flight may ask for a
+/// pause, a few milliseconds after the other.
 const REPORT_AGAIN: Duration = Duration::from_secs(1);
-
-/// What the head of the line, and so everybody in it, waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// A slot.
-    Slot,
-    /// The rate.
-    Rate,
-    /// The end of a pause, or its probe's answer.
-    Pause,
-}
 
 /// Where the gate stands at this instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,27 +30,6 @@ pub struct GateView {
     /// Departures keep a distance: what is left of a quota is spread over the time up to its reset, or the pool
     /// was paused before.
     pub slowed: bool,
-}
-
-/// What was waited for up to now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Waits {
-    /// Waiting for a slot, summed over attempts.
-    pub slot: Duration,
-    /// Waiting for the rate, summed over attempts.
-    pub rate: Duration,
-    /// Waiting for pauses and their probes, summed over attempts.
-    pub pause: Duration,
-    /// Pauses, counted from the open pool: one that grows or whose probe fails is the same pause.
-    pub pauses: u64,
-    /// Time from the beginning of each pause to the good answer of its probe.
-    pub paused: Duration,
-    /// The most attempts that were in flight at once.
-    pub peak: usize,
-    /// Slots taken: attempts that left, resends apart.
-    pub departures: u64,
-    /// Departures that took the last free slot: how often the limit was truly reached.
-    pub filled: u64,
 }
 
 /// Something at the gate changed.
@@ -88,63 +53,20 @@ pub enum GateEvent {
     },
 }
 
-/// Adds up what is waited for, and keeps the events until they are fetched.
-#[derive(Debug)]
+/// Keeps what changed until it is taken.
+#[derive(Debug, Default)]
 pub(super) struct GateEvents {
-    reason: Reason,
-    since: Instant,
-    waits: Waits,
-    paused_since: Option<Instant>,
+    /// The end of the running pause, as the newest event has it.
     reported_until: Option<Instant>,
     events: VecDeque<GateEvent>,
 }
 
 impl GateEvents {
-    pub(super) fn new(now: Instant) -> Self {
-        Self {
-            reason: Reason::Slot,
-            since: now,
-            waits: Waits::default(),
-            paused_since: None,
-            reported_until: None,
-            events: VecDeque::new(),
-        }
-    }
-
-    /// Charges the time since the last call to the reason of that time. Called before the number of
-    /// those `waiting` changes.
-    pub(super) fn charge(&mut self, now: Instant, waiting: usize) {
-        let span = now.saturating_duration_since(self.since);
-        self.since = now;
-        if waiting > 0 {
-            let sum = match self.reason {
-                Reason::Slot => &mut self.waits.slot,
-                Reason::Rate => &mut self.waits.rate,
-                Reason::Pause => &mut self.waits.pause,
-            };
-            *sum = sum.saturating_add(span.saturating_mul(u32::try_from(waiting).unwrap_or(u32::MAX)));
-        }
-    }
-
-    /// From here on the line waits for this. The time before must be charged.
-    pub(super) fn blame(&mut self, reason: Reason) {
-        self.reason = reason;
-    }
-
-    /// What the line waits for.
-    pub(super) fn reason(&self) -> Reason {
-        self.reason
-    }
-
     /// The pool is paused until then.
-    pub(super) fn paused(&mut self, now: Instant, until: Instant, reason: PauseReason) {
-        if self.paused_since.is_none() {
-            self.paused_since = Some(now);
-            self.waits.pauses += 1;
-        }
+    pub(super) fn paused(&mut self, until: Instant, reason: PauseReason) {
         if let Some(GateEvent::Paused { until: last_until, reason: last_reason }) = self.events.back_mut() {
             (*last_until, *last_reason) = (until, reason);
-        } else if self.reported_until.is_none_or(|told| until >= told + REPORT_AGAIN) {
+        } else if self.reported_until.is_none_or(|reported| until >= reported + REPORT_AGAIN) {
             self.push(GateEvent::Paused { until, reason });
         } else {
             return;
@@ -153,10 +75,7 @@ impl GateEvents {
     }
 
     /// The pool is open again.
-    pub(super) fn resumed(&mut self, now: Instant) {
-        if let Some(since) = self.paused_since.take() {
-            self.waits.paused += now.saturating_duration_since(since);
-        }
+    pub(super) fn resumed(&mut self) {
         self.reported_until = None;
         self.push(GateEvent::Resumed);
     }
@@ -169,13 +88,6 @@ impl GateEvents {
     /// What changed since the last call.
     pub(super) fn take_events(&mut self) -> Vec<GateEvent> {
         self.events.drain(..).collect()
-    }
-
-    /// The sums, with what is still going on.
-    pub(super) fn waits(&mut self, now: Instant, waiting: usize) -> Waits {
-        self.charge(now, waiting);
-        let going_on = self.paused_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        Waits { paused: self.waits.paused + going_on, ..self.waits }
     }
 
     fn push(&mut self, change: GateEvent) {
@@ -198,37 +110,23 @@ mod tests {
     }
 
     #[test]
-    fn waiting_is_charged_to_its_reason_once_for_each_that_waits() {
+    fn a_pause_that_grows_by_a_little_is_reported_once() {
         let now = Instant::now();
-        let mut events = GateEvents::new(now);
-        events.charge(now + second(1), 0);
-        events.blame(Reason::Rate);
-        events.charge(now + second(3), 5);
-        events.blame(Reason::Pause);
-        let waits = events.waits(now + second(4), 2);
-        assert_eq!((waits.slot, waits.rate, waits.pause), (second(0), second(10), second(2)));
-    }
-
-    #[test]
-    fn a_pause_that_grows_by_a_little_is_told_once() {
-        let now = Instant::now();
-        let mut events = GateEvents::new(now);
-        events.paused(now, now + second(2), REFUSED);
-        events.paused(now, now + second(3), REFUSED);
+        let mut events = GateEvents::default();
+        events.paused(now + second(2), REFUSED);
+        events.paused(now + second(3), REFUSED);
         assert_eq!(events.take_events(), [GateEvent::Paused { until: now + second(3), reason: REFUSED }]);
-        events.paused(now, now + second(3) + Duration::from_millis(5), REFUSED);
+        events.paused(now + second(3) + Duration::from_millis(5), REFUSED);
         assert!(events.take_events().is_empty());
-        events.paused(now, now + second(9), PauseReason::Outage);
+        events.paused(now + second(9), PauseReason::Outage);
         assert_eq!(events.take_events().len(), 1);
-        events.resumed(now + second(10));
+        events.resumed();
         assert_eq!(events.take_events(), [GateEvent::Resumed]);
-        let waits = events.waits(now + second(20), 0);
-        assert_eq!((waits.pauses, waits.paused), (1, second(10)));
     }
 
     #[test]
-    fn changes_that_nobody_fetches_are_bounded() {
-        let mut events = GateEvents::new(Instant::now());
+    fn events_that_nobody_takes_are_bounded() {
+        let mut events = GateEvents::default();
         (0..10_000).for_each(|limit| events.limited(limit, GROWS));
         let events = events.take_events();
         assert_eq!(events.len(), EVENTS_MAX);

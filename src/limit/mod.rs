@@ -13,7 +13,7 @@
 //!    ├─ quota     the gap that is kept when the server says that little is left
 //!    ├─ pacer     the rate: governor's bucket, read on a clock that forgives late timers
 //!    ├─ adaptive  `auto`: the decision how many may be in flight, a pure function of what was seen
-//!    └─ gate_events  what was waited for, what changed
+//!    └─ gate_events  what changed
 //! ```
 //!
 //! [`climb`] stands apart: `tune` raises a fixed limit rung by rung, and this says how far.
@@ -40,7 +40,7 @@ use std::time::Duration;
 
 pub use concurrency::{Concurrency, ConcurrencyError};
 pub use gate::{Gate, LoadSignal, Permit};
-pub use gate_events::{GateEvent, GateView, Waits};
+pub use gate_events::{GateEvent, GateView};
 
 use crate::model::Rate;
 

@@ -126,7 +126,7 @@ impl FinishedRun<'_> {
         let (counted, read) = (self.report.stats().counters.done(), self.end.input_summary.as_ref());
         let known = self.total.unwrap_or(0).max(read.map_or(0, |summary| summary.rows));
         // Where the reader hangs, the rows that the loop had are all that is known.
-        let known = known.max(self.end.counts.rows());
+        let known = known.max(self.end.rows);
         self.report.rows_left(known.saturating_sub(counted));
     }
 
@@ -176,7 +176,7 @@ impl FinishedRun<'_> {
             counts,
             not_found: stats.failed_for(Cause::Status(404)),
             superseded: input.as_ref().map_or(0, |summary| summary.planner.superseded()),
-            keyless: self.end.counts.keyless,
+            keyless: self.end.keyless,
             unclaimed,
             is_partial: self.is_partial,
             at_end: input.as_ref().is_some_and(|summary| summary.at_end),

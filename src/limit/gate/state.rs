@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 use tokio::time::Instant;
 
 use super::super::adaptive::{Adaptive, AttemptSample};
-use super::super::gate_events::{GateEvents, Reason};
+use super::super::gate_events::GateEvents;
 use super::super::pacer::Pacer;
 use super::super::pause::{Admission, PoolPause};
 use super::super::queue::{Ticket, WaitQueue, WaiterKind};
@@ -49,7 +49,7 @@ pub(super) struct Departure {
 enum TurnStep {
     Go(Departure),
     Sleep(Instant),
-    Park(Reason),
+    Park,
 }
 
 /// What is left to do after the lock is released.
@@ -86,7 +86,7 @@ impl GateState {
             spread: Spread::default(),
             pacer: settings.rate.map(|rate| Pacer::new(rate, settings.burst, now)),
             adaptive,
-            events: GateEvents::new(now),
+            events: GateEvents::default(),
             start: now,
         }
     }
@@ -126,7 +126,6 @@ impl GateState {
         waker: &Waker,
     ) -> (Poll<Result<Departure, Instant>>, AfterUnlock) {
         let now = Instant::now();
-        self.events.charge(now, self.queue.len());
         if turn.ticket.is_none() && !self.is_the_probe(turn.holder) {
             let kind = if turn.holder.is_some() { WaiterKind::SlotHolder } else { WaiterKind::Newcomer };
             turn.ticket = Some(self.queue.join(kind));
@@ -138,8 +137,7 @@ impl GateState {
             return (Poll::Pending, after);
         }
         let poll = match self.step(turn.holder, now) {
-            TurnStep::Park(reason) => {
-                self.events.blame(reason);
+            TurnStep::Park => {
                 after.drop = turn.ticket.as_ref().and_then(|ticket| self.queue.park(ticket, waker));
                 Poll::Pending
             }
@@ -160,7 +158,7 @@ impl GateState {
     fn step(&mut self, holder: Option<Departure>, now: Instant) -> TurnStep {
         if holder.is_none() && !self.has_room() {
             self.forget_rate();
-            return TurnStep::Park(Reason::Slot);
+            return TurnStep::Park;
         }
         let probe = match self.pause.admission(now) {
             Admission::Free => false,
@@ -168,21 +166,18 @@ impl GateState {
             Admission::AfterProbe if self.is_the_probe(holder) => true,
             Admission::AfterProbe => {
                 self.forget_rate();
-                return TurnStep::Park(Reason::Pause);
+                return TurnStep::Park;
             }
             Admission::At(until) => {
                 self.forget_rate();
-                self.events.blame(Reason::Pause);
                 return TurnStep::Sleep(until);
             }
         };
         if let Err(until) = self.quota.may_depart(now).and_then(|()| self.spread.may_depart(now)) {
             self.forget_rate();
-            self.events.blame(Reason::Pause);
             return TurnStep::Sleep(until);
         }
         if let Some(Err(until)) = self.pacer.as_mut().map(|pacer| pacer.depart(now)) {
-            self.events.blame(Reason::Rate);
             return TurnStep::Sleep(until);
         }
         self.quota.left(now);
@@ -210,7 +205,7 @@ impl GateState {
         let moved = self.pause.pause(now, until, reason);
         if moved {
             self.spread.begin();
-            self.events.paused(now, until, reason);
+            self.events.paused(until, reason);
         }
         (moved, if moved { self.nudge() } else { None })
     }
@@ -234,18 +229,8 @@ impl GateState {
     /// Wakes the head of the line, if there is anything for it to do; the caller does it unlocked.
     pub(super) fn nudge(&mut self) -> Option<Waker> {
         let kind = self.queue.head()?;
-        let reason = if self.pause.is_probing() {
-            Reason::Pause
-        } else if kind == WaiterKind::Newcomer && !self.has_room() {
-            Reason::Slot
-        } else {
-            return self.queue.wake_head();
-        };
-        if reason != self.events.reason() {
-            self.events.charge(Instant::now(), self.queue.len());
-            self.events.blame(reason);
-        }
-        None
+        let is_blocked = self.pause.is_probing() || (kind == WaiterKind::Newcomer && !self.has_room());
+        if is_blocked { None } else { self.queue.wake_head() }
     }
 
     /// One attempt less in flight. Returns whom to wake.
@@ -289,15 +274,14 @@ impl GateState {
         let now = Instant::now();
         let before = self.pause.epoch();
         if self.pause.probed(epoch, good, now) {
-            self.events.resumed(now);
+            self.events.resumed();
         } else if let Some((until, reason)) = self.pause.paused().filter(|_| self.pause.epoch() != before) {
-            self.events.paused(now, until, reason);
+            self.events.paused(until, reason);
         }
     }
 
     /// Somebody gives up its place. Returns whom to wake.
     pub(super) fn give_up(&mut self, ticket: &Ticket) -> AfterUnlock {
-        self.events.charge(Instant::now(), self.queue.len());
         let drop = self.queue.leave(ticket);
         if self.queue.head().is_none() {
             self.forget_rate();
