@@ -33,6 +33,7 @@ use planned_input::{PlannedInput, PlannedInputBuilder};
 pub fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit, CommandError> {
     standard_output::check()?;
     let shown = wiring::report(&settings, terminal::standard_error(env));
+    #[expect(clippy::disallowed_methods, reason = "the start of the command")]
     let session = Session {
         settings: Arc::new(settings),
         env: Arc::clone(env),

@@ -26,6 +26,7 @@ use crate::report::{self, ErrorMessage, LogHeader, Report};
 
 /// Runs the main job and says how the program ends. What there is to say has then been printed.
 pub fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
+    #[expect(clippy::disallowed_methods, reason = "the start of the command")]
     let (started, began) = (Instant::now(), SystemTime::now());
     let shown = wiring::report(&settings, terminal::standard_error(env));
     let heading = LogHeader {

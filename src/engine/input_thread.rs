@@ -21,6 +21,7 @@ const ABANDON_AFTER: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// The input cannot be opened, or its header not be used.
+#[expect(clippy::disallowed_methods, reason = "before the event loop begins")]
 pub fn open_until(
     path: &InputPath,
     settings: &InputSettings,
@@ -86,6 +87,7 @@ impl InputThread {
 
     /// What was read in all. When the loop left early, a reader that hangs in a read (a silent pipe)
     /// is left behind: it knows nothing that the end of the run needs.
+    #[expect(clippy::disallowed_methods, reason = "the thread is waited for in real time")]
     pub fn finish(mut self, left_early: bool) -> Option<InputSummary> {
         self.batches.close();
         while self.batches.try_recv().is_ok() {}

@@ -50,6 +50,7 @@ impl Lock {
             .custom_flags(NO_FOLLOW)
             .open(path)
             .map_err(CollectError::create(path))?;
+        #[expect(clippy::disallowed_methods, reason = "before the event loop begins")]
         let began = Instant::now();
         loop {
             match file.try_lock() {

@@ -137,6 +137,7 @@ struct WriterThread {
     sync: bool,
 }
 
+#[expect(clippy::disallowed_methods, reason = "a thread of its own, which waits in real time")]
 impl WriterThread {
     fn run(mut self) -> Option<File> {
         let mut due: Option<Instant> = None;
