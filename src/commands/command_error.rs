@@ -1,4 +1,4 @@
-//! What ends a run before, or instead of, its summary: every room's error with its exit and hint.
+//! What ends a run before, or instead of, its summary: every module's error with its exit and hint.
 
 use std::fmt;
 use std::io;
@@ -38,7 +38,7 @@ impl CommandError {
         self
     }
 
-    /// A value that only a room below could find wrong: named with the place it came from, which also
+    /// A value that only a lower module could find wrong: named with the place it came from, which also
     /// decides the exit (2 from the command line or the environment, 78 from the file).
     pub(crate) fn of_setting(settings: &Settings, setting: &Setting, message: &str) -> Self {
         let message = match settings.origin(setting) {
@@ -165,14 +165,14 @@ pub(crate) fn of_transport(error: &TransportError, settings: &Settings) -> Comma
     }
 }
 
-/// The time is over, and the pipe has not said a word.
+/// The time is over, and nothing came from the pipe.
 pub(crate) fn of_silence() -> CommandError {
     CommandError::new(Exit::TryAgain, "--max-time was over before the input began")
         .with_hint("nothing was asked for; is the program at the other end of the pipe at work?")
 }
 
 pub(crate) fn of_start(what: &str, error: &io::Error) -> CommandError {
-    // What the system says where it gives no thread.
+    // The error of a system that gives no thread.
     let no_thread = (error.kind() == io::ErrorKind::WouldBlock).then_some(system_limit::NO_THREAD);
     let hint = no_thread.or_else(|| system_limit::advice(error)).map(String::from);
     CommandError { message: format!("cannot start {what}: {error}"), hint, exit: Exit::Io }

@@ -54,11 +54,11 @@ pub fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
 /// # Errors
 /// What ends a run before its first request; nothing has been printed about it.
 fn begin(session: &Arc<Session>) -> Result<Exit, CommandError> {
-    let report_writer = RunReportWriter::open(&session.settings, session.started)?;
+    let report_writer = RunReportWriter::open(&session.settings, session.started, &session.report)?;
     let mut event_loop = EventLoop::start()?;
     let exit = run(session, report_writer.as_ref(), &mut event_loop);
     if let (Err(failure), Some(report_writer)) = (&exit, &report_writer) {
-        report_writer.close_early(&session.report, failure, event_loop.parts());
+        report_writer.close_early(failure, event_loop.parts());
     }
     // What was left behind must not hold up the end.
     event_loop.runtime.shutdown_background();

@@ -1,9 +1,10 @@
-//! `--report FILE`: looked at before anything else is done, and written at every end of the run that is no
+//! `--report FILE`: checked before anything else is done, and written at every end of the run that is no
 //! usage error.
 //!
-//! `report/` knows what is in the file and `collect/` how a file is replaced; here one is handed to the other.
+//! `report/` makes the content and `collect/` replaces the file; here one is passed to the other.
 
 use std::path::{Path, PathBuf, absolute};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Runtime;
@@ -13,11 +14,11 @@ use crate::collect::{Document, Target, siblings};
 use crate::config::Settings;
 use crate::config::options::URL;
 use crate::engine::DRAIN;
-use crate::engine::signals::{self, Signals};
+use crate::engine::signals::{CommitGuard, Signals, unless_signalled};
 use crate::model::{Exit, display_safe, signal_name};
 use crate::report::{
-    Amount, Counts, ErrorMessage, Level, LimitedBy, Report, ReportFile, ReportFormat, RunDescription,
-    RunSummary, RunVerdict, WrittenFile,
+    Amount, Counts, ErrorMessage, Level, Report, ReportFile, ReportFormat, RunDescription, RunSummary,
+    RunVerdict, WrittenFile,
 };
 
 /// Characters of a path.
@@ -31,41 +32,41 @@ pub(super) struct RunReportWriter {
     /// Where an earlier run may have left one.
     journal: Option<PathBuf>,
     started: Instant,
+    report: Arc<Report>,
 }
 
 impl RunReportWriter {
-    /// The report that the settings ask for, if they do.
+    /// The report of `--report`, if it was given.
     ///
     /// # Errors
     /// It cannot be written there.
-    pub(super) fn open(settings: &Settings, started: Instant) -> Result<Option<Self>, CommandError> {
+    pub(super) fn open(
+        settings: &Settings,
+        started: Instant,
+        report: &Arc<Report>,
+    ) -> Result<Option<Self>, CommandError> {
         let Some(file) = settings.run.report.clone() else { return Ok(None) };
         let document = Document::at(&file.path)?;
         let journal = match &settings.output.path {
             Target::File(output) => siblings(output).into_iter().next(),
             Target::Stdout => None,
         };
-        Ok(Some(Self { file, document, subject: subject(settings), journal, started }))
+        let (subject, report) = (subject(settings), Arc::clone(report));
+        Ok(Some(Self { file, document, subject, journal, started, report }))
     }
 
     /// Writes it for a run that ended before its first request. A failure to do so is printed: it is the
     /// smaller trouble.
-    pub(super) fn close_early(
-        &self,
-        report: &Report,
-        failure: &CommandError,
-        ears: (&Runtime, &mut Signals),
-    ) {
+    pub(super) fn close_early(&self, failure: &CommandError, signals: (&Runtime, &mut Signals)) {
         if matches!(failure.exit, Exit::Usage | Exit::Config) {
             return;
         }
-        let verdict = RunVerdict { limit: LimitedBy::Nothing, text: "nothing; no request was sent".into() };
         let error = ErrorMessage { message: failure.message.clone(), hint: failure.hint.clone() };
-        let ending = RunSummary {
+        let summary = RunSummary {
             elapsed: self.started.elapsed(),
             counts: Counts::default(),
             written: Vec::new(),
-            verdict,
+            verdict: RunVerdict::without_requests(),
             exit: failure.exit,
             error: Some(error),
             published: false,
@@ -75,61 +76,54 @@ impl RunReportWriter {
             not_in_input: None,
         };
         let grace = if matches!(failure.exit, Exit::Signal(_)) { Duration::ZERO } else { DRAIN };
-        if let Err(trouble) = self.write(report, &ending, ears, grace) {
-            report.line(Level::Error, &trouble);
+        if let Err(error) = self.write(&summary, signals, grace) {
+            self.report.line(Level::Error, &error);
         }
     }
 
-    /// Writes it, and tells the ending that it is there, or why it is not: then a run that ended well ends
-    /// as disk trouble, though what it published stays. A signal leaves the writing behind after `grace`.
-    pub(super) fn close(
-        &self,
-        report: &Report,
-        ending: &mut RunSummary,
-        ears: (&Runtime, &mut Signals),
-        grace: Duration,
-    ) {
-        let message = match self.write(report, ending, ears, grace) {
+    /// Writes it, and adds it to the files of the summary. Where it cannot be written, a run that ended well ends
+    /// as disk trouble, though what it published stays. A signal abandons the writing after `grace`.
+    pub(super) fn close(&self, summary: &mut RunSummary, signals: (&Runtime, &mut Signals), grace: Duration) {
+        let message = match self.write(summary, signals, grace) {
             Ok(bytes) => {
                 let path = self.file.path.display().to_string();
-                ending.written.push(WrittenFile { path, amount: Amount::Bytes(bytes) });
+                summary.written.push(WrittenFile { path, amount: Amount::Bytes(bytes) });
                 return;
             }
-            Err(trouble) => trouble,
+            Err(message) => message,
         };
-        if ending.exit == Exit::Complete {
-            ending.exit = Exit::Io;
+        if summary.exit == Exit::Complete {
+            summary.exit = Exit::Io;
         }
-        if ending.error.is_some() {
-            report.line(Level::Error, &message);
+        if summary.error.is_some() {
+            self.report.line(Level::Error, &message);
         } else {
-            ending.error = Some(ErrorMessage { message, hint: None });
+            summary.error = Some(ErrorMessage { message, hint: None });
         }
     }
 
-    /// The bytes written, or what to say.
+    /// The bytes written, or an error message.
     fn write(
         &self,
-        report: &Report,
-        ending: &RunSummary,
-        ears: (&Runtime, &mut Signals),
+        summary: &RunSummary,
+        signals: (&Runtime, &mut Signals),
         grace: Duration,
     ) -> Result<u64, String> {
-        let (document, content) = (self.document.clone(), self.content(report, ending));
-        let write = move |_: &signals::CommitGuard| document.write(content.as_bytes());
-        match signals::unless_signalled(ears, grace, write) {
+        let (document, content) = (self.document.clone(), self.content(summary));
+        let write = move |_: &CommitGuard| document.write(content.as_bytes());
+        match unless_signalled(signals, grace, write) {
             (Some(Ok(bytes)), _) => Ok(bytes),
-            (Some(Err(error)), _) => Err(self.trouble(&error.to_string())),
-            (None, number) => Err(self.trouble(&format!("stopped by {}", signal_name(number.unwrap_or(0))))),
+            (Some(Err(error)), _) => Err(self.error(&error.to_string())),
+            (None, number) => Err(self.error(&format!("stopped by {}", signal_name(number.unwrap_or(0))))),
         }
     }
 
-    fn content(&self, report: &Report, ending: &RunSummary) -> String {
+    fn content(&self, summary: &RunSummary) -> String {
         let before = if self.file.kind == ReportFormat::Prom { self.document.before() } else { None };
-        report.document(self.file.kind, &self.subject, ending, before.as_deref())
+        self.report.document(self.file.kind, &self.subject, summary, before.as_deref())
     }
 
-    fn trouble(&self, why: &str) -> String {
+    fn error(&self, why: &str) -> String {
         let path = display_safe(&self.file.path.to_string_lossy(), PATH_CHARS);
         format!("the report {path} was not written: {why}")
     }

@@ -1,4 +1,4 @@
-//! What is said of an output that was held back, and of one that looks wrong.
+//! Messages about an output that was held back, and about one that may be wrong.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::report::format::{count, counted};
 const KEY_CHARS: usize = 60;
 const BODY_CHARS: usize = 120;
 
-/// Why a complete output was not published; `None` where it was. An example may repeat what the API said, so it is
+/// Why a complete output was not published; `None` where it was. An example may repeat what the API sent, so it is
 /// shown through the mask.
 pub(super) fn failure(published: &PublishOutcome, settings: &Settings, mask: &Mask) -> Option<CommandError> {
     let example = example(&published.evidence, mask);
@@ -27,7 +27,7 @@ pub(super) fn failure(published: &PublishOutcome, settings: &Settings, mask: &Ma
     }
 }
 
-/// What a person should look at though the output was published, one sentence each.
+/// What should be checked though the output was published, one sentence each.
 pub(super) fn warnings(published: &PublishOutcome, settings: &Settings, mask: &Mask) -> Vec<String> {
     let evidence = &published.evidence;
     let mut warnings: Vec<String> = Vec::new();
@@ -50,7 +50,7 @@ pub(super) fn warnings(published: &PublishOutcome, settings: &Settings, mask: &M
     warnings
 }
 
-/// An error of the output's files, told with the names that the person used.
+/// An error of the output's files, with the names that the user gave.
 pub(super) fn of_collect(error: CollectError, settings: &Settings) -> CommandError {
     let CollectError::TooFewRows { path, old, rows } = &error else { return error.into() };
     let path = path.display();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::PauseReason;
 
-/// What the engine knows of the moment, told every 100 ms or so.
+/// The state of the engine at one moment, reported at every tick.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EngineStatus {
     /// Time since the run began.

@@ -1,4 +1,4 @@
-//! What ends a run before its time, as people read it.
+//! An error that ends a run, as it is printed.
 
 /// What went wrong, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]

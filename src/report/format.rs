@@ -6,7 +6,7 @@ use std::time::Duration;
 
 pub(crate) use crate::model::{count, counted};
 
-/// A time that a person waited: `340 ms`, `6.3 s`, `2 min 5 s`, `27 h 46 min`.
+/// A time that a user waited: `340 ms`, `6.3 s`, `2 min 5 s`, `27 h 46 min`.
 #[must_use]
 pub(crate) fn duration(time: Duration) -> String {
     let millis = rounded(time.as_micros(), 1_000);

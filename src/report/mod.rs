@@ -36,7 +36,7 @@ pub(crate) use run_stats::StatsSnapshot;
 pub use settings::{LogFormat, ProgressMode};
 pub(crate) use settings::{ReportSettings, Terminal};
 pub(crate) use summary::{Amount, Changes, Counts, NotInInput, RunSummary, WrittenFile};
-pub(crate) use verdict::{BlockedTime, ConcurrencyUsed, Facts, LimitedBy, RunVerdict, Tail, verdict};
+pub(crate) use verdict::{BlockedTime, ConcurrencyUsed, Facts, RunVerdict, Tail, verdict};
 
 #[cfg(test)]
 mod tests;

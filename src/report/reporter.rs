@@ -8,7 +8,7 @@ use crate::model::{Event, Exit, Reporter};
 use crate::report::console::error_text::error;
 use crate::report::console::json_lines;
 use crate::report::console::log_header::{self, LogHeader};
-use crate::report::console::log_record::{Level, LogRecord};
+use crate::report::console::log_record::{Level, LogRecord, RecordKind};
 use crate::report::console::screen::Screen;
 use crate::report::console::sink::Sink;
 use crate::report::engine_status::EngineStatus;
@@ -70,7 +70,7 @@ impl Report {
         self
     }
 
-    /// The same, with a first line that says which run it is: in JSON lines always, in text where `is_log`, that is,
+    /// The same, with a first line that names the run: in JSON lines always, in text where `is_log`, that is,
     /// where it is read later than it is written.
     #[must_use]
     pub(crate) fn with_log_header(self, log_header: LogHeader, is_log: bool) -> Self {
@@ -106,12 +106,12 @@ impl Report {
 
     /// Prints one line that is no event, beside the bar. With `-q` only errors are printed.
     pub(crate) fn line(&self, level: Level, message: &str) {
-        let event = match level {
-            Level::Error => "failed",
-            Level::Warning => "warned",
-            Level::Info | Level::Debug => "noted",
+        let kind = match level {
+            Level::Error => RecordKind::Failed,
+            Level::Warning => RecordKind::Warned,
+            Level::Info | Level::Debug => RecordKind::Noted,
         };
-        lock(&self.screen).log(&LogRecord::sentence(level, event, message));
+        lock(&self.screen).log(&LogRecord::sentence(level, kind, message));
     }
 
     /// Takes the bar away and prints the summary, and the error if the run ended with one.
@@ -133,7 +133,8 @@ impl Report {
                         _ => Level::Error,
                     };
                     let message = headline(summary, &stats);
-                    let record = LogRecord::new(level, "finished", message, fields(summary, &stats));
+                    let record =
+                        LogRecord::new(level, RecordKind::Finished, message, fields(summary, &stats));
                     screen.write(&json_lines::line(&record, SystemTime::now()));
                 }
                 if let Some(ErrorMessage { message, hint }) = &summary.error {
@@ -155,7 +156,7 @@ impl Report {
         lock(&self.screen).close();
     }
 
-    /// Rows that were told as failed turned out to be repeats: known only at the input's end.
+    /// Rows that were reported as failed turned out to be repeats, which is known only at the input's end.
     pub(crate) fn refused_were_repeats(&self, rows: u64) {
         lock(&self.counted).stats.refused_were_repeats(rows);
     }

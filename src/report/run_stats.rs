@@ -127,7 +127,7 @@ pub(crate) struct StatsSnapshot {
 }
 
 impl RunCounters {
-    /// Attempts on the wire, answered or not: those told as `AttemptAnswered` (every attempt whose head came
+    /// Attempts on the wire, answered or not: those reported as `AttemptAnswered` (every attempt whose head came
     /// must be) and those that ended in a fault without a status.
     #[must_use]
     pub(crate) fn attempts(&self) -> u64 {
@@ -250,7 +250,7 @@ impl RunStats {
         }
     }
 
-    /// Several answers to one burst ask for a pause each, a moment apart: those move one pause's end.
+    /// Several answers to one burst demand a pause each, a moment apart: those move the end of one pause.
     fn pause(&mut self, wait: Duration) {
         let end = self.now.saturating_add(wait);
         let from = match self.pause_ends {
@@ -308,7 +308,7 @@ fn latency(histogram: &Histogram<u64>) -> Option<LatencySummary> {
     })
 }
 
-/// A failed job as it may be kept or told.
+/// A failed job as it may be kept or reported.
 pub(crate) fn example(key: Option<&Key>, line: u64, fault: &Fault, url: Option<&str>) -> FailureExample {
     let kept = |text: &str| text.chars().take(EXAMPLE_CHARS).collect::<String>();
     FailureExample {

@@ -1,6 +1,6 @@
-//! What the person asked to see, and what standard error can show.
+//! What the user asked to see, and what standard error can show.
 //!
-//! The room reads no environment and asks no terminal: whoever builds a [`ReportSettings`] has decided
+//! The report reads no environment and queries no terminal: whoever builds a [`ReportSettings`] has decided
 //! whether there is a terminal, and whether it may be coloured.
 
 use std::fmt;
@@ -100,7 +100,7 @@ impl Terminal {
     }
 }
 
-/// What the report is told of the command line.
+/// The options that the report depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReportSettings {
     /// `--progress`.

@@ -1,4 +1,4 @@
-//! What a run that publishes nothing says: the error and what to do about it.
+//! The error of a run that publishes nothing, and what to do about it.
 
 use super::decide::{Obstacle, exit_of_stop};
 use crate::collect::{PublishOutcome, Target};

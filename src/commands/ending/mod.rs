@@ -27,6 +27,7 @@ use crate::report::{Changes, Counts, ErrorMessage, NotInInput, Report, RunSummar
 use decide::{Happened, Obstacle, before_publishing, exit};
 use files::{FilesOutcome, FinalFiles};
 use message::Context;
+use run_facts::{Measured, facts};
 
 pub(super) use message::{CHECK_ADDRESS, before_any_request, interrupted_run, stopped};
 
@@ -68,7 +69,7 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
         drop(run.collector);
         finish(&mut summary, outcome, |obstacle| context.error(obstacle, None));
         if let Some(report_writer) = report_writer {
-            report_writer.close(report, &mut summary, (runtime, signals), Duration::ZERO);
+            report_writer.close(&mut summary, (runtime, signals), Duration::ZERO);
         }
         return summary.exit;
     }
@@ -94,7 +95,7 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
     }
     finish(&mut summary, outcome, |obstacle| context.error(obstacle, files.published.as_ref()));
     if let Some(report_writer) = report_writer {
-        report_writer.close(report, &mut summary, (runtime, signals), grace);
+        report_writer.close(&mut summary, (runtime, signals), grace);
     }
     report.finish(&summary);
     summary.exit
@@ -143,8 +144,13 @@ impl FinishedRun<'_> {
     /// What is known before any file is written.
     fn summary(&self) -> RunSummary {
         let (worked, stats) = (self.started.elapsed(), self.report.stats());
-        let settled = self.gate.view().limit;
-        let facts = run_facts::facts(self.settings, (worked, settled), &self.end.waits, &stats);
+        let measured = Measured {
+            elapsed: worked,
+            settled: self.gate.view().limit,
+            waits: &self.end.waits,
+            stats: &stats,
+        };
+        let facts = facts(self.settings, measured);
         let began = self.collector.began();
         let age = |at| began.duration_since(at).unwrap_or_default();
         let blanks = self.end.input_summary.as_ref().map_or(0, |summary| summary.blanks);
@@ -212,7 +218,7 @@ impl FinishedRun<'_> {
     }
 }
 
-/// What a person should look at in the files. `unclaimed` answers of a journal were needed by no row.
+/// Warns of what should be checked in the files. `unclaimed` answers of a journal were needed by no row.
 fn warn_of_files(files: &FilesOutcome, unclaimed: u64, (report, context): (&Report, &Context<'_>)) {
     let unclaimed = (files.is_published && unclaimed > 0).then(|| unclaimed_answers(unclaimed));
     let published = files.published.as_ref();

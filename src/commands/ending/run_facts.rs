@@ -10,13 +10,19 @@ use crate::limit;
 use crate::model::LoadClass;
 use crate::report::{BlockedTime, ConcurrencyUsed, Facts, StatsSnapshot, Tail};
 
-/// The facts of a run of this length. `settled` is the limit at which an automatic concurrency ended.
-pub(super) fn facts(
-    settings: &Settings,
-    (elapsed, settled): (Duration, usize),
-    waits: &WaitTimes,
-    stats: &StatsSnapshot,
-) -> Facts {
+/// What the verdict depends on besides the settings.
+#[derive(Clone, Copy)]
+pub(super) struct Measured<'a> {
+    pub(super) elapsed: Duration,
+    /// The limit at which an automatic concurrency ended.
+    pub(super) settled: usize,
+    pub(super) waits: &'a WaitTimes,
+    pub(super) stats: &'a StatsSnapshot,
+}
+
+/// The facts of a run.
+pub(super) fn facts(settings: &Settings, measured: Measured<'_>) -> Facts {
+    let Measured { elapsed, settled, waits, stats } = measured;
     Facts {
         elapsed,
         concurrency: match settings.pace.concurrency {

@@ -1,13 +1,13 @@
 //! The bar on a terminal.
 //!
-//! indicatif keeps the terminal right (clearing, wrapping, suspending for lines); what the line says is
+//! indicatif keeps the terminal right (clearing, wrapping, suspending for lines); the text of the line is
 //! composed here, so that it is one drawing a tick, fits any width, and takes its colours from the caller
-//! instead of from indicatif's own look at the environment.
+//! instead of from indicatif's own reading of the environment.
 //!
 //! When a window shrinks, most terminals wrap what is on it: the bar then takes up several lines, and how many
 //! cannot be known, since some cut instead. So the cursor rests where the bar begins, a place that every
 //! terminal keeps, and all from there to the end of the screen is cleared: nothing of the old bar stays, and no
-//! line above it is ever touched. A bar may also be drawn before the new width is known (tmux tells it up to a
+//! line above it is ever touched. A bar may also be drawn before the new width is known (tmux reports it up to a
 //! quarter of a second late): wrapping is off while it is written, so that it is cut and stays on its line.
 
 use std::io;
@@ -22,15 +22,15 @@ use crate::report::format;
 use crate::report::settings::Terminal;
 
 /// Drawn at most this often, however often the engine ticks. It does so every 50 ms; were this as long, a tick
-/// that comes a hair early would be left out, and the bar would move by fits and starts.
+/// that comes slightly early would be left out, and the bar would move unevenly.
 const REDRAW: Duration = Duration::from_millis(40);
-/// Columns where the terminal does not say.
+/// Columns where the terminal does not report them.
 const USUAL_WIDTH: u16 = 80;
-/// indicatif's arithmetic needs some room.
+/// indicatif's arithmetic needs a minimum.
 const LEAST_WIDTH: u16 = 8;
 const SHORTEST_TRACK: usize = 10;
 const LONGEST_TRACK: usize = 40;
-/// The track's length goes in steps, so that it does not tremble with every digit beside it.
+/// The track's length goes in steps, so that it does not change with every digit beside it.
 const TRACK_STEP: usize = 5;
 
 /// A bar that is on the screen.
@@ -137,7 +137,7 @@ fn track(done: u64, total: u64, cells: usize, colour: bool) -> String {
     format!("{on}{}{}{off}", "█".repeat(full), "░".repeat(cells - full))
 }
 
-/// A terminal as indicatif wants one, on top of the sink.
+/// The terminal that indicatif writes to, on top of the sink.
 #[derive(Debug)]
 struct BarTerminal {
     sink: Arc<Sink>,

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::model::display_safe;
 use crate::report::console::json_lines;
-use crate::report::console::log_record::{Level, LogRecord};
+use crate::report::console::log_record::{Level, LogRecord, RecordKind};
 use crate::report::settings::LogFormat;
 
 /// Characters of one line of an error.
@@ -25,8 +25,10 @@ pub(crate) fn error(message: &str, hint: Option<&str>, format: LogFormat, colour
 /// A log record as text: warnings and errors have their label.
 pub(crate) fn text_line(record: &LogRecord, colour: bool) -> String {
     let mut line = match record.level {
-        Level::Error => labelled("error", &record.message, colour),
-        Level::Warning if record.event == "warned" => labelled("warning", &record.message, colour),
+        Level::Error => labelled(Label::Error, &record.message, colour),
+        Level::Warning if record.kind == RecordKind::Warned => {
+            labelled(Label::Warning, &record.message, colour)
+        }
         _ => record.message.clone(),
     };
     line.push('\n');
@@ -35,10 +37,10 @@ pub(crate) fn text_line(record: &LogRecord, colour: bool) -> String {
 
 /// `error: what … (where)` and `  hint: what to do`, each with its line end.
 pub(crate) fn error_text(message: &str, hint: Option<&str>, colour: bool) -> String {
-    let mut text = labelled("error", &safe_lines(message), colour);
+    let mut text = labelled(Label::Error, &safe_lines(message), colour);
     if let Some(hint) = hint {
         let hint = safe_lines(hint).replace('\n', "\n        ");
-        text = format!("{text}\n  {}", labelled("hint", &hint, colour));
+        text = format!("{text}\n  {}", labelled(Label::Hint, &hint, colour));
     }
     text.push('\n');
     text
@@ -46,20 +48,28 @@ pub(crate) fn error_text(message: &str, hint: Option<&str>, colour: bool) -> Str
 
 /// What went wrong, for JSON lines.
 pub(crate) fn error_record(message: &str, hint: Option<&str>) -> LogRecord {
-    LogRecord::new(Level::Error, "failed", safe_lines(message), json!({"hint": hint}))
+    LogRecord::new(Level::Error, RecordKind::Failed, safe_lines(message), json!({"hint": hint}))
 }
 
-pub(crate) fn labelled(label: &str, text: &str, colour: bool) -> String {
-    let code = match label {
-        _ if !colour => return format!("{label}: {text}"),
-        "error" => "1;31",
-        "warning" => "1;33",
-        _ => "1;36",
+/// What stands before a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Label {
+    Error,
+    Warning,
+    Hint,
+}
+
+/// `error: TEXT`, with the label in its colour.
+pub(crate) fn labelled(label: Label, text: &str, colour: bool) -> String {
+    let (label, code) = match label {
+        Label::Error => ("error", "1;31"),
+        Label::Warning => ("warning", "1;33"),
+        Label::Hint => ("hint", "1;36"),
     };
-    format!("\x1b[{code}m{label}:\x1b[0m {text}")
+    if colour { format!("\x1b[{code}m{label}:\x1b[0m {text}") } else { format!("{label}: {text}") }
 }
 
-/// An error's text, made safe line by line: some (a config file's) show the place they speak of on lines of
+/// An error's text, made safe line by line: some (a config file's) show the place they refer to on lines of
 /// their own.
 fn safe_lines(text: &str) -> String {
     text.lines().map(|line| display_safe(line, LINE_CHARS)).collect::<Vec<_>>().join("\n")

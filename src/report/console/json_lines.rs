@@ -1,6 +1,6 @@
 //! `--log-format json`: every line one JSON object. The schema stands in `docs/messages.md`.
 //!
-//! A log is looked at in terminals too, so no character leaves here that could act on one: beyond ASCII
+//! A log is read in terminals too, so no character is written that could act on one: beyond ASCII
 //! only letters and digits stand as they are, everything else is written as `\uXXXX`.
 
 use std::time::SystemTime;
@@ -27,7 +27,7 @@ pub(crate) fn line(record: &LogRecord, now: SystemTime) -> String {
     let line = JsonLine {
         time: moment(now),
         level: name(record.level),
-        event: record.event,
+        event: record.kind.name(),
         message: &record.message,
         fields: &record.fields,
     };
@@ -51,9 +51,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::report::console::log_record::RecordKind;
 
     fn record(message: &str) -> LogRecord {
-        LogRecord { level: Level::Warning, event: "warned", message: message.into(), fields: json!({"n": 1}) }
+        LogRecord {
+            level: Level::Warning,
+            kind: RecordKind::Warned,
+            message: message.into(),
+            fields: json!({"n": 1}),
+        }
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The first line of a run that is read later, in a log or a mail: when it was, what it read and what it writes.
 //!
-//! It stands before anything else that a run says, also where that is an error before the first request, and
-//! stays away where a run says nothing at all.
+//! It is printed before anything else, also where that is an error before the first request, and not at all
+//! where a run prints nothing else.
 
 use std::time::SystemTime;
 
 use serde_json::json;
 
 use crate::model::{counted, display_safe};
-use crate::report::console::log_record::{Level, LogRecord};
+use crate::report::console::log_record::{Level, LogRecord, RecordKind};
 use crate::report::machine_format::{moment, second};
 
 /// Name and version of this program.
@@ -48,7 +48,7 @@ pub(crate) fn record(log_header: Option<&LogHeader>, rows: Option<u64>) -> LogRe
         "output": log_header.map(|log_header| &log_header.output),
         "total": rows,
     });
-    LogRecord::new(Level::Info, "started", message, fields)
+    LogRecord::new(Level::Info, RecordKind::Started, message, fields)
 }
 
 /// The same where the settings could not be read: when it was, and the program.

@@ -1,4 +1,4 @@
-//! What is said of an event: its level, its stable name, a sentence for people and fields for machines.
+//! An event as it is logged: its level, its stable name, a sentence for people and fields for programs.
 //!
 //! Sentences hold foreign text only through `display_safe`; fields hold it as it is, and the JSON writer
 //! escapes it.
@@ -32,28 +32,89 @@ pub(crate) enum Level {
     Error,
 }
 
+/// What a record is about. Its name is a part of the schema of JSON lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecordKind {
+    /// An attempt failed and is retried.
+    AttemptRetried,
+    /// Retries since the last such record.
+    AttemptsRetried,
+    /// The error of the run.
+    Failed,
+    /// The summary.
+    Finished,
+    /// A job failed.
+    JobFailed,
+    /// The limit of attempts in flight changed.
+    LimitChanged,
+    /// A note.
+    Noted,
+    /// The plan of a dry run.
+    Planned,
+    /// The pool paused.
+    PoolPaused,
+    /// The pool goes on.
+    PoolResumed,
+    /// The progress.
+    Progressed,
+    /// A rung of `tune` was measured.
+    RungMeasured,
+    /// The run began.
+    Started,
+    /// The run stops early.
+    Stopping,
+    /// What `tune` found.
+    Tuned,
+    /// A warning.
+    Warned,
+}
+
+impl RecordKind {
+    /// The stable name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::AttemptRetried => "attempt_retried",
+            Self::AttemptsRetried => "attempts_retried",
+            Self::Failed => "failed",
+            Self::Finished => "finished",
+            Self::JobFailed => "job_failed",
+            Self::LimitChanged => "limit_changed",
+            Self::Noted => "noted",
+            Self::Planned => "planned",
+            Self::PoolPaused => "pool_paused",
+            Self::PoolResumed => "pool_resumed",
+            Self::Progressed => "progressed",
+            Self::RungMeasured => "rung_measured",
+            Self::Started => "started",
+            Self::Stopping => "stopping",
+            Self::Tuned => "tuned",
+            Self::Warned => "warned",
+        }
+    }
+}
+
 /// One line to be written as text or as JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LogRecord {
     pub(crate) level: Level,
-    pub(crate) event: &'static str,
+    pub(crate) kind: RecordKind,
     pub(crate) message: String,
     pub(crate) fields: Value,
 }
 
 impl LogRecord {
-    pub(crate) fn new(level: Level, event: &'static str, message: String, fields: Value) -> Self {
-        Self { level, event, message, fields }
+    pub(crate) fn new(level: Level, kind: RecordKind, message: String, fields: Value) -> Self {
+        Self { level, kind, message, fields }
     }
 
     /// A sentence from elsewhere, made safe. It stays on one line: a line end inside could forge another line.
-    pub(crate) fn sentence(level: Level, event: &'static str, text: &str) -> Self {
-        Self::new(level, event, display_safe(text, SENTENCE_CHARS), json!({}))
+    pub(crate) fn sentence(level: Level, kind: RecordKind, text: &str) -> Self {
+        Self::new(level, kind, display_safe(text, SENTENCE_CHARS), json!({}))
     }
 }
 
-/// What is said of one event as it happens. Events that are only counted say nothing. Of earlier pauses
-/// nothing is said to one who `reported_before` not at all.
+/// The record of one event; none where events are only counted. Earlier pauses are mentioned only where one of
+/// them was `reported_before`.
 pub(crate) fn of(event: &Event<'_>, counters: &RunCounters, reported_before: bool) -> Option<LogRecord> {
     Some(match *event {
         Event::AttemptRetried { key, line, fault, attempt, wait } => {
@@ -63,17 +124,19 @@ pub(crate) fn of(event: &Event<'_>, counters: &RunCounters, reported_before: boo
             failed(&example(key, line, fault, url), fault.cause, attempts)
         }
         Event::PoolPaused { wait, reason } => paused(wait, reason, (counters, reported_before)),
-        Event::PoolResumed => LogRecord::new(Level::Info, "pool_resumed", "resumed".into(), json!({})),
+        Event::PoolResumed => {
+            LogRecord::new(Level::Info, RecordKind::PoolResumed, "resumed".into(), json!({}))
+        }
         Event::LimitChanged { limit, reason } => {
             let text = format!("concurrency {}: {reason}", format::count(limit as u64));
             LogRecord::new(
                 Level::Info,
-                "limit_changed",
+                RecordKind::LimitChanged,
                 text,
                 json!({"limit": limit, "why": reason.to_string()}),
             )
         }
-        Event::Warned { message } => LogRecord::sentence(Level::Warning, "warned", message),
+        Event::Warned { message } => LogRecord::sentence(Level::Warning, RecordKind::Warned, message),
         Event::Stopping { reason, drain } => stopping(reason, drain),
         Event::AttemptAnswered { .. }
         | Event::JobFetched { .. }
@@ -89,7 +152,7 @@ fn retried(example: &FailureExample, cause: Cause, attempt: u32, wait: Duration)
     let mut fields = example_fields(example, cause);
     fields["attempt"] = attempt.into();
     fields["wait_s"] = seconds(wait).into();
-    LogRecord::new(Level::Debug, "attempt_retried", text, fields)
+    LogRecord::new(Level::Debug, RecordKind::AttemptRetried, text, fields)
 }
 
 fn failed(example: &FailureExample, cause: Cause, attempts: u32) -> LogRecord {
@@ -97,7 +160,7 @@ fn failed(example: &FailureExample, cause: Cause, attempts: u32) -> LogRecord {
     fields["attempts"] = attempts.into();
     LogRecord::new(
         Level::Warning,
-        "job_failed",
+        RecordKind::JobFailed,
         format!("failed: {}", place_and_reason(example, cause)),
         fields,
     )
@@ -108,7 +171,7 @@ fn stopping(reason: &StopReason, drain: Option<Duration>) -> LogRecord {
     if let Some(drain) = drain {
         why = format!("{why}; waiting up to {} for those in flight", format::time_left(drain));
     }
-    LogRecord::new(Level::Warning, "stopping", format!("stopping: {why}"), json!({"why": why}))
+    LogRecord::new(Level::Warning, RecordKind::Stopping, format!("stopping: {why}"), json!({"why": why}))
 }
 
 fn paused(
@@ -122,7 +185,7 @@ fn paused(
         text = format!("{text} ({pauses} pauses so far, {} in all)", format::duration(counters.paused));
     }
     let fields = json!({"wait_s": seconds(wait), "why": reason.to_string(), "pauses": counters.pauses});
-    LogRecord::new(Level::Info, "pool_paused", text, fields)
+    LogRecord::new(Level::Info, RecordKind::PoolPaused, text, fields)
 }
 
 /// Retries since the last such line: `41 retries: 30 HTTP 503, 11 timed out`.
@@ -133,10 +196,15 @@ pub(crate) fn retries(new: &BTreeMap<Cause, u64>) -> LogRecord {
     let text = format!("{}: {}", format::counted(total, "retry", "retries"), causes.join(", "));
     let by_cause: serde_json::Map<String, Value> =
         new.iter().map(|(cause, count)| (cause.label(), Value::from(*count))).collect();
-    LogRecord::new(Level::Info, "attempts_retried", text, json!({"retries": total, "causes": by_cause}))
+    LogRecord::new(
+        Level::Info,
+        RecordKind::AttemptsRetried,
+        text,
+        json!({"retries": total, "causes": by_cause}),
+    )
 }
 
-/// The line that progress is told with where there is no bar.
+/// The progress, where there is no bar.
 pub(crate) fn progressed(snapshot: &ProgressSnapshot, text: String) -> LogRecord {
     let paused = snapshot.paused.as_ref();
     let fields = json!({
@@ -152,7 +220,7 @@ pub(crate) fn progressed(snapshot: &ProgressSnapshot, text: String) -> LogRecord
         "pause_why": paused.map(|(_, reason)| reason.to_string()),
         "left_s": snapshot.left.map(seconds),
     });
-    LogRecord::new(Level::Info, "progressed", text, fields)
+    LogRecord::new(Level::Info, RecordKind::Progressed, text, fields)
 }
 
 #[cfg(test)]
@@ -172,7 +240,7 @@ mod tests {
             of(&event, &third, true).unwrap().message,
             "paused 12 s: 429 with Retry-After (3 pauses so far, 3 min 20 s in all)"
         );
-        // Those before were too short to be told.
+        // Those before were too short to be printed.
         assert_eq!(of(&event, &third, false).unwrap().message, "paused 12 s: 429 with Retry-After");
     }
 

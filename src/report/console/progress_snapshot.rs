@@ -1,4 +1,4 @@
-//! How a run stands at one moment: the one picture that bar, plain line and JSON line are drawn from.
+//! The progress of a run at one moment: bar, plain line and JSON line are made of the same numbers.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(crate) struct RecentRate {
 }
 
 impl RecentRate {
-    /// Takes note of the jobs asked by now, and says how many a second that makes.
+    /// Records the number of jobs so far, and returns how many a second that makes.
     pub(crate) fn sample(&mut self, elapsed: Duration, asked: u64) -> f64 {
         if self.samples.is_empty() {
             self.samples.push_back((Duration::ZERO, 0));
@@ -56,8 +56,8 @@ impl ProgressSnapshot {
     pub(crate) fn new(status: &EngineStatus, counters: &RunCounters, total: Option<u64>, rate: f64) -> Self {
         let pause = status.paused.map_or(Duration::ZERO, |(left, _)| left);
         let to_go = total.map(|total| total.saturating_sub(counters.done()) as f64);
-        // Ten seconds that a pause was part of say nothing of the minutes to come, and a server that asked for
-        // one will ask again: then the whole run so far is the measure, the rest of this pause counted in.
+        // The last ten seconds predict nothing if they held a pause, and a server that demanded one will do so
+        // again: then the whole run so far is the measure, with the rest of this pause.
         let pace = if counters.pauses > 0 || status.paused.is_some() {
             counters.asked as f64 / status.elapsed.saturating_add(pause).as_secs_f64().max(f64::MIN_POSITIVE)
         } else {

@@ -1,4 +1,5 @@
-//! What is on standard error now: lines, a bar that steps aside for them, and the rules of what is said again.
+//! What is on standard error now: lines, a bar that is taken away while they are written, and the rules for
+//! what is printed again.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use crate::report::console::bar::Bar;
 use crate::report::console::error_text::text_line;
 use crate::report::console::json_lines;
 use crate::report::console::log_header::{self, LogHeader};
-use crate::report::console::log_record::{self, Level, LogRecord};
+use crate::report::console::log_record::{self, Level, LogRecord, RecordKind};
 use crate::report::console::plain::{self, PlainInterval};
 use crate::report::console::progress_snapshot::{ProgressSnapshot, RecentRate};
 use crate::report::console::sink::Sink;
@@ -20,10 +21,10 @@ use crate::report::settings::{LogFormat, ProgressMode, ReportSettings};
 
 /// A pause shorter than this is no more than a slow answer.
 const LONG_PAUSE: Duration = Duration::from_millis(500);
-/// An API that keeps asking for pauses fills no log: after the first one line a minute, with the number of
-/// pauses so far; unless it asks for this much more than the last line said.
+/// An API that keeps demanding pauses fills no log: after the first one line a minute, with the number of
+/// pauses so far; unless it demands this much more than the last line stated.
 const PAUSE_LINES_APART: Duration = Duration::from_mins(1);
-/// A moved end of a running pause is news only when it moved by this much.
+/// A moved end of a running pause is printed only when it moved by this much.
 const PAUSE_MOVED: Duration = Duration::from_secs(1);
 /// Different warnings that are remembered, so as to print each once; more than this is a flood.
 const WARNINGS_KEPT: usize = 100;
@@ -34,7 +35,7 @@ pub(crate) struct Screen {
     settings: ReportSettings,
     progress: ProgressMode,
     sink: Arc<Sink>,
-    /// What stands before anything else, until something else is said.
+    /// The header, until it is printed, before anything else.
     log_header: Option<LogHeader>,
     bar: Option<Bar>,
     plain: PlainInterval,
@@ -42,7 +43,7 @@ pub(crate) struct Screen {
     pace: RecentRate,
     total: Option<u64>,
     now: Duration,
-    /// When a pause was told last, and until when it was to last.
+    /// When a pause was printed last, and its end as printed.
     pause_reported: Option<(Duration, Duration)>,
     pause_ends: Duration,
     warned: HashSet<Box<str>>,
@@ -75,12 +76,12 @@ impl Screen {
         self.total = total;
     }
 
-    /// What to say before anything else.
+    /// The header is printed before anything else.
     pub(crate) fn begin_with(&mut self, log_header: LogHeader) {
         self.log_header = Some(log_header);
     }
 
-    /// Says it now, but for `-q`; false where there is nothing to say, or it was said.
+    /// Prints the header now, but for `-q`; false where there is none, or it was printed.
     pub(crate) fn print_header(&mut self) -> bool {
         let is_there = self.log_header.is_some();
         if !self.settings.quiet {
@@ -116,7 +117,7 @@ impl Screen {
         }
     }
 
-    /// True every ten seconds, where retries are told in groups.
+    /// True every ten seconds, where retries are printed in groups.
     pub(crate) fn groups_retries_now(&mut self) -> bool {
         self.settings.detail() == 1 && self.grouping.is_due(self.now)
     }
@@ -187,7 +188,7 @@ impl Screen {
         self.settings.detail() > 0
     }
 
-    /// Takes the bar away and tells what was held back.
+    /// Takes the bar away and prints the number of warnings that were not shown.
     pub(crate) fn close(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.clear();
@@ -198,7 +199,7 @@ impl Screen {
                 "{} not shown; -v shows all",
                 format::counted(self.unshown_warnings, "further warning was", "further warnings were")
             );
-            self.log(&LogRecord::sentence(Level::Warning, "warned", &more));
+            self.log(&LogRecord::sentence(Level::Warning, RecordKind::Warned, &more));
         }
     }
 

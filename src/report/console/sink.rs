@@ -1,6 +1,6 @@
-//! Standard error, as this room writes it: whole pieces, and no failure.
+//! Standard error: whole pieces are written, and a failure to write is ignored.
 //!
-//! A person who closes the pipe (`2>&1 | head`) has seen enough; that is no reason to stop fetching, so
+//! Whoever closes the pipe (`2>&1 | head`) has seen enough; that is no reason to stop fetching, so
 //! write errors are ignored.
 
 use std::fmt;

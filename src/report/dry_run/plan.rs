@@ -123,9 +123,9 @@ pub(crate) struct EarlierAnswers {
     pub(crate) young: u64,
     /// SKUs of which the API is asked only whether they changed.
     pub(crate) conditional: u64,
-    /// What a person should know, one sentence each.
+    /// Notes for the user, one sentence each.
     pub(crate) notes: Vec<String>,
-    /// Who is writing this output now, in words.
+    /// Who is writing this output now, as a sentence.
     pub(crate) writer: Option<String>,
 }
 

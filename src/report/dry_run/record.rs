@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::report::console::log_record::{Level, LogRecord};
+use crate::report::console::log_record::{Level, LogRecord, RecordKind};
 use crate::report::dry_run::plan::{DryRun, LineNumbers};
 use crate::report::dry_run::text;
 use crate::report::machine_format::seconds;
@@ -12,7 +12,7 @@ impl Report {
     /// Logs the plan where the log is JSON lines. As text it goes to standard output instead.
     pub(crate) fn dry_run_planned(&self, plan: &DryRun) {
         let level = if plan.rows.rejected > 0 { Level::Warning } else { Level::Info };
-        self.log_if_json(|| LogRecord::new(level, "planned", text::verdict(plan), fields(plan)));
+        self.log_if_json(|| LogRecord::new(level, RecordKind::Planned, text::verdict(plan), fields(plan)));
     }
 }
 

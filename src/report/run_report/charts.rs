@@ -15,7 +15,7 @@ const POINTS: usize = 120;
 const BARS: std::ops::RangeInclusive<f64> = 12.0..=48.0;
 /// The share of answers that may have come sooner than what is drawn.
 const FASTEST: f64 = 0.02;
-/// Below this many answers a percentile says little; slices are taken together until they have them.
+/// Below this many answers a percentile means little; slices are taken together until they have them.
 const ENOUGH: u64 = 20;
 /// So few points are no course any more.
 const FEW: usize = 12;
@@ -228,7 +228,7 @@ fn concurrency(slices: &[TimeSlice], time: &Time) -> String {
 }
 
 /// How many answers took how long. The few that took much longer than the rest, or came much sooner, are
-/// told, not drawn: they would squeeze all others into one bar.
+/// stated, not drawn: they would squeeze all others into one bar.
 fn histogram(stats: &StatsSnapshot, latency: LatencySummary) -> String {
     let histogram = &stats.histogram;
     let seconds = |micros: u64| micros as f64 / 1e6;

@@ -35,7 +35,7 @@ impl ReportFormat {
 /// `--report`: where a document goes, and what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportFile {
-    /// The file, as the person gave it.
+    /// The file, as the user gave it.
     pub path: PathBuf,
     /// By its ending.
     pub kind: ReportFormat,
@@ -48,13 +48,13 @@ pub struct ShownSetting {
     pub(crate) table: &'static str,
     /// Its name.
     pub(crate) name: &'static str,
-    /// Its value; none where it was not set and there is no word for its default.
+    /// Its value; none where it was not set and its default has no name.
     pub(crate) value: Option<String>,
     /// Who set it: `option`, `environment`, `file` or `default`.
     pub(crate) set_by: &'static str,
 }
 
-/// Shows no value: a secret may stand where none is looked for.
+/// Shows no value: a secret may stand where none is expected.
 impl fmt::Debug for ShownSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.name, self.set_by)
@@ -78,7 +78,7 @@ pub(crate) struct RunDescription {
     pub(crate) began: SystemTime,
 }
 
-/// A run as its documents tell it.
+/// What the documents of a run are made of.
 pub(crate) struct ReportData<'a> {
     pub(crate) subject: &'a RunDescription,
     pub(crate) summary: &'a RunSummary,

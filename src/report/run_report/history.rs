@@ -1,4 +1,4 @@
-//! What the documents of `--report` tell beyond the summary: what happened when, the pauses, and the
+//! What the documents of `--report` hold beyond the summary: what happened when, the pauses, and the
 //! slowest answers. Kept only where such a document was asked for, in bounded memory (about 250 kB).
 
 mod latency_buckets;
@@ -14,7 +14,7 @@ pub(crate) use slowest::SlowAnswer;
 pub(crate) use timeline::TimeSlice;
 pub(crate) use timeline::merge_pairs;
 
-use slowest::SlowestAnswers;
+use slowest::{SlowestAnswers, TimedAnswer};
 use timeline::Timeline;
 
 /// Pauses that are listed; the rest is counted.
@@ -42,7 +42,7 @@ pub(crate) struct RunHistory {
 }
 
 impl RunHistory {
-    /// Takes note of how the run stands; events are dated by the last look.
+    /// Records the engine's status; events are dated by the last tick.
     pub(crate) fn sample(&mut self, status: &EngineStatus) {
         self.now = status.elapsed;
         self.timeline.sample(status);
@@ -55,7 +55,7 @@ impl RunHistory {
             Event::AttemptAnswered { key, line, status, latency, bytes } => {
                 let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
                 self.timeline.now().answered(micros, bytes);
-                self.slowest.count(latency, key, line, status, self.now);
+                self.slowest.count(key, TimedAnswer { latency, line, status, at: self.now });
             }
             Event::JobFetched { .. } | Event::JobRecovered => {
                 let slice = self.timeline.now();

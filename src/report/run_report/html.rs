@@ -70,7 +70,7 @@ fn is_over_before_it_began(data: &ReportData<'_>) -> bool {
     data.summary.counts.rows == 0 && data.summary.error.is_some()
 }
 
-/// Line by line, since some errors show the place they speak of on lines of their own.
+/// Line by line, since some errors show the place they refer to on lines of their own.
 fn safe_lines(sentence: &str) -> String {
     sentence.lines().map(prose).collect::<Vec<_>>().join("\n")
 }
@@ -81,7 +81,7 @@ fn date(data: &ReportData<'_>) -> String {
     day_and_minute.map_or(moment, |part| format!("{part} UTC"))
 }
 
-/// How it ended, in a word.
+/// How it ended, as a short label.
 fn badge(summary: &RunSummary) -> (&'static str, String) {
     let code = summary.exit.code();
     match summary.exit {

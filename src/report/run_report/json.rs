@@ -1,4 +1,4 @@
-//! `--report FILE.json`: one object. What the line `finished` of `--log-format json` tells has the same names
+//! `--report FILE.json`: one object. The fields of the record `finished` of `--log-format json` have the same names
 //! here; the rest is added around it. `docs/report.md` has the schema.
 
 use serde_json::{Value, json};

@@ -36,7 +36,7 @@ pub(crate) fn prose(foreign: &str) -> String {
         let word = text(word);
         if begins { format!("<span class=\"option\">{word}</span>") } else { word }
     };
-    // What acts is made visible first: a line end would otherwise pass as white space between words.
+    // Control characters are made visible first: a line end would otherwise pass as white space between words.
     display_safe(foreign, TEXT_CHARS).split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn legend(keys: &[(Hue, String)]) -> String {
     format!("<p class=\"legend\">{}</p>\n", keys.iter().map(key).collect::<Vec<_>>().join(" "))
 }
 
-/// A number that is looked for, and what it is.
+/// A prominent number and its name.
 pub(crate) fn tile(number: &str, name: &str) -> String {
     format!("<div class=\"tile\"><b>{}</b><span>{}</span></div>\n", text(number), text(name))
 }

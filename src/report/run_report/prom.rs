@@ -158,14 +158,14 @@ impl Exposition {
     }
 }
 
-/// The time of the last success that the file told of this output, if it is one that this program wrote.
+/// The time of the last success that the file holds for this output, if it is one that this program wrote.
 fn last_success(before: &str, output: &str) -> Option<f64> {
     let start = format!("{SUCCESS}{{{output}}} ");
     let value = before.lines().find_map(|line| line.strip_prefix(&start))?;
     value.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0)
 }
 
-/// A label's value, escaped as the text format asks for. What acts or hides is shown as what it is first.
+/// A label's value, escaped as the text format asks for. Characters that act or hide are made visible first.
 fn quoted(value: &str) -> String {
     let shown = display_safe(value, LABEL_CHARS);
     format!("\"{}\"", shown.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n"))

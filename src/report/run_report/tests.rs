@@ -11,9 +11,10 @@ use super::chart::Hue;
 use super::read_page::read_page;
 use super::*;
 use crate::model::{Cause, Event, Exit, Fault, Key, PauseReason, Reporter};
+use crate::report::verdict::LimitedBy;
 use crate::report::{
-    Amount, Changes, Counts, EngineStatus, ErrorMessage, LimitedBy, LogFormat, ProgressMode, Report,
-    ReportSettings, RunSummary, RunVerdict, Terminal, WrittenFile,
+    Amount, Changes, Counts, EngineStatus, ErrorMessage, LogFormat, ProgressMode, Report, ReportSettings,
+    RunSummary, RunVerdict, Terminal, WrittenFile,
 };
 
 const RETRY_AFTER: PauseReason = PauseReason::Refused { status: 429, has_retry_after: true };

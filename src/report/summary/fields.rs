@@ -7,7 +7,7 @@ use crate::report::machine_format::{millis, rounded, seconds};
 use crate::report::run_stats::{CauseGroup, StatsSnapshot};
 use crate::report::summary::run_summary::{Amount, Changes, Counts, RunSummary, WrittenFile, per_second};
 
-/// What the summary tells machines.
+/// The fields of the summary.
 pub(crate) fn fields(summary: &RunSummary, stats: &StatsSnapshot) -> Value {
     let mut fields = rows(&summary.counts);
     let more = json!({

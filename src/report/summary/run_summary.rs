@@ -1,4 +1,4 @@
-//! How a run ended: what the engine hands over for the last words, and the same for machines.
+//! How a run ended: what the summary is made of.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ impl Counts {
     }
 
     /// Distinct SKUs that can be asked for, as a plan counts them. Not known where a run stopped early: what
-    /// is deferred are rows that nobody has looked at yet, repeats and bad ones among them.
+    /// is deferred are rows that were not read yet, repeats and bad ones among them.
     #[must_use]
     pub(crate) fn skus(&self) -> Option<u64> {
         let asked = self.fetched + self.unchanged + self.failed.saturating_sub(self.bad_rows);
@@ -109,7 +109,7 @@ impl Counts {
 /// A file that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WrittenFile {
-    /// Its path, as the person gave it.
+    /// Its path, as the user gave it.
     pub(crate) path: String,
     /// How much is in it.
     pub(crate) amount: Amount,

@@ -1,10 +1,10 @@
-//! The last words of a run: what came of it, why some failed, what limited it, and what was written.
+//! The summary for people: what became of the rows, why some failed, what limited the run, what was written.
 
 use std::time::Duration;
 
 use crate::model::Exit;
 use crate::model::display_safe;
-use crate::report::console::error_text::{error_text, labelled};
+use crate::report::console::error_text::{Label, error_text, labelled};
 use crate::report::failure_text::place_and_reason;
 use crate::report::format;
 use crate::report::run_stats::{CauseGroup, StatsSnapshot};
@@ -42,7 +42,7 @@ fn body(summary: &RunSummary, stats: &StatsSnapshot, dress: TextStyle) -> String
     let mut lines = vec![headline(summary, stats)];
     lines.extend(failure_lines(&stats.causes));
     if !dress.quiet {
-        lines.extend(differing(stats).map(|text| labelled("warning", &text, dress.colour)));
+        lines.extend(differing(stats).map(|text| labelled(Label::Warning, &text, dress.colour)));
         if has_pace(summary) {
             lines.push(format!("limited by: {}", display_safe(&summary.verdict.text, PATH_CHARS)));
         }
@@ -51,8 +51,8 @@ fn body(summary: &RunSummary, stats: &StatsSnapshot, dress: TextStyle) -> String
     lines.join("\n") + "\n"
 }
 
-/// How fast it went is of interest: not where the run broke off because the API was not there, or let nobody
-/// in, or the disk failed, which the error says.
+/// The speed is shown, unless the run broke off because the API was unreachable, refused the credentials or the disk
+/// failed: the error explains that.
 fn has_pace(summary: &RunSummary) -> bool {
     let stopped_for_trouble =
         summary.error.is_some() && !matches!(summary.exit, Exit::TryAgain | Exit::Signal(_));
@@ -114,7 +114,7 @@ fn becoming(counts: &Counts, oldest: Option<Duration>, causes: &[CauseGroup]) ->
     parts.join(", ")
 }
 
-/// How old the oldest answer of a journal is, once that is worth a word.
+/// How old the oldest answer of a journal is, once that is worth mentioning.
 fn aged(oldest: Option<Duration>) -> String {
     const WORTH_A_WORD: Duration = Duration::from_mins(1);
     oldest
@@ -153,7 +153,7 @@ fn failure_lines(causes: &[CauseGroup]) -> Vec<String> {
     lines
 }
 
-/// The first row of a repeated SKU counts, so a repeat that would have asked for something else is news.
+/// The first row of a repeated SKU counts, so a repeat with a different request is worth a warning.
 fn differing(stats: &StatsSnapshot) -> Option<String> {
     let counters = &stats.counters;
     let mut lines: Vec<String> = counters.differing_lines.iter().map(u64::to_string).collect();

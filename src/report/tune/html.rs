@@ -88,7 +88,7 @@ fn throughput(tuned: &TuneResult, rungs: &[&Rung]) -> String {
         legend.push((Hue::Third, "best"));
     }
     let top = rungs.iter().map(|rung| rung.per_second()).fold(0.0, f64::max);
-    let svg = curve("Throughput by workers", rungs, (top, &|rate| short(*rate)), series);
+    let svg = curve("Throughput by workers", rungs, y_axis(top, &|rate| short(*rate)), series);
     figure("Throughput by workers", &legend, &svg, "")
 }
 
@@ -107,17 +107,12 @@ fn latency(tuned: &TuneResult, rungs: &[&Rung]) -> String {
         legend.push((Hue::Third, "best"));
     }
     let top = rungs.iter().map(|rung| p95(rung)).fold(0.0, f64::max);
-    let svg = curve("Latency by workers", rungs, (top, &|latency| latency_label(*latency)), series);
+    let svg = curve("Latency by workers", rungs, y_axis(top, &|latency| latency_label(*latency)), series);
     figure("Latency by workers", &legend, &svg, "")
 }
 
 /// The rungs side by side, whatever their distance: they are doublings, but for the last.
-fn curve(
-    label: &str,
-    rungs: &[&Rung],
-    (top, text): (f64, &dyn Fn(&f64) -> String),
-    series: Vec<Series>,
-) -> String {
+fn curve(label: &str, rungs: &[&Rung], y: Axis<'_>, series: Vec<Series>) -> String {
     let last = rungs.len() as f64 - 1.0;
     let workers = |at: &f64| {
         let at = at.round();
@@ -126,8 +121,11 @@ fn curve(
     };
     // Labels stand at whole places if there may be as many as there are places.
     let x = Axis { from: 0.0, to: last, labels: rungs.len(), text: &workers };
-    let y = Axis { from: 0.0, to: headroom(top), labels: 6, text };
     Chart { label, x, y, series }.svg()
+}
+
+fn y_axis(top: f64, text: &dyn Fn(&f64) -> String) -> Axis<'_> {
+    Axis { from: 0.0, to: headroom(top), labels: 6, text }
 }
 
 fn along(rungs: &[&Rung], value: impl Fn(&Rung) -> f64) -> Vec<(f64, f64)> {

@@ -2,7 +2,7 @@
 //!
 //! The plot is two columns of bars, one row a rung. Plot libraries for terminals (textplots and its
 //! like) draw lines over a continuous axis with one scale: here the axis is doublings, a handful of
-//! them, and throughput and latency have a scale each, so a bar beside its number says more.
+//! them, and throughput and latency have a scale each, so a bar beside its number shows more.
 //!
 //! # The document of `--report FILE.json`
 //!
@@ -15,8 +15,8 @@
 //! | `input`, `request` | what was read, what was asked, without secrets |
 //! | `ceiling`, `rate` | the most workers that were allowed, `--rate` or null |
 //! | `elapsed_s`, `requests` | of the whole climb |
-//! | `requests_of_no_step` | of those, ended after the last step, or in one too short to tell of |
-//! | `failed_answers` | answers that would fail their SKU, such as 404, and are no errors: they say nothing of the load |
+//! | `requests_of_no_step` | of those, ended after the last step, or in one too short to count |
+//! | `failed_answers` | answers that would fail their SKU, such as 404, and are no errors: they depend on the SKU, not on the load |
 //! | `stopped_by` | `knee`, `errors`, `paused`, `rate`, `ceiling`, `sample`, `time` or `stopped` |
 //! | `why` | the same as a sentence |
 //! | `best` | `workers`, `per_s`, `p95_ms` of the rung that is named; null if none can be |

@@ -1,7 +1,7 @@
 //! Log records of `tune`, for programs.
 
 use crate::limit::climb::Rung;
-use crate::report::console::log_record::{Level, LogRecord};
+use crate::report::console::log_record::{Level, LogRecord, RecordKind};
 use crate::report::format::counted;
 use crate::report::reporter::Report;
 use crate::report::tune::fields::{fields, rung_fields};
@@ -13,7 +13,7 @@ impl Report {
     pub(crate) fn rung_measured(&self, rung: &Rung) {
         self.log_if_json(|| {
             let text = format!("{}: {}/s", counted(rung.workers as u64, "worker", "workers"), rate(rung));
-            LogRecord::new(Level::Info, "rung_measured", text, rung_fields(rung))
+            LogRecord::new(Level::Info, RecordKind::RungMeasured, text, rung_fields(rung))
         });
     }
 
@@ -25,7 +25,7 @@ impl Report {
                 || "no number can be named".into(),
                 |best| format!("best: {}", counted(best.workers as u64, "worker", "workers")),
             );
-            LogRecord::new(Level::Info, "tuned", format!("{best}; {}", why(tuned)), fields(tuned))
+            LogRecord::new(Level::Info, RecordKind::Tuned, format!("{best}; {}", why(tuned)), fields(tuned))
         });
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct TuneResult {
     pub(crate) whole_input: bool,
     /// Failures by cause.
     pub(crate) causes: Vec<CauseGroup>,
-    /// A number can be named: the API was there to the end, and let us in.
+    /// A number can be named: the API answered to the end and accepted the credentials.
     pub(crate) sound: bool,
     /// INPUT.
     pub(crate) input: String,
@@ -48,7 +48,7 @@ impl TuneResult {
         best(&self.rungs).filter(|_| self.sound)
     }
 
-    /// Requests that no rung tells of.
+    /// Requests that are counted in no rung.
     pub(crate) fn of_no_rung(&self) -> u64 {
         self.requests.saturating_sub(self.rungs.iter().map(|rung| rung.requests).sum())
     }

@@ -1,8 +1,8 @@
 //! What limited a run, and what to change: a pure function of measured facts.
 //!
-//! The causes are tried from the most certain to the least: what the person or the server asked for (a
-//! pause, a rate) explains a run's length even when other things were waited for meanwhile; how many
-//! attempts were in flight explains it only when nothing else does.
+//! The causes are tried from the most certain to the least: a pause or a rate that was asked for explains a
+//! run's length even when other things were waited for meanwhile; the number of attempts in flight explains
+//! it only when nothing else does.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::report::verdict::text as words;
 pub(crate) enum LimitedBy {
     /// Nothing was asked.
     Nothing,
-    /// The run was over too soon to say.
+    /// The run was over too soon to judge.
     TooShort,
     /// `--rate`.
     Rate,
@@ -34,7 +34,7 @@ pub(crate) enum LimitedBy {
 }
 
 impl LimitedBy {
-    /// A stable word for logs and reports.
+    /// A stable name for logs and reports.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -51,7 +51,7 @@ impl LimitedBy {
     }
 }
 
-/// What limited a run, and in words what to change.
+/// What limited a run, and a sentence on what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunVerdict {
     /// The limit.
@@ -60,15 +60,23 @@ pub(crate) struct RunVerdict {
     pub(crate) text: String,
 }
 
+impl RunVerdict {
+    /// Of a run that sent no request.
+    #[must_use]
+    pub(crate) fn without_requests() -> Self {
+        Self { limit: LimitedBy::Nothing, text: "nothing; no request was sent".into() }
+    }
+}
+
 /// Below this the start itself (connections, growth) is most of the run.
 const SHORTEST: Duration = Duration::from_millis(500);
-/// Fewer attempts than this say nothing about the server or about the slots.
+/// With fewer attempts than this, neither the server nor the slots can be judged.
 const FEWEST: u64 = 20;
 /// A tenth of the time spent in pauses is more than any tuning would win back.
 const PAUSED_SHARE: f64 = 0.1;
 /// What took more than half of the time is the limit.
 const HALF: f64 = 0.5;
-/// One answer in fifty that says "too much" is past the server's knee.
+/// With one refusal in fifty answers, the load is past the server's knee.
 const REFUSED_SHARE: f64 = 0.02;
 /// A thread this busy does not wait for the network; the rest is the start and the end.
 const WORKING_SHARE: f64 = 0.9;
@@ -80,7 +88,7 @@ const FULL_SHARE: f64 = 0.75;
 pub(crate) fn verdict(facts: &Facts) -> RunVerdict {
     let text = |limit, text: String| RunVerdict { limit, text };
     if facts.attempts == 0 {
-        return text(LimitedBy::Nothing, "nothing; no request was sent".into());
+        return RunVerdict::without_requests();
     }
     if facts.answered == 0 {
         let requests = format::counted(facts.attempts, "request was", "requests were");

@@ -1,4 +1,4 @@
-//! What a verdict is found from: measured facts, and what they come to.
+//! The measured facts that a verdict is derived from.
 
 use std::time::Duration;
 
@@ -75,9 +75,9 @@ pub(crate) struct BlockedTime {
     pub(crate) slot: Duration,
     /// No rate token was left.
     pub(crate) rate: Duration,
-    /// The pool was paused, or slowed by what the server said of a quota.
+    /// The pool was paused, or slowed for the sake of a quota.
     pub(crate) pauses: Duration,
-    /// Of that, because the API kept failing: it did not ask for those pauses.
+    /// Of that, because the API kept failing: no answer demanded those pauses.
     pub(crate) outage: Duration,
     /// A slot was free, but there was no job.
     pub(crate) input: Duration,
@@ -97,7 +97,7 @@ pub(crate) const MOST_WORKERS: usize = 4096;
 pub(crate) const RATE_SHARE: f64 = 0.9;
 /// A quarter of a run is worth a change of settings …
 const TAIL_SHARE: f64 = 0.25;
-/// … if a person notices it …
+/// … if it is noticeable …
 const TAIL_LEAST: Duration = Duration::from_secs(1);
 /// … and it is not the usual time of an answer.
 const TAIL_ANSWERS: u32 = 2;
@@ -137,7 +137,7 @@ impl Facts {
         self.refused >= FEWEST_REFUSED && self.refused as f64 >= share * self.attempts as f64
     }
 
-    /// The API said "too much" more often than by chance.
+    /// The API refused more often than by chance.
     pub(crate) fn is_refused(&self) -> bool {
         self.is_refused_at(SOME_REFUSED) || self.share(self.asked_pauses()) >= SOME_PAUSED
     }

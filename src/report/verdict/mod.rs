@@ -4,7 +4,9 @@ mod decide;
 mod facts;
 mod text;
 
-pub(crate) use decide::{LimitedBy, RunVerdict, verdict};
+#[cfg(test)]
+pub(crate) use decide::LimitedBy;
+pub(crate) use decide::{RunVerdict, verdict};
 pub(crate) use facts::{BlockedTime, ConcurrencyUsed, Facts, Tail};
 pub(crate) use text::typed_rate;
 

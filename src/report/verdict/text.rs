@@ -151,7 +151,7 @@ pub(crate) fn workers(facts: &Facts) -> String {
             facts.more_workers()
         );
     }
-    // An automatic number was measured; of a fixed one nobody knows on which side of the knee it is.
+    // An automatic number was measured; a fixed one may lie on either side of the knee.
     let is_fixed = matches!(facts.concurrency, ConcurrencyUsed::Fixed(2..));
     if is_fixed && !facts.least.is_zero() && facts.p50 >= facts.least.saturating_mul(QUEUED) {
         let [p50, least] = [facts.p50, facts.least].map(format::latency);

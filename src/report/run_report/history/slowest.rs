@@ -23,13 +23,27 @@ pub(crate) struct SlowAnswer {
     pub(crate) at: Duration,
 }
 
+/// An answer, without its key: that is copied only where the answer is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TimedAnswer {
+    /// From sending to the last byte of the body.
+    pub(crate) latency: Duration,
+    /// The row's physical line.
+    pub(crate) line: u64,
+    /// The answer's status.
+    pub(crate) status: u16,
+    /// When it came, from the beginning of the run.
+    pub(crate) at: Duration,
+}
+
 /// The slowest first.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SlowestAnswers(Vec<SlowAnswer>);
 
 impl SlowestAnswers {
-    /// Takes note of an answer. Nearly always that is one comparison.
-    pub(crate) fn count(&mut self, latency: Duration, key: &Key, line: u64, status: u16, at: Duration) {
+    /// Records an answer. Nearly always that is one comparison.
+    pub(crate) fn count(&mut self, key: &Key, answer: TimedAnswer) {
+        let TimedAnswer { latency, line, status, at } = answer;
         if self.0.len() == KEPT && self.0.last().is_some_and(|last| latency <= last.latency) {
             return;
         }
@@ -67,7 +81,8 @@ mod tests {
             let mut by_line = std::collections::BTreeMap::<u64, u64>::new();
             for (millis, line) in &answers {
                 let key = Key::parse(format!("S{line}").as_bytes()).unwrap();
-                slowest.count(Duration::from_millis(*millis), &key, *line, 200, Duration::ZERO);
+                let latency = Duration::from_millis(*millis);
+                slowest.count(&key, TimedAnswer { latency, line: *line, status: 200, at: Duration::ZERO });
                 let most = by_line.entry(*line).or_default();
                 *most = (*most).max(*millis);
             }
@@ -87,7 +102,8 @@ mod tests {
     fn a_long_key_is_cut() {
         let mut slowest = SlowestAnswers::default();
         let key = Key::parse("é".repeat(9_000).as_bytes()).unwrap();
-        slowest.count(Duration::from_secs(1), &key, 2, 200, Duration::ZERO);
+        let latency = Duration::from_secs(1);
+        slowest.count(&key, TimedAnswer { latency, line: 2, status: 200, at: Duration::ZERO });
         assert_eq!(slowest.list()[0].key.chars().count(), KEY_CHARS);
     }
 }

@@ -1,8 +1,8 @@
 //! What happened when, in bounded memory: a fixed number of slices of time, which double in length when
 //! there is no room for one more.
 //!
-//! A slice ends at the first look after its time, and begins where the one before it ended: what is counted
-//! between two looks lies between these two, so that a rate is right although no event is dated by a clock
+//! A slice ends at the first tick after its time, and begins where the one before it ended: what is counted
+//! between two ticks lies between these two, so that a rate is right although no event is dated by a clock
 //! of its own.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::report::engine_status::EngineStatus;
 
 /// As many as a chart can show. Even, so that they can be merged by twos.
 const MOST: usize = 240;
-/// Two looks of the engine: a run of 24 s fits without merging.
+/// Two ticks of the engine: a run of 24 s fits without merging.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// What happened in one slice of a run's time.
@@ -22,7 +22,7 @@ pub(crate) struct TimeSlice {
     pub(crate) from: Duration,
     /// Its end.
     pub(crate) to: Duration,
-    /// Answers, whatever they said.
+    /// Answers with any status.
     pub(crate) answers: u64,
     /// Rows that got an answer to keep, or had one already.
     pub(crate) fetched: u64,
