@@ -1,4 +1,4 @@
-//! The body template: each value is escaped as the body's type needs it.
+//! The body template: each value is escaped as the type of the body requires.
 
 use bytes::Bytes;
 use secrecy::ExposeSecret;
@@ -16,7 +16,8 @@ use crate::plan::template::{
     BoundPart, EnvLookup, TemplatePart, TemplatePiece, bind, columns_of, insert_secrets,
 };
 
-/// A parsed body template: variables are read, columns are not known yet. Shows no text, as it may hold secrets.
+/// A parsed body template: variables are read, columns are not known yet. Shows no text: it may contain
+/// secrets.
 #[derive(Debug)]
 pub(super) struct BodyTemplate {
     pieces: Vec<BodyPiece>,
@@ -25,22 +26,23 @@ pub(super) struct BodyTemplate {
 }
 
 impl BodyTemplate {
-    /// Parses a template. Without a known way to escape values none may stand in it.
+    /// Parses a template. If no way to escape values is known, it may contain none.
     pub(super) fn parse(
         text: &str,
         escape: Result<BodyEscape, PlanError>,
         env: &EnvLookup<'_>,
     ) -> Result<Self, PlanError> {
-        // The last line end of a file would be a part of the last field's value.
+        // The last line end of a file would become a part of the last value.
         let text =
             if matches!(escape, Ok(BodyEscape::Form)) { text.trim_end_matches(['\r', '\n']) } else { text };
         Ok(Self { pieces: parse_body(text, env)?, escape })
     }
 
-    /// Finds the columns in the input, and checks that each value can be escaped where it stands.
+    /// Finds the columns in the input, and checks that each value can be escaped at its position.
     ///
     /// # Errors
-    /// No escape is known; the body declares another charset than UTF-8; a value stands where no escape keeps it whole.
+    /// No escape is known; the body declares another charset than UTF-8; no escape preserves a value at its
+    /// position.
     pub(super) fn bind(&self, columns: &Columns) -> Result<BoundBody, PlanError> {
         let pieces = find_columns(&self.pieces, columns);
         let is_constant = pieces.iter().all(|piece| matches!(piece, TemplatePiece::Text(_)));
@@ -85,11 +87,11 @@ impl BodyTemplate {
     }
 }
 
-/// A body template whose columns are known. Shows no text, as it may hold secrets.
+/// A body template whose columns are known. Shows no text: it may contain secrets.
 #[derive(Debug)]
 pub(super) struct BoundBody {
     parts: Vec<BoundPart>,
-    /// Of each part, whether it is a value outside of the strings of a JSON body.
+    /// For each part, whether it is a value outside the strings of a JSON body.
     is_bare: Vec<bool>,
     escape: BodyEscape,
     has_placeholder: bool,
@@ -101,7 +103,7 @@ impl BoundBody {
         self.escape
     }
 
-    /// Whether a column or a variable stands in it.
+    /// Whether it contains a column or a variable.
     pub(super) fn has_placeholder(&self) -> bool {
         self.has_placeholder
     }
@@ -129,7 +131,7 @@ impl BoundBody {
         Ok(out.into())
     }
 
-    /// The length where nothing needs an escape.
+    /// The length if nothing needs an escape.
     fn room(&self, cells: Cells<'_>) -> usize {
         self.parts
             .iter()
@@ -160,7 +162,7 @@ fn check_bare_secrets(pieces: &[TemplatePiece], is_bare: &[bool]) -> Result<(), 
     })
 }
 
-/// Whether a placeholder stands between `<![CDATA[` and `]]>`, where a parser of XML undoes no escape.
+/// Whether a placeholder is between `<![CDATA[` and `]]>`, where XML parsers decode no escapes.
 fn has_value_in_cdata(pieces: &[TemplatePiece]) -> bool {
     let mut is_inside = false;
     pieces.iter().any(|piece| {

@@ -1,8 +1,8 @@
-//! Columns in a body, whose text is full of braces of its own.
+//! Columns in a body, whose text has braces of its own.
 //!
-//! `{name}` is the column where the input has one of this name, and `{{name}}` is then the text `{name}`. All
-//! other braces stand as they are. So only the header of the input decides which braces are placeholders:
-//! variables are read when the body is parsed, columns when it is bound.
+//! `{name}` is the column if the input has one of this name, and `{{name}}` is then the text `{name}`. All
+//! other braces are literal. So only the header of the input decides which braces are placeholders: variables
+//! are read when the body is parsed, columns when it is bound.
 
 use secrecy::SecretString;
 
@@ -10,7 +10,7 @@ use crate::input::{ColumnLookupError, Columns};
 use crate::plan::error::{PlanError, TemplateKind};
 use crate::plan::template::{EnvLookup, Reference, TemplatePiece, parse_reference, push_text};
 
-/// A stretch of a body before the columns are known.
+/// A piece of a body before the columns are known.
 #[derive(Debug)]
 pub(super) enum BodyPiece {
     /// Text in which braces may name columns.
@@ -43,7 +43,7 @@ pub(super) fn parse_body(text: &str, env: &EnvLookup<'_>) -> Result<Vec<BodyPiec
     Ok(pieces)
 }
 
-/// Decides which braces name columns. Read from left to right, the first form that fits counts.
+/// Decides which braces name columns. Reads from left to right; the first form that matches counts.
 pub(super) fn find_columns(pieces: &[BodyPiece], columns: &Columns) -> Vec<TemplatePiece> {
     // No name is longer than that of the longest column: a body of braces alone takes linear time.
     let longest = columns.names.iter().map(String::len).max().unwrap_or(0).max("sku".len());
@@ -87,7 +87,7 @@ fn find_in_text(text: &str, columns: &Columns, longest: usize, found: &mut Vec<T
     push_text(found, rest);
 }
 
-/// The text up to `}`, if that comes within `longest` bytes, and what follows it.
+/// The text up to `}`, if it has at most `longest` bytes, and what follows it.
 fn braced(text: &str, longest: usize) -> Option<(&str, &str)> {
     let end = text.bytes().take(longest + 1).position(|b| b == b'}')?;
     Some((&text[..end], &text[end + 1..]))

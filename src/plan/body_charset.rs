@@ -1,7 +1,7 @@
-//! The charset that a body is declared to have. It is always sent as UTF-8: under another name a server reads other
-//! characters, and so another key.
+//! The charset that a body declares. It is always sent as UTF-8: with another declaration the server would
+//! read other characters, and so another key.
 
-/// Names under which UTF-8 is read as what it is; US-ASCII is a part of it.
+/// Names that fit UTF-8; US-ASCII is a subset of it.
 const UTF8: [&str; 3] = ["utf-8", "utf8", "us-ascii"];
 
 /// The first other charset that a `Content-Type` declares.
@@ -18,8 +18,8 @@ pub(super) fn other_in_content_type(value: &str) -> Option<&str> {
     values.into_iter().find(|value| !value.is_empty() && !is_utf8(value))
 }
 
-/// The encoding that the XML declaration at the beginning of this text names, if it is another one. The text may end
-/// in the midst of the declaration, where a placeholder stands.
+/// The encoding of the XML declaration at the beginning of this text, if it is another one. The text may end
+/// within the declaration, if a placeholder follows.
 pub(super) fn other_in_xml(text: &str) -> Option<&str> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_start();
     let declaration = text.strip_prefix("<?xml").filter(|rest| rest.starts_with(char::is_whitespace))?;

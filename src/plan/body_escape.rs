@@ -1,4 +1,4 @@
-//! How a value is written into a body, so that the server reads exactly that value out of it.
+//! Escapes a value for a body, so that the server decodes exactly that value.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use crate::plan::encode::percent_encode_all;
 /// How values are inserted into the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyEscape {
-    /// As the inside of a JSON string (RFC 8259, section 7).
+    /// As the content of a JSON string (RFC 8259, section 7).
     Json,
     /// Percent-encoded, as in `application/x-www-form-urlencoded`.
     Form,
@@ -45,7 +45,7 @@ impl fmt::Display for BodyEscape {
 }
 
 impl BodyEscape {
-    /// What a media type needs; nothing for one that is not known. Case, spaces and parameters do not count.
+    /// The escape of a media type, if it is a known one. Case, spaces and parameters are ignored.
     pub(super) fn of_content_type(value: &str) -> Option<Self> {
         let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let (_, subtype) = essence.split_once('/')?;
@@ -60,7 +60,8 @@ impl BodyEscape {
         }
     }
 
-    /// Appends the value, or tells the character that cannot be written; `out` is then in between.
+    /// Appends the value. The error is a character that cannot be written; `out` then ends in a part of the
+    /// value.
     pub(super) fn push(self, out: &mut String, value: &str) -> Result<(), char> {
         match self {
             Self::Json => push_json(out, value),

@@ -1,12 +1,12 @@
-//! Placeholders that stand outside of the strings of a JSON body: `{"n":[{sku}]}`.
+//! Placeholders outside the strings of a JSON body: `{"n":[{sku}]}`.
 //!
-//! No escape keeps a value whole there: `1,2` would be two numbers, `null` none, and `007` is no JSON. Only a number,
-//! `true` and `false` are read as what they are.
+//! No escape preserves a value there: `1,2` would be two numbers, `null` no value, and `007` is not JSON.
+//! Only numbers, `true` and `false` are accepted.
 
 use crate::plan::error::{PlanError, SyntaxFault, TemplateKind};
 use crate::plan::template::TemplatePiece;
 
-/// Of each piece of a JSON body, whether it is a placeholder outside of strings.
+/// For each piece of a JSON body, whether it is a placeholder outside strings.
 ///
 /// # Errors
 /// A placeholder follows a backslash that would escape the first character of its value.
@@ -45,7 +45,7 @@ pub(super) fn is_bare_scalar(value: &str) -> bool {
 #[derive(Default)]
 struct StringScan {
     is_inside: bool,
-    /// So many characters of an escape are still to come.
+    /// The number of characters of an escape that are still to come.
     escaped: u8,
 }
 

@@ -5,7 +5,7 @@ use csv::ByteRecord;
 use crate::plan::message_text::quoted;
 use crate::plan::rejection::Rejection;
 
-/// A row's cells with the names to complain by.
+/// The cells of a row, with the names of the columns for rejections.
 #[derive(Clone, Copy)]
 pub(super) struct Cells<'a> {
     pub(super) record: &'a ByteRecord,
@@ -13,7 +13,7 @@ pub(super) struct Cells<'a> {
 }
 
 impl<'a> Cells<'a> {
-    /// The bytes of a cell; nothing where there is none.
+    /// The bytes of a cell; empty if there is none.
     pub(super) fn bytes(self, column: usize) -> &'a [u8] {
         self.record.get(column).unwrap_or_default()
     }
@@ -28,19 +28,19 @@ impl<'a> Cells<'a> {
         self.names.get(column).map_or_else(String::new, |name| quoted(name))
     }
 
-    /// A refusal for the control character in this cell.
+    /// The rejection of a control character in this cell.
     pub(super) fn control(self, column: usize, control: char) -> Rejection {
         let value = String::from_utf8_lossy(self.bytes(column));
         Rejection::Control { column: self.name(column), control, value: quoted(&value) }
     }
 
-    /// A refusal for this cell, whose value is not a number, `true` or `false`.
+    /// The rejection of a value that is not a number, `true` or `false`.
     pub(super) fn not_a_scalar(self, column: usize) -> Rejection {
         let value = String::from_utf8_lossy(self.bytes(column));
         Rejection::NotAScalar { column: self.name(column), value: quoted(&value) }
     }
 
-    /// A refusal for the character in this cell that an XML body cannot have.
+    /// The rejection of a character that XML cannot contain.
     pub(super) fn not_in_xml(self, column: usize, character: char) -> Rejection {
         let value = String::from_utf8_lossy(self.bytes(column));
         Rejection::NotInXml { column: self.name(column), character, value: quoted(&value) }

@@ -1,7 +1,7 @@
-//! Percent-encoding of values for the path and the query: everything but RFC 3986's unreserved
-//! characters, so that no value can end a segment, start a query or name another host.
+//! Percent-encoding of values: all but RFC 3986's unreserved characters, so that no value can end a segment,
+//! start a query or name another host.
 
-/// The most bytes (UTF-8, before encoding) that one value may put into a URL; SPEC, "What leaves for the API".
+/// The longest value in a URL, in bytes of UTF-8 before encoding.
 pub(super) const LONGEST_VALUE: usize = 256;
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -11,12 +11,12 @@ const fn unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Appends the value encoded, or tells the control character (Unicode Cc) that it holds; `out` is
-/// then in between.
+/// Appends the value encoded. The error is the first control character (Unicode Cc) in it; `out` then ends in
+/// a part of the value.
 pub(super) fn percent_encode(out: &mut String, value: &str) -> Result<(), char> {
     let mut rest = value;
     loop {
-        // All unreserved characters are ASCII: the run ends on a character's boundary.
+        // All unreserved characters are ASCII, so the run ends at a character boundary.
         let run = rest.bytes().position(|b| !unreserved(b)).unwrap_or(rest.len());
         out.push_str(&rest[..run]);
         rest = &rest[run..];
@@ -31,8 +31,8 @@ pub(super) fn percent_encode(out: &mut String, value: &str) -> Result<(), char> 
     }
 }
 
-/// Appends the value encoded, control characters too: a body may carry them. A space is `%20`, which means the
-/// same in a form as `+`, and nothing else anywhere.
+/// Appends the value encoded, including control characters, which a body may contain. A space is `%20`, which
+/// a form decodes like `+`, and which has no other meaning elsewhere.
 pub(super) fn percent_encode_all(out: &mut String, value: &str) {
     for byte in value.bytes() {
         if unreserved(byte) {
@@ -49,8 +49,8 @@ fn push_escape(out: &mut String, byte: u8) {
     out.push(char::from(HEX[usize::from(byte & 15)]));
 }
 
-/// Whether a path segment, as written in a URL, means "here" or "up": `.` and `..`, where each dot may
-/// also be written `%2e` (WHATWG URL, "single-dot" and "double-dot path segment").
+/// Whether a path segment, as written in a URL, is `.` or `..`. Each dot may also be written `%2e` (WHATWG
+/// URL, "single-dot" and "double-dot path segment").
 pub(super) fn is_dots(segment: &str) -> bool {
     let mut rest = segment;
     let mut dots = 0;

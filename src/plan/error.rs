@@ -1,5 +1,5 @@
-//! Why no plan can be made at all. No message here holds the value of a `${NAME}`, nor any part of
-//! a template that may hold a secret: only names, places and what was expected.
+//! Errors of the templates. No message contains the value of a `${NAME}`, nor a part of a template that may
+//! be secret: only names, places and what was expected.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use crate::input::Columns;
 use crate::model::Exit;
 use crate::plan::message_text::{escaped, quoted};
 
-/// Columns that a message lists at most; the rest is a count.
+/// The most columns that a message lists; the others are counted.
 const LISTED: usize = 20;
 
-/// Below this Jaro-Winkler similarity a name is no misspelling of another: a swapped or lost letter in a short
-/// name stays above (`regoin`, `region`: 0.96), names that share a letter or two stay below.
+/// Below this Jaro-Winkler similarity a name is no misspelling of another. A swapped or lost letter in a
+/// short name stays above it (`regoin`, `region`: 0.96); names that share a letter or two stay below.
 const SIMILAR: f64 = 0.8;
 
 /// Which template.
@@ -38,7 +38,7 @@ impl fmt::Display for TemplateKind {
     }
 }
 
-/// How a template is badly written.
+/// Syntax errors of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SyntaxFault {
     /// `{` without `}`.
@@ -58,10 +58,10 @@ pub enum SyntaxFault {
     InEscape,
 }
 
-/// What is wrong with an environment variable.
+/// Errors of an environment variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VariableFault {
-    /// There is none.
+    /// It is not set.
     #[error("is not set")]
     Unset,
     /// It has no character.
@@ -70,15 +70,15 @@ pub enum VariableFault {
     /// It holds a tab, a line end or the like.
     #[error("holds a control character, perhaps a line end")]
     Control,
-    /// It stands outside of the strings of a JSON body, where only a number may stand.
+    /// It is outside the strings of a JSON body, where only a number, `true` or `false` is accepted.
     #[error("stands outside of quotes, and is not a JSON number, true or false")]
     NotAScalar,
-    /// It holds a character that the body's type cannot carry.
+    /// It contains a character that XML cannot contain.
     #[error("holds a character that XML cannot carry")]
     NotInXml,
 }
 
-/// Where a body is declared to be in a charset.
+/// Where a body declares its charset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CharsetSource {
     /// In the header `Content-Type`.
@@ -96,7 +96,7 @@ impl fmt::Display for CharsetSource {
     }
 }
 
-/// What keeps a URL template from making URLs.
+/// Errors of a URL template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UrlFault {
     /// Neither `http://` nor `https://`.
@@ -119,21 +119,21 @@ pub enum UrlFault {
     /// `%{sku}` or `%4{sku}`.
     #[error("a placeholder follows a `%` that is not a whole escape such as %20")]
     CutEscape,
-    /// A `..` takes a placeholder away, or a variable is `..`.
+    /// A `..` removes a placeholder, or a variable is `..`.
     #[error("a `.` or `..` segment takes a part of it away")]
     Dots,
     /// It is longer than a request line may be.
     #[error("it is too long")]
     TooLong,
-    /// The parser's word.
+    /// The error of the URL parser.
     #[error("it is not a URL: {0}")]
     Parse(url::ParseError),
-    /// Accepted as a URL, refused as the target of an HTTP request.
+    /// Valid as a URL, but not as the target of an HTTP request.
     #[error("it cannot be the target of an HTTP request")]
     Target,
 }
 
-/// What is wrong with a header line.
+/// Errors of a header line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderFault {
     /// No `:`.
@@ -145,21 +145,21 @@ pub enum HeaderFault {
     /// The part after `:` is no header value.
     #[error("its value cannot be sent")]
     Value,
-    /// The program or the connection owns this header.
+    /// The program or the connection sets this header.
     #[error("{0} is set by the program itself")]
     Owned(String),
-    /// `Accept-Encoding` asks for what would not be undone.
+    /// `Accept-Encoding` lists a coding that is not supported.
     #[error("accept-encoding can ask for gzip, br, zstd, deflate and identity, and for nothing else")]
     Coding,
-    /// A column in `Host` would ask another site.
+    /// A column in `Host` would address another site.
     #[error("a column may not stand in Host, as it would change who is asked")]
     ColumnInHost,
-    /// More than can be sent.
+    /// There are more headers than can be sent.
     #[error("there are too many headers")]
     TooMany,
 }
 
-/// Why no plan can be made: ends the run before the first request.
+/// Why a request cannot be planned. Ends the run before the first request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// A placeholder names no column.
@@ -182,7 +182,7 @@ pub enum PlanError {
         /// The name, quoted.
         name: String,
     },
-    /// Braces that lead nowhere.
+    /// A syntax error.
     #[error("{place} is badly written: {fault}")]
     Syntax {
         /// Where.
@@ -200,10 +200,10 @@ pub enum PlanError {
         /// What.
         fault: VariableFault,
     },
-    /// A URL template that makes no URLs.
+    /// A URL template that is not valid.
     #[error("the URL template cannot be used: {0}")]
     Url(UrlFault),
-    /// A header line that is none.
+    /// A header line that is not valid.
     #[error("header line {line} cannot be used: {fault}")]
     Header {
         /// Which of the given lines, from 1. Its text may hold a secret and is not shown.
@@ -211,7 +211,7 @@ pub enum PlanError {
         /// What.
         fault: HeaderFault,
     },
-    /// The body has a placeholder, and nothing says how its value is to be escaped.
+    /// The body has a placeholder, and its type does not determine how to escape values.
     #[error(
         "the body template has a placeholder, but {} does not determine how to escape its value",
         .content_type.as_ref().map_or_else(
@@ -220,10 +220,10 @@ pub enum PlanError {
         )
     )]
     BodyEscape {
-        /// The type, quoted, where it is written out.
+        /// The type, quoted, if it is literal text.
         content_type: Option<String>,
     },
-    /// The body has a placeholder, and is declared to be in another charset than it is sent in.
+    /// The body has a placeholder, and declares another charset than UTF-8.
     #[error(
         "the body template has a placeholder, whose value is sent as UTF-8, but {place} declares {}",
         .charset.as_ref().map_or_else(|| "another charset".into(), |charset| format!("the charset {charset}"))
@@ -231,10 +231,10 @@ pub enum PlanError {
     BodyCharset {
         /// Where.
         place: CharsetSource,
-        /// The charset, quoted, where it is written out.
+        /// The charset, quoted, if it is literal text.
         charset: Option<String>,
     },
-    /// In an XML body a placeholder stands where nothing can be escaped.
+    /// A placeholder of an XML body is where nothing can be escaped.
     #[error("a placeholder of the XML body stands in a CDATA section, where no value can be escaped")]
     ValueInCdata,
     /// The address of `--proxy` cannot be split into user-info and host.
@@ -245,14 +245,14 @@ pub enum PlanError {
         "no column stands in the URL template, a header or the body template: every SKU would get the same request"
     )]
     Constant {
-        /// A column whose braces are doubled, so that they stand for text.
+        /// A column whose braces are doubled, which makes them literal text.
         doubled: Option<String>,
     },
 }
 
 impl PlanError {
-    /// How the program ends: [`Exit::Data`] where the input lacks what a template asks for, else [`Exit::Usage`]
-    /// (which is [`Exit::Config`] where the value came from the config file: the caller knows).
+    /// The exit of the program: [`Exit::Data`] if the input lacks a column of a template, else
+    /// [`Exit::Usage`] (the caller makes it [`Exit::Config`] if the value is from the config file).
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
@@ -322,7 +322,7 @@ impl PlanError {
         })
     }
 
-    /// A placeholder that leads to no column.
+    /// The error for a name that no column has.
     pub(super) fn unknown_column(place: TemplateKind, name: &str, columns: &Columns) -> Self {
         let mut listed: Vec<String> = columns.names.iter().take(LISTED).map(|n| quoted(n)).collect();
         if columns.names.len() > LISTED {
@@ -336,7 +336,7 @@ impl PlanError {
             .filter(|(similarity, _)| *similarity >= SIMILAR)
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .map(|(_, n)| quoted(n));
-        // Braces around JSON in a header value: what they hold may be a secret.
+        // These may be braces around JSON in a header value, and their content secret.
         let name = if name.contains(['"', ':']) { "between the braces".into() } else { quoted(name) };
         Self::UnknownColumn { place, name, columns: listed.join(", "), nearest }
     }

@@ -1,8 +1,8 @@
-//! Keyed hashes that stand for a key, for a request and for a job.
+//! Keyed hashes of a key, of a request and of a job.
 //!
-//! SipHash-2-4 with 128 bits (Aumasson and Bernstein), keyed by the run's salt: whoever writes the CSV cannot
-//! make two keys meet, and whoever reads a journal cannot try out values without its salt. The bytes
-//! that go in are part of the journal's format: see the golden test.
+//! SipHash-2-4 with 128 bits (Aumasson and Bernstein), keyed by the salt of the run: the author of a CSV
+//! cannot make two keys collide, and the reader of a journal cannot test values without its salt. The hashed
+//! bytes are part of the journal format: see the golden test.
 
 use std::fmt;
 use std::hash::Hasher;
@@ -11,14 +11,15 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::model::Fingerprint;
 
-/// What makes a journal belong to this job.
+/// Identifies the job, for its journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestIdentity {
-    /// A keyed hash of method, URL template, body template, key column and header lines, all as written. The
-    /// value of a `${NAME}` is not in it, nor is a constant header that holds a credential (`Authorization`,
-    /// `Cookie`, `X-Api-Key` and the like) or the `User-Agent`: a new token goes on with the old journal.
+    /// A hash of method, URL template, body template, key column and header lines, all as written. It does
+    /// not contain the value of a `${NAME}`, nor a constant header that holds a credential (`Authorization`,
+    /// `Cookie`, `X-Api-Key` and the like), nor the `User-Agent`: a run with a new token continues the old
+    /// journal.
     pub digest: u128,
-    /// The method, and the URL template up to `?` without user-info, for people.
+    /// The method, and the URL template up to `?` without user-info, for messages.
     pub shown: String,
 }
 
@@ -28,8 +29,8 @@ impl fmt::Display for RequestIdentity {
     }
 }
 
-/// A hash being fed, one field after the other; each is preceded by its length (64 bits, little endian), so
-/// that no two lists of fields feed the same bytes.
+/// A hash of one field after another. The length of each comes first (64 bits, little endian), so that no two
+/// lists of fields hash the same bytes.
 #[derive(Clone, Copy)]
 pub(super) struct FieldHasher(SipHasher24);
 
@@ -38,7 +39,7 @@ impl FieldHasher {
         Self(SipHasher24::new_with_key(&salt))
     }
 
-    /// The same, with one field more.
+    /// Adds a field.
     pub(super) fn with(mut self, field: &[u8]) -> Self {
         self.0.write(&(field.len() as u64).to_le_bytes());
         self.0.write(field);
@@ -54,7 +55,7 @@ impl FieldHasher {
     }
 }
 
-/// Shows no state: the salt is in it.
+/// Shows no state: it contains the salt.
 impl fmt::Debug for FieldHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FieldHasher")

@@ -1,7 +1,7 @@
-//! The user's headers: those that are the same for every job, and those that a column makes differ.
+//! The headers of the user: those that are the same for every job, and those that contain a column.
 //!
-//! All lines of one name go the same way: a constant `X-Tag: a` beside `X-Tag: {region}` is sent with
-//! every job, in the order given, and cannot be lost where the two kinds are put together.
+//! All lines of one name are treated alike: a constant `X-Tag: a` beside `X-Tag: {region}` is sent with every
+//! job, in the given order, so that it is not lost when both kinds are merged.
 
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -19,8 +19,8 @@ use crate::plan::template::{
     parse_strict, printable,
 };
 
-/// Owned by the connection (RFC 9110, sections 6.6, 7.6, 7.8 and 10.1; RFC 9112, section 6): a wrong
-/// one breaks the framing. Credentials for a proxy belong to `--proxy`, as only the proxy may see them.
+/// Set by the connection (RFC 9110, sections 6.6, 7.6, 7.8 and 10.1; RFC 9112, section 6): a wrong one breaks
+/// the framing. Credentials for a proxy belong to `--proxy`, as only the proxy may see them.
 const OWNED: [&str; 11] = [
     "connection",
     "content-length",
@@ -35,23 +35,23 @@ const OWNED: [&str; 11] = [
     "upgrade",
 ];
 
-/// The type of a body where the user gives none.
+/// The default type of a body.
 const JSON: &str = "application/json";
 
-/// What `Accept-Encoding` may ask for: the codings that are taken off a body.
+/// What `Accept-Encoding` may contain: the codings that can be decoded.
 const CODINGS: [&str; 5] = ["br", "deflate", "gzip", "identity", "zstd"];
 
-/// The user's headers, parsed. Shows no values.
+/// The headers of the user, parsed. Shows no values.
 #[derive(Debug)]
 pub(super) struct HeaderTemplates {
     constant: HeaderMap,
     /// Those with a column, and those of the same names, sorted by name.
     varying: Vec<(HeaderName, Vec<ParsedPart>)>,
-    /// Names and values, as written, of all lines that may change an answer, by name.
+    /// Names and values, as written, of all lines that may change an answer, sorted by name.
     written: Vec<(HeaderName, String)>,
-    /// The value of each `Content-Type` line, if it is written out.
+    /// The value of each `Content-Type` line, if it is literal text.
     content_types: Vec<Option<String>>,
-    /// What a `Content-Type` declares that is not how a body is sent.
+    /// The error for a `Content-Type` that declares another charset than UTF-8.
     other_charset: Option<PlanError>,
 }
 
@@ -91,7 +91,7 @@ impl HeaderTemplates {
         Ok(Self { content_types, other_charset, ..Self::sort(read, lines, has_body)? })
     }
 
-    /// How the values of a body of this `Content-Type` are escaped; JSON where there is none.
+    /// How the values of a body of this `Content-Type` are escaped. JSON by default.
     pub(super) fn body_escape(&self) -> Result<BodyEscape, PlanError> {
         let Some(first) = self.content_types.first() else { return Ok(BodyEscape::Json) };
         let of = |content_type: &Option<String>| BodyEscape::of_content_type(content_type.as_deref()?);
@@ -102,12 +102,12 @@ impl HeaderTemplates {
         })
     }
 
-    /// An error where a `Content-Type` declares another charset than UTF-8, as which every body is sent.
+    /// Fails if a `Content-Type` declares another charset than UTF-8, in which every body is sent.
     pub(super) fn check_charset(&self) -> Result<(), PlanError> {
         self.other_charset.clone().map_or(Ok(()), Err)
     }
 
-    /// Tells constant headers from those that differ.
+    /// Separates constant headers from those with columns.
     fn sort(
         read: Vec<(HeaderName, Vec<ParsedPart>, usize)>,
         lines: &[String],
@@ -144,8 +144,8 @@ impl HeaderTemplates {
             headers.constant.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
             headers.written.push((CONTENT_TYPE, JSON.into()));
         }
-        // Servers do not mind the order of names (RFC 9110, section 5.3), only that of lines of one name: the sort
-        // is stable. So a job whose headers were put in another order stays the same job.
+        // Servers ignore the order of names (RFC 9110, section 5.3), but not that of lines of one name: the
+        // sort is stable. So a job stays the same job if its headers are reordered.
         headers.written.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
         headers.varying.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
         Ok(headers)
@@ -165,13 +165,13 @@ impl HeaderTemplates {
         names
     }
 
-    /// Names and values of the lines that may change an answer, by name: those with a column, and of the constant
-    /// ones all but credentials. A value is as written, with `${NAME}` in it.
+    /// Names and values of the lines that may change an answer, sorted by name: those with a column, and the
+    /// constant ones without credentials. A value is as written, including `${NAME}`.
     pub(super) fn written(&self) -> &[(HeaderName, String)] {
         &self.written
     }
 
-    /// What stands beside the columns, with the names of the headers.
+    /// The literal text beside the columns, with the names of the headers.
     pub(super) fn varying_texts(&self) -> impl Iterator<Item = (&HeaderName, &str)> {
         self.varying.iter().flat_map(|(name, parts)| {
             parts.iter().filter_map(move |part| match part {
@@ -202,7 +202,7 @@ impl BoundHeaders {
         self.varying.iter().flat_map(|(_, parts)| columns_of(parts))
     }
 
-    /// The headers that differ, for one row. `scratch` is only there to be used again.
+    /// The headers with columns, for one row. `scratch` is a buffer for reuse.
     pub(super) fn render(&self, cells: Cells<'_>, scratch: &mut String) -> Result<HeaderMap, Rejection> {
         let mut map = HeaderMap::new();
         for (name, parts) in &self.varying {
@@ -228,7 +228,7 @@ impl BoundHeaders {
     }
 }
 
-/// What is wrong with the charset of a `Content-Type`. The value of a variable is read, and not shown.
+/// The error for the charset of a `Content-Type`. The value of a variable is read, and not shown.
 fn other_charset_of(pieces: &[TemplatePiece]) -> Option<PlanError> {
     let is_written_out = !pieces.iter().any(|piece| matches!(piece, TemplatePiece::Secret { .. }));
     let value: String = pieces
@@ -236,7 +236,7 @@ fn other_charset_of(pieces: &[TemplatePiece]) -> Option<PlanError> {
         .map(|piece| match piece {
             TemplatePiece::Text(text) => text.clone(),
             TemplatePiece::Secret { value, .. } => value.expose_secret().to_owned(),
-            // One for all rows cannot be told, and is no known name.
+            // Its value differs by row, and this is no known charset.
             TemplatePiece::Column(name) => format!("{{{name}}}"),
         })
         .collect();
@@ -253,15 +253,15 @@ fn header_name(text: &str) -> Result<HeaderName, HeaderFault> {
     Ok(name)
 }
 
-/// Whether other answers may come where this header has another constant value. A credential says who asks, and
-/// not for what: with a new one the answers so far still hold.
+/// Whether another constant value of this header may change the answers. A credential identifies the client,
+/// not the request: with a new one, earlier answers still hold.
 fn may_change_the_answer(name: &HeaderName) -> bool {
-    // The names of header fields are in lower case here.
+    // Names of header fields are in lower case here.
     const IN_CREDENTIALS: [&str; 7] = ["key", "token", "secret", "auth", "sign", "session", "password"];
     *name != COOKIE && *name != USER_AGENT && !IN_CREDENTIALS.iter().any(|word| name.as_str().contains(word))
 }
 
-/// Whether nothing is asked for that would then not be undone.
+/// Whether it lists supported codings only.
 fn asks_for_known_codings(parts: &[ParsedPart]) -> bool {
     let is_known = |coding: &str| {
         let name = coding.split(';').next().unwrap_or_default().trim();

@@ -1,5 +1,5 @@
-//! The laws of this room, held over arbitrary values and templates: what a server decodes is the cell, byte for
-//! byte, or there was no request; and no template, however odd, can break the program.
+//! Properties of this module, tested with arbitrary values and templates: a server decodes exactly the cell,
+//! or there is no request; and no template, however unusual, makes the program panic.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::input::{Columns, Row};
 use crate::model::{Job, Seq};
 use crate::plan::{Planned, Planner, RequestSettings, RequestTemplate};
 
-/// Characters that mean something to somebody, among arbitrary ones.
+/// Characters with a special meaning, among arbitrary ones.
 fn hostile() -> impl Strategy<Value = String> {
     const ODD: [char; 48] = [
         '.', '.', '.', '/', '\\', '?', '#', '%', '2', 'e', 'E', 'F', '&', '=', '+', ';', ':', '@', ' ', '{',
@@ -34,7 +34,7 @@ fn row(sku: &str, b: &str, key: &str) -> Row {
     Row { seq: Seq(0), line: 2, record: [sku, b, key].iter().collect(), damage: None }
 }
 
-/// One row through a fresh planner.
+/// Plans one row with a new planner.
 fn plan(url: &str, sku: &str, b: &str) -> Option<Job> {
     let settings = RequestSettings { url: url.into(), ..RequestSettings::default() };
     match planner(&settings).unwrap().plan(row(sku, b, "k")) {
@@ -48,12 +48,12 @@ fn plan(url: &str, sku: &str, b: &str) -> Option<Job> {
     }
 }
 
-/// By the contract, apart from whole segments.
+/// Whether a value is allowed in a URL, whole segments apart.
 fn may_stand_in_a_url(value: &str) -> bool {
     !value.is_empty() && value.len() <= 256 && !value.chars().any(char::is_control)
 }
 
-/// What a server makes of a segment.
+/// Decodes a segment as a server does.
 fn decoded(text: &str) -> Vec<u8> {
     let mut bytes = text.bytes();
     let mut out = Vec::new();
@@ -68,7 +68,7 @@ fn decoded(text: &str) -> Vec<u8> {
     out
 }
 
-/// Holds the law for a template whose segment number `at` is `before` + sku + `after`.
+/// Checks a template whose segment number `at` is `before` + sku + `after`.
 fn segment_law(url: &str, at: usize, (before, after): (&str, &str), sku: &str) {
     let whole = format!("{before}{sku}{after}");
     let allowed = may_stand_in_a_url(sku) && whole != "." && whole != "..";
@@ -116,7 +116,7 @@ fn body_law(body: &str, content_type: &str, (sku, b): (&str, &str)) -> Option<Ve
     }
 }
 
-/// What a parser of XML reads out of an element: its attributes, then its text.
+/// What an XML parser reads from an element: its attributes, then its text.
 fn read_xml(body: &[u8]) -> Vec<String> {
     use quick_xml::events::Event;
     let text = std::str::from_utf8(body).unwrap();

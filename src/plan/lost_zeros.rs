@@ -1,7 +1,7 @@
-//! SKUs of digits that are shorter than the others: a spreadsheet that takes `0042` for a number writes `42`.
+//! SKUs of digits that are shorter than the others: a spreadsheet that reads `0042` as a number writes `42`.
 //!
-//! Only the whole of the input can tell, so this is asked of a plan and not of a run. Nothing proves a
-//! lost zero; what is said is a question.
+//! This needs the whole input, so a dry run checks it, and a run does not. It is no proof, so the message is
+//! a question.
 
 use std::fmt;
 
@@ -10,15 +10,16 @@ use crate::plan::message_text::quoted;
 
 /// Longer numbers are no article numbers (a GTIN has 14 digits, an SSCC 18).
 const LONGEST: usize = 20;
-/// Digits that a spreadsheet may have taken away: a key that lacks more is one of another kind (an EAN-8
+/// The most digits that a spreadsheet may have removed. A key that lacks more is of another kind (an EAN-8
 /// among EAN-13s).
 const MOST_LOST: usize = 4;
-/// The usual length must be that of most keys, and of more than a handful.
+/// The usual length must be that of most keys, and of more than a few.
 const USUAL_SHARE: f64 = 0.6;
 const FEWEST_USUAL: u64 = 10;
-/// Numbers that count up have one digit less in every tenth key: only where they are long is that a sign.
+/// Consecutive numbers have one digit less in every tenth key, so a shorter key means something only among
+/// long ones.
 const LONG: usize = 8;
-/// More short keys than this are a kind of their own.
+/// A larger share of short keys is a kind of its own.
 const SHORT_SHARE: f64 = 0.25;
 
 /// Counts keys of digits by their length.
@@ -28,7 +29,7 @@ pub struct KeyLengths([LengthCounts; LONGEST + 1]);
 #[derive(Debug, Default)]
 struct LengthCounts {
     keys: u64,
-    /// Of those, begun by a zero.
+    /// Of those, the ones that begin with a zero.
     zero_led: u64,
     /// The first that is not, and its line.
     first: Option<(Box<str>, u64)>,
@@ -65,7 +66,7 @@ impl fmt::Display for LostZeros {
 }
 
 impl KeyLengths {
-    /// Takes note of a key.
+    /// Counts a key.
     pub fn note(&mut self, key: &Key, line: u64) {
         let text = key.as_str();
         let Some(length) = self.0.get_mut(text.len()) else { return };
@@ -80,7 +81,7 @@ impl KeyLengths {
         }
     }
 
-    /// What all keys together look like.
+    /// The result for all keys.
     #[must_use]
     pub fn lost_zeros(&self) -> Option<LostZeros> {
         let all: u64 = self.0.iter().map(|length| length.keys).sum();
@@ -92,7 +93,7 @@ impl KeyLengths {
         let keys = short.iter().map(|length| length.keys - length.zero_led).sum();
         let (example, line) =
             short.iter().filter_map(|length| length.first.as_ref()).min_by_key(|(_, line)| *line)?;
-        // Either zeros are kept elsewhere in this very file, or the numbers are long and of one length.
+        // Either other keys of this file have leading zeros, or the numbers are long and of one length.
         let padded = most.zero_led > 0;
         let one_length = usual >= LONG
             && self.0[usual + 1..].iter().all(|length| length.keys == 0)

@@ -1,10 +1,10 @@
-//! Text from a CSV or a setting as people may see it: nothing in it can steer a terminal, and it is short.
+//! Text from a CSV or a setting, escaped and shortened for messages.
 
-/// Characters shown of one value: enough to find it in the file, little enough for one line.
+/// The most characters shown of a value: enough to find it in the file, and short enough for one line.
 const SHOWN: usize = 48;
 
-/// The text in backticks, with everything that is not plainly visible escaped, cut after
-/// [`SHOWN`] characters.
+/// The text in backticks, with everything that is not plainly visible escaped, cut after [`SHOWN`]
+/// characters.
 pub(super) fn quoted(text: &str) -> String {
     let end = text.char_indices().nth(SHOWN).map_or(text.len(), |(at, _)| at);
     let more = if end < text.len() { "…" } else { "" };
@@ -16,7 +16,7 @@ pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            // `escape_debug` would put a backslash before these; they harm nobody.
+            // `escape_debug` would escape these, which are harmless.
             '"' | '\'' => out.push(c),
             _ => out.extend(c.escape_debug()),
         }

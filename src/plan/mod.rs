@@ -1,25 +1,27 @@
-//! Rows to jobs: what may be asked for, how it is written into a request, and what was asked before.
+//! Rows to jobs: which rows make a request, how their values are written into it, and which keys had one
+//! before.
 //!
-//! A template is parsed and bound to the columns once, before the first row; a placeholder that leads
-//! nowhere ends the run there and then. After that a row can only become a job, be a repeat of an
-//! earlier job's key, or be refused with a reason. Nothing here sends, waits or reads the
-//! environment: the caller passes the environment in.
+//! The request is parsed once ([`RequestTemplate`]), bound to the columns of the input ([`BoundTemplate`]),
+//! and then rendered for each row by the [`Planner`]. What is wrong with a template ends the run before the
+//! first row. After that a row becomes a job, is a repeat of an earlier key, or is rejected with a reason.
+//! Nothing here sends, waits or reads the environment: the caller passes the environment in.
 //!
 //! How templates are written:
 //!
-//! - `${NAME}` is an environment variable, with the same rules in URL, headers, body and proxy: one that is not
-//!   set or empty is an error, and so is a `${` that begins nothing else. `${{text}}` is the text `${text}`.
-//! - In the URL and in header values `{name}` is a column; `{{` and `}}` stand for the braces themselves. A
-//!   lone brace is an error.
-//! - In the body `{name}` is a column where there is one of this name, and `{{name}}` is then the text
-//!   `{name}`; JSON and GraphQL are full of braces, so all others stand, doubled or not. A value is inserted
-//!   once, and escaped as the body's `Content-Type` needs it (`body_escape`), in UTF-8 (`body_charset`). In JSON it stands in a string, or it is a number
-//!   (`body_number`).
-//! - In the URL a column may stand in path and query, a variable also in the user-info; both are
-//!   percent-encoded. User-info stays in the URL (the transport makes Basic authorisation of it). A
-//!   fragment never leaves for a server and is dropped.
-//! - A name ends at the first `}`, so that a column with a `}` in its name cannot be asked for.
-//! - In the proxy's address only variables are replaced: in its user-info percent-encoded, elsewhere as they are.
+//! - `${NAME}` is an environment variable, with the same rules in URL, headers, body and proxy. One that is
+//!   not set or empty is an error, and so is any other `${`. `${{text}}` is the text `${text}`.
+//! - In the URL and in header values `{name}` is a column, and `{{` and `}}` are literal braces. A single
+//!   brace is an error.
+//! - In the body `{name}` is a column if the input has one of this name, and `{{name}}` is then the text
+//!   `{name}`. All other braces are literal, since JSON and GraphQL are full of them (`body_braces`). A value
+//!   is inserted once, escaped as the `Content-Type` of the body requires (`body_escape`), in UTF-8
+//!   (`body_charset`). In JSON it is inside a string, or it is a number (`body_number`).
+//! - In the URL a column may be in path and query, a variable also in the user-info; both are
+//!   percent-encoded. User-info stays in the URL (the transport derives Basic authentication from it). A
+//!   fragment is never sent, and is dropped.
+//! - A name ends at the first `}`, so a column with a `}` in its name cannot be used.
+//! - In the address of the proxy only variables are replaced: percent-encoded in its user-info, unchanged
+//!   elsewhere.
 
 mod body;
 mod body_braces;

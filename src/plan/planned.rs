@@ -1,18 +1,18 @@
-//! What the planner makes of a row.
+//! The decision of the planner about a row.
 
 use csv::ByteRecord;
 
 use crate::model::{Job, Key, Seq};
 use crate::plan::rejection::Rejection;
 
-/// What became of a row.
+/// The decision about a row.
 #[derive(Debug)]
 #[allow(
     clippy::large_enum_variant,
     reason = "nearly every row is a job; a box would cost each an allocation"
 )]
 pub enum Planned {
-    /// It is asked for.
+    /// It makes a request.
     Job(Job),
     /// Its key has a job already.
     Repeat {
@@ -22,24 +22,25 @@ pub enum Planned {
         line: u64,
         /// The physical line of the row that has the job (at most `u32::MAX`).
         first_line: u64,
-        /// Its request would have differed from that row's.
+        /// Its request would differ from the one of that row.
         differs: bool,
     },
-    /// It may not be asked for.
+    /// It makes no request.
     Rejected(RejectedRow),
 }
 
-/// A row that may not be asked for. It does not claim its key: see [`Planner::was_planned`](crate::plan::Planner::was_planned).
+/// A row that makes no request. A later row may still get a job for its key: see
+/// [`Planner::was_planned`](crate::plan::Planner::was_planned).
 #[derive(Debug)]
 pub struct RejectedRow {
     /// The row's place in the input.
     pub seq: Seq,
     /// The row's physical line.
     pub line: u64,
-    /// Its key, where the row has as many cells as the header and the key can be read.
+    /// Its key, if the row has as many cells as the header and the key can be read.
     pub key: Option<Key>,
     /// Why.
     pub why: Rejection,
-    /// The row as it stood in the input.
+    /// The row as in the input.
     pub record: ByteRecord,
 }

@@ -1,4 +1,4 @@
-//! The planner: one row after the other to a job, a repeat or a rejection.
+//! The planner: turns each row into a job, a repeat or a rejection.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,21 +14,21 @@ use crate::plan::repeats::{FirstRow, Repeats};
 use crate::plan::request_template::{BoundTemplate, RequestTemplate};
 use crate::plan::suspicious_keys::{KeyWarning, SuspiciousKeys};
 
-/// Makes jobs of rows.
+/// Turns rows into jobs. Keeps the keys that have one, so that each key is requested once.
 pub struct Planner {
     request: BoundTemplate,
     hasher: FieldHasher,
     repeats: Repeats,
     superseded: Superseded,
     suspicious_keys: SuspiciousKeys,
-    /// Only there to be used again.
+    /// A buffer for reuse.
     scratch: String,
 }
 
-/// Rejected rows whose key may yet get a job from a later row.
+/// Rejected rows whose key may still get a job from a later row.
 #[derive(Default)]
 struct Superseded {
-    /// How many, by the low half of the key's hash: only a count depends on it.
+    /// Their number, by the low half of the hash of the key: only a count depends on it.
     open: HashMap<u64, u32>,
     rows: u64,
 }
@@ -46,7 +46,7 @@ impl Superseded {
     }
 }
 
-/// Shows what would be asked, no secrets.
+/// Shows the method and the URL template, no secrets.
 impl fmt::Debug for Planner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Planner({})", self.request.identity())
@@ -54,8 +54,8 @@ impl fmt::Debug for Planner {
 }
 
 impl Planner {
-    /// For the rows of the input that the request is bound to. `salt` keys every hash: random, and the same again when
-    /// a journal that was written with it is to be continued.
+    /// For the rows of the input that `request` is bound to. `salt` keys every hash: random, except where a
+    /// journal with its own salt is continued.
     #[must_use]
     pub fn new(request: BoundTemplate, salt: [u8; 16]) -> Self {
         Self {
@@ -133,18 +133,18 @@ impl Planner {
         Planned::Job(Job { seq, line, key, fingerprint, request, record })
     }
 
-    /// Whether a row with this key became a job. An earlier row of the same key that was refused is then a
-    /// repeat, not a failure; only at the end of the input is that known.
+    /// Whether a row with this key became a job. An earlier row of the same key that was rejected is then a
+    /// repeat, not a failure. This is known only at the end of the input.
     pub fn was_planned(&self, key: &Key) -> bool {
         self.repeats.find(self.hasher.with(key.as_str().as_bytes()).finish()).is_some()
     }
 
-    /// Rejected rows so far whose key a later row got a job for: they are repeats, not failures.
+    /// Rejected rows so far whose key got a job from a later row: they are repeats, not failures.
     pub fn superseded(&self) -> u64 {
         self.superseded.rows
     }
 
-    /// Keys so far that look damaged, a kind at most once.
+    /// Suspicious keys so far, one warning per kind.
     pub fn warnings(&self) -> Vec<KeyWarning> {
         self.suspicious_keys.warnings().to_vec()
     }

@@ -1,16 +1,16 @@
-//! Why one row may not be asked for: data about the row, never the end of the run.
+//! Why a row makes no request: data about the row, which never ends the run.
 
 use crate::input::Damage;
 use crate::plan::encode::LONGEST_VALUE;
 use crate::plan::message_text::escaped;
 
-/// Why a row is refused: one sentence that names the column and shows the value escaped and short.
+/// Why a row is rejected: one sentence that names the column and shows the value, escaped and shortened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The row itself is damaged.
     #[error("the row is damaged: {}", escaped(&.0.to_string()))]
     Damaged(Damage),
-    /// The key's cell has no character.
+    /// The cell of the key is empty.
     #[error("column {column}, the key, is empty")]
     EmptyKey {
         /// The column, quoted.
@@ -22,7 +22,7 @@ pub enum Rejection {
         /// The column, quoted.
         column: String,
     },
-    /// A value of the URL has no character.
+    /// A value of the URL is empty.
     #[error("column {column} is empty, and the URL needs it")]
     Empty {
         /// The column, quoted.
@@ -38,7 +38,7 @@ pub enum Rejection {
         /// The value, quoted.
         value: String,
     },
-    /// A value of an XML body holds a character that XML 1.0 has no way to write.
+    /// A value of an XML body contains a character that XML 1.0 cannot represent.
     #[error("column {column} holds a character that XML cannot carry (U+{:04X}): {value}", u32::from(*.character))]
     NotInXml {
         /// The column, quoted.
@@ -48,7 +48,7 @@ pub enum Rejection {
         /// The value, quoted.
         value: String,
     },
-    /// A value that a JSON body has outside of its strings is not a number, `true` or `false`.
+    /// A value outside the strings of a JSON body is not a number, `true` or `false`.
     #[error(
         "column {column} stands outside of quotes in the body, and is not a JSON number, true or false: {value}"
     )]
@@ -68,7 +68,7 @@ pub enum Rejection {
         /// The value, quoted.
         value: String,
     },
-    /// The segment would be `.` or `..`, which no encoding keeps from meaning "here" and "up".
+    /// The segment would be `.` or `..`, which no encoding prevents from being resolved.
     #[error("column {column} makes a path segment `.` or `..`, which would ask for something else: {value}")]
     Dots {
         /// The first column of the segment, quoted.
@@ -82,7 +82,7 @@ pub enum Rejection {
         /// The length it would have.
         bytes: usize,
     },
-    /// The parser of URLs would send something other than what was written.
+    /// The URL parser would change the URL.
     #[error("the URL would not be sent as it was written")]
     UrlChanged,
     /// A header's value cannot be sent.
@@ -94,8 +94,7 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// What the rows that are refused for the same reason have in common: the sentence without the value
-    /// of this row.
+    /// The reason that rows have in common: the sentence without the value of this row.
     #[must_use]
     pub fn reason(&self) -> String {
         match self {

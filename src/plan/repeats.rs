@@ -1,16 +1,16 @@
-//! Which keys have a job already: must hold 10,000,000 of them, so a key is kept as a hash alone.
+//! The keys that have a job. There may be 10,000,000 of them, so only a hash of each is kept.
 //!
-//! A key costs 20 bytes here and a bucket of 5 bytes in a table that is between 7/16 and 7/8 full: 26 to
-//! 32 bytes. The records grow by chunks, as a vector that doubles would cost twice that while it moves.
+//! A key takes 20 bytes here and a bucket of 5 bytes in a table that is between 7/16 and 7/8 full: 26 to 32
+//! bytes. The records grow by chunks: a vector that doubles would need twice the memory while it is copied.
 //!
-//! 96 bits of a keyed hash stand for a key. Two different keys would be taken for one with a probability
-//! of n²/2 ÷ 2⁹⁶ in a run of n keys: 6 × 10⁻¹⁶ for ten million, far below that of a memory fault. The salt is
-//! random, so a CSV cannot be made to hit it. For "would the request have differed" 32 bits are enough: a
-//! wrong answer costs one line of a warning in four billion.
+//! A key is represented by 96 bits of a keyed hash. Two different keys of n collide with a probability of
+//! n²/2 ÷ 2⁹⁶: 6 × 10⁻¹⁶ for ten million, far less than a memory fault. The salt is random, so a CSV cannot
+//! be made to collide. For whether two requests differ 32 bits are enough: one warning in four billion is
+//! wrong by one.
 
 use hashbrown::HashTable;
 
-/// Records in a chunk: 80 KiB, small beside what a small run may use.
+/// Records in a chunk: 80 KiB, small compared with what a small run uses.
 const CHUNK: usize = 4096;
 
 /// The first row of a key.
@@ -45,9 +45,9 @@ impl Repeats {
             .map(|&index| self.record(index).first)
     }
 
-    /// Takes note of a key that is not there yet.
+    /// Adds a key that is not there yet.
     pub(super) fn insert(&mut self, key: u128, first: FirstRow) {
-        // Rows are numbered in 32 bits, so there is never a row more than there are indices.
+        // Row numbers have 32 bits, so there are never more rows than indices.
         let Ok(index) = u32::try_from(self.table.len()) else { return };
         let key = words(key);
         match self.chunks.last_mut() {

@@ -1,7 +1,7 @@
-//! The request as the user wrote it: parsed once a run, then bound to the columns of the input.
+//! The request as the user wrote it: parsed once per run, then bound to the columns of the input.
 //!
-//! Parsing finds what is wrong with the templates themselves, and reads the environment. Only a template that is bound
-//! to columns renders rows. Neither has a state or a salt: those belong to the planner.
+//! Parsing checks the templates themselves and reads the environment. Only a template that is bound to
+//! columns renders rows. Neither has a state or a salt: those belong to the planner.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -25,34 +25,34 @@ use crate::plan::template::EnvLookup;
 use crate::plan::url_template::{BoundUrl, UrlTemplate};
 use crate::plan::user_info::{PROXY_VARIABLES, UserInfo, proxy_address};
 
-/// What the user said about the request, as text.
+/// The settings of the request, as text.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RequestSettings {
     /// The URL template.
     pub url: String,
-    /// The URL template that the identity of the job is made of; without it `url`. For an API whose address is another
-    /// one in every run.
+    /// The URL template for the identity of the job, if it differs from `url`: the address of the built-in
+    /// API changes with every run.
     pub identity_url: Option<String>,
-    /// The method; without one GET, or POST with a body.
+    /// The method. By default GET, or POST with a body.
     pub method: Option<Method>,
     /// `Name: value` lines; a value is a template.
     pub headers: Vec<String>,
     /// The body template itself, not the name of a file.
     pub body: Option<String>,
-    /// How values are inserted into the body; without it as its `Content-Type` needs it.
+    /// How values are inserted into the body. By default as its `Content-Type` requires.
     pub body_escape: Option<BodyEscape>,
-    /// The address of a proxy, a template of `${NAME}` alone.
+    /// The address of a proxy, a template in which only `${NAME}` has a meaning.
     pub proxy: Option<String>,
 }
 
-/// Shows only what is certainly no secret.
+/// Shows only what is certainly not secret.
 impl fmt::Debug for RequestSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestSettings").field("method", &self.method).finish_non_exhaustive()
     }
 }
 
-/// All templates of a request, parsed. Its columns are names: [`bind`](Self::bind) finds them in an input.
+/// All templates of a request, parsed. Columns are names: [`bind`](Self::bind) finds them in an input.
 pub struct RequestTemplate {
     settings: RequestSettings,
     method: Method,
@@ -62,13 +62,13 @@ pub struct RequestTemplate {
     headers: HeaderTemplates,
     body: Option<BodyTemplate>,
     proxy: Option<SecretString>,
-    /// The method and the URL template that identify the job, for people.
+    /// The method and the URL template that identify the job, for messages.
     shown: String,
     mask: Mask,
     short_secrets: Vec<String>,
 }
 
-/// Shows what would be asked, no secrets.
+/// Shows the method and the URL template, no secrets.
 impl fmt::Debug for RequestTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RequestTemplate({})", self.shown)
@@ -79,8 +79,8 @@ impl RequestTemplate {
     /// Parses the templates and expands `${NAME}` through `env`.
     ///
     /// # Errors
-    /// A template that is badly written, or that needs a variable that is not there; a URL that cannot be one; a
-    /// header line that cannot be sent.
+    /// A template with a syntax error, or with a variable that is not set; a URL that is not valid; a header
+    /// line that cannot be sent.
     pub fn parse(settings: &RequestSettings, env: &EnvLookup<'_>) -> Result<Self, PlanError> {
         let secrets = RefCell::new(SecretCollector::default());
         let collecting = |name: &str| env(name).inspect(|value| secrets.borrow_mut().variable(name, value));
@@ -120,7 +120,8 @@ impl RequestTemplate {
     /// Finds the columns in the input.
     ///
     /// # Errors
-    /// A name that no column has, or several have; no column anywhere; a body whose values cannot be escaped.
+    /// A name that no column has, or several have; a request without a column; a body whose values cannot be
+    /// escaped.
     pub fn bind(self: &Arc<Self>, columns: &Columns) -> Result<BoundTemplate, PlanError> {
         let url = self.url.bind(columns)?;
         let headers = self.headers.bind(columns)?;
@@ -145,14 +146,14 @@ impl RequestTemplate {
         Ok(BoundTemplate { template: Arc::clone(self), url, headers, body, names, key, used, identity })
     }
 
-    /// The user's headers that are the same for every job, marked sensitive, and the `Content-Type` of a
-    /// body. One that the program would set itself (`User-Agent`, `Accept`) is here if the user gave it
-    /// and then takes its place. Lines of a name that any line fills from a column come with each job instead.
+    /// The headers of the user that are the same for every job, marked sensitive, and the `Content-Type` of a
+    /// body. A `User-Agent` or `Accept` of the user replaces the default one. Lines of a name are not here,
+    /// but part of each job, if any of them contains a column.
     pub fn constant_headers(&self) -> &HeaderMap {
         self.headers.constant()
     }
 
-    /// The names of all headers that the user's settings make, in alphabetical order, with those that differ by row.
+    /// The names of all headers of the user, in alphabetical order, including those that differ by row.
     pub fn header_names(&self) -> Vec<&str> {
         self.headers.names()
     }
@@ -162,33 +163,33 @@ impl RequestTemplate {
         &self.method
     }
 
-    /// `scheme://host:port` of every request, for people; the port only where it is not the scheme's own.
+    /// `scheme://host:port` of every request, for messages. The port only if it is not the default.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// Takes secrets out of text for people: the values of `${NAME}`, wherever they stand, what constant headers
-    /// hold, and the user-info of the URL, of the proxy and of the standard proxy variables.
+    /// Removes secrets from messages: the values of `${NAME}`, the values of constant headers, and the
+    /// user-info of the URL, of the proxy and of the standard proxy variables.
     pub fn mask(&self) -> Mask {
         self.mask.clone()
     }
 
-    /// A sentence for each secret that is too short to be hidden well; shows none.
+    /// A warning for each secret that is too short to be masked reliably. Shows no secret.
     pub fn short_secrets(&self) -> &[String] {
         &self.short_secrets
     }
 
-    /// The address of the proxy, its variables filled in.
+    /// The address of the proxy, with its variables expanded.
     pub fn proxy(&self) -> Option<&SecretString> {
         self.proxy.as_ref()
     }
 
-    /// All that makes two runs ask in the same way, as written. Of constant headers credentials are left out: a new
-    /// one does not make old answers wrong.
+    /// Hashes all that makes two runs send the same requests, as written. Credentials in constant headers are
+    /// left out: with a new one, earlier answers still hold.
     fn digest(&self, escape: Option<BodyEscape>, key_name: &str) -> u128 {
         let RequestSettings { url, identity_url, body, .. } = &self.settings;
         let url = identity_url.as_ref().unwrap_or(url);
-        // Without a salt: the digest must be the same in every run of the job.
+        // No salt: the digest must be the same in every run of the job.
         let mut hasher = FieldHasher::new([0; 16])
             .with(self.method.as_str().as_bytes())
             .with(url.trim().as_bytes())
@@ -216,7 +217,7 @@ impl RequestTemplate {
     }
 }
 
-/// A request template whose columns are those of an input: makes a request of each of its rows.
+/// A request template whose columns are those of an input. It renders a request for each row.
 pub struct BoundTemplate {
     template: Arc<RequestTemplate>,
     url: BoundUrl,
@@ -229,7 +230,7 @@ pub struct BoundTemplate {
     identity: RequestIdentity,
 }
 
-/// Shows what would be asked, no secrets.
+/// Shows the method and the URL template, no secrets.
 impl fmt::Debug for BoundTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BoundTemplate({})", self.identity)
@@ -242,13 +243,13 @@ impl BoundTemplate {
         &self.template
     }
 
-    /// What makes a journal belong to this job.
+    /// Identifies the job, for its journal.
     pub fn identity(&self) -> &RequestIdentity {
         &self.identity
     }
 
-    /// The address of a job as a plan shows it: as everywhere without user-info, and of the query what
-    /// columns alone make.
+    /// The address of a job for the output of a dry run: without user-info, and with only those parts of the
+    /// query that columns make.
     pub fn shown_url(&self, job: &Job) -> String {
         let cells = Cells { record: &job.record, names: &self.names };
         let url = redacted_url(&job.request.url) + &self.url.shown_query(cells);
@@ -270,7 +271,7 @@ impl BoundTemplate {
         &self.used
     }
 
-    /// The request of one row. `scratch` is only there to be used again.
+    /// The request of one row. `scratch` is a buffer for reuse.
     pub(super) fn render(&self, cells: Cells<'_>, scratch: &mut String) -> Result<Request, Rejection> {
         Ok(Request {
             method: self.template.method.clone(),
@@ -282,8 +283,8 @@ impl BoundTemplate {
     }
 }
 
-/// The user-info of every address that may stand in a message: of the URL, of the proxy, and of the variables
-/// that name a proxy where `--proxy` does not.
+/// Collects the user-info of every address that a message may contain: of the URL, of the proxy, and of the
+/// environment variables that name a proxy.
 fn collect_user_info(
     secrets: &mut SecretCollector,
     url: &UrlTemplate,

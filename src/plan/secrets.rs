@@ -1,4 +1,4 @@
-//! All secrets of a request, gathered for the one mask that is laid over messages, logs, reports and files.
+//! Collects the secrets of a request for the mask of messages, logs, reports and files.
 
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HeaderName, USER_AGENT};
 use percent_encoding::percent_decode_str;
@@ -10,15 +10,14 @@ use crate::plan::header::HeaderTemplates;
 use crate::plan::url_template::UrlTemplate;
 use crate::plan::user_info::{UserInfo, of_basic};
 
-/// Constant headers that are no credentials, whatever stands in them.
+/// Constant headers that are never credentials.
 const PUBLIC: [HeaderName; 4] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
 
-/// Parts of names that credentials are sent by. It is no loss where a harmless value is hidden as well.
+/// Parts of the names of credentials. Masking a harmless value as well does no harm.
 const CREDENTIAL_NAMES: [&str; 9] =
     ["key", "token", "secret", "auth", "sig", "pass", "access", "session", "cookie"];
 
-/// Shorter words of a header are scheme names, shop numbers and the like; masking them would garble every
-/// message.
+/// Shorter words of a header are scheme names, shop numbers and the like. Masking them would garble messages.
 const SHORTEST_CREDENTIAL: usize = 7;
 
 /// Whether a header or a parameter of this name probably holds a credential.
@@ -27,22 +26,22 @@ fn names_credential(name: &str) -> bool {
     CREDENTIAL_NAMES.iter().any(|part| name.contains(part))
 }
 
-/// What must not be shown, as it is gathered.
+/// The secrets so far.
 #[derive(Default)]
 pub(super) struct SecretCollector {
     texts: Vec<SecretString>,
-    /// What is too short to be hidden well, as a message names it.
+    /// The names of secrets that are too short to be masked reliably.
     short: Vec<String>,
 }
 
 impl SecretCollector {
-    /// The value of an environment variable that a template asked for.
+    /// Adds the value of an environment variable in a template.
     pub(super) fn variable(&mut self, name: &str, value: &str) {
         self.note_if_short(value, || format!("the value of {name}"));
         self.texts.push(value.into());
     }
 
-    /// The user-info of an address from this place; a name is often short, and no password.
+    /// Adds the user-info of an address. A name is often short, and not secret.
     pub(super) fn user_info(&mut self, place: &str, info: &UserInfo) {
         if !self.texts.iter().any(|text| text.expose_secret() == info.password) {
             self.note_if_short(&info.password, || format!("the password in {place}"));
@@ -50,12 +49,12 @@ impl SecretCollector {
         self.texts.extend(info.secrets());
     }
 
-    /// What stands in constant headers, written out in the config file perhaps: each value, and each longer
-    /// word of it (`Bearer TOKEN`), since a server may echo one without the other; and what Basic
+    /// Adds the values of constant headers, which may be literal text in the config file: each value, each
+    /// longer word of it (`Bearer TOKEN`), since a server may repeat one without the other, and what Basic
     /// authentication encodes.
     pub(super) fn headers(&mut self, headers: &HeaderTemplates) {
         for (name, value) in headers.constant().iter().filter(|(name, _)| !PUBLIC.contains(name)) {
-            // A value that is not ASCII is text all the same, as every value was before it was sent.
+            // A value that is not ASCII is still text, as it was before it was a header.
             let Ok(text) = std::str::from_utf8(value.as_bytes()) else { continue };
             self.words(text);
             if name == AUTHORIZATION {
@@ -64,7 +63,7 @@ impl SecretCollector {
         }
     }
 
-    /// What is written out beside a column in a header whose name looks like a credential's.
+    /// Adds the literal text beside a column in a header that probably holds a credential.
     pub(super) fn varying_headers(&mut self, headers: &HeaderTemplates) {
         for (name, text) in headers.varying_texts().filter(|(name, _)| names_credential(name.as_str())) {
             self.words(text);
@@ -74,8 +73,8 @@ impl SecretCollector {
         }
     }
 
-    /// What is written out in the query, in a parameter whose name looks like a credential's: as it is sent, and as
-    /// servers decode it.
+    /// Adds the literal text of query parameters that probably hold a credential: as sent, and as servers
+    /// decode it.
     pub(super) fn query(&mut self, url: &UrlTemplate) {
         for (name, text) in url.query_texts() {
             let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -91,7 +90,7 @@ impl SecretCollector {
         }
     }
 
-    /// A text as a whole and each of its words, with the punctuation around it and without, as far as they are long
+    /// Adds a text and each of its words, with and without the punctuation around it, if they are long
     /// enough.
     fn words(&mut self, text: &str) {
         let is_punctuation = |c: char| !c.is_alphanumeric();
@@ -114,7 +113,7 @@ impl SecretCollector {
         }
     }
 
-    /// The mask, and a sentence for each secret that it cannot hide well.
+    /// The mask, and a warning for each secret that it cannot hide reliably.
     pub(super) fn finish(self) -> (Mask, Vec<String>) {
         let warning = |name: &String| {
             format!(

@@ -2,14 +2,14 @@
 
 use crate::plan::encode::percent_encode;
 
-/// Puts a query together for people, pair by pair.
+/// Builds the query pair by pair.
 #[derive(Default)]
 pub(super) struct ShownQuery {
     shown: String,
     name: String,
-    /// What stands after the `=`, once there is one.
+    /// The text after the `=`, if there is one.
     value: Option<String>,
-    /// Literal text stands where only a column's value may be shown.
+    /// The pair contains literal text where only the value of a column is shown.
     hides: bool,
 }
 
@@ -34,7 +34,7 @@ impl ShownQuery {
     }
 
     pub(super) fn value(&mut self, value: &[u8]) {
-        // What cannot be encoded makes no request: there is nothing to be shown then.
+        // A value that cannot be encoded makes no request, so nothing is shown.
         let _ =
             percent_encode(self.value.as_mut().unwrap_or(&mut self.name), &String::from_utf8_lossy(value));
     }

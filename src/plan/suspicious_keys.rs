@@ -1,28 +1,28 @@
-//! Keys that look as if a spreadsheet or a copy-and-paste changed them. They are asked for as they stand;
-//! a person is told once, with a count and an example.
+//! Keys that a spreadsheet or copying probably changed. They are requested as they are, with one warning per
+//! kind that has a count and an example.
 
 use std::fmt;
 
 use crate::model::Key;
 use crate::plan::message_text::quoted;
 
-/// What is odd about a key.
+/// Why a key is suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suspicion {
-    /// `1.23E+12`: a long number that a spreadsheet took for a quantity. Its digits are gone.
+    /// `1.23E+12`: a long number that a spreadsheet displayed in scientific notation. Its digits are lost.
     Exponent,
     /// White space before or after.
     SpaceAround,
-    /// A space that looks like any other and is not (U+00A0 and its kind), or one that is not seen at all.
+    /// A space that is not U+0020 (U+00A0 and the like), or an invisible one.
     OddSpace,
 }
 
-/// One kind of oddness, however many keys have it.
+/// A warning for all keys of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyWarning {
-    /// What is odd.
+    /// The kind.
     pub kind: Suspicion,
-    /// Keys that have it.
+    /// The number of such keys.
     pub count: u64,
     /// The first of them, escaped and quoted.
     pub example: String,
@@ -51,12 +51,12 @@ impl fmt::Display for KeyWarning {
     }
 }
 
-/// What was seen so far, a kind at most once.
+/// The warnings so far, one per kind.
 #[derive(Debug, Default)]
 pub(super) struct SuspiciousKeys(Vec<KeyWarning>);
 
 impl SuspiciousKeys {
-    /// Looks at a key.
+    /// Checks a key.
     pub(super) fn note(&mut self, key: &Key, line: u64) {
         let Some(kind) = suspicion(key.as_str()) else { return };
         match self.0.iter_mut().find(|warning| warning.kind == kind) {
@@ -65,7 +65,7 @@ impl SuspiciousKeys {
         }
     }
 
-    /// What was seen, in the order of the first examples.
+    /// The warnings, in the order of their first examples.
     pub(super) fn warnings(&self) -> &[KeyWarning] {
         &self.0
     }
@@ -84,7 +84,8 @@ fn suspicion(key: &str) -> Option<Suspicion> {
 }
 
 /// A digit, perhaps a point (or a comma) and digits, `E`, a sign, two or three digits: how Excel and
-/// `LibreOffice` show a number that is too long for its cell. `12E5`, which can well be a SKU, is not of this form.
+/// `LibreOffice` display a number that is too long for its cell. `12E5`, which may well be a SKU, does not
+/// match.
 fn is_exponent(key: &str) -> bool {
     let digits = |text: &[u8]| text.iter().all(u8::is_ascii_digit);
     let bytes = key.as_bytes();

@@ -1,11 +1,11 @@
-//! Template text to pieces: literal text, columns by name, and secrets.
+//! Parses templates into literal text, columns and secrets.
 //!
 //! A template is read in two steps. Parsing needs no input: it checks the syntax and reads the environment
-//! variables. Binding finds each column of the input by its name; only then can a row be rendered.
+//! variables. Binding finds each column of the input by its name. Only then can a row be rendered.
 //!
 //! `${NAME}` follows the same rules in every setting. In the URL and in headers every brace must have a
 //! meaning, so that a typing error is found before the first request. In a body, braces of JSON or GraphQL
-//! stand as they are (see `body_braces`). The address of a proxy has no columns, and its braces have no meaning.
+//! are literal (see `body_braces`). The address of a proxy has no columns, and its braces have no meaning.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ use crate::plan::message_text::quoted;
 /// Gives the value of an environment variable.
 pub type EnvLookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// A stretch of a template as it was written.
+/// A piece of a template as written.
 #[derive(Debug)]
 pub(super) enum TemplatePiece {
     Text(String),
@@ -31,7 +31,7 @@ pub(super) enum TemplatePiece {
     },
 }
 
-/// What a `$` begins.
+/// What begins with a `$`.
 pub(super) enum Reference {
     /// Literal text.
     Text(String),
@@ -39,7 +39,7 @@ pub(super) enum Reference {
     Variable { name: String, value: SecretString },
 }
 
-/// A stretch of a template whose secrets are inserted into the text around them. `C` identifies a column.
+/// A piece of a template whose secrets are inserted into the text around them. `C` identifies a column.
 pub(super) enum TemplatePart<C> {
     Text(Box<str>),
     Column(C),
@@ -51,7 +51,7 @@ pub(super) type ParsedPart = TemplatePart<Box<str>>;
 /// A part of a template that is bound to an input: columns have their indices, and a row can be rendered.
 pub(super) type BoundPart = TemplatePart<usize>;
 
-/// Shows no text: it may hold a secret.
+/// Shows no text: it may contain a secret.
 impl<C: fmt::Debug> fmt::Debug for TemplatePart<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -123,7 +123,7 @@ pub(super) fn parse_variables(
 /// `${text}`; or the `$` itself.
 ///
 /// # Errors
-/// A `${` that is none of these. A variable that is not set or empty: a request without its secret is never meant.
+/// Any other `${`. A variable that is not set or empty: a request without its secret is never intended.
 pub(super) fn parse_reference<'t>(
     text: &'t str,
     env: &EnvLookup<'_>,
@@ -146,7 +146,7 @@ pub(super) fn parse_reference<'t>(
     Err(PlanError::Variable { place: kind.clone(), name: name.into(), fault })
 }
 
-/// Inserts secrets into the text around them, each through `insert`, which may refuse one.
+/// Inserts secrets into the text around them, each through `insert`, which may reject it.
 pub(super) fn insert_secrets<E>(
     pieces: Vec<TemplatePiece>,
     mut insert: impl FnMut(&mut String, &str, &SecretString) -> Result<(), E>,
@@ -203,7 +203,7 @@ pub(super) fn columns_of(parts: &[BoundPart]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// A secret for a place where no control character may stand.
+/// The text of a secret, for a place where control characters are not allowed.
 pub(super) fn printable<'a>(
     name: &str,
     value: &'a SecretString,
@@ -233,7 +233,7 @@ pub(super) fn push_text(pieces: &mut Vec<TemplatePiece>, text: &str) {
     }
 }
 
-/// POSIX's form of a variable's name up to `}`, and what follows it.
+/// The name of a variable, as POSIX defines it, up to `}`; and what follows it.
 fn variable_name(text: &str) -> Option<(&str, &str)> {
     let end = text.bytes().position(|b| !(b.is_ascii_alphanumeric() || b == b'_'))?;
     let (name, after) = text.split_at(end);

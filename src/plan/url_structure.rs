@@ -1,7 +1,7 @@
-//! Where placeholders may stand in a URL template, and the template's text as the URL parser leaves it.
+//! Checks the positions of placeholders in a URL template, and normalises its text with the URL parser.
 //!
-//! The URL parser reads the template once, before the first row, with a harmless word in every placeholder. Its result
-//! is cut at those words, so that the literal text is in its final form.
+//! The URL parser parses the template once, before the first row, with a harmless word in place of each
+//! placeholder. The result is split at those words, so that the literal text is in its final form.
 
 use http::Uri;
 use url::Url;
@@ -13,7 +13,7 @@ use crate::plan::template::{ParsedPart, TemplatePart, TemplatePiece};
 /// The longest request target: `http::Uri` takes no more (its `MAX_LEN`), and the transport needs one.
 pub(super) const LONGEST_URL: usize = (u16::MAX - 1) as usize;
 
-/// Where in a URL a piece of the template stands.
+/// The part of the URL that a piece of the template belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum UrlPart {
     Authority,
@@ -22,8 +22,8 @@ enum UrlPart {
     Fragment,
 }
 
-/// Walks over the template: is every placeholder where it may be? Gives the pieces without the
-/// fragment, and what may be shown.
+/// Checks that every placeholder is allowed at its position. Gives the pieces without the fragment, and the
+/// text that may be shown.
 pub(super) fn check_placeholders(
     pieces: Vec<TemplatePiece>,
 ) -> Result<(Vec<TemplatePiece>, String), UrlFault> {
@@ -59,10 +59,10 @@ pub(super) fn check_placeholders(
     Ok((kept, shown))
 }
 
-/// Where a walk over the template is, and what it saw.
+/// The state of the check while it reads the template.
 struct PlaceholderCheck {
     part: UrlPart,
-    /// A secret stands in the authority and no `@` has come since: is it user-info or host?
+    /// A secret is in the authority and no `@` has followed yet: it may be in the user-info or in the host.
     pending: bool,
     /// The authority after the last `@` so far.
     host: String,
@@ -70,7 +70,7 @@ struct PlaceholderCheck {
 }
 
 impl PlaceholderCheck {
-    /// Takes literal text; gives how much of it stands before a fragment.
+    /// Reads literal text. Gives the length of what precedes a fragment.
     fn text(&mut self, text: &str) -> Result<usize, UrlFault> {
         for (at, c) in text.char_indices() {
             if c == '\\' {
@@ -97,7 +97,7 @@ impl PlaceholderCheck {
                 UrlPart::Query | UrlPart::Fragment => {}
             }
             if entered {
-                // Nothing after this may be a placeholder, and nothing after this is kept.
+                // No placeholder may follow, and the rest is dropped.
                 return Ok(at);
             }
         }
@@ -123,7 +123,7 @@ impl PlaceholderCheck {
         if self.pending {
             return Err(UrlFault::SecretInOrigin);
         }
-        // The parser would take `http:///host/` for `http://host/`.
+        // The parser would read `http:///host/` as `http://host/`.
         if self.host.is_empty() {
             return Err(UrlFault::Parse(url::ParseError::EmptyHost));
         }
@@ -139,10 +139,10 @@ fn scheme_length(text: &str) -> Option<usize> {
         .map(str::len)
 }
 
-/// Sends the template through the parser of URLs and cuts the result at the placeholders: all text comes
-/// out in its final form.
+/// Passes the template through the URL parser and splits the result at the placeholders: all text is then in
+/// its final form.
 pub(super) fn normalise(pieces: Vec<TemplatePiece>, written: &str) -> Result<Vec<TemplatePiece>, UrlFault> {
-    // A word that the template does not hold, of characters that no normalisation touches.
+    // A word that the template does not contain, of characters that no normalisation changes.
     let mut stem = String::from("q0x");
     for n in 1.. {
         if !written.contains(&stem) {
@@ -190,8 +190,8 @@ fn ends_in_cut_escape(text: &str) -> bool {
     bytes.last() == Some(&b'%') || end >= 2 && bytes[end - 2] == b'%' && bytes[end - 1].is_ascii_hexdigit()
 }
 
-/// The template with a letter in every column: must be a URL that the parser leaves as it is (secrets are
-/// in it now), and a target that can be sent.
+/// The template with a letter in place of each column. It must be a URL that the parser does not change (it
+/// contains the secrets now), and a valid request target.
 pub(super) fn sample(parts: &[ParsedPart]) -> Result<Url, UrlFault> {
     let text: String = parts
         .iter()

@@ -1,8 +1,8 @@
 //! The URL template: checked and normalised once, then filled by appending.
 //!
-//! `url_structure` gives the literal text in its final form. From then on a URL is text + encoded value + text, and the
-//! URL parser's result must equal that text byte for byte. That, with values that hold unreserved characters and
-//! escapes alone, is why no value can change the origin, the number of segments or another value.
+//! `url_structure` gives the literal text in its final form. From then on a URL is text + encoded value +
+//! text, and the result of the URL parser must equal that text byte for byte. Values consist of unreserved
+//! characters and escapes only. So no value can change the origin, the number of segments or another value.
 
 use std::fmt;
 
@@ -22,7 +22,8 @@ use crate::plan::template::{
 use crate::plan::url_structure::{LONGEST_URL, check_placeholders, normalise, sample};
 use crate::plan::user_info::split_credentials;
 
-/// A parsed URL template: checked and normalised, its columns not known yet. Shows no text, as it may hold secrets.
+/// A parsed URL template: checked and normalised, columns not known yet. Shows no text: it may contain
+/// secrets.
 pub(super) struct UrlTemplate {
     parts: Vec<ParsedPart>,
     origin: UrlOrigin,
@@ -30,11 +31,11 @@ pub(super) struct UrlTemplate {
     shown: String,
 }
 
-/// What stands before the path, which is the same for all rows.
+/// What precedes the path. It is the same for all rows.
 #[derive(Clone)]
 struct UrlOrigin {
     base: Url,
-    /// Where the path begins, in bytes; no column stands before it.
+    /// The offset of the path, in bytes. No column precedes it.
     path: usize,
 }
 
@@ -71,7 +72,7 @@ impl UrlTemplate {
         self.origin.base.origin().ascii_serialization()
     }
 
-    /// What stands before the path, with the user-info.
+    /// What precedes the path, with the user-info.
     pub(super) fn base(&self) -> &Url {
         &self.origin.base
     }
@@ -81,7 +82,7 @@ impl UrlTemplate {
         &self.shown
     }
 
-    /// What stands beside the columns in the values of the query, with the names of their parameters; as it is sent.
+    /// The literal text in the values of the query, with the names of their parameters; as it is sent.
     pub(super) fn query_texts(&self) -> Vec<(String, &str)> {
         let mut found = Vec::new();
         let (mut is_query, mut is_value) = (false, false);
@@ -126,7 +127,7 @@ impl BoundUrl {
         columns_of(&self.parts)
     }
 
-    /// The URL for one row. `scratch` is only there to be used again.
+    /// The URL for one row. `scratch` is a buffer for reuse.
     pub(super) fn render(&self, cells: Cells<'_>, scratch: &mut String) -> Result<Url, Rejection> {
         scratch.clear();
         for part in &self.parts {
@@ -146,8 +147,8 @@ impl BoundUrl {
         self.read(scratch).filter(|url| url.as_str() == scratch).ok_or(Rejection::UrlChanged)
     }
 
-    /// The parser's reading of a finished URL. What stands before the path was read once, with the template:
-    /// no value can stand there.
+    /// Parses a rendered URL. What precedes the path was parsed once, with the template: it contains no
+    /// value.
     fn read(&self, text: &str) -> Option<Url> {
         let rest = &text[self.origin.path..];
         if rest.contains('#') {
@@ -160,8 +161,8 @@ impl BoundUrl {
         Some(url)
     }
 
-    /// The query of this row's URL as it may be shown, with its `?`: what columns alone make of it stands,
-    /// all else is `...`, since a value that is written out may be a secret. Nothing where there is none.
+    /// The query of this row as a dry run shows it, with its `?`. It shows what columns make, and `...` for
+    /// all else, which may be a secret. Empty if there is none.
     pub(super) fn shown_query(&self, cells: Cells<'_>) -> String {
         let mut query: Option<ShownQuery> = None;
         for part in &self.parts {
@@ -179,10 +180,10 @@ impl BoundUrl {
         query.map_or_else(String::new, ShownQuery::finish)
     }
 
-    /// A refusal that names the first column of this segment, counted as `split('/')` counts.
+    /// The rejection that names the first column of this segment, numbered as by `split('/')`.
     fn dots(&self, segment: usize, cells: Cells<'_>) -> Rejection {
         let mut slashes = 0;
-        // The text before the path holds the two slashes after the scheme.
+        // The text before the path contains the two slashes after the scheme.
         let wanted = segment + 2;
         for part in &self.parts {
             match part {
@@ -203,7 +204,7 @@ fn push_value(out: &mut String, column: usize, cells: Cells<'_>) -> Result<(), R
     if value.is_empty() {
         return Err(Rejection::Empty { column: cells.name(column) });
     }
-    // A control character says more about what is wrong than a length does.
+    // A control character explains more than a length.
     percent_encode(out, value).map_err(|control| cells.control(column, control))?;
     if value.len() > LONGEST_VALUE {
         return Err(Rejection::TooLong {
@@ -215,11 +216,10 @@ fn push_value(out: &mut String, column: usize, cells: Cells<'_>) -> Result<(), R
     Ok(())
 }
 
-/// In the path and in the query a secret is a value like any other; in the user-info the same encoding
-/// keeps it whole.
+/// In path and query a secret is encoded like any value. The same encoding preserves it in the user-info.
 fn encode_secret(out: &mut String, name: &str, value: &SecretString) -> Result<(), PlanError> {
     let value = printable(name, value, &TemplateKind::Url)?;
-    // Cannot fail: control characters were refused in the line above.
+    // Cannot fail: control characters were rejected above.
     let _ = percent_encode(out, value);
     Ok(())
 }

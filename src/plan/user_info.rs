@@ -1,4 +1,4 @@
-//! User-info of an address (`user:password@`): where it stands, and what it becomes on the wire.
+//! User-info of an address (`user:password@`): its position, and its encoding.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -17,12 +17,12 @@ pub(super) const PROXY_VARIABLES: [&str; 6] =
 pub(super) struct UserInfo {
     pub(super) name: String,
     pub(super) password: String,
-    /// As they are written in the address.
+    /// As written in the address.
     written: String,
 }
 
 impl UserInfo {
-    /// Reads what stands before the `@`, where there is one.
+    /// Reads what precedes the `@`, if there is one.
     pub(super) fn of(address: &str) -> Option<Self> {
         let (_, rest) = split_scheme(address);
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -32,8 +32,8 @@ impl UserInfo {
         Some(Self { name: decoded(name), password: decoded(password), written: written.into() })
     }
 
-    /// Everything that must not be shown: both parts, decoded and as they are written, and what Basic
-    /// authentication (RFC 7617) makes of them.
+    /// All that must be masked: both parts, decoded and as written, and their form in Basic authentication
+    /// (RFC 7617).
     pub(super) fn secrets(&self) -> Vec<SecretString> {
         let basic = STANDARD_NO_PAD.encode(format!("{}:{}", self.name, self.password));
         let written = self.written.split_once(':').unwrap_or((&self.written, ""));
@@ -41,7 +41,7 @@ impl UserInfo {
     }
 }
 
-/// The name and password that a value of `Authorization` holds, if it is Basic.
+/// The name and password in a value of `Authorization`, if it is Basic.
 pub(super) fn of_basic(value: &str) -> Option<[SecretString; 2]> {
     let (scheme, credentials) = value.trim().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -53,8 +53,8 @@ pub(super) fn of_basic(value: &str) -> Option<[SecretString; 2]> {
     Some([name.into(), password.into()])
 }
 
-/// The address of `--proxy` with its variables filled in: in the user-info percent-encoded, elsewhere as they
-/// are, so that a variable may be a host or the whole address.
+/// The address of `--proxy` with its variables expanded: percent-encoded in the user-info, unchanged
+/// elsewhere, so that a variable may be a host or the whole address.
 pub(super) fn proxy_address(text: &str, env: &EnvLookup<'_>) -> Result<SecretString, PlanError> {
     let pieces = split_credentials(parse_variables(text.trim(), env, &TemplateKind::Proxy)?);
     let user_info = LiteralUserInfo::find(&pieces);
@@ -65,13 +65,13 @@ pub(super) fn proxy_address(text: &str, env: &EnvLookup<'_>) -> Result<SecretStr
             TemplatePiece::Secret { name, value } => {
                 let value = printable(name, value, &TemplateKind::Proxy)?;
                 if index < user_info.end {
-                    // Cannot fail: control characters were refused in the line above.
+                    // Cannot fail: control characters were rejected above.
                     let _ = percent_encode(&mut address, value);
                 } else {
                     address.push_str(value);
                 }
             }
-            // Only variables were read.
+            // Only variables were parsed.
             TemplatePiece::Column(_) => {}
         }
     }
@@ -83,9 +83,9 @@ pub(super) fn proxy_address(text: &str, env: &EnvLookup<'_>) -> Result<SecretStr
     Ok(address.into())
 }
 
-/// The user-info as far as it is written out.
+/// The literal text of the user-info.
 struct LiteralUserInfo {
-    /// The number of the piece with its `@`; 0 where there is none, or nothing before it but text.
+    /// The index of the piece with its `@`; 0 if there is none, or only text precedes it.
     end: usize,
     has_colon: bool,
 }
@@ -110,7 +110,7 @@ impl LiteralUserInfo {
     }
 }
 
-/// Takes apart a variable that holds name and password, as in `https://${CREDENTIALS}@…`: a name has no colon
+/// Splits a variable that contains name and password, as in `https://${CREDENTIALS}@…`. A name has no colon
 /// (RFC 7617), so the first one ends it.
 pub(super) fn split_credentials(pieces: Vec<TemplatePiece>) -> Vec<TemplatePiece> {
     let user_info = LiteralUserInfo::find(&pieces);
