@@ -1,7 +1,7 @@
-//! A shop's API: `GET /products/{sku}` and `GET /stats`.
+//! A catalogue API: `GET /products/{sku}` and `GET /stats`.
 //!
-//! It is as slow, as limited and as unreliable as it is asked to be. A failure is drawn by the
-//! request, not by the SKU, so that a retry can succeed; a lost product stays lost.
+//! Latency, rate limit and failures are set by [`DemoSettings`]. A failure depends on the request, not on the
+//! SKU, so that a retry can succeed; a SKU without a product never has one.
 
 use std::io;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::demo::product::{Product, hash, mix};
 use crate::demo::server::{Server, ServerRequest, ServerResponse};
 use crate::model::Rate;
 
-/// How the shop behaves.
+/// How the API behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DemoSettings {
-    /// The wait before every answer but 429, which comes at once, as from a gateway.
+    /// The delay of every answer except 429, which is sent at once, as by a gateway.
     pub latency: Duration,
     /// The share of requests, 0 to 1, that is answered with 500, 502 or 503.
     pub failures: f64,
@@ -32,7 +32,7 @@ pub struct DemoSettings {
     pub rate: Option<Rate>,
 }
 
-/// What was asked and what was answered so far, `/stats` apart.
+/// Requests and answers so far, without `/stats`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DemoCounts {
     /// Requests that arrived.
@@ -51,7 +51,7 @@ pub struct DemoCounts {
     pub unavailable: u64,
 }
 
-/// The running shop; closed when dropped.
+/// The running API; it ends when dropped.
 #[derive(Debug)]
 pub struct Catalogue {
     server: Server,
@@ -59,10 +59,10 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Opens the shop on a free port of 127.0.0.1.
+    /// Starts the API on a free port of 127.0.0.1.
     ///
     /// # Errors
-    /// No port, no descriptor or no thread to be had.
+    /// No port, no descriptor or no thread is available.
     pub fn start(settings: &DemoSettings) -> io::Result<Self> {
         let shop = Arc::new(Shop {
             latency: settings.latency,
@@ -83,7 +83,7 @@ impl Catalogue {
         format!("{}/products/{{sku}}", self.server.url())
     }
 
-    /// What was asked and answered so far.
+    /// Requests and answers so far.
     pub fn counts(&self) -> DemoCounts {
         self.shop.tally.read()
     }
@@ -138,13 +138,13 @@ impl Shop {
         }
     }
 
-    /// Draws from the request's number and its SKU: the same SKU draws anew when it is asked again.
+    /// Depends on the number of the request and on its SKU: a retry of a SKU may have another result.
     fn failure(&self, sku: &str, number: u64) -> Option<StatusCode> {
         if self.failures <= 0.0 {
             return None;
         }
         let drawn = mix(hash(sku) ^ mix(number + 1));
-        // The upper 53 bits are as many as an f64 holds: evenly from 0 to 1, without the 1.
+        // The upper 53 bits are as many as an f64 holds: uniform from 0 to 1, without the 1.
         let failed = ((drawn >> 11) as f64) < self.failures * (1_u64 << 53) as f64;
         failed.then_some(match drawn % 3 {
             0 => StatusCode::INTERNAL_SERVER_ERROR,
@@ -171,7 +171,7 @@ fn show(product: Product<'_>, asked: &HeaderMap) -> ServerResponse {
     response
 }
 
-/// RFC 9110, 13.2.2: the date counts only where there is no `If-None-Match`.
+/// RFC 9110, 13.2.2: the date is ignored if there is an `If-None-Match`.
 fn is_unchanged(product: Product<'_>, etag: &str, asked: &HeaderMap) -> bool {
     let mut tags = asked.get_all(IF_NONE_MATCH).iter().peekable();
     if tags.peek().is_some() {
@@ -200,13 +200,13 @@ fn problem(status: StatusCode, error: &str, about: &str) -> ServerResponse {
 
 fn limited(wait: Duration) -> ServerResponse {
     let mut response = problem(StatusCode::TOO_MANY_REQUESTS, "over the rate", "");
-    // Whole seconds, rounded up, and never 0: coming back at once would be no answer to the limit.
+    // Whole seconds, rounded up, and never 0, which would ignore the limit.
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     response
 }
 
-/// The text that a percent-encoded path segment stands for; `None` where it stands for none.
+/// Decodes a percent-encoded path segment; `None` if it is invalid.
 fn decode(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
@@ -222,7 +222,7 @@ fn decode(segment: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// [`DemoCounts`], as they grow.
+/// The counters behind [`DemoCounts`].
 #[derive(Debug, Default)]
 struct DemoCounters {
     requests: AtomicU64,

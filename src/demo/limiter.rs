@@ -1,4 +1,4 @@
-//! Who comes too often: the shop's own rate limit.
+//! The rate limit of the catalogue API.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,14 +7,14 @@ use tokio::time::Instant;
 
 use crate::model::Rate;
 
-/// Attempts that a quiet time saves up for, at least: a client that keeps the rate on average, and
-/// catches up on a late timer, is not refused.
+/// Requests that may be saved up, at least: a client that keeps the rate on average, and catches up after a
+/// late timer, is not limited.
 const BURST: u32 = 5;
 
-/// And the shortest such quiet time, for high rates: what a busy machine may hold a packet up.
+/// The shortest time to save up, for high rates: the delay of a packet on a busy machine.
 const SLACK: Duration = Duration::from_millis(100);
 
-/// A token bucket, kept as the instant at which it will be full again (GCRA).
+/// A token bucket, represented by the instant at which it will be full again (GCRA).
 #[derive(Debug)]
 pub(crate) struct Limiter {
     interval: Duration,
@@ -29,7 +29,7 @@ impl Limiter {
         Self { interval, tolerance: SLACK.max(interval * BURST), full_at: Mutex::new(None) }
     }
 
-    /// Takes a token, or says how long until there is one.
+    /// Takes a token, or gives the time until there is one.
     pub(crate) fn refuse(&self, now: Instant) -> Option<Duration> {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let next = full_at.map_or(now, |at| at.max(now)) + self.interval;

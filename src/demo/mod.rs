@@ -1,9 +1,9 @@
-//! The built-in catalogue API behind `--demo`: something to fetch from on a fresh machine.
+//! The built-in catalogue API behind `--demo`: an API to try the program with.
 //!
-//! [`server`] is the ground: a listener on loopback with a thread and a runtime of its own, so that
-//! it neither shares the program's event loop nor outlives its owner. The integration tests stand
-//! their misbehaving servers on the same ground. [`catalogue`] is a shop on top of it, whose every
-//! [product](Catalogue) follows from the SKU alone: nothing is stored, and two runs agree.
+//! [`server`] is a listener on loopback with a thread and a runtime of its own, so that it neither shares the
+//! event loop of the program nor outlives its owner. The integration tests build their faulty servers on it
+//! too. [`catalogue`] is an API on top of it, whose [products](Catalogue) are computed from the SKU alone:
+//! nothing is stored, and two runs get the same answers.
 
 pub mod catalogue;
 mod limiter;

@@ -1,13 +1,13 @@
-//! A product of a plausible shop, made from nothing but its SKU.
+//! A plausible product, computed from its SKU.
 //!
-//! Everything is drawn from a hash of the SKU: no table to keep, the same answer in every run and
-//! on every machine, and a million SKUs cost no memory. The words are few; their combinations are
-//! enough that an answer given to the wrong SKU is noticed.
+//! Everything is derived from a hash of the SKU: there is no table, every run and every machine gets the same
+//! answer, and a million SKUs need no memory. There are few words, but enough combinations that an answer for
+//! the wrong SKU is noticed.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// One SKU in this many has no product, which is about as many as a real supplier's list has lost.
+/// One SKU in this many has no product, about as in the list of a real supplier.
 const LOST_SHARE: u64 = 1000;
 
 /// 2025-01-01T00:00:00Z, in seconds: no product was updated before.
@@ -16,7 +16,7 @@ const FIRST_UPDATE: u64 = 1_735_689_600;
 /// Updates spread over this many seconds after the first (300 days).
 const UPDATE_SPAN: u64 = 300 * 86_400;
 
-/// Brand, as the shop writes it.
+/// Brands.
 const BRANDS: [&str; 16] = [
     "Alder & Sons",
     "Bjørnø",
@@ -36,7 +36,7 @@ const BRANDS: [&str; 16] = [
     "Peak 21",
 ];
 
-/// What it is, with its category.
+/// Kinds of products, with their categories.
 const THINGS: [(&str, &str); 32] = [
     ("Water bottle 750 ml", "Outdoor"),
     ("Tent, 2 persons", "Outdoor"),
@@ -125,7 +125,7 @@ const WAREHOUSES: [&str; 6] = ["HAM-1", "LYS-2", "MAD-1", "GDN-3", "OSA-1", "LEJ
 
 const CURRENCIES: [&str; 4] = ["EUR", "EUR", "GBP", "SEK"];
 
-/// A product: its SKU and what follows from it.
+/// A product: its SKU and the hash that all else is derived from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Product<'a> {
     sku: &'a str,
@@ -133,7 +133,7 @@ pub(crate) struct Product<'a> {
 }
 
 impl<'a> Product<'a> {
-    /// The product of this SKU, if the shop has it.
+    /// The product of this SKU, if there is one.
     pub(crate) fn find(sku: &'a str) -> Option<Self> {
         let hash = hash(sku);
         (!hash.is_multiple_of(LOST_SHARE)).then_some(Self { sku, hash })
@@ -149,7 +149,7 @@ impl<'a> Product<'a> {
         UNIX_EPOCH + Duration::from_secs(FIRST_UPDATE + Dice(self.hash).roll() % UPDATE_SPAN)
     }
 
-    /// Its name, with commas, quotes and letters from beyond ASCII here and there.
+    /// Its name. Some contain commas, quotes and letters beyond ASCII.
     pub(crate) fn name(self) -> String {
         let mut dice = Dice(self.hash ^ 1);
         let (thing, _) = dice.pick(&THINGS);
@@ -279,7 +279,7 @@ pub(crate) fn mix(seed: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// `splitmix64`: the same throws for the same seed.
+/// `splitmix64`: the same numbers for the same seed.
 struct Dice(u64);
 
 impl Dice {

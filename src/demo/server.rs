@@ -1,8 +1,7 @@
-//! A server on loopback, on a thread and a runtime of its own, gone when it is dropped.
+//! A server on loopback, on a thread and a runtime of its own, which ends when it is dropped.
 //!
-//! Its own thread, because the server stands in for a machine elsewhere: what it waits for must not
-//! hold up the program that asks it, nor the other way round. One thread and one event loop are
-//! enough to answer far more than the program asks for.
+//! It has its own thread because it stands in for a remote machine: its waiting must not delay the program,
+//! nor the other way round. One thread and one event loop answer far more requests than the program sends.
 
 use std::convert::Infallible;
 use std::io;
@@ -22,17 +21,17 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-/// What a handler is given.
+/// The request that a handler gets.
 pub type ServerRequest = http::Request<Incoming>;
 
-/// What a handler answers.
+/// The response of a handler.
 pub type ServerResponse = http::Response<Full<Bytes>>;
 
-/// Connections that may wait to be accepted: Linux's own ceiling (`net.core.somaxconn`), so that
-/// some thousand clients that connect at once need not try again after a second.
+/// Connections that may wait to be accepted: the limit of Linux (`net.core.somaxconn`), so that some thousand
+/// clients that connect at once need no second attempt after a second.
 const BACKLOG: u32 = 4096;
 
-/// The rest after a failed accept, which is mostly a lack of file descriptors and passes.
+/// The pause after a failed accept, which is mostly caused by a temporary lack of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(10);
 
 /// A running server. Dropping it closes the listener and all connections, and joins the thread.
@@ -44,10 +43,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers HTTP/1.1 requests (with keep-alive) by `handler`, on a free port of 127.0.0.1.
+    /// Answers HTTP/1.1 requests (with keep-alive) with `handler`, on a free port of 127.0.0.1.
     ///
     /// # Errors
-    /// No port, no descriptor or no thread to be had.
+    /// No port, no descriptor or no thread is available.
     pub fn start<H, F>(handler: H) -> io::Result<Self>
     where
         H: Fn(ServerRequest) -> F + Send + Sync + 'static,
@@ -61,14 +60,14 @@ impl Server {
                     let answer = handler(request);
                     async { Ok::<_, Infallible>(answer.await) }
                 });
-                // A client that breaks off is no error of the server's.
+                // A client that disconnects is no error of the server.
                 let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             }
         })
     }
 
-    /// Hands every connection to `converse`, on a free port of 127.0.0.1. What the future drops
-    /// is closed.
+    /// Passes every connection to `converse`, on a free port of 127.0.0.1. A connection closes when the
+    /// future drops it.
     ///
     /// # Errors
     /// No port, no descriptor or no thread to be had.
@@ -80,10 +79,10 @@ impl Server {
         Self::listen_at((Ipv4Addr::LOCALHOST, 0).into(), converse)
     }
 
-    /// The same at a given address, such as that of a server that is gone.
+    /// The same at a given address, such as that of an earlier server.
     ///
     /// # Errors
-    /// The address is taken; no descriptor or no thread to be had.
+    /// The address is in use; no descriptor or no thread is available.
     pub fn listen_at<C, F>(at: SocketAddr, converse: C) -> io::Result<Self>
     where
         C: Fn(TcpStream) -> F + Send + 'static,
@@ -91,8 +90,8 @@ impl Server {
     {
         let (stop, stopped) = oneshot::channel();
         let (opened, opening) = mpsc::channel();
-        // The runtime lives and ends on the new thread alone: the caller may be inside another one,
-        // in which a runtime can neither block nor be dropped.
+        // The runtime is created and dropped on the new thread: the caller may be inside another one, in
+        // which a runtime can neither block nor be dropped.
         let thread = thread::Builder::new().name("demo-server".into()).spawn(move || {
             let started = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let listening = started.and_then(|runtime| {
@@ -104,7 +103,7 @@ impl Server {
             });
             match listening {
                 Ok((addr, listener, runtime)) => {
-                    // Fails only where nobody waits for the answer.
+                    // Fails only if `listen_at` no longer waits for the result.
                     let _ = opened.send(Ok(addr));
                     serve(&runtime, &listener, &converse, stopped);
                 }
@@ -115,7 +114,7 @@ impl Server {
         Ok(Self { addr, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -130,7 +129,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic in a handler ends its connection only; it was told on standard error.
+            // A panic in a handler ends its connection only, and was printed to standard error.
             let _ = thread.join();
         }
     }
@@ -138,7 +137,7 @@ impl Drop for Server {
 
 fn bind(at: SocketAddr) -> io::Result<TcpListener> {
     let socket = if at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // The last owner's connections may still linger in TIME_WAIT.
+    // Connections of an earlier server may still be in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(at)?;
     socket.listen(BACKLOG)
@@ -166,8 +165,8 @@ where
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                // Without it, an answer written in two pieces would wait for the client's delayed
-                // acknowledgement (40 ms). Where it fails, the connection is gone already.
+                // Without it, an answer that is written in two pieces waits for the delayed acknowledgement
+                // of the client (40 ms). It fails only if the connection is closed already.
                 let _ = stream.set_nodelay(true);
                 #[expect(clippy::disallowed_methods, reason = "a server: one task a connection")]
                 tokio::task::spawn_local(converse(stream));

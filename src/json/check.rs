@@ -1,5 +1,5 @@
-//! The checker and compactor: one walk over the bytes that knows what may follow what. Tokens are read
-//! in `token`, and what stands between two gaps of white space is copied in `copier`.
+//! Checks and compacts a document in one pass over its bytes. Tokens are read in `token`, and what is between
+//! white space is copied in `copier`.
 //!
 //! Open arrays and objects are bits of one integer, so nesting costs no memory and no stack.
 
@@ -8,14 +8,19 @@ use super::copier::Copier;
 use super::token::{foreign, peek, scalar, string};
 use super::{BYTE_ORDER_MARK, JsonError, MAX_DEPTH};
 
-/// Checks that `input` is one JSON text (RFC 8259), and appends it to `out` without the white space
-/// between its tokens. All else is copied byte for byte: digits, the order of names, repeated names,
-/// escapes as written. One byte-order mark at the start is dropped.
+/// Checks that `input` is one JSON text (RFC 8259), and appends it to `out` without the white space between
+/// its tokens. All else is copied byte for byte: digits, the order of names, repeated names, escapes. One
+/// byte-order mark at the start is dropped.
+///
+/// ```
+/// let mut out = Vec::new();
+/// skufetch::json::compact(b"{ \"a\": [1, 2] }", &mut out).unwrap();
+/// assert_eq!(out, br#"{"a":[1,2]}"#);
+/// ```
 ///
 /// # Errors
-/// What is wrong first, with its place; `out` is then as it was. Stricter than the grammar in three
-/// points: nesting is at most [`MAX_DEPTH`], every `\u` surrogate has its other half, and strings are
-/// valid UTF-8.
+/// The first error, with its offset; `out` is then unchanged. Stricter than the grammar in three points:
+/// nesting is at most [`MAX_DEPTH`], surrogates come in pairs, and strings are valid UTF-8.
 pub fn compact(input: &[u8], out: &mut Vec<u8>) -> Result<(), JsonError> {
     let began = out.len();
     let result = document(input, out);
@@ -80,8 +85,8 @@ fn document(input: &[u8], out: &mut Vec<u8>) -> Result<(), JsonError> {
     }
 }
 
-/// Closes what the value that ends at `at` ends; gives the place of the next name or value, or, with
-/// everything closed, the end of the document.
+/// Closes the arrays and objects that end with the value that ends at `at`. Gives the offset of the next name
+/// or value or, if everything is closed, of the end of the document.
 #[inline]
 fn after_value(copy: &mut Copier<'_>, nesting: &mut Nesting, mut at: usize) -> Result<usize, JsonError> {
     let input = copy.input();
@@ -98,7 +103,7 @@ fn after_value(copy: &mut Copier<'_>, nesting: &mut Nesting, mut at: usize) -> R
     if end == input.len() { Ok(end) } else { Err(foreign(input, end, Kind::Trailing)) }
 }
 
-/// The colon after a name that ends at `at`; gives the place of the member's value.
+/// The colon after a name that ends at `at`. Gives the offset of the value.
 #[inline]
 fn colon(copy: &mut Copier<'_>, at: usize) -> Result<usize, JsonError> {
     let at = copy.gap(at);
@@ -129,7 +134,7 @@ impl Nesting {
         Ok(())
     }
 
-    /// Closes the innermost by the bracket at `at`; gives the place after it.
+    /// Closes the innermost with the bracket at `at`. Gives the offset after it.
     #[inline]
     fn close(&mut self, at: usize) -> usize {
         self.kinds >>= 1;

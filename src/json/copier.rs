@@ -1,18 +1,18 @@
-//! Copies a document less the white space between its tokens, in runs as long as they come.
+//! Copies a document without the white space between its tokens, in runs as long as possible.
 
 use super::scan;
 
-/// Copies what stands between two gaps of white space, and nothing before a gap is met: a document
-/// that is compact already is copied once, whole.
+/// Copies what is between two gaps of white space, and nothing before the first gap: a document that is
+/// already compact is copied once, as a whole.
 ///
-/// At the first gap the whole input is copied, and from then on each run is moved down over what is
-/// there. So there is always room to write a short run as one block that may be longer than the run.
+/// At the first gap the whole input is copied, and from then on each run is moved down over the copy. So
+/// there is always room to write a short run as one block that may be longer than the run.
 pub(super) struct Copier<'a> {
     input: &'a [u8],
     out: &'a mut Vec<u8>,
-    /// Where the run that is not copied yet begins.
+    /// The start of the run that is not copied yet.
     from: usize,
-    /// Where it goes, once a gap was met.
+    /// Where it goes, after the first gap.
     to: Option<usize>,
 }
 
@@ -20,18 +20,18 @@ pub(super) struct Copier<'a> {
 const BLOCK: usize = 64;
 
 impl<'a> Copier<'a> {
-    /// Copies to the end of `out` what stands in `input` from `start` on.
+    /// Copies `input` from `start` on to the end of `out`.
     pub(super) fn new(input: &'a [u8], out: &'a mut Vec<u8>, start: usize) -> Self {
         Self { input, out, from: start, to: None }
     }
 
-    /// What is copied from.
+    /// The input.
     #[inline]
     pub(super) fn input(&self) -> &'a [u8] {
         self.input
     }
 
-    /// Drops the white space at `at`, if any, and gives the place of what follows it.
+    /// Drops the white space at `at`, if any. Gives the offset of what follows it.
     #[inline]
     pub(super) fn gap(&mut self, at: usize) -> usize {
         match self.input.get(at) {
@@ -50,7 +50,7 @@ impl<'a> Copier<'a> {
         next
     }
 
-    /// Copies the run that ends at `end`; gives where the next one goes.
+    /// Copies the run that ends at `end`. Gives where the next one goes.
     fn copy_run(&mut self, end: usize) -> usize {
         let length = end - self.from;
         let Some(to) = self.to else {
@@ -77,7 +77,7 @@ impl<'a> Copier<'a> {
     }
 }
 
-/// The place of the first byte from `at` on that is no white space.
+/// The offset of the first byte from `at` on that is not white space.
 #[inline]
 fn blank_end(input: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = input.get(at) {

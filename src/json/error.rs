@@ -1,22 +1,22 @@
-//! Why a body is not kept, and where it went wrong.
+//! Why a body is rejected, and at which byte.
 
-/// Why bytes are not JSON that may be kept.
+/// Why a body is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} at byte {offset}")]
 pub struct JsonError {
     /// What is wrong.
     pub kind: JsonErrorKind,
-    /// Where: counted in bytes from 0, a byte-order mark included.
+    /// Its offset in bytes, including a byte-order mark.
     pub offset: usize,
 }
 
-/// What is wrong with a body.
+/// The kinds of errors in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JsonErrorKind {
-    /// No token at all: no byte, or nothing but white space.
+    /// No token: the body is empty, or white space only.
     #[error("not JSON: an empty body, a value was expected")]
     Empty,
-    /// All good as far as it goes, but more must follow: such a body was probably cut on its way.
+    /// Valid so far, but incomplete: such a body was probably cut in transit.
     #[error("not JSON: it ends too early")]
     UnexpectedEnd,
     /// Bytes that are not UTF-8.
@@ -25,19 +25,19 @@ pub enum JsonErrorKind {
     /// Arrays and objects nested over [`MAX_DEPTH`](super::MAX_DEPTH).
     #[error("JSON nested more than {} levels deep", super::MAX_DEPTH)]
     TooDeep,
-    /// A `\u` escape of one half of a surrogate pair without its other half.
+    /// A `\u` escape of a lone surrogate.
     #[error("JSON with half a surrogate pair")]
     LoneSurrogate,
     /// Something after the value.
     #[error("not JSON: something follows the value")]
     Trailing,
-    /// No value where one must stand.
+    /// No value where one is required.
     #[error("not JSON: expected a value")]
     ExpectedValue,
-    /// No name of an object's member where one must stand.
+    /// No name of a member where one is required.
     #[error("not JSON: expected a name in double quotes")]
     ExpectedName,
-    /// No name or `}` where one must stand.
+    /// No name or `}` where one is required.
     #[error("not JSON: expected a name in double quotes or `}}`")]
     ExpectedNameOrEnd,
     /// No `:` after a name.
@@ -49,7 +49,7 @@ pub enum JsonErrorKind {
     /// No `,` or `}` after a member.
     #[error("not JSON: expected `,` or `}}`")]
     ExpectedCommaOrBrace,
-    /// No digit where a number needs one.
+    /// No digit where a number requires one.
     #[error("not JSON: expected a digit")]
     ExpectedDigit,
     /// A number such as `01`.
@@ -64,7 +64,7 @@ pub enum JsonErrorKind {
 }
 
 impl JsonErrorKind {
-    /// This kind, at this place.
+    /// This kind, at this offset.
     pub(super) fn at(self, offset: usize) -> JsonError {
         JsonError { kind: self, offset }
     }

@@ -1,10 +1,10 @@
-//! Bytes of an answer to checked, compact JSON.
+//! Checks the JSON of answers and makes it compact.
 //!
-//! A body is copied into the output as the server wrote it, less the white space between tokens, so
-//! one bad body could make the whole merged file unreadable. [`compact`] is therefore stricter than
-//! most parsers: the grammar of RFC 8259 to the letter, valid UTF-8, no lone surrogate, no nesting
-//! over [`MAX_DEPTH`]. It checks and copies in one pass, builds no tree and does not recurse: what a
-//! body can cost is its length, whatever its shape.
+//! A body is copied into the output as the server sent it, without the white space between tokens, so one
+//! invalid body could make the whole output unreadable. [`compact`] is therefore stricter than most parsers:
+//! the exact grammar of RFC 8259, valid UTF-8, no lone surrogate, no nesting over [`MAX_DEPTH`]. It checks
+//! and copies in one pass, builds no tree and does not recurse: its cost depends on the length of a body
+//! only.
 
 mod check;
 mod copier;
@@ -21,5 +21,5 @@ pub use text::{escape_into, text_value};
 /// 128), and the output adds a level or two of its own.
 pub const MAX_DEPTH: usize = 100;
 
-/// The UTF-8 byte-order mark. RFC 8259 section 8.1 lets a reader ignore one at the start.
+/// The UTF-8 byte-order mark. RFC 8259, section 8.1, allows a parser to ignore one at the start.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

@@ -1,20 +1,20 @@
 //! Finds, eight bytes at a time, where plain text inside a string ends.
 //!
-//! Most bytes of a JSON document stand inside strings and need no look of their own. A register holds
-//! eight of them, and a few operations tell whether any is special ("SIMD within a register"; the
-//! zero-byte test is in Warren, *Hacker's Delight*, 2nd ed., section 6-1).
+//! Most bytes of a JSON document are in strings and need no inspection of their own. A register holds eight
+//! of them, and a few operations decide whether any is special ("SIMD within a register"; the zero-byte test
+//! is in Warren, *Hacker's Delight*, 2nd ed., section 6-1).
 
 /// The byte 1 in each place of a word.
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 /// The highest bit of each byte of a word.
 const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
 
-/// A place in a string that is no plain text, or the end of the bytes.
+/// The end of plain text in a string, or of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PlainEnd {
     /// Its offset.
     pub(super) at: usize,
-    /// True if a byte over 0x7F may stand before it; never false when one does.
+    /// True if a byte over 0x7F may precede it; never false if one does.
     pub(super) non_ascii: bool,
 }
 
@@ -51,7 +51,7 @@ fn words(bytes: &[u8], at: usize) -> Option<[u64; 2]> {
     Some([u64::from_le_bytes(*first), u64::from_le_bytes(*second)])
 }
 
-/// The first byte from `from` on that is no space.
+/// The first byte from `from` on that is not a space.
 #[inline]
 pub(super) fn spaces_end(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
@@ -68,8 +68,8 @@ pub(super) fn spaces_end(bytes: &[u8], from: usize) -> usize {
     at
 }
 
-/// The high bit of each special byte. A borrow may also mark bytes above a special one, so only the
-/// lowest mark counts; bytes over 0x7F are never marked first.
+/// The high bit of each special byte. A borrow may also mark bytes above a special one, so only the lowest
+/// mark is valid; bytes over 0x7F are never marked first.
 #[inline]
 fn specials(word: u64) -> u64 {
     let control = word.wrapping_sub(ONES * 0x20);

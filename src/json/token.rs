@@ -1,15 +1,15 @@
-//! The tokens of JSON: each function takes the place where one begins and gives the place after it.
+//! The tokens of JSON. Each function takes the offset where one begins and gives the offset after it.
 
 use super::JsonErrorKind as Kind;
 use super::{JsonError, scan};
 
-/// The byte at `at`; where there is none, more had to follow.
+/// The byte at `at`; an error if the document ends there.
 #[inline]
 pub(super) fn peek(input: &[u8], at: usize) -> Result<u8, JsonError> {
     input.get(at).copied().ok_or(JsonError { kind: Kind::UnexpectedEnd, offset: at })
 }
 
-/// The error for a byte that may not stand at `at`: bytes that are no UTF-8 are called so.
+/// The error for a wrong byte at `at`; for bytes that are not UTF-8, the error that says so.
 #[cold]
 pub(super) fn foreign(input: &[u8], at: usize, kind: Kind) -> JsonError {
     // The longest character has four bytes.
@@ -20,7 +20,7 @@ pub(super) fn foreign(input: &[u8], at: usize, kind: Kind) -> JsonError {
     }
 }
 
-/// A number, `true`, `false` or `null`; gives the place after it.
+/// A number, `true`, `false` or `null`. Gives the offset after it.
 #[inline]
 pub(super) fn scalar(input: &[u8], at: usize) -> Result<usize, JsonError> {
     match input[at] {
@@ -79,8 +79,7 @@ fn digits(input: &[u8], start: usize) -> Result<usize, JsonError> {
     Err(foreign(input, at, Kind::ExpectedDigit))
 }
 
-/// The rest of a string whose opening quote stands before `start`; gives the place after its closing
-/// quote.
+/// The rest of a string whose opening quote is before `start`. Gives the offset after its closing quote.
 #[inline]
 pub(super) fn string(input: &[u8], start: usize) -> Result<usize, JsonError> {
     let mut at = start;
@@ -111,8 +110,8 @@ pub(super) fn string(input: &[u8], start: usize) -> Result<usize, JsonError> {
     }
 }
 
-/// Whether a string's bytes up to `end` are UTF-8. A character that only the end of the whole input
-/// cuts is left to the caller, who finds that end.
+/// Checks that the bytes of a string up to `end` are UTF-8. A character that is cut by the end of the whole
+/// input is left to the caller, who finds that end.
 fn utf8(input: &[u8], start: usize, end: usize) -> Result<(), JsonError> {
     match std::str::from_utf8(&input[start..end]) {
         Err(error) if error.error_len().is_some() || end < input.len() => {
@@ -122,7 +121,7 @@ fn utf8(input: &[u8], start: usize, end: usize) -> Result<(), JsonError> {
     }
 }
 
-/// An escape whose backslash stands at `at`, a surrogate pair taken as one; gives the place after it.
+/// An escape whose backslash is at `at`; a surrogate pair counts as one. Gives the offset after it.
 #[inline]
 fn escape(input: &[u8], at: usize) -> Result<usize, JsonError> {
     match peek(input, at + 1)? {
@@ -136,7 +135,7 @@ fn escape(input: &[u8], at: usize) -> Result<usize, JsonError> {
     }
 }
 
-/// The second half of a pair whose first half's backslash stands at `first`.
+/// The second half of a surrogate pair whose first half begins at `first`.
 fn low_surrogate(input: &[u8], first: usize) -> Result<usize, JsonError> {
     let second = first + 6;
     if peek(input, second)? == b'\\'

@@ -1,17 +1,17 @@
-//! Foreign text made fit for people's eyes.
+//! Untrusted text made safe for display, and numbers formatted.
 //!
-//! What a server or a CSV wrote may hold characters that a terminal obeys (colours, titles, cursor
-//! moves), that reorder what stands around them, or that cannot be seen. They are shown as what they
-//! are, `\u{1b}`, so that a message can neither lie nor act.
+//! Text of a server or a CSV may contain characters that control a terminal (colours, titles, cursor moves),
+//! reorder the text around them, or are invisible. They are displayed escaped, `\u{1b}`, so that a message
+//! cannot mislead or control the terminal.
 
-/// Foreign text as it may be shown: characters that act, reorder or hide are written as `\u{…}`, and at
-/// most `max_chars` characters come out, the last of them `…` if any were left out (never half an
-/// escape). Backslashes stay as they are: the result is to be read, not parsed.
+/// Untrusted text for display: characters that control, reorder or hide are written as `\u{…}`. The result
+/// has at most `max_chars` characters, the last one `…` if some were left out (never a part of an escape).
+/// Backslashes are not escaped: the result is to be read, not parsed.
 #[must_use]
 pub fn display_safe(text: &str, max_chars: usize) -> String {
     let mut shown = String::new();
     let mut room = max_chars;
-    // Where to cut, should the text turn out too long: the last place with room for the `…`.
+    // Where to cut if the text is too long: the last position with room for the `…`.
     let mut cut = 0;
     for c in text.chars() {
         if room > 0 {
@@ -35,18 +35,18 @@ pub fn display_safe(text: &str, max_chars: usize) -> String {
     shown
 }
 
-/// Characters that are not shown raw.
+/// Characters that are escaped.
 fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c,
             // Soft hyphen, combining grapheme joiner, Arabic letter mark.
             '\u{AD}' | '\u{34F}' | '\u{61C}'
-            // Fillers and vowels that have no shape; the Mongolian separators.
+            // Invisible fillers and vowels; the Mongolian separators.
             | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}' | '\u{3164}' | '\u{FFA0}'
             // Zero-width space, joiners, direction marks; line and paragraph separators, embeddings and
             // overrides; word joiner, invisible operators, isolates and deprecated format characters.
             | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
-            // Byte-order mark, interlinear annotations, and the tags that can smuggle text.
+            // Byte-order mark, interlinear annotations, and tags that can hide text.
             | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
@@ -64,7 +64,7 @@ pub fn count(number: u64) -> String {
     grouped
 }
 
-/// A counted thing: `1 retry`, `41 retries`.
+/// A number with its noun: `1 retry`, `41 retries`.
 #[must_use]
 pub fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })

@@ -4,10 +4,10 @@ use std::time::{Instant, SystemTime};
 
 use crate::model::{Cause, Fault, Fingerprint, Key, Seq};
 
-/// A key and how its job ended, with what the output and the journal say about it.
+/// A key and the outcome of its job, with what output and journal need.
 #[derive(Debug)]
 pub struct Entry {
-    /// The row's place in the input.
+    /// The number of the row in the input.
     pub seq: Seq,
     /// The physical line (from 1) where the row begins.
     pub line: u64,
@@ -15,31 +15,31 @@ pub struct Entry {
     pub key: Key,
     /// Identifies this request of this key across runs.
     pub fingerprint: Fingerprint,
-    /// Requests that left for it, free resends apart.
+    /// Attempts, without free resends.
     pub attempts: u32,
-    /// When the last of them left, before its redirects; none where none left.
+    /// When the last of them was sent, before its redirects; `None` without an attempt.
     pub sent: Option<Instant>,
     /// The outcome.
     pub outcome: Outcome,
-    /// The row as it stood in the input, for the failure file.
+    /// The row as in the input, for the failure file.
     pub record: csv::ByteRecord,
-    /// The address that was asked, as it may be shown; only where the job failed.
+    /// The redacted address of the request, if the job failed.
     pub address: Option<Box<str>>,
 }
 
 /// How a job ended.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The API answered and the answer is kept.
+    /// The API answered, and the answer is kept.
     Fetched(Answer),
-    /// The job is over without an answer to keep.
+    /// The job ended without an answer to keep.
     Failed(Fault),
-    /// The job was not ended by this run; the next one goes on with it.
+    /// The job did not end in this run; the next run continues it.
     Deferred(Deferral),
 }
 
 impl Outcome {
-    /// The status, if the job failed because the server refuses the credentials: 401 or 403.
+    /// The status, if the job failed because the server rejects the credentials: 401 or 403.
     #[must_use]
     pub fn refused(&self) -> Option<u16> {
         match self {
@@ -48,8 +48,8 @@ impl Outcome {
         }
     }
 
-    /// Whether the server answered the request itself, which it does for good credentials only. A server that
-    /// fails, limits, or leads elsewhere (to a page to log in, perhaps) may not have looked at them.
+    /// Whether the server answered the request itself, which proves that the credentials are valid. A server
+    /// that fails, limits or redirects (to a login page, perhaps) may not have checked them.
     #[must_use]
     pub fn shows_good_credentials(&self) -> bool {
         let status = match self {
@@ -65,25 +65,26 @@ impl Outcome {
 /// An answer that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The status the server sent.
+    /// The status of the response.
     pub status: u16,
     /// When the answer was complete.
     pub at: SystemTime,
     /// What goes into the output.
     pub content: Content,
-    /// What a later run can ask "has it changed?" with.
+    /// Validators for the conditional request of a later run.
     pub validators: Validators,
-    /// The body before `--select`; `None` where nothing was selected from a body.
+    /// The hash of the body before `--select`; `None` if nothing was selected.
     pub raw: Option<BodyHash>,
 }
 
-/// Tells bodies apart for statistics. Two bodies may share a hash, and whoever makes bodies can make them share it.
+/// Distinguishes bodies for statistics. Two bodies may share a hash, and an adversary can make them share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyHash(pub u32);
 
 impl BodyHash {
-    /// The hash of this body: sums of its words and sums of these sums, as in Fletcher's checksum, in four lanes that
-    /// the compiler makes vectors of. It costs half as much as a CRC-32, which is what counts for every answer.
+    /// The hash of a body: sums of its words and sums of these sums, as in Fletcher's checksum, in four lanes
+    /// that the compiler vectorises. It costs half as much as a CRC-32, which matters since every answer is
+    /// hashed.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "halves are meant")]
     pub fn of(body: &[u8]) -> Self {
@@ -102,7 +103,7 @@ impl BodyHash {
         let mut last = [0; 32];
         last[..rest.len()].copy_from_slice(rest);
         add(&last);
-        // Both halves of the product: a difference in the highest bits would otherwise stay there.
+        // Both halves of the product: otherwise a difference in the highest bits would stay there.
         let mix = |hash: u64, word: &u64| {
             let product = u128::from(hash ^ word) * u128::from(MIX);
             (product as u64) ^ (product >> 64) as u64
@@ -112,16 +113,16 @@ impl BodyHash {
     }
 }
 
-/// What an answer puts into the output.
+/// The part of an answer that goes into the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// Checked, compact JSON on one line: copied as it is from here on.
+    /// Checked, compact JSON on one line, copied unchanged from here on.
     Json(Vec<u8>),
-    /// 304: the value in the old output still holds.
+    /// 304: the value in the old output is still valid.
     Unchanged,
 }
 
-/// `ETag` and `Last-Modified` of an answer, as the server wrote them.
+/// `ETag` and `Last-Modified` of an answer, as the server sent them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Validators {
     /// The `ETag` field.
@@ -130,12 +131,12 @@ pub struct Validators {
     pub last_modified: Option<Box<str>>,
 }
 
-/// Why a job was left for a later run.
+/// Why a job is left to a later run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deferral {
     /// The run was stopped (signal, deadline, outage, refused credentials) before the job ended.
     Stopped,
-    /// The server asked for a longer quiet than `--max-retry-after` allows.
+    /// The server asked to wait longer than `--max-retry-after` allows.
     AskedToWait,
 }
 

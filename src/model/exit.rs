@@ -1,6 +1,6 @@
 //! The only place with numbers of exit codes.
 
-/// How the program ends; see the README's table.
+/// How the program ends; see the table in the README.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Every SKU was fetched.
@@ -14,17 +14,17 @@ pub enum Exit {
     Data,
     /// There is no such input.
     NoInput,
-    /// The API is unreachable or failing, or too few SKUs came.
+    /// The API is unreachable or failing, or too few SKUs succeeded.
     Unavailable,
-    /// The output cannot be written there; found before the first request.
+    /// The output cannot be written; found before the first request.
     CannotCreate,
-    /// Disk trouble while working, standard output that takes nothing, or a limit of the system.
+    /// A disk error during the run, an unusable standard output, or a limit of the system.
     Io,
-    /// Locked, deferred or out of time: the same command goes on later.
+    /// Locked, deferred or out of time: the same command continues later.
     TryAgain,
-    /// The new output is much worse than the one that is there, which stays.
+    /// The new output is much worse than the old one, which stays.
     HeldBack,
-    /// The API refuses our credentials.
+    /// The API rejects the credentials.
     NoPermission,
     /// The config file is wrong.
     Config,
@@ -33,7 +33,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The number that the shell sees (`sysexits.h` where it has one).
+    /// The exit status (from `sysexits.h` where it defines one).
     #[must_use]
     pub fn code(self) -> u8 {
         match self {

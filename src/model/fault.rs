@@ -1,4 +1,4 @@
-//! Why an attempt, or a row, gave no body. Data about one attempt; it never travels by `?`.
+//! Why an attempt, or a row, gave no body. Data about one attempt, which never travels by `?`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use crate::model::Mask;
 
-/// The class of a [`Fault`]: what the summary groups by.
+/// The class of a [`Fault`], by which the summary groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cause {
-    /// The row is damaged or may not be asked for; no request left.
+    /// The row is damaged or rejected; no request was sent.
     Row,
-    /// The server answered with a status that is not a success.
+    /// The status is no success.
     Status(u16),
     /// No connection: refused, unreachable, name not found, connect timeout, failed handshake.
     Connect,
-    /// The server's certificate does not verify.
+    /// The certificate of the server cannot be verified.
     Certificate,
     /// The attempt took longer than the timeout.
     Timeout,
-    /// The connection was lost before the answer's head was complete.
+    /// The connection was lost before the head of the response was complete.
     Lost,
     /// The body ended before its announced or syntactic end.
     Cut,
-    /// The body is larger than the cap.
+    /// The body is larger than the limit.
     TooLarge,
-    /// The body is not what was promised: not JSON, nested too deep, not UTF-8, empty.
+    /// The body is not valid: not JSON, nested too deep, not UTF-8, empty.
     Body,
-    /// A content encoding that was not asked for, or that does not decode.
+    /// A content coding that was not requested, or that cannot be decoded.
     Encoding,
     /// A redirect that may not be followed, or too many of them.
     Redirect,
@@ -60,7 +60,7 @@ impl Cause {
         }
     }
 
-    /// The label behind a number: `2 bad rows`.
+    /// The label after a number: `2 bad rows`.
     #[must_use]
     pub fn label_for(self, count: u64) -> String {
         match self {
@@ -78,18 +78,18 @@ pub struct Fault {
     pub cause: Cause,
     /// The status, if and only if the server sent one.
     pub status: Option<u16>,
-    /// One sentence for people, without secrets and without control characters.
+    /// One sentence for messages, without secrets and control characters.
     pub detail: Box<str>,
-    /// How long the server asked to be left alone, if it did.
+    /// How long the server asked to wait, if it did.
     pub retry_after: Option<RetryAfter>,
 }
 
-/// What a server's `Retry-After` asks for, read against the answer's own `Date`.
+/// The `Retry-After` of a response, relative to its own `Date`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryAfter {
-    /// Leave the API alone for this long.
+    /// Wait this long.
     Wait(Duration),
-    /// A number too long to be a wait: the run is deferred.
+    /// A number too large to wait for: the run is deferred.
     TooLong,
 }
 
@@ -100,14 +100,15 @@ impl Fault {
         Self { cause, status: None, detail: detail.into(), retry_after: None }
     }
 
-    /// The same fault, of an answer that had this status.
+    /// The same fault, of a response with this status.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// The same fault, without secrets in its detail. Where the detail was shortened, it may end in half a secret.
+    /// The same fault, without secrets in its detail. A shortened detail may end in a part of a secret, which
+    /// is masked too.
     #[must_use]
     pub fn masked(mut self, mask: &Mask) -> Self {
         let masked = match self.detail.strip_suffix('…') {

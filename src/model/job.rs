@@ -1,4 +1,4 @@
-//! One key and the one request that asks for it.
+//! One key and its request.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use url::Url;
 
 use crate::model::Key;
 
-/// A data row's place in the input, counted from 0; it decides where its entry stands in the output.
+/// The number of a data row in the input, from 0. It decides the position of its entry in the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Seq(pub u32);
 
-/// Stands for "the same request of the same key": a keyed 128-bit hash of the key and of every
-/// column value that the request uses. No secret goes into it.
+/// Identifies a request of a key: a keyed 128-bit hash of the key and of every column value in the request.
+/// It contains no secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub u128);
 
@@ -29,14 +29,14 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// What leaves for the API. The headers that are the same for every job are the transport's.
+/// A request to the API. The transport adds the headers that are the same for every job.
 #[derive(Clone)]
 pub struct Request {
     /// The method.
     pub method: Method,
-    /// The address, already encoded.
+    /// The URL, encoded.
     pub url: Url,
-    /// Headers whose value depends on the row, and validators of a conditional request.
+    /// Headers that differ by row, and validators of a conditional request.
     pub headers: HeaderMap,
     /// The body, if any.
     pub body: Option<Bytes>,
@@ -45,29 +45,29 @@ pub struct Request {
     pub cross_origin: bool,
 }
 
-/// Shows no query, no user-info, no header and no body: each may hold a secret.
+/// Shows no query, user-info, header or body: each may contain a secret.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, redacted_url(&self.url))
     }
 }
 
-/// A URL as it may be shown to people: without its query, fragment and user-info.
+/// A URL for messages: without its query, fragment and user-info.
 #[must_use]
 pub fn redacted_url(url: &Url) -> String {
     let mut clean = url.clone();
     clean.set_query(None);
     clean.set_fragment(None);
-    // Both fail only for URLs without a host, which carry no user-info either.
+    // Both fail only for URLs without a host, which have no user-info either.
     let _ = clean.set_username("");
     let _ = clean.set_password(None);
     clean.into()
 }
 
-/// One key and one request, with the row it came from.
+/// One key and one request, with the row that it was made from.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// The row's place in the input.
+    /// The number of the row in the input.
     pub seq: Seq,
     /// The physical line (from 1) where the row begins.
     pub line: u64,
@@ -75,9 +75,9 @@ pub struct Job {
     pub key: Key,
     /// Identifies this request of this key across runs.
     pub fingerprint: Fingerprint,
-    /// What to ask.
+    /// The request.
     pub request: Request,
-    /// The row as it stood in the input, for the failure file.
+    /// The row as in the input, for the failure file.
     pub record: csv::ByteRecord,
 }
 

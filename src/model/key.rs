@@ -1,25 +1,31 @@
-//! The SKU as it stands in the output: parsed once, never empty afterwards.
+//! The SKU as it is in the output: valid once parsed, and never empty.
 
 use std::fmt;
 
-/// The value that keys one line of the output. Text, as the CSV wrote it: leading zeros, case and
-/// spaces stay.
+/// The key of one entry in the output. Text as in the CSV: leading zeros, case and spaces are kept.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Box<str>);
 
 /// Why a cell cannot be a [`Key`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The cell has no character.
+    /// The cell is empty.
     #[error("the key is empty")]
     Empty,
-    /// The cell is not text.
+    /// The cell is not UTF-8.
     #[error("the key is not valid UTF-8")]
     NotUtf8,
 }
 
 impl Key {
-    /// Takes a CSV cell as a key.
+    /// Parses a CSV cell as a key.
+    ///
+    /// ```
+    /// use skufetch::model::Key;
+    ///
+    /// assert_eq!(Key::parse(b"007 b").unwrap().as_str(), "007 b");
+    /// assert!(Key::parse(b"").is_err());
+    /// ```
     ///
     /// # Errors
     /// An empty cell, or bytes that are not UTF-8.

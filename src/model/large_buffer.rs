@@ -1,28 +1,27 @@
-//! Memory for large buffers that is given back when they are done with.
+//! Sizes of large buffers whose memory the allocator returns to the system.
 //!
-//! The system's allocator (glibc) takes large buffers from the system one by one, and gives them back one
-//! by one. But with each that it gives back it takes that size for usual, and from then on keeps what is
-//! that large in its heap, full of holes: a few bodies of 10 MiB cost 100 MiB that way. Sizes beyond
-//! 32 MiB it never gets used to. So a large buffer asks for as much at once: what is not written to
-//! costs no memory, only address space.
+//! The allocator of glibc maps large buffers one by one, and unmaps them one by one. But with each one that
+//! it unmaps, it raises its threshold to that size, and from then on keeps buffers of that size in its
+//! fragmented heap: a few bodies of 10 MiB cost 100 MiB that way. The threshold never exceeds 32 MiB. So a
+//! large buffer reserves that much at once: pages that are never written need no memory, only address space.
 
-/// What glibc never keeps: `DEFAULT_MMAP_THRESHOLD_MAX` on 64 bits, and a page for its own use.
+/// The size that glibc always unmaps: `DEFAULT_MMAP_THRESHOLD_MAX` on 64 bits, and a page for its own use.
 const GIVEN_BACK: usize = (32 << 20) + 4096;
 
-/// From here on a buffer counts as large.
+/// From this size on a buffer is large.
 const LARGE: usize = 1 << 20;
 
-/// The capacity to ask for where so many bytes will be needed.
+/// The capacity to reserve for this many bytes.
 #[must_use]
 pub fn capacity(length: usize) -> usize {
     if length < LARGE { length } else { length.max(GIVEN_BACK) }
 }
 
-/// Makes room for more bytes at the end of the buffer.
+/// Reserves room for more bytes at the end of the buffer.
 pub fn grow(buffer: &mut Vec<u8>, more: usize) {
     let needed = buffer.len().saturating_add(more);
     if needed >= LARGE && needed > buffer.capacity() {
-        // Past the first large size, doubling: a body may have gigabytes.
+        // Beyond the first large size, doubling: a body may have gigabytes.
         let whole = needed.max(buffer.capacity().saturating_mul(2)).max(GIVEN_BACK);
         buffer.reserve_exact(whole - buffer.len());
     }

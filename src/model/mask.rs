@@ -1,9 +1,9 @@
-//! Takes secrets out of text that people will see.
+//! Removes secrets from messages.
 //!
-//! What is shown of a URL has no query and no user-info, but a variable may stand in the path
-//! (`/bot${TOKEN}/…`), and a server or a proxy may repeat what it was sent. It seldom repeats it as it was: in
-//! a URL it is percent-encoded, in JSON escaped, in HTML written with entities. So a secret is looked for
-//! character by character, each in any of these spellings.
+//! A redacted URL has no query and no user-info, but its path may contain a variable (`/bot${TOKEN}/…`), and
+//! a server or a proxy may repeat what it received. It seldom repeats it unchanged: it is percent-encoded in
+//! a URL, escaped in JSON, and written with entities in HTML. So a secret is searched character by character,
+//! each in any of these spellings.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,20 +11,20 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// What stands in place of a secret.
+/// The replacement of a secret.
 const REDACTED: &str = "(redacted)";
 
-/// A secret with fewer characters is hidden only where it stands as a word of its own: inside words it would
-/// take letters out of every message.
+/// A secret with fewer characters is masked only as a word of its own: within words it would garble every
+/// message.
 pub const SHORTEST_INSIDE_WORDS: usize = 4;
 
-/// So many characters at the end of a text that was cut are taken for the beginning of a secret.
+/// This many characters at the end of a shortened text count as the beginning of a secret.
 const SHORTEST_BEGINNING: usize = 3;
 
 /// The longest way to write one character: `%F0%9F%98%80`, `\ud83d\ude00`.
 const LONGEST_SPELLING: usize = 12;
 
-/// The secrets of a run, for taking them out of text. Cheap to clone, and cheap where there are none.
+/// The secrets of a run, to remove them from text. Cheap to clone, and cheap if there are none.
 #[derive(Clone, Default)]
 pub struct Mask(Option<Arc<SecretTexts>>);
 
@@ -42,7 +42,7 @@ impl fmt::Debug for Mask {
 }
 
 impl Mask {
-    /// For these secrets; empty ones are left out.
+    /// Creates a mask of these secrets; empty ones are ignored.
     #[must_use]
     pub fn new(mut texts: Vec<SecretString>) -> Self {
         texts.retain(|text| !text.expose_secret().is_empty());
@@ -67,14 +67,14 @@ impl Mask {
         self.replace(text, false)
     }
 
-    /// The same for the beginning of a longer text, which may end in the middle of a secret: three or more
-    /// characters that could be the first part of one are taken for it.
+    /// The same for the beginning of a longer text, which may end within a secret: three or more characters
+    /// that may be the first part of one are replaced.
     #[must_use]
     pub fn apply_to_beginning<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.replace(text, true)
     }
 
-    /// Whether the text holds a secret.
+    /// Whether the text contains a secret.
     #[must_use]
     pub fn finds(&self, text: &str) -> bool {
         self.0.as_ref().is_some_and(|secrets| !secrets.places(text, false).is_empty())
@@ -98,8 +98,8 @@ impl Mask {
 }
 
 impl SecretTexts {
-    /// Where secrets stand, from left to right. Those that overlap are one place: hiding the one must not leave
-    /// the rest of the other.
+    /// The positions of secrets, from left to right. Overlapping ones are joined: masking one must not leave
+    /// a part of the other.
     fn places(&self, text: &str, is_cut: bool) -> Vec<(usize, usize)> {
         let mut places: Vec<(usize, usize)> = Vec::new();
         for (start, byte) in text.bytes().enumerate() {
@@ -118,15 +118,16 @@ impl SecretTexts {
     }
 }
 
-/// Where this secret ends if it begins here.
+/// The end of this secret, if it begins here.
 fn end(secret: &str, text: &str, start: usize, is_cut: bool) -> Option<usize> {
-    // Nearly always it does not: that is to cost nothing.
+    // Nearly always it does not, so this must be cheap.
     let mut is_begun = is_cut && text.len() - start < LONGEST_SPELLING;
     spellings(secret.chars().next()?, &text[start..], |_| is_begun = true);
     if !is_begun {
         return None;
     }
-    // One character may be read in two ways (`%25` is `%` and two digits, or `%`): all places reached so far.
+    // One character may be read in two ways (`%25` is `%` and two digits, or `%`), so all positions reached
+    // so far are kept.
     let mut reached = vec![start];
     let mut next = Vec::new();
     for (index, c) in secret.chars().enumerate() {
@@ -154,7 +155,7 @@ fn end(secret: &str, text: &str, start: usize, is_cut: bool) -> Option<usize> {
     (!is_short || !inside).then_some(end)
 }
 
-/// Tells the length of each way in which this character is written at the beginning of the text.
+/// The length of each spelling of this character at the beginning of the text.
 fn spellings(c: char, text: &str, mut found: impl FnMut(usize)) {
     if text.starts_with(c) {
         found(c.len_utf8());
@@ -195,7 +196,7 @@ fn found_escape(c: char, text: &str, mut found: impl FnMut(usize)) {
         '\u{c}' => 'f',
         other => other,
     };
-    // Of letters and digits no escape stands for themselves.
+    // No escape of a letter or a digit is that character itself.
     if text.starts_with(letter) && (letter != c || c.is_ascii_punctuation()) {
         found(1);
     }

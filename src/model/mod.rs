@@ -1,8 +1,7 @@
-//! The words of the house as types: no I/O, no async, no settings of any room.
+//! The terms of the program as types. No I/O, no async, no settings of another module.
 //!
-//! A **row** of the CSV becomes a **job** (one key, one request); every **attempt** of it may end in
-//! a **fault**; the job ends in an **outcome**; key and outcome are an **entry**. What happened on
-//! the way is told to people as **events**.
+//! A **row** of the CSV becomes a **job** (one key, one request). Each **attempt** may end in a **fault**.
+//! The job ends in an **outcome**; key and outcome are an **entry**. Progress is reported as **events**.
 
 pub mod display;
 pub mod entry;

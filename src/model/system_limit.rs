@@ -1,10 +1,10 @@
-//! What to do about a limit of the system that an operation met.
+//! Advice about system limits that an operation met.
 
 use std::io::{self, ErrorKind};
 
 use rustix::io::Errno;
 
-/// What an error says of a limit of the system, and how to raise it; `None` for any other error.
+/// The limit that an error names, and how to raise it; `None` for any other error.
 #[must_use]
 pub fn advice(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
@@ -29,7 +29,7 @@ pub fn advice(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// What to do where the system gives no thread.
+/// Advice if the system starts no thread.
 pub const NO_THREAD: &str = "the limit on processes and threads, or on memory, is reached: raise it (ulimit -u or -v, \
      TasksMax= or MemoryMax= of the systemd unit, --pids-limit of the container)";
 

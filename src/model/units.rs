@@ -1,16 +1,21 @@
-//! Quantities that the command line, the environment and the config file all write the same way.
+//! Quantities, written alike on the command line, in the environment and in the config file.
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A wrong quantity: what was expected, with an example.
+/// An invalid quantity: what was expected, with an example.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UnitError(String);
 
 /// `5/s`, `600/m`, `1000/h`: a number of attempts a second, a minute or an hour. Never zero.
+///
+/// ```
+/// let rate: skufetch::model::Rate = "300/m".parse().unwrap();
+/// assert_eq!(rate.interval().as_millis(), 200);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     count: NonZeroU32,
@@ -18,7 +23,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The time from one attempt to the next, in nanoseconds (rounded up: never faster than asked).
+    /// The time from one attempt to the next, rounded up to nanoseconds: never faster than the rate.
     #[must_use]
     pub fn interval(self) -> Duration {
         let nanos = self.period().as_nanos().div_ceil(u128::from(self.count.get()));
@@ -99,6 +104,11 @@ impl fmt::Display for Size {
 }
 
 /// A set of HTTP statuses, written `408,425,500,502-504`.
+///
+/// ```
+/// let statuses: skufetch::model::StatusSet = "408,500-504".parse().unwrap();
+/// assert!(statuses.contains(503) && !statuses.contains(404));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StatusSet {
     text: String,
@@ -106,13 +116,13 @@ pub struct StatusSet {
 }
 
 impl StatusSet {
-    /// Whether the set holds this status.
+    /// Whether the set contains this status.
     #[must_use]
     pub fn contains(&self, status: u16) -> bool {
         self.ranges.iter().any(|&(low, high)| (low..=high).contains(&status))
     }
 
-    /// Whether the set holds nothing.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
@@ -124,7 +134,7 @@ impl StatusSet {
         self.ranges.iter().map(|&(low, _)| low).min()
     }
 
-    /// A status that both sets hold.
+    /// A status that both sets contain.
     #[must_use]
     pub fn common(&self, other: &Self) -> Option<u16> {
         let ends = self.ranges.iter().chain(&other.ranges).map(|&(low, _)| low);
@@ -161,7 +171,7 @@ impl fmt::Display for StatusSet {
     }
 }
 
-/// Digits and nothing else (`u64::from_str` would take a leading `+`).
+/// Digits only (`u64::from_str` would accept a leading `+`).
 #[must_use]
 pub fn digits(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {

@@ -22,6 +22,26 @@
 //! - A name ends at the first `}`, so a column with a `}` in its name cannot be used.
 //! - In the address of the proxy only variables are replaced: percent-encoded in its user-info, unchanged
 //!   elsewhere.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use skufetch::input::{InputSettings, Rows};
+//! use skufetch::plan::{Planned, Planner, RequestSettings, RequestTemplate};
+//!
+//! let csv = Box::new("sku,lang\n4711,de\n".as_bytes());
+//! let mut rows = Rows::from_reader(csv, "example", &InputSettings::default())?;
+//!
+//! let url = "https://api.example.com/{lang}/products/{sku}".into();
+//! let settings = RequestSettings { url, ..RequestSettings::default() };
+//! let template = Arc::new(RequestTemplate::parse(&settings, &|_| None)?);
+//! let mut planner = Planner::new(template.bind(rows.columns())?, [0; 16]);
+//!
+//! let row = rows.next_row()?.expect("the first row");
+//! let Planned::Job(job) = planner.plan(row) else { panic!("a row that can be requested") };
+//! assert_eq!(job.request.url.as_str(), "https://api.example.com/de/products/4711");
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 
 mod body;
 mod body_braces;
