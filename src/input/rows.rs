@@ -104,7 +104,7 @@ impl Rows {
     /// Whether it is the failure file of an earlier run, or was made from one. Then it has only some rows of
     /// a larger list.
     #[must_use]
-    pub fn has_failure_columns(&self) -> bool {
+    pub(crate) fn has_failure_columns(&self) -> bool {
         self.has_failure_columns
     }
 
@@ -114,7 +114,7 @@ impl Rows {
     }
 
     /// Whether the next row (or error) needs no further read of the underlying stream, which might block.
-    pub fn more_buffered(&self) -> bool {
+    pub(crate) fn more_buffered(&self) -> bool {
         self.next < self.limit && (self.held.is_some() || self.records.has_complete())
     }
 
@@ -200,7 +200,7 @@ impl Rows {
 /// Whether a file is the failure file of an earlier run, whatever the names of its other columns. False for a
 /// path that [cannot be read twice](InputPath::can_be_read_twice).
 #[must_use]
-pub fn is_failure_file(path: &InputPath) -> bool {
+pub(crate) fn is_failure_file(path: &InputPath) -> bool {
     let has_its_header = || {
         let mut source = InputSource::open(path)?;
         let dialect = read_dialect(&mut source, None)?;

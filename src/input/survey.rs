@@ -17,20 +17,20 @@ use crate::input::source::{self, InputSource};
 
 /// What a file contains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SurveyCounts {
+pub(crate) struct SurveyCounts {
     /// Data rows, damaged ones included; at most the limit.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Lines without a character, up to the last of these rows or the end.
-    pub blanks: u64,
+    pub(crate) blanks: u64,
     /// Rows with damage of their own.
-    pub damaged: u64,
+    pub(crate) damaged: u64,
 }
 
 /// A file that was read once, and can be read again with the same content.
 #[derive(Debug, Clone)]
-pub struct SurveyedFile {
+pub(crate) struct SurveyedFile {
     /// What it contains.
-    pub found: SurveyCounts,
+    pub(crate) found: SurveyCounts,
     first: FirstReading,
     blocks: Arc<BlockChecksums>,
     /// The file ended in a row without a line end.
@@ -57,7 +57,7 @@ struct FileVersion {
 
 /// What happened to a file after its survey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InputChange {
+pub(crate) enum InputChange {
     /// Nothing.
     Unchanged,
     /// This many bytes were appended.
@@ -75,7 +75,7 @@ pub enum InputChange {
 ///
 /// # Errors
 /// The same as [`Rows::open`] and [`Rows::next_row`].
-pub fn survey(path: &InputPath, settings: &InputSettings) -> Result<SurveyedFile, InputError> {
+pub(crate) fn survey(path: &InputPath, settings: &InputSettings) -> Result<SurveyedFile, InputError> {
     let first = FirstReading::open(path, settings)?;
     let (recorder, record) = ChecksummingReader::new(Arc::clone(&first.file));
     let mut rows = first.rows(Box::new(recorder), settings)?;
@@ -85,13 +85,13 @@ pub fn survey(path: &InputPath, settings: &InputSettings) -> Result<SurveyedFile
 
 /// A file that is read once, and whose changes meanwhile can be detected.
 #[derive(Debug)]
-pub struct WatchedFile(FirstReading);
+pub(crate) struct WatchedFile(FirstReading);
 
 /// Opens an input that is read once; [`WatchedFile`] where it is a file.
 ///
 /// # Errors
 /// As [`Rows::open`].
-pub fn open_watched(
+pub(crate) fn open_watched(
     path: &InputPath,
     settings: &InputSettings,
 ) -> Result<(Rows, Option<WatchedFile>), InputError> {
@@ -106,13 +106,13 @@ pub fn open_watched(
 impl WatchedFile {
     /// The name of the file in messages.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.0.path.to_string()
     }
 
     /// Whether its size and modification time are the same as before the first byte was read.
     #[must_use]
-    pub fn is_unchanged(&self) -> bool {
+    pub(crate) fn is_unchanged(&self) -> bool {
         self.0.file.metadata().is_ok_and(|now| FileVersion::of(&now) == self.0.stamp)
     }
 }
@@ -133,7 +133,7 @@ impl SurveyedFile {
     ///
     /// # Errors
     /// As [`Rows::open`], and [`InputError::Changed`], which [`Rows::next_row`] gives too.
-    pub fn rows(&self, settings: &InputSettings) -> Result<Rows, InputError> {
+    pub(crate) fn rows(&self, settings: &InputSettings) -> Result<Rows, InputError> {
         let surveyed = self.clone();
         let changed = move || io::Error::other(surveyed.changed());
         let last_row = self.clone();
@@ -145,7 +145,7 @@ impl SurveyedFile {
 
     /// The name of the file in messages.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.first.path.to_string()
     }
 
@@ -153,7 +153,7 @@ impl SurveyedFile {
     ///
     /// # Errors
     /// [`InputError::Changed`] if the last surveyed row had no line end and was continued.
-    pub fn changes_since_survey(&self) -> Result<InputChange, InputError> {
+    pub(crate) fn changes_since_survey(&self) -> Result<InputChange, InputError> {
         let Ok(now) = self.first.file.metadata() else { return Ok(InputChange::Rewritten) };
         let (then, now) = (self.first.stamp, FileVersion::of(&now));
         let grew = self.blocks.complete

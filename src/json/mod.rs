@@ -15,7 +15,7 @@ mod token;
 
 pub use check::compact;
 pub use error::{JsonError, JsonErrorKind};
-pub use text::{escape_into, text_value};
+pub(crate) use text::{escape_into, text_value};
 
 /// The deepest nesting of arrays and objects that is accepted. Common parsers stop soon after it (`serde_json` at
 /// 128), and the output adds a level or two of its own.

@@ -4,7 +4,7 @@ use super::{BYTE_ORDER_MARK, JsonError, JsonErrorKind, scan};
 
 /// Appends `text` to `out` as a JSON string, including quotes. Quotes, backslashes and control characters
 /// below U+0020 are escaped, in their short form if there is one.
-pub fn escape_into(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn escape_into(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + 2);
@@ -39,7 +39,7 @@ pub fn escape_into(text: &str, out: &mut Vec<u8>) {
 /// # Errors
 /// A body that is not UTF-8, with the offset of its first invalid byte. So is a character cut at the end:
 /// text has no end mark, so it cannot be distinguished from Latin-1.
-pub fn text_value(body: &[u8], out: &mut Vec<u8>) -> Result<(), JsonError> {
+pub(crate) fn text_value(body: &[u8], out: &mut Vec<u8>) -> Result<(), JsonError> {
     let start = if body.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     let text = std::str::from_utf8(&body[start..])
         .map_err(|error| JsonErrorKind::NotUtf8.at(start + error.valid_up_to()))?;

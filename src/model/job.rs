@@ -54,7 +54,7 @@ impl fmt::Debug for Request {
 
 /// A URL for messages: without its query, fragment and user-info.
 #[must_use]
-pub fn redacted_url(url: &Url) -> String {
+pub(crate) fn redacted_url(url: &Url) -> String {
     let mut clean = url.clone();
     clean.set_query(None);
     clean.set_fragment(None);

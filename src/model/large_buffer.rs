@@ -13,12 +13,12 @@ const LARGE: usize = 1 << 20;
 
 /// The capacity to reserve for this many bytes.
 #[must_use]
-pub fn capacity(length: usize) -> usize {
+pub(crate) fn capacity(length: usize) -> usize {
     if length < LARGE { length } else { length.max(GIVEN_BACK) }
 }
 
 /// Reserves room for more bytes at the end of the buffer.
-pub fn grow(buffer: &mut Vec<u8>, more: usize) {
+pub(crate) fn grow(buffer: &mut Vec<u8>, more: usize) {
     let needed = buffer.len().saturating_add(more);
     if needed >= LARGE && needed > buffer.capacity() {
         // Beyond the first large size, doubling: a body may have gigabytes.

@@ -16,7 +16,7 @@ const REDACTED: &str = "(redacted)";
 
 /// A secret with fewer characters is masked only as a word of its own: within words it would garble every
 /// message.
-pub const SHORTEST_INSIDE_WORDS: usize = 4;
+pub(crate) const SHORTEST_INSIDE_WORDS: usize = 4;
 
 /// This many characters at the end of a shortened text count as the beginning of a secret.
 const SHORTEST_BEGINNING: usize = 3;

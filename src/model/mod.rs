@@ -3,19 +3,19 @@
 //! A **row** of the CSV becomes a **job** (one key, one request). Each **attempt** may end in a **fault**.
 //! The job ends in an **outcome**; key and outcome are an **entry**. Progress is reported as **events**.
 
-pub mod display;
-pub mod entry;
+pub(crate) mod display;
+pub(crate) mod entry;
 pub mod event;
-pub mod exit;
+pub(crate) mod exit;
 pub mod fault;
-pub mod job;
-pub mod key;
-pub mod large_buffer;
+pub(crate) mod job;
+pub(crate) mod key;
+pub(crate) mod large_buffer;
 pub mod load_class;
-pub mod mask;
+pub(crate) mod mask;
 pub mod reason;
-pub mod system_limit;
-pub mod units;
+pub(crate) mod system_limit;
+pub(crate) mod units;
 
 pub use display::{count, counted, display_safe};
 pub use entry::{Answer, BodyHash, Content, Deferral, Entry, Outcome, Validators};

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 /// The limit that an error names, and how to raise it; `None` for any other error.
 #[must_use]
-pub fn advice(error: &io::Error) -> Option<&'static str> {
+pub(crate) fn advice(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
         ErrorKind::StorageFull => return Some("the disk is full: make room"),
         ErrorKind::QuotaExceeded => return Some("the disk quota is used up: make room, or have it raised"),
@@ -30,7 +30,7 @@ pub fn advice(error: &io::Error) -> Option<&'static str> {
 }
 
 /// Advice if the system starts no thread.
-pub const NO_THREAD: &str = "the limit on processes and threads, or on memory, is reached: raise it (ulimit -u or -v, \
+pub(crate) const NO_THREAD: &str = "the limit on processes and threads, or on memory, is reached: raise it (ulimit -u or -v, \
      TasksMax= or MemoryMax= of the systemd unit, --pids-limit of the container)";
 
 #[cfg(test)]

@@ -173,7 +173,7 @@ impl fmt::Display for StatusSet {
 
 /// Digits only (`u64::from_str` would accept a leading `+`).
 #[must_use]
-pub fn digits(text: &str) -> Option<u64> {
+pub(crate) fn digits(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }

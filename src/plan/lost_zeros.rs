@@ -24,7 +24,7 @@ const SHORT_SHARE: f64 = 0.25;
 
 /// Counts keys of digits by their length.
 #[derive(Debug, Default)]
-pub struct KeyLengths([LengthCounts; LONGEST + 1]);
+pub(crate) struct KeyLengths([LengthCounts; LONGEST + 1]);
 
 #[derive(Debug, Default)]
 struct LengthCounts {
@@ -37,7 +37,7 @@ struct LengthCounts {
 
 /// Keys that may have lost leading zeros.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LostZeros {
+pub(crate) struct LostZeros {
     /// How many.
     pub keys: u64,
     /// Digits that the others have.
@@ -67,7 +67,7 @@ impl fmt::Display for LostZeros {
 
 impl KeyLengths {
     /// Counts a key.
-    pub fn note(&mut self, key: &Key, line: u64) {
+    pub(crate) fn note(&mut self, key: &Key, line: u64) {
         let text = key.as_str();
         let Some(length) = self.0.get_mut(text.len()) else { return };
         if !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -83,7 +83,7 @@ impl KeyLengths {
 
     /// The result for all keys.
     #[must_use]
-    pub fn lost_zeros(&self) -> Option<LostZeros> {
+    pub(crate) fn lost_zeros(&self) -> Option<LostZeros> {
         let all: u64 = self.0.iter().map(|length| length.keys).sum();
         let (usual, most) = self.0.iter().enumerate().max_by_key(|(_, length)| length.keys)?;
         if most.keys < FEWEST_USUAL || (most.keys as f64) < USUAL_SHARE * all as f64 {

@@ -74,7 +74,7 @@ mod laws;
 pub use body_escape::BodyEscape;
 pub use error::{CharsetSource, HeaderFault, PlanError, SyntaxFault, TemplateKind, UrlFault, VariableFault};
 pub use fingerprint::RequestIdentity;
-pub use lost_zeros::{KeyLengths, LostZeros};
+pub(crate) use lost_zeros::KeyLengths;
 pub use planned::{Planned, RejectedRow};
 pub use planner::Planner;
 pub use rejection::Rejection;

@@ -135,12 +135,12 @@ impl Planner {
 
     /// Whether a row with this key became a job. An earlier row of the same key that was rejected is then a
     /// repeat, not a failure. This is known only at the end of the input.
-    pub fn was_planned(&self, key: &Key) -> bool {
+    pub(crate) fn was_planned(&self, key: &Key) -> bool {
         self.repeats.find(self.hasher.with(key.as_str().as_bytes()).finish()).is_some()
     }
 
     /// Rejected rows so far whose key got a job from a later row: they are repeats, not failures.
-    pub fn superseded(&self) -> u64 {
+    pub(crate) fn superseded(&self) -> u64 {
         self.superseded.rows
     }
 

@@ -96,7 +96,7 @@ pub enum Rejection {
 impl Rejection {
     /// The reason that rows have in common: the sentence without the value of this row.
     #[must_use]
-    pub fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         match self {
             Self::Damaged(Damage::FieldCount { expected, .. }) => {
                 format!("the row is damaged: other than {expected} fields, which the header has")

@@ -154,7 +154,7 @@ impl RequestTemplate {
     }
 
     /// The names of all headers of the user, in alphabetical order, including those that differ by row.
-    pub fn header_names(&self) -> Vec<&str> {
+    pub(crate) fn header_names(&self) -> Vec<&str> {
         self.headers.names()
     }
 
@@ -175,12 +175,12 @@ impl RequestTemplate {
     }
 
     /// A warning for each secret that is too short to be masked reliably. Shows no secret.
-    pub fn short_secrets(&self) -> &[String] {
+    pub(crate) fn short_secrets(&self) -> &[String] {
         &self.short_secrets
     }
 
     /// The address of the proxy, with its variables expanded.
-    pub fn proxy(&self) -> Option<&SecretString> {
+    pub(crate) fn proxy(&self) -> Option<&SecretString> {
         self.proxy.as_ref()
     }
 
@@ -250,7 +250,7 @@ impl BoundTemplate {
 
     /// The address of a job for the output of a dry run: without user-info, and with only those parts of the
     /// query that columns make.
-    pub fn shown_url(&self, job: &Job) -> String {
+    pub(crate) fn shown_url(&self, job: &Job) -> String {
         let cells = Cells { record: &job.record, names: &self.names };
         let url = redacted_url(&job.request.url) + &self.url.shown_query(cells);
         self.template.mask.apply(&url).into_owned()
