@@ -106,6 +106,7 @@ impl fmt::Display for Shape {
 
 /// What the user chose for the output.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct OutputSettings {
     /// Where the output goes.
     pub target: Target,
@@ -123,9 +124,8 @@ pub struct OutputSettings {
     pub guard: Option<f64>,
     /// The failure file; without it, beside the output file, or nowhere for standard output.
     pub failed: Option<PathBuf>,
-    /// Publish only if this share of SKUs came, in percent. The caller decides by it; 0 also publishes an output of
-    /// nothing but nulls.
-    pub min_success: f64,
+    /// Whether an output of nothing but nulls is published.
+    pub accepts_nulls: bool,
     /// With `merge`: leave alone what is younger. The caller decides by it. Answers of a journal that are older are
     /// not taken up.
     pub max_age: Option<Duration>,
@@ -154,7 +154,7 @@ impl Default for OutputSettings {
             changes: None,
             guard: Some(50.0),
             failed: None,
-            min_success: 50.0,
+            accepts_nulls: false,
             max_age: None,
             null_on: StatusSet::default(),
             retry_on: StatusSet::default(),

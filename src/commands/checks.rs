@@ -31,7 +31,7 @@ impl OutputChecks {
         preflight: impl FnOnce(&OutputSettings) -> Result<Preflight, CollectError>,
     ) -> Result<Self, CommandError> {
         let select = wiring::select(&session.settings)?;
-        let output = wiring::output(&session.settings);
+        let output = session.settings.output.clone();
         let place = preflight(&output)?;
         Ok(Self { output, place, select })
     }

@@ -38,5 +38,5 @@ pub fn raise(settings: &mut Settings) -> Result<(), CommandError> {
 /// The sockets that one attempt in flight may hold: the built-in API has the other end of each, and a
 /// redirect to another origin leaves a kept connection behind.
 fn sockets_each(settings: &Settings) -> usize {
-    1 + usize::from(settings.demo.is_some()) + usize::from(settings.request.follow == Follow::Any)
+    1 + usize::from(settings.demo.is_some()) + usize::from(settings.retry.follow == Follow::Any)
 }

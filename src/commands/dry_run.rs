@@ -42,7 +42,7 @@ pub fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit, Comma
     };
     let Session { settings, report, .. } = &session;
     let checks = OutputChecks::new(&session, collect::preflight_without_trace)?;
-    let (rows, watched) = input::open_watched(&settings.input.path, &wiring::input(settings))?;
+    let (rows, watched) = input::open_watched(&settings.input_path, &settings.input)?;
     // The HTTP stack is dropped: no request is sent.
     let InputChecks { output, place, request, .. } =
         checks.with_input(&session, &Api::unstarted(settings), &rows)?;
@@ -56,7 +56,7 @@ pub fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit, Comma
     let planner = Planner::new(request, inspection.salt());
     session.warn(planner.template().short_secrets().iter().chain(&wiring::headless(settings, &columns)));
 
-    let builder = PlannedInputBuilder::new(planner, inspection, settings.run.max_age);
+    let builder = PlannedInputBuilder::new(planner, inspection, settings.output.max_age);
     let input = builder.read_all(rows)?;
     let guarded = input.guarded(&output, &place);
     let unclaimed = if is_partial { input.unclaimed() } else { 0 };
@@ -80,7 +80,7 @@ pub fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit, Comma
 fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, planned: PlannedInput) -> DryRun {
     let headers = headers(&planned);
     let PlannedInput { planner, mut rows, first, random, bodies, earlier, old_bytes, .. } = planned;
-    rows.input = settings.input.path.to_string();
+    rows.input = settings.input_path.to_string();
     columns.key_name().clone_into(&mut rows.key);
     let method = planner.template().method();
     DryRun {
@@ -99,9 +99,9 @@ fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, plann
             rate: settings.pace.rate,
             burst: settings.pace.burst.get(),
             retries: settings.retry.retries,
-            retry_on: settings.retry.retry_on.to_string(),
-            max_time: settings.pace.max_time,
-            max_age: settings.run.max_age,
+            retry_on: settings.output.retry_on.to_string(),
+            max_time: settings.run.max_time,
+            max_age: settings.output.max_age,
         },
         files: files(settings, place, old_bytes),
     }

@@ -2,7 +2,6 @@
 //! place of an output that holds them all.
 
 use super::command_error::CommandError;
-use super::wiring;
 use crate::collect::{self, Preflight};
 use crate::config::Settings;
 use crate::input::{self, InputPath, InputSettings, Rows};
@@ -30,8 +29,8 @@ pub(super) fn refuse_to_replace(
         Some(skus) => format!("the {} in {output}", counted(skus, "SKU", "SKUs")),
         None => format!("{output} ({})", format::size(bytes)),
     };
-    let input = &settings.input.path;
-    let rows = rows_in(input, &wiring::input(settings))
+    let input = &settings.input_path;
+    let rows = rows_in(input, &settings.input)
         .map_or_else(String::new, |rows| format!(" ({})", counted(rows, "row", "rows")));
     let message =
         format!("{input} has only rows that failed{rows}; without --merge they would replace {lost}");

@@ -31,8 +31,8 @@ pub fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
     let shown = wiring::report(&settings, terminal::standard_error(env));
     let heading = LogHeader {
         began,
-        input: settings.input.path.to_string(),
-        output: match &settings.output.path {
+        input: settings.input_path.to_string(),
+        output: match &settings.output.target {
             Target::File(path) => path.display().to_string(),
             Target::Stdout => "standard output".into(),
         },
@@ -112,7 +112,7 @@ fn run(
         },
         started: (*started).into(),
         deadline: session.deadline().map(Into::into),
-        max_age: settings.run.max_age,
+        max_age: settings.output.max_age,
     };
     let mut ended = event_loop.runtime.block_on(engine.run(input_thread));
 
@@ -226,16 +226,16 @@ impl Prepared {
         if checks.output.target == Target::Stdout {
             standard_output::check_for_data()?;
         }
-        let (path, reading) = (&settings.input.path, wiring::input(settings));
-        let first_look = input_thread::open_until(path, &reading, session.deadline())?
+        let (path, reading) = (&settings.input_path, &settings.input);
+        let first_look = input_thread::open_until(path, reading, session.deadline())?
             .ok_or_else(command_error::of_silence)?;
         let checked = checks.with_input(session, api, &first_look)?;
         let InputChecks { output, place, request, .. } = &checked;
         let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
         collect::probe_publishing(place)?;
         let (rows, surveyed) = if path.can_be_read_twice() {
-            let surveyed = input::survey(path, &reading)?;
-            (surveyed.rows(&reading)?, Some(surveyed))
+            let surveyed = input::survey(path, reading)?;
+            (surveyed.rows(reading)?, Some(surveyed))
         } else {
             (first_look, None)
         };

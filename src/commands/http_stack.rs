@@ -52,7 +52,7 @@ impl HttpStack {
         pending_bytes: Arc<AtomicUsize>,
     ) -> FetchPath {
         let shutdown = Arc::new(Shutdown::default());
-        let gate = Arc::new(Gate::new(&wiring::pace(settings)));
+        let gate = Arc::new(Gate::new(&settings.pace));
         let companions = Companions {
             gate: Arc::clone(&gate),
             reporter,
@@ -61,7 +61,7 @@ impl HttpStack {
         };
         let response = wiring::response(settings, self.select, self.mask);
         let transport = self.transport.with_pending_bytes(pending_bytes);
-        let fetcher = Fetcher::new(transport, wiring::retry(settings), response, companions);
+        let fetcher = Fetcher::new(transport, settings.retry.clone(), response, companions);
         FetchPath { gate, shutdown, fetcher }
     }
 }

@@ -47,7 +47,7 @@ impl RunReportWriter {
     ) -> Result<Option<Self>, CommandError> {
         let Some(file) = settings.run.report.clone() else { return Ok(None) };
         let document = Document::at(&file.path)?;
-        let journal = match &settings.output.path {
+        let journal = match &settings.output.target {
             Target::File(output) => siblings(output).into_iter().next(),
             Target::Stdout => None,
         };
@@ -141,12 +141,12 @@ pub(super) fn what_is_asked(settings: &Settings) -> String {
 
 fn subject(settings: &Settings) -> RunDescription {
     let of = |path: &Path| path.to_string_lossy().into_owned();
-    let (output, output_in_full) = match &settings.output.path {
+    let (output, output_in_full) = match &settings.output.target {
         Target::Stdout => ("-".to_owned(), "-".to_owned()),
         Target::File(path) => (of(path), absolute(path).map_or_else(|_| of(path), |path| of(&path))),
     };
     RunDescription {
-        input: settings.input.path.to_string(),
+        input: settings.input_path.to_string(),
         output,
         output_in_full,
         request: what_is_asked(settings),

@@ -24,7 +24,7 @@ pub(super) struct Session {
 impl Session {
     /// When `--max-time` is over.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.settings.pace.max_time.and_then(|time| self.started.checked_add(time))
+        self.settings.run.max_time.and_then(|time| self.started.checked_add(time))
     }
 
     /// Prints the warnings of the settings, and these.

@@ -1,7 +1,6 @@
 //! `skufetch tune INPUT`: which concurrency pays, measured on a sample.
 
 use std::io::{self, ErrorKind, Write};
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -28,7 +27,7 @@ use crate::report::{ProgressMode, Report, ReportFile};
 
 /// The bounds of the contract, where the command line names no others. Those of the environment and of
 /// the config file are meant for the fetch.
-const SAMPLE: NonZeroU64 = NonZeroU64::new(2_000).unwrap();
+const SAMPLE: u64 = 2_000;
 const TIME: Duration = Duration::from_mins(1);
 
 /// Climbs, prints what was found, and says how the program ends.
@@ -48,7 +47,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
     let ceiling = wiring::ceiling(settings.pace.concurrency);
     let document = report_file.as_ref().map(|file| Document::at(&file.path)).transpose()?;
 
-    let deadline = started + settings.pace.max_time.unwrap_or(TIME);
+    let deadline = started + settings.run.max_time.unwrap_or(TIME);
     let sample = TuneSample::open(&settings, deadline)?;
     let template = parse(&api.request(&settings), &settings, env)?;
     let planner = Planner::new(bind(&template, sample.rows.columns(), &settings)?, [0; 16]);
@@ -77,7 +76,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
         report: &report,
         shutdown: &stack.shutdown,
         signals: &mut event_loop.signals,
-        trouble: &settings.retry.retry_on,
+        trouble: &settings.output.retry_on,
         bounds: Bounds { ceiling, rate: settings.pace.rate },
         sample: most,
         started: started.into(),
@@ -101,7 +100,7 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
         whole_input,
         causes: report.stats().causes,
         sound: matches!(stack.shutdown.reason(), None | Some(StopReason::Signal(_))),
-        input: settings.input.path.to_string(),
+        input: settings.input_path.to_string(),
         request,
         command: command.text,
         hides: command.hides,
@@ -122,9 +121,9 @@ pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
 fn prepare(settings: &mut Settings) {
     let of_this_command = |setting: &Setting| matches!(settings.origin(setting), Origin::Option(_));
     let limit = settings.input.limit.filter(|_| of_this_command(&LIMIT));
-    let max_time = settings.pace.max_time.filter(|_| of_this_command(&MAX_TIME));
+    let max_time = settings.run.max_time.filter(|_| of_this_command(&MAX_TIME));
     settings.input.limit = Some(limit.unwrap_or(SAMPLE));
-    settings.pace.max_time = Some(max_time.unwrap_or(TIME));
+    settings.run.max_time = Some(max_time.unwrap_or(TIME));
     settings.pace.concurrency = crate::limit::Concurrency::Fixed(settings.pace.concurrency.ceiling());
     settings.retry.retries = 0;
     if settings.run.progress != ProgressMode::Plain && terminal::standard_output_is_read() {
@@ -144,11 +143,11 @@ struct TuneSample {
 impl TuneSample {
     fn open(settings: &Settings, deadline: Instant) -> Result<Self, CommandError> {
         wiring::select(settings)?;
-        let path = &settings.input.path;
-        let most = settings.input.limit.unwrap_or(SAMPLE).get();
-        let read = wiring::input(settings);
+        let path = &settings.input_path;
+        let most = settings.input.limit.unwrap_or(SAMPLE);
+        let read = &settings.input;
         if !path.can_be_read_twice() {
-            let rows = input_thread::open_until(path, &read, Some(deadline))?
+            let rows = input_thread::open_until(path, read, Some(deadline))?
                 .ok_or_else(command_error::of_silence)?;
             return Ok(Self { rows, most, total: None, whole_input: false });
         }
@@ -157,7 +156,7 @@ impl TuneSample {
         let surveyed = input::survey(path, &one_more)?;
         let found = surveyed.found.rows;
         let total = found.min(most);
-        Ok(Self { rows: surveyed.rows(&read)?, most: total, total: Some(total), whole_input: found <= most })
+        Ok(Self { rows: surveyed.rows(read)?, most: total, total: Some(total), whole_input: found <= most })
     }
 }
 
@@ -218,7 +217,7 @@ fn judge(
     if tuned.best().is_some() {
         return Ok(());
     }
-    let input = &settings.input.path;
+    let input = &settings.input_path;
     let detail = climbed.last_fault.map(|fault| fault.detail.to_string()).unwrap_or_default();
     Err(match climbed.end {
         _ if climbed.requests == 0 && climbed.skipped == 0 && climbed.end == ClimbEnd::Sample => {

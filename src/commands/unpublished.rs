@@ -36,7 +36,7 @@ pub(super) fn warnings(published: &PublishOutcome, settings: &Settings, mask: &M
         warnings.push(format!(
             "{} was made with another request, --select or --body-as: only its number of SKUs was compared with the \
              new output",
-            settings.output.path
+            settings.output.target
         ));
     }
     for (place, degradation) in published.suspicious_shares.iter().enumerate() {
@@ -54,11 +54,11 @@ pub(super) fn warnings(published: &PublishOutcome, settings: &Settings, mask: &M
 pub(super) fn of_collect(error: CollectError, settings: &Settings) -> CommandError {
     let CollectError::TooFewRows { path, old, rows } = &error else { return error.into() };
     let path = path.display();
-    let limited = settings.input.limit.is_some_and(|limit| limit.get() == *rows);
+    let limited = settings.input.limit.is_some_and(|limit| limit == *rows);
     let found = if limited {
         format!("--limit allows only {}", counted(*rows, "row", "rows"))
     } else {
-        format!("{} has {}", settings.input.path, counted(*rows, "row", "rows"))
+        format!("{} has {}", settings.input_path, counted(*rows, "row", "rows"))
     };
     let message = format!("held back before the first request: {path} has {} SKUs, but {found}", count(*old));
     let keep = if settings.output.merge { "" } else { "--merge keeps the other SKUs; " };
@@ -77,7 +77,7 @@ fn held_back(
     for (place, degradation) in degradations.iter().enumerate() {
         clauses.push(clause(*degradation, evidence) + if place == 0 { example } else { "" });
     }
-    let message = format!("held back, {} stays as it is: {}", settings.output.path, clauses.join("; "));
+    let message = format!("held back, {} stays as it is: {}", settings.output.target, clauses.join("; "));
     let hint = match (&published.path, &published.replaces) {
         (Some(held), Some(output)) => {
             let [from, to] = [held, output].map(|path| path_in_shell(path));

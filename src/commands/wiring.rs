@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::command_error::{self, CommandError};
-use crate::collect::{JobIdentity, OutputSettings, Provenance, Recovered};
+use crate::collect::{JobIdentity, Provenance, Recovered};
 use crate::config::Settings;
 use crate::config::options::{CA_CERT, FRESH, MAX_AGE, NO_HEADERS, PRUNE};
 use crate::config::settings::Header;
-use crate::fetch::{OnConnected, ResponseSettings, RetrySettings, Select, TransportSettings};
-use crate::input::{Columns, InputSettings};
-use crate::limit::{Concurrency, PaceSettings};
+use crate::fetch::{OnConnected, ResponseSettings, Select, TransportSettings};
+use crate::input::Columns;
+use crate::limit::Concurrency;
 use crate::model::{Mask, display_safe};
 use crate::plan::{BoundTemplate, RequestSettings, RequestTemplate};
 use crate::report::ReportSettings;
@@ -18,15 +18,6 @@ use crate::report::format::{self, counted};
 
 /// Characters of a name in a warning.
 const NAME_SHOWN: usize = 40;
-
-pub fn input(settings: &Settings) -> InputSettings {
-    InputSettings {
-        key: settings.input.key.clone(),
-        delimiter: settings.input.delimiter,
-        headers: !settings.input.no_headers,
-        limit: settings.input.limit.map(std::num::NonZeroU64::get),
-    }
-}
 
 /// A list without a header line would lose its first SKU to one.
 pub fn headless(settings: &Settings, columns: &Columns) -> Option<String> {
@@ -54,7 +45,7 @@ pub fn about_the_journal(settings: &Settings, recovered: &Recovered) -> Vec<Stri
         let answers = counted(answers, "answer", "answers");
         format!("the journal of the interrupted run has {answers} {why}: asked for again")
     };
-    if let (1.., Some(age)) = (expired, settings.run.max_age) {
+    if let (1.., Some(age)) = (expired, settings.output.max_age) {
         notes.push(again(expired, &format!("older than {MAX_AGE} {}", humantime::format_duration(age))));
     }
     if unwanted > 0 {
@@ -80,7 +71,7 @@ pub fn check_prune(settings: &Settings, is_failure_file: bool) -> Result<(), Com
     }
     let why = format!(
         "{} is a failure file: every SKU that did not fail would be taken out of the output",
-        settings.input.path
+        settings.input_path
     );
     Err(CommandError::of_setting(settings, &PRUNE, &why).with_hint(format!("leave {PRUNE} out")))
 }
@@ -98,45 +89,12 @@ pub fn request(settings: &Settings, url: &str) -> RequestSettings {
     }
 }
 
-pub fn output(settings: &Settings) -> OutputSettings {
-    OutputSettings {
-        target: settings.output.path.clone(),
-        format: settings.output.format,
-        shape: settings.output.shape,
-        merge: settings.output.merge,
-        prune: settings.output.prune,
-        changes: settings.output.changes.clone(),
-        guard: settings.output.guard.0.map(|percent| percent.share() * 100.0),
-        min_success: settings.output.min_success.share() * 100.0,
-        failed: settings.output.failed.clone(),
-        max_age: settings.run.max_age,
-        null_on: settings.response.null_on.clone(),
-        retry_on: settings.retry.retry_on.clone(),
-        fresh: settings.run.fresh,
-        lock_wait: settings.run.lock_wait,
-        ..OutputSettings::default()
-    }
-}
-
-pub fn pace(settings: &Settings) -> PaceSettings {
-    PaceSettings {
-        concurrency: settings.pace.concurrency,
-        rate: settings.pace.rate,
-        burst: settings.pace.burst,
-        max_retry_after: settings.retry.max_retry_after,
-    }
-}
-
-pub fn retry(settings: &Settings) -> RetrySettings {
-    RetrySettings { retries: settings.retry.retries, follow: settings.request.follow }
-}
-
 pub fn response(settings: &Settings, select: Select, mask: Mask) -> ResponseSettings {
     ResponseSettings {
         select,
         body_as: settings.response.body_as,
-        null_on: settings.response.null_on.clone(),
-        retry_on: settings.retry.retry_on.clone(),
+        null_on: settings.output.null_on.clone(),
+        retry_on: settings.output.retry_on.clone(),
         max_body: settings.response.max_body,
         mask,
     }

@@ -2,42 +2,58 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use http::Method;
 
+use crate::collect::OutputSettings;
 use crate::config::call::{Call, Purpose};
 use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
 use crate::config::options;
 use crate::config::redacted;
-use crate::config::settings::{
-    Demo, Input, InputPath, Output, Pace, Request, Response, Retry, Run, Secret, Settings, Target,
-};
+use crate::config::settings::{Demo, InputPath, Request, Response, Run, Secret, Settings, Target};
+use crate::fetch::RetrySettings;
 use crate::input::InputSettings;
+use crate::limit::PaceSettings;
 
 /// Gives every word its meaning. Whether the settings go together is looked at afterwards.
 pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, ConfigError> {
-    let input = input(layers, &call.input)?;
+    let input_path = input_path(&call.input)?;
+    let input = InputSettings {
+        key: layers.get(&options::KEY)?,
+        delimiter: layers.get(&options::DELIMITER)?,
+        headers: !layers.get(&options::NO_HEADERS)?,
+        limit: layers.get(&options::LIMIT)?.map(NonZeroU64::get),
+    };
     let demo = demo(layers)?;
     if demo.is_none() && layers.get(&options::URL)?.is_none() {
         let output_missing = call.purpose == Purpose::Fetch && layers.get(&options::OUTPUT)?.is_none();
-        let reading = InputSettings {
-            key: input.key,
-            delimiter: input.delimiter,
-            headers: !input.no_headers,
-            ..InputSettings::default()
-        };
+        let reading = InputSettings { limit: None, ..input };
         let command = if call.purpose == Purpose::Tune { "skufetch tune" } else { "skufetch" };
         let bare = !layers.any_option();
-        return Err(ConfigError::MissingUrl { input: input.path, reading, output_missing, bare, command });
+        return Err(ConfigError::MissingUrl { input: input_path, reading, output_missing, bare, command });
     }
     Ok(Settings {
+        input_path,
         input,
         request: request(layers, call.cwd)?,
-        pace: pace(layers)?,
-        retry: retry(layers)?,
-        response: response(layers)?,
+        pace: PaceSettings {
+            concurrency: layers.get(&options::CONCURRENCY)?,
+            rate: layers.get(&options::RATE)?,
+            burst: layers.get(&options::BURST)?,
+            max_retry_after: layers.get(&options::MAX_RETRY_AFTER)?,
+        },
+        retry: RetrySettings {
+            retries: layers.get(&options::RETRIES)?,
+            follow: layers.get(&options::FOLLOW)?,
+        },
+        response: Response {
+            select: layers.get(&options::SELECT)?,
+            body_as: layers.get(&options::BODY_AS)?,
+            max_body: layers.get(&options::MAX_BODY)?,
+        },
         output: output(layers, call.purpose)?,
         run: run(layers, call)?,
         demo,
@@ -47,24 +63,15 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
     })
 }
 
-fn input(layers: &Layers, path: &OsString) -> Result<Input, ConfigError> {
-    let path = match path.to_str() {
-        Some("") => {
-            return Err(ConfigError::CommandLine {
-                message: "INPUT is empty".into(),
-                hint: Some("name a CSV file, or - for standard input".into()),
-            });
-        }
-        Some("-") => InputPath::Stdin,
-        _ => InputPath::File(path.into()),
-    };
-    Ok(Input {
-        path,
-        key: layers.get(&options::KEY)?,
-        delimiter: layers.get(&options::DELIMITER)?,
-        no_headers: layers.get(&options::NO_HEADERS)?,
-        limit: layers.get(&options::LIMIT)?,
-    })
+fn input_path(path: &OsString) -> Result<InputPath, ConfigError> {
+    match path.to_str() {
+        Some("") => Err(ConfigError::CommandLine {
+            message: "INPUT is empty".into(),
+            hint: Some("name a CSV file, or - for standard input".into()),
+        }),
+        Some("-") => Ok(InputPath::Stdin),
+        _ => Ok(InputPath::File(path.into())),
+    }
 }
 
 fn request(layers: &Layers, cwd: &Path) -> Result<Request, ConfigError> {
@@ -78,7 +85,6 @@ fn request(layers: &Layers, cwd: &Path) -> Result<Request, ConfigError> {
         body_escape: layers.get(&options::BODY_ESCAPE)?,
         timeout: layers.get(&options::TIMEOUT)?,
         connect_timeout: layers.get(&options::CONNECT_TIMEOUT)?,
-        follow: layers.get(&options::FOLLOW)?,
         ca_cert: layers.get(&options::CA_CERT)?,
         proxy: layers.get(&options::PROXY)?,
         insecure: layers.get(&options::INSECURE)?,
@@ -97,33 +103,7 @@ fn body(layers: &Layers, cwd: &Path) -> Result<Option<Secret>, ConfigError> {
     })
 }
 
-fn pace(layers: &Layers) -> Result<Pace, ConfigError> {
-    Ok(Pace {
-        concurrency: layers.get(&options::CONCURRENCY)?,
-        rate: layers.get(&options::RATE)?,
-        burst: layers.get(&options::BURST)?,
-        max_time: layers.get(&options::MAX_TIME)?,
-    })
-}
-
-fn retry(layers: &Layers) -> Result<Retry, ConfigError> {
-    Ok(Retry {
-        retries: layers.get(&options::RETRIES)?,
-        retry_on: layers.get(&options::RETRY_ON)?,
-        max_retry_after: layers.get(&options::MAX_RETRY_AFTER)?,
-    })
-}
-
-fn response(layers: &Layers) -> Result<Response, ConfigError> {
-    Ok(Response {
-        select: layers.get(&options::SELECT)?,
-        body_as: layers.get(&options::BODY_AS)?,
-        null_on: layers.get(&options::NULL_ON)?,
-        max_body: layers.get(&options::MAX_BODY)?,
-    })
-}
-
-fn output(layers: &Layers, purpose: Purpose) -> Result<Output, ConfigError> {
+fn output(layers: &Layers, purpose: Purpose) -> Result<OutputSettings, ConfigError> {
     let path = match (layers.get(&options::OUTPUT)?, purpose) {
         (Some(path), _) => path,
         (None, Purpose::Tune) => PathBuf::from("-"),
@@ -131,22 +111,28 @@ fn output(layers: &Layers, purpose: Purpose) -> Result<Output, ConfigError> {
     };
     let named = layers.get(&options::FAILED)?;
     let changes = layers.get(&options::CHANGES)?;
-    let (path, failed) = if path.as_os_str() == "-" {
+    let (target, failed) = if path.as_os_str() == "-" {
         (Target::Stdout, named)
     } else {
         let failed = named.unwrap_or_else(|| beside(&path));
         (Target::File(path), Some(failed))
     };
-    Ok(Output {
-        path,
+    Ok(OutputSettings {
+        target,
         format: layers.get(&options::FORMAT)?,
         shape: layers.get(&options::SHAPE)?,
         merge: layers.get(&options::MERGE)?,
         prune: layers.get(&options::PRUNE)?,
         changes,
-        guard: layers.get(&options::GUARD)?,
+        guard: layers.get(&options::GUARD)?.0.map(|percent| percent.share() * 100.0),
         failed,
-        min_success: layers.get(&options::MIN_SUCCESS)?,
+        accepts_nulls: layers.get(&options::MIN_SUCCESS)?.share() <= 0.0,
+        max_age: layers.get(&options::MAX_AGE)?,
+        null_on: layers.get(&options::NULL_ON)?,
+        retry_on: layers.get(&options::RETRY_ON)?,
+        fresh: layers.get(&options::FRESH)?,
+        lock_wait: layers.get(&options::LOCK_WAIT)?,
+        ..OutputSettings::default()
     })
 }
 
@@ -159,9 +145,8 @@ fn beside(output: &Path) -> PathBuf {
 
 fn run(layers: &Layers, call: &Call<'_>) -> Result<Run, ConfigError> {
     Ok(Run {
-        fresh: layers.get(&options::FRESH)?,
-        max_age: layers.get(&options::MAX_AGE)?,
-        lock_wait: layers.get(&options::LOCK_WAIT)?,
+        max_time: layers.get(&options::MAX_TIME)?,
+        min_success: layers.get(&options::MIN_SUCCESS)?,
         dry_run: layers.get(&options::DRY_RUN)?,
         progress: layers.get(&options::PROGRESS)?,
         report: layers.get(&options::REPORT)?,

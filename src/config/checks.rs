@@ -89,7 +89,7 @@ fn measuring(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
 
 fn merge(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
     let output = &settings.output;
-    if output.merge && output.path == Target::Stdout {
+    if output.merge && output.target == Target::Stdout {
         return Err(refuse(
             layers,
             [&MERGE, &OUTPUT],
@@ -113,7 +113,7 @@ fn merge(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
             "leave one of the two out",
         ));
     }
-    if output.changes.is_some() && output.path == Target::Stdout {
+    if output.changes.is_some() && output.target == Target::Stdout {
         return Err(refuse(
             layers,
             [&CHANGES, &OUTPUT],
@@ -142,7 +142,7 @@ fn text(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
 fn statuses(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
     let Some(text) = layers.given(&RETRY_ON).text()? else { return Ok(()) };
     let Some(both) =
-        values::named_statuses(text).ok().and_then(|named| named.common(&settings.response.null_on))
+        values::named_statuses(text).ok().and_then(|named| named.common(&settings.output.null_on))
     else {
         return Ok(());
     };
@@ -157,10 +157,10 @@ fn statuses(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
 /// The input may be the failure file, which is how its rows are asked for again; no two other files
 /// may be one.
 fn files(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), ConfigError> {
-    let Target::File(output) = &settings.output.path else { return Ok(()) };
+    let Target::File(output) = &settings.output.target else { return Ok(()) };
     let output = resolved(&cwd.join(output));
     let is_output = |path: &Path| resolved(&cwd.join(path)) == output;
-    if let InputPath::File(input) = &settings.input.path
+    if let InputPath::File(input) = &settings.input_path
         && is_output(input)
     {
         return Err(ConfigError::Contradiction {
@@ -186,7 +186,7 @@ fn files(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), ConfigE
 /// was held back: nothing else that the run reads or writes may have these names.
 fn replaced(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), ConfigError> {
     let others = others(settings, layers)?;
-    let held = match &settings.output.path {
+    let held = match &settings.output.target {
         Target::File(output) => Some(held_beside(output)),
         Target::Stdout => None,
     };
@@ -223,10 +223,10 @@ fn others(settings: &Settings, layers: &Layers) -> Result<Vec<OtherFile>, Config
     let mut add = |set_by: Option<&'static Setting>, what: &str, path: PathBuf| {
         others.push(OtherFile { set_by, what: what.to_owned(), path });
     };
-    if let InputPath::File(input) = &settings.input.path {
+    if let InputPath::File(input) = &settings.input_path {
         add(None, "INPUT", input.clone());
     }
-    if let Target::File(output) = &settings.output.path {
+    if let Target::File(output) = &settings.output.target {
         add(Some(&OUTPUT), "the output", output.clone());
         for path in siblings(output) {
             add(Some(&OUTPUT), "a file of the run's own", path);

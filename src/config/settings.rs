@@ -1,23 +1,22 @@
-//! One [`Settings`] for the whole program, grouped as the command line's and the config file's
-//! tables. Every field is already valid: nothing below has to look at it again.
+//! One [`Settings`] for the whole program. Every field is already valid. Where a module defines what it takes
+//! (`InputSettings`, `PaceSettings`, `RetrySettings`, `OutputSettings`), that is what stands here.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
 use secrecy::{ExposeSecret, SecretString};
 
-pub use crate::collect::{Format, Shape, Target};
-pub use crate::config::choices::{Guard, Percent};
+pub use crate::collect::{OutputSettings, Target};
+pub use crate::config::choices::Percent;
 use crate::config::origin::Origin;
 use crate::config::setting::Setting;
-pub use crate::fetch::{BodyAs, Follow};
-pub use crate::input::InputPath;
-pub use crate::limit::Concurrency;
-use crate::model::{Rate, Size, StatusSet};
+pub use crate::fetch::{BodyAs, RetrySettings};
+pub use crate::input::{InputPath, InputSettings};
+pub use crate::limit::PaceSettings;
+use crate::model::{Rate, Size};
 pub use crate::plan::BodyEscape;
 use crate::report::ShownSetting;
 pub use crate::report::{LogFormat, ProgressMode, ReportFile};
@@ -25,19 +24,21 @@ pub use crate::report::{LogFormat, ProgressMode, ReportFile};
 /// What this run shall do. `Debug` shows no secret.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Table `input`.
-    pub input: Input,
-    /// Table `request`.
+    /// INPUT itself.
+    pub input_path: InputPath,
+    /// How it is read.
+    pub input: InputSettings,
+    /// What is sent to the API.
     pub request: Request,
-    /// Table `pace`.
-    pub pace: Pace,
-    /// Table `retry`.
-    pub retry: Retry,
-    /// Table `response`.
+    /// How fast, and how long a pause may be.
+    pub pace: PaceSettings,
+    /// What the fetcher sends again.
+    pub retry: RetrySettings,
+    /// What is kept of an answer.
     pub response: Response,
-    /// Table `output`.
-    pub output: Output,
-    /// Table `run`, the demo apart.
+    /// What is written, and what of earlier runs is kept. Also holds the statuses of `--retry-on` and `--null-on`.
+    pub output: OutputSettings,
+    /// How this run goes.
     pub run: Run,
     /// The built-in API, if it is what this run fetches from.
     pub demo: Option<Demo>,
@@ -58,21 +59,6 @@ impl Settings {
     }
 }
 
-/// What is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Input {
-    /// INPUT itself.
-    pub path: InputPath,
-    /// `--key`; `None`: by the header line.
-    pub key: Option<String>,
-    /// `--delimiter`; `None`: by the header line.
-    pub delimiter: Option<u8>,
-    /// `--no-headers`.
-    pub no_headers: bool,
-    /// `--limit`, in data rows.
-    pub limit: Option<NonZeroU64>,
-}
-
 /// What leaves for the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -90,8 +76,6 @@ pub struct Request {
     pub timeout: Duration,
     /// `--connect-timeout`; at least a millisecond.
     pub connect_timeout: Duration,
-    /// `--follow`.
-    pub follow: Follow,
     /// `--ca-cert`.
     pub ca_cert: Option<PathBuf>,
     /// `--proxy`, not yet parsed; may hold `${ENV_VAR}`.
@@ -111,30 +95,6 @@ pub struct Header {
     pub origin: Origin,
 }
 
-/// How fast.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// `--concurrency`.
-    pub concurrency: Concurrency,
-    /// `--rate`.
-    pub rate: Option<Rate>,
-    /// `--burst`, in attempts.
-    pub burst: NonZeroU32,
-    /// `--max-time`, from the start.
-    pub max_time: Option<Duration>,
-}
-
-/// What is tried again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retry {
-    /// `--retries`: after the first attempt; at most 1,000.
-    pub retries: u32,
-    /// `--retry-on`.
-    pub retry_on: StatusSet,
-    /// `--max-retry-after`.
-    pub max_retry_after: Duration,
-}
-
 /// What is kept of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
@@ -142,44 +102,17 @@ pub struct Response {
     pub select: String,
     /// `--body-as`.
     pub body_as: BodyAs,
-    /// `--null-on`.
-    pub null_on: StatusSet,
     /// `--max-body`, decoded; never 0.
     pub max_body: Size,
-}
-
-/// What is left behind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
-    /// `--output`.
-    pub path: Target,
-    /// `--format`.
-    pub format: Format,
-    /// `--shape`.
-    pub shape: Shape,
-    /// `--merge`.
-    pub merge: bool,
-    /// `--prune`; only with `merge`.
-    pub prune: bool,
-    /// `--changes`; only with an output file.
-    pub changes: Option<PathBuf>,
-    /// `--guard`.
-    pub guard: Guard,
-    /// `--failed`, or its default beside the output; `None`: nowhere.
-    pub failed: Option<PathBuf>,
-    /// `--min-success`.
-    pub min_success: Percent,
 }
 
 /// This run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// `--fresh`.
-    pub fresh: bool,
-    /// `--max-age`.
-    pub max_age: Option<Duration>,
-    /// `--lock-wait`.
-    pub lock_wait: Duration,
+    /// `--max-time`, from the start.
+    pub max_time: Option<Duration>,
+    /// `--min-success`: with fewer fetched, nothing is published.
+    pub min_success: Percent,
     /// `--dry-run`.
     pub dry_run: bool,
     /// `--progress`.

@@ -7,7 +7,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::options::{Takes, all};
-use crate::config::settings::{Concurrency, InputPath, Target};
+use crate::config::settings::{InputPath, Target};
+use crate::limit::Concurrency;
 use crate::model::Exit;
 
 /// A folder to start in, the variables, and the config file in that folder.
@@ -67,16 +68,19 @@ const BASE: &[&str] = &["in.csv", "--url", "http://a/{sku}", "-o", "out.json"];
 
 /// Everything but the origins, as text.
 fn shown(settings: &Settings) -> String {
-    let Settings { input, request, pace, retry, response, output, run, demo, warnings, .. } = settings;
+    let Settings { input_path, input, request, pace, retry, response, output, run, demo, warnings, .. } =
+        settings;
     let url = request.url.as_ref().map(settings::Secret::reveal);
     let body = request.body.as_ref().map(settings::Secret::reveal);
     let proxy = request.proxy.as_ref().map(settings::Secret::reveal);
     let headers: Vec<_> = request.headers.iter().map(|h| (&h.name, h.value.reveal())).collect();
     let request = (
         (url, &request.method, headers, (body, request.body_escape), proxy),
-        (request.timeout, request.connect_timeout, request.follow, &request.ca_cert, request.insecure),
+        (request.timeout, request.connect_timeout, &request.ca_cert, request.insecure),
     );
-    format!("{input:?} {request:?} {pace:?} {retry:?} {response:?} {output:?} {run:?} {demo:?} {warnings:?}")
+    format!(
+        "{input_path:?} {input:?} {request:?} {pace:?} {retry:?} {response:?} {output:?} {run:?} {demo:?} {warnings:?}"
+    )
 }
 
 /// For each setting two values that it may have, neither of them its default.
@@ -349,7 +353,7 @@ fn an_address_and_an_output_are_required() {
     let error = World::new().error(&["in.csv", "--url", "http://a"]);
     assert!(matches!(error, ConfigError::MissingOutput) && error.exit() == Exit::Usage);
     let file = "[request]\nurl = 'http://a/{sku}'\n[output]\noutput = '-'";
-    assert_eq!(World::new().file(file).run(&["in.csv"]).unwrap().output.path, Target::Stdout);
+    assert_eq!(World::new().file(file).run(&["in.csv"]).unwrap().output.target, Target::Stdout);
     assert_eq!(World::new().error(&["", "-o", "-"]).exit(), Exit::Usage);
 }
 
@@ -444,7 +448,7 @@ fn paths_need_not_be_text_and_text_must_be() {
     let cwd = TempDir::new().unwrap();
     let load = |args: Vec<OsString>| load(args.into_iter(), &Environment::default(), cwd.path());
     let Ok(Invocation::Fetch(settings)) = load(args("-o")) else { panic!("the path was refused") };
-    assert_eq!(settings.output.path, Target::File(odd.clone().into()));
+    assert_eq!(settings.output.target, Target::File(odd.clone().into()));
     let error = load(args("--key")).unwrap_err();
     assert_eq!(error.to_string(), "--key: the value is not valid UTF-8");
     let env: Environment = [(OsString::from("SKUFETCH_HEADER"), odd.clone())].into_iter().collect();
@@ -523,17 +527,17 @@ fn a_misspelt_variable_is_a_warning() {
 fn defaults_are_those_of_the_contract() {
     let settings = World::new().settings(&[]);
     assert_eq!(settings.pace.concurrency, Concurrency::default());
-    assert_eq!((settings.pace.rate, settings.pace.burst.get(), settings.pace.max_time), (None, 1, None));
+    assert_eq!((settings.pace.rate, settings.pace.burst.get(), settings.run.max_time), (None, 1, None));
     assert_eq!((settings.request.timeout.as_secs(), settings.request.connect_timeout.as_secs()), (30, 10));
-    assert_eq!((settings.retry.retries, settings.retry.max_retry_after.as_secs()), (4, 300));
+    assert_eq!((settings.retry.retries, settings.pace.max_retry_after.as_secs()), (4, 300));
     for status in [408, 425, 429, 500, 502, 503, 504, 522, 524] {
-        assert!(settings.retry.retry_on.contains(status));
+        assert!(settings.output.retry_on.contains(status));
     }
-    assert!(!settings.retry.retry_on.contains(501) && settings.response.null_on.is_empty());
+    assert!(!settings.output.retry_on.contains(501) && settings.output.null_on.is_empty());
     assert_eq!((settings.response.max_body.0, settings.response.select.as_str()), (10 << 20, "."));
-    assert_eq!((settings.output.min_success.to_string().as_str(), settings.output.merge), ("50%", false));
-    assert_eq!(settings.request.follow.to_string(), "same-origin");
-    assert_eq!((settings.run.lock_wait.as_secs(), settings.run.max_age), (0, None));
+    assert_eq!((settings.run.min_success.to_string().as_str(), settings.output.merge), ("50%", false));
+    assert_eq!(settings.retry.follow.to_string(), "same-origin");
+    assert_eq!((settings.output.lock_wait.as_secs(), settings.output.max_age), (0, None));
 }
 
 /// The `config.toml` at the top of the repository.

@@ -52,7 +52,7 @@ impl PublishFacts {
     pub(crate) fn of(settings: &OutputSettings) -> Self {
         Self {
             guard: settings.guard,
-            accepts_nulls: settings.min_success <= 0.0,
+            accepts_nulls: settings.accepts_nulls,
             is_merged: settings.merge,
             old: None,
             old_has_skus: false,

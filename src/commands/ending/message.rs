@@ -34,10 +34,10 @@ impl Context<'_> {
             Obstacle::Input(error) => error.into(),
             Obstacle::Stopped(StopReason::Unreachable(why)) => unreachable(&self.origin, &why, settings),
             Obstacle::Stopped(reason) => stopped(&reason, settings),
-            Obstacle::NoRow => CommandError::new(exit, format!("{}: no data row", settings.input.path))
+            Obstacle::NoRow => CommandError::new(exit, format!("{}: no data row", settings.input_path))
                 .with_hint("there is a header, but nothing to ask for"),
             Obstacle::TooFew { fetched, skus, not_found } => {
-                let limit = settings.output.min_success;
+                let limit = settings.run.min_success;
                 let message = format!("only {fetched} of {skus} SKUs came, less than --min-success {limit}");
                 CommandError::new(exit, message).with_hint(too_few_hint(fetched, skus, not_found))
             }
@@ -94,7 +94,7 @@ pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> 
         }
         StopReason::AskedToWait(wait) => {
             let wait = wait.map_or_else(|| "very long".to_owned(), time_left);
-            let limit = humantime::format_duration(settings.retry.max_retry_after);
+            let limit = humantime::format_duration(settings.pace.max_retry_after);
             error(format!("the server asks to wait {wait}; --max-retry-after is {limit}")).with_hint(again)
         }
         StopReason::Disk => error("the journal cannot be written".into()),
@@ -108,9 +108,9 @@ pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> 
 /// The error of a run over a part of an input whose own run was interrupted, with so many answers for other rows.
 pub(in crate::commands) fn interrupted_run(answers: u64, settings: &Settings) -> CommandError {
     let answers = counted(answers, "answer", "answers");
-    let input = &settings.input.path;
+    let input = &settings.input_path;
     let part = match settings.input.limit {
-        Some(limit) => format!("the first {} of {input}", counted(limit.get(), "row", "rows")),
+        Some(limit) => format!("the first {} of {input}", counted(limit, "row", "rows")),
         None => format!("{input}, a failure file,"),
     };
     let message =
@@ -134,7 +134,7 @@ fn unreachable(origin: &str, why: &str, settings: &Settings) -> CommandError {
 
 /// Standard output has no journal to go on from.
 fn again(settings: &Settings) -> &'static str {
-    match settings.output.path {
+    match settings.output.target {
         Target::File(_) => "the same command goes on from the journal",
         Target::Stdout => "the same command starts over",
     }

@@ -62,7 +62,7 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
     let mut summary = run.summary();
     let context = Context { settings, origin: run.origin(), mask: run.mask() };
     let happened = run.happened(summary.counts);
-    let outcome = before_publishing(happened, settings.output.min_success);
+    let outcome = before_publishing(happened, settings.run.min_success);
     if run.end.at_once {
         // The second signal came: what the journal has is what it has.
         report.abandon();
@@ -86,7 +86,7 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
     summary.elapsed = started.elapsed();
     summary.written = files.written();
     summary.published = files.is_published;
-    summary.journal_kept = files.journal_kept && matches!(settings.output.path, Target::File(_));
+    summary.journal_kept = files.journal_kept && matches!(settings.output.target, Target::File(_));
     if let Some(published) = &files.published {
         summary.changes = published.changes.as_ref().map(|(counts, _)| changes(*counts));
         summary.not_in_input = Some(published.not_in_input)
@@ -162,7 +162,7 @@ impl FinishedRun<'_> {
             exit: Exit::Complete,
             error: None,
             published: false,
-            journal_kept: matches!(self.settings.output.path, Target::File(_)),
+            journal_kept: matches!(self.settings.output.target, Target::File(_)),
             oldest: self.collector.oldest_adopted().map(age),
             changes: None,
             not_in_input: None,
@@ -195,7 +195,7 @@ impl FinishedRun<'_> {
     /// How long a signal waits for what is being written: a replaced file is an instant away from old or
     /// new, standard output may be a pipe that nobody reads. A run that was signalled before waits no more.
     fn grace(&self) -> Duration {
-        match (self.shutdown.reason(), &self.settings.output.path) {
+        match (self.shutdown.reason(), &self.settings.output.target) {
             (Some(StopReason::Signal(_)), _) | (_, Target::Stdout) => Duration::ZERO,
             _ => DRAIN,
         }
@@ -207,7 +207,7 @@ impl FinishedRun<'_> {
             place: self.place,
             columns: self.columns,
             input_summary: self.end.input_summary,
-            input: match &self.settings.input.path {
+            input: match &self.settings.input_path {
                 InputPath::File(path) => Some(path.clone()),
                 InputPath::Stdin => None,
             },

@@ -55,7 +55,7 @@ fn ends(happened: Happened, decision: &PublishDecision) -> (u8, String) {
     let settings = settings();
     let failed = happened.counts.failed;
     let outcome =
-        before_publishing(happened, settings.output.min_success).and_then(|()| after_writing(decision));
+        before_publishing(happened, settings.run.min_success).and_then(|()| after_writing(decision));
     let code = exit(outcome.as_ref().err(), failed).code();
     let context =
         Context { settings: &settings, origin: " at http://a.example".into(), mask: Mask::default() };
