@@ -20,32 +20,16 @@ pub struct ReportedQuota {
     /// How long until the quota is full again, from when the server answered. Decades where the number was too long to
     /// have a meaning.
     pub reset: Duration,
-    /// The length of the quota's window, if the server says.
-    pub window: Option<Duration>,
-    /// Requests in a whole window, if the server says.
-    pub limit: Option<u64>,
 }
 
 static RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// The names of limit, remaining and reset in the families of three fields.
-static TRIPLES: [[HeaderName; 3]; 3] = [
-    [
-        HeaderName::from_static("ratelimit-limit"),
-        HeaderName::from_static("ratelimit-remaining"),
-        HeaderName::from_static("ratelimit-reset"),
-    ],
-    [
-        HeaderName::from_static("x-ratelimit-limit"),
-        HeaderName::from_static("x-ratelimit-remaining"),
-        HeaderName::from_static("x-ratelimit-reset"),
-    ],
-    [
-        HeaderName::from_static("x-rate-limit-limit"),
-        HeaderName::from_static("x-rate-limit-remaining"),
-        HeaderName::from_static("x-rate-limit-reset"),
-    ],
+/// The names of remaining and reset in the families of separate fields.
+static PAIRS: [[HeaderName; 2]; 3] = [
+    [HeaderName::from_static("ratelimit-remaining"), HeaderName::from_static("ratelimit-reset")],
+    [HeaderName::from_static("x-ratelimit-remaining"), HeaderName::from_static("x-ratelimit-reset")],
+    [HeaderName::from_static("x-rate-limit-remaining"), HeaderName::from_static("x-rate-limit-reset")],
 ];
 
 /// Reads the quota of an answer; of several, the one that allows least per second. Instants are relative to the answer's
@@ -59,7 +43,7 @@ pub fn quota(headers: &HeaderMap, now: SystemTime) -> Option<ReportedQuota> {
     {
         return None;
     }
-    structured(headers, now).or_else(|| TRIPLES.iter().find_map(|names| triple(headers, names, now)))
+    structured(headers, now).or_else(|| PAIRS.iter().find_map(|names| pair(headers, names, now)))
 }
 
 /// The families `RateLimit` with parameters, and `RateLimit` as a dictionary.
@@ -76,56 +60,42 @@ fn structured(headers: &HeaderMap, now: SystemTime) -> Option<ReportedQuota> {
         if policy.is_some_and(|policy| !policy.of_requests) {
             return None;
         }
-        let window = policy.and_then(|policy| policy.window);
         // Without a `t` the quota is full again within a window at the latest.
         let reset = match parameter(parameters, "t") {
             Some(text) => reset(text, headers, now)?,
-            None => window?,
+            None => policy.and_then(|policy| policy.window)?,
         };
-        Some(ReportedQuota { remaining, reset, window, limit: policy.and_then(|policy| policy.quota) })
+        Some(ReportedQuota { remaining, reset })
     });
-    listed.min_by(tighter).or_else(|| dictionary(headers, &policies, now))
+    listed.min_by(tighter).or_else(|| dictionary(headers, now))
 }
 
 /// `limit=100, remaining=50, reset=30` (the draft's versions up to 07).
-fn dictionary(headers: &HeaderMap, policies: &[QuotaPolicy], now: SystemTime) -> Option<ReportedQuota> {
+fn dictionary(headers: &HeaderMap, now: SystemTime) -> Option<ReportedQuota> {
     let value = |key: &str| {
         let mut values = members(headers, &RATELIMIT).filter_map(|member| member.split_once('='));
         let (_, value) = values.find(|(name, _)| name.trim().eq_ignore_ascii_case(key))?;
         Some(value.trim())
     };
-    let limit = value("limit").and_then(count);
-    Some(ReportedQuota {
-        remaining: count(value("remaining")?)?,
-        reset: reset(value("reset")?, headers, now)?,
-        window: window_of(limit, policies),
-        limit,
-    })
+    let remaining = count(value("remaining")?)?;
+    Some(ReportedQuota { remaining, reset: reset(value("reset")?, headers, now)? })
 }
 
-/// Three fields, one number each.
-fn triple(headers: &HeaderMap, names: &[HeaderName; 3], now: SystemTime) -> Option<ReportedQuota> {
-    let [limit, remaining, until] = names.each_ref().map(|name| headers.get(name)?.to_str().ok());
+/// Separate fields, one number each.
+fn pair(headers: &HeaderMap, names: &[HeaderName; 2], now: SystemTime) -> Option<ReportedQuota> {
+    let [remaining, until] = names.each_ref().map(|name| headers.get(name)?.to_str().ok());
     let remaining = count(first_of_list(remaining?))?;
     let until = until?.trim();
     let reset = reset(first_of_list(until), headers, now).or_else(|| {
         let until = http_date(until.as_bytes())?;
         Some(until.duration_since(answered_at(headers, now)).unwrap_or_default())
     })?;
-    let limit = limit.and_then(|text| count(first_of_list(text)));
-    let policies: Vec<QuotaPolicy> = members(headers, &RATELIMIT_POLICY).map(policy).collect();
-    Some(ReportedQuota { remaining, reset, window: window_of(limit, &policies), limit })
+    Some(ReportedQuota { remaining, reset })
 }
 
-/// The window of the policy with this quota (older versions of the draft name a policy by its quota).
-fn window_of(limit: Option<u64>, policies: &[QuotaPolicy]) -> Option<Duration> {
-    policies.iter().find(|policy| limit.is_some() && policy.quota == limit)?.window
-}
-
-/// One member of `RateLimit-Policy`: `"default";q=100;w=10`, or `100;w=10` in older versions.
+/// What counts of one member of `RateLimit-Policy`: `"default";q=100;w=10`, or `100;w=10` in older versions.
 struct QuotaPolicy<'a> {
     name: &'a str,
-    quota: Option<u64>,
     window: Option<Duration>,
     /// False for quotas counted in something else, such as bytes.
     of_requests: bool,
@@ -135,7 +105,6 @@ fn policy(member: &str) -> QuotaPolicy<'_> {
     let (name, parameters) = item(member);
     QuotaPolicy {
         name,
-        quota: parameter(parameters, "q").or(Some(name)).and_then(count),
         window: parameter(parameters, "w").and_then(number).and_then(|window| match window {
             Number::Seconds(window) => Some(window),
             Number::TooLong => None,
@@ -244,22 +213,15 @@ mod tests {
 
     #[allow(clippy::unnecessary_wraps, reason = "it is compared with what was read")]
     fn left(remaining: u64, reset: u64) -> Option<ReportedQuota> {
-        Some(ReportedQuota { remaining, reset: Duration::from_secs(reset), window: None, limit: None })
-    }
-
-    fn of(limit: u64, window: Option<u64>, quota: Option<ReportedQuota>) -> Option<ReportedQuota> {
-        quota.map(|q| ReportedQuota { limit: Some(limit), window: window.map(Duration::from_secs), ..q })
+        Some(ReportedQuota { remaining, reset: Duration::from_secs(reset) })
     }
 
     #[test]
     fn the_current_draft_is_read() {
         assert_eq!(read(&[("RateLimit", r#""default";r=50;t=30"#)]), left(50, 30));
         let policy = ("RateLimit-Policy", r#""burst";q=10;w=1, "default";q=100;w=60;pk=:cHNsZWVw=:"#);
-        assert_eq!(
-            read(&[policy, ("RateLimit", r#""default"; r=50; t=30"#)]),
-            of(100, Some(60), left(50, 30))
-        );
-        assert_eq!(read(&[policy, ("RateLimit", r#""default";r=50"#)]), of(100, Some(60), left(50, 60)));
+        assert_eq!(read(&[policy, ("RateLimit", r#""default"; r=50; t=30"#)]), left(50, 30));
+        assert_eq!(read(&[policy, ("RateLimit", r#""default";r=50"#)]), left(50, 60));
         assert_eq!(read(&[("RateLimit", r#""a,b;r=1;\"";r=2;t=3"#)]), left(2, 3), "a name may hold anything");
         assert_eq!(read(&[("RateLimit", "token;r=5;t=6")]), left(5, 6));
     }
@@ -286,21 +248,18 @@ mod tests {
             ("RateLimit-Policy", r#""bytes";q=65535;qu="content-bytes";w=10, "n";q=9;qu="requests";w=10"#);
         assert_eq!(read(&[policy, ("RateLimit", r#""bytes";r=0;t=5"#)]), None);
         let both = ("RateLimit", r#""bytes";r=0;t=5, "n";r=3;t=5"#);
-        assert_eq!(read(&[policy, both]), of(9, Some(10), left(3, 5)));
+        assert_eq!(read(&[policy, both]), left(3, 5));
     }
 
     #[test]
     fn older_drafts_are_read() {
         let dictionary = ("RateLimit", "limit=100, remaining=50, reset=30");
-        assert_eq!(read(&[dictionary]), of(100, None, left(50, 30)));
-        assert_eq!(
-            read(&[dictionary, ("RateLimit-Policy", "10;w=1, 100;w=60")]),
-            of(100, Some(60), left(50, 30))
-        );
+        assert_eq!(read(&[dictionary]), left(50, 30));
+        assert_eq!(read(&[dictionary, ("RateLimit-Policy", "10;w=1, 100;w=60")]), left(50, 30));
         assert_eq!(read(&[("RateLimit", "remaining=1,reset=2")]), left(1, 2));
         let three =
             [("RateLimit-Limit", "100, 100;w=60"), ("RateLimit-Remaining", "7"), ("RateLimit-Reset", "5")];
-        assert_eq!(read(&three), of(100, None, left(7, 5)));
+        assert_eq!(read(&three), left(7, 5));
     }
 
     #[test]
@@ -309,11 +268,8 @@ mod tests {
             let [limit, remaining, reset] =
                 ["Limit", "Remaining", "Reset"].map(|last| format!("{family}-{last}"));
             let fields = [(&*limit, "60"), (&*remaining, "59.0"), (&*reset, "2.5")];
-            let read = read(&fields).unwrap();
-            assert_eq!(
-                (read.limit, read.remaining, read.reset),
-                (Some(60), 59, Duration::from_millis(2_500))
-            );
+            let quota = read(&fields).unwrap();
+            assert_eq!((quota.remaining, quota.reset), (59, Duration::from_millis(2_500)));
         }
     }
 
@@ -434,7 +390,7 @@ mod tests {
                 0 => vec![("ratelimit", format!("\"a\";r={left};t={reset}"))],
                 1 => vec![("ratelimit", format!("limit=9, remaining={left}, reset={reset}"))],
                 _ => {
-                    let [_, remaining, until] = &TRIPLES[family - 2];
+                    let [remaining, until] = &PAIRS[family - 2];
                     vec![(remaining.as_str(), left.clone()), (until.as_str(), reset.to_string())]
                 }
             };
@@ -447,8 +403,11 @@ mod tests {
     }
 
     fn harmless(fields: &[(usize, String)]) -> Result<(), TestCaseError> {
-        let names = TRIPLES.iter().flatten().chain([&RATELIMIT, &RATELIMIT_POLICY]);
-        let names: Vec<&str> = names.map(HeaderName::as_str).chain(["date", "retry-after"]).collect();
+        let names = PAIRS.iter().flatten().chain([&RATELIMIT, &RATELIMIT_POLICY]);
+        let names: Vec<&str> = names
+            .map(HeaderName::as_str)
+            .chain(["ratelimit-limit", "x-ratelimit-limit", "x-rate-limit-limit", "date", "retry-after"])
+            .collect();
         let fields: Vec<_> = fields.iter().map(|(name, value)| (names[*name], value.as_str())).collect();
         if let Some(quota) = read(&fields) {
             prop_assert!(std::time::Instant::now().checked_add(quota.reset).is_some());

@@ -18,7 +18,7 @@ const MESSAGE_CHARS: usize = 160;
 
 /// A compiled filter. `Send + Sync`: all threads can share one.
 #[derive(Debug)]
-pub struct Select(Option<jq::Filter>);
+pub struct Select(Option<Filter>);
 
 /// Why a filter cannot be used, or what it made of a body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +64,7 @@ impl Select {
         if text.trim() == "." {
             return Ok(Self(None));
         }
-        jq::Filter::compile(text).map(|filter| Self(Some(filter)))
+        Filter::compile(text).map(|filter| Self(Some(filter)))
     }
 
     /// Whether this is `.`, which keeps every body as it is.
@@ -96,23 +96,25 @@ impl Select {
     }
 }
 
-/// Replaces the filter where the program is built without jq.
+#[cfg(feature = "jq")]
+use jq::JqFilter as Filter;
+
+/// Replaces the filter where the program is built without jq. It has no value.
 #[cfg(not(feature = "jq"))]
-mod jq {
-    use super::SelectError;
+#[derive(Debug)]
+enum NoFilter {}
 
-    /// Has no value.
-    #[derive(Debug)]
-    pub(super) enum Filter {}
+#[cfg(not(feature = "jq"))]
+use NoFilter as Filter;
 
-    impl Filter {
-        pub(super) fn compile(_: &str) -> Result<Self, SelectError> {
-            Err(SelectError::NoJq)
-        }
+#[cfg(not(feature = "jq"))]
+impl NoFilter {
+    fn compile(_: &str) -> Result<Self, SelectError> {
+        Err(SelectError::NoJq)
+    }
 
-        pub(super) fn apply(&self, _: &[u8], _: &mut Vec<u8>) -> Result<(), SelectError> {
-            match *self {}
-        }
+    fn apply(&self, _: &[u8], _: &mut Vec<u8>) -> Result<(), SelectError> {
+        match *self {}
     }
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use super::super::classify::{BodyAs, Select};
 use super::*;
 use crate::limit::{Concurrency, PaceSettings};
-use crate::model::{Fingerprint, Key, Mask, Seq, Size};
+use crate::model::{Fingerprint, Key, Mask, Size, StopReason};
 
 type SendResult = Result<RawAnswer, SendError>;
 

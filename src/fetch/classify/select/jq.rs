@@ -16,11 +16,11 @@ use crate::model::display_safe;
 type Data = data::JustLut<Val>;
 
 /// A compiled filter.
-pub(super) struct Filter(jaq_core::Filter<Data>);
+pub(super) struct JqFilter(jaq_core::Filter<Data>);
 
-impl fmt::Debug for Filter {
+impl fmt::Debug for JqFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Filter")
+        f.write_str("JqFilter")
     }
 }
 
@@ -61,7 +61,7 @@ const MESSAGE_CHARS: usize = super::MESSAGE_CHARS;
 /// Characters of a message that are kept: far more than are shown, so that no secret is cut in two before it is masked.
 const HEAD_CHARS: usize = 8192;
 
-impl Filter {
+impl JqFilter {
     pub(super) fn compile(text: &str) -> Result<Self, SelectError> {
         let arena = Arena::default();
         let library = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
