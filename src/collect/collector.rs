@@ -4,23 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
-use crate::collect::error::CollectError;
+use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::atomic::clear_leftovers;
+use crate::collect::files::cursor::NULL;
 use crate::collect::files::preflight::Preflight;
 use crate::collect::files::salt::random_salt;
 use crate::collect::identity::JobIdentity;
-use crate::collect::journal::appender::Appender;
-use crate::collect::journal::decode::NULL;
+use crate::collect::journal::appender::{Appender, JournalFile};
 use crate::collect::journal::encode::{AnswerRecord, RecordEncoder, RefusedRow};
 use crate::collect::journal::header::JournalHeader;
 use crate::collect::journal::open::{create, resume};
 use crate::collect::journal::publish_record::PublishRecord;
-use crate::collect::journal::reader::RecordReader;
+use crate::collect::journal::reader::JournalReader;
 use crate::collect::journal::recovered_answers::RecoveredAnswers;
 use crate::collect::previous::previous_run::PreviousRun;
 use crate::collect::previous::value::PreviousValue;
+use crate::collect::publish::closed_run::{AnswerCounts, ClosedRun};
 use crate::collect::publish::draft::{DraftPlan, DraftProgress};
-use crate::collect::publish::finished_run::{AnswerCounts, FinishedRun};
 use crate::collect::publish::guard::check_rows;
 use crate::collect::settings::OutputSettings;
 use crate::model::{Answer, Cause, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators};
@@ -74,8 +74,8 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Clears what killed runs left, reads the old output and its state as far as they are needed, and
-    /// opens the journal or goes on with it. Blocks; the caller holds the lock.
+    /// Removes what killed runs left, reads the old output and its state as far as they are needed, and
+    /// opens the journal or resumes it. Blocks; the caller holds the lock.
     ///
     /// # Errors
     /// An old output that cannot be merged with, an input of so few `rows` that the new output could only be held
@@ -109,13 +109,14 @@ impl Collector {
         let recovered = Recovered::select(&mut scan.answers, settings, began, notes);
         let is_there = |stamp| previous.old.as_ref().is_some_and(|old| old.stamp == stamp);
         let published_before = scan.publishing.filter(|published| is_there(published.output));
-        // Where old values are merged or compared, only the end of the run can tell what becomes of a row.
+        // Where old values are merged or compared, a row is decided only at the end of the run.
         let is_drafted = !settings.merge && settings.changes.is_none();
         let draft = file.try_clone().ok().filter(|_| is_drafted).map(|reading| {
-            let records = RecordReader::new(paths.journal.clone(), reading, salt);
+            let records = JournalReader::new(paths.journal.clone(), reading, salt);
             DraftProgress::new(DraftPlan::of(settings, paths, salt, identity), records, settings.draft_step)
         });
-        let journal = Appender::resume(&paths.journal, (file, salt), scan.end)?;
+        let journal =
+            Appender::resume(JournalFile { path: paths.journal.clone(), file, salt, end: scan.end })?;
         let collector = Self {
             began,
             answers: scan.answers,
@@ -221,15 +222,15 @@ impl Collector {
         self.record(entry.seq, |encoder, out| encoder.failed(out, entry, fault))
     }
 
-    /// "Not modified": the old body is copied into the journal, which so stands for itself, whatever
-    /// becomes of the old output. A 304 is about the exchange, not about the body: the record keeps
-    /// the status that the body came with, and gets this answer's time.
+    /// Copies the old body of a 304 into the journal, which is then complete whatever happens to the old output. The 304
+    /// is about the exchange, not about the body: the record keeps the status that the body came with, and gets this
+    /// answer's time.
     fn append_unchanged(&mut self, entry: &Entry, answer: &Answer) -> Result<(), CollectError> {
         let known = self.previous.previous_value(&entry.key, entry.fingerprint);
         let old = self
             .previous
             .body(&entry.key)
-            .map_err(CollectError::io("read the old output for", self.journal.path()))?;
+            .map_err(CollectError::io(FileOperation::ReadOldFor, self.journal.path()))?;
         let Some((status, body)) = old else {
             let detail = "the API says that nothing changed, but there is no old value";
             return self.append_failure(entry, &Fault::new(Cause::Body, detail).with_status(answer.status));
@@ -245,7 +246,7 @@ impl Collector {
         self.append_answer(entry, &answered)
     }
 
-    /// Takes in a row that may not be asked for.
+    /// Takes in a row that must not be requested.
     ///
     /// # Errors
     /// The journal could not be written (this record or one before it).
@@ -289,8 +290,8 @@ impl Collector {
     ///
     /// # Errors
     /// Something could not be written or synced.
-    pub fn close(self) -> Result<FinishedRun, CollectError> {
-        Ok(FinishedRun {
+    pub fn close(self) -> Result<ClosedRun, CollectError> {
+        Ok(ClosedRun {
             journal: self.journal.close()?,
             identity: self.identity,
             has_failures: self.has_failures,
@@ -318,11 +319,11 @@ mod tests {
     fn a_journal_may_move_between_threads() {
         fn movable<T: Send>() {}
         movable::<Collector>();
-        movable::<FinishedRun>();
+        movable::<ClosedRun>();
     }
 
     #[test]
-    fn an_interrupted_run_is_gone_on_with_and_gives_the_same_bytes() {
+    fn an_interrupted_run_is_resumed_and_gives_the_same_bytes() {
         let whole = TestRun::new();
         let entries: Vec<Entry> = (0..9).map(|n| fetched(n, &format!("K{n}"), &format!("[{n}]"))).collect();
         whole.publish_entries(&entries);
@@ -360,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_and_deferred_rows_are_asked_again() {
+    fn failed_and_deferred_rows_are_requested_again() {
         let run = TestRun::new();
         let (mut journal, _) = run.open();
         journal.append(&failed(0, "A", 500)).unwrap();
@@ -372,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_tail_is_dropped_with_a_word_and_written_over() {
+    fn a_torn_tail_is_dropped_with_a_note_and_overwritten() {
         let run = TestRun::new();
         let (mut journal, _) = run.open();
         journal.append(&fetched(0, "A", "1")).unwrap();
@@ -458,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn standard_output_leaves_nothing_to_go_on_with() {
+    fn standard_output_leaves_nothing_to_resume() {
         let run = TestRun::with(|settings| settings.target = Target::Stdout);
         let (mut journal, _) = run.open();
         journal.append(&fetched(1, "B", "2")).unwrap();
@@ -492,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_no_change_without_an_old_value_is_a_failure_and_not_an_invention() {
+    fn a_304_without_an_old_value_is_a_failure() {
         let run = TestRun::new();
         let (mut journal, _) = run.open();
         let unchanged = crate::collect::test_run::answer(crate::model::Content::Unchanged);

@@ -1,16 +1,64 @@
-//! What ends a run in this room: what was tried, where, and why it failed.
+//! What ends a run in `collect`: the operation, the file, and why it failed.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::model::{Exit, system_limit};
 
-/// Operation names that select a hint.
-pub(crate) const CREATE: &str = "create";
-pub(crate) const SET_MODE: &str = "set the mode of";
-pub(crate) const SYNC: &str = "sync";
-pub(crate) const REPLACE: &str = "replace";
-pub(crate) const OPEN: &str = "open";
+/// What was being done to a file when the system refused it. Exits and hints depend on it; its text is a verb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileOperation {
+    /// Creating it, or the temporary file that is to replace it.
+    Create,
+    /// Opening it.
+    Open,
+    /// Reading it.
+    Read,
+    /// Reading the old output.
+    ReadOld,
+    /// Reading a value of the old output that this journal is to have.
+    ReadOldFor,
+    /// Writing it.
+    Write,
+    /// Setting its mode.
+    SetMode,
+    /// Syncing it.
+    Sync,
+    /// Syncing this folder.
+    SyncFolder,
+    /// Renaming a new file over it.
+    Replace,
+    /// Removing it.
+    Remove,
+    /// Removing a temporary file beside it.
+    RemoveBeside,
+    /// Renaming a journal to the name of one that was set aside.
+    SetAside,
+    /// Opening the journal of an interrupted run for more records.
+    Resume,
+}
+
+impl fmt::Display for FileOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "create",
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::ReadOld => "read the old",
+            Self::ReadOldFor => "read the old output for",
+            Self::Write => "write",
+            Self::SetMode => "set the mode of",
+            Self::Sync => "sync",
+            Self::SyncFolder => "sync the folder",
+            Self::Replace => "replace",
+            Self::Remove => "remove",
+            Self::RemoveBeside => "remove a file beside",
+            Self::SetAside => "set aside",
+            Self::Resume => "go on with",
+        })
+    }
+}
 
 const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
 
@@ -30,17 +78,17 @@ pub enum CollectError {
     Create {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// What publishing will do was refused; found before the first request.
     #[error("cannot {doing} {}: {source}", path.display())]
-    PublishProbe {
-        /// What was tried, as a verb.
-        doing: &'static str,
+    PublishTrial {
+        /// What was tried.
+        doing: FileOperation,
         /// The file that is to be replaced.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A file is a mount point of its own: no other file can be renamed over it.
@@ -54,35 +102,35 @@ pub enum CollectError {
     NoLocks {
         /// The lock file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The system gives no thread.
+    /// A thread could not be started.
     #[error("cannot start {what}: {source}")]
     Thread {
         /// What the thread was to do.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The temporary file that holds the answers until they go to standard output.
     #[error("cannot {doing} a temporary file in {}: {source}", folder.display())]
     Temporary {
-        /// What was being done, as a verb.
-        doing: &'static str,
+        /// What was being done.
+        doing: FileOperation,
         /// The folder for temporary files.
         folder: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Disk trouble while working.
+    /// An operation on a file failed during the run.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
-        /// What was being done, as a verb.
-        doing: &'static str,
+        /// What was being done.
+        doing: FileOperation,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The journal is damaged where it was already safe on disk: no crash explains that.
@@ -100,7 +148,7 @@ pub enum CollectError {
     Locked {
         /// The lock file.
         path: PathBuf,
-        /// Who holds it, in words.
+        /// Who holds it, as text.
         holder: String,
     },
     /// The old output cannot be read, and `--merge` or `--changes` needs it.
@@ -143,7 +191,7 @@ pub enum CollectError {
         /// The output, as the user wrote it.
         path: PathBuf,
     },
-    /// The caller took back its leave before anything was replaced.
+    /// A signal came before anything was replaced.
     #[error("stopped before the output was replaced")]
     Stopped,
     /// The new output is in its place, but what was to follow failed.
@@ -163,18 +211,18 @@ impl CollectError {
     /// How the program ends for this.
     pub fn exit(&self) -> Exit {
         match self {
-            // A limit that ends a run late or early, as it happens: one exit for both.
+            // A limit on file sizes may be met before the first request or after it: one exit for both.
             Self::Create { source, .. }
-            | Self::PublishProbe { source, .. }
+            | Self::PublishTrial { source, .. }
             | Self::Temporary { source, .. }
                 if source.kind() == io::ErrorKind::FileTooLarge =>
             {
                 Exit::Io
             }
-            Self::Temporary { doing, .. } if *doing != CREATE => Exit::Io,
+            Self::Temporary { doing, .. } if *doing != FileOperation::Create => Exit::Io,
             Self::Place { .. }
             | Self::Create { .. }
-            | Self::PublishProbe { .. }
+            | Self::PublishTrial { .. }
             | Self::MountPoint { .. }
             | Self::NoLocks { .. }
             | Self::Temporary { .. } => Exit::CannotCreate,
@@ -196,7 +244,7 @@ impl CollectError {
         matches!(self, Self::Unsettled { .. })
     }
 
-    /// What the user can do about it, where that is known.
+    /// What the user can do about it, if anything helps.
     pub fn hint(&self) -> Option<String> {
         let limit = |source| system_limit::advice(source);
         Some(match self {
@@ -214,14 +262,14 @@ impl CollectError {
                 let name = "set TMPDIR to a writable folder with room for all answers";
                 limit(source).map_or_else(|| name.into(), |limit| format!("{limit}; or {name}"))
             }
-            Self::Create { source, .. } | Self::PublishProbe { source, .. } if limit(source).is_some() => {
+            Self::Create { source, .. } | Self::PublishTrial { source, .. } if limit(source).is_some() => {
                 limit(source)?.into()
             }
             Self::Create { .. } => "check that the folder is there and that you may write to it".into(),
-            Self::PublishProbe { doing: SYNC, source, .. } if source.raw_os_error() == Some(EIO) => {
+            Self::PublishTrial { doing: FileOperation::Sync, source, .. } if source.raw_os_error() == Some(EIO) => {
                 "check the disk: it reports an input/output error".into()
             }
-            Self::PublishProbe { doing, path, .. } => refused(doing, path),
+            Self::PublishTrial { doing, path, .. } => refused(*doing, path),
             Self::Io { source, .. } => {
                 let first = limit(source).unwrap_or("check the disk");
                 format!("{first}, then run the same command again; it goes on from the journal")
@@ -262,16 +310,16 @@ impl CollectError {
         move |source| Self::Create { path: path.into(), source }
     }
 
-    /// For `map_err`: the same trouble, found before the first request.
+    /// For `map_err`: the same error, found before the first request.
     pub(crate) fn before_first_request(self) -> Self {
         match self {
-            Self::Io { doing, path, source } => Self::PublishProbe { doing, path, source },
+            Self::Io { doing, path, source } => Self::PublishTrial { doing, path, source },
             other => other,
         }
     }
 
-    /// The same trouble with the journal of a run to standard output: a temporary file in this folder, which no later
-    /// run sees.
+    /// The same error of the journal of a run to standard output: a temporary file in this folder, which no later
+    /// run reads.
     pub(crate) fn of_temporary(self, folder: &Path) -> Self {
         match self {
             Self::Io { doing, path, source } if path == folder => {
@@ -281,29 +329,29 @@ impl CollectError {
         }
     }
 
-    /// The same trouble, met when the new output already stood.
+    /// The same error, met when the new output was already in place.
     pub(crate) fn after_publishing(self, output: &Path) -> Self {
         Self::Unsettled { path: output.into(), source: Box::new(self) }
     }
 
     /// For `map_err`: work on a file that failed.
-    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(doing: FileOperation, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, path: path.into(), source }
     }
 }
 
 /// What to do where the file system refuses what publishing needs.
-fn refused(doing: &str, path: &Path) -> String {
+fn refused(doing: FileOperation, path: &Path) -> String {
     let another = "choose a folder on another file system";
     match doing {
-        SET_MODE => format!(
+        FileOperation::SetMode => format!(
             "the file system does not allow mode changes: remove {0}, or give it the mode that new files get there; \
              or {another}",
             path.display()
         ),
-        REPLACE => format!("no file can be renamed over another there: {another}"),
-        SYNC => format!("the file system does not support fsync: {another}"),
-        OPEN => "it probably belongs to another user, such as root: run as that user, or give the file to the user of \
+        FileOperation::Replace => format!("no file can be renamed over another there: {another}"),
+        FileOperation::Sync => format!("the file system does not support fsync: {another}"),
+        FileOperation::Open => "it probably belongs to another user, such as root: run as that user, or give the file to the user of \
                  this run"
             .into(),
         _ => "check that the folder is there and that you may read it and write to it".into(),
@@ -321,13 +369,17 @@ mod tests {
         let cases = [
             (CollectError::place(&path, "it is a folder"), 73),
             (CollectError::create(&path)(io()), 73),
-            (CollectError::io("sync", &path)(io()), 74),
+            (CollectError::io(FileOperation::Sync, &path)(io()), 74),
             (CollectError::Damaged { path: path.clone(), offset: 7, why: "bad".into() }, 74),
-            (CollectError::io("replace", &path)(io::Error::other("no")).before_first_request(), 73),
+            (
+                CollectError::io(FileOperation::Replace, &path)(io::Error::other("no"))
+                    .before_first_request(),
+                73,
+            ),
             (CollectError::MountPoint { path: path.clone() }, 73),
             (CollectError::NoLocks { path: path.clone(), source: io() }, 73),
             (CollectError::create(&path)(io::ErrorKind::FileTooLarge.into()), 74),
-            (CollectError::io("sync", &path)(io()).after_publishing(&path), 74),
+            (CollectError::io(FileOperation::Sync, &path)(io()).after_publishing(&path), 74),
             (CollectError::Locked { path: path.clone(), holder: "by process 1".into() }, 75),
             (CollectError::OldOutput { path: path.clone(), offset: 0, why: "not JSON".into() }, 65),
             (CollectError::IncompatibleOutput { path: path.clone(), why: "other --select".into() }, 65),

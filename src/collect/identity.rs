@@ -10,9 +10,9 @@ use crate::model::Fingerprint;
 pub struct JobIdentity {
     /// All of it, in bytes of a canonical form: template, method, key column, body, selection, shape.
     pub digest_input: Vec<u8>,
-    /// The same for people, an object without secrets; stands in the journal's first line.
+    /// The same in readable form, an object without secrets; part of the journal's first line.
     pub description: serde_json::Value,
-    /// What decides which values a run gives, apart from their layout.
+    /// What decides about the values of a run, apart from their layout.
     pub provenance: Provenance,
 }
 

@@ -1,5 +1,5 @@
-//! What a run would find of earlier ones, looked at without a trace: nothing is created, changed, renamed or
-//! held, so that a plan can be made beside a run that works.
+//! What a run would find of earlier ones, read without a trace: nothing is created, changed, renamed or locked, so that
+//! a dry run can be made beside a run in progress.
 
 use std::time::SystemTime;
 
@@ -25,18 +25,18 @@ pub struct Inspection {
     answers: RecoveredAnswers,
     previous: PreviousRun,
     salt: [u8; 16],
-    /// When this was looked at: ages count from here.
+    /// When this was read: ages count from here.
     pub began: SystemTime,
     /// What an interrupted run left.
     pub recovered: Recovered,
-    /// Who is writing this output now, in words, if anyone is.
+    /// Which process writes this output now, as text, if one does.
     pub writer: Option<String>,
     /// The size of the output that is there, in bytes.
     pub old_bytes: Option<u64>,
 }
 
 impl Inspection {
-    /// Looks at the journal, the old output and its state, as [`Collector::open`](super::Collector::open) would.
+    /// Reads the journal, the old output and its state, as [`Collector::open`](super::Collector::open) would.
     ///
     /// # Errors
     /// An old output that cannot be merged with, a damaged journal, or disk trouble.
@@ -111,7 +111,7 @@ impl Inspection {
     }
 }
 
-/// The answers in the journal and its salt, if there is one that a run would go on with.
+/// The answers in the journal and its salt, if there is one that a run would resume.
 fn journal(
     paths: &Paths,
     header: &JournalHeader,
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_works_is_seen_and_not_disturbed() {
+    fn a_run_in_progress_is_found_and_not_disturbed() {
         let run = TestRun::new();
         let paths = preflight(&run.settings).unwrap().paths.unwrap();
         let lock = Lock::acquire(&paths, Duration::ZERO).unwrap();

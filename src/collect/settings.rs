@@ -44,7 +44,7 @@ pub enum Format {
     Jsonl,
 }
 
-/// What stands for one SKU.
+/// What is stored for one SKU.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Shape {
     /// Its body alone.
@@ -112,7 +112,7 @@ pub struct OutputSettings {
     pub target: Target,
     /// How it is laid out.
     pub format: Format,
-    /// What stands for one SKU.
+    /// What is stored for one SKU.
     pub shape: Shape,
     /// Start from the existing output.
     pub merge: bool,

@@ -1,4 +1,4 @@
-//! What the tests of this room share: a folder, entries, and runs over them.
+//! What the tests of `collect` share: a folder, entries, and runs over them.
 
 use std::fs;
 use std::io::Write;
@@ -10,8 +10,8 @@ use crate::collect::error::CollectError;
 use crate::collect::files::preflight::{Preflight, preflight};
 use crate::collect::identity::{JobIdentity, Provenance};
 use crate::collect::journal::encode::RefusedRow;
+use crate::collect::publish::closed_run::ClosedRun;
 use crate::collect::publish::context::PublishContext;
-use crate::collect::publish::finished_run::FinishedRun;
 use crate::collect::publish::outcome::{PublishOutcome, UnpublishedOutcome};
 use crate::collect::settings::{OutputSettings, Target};
 use crate::input::Columns;
@@ -77,7 +77,7 @@ impl TestRun {
         self.try_open().unwrap()
     }
 
-    /// A run without a journal to go on with: these entries, published.
+    /// A run that resumes no journal: these entries, published.
     pub(crate) fn publish_entries(&self, entries: &[Entry]) -> PublishOutcome {
         let (mut journal, _) = self.open();
         for entry in entries {
@@ -86,13 +86,13 @@ impl TestRun {
         self.publish(journal.close().unwrap())
     }
 
-    pub(crate) fn publish(&self, finished: FinishedRun) -> PublishOutcome {
+    pub(crate) fn publish(&self, finished: ClosedRun) -> PublishOutcome {
         self.try_publish(finished, &TestContext::default()).unwrap()
     }
 
     pub(crate) fn try_publish(
         &self,
-        finished: FinishedRun,
+        finished: ClosedRun,
         how: &TestContext<'_>,
     ) -> Result<PublishOutcome, CollectError> {
         let mut stdout = Vec::new();
@@ -103,7 +103,7 @@ impl TestRun {
 
     pub(crate) fn publish_into(
         &self,
-        finished: FinishedRun,
+        finished: ClosedRun,
         how: &TestContext<'_>,
         stdout: &mut dyn Write,
     ) -> Result<PublishOutcome, CollectError> {
@@ -121,7 +121,7 @@ impl TestRun {
         finished.publish(&self.settings, &mut context)
     }
 
-    pub(crate) fn leave(&self, finished: FinishedRun) -> UnpublishedOutcome {
+    pub(crate) fn leave(&self, finished: ClosedRun) -> UnpublishedOutcome {
         let place = self.place();
         let context = PublishContext {
             place: &place,
@@ -137,7 +137,7 @@ impl TestRun {
     }
 }
 
-/// What a publisher knows of the run.
+/// The context that a test publishes in.
 pub(crate) struct TestContext<'a> {
     pub(crate) input: Option<&'a Path>,
     pub(crate) done: bool,

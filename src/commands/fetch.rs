@@ -232,7 +232,7 @@ impl Prepared {
         let checked = checks.with_input(session, api, &first_look)?;
         let InputChecks { output, place, request, .. } = &checked;
         let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
-        collect::probe_publishing(place)?;
+        collect::try_publishing(place)?;
         let (rows, surveyed) = if path.can_be_read_twice() {
             let surveyed = input::survey(path, reading)?;
             (surveyed.rows(reading)?, Some(surveyed))

@@ -1,4 +1,4 @@
-//! The only place that replaces a file, so that whoever looks finds the old one or the new one, whole.
+//! The only place that replaces a file, so that every reader finds the old one or the new one, whole.
 //!
 //! A temporary file in the target's folder is created exclusively, written, synced and renamed; then
 //! the folder is synced, or the rename itself could be lost with the power. A sync that failed is not
@@ -14,7 +14,7 @@ use rustix::fs::{Gid, Uid, fchown};
 use rustix::process::{getegid, geteuid};
 use tempfile::{Builder, NamedTempFile};
 
-use crate::collect::error::{CREATE, CollectError, REPLACE, SET_MODE, SYNC};
+use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::names::folder_of;
 
 /// Random characters in a temporary name: 62^12 is beyond any collision.
@@ -22,7 +22,7 @@ const RANDOM: usize = 12;
 const ENDING: &str = ".tmp";
 /// Large enough that writing costs few system calls, small beside the program.
 const BUFFER: usize = 256 * 1024;
-/// What a new file asks for; the umask takes its share.
+/// The mode of a new file, before the umask.
 const NEW_FILE: u32 = 0o666;
 const PRIVATE: u32 = 0o600;
 
@@ -40,7 +40,7 @@ pub(crate) struct Replacement {
 impl Replacement {
     /// Begins to replace `target`, which keeps its mode and, where the system lets us, its owner. A
     /// new file gets what the umask leaves. The file is never wider than it will be in the end: until it has the
-    /// group that the mode speaks of, its owner alone may read it.
+    /// group that the mode is meant for, its owner alone may read it.
     pub(crate) fn create(target: &Path) -> Result<Self, CollectError> {
         match fs::symlink_metadata(target) {
             Ok(old) => {
@@ -54,7 +54,7 @@ impl Replacement {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Self::with_mode(target, NEW_FILE, (true, None))
             }
-            Err(error) => Err(CollectError::io(CREATE, target)(error)),
+            Err(error) => Err(CollectError::io(FileOperation::Create, target)(error)),
         }
     }
 
@@ -69,7 +69,7 @@ impl Replacement {
         self.inherits = false;
     }
 
-    /// Where it stands until then.
+    /// Where it is until then.
     pub(crate) fn path(&self) -> &Path {
         self.writer.get_ref().path()
     }
@@ -90,7 +90,7 @@ impl Replacement {
             .rand_bytes(RANDOM)
             .permissions(Permissions::from_mode(create))
             .tempfile_in(folder_of(target))
-            .map_err(CollectError::io(CREATE, target))?;
+            .map_err(CollectError::io(FileOperation::Create, target))?;
         let writer = BufWriter::with_capacity(BUFFER, file);
         Ok(Self { target: target.into(), inherits, mode, written: 0, writer })
     }
@@ -103,8 +103,8 @@ impl Replacement {
         Ok(written)
     }
 
-    /// The part of [`Replacement::commit`] up to the rename, if there is still leave to do it when all
-    /// else is done: then the new file stands, but a power cut may still bring back the old one.
+    /// The part of [`Replacement::commit`] up to the rename, if `may` still allows it when all else is
+    /// done: then the new file is in place, but a power cut may still bring back the old one.
     #[expect(clippy::disallowed_methods, reason = "the one rename that publishes")]
     pub(crate) fn put_if(self, may: &dyn Fn() -> bool) -> Result<(), CollectError> {
         let target = self.target.clone();
@@ -112,7 +112,8 @@ impl Replacement {
         if !may() {
             return Err(CollectError::Stopped);
         }
-        file.persist(&target).map_err(|error| CollectError::io(REPLACE, &target)(error.error))?;
+        file.persist(&target)
+            .map_err(|error| CollectError::io(FileOperation::Replace, &target)(error.error))?;
         Ok(())
     }
 
@@ -120,7 +121,8 @@ impl Replacement {
     fn settle(self) -> Result<NamedTempFile, CollectError> {
         let target = self.target;
         let failed = |doing| CollectError::io(doing, &target);
-        let file = self.writer.into_inner().map_err(|error| failed("write")(error.into_error()))?;
+        let file =
+            self.writer.into_inner().map_err(|error| failed(FileOperation::Write)(error.into_error()))?;
         let mut mode = self.mode;
         if self.inherits
             && let Ok(old) = fs::symlink_metadata(&target)
@@ -135,10 +137,10 @@ impl Replacement {
             let is_so = file.as_file().metadata().is_ok_and(|new| new.mode() & 0o777 == mode);
             if !is_so {
                 let mode = Permissions::from_mode(mode);
-                file.as_file().set_permissions(mode).map_err(failed(SET_MODE))?;
+                file.as_file().set_permissions(mode).map_err(failed(FileOperation::SetMode))?;
             }
         }
-        file.as_file().sync_all().map_err(failed(SYNC))?;
+        file.as_file().sync_all().map_err(failed(FileOperation::Sync))?;
         Ok(file)
     }
 }
@@ -146,15 +148,17 @@ impl Replacement {
 /// Does all that replacing `target` takes, in the same order, with files of its own in the same folder: what a
 /// file system refuses is found before the first request. Leaves nothing behind.
 #[expect(clippy::disallowed_methods, reason = "a trial of that rename, with files of its own")]
-pub(crate) fn probe_replacing(target: &Path) -> Result<(), CollectError> {
+pub(crate) fn try_replacing(target: &Path) -> Result<(), CollectError> {
     let mut new = Replacement::create(target)?;
-    // One byte: a full disk may still have room for a name.
-    new.write_all(b"\n").and_then(|()| new.flush()).map_err(CollectError::io(CREATE, target))?;
+    // One byte: a full disk may still have space for a name.
+    new.write_all(b"\n")
+        .and_then(|()| new.flush())
+        .map_err(CollectError::io(FileOperation::Create, target))?;
     let new = new.settle()?;
     let old = Replacement::create_private(target)?.settle()?.into_temp_path();
-    new.persist(&old).map_err(|error| CollectError::io(REPLACE, target)(error.error))?;
+    new.persist(&old).map_err(|error| CollectError::io(FileOperation::Replace, target)(error.error))?;
     sync_folder(target)?;
-    fs::remove_file(&old).map_err(CollectError::io("remove a file beside", target))
+    fs::remove_file(&old).map_err(CollectError::io(FileOperation::RemoveBeside, target))
 }
 
 impl Write for Replacement {
@@ -193,7 +197,7 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), CollectError> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {
         // Some network file systems do not sync folders: there is nothing more to be had.
         Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
-            Err(CollectError::io("sync the folder", folder)(error))
+            Err(CollectError::io(FileOperation::SyncFolder, folder)(error))
         }
         _ => Ok(()),
     }
@@ -204,7 +208,7 @@ pub(crate) fn remove(path: &Path) -> Result<(), CollectError> {
     match fs::remove_file(path) {
         Ok(()) => sync_folder(path),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(CollectError::io("remove", path)(error)),
+        Err(error) => Err(CollectError::io(FileOperation::Remove, path)(error)),
     }
 }
 
@@ -309,14 +313,14 @@ mod tests {
     fn a_trial_leaves_nothing_and_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("out.json");
-        probe_replacing(&target).unwrap();
+        try_replacing(&target).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         fs::write(&target, "old").unwrap();
         fs::set_permissions(&target, Permissions::from_mode(0o640)).unwrap();
-        probe_replacing(&target).unwrap();
+        try_replacing(&target).unwrap();
         assert_eq!((fs::read(&target).unwrap(), mode(&target)), (b"old".to_vec(), 0o640));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        let error = probe_replacing(Path::new("/proc/out.json")).unwrap_err();
+        let error = try_replacing(Path::new("/proc/out.json")).unwrap_err();
         assert_eq!(error.before_first_request().exit().code(), 73);
     }
 

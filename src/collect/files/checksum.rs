@@ -1,4 +1,4 @@
-//! The checksum that every line of ours begins with, and the first lines of files.
+//! The checksum that every line of a journal or a state file begins with.
 //!
 //! A line is a JSON object whose first member, of fixed width, covers the rest of the line. The checksum
 //! is seeded with the salt of the journal: a line of any other journal never holds it.
@@ -25,7 +25,7 @@ impl Checksum {
         Self(crc32fast::hash(&salt))
     }
 
-    /// Of what stands before there is a salt: header lines.
+    /// Of header lines, which come before there is a salt.
     pub(crate) const HEADER: Self = Self(0);
 
     pub(crate) fn hasher(self) -> crc32fast::Hasher {
@@ -86,7 +86,7 @@ pub(crate) fn push_checked(
     value: &impl Serialize,
 ) -> serde_json::Result<()> {
     let text = serde_json::to_vec(value)?;
-    // The object's own opening brace gives way to the checksum.
+    // The checksum takes the place of the object's opening brace.
     checksum.line(out, |out| out.extend_from_slice(&text[1..]));
     Ok(())
 }

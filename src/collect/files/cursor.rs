@@ -2,6 +2,9 @@
 
 use memchr::memchr2;
 
+/// The JSON null.
+pub(crate) const NULL: &[u8] = b"null";
+
 /// Reads the members of a line one after the other.
 pub(crate) struct Cursor<'a>(pub(crate) &'a [u8]);
 
@@ -39,7 +42,7 @@ impl<'a> Cursor<'a> {
     /// A JSON string with its quotes, or `null`.
     pub(crate) fn nullable(&mut self) -> Option<&'a [u8]> {
         let whole = self.0;
-        if self.take(b"null") { whole.get(..4) } else { self.string() }
+        if self.take(NULL) { whole.get(..NULL.len()) } else { self.string() }
     }
 
     /// The value of a validator; empty if it is not there.

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
-use crate::collect::error::CollectError;
-use crate::collect::files::atomic::{Replacement, clear_old_leftovers, probe_replacing};
+use crate::collect::error::{CollectError, FileOperation};
+use crate::collect::files::atomic::{Replacement, clear_old_leftovers, try_replacing};
 use crate::collect::files::paths::FileTarget;
 
-/// What a file of this kind never reaches: more of an old one is not looked at.
+/// No file of this kind is larger: more of an old one is not read.
 const LARGEST: u64 = 1 << 20;
 
 /// A place that can be written to.
@@ -17,14 +17,14 @@ const LARGEST: u64 = 1 << 20;
 pub struct Document(FileTarget);
 
 impl Document {
-    /// Looks whether the file can be written, and clears what killed runs left of it. Leaves nothing behind.
+    /// Checks that the file can be written, and removes what killed runs left of it. Creates nothing that stays.
     ///
     /// # Errors
     /// It cannot.
     pub fn at(path: &Path) -> Result<Self, CollectError> {
         let target = FileTarget::of(path)?;
         clear_old_leftovers(&target.real);
-        probe_replacing(&target.real).map_err(CollectError::before_first_request)?;
+        try_replacing(&target.real).map_err(CollectError::before_first_request)?;
         Ok(Self(target))
     }
 
@@ -39,10 +39,10 @@ impl Document {
     /// Writes it. Returns its bytes.
     ///
     /// # Errors
-    /// The disk does not take it; what was there before then stands as it was.
+    /// It cannot be written; what was there before then stays as it was.
     pub fn write(&self, content: &[u8]) -> Result<u64, CollectError> {
         let mut replacement = Replacement::create(&self.0.real)?;
-        replacement.write_all(content).map_err(CollectError::io("write", &self.0.given))?;
+        replacement.write_all(content).map_err(CollectError::io(FileOperation::Write, &self.0.given))?;
         replacement.commit()
     }
 }

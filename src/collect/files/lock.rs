@@ -17,7 +17,7 @@ use crate::collect::error::CollectError;
 use crate::collect::files::no_follow::NO_FOLLOW;
 use crate::collect::files::paths::Paths;
 
-/// How often a waiting run looks again: soon enough for a person, cheap enough for an hour.
+/// How often a waiting run tries again: soon enough for a person, cheap enough for an hour.
 const POLL: Duration = Duration::from_millis(100);
 /// More than a lock file of ours ever holds.
 const MAX_NOTE: u64 = 4096;
@@ -70,8 +70,7 @@ impl Lock {
     }
 }
 
-/// Who holds the lock beside the output now, in words. Leaves no trace; the lock is shared for the instant
-/// of the look.
+/// Who holds the lock beside the output now, as text. Leaves no trace; the lock is shared for an instant.
 ///
 /// # Errors
 /// The file system has no locks.
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_run_is_told_who_holds_the_lock() {
+    fn a_second_run_reports_who_holds_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let paths = paths(&dir);
         let first = Lock::acquire(&paths, Duration::ZERO).unwrap();

@@ -1,9 +1,8 @@
 //! Reads at places that are nearly in order.
 //!
-//! Answers come nearly in the order of the rows, so reading a journal in the order of the rows mostly
-//! moves on a little. A large window covers that; a record far away (it was retried, or stems from an
-//! earlier run) is fetched with a small read of its own, so that it does not throw the window away.
-//! When far places keep coming, the window follows them.
+//! Answers come nearly in the order of the rows, so most records are near the one before. A large window covers them.
+//! A record far away (it was retried, or stems from an earlier run) is read by itself, so that the window is kept. When
+//! far places keep coming, the window follows them.
 
 use std::fs::File;
 use std::io;
@@ -17,8 +16,8 @@ const WINDOW: usize = 1 << 20;
 const BEHIND: u64 = (WINDOW / 4) as u64;
 /// A read of its own: a page or two, one record in most cases.
 const SINGLE: usize = 8 * 1024;
-/// So many far places in a row, and the window follows.
-const PATIENCE: u32 = 8;
+/// After so many far places in a row the window follows.
+const FAR_READS: u32 = 8;
 
 /// A file, read through a window.
 #[derive(Debug)]
@@ -29,13 +28,19 @@ pub(crate) struct Pages {
     far: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct PageWindow {
     bytes: Vec<u8>,
     start: u64,
+    /// Bytes that one read asks the system for.
+    step: usize,
 }
 
 impl PageWindow {
+    fn new(step: usize) -> Self {
+        Self { bytes: Vec::new(), start: 0, step }
+    }
+
     fn covers(&self, offset: u64) -> bool {
         (self.start..self.start + self.bytes.len() as u64).contains(&offset)
     }
@@ -49,6 +54,31 @@ impl PageWindow {
         if self.bytes.capacity() > 2 * WINDOW {
             self.bytes = Vec::new();
         }
+    }
+
+    /// Reads from `start` on, until `end` finds the end of what begins at `offset`. `None` where the file ends first.
+    fn read(
+        &mut self,
+        file: &File,
+        (start, offset): (u64, u64),
+        end: impl Fn(&[u8]) -> Option<usize>,
+    ) -> io::Result<Option<&[u8]>> {
+        self.drop_large();
+        self.fill(file, start, self.step)?;
+        let found = loop {
+            if let Some(found) = end(self.from(offset)) {
+                break found;
+            }
+            let held = self.bytes.len();
+            // Half as much again: a large record is searched a few times, not once a block.
+            let more = (held / 2).max(self.step);
+            large_buffer::grow(&mut self.bytes, more);
+            self.extend(file, more)?;
+            if self.bytes.len() == held {
+                return Ok(None);
+            }
+        };
+        Ok(Some(&self.from(offset)[..found]))
     }
 
     /// Reads `length` bytes at `start`, fewer at the end of the file.
@@ -79,7 +109,7 @@ impl PageWindow {
 
 impl Pages {
     pub(crate) fn new(file: File) -> Self {
-        Self { file, window: PageWindow::default(), single: PageWindow::default(), far: 0 }
+        Self { file, window: PageWindow::new(WINDOW), single: PageWindow::new(SINGLE), far: 0 }
     }
 
     /// What is read.
@@ -103,46 +133,20 @@ impl Pages {
         } else {
             let window_end = self.window.start + self.window.bytes.len() as u64;
             let next = (window_end.saturating_sub(BEHIND)..window_end + BEHIND).contains(&offset);
-            if !next && self.far < PATIENCE {
+            if !next && self.far < FAR_READS {
                 self.far += 1;
                 // Of records as large as that, one in memory is enough.
                 self.window.drop_large();
-                return read_piece(&mut self.single, &self.file, (offset, offset), SINGLE, end);
+                return self.single.read(&self.file, (offset, offset), end);
             }
             self.far = 0;
             self.single.drop_large();
             let start = offset.saturating_sub(BEHIND);
-            return read_piece(&mut self.window, &self.file, (start, offset), WINDOW, end);
+            return self.window.read(&self.file, (start, offset), end);
         }
         let bytes = self.window.from(offset);
         Ok(end(bytes).map(|end| &bytes[..end]))
     }
-}
-
-/// Fills the piece from `start`, and on until `end` finds what begins at `offset`.
-fn read_piece<'a>(
-    piece: &'a mut PageWindow,
-    file: &File,
-    (start, offset): (u64, u64),
-    length: usize,
-    end: impl Fn(&[u8]) -> Option<usize>,
-) -> io::Result<Option<&'a [u8]>> {
-    piece.drop_large();
-    piece.fill(file, start, length)?;
-    let found = loop {
-        if let Some(found) = end(piece.from(offset)) {
-            break found;
-        }
-        let held = piece.bytes.len();
-        // Half as much again: a large record is looked through a few times, not once a block.
-        let more = (held / 2).max(length);
-        large_buffer::grow(&mut piece.bytes, more);
-        piece.extend(file, more)?;
-        if piece.bytes.len() == held {
-            return Ok(None);
-        }
-    };
-    Ok(Some(&piece.from(offset)[..found]))
 }
 
 #[cfg(test)]

@@ -1,9 +1,4 @@
-//! Which files a run touches, and whether they can be written: found out before the first request.
-//!
-//! Journal and state lie beside the name that the user gave. The output itself may be a symbolic
-//! link: the link stays, and what it leads to is replaced, with the temporary file in *that* folder,
-//! because a rename does not cross file systems. The lock lies there too: two names of one output are
-//! one output.
+//! Whether a run can write its files, found out before the first request.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Access;
 
 use crate::collect::error::CollectError;
-use crate::collect::files::atomic::{Replacement, probe_replacing};
+use crate::collect::files::atomic::{Replacement, try_replacing};
 use crate::collect::files::names::{failed_beside, folder_of, same_name};
 use crate::collect::files::paths::{FileTarget, Paths};
 use crate::collect::settings::{OutputSettings, Target};
@@ -40,7 +35,7 @@ pub fn preflight(settings: &OutputSettings) -> Result<Preflight, CollectError> {
     })
 }
 
-/// The same without a trace, for a run that shall write nothing: the folders are asked, not tried.
+/// The same without a trace, for a run that writes nothing: permissions are queried instead of tried.
 ///
 /// # Errors
 /// As [`preflight`], less what only a trial finds (a quota, a full disk).
@@ -95,7 +90,7 @@ fn checked(
 ///
 /// # Errors
 /// What the file system refuses.
-pub fn probe_publishing(place: &Preflight) -> Result<(), CollectError> {
+pub fn try_publishing(place: &Preflight) -> Result<(), CollectError> {
     let outputs = place.paths.iter().map(|paths| &paths.output);
     let targets = outputs.chain(&place.failed).chain(&place.changes);
     let mut tried: Vec<(&Path, Option<u32>)> = Vec::new();
@@ -103,7 +98,7 @@ pub fn probe_publishing(place: &Preflight) -> Result<(), CollectError> {
         // Another mode to keep is another trial.
         let trial = (folder_of(real), fs::symlink_metadata(real).ok().map(|old| old.mode()));
         if !tried.contains(&trial) {
-            probe_replacing(real).map_err(CollectError::before_first_request)?;
+            try_replacing(real).map_err(CollectError::before_first_request)?;
             tried.push(trial);
         }
     }

@@ -1,4 +1,4 @@
-//! The size and checksum of a file, by which a state file or a journal knows the file that it belongs to.
+//! The size and checksum of a file, by which a state file or a journal identifies the file that it belongs to.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,7 +6,7 @@ use std::io::{self, Read};
 /// Read at a time.
 const BLOCK: usize = 256 * 1024;
 
-/// The size and checksum of an output, by which a state file knows the one it belongs to.
+/// The size and checksum of an output, by which a state file identifies the one it belongs to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Stamp {
     pub(crate) bytes: u64,

@@ -1,7 +1,7 @@
 //! Appends records to a journal.
 //!
-//! Records go into a buffer, and full buffers go to the writer thread. Where each record stands is known at once, so
-//! memory holds one offset a row. Markers that say what is synced are appended here too, with the next record, and not
+//! Records go into a buffer, and full buffers go to the writer thread. The offset of each record is known at once, and
+//! memory holds one a row. Markers that say what is synced are appended here too, with the next record, and not
 //! by the thread: otherwise offsets would depend on its pace.
 
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use crate::collect::error::{CREATE, CollectError};
+use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::salt::random_salt;
 use crate::collect::journal::encode::RecordEncoder;
 use crate::collect::journal::row_offsets::RowOffsets;
@@ -20,14 +20,14 @@ use crate::model::{Seq, large_buffer};
 /// A buffer this full goes to the writer thread: so large that a write costs nothing beside its bytes.
 const FULL: usize = 128 * 1024;
 
-/// A journal that records are appended to. For standard output it is an unnamed temporary file that no later run sees.
+/// A journal that records are appended to. For standard output it is an unnamed temporary file that no later run reads.
 pub(crate) struct Appender {
     /// Of an unnamed file, its folder.
     path: PathBuf,
     encoder: RecordEncoder,
     salt: [u8; 16],
     buffer: Vec<u8>,
-    /// Where the buffer's first byte will stand in the file.
+    /// The offset in the file of the buffer's first byte.
     start: u64,
     /// The last marker says that all before this offset is synced.
     marked: u64,
@@ -35,6 +35,17 @@ pub(crate) struct Appender {
     resumable: bool,
     offsets: RowOffsets,
     writer: JournalWriter,
+}
+
+/// A journal to append to.
+pub(crate) struct JournalFile {
+    /// Of an unnamed file, its folder.
+    pub(crate) path: PathBuf,
+    /// Positioned at its end.
+    pub(crate) file: File,
+    pub(crate) salt: [u8; 16],
+    /// Its length in bytes.
+    pub(crate) end: u64,
 }
 
 /// A journal that is written and synced.
@@ -47,22 +58,18 @@ pub(crate) struct ClosedJournal {
 }
 
 impl Appender {
-    /// Appends to the journal at `path`, whose `file` stands at its end, `end`.
+    /// Appends to a journal that a later run may read.
     ///
     /// # Errors
-    /// The system gives no thread.
-    pub(crate) fn resume(
-        path: &Path,
-        (file, salt): (File, [u8; 16]),
-        end: u64,
-    ) -> Result<Self, CollectError> {
-        Self::start(path.into(), (file, salt), end, true)
+    /// A thread could not be started.
+    pub(crate) fn resume(journal: JournalFile) -> Result<Self, CollectError> {
+        Self::start(journal, true)
     }
 
     /// Appends to an unnamed temporary file.
     ///
     /// # Errors
-    /// The file cannot be made, or the system gives no thread.
+    /// The file cannot be made, or a thread could not be started.
     pub(crate) fn unnamed() -> Result<Self, CollectError> {
         let folder = tempfile::env::temp_dir();
         let create = || {
@@ -70,17 +77,13 @@ impl Appender {
             // Offset 0 means "no record".
             file.write_all(b"\n").map(|()| file)
         };
-        let file =
-            create().map_err(|error| CollectError::io(CREATE, &folder)(error).of_temporary(&folder))?;
-        Self::start(folder, (file, random_salt()), 1, false)
+        let file = create()
+            .map_err(|error| CollectError::io(FileOperation::Create, &folder)(error).of_temporary(&folder))?;
+        Self::start(JournalFile { path: folder, file, salt: random_salt(), end: 1 }, false)
     }
 
-    fn start(
-        path: PathBuf,
-        (file, salt): (File, [u8; 16]),
-        end: u64,
-        resumable: bool,
-    ) -> Result<Self, CollectError> {
+    fn start(journal: JournalFile, resumable: bool) -> Result<Self, CollectError> {
+        let JournalFile { path, file, salt, end } = journal;
         let no_thread = |source| CollectError::Thread { what: "the thread that writes the journal", source };
         Ok(Self {
             path,
@@ -105,12 +108,12 @@ impl Appender {
         self.salt
     }
 
-    /// Where the records of the rows stand.
+    /// The offsets of the rows' records.
     pub(crate) fn offsets(&self) -> &RowOffsets {
         &self.offsets
     }
 
-    /// Changes where the records of the rows stand: a row has none, or one that an earlier run wrote.
+    /// The offsets of the rows' records, to be changed: a row has no record, or one that an earlier run wrote.
     pub(crate) fn offsets_mut(&mut self) -> &mut RowOffsets {
         &mut self.offsets
     }
@@ -186,7 +189,7 @@ impl Appender {
             self.encoder.synced(&mut marker, self.start);
             file.write_all(&marker)
                 .and_then(|()| file.sync_data())
-                .map_err(CollectError::io("sync", &self.path))?;
+                .map_err(CollectError::io(FileOperation::Sync, &self.path))?;
         }
         let (path, offsets) = (std::mem::take(&mut self.path), std::mem::take(&mut self.offsets));
         Ok(ClosedJournal { path, file, salt: self.salt, offsets })
@@ -207,7 +210,7 @@ impl Drop for Appender {
 mod tests {
     use super::*;
     use crate::collect::journal::decode::JournalRecord;
-    use crate::collect::journal::reader::RecordReader;
+    use crate::collect::journal::reader::JournalReader;
     use crate::collect::test_run::{fingerprint, key};
 
     #[test]
@@ -216,7 +219,8 @@ mod tests {
         let path = dir.path().join("journal");
         let mut file = File::options().create_new(true).read(true).write(true).open(&path).unwrap();
         file.write_all(b"\n").unwrap();
-        let mut journal = Appender::resume(&path, (file, [0; 16]), 1).unwrap();
+        let mut journal =
+            Appender::resume(JournalFile { path: path.clone(), file, salt: [0; 16], end: 1 }).unwrap();
         let append = |journal: &mut Appender, seq| {
             journal.append(Seq(seq), |encoder, out| encoder.kept(out, fingerprint("A"), &key("A")));
         };
@@ -229,7 +233,7 @@ mod tests {
         append(&mut journal, 2);
         let closed = journal.close().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap().matches("\"synced\"").count(), 2);
-        let mut reader = RecordReader::new(path, closed.file, closed.salt);
+        let mut reader = JournalReader::new(path, closed.file, closed.salt);
         let kept = |offset| matches!(reader.read(offset).unwrap(), JournalRecord::Kept(b"\"A\""));
         assert_eq!(closed.offsets.offsets().map(kept).collect::<Vec<_>>(), [true; 3]);
     }

@@ -7,9 +7,8 @@ use serde::Deserialize;
 
 use crate::collect::files::checksum::{PREFIX, hex};
 use crate::collect::files::cursor::Cursor;
+use crate::collect::files::cursor::NULL;
 use crate::model::{BodyHash, Fingerprint};
-
-pub(crate) const NULL: &[u8] = b"null";
 
 /// A line, taken apart; the parts are slices of it.
 #[derive(Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! The lines of the journal, as they are written.
 //!
 //! A line is a JSON object, so that `grep` and `jq` read the journal. Its first member is a checksum
-//! of fixed width over the rest of the line, its second says what kind of line it is:
+//! of fixed width over the rest of the line, its second has the kind of the line as its name:
 //!
 //! ```text
 //! {"crc":"89abcdef","fetched":"FINGERPRINT","status":200,"at":"…Z","attempts":1,"etag":"…","raw":"…","answer":{"KEY":BODY}}
@@ -12,23 +12,23 @@
 //! {"crc":"89abcdef","publishing":{"output":{"bytes":123,"crc":456},"changes":{…},"counts":{…}}}
 //! ```
 //!
-//! `KEY` and `BODY` stand together as they will in the output, so publishing copies them in one piece. A row
+//! `KEY` and `BODY` are adjacent as in the output, so publishing copies them in one piece. A row
 //! that was refused has `null` for its fingerprint; a cell that is not UTF-8 is `{"hex":"…"}`; `raw` is the hash of
 //! the body before `--select`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::collect::files::checksum::{Checksum, HEX};
-use crate::collect::journal::decode::NULL;
+use crate::collect::files::cursor::NULL;
 use crate::json::escape_into;
 use crate::model::{Answer, BodyHash, Content, Entry, Fault, Fingerprint, Key, Seq, Validators};
 
-/// A longer validator is not worth its place; real ones have under a hundred bytes.
+/// Longer validators are not kept; real ones have under a hundred bytes.
 const MAX_VALIDATOR: usize = 1024;
 /// Characters of an error that are kept: a sentence, whatever a server wrote into it.
 const MAX_ERROR: usize = 500;
 
-/// A row that may not be asked for.
+/// A row that must not be requested.
 #[derive(Debug, Clone, Copy)]
 pub struct RefusedRow<'a> {
     /// The row's place in the input.
@@ -37,7 +37,7 @@ pub struct RefusedRow<'a> {
     pub line: u64,
     /// Its key, if the cell could be one.
     pub key: Option<&'a Key>,
-    /// Why no request may leave for it.
+    /// Why it must not be requested.
     pub why: &'a str,
     /// The row as it stood in the input.
     pub record: &'a csv::ByteRecord,
@@ -93,7 +93,7 @@ impl RecordEncoder {
         self.failure(out, &failure);
     }
 
-    /// Appends the line of a row that may not be asked for.
+    /// Appends the line of a row that must not be requested.
     pub(crate) fn refused(&mut self, out: &mut Vec<u8>, refused: &RefusedRow<'_>) {
         let failure = FailureRecord {
             fingerprint: None,
@@ -145,8 +145,8 @@ impl RecordEncoder {
         });
     }
 
-    /// Appends the line that says: all before `offset` is safe on disk. An empty line goes before it,
-    /// so that damage to the end of the line before that one cannot take the proof of it along.
+    /// Appends a marker: all before `offset` is safe on disk. An empty line goes before it, so that damage to the end of
+    /// the preceding line cannot destroy the marker that proves it.
     pub(crate) fn synced(&mut self, out: &mut Vec<u8>, offset: u64) {
         out.push(b'\n');
         self.checksum.line(out, |out| {
@@ -157,7 +157,7 @@ impl RecordEncoder {
     }
 }
 
-/// What an answer's line says beside the entry's own words.
+/// What an answer's line holds beside the fields of the entry.
 pub(crate) struct AnswerRecord<'a> {
     pub(crate) status: u16,
     pub(crate) at: SystemTime,
@@ -253,7 +253,7 @@ fn push_row(out: &mut Vec<u8>, row: &csv::ByteRecord) {
     out.push(b']');
 }
 
-/// An error as it may stand in a file of lines: no control character, no line end, not endless.
+/// An error made fit for a file of lines: bounded, without control characters and line ends.
 fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c })
@@ -273,7 +273,7 @@ const LAST_SECOND: u64 = 253_402_300_799;
 
 impl TimestampCache {
     fn push_at(&mut self, out: &mut Vec<u8>, at: SystemTime) {
-        // A clock before 1970 is a broken clock; the record is worth more than its time.
+        // A clock before 1970 is wrong: the record is kept, with 1970 as its time.
         let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let second = since.as_secs().min(LAST_SECOND);
         if self.second != Some(second) {

@@ -7,7 +7,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::collect::error::{CollectError, OPEN};
+use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::atomic::sync_folder;
 use crate::collect::files::checksum::{Checksum, push_checked};
 use crate::collect::files::no_follow::open_unlinked;
@@ -31,27 +31,27 @@ pub(crate) fn create(
     Ok((file, salt, JournalScan::nothing(text.len() as u64)))
 }
 
-/// A journal to write to: the file, standing at its end, its salt, and what was found in it.
+/// A journal to append to: the file, positioned at its end, its salt, and what was found in it.
 pub(crate) type OpenedJournal = (File, [u8; 16], JournalScan);
 
 /// What an earlier run left where the journal belongs, and beside it.
 pub(crate) struct FoundJournals {
     pub(crate) in_place: InPlace,
-    /// The journal of this job that was set aside and that the run goes on with, if that in its place is none.
+    /// The journal of this job that was set aside and that the run resumes, if the one in place is not of this job.
     pub(crate) aside: Option<(PathBuf, OwnJournal)>,
     /// Journals of this job that were set aside and do not read back, and what is wrong with each.
     pub(crate) unreadable: Vec<(PathBuf, CollectError)>,
-    /// Older ones of this job, which no run is to go on with any more.
+    /// Older ones of this job, which no run is to resume any more.
     pub(crate) outdated: Vec<PathBuf>,
 }
 
 /// What lies in the journal's place.
 pub(crate) enum InPlace {
-    /// Nothing, or nothing that is worth keeping.
+    /// Nothing, or a file without an answer.
     Nothing { is_there: bool },
     /// A file to set aside, and why.
     Foreign(String),
-    /// A journal to go on with.
+    /// A journal to resume.
     Ours(OwnJournal),
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct OwnJournal {
     pub(crate) scan: JournalScan,
 }
 
-/// Looks at the journal and at those that were set aside, changing nothing.
+/// Reads the journal and those that were set aside, changing nothing.
 pub(crate) fn find_journals(
     path: &Path,
     header: &JournalHeader,
@@ -73,9 +73,9 @@ pub(crate) fn find_journals(
         Ok(file) => in_place(file, path, header, fresh)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => InPlace::Nothing { is_there: false },
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(CollectError::io(OPEN, path)(error).before_first_request());
+            return Err(CollectError::io(FileOperation::Open, path)(error).before_first_request());
         }
-        Err(error) => return Err(CollectError::io(OPEN, path)(error)),
+        Err(error) => return Err(CollectError::io(FileOperation::Open, path)(error)),
     };
     let mut found = FoundJournals { in_place, aside: None, unreadable: Vec::new(), outdated: Vec::new() };
     let none_is_wanted = fresh || matches!(found.in_place, InPlace::Ours(_));
@@ -117,7 +117,7 @@ pub(crate) fn resume(
         InPlace::Ours(ours) => Some(ours),
         InPlace::Nothing { is_there } => {
             if is_there {
-                fs::remove_file(path).map_err(CollectError::io("remove", path))?;
+                fs::remove_file(path).map_err(CollectError::io(FileOperation::Remove, path))?;
             }
             None
         }
@@ -143,7 +143,7 @@ pub(crate) fn resume(
     let ours = match aside {
         Some((aside, found)) => {
             #[expect(clippy::disallowed_methods, reason = "an old journal, synced when it was written")]
-            fs::rename(&aside, path).map_err(CollectError::io("go on with", &aside))?;
+            fs::rename(&aside, path).map_err(CollectError::io(FileOperation::Resume, &aside))?;
             sync_folder(path)?;
             notes.push(format!("{} belongs to this job; its answers are used", aside.display()));
             Some(found)
@@ -162,6 +162,6 @@ pub(crate) fn resume(
     file.set_len(scan.end)
         .and_then(|()| file.sync_all())
         .and_then(|()| file.seek(SeekFrom::Start(scan.end)))
-        .map_err(CollectError::io("go on with", path))?;
+        .map_err(CollectError::io(FileOperation::Resume, path))?;
     Ok(Some((file, salt, scan)))
 }

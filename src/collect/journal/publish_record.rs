@@ -20,8 +20,8 @@ pub struct ChangeCounts {
     pub failed: u64,
 }
 
-/// An output and the changes that lead to it, which a run is about to put in their places. It stands in the journal: a
-/// run that is killed between the two renames and the end of the journal is gone on with, and would take the new
+/// An output and the changes that lead to it, which a run is about to put in place. Recorded in the journal, since
+/// a run that is killed between the two renames and the removal of the journal is resumed, and would take the new
 /// output for the old one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PublishRecord {
@@ -30,7 +30,7 @@ pub(crate) struct PublishRecord {
     pub(crate) counts: ChangeCounts,
 }
 
-/// The line that says: an output and the changes that lead to it are about to be put in their places.
+/// The line that announces that an output and the changes that lead to it are about to be put in place.
 pub(crate) fn publishing(checksum: Checksum, published: &PublishRecord) -> io::Result<Vec<u8>> {
     let value = serde_json::to_vec(published)?;
     let mut line = Vec::new();

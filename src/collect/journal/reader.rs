@@ -1,4 +1,4 @@
-//! The journal's records, read where they stand and checked once more.
+//! Reads the journal's records by their offsets, and checks them once more.
 
 use std::fs::File;
 use std::num::NonZeroU64;
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, fadvise};
 
-use crate::collect::error::CollectError;
+use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::checksum::Checksum;
 use crate::collect::files::pages::Pages;
 use crate::collect::journal::decode::JournalRecord;
 
 /// A journal, read record by record.
-pub(crate) struct RecordReader {
+pub(crate) struct JournalReader {
     path: PathBuf,
     pages: Pages,
     checksum: Checksum,
 }
 
-impl RecordReader {
+impl JournalReader {
     /// The journal called `path` is read through `file`.
     pub(crate) fn new(path: PathBuf, file: File, salt: [u8; 16]) -> Self {
         Self { path, pages: Pages::new(file), checksum: Checksum::new(salt) }
@@ -29,7 +29,7 @@ impl RecordReader {
     /// # Errors
     /// It cannot be read, or is not what was written.
     pub(crate) fn read(&mut self, offset: u64) -> Result<JournalRecord<'_>, CollectError> {
-        let line = self.pages.line(offset).map_err(CollectError::io("read", &self.path))?;
+        let line = self.pages.line(offset).map_err(CollectError::io(FileOperation::Read, &self.path))?;
         let line =
             line.ok_or_else(|| damaged(&self.path, offset, "a record that was written is not there"))?;
         if !self.checksum.holds(line) {
@@ -39,8 +39,8 @@ impl RecordReader {
     }
 }
 
-impl RecordReader {
-    /// What stands before `end` is hardly asked for again: the system need not keep it in memory.
+impl JournalReader {
+    /// What lies before `end` is hardly read again: the system need not keep it in memory.
     pub(crate) fn forget(&self, end: u64) {
         if let Some(length) = NonZeroU64::new(end) {
             // Advice is no promise.

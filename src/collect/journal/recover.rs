@@ -1,15 +1,15 @@
-//! What an interrupted run left: one pass over the journal, in bounded memory, and no guess.
+//! What an interrupted run left: one pass over the journal in bounded memory.
 //!
-//! A crash leaves records that were never synced in any state: cut, zeroed, or missing while later
-//! ones are there, since a disk writes pages in the order it likes. So the first bad line ends what is
-//! recovered, whatever follows. Unless what follows is a marker saying that this place was already
-//! safe on disk: then no crash explains the damage, and it is reported instead.
+//! A crash leaves records that were never synced in any state: cut, zeroed, or missing while later ones are there, since
+//! pages reach the disk in any order. So the first bad line ends what is recovered,
+//! whatever follows; unless a later marker proves that this place was already safe on disk. No crash explains such
+//! damage, and it is reported instead.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
-use crate::collect::error::CollectError;
+use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::checksum::{CRC_START, Checksum, PREFIX, named_checksum, parse_checked};
 use crate::collect::files::salt::salt_from_hex;
 use crate::collect::journal::decode::{fetched_start, synced_offset};
@@ -17,12 +17,12 @@ use crate::collect::journal::header::{JournalHeader, MAX_HEADER, VERSION, first_
 use crate::collect::journal::publish_record::{PublishRecord, publishing_of};
 use crate::collect::journal::recovered_answers::RecoveredAnswers;
 
-/// What of a line is looked at beside its checksum: the whole of a marker, and the start of any other.
+/// The part of a line that is parsed: the whole of a marker, and the start of any other line.
 const HEAD: usize = 256;
 
 /// Read at a time.
 const BLOCK: usize = 256 * 1024;
-/// What lies where the journal belongs.
+/// What a file in the journal's place is.
 #[derive(Debug)]
 pub(crate) enum Examined {
     /// A header that was never finished: no record can follow.
@@ -33,14 +33,14 @@ pub(crate) enum Examined {
     Ours {
         /// Its salt.
         salt: [u8; 16],
-        /// What stands in it.
+        /// What it holds.
         scan: JournalScan,
     },
 }
 
-/// Looks through the file at `path`, where a run that began now would write `header` first.
+/// Reads the file at `path`, where a run that began now would write `header` first.
 pub(crate) fn examine(file: &File, path: &Path, header: &JournalHeader) -> Result<Examined, CollectError> {
-    let failed = || CollectError::io("read", path);
+    let failed = || CollectError::io(FileOperation::Read, path);
     let mut input = BufReader::with_capacity(BLOCK, file);
     let mut line = Vec::new();
     input.by_ref().take(MAX_HEADER).read_until(b'\n', &mut line).map_err(failed())?;
@@ -105,7 +105,9 @@ fn without_header(
     }
     let mut ours = named_checksum(line).is_some();
     let mut lines = CheckedLines { input, checksum: Checksum::HEADER, head: Vec::new(), at: 0 };
-    while !ours && !matches!(lines.next().map_err(CollectError::io("read", path))?, NextLine::End) {
+    while !ours
+        && !matches!(lines.next().map_err(CollectError::io(FileOperation::Read, path))?, NextLine::End)
+    {
         ours = named_checksum(&lines.head).is_some();
     }
     if ours {

@@ -59,14 +59,14 @@ impl RecoveredAnswers {
         self.found.shrink_to_fit();
     }
 
-    /// Forgets the answers that came before `limit`, and says how many they were.
+    /// Forgets the answers that came before `limit`, and returns how many they were.
     pub(crate) fn expire(&mut self, limit: SystemTime) -> u64 {
         let before = self.found.len();
         self.found.retain(|found| found.at() >= limit);
         (before - self.found.len()) as u64
     }
 
-    /// Forgets the answers whose status is not wanted, and says how many they were.
+    /// Forgets the answers whose status is not kept, and returns how many they were.
     pub(crate) fn retain_statuses(&mut self, is_kept: impl Fn(u16) -> bool) -> u64 {
         let before = self.found.len();
         self.found.retain(|found| is_kept(found.status));
@@ -88,7 +88,7 @@ impl RecoveredAnswers {
         self.found.len()
     }
 
-    /// The offset of the answer to this request and its time in whole seconds, the first time it is asked for.
+    /// The offset of the answer to this request and its time in whole seconds, the first time it is taken.
     pub(crate) fn take(&mut self, fingerprint: Fingerprint) -> Option<(u64, SystemTime)> {
         let at = self.found.binary_search_by_key(&words(fingerprint), |found| found.fingerprint).ok()?;
         let found = &mut self.found[at];

@@ -1,4 +1,4 @@
-//! Where each row's record stands in the journal: 8 bytes a row. Bodies stay on disk.
+//! The offset of each row's record in the journal: 8 bytes a row. Bodies stay on disk.
 
 use crate::model::Seq;
 
@@ -16,7 +16,7 @@ pub(crate) struct RowOffsets {
 }
 
 impl RowOffsets {
-    /// The row's record stands at `offset`.
+    /// The row's record begins at `offset`.
     pub(crate) fn set(&mut self, seq: Seq, offset: u64) {
         let (piece, place) = split(seq);
         if piece >= self.pieces.len() {

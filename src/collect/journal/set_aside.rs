@@ -1,8 +1,8 @@
 //! Journals that were set aside: `out.json.journal.1`, `.2` and so on.
 //!
-//! A run of another job that finds a journal in its way gives it a number; the next run of the journal's own job goes
-//! on with it. One that nobody is to go on with, since `--fresh` gave it up, or a newer one of its job took its place,
-//! or it is damaged, is made read-only: it stays for people to look at.
+//! A run that finds the journal of another job in place renames it to a number; the next run of the journal's own job
+//! resumes it. A journal that no run is to resume (`--fresh` gave it up, a newer one of its job took its place, or it is
+//! damaged) is made read-only and kept for inspection.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::collect::error::CollectError;
+use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::atomic::sync_folder;
 use crate::collect::files::names::{folder_of, with_ending};
 use crate::collect::files::no_follow::open_unlinked;
@@ -27,7 +27,7 @@ pub(crate) struct SetAsideJournal {
     pub(crate) path: PathBuf,
     /// When its last answer came.
     written: SystemTime,
-    /// No run goes on with it.
+    /// No run resumes it.
     retired: bool,
 }
 
@@ -52,7 +52,7 @@ fn all(journal: &Path) -> Vec<SetAsideJournal> {
     found
 }
 
-/// Those that a run of this job may go on with, newest first.
+/// Those that a run of this job may resume, newest first.
 pub(crate) fn of_job(journal: &Path, job: &str) -> Vec<SetAsideJournal> {
     let mut found = all(journal);
     found.retain(|aside| !aside.retired && job_of(&aside.path).is_some_and(|its| its == job));
@@ -64,7 +64,8 @@ fn job_of(path: &Path) -> Option<String> {
     read_header(&file).ok().flatten().map(|header| header.job)
 }
 
-/// Renames a journal to the first free number; never over another file. One of those that are aside is `wanted`.
+/// Renames a journal to the first free number; never over another file. To make room, any may be removed but the one
+/// that is `wanted`.
 pub(crate) fn set_aside(
     journal: &Path,
     wanted: Option<&Path>,
@@ -75,7 +76,7 @@ pub(crate) fn set_aside(
         let aside = with_ending(journal, &format!(".{number}"));
         if matches!(fs::symlink_metadata(&aside), Err(error) if error.kind() == io::ErrorKind::NotFound) {
             #[expect(clippy::disallowed_methods, reason = "an old journal, synced when it was written")]
-            fs::rename(journal, &aside).map_err(CollectError::io("set aside", journal))?;
+            fs::rename(journal, &aside).map_err(CollectError::io(FileOperation::SetAside, journal))?;
             sync_folder(journal)?;
             return Ok(aside);
         }
@@ -83,7 +84,7 @@ pub(crate) fn set_aside(
     Err(CollectError::place(journal, "no name is free to set it aside"))
 }
 
-/// Removes the oldest journals where there are too many, those first that no run goes on with. Files that are no
+/// Removes the oldest journals where there are too many, first those that no run resumes. Files that are no
 /// journals of this program do not count, and stay.
 fn make_room(journal: &Path, wanted: Option<&Path>, notes: &mut Vec<String>) -> Result<(), CollectError> {
     let mut journals = all(journal);
@@ -93,7 +94,7 @@ fn make_room(journal: &Path, wanted: Option<&Path>, notes: &mut Vec<String>) -> 
     journals.retain(|aside| Some(aside.path.as_path()) != wanted && job_of(&aside.path).is_some());
     journals.sort_by_key(|aside| aside.retired);
     for aside in journals.iter().skip(MAX_SET_ASIDE - 1) {
-        fs::remove_file(&aside.path).map_err(CollectError::io("remove", &aside.path))?;
+        fs::remove_file(&aside.path).map_err(CollectError::io(FileOperation::Remove, &aside.path))?;
         notes.push(format!(
             "{} was removed: at most {MAX_SET_ASIDE} journals are kept aside",
             aside.path.display()
@@ -102,7 +103,7 @@ fn make_room(journal: &Path, wanted: Option<&Path>, notes: &mut Vec<String>) -> 
     Ok(())
 }
 
-/// No run goes on with this one any more.
+/// Marks a journal that no run is to resume any more.
 pub(crate) fn retire(aside: &Path, notes: &mut Vec<String>) {
     let set = fs::set_permissions(aside, Permissions::from_mode(READ_ONLY));
     let is_set = || fs::metadata(aside).is_ok_and(|found| found.mode() & OWNER_MAY_WRITE == 0);

@@ -2,7 +2,7 @@
 //!
 //! Full buffers come in, empty ones go back. Syncs are done in groups: what a crash can take is what
 //! came since the last one. A write or sync that failed is final: nothing more is written, and the
-//! error is told at the next call from the engine's side. A failed sync is not tried again, because
+//! error is returned by the next call of the engine's side. A failed sync is not tried again, because
 //! the kernel may have dropped the pages and would then report success.
 
 use std::collections::VecDeque;
@@ -14,16 +14,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::collect::error::CollectError;
+use crate::collect::error::{CollectError, FileOperation};
 
 /// From a write to the sync that makes it safe. With the engine's tick and the sync's own time, work
 /// at risk stays under a second.
 const SYNC_AFTER: Duration = Duration::from_millis(500);
-/// Empty buffers kept for use again, and the largest that is worth it.
+/// Empty buffers kept for reuse, and the largest that is kept.
 const SPARE: usize = 4;
 const SPARE_BYTES: usize = 1 << 20;
 
-/// The engine's end of the writer.
+/// The engine's side of the writer thread.
 pub(crate) struct JournalWriter {
     shared: Arc<WriterShared>,
     thread: Option<JoinHandle<Option<File>>>,
@@ -31,7 +31,7 @@ pub(crate) struct JournalWriter {
 
 struct WriterShared {
     queue: Mutex<WriteQueue>,
-    /// Something was queued, or the end was asked for.
+    /// Something was queued, or the thread is to end.
     work: Condvar,
     /// Bytes queued and not yet written.
     pending: Arc<AtomicUsize>,
@@ -44,7 +44,7 @@ struct WriteQueue {
     full: VecDeque<Vec<u8>>,
     spare: Vec<Vec<u8>>,
     ended: bool,
-    failed: Option<(&'static str, io::Error)>,
+    failed: Option<(FileOperation, io::Error)>,
 }
 
 impl WriterShared {
@@ -55,7 +55,7 @@ impl WriterShared {
 }
 
 impl JournalWriter {
-    /// Starts the thread. `file` stands at `offset`, its end; `sync` is false for a file that no later
+    /// Starts the thread. `file` is positioned at `offset`, its end; `sync` is false for a file that no later
     /// run will read.
     pub(crate) fn start(file: File, offset: u64, sync: bool) -> io::Result<Self> {
         let shared = Arc::new(WriterShared {
@@ -88,7 +88,7 @@ impl JournalWriter {
         self.shared.pending.load(Ordering::Relaxed)
     }
 
-    /// The same, to be looked at from elsewhere.
+    /// The same, to be read by other parts of the program.
     pub(crate) fn pending_bytes(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.shared.pending)
     }
@@ -102,17 +102,19 @@ impl JournalWriter {
     pub(crate) fn check(&self, path: &Path) -> Result<(), CollectError> {
         match &self.shared.queue().failed {
             None => Ok(()),
-            Some((doing, error)) => Err(CollectError::io(doing, path)(copy_of(error))),
+            Some((doing, error)) => Err(CollectError::io(*doing, path)(copy_of(error))),
         }
     }
 
-    /// Writes what is queued, syncs, ends the thread; gives the file back.
+    /// Writes what is queued, syncs, ends the thread; returns the file.
     pub(crate) fn finish(&mut self, path: &Path) -> Result<File, CollectError> {
         self.shared.queue().ended = true;
         self.shared.work.notify_one();
         let file = self.thread.take().and_then(|thread| thread.join().ok()).flatten();
         self.check(path)?;
-        file.ok_or_else(|| CollectError::io("write", path)(io::Error::other("the writer's thread is gone")))
+        file.ok_or_else(|| {
+            CollectError::io(FileOperation::Write, path)(io::Error::other("the writer's thread is gone"))
+        })
     }
 
     /// Whether [`JournalWriter::finish`] was called.
@@ -121,7 +123,7 @@ impl JournalWriter {
     }
 }
 
-/// An error can be told more than once, but not cloned.
+/// An `io::Error` is reported more than once, but cannot be cloned.
 fn copy_of(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
@@ -145,9 +147,9 @@ impl WriterThread {
             let (work, ended) = self.wait(due);
             for mut buffer in work {
                 if let Err(error) = self.file.write_all(&buffer) {
-                    // What was written before stands; it is worth one sync of its own.
+                    // What was written before is good: it is synced once, whatever comes of that.
                     let _ = self.file.sync_data();
-                    return self.fail("write", error);
+                    return self.fail(FileOperation::Write, error);
                 }
                 self.offset += buffer.len() as u64;
                 self.shared.pending.fetch_sub(buffer.len(), Ordering::Relaxed);
@@ -163,7 +165,7 @@ impl WriterThread {
             if due.is_some_and(|due| ended || due <= Instant::now()) {
                 due = None;
                 if let Err(error) = if self.sync { self.file.sync_data() } else { Ok(()) } {
-                    return self.fail("sync", error);
+                    return self.fail(FileOperation::Sync, error);
                 }
                 self.shared.synced.store(self.offset, Ordering::Relaxed);
             }
@@ -189,11 +191,11 @@ impl WriterThread {
         (std::mem::take(&mut queue.full), queue.ended)
     }
 
-    fn fail(self, doing: &'static str, error: io::Error) -> Option<File> {
+    fn fail(self, doing: FileOperation, error: io::Error) -> Option<File> {
         let mut queue = self.shared.queue();
         queue.failed = Some((doing, error));
         queue.full.clear();
-        // Nobody may wait for a disk that will not come back.
+        // Nothing may wait for a disk that has failed.
         self.shared.pending.store(0, Ordering::Relaxed);
         None
     }
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_writer_syncs_by_itself() {
+    fn an_idle_writer_syncs_by_itself() {
         let mut writer = JournalWriter::start(tempfile::tempfile().unwrap(), 0, true).unwrap();
         writer.hand_over(&mut b"some work".to_vec());
         while writer.synced() == 0 {

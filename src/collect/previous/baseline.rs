@@ -12,13 +12,13 @@ use crate::collect::previous::state::StateFile;
 use crate::collect::previous::stored::{first_sku, measure};
 use crate::collect::settings::{Format, OutputSettings};
 
-/// An old output as the guard sees it.
+/// What the guard compares a new output with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Baseline {
     /// What it holds.
     pub profile: Profile,
-    /// It was made by the same request, selection and body form, as far as is known: then its shares say what the
-    /// new ones should be.
+    /// It was made by the same request, selection and body form, as far as is known: only then are its shares a
+    /// measure for the new ones.
     pub shares_comparable: bool,
 }
 

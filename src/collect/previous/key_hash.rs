@@ -4,6 +4,8 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use crate::collect::files::salt::random_salt;
+
 /// A hash of a key, in pieces that pack: 96 bits, of which two of ten million keys share one with a chance of one
 /// in 10^15.
 pub(crate) type KeyHash = [u32; 3];
@@ -15,9 +17,7 @@ pub(crate) struct KeyHasher(SipHasher13);
 impl KeyHasher {
     /// A hasher that no one outside this process can predict.
     pub(crate) fn random() -> Self {
-        // The standard library's hasher is seeded by the system's random numbers.
-        let seed = |salt: u64| std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), salt);
-        Self(SipHasher13::new_with_keys(seed(0), seed(1)))
+        Self(SipHasher13::new_with_key(&random_salt()))
     }
 
     /// The hash of a key's text.

@@ -1,7 +1,7 @@
-//! Walks the members of JSON objects without a tree and without recursion: for an old output, which
-//! may be larger than memory, and which another tool may have laid out anew.
+//! Reads the members of JSON objects without a tree and without recursion: for an old output, which may be larger than
+//! memory, and which another tool may have reformatted.
 //!
-//! The walk only finds where keys and values begin and end; whether a value is JSON is checked by
+//! This only finds where keys and values begin and end; whether a value is JSON is checked by
 //! [`crate::json::compact`], value by value.
 
 use std::io::{self, BufRead};
@@ -49,7 +49,7 @@ impl<R: BufRead> JsonText<R> {
         self.at += 1;
     }
 
-    /// Passes white space; gives the byte after it.
+    /// Skips white space; returns the byte after it.
     pub(crate) fn gap(&mut self) -> Result<Option<u8>, Malformed> {
         loop {
             match self.peek()? {
@@ -59,7 +59,7 @@ impl<R: BufRead> JsonText<R> {
         }
     }
 
-    /// Passes a byte-order mark, which only means something at the start.
+    /// Skips a byte-order mark, which has a meaning only at the start.
     pub(crate) fn byte_order_mark(&mut self) -> Result<(), Malformed> {
         if self.peek()? == Some(0xef) {
             self.skip();
@@ -169,7 +169,7 @@ impl<R: BufRead> JsonText<R> {
         }
     }
 
-    /// Appends what stands before the first of the bytes `ends`, or before the end of the text.
+    /// Appends all up to the first of the bytes `ends`, or to the end of the text.
     fn plain(&mut self, out: &mut Vec<u8>, ends: &[u8]) -> Result<(), Malformed> {
         loop {
             if self.peek()?.is_none() {

@@ -1,9 +1,8 @@
-//! The old output: where each key's value stands in it, and the values themselves when they are asked
-//! for.
+//! An index of the old output's values, which are read from the file when they are needed.
 //!
-//! One pass before the first request checks the whole file and notes 24 bytes a key: a hash of 96
-//! bits, keyed by chance for this run so that no key can be made to collide, and the place. The file
-//! stays open: what is read at the end is what was checked, even if the name leads elsewhere by then.
+//! One pass before the first request checks the whole file and keeps 24 bytes a key: a hash of 96 bits, keyed at random
+//! for this run so that no key can be made to collide, and the place. The file stays open: what is read at the end is
+//! what was checked, even if another file has its name by then.
 
 use std::fs::File;
 use std::io;
@@ -20,7 +19,7 @@ use crate::collect::previous::stored::{Stored, take_apart, unquoted, visit_skus}
 use crate::collect::settings::{Format, Shape};
 use crate::json::escape_into;
 
-/// Where a key's value stands, in 24 bytes.
+/// The place of a key's value, in 24 bytes.
 #[derive(Debug, Clone, Copy)]
 struct ValuePlace {
     hash: KeyHash,
@@ -30,7 +29,7 @@ struct ValuePlace {
 }
 
 impl ValuePlace {
-    /// Set in `length` once the value was taken, or is not wanted.
+    /// Set in `length` once the value was taken, or another takes its place.
     const USED: u32 = 1 << 31;
 
     fn offset(&self) -> u64 {
@@ -53,7 +52,7 @@ pub(crate) struct OldOutput {
     hasher: KeyHasher,
     /// How it is laid out.
     pub(crate) format: Format,
-    /// What stands for one SKU in it.
+    /// What its values hold.
     pub(crate) shape: Shape,
     /// A key whose value has the other shape, if there is one.
     pub(crate) misfit: Option<String>,
@@ -139,7 +138,7 @@ impl OldOutput {
     }
 
     /// Appends the key's line as the output has it, without its line end: `"KEY":VALUE`, or the object
-    /// of a line. False if there is none, or it was asked for before.
+    /// of a line. False if there is none, or it was taken before.
     pub(crate) fn take(&mut self, hash: &KeyHash, out: &mut Vec<u8>) -> io::Result<bool> {
         match self.find(hash) {
             Some(index) if self.mark(index) => self.line(index, out).map(|()| true),
@@ -147,7 +146,7 @@ impl OldOutput {
         }
     }
 
-    /// The key's value is not wanted: a new one stands in its place, or none.
+    /// The key's value is not kept: a new one takes its place, or none.
     pub(crate) fn supersede(&mut self, hash: &KeyHash) {
         if let Some(index) = self.find(hash) {
             self.mark(index);
@@ -186,7 +185,7 @@ impl OldOutput {
         Err(changed(Malformed::Syntax("another key")))
     }
 
-    /// What nobody asked for, in the old output's order.
+    /// The values that were neither taken nor superseded, in the old output's order.
     pub(crate) fn leftovers(&self) -> Vec<u32> {
         let numbered = self.places.iter().zip(0u32..);
         let mut left: Vec<u32> =
@@ -195,18 +194,18 @@ impl OldOutput {
         left
     }
 
-    /// Appends the line of one of the leftovers; gives the hash of its key.
+    /// Appends the line of one of the leftovers; returns the hash of its key.
     pub(crate) fn leftover(&mut self, index: u32, out: &mut Vec<u8>) -> io::Result<KeyHash> {
         self.line(index as usize, out)?;
         Ok(self.places[index as usize].hash)
     }
 
-    /// The key of one of the leftovers, and what stands for it.
+    /// The key of one of the leftovers, and its value.
     pub(crate) fn leftover_parts(&mut self, index: u32) -> io::Result<(String, Stored)> {
         self.parts(index as usize)
     }
 
-    /// What stands for this key, if anything does.
+    /// The value of this key, if there is one.
     pub(crate) fn stored(&mut self, hash: &KeyHash) -> io::Result<Option<Stored>> {
         let Some(index) = self.find(hash) else { return Ok(None) };
         self.parts(index).map(|(_, stored)| Some(stored))

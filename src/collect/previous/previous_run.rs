@@ -1,4 +1,4 @@
-//! What earlier, completed runs left: the old output and the state file, seen as one.
+//! What earlier, completed runs left: the old output and the state file, read together.
 
 use std::io::{self};
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::model::{Fingerprint, Key};
 #[derive(Debug)]
 pub(crate) struct PreviousRun {
     pub(crate) hasher: KeyHasher,
-    /// Where each value stands in the old output; only if the values are needed.
+    /// The index of the old output's values, where they are needed.
     pub(crate) old: Option<OldOutput>,
     pub(crate) state: Option<StateIndex>,
     /// What the guard compares a new output with; none where there is no old one, or no guard.
@@ -80,18 +80,17 @@ impl PreviousRun {
             Some(old) => {
                 let own = found.as_ref().filter(|_| belongs(old.stamp));
                 if settings.merge {
-                    let layout = |of: Option<&StateFile>| {
-                        let layout = of.and_then(|file| file.layout.as_ref());
-                        check_kind(settings, identity, (real, old), layout)
+                    let now = OutputKind::of(settings, identity);
+                    let check = |of: Option<&StateFile>| {
+                        check_kind((real, old), of.and_then(|file| file.layout.as_ref()), &now)
                     };
-                    layout(own)?;
+                    check(own)?;
                     // The output may still be one that this run would make, such as one that was held back.
-                    if own.is_none() && layout(found.as_ref()).is_err() {
+                    if own.is_none() && check(found.as_ref()).is_err() {
                         notes.push(unchecked_kind(paths));
                     }
                 }
-                let found = own;
-                previous.baseline = Some(baseline(found, Some(old.profile), identity));
+                previous.baseline = Some(baseline(own, Some(old.profile), identity));
             }
             None if settings.guard.is_some() => {
                 match compare_with(settings, (real, found.as_ref()), identity) {
@@ -147,7 +146,7 @@ impl PreviousRun {
         self.hasher.hash(key.as_str())
     }
 
-    /// What is known of the key's value, if the old output has one and this request gave it.
+    /// What is known of the key's value, if the old output has one and it is the answer to this request.
     pub(crate) fn previous_value(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<PreviousValue> {
         let hash = self.hash(key);
         if !self.old.as_ref()?.holds(&hash) {
@@ -156,7 +155,7 @@ impl PreviousRun {
         self.state.as_mut()?.previous_value(&hash, fingerprint)
     }
 
-    /// The body that the old output has for this key, and the status it came with where that is known.
+    /// The body that the old output has for this key, and its status where that is known.
     pub(crate) fn body(&mut self, key: &Key) -> io::Result<Option<(Option<u16>, Vec<u8>)>> {
         let hash = self.hash(key);
         let Some(old) = &mut self.old else { return Ok(None) };
@@ -189,19 +188,18 @@ fn index(
     }
 }
 
-/// Old and new values stand beside each other after `--merge`: they must be of one kind.
+/// After `--merge` one output has old and new values: they must be of one kind. `layout` is that of the old output,
+/// where it is known, and `now` that of this run.
 fn check_kind(
-    settings: &OutputSettings,
-    identity: &JobIdentity,
     (path, old): (&Path, &OldOutput),
     layout: Option<&OutputKind>,
+    now: &OutputKind,
 ) -> Result<(), CollectError> {
     let refused = |why: String| Err(CollectError::IncompatibleOutput { path: path.into(), why });
     if old.is_empty() {
         return Ok(());
     }
     if let Some(layout) = layout {
-        let now = OutputKind::of(settings, identity);
         let pairs = [
             ("--select", &layout.provenance.select, &now.provenance.select),
             ("--body-as", &layout.provenance.body_as, &now.provenance.body_as),
@@ -220,8 +218,8 @@ fn check_kind(
             "some of its values are records and others are not (for example that of {key})"
         ));
     }
-    if old.shape != settings.shape {
-        return refused(format!("its shape is {}, and this run has --shape {}", old.shape, settings.shape));
+    if old.shape.to_string() != now.shape {
+        return refused(format!("its shape is {}, and this run has --shape {}", old.shape, now.shape));
     }
     Ok(())
 }

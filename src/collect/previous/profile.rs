@@ -7,12 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::collect::files::cursor::NULL;
 use crate::model::BodyHash;
 
 /// Counters of bodies: 256 KiB.
 const SLOTS: usize = 1 << 16;
-
-const NULL: &[u8] = b"null";
 
 /// What an output holds. Failed SKUs are in none of the numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
-//! How old each value of the output is, and what to ask "has it changed?" with: the state file.
+//! The state file: how old each value of the output is, and the validators for a conditional request.
 //!
-//! It belongs to one output, byte for byte (size and checksum stand in its last line), and to one job:
-//! after anyone else wrote the output, no age and no validator in it can be trusted. Losing it loses
-//! only the saving, so whatever is wrong with it is a note and never an error.
+//! It belongs to one output, byte for byte (its last line has size and checksum), and to one job: after another program
+//! wrote the output, no age and no validator in it can be trusted. It only saves requests, so that whatever is wrong
+//! with it is a note and never an error.
 //!
 //! ```text
 //! {"crc":"89abcdef","skufetch-state":1,"salt":"…","job":"…","format":"json","shape":"body","provenance":{…}}
@@ -32,7 +32,7 @@ use crate::model::{Fingerprint, Validators};
 
 pub(crate) const STATE_VERSION: u32 = 1;
 const BLOCK: usize = 256 * 1024;
-/// A longer line is none of ours: a key and two validators.
+/// No line of a state file, a key and two validators, is longer.
 const MAX_LINE: u64 = 1 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -45,7 +45,7 @@ pub(crate) struct StateHeader {
     pub(crate) layout: Option<OutputKind>,
 }
 
-/// How an output was made. A state file of an early version does not say it.
+/// How an output was made. A state file of an early version lacks it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OutputKind {
     /// `--format`.
@@ -153,7 +153,7 @@ impl StateIndex {
         self.checksum.holds(line).then_some(line)
     }
 
-    /// What is known of this key, if it was this request that gave its value.
+    /// What is known of this key, if its value is the answer to this request.
     pub(crate) fn previous_value(
         &mut self,
         hash: &KeyHash,
@@ -172,7 +172,7 @@ impl StateIndex {
     }
 }
 
-/// Reads one line without its line end; gives its length with it. `None` at the end of the file.
+/// Reads one line without its line end; returns its length with it. `None` at the end of the file.
 fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<Option<u64>, String> {
     line.clear();
     let length = input.by_ref().take(MAX_LINE).read_until(b'\n', line).map_err(|error| error.to_string())?;

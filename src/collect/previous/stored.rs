@@ -27,7 +27,7 @@ pub(crate) struct Stored {
 pub(crate) struct StoredSku<'a> {
     /// Its key.
     pub(crate) key: &'a str,
-    /// What stands for it.
+    /// Its value.
     pub(crate) stored: Stored,
     /// Where its key (or the object of its line) begins.
     pub(crate) start: u64,
@@ -73,7 +73,7 @@ pub(crate) fn measure(file: &File, format: Format) -> Result<Measured, Unreadabl
     Ok(profiler.finish())
 }
 
-/// The first SKU of an output file that `wanted` holds for.
+/// The first SKU of an output file for which `wanted` is true.
 pub(crate) fn first_sku(
     file: &File,
     format: Format,
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shape_of_each_value_is_told_by_its_members() {
+    fn the_shape_of_each_value_follows_from_its_members() {
         let record =
             |last: &str| format!("{{\"status\" : 200, \"fetched_at\":\"\", \"attempts\":1, {last}}}");
         let (body, error) = (record("\"body\":[ 1.10 ]"), record("\"error\":\"x\""));

@@ -8,12 +8,12 @@
 //! ```
 //!
 //! Bodies are compared as they are stored, byte for byte. A SKU whose record in the old output is that of a failure
-//! has no old body. `failed` SKUs stand in the place of their row, `removed` ones after all others.
+//! has no old body. Lines are in the order of the rows, `removed` ones after all others.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
 
-use crate::collect::error::CollectError;
+use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::atomic::Replacement;
 use crate::collect::files::paths::FileTarget;
 use crate::collect::files::stamp::{Stamp, stamp_of};
@@ -46,7 +46,7 @@ impl<'a> ChangeFile<'a> {
             && let Ok(mut old) = File::open(&target.real)
             && stamp_of(&old).is_ok_and(|stamp| stamp == before.changes)
         {
-            let failed = || CollectError::io("write", &target.given);
+            let failed = || CollectError::io(FileOperation::Write, &target.given);
             old.rewind().map_err(failed())?;
             io::copy(&mut old, &mut new).map_err(failed())?;
             (new.counts, new.keep_existing) = (before.counts, true);
@@ -54,7 +54,7 @@ impl<'a> ChangeFile<'a> {
         Ok(new)
     }
 
-    /// What the journal is to say before the file and this output are put in their places.
+    /// What the journal is to record before the file and this output are put in place.
     pub(crate) fn publishing(&self, output: Stamp) -> PublishRecord {
         let changes = Stamp { bytes: self.bytes, crc: self.hasher.clone().finalize() };
         PublishRecord { output, changes, counts: self.counts }
@@ -78,14 +78,14 @@ impl<'a> ChangeFile<'a> {
     /// The SKU failed; the old output had `old` for it.
     pub(crate) fn failed(&mut self, key: &[u8], old: Option<&[u8]>) -> Result<(), CollectError> {
         if self.keep_existing && old.is_none() {
-            // The interrupted run has said so, with the value that there was then.
+            // The interrupted run has recorded this, with the value that there was then.
             return Ok(());
         }
         self.counts.failed += 1;
         self.line(key, "failed", old, None)
     }
 
-    /// The old output had `old` for this key, and nothing is said of it any more.
+    /// The old output had `old` for this key, and the new one has nothing.
     pub(crate) fn removed(&mut self, key: &[u8], old: &[u8]) -> Result<(), CollectError> {
         self.counts.removed += 1;
         self.line(key, "removed", Some(old), None)
@@ -113,10 +113,10 @@ impl<'a> ChangeFile<'a> {
         let line = std::mem::take(&mut self.buffer);
         let written = self.write_all(&line);
         self.buffer = line;
-        written.map_err(CollectError::io("write", &self.target.given))
+        written.map_err(CollectError::io(FileOperation::Write, &self.target.given))
     }
 
-    /// Puts the file in its place; says what it came to.
+    /// Puts the file in place; returns its counts.
     pub(crate) fn commit(self) -> Result<ChangeCounts, CollectError> {
         self.file.commit()?;
         Ok(self.counts)

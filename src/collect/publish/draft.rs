@@ -1,10 +1,9 @@
-//! The output as far as it is certain, written while answers still come.
+//! The part of the output that is certain, written while answers still come.
 //!
-//! What stands in the journal, from the first row on and without a gap, will stand in the output as it is. A
-//! thread of its own carries it over in the course of the run, so that at the end only the last rows are left, and
-//! so that the journal is read while the system still has it in memory. A draft is a convenience: where it cannot
-//! go on (little room on the disk, a record that does not read back) it is dropped, and the end of the run
-//! does all of it.
+//! The journal's records, from the first row on and without a gap, go into the output unchanged. A thread of its own
+//! copies them during the run, so that at the end only the last rows are left, and so that the journal is read while the
+//! system still has it in memory. A draft only saves time: where it cannot continue (little space on the disk, a record
+//! that does not read back) it is dropped, and the end of the run writes the whole output.
 
 use std::fs::File;
 use std::io;
@@ -16,21 +15,21 @@ use std::thread::JoinHandle;
 
 use rustix::fs::fstatvfs;
 
-use crate::collect::error::CollectError;
+use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::atomic::Replacement;
 use crate::collect::files::paths::Paths;
 use crate::collect::identity::JobIdentity;
 use crate::collect::journal::decode::JournalRecord;
-use crate::collect::journal::reader::RecordReader;
+use crate::collect::journal::reader::JournalReader;
 use crate::collect::journal::row_offsets::RowOffsets;
 use crate::collect::previous::state::OutputKind;
 use crate::collect::publish::output_writer::OutputWriter;
 use crate::collect::publish::state_writer::StateWriter;
 use crate::collect::settings::{Format, OutputSettings, Shape};
 
-/// Room on the disk that a draft leaves to the journal and to others.
+/// Free space on the disk that a draft leaves to the journal and to others.
 const RESERVE: u64 = 512 << 20;
-/// So much is written between two syncs, and between two looks at the room.
+/// Bytes written between two syncs, and between two checks of the free space.
 const SYNC_EVERY: u64 = 16 << 20;
 
 /// An output and its state, begun.
@@ -89,7 +88,7 @@ impl Draft {
         Ok(Self { output, state, rows: DraftedRows::default(), shape: plan.shape })
     }
 
-    /// Takes in the next record of the rows; false if only the end of the run can tell what becomes of it.
+    /// Takes in the next record of the rows; false if it can be decided only at the end of the run.
     fn take(&mut self, line: &JournalRecord<'_>, offset: u64) -> io::Result<bool> {
         match line {
             JournalRecord::Fetched(record) => {
@@ -107,10 +106,10 @@ impl Draft {
     }
 }
 
-/// The engine's end of a draft. Dropped, it leaves nothing behind.
+/// The engine's side of the draft thread. Dropped, it leaves no file.
 pub(crate) struct DraftHandle {
     places: Option<Sender<Vec<u64>>>,
-    enough: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Option<Draft>>>,
 }
 
@@ -119,14 +118,14 @@ impl DraftHandle {
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub(crate) fn start(plan: DraftPlan, records: RecordReader) -> io::Result<Self> {
+    pub(crate) fn start(plan: DraftPlan, records: JournalReader) -> io::Result<Self> {
         let (places, coming) = channel();
-        let enough = Arc::new(AtomicBool::new(false));
-        let thread_body = DraftThread { records, enough: Arc::clone(&enough), looked: 0 };
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread_body = DraftThread { records, stop: Arc::clone(&stop), checked: 0 };
         let thread = std::thread::Builder::new()
             .name("draft".into())
             .spawn(move || thread_body.run(&plan, &coming).ok().flatten())?;
-        Ok(Self { places: Some(places), enough, thread: Some(thread) })
+        Ok(Self { places: Some(places), stop, thread: Some(thread) })
     }
 
     /// These records follow in the order of the rows, and are written.
@@ -143,7 +142,7 @@ impl DraftHandle {
     }
 
     fn stop(&mut self) -> Option<Draft> {
-        self.enough.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
         self.places = None;
         self.thread.take().and_then(|thread| thread.join().ok()).flatten()
     }
@@ -155,30 +154,30 @@ impl Drop for DraftHandle {
     }
 }
 
-/// How far the output is drafted, as the journal knows it.
+/// How far the output is drafted.
 pub(crate) struct DraftProgress {
     /// What begins it, until something is to be drafted.
-    plan: Option<(DraftPlan, RecordReader)>,
+    plan: Option<(DraftPlan, JournalReader)>,
     drafting: Option<DraftHandle>,
     /// The first row that was not handed over.
     next: usize,
-    /// The end of what was written when this was last looked at, and the least that has to follow.
-    looked: u64,
+    /// The end of what was written at the last check, and the least that has to follow.
+    checked: u64,
     step: u64,
 }
 
 impl DraftProgress {
-    /// Nothing is drafted yet; every `step` bytes of the journal it goes on.
-    pub(crate) fn new(plan: DraftPlan, records: RecordReader, step: u64) -> Self {
-        Self { plan: Some((plan, records)), drafting: None, next: 0, looked: 0, step }
+    /// Nothing is drafted yet; the draft continues after every `step` bytes of the journal.
+    pub(crate) fn new(plan: DraftPlan, records: JournalReader, step: u64) -> Self {
+        Self { plan: Some((plan, records)), drafting: None, next: 0, checked: 0, step }
     }
 
     /// The journal is written up to `end`: hands over what is certain by now.
     pub(crate) fn go_on(&mut self, places: &RowOffsets, end: u64) {
-        if end < self.looked.saturating_add(self.step) {
+        if end < self.checked.saturating_add(self.step) {
             return;
         }
-        self.looked = end;
+        self.checked = end;
         let certain = places.certain(&mut self.next, end);
         if certain.is_empty() {
             return;
@@ -199,36 +198,36 @@ impl DraftProgress {
 }
 
 struct DraftThread {
-    records: RecordReader,
-    enough: Arc<AtomicBool>,
-    /// Bytes of the output at the last look at the disk.
-    looked: u64,
+    records: JournalReader,
+    stop: Arc<AtomicBool>,
+    /// Bytes of the output at the last check of the free space.
+    checked: u64,
 }
 
 impl DraftThread {
     /// Nothing where the draft is to be dropped.
     fn run(mut self, plan: &DraftPlan, coming: &Receiver<Vec<u64>>) -> Result<Option<Draft>, CollectError> {
         let mut draft = Draft::begin(plan)?;
-        if !has_room(draft.output.target().file()) {
+        if !has_space(draft.output.target().file()) {
             return Ok(None);
         }
         for offset in coming.iter().flatten() {
-            if self.enough.load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) {
                 break;
             }
             let line = self.records.read(offset)?;
-            if !draft.take(&line, offset).map_err(CollectError::io("write", &plan.output))? {
+            if !draft.take(&line, offset).map_err(CollectError::io(FileOperation::Write, &plan.output))? {
                 break;
             }
-            if draft.output.bytes() - self.looked >= SYNC_EVERY {
-                self.looked = draft.output.bytes();
+            if draft.output.bytes() - self.checked >= SYNC_EVERY {
+                self.checked = draft.output.bytes();
                 let file = draft.output.target();
-                if !has_room(file.file()) {
+                if !has_space(file.file()) {
                     return Ok(None);
                 }
-                // What is on disk by now does not have to be waited for at the end, and what nobody reads any
-                // more need not be cleared away then.
-                file.file().sync_data().map_err(CollectError::io("sync", &plan.output))?;
+                // What is on disk by now need not be waited for at the end, and pages that are not read any
+                // more need not be dropped then.
+                file.file().sync_data().map_err(CollectError::io(FileOperation::Sync, &plan.output))?;
                 self.records.forget(offset.saturating_sub(SYNC_EVERY));
             }
         }
@@ -236,7 +235,7 @@ impl DraftThread {
     }
 }
 
-fn has_room(file: &File) -> bool {
+fn has_space(file: &File) -> bool {
     fstatvfs(file).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= RESERVE)
 }
 
@@ -336,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_does_not_read_back_drops_the_draft_and_is_told_at_the_end() {
+    fn a_record_that_does_not_read_back_drops_the_draft_and_is_reported_at_the_end() {
         let run = drafted();
         let (mut journal, _) = run.open();
         journal.append(&fetched(0, "A", "\"new\"")).unwrap();

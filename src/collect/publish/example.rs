@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
+use crate::collect::files::cursor::NULL;
 use crate::collect::files::paths::Paths;
 use crate::collect::previous::key_hash::KeyHasher;
 use crate::collect::previous::profile::{BodyCounter, Measured};
@@ -11,10 +12,10 @@ use crate::collect::previous::stored::{first_sku, visit_skus};
 use crate::collect::publish::guard::Degradation;
 use crate::collect::settings::Format;
 
-/// Bytes of a body that are shown at most; whoever shows them shortens them further.
+/// Bytes of a body that are kept at most; the message shortens them further.
 const BODY: usize = 1000;
 
-/// A key that shows this degradation, and its body in the new output, which stands at `new`.
+/// A key that shows this degradation, and its body in the new output, which is at `new`.
 pub(crate) fn example(
     paths: &Paths,
     format: Format,
@@ -24,7 +25,7 @@ pub(crate) fn example(
         Degradation::Empty | Degradation::Fewer => {
             return lost_key(&paths.output.real, new, format).map(|key| (key, None));
         }
-        Degradation::Nulls => first_sku(&File::open(new).ok()?, format, |_, body| body == b"null"),
+        Degradation::Nulls => first_sku(&File::open(new).ok()?, format, |_, body| body == NULL),
         Degradation::SameBody => {
             first_sku(&File::open(new).ok()?, format, |_, body| BodyCounter::of(body) == measured.commonest)
         }

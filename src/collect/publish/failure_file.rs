@@ -1,17 +1,18 @@
-//! The failure file: the failed rows as they stood in the input, with three columns that say why. It is
-//! itself an input.
+//! The failure file: the failed rows as they were in the input, with three columns for the reason. It can be an input
+//! itself.
 //!
 //! A spreadsheet that opens it must not run a formula that a supplier wrote into a cell: a cell that
 //! begins with `=`, `+`, `-` or `@` gets a leading `'`. One that already looks guarded gets one more,
-//! so that taking one off again always gives back the cell.
+//! so that removing one always restores the cell.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::collect::error::CollectError;
+use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::atomic::{Replacement, remove};
+use crate::collect::files::cursor::NULL;
 use crate::collect::files::paths::FileTarget;
 use crate::collect::journal::decode::FailedRecord;
 use crate::collect::publish::context::PublishContext;
@@ -20,7 +21,7 @@ use crate::model::Key;
 
 /// The columns that are added, always the last three of a row, of a damaged row too.
 const ADDED: [&[u8]; 3] = [b"_error", b"_status", b"_attempts"];
-/// The start of a file that is looked at to see whether it is a failure file: a header.
+/// The part of a file that is read to find out whether it is a failure file: its header.
 const HEADER_BYTES: u64 = 64 * 1024;
 
 /// The failed rows of a run.
@@ -131,13 +132,13 @@ impl<'a> FailureFile<'a> {
     ) -> Result<(), CollectError> {
         self.rows += 1;
         let Some(target) = self.target else { return Ok(()) };
-        let failed = |error: csv::Error| CollectError::io("write", &target.given)(error.into());
+        let failed = |error: csv::Error| CollectError::io(FileOperation::Write, &target.given)(error.into());
         if self.writer.is_none() {
             self.writer = Some(self.begin(target)?);
         }
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let error: String = serde_json::from_slice(failure.error).unwrap_or_default();
-        let status: &[u8] = if failure.status == b"null" { b"" } else { failure.status };
+        let status: &[u8] = if failure.status == NULL { b"" } else { failure.status };
         let cells = row.iter().chain([error.as_bytes(), status, failure.attempts]);
         cells.map(guarded).try_for_each(|cell| writer.write_field(cell)).map_err(failed)?;
         writer.write_record(None::<&[u8]>).map_err(failed)
@@ -152,7 +153,7 @@ impl<'a> FailureFile<'a> {
         let names = self.columns.names.iter().map(String::as_bytes).map(guarded);
         writer
             .write_record(names.chain(ADDED.map(Cow::Borrowed)))
-            .map_err(|error| CollectError::io("write", &target.given)(error.into()))?;
+            .map_err(|error| CollectError::io(FileOperation::Write, &target.given)(error.into()))?;
         Ok(writer)
     }
 
@@ -161,7 +162,7 @@ impl<'a> FailureFile<'a> {
         let (Some(writer), Some(target)) = (self.writer, self.target) else { return Ok(false) };
         let file = writer.into_inner().map_err(|error| {
             let source = std::io::Error::new(error.error().kind(), error.error().to_string());
-            CollectError::io("write", &target.given)(source)
+            CollectError::io(FileOperation::Write, &target.given)(source)
         })?;
         file.commit()?;
         Ok(true)
@@ -185,7 +186,7 @@ fn same_file(a: &Path, b: &Path) -> bool {
     matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
 }
 
-/// A cell as it may stand before a spreadsheet.
+/// A cell that no spreadsheet takes for a formula.
 fn guarded(cell: &[u8]) -> Cow<'_, [u8]> {
     let first = cell.iter().find(|&&byte| byte != b'\'');
     if matches!(first, Some(b'=' | b'+' | b'-' | b'@')) {

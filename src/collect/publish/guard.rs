@@ -17,7 +17,7 @@ pub const MIN_AFFECTED_SKUS: u64 = 10;
 /// Something that got much worse. Counts are of SKUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Degradation {
-    /// There is no SKU at all, and there were some. Held back at any number and whatever `--guard` says.
+    /// There is no SKU at all, and there were some. Held back at any number and with `--guard off`, too.
     Empty,
     /// There are fewer SKUs.
     Fewer,
@@ -37,7 +37,7 @@ pub fn degradations(old: Baseline, new: Profile, percent: f64) -> Vec<Degradatio
         degradations.push(Degradation::Fewer);
     }
     if old.shares_comparable {
-        // What an output was selected from is known only where its profile was kept.
+        // The profile of what an output was selected from is only in its state file.
         let commonest_raw = new.commonest_raw.filter(|_| old.profile.commonest_raw.is_some());
         degradations.extend(shares(old.profile, Profile { commonest_raw, ..new }, percent));
     }
@@ -51,13 +51,13 @@ pub fn suspicious_shares(new: Profile, percent: f64) -> Vec<Degradation> {
     shares(Profile::default(), new, percent)
 }
 
-/// What of `new`, a part of an output, is much worse than the old output was. Its number says nothing.
+/// What of `new`, a part of an output, is much worse than the old output was. Its number of SKUs does not count.
 #[must_use]
 pub fn share_degradations(old: Profile, new: Profile, percent: f64) -> Vec<Degradation> {
     shares(old, new, percent)
 }
 
-/// Whether `new` SKUs in place of `old` are a fall of more than so many percent.
+/// Whether `new` SKUs in place of `old` are fewer by more than this many percent.
 #[must_use]
 pub fn has_fallen(old: u64, new: u64, percent: f64) -> bool {
     let lost = old.saturating_sub(new);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sharp_turn_for_the_worse_is_seen_and_nothing_else() {
+    fn a_sharp_degradation_is_found_and_nothing_else() {
         let good = profile(6000, 12, 40);
         let table: &[(Profile, &[Degradation])] = &[
             (good, &[]),
@@ -144,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_as_bad_before_is_no_turn() {
+    fn what_was_as_bad_before_is_no_degradation() {
         assert_eq!(compare(profile(100, 90, 5), profile(100, 95, 5)), []);
         assert_eq!(compare(profile(100, 0, 80), profile(120, 0, 120)), []);
     }
 
     #[test]
-    fn fewer_than_ten_skus_are_no_sign() {
+    fn fewer_than_ten_skus_prove_nothing() {
         assert_eq!(compare(profile(9, 0, 1), profile(0, 0, 0)), []);
         assert_eq!(compare(profile(9, 0, 1), profile(9, 9, 0)), []);
         assert_eq!(compare(profile(10, 0, 1), profile(0, 0, 0)), [Degradation::Fewer]);
@@ -198,7 +198,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_output_never_turns_against_itself(
+        fn an_output_is_never_worse_than_itself(
             skus in 0u64..100_000, nulls in 0u64..100_000, commonest in 0u64..100_000, percent in 0.0f64..100.0,
         ) {
             let nulls = nulls.min(skus);

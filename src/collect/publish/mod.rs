@@ -2,12 +2,12 @@
 //! in place.
 
 pub(crate) mod changes;
+pub(crate) mod closed_run;
 pub(crate) mod context;
 pub(crate) mod decision;
 pub(crate) mod draft;
 pub(crate) mod example;
 pub(crate) mod failure_file;
-pub(crate) mod finished_run;
 pub(crate) mod guard;
 pub(crate) mod outcome;
 pub(crate) mod output_writer;

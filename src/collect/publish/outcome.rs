@@ -48,7 +48,7 @@ pub struct PublishOutcome {
     pub failures: Failures,
     /// The differences from the old output, and where they were written.
     pub changes: Option<(ChangeCounts, PathBuf)>,
-    /// Values of the old output that no row asked for, with `--merge`.
+    /// Values of the old output that no row of the input has, with `--merge`.
     pub not_in_input: u64,
     /// They were taken out by `--prune`.
     pub pruned: bool,

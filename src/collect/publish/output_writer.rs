@@ -1,12 +1,13 @@
 //! The lines of the output file, in either format and shape.
 //!
-//! What the journal holds was checked and compacted when it came; here it is only copied. Commas stand
-//! at line ends, so a line is begun only when it is known that one follows or the file ends.
+//! What the journal holds was checked and compacted when it came; here it is only copied. Commas are at line ends, so a
+//! line is ended when the next one begins or the file ends.
 
 use std::io::{self, Write};
 
+use crate::collect::files::cursor::NULL;
 use crate::collect::files::stamp::Stamp;
-use crate::collect::journal::decode::{FailedRecord, FetchedRecord, NULL};
+use crate::collect::journal::decode::{FailedRecord, FetchedRecord};
 use crate::collect::previous::profile::{BodyCounter, Measured, Profiler};
 use crate::collect::settings::{Format, Shape};
 
@@ -147,7 +148,7 @@ impl<W: Write> OutputWriter<W> {
     }
 }
 
-/// An output that is written to its end.
+/// A complete output.
 pub(crate) struct WrittenOutput<W> {
     pub(crate) stamp: Stamp,
     /// Lines of SKUs, those of failed ones among them.

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::collect::error::CollectError;
+use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::cursor::string_end;
 use crate::collect::journal::appender::ClosedJournal;
 use crate::collect::journal::decode::{FailedRecord, FetchedRecord, JournalRecord, read_row};
-use crate::collect::journal::reader::{RecordReader, damaged};
+use crate::collect::journal::reader::{JournalReader, damaged};
 use crate::collect::previous::key_hash::KeyHash;
 use crate::collect::previous::old_output::OldOutput;
 use crate::collect::previous::previous_run::PreviousRun;
@@ -38,9 +38,9 @@ pub(crate) struct RowPass<'a, W> {
     line: Vec<u8>,
     /// Old values that the new output has, too.
     pub(crate) kept: u64,
-    /// Old values that no row asked for.
+    /// Old values that no row of the input has.
     pub(crate) not_in_input: u64,
-    /// Damaged rows whose SKU is not known: it may be any of those that no row asked for.
+    /// Damaged rows whose SKU is not known: it may be any of those that no other row has.
     unknown_rows: u64,
     /// With `--merge`: the answers of this run.
     pub(crate) fetched: Profiler,
@@ -83,7 +83,7 @@ impl<'a, W: Write> RowPass<'a, W> {
     ) -> Result<(), CollectError> {
         let ClosedJournal { path, file, salt, offsets } = journal;
         let mut row = csv::ByteRecord::new();
-        let mut records = RecordReader::new(path.clone(), file, salt);
+        let mut records = JournalReader::new(path.clone(), file, salt);
         for offset in drafted.failed.iter().copied().chain(offsets.offsets().skip(drafted.records)) {
             if is_stopped() {
                 return Err(CollectError::Stopped);
@@ -111,7 +111,7 @@ impl<'a, W: Write> RowPass<'a, W> {
 
     fn written<T>(&self, result: io::Result<T>) -> Result<T, CollectError> {
         result.map_err(|error| match self.given {
-            Some(path) => CollectError::io("write", path)(error),
+            Some(path) => CollectError::io(FileOperation::Write, path)(error),
             None => CollectError::Stdout(error),
         })
     }
@@ -179,7 +179,7 @@ impl<'a, W: Write> RowPass<'a, W> {
         self.written(result)
     }
 
-    /// A row that is damaged has no key that could be asked for, but it still counts as one of the SKU in its key
+    /// A damaged row has no key that could be requested, but it still counts as one of the SKU in its key
     /// cell: that SKU is not gone from the input.
     fn damaged(&mut self, row: &csv::ByteRecord, previous: &mut PreviousRun) -> Result<(), CollectError> {
         let Some(old) = previous.old.as_mut().filter(|_| self.output.is_some()) else { return Ok(()) };
@@ -208,12 +208,12 @@ impl<'a, W: Write> RowPass<'a, W> {
         Ok(())
     }
 
-    /// Whether SKUs that no row asked for are taken out: not while one of them may stand in a damaged row.
+    /// Whether SKUs that no row has are taken out: not while a damaged row may hold one of them.
     pub(crate) fn prunes(&self) -> bool {
         self.settings.prune && self.unknown_rows == 0
     }
 
-    /// Why nothing was pruned, where that was asked for.
+    /// Why nothing was pruned though `--prune` was given.
     pub(crate) fn unpruned(&self) -> Option<String> {
         (self.settings.prune && !self.prunes() && self.not_in_input > 0).then(|| {
             "--prune took nothing out: the SKUs of some damaged rows are not known, and may be among those that no \
@@ -257,7 +257,7 @@ impl<'a, W: Write> RowPass<'a, W> {
         self.written(result)
     }
 
-    /// What only the old output has comes last, in its order; or it is gone, and the changes say so.
+    /// What only the old output has comes last, in its order; or it is removed, and recorded in the changes.
     fn leftovers(&mut self, previous: &mut PreviousRun) -> Result<(), CollectError> {
         let is_kept = self.settings.merge && !self.prunes();
         if self.output.is_none() || !(self.settings.merge || self.changes.is_some()) {
@@ -292,7 +292,7 @@ impl<'a, W: Write> RowPass<'a, W> {
 }
 
 fn read_old(given: Option<&Path>) -> impl FnOnce(io::Error) -> CollectError {
-    CollectError::io("read the old", given.unwrap_or(Path::new("output")))
+    CollectError::io(FileOperation::ReadOld, given.unwrap_or(Path::new("output")))
 }
 
 /// The text of a JSON string whose checksum held: it was written from a text.

@@ -22,7 +22,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::collect::error::CollectError;
+use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::atomic::{Replacement, remove, sync_folder};
 use crate::collect::files::checksum::Checksum;
 use crate::collect::files::paths::Paths;
@@ -153,7 +153,7 @@ impl JournalEnd {
         publishing(self.checksum, &changes.publishing(output))
             .and_then(|line| self.file.write_all(&line))
             .and_then(|()| self.file.sync_data())
-            .map_err(CollectError::io("write", &self.path))
+            .map_err(CollectError::io(FileOperation::Write, &self.path))
     }
 }
 

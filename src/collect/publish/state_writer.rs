@@ -59,7 +59,7 @@ impl StateWriter {
         self.pass_on();
     }
 
-    /// An old value stays in the output, and so does what was known of it.
+    /// An old value stays in the output, and so does its entry.
     pub(crate) fn kept(&mut self, old: Option<&mut StateIndex>, hash: &KeyHash) {
         // Fingerprints mean something only under the salt that they were made with.
         let Some(line) = old.filter(|old| old.salt == self.salt).and_then(|old| old.line(hash)) else {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::collect::error::CollectError;
+use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::checksum::Checksum;
 use crate::collect::files::paths::Paths;
 use crate::collect::identity::JobIdentity;
@@ -25,7 +25,7 @@ use crate::collect::publish::sequence::{JournalEnd, PublishFiles};
 use crate::collect::settings::OutputSettings;
 
 /// A run whose journal is written and synced: ready to be published, or left for the next run.
-pub struct FinishedRun {
+pub struct ClosedRun {
     pub(crate) journal: ClosedJournal,
     pub(crate) identity: JobIdentity,
     /// A row failed or was refused.
@@ -44,13 +44,13 @@ pub(crate) struct AnswerCounts {
     pub(crate) nulls: u64,
 }
 
-impl FinishedRun {
+impl ClosedRun {
     /// Puts the output in place, then the state, then the failure file, and removes the journal. An output that is
     /// much worse than the old one is put beside it instead.
     ///
     /// # Errors
     /// A journal that does not read back, or disk trouble. Up to the instant of the rename the old
-    /// output stands; what fails after it is [`CollectError::Unsettled`].
+    /// output stays; an error after it is [`CollectError::Unsettled`].
     pub fn publish(
         self,
         settings: &OutputSettings,
@@ -86,7 +86,11 @@ impl FinishedRun {
             changes.map(|target| ChangeFile::create(target, self.published_before.as_ref())).transpose()?;
         let journal = JournalEnd {
             path: self.journal.path.clone(),
-            file: self.journal.file.try_clone().map_err(CollectError::io("open", &self.journal.path))?,
+            file: self
+                .journal
+                .file
+                .try_clone()
+                .map_err(CollectError::io(FileOperation::Open, &self.journal.path))?,
             checksum: Checksum::new(self.journal.salt),
         };
         pass.run(self.journal, self.previous, &draft.rows, context.is_stopped)?;
@@ -279,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_that_changed_under_our_feet_is_not_published() {
+    fn a_journal_that_another_program_changed_is_not_published() {
         let run = TestRun::new();
         run.publish_entries(&[fetched(0, "A", "\"old\"")]);
         let (mut journal, _) = run.open();
