@@ -33,7 +33,7 @@ pub mod fetch;
 pub mod plan;
 pub mod report;
 // floor 3: the loop
-pub mod engine;
+pub(crate) mod engine;
 // floor 4: flags, environment and file to one `Settings`
 pub mod config;
 // floor 5: the commands, and the built-in catalogue API

@@ -1,4 +1,4 @@
-//! Refused credentials: told from single forbidden SKUs, and stopped fast.
+//! Refused credentials stop the run early; single forbidden SKUs do not.
 
 use std::time::Instant;
 
@@ -9,14 +9,14 @@ const FIRST: usize = 5;
 /// Refusals in a row that end a run later on.
 const LATER: usize = 20;
 
-/// Holds refused entries back until it is known whether they are failures of their SKUs or of the
-/// credentials: those of a run that stopped for them are deferred. Two questions are kept apart:
+/// Holds refused entries until it is known whether they are failures of their SKUs or of the credentials; a run that
+/// stops for them defers them. Two questions are kept apart:
 ///
 /// - What ends a row of refusals: any other answer to a later SKU.
 /// - What shows that a refusal was the SKU's own: a good answer to a request that left after the refusal came.
 ///   A later SKU may have been asked before, while the credentials were still good.
 #[derive(Debug)]
-pub struct Breaker {
+pub(crate) struct Breaker {
     held: Vec<PendingRefusal>,
     limit: usize,
     last_status: u16,
@@ -34,14 +34,14 @@ struct PendingRefusal {
 
 /// What to do after an entry.
 #[derive(Debug)]
-pub enum Ruling {
+pub(crate) enum Ruling {
     /// These entries stand as they are.
     Pass(Vec<Entry>),
     /// The credentials are refused: the run ends, and what is held is deferred.
     Trip {
         /// 401 or 403.
         status: u16,
-        /// How many answers in a row said so.
+        /// How many answers in a row were refusals.
         answers: usize,
     },
 }
@@ -49,12 +49,12 @@ pub enum Ruling {
 impl Breaker {
     /// At the start of a run.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { held: Vec::new(), limit: FIRST, last_status: 0 }
     }
 
-    /// Takes an entry that ended with an answer or without one. The clock is asked only about refusals.
-    pub fn judge(&mut self, entry: Entry, now: impl FnOnce() -> Instant) -> Ruling {
+    /// Takes an entry that ended with an answer or without one. `now` is called for refusals only.
+    pub(crate) fn judge(&mut self, entry: Entry, now: impl FnOnce() -> Instant) -> Ruling {
         if let Some(status) = entry.outcome.refused() {
             self.held.push(PendingRefusal { entry, came: now(), is_in_row: true });
             self.last_status = status;
@@ -80,32 +80,32 @@ impl Breaker {
 
     /// The last refusing status, and how many refusals are held; none where nothing is.
     #[must_use]
-    pub fn pending(&self) -> Option<(u16, usize)> {
+    pub(crate) fn pending(&self) -> Option<(u16, usize)> {
         (!self.held.is_empty()).then_some((self.last_status, self.held.len()))
     }
 
     /// Whether no answer but refusals has come yet.
     #[must_use]
-    pub fn is_first_row(&self) -> bool {
+    pub(crate) fn is_first_row(&self) -> bool {
         self.limit == FIRST
     }
 
-    /// A SKU that had its answer before was asked again, and got one: the refusals that came before its request left
+    /// A SKU that had its answer before was requested again and answered: refusals that came before that request left
     /// are the SKUs' own.
-    pub fn vouch(&mut self, sent: Option<Instant>) -> Vec<Entry> {
+    pub(crate) fn vouch(&mut self, sent: Option<Instant>) -> Vec<Entry> {
         self.limit = LATER;
         let settled = |held: &mut PendingRefusal| sent.is_some_and(|sent| held.came < sent);
         self.held.extract_if(.., settled).map(|held| held.entry).collect()
     }
 
     /// What is still held when the run is over.
-    pub fn release(&mut self) -> impl Iterator<Item = Entry> + use<> {
+    pub(crate) fn release(&mut self) -> impl Iterator<Item = Entry> + use<> {
         std::mem::take(&mut self.held).into_iter().map(|held| held.entry)
     }
 
     /// The refusing status, if no answer of the run was anything else.
     #[must_use]
-    pub fn all_refused(&self) -> Option<u16> {
+    pub(crate) fn all_refused(&self) -> Option<u16> {
         (self.limit == FIRST && !self.held.is_empty()).then_some(self.last_status)
     }
 }

@@ -188,7 +188,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         Some(job)
     }
 
-    /// What the job that was asked again says of the refusals that are held. Its own entry stands as it was.
+    /// What the repeated request shows about the refusals that are held. The entry of its row stands as it was.
     fn settle_refusals(&mut self, entry: Entry) {
         let Some((status, skus)) = self.breaker.pending() else { return };
         if entry.outcome.shows_good_credentials() {
@@ -219,7 +219,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         });
     }
 
-    /// An entry is final: it is written, counted and told.
+    /// An entry is final: it is written and reported.
     fn settle(&mut self, entry: &Entry) {
         let appended = self.store.append(entry);
         self.note(appended);
@@ -250,13 +250,15 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         }
     }
 
-    /// Nothing else is to be done: what came together goes together, but not more often than needed.
+    /// Called when there is nothing else to do: entries that came together are handed over together, at most once in
+    /// [`HAND_OVER_WITHIN`].
     pub(super) fn hand_over_if_due(&mut self) {
         if self.store.backlog() > 0 && self.handed_over_at.elapsed() >= HAND_OVER_WITHIN {
             self.hand_over();
         }
     }
 
+    /// Hands what was appended to the writer.
     pub(super) fn hand_over(&mut self) {
         self.handed_over_at = Instant::now();
         let flushed = self.store.flush();

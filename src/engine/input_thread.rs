@@ -1,4 +1,4 @@
-//! Rows to planned steps, on a thread of their own: reading blocks, the network loop must not.
+//! Reads and plans rows on a thread of its own: reading blocks, and the network loop must not.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,21 +8,21 @@ use tokio::sync::mpsc;
 use crate::input::{InputError, InputPath, InputSettings, Rows};
 use crate::plan::{Planned, Planner};
 
-/// Steps that travel together: waking the loop once a row would cost more than the row.
+/// Rows in a batch: waking the loop for every row would cost more than the row.
 const BATCH: usize = 256;
-/// Batches that wait for the loop at most.
+/// The most batches that wait for the loop.
 const DEPTH: usize = 4;
 
-/// How long a reader may take to notice that nobody listens any more.
+/// How long the thread may take to end once the loop has left early.
 const ABANDON_AFTER: Duration = Duration::from_millis(200);
 
-/// Opens the input and reads its header, until this instant at most: a pipe may never say a word. Gives
-/// nothing if the time is over; the reader is then left behind.
+/// Opens the input and reads its header, until this instant at most, since a pipe may never give a byte. Returns
+/// nothing if the time is over; the thread is then abandoned.
 ///
 /// # Errors
 /// The input cannot be opened, or its header not be used.
 #[expect(clippy::disallowed_methods, reason = "before the event loop begins")]
-pub fn open_until(
+pub(crate) fn open_until(
     path: &InputPath,
     settings: &InputSettings,
     until: Option<Instant>,
@@ -33,7 +33,7 @@ pub fn open_until(
     let (sender, opened) = std::sync::mpsc::channel();
     let (of, how) = (path.clone(), settings.clone());
     let thread = thread::Builder::new().name("input".into()).spawn(move || {
-        // Whoever waited may have left.
+        // The caller may have stopped waiting.
         let _ = sender.send(Rows::open(&of, &how));
     });
     if thread.is_err() {
@@ -43,32 +43,32 @@ pub fn open_until(
 }
 
 /// The planned rows as they come, and the thread that makes them.
-pub struct InputThread {
+pub(crate) struct InputThread {
     /// Batches, in the input's order; closed at its end.
-    pub batches: mpsc::Receiver<Vec<Planned>>,
+    pub(crate) batches: mpsc::Receiver<Vec<Planned>>,
     thread: thread::JoinHandle<InputSummary>,
 }
 
 /// What is known when the input is at its end, or was left early.
-pub struct InputSummary {
-    /// Knows every key that was planned, and what looked odd.
-    pub planner: Planner,
+pub(crate) struct InputSummary {
+    /// Holds every key that was planned, and warnings about rows.
+    pub(crate) planner: Planner,
     /// Data rows read.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Lines without a character.
-    pub blanks: u64,
+    pub(crate) blanks: u64,
     /// The end was reached, of the input or of what `--limit` takes of it. Otherwise there may be more rows.
-    pub at_end: bool,
+    pub(crate) at_end: bool,
     /// Why the input broke off, if it did.
-    pub broken: Option<InputError>,
+    pub(crate) broken: Option<InputError>,
 }
 
 impl InputThread {
     /// Starts to read and plan.
     ///
     /// # Errors
-    /// The system gives no thread.
-    pub fn start(rows: Rows, planner: Planner) -> std::io::Result<Self> {
+    /// The system refuses a thread.
+    pub(crate) fn start(rows: Rows, planner: Planner) -> std::io::Result<Self> {
         let (sender, batches) = mpsc::channel(DEPTH);
         let thread = thread::Builder::new()
             .name("input".into())
@@ -85,10 +85,10 @@ impl InputThread {
         Self { batches, thread: thread::spawn(summary) }
     }
 
-    /// What was read in all. When the loop left early, a reader that hangs in a read (a silent pipe)
-    /// is left behind: it knows nothing that the end of the run needs.
+    /// What was read in all. When the loop left early, a thread that hangs in a read (a silent pipe) is abandoned:
+    /// the end of the run needs nothing from it.
     #[expect(clippy::disallowed_methods, reason = "the thread is waited for in real time")]
-    pub fn finish(mut self, left_early: bool) -> Option<InputSummary> {
+    pub(crate) fn finish(mut self, left_early: bool) -> Option<InputSummary> {
         self.batches.close();
         while self.batches.try_recv().is_ok() {}
         if left_early {
@@ -113,7 +113,7 @@ fn read_and_plan(mut rows: Rows, mut planner: Planner, sender: &mpsc::Sender<Vec
             Ok(Some(row)) => {
                 read += 1;
                 batch.push(planner.plan(row));
-                // A slow pipe: what is here must not wait for what is not.
+                // A slow pipe: rows that were read must not wait for rows that were not.
                 if (batch.len() == BATCH || !rows.more_buffered())
                     && sender.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err()
                 {
@@ -128,7 +128,7 @@ fn read_and_plan(mut rows: Rows, mut planner: Planner, sender: &mpsc::Sender<Vec
         }
     };
     if !batch.is_empty() {
-        // A loop that left early needs no more rows.
+        // The loop may have left early.
         let _ = sender.blocking_send(batch);
     }
     InputSummary { planner, rows: read, blanks: rows.blanks(), at_end, broken }

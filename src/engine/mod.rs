@@ -7,17 +7,17 @@
 //! Time is tokio's, signals may come from a channel and entries go to an [`store::EntryStore`], so that the tests run
 //! the loop under a paused clock.
 
-pub mod breaker;
-pub mod climb;
+pub(crate) mod breaker;
+pub(crate) mod climb;
 mod entry_sink;
-pub mod input_thread;
+pub(crate) mod input_thread;
 mod monitor;
 mod open_jobs;
 mod run_loop;
-pub mod signals;
-pub mod stdout_peer;
+pub(crate) mod signals;
+pub(crate) mod stdout_peer;
 mod store;
-pub mod threads;
+pub(crate) mod threads;
 mod wait_times;
 
 use std::time::Duration;
@@ -34,7 +34,7 @@ use run_loop::RunLoop;
 use signals::Signals;
 use stdout_peer::StdoutPeer;
 use store::EntryStore;
-pub use wait_times::WaitTimes;
+pub(crate) use wait_times::WaitTimes;
 
 /// Open jobs for each attempt that may be in flight: enough to keep connections busy while others wait out their
 /// back-off, few enough to bound memory.
@@ -47,52 +47,52 @@ const TICK: Duration = Duration::from_millis(50);
 /// a fast run hands over many at once.
 const HAND_OVER_WITHIN: Duration = Duration::from_millis(2);
 /// How long attempts in flight may still take once the run stops.
-pub const DRAIN: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
 /// What the loop works with.
-pub struct Engine<'a, T, S> {
+pub(crate) struct Engine<'a, T, S> {
     /// Takes jobs to their outcome.
-    pub fetcher: &'a Fetcher<T>,
+    pub(crate) fetcher: &'a Fetcher<T>,
     /// Says when an attempt may leave.
-    pub gate: &'a Gate,
+    pub(crate) gate: &'a Gate,
     /// Where entries go.
-    pub store: &'a mut S,
+    pub(crate) store: &'a mut S,
     /// Receives every event.
-    pub report: &'a Report,
+    pub(crate) report: &'a Report,
     /// Ends the run early.
-    pub shutdown: &'a Shutdown,
+    pub(crate) shutdown: &'a Shutdown,
     /// Signals that end the run early.
-    pub signals: &'a mut Signals,
+    pub(crate) signals: &'a mut Signals,
     /// The program that reads the answers on standard output.
-    pub reader: StdoutPeer,
+    pub(crate) reader: StdoutPeer,
     /// When the run began.
-    pub started: Instant,
+    pub(crate) started: Instant,
     /// When no more work may start (`--max-time`).
-    pub deadline: Option<Instant>,
+    pub(crate) deadline: Option<Instant>,
     /// Values younger than this are left alone.
-    pub max_age: Option<Duration>,
+    pub(crate) max_age: Option<Duration>,
 }
 
 /// How the loop ended.
-pub struct RunEnd {
+pub(crate) struct RunEnd {
     /// Rows that came from the input thread; what became of each is in the report's counts, or it is left for the
     /// next run.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Of these, rows without a key.
-    pub keyless: u64,
+    pub(crate) keyless: u64,
     /// What the input thread found, unless it hangs in a read.
-    pub input_summary: Option<InputSummary>,
+    pub(crate) input_summary: Option<InputSummary>,
     /// The disk's error, if it ended the run.
-    pub disk: Option<CollectError>,
+    pub(crate) disk: Option<CollectError>,
     /// The second signal came: leave at once.
-    pub at_once: bool,
+    pub(crate) at_once: bool,
     /// What held the run back.
-    pub waits: WaitTimes,
+    pub(crate) waits: WaitTimes,
 }
 
 impl<T: Transport, S: EntryStore> Engine<'_, T, S> {
     /// Runs to the end of the input or to an early stop, drained.
-    pub async fn run(self, input: InputThread) -> RunEnd {
+    pub(crate) async fn run(self, input: InputThread) -> RunEnd {
         let fetcher = self.fetcher;
         RunLoop::new(self, input, |job| fetcher.fetch(job)).run().await
     }

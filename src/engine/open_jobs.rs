@@ -20,9 +20,9 @@ pub(super) enum NextStep {
 /// What there is to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Supply {
-    /// Rows, as far as anybody asked.
+    /// Rows, as far as is known.
     Rows,
-    /// There was room when the loop last looked, but no row.
+    /// A job could have been opened at the last poll, but there was no row.
     Starved,
     /// No row is left; so many jobs are open.
     Exhausted(usize),
@@ -58,7 +58,7 @@ impl<F: Future<Output = Entry>> OpenJobs<F> {
         self.input_over && self.planned.is_empty()
     }
 
-    /// Jobs first: what they end or put aside makes the room that the next row needs.
+    /// Polls jobs before rows: a job that ends or waits makes room for the next row.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,

@@ -15,7 +15,7 @@ const WATCHED: [u8; 3] = [2, 15, 1];
 
 /// A stream of signals that stop a run.
 #[derive(Debug)]
-pub struct Signals(SignalSource);
+pub(crate) struct Signals(SignalSource);
 
 #[derive(Debug)]
 enum SignalSource {
@@ -31,7 +31,7 @@ impl Signals {
     ///
     /// # Errors
     /// The system refuses a handler.
-    pub fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         let ignored = ignored_at_start();
         let mut streams = Vec::new();
         for number in WATCHED {
@@ -49,7 +49,7 @@ impl Signals {
     }
 
     /// The number of the next signal that asks to stop.
-    pub async fn next(&mut self) -> u8 {
+    pub(crate) async fn next(&mut self) -> u8 {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
@@ -73,7 +73,7 @@ impl Signals {
 }
 
 /// Makes a write beyond `ulimit -f` fail with `EFBIG` instead of ending the process by `SIGXFSZ`.
-pub fn handle_sigxfsz() {
+pub(crate) fn handle_sigxfsz() {
     // Where the system refuses a handler, its default stays.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
@@ -81,7 +81,7 @@ pub fn handle_sigxfsz() {
 /// Decides once between a signal and the commit of blocking work: whichever comes first wins, so that what is
 /// reported is what happened.
 #[derive(Debug, Clone, Default)]
-pub struct CommitGuard(Arc<AtomicU8>);
+pub(crate) struct CommitGuard(Arc<AtomicU8>);
 
 const OPEN: u8 = 0;
 const STOPPED: u8 = 1;
@@ -90,13 +90,13 @@ const COMMITTED: u8 = 2;
 impl CommitGuard {
     /// Whether the work is no longer wanted.
     #[must_use]
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Acquire) == STOPPED
     }
 
     /// From here on the work is completed, whatever signal comes; false if a signal came first.
     #[must_use]
-    pub fn commit(&self) -> bool {
+    pub(crate) fn commit(&self) -> bool {
         self.turn(COMMITTED)
     }
 
@@ -115,7 +115,7 @@ impl CommitGuard {
 ///
 /// # Panics
 /// When the work does.
-pub fn unless_signalled<T: Send + 'static>(
+pub(crate) fn unless_signalled<T: Send + 'static>(
     (runtime, signals): (&Runtime, &mut Signals),
     grace: Duration,
     work: impl FnOnce(&CommitGuard) -> T + Send + 'static,
@@ -147,7 +147,7 @@ pub fn unless_signalled<T: Send + 'static>(
 
 /// Drops a value on a thread of its own.
 #[expect(clippy::disallowed_methods, reason = "engine::threads started the thread")]
-pub fn drop_beside(runtime: &Runtime, value: impl Send + 'static) {
+pub(crate) fn drop_beside(runtime: &Runtime, value: impl Send + 'static) {
     runtime.spawn_blocking(move || drop(value));
 }
 

@@ -6,7 +6,7 @@ use crate::collect::{CollectError, Collector, PreviousValue, RefusedRow};
 use crate::model::{Entry, Fingerprint, Key, Seq};
 
 /// Takes what becomes of each row. The methods do what those of [`Collector`] do, with the same errors.
-pub trait EntryStore {
+pub(crate) trait EntryStore {
     /// See [`Collector::pass`].
     fn pass(&mut self, seq: Seq);
 

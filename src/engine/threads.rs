@@ -1,4 +1,4 @@
-//! Whether the system gives a run its threads, found out before the first request.
+//! Checks before the first request that the system grants the threads that a run needs.
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -10,9 +10,9 @@ use tokio::runtime::Runtime;
 /// The panic message is suppressed meanwhile, so call this before other threads work.
 ///
 /// # Errors
-/// The system gives no thread.
+/// The system refuses a thread.
 #[expect(clippy::disallowed_methods, reason = "this is the trial")]
-pub fn start(runtime: &Runtime) -> io::Result<()> {
+pub(crate) fn start(runtime: &Runtime) -> io::Result<()> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| ()));
     let started = panic::catch_unwind(AssertUnwindSafe(|| drop(runtime.spawn_blocking(|| ()))));

@@ -12,29 +12,29 @@ const LATE: Duration = Duration::from_millis(500);
 /// What held the next attempt back, in wall time, sampled once a tick; and how busy the pool was. The one place where
 /// such times are measured.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct WaitTimes {
+pub(crate) struct WaitTimes {
     /// The sum over attempts of their time in flight.
-    pub busy: Duration,
+    pub(crate) busy: Duration,
     /// Every slot was taken.
-    pub slot: Duration,
+    pub(crate) slot: Duration,
     /// No rate token was left.
-    pub rate: Duration,
+    pub(crate) rate: Duration,
     /// The pool was paused, or slowed by what the server says of a quota.
-    pub pauses: Duration,
+    pub(crate) pauses: Duration,
     /// Of that, because the API kept failing.
-    pub outage: Duration,
+    pub(crate) outage: Duration,
     /// A slot was free, but no row was there yet.
-    pub input: Duration,
+    pub(crate) input: Duration,
     /// A slot was free, and no row was left.
-    pub drain: Duration,
+    pub(crate) drain: Duration,
     /// Of that, while a quarter of the slots could have carried what was open.
-    pub tail: Duration,
+    pub(crate) tail: Duration,
     /// Of that, with nothing in flight.
-    pub tail_idle: Duration,
+    pub(crate) tail_idle: Duration,
     /// Jobs open half a second after that began.
-    pub tail_jobs: usize,
+    pub(crate) tail_jobs: usize,
     /// Why the automatic limit was lowered last, if it ever was.
-    pub stepped_back: Option<LimitChangeReason>,
+    pub(crate) stepped_back: Option<LimitChangeReason>,
 }
 
 impl WaitTimes {

@@ -1,5 +1,4 @@
-//! `--concurrency auto`: how many may be in flight, decided from how attempts ended. Pure: no clock,
-//! no lock, no attempt in sight.
+//! `--concurrency auto`: how many may be in flight, decided from how attempts ended. Pure: no clock, no lock, no I/O.
 //!
 //! By Little's law a saturated pool of `level` attempts with mean latency `w` fetches `level / w` a
 //! second. So two levels are compared by `level / w` alone, which neither answers that cost nothing

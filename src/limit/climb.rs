@@ -35,29 +35,29 @@ const FEWEST: u64 = 2;
 
 /// What was measured with one number of workers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rung {
+pub(crate) struct Rung {
     /// Requests in flight at most.
-    pub workers: usize,
+    pub(crate) workers: usize,
     /// Requests that ended, those that came too early to count and the errors among them.
-    pub requests: u64,
+    pub(crate) requests: u64,
     /// Answers in the measured time.
-    pub answers: u64,
+    pub(crate) answers: u64,
     /// Requests refused for overload, failed or without an answer, whenever they ended.
-    pub errors: u64,
+    pub(crate) errors: u64,
     /// The measured time.
-    pub span: Duration,
+    pub(crate) span: Duration,
     /// Half of the answers took at most this long.
-    pub p50: Duration,
+    pub(crate) p50: Duration,
     /// 95 of 100.
-    pub p95: Duration,
+    pub(crate) p95: Duration,
     /// The server, or its trouble, paused the pool meanwhile: the figures are not its speed.
-    pub paused: bool,
+    pub(crate) paused: bool,
 }
 
 impl Rung {
     /// Answers a second.
     #[must_use]
-    pub fn per_second(&self) -> f64 {
+    pub(crate) fn per_second(&self) -> f64 {
         let span = self.span.as_secs_f64();
         if span > 0.0 { self.answers as f64 / span } else { 0.0 }
     }
@@ -68,14 +68,14 @@ impl Rung {
 
     /// Whether there is anything to compare.
     #[must_use]
-    pub fn is_measured(&self) -> bool {
+    pub(crate) fn is_measured(&self) -> bool {
         self.answers >= FEWEST.max(self.workers as u64 / 2) && !self.span.is_zero()
     }
 }
 
 /// What to do after a rung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Course {
+pub(crate) enum Course {
     /// Measure the same number of workers once more.
     Again,
     /// Go on with so many.
@@ -86,7 +86,7 @@ pub enum Course {
 
 /// Why a climb ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClimbEnd {
+pub(crate) enum ClimbEnd {
     /// More workers no longer brought more answers.
     Knee,
     /// Errors began.
@@ -108,7 +108,7 @@ pub enum ClimbEnd {
 impl ClimbEnd {
     /// A stable word for logs and reports.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Knee => "knee",
             Self::Errors => "errors",
@@ -124,17 +124,17 @@ impl ClimbEnd {
 
 /// The bounds of a climb.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// No more workers than this.
-    pub ceiling: usize,
+    pub(crate) ceiling: usize,
     /// `--rate`.
-    pub rate: Option<Rate>,
+    pub(crate) rate: Option<Rate>,
 }
 
 impl Bounds {
     /// What to do after the last of these rungs, which was measured `times`.
     #[must_use]
-    pub fn course(&self, rungs: &[Rung], times: u32) -> Course {
+    pub(crate) fn course(&self, rungs: &[Rung], times: u32) -> Course {
         let Some((last, before)) = rungs.split_last() else { return Course::Climb(1) };
         if is_troubled(last, before) {
             return Course::Done(ClimbEnd::Errors);
@@ -156,7 +156,7 @@ impl Bounds {
 
     /// How long to measure with so many workers, while `left` requests and `time` are left.
     #[must_use]
-    pub fn measure(&self, workers: usize, left: u64, time: Duration) -> Measure {
+    pub(crate) fn measure(&self, workers: usize, left: u64, time: Duration) -> Measure {
         let mut to_come = Vec::new();
         let mut next = workers;
         loop {
@@ -177,7 +177,7 @@ impl Bounds {
 
 /// How long to measure at a rung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Measure {
+pub(crate) struct Measure {
     workers: u64,
     least: u64,
     most: u64,
@@ -188,14 +188,14 @@ impl Measure {
     /// Whether an end so early belongs to the change of the number of workers: to attempts that left
     /// before it, and to connections that were opened for it.
     #[must_use]
-    pub fn is_early(&self, ended: u64) -> bool {
+    pub(crate) fn is_early(&self, ended: u64) -> bool {
         ended <= self.workers
     }
 
     /// Whether a rung is complete for which so many ends were counted. Only whole rounds are: answers
     /// come in bunches, and half a bunch is counted without its time.
     #[must_use]
-    pub fn is_complete(&self, counted: u64, span: Duration, since: Duration) -> bool {
+    pub(crate) fn is_complete(&self, counted: u64, span: Duration, since: Duration) -> bool {
         let enough = counted >= self.least && (span >= WHILE || counted + self.workers >= self.most);
         let late = since >= self.time && counted >= FEWEST.max(self.workers);
         counted.is_multiple_of(self.workers) && (enough || late)
@@ -204,7 +204,7 @@ impl Measure {
 
 /// Whether errors began at this rung.
 #[must_use]
-pub fn is_troubled(rung: &Rung, before: &[Rung]) -> bool {
+pub(crate) fn is_troubled(rung: &Rung, before: &[Rung]) -> bool {
     let (errors, requests) = before.iter().fold((0, 0), |sum, r| (sum.0 + r.errors, sum.1 + r.requests));
     let usual = errors as f64 / requests.max(1) as f64;
     let share = rung.failing();
@@ -213,7 +213,7 @@ pub fn is_troubled(rung: &Rung, before: &[Rung]) -> bool {
 
 /// The fewest workers that are nearly as fast as any, among rungs without trouble.
 #[must_use]
-pub fn best(rungs: &[Rung]) -> Option<&Rung> {
+pub(crate) fn best(rungs: &[Rung]) -> Option<&Rung> {
     let top = fastest_sound(rungs)?.per_second();
     sound(rungs).find(|rung| rung.per_second() >= NEARLY * top)
 }

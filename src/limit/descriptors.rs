@@ -12,21 +12,21 @@ const BESIDES: u64 = 48;
 /// The system allows fewer open files than the attempts in flight need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{wanted} requests in flight need {needed} open files, and the system allows {allowed}")]
-pub struct TooFewDescriptors {
+pub(crate) struct TooFewDescriptors {
     /// Attempts in flight.
-    pub wanted: usize,
+    pub(crate) wanted: usize,
     /// Sockets of each.
-    pub each: usize,
+    pub(crate) each: usize,
     /// Open files that they need.
-    pub needed: u64,
+    pub(crate) needed: u64,
     /// The hard limit.
-    pub allowed: u64,
+    pub(crate) allowed: u64,
 }
 
 impl TooFewDescriptors {
     /// Attempts in flight that the limit has room for, if it has any.
     #[must_use]
-    pub fn room(self) -> Option<NonZeroUsize> {
+    pub(crate) fn room(self) -> Option<NonZeroUsize> {
         let sockets = usize::try_from(self.allowed.saturating_sub(BESIDES)).unwrap_or(usize::MAX);
         NonZeroUsize::new(sockets / self.each.max(1))
     }
@@ -37,7 +37,7 @@ impl TooFewDescriptors {
 ///
 /// # Errors
 /// The hard limit is lower; the soft one was then raised as far as it goes.
-pub fn make_room(in_flight: usize, each: usize) -> Result<(), TooFewDescriptors> {
+pub(crate) fn make_room(in_flight: usize, each: usize) -> Result<(), TooFewDescriptors> {
     let needed = (in_flight as u64).saturating_mul(each as u64).saturating_add(BESIDES);
     let limit = getrlimit(Resource::Nofile);
     // No limit is written as none.

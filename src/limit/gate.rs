@@ -1,9 +1,9 @@
 //! The gate: slot, turn, pause, rate token, then the attempt leaves at once.
 //!
-//! One lock around plain state, held for a few instructions and never across an await. Only the
-//! head of the line is ever awake: whoever leaves, ends or gives up wakes at most one other, so that
-//! the cost of an admission does not grow with the number of those who wait. Wakers are woken and
-//! dropped outside of the lock, since either may run code that comes back here.
+//! One lock around plain state, held for a few instructions and never across an await. Only the head of the queue is
+//! ever awake: an attempt that leaves, ends or gives up wakes at most one other, so that the cost of an admission does
+//! not grow with the number of waiters. Wakers are woken and dropped outside of the lock, since either may run code
+//! that takes the lock.
 
 mod state;
 
@@ -24,14 +24,14 @@ use crate::model::{LimitChangeReason, PauseReason};
 
 /// How an attempt ended, as far as the pace is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoadSignal {
+pub(crate) enum LoadSignal {
     /// Answered, and the server worked for it.
     Good {
         /// From leaving to the last byte.
         latency: Duration,
     },
-    /// Answered at no cost to the server (401, 404 and the like): says nothing about capacity, but
-    /// the API answers.
+    /// Answered at little cost to the server (401, 404 and the like): says nothing about capacity, but the API
+    /// answers.
     Cheap,
     /// Too much for the server: 429, 503, a timeout.
     Overload {
@@ -70,9 +70,8 @@ impl Gate {
     /// Waits until an attempt may leave; it must then leave at once.
     ///
     /// First come, first served. The future may be dropped at any time: no slot, no turn and no rate
-    /// token is lost. While it is kept it must be polled when woken, since it may be the one that
-    /// everybody behind it waits for.
-    pub async fn admit(&self) -> Permit {
+    /// token is lost. While it is kept it must be polled when woken, since all behind it may wait for it.
+    pub(crate) async fn admit(&self) -> Permit {
         let at_once = self.shared.lock().leave_at_once();
         let departure = match at_once {
             Some(departure) => departure,
@@ -81,17 +80,16 @@ impl Gate {
         Permit { shared: Arc::clone(&self.shared), departure, finished: false }
     }
 
-    /// Nobody leaves before `until`; then one probe does, and the rest after its good answer. The
-    /// later of two instants wins. Says whether this one moved the end later.
-    pub fn pause(&self, until: Instant, reason: PauseReason) -> bool {
+    /// No attempt leaves before `until`; then one probe does, and the rest after its good answer. The later of two
+    /// instants wins. Returns whether this one moved the end later.
+    pub(crate) fn pause(&self, until: Instant, reason: PauseReason) -> bool {
         let (moved, wake) = self.shared.lock().pause(until, reason);
         AfterUnlock { wake, drop: None }.run();
         moved
     }
 
-    /// The server says that it takes `remaining` more attempts until `reset` (`RateLimit` and the
-    /// like): the last of them are spread over the time up to there, and when none is left the pool
-    /// pauses. Never makes the pool faster. A reset that [`Gate::accepts_pause`] refuses is not waited for here:
+    /// The server accepts `remaining` more attempts until `reset` (`RateLimit` and the like): the last of them are spread
+    /// over that time, and when none is left the pool pauses. Never makes the pool faster. A reset that is too far away (`max_retry_after`) is not waited for here:
     /// the caller defers once the quota is used up.
     pub fn report_quota(&self, remaining: u64, reset: Instant) {
         if !self.accepts_pause(reset.saturating_duration_since(Instant::now())) {
@@ -103,11 +101,11 @@ impl Gate {
 
     /// Whether a pause of this length is waited out; a longer one defers the run.
     #[must_use]
-    pub fn accepts_pause(&self, wait: Duration) -> bool {
+    pub(crate) fn accepts_pause(&self, wait: Duration) -> bool {
         wait <= self.shared.max_retry_after
     }
 
-    /// Where the gate stands now.
+    /// The state of the gate now.
     #[must_use]
     pub fn view(&self) -> GateView {
         let state = self.shared.lock();
@@ -122,16 +120,16 @@ impl Gate {
         }
     }
 
-    /// From now on so many may be in flight. For a gate whose concurrency is a number (`tune` climbs
-    /// with it): where it is `auto` the controller has the next word.
-    pub fn resize(&self, limit: NonZeroUsize, reason: LimitChangeReason) {
+    /// From now on so many may be in flight. For a gate whose concurrency is a number, as `tune` needs: where it is
+    /// `auto`, the controller overrides this.
+    pub(crate) fn resize(&self, limit: NonZeroUsize, reason: LimitChangeReason) {
         let wake = self.shared.lock().resize(limit.get(), reason);
         AfterUnlock { wake, drop: None }.run();
     }
 
-    /// What changed since the last call, oldest first. If nobody calls, the newest 256 are kept.
+    /// What changed since the last call, oldest first; the newest 256 are kept.
     #[must_use]
-    pub fn take_events(&self) -> Vec<GateEvent> {
+    pub(crate) fn take_events(&self) -> Vec<GateEvent> {
         self.shared.lock().events.take_events()
     }
 }
@@ -140,29 +138,29 @@ impl Gate {
 /// attempt that was given up) says nothing about the server.
 #[must_use = "dropping the permit gives the slot back"]
 #[derive(Debug)]
-pub struct Permit {
+pub(crate) struct Permit {
     shared: Arc<GateShared>,
     departure: Departure,
     finished: bool,
 }
 
 impl Permit {
-    /// Whether this is the one attempt that leaves after a pause, whose answer everybody waits for.
-    #[must_use]
-    pub fn is_probe(&self) -> bool {
+    /// Whether this is the one attempt that leaves after a pause; all others wait for its answer.
+    #[cfg(test)]
+    pub(crate) fn is_probe(&self) -> bool {
         self.departure.probe
     }
 
     /// Waits until the same attempt may be sent once more: keeps its slot, takes another rate token,
     /// and waits out a pause. The future may be dropped at any time; the permit stays as it was.
-    pub async fn resend(&mut self) {
+    pub(crate) async fn resend(&mut self) {
         self.departure =
             Turn { shared: &self.shared, ticket: None, holder: Some(self.departure) }.wait().await;
     }
 
-    /// Gives the slot back and says how the attempt ended. Whoever pauses the pool because of it
-    /// does so before: `auto` steps back further for an answer that paused everybody.
-    pub fn finish(mut self, signal: LoadSignal) {
+    /// Gives the slot back and says how the attempt ended. A pause because of it must be set before: `auto` lowers its
+    /// limit further for an answer that paused the pool.
+    pub(crate) fn finish(mut self, signal: LoadSignal) {
         self.finished = true;
         self.shared.end(self.departure, Some(signal));
     }
@@ -178,7 +176,7 @@ impl Drop for Permit {
 
 impl GateShared {
     fn lock(&self) -> MutexGuard<'_, GateState> {
-        // No code of strangers runs under the lock; a panic elsewhere must not become a second one.
+        // No foreign code runs under the lock; a panic elsewhere must not become a second one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -188,7 +186,7 @@ impl GateShared {
     }
 }
 
-/// One that waits at the gate; dropping it gives up its place.
+/// An attempt that waits at the gate; dropping it gives up its place.
 struct Turn<'a> {
     shared: &'a GateShared,
     ticket: Option<Ticket>,
@@ -201,7 +199,7 @@ impl Turn<'_> {
         loop {
             match poll_fn(|context| self.poll(context)).await {
                 Ok(departure) => return departure,
-                // Everything is looked at again afterwards: it may have changed meanwhile.
+                // All conditions are checked again afterwards: they may have changed.
                 Err(until) => sleep_until(until).await,
             }
         }

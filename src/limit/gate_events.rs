@@ -13,7 +13,7 @@ const EVENTS_MAX: usize = 256;
 /// pause, a few milliseconds after the other.
 const REPORT_AGAIN: Duration = Duration::from_secs(1);
 
-/// Where the gate stands at this instant.
+/// The state of the gate at one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateView {
     /// Attempts in flight.
@@ -23,7 +23,7 @@ pub struct GateView {
     pub limit: usize,
     /// Attempts that wait at the gate.
     pub waiting: usize,
-    /// While the pool is paused or its probe under way: the instant before which nobody leaves.
+    /// While the pool is paused or its probe under way: the instant before which no attempt leaves.
     pub paused_until: Option<Instant>,
     /// Why it is paused, if it is.
     pub pause_reason: Option<PauseReason>,
@@ -34,8 +34,8 @@ pub struct GateView {
 
 /// Something at the gate changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GateEvent {
-    /// Nobody leaves before `until`; then one probe does.
+pub(crate) enum GateEvent {
+    /// No attempt leaves before `until`; then one probe does.
     Paused {
         /// The instant.
         until: Instant,

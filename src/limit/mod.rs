@@ -1,31 +1,30 @@
 //! When may an attempt leave?
 //!
-//! [`Gate`] is the one door to the network: every attempt (first, retry, redirect, probe) passes
-//! [`Gate::admit`], which gives a [`Permit`]. On the way it waits, in this order, for a slot and its
-//! turn (first come, first served), for the end of a pause of the pool, and for the rate; a rate
-//! token that was taken before the slot would go stale and leave in a burst.
+//! Every attempt (first, retry, redirect, probe) passes `Gate::admit`, which returns a `Permit`. It waits, in this order,
+//! for a slot and its turn (first come, first served), for the end of a pause of the pool, and for the rate: rate
+//! tokens that were taken before the slot would be spent in a burst.
 //!
 //! ```text
-//!   gate ── glue: one lock around all below, wakes the head of the line and nobody else
+//!   gate ── one lock around all below; wakes the head of the queue and no other
 //!    ├─ slots     how many are in flight, how many may be
-//!    ├─ queue     the line in front of it
+//!    ├─ queue     attempts that wait, first come, first served
 //!    ├─ pause     the pause as an instant, its probe, the growth after it
-//!    ├─ quota     the gap that is kept when the server says that little is left
-//!    ├─ pacer     the rate: governor's bucket, read on a clock that forgives late timers
-//!    ├─ adaptive  `auto`: the decision how many may be in flight, a pure function of what was seen
+//!    ├─ quota     the gap between departures when little of a quota is left
+//!    ├─ pacer     the rate: governor's bucket, read on a clock that corrects for late timers
+//!    ├─ adaptive  `auto`: how many may be in flight, a pure function of how attempts ended
 //!    └─ gate_events  what changed
 //! ```
 //!
-//! [`climb`] stands apart: `tune` raises a fixed limit rung by rung, and this says how far.
+//! `climb` is for `tune`, which raises a fixed limit rung by rung: it decides how far.
 //!
-//! Time is tokio's alone, so that a paused clock moves all of it. All parts but the gate are plain
-//! state machines that are told the time.
+//! Time is tokio's alone, so that tests can pause it. All parts but the gate are state machines without a clock: the
+//! time is a parameter.
 
 mod adaptive;
-pub mod climb;
+pub(crate) mod climb;
 mod clock;
 mod concurrency;
-pub mod descriptors;
+pub(crate) mod descriptors;
 mod gate;
 mod gate_events;
 mod pacer;
@@ -39,8 +38,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 pub use concurrency::{Concurrency, ConcurrencyError};
-pub use gate::{Gate, LoadSignal, Permit};
-pub use gate_events::{GateEvent, GateView};
+pub use gate::Gate;
+pub(crate) use gate::{LoadSignal, Permit};
+pub(crate) use gate_events::GateEvent;
+pub use gate_events::GateView;
 
 use crate::model::Rate;
 
@@ -53,8 +54,7 @@ pub struct PaceSettings {
     pub rate: Option<Rate>,
     /// How many of them may leave at once after an idle time.
     pub burst: NonZeroU32,
-    /// The longest pause that is waited out; a server that asks for more defers the run (see
-    /// [`Gate::accepts_pause`]).
+    /// The longest pause that is waited out; a server that asks for more defers the run.
     pub max_retry_after: Duration,
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Pacer {
     left: Option<u64>,
     /// How far the newest booking lies before its departure.
     owed: u64,
-    /// The instant that somebody was told to come back at.
+    /// The instant that a waiter was told to try again at.
     promised: Option<u64>,
 }
 
@@ -66,10 +66,10 @@ impl Pacer {
         }
     }
 
-    /// Asks for leave at `now`. On `Ok` the departure is booked and must happen at once.
+    /// Whether an attempt may depart at `now`. On `Ok` the departure is booked and must happen at once.
     ///
     /// # Errors
-    /// The instant to ask again at.
+    /// The instant to try again at.
     pub(super) fn depart(&mut self, now: Instant) -> Result<(), Instant> {
         let now = u64::try_from((now - self.start).as_nanos()).unwrap_or(u64::MAX);
         let owed = match self.promised {
@@ -93,7 +93,7 @@ impl Pacer {
         }
     }
 
-    /// Nobody waits for the rate any more: what was promised is not owed.
+    /// No attempt waits for the rate any more: what was promised is not owed.
     pub(super) fn forget(&mut self) {
         self.promised = None;
     }

@@ -1,4 +1,4 @@
-//! The pause of the pool: one instant for everybody, then one probe, then growth.
+//! The pause of the pool: one instant for all, then one probe, then growth.
 //!
 //! A pause is an instant, and the later of two wins. What was already under way when it began can
 //! make it longer but never ends it: only the probe that left after it can, and only if no newer
@@ -27,12 +27,12 @@ enum Phase {
     Probing,
 }
 
-/// What the pause says to one who wants to leave.
+/// Whether an attempt may leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// Go.
+    /// It may.
     Free,
-    /// Go, alone: everybody else waits for your answer.
+    /// It may, alone: all others wait for its answer.
     Probe,
     /// Not before this instant.
     At(Instant),
@@ -69,12 +69,12 @@ impl Default for PoolPause {
 }
 
 impl PoolPause {
-    /// No pause, no probe, no growth: nothing to ask here.
+    /// No pause, no probe, no growth.
     pub(super) fn is_over(&self) -> bool {
         self.phase == Phase::Open && self.ramp.is_none()
     }
 
-    /// Whether everybody waits for the probe's answer.
+    /// Whether all others wait for the probe's answer.
     pub(super) fn is_probing(&self) -> bool {
         self.phase == Phase::Probing
     }
@@ -84,12 +84,12 @@ impl PoolPause {
         self.until.filter(|_| self.phase != Phase::Open).map(|until| (until, self.reason))
     }
 
-    /// Counts the pauses: an attempt that left in an older epoch says nothing about this one.
+    /// The number of the pause: an attempt that left in an older epoch says nothing about this one.
     pub(super) fn epoch(&self) -> u32 {
         self.epoch
     }
 
-    /// Nobody leaves before `until`. Says whether that moved the instant later.
+    /// No attempt leaves before `until`. Returns whether that moved the instant later.
     pub(super) fn pause(&mut self, now: Instant, until: Instant, reason: PauseReason) -> bool {
         if until <= now || (self.phase != Phase::Open && self.until.is_some_and(|old| until <= old)) {
             return false;
@@ -105,7 +105,7 @@ impl PoolPause {
         true
     }
 
-    /// May somebody leave now?
+    /// Whether an attempt may leave now.
     pub(super) fn admission(&self, now: Instant) -> Admission {
         match (self.phase, self.until) {
             (Phase::Probing, _) => Admission::AfterProbe,
@@ -153,7 +153,7 @@ impl PoolPause {
         }
     }
 
-    /// Takes note of the end of a probe. Says whether it opened the pool.
+    /// Takes note of the end of a probe. Returns whether it opened the pool.
     pub(super) fn probed(&mut self, epoch: u32, good: Option<bool>, now: Instant) -> bool {
         if epoch != self.epoch || self.phase != Phase::Probing {
             return false;

@@ -1,16 +1,16 @@
-//! Who stands in line at the gate, first come, first served.
+//! The attempts that wait at the gate, first come, first served.
 //!
-//! Only the head of the line looks at slots, pauses and the rate; everybody else is parked and costs
-//! nothing until the one before has left. Those who already hold a slot (a resend) stand before those
-//! who still want one: otherwise each could wait for the other.
+//! Only the head of the queue checks slots, pauses and the rate; all others are parked and cost nothing until the one
+//! before has left. Those that already hold a slot (a resend) come before those that still need one: otherwise each
+//! could wait for the other.
 
 use std::collections::VecDeque;
 use std::task::Waker;
 
-/// A place in the line.
+/// A place in the queue.
 #[derive(Debug)]
 enum Waiter {
-    /// Given up by somebody who does not wait any more.
+    /// It gave up its place.
     Gone,
     /// Its owner is running, is about to, or sleeps on a timer of its own.
     Awake,
@@ -18,7 +18,7 @@ enum Waiter {
     Parked(Waker),
 }
 
-/// Which part of the line: holders of a slot first.
+/// Which part of the queue it is in: holders of a slot come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WaiterKind {
     /// Keeps a slot and waits to send again.
@@ -27,7 +27,7 @@ pub(super) enum WaiterKind {
     Newcomer,
 }
 
-/// Names one place in the line.
+/// Identifies one place in the queue.
 #[derive(Debug)]
 pub(super) struct Ticket {
     kind: WaiterKind,
@@ -59,7 +59,7 @@ impl Waiters {
     }
 }
 
-/// The line.
+/// The queue.
 #[derive(Debug, Default)]
 pub(super) struct WaitQueue {
     holders: Waiters,
@@ -82,7 +82,7 @@ impl WaitQueue {
         Ticket { kind, number }
     }
 
-    /// Whether this place is the first of the whole line.
+    /// Whether this place is the first of the whole queue.
     pub(super) fn is_head(&self, ticket: &Ticket) -> bool {
         match self.head() {
             Some(kind) if kind == ticket.kind => {
@@ -117,7 +117,7 @@ impl WaitQueue {
         }
     }
 
-    /// Marks the owner as running, so that nobody wakes it in vain. Returned as by [`Self::park`].
+    /// Marks the owner as running, so that it is not woken in vain. Returned as by [`Self::park`].
     pub(super) fn unpark(&mut self, ticket: &Ticket) -> Option<Waker> {
         match std::mem::replace(self.kind(ticket.kind).get(ticket.number)?, Waiter::Awake) {
             Waiter::Parked(old) => Some(old),
@@ -125,7 +125,7 @@ impl WaitQueue {
         }
     }
 
-    /// Gives the place up, from anywhere in the line. Returned as by [`Self::park`].
+    /// Gives the place up, from anywhere in the queue. Returned as by [`Self::park`].
     pub(super) fn leave(&mut self, ticket: &Ticket) -> Option<Waker> {
         let places = self.kind(ticket.kind);
         let left = std::mem::replace(places.get(ticket.number)?, Waiter::Gone);

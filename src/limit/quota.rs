@@ -1,7 +1,7 @@
-//! What the server says is left of a quota: the pool slows down before it is used up.
+//! What is left of the server's quota: the pool slows down before it is used up.
 //!
-//! Only the last round is slowed: as long as more is left than may be in flight, nobody can know
-//! whether the run needs it. Then what is left is spread evenly over the time up to the reset; when
+//! Only the last round is slowed: as long as more is left than may be in flight, it is not known whether the run
+//! needs it. Then what is left is spread evenly over the time up to the reset; when
 //! nothing is left, the pool pauses (that is the caller's part). Answers may overtake each other, so
 //! of two reports the slower one counts until its reset. None ever makes the pool faster.
 
@@ -23,7 +23,7 @@ pub(super) struct QuotaSpacing {
     spacing: Option<Spacing>,
 }
 
-/// What a report asks for.
+/// What a report leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum QuotaAdvice {
     /// Nothing, or a gap that is kept from now on.
@@ -33,7 +33,7 @@ pub(super) enum QuotaAdvice {
 }
 
 impl QuotaSpacing {
-    /// Whether nobody has to look here.
+    /// Whether no gap is kept.
     pub(super) fn is_idle(&self) -> bool {
         self.spacing.is_none()
     }
@@ -63,10 +63,10 @@ impl QuotaSpacing {
         QuotaAdvice::Go
     }
 
-    /// Asks to depart at `now`.
+    /// Whether an attempt may depart at `now`.
     ///
     /// # Errors
-    /// The instant to ask again at.
+    /// The instant to try again at.
     pub(super) fn may_depart(&mut self, now: Instant) -> Result<(), Instant> {
         match self.spacing {
             Some(slow) if now >= slow.until => self.spacing = None,

@@ -1,6 +1,6 @@
 //! How many attempts are in flight, and how many may be: a number that may change while they are.
 //!
-//! A limit that shrinks takes nothing back: nobody leaves until enough have ended.
+//! A limit that shrinks takes no slot back: no attempt leaves until enough have ended.
 
 /// The slots.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl Slots {
         self.departures
     }
 
-    /// Takes a slot; the caller has looked for room.
+    /// Takes a slot; the caller has checked that one is free.
     pub(super) fn take(&mut self) {
         self.in_flight += 1;
         self.departures += 1;

@@ -33,7 +33,7 @@ impl Spread {
         self.active = true;
     }
 
-    /// Whether nobody has to look here.
+    /// Whether departures keep no distance.
     pub(super) fn is_idle(&self) -> bool {
         !self.active
     }
@@ -44,10 +44,10 @@ impl Spread {
         self.latency += if self.latency == 0.0 { latency } else { (latency - self.latency) * WEIGHT };
     }
 
-    /// Asks to depart at `now`.
+    /// Whether an attempt may depart at `now`.
     ///
     /// # Errors
-    /// The instant to ask again at.
+    /// The instant to try again at.
     pub(super) fn may_depart(&self, now: Instant) -> Result<(), Instant> {
         match self.next.filter(|next| self.active && *next > now) {
             Some(next) => Err(next),

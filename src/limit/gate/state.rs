@@ -1,5 +1,5 @@
-//! What the gate's lock protects, and every step that is taken under it: plain code that says what to
-//! do once the lock is released.
+//! The state under the gate's lock, and every step that is taken under it. Each returns what to do once the lock is
+//! released.
 
 use std::task::{Poll, Waker};
 
@@ -35,7 +35,7 @@ pub(super) struct GateState {
 pub(super) struct Departure {
     /// The pause it came after.
     epoch: u32,
-    /// Everybody waits for its answer.
+    /// All others wait for its answer.
     pub(super) probe: bool,
     /// In flight when it left, itself counted.
     level: usize,
@@ -45,7 +45,7 @@ pub(super) struct Departure {
     number: u64,
 }
 
-/// What one in line has to do next.
+/// What a waiter has to do next.
 enum TurnStep {
     Go(Departure),
     Sleep(Instant),
@@ -91,13 +91,13 @@ impl GateState {
         }
     }
 
-    /// The quick way out: nobody in line, no pause, no rate, a free slot. Does not look at the clock.
+    /// The fast path: no waiter, no pause, no rate, a free slot. Does not read the clock.
     pub(super) fn leave_at_once(&mut self) -> Option<Departure> {
         let open = self.queue.head().is_none() && self.pause.is_over() && !self.is_slowed();
         (open && self.pacer.is_none() && self.slots.has_room()).then(|| self.take_slot(false))
     }
 
-    /// Whether departures keep a distance that the server has asked for, one way or another.
+    /// Whether departures keep a distance, because of a quota or of an earlier pause.
     pub(super) fn is_slowed(&self) -> bool {
         !(self.quota.is_idle() && self.spread.is_idle())
     }
@@ -114,12 +114,12 @@ impl GateState {
         Departure { epoch: self.pause.epoch(), probe, level, limit, number }
     }
 
-    /// Whether everybody waits for the answer of this holder of a slot.
+    /// Whether all others wait for the answer of this holder of a slot.
     fn is_the_probe(&self, holder: Option<Departure>) -> bool {
         holder.is_some_and(|it| it.probe && it.epoch == self.pause.epoch()) && self.pause.is_probing()
     }
 
-    /// One poll of one who waits; `Ready` with what to do outside of the lock.
+    /// One poll of a waiter; `Ready` with what to do outside of the lock.
     pub(super) fn turn(
         &mut self,
         turn: &mut Turn<'_>,
@@ -131,7 +131,7 @@ impl GateState {
             turn.ticket = Some(self.queue.join(kind));
         }
         let mut after = AfterUnlock::default();
-        // The probe stands in no line: those in it wait for the probe.
+        // The probe is not in the queue: those in it wait for the probe.
         if turn.ticket.as_ref().is_some_and(|ticket| !self.queue.is_head(ticket)) {
             after.drop = turn.ticket.as_ref().and_then(|ticket| self.queue.park(ticket, waker));
             return (Poll::Pending, after);
@@ -154,7 +154,7 @@ impl GateState {
         (poll, after)
     }
 
-    /// What the head of the line (or a probe that is sent again) has to do.
+    /// What the head of the queue (or a probe that is sent again) has to do.
     fn step(&mut self, holder: Option<Departure>, now: Instant) -> TurnStep {
         if holder.is_none() && !self.has_room() {
             self.forget_rate();
@@ -191,15 +191,15 @@ impl GateState {
         })
     }
 
-    /// One whose instant has passed while it waits for something else is not late.
+    /// An attempt whose instant has passed while it waits for something else is not late.
     fn forget_rate(&mut self) {
         if let Some(pacer) = &mut self.pacer {
             pacer.forget();
         }
     }
 
-    /// Nobody leaves before `until`. Says whether that moved the end of the pause later, and whom to
-    /// wake: the head may wait for a probe that is none any more.
+    /// No attempt leaves before `until`. Returns whether that moved the end of the pause later, and the waker of the
+    /// head, which may wait for a probe that is none any more.
     pub(super) fn pause(&mut self, until: Instant, reason: PauseReason) -> (bool, Option<Waker>) {
         let now = Instant::now();
         let moved = self.pause.pause(now, until, reason);
@@ -210,7 +210,7 @@ impl GateState {
         (moved, if moved { self.nudge() } else { None })
     }
 
-    /// The server takes `remaining` more until `reset`; what is in flight it may not have counted.
+    /// The server accepts `remaining` more until `reset`; it may not have counted what is in flight.
     pub(super) fn report(&mut self, remaining: u64, reset: Instant) -> Option<Waker> {
         let left = remaining.saturating_sub(self.slots.in_flight() as u64);
         match self.quota.report(Instant::now(), left, reset, self.slots.limit()) {
@@ -219,21 +219,21 @@ impl GateState {
         }
     }
 
-    /// Another limit. Returns whom to wake.
+    /// Another limit. Returns the waker to wake.
     pub(super) fn resize(&mut self, limit: usize, reason: LimitChangeReason) -> Option<Waker> {
         self.slots.resize(limit);
         self.events.limited(limit, reason);
         self.nudge()
     }
 
-    /// Wakes the head of the line, if there is anything for it to do; the caller does it unlocked.
+    /// The waker of the head, if there is anything for it to do; the caller wakes it unlocked.
     pub(super) fn nudge(&mut self) -> Option<Waker> {
         let kind = self.queue.head()?;
         let is_blocked = self.pause.is_probing() || (kind == WaiterKind::Newcomer && !self.has_room());
         if is_blocked { None } else { self.queue.wake_head() }
     }
 
-    /// One attempt less in flight. Returns whom to wake.
+    /// One attempt less in flight. Returns the waker to wake.
     pub(super) fn end(&mut self, departure: Departure, signal: Option<LoadSignal>) -> Option<Waker> {
         self.slots.release();
         let good = signal.map(|signal| matches!(signal, LoadSignal::Good { .. } | LoadSignal::Cheap));
@@ -250,7 +250,7 @@ impl GateState {
         self.nudge()
     }
 
-    /// Lets the controller see the end of an attempt, and does what it decides.
+    /// Passes the end of an attempt to the controller, and applies its decision.
     fn adapt(&mut self, departure: Departure, signal: LoadSignal) {
         let Some(adaptive) = &mut self.adaptive else { return };
         let sample = AttemptSample {
@@ -280,7 +280,7 @@ impl GateState {
         }
     }
 
-    /// Somebody gives up its place. Returns whom to wake.
+    /// A waiter gives up its place. Returns the wakers to drop and to wake.
     pub(super) fn give_up(&mut self, ticket: &Ticket) -> AfterUnlock {
         let drop = self.queue.leave(ticket);
         if self.queue.head().is_none() {
