@@ -11,7 +11,7 @@ use crate::limit::{Concurrency, descriptors};
 ///
 /// # Errors
 /// The system allows fewer than this `--concurrency` needs.
-pub fn raise(settings: &mut Settings) -> Result<(), CommandError> {
+pub(super) fn raise(settings: &mut Settings) -> Result<(), CommandError> {
     let ceiling = settings.pace.concurrency.ceiling();
     let Err(error) = descriptors::make_room(ceiling.get(), sockets_each(settings)) else { return Ok(()) };
     let raise = "raise the hard limit (ulimit -Hn, or LimitNOFILE= of the systemd unit)";

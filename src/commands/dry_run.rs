@@ -30,7 +30,7 @@ use planned_input::{PlannedInput, PlannedInputBuilder};
 ///
 /// # Errors
 /// What would end a run before its first request.
-pub fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit, CommandError> {
+pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit, CommandError> {
     standard_output::check()?;
     let shown = wiring::report(&settings, terminal::standard_error(env));
     #[expect(clippy::disallowed_methods, reason = "the start of the command")]

@@ -25,7 +25,7 @@ use crate::plan::Planner;
 use crate::report::{self, ErrorMessage, LogHeader, Report};
 
 /// Runs the main job and says how the program ends. What there is to say has then been printed.
-pub fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
+pub(super) fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
     #[expect(clippy::disallowed_methods, reason = "the start of the command")]
     let (started, began) = (Instant::now(), SystemTime::now());
     let shown = wiring::report(&settings, terminal::standard_error(env));

@@ -13,7 +13,7 @@ use crate::model::Exit;
 ///
 /// # Errors
 /// It was opened for reading only, or its device takes nothing.
-pub fn check() -> Result<(), CommandError> {
+pub(super) fn check() -> Result<(), CommandError> {
     look().map(drop).map_err(|error| cannot_write(&error))
 }
 
@@ -22,7 +22,7 @@ pub fn check() -> Result<(), CommandError> {
 ///
 /// # Errors
 /// What is written would be lost.
-pub fn check_for_data() -> Result<(), CommandError> {
+pub(super) fn check_for_data() -> Result<(), CommandError> {
     let hint = "name a file with --output, or give it to a program that reads to the end";
     let is_device = look().map_err(|error| cannot_write(&error).with_hint(hint))?;
     if StdoutPeer::of_standard_output().is_gone() {
@@ -66,7 +66,7 @@ fn is_null_in_place_of_nothing() -> bool {
 ///
 /// # Errors
 /// Standard output does not take it. A program that no longer reads has read enough: that is none.
-pub fn print(text: &str) -> Result<(), CommandError> {
+pub(super) fn print(text: &str) -> Result<(), CommandError> {
     check()?;
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -80,7 +80,7 @@ pub fn print(text: &str) -> Result<(), CommandError> {
 ///
 /// # Errors
 /// The file does not hold what was written.
-pub fn sync() -> io::Result<()> {
+pub(super) fn sync() -> io::Result<()> {
     let out = io::stdout();
     if FileType::from_raw_mode(fstat(&out)?.st_mode) != FileType::RegularFile {
         return Ok(());

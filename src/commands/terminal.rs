@@ -7,7 +7,7 @@ use crate::report::Terminal;
 
 /// Looks at standard error and at `TERM`, `NO_COLOR` and `CLICOLOR_FORCE`.
 #[must_use]
-pub fn standard_error(env: &Environment) -> Terminal {
+pub(super) fn standard_error(env: &Environment) -> Terminal {
     let set = |name| env.get(name).is_some_and(|value| !value.is_empty() && value != "0");
     let dumb = env.get("TERM").is_some_and(|term| term == "dumb");
     let interactive = io::stderr().is_terminal() && !dumb;
@@ -18,13 +18,13 @@ pub fn standard_error(env: &Environment) -> Terminal {
 
 /// Whether a person reads standard error as it is written, and not in a log or a mail.
 #[must_use]
-pub fn is_interactive() -> bool {
+pub(super) fn is_interactive() -> bool {
     io::stderr().is_terminal()
 }
 
 /// Whether a person reads standard output as it is written.
 #[must_use]
-pub fn standard_output_is_read() -> bool {
+pub(super) fn standard_output_is_read() -> bool {
     io::stdout().is_terminal()
 }
 

@@ -34,7 +34,7 @@ const TIME: Duration = Duration::from_mins(1);
 ///
 /// # Errors
 /// Why no number can be named.
-pub fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
+pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
     #[expect(clippy::disallowed_methods, reason = "the start of the command")]
     let started = Instant::now();
     let Tune { mut settings, report: report_file, command } = asked;

@@ -20,7 +20,7 @@ use crate::report::format::{self, counted};
 const NAME_SHOWN: usize = 40;
 
 /// A list without a header line would lose its first SKU to one.
-pub fn headless(settings: &Settings, columns: &Columns) -> Option<String> {
+pub(super) fn headless(settings: &Settings, columns: &Columns) -> Option<String> {
     let [name] = columns.names.as_slice() else { return None };
     let (digits, letters) = (
         name.chars().filter(char::is_ascii_digit).count(),
@@ -37,7 +37,7 @@ pub fn headless(settings: &Settings, columns: &Columns) -> Option<String> {
 
 /// Warnings about the answers in the journal of an interrupted run: how many are older than `--max-age`, how many
 /// have a status that this run does not keep, and how old the oldest of the others is.
-pub fn about_the_journal(settings: &Settings, recovered: &Recovered) -> Vec<String> {
+pub(super) fn about_the_journal(settings: &Settings, recovered: &Recovered) -> Vec<String> {
     const OLD: Duration = Duration::from_hours(24);
     let Recovered { expired, unwanted, oldest, .. } = *recovered;
     let mut notes = Vec::new();
@@ -65,7 +65,7 @@ pub fn about_the_journal(settings: &Settings, recovered: &Recovered) -> Vec<Stri
 ///
 /// # Errors
 /// `--prune` is given and the input is a failure file.
-pub fn check_prune(settings: &Settings, is_failure_file: bool) -> Result<(), CommandError> {
+pub(super) fn check_prune(settings: &Settings, is_failure_file: bool) -> Result<(), CommandError> {
     if !(is_failure_file && settings.output.prune) {
         return Ok(());
     }
@@ -76,7 +76,7 @@ pub fn check_prune(settings: &Settings, is_failure_file: bool) -> Result<(), Com
     Err(CommandError::of_setting(settings, &PRUNE, &why).with_hint(format!("leave {PRUNE} out")))
 }
 
-pub fn request(settings: &Settings, url: &str) -> RequestSettings {
+pub(super) fn request(settings: &Settings, url: &str) -> RequestSettings {
     let line = |header: &Header| format!("{}: {}", header.name, header.value.reveal());
     RequestSettings {
         url: url.to_owned(),
@@ -89,7 +89,7 @@ pub fn request(settings: &Settings, url: &str) -> RequestSettings {
     }
 }
 
-pub fn response(settings: &Settings, select: Select, mask: Mask) -> ResponseSettings {
+pub(super) fn response(settings: &Settings, select: Select, mask: Mask) -> ResponseSettings {
     ResponseSettings {
         select,
         body_as: settings.response.body_as,
@@ -100,7 +100,7 @@ pub fn response(settings: &Settings, select: Select, mask: Mask) -> ResponseSett
     }
 }
 
-pub fn report(settings: &Settings, terminal: crate::report::Terminal) -> ReportSettings {
+pub(super) fn report(settings: &Settings, terminal: crate::report::Terminal) -> ReportSettings {
     ReportSettings {
         progress: settings.run.progress,
         log_format: settings.run.log_format,
@@ -111,7 +111,7 @@ pub fn report(settings: &Settings, terminal: crate::report::Terminal) -> ReportS
 }
 
 /// Reads the certificate file. `on_connected` is called for each connection that is established.
-pub fn transport(
+pub(super) fn transport(
     settings: &Settings,
     template: &RequestTemplate,
     on_connected: Arc<dyn Fn() + Send + Sync>,
@@ -138,16 +138,16 @@ pub fn transport(
 }
 
 /// The most attempts that may ever be in flight.
-pub fn ceiling(concurrency: Concurrency) -> usize {
+pub(super) fn ceiling(concurrency: Concurrency) -> usize {
     concurrency.ceiling().get()
 }
 
-pub fn select(settings: &Settings) -> Result<Select, CommandError> {
+pub(super) fn select(settings: &Settings) -> Result<Select, CommandError> {
     Select::compile(&settings.response.select).map_err(|error| command_error::of_select(&error, settings))
 }
 
 /// What makes a journal belong to this job: everything that decides what an answer looks like in it.
-pub fn identity(settings: &Settings, request: &BoundTemplate) -> JobIdentity {
+pub(super) fn identity(settings: &Settings, request: &BoundTemplate) -> JobIdentity {
     let plan = request.identity();
     let mask = request.template().mask();
     let response = &settings.response;

@@ -1,8 +1,8 @@
 //! Options, environment and config file become one [`Settings`].
 //!
-//! The three places are read as text into layers (`cli`, [`environment`], `file`), driven by one
-//! table of settings ([`options`]); the layers are laid over each other ([`layers`]: option, then
-//! environment, then file, then default); every word is given its meaning once ([`values`], `build`);
+//! The three places are read as text into layers (`cli`, `environment`, `file`), driven by one
+//! list of options ([`options`]); the layers are laid over each other (`layers`: option, then
+//! environment, then file, then default); every word is given its meaning once (`options`, `values`, `build`);
 //! and what does not go together is refused (`checks`). Each setting remembers where it came from, so
 //! that an error found further down can still name the place and end with the right code.
 //!
@@ -11,20 +11,20 @@
 mod build;
 mod call;
 mod checks;
-pub mod choices;
+pub(crate) mod choices;
 mod cli;
 mod command_line;
-pub mod environment;
-pub mod error;
+mod environment;
+mod error;
 mod file;
 mod foreign_names;
-pub mod layers;
+mod layers;
 pub mod options;
 mod origin;
 mod redacted;
 mod setting;
 pub mod settings;
-pub mod values;
+mod values;
 
 use std::ffi::OsString;
 use std::path::Path;
