@@ -163,7 +163,7 @@ impl<T: Transport> Fetcher<T> {
                 Classification::Retry(fault) => fault,
             };
             let next = self.after_fault(&fault, tries, job.seq, started);
-            // The pool was paused before the permit is returned: no other request leaves in between.
+            // The pool was paused before the permit is returned: no other request is sent in between.
             permit.finish(signal);
             let wait = match next {
                 AfterFault::Retry(wait) => wait,
@@ -180,7 +180,7 @@ impl<T: Transport> Fetcher<T> {
         }
     }
 
-    /// Records a fault, pauses the pool where it asks for that, and decides what follows.
+    /// Records a fault, pauses the pool where the answer requests that, and decides what follows.
     fn after_fault(&self, fault: &Fault, tries: &mut Tries, seq: Seq, started: Instant) -> AfterFault {
         // A status below 400 is retried only where --retry-on names it: the API works, the answer is not ready yet.
         let is_unready = matches!(fault.cause, Cause::Status(..400));

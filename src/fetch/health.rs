@@ -248,7 +248,7 @@ mod tests {
                 Advice::Retry => {}
                 Advice::Hold { pause: Some(pause) } => {
                     pauses.push(pause.as_secs());
-                    // Attempts that were under way when the pause began are held too.
+                    // Attempts that were in flight when the pause began are held too.
                     assert_eq!(fail(&health, 1), Advice::Hold { pause: None });
                     tokio::time::advance(pause).await;
                 }

@@ -295,7 +295,7 @@ mod tests {
         for &(text, millis) in table {
             assert_eq!(until(text, None), Some(millis), "{text}");
         }
-        // The server's clock stands in 1994, or runs an hour ahead of ours: its instants are on it too.
+        // The server's clock says 1994, or is an hour ahead of ours; its instants are on the same clock.
         assert_eq!(until("784111787", Some("Sun, 06 Nov 1994 08:49:37 GMT")), Some(784_111_787_000));
         let ahead = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW + 3600));
         assert_eq!(until(&(NOW + 3605).to_string(), Some(&ahead)), Some(5_000));

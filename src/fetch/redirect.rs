@@ -53,7 +53,7 @@ pub(super) fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
-/// The request that a redirect asks for.
+/// The request that follows a redirect.
 ///
 /// Methods change as in RFC 9110, section 15.4: 303 changes all but HEAD to GET; 301 and 302 change POST to GET and
 /// leave every other method; 307 and 308 change nothing. Where the request has a body, 301 to 303 are refused: without
@@ -123,7 +123,7 @@ pub(super) fn follow(
     })
 }
 
-/// Whether a redirect of this method asks for a GET.
+/// Whether a redirect with this status is followed with GET in place of this method.
 fn becomes_get(status: u16, method: &Method) -> bool {
     match status {
         301 | 302 => method == Method::POST,

@@ -101,7 +101,7 @@ pub(super) fn to_utf8(headers: &HeaderMap, body: Bytes, settings: TextSettings<'
             let detail = format!("the decoded body is larger than --max-body {cap}");
             Err(Fault::new(Cause::TooLarge, detail))
         }
-        // As with JSON that ends too early, only the end of the bytes can tell that they were cut.
+        // As with JSON that ends too early, only the position at the end shows that the body was cut.
         Err(DecodeError::Invalid { at, at_the_end: true }) if body_as == BodyAs::Json => {
             Err(Fault { cause: Cause::Cut, ..invalid(start + at) })
         }

@@ -1,5 +1,5 @@
-//! What an attempt tells the rest of the run: events to the reporter, load and quota to the gate, the longest waits to
-//! the shutdown.
+//! What an attempt reports: events to the reporter, load and quota to the gate, and waits that are too long to the
+//! shutdown.
 
 use std::time::{Duration, SystemTime};
 

@@ -16,7 +16,7 @@ use crate::model::{Cause, Fault, Request};
 /// HTTP over sockets.
 pub struct Http {
     settings: Arc<TransportSettings>,
-    /// None where a proxy stands between, and where certificates are not verified.
+    /// None where a proxy is used, and where certificates are not verified.
     direct: Option<DirectClient<TcpConnector>>,
     general: GeneralClient,
     bodies: BodyReader,

@@ -1,4 +1,4 @@
-//! The client for the template's origin where no proxy stands between: over connections of our own.
+//! The client for the template's origin where no proxy is used: over connections of our own.
 //!
 //! reqwest serves any number of origins through layers for redirects, retries, proxies and pools. Here each of them is
 //! switched off or decided in advance, yet each costs processor time for every request. One origin needs none of them:
@@ -58,7 +58,7 @@ pub(super) struct DirectClient<C: Connect> {
 }
 
 impl DirectClient<TcpConnector> {
-    /// The client, unless a proxy stands between, or the origin needs TLS and there is no configuration for it.
+    /// The client, unless a proxy is used, or the origin needs TLS and there is no configuration for it.
     pub(super) fn for_template(
         settings: &TransportSettings,
         trust: Option<&Arc<rustls::ClientConfig>>,
