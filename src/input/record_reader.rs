@@ -12,14 +12,14 @@ use crate::input::record_scanner::{RECORD_CAP, RecordScanner, RecordSpan};
 use crate::input::source::{CHUNK, InputSource};
 
 /// Reads records, including the header.
-pub(super) struct RecordReader {
+pub(super) struct CsvRecordReader {
     csv: csv::Reader<ScanningReader>,
     location: InputLocation,
     blanks: u64,
     ended: bool,
 }
 
-impl RecordReader {
+impl CsvRecordReader {
     pub(super) fn new(source: InputSource, dialect: &Dialect) -> Self {
         let location = source.location().clone();
         let scanner = RecordScanner::new(dialect.delimiter, dialect.line, dialect.after_cr);

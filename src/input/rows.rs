@@ -10,7 +10,7 @@ use crate::input::dialect::read_dialect;
 use crate::input::error::InputError;
 use crate::input::header::{self, FAILURE_COLUMNS};
 use crate::input::location::InputLocation;
-use crate::input::record_reader::RecordReader;
+use crate::input::record_reader::CsvRecordReader;
 use crate::input::record_scanner::RecordSpan;
 use crate::input::row::{Columns, Damage, Row};
 use crate::input::settings::{InputPath, InputSettings};
@@ -25,7 +25,7 @@ const BUFFER_KEPT: u64 = 1 << 20;
 /// A failure file of an earlier run is recognised by its header. Its three columns and the apostrophes before
 /// its cells are removed, also if `headers` is off: it has a header in any case.
 pub struct Rows {
-    records: RecordReader,
+    records: CsvRecordReader,
     columns: Arc<Columns>,
     /// Cells in the header, including those that a failure file adds.
     width: usize,
@@ -62,7 +62,7 @@ impl Rows {
 
     pub(super) fn new(mut source: InputSource, settings: &InputSettings) -> Result<Self, InputError> {
         let dialect = read_dialect(&mut source, settings.delimiter)?;
-        let mut records = RecordReader::new(source, &dialect);
+        let mut records = CsvRecordReader::new(source, &dialect);
         let mut record = ByteRecord::new();
         let Some(first) = records.read(&mut record)? else {
             let at = records.location().clone();
@@ -205,7 +205,7 @@ pub(crate) fn is_failure_file(path: &InputPath) -> bool {
         let mut source = InputSource::open(path)?;
         let dialect = read_dialect(&mut source, None)?;
         let mut header = ByteRecord::new();
-        RecordReader::new(source, &dialect).read(&mut header)?;
+        CsvRecordReader::new(source, &dialect).read(&mut header)?;
         Ok::<_, InputError>(header::is_failure_header(&header))
     };
     path.can_be_read_twice() && has_its_header().unwrap_or(false)
