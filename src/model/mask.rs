@@ -2,14 +2,18 @@
 //!
 //! A redacted URL has no query and no user-info, but its path may contain a variable (`/bot${TOKEN}/…`), and
 //! a server or a proxy may repeat what it received. It seldom repeats it unchanged: it is percent-encoded in
-//! a URL, escaped in JSON, and written with entities in HTML. So a secret is searched character by character,
-//! each in any of these spellings.
+//! a URL, escaped in JSON, and written with entities in HTML; in JSON within JSON or within HTML, two of these
+//! in turn. So a secret is searched character by character, each in any of these spellings.
+
+mod spelling;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
+
+use spelling::{INTRODUCERS, Spelled};
 
 /// The replacement of a secret.
 const REDACTED: &str = "(redacted)";
@@ -20,9 +24,6 @@ pub(crate) const SHORTEST_INSIDE_WORDS: usize = 4;
 
 /// This many characters at the end of a shortened text count as the beginning of a secret.
 const SHORTEST_BEGINNING: usize = 3;
-
-/// The longest way to write one character: `%F0%9F%98%80`, `\ud83d\ude00`.
-const LONGEST_SPELLING: usize = 12;
 
 /// The secrets of a run, to remove them from text. Cheap to clone, and cheap if there are none.
 #[derive(Clone, Default)]
@@ -51,11 +52,11 @@ impl Mask {
         }
         let mut begins = [false; 256];
         for text in &texts {
-            for byte in text.expose_secret().bytes().take(1).chain(*b"%\\&") {
+            let text = text.expose_secret();
+            // A `+` is the escape of a space alone.
+            let escapes = INTRODUCERS.into_iter().filter(|c| *c != b'+' || text.starts_with(' '));
+            for byte in text.bytes().take(1).chain(escapes) {
                 begins[usize::from(byte)] = true;
-            }
-            if text.expose_secret().starts_with(' ') {
-                begins[usize::from(b'+')] = true;
             }
         }
         Self(Some(Arc::new(SecretTexts { texts, begins })))
@@ -102,12 +103,13 @@ impl SecretTexts {
     /// a part of the other.
     fn places(&self, text: &str, is_cut: bool) -> Vec<(usize, usize)> {
         let mut places: Vec<(usize, usize)> = Vec::new();
+        let mut search = Search::new(text, is_cut);
         for (start, byte) in text.bytes().enumerate() {
             if !self.begins[usize::from(byte)] || !text.is_char_boundary(start) {
                 continue;
             }
-            let ends =
-                self.texts.iter().filter_map(|secret| end(secret.expose_secret(), text, start, is_cut));
+            search.begin(start);
+            let ends = self.texts.iter().filter_map(|secret| search.end(secret.expose_secret()));
             let Some(end) = ends.max() else { continue };
             match places.last_mut() {
                 Some((_, last)) if start < *last => *last = end.max(*last),
@@ -118,125 +120,64 @@ impl SecretTexts {
     }
 }
 
-/// The end of this secret, if it begins here.
-fn end(secret: &str, text: &str, start: usize, is_cut: bool) -> Option<usize> {
-    // Nearly always it does not, so this must be cheap.
-    let mut is_begun = is_cut && text.len() - start < LONGEST_SPELLING;
-    spellings(secret.chars().next()?, &text[start..], |_| is_begun = true);
-    if !is_begun {
-        return None;
+/// One text in which secrets are looked for.
+struct Search<'a> {
+    text: &'a str,
+    is_cut: bool,
+    spelled: Spelled<'a>,
+    start: usize,
+    /// What is written at the start, with the ends of it.
+    first: Vec<(char, usize)>,
+    /// One character may be read in two ways (`%25` is `%` and two digits, or `%`): all places reached so far, and from
+    /// there. Kept for their capacity.
+    reached: Vec<usize>,
+    next: Vec<usize>,
+}
+
+impl<'a> Search<'a> {
+    fn new(text: &'a str, is_cut: bool) -> Self {
+        let (first, reached, next) = (Vec::new(), Vec::new(), Vec::new());
+        Self { text, is_cut, spelled: Spelled::new(text), start: 0, first, reached, next }
     }
-    // One character may be read in two ways (`%25` is `%` and two digits, or `%`), so all positions reached
-    // so far are kept.
-    let mut reached = vec![start];
-    let mut next = Vec::new();
-    for (index, c) in secret.chars().enumerate() {
-        for &at in &reached {
-            let rest = &text[at..];
-            let is_over =
-                rest.is_empty() || rest.len() < LONGEST_SPELLING && rest.starts_with(['%', '\\', '&']);
-            if is_cut && is_over && index >= SHORTEST_BEGINNING {
-                return Some(text.len());
+
+    /// Goes to where a secret may begin.
+    fn begin(&mut self, start: usize) {
+        self.start = start;
+        self.first.clear();
+        self.spelled.characters(start, |c, end| self.first.push((c, end)));
+    }
+
+    /// Where this secret ends if it begins here. Nearly always it does not, so this must be cheap.
+    fn end(&mut self, secret: &str) -> Option<usize> {
+        let mut chars = secret.chars();
+        let first = chars.next()?;
+        self.reached.clear();
+        self.reached.extend(self.first.iter().filter(|(c, _)| *c == first).map(|(_, end)| end));
+        for (index, c) in chars.enumerate() {
+            if self.reached.is_empty() {
+                return None;
             }
-            spellings(c, rest, |length| next.push(at + length));
-        }
-        next.sort_unstable();
-        next.dedup();
-        std::mem::swap(&mut reached, &mut next);
-        next.clear();
-        if reached.is_empty() {
-            return None;
-        }
-    }
-    let end = reached.pop()?;
-    let is_short = secret.chars().nth(SHORTEST_INSIDE_WORDS - 1).is_none();
-    let in_word = |c: char| c.is_alphanumeric() || c == '_';
-    let inside = text[..start].ends_with(in_word) || text[end..].starts_with(in_word);
-    (!is_short || !inside).then_some(end)
-}
-
-/// The length of each spelling of this character at the beginning of the text.
-fn spellings(c: char, text: &str, mut found: impl FnMut(usize)) {
-    if text.starts_with(c) {
-        found(c.len_utf8());
-    }
-    match text.as_bytes().first() {
-        Some(b'+') if c == ' ' => found(1),
-        Some(b'%') => {
-            let mut bytes = [0; 4];
-            let bytes = c.encode_utf8(&mut bytes).as_bytes();
-            let escapes = text.as_bytes().chunks_exact(3).take(bytes.len());
-            let is_same = |(byte, escape): (&u8, &[u8])| {
-                escape[0] == b'%' && hex(&escape[1..]) == Some(u32::from(*byte))
-            };
-            if escapes.len() == bytes.len() && bytes.iter().zip(escapes).all(is_same) {
-                found(3 * bytes.len());
+            self.next.clear();
+            for &at in &self.reached {
+                let is_over = self.spelled.characters(at, |found, end| {
+                    if found == c {
+                        self.next.push(end);
+                    }
+                });
+                if self.is_cut && is_over && index + 1 >= SHORTEST_BEGINNING {
+                    return Some(self.text.len());
+                }
             }
+            self.next.sort_unstable();
+            self.next.dedup();
+            std::mem::swap(&mut self.reached, &mut self.next);
         }
-        Some(b'\\') => found_escape(c, &text[1..], |length| found(1 + length)),
-        Some(b'&') => {
-            if let Some((name, _)) =
-                text[1..].split_once(';').filter(|(name, _)| name.len() < LONGEST_SPELLING)
-                && entity(name) == Some(u32::from(c))
-            {
-                found(name.len() + 2);
-            }
-        }
-        _ => {}
+        let end = self.reached.iter().copied().max()?;
+        let is_short = secret.chars().nth(SHORTEST_INSIDE_WORDS - 1).is_none();
+        let in_word = |c: char| c.is_alphanumeric() || c == '_';
+        let inside = self.text[..self.start].ends_with(in_word) || self.text[end..].starts_with(in_word);
+        (!is_short || !inside).then_some(end)
     }
-}
-
-/// An escape as JSON has it, after its backslash.
-fn found_escape(c: char, text: &str, mut found: impl FnMut(usize)) {
-    let letter = match c {
-        '\n' => 'n',
-        '\r' => 'r',
-        '\t' => 't',
-        '\u{8}' => 'b',
-        '\u{c}' => 'f',
-        other => other,
-    };
-    // No escape of a letter or a digit is that character itself.
-    if text.starts_with(letter) && (letter != c || c.is_ascii_punctuation()) {
-        found(1);
-    }
-    let mut units = [0; 2];
-    let units = c.encode_utf16(&mut units);
-    let mut rest = text;
-    let mut length = 0;
-    for (index, unit) in units.iter().enumerate() {
-        let digits = if index == 0 { rest.strip_prefix('u') } else { rest.strip_prefix("\\u") };
-        let Some(digits) =
-            digits.filter(|digits| digits.as_bytes().get(..4).and_then(hex) == Some((*unit).into()))
-        else {
-            return;
-        };
-        length += rest.len() - digits.len() + 4;
-        rest = &digits[4..];
-    }
-    found(length);
-}
-
-/// The character of an entity, without its `&` and `;`.
-fn entity(name: &str) -> Option<u32> {
-    match name {
-        "amp" => Some('&'.into()),
-        "lt" => Some('<'.into()),
-        "gt" => Some('>'.into()),
-        "quot" => Some('"'.into()),
-        "apos" => Some('\''.into()),
-        _ => match name.strip_prefix('#')?.strip_prefix(['x', 'X']) {
-            Some(digits) => hex(digits.as_bytes()),
-            None => name[1..].parse().ok(),
-        },
-    }
-}
-
-/// A number of hexadecimal digits, of either case.
-fn hex(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0_u32, |number, digit| {
-        number.checked_mul(16)?.checked_add(char::from(*digit).to_digit(16)?)
-    })
 }
 
 #[cfg(test)]
@@ -269,6 +210,15 @@ mod tests {
             "p:a/s@ &amp;&quot;\\&#233;&lt;&#x1F600;",
             "p&#58;a&#x2f;s@ &#38;&#34;&#92;é&#60;😀",
             "%70:a\\/s%40 &amp;\\\"\\\\é<😀",
+            "p&colon;a&sol;s&commat;&nbsp;&amp;&QUOT;&bsol;&#0233;&lt;&#128512;",
+            r#"p\x3aa\x2Fs\x40\ \x26\"\\\xc3\xa9\x3c\u{1F600}"#,
+            r"p\u003aa\/s\U00000040 &\x22\\\xe9<\U0001f600",
+            "p%u003Aa/s@+%u0026%u0022%u005c%u00e9<%ud83d%ude00",
+            // Twice.
+            "p%253Aa%252fs%2540%2B%2526%2522%255C%25C3%25A9%3C%25F0%259F%2598%2580",
+            r#"p:a\\/s@ &\\\"\\\\\\u00e9\\u003C\\ud83d\\uDE00"#,
+            r"p:a\/s@ &amp;\&quot;\\é&lt;😀",
+            "p&percnt;3Aa&#37;2Fs%40%20&#x26;&amp;quot;&amp;#92;é%26lt%3B😀",
         ] {
             assert_eq!(mask.apply(&format!("<{written}>")), "<(redacted)>", "{written}");
         }
@@ -310,7 +260,78 @@ mod tests {
         assert_eq!(mask.apply_to_beginning("you sent ca"), "you sent ca");
     }
 
+    /// What the encoders of servers and proxies make of a text.
+    const ENCODERS: [fn(&str) -> String; 12] = [
+        |text| text.into(),
+        |text| form(text, false),
+        |text| form(text, true),
+        |text| bytes(text, "%"),
+        |text| json(text),
+        |text| json(text).replace('/', "\\/"),
+        |text| escaped(text, utf_16),
+        |text| escaped(text, |c| bytes(&c.to_string(), "\\x")),
+        |text| text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;").replace('\'', "&#039;"),
+        |text| escaped(text, |c| format!("&#{};", u32::from(c))),
+        |text| escaped(text, |c| format!("&#x{:X};", u32::from(c))),
+        |text| {
+            escaped(text, |c| match c {
+                '/' => "&sol;".into(),
+                '+' => "&plus;".into(),
+                '=' => "&equals;".into(),
+                ':' => "&colon;".into(),
+                '"' => "&quot;".into(),
+                '\\' => "&bsol;".into(),
+                '%' => "&percnt;".into(),
+                '&' => "&amp;".into(),
+                other => other.into(),
+            })
+        },
+    ];
+
+    fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
+        text.chars().map(|c| if c.is_ascii_alphanumeric() { c.into() } else { escape(c) }).collect()
+    }
+
+    fn bytes(text: &str, prefix: &str) -> String {
+        let escape = |byte| format!("{prefix}{byte:02x}");
+        text.bytes().map(escape).collect()
+    }
+
+    fn utf_16(c: char) -> String {
+        let escape = |unit: &u16| format!("\\u{unit:04X}");
+        c.encode_utf16(&mut [0; 2]).iter().map(escape).collect()
+    }
+
+    fn form(text: &str, is_space_plus: bool) -> String {
+        let byte = |byte: u8| match byte {
+            b' ' if is_space_plus => "+".into(),
+            b'-' | b'.' | b'_' | b'~' => char::from(byte).into(),
+            _ if byte.is_ascii_alphanumeric() => char::from(byte).into(),
+            _ => format!("%{byte:02X}"),
+        };
+        text.bytes().map(byte).collect()
+    }
+
+    fn json(text: &str) -> String {
+        let quoted = serde_json::to_string(text).unwrap();
+        quoted[1..quoted.len() - 1].into()
+    }
+
     proptest! {
+        #[test]
+        fn a_secret_is_found_after_any_two_encoders(
+            secret in prop_oneof!["[a-c0-9%\\\\&+/=:;\"'<é😀 #x-]{4,12}", "\\PC{4,12}", "[ -~\\n\\t]{4,12}"],
+            first in prop::sample::select(&ENCODERS[..]), second in prop::sample::select(&ENCODERS[..]),
+        ) {
+            let written = second(&first(&secret));
+            let shown = mask(&[&secret]).apply(&format!("«{written}»")).into_owned();
+            prop_assert_eq!(shown, "«(redacted)»", "{:?} as {:?}", secret, written);
+            let mut beginning = format!("«{written}");
+            beginning.pop();
+            let shown = mask(&[&secret]).apply_to_beginning(&beginning).into_owned();
+            prop_assert_eq!(shown, "«(redacted)", "{:?} as {:?}", secret, &beginning);
+        }
+
         #[test]
         fn nothing_is_left_of_a_secret_in_any_text_and_nothing_else_is_changed(
             secret in "[a-c%\\\\&+é \"]{4,8}", before in "[x-z%\\\\&;#u0-9]{0,8}", after in "[x-z%\\\\&;#u0-9]{0,8}",

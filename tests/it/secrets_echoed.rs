@@ -215,6 +215,10 @@ fn a_secret_is_masked_in_every_spelling_that_a_server_may_give_it() {
         r#"ca\/na\"ry\u0026\u003c\u00e9 1"#.into(),
         "ca/na&quot;ry&amp;&lt;é 1".into(),
         "ca&#47;na&#34;ry&#x26;&#60;&#233; 1".into(),
+        r#"ca\\/na\\\"ry\\u0026<é 1"#.into(),
+        "ca%252Fna%2522ry%2526%253C%25C3%25A9%2B1".into(),
+        r"ca/na\&quot;ry\u0026amp;&lt;\u00e9 1".into(),
+        r"ca&sol;na&quot;ry&amp;amp;\x3c\xc3\xa9&nbsp;1".into(),
     ];
     let (dir, all) = (WorkDir::new(), spellings.clone());
     dir.write_skus((0..spellings.len()).map(|n| n.to_string()));
@@ -225,7 +229,7 @@ fn a_secret_is_masked_in_every_spelling_that_a_server_may_give_it() {
     let ended = asking(&dir, &server.url("/{sku}"), args).env("KEY", SECRET).finish().expect_code(1);
     let masked = ended.stderr.matches("you sent (redacted) </p>").count();
     assert!(masked >= spellings.len(), "{}", ended.stderr);
-    shown_nowhere(&dir, &ended, &["ca/na", "ca%2", "ca\\/na", "ca&#47", "&quot;ry", "é 1"]);
+    shown_nowhere(&dir, &ended, &["ca/na", "ca%2", "ca\\/na", "ca\\\\", "ca&", "&quot;ry", "é 1"]);
 }
 
 #[test]
