@@ -58,7 +58,7 @@ impl SecretCollector {
             let Ok(text) = std::str::from_utf8(value.as_bytes()) else { continue };
             self.words(text);
             if name == AUTHORIZATION {
-                self.texts.extend(of_basic(text).into_iter().flatten());
+                self.texts.extend(of_basic(text));
             }
         }
     }
@@ -68,7 +68,7 @@ impl SecretCollector {
         for (name, text) in headers.varying_texts().filter(|(name, _)| names_credential(name.as_str())) {
             self.words(text);
             if name == AUTHORIZATION {
-                self.texts.extend(of_basic(text).into_iter().flatten());
+                self.texts.extend(of_basic(text));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! User-info of an address (`user:password@`): its position, and its encoding.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -35,22 +35,34 @@ impl UserInfo {
     /// All that must be masked: both parts, decoded and as written, and their form in Basic authentication
     /// (RFC 7617).
     pub(super) fn secrets(&self) -> Vec<SecretString> {
-        let basic = STANDARD_NO_PAD.encode(format!("{}:{}", self.name, self.password));
         let written = self.written.split_once(':').unwrap_or((&self.written, ""));
-        [&self.name, &self.password, written.0, written.1, &basic].map(SecretString::from).into()
+        let plain = [&self.name, &self.password, written.0, written.1].map(SecretString::from);
+        plain.into_iter().chain(in_base64(&self.name, &self.password)).collect()
     }
 }
 
-/// The name and password in a value of `Authorization`, if it is Basic.
-pub(super) fn of_basic(value: &str) -> Option<[SecretString; 2]> {
-    let (scheme, credentials) = value.trim().split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = STANDARD_NO_PAD.decode(credentials.trim().trim_end_matches('=')).ok()?;
-    let decoded = String::from_utf8(decoded).ok()?;
-    let (name, password) = decoded.split_once(':')?;
-    Some([name.into(), password.into()])
+/// The name and password in base64 as in Basic authentication, without padding; and in the URL-safe alphabet, if that
+/// differs.
+fn in_base64(name: &str, password: &str) -> impl Iterator<Item = SecretString> {
+    let credentials = format!("{name}:{password}");
+    let basic = STANDARD_NO_PAD.encode(&credentials);
+    let of_url = Some(URL_SAFE_NO_PAD.encode(&credentials)).filter(|of_url| *of_url != basic);
+    [basic].into_iter().chain(of_url).map(Into::into)
+}
+
+/// The name and password in a value of `Authorization`, if it is Basic, and both in base64.
+pub(super) fn of_basic(value: &str) -> Vec<SecretString> {
+    let read = || {
+        let (scheme, credentials) = value.trim().split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let decoded = STANDARD_NO_PAD.decode(credentials.trim().trim_end_matches('=')).ok()?;
+        let decoded = String::from_utf8(decoded).ok()?;
+        let (name, password) = decoded.split_once(':')?;
+        Some([name.into(), password.into()].into_iter().chain(in_base64(name, password)).collect())
+    };
+    read().unwrap_or_default()
 }
 
 /// The address of `--proxy` with its variables expanded: percent-encoded in the user-info, unchanged
@@ -205,15 +217,22 @@ mod tests {
         let texts: Vec<&str> = secrets.iter().map(ExposeSecret::expose_secret).collect();
         // base64 of `us:p@ss`, without the padding that not everybody writes
         assert_eq!(texts, ["us", "p@ss", "us", "p%40ss", "dXM6cEBzcw"]);
+        // In the alphabet for URLs too.
+        let secrets = UserInfo::of("http://a:%3E%3E%3E%3F%3F%3F@h").unwrap().secrets();
+        let texts: Vec<&str> = secrets[4..].iter().map(ExposeSecret::expose_secret).collect();
+        assert_eq!(texts, ["YTo+Pj4/Pz8", "YTo-Pj4_Pz8"]);
     }
 
     #[test]
     fn basic_credentials_are_read_and_others_are_left() {
-        let read = |value| of_basic(value).map(|parts| parts.map(|part| part.expose_secret().to_owned()));
-        assert_eq!(read("Basic dXM6cEBzcw=="), Some(["us".into(), "p@ss".into()]));
-        assert_eq!(read(" basic  dXM6cEBzcw"), Some(["us".into(), "p@ss".into()]));
+        let read = |value| -> Vec<String> {
+            of_basic(value).iter().map(|text| text.expose_secret().to_owned()).collect()
+        };
+        assert_eq!(read("Basic dXM6cEBzcw=="), ["us", "p@ss", "dXM6cEBzcw"]);
+        assert_eq!(read(" basic  dXM6cEBzcw"), ["us", "p@ss", "dXM6cEBzcw"]);
+        assert_eq!(read("Basic YTo+Pj4/Pz8="), ["a", ">>>???", "YTo+Pj4/Pz8", "YTo-Pj4_Pz8"]);
         for other in ["Bearer dXM6cEBzcw==", "Basic", "Basic !", "Basic dXM=", ""] {
-            assert_eq!(read(other), None, "{other}");
+            assert_eq!(read(other), Vec::<String>::new(), "{other}");
         }
     }
 }
