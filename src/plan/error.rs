@@ -67,6 +67,9 @@ pub enum VariableFault {
     /// It has no character.
     #[error("is empty")]
     Empty,
+    /// It has white space, and nothing else.
+    #[error("holds nothing but white space")]
+    Blank,
     /// It holds a tab, a line end or the like.
     #[error("holds a control character, perhaps a line end")]
     Control,

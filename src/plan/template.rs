@@ -123,7 +123,8 @@ pub(super) fn parse_variables(
 /// `${text}`; or the `$` itself.
 ///
 /// # Errors
-/// Any other `${`. A variable that is not set or empty: a request without its secret is never intended.
+/// Any other `${`. A variable that is not set, empty or white space alone: a request without its secret is never
+/// intended.
 pub(super) fn parse_reference<'t>(
     text: &'t str,
     env: &EnvLookup<'_>,
@@ -140,6 +141,7 @@ pub(super) fn parse_reference<'t>(
     };
     let fault = match env(name) {
         Some(value) if value.is_empty() => VariableFault::Empty,
+        Some(value) if value.trim().is_empty() => VariableFault::Blank,
         Some(value) => return Ok((Reference::Variable { name: name.into(), value: value.into() }, after)),
         None => VariableFault::Unset,
     };
@@ -255,6 +257,7 @@ mod tests {
         match name {
             "TOKEN" => Some("canary".into()),
             "EMPTY" => Some(String::new()),
+            "BLANK" => Some(" \t\n\u{a0}".into()),
             _ => None,
         }
     }
@@ -385,6 +388,8 @@ mod tests {
             }
             assert!(read("${MISSING}").unwrap_err().to_string().ends_with("MISSING, which is not set"));
             assert!(read("x${EMPTY}").unwrap_err().to_string().ends_with("EMPTY, which is empty"));
+            let blank = read("x${BLANK}").unwrap_err().to_string();
+            assert!(blank.ends_with("BLANK, which holds nothing but white space"), "{blank}");
         }
     }
 

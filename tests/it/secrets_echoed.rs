@@ -152,6 +152,7 @@ fn one_rule_holds_for_a_variable_in_the_url_a_header_the_body_and_the_proxy() {
     for (text, what) in [
         ("${UNSET}", "UNSET, which is not set"),
         ("${EMPTY}", "EMPTY, which is empty"),
+        ("${BLANK}", "BLANK, which holds nothing but white space"),
         ("${", "badly written"),
         ("${}", "badly written"),
         ("${A B}", "badly written"),
@@ -161,7 +162,8 @@ fn one_rule_holds_for_a_variable_in_the_url_a_header_the_body_and_the_proxy() {
     ] {
         for (place, args) in places(text) {
             let run = Run::new(&dir).args(["products.csv", "-o", "out.json"]).args(&args);
-            let ended = run.env("EMPTY", "").env("SET", "value").finish().expect_code(2);
+            let run = run.env("EMPTY", "").env("BLANK", " ").env("SET", "value");
+            let ended = run.finish().expect_code(2);
             assert!(ended.stderr.contains(place) && ended.stderr.contains(what), "{text}: {}", ended.stderr);
         }
     }
