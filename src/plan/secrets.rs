@@ -26,6 +26,22 @@ fn names_credential(name: &str) -> bool {
     CREDENTIAL_NAMES.iter().any(|part| name.contains(part))
 }
 
+/// The texts between the separators of cookies and of the parameters of `Authorization` (`sid=abc; csrf="def"`), except
+/// names before `=`: they are not secret, and occur in messages.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let is_separator = |c: char| matches!(c, ';' | ',' | '=' | '"') || c.is_whitespace();
+    let mut start = 0;
+    let ends = text.match_indices(is_separator).chain([(text.len(), "")]);
+    ends.filter_map(move |(end, separator)| {
+        let (part, rest) = (&text[start..end], &text[end..]);
+        start = end + separator.len();
+        let value = rest.strip_prefix('=').map(|value| value.strip_prefix('"').unwrap_or(value));
+        let has_value = value.is_some_and(|value| value.starts_with(|c| !is_separator(c)));
+        let is_word = part.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, '_' | '-' | '.'));
+        (!(has_value && is_word)).then_some(part)
+    })
+}
+
 /// The secrets so far.
 #[derive(Default)]
 pub(super) struct SecretCollector {
@@ -35,10 +51,14 @@ pub(super) struct SecretCollector {
 }
 
 impl SecretCollector {
-    /// Adds the value of an environment variable in a template.
+    /// Adds the value of an environment variable in a template, however short; without the white space around it, which
+    /// servers remove; and its longer parts.
     pub(super) fn variable(&mut self, name: &str, value: &str) {
-        self.note_if_short(value, || format!("the value of {name}"));
-        self.texts.push(value.into());
+        let trimmed = value.trim();
+        self.note_if_short(trimmed, || format!("the value of {name}"));
+        self.add(value);
+        self.add(trimmed);
+        self.words(value);
     }
 
     /// Adds the user-info of an address. A name is often short, and not secret.
@@ -90,16 +110,21 @@ impl SecretCollector {
         }
     }
 
-    /// Adds a text and each of its words, with and without the punctuation around it, if they are long
-    /// enough.
+    /// Adds a text, each of its words and each of their parts, with and without the punctuation around it, if they are
+    /// long enough.
     fn words(&mut self, text: &str) {
         let is_punctuation = |c: char| !c.is_alphanumeric();
-        let words = text.split_ascii_whitespace().chain([text]);
+        let words = text.split_ascii_whitespace().chain(parts(text)).chain([text]);
         for word in words.flat_map(|word| [word, word.trim_matches(is_punctuation)]) {
-            let is_known = || self.texts.iter().any(|known| known.expose_secret() == word);
-            if word.len() >= SHORTEST_CREDENTIAL && !is_known() {
-                self.texts.push(word.into());
+            if word.len() >= SHORTEST_CREDENTIAL {
+                self.add(word);
             }
+        }
+    }
+
+    fn add(&mut self, text: &str) {
+        if !self.texts.iter().any(|known| known.expose_secret() == text) {
+            self.texts.push(text.into());
         }
     }
 
@@ -122,5 +147,48 @@ impl SecretCollector {
             )
         };
         (Mask::new(self.texts), self.short.iter().map(warning).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mask(variable: &str) -> Mask {
+        let mut secrets = SecretCollector::default();
+        secrets.variable("V", variable);
+        secrets.finish().0
+    }
+
+    #[test]
+    fn the_parts_of_a_text_stand_between_separators_and_are_no_names() {
+        for (text, expected) in [
+            ("sid=CanaryTok99x; csrf=abc", vec!["CanaryTok99x", "abc"]),
+            ("Token token=\"a.b/c+d\",x=\"\"", vec!["Token", "a.b/c+d", "x"]),
+            ("Key id=abc,secret=def", vec!["Key", "abc", "def"]),
+            ("id9=abc", vec!["id9", "abc"]),
+            ("YWJj==", vec!["YWJj"]),
+            ("é\u{a0}f", vec!["é", "f"]),
+            ("", vec![]),
+        ] {
+            let found: Vec<&str> = parts(text).filter(|part| !part.is_empty()).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_is_masked_as_a_whole_without_the_white_space_around_it_and_in_its_longer_parts() {
+        let cookie = mask("session=CanaryTok99x; csrf=abcdefgh; a=b");
+        let said = "invalid session CanaryTok99x, or (abcdefgh), a b";
+        assert_eq!(cookie.apply(said), "invalid session (redacted), or ((redacted)), a b");
+        assert_eq!(mask("CanaryTok99x\n").apply("got CanaryTok99x."), "got (redacted).");
+        assert_eq!(mask(" tok ").apply("got <tok>, tokens"), "got <(redacted)>, tokens");
+    }
+
+    #[test]
+    fn a_variable_that_white_space_alone_makes_long_is_short() {
+        let mut secrets = SecretCollector::default();
+        secrets.variable("V", "tok  ");
+        assert_eq!(secrets.finish().1.len(), 1);
     }
 }

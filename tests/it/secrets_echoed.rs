@@ -309,3 +309,53 @@ fn a_secret_that_a_redirect_repeats_is_shown_nowhere() {
         shown_nowhere(&dir, &ended, &["canary"]);
     }
 }
+
+/// Refuses every SKU with this text, and runs with these arguments.
+fn refused_with<'a>(dir: &'a WorkDir, echo: &'static str, args: &[&str]) -> (ScriptedServer, Run<'a>) {
+    let server = ScriptedServer::start(move |_| Reply::bytes(echo).with_status(404));
+    dir.write_skus(["1"]);
+    let url = server.url("/{sku}?q=${T}");
+    let run = asking(dir, &url, ["-vv", "--min-success", "0", "--report", "r.json"]).args(args);
+    (server, run)
+}
+
+#[test]
+fn the_parts_of_a_secret_are_masked_too() {
+    let dir = WorkDir::new();
+    let echo = "invalid session CanaryTok99x, neither AbCanary12 nor Canary/Key=s";
+    let conf = dir.write(
+        "my.toml",
+        r#"[request]
+header = ["Cookie: ${C}", "Authorization: Token token=\"AbCanary12\"", "X-Key: Key id=abc,secret=Canary/Key"]
+"#,
+    );
+    let (server, run) = refused_with(&dir, echo, &["--config", conf.to_str().unwrap()]);
+    let run = run.env("C", "sid=CanaryTok99x; csrf=abcdefgh").env("T", "tok");
+    let ended = run.finish().expect_code(1);
+    assert_eq!(server.requests()[0].header("cookie"), Some("sid=CanaryTok99x; csrf=abcdefgh"));
+    let said = "invalid session (redacted), neither (redacted) nor (redacted)=s";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    for secret in ["CanaryTok99x", "AbCanary12"] {
+        assert!(!ended.stderr.contains(secret) && !dir.read("r.json").contains(secret), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_secret_is_masked_without_the_white_space_around_it_too() {
+    for (value, echo) in [("CanaryTok99x ", "got CanaryTok99x."), (" can", "got <can>, not scan")] {
+        let dir = WorkDir::new();
+        let (server, run) = refused_with(&dir, echo, &["--body", "\"${T}\""]);
+        let ended = run.env("T", value).finish().expect_code(1);
+        assert_eq!(server.requests()[0].query_value("q").unwrap(), value.as_bytes());
+        let shown = echo.replace("<can>", "<(redacted)>").replace("CanaryTok99x", "(redacted)");
+        assert!(ended.stderr.contains(&shown), "{}", ended.stderr);
+    }
+    // In a body a line end at the end of a secret is sent.
+    let dir = WorkDir::new();
+    let server = ScriptedServer::start(|_| Reply::bytes("got CanaryTok99x.").with_status(404));
+    dir.write_skus(["1"]);
+    let args = ["-vv", "--min-success", "0", "--body", "\"${T}\""];
+    let ended = asking(&dir, &server.url("/{sku}"), args).env("T", "CanaryTok99x\n").finish().expect_code(1);
+    assert_eq!(server.requests()[0].body, b"\"CanaryTok99x\\n\"");
+    shown_nowhere(&dir, &ended, &["CanaryTok99x"]);
+}
