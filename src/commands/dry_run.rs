@@ -54,7 +54,7 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
     let notes = wiring::about_the_journal(settings, &inspection.recovered);
     inspection.recovered.notes.extend(notes);
     let planner = Planner::new(request, inspection.salt());
-    session.warn(planner.template().short_secrets().iter().chain(&wiring::headless(settings, &columns)));
+    session.warn(planner.request().start_warnings().iter().chain(&wiring::headless(settings, &columns)));
 
     let builder = PlannedInputBuilder::new(planner, inspection, settings.output.max_age);
     let input = builder.read_all(rows)?;

@@ -89,10 +89,10 @@ fn run(
     }
     let columns = Arc::clone(rows.columns());
     report.started(total);
-    let short = planner.template().short_secrets().iter();
+    let of_request = planner.request().start_warnings().iter();
     let headless = wiring::headless(settings, &columns);
     let of_journal = wiring::about_the_journal(settings, &recovered);
-    session.warn(short.chain(&recovered.notes).chain(&headless).chain(&of_journal));
+    session.warn(of_request.chain(&recovered.notes).chain(&headless).chain(&of_journal));
 
     let InputChecks { output, place, stack, .. } = checked;
     let reporter = Arc::clone(report) as Arc<dyn Reporter>;

@@ -61,7 +61,7 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
         reporter,
         Arc::default(),
     );
-    for warning in settings.warnings.iter().chain(template.short_secrets()).chain(&headless) {
+    for warning in settings.warnings.iter().chain(planner.request().start_warnings()).chain(&headless) {
         report.on(&Event::Warned { message: warning });
     }
     let mut event_loop = EventLoop::start()?;

@@ -7,7 +7,7 @@ use crate::input::Columns;
 use crate::plan::body_braces::{BodyPiece, find_columns, parse_body};
 use crate::plan::body_charset::other_in_xml;
 use crate::plan::body_escape::BodyEscape;
-use crate::plan::body_number::{bare_values, is_bare_scalar};
+use crate::plan::body_number::{bare_values, is_bare_scalar, is_json};
 use crate::plan::cells::Cells;
 use crate::plan::error::{CharsetSource, PlanError, TemplateKind, VariableFault};
 use crate::plan::message_text::quoted;
@@ -23,19 +23,23 @@ pub(super) struct BodyTemplate {
     pieces: Vec<BodyPiece>,
     /// How values are inserted, where that is known.
     escape: Result<BodyEscape, PlanError>,
+    /// The body is taken for JSON since the user gave neither a type nor an escape.
+    is_default: bool,
 }
 
 impl BodyTemplate {
-    /// Parses a template. If no way to escape values is known, it may contain none.
+    /// Parses a template. If no way to escape values is known, it may contain none. `is_default`: the body is taken for
+    /// JSON since the user gave neither a type nor an escape.
     pub(super) fn parse(
         text: &str,
         escape: Result<BodyEscape, PlanError>,
+        is_default: bool,
         env: &EnvLookup<'_>,
     ) -> Result<Self, PlanError> {
         // The last line end of a file would become a part of the last value.
         let text =
             if matches!(escape, Ok(BodyEscape::Form)) { text.trim_end_matches(['\r', '\n']) } else { text };
-        Ok(Self { pieces: parse_body(text, env)?, escape })
+        Ok(Self { pieces: parse_body(text, env)?, escape, is_default })
     }
 
     /// Finds the columns in the input, and checks that each value can be escaped at its position.
@@ -56,9 +60,11 @@ impl BodyTemplate {
         if escape == BodyEscape::Xml && has_value_in_cdata(&pieces) {
             return Err(PlanError::ValueInCdata);
         }
+        let mut is_untyped = false;
         let bare_pieces = if escape == BodyEscape::Json {
             let bare = bare_values(&pieces)?;
-            check_bare_secrets(&pieces, &bare)?;
+            is_untyped = self.is_default && !is_json(&pieces, &bare);
+            check_bare_secrets(&pieces, &bare, is_untyped)?;
             bare
         } else {
             vec![false; pieces.len()]
@@ -83,7 +89,7 @@ impl BodyTemplate {
             .iter()
             .map(|part| matches!(part, TemplatePart::Column(_)) && bare_columns.next().unwrap_or_default())
             .collect();
-        Ok(BoundBody { parts, is_bare, escape, has_placeholder: !is_constant })
+        Ok(BoundBody { parts, is_bare, escape, has_placeholder: !is_constant, is_untyped })
     }
 }
 
@@ -95,6 +101,7 @@ pub(super) struct BoundBody {
     is_bare: Vec<bool>,
     escape: BodyEscape,
     has_placeholder: bool,
+    is_untyped: bool,
 }
 
 impl BoundBody {
@@ -106,6 +113,11 @@ impl BoundBody {
     /// Whether it contains a column or a variable.
     pub(super) fn has_placeholder(&self) -> bool {
         self.has_placeholder
+    }
+
+    /// Whether it is sent as JSON only since the user gave no type, and is not JSON.
+    pub(super) fn is_untyped(&self) -> bool {
+        self.is_untyped
     }
 
     /// The columns in the order of their use.
@@ -120,7 +132,7 @@ impl BoundBody {
             match part {
                 TemplatePart::Text(text) => out.push_str(text),
                 TemplatePart::Column(column) if *is_bare && !is_bare_scalar(cells.text(*column)?) => {
-                    return Err(cells.not_a_scalar(*column));
+                    return Err(cells.not_a_scalar(*column, self.is_untyped));
                 }
                 TemplatePart::Column(column) => self
                     .escape
@@ -152,10 +164,10 @@ fn check_xml_charset(pieces: &[TemplatePiece]) -> Result<(), PlanError> {
 }
 
 /// A variable outside of the strings of a JSON body must be a number, `true` or `false`.
-fn check_bare_secrets(pieces: &[TemplatePiece], is_bare: &[bool]) -> Result<(), PlanError> {
+fn check_bare_secrets(pieces: &[TemplatePiece], is_bare: &[bool], is_untyped: bool) -> Result<(), PlanError> {
     pieces.iter().zip(is_bare).try_for_each(|(piece, is_bare)| match piece {
         TemplatePiece::Secret { name, value } if *is_bare && !is_bare_scalar(value.expose_secret()) => {
-            let fault = VariableFault::NotAScalar;
+            let fault = VariableFault::NotAScalar { is_untyped };
             Err(PlanError::Variable { place: TemplateKind::Body, name: name.clone(), fault })
         }
         _ => Ok(()),
@@ -189,7 +201,7 @@ mod tests {
 
     fn parse(text: &str, escape: Result<BodyEscape, PlanError>) -> Result<BoundBody, PlanError> {
         let env = |name: &str| Some(if name == "BELL" { "\u{7}" } else { "to\"k&n" }.to_owned());
-        BodyTemplate::parse(text, escape, &env)?.bind(&columns())
+        BodyTemplate::parse(text, escape, false, &env)?.bind(&columns())
     }
 
     fn render(text: &str, escape: BodyEscape, b: &str) -> Result<String, Rejection> {
@@ -272,6 +284,42 @@ mod tests {
         assert!(error.hint().unwrap().contains("\"${T}\""));
         assert!(parse(r#""\{sku}""#, Ok(BodyEscape::Json)).is_err());
         assert!(parse(r#""\{sku}""#, Ok(BodyEscape::None)).is_ok());
+    }
+
+    #[test]
+    fn a_body_of_no_type_that_is_not_json_says_so_where_a_value_cannot_be_inserted() {
+        let columns = columns();
+        let untyped = |text, is_default| {
+            BodyTemplate::parse(text, Ok(BodyEscape::Json), is_default, &|_| Some("canary".into()))?
+                .bind(&columns)
+        };
+        for (text, expected) in [
+            ("isbns={sku}", true),
+            ("a=\"{sku}\"", true),
+            ("", true),
+            ("0{sku}", true),
+            ("{sku}", false),
+            ("\"{sku}\"\n{\"n\":[-{b},{sku}]}\n", false),
+            ("{\"t\":\"${T}\"}", false),
+        ] {
+            assert_eq!(untyped(text, true).unwrap().is_untyped(), expected, "{text}");
+            assert!(!untyped(text, false).unwrap().is_untyped(), "{text}");
+        }
+        let record = ByteRecord::from(vec!["A", "B"]);
+        let cells = Cells { record: &record, names: &columns.names };
+        let why = untyped("isbns={sku}", true).unwrap().render(cells).unwrap_err();
+        assert_eq!(
+            why.to_string(),
+            "column `sku` stands outside of quotes in the body, which is sent as application/json as no Content-Type was \
+             given, and is not a JSON number, true or false: `A`"
+        );
+        assert_eq!(format!("{}: `A`", why.reason()), why.to_string());
+        let why = untyped("[{sku}]", true).unwrap().render(cells).unwrap_err().to_string();
+        assert!(!why.contains("Content-Type"), "{why}");
+        let error = untyped("key=${T}&isbns={sku}", true).unwrap_err();
+        assert!(error.hint().unwrap().contains("-H 'Content-Type: application/x-www-form-urlencoded'"));
+        let error = untyped("[${T},{sku}]", true).unwrap_err();
+        assert!(!error.hint().unwrap().contains("Content-Type"));
     }
 
     #[test]

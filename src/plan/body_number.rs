@@ -3,6 +3,8 @@
 //! No escape preserves a value there: `1,2` would be two numbers, `null` no value, and `007` is not JSON.
 //! Only numbers, `true` and `false` are accepted.
 
+use serde::de::IgnoredAny;
+
 use crate::plan::error::{PlanError, SyntaxFault, TemplateKind};
 use crate::plan::template::TemplatePiece;
 
@@ -26,6 +28,21 @@ pub(super) fn bare_values(pieces: &[TemplatePiece]) -> Result<Vec<bool>, PlanErr
             _ => Ok(!scan.is_inside),
         })
         .collect()
+}
+
+/// Whether these pieces are one or more JSON values, where each placeholder is replaced by a value that may stand there.
+pub(super) fn is_json(pieces: &[TemplatePiece], is_bare: &[bool]) -> bool {
+    let filled: String = pieces
+        .iter()
+        .zip(is_bare)
+        .map(|(piece, is_bare)| match piece {
+            TemplatePiece::Text(text) => text.as_str(),
+            _ if *is_bare => "1",
+            _ => "a",
+        })
+        .collect();
+    let mut values = serde_json::Deserializer::from_str(&filled).into_iter::<IgnoredAny>().peekable();
+    values.peek().is_some() && values.all(|value| value.is_ok())
 }
 
 /// Whether the value is `true`, `false`, or a JSON number that parsers can hold: `1e400` is none, nor is `1e-400`, which

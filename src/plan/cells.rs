@@ -35,9 +35,9 @@ impl<'a> Cells<'a> {
     }
 
     /// The rejection of a value that is not a number, `true` or `false`.
-    pub(super) fn not_a_scalar(self, column: usize) -> Rejection {
+    pub(super) fn not_a_scalar(self, column: usize, is_untyped: bool) -> Rejection {
         let value = String::from_utf8_lossy(self.bytes(column));
-        Rejection::NotAScalar { column: self.name(column), value: quoted(&value) }
+        Rejection::NotAScalar { column: self.name(column), value: quoted(&value), is_untyped }
     }
 
     /// The rejection of a character that XML cannot contain.

@@ -14,6 +14,10 @@ const LISTED: usize = 20;
 /// short name stays above it (`regoin`, `region`: 0.96); names that share a letter or two stay below.
 const SIMILAR: f64 = 0.8;
 
+/// What to do about a body that is sent as JSON because no `Content-Type` was given, and is not JSON.
+pub(super) const UNTYPED: &str = "for a form add -H 'Content-Type: application/x-www-form-urlencoded'; else give its \
+                                  own Content-Type, or say by --body-escape how values are inserted";
+
 /// Which template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplateKind {
@@ -75,7 +79,10 @@ pub enum VariableFault {
     Control,
     /// It is outside the strings of a JSON body, where only a number, `true` or `false` is accepted.
     #[error("stands outside of quotes, and is not a JSON number, true or false")]
-    NotAScalar,
+    NotAScalar {
+        /// The body is sent as JSON only because no `Content-Type` was given, and is not JSON.
+        is_untyped: bool,
+    },
     /// It contains a character that XML cannot contain.
     #[error("holds a character that XML cannot carry")]
     NotInXml,
@@ -287,7 +294,10 @@ impl PlanError {
             Self::Syntax { .. } => {
                 "{sku} is a column and ${NAME} a variable; literal braces are written {{ and }}".into()
             }
-            Self::Variable { name, fault: VariableFault::NotAScalar, .. } => {
+            Self::Variable { fault: VariableFault::NotAScalar { is_untyped: true }, .. } => format!(
+                "no Content-Type was given, so the body is sent as application/json, and it is not JSON: {UNTYPED}"
+            ),
+            Self::Variable { name, fault: VariableFault::NotAScalar { .. }, .. } => {
                 format!("write it in quotes, as in \"${{{name}}}\", or add --body-escape none")
             }
             Self::Variable { name, .. } => format!("set {name} in the environment of the program"),

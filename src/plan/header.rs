@@ -102,6 +102,11 @@ impl HeaderTemplates {
         })
     }
 
+    /// Whether the user gave a `Content-Type`.
+    pub(super) fn has_content_type(&self) -> bool {
+        !self.content_types.is_empty()
+    }
+
     /// Fails if a `Content-Type` declares another charset than UTF-8, in which every body is sent.
     pub(super) fn check_charset(&self) -> Result<(), PlanError> {
         self.other_charset.clone().map_or(Ok(()), Err)

@@ -49,14 +49,14 @@ pub enum Rejection {
         value: String,
     },
     /// A value outside the strings of a JSON body is not a number, `true` or `false`.
-    #[error(
-        "column {column} stands outside of quotes in the body, and is not a JSON number, true or false: {value}"
-    )]
+    #[error("{}: {value}", self.reason())]
     NotAScalar {
         /// The column, quoted.
         column: String,
         /// The value, quoted.
         value: String,
+        /// The body is sent as JSON only because no `Content-Type` was given, and is not JSON.
+        is_untyped: bool,
     },
     /// A value of the URL is too long.
     #[error("column {column} has {bytes} bytes, and a value in the URL may have {LONGEST_VALUE}: {value}")]
@@ -105,9 +105,13 @@ impl Rejection {
             Self::NotInXml { column, .. } => {
                 format!("column {column} holds a character that XML cannot carry")
             }
-            Self::NotAScalar { column, .. } => {
+            Self::NotAScalar { column, is_untyped, .. } => {
+                let of_body = match is_untyped {
+                    true => ", which is sent as application/json as no Content-Type was given,",
+                    false => ",",
+                };
                 format!(
-                    "column {column} stands outside of quotes in the body, and is not a JSON number, true or false"
+                    "column {column} stands outside of quotes in the body{of_body} and is not a JSON number, true or false"
                 )
             }
             Self::TooLong { column, .. } => {

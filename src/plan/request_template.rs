@@ -16,7 +16,7 @@ use crate::model::{Job, Mask, Request};
 use crate::plan::body::{BodyTemplate, BoundBody};
 use crate::plan::body_escape::BodyEscape;
 use crate::plan::cells::Cells;
-use crate::plan::error::PlanError;
+use crate::plan::error::{PlanError, UNTYPED};
 use crate::plan::fingerprint::{FieldHasher, RequestIdentity};
 use crate::plan::header::{BoundHeaders, HeaderTemplates};
 use crate::plan::rejection::Rejection;
@@ -65,6 +65,7 @@ pub struct RequestTemplate {
     /// The method and the URL template that identify the job, for messages.
     shown: String,
     mask: Mask,
+    /// A warning for each secret that is too short to be masked reliably. Shows no secret.
     short_secrets: Vec<String>,
 }
 
@@ -88,7 +89,9 @@ impl RequestTemplate {
         let headers = HeaderTemplates::parse(&settings.headers, settings.body.is_some(), &collecting)?;
         let escape = || settings.body_escape.map_or_else(|| headers.body_escape(), Ok);
         let body = settings.body.as_deref();
-        let body = body.map(|text| BodyTemplate::parse(text, escape(), &collecting)).transpose()?;
+        let is_default = settings.body_escape.is_none() && !headers.has_content_type();
+        let body =
+            body.map(|text| BodyTemplate::parse(text, escape(), is_default, &collecting)).transpose()?;
         let proxy = settings.proxy.as_deref().map(|text| proxy_address(text, &collecting)).transpose()?;
         let shown = match settings.identity_url.as_ref().filter(|&other| *other != settings.url) {
             Some(other) => UrlTemplate::parse(other, &collecting)?.shown().to_owned(),
@@ -143,7 +146,21 @@ impl RequestTemplate {
         let identity =
             RequestIdentity { digest: self.digest(escape, columns.key_name()), shown: self.shown.clone() };
         let (names, key) = (columns.names.clone(), columns.key);
-        Ok(BoundTemplate { template: Arc::clone(self), url, headers, body, names, key, used, identity })
+        let mut start_warnings = self.short_secrets.clone();
+        if body.as_ref().is_some_and(BoundBody::is_untyped) {
+            start_warnings.push(format!("the body is not JSON, but is sent as application/json: {UNTYPED}"));
+        }
+        Ok(BoundTemplate {
+            template: Arc::clone(self),
+            url,
+            headers,
+            body,
+            names,
+            key,
+            used,
+            identity,
+            start_warnings,
+        })
     }
 
     /// The headers of the user that are the same for every job, marked sensitive, and the `Content-Type` of a
@@ -172,11 +189,6 @@ impl RequestTemplate {
     /// user-info of the URL, of the proxy and of the standard proxy variables.
     pub fn mask(&self) -> Mask {
         self.mask.clone()
-    }
-
-    /// A warning for each secret that is too short to be masked reliably. Shows no secret.
-    pub(crate) fn short_secrets(&self) -> &[String] {
-        &self.short_secrets
     }
 
     /// The address of the proxy, with its variables expanded.
@@ -228,6 +240,7 @@ pub struct BoundTemplate {
     /// The columns that the request uses, each once, in the order of their use.
     used: Vec<usize>,
     identity: RequestIdentity,
+    start_warnings: Vec<String>,
 }
 
 /// Shows the method and the URL template, no secrets.
@@ -246,6 +259,12 @@ impl BoundTemplate {
     /// Identifies the job, for its journal.
     pub fn identity(&self) -> &RequestIdentity {
         &self.identity
+    }
+
+    /// Warnings for the start of a run: each secret that is too short to be masked reliably, and a body that is sent as
+    /// JSON and is not JSON. They show no secret.
+    pub(crate) fn start_warnings(&self) -> &[String] {
+        &self.start_warnings
     }
 
     /// The address of a job for the output of a dry run: without user-info, and with only those parts of the

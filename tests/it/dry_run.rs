@@ -296,12 +296,12 @@ fn no_secret_stands_in_a_plan() {
             "-H",
             "X-Key: canary5 {sku}",
             "--body",
-            "canary6",
+            "\"canary6\"",
         ])
         .env("T", "canary1");
     let ended = planned(&dir, &server, run, 0);
     assert!(!ended.stdout().contains("canary") && ended.stderr.is_empty(), "{}", ended.stdout());
-    says(&ended, &["/(redacted)/A?key=...&t=...&lang=de", "authorization", "x-key", "body 7 bytes"]);
+    says(&ended, &["/(redacted)/A?key=...&t=...&lang=de", "authorization", "x-key", "body 9 bytes"]);
 }
 
 #[test]

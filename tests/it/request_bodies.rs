@@ -298,3 +298,36 @@ fn answers_that_were_asked_for_with_another_escape_are_not_used() {
     assert_eq!(run(&["-H", "content-type:application/json", "--body-escape", "none"], 69), 1, "the default");
     assert_eq!(run(&["--body-escape", "xml"], 69), 2);
 }
+
+#[test]
+fn a_body_without_a_type_that_is_not_json_is_warned_about_once_and_its_rows_name_the_content_type() {
+    const WARNING: &str = "warning: the body is not JSON, but is sent as application/json: ";
+    for (args, warns) in [
+        (&["--body", "isbns={sku}"][..], true),
+        (&["--body", "isbns={sku}", "--dry-run"], true),
+        (&["--body", "isbns={sku}", "-H", FORM], false),
+        (&["--body", "isbns={sku}", "--body-escape", "form"], false),
+        (&["--body", "isbns={sku}", "-H", "Content-Type: application/json"], false),
+        (&["--body", "{\"isbns\":[{sku}]}\n{}"], false),
+    ] {
+        let (dir, server) = (skus(&["1", "2"]), ScriptedServer::start(|_| Reply::json("1")));
+        let ended = asking(&dir, &server.url("/p"), args).finish().expect_code(0);
+        assert_eq!(ended.stderr.matches(WARNING).count(), usize::from(warns), "{args:?}: {}", ended.stderr);
+        if warns {
+            assert!(
+                ended.stderr.contains(FORM) && ended.stderr.contains("--body-escape"),
+                "{}",
+                ended.stderr
+            );
+        }
+    }
+    let (dir, server) = (skus(&["A"]), ScriptedServer::echo());
+    let args = ["--body", "isbns={sku}", "--min-success", "0"];
+    let ended = asking(&dir, &server.url("/p"), args).finish().expect_code(1);
+    assert_eq!(server.count(), 0);
+    let said = "in the body, which is sent as application/json as no Content-Type was given, and is not a JSON number";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    let args = ["--body", "key=${KEY}&isbns={sku}"];
+    let ended = asking(&dir, &server.url("/p"), args).env("KEY", "canary").finish().expect_code(2);
+    assert!(ended.stderr.contains(FORM) && !ended.stderr.contains("canary"), "{}", ended.stderr);
+}
