@@ -92,13 +92,15 @@ fn request(layers: &Layers, cwd: &Path) -> Result<Request, ConfigError> {
 }
 
 /// The body, or the file it names. The file's name counts from the current folder, wherever the
-/// setting stands: a path means the same in all three places.
+/// setting stands: a path means the same in all three places. A byte-order mark, which editors write
+/// before a text, is not part of the body.
 fn body(layers: &Layers, cwd: &Path) -> Result<Option<Secret>, ConfigError> {
     let Some(body) = layers.get(&options::BODY)? else { return Ok(None) };
     let Some(name) = body.reveal().strip_prefix('@') else { return Ok(Some(body)) };
     let read = fs::read(cwd.join(name)).map_err(|error| error.to_string());
     let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not valid UTF-8".into()));
-    text.map(|text| Some(Secret::new(text))).map_err(|why| {
+    let text = text.map(|text| Some(Secret::new(text.strip_prefix('\u{feff}').unwrap_or(&text))));
+    text.map_err(|why| {
         layers.given(&options::BODY).wrong(format!("the file {name} cannot be read: {why}")).into()
     })
 }

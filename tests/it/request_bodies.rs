@@ -331,3 +331,12 @@ fn a_body_without_a_type_that_is_not_json_is_warned_about_once_and_its_rows_name
     let ended = asking(&dir, &server.url("/p"), args).env("KEY", "canary").finish().expect_code(2);
     assert!(ended.stderr.contains(FORM) && !ended.stderr.contains("canary"), "{}", ended.stderr);
 }
+
+#[test]
+fn the_byte_order_mark_of_a_file_is_no_part_of_the_body() {
+    let (dir, server) = (skus(&["A"]), ScriptedServer::start(|_| Reply::json("1")));
+    dir.write("query.json", "\u{feff}{\"sku\":\"{sku}\"}");
+    let ended = asking(&dir, &server.url("/p"), ["--body", "@query.json"]).finish().expect_code(0);
+    assert_eq!(server.requests()[0].body, b"{\"sku\":\"A\"}");
+    assert!(!ended.stderr.contains("not JSON"), "{}", ended.stderr);
+}
