@@ -11,7 +11,7 @@ use crate::config::layers::Layer;
 use crate::config::options::{self, Setting, Table, Takes};
 use crate::config::origin::{Origin, Word};
 use crate::config::setting::{NOT_UTF8, VARIABLE_PREFIX};
-use crate::fetch::{PROXY_SCHEMES, is_proxy_scheme};
+use crate::fetch::{PROXY_SCHEMES, is_proxy_of_environment, is_proxy_scheme};
 
 /// The environment variables as they were at the start. `Debug` shows none of them.
 #[derive(Clone, Default)]
@@ -59,15 +59,37 @@ impl Environment {
         Ok(layer)
     }
 
-    /// A sentence for each proxy variable that is not used, since the scheme of its address is not supported.
-    /// Its value is not shown: it may hold a password.
+    /// A sentence for each proxy variable that seems to name a proxy and is not used. Its value is not shown: it may hold
+    /// a password.
+    ///
+    /// This follows how reqwest reads the variables: of two spellings the first one that is set, even if it is empty; none
+    /// in a CGI program; and a value that it cannot parse it ignores without an error.
     pub(super) fn unused_proxies(&self) -> Vec<String> {
-        const NAMES: [&str; 6] =
-            ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
-        let is_unused = |name: &&str| self.get(name).is_some_and(|address| !is_proxy_scheme(address.trim()));
-        let schemes = PROXY_SCHEMES.join(", ");
-        let says = |name| format!("{name} is not used, requests go past it: its scheme is none of {schemes}");
-        NAMES.into_iter().filter(is_unused).map(says).collect()
+        const PAIRS: [[&str; 2]; 3] =
+            [["HTTP_PROXY", "http_proxy"], ["HTTPS_PROXY", "https_proxy"], ["ALL_PROXY", "all_proxy"]];
+        let is_cgi = self.0.contains_key(&OsString::from("REQUEST_METHOD"));
+        let mut unused = Vec::new();
+        for names in PAIRS {
+            // The spelling that is read in place of the other, and whether its proxy is used.
+            let mut first: Option<(&str, bool)> = None;
+            for name in names {
+                let Some(value) = self.0.get(&OsString::from(name)) else { continue };
+                let why = match (value.to_str(), first) {
+                    (_, Some((_, true))) | (Some(""), _) => None,
+                    _ if is_cgi => Some("REQUEST_METHOD is set, as in a CGI program".into()),
+                    (_, Some((before, false))) => Some(format!("{before} is read in its place")),
+                    (None, None) => Some("its value is not valid UTF-8".into()),
+                    (Some(value), None) => (!is_proxy_of_environment(value)).then(|| why_unusable(value)),
+                };
+                if first.is_none()
+                    && let Some(value) = value.to_str()
+                {
+                    first = Some((name, !value.is_empty() && why.is_none()));
+                }
+                unused.extend(why.map(|why| format!("{name} is not used, requests go past it: {why}")));
+            }
+        }
+        unused
     }
 
     /// A sentence for each variable that was probably meant as a setting, but is none.
@@ -104,6 +126,20 @@ impl<K: Into<OsString>, V: Into<OsString>> FromIterator<(K, V)> for Environment 
     fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
         Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
+}
+
+/// Why reqwest cannot use this value of a proxy variable.
+fn why_unusable(value: &str) -> String {
+    let trimmed = value.trim();
+    if !is_proxy_scheme(trimmed) {
+        return format!("its scheme is none of {}", PROXY_SCHEMES.join(", "));
+    }
+    if trimmed != value && is_proxy_of_environment(trimmed) {
+        return "white space stands before or after the address".into();
+    }
+    "its value is not an address such as http://host:3128 or http://user:password@host:3128, with the special characters \
+     of user and password percent-encoded"
+        .into()
 }
 
 /// A list in a variable: one text a line.
@@ -170,6 +206,86 @@ mod tests {
             unused[0].starts_with("HTTP_PROXY is not used, ") && !unused[0].contains("canary"),
             "{unused:?}"
         );
+    }
+
+    fn unused(variables: &[(&str, &str)]) -> Vec<String> {
+        variables.iter().copied().collect::<Environment>().unused_proxies()
+    }
+
+    #[test]
+    fn every_proxy_that_cannot_be_read_is_pointed_out_and_not_shown() {
+        for value in [
+            "http://can ary:3128",
+            "http://me:can ary@proxy:3128",
+            "http://me:can^ary@proxy:3128",
+            "http://me:can\"ary@proxy:3128",
+            "http://me:can<ary@proxy:3128",
+            "http://me:can|ary@proxy:3128",
+            "http://me:can\\ary@proxy:3128",
+            "http://me:can[ary@proxy:3128",
+            "http://me:can]ary@proxy:3128",
+            "http://",
+            "http:127.0.0.1:1",
+            "http//canary:3128",
+            "http://[::1:3128",
+            "http://${CANARY}:3128",
+            "${CANARY}",
+            " http://canary:3128",
+            "http://canary:3128 ",
+            "http://canary:3128\n",
+            "SOCKS5://canary:1080",
+            " ",
+        ] {
+            for name in ["http_proxy", "HTTPS_PROXY", "all_proxy"] {
+                let said = unused(&[(name, value)]);
+                assert_eq!(said.len(), 1, "{value}");
+                let expected = format!("{name} is not used, requests go past it: ");
+                assert!(said[0].starts_with(&expected), "{}", said[0]);
+                assert!(!said[0].to_lowercase().contains("ary"), "{}", said[0]);
+            }
+        }
+        for value in [
+            "",
+            "proxy",
+            "proxy:3128",
+            "http://proxy",
+            "HTTP://proxy:3128/",
+            "https://me:p%20w@proxy:3128",
+            "http://[::1]:3128",
+            "socks4a://proxy:1080",
+        ] {
+            assert_eq!(unused(&[("http_proxy", value)]), Vec::<String>::new(), "{value}");
+        }
+    }
+
+    #[test]
+    fn of_two_spellings_of_a_proxy_variable_the_first_is_read() {
+        const GOOD: &str = "http://proxy:3128";
+        for (first, second, expected) in [
+            (GOOD, GOOD, None),
+            (GOOD, "htp://x", None),
+            ("", GOOD, Some("http_proxy is not used, requests go past it: HTTP_PROXY is read in its place")),
+            ("", "", None),
+        ] {
+            let said = unused(&[("HTTP_PROXY", first), ("http_proxy", second)]);
+            assert_eq!(said.first().map(String::as_str), expected, "{first:?} {second:?}");
+        }
+        assert_eq!(unused(&[("HTTP_PROXY", "htp://x"), ("http_proxy", GOOD)]).len(), 2);
+        let said = unused(&[("REQUEST_METHOD", "GET"), ("ALL_PROXY", GOOD), ("HTTP_PROXY", "")]);
+        assert_eq!(
+            said,
+            ["ALL_PROXY is not used, requests go past it: REQUEST_METHOD is set, as in a CGI program"]
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_proxy_variable_that_is_not_utf_8_is_passed_over_for_the_other_spelling() {
+        use std::os::unix::ffi::OsStringExt;
+        let odd = OsString::from_vec(b"http://\xff:1".to_vec());
+        let env: Environment = [(OsString::from("HTTP_PROXY"), odd)].into_iter().collect();
+        let said = env.unused_proxies();
+        assert_eq!(said, ["HTTP_PROXY is not used, requests go past it: its value is not valid UTF-8"]);
     }
 
     #[test]

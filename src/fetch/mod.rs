@@ -22,5 +22,5 @@ pub use redirect::Follow;
 pub use shutdown::Shutdown;
 pub use transport::{
     Http, OnConnected, PROXY_SCHEMES, RawAnswer, Reuse, SendError, Transport, TransportError,
-    TransportSettings, is_proxy_scheme,
+    TransportSettings, is_proxy_of_environment, is_proxy_scheme,
 };

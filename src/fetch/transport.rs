@@ -34,7 +34,7 @@ use secrecy::SecretString;
 use crate::model::{Fault, Request, Size};
 
 pub use client::Http;
-pub use general::{PROXY_SCHEMES, is_proxy_scheme};
+pub use general::{PROXY_SCHEMES, is_proxy_of_environment, is_proxy_scheme};
 
 /// How requests are sent and answers are read.
 #[derive(Debug, Clone)]

@@ -131,3 +131,24 @@ fn a_proxy_or_a_certificate_that_is_none_is_found_before_a_file_is_made() {
         ended.stderr
     );
 }
+
+#[test]
+fn requests_that_go_past_a_proxy_variable_are_warned_about() {
+    for value in
+        ["http://me:can ary@p:1", "http://me:can^ary@p:1", "http:p:1", "http://${CANARY}:1", " http://p:1"]
+    {
+        let (dir, server) = (skus(), ScriptedServer::echo());
+        let ended = asking(&dir, &server.url("/p/{sku}"), ["-c1"]).env("http_proxy", value).finish();
+        let ended = ended.expect_code(0);
+        assert_eq!(server.count(), 2, "{value}");
+        let said = ended.said();
+        assert!(
+            said.starts_with("warning: http_proxy is not used, requests go past it: "),
+            "{value}: {said}"
+        );
+        assert!(!said.contains("ary") && !said.contains("CANARY"), "{value}: {said}");
+    }
+    let (dir, proxy) = (skus(), ScriptedServer::echo());
+    let ended = asking(&dir, "http://shop.test/p/{sku}", ["-c1"]).env("http_proxy", proxy.url("")).finish();
+    assert!(!ended.expect_code(0).stderr.contains("is not used"));
+}

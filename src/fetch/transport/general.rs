@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, Uri};
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Certificate, Client, ClientBuilder, Proxy};
 use secrecy::ExposeSecret;
 use tower::util::MapResponseLayer;
@@ -39,6 +40,13 @@ pub fn is_proxy_scheme(address: &str) -> bool {
     address
         .split_once("://")
         .is_none_or(|(scheme, _)| PROXY_SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)))
+}
+
+/// Whether reqwest uses this value of a standard variable as a proxy. It ignores any other without an error.
+#[must_use]
+pub fn is_proxy_of_environment(value: &str) -> bool {
+    let any_url = Uri::from_static("http://api.example.com");
+    Matcher::builder().http(value).build().intercept(&any_url).is_some()
 }
 
 /// Sends requests through reqwest. Clients are built when they are first needed.
