@@ -96,7 +96,8 @@ fn run(
 
     let InputChecks { output, place, stack, .. } = checked;
     let reporter = Arc::clone(report) as Arc<dyn Reporter>;
-    let FetchPath { gate, shutdown, fetcher } = stack.fetch_path(settings, reporter, journal.pending_bytes());
+    let stack = stack.with_pending_bytes(journal.pending_bytes());
+    let FetchPath { gate, shutdown, fetcher } = stack.fetch_path(settings, planner.request(), reporter);
     let input_thread = InputThread::start(rows, planner)
         .map_err(|error| command_error::of_start("the input thread", &error))?;
     let engine = Engine {

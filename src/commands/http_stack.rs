@@ -11,8 +11,8 @@ use super::wiring;
 use crate::config::Settings;
 use crate::fetch::{Companions, Fetcher, Http, Select, Shutdown};
 use crate::limit::Gate;
-use crate::model::{Mask, Reporter};
-use crate::plan::RequestTemplate;
+use crate::model::Reporter;
+use crate::plan::{BoundTemplate, RequestTemplate};
 
 /// Attempts that may look for the first connection at once. Ten prove an API unreachable, so hardly
 /// more than these ever connect to a dead port.
@@ -23,7 +23,6 @@ pub(super) struct HttpStack {
     transport: Http,
     initial_connects: Arc<Semaphore>,
     select: Select,
-    mask: Mask,
 }
 
 impl HttpStack {
@@ -41,15 +40,20 @@ impl HttpStack {
         let transport = wiring::transport(settings, template, Arc::new(move || found.close()))?;
         let transport =
             Http::new(transport).map_err(|error| command_error::of_transport(&error, settings))?;
-        Ok(Self { transport, initial_connects, select, mask: template.mask() })
+        Ok(Self { transport, initial_connects, select })
     }
 
-    /// Puts the gate and the fetcher on top. `pending_bytes` counts what waits for the disk.
+    /// With a counter of the bytes of answers that wait for the disk.
+    pub(super) fn with_pending_bytes(self, pending_bytes: Arc<AtomicUsize>) -> Self {
+        Self { transport: self.transport.with_pending_bytes(pending_bytes), ..self }
+    }
+
+    /// Puts the gate and the fetcher on top. `request` gives the mask for what messages quote of an answer.
     pub(super) fn fetch_path(
         self,
         settings: &Settings,
+        request: &BoundTemplate,
         reporter: Arc<dyn Reporter>,
-        pending_bytes: Arc<AtomicUsize>,
     ) -> FetchPath {
         let shutdown = Arc::new(Shutdown::default());
         let gate = Arc::new(Gate::new(&settings.pace));
@@ -59,9 +63,8 @@ impl HttpStack {
             shutdown: Arc::clone(&shutdown),
             initial_connects: self.initial_connects,
         };
-        let response = wiring::response(settings, self.select, self.mask);
-        let transport = self.transport.with_pending_bytes(pending_bytes);
-        let fetcher = Fetcher::new(transport, settings.retry.clone(), response, companions);
+        let response = wiring::response(settings, self.select, request.mask());
+        let fetcher = Fetcher::new(self.transport, settings.retry.clone(), response, companions);
         FetchPath { gate, shutdown, fetcher }
     }
 }

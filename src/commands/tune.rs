@@ -55,11 +55,10 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     let request = what_is_asked(&settings);
     let meter = Arc::new(Meter::new(Arc::clone(&report)));
     let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
-    // Nothing is written, so nothing waits for the disk.
     let stack = HttpStack::new(&settings, &template, wiring::select(&settings)?)?.fetch_path(
         &settings,
+        planner.request(),
         reporter,
-        Arc::default(),
     );
     for warning in settings.warnings.iter().chain(planner.request().start_warnings()).chain(&headless) {
         report.on(&Event::Warned { message: warning });

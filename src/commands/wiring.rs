@@ -149,7 +149,7 @@ pub(super) fn select(settings: &Settings) -> Result<Select, CommandError> {
 /// What makes a journal belong to this job: everything that decides what an answer looks like in it.
 pub(super) fn identity(settings: &Settings, request: &BoundTemplate) -> JobIdentity {
     let plan = request.identity();
-    let mask = request.template().mask();
+    let mask = request.mask();
     let response = &settings.response;
     let mut digest_input = plan.digest.to_le_bytes().to_vec();
     for part in [response.select.as_str(), &response.body_as.to_string(), &settings.output.shape.to_string()]

@@ -10,6 +10,7 @@ use crate::plan::body_escape::BodyEscape;
 use crate::plan::body_number::{bare_values, is_bare_scalar, is_json};
 use crate::plan::cells::Cells;
 use crate::plan::error::{CharsetSource, PlanError, TemplateKind, VariableFault};
+use crate::plan::fields;
 use crate::plan::message_text::quoted;
 use crate::plan::rejection::Rejection;
 use crate::plan::template::{
@@ -118,6 +119,30 @@ impl BoundBody {
     /// Whether it is sent as JSON only since the user gave no type, and is not JSON.
     pub(super) fn is_untyped(&self) -> bool {
         self.is_untyped
+    }
+
+    /// What stands beside the columns in the fields of a JSON body, with their names; as it is sent.
+    pub(super) fn json_texts(&self) -> Vec<(String, String)> {
+        if matches!(self.escape, BodyEscape::Json | BodyEscape::None) {
+            fields::of_json(&self.parts)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// What stands beside the columns in the fields of a form, with their names; as it is sent. So are those of
+    /// a body that is not declared as a form but may be one.
+    pub(super) fn form_texts(&self) -> Vec<(String, &str)> {
+        let may_be_form = match self.escape {
+            BodyEscape::Form | BodyEscape::None => true,
+            BodyEscape::Json => self.is_untyped,
+            BodyEscape::Xml => false,
+        };
+        let texts = self.parts.iter().filter(|_| may_be_form).filter_map(|part| match part {
+            TemplatePart::Text(text) => Some(&**text),
+            TemplatePart::Column(_) => None,
+        });
+        fields::of_form(texts)
     }
 
     /// The columns in the order of their use.

@@ -51,6 +51,7 @@ mod body_number;
 mod cells;
 mod encode;
 mod error;
+mod fields;
 mod fingerprint;
 mod header;
 mod lost_zeros;

@@ -64,9 +64,8 @@ pub struct RequestTemplate {
     proxy: Option<SecretString>,
     /// The method and the URL template that identify the job, for messages.
     shown: String,
-    mask: Mask,
-    /// A warning for each secret that is too short to be masked reliably. Shows no secret.
-    short_secrets: Vec<String>,
+    /// Those that can be found before the columns are known: all but the credentials in the body.
+    secrets: SecretCollector,
 }
 
 /// Shows the method and the URL template, no secrets.
@@ -100,9 +99,8 @@ impl RequestTemplate {
         let mut secrets = secrets.into_inner();
         secrets.headers(&headers);
         secrets.varying_headers(&headers);
-        secrets.query(&url);
+        secrets.form_fields(&url.query_texts());
         collect_user_info(&mut secrets, &url, proxy.as_ref(), env);
-        let (mask, short_secrets) = secrets.finish();
 
         let default = if settings.body.is_some() { Method::POST } else { Method::GET };
         let method = settings.method.clone().unwrap_or(default);
@@ -115,8 +113,7 @@ impl RequestTemplate {
             headers,
             body,
             proxy,
-            mask,
-            short_secrets,
+            secrets,
         })
     }
 
@@ -146,7 +143,12 @@ impl RequestTemplate {
         let identity =
             RequestIdentity { digest: self.digest(escape, columns.key_name()), shown: self.shown.clone() };
         let (names, key) = (columns.names.clone(), columns.key);
-        let mut start_warnings = self.short_secrets.clone();
+        let mut secrets = self.secrets.clone();
+        if let Some(body) = &body {
+            secrets.form_fields(&body.form_texts());
+            secrets.json_fields(&body.json_texts());
+        }
+        let (mask, mut start_warnings) = secrets.finish();
         if body.as_ref().is_some_and(BoundBody::is_untyped) {
             start_warnings.push(format!("the body is not JSON, but is sent as application/json: {UNTYPED}"));
         }
@@ -159,6 +161,7 @@ impl RequestTemplate {
             key,
             used,
             identity,
+            mask,
             start_warnings,
         })
     }
@@ -183,12 +186,6 @@ impl RequestTemplate {
     /// `scheme://host:port` of every request, for messages. The port only if it is not the default.
     pub fn origin(&self) -> &str {
         &self.origin
-    }
-
-    /// Removes secrets from messages: the values of `${NAME}`, the values of constant headers, and the
-    /// user-info of the URL, of the proxy and of the standard proxy variables.
-    pub fn mask(&self) -> Mask {
-        self.mask.clone()
     }
 
     /// The address of the proxy, with its variables expanded.
@@ -240,6 +237,7 @@ pub struct BoundTemplate {
     /// The columns that the request uses, each once, in the order of their use.
     used: Vec<usize>,
     identity: RequestIdentity,
+    mask: Mask,
     start_warnings: Vec<String>,
 }
 
@@ -261,6 +259,13 @@ impl BoundTemplate {
         &self.identity
     }
 
+    /// Removes secrets from messages: the values of `${NAME}`, the values of constant headers, the literal text of
+    /// headers, query parameters and body fields that probably hold a credential, and the user-info of the URL, of the
+    /// proxy and of the standard proxy variables.
+    pub fn mask(&self) -> Mask {
+        self.mask.clone()
+    }
+
     /// Warnings for the start of a run: each secret that is too short to be masked reliably, and a body that is sent as
     /// JSON and is not JSON. They show no secret.
     pub(crate) fn start_warnings(&self) -> &[String] {
@@ -272,7 +277,7 @@ impl BoundTemplate {
     pub(crate) fn shown_url(&self, job: &Job) -> String {
         let cells = Cells { record: &job.record, names: &self.names };
         let url = redacted_url(&job.request.url) + &self.url.shown_query(cells);
-        self.template.mask.apply(&url).into_owned()
+        self.mask.apply(&url).into_owned()
     }
 
     /// The names of the input's columns.
@@ -482,8 +487,8 @@ mod tests {
         let job = job(planner.plan(row(2, &["1", ""])));
         assert!(job.request.url.as_str().contains("can%2Fary"));
         let shown = crate::model::job::redacted_url(&job.request.url);
-        assert_eq!(planner.template().mask().apply(&shown), "http://h/(redacted)/1");
-        assert_eq!(planner.template().mask().apply("echo can/ary"), "echo (redacted)");
+        assert_eq!(planner.request().mask().apply(&shown), "http://h/(redacted)/1");
+        assert_eq!(planner.request().mask().apply("echo can/ary"), "echo (redacted)");
     }
 
     #[test]
@@ -494,7 +499,7 @@ mod tests {
             "X-Shop: 7".into(),
         ];
         let planner = planner(&RequestSettings { headers, ..settings("http://h/{sku}") });
-        let mask = planner.template().mask();
+        let mask = planner.request().mask();
         assert_eq!(mask.apply("you sent canary-token"), "you sent (redacted)");
         assert_eq!(mask.apply("got Bearer canary-token"), "got (redacted)");
         assert_eq!(mask.apply("7 Bearer wanted, en"), "7 Bearer wanted, en");
@@ -504,7 +509,7 @@ mod tests {
     fn what_is_written_out_in_a_query_or_beside_a_column_is_masked_where_its_name_is_a_credentials() {
         let masked = |url: &str, header: &str, text: &str| {
             let settings = RequestSettings { headers: vec![header.into()], ..settings(url) };
-            planner(&settings).template().mask().apply(text).into_owned()
+            planner(&settings).request().mask().apply(text).into_owned()
         };
         for name in [
             "key",
@@ -516,6 +521,12 @@ mod tests {
             "X-Sig",
             "pass",
             "sessionid",
+            "appid",
+            "AppID",
+            "app_id",
+            "x-api-id",
+            "userPwd",
+            "credentials",
         ] {
             let url = format!(
                 "http://h/{{sku}}?lang=english&{name}=can%2Fary+lit&q={{sku}}&sig=1{{region}}-canary-2"
@@ -535,9 +546,33 @@ mod tests {
         for (url, header) in [
             ("http://h/harmless/{sku}?lang=harmless&q=x{region}harmless", "X-Shop: harmless {sku}"),
             ("http://h/{sku}?harmless", "Accept-Language: {region}, harmless"),
+            ("http://h/{sku}?path=harmless&mapPid=harmless&appidea=harmless", "X: 1"),
         ] {
             assert_eq!(masked(url, header, "harmless 123456"), "harmless 123456");
         }
         assert_eq!(masked("http://h/{sku}?key=123456", "X: 1", "123456"), "123456", "too short");
+    }
+
+    #[test]
+    fn what_is_written_out_in_a_body_is_masked_where_its_field_is_a_credentials() {
+        use BodyEscape::{Form, Json, None as AsItIs};
+        let form = r"sku={sku}&client_secret=can%2Fary+1&path=harmless";
+        let json = r#"{"sku":"{sku}","path":"harmless","auth_token":["Bearer can\/ary 1"],"key":{region}}"#;
+        for (body, escape, is_masked) in [
+            (json, None, true),
+            (json, Some(Json), true),
+            (json, Some(AsItIs), true),
+            (form, None, true),
+            (form, Some(Form), true),
+            (form, Some(AsItIs), true),
+            (r#"{"sku":"{sku}","path":"can/ary 1","keys":1234567}"#, None, false),
+            (r#"{"sku":"{sku}","path":"a&key=can/ary 1"}"#, None, false),
+        ] {
+            let body = Some(body.to_owned());
+            let planner = planner(&RequestSettings { body, body_escape: escape, ..settings("http://h/") });
+            let mask = planner.request().mask();
+            assert_eq!(mask.finds("you sent can/ary 1"), is_masked, "{escape:?}");
+            assert!(!mask.finds("harmless {sku}"), "{escape:?}");
+        }
     }
 }

@@ -7,23 +7,47 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::model::Mask;
 use crate::model::mask::SHORTEST_INSIDE_WORDS;
 use crate::plan::header::HeaderTemplates;
-use crate::plan::url_template::UrlTemplate;
 use crate::plan::user_info::{UserInfo, of_basic};
 
 /// Constant headers that are never credentials.
 const PUBLIC: [HeaderName; 4] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
 
 /// Parts of the names of credentials. Masking a harmless value as well does no harm.
-const CREDENTIAL_NAMES: [&str; 9] =
-    ["key", "token", "secret", "auth", "sig", "pass", "access", "session", "cookie"];
+const CREDENTIAL_NAMES: [&str; 11] =
+    ["key", "token", "secret", "auth", "sig", "pass", "access", "session", "cookie", "pwd", "credential"];
+
+/// Whole words of the names of credentials: `appid`, `app_id`, `X-App-Id` and `appId`, not `mapPid`.
+const CREDENTIAL_WORDS: [&str; 2] = ["appid", "apiid"];
 
 /// Shorter words of a header are scheme names, shop numbers and the like. Masking them would garble messages.
 const SHORTEST_CREDENTIAL: usize = 7;
 
-/// Whether a header or a parameter of this name probably holds a credential.
+/// Whether a header, a parameter or a field of this name probably holds a credential.
 fn names_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    CREDENTIAL_NAMES.iter().any(|part| name.contains(part))
+    let lower = name.to_ascii_lowercase();
+    if CREDENTIAL_NAMES.iter().any(|part| lower.contains(part)) {
+        return true;
+    }
+    let words = words_of_name(name);
+    let pairs = words.windows(2).map(<[String]>::concat);
+    pairs.chain(words.iter().cloned()).any(|word| CREDENTIAL_WORDS.contains(&word.as_str()))
+}
+
+/// The words of `some_name`, `Some-Name` or `someName`, in lower case.
+fn words_of_name(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut is_after_small = false;
+    for c in name.chars() {
+        if !c.is_alphanumeric() || is_after_small && c.is_uppercase() {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| c.is_alphanumeric()) {
+            word.push(c.to_ascii_lowercase());
+        }
+        is_after_small = c.is_lowercase();
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// The texts between the separators of cookies and of the parameters of `Authorization` (`sid=abc; csrf="def"`), except
@@ -43,7 +67,7 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The secrets so far.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct SecretCollector {
     texts: Vec<SecretString>,
     /// The names of secrets that are too short to be masked reliably.
@@ -93,19 +117,32 @@ impl SecretCollector {
         }
     }
 
-    /// Adds the literal text of query parameters that probably hold a credential: as sent, and as servers
-    /// decode it.
-    pub(super) fn query(&mut self, url: &UrlTemplate) {
-        for (name, text) in url.query_texts() {
+    /// Adds the literal text of the fields of a query or a form that probably hold a credential: as sent, and as
+    /// servers decode it.
+    pub(super) fn form_fields(&mut self, fields: &[(String, &str)]) {
+        for (name, text) in fields {
             let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-            if !names_credential(&decoded(&name)) {
+            if !names_credential(&decoded(name)) {
                 continue;
             }
             let plain = decoded(text);
             // In a form `+` is a space.
             let form = decoded(&text.replace('+', " "));
-            for text in [text, &plain, &form] {
+            for text in [text, plain.as_str(), &form] {
                 self.words(text);
+            }
+        }
+    }
+
+    /// Adds the literal text of the fields of a JSON body that probably hold a credential: as sent, and decoded.
+    pub(super) fn json_fields(&mut self, fields: &[(String, String)]) {
+        for (name, text) in fields {
+            let decoded = |text: &str| serde_json::from_str::<String>(&format!("\"{text}\"")).ok();
+            if names_credential(&decoded(name).unwrap_or_else(|| name.clone())) {
+                self.words(text);
+                if let Some(text) = decoded(text) {
+                    self.words(&text);
+                }
             }
         }
     }

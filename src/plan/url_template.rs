@@ -13,6 +13,7 @@ use crate::input::Columns;
 use crate::plan::cells::Cells;
 use crate::plan::encode::{LONGEST_VALUE, is_dots, percent_encode};
 use crate::plan::error::{PlanError, TemplateKind};
+use crate::plan::fields;
 use crate::plan::message_text::quoted;
 use crate::plan::rejection::Rejection;
 use crate::plan::shown_query::ShownQuery;
@@ -84,34 +85,17 @@ impl UrlTemplate {
 
     /// The literal text in the values of the query, with the names of their parameters; as it is sent.
     pub(super) fn query_texts(&self) -> Vec<(String, &str)> {
-        let mut found = Vec::new();
-        let (mut is_query, mut is_value) = (false, false);
-        let mut name = String::new();
-        for part in &self.parts {
-            let TemplatePart::Text(text) = part else { continue };
-            let text = if is_query { text } else { text.split_once('?').map_or("", |(_, query)| query) };
-            is_query |= matches!(part, TemplatePart::Text(text) if text.contains('?'));
-            for (index, pair) in text.split('&').enumerate() {
-                if index > 0 {
-                    name.clear();
-                    is_value = false;
-                }
-                let value = match pair.split_once('=') {
-                    _ if is_value => pair,
-                    None => {
-                        name.push_str(pair);
-                        continue;
-                    }
-                    Some((more, value)) => {
-                        name.push_str(more);
-                        is_value = true;
-                        value
-                    }
-                };
-                found.push((name.clone(), value));
+        let mut is_query = false;
+        let texts = self.parts.iter().filter_map(|part| {
+            let TemplatePart::Text(text) = part else { return None };
+            if is_query {
+                return Some(&**text);
             }
-        }
-        found
+            let (_, query) = text.split_once('?')?;
+            is_query = true;
+            Some(query)
+        });
+        fields::of_form(texts)
     }
 }
 

@@ -359,3 +359,21 @@ fn a_secret_is_masked_without_the_white_space_around_it_too() {
     assert_eq!(server.requests()[0].body, b"\"CanaryTok99x\\n\"");
     shown_nowhere(&dir, &ended, &["CanaryTok99x"]);
 }
+
+#[test]
+fn what_is_written_out_in_a_body_field_of_a_credentials_name_is_masked() {
+    const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+    for args in [
+        &["--body", r#"{"sku":"{sku}","api_key":"LiteralBodyKey99"}"#][..],
+        &["--body", r#"{"app_id":["x","LiteralBodyKey99-{sku}"]}"#],
+        &["--body", "sku={sku}&client_secret=LiteralBodyKey99", "-H", FORM],
+        &["--body", "pwd=LiteralBodyKey99&sku={sku}", "--body-escape", "none"],
+    ] {
+        let dir = WorkDir::new();
+        let (server, run) = refused_with(&dir, "key LiteralBodyKey99 is not valid", args);
+        let ended = run.env("T", "token").finish().expect_code(1);
+        assert_eq!(server.count(), 1);
+        assert!(ended.stderr.contains("key (redacted) is not valid"), "{args:?}: {}", ended.stderr);
+        shown_nowhere(&dir, &ended, &["LiteralBodyKey99"]);
+    }
+}

@@ -138,7 +138,7 @@ impl FinishedRun<'_> {
     }
 
     fn mask(&self) -> Mask {
-        self.end.input_summary.as_ref().map(|summary| summary.planner.template().mask()).unwrap_or_default()
+        self.end.input_summary.as_ref().map(|summary| summary.planner.request().mask()).unwrap_or_default()
     }
 
     /// What is known before any file is written.
