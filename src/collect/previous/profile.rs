@@ -75,10 +75,10 @@ impl Profiler {
         self.raw.add(slot);
     }
 
-    pub(crate) fn finish(&self) -> Measured {
+    pub(crate) fn finish(&self) -> MeasuredOutput {
         let (body, commonest) = self.bodies.most();
         let raw = (!self.raw.0.is_empty()).then(|| self.raw.most());
-        Measured {
+        MeasuredOutput {
             profile: Profile {
                 skus: self.skus,
                 nulls: self.nulls,
@@ -93,7 +93,7 @@ impl Profiler {
 
 /// The profile of an output, and what examples of it are found by.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Measured {
+pub(crate) struct MeasuredOutput {
     pub(crate) profile: Profile,
     /// Where the commonest body is counted.
     pub(crate) commonest: BodyCounter,

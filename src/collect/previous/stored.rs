@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use crate::collect::files::stamp::{Stamp, StampReader};
 use crate::collect::previous::members::{JsonText, Malformed, compact_value, members};
-use crate::collect::previous::profile::{Measured, Profiler};
+use crate::collect::previous::profile::{MeasuredOutput, Profiler};
 use crate::collect::settings::{Format, Shape};
 
 /// Read at a time.
@@ -62,7 +62,7 @@ pub(crate) fn visit_skus(
 }
 
 /// Measures an output file.
-pub(crate) fn measure(file: &File, format: Format) -> Result<Measured, Unreadable> {
+pub(crate) fn measure(file: &File, format: Format) -> Result<MeasuredOutput, Unreadable> {
     let mut profiler = Profiler::default();
     visit_skus(file, format, |sku| {
         if let Some(body) = &sku.stored.body {

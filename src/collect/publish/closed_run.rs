@@ -10,7 +10,7 @@ use crate::collect::journal::appender::ClosedJournal;
 use crate::collect::journal::publish_record::PublishRecord;
 use crate::collect::previous::baseline::{Baseline, has_skus};
 use crate::collect::previous::previous_run::PreviousRun;
-use crate::collect::previous::profile::{Measured, Profile};
+use crate::collect::previous::profile::{MeasuredOutput, Profile};
 use crate::collect::publish::changes::ChangeFile;
 use crate::collect::publish::context::PublishContext;
 use crate::collect::publish::decision::{PublishDecision, PublishFacts, with_kept};
@@ -187,7 +187,7 @@ fn facts(settings: &OutputSettings, paths: &Paths, old: Option<Baseline>, new: P
     PublishFacts { old, old_has_skus, new, ..PublishFacts::of(settings) }
 }
 
-fn evidence(facts: &PublishFacts, measured: &Measured) -> Evidence {
+fn evidence(facts: &PublishFacts, measured: &MeasuredOutput) -> Evidence {
     Evidence { old: facts.old, new: facts.new, nulls_for_status: measured.nulls_for_status, example: None }
 }
 

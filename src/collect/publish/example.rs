@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::collect::files::cursor::NULL;
 use crate::collect::files::paths::Paths;
 use crate::collect::previous::key_hash::KeyHasher;
-use crate::collect::previous::profile::{BodyCounter, Measured};
+use crate::collect::previous::profile::{BodyCounter, MeasuredOutput};
 use crate::collect::previous::stored::{first_sku, visit_skus};
 use crate::collect::publish::guard::Degradation;
 use crate::collect::settings::Format;
@@ -19,7 +19,7 @@ const BODY: usize = 1000;
 pub(crate) fn example(
     paths: &Paths,
     format: Format,
-    (new, degradation, measured): (&Path, Degradation, &Measured),
+    (new, degradation, measured): (&Path, Degradation, &MeasuredOutput),
 ) -> Option<(String, Option<String>)> {
     let found = match degradation {
         Degradation::Empty | Degradation::Fewer => {

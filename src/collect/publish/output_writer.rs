@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use crate::collect::files::cursor::NULL;
 use crate::collect::files::stamp::Stamp;
 use crate::collect::journal::decode::{FailedRecord, FetchedRecord};
-use crate::collect::previous::profile::{BodyCounter, Measured, Profiler};
+use crate::collect::previous::profile::{BodyCounter, MeasuredOutput, Profiler};
 use crate::collect::settings::{Format, Shape};
 
 /// Handed to the file at a time.
@@ -153,7 +153,7 @@ pub(crate) struct WrittenOutput<W> {
     pub(crate) stamp: Stamp,
     /// Lines of SKUs, those of failed ones among them.
     pub(crate) lines: u64,
-    pub(crate) measured: Measured,
+    pub(crate) measured: MeasuredOutput,
     /// What it was written to.
     pub(crate) target: W,
 }
