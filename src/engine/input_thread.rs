@@ -82,7 +82,8 @@ impl InputThread {
         batches: mpsc::Receiver<Vec<Planned>>,
         summary: impl FnOnce() -> InputSummary + Send + 'static,
     ) -> Self {
-        Self { batches, thread: thread::spawn(summary) }
+        let thread = thread::Builder::new().spawn(summary).expect("the system grants a thread");
+        Self { batches, thread }
     }
 
     /// What was read in all. When the loop left early, a thread that hangs in a read (a silent pipe) is abandoned:
