@@ -1,5 +1,5 @@
-//! Room for sockets, made before anything else: a number that there is no room for is refused with what to
-//! do, the ceiling of `auto` is lowered with a warning, since it promises no number.
+//! The limit on open files, raised before anything else. A fixed concurrency that it does not allow is an error with
+//! a hint; the ceiling of `auto` is lowered with a warning, since `auto` promises no number.
 
 use super::command_error::CommandError;
 use crate::config::Settings;

@@ -26,7 +26,7 @@ use crate::report::dry_run::{self, DryRun, PlannedFiles, PlannedPace, PlannedReq
 
 use planned_input::{PlannedInput, PlannedInputBuilder};
 
-/// Makes the plan, prints it to standard output, and says how the program ends.
+/// Makes the plan, prints it to standard output, and returns how the program ends.
 ///
 /// # Errors
 /// What would end a run before its first request.

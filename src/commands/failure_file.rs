@@ -4,6 +4,7 @@
 use super::command_error::CommandError;
 use crate::collect::{self, Preflight};
 use crate::config::Settings;
+use crate::config::options::{MERGE, OUTPUT};
 use crate::input::{self, InputPath, InputSettings, Rows};
 use crate::model::{Exit, counted};
 use crate::report::format;
@@ -33,10 +34,10 @@ pub(super) fn refuse_to_replace(
     let rows = rows_in(input, &settings.input)
         .map_or_else(String::new, |rows| format!(" ({})", counted(rows, "row", "rows")));
     let message =
-        format!("{input} has only rows that failed{rows}; without --merge they would replace {lost}");
-    Err(CommandError::new(Exit::Usage, message).with_hint(
-        "add --merge: every other SKU then keeps its value; or name another --output for these rows alone",
-    ))
+        format!("{input} has only rows that failed{rows}; without {MERGE} they would replace {lost}");
+    Err(CommandError::new(Exit::Usage, message).with_hint(format!(
+        "add {MERGE}: every other SKU then keeps its value; or name another {OUTPUT} for these rows alone"
+    )))
 }
 
 /// How many rows it has, where counting them takes none away.

@@ -24,7 +24,7 @@ use crate::model::{Event, Exit, Reporter, StopReason};
 use crate::plan::Planner;
 use crate::report::{self, ErrorMessage, LogHeader, Report};
 
-/// Runs the main job and says how the program ends. What there is to say has then been printed.
+/// Runs the main job and returns how the program ends. All messages have been printed by then.
 pub(super) fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
     #[expect(clippy::disallowed_methods, reason = "the start of the command")]
     let (started, began) = (Instant::now(), SystemTime::now());

@@ -25,6 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::config::options::{DEMO, KEY, MERGE, URL};
 use crate::config::{self, ConfigError, Environment, Invocation};
 use crate::engine::signals;
 use crate::input::{self, InputError, InputPath, InputSettings, Rows};
@@ -33,7 +34,7 @@ use crate::report::{self, LogFormat};
 
 use command_error::{CommandError, Meant, meant};
 
-/// Does what the arguments ask for and says how the program ends. The first of `arguments` is the
+/// Does what the arguments ask for and returns how the program ends. The first of `arguments` is the
 /// program's name; relative paths count from `folder`.
 pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
     std::panic::set_hook(Box::new(tell_panic));
@@ -75,7 +76,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
     }
 }
 
-/// A panic's own words may hold what a server or a CSV said: its place is enough to find it by.
+/// A panic's message may hold data of a server or of a CSV. Its place is enough to find the cause.
 fn tell_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
     let text = format!("internal error{place}: please report it with the command line\n");
@@ -124,24 +125,24 @@ fn what_to_type(
     }
     let (column, key) = match Rows::open(input, reading) {
         Ok(rows) => (rows.columns().key_name().to_owned(), String::new()),
-        Err(InputError::NoKey { first, .. }) => (first.to_string(), format!(" --key {}", in_shell(&first))),
+        Err(InputError::NoKey { first, .. }) => (first.to_string(), format!(" {KEY} {}", in_shell(&first))),
         Err(error) => return Err(Some(error)),
     };
     // Without --merge its few rows would replace all others.
     let output = match (output_missing, input::is_failure_file(input)) {
-        (true, true) => " -o out.json --merge",
-        (true, false) => " -o out.json",
-        (false, _) => "",
+        (true, true) => format!(" -o out.json {MERGE}"),
+        (true, false) => " -o out.json".to_owned(),
+        (false, _) => String::new(),
     };
     let url = in_shell(&format!("https://api.example.com/products/{{{column}}}"));
     let (ask, try_it) = if bare {
         let path = in_shell(&input.to_string());
         (
-            format!("type: {command} {path}{key} --url {url}{output}"),
-            format!("{command} {path}{key} --demo{output}"),
+            format!("type: {command} {path}{key} {URL} {url}{output}"),
+            format!("{command} {path}{key} {DEMO}{output}"),
         )
     } else {
-        (format!("add:{key} --url {url}{output}"), format!("add{key} --demo{output}"))
+        (format!("add:{key} {URL} {url}{output}"), format!("add{key} {DEMO}{output}"))
     };
     let demo =
         if cfg!(feature = "demo") { format!("\nor try the built-in API: {try_it}") } else { String::new() };

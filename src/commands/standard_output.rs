@@ -1,4 +1,4 @@
-//! Standard output, looked at before the first request: an answer that cannot be written need not be asked for.
+//! Standard output, checked before the first request: an answer that cannot be written need not be requested.
 
 use std::io::{self, Write};
 
@@ -6,10 +6,11 @@ use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, fsync, stat};
 use rustix::io::Errno;
 
 use super::command_error::CommandError;
+use crate::config::options::OUTPUT;
 use crate::engine::stdout_peer::StdoutPeer;
 use crate::model::Exit;
 
-/// Whether a text can be written to standard output, as far as that can be told without writing one.
+/// Whether a text can be written to standard output, as far as this can be found out without writing one.
 ///
 /// # Errors
 /// It was opened for reading only, or its device takes nothing.
@@ -23,14 +24,14 @@ pub(super) fn check() -> Result<(), CommandError> {
 /// # Errors
 /// What is written would be lost.
 pub(super) fn check_for_data() -> Result<(), CommandError> {
-    let hint = "name a file with --output, or give it to a program that reads to the end";
-    let is_device = look().map_err(|error| cannot_write(&error).with_hint(hint))?;
+    let hint = format!("name a file with {OUTPUT}, or give it to a program that reads to the end");
+    let is_device = look().map_err(|error| cannot_write(&error).with_hint(hint.as_str()))?;
     if StdoutPeer::of_standard_output().is_gone() {
         return Err(cannot_write(&Errno::PIPE.into()).with_hint(hint));
     }
     if is_device && is_null_in_place_of_nothing() {
         return Err(CommandError::new(Exit::Io, "standard output is closed: the answers would be lost")
-            .with_hint("name a file with --output; to throw them away, write >/dev/null"));
+            .with_hint(format!("name a file with {OUTPUT}; to throw them away, write >/dev/null")));
     }
     Ok(())
 }
@@ -75,8 +76,8 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
     }
 }
 
-/// Has the system say now what it would otherwise find out after the end of the run: a file on a network or under a
-/// quota may refuse what it seemed to take.
+/// Syncs standard output where it is a file: on a network or under a quota, what it seemed to accept may be refused
+/// only then.
 ///
 /// # Errors
 /// The file does not hold what was written.

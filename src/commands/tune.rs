@@ -30,7 +30,7 @@ use crate::report::{ProgressMode, Report, ReportFile};
 const SAMPLE: u64 = 2_000;
 const TIME: Duration = Duration::from_mins(1);
 
-/// Climbs, prints what was found, and says how the program ends.
+/// Measures, prints what was found, and returns how the program ends.
 ///
 /// # Errors
 /// Why no number can be named.

@@ -18,7 +18,7 @@ use crate::fetch::RetrySettings;
 use crate::input::InputSettings;
 use crate::limit::PaceSettings;
 
-/// Gives every word its meaning. Whether the settings go together is looked at afterwards.
+/// Gives every word its meaning. Whether the settings go together is checked afterwards.
 pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, ConfigError> {
     let input_path = input_path(&call.input)?;
     let input = InputSettings {

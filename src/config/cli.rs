@@ -1,5 +1,5 @@
-//! The command line, the only place that names clap. Its options are made from the table of settings
-//! (a derive would say every name, table and default a second time), all as plain text: what a value
+//! The command line, the only place that names clap. Its options are made from the list of settings
+//! (a derive would write every name, table and default a second time), all as plain text: what a value
 //! means is decided once, for all three places, when the layers are laid over each other.
 
 mod args;

@@ -1,4 +1,4 @@
-//! The process environment, read once: nothing else in the program looks at it. Tests build theirs.
+//! The process environment, read once: nothing else in the program reads it. Tests build theirs.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

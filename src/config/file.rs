@@ -18,7 +18,7 @@ use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::foreign_names;
 use crate::config::layers::Layer;
-use crate::config::options::{self, NOT_SETTINGS, SETTINGS, Setting, Table, Takes};
+use crate::config::options::{self, CONFIG, NOT_SETTINGS, SETTINGS, Setting, Table, Takes};
 use crate::config::origin::{Origin, Word};
 use crate::config::values::quoted;
 
@@ -140,7 +140,7 @@ impl<'a> ConfigText<'a> {
         let hint = match options::nearest(text, names()) {
             Some(name) => format!("did you mean [{name}]?"),
             None => format!(
-                "the tables are {}; if this file belongs to another program, name yours with --config FILE",
+                "the tables are {}; if this file belongs to another program, name yours with --{CONFIG} FILE",
                 names().map(|name| format!("[{name}]")).collect::<Vec<_>>().join(" ")
             ),
         };
@@ -194,7 +194,7 @@ impl<'a> ConfigText<'a> {
                 text.to_string()
             }
             (Takes::Word(_), DeValue::Integer(number)) => {
-                // A sign says something in `retry-on = +202`, where TOML reads it as the number 202.
+                // The sign counts in `retry-on = +202`, which TOML reads as the number 202.
                 let is_signed = self.text.get(value.span()).is_some_and(|text| text.starts_with('+'));
                 let sign = if is_signed && setting.plus_counts { "+" } else { "" };
                 format!("{sign}{}", number.to_string().trim_start_matches('+'))

@@ -123,7 +123,7 @@ fn settings(
     Ok((settings, layers))
 }
 
-/// How an error of [`load`] is to be said. The same three places are asked, as far as they can be read:
+/// How an error of [`load`] is to be printed. The same three places are read, as far as they can be:
 /// what is wrong in one of them must not make a line that the log's reader cannot parse.
 #[must_use]
 pub fn log_format(args: &[OsString], env: &Environment, cwd: &Path) -> LogFormat {

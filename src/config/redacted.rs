@@ -1,4 +1,4 @@
-//! Every setting as a report may show it: what was said, who said it, and no secret.
+//! Every setting as a report may show it: its value, the place that set it, and no secret.
 //!
 //! Of an address its user-info is left out and of its query the values that are written out, of headers their
 //! values, of a body all but the name of its file. `${NAME}` and `{column}` stand as they were written.
