@@ -107,10 +107,7 @@ fn run(
         report,
         shutdown: &shutdown,
         signals: &mut event_loop.signals,
-        reader: match output.target {
-            Target::Stdout => StdoutPeer::of_standard_output(),
-            Target::File(_) => StdoutPeer::none(),
-        },
+        reader: reader_of(&output.target),
         started: (*started).into(),
         deadline: session.deadline().map(Into::into),
         max_age: settings.output.max_age,
@@ -145,6 +142,14 @@ fn run(
     let exit = conclude(finished, runtime, signals);
     drop(lock);
     Ok(exit)
+}
+
+/// The program that reads standard output, where that is the output.
+fn reader_of(target: &Target) -> StdoutPeer {
+    match target {
+        Target::Stdout => StdoutPeer::of_standard_output(),
+        Target::File(_) => StdoutPeer::none(),
+    }
 }
 
 /// What became of the input while the run went on.
