@@ -94,7 +94,11 @@ fn complain(failure: &CommandError, format: LogFormat, env: &Environment) -> Exi
 fn of_config(error: ConfigError) -> CommandError {
     if let ConfigError::MissingUrl { input, reading, output_missing, bare, command } = &error {
         let usual = error.hint().unwrap_or_default();
-        return match what_to_type((command, *bare), input, reading, *output_missing) {
+        return match what_to_type(
+            &Typed { command, bare: *bare, output_missing: *output_missing },
+            input,
+            reading,
+        ) {
             Ok(hint) => CommandError::new(error.exit(), error.to_string()).with_hint(hint),
             Err(None) => CommandError::new(error.exit(), error.to_string()).with_hint(usual),
             // An address does not help with an input that cannot be read.
@@ -110,13 +114,21 @@ fn of_config(error: ConfigError) -> CommandError {
     error.into()
 }
 
+/// What the user typed.
+struct Typed<'a> {
+    command: &'a str,
+    /// Nothing but the input.
+    bare: bool,
+    /// Without `--output`.
+    output_missing: bool,
+}
+
 /// What to type, with a column that the input has: the whole command, or what to add to one that has
 /// options (which are not repeated here: they may hold secrets). Otherwise what is wrong with the input.
 fn what_to_type(
-    (command, bare): (&str, bool),
+    &Typed { command, bare, output_missing }: &Typed<'_>,
     input: &InputPath,
     reading: &InputSettings,
-    output_missing: bool,
 ) -> Result<String, Option<InputError>> {
     // A pipe would have to be waited for.
     let InputPath::File(path) = input else { return Err(None) };

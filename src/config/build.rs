@@ -13,7 +13,7 @@ use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
 use crate::config::options;
 use crate::config::redacted;
-use crate::config::settings::{Demo, InputPath, Request, Response, Run, Secret, Settings, Target};
+use crate::config::settings::{Demo, InputPath, RequestOptions, Response, Run, Secret, Settings, Target};
 use crate::fetch::RetrySettings;
 use crate::input::InputSettings;
 use crate::limit::PaceSettings;
@@ -74,10 +74,10 @@ fn input_path(path: &OsString) -> Result<InputPath, ConfigError> {
     }
 }
 
-fn request(layers: &Layers, cwd: &Path) -> Result<Request, ConfigError> {
+fn request(layers: &Layers, cwd: &Path) -> Result<RequestOptions, ConfigError> {
     let body = body(layers, cwd)?;
     let usual = if body.is_some() { Method::POST } else { Method::GET };
-    Ok(Request {
+    Ok(RequestOptions {
         url: layers.get(&options::URL)?,
         method: layers.get(&options::METHOD)?.unwrap_or(usual),
         headers: layers.get(&options::HEADER)?,

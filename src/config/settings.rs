@@ -29,7 +29,7 @@ pub struct Settings {
     /// How it is read.
     pub input: InputSettings,
     /// What is sent to the API.
-    pub request: Request,
+    pub request: RequestOptions,
     /// How fast, and how long a pause may be.
     pub pace: PaceSettings,
     /// What the fetcher sends again.
@@ -61,7 +61,7 @@ impl Settings {
 
 /// What leaves for the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct RequestOptions {
     /// `--url`, not yet parsed. `None` if and only if [`Settings::demo`] is there.
     pub url: Option<Secret>,
     /// `--method`, or GET, or POST with a body.

@@ -159,12 +159,11 @@ impl<T: Transport> Climb<'_, T> {
                 _ = tick.tick() => report_gate(gate, report, started),
                 step = next => match step {
                     NextStep::Over => Some(ClimbEnd::Sample),
-                    NextStep::Opened(Planned::Job(job)) => {
-                        open.jobs.push(fetcher.fetch(job));
-                        None
-                    }
-                    NextStep::Opened(_) => {
-                        skipped += 1;
+                    NextStep::Opened(planned) => {
+                        match planned {
+                            Planned::Job(job) => open.jobs.push(fetcher.fetch(job)),
+                            _ => skipped += 1,
+                        }
                         None
                     }
                     NextStep::Done(entry) => {

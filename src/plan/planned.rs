@@ -30,7 +30,7 @@ pub enum Planned {
 }
 
 /// A row that makes no request. A later row may still get a job for its key: see
-/// [`Planner::was_planned`](crate::plan::Planner::was_planned).
+/// `Planner::was_planned`.
 #[derive(Debug)]
 pub struct RejectedRow {
     /// The row's place in the input.

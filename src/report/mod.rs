@@ -1,7 +1,7 @@
 //! Events to people: progress while a run goes on, warnings as they come, and the summary at its end.
 //!
 //! A [`Report`] is called, synchronously, beside the work. The events that come with every SKU are only
-//! counted ([`RunStats`]); what is drawn is drawn when the engine ticks, from those counts, so its cost does not grow
+//! counted (`RunStats`); what is drawn is drawn when the engine ticks, from those counts, so its cost does not grow
 //! with the speed of the run. Everything goes to one writer, standard error, and a failure to write there is
 //! no failure of the run.
 //!

@@ -15,7 +15,7 @@ use crate::collect::publish::changes::ChangeFile;
 use crate::collect::publish::context::PublishContext;
 use crate::collect::publish::decision::{PublishDecision, PublishFacts, with_kept};
 use crate::collect::publish::draft::{Draft, DraftHandle, DraftPlan, DraftedRows};
-use crate::collect::publish::example::example;
+use crate::collect::publish::example::{NewOutput, example};
 use crate::collect::publish::failure_file::FailedRows;
 use crate::collect::publish::guard::suspicious_shares;
 use crate::collect::publish::outcome::{Evidence, PublishOutcome, UnpublishedOutcome};
@@ -99,9 +99,10 @@ impl ClosedRun {
         let facts = facts(settings, paths, old, with_kept(measured.profile, pass.kept, old));
         let facts = PublishFacts { fetched, ..facts };
         let judgement = facts.judge();
-        let example = judgement
-            .shown()
-            .and_then(|shown| example(paths, settings.format, (output.path(), shown, &measured)));
+        let example = judgement.shown().and_then(|shown| {
+            let new = NewOutput { path: output.path(), measured: &measured };
+            example(paths, settings.format, shown, new)
+        });
         let evidence = Evidence { example, ..evidence(&facts, &measured) };
         let (unpruned, pruned, not_in_input) = (pass.unpruned(), pass.prunes(), pass.not_in_input);
         let RowPass { rows, state, changes, .. } = pass;

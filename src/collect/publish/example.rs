@@ -15,11 +15,21 @@ use crate::collect::settings::Format;
 /// Bytes of a body that are kept at most; the message shortens them further.
 const BODY: usize = 1000;
 
-/// A key that shows this degradation, and its body in the new output, which is at `new`.
+/// A new output.
+#[derive(Clone, Copy)]
+pub(crate) struct NewOutput<'a> {
+    /// Where it is written.
+    pub(crate) path: &'a Path,
+    /// What was counted in it.
+    pub(crate) measured: &'a MeasuredOutput,
+}
+
+/// A key that shows this degradation, and its body in the new output.
 pub(crate) fn example(
     paths: &Paths,
     format: Format,
-    (new, degradation, measured): (&Path, Degradation, &MeasuredOutput),
+    degradation: Degradation,
+    NewOutput { path: new, measured }: NewOutput<'_>,
 ) -> Option<(String, Option<String>)> {
     let found = match degradation {
         Degradation::Empty | Degradation::Fewer => {

@@ -106,7 +106,9 @@ impl<C: Connect> DirectClient<C> {
             None => Box::pin(self.open(reuse)).await?,
         };
         match slot {
-            Slot::Http1(connection) => connection.send(self.http1_request(request)?, &self.idle).await,
+            Slot::Http1(connection) => {
+                Exchange::over_http1(connection, self.http1_request(request)?, &self.idle).await
+            }
             Slot::Http2(permit) => Exchange::over_http2(permit, self.http2_request(request)?).await,
         }
     }

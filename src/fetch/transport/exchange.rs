@@ -34,13 +34,14 @@ enum Carrier<'a, S: ConnectionIo> {
 }
 
 impl<'a, S: ConnectionIo> Exchange<'a, S> {
-    pub(super) fn over_http1(
-        response: http::Response<Incoming>,
-        connection: Box<Http1Connection<S>>,
+    /// Sends over HTTP/1.1, and waits for the head of the answer. The connection goes to `idle` after the body.
+    pub(super) async fn over_http1(
+        mut connection: Box<Http1Connection<S>>,
+        request: http::Request<Full<Bytes>>,
         idle: &'a IdlePool<S>,
-    ) -> Self {
-        let (head, body) = response.into_parts();
-        Self { head, body, carrier: Carrier::Http1(Some(connection), idle) }
+    ) -> Result<Self, SendError> {
+        let (head, body) = connection.send(request).await?.into_parts();
+        Ok(Self { head, body, carrier: Carrier::Http1(Some(connection), idle) })
     }
 
     /// Sends over HTTP/2, and waits for the head of the answer.

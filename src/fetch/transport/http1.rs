@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use tokio::time::Instant;
 
 use super::SendError;
-use super::exchange::Exchange;
 use super::observed_io::{ConnectionIo, ObservedIo, READ_BUFFER, ReadObserver};
 use super::send_error::{SendStage, connection_error};
 
@@ -99,12 +99,11 @@ impl<S: ConnectionIo> Http1Connection<S> {
         }
     }
 
-    /// Sends a request and waits for the head of its answer. The connection returns to `idle` after the body.
+    /// Sends a request and waits for the head of its answer.
     pub(super) async fn send(
-        mut self: Box<Self>,
+        &mut self,
         request: http::Request<Full<Bytes>>,
-        idle: &IdlePool<S>,
-    ) -> Result<Exchange<'_, S>, SendError> {
+    ) -> Result<http::Response<Incoming>, SendError> {
         let reads_before = self.reads();
         let mut head = pin!(self.requests.send_request(request));
         let response = poll_fn(|cx| {
@@ -114,7 +113,7 @@ impl<S: ConnectionIo> Http1Connection<S> {
         .await
         .map_err(|error| connection_error(&error, self.stage(reads_before)))?;
         self.has_answered = true;
-        Ok(Exchange::over_http1(response, self, idle))
+        Ok(response)
     }
 }
 

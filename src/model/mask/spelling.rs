@@ -12,6 +12,20 @@ pub(super) const INTRODUCERS: [u8; 4] = [b'%', b'\\', b'&', b'+'];
 /// The most characters of an entity that are read, zeros before its number among them.
 const LONGEST_ENTITY: usize = 24;
 
+/// A character of which only the first bytes or units are read yet, each after this prefix.
+#[derive(Clone, Copy)]
+struct Partial<'a, T> {
+    prefix: &'a str,
+    before: T,
+}
+
+/// How the number of a character is written.
+#[derive(Clone, Copy)]
+struct Numeral {
+    base: u32,
+    closing: char,
+}
+
 /// The entities of ASCII characters, by the names of HTML.
 const ENTITIES: [(&str, char); 46] = [
     ("Tab", '\t'),
@@ -125,8 +139,8 @@ impl<'a> Spelled<'a> {
     /// `%C3%A9`, or as JavaScript's `escape` writes it, `%u00e9`.
     fn percent(&self, at: usize, levels: u8, found: Found<'_>) {
         match self.one(at, levels, |c| c == 'u') {
-            Some((_, end)) => self.units(("%u", None), end, levels, found),
-            None => self.bytes(("%", &[]), at, levels, found),
+            Some((_, end)) => self.units(Partial { prefix: "%u", before: None }, end, levels, found),
+            None => self.bytes(Partial { prefix: "%", before: &[] }, at, levels, found),
         }
     }
 
@@ -139,8 +153,8 @@ impl<'a> Spelled<'a> {
             'b' => found('\u{8}', end),
             'f' => found('\u{c}', end),
             'u' => match self.one(end, levels, |c| c == '{') {
-                Some((_, end)) => self.numeric((16, '}'), end, levels, found),
-                None => self.units(("\\u", None), end, levels, found),
+                Some((_, end)) => self.numeric(Numeral { base: 16, closing: '}' }, end, levels, found),
+                None => self.units(Partial { prefix: "\\u", before: None }, end, levels, found),
             },
             'U' => {
                 if let Some((code, end)) = self.number(end, levels, 8)
@@ -155,7 +169,7 @@ impl<'a> Spelled<'a> {
                 {
                     found(c, end);
                 }
-                self.bytes(("\\x", &[]), end, levels, found);
+                self.bytes(Partial { prefix: "\\x", before: &[] }, end, levels, found);
             }
             // Of letters and digits no escape stands for themselves.
             _ if c.is_ascii_punctuation() || c == ' ' => found(c, end),
@@ -163,27 +177,35 @@ impl<'a> Spelled<'a> {
         });
     }
 
-    /// The rest of a character that is written byte by byte, each after this prefix; `before` are its first bytes.
-    fn bytes(&self, (prefix, before): (&str, &[u8]), at: usize, levels: u8, found: Found<'_>) {
+    /// The rest of a character that is written byte by byte, each after the prefix.
+    fn bytes(&self, Partial { prefix, before }: Partial<'_, &[u8]>, at: usize, levels: u8, found: Found<'_>) {
         let Some((byte, end)) = self.number(at, levels, 2) else { return };
         let bytes: Vec<u8> = before.iter().copied().chain(u8::try_from(byte)).collect();
         match std::str::from_utf8(&bytes) {
             Ok(text) => text.chars().for_each(|c| found(c, end)),
             Err(error) if error.error_len().is_none() => {
-                self.after(prefix, end, levels, &mut |end| self.bytes((prefix, &bytes), end, levels, found));
+                self.after(prefix, end, levels, &mut |end| {
+                    self.bytes(Partial { prefix, before: &bytes }, end, levels, found);
+                });
             }
             Err(_) => {}
         }
     }
 
-    /// The rest of a character that is written in UTF-16, each unit after this prefix; `before` is its first one.
-    fn units(&self, (prefix, before): (&str, Option<u16>), at: usize, levels: u8, found: Found<'_>) {
+    /// The rest of a character that is written in UTF-16, each unit after the prefix.
+    fn units(
+        &self,
+        Partial { prefix, before }: Partial<'_, Option<u16>>,
+        at: usize,
+        levels: u8,
+        found: Found<'_>,
+    ) {
         let Some((unit, end)) = self.number(at, levels, 4) else { return };
         let units = before.into_iter().chain(u16::try_from(unit));
         match (char::decode_utf16(units).next(), before, u16::try_from(unit)) {
             (Some(Ok(c)), ..) => found(c, end),
             (_, None, Ok(unit)) => {
-                let found = &mut |end| self.units((prefix, Some(unit)), end, levels, found);
+                let found = &mut |end| self.units(Partial { prefix, before: Some(unit) }, end, levels, found);
                 self.after(prefix, end, levels, found);
             }
             _ => {}
@@ -204,8 +226,8 @@ impl<'a> Spelled<'a> {
     fn entity(&self, at: usize, levels: u8, found: Found<'_>) {
         if let Some((_, end)) = self.one(at, levels, |c| c == '#') {
             return match self.one(end, levels, |c| matches!(c, 'x' | 'X')) {
-                Some((_, end)) => self.numeric((16, ';'), end, levels, found),
-                None => self.numeric((10, ';'), end, levels, found),
+                Some((_, end)) => self.numeric(Numeral { base: 16, closing: ';' }, end, levels, found),
+                None => self.numeric(Numeral { base: 10, closing: ';' }, end, levels, found),
             };
         }
         if let Some((name, end)) = self.word(';', at, levels)
@@ -216,7 +238,7 @@ impl<'a> Spelled<'a> {
     }
 
     /// The number of a character in this base, with any zeros before it, and what ends it.
-    fn numeric(&self, (base, closing): (u32, char), at: usize, levels: u8, found: Found<'_>) {
+    fn numeric(&self, Numeral { base, closing }: Numeral, at: usize, levels: u8, found: Found<'_>) {
         if let Some((digits, end)) = self.word(closing, at, levels)
             && let Some(c) = u32::from_str_radix(&digits, base).ok().and_then(char::from_u32)
         {
