@@ -1,11 +1,14 @@
-//! The house rules that the compiler does not know: imports go downward only, siblings never name each
-//! other, and each outside power has one room.
+//! The rules of the structure that the compiler does not know: imports go to lower layers only, no cycle between
+//! files, one module for each outside power, the sizes of files and functions, and no type name twice.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod imports;
+mod shape;
+mod source;
 
-/// Rooms by floor, from the ground up; `demo` stands apart and names the words only.
-const FLOORS: &[&[&str]] = &[
+use source::{Source, sources};
+
+/// Modules by layer, the lowest first; `demo` stands apart and imports from `model` only.
+const LAYERS: &[&[&str]] = &[
     &["model"],
     &["input", "json", "limit"],
     &["plan", "fetch", "collect", "report"],
@@ -14,131 +17,117 @@ const FLOORS: &[&[&str]] = &[
     &["commands"],
 ];
 
-/// A name and the only places that may use it.
-const DOORS: &[(&str, &[&str])] = &[
-    ("reqwest::", &["fetch/transport.rs", "fetch/transport/"]),
-    ("governor::", &["limit/"]),
-    ("clap::", &["config/cli.rs", "config/cli/"]),
-    ("clap_complete::", &["config/cli/"]),
-    ("clap_mangen::", &["config/cli/"]),
-    ("std::env::", &["config/", "main.rs"]),
-    ("fs::rename", &["collect/"]),
-    ("eprintln!", &[]),
-    ("println!", &[]),
+/// A crate, module, function or macro and the only places that may name it. clippy.toml forbids more, with reasons.
+const ALLOWED_USES: &[(&str, &[&str])] = &[
+    ("reqwest", &["fetch/transport.rs", "fetch/transport/"]),
+    ("hyper", &["fetch/transport/", "demo/server.rs"]),
+    ("hyper_util", &["fetch/transport/", "demo/server.rs"]),
+    ("hyper_rustls", &["fetch/transport/"]),
+    ("h2", &["fetch/transport/send_error.rs"]),
+    ("rustls", &["fetch/transport.rs", "fetch/transport/"]),
+    ("rustls_platform_verifier", &["fetch/transport/trust.rs"]),
+    ("governor", &["limit/"]),
+    ("clap", &["config/cli.rs", "config/cli/", "config/options.rs", "config/options/"]),
+    ("clap_complete", &["config/cli/"]),
+    ("clap_mangen", &["config/cli/"]),
+    ("toml", &["config/file.rs"]),
+    ("csv::Reader", &["input/"]),
+    ("jaq_core", &["fetch/classify/select/"]),
+    ("encoding_rs", &["fetch/classify/charset.rs"]),
+    ("flate2", &["input/source.rs", "fetch/classify/decode.rs"]),
+    ("zstd", &["input/source.rs", "fetch/classify/decode.rs"]),
+    ("brotli_decompressor", &["fetch/classify/decode.rs"]),
+    ("indicatif", &["report/console/bar.rs"]),
+    ("plotters", &["report/"]),
+    ("tempfile", &["collect/"]),
+    ("signal_hook", &["engine/signals.rs"]),
+    ("tokio::signal", &["engine/signals.rs"]),
     ("tokio::spawn", &["demo/"]),
+    ("std::env", &["config/", "main.rs"]),
+    ("std::net", &["fetch/transport/", "demo/"]),
+    ("io::stdin", &["input/"]),
+    ("io::stdout", &["engine/stdout_peer.rs", "commands/"]),
+    ("io::stderr", &["commands/", "limit/descriptors.rs"]),
+    ("fs::rename", &["collect/files/atomic.rs", "collect/journal/set_aside.rs", "collect/journal/open.rs"]),
+    ("fs::remove_file", &["collect/"]),
+    ("File::open", &["collect/", "config/file.rs", "input/source.rs"]),
+    ("fs::OpenOptions", &["collect/"]),
+    ("fs::read", &["config/build.rs", "commands/wiring.rs", "collect/files/replaceable.rs"]),
+    ("fs::read_to_string", &["engine/signals.rs"]),
     ("spawn_blocking", &["engine/", "fetch/classify/offload.rs"]),
     ("thread::spawn", &[]),
     ("thread::Builder", &["engine/", "collect/", "demo/"]),
     ("process::exit", &["main.rs"]),
+    ("eprintln!", &[]),
+    ("println!", &[]),
 ];
 
-fn sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = Vec::new();
-    let mut open = vec![root.clone()];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path: PathBuf = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
-                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-                found.push((name, fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    assert!(found.len() > 40, "the walk found {} files only", found.len());
-    let tests = test_files(&found);
-    found.retain(|(name, _)| !tests.contains(name));
-    found
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// Files that hold tests alone: what they do binds no room.
-fn test_files(all: &[(String, String)]) -> Vec<String> {
-    let mut tests = Vec::new();
-    for (file, text) in all {
-        let folder = match file.rsplit_once('/') {
-            Some((folder, "mod.rs")) => folder,
-            _ => file.trim_end_matches(".rs"),
-        };
-        let declared = text.match_indices("#[cfg(test)]\nmod ").filter_map(|(at, m)| {
-            let (name, _) = text[at + m.len()..].split_once(';')?;
-            name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_').then_some(name)
-        });
-        tests.extend(declared.map(|name| format!("{folder}/{name}.rs")));
-    }
-    tests
+fn nothing_in(wrong: &[String]) {
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn floor(room: &str) -> Option<usize> {
-    FLOORS.iter().position(|floor| floor.contains(&room))
-}
-
-/// The code without its tests and without comments.
-fn code(text: &str) -> String {
-    let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
-    text[..end].lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
-}
-
-fn rooms_named(code: &str) -> Vec<String> {
-    let name = |rest: &str| -> String {
-        rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+#[test]
+fn imports_go_to_lower_layers_only_and_modules_of_one_layer_never_name_each_other() {
+    let is_allowed = |module: &str, named: &str| match (module, layer(module), layer(named)) {
+        _ if named == module => true,
+        ("demo", _, Some(below)) => below == 0,
+        ("commands", _, _) if named == "demo" => true,
+        (_, Some(here), Some(below)) => below < here,
+        _ => false,
     };
-    let mut rooms: Vec<String> =
-        code.match_indices("crate::").map(|(at, m)| name(&code[at + m.len()..])).collect();
-    for (at, m) in code.match_indices("use crate::{") {
-        let list = &code[at + m.len()..];
-        let list = &list[..list.find("};").unwrap_or(0)];
-        rooms.extend(list.split(',').map(|part| name(part.trim())));
-    }
-    rooms
-}
-
-#[test]
-fn imports_go_downward_only_and_siblings_never_name_each_other() {
+    let sources = sources();
+    let modules = imports::Modules::of(&sources);
     let mut wrong = Vec::new();
-    for (file, text) in sources() {
-        let room = file.split('/').next().unwrap();
-        if file == "lib.rs" || file == "main.rs" {
-            continue;
-        }
-        for named in rooms_named(&code(&text)) {
-            let allowed = match (room, floor(room), floor(&named)) {
-                _ if named == room => true,
-                ("demo", _, Some(below)) => below == 0,
-                ("commands", _, _) if named == "demo" => true,
-                (_, Some(here), Some(below)) => below < here,
-                _ => false,
-            };
-            if !allowed {
-                wrong.push(format!("{file} names crate::{named}"));
+    for source in sources.iter().filter(|source| source.name.contains('/')) {
+        let module = source.name.split('/').next().unwrap();
+        for named in modules.imports(source) {
+            if !is_allowed(module, named.split('/').next().unwrap()) {
+                wrong.push(format!("{} imports from {named}", source.name));
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    nothing_in(&wrong);
 }
 
 #[test]
-fn each_outside_power_has_one_room() {
+fn no_files_import_from_each_other_in_a_circle() {
+    nothing_in(&imports::cycles(&sources()));
+}
+
+#[test]
+fn each_outside_power_has_one_module() {
     let mut wrong = Vec::new();
-    for (file, text) in sources() {
-        let code = code(&text);
-        for (power, places) in DOORS {
-            let used = code.match_indices(power).any(|(at, _)| {
-                // `eprintln!` holds `println!`, and `std::env::` may follow a path of another crate.
-                !code[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-            });
-            if used && !places.iter().any(|place| file.starts_with(place)) {
-                wrong.push(format!("{file} uses {power}"));
+    for source in sources() {
+        for (power, places) in ALLOWED_USES {
+            if !places.iter().any(|place| source.name.starts_with(place)) && source.uses(power) {
+                wrong.push(format!("{} uses {power}", source.name));
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    nothing_in(&wrong);
 }
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    let silent: Vec<String> =
-        sources().into_iter().filter(|(_, text)| !text.starts_with("//!")).map(|(file, _)| file).collect();
-    assert!(silent.is_empty(), "{}", silent.join("\n"));
+    let is_silent = |source: &Source| !source.text.starts_with("//!");
+    nothing_in(&sources().into_iter().filter(is_silent).map(|source| source.name).collect::<Vec<_>>());
+}
+
+#[test]
+fn files_are_short_and_functions_take_few_parameters() {
+    let sources = sources();
+    let long = |source: &&Source| source.lines > shape::MOST_LINES_OF_A_FILE;
+    let said = |source: &Source| format!("{}: {} lines without its tests", source.name, source.lines);
+    let mut wrong: Vec<String> = sources.iter().filter(long).map(said).collect();
+    wrong.extend(sources.iter().flat_map(shape::functions));
+    nothing_in(&wrong);
+}
+
+#[test]
+fn no_type_name_stands_for_two_things() {
+    nothing_in(&shape::repeated_types(&sources()));
 }

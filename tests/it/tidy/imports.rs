@@ -66,11 +66,11 @@ impl Modules {
     fn file_of(&self, path: &[String], depth: usize) -> Option<&str> {
         let known = (0..=path.len()).rev().find(|end| self.files.contains_key(&path[..*end]))?;
         let (module, rest) = path.split_at(known);
-        if let Some(name) = rest.first().filter(|_| depth < 8) {
-            if let Some(target) = self.aliases.get(&(module.to_vec(), name.clone())) {
-                let target: Path = target.iter().chain(&rest[1..]).cloned().collect();
-                return self.file_of(&target, depth + 1);
-            }
+        if let Some(name) = rest.first().filter(|_| depth < 8)
+            && let Some(target) = self.aliases.get(&(module.to_vec(), name.clone()))
+        {
+            let target: Path = target.iter().chain(&rest[1..]).cloned().collect();
+            return self.file_of(&target, depth + 1);
         }
         self.files.get(module).map(String::as_str)
     }
@@ -119,7 +119,9 @@ pub fn flatten(tree: &UseTree) -> Vec<(Path, String)> {
     match tree {
         UseTree::Path(path) => {
             let below = flatten(&path.tree).into_iter();
-            below.map(|(rest, name)| (std::iter::once(path.ident.to_string()).chain(rest).collect(), name)).collect()
+            below
+                .map(|(rest, name)| (std::iter::once(path.ident.to_string()).chain(rest).collect(), name))
+                .collect()
         }
         UseTree::Name(name) if name.ident == "self" => vec![(Vec::new(), String::new())],
         UseTree::Name(name) => vec![(vec![name.ident.to_string()], name.ident.to_string())],

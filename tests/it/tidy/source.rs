@@ -32,7 +32,8 @@ impl Source {
 
     /// Whether the code names this path, such as `std::env` (also as `use std::{env, …}`) or the macro `println!`.
     pub fn uses(&self, path: &str) -> bool {
-        let mut search = Search { wanted: path.trim_end_matches('!'), is_macro: path.ends_with('!'), found: false };
+        let mut search =
+            Search { wanted: path.trim_end_matches('!'), is_macro: path.ends_with('!'), found: false };
         search.visit_file(&self.code);
         search.found
     }
@@ -84,11 +85,27 @@ fn test_files(file: &str, code: &File) -> Vec<String> {
     };
     let declared = |item: &Item| match item {
         Item::Mod(module) if module.content.is_none() && module.attrs.iter().any(is_cfg_test) => {
-            Some(format!("{folder}/{}.rs", module.ident))
+            let beside =
+                |path: String| format!("{}/{path}", file.rsplit_once('/').map_or("", |(above, _)| above));
+            let named = module.attrs.iter().find_map(path_of).map(beside);
+            Some(named.unwrap_or_else(|| format!("{folder}/{}.rs", module.ident)))
         }
         _ => None,
     };
     code.items.iter().filter_map(declared).collect()
+}
+
+/// The path of `#[path = "tests.rs"]`, from the folder of the file.
+fn path_of(attribute: &Attribute) -> Option<String> {
+    let Meta::NameValue(pair) = &attribute.meta else { return None };
+    match &pair.value {
+        syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(path), .. })
+            if attribute.path().is_ident("path") =>
+        {
+            Some(path.value())
+        }
+        _ => None,
+    }
 }
 
 fn is_cfg_test(attribute: &Attribute) -> bool {
@@ -142,7 +159,8 @@ impl Visit<'_> for Search<'_> {
     }
 
     fn visit_macro(&mut self, call: &syn::Macro) {
-        self.found |= self.is_macro && call.path.segments.last().is_some_and(|last| last.ident == self.wanted);
+        self.found |=
+            self.is_macro && call.path.segments.last().is_some_and(|last| last.ident == self.wanted);
         // The arguments are tokens, not parsed code.
         let arguments: String = call.tokens.to_string().split_whitespace().collect();
         self.found |= !self.is_macro && arguments.contains(&format!("{}::", self.wanted));
@@ -151,7 +169,8 @@ impl Visit<'_> for Search<'_> {
 
     fn visit_item_use(&mut self, item: &syn::ItemUse) {
         let paths = super::imports::flatten(&item.tree);
-        self.found |= !self.is_macro && paths.iter().any(|(path, _)| is_within(&path.join("::"), self.wanted));
+        self.found |=
+            !self.is_macro && paths.iter().any(|(path, _)| is_within(&path.join("::"), self.wanted));
     }
 }
 
