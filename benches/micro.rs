@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench micro [FILTER]`; `cargo bench --bench micro -- --test` runs everything once.
 //!
-//! The template has no door of its own: the planner renders it. A repeat is planned without it, so that what
+//! The template has no measurement of its own: the planner renders it. A repeat is planned without it, so that what
 //! a job costs above a repeat is the template and the place that the planner keeps.
 
 use std::cell::Cell;
@@ -12,10 +12,10 @@ use std::time::SystemTime;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use skufetch::collect::{self, Collector, JobIdentity, OutputSettings, Provenance, Target};
-use skufetch::input::{Columns, InputSettings, Row, Rows};
-use skufetch::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
-use skufetch::plan::{Planned, Planner, RequestSettings, RequestTemplate};
+use skufetch::testing::collect::{self, Collector, JobIdentity, OutputSettings, Provenance, Target};
+use skufetch::testing::input::{Columns, InputSettings, Row, Rows};
+use skufetch::testing::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
+use skufetch::testing::plan::{Planned, Planner, RequestSettings, RequestTemplate};
 
 fn main() {
     divan::main();
@@ -33,7 +33,8 @@ mod body {
         let (document, mut out) = document(name);
         bencher.counter(BytesCount::of_slice(&document)).bench_local(|| {
             out.clear();
-            skufetch::json::compact(divan::black_box(&document), &mut out).expect("the document is good");
+            skufetch::testing::json::compact(divan::black_box(&document), &mut out)
+                .expect("the document is good");
         });
     }
 
@@ -142,7 +143,7 @@ fn row(number: u32, colour: &str) -> Row {
     Row { seq: Seq(number), line: u64::from(number) + 1, record, damage: None }
 }
 
-fn job(planned: Planned) -> skufetch::model::Job {
+fn job(planned: Planned) -> skufetch::testing::model::Job {
     match planned {
         Planned::Job(job) => job,
         other => panic!("{other:?}"),

@@ -6,6 +6,6 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Not its name: a folder may be entered though one above it may not be searched.
     #[expect(clippy::disallowed_methods, reason = "the one place")]
-    let exit = skufetch::commands::run(std::env::args_os(), Path::new("."));
+    let exit = skufetch::run(std::env::args_os(), Path::new("."));
     ExitCode::from(exit.code())
 }

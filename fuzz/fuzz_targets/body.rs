@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
-use skufetch::json::{JsonError, JsonErrorKind, MAX_DEPTH, compact};
+use skufetch::testing::json::{JsonError, JsonErrorKind, MAX_DEPTH, compact};
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use skufetch::config::{Environment, Invocation, load, options};
+use skufetch::testing::config::{Environment, Invocation, load, options};
 use tempfile::TempDir;
 
 const CANARY: &str = "cAnAry";

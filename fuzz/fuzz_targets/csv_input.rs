@@ -6,7 +6,7 @@ use std::io::{self, Cursor, Read};
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use skufetch::input::{InputError, InputSettings, Rows, may_delimit};
+use skufetch::testing::input::{InputError, InputSettings, Rows, may_delimit};
 
 #[derive(Debug, Arbitrary)]
 struct Case<'a> {

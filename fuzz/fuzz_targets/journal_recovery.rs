@@ -10,11 +10,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use skufetch::collect::{
+use skufetch::testing::collect::{
     JobIdentity, Collector, OutputSettings, Preflight, Provenance, PublishContext, Target, preflight,
 };
-use skufetch::input::Columns;
-use skufetch::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
+use skufetch::testing::input::Columns;
+use skufetch::testing::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
 use tempfile::TempDir;
 
 #[derive(Debug, Arbitrary)]

@@ -10,8 +10,8 @@ use http::header::DATE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use skufetch::fetch::rate_fields::quota;
-use skufetch::limit::{Concurrency, Gate, PaceSettings};
+use skufetch::testing::fetch::quota;
+use skufetch::testing::limit::{Concurrency, Gate, PaceSettings};
 
 const NAMES: [&str; 12] = [
     "ratelimit",

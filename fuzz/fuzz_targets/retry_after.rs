@@ -8,8 +8,8 @@ use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use skufetch::fetch::retry_after::retry_after;
-use skufetch::model::fault::RetryAfter;
+use skufetch::testing::fetch::retry_after;
+use skufetch::testing::model::RetryAfter;
 
 #[derive(Debug, Arbitrary)]
 struct Case<'a> {

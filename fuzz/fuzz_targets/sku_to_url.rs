@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use skufetch::input::{Columns, Row};
-use skufetch::model::{Job, Seq};
-use skufetch::plan::{BodyEscape, Planned, Planner, RequestSettings, RequestTemplate};
+use skufetch::testing::input::{Columns, Row};
+use skufetch::testing::model::{Job, Seq};
+use skufetch::testing::plan::{BodyEscape, Planned, Planner, RequestSettings, RequestTemplate};
 use url::Url;
 
 #[derive(Debug, Arbitrary)]
@@ -59,11 +59,11 @@ fuzz_target!(|case: Case<'_>| {
     }
 });
 
-fn planner(url: &str) -> Result<Planner, skufetch::plan::PlanError> {
+fn planner(url: &str) -> Result<Planner, skufetch::testing::plan::PlanError> {
     planner_of(&RequestSettings { url: url.into(), ..RequestSettings::default() })
 }
 
-fn planner_of(settings: &RequestSettings) -> Result<Planner, skufetch::plan::PlanError> {
+fn planner_of(settings: &RequestSettings) -> Result<Planner, skufetch::testing::plan::PlanError> {
     let names = ["sku", "b", "key"].map(String::from).to_vec();
     let columns = Columns { names, key: 2, delimiter: b',', headers: true };
     let env = |name: &str| (name == "T").then(|| "can/ary".to_owned());

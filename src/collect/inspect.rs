@@ -21,7 +21,7 @@ use crate::model::{Fingerprint, Key};
 
 /// What earlier runs left for this one.
 #[derive(Debug)]
-pub struct Inspection {
+pub(crate) struct Inspection {
     answers: RecoveredAnswers,
     previous: PreviousRun,
     salt: [u8; 16],
@@ -40,7 +40,7 @@ impl Inspection {
     ///
     /// # Errors
     /// An old output that cannot be merged with, a damaged journal, or disk trouble.
-    pub fn of(
+    pub(crate) fn of(
         settings: &OutputSettings,
         place: &Preflight,
         identity: &JobIdentity,
@@ -74,7 +74,7 @@ impl Inspection {
 
     /// The key that fingerprints are to be made with.
     #[must_use]
-    pub fn salt(&self) -> [u8; 16] {
+    pub(crate) fn salt(&self) -> [u8; 16] {
         self.salt
     }
 
@@ -82,7 +82,7 @@ impl Inspection {
     ///
     /// # Errors
     /// [`CollectError::TooFewRows`] if it would.
-    pub fn check_rows(
+    pub(crate) fn check_rows(
         &self,
         settings: &OutputSettings,
         place: &Preflight,
@@ -95,18 +95,18 @@ impl Inspection {
     }
 
     /// Whether the journal has the answer to this request; each answer counts once.
-    pub fn answered(&mut self, fingerprint: Fingerprint) -> bool {
+    pub(crate) fn answered(&mut self, fingerprint: Fingerprint) -> bool {
         self.answers.take(fingerprint).is_some()
     }
 
     /// Answers in the journal of an interrupted run, asked for or not.
     #[must_use]
-    pub fn journalled(&self) -> u64 {
+    pub(crate) fn journalled(&self) -> u64 {
         self.answers.len() as u64
     }
 
     /// What is known of the value that the old output has for this request.
-    pub fn previous_value(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<PreviousValue> {
+    pub(crate) fn previous_value(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<PreviousValue> {
         self.previous.previous_value(key, fingerprint)
     }
 }

@@ -13,7 +13,9 @@ use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
 use crate::config::options;
 use crate::config::redacted;
-use crate::config::settings::{Demo, InputPath, RequestOptions, Response, Run, Secret, Settings, Target};
+use crate::config::settings::{
+    Demo, InputPath, RequestOptions, Response, RunOptions, Secret, Settings, Target,
+};
 use crate::fetch::RetrySettings;
 use crate::input::InputSettings;
 use crate::limit::PaceSettings;
@@ -145,8 +147,8 @@ fn beside(output: &Path) -> PathBuf {
     output.with_file_name(name)
 }
 
-fn run(layers: &Layers, call: &Call<'_>) -> Result<Run, ConfigError> {
-    Ok(Run {
+fn run(layers: &Layers, call: &Call<'_>) -> Result<RunOptions, ConfigError> {
+    Ok(RunOptions {
         max_time: layers.get(&options::MAX_TIME)?,
         min_success: layers.get(&options::MIN_SUCCESS)?,
         dry_run: layers.get(&options::DRY_RUN)?,

@@ -52,7 +52,7 @@ impl fmt::Display for Percent {
 
 /// `--guard`: a share, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Guard(pub Option<Percent>);
+pub(crate) struct Guard(pub Option<Percent>);
 
 impl FromStr for Guard {
     type Err = ValueError;

@@ -23,17 +23,17 @@ pub mod options;
 mod origin;
 mod redacted;
 mod setting;
-pub mod settings;
+pub(crate) mod settings;
 mod values;
 
 use std::ffi::OsString;
 use std::path::Path;
 
-pub use command_line::TypedCommand;
+pub(crate) use command_line::TypedCommand;
 pub use environment::Environment;
-pub use error::ConfigError;
-pub use origin::Origin;
-pub use settings::Settings;
+pub(crate) use error::ConfigError;
+pub(crate) use origin::Origin;
+pub(crate) use settings::Settings;
 
 use crate::report::ReportFormat;
 use call::{Call, Purpose};
@@ -68,7 +68,7 @@ pub struct Tune {
 /// from `cwd`.
 ///
 /// # Errors
-/// Whatever is wrong in any of the three places; see [`ConfigError`].
+/// Whatever is wrong in any of the three places; see `ConfigError`.
 pub fn load(
     args: impl Iterator<Item = OsString>,
     env: &Environment,
@@ -103,7 +103,7 @@ fn report_of_tune(settings: &Settings) -> Result<Option<ReportFile>, ConfigError
 
 /// The command that was probably meant by a word that names no file.
 #[must_use]
-pub fn nearest_command(word: &str) -> Option<String> {
+pub(crate) fn nearest_command(word: &str) -> Option<String> {
     cli::nearest_command(word)
 }
 
@@ -126,7 +126,7 @@ fn settings(
 /// How an error of [`load`] is to be printed. The same three places are read, as far as they can be:
 /// what is wrong in one of them must not make a line that the log's reader cannot parse.
 #[must_use]
-pub fn log_format(args: &[OsString], env: &Environment, cwd: &Path) -> LogFormat {
+pub(crate) fn log_format(args: &[OsString], env: &Environment, cwd: &Path) -> LogFormat {
     let setting = &options::LOG_FORMAT;
     let word = cli::typed(args, setting.name).or_else(|| env.setting(setting)).or_else(|| {
         let config = cli::typed(args, options::CONFIG).map(Into::into);

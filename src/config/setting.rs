@@ -220,7 +220,7 @@ impl Eq for Setting {}
 pub(super) const VARIABLE_PREFIX: &str = "SKUFETCH_";
 
 /// A setting with the type of its value.
-pub struct Handle<T: 'static> {
+pub(crate) struct Handle<T: 'static> {
     /// What it is.
     pub setting: Setting,
     /// Reads the value from what was written, or from the default.
@@ -254,12 +254,12 @@ impl<'a> Given<'a> {
     }
 
     /// Where it came from.
-    pub fn origin(&self) -> Origin {
+    pub(super) fn origin(&self) -> Origin {
         self.word().map_or(Origin::Default, |word| word.origin.clone())
     }
 
     /// The error for a wrong value.
-    pub fn wrong(&self, why: impl Into<String>) -> WrongValue {
+    pub(super) fn wrong(&self, why: impl Into<String>) -> WrongValue {
         WrongValue { origin: self.origin(), why: why.into() }
     }
 
@@ -270,7 +270,7 @@ impl<'a> Given<'a> {
     }
 
     /// The setting as text, if it was set.
-    pub fn text(&self) -> Result<Option<&'a str>, WrongValue> {
+    pub(super) fn text(&self) -> Result<Option<&'a str>, WrongValue> {
         self.filled()?.map(|text| self.utf8(text)).transpose()
     }
 
@@ -279,7 +279,10 @@ impl<'a> Given<'a> {
     }
 
     /// The setting, or its default, as `parse` reads it.
-    pub fn parse<T, E: ToString>(&self, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, WrongValue> {
+    pub(super) fn parse<T, E: ToString>(
+        &self,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, WrongValue> {
         let text = match self.word() {
             Some(word) => self.utf8(&word.text)?,
             None => self.setting.default,
@@ -288,7 +291,7 @@ impl<'a> Given<'a> {
     }
 
     /// The setting as `parse` reads it, if it was set.
-    pub fn parse_if_set<T, E: ToString>(
+    pub(super) fn parse_if_set<T, E: ToString>(
         &self,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Result<Option<T>, WrongValue> {
@@ -296,22 +299,25 @@ impl<'a> Given<'a> {
     }
 
     /// The setting, or its default, as the type itself reads it.
-    pub fn choice<T: FromStr<Err: ToString>>(&self) -> Result<T, WrongValue> {
+    pub(super) fn choice<T: FromStr<Err: ToString>>(&self) -> Result<T, WrongValue> {
         self.parse(str::parse)
     }
 
     /// Whether the setting is on.
-    pub fn flag(&self) -> Result<bool, WrongValue> {
+    pub(super) fn flag(&self) -> Result<bool, WrongValue> {
         self.parse(values::truth)
     }
 
     /// The setting as a path, if it was set. A path need not be UTF-8.
-    pub fn path(&self) -> Result<Option<PathBuf>, WrongValue> {
+    pub(super) fn path(&self) -> Result<Option<PathBuf>, WrongValue> {
         Ok(self.filled()?.map(PathBuf::from))
     }
 
     /// All texts of a list.
-    pub fn list<T>(&self, parse: impl Fn(&str, &Origin) -> Result<T, String>) -> Result<Vec<T>, WrongValue> {
+    pub(super) fn list<T>(
+        &self,
+        parse: impl Fn(&str, &Origin) -> Result<T, String>,
+    ) -> Result<Vec<T>, WrongValue> {
         let one = |word: &Word| {
             let text = word.text.to_str().ok_or_else(|| NOT_UTF8.to_owned());
             text.and_then(|text| parse(text, &word.origin))

@@ -9,17 +9,17 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use secrecy::{ExposeSecret, SecretString};
 
-pub use crate::collect::{OutputSettings, Target};
-pub use crate::config::choices::Percent;
+pub(crate) use crate::collect::{OutputSettings, Target};
+pub(crate) use crate::config::choices::Percent;
 use crate::config::origin::Origin;
 use crate::config::setting::Setting;
-pub use crate::fetch::{BodyAs, RetrySettings};
-pub use crate::input::{InputPath, InputSettings};
-pub use crate::limit::PaceSettings;
+pub(crate) use crate::fetch::{BodyAs, RetrySettings};
+pub(crate) use crate::input::{InputPath, InputSettings};
+pub(crate) use crate::limit::PaceSettings;
 use crate::model::{Rate, Size};
-pub use crate::plan::BodyEscape;
+pub(crate) use crate::plan::BodyEscape;
 use crate::report::ShownSetting;
-pub use crate::report::{LogFormat, ProgressMode, ReportFile};
+pub(crate) use crate::report::{LogFormat, ProgressMode, ReportFile};
 
 /// What this run shall do. `Debug` shows no secret.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub struct Settings {
     /// What is written, and what of earlier runs is kept. Also holds the statuses of `--retry-on` and `--null-on`.
     pub output: OutputSettings,
     /// How this run goes.
-    pub run: Run,
+    pub run: RunOptions,
     /// The built-in API, if it is what this run fetches from.
     pub demo: Option<Demo>,
     /// Sentences that the person should read before the run.
@@ -108,7 +108,7 @@ pub struct Response {
 
 /// This run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Run {
+pub struct RunOptions {
     /// `--max-time`, from the start.
     pub max_time: Option<Duration>,
     /// `--min-success`: with fewer fetched, nothing is published.

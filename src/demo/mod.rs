@@ -5,10 +5,10 @@
 //! too. [`catalogue`] is an API on top of it, whose [products](Catalogue) are computed from the SKU alone:
 //! nothing is stored, and two runs get the same answers.
 
-pub mod catalogue;
+pub(crate) mod catalogue;
 mod limiter;
 mod product;
-pub mod server;
+pub(crate) mod server;
 
-pub use catalogue::{Catalogue, DemoCounts, DemoSettings};
+pub use catalogue::{Catalogue, DemoSettings};
 pub use server::Server;

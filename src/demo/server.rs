@@ -22,10 +22,10 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 /// The request that a handler gets.
-pub type ServerRequest = http::Request<Incoming>;
+pub(crate) type ServerRequest = http::Request<Incoming>;
 
 /// The response of a handler.
-pub type ServerResponse = http::Response<Full<Bytes>>;
+pub(crate) type ServerResponse = http::Response<Full<Bytes>>;
 
 /// Connections that may wait to be accepted: the limit of Linux (`net.core.somaxconn`), so that some thousand
 /// clients that connect at once need no second attempt after a second.

@@ -1,7 +1,7 @@
 //! What an answer means for its job: a pure function of the answer and the settings.
 
 mod charset;
-pub mod decode;
+pub(crate) mod decode;
 mod offload;
 mod select;
 
@@ -25,7 +25,7 @@ use decode::decode;
 
 pub(super) use decode::ACCEPTED_CODINGS;
 pub(super) use offload::Offload;
-pub use select::{Select, SelectError};
+pub(crate) use select::{Select, SelectError};
 
 /// How bodies are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl fmt::Display for BodyAs {
 }
 
 /// How answers are classified, and what is kept of them.
-pub struct ResponseSettings {
+pub(crate) struct ResponseSettings {
     /// The filter on each body.
     pub select: Select,
     /// How bodies are stored.

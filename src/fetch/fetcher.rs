@@ -36,7 +36,7 @@ pub struct RetrySettings {
 }
 
 /// Takes jobs to their outcome. Shared by all jobs of a run.
-pub struct Fetcher<T> {
+pub(crate) struct Fetcher<T> {
     transport: T,
     gate: Arc<Gate>,
     retry: RetrySettings,
@@ -50,7 +50,7 @@ pub struct Fetcher<T> {
 }
 
 /// What the fetcher shares with the rest of the run.
-pub struct Companions {
+pub(crate) struct Companions {
     /// Every attempt passes it.
     pub gate: Arc<Gate>,
     /// Receives the events.
@@ -95,7 +95,7 @@ enum AfterFault {
 
 impl<T: Transport> Fetcher<T> {
     /// For jobs whose attempts pass this gate.
-    pub fn new(
+    pub(crate) fn new(
         transport: T,
         retry: RetrySettings,
         response: ResponseSettings,
@@ -110,17 +110,17 @@ impl<T: Transport> Fetcher<T> {
     }
 
     /// How often an attempt is made again at most.
-    pub fn retries(&self) -> u32 {
+    pub(crate) fn retries(&self) -> u32 {
         self.retry.retries
     }
 
     /// The first job whose answer showed that the credentials were good, if there was one.
-    pub fn accepted(&self) -> Option<&Job> {
+    pub(crate) fn accepted(&self) -> Option<&Job> {
         self.accepted.get()
     }
 
     /// Sends until the job has an outcome, or until the run stops.
-    pub async fn fetch(&self, job: Job) -> Entry {
+    pub(crate) async fn fetch(&self, job: Job) -> Entry {
         let mut tries = Tries::default();
         let outcome = self.outcome(&job, &mut tries).await;
         if self.accepted.get().is_none() && outcome.shows_good_credentials() {

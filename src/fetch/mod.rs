@@ -9,18 +9,24 @@ mod classify;
 mod fetcher;
 mod field_value;
 mod health;
-pub mod rate_fields;
+pub(crate) mod rate_fields;
 mod redirect;
-pub mod retry_after;
+pub(crate) mod retry_after;
 mod shutdown;
 mod transport;
 
-pub use classify::{BodyAs, ResponseSettings, Select, SelectError, decode};
-pub use fetcher::{Companions, Fetcher, RetrySettings};
+pub(crate) use classify::{BodyAs, ResponseSettings, Select, SelectError, decode};
+pub(crate) use fetcher::{Companions, Fetcher, RetrySettings};
 pub(crate) use health::OUTAGE_PAUSES;
-pub use redirect::Follow;
-pub use shutdown::Shutdown;
-pub use transport::{
-    Http, OnConnected, PROXY_SCHEMES, RawAnswer, Reuse, SendError, Transport, TransportError,
-    TransportSettings, is_proxy_of_environment, is_proxy_scheme,
+pub(crate) use redirect::Follow;
+pub(crate) use shutdown::Shutdown;
+#[cfg(test)]
+pub(crate) use transport::RawAnswer;
+#[cfg(test)]
+pub(crate) use transport::Reuse;
+#[cfg(test)]
+pub(crate) use transport::SendError;
+pub(crate) use transport::{Http, OnConnected, PROXY_SCHEMES};
+pub(crate) use transport::{
+    Transport, TransportError, TransportSettings, is_proxy_of_environment, is_proxy_scheme,
 };

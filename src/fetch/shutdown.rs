@@ -8,31 +8,31 @@ use crate::model::StopReason;
 
 /// The early end of a run. It is triggered once; the first reason counts.
 #[derive(Debug, Default)]
-pub struct Shutdown {
+pub(crate) struct Shutdown {
     reason: OnceLock<StopReason>,
     triggered: Notify,
 }
 
 impl Shutdown {
     /// Ends the run: no new attempt is sent, waiting jobs are deferred, attempts in flight are drained.
-    pub fn trigger(&self, reason: StopReason) {
+    pub(crate) fn trigger(&self, reason: StopReason) {
         if self.reason.set(reason).is_ok() {
             self.triggered.notify_waiters();
         }
     }
 
     /// Why the run ends, once it was triggered.
-    pub fn reason(&self) -> Option<&StopReason> {
+    pub(crate) fn reason(&self) -> Option<&StopReason> {
         self.reason.get()
     }
 
     /// Whether it was triggered.
-    pub fn is_triggered(&self) -> bool {
+    pub(crate) fn is_triggered(&self) -> bool {
         self.reason.get().is_some()
     }
 
     /// Waits until it is triggered.
-    pub async fn triggered(&self) {
+    pub(crate) async fn triggered(&self) {
         let triggered = self.triggered.notified();
         if !self.is_triggered() {
             triggered.await;

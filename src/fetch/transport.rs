@@ -33,12 +33,12 @@ use secrecy::SecretString;
 
 use crate::model::{Fault, Request, Size};
 
-pub use client::Http;
-pub use general::{PROXY_SCHEMES, is_proxy_of_environment, is_proxy_scheme};
+pub(crate) use client::Http;
+pub(crate) use general::{PROXY_SCHEMES, is_proxy_of_environment, is_proxy_scheme};
 
 /// How requests are sent and answers are read.
 #[derive(Debug, Clone)]
-pub struct TransportSettings {
+pub(crate) struct TransportSettings {
     /// Limit of one attempt, to the last byte of the body.
     pub timeout: Duration,
     /// Limit of opening one connection.
@@ -65,7 +65,7 @@ pub struct TransportSettings {
 
 /// A callback for every new connection to the template's origin.
 #[derive(Clone)]
-pub struct OnConnected(pub Arc<dyn Fn() + Send + Sync>);
+pub(crate) struct OnConnected(pub Arc<dyn Fn() + Send + Sync>);
 
 impl fmt::Debug for OnConnected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,7 +75,7 @@ impl fmt::Debug for OnConnected {
 
 /// What a server sent, its content codings not yet removed.
 #[derive(Debug)]
-pub struct RawAnswer {
+pub(crate) struct RawAnswer {
     /// The status.
     pub status: u16,
     /// The header fields.
@@ -88,7 +88,7 @@ pub struct RawAnswer {
 
 /// Why an attempt brought no answer.
 #[derive(Debug)]
-pub struct SendError {
+pub(crate) struct SendError {
     /// What went wrong.
     pub fault: Fault,
     /// Whether the server cannot have processed the request: a kept-alive connection ended before the first byte of
@@ -105,7 +105,7 @@ impl SendError {
 
 /// Whether a request may be sent on a connection that was used before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reuse {
+pub(crate) enum Reuse {
     /// On a kept-alive connection, or a new one.
     Allowed,
     /// On a new one: the kept-alive ones may be closed at their other end.
@@ -113,7 +113,7 @@ pub enum Reuse {
 }
 
 /// Sends one request and reads one answer.
-pub trait Transport: Send + Sync {
+pub(crate) trait Transport: Send + Sync {
     /// Makes one attempt, bounded by the timeout.
     ///
     /// # Errors
@@ -127,7 +127,7 @@ pub trait Transport: Send + Sync {
 
 /// Why the HTTP client cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TransportError {
+pub(crate) enum TransportError {
     /// The PEM file holds no certificate that can be read.
     #[error("{0}")]
     CaCert(String),

@@ -24,9 +24,12 @@ mod survey;
 
 pub use dialect::may_delimit;
 pub use error::InputError;
-pub use location::{InputLocation, Packing};
-pub use row::{ColumnLookupError, Columns, Damage, Row};
+pub(crate) use row::ColumnLookupError;
+pub use row::Columns;
+pub(crate) use row::Damage;
+pub use row::Row;
 pub use rows::Rows;
 pub(crate) use rows::is_failure_file;
-pub use settings::{InputPath, InputSettings};
+pub(crate) use settings::InputPath;
+pub use settings::InputSettings;
 pub(crate) use survey::{InputChange, SurveyedFile, open_watched, survey};

@@ -14,7 +14,7 @@ use super::{BYTE_ORDER_MARK, JsonError, MAX_DEPTH};
 ///
 /// ```
 /// let mut out = Vec::new();
-/// skufetch::json::compact(b"{ \"a\": [1, 2] }", &mut out).unwrap();
+/// skufetch::testing::json::compact(b"{ \"a\": [1, 2] }", &mut out).unwrap();
 /// assert_eq!(out, br#"{"a":[1,2]}"#);
 /// ```
 ///

@@ -37,11 +37,10 @@ mod spread;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-pub use concurrency::{Concurrency, ConcurrencyError};
+pub use concurrency::Concurrency;
 pub use gate::Gate;
 pub(crate) use gate::{LoadSignal, Permit};
-pub(crate) use gate_events::GateEvent;
-pub use gate_events::GateView;
+pub(crate) use gate_events::{GateEvent, GateView};
 
 use crate::model::Rate;
 

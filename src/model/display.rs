@@ -8,7 +8,7 @@
 /// has at most `max_chars` characters, the last one `…` if some were left out (never a part of an escape).
 /// Backslashes are not escaped: the result is to be read, not parsed.
 #[must_use]
-pub fn display_safe(text: &str, max_chars: usize) -> String {
+pub(crate) fn display_safe(text: &str, max_chars: usize) -> String {
     let mut shown = String::new();
     let mut room = max_chars;
     // Where to cut if the text is too long: the last position with room for the `…`.
@@ -52,7 +52,7 @@ fn acts(c: char) -> bool {
 
 /// `1234567` as `1,234,567`.
 #[must_use]
-pub fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -66,7 +66,7 @@ pub fn count(number: u64) -> String {
 
 /// A number with its noun: `1 retry`, `41 retries`.
 #[must_use]
-pub fn counted(number: u64, one: &str, many: &str) -> String {
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 

@@ -6,7 +6,7 @@ use crate::model::{Fault, Key, LimitChangeReason, PauseReason, StopReason};
 
 /// Something that happened. Holds borrowed data: a reporter that keeps any of it copies it.
 #[derive(Debug, Clone, Copy)]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// An attempt was answered, well or badly.
     AttemptAnswered {
         /// The key.
@@ -95,7 +95,7 @@ pub enum Event<'a> {
 }
 
 /// Receives every event, synchronously, beside the work; must be quick and must not fail.
-pub trait Reporter: Send + Sync {
+pub(crate) trait Reporter: Send + Sync {
     /// Takes note of one event.
     fn on(&self, event: &Event<'_>);
 }

@@ -21,7 +21,7 @@ impl Key {
     /// Parses a CSV cell as a key.
     ///
     /// ```
-    /// use skufetch::model::Key;
+    /// use skufetch::testing::model::Key;
     ///
     /// assert_eq!(Key::parse(b"007 b").unwrap().as_str(), "007 b");
     /// assert!(Key::parse(b"").is_err());

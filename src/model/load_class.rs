@@ -4,7 +4,7 @@ use super::Cause;
 
 /// What one attempt says about how much the server can bear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoadClass {
+pub(crate) enum LoadClass {
     /// The server did the work of the request: a status below 400.
     Served,
     /// It answered at little cost: 401, 404 and every other 4xx but 429. Says nothing about its capacity.
@@ -21,7 +21,7 @@ pub enum LoadClass {
 impl LoadClass {
     /// The class of a status, whether it is stored, retried or neither.
     #[must_use]
-    pub const fn of_status(status: u16) -> Self {
+    pub(crate) const fn of_status(status: u16) -> Self {
         match status {
             429 => Self::Limited,
             503 => Self::Overloaded,
@@ -34,7 +34,7 @@ impl LoadClass {
     /// The class of the fault that an attempt ended with. What is wrong with a complete answer (its body, its coding,
     /// where it redirects to) is no word about the load: the server did its work.
     #[must_use]
-    pub const fn of_cause(cause: Cause) -> Self {
+    pub(crate) const fn of_cause(cause: Cause) -> Self {
         match cause {
             Cause::Status(status) => Self::of_status(status),
             Cause::Timeout => Self::Overloaded,
@@ -50,7 +50,7 @@ impl LoadClass {
 
     /// Whether the load was too much: the client has to send less.
     #[must_use]
-    pub const fn is_too_much(self) -> bool {
+    pub(crate) const fn is_too_much(self) -> bool {
         matches!(self, Self::Limited | Self::Overloaded)
     }
 }

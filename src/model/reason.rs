@@ -38,7 +38,7 @@ impl fmt::Display for PauseReason {
 
 /// Why the number of attempts that may be in flight changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LimitChangeReason {
+pub(crate) enum LimitChangeReason {
     /// A refusal paused the pool.
     RefusedAndPaused,
     /// Attempts were refused above the level that was proven.
@@ -62,7 +62,7 @@ pub enum LimitChangeReason {
 impl LimitChangeReason {
     /// The server refused attempts.
     #[must_use]
-    pub fn is_refusal(self) -> bool {
+    pub(crate) fn is_refusal(self) -> bool {
         matches!(self, Self::RefusedAndPaused | Self::RefusedAbove | Self::TooManyRefused | Self::SomeRefused)
     }
 }
@@ -85,7 +85,7 @@ impl fmt::Display for LimitChangeReason {
 
 /// Why a run ends before its input does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StopReason {
+pub(crate) enum StopReason {
     /// This signal asked for it.
     Signal(u8),
     /// `--max-time` is over.
@@ -152,7 +152,7 @@ impl fmt::Display for StopReason {
 
 /// The name of a signal that stops a run.
 #[must_use]
-pub fn signal_name(number: u8) -> &'static str {
+pub(crate) fn signal_name(number: u8) -> &'static str {
     match number {
         1 => "SIGHUP",
         2 => "SIGINT",

@@ -13,7 +13,7 @@ pub struct UnitError(String);
 /// `5/s`, `600/m`, `1000/h`: a number of attempts a second, a minute or an hour. Never zero.
 ///
 /// ```
-/// let rate: skufetch::model::Rate = "300/m".parse().unwrap();
+/// let rate: skufetch::testing::model::Rate = "300/m".parse().unwrap();
 /// assert_eq!(rate.interval().as_millis(), 200);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl fmt::Display for Size {
 /// A set of HTTP statuses, written `408,425,500,502-504`.
 ///
 /// ```
-/// let statuses: skufetch::model::StatusSet = "408,500-504".parse().unwrap();
+/// let statuses: skufetch::testing::model::StatusSet = "408,500-504".parse().unwrap();
 /// assert!(statuses.contains(503) && !statuses.contains(404));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

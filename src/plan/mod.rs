@@ -26,8 +26,8 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use skufetch::input::{InputSettings, Rows};
-//! use skufetch::plan::{Planned, Planner, RequestSettings, RequestTemplate};
+//! use skufetch::testing::input::{InputSettings, Rows};
+//! use skufetch::testing::plan::{Planned, Planner, RequestSettings, RequestTemplate};
 //!
 //! let csv = Box::new("sku,lang\n4711,de\n".as_bytes());
 //! let mut rows = Rows::from_reader(csv, "example", &InputSettings::default())?;
@@ -73,12 +73,15 @@ mod user_info;
 mod laws;
 
 pub use body_escape::BodyEscape;
-pub use error::{CharsetSource, HeaderFault, PlanError, SyntaxFault, TemplateKind, UrlFault, VariableFault};
-pub use fingerprint::RequestIdentity;
+pub(crate) use error::CharsetSource;
+pub use error::PlanError;
+pub(crate) use error::TemplateKind;
 pub(crate) use lost_zeros::KeyLengths;
-pub use planned::{Planned, RejectedRow};
+pub use planned::Planned;
+pub(crate) use planned::RejectedRow;
 pub use planner::Planner;
-pub use rejection::Rejection;
-pub use request_template::{BoundTemplate, RequestSettings, RequestTemplate};
-pub use suspicious_keys::{KeyWarning, Suspicion};
-pub use template::EnvLookup;
+pub(crate) use rejection::Rejection;
+pub(crate) use request_template::BoundTemplate;
+pub use request_template::{RequestSettings, RequestTemplate};
+#[cfg(test)]
+pub(crate) use template::EnvLookup;

@@ -16,7 +16,7 @@ use crate::plan::error::{PlanError, SyntaxFault, TemplateKind, VariableFault};
 use crate::plan::message_text::quoted;
 
 /// Gives the value of an environment variable.
-pub type EnvLookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+pub(crate) type EnvLookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// A piece of a template as written.
 #[derive(Debug)]

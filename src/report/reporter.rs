@@ -22,7 +22,7 @@ use crate::report::summary::text::{TextStyle, headline, text};
 
 /// Reports what happens. Counting and printing have a lock each: a slow terminal holds up no counter.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report {
     settings: ReportSettings,
     counted: Mutex<Counted>,
     screen: Mutex<Screen>,

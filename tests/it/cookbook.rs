@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use skufetch::demo::{Catalogue, DemoSettings};
+use skufetch::testing::demo::{Catalogue, DemoSettings};
 
 use crate::support::log::percent_decode;
 use crate::support::page::{self, Block, Desk};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use skufetch::demo::{Catalogue, DemoSettings};
+use skufetch::testing::demo::{Catalogue, DemoSettings};
 
 use crate::support::{Run, WorkDir};
 

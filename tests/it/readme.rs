@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::symlink;
 use std::thread;
 
-use skufetch::model::Exit;
+use skufetch::Exit;
 
 use crate::support::page::{self, Desk};
 use crate::support::{Run, WorkDir};

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use rustix::process::Signal;
 
-use skufetch::fetch::decode::decode;
-use skufetch::model::Size;
+use skufetch::testing::fetch::decode;
+use skufetch::testing::model::Size;
 
 use crate::support::reply::echo_body;
 use crate::support::tls::{Authority, Identity, Protocol};

@@ -14,14 +14,14 @@ const LARGEST: u64 = 1 << 20;
 
 /// A place that can be written to.
 #[derive(Debug, Clone)]
-pub struct Document(FileTarget);
+pub(crate) struct Document(FileTarget);
 
 impl Document {
     /// Checks that the file can be written, and removes what killed runs left of it. Creates nothing that stays.
     ///
     /// # Errors
     /// It cannot.
-    pub fn at(path: &Path) -> Result<Self, CollectError> {
+    pub(crate) fn at(path: &Path) -> Result<Self, CollectError> {
         let target = FileTarget::of(path)?;
         clear_old_leftovers(&target.real);
         try_replacing(&target.real).map_err(CollectError::before_first_request)?;
@@ -30,7 +30,7 @@ impl Document {
 
     /// What is there now, if it is text and there is anything.
     #[must_use]
-    pub fn before(&self) -> Option<String> {
+    pub(crate) fn before(&self) -> Option<String> {
         let mut text = String::new();
         File::open(&self.0.real).ok()?.take(LARGEST).read_to_string(&mut text).ok()?;
         Some(text)
@@ -40,7 +40,7 @@ impl Document {
     ///
     /// # Errors
     /// It cannot be written; what was there before then stays as it was.
-    pub fn write(&self, content: &[u8]) -> Result<u64, CollectError> {
+    pub(crate) fn write(&self, content: &[u8]) -> Result<u64, CollectError> {
         let mut replacement = Replacement::create(&self.0.real)?;
         replacement.write_all(content).map_err(CollectError::io(FileOperation::Write, &self.0.given))?;
         replacement.commit()

@@ -24,7 +24,7 @@ const MAX_NOTE: u64 = 4096;
 
 /// The right to write one output; given up when dropped.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     file: File,
 }
 
@@ -39,7 +39,7 @@ impl Lock {
     ///
     /// # Errors
     /// Another run holds it, or the lock file cannot be made.
-    pub fn acquire(paths: &Paths, wait: Duration) -> Result<Self, CollectError> {
+    pub(crate) fn acquire(paths: &Paths, wait: Duration) -> Result<Self, CollectError> {
         let path = &paths.lock;
         let mut file = OpenOptions::new()
             .read(true)

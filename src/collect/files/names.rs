@@ -10,7 +10,7 @@ pub(crate) const STATE: &str = ".state";
 
 /// Where the journal, the lock and the state of an output lie, if it is no symbolic link.
 #[must_use]
-pub fn siblings(output: &Path) -> [PathBuf; 3] {
+pub(crate) fn siblings(output: &Path) -> [PathBuf; 3] {
     [JOURNAL, LOCK, STATE].map(|ending| with_ending(output, ending))
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn failed_beside(output: &Path) -> PathBuf {
 /// Where an output goes that is held back: `out.json` gives `out.held.json`. Of a symbolic link, the file that it leads
 /// to decides.
 #[must_use]
-pub fn held_beside(output: &Path) -> PathBuf {
+pub(crate) fn held_beside(output: &Path) -> PathBuf {
     let mut name = output.file_stem().unwrap_or_default().to_os_string();
     name.push(".held");
     if let Some(extension) = output.extension() {

@@ -39,7 +39,7 @@ pub fn preflight(settings: &OutputSettings) -> Result<Preflight, CollectError> {
 ///
 /// # Errors
 /// As [`preflight`], less what only a trial finds (a quota, a full disk).
-pub fn preflight_without_trace(settings: &OutputSettings) -> Result<Preflight, CollectError> {
+pub(crate) fn preflight_without_trace(settings: &OutputSettings) -> Result<Preflight, CollectError> {
     checked(settings, |target| {
         rustix::fs::access(folder_of(target), Access::WRITE_OK | Access::EXEC_OK)
             .map_err(|error| CollectError::create(target)(error.into()))
@@ -90,7 +90,7 @@ fn checked(
 ///
 /// # Errors
 /// What the file system refuses.
-pub fn try_publishing(place: &Preflight) -> Result<(), CollectError> {
+pub(crate) fn try_publishing(place: &Preflight) -> Result<(), CollectError> {
     let outputs = place.paths.iter().map(|paths| &paths.output);
     let targets = outputs.chain(&place.failed).chain(&place.changes);
     let mut tried: Vec<(&Path, Option<u32>)> = Vec::new();

@@ -100,7 +100,7 @@ pub(crate) fn measure_any(path: &Path, format: Format) -> Result<Option<Profile>
 
 /// How many SKUs an output of either format holds. `None` where it is not there, or is no output.
 #[must_use]
-pub fn skus_in(path: &Path, format: Format) -> Option<u64> {
+pub(crate) fn skus_in(path: &Path, format: Format) -> Option<u64> {
     measure_any(path, format).ok().flatten().map(|profile| profile.skus)
 }
 

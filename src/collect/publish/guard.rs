@@ -12,7 +12,7 @@ use crate::collect::previous::profile::Profile;
 use crate::collect::settings::OutputSettings;
 
 /// A difference that affects fewer SKUs does not count.
-pub const MIN_AFFECTED_SKUS: u64 = 10;
+pub(crate) const MIN_AFFECTED_SKUS: u64 = 10;
 
 /// Something that got much worse. Counts are of SKUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum Degradation {
 
 /// What makes the new output much worse than the old one, in the order of weight. `percent` is `--guard`.
 #[must_use]
-pub fn degradations(old: Baseline, new: Profile, percent: f64) -> Vec<Degradation> {
+pub(crate) fn degradations(old: Baseline, new: Profile, percent: f64) -> Vec<Degradation> {
     let mut degradations = Vec::new();
     if has_fallen(old.profile.skus, new.skus, percent) {
         degradations.push(Degradation::Fewer);
@@ -47,19 +47,19 @@ pub fn degradations(old: Baseline, new: Profile, percent: f64) -> Vec<Degradatio
 /// The same for a first output, which has nothing to be compared with: shares are then taken for suspicious by
 /// themselves.
 #[must_use]
-pub fn suspicious_shares(new: Profile, percent: f64) -> Vec<Degradation> {
+pub(crate) fn suspicious_shares(new: Profile, percent: f64) -> Vec<Degradation> {
     shares(Profile::default(), new, percent)
 }
 
 /// What of `new`, a part of an output, is much worse than the old output was. Its number of SKUs does not count.
 #[must_use]
-pub fn share_degradations(old: Profile, new: Profile, percent: f64) -> Vec<Degradation> {
+pub(crate) fn share_degradations(old: Profile, new: Profile, percent: f64) -> Vec<Degradation> {
     shares(old, new, percent)
 }
 
 /// Whether `new` SKUs in place of `old` are fewer by more than this many percent.
 #[must_use]
-pub fn has_fallen(old: u64, new: u64, percent: f64) -> bool {
+pub(crate) fn has_fallen(old: u64, new: u64, percent: f64) -> bool {
     let lost = old.saturating_sub(new);
     lost >= MIN_AFFECTED_SKUS && lost as f64 * 100.0 > percent * old as f64
 }

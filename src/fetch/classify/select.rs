@@ -18,12 +18,14 @@ const MESSAGE_CHARS: usize = 160;
 
 /// A compiled filter. `Send + Sync`: all threads can share one.
 #[derive(Debug)]
-pub struct Select(Option<Filter>);
+pub(crate) struct Select(Option<Filter>);
 
 /// Why a filter cannot be used, or what it made of a body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SelectError {
+#[cfg_attr(not(feature = "jq"), allow(dead_code, reason = "only jq gives the others"))]
+pub(crate) enum SelectError {
     /// The program was built without jq.
+    #[cfg(not(feature = "jq"))]
     #[error("this build has no jq: only `.` can be selected")]
     NoJq,
     /// The text is no jq filter: what is wrong, and where.
@@ -46,7 +48,7 @@ pub enum SelectError {
 impl SelectError {
     /// Takes secrets out of the message.
     #[must_use]
-    pub fn masked(self, mask: &Mask) -> Self {
+    pub(crate) fn masked(self, mask: &Mask) -> Self {
         match self {
             Self::Failed(text) => Self::Failed(mask.apply(&text).into_owned()),
             other => other,
@@ -60,7 +62,7 @@ impl Select {
     /// # Errors
     /// Text that is no jq filter, or that uses what filters cannot reach; any filter but `.` where the program was built
     /// without jq.
-    pub fn compile(text: &str) -> Result<Self, SelectError> {
+    pub(crate) fn compile(text: &str) -> Result<Self, SelectError> {
         if text.trim() == "." {
             return Ok(Self(None));
         }
@@ -69,7 +71,7 @@ impl Select {
 
     /// Whether this is `.`, which keeps every body as it is.
     #[must_use]
-    pub fn is_identity(&self) -> bool {
+    pub(crate) fn is_identity(&self) -> bool {
         self.0.is_none()
     }
 
@@ -80,7 +82,7 @@ impl Select {
     ///
     /// # Errors
     /// The filter gave no value, several, one that JSON cannot hold, or failed; `out` is then as it was.
-    pub fn apply(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), SelectError> {
+    pub(crate) fn apply(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), SelectError> {
         let began = out.len();
         let result = match &self.0 {
             None => {

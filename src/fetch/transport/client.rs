@@ -14,7 +14,7 @@ use super::{OnConnected, RawAnswer, Reuse, SendError, Transport, TransportError,
 use crate::model::{Cause, Fault, Request};
 
 /// HTTP over sockets.
-pub struct Http {
+pub(crate) struct Http {
     settings: Arc<TransportSettings>,
     /// None where a proxy is used, and where certificates are not verified.
     direct: Option<DirectClient<TcpConnector>>,
@@ -29,7 +29,7 @@ impl Http {
     ///
     /// # Errors
     /// An unreadable certificate, a proxy address that is none, no certificate authorities.
-    pub fn new(mut settings: TransportSettings) -> Result<Self, TransportError> {
+    pub(crate) fn new(mut settings: TransportSettings) -> Result<Self, TransportError> {
         let has_connected = Arc::new(AtomicBool::new(false));
         let (OnConnected(report), flag) = (settings.on_connected.clone(), Arc::clone(&has_connected));
         settings.on_connected = OnConnected(Arc::new(move || {
@@ -57,7 +57,7 @@ impl Http {
 
     /// With a counter of the bytes of answers that wait for the disk: while they are many, no large body is read.
     #[must_use]
-    pub fn with_pending_bytes(mut self, pending_bytes: Arc<AtomicUsize>) -> Self {
+    pub(crate) fn with_pending_bytes(mut self, pending_bytes: Arc<AtomicUsize>) -> Self {
         self.bodies = BodyReader::new(self.settings.max_body, pending_bytes);
         self
     }

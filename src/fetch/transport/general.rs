@@ -31,12 +31,12 @@ const STREAMS_PER_CONNECTION: usize = 8;
 const MAX_CLIENTS: usize = 64;
 
 /// The schemes of a proxy's address.
-pub const PROXY_SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+pub(crate) const PROXY_SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
 
 /// Whether a proxy's address has one of the [`PROXY_SCHEMES`], or none. With any other scheme reqwest would connect
 /// directly, without an error.
 #[must_use]
-pub fn is_proxy_scheme(address: &str) -> bool {
+pub(crate) fn is_proxy_scheme(address: &str) -> bool {
     address
         .split_once("://")
         .is_none_or(|(scheme, _)| PROXY_SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)))
@@ -44,7 +44,7 @@ pub fn is_proxy_scheme(address: &str) -> bool {
 
 /// Whether reqwest uses this value of a standard variable as a proxy. It ignores any other without an error.
 #[must_use]
-pub fn is_proxy_of_environment(value: &str) -> bool {
+pub(crate) fn is_proxy_of_environment(value: &str) -> bool {
     let any_url = Uri::from_static("http://api.example.com");
     Matcher::builder().http(value).build().intercept(&any_url).is_some()
 }

@@ -13,8 +13,7 @@ mod json;
 pub(crate) mod page;
 mod prom;
 
-pub(crate) use data::RunDescription;
-pub use data::{ReportFile, ReportFormat, ShownSetting};
+pub(crate) use data::{ReportFile, ReportFormat, RunDescription, ShownSetting};
 
 #[cfg(test)]
 mod read_page;

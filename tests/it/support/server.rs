@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use skufetch::demo::Server;
+use skufetch::testing::demo::Server;
 
 use super::log::{Log, Seen};
 use super::tls::{Identity, Protocol};
