@@ -32,7 +32,8 @@ enum Wake {
     /// Answers were held for as long as they may be.
     HandOverDue,
     Tick,
-    Step(NextStep),
+    /// The step is in `next_step`.
+    Step,
 }
 
 /// Whether the loop goes on.
@@ -62,6 +63,9 @@ pub(super) struct RunLoop<'a, T, S, N, F> {
     is_hand_over_set: bool,
     /// A second signal came.
     at_once: bool,
+    /// What the loop woke for. It lies here because as the result of a future it would be copied several times, at 500
+    /// instructions a SKU.
+    next_step: Option<NextStep>,
 }
 
 impl<'a, T, S, N, F> RunLoop<'a, T, S, N, F>
@@ -93,6 +97,7 @@ where
             hand_over: Box::pin(tokio::time::sleep(HAND_OVER_WITHIN)),
             is_hand_over_set: false,
             at_once: false,
+            next_step: None,
         }
     }
 
@@ -108,7 +113,7 @@ where
                 self.hand_over.as_mut().reset(Instant::now() + HAND_OVER_WITHIN);
             }
             let flow = match self.wake().await {
-                Wake::Step(step) => self.take_steps(step).await,
+                Wake::Step => self.take_steps().await,
                 Wake::Signal(number) => self.on_signal(number),
                 Wake::DrainOver => Flow::End,
                 Wake::OutOfTime => {
@@ -135,13 +140,13 @@ where
     async fn wake(&mut self) -> Wake {
         let window = self.window();
         let opens_more = self.opens_more();
-        let Self { gate, signals, sink, open, deadline, tick, drain_until, hand_over, .. } = self;
+        let Self { gate, signals, sink, open, deadline, tick, drain_until, hand_over, next_step, .. } = self;
         let next = std::future::poll_fn(|cx| {
             let step = open.poll(cx, || opens_more && has_room(gate), window);
             if step.is_pending() {
                 sink.hand_over_if_due();
             }
-            step
+            step.map(|step| *next_step = Some(step))
         });
         tokio::select! {
             biased;
@@ -150,12 +155,13 @@ where
             () = sleep_until(*drain_until), if drain_until.is_some() => Wake::DrainOver,
             () = hand_over, if self.is_hand_over_set => Wake::HandOverDue,
             _ = tick.tick() => Wake::Tick,
-            step = next => Wake::Step(step),
+            () = next => Wake::Step,
         }
     }
 
-    /// Takes this step, and others as long as there are any.
-    async fn take_steps(&mut self, mut step: NextStep) -> Flow {
+    /// Takes the next step, and others as long as there are any.
+    async fn take_steps(&mut self) -> Flow {
+        let Some(mut step) = self.next_step.take() else { return Flow::Continue };
         let window = self.window();
         let mut taken = 0;
         loop {
