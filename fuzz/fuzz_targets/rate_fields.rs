@@ -50,7 +50,7 @@ fuzz_target!(|case: Case<'_>| {
     let Some(read) = read else { return };
     let sane =
         |time: Duration| time <= Duration::from_secs(100_000_000_000_000) && now.checked_add(time).is_some();
-    assert!(sane(read.reset) && read.window.is_none_or(sane), "{read:?}");
+    assert!(sane(read.reset), "{read:?}");
     assert!(read.remaining == u64::MAX || stands_in(&headers, read.remaining), "{read:?} of {headers:?}");
     let reset = tokio::time::Instant::now().checked_add(read.reset).expect("a clock holds it");
 

@@ -174,7 +174,7 @@ fn other_templates(text: &str, sku: &[u8], b: &[u8]) {
                     assert!(!said.contains("can/ary") && !said.contains("can%2Fary"), "{said}");
                 }
                 Ok(mut planner) => {
-                    let masked = planner.template().mask().apply(text).into_owned();
+                    let masked = planner.request().mask().apply(text).into_owned();
                     assert!(!text.contains("${T}") || !masked.contains("can/ary"), "{masked}");
                     let _ = plan(&mut planner, "1", sku, b);
                 }
