@@ -403,7 +403,7 @@ async fn an_input_that_hangs_is_waited_for_and_left_behind_when_the_run_stops() 
     assert!(near(played.took, seconds(30)), "{:?}", played.took);
     assert_eq!((played.stats.counters.fetched, played.stats.counters.deferred), (3, 0));
     assert!(played.end.input_summary.is_none());
-    let starved = played.end.waits.input;
+    let starved = played.end.waits.blocked.input;
     assert!(starved > seconds(29) && starved <= seconds(30), "{starved:?}");
 }
 

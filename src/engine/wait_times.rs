@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::open_jobs::Supply;
 use crate::limit::GateView;
 use crate::model::{LimitChangeReason, PauseReason};
+use crate::report::BlockedTime;
 
 /// What is still open so long after a tail began is what the tail is about.
 const LATE: Duration = Duration::from_millis(500);
@@ -15,19 +16,9 @@ const LATE: Duration = Duration::from_millis(500);
 pub(crate) struct WaitTimes {
     /// The sum over attempts of their time in flight.
     pub(crate) busy: Duration,
-    /// Every slot was taken.
-    pub(crate) slot: Duration,
-    /// No rate token was left.
-    pub(crate) rate: Duration,
-    /// The pool was paused, or slowed by what the server says of a quota.
-    pub(crate) pauses: Duration,
-    /// Of that, because the API kept failing.
-    pub(crate) outage: Duration,
-    /// A slot was free, but no row was there yet.
-    pub(crate) input: Duration,
-    /// A slot was free, and no row was left.
-    pub(crate) drain: Duration,
-    /// Of that, while a quarter of the slots could have carried what was open.
+    /// By what held it.
+    pub(crate) blocked: BlockedTime,
+    /// Of the time in which no row was left: while a quarter of the slots could have carried what was open.
     pub(crate) tail: Duration,
     /// Of that, with nothing in flight.
     pub(crate) tail_idle: Duration,
@@ -42,19 +33,19 @@ impl WaitTimes {
     pub(super) fn sample(&mut self, view: &GateView, span: Duration, supply: Supply) {
         self.busy += span.saturating_mul(u32::try_from(view.in_flight).unwrap_or(u32::MAX));
         if view.pause_reason == Some(PauseReason::Outage) {
-            self.outage += span;
+            self.blocked.outage += span;
         }
         let held_by = if view.paused_until.is_some() {
-            &mut self.pauses
+            &mut self.blocked.pauses
         } else if view.in_flight >= view.limit {
-            &mut self.slot
+            &mut self.blocked.slot
         } else if view.waiting > 0 && view.slowed {
-            &mut self.pauses
+            &mut self.blocked.pauses
         } else if view.waiting > 0 {
-            &mut self.rate
+            &mut self.blocked.rate
         } else {
             match supply {
-                Supply::Starved => &mut self.input,
+                Supply::Starved => &mut self.blocked.input,
                 Supply::Exhausted(jobs) => {
                     self.sample_drain(jobs, span, view);
                     return;
@@ -67,7 +58,7 @@ impl WaitTimes {
 
     /// No row is left, and slots are free. A tail is what a quarter of the slots could carry.
     fn sample_drain(&mut self, jobs: usize, span: Duration, view: &GateView) {
-        self.drain += span;
+        self.blocked.drain += span;
         if jobs.saturating_mul(4) > view.limit.max(4) {
             return;
         }
@@ -113,29 +104,42 @@ mod tests {
             ..OPEN
         };
         let table: [(&str, GateView, Supply, Of); 7] = [
-            ("pause", paused(PauseReason::Quota), Supply::Rows, |times| times.pauses),
-            ("slots", GateView { in_flight: 8, waiting: 1, ..OPEN }, Supply::Rows, |times| times.slot),
-            ("quota", GateView { waiting: 1, slowed: true, ..OPEN }, Supply::Rows, |times| times.pauses),
-            ("rate", GateView { waiting: 1, ..OPEN }, Supply::Rows, |times| times.rate),
-            ("input", OPEN, Supply::Starved, |times| times.input),
-            ("drain", GateView { limit: 64, ..OPEN }, Supply::Exhausted(60), |times| times.drain),
-            ("outage", paused(PauseReason::Outage), Supply::Rows, |times| times.outage),
+            ("pause", paused(PauseReason::Quota), Supply::Rows, |times| times.blocked.pauses),
+            ("slots", GateView { in_flight: 8, waiting: 1, ..OPEN }, Supply::Rows, |times| {
+                times.blocked.slot
+            }),
+            ("quota", GateView { waiting: 1, slowed: true, ..OPEN }, Supply::Rows, |times| {
+                times.blocked.pauses
+            }),
+            ("rate", GateView { waiting: 1, ..OPEN }, Supply::Rows, |times| times.blocked.rate),
+            ("input", OPEN, Supply::Starved, |times| times.blocked.input),
+            ("drain", GateView { limit: 64, ..OPEN }, Supply::Exhausted(60), |times| times.blocked.drain),
+            ("outage", paused(PauseReason::Outage), Supply::Rows, |times| times.blocked.outage),
         ];
         for (name, view, supply, of) in table {
             let times = sampled(&view, supply);
             assert_eq!(of(&times), SPAN, "{name}");
-            let all = [times.slot, times.rate, times.pauses, times.input, times.drain];
+            let all = [
+                times.blocked.slot,
+                times.blocked.rate,
+                times.blocked.pauses,
+                times.blocked.input,
+                times.blocked.drain,
+            ];
             assert_eq!(all.into_iter().sum::<Duration>(), SPAN, "{name}");
         }
         let free = sampled(&OPEN, Supply::Rows);
-        assert_eq!((free.busy, free.slot + free.rate + free.pauses + free.input), (SPAN, Duration::ZERO));
+        assert_eq!(
+            (free.busy, free.blocked.slot + free.blocked.rate + free.blocked.pauses + free.blocked.input),
+            (SPAN, Duration::ZERO)
+        );
     }
 
     #[test]
     fn a_tail_is_what_a_quarter_of_the_slots_could_carry() {
         let mut times = WaitTimes::default();
         times.sample(&OPEN, SPAN, Supply::Exhausted(3));
-        assert_eq!((times.drain, times.tail), (SPAN, Duration::ZERO));
+        assert_eq!((times.blocked.drain, times.tail), (SPAN, Duration::ZERO));
         for jobs in [2; 20] {
             times.sample(&GateView { in_flight: 0, ..OPEN }, SPAN, Supply::Exhausted(jobs));
         }

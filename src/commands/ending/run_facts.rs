@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::engine::WaitTimes;
 use crate::limit;
 use crate::model::LoadClass;
-use crate::report::{BlockedTime, ConcurrencyUsed, Facts, StatsSnapshot, Tail};
+use crate::report::{ConcurrencyUsed, Facts, StatsSnapshot, Tail};
 
 /// What the verdict depends on besides the settings.
 #[derive(Clone, Copy)]
@@ -30,14 +30,7 @@ pub(super) fn facts(settings: &Settings, measured: Measured<'_>) -> Facts {
             limit::Concurrency::Auto { max } => ConcurrencyUsed::Auto { max: max.get(), settled },
         },
         busy: waits.busy,
-        waits: BlockedTime {
-            slot: waits.slot,
-            rate: waits.rate,
-            pauses: waits.pauses,
-            outage: waits.outage,
-            input: waits.input,
-            drain: waits.drain,
-        },
+        waits: waits.blocked,
         rate: settings.pace.rate,
         processor: processor_time(),
         attempts: stats.counters.attempts(),
