@@ -65,6 +65,8 @@ mod secrets;
 mod shown_query;
 mod suspicious_keys;
 mod template;
+#[cfg(test)]
+mod test_plan;
 mod url_structure;
 mod url_template;
 mod user_info;

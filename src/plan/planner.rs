@@ -156,42 +156,9 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::input::Columns;
     use crate::model::{Mask, Seq};
-    use crate::plan::{EnvLookup, PlanError, RequestSettings, RequestTemplate};
-
-    fn bind(
-        settings: &RequestSettings,
-        names: &[&str],
-        env: &EnvLookup<'_>,
-    ) -> Result<BoundTemplate, PlanError> {
-        let names = names.iter().map(|name| (*name).to_owned()).collect();
-        let columns = Columns { names, key: 0, delimiter: b',', headers: true };
-        Arc::new(RequestTemplate::parse(settings, env)?).bind(&columns)
-    }
-
-    fn settings(url: &str) -> RequestSettings {
-        RequestSettings { url: url.into(), ..RequestSettings::default() }
-    }
-
-    fn env(name: &str) -> Option<String> {
-        (name == "TOKEN").then(|| "can/ary".into())
-    }
-
-    fn planner(settings: &RequestSettings) -> Planner {
-        Planner::new(bind(settings, &["sku", "region"], &env).unwrap(), [3; 16])
-    }
-
-    fn row<C: AsRef<[u8]>>(line: u32, cells: &[C]) -> Row {
-        Row { seq: Seq(line - 2), line: line.into(), record: cells.iter().collect(), damage: None }
-    }
-
-    fn job(planned: Planned) -> Job {
-        match planned {
-            Planned::Job(job) => job,
-            other => panic!("{other:?}"),
-        }
-    }
+    use crate::plan::RequestSettings;
+    use crate::plan::test_plan::{bind, env, job, planner, row, settings};
 
     fn refused(planned: Planned) -> RejectedRow {
         match planned {
