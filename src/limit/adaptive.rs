@@ -185,7 +185,9 @@ impl Adaptive {
     ) -> Option<LimitDecision> {
         let before = self.limit;
         let reason = match sample.signal {
-            LoadSignal::Overload { .. } => self.refused(sample, now),
+            LoadSignal::Overload { .. } | LoadSignal::Strained { .. } | LoadSignal::Refused { .. } => {
+                self.refused(sample, now)
+            }
             LoadSignal::Good { latency } if sample.full => self.answered(sample, latency, now),
             LoadSignal::Good { .. } | LoadSignal::Cheap | LoadSignal::Fault => None,
         };

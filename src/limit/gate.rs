@@ -19,7 +19,7 @@ use state::{AfterUnlock, Departure, GateState};
 
 use super::PaceSettings;
 use super::gate_events::{GateEvent, GateView};
-use super::queue::Ticket;
+use super::queue::{Ticket, WaiterKind};
 use crate::model::{LimitChangeReason, PauseReason};
 
 /// How an attempt ended, as far as the pace is concerned.
@@ -33,9 +33,26 @@ pub(crate) enum LoadSignal {
     /// Answered at little cost to the server (401, 404 and the like): says nothing about capacity, but the API
     /// answers.
     Cheap,
-    /// Too much for the server: 429, 503, a timeout.
+    /// A timeout: too much for the server.
     Overload {
+        /// From leaving to the end of the attempt.
+        latency: Duration,
+    },
+    /// Refused: the server limits the rate, or the number of requests at a time. The pool pauses, or slows down.
+    Refused {
+        /// The status of the answer.
+        status: u16,
+        /// The wait that the answer asks for; none: it says nothing, or zero.
+        asked: Option<Duration>,
         /// From leaving to the refusal.
+        latency: Duration,
+    },
+    /// 500, 502, 503 or 504 without a wait, several SKUs between good answers: the load may be too much, or the server
+    /// fails by itself.
+    Strained {
+        /// The status of the answer.
+        status: u16,
+        /// From leaving to the answer.
         latency: Duration,
     },
     /// No answer for another reason, such as a lost connection: says nothing about capacity.
@@ -75,9 +92,25 @@ impl Gate {
         let at_once = self.shared.lock().leave_at_once();
         let departure = match at_once {
             Some(departure) => departure,
-            None => Turn { shared: &self.shared, ticket: None, holder: None }.wait().await,
+            None => self.turn(WaiterKind::Newcomer).wait().await,
         };
         Permit { shared: Arc::clone(&self.shared), departure, finished: false }
+    }
+
+    /// As [`Self::admit`], for an attempt that was refused: it goes before all that have not been sent yet.
+    pub(crate) async fn admit_refused(&self) -> Permit {
+        let departure = self.turn(WaiterKind::Refused).wait().await;
+        Permit { shared: Arc::clone(&self.shared), departure, finished: false }
+    }
+
+    fn turn(&self, kind: WaiterKind) -> Turn<'_> {
+        Turn { shared: &self.shared, ticket: None, kind, holder: None }
+    }
+
+    /// For how long refusals have come without one accepted attempt; zero where the newest answer was accepted.
+    #[must_use]
+    pub(crate) fn refused_for(&self) -> Duration {
+        self.shared.lock().refused_for(Instant::now())
     }
 
     /// No attempt leaves before `until`; then one probe does, and the rest after its good answer. The later of two
@@ -146,7 +179,7 @@ pub(crate) struct Permit {
 
 impl Permit {
     /// Whether this is the one attempt that leaves after a pause; all others wait for its answer.
-    #[cfg(test)]
+    #[must_use]
     pub(crate) fn is_probe(&self) -> bool {
         self.departure.probe
     }
@@ -155,11 +188,17 @@ impl Permit {
     /// and waits out a pause. The future may be dropped at any time; the permit stays as it was.
     pub(crate) async fn resend(&mut self) {
         self.departure =
-            Turn { shared: &self.shared, ticket: None, holder: Some(self.departure) }.wait().await;
+            Turn {
+                shared: &self.shared,
+                ticket: None,
+                kind: WaiterKind::SlotHolder,
+                holder: Some(self.departure),
+            }
+            .wait()
+            .await;
     }
 
-    /// Gives the slot back and says how the attempt ended. A pause because of it must be set before: `auto` lowers its
-    /// limit further for an answer that paused the pool.
+    /// Gives the slot back and says how the attempt ended. For a refusal the gate pauses the pool or lowers its pace.
     pub(crate) fn finish(mut self, signal: LoadSignal) {
         self.finished = true;
         self.shared.end(self.departure, Some(signal));
@@ -190,6 +229,7 @@ impl GateShared {
 struct Turn<'a> {
     shared: &'a GateShared,
     ticket: Option<Ticket>,
+    kind: WaiterKind,
     /// The slot that it holds already, if it only wants to send again.
     holder: Option<Departure>,
 }

@@ -2,7 +2,8 @@
 //!
 //! Only the head of the queue checks slots, pauses and the rate; all others are parked and cost nothing until the one
 //! before has left. Those that already hold a slot (a resend) come before those that still need one: otherwise each
-//! could wait for the other.
+//! could wait for the other. Those that were refused come before those that were never sent: a SKU that waits for a
+//! limit to lift is not overtaken by the rest of the input.
 
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -23,6 +24,8 @@ enum Waiter {
 pub(super) enum WaiterKind {
     /// Keeps a slot and waits to send again.
     SlotHolder,
+    /// Was refused, and wants a slot to be sent again.
+    Refused,
     /// Wants a slot.
     Newcomer,
 }
@@ -63,6 +66,7 @@ impl Waiters {
 #[derive(Debug, Default)]
 pub(super) struct WaitQueue {
     holders: Waiters,
+    refused: Waiters,
     newcomers: Waiters,
     waiting: usize,
 }
@@ -85,24 +89,15 @@ impl WaitQueue {
     /// Whether this place is the first of the whole queue.
     pub(super) fn is_head(&self, ticket: &Ticket) -> bool {
         match self.head() {
-            Some(kind) if kind == ticket.kind => {
-                let first =
-                    if kind == WaiterKind::SlotHolder { self.holders.first } else { self.newcomers.first };
-                first == ticket.number
-            }
+            Some(kind) if kind == ticket.kind => self.of(kind).first == ticket.number,
             _ => false,
         }
     }
 
     /// The kind of the waiter whose turn it is.
     pub(super) fn head(&self) -> Option<WaiterKind> {
-        if !self.holders.places.is_empty() {
-            Some(WaiterKind::SlotHolder)
-        } else if !self.newcomers.places.is_empty() {
-            Some(WaiterKind::Newcomer)
-        } else {
-            None
-        }
+        let kinds = [WaiterKind::SlotHolder, WaiterKind::Refused, WaiterKind::Newcomer];
+        kinds.into_iter().find(|kind| !self.of(*kind).places.is_empty())
     }
 
     /// Waits at this place until woken. What is returned is to be dropped outside of any lock.
@@ -147,9 +142,18 @@ impl WaitQueue {
         }
     }
 
+    fn of(&self, kind: WaiterKind) -> &Waiters {
+        match kind {
+            WaiterKind::SlotHolder => &self.holders,
+            WaiterKind::Refused => &self.refused,
+            WaiterKind::Newcomer => &self.newcomers,
+        }
+    }
+
     fn kind(&mut self, kind: WaiterKind) -> &mut Waiters {
         match kind {
             WaiterKind::SlotHolder => &mut self.holders,
+            WaiterKind::Refused => &mut self.refused,
             WaiterKind::Newcomer => &mut self.newcomers,
         }
     }

