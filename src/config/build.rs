@@ -50,6 +50,7 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
         retry: RetrySettings {
             retries: layers.get(&options::RETRIES)?,
             follow: layers.get(&options::FOLLOW)?,
+            sends_refused_again: call.purpose == Purpose::Fetch,
         },
         response: Response {
             select: layers.get(&options::SELECT)?,

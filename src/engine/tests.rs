@@ -230,7 +230,8 @@ impl<A: Fn(u32, u32) -> (Duration, u16) + Send + Sync> Scene<A> {
         let report = Arc::new(Report::new(quiet, Box::new(std::io::sink())));
         let shutdown = Arc::new(Shutdown::default());
         let transport = Scripted { answer: self.answer, requests: Mutex::default(), world: world.clone() };
-        let retry = RetrySettings { retries: self.retries, follow: Follow::SameOrigin };
+        let retry =
+            RetrySettings { retries: self.retries, follow: Follow::SameOrigin, sends_refused_again: true };
         let response = ResponseSettings {
             select: Select::compile(".").unwrap(),
             body_as: BodyAs::Json,

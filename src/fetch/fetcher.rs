@@ -12,19 +12,27 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::backoff::backoff;
-use super::classify::{Classification, Offload, ResponseSettings};
+use super::classify::{Offload, ResponseSettings};
 use super::health::{Advice, Health};
 use super::redirect::{self, Follow};
 use super::shutdown::Shutdown;
 use super::transport::{RawAnswer, Reuse, SendError, Transport};
-use crate::limit::{Gate, Permit};
+use crate::limit::{Gate, LoadSignal, Permit};
 use crate::model::job::redacted_url;
 use crate::model::{
-    Cause, Deferral, Entry, Event, Fault, Job, Outcome, PauseReason, Reporter, Request, Seq, display_safe,
+    Answer, Cause, Deferral, Entry, Event, Fault, Job, Outcome, PauseReason, Reporter, Request, Seq,
+    StopReason, display_safe,
 };
 
 /// Characters that are shown of why a redirect was refused: it may name an address of any length.
 const REFUSAL_CHARS: usize = 300;
+/// The run ends after refusals for this long without one good answer, or twice the longest wait that a server may ask
+/// for.
+const REFUSED_FOR_AT_MOST: Duration = Duration::from_mins(10);
+/// A SKU that is refused so often, with good answers to others before each time, is refused for itself.
+const PASSED_OVER_AT_MOST: u32 = 100;
+/// After so many refused probes a job lets another one be the probe: it may be refused for itself.
+const PROBES_IN_A_ROW: u32 = 3;
 
 /// How often a job is tried again, and where redirects may lead.
 #[derive(Debug, Clone)]
@@ -33,6 +41,9 @@ pub struct RetrySettings {
     pub retries: u32,
     /// Which redirects are followed.
     pub follow: Follow,
+    /// What becomes of a SKU whose attempt was refused: it is sent again, as often as it takes, or it has failed
+    /// (`tune`, for which a refusal is an observation).
+    pub sends_refused_again: bool,
 }
 
 /// Takes jobs to their outcome. Shared by all jobs of a run.
@@ -77,20 +88,66 @@ struct Tries {
     /// Requests that were sent, those of redirects included and free resends excluded.
     attempts: u32,
     retries: u32,
+    refusals: RefusalsOfJob,
     /// When the last attempt started.
     sent: Option<std::time::Instant>,
     /// Whether the free resend was used: a job has one.
     was_resent: bool,
 }
 
-/// What follows an attempt that a retry may mend.
-enum AfterFault {
+/// The refusals of one job so far.
+#[derive(Default)]
+struct RefusalsOfJob {
+    /// When the newest one came.
+    newest: Option<Instant>,
+    /// How many came to this job as the probe of a pause, since it let another job go first.
+    as_probe: u32,
+    /// How many came though another job had a good answer since the one before.
+    passed_over: u32,
+}
+
+/// Where a job waits at the gate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum QueueEnd {
+    /// Before all that were not sent yet.
+    Front,
+    /// Behind them.
+    #[default]
+    Back,
+}
+
+/// What an attempt came to, as far as its job is concerned.
+enum Judged {
+    /// The job has its answer.
+    Keep(Answer),
+    /// The job has failed.
+    GiveUp(Fault),
+    /// A fault that another attempt may mend.
+    Retry(Fault),
+    /// The server said "slow down": the SKU has nothing to do with it.
+    Refused(Fault),
+}
+
+/// What follows an attempt that brought no answer to keep.
+enum NextAttempt {
     /// Another attempt after this wait.
-    Retry(Duration),
+    After(Duration, QueueEnd),
     /// The retries are used up.
     Fail,
     /// The run ends.
     Defer(Deferral),
+}
+
+impl RefusalsOfJob {
+    /// Where the job waits: at the front, but for one that was the probe several times.
+    fn queue_end(&mut self, was_probe: bool) -> QueueEnd {
+        self.as_probe += u32::from(was_probe);
+        if self.as_probe < PROBES_IN_A_ROW {
+            return QueueEnd::Front;
+        }
+        self.as_probe = 0;
+        QueueEnd::Back
+    }
 }
 
 impl<T: Transport> Fetcher<T> {
@@ -135,53 +192,101 @@ impl<T: Transport> Fetcher<T> {
     }
 
     async fn outcome(&self, job: &Job, tries: &mut Tries) -> Outcome {
+        let mut queue_end = QueueEnd::Back;
         loop {
-            let Some((permit, _initial_connect)) = self.admit().await else {
+            let Some((permit, _initial_connect)) = self.admit(queue_end).await else {
                 return Outcome::Deferred(Deferral::Stopped);
             };
             let started = Instant::now();
             tries.sent = Some(started.into_std());
+            let attempts_before = tries.attempts;
             let (ended, permit) = self.attempt(job, permit, tries).await;
             let Ok(ended) = ended else { return Outcome::Deferred(Deferral::Stopped) };
-            let (classified, signal) = self.judge(ended, started.elapsed(), job).await;
-            let fault = match classified.masked(&self.answers.settings().mask) {
-                Classification::Keep(answer) => {
+            let (judged, signal) = self.judge(ended, started.elapsed(), job).await;
+            let (fault, next) = match judged {
+                Judged::Keep(answer) => {
                     permit.finish(signal);
                     self.health.answered(started);
                     return Outcome::Fetched(answer);
                 }
-                Classification::GiveUp(fault) => {
-                    // A status that is not retried may still ask the pool to wait.
-                    let asked = self.pause_for(&fault, self.draw(tries.retries));
-                    permit.finish(signal);
-                    self.health.answered(started);
-                    return match asked {
-                        Ok(_) => Outcome::Failed(fault),
-                        Err(deferral) => Outcome::Deferred(deferral),
+                Judged::GiveUp(fault) => {
+                    // A status that is final by the user's word may be a refusal all the same.
+                    let asked = if matches!(signal, LoadSignal::Refused { .. }) {
+                        self.wait_asked_by(&fault)
+                    } else {
+                        self.health.answered(started);
+                        Ok(Duration::ZERO)
                     };
+                    permit.finish(signal);
+                    return asked.map_or_else(Outcome::Deferred, |_| Outcome::Failed(fault));
                 }
-                Classification::Retry(fault) => fault,
+                Judged::Refused(fault) => {
+                    let next = self.after_refusal(&fault, tries, permit.is_probe());
+                    if matches!(next, NextAttempt::After(..)) {
+                        tries.attempts = attempts_before;
+                    }
+                    permit.finish(signal);
+                    (fault, next)
+                }
+                Judged::Retry(fault) => {
+                    let next = self.after_fault(&fault, tries, job.seq, started);
+                    // The pool was paused before the permit is returned: no other request is sent in between.
+                    permit.finish(signal);
+                    (fault, next)
+                }
             };
-            let next = self.after_fault(&fault, tries, job.seq, started);
-            // The pool was paused before the permit is returned: no other request is sent in between.
-            permit.finish(signal);
             let wait = match next {
-                AfterFault::Retry(wait) => wait,
-                AfterFault::Fail => return Outcome::Failed(fault),
-                AfterFault::Defer(deferral) => return Outcome::Deferred(deferral),
+                NextAttempt::After(wait, end) => {
+                    queue_end = end;
+                    wait
+                }
+                NextAttempt::Fail => return Outcome::Failed(fault),
+                NextAttempt::Defer(deferral) => return Outcome::Deferred(deferral),
             };
-            let (key, line, attempt) = (&job.key, job.line, tries.attempts);
+            let (key, line, attempt) = (&job.key, job.line, attempts_before + 1);
             self.reporter.on(&Event::AttemptRetried { key, line, fault: &fault, attempt, wait });
             tokio::select! {
                 biased;
                 () = self.shutdown.triggered() => return Outcome::Deferred(Deferral::Stopped),
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(wait), if !wait.is_zero() => {}
+                () = std::future::ready(()), if wait.is_zero() => {}
             }
         }
     }
 
-    /// Records a fault, pauses the pool where the answer requests that, and decides what follows.
-    fn after_fault(&self, fault: &Fault, tries: &mut Tries, seq: Seq, started: Instant) -> AfterFault {
+    /// What follows a refusal: the job waits at the gate, which pauses the pool or lowers its pace.
+    fn after_refusal(&self, fault: &Fault, tries: &mut Tries, was_probe: bool) -> NextAttempt {
+        if let Err(deferral) = self.wait_asked_by(fault) {
+            return NextAttempt::Defer(deferral);
+        }
+        if self.is_refused_for_too_long() {
+            let status = fault.status.unwrap_or_default();
+            self.shutdown.trigger(StopReason::OnlyRefused { status, lasted: self.gate.refused_for() });
+            return NextAttempt::Defer(Deferral::Stopped);
+        }
+        self.health.record_not_ready();
+        if !self.retry.sends_refused_again || self.is_refused_alone(&mut tries.refusals) {
+            return NextAttempt::Fail;
+        }
+        NextAttempt::After(Duration::ZERO, tries.refusals.queue_end(was_probe))
+    }
+
+    /// Whether refusals came for too long without one good answer.
+    fn is_refused_for_too_long(&self) -> bool {
+        self.gate.refused_for() >= REFUSED_FOR_AT_MOST.max(2 * self.gate.max_retry_after())
+    }
+
+    /// Takes note of a refusal. Whether others had good answers all the while, so that it is this SKU which is refused
+    /// and not the client.
+    fn is_refused_alone(&self, refusals: &mut RefusalsOfJob) -> bool {
+        let others_came = refusals.newest.is_some_and(|newest| self.health.has_answered_since(newest));
+        refusals.passed_over += u32::from(others_came);
+        refusals.newest = Some(Instant::now());
+        refusals.passed_over >= PASSED_OVER_AT_MOST
+    }
+
+    /// Records a fault, pauses the pool where the API is down, and decides what follows.
+    fn after_fault(&self, fault: &Fault, tries: &mut Tries, seq: Seq, started: Instant) -> NextAttempt {
         // A status below 400 is retried only where --retry-on names it: the API works, the answer is not ready yet.
         let is_unready = matches!(fault.cause, Cause::Status(..400));
         let first = (tries.retries == 0).then_some(seq);
@@ -193,24 +298,24 @@ impl<T: Transport> Fetcher<T> {
         };
         let is_last = advice == Advice::Retry && tries.retries == self.retry.retries;
         let draw = self.draw(tries.retries);
-        let asked = if is_unready { self.wait_asked_by(fault) } else { self.pause_for(fault, draw) };
+        let asked = if is_unready { self.wait_asked_by(fault) } else { Ok(Duration::ZERO) };
         if let Advice::Hold { pause: Some(pause) } = advice {
             self.gate.pause(Instant::now() + pause, PauseReason::Outage);
         }
         match (asked, advice) {
-            (Err(deferral), _) => AfterFault::Defer(deferral),
+            (Err(deferral), _) => NextAttempt::Defer(deferral),
             (_, Advice::Stop(reason)) => {
                 self.shutdown.trigger(reason);
-                AfterFault::Defer(Deferral::Stopped)
+                NextAttempt::Defer(Deferral::Stopped)
             }
-            _ if is_last => AfterFault::Fail,
-            (Ok(asked), Advice::Hold { .. }) => AfterFault::Retry(asked),
+            _ if is_last => NextAttempt::Fail,
+            (Ok(asked), Advice::Hold { .. }) => NextAttempt::After(asked, QueueEnd::Back),
             (Ok(asked), Advice::Retry) => {
                 if !is_unready {
                     self.health.retried();
                 }
                 tries.retries += 1;
-                AfterFault::Retry(asked.saturating_add(draw))
+                NextAttempt::After(asked.saturating_add(draw), QueueEnd::Back)
             }
         }
     }
@@ -219,7 +324,7 @@ impl<T: Transport> Fetcher<T> {
     ///
     /// Until one connection is open, few attempts try to open one, so that a dead port does not get all of them. This
     /// bound comes before the gate, because a request that has passed the gate must be sent at once.
-    async fn admit(&self) -> Option<(Permit, Option<SemaphorePermit<'_>>)> {
+    async fn admit(&self, queue_end: QueueEnd) -> Option<(Permit, Option<SemaphorePermit<'_>>)> {
         if self.shutdown.is_triggered() {
             return None;
         }
@@ -229,7 +334,11 @@ impl<T: Transport> Fetcher<T> {
             } else {
                 self.initial_connects.acquire().await.ok()
             };
-            (self.gate.admit().await, initial_connect)
+            let permit = match queue_end {
+                QueueEnd::Front => self.gate.admit_refused().await,
+                QueueEnd::Back => self.gate.admit().await,
+            };
+            (permit, initial_connect)
         };
         tokio::select! {
             biased;

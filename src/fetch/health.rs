@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::fault::RetryAfter;
-use crate::model::{Cause, Fault, LoadClass, Seq, StopReason};
+use crate::model::{Cause, Fault, Seq, StopReason};
 
 /// Retries may be at most this share of all requests, in percent.
 const RETRY_SHARE: u64 = 20;
@@ -64,6 +63,8 @@ struct HealthState {
     streak: usize,
     streak_jobs: Vec<Seq>,
     level: usize,
+    /// When the attempt left whose good answer is the newest one, by that instant.
+    newest_good: Option<Instant>,
     /// When the newest pause of an outage began, until a good answer to an attempt that was sent after it.
     held_at: Option<Instant>,
     paused_until: Option<Instant>,
@@ -82,6 +83,7 @@ impl Health {
         let mut state = self.lock();
         state.attempts += 1;
         state.connected = true;
+        state.newest_good = state.newest_good.max(Some(left));
         if state.held_at.is_some_and(|held| left < held) {
             // It was sent before the outage was noticed, and is no sign of its end.
             return;
@@ -95,8 +97,14 @@ impl Health {
         }
     }
 
-    /// An attempt was answered with a status below 400 that `--retry-on` names. The API works, so this neither begins an
-    /// outage nor is paid from the budget; but it brought no value, so it ends no outage either.
+    /// Whether an attempt that was sent after this instant was answered by an API that works.
+    #[must_use]
+    pub(super) fn has_answered_since(&self, since: Instant) -> bool {
+        self.lock().newest_good.is_some_and(|left| left > since)
+    }
+
+    /// An attempt was refused, or answered with a status below 400 that `--retry-on` names. The API works, so this
+    /// neither begins an outage nor is paid from the budget; but it brought no value, so it ends no outage either.
     pub(super) fn record_not_ready(&self) {
         let mut state = self.lock();
         state.attempts += 1;
@@ -125,17 +133,12 @@ impl Health {
         if state.held_at.is_some() {
             return state.hold(now, fault);
         }
-        // A limiter that says when to retry works: the pool's pause is enough, and this is no outage.
-        let says_when = matches!(fault.retry_after, Some(RetryAfter::Wait(wait)) if !wait.is_zero());
-        let is_limited = fault.status.map(LoadClass::of_status) == Some(LoadClass::Limited) || says_when;
-        if !is_limited {
-            state.streak += 1;
-            if let Some(seq) = first
-                && state.streak_jobs.len() < OUTAGE_JOBS
-                && !state.streak_jobs.contains(&seq)
-            {
-                state.streak_jobs.push(seq);
-            }
+        state.streak += 1;
+        if let Some(seq) = first
+            && state.streak_jobs.len() < OUTAGE_JOBS
+            && !state.streak_jobs.contains(&seq)
+        {
+            state.streak_jobs.push(seq);
         }
         let outage = state.streak >= self.outage_attempts && state.streak_jobs.len() >= OUTAGE_JOBS;
         // Before anything has ever connected, only the count of such attempts decides.
@@ -265,16 +268,6 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_limiter_that_refuses_the_whole_pool_at_once_is_no_outage() {
-        let health = Health::new(64);
-        health.answered(Instant::now());
-        let limited = fault(Cause::Status(429)).with_status(429);
-        for seq in 0..48 {
-            assert_eq!(health.failed(Some(Seq(seq)), &limited, Instant::now()), Advice::Retry);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn a_good_probe_ends_the_outage() {
         let health = Health::new(1);
         health.answered(Instant::now());
@@ -303,23 +296,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn once_the_budget_is_spent_each_pause_has_one_probe_whatever_the_answer() {
-        for (status, after) in [(429, None), (429, Some(Duration::ZERO)), (503, Some(Duration::from_secs(1)))]
-        {
-            let health = Health::new(8);
-            let mut limited = fault(Cause::Status(status)).with_status(status);
-            limited.retry_after = after.map(RetryAfter::Wait);
-            let ask = |seq| health.failed(Some(Seq(seq)), &limited, Instant::now());
-            for seq in 0..50 {
-                assert_eq!(ask(seq), Advice::Retry);
-                health.retried();
-            }
-            for pause in OUTAGE_PAUSES {
-                assert_eq!(ask(51), Advice::Hold { pause: Some(pause) }, "{status} {after:?}");
-                tokio::time::advance(pause).await;
-            }
-            assert!(matches!(ask(52), Advice::Stop(StopReason::Failing(_))));
+    async fn once_the_budget_is_spent_each_pause_has_one_probe() {
+        let health = Health::new(8);
+        let ask = |seq| fail(&health, seq);
+        for seq in 0..50 {
+            health.answered(Instant::now());
+            assert_eq!(ask(seq), Advice::Retry);
+            health.retried();
         }
+        for pause in OUTAGE_PAUSES {
+            assert_eq!(ask(51), Advice::Hold { pause: Some(pause) });
+            tokio::time::advance(pause).await;
+        }
+        assert!(matches!(ask(52), Advice::Stop(StopReason::Failing(_))));
     }
 
     #[tokio::test(start_paused = true)]
@@ -333,15 +322,6 @@ mod tests {
         let late = health.failed(Some(Seq(3)), &fault(Cause::Timeout), early);
         assert_eq!(late, Advice::Hold { pause: None });
         assert_eq!(fail(&health, 11), Advice::Hold { pause: Some(OUTAGE_PAUSES[1]) });
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_503_that_asks_for_no_wait_is_an_outage_like_any_other() {
-        let health = Health::new(8);
-        let mut useless = fault(Cause::Status(503)).with_status(503);
-        useless.retry_after = Some(RetryAfter::Wait(Duration::ZERO));
-        let held = (0..10).map(|seq| health.failed(Some(Seq(seq)), &useless, Instant::now())).last();
-        assert_eq!(held, Some(Advice::Hold { pause: Some(OUTAGE_PAUSES[0]) }));
     }
 
     #[tokio::test(start_paused = true)]

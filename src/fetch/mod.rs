@@ -11,6 +11,7 @@ mod field_value;
 mod health;
 pub(crate) mod rate_fields;
 mod redirect;
+mod refusal;
 pub(crate) mod retry_after;
 mod shutdown;
 mod transport;

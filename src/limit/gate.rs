@@ -132,6 +132,12 @@ impl Gate {
         AfterUnlock { wake, drop: None }.run();
     }
 
+    /// The longest wait that a server may ask for.
+    #[must_use]
+    pub(crate) fn max_retry_after(&self) -> Duration {
+        self.shared.max_retry_after
+    }
+
     /// Whether a pause of this length is waited out; a longer one defers the run.
     #[must_use]
     pub(crate) fn accepts_pause(&self, wait: Duration) -> bool {
@@ -187,15 +193,14 @@ impl Permit {
     /// Waits until the same attempt may be sent once more: keeps its slot, takes another rate token,
     /// and waits out a pause. The future may be dropped at any time; the permit stays as it was.
     pub(crate) async fn resend(&mut self) {
-        self.departure =
-            Turn {
-                shared: &self.shared,
-                ticket: None,
-                kind: WaiterKind::SlotHolder,
-                holder: Some(self.departure),
-            }
-            .wait()
-            .await;
+        self.departure = Turn {
+            shared: &self.shared,
+            ticket: None,
+            kind: WaiterKind::SlotHolder,
+            holder: Some(self.departure),
+        }
+        .wait()
+        .await;
     }
 
     /// Gives the slot back and says how the attempt ended. For a refusal the gate pauses the pool or lowers its pace.

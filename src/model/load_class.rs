@@ -7,9 +7,9 @@ use super::Cause;
 pub(crate) enum LoadClass {
     /// The server did the work of the request: a status below 400.
     Served,
-    /// It answered at little cost: 401, 404 and every other 4xx but 429. Says nothing about its capacity.
+    /// It answered at little cost: 401, 404 and every other 4xx but 420 and 429. Says nothing about its capacity.
     Cheap,
-    /// It limits the rate of this client: 429.
+    /// It limits this client, in rate or in number: 429, and 420, 508, 509 and 529, which have no other meaning.
     Limited,
     /// It has too much to do: 503, or no complete answer within the timeout.
     Overloaded,
@@ -23,7 +23,7 @@ impl LoadClass {
     #[must_use]
     pub(crate) const fn of_status(status: u16) -> Self {
         match status {
-            429 => Self::Limited,
+            420 | 429 | 508 | 509 | 529 => Self::Limited,
             503 => Self::Overloaded,
             ..400 => Self::Served,
             400..500 => Self::Cheap,
@@ -69,6 +69,7 @@ mod tests {
             (400, LoadClass::Cheap),
             (404, LoadClass::Cheap),
             (408, LoadClass::Cheap),
+            (420, LoadClass::Limited),
             (425, LoadClass::Cheap),
             (429, LoadClass::Limited),
             (499, LoadClass::Cheap),
@@ -76,11 +77,15 @@ mod tests {
             (502, LoadClass::Broken),
             (503, LoadClass::Overloaded),
             (504, LoadClass::Broken),
+            (507, LoadClass::Broken),
+            (508, LoadClass::Limited),
+            (509, LoadClass::Limited),
+            (529, LoadClass::Limited),
             (599, LoadClass::Broken),
         ] {
             assert_eq!(LoadClass::of_status(status), class, "{status}");
             assert_eq!(LoadClass::of_cause(Cause::Status(status)), class, "{status}");
-            assert_eq!(class.is_too_much(), matches!(status, 429 | 503), "{status}");
+            assert_eq!(class.is_too_much(), matches!(status, 420 | 429 | 503 | 508 | 509 | 529), "{status}");
         }
     }
 

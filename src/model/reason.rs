@@ -11,9 +11,9 @@ use crate::model::{Fault, Key};
 pub enum PauseReason {
     /// The server refused an attempt.
     Refused {
-        /// 429 or 503.
+        /// Its status.
         status: u16,
-        /// The pause is as long as its `Retry-After` says; otherwise it is the attempt's back-off.
+        /// The pause is as long as the answer says; otherwise it is the pool's back-off.
         has_retry_after: bool,
     },
     /// What the server allows until the quota's reset is used up.
@@ -127,6 +127,13 @@ pub(crate) enum StopReason {
     },
     /// The server asked for a longer wait than `--max-retry-after` allows; none: longer than can be counted.
     AskedToWait(Option<Duration>),
+    /// The API refused every attempt for a long time, as a limiter does.
+    OnlyRefused {
+        /// The status of the newest refusal.
+        status: u16,
+        /// Since the first refusal after the last good answer.
+        lasted: Duration,
+    },
     /// The disk failed.
     Disk,
     /// The program that read standard output has ended.
@@ -144,6 +151,7 @@ impl fmt::Display for StopReason {
             Self::Refused { .. } | Self::RefusedAtEnd { .. } => "the API refuses the credentials",
             Self::RefusalsUnsettled { .. } => "the API may refuse the credentials",
             Self::AskedToWait(_) => "the server asks for a longer wait than --max-retry-after",
+            Self::OnlyRefused { .. } => "the API's limit lets nothing through",
             Self::Disk => "the journal cannot be written",
             Self::StdoutClosed => "no program reads standard output any more",
         })

@@ -47,21 +47,32 @@ fn a_quota_that_slows_the_pool_is_named_as_what_limited_the_run() {
 }
 
 #[test]
-fn a_quota_whose_reset_is_too_far_away_defers_the_run_and_its_journal_goes_on() {
-    let dir = WorkDir::new();
-    dir.write_skus(skus(40));
-    let server = ScriptedServer::start(|seen| {
-        let reply = Reply::echo(seen);
-        if seen.number == 5 {
-            reply.header("X-RateLimit-Remaining", "0").header("X-RateLimit-Reset", "7200")
-        } else {
-            reply
+fn a_reset_that_is_too_far_away_defers_the_run_only_together_with_a_refusal() {
+    for status in [200, 403, 429] {
+        let dir = WorkDir::new();
+        dir.write_skus(skus(40));
+        let server = ScriptedServer::start(move |seen| {
+            let reply =
+                if seen.number == 5 { Reply::echo(seen).with_status(status) } else { Reply::echo(seen) };
+            if seen.number == 5 {
+                reply.header("X-RateLimit-Remaining", "0").header("X-RateLimit-Reset", "7200")
+            } else {
+                reply
+            }
+        });
+        if status == 200 {
+            fetch(&dir, &server).finish().expect_code(0);
+            continue;
         }
-    });
-    let ended = fetch(&dir, &server).finish().expect_code(75);
-    assert!(ended.stderr.contains("2 h") && ended.stderr.contains("--max-retry-after"), "{}", ended.stderr);
-    assert!(server.count() < 15, "{} requests", server.count());
-    assert!(!dir.has("out.json") && dir.has("out.json.journal"));
-    fetch(&dir, &server).finish().expect_code(0);
-    assert_eq!(server.count(), 40, "what was answered is not asked for again");
+        let ended = fetch(&dir, &server).finish().expect_code(75);
+        assert!(
+            ended.stderr.contains("2 h") && ended.stderr.contains("--max-retry-after"),
+            "{}",
+            ended.stderr
+        );
+        assert!(server.count() < 15, "{} requests", server.count());
+        assert!(!dir.has("out.json") && dir.has("out.json.journal"));
+        fetch(&dir, &server).finish().expect_code(0);
+        assert_eq!(server.count(), 41, "what was answered is not asked for again");
+    }
 }

@@ -144,10 +144,9 @@ fn where_no_sku_ever_came_the_credentials_are_refused_however_few_there_are() {
 
 #[test]
 fn an_answer_that_does_not_tell_defers_the_refused_and_says_so() {
-    let faults: [fn() -> Reply; 4] = [
+    let faults: [fn() -> Reply; 3] = [
         Reply::hang_up,
         || Reply::status(502),
-        || Reply::status(429),
         // To a page to log in, perhaps.
         || Reply::redirect(302, "http://other.test/login"),
     ];

@@ -47,13 +47,13 @@ fn connection_faults_timeouts_and_cut_bodies_are_retried_whatever_retry_on_says(
 fn statuses_are_retried_as_retry_on_says_with_ranges_and_no_others() {
     let table = [
         (
-            "408,425,429,500,502-504,522,524",
-            vec![408, 425, 429, 500, 502, 503, 504, 522, 524],
+            "408,420,425,429,500,502-504,508,509,520-524,529",
+            vec![408, 420, 425, 429, 500, 502, 503, 504, 508, 509, 520, 521, 522, 523, 524, 529],
             vec![400, 409, 501, 505, 599],
         ),
         ("418", vec![418], vec![500, 503]),
         ("500-599,404", vec![404, 500, 555, 599], vec![429, 499]),
-        ("none", vec![], vec![500, 429]),
+        ("none", vec![], vec![500, 429, 529]),
     ];
     for (codes, retried, final_) in table {
         let all: Vec<u16> = retried.iter().chain(&final_).copied().collect();
@@ -193,6 +193,50 @@ fn statuses_that_would_be_ignored_are_refused_before_any_request() {
     // Nobody named 503 in the default.
     said(&["--null-on", "503"], 0);
     said(&["--null-on", "503", "--retry-on", "+404", "--fresh"], 0);
+}
+
+#[test]
+fn what_is_told_to_be_a_limit_costs_no_retry_and_counts_in_no_attempts() {
+    let page = "<html>Developer Over Qps</html>";
+    let refusals = [
+        ("429", Reply::status(429)),
+        ("420", Reply::status(420)),
+        ("508", Reply::status(508)),
+        ("509", Reply::status(509)),
+        ("529", Reply::status(529)),
+        ("403 with a wait", Reply::retry_after(403, "0.2")),
+        ("503 with a wait", Reply::retry_after(503, "0.2")),
+        ("403 of Mashery", Reply::status(403).header("X-Mashery-Error-Code", "ERR_403_DEVELOPER_OVER_QPS")),
+        ("403 of Mashery, in the body", Reply::json(page).with_status(403)),
+        (
+            "403 of Google",
+            Reply::json(r#"{"error":{"errors":[{"reason":"rateLimitExceeded"}]}}"#).with_status(403),
+        ),
+        (
+            "403 of GitHub",
+            Reply::json(r#"{"message":"You have exceeded a secondary rate limit."}"#).with_status(403),
+        ),
+        ("403 of AWS", Reply::json(r#"{"__type":"ThrottlingException"}"#).with_status(403)),
+    ];
+    for (name, refusal) in refusals {
+        let dir = skus(3);
+        let server =
+            ScriptedServer::script(Script::new().for_sku("1", [refusal.clone(), refusal, Reply::json("1")]));
+        let args = ["--retries", "0", "--shape", "record", "-c", "1"];
+        let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+        assert_eq!(server.count(), 5, "{name}: {}", ended.stderr);
+        assert_eq!(dir.read("out.json").matches("\"attempts\":1,").count(), 3, "{name}");
+    }
+}
+
+#[test]
+fn an_ordinary_403_fails_its_sku_whatever_its_product_is_called() {
+    let dir = skus(6);
+    let body =
+        r#"{"error":"not yours","name":"Throttling","description":"API rate limit exceeded, a novel"}"#;
+    let server = ScriptedServer::script(Script::new().for_sku("3", [Reply::json(body).with_status(403)]));
+    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "1"]).finish().expect_code(1);
+    assert!(ended.stderr.contains("5 fetched, 1 failed (1 forbidden)"), "{}", ended.stderr);
 }
 
 #[test]

@@ -143,9 +143,10 @@ impl Obstacle {
 pub(super) fn exit_of_stop(reason: &StopReason) -> Exit {
     match reason {
         StopReason::Signal(number) => Exit::Signal(*number),
-        StopReason::OutOfTime | StopReason::RefusalsUnsettled { .. } | StopReason::AskedToWait(_) => {
-            Exit::TryAgain
-        }
+        StopReason::OutOfTime
+        | StopReason::RefusalsUnsettled { .. }
+        | StopReason::AskedToWait(_)
+        | StopReason::OnlyRefused { .. } => Exit::TryAgain,
         StopReason::Unreachable(_) | StopReason::Certificate(_) | StopReason::Failing(_) => Exit::Unavailable,
         StopReason::Refused { .. } | StopReason::RefusedAtEnd { .. } => Exit::NoPermission,
         StopReason::Disk | StopReason::StdoutClosed => Exit::Io,

@@ -97,6 +97,11 @@ pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> 
             let limit = humantime::format_duration(settings.pace.max_retry_after);
             error(format!("the server asks to wait {wait}; --max-retry-after is {limit}")).with_hint(again)
         }
+        StopReason::OnlyRefused { status, lasted } => error(format!(
+            "the API refused every request for {} ({status}): its limit lets nothing through",
+            time_left(*lasted)
+        ))
+        .with_hint(again),
         StopReason::Disk => error("the journal cannot be written".into()),
         StopReason::StdoutClosed => {
             error("no program reads standard output any more: the answers are lost".into())

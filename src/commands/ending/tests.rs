@@ -80,6 +80,7 @@ fn stops() -> Vec<(StopReason, u8, &'static str)> {
         (StopReason::OutOfTime, 75, AGAIN),
         (StopReason::AskedToWait(Some(Duration::from_hours(1))), 75, AGAIN),
         (StopReason::AskedToWait(None), 75, AGAIN),
+        (StopReason::OnlyRefused { status: 429, lasted: Duration::from_mins(10) }, 75, AGAIN),
         (StopReason::Unreachable("refused".into()), 69, "check the host and port in --url"),
         (StopReason::Certificate("expired".into()), 69, "--ca-cert FILE"),
         (failing(Cause::Status(500), "HTTP 500"), 69, "leave 500 out of --retry-on"),

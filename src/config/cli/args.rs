@@ -47,6 +47,13 @@ fn with_default(help: &str, default: &str) -> String {
     const BESIDE: usize = 48;
     let default = format!("[default: {default}]");
     let between = if help.len() + 1 + default.len() > BESIDE + 6 { '\n' } else { ' ' };
+    // A list that is longer than a line goes on in the next one.
+    let default = match default.get(..BESIDE).and_then(|line| line.rfind(',')) {
+        Some(comma) if default.len() > BESIDE + 6 => {
+            format!("{}\n{}", &default[..=comma], &default[comma + 1..])
+        }
+        _ => default,
+    };
     format!("{help}{between}{default}")
 }
 

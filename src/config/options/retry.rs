@@ -18,7 +18,7 @@ pub(crate) static RETRIES: Handle<u32> = Handle {
 
 pub(crate) static RETRY_ON: Handle<StatusSet> = Handle {
     setting: Setting::new(Table::Retry, "retry-on", Takes::Word("CODES"), "Statuses to retry")
-        .default("408,425,429,500,502-504,522,524")
+        .default("408,420,425,429,500,502-504,508,509,520-524,529")
         .more(
             "Ranges are allowed; none means no status. A leading + adds to the default: +202. This also works in \
              the environment and the config file. 2xx and 3xx may be named, for example 202 for an answer that is \
@@ -26,7 +26,7 @@ pub(crate) static RETRY_ON: Handle<StatusSet> = Handle {
         )
         .plus_counts()
         .in_tune(InTune::Other {
-            help: "Statuses that are errors\n[default: 408,425,429,500,502-504,522,524]",
+            help: "Statuses that are errors\n[default: 408,420,425,429,500,502-504,508,509,\n520-524,529]",
             long: "",
             more: "Nothing is retried.",
         }),
@@ -67,7 +67,7 @@ mod tests {
         assert!(RETRY_ON.of(&["none"]).unwrap().is_empty());
         assert!(RETRY_ON.refuses("+none").contains("adds nothing"));
         let InTune::Other { help, .. } = RETRY_ON.in_tune else { panic!("tune says something else") };
-        assert!(help.contains(RETRY_ON.default));
+        assert!(help.replace(",\n", ",").contains(RETRY_ON.default));
     }
 
     #[test]

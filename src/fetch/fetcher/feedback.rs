@@ -1,66 +1,112 @@
-//! What an attempt reports: events to the reporter, load and quota to the gate, and waits that are too long to the
-//! shutdown.
+//! What an attempt came to: for its job, for the reporter, for the gate, and for the run where a wait is too long.
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
-use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::header::{CONTENT_ENCODING, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use tokio::time::Instant;
 
 use super::super::classify::Classification;
+use super::super::classify::decode::decode;
 use super::super::rate_fields;
+use super::super::refusal::{self, RefusalHints};
 use super::super::retry_after::retry_after;
-use super::super::transport::Transport;
-use super::{Fetcher, SendOutcome};
+use super::super::transport::{RawAnswer, Transport};
+use super::{Fetcher, Judged, SendOutcome};
 use crate::limit::LoadSignal;
 use crate::model::fault::RetryAfter;
-use crate::model::{Cause, Deferral, Event, Fault, Job, LoadClass, PauseReason, StopReason};
+use crate::model::{Cause, Deferral, Event, Fault, Job, LoadClass, StopReason};
 
 impl<T: Transport> Fetcher<T> {
-    /// Classifies what an attempt came to, reports it, and says what the gate should learn from it.
+    /// Judges what an attempt came to, reports it, and says what the gate should learn from it.
     pub(super) async fn judge(
         &self,
         ended: SendOutcome,
         latency: Duration,
         job: &Job,
-    ) -> (Classification, LoadSignal) {
+    ) -> (Judged, LoadSignal) {
+        let mask = &self.answers.settings().mask;
         let answer = match ended {
             SendOutcome::Answer(answer) => answer,
             SendOutcome::RedirectRefused(fault) => {
-                return (Classification::GiveUp(fault), LoadSignal::Cheap);
+                return (Judged::GiveUp(fault.masked(mask)), LoadSignal::Cheap);
             }
             SendOutcome::Failed(error) => return self.judge_send_error(error.fault, latency, job),
         };
         let status = answer.status;
-        let now = SystemTime::now();
-        let asked = retry_after(&answer.headers, now);
-        self.obey_quota(&answer.headers, now);
         self.report_answer(job, status, latency, answer.body.len() as u64);
-        let signal = match LoadClass::of_status(status) {
-            LoadClass::Served => LoadSignal::Good { latency },
-            LoadClass::Limited | LoadClass::Overloaded => LoadSignal::Overload { latency },
-            LoadClass::Cheap => LoadSignal::Cheap,
-            LoadClass::Broken => LoadSignal::Fault,
-        };
+        let word = self.word_on_pace(&answer);
         let is_conditional = job.request.headers.contains_key(IF_NONE_MATCH)
             || job.request.headers.contains_key(IF_MODIFIED_SINCE);
-        match self.answers.classify(answer, is_conditional).await {
+        let is_served = status < 400;
+        match self.answers.classify(answer, is_conditional).await.masked(mask) {
+            Classification::Keep(answer) if is_served => (Judged::Keep(answer), LoadSignal::Good { latency }),
+            // A status that is stored as null.
+            Classification::Keep(answer) => (Judged::Keep(answer), LoadSignal::Cheap),
+            Classification::Retry(mut fault) if word.is_refusal => {
+                fault.retry_after = word.asked;
+                let signal = word.signal(status, latency);
+                (Judged::Refused(fault), signal)
+            }
             Classification::Retry(mut fault) => {
-                fault.retry_after = asked;
+                fault.retry_after = word.asked;
                 // "Not ready yet" says nothing about capacity, however fast it came.
+                let is_unready = matches!(fault.cause, Cause::Status(..400));
                 let signal =
-                    if matches!(fault.cause, Cause::Status(..400)) { LoadSignal::Cheap } else { signal };
-                (Classification::Retry(fault), signal)
+                    if is_unready { LoadSignal::Cheap } else { of_fault(fault.cause, status, latency) };
+                (Judged::Retry(fault), signal)
             }
-            Classification::GiveUp(mut fault) => {
-                fault.retry_after = asked;
-                (Classification::GiveUp(fault), signal)
+            Classification::GiveUp(mut fault) if word.is_refusal => {
+                fault.retry_after = word.asked;
+                let signal = word.signal(status, latency);
+                // --retry-on names the statuses that are final; a client error that is told to be a limit is none.
+                let is_final = !matches!(status, 400 | 403);
+                (if is_final { Judged::GiveUp(fault) } else { Judged::Refused(fault) }, signal)
             }
-            kept @ Classification::Keep(_) => (kept, signal),
+            Classification::GiveUp(fault) => {
+                let signal = if is_served {
+                    LoadSignal::Good { latency }
+                } else {
+                    of_fault(fault.cause, status, latency)
+                };
+                (Judged::GiveUp(fault), signal)
+            }
         }
     }
 
-    fn judge_send_error(&self, fault: Fault, latency: Duration, job: &Job) -> (Classification, LoadSignal) {
+    /// What an answer says about the pace. Its quota is passed to the gate.
+    fn word_on_pace(&self, answer: &RawAnswer) -> PaceWord {
+        let now = SystemTime::now();
+        let quota = rate_fields::quota(&answer.headers, now);
+        // A wait of zero says nothing.
+        let asked = retry_after(&answer.headers, now)
+            .filter(|asked| !matches!(asked, RetryAfter::Wait(wait) if wait.is_zero()));
+        let used_up = quota.filter(|quota| quota.remaining == 0);
+        let hints = RefusalHints { asks_to_wait: asked.is_some(), is_quota_used_up: used_up.is_some() };
+        let body = || self.beginning_of(answer);
+        let is_refusal = refusal::is_refusal(answer.status, &answer.headers, hints, body);
+        if let Some(quota) = quota
+            && let Some(reset) = Instant::now().checked_add(quota.reset)
+        {
+            self.gate.report_quota(quota.remaining, reset);
+        }
+        let until_reset =
+            used_up.filter(|_| is_refusal).map(|quota| quota.reset).filter(|wait| !wait.is_zero());
+        PaceWord { is_refusal, asked: asked.or(until_reset.map(RetryAfter::Wait)) }
+    }
+
+    /// The beginning of a body, decoded. A large one is no word of a limiter.
+    fn beginning_of(&self, answer: &RawAnswer) -> Vec<u8> {
+        const LARGEST: usize = 64 << 10;
+        let settings = self.answers.settings();
+        if answer.body.len() > LARGEST {
+            let is_plain = !answer.headers.contains_key(CONTENT_ENCODING);
+            return if is_plain { answer.body[..refusal::BODY_READ].to_vec() } else { Vec::new() };
+        }
+        let decoded = decode(&answer.headers, answer.body.clone(), settings.max_body).unwrap_or_default();
+        decoded[..decoded.len().min(refusal::BODY_READ)].to_vec()
+    }
+
+    fn judge_send_error(&self, fault: Fault, latency: Duration, job: &Job) -> (Judged, LoadSignal) {
         if let Some(status) = fault.status {
             // The head came, and the server counts the request.
             self.report_answer(job, status, latency, 0);
@@ -68,25 +114,14 @@ impl<T: Transport> Fetcher<T> {
         // Without a whole answer nothing shows that the server did its work.
         let is_too_much = LoadClass::of_cause(fault.cause).is_too_much();
         let signal = if is_too_much { LoadSignal::Overload { latency } } else { LoadSignal::Fault };
+        let fault = fault.masked(&self.answers.settings().mask);
         match fault.cause {
             Cause::Certificate => {
-                let detail = self.answers.settings().mask.apply(&fault.detail).into_owned();
-                self.shutdown.trigger(StopReason::Certificate(detail));
-                (Classification::Retry(fault), signal)
+                self.shutdown.trigger(StopReason::Certificate(fault.detail.to_string()));
+                (Judged::Retry(fault), signal)
             }
-            Cause::TooLarge => (Classification::GiveUp(fault), signal),
-            _ => (Classification::Retry(fault), signal),
-        }
-    }
-
-    /// Slows down before the server has to answer 429. A quota that is used up for longer than the gate waits ends the
-    /// run.
-    fn obey_quota(&self, headers: &HeaderMap, now: SystemTime) {
-        let Some(quota) = rate_fields::quota(headers, now) else { return };
-        if quota.remaining == 0 && !self.gate.accepts_pause(quota.reset) {
-            self.shutdown.trigger(StopReason::AskedToWait(Some(quota.reset)));
-        } else if let Some(reset) = Instant::now().checked_add(quota.reset) {
-            self.gate.report_quota(quota.remaining, reset);
+            Cause::TooLarge => (Judged::GiveUp(fault), signal),
+            _ => (Judged::Retry(fault), signal),
         }
     }
 
@@ -95,7 +130,7 @@ impl<T: Transport> Fetcher<T> {
         self.reporter.on(&Event::AttemptAnswered { key, line, status, latency, bytes });
     }
 
-    /// How long the server wants this SKU to wait. A longer wait than the gate accepts ends the run.
+    /// How long the server asks to wait. A longer wait than the gate accepts ends the run.
     pub(super) fn wait_asked_by(&self, fault: &Fault) -> Result<Duration, Deferral> {
         let too_long = match fault.retry_after {
             None => return Ok(Duration::ZERO),
@@ -106,24 +141,32 @@ impl<T: Transport> Fetcher<T> {
         self.shutdown.trigger(StopReason::AskedToWait(too_long));
         Err(Deferral::AskedToWait)
     }
+}
 
-    /// Pauses the pool where the server has too much to do, and says how long it wants this SKU to wait.
-    pub(super) fn pause_for(&self, fault: &Fault, draw: Duration) -> Result<Duration, Deferral> {
-        let class_of = |status| (status, LoadClass::of_status(status));
-        let Some((status, class)) = fault.status.map(class_of).filter(|(_, class)| class.is_too_much())
-        else {
-            return Ok(Duration::ZERO);
+/// What an answer says about the pace.
+struct PaceWord {
+    is_refusal: bool,
+    /// The wait that it asks for, if any: never zero.
+    asked: Option<RetryAfter>,
+}
+
+impl PaceWord {
+    fn signal(&self, status: u16, latency: Duration) -> LoadSignal {
+        let asked = match self.asked {
+            Some(RetryAfter::Wait(wait)) => Some(wait),
+            // The run ends.
+            Some(RetryAfter::TooLong) | None => None,
         };
-        let wait = self.wait_asked_by(fault)?;
-        let has_retry_after = fault.retry_after.is_some();
-        let pause = if class == LoadClass::Limited && !has_retry_after {
-            Some(draw)
-        } else {
-            Some(wait).filter(|wait| !wait.is_zero())
-        };
-        if let Some(pause) = pause {
-            self.gate.pause(Instant::now() + pause, PauseReason::Refused { status, has_retry_after });
-        }
-        Ok(wait)
+        LoadSignal::Refused { status, asked, latency }
+    }
+}
+
+/// What a status that is no success says about the load.
+fn of_fault(cause: Cause, status: u16, latency: Duration) -> LoadSignal {
+    match LoadClass::of_cause(cause) {
+        LoadClass::Overloaded => LoadSignal::Strained { status, latency },
+        LoadClass::Served => LoadSignal::Good { latency },
+        LoadClass::Cheap => LoadSignal::Cheap,
+        LoadClass::Limited | LoadClass::Broken => LoadSignal::Fault,
     }
 }

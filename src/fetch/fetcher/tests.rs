@@ -52,7 +52,7 @@ fn fetcher<F: Fn(usize) -> SendResult + Send + Sync>(
     let initial_connects = Arc::new(Semaphore::new(10));
     let companions =
         Companions { gate, reporter: Arc::new(Silent), shutdown: Arc::default(), initial_connects };
-    let retry = RetrySettings { retries, follow: Follow::SameOrigin };
+    let retry = RetrySettings { retries, follow: Follow::SameOrigin, sends_refused_again: true };
     let response = ResponseSettings {
         select: Select::compile(".").unwrap(),
         body_as: BodyAs::Json,
@@ -92,7 +92,7 @@ impl<F> Fetcher<Scripted<F>> {
 /// tokio's timers tick in milliseconds.
 const TICK: Duration = Duration::from_millis(1);
 
-const USUAL: &str = "408,425,429,500,502-504,522,524";
+const USUAL: &str = "408,420,425,429,500,502-504,508,509,520-524,529";
 
 #[tokio::test(start_paused = true)]
 async fn waits_are_drawn_from_nothing_up_to_a_bound_that_doubles() {
@@ -112,58 +112,91 @@ async fn waits_are_drawn_from_nothing_up_to_a_bound_that_doubles() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_waits_at_least_what_retry_after_says_with_the_draw_on_top() {
+async fn a_refusal_costs_no_attempt_and_the_pool_waits_for_what_it_says() {
     let now = "Sun, 06 Nov 1994 08:49:37 GMT";
     let table = [
         ("2", 2000),
         ("2.0", 2000),
-        ("0.25", 250),
+        ("0.75", 750),
         ("Sun, 06 Nov 1994 08:49:40 GMT", 3000),
         ("Sunday, 06-Nov-94 08:49:40 GMT", 3000),
         ("Sun Nov  6 08:49:40 1994", 3000),
-        ("Sun, 06 Nov 1994 08:00:00 GMT", 0),
-        ("0", 0),
-        ("-5", 0),
-        ("NaN", 0),
-        ("soon", 0),
     ];
-    for (value, least) in table {
-        for status in [429, 503] {
+    for (value, wait) in table {
+        for status in [403, 420, 429, 503, 508, 509, 529] {
             let asked = [("retry-after", value), ("date", now)];
-            let fetcher = fetcher(|n| answer(if n == 0 { status } else { 200 }, &asked), 1, USUAL);
+            let fetcher = fetcher(|n| answer(if n == 0 { status } else { 200 }, &asked), 0, USUAL);
             let entry = fetcher.fetch(job(0)).await;
-            assert_eq!(entry.attempts, 2, "{value}");
-            let (wait, least) = (fetcher.waits()[0], Duration::from_millis(least));
-            assert!(wait >= least && wait <= least + Duration::from_millis(500) + TICK, "{value}: {wait:?}");
+            assert!(matches!(entry.outcome, Outcome::Fetched(_)) && entry.attempts == 1, "{status} {value}");
+            let (waited, wait) = (fetcher.waits()[0], Duration::from_millis(wait));
+            assert!(waited >= wait && waited <= wait + TICK, "{status} {value}: {waited:?}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_pauses_the_pool_also_where_the_sku_is_not_tried_again() {
-    for (retries, retry_on) in [(0, USUAL), (4, "500")] {
-        let asked = [("retry-after", "7")];
-        let fetcher = fetcher(|n| answer(if n == 0 { 429 } else { 200 }, &asked), retries, retry_on);
-        assert!(matches!(fetcher.fetch(job(0)).await.outcome, Outcome::Failed(_)));
-        assert!(matches!(fetcher.fetch(job(1)).await.outcome, Outcome::Fetched(_)));
-        let wait = fetcher.waits()[0];
-        assert!(wait >= Duration::from_secs(7), "{retry_on}: {wait:?}");
+async fn a_retry_after_that_says_nothing_is_as_if_absent() {
+    for value in ["0", "0.0", "-5", "NaN", "soon", "Sun, 06 Nov 1994 08:00:00 GMT"] {
+        let asked = [("retry-after", value), ("date", "Sun, 06 Nov 1994 08:49:37 GMT")];
+        let refused = fetcher(|n| answer(if n == 0 { 429 } else { 200 }, &asked), 0, USUAL);
+        let entry = refused.fetch(job(0)).await;
+        assert!(matches!(entry.outcome, Outcome::Fetched(_)) && entry.attempts == 1, "{value}");
+        assert!(refused.waits()[0] >= Duration::from_millis(500), "{value}: the pool's back-off");
+        let faulty = fetcher(|n| answer(if n == 0 { 503 } else { 200 }, &asked), 1, USUAL);
+        let entry = faulty.fetch(job(0)).await;
+        assert!(matches!(entry.outcome, Outcome::Fetched(_)) && entry.attempts == 2, "{value}");
+        let forbidden = fetcher(|_| answer(403, &asked), 1, USUAL);
+        assert!(matches!(forbidden.fetch(job(0)).await.outcome, Outcome::Failed(_)), "{value}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_without_retry_after_pauses_the_pool_for_its_back_off_and_a_503_does_not() {
-    for (status, pauses) in [(429, true), (503, false)] {
-        let fetcher = fetcher(|n| answer(if n == 0 { status } else { 200 }, &[]), 4, USUAL);
-        let paused_until = async {
-            tokio::task::yield_now().await;
-            fetcher.gate.view().paused_until
-        };
-        let (entry, until) = tokio::join!(fetcher.fetch(job(0)), paused_until);
-        assert!(matches!(entry.outcome, Outcome::Fetched(_)));
-        assert_eq!(until.is_some(), pauses, "{status}");
-        assert!(until.is_none_or(|until| until <= fetcher.transport.start + Duration::from_millis(500)));
+async fn a_sku_is_refused_any_number_of_times_and_does_not_fail() {
+    let fetcher = fetcher(|n| answer(if n < 90 { 429 } else { 200 }, &[("retry-after", "1")]), 0, USUAL);
+    let entry = fetcher.fetch(job(0)).await;
+    assert!(matches!(entry.outcome, Outcome::Fetched(_)) && entry.attempts == 1);
+    assert_eq!(fetcher.waits().len(), 90);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_at_zero_makes_a_403_a_refusal_that_lasts_until_its_reset() {
+    let used_up = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "9")];
+    let fetcher = fetcher(|n| if n == 0 { answer(403, &used_up) } else { answer(200, &[]) }, 0, USUAL);
+    let entry = fetcher.fetch(job(0)).await;
+    assert!(matches!(entry.outcome, Outcome::Fetched(_)) && entry.attempts == 1);
+    assert!(fetcher.waits()[0] >= Duration::from_secs(9), "{:?}", fetcher.waits());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_too_far_away_is_believed_only_together_with_a_refusal() {
+    let far = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "7200")];
+    let alone = fetcher(|_| answer(200, &far), 0, USUAL);
+    for seq in 0..3 {
+        assert!(matches!(alone.fetch(job(seq)).await.outcome, Outcome::Fetched(_)));
     }
+    assert!(alone.shutdown.reason().is_none() && alone.transport.start.elapsed() < Duration::from_secs(1));
+    for status in [403, 429] {
+        let refused = fetcher(|_| answer(status, &far), 0, USUAL);
+        assert!(matches!(refused.fetch(job(0)).await.outcome, Outcome::Deferred(Deferral::AskedToWait)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_status_pauses_the_pool_though_its_sku_is_not_sent_again() {
+    let asked = [("retry-after", "7")];
+    let fetcher = fetcher(|n| answer(if n == 0 { 429 } else { 200 }, &asked), 4, "500");
+    assert!(matches!(fetcher.fetch(job(0)).await.outcome, Outcome::Failed(_)));
+    assert!(matches!(fetcher.fetch(job(1)).await.outcome, Outcome::Fetched(_)));
+    assert!(fetcher.waits()[0] >= Duration::from_secs(7), "{:?}", fetcher.waits());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_refusals_are_observations_the_sku_fails() {
+    let asked = [("retry-after", "7")];
+    let mut fetcher = fetcher(|_| answer(429, &asked), 0, USUAL);
+    fetcher.retry.sends_refused_again = false;
+    let entry = fetcher.fetch(job(0)).await;
+    assert!(matches!(entry.outcome, Outcome::Failed(_)) && entry.attempts == 1);
 }
 
 #[tokio::test(start_paused = true)]

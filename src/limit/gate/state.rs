@@ -235,10 +235,11 @@ impl GateState {
     /// One attempt less in flight. Returns the waker to wake.
     pub(super) fn end(&mut self, departure: Departure, signal: Option<LoadSignal>) -> Option<Waker> {
         self.slots.release();
+        let mut head = None;
         if let Some(LoadSignal::Refused { status, asked, .. }) = signal {
             let wait = asked.unwrap_or(std::time::Duration::from_millis(500));
             let reason = PauseReason::Refused { status, has_retry_after: asked.is_some() };
-            self.pause(Instant::now() + wait, reason);
+            head = self.pause(Instant::now() + wait, reason).1;
         }
         let good = signal.map(|signal| matches!(signal, LoadSignal::Good { .. } | LoadSignal::Cheap));
         if departure.probe {
@@ -251,7 +252,7 @@ impl GateState {
             self.adapt(departure, signal);
         }
         self.pause.ended(departure.epoch, good, self.slots.limit());
-        self.nudge()
+        head.or_else(|| self.nudge())
     }
 
     /// Passes the end of an attempt to the controller, and applies its decision.
