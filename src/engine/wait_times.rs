@@ -86,6 +86,7 @@ mod tests {
         paused_until: None,
         pause_reason: None,
         slowed: false,
+        learned: None,
     };
 
     fn sampled(view: &GateView, supply: Supply) -> WaitTimes {

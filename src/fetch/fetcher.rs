@@ -202,7 +202,7 @@ impl<T: Transport> Fetcher<T> {
             let attempts_before = tries.attempts;
             let (ended, permit) = self.attempt(job, permit, tries).await;
             let Ok(ended) = ended else { return Outcome::Deferred(Deferral::Stopped) };
-            let (judged, signal) = self.judge(ended, started.elapsed(), job).await;
+            let (judged, signal) = self.judge(ended, started.elapsed(), job, &permit).await;
             let (fault, next) = match judged {
                 Judged::Keep(answer) => {
                     permit.finish(signal);

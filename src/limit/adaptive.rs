@@ -172,6 +172,14 @@ impl Adaptive {
         }
     }
 
+    /// A controller that begins at this limit, as where a fixed number was too much for the server.
+    pub(super) fn held_at(limit: usize, max: usize) -> Self {
+        let mut controller = Self::new(max);
+        controller.limit = limit.clamp(1, max);
+        controller.enter(Mode::Hold, 0);
+        controller
+    }
+
     /// How many may be in flight.
     pub(super) fn limit(&self) -> usize {
         self.limit
@@ -245,6 +253,18 @@ impl Adaptive {
         self.rest(now(), true, PATIENCE_PAUSED.max(growth * 10));
         self.enter(Mode::Hold, sample.departures);
         Some(LimitChangeReason::RefusedAndPaused)
+    }
+
+    /// The pool was paused because an attempt was refused with more than `limit` in flight, while none that was accepted
+    /// had so many beside it.
+    pub(super) fn cap(&mut self, limit: usize, departures: u64, now: Duration) {
+        self.answered_until = departures;
+        self.limit = limit.clamp(1, self.max);
+        self.wall = self.limit;
+        self.proven = self.limit;
+        self.step = Some(1);
+        self.rest(now, true, PATIENCE_PAUSED);
+        self.enter(Mode::Hold, departures);
     }
 
     fn refused(
@@ -367,5 +387,3 @@ fn floor(number: f64) -> usize {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod worlds;

@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use state::{AfterUnlock, Departure, GateState};
+use state::{AfterUnlock, GateState};
 
 use super::PaceSettings;
 use super::gate_events::{GateEvent, GateView};
+use super::pool::Departure;
 use super::queue::{Ticket, WaiterKind};
 use crate::model::{LimitChangeReason, PauseReason};
 
@@ -57,6 +58,13 @@ pub(crate) enum LoadSignal {
     },
     /// No answer for another reason, such as a lost connection: says nothing about capacity.
     Fault,
+}
+
+impl LoadSignal {
+    /// Whether the server accepted the attempt, whatever it answered.
+    pub(super) fn is_accepted(self) -> bool {
+        matches!(self, Self::Good { .. } | Self::Cheap)
+    }
 }
 
 /// The gate. Clones are handles of the same one.
@@ -110,7 +118,7 @@ impl Gate {
     /// For how long refusals have come without one accepted attempt; zero where the newest answer was accepted.
     #[must_use]
     pub(crate) fn refused_for(&self) -> Duration {
-        self.shared.lock().refused_for(Instant::now())
+        self.shared.lock().pool.learned.refused_for(Instant::now())
     }
 
     /// No attempt leaves before `until`; then one probe does, and the rest after its good answer. The later of two
@@ -119,17 +127,6 @@ impl Gate {
         let (moved, wake) = self.shared.lock().pause(until, reason);
         AfterUnlock { wake, drop: None }.run();
         moved
-    }
-
-    /// The server accepts `remaining` more attempts until `reset` (`RateLimit` and the like): the last of them are spread
-    /// over that time, and when none is left the pool pauses. Never makes the pool faster. A reset that is too far away (`max_retry_after`) is not waited for here:
-    /// the caller defers once the quota is used up.
-    pub fn report_quota(&self, remaining: u64, reset: Instant) {
-        if !self.accepts_pause(reset.saturating_duration_since(Instant::now())) {
-            return;
-        }
-        let wake = self.shared.lock().report(remaining, reset);
-        AfterUnlock { wake, drop: None }.run();
     }
 
     /// The longest wait that a server may ask for.
@@ -148,14 +145,16 @@ impl Gate {
     #[must_use]
     pub fn view(&self) -> GateView {
         let state = self.shared.lock();
-        let paused = state.pause.paused();
+        let pool = &state.pool;
+        let paused = pool.pause.paused();
         GateView {
-            in_flight: state.slots.in_flight(),
-            limit: state.pause.ramp().unwrap_or(usize::MAX).min(state.slots.limit()),
+            in_flight: pool.slots.in_flight(),
+            limit: pool.pause.ramp().unwrap_or(usize::MAX).min(pool.slots.limit()),
             waiting: state.queue.len(),
             paused_until: paused.map(|(until, _)| until),
             pause_reason: paused.map(|(_, reason)| reason),
-            slowed: state.is_slowed(),
+            slowed: pool.is_slowed(),
+            learned: pool.learned.limit(),
         }
     }
 
@@ -169,7 +168,7 @@ impl Gate {
     /// What changed since the last call, oldest first; the newest 256 are kept.
     #[must_use]
     pub(crate) fn take_events(&self) -> Vec<GateEvent> {
-        self.shared.lock().events.take_events()
+        self.shared.lock().pool.events.take_events()
     }
 }
 
@@ -201,6 +200,16 @@ impl Permit {
         }
         .wait()
         .await;
+    }
+
+    /// The answer to this attempt says that the server accepts `remaining` more until `reset`. As many leave; then the
+    /// pool pauses. Never makes the pool faster. A reset that is too far away (`max_retry_after`) is not waited for: the
+    /// caller defers where it comes with a refusal.
+    pub(crate) fn report_quota(&self, remaining: u64, reset: Instant) {
+        let now = Instant::now();
+        if reset.saturating_duration_since(now) <= self.shared.max_retry_after {
+            self.shared.lock().pool.report(now, &self.departure, remaining, reset);
+        }
     }
 
     /// Gives the slot back and says how the attempt ended. For a refusal the gate pauses the pool or lowers its pace.

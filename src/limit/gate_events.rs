@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::learned::LearnedLimit;
 use crate::model::{LimitChangeReason, PauseReason};
 
 /// How many events are kept when nobody takes them; the oldest go first.
@@ -14,7 +15,7 @@ const EVENTS_MAX: usize = 256;
 const REPORT_AGAIN: Duration = Duration::from_secs(1);
 
 /// The state of the gate at one instant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GateView {
     /// Attempts in flight.
     pub in_flight: usize,
@@ -30,6 +31,8 @@ pub struct GateView {
     /// Departures keep a distance: what is left of a quota is spread over the time up to its reset, or the pool
     /// was paused before.
     pub slowed: bool,
+    /// The limit that was learnt from refusals, if there is one.
+    pub learned: Option<LearnedLimit>,
 }
 
 /// Something at the gate changed.

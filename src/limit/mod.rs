@@ -6,13 +6,15 @@
 //!
 //! ```text
 //!   gate ── one lock around all below; wakes the head of the queue and no other
-//!    ├─ slots     how many are in flight, how many may be
 //!    ├─ queue     attempts that wait, first come, first served
-//!    ├─ pause     the pause as an instant, its probe, the growth after it
-//!    ├─ quota     the gap between departures when little of a quota is left
-//!    ├─ pacer     the rate: governor's bucket, read on a clock that corrects for late timers
-//!    ├─ adaptive  `auto`: how many may be in flight, a pure function of how attempts ended
-//!    └─ gate_events  what changed
+//!    └─ pool      all below, without wakers and without a clock
+//!        ├─ slots     how many are in flight, how many may be
+//!        ├─ pause     the pause as an instant, its probe, the growth after it
+//!        ├─ quota     the quota that the server announces
+//!        ├─ learned   the limits that it does not announce: a rate, or a window
+//!        ├─ pacer     `--rate`: governor's bucket, read on a clock that corrects for late timers
+//!        ├─ adaptive  `auto`: how many may be in flight, a pure function of how attempts ended
+//!        └─ gate_events  what changed
 //! ```
 //!
 //! `climb` is for `tune`, which raises a fixed limit rung by rung: it decides how far.
@@ -27,12 +29,16 @@ mod concurrency;
 pub(crate) mod descriptors;
 mod gate;
 mod gate_events;
+mod learned;
 mod pacer;
 mod pause;
+mod pool;
 mod queue;
 mod quota;
 mod slots;
 mod spread;
+#[cfg(test)]
+mod worlds;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -41,6 +47,7 @@ pub use concurrency::Concurrency;
 pub use gate::Gate;
 pub(crate) use gate::{LoadSignal, Permit};
 pub(crate) use gate_events::{GateEvent, GateView};
+pub(crate) use learned::LearnedLimit;
 
 use crate::model::Rate;
 

@@ -74,6 +74,11 @@ impl PoolPause {
         self.phase == Phase::Open && self.ramp.is_none()
     }
 
+    /// Whether the pool is paused, or its probe under way.
+    pub(super) fn is_paused(&self) -> bool {
+        self.phase != Phase::Open
+    }
+
     /// Whether all others wait for the probe's answer.
     pub(super) fn is_probing(&self) -> bool {
         self.phase == Phase::Probing

@@ -1,91 +1,56 @@
-//! What is left of the server's quota: the pool slows down before it is used up.
+//! The quota that the server announces: as many attempts leave as remain, and then the pool pauses until the reset.
 //!
-//! Only the last round is slowed: as long as more is left than may be in flight, it is not known whether the run
-//! needs it. Then what is left is spread evenly over the time up to the reset; when
-//! nothing is left, the pool pauses (that is the caller's part). Answers may overtake each other, so
-//! of two reports the slower one counts until its reset. None ever makes the pool faster.
-
-use std::time::Duration;
+//! Nothing is slowed before: whether the rows that are left need the whole quota is not known, and an even distance
+//! would gain nothing. What left after the attempt that was answered is not in the server's count yet.
+//! Answers may overtake each other, so the report for the newest departure counts. No report makes the pool faster.
 
 use tokio::time::Instant;
 
-/// The gap that is kept, and until when.
+/// What an answer says of the quota.
 #[derive(Debug, Clone, Copy)]
-struct Spacing {
-    gap: Duration,
-    until: Instant,
-    next: Instant,
+struct Report {
+    /// The departure that was answered.
+    number: u64,
+    remaining: u64,
+    reset: Instant,
 }
 
-/// The quota as it was reported.
+/// The quota as it was announced last.
 #[derive(Debug, Default)]
-pub(super) struct QuotaSpacing {
-    spacing: Option<Spacing>,
+pub(super) struct AnnouncedQuota {
+    report: Option<Report>,
 }
 
-/// What a report leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum QuotaAdvice {
-    /// Nothing, or a gap that is kept from now on.
-    Go,
-    /// A pause until the reset.
-    Pause,
-}
-
-impl QuotaSpacing {
-    /// Whether no gap is kept.
+impl AnnouncedQuota {
+    /// Whether nothing is announced.
     pub(super) fn is_idle(&self) -> bool {
-        self.spacing.is_none()
+        self.report.is_none()
     }
 
-    /// Takes note that `left` more attempts are allowed until `reset`, those in flight counted out.
-    /// `round`: how many may be in flight.
-    pub(super) fn report(&mut self, now: Instant, left: u64, reset: Instant, round: usize) -> QuotaAdvice {
-        let span = reset.saturating_duration_since(now);
-        if span.is_zero() {
-            return QuotaAdvice::Go;
+    /// Takes note that `remaining` more attempts are accepted until `reset`, as the answer to this departure says.
+    pub(super) fn report(&mut self, now: Instant, number: u64, remaining: u64, reset: Instant) {
+        let is_newest = self.report.is_none_or(|old| now >= old.reset || number >= old.number);
+        if is_newest && reset > now {
+            self.report = Some(Report { number, remaining, reset });
         }
-        let Some(parts) = u32::try_from(left).ok().filter(|left| *left > 0) else {
-            return if left == 0 { QuotaAdvice::Pause } else { QuotaAdvice::Go };
-        };
-        if left > round as u64 {
-            return QuotaAdvice::Go;
-        }
-        let gap = span / parts;
-        match &mut self.spacing {
-            Some(slow) if now < slow.until => {
-                if gap > slow.gap {
-                    (slow.gap, slow.until) = (gap, slow.until.max(reset));
-                }
-            }
-            slow => *slow = Some(Spacing { gap, until: reset, next: now + gap }),
-        }
-        QuotaAdvice::Go
     }
 
-    /// Whether an attempt may depart at `now`.
-    ///
-    /// # Errors
-    /// The instant to try again at.
-    pub(super) fn may_depart(&mut self, now: Instant) -> Result<(), Instant> {
-        match self.spacing {
-            Some(slow) if now >= slow.until => self.spacing = None,
-            Some(slow) if now < slow.next => return Err(slow.next.min(slow.until)),
-            _ => {}
+    /// When the quota is full again, if it is used up. `departures`: how many there were so far.
+    pub(super) fn used_until(&mut self, now: Instant, departures: u64) -> Option<Instant> {
+        let report = self.report?;
+        if now >= report.reset {
+            self.report = None;
+            return None;
         }
-        Ok(())
-    }
-
-    /// Takes note of a departure.
-    pub(super) fn left(&mut self, now: Instant) {
-        if let Some(slow) = &mut self.spacing {
-            slow.next = now + slow.gap;
-        }
+        let left = departures.saturating_sub(report.number + 1);
+        (left >= report.remaining).then_some(report.reset)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn second(n: u64) -> Duration {
@@ -93,42 +58,36 @@ mod tests {
     }
 
     #[test]
-    fn plenty_left_slows_nobody_and_nothing_left_pauses() {
+    fn as_many_leave_as_remain_and_then_none_until_the_reset() {
         let now = Instant::now();
-        let mut quota = QuotaSpacing::default();
-        assert_eq!(quota.report(now, 65, now + second(10), 64), QuotaAdvice::Go);
-        assert_eq!(quota.report(now, u64::MAX, now + second(10), 64), QuotaAdvice::Go);
-        assert_eq!(quota.report(now, 0, now, 64), QuotaAdvice::Go);
-        assert!(quota.is_idle());
-        assert_eq!(quota.report(now, 0, now + second(10), 64), QuotaAdvice::Pause);
-    }
-
-    #[test]
-    fn the_last_round_is_spread_up_to_the_reset() {
-        let now = Instant::now();
-        let mut quota = QuotaSpacing::default();
-        assert_eq!(quota.report(now, 5, now + second(10), 64), QuotaAdvice::Go);
-        let (mut at, mut left) = (now, 0);
-        while at < now + second(10) {
-            match quota.may_depart(at) {
-                Ok(()) => {
-                    quota.left(at);
-                    left += 1;
-                }
-                Err(until) => at = until,
-            }
-        }
-        assert!((4..=5).contains(&left), "{left}");
-        assert_eq!(quota.may_depart(at), Ok(()));
+        let mut quota = AnnouncedQuota::default();
+        // The eleventh departure is answered: 5 more, of which 2 have left already.
+        quota.report(now, 10, 5, now + second(10));
+        assert_eq!(quota.used_until(now, 13), None);
+        assert_eq!(quota.used_until(now, 15), None);
+        assert_eq!(quota.used_until(now, 16), Some(now + second(10)));
+        assert_eq!(quota.used_until(now + second(10), 16), None);
         assert!(quota.is_idle());
     }
 
     #[test]
-    fn of_two_reports_the_slower_one_counts() {
+    fn the_report_for_the_newest_departure_counts_until_its_reset() {
         let now = Instant::now();
-        let mut quota = QuotaSpacing::default();
-        let _ = quota.report(now, 2, now + second(10), 64);
-        let _ = quota.report(now, 10, now + second(10), 64);
-        assert_eq!(quota.may_depart(now + second(1)), Err(now + second(5)));
+        let mut quota = AnnouncedQuota::default();
+        quota.report(now, 10, 5, now + second(10));
+        quota.report(now, 8, 7, now + second(10));
+        assert_eq!(quota.used_until(now, 16), Some(now + second(10)));
+        quota.report(now, 11, 100, now + second(10));
+        assert_eq!(quota.used_until(now, 16), None);
+        quota.report(now + second(11), 3, 0, now + second(20));
+        assert_eq!(quota.used_until(now + second(11), 16), Some(now + second(20)));
+    }
+
+    #[test]
+    fn a_reset_that_has_passed_says_nothing() {
+        let now = Instant::now();
+        let mut quota = AnnouncedQuota::default();
+        quota.report(now, 0, 0, now);
+        assert!(quota.is_idle());
     }
 }

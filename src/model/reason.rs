@@ -18,6 +18,8 @@ pub enum PauseReason {
     },
     /// What the server allows until the quota's reset is used up.
     Quota,
+    /// As many were sent as the server accepted in an earlier window of this length.
+    WindowUsed,
     /// An outage: the API keeps failing.
     Outage,
     /// The probe after a pause was not answered well.
@@ -30,6 +32,7 @@ impl fmt::Display for PauseReason {
             Self::Refused { status, has_retry_after: false } => write!(f, "{status}"),
             Self::Refused { status, has_retry_after: true } => write!(f, "{status} with Retry-After"),
             Self::Quota => f.write_str("the quota is nearly used up"),
+            Self::WindowUsed => f.write_str("the API accepts no more in this window"),
             Self::Outage => f.write_str("the API keeps failing"),
             Self::ProbeFailed => f.write_str("the probe after the pause failed"),
         }
@@ -55,6 +58,8 @@ pub(crate) enum LimitChangeReason {
     NoGain,
     /// Fewer in flight brought fewer answers a second.
     FewerWereSlower,
+    /// What was refused was refused for a rate or a window, not for the number in flight.
+    NotForNumber,
     /// `tune` goes on to the next number of workers.
     NextRung,
 }
@@ -78,6 +83,7 @@ impl fmt::Display for LimitChangeReason {
             Self::ThroughputGrows => "throughput grows",
             Self::NoGain => "more in flight brought nothing",
             Self::FewerWereSlower => "fewer in flight were slower",
+            Self::NotForNumber => "the limit is not the number in flight",
             Self::NextRung => "the next rung",
         })
     }

@@ -12,7 +12,7 @@ use super::super::refusal::{self, RefusalHints};
 use super::super::retry_after::retry_after;
 use super::super::transport::{RawAnswer, Transport};
 use super::{Fetcher, Judged, SendOutcome};
-use crate::limit::LoadSignal;
+use crate::limit::{LoadSignal, Permit};
 use crate::model::fault::RetryAfter;
 use crate::model::{Cause, Deferral, Event, Fault, Job, LoadClass, StopReason};
 
@@ -23,6 +23,7 @@ impl<T: Transport> Fetcher<T> {
         ended: SendOutcome,
         latency: Duration,
         job: &Job,
+        permit: &Permit,
     ) -> (Judged, LoadSignal) {
         let mask = &self.answers.settings().mask;
         let answer = match ended {
@@ -34,7 +35,7 @@ impl<T: Transport> Fetcher<T> {
         };
         let status = answer.status;
         self.report_answer(job, status, latency, answer.body.len() as u64);
-        let word = self.word_on_pace(&answer);
+        let word = self.word_on_pace(permit, &answer);
         let is_conditional = job.request.headers.contains_key(IF_NONE_MATCH)
             || job.request.headers.contains_key(IF_MODIFIED_SINCE);
         let is_served = status < 400;
@@ -74,7 +75,7 @@ impl<T: Transport> Fetcher<T> {
     }
 
     /// What an answer says about the pace. Its quota is passed to the gate.
-    fn word_on_pace(&self, answer: &RawAnswer) -> PaceWord {
+    fn word_on_pace(&self, permit: &Permit, answer: &RawAnswer) -> PaceWord {
         let now = SystemTime::now();
         let quota = rate_fields::quota(&answer.headers, now);
         // A wait of zero says nothing.
@@ -87,7 +88,7 @@ impl<T: Transport> Fetcher<T> {
         if let Some(quota) = quota
             && let Some(reset) = Instant::now().checked_add(quota.reset)
         {
-            self.gate.report_quota(quota.remaining, reset);
+            permit.report_quota(quota.remaining, reset);
         }
         let until_reset =
             used_up.filter(|_| is_refusal).map(|quota| quota.reset).filter(|wait| !wait.is_zero());

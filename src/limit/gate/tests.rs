@@ -198,7 +198,7 @@ async fn nobody_leaves_during_a_pause_then_one_probe_then_growth() {
     assert!(densest <= Some(5), "{densest:?}");
     let changes = gate.take_events();
     assert!(matches!(changes[..], [GateEvent::Paused { reason: RETRY_AFTER, .. }, GateEvent::Resumed]));
-    assert_eq!(gate.shared.lock().slots.peak(), 32);
+    assert_eq!(gate.shared.lock().pool.slots.peak(), 32);
 }
 
 #[tokio::test(start_paused = true)]
@@ -406,7 +406,7 @@ async fn a_quota_that_runs_out_slows_the_pool_before_it_is_refused() {
         taken += 1;
         refused += u32::from(taken > 100);
         let reset = start + ms(4_000 * (u64::try_from(window).unwrap() + 1));
-        gate.report_quota(100_u64.saturating_sub(taken), reset);
+        permit.report_quota(100_u64.saturating_sub(taken), reset);
         permit.finish(GOOD);
     }
     assert_eq!(refused, 0);
@@ -416,10 +416,11 @@ async fn a_quota_that_runs_out_slows_the_pool_before_it_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_quota_that_is_reset_too_late_is_not_waited_for() {
     let gate = Gate::new(&fixed(8));
-    gate.report_quota(0, Instant::now() + Duration::from_hours(1));
-    gate.report_quota(1, Instant::now() + Duration::from_hours(1));
+    let permit = gate.admit().await;
+    permit.report_quota(0, Instant::now() + Duration::from_hours(1));
     timeout(ms(1), gate.admit()).await.expect("no pause").finish(GOOD);
     assert!(gate.accepts_pause(Duration::from_mins(5)) && !gate.accepts_pause(Duration::from_mins(6)));
+    permit.finish(GOOD);
 }
 
 fn auto(max: usize) -> PaceSettings {
@@ -465,7 +466,7 @@ async fn auto_finds_what_the_server_can_do_within_its_ceiling() {
         let took = fetch_all(&gate, 6_000, capacity).await.as_secs_f64();
         let best = 6_000.0 * 0.050 / capacity.min(max) as f64;
         assert!(took < best * 1.10, "capacity {capacity}: {took} s, best {best} s");
-        assert!(gate.shared.lock().slots.peak() <= max);
+        assert!(gate.shared.lock().pool.slots.peak() <= max);
         let settled = gate.view().limit;
         assert!(settled <= capacity * 5, "capacity {capacity}: settled at {settled}");
         assert!(

@@ -1,0 +1,433 @@
+//! Limits that the server does not announce, learnt from what it accepts and refuses. Pure: the time is a parameter.
+//!
+//! The time between one recovery and the next is a cycle: attempts are accepted, then some are refused (the wall), the
+//! pool pauses, and a probe is accepted. What a wall shows depends on how the cycle went:
+//!
+//! - **A cap on the number in flight**: what was refused left while more were in flight than with any that was
+//!   accepted. The pool goes on with fewer in flight; if the next wall comes at a number that was accepted, or if a probe
+//!   is refused, which was alone, it is no cap.
+//! - **A window** (so many in a period): the server stayed closed for long (by what it asks for, or because probes were
+//!   refused), after it had accepted many at once. The pool sends as many again at once, then waits for the end of the
+//!   period. If the server refuses before half of them, it was no window.
+//! - **A rate** otherwise: as many a second as were accepted in the cycle, pauses included. From then on attempts leave
+//!   at even distances, and one that is refused alone takes 5 % off and pauses nothing.
+
+mod rate;
+mod window;
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use rate::LearnedRate;
+use window::{LearnedWindow, WindowAdvice};
+
+/// The first pause where the server asks for none. Source: the contract, section 3.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// When probes leave, counted from the beginning of the cycle, in milliseconds: about twice as late each time, so that
+/// a window of a usual length is found to be over soon after it is.
+const PROBES: [u64; 9] = [1_250, 2_550, 5_050, 10_050, 20_100, 30_150, 60_200, 120_200, 180_200];
+/// A window of a minute may begin with the minute of the server's clock; clocks differ by about this much.
+const CLOCK_MARGIN: Duration = Duration::from_millis(300);
+/// The server was closed for long: a bucket is seldom slower than an attempt in so long a time.
+const CLOSED_LONG: Duration = Duration::from_secs(2);
+/// How often a window may turn out to be none before no window is expected any more.
+const WINDOWS_DENIED: u32 = 2;
+/// Of the newest outcomes so many are remembered, a bit each.
+const RECENT: u32 = 8;
+/// A refusal is taken to have come alone if no more than this many of the newest outcomes are refusals.
+const ALONE: u32 = 2;
+
+/// Answers that may be refusals are taken for such only if so many of the newest outcomes are.
+const SEVERAL: u32 = 3;
+
+/// What has to be known of an attempt that ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndedAttempt {
+    /// In flight when it left, itself counted.
+    pub(super) level: usize,
+    /// Which departure it was.
+    pub(super) number: u64,
+    /// How many departures there were when it ended.
+    pub(super) departures: u64,
+    /// The learnt rate held it back, and not the number in flight.
+    pub(super) was_paced: bool,
+    /// It was the probe after a pause.
+    pub(super) is_probe: bool,
+    /// The pool was paused since it left.
+    pub(super) is_old: bool,
+    /// What is taken for a refusal may be a server that fails.
+    pub(super) is_unclear: bool,
+}
+
+/// What a refusal leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Reaction {
+    /// Pause until then.
+    pub(super) pause_until: Option<Instant>,
+    /// No more than this many in flight.
+    pub(super) in_flight: Option<usize>,
+}
+
+/// When an attempt may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LearnedAdvice {
+    /// Now.
+    Leave,
+    /// At this instant.
+    At(Instant),
+    /// Once nothing is in flight.
+    LeaveAlone,
+    /// The window is used up: after a pause until then, with a probe.
+    WindowUsed(Instant),
+}
+
+/// A limit that was learnt.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LearnedLimit {
+    /// So many attempts a second.
+    Rate(f64),
+    /// So many in a period, however fast they come.
+    Window {
+        /// How many.
+        capacity: u64,
+        /// The period.
+        period: Duration,
+    },
+}
+
+/// The server refuses, or refused until the probe that was accepted.
+#[derive(Debug, Clone, Copy)]
+struct Wall {
+    at: Instant,
+    /// The server asks for this end of the pause.
+    asked_until: Option<Instant>,
+    /// When the newest refused probe left.
+    closed_until: Option<Instant>,
+    /// Only a lower number in flight follows, as long as nothing contradicts it.
+    may_be_cap: bool,
+    /// The rate was corrected already.
+    is_corrected: bool,
+    /// The server may have failed by itself.
+    is_unclear: bool,
+}
+
+impl Wall {
+    fn at(at: Instant, is_unclear: bool) -> Self {
+        Self { at, asked_until: None, closed_until: None, may_be_cap: false, is_corrected: false, is_unclear }
+    }
+}
+
+/// From one recovery to the next.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cycle {
+    began: Option<Instant>,
+    accepted: u64,
+    /// The most that were in flight with an attempt that was accepted.
+    accepted_level: usize,
+    wall: Option<Wall>,
+}
+
+/// The limits that were learnt.
+#[derive(Debug, Default)]
+pub(super) struct LearnedLimits {
+    rate: Option<LearnedRate>,
+    window: Option<LearnedWindow>,
+    cycle: Cycle,
+    /// The lowest number in flight that was taken for a cap.
+    cap: Option<usize>,
+    /// More were in flight later with an attempt that was accepted.
+    is_cap_denied: bool,
+    /// Probes that were refused since the last accepted attempt.
+    refused_probes: u32,
+    /// The newest outcomes, a bit each; 1 is a refusal.
+    recent: u8,
+    windows_denied: u32,
+    /// When the first of the refusals came that no accepted attempt has followed.
+    refused_since: Option<Instant>,
+}
+
+impl LearnedLimits {
+    /// Whether nothing holds attempts back.
+    pub(super) fn is_idle(&self) -> bool {
+        self.rate.is_none() && self.window.is_none()
+    }
+
+    /// Whether a number in flight is taken for a cap, until a wall shows otherwise.
+    pub(super) fn may_be_cap(&self) -> bool {
+        self.cycle.wall.is_some_and(|wall| wall.may_be_cap)
+    }
+
+    /// Whether the time of the first departure is still to be noted.
+    pub(super) fn is_unused(&self) -> bool {
+        self.cycle.began.is_none()
+    }
+
+    /// For how long refusals have come without an accepted attempt.
+    pub(super) fn refused_for(&self, now: Instant) -> Duration {
+        self.refused_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// The limit that holds the pool back, if there is one.
+    pub(super) fn limit(&self) -> Option<LearnedLimit> {
+        match (&self.window, &self.rate) {
+            (Some(window), _) => {
+                Some(LearnedLimit::Window { capacity: window.capacity(), period: window.period() })
+            }
+            (None, Some(rate)) if rate.is_proven() => Some(LearnedLimit::Rate(rate.per_second())),
+            _ => None,
+        }
+    }
+
+    /// When an attempt that has its turn may leave.
+    pub(super) fn advice(&self, now: Instant) -> LearnedAdvice {
+        if let Some(Err(until)) = self.rate.as_ref().map(|rate| rate.may_depart(now)) {
+            return LearnedAdvice::At(until);
+        }
+        match self.window.as_ref().map_or(WindowAdvice::Leave, LearnedWindow::advice) {
+            WindowAdvice::Leave => LearnedAdvice::Leave,
+            WindowAdvice::LeaveAlone => LearnedAdvice::LeaveAlone,
+            // The period may have passed while nothing was to be sent.
+            WindowAdvice::UsedUntil(end) => {
+                LearnedAdvice::WindowUsed(end.max(now + Duration::from_millis(1)))
+            }
+        }
+    }
+
+    /// Takes note of a departure; `now` is called only where it counts.
+    pub(super) fn left(&mut self, now: impl FnOnce() -> Instant) {
+        if self.is_idle() && !self.is_unused() {
+            return;
+        }
+        let now = now();
+        self.cycle.began.get_or_insert(now);
+        if let Some(rate) = &mut self.rate {
+            rate.left(now);
+        }
+        if let Some(window) = &mut self.window {
+            window.left();
+        }
+    }
+
+    /// Takes note of an attempt that the server accepted, whatever it answered.
+    pub(super) fn accepted(&mut self, ended: &EndedAttempt, now: impl FnOnce() -> Instant) {
+        self.note(false);
+        self.refused_since = None;
+        self.cycle.accepted += 1;
+        self.cycle.accepted_level = self.cycle.accepted_level.max(ended.level);
+        if self.is_idle() || ended.is_old {
+            return;
+        }
+        if let Some(rate) = &mut self.rate {
+            rate.accepted(now(), ended.was_paced);
+        }
+        // A probe belongs to the window that it opens.
+        if !ended.is_probe && self.window.as_mut().is_some_and(|window| !window.accepted(self.cycle.accepted))
+        {
+            self.window = None;
+        }
+    }
+
+    /// Takes note of an answer that may be a refusal. Returns whether several of the newest outcomes are such.
+    pub(super) fn strained(&mut self) -> bool {
+        self.note(true);
+        self.recent.count_ones() >= SEVERAL
+    }
+
+    fn note(&mut self, is_refusal: bool) {
+        self.recent = self.recent << 1 | u8::from(is_refusal);
+        const { assert!(u8::BITS == RECENT) };
+    }
+
+    /// Takes note of a refusal. `asked`: the wait that the answer asks for.
+    pub(super) fn refused(
+        &mut self,
+        ended: &EndedAttempt,
+        asked: Option<Duration>,
+        now: Instant,
+        clock: SystemTime,
+    ) -> Reaction {
+        if !ended.is_unclear {
+            self.note(true);
+        }
+        self.refused_since.get_or_insert(now);
+        let asked_until = asked.and_then(|wait| now.checked_add(wait));
+        if ended.is_probe && !ended.is_old {
+            return self.probe_refused(ended.is_unclear, asked_until, (now, clock));
+        }
+        if ended.is_old {
+            // Part of a wall that is known already; it may ask for a longer wait.
+            if let Some(wall) = &mut self.cycle.wall {
+                wall.asked_until = wall.asked_until.max(asked_until);
+            }
+            return Reaction { pause_until: asked_until, in_flight: None };
+        }
+        let came_alone = self.recent.count_ones() <= ALONE && ended.was_paced;
+        let mut is_corrected = false;
+        if came_alone && let Some(rate) = &mut self.rate {
+            rate.refused_once(now, ended.number, ended.departures);
+            if asked_until.is_none() {
+                return Reaction::default();
+            }
+            is_corrected = true;
+        }
+        self.is_cap_denied |= self.cap.is_some_and(|cap| self.cycle.accepted_level > cap + cap / 4 + 1);
+        let is_higher = ended.level > self.cycle.accepted_level && ended.level > 1;
+        let may_be_cap = self.is_idle() && is_higher && !self.is_cap_denied;
+        if may_be_cap {
+            self.cap = Some(self.cap.map_or(ended.level - 1, |cap| cap.min(ended.level - 1)));
+        }
+        self.cycle.wall =
+            Some(Wall { at: now, asked_until, may_be_cap, is_corrected, ..Wall::at(now, ended.is_unclear) });
+        if let Some(window) = &mut self.window {
+            window.refused(now);
+        }
+        let used = self.window.as_ref().filter(|window| window.is_half_used());
+        let window_end = used.map(LearnedWindow::end).filter(|end| *end > now);
+        let until = asked_until.or(window_end).unwrap_or(now + FIRST_PAUSE);
+        Reaction { pause_until: Some(until), in_flight: may_be_cap.then(|| ended.level - 1) }
+    }
+
+    fn probe_refused(
+        &mut self,
+        is_unclear: bool,
+        asked_until: Option<Instant>,
+        (now, clock): (Instant, SystemTime),
+    ) -> Reaction {
+        let began = *self.cycle.began.get_or_insert(now);
+        let wall = self.cycle.wall.get_or_insert(Wall::at(now, is_unclear));
+        wall.closed_until = Some(now);
+        wall.may_be_cap = false;
+        wall.asked_until = asked_until;
+        self.refused_probes += 1;
+        let window_next = match &mut self.window {
+            Some(window) if now >= window.end() => Some(window.lengthen(now)),
+            _ => None,
+        };
+        let until = asked_until.or(window_next).unwrap_or_else(|| {
+            next_probe(now, now.saturating_duration_since(began), self.refused_probes, clock)
+        });
+        Reaction { pause_until: Some(until), in_flight: None }
+    }
+
+    /// A probe that left at `left` was accepted at `now`: a new cycle begins with it. Returns whether a limit was
+    /// learnt where none was known, so that what was taken for a cap is none.
+    pub(super) fn recovered(&mut self, left: Instant, now: Instant, clock: SystemTime) -> bool {
+        let was_idle = self.is_idle();
+        self.begin_cycle(left, now, clock);
+        was_idle && !self.is_idle()
+    }
+
+    fn begin_cycle(&mut self, left: Instant, now: Instant, clock: SystemTime) {
+        let cycle = std::mem::replace(
+            &mut self.cycle,
+            Cycle { began: Some(left), accepted: 1, accepted_level: 1, wall: None },
+        );
+        self.recent = 0;
+        let had_refused_probes = std::mem::take(&mut self.refused_probes) > 0;
+        let Some(began) = cycle.began else { return };
+        // The probe is counted to the new cycle.
+        let accepted = cycle.accepted.saturating_sub(1);
+        let Some(wall) = cycle.wall else {
+            // The window was used up without a refusal, or the pause had another reason.
+            if let Some(window) = &mut self.window {
+                window.begin(left, None);
+            }
+            self.resume(now);
+            return;
+        };
+        if let Some(rate) = &mut self.rate {
+            rate.paused_for(left.saturating_duration_since(wall.at));
+        }
+        if let Some(window) = &mut self.window {
+            if accepted * 2 >= window.capacity() {
+                window.begin(left, Some(accepted));
+                self.resume(now);
+                return;
+            }
+            self.window = None;
+            self.windows_denied += 1;
+        } else if let Some(shortest) = self.closed_for(&wall, began, left)
+            && accepted >= 2
+        {
+            let periods = if wall.asked_until.is_none() && since_minute(clock) <= Some(CLOCK_MARGIN * 2) {
+                // It opened with the minute of the clock, and began somewhere in the minute before.
+                (Duration::from_mins(1), Duration::from_mins(1))
+            } else {
+                (shortest, left.saturating_duration_since(began))
+            };
+            let mut window = LearnedWindow::new(accepted, periods, began);
+            window.begin(left, Some(accepted));
+            self.window = Some(window);
+            self.resume(now);
+            return;
+        }
+        if wall.may_be_cap && !had_refused_probes {
+            return;
+        }
+        self.learn_rate(&wall, accepted, left.saturating_duration_since(began), now);
+    }
+
+    /// The shortest that the period of a window can be, if the server was closed for so long that there may be one.
+    fn closed_for(&self, wall: &Wall, began: Instant, left: Instant) -> Option<Duration> {
+        // Where a rate is known and the server says how long to wait, nothing is gained by a window.
+        if self.windows_denied >= WINDOWS_DENIED || (self.rate.is_some() && wall.asked_until.is_some()) {
+            return None;
+        }
+        let asked = wall.asked_until.map(|until| until.min(left));
+        let closed_until = wall.closed_until.max(asked)?;
+        let closed = closed_until.saturating_duration_since(wall.at);
+        // A window that took most of its time to fill is no different from a rate, and a server that failed for a while
+        // is no window.
+        let was_filled_fast = wall.at.saturating_duration_since(began) <= closed;
+        (closed >= CLOSED_LONG && was_filled_fast).then(|| closed_until.saturating_duration_since(began))
+    }
+
+    fn learn_rate(&mut self, wall: &Wall, accepted: u64, cycle: Duration, now: Instant) {
+        let seconds = cycle.as_secs_f64().max(1e-3);
+        let per_second = accepted as f64 / seconds;
+        match &mut self.rate {
+            Some(rate) if wall.is_corrected => rate.resume(now),
+            Some(rate) => rate.relearn(accepted, cycle, now),
+            None => {
+                let paused = now.saturating_duration_since(wall.at).as_secs_f64();
+                let is_guess = wall.is_unclear || paused > seconds / 2.0;
+                self.rate = Some(LearnedRate::new(per_second, is_guess, now));
+            }
+        }
+    }
+
+    fn resume(&mut self, now: Instant) {
+        if let Some(rate) = &mut self.rate {
+            rate.resume(now);
+        }
+    }
+}
+
+/// When the next probe leaves, after so many that were refused: later and later, and where a window of a usual length
+/// would be over.
+fn next_probe(now: Instant, elapsed: Duration, refused: u32, clock: SystemTime) -> Instant {
+    let back_off = FIRST_PAUSE.saturating_mul(1 << refused.min(8)).min(LONGEST_PAUSE);
+    // Not much less than the back-off, so that probes do not come too fast where the cycle began long ago.
+    let least = back_off.mul_f64(0.6).min(Duration::from_secs(10));
+    let usual = PROBES.into_iter().map(Duration::from_millis).map(|at| at.saturating_sub(elapsed));
+    let wait = usual.filter(|wait| *wait >= least).min().map_or(back_off, |wait| wait.min(back_off * 2));
+    let minute = since_minute(clock).map(|since| Duration::from_mins(1) - since + CLOCK_MARGIN);
+    let wait = match minute {
+        // Not before the back-off is longer than a few seconds: most windows are shorter.
+        Some(minute) if wait > Duration::from_secs(8) && minute > least / 4 => wait.min(minute),
+        _ => wait,
+    };
+    now + wait.min(LONGEST_PAUSE)
+}
+
+/// The time since the newest whole minute of the clock.
+fn since_minute(clock: SystemTime) -> Option<Duration> {
+    let since = clock.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(Duration::from_nanos((since.as_nanos() % 60_000_000_000).try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests;

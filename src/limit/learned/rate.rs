@@ -1,0 +1,328 @@
+//! A rate that was learnt from refusals: departures keep an even distance, which grows shorter until the next refusal.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What is left of the rate after a refusal that came alone.
+const CUT: f64 = 0.95;
+/// A learnt rate is set this much below what was accepted.
+const BELOW: f64 = 0.97;
+/// The lowest rate: one attempt in a minute, as often as a probe.
+const LEAST: f64 = 1.0 / 60.0;
+/// A rate this many times the one that was refused last shows that the limit has risen.
+const RISEN: f64 = 1.05;
+/// Below this part of the rate that was refused last it grows faster.
+const NEAR: f64 = 0.93;
+/// From this part on it touches the rate that was refused last.
+const TOUCHES: f64 = 0.97;
+/// A refusal after so many accepted attempts may be chance.
+const BY_CHANCE: u32 = 40;
+/// Of the time between two refusals at most this part may be lost to the pause that a refusal costs.
+const PAUSE_SHARE: f64 = 0.05;
+/// A departure that is late by this part of the distance is caught up on …
+const CREDIT_SHARE: f64 = 0.25;
+/// … up to this time: a timer's tick or two.
+const CREDIT_MOST: Duration = Duration::from_millis(5);
+
+/// How fast the rate grows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Growth {
+    /// By this part of itself in a second …
+    per_second: f64,
+    /// … and at most by this part for each accepted attempt, so that slow rates are refused no larger share.
+    per_attempt: f64,
+}
+
+/// Nothing is known but that the rate is too low.
+const DOUBLING: Growth = Growth { per_second: 0.7, per_attempt: 0.2 };
+/// After the first refusals.
+const FAST: Growth = Growth { per_second: 0.15, per_attempt: 0.02 };
+const MEDIUM: Growth = Growth { per_second: 0.05, per_attempt: 0.01 };
+/// After several: a percent a second.
+const SLOW: Growth = Growth { per_second: 0.012, per_attempt: 0.001_5 };
+
+/// The rate, and when the next attempt may leave.
+#[derive(Debug)]
+pub(super) struct LearnedRate {
+    per_second: f64,
+    /// The rate that was refused last.
+    refused_at: Option<f64>,
+    /// Nothing was refused at this rate or a higher one since it was set, which was a guess.
+    is_guess: bool,
+    /// How often it was refused.
+    refusals: u32,
+    next: Instant,
+    grown: Instant,
+    /// Departures before this one left at a rate that was corrected already.
+    corrected_until: u64,
+    /// The pause that the newest refusal cost, in seconds.
+    pause: f64,
+    /// How many were accepted since the newest refusal.
+    accepted: u32,
+    /// Since when the rate is above the one that was refused last.
+    risen: Option<Instant>,
+    /// Where the two newest spans began in which accepted attempts are counted.
+    spans: [Span; 2],
+}
+
+/// A span in which accepted attempts are counted.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    began: Instant,
+    accepted: u32,
+}
+
+/// A span is at least this long …
+const SPAN_LEAST: Duration = Duration::from_secs(1);
+/// … and has at least so many accepted attempts.
+const SPAN_ACCEPTED: u32 = 10;
+
+impl LearnedRate {
+    /// A rate of which this many attempts a second were accepted. `is_guess`: the time was mostly spent in a pause, so
+    /// that the limit may be much higher.
+    pub(super) fn new(accepted_per_second: f64, is_guess: bool, now: Instant) -> Self {
+        let per_second = (accepted_per_second * BELOW).max(LEAST);
+        Self {
+            per_second,
+            refused_at: (!is_guess).then_some(accepted_per_second),
+            is_guess,
+            refusals: u32::from(!is_guess),
+            next: now + Duration::try_from_secs_f64(1.0 / per_second).unwrap_or_default(),
+            grown: now,
+            corrected_until: 0,
+            pause: 0.0,
+            accepted: 0,
+            risen: None,
+            spans: [Span { began: now, accepted: 0 }; 2],
+        }
+    }
+
+    /// Departures a second.
+    pub(super) fn per_second(&self) -> f64 {
+        self.per_second
+    }
+
+    /// Whether the server has refused it at least once, so that it is near the limit.
+    pub(super) fn is_proven(&self) -> bool {
+        !self.is_guess
+    }
+
+    /// Whether an attempt may depart at `now`.
+    ///
+    /// # Errors
+    /// The instant to try again at.
+    pub(super) fn may_depart(&self, now: Instant) -> Result<(), Instant> {
+        if self.next > now { Err(self.next) } else { Ok(()) }
+    }
+
+    /// Takes note of a departure.
+    pub(super) fn left(&mut self, now: Instant) {
+        let gap = self.gap();
+        let credit = gap.mul_f64(CREDIT_SHARE).min(CREDIT_MOST);
+        self.next = self.next.max(now.checked_sub(credit).unwrap_or(now)) + gap;
+    }
+
+    fn gap(&self) -> Duration {
+        // At most a minute, by the lowest rate.
+        Duration::try_from_secs_f64(1.0 / self.per_second).unwrap_or(Duration::MAX)
+    }
+
+    /// Takes note of an accepted attempt. The rate grows only where it is what holds the pool back.
+    pub(super) fn accepted(&mut self, now: Instant, was_held_back: bool) {
+        let since = now.saturating_duration_since(self.grown).as_secs_f64().min(60.0);
+        self.grown = now;
+        let [newest, before] = &mut self.spans;
+        newest.accepted += 1;
+        self.accepted = self.accepted.saturating_add(1);
+        if newest.accepted > SPAN_ACCEPTED && now.saturating_duration_since(newest.began) > SPAN_LEAST {
+            *before = *newest;
+            *newest = Span { began: now, accepted: 0 };
+        }
+        if was_held_back {
+            if self.refused_at.is_some_and(|refused| self.per_second > refused * RISEN) {
+                self.risen.get_or_insert(now);
+            } else {
+                self.risen = None;
+            }
+            let growth = self.growth();
+            self.per_second *= 1.0 + (growth.per_second * since).min(growth.per_attempt);
+        }
+    }
+
+    fn growth(&self) -> Growth {
+        if self.is_guess {
+            return DOUBLING;
+        }
+        let part = self.refused_at.map_or(1.0, |refused| self.per_second / refused);
+        if part < NEAR {
+            return MEDIUM;
+        }
+        if part > RISEN {
+            // As long as nothing is refused, twice as fast every two seconds.
+            let since = self.grown.saturating_duration_since(self.risen.unwrap_or(self.grown));
+            let faster = MEDIUM.per_second * (since.as_secs_f64() / 2.0).min(5.0).exp2();
+            return Growth { per_second: faster.min(DOUBLING.per_second), per_attempt: FAST.per_attempt };
+        }
+        let mut growth = match self.refusals {
+            ..=2 => FAST,
+            3..=5 => MEDIUM,
+            _ => SLOW,
+        };
+        if self.pause > 0.0 && self.refusals > 2 {
+            // It grows back what a refusal takes off within so many pauses.
+            growth.per_second = growth.per_second.min((1.0 - CUT) * PAUSE_SHARE / self.pause);
+        }
+        growth
+    }
+
+    /// Takes note of a refusal that came alone: the rate is a little too high, if it is near the one that was refused
+    /// before; otherwise a server that fails now and then is no reason to go slower. `number` is the departure that was
+    /// refused, `departures` how many there were.
+    pub(super) fn refused_once(&mut self, now: Instant, number: u64, departures: u64) {
+        if number < self.corrected_until {
+            return;
+        }
+        let accepted = std::mem::take(&mut self.accepted);
+        let is_below = self.refused_at.is_some_and(|refused| self.per_second < refused * TOUCHES);
+        if is_below && accepted >= BY_CHANCE {
+            return;
+        }
+        self.corrected_until = departures;
+        self.refusals += 1;
+        self.refused_at = Some(self.per_second);
+        let factor = if self.is_guess { 1.0 / 1.3 } else { CUT };
+        self.is_guess = false;
+        self.pause = 0.0;
+        self.per_second = (self.per_second * factor).max(LEAST);
+        self.grown = now;
+        self.next = self.next.max(now + self.gap());
+    }
+
+    /// Takes note of what a refusal cost.
+    pub(super) fn paused_for(&mut self, pause: Duration) {
+        self.pause = pause.as_secs_f64();
+    }
+
+    /// Many were refused. `accepted` and `cycle`: how many were accepted since the last recovery, and how long ago it is;
+    /// if that is long ago, the newest spans count instead.
+    pub(super) fn relearn(&mut self, accepted: u64, cycle: Duration, now: Instant) {
+        self.refusals += 1;
+        let [newest, before] = self.spans;
+        let (accepted, seconds) = if before.accepted > 0 {
+            let seconds = now.saturating_duration_since(before.began).as_secs_f64();
+            (f64::from(newest.accepted + before.accepted), seconds)
+        } else {
+            (accepted as f64, cycle.as_secs_f64())
+        };
+        let seconds = seconds.max(1e-3);
+        // A bucket is filled in the pause, a window or a bucket without a burst is not: the truth lies in between.
+        let most = accepted / (seconds - self.pause).max(seconds / 10.0);
+        self.refused_at = Some(self.per_second.min(most).max(LEAST));
+        self.is_guess = false;
+        self.per_second = (self.per_second.min(accepted / seconds) * BELOW).max(LEAST);
+        self.resume(now);
+    }
+
+    /// A pause is over.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.spans = [Span { began: now, accepted: 0 }; 2];
+        self.grown = now;
+        self.next = now + self.gap();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn departures_keep_an_even_distance_and_a_late_one_is_caught_up_on() {
+        let start = Instant::now();
+        let mut rate = LearnedRate::new(10.0 / BELOW, false, start);
+        assert_eq!(rate.may_depart(start + millis(99)), Err(start + millis(100)));
+        rate.left(start + millis(103));
+        assert_eq!(rate.may_depart(start + millis(150)), Err(start + millis(200)));
+        // An idle time earns nothing but that credit.
+        rate.left(start + millis(900));
+        assert_eq!(rate.may_depart(start + millis(901)), Err(start + millis(995)));
+    }
+
+    #[test]
+    fn a_guess_grows_fast_until_it_is_refused_and_then_by_ever_smaller_shares() {
+        let mut now = Instant::now();
+        let mut rate = LearnedRate::new(2.0, true, now);
+        let mut grow = |rate: &mut LearnedRate, seconds: u64| {
+            for _ in 0..seconds * 100 {
+                now += millis(10);
+                rate.accepted(now, true);
+            }
+            now
+        };
+        grow(&mut rate, 3);
+        assert!(rate.per_second() > 12.0, "{}", rate.per_second());
+        let mut growths = Vec::new();
+        for number in 0..8 {
+            // Each is refused at about the rate of the one before.
+            let at = grow(&mut rate, 0);
+            rate.per_second = 20.0;
+            rate.refused_once(at, number, number + 1);
+            let before = rate.per_second();
+            grow(&mut rate, 1);
+            growths.push(rate.per_second() / before);
+        }
+        assert!(growths[1] > 1.1 && growths[7] < 1.02, "{growths:?}");
+        assert!(growths[1..].is_sorted_by(|a, b| a >= b), "{growths:?}");
+    }
+
+    #[test]
+    fn a_refusal_far_below_the_rate_that_was_refused_is_taken_for_chance() {
+        let mut now = Instant::now();
+        let mut rate = LearnedRate::new(100.0 / BELOW, false, now);
+        rate.refused_once(now, 0, 1);
+        rate.per_second = 80.0;
+        for _ in 0..BY_CHANCE {
+            now += millis(10);
+            rate.accepted(now, false);
+        }
+        rate.refused_once(now, 50, 51);
+        assert!((rate.per_second() - 80.0).abs() < 1e-9);
+        rate.refused_once(now, 51, 52);
+        assert!(rate.per_second() < 80.0, "the second in a row is none");
+    }
+
+    #[test]
+    fn what_left_before_a_refusal_came_lowers_the_rate_no_further() {
+        let now = Instant::now();
+        let mut rate = LearnedRate::new(100.0, false, now);
+        let before = rate.per_second();
+        for number in 5..10 {
+            rate.refused_once(now, number, 10);
+        }
+        assert!((rate.per_second() - before * CUT).abs() < 1e-9);
+        rate.refused_once(now, 10, 11);
+        assert!(rate.per_second() < before * CUT);
+    }
+
+    #[test]
+    fn it_does_not_grow_where_something_else_holds_the_pool_back() {
+        let now = Instant::now();
+        let mut rate = LearnedRate::new(10.0, false, now);
+        let before = rate.per_second();
+        rate.accepted(now + millis(500), false);
+        assert!((rate.per_second() - before).abs() < 1e-9);
+    }
+
+    #[test]
+    fn it_never_falls_below_one_a_minute() {
+        let now = Instant::now();
+        let mut rate = LearnedRate::new(0.0, false, now);
+        rate.refused_once(now, 0, 1);
+        rate.relearn(0, Duration::from_secs(1), now);
+        assert!((rate.per_second() - LEAST).abs() < 1e-12);
+    }
+}

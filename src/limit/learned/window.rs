@@ -1,0 +1,214 @@
+//! A window that was learnt from refusals: so many attempts are accepted in a period, however fast they come.
+//!
+//! Within the window attempts leave as fast as they can; when as many have left as were accepted in an earlier one, the
+//! pool waits for the end of the period. Now and then one more is sent, to find out whether the window holds more.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Periods that people choose, in seconds. A period is only known to lie between the last probe that was refused and
+/// the first that was accepted; of these the first in between is tried.
+const USUAL: [u64; 14] = [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600];
+/// If so many more than its capacity are accepted in a window, there is no such window.
+const SURPLUS: u32 = 3;
+/// The window is taken to end this much later, for timers and clocks.
+const MARGIN: Duration = Duration::from_millis(50);
+
+/// The shortest usual period in a range, or the end of the range.
+fn usual_between(least: Duration, most: Duration) -> Duration {
+    let usual = USUAL.into_iter().map(Duration::from_secs);
+    usual.filter(|period| *period + MARGIN * 2 >= least && *period <= most).min().unwrap_or(most).max(least)
+}
+
+/// The window.
+#[derive(Debug)]
+pub(super) struct LearnedWindow {
+    /// How many are accepted in a period.
+    capacity: u64,
+    /// The period that is tried …
+    period: Duration,
+    /// … and the one that is known to be long enough.
+    longest: Duration,
+    began: Instant,
+    /// Its end is a period after this instant.
+    counts_from: Instant,
+    /// How many left since it began.
+    sent: u64,
+    /// How many windows ended without a refusal since the newest one.
+    unrefused: u32,
+    /// Whether one more than the capacity may be sent in this window.
+    tries_more: bool,
+    /// How many more than the capacity were accepted in this window.
+    surplus: u32,
+    /// How often the end of this window was found to be too early.
+    lengthened: u32,
+}
+
+/// What the window allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WindowAdvice {
+    /// An attempt may leave.
+    Leave,
+    /// An attempt may leave if no other one is in flight: it is one more than was ever accepted.
+    LeaveAlone,
+    /// The window is used up until this instant.
+    UsedUntil(Instant),
+}
+
+impl LearnedWindow {
+    /// So many were accepted from `began` on, and the server accepts again `longest` later at the latest, but not after
+    /// `shortest` or less.
+    pub(super) fn new(capacity: u64, (shortest, longest): (Duration, Duration), began: Instant) -> Self {
+        let period = usual_between(shortest, longest);
+        Self {
+            capacity: capacity.max(1),
+            period,
+            longest: longest.max(period),
+            began,
+            counts_from: began,
+            sent: 0,
+            unrefused: 0,
+            tries_more: true,
+            surplus: 0,
+            lengthened: 0,
+        }
+    }
+
+    pub(super) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    pub(super) fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// Whether half of what it holds was sent.
+    pub(super) fn is_half_used(&self) -> bool {
+        self.sent * 2 >= self.capacity
+    }
+
+    /// When the next window begins.
+    pub(super) fn end(&self) -> Instant {
+        self.counts_from + self.period + MARGIN
+    }
+
+    /// Something was refused in it. Some servers count the period from there, if that costs little.
+    pub(super) fn refused(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.began) < self.period / 10 {
+            self.counts_from = now;
+        }
+    }
+
+    /// Whether one more may leave.
+    pub(super) fn advice(&self) -> WindowAdvice {
+        match (self.sent < self.capacity, self.tries_more) {
+            (true, _) => WindowAdvice::Leave,
+            (false, true) => WindowAdvice::LeaveAlone,
+            (false, false) => WindowAdvice::UsedUntil(self.end()),
+        }
+    }
+
+    /// Takes note of a departure.
+    pub(super) fn left(&mut self) {
+        self.sent += 1;
+    }
+
+    /// Takes note of an accepted attempt: `accepted` since the window began. Returns false where so many more than ever
+    /// were accepted that there is no such window.
+    #[must_use]
+    pub(super) fn accepted(&mut self, accepted: u64) -> bool {
+        if accepted > self.capacity {
+            self.capacity = accepted;
+            self.surplus += 1;
+        }
+        self.surplus <= SURPLUS
+    }
+
+    /// A new window begins with the departure of a probe that was accepted. `refused`: how many were accepted in the
+    /// window before, if something was refused in it.
+    pub(super) fn begin(&mut self, began: Instant, refused: Option<u64>) {
+        if let Some(accepted) = refused {
+            self.capacity = accepted.max(1);
+            self.unrefused = 0;
+        } else {
+            self.unrefused += 1;
+        }
+        // One more is tried in every window that is a power of two after the newest refusal.
+        self.tries_more = self.unrefused.is_power_of_two();
+        (self.lengthened, self.surplus) = (0, 0);
+        self.began = began;
+        self.counts_from = began;
+        self.sent = 1;
+    }
+
+    /// The probe at the end of the window was refused: the period is longer. Returns when the next one may leave.
+    pub(super) fn lengthen(&mut self, now: Instant) -> Instant {
+        let too_short = now.saturating_duration_since(self.counts_from);
+        self.lengthened += 1;
+        if self.lengthened == 1 {
+            // Timers and clocks differ by a little.
+            self.period = too_short + too_short / 20;
+            self.longest = self.longest.max(self.period);
+        } else {
+            // A server may count from the newest refusal, so that probes that come too often never find it open.
+            self.period = usual_between(too_short + MARGIN, self.longest.max(too_short * 2));
+            self.longest = self.longest.max(self.period);
+            self.counts_from = now;
+        }
+        self.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn second(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn of_the_periods_that_are_possible_the_shortest_usual_one_is_tried() {
+        let millis = Duration::from_millis;
+        for (least, most, period) in [
+            (millis(5_000), millis(10_100), millis(5_000)),
+            (millis(5_600), millis(10_100), second(10)),
+            (millis(10_050), millis(20_100), millis(10_050)),
+            (millis(3_100), millis(4_000), millis(4_000)),
+            (second(31), second(62), second(60)),
+        ] {
+            assert_eq!(usual_between(least, most), period, "{least:?} to {most:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_accepted_once_leaves_at_once_and_the_rest_waits_for_the_end() {
+        let now = Instant::now();
+        let mut window = LearnedWindow::new(3, (second(6), second(12)), now);
+        window.begin(now, Some(3));
+        (0..2).for_each(|_| {
+            assert_eq!(window.advice(), WindowAdvice::Leave);
+            window.left();
+        });
+        assert_eq!(window.advice(), WindowAdvice::UsedUntil(now + second(10) + MARGIN));
+        assert_eq!(window.end(), now + second(10) + MARGIN);
+        let later = window.lengthen(now + second(10) + MARGIN);
+        assert!(later > now + second(10) + MARGIN && later <= now + second(11), "{:?}", later - now);
+        assert!(window.lengthen(later) >= later + second(11), "a whole period from the newest refusal");
+    }
+
+    #[test]
+    fn one_more_is_tried_in_ever_fewer_windows() {
+        let now = Instant::now();
+        let mut window = LearnedWindow::new(1, (second(1), second(1)), now);
+        window.begin(now, Some(1));
+        let tries: Vec<u32> = (1..40)
+            .filter(|_| {
+                window.begin(now, None);
+                window.advice() == WindowAdvice::LeaveAlone
+            })
+            .collect();
+        assert_eq!(tries, [1, 2, 4, 8, 16, 32]);
+    }
+}

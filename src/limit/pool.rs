@@ -1,0 +1,362 @@
+//! What decides when an attempt leaves, without the queue and its wakers: slots, pause, quota, learnt limits and rate.
+//!
+//! The time is a parameter, so that the worlds of `worlds.rs` simulate the same code that runs behind the gate.
+
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::adaptive::{Adaptive, AttemptSample};
+use super::gate::LoadSignal;
+use super::gate_events::GateEvents;
+use super::learned::{EndedAttempt, LearnedAdvice, LearnedLimits, Reaction};
+use super::pacer::Pacer;
+use super::pause::{Admission, PoolPause};
+use super::quota::AnnouncedQuota;
+use super::slots::Slots;
+use super::spread::Spread;
+use super::{Concurrency, PaceSettings};
+use crate::model::{LimitChangeReason, PauseReason};
+
+/// Where no more than this may be in flight, answers that may be refusals are taken for such: to try fewer and fewer in
+/// flight, one step at a time, would take long.
+const FEW: usize = 8;
+
+/// The state of the pool.
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub(super) slots: Slots,
+    pub(super) pause: PoolPause,
+    quota: AnnouncedQuota,
+    pub(super) learned: LearnedLimits,
+    pub(super) events: GateEvents,
+    spread: Spread,
+    pacer: Option<Pacer>,
+    /// None as long as the number is fixed and the server refused nothing for it.
+    adaptive: Option<Adaptive>,
+    ceiling: usize,
+    /// The limit before a refusal was taken for a cap.
+    uncapped: Option<usize>,
+    /// The limit when the newest attempt was accepted, while refusals follow.
+    limit_accepted: Option<usize>,
+    /// The head of the queue waits, or waited last, for the learnt rate.
+    waits_for_rate: bool,
+    start: Instant,
+}
+
+/// What a departure is remembered by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Departure {
+    /// The pause it came after.
+    epoch: u32,
+    /// All others wait for its answer.
+    pub(super) probe: bool,
+    /// When a probe left.
+    probed: Option<Instant>,
+    /// In flight when it left, itself counted.
+    level: usize,
+    /// How many might have been in flight when it left.
+    limit: usize,
+    /// Which departure it was.
+    number: u64,
+    /// The learnt rate held it back, and not the slots.
+    was_paced: bool,
+}
+
+/// What a waiter has to do next.
+#[derive(Debug)]
+pub(super) enum TurnStep {
+    /// It leaves.
+    Go(Departure),
+    /// It tries again then.
+    Sleep(Instant),
+    /// It waits until something changes.
+    Park,
+}
+
+impl Pool {
+    /// All slots free, the bucket full.
+    pub(super) fn new(settings: &PaceSettings, now: Instant) -> Self {
+        let ceiling = settings.concurrency.ceiling().get();
+        let adaptive = match settings.concurrency {
+            Concurrency::Fixed(_) => None,
+            Concurrency::Auto { .. } => Some(Adaptive::new(ceiling)),
+        };
+        Self {
+            slots: Slots::new(adaptive.as_ref().map_or(ceiling, Adaptive::limit)),
+            pause: PoolPause::default(),
+            quota: AnnouncedQuota::default(),
+            learned: LearnedLimits::default(),
+            events: GateEvents::default(),
+            spread: Spread::default(),
+            pacer: settings.rate.map(|rate| Pacer::new(rate, settings.burst, now)),
+            adaptive,
+            ceiling,
+            uncapped: None,
+            limit_accepted: None,
+            waits_for_rate: false,
+            start: now,
+        }
+    }
+
+    /// The fast path: no pause, no rate, a free slot. Does not read the clock.
+    pub(super) fn leave_at_once(&mut self) -> Option<Departure> {
+        let open = self.pause.is_over() && !self.is_slowed() && self.pacer.is_none();
+        (open && self.slots.has_room()).then(|| {
+            self.learned.left(Instant::now);
+            self.take_slot(None)
+        })
+    }
+
+    /// Whether departures keep a distance, because of a quota, a learnt limit or an earlier pause.
+    pub(super) fn is_slowed(&self) -> bool {
+        !(self.quota.is_idle() && self.spread.is_idle() && self.learned.is_idle())
+    }
+
+    /// Whether one more may be in flight.
+    pub(super) fn has_room(&self) -> bool {
+        self.slots.has_room() && self.pause.has_room()
+    }
+
+    fn take_slot(&mut self, probed: Option<Instant>) -> Departure {
+        let number = self.slots.departures();
+        self.slots.take();
+        self.pause.left(probed.is_some());
+        let (level, limit) = (self.slots.in_flight(), self.slots.limit());
+        let was_paced = std::mem::take(&mut self.waits_for_rate);
+        let probe = probed.is_some();
+        Departure { epoch: self.pause.epoch(), probe, probed, level, limit, number, was_paced }
+    }
+
+    /// Whether all others wait for the answer of this holder of a slot.
+    pub(super) fn is_the_probe(&self, holder: Option<Departure>) -> bool {
+        holder.is_some_and(|it| it.probe && it.epoch == self.pause.epoch()) && self.pause.is_probing()
+    }
+
+    /// What the head of the queue (or a probe that is sent again) has to do.
+    pub(super) fn step(&mut self, holder: Option<Departure>, now: Instant) -> TurnStep {
+        if holder.is_none() && !self.has_room() {
+            self.forget_rate();
+            self.waits_for_rate = false;
+            return TurnStep::Park;
+        }
+        let probe = match self.pause.admission(now) {
+            Admission::Free => false,
+            Admission::Probe => true,
+            Admission::AfterProbe if self.is_the_probe(holder) => true,
+            Admission::AfterProbe => {
+                self.forget_rate();
+                return TurnStep::Park;
+            }
+            Admission::At(until) => {
+                self.forget_rate();
+                return TurnStep::Sleep(until);
+            }
+        };
+        if !probe && let Some(step) = self.wait_for_learned(now) {
+            self.forget_rate();
+            return step;
+        }
+        if let Some(Err(until)) = self.pacer.as_mut().map(|pacer| pacer.depart(now)) {
+            return TurnStep::Sleep(until);
+        }
+        self.spread.left(now, self.slots.limit());
+        self.learned.left(|| now);
+        let probed = probe.then_some(now);
+        TurnStep::Go(match holder {
+            None => self.take_slot(probed),
+            Some(old) => {
+                self.pause.left_again(old.epoch, probe);
+                Departure { epoch: self.pause.epoch(), probe, probed, ..old }
+            }
+        })
+    }
+
+    /// What the quota, the spread and the learnt limits say; none: it may leave.
+    fn wait_for_learned(&mut self, now: Instant) -> Option<TurnStep> {
+        let spread = if self.learned.is_idle() { self.spread.may_depart(now) } else { Ok(()) };
+        if let Err(until) = spread {
+            return Some(TurnStep::Sleep(until));
+        }
+        if let Some(reset) = self.quota.used_until(now, self.slots.departures()) {
+            self.pause(now, reset, PauseReason::Quota);
+            return Some(TurnStep::Sleep(reset));
+        }
+        match self.learned.advice(now) {
+            LearnedAdvice::Leave => None,
+            LearnedAdvice::At(until) => {
+                self.waits_for_rate = true;
+                Some(TurnStep::Sleep(until))
+            }
+            LearnedAdvice::LeaveAlone if self.slots.in_flight() == 0 => None,
+            LearnedAdvice::LeaveAlone => Some(TurnStep::Park),
+            LearnedAdvice::WindowUsed(until) => {
+                self.pause(now, until, PauseReason::WindowUsed);
+                Some(TurnStep::Sleep(until))
+            }
+        }
+    }
+
+    /// An attempt whose instant has passed while it waits for something else is not late.
+    pub(super) fn forget_rate(&mut self) {
+        if let Some(pacer) = &mut self.pacer {
+            pacer.forget();
+        }
+    }
+
+    /// No attempt leaves before `until`. Returns whether that moved the end of the pause later.
+    pub(super) fn pause(&mut self, now: Instant, until: Instant, reason: PauseReason) -> bool {
+        let moved = self.pause.pause(now, until, reason);
+        if moved {
+            self.spread.begin();
+            self.events.paused(until, reason);
+        }
+        moved
+    }
+
+    /// The server accepts `remaining` more until `reset`, as the answer to this departure says.
+    pub(super) fn report(&mut self, now: Instant, departure: &Departure, remaining: u64, reset: Instant) {
+        self.quota.report(now, departure.number, remaining, reset);
+    }
+
+    /// Another limit.
+    pub(super) fn resize(&mut self, limit: usize, reason: LimitChangeReason) {
+        self.slots.resize(limit);
+        self.events.limited(limit, reason);
+    }
+
+    /// One attempt less in flight. `now` and `clock` are called only where they count.
+    pub(super) fn end(
+        &mut self,
+        departure: Departure,
+        signal: Option<LoadSignal>,
+        now: impl Fn() -> Instant,
+        clock: impl Fn() -> SystemTime,
+    ) {
+        self.slots.release();
+        let good = signal.map(LoadSignal::is_accepted);
+        let is_old = departure.epoch != self.pause.epoch();
+        let Some(signal) = signal else { return self.end_without_signal(departure, (now(), clock())) };
+        let ended = EndedAttempt {
+            level: departure.level,
+            number: departure.number,
+            departures: self.slots.departures(),
+            was_paced: departure.was_paced,
+            is_probe: departure.probe,
+            is_old,
+            is_unclear: matches!(signal, LoadSignal::Strained { .. }),
+        };
+        if !signal.is_accepted() {
+            self.limit_accepted.get_or_insert(self.slots.limit());
+        } else if !departure.probe {
+            self.limit_accepted = None;
+        }
+        match signal {
+            LoadSignal::Good { latency } => {
+                self.spread.answered(latency);
+                self.learned.accepted(&ended, &now);
+            }
+            LoadSignal::Cheap => self.learned.accepted(&ended, &now),
+            LoadSignal::Refused { status, asked, .. } => {
+                let now = now();
+                let reaction = self.learned.refused(&ended, asked, now, clock());
+                self.react(reaction, PauseReason::Refused { status, has_retry_after: asked.is_some() }, now);
+            }
+            LoadSignal::Strained { status, .. } => self.end_strained(&ended, status, (now(), clock())),
+            LoadSignal::Overload { .. } | LoadSignal::Fault => {}
+        }
+        if departure.probe {
+            self.end_probe(departure, good, (now(), clock()));
+        }
+        if self.is_for_adaptive(departure, signal) {
+            self.adapt(departure, signal, &now);
+        }
+        self.pause.ended(departure.epoch, good, self.slots.limit());
+    }
+
+    fn end_without_signal(&mut self, departure: Departure, times: (Instant, SystemTime)) {
+        if departure.probe {
+            self.end_probe(departure, None, times);
+        }
+        self.pause.ended(departure.epoch, None, self.slots.limit());
+    }
+
+    /// 500, 502, 503 or 504: a refusal where a limit was learnt, or where fewer in flight did not help.
+    fn end_strained(&mut self, ended: &EndedAttempt, status: u16, (now, clock): (Instant, SystemTime)) {
+        let are_several = self.learned.strained();
+        let is_refusal =
+            !self.learned.is_idle() || ended.is_probe || (are_several && self.slots.limit() <= FEW);
+        if is_refusal {
+            let reaction = self.learned.refused(ended, None, now, clock);
+            self.react(reaction, PauseReason::Refused { status, has_retry_after: false }, now);
+        } else {
+            let (ceiling, limit) = (self.ceiling, self.slots.limit());
+            self.adaptive.get_or_insert_with(|| Adaptive::held_at(limit, ceiling));
+        }
+    }
+
+    fn react(&mut self, reaction: Reaction, reason: PauseReason, now: Instant) {
+        if let Some(until) = reaction.pause_until {
+            self.pause(now, until, reason);
+        }
+        if let Some(limit) = reaction.in_flight {
+            self.uncapped.get_or_insert(self.slots.limit());
+            self.set_limit(limit, LimitChangeReason::RefusedAndPaused, now);
+        }
+    }
+
+    fn set_limit(&mut self, limit: usize, reason: LimitChangeReason, now: Instant) {
+        let (departures, ceiling) = (self.slots.departures(), self.ceiling);
+        let adaptive = self.adaptive.get_or_insert_with(|| Adaptive::held_at(limit, ceiling));
+        adaptive.cap(limit, departures, now.saturating_duration_since(self.start));
+        self.resize(limit, reason);
+    }
+
+    /// Whether the number in flight explains how this attempt ended: refusals that a learnt rate explains say nothing
+    /// about it, nor do those for which the pool is paused.
+    fn is_for_adaptive(&self, departure: Departure, signal: LoadSignal) -> bool {
+        match signal {
+            LoadSignal::Refused { .. } => false,
+            LoadSignal::Strained { .. } => self.learned.is_idle() && !self.pause.is_paused(),
+            _ => !departure.was_paced,
+        }
+    }
+
+    /// Passes the end of an attempt to the controller, and applies its decision.
+    fn adapt(&mut self, departure: Departure, signal: LoadSignal, now: &impl Fn() -> Instant) {
+        let Some(adaptive) = &mut self.adaptive else { return };
+        let sample = AttemptSample {
+            signal,
+            level: departure.level,
+            limit: departure.limit,
+            full: self.slots.was_full_since(departure.number),
+            number: departure.number,
+            departures: self.slots.departures(),
+            paused: departure.epoch != self.pause.epoch(),
+        };
+        let start = self.start;
+        if let Some(decision) = adaptive.observe(&sample, || now().saturating_duration_since(start)) {
+            self.slots.resize(decision.limit);
+            if let Some(reason) = decision.reason {
+                self.events.limited(decision.limit, reason);
+            }
+        }
+    }
+
+    fn end_probe(&mut self, departure: Departure, good: Option<bool>, (now, clock): (Instant, SystemTime)) {
+        let before = self.pause.epoch();
+        if self.pause.probed(departure.epoch, good, now) {
+            let is_cap = self.learned.may_be_cap();
+            let is_no_cap = self.learned.recovered(departure.probed.unwrap_or(now), now, clock);
+            let accepted = self.limit_accepted.take().filter(|_| !is_cap);
+            if let Some(limit) = self.uncapped.take_if(|_| is_no_cap).or(accepted)
+                && limit > self.slots.limit()
+            {
+                self.set_limit(limit, LimitChangeReason::NotForNumber, now);
+            }
+            self.events.resumed();
+        } else if let Some((until, reason)) = self.pause.paused().filter(|_| self.pause.epoch() != before) {
+            self.events.paused(until, reason);
+        }
+    }
+}
