@@ -16,7 +16,7 @@ use super::classify::{Offload, ResponseSettings};
 use super::health::{Advice, Health};
 use super::redirect::{self, Follow};
 use super::shutdown::Shutdown;
-use super::transport::{RawAnswer, Reuse, SendError, Transport};
+use super::transport::{RawAnswer, ResendBudget, Reuse, SendError, Transport};
 use crate::limit::{Gate, LoadSignal, Permit};
 use crate::model::job::redacted_url;
 use crate::model::{
@@ -91,8 +91,8 @@ struct Tries {
     refusals: RefusalsOfJob,
     /// When the last attempt started.
     sent: Option<std::time::Instant>,
-    /// Whether the free resend was used: a job has one.
-    was_resent: bool,
+    /// Its free resends.
+    resends: ResendBudget,
 }
 
 /// The refusals of one job so far.
@@ -363,19 +363,10 @@ impl<T: Transport> Fetcher<T> {
             let request = redirected.as_ref().unwrap_or(&job.request);
             tries.attempts += 1;
             let sent = Instant::now();
-            let mut result = self.transport.send(request, Reuse::Allowed).await;
-            let is_free = matches!(&result, Err(error) if error.safe_to_resend);
-            if is_free && !tries.was_resent && !self.shutdown.is_triggered() {
-                // The server may have closed the other kept-alive connections too.
-                tries.was_resent = true;
-                if self.readmit(&mut permit).await.is_err() {
-                    return (Err(Stopped), permit);
-                }
-                result = self.transport.send(request, Reuse::Never).await;
-            }
-            let answer = match result {
-                Err(error) => return (Ok(SendOutcome::Failed(error)), permit),
-                Ok(answer) => answer,
+            let answer = match self.send(request, &mut permit, &mut tries.resends).await {
+                Err(Stopped) => return (Err(Stopped), permit),
+                Ok(Err(error)) => return (Ok(SendOutcome::Failed(error)), permit),
+                Ok(Ok(answer)) => answer,
             };
             let settings = self.answers.settings();
             let is_named =
@@ -399,6 +390,32 @@ impl<T: Transport> Fetcher<T> {
         let detail = format!("more than {} redirects", redirect::MAX_REDIRECTS);
         let fault = Fault::new(Cause::Redirect, detail).with_status(status);
         (Ok(SendOutcome::RedirectRefused(fault)), permit)
+    }
+
+    /// Sends, and sends again what costs no attempt; each time through the gate.
+    async fn send(
+        &self,
+        request: &Request,
+        permit: &mut Permit,
+        resends: &mut ResendBudget,
+    ) -> Result<Result<RawAnswer, SendError>, Stopped> {
+        let mut reuse = Reuse::Allowed;
+        loop {
+            let error = match self.transport.send(request, reuse).await {
+                Err(error) if !self.shutdown.is_triggered() => error,
+                ended => return Ok(ended),
+            };
+            let again = tokio::select! {
+                biased;
+                () = self.shutdown.triggered() => return Err(Stopped),
+                again = resends.next(error) => again,
+            };
+            reuse = match again {
+                Ok(reuse) => reuse,
+                Err(error) => return Ok(Err(error)),
+            };
+            self.readmit(permit).await?;
+        }
     }
 
     /// Passes the gate again. While it waits the job is not in flight: when the run stops it ends at once, and sends

@@ -27,6 +27,8 @@ pub(crate) use transport::RawAnswer;
 pub(crate) use transport::Reuse;
 #[cfg(test)]
 pub(crate) use transport::SendError;
+#[allow(unused_imports, reason = "the verdict is to read it")]
+pub(crate) use transport::ServedConnections;
 pub(crate) use transport::{Http, OnConnected, PROXY_SCHEMES};
 pub(crate) use transport::{
     Transport, TransportError, TransportSettings, is_proxy_of_environment, is_proxy_scheme,

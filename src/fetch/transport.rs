@@ -8,6 +8,7 @@
 
 mod body;
 mod body_budget;
+mod census;
 mod client;
 mod connect;
 mod direct;
@@ -20,6 +21,7 @@ mod observed_io;
 mod pausable_timeout;
 #[cfg(test)]
 mod pipe;
+mod resend;
 mod send_error;
 mod trust;
 
@@ -33,8 +35,10 @@ use secrecy::SecretString;
 
 use crate::model::{Fault, Request, Size};
 
+pub(crate) use census::ServedConnections;
 pub(crate) use client::Http;
 pub(crate) use general::{PROXY_SCHEMES, is_proxy_of_environment, is_proxy_scheme};
+pub(crate) use resend::{Resend, ResendBudget, Reuse};
 
 /// How requests are sent and answers are read.
 #[derive(Debug, Clone)]
@@ -91,25 +95,15 @@ pub(crate) struct RawAnswer {
 pub(crate) struct SendError {
     /// What went wrong.
     pub fault: Fault,
-    /// Whether the server cannot have processed the request: a kept-alive connection ended before the first byte of
-    /// an answer, or the server refused the request unread. Sending it again costs the SKU no attempt.
-    pub safe_to_resend: bool,
+    /// Whether sending it again costs the SKU no attempt.
+    pub resend: Resend,
 }
 
 impl SendError {
     /// An error that counts as an attempt.
     fn counted(fault: Fault) -> Self {
-        Self { fault, safe_to_resend: false }
+        Self { fault, resend: Resend::Counted }
     }
-}
-
-/// Whether a request may be sent on a connection that was used before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reuse {
-    /// On a kept-alive connection, or a new one.
-    Allowed,
-    /// On a new one: the kept-alive ones may be closed at their other end.
-    Never,
 }
 
 /// Sends one request and reads one answer.

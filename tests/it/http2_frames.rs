@@ -211,6 +211,32 @@ fn what_a_server_that_goes_away_did_not_look_at_costs_no_attempt() {
 }
 
 #[test]
+fn a_server_that_goes_away_after_every_few_requests_is_asked_on_and_no_attempt_is_counted() {
+    // It goes away as soon as it has read the fifth, or after it has answered that.
+    for is_late in [false, true] {
+        let (dir, server) = setting(300, move |_, mut frames| async move {
+            frames.settings(&[]).await?;
+            let mut asked = Vec::new();
+            for n in 1..=5 {
+                asked.push(frames.request().await?);
+                if n == 5 && !is_late {
+                    frames.go_away(asked[4], NO_ERROR).await?;
+                }
+            }
+            for id in &asked {
+                frames.answer(*id).await?;
+            }
+            if is_late {
+                frames.go_away(asked[4], NO_ERROR).await?;
+            }
+            frames.be_silent().await
+        });
+        run(&dir, &server, "-c 40 --retries 0 --timeout 20s").expect_code(0);
+        expect(&dir, 300, 1);
+    }
+}
+
+#[test]
 fn a_connection_that_is_closed_while_it_rests_costs_no_attempt_and_a_new_one_that_hangs_up_does() {
     let (dir, server) = setting(9, |_, mut frames| async move {
         frames.settings(&[]).await?;

@@ -16,6 +16,7 @@ mod cli_options;
 mod completions;
 mod config;
 mod connections;
+mod connections_few;
 mod cookbook;
 mod deferred;
 mod demo;

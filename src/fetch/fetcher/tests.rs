@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use http::{HeaderMap, Method};
 
 use super::super::classify::{BodyAs, Select};
+use super::super::transport::Resend;
 use super::*;
 use crate::limit::{Concurrency, PaceSettings};
 use crate::model::{Fingerprint, Key, Mask, Size, StopReason};
@@ -38,8 +39,8 @@ fn answer(status: u16, headers: &[(&'static str, &str)]) -> SendResult {
     Ok(RawAnswer { status, headers: headers.collect::<HeaderMap>(), body: "1".into(), may_be_cut: false })
 }
 
-fn send_error(cause: Cause, safe_to_resend: bool) -> SendResult {
-    Err(SendError { fault: Fault::new(cause, "boom"), safe_to_resend })
+fn send_error(cause: Cause, resend: Resend) -> SendResult {
+    Err(SendError { fault: Fault::new(cause, "boom"), resend })
 }
 
 fn fetcher<F: Fn(usize) -> SendResult + Send + Sync>(
@@ -212,12 +213,13 @@ async fn a_wait_over_the_limit_or_too_long_to_count_defers_and_stops_the_run() {
 
 #[tokio::test(start_paused = true)]
 async fn the_resend_after_an_idle_close_is_free_once_and_on_a_fresh_connection() {
-    let once = fetcher(|n| if n == 0 { send_error(Cause::Lost, true) } else { answer(200, &[]) }, 0, USUAL);
+    let once =
+        fetcher(|n| if n == 0 { send_error(Cause::Lost, Resend::Once) } else { answer(200, &[]) }, 0, USUAL);
     let entry = once.fetch(job(0)).await;
     assert!(matches!(entry.outcome, Outcome::Fetched(_)) && entry.attempts == 1);
-    let reuses: Vec<Reuse> = once.transport.sent.lock().unwrap().iter().map(|(_, reuse)| *reuse).collect();
-    assert_eq!(reuses, [Reuse::Allowed, Reuse::Never]);
-    let twice = fetcher(|_| send_error(Cause::Lost, true), 1, USUAL);
+    let sent = once.transport.sent.into_inner().unwrap();
+    assert!(matches!(sent[..], [(_, Reuse::Allowed), (_, Reuse::Never)]));
+    let twice = fetcher(|_| send_error(Cause::Lost, Resend::Once), 1, USUAL);
     let entry = twice.fetch(job(0)).await;
     assert!(matches!(entry.outcome, Outcome::Failed(_)) && entry.attempts == 2);
     assert_eq!(twice.transport.sent.lock().unwrap().len(), 3);
@@ -225,7 +227,7 @@ async fn the_resend_after_an_idle_close_is_free_once_and_on_a_fresh_connection()
 
 #[tokio::test(start_paused = true)]
 async fn a_certificate_that_is_refused_stops_the_run_at_its_first_attempt() {
-    let fetcher = fetcher(|_| send_error(Cause::Certificate, false), 4, USUAL);
+    let fetcher = fetcher(|_| send_error(Cause::Certificate, Resend::Counted), 4, USUAL);
     let entry = fetcher.fetch(job(0)).await;
     assert!(matches!(entry.outcome, Outcome::Deferred(Deferral::Stopped)));
     assert!(matches!(fetcher.shutdown.reason(), Some(StopReason::Certificate(_))));

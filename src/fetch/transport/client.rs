@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::body::{BodyReader, UnreadAnswer};
+use super::census::ServedConnections;
 use super::connect::TcpConnector;
 use super::direct::DirectClient;
 use super::general::GeneralClient;
@@ -22,6 +23,7 @@ pub(crate) struct Http {
     bodies: BodyReader,
     /// Whether any connection was ever opened.
     has_connected: Arc<AtomicBool>,
+    served: ServedConnections,
 }
 
 impl Http {
@@ -44,7 +46,8 @@ impl Http {
         };
         let mut headers = same_origin_headers(&settings);
         headers.extend(repeated_headers(&settings.headers));
-        let direct = DirectClient::for_template(&settings, trust.as_ref(), headers);
+        let served = ServedConnections::default();
+        let direct = DirectClient::for_template(&settings, trust.as_ref(), headers, &served);
         let settings = Arc::new(settings);
         let general = GeneralClient::new(Arc::clone(&settings), trust);
         if direct.is_none() {
@@ -52,7 +55,7 @@ impl Http {
             general.check()?;
         }
         let bodies = BodyReader::new(settings.max_body, Arc::default());
-        Ok(Self { settings, direct, general, bodies, has_connected })
+        Ok(Self { settings, direct, general, bodies, has_connected, served })
     }
 
     /// With a counter of the bytes of answers that wait for the disk: while they are many, no large body is read.
@@ -60,6 +63,13 @@ impl Http {
     pub(crate) fn with_pending_bytes(mut self, pending_bytes: Arc<AtomicUsize>) -> Self {
         self.bodies = BodyReader::new(self.settings.max_body, pending_bytes);
         self
+    }
+
+    /// The number of connections that the server serves at a time, as it is learnt.
+    #[must_use]
+    #[allow(dead_code, reason = "the verdict is to read it")]
+    pub(crate) fn served_connections(&self) -> ServedConnections {
+        self.served.clone()
     }
 
     async fn attempt(

@@ -5,8 +5,10 @@
 //! what all requests share is made once, an HTTP/1.1 connection comes from a stack of idle ones, and an HTTP/2
 //! connection is shared. docs/performance.md has the measurements.
 
+mod opening;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,20 +17,17 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Uri, Version};
 use http_body_util::Full;
 use hyper_util::client::proxy::matcher::Matcher;
-use tokio::time::Instant;
 use url::Position;
 
-use super::connect::{Connect, HttpVersion, TcpConnector};
+use super::census::ServedConnections;
+use super::connect::{Connect, TcpConnector};
 use super::exchange::Exchange;
-use super::http1::{Http1Connection, IdlePool};
-use super::http2::{Http2Connection, Http2Pool, StreamPermit};
+use super::http1::{Http1Connection, Http1Pool};
+use super::http2::{Http2Pool, StreamPermit};
 use super::observed_io::ConnectionIo;
-use super::send_error::{SendStage, connection_error, no_connection, no_stream};
+use super::send_error::no_connection;
 use super::{OnConnected, Reuse, SendError, TransportSettings};
 use crate::model::Request;
-
-/// A deadline that the clock cannot represent is set this far ahead.
-const FAR: Duration = Duration::from_hours(24 * 365);
 
 /// Something that one request can be sent on.
 enum Slot<S: ConnectionIo> {
@@ -45,6 +44,10 @@ pub(super) struct OriginSettings {
     pub(super) on_connected: OnConnected,
     /// Of one connection: TCP, TLS and, over HTTP/2, the server's first SETTINGS.
     pub(super) connect_timeout: Duration,
+    /// Of one attempt.
+    pub(super) timeout: Duration,
+    /// Receives the number of connections that the server serves at a time.
+    pub(super) served: ServedConnections,
 }
 
 /// Sends requests to one origin.
@@ -53,7 +56,7 @@ pub(super) struct DirectClient<C: Connect> {
     settings: OriginSettings,
     /// The version of the newest connection.
     speaks_http2: AtomicBool,
-    idle: IdlePool<C::Io>,
+    http1: Http1Pool<C::Io>,
     http2: Http2Pool<C::Io>,
 }
 
@@ -63,6 +66,7 @@ impl DirectClient<TcpConnector> {
         settings: &TransportSettings,
         trust: Option<&Arc<rustls::ClientConfig>>,
         mut headers: HeaderMap,
+        served: &ServedConnections,
     ) -> Option<Self> {
         let origin: Uri = settings.origin.parse().ok()?;
         let is_proxied = settings.proxy.is_some() || Matcher::from_system().intercept(&origin).is_some();
@@ -73,15 +77,22 @@ impl DirectClient<TcpConnector> {
             headers.insert(HOST, HeaderValue::from_str(origin.authority()?.as_str()).ok()?);
         }
         let connector = TcpConnector::new(origin.clone(), trust, settings.connect_timeout);
-        let (on_connected, connect_timeout) = (settings.on_connected.clone(), settings.connect_timeout);
-        Some(Self::new(connector, OriginSettings { origin, headers, on_connected, connect_timeout }))
+        let origin = OriginSettings {
+            origin,
+            headers,
+            on_connected: settings.on_connected.clone(),
+            connect_timeout: settings.connect_timeout,
+            timeout: settings.timeout,
+            served: served.clone(),
+        };
+        Some(Self::new(connector, origin))
     }
 }
 
 impl<C: Connect> DirectClient<C> {
     pub(super) fn new(connector: C, settings: OriginSettings) -> Self {
-        let speaks_http2 = AtomicBool::new(false);
-        Self { connector, settings, speaks_http2, idle: IdlePool::new(), http2: Http2Pool::new() }
+        let http1 = Http1Pool::new(settings.timeout, settings.served.clone());
+        Self { connector, settings, speaks_http2: AtomicBool::new(false), http1, http2: Http2Pool::new() }
     }
 
     /// Whether this client can send a request: to the origin, and without user-info in the address, which reqwest
@@ -100,23 +111,19 @@ impl<C: Connect> DirectClient<C> {
         request: &Request,
         reuse: Reuse,
     ) -> Result<Exchange<'_, C::Io>, SendError> {
-        // Opening is boxed: it is rare, and every attempt's future would be as large as its own.
-        let slot = match self.existing(reuse).await {
-            Some(slot) => slot,
-            None => Box::pin(self.open(reuse)).await?,
+        let is_new_wanted = matches!(reuse, Reuse::Never);
+        let slot = match reuse {
+            Reuse::Allowed => self.take_pooled().await,
+            Reuse::Never => None,
+            Reuse::On(kept) => self.take_reserved(kept).await,
         };
         match slot {
-            Slot::Http1(connection) => {
-                Exchange::over_http1(connection, self.http1_request(request)?, &self.idle).await
+            Some(Slot::Http1(connection)) => {
+                Exchange::over_http1(connection, self.http1_request(request)?, &self.http1).await
             }
-            Slot::Http2(permit) => Exchange::over_http2(permit, self.http2_request(request)?).await,
-        }
-    }
-
-    async fn existing(&self, reuse: Reuse) -> Option<Slot<C::Io>> {
-        match reuse {
-            Reuse::Never => None,
-            Reuse::Allowed => self.take_pooled().await,
+            Some(Slot::Http2(permit)) => Exchange::over_http2(permit, self.http2_request(request)?).await,
+            // Boxed: it is rare, and every attempt's future would be as large as its own.
+            None => Box::pin(self.send_on_new(request, is_new_wanted)).await,
         }
     }
 
@@ -124,46 +131,8 @@ impl<C: Connect> DirectClient<C> {
     async fn take_pooled(&self) -> Option<Slot<C::Io>> {
         match self.http2.acquire() {
             Some(permit) => Some(Slot::Http2(permit)),
-            None => self.idle.take().await.map(Slot::Http1),
+            None => self.http1.take().await.map(Slot::Http1),
         }
-    }
-
-    async fn open(&self, reuse: Reuse) -> Result<Slot<C::Io>, SendError> {
-        if !self.speaks_http2.load(Ordering::Relaxed) {
-            return self.connect(reuse).await;
-        }
-        let asked = Instant::now();
-        let _opening = self.http2.opening.lock().await;
-        let slot = match reuse {
-            Reuse::Allowed => self.take_pooled().await,
-            // Of the requests that one connection lost, the first opens another, and the rest use that one.
-            Reuse::Never => self.http2.acquire_newer(asked).map(Slot::Http2),
-        };
-        match slot {
-            Some(slot) => Ok(slot),
-            None => self.connect(reuse).await,
-        }
-    }
-
-    async fn connect(&self, reuse: Reuse) -> Result<Slot<C::Io>, SendError> {
-        let limit = self.settings.connect_timeout;
-        let now = Instant::now();
-        let until = now.checked_add(limit).unwrap_or(now + FAR);
-        let connected = tokio::time::timeout_at(until, self.connector.connect()).await;
-        let (io, version) = connected
-            .map_err(|_| no_connection(None, limit))?
-            .map_err(|error| no_connection(Some(error.as_ref()), limit))?;
-        self.speaks_http2.store(version == HttpVersion::Http2, Ordering::Relaxed);
-        let failed = |error: hyper::Error| connection_error(&error, SendStage::FirstHead);
-        let slot = match version {
-            HttpVersion::Http1 => Slot::Http1(Http1Connection::handshake(io).await.map_err(failed)?),
-            HttpVersion::Http2 => {
-                let connection = Http2Connection::handshake(io, until).await.map_err(failed)?;
-                Slot::Http2(self.http2.add(connection.ok_or_else(|| no_stream(limit))?, reuse))
-            }
-        };
-        (self.settings.on_connected.0)();
-        Ok(slot)
     }
 
     fn http1_request(&self, request: &Request) -> Result<http::Request<Full<Bytes>>, SendError> {

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 
 use super::SendError;
-use super::http1::{Http1Connection, IdlePool};
+use super::http1::{Http1Connection, Http1Pool};
 use super::http2::StreamPermit;
 use super::observed_io::ConnectionIo;
 use super::send_error::{SendStage, connection_error, reset_before_end};
@@ -28,20 +28,20 @@ pub(super) struct Exchange<'a, S: ConnectionIo> {
 /// What carries the answer.
 enum Carrier<'a, S: ConnectionIo> {
     /// None once the body has been read.
-    Http1(Option<Box<Http1Connection<S>>>, &'a IdlePool<S>),
+    Http1(Option<Box<Http1Connection<S>>>, &'a Http1Pool<S>),
     /// Held to the end of the body: the stream is open until then.
     Http2(StreamPermit<S>),
 }
 
 impl<'a, S: ConnectionIo> Exchange<'a, S> {
-    /// Sends over HTTP/1.1, and waits for the head of the answer. The connection goes to `idle` after the body.
+    /// Sends over HTTP/1.1, and waits for the head of the answer. The connection returns to the pool after the body.
     pub(super) async fn over_http1(
         mut connection: Box<Http1Connection<S>>,
         request: http::Request<Full<Bytes>>,
-        idle: &'a IdlePool<S>,
+        pool: &'a Http1Pool<S>,
     ) -> Result<Self, SendError> {
         let (head, body) = connection.send(request).await?.into_parts();
-        Ok(Self { head, body, carrier: Carrier::Http1(Some(connection), idle) })
+        Ok(Self { head, body, carrier: Carrier::Http1(Some(connection), pool) })
     }
 
     /// Sends over HTTP/2, and waits for the head of the answer.
@@ -109,9 +109,9 @@ impl<'a, S: ConnectionIo> Exchange<'a, S> {
     }
 
     async fn reuse_connection(&mut self) {
-        let Carrier::Http1(connection, idle) = &mut self.carrier else { return };
+        let Carrier::Http1(connection, pool) = &mut self.carrier else { return };
         if let Some(connection) = connection.take().filter(|_| !has_ambiguous_end(&self.head)) {
-            idle.put(connection).await;
+            pool.put(connection).await;
         }
     }
 }

@@ -136,8 +136,8 @@ impl GeneralClient {
     ) -> Result<GeneralExchange<'_>, SendError> {
         let (client, in_flight) = match reuse {
             Reuse::Never => (self.unpooled_client(request.cross_origin), None),
-            Reuse::Allowed if request.cross_origin => (self.cross_origin_client(), None),
-            Reuse::Allowed => {
+            Reuse::Allowed | Reuse::On(_) if request.cross_origin => (self.cross_origin_client(), None),
+            Reuse::Allowed | Reuse::On(_) => {
                 let counted = self.least_loaded();
                 (self.client_of(counted), Some(InFlightGuard::new(counted)))
             }

@@ -4,10 +4,12 @@
 //! runs the second half; it wakes for every event and passes the result on. Here the future that waits for the answer
 //! polls both halves, so that an answer in one packet costs one wake-up and no task.
 
+mod pool;
+
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,8 +20,11 @@ use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use tokio::time::Instant;
 
 use super::SendError;
+use super::census::Begun;
 use super::observed_io::{ConnectionIo, ObservedIo, READ_BUFFER, ReadObserver};
 use super::send_error::{SendStage, connection_error};
+
+pub(super) use pool::{ConnectionGuard, Handover, Http1Pool, Opening, Waiter};
 
 /// A connection that was idle for longer is not used again: many servers close sooner, and middleboxes drop their
 /// state.
@@ -56,15 +61,21 @@ pub(super) struct Http1Connection<S: ConnectionIo> {
     io: Option<IoHalf<S>>,
     activity: Arc<Http1Activity>,
     has_answered: bool,
+    /// Whether it was idle before, after an answer.
+    is_kept: bool,
+    /// When it was taken from the pool.
+    taken: Instant,
+    guard: ConnectionGuard<S>,
 }
 
 impl<S: ConnectionIo> Http1Connection<S> {
     /// Starts HTTP/1.1 on a new connection; nothing is sent yet.
-    pub(super) async fn handshake(io: S) -> hyper::Result<Box<Self>> {
+    pub(super) async fn handshake(io: S, guard: ConnectionGuard<S>) -> hyper::Result<Box<Self>> {
         let activity = Arc::new(Http1Activity::default());
         let observed = ObservedIo { io, observer: Arc::clone(&activity) };
         let (requests, io) = Builder::new().max_buf_size(READ_BUFFER).handshake(observed).await?;
-        Ok(Box::new(Self { requests, io: Some(io), activity, has_answered: false }))
+        let (has_answered, is_kept, taken) = (false, false, Instant::now());
+        Ok(Box::new(Self { requests, io: Some(io), activity, has_answered, is_kept, taken, guard }))
     }
 
     /// Reads and writes what is possible now. hyper passes an error to the future that waits for the answer, if
@@ -73,6 +84,24 @@ impl<S: ConnectionIo> Http1Connection<S> {
         if self.io.as_mut().is_some_and(|io| Pin::new(io).poll(cx).is_ready()) {
             self.io = None;
         }
+    }
+
+    /// Whether it has given no answer.
+    pub(super) fn is_new(&self) -> bool {
+        !self.has_answered
+    }
+
+    pub(super) fn begun(&self) -> Begun {
+        self.guard.begun()
+    }
+
+    /// Whether the server has not closed it while it was reserved.
+    pub(super) async fn is_still_free(&mut self) -> bool {
+        poll_fn(|cx| {
+            self.poll_io(cx);
+            Poll::Ready(self.is_free())
+        })
+        .await
     }
 
     /// Whether another request may be sent on it.
@@ -93,6 +122,7 @@ impl<S: ConnectionIo> Http1Connection<S> {
     /// counts as one; a second one means that an answer had begun.
     fn stage(&self, reads_before: usize) -> SendStage {
         match self.reads().wrapping_sub(reads_before) {
+            0 | 1 if !self.has_answered => SendStage::NewHead,
             _ if !self.has_answered => SendStage::FirstHead,
             0 | 1 => SendStage::IdleHead,
             _ => SendStage::Head,
@@ -112,60 +142,11 @@ impl<S: ConnectionIo> Http1Connection<S> {
         })
         .await
         .map_err(|error| connection_error(&error, self.stage(reads_before)))?;
-        self.has_answered = true;
-        Ok(response)
-    }
-}
-
-/// Connections that carry no request.
-pub(super) struct IdlePool<S: ConnectionIo> {
-    connections: Mutex<Vec<(Box<Http1Connection<S>>, Instant)>>,
-}
-
-impl<S: ConnectionIo> IdlePool<S> {
-    /// An empty pool.
-    pub(super) fn new() -> Self {
-        Self { connections: Mutex::new(Vec::new()) }
-    }
-
-    /// Takes a connection back after its answer; one that cannot carry another request is closed.
-    pub(super) async fn put(&self, mut connection: Box<Http1Connection<S>>) {
-        poll_fn(|cx| {
-            if !connection.is_free() {
-                connection.poll_io(cx);
-            }
-            Poll::Ready(())
-        })
-        .await;
-        if connection.is_free() {
-            self.lock().push((connection, Instant::now()));
+        if !self.has_answered {
+            self.has_answered = true;
+            self.guard.answered();
         }
-    }
-
-    /// The connection that was used last, if the server has not closed it. In this order those that are not needed
-    /// grow old together.
-    pub(super) async fn take(&self) -> Option<Box<Http1Connection<S>>> {
-        poll_fn(|cx| {
-            loop {
-                let mut connections = self.lock();
-                let Some((mut connection, since)) = connections.pop() else { return Poll::Ready(None) };
-                if since.elapsed() > MAX_IDLE {
-                    // Those below it were idle for longer.
-                    connections.clear();
-                    return Poll::Ready(None);
-                }
-                drop(connections);
-                connection.poll_io(cx);
-                if connection.is_free() {
-                    return Poll::Ready(Some(connection));
-                }
-            }
-        })
-        .await
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<(Box<Http1Connection<S>>, Instant)>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(response)
     }
 }
 

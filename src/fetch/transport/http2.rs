@@ -26,7 +26,6 @@ use hyper::rt::Executor;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::Instant;
 
-use super::Reuse;
 use super::observed_io::{ConnectionIo, ObservedIo, READ_BUFFER, ReadObserver};
 use super::send_error::SendStage;
 
@@ -69,6 +68,8 @@ struct Http2State<S: ConnectionIo> {
     /// Woken by every read.
     read_waker: AtomicWaker,
     has_answered: AtomicBool,
+    /// Whether any connection of the pool has answered.
+    has_server_answered: Arc<AtomicBool>,
     /// Whether requests were recalled from it.
     has_recalled: AtomicBool,
     /// Whether a request waited its whole time on it while nothing was read.
@@ -77,22 +78,21 @@ struct Http2State<S: ConnectionIo> {
     dispatcher: Mutex<Option<Dispatcher<S>>>,
 }
 
-impl<S: ConnectionIo> Default for Http2State<S> {
-    fn default() -> Self {
+impl<S: ConnectionIo> Http2State<S> {
+    fn new(has_server_answered: Arc<AtomicBool>) -> Self {
         Self {
             in_flight: AtomicUsize::new(0),
             passed: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
             read_waker: AtomicWaker::new(),
             has_answered: AtomicBool::new(false),
+            has_server_answered,
             has_recalled: AtomicBool::new(false),
             is_silent: AtomicBool::new(false),
             dispatcher: Mutex::new(None),
         }
     }
-}
 
-impl<S: ConnectionIo> Http2State<S> {
     fn dispatcher(&self) -> MutexGuard<'_, Option<Dispatcher<S>>> {
         self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -150,8 +150,8 @@ impl<S: ConnectionIo> Drop for Http2Connection<S> {
 impl<S: ConnectionIo> Http2Connection<S> {
     /// Starts HTTP/2 on a new connection, and waits until the server allows a stream; none where it allows no stream
     /// until then.
-    pub(super) async fn handshake(io: S, until: Instant) -> hyper::Result<Option<Self>> {
-        let state = Arc::new(Http2State::default());
+    pub(super) async fn handshake(io: S, until: Instant, pool: &Http2Pool<S>) -> hyper::Result<Option<Self>> {
+        let state = Arc::new(Http2State::new(Arc::clone(&pool.has_answered)));
         let (requests, mut dispatcher) = Builder::new(TokioExecutor::new())
             .initial_max_send_streams(NO_SETTINGS_YET)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -261,6 +261,7 @@ impl<S: ConnectionIo> StreamPermit<S> {
         self.end_wait();
         if answer.is_ok() {
             self.state.has_answered.store(true, Ordering::Relaxed);
+            self.state.has_server_answered.store(true, Ordering::Relaxed);
         }
         answer
     }
@@ -282,6 +283,8 @@ impl<S: ConnectionIo> StreamPermit<S> {
             SendStage::IdleHead
         } else if has_answered || self.state.has_recalled.load(Ordering::Relaxed) {
             SendStage::Head
+        } else if self.state.has_server_answered.load(Ordering::Relaxed) {
+            SendStage::NewStream
         } else {
             SendStage::FirstHead
         }
@@ -294,12 +297,18 @@ pub(super) struct Http2Pool<S: ConnectionIo> {
     /// Whoever waits for it usually finds a stream on the new connection. Where connecting fails, each waits no
     /// longer than `--timeout`.
     pub(super) opening: tokio::sync::Mutex<()>,
+    /// Whether any of its connections has answered.
+    has_answered: Arc<AtomicBool>,
 }
 
 impl<S: ConnectionIo> Http2Pool<S> {
     /// An empty pool.
     pub(super) fn new() -> Self {
-        Self { connections: Mutex::new(Vec::new()), opening: tokio::sync::Mutex::new(()) }
+        Self {
+            connections: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+            has_answered: Arc::default(),
+        }
     }
 
     /// A permit on the first connection that has a free stream.
@@ -316,11 +325,11 @@ impl<S: ConnectionIo> Http2Pool<S> {
 
     /// Adds a new connection, and gives a permit on it. A connection without requests that accepts none (its server
     /// allows no stream any more, or it is suspected of being closed) is dropped, or their number would grow.
-    pub(super) fn add(&self, connection: Http2Connection<S>, reuse: Reuse) -> StreamPermit<S> {
+    pub(super) fn add(&self, connection: Http2Connection<S>, others_are_suspect: bool) -> StreamPermit<S> {
         let permit = connection.permit();
         let mut connections = self.lock();
         connections.retain(|connection| {
-            let is_needed = reuse == Reuse::Allowed && connection.has_free_stream();
+            let is_needed = !others_are_suspect && connection.has_free_stream();
             !connection.is_retired() && (connection.is_used() || is_needed)
         });
         connections.push(connection);

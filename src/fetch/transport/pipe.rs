@@ -13,9 +13,11 @@ use http::{HeaderMap, Method};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 
+use super::census::ServedConnections;
 use super::connect::{Connect, ConnectError, HttpVersion};
 use super::direct::{DirectClient, OriginSettings};
-use super::{OnConnected, Reuse, SendError};
+use super::resend::{Resend, ResendBudget, Reuse};
+use super::{OnConnected, SendError};
 use crate::model::{Cause, Request};
 
 /// Bytes that a pipe holds in each direction before a write waits.
@@ -23,6 +25,9 @@ const CAPACITY: usize = 16 << 10;
 
 /// How long the tests' client waits for a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the tests' client may take for an attempt, by its settings.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The client's end of a pipe.
 pub(super) struct Pipe {
@@ -121,6 +126,7 @@ pub(super) struct PipeClient {
     client: DirectClient<PipeConnector>,
     opened: Arc<AtomicUsize>,
     connected: Arc<AtomicUsize>,
+    served: ServedConnections,
 }
 
 impl PipeClient {
@@ -133,7 +139,7 @@ impl PipeClient {
         F: Future<Output = Option<()>> + Send + 'static,
     {
         let (opened, connected) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let counter = Arc::clone(&connected);
+        let (counter, served) = (Arc::clone(&connected), ServedConnections::default());
         let settings = OriginSettings {
             origin: "http://api.test".parse().unwrap(),
             headers: HeaderMap::from_iter([(http::header::HOST, "api.test".parse().unwrap())]),
@@ -141,10 +147,12 @@ impl PipeClient {
                 counter.fetch_add(1, Ordering::Relaxed);
             })),
             connect_timeout: CONNECT_TIMEOUT,
+            timeout: TIMEOUT,
+            served: served.clone(),
         };
         let peer: PeerTask = Box::new(move |number, end| Box::pin(peer(number, end)));
         let connector = PipeConnector { version, opened: Arc::clone(&opened), peer };
-        Self { client: DirectClient::new(connector, settings), opened, connected }
+        Self { client: DirectClient::new(connector, settings), opened, connected, served }
     }
 
     /// Connections that were opened.
@@ -155,6 +163,31 @@ impl PipeClient {
     /// Connections that were reported as usable.
     pub(super) fn connected(&self) -> usize {
         self.connected.load(Ordering::Relaxed)
+    }
+
+    /// The number of connections that the server serves at a time, where it was learnt.
+    pub(super) fn served(&self) -> Option<usize> {
+        self.served.get()
+    }
+
+    /// Sends a GET, again for as long as that costs no attempt.
+    pub(super) async fn get_resending(&self) -> Result<Received, SendError> {
+        self.resending(&request(Method::GET, None)).await
+    }
+
+    /// Sends a POST, again for as long as that costs no attempt.
+    pub(super) async fn post_resending(&self) -> Result<Received, SendError> {
+        self.resending(&request(Method::POST, Some("1".into()))).await
+    }
+
+    async fn resending(&self, request: &Request) -> Result<Received, SendError> {
+        let (mut budget, mut reuse) = (ResendBudget::default(), Reuse::Allowed);
+        loop {
+            match self.fetch(request, reuse).await {
+                Err(error) => reuse = budget.next(error).await?,
+                received => return received,
+            }
+        }
     }
 
     /// Sends a GET and reads the answer to its end.
@@ -186,7 +219,7 @@ pub(super) struct Received {
 
 /// An answer, or what a failed attempt is taken for: its cause, and whether it may be sent again for free.
 pub(super) fn outcome(result: Result<Received, SendError>) -> Result<Received, (Cause, bool)> {
-    result.map_err(|error| (error.fault.cause, error.safe_to_resend))
+    result.map_err(|error| (error.fault.cause, !matches!(error.resend, Resend::Counted | Resend::NewClosed)))
 }
 
 fn request(method: Method, body: Option<Bytes>) -> Request {

@@ -6,6 +6,7 @@ use std::io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, UnexpectedEof};
 use std::time::Duration;
 
 use super::SendError;
+use super::resend::Resend;
 use crate::model::{Cause, Fault, display_safe};
 
 /// Characters of an error's text.
@@ -14,8 +15,12 @@ const MAX_TEXT: usize = 300;
 /// What was being read when the connection failed.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum SendStage {
+    /// The first head on it, of which nothing was read.
+    NewHead,
     /// The first head on it.
     FirstHead,
+    /// The first heads on a new connection to an HTTP/2 server that has answered before.
+    NewStream,
     /// A later head, on a connection where something was read since the request, or that has other requests.
     Head,
     /// A later head, on a connection where nothing was read since the request and which may have been idle before.
@@ -51,18 +56,21 @@ pub(super) fn connection_error(error: &(dyn Error + 'static), stage: SendStage) 
         let detail = "the answer's header fields are too large, or its Content-Length is";
         return SendError::counted(Fault::new(Cause::TooLarge, detail));
     }
-    let safe_to_resend = match stage {
-        SendStage::Body => false,
+    let resend = match stage {
+        // The server promised it, but has never shown that it processes any request.
+        SendStage::NewHead | SendStage::FirstHead if is_refused_unread(error) => Resend::Once,
         // A new connection was not closed for being idle.
-        SendStage::FirstHead => is_refused_unread(error),
-        SendStage::Head => is_refused_unread(error) || is_unsent(error),
-        SendStage::IdleHead => is_refused_unread(error) || is_unsent(error) || is_closed_unanswered(error),
+        SendStage::NewHead if is_unsent(error) || is_closed_unanswered(error) => Resend::NewClosed,
+        SendStage::Body | SendStage::NewHead | SendStage::FirstHead => Resend::Counted,
+        _ if is_refused_unread(error) || is_unsent(error) => Resend::Unprocessed,
+        SendStage::IdleHead if is_closed_unanswered(error) => Resend::Once,
+        SendStage::NewStream | SendStage::Head | SendStage::IdleHead => Resend::Counted,
     };
     let mut detail = chain(error);
     if is_hyper(hyper::Error::is_parse) {
         detail.insert_str(0, "malformed answer: ");
     }
-    SendError { safe_to_resend, ..lost(stage, detail) }
+    SendError { resend, ..lost(stage, detail) }
 }
 
 /// A server that speaks HTTP/2 and allows no stream: its connection is of no use.
@@ -85,7 +93,7 @@ pub(super) fn no_connection(error: Option<&(dyn Error + 'static)>, limit: Durati
         Some(error) if !timed_out(error) => chain(error),
         _ => format!("no connection within --connect-timeout {}", humantime::format_duration(limit)),
     };
-    SendError::counted(Fault::new(Cause::Connect, detail))
+    SendError { fault: Fault::new(Cause::Connect, detail), resend: Resend::NewClosed }
 }
 
 /// A body that may have been whole or not.

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::super::Reuse;
 use super::super::connect::HttpVersion;
@@ -331,4 +333,145 @@ async fn a_connection_that_was_idle_for_too_long_is_closed_with_those_that_were_
     assert!(client.get(Reuse::Allowed).await.is_ok());
     settle().await;
     assert_eq!((client.opened(), left.load(Ordering::Relaxed)), (4, 3));
+}
+
+/// What an answer takes.
+const WORK: Duration = Duration::from_millis(10);
+
+/// What a server with few workers saw.
+#[derive(Default)]
+struct Workers {
+    requests: AtomicUsize,
+    /// Connections that were closed at once.
+    refused: AtomicUsize,
+}
+
+/// A server of so many workers, each of which serves one connection to its end. The other connections wait in the
+/// order of arrival, or are closed at once.
+fn few_workers(workers: usize, refuses: bool) -> (PipeClient, Arc<Workers>) {
+    let (free, seen) = (Arc::new(Semaphore::new(workers)), Arc::new(Workers::default()));
+    let count = Arc::clone(&seen);
+    let client = PipeClient::new(HttpVersion::Http1, move |_, mut peer| {
+        let (free, seen) = (Arc::clone(&free), Arc::clone(&count));
+        async move {
+            let _worker = match free.try_acquire() {
+                Ok(worker) => worker,
+                Err(_) if refuses => {
+                    seen.refused.fetch_add(1, Ordering::Relaxed);
+                    return None;
+                }
+                Err(_) => free.acquire().await.ok()?,
+            };
+            loop {
+                read_request(&mut peer).await?;
+                seen.requests.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(WORK).await;
+                peer.write(OK).await?;
+            }
+        }
+    });
+    (client, seen)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_on_a_silent_new_connection_moves_to_a_kept_one_and_no_more_are_opened() {
+    for workers in [1, 4] {
+        let (client, seen) = few_workers(workers, false);
+        let began = Instant::now();
+        let all = join_all((0..32).map(|_| async {
+            for _ in 0..50 {
+                assert_eq!(outcome(client.get_resending().await), received(200, "ok"));
+            }
+        }));
+        all.await;
+        let best = WORK * 32 * 50 / u32::try_from(workers).unwrap();
+        assert!(began.elapsed() < best + Duration::from_secs(1), "{:?} of {best:?}", began.elapsed());
+        assert_eq!(client.served(), Some(workers));
+        assert!(client.opened() < 32 + 10, "{}", client.opened());
+        assert!(seen.requests.load(Ordering::Relaxed) >= 32 * 50);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_act_twice_is_sent_once_and_an_idle_connection_is_closed_for_it() {
+    let (client, seen) = few_workers(4, false);
+    let began = Instant::now();
+    let all = join_all((0..32).map(|_| async {
+        for _ in 0..50 {
+            assert_eq!(outcome(client.post_resending().await), received(200, "ok"));
+        }
+    }));
+    all.await;
+    assert_eq!(seen.requests.load(Ordering::Relaxed), 32 * 50);
+    let best = WORK * 32 * 50 / 4;
+    assert!(began.elapsed() < best * 3 / 2, "{:?} of {best:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_new_connections_are_closed_beside_others_a_request_waits_for_one_of_those() {
+    let (client, seen) = few_workers(5, true);
+    let began = Instant::now();
+    let all = join_all((0..32).map(|_| async {
+        for _ in 0..50 {
+            assert_eq!(outcome(client.get_resending().await), received(200, "ok"));
+        }
+    }));
+    all.await;
+    let best = WORK * 32 * 50 / 5;
+    assert!(began.elapsed() < best + Duration::from_secs(1), "{:?} of {best:?}", began.elapsed());
+    assert_eq!(client.served(), Some(5));
+    assert!(seen.refused.load(Ordering::Relaxed) < 27 + 5, "{}", seen.refused.load(Ordering::Relaxed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_answer_on_a_new_connection_is_not_taken_for_silence_once_a_later_one_is_answered() {
+    let client = PipeClient::new(HttpVersion::Http1, move |number, mut peer| async move {
+        loop {
+            read_request(&mut peer).await?;
+            tokio::time::sleep(if number == 2 { Duration::from_secs(2) } else { WORK }).await;
+            peer.write(OK).await?;
+        }
+    });
+    let began = Instant::now();
+    let all = join_all((0..8).map(|_| async {
+        while began.elapsed() < Duration::from_secs(3) {
+            assert_eq!(outcome(client.get_resending().await), received(200, "ok"));
+        }
+    }));
+    all.await;
+    assert_eq!((client.opened(), client.served()), (8, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_that_grows_is_found() {
+    let (most, open) = (Arc::new(AtomicUsize::new(2)), Arc::new(AtomicUsize::new(0)));
+    let (allowed, count) = (Arc::clone(&most), Arc::clone(&open));
+    let client = PipeClient::new(HttpVersion::Http1, move |_, mut peer| {
+        let (allowed, open) = (Arc::clone(&allowed), Arc::clone(&count));
+        async move {
+            if open.load(Ordering::Relaxed) == allowed.load(Ordering::Relaxed) {
+                return None;
+            }
+            open.fetch_add(1, Ordering::Relaxed);
+            loop {
+                read_request(&mut peer).await?;
+                tokio::time::sleep(WORK).await;
+                peer.write(OK).await?;
+            }
+        }
+    });
+    let run = async |length: u64| {
+        let began = Instant::now();
+        let all = join_all((0..16).map(|_| async {
+            while began.elapsed() < Duration::from_secs(length) {
+                assert_eq!(outcome(client.get_resending().await), received(200, "ok"));
+            }
+        }));
+        all.await;
+    };
+    run(5).await;
+    assert_eq!((client.served(), open.load(Ordering::Relaxed)), (Some(2), 2));
+    most.store(100, Ordering::Relaxed);
+    run(10).await;
+    assert_eq!((client.served(), open.load(Ordering::Relaxed)), (None, 16));
 }

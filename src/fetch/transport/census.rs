@@ -1,0 +1,268 @@
+//! How many HTTP/1.1 connections the server serves at a time, learnt from what happens to them.
+//!
+//! A server may have fewer workers than there are connections, each of which holds its worker between requests too
+//! (prefork and threaded servers, one-process servers): a new connection then waits in the listen backlog, without a
+//! sign, while the others are answered. Or it refuses or closes what is over its limit. Both show the same number: the
+//! connections that are answered. No more are opened, but for one more now and then, in case the number has grown.
+//!
+//! A silent new connection and a slow answer look the same. What tells them apart: servers accept in the order of
+//! arrival, so a connection is not silent for being new once a later one was answered.
+//!
+//! No IO, no lock, no clock: the pool calls it under its own lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A new connection that is silent for less than this is never given up.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// The same where it is the only one, or one of two.
+const PATIENCE_ALONE: Duration = Duration::from_secs(1);
+/// The same where a later one was answered: its packets may have been lost (a full backlog drops them, and the system
+/// sends them again after 1, 3 and 7 seconds).
+const PATIENCE_OUT_OF_ORDER: Duration = Duration::from_secs(3);
+/// And for at least so many usual answers.
+const USUAL_ANSWERS: u32 = 4;
+const USUAL_ANSWERS_ALONE: u32 = 8;
+const USUAL_ANSWERS_OUT_OF_ORDER: u32 = 30;
+/// So many silent ones are not alone.
+const SEVERAL: usize = 3;
+/// Answers over kept connections, since a new one was begun, that show that the server answers.
+const ANSWERS_BESIDE: u64 = 3;
+/// After this long one connection more than the known number is opened; after each failure twice as long, at most …
+const FIRST_TRIAL: Duration = Duration::from_secs(1);
+/// … this long.
+const LAST_TRIAL: Duration = Duration::from_mins(1);
+/// Connections that were refused or silent before the number is reported.
+const EVIDENCE: u32 = 3;
+
+/// The number of connections that the server serves at a time, for whoever reports it. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServedConnections(Arc<AtomicUsize>);
+
+impl ServedConnections {
+    /// The number, where one was learnt: more were refused, or stayed silent.
+    #[must_use]
+    #[allow(dead_code, reason = "the verdict is to read it")]
+    pub(crate) fn get(&self) -> Option<usize> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|served| *served > 0)
+    }
+
+    pub(super) fn set(&self, served: Option<usize>) {
+        self.0.store(served.unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It is being opened.
+    Opening,
+    /// It is open and has given no answer.
+    Unanswered,
+    /// It has given an answer.
+    Answered,
+}
+
+/// What is noted when a connection is begun.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begun {
+    number: u64,
+    at: Instant,
+    kept_answers: u64,
+    /// Whether it is one more than the known number, and whether that was known.
+    is_trial: bool,
+    is_known_served: bool,
+}
+
+/// The connections of one origin, counted.
+#[derive(Debug)]
+pub(super) struct Census {
+    counts: [usize; 3],
+    /// Connections that were ever begun.
+    begun: u64,
+    /// The highest number of a connection that has given an answer.
+    newest_answered: u64,
+    /// Answers over connections that had given one before.
+    kept_answers: u64,
+    /// What such an answer usually takes.
+    usual: Duration,
+    /// No silence is waited out for longer.
+    patience_most: Duration,
+    /// Connections that were refused or closed before any had given an answer.
+    undecided: u32,
+    limit: Option<Limit>,
+}
+
+/// The number of connections that the server serves at a time.
+#[derive(Debug)]
+struct Limit {
+    most: usize,
+    evidence: u32,
+    next_trial: Instant,
+    interval: Duration,
+    /// How many more the next trial allows.
+    step: usize,
+    is_in_trial: bool,
+}
+
+impl Census {
+    /// No connection, and nothing known. `timeout` is that of an attempt.
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self {
+            counts: [0; 3],
+            begun: 0,
+            newest_answered: 0,
+            kept_answers: 0,
+            usual: Duration::ZERO,
+            patience_most: timeout / 2,
+            undecided: 0,
+            limit: None,
+        }
+    }
+
+    /// Connections that are open or being opened.
+    pub(super) fn open(&self) -> usize {
+        self.counts.iter().sum()
+    }
+
+    fn count(&self, stage: Stage) -> usize {
+        self.counts[stage as usize]
+    }
+
+    /// Whether fewer connections are open than the server serves. While some were refused and none has answered yet,
+    /// nothing is known.
+    pub(super) fn has_room(&self) -> bool {
+        self.undecided == 0 && self.limit.as_ref().is_none_or(|limit| self.open() < limit.most)
+    }
+
+    /// The number of connections that the server serves at a time, once it is certain.
+    pub(super) fn served(&self) -> Option<usize> {
+        self.limit.as_ref().filter(|limit| limit.evidence >= EVIDENCE).map(|limit| limit.most)
+    }
+
+    /// Begins a connection, unless as many are open as the server serves and no trial is due.
+    pub(super) fn begin(&mut self, now: Instant) -> Option<Begun> {
+        let is_trial = !self.has_room();
+        if is_trial {
+            let limit = self.limit.as_mut().filter(|limit| now >= limit.next_trial)?;
+            limit.most += limit.step;
+            limit.next_trial = now + limit.interval;
+            limit.is_in_trial = true;
+        }
+        self.begun += 1;
+        self.counts[Stage::Opening as usize] += 1;
+        let is_known_served = !is_trial && self.limit.is_some();
+        Some(Begun {
+            number: self.begun,
+            at: now,
+            kept_answers: self.kept_answers,
+            is_trial,
+            is_known_served,
+        })
+    }
+
+    /// A connection went from one stage to the next.
+    pub(super) fn advance(&mut self, begun: &Begun, from: Stage, to: Stage, now: Instant) {
+        self.counts[from as usize] -= 1;
+        self.counts[to as usize] += 1;
+        if to != Stage::Answered {
+            return;
+        }
+        self.newest_answered = self.newest_answered.max(begun.number);
+        if self.undecided > 0 {
+            let evidence = std::mem::take(&mut self.undecided);
+            self.learn(self.count(Stage::Unanswered) + self.count(Stage::Answered), evidence, now);
+        }
+        let answered = self.count(Stage::Answered);
+        if let Some(limit) = self.limit.as_mut().filter(|limit| limit.is_in_trial && answered >= limit.most) {
+            // More are served than was thought.
+            limit.is_in_trial = false;
+            limit.evidence = 0;
+            limit.step *= 2;
+            limit.interval = FIRST_TRIAL;
+            limit.next_trial = now;
+        }
+    }
+
+    /// A connection ended. What was learnt from a few is forgotten with the last one: the server may be another then.
+    pub(super) fn end(&mut self, stage: Stage) {
+        self.counts[stage as usize] -= 1;
+        if self.open() == 0 {
+            self.undecided = 0;
+            if self.served().is_none() {
+                self.limit = None;
+            }
+        }
+    }
+
+    /// A connection that had answered before gave another answer.
+    pub(super) fn answered_again(&mut self, took: Duration) {
+        self.kept_answers += 1;
+        self.usual = if self.usual.is_zero() { took } else { (self.usual * 7 + took) / 8 };
+    }
+
+    /// How long a new connection may be silent.
+    pub(super) fn patience(&self, begun: &Begun) -> Duration {
+        let waiting = self.count(Stage::Opening) + self.count(Stage::Unanswered);
+        let (least, answers) = if self.newest_answered > begun.number {
+            (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER)
+        } else if begun.is_trial || waiting >= SEVERAL && !begun.is_known_served {
+            (PATIENCE, USUAL_ANSWERS)
+        } else {
+            (PATIENCE_ALONE, USUAL_ANSWERS_ALONE)
+        };
+        (self.usual * answers).max(least).min(self.patience_most)
+    }
+
+    /// How much longer it may be silent.
+    pub(super) fn patience_left(&self, begun: &Begun, now: Instant) -> Duration {
+        self.patience(begun).saturating_sub(now.saturating_duration_since(begun.at))
+    }
+
+    /// Whether others have been answered since a new connection was begun.
+    pub(super) fn are_others_answered(&self, begun: &Begun) -> bool {
+        self.count(Stage::Answered) > 0 && self.kept_answers >= begun.kept_answers + ANSWERS_BESIDE
+    }
+
+    /// A new connection is silent for too long while others are answered.
+    pub(super) fn found_silent(&mut self, now: Instant) {
+        self.learn(self.count(Stage::Answered), 1, now);
+    }
+
+    /// A new connection was refused, or closed without an answer. It is no longer counted.
+    pub(super) fn found_refused(&mut self, now: Instant) {
+        if self.count(Stage::Answered) == 0 {
+            self.undecided += 1;
+        } else {
+            self.learn(self.count(Stage::Unanswered) + self.count(Stage::Answered), 1, now);
+        }
+    }
+
+    fn learn(&mut self, served: usize, evidence: u32, now: Instant) {
+        let served = served.max(1);
+        let Some(limit) = &mut self.limit else {
+            let (next_trial, interval) = (now + FIRST_TRIAL, FIRST_TRIAL);
+            self.limit =
+                Some(Limit { most: served, evidence, next_trial, interval, step: 1, is_in_trial: false });
+            return;
+        };
+        if limit.is_in_trial {
+            limit.is_in_trial = false;
+            limit.most = limit.most.saturating_sub(limit.step).max(1);
+            limit.interval = (limit.interval * 2).min(LAST_TRIAL);
+        }
+        limit.step = 1;
+        limit.evidence = limit.evidence.saturating_add(evidence);
+        limit.next_trial = now + limit.interval;
+        if served < limit.most {
+            // Connections that the server has just closed are not back yet: the number falls by steps.
+            limit.most = served.max(limit.most - limit.most.div_ceil(4));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,362 @@
+//! The HTTP/1.1 connections of one origin: those that are idle, the number of all, and the requests that wait for one.
+//!
+//! A request usually takes an idle connection, or opens one. Where the server serves only so many at a time (see
+//! [`Census`]), it waits for the next one that is returned. A request on a new connection that stays silent moves to a
+//! kept one; where that could make the server act twice, an idle connection is closed instead, so that the server
+//! accepts the silent one.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::super::census::{Begun, Census, ServedConnections, Stage};
+use super::super::observed_io::ConnectionIo;
+use super::{Http1Connection, MAX_IDLE};
+
+type Shared<S> = Mutex<PoolState<S>>;
+
+/// What a waiting request receives.
+pub(in super::super) enum Handover<S: ConnectionIo> {
+    /// A connection that is free.
+    Connection(Box<Http1Connection<S>>),
+    /// Fewer are open than are served: another may be opened.
+    Room,
+    /// No connection is left.
+    NoneLeft,
+}
+
+/// What a waiting request can use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// A connection. Its own, which is silent, may still be answered.
+    Connection,
+    /// A connection, or room for one.
+    Any,
+    /// The same, but its new connection was refused: it ends when no other is left.
+    AnyOther,
+}
+
+struct Entry<S: ConnectionIo> {
+    wanted: Wanted,
+    sender: oneshot::Sender<Handover<S>>,
+}
+
+struct PoolState<S: ConnectionIo> {
+    idle: Vec<(Box<Http1Connection<S>>, Instant)>,
+    waiting: VecDeque<Entry<S>>,
+    census: Census,
+    /// Connections to close in place of keeping them: for each, a request waits on a silent new one.
+    surplus: usize,
+    served: ServedConnections,
+}
+
+impl<S: ConnectionIo> PoolState<S> {
+    fn wait(&mut self, wanted: Wanted) -> oneshot::Receiver<Handover<S>> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.push_back(Entry { wanted, sender });
+        receiver
+    }
+
+    /// Lets one waiting request open a connection, if there is room for one.
+    fn use_room(&mut self) {
+        while self.census.has_room() {
+            let Some(at) = self.waiting.iter().position(|entry| entry.wanted != Wanted::Connection) else {
+                return;
+            };
+            let entry = self.waiting.remove(at);
+            // It holds no connection, whose end would take this lock.
+            if entry.is_some_and(|entry| entry.sender.send(Handover::Room).is_ok()) {
+                return;
+            }
+        }
+    }
+
+    fn after_end(&mut self, stage: Stage) {
+        self.census.end(stage);
+        if self.census.open() == 0 {
+            self.surplus = 0;
+            if self.census.served().is_none() {
+                for entry in std::mem::take(&mut self.waiting) {
+                    let _ = match entry.wanted {
+                        Wanted::AnyOther => entry.sender.send(Handover::NoneLeft),
+                        _ => entry.sender.send(Handover::Room),
+                    };
+                }
+                return;
+            }
+        }
+        self.use_room();
+    }
+}
+
+fn lock<S: ConnectionIo>(shared: &Shared<S>) -> MutexGuard<'_, PoolState<S>> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts a connection from when it is begun until it ends.
+pub(in super::super) struct ConnectionGuard<S: ConnectionIo> {
+    pool: Weak<Shared<S>>,
+    begun: Begun,
+    stage: Stage,
+}
+
+impl<S: ConnectionIo> ConnectionGuard<S> {
+    pub(in super::super) fn begun(&self) -> Begun {
+        self.begun
+    }
+
+    /// It is open.
+    pub(in super::super) fn opened(&mut self) {
+        self.advance(Stage::Unanswered);
+    }
+
+    /// It has given its first answer.
+    pub(super) fn answered(&mut self) {
+        self.advance(Stage::Answered);
+    }
+
+    fn advance(&mut self, to: Stage) {
+        if let Some(pool) = self.pool.upgrade() {
+            let mut state = lock(&pool);
+            state.census.advance(&self.begun, self.stage, to, Instant::now());
+            state.served.set(state.census.served());
+            state.use_room();
+        }
+        self.stage = to;
+    }
+}
+
+impl<S: ConnectionIo> Drop for ConnectionGuard<S> {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            lock(&pool).after_end(self.stage);
+        }
+    }
+}
+
+/// A request that waits for a connection. Dropped, it returns one that it has received.
+pub(in super::super) struct Waiter<S: ConnectionIo> {
+    pool: Weak<Shared<S>>,
+    receiver: oneshot::Receiver<Handover<S>>,
+}
+
+impl<S: ConnectionIo> Waiter<S> {
+    /// An idle connection, or what comes first.
+    pub(in super::super) async fn handover(mut self) -> Handover<S> {
+        if let Some(pool) = self.pool.upgrade()
+            && let Some(idle) = take(&pool).await
+        {
+            return Handover::Connection(idle);
+        }
+        // The pool is gone with the run.
+        (&mut self.receiver).await.unwrap_or(Handover::NoneLeft)
+    }
+}
+
+impl<S: ConnectionIo> Drop for Waiter<S> {
+    fn drop(&mut self) {
+        self.receiver.close();
+        match (self.receiver.try_recv(), self.pool.upgrade()) {
+            (Ok(Handover::Connection(connection)), Some(pool)) => hand_over(&pool, connection, None),
+            (Ok(Handover::Room), Some(pool)) => lock(&pool).use_room(),
+            _ => {}
+        }
+    }
+}
+
+/// Gives a free connection to the request that waits longest, or keeps it. `took` is what its answer took, if it was
+/// kept before that.
+fn hand_over<S: ConnectionIo>(
+    shared: &Shared<S>,
+    mut connection: Box<Http1Connection<S>>,
+    took: Option<Duration>,
+) {
+    let now = Instant::now();
+    let mut state = lock(shared);
+    if let Some(took) = took {
+        state.census.answered_again(took);
+    }
+    if state.surplus > 0 {
+        state.surplus -= 1;
+        // Its end takes the lock.
+        drop(state);
+        drop(connection);
+        return;
+    }
+    loop {
+        let Some(entry) = state.waiting.pop_front() else {
+            state.idle.push((connection, now));
+            return;
+        };
+        drop(state);
+        connection.taken = now;
+        match entry.sender.send(Handover::Connection(connection)) {
+            Err(Handover::Connection(back)) => connection = back,
+            _ => return,
+        }
+        state = lock(shared);
+    }
+}
+
+async fn take<S: ConnectionIo>(shared: &Shared<S>) -> Option<Box<Http1Connection<S>>> {
+    poll_fn(|cx| {
+        loop {
+            let mut state = lock(shared);
+            let Some((mut connection, since)) = state.idle.pop() else { return Poll::Ready(None) };
+            let now = Instant::now();
+            if now.saturating_duration_since(since) > MAX_IDLE {
+                // Those below it were idle for longer. Their end takes the lock.
+                let old = std::mem::take(&mut state.idle);
+                drop(state);
+                drop(old);
+                return Poll::Ready(None);
+            }
+            drop(state);
+            connection.poll_io(cx);
+            if connection.is_free() {
+                connection.taken = now;
+                return Poll::Ready(Some(connection));
+            }
+        }
+    })
+    .await
+}
+
+/// What a request without an idle connection does.
+pub(in super::super) enum Opening<S: ConnectionIo> {
+    Begin(ConnectionGuard<S>),
+    Wait(Waiter<S>),
+}
+
+/// The connections of one origin.
+pub(in super::super) struct Http1Pool<S: ConnectionIo> {
+    shared: Arc<Shared<S>>,
+}
+
+impl<S: ConnectionIo> Http1Pool<S> {
+    /// An empty pool. `timeout` is that of an attempt.
+    pub(in super::super) fn new(timeout: Duration, served: ServedConnections) -> Self {
+        let (census, waiting) = (Census::new(timeout), VecDeque::new());
+        let state = PoolState { idle: Vec::new(), waiting, census, surplus: 0, served };
+        Self { shared: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Takes a connection back after its answer; one that cannot carry another request is closed.
+    pub(in super::super) async fn put(&self, mut connection: Box<Http1Connection<S>>) {
+        poll_fn(|cx| {
+            if !connection.is_free() {
+                connection.poll_io(cx);
+            }
+            Poll::Ready(())
+        })
+        .await;
+        if connection.is_free() {
+            let took = connection.is_kept.then(|| connection.taken.elapsed());
+            connection.is_kept = true;
+            hand_over(&self.shared, connection, took);
+        }
+    }
+
+    /// The connection that was used last, if the server has not closed it. In this order those that are not needed
+    /// grow old together.
+    pub(in super::super) async fn take(&self) -> Option<Box<Http1Connection<S>>> {
+        take(&self.shared).await
+    }
+
+    /// Begins a connection, or waits where as many are open as the server serves.
+    pub(in super::super) fn open(&self) -> Opening<S> {
+        let mut state = self.lock();
+        match state.census.begin(Instant::now()) {
+            Some(begun) => {
+                state.use_room();
+                let pool = Arc::downgrade(&self.shared);
+                Opening::Begin(ConnectionGuard { pool, begun, stage: Stage::Opening })
+            }
+            None => Opening::Wait(self.waiter(&mut state, Wanted::Any)),
+        }
+    }
+
+    /// Waits until a new connection has been silent for too long, and gives an idle connection in place of it: the
+    /// next one, where the request may move. Where it may not, an idle one is closed each time.
+    pub(in super::super) async fn replacement(
+        &self,
+        begun: Begun,
+        may_move: bool,
+    ) -> Box<Http1Connection<S>> {
+        let mut wait = self.lock().census.patience(&begun);
+        let waiter = loop {
+            tokio::time::sleep(wait).await;
+            match self.after_silence(&begun, may_move) {
+                Ok(waiter) => break waiter,
+                Err(longer) => wait = longer,
+            }
+        };
+        match waiter.handover().await {
+            Handover::Connection(connection) => connection,
+            // Only connections are handed to it: its own is all that is left.
+            Handover::Room | Handover::NoneLeft => std::future::pending().await,
+        }
+    }
+
+    /// A place among those that wait for a connection, or how much longer to wait.
+    fn after_silence(&self, begun: &Begun, may_move: bool) -> Result<Waiter<S>, Duration> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let left = state.census.patience_left(begun, now);
+        if !left.is_zero() {
+            return Err(left);
+        }
+        let round = state.census.patience(begun);
+        let are_others_answered = state.census.are_others_answered(begun);
+        if are_others_answered {
+            state.census.found_silent(now);
+            state.served.set(state.census.served());
+            if may_move {
+                return Ok(self.waiter(&mut state, Wanted::Connection));
+            }
+        }
+        // Whether it is only slow or not, an idle connection is worth less than its answer.
+        let idle = state.idle.pop();
+        if idle.is_none() && are_others_answered {
+            state.surplus += 1;
+        }
+        // Its end takes the lock.
+        drop(state);
+        drop(idle);
+        Err(round)
+    }
+
+    fn waiter(&self, state: &mut PoolState<S>, wanted: Wanted) -> Waiter<S> {
+        Waiter { pool: Arc::downgrade(&self.shared), receiver: state.wait(wanted) }
+    }
+
+    /// A new connection was refused, or closed without an answer: a place among those that wait for another, unless
+    /// there is none.
+    pub(in super::super) fn refused(&self) -> Option<Waiter<S>> {
+        let mut state = self.lock();
+        if state.census.open() == 0 {
+            return None;
+        }
+        state.census.found_refused(Instant::now());
+        state.served.set(state.census.served());
+        Some(self.waiter(&mut state, Wanted::AnyOther))
+    }
+
+    /// Requests that wait may be sent in another way: over HTTP/2.
+    pub(in super::super) fn release(&self) {
+        for entry in std::mem::take(&mut self.lock().waiting) {
+            if entry.wanted != Wanted::Connection {
+                let _ = entry.sender.send(Handover::Room);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PoolState<S>> {
+        lock(&self.shared)
+    }
+}

@@ -1,0 +1,111 @@
+//! Servers that serve few connections at a time: the others wait without a sign, or are closed. No SKU pays for it.
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::requests::asking;
+use crate::support::WorkDir;
+use crate::support::raw::RawServer;
+
+/// Workers, each of which serves one connection to its end.
+struct Workers {
+    count: usize,
+    /// Connections that came, that were begun, and that are being served.
+    state: Mutex<(usize, usize, usize)>,
+    changed: Condvar,
+}
+
+impl Workers {
+    fn new(count: usize) -> Arc<Self> {
+        Arc::new(Self { count, state: Mutex::default(), changed: Condvar::new() })
+    }
+
+    /// Waits in the order of arrival, as a listen backlog does.
+    fn wait(&self) {
+        let mut state = self.state.lock().unwrap();
+        let number = state.0;
+        state.0 += 1;
+        let mut state = self.changed.wait_while(state, |s| s.1 != number || s.2 == self.count).unwrap();
+        state.1 += 1;
+        state.2 += 1;
+        self.changed.notify_all();
+    }
+
+    /// Whether one is free, which then is not.
+    fn try_take(&self) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let is_free = state.2 < self.count;
+        state.2 += usize::from(is_free);
+        is_free
+    }
+
+    fn leave(&self) {
+        self.state.lock().unwrap().2 -= 1;
+        self.changed.notify_all();
+    }
+}
+
+fn few(workers: usize, refuses: bool) -> RawServer {
+    let workers = Workers::new(workers);
+    RawServer::start(move |mut socket| {
+        if !refuses {
+            workers.wait();
+        } else if !workers.try_take() {
+            return None;
+        }
+        while let Some(asked) = socket.request() {
+            thread::sleep(Duration::from_millis(5));
+            if socket.echo(&asked).is_none() {
+                break;
+            }
+        }
+        workers.leave();
+        None
+    })
+}
+
+const SKUS: usize = 600;
+
+fn skus() -> WorkDir {
+    let dir = WorkDir::new();
+    dir.write_skus((0..SKUS).map(|n| n.to_string()));
+    dir
+}
+
+#[track_caller]
+fn expect_one_attempt_each(dir: &WorkDir) {
+    let out = dir.read("out.json");
+    assert_eq!(out.matches("\"attempts\":1,").count(), SKUS, "{out}");
+}
+
+#[test]
+fn what_waits_on_a_silent_new_connection_moves_to_a_kept_one() {
+    for concurrency in ["16", "64", "auto"] {
+        for workers in [1, 4] {
+            let (dir, server) = (skus(), few(workers, false));
+            let args = ["-c", concurrency, "--retries", "0", "--timeout", "6s", "--shape", "record"];
+            asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+            expect_one_attempt_each(&dir);
+        }
+    }
+}
+
+#[test]
+fn what_may_act_twice_is_sent_once_to_a_server_of_few_workers() {
+    let (dir, server) = (skus(), few(4, false));
+    let args = ["-X", "POST", "-c", "32", "--retries", "0", "--timeout", "6s", "--shape", "record"];
+    asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    expect_one_attempt_each(&dir);
+    assert_eq!(server.count(), SKUS);
+}
+
+#[test]
+fn a_server_that_closes_the_connections_past_a_number_is_no_outage_and_costs_no_attempt() {
+    for concurrency in ["16", "64", "auto"] {
+        let (dir, server) = (skus(), few(5, true));
+        let args = ["-c", concurrency, "--retries", "0", "--shape", "record"];
+        asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+        expect_one_attempt_each(&dir);
+    }
+}
