@@ -56,6 +56,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PATIENCE_MAX: Duration = Duration::from_secs(4);
 /// The longest after a try that paused the pool.
 const PATIENCE_PAUSED: Duration = Duration::from_secs(8);
+/// The longest after tries that paused the pool each time: a cap seldom changes, and each try costs a pause.
+const PATIENCE_CAPPED: Duration = Duration::from_mins(1);
 /// Good answers before the next try after one that was refused, likewise doubled: in the end less than
 /// 1 % is refused.
 const GOOD_BETWEEN: u64 = 16;
@@ -263,7 +265,7 @@ impl Adaptive {
         self.wall = self.limit;
         self.proven = self.limit;
         self.step = Some(1);
-        self.rest(now, true, PATIENCE_PAUSED);
+        self.rest(now, true, PATIENCE_CAPPED);
         self.enter(Mode::Hold, departures);
     }
 

@@ -28,7 +28,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// When probes leave, counted from the beginning of the cycle, in milliseconds: about twice as late each time, so that
 /// a window of a usual length is found to be over soon after it is.
-const PROBES: [u64; 9] = [1_250, 2_550, 5_050, 10_050, 20_100, 30_150, 60_200, 120_200, 180_200];
+const PROBES: [u64; 9] = [1_250, 2_600, 5_150, 10_250, 20_350, 30_450, 60_600, 120_800, 181_000];
 /// A window of a minute may begin with the minute of the server's clock; clocks differ by about this much.
 const CLOCK_MARGIN: Duration = Duration::from_millis(300);
 /// The server was closed for long: a bucket is seldom slower than an attempt in so long a time.
@@ -44,6 +44,7 @@ const ALONE: u32 = 2;
 const SEVERAL: u32 = 3;
 
 /// What has to be known of an attempt that ended.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EndedAttempt {
     /// In flight when it left, itself counted.
@@ -186,9 +187,10 @@ impl LearnedLimits {
         if let Some(Err(until)) = self.rate.as_ref().map(|rate| rate.may_depart(now)) {
             return LearnedAdvice::At(until);
         }
-        match self.window.as_ref().map_or(WindowAdvice::Leave, LearnedWindow::advice) {
+        match self.window.as_ref().map_or(WindowAdvice::Leave, |window| window.advice(now)) {
             WindowAdvice::Leave => LearnedAdvice::Leave,
             WindowAdvice::LeaveAlone => LearnedAdvice::LeaveAlone,
+            WindowAdvice::TryAt(half) => LearnedAdvice::At(half),
             // The period may have passed while nothing was to be sent.
             WindowAdvice::UsedUntil(end) => {
                 LearnedAdvice::WindowUsed(end.max(now + Duration::from_millis(1)))
@@ -212,7 +214,7 @@ impl LearnedLimits {
     }
 
     /// Takes note of an attempt that the server accepted, whatever it answered.
-    pub(super) fn accepted(&mut self, ended: &EndedAttempt, now: impl FnOnce() -> Instant) {
+    pub(super) fn accepted(&mut self, ended: &EndedAttempt, now: impl Fn() -> Instant) {
         self.note(false);
         self.refused_since = None;
         self.cycle.accepted += 1;
@@ -227,6 +229,10 @@ impl LearnedLimits {
         if !ended.is_probe && self.window.as_mut().is_some_and(|window| !window.accepted(self.cycle.accepted))
         {
             self.window = None;
+            let now = now();
+            let since = self.cycle.began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
+            let per_second = self.cycle.accepted as f64 / since.as_secs_f64().max(1e-3);
+            self.rate.get_or_insert_with(|| LearnedRate::new(per_second, true, now));
         }
     }
 
@@ -358,7 +364,7 @@ impl LearnedLimits {
             } else {
                 (shortest, left.saturating_duration_since(began))
             };
-            let mut window = LearnedWindow::new(accepted, periods, began);
+            let mut window = LearnedWindow::new(accepted, periods, !had_refused_probes, began);
             window.begin(left, Some(accepted));
             self.window = Some(window);
             self.resume(now);
@@ -389,7 +395,7 @@ impl LearnedLimits {
         let seconds = cycle.as_secs_f64().max(1e-3);
         let per_second = accepted as f64 / seconds;
         match &mut self.rate {
-            Some(rate) if wall.is_corrected => rate.resume(now),
+            Some(rate) if wall.is_corrected && rate.is_pause_small(cycle) => rate.resume(now),
             Some(rate) => rate.relearn(accepted, cycle, now),
             None => {
                 let paused = now.saturating_duration_since(wall.at).as_secs_f64();
@@ -411,10 +417,10 @@ impl LearnedLimits {
 fn next_probe(now: Instant, elapsed: Duration, refused: u32, clock: SystemTime) -> Instant {
     let back_off = FIRST_PAUSE.saturating_mul(1 << refused.min(8)).min(LONGEST_PAUSE);
     // Not much less than the back-off, so that probes do not come too fast where the cycle began long ago.
-    let least = back_off.mul_f64(0.6).min(Duration::from_secs(10));
+    let least = back_off.mul_f64(0.5).min(Duration::from_secs(10));
     let usual = PROBES.into_iter().map(Duration::from_millis).map(|at| at.saturating_sub(elapsed));
     let wait = usual.filter(|wait| *wait >= least).min().map_or(back_off, |wait| wait.min(back_off * 2));
-    let minute = since_minute(clock).map(|since| Duration::from_mins(1) - since + CLOCK_MARGIN);
+    let minute = since_minute(clock).map(|since| Duration::from_mins(1).saturating_sub(since) + CLOCK_MARGIN);
     let wait = match minute {
         // Not before the back-off is longer than a few seconds: most windows are shorter.
         Some(minute) if wait > Duration::from_secs(8) && minute > least / 4 => wait.min(minute),

@@ -259,6 +259,9 @@ impl Pool {
             LoadSignal::Cheap => self.learned.accepted(&ended, &now),
             LoadSignal::Refused { status, asked, .. } => {
                 let now = now();
+                if departure.probe {
+                    self.quota.refused();
+                }
                 let reaction = self.learned.refused(&ended, asked, now, clock());
                 self.react(reaction, PauseReason::Refused { status, has_retry_after: asked.is_some() }, now);
             }

@@ -3,6 +3,11 @@
 //! Nothing is slowed before: whether the rows that are left need the whole quota is not known, and an even distance
 //! would gain nothing. What left after the attempt that was answered is not in the server's count yet.
 //! Answers may overtake each other, so the report for the newest departure counts. No report makes the pool faster.
+//!
+//! Servers announce resets in whole seconds, so that a window of a second may be over a second before its reset. Where
+//! resets are near, the pool comes a little earlier each time, until it is refused.
+
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -15,10 +20,23 @@ struct Report {
     reset: Instant,
 }
 
+/// Resets that are nearer than this may be waited for too long by a second, which counts.
+const NEAR: Duration = Duration::from_millis(2_500);
+/// How much earlier the pool comes each time …
+const STEP: Duration = Duration::from_millis(200);
+/// … and at most.
+const EARLIEST: Duration = Duration::from_secs(1);
+
 /// The quota as it was announced last.
 #[derive(Debug, Default)]
 pub(super) struct AnnouncedQuota {
     report: Option<Report>,
+    /// How long before a near reset the quota is taken to be full again.
+    early: Duration,
+    /// It was refused when it came so early.
+    is_settled: bool,
+    /// The pool waits, or waited last, for a near reset.
+    has_waited: bool,
 }
 
 impl AnnouncedQuota {
@@ -29,6 +47,9 @@ impl AnnouncedQuota {
 
     /// Takes note that `remaining` more attempts are accepted until `reset`, as the answer to this departure says.
     pub(super) fn report(&mut self, now: Instant, number: u64, remaining: u64, reset: Instant) {
+        if std::mem::take(&mut self.has_waited) && !self.is_settled && remaining > 0 {
+            self.early = (self.early + STEP).min(EARLIEST);
+        }
         let is_newest = self.report.is_none_or(|old| now >= old.reset || number >= old.number);
         if is_newest && reset > now {
             self.report = Some(Report { number, remaining, reset });
@@ -43,7 +64,23 @@ impl AnnouncedQuota {
             return None;
         }
         let left = departures.saturating_sub(report.number + 1);
-        (left >= report.remaining).then_some(report.reset)
+        if left < report.remaining {
+            return None;
+        }
+        if report.reset - now > NEAR {
+            return Some(report.reset);
+        }
+        self.has_waited = true;
+        self.report = None;
+        Some((report.reset - self.early).max(now + STEP))
+    }
+
+    /// What left after the pool had waited was refused: it came too early.
+    pub(super) fn refused(&mut self) {
+        if std::mem::take(&mut self.has_waited) && !self.early.is_zero() {
+            self.early = self.early.saturating_sub(STEP);
+            self.is_settled = true;
+        }
     }
 }
 
@@ -81,6 +118,24 @@ mod tests {
         assert_eq!(quota.used_until(now, 16), None);
         quota.report(now + second(11), 3, 0, now + second(20));
         assert_eq!(quota.used_until(now + second(11), 16), Some(now + second(20)));
+    }
+
+    #[test]
+    fn where_resets_are_near_the_pool_comes_earlier_until_it_is_refused() {
+        let mut now = Instant::now();
+        let mut quota = AnnouncedQuota::default();
+        let mut waits = Vec::new();
+        for round in 0..8 {
+            quota.report(now, round, 9, now + second(2));
+            quota.report(now, round + 1, 0, now + second(2));
+            let until = quota.used_until(now, round + 2).unwrap();
+            waits.push((until - now).as_millis());
+            now = until;
+            if round == 3 {
+                quota.refused();
+            }
+        }
+        assert_eq!(waits, [2_000, 1_800, 1_600, 1_400, 1_600, 1_600, 1_600, 1_600]);
     }
 
     #[test]

@@ -100,12 +100,17 @@ struct Run {
     last: usize,
 }
 
+/// An attempt was refused.
+#[derive(Clone, Copy)]
+struct Refusal {
+    asked: Option<Duration>,
+}
+
 #[derive(Clone, Copy)]
 struct Attempt {
     left: u64,
     departure: Departure,
-    /// Refused, with this wait in seconds.
-    refused: Option<Option<f64>>,
+    refused: Option<Refusal>,
     quota: Option<(u64, f64)>,
 }
 
@@ -244,7 +249,7 @@ impl<'a> Simulation<'a> {
     }
 
     /// Whether the server refuses what comes now, and with which wait.
-    fn refuses(&mut self, stage: &Stage) -> Option<Option<f64>> {
+    fn refuses(&mut self, stage: &Stage) -> Option<Refusal> {
         let (now, phase) = (self.seconds(), self.phase);
         while self.others + 1.0 <= now * stage.others_per_second {
             self.others += 1.0;
@@ -264,7 +269,8 @@ impl<'a> Simulation<'a> {
         }
         let is_full = stage.cap.is_some_and(|cap| self.inside + self.line.len() >= cap);
         if wait.is_some() || is_full || self.random.f64() < stage.failing {
-            return Some(wait.filter(|_| stage.retry_after).map(f64::ceil));
+            let asked = wait.filter(|_| stage.retry_after).map(|wait| Duration::from_secs_f64(wait.ceil()));
+            return Some(Refusal { asked });
         }
         None
     }
@@ -303,15 +309,13 @@ impl<'a> Simulation<'a> {
         }
         let signal = match refused {
             None => LoadSignal::Good { latency },
-            Some(asked) => match stage.refusal {
-                RefusalKind::Status429 => {
-                    LoadSignal::Refused { status: 429, asked: asked.map(Duration::from_secs_f64), latency }
-                }
+            Some(Refusal { asked }) => match stage.refusal {
+                RefusalKind::Status429 => LoadSignal::Refused { status: 429, asked, latency },
                 RefusalKind::Status503 => LoadSignal::Strained { status: 503, latency },
             },
         };
         let clock = SystemTime::UNIX_EPOCH
-            + Duration::from_secs(1_800_000_000)
+            + Duration::from_hours(500_000)
             + Duration::from_secs_f64(self.seconds() + self.phase);
         self.pool.end(departure, Some(signal), || now, || clock);
         if std::env::var_os("WORLD_RATE").is_some() && self.run.good.is_multiple_of(20) {

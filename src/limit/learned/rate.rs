@@ -18,12 +18,23 @@ const NEAR: f64 = 0.93;
 const TOUCHES: f64 = 0.97;
 /// A refusal after so many accepted attempts may be chance.
 const BY_CHANCE: u32 = 40;
+/// A pause is small if it is at most this part of the cycle.
+const SMALL_PAUSE: f64 = 0.2;
+/// A pause that is longer than this, in seconds, must not come often.
+const LONG_PAUSE: f64 = 5.0;
+/// After it the rate that was refused is taken to be this part of what it was …
+const AFTER_LONG_PAUSE: f64 = 0.85;
+/// … and the pool goes on with this part of that.
+const BEGINS_AT: f64 = 0.7;
+/// The pause where the server asks for none, in seconds.
+const FIRST_PAUSE: f64 = 0.5;
 /// Of the time between two refusals at most this part may be lost to the pause that a refusal costs.
 const PAUSE_SHARE: f64 = 0.05;
-/// A departure that is late by this part of the distance is caught up on …
-const CREDIT_SHARE: f64 = 0.25;
-/// … up to this time: a timer's tick or two.
-const CREDIT_MOST: Duration = Duration::from_millis(5);
+/// Where the distance is shorter than this, departures that are late by a timer's tick are caught up on: timers tick in
+/// milliseconds. A longer distance is always kept, because a limiter without a burst refuses what comes too soon.
+const CATCHES_UP_BELOW: Duration = Duration::from_millis(2);
+/// So much is caught up on.
+const CREDIT: Duration = Duration::from_millis(3);
 
 /// How fast the rate grows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,6 +52,9 @@ const FAST: Growth = Growth { per_second: 0.15, per_attempt: 0.02 };
 const MEDIUM: Growth = Growth { per_second: 0.05, per_attempt: 0.01 };
 /// After several: a percent a second.
 const SLOW: Growth = Growth { per_second: 0.012, per_attempt: 0.001_5 };
+
+/// However long a pause, it grows by this part in a second.
+const SLOWEST: f64 = 0.001;
 
 /// The rate, and when the next attempt may leave.
 #[derive(Debug)]
@@ -119,7 +133,7 @@ impl LearnedRate {
     /// Takes note of a departure.
     pub(super) fn left(&mut self, now: Instant) {
         let gap = self.gap();
-        let credit = gap.mul_f64(CREDIT_SHARE).min(CREDIT_MOST);
+        let credit = if gap < CATCHES_UP_BELOW { CREDIT } else { Duration::ZERO };
         self.next = self.next.max(now.checked_sub(credit).unwrap_or(now)) + gap;
     }
 
@@ -171,7 +185,8 @@ impl LearnedRate {
         };
         if self.pause > 0.0 && self.refusals > 2 {
             // It grows back what a refusal takes off within so many pauses.
-            growth.per_second = growth.per_second.min((1.0 - CUT) * PAUSE_SHARE / self.pause);
+            let slow = (1.0 - CUT) * PAUSE_SHARE / self.pause;
+            growth.per_second = growth.per_second.min(slow.max(SLOWEST));
         }
         growth
     }
@@ -199,6 +214,11 @@ impl LearnedRate {
         self.next = self.next.max(now + self.gap());
     }
 
+    /// Whether the pause that the newest refusal cost is small beside the time since the last recovery.
+    pub(super) fn is_pause_small(&self, cycle: Duration) -> bool {
+        self.pause < cycle.as_secs_f64() * SMALL_PAUSE
+    }
+
     /// Takes note of what a refusal cost.
     pub(super) fn paused_for(&mut self, pause: Duration) {
         self.pause = pause.as_secs_f64();
@@ -209,18 +229,31 @@ impl LearnedRate {
     pub(super) fn relearn(&mut self, accepted: u64, cycle: Duration, now: Instant) {
         self.refusals += 1;
         let [newest, before] = self.spans;
-        let (accepted, seconds) = if before.accepted > 0 {
-            let seconds = now.saturating_duration_since(before.began).as_secs_f64();
-            (f64::from(newest.accepted + before.accepted), seconds)
-        } else {
-            (accepted as f64, cycle.as_secs_f64())
+        let cycle = cycle.as_secs_f64().max(1e-3);
+        // What was accepted of late, the pause left out.
+        let recent = (before.accepted > 0).then(|| {
+            let seconds = now.saturating_duration_since(before.began).as_secs_f64() - self.pause;
+            (f64::from(newest.accepted + before.accepted), seconds.max(1e-3))
+        });
+        let (accepted, seconds) = match recent {
+            Some((accepted, seconds)) if self.pause < cycle * SMALL_PAUSE => {
+                (accepted, seconds + self.pause.min(FIRST_PAUSE))
+            }
+            _ => (accepted as f64, cycle),
         };
-        let seconds = seconds.max(1e-3);
         // A bucket is filled in the pause, a window or a bucket without a burst is not: the truth lies in between.
-        let most = accepted / (seconds - self.pause).max(seconds / 10.0);
-        self.refused_at = Some(self.per_second.min(most).max(LEAST));
+        let most =
+            recent.map_or(accepted / (cycle - self.pause).max(cycle / 10.0), |(n, seconds)| n / seconds);
+        let mut refused_at = self.per_second.min(most);
+        let mut next = self.per_second.min(accepted / seconds) * BELOW;
+        if self.pause > LONG_PAUSE {
+            // Another one is to be avoided. What was accepted came from a bucket in part, which is full again.
+            refused_at *= AFTER_LONG_PAUSE;
+            next = next.max(refused_at * BEGINS_AT);
+        }
+        self.refused_at = Some(refused_at.max(LEAST));
         self.is_guess = false;
-        self.per_second = (self.per_second.min(accepted / seconds) * BELOW).max(LEAST);
+        self.per_second = next.max(LEAST);
         self.resume(now);
     }
 
@@ -241,15 +274,30 @@ mod tests {
     }
 
     #[test]
-    fn departures_keep_an_even_distance_and_a_late_one_is_caught_up_on() {
+    fn departures_keep_at_least_an_even_distance() {
         let start = Instant::now();
         let mut rate = LearnedRate::new(10.0 / BELOW, false, start);
         assert_eq!(rate.may_depart(start + millis(99)), Err(start + millis(100)));
         rate.left(start + millis(103));
-        assert_eq!(rate.may_depart(start + millis(150)), Err(start + millis(200)));
-        // An idle time earns nothing but that credit.
+        assert_eq!(rate.may_depart(start + millis(150)), Err(start + millis(203)));
+        // An idle time earns nothing.
         rate.left(start + millis(900));
-        assert_eq!(rate.may_depart(start + millis(901)), Err(start + millis(995)));
+        assert_eq!(rate.may_depart(start + millis(901)), Err(start + millis(1_000)));
+    }
+
+    #[test]
+    fn distances_shorter_than_a_timers_tick_are_caught_up_on() {
+        let start = Instant::now();
+        let mut rate = LearnedRate::new(2_000.0 / BELOW, false, start);
+        let (mut now, mut left) = (start, 0);
+        while now < start + millis(1_000) {
+            while rate.may_depart(now) == Ok(()) {
+                rate.left(now);
+                left += 1;
+            }
+            now += millis(1);
+        }
+        assert!((1_950..=2_010).contains(&left), "{left}");
     }
 
     #[test]

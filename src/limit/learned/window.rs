@@ -18,7 +18,8 @@ const MARGIN: Duration = Duration::from_millis(50);
 /// The shortest usual period in a range, or the end of the range.
 fn usual_between(least: Duration, most: Duration) -> Duration {
     let usual = USUAL.into_iter().map(Duration::from_secs);
-    usual.filter(|period| *period + MARGIN * 2 >= least && *period <= most).min().unwrap_or(most).max(least)
+    // A probe that was refused a little after the end of a window was late in leaving, or early in the server's eyes.
+    usual.filter(|period| period.mul_f64(1.03) >= least && *period <= most).min().unwrap_or(most).max(least)
 }
 
 /// The window.
@@ -39,6 +40,8 @@ pub(super) struct LearnedWindow {
     unrefused: u32,
     /// Whether one more than the capacity may be sent in this window.
     tries_more: bool,
+    /// The server said how long to wait, so that a bucket may be taken for a window.
+    may_be_bucket: bool,
     /// How many more than the capacity were accepted in this window.
     surplus: u32,
     /// How often the end of this window was found to be too early.
@@ -52,6 +55,8 @@ pub(super) enum WindowAdvice {
     Leave,
     /// An attempt may leave if no other one is in flight: it is one more than was ever accepted.
     LeaveAlone,
+    /// At this instant one more may leave, alone.
+    TryAt(Instant),
     /// The window is used up until this instant.
     UsedUntil(Instant),
 }
@@ -59,7 +64,13 @@ pub(super) enum WindowAdvice {
 impl LearnedWindow {
     /// So many were accepted from `began` on, and the server accepts again `longest` later at the latest, but not after
     /// `shortest` or less.
-    pub(super) fn new(capacity: u64, (shortest, longest): (Duration, Duration), began: Instant) -> Self {
+    /// `may_be_bucket`: no probe was refused before the end.
+    pub(super) fn new(
+        capacity: u64,
+        (shortest, longest): (Duration, Duration),
+        may_be_bucket: bool,
+        began: Instant,
+    ) -> Self {
         let period = usual_between(shortest, longest);
         Self {
             capacity: capacity.max(1),
@@ -70,6 +81,7 @@ impl LearnedWindow {
             sent: 0,
             unrefused: 0,
             tries_more: true,
+            may_be_bucket,
             surplus: 0,
             lengthened: 0,
         }
@@ -101,9 +113,12 @@ impl LearnedWindow {
     }
 
     /// Whether one more may leave.
-    pub(super) fn advice(&self) -> WindowAdvice {
+    pub(super) fn advice(&self, now: Instant) -> WindowAdvice {
+        let half = self.began + self.period / 2;
         match (self.sent < self.capacity, self.tries_more) {
             (true, _) => WindowAdvice::Leave,
+            // By then a bucket has earned some.
+            (false, true) if self.may_be_bucket && now < half => WindowAdvice::TryAt(half),
             (false, true) => WindowAdvice::LeaveAlone,
             (false, false) => WindowAdvice::UsedUntil(self.end()),
         }
@@ -122,7 +137,7 @@ impl LearnedWindow {
             self.capacity = accepted;
             self.surplus += 1;
         }
-        self.surplus <= SURPLUS
+        self.surplus == 0 || (self.surplus <= SURPLUS && !self.may_be_bucket)
     }
 
     /// A new window begins with the departure of a probe that was accepted. `refused`: how many were accepted in the
@@ -130,6 +145,7 @@ impl LearnedWindow {
     pub(super) fn begin(&mut self, began: Instant, refused: Option<u64>) {
         if let Some(accepted) = refused {
             self.capacity = accepted.max(1);
+            self.may_be_bucket &= self.unrefused == 0;
             self.unrefused = 0;
         } else {
             self.unrefused += 1;
@@ -185,13 +201,13 @@ mod tests {
     #[test]
     fn what_was_accepted_once_leaves_at_once_and_the_rest_waits_for_the_end() {
         let now = Instant::now();
-        let mut window = LearnedWindow::new(3, (second(6), second(12)), now);
+        let mut window = LearnedWindow::new(3, (second(6), second(12)), false, now);
         window.begin(now, Some(3));
         (0..2).for_each(|_| {
-            assert_eq!(window.advice(), WindowAdvice::Leave);
+            assert_eq!(window.advice(now), WindowAdvice::Leave);
             window.left();
         });
-        assert_eq!(window.advice(), WindowAdvice::UsedUntil(now + second(10) + MARGIN));
+        assert_eq!(window.advice(now), WindowAdvice::UsedUntil(now + second(10) + MARGIN));
         assert_eq!(window.end(), now + second(10) + MARGIN);
         let later = window.lengthen(now + second(10) + MARGIN);
         assert!(later > now + second(10) + MARGIN && later <= now + second(11), "{:?}", later - now);
@@ -201,12 +217,12 @@ mod tests {
     #[test]
     fn one_more_is_tried_in_ever_fewer_windows() {
         let now = Instant::now();
-        let mut window = LearnedWindow::new(1, (second(1), second(1)), now);
+        let mut window = LearnedWindow::new(1, (second(1), second(1)), false, now);
         window.begin(now, Some(1));
         let tries: Vec<u32> = (1..40)
             .filter(|_| {
                 window.begin(now, None);
-                window.advice() == WindowAdvice::LeaveAlone
+                window.advice(now) == WindowAdvice::LeaveAlone
             })
             .collect();
         assert_eq!(tries, [1, 2, 4, 8, 16, 32]);

@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub(super) enum LimitModel {
     /// A bucket of `burst` tokens that is filled by `rate` a second.
     Bucket { rate: f64, burst: f64 },
+    /// A bucket; who exceeds it is refused for `ban` seconds, while it goes on to be filled.
+    BanBucket { rate: f64, burst: f64, ban: f64 },
     /// `count` in each window; a window begins with the first attempt after the one before, or with the clock.
     Fixed {
         count: usize,
@@ -42,7 +44,10 @@ pub(super) struct Limiter {
 
 impl Limiter {
     pub(super) fn new(model: &LimitModel) -> Self {
-        let tokens = if let LimitModel::Bucket { burst, .. } = model { *burst } else { 0.0 };
+        let tokens = match model {
+            LimitModel::Bucket { burst, .. } | LimitModel::BanBucket { burst, .. } => *burst,
+            _ => 0.0,
+        };
         Self {
             model: model.clone(),
             tokens,
@@ -58,7 +63,7 @@ impl Limiter {
     /// Moves windows and buckets to this time; `phase` is where the clock stands at the beginning.
     fn advance(&mut self, now: f64, phase: f64) {
         match self.model {
-            LimitModel::Bucket { rate, burst } => {
+            LimitModel::Bucket { rate, burst } | LimitModel::BanBucket { rate, burst, .. } => {
                 self.tokens = (self.tokens + (now - self.at) * rate).min(burst);
                 self.at = now;
             }
@@ -97,6 +102,7 @@ impl Limiter {
         self.advance(now, phase);
         match self.model {
             LimitModel::Bucket { .. } => self.tokens >= 1.0 - 1e-9,
+            LimitModel::BanBucket { .. } => now >= self.banned_until && self.tokens >= 1.0 - 1e-9,
             LimitModel::Fixed { count, .. } | LimitModel::Extending { count, .. } => self.count < count,
             LimitModel::Ban { count, .. } => now >= self.banned_until && self.count < count,
             LimitModel::Sliding { count, .. } => self.times.len() < count,
@@ -124,6 +130,7 @@ impl Limiter {
                 self.banned_until = now + ban;
                 (self.began, self.count) = (now + ban, 0);
             }
+            LimitModel::BanBucket { ban, .. } if now >= self.banned_until => self.banned_until = now + ban,
             _ => {}
         }
     }
@@ -135,7 +142,7 @@ impl Limiter {
             LimitModel::Fixed { seconds, .. } | LimitModel::Extending { seconds, .. } => {
                 self.began + seconds - now
             }
-            LimitModel::Ban { .. } => self.banned_until - now,
+            LimitModel::Ban { .. } | LimitModel::BanBucket { .. } => self.banned_until - now,
             LimitModel::Sliding { seconds, .. } => {
                 self.times.front().map_or(0.0, |time| time + seconds - now)
             }
@@ -169,7 +176,9 @@ pub(super) fn ideal(stages: &[(f64, &[LimitModel])], phase: f64, at_most_per_sec
             budget = (budget + at_most_per_second * 1e-3).min(64.0);
             let now = begins + into;
             while budget >= 1.0 && limiters.iter_mut().all(|limiter| limiter.is_ready(now, phase)) {
-                limiters.iter_mut().for_each(|limiter| limiter.accept(now));
+                for limiter in &mut limiters {
+                    limiter.accept(now);
+                }
                 accepted += 1;
                 budget -= 1.0;
             }
