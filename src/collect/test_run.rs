@@ -15,7 +15,7 @@ use crate::collect::publish::context::PublishContext;
 use crate::collect::publish::outcome::{PublishOutcome, UnpublishedOutcome};
 use crate::collect::settings::{OutputSettings, Target};
 use crate::input::Columns;
-use crate::model::{Answer, Cause, Content, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators};
+use crate::model::{Answer, Content, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators};
 
 /// A folder with an output in it.
 pub(crate) struct TestRun {
@@ -184,8 +184,7 @@ pub(crate) fn fetched(seq: u32, text: &str, body: &str) -> Entry {
 }
 
 pub(crate) fn failed(seq: u32, text: &str, status: u16) -> Entry {
-    let fault = Fault::new(Cause::Status(status), format!("the API says {status}")).with_status(status);
-    entry(seq, text, Outcome::Failed(fault))
+    entry(seq, text, Outcome::Failed(Fault::of_status(status, "")))
 }
 
 pub(crate) fn refused<'a>(seq: u32, key: Option<&'a Key>, record: &'a csv::ByteRecord) -> RefusedRow<'a> {

@@ -217,7 +217,7 @@ fn judge(
         return Ok(());
     }
     let input = &settings.input_path;
-    let detail = climbed.last_fault.map(|fault| fault.detail.to_string()).unwrap_or_default();
+    let detail = climbed.last_fault.map(|fault| fault.to_string()).unwrap_or_default();
     Err(match climbed.end {
         _ if climbed.requests == 0 && climbed.skipped == 0 && climbed.end == ClimbEnd::Sample => {
             CommandError::new(Exit::Data, format!("{input}: no data row"))

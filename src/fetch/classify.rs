@@ -187,21 +187,10 @@ fn content(
 
 /// The fault for a status that is no success, or is retried, with the beginning of the body.
 fn refusal(answer: &RawAnswer, settings: &ResponseSettings) -> Fault {
-    let status = answer.status;
-    let reason = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason());
-    let mut detail = format!("HTTP {status}");
-    if let Some(reason) = reason {
-        detail.push(' ');
-        detail.push_str(reason);
-    }
-    if let Ok(body) = decode(&answer.headers, answer.body.clone(), settings.max_body) {
-        let head = beginning(&body, |head| charset::for_people(&answer.headers, head), settings);
-        if !head.is_empty() {
-            detail.push_str(": ");
-            detail.push_str(&head);
-        }
-    }
-    Fault::new(Cause::Status(status), detail).with_status(status)
+    let body = decode(&answer.headers, answer.body.clone(), settings.max_body);
+    let detail =
+        body.map(|body| beginning(&body, |head| charset::for_people(&answer.headers, head), settings));
+    Fault::of_status(answer.status, detail.unwrap_or_default())
 }
 
 /// The beginning of a body as it may be shown.
@@ -407,8 +396,7 @@ mod tests {
         else {
             panic!("not given up")
         };
-        assert!(fault.detail.starts_with("HTTP 400 Bad Request: bad token (redacted)"), "{}", fault.detail);
-        assert!(!fault.detail.contains('\x1b'));
+        assert_eq!(fault.to_string(), "HTTP 400 Bad Request: bad token (redacted)\\u{1b}[2J");
         assert_eq!(fault.status, Some(400));
     }
 

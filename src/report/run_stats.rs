@@ -88,10 +88,8 @@ pub(crate) struct FailureExample {
     pub(crate) key: Option<String>,
     /// The address, as it may be shown.
     pub(crate) url: Option<String>,
-    /// The status, if the server sent one.
-    pub(crate) status: Option<u16>,
     /// What went wrong.
-    pub(crate) detail: String,
+    pub(crate) fault: Fault,
 }
 
 /// Latencies of the attempts that were answered, waits at the gate apart.
@@ -315,8 +313,7 @@ pub(crate) fn example(key: Option<&Key>, line: u64, fault: &Fault, url: Option<&
         line,
         key: key.map(|key| kept(key.as_str())),
         url: url.map(kept),
-        status: fault.status,
-        detail: kept(&fault.detail),
+        fault: Fault { detail: kept(&fault.detail).into(), ..fault.clone() },
     }
 }
 
@@ -353,8 +350,7 @@ mod tests {
     fn every_attempt_is_counted_once_with_or_without_an_answer() {
         let mut stats = RunStats::default();
         let key = Key::parse(b"7").unwrap();
-        let [refused, busy] =
-            [Fault::new(Cause::Connect, "refused"), Fault::new(Cause::Status(503), "busy").with_status(503)];
+        let [refused, busy] = [Fault::new(Cause::Connect, "refused"), Fault::of_status(503, "busy")];
         let retried =
             |fault| Event::AttemptRetried { key: &key, line: 2, fault, attempt: 1, wait: Duration::ZERO };
         stats.count(&retried(&refused));
@@ -384,7 +380,7 @@ mod tests {
         failed(&mut stats, 1, &Fault::new(Cause::Cut, "short"));
         let causes = stats.snapshot().causes;
         assert_eq!((causes[0].cause, causes[0].count, causes[0].example.line), (Cause::Timeout, 3, 4));
-        assert_eq!(causes[0].example.detail, "at 4");
+        assert_eq!(&*causes[0].example.fault.detail, "at 4");
         assert_eq!((causes[1].cause, causes[1].count), (Cause::Cut, 1));
     }
 
@@ -392,7 +388,7 @@ mod tests {
     fn an_example_keeps_no_body() {
         let mut stats = RunStats::default();
         failed(&mut stats, 1, &Fault::new(Cause::Body, "ä".repeat(1_000_000)));
-        assert_eq!(stats.snapshot().causes[0].example.detail.chars().count(), EXAMPLE_CHARS);
+        assert_eq!(stats.snapshot().causes[0].example.fault.detail.chars().count(), EXAMPLE_CHARS);
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn fail(report: &Report, line: u64, sku: &str, fault: &Fault) {
 }
 
 fn missing() -> Fault {
-    Fault::new(Cause::Status(404), "HTTP 404").with_status(404)
+    Fault::of_status(404, "")
 }
 
 fn late() -> Fault {
@@ -107,7 +107,7 @@ fn late() -> Fault {
 /// The run of the contract: 6,000 SKUs, six of them failed, 41 retries.
 fn play_the_contract(report: &Report) {
     let key = Key::parse(b"9").unwrap();
-    let busy = Fault::new(Cause::Status(503), "HTTP 503").with_status(503);
+    let busy = Fault::of_status(503, "");
     for number in 0..5_994u64 {
         report.on(&answered(200, if number % 10 == 0 { 131 } else { 98 }));
         report.on(&FETCHED);
@@ -334,7 +334,7 @@ fn many_causes_are_cut_to_the_most_frequent() {
     let (report, stderr) = report(cron());
     for status in 400..420u16 {
         for line in 0..=u64::from(420 - status) {
-            fail(&report, line, "1", &Fault::new(Cause::Status(status), "no").with_status(status));
+            fail(&report, line, "1", &Fault::of_status(status, "no"));
         }
     }
     report.finish(&RunSummary {
@@ -544,7 +544,7 @@ fn verbose_tells_failures_limits_and_grouped_retries() {
     let text = stderr.text();
     for line in [
         "started: rows as they come",
-        "failed: line 17, SKU 0042: 404 from http://api.example.com/products/0042",
+        "failed: line 17, SKU 0042: 404 from http://api.example.com/products/0042: Not Found",
         "concurrency 32: throughput grows",
         "paused 1 s: the API keeps failing",
         "resumed",
@@ -561,7 +561,7 @@ fn twice_verbose_tells_every_retry() {
     play_the_contract(&report);
     report.tick(&at(10.0));
     let text = stderr.text();
-    assert_eq!(text.matches(" in 500 ms: line 9, SKU 9: HTTP 503").count(), 41, "{text}");
+    assert_eq!(text.matches(" in 500 ms: line 9, SKU 9: HTTP 503 Service Unavailable").count(), 41, "{text}");
     assert!(!text.contains("41 retries: "), "{text}");
 }
 
@@ -758,7 +758,7 @@ proptest! {
     ) {
         let (report, stderr) = report(ReportSettings { verbose: 2, ..if as_json { json() } else { cron() } });
         let key = Key::parse(format!("k{sku}").as_bytes()).unwrap();
-        let fault = Fault::new(Cause::Status(500), detail.clone()).with_status(500);
+        let fault = Fault::of_status(500, detail.clone());
         let wait = Duration::from_secs(9);
         report.on(&Event::AttemptRetried { key: &key, line: 2, fault: &fault, attempt: 1, wait });
         report.on(&Event::JobFailed { key: Some(&key), line: 2, fault: &fault, attempts: 2, url: Some(&url) });

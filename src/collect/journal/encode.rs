@@ -81,11 +81,12 @@ impl RecordEncoder {
 
     /// Appends the line of a job that ended without an answer.
     pub(crate) fn failed(&mut self, out: &mut Vec<u8>, entry: &Entry, fault: &Fault) {
+        let error = fault.to_string();
         let failure = FailureRecord {
             fingerprint: Some(entry.fingerprint),
             status: fault.status,
             attempts: entry.attempts,
-            error: &fault.detail,
+            error: &error,
             line: entry.line,
             key: Some(&entry.key),
             row: &entry.record,

@@ -236,7 +236,7 @@ mod tests {
         let text = fs::read(run.path("out.failed.csv")).unwrap();
         assert_eq!(
             String::from_utf8_lossy(&text),
-            "sku,name,_error,_status,_attempts\nA,a name,the API says 404,404,1\n\
+            "sku,name,_error,_status,_attempts\nA,a name,HTTP 404 Not Found,404,1\n\
              B\u{fffd},x,'=too many,a control character,,0\n"
         );
         assert!(is_failure_file(&run.path("out.failed.csv")));
@@ -314,7 +314,7 @@ mod tests {
         run.columns.delimiter = b';';
         run.publish_entries(&[failed(0, "A;B", 404)]);
         let text = run.text("out.failed.csv");
-        assert_eq!(text, "1;2;_error;_status;_attempts\n\"A;B\";a name;the API says 404;404;1\n");
+        assert_eq!(text, "1;2;_error;_status;_attempts\n\"A;B\";a name;HTTP 404 Not Found;404;1\n");
     }
 
     #[test]

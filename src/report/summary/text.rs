@@ -141,7 +141,7 @@ fn failure_lines(causes: &[CauseGroup]) -> Vec<String> {
         .take(CAUSES_SHOWN)
         .map(|group| {
             let first = if group.count > 1 { "first at " } else { "" };
-            let place = place_and_reason(&group.example, group.cause);
+            let place = place_and_reason(&group.example);
             format!("  {} {}: {first}{place}", format::count(group.count), group.cause.label_for(group.count))
         })
         .collect();
