@@ -18,7 +18,7 @@ use crate::engine::signals::{CommitGuard, Signals, unless_signalled};
 use crate::model::{Exit, display_safe, signal_name};
 use crate::report::{
     Amount, Counts, ErrorMessage, Level, Report, ReportFile, ReportFormat, RunDescription, RunSummary,
-    RunVerdict, WrittenFile,
+    RunVerdict, ShownOutput, WrittenFile,
 };
 
 /// Characters of a path.
@@ -141,14 +141,16 @@ pub(super) fn what_is_asked(settings: &Settings) -> String {
 
 fn subject(settings: &Settings) -> RunDescription {
     let of = |path: &Path| path.to_string_lossy().into_owned();
-    let (output, output_in_full) = match &settings.output.target {
-        Target::Stdout => ("-".to_owned(), "-".to_owned()),
-        Target::File(path) => (of(path), absolute(path).map_or_else(|_| of(path), |path| of(&path))),
+    let output = match &settings.output.target {
+        Target::Stdout => ShownOutput::Stdout,
+        Target::File(path) => {
+            let absolute = absolute(path).map_or_else(|_| of(path), |path| of(&path));
+            ShownOutput::File { given: of(path), absolute }
+        }
     };
     RunDescription {
         input: settings.input_path.to_string(),
         output,
-        output_in_full,
         request: what_is_asked(settings),
         settings: settings.redacted.clone(),
         began: SystemTime::now(),

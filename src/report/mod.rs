@@ -30,7 +30,9 @@ pub(crate) use console::log_record::Level;
 pub(crate) use engine_status::EngineStatus;
 pub(crate) use error_message::ErrorMessage;
 pub(crate) use reporter::Report;
-pub(crate) use run_report::{ReportFile, ReportFormat, RunDescription, ShownSetting};
+pub(crate) use run_report::{
+    ReportFile, ReportFormat, RunDescription, SettingOrigin, ShownOutput, ShownSetting,
+};
 pub(crate) use run_stats::StatsSnapshot;
 pub(crate) use settings::{LogFormat, ProgressMode};
 pub(crate) use settings::{ReportSettings, Terminal};

@@ -23,7 +23,7 @@ struct Exposition {
 }
 
 pub(crate) fn document(data: &ReportData<'_>, before: Option<&str>) -> String {
-    let output = format!("output={}", quoted(&data.subject.output_in_full));
+    let output = format!("output={}", quoted(data.subject.output.absolute()));
     let mut to = Exposition { text: String::new(), output };
     outcome(&mut to, data, before);
     counts(&mut to, data);
