@@ -40,4 +40,4 @@ pub(crate) use summary::{Amount, Changes, Counts, NotInInput, RunSummary, Writte
 pub(crate) use verdict::{BlockedTime, ConcurrencyUsed, Facts, RunVerdict, Tail, verdict};
 
 #[cfg(test)]
-mod tests;
+mod test_report;

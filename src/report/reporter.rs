@@ -218,3 +218,26 @@ impl Reporter for Report {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::test_report::{FETCHED, on_terminal, report_to_memory, status_at};
+
+    #[test]
+    fn a_report_takes_events_from_several_threads() {
+        let (report, _) = report_to_memory(on_terminal());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for tenth in 0..250 {
+                        report.on(&FETCHED);
+                        report.on(&Event::Warned { message: "again" });
+                        report.tick(&status_at(f64::from(tenth) / 10.0));
+                    }
+                });
+            }
+        });
+        assert_eq!(report.stats().counters.fetched, 1_000);
+    }
+}

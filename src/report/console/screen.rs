@@ -235,3 +235,6 @@ impl Screen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
