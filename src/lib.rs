@@ -41,7 +41,6 @@ mod engine;
 mod config;
 // Layer 5: the commands, and the built-in catalogue API
 mod commands;
-#[cfg(feature = "demo")]
 mod demo;
 
 pub use commands::run;
@@ -81,8 +80,9 @@ pub mod testing {
     pub mod config {
         pub use crate::config::{Environment, Invocation, load, options};
     }
-    #[cfg(feature = "demo")]
     pub mod demo {
-        pub use crate::demo::{Catalogue, DemoSettings, Server};
+        pub use crate::demo::DemoSettings;
+        #[cfg(feature = "demo")]
+        pub use crate::demo::{Catalogue, Server};
     }
 }

@@ -134,7 +134,7 @@ pub(crate) fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
         PlanError::Url(_) | PlanError::Constant { .. } => &URL,
     };
     let origin = match error {
-        PlanError::Header { line, .. } => settings.request.headers.get(line - 1).map(|header| &header.origin),
+        PlanError::Header { line, .. } => settings.header_origin(*line),
         _ => None,
     };
     let origin = origin.unwrap_or_else(|| settings.origin(blamed));

@@ -11,7 +11,7 @@ use super::ending::{self, FinishedRun, conclude};
 use super::http_stack::FetchPath;
 use super::run_report_writer::RunReportWriter;
 use super::session::{EventLoop, Session};
-use super::{descriptor_limit, failure_file, standard_output, terminal, unpublished, wiring};
+use super::{descriptor_limit, failure_file, standard_output, terminal, unpublished, warnings, wiring};
 use crate::collect::{self, Collector, Lock, Recovered, Target};
 use crate::config::{Environment, Settings};
 use crate::engine::input_thread::{self, InputThread};
@@ -22,13 +22,13 @@ use crate::fetch::Shutdown;
 use crate::input::{self, InputChange, Rows, SurveyedFile};
 use crate::model::{Event, Exit, Reporter, StopReason};
 use crate::plan::Planner;
-use crate::report::{self, ErrorMessage, LogHeader, Report};
+use crate::report::{self, ErrorMessage, LogHeader, Report, ReportSettings};
 
 /// Runs the main job and returns how the program ends. All messages have been printed by then.
 pub(super) fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
     #[expect(clippy::disallowed_methods, reason = "the start of the command")]
     let (started, began) = (Instant::now(), SystemTime::now());
-    let shown = wiring::report(&settings, terminal::standard_error(env));
+    let messages = ReportSettings { terminal: terminal::standard_error(env), ..settings.messages };
     let heading = LogHeader {
         began,
         input: settings.input_path.to_string(),
@@ -38,7 +38,7 @@ pub(super) fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
         },
     };
     let report =
-        Report::new(shown, Box::new(io::stderr())).with_log_header(heading, !terminal::is_interactive());
+        Report::new(messages, Box::new(io::stderr())).with_log_header(heading, !terminal::is_interactive());
     let report = Arc::new(if settings.run.report.is_some() { report.with_history() } else { report });
     descriptor_limit::raise(&mut settings)
         .and_then(|()| {
@@ -90,8 +90,8 @@ fn run(
     let columns = Arc::clone(rows.columns());
     report.started(total);
     let of_request = planner.request().start_warnings().iter();
-    let headless = wiring::headless(settings, &columns);
-    let of_journal = wiring::about_the_journal(settings, &recovered);
+    let headless = warnings::headless(settings, &columns);
+    let of_journal = warnings::about_the_journal(settings, &recovered);
     session.warn(of_request.chain(&recovered.notes).chain(&headless).chain(&of_journal));
 
     let InputChecks { output, place, stack, .. } = checked;
@@ -245,7 +245,7 @@ impl Prepared {
         } else {
             (first_look, None)
         };
-        wiring::check_prune(settings, rows.has_failure_columns())?;
+        failure_file::check_prune(settings, rows.has_failure_columns())?;
         // Another run may have published meanwhile.
         failure_file::refuse_to_replace(settings, place, &rows)?;
         // The columns of the survey: while this run waited for another one, another file may have got the name.

@@ -16,6 +16,7 @@ mod standard_output;
 mod terminal;
 mod tune;
 mod unpublished;
+mod warnings;
 mod wiring;
 
 use std::ffi::OsString;
@@ -48,13 +49,13 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
             if !settings.run.dry_run {
                 return fetch::fetch(*settings, &env);
             }
-            let format = settings.run.log_format;
+            let format = settings.messages.log_format;
             descriptor_limit::raise(&mut settings)
                 .and_then(|()| dry_run::dry_run(*settings, &env))
                 .unwrap_or_else(|failure| complain(&failure, format, &env))
         }
         Ok(Invocation::Tune(mut asked)) => {
-            let format = asked.settings.run.log_format;
+            let format = asked.settings.messages.log_format;
             descriptor_limit::raise(&mut asked.settings)
                 .and_then(|()| tune::tune(*asked, &env))
                 .unwrap_or_else(|failure| complain(&failure, format, &env))

@@ -136,7 +136,7 @@ pub(super) fn what_is_asked(settings: &Settings) -> String {
         Some(address) if settings.demo.is_none() => address,
         _ => "the built-in API",
     };
-    format!("{} {address}", settings.request.method)
+    format!("{} {address}", settings.request.method())
 }
 
 fn subject(settings: &Settings) -> RunDescription {

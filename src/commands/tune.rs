@@ -11,7 +11,7 @@ use super::ending;
 use super::http_stack::HttpStack;
 use super::run_report_writer::what_is_asked;
 use super::session::EventLoop;
-use super::{standard_output, terminal, wiring};
+use super::{standard_output, terminal, warnings, wiring};
 use crate::collect::Document;
 use crate::config::options::{CONCURRENCY, HEADER, LIMIT, MAX_RETRY_AFTER, MAX_TIME, PROXY, Setting, URL};
 use crate::config::{Environment, Origin, Settings, Tune};
@@ -23,7 +23,7 @@ use crate::model::{Event, Exit, Reporter, StopReason};
 use crate::plan::Planner;
 use crate::report::format::counted;
 use crate::report::tune::{self, TuneResult};
-use crate::report::{ProgressMode, Report, ReportFile};
+use crate::report::{ProgressMode, Report, ReportFile, ReportSettings};
 
 /// The bounds of the contract, where the command line names no others. Those of the environment and of
 /// the config file are meant for the fetch.
@@ -41,17 +41,17 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     standard_output::check()?;
     prepare(&mut settings);
     let settings = settings;
-    let shown = wiring::report(&settings, terminal::standard_error(env));
-    let report = Arc::new(Report::new(shown, Box::new(io::stderr())));
+    let messages = ReportSettings { terminal: terminal::standard_error(env), ..settings.messages };
+    let report = Arc::new(Report::new(messages, Box::new(io::stderr())));
     let api = Api::start(&settings)?;
-    let ceiling = wiring::ceiling(settings.pace.concurrency);
+    let ceiling = settings.pace.concurrency.ceiling().get();
     let document = report_file.as_ref().map(|file| Document::at(&file.path)).transpose()?;
 
     let deadline = started + settings.run.max_time.unwrap_or(TIME);
     let sample = TuneSample::open(&settings, deadline)?;
-    let template = parse(&api.request(&settings), &settings, env)?;
+    let template = parse(api.request(), &settings, env)?;
     let planner = Planner::new(bind(&template, sample.rows.columns(), &settings)?, [0; 16]);
-    let headless = wiring::headless(&settings, sample.rows.columns());
+    let headless = warnings::headless(&settings, sample.rows.columns());
     let request = what_is_asked(&settings);
     let meter = Arc::new(Meter::new(Arc::clone(&report)));
     let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
@@ -81,7 +81,7 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
         started: started.into(),
         deadline: deadline.into(),
     };
-    let mut table = Printout { quiet: settings.run.quiet, begun: false, trouble: None };
+    let mut table = Printout { quiet: settings.messages.quiet, begun: false, trouble: None };
     let climbed = event_loop.runtime.block_on(climb.run(input_thread, &mut |rung| {
         report.rung_measured(rung);
         table.row(&tune::row(rung));
@@ -125,8 +125,8 @@ fn prepare(settings: &mut Settings) {
     settings.run.max_time = Some(max_time.unwrap_or(TIME));
     settings.pace.concurrency = crate::limit::Concurrency::Fixed(settings.pace.concurrency.ceiling());
     settings.retry.retries = 0;
-    if settings.run.progress != ProgressMode::Plain && terminal::standard_output_is_read() {
-        settings.run.progress = ProgressMode::None;
+    if settings.messages.progress != ProgressMode::Plain && terminal::standard_output_is_read() {
+        settings.messages.progress = ProgressMode::None;
     }
 }
 

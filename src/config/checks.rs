@@ -33,7 +33,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
 
 /// The address comes from one place.
 fn source(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
-    if settings.request.url.is_none() || settings.demo.is_none() {
+    if layers.origin(&URL) == Origin::Default || settings.demo.is_none() {
         return Ok(());
     }
     Err(refuse(
@@ -242,7 +242,7 @@ fn others(settings: &Settings, layers: &Layers) -> Result<Vec<OtherFile>, Config
     if let Some(report) = &settings.run.report {
         add(Some(&REPORT), "the report", report.path.clone());
     }
-    if let Some(path) = &settings.request.ca_cert {
+    if let Some(path) = &settings.connection.ca_cert {
         add(Some(&CA_CERT), &format!("the file of {CA_CERT}"), path.clone());
     }
     if let Some(file) = layers.given(&BODY).text()?.and_then(|text| text.strip_prefix('@')) {

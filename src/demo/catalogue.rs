@@ -19,18 +19,7 @@ use tokio::time::Instant;
 use crate::demo::limiter::Limiter;
 use crate::demo::product::{Product, hash, mix};
 use crate::demo::server::{Server, ServerRequest, ServerResponse};
-use crate::model::Rate;
-
-/// How the API behaves.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DemoSettings {
-    /// The delay of every answer except 429, which is sent at once, as by a gateway.
-    pub latency: Duration,
-    /// The share of requests, 0 to 1, that is answered with 500, 502 or 503.
-    pub failures: f64,
-    /// Requests over this rate are answered with 429 and `Retry-After`.
-    pub rate: Option<Rate>,
-}
+use crate::demo::settings::DemoSettings;
 
 /// Requests and answers so far, without `/stats`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -15,7 +15,7 @@ pub(crate) mod retry_after;
 mod shutdown;
 mod transport;
 
-pub(crate) use classify::{BodyAs, ResponseSettings, Select, SelectError, decode};
+pub(crate) use classify::{BodyAs, Classifier, ResponseSettings, Select, SelectError, decode};
 pub(crate) use fetcher::{Companions, Fetcher, RetrySettings};
 pub(crate) use health::OUTAGE_PAUSES;
 pub(crate) use redirect::Follow;
@@ -26,7 +26,7 @@ pub(crate) use transport::RawAnswer;
 pub(crate) use transport::Reuse;
 #[cfg(test)]
 pub(crate) use transport::SendError;
-pub(crate) use transport::{Http, OnConnected, PROXY_SCHEMES};
+pub(crate) use transport::{ConnectionSettings, Http, OnConnected, PROXY_SCHEMES};
 pub(crate) use transport::{
     Transport, TransportError, TransportSettings, is_proxy_of_environment, is_proxy_scheme,
 };

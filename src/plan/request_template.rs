@@ -45,6 +45,15 @@ pub struct RequestSettings {
     pub proxy: Option<String>,
 }
 
+impl RequestSettings {
+    /// The method of every request.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        let default = if self.body.is_some() { Method::POST } else { Method::GET };
+        self.method.clone().unwrap_or(default)
+    }
+}
+
 /// Shows only what is certainly not secret.
 impl fmt::Debug for RequestSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,8 +111,7 @@ impl RequestTemplate {
         secrets.form_fields(&url.query_texts());
         collect_user_info(&mut secrets, &url, proxy.as_ref(), env);
 
-        let default = if settings.body.is_some() { Method::POST } else { Method::GET };
-        let method = settings.method.clone().unwrap_or(default);
+        let method = settings.method();
         Ok(Self {
             settings: settings.clone(),
             origin: url.origin(),

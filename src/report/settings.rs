@@ -94,7 +94,6 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// A file, a pipe, or cron's mail.
     #[must_use]
-    #[cfg(test)]
     pub(crate) fn absent() -> Self {
         Self { interactive: false, width: || 0, colour: false }
     }
@@ -102,15 +101,15 @@ impl Terminal {
 
 /// The options that the report depends on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ReportSettings {
+pub struct ReportSettings {
     /// `--progress`.
-    pub(crate) progress: ProgressMode,
+    pub progress: ProgressMode,
     /// `--log-format`.
-    pub(crate) log_format: LogFormat,
+    pub log_format: LogFormat,
     /// How often `-v` was given.
-    pub(crate) verbose: u8,
+    pub verbose: u8,
     /// `-q`: print nothing unless the run fails. Wins over `verbose`.
-    pub(crate) quiet: bool,
+    pub quiet: bool,
     /// What standard error can show.
     pub(crate) terminal: Terminal,
 }

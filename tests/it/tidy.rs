@@ -7,7 +7,8 @@ mod source;
 
 use source::{Source, sources};
 
-/// Modules by layer, the lowest first; `demo` stands apart and imports from `model` only.
+/// Modules by layer, the lowest first; `demo` stands apart: it imports from `model` only, and only the two highest
+/// layers import from it.
 const LAYERS: &[&[&str]] = &[
     &["model"],
     &["input", "json", "limit"],
@@ -75,7 +76,7 @@ fn imports_go_to_lower_layers_only_and_modules_of_one_layer_never_name_each_othe
     let is_allowed = |module: &str, named: &str| match (module, layer(module), layer(named)) {
         _ if named == module => true,
         ("demo", _, Some(below)) => below == 0,
-        ("commands", _, _) if named == "demo" => true,
+        ("commands" | "config", _, _) if named == "demo" => true,
         (_, Some(here), Some(below)) => below < here,
         _ => false,
     };

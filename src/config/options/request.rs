@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::Method;
 
+use crate::config::origin::Origin;
 use crate::config::setting::{Handle, Secrecy, Setting, Table, Takes};
-use crate::config::settings::{Header, Secret};
 use crate::config::values;
 use crate::fetch::Follow;
 use crate::plan::BodyEscape;
@@ -26,7 +26,7 @@ pub(crate) static SETTINGS: &[&Setting] = &[
 ];
 
 /// A template, not yet parsed.
-pub(crate) static URL: Handle<Option<Secret>> = Handle {
+pub(crate) static URL: Handle<Option<String>> = Handle {
     setting: Setting::new(
         Table::Request,
         "url",
@@ -41,7 +41,7 @@ pub(crate) static URL: Handle<Option<Secret>> = Handle {
          unless --demo is given.",
     )
     .secrecy(Secrecy::Address),
-    read: |given| Ok(given.text()?.map(Secret::new)),
+    read: |given| Ok(given.text()?.map(str::to_owned)),
 };
 
 /// None: GET, or POST with a body.
@@ -62,7 +62,15 @@ pub(crate) static METHOD: Handle<Option<Method>> = Handle {
     read: |given| given.parse_if_set(values::method),
 };
 
-pub(crate) static HEADER: Handle<Vec<Header>> = Handle {
+/// A header of every request. Has no `Debug`: the value may be a secret.
+pub(crate) struct HeaderLine {
+    /// `name: value`; the value is a template.
+    pub text: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+pub(crate) static HEADER: Handle<Vec<HeaderLine>> = Handle {
     setting: Setting::new(
         Table::Request,
         "header",
@@ -79,13 +87,13 @@ pub(crate) static HEADER: Handle<Vec<Header>> = Handle {
     read: |given| {
         given.list(|text, origin| {
             let (name, value) = values::header(text)?;
-            Ok(Header { name, value: Secret::new(value), origin: origin.clone() })
+            Ok(HeaderLine { text: format!("{name}: {value}"), origin: origin.clone() })
         })
     },
 };
 
 /// The text, or `@` and the name of a file.
-pub(crate) static BODY: Handle<Option<Secret>> = Handle {
+pub(crate) static BODY: Handle<Option<String>> = Handle {
     setting: Setting::new(
         Table::Request,
         "body",
@@ -101,7 +109,7 @@ pub(crate) static BODY: Handle<Option<Secret>> = Handle {
     read: |given| {
         given.parse_if_set(|text| match text.strip_prefix('@') {
             Some("" | "-") => Err("write @FILE with the name of a file"),
-            _ => Ok(Secret::new(text)),
+            _ => Ok(text.to_owned()),
         })
     },
 };
@@ -173,14 +181,14 @@ pub(crate) static CA_CERT: Handle<Option<PathBuf>> = Handle {
 };
 
 /// A template of `${NAME}` alone, not yet parsed.
-pub(crate) static PROXY: Handle<Option<Secret>> = Handle {
+pub(crate) static PROXY: Handle<Option<String>> = Handle {
     setting: Setting::new(Table::Request, "proxy", Takes::Text("URL"), "Send everything through this proxy")
         .more(
             "Default: the standard variables, such as HTTPS_PROXY and NO_PROXY. May hold ${ENV_VAR}: before \
              the @ it is percent-encoded, elsewhere inserted as it is.",
         )
         .secrecy(Secrecy::Proxy),
-    read: |given| Ok(given.text()?.map(Secret::new)),
+    read: |given| Ok(given.text()?.map(str::to_owned)),
 };
 
 pub(crate) static INSECURE: Handle<bool> = Handle {
@@ -195,7 +203,7 @@ mod tests {
     #[test]
     fn url() {
         assert_eq!(URL.of(&[]), Ok(None));
-        assert_eq!(URL.of(&["http://a/{sku}"]), Ok(Some(Secret::new("http://a/{sku}"))));
+        assert_eq!(URL.of(&["http://a/{sku}"]), Ok(Some("http://a/{sku}".into())));
         assert_eq!(URL.refuses(""), "the value is empty");
     }
 
@@ -208,17 +216,17 @@ mod tests {
 
     #[test]
     fn header() {
-        assert_eq!(HEADER.of(&[]), Ok(Vec::new()));
-        let headers = HEADER.of(&["A: 1", "B: ${T}"]).unwrap();
-        let lines: Vec<_> = headers.iter().map(|it| (it.name.as_str(), it.value.reveal())).collect();
-        assert_eq!(lines, [("a", "1"), ("b", "${T}")]);
+        let texts =
+            |words| HEADER.of(words).map(|lines| lines.into_iter().map(|line| line.text).collect::<Vec<_>>());
+        assert_eq!(texts(&[]), Ok(Vec::new()));
+        assert_eq!(texts(&["A: 1", "B: ${T}"]), Ok(vec!["a: 1".into(), "b: ${T}".into()]));
         assert!(HEADER.refuses("canary").contains("no colon"));
     }
 
     #[test]
     fn body() {
         assert_eq!(BODY.of(&[]), Ok(None));
-        assert_eq!(BODY.of(&["@q.json"]), Ok(Some(Secret::new("@q.json"))));
+        assert_eq!(BODY.of(&["@q.json"]), Ok(Some("@q.json".into())));
         assert!(BODY.refuses("@-").contains("@FILE"));
     }
 
@@ -259,7 +267,7 @@ mod tests {
     #[test]
     fn proxy() {
         assert_eq!(PROXY.of(&[]), Ok(None));
-        assert_eq!(PROXY.of(&["http://p:1"]), Ok(Some(Secret::new("http://p:1"))));
+        assert_eq!(PROXY.of(&["http://p:1"]), Ok(Some("http://p:1".into())));
         assert_eq!(PROXY.refuses(""), "the value is empty");
     }
 

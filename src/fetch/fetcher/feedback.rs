@@ -70,7 +70,7 @@ impl<T: Transport> Fetcher<T> {
         let signal = if is_too_much { LoadSignal::Overload { latency } } else { LoadSignal::Fault };
         match fault.cause {
             Cause::Certificate => {
-                let detail = self.answers.settings().mask.apply(&fault.detail).into_owned();
+                let detail = self.answers.classifier().mask.apply(&fault.detail).into_owned();
                 self.shutdown.trigger(StopReason::Certificate(detail));
                 (Classification::Retry(fault), signal)
             }

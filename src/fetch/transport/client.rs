@@ -36,8 +36,8 @@ impl Http {
             flag.store(true, Ordering::Relaxed);
             report();
         }));
-        let certificates = settings.ca_cert.as_deref().map(trust::certificates).transpose()?;
-        let trust = if settings.tls && !settings.insecure {
+        let certificates = settings.ca_cert_pem.as_deref().map(trust::certificates).transpose()?;
+        let trust = if settings.tls && !settings.connection.insecure {
             Some(Arc::new(trust::verified(certificates.unwrap_or_default())?))
         } else {
             None
@@ -85,10 +85,10 @@ impl Http {
 
 impl Transport for Http {
     async fn send(&self, request: &Request, reuse: Reuse) -> Result<RawAnswer, SendError> {
-        let timeout = PausableTimeout::new(self.settings.timeout);
+        let timeout = PausableTimeout::new(self.settings.connection.timeout);
         let attempt = self.attempt(request, reuse, &timeout);
         timeout.bound(attempt).await.unwrap_or_else(|| {
-            let limit = humantime::format_duration(self.settings.timeout);
+            let limit = humantime::format_duration(self.settings.connection.timeout);
             let fault = if self.has_connected.load(Ordering::Relaxed) {
                 Fault::new(Cause::Timeout, format!("no complete answer within --timeout {limit}"))
             } else {

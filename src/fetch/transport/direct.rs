@@ -72,8 +72,9 @@ impl DirectClient<TcpConnector> {
         if !headers.contains_key(HOST) {
             headers.insert(HOST, HeaderValue::from_str(origin.authority()?.as_str()).ok()?);
         }
-        let connector = TcpConnector::new(origin.clone(), trust, settings.connect_timeout);
-        let (on_connected, connect_timeout) = (settings.on_connected.clone(), settings.connect_timeout);
+        let connect_timeout = settings.connection.connect_timeout;
+        let connector = TcpConnector::new(origin.clone(), trust, connect_timeout);
+        let on_connected = settings.on_connected.clone();
         Some(Self::new(connector, OriginSettings { origin, headers, on_connected, connect_timeout }))
     }
 }
