@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use skufetch::testing::collect::{
-    JobIdentity, Collector, OutputSettings, Preflight, Provenance, PublishContext, Target, preflight,
+    Collector, JobIdentity, OutputSettings, Preflight, Provenance, PublishContext, Target, preflight,
 };
 use skufetch::testing::input::Columns;
 use skufetch::testing::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
@@ -92,7 +92,13 @@ fn entry(seq: usize) -> Entry {
         fingerprint: fingerprint(seq),
         attempts: 1,
         sent: None,
-        outcome: Outcome::Fetched(Answer { status: 200, at, content, validators: Validators::default(), raw: None }),
+        outcome: Outcome::Fetched(Answer {
+            status: 200,
+            at,
+            content,
+            validators: Validators::default(),
+            raw: None,
+        }),
         record: csv::ByteRecord::from(vec![KEYS[seq]]),
         address: None,
     }
