@@ -35,10 +35,31 @@ use crate::report::{self, LogFormat};
 
 use command_error::{CommandError, Meant, meant};
 
-/// Does what the arguments ask for and returns how the program ends. The first of `arguments` is the
-/// program's name; relative paths count from `folder`.
+/// Runs the command that the arguments name, and returns how the program ends. The first of `arguments` is the
+/// program's name; `folder` is the current folder, as a path. Texts go to standard output, messages to standard error.
+///
+/// This is the whole program: it reads the environment, sets the panic hook and handles signals. Call it once, as `main`
+/// does.
+///
+/// ```
+/// # #[cfg(feature = "demo")] {
+/// use std::ffi::OsString;
+///
+/// use skufetch::{Exit, run};
+///
+/// let folder = tempfile::tempdir()?;
+/// let (input, output) = (folder.path().join("products.csv"), folder.path().join("out.json"));
+/// std::fs::write(&input, "sku\n0042\n4711\n")?;
+///
+/// let arguments: [OsString; 5] =
+///     ["skufetch".into(), input.into(), "--demo".into(), "--output".into(), output.clone().into()];
+/// assert_eq!(run(arguments.into_iter(), folder.path()), Exit::Complete);
+/// assert!(std::fs::read_to_string(&output)?.contains("\"4711\""));
+/// # }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
-    std::panic::set_hook(Box::new(tell_panic));
+    std::panic::set_hook(Box::new(report_panic));
     signals::handle_sigxfsz();
     let env = Arc::new(Environment::capture());
     let arguments: Vec<OsString> = arguments.collect();
@@ -78,7 +99,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
 }
 
 /// A panic's message may hold data of a server or of a CSV. Its place is enough to find the cause.
-fn tell_panic(info: &PanicHookInfo<'_>) {
+fn report_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
     let text = format!("internal error{place}: please report it with the command line\n");
     let _ = io::stderr().write_all(text.as_bytes());
