@@ -46,7 +46,7 @@ fn written((setting, value): &(&'static Setting, String), home: bool, kind: u8) 
 
 proptest! {
     #[test]
-    fn no_secret_in_any_of_the_three_places_is_shown_whatever_stands_beside_it(
+    fn no_secret_in_any_of_the_three_places_is_shown_whatever_surrounds_it(
         typed in prop::collection::vec((set(), any::<bool>()), 0..5),
         variables in prop::collection::vec(set(), 0..3),
         in_file in prop::collection::vec((set(), prop::bool::weighted(0.9), 0_u8..5), 0..3),

@@ -156,7 +156,7 @@ fn in_a_file(table: options::Table, name: &str, takes: Takes, value: &str) -> St
 }
 
 #[test]
-fn every_setting_means_the_same_in_all_three_places_and_tells_where_it_came_from() {
+fn every_setting_has_the_same_meaning_in_all_three_places_and_names_its_origin() {
     for setting in all() {
         let (table, name, takes) = (setting.table, setting.name, setting.takes);
         let [value, _] = examples(name);
@@ -356,7 +356,7 @@ fn an_address_and_an_output_are_required() {
 }
 
 #[test]
-fn the_failure_file_stands_beside_the_output_unless_named() {
+fn the_failure_file_is_beside_the_output_unless_named() {
     let failed = |args: &[&str]| {
         let args = [&["in.csv", "-u", "http://a"], args].concat();
         World::new().run(&args).unwrap().output.failed.map(|path| path.display().to_string())

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_can_come_back_where_it_was() {
+    fn a_server_can_listen_again_at_its_address() {
         let server = echo();
         let addr = server.addr();
         let mut stream = TcpStream::connect(addr).unwrap();

@@ -244,7 +244,7 @@ proptest! {
     }
 
     #[test]
-    fn a_value_in_a_json_body_comes_back_as_it_was(sku in hostile(), b in hostile()) {
+    fn a_value_in_a_json_body_is_decoded_as_it_was(sku in hostile(), b in hostile()) {
         let settings = RequestSettings {
             url: "http://h/".into(),
             body: Some(r#"{"q":"{sku}","l":["a{b}c","{sku}"]}"#.into()),
@@ -274,7 +274,7 @@ proptest! {
     }
 
     #[test]
-    fn a_value_in_a_form_body_comes_back_as_it_was(sku in hostile(), b in hostile()) {
+    fn a_value_in_a_form_body_is_decoded_as_it_was(sku in hostile(), b in hostile()) {
         let body = "q={sku}&r=x{b}y&s={sku}";
         let job = body_law(body, "Content-Type: application/x-www-form-urlencoded; charset=UTF-8", (&sku, &b)).unwrap();
         let pairs: Vec<_> = url::form_urlencoded::parse(&job).map(|(_, value)| value.into_owned()).collect();
@@ -285,7 +285,7 @@ proptest! {
     }
 
     #[test]
-    fn a_value_in_an_xml_body_comes_back_as_it_was_or_there_is_no_request(sku in hostile(), b in hostile()) {
+    fn a_value_in_an_xml_body_is_decoded_as_it_was_or_there_is_no_request(sku in hostile(), b in hostile()) {
         let body = "<a b=\"{sku}\" c='{b}'>x{b}y</a>";
         let is_carried = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
         let job = body_law(body, "Content-Type: Text/XML", (&sku, &b));
@@ -302,7 +302,7 @@ proptest! {
     }
 
     #[test]
-    fn in_a_body_every_brace_stands_but_for_two_forms(
+    fn in_a_body_every_brace_is_literal_except_for_two_forms(
         pieces in prop::collection::vec(prop::sample::select(
             &["{", "}", "{{", "}}", "sku", "b", "x", "\"", "{x}", "{{x}}", " "][..]), 0..16),
         before in "[{} x]{0,4}", after in "[{} x]{0,4}",

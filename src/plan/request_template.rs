@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_a_constant_header_is_masked_whole_and_word_by_word() {
+    fn the_value_of_a_constant_header_is_masked_whole_and_word_by_word() {
         let headers = vec![
             "Authorization: Bearer canary-token".into(),
             "Accept-Language: en".into(),

@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_shows_the_job_that_stands_first_in_the_input() {
+    fn a_cause_shows_the_job_that_is_first_in_the_input() {
         let mut stats = RunStats::default();
         for line in [9, 4, 6] {
             failed(&mut stats, line, &Fault::new(Cause::Timeout, format!("at {line}")));

@@ -17,7 +17,7 @@ fn answered(dir: &WorkDir, attempts: usize) -> Vec<String> {
 }
 
 #[test]
-fn a_body_that_a_half_close_cuts_short_is_asked_for_again_and_one_that_it_ends_is_not() {
+fn a_body_that_a_half_close_cuts_short_is_requested_again_and_one_that_it_ends_is_not() {
     let cut = ["length", "chunk", "last-chunk", "json", "empty", "coded"];
     let server = RawServer::answering(move |socket, asked| {
         let body = echo_body(&asked.sku);

@@ -86,7 +86,7 @@ fn what_is_kept_parses_and_what_would_not_fails_its_sku_alone() {
 }
 
 #[test]
-fn an_encoding_that_was_not_asked_for_or_does_not_decode_fails_its_sku_without_a_retry() {
+fn an_encoding_that_was_not_requested_or_does_not_decode_fails_its_sku_without_a_retry() {
     let text = "{\"a\":[1,2,3]}".to_owned();
     let half = |content: &[u8]| content[..content.len() - 5].to_vec();
     let script = Script::new()
@@ -143,7 +143,7 @@ fn bombs_and_endless_answers_fail_their_sku_alone_and_memory_stays_flat() {
 }
 
 #[test]
-fn large_good_bodies_all_come_through_in_bounded_memory() {
+fn large_good_bodies_are_all_fetched_in_bounded_memory() {
     let body = format!("\"{}\"", "x".repeat(2 << 20));
     let expected = body.len();
     let handler = move |_: &Seen| Reply::json(body.clone()).drip(1 << 19, Duration::from_millis(2));
@@ -208,7 +208,7 @@ fn huge_or_broken_heads_fail_their_sku_alone() {
 }
 
 #[test]
-fn bytes_that_no_request_asked_for_never_become_another_skus_value() {
+fn unrequested_bytes_never_become_another_skus_value() {
     let (dir, _, ended) = run_of(
         40,
         |seen| match seen.number % 4 {

@@ -156,7 +156,7 @@ fn several_content_types_that_disagree_fail_and_one_that_is_silent_does_not() {
 }
 
 #[test]
-fn the_cap_is_of_the_decoded_body_and_codings_come_off_first() {
+fn the_limit_is_of_the_decoded_body_and_content_codings_are_removed_first() {
     let dir = WorkDir::new();
     dir.write_skus(["0", "1"]);
     let text = |length: usize| {

@@ -46,7 +46,7 @@ fn sixty_four(what: &str, whole: Reply, broken: Reply) {
 }
 
 #[test]
-fn sixty_four_answers_of_10_mib_at_once_stay_under_100_mib_and_the_wait_for_room_costs_no_time() {
+fn sixty_four_answers_of_10_mib_at_once_need_less_than_100_mib_and_the_wait_for_the_budget_is_no_timeout() {
     let whole = noise();
     let broken = format!("{}x", &whole[..whole.len() - 1]) + "\"}";
     sixty_four("10 MiB", Reply::json(whole.clone()), Reply::json(broken.clone()));

@@ -209,7 +209,7 @@ fn a_column_that_is_not_there_is_named_with_the_nearest_one() {
 }
 
 #[test]
-fn a_file_without_a_column_called_sku_asks_which_it_is() {
+fn a_file_without_a_column_called_sku_needs_the_option_key() {
     let dir = WorkDir::new();
     dir.write("products.csv", "id,name\n1,x\n");
     let url = ScriptedServer::echo().url("/{sku}");

@@ -13,7 +13,7 @@ fn shop() -> (ScriptedServer, WorkDir) {
 }
 
 #[test]
-fn a_shell_script_can_tell_the_ends_apart() {
+fn a_shell_script_can_distinguish_the_exit_codes() {
     let (server, dir) = shop();
     dir.write("bad.toml", "[pace]\nrate = 'fast'\n");
     let script = format!(
@@ -72,7 +72,7 @@ fn a_row_that_another_row_makes_good_has_not_failed() {
 }
 
 #[test]
-fn with_73_nothing_was_asked() {
+fn with_73_nothing_was_requested() {
     let (server, dir) = shop();
     let url = server.url("/{sku}");
     for (args, what) in [

@@ -129,7 +129,7 @@ fn outside_a_terminal_the_first_line_of_every_ending_says_when_and_what_it_was()
 }
 
 #[test]
-fn quiet_prints_nothing_when_all_is_well_and_the_failures_when_not() {
+fn quiet_prints_nothing_for_a_complete_run_and_otherwise_the_failures() {
     for option in ["--quiet", "-q"] {
         let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
         dir.write_skus(["A", "B"]);
@@ -236,7 +236,7 @@ fn with_json_a_run_that_was_stopped_says_so_in_json() {
 }
 
 #[test]
-fn a_run_of_over_ten_seconds_prints_plain_lines_unless_told_not_to() {
+fn a_run_of_over_ten_seconds_prints_plain_lines_unless_switched_off() {
     let run = |args: &[&str]| {
         let (server, dir) = (ScriptedServer::start(|seen| Reply::echo(seen).wait(MOMENT)), WorkDir::new());
         dir.write_skus((0..12).map(|n| n.to_string()));

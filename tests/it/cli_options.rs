@@ -76,7 +76,7 @@ fn key_chooses_the_column_that_keys_the_output() {
 }
 
 #[test]
-fn delimiter_overrules_what_the_header_line_looks_like() {
+fn delimiter_overrides_what_the_header_line_suggests() {
     let server = ScriptedServer::echo();
     let dir = WorkDir::new();
     dir.write("products.csv", "sku;a,b,c,d\nA,1;x\n");
@@ -247,7 +247,7 @@ fn retry_on_says_which_statuses_are_tried_again() {
 }
 
 #[test]
-fn max_retry_after_defers_the_run_that_is_asked_for_a_longer_wait() {
+fn max_retry_after_defers_the_run_when_the_server_demands_a_longer_wait() {
     let (server, dir) = (ScriptedServer::start(|_| Reply::retry_after(429, "7")), skus(1));
     let ended = fetch(&dir, &server, &["--max-retry-after", "6s"]).expect_code(75);
     assert!(ended.stderr.contains("asks to wait 7 s; --max-retry-after is 6s"), "{}", ended.stderr);
@@ -300,7 +300,7 @@ fn merge_keeps_what_this_run_did_not_fetch_and_max_age_leaves_alone_what_is_youn
 }
 
 #[test]
-fn failed_names_the_file_of_failed_rows_and_min_success_the_share_that_must_come() {
+fn failed_names_the_file_of_failed_rows_and_min_success_the_least_share_of_successes() {
     let script = || Script::new().for_sku("S1", [Reply::status(404)]);
     let (server, dir) = (ScriptedServer::script(script()), skus(3));
     fetch(&dir, &server, &["--failed", "bad.csv"]).expect_code(1);
@@ -313,7 +313,7 @@ fn failed_names_the_file_of_failed_rows_and_min_success_the_share_that_must_come
 }
 
 #[test]
-fn fresh_asks_again_for_what_a_journal_has() {
+fn fresh_requests_again_what_a_journal_has() {
     for (args, times) in [(&[][..], 1), (&["--fresh"][..], 2)] {
         let script = Script::new().for_sku("S2", [Reply::status(400), Reply::json("2")]);
         let (server, dir) = (ScriptedServer::script(script), skus(2));

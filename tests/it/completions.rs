@@ -157,7 +157,7 @@ fn zsh_completes_options_values_files_and_commands() {
 }
 
 #[test]
-fn a_shell_that_is_not_known_or_not_named_is_a_usage_error_with_the_names() {
+fn an_unknown_or_missing_shell_is_a_usage_error_with_the_names() {
     let dir = WorkDir::new();
     for args in [&["completions"][..], &["completions", "bsh"]] {
         let ended = Run::new(&dir).args(args).finish().expect_code(2);

@@ -55,7 +55,7 @@ fn a_flag_can_be_taken_back_by_the_environment_and_an_empty_variable_is_not_set(
 }
 
 #[test]
-fn headers_come_from_one_place_as_an_array_or_one_a_line() {
+fn headers_are_taken_from_one_place_as_an_array_or_one_to_a_line() {
     let (server, dir) = (ScriptedServer::echo(), shop());
     let url = server.url("/{sku}");
     dir.write("config.toml", "[request]\nheader = ['X-A: file', 'X-B: {region}']\n");
@@ -115,7 +115,7 @@ fn a_named_file_must_be_there_and_be_readable() {
 }
 
 #[test]
-fn a_wrong_name_in_the_file_is_an_error_with_its_place_and_the_nearest_known_one() {
+fn a_wrong_name_in_the_file_is_an_error_with_its_place_and_the_nearest_name() {
     let dir = shop();
     for (text, what, to_do) in [
         ("[pace]\nraet = 5\n", "config.toml:2:1: there is no key `raet` in [pace]", "did you mean `rate`?"),

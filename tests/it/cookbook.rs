@@ -199,7 +199,7 @@ fn section(name: &str) -> Vec<Block> {
 }
 
 #[test]
-fn every_command_of_the_cookbook_runs_and_prints_what_stands_there() {
+fn every_command_of_the_cookbook_runs_and_prints_what_is_shown_there() {
     let mut count = 0;
     // Two at a time, as each wants a processor.
     for pair in sections().chunks(2) {

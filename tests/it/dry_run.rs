@@ -92,7 +92,7 @@ fn a_plan_without_rejects_exits_0_and_says_so() {
 }
 
 #[test]
-fn the_key_and_the_environment_ask_for_a_plan_too() {
+fn a_dry_run_can_be_set_in_the_config_file_and_the_environment() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(3));
     let run = plain(&dir, &server, "out.json").env("SKUFETCH_DRY_RUN", "1").finish().expect_code(0);
@@ -188,7 +188,7 @@ fn streams_compressed_inputs_and_limits_are_planned_like_files() {
 }
 
 #[test]
-fn what_a_journal_has_is_not_asked_again() {
+fn what_a_journal_has_is_not_requested_again() {
     let (dir, server) =
         (WorkDir::new(), ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(20))));
     dir.write_skus(skus(300));
@@ -217,7 +217,7 @@ fn what_a_journal_has_is_not_asked_again() {
 }
 
 #[test]
-fn what_is_young_or_can_be_asked_conditionally_is_counted() {
+fn young_values_and_conditional_requests_are_counted() {
     let dir = WorkDir::new();
     let server = ScriptedServer::start(|seen| Reply::echo(seen).header("ETag", "\"1\""));
     dir.write_skus(skus(5));
@@ -233,7 +233,7 @@ fn what_is_young_or_can_be_asked_conditionally_is_counted() {
 }
 
 #[test]
-fn the_pace_is_told_with_the_time_it_takes() {
+fn the_pace_is_printed_with_the_time_it_takes() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(601));
     let rate = ["-r", "10/s", "-c", "5", "--retries", "2", "--retry-on", "503", "--max-time", "30s"];
@@ -272,7 +272,7 @@ fn bodies_are_weighed_and_broken_json_is_found() {
 }
 
 #[test]
-fn lost_leading_zeros_are_asked_about() {
+fn lost_leading_zeros_are_warned_about() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     let mut rows: Vec<String> = (0..50).map(|n| format!("{:06}", n * 7_919)).collect();
     rows.push("4711".into());
@@ -282,7 +282,7 @@ fn lost_leading_zeros_are_asked_about() {
 }
 
 #[test]
-fn no_secret_stands_in_a_plan() {
+fn no_secret_is_in_a_plan() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write("products.csv", "sku,lang\nA,de\n");
     let url = server.url("/${T}/{sku}?key=canary2&t=${T}&lang={lang}").replace("://", "://canary3:canary4@");
@@ -313,7 +313,7 @@ fn the_demo_is_planned_without_being_started() {
 }
 
 #[test]
-fn quiet_says_only_what_is_wrong_with_the_rows() {
+fn quiet_prints_only_what_is_wrong_with_the_rows() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(3));
     let ended = planned(&dir, &server, plain(&dir, &server, "out.json").args(["-q"]), 0);

@@ -142,7 +142,7 @@ fn too_few_rows_end_the_run_before_its_first_request() {
 }
 
 #[test]
-fn too_few_skus_are_found_at_the_end_where_they_could_not_be_told_before() {
+fn too_few_skus_are_found_at_the_end_where_they_could_not_be_counted_before() {
     let (dir, api) = published(40);
     let before = dir.read("out.json");
     // Through a pipe; and with rows enough, most of which repeat each other.
@@ -213,7 +213,7 @@ fn an_empty_object_replaces_no_sku_whatever_the_options() {
 }
 
 #[test]
-fn a_first_output_that_looks_wrong_is_published_with_a_warning() {
+fn a_suspicious_first_output_is_published_with_a_warning() {
     let dir = WorkDir::new();
     dir.write_skus(skus(12));
     let server = ScriptedServer::start(|_| Reply::json("{\"error\":\"x\"}"));
@@ -367,7 +367,7 @@ fn an_example_of_what_the_api_says_shows_no_secret() {
 }
 
 #[test]
-fn what_an_output_was_selected_from_is_compared_only_where_it_is_known() {
+fn the_profile_before_the_selection_is_compared_only_where_it_is_stored() {
     let (dir, api) = (WorkDir::new(), Api::good());
     dir.write_skus(skus(12));
     let select = ["--select", "{sku, error}"];
@@ -379,7 +379,7 @@ fn what_an_output_was_selected_from_is_compared_only_where_it_is_known() {
 }
 
 #[test]
-fn a_small_part_that_looks_wrong_is_merged_with_a_warning() {
+fn a_small_suspicious_part_is_merged_with_a_warning() {
     let (dir, api) = published(100);
     dir.write_skus(skus(20));
     let ended = fetch(&dir, api.says_only("{}")).args(["--merge"]).finish().expect_code(0);

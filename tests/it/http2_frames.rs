@@ -43,7 +43,7 @@ fn expect(dir: &WorkDir, skus: usize, attempts: usize) {
 }
 
 #[test]
-fn a_server_that_never_sends_its_settings_is_asked_all_the_same() {
+fn a_server_that_never_sends_its_settings_gets_requests_nevertheless() {
     let (dir, server) = setting(20, |_, mut frames| async move { frames.answer_all().await });
     run(&dir, &server, "-c 1 --retries 0 --timeout 10s").expect_code(0);
     expect(&dir, 20, 1);
@@ -51,7 +51,7 @@ fn a_server_that_never_sends_its_settings_is_asked_all_the_same() {
 }
 
 #[test]
-fn settings_that_come_late_are_waited_for() {
+fn requests_wait_for_settings_that_arrive_late() {
     let (dir, server) = setting(4, |_, mut frames| async move {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let streams = [(MAX_CONCURRENT_STREAMS, 1)];
@@ -180,7 +180,7 @@ fn a_slow_stream_does_not_end_a_connection_on_which_others_are_answered() {
 }
 
 #[test]
-fn what_a_server_that_goes_away_did_not_look_at_costs_no_attempt() {
+fn what_a_closing_server_did_not_process_costs_no_attempt() {
     // Before anything was asked; with a request that it looked at no more; with one that it still answers.
     for phase in [0, 1, 2] {
         let (dir, server) = setting(30, move |n, mut frames| async move {
@@ -230,7 +230,7 @@ fn a_connection_that_is_closed_while_it_rests_costs_no_attempt_and_a_new_one_tha
 }
 
 #[test]
-fn a_server_that_refuses_every_stream_is_asked_no_more_than_the_retries_allow() {
+fn a_server_that_refuses_every_stream_gets_no_more_requests_than_the_retries_allow() {
     for reason in [REFUSED_STREAM, ENHANCE_YOUR_CALM] {
         let (dir, server) = setting(3, move |_, mut frames| async move {
             frames.settings(&[]).await?;

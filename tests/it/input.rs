@@ -67,7 +67,7 @@ fn every_shape_of_csv_is_read_as_it_was_meant() {
 }
 
 #[test]
-fn gzip_and_zstd_are_known_by_content_and_not_by_name() {
+fn gzip_and_zstd_are_recognised_by_content_and_not_by_name() {
     let plain = all(fixture("quoted.csv"), &[]);
     for name in ["quoted.csv.gz", "quoted.csv.zst", "quoted-two-members.csv.gz"] {
         // Under the name products.csv.
@@ -82,7 +82,7 @@ fn gzip_and_zstd_are_known_by_content_and_not_by_name() {
 }
 
 #[test]
-fn compressed_input_comes_through_a_pipe_too() {
+fn compressed_input_is_read_from_a_pipe_too() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     let args = ["-", "-o", "-", "-u", &server.url("/{sku}")];
     for name in ["quoted.csv.gz", "quoted.csv.zst"] {
@@ -92,7 +92,7 @@ fn compressed_input_comes_through_a_pipe_too() {
 }
 
 #[test]
-fn a_named_pipe_is_read_once_and_as_it_comes() {
+fn a_named_pipe_is_read_once_while_it_is_written() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     let url = server.url("/{sku}");
     let run = Run::new(&dir).args(["pipe", "-o", "out.json", "-u", &url]);
@@ -109,7 +109,7 @@ fn a_sku_is_text_zeros_case_and_inner_spaces_stay() {
 }
 
 #[test]
-fn a_sku_that_a_spreadsheet_mangled_is_asked_for_as_it_stands_and_warned_about_once() {
+fn a_sku_that_a_spreadsheet_mangled_is_requested_as_written_and_warned_about_once() {
     let (ended, keys) = fetch(fixture("mangled.csv"), &[]);
     let ended = ended.expect_code(0);
     assert_eq!(keys, ["1.23E+12", " 0042 ", "42", "00043", "12\u{a0}34", "M-6"]);
@@ -120,7 +120,7 @@ fn a_sku_that_a_spreadsheet_mangled_is_asked_for_as_it_stands_and_warned_about_o
 }
 
 #[test]
-fn repeats_are_asked_once_and_those_that_would_differ_are_named_by_line() {
+fn repeats_are_requested_once_and_those_that_would_differ_are_named_by_line() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     dir.write("products.csv", fixture("repeats.csv"));
     let url = server.url("/{region}/{sku}");

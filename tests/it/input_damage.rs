@@ -113,7 +113,7 @@ fn ragged_rows_fail_with_their_lines_and_the_others_are_fetched() {
 }
 
 #[test]
-fn a_failure_file_with_damaged_rows_goes_in_again_and_comes_out_the_same() {
+fn a_failure_file_with_damaged_rows_gives_the_same_file_again() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     for name in ["ragged.csv", "latin1.csv", "nul.csv", "refused.csv"] {
         dir.write("in.csv", fixture(name));
@@ -143,7 +143,7 @@ fn a_nul_in_a_key_fails_that_row_and_one_elsewhere_harms_nobody() {
 }
 
 #[test]
-fn skus_that_may_not_be_asked_for_fail_with_their_lines_and_without_a_request() {
+fn skus_that_may_not_be_requested_fail_with_their_lines_and_without_a_request() {
     let good = "Y".repeat(256);
     let (ended, failed) = partly(fixture("refused.csv"), &[&good, "OK-1"], &[]);
     says(
@@ -174,7 +174,7 @@ fn a_file_of_failed_rows_alone_is_no_file_without_rows() {
 }
 
 #[test]
-fn a_column_that_stands_there_twice_matters_only_where_it_is_used() {
+fn a_column_that_occurs_twice_matters_only_where_it_is_used() {
     let stderr = refused(fixture("same-column-twice.csv"), &[]);
     says(&stderr, &["in.csv, line 1: several columns could be the key: `sku` (column 1), `sku` (column 3)"]);
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());

@@ -13,7 +13,7 @@ fn start(dir: &WorkDir, server: &ScriptedServer, args: &[&str]) -> Ongoing {
 }
 
 #[test]
-fn rows_of_a_slow_pipe_are_asked_for_as_they_arrive() {
+fn rows_of_a_slow_pipe_are_requested_as_they_arrive() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     let mut run = start(&dir, &server, &[]);
     run.feed("sku,name\nA,x\n");
@@ -30,7 +30,7 @@ fn rows_of_a_slow_pipe_are_asked_for_as_they_arrive() {
 }
 
 #[test]
-fn the_first_row_is_asked_for_while_the_second_is_still_unknown_also_without_a_header() {
+fn the_first_row_is_requested_before_the_second_has_arrived_also_without_a_header() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     let mut run = start(&dir, &server, &["--no-headers"]);
     run.feed("A\n");
@@ -39,7 +39,7 @@ fn the_first_row_is_asked_for_while_the_second_is_still_unknown_also_without_a_h
 }
 
 #[test]
-fn input_that_comes_byte_by_byte_is_the_same_input() {
+fn input_that_arrives_byte_by_byte_is_the_same_input() {
     for name in ["crlf-bom.csv", "sep-line.csv", "mixed-line-ends.csv", "quoted.csv.gz", "quoted.csv.zst"] {
         let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
         let content = fixture(name);

@@ -95,7 +95,7 @@ fn a_folder_for_temporary_files_that_cannot_be_used_is_named_with_its_variable()
 }
 
 #[test]
-fn a_home_that_may_not_be_entered_has_no_config_file() {
+fn a_home_folder_without_permission_has_no_config_file() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(3));
     fs::create_dir_all(dir.path("home/.config/skufetch")).unwrap();

@@ -10,7 +10,7 @@ use crate::output_kit::{
 use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir};
 
 #[test]
-fn the_inputs_order_comes_first_then_what_only_the_old_output_has_in_its_order() {
+fn the_rows_of_the_input_are_first_and_then_what_only_the_old_output_has_in_its_order() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write("out.json", "{\"z\":1.10,\"b\":\"old\",\"y\":[9007199254740993],\"a\":2}");
     dir.write_skus(["c", "b", "a"]);
@@ -182,7 +182,7 @@ fn a_second_night_sends_conditional_requests_and_a_304_keeps_the_old_body() {
 }
 
 #[test]
-fn a_304_that_the_run_asked_for_is_unchanged_whatever_statuses_are_retried_or_stored_as_null() {
+fn a_304_to_a_conditional_request_is_unchanged_whatever_statuses_are_retried_or_stored_as_null() {
     for named in [["--retry-on", "+300-399"], ["--null-on", "304"], ["--null-on", "300-399"]] {
         for merge in [&["--merge"][..], &[]] {
             let (dir, server) = (WorkDir::new(), validating());
@@ -237,7 +237,7 @@ fn a_state_file_of_another_output_is_not_trusted() {
 }
 
 #[test]
-fn another_template_or_selection_asks_without_conditions() {
+fn another_template_or_selection_sends_no_conditional_requests() {
     let (dir, server) = (WorkDir::new(), validating());
     dir.write_skus(["a", "b"]);
     fetch(&dir, &server).finish().expect_code(0);
@@ -247,7 +247,7 @@ fn another_template_or_selection_asks_without_conditions() {
 }
 
 #[test]
-fn another_language_or_version_asks_without_conditions_and_keeps_nothing_of_the_other() {
+fn another_language_or_version_sends_no_conditional_requests_and_uses_nothing_of_the_other() {
     let server = ScriptedServer::start(|seen| {
         let tag = seen.header("Accept-Language").or_else(|| seen.header("Accept")).unwrap();
         // As a server that gives one ETag to the product, whatever the language.
@@ -274,7 +274,7 @@ fn another_language_or_version_asks_without_conditions_and_keeps_nothing_of_the_
 }
 
 #[test]
-fn a_304_that_nobody_asked_for_fails_its_sku() {
+fn a_304_to_an_unconditional_request_fails_its_sku() {
     let (dir, server) = (
         WorkDir::new(),
         ScriptedServer::script(Script::new().for_sku("a", [Reply::bytes("").with_status(304)])),
@@ -286,7 +286,7 @@ fn a_304_that_nobody_asked_for_fails_its_sku() {
 }
 
 #[test]
-fn unchanged_answers_of_an_interrupted_refresh_are_not_asked_for_again() {
+fn unchanged_answers_of_an_interrupted_refresh_are_not_requested_again() {
     let dir = WorkDir::new();
     let server = ScriptedServer::start(|seen| match (seen.header("If-None-Match"), seen.sku.as_str()) {
         (Some(_), "S0009") if seen.attempt < 3 => Reply::status(404),
@@ -426,7 +426,7 @@ fn nothing_is_pruned_while_a_damaged_row_may_be_any_sku() {
 }
 
 #[test]
-fn lines_whose_kind_cannot_be_told_are_merged_with_a_warning() {
+fn lines_of_an_unclear_kind_are_merged_with_a_warning() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     let skus = skus(20);
     dir.write_skus(&skus);

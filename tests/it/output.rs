@@ -25,7 +25,7 @@ fn the_output_is_one_object_with_a_line_a_sku_in_the_inputs_order() {
 }
 
 #[test]
-fn the_same_answers_give_the_same_bytes_at_any_concurrency_whatever_order_they_come_in() {
+fn the_same_answers_give_the_same_bytes_at_any_concurrency_and_in_any_order() {
     let skus = skus(150);
     let expected = echoed(skus.iter().filter(|sku| !sku.ends_with('7')));
     for (seed, concurrency) in [(1, "1"), (2, "3"), (3, "16"), (4, "64"), (5, "150"), (6, "auto")] {
@@ -153,7 +153,7 @@ fn nothing_of_an_incomplete_run_reaches_standard_output_and_no_journal_is_spoken
 }
 
 #[test]
-fn a_closed_standard_output_is_told_as_74_and_is_no_crash() {
+fn a_closed_standard_output_exits_74_and_is_no_crash() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(300));
     let ended = fetch_to(&dir, &server, "-").stdout(closed_pipe()).finish().expect_code(74);
@@ -179,7 +179,7 @@ fn a_closed_standard_error_is_no_crash() {
 }
 
 #[test]
-fn below_min_success_nothing_is_published_and_the_old_output_stands_byte_for_byte() {
+fn below_min_success_nothing_is_published_and_the_old_output_is_unchanged() {
     let dir = WorkDir::new();
     let skus = skus(10);
     dir.write_skus(&skus);

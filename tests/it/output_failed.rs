@@ -15,7 +15,7 @@ fn without(skus: &[&str]) -> ScriptedServer {
 }
 
 #[test]
-fn failed_rows_stand_as_they_stood_with_why_and_the_header() {
+fn failed_rows_are_written_as_they_were_with_the_reason_and_the_header() {
     let dir = WorkDir::new();
     dir.write(
         "products.csv",

@@ -192,7 +192,7 @@ fn a_link_that_leads_elsewhere_at_the_end_publishes_nothing() {
 }
 
 #[test]
-fn no_file_may_take_the_name_of_a_journal_that_was_set_aside() {
+fn no_file_may_have_the_name_of_a_journal_that_was_set_aside() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(["1"]);
     for option in ["--changes", "--failed"] {

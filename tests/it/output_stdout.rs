@@ -19,7 +19,7 @@ const DEAD: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn answers_that_no_standard_output_would_take_are_not_asked_for() {
+fn nothing_is_requested_where_standard_output_accepts_nothing() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(3));
     for (first, said) in DEAD {

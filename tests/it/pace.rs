@@ -22,7 +22,7 @@ fn skus(count: usize) -> WorkDir {
 }
 
 #[test]
-fn never_more_are_in_flight_than_asked_for_and_as_many_where_there_is_work() {
+fn never_more_are_in_flight_than_the_limit_and_as_many_where_there_is_work() {
     for (concurrency, count, wait) in [(1, 20, 5), (7, 60, 20), (300, 900, 200)] {
         let dir = skus(count);
         let wait = Duration::from_millis(wait);
@@ -67,7 +67,7 @@ fn two_thousand_in_flight_from_a_soft_limit_of_64_open_files() {
 }
 
 #[test]
-fn a_hard_limit_that_is_too_low_is_told_before_any_request_with_what_to_do() {
+fn a_hard_limit_that_is_too_low_is_an_error_before_any_request_with_a_hint() {
     let dir = skus(5);
     let server = ScriptedServer::echo();
     let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "2000"])
@@ -100,7 +100,7 @@ fn where_the_hard_limit_is_low_auto_has_a_lower_ceiling_and_says_so() {
 }
 
 #[test]
-fn there_is_room_for_both_ends_of_a_demo_and_for_connections_to_other_origins() {
+fn descriptors_suffice_for_both_ends_of_a_demo_and_for_other_origins() {
     room_for_sockets();
     let dir = skus(900);
     let demo = ["products.csv", "-o", "out.json", "--demo", "--demo-failures", "0%", "--null-on", "404"];

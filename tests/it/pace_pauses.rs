@@ -54,7 +54,7 @@ fn the_later_of_two_instants_wins_and_no_answer_under_way_lifts_it() {
 }
 
 #[test]
-fn a_server_that_asks_for_too_much_defers_the_run_and_the_journal_goes_on() {
+fn a_server_that_demands_too_long_a_wait_defers_the_run_and_the_journal_is_resumed() {
     for value in ["301", "99999999999999999999"] {
         let dir = skus(60);
         dir.write("out.json", "the old one");
@@ -75,7 +75,7 @@ fn a_server_that_asks_for_too_much_defers_the_run_and_the_journal_goes_on() {
 }
 
 #[test]
-fn max_retry_after_is_the_longest_quiet_that_is_waited_out() {
+fn max_retry_after_is_the_longest_pause_that_is_waited_out() {
     let server = ScriptedServer::start(|seen| match seen.number {
         0 => Reply::retry_after(429, "0.3"),
         _ => Reply::echo(seen),
@@ -86,7 +86,7 @@ fn max_retry_after_is_the_longest_quiet_that_is_waited_out() {
 }
 
 #[test]
-fn a_host_behind_a_redirect_that_asks_for_quiet_gets_it_from_the_whole_pool() {
+fn a_retry_after_behind_a_redirect_pauses_the_whole_pool() {
     let dir = skus(120);
     let other_origin = ScriptedServer::start(move |seen| match seen.number {
         30 => Reply::retry_after(429, "1"),

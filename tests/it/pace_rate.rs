@@ -73,7 +73,7 @@ fn retries_and_redirects_and_lost_connections_count_for_the_rate() {
 }
 
 #[test]
-fn what_was_not_used_in_a_quiet_time_is_not_made_up_for() {
+fn what_was_not_used_in_an_idle_time_is_not_made_up_for() {
     one_of_three(|| {
         let (dir, server) = (skus(1), ScriptedServer::echo());
         let mut run = crate::support::Run::new(&dir)

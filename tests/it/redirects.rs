@@ -160,7 +160,7 @@ fn a_redirect_that_leads_nowhere_or_away_from_http_is_an_error_and_never_a_value
 }
 
 #[test]
-fn another_origin_is_not_asked_unless_any_is_followed() {
+fn another_origin_gets_no_request_unless_any_is_followed() {
     let (dir, there) = (one_sku(), ScriptedServer::echo());
     let to = there.url("/A");
     let server = ScriptedServer::start(move |_| Reply::redirect(302, &to));

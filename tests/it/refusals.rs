@@ -89,7 +89,7 @@ fn a_404_shows_good_credentials_too() {
 }
 
 #[test]
-fn where_all_others_came_from_the_journal_or_are_young_one_of_those_is_asked_again() {
+fn where_all_others_are_recovered_or_young_one_of_those_is_requested_again() {
     for (is_expired, code) in [(true, 77), (false, 1)] {
         let dir = skus(40);
         let server = ScriptedServer::start(|seen| match number(seen) {
@@ -143,7 +143,7 @@ fn where_no_sku_ever_came_the_credentials_are_refused_however_few_there_are() {
 }
 
 #[test]
-fn an_answer_that_does_not_tell_defers_the_refused_and_says_so() {
+fn an_unclear_answer_defers_the_refused_skus_with_a_message() {
     let faults: [fn() -> Reply; 4] = [
         Reply::hang_up,
         || Reply::status(502),
@@ -168,7 +168,7 @@ fn an_answer_that_does_not_tell_defers_the_refused_and_says_so() {
 }
 
 #[test]
-fn what_asks_again_is_retried_as_any_request() {
+fn the_repeated_request_is_retried_like_any_other() {
     let dir = skus(30);
     let server = ScriptedServer::start(|seen| match (number(seen), seen.attempt) {
         (27.., _) => Reply::status(401),
@@ -180,7 +180,7 @@ fn what_asks_again_is_retried_as_any_request() {
 }
 
 #[test]
-fn a_stop_while_a_sku_is_asked_again_defers_the_refused() {
+fn a_stop_while_a_sku_is_requested_again_defers_the_refused_skus() {
     let dir = skus(30);
     let server = refusing_from(27, Reply::silence);
     let args = ["-c", "4", "--retries", "0", "--timeout", "2s"];
@@ -235,7 +235,7 @@ fn a_few_forbidden_skus_among_many_at_high_concurrency_end_no_run() {
 }
 
 #[test]
-fn statuses_that_are_stored_as_null_need_no_second_look() {
+fn statuses_that_are_stored_as_null_are_not_requested_again() {
     let dir = skus(30);
     let server = refusing_from(27, || Reply::status(500));
     Run::new(&dir)
@@ -279,7 +279,7 @@ fn forbidden_skus_do_not_end_every_run_that_goes_on_from_a_journal() {
 }
 
 #[test]
-fn young_values_of_a_merge_tell_forbidden_skus_from_refused_credentials_as_well() {
+fn young_values_of_a_merge_distinguish_forbidden_skus_from_refused_credentials_as_well() {
     let dir = skus(20);
     std::fs::remove_file(dir.path("out.json")).unwrap();
     let server = ScriptedServer::start(|seen| match number(seen) {
@@ -294,7 +294,7 @@ fn young_values_of_a_merge_tell_forbidden_skus_from_refused_credentials_as_well(
 }
 
 #[test]
-fn a_request_that_may_not_act_twice_is_never_asked_again() {
+fn a_request_that_is_not_idempotent_is_never_sent_again() {
     for (retries, requests) in [("0", 10), ("1", 11)] {
         let dir = skus(10);
         let server = ScriptedServer::start(|seen| match number(seen) {

@@ -93,7 +93,7 @@ fn the_summary_names_the_report_and_a_run_without_one_leaves_none() {
 }
 
 #[test]
-fn rows_that_failed_are_told_by_cause_with_an_example() {
+fn rows_that_failed_are_listed_by_cause_with_an_example() {
     let script = Script::new()
         .for_sku("S0003", [Reply::status(404)])
         .for_sku("S0004", [Reply::status(404)])
@@ -410,7 +410,7 @@ fn a_sku_that_is_markup_or_acts_on_a_terminal_is_shown_as_what_it_is() {
 }
 
 #[test]
-fn pauses_are_told_with_their_reason_and_their_time() {
+fn pauses_are_listed_with_their_reason_and_their_time() {
     let dir = WorkDir::new();
     dir.write_skus(skus(30));
     let script = Script::new().first([Reply::retry_after(429, "1")]);

@@ -39,7 +39,7 @@ fn form_value(seen: &Seen) -> String {
 }
 
 #[test]
-fn a_form_asks_for_the_value_of_the_csv_and_each_key_holds_its_own_answer() {
+fn a_form_sends_the_value_of_the_csv_and_each_key_has_its_own_answer() {
     let dir = skus(&ODD);
     let server = ScriptedServer::start(|seen| Reply::json(serde_json::to_string(&form_value(seen)).unwrap()));
     asking(&dir, &server.url("/p"), ["-H", FORM, "--body", "x=1&isbns={sku}&y=2"]).finish().expect_code(0);
@@ -200,7 +200,7 @@ fn another_charset_than_utf8_is_refused_before_any_request_where_a_value_goes_in
 }
 
 #[test]
-fn the_body_escape_may_come_from_the_environment_or_the_file_and_a_wrong_one_is_named() {
+fn the_body_escape_may_be_set_in_the_environment_or_the_file_and_a_wrong_one_is_named() {
     let server = ScriptedServer::echo();
     let dir = skus(&["a b"]);
     dir.write(
@@ -233,7 +233,7 @@ fn a_character_that_xml_cannot_carry_fails_its_row_and_no_request_is_sent_for_it
 }
 
 #[test]
-fn no_placeholder_may_stand_in_cdata_where_nothing_is_escaped() {
+fn no_placeholder_is_accepted_in_cdata_where_nothing_is_escaped() {
     let (dir, server) = (skus(&["1"]), ScriptedServer::echo());
     let args = ["-H", "Content-Type: text/xml", "--body", "<a><![CDATA[{sku}]]></a>"];
     let ended = asking(&dir, &server.url("/p"), args).finish().expect_code(2);
@@ -243,7 +243,7 @@ fn no_placeholder_may_stand_in_cdata_where_nothing_is_escaped() {
 }
 
 #[test]
-fn braces_stand_but_for_a_column_and_for_a_doubled_column() {
+fn braces_are_literal_except_for_a_column_and_a_doubled_column() {
     for (body, expected) in [
         (r#"{"a":{"b":"{sku}"}}"#, r#"{"a":{"b":"7"}}"#),
         (r#"{"a":{"b":{sku}}}"#, r#"{"a":{"b":7}}"#),
@@ -277,7 +277,7 @@ fn the_line_end_of_a_files_last_line_is_no_part_of_a_forms_value() {
 }
 
 #[test]
-fn answers_that_were_asked_for_with_another_escape_are_not_used() {
+fn answers_to_requests_with_another_escape_are_not_used() {
     let dir = skus(&["a b", "fail"]);
     let server = ScriptedServer::start(|seen| {
         let fails = String::from_utf8_lossy(&seen.body).contains("fail");

@@ -47,7 +47,7 @@ const ODD: [&str; 27] = [
 ];
 
 #[test]
-fn the_server_decodes_exactly_the_value_wherever_it_stands_in_path_or_query() {
+fn the_server_decodes_exactly_the_value_wherever_it_is_in_path_or_query() {
     let dir = WorkDir::new();
     dir.write_skus(ODD);
     let wanted: BTreeSet<Vec<u8>> = ODD.iter().map(|sku| sku.as_bytes().to_vec()).collect();
@@ -104,7 +104,7 @@ fn a_value_that_cannot_be_sent_as_it_is_fails_its_row_without_a_request() {
 }
 
 #[test]
-fn a_value_of_256_bytes_is_asked_for_and_bytes_are_counted_before_the_encoding() {
+fn a_value_of_256_bytes_is_requested_and_bytes_are_counted_before_the_encoding() {
     let (most, over) = ("é".repeat(128), format!("{}x", "é".repeat(128)));
     let dir = WorkDir::new();
     dir.write_skus([&most, &over]);
@@ -132,7 +132,7 @@ fn dots_are_refused_only_where_they_are_a_whole_segment() {
 }
 
 #[test]
-fn a_column_may_not_stand_in_scheme_host_or_port() {
+fn a_column_is_refused_in_scheme_host_and_port() {
     let dir = WorkDir::new();
     dir.write_skus(["1"]);
     let server = ScriptedServer::echo();
@@ -161,7 +161,7 @@ fn a_sku_is_text_and_no_number() {
 }
 
 #[test]
-fn a_sku_that_stands_in_several_rows_is_asked_for_once_and_its_first_row_counts() {
+fn a_sku_in_several_rows_is_requested_once_and_its_first_row_counts() {
     let dir = WorkDir::new();
     dir.write("products.csv", "sku,shop\nA,1\nB,1\nA,2\nA,1\nB,1\n");
     let server = ScriptedServer::echo();
@@ -173,7 +173,7 @@ fn a_sku_that_stands_in_several_rows_is_asked_for_once_and_its_first_row_counts(
 }
 
 #[test]
-fn the_program_names_itself_asks_for_json_and_compression_and_keeps_its_connections() {
+fn requests_name_the_program_accept_json_and_compression_and_reuse_connections() {
     let dir = WorkDir::new();
     dir.write_skus((0..60).map(|n| n.to_string()));
     let server = ScriptedServer::echo();

@@ -97,7 +97,7 @@ fn a_body_makes_it_a_post_with_its_columns_escaped_and_a_content_type() {
 }
 
 #[test]
-fn a_body_comes_from_a_file_and_method_and_content_type_may_be_chosen() {
+fn a_body_is_read_from_a_file_and_method_and_content_type_may_be_chosen() {
     let dir = WorkDir::new();
     dir.write_skus(["A", "<\t"]);
     dir.write("body.xml", "<sku>{sku}</sku>");

@@ -23,7 +23,7 @@ fn plain_http_goes_through_the_proxy_with_the_whole_address() {
 }
 
 #[test]
-fn the_proxys_user_info_may_come_from_variables_and_goes_to_the_proxy_alone() {
+fn the_proxys_user_info_may_hold_variables_and_is_sent_to_the_proxy_only() {
     let dir = skus();
     let proxy = ScriptedServer::echo();
     let address = proxy.url("").replace("http://", "http://me:${PROXY_PW}@");
@@ -39,7 +39,7 @@ fn the_proxys_user_info_may_come_from_variables_and_goes_to_the_proxy_alone() {
 }
 
 #[test]
-fn https_goes_through_a_tunnel_that_the_proxy_cannot_look_into() {
+fn https_uses_a_tunnel_that_the_proxy_cannot_read() {
     let dir = skus();
     let authority = Authority::new();
     dir.write("ca.pem", authority.pem());
@@ -75,7 +75,7 @@ fn the_standard_variables_are_honoured_and_no_proxy_too() {
 }
 
 #[test]
-fn the_option_beats_the_variables_and_a_bad_one_is_told_before_any_request() {
+fn the_option_overrides_the_variables_and_a_bad_one_is_refused_before_any_request() {
     let (dir, proxy) = (skus(), ScriptedServer::echo());
     asking(&dir, "http://shop.test/p/{sku}", ["--proxy", &proxy.url("")])
         .env("HTTP_PROXY", format!("http://{}", dead_port()))

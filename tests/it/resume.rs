@@ -25,7 +25,7 @@ fn interrupted(skus: &[String]) -> (WorkDir, ScriptedServer) {
 }
 
 #[test]
-fn after_a_kill_the_same_command_goes_on_and_asks_for_nothing_twice() {
+fn after_a_kill_the_same_command_resumes_and_requests_nothing_twice() {
     let dir = WorkDir::new();
     let skus = skus(200);
     dir.write_skus(&skus);
@@ -48,7 +48,7 @@ fn after_a_kill_the_same_command_goes_on_and_asks_for_nothing_twice() {
 }
 
 #[test]
-fn failed_skus_are_asked_for_again_and_answered_ones_are_not() {
+fn failed_skus_are_requested_again_and_answered_ones_are_not() {
     let skus = skus(10);
     let (dir, server) = interrupted(&skus);
     assert_eq!(server.count(), 10);
@@ -63,7 +63,7 @@ fn failed_skus_are_asked_for_again_and_answered_ones_are_not() {
 }
 
 #[test]
-fn rows_may_come_and_go_and_change_places_between_the_runs() {
+fn rows_may_be_added_removed_and_moved_between_the_runs() {
     let all = skus(12);
     let (dir, server) = interrupted(&all[..10]);
     let now: Vec<_> = all[2..12].iter().rev().filter(|sku| *sku != "S0005" && *sku != "S0009").collect();
@@ -98,7 +98,7 @@ fn an_answer_counts_only_for_the_same_request_of_the_same_sku() {
 }
 
 #[test]
-fn a_journal_of_a_different_job_is_set_aside_with_a_word_and_never_used_or_deleted() {
+fn a_journal_of_a_different_job_is_set_aside_with_a_note_and_never_used_or_deleted() {
     let skus = skus(4);
     for other in [
         &["--select", ".sku"][..],
@@ -142,7 +142,7 @@ fn a_new_credential_and_another_order_of_headers_go_on_with_the_journal() {
 }
 
 #[test]
-fn a_file_of_somebody_elses_in_the_journals_place_is_set_aside() {
+fn a_foreign_file_at_the_journals_name_is_set_aside() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(["1"]);
     dir.write("out.json.journal", "dear diary\n");
@@ -153,7 +153,7 @@ fn a_file_of_somebody_elses_in_the_journals_place_is_set_aside() {
 }
 
 #[test]
-fn fresh_ignores_the_journal_and_keeps_it_aside() {
+fn fresh_ignores_the_journal_and_sets_it_aside() {
     let skus = skus(6);
     let (dir, server) = interrupted(&skus);
     let ended = fetch(&dir, &server).args(["--fresh"]).finish().expect_code(1);
@@ -175,7 +175,7 @@ fn another_csv_delimiter_or_concurrency_is_the_same_job() {
 }
 
 #[test]
-fn a_new_token_is_the_same_job_and_stands_in_no_file() {
+fn a_new_token_is_the_same_job_and_is_in_no_file() {
     let (dir, server) = (
         WorkDir::new(),
         ScriptedServer::start(|seen| match seen.attempt {
@@ -220,7 +220,7 @@ fn lines(journal: &[u8]) -> Vec<(usize, usize)> {
 }
 
 #[test]
-fn a_torn_tail_is_dropped_with_a_word_and_what_stands_before_it_counts() {
+fn a_torn_tail_is_dropped_with_a_note_and_what_precedes_it_counts() {
     // In the middle of the second, the fifth and the last answer, and just before a line end.
     for (line, back) in [(2, 10), (5, 25), (7, 3), (4, 1)] {
         let mut whole = 0;
@@ -409,7 +409,7 @@ fn old_answers_of_a_journal_are_named_warned_of_and_bounded_by_max_age() {
 }
 
 #[test]
-fn an_answer_that_this_run_would_not_keep_is_asked_for_again() {
+fn an_answer_that_this_run_would_not_accept_is_requested_again() {
     let interrupted = |before: &[&str], first: fn() -> Reply| {
         let dir = WorkDir::new();
         dir.write_skus(["a", "b", "c"]);

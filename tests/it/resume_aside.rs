@@ -60,7 +60,7 @@ fn one_stray_run_with_another_address_costs_no_answer() {
 }
 
 #[test]
-fn a_stray_run_that_got_no_answer_leaves_nothing_aside() {
+fn a_stray_run_without_an_answer_sets_nothing_aside() {
     let (dir, server) = shop();
     run(&dir, &server, "right", "100").finish().expect_code(69);
     let nowhere = "http://127.0.0.1:9/{sku}";
@@ -73,7 +73,7 @@ fn a_stray_run_that_got_no_answer_leaves_nothing_aside() {
 }
 
 #[test]
-fn what_fresh_sets_aside_is_never_taken_up_again() {
+fn what_fresh_sets_aside_is_never_resumed() {
     let (dir, server) = shop();
     run(&dir, &server, "right", "100").finish().expect_code(69);
     let ended = run(&dir, &server, "right", "50").args(["--fresh"]).finish().expect_code(1);
@@ -85,7 +85,7 @@ fn what_fresh_sets_aside_is_never_taken_up_again() {
 }
 
 #[test]
-fn a_damaged_journal_that_was_set_aside_is_named_and_not_in_the_way() {
+fn a_damaged_journal_that_was_set_aside_is_named_and_ends_no_run() {
     let (dir, server) = shop();
     run(&dir, &server, "right", "100").finish().expect_code(69);
     run(&dir, &server, "stray", "100").finish().expect_code(69);

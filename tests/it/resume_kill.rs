@@ -72,13 +72,13 @@ fn killed_again_and_again(kills: u64, latency: Duration) {
 }
 
 #[test]
-fn eight_kills_at_random_moments_end_in_the_same_bytes_with_few_asked_twice() {
+fn eight_kills_at_random_moments_end_in_the_same_bytes_with_few_requested_twice() {
     killed_again_and_again(8, Duration::from_millis(2));
 }
 
 #[test]
 #[ignore = "takes half a minute: run it with --ignored"]
-fn fifty_kills_at_random_moments_end_in_the_same_bytes_with_fewer_than_2_percent_asked_twice() {
+fn fifty_kills_at_random_moments_end_in_the_same_bytes_with_fewer_than_2_percent_requested_twice() {
     killed_again_and_again(50, Duration::from_millis(20));
 }
 

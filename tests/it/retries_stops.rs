@@ -44,7 +44,7 @@ fn a_dead_port_ends_the_run_and_leaves_the_old_output() {
 }
 
 #[test]
-fn at_most_15_connections_are_tried_where_none_comes_to_stand() {
+fn at_most_15_connections_are_tried_where_none_can_be_opened() {
     let (url, tried) = counting_port();
     let dir = skus(2000);
     let ended = asking(&dir, &url, ["-c", "64"]).finish().expect_code(69);
@@ -135,7 +135,7 @@ fn refusals_that_are_stored_as_null_and_not_founds_never_end_a_run() {
 }
 
 #[test]
-fn a_few_skus_that_never_come_are_no_outage_though_their_retries_are_the_last_requests() {
+fn a_few_skus_that_always_fail_are_no_outage_though_their_retries_are_the_last_requests() {
     let dir = skus(64);
     let server = ScriptedServer::start(|seen| match seen.sku.parse::<usize>().unwrap() % 8 {
         0 => Reply::status(500),

@@ -58,7 +58,7 @@ fn run<'a>(dir: &'a WorkDir, url: &str, report: &str) -> Run<'a> {
 }
 
 #[test]
-fn secrets_from_variables_stand_nowhere_whatever_fails() {
+fn secrets_from_variables_appear_nowhere_whatever_fails() {
     for (format, report) in [("text", "r.html"), ("json", "r.json"), ("text", "r.prom")] {
         let (dir, server) = (WorkDir::new(), ScriptedServer::start(fail));
         let url = server.url("/p-${PATH_SECRET}/{sku}?key=${QUERY}").replace("://", "://us:${PW}@");
@@ -89,7 +89,7 @@ fn secrets_from_variables_stand_nowhere_whatever_fails() {
 }
 
 #[test]
-fn a_literal_secret_in_the_templates_query_or_user_info_stands_nowhere() {
+fn a_literal_secret_in_the_templates_query_or_user_info_appears_nowhere() {
     let (dir, server) = (
         WorkDir::new(),
         ScriptedServer::start(|seen| match seen.sku.as_str() {
@@ -107,7 +107,7 @@ fn a_literal_secret_in_the_templates_query_or_user_info_stands_nowhere() {
 }
 
 #[test]
-fn what_is_written_out_where_credentials_stand_is_shown_nowhere_also_when_it_is_sent_back() {
+fn literal_credentials_are_shown_nowhere_also_when_they_are_sent_back() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::start(fail));
     let url = server.url("/p/{sku}?api_key=canary%2Bliteral&q={sku}&access_token=canary-2-{sku}");
     let headers = ["-H", "Authorization: Bearer canary-3 {sku}", "-H", "X-Signature: {sku}.canary-4"];
@@ -117,7 +117,7 @@ fn what_is_written_out_where_credentials_stand_is_shown_nowhere_also_when_it_is_
 }
 
 #[test]
-fn secrets_from_the_config_file_stand_nowhere_but_there() {
+fn secrets_from_the_config_file_appear_nowhere_else() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::start(fail));
     let conf = WorkDir::new();
     let config = format!(

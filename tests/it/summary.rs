@@ -133,7 +133,7 @@ fn quiet_prints_nothing_unless_it_fails() {
 }
 
 #[test]
-fn repeats_that_would_have_asked_for_something_else_are_named_by_line() {
+fn repeats_whose_request_would_have_differed_are_named_by_line() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write("products.csv", "sku,shop\n1,berlin\n2,bonn\n1,berlin\n1,ulm\n2,ulm\n");
     let ended = Run::new(&dir)
@@ -147,7 +147,7 @@ fn repeats_that_would_have_asked_for_something_else_are_named_by_line() {
 }
 
 #[test]
-fn what_came_from_a_journal_is_counted_as_fetched_and_told_apart() {
+fn what_is_recovered_from_a_journal_is_counted_as_fetched_and_apart() {
     let dir = WorkDir::new();
     dir.write_skus(skus(10));
     let server = ScriptedServer::start(|seen| match (seen.sku.as_str(), seen.attempt) {
@@ -254,7 +254,7 @@ fn a_page_in_place_of_json_is_recognised_by_its_beginning() {
 }
 
 #[test]
-fn a_list_without_a_header_is_told_that_its_first_sku_was_taken_for_one() {
+fn a_list_without_a_header_warns_that_its_first_sku_was_taken_for_one() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write("products.csv", "4006381333931\n4006381333948\n");
     let words = "the first line, `4006381333931`, was taken for the header and is not asked for";
@@ -277,7 +277,7 @@ fn a_list_without_a_header_is_told_that_its_first_sku_was_taken_for_one() {
 }
 
 #[test]
-fn an_api_that_knows_no_sku_makes_one_look_at_the_path() {
+fn an_api_that_finds_no_sku_suggests_a_wrong_path() {
     let dir = WorkDir::new();
     dir.write_skus(["A", "B", "C"]);
     let lost = ScriptedServer::start(|_| Reply::status(404));

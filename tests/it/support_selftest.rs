@@ -169,7 +169,7 @@ fn a_connection_can_be_closed_under_the_next_request() {
 }
 
 #[test]
-fn an_answer_can_come_in_pieces_with_pauses() {
+fn an_answer_can_be_sent_in_pieces_with_pauses() {
     let (seen, _) =
         see(Reply::json("[1,2,3]").drip(2, Duration::from_millis(1)).pause(MOMENT).wait(MOMENT).close());
     assert!(seen.contains("Content-Length: 7\r\n") && seen.ends_with("\r\n\r\n[1,2,3]"), "{seen}");
@@ -240,7 +240,7 @@ fn arrivals_are_counted_by_window() {
 }
 
 #[test]
-fn a_server_can_go_and_come_back_where_it_was() {
+fn a_server_can_stop_and_listen_again_at_its_address() {
     let server = ScriptedServer::echo();
     let addr = server.addr();
     let mut client = Client::new(&server);
@@ -440,7 +440,7 @@ fn a_run_under_way_can_be_fed_watched_signalled_and_killed() {
 }
 
 #[test]
-fn a_run_that_hangs_is_killed_and_the_test_told() {
+fn a_run_that_hangs_is_killed_and_fails_its_test() {
     let (told, tell) = mpsc::channel();
     thread::spawn(move || {
         let dir = WorkDir::new();

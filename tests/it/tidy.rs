@@ -129,6 +129,6 @@ fn files_are_short_and_functions_take_few_parameters() {
 }
 
 #[test]
-fn no_type_name_stands_for_two_things() {
+fn no_type_name_is_used_twice() {
     nothing_in(&shape::repeated_types(&sources()));
 }

@@ -58,7 +58,7 @@ fn an_authority_of_ones_own_is_trusted_when_named_and_insecure_trusts_all() {
 }
 
 #[test]
-fn a_ca_file_that_is_missing_or_holds_no_certificate_is_told_before_any_request() {
+fn a_ca_file_that_is_missing_or_holds_no_certificate_is_an_error_before_any_request() {
     let (authority, dir) = (Authority::new(), skus());
     let server = ScriptedServer::start_tls(&authority.good(), Protocol::Http1, Reply::echo);
     dir.write("empty.pem", "nothing here\n");

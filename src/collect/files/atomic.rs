@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_old_file_stands_until_the_new_one_is_whole() {
+    fn the_old_file_remains_until_the_new_one_is_complete() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("out.json");
         fs::write(&target, "old").unwrap();

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fresh_gave_up_never_comes_back() {
+    fn what_fresh_gave_up_is_never_used_again() {
         let mut run = TestRun::new();
         interrupted(&mut run, "one", 3);
         interrupted(&mut run, "two", 1);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_journal_that_was_set_aside_is_named_once_and_never_in_the_way() {
+    fn a_damaged_journal_that_was_set_aside_is_named_once_and_ends_no_run() {
         let mut run = TestRun::new();
         run.job = "one";
         let (mut journal, _) = run.open();

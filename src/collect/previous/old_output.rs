@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rows_come_first_and_then_what_only_the_old_output_has() {
+    fn the_rows_are_first_and_then_what_only_the_old_output_has() {
         let run = merging("{\n\"Z\":0,\n\"B\":0,\n\"Y\":0,\n\"A\":0\n}\n");
         let published =
             run.publish_entries(&[fetched(0, "A", "1"), fetched(1, "N", "1"), fetched(2, "B", "1")]);
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_key_that_stands_twice_the_last_value_counts() {
+    fn of_a_key_that_occurs_twice_the_last_value_counts() {
         let run = merging("{\"A\":1,\"B\":2,\"A\":3}");
         run.publish_entries(&[]);
         assert_eq!(run.text("out.json"), "{\n\"B\":2,\n\"A\":3\n}\n");

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_run_knows_ages_and_validators() {
+    fn the_next_run_reads_ages_and_validators() {
         for merge in [false, true] {
             let run = TestRun::with(|settings| settings.merge = merge);
             run.publish_entries(&[tagged(0, "A", "1"), fetched(1, "B", "2"), failed(2, "C", 500)]);

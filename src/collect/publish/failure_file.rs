@@ -333,7 +333,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn rows_come_back_from_the_failure_file_as_they_were(
+        fn rows_are_read_from_the_failure_file_as_they_were(
             rows in proptest::collection::vec(proptest::collection::vec(
                 prop_oneof!["'{0,3}[=+@-]?[a-z,;\"\n\r ]{0,5}", "\\PC{0,5}"], 1..4), 1..6),
             delimiter in prop_oneof![Just(b','), Just(b';'), Just(b'\t'), Just(b'|')],

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn every_script_knows_a_file_from_a_command() {
+    fn every_script_distinguishes_a_file_from_a_command() {
         for (shell, mended, times) in [
             (Shell::Fish, "if contains -- \"$argv[1]\" completions man tune help\n", 1),
             (Shell::Fish, "-n \"test (count (commandline -opc)) -eq 1\" -a", 4),

@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_can_be_told_from_a_file() {
+    fn every_command_is_distinguished_from_a_file() {
         for command in super::super::command().get_subcommands() {
             assert!(DESCRIPTION.contains(command.get_name()), "{}", command.get_name());
         }
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_blank_and_the_preamble_stands_once() {
+    fn no_line_is_blank_and_the_preamble_occurs_once() {
         let page = page(super::super::command());
         assert_eq!(page.matches(".el .ds Aq '").count(), 1);
         assert!(!page.contains("\n\n"), "{page}");

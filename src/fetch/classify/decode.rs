@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coding_that_was_not_asked_for_is_an_error() {
+    fn a_coding_that_was_not_requested_is_an_error() {
         for coding in ["compress", "exi", "aes128gcm", "gzip, gzip, gzip, gzip"] {
             assert_eq!(
                 with_coding(coding, vec![1, 2, 3], CAP).unwrap_err().cause,

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_gone_mad_is_no_panic() {
+    fn a_clock_far_off_is_no_panic() {
         let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
         assert!(line(&record(""), far).contains("9999-12-31T23:59:59"));
         let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
@@ -153,7 +153,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_comes_back_whole_and_without_a_character_that_acts_on_a_terminal(text: String) {
+        fn any_text_is_read_back_whole_and_holds_no_character_that_acts_on_a_terminal(text: String) {
             let line = line(&record(&text), SystemTime::UNIX_EPOCH);
             let parsed: Value = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(parsed["message"].as_str(), Some(text.as_str()));

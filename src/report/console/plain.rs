@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_stands_in_place_of_the_rate() {
+    fn a_pause_is_shown_in_place_of_the_rate() {
         let paused = Some((Duration::from_secs(12), RETRY_AFTER));
         let text = line(&ProgressSnapshot { paused, in_flight: 0, ..snapshot() });
         assert!(text.contains(" · paused 12 s: 429 with Retry-After · 0 in flight · "), "{text}");

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_pause_its_probe_stands_in_its_place() {
+    fn after_a_pause_its_probe_is_shown() {
         let status = EngineStatus {
             elapsed: Duration::from_secs(9),
             in_flight: 1,

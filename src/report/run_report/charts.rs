@@ -346,7 +346,7 @@ mod tests {
     use crate::report::run_report::history::RunHistory;
 
     #[test]
-    fn workers_that_keep_step_are_drawn_as_the_rate_they_come_to() {
+    fn workers_in_step_are_drawn_as_the_rate_that_they_reach() {
         let latency = Duration::from_millis(300);
         let mut history = RunHistory::default();
         let key = Key::parse(b"A").unwrap();

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn text_and_drawings_stand_out_as_wcag_aa_asks_in_light_and_in_dark() {
+    fn text_and_drawings_have_the_contrast_of_wcag_aa_in_light_and_in_dark() {
         let schemes: Vec<_> =
             STYLE.split(":root{").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
         assert_eq!(schemes.len(), 2);

@@ -344,7 +344,7 @@ fn a_tail_of_few_answers_is_one_line_and_only_a_pause_parts_it() {
 }
 
 #[test]
-fn cards_of_different_height_stand_in_columns_and_defaults_apart_from_what_was_set() {
+fn cards_of_different_height_are_in_columns_and_defaults_apart_from_what_was_set() {
     let report = report();
     let summary = play(&report);
     let setting = |name, set_by| ShownSetting { table: "pace", name, value: Some("5/s".into()), set_by };
@@ -409,7 +409,7 @@ fn a_week_of_ten_million_skus_is_a_page_like_any_other() {
 
 proptest! {
     #[test]
-    fn nothing_foreign_breaks_a_document_or_acts_in_it(
+    fn no_foreign_text_breaks_a_document_or_acts_in_it(
         (sku, detail, url) in (hostile(), hostile(), hostile()),
         (path, why, value) in (hostile(), hostile(), hostile()),
     ) {

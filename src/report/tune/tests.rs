@@ -55,7 +55,7 @@ fn the_table_the_plot_and_the_command_are_as_agreed() {
 }
 
 #[test]
-fn what_the_table_leaves_out_is_said_below_it_and_in_both_documents() {
+fn what_the_table_leaves_out_is_below_it_and_in_both_documents() {
     let example = FailureExample { line: 2, key: None, url: None, fault: Fault::of_status(404, "") };
     let causes = vec![CauseGroup { cause: Cause::Status(404), count: 31, example }];
     let tuned = TuneResult { requests: 672, failed_answers: 31, causes, ..tuned() };

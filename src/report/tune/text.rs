@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_is_never_longer_than_its_room() {
+    fn a_bar_never_exceeds_its_width() {
         for (part, width) in [(0.0, 22), (0.501, 22), (1.0, 22), (7.0, 22), (f64::NAN, 22), (-1.0, 22)] {
             assert_eq!(bar(part).chars().count(), width, "{part}");
         }

@@ -88,7 +88,7 @@ fn a_disk_that_is_full_at_the_start_is_found_before_the_first_request() {
 }
 
 #[test]
-fn a_disk_that_fills_up_while_answers_come_keeps_what_is_there_and_goes_on_when_there_is_room() {
+fn a_disk_that_fills_up_during_the_run_keeps_the_journal_and_the_run_resumes_when_there_is_space() {
     // Twelve bodies of 100 kB do not fit.
     if let Some((said, asked)) = run_with_room_for(500, 74, End::Failed) {
         assert!(said.contains("cannot write out.json.journal"), "{said}");
@@ -97,7 +97,7 @@ fn a_disk_that_fills_up_while_answers_come_keeps_what_is_there_and_goes_on_when_
 }
 
 #[test]
-fn a_disk_that_has_room_for_the_journal_only_keeps_it_and_the_old_output() {
+fn a_disk_with_space_for_the_journal_only_keeps_it_and_the_old_output() {
     // The bodies fit once, and not twice.
     if let Some((said, asked)) = run_with_room_for(1700, 74, End::Failed) {
         assert!(said.contains("cannot write out.json:"), "{said}");

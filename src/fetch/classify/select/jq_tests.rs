@@ -189,7 +189,7 @@ fn a_filter_sees_no_environment_no_files_and_no_other_input() {
 }
 
 #[test]
-fn a_filter_that_cannot_be_compiled_is_told_with_its_place() {
+fn a_filter_that_cannot_be_compiled_is_refused_with_its_place() {
     let table = [
         (".a |", "the jq filter cannot be read: expected term, at its end"),
         (".é | ] ", "the jq filter cannot be read: expected a token, at character 2"),

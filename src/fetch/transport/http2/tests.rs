@@ -342,7 +342,7 @@ async fn no_more_connections_are_opened_than_requests_are_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn once_http2_is_known_one_request_at_a_time_opens_a_connection() {
+async fn once_the_server_speaks_http2_one_request_at_a_time_opens_a_connection() {
     for (allowed, requests, connections) in [(100, 25, 1), (10, 25, 3), (1, 4, 4), (1000, MAX_STREAMS + 1, 2)]
     {
         let client = client(move |_, frames| bounded(frames, allowed));
