@@ -5,10 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::collect::collector::{Collector, Recovered};
+use crate::collect::collector::Collector;
 use crate::collect::error::CollectError;
 use crate::collect::files::preflight::{Preflight, preflight};
 use crate::collect::identity::{JobIdentity, Provenance};
+use crate::collect::inspect::Recovered;
 use crate::collect::journal::encode::RefusedRow;
 use crate::collect::publish::closed_run::ClosedRun;
 use crate::collect::publish::context::PublishContext;
@@ -64,13 +65,16 @@ impl TestRun {
         preflight(&self.settings).unwrap()
     }
 
-    pub(crate) fn try_open(&self) -> Result<(Collector, Recovered), CollectError> {
-        let identity = JobIdentity {
+    pub(crate) fn identity(&self) -> JobIdentity {
+        JobIdentity {
             digest_input: self.job.into(),
             description: serde_json::json!({ "url": self.job, "method": "GET" }),
             provenance: Provenance { request: self.job.into(), ..Provenance::default() },
-        };
-        Collector::open(&self.settings, &self.place(), &identity, None)
+        }
+    }
+
+    pub(crate) fn try_open(&self) -> Result<(Collector, Recovered), CollectError> {
+        Collector::open(&self.settings, &self.place(), &self.identity(), None)
     }
 
     pub(crate) fn open(&self) -> (Collector, Recovered) {

@@ -6,6 +6,7 @@
 mod planned_input;
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ use crate::config::{Environment, Settings};
 use crate::input::{self, Columns};
 use crate::model::{Event, Exit, Reporter};
 use crate::plan::Planner;
-use crate::report::dry_run::{self, DryRun, PlannedFiles, PlannedPace, PlannedRequests};
+use crate::report::dry_run::{self, DryRun, EarlierAnswers, PlannedFiles, PlannedPace, PlannedRequests};
 use crate::report::{Report, ReportSettings};
 
 use planned_input::{PlannedInput, PlannedInputBuilder};
@@ -51,12 +52,16 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
     let identity = wiring::identity(settings, &request);
     failure_file::check_prune(settings, rows.has_failure_columns())?;
     let mut inspection = Inspection::of(&output, &place, &identity)?;
-    let notes = warnings::about_the_journal(settings, &inspection.recovered);
-    inspection.recovered.notes.extend(notes);
+    let mut notes = mem::take(&mut inspection.recovered.notes);
+    notes.extend(inspection.planned_changes());
+    notes.extend(warnings::about_the_journal(settings, &inspection.recovered));
+    // A run would wait for the lock, or take it.
+    let writer = place.paths.as_ref().map(collect::lock_holder).transpose()?.flatten();
+    let earlier = EarlierAnswers { notes, writer, ..EarlierAnswers::default() };
     let planner = Planner::new(request, inspection.salt());
     session.warn(planner.request().start_warnings().iter().chain(&warnings::headless(settings, &columns)));
 
-    let builder = PlannedInputBuilder::new(planner, inspection, settings.output.max_age);
+    let builder = PlannedInputBuilder::new(planner, inspection, earlier, settings.output.max_age);
     let input = builder.read_all(rows)?;
     let guarded = input.guarded(&output, &place);
     let unclaimed = if is_partial { input.unclaimed() } else { 0 };

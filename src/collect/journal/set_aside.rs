@@ -121,7 +121,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::collect::collector::Recovered;
+    use crate::collect::inspect::Recovered;
     use crate::collect::test_run::{TestRun, failed, fetched};
 
     /// An interrupted run of a job: these answers, and what was found before them.

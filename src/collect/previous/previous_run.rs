@@ -137,6 +137,11 @@ impl PreviousRun {
         self.measured == FileId::of(path)
     }
 
+    /// The size of the old output, in bytes. `None` if there is none.
+    pub(crate) fn old_bytes(&self) -> Option<u64> {
+        self.measured.map(|old| old.bytes)
+    }
+
     /// The state's fingerprints were made with another salt than this run's.
     pub(crate) fn forget_state_of_other_salt(&mut self, salt: [u8; 16]) {
         self.state = self.state.take().filter(|state| state.salt == salt);
