@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::{Reply, Script, ScriptedServer, Seen, WorkDir, encode};
 
 const MIB: u64 = 1 << 20;
@@ -17,7 +17,7 @@ fn run_of(
     let dir = WorkDir::new();
     dir.write_skus((0..count).map(|n| n.to_string()));
     let server = ScriptedServer::start(handler);
-    let ended = asking(&dir, &server.url("/p/{sku}"), args).args(["--min-success", "0"]).finish();
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).args(["--min-success", "0"]).finish();
     (dir, server, ended)
 }
 

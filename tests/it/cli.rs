@@ -1,7 +1,7 @@
 //! The first minute: what a person sees who does not know the program yet, or mistypes something. Every
 //! message says what, where and why, and what to type.
 
-use crate::support::{Ended, Run, ScriptedServer, WorkDir, dead_port};
+use crate::support::{Ended, Run, ScriptedServer, WorkDir, closed_port};
 
 /// A folder with an input of two columns, of which none is called `sku` by chance.
 fn shop() -> WorkDir {
@@ -242,7 +242,7 @@ fn a_dead_api_is_named_with_its_place_and_its_fault() {
     let dir = WorkDir::new();
     dir.write_skus((0..40).map(|n| format!("A-{n}")));
     dir.write("out.json", "old");
-    let origin = format!("http://{}", dead_port());
+    let origin = format!("http://{}", closed_port());
     let stderr = refused(&dir, &["products.csv", "-o", "out.json", "-u", &format!("{origin}/{{sku}}")], 69);
     let line = format!("error: the API is unreachable at {origin}: Connection refused (os error 111)\n");
     assert!(stderr.contains(&line), "{stderr}");

@@ -83,7 +83,7 @@ fn with_73_nothing_was_requested() {
     ] {
         let ended = Run::new(&dir).args(["all.csv", "-u", &url]).args(args).finish().expect_code(73);
         assert!(
-            ended.said().starts_with("error: cannot ") && ended.stderr.contains(what),
+            ended.stderr_after_header().starts_with("error: cannot ") && ended.stderr.contains(what),
             "{}",
             ended.stderr
         );

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::reply::echo_body;
 use crate::support::tls::{Authority, Protocol};
-use crate::support::{DeafPort, Ended, Reply, Run, Script, ScriptedServer, WorkDir};
+use crate::support::{Ended, FullListener, Reply, Run, Script, ScriptedServer, WorkDir};
 
 /// Not worth waiting for, yet long enough to be seen.
 const MOMENT: Duration = Duration::from_millis(30);
@@ -24,7 +24,7 @@ fn fetch(dir: &WorkDir, server: &ScriptedServer, args: &[&str]) -> Ended {
 }
 
 /// What was asked for, in the order of the SKUs.
-fn asked(server: &ScriptedServer) -> Vec<String> {
+fn requested_skus(server: &ScriptedServer) -> Vec<String> {
     let mut skus: Vec<_> = server.requests().iter().map(|seen| seen.sku.clone()).collect();
     skus.sort();
     skus
@@ -96,7 +96,7 @@ fn no_headers_makes_the_first_line_a_row_and_numbers_the_columns() {
     let url = server.url("/{2}/{1}");
     let args = ["products.csv", "-o", "out.json", "--no-headers", "-k", "1", "-u", &url];
     Run::new(&dir).args(args).finish().expect_code(0);
-    assert_eq!(asked(&server), ["0815", "4711"]);
+    assert_eq!(requested_skus(&server), ["0815", "4711"]);
     assert!(server.requests().iter().any(|seen| seen.path() == "/us/0815"));
 }
 
@@ -104,8 +104,8 @@ fn no_headers_makes_the_first_line_a_row_and_numbers_the_columns() {
 fn limit_stops_after_so_many_data_rows() {
     let (server, dir) = (ScriptedServer::echo(), skus(9));
     let ended = fetch(&dir, &server, &["--limit", "2"]).expect_code(0);
-    assert_eq!(asked(&server), ["S1", "S2"]);
-    assert!(ended.said().starts_with("2 SKUs in "), "{}", ended.stderr);
+    assert_eq!(requested_skus(&server), ["S1", "S2"]);
+    assert!(ended.stderr_after_header().starts_with("2 SKUs in "), "{}", ended.stderr);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn timeout_ends_an_attempt_that_takes_too_long() {
 
 #[test]
 fn connect_timeout_ends_an_attempt_that_finds_no_connection() {
-    let (port, dir) = (DeafPort::new(), skus(1));
+    let (port, dir) = (FullListener::new(), skus(1));
     let url = format!("http://{}/{{sku}}", port.addr());
     let args = ["products.csv", "-o", "o.json", "-u", &url, "--connect-timeout", "50ms", "--retries", "0"];
     let ended = Run::new(&dir).args(args).finish().expect_code(69);
@@ -159,7 +159,7 @@ fn follow_says_how_far_a_redirect_may_lead() {
         assert_eq!(ended.code, Some(i32::from(fetched < 2)), "{policy}: {}", ended.stderr);
         assert_eq!(dir.read("out.json").matches("\"sku\":").count(), fetched, "{policy}");
     }
-    assert_eq!(asked(&other), ["S2"]);
+    assert_eq!(requested_skus(&other), ["S2"]);
 }
 
 #[test]
@@ -345,7 +345,11 @@ fn demo_serves_an_api_that_answers_as_slowly_and_as_badly_as_was_said() {
     let quick = ["--demo-latency", "60ms", "--demo-failures", "0%", "-c", "20"];
     let ended = run(&quick).expect_code(0);
     assert!(ended.took >= Duration::from_millis(120), "two turns of 60 ms: {:?}", ended.took);
-    assert!(ended.said().starts_with("40 SKUs in ") && !ended.stderr.contains("retr"), "{}", ended.stderr);
+    assert!(
+        ended.stderr_after_header().starts_with("40 SKUs in ") && !ended.stderr.contains("retr"),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(dir.read("out.json").lines().count(), 42);
     // Two: more that fail would be an outage, which is waited for.
     let ended = run(&["--demo-latency", "1ms", "--demo-failures", "100%", "--retries", "0", "--limit", "2"]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::support::run::Ongoing;
-use crate::support::{Ended, Reply, Run, ScriptedServer, WorkDir, dead_port};
+use crate::support::{Ended, Reply, Run, ScriptedServer, WorkDir, closed_port};
 
 const OLD: &str = "{\n\"OLD\":1\n}\n";
 
@@ -80,7 +80,7 @@ fn whatever_defers_rows_nothing_is_published() {
     run.signal(Signal::TERM);
     assert!(left(&dir, run.wait(), 143).contains(" deferred"));
     // Nobody there.
-    let url = format!("http://{}/{{sku}}", dead_port());
+    let url = format!("http://{}/{{sku}}", closed_port());
     let run = start(&dir, "products.csv", &url, &["--fresh", "--retries", "0"]);
     assert!(left(&dir, run.wait(), 69).contains(" deferred"));
 }

@@ -44,12 +44,12 @@ fn the_summary_agrees_with_the_apis_own_count() {
         .args([products().as_str(), "-u", &url, "-o", "out.json", "--log-format", "json"])
         .finish()
         .expect_code(1);
-    let (told, served) = (summary(&ended.stderr), api.counts());
-    assert_eq!(told["attempts"], served.requests);
-    assert_eq!(told["retries"], served.unavailable);
-    assert_eq!(told["fetched"], served.ok);
-    assert_eq!(told["failed"], served.not_found);
-    assert_eq!(told["rows"], 6_000);
+    let (reported, served) = (summary(&ended.stderr), api.counts());
+    assert_eq!(reported["attempts"], served.requests);
+    assert_eq!(reported["retries"], served.unavailable);
+    assert_eq!(reported["fetched"], served.ok);
+    assert_eq!(reported["failed"], served.not_found);
+    assert_eq!(reported["rows"], 6_000);
 }
 
 #[test]

@@ -23,9 +23,9 @@ fn everything(dir: &WorkDir) -> Vec<(String, Vec<u8>, SystemTime)> {
 /// Runs, and holds that there was neither a request nor a trace.
 #[track_caller]
 fn planned(dir: &WorkDir, server: &ScriptedServer, run: Run<'_>, code: i32) -> Ended {
-    let (before, asked) = (everything(dir), server.count());
+    let (before, requested) = (everything(dir), server.count());
     let ended = run.args(["--dry-run"]).finish().expect_code(code);
-    assert_eq!(server.count(), asked, "a request was sent");
+    assert_eq!(server.count(), requested, "a request was sent");
     assert!(everything(dir) == before, "a trace was left: {:?}", dir.names());
     ended
 }
@@ -332,18 +332,18 @@ fn logs_get_one_event_and_standard_output_the_same_text() {
     says(&ended, &["dry run: no request was sent", "1 bad row"]);
     let events = events(&ended);
     assert_eq!(events.len(), 1, "{}", ended.stderr);
-    let told = &events[0];
-    assert_eq!((&told["event"], &told["level"]), (&"planned".into(), &"warning".into()));
+    let reported = &events[0];
+    assert_eq!((&reported["event"], &reported["level"]), (&"planned".into(), &"warning".into()));
     for (name, number) in
         [("rows", 3), ("skus", 1), ("repeats", 1), ("bad_rows", 1), ("requests", 1), ("exit", 1)]
     {
-        assert_eq!(told[name], number, "{name}: {told}");
+        assert_eq!(reported[name], number, "{name}: {reported}");
     }
-    assert_eq!(told["rejects"][0]["lines"], serde_json::json!([4]));
-    assert_eq!(told["least_s"], 0.0);
+    assert_eq!(reported["rejects"][0]["lines"], serde_json::json!([4]));
+    assert_eq!(reported["least_s"], 0.0);
     let page = include_str!("../../docs/messages.md");
     let row = page.lines().find(|line| line.starts_with("| `planned`")).unwrap();
-    for name in told.as_object().unwrap().keys() {
+    for name in reported.as_object().unwrap().keys() {
         let always = ["time", "level", "event", "message"].contains(&name.as_str());
         assert!(always || row.contains(&format!("`{name}`")), "{name} is not documented");
     }

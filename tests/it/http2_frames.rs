@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::WorkDir;
 use crate::support::frames::{
     BODY, CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameServer, Frames, HEADERS, INITIAL_WINDOW_SIZE,
@@ -31,7 +31,7 @@ fn setting<F: Future<Output = Option<()>> + 'static>(
 
 fn run(dir: &WorkDir, server: &FrameServer, args: &str) -> Ended {
     let args = ["--ca-cert", "ca.pem", "--shape", "record"].into_iter().chain(args.split_whitespace());
-    asking(dir, &server.url("/p/{sku}"), args).finish()
+    run_with_url(dir, &server.url("/p/{sku}"), args).finish()
 }
 
 /// So many good answers, each after so many attempts.

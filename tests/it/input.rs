@@ -32,11 +32,11 @@ fn fetch(content: impl AsRef<[u8]>, args: &[&str]) -> (Ended, Vec<String>) {
     let ended = Run::new(&dir).args(base).args(args).finish();
     let keys = if dir.has("out.json") { keys(&dir.read("out.json")) } else { Vec::new() };
     // Sorted both: answers come in any order.
-    let mut asked: Vec<_> = server.requests().iter().map(|seen| seen.sku.clone()).collect();
+    let mut requested: Vec<_> = server.requests().iter().map(|seen| seen.sku.clone()).collect();
     let mut kept = keys.clone();
-    asked.sort();
+    requested.sort();
     kept.sort();
-    assert_eq!(asked, kept, "{}", ended.stderr);
+    assert_eq!(requested, kept, "{}", ended.stderr);
     (ended, keys)
 }
 
@@ -104,8 +104,8 @@ fn a_named_pipe_is_read_once_while_it_is_written() {
 #[test]
 fn a_sku_is_text_zeros_case_and_inner_spaces_stay() {
     let csv = "sku\n007\n7\nab\nAB\na b\n1e5\n+5\n0x1F\nnull\n\"\"\"q\"\"\"\né\n";
-    let asked = ["007", "7", "ab", "AB", "a b", "1e5", "+5", "0x1F", "null", "\"q\"", "é"];
-    assert_eq!(all(csv, &[]), asked);
+    let requested = ["007", "7", "ab", "AB", "a b", "1e5", "+5", "0x1F", "null", "\"q\"", "é"];
+    assert_eq!(all(csv, &[]), requested);
 }
 
 #[test]
@@ -177,10 +177,10 @@ pub fn finished(stderr: &str) -> Value {
 
 /// The five numbers, which must add up to the rows.
 #[track_caller]
-pub fn account(said: &Value) -> [u64; 5] {
-    let number = |name: &str| said[name].as_u64().unwrap_or_else(|| panic!("{name} in {said}"));
+pub fn outcome_counts(record: &Value) -> [u64; 5] {
+    let number = |name: &str| record[name].as_u64().unwrap_or_else(|| panic!("{name} in {record}"));
     let parts = ["fetched", "unchanged", "failed", "repeats", "deferred"].map(number);
-    assert_eq!(parts.iter().sum::<u64>(), number("rows"), "{said}");
+    assert_eq!(parts.iter().sum::<u64>(), number("rows"), "{record}");
     parts
 }
 
@@ -190,8 +190,12 @@ const ALL_KINDS: &[u8] = b"sku,name\nA,x\n\nB,x\nA,x\nGONE,x\nR\nR,a,b\nL,\xe9\n
 #[test]
 fn fetched_unchanged_failed_repeats_and_deferred_add_up_to_the_data_rows() {
     let script = Script::new().for_sku("GONE", [Reply::status(404)]).otherwise(|seen| {
-        let known = seen.header("if-none-match").is_some();
-        if known { Reply::bytes("").with_status(304) } else { Reply::echo(seen).header("ETag", "\"1\"") }
+        let is_conditional = seen.header("if-none-match").is_some();
+        if is_conditional {
+            Reply::bytes("").with_status(304)
+        } else {
+            Reply::echo(seen).header("ETag", "\"1\"")
+        }
     });
     let (server, dir) = (ScriptedServer::script(script), WorkDir::new());
     dir.write("products.csv", ALL_KINDS);
@@ -202,15 +206,15 @@ fn fetched_unchanged_failed_repeats_and_deferred_add_up_to_the_data_rows() {
         finished(&Run::new(&dir).args(base).args(args).finish().stderr)
     };
     let first = run(&[]);
-    assert_eq!(account(&first), [3, 0, 6, 2, 0]);
+    assert_eq!(outcome_counts(&first), [3, 0, 6, 2, 0]);
     assert_eq!((&first["rows"], &first["blanks"]), (&11.into(), &2.into()));
     // The failure file has the rows that failed, each once.
     let rows =
         csv::ReaderBuilder::new().from_path(dir.path("out.failed.csv")).unwrap().into_byte_records().count();
     assert_eq!(rows, 6);
     let second = run(&["--merge"]);
-    assert_eq!(account(&second), [0, 3, 6, 2, 0], "304 for what was there");
-    assert_eq!(account(&run(&["--limit", "5"])), [0, 2, 2, 1, 0]);
+    assert_eq!(outcome_counts(&second), [0, 3, 6, 2, 0], "304 for what was there");
+    assert_eq!(outcome_counts(&run(&["--limit", "5"])), [0, 2, 2, 1, 0]);
 }
 
 #[test]
@@ -222,10 +226,10 @@ fn rows_that_were_never_reached_are_deferred_and_still_add_up() {
     let args =
         ["products.csv", "-o", "out.json", "-u", &server.url("/{sku}"), "--log-format", "json", "-c", "2"];
     let ended = Run::new(&dir).args(args).finish().expect_code(77);
-    let said = finished(&ended.stderr);
-    let [fetched, _, _, _, deferred] = account(&said);
-    assert_eq!((fetched, &said["rows"]), (0, &5011.into()));
-    assert!(deferred > 4000, "{said}");
+    let record = finished(&ended.stderr);
+    let [fetched, _, _, _, deferred] = outcome_counts(&record);
+    assert_eq!((fetched, &record["rows"]), (0, &5011.into()));
+    assert!(deferred > 4000, "{record}");
 }
 
 #[test]

@@ -111,10 +111,13 @@ fn bytes_that_are_not_those_surveyed_end_the_run_with_65_and_nothing_is_publishe
                 slow.asked_for_none_but(0..ROWS);
                 // Written anew, it goes on from the journal.
                 rewrite(&dir, whole);
-                let asked = slow.server.count();
+                let requested = slow.server.count();
                 slow.run(&dir, &[]).finish().expect_code(0);
                 assert_eq!(keys(&dir.read("out.json")), (0..ROWS).map(sku).collect::<Vec<_>>(), "{name}");
-                assert!(asked > 0 && slow.server.count() <= ROWS, "{name}: no answer was asked for twice");
+                assert!(
+                    requested > 0 && slow.server.count() <= ROWS,
+                    "{name}: no answer was asked for twice"
+                );
             });
         }
     });

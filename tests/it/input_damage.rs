@@ -16,7 +16,7 @@ fn refused(content: impl AsRef<[u8]>, args: &[&str]) -> String {
     let ended = Run::new(&dir).args(base).args(args).finish().expect_code(65);
     assert_eq!((server.connections(), dir.read("out.json").as_str()), (0, "old"), "{}", ended.stderr);
     assert!(!dir.has("out.json.journal") && !dir.has("out.failed.csv"), "{:?}", dir.names());
-    assert!(ended.said().starts_with("error: in.csv"), "{}", ended.stderr);
+    assert!(ended.stderr_after_header().starts_with("error: in.csv"), "{}", ended.stderr);
     assert!(ended.stderr.contains("\n  hint: "), "{}", ended.stderr);
     ended.stderr
 }

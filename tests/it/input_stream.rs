@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::input::{account, finished, fixture, keys};
+use crate::input::{finished, fixture, keys, outcome_counts};
 use crate::support::run::Ongoing;
 use crate::support::{Reply, Run, ScriptedServer, WorkDir, encode};
 
@@ -164,6 +164,6 @@ fn the_numbers_of_a_stream_add_up_to_its_rows() {
     );
     let mut run = start(&dir, &server, &["--log-format", "json"]);
     run.feed("sku,name\nA,x\n\nA,y\nGONE,x\nR\nB,x\n..,x\nC,x\nD,x\n");
-    let said = finished(&run.wait().expect_code(1).stderr);
-    assert_eq!((account(&said), &said["rows"]), ([4, 0, 3, 1, 0], &8.into()));
+    let record = finished(&run.wait().expect_code(1).stderr);
+    assert_eq!((outcome_counts(&record), &record["rows"]), ([4, 0, 3, 1, 0], &8.into()));
 }

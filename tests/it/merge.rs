@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::output_kit::{
-    counts, echoed, fetch, fetch_to, finished, keys, members, plain, said, skus, without_times,
+    counts, echoed, fetch, fetch_to, finished, keys, members, messages, plain, skus, without_times,
 };
 use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir};
 
@@ -80,7 +80,7 @@ fn an_old_output_that_cannot_be_read_is_65_before_any_request() {
     for old in ["", "[1]", "{\"a\":1", "{\"a\":1}x", "{\"a\":1,}", "nonsense", "{\"a\":{\"b\":NaN}}"] {
         dir.write("out.json", old);
         let ended = fetch(&dir, &server).args(["--merge"]).finish().expect_code(65);
-        assert!(said(&ended).contains("out.json"), "{}", ended.stderr);
+        assert!(messages(&ended).contains("out.json"), "{}", ended.stderr);
         assert_eq!(dir.read("out.json"), old);
     }
     dir.write("out.jsonl", "{\"key\":\"a\",\"body\":1}\n{\"key\":2}\n");
@@ -327,7 +327,7 @@ fn lines_of_two_kinds_are_never_mixed() {
             let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
             dir.write_skus(["a", "b"]);
             fetch(&dir, &server).args(*before).finish().expect_code(0);
-            let (old, asked) = (dir.read("out.json"), server.count());
+            let (old, requested) = (dir.read("out.json"), server.count());
             dir.write_skus(["a"]);
             if before == now {
                 fetch(&dir, &server).args(*now).args(["--merge"]).finish().expect_code(0);
@@ -336,9 +336,9 @@ fn lines_of_two_kinds_are_never_mixed() {
             let plan =
                 fetch(&dir, &server).args(*now).args(["--merge", "--dry-run"]).finish().expect_code(65);
             let ended = fetch(&dir, &server).args(*now).args(["--merge"]).finish().expect_code(65);
-            assert!(said(&ended).contains("cannot merge with out.json: "), "{}", said(&ended));
-            assert!(said(&ended).ends_with(&said(&plan)), "{}", said(&plan));
-            assert_eq!((server.count(), dir.read("out.json")), (asked, old), "{before:?} {now:?}");
+            assert!(messages(&ended).contains("cannot merge with out.json: "), "{}", messages(&ended));
+            assert!(messages(&ended).ends_with(&messages(&plan)), "{}", messages(&plan));
+            assert_eq!((server.count(), dir.read("out.json")), (requested, old), "{before:?} {now:?}");
             // Without the state file, shape and format are told by the lines themselves.
             std::fs::remove_file(dir.path("out.json.state")).unwrap();
             let is_seen =
@@ -402,10 +402,10 @@ fn pruning_most_of_an_output_is_held_back_as_a_short_export_is() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(40));
     fetch(&dir, &server).finish().expect_code(0);
-    let (before, asked) = (dir.read("out.json"), server.count());
+    let (before, requested) = (dir.read("out.json"), server.count());
     dir.write_skus(skus(10));
     fetch(&dir, &server).args(["--merge", "--prune"]).finish().expect_code(76);
-    assert_eq!((dir.read("out.json"), server.count()), (before, asked));
+    assert_eq!((dir.read("out.json"), server.count()), (before, requested));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::output_kit::{counts, echoed, fetch, fetch_to, keys, members, said, skus};
+use crate::output_kit::{counts, echoed, fetch, fetch_to, keys, members, messages, skus};
 use crate::support::reply::echo_body;
 use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe};
 
@@ -149,7 +149,7 @@ fn nothing_of_an_incomplete_run_reaches_standard_output_and_no_journal_is_spoken
     assert_eq!(ended.stdout(), "");
     let summary = crate::output_kit::finished(&ended);
     assert_eq!(summary["journal_kept"], false);
-    assert!(!said(&ended).contains("journal"), "there is none: {}", said(&ended));
+    assert!(!messages(&ended).contains("journal"), "there is none: {}", messages(&ended));
 }
 
 #[test]
@@ -157,11 +157,11 @@ fn a_closed_standard_output_exits_74_and_is_no_crash() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(300));
     let ended = fetch_to(&dir, &server, "-").stdout(closed_pipe()).finish().expect_code(74);
-    assert!(said(&ended).contains("standard output"), "{}", ended.stderr);
+    assert!(messages(&ended).contains("standard output"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("panicked"));
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let ended = fetch_to(&dir, &server, "-").stdout(full).finish().expect_code(74);
-    assert!(said(&ended).contains("standard output"), "{}", ended.stderr);
+    assert!(messages(&ended).contains("standard output"), "{}", ended.stderr);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn below_min_success_nothing_is_published_and_the_old_output_is_unchanged() {
     assert_eq!(counts(&ended), [10, 4, 0, 6, 0, 0]);
     assert_eq!(dir.read("out.json"), "the old one, whatever it is");
     assert!(dir.has("out.json.journal") && dir.has("out.failed.csv"));
-    assert!(said(&ended).contains("--min-success 50"), "{}", ended.stderr);
+    assert!(messages(&ended).contains("--min-success 50"), "{}", ended.stderr);
     // Exactly half is enough; and what was answered is not asked for again.
     let ended = fetch(&dir, &server).finish().expect_code(1);
     assert_eq!((counts(&ended), server.count()), ([10, 5, 0, 5, 0, 0], 16));

@@ -203,11 +203,11 @@ fn a_cell_that_a_spreadsheet_would_run_is_guarded_and_goes_back_in_unchanged() {
     let server = ScriptedServer::echo();
     let ended = again(&server).expect_code(0);
     assert_eq!(counts(&ended)[1], 8);
-    let mut asked: Vec<_> = server.requests().iter().map(|seen| seen.segments()).collect();
-    asked.sort();
+    let mut requested: Vec<_> = server.requests().iter().map(|seen| seen.segments()).collect();
+    requested.sort();
     let mut wanted = cells.map(|cell| vec![cell.as_bytes().to_vec(); 2]).to_vec();
     wanted.sort();
-    assert_eq!(asked, wanted);
+    assert_eq!(requested, wanted);
     assert_eq!(keys(&dir.read("two.json")), cells);
 }
 

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use crate::output_kit::{echoed, fetch, fetch_to, mode, said, skus};
+use crate::output_kit::{echoed, fetch, fetch_to, messages, mode, skus};
 use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir};
 
 /// As root, permissions bind a program only without its privileges.
@@ -112,7 +112,7 @@ fn a_folder_that_may_not_be_written_to_is_73_before_any_request() {
     dir.write("shut/out.json", "old");
     fs::set_permissions(dir.path("shut"), Permissions::from_mode(0o555)).unwrap();
     let ended = bound_by_permissions(fetch_to(&dir, &server, "shut/out.json")).finish().expect_code(73);
-    assert!(said(&ended).contains("shut/out.json"), "{}", ended.stderr);
+    assert!(messages(&ended).contains("shut/out.json"), "{}", ended.stderr);
     assert_eq!((server.count(), dir.read("shut/out.json").as_str()), (0, "old"));
     fs::set_permissions(dir.path("shut"), Permissions::from_mode(0o755)).unwrap();
     bound_by_permissions(fetch_to(&dir, &server, "shut/out.json")).finish().expect_code(0);

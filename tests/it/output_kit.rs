@@ -68,7 +68,7 @@ pub fn counts(ended: &Ended) -> [u64; 6] {
 
 /// What was said, all in one text.
 #[track_caller]
-pub fn said(ended: &Ended) -> String {
+pub fn messages(ended: &Ended) -> String {
     let events = events(ended);
     let words = events.iter().flat_map(|event| [&event["message"], &event["hint"]]);
     words.filter_map(Value::as_str).collect::<Vec<_>>().join("\n")

@@ -156,8 +156,8 @@ fn whatever_was_answered_the_output_parses_in_serde_json_python_jq_and_node() {
             println!("skipped: there is no {reader}");
             continue;
         };
-        let said = String::from_utf8_lossy(&out.stdout).trim().to_owned();
-        assert_eq!(said, wanted.to_string(), "{reader}: {}", String::from_utf8_lossy(&out.stderr));
+        let printed = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+        assert_eq!(printed, wanted.to_string(), "{reader}: {}", String::from_utf8_lossy(&out.stderr));
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::output_kit::{counts, echoed, fetch, finished, keys, plain, said, skus};
+use crate::output_kit::{counts, echoed, fetch, finished, keys, messages, plain, skus};
 use crate::support::{Ended, Reply, Run, Script, ScriptedServer, WorkDir};
 
 /// A folder with a journal of answers to the first ones of these, and the server that gave them. One SKU
@@ -71,9 +71,9 @@ fn rows_may_be_added_removed_and_moved_between_the_runs() {
     let ended = fetch(&dir, &server).finish().expect_code(0);
     assert_eq!(counts(&ended)[..2], [8, 8]);
     assert_eq!(dir.read("out.json"), echoed(&now));
-    let asked: Vec<_> = server.requests()[10..].iter().map(|seen| seen.sku.clone()).collect();
-    assert_eq!(asked.len(), 2, "{asked:?}");
-    assert!(asked.iter().all(|sku| ["S0010", "S0011"].contains(&&**sku)), "{asked:?}");
+    let requested: Vec<_> = server.requests()[10..].iter().map(|seen| seen.sku.clone()).collect();
+    assert_eq!(requested.len(), 2, "{requested:?}");
+    assert!(requested.iter().all(|sku| ["S0010", "S0011"].contains(&&**sku)), "{requested:?}");
     assert!(ended.stderr.contains("had 3 answers that no row of this input needs"), "{}", ended.stderr);
 }
 
@@ -92,9 +92,9 @@ fn an_answer_counts_only_for_the_same_request_of_the_same_sku() {
     dir.write("products.csv", "sku,shop\n1,berlin\n2,ulm\n3,ulm\n");
     let ended = run(0);
     assert_eq!(finished(&ended)["recovered"], 1);
-    let mut asked: Vec<_> = server.requests()[2..].iter().map(|seen| seen.target.clone()).collect();
-    asked.sort();
-    assert_eq!(asked, ["/ulm/2", "/ulm/3"]);
+    let mut requested: Vec<_> = server.requests()[2..].iter().map(|seen| seen.target.clone()).collect();
+    requested.sort();
+    assert_eq!(requested, ["/ulm/2", "/ulm/3"]);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_journal_of_a_different_job_is_set_aside_with_a_note_and_never_used_or_delet
         assert_eq!(ended.code, Some(1), "{other:?}: {}", ended.stderr);
         assert_eq!(finished(&ended)["recovered"], 0, "{other:?}");
         assert_eq!(server.count(), 8, "{other:?}: all were asked for again");
-        assert!(said(&ended).contains("set aside as out.json.journal.1"), "{}", said(&ended));
+        assert!(messages(&ended).contains("set aside as out.json.journal.1"), "{}", messages(&ended));
         assert_eq!(dir.bytes("out.json.journal.1"), journal);
     }
 }
@@ -236,7 +236,7 @@ fn a_torn_tail_is_dropped_with_a_note_and_what_precedes_it_counts() {
         let ended = ended.expect_code(1);
         assert_eq!(finished(&ended)["recovered"], whole);
         assert_eq!(server.count(), 8 + 8 - whole);
-        assert!(said(&ended).contains("they are dropped"), "{}", said(&ended));
+        assert!(messages(&ended).contains("they are dropped"), "{}", messages(&ended));
         assert_eq!(dir.read("out.json"), echoed(skus(7)));
     }
 }
@@ -273,7 +273,7 @@ fn damage_in_the_middle_is_74_names_fresh_and_sends_no_request() {
     });
     let ended = ended.expect_code(74);
     assert_eq!(server.count(), 8, "none but those of the first run");
-    let text = said(&ended);
+    let text = messages(&ended);
     assert!(text.contains("--fresh") && text.contains("out.json.journal") && text.contains("byte"), "{text}");
     let journal = dir.bytes("out.json.journal");
     assert!(!dir.has("out.json"));
@@ -327,7 +327,7 @@ fn when_the_time_is_over_the_run_ends_with_75_and_the_next_goes_on() {
             break ended;
         }
         let ended = ended.expect_code(75);
-        assert!(said(&ended).contains("--max-time"), "{}", ended.stderr);
+        assert!(messages(&ended).contains("--max-time"), "{}", ended.stderr);
         assert!(!dir.has("out.json") && runs < 30);
     };
     assert!(runs > 1 && counts(&last)[1] == 60);
@@ -394,16 +394,16 @@ fn old_answers_of_a_journal_are_named_warned_of_and_bounded_by_max_age() {
         age(&dir, "out.json.journal", 21 * DAY / 24);
         let ended = fetch(&dir, &server).args(extra).finish().expect_code(0);
         assert_eq!((server.count(), counts(&ended)), (3 + 3, [3, 3, 0, 0, 0, 0]), "{extra:?}");
-        assert!(said(&ended).contains("2 answers older than --max-age 20h"), "{}", said(&ended));
+        assert!(messages(&ended).contains("2 answers older than --max-age 20h"), "{}", messages(&ended));
         let (dir, server) = interrupted();
         age(&dir, "out.json.journal", 19 * DAY / 24);
         let ended = fetch(&dir, &server).args(extra).finish().expect_code(0);
         assert_eq!(server.count(), 3 + 1);
         let oldest = finished(&ended)["oldest_answer_s"].as_f64().unwrap();
         assert!(
-            oldest >= 19.0 * 3600.0 && !said(&ended).contains("the oldest answer taken"),
+            oldest >= 19.0 * 3600.0 && !messages(&ended).contains("the oldest answer taken"),
             "{}",
-            said(&ended)
+            messages(&ended)
         );
     }
 }
@@ -431,9 +431,9 @@ fn an_answer_that_this_run_would_not_accept_is_requested_again() {
         assert!(plan.stdout().contains("2 requests"), "{}", plan.stdout());
         let ended = fetch(&dir, &server).args(now).finish().expect_code(0);
         assert!(
-            said(&ended).contains("1 answer with a status that this run does not keep"),
+            messages(&ended).contains("1 answer with a status that this run does not keep"),
             "{}",
-            said(&ended)
+            messages(&ended)
         );
         assert!(dir.read("out.json").contains("\"a\":1"), "{}", dir.read("out.json"));
     }
@@ -451,7 +451,7 @@ fn a_part_of_the_input_does_not_throw_away_what_an_interrupted_run_has() {
     // Fewer rows than answers in the journal: found before the first request.
     let (dir, server) = interrupted(&skus);
     part(&dir, "out.failed.csv");
-    let asked = server.count();
+    let requested = server.count();
     let again = || {
         let run = Run::new(&dir).args(["out.failed.csv", "-o", "out.json", "--url", &server.url("/p/{sku}")]);
         run.finish().expect_code(75)
@@ -464,7 +464,7 @@ fn a_part_of_the_input_does_not_throw_away_what_an_interrupted_run_has() {
         ended.stderr
     );
     assert!(ended.stderr.contains("--fresh"), "{}", ended.stderr);
-    assert_eq!(server.count(), asked);
+    assert_eq!(server.count(), requested);
     assert!(dir.has("out.json.journal") && !dir.has("out.json"));
     let plan = Run::new(&dir).args(["out.failed.csv", "-o", "out.json", "--dry-run"]);
     let plan = plan.args(["--url", &server.url("/p/{sku}")]).finish().expect_code(75);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::output_kit::{counts, fetch, finished, plain, skus};
-use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir, dead_port, sealed_file};
+use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir, closed_port, sealed_file};
 
 fn mixed() -> (WorkDir, ScriptedServer) {
     let dir = WorkDir::new();
@@ -22,7 +22,7 @@ fn the_summary_has_the_promised_shape() {
     let (dir, server) = mixed();
     let ended = plain(&dir, &server, "out.json").args(["-c", "16", "--retries", "0"]).finish().expect_code(1);
     assert_eq!(ended.stdout(), "", "standard output carries data only");
-    let lines: Vec<_> = ended.said().lines().collect();
+    let lines: Vec<_> = ended.stderr_after_header().lines().collect();
     let head = lines[0];
     assert!(head.starts_with("1,200 SKUs (1,203 rows) in "), "{head}");
     for part in [": 1,196 fetched, 5 failed (3 not found, ", ", 2 repeats", "/s · p50 ", ", p95 "] {
@@ -55,7 +55,7 @@ fn a_plan_and_a_summary_count_the_same_skus_and_an_early_stop_counts_rows() {
         plan.stdout()
     );
     let ended = plain(&dir, &server, "out.json").finish().expect_code(1);
-    assert!(ended.said().starts_with("3 SKUs (7 rows) in "), "{}", ended.stderr);
+    assert!(ended.stderr_after_header().starts_with("3 SKUs (7 rows) in "), "{}", ended.stderr);
     let words = ": 3 fetched, 3 failed (3 bad rows), 1 repeat ·";
     assert!(ended.stderr.contains(words) && ended.stderr.contains(" · 1 blank line\n"), "{}", ended.stderr);
     let ended = fetch(&dir, &server).finish().expect_code(1);
@@ -103,14 +103,14 @@ fn from_cron_with_everything_well_which_run_it_is_and_the_summary_are_all_that_i
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(30));
     let ended = plain(&dir, &server, "out.json").finish().expect_code(0);
-    let lines: Vec<_> = ended.said().lines().collect();
+    let lines: Vec<_> = ended.stderr_after_header().lines().collect();
     assert_eq!(lines.len(), 3, "{}", ended.stderr);
     assert!(lines[0].starts_with("30 SKUs in ") && lines[1].starts_with("limited by: "));
     assert!(lines[2].starts_with("wrote out.json ("), "{}", lines[2]);
     assert!(!ended.stderr.contains(['\r', '\u{1b}']), "neither bar nor colour");
     // The second night has an old state beside it, and is as quiet.
     let ended = plain(&dir, &server, "out.json").finish().expect_code(0);
-    assert_eq!(ended.said().lines().count(), 3, "{}", ended.stderr);
+    assert_eq!(ended.stderr_after_header().lines().count(), 3, "{}", ended.stderr);
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn every_row_is_in_exactly_one_number_at_every_end() {
     assert_eq!(at_end(&ScriptedServer::start(|_| Reply::status(410)), 69)[3..], [401, 2, 0]);
     assert_eq!(at_end(&ScriptedServer::echo(), 1), [403, 400, 0, 1, 2, 0]);
     // Nobody there; and nobody who takes the result.
-    let nobody = format!("http://{}/{{sku}}", dead_port());
+    let nobody = format!("http://{}/{{sku}}", closed_port());
     let to =
         |output: &str| Run::new(&dir).args(["products.csv", "-o", output, "--log-format", "json", "--fresh"]);
     let ended = to("x.json").args(["--url", &nobody]).finish().expect_code(69);

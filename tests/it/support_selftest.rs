@@ -16,7 +16,8 @@ use skufetch::testing::model::Size;
 use crate::support::reply::echo_body;
 use crate::support::tls::{Authority, Identity, Protocol};
 use crate::support::{
-    Capacity, DeafPort, Ended, Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe, dead_port, encode,
+    Capacity, Ended, FullListener, Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe, closed_port,
+    encode,
 };
 
 /// Long enough to be seen, short enough to be waited for.
@@ -250,12 +251,12 @@ fn a_server_can_stop_and_listen_again_at_its_address() {
     assert_eq!(TcpStream::connect(addr).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     let server = ScriptedServer::start_at(addr, |_| Reply::json("2"));
     Client::new(&server).get("/p/1").until("\r\n\r\n2");
-    assert_eq!(TcpStream::connect(dead_port()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(TcpStream::connect(closed_port()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
 
 #[test]
 fn a_deaf_port_neither_takes_nor_refuses_a_connection() {
-    let port = DeafPort::new();
+    let port = FullListener::new();
     let error = TcpStream::connect_timeout(&port.addr(), MOMENT).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
 }
@@ -289,16 +290,16 @@ async fn never_more_are_in_flight_than_the_client_holds() {
         _ => Reply::echo(seen).wait(Duration::from_millis(1)),
     });
     let client = client().build().unwrap();
-    let asked = futures_util::stream::iter(0..500).map(|n| {
-        let asked = client.get(server.url(&format!("/p/{n}"))).send();
+    let requested = futures_util::stream::iter(0..500).map(|n| {
+        let requested = client.get(server.url(&format!("/p/{n}"))).send();
         async move {
-            if let Ok(response) = asked.await {
+            if let Ok(response) = requested.await {
                 // That some are cut is the point.
                 let _ = response.bytes().await;
             }
         }
     });
-    asked.buffer_unordered(8).collect::<()>().await;
+    requested.buffer_unordered(8).collect::<()>().await;
     server.wait_until(|server| server.in_flight() == 0);
     assert_eq!(server.count(), 500);
     assert!((2..=8).contains(&server.max_in_flight()), "{}", server.max_in_flight());
@@ -381,8 +382,8 @@ async fn http2_is_agreed_on_with_as_many_streams_as_were_said() {
         (warm.version(), warm.headers()["x-odd"].as_bytes()),
         (http::Version::HTTP_2, b"1".as_slice())
     );
-    let asked = (1..7).map(|n| trusting.get(server.url(&format!("/p/{n}"))).send());
-    for answer in futures_util::future::join_all(asked).await {
+    let requested = (1..7).map(|n| trusting.get(server.url(&format!("/p/{n}"))).send());
+    for answer in futures_util::future::join_all(requested).await {
         answer.unwrap().text().await.unwrap();
     }
     assert_eq!((server.connections(), server.max_in_flight(), server.count()), (1, 2, 7));
@@ -413,8 +414,8 @@ fn a_run_has_a_folder_an_environment_and_an_end_of_its_own() {
         Run::new(&dir).under(["sh", "-c", "trap '' PIPE; echo x; exit $?"]).stdout(closed_pipe()).finish();
     assert_ne!(broken.code, Some(0), "the write fails");
     let file = std::fs::File::create(dir.path("said")).unwrap();
-    let aside: Ended = Run::new(&dir).under(["sh", "-c", "echo said >&2"]).stderr(file).finish();
-    assert_eq!((aside.stderr.as_str(), dir.read("said").as_str()), ("", "said\n"));
+    let to_file: Ended = Run::new(&dir).under(["sh", "-c", "echo said >&2"]).stderr(file).finish();
+    assert_eq!((to_file.stderr.as_str(), dir.read("said").as_str()), ("", "said\n"));
 }
 
 #[test]
@@ -441,15 +442,15 @@ fn a_run_under_way_can_be_fed_watched_signalled_and_killed() {
 
 #[test]
 fn a_run_that_hangs_is_killed_and_fails_its_test() {
-    let (told, tell) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let dir = WorkDir::new();
         let run = Run::new(&dir).under(["sh", "-c", "echo here; exec sleep 60"]).within(MOMENT * 10).spawn();
         let id = run.id();
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.wait())).unwrap_err();
-        told.send((id, panic.downcast_ref::<String>().unwrap().clone())).unwrap();
+        sender.send((id, panic.downcast_ref::<String>().unwrap().clone())).unwrap();
     });
-    let (id, message) = tell.recv().unwrap();
+    let (id, message) = receiver.recv().unwrap();
     assert!(message.contains("killed after") && message.contains("here"), "{message}");
     assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
 }

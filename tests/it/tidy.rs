@@ -122,8 +122,8 @@ fn every_file_says_what_it_is_for() {
 fn files_are_short_and_functions_take_few_parameters() {
     let sources = sources();
     let long = |source: &&Source| source.lines > shape::MOST_LINES_OF_A_FILE;
-    let said = |source: &Source| format!("{}: {} lines without its tests", source.name, source.lines);
-    let mut wrong: Vec<String> = sources.iter().filter(long).map(said).collect();
+    let describe = |source: &Source| format!("{}: {} lines without its tests", source.name, source.lines);
+    let mut wrong: Vec<String> = sources.iter().filter(long).map(describe).collect();
     wrong.extend(sources.iter().flat_map(shape::functions));
     nothing_in(&wrong);
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use rustix::process::Signal;
 
-use crate::support::{Capacity, Reply, Run, Script, ScriptedServer, WorkDir, dead_port};
+use crate::support::{Capacity, Reply, Run, Script, ScriptedServer, WorkDir, closed_port};
 
 const WORK: Duration = Duration::from_millis(10);
 
@@ -69,9 +69,9 @@ fn tune_requests_no_sku_twice_and_leaves_no_file() {
     dir.write_skus((0..400).map(|n| format!("S{}", n % 300)));
     let run = Run::new(&dir).args(["tune", "products.csv", "-u", &server.url("/p/{sku}"), "-o", "out.json"]);
     run.args(["--merge", "-c", "auto:8"]).finish().expect_code(0);
-    let asked = server.requests();
-    let different: HashSet<_> = asked.iter().map(|seen| seen.sku.clone()).collect();
-    assert_eq!(different.len(), asked.len());
+    let requested = server.requests();
+    let different: HashSet<_> = requested.iter().map(|seen| seen.sku.clone()).collect();
+    assert_eq!(different.len(), requested.len());
     assert_eq!(dir.names(), ["products.csv"]);
 }
 
@@ -184,7 +184,7 @@ fn tune_stops_for_refused_credentials_and_for_an_api_that_is_not_there() {
     assert_eq!((server.count(), ended.stdout()), (5, ""));
     for rows in [3, 100] {
         dir.write_skus(skus(rows));
-        let url = format!("http://{}/{{sku}}", dead_port());
+        let url = format!("http://{}/{{sku}}", closed_port());
         let ended = Run::new(&dir).args(["tune", "products.csv", "-u", &url]).finish().expect_code(69);
         assert!(ended.stderr.contains("Connection refused"), "{}", ended.stderr);
     }

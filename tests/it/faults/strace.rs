@@ -152,9 +152,9 @@ impl Log {
     }
 
     /// The call that was struck.
-    pub fn struck(&self, injection: &Injection) -> Option<&Call> {
-        let struck = |call: &&Call| if injection.kills() { call.cut } else { call.failed };
-        self.calls.iter().rev().filter(|call| call.name == injection.call).find(struck)
+    pub fn injected(&self, injection: &Injection) -> Option<&Call> {
+        let injected = |call: &&Call| if injection.kills() { call.cut } else { call.failed };
+        self.calls.iter().rev().filter(|call| call.name == injection.call).find(injected)
     }
 
     /// How often the busiest thread made each call.

@@ -13,6 +13,7 @@
 
 pub mod encode;
 pub mod frames;
+mod http1_bytes;
 pub mod log;
 pub mod page;
 pub mod raw;
@@ -21,12 +22,11 @@ pub mod run;
 pub mod script;
 pub mod server;
 pub mod tls;
-mod wire;
 pub mod work_dir;
 
 pub use log::Seen;
 pub use reply::{Capacity, Reply};
 pub use run::{Ended, Run, closed_pipe, sealed_file};
 pub use script::Script;
-pub use server::{DeafPort, ScriptedServer, dead_port};
+pub use server::{FullListener, ScriptedServer, closed_port};
 pub use work_dir::WorkDir;

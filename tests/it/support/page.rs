@@ -49,13 +49,13 @@ pub fn blocks(page: &'static str) -> Vec<Block> {
 }
 
 /// A folder with this build in its path, in which scripts are run, with words of the page replaced.
-pub struct Desk {
+pub struct PageFolder {
     /// The folder.
     pub dir: WorkDir,
     replaced: Vec<(String, String)>,
 }
 
-impl Desk {
+impl PageFolder {
     /// A folder with nothing but the program.
     pub fn new(replaced: &[(&str, &str)]) -> Self {
         let dir = WorkDir::new();

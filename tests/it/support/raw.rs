@@ -34,11 +34,13 @@ impl RawServer {
     }
 
     /// Calls for each request, with its SKU and attempt, and goes on for as long as it is told to.
-    pub fn answering(answer: impl Fn(&mut Socket, &Asked) -> Option<()> + Send + Sync + 'static) -> Self {
+    pub fn answering(
+        answer: impl Fn(&mut Socket, &RawRequest) -> Option<()> + Send + Sync + 'static,
+    ) -> Self {
         Self::start(move |mut socket| {
             loop {
-                let asked = socket.request()?;
-                answer(&mut socket, &asked)?;
+                let request = socket.request()?;
+                answer(&mut socket, &request)?;
             }
         })
     }
@@ -64,7 +66,7 @@ impl RawServer {
 }
 
 /// What was asked for.
-pub struct Asked {
+pub struct RawRequest {
     pub sku: String,
     /// Which attempt at this SKU it is, from 1.
     pub attempt: usize,
@@ -79,7 +81,7 @@ pub struct Socket {
 
 impl Socket {
     /// Reads the head of the next request, and of its body what comes along.
-    pub fn head(&mut self) -> Option<Asked> {
+    pub fn head(&mut self) -> Option<RawRequest> {
         let end = loop {
             match memchr::memmem::find(&self.unread, b"\r\n\r\n") {
                 Some(at) => break at + 4,
@@ -92,14 +94,14 @@ impl Socket {
         let mut log = self.log.lock().unwrap();
         let attempt = log.entry(sku.clone()).or_default();
         *attempt += 1;
-        Some(Asked { attempt: *attempt, sku })
+        Some(RawRequest { attempt: *attempt, sku })
     }
 
     /// Reads a request without a body.
-    pub fn request(&mut self) -> Option<Asked> {
-        let asked = self.head()?;
+    pub fn request(&mut self) -> Option<RawRequest> {
+        let request = self.head()?;
         assert!(self.unread.is_empty(), "more than one request at a time");
-        Some(asked)
+        Some(request)
     }
 
     fn read(&mut self) -> Option<()> {
@@ -117,8 +119,8 @@ impl Socket {
     }
 
     /// A good answer, which follows from the SKU alone.
-    pub fn echo(&mut self, asked: &Asked) -> Option<()> {
-        self.say(whole(&asked.sku))
+    pub fn echo(&mut self, request: &RawRequest) -> Option<()> {
+        self.say(whole(&request.sku))
     }
 
     /// Says no more, but goes on reading.

@@ -18,7 +18,7 @@ use super::WorkDir;
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// How often a waiting test looks.
-const LOOK: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// A run to be started in a [`WorkDir`], with an empty environment but for `PATH` and `HOME` (which
 /// is the folder).
@@ -223,14 +223,14 @@ impl Ongoing {
     #[track_caller]
     pub fn wait_for_stderr(&mut self, text: &str) {
         loop {
-            let over = self.look();
+            let over = self.poll();
             if over {
                 self.stderr.read_to_the_end();
             }
             if self.stderr.so_far().contains(text) {
                 return;
             }
-            assert!(!over, "ended without {text:?}: {}", self.story());
+            assert!(!over, "ended without {text:?}: {}", self.state());
         }
     }
 
@@ -239,8 +239,8 @@ impl Ongoing {
     #[track_caller]
     pub fn wait_until(&mut self, mut holds: impl FnMut() -> bool) {
         while !holds() {
-            let over = self.look();
-            assert!(!over, "ended too early: {}", self.story());
+            let over = self.poll();
+            assert!(!over, "ended too early: {}", self.state());
         }
     }
 
@@ -248,7 +248,7 @@ impl Ongoing {
     #[track_caller]
     pub fn wait(mut self) -> Ended {
         self.close_stdin();
-        while !self.look() {}
+        while !self.poll() {}
         let status = self.child.wait().unwrap();
         Ended {
             code: status.code(),
@@ -262,20 +262,20 @@ impl Ongoing {
 
     /// Looks whether it has ended; if not, takes note of its memory and sleeps a little.
     #[track_caller]
-    fn look(&mut self) -> bool {
+    fn poll(&mut self) -> bool {
         self.peak_memory = self.peak_memory.max(peak_memory(self.child.id()).unwrap_or(0));
         if self.child.try_wait().unwrap().is_some() {
             return true;
         }
         if self.started.elapsed() > self.limit {
             self.child.kill().unwrap();
-            panic!("killed after {:?}: {}", self.limit, self.story());
+            panic!("killed after {:?}: {}", self.limit, self.state());
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
         false
     }
 
-    fn story(&self) -> String {
+    fn state(&self) -> String {
         format!("{:?}\nstdout:\n{}\nstderr:\n{}", self.words, self.stdout.so_far(), self.stderr.so_far())
     }
 }
@@ -315,7 +315,7 @@ impl Ended {
 
     /// Standard error behind its first line, which says when the run was, what it read and what it wrote.
     #[track_caller]
-    pub fn said(&self) -> &str {
+    pub fn stderr_after_header(&self) -> &str {
         let (first, rest) = self.stderr.split_once('\n').unwrap_or((&self.stderr, ""));
         let program = concat!("skufetch ", env!("CARGO_PKG_VERSION"));
         let date = first.split_once(' ').filter(|(_, rest)| rest.starts_with(program)).map(|(date, _)| date);

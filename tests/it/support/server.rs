@@ -9,7 +9,7 @@ use skufetch::testing::demo::Server;
 
 use super::log::{Log, Seen};
 use super::tls::{Identity, Protocol};
-use super::{Reply, Script, tls, wire};
+use super::{Reply, Script, http1_bytes, tls};
 
 /// A test that waits longer for a request hangs.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ impl ScriptedServer {
         let book = Arc::clone(&log);
         let server = Server::listen_at(at, move |stream| {
             let handler = Arc::clone(&handler);
-            wire::converse(stream, Arc::clone(&log), move |seen| handler(seen))
+            http1_bytes::converse(stream, Arc::clone(&log), move |seen| handler(seen))
         });
         Self { server: server.unwrap(), scheme: "http", log: book }
     }
@@ -170,20 +170,20 @@ impl ScriptedServer {
 }
 
 /// An address at which nobody listens: connections to it are refused.
-pub fn dead_port() -> SocketAddr {
+pub fn closed_port() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
 /// An address at which somebody listens and never accepts: connections to it are neither made nor
 /// refused, until the client's own time is up.
-pub struct DeafPort {
+pub struct FullListener {
     addr: SocketAddr,
     _listener: tokio::net::TcpListener,
     _runtime: tokio::runtime::Runtime,
     _waiting: Vec<TcpStream>,
 }
 
-impl DeafPort {
+impl FullListener {
     /// Listens, and fills its own queue.
     pub fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -20,7 +20,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::log::{Log, Parts, Seen};
 use super::reply::Kind;
-use super::{Reply, wire};
+use super::{Reply, http1_bytes};
 
 /// The names that a good certificate has: those of [`ScriptedServer::url`](super::ScriptedServer::url)
 /// and its relatives.
@@ -142,7 +142,7 @@ pub(super) async fn converse(
         {
             converse_http2(stream, log, streams, handler).await;
         }
-        _ => wire::converse(stream, log, handler).await,
+        _ => http1_bytes::converse(stream, log, handler).await,
     }
 }
 
@@ -182,7 +182,7 @@ async fn answer(
     };
     let (seen, in_flight) = log.arrive(parts, at);
     let reply = handler(&seen);
-    wire::work(&reply).await;
+    http1_bytes::work(&reply).await;
     match reply.kind {
         Kind::Silence => std::future::pending().await,
         Kind::Refused => return Err(h2::Error::from(h2::Reason::REFUSED_STREAM).into()),
