@@ -1,4 +1,4 @@
-//! Connections that end while an answer or a request is under way: what is whole counts, what was cut is asked for
+//! Connections that end while an answer or a request is under way: what is whole counts, what was cut is requested
 //! again, and which of both it is never depends on luck.
 
 use crate::answers_malformed::both_ways;

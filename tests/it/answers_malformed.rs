@@ -8,7 +8,7 @@ use crate::support::WorkDir;
 use crate::support::raw::RawServer;
 use crate::support::reply::echo_body;
 
-/// An answer that nobody asked for.
+/// An unrequested answer.
 const STRANGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{\"sku\":\"strange\"}";
 
 /// What becomes of the SKU.
@@ -18,8 +18,8 @@ enum Outcome {
 }
 use Outcome::{Fails, Kept};
 
-/// Answers to their SKUs, each of which is a word for what is wrong. `#` stands for the good body's length and `@` for
-/// the body; what ends with `$` ends with the connection.
+/// Answers by SKU, which names what is wrong. `#` is replaced by the good body's length and `@` by the body; an answer
+/// that ends with `$` ends with the connection.
 const ANSWERS: &[(&str, &str, Outcome)] = &[
     ("reasonless", "HTTP/1.1 200\r\nContent-Length: #\r\n\r\n@", Kept),
     ("line-feeds", "HTTP/1.1 200 OK\nContent-Length: #\n\n@", Kept),

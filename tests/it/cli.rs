@@ -1,4 +1,4 @@
-//! The first minute: what a person sees who does not know the program yet, or mistypes something. Every
+//! The first minute: what a new user sees, or one who mistypes something. Every
 //! message says what, where and why, and what to type.
 
 use crate::support::{Ended, Run, ScriptedServer, WorkDir, closed_port};
@@ -20,7 +20,7 @@ fn refused(dir: &WorkDir, args: &[&str], code: i32) -> String {
 /// One message, whose first line says what and where, and then what to do.
 #[track_caller]
 fn says(stderr: &str, what: &str, to_do: &str) {
-    // Which run it was stands before what ended one.
+    // The header is printed before the error.
     assert!(format!("\n{stderr}").contains(&format!("\nerror: {what}")), "{stderr}");
     assert!(stderr.contains(to_do), "{stderr}");
     assert_eq!(stderr.matches("error:").count(), 1, "{stderr}");
@@ -102,7 +102,7 @@ fn without_a_url_it_says_exactly_what_to_type_with_a_column_that_is_there() {
         missing,
         "type: skufetch out.failed.csv --key id --url 'https://api.example.com/products/{id}' -o out.json --merge\n",
     );
-    // Options may hold secrets, so they are not repeated; and what was typed is not asked for again.
+    // Options may hold secrets, so they are not repeated; and what was typed need not be typed again.
     let kept = typed(&["products.csv", "-k", "region", "-o", "a.json", "-H", "X-Key: canary"]);
     says(&kept, missing, "add: --url 'https://api.example.com/products/{region}'\n");
     assert!(!kept.contains("canary") && !kept.contains("out.json"), "{kept}");

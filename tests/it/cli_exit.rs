@@ -1,4 +1,4 @@
-//! The exit codes as a shell sees them, and what stands behind each: published or not, asked or not.
+//! The exit codes as a shell sees them, and what each means: published or not, requested or not.
 
 use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir};
 

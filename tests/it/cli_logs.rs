@@ -58,7 +58,7 @@ fn is_dated(ended: &Ended, since: SystemTime, what: &str) {
     let first = ended.stderr.lines().next().unwrap();
     let (date, rest) = first.split_once(' ').unwrap();
     let began = humantime::parse_rfc3339(date).unwrap();
-    // It is told to the second.
+    // It is printed to the second.
     assert!(began + Duration::from_secs(1) > since && began <= SystemTime::now(), "{first}");
     assert_eq!(rest, format!("skufetch {}{what}", env!("CARGO_PKG_VERSION")));
 }
@@ -115,7 +115,7 @@ fn outside_a_terminal_the_first_line_of_every_ending_says_when_and_what_it_was()
         first.wait_for_stderr("SIGTERM");
         is_dated(&first.wait().expect_code(143), since, &format!(": standard input to {output}"));
     }
-    // A pipe has as many rows as come.
+    // The number of rows in a pipe is not known.
     let since = SystemTime::now();
     let ended = run(&["-", "-o", "-", "-u", &url]).stdin("sku\nA\n").finish().expect_code(0);
     is_dated(&ended, since, ": standard input to standard output");

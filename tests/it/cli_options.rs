@@ -23,7 +23,7 @@ fn fetch(dir: &WorkDir, server: &ScriptedServer, args: &[&str]) -> Ended {
     Run::new(dir).args(["products.csv", "-o", "out.json", "--url", &url]).args(args).finish()
 }
 
-/// What was asked for, in the order of the SKUs.
+/// What was requested, in the order of the SKUs.
 fn requested_skus(server: &ScriptedServer) -> Vec<String> {
     let mut skus: Vec<_> = server.requests().iter().map(|seen| seen.sku.clone()).collect();
     skus.sort();

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use crate::support::{Ended, Run, WorkDir, closed_pipe};
 
-/// Whether there is such a program. Without it the test is skipped, with a word; but not where `CI` says that
-/// nobody would read it.
+/// Whether there is such a program. Without it the test is skipped with a note, but fails in CI, where nobody reads
+/// notes.
 fn have(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let there = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
@@ -34,14 +34,14 @@ fn with_script(shell: &str, name: &str) -> WorkDir {
 /// Runs the shell on a script of its own, with the line to complete as its argument.
 #[track_caller]
 fn complete(dir: &WorkDir, shell: &[&str], script: &str, arguments: &[&str]) -> Ended {
-    // The program's own path comes last, where no script looks at it.
+    // The program's own path is last, where no script reads it.
     let words = shell.iter().chain([&script]).chain(arguments);
     let ended = Run::new(dir).under(words).env("TERM", "xterm").finish();
     assert!(ended.code == Some(0), "{arguments:?}\n{ended:?}");
     ended
 }
 
-/// A line to complete; what stands among the candidates; what does not.
+/// A line to complete; words among the candidates; words that are not.
 const LINES: [(&str, &[&str], &[&str]); 11] = [
     ("skufetch --con", &["--concurrency", "--connect-timeout", "--config"], &["--rate", "products.csv"]),
     ("skufetch products.csv --max-", &["--max-time", "--max-age", "--max-body"], &["--merge"]),
@@ -87,7 +87,7 @@ fn bash_completes_options_values_files_and_commands() {
         assert!(ended.stderr.contains("-F _skufetch"), "{ended:?}");
         holds("bash", line, &ended.stdout().lines().collect::<Vec<_>>());
     }
-    // No candidate: bash then offers files, as it was told to.
+    // No candidate: bash then offers files, as the script sets.
     for line in ["skufetch prod", "skufetch tune "] {
         let ended = complete(&dir, &["bash", "--norc", "-c"], script, &[line]);
         assert_eq!(ended.stdout().trim(), "", "{line}");
@@ -116,7 +116,7 @@ fn fish_completes_options_values_files_and_commands() {
     }
 }
 
-/// A zsh on a terminal of its own: the line is typed, then a tab; what comes is read until it matches.
+/// A zsh on a terminal of its own: the line is typed, then a tab; what is printed is read until it matches.
 const ON_A_TERMINAL: &str = r#"
     zmodload zsh/zpty
     zpty -b inner zsh -f -i

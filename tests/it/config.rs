@@ -160,7 +160,7 @@ fn a_variable_that_is_nearly_a_setting_is_warned_about() {
     );
 }
 
-/// A setting, a value that it cannot have, and the table it stands in.
+/// A setting, a value that it cannot have, and its table.
 const WRONG: &[(&str, &str, &str)] = &[
     ("delimiter", ";;", "input"),
     ("no-headers", "perhaps", "input"),

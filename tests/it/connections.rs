@@ -21,7 +21,7 @@ fn skus(count: usize) -> WorkDir {
     dir
 }
 
-/// An answer that is whole, under this head, with these bytes after it that no request asked for.
+/// A complete answer of this version, followed by these bytes, which belong to no request.
 fn followed_by(seen: &Seen, version: &str, after: &[u8]) -> Reply {
     let body = echo_body(&seen.sku);
     let head = format!("{version} 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
@@ -98,7 +98,7 @@ fn no_stream_is_opened_over_what_the_server_allows() {
             setting(Protocol::Http2 { streams }, 100, move |seen| Reply::echo(seen).wait(wait));
         let args = ["--ca-cert", "ca.pem", "-c", "20", "--retries", "0"];
         run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
-        // One that is refused would come on a connection of its own.
+        // A refused one would be sent on a connection of its own.
         let connections = 20_usize.div_ceil(streams as usize) + 10;
         assert!(server.connections() <= connections, "{} for {streams}", server.connections());
         assert!(server.count() == 100 && server.max_in_flight() <= 20, "{streams} streams");
@@ -157,7 +157,7 @@ fn an_address_with_user_info_has_all_of_the_concurrency() {
     let (dir, server) = (skus(120), ScriptedServer::start(move |seen| Reply::echo(seen).wait(wait)));
     let url = server.url("/p/{sku}").replace("http://", "http://me:pw@");
     run_with_url(&dir, &url, ["-c", "40"]).finish().expect_code(0);
-    // Ten look for the first connection.
+    // Ten wait for the first connection.
     assert!((11..=40).contains(&server.max_in_flight()), "{}", server.max_in_flight());
     assert_eq!(server.requests()[0].header("authorization"), Some("Basic bWU6cHc="));
 }
@@ -181,7 +181,7 @@ fn what_waits_to_be_sent_again_is_not_sent_once_the_run_stops() {
         CLOSED.fetch_add(1, Ordering::Relaxed);
         Reply::hang_up()
     });
-    // The next token comes in 6 s: within the time that is given to those in flight.
+    // The next token is due in 6 s: within the time that is given to those in flight.
     let mut run =
         run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "1", "-r", "10/m", "--burst", "2"]).spawn();
     run.wait_until(|| CLOSED.load(Ordering::Relaxed) == 1);

@@ -1,5 +1,5 @@
 //! Faults at every call that touches a file: whatever a kill, a full disk or a broken one strikes, the
-//! old output or the new one stands whole, and the same command goes on from there.
+//! old output or the new one is complete, and the same command continues from there.
 //!
 //! The ordinary suite kills one kind of run at every call of its publishing sequence, and samples the
 //! rest. All of it, in a few minutes: `cargo test --test it faults -- --ignored --nocapture`.

@@ -50,7 +50,7 @@ fn published(count: usize) -> (WorkDir, Api) {
     (dir, api)
 }
 
-/// The old file stands byte for byte, the new one beside it; nothing else is left to go on with.
+/// The old file is unchanged, the new one beside it; nothing else is left to resume.
 #[track_caller]
 fn expect_held(dir: &WorkDir, before: &str, ended: Ended, says: &[&str]) -> Ended {
     let ended = ended.expect_code(76);

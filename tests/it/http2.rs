@@ -1,4 +1,4 @@
-//! HTTP/2 where TLS agrees on it, with as many requests in flight as were asked for.
+//! HTTP/2 where TLS agrees on it, with as many requests in flight as `--concurrency` says.
 
 use std::time::Duration;
 

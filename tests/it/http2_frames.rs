@@ -181,7 +181,7 @@ fn a_slow_stream_does_not_end_a_connection_on_which_others_are_answered() {
 
 #[test]
 fn what_a_closing_server_did_not_process_costs_no_attempt() {
-    // Before anything was asked; with a request that it looked at no more; with one that it still answers.
+    // Before any request; with a request that it did not process; with one that it still answers.
     for phase in [0, 1, 2] {
         let (dir, server) = setting(30, move |n, mut frames| async move {
             frames.settings(&[]).await?;
@@ -201,7 +201,7 @@ fn what_a_closing_server_did_not_process_costs_no_attempt() {
             }
             frames.be_silent().await
         });
-        // Where nothing was asked yet, who looks for a connection may find that it is over.
+        // Without a request so far, the next one may find that the connection is closed.
         let retries = if phase == 0 { "1" } else { "0" };
         run(&dir, &server, &format!("-c 1 --timeout 5s --retries {retries}")).expect_code(0);
         if phase > 0 {

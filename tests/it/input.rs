@@ -1,4 +1,4 @@
-//! Every way a CSV may be written is read as the person meant it: which rows are asked for, under which
+//! Every way a CSV may be written is read as the person meant it: which rows are requested, under which
 //! keys, from which line.
 
 use std::io::Write;
@@ -22,7 +22,7 @@ pub fn keys(output: &str) -> Vec<String> {
     output.lines().filter(|line| line.starts_with('"')).map(line).collect()
 }
 
-/// Fetches what stands in a file and gives how that ended, with its keys.
+/// Fetches the rows of a file, and returns how the run ended and its keys.
 #[track_caller]
 fn fetch(content: impl AsRef<[u8]>, args: &[&str]) -> (Ended, Vec<String>) {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
@@ -31,7 +31,7 @@ fn fetch(content: impl AsRef<[u8]>, args: &[&str]) -> (Ended, Vec<String>) {
     let base = ["products.csv", "-o", "out.json", "--min-success", "0", "-u", &url];
     let ended = Run::new(&dir).args(base).args(args).finish();
     let keys = if dir.has("out.json") { keys(&dir.read("out.json")) } else { Vec::new() };
-    // Sorted both: answers come in any order.
+    // Both sorted: answers arrive in any order.
     let mut requested: Vec<_> = server.requests().iter().map(|seen| seen.sku.clone()).collect();
     let mut kept = keys.clone();
     requested.sort();
@@ -234,7 +234,7 @@ fn rows_that_were_never_reached_are_deferred_and_still_add_up() {
 
 #[test]
 fn a_gzip_bomb_of_rows_streams() {
-    // 20 million bytes of rows, of which three are asked for.
+    // 20 million bytes of rows, of which three are requested.
     let mut csv = b"sku,note\n".to_vec();
     (0..3).for_each(|n| writeln!(csv, "A{n},x").unwrap());
     (0..200_000).for_each(|_| writeln!(csv, "A0,{}", "y".repeat(96)).unwrap());

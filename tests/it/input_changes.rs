@@ -27,7 +27,7 @@ fn csv(skus: impl IntoIterator<Item = usize>) -> String {
     skus.into_iter().fold("sku,note,kind\n".to_owned(), |text, n| text + &row(n))
 }
 
-/// A server that is slow until it is told otherwise.
+/// A server that is slow until it is switched to fast.
 struct Slow {
     server: ScriptedServer,
     is_fast: Arc<AtomicBool>,
@@ -59,7 +59,7 @@ impl Slow {
         run.wait()
     }
 
-    /// No other SKU was asked for than these.
+    /// No other SKU than these was requested.
     #[track_caller]
     fn asked_for_none_but(&self, skus: impl IntoIterator<Item = usize>) {
         let known: HashSet<String> = skus.into_iter().map(sku).collect();

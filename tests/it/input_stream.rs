@@ -1,4 +1,4 @@
-//! Standard input: rows are asked for as they arrive, and it is checked as it streams.
+//! Standard input: rows are requested as they arrive, and it is checked as it streams.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -46,7 +46,7 @@ fn input_that_arrives_byte_by_byte_is_the_same_input() {
         let mut run = start(&dir, &server, &[]);
         for (n, byte) in content.iter().enumerate() {
             run.feed([*byte]);
-            // At first, where marks and magic numbers stand, every byte is to be a read of its own.
+            // At the start, where marks and magic numbers are, every byte is a read of its own.
             if n < 8 {
                 std::thread::sleep(Duration::from_millis(3));
             }

@@ -1,4 +1,4 @@
-//! Refresh: `--merge` starts from the output that is there, and asks only for what it must.
+//! Refresh: `--merge` starts from the output that is there, and requests only what it must.
 
 use std::process::Command;
 
@@ -139,7 +139,7 @@ fn max_age_leaves_alone_what_is_younger_in_both_shapes() {
         for (key, value) in members(&before) {
             assert!(text.contains(&format!("\"{key}\":{value}")), "{key} stands as it stood");
         }
-        // Their age is still known after a run that left them alone; and what is older is asked for.
+        // Their age is still recorded after a run that did not request them; and what is older is requested.
         let ended = run(&["--max-age", "1h"]).expect_code(0);
         assert_eq!((counts(&ended), server.count()), ([3, 0, 3, 0, 0, 0], 3));
         let ended = run(&["--max-age", "1ms"]).expect_code(0);
@@ -339,7 +339,7 @@ fn lines_of_two_kinds_are_never_mixed() {
             assert!(messages(&ended).contains("cannot merge with out.json: "), "{}", messages(&ended));
             assert!(messages(&ended).ends_with(&messages(&plan)), "{}", messages(&plan));
             assert_eq!((server.count(), dir.read("out.json")), (requested, old), "{before:?} {now:?}");
-            // Without the state file, shape and format are told by the lines themselves.
+            // Without the state file, shape and format are found from the lines themselves.
             std::fs::remove_file(dir.path("out.json.state")).unwrap();
             let is_seen =
                 [before, now].iter().any(|way| ["--shape", "--format"].contains(way.first().unwrap_or(&"")));
@@ -414,7 +414,7 @@ fn nothing_is_pruned_while_a_damaged_row_may_be_any_sku() {
     dir.write("out.json", "{\"a\":1,\"b\":2,\"gone\":3}");
     let url = server.url("/p/{sku}");
     let args = ["products.csv", "-o", "out.json", "--merge", "--prune", "--min-success", "0", "--url", &url];
-    // A comma that moves the cells: `b` stands where the name belongs.
+    // A comma that moves the cells: `b` is where the name belongs.
     dir.write("products.csv", "name,sku,x\nn,a,1\nn,4,b,1\n");
     let ended = Run::new(&dir).args(args).finish().expect_code(1);
     assert!(ended.stderr.contains("--prune took nothing out"), "{}", ended.stderr);

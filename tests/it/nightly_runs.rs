@@ -1,4 +1,4 @@
-//! Nights of a cron job, told as they pass.
+//! Several runs of a nightly job, one after the other.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -80,7 +80,7 @@ fn four_nights_complete_then_down_half_way_then_resumed_then_refreshed_with_304s
     assert_eq!(Run::new(&dir).args(["--version"]).finish().code, Some(0));
 }
 
-/// What the API knows tonight, and how it is.
+/// What the API has tonight, and its state.
 #[derive(Default)]
 struct Catalogue {
     bodies: HashMap<String, String>,
@@ -106,7 +106,7 @@ struct Model {
 }
 
 impl Model {
-    /// Every SKU of the list that the API knows, in the order of the list.
+    /// Every SKU of the list that the API has, in the order of the list.
     fn night(list: &[String], bodies: &HashMap<String, String>) -> Self {
         let mut model = Self::default();
         for sku in list {
@@ -219,7 +219,7 @@ fn seven_nights_after_each_of_which_the_file_is_what_a_model_says_or_the_old_one
     model.assert_in(dir);
     assert_eq!(dir.read("changes.jsonl"), Model::default().changes_to(&model, list));
 
-    // Night 2: the CSV grows, and the API does not know three of its SKUs.
+    // Night 2: the CSV grows, and the API has three of its SKUs no more.
     let list = &all[..];
     for gone in [&all[7], &all[150], &all[399]] {
         bodies.remove(gone);
@@ -269,7 +269,7 @@ fn seven_nights_after_each_of_which_the_file_is_what_a_model_says_or_the_old_one
     assert!(matches!(full.code, Some(73 | 74)), "{:?}: {}", full.code, full.stderr);
     assert_eq!(dir.bytes("out.json"), good);
 
-    // Night 7: all is well, and what night 5 was told is not asked for again.
+    // Night 7: all is well, and the answers of night 5 are not requested again.
     let before = job.server.count();
     let ended = job.night(&list, &bodies, ApiState::Up).expect_code(1);
     assert!(finished(&ended)["recovered"].as_u64() >= Some(fetched), "{}", ended.stderr);

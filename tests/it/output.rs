@@ -193,7 +193,7 @@ fn below_min_success_nothing_is_published_and_the_old_output_is_unchanged() {
     assert_eq!(dir.read("out.json"), "the old one, whatever it is");
     assert!(dir.has("out.json.journal") && dir.has("out.failed.csv"));
     assert!(messages(&ended).contains("--min-success 50"), "{}", ended.stderr);
-    // Exactly half is enough; and what was answered is not asked for again.
+    // Exactly half is enough; and what was answered is not requested again.
     let ended = fetch(&dir, &server).finish().expect_code(1);
     assert_eq!((counts(&ended), server.count()), ([10, 5, 0, 5, 0, 0], 16));
     assert_eq!(keys(&dir.read("out.json")), skus[5..]);

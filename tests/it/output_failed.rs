@@ -1,4 +1,4 @@
-//! `out.failed.csv`: the failed rows as they stood, which are themselves an input.
+//! `out.failed.csv`: the failed rows as they were, which are themselves an input.
 
 use std::time::Duration;
 
@@ -190,7 +190,7 @@ fn a_cell_that_a_spreadsheet_would_run_is_guarded_and_goes_back_in_unchanged() {
             assert!(!cell.starts_with(['=', '+', '-', '@']), "{line}");
         }
     }
-    // Failed twice over, it is the same file; then each is asked for by its own name.
+    // Failed a second time, it is the same file; then each is requested by its own name.
     let again = |server: &ScriptedServer| {
         let url = server.url("/{=name}/{sku}");
         Run::new(&dir)
@@ -290,7 +290,7 @@ fn the_failure_file_is_written_at_every_end_that_had_failures() {
         "S0030" => Reply::retry_after(429, "3600"),
         _ => Reply::echo(seen).wait(Duration::from_millis(40)),
     });
-    // A server that asks for more quiet than is granted, a signal, the end of the time.
+    // A server that demands a longer wait than is allowed, a signal, the end of the time.
     let ended = fetch(&dir, &server).args(["-c", "1"]).finish().expect_code(75);
     assert_eq!(counts(&ended)[3], 1);
     let run = |more: &[&str]| {
@@ -320,7 +320,7 @@ fn rows_without_a_key_do_not_count_for_min_success() {
     let ended = run(1);
     assert!(ended.stderr.contains("2 fetched, 20 failed"), "{}", ended.stderr);
     assert_eq!(dir.read("out.json").lines().count(), 4);
-    // Other rows that may not be asked for do.
+    // Other rows that may not be requested do.
     dir.write("products.csv", format!("name,sku\n{}a,A\nb,B\n", "x,..\n".repeat(20)));
     assert!(run(69).stderr.contains("min-success"));
 }

@@ -35,7 +35,7 @@ pub fn echoed<S: AsRef<str>>(skus: impl IntoIterator<Item = S>) -> String {
     format!("{{\n{}\n}}\n", lines.join(",\n"))
 }
 
-/// The events that a run told as JSON lines.
+/// The events that a run logged as JSON lines.
 #[track_caller]
 pub fn events(ended: &Ended) -> Vec<Value> {
     let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));

@@ -18,7 +18,7 @@ fn shop(mode: u32) -> (WorkDir, ScriptedServer) {
     (dir, ScriptedServer::echo())
 }
 
-/// Nothing was asked for, and nothing is left but the lock.
+/// Nothing was requested, and only the lock is left.
 #[track_caller]
 fn untouched(dir: &WorkDir, server: &ScriptedServer) {
     assert_eq!((server.count(), dir.read("out.json").as_str()), (0, "{\n\"OLD\":1\n}\n"));

@@ -9,7 +9,7 @@ use crate::output_kit::{counts, fetch, fetch_to, keys, skus, without_times};
 use crate::support::reply::echo_body;
 use crate::support::{Reply, Script, ScriptedServer, WorkDir};
 
-/// What Python reads from an output, told as one JSON object again.
+/// What Python reads from an output, written as one JSON object again.
 fn by_python(dir: &WorkDir, name: &str) -> Value {
     let script = "
 import json, sys

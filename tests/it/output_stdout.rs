@@ -1,5 +1,5 @@
 //! Standard output and standard error that are closed, full, read-only or left by their reader: answers that would be
-//! lost are not asked for, and nothing that is said goes anywhere else.
+//! lost are not requested, and no message is written anywhere else.
 
 use std::io;
 use std::os::fd::OwnedFd;

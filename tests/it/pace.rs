@@ -83,7 +83,7 @@ fn a_hard_limit_that_is_too_low_is_an_error_before_any_request_with_a_hint() {
         .after_shell("ulimit -n 256")
         .finish()
         .expect_code(0);
-    // Where not even one has room, no number is proposed.
+    // Where not even one fits, no number is proposed.
     let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "1"]).after_shell("ulimit -n 40").finish();
     let ended = ended.expect_code(2);
     assert!(ended.stderr.contains("ulimit -Hn") && !ended.stderr.contains("or use"), "{}", ended.stderr);

@@ -1,4 +1,4 @@
-//! What a server asks for in `Retry-After`: the whole pool is quiet, then one probe, then growth.
+//! `Retry-After`: the whole pool pauses, then one probe is sent, then the limit grows.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ fn skus(count: usize) -> WorkDir {
     dir
 }
 
-/// A moment for what had left before the answer came, and for its way.
+/// Time for what had left before the answer arrived, and for its transfer.
 const UNDER_WAY: Duration = Duration::from_millis(150);
 
 #[test]

@@ -1,4 +1,4 @@
-//! Refusals that are still held at the end of a run: one SKU that came before tells what they mean.
+//! Refusals that are still held at the end of a run: one SKU that was answered before shows what they mean.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn assert_deferred(dir: &WorkDir, ended: &Ended, deferred: &str) {
     assert!(dir.has("out.json.journal") && !dir.has("out.failed.csv"));
 }
 
-/// Answers all but the last SKUs, and by this function the one that is asked again.
+/// Answers all but the last SKUs; this function answers the one that is requested again.
 fn refusing_from(first: usize, again: impl Fn() -> Reply + Send + Sync + 'static) -> ScriptedServer {
     ScriptedServer::start(move |seen| match (number(seen), seen.attempt) {
         (n, _) if n >= first => Reply::status(401),
@@ -68,7 +68,7 @@ fn skus_that_are_forbidden_themselves_at_the_end_fail_as_anywhere() {
     let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
     assert!(ended.stderr.contains("27 fetched, 3 failed (3 not authorised (401))"), "{}", ended.stderr);
     assert_eq!(server.count(), 31);
-    // What was asked again changes nothing of its SKU's entry.
+    // The second request changes nothing of its SKU's entry.
     let out = dir.read("out.json");
     assert_eq!(out.matches("\"attempts\":1,\"body\":{\"sku\":").count(), 27, "{out}");
     assert!(!out.contains("another answer"), "{out}");
@@ -210,7 +210,7 @@ fn an_answer_that_is_already_under_way_when_the_run_stops_still_settles() {
 
 #[test]
 fn a_good_answer_that_left_before_a_refusal_came_does_not_make_it_a_failure() {
-    // SKU 3 is refused while SKU 4 is under way, and nobody is let in after that.
+    // SKU 3 is refused while SKU 4 is under way, and no request leaves after that.
     let dir = skus(60);
     let server = ScriptedServer::start(|seen| match number(seen) {
         0..=2 => Reply::echo(seen),
@@ -272,7 +272,7 @@ fn forbidden_skus_do_not_end_every_run_that_goes_on_from_a_journal() {
         } else {
             assert!(ended.stderr.contains("10 failed (10 forbidden)"), "{}", ended.stderr);
             assert_eq!(dir.read("out.json").lines().count(), 32);
-            // Ten rows, and one that came before: after the first five, and at the end.
+            // Ten rows, and one that was answered before: after the first five, and at the end.
             assert_eq!(server.count(), 12);
         }
     }

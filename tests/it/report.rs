@@ -232,7 +232,7 @@ fn a_signal_leaves_a_report_and_so_does_a_second_one() {
         assert_eq!((&report["rows"], &report["published"]), (&200.into(), &false.into()));
         assert!(report["fetched"].as_u64().unwrap() >= 20 && report["deferred"].as_u64().unwrap() > 100);
         assert!(report["error"].as_str().unwrap().contains("SIGINT"), "{report}");
-        // The next run goes on, and its report tells what came from the journal.
+        // The next run goes on, and its report counts what it took from the journal.
         stuck.store(false, Ordering::Relaxed);
         let report = json_report(&dir, plain(&dir, &server, "out.json"), 0);
         assert!(report["recovered"].as_u64().unwrap() >= 20 && report["fetched"] == 200, "{report}");

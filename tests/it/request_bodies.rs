@@ -1,4 +1,4 @@
-//! Bodies that are sent: the server reads each value as it stands in the CSV, whatever the body's type.
+//! Bodies that are sent: the server reads each value as it is in the CSV, whatever the body's type.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ fn skus(skus: &[&str]) -> WorkDir {
     dir
 }
 
-/// Sends this body for these SKUs, and gives the bodies that came.
+/// Sends this body for these SKUs, and returns the bodies that arrived.
 fn sent(skus_asked: &[&str], args: &[&str]) -> Vec<Vec<u8>> {
     let (dir, server) = (skus(skus_asked), ScriptedServer::start(|_| Reply::json("1")));
     run_with_url(&dir, &server.url("/p"), ["-c1"]).args(args).finish().expect_code(0);
@@ -109,7 +109,7 @@ fn a_type_that_says_nothing_of_values_needs_the_option_before_any_request() {
             assert!(ended.stderr.contains(shown), "{headers:?}: {}", ended.stderr);
             assert!(ended.stderr.contains("--body-escape json, form or xml"), "{}", ended.stderr);
         }
-        // Without a placeholder, and with the option, there is nothing to ask.
+        // Without a placeholder, and with the option, nothing is ambiguous.
         for more in [&["--body", "a,{x} {{sku}}"][..], &["--body", "a,{sku}", "--body-escape", "none"]] {
             let args = types.iter().map(String::as_str).chain(more.iter().copied());
             let ended = run_with_url(&skus(&["1"]), &server.url("/{sku}"), args)
@@ -267,7 +267,7 @@ fn braces_are_literal_except_for_a_column_and_a_doubled_column() {
     let (dir, server) = (skus(&["7"]), ScriptedServer::echo());
     let ended = run_with_url(&dir, &server.url("/p"), ["--body", "{{sku}}"]).finish().expect_code(2);
     assert!(ended.stderr.contains("the value of the column is {sku}"), "{}", ended.stderr);
-    // In URL and headers every brace must mean something, and doubled ones stand for one.
+    // In URL and headers every brace must mean something, and doubled ones mean one.
     run_with_url(&dir, &server.url("/{{sku}}/{sku}"), ["-H", "X-A: {{sku}} {{{sku}}}"])
         .finish()
         .expect_code(0);

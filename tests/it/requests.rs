@@ -1,4 +1,4 @@
-//! What leaves for the API: values that arrive as they stand in the CSV, or no request at all.
+//! What is sent to the API: values that arrive as they are in the CSV, or no request at all.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ pub fn run_with_url<'a, S: AsRef<OsStr>>(
     Run::new(dir).args(["products.csv", "-o", "out.json", "--url", url]).args(args)
 }
 
-/// Values that an encoder, a URL parser or a server may trip over, and that may all be asked for.
+/// Values that an encoder, a URL parser or a server may trip over, and that may all be requested.
 const ODD: [&str; 27] = [
     "00123",
     "a b",

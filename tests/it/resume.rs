@@ -336,7 +336,7 @@ fn when_the_time_is_over_the_run_ends_with_75_and_the_next_goes_on() {
     assert_eq!(dir.read("out.json"), echoed(&skus));
 }
 
-/// Makes the answers in a journal come so long ago, and its checksums hold again.
+/// Dates the answers in a journal back by so much, and makes its checksums valid again.
 fn age(dir: &WorkDir, name: &str, by: Duration) {
     let text = dir.read(name);
     let mut aged = String::new();
@@ -388,7 +388,7 @@ fn old_answers_of_a_journal_are_named_warned_of_and_bounded_by_max_age() {
     for says in ["2 from the journal, the oldest 18 days old", "is 18 days old; --max-age"] {
         assert!(ended.stderr.contains(says), "{says}: {}", ended.stderr);
     }
-    // Bounded, with --merge and without it: what is too old is asked for again.
+    // Bounded, with --merge and without it: what is too old is requested again.
     for extra in [&["--max-age", "20h"][..], &["--max-age", "20h", "--merge"]] {
         let (dir, server) = interrupted();
         age(&dir, "out.json.journal", 21 * DAY / 24);

@@ -37,7 +37,7 @@ fn killed_again_and_again(kills: u64, latency: Duration) {
         // So spread that the last one still falls into the run.
         let moment = kill * step + chance.u64(1..step);
         run.wait_until(|| answered.load(Ordering::Relaxed) >= moment);
-        // Not just when a request has come, which is just when an answer was read.
+        // Not at the moment when a request has arrived, which is when an answer was read.
         thread::sleep(latency.mul_f64(2.0 * chance.f64()));
         run.kill();
         deaths.push(Instant::now());

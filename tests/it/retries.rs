@@ -101,7 +101,7 @@ fn a_status_below_400_that_retry_on_names_is_retried_and_fails_its_sku_when_the_
             ),
         );
         let codes = format!("+{status}");
-        // Of 200, SKU 1 is asked until its retries are spent, too.
+        // Of 200, SKU 1 is requested until its retries are spent, too.
         let args = ["--retry-on", &codes, "--retries", "1", "--min-success", "0"];
         let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
         let kept = if status == 200 { "{\n\"0\":0\n}\n" } else { "{\n\"0\":0,\n\"1\":1\n}\n" };

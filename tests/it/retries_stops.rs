@@ -170,7 +170,7 @@ fn an_outage_in_the_middle_is_survived_and_costs_few_requests() {
 #[test]
 fn an_outage_of_20_seconds_costs_no_sku_and_at_most_three_tenths_more_requests() {
     let dir = skus(400);
-    // It begins with the hundredth request, whenever that comes.
+    // It begins with the hundredth request, whenever that arrives.
     let began = OnceLock::new();
     let server = ScriptedServer::start(move |seen| {
         let is_out = seen.number >= 100 && began.get_or_init(Instant::now).elapsed().as_secs() < 20;

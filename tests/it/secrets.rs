@@ -32,7 +32,7 @@ pub fn fail(seen: &Seen) -> Reply {
     }
 }
 
-/// What may stand in a header field.
+/// What may be in a header field.
 fn one_line(text: &str) -> String {
     text.replace(['\r', '\n'], " ").chars().filter(char::is_ascii).collect()
 }
@@ -93,7 +93,7 @@ fn a_literal_secret_in_the_templates_query_or_user_info_appears_nowhere() {
     let (dir, server) = (
         WorkDir::new(),
         ScriptedServer::start(|seen| match seen.sku.as_str() {
-            // Nothing tells what the value of `q` is.
+            // Nothing shows what the value of `q` is.
             "404" | "500" | "400" => Reply::status(seen.sku.parse().unwrap()),
             "html" => Reply::bytes("<html>"),
             "gzip" | "raw" | "encoding" | "select" => Reply::status(409),

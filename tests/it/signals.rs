@@ -1,4 +1,4 @@
-//! Signals: the wire drains, the journal is safe, nothing is published, and the exit names the signal.
+//! Signals: requests in flight end, the journal is safe, nothing is published, and the exit names the signal.
 
 use std::thread;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn a_signal_drains_what_is_in_flight_keeps_the_journal_and_publishes_nothing() {
         assert!(messages(&ended).contains(&format!("stopped by {name}")), "{}", ended.stderr);
         let again = dir.read("out.json.journal").lines().filter(|line| line.contains("\"fetched\"")).count();
         assert_eq!(again, requested);
-        // The same command goes on: nothing that was answered is asked for again. The journal belongs to
+        // The same command goes on: nothing that was answered is requested again. The journal belongs to
         // the template, so the second server has to be where the first was.
         let addr = server.addr();
         drop(server);

@@ -208,7 +208,7 @@ fn every_row_is_in_exactly_one_number_at_every_end() {
     assert!(fetched >= 90 && failed == 0 && deferred >= 290);
     assert_eq!(at_end(&ScriptedServer::start(|_| Reply::status(410)), 69)[3..], [401, 2, 0]);
     assert_eq!(at_end(&ScriptedServer::echo(), 1), [403, 400, 0, 1, 2, 0]);
-    // Nobody there; and nobody who takes the result.
+    // No server; and no reader of the result.
     let nobody = format!("http://{}/{{sku}}", closed_port());
     let to =
         |output: &str| Run::new(&dir).args(["products.csv", "-o", output, "--log-format", "json", "--fresh"]);

@@ -1,5 +1,5 @@
 //! The tests' own ground: each misbehaviour of the scripted server is what a plain client sees, and
-//! each thing it counts is so. A test that stands on it can then mean what it says.
+//! each thing it counts is so. A test that uses it can then rely on it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -26,7 +26,7 @@ const MOMENT: Duration = Duration::from_millis(20);
 /// Never over within a test.
 const AGES: Duration = Duration::from_hours(1);
 
-/// A client that knows nothing of HTTP.
+/// A client that writes and reads bytes, without HTTP.
 struct Client(TcpStream);
 
 impl Client {
@@ -45,7 +45,7 @@ impl Client {
         self.send(&format!("GET {target} HTTP/1.1\r\nHost: shop\r\n\r\n"))
     }
 
-    /// Reads until these bytes have come.
+    /// Reads until these bytes have arrived.
     fn until(&mut self, end: &str) -> String {
         let mut seen = Vec::new();
         while !seen.ends_with(end.as_bytes()) {
@@ -64,7 +64,7 @@ impl Client {
     }
 }
 
-/// What a client sees that asks once and reads to the end of the connection.
+/// What a client reads that sends one request and reads to the end of the connection.
 fn see(reply: Reply) -> (String, Option<ErrorKind>) {
     let server = ScriptedServer::start(move |_| reply.clone());
     Client::new(&server).get("/p/1").rest()
@@ -425,7 +425,7 @@ fn a_run_under_way_can_be_fed_watched_signalled_and_killed() {
         Run::new(&dir).under(["sh", "-c", "read line; echo $line >&2; exec sleep 60"]).open_stdin().spawn();
     run.feed("one\n");
     run.wait_for_stderr("one");
-    // One look at its memory before it is gone.
+    // One sample of its memory before it ends.
     let mut looked = false;
     run.wait_until(|| std::mem::replace(&mut looked, true));
     run.signal(Signal::TERM);

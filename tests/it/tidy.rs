@@ -1,4 +1,4 @@
-//! The rules of the structure that the compiler does not know: imports go to lower layers only, no cycle between
+//! The rules of the structure that the compiler does not check: imports go to lower layers only, no cycle between
 //! files, one module for each outside power, the sizes of files and functions, and no type name twice.
 
 mod imports;

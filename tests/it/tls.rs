@@ -1,4 +1,4 @@
-//! Certificates: refused at once, with a word that helps; trusted where told.
+//! Certificates: refused at once, with a hint; trusted where an option says so.
 
 use crate::requests::run_with_url;
 use crate::support::tls::{Authority, Identity, Protocol};

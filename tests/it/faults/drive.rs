@@ -65,7 +65,7 @@ pub fn terminated(
 }
 
 /// Runs with standard input as the input, open until every answer is safe in the journal. Only then
-/// strace comes, and the input ends: what it sees and strikes is the publishing sequence.
+/// strace is attached, and the input ends: what it traces and fails is the publishing sequence.
 pub fn at_publish(stage: &Stage, case: &str, injection: Option<&Injection>) -> InjectedRun {
     let (dir, control) = (stage.folder(), WorkDir::new());
     let log = control.path("log");

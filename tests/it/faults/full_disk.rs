@@ -61,8 +61,8 @@ fn run(program: &str, args: &[&str], at: &Path) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Runs with so many KiB left, expects the exit code, makes room, and expects the end of a run that was
-/// never disturbed. Gives what was said and how often the API was asked.
+/// Runs with so many KiB left, expects the exit code, frees space, and expects the end of a run that was
+/// never disturbed. Returns standard error and the number of requests.
 fn run_with_free(kib: usize, code: i32, end: End) -> Option<(String, usize)> {
     let stage = Stage::new(Kind::Large);
     let disk = SmallDisk::mount(16 << 10)?;

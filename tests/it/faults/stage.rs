@@ -29,7 +29,7 @@ pub enum Kind {
     Record,
     /// Bodies that take several writes.
     Large,
-    /// Bodies so large that the output is drafted while answers still come, one after the other.
+    /// Bodies so large that the output is drafted while answers still arrive, one after the other.
     Drafted,
     /// One answer after the other, long enough to be synced in between.
     Slow,
@@ -83,7 +83,7 @@ pub struct Stage {
     pub kind: Kind,
     server: ScriptedServer,
     before: WorkDir,
-    /// What stood there before.
+    /// The files before the run.
     pub old: Files,
     /// What an undisturbed run leaves.
     pub new: Files,
@@ -147,7 +147,7 @@ impl Stage {
         dir
     }
 
-    /// The run; `case` tells its requests from those of others.
+    /// The run; `case` distinguishes its requests from those of others.
     pub fn run<'a>(&self, dir: &'a WorkDir, input: &str, case: &str) -> Run<'a> {
         let url = self.server.url("/{sku}");
         let mut args = vec![input, "-o", "out.json", "-u", &url, "--progress", "none"];
@@ -170,7 +170,7 @@ impl Stage {
         format!("{} {name}", self.cases.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The SKUs that were asked for in a case, once for each time.
+    /// The SKUs that were requested in a case, once for each time.
     pub fn requested(&self, case: &str) -> Vec<String> {
         let mut seen = self.server.requests();
         seen.retain(|seen| seen.header("X-Case") == Some(case));
@@ -228,7 +228,7 @@ impl Stage {
 
     /// Runs again, undisturbed, and checks that the end is that of a run that never was disturbed.
     pub fn check_again(&self, dir: &WorkDir, input: &str, case: &str) -> Result<(), String> {
-        // A run that comes after a whole one finds no change.
+        // A run after a complete one finds no change.
         let is_whole = Files::of(dir.root()) == self.new && !dir.has("out.json.journal");
         let journal = fs::read(dir.path("out.json.journal")).unwrap_or_default();
         let foreign = fs::read(self.before.path("out.json.journal")).is_ok_and(|before| before == journal);
@@ -312,8 +312,8 @@ fn untimed(text: &str) -> String {
     out
 }
 
-/// The SKUs whose answers stand whole in a journal. After a kill that is all of it: what the kernel has
-/// taken does not go with the process. So this asks for more than the synced part.
+/// The SKUs whose answers are complete in a journal. After a kill that is all of it: what the kernel has
+/// taken outlives the process. So this expects more than the synced part.
 fn kept(journal: &[u8]) -> Result<BTreeSet<String>, String> {
     let mut lines = journal.split_inclusive(|&byte| byte == b'\n');
     let header = lines.next().filter(|line| line.ends_with(b"\n"));

@@ -21,7 +21,7 @@ pub enum Part {
     Publishing,
 }
 
-/// What a sweep came to.
+/// The result of a sweep.
 #[derive(Debug, Default)]
 pub struct Swept {
     /// Disturbed runs.
@@ -113,7 +113,7 @@ fn every_call(log: &Log, what: &'static str, of: impl Fn(&str) -> bool) -> Vec<I
     log.most().into_iter().filter(|(call, _)| of(call) && on_files.contains(call)).flat_map(each).collect()
 }
 
-/// An injection at each call on the journal: its own thread's too, which come later than others'.
+/// An injection at each call on the journal: its own thread's too, which are later than others'.
 fn every_call_on_the_journal(log: &Log, what: &'static str) -> Vec<Injection> {
     let on = "out.json.journal";
     let count = |name: &str| {
@@ -130,7 +130,7 @@ pub fn keeps_data(call: &str) -> bool {
     ["write", "copy_file_range", "sendfile", "sync", "rename"].iter().any(|part| call.contains(part))
 }
 
-/// Disturbs every call on a file of the run that `of` names. Whichever thread comes first to its n-th
+/// Disturbs every call on a file of the run that `of` names. Whichever thread is first at its n-th
 /// call is struck, so a call on a file may be missed in favour of one on a pipe: then once more.
 pub fn sweep_all(stage: &Stage, part: Part, what: &'static str, of: impl Fn(&str) -> bool) -> Swept {
     let log = without_fault(stage, part);

@@ -145,7 +145,7 @@ impl Frames {
         self.send(GOAWAY, 0, 0, &payload).await
     }
 
-    /// Answers all that is asked, to the end of the connection.
+    /// Answers all requests, to the end of the connection.
     pub async fn answer_all(&mut self) -> Option<()> {
         loop {
             let id = self.request().await?;

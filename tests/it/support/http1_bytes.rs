@@ -45,7 +45,7 @@ struct Line<W> {
     unread: Vec<u8>,
 }
 
-/// Serves one connection to its end. The log gets every byte that came.
+/// Serves one connection to its end. The log gets every byte received.
 pub(super) async fn converse<W: ResettableStream>(
     stream: W,
     log: Arc<Log>,
@@ -119,7 +119,7 @@ impl<W: ResettableStream> Line<W> {
         self.unread.len() < LARGEST_REQUEST && matches!(self.reader.read_buf(&mut self.unread).await, Ok(1..))
     }
 
-    /// Reads one request; `None` where none comes, or none that is understood.
+    /// Reads one request; `None` where none arrives, or none that can be parsed.
     async fn request(&mut self) -> Option<Parts> {
         let end = loop {
             if let Some(at) = memchr::memmem::find(&self.unread, b"\r\n\r\n") {

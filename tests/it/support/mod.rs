@@ -1,9 +1,9 @@
-//! What every integration test stands on: a folder, the program, and servers that do as told.
+//! What the integration tests share: a folder, the program, and scripted servers.
 //!
 //! - [`WorkDir`] is a folder of the test's own; [`Run`] runs the program in it, with nothing of the
 //!   caller's environment, and never longer than its limit.
 //! - [`ScriptedServer`] answers each request with a [`Reply`], which may be as wrong as bytes can
-//!   be, and remembers every byte it was sent and when. It stands on the server of `--demo`.
+//!   be, and remembers every byte it was sent and when. It is built on the server of `--demo`.
 //! - [`page`] runs the commands of a page of documentation.
 //! - [`tls`] gives it certificates, good and bad, and HTTP/2.
 //! - [`frames`] speaks HTTP/2 frame by frame, and [`raw`] gives the sockets themselves.

@@ -14,7 +14,7 @@ pub struct RawServer {
     log: Arc<Mutex<Log>>,
 }
 
-/// How often each SKU was asked for.
+/// How often each SKU was requested.
 type Log = HashMap<String, usize>;
 
 impl RawServer {
@@ -33,7 +33,7 @@ impl RawServer {
         Self { addr, log }
     }
 
-    /// Calls for each request, with its SKU and attempt, and goes on for as long as it is told to.
+    /// Calls for each request, with its SKU and attempt, for as long as the function returns something.
     pub fn answering(
         answer: impl Fn(&mut Socket, &RawRequest) -> Option<()> + Send + Sync + 'static,
     ) -> Self {
@@ -65,7 +65,7 @@ impl RawServer {
     }
 }
 
-/// What was asked for.
+/// A request.
 pub struct RawRequest {
     pub sku: String,
     /// Which attempt at this SKU it is, from 1.
@@ -80,7 +80,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Reads the head of the next request, and of its body what comes along.
+    /// Reads the head of the next request, and the part of its body that arrives with it.
     pub fn head(&mut self) -> Option<RawRequest> {
         let end = loop {
             match memchr::memmem::find(&self.unread, b"\r\n\r\n") {

@@ -17,7 +17,7 @@ use super::WorkDir;
 /// A run that takes longer hangs: it is killed and the test fails.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// How often a waiting test looks.
+/// How often a waiting test polls.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// A run to be started in a [`WorkDir`], with an empty environment but for `PATH` and `HOME` (which
@@ -62,7 +62,7 @@ impl<'a> Run<'a> {
         self
     }
 
-    /// What stands on standard input (otherwise nothing does).
+    /// What is written to standard input (nothing by default).
     pub fn stdin(mut self, content: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(content.into());
         self
@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
 
 /// What gives a program the default actions of the signals that stop it, where the tests themselves were
 /// started with one of them ignored (`nohup cargo test`, a background job of a plain shell): that is
-/// inherited, and the program keeps to it. Elsewhere nothing stands in between.
+/// inherited, and the program keeps to it. Elsewhere the program is started directly.
 fn default_signals() -> Vec<OsString> {
     // SIGHUP, SIGINT and SIGTERM: bit n - 1 is signal n.
     const STOPPING: u64 = 1 | 1 << 1 | 1 << 14;
@@ -164,7 +164,7 @@ pub fn closed_pipe() -> Stdio {
     writer.into()
 }
 
-/// A standard output that looks like any file and refuses every write.
+/// A standard output that is a regular file and refuses every write.
 pub fn sealed_file() -> Stdio {
     let file = memfd_create("sealed", MemfdFlags::ALLOW_SEALING).unwrap();
     fcntl_add_seals(&file, SealFlags::WRITE).unwrap();
@@ -219,7 +219,7 @@ impl Ongoing {
         self.stdin = None;
     }
 
-    /// Waits until this stands on standard error. Panics if the run ends or its limit passes first.
+    /// Waits until this is on standard error. Panics if the run ends or its limit passes first.
     #[track_caller]
     pub fn wait_for_stderr(&mut self, text: &str) {
         loop {
@@ -345,7 +345,7 @@ fn peak_memory(id: u32) -> Option<u64> {
     Some(1024 * line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?)
 }
 
-/// What comes out of a pipe, read by a thread so that the writer never waits.
+/// The output of a pipe, read by a thread so that the writer never waits.
 #[derive(Default)]
 struct Capture {
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -371,7 +371,7 @@ impl Capture {
         String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
     }
 
-    /// The last words may still stand in the pipe of a program that has ended.
+    /// The last bytes may still be in the pipe of a program that has ended.
     fn read_to_the_end(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();

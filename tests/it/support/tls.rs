@@ -43,15 +43,15 @@ pub struct Identity {
 pub enum Protocol {
     /// HTTP/1.1, with all that a [`Reply`] can do.
     Http1,
-    /// HTTP/2 and nothing else, with so many streams a connection. Of a [`Reply`] it knows status,
+    /// HTTP/2 and nothing else, with so many streams a connection. Of a [`Reply`] it supports status,
     /// headers, body, `wait` and `through`, silence, and hanging up (a stream reset).
     Http2 { streams: u32 },
-    /// HTTP/2 preferred, HTTP/1.1 if the client asks for that alone.
+    /// HTTP/2 preferred, HTTP/1.1 if the client offers that alone.
     Either { streams: u32 },
 }
 
 impl Authority {
-    /// A new one, which nobody trusts until told.
+    /// A new one, which no client trusts by default.
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
