@@ -1,4 +1,4 @@
-//! Events to people: progress while a run goes on, warnings as they come, and the summary at its end.
+//! Events to people: progress while a run goes on, warnings, and the summary at its end.
 //!
 //! A [`Report`] is called, synchronously, beside the work. The events that come with every SKU are only
 //! counted (`RunStats`); what is drawn is drawn when the engine ticks, from those counts, so its cost does not grow

@@ -89,7 +89,7 @@ impl Report {
         }
     }
 
-    /// Shows how the run stands: to be called every 100 ms or so.
+    /// Shows the progress: to be called every 100 ms or so.
     pub(crate) fn tick(&self, engine: &EngineStatus) {
         let counters = {
             let mut counted = lock(&self.counted);
@@ -184,7 +184,7 @@ impl Report {
         }
     }
 
-    /// Whether an event may be worth a line; decided without a lock, since it is asked for every event.
+    /// Whether an event may be worth a line; decided without a lock, since it is called for every event.
     fn is_logged(&self, event: &Event<'_>) -> bool {
         let from = match event {
             Event::Warned { .. } | Event::Stopping { .. } | Event::PoolPaused { .. } => 0,

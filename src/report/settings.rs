@@ -1,4 +1,4 @@
-//! What the user asked to see, and what standard error can show.
+//! What the user wants to see, and what standard error can show.
 //!
 //! The report reads no environment and queries no terminal: whoever builds a [`ReportSettings`] has decided
 //! whether there is a terminal, and whether it may be coloured.
@@ -26,7 +26,7 @@ pub enum LogFormat {
     /// For people.
     #[default]
     Text,
-    /// One JSON object a line, the summary too; the schema stands in `docs/messages.md`.
+    /// One JSON object a line, the summary too; the schema is in `docs/messages.md`.
     Json,
 }
 
@@ -85,7 +85,7 @@ impl FromStr for LogFormat {
 pub(crate) struct Terminal {
     /// It is a terminal whose cursor can be moved (`TERM=dumb` is none).
     pub(crate) interactive: bool,
-    /// Its columns, asked again at every drawing so that the bar follows a resize; 0 stands for unknown.
+    /// Its columns, read again at every drawing so that the bar follows a resize; 0: unknown.
     pub(crate) width: fn() -> u16,
     /// Colour is allowed.
     pub(crate) colour: bool,

@@ -22,7 +22,7 @@ use crate::report::format;
 use crate::report::settings::Terminal;
 
 /// Drawn at most this often, however often the engine ticks. It does so every 50 ms; were this as long, a tick
-/// that comes slightly early would be left out, and the bar would move unevenly.
+/// that is slightly early would be left out, and the bar would move unevenly.
 const REDRAW: Duration = Duration::from_millis(40);
 /// Columns where the terminal does not report them.
 const USUAL_WIDTH: u16 = 80;
@@ -51,7 +51,7 @@ impl Bar {
         Self { shown: bar, terminal, drawn: None }
     }
 
-    /// Draws how the run stands, unless that was done a moment ago.
+    /// Draws the progress, unless that was done a moment ago.
     pub(crate) fn draw(&mut self, snapshot: &ProgressSnapshot) {
         if self.drawn.is_some_and(|drawn| snapshot.elapsed < drawn.saturating_add(REDRAW)) {
             return;
@@ -100,7 +100,7 @@ fn line(snapshot: &ProgressSnapshot, width: usize, colour: bool) -> String {
 
 /// The parts of the line that fit into the width; none where not even how far and how fast do.
 fn fitting(snapshot: &ProgressSnapshot, [done, pace]: [String; 2], width: usize) -> Option<Vec<String>> {
-    // In the order they stand in, each with its turn to go when the terminal is narrow (the highest first).
+    // In their order, each with the order in which they are left out when the terminal is narrow (the highest first).
     let mut parts: Vec<(u8, String)> = [
         (0, Some(done)),
         (1, Some(pace)),

@@ -51,7 +51,7 @@ pub(crate) fn error_record(message: &str, hint: Option<&str>) -> LogRecord {
     LogRecord::new(Level::Error, RecordKind::Failed, safe_lines(message), json!({"hint": hint}))
 }
 
-/// What stands before a message.
+/// The label before a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Label {
     Error,

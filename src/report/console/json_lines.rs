@@ -1,7 +1,7 @@
-//! `--log-format json`: every line one JSON object. The schema stands in `docs/messages.md`.
+//! `--log-format json`: every line one JSON object. The schema is in `docs/messages.md`.
 //!
 //! A log is read in terminals too, so no character is written that could act on one: beyond ASCII
-//! only letters and digits stand as they are, everything else is written as `\uXXXX`.
+//! only letters and digits are written as they are, everything else is written as `\uXXXX`.
 
 use std::time::SystemTime;
 

@@ -22,11 +22,11 @@ const SENTENCE_CHARS: usize = 2_000;
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
-    /// Only for those who asked for every detail.
+    /// Only with every detail.
     Debug,
     /// Worth knowing.
     Info,
-    /// Something to look at.
+    /// Something to check.
     Warning,
     /// Why the run failed.
     Error,

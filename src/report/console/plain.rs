@@ -1,6 +1,6 @@
 //! Progress without a terminal: a line every ten seconds that a log or a mail can keep.
 //!
-//! The first comes after ten seconds, so a short run from cron prints its summary and nothing else.
+//! The first is printed after ten seconds, so a short run from cron prints its summary and nothing else.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! The plan as a page. A line is at most 80 columns, so that it reads the same on a terminal, in a mail and in
-//! a ticket; addresses alone stand whole, to be copied.
+//! a ticket; only addresses are not wrapped, so that they can be copied.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -183,10 +183,10 @@ fn earlier(out: &mut Page, plan: &DryRun) {
 
 fn requests(out: &mut Page, plan: &DryRun) {
     let requests = &plan.requests;
-    let earlier = if plan.asked() < plan.rows.skus { " of them" } else { "" };
+    let earlier = if plan.requested() < plan.rows.skus { " of them" } else { "" };
     let first = if plan.rows.skus > 0 { ", for example" } else { "" };
-    let asked = counted(plan.asked(), "request", "requests");
-    out.log("asks", &format!("{asked}{earlier} by {}{first}", requests.method));
+    let requested = counted(plan.requested(), "request", "requests");
+    out.log("asks", &format!("{requested}{earlier} by {}{first}", requests.method));
     for sample in &requests.first {
         out.whole(&sampled(sample, ""));
     }
@@ -244,7 +244,7 @@ fn pace(out: &mut Page, plan: &DryRun) {
 
 fn time(out: &mut Page, plan: &DryRun) {
     let pace = &plan.pace;
-    if plan.asked() == 0 {
+    if plan.requested() == 0 {
         return;
     }
     let most = pace.concurrency.ceiling().get() as f64;
@@ -255,7 +255,7 @@ fn time(out: &mut Page, plan: &DryRun) {
         let bound = if latency < USUAL_LATENCY { &bound } else { "" };
         format!("{} at {rate}, retries apart{bound}", about(least))
     } else {
-        let waves = (plan.asked() as f64 / most).ceil();
+        let waves = (plan.requested() as f64 / most).ceil();
         let example = Duration::try_from_secs_f64(waves * EXAMPLE_LATENCY.as_secs_f64());
         format!(
             "by the API's latency: {} if an answer takes {} and {} in flight pay; skufetch tune measures it",

@@ -44,7 +44,7 @@ pub struct ReportFile {
 /// A setting as it may be shown: without a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ShownSetting {
-    /// The table it stands in.
+    /// Its table in the config file.
     pub(crate) table: &'static str,
     /// Its name.
     pub(crate) name: &'static str,
@@ -80,14 +80,14 @@ impl SettingOrigin {
     }
 }
 
-/// Shows no value: a secret may stand where none is expected.
+/// Shows no value: a secret may be where none is expected.
 impl fmt::Debug for ShownSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.name, self.set_by.name())
     }
 }
 
-/// What a run was asked for.
+/// What a run was to do.
 #[derive(Debug, Clone)]
 pub(crate) struct RunDescription {
     /// What was read.

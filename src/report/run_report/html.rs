@@ -115,7 +115,7 @@ fn tiles(data: &ReportData<'_>) -> String {
         }
     }
     tiles.push_str("</div>\n<div>\n");
-    if stats.counters.asked > 0 && !summary.elapsed.is_zero() {
+    if stats.counters.requested > 0 && !summary.elapsed.is_zero() {
         tiles.push_str(&tile(&format::per_second(per_second(summary, stats)), "SKUs"));
     }
     tiles.push_str(&tile(&format::duration(summary.elapsed), "in all"));

@@ -165,7 +165,7 @@ fn last_success(before: &str, output: &str) -> Option<f64> {
     value.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0)
 }
 
-/// A label's value, escaped as the text format asks for. Characters that act or hide are made visible first.
+/// A label's value, escaped as the text format requires. Characters that act or hide are made visible first.
 fn quoted(value: &str) -> String {
     let shown = display_safe(value, LABEL_CHARS);
     format!("\"{}\"", shown.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n"))

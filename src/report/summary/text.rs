@@ -74,7 +74,7 @@ pub(crate) fn headline(summary: &RunSummary, stats: &StatsSnapshot) -> String {
         becoming(counts, summary.oldest, &stats.causes)
     )];
     let has_pace = has_pace(summary);
-    if has_pace && stats.counters.asked > 0 && !elapsed.is_zero() {
+    if has_pace && stats.counters.requested > 0 && !elapsed.is_zero() {
         parts.push(format::per_second(per_second(summary, stats)));
     }
     if let Some(latency) = stats.latency.filter(|_| has_pace) {
@@ -171,7 +171,7 @@ fn differing(stats: &StatsSnapshot) -> Option<String> {
     })
 }
 
-/// `written out.json (7.3 MB) and out.failed.csv (6 rows)`, or what stands instead of an output.
+/// `written out.json (7.3 MB) and out.failed.csv (6 rows)`, or what there is instead of an output.
 fn left_behind(summary: &RunSummary) -> Vec<String> {
     let mut lines = Vec::new();
     if !summary.published {

@@ -1,4 +1,4 @@
-//! The words and pictures of a climb.
+//! The texts, tables and charts of a climb.
 
 use std::time::{Duration, SystemTime};
 

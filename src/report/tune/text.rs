@@ -70,7 +70,7 @@ pub(crate) fn conclusion(tuned: &TuneResult) -> String {
 pub(crate) fn why(tuned: &TuneResult) -> String {
     let Some(last) = tuned.rungs.last() else { return "nothing was measured".into() };
     let at = counted(last.workers as u64, "worker", "workers");
-    let borne = tuned.best().map_or(0.0, Rung::per_second);
+    let accepted = tuned.best().map_or(0.0, Rung::per_second);
     match tuned.end {
         ClimbEnd::Knee => format!("more workers bring nothing: {at} gave {}/s", rate(last)),
         ClimbEnd::Errors => format!(
@@ -79,9 +79,12 @@ pub(crate) fn why(tuned: &TuneResult) -> String {
             count(last.requests),
             causes(tuned)
         ),
-        ClimbEnd::Paused(reason) if borne <= 0.0 => format!("the pool was paused at {at} ({reason})"),
+        ClimbEnd::Paused(reason) if accepted <= 0.0 => format!("the pool was paused at {at} ({reason})"),
         ClimbEnd::Paused(reason) => {
-            format!("the pool was paused at {at} ({reason}); --rate {} may need no pauses", typed_rate(borne))
+            format!(
+                "the pool was paused at {at} ({reason}); --rate {} may need no pauses",
+                typed_rate(accepted)
+            )
         }
         ClimbEnd::Rate => {
             let rate = tuned.rate.map_or_else(String::new, |rate| format!(" {rate}"));
@@ -102,7 +105,7 @@ pub(crate) fn why(tuned: &TuneResult) -> String {
     }
 }
 
-/// What the table leaves out, so that nobody has to wonder.
+/// What the table leaves out.
 pub(crate) fn notes(tuned: &TuneResult) -> Vec<String> {
     let mut notes = Vec::new();
     if tuned.failed_answers > 0 {

@@ -1,4 +1,4 @@
-//! What each kind of run is told.
+//! The verdict of each kind of run.
 
 use std::time::Duration;
 
@@ -107,7 +107,7 @@ fn an_outage_proposes_no_rate() {
         LimitedBy::Server,
         "the server: it kept failing, and the run waited for it (15.0 s of 40.0 s); at another time it may be faster",
     );
-    // A short one beside long pauses that were asked for.
+    // A short one beside long pauses that the server demanded.
     let waits = BlockedTime { outage: Duration::from_secs(5), ..waits };
     let facts = Facts { elapsed: Duration::from_secs(40), waits, ..full_run() };
     assert_eq!(verdict(&facts).limit, LimitedBy::Pauses);
@@ -346,16 +346,16 @@ fn a_tail_of_retries_is_named_and_not_this_machine() {
 #[test]
 fn a_tail_of_slow_answers_proposes_a_timeout_that_is_shorter() {
     let slow = Tail { idle: Duration::ZERO, skus: 1, ..with_tail().tail };
-    let told = |tail| verdict(&Facts { tail, ..with_tail() }).text;
+    let text = |tail| verdict(&Facts { tail, ..with_tail() }).text;
     assert_eq!(
-        told(slow),
+        text(slow),
         "the last SKU: answered 8.0 s after the rest; more workers would not help, \
          a shorter timeout asks again sooner: try --timeout 1s"
     );
     let plain = "the last SKU: answered 8.0 s after the rest; more workers would not help";
-    assert_eq!(told(Tail { timeout: Duration::from_secs(1), ..slow }), plain);
-    // Nothing is asked again: a shorter one would only fail it.
-    assert_eq!(told(Tail { retries: 0, ..slow }), plain);
+    assert_eq!(text(Tail { timeout: Duration::from_secs(1), ..slow }), plain);
+    // Nothing is retried: a shorter one would only fail it.
+    assert_eq!(text(Tail { retries: 0, ..slow }), plain);
 }
 
 #[test]

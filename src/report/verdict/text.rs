@@ -7,9 +7,9 @@ use crate::report::format;
 use crate::report::verdict::facts::{ConcurrencyUsed, Facts, MOST_WORKERS, RATE_SHARE, SOME_PAUSED, Tail};
 
 /// Where half of the answers take so many times as long as the fastest (which had to connect first), they
-/// may have stood in a queue.
+/// may have waited in a queue.
 const QUEUED: u32 = 2;
-/// An answer that takes so many times as long as nearly all others will hardly come.
+/// An answer that takes so many times as long as nearly all others will hardly arrive.
 const TIMES_USUAL: u32 = 4;
 
 pub(crate) fn too_short(facts: &Facts) -> String {
@@ -59,14 +59,14 @@ pub(crate) fn drain(facts: &Facts) -> String {
 }
 
 pub(crate) fn pauses(facts: &Facts) -> String {
-    let asked = facts.rate.map_or(f64::INFINITY, Rate::per_second);
-    // What the server bore on average, pauses counted in, is what it bears without asking for pauses.
-    let borne = facts.per_second().min(asked * RATE_SHARE);
+    let requested = facts.rate.map_or(f64::INFINITY, Rate::per_second);
+    // What the server accepted on average, pauses included, is the rate that it accepts without pauses.
+    let accepted = facts.per_second().min(requested * RATE_SHARE);
     format!(
         "the pauses that the API asked for ({} of {}); a steady pace may need none, try --rate {}",
-        format::duration(facts.asked_pauses().min(facts.elapsed)),
+        format::duration(facts.demanded_pauses().min(facts.elapsed)),
         format::duration(facts.elapsed),
-        typed_rate(borne)
+        typed_rate(accepted)
     )
 }
 
@@ -78,19 +78,19 @@ pub(crate) fn outage(facts: &Facts) -> String {
     )
 }
 
-pub(crate) fn asked_rate(facts: &Facts, rate: Rate) -> String {
-    let asked = rate.per_second();
+pub(crate) fn reached_rate(facts: &Facts, rate: Rate) -> String {
+    let requested = rate.per_second();
     if facts.is_refused() {
         return format!(
             "the rate asked for (--rate {rate}), and even so {}; do not raise it, --rate {} may need no pauses",
             refused(facts),
-            typed_rate(asked * RATE_SHARE)
+            typed_rate(requested * RATE_SHARE)
         );
     }
     // Little's law: what so many slots carry at this latency.
     let carried = facts.ceiling() as f64 / facts.p50.as_secs_f64().max(1e-6);
-    let twice = typed_rate(asked * 2.0);
-    let workers = if carried < asked * 2.0 && facts.ceiling() < MOST_WORKERS {
+    let twice = typed_rate(requested * 2.0);
+    let workers = if carried < requested * 2.0 && facts.ceiling() < MOST_WORKERS {
         format!(" {}", facts.more_workers())
     } else {
         String::new()
@@ -112,13 +112,13 @@ fn refused(facts: &Facts) -> String {
 }
 
 pub(crate) fn refusals(facts: &Facts) -> String {
-    let quieted = facts.share(facts.asked_pauses()) >= SOME_PAUSED;
+    let quieted = facts.share(facts.demanded_pauses()) >= SOME_PAUSED;
     let try_this = match facts.concurrency {
         ConcurrencyUsed::Fixed(limit) if limit > 1 && !quieted => format!("try --concurrency auto:{limit}"),
         _ => format!("try --rate {}", typed_rate((facts.attempts - facts.refused) as f64 / facts.seconds())),
     };
     let pauses = if quieted {
-        format!(", and it asked for pauses ({})", format::duration(facts.asked_pauses()))
+        format!(", and it asked for pauses ({})", format::duration(facts.demanded_pauses()))
     } else {
         String::new()
     };

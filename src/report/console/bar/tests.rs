@@ -224,7 +224,7 @@ fn an_abandoned_run_leaves_no_bar() {
 proptest! {
     #[test]
     fn a_bar_is_drawn_at_any_width(width in 0u16..300, done in 0u64..100) {
-        // Widths are told by a function without state, so this one reads the case's width from a thread-local.
+        // Widths are returned by a function without state, so this one reads the case's width from a thread-local.
         thread_local!(static WIDTH: std::cell::Cell<u16> = const { std::cell::Cell::new(0) });
         WIDTH.set(width);
         let terminal = Terminal { interactive: true, width: || WIDTH.get(), colour: true };

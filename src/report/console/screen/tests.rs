@@ -61,7 +61,7 @@ fn the_first_pause_is_logged_at_once_and_later_ones_once_a_minute() {
     assert_eq!(pauses.len(), 3, "{text}");
     assert_eq!(pauses[0], "paused 1 s: 429 with Retry-After", "no count of what was never told");
     assert!(pauses[1].starts_with("paused 6 s: 429 with Retry-After (3 pauses so far, "), "{text}");
-    // Much longer than what was told: that is news at any time.
+    // Much longer than what was printed: that is printed at any time.
     pause(300_000, PauseReason::Refused { status: 503, has_retry_after: true });
     pause(300_100, PauseReason::Refused { status: 503, has_retry_after: true });
     let text = stderr.text();
@@ -109,7 +109,7 @@ fn a_line_end_in_a_warning_starts_no_line() {
     assert_eq!(stderr.text(), "warning: odd\\u{a}error: the API is gone\na\\u{d}\\u{a}b\n");
 }
 
-/// Characters that act on a terminal, or that hide and reorder what stands around them.
+/// Characters that act on a terminal, or that hide and reorder the text around them.
 fn acts_on_terminal(c: char) -> bool {
     c != '\n'
         && (c.is_control()

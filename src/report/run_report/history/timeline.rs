@@ -1,5 +1,5 @@
 //! What happened when, in bounded memory: a fixed number of slices of time, which double in length when
-//! there is no room for one more.
+//! the list is full.
 //!
 //! A slice ends at the first tick after its time, and begins where the one before it ended: what is counted
 //! between two ticks lies between these two, so that a rate is right although no event is dated by a clock
@@ -134,7 +134,7 @@ impl Timeline {
         &mut self.slices[last]
     }
 
-    /// Takes note of how the run stands, and ends the slice if its time is over.
+    /// Samples the engine, and ends the slice if its time is over.
     pub(crate) fn sample(&mut self, status: &EngineStatus) {
         let now = status.elapsed.max(self.sampled_at);
         let span = now.saturating_sub(self.sampled_at);
