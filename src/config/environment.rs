@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_variable_is_pointed_out_and_a_foreign_one_is_left_alone() {
+    fn a_misspelt_variable_is_warned_about_and_a_foreign_one_is_ignored() {
         let env: Environment = [
             ("SKUFETCH_RAET", "5/s"),
             ("SKUFETCH_CONFIG", "x"),

@@ -121,7 +121,7 @@ fn examples(name: &str) -> [&'static str; 2] {
     }
 }
 
-/// What must stand beside a setting so that it is no contradiction, and what is enough to run.
+/// The settings that another needs so that they do not contradict, and those that suffice to run.
 fn beside(name: &str) -> Vec<&'static str> {
     let mut args = vec!["in.csv"];
     match name {
@@ -233,7 +233,7 @@ fn a_variable_can_turn_off_what_the_file_turns_on() {
 }
 
 #[test]
-fn a_word_takes_back_what_a_weaker_place_set() {
+fn a_value_can_unset_what_a_weaker_place_set() {
     let world = World::new().file(
         "[pace]\nrate = '5/s'\nmax-time = '1h'\n[input]\nlimit = 4\n[response]\nnull-on = 404\n\
          [run]\nmax-age = '1h'",

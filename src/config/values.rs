@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_of_statuses_is_said_with_a_word() {
+    fn an_empty_list_of_statuses_is_written_as_none() {
         assert!(statuses("none").unwrap().is_empty());
         assert!(statuses("404,500-504").unwrap().contains(503));
         assert!(statuses("").is_err() && statuses("4o4").is_err());

@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_shows_what_the_server_said_without_secrets_and_control_characters() {
+    fn a_refusal_shows_the_body_without_secrets_and_control_characters() {
         let Classification::GiveUp(fault) =
             classify(answer(400, "bad token canary-123\x1b[2J"), &settings(), false)
         else {

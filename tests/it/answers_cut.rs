@@ -54,7 +54,7 @@ fn a_body_that_a_half_close_cuts_short_is_requested_again_and_one_that_it_ends_i
 }
 
 #[test]
-fn a_kept_connection_that_ends_in_the_midst_of_a_head_costs_an_attempt() {
+fn a_reused_connection_that_ends_within_a_head_costs_an_attempt() {
     for begun in ["H", "HTTP/1.1 20", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 100 Continue\r\n\r\n"] {
         let dir = WorkDir::new();
         dir.write_skus(["A", "B", "C"]);

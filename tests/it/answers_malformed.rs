@@ -153,7 +153,7 @@ fn each_malformed_answer_has_one_outcome_and_the_next_sku_its_own_answer() {
 }
 
 #[test]
-fn an_answer_that_does_not_say_clearly_where_it_ends_is_the_last_on_its_connection() {
+fn an_answer_with_an_unclear_end_is_the_last_on_its_connection() {
     for head in [
         "HTTP/1.1 204 No Content\r\nContent-Length: 54\r\n\r\n",
         "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",

@@ -136,7 +136,7 @@ fn what_cannot_be_decoded_fails_its_sku_alone_without_a_retry_and_says_why() {
 }
 
 #[test]
-fn several_content_types_that_disagree_fail_and_one_that_is_silent_does_not() {
+fn several_content_types_that_disagree_fail_and_one_without_a_charset_does_not() {
     for (second, expected) in [
         ("application/json; charset=gbk", None),
         ("application/json; charset=latin1", Some("{\n\"0\":\"é\"\n}\n")),

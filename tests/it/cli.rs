@@ -122,7 +122,7 @@ fn the_command_that_is_proposed_in_place_of_a_missing_url_works() {
 }
 
 #[test]
-fn an_input_that_cannot_be_read_is_said_before_a_missing_url() {
+fn an_input_that_cannot_be_read_is_reported_before_a_missing_url() {
     let dir = shop();
     let stderr = refused(&dir, &["porducts.csv"], 66);
     says(&stderr, "porducts.csv: there is no such file\n", "did you mean products.csv?\n");
@@ -238,7 +238,7 @@ fn a_template_that_makes_no_addresses_says_how_one_is_written() {
 }
 
 #[test]
-fn a_dead_api_is_named_with_its_place_and_its_fault() {
+fn an_unreachable_api_is_named_with_its_address_and_its_fault() {
     let dir = WorkDir::new();
     dir.write_skus((0..40).map(|n| format!("A-{n}")));
     dir.write("out.json", "old");
@@ -252,7 +252,7 @@ fn a_dead_api_is_named_with_its_place_and_its_fault() {
 }
 
 #[test]
-fn a_wrong_place_for_input_or_output_is_said_before_the_first_request() {
+fn a_wrong_place_for_input_or_output_is_reported_before_the_first_request() {
     let dir = shop();
     let server = ScriptedServer::echo();
     std::fs::create_dir(dir.path("folder")).unwrap();

@@ -102,7 +102,7 @@ fn with_65_an_old_output_that_cannot_be_merged_is_left_as_it_was() {
 }
 
 #[test]
-fn with_78_a_config_file_that_nobody_named_counts_as_well() {
+fn with_78_a_config_file_at_its_default_place_counts_as_well() {
     let (server, dir) = shop();
     dir.write("config.toml", "[request]\ntimeuot = '5s'\n");
     let args = ["all.csv", "-o", "out.json", "-u", &server.url("/{sku}")];

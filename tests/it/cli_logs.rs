@@ -300,7 +300,7 @@ fn a_closed_pipe_on_standard_output_is_no_crash() {
 }
 
 #[test]
-fn a_full_device_as_standard_output_is_disk_trouble() {
+fn a_full_device_as_standard_output_is_a_disk_error() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     dir.write_skus(["A"]);
     let args = ["products.csv", "-o", "-", "-u", &server.url("/{sku}")];

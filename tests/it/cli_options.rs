@@ -176,7 +176,7 @@ fn ca_cert_trusts_an_authority_and_insecure_trusts_anyone() {
 }
 
 #[test]
-fn proxy_is_where_every_request_goes() {
+fn with_proxy_every_request_is_sent_to_the_proxy() {
     let (proxy, dir) = (ScriptedServer::echo(), skus(1));
     let args = ["products.csv", "-o", "o.json", "-u", "http://shop.invalid/{sku}", "--proxy", &proxy.url("")];
     Run::new(&dir).args(args).finish().expect_code(0);
@@ -338,7 +338,7 @@ fn lock_wait_waits_for_another_run_on_the_same_output() {
 }
 
 #[test]
-fn demo_serves_an_api_that_answers_as_slowly_and_as_badly_as_was_said() {
+fn demo_serves_an_api_with_the_latency_and_the_failures_of_its_options() {
     let dir = skus(40);
     let common = ["products.csv", "-o", "out.json", "--demo", "--guard", "off"];
     let run = |args: &[&str]| Run::new(&dir).args(common).args(args).finish();

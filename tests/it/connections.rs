@@ -138,7 +138,7 @@ fn forward(choose: impl Fn(usize) -> SocketAddr + Send + 'static) -> SocketAddr 
 }
 
 #[test]
-fn where_only_some_servers_behind_a_name_speak_http2_the_connections_to_the_others_are_kept_too() {
+fn where_only_some_servers_of_a_name_support_http2_the_connections_to_the_others_are_reused_too() {
     let (dir, authority) = (skus(200), Authority::new());
     dir.write("ca.pem", authority.pem());
     let start = |protocol| ScriptedServer::start_tls(&authority.good(), protocol, Reply::echo);
@@ -163,7 +163,7 @@ fn an_address_with_user_info_has_all_of_the_concurrency() {
 }
 
 #[test]
-fn tls_that_ends_without_a_word_on_a_kept_connection_costs_no_attempt() {
+fn tls_that_ends_without_close_notify_on_a_reused_connection_costs_no_attempt() {
     let (dir, server) = setting(Protocol::Http1, 60, |seen| Reply::echo(seen).close_on_next());
     let args = ["--ca-cert", "ca.pem", "-c", "4", "--retries", "0"];
     run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
@@ -219,7 +219,7 @@ fn a_new_connection_to_another_origin_that_hangs_up_costs_an_attempt() {
 }
 
 #[test]
-fn a_kept_connection_that_closes_costs_no_attempt_of_a_post_either() {
+fn a_reused_connection_that_closes_costs_no_attempt_of_a_post_either() {
     let (dir, server) = (skus(10), ScriptedServer::start(|seen| Reply::echo(seen).close_on_next()));
     let args = ["-c", "1", "--retries", "0", "--body", "{}", "--fresh"];
     for url in both_ways(&server.url("/p/{sku}")) {
@@ -230,7 +230,7 @@ fn a_kept_connection_that_closes_costs_no_attempt_of_a_post_either() {
 }
 
 #[test]
-fn an_answer_to_head_has_no_body_however_long_it_says_that_would_be() {
+fn an_answer_to_head_has_no_body_whatever_its_content_length() {
     let (dir, server) = (
         skus(3),
         ScriptedServer::start(|_| {

@@ -236,7 +236,7 @@ fn the_proxy_and_the_headers_of_the_cookbook_arrive() {
 }
 
 #[test]
-fn every_line_for_cron_is_silent_when_all_is_well_and_speaks_when_not() {
+fn every_line_for_cron_prints_nothing_for_a_complete_run_and_otherwise_its_errors() {
     let blocks = section("Cron");
     let table = blocks.iter().find(|block| block.language == "cron").unwrap();
     let config = blocks.iter().find(|block| block.value("file").is_some()).unwrap();

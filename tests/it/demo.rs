@@ -64,7 +64,7 @@ fn a_second_night_transfers_only_what_changed() {
 }
 
 #[test]
-fn an_interrupted_demo_goes_on_where_it_was() {
+fn an_interrupted_demo_is_resumed() {
     let dir = WorkDir::new();
     let args = [products(), "-o".into(), "out.json".into(), "--demo".into(), "--demo-latency=20ms".into()];
     let mut run = Run::new(&dir).args(&args).spawn();

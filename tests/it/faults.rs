@@ -61,7 +61,7 @@ fn a_kill_at_any_write_or_sync_of_the_journal_costs_no_answer_that_was_in_it() {
 }
 
 #[test]
-fn every_file_is_synced_before_its_rename_and_every_folder_before_the_journal_goes() {
+fn every_file_is_synced_before_its_rename_and_every_folder_before_the_journal_is_removed() {
     if !strace::is_there() {
         return;
     }

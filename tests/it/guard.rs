@@ -66,7 +66,7 @@ fn expect_held(dir: &WorkDir, before: &str, ended: Ended, says: &[&str]) -> Ende
 }
 
 #[test]
-fn an_api_that_lies_replaces_nothing() {
+fn an_api_with_one_wrong_answer_for_all_replaces_nothing() {
     let lies: &[(&str, &[&str])] = &[
         ("{}", &["the same value for 20 of 20 SKUs, previously for 1 of 20", "SKU S0000: {}"]),
         ("{\"error\":\"down for maintenance\"}", &["previously for 1 of 20", "down for maintenance"]),
@@ -228,7 +228,7 @@ fn a_suspicious_first_output_is_published_with_a_warning() {
 }
 
 #[test]
-fn a_file_that_somebody_else_wrote_is_measured() {
+fn a_foreign_file_is_measured() {
     let each = |line: &dyn Fn(&str) -> String| skus(20).iter().map(|sku| line(sku)).collect::<Vec<_>>();
     let old = each(&|sku| format!("  \"{sku}\" : {{ \"n\" : \"{sku}\" }}")).join(",\n");
     let lines = each(&|sku| format!("{{\"key\":\"{sku}\",\"body\":\"{sku}\"}}\n")).concat();
@@ -263,7 +263,7 @@ fn what_was_accepted_by_hand_is_what_the_next_run_is_compared_with() {
 }
 
 #[test]
-fn a_held_output_is_replaced_by_the_next_and_gone_after_a_good_night() {
+fn a_held_output_is_replaced_by_the_next_and_removed_after_a_good_run() {
     let (dir, api) = published(20);
     for body in ["{}", "[]"] {
         fetch(&dir, api.says_only(body)).finish().expect_code(76);
@@ -390,7 +390,7 @@ fn a_small_suspicious_part_is_merged_with_a_warning() {
 }
 
 #[test]
-fn an_old_output_that_somebody_changes_during_the_run_is_not_written_over() {
+fn an_old_output_that_is_changed_during_the_run_is_not_overwritten() {
     for args in [&["--merge"][..], &["--changes", "changes.jsonl"]] {
         let (dir, _) = published(12);
         let path = dir.path("out.json");

@@ -53,7 +53,7 @@ fn few_streams_a_connection_do_not_cap_what_is_in_flight() {
 }
 
 #[test]
-fn a_stream_that_is_reset_is_retried_and_the_others_live_on() {
+fn a_stream_that_is_reset_is_retried_and_the_others_continue() {
     let (dir, server) = setting(Protocol::Http2 { streams: 100 }, 40, |seen| match seen.sku.as_str() {
         "7" | "8" if seen.attempt <= 2 => Reply::hang_up(),
         _ => Reply::echo(seen),

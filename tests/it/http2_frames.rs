@@ -137,7 +137,7 @@ fn a_connection_on_which_a_request_waits_in_vain_is_left() {
 }
 
 #[test]
-fn a_connection_that_is_silent_in_the_middle_of_a_body_is_left() {
+fn a_connection_that_is_silent_in_the_middle_of_a_body_is_abandoned() {
     let (dir, server) = setting(6, |n, mut frames| async move {
         frames.settings(&[]).await?;
         if n > 1 {

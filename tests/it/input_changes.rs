@@ -138,7 +138,7 @@ fn of_a_packed_input_the_packed_bytes_are_compared() {
 }
 
 #[test]
-fn what_is_appended_is_left_to_the_next_run_with_a_word() {
+fn what_is_appended_is_left_to_the_next_run_with_a_note() {
     let (slow, dir) = (Slow::new(), WorkDir::new());
     rewrite(&dir, csv(0..ROWS));
     let ended = slow.fetch(&dir, &[], || append(&dir, "products.csv", "LATE,x,y\n")).expect_code(0);

@@ -138,7 +138,7 @@ fn limit_ends_a_stream_that_goes_on() {
 }
 
 #[test]
-fn a_pipe_that_never_says_a_word_is_left_when_max_time_is_over() {
+fn a_silent_pipe_is_abandoned_when_max_time_is_over() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     for args in [&["-"][..], &["tune", "-"]] {
         let mut run = Run::new(&dir)

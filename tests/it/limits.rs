@@ -119,7 +119,7 @@ fn a_home_folder_without_permission_has_no_config_file() {
 }
 
 #[test]
-fn a_config_file_that_is_there_and_cannot_be_read_is_an_error_wherever_it_lies() {
+fn a_config_file_that_exists_and_cannot_be_read_is_an_error_at_any_place() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(3));
     fs::create_dir_all(dir.path("home/.config/skufetch")).unwrap();

@@ -22,7 +22,7 @@ fn the_rows_of_the_input_are_first_and_then_what_only_the_old_output_has_in_its_
 }
 
 #[test]
-fn without_merge_what_only_the_old_output_has_goes() {
+fn without_merge_what_only_the_old_output_has_is_removed() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write("out.json", "not even JSON");
     dir.write_skus(["a"]);

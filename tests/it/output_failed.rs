@@ -166,7 +166,7 @@ fn a_failure_file_that_is_only_half_done_stays_as_it_is() {
 }
 
 #[test]
-fn an_old_failure_file_goes_when_nothing_failed() {
+fn an_old_failure_file_is_removed_when_nothing_failed() {
     let dir = WorkDir::new();
     dir.write_skus(skus(3));
     fetch(&dir, &without(&["S0001"])).finish().expect_code(1);
@@ -176,7 +176,7 @@ fn an_old_failure_file_goes_when_nothing_failed() {
 }
 
 #[test]
-fn a_cell_that_a_spreadsheet_would_run_is_guarded_and_goes_back_in_unchanged() {
+fn a_cell_that_a_spreadsheet_would_run_is_guarded_and_is_read_again_unchanged() {
     let dir = WorkDir::new();
     let cells = ["=1+1", "+49", "-5", "@SUM(A1)", "'=2", "''-3", "'plain", "plain"];
     let rows: Vec<_> = cells.iter().map(|cell| format!("{cell},{cell}\n")).collect();

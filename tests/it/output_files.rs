@@ -92,7 +92,7 @@ fn a_place_that_cannot_hold_the_output_is_73_before_any_request() {
 }
 
 #[test]
-fn a_pipe_a_device_and_standard_output_by_its_path_are_73_with_the_word_on_what_to_write() {
+fn a_pipe_a_device_and_standard_output_by_its_path_are_73_with_a_hint() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(["1"]);
     let made = std::process::Command::new("mkfifo").arg(dir.path("pipe")).status().unwrap();

@@ -47,7 +47,7 @@ fn a_quota_that_slows_the_pool_is_named_as_what_limited_the_run() {
 }
 
 #[test]
-fn a_quota_whose_reset_is_too_far_away_defers_the_run_and_its_journal_goes_on() {
+fn a_quota_whose_reset_is_too_late_defers_the_run_and_its_journal_is_resumed() {
     let dir = WorkDir::new();
     dir.write_skus(skus(40));
     let server = ScriptedServer::start(|seen| {

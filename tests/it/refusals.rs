@@ -246,7 +246,7 @@ fn statuses_that_are_stored_as_null_are_not_requested_again() {
 }
 
 #[test]
-fn forbidden_skus_do_not_end_every_run_that_goes_on_from_a_journal() {
+fn forbidden_skus_do_not_end_every_resumed_run() {
     for (is_expired, code) in [(false, 1), (true, 77)] {
         let dir = skus(40);
         let answers = |seen: &Seen| match number(seen) {

@@ -52,7 +52,7 @@ fn three(skus: &[String], args: &[&str], code: i32) -> (Value, String, String) {
 }
 
 #[test]
-fn a_run_that_went_well_has_a_report_of_each_kind() {
+fn a_complete_run_has_a_report_of_each_kind() {
     let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(20)));
     let address = server.url("/p/{sku}");
     let url = format!("{address}?fields=all&q={{sku}}");

@@ -11,7 +11,7 @@ fn skus() -> WorkDir {
 }
 
 #[test]
-fn plain_http_goes_through_the_proxy_with_the_whole_address() {
+fn plain_http_is_sent_to_the_proxy_with_the_whole_address() {
     let dir = skus();
     let proxy = ScriptedServer::echo();
     let args = ["-c1", "--proxy", &proxy.url("")];
@@ -92,7 +92,7 @@ fn the_option_overrides_the_variables_and_a_bad_one_is_refused_before_any_reques
 }
 
 #[test]
-fn no_request_goes_past_a_proxy_whose_scheme_is_not_spoken() {
+fn no_request_bypasses_a_proxy_with_an_unsupported_scheme() {
     let (dir, server) = (skus(), ScriptedServer::echo());
     let proxy = format!("foo://us:canary@{}", closed_port());
     let ended = run_with_url(&dir, &server.url("/{sku}"), ["--proxy", &proxy]).finish().expect_code(2);

@@ -311,7 +311,7 @@ fn a_journal_that_is_a_symbolic_link_is_not_followed() {
 }
 
 #[test]
-fn when_the_time_is_over_the_run_ends_with_75_and_the_next_goes_on() {
+fn when_the_time_is_over_the_run_ends_with_75_and_the_next_resumes() {
     let dir = WorkDir::new();
     let skus = skus(60);
     dir.write_skus(&skus);

@@ -102,7 +102,7 @@ fn a_damaged_journal_that_was_set_aside_is_named_and_ends_no_run() {
 }
 
 #[test]
-fn the_words_for_people_name_the_journal_that_the_run_goes_on_with() {
+fn the_text_names_the_journal_that_the_run_resumes() {
     let (dir, server) = shop();
     plain(&dir, &server, "out.json").args(["--min-success", "100"]).finish().expect_code(69);
     run(&dir, &server, "stray", "100").finish().expect_code(69);

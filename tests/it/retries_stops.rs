@@ -31,7 +31,7 @@ fn counting_port() -> (String, Arc<AtomicUsize>) {
 }
 
 #[test]
-fn a_dead_port_ends_the_run_and_leaves_the_old_output() {
+fn a_closed_port_ends_the_run_and_leaves_the_old_output() {
     for concurrency in ["1", "64", "300"] {
         let dir = skus(20_000);
         let url = format!("http://{}/p/{{sku}}", closed_port());
@@ -90,7 +90,7 @@ fn credentials_that_are_refused_from_the_start_end_the_run_after_five_answers() 
 }
 
 #[test]
-fn twenty_refusals_in_a_row_end_a_run_that_went_well_and_what_came_is_kept() {
+fn twenty_refusals_in_a_row_end_a_good_run_and_its_answers_stay_in_the_journal() {
     let dir = skus(500);
     let server = ScriptedServer::start(|seen| match seen.number {
         n if n < 100 => Reply::echo(seen),

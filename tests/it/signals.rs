@@ -174,7 +174,7 @@ fn a_signal_during_publishing_leaves_the_old_output_or_the_new_one_and_says_whic
 }
 
 #[test]
-fn a_signal_while_nobody_reads_standard_output_ends_the_run() {
+fn a_signal_while_standard_output_is_not_read_ends_the_run() {
     let dir = WorkDir::new();
     dir.write_skus(skus(20));
     let body = format!("\"{}\"", "x".repeat(50_000));

@@ -231,7 +231,7 @@ fn every_row_is_in_exactly_one_number_at_every_end() {
 }
 
 #[test]
-fn failed_rows_that_go_to_no_file_are_said_to_be_in_none() {
+fn failed_rows_without_a_file_are_reported_to_be_in_none() {
     let dir = WorkDir::new();
     dir.write_skus(["A", "B", "C"]);
     let server = ScriptedServer::script(Script::new().for_sku("B", [Reply::status(404)]));

@@ -151,7 +151,7 @@ fn a_client_that_leaves_is_noticed_and_its_request_no_longer_in_flight() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_without_a_word() {
+fn an_idle_connection_is_closed_without_an_answer() {
     let server = ScriptedServer::script(Script::new().for_sku("1", [Reply::json("1").idle_close(MOMENT)]));
     let (seen, error) = Client::new(&server).get("/p/1").rest();
     assert!(seen.ends_with("\r\n\r\n1") && !seen.to_lowercase().contains("connection: close"), "{seen}");
@@ -255,7 +255,7 @@ fn a_server_can_stop_and_listen_again_at_its_address() {
 }
 
 #[test]
-fn a_deaf_port_neither_takes_nor_refuses_a_connection() {
+fn a_full_listener_neither_accepts_nor_refuses_a_connection() {
     let port = FullListener::new();
     let error = TcpStream::connect_timeout(&port.addr(), MOMENT).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -348,7 +348,7 @@ fn a_bomb_is_small_and_holds_a_great_json_string() {
 }
 
 #[tokio::test]
-async fn a_good_certificate_is_taken_by_who_trusts_its_authority_alone() {
+async fn a_good_certificate_is_accepted_only_by_a_client_that_trusts_its_authority() {
     let authority = Authority::new();
     let root = reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap();
     let trusting = client().tls_certs_only([root]).build().unwrap();
@@ -367,7 +367,7 @@ async fn a_good_certificate_is_taken_by_who_trusts_its_authority_alone() {
 }
 
 #[tokio::test]
-async fn http2_is_agreed_on_with_as_many_streams_as_were_said() {
+async fn http2_is_negotiated_with_the_configured_number_of_streams() {
     let authority = Authority::new();
     let root = reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap();
     let trusting = client().tls_certs_only([root]).build().unwrap();

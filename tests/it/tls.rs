@@ -71,7 +71,7 @@ fn a_ca_file_that_is_missing_or_holds_no_certificate_is_an_error_before_any_requ
 }
 
 #[test]
-fn a_server_that_does_not_speak_tls_is_without_a_connection() {
+fn a_server_without_tls_is_without_a_connection() {
     // It waits for the end of a request that TLS never sends.
     let (dir, server) = (skus(), ScriptedServer::echo());
     let url = server.url("/p/{sku}").replace("http://", "https://");
@@ -81,7 +81,7 @@ fn a_server_that_does_not_speak_tls_is_without_a_connection() {
 }
 
 #[test]
-fn a_machine_without_authorities_still_speaks_plain_http_and_gets_a_clear_word_for_https() {
+fn a_machine_without_authorities_can_use_plain_http_and_gets_a_clear_error_for_https() {
     let there = ScriptedServer::echo();
     let to = there.url("/A");
     let plain = ScriptedServer::start(move |seen| match seen.number {

@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_rfc_3339_cannot_write_do_no_harm() {
+    fn times_that_rfc_3339_cannot_write_are_clamped() {
         let mut clock = TimestampCache::default();
         let mut out = Vec::new();
         clock.push_at(&mut out, UNIX_EPOCH - Duration::from_secs(9));

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_tail_and_files_of_others_are_no_trouble_among_those_set_aside() {
+    fn a_torn_tail_and_foreign_files_are_accepted_among_those_set_aside() {
         let mut run = TestRun::new();
         interrupted(&mut run, "one", 2);
         let text = run.text("out.json.journal");

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_failed_and_the_failure_file_of_an_earlier_run_is_gone() {
+    fn where_nothing_failed_the_failure_file_of_an_earlier_run_is_removed() {
         let run = TestRun::new();
         run.publish_entries(&[failed(0, "A", 404)]);
         assert!(run.path("out.failed.csv").exists());

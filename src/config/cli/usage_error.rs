@@ -130,7 +130,7 @@ mod tests {
     use crate::config::ConfigError;
     use crate::config::cli::parse;
 
-    fn said(line: &str) -> (String, String) {
+    fn message_and_hint(line: &str) -> (String, String) {
         let args = ["skufetch"].into_iter().chain(line.split_whitespace()).map(OsString::from);
         match parse(args) {
             Err(ConfigError::CommandLine { message, hint }) => (message, hint.unwrap_or_default()),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_said_in_one_line_with_what_to_do() {
+    fn each_mistake_is_reported_in_one_line_with_a_hint() {
         for (line, message, hint) in [
             ("in.csv --raet 5/s", "there is no option --raet", "did you mean --rate?"),
             ("in.csv --max_age=1h", "there is no option --max_age", "did you mean --max-age?"),
@@ -191,14 +191,14 @@ mod tests {
             ("completions bsh", "this SHELL is not known", "name bash, zsh, fish, elvish or powershell"),
             ("help nosuch", "help is not there for this word", "skufetch --help names the commands"),
         ] {
-            assert_eq!(said(line), (message.into(), hint.into()), "{line}");
+            assert_eq!(message_and_hint(line), (message.into(), hint.into()), "{line}");
         }
     }
 
     #[test]
     fn no_message_repeats_what_may_be_a_secret() {
         for line in ["in.csv -H Authorization: Bearer canary", "in.csv --header=canary --merge=x canary"] {
-            let (message, hint) = said(line);
+            let (message, hint) = message_and_hint(line);
             assert!(!message.contains("canary") && !hint.contains("canary"), "{message} {hint}");
         }
     }

@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_sentence_goes_on_below_a_little_further_in() {
+    fn a_long_sentence_continues_indented_on_the_next_line() {
         let mut page = Page::default();
         page.log("odd", &"word ".repeat(20));
         page.log("", "next");

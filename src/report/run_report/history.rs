@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_are_listed_once_though_they_grow_and_a_flood_of_them_is_cut() {
+    fn pauses_are_listed_once_though_they_grow_and_their_number_is_bounded() {
         let mut history = RunHistory::default();
         let sample = |history: &mut RunHistory, second: u64| {
             let elapsed = Duration::from_secs(second);

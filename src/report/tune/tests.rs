@@ -127,7 +127,7 @@ fn the_document_has_its_schema_and_null_where_nothing_was_measured() {
 }
 
 #[test]
-fn the_page_has_the_curve_and_the_command_and_nothing_foreign_acts_in_it() {
+fn the_page_has_the_curve_and_the_command_and_no_foreign_text_acts_in_it() {
     let now = SystemTime::UNIX_EPOCH;
     let page = document(&tuned(), ReportFormat::Html, now);
     let text = read_page(&page);
