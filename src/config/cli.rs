@@ -17,10 +17,10 @@ use clap::{ArgMatches, Command};
 
 use crate::config::error::ConfigError;
 use crate::config::layers::Layer;
-use crate::config::options::{self, Setting, Takes};
+use crate::config::options::{self, HELP, Setting, Takes};
 use crate::config::origin::{Origin, Word};
 
-use texts::{EXAMPLES, UNITS, WIDEST};
+use texts::{UNITS, WIDEST, examples};
 
 /// What the command line says.
 #[derive(Clone)]
@@ -68,9 +68,9 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, Confi
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let of_tune = args.get(1).is_some_and(|arg| arg == tune::NAME);
             let help = if of_tune {
-                opening(&mut tune::command(), tune::EXAMPLES, "skufetch tune")
+                opening(&mut tune::command(), &tune::examples(), "skufetch tune")
             } else {
-                opening(&mut command(), EXAMPLES, "skufetch")
+                opening(&mut command(), &examples(), "skufetch")
             };
             Err(ConfigError::NothingAsked { help })
         }
@@ -98,7 +98,7 @@ fn opening(command: &mut Command, examples: &str, name: &str) -> String {
     let about = about.trim_end_matches('.');
     let usage = command.render_usage();
     format!(
-        "{about}.\n\n{usage}\n\n{examples}\n\nThe options: {name} -h. All there is to know: {name} --help"
+        "{about}.\n\n{usage}\n\n{examples}\n\nThe options: {name} -h. All there is to know: {name} --{HELP}"
     )
 }
 
@@ -141,8 +141,8 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Ask an HTTP API once for every SKU in a CSV and leave one keyed JSON file.")
         .override_usage("skufetch [OPTIONS] <INPUT>\n       skufetch tune [OPTIONS] <INPUT>")
-        .after_help(format!("{EXAMPLES}\n\n{UNITS} More: skufetch --help"))
-        .after_long_help(format!("{EXAMPLES}\n\n{}", texts::notes()))
+        .after_help(format!("{}\n\n{UNITS} More: skufetch --{HELP}", examples()))
+        .after_long_help(format!("{}\n\n{}", examples(), texts::notes()))
         .max_term_width(WIDEST)
         .arg_required_else_help(true)
         .disable_help_flag(true)

@@ -18,6 +18,7 @@ mod environment;
 mod error;
 mod file;
 mod foreign_names;
+mod joined;
 mod layers;
 pub mod options;
 mod origin;

@@ -24,7 +24,9 @@ pub(crate) use response::{BODY_AS, MAX_BODY, NULL_ON, SELECT};
 pub(crate) use retry::{MAX_RETRY_AFTER, RETRIES, RETRY_ON};
 pub(crate) use run::{DRY_RUN, FRESH, LOCK_WAIT, LOG_FORMAT, MAX_AGE, PROGRESS, REPORT};
 
+use crate::config::setting::without_dashes;
 pub use crate::config::setting::{Setting, Table, Takes};
+use crate::model::option;
 
 /// Every setting, by table.
 pub static SETTINGS: &[(Table, &[&Setting])] = &[
@@ -56,11 +58,11 @@ static OF_THE_RUN: &[&Setting] = &[
 ];
 
 // Options of the command line that are no settings: neither the config file nor the environment has them.
-pub(super) const CONFIG: &str = "config";
-pub(super) const VERBOSE: &str = "verbose";
-pub(super) const QUIET: &str = "quiet";
-pub(super) const HELP: &str = "help";
-pub(super) const VERSION: &str = "version";
+pub(super) const CONFIG: &str = without_dashes(option::CONFIG);
+pub(super) const VERBOSE: &str = without_dashes(option::VERBOSE);
+pub(super) const QUIET: &str = without_dashes(option::QUIET);
+pub(super) const HELP: &str = without_dashes(option::HELP);
+pub(super) const VERSION: &str = without_dashes(option::VERSION);
 
 /// All of them.
 pub(super) const NOT_SETTINGS: &[&str] = &[CONFIG, VERBOSE, QUIET, HELP, VERSION];

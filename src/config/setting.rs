@@ -137,11 +137,12 @@ pub struct Setting {
 }
 
 impl Setting {
-    pub(super) const fn new(table: Table, name: &'static str, takes: Takes, help: &'static str) -> Self {
+    /// `option` is the long option as it is typed: `--rate`.
+    pub(super) const fn new(table: Table, option: &'static str, takes: Takes, help: &'static str) -> Self {
         // Nothing in the table `output` means anything where no output is written.
         let in_tune = if matches!(table, Table::Output) { InTune::Ignored } else { InTune::Same };
         Self {
-            name,
+            name: without_dashes(option),
             table,
             short: None,
             takes,
@@ -155,8 +156,8 @@ impl Setting {
         }
     }
 
-    pub(super) const fn flag(table: Table, name: &'static str, help: &'static str) -> Self {
-        Self::new(table, name, Takes::Flag, help).default("false")
+    pub(super) const fn flag(table: Table, option: &'static str, help: &'static str) -> Self {
+        Self::new(table, option, Takes::Flag, help).default("false")
     }
 
     pub(super) const fn short(mut self, short: char) -> Self {
@@ -215,6 +216,13 @@ impl PartialEq for Setting {
 }
 
 impl Eq for Setting {}
+
+/// The name of an option: `rate` of `--rate`.
+pub(super) const fn without_dashes(option: &'static str) -> &'static str {
+    let (dashes, name) = option.split_at(2);
+    assert!(matches!(dashes.as_bytes(), b"--"), "an option begins with two dashes");
+    name
+}
 
 /// What the name of every variable begins with.
 pub(super) const VARIABLE_PREFIX: &str = "SKUFETCH_";

@@ -2,6 +2,7 @@
 //! files, one module for each outside power, the sizes of files and functions, and no type name twice.
 
 mod imports;
+mod option_names;
 mod shape;
 mod source;
 
@@ -131,4 +132,9 @@ fn files_are_short_and_functions_take_few_parameters() {
 #[test]
 fn no_type_name_is_used_twice() {
     nothing_in(&shape::repeated_types(&sources()));
+}
+
+#[test]
+fn no_string_literal_names_an_option() {
+    nothing_in(&sources().iter().flat_map(option_names::in_literals).collect::<Vec<_>>());
 }

@@ -15,6 +15,7 @@ use crate::collect::files::no_follow::open_unlinked;
 use crate::collect::journal::header::JournalHeader;
 use crate::collect::journal::recover::{Examined, JournalScan, examine, holds_no_answer};
 use crate::collect::journal::set_aside::{SetAsideJournal, of_job, retire, set_aside};
+use crate::model::option::FRESH;
 
 /// Makes a journal with nothing but its header, durably.
 pub(crate) fn create(
@@ -115,7 +116,7 @@ fn in_place(
     fresh: bool,
 ) -> Result<(InPlace, Option<OwnJournal>), CollectError> {
     let remains =
-        if fresh { Examined::Foreign("--fresh was given".into()) } else { examine(&file, path, header)? };
+        if fresh { Examined::Foreign(format!("{FRESH} was given")) } else { examine(&file, path, header)? };
     Ok(match remains {
         Examined::Unfinished => (InPlace::Empty, None),
         Examined::Foreign(_) if holds_no_answer(&file) => (InPlace::Empty, None),

@@ -68,7 +68,9 @@ pub(super) fn of_the_command_line_alone() -> [Arg; 5] {
             .action(ArgAction::SetTrue)
             .conflicts_with(options::VERBOSE)
             .help("Say nothing unless something fails"),
-        help().help_heading(Table::Run.heading()).help("Print a summary (-h) or everything (--help)"),
+        help()
+            .help_heading(Table::Run.heading())
+            .help(format!("Print a summary (-h) or everything (--{})", options::HELP)),
         arg(options::VERSION).short('V').action(ArgAction::Version).help("Print the version"),
     ]
 }

@@ -11,7 +11,9 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use super::args::help;
 use super::texts::{self, EXITS};
 use super::tune;
-use crate::config::options;
+use crate::config::options::{
+    self, BODY, CONCURRENCY, CONFIG, HEADER, LIMIT, MAX_AGE, MAX_TIME, OUTPUT, PROXY, RETRIES, URL,
+};
 use crate::model::Exit;
 
 /// When what this file says last changed: manual pages carry a date, and readers want it.
@@ -138,7 +140,7 @@ fn of_tune(fetch: &Command) -> String {
     let options = written(|to| man.render_options_section(to));
     let mut roff = Roff::new();
     roff.control("SH", ["TUNE"]);
-    paragraphs(&mut roff, &format!("{about}\n\n{TUNE}"));
+    paragraphs(&mut roff, &format!("{about}\n\n{}", about_tune()));
     let (_, options) = options.split_once(".SH OPTIONS\n").unwrap_or_default();
     roff.render() + options
 }
@@ -156,12 +158,12 @@ fn exits() -> String {
 fn surroundings() -> String {
     let mut roff = Roff::new();
     roff.control("SH", ["FILES"]);
-    for (name, what) in FILES {
-        item(&mut roff, name, what);
+    for (name, what) in files() {
+        item(&mut roff, name, &what);
     }
     roff.control("SH", ["ENVIRONMENT"]);
-    for (name, what) in ENVIRONMENT {
-        item(&mut roff, name, what);
+    for (name, what) in environment() {
+        item(&mut roff, name, &what);
     }
     roff.render()
 }
@@ -170,7 +172,7 @@ fn surroundings() -> String {
 fn examples() -> String {
     let mut roff = Roff::new();
     roff.control("SH", ["EXAMPLES"]);
-    for (heading, text) in [("A fetch", texts::EXAMPLES), ("tune", tune::EXAMPLES)] {
+    for (heading, text) in [("A fetch", texts::examples()), ("tune", tune::examples())] {
         roff.control("SS", [heading]);
         let mut lines = text.lines().skip(1).peekable();
         let mut first = true;
@@ -193,7 +195,7 @@ fn examples() -> String {
 fn closing() -> String {
     let mut roff = Roff::new();
     roff.control("SH", ["BUGS"]);
-    paragraphs(&mut roff, BUGS);
+    paragraphs(&mut roff, &bugs());
     roff.control("SH", ["SEE ALSO"]);
     let pages = [("curl", "1"), ("jq", "1"), ("crontab", "5"), ("systemd.timer", "5")];
     let mut line: Vec<Inline> = Vec::new();
@@ -244,53 +246,78 @@ command goes on from there. The old output is untouched until the new one is com
 
 Times are written 250ms, 30s, 5m or 12h; sizes 10MiB or 500kB.";
 
-const TUNE: &str = "\
-The other options are those of a fetch; those about retries and the output do nothing here. Of the environment \
-and the config file, limit and max-time are not read: there they are meant for the fetch.";
+/// What the section about `tune` says after what `tune --help` says first.
+fn about_tune() -> String {
+    format!(
+        "The other options are those of a fetch; those about retries and the output do nothing here. Of the \
+         environment and the config file, {} and {} are not read: there they are meant for the fetch.",
+        LIMIT.name, MAX_TIME.name
+    )
+}
 
 /// What stands beside the output, as in the README.
-const FILES: [(&str, &str); 7] = [
-    ("out.json", "The output, under the name that --output gives it. It is replaced only when complete."),
-    (
-        "out.failed.csv",
-        "The rows that failed, with _error, _status and _attempts. It is itself a valid INPUT, and is not \
-         there when nothing failed.",
-    ),
-    ("out.json.journal", "While a run is unfinished: the answers so far."),
-    ("out.json.lock", "Held while a run works. It may stay behind."),
-    (
-        "out.json.state",
-        "What the next run can ask \"has it changed?\" with, and what --max-age goes by. It may be deleted.",
-    ),
-    ("./config.toml", "The settings, if --config names no other file."),
-    ("$XDG_CONFIG_HOME/skufetch/config.toml", "The settings, if neither is there."),
-];
+fn files() -> [(&'static str, String); 7] {
+    [
+        (
+            "out.json",
+            format!("The output, under the name that {OUTPUT} gives it. It is replaced only when complete."),
+        ),
+        (
+            "out.failed.csv",
+            "The rows that failed, with _error, _status and _attempts. It is itself a valid INPUT, and is not \
+             there when nothing failed."
+                .into(),
+        ),
+        ("out.json.journal", "While a run is unfinished: the answers so far.".into()),
+        ("out.json.lock", "Held while a run works. It may stay behind.".into()),
+        (
+            "out.json.state",
+            format!(
+                "What the next run can ask \"has it changed?\" with, and what {MAX_AGE} goes by. It may be \
+                 deleted."
+            ),
+        ),
+        ("./config.toml", format!("The settings, if --{CONFIG} names no other file.")),
+        ("$XDG_CONFIG_HOME/skufetch/config.toml", "The settings, if neither is there.".into()),
+    ]
+}
 
-const ENVIRONMENT: [(&str, &str); 7] = [
-    (
-        "SKUFETCH_OPTION",
-        "Every option but --config, -v and -q: --max-age is SKUFETCH_MAX_AGE. An option beats the \
-         environment, which beats the config file. Options without a value are true or false; headers stand \
-         one a line; an empty variable is as if it were not set.",
-    ),
-    (
-        "any other",
-        "A name in ${} in --url, --header, --body or --proxy is replaced by the variable's value, which is \
-         treated as a secret. A variable that is not set or empty is an error.",
-    ),
-    ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY", "Proxies, if --proxy names none."),
-    ("SSL_CERT_FILE, SSL_CERT_DIR", "Certificates to trust in place of the system's."),
-    ("XDG_CONFIG_HOME", "The folder of the config files; ~/.config if it is not set."),
-    ("NO_COLOR, CLICOLOR_FORCE", "No colours; colours where standard error is no terminal."),
-    ("TERM", "With dumb there is no bar."),
-];
+fn environment() -> [(&'static str, String); 7] {
+    [
+        (
+            "SKUFETCH_OPTION",
+            format!(
+                "Every option but --{CONFIG}, -v and -q: {MAX_AGE} is {}. An option beats the environment, which \
+                 beats the config file. Options without a value are true or false; headers stand one a line; an \
+                 empty variable is as if it were not set.",
+                MAX_AGE.variable()
+            ),
+        ),
+        (
+            "any other",
+            format!(
+                "A name in ${{}} in {URL}, {HEADER}, {BODY} or {PROXY} is replaced by the variable's value, which \
+                 is treated as a secret. A variable that is not set or empty is an error."
+            ),
+        ),
+        ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY", format!("Proxies, if {PROXY} names none.")),
+        ("SSL_CERT_FILE, SSL_CERT_DIR", "Certificates to trust in place of the system's.".into()),
+        ("XDG_CONFIG_HOME", "The folder of the config files; ~/.config if it is not set.".into()),
+        ("NO_COLOR, CLICOLOR_FORCE", "No colours; colours where standard error is no terminal.".into()),
+        ("TERM", "With dumb there is no bar.".into()),
+    ]
+}
 
-const BUGS: &str = "\
-A retried POST may act twice: an answer that is lost on its way back is asked for again. --retries 0 turns \
+fn bugs() -> String {
+    format!(
+        "\
+A retried POST may act twice: an answer that is lost on its way back is asked for again. {RETRIES} 0 turns \
 retries off.
 
-A --concurrency that the API does not bear is not found out before the API says so, in answers of 429 or 503 or \
-in their delay.";
+A {CONCURRENCY} that the API does not bear is not found out before the API says so, in answers of 429 or 503 or \
+in their delay."
+    )
+}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{completions, tune};
 use crate::config::foreign_names;
-use crate::config::options::{self, NOT_SETTINGS, Takes};
+use crate::config::options::{self, HELP, NOT_SETTINGS, Takes};
 
 /// The message, and what to do.
 pub(super) fn explain(
@@ -108,7 +108,10 @@ fn usage_of(option: &str) -> Option<String> {
 fn too_many(args: &[OsString], commands: &[String]) -> (String, Option<String>) {
     let first = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default();
     if first == options::HELP {
-        return ("help is not there for this word".into(), Some("skufetch --help names the commands".into()));
+        return (
+            "help is not there for this word".into(),
+            Some(format!("skufetch --{HELP} names the commands")),
+        );
     }
     let meant = options::nearest(first, commands.iter().map(String::as_str)).filter(|meant| *meant != first);
     if meant.is_none() && args.iter().skip(2).any(|arg| arg == tune::NAME) {

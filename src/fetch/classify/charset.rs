@@ -16,6 +16,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use super::BodyAs;
+use crate::model::option::MAX_BODY;
 use crate::model::{Cause, Fault, Mask, Size, display_safe, large_buffer};
 
 /// Names of US-ASCII, which the standard lists as names of windows-1252.
@@ -98,7 +99,7 @@ pub(super) fn to_utf8(headers: &HeaderMap, body: Bytes, settings: TextSettings<'
     match decode(encoding, &body[start..], cap) {
         Ok(text) => Ok(text.into()),
         Err(DecodeError::TooLarge) => {
-            let detail = format!("the decoded body is larger than --max-body {cap}");
+            let detail = format!("the decoded body is larger than {MAX_BODY} {cap}");
             Err(Fault::new(Cause::TooLarge, detail))
         }
         // As with JSON that ends too early, only the position at the end shows that the body was cut.

@@ -11,6 +11,7 @@ use super::headers::{repeated_headers, same_origin_headers};
 use super::pausable_timeout::PausableTimeout;
 use super::trust;
 use super::{OnConnected, RawAnswer, Reuse, SendError, Transport, TransportError, TransportSettings};
+use crate::model::option::TIMEOUT;
 use crate::model::{Cause, Fault, Request};
 
 /// HTTP over sockets.
@@ -90,10 +91,10 @@ impl Transport for Http {
         timeout.bound(attempt).await.unwrap_or_else(|| {
             let limit = humantime::format_duration(self.settings.connection.timeout);
             let fault = if self.has_connected.load(Ordering::Relaxed) {
-                Fault::new(Cause::Timeout, format!("no complete answer within --timeout {limit}"))
+                Fault::new(Cause::Timeout, format!("no complete answer within {TIMEOUT} {limit}"))
             } else {
                 // --timeout may be shorter than --connect-timeout.
-                Fault::new(Cause::Connect, format!("no connection within --timeout {limit}"))
+                Fault::new(Cause::Connect, format!("no connection within {TIMEOUT} {limit}"))
             };
             Err(SendError::counted(fault))
         })

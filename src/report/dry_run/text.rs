@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::limit::Concurrency;
 use crate::model::display_safe;
+use crate::model::option::{FAILED, LOCK_WAIT, MAX_AGE, MAX_TIME, RATE};
 use crate::report::dry_run::plan::{DryRun, LineNumbers, PlannedFiles, PlannedRows, SampleRequest};
 use crate::report::format::{self, count, counted};
 
@@ -158,7 +159,7 @@ fn earlier(out: &mut Page, plan: &DryRun) {
     if let (1.., Some(age)) = (earlier.young, plan.pace.max_age) {
         let skus = counted(earlier.young, "SKU is", "SKUs are");
         sentences
-            .push(format!("{skus} younger than --max-age {}: left alone", humantime::format_duration(age)));
+            .push(format!("{skus} younger than {MAX_AGE} {}: left alone", humantime::format_duration(age)));
     }
     if earlier.conditional > 0 {
         let skus = counted(earlier.conditional, "SKU", "SKUs");
@@ -175,7 +176,7 @@ fn earlier(out: &mut Page, plan: &DryRun) {
     if let Some(writer) = &earlier.writer {
         let text = format!(
             "another run is writing this output: its lock is held {writer}; a run that began now would wait for \
-             --lock-wait, or exit 75"
+             {LOCK_WAIT}, or exit 75"
         );
         out.log("busy", &text);
     }
@@ -221,7 +222,7 @@ fn pace(out: &mut Page, plan: &DryRun) {
     };
     let rate = match pace.rate {
         Some(rate) => format!("at most {rate}, {} at once after a quiet time", count(pace.burst.into())),
-        None => "no --rate".into(),
+        None => format!("no {RATE}"),
     };
     out.log("pace", &format!("{flying}; {rate}"));
     let retries = match pace.retries {
@@ -269,7 +270,7 @@ fn time(out: &mut Page, plan: &DryRun) {
         && least > limit
     {
         let limit = humantime::format_duration(limit);
-        out.log("", &format!("that is longer than --max-time {limit}: the rest would be deferred, exit 75"));
+        out.log("", &format!("that is longer than {MAX_TIME} {limit}: the rest would be deferred, exit 75"));
     }
 }
 
@@ -302,7 +303,7 @@ fn files(out: &mut Page, files: &PlannedFiles) {
     }
     match &files.failed {
         Some(path) => out.log("", &format!("{}, if rows fail", shown(path))),
-        None => out.log("", "failed rows to no file; --failed FILE names one"),
+        None => out.log("", &format!("failed rows to no file; {FAILED} FILE names one")),
     }
     if !files.beside.is_empty() {
         let beside: Vec<String> = files.beside.iter().map(shown).collect();

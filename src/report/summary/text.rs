@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::model::Exit;
 use crate::model::display_safe;
+use crate::model::option::{FAILED, PRUNE};
 use crate::report::console::error_text::{Label, error_text, labelled};
 use crate::report::failure_text::place_and_reason;
 use crate::report::format;
@@ -184,7 +185,8 @@ fn left_behind(summary: &RunSummary) -> Vec<String> {
     }
     if let Some(NotInInput { count, pruned }) = summary.not_in_input {
         let skus = format::counted(count, "SKU of the old output is", "SKUs of the old output are");
-        let fate = if pruned { "taken out by --prune" } else { "kept (--prune takes them out)" };
+        let fate =
+            if pruned { format!("taken out by {PRUNE}") } else { format!("kept ({PRUNE} takes them out)") };
         lines.push(format!("{skus} no longer in the input: {fate}"));
     }
     let written: Vec<String> = summary
@@ -204,7 +206,7 @@ fn left_behind(summary: &RunSummary) -> Vec<String> {
     }
     let is_kept = summary.written.iter().any(|written| matches!(written.amount, Amount::Rows(_)));
     if summary.published && summary.counts.failed > 0 && !is_kept {
-        lines.push("the failed rows are in no file; --failed FILE keeps them".into());
+        lines.push(format!("the failed rows are in no file; {FAILED} FILE keeps them"));
     }
     lines
 }

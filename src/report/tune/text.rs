@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::limit::climb::{ClimbEnd, Rung};
+use crate::model::option::{CONCURRENCY, LIMIT, MAX_TIME, RATE};
 use crate::report::format::{self, count, counted};
 use crate::report::tune::tune_result::TuneResult;
 use crate::report::verdict::typed_rate;
@@ -82,25 +83,25 @@ pub(crate) fn why(tuned: &TuneResult) -> String {
         ClimbEnd::Paused(reason) if accepted <= 0.0 => format!("the pool was paused at {at} ({reason})"),
         ClimbEnd::Paused(reason) => {
             format!(
-                "the pool was paused at {at} ({reason}); --rate {} may need no pauses",
+                "the pool was paused at {at} ({reason}); {RATE} {} may need no pauses",
                 typed_rate(accepted)
             )
         }
         ClimbEnd::Rate => {
             let rate = tuned.rate.map_or_else(String::new, |rate| format!(" {rate}"));
-            format!("--rate{rate} is reached; more workers would only wait for it")
+            format!("{RATE}{rate} is reached; more workers would only wait for it")
         }
         ClimbEnd::Ceiling if tuned.best().is_some_and(|best| best.workers == tuned.ceiling) => format!(
-            "that is the ceiling; more may pay, try --concurrency auto:{}",
+            "that is the ceiling; more may pay, try {CONCURRENCY} auto:{}",
             tuned.ceiling.saturating_mul(4).min(4_096).max(tuned.ceiling)
         ),
         ClimbEnd::Ceiling => format!("up to {at} nothing brought much more"),
         ClimbEnd::Sample if tuned.whole_input => format!("the input has no more SKUs to measure {at} with"),
         ClimbEnd::Sample => format!(
-            "the sample was used up at {at}; --limit {} goes further",
+            "the sample was used up at {at}; {LIMIT} {} goes further",
             tuned.sample.saturating_mul(5).min(LARGEST_SAMPLE).max(tuned.sample)
         ),
-        ClimbEnd::Time => format!("the time was over at {at}; a longer --max-time goes further"),
+        ClimbEnd::Time => format!("the time was over at {at}; a longer {MAX_TIME} goes further"),
         ClimbEnd::Stopped => format!("stopped at {at}"),
     }
 }

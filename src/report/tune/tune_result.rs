@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::limit::climb::{ClimbEnd, Rung, best};
 use crate::model::Rate;
+use crate::model::option::CONCURRENCY;
 use crate::report::run_stats::CauseGroup;
 
 /// The result of a climb.
@@ -54,6 +55,6 @@ impl TuneResult {
     }
 
     pub(crate) fn paste(&self, best: &Rung) -> String {
-        format!("{} --concurrency {}", self.command, best.workers)
+        format!("{} {CONCURRENCY} {}", self.command, best.workers)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::option::CONCURRENCY;
 use crate::model::{LimitChangeReason, Rate};
 
 /// What was measured during a run.
@@ -178,8 +179,8 @@ impl Facts {
     /// begin where it learns nothing.
     pub(crate) fn more_workers(&self) -> String {
         if self.is_cheap() {
-            return format!("--concurrency {}", self.limit().saturating_mul(4).clamp(16, MOST_WORKERS));
+            return format!("{CONCURRENCY} {}", self.limit().saturating_mul(4).clamp(16, MOST_WORKERS));
         }
-        format!("--concurrency auto:{}", self.ceiling().saturating_mul(4).clamp(16, MOST_WORKERS))
+        format!("{CONCURRENCY} auto:{}", self.ceiling().saturating_mul(4).clamp(16, MOST_WORKERS))
     }
 }
