@@ -154,7 +154,7 @@ fn example(evidence: &Evidence, mask: &Mask) -> String {
 fn nothing_but_nulls(evidence: &Evidence, example: &str, settings: &Settings) -> CommandError {
     let nulls = evidence.new.nulls;
     let all = format!("all {} came as null{example}", counted(nulls, "SKU", "SKUs"));
-    let is_selected = settings.response.select.trim() != "." && evidence.nulls_for_status <= nulls / 2;
+    let is_selected = settings.response.has_filter() && evidence.nulls_for_status <= nulls / 2;
     let (message, check) = if is_selected {
         (all, format!("does {SELECT} name a field that the answers have?"))
     } else {

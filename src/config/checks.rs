@@ -126,7 +126,7 @@ fn merge(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
 
 fn text(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
     let response = &settings.response;
-    if response.body_as == BodyAs::Text && response.select.trim() != "." {
+    if response.body_as == BodyAs::Text && response.has_filter() {
         return Err(refuse(
             layers,
             [&SELECT, &BODY_AS],

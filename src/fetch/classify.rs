@@ -72,6 +72,14 @@ pub struct ResponseSettings {
     pub max_body: Size,
 }
 
+impl ResponseSettings {
+    /// Whether `--select` filters bodies, that is, is not `.`.
+    #[must_use]
+    pub(crate) fn has_filter(&self) -> bool {
+        !select::is_identity(&self.select)
+    }
+}
+
 /// What answers are classified by.
 pub(crate) struct Classifier {
     /// What the user chose.
