@@ -84,7 +84,7 @@ impl BodyReader {
     /// too large is left out.
     pub(super) async fn read(
         &self,
-        mut answer: UnreadAnswer<'_>,
+        answer: &mut UnreadAnswer<'_>,
         method: &Method,
         timeout: &PausableTimeout,
     ) -> Result<RawAnswer, SendError> {

@@ -1,5 +1,6 @@
 //! HTTP over sockets: chooses the client for a request, bounds its time, and reads its answer.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -72,13 +73,13 @@ impl Http {
         if let Some(direct) = &self.direct
             && DirectClient::<TcpConnector>::serves(request)
         {
-            let exchange = direct.send(request, reuse).await?;
-            return self.bodies.read(UnreadAnswer::Direct(exchange), &request.method, timeout).await;
+            let mut answer = UnreadAnswer::Direct(direct.send(request, reuse).await?);
+            return self.bodies.read(&mut answer, &request.method, timeout).await;
         }
         // Boxed: otherwise the usual attempt's future would be as large as this one.
         Box::pin(async {
-            let exchange = self.general.send(request, reuse).await?;
-            self.bodies.read(UnreadAnswer::General(exchange), &request.method, timeout).await
+            let mut answer = UnreadAnswer::General(self.general.send(request, reuse).await?);
+            self.bodies.read(&mut answer, &request.method, timeout).await
         })
         .await
     }
@@ -87,7 +88,7 @@ impl Http {
 impl Transport for Http {
     async fn send(&self, request: &Request, reuse: Reuse) -> Result<RawAnswer, SendError> {
         let timeout = PausableTimeout::new(self.settings.connection.timeout);
-        let attempt = self.attempt(request, reuse, &timeout);
+        let attempt = pin!(self.attempt(request, reuse, &timeout));
         timeout.bound(attempt).await.unwrap_or_else(|| {
             let limit = humantime::format_duration(self.settings.connection.timeout);
             let fault = if self.has_connected.load(Ordering::Relaxed) {

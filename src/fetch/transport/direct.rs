@@ -5,6 +5,7 @@
 //! what all requests share is made once, an HTTP/1.1 connection comes from a stack of idle ones, and an HTTP/2
 //! connection is shared. docs/performance.md has the measurements.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -107,10 +108,16 @@ impl<C: Connect> DirectClient<C> {
             None => Box::pin(self.open(reuse)).await?,
         };
         match slot {
-            Slot::Http1(connection) => {
-                Exchange::over_http1(connection, self.http1_request(request)?, &self.idle).await
+            Slot::Http1(mut connection) => {
+                let head = pin!(connection.send(self.http1_request(request)?));
+                let answer = connection.receive_head(head).await?;
+                Ok(Exchange::over_http1(answer, connection, &self.idle))
             }
-            Slot::Http2(permit) => Exchange::over_http2(permit, self.http2_request(request)?).await,
+            Slot::Http2(mut permit) => {
+                let head = pin!(permit.send(self.http2_request(request)?));
+                let answer = permit.receive_head(head).await?;
+                Ok(Exchange::over_http2(answer, permit))
+            }
         }
     }
 
