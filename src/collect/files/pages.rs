@@ -30,8 +30,8 @@ pub(crate) struct Pages {
 
 #[derive(Debug)]
 struct PageWindow {
-    /// What was read is the beginning; the rest is from an earlier read. It is kept, because a buffer that was cut short
-    /// would have to be zeroed for the next read, at one instruction a byte.
+    /// What was read is at its beginning; the rest is from an earlier read. It is kept because a buffer that was cut
+    /// short would be zeroed again for the next read.
     buffer: Vec<u8>,
     /// Bytes that were read.
     held: usize,
