@@ -60,7 +60,7 @@ fn begin(session: &Arc<Session>) -> Result<Exit, CommandError> {
     if let (Err(failure), Some(report_writer)) = (&exit, &report_writer) {
         report_writer.close_early(failure, event_loop.parts());
     }
-    // What was left behind must not hold up the end.
+    // Tasks that still run must not delay the end.
     event_loop.runtime.shutdown_background();
     exit
 }
@@ -76,7 +76,7 @@ fn run(
         let (session, api) = (Arc::clone(session), Arc::clone(&api));
         move |_: &CommitGuard| Prepared::new(&session, &api)
     };
-    // A large file is surveyed, another run is waited for, a pipe is silent: a signal must not be.
+    // Surveying a large file, waiting for another run or for a pipe takes time; a signal is handled meanwhile.
     let prepared = match signals::unless_signalled(event_loop.parts(), Duration::ZERO, prepare) {
         (Some(prepared), None) => prepared?,
         (_, number) => return Err(ending::before_any_request(number.unwrap_or(0))),
@@ -119,7 +119,7 @@ fn run(
     if let Some(message) = &warning {
         report.on(&Event::Warned { message });
     }
-    // Nothing more is asked: a thousand connections are closed beside what is left to do.
+    // No more requests: connections are closed on another thread, beside the remaining work.
     signals::drop_beside(&event_loop.runtime, fetcher);
     let finished = FinishedRun {
         report,
@@ -169,7 +169,7 @@ fn check_input(
 ) -> InputCheck {
     let Some(surveyed) = surveyed else { return InputCheck { is_unchanged: true, warning: None } };
     let input = surveyed.name();
-    // Nothing is published: what the input has become is the next run's concern.
+    // Nothing is published, so changes of the input do not matter to this run.
     if matches!(shutdown.reason(), Some(StopReason::Signal(_))) || ended.at_once {
         return InputCheck::default();
     }

@@ -88,7 +88,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
             }
             (error, format) => {
                 let failure = of_config(error);
-                // The line before it in a log is that of another night.
+                // In a log, the header separates this error from the lines of an earlier run.
                 if failure.exit == Exit::Config && format == LogFormat::Text && !terminal::is_interactive() {
                     let _ = io::stderr().write_all(report::bare_log_header(SystemTime::now()).as_bytes());
                 }
@@ -108,7 +108,7 @@ fn report_panic(info: &PanicHookInfo<'_>) {
 fn complain(failure: &CommandError, format: LogFormat, env: &Environment) -> Exit {
     let colour = terminal::standard_error(env).colour;
     let text = report::error(&failure.message, failure.hint.as_deref(), format, colour);
-    // There is nowhere left to say that this could not be said.
+    // If standard error cannot be written to, the failure cannot be reported.
     let _ = io::stderr().write_all(text.as_bytes());
     failure.exit
 }
@@ -152,7 +152,7 @@ fn what_to_type(
     input: &InputPath,
     reading: &InputSettings,
 ) -> Result<String, Option<InputError>> {
-    // A pipe would have to be waited for.
+    // Reading a pipe may block.
     let InputPath::File(path) = input else { return Err(None) };
     if path.exists() && !path.is_dir() && !input.can_be_read_twice() {
         return Err(None);

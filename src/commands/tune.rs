@@ -1,4 +1,4 @@
-//! `skufetch tune INPUT`: which concurrency pays, measured on a sample.
+//! `skufetch tune INPUT`: measures on a sample which concurrency gives the best throughput.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
@@ -25,15 +25,15 @@ use crate::report::format::counted;
 use crate::report::tune::{self, TuneResult};
 use crate::report::{ProgressMode, Report, ReportFile, ReportSettings};
 
-/// The bounds of the contract, where the command line names no others. Those of the environment and of
-/// the config file are meant for the fetch.
+/// Defaults of `--limit` and `--max-time`. Values of the environment and the config file do not count: they are meant
+/// for the fetch.
 const SAMPLE: u64 = 2_000;
 const TIME: Duration = Duration::from_mins(1);
 
-/// Measures, prints what was found, and returns how the program ends.
+/// Measures, prints the results, and returns how the program ends.
 ///
 /// # Errors
-/// Why no number can be named.
+/// Why no concurrency can be recommended.
 pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
     #[expect(clippy::disallowed_methods, reason = "the start of the command")]
     let started = Instant::now();
@@ -115,8 +115,8 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     })
 }
 
-/// The settings of the fetch as the climb needs them: nothing is retried, and the rows of the table are
-/// the progress where a person reads them.
+/// Adapts the settings of the fetch: no retries, and no progress lines where the rows of the table appear on a terminal
+/// as they are measured.
 fn prepare(settings: &mut Settings) {
     let of_this_command = |setting: &Setting| matches!(settings.origin(setting), Origin::Option(_));
     let limit = settings.input.limit.filter(|_| of_this_command(&LIMIT));
@@ -130,11 +130,11 @@ fn prepare(settings: &mut Settings) {
     }
 }
 
-/// The rows that are asked for.
+/// The rows to request.
 struct TuneSample {
     rows: Rows,
     most: u64,
-    /// How many there are, if it is known.
+    /// Their number, if it is known.
     total: Option<u64>,
     whole_input: bool,
 }
@@ -150,7 +150,7 @@ impl TuneSample {
                 .ok_or_else(command_error::of_silence)?;
             return Ok(Self { rows, most, total: None, whole_input: false });
         }
-        // One row more tells whether the input goes on.
+        // One row more than the sample shows whether the input is longer.
         let one_more = InputSettings { limit: Some(most.saturating_add(1)), ..read.clone() };
         let surveyed = input::survey(path, &one_more)?;
         let found = surveyed.found.rows;
@@ -159,7 +159,7 @@ impl TuneSample {
     }
 }
 
-/// Standard output, row by row. Who closed it has read enough.
+/// Standard output, written row by row. A closed pipe is no error.
 struct Printout {
     quiet: bool,
     begun: bool,
@@ -196,7 +196,10 @@ impl Printout {
     }
 }
 
-/// Whether a number was found, and if not, why.
+/// Succeeds if a concurrency was found.
+///
+/// # Errors
+/// Why none was found.
 fn judge(
     settings: &Settings,
     climbed: Climbed,
@@ -241,7 +244,7 @@ fn judge(
     })
 }
 
-/// As in a fetch, less what is said of its journal.
+/// The same message as in a fetch, with a hint that does not mention a journal.
 fn stopped(reason: &StopReason, settings: &Settings) -> CommandError {
     let failure = ending::stopped(reason, settings);
     let hint = match reason {

@@ -1,4 +1,4 @@
-//! What a run warns of before its first request, apart from what the modules themselves find.
+//! Warnings before the first request that depend on several modules.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::report::format::{self, counted};
 /// Characters of a name in a warning.
 const NAME_SHOWN: usize = 40;
 
-/// A list without a header line would lose its first SKU to one.
+/// A warning if the header looks like a SKU: the input probably has no header line, and its first SKU would be lost.
 pub(super) fn headless(settings: &Settings, columns: &Columns) -> Option<String> {
     let [name] = columns.names.as_slice() else { return None };
     let (digits, letters) = (

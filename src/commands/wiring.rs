@@ -1,5 +1,5 @@
-//! What the modules take beyond the structs of [`Settings`]: what combines several of them, and what is known only
-//! when a run begins.
+//! Arguments of the modules that are no struct of [`Settings`]: what combines several of them, or is known only when a
+//! run begins.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! From words to [`Settings`]: every word is given its meaning here, once, wherever it came from.
+//! Builds [`Settings`] from the merged layers. Each value is parsed here, once.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,10 +19,10 @@ use crate::limit::PaceSettings;
 use crate::plan::RequestSettings;
 use crate::report::{ReportSettings, Terminal};
 
-/// Stands for the address of the built-in API, whose port is another one in every run.
+/// Identifies the built-in API, whose port differs from run to run.
 const DEMO_URL: &str = "http://demo.invalid/products/{sku}";
 
-/// Gives every word its meaning. Whether the settings go together is checked afterwards.
+/// Parses all values. Whether they contradict each other is checked afterwards.
 pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, ConfigError> {
     let input_path = input_path(&call.input)?;
     let input = InputSettings {
@@ -103,9 +103,8 @@ fn connection(layers: &Layers) -> Result<ConnectionSettings, ConfigError> {
     })
 }
 
-/// The body, or the file it names. The file's name counts from the current folder, wherever the
-/// setting stands: a path means the same in all three places. A byte-order mark, which editors write
-/// before a text, is not part of the body.
+/// The body, or the content of the file that it names. The path is relative to the current folder, wherever it is
+/// written. A leading byte-order mark, which editors write, is removed.
 fn body(layers: &Layers, cwd: &Path) -> Result<Option<String>, ConfigError> {
     let Some(body) = layers.get(&options::BODY)? else { return Ok(None) };
     let Some(name) = body.strip_prefix('@') else { return Ok(Some(body)) };

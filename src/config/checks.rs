@@ -1,5 +1,4 @@
-//! Settings that are each right and do not go together. A run that would ignore one of them is
-//! refused: at night nobody would notice.
+//! Settings that are valid alone and contradict each other. They are an error: no setting is ignored silently.
 
 use std::path::{Path, PathBuf};
 
@@ -74,7 +73,7 @@ fn body_escape(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> 
     ))
 }
 
-/// Somebody who asked for no request must not get two thousand.
+/// `tune` sends requests, so `--dry-run` is refused.
 fn measuring(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
     if !settings.run.dry_run {
         return Ok(());
@@ -269,7 +268,7 @@ fn resolved(path: &Path) -> PathBuf {
     }
 }
 
-/// The file alone is to blame only where nothing outside it has a part in the contradiction.
+/// The exit code is that of the config file only if both settings stand there.
 fn refuse(layers: &Layers, settings: [&Setting; 2], why: String, hint: &str) -> ConfigError {
     let set = settings.map(|setting| layers.origin(setting));
     let outside = set.iter().any(Origin::is_of_this_run);

@@ -1,6 +1,5 @@
-//! The command line, the only place that names clap. Its options are made from the list of settings
-//! (a derive would write every name, table and default a second time), all as plain text: what a value
-//! means is decided once, for all three places, when the layers are laid over each other.
+//! The command line; only this module uses clap. Its options are generated from the list of settings: clap's derive
+//! would repeat every name, table and default. Values stay text; they are parsed once the layers are merged.
 
 mod args;
 mod completions;
@@ -92,7 +91,7 @@ pub(super) fn nearest_command(word: &str) -> Option<String> {
     options::nearest(word, names().iter().map(String::as_str)).map(String::from)
 }
 
-/// What fits on the smallest screen: what it is, how it is called, and what to type first.
+/// The help for a call without arguments: purpose, usage and examples, at most 24 lines.
 fn opening(command: &mut Command, examples: &str, name: &str) -> String {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let about = about.trim_end_matches('.');
@@ -135,7 +134,7 @@ fn read(matches: &ArgMatches) -> CommandLine {
     }
 }
 
-/// The whole command line, as clap knows it.
+/// The command line as clap takes it.
 fn command() -> Command {
     Command::new("skufetch")
         .version(env!("CARGO_PKG_VERSION"))

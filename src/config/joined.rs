@@ -1,5 +1,5 @@
-//! Texts that are joined when the program is compiled: what a setting says of itself is static, and takes the names
-//! of other options from where they stand.
+//! Joins static texts at compile time: the help of a setting is static, and takes the names of other options from their
+//! constants.
 
 /// Joins constant texts to one.
 macro_rules! joined {

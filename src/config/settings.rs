@@ -17,7 +17,7 @@ pub(crate) use crate::plan::RequestSettings;
 use crate::report::ShownSetting;
 pub(crate) use crate::report::{LogFormat, ReportFile, ReportSettings};
 
-/// What this run shall do. `Debug` shows no secret.
+/// The settings of a run. `Debug` shows no secret.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// INPUT itself.
@@ -38,11 +38,11 @@ pub struct Settings {
     pub output: OutputSettings,
     /// How this run goes.
     pub run: RunOptions,
-    /// What is printed on standard error. Whoever prints adds the terminal: here there is none.
+    /// What is printed on standard error. The command adds its terminal; here there is none.
     pub messages: ReportSettings,
     /// The built-in API, if it is what this run fetches from.
     pub demo: Option<DemoSettings>,
-    /// Sentences that the person should read before the run.
+    /// Warnings to print before the run.
     pub warnings: Vec<String>,
     /// Every setting as a report may show it.
     pub redacted: Vec<ShownSetting>,

@@ -1,7 +1,7 @@
-//! `skufetch man`: the manual page, made from the command line itself, so that it has every option.
+//! `skufetch man`: the manual page, generated from the definition of the command line, so that it lists every option.
 //!
-//! One page says all: `tune` takes the options of a fetch, and a page of its own would say them twice. Its
-//! section has those only whose meaning is another there.
+//! There is one page for all commands. `tune` accepts the options of a fetch; its section lists only those whose
+//! meaning differs.
 
 use clap::builder::Resettable;
 use clap::{Arg, Command};
@@ -16,7 +16,7 @@ use crate::config::options::{
 };
 use crate::model::Exit;
 
-/// When what this file says last changed: manual pages carry a date, and readers want it.
+/// The date in the page: when the texts of this file last changed.
 const DATE: &str = "2026-11-25";
 
 /// The name of the subcommand.
@@ -46,13 +46,13 @@ pub(super) fn page(command: Command) -> String {
         examples(),
         closing(),
     ];
-    // Each part brings the preamble along; once is enough.
+    // Each part begins with the same preamble, which is kept once.
     let text: String = parts.iter().map(|part| part.strip_prefix(&preamble).unwrap_or(part)).collect();
     preamble + &folded(&text)
 }
 
-/// Long lines of text broken at spaces, as the formatters' own checkers want their sources. What stands as
-/// it is (`.nf`) and requests stay.
+/// Breaks long lines at spaces, since `mandoc -T lint` warns of lines over 80 bytes. Unformatted text (`.nf`) and roff
+/// requests stay unchanged.
 fn folded(text: &str) -> String {
     const WIDEST: usize = 80;
     let mut page = String::with_capacity(text.len() + text.len() / 40);
@@ -62,7 +62,7 @@ fn folded(text: &str) -> String {
         let mut rest = line;
         while rest.len() > WIDEST && !as_it_is && !line.starts_with('.') {
             let at = rest[..WIDEST].rfind(' ').or_else(|| rest.find(' '));
-            // A point at the beginning of a line would make it a request.
+            // A line that begins with `.` or `'` is a roff request.
             let Some(at) = at.filter(|at| !rest[at + 1..].starts_with(['.', '\''])) else { break };
             page.push_str(&rest[..at]);
             page.push('\n');
@@ -74,7 +74,7 @@ fn folded(text: &str) -> String {
     page
 }
 
-/// A summary and what is said after it are two paragraphs in `--help`, and one here.
+/// Joins the summary and the details of an option, two paragraphs in `--help`, to one paragraph.
 fn flowing(arg: Arg) -> Arg {
     let Some(long) = arg.get_long_help().map(ToString::to_string) else { return arg };
     arg.long_help(long.replace("\n\n", ". "))
@@ -115,7 +115,7 @@ fn options_of(command: &Command) -> String {
     let man = Man::new(command.clone());
     let mut text = written(|to| man.render_options_section(to));
     for (table, _) in options::SETTINGS {
-        // To the generator every heading is a section; here they are parts of one.
+        // The generator makes each heading a section (`.SH`); here they are subsections of OPTIONS.
         let heading = table.heading();
         let section = format!(".SH {}\n", heading.to_uppercase());
         text = text.replace(&section, &format!(".SS {heading}\n"));
@@ -133,7 +133,7 @@ fn of_tune(fetch: &Command) -> String {
     let changed: Vec<Arg> = tune
         .get_arguments()
         .filter(|arg| !arg.is_hide_set() && !arg.is_positional() && !same(arg))
-        // What one conflicts with may not be among them.
+        // clap panics if an argument conflicts with one that the command does not have.
         .map(|arg| arg.clone().help_heading(None::<&str>).conflicts_with(Resettable::Reset))
         .collect();
     let man = Man::new(Command::new(tune::NAME).args(changed).disable_help_flag(true));
@@ -168,7 +168,8 @@ fn surroundings() -> String {
     roff.render()
 }
 
-/// The examples of both helps, in which a line further in is a command, and any other says what for.
+/// The examples of `--help` and `tune --help`. In them, lines indented by four spaces or more are commands; the others
+/// are descriptions.
 fn examples() -> String {
     let mut roff = Roff::new();
     roff.control("SH", ["EXAMPLES"]);
@@ -246,7 +247,7 @@ command goes on from there. The old output is untouched until the new one is com
 
 Times are written 250ms, 30s, 5m or 12h; sizes 10MiB or 500kB.";
 
-/// What the section about `tune` says after what `tune --help` says first.
+/// The end of the description of `tune`; its beginning is that of `tune --help`.
 fn about_tune() -> String {
     format!(
         "The other options are those of a fetch; those about retries and the output do nothing here. Of the \
@@ -255,7 +256,7 @@ fn about_tune() -> String {
     )
 }
 
-/// What stands beside the output, as in the README.
+/// The files of a run, as in the README.
 fn files() -> [(&'static str, String); 7] {
     [
         (

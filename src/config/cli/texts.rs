@@ -1,11 +1,11 @@
-//! The texts of the help that belong to no option.
+//! Texts of the help that belong to no option.
 
 use std::fmt::Write as _;
 
 use crate::config::options::{DEMO, HEADER, MAX_AGE, MERGE, MIN_SUCCESS, RATE, URL};
 use crate::model::Exit;
 
-/// Wider lines are hard to read, however wide the terminal is.
+/// The width of the help on a wide terminal, in columns.
 pub(super) const WIDEST: usize = 100;
 
 pub(super) const UNITS: &str = "Times: 250ms 30s 5m 12h. Sizes: 10MiB 500kB.";
@@ -29,7 +29,7 @@ Examples:
     )
 }
 
-/// What stands at the end of `--help`.
+/// The end of `--help`.
 pub(super) fn notes() -> String {
     let mut text = format!(
         "{UNITS}

@@ -1,5 +1,5 @@
-//! `skufetch tune`: the options of a fetch, so that `tune` can be put into the command that is to be
-//! made faster. Those without a meaning here are taken all the same, and not shown.
+//! The command line of `skufetch tune`. It accepts all options of a fetch, so that a user can insert `tune` into an
+//! existing command. Options without a meaning here are accepted, ignored and hidden.
 
 use clap::{Arg, Command};
 

@@ -1,7 +1,6 @@
-//! What is wrong with a command line, in the program's own words: clap finds the error, and the message says
-//! what it is and what to do, as every other error does.
+//! Messages for errors of the command line that clap finds: what is wrong and what to do, as in all other errors.
 //!
-//! An argument too many is not repeated: it is often the rest of a header without quotes, and a secret.
+//! A superfluous argument is not quoted: it is often the rest of an unquoted header, and may be a secret.
 
 use std::ffi::OsString;
 
@@ -21,7 +20,7 @@ pub(super) fn explain(
         Some(ContextValue::String(word)) => Some(word.as_str()),
         _ => None,
     };
-    // `--rate <N/s>` and `--verbose...` are named by what is typed of them.
+    // clap writes `--rate <N/s>` and `--verbose...`: only the option itself is named.
     let option = |kind| named(kind).map(|word| word.split([' ', '.', '=']).next().unwrap_or(word));
     let argument = option(ContextKind::InvalidArg);
     if named(ContextKind::InvalidSubcommand).is_some() {
@@ -65,9 +64,9 @@ pub(super) fn explain(
 /// What was probably meant, with its dashes: what other programs call so, options that begin so, else the
 /// nearest name.
 fn meant(unknown: &str) -> Option<String> {
-    /// More are no hint but a list.
+    /// More candidates than this are not listed.
     const MOST: usize = 4;
-    // xargs and make call it so.
+    // Their names in make and xargs.
     if matches!(unknown, "-j" | "-P") {
         return Some(options::CONCURRENCY.to_string());
     }
@@ -104,7 +103,7 @@ fn usage_of(option: &str) -> Option<String> {
     Some(format!("write {option} <{value}>"))
 }
 
-/// Words where one INPUT belongs.
+/// The error for more than one INPUT.
 fn too_many(args: &[OsString], commands: &[String]) -> (String, Option<String>) {
     let first = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default();
     if first == options::HELP {
