@@ -1,5 +1,5 @@
-//! A body is kept exactly where serde_json accepts it, no level is over the hundredth and no surrogate is
-//! alone; what is kept is the input less its white space; and a body that was cut is called cut.
+//! A body is kept exactly if serde_json accepts it, it is at most 100 levels deep and every surrogate is paired. What is
+//! kept is the input without its white space. A body that was cut is reported as truncated.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

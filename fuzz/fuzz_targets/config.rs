@@ -1,5 +1,5 @@
-//! No config file, environment or command line breaks the program, and what stands in an address, a header's
-//! value, a body or a proxy is in no error, no hint, no warning and no debug text.
+//! No config file, environment or command line panics, and a secret in an address, a header's value, a body or a proxy
+//! is in no error, hint, warning or debug text.
 #![no_main]
 
 use std::ffi::{OsStr, OsString};
@@ -28,7 +28,7 @@ struct Word<'a> {
     slip: Option<(u8, char)>,
     /// How it is joined to its value.
     joined: u8,
-    /// A secret stands in it, where the setting may hold one.
+    /// It holds a secret, where the setting may hold one.
     secret: bool,
     before: &'a [u8],
     after: &'a [u8],
@@ -70,7 +70,7 @@ fuzz_target!(|case: Case<'_>| {
     });
 });
 
-/// The fuzzer finds the word too; where it wrote it itself, it stands anywhere.
+/// The fuzzer finds the canary too; where it wrote it itself, it may be anywhere.
 fn holds_canary(bytes: &[u8]) -> bool {
     bytes.windows(CANARY.len()).any(|part| part == CANARY.as_bytes())
 }
@@ -86,7 +86,7 @@ fn name(number: u8) -> &'static str {
 }
 
 impl Word<'_> {
-    /// The name as it is typed, and whether a secret stands in the value.
+    /// The name as it is typed, and whether the value holds a secret.
     fn name(&self) -> (String, bool) {
         let name = name(self.setting);
         let mut typed: Vec<char> = name.chars().collect();

@@ -1,5 +1,4 @@
-//! The rows of any bytes are the same however the bytes come in; they are the csv crate's records; and no
-//! line number goes back.
+//! The rows of any bytes are the same for all read sizes and are the csv crate's records; line numbers only increase.
 #![no_main]
 
 use std::io::{self, Cursor, Read};
@@ -27,7 +26,7 @@ struct Found {
 }
 
 fuzz_target!(|case: Case<'_>| {
-    // A few bytes of a packed input can stand for gigabytes: right, but slow.
+    // A few bytes of compressed input can expand to gigabytes: correct, but slow.
     if packed(case.data) && case.data.len() > 64 {
         return;
     }
@@ -41,7 +40,7 @@ fuzz_target!(|case: Case<'_>| {
     let sizes = case.sizes.map(|size| usize::from(size).max(1));
     let trickled = read(case.data, &sizes, &settings);
     if packed(case.data) && whole.error.is_some() {
-        // How much comes out before the damage is the decoder's affair; that it is told is ours.
+        // How much is decoded before the damage depends on the decoder; that it is reported does not.
         let shorter = whole.rows.len().min(trickled.rows.len());
         let enough = settings.limit == Some(trickled.rows.len() as u64);
         assert!(trickled.error.is_some() || enough, "the size of the reads hides damage");

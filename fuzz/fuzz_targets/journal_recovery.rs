@@ -1,6 +1,6 @@
-//! Whatever became of a journal, what a later run takes from it and publishes is what an earlier run wrote,
-//! byte for byte; or the journal is refused or set aside. Damage in place (what a disk does) leaves the
-//! answers before it, in their order; nothing that a marker says was safe is lost without a word.
+//! Whatever damage a journal has, a later run takes from it and publishes only what an earlier run wrote, byte for
+//! byte; or the journal is refused or set aside. After damage in place (as by a disk) the answers before it are left,
+//! in their order. None that a marker called safe is lost without a message.
 #![no_main]
 
 use std::cell::OnceCell;
@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use skufetch::testing::collect::{
-    JobIdentity, Collector, OutputSettings, Preflight, Provenance, PublishContext, Target, preflight,
+    Collector, JobIdentity, OutputSettings, Preflight, Provenance, PublishContext, Target, preflight,
 };
 use skufetch::testing::input::Columns;
 use skufetch::testing::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 #[derive(Debug, Arbitrary)]
 enum Case<'a> {
-    /// What a crash or a disk does: bytes change where they stand, or the end is gone.
+    /// What a crash or a disk does: bytes change in place, or the end is lost.
     InPlace { damage: Vec<Damage>, cut: Option<u16> },
     /// What an editor or a program does.
     Edited { edits: Vec<Edit<'a>> },
@@ -92,7 +92,13 @@ fn entry(seq: usize) -> Entry {
         fingerprint: fingerprint(seq),
         attempts: 1,
         sent: None,
-        outcome: Outcome::Fetched(Answer { status: 200, at, content, validators: Validators::default(), raw: None }),
+        outcome: Outcome::Fetched(Answer {
+            status: 200,
+            at,
+            content,
+            validators: Validators::default(),
+            raw: None,
+        }),
         record: csv::ByteRecord::from(vec![KEYS[seq]]),
         address: None,
     }

@@ -1,6 +1,5 @@
-//! What a server says of a quota is a count that stands in its fields and a wait that a clock can hold, or
-//! nothing; no clock of ours has a part in it where the answer has its own date; and the gate never opens
-//! wider for it.
+//! A quota is a count that occurs in the fields and a wait that a clock can represent, or nothing. The local clock has
+//! no effect where the answer has a `Date`, and the gate is never wider afterwards.
 #![no_main]
 
 use std::num::NonZeroUsize;

@@ -1,5 +1,5 @@
-//! `Retry-After` out of any bytes is what the contract says it is: seconds, decimal seconds or a date read
-//! against the answer's own, a number too long, or nothing. A wait can always be added to a clock.
+//! `Retry-After` of any bytes is seconds, decimal seconds or a date relative to the answer's own `Date`, a number too
+//! long, or nothing. A clock can represent every wait.
 #![no_main]
 
 use std::time::{Duration, Instant, SystemTime};

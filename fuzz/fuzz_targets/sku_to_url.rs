@@ -1,8 +1,8 @@
-//! A cell becomes a URL or a body out of which the server decodes exactly that cell, or there is no request.
+//! A cell becomes a URL or a body from which the server decodes exactly that cell, or there is no request.
 //!
-//! Known templates, whose shape is known, are held to the whole law; an arbitrary template to the half of it
-//! that needs no knowledge of the template: the same origin, user-info, number of segments and of query
-//! pairs for any value, and no word of a secret in an error.
+//! Known templates are checked against the whole law. An arbitrary template is checked against the half that needs no
+//! knowledge of it: the same origin, user-info, number of segments and of query pairs for any value, and no part of a
+//! secret in an error.
 #![no_main]
 
 use std::borrow::Cow;
@@ -23,7 +23,7 @@ struct Case<'a> {
     free: Cow<'a, str>,
 }
 
-/// Where the values stand, and what stands around them there.
+/// Where the values are, and the text around them.
 enum Spot {
     /// A segment of the path, by its number: its text with `\x01` for the SKU and `\x02` for the other cell.
     Segment(usize, &'static str),

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::atomic::clear_leftovers;
 use crate::collect::files::cursor::NULL;
 use crate::collect::files::preflight::Preflight;
-use crate::collect::files::salt::random_salt;
 use crate::collect::identity::JobIdentity;
+use crate::collect::inspect::{Inspection, Recovered};
 use crate::collect::journal::appender::{Appender, JournalFile};
 use crate::collect::journal::encode::{AnswerRecord, RecordEncoder, RefusedRow};
 use crate::collect::journal::header::JournalHeader;
-use crate::collect::journal::open::{create, resume};
+use crate::collect::journal::open::{OwnJournal, create};
 use crate::collect::journal::publish_record::PublishRecord;
 use crate::collect::journal::reader::JournalReader;
 use crate::collect::journal::recovered_answers::RecoveredAnswers;
@@ -21,39 +21,8 @@ use crate::collect::previous::previous_run::PreviousRun;
 use crate::collect::previous::value::PreviousValue;
 use crate::collect::publish::closed_run::{AnswerCounts, ClosedRun};
 use crate::collect::publish::draft::{DraftPlan, DraftProgress};
-use crate::collect::publish::guard::check_rows;
 use crate::collect::settings::OutputSettings;
 use crate::model::{Answer, Cause, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators};
-
-/// What an interrupted run left, as far as it counts in this one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Recovered {
-    /// Answers that it left.
-    pub answers: u64,
-    /// Answers that it left, too, but which are older than `--max-age`.
-    pub expired: u64,
-    /// Answers whose status this run does not keep.
-    pub unwanted: u64,
-    /// How old the oldest of the others is.
-    pub oldest: Option<Duration>,
-    /// What a person should know, one sentence each: a torn tail, a journal set aside, a lost state.
-    pub notes: Vec<String>,
-}
-
-impl Recovered {
-    /// Drops those of `answers` that do not count in a run that began at `began`.
-    pub(crate) fn select(
-        answers: &mut RecoveredAnswers,
-        settings: &OutputSettings,
-        began: SystemTime,
-        notes: Vec<String>,
-    ) -> Self {
-        let expired = answers.expire_by(settings.max_age, began);
-        let unwanted = answers.retain_statuses(|status| settings.keeps(status));
-        let oldest = answers.oldest().map(|at| began.duration_since(at).unwrap_or_default());
-        Self { answers: answers.len() as u64, expired, unwanted, oldest, notes }
-    }
-}
 
 /// Takes in the entries of a run, each at most once and in any order.
 pub struct Collector {
@@ -74,8 +43,8 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Removes what killed runs left, reads the old output and its state as far as they are needed, and
-    /// opens the journal or resumes it. Blocks; the caller holds the lock.
+    /// Removes what killed runs left, takes the same [`Inspection`] as a dry run, and opens the journal or resumes it.
+    /// Blocks. The caller holds the lock: nothing that was inspected is changed by another run before it is opened.
     ///
     /// # Errors
     /// An old output that cannot be merged with, an input of so few `rows` that the new output could only be held
@@ -86,27 +55,33 @@ impl Collector {
         identity: &JobIdentity,
         rows: Option<u64>,
     ) -> Result<(Self, Recovered), CollectError> {
-        let began = SystemTime::now();
-        let Some(paths) = &place.paths else {
-            let collector = Self::new(Appender::unnamed()?, identity, PreviousRun::none());
-            return Ok((collector, Recovered::default()));
-        };
-        for target in [&paths.output].into_iter().chain(&place.failed).chain(&place.changes) {
-            clear_leftovers(&target.real);
+        if let Some(paths) = &place.paths {
+            for target in [&paths.output].into_iter().chain(&place.failed).chain(&place.changes) {
+                clear_leftovers(&target.real);
+            }
+            clear_leftovers(&paths.state);
         }
-        clear_leftovers(&paths.state);
-        let mut notes = Vec::new();
-        let mut previous = PreviousRun::load(settings, paths, identity, &mut notes)?;
-        check_rows(settings, (&paths.output.given, previous.baseline), rows)?;
-        let salt = previous.state.as_ref().map_or_else(random_salt, |state| state.salt);
-        let header = JournalHeader::new(identity, salt);
-        let resumed = resume(&paths.journal, &header, settings.fresh, &mut notes)?;
-        let (file, salt, mut scan) = match resumed {
-            Some(resumed) => resumed,
-            None => create(&paths.journal, &header, salt)?,
+        let inspection = Inspection::of(settings, place, identity)?;
+        inspection.check_rows(settings, place, rows)?;
+        Self::resume(inspection, settings, place, identity)
+    }
+
+    /// Makes the changes that `inspection` showed to be needed.
+    fn resume(
+        inspection: Inspection,
+        settings: &OutputSettings,
+        place: &Preflight,
+        identity: &JobIdentity,
+    ) -> Result<(Self, Recovered), CollectError> {
+        let Inspection { began, previous, journals, salt, mut recovered } = inspection;
+        let (Some(paths), Some(journals)) = (&place.paths, journals) else {
+            return Ok((Self::new(Appender::unnamed()?, identity, previous), recovered));
         };
-        previous.forget_state_of_other_salt(salt);
-        let recovered = Recovered::select(&mut scan.answers, settings, began, notes);
+        let journal = match journals.resume(&mut recovered.notes)? {
+            Some(own) => own,
+            None => create(&paths.journal, &JournalHeader::new(identity, salt), salt)?,
+        };
+        let OwnJournal { file, scan, .. } = journal;
         let is_there = |stamp| previous.old.as_ref().is_some_and(|old| old.stamp == stamp);
         let published_before = scan.publishing.filter(|published| is_there(published.output));
         // Where old values are merged or compared, a row is decided only at the end of the run.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::model::option::{CHANGES, FAILED, FORMAT, FRESH, GUARD, LOCK_WAIT, MERGE, OUTPUT, REPORT};
 use crate::model::{Exit, system_limit};
 
 /// What was being done to a file when the system refused it. Exits and hints depend on it; its text is a verb.
@@ -248,7 +249,7 @@ impl CollectError {
     pub fn hint(&self) -> Option<String> {
         let limit = |source| system_limit::advice(source);
         Some(match self {
-            Self::Place { .. } => "name another place with --output, --failed, --changes or --report".into(),
+            Self::Place { .. } => format!("name another place with {OUTPUT}, {FAILED}, {CHANGES} or {REPORT}"),
             Self::MountPoint { path } => format!(
                 "mount the folder that contains {} instead of the file itself (docker: -v ./data:/data)",
                 path.display()
@@ -275,24 +276,27 @@ impl CollectError {
                 format!("{first}, then run the same command again; it goes on from the journal")
             }
             Self::Damaged { .. } => {
-                "restore the journal from a copy, or start over with --fresh (it is then set aside, not deleted)"
-                    .into()
+                format!(
+                    "restore the journal from a copy, or start over with {FRESH} (it is then set aside, not deleted)"
+                )
             }
-            Self::Locked { .. } => "wait for it, or give --lock-wait 10m".into(),
+            Self::Locked { .. } => format!("wait for it, or give {LOCK_WAIT} 10m"),
             Self::OldOutput { .. } => {
-                "repair or move the old output, check --format, or leave out --merge and --changes".into()
+                format!("repair or move the old output, check {FORMAT}, or leave out {MERGE} and {CHANGES}")
             }
             Self::IncompatibleOutput { .. } => {
-                "give the options that the old output was made with, write to another file, or leave out --merge"
-                    .into()
+                format!(
+                    "give the options that the old output was made with, write to another file, or leave out {MERGE}"
+                )
             }
             Self::Moved { .. } => {
-                "put the link back and run the same command again, which goes on from the journal; or name the new \
-                 place with --output"
-                    .into()
+                format!(
+                    "put the link back and run the same command again, which goes on from the journal; or name the \
+                     new place with {OUTPUT}"
+                )
             }
             Self::OldChanged { .. } => "run the same command again; it goes on from the journal".into(),
-            Self::TooFewRows { .. } => "if that is right, run once with --guard off".into(),
+            Self::TooFewRows { .. } => format!("if that is right, run once with {GUARD} off"),
             Self::Stdout(source) => return limit(source).map(String::from),
             Self::Unsettled { .. } => {
                 "the new output is whole; check the disk, then run the same command again".into()

@@ -1,17 +1,16 @@
-//! What a run would find of earlier ones, read without a trace: nothing is created, changed, renamed or locked, so that
-//! a dry run can be made beside a run in progress.
+//! What lies on disk of earlier runs: the journal, the old output and its state, each read once and without a change.
+//!
+//! A run and a dry run take the same inspection. A run makes of it the changes that are needed
+//! ([`Collector::open`](super::Collector::open)); a dry run names them and can be made beside a run in progress.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use crate::collect::collector::Recovered;
 use crate::collect::error::CollectError;
-use crate::collect::files::lock::held;
-use crate::collect::files::paths::Paths;
 use crate::collect::files::preflight::Preflight;
 use crate::collect::files::salt::random_salt;
 use crate::collect::identity::JobIdentity;
 use crate::collect::journal::header::JournalHeader;
-use crate::collect::journal::open::{InPlace, OwnJournal, find_journals};
+use crate::collect::journal::open::{FoundJournals, find_journals};
 use crate::collect::journal::recovered_answers::RecoveredAnswers;
 use crate::collect::previous::previous_run::PreviousRun;
 use crate::collect::previous::value::PreviousValue;
@@ -19,24 +18,51 @@ use crate::collect::publish::guard;
 use crate::collect::settings::OutputSettings;
 use crate::model::{Fingerprint, Key};
 
-/// What earlier runs left for this one.
+/// What an interrupted run left, as far as it counts in this one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Answers that it left.
+    pub answers: u64,
+    /// Answers that it left, too, but which are older than `--max-age`.
+    pub expired: u64,
+    /// Answers whose status this run does not keep.
+    pub unwanted: u64,
+    /// How old the oldest of the others is.
+    pub oldest: Option<Duration>,
+    /// What a person should know, one sentence each: a torn tail, a journal set aside, a lost state.
+    pub notes: Vec<String>,
+}
+
+impl Recovered {
+    /// Drops those of `answers` that do not count in a run that began at `began`.
+    pub(crate) fn select(
+        answers: &mut RecoveredAnswers,
+        settings: &OutputSettings,
+        began: SystemTime,
+        notes: Vec<String>,
+    ) -> Self {
+        let expired = answers.expire_by(settings.max_age, began);
+        let unwanted = answers.retain_statuses(|status| settings.keeps(status));
+        let oldest = answers.oldest().map(|at| began.duration_since(at).unwrap_or_default());
+        Self { answers: answers.len() as u64, expired, unwanted, oldest, notes }
+    }
+}
+
+/// What earlier runs left for this one. Nothing was created, changed, renamed or locked for it.
 #[derive(Debug)]
 pub(crate) struct Inspection {
-    answers: RecoveredAnswers,
-    previous: PreviousRun,
-    salt: [u8; 16],
     /// When this was read: ages count from here.
-    pub began: SystemTime,
-    /// What an interrupted run left.
-    pub recovered: Recovered,
-    /// Which process writes this output now, as text, if one does.
-    pub writer: Option<String>,
-    /// The size of the output that is there, in bytes.
-    pub old_bytes: Option<u64>,
+    pub(crate) began: SystemTime,
+    pub(super) previous: PreviousRun,
+    /// `None` for standard output, which has no journal with a name.
+    pub(super) journals: Option<FoundJournals>,
+    pub(super) salt: [u8; 16],
+    /// What an interrupted run left. Its notes are those about the old output and its state.
+    pub(crate) recovered: Recovered,
 }
 
 impl Inspection {
-    /// Reads the journal, the old output and its state, as [`Collector::open`](super::Collector::open) would.
+    /// Reads the journal, the old output and its state.
     ///
     /// # Errors
     /// An old output that cannot be merged with, a damaged journal, or disk trouble.
@@ -45,31 +71,27 @@ impl Inspection {
         place: &Preflight,
         identity: &JobIdentity,
     ) -> Result<Self, CollectError> {
+        let began = SystemTime::now();
         let Some(paths) = &place.paths else {
             return Ok(Self {
-                answers: RecoveredAnswers::default(),
-                recovered: Recovered::default(),
+                began,
                 previous: PreviousRun::none(),
+                journals: None,
                 salt: random_salt(),
-                began: SystemTime::now(),
-                writer: None,
-                old_bytes: None,
+                recovered: Recovered::default(),
             });
         };
-        let began = SystemTime::now();
         let mut notes = Vec::new();
         let mut previous = PreviousRun::load(settings, paths, identity, &mut notes)?;
         let salt = previous.state.as_ref().map_or_else(random_salt, |state| state.salt);
         let header = JournalHeader::new(identity, salt);
-        let (mut answers, salt) = match journal(paths, &header, settings.fresh, &mut notes)? {
-            Some((answers, salt)) => (answers, salt),
-            None => (RecoveredAnswers::default(), salt),
+        let mut journals = find_journals(&paths.journal, &header, settings.fresh)?;
+        let (salt, recovered) = match &mut journals.own {
+            Some(own) => (own.salt, Recovered::select(&mut own.scan.answers, settings, began, notes)),
+            None => (salt, Recovered { notes, ..Recovered::default() }),
         };
         previous.forget_state_of_other_salt(salt);
-        notes.extend(previous.baseline_error.take());
-        let recovered = Recovered::select(&mut answers, settings, began, notes);
-        let old_bytes = paths.output.real.metadata().ok().map(|old| old.len());
-        Ok(Self { answers, recovered, previous, salt, began, writer: held(paths)?, old_bytes })
+        Ok(Self { began, previous, journals: Some(journals), salt, recovered })
     }
 
     /// The key that fingerprints are to be made with.
@@ -78,7 +100,22 @@ impl Inspection {
         self.salt
     }
 
-    /// Whether the guard would hold back an output of so many SKUs, and why.
+    /// What a run would change on disk before its first request, and what it could not do at its end, one sentence
+    /// each.
+    #[must_use]
+    pub(crate) fn planned_changes(&self) -> Vec<String> {
+        let mut notes = self.journals.as_ref().map_or_else(Vec::new, FoundJournals::planned_changes);
+        notes.extend(self.previous.baseline_error.clone());
+        notes
+    }
+
+    /// The size of the output that is there, in bytes.
+    #[must_use]
+    pub(crate) fn old_bytes(&self) -> Option<u64> {
+        self.previous.old_bytes()
+    }
+
+    /// Whether the guard would hold back an output of so many SKUs, if that is known, and why.
     ///
     /// # Errors
     /// [`CollectError::TooFewRows`] if it would.
@@ -86,65 +123,24 @@ impl Inspection {
         &self,
         settings: &OutputSettings,
         place: &Preflight,
-        skus: u64,
+        skus: Option<u64>,
     ) -> Result<(), CollectError> {
         let paths = place.paths.as_ref();
         paths.map_or(Ok(()), |paths| {
-            guard::check_rows(settings, (&paths.output.given, self.previous.baseline), Some(skus))
+            guard::check_rows(settings, (&paths.output.given, self.previous.baseline), skus)
         })
     }
 
     /// Whether the journal has the answer to this request; each answer counts once.
     pub(crate) fn answered(&mut self, fingerprint: Fingerprint) -> bool {
-        self.answers.take(fingerprint).is_some()
-    }
-
-    /// Answers in the journal of an interrupted run, asked for or not.
-    #[must_use]
-    pub(crate) fn journalled(&self) -> u64 {
-        self.answers.len() as u64
+        let own = self.journals.as_mut().and_then(|journals| journals.own.as_mut());
+        own.is_some_and(|own| own.scan.answers.take(fingerprint).is_some())
     }
 
     /// What is known of the value that the old output has for this request.
     pub(crate) fn previous_value(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<PreviousValue> {
         self.previous.previous_value(key, fingerprint)
     }
-}
-
-/// The answers in the journal and its salt, if there is one that a run would resume.
-fn journal(
-    paths: &Paths,
-    header: &JournalHeader,
-    fresh: bool,
-    notes: &mut Vec<String>,
-) -> Result<Option<(RecoveredAnswers, [u8; 16])>, CollectError> {
-    let path = &paths.journal;
-    let found = find_journals(path, header, fresh, false)?;
-    for (_, why) in &found.unreadable {
-        notes.push(format!("{why}: it would stay set aside"));
-    }
-    let ours = match (found.in_place, found.aside) {
-        (InPlace::Ours(ours), _) => Some((path.clone(), ours)),
-        (in_place, aside) => {
-            if let InPlace::Foreign(why) = in_place {
-                notes.push(format!("{} would be set aside: {why}", path.display()));
-            }
-            if let Some((aside, _)) = &aside {
-                let aside = aside.display();
-                notes.push(format!("{aside} belongs to this job; its answers would be used"));
-            }
-            aside
-        }
-    };
-    let Some((path, OwnJournal { salt, scan, .. })) = ours else { return Ok(None) };
-    if scan.torn > 0 {
-        notes.push(format!(
-            "the last {} bytes of {} are not whole: they would be dropped",
-            scan.torn,
-            path.display()
-        ));
-    }
-    Ok(Some((scan.answers, salt)))
 }
 
 #[cfg(test)]
@@ -154,7 +150,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::collect::files::lock::Lock;
+    use crate::collect::files::lock::{Lock, lock_holder};
     use crate::collect::files::preflight::{preflight, preflight_without_trace};
     use crate::collect::test_run::{TestRun, fetched, fingerprint};
 
@@ -172,15 +168,10 @@ mod tests {
         seen
     }
 
-    fn find_journals(run: &TestRun) -> Inspection {
-        let identity = JobIdentity {
-            digest_input: run.job.into(),
-            description: serde_json::json!({ "url": run.job, "method": "GET" }),
-            provenance: crate::collect::Provenance { request: run.job.into(), ..Default::default() },
-        };
+    fn inspect(run: &TestRun) -> Inspection {
         let place = preflight_without_trace(&run.settings).unwrap();
         let before = everything(run.dir.path());
-        let inspection = Inspection::of(&run.settings, &place, &identity).unwrap();
+        let inspection = Inspection::of(&run.settings, &place, &run.identity()).unwrap();
         assert_eq!(everything(run.dir.path()), before);
         inspection
     }
@@ -193,37 +184,22 @@ mod tests {
             journal.append(&fetched(seq, key, "1")).unwrap();
         }
         drop(journal);
-        let mut inspection = find_journals(&run);
+        let mut inspection = inspect(&run);
         assert!(inspection.answered(fingerprint("A")) && !inspection.answered(fingerprint("A")));
         assert!(inspection.answered(fingerprint("B")) && !inspection.answered(fingerprint("C")));
-        assert!(
-            inspection.recovered.notes.is_empty() && inspection.writer.is_none(),
-            "{:?}",
-            inspection.recovered.notes
-        );
+        assert_eq!((inspection.recovered.notes.len(), inspection.planned_changes().len()), (0, 0));
         let run = TestRun { job: "another job", ..run };
-        let mut other = find_journals(&run);
+        let mut other = inspect(&run);
         assert!(!other.answered(fingerprint("A")));
-        assert!(
-            other.recovered.notes[0].contains("out.json.journal would be set aside: "),
-            "{:?}",
-            other.recovered.notes
-        );
+        let changes = other.planned_changes();
+        assert!(changes[0].contains("out.json.journal would be set aside: "), "{changes:?}");
         drop(run.open());
         let run = TestRun { job: "job", ..run };
-        let mut set_aside = find_journals(&run);
+        let mut set_aside = inspect(&run);
         assert!(set_aside.answered(fingerprint("A")) && set_aside.answered(fingerprint("B")));
-        assert_eq!(
-            set_aside.recovered.notes.len(),
-            1,
-            "the empty one in its place is replaced: {:?}",
-            set_aside.recovered.notes
-        );
-        assert!(
-            set_aside.recovered.notes[0].contains("out.json.journal.1 belongs to this job"),
-            "{:?}",
-            set_aside.recovered.notes
-        );
+        let changes = set_aside.planned_changes();
+        assert_eq!(changes.len(), 1, "the empty one in its place is replaced: {changes:?}");
+        assert!(changes[0].contains("out.json.journal.1 belongs to this job"), "{changes:?}");
         assert_eq!(run.open().1.answers, 2);
     }
 
@@ -234,15 +210,15 @@ mod tests {
         journal.append(&fetched(0, "A", "1")).unwrap();
         drop(journal);
         run.settings.fresh = true;
-        assert!(!find_journals(&run).answered(fingerprint("A")));
+        assert!(!inspect(&run).answered(fingerprint("A")));
     }
 
     #[test]
     fn the_age_of_published_values_is_found() {
         let run = TestRun::with(|settings| settings.merge = true);
         run.publish_entries(&[fetched(0, "A", "1")]);
-        let mut inspection = find_journals(&run);
-        assert!(inspection.old_bytes.unwrap() > 0);
+        let mut inspection = inspect(&run);
+        assert!(inspection.old_bytes().unwrap() > 0);
         let known = inspection.previous_value(&Key::parse(b"A").unwrap(), fingerprint("A")).unwrap();
         let now = inspection.began;
         assert!(!known.is_young(None, now) && !known.is_young(Some(Duration::from_secs(1)), now));
@@ -255,9 +231,10 @@ mod tests {
         let run = TestRun::new();
         let paths = preflight(&run.settings).unwrap().paths.unwrap();
         let lock = Lock::acquire(&paths, Duration::ZERO).unwrap();
-        let writer = find_journals(&run).writer.unwrap();
+        inspect(&run);
+        let writer = lock_holder(&paths).unwrap().unwrap();
         assert!(writer.contains(&std::process::id().to_string()), "{writer}");
         drop(lock);
-        assert_eq!(find_journals(&run).writer, None);
+        assert_eq!(lock_holder(&paths).unwrap(), None);
     }
 }

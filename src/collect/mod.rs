@@ -11,7 +11,7 @@
 //!                                                          ▲ recovery                     └──► out.failed.csv, out.json.state
 //! ```
 //!
-//! Imports go one way: `files` ← `journal`, `previous` ← `publish` ← `collector`, `inspect`.
+//! Imports go one way: `files` ← `journal`, `previous` ← `publish` ← `inspect` ← `collector`.
 
 mod collector;
 mod error;
@@ -26,15 +26,14 @@ mod settings;
 mod test_run;
 
 pub use collector::Collector;
-pub(crate) use collector::Recovered;
 pub(crate) use error::CollectError;
 pub(crate) use files::document::Document;
-pub(crate) use files::lock::Lock;
+pub(crate) use files::lock::{Lock, lock_holder};
 pub(crate) use files::names::{held_beside, siblings};
 pub use files::preflight::{Preflight, preflight};
 pub(crate) use files::preflight::{preflight_without_trace, try_publishing};
 pub use identity::{JobIdentity, Provenance};
-pub(crate) use inspect::Inspection;
+pub(crate) use inspect::{Inspection, Recovered};
 pub(crate) use journal::encode::RefusedRow;
 pub(crate) use journal::publish_record::ChangeCounts;
 pub(crate) use previous::baseline::skus_in;

@@ -5,17 +5,18 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::collect::collector::{Collector, Recovered};
+use crate::collect::collector::Collector;
 use crate::collect::error::CollectError;
 use crate::collect::files::preflight::{Preflight, preflight};
 use crate::collect::identity::{JobIdentity, Provenance};
+use crate::collect::inspect::Recovered;
 use crate::collect::journal::encode::RefusedRow;
 use crate::collect::publish::closed_run::ClosedRun;
 use crate::collect::publish::context::PublishContext;
 use crate::collect::publish::outcome::{PublishOutcome, UnpublishedOutcome};
 use crate::collect::settings::{OutputSettings, Target};
 use crate::input::Columns;
-use crate::model::{Answer, Cause, Content, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators};
+use crate::model::{Answer, Content, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators};
 
 /// A folder with an output in it.
 pub(crate) struct TestRun {
@@ -64,13 +65,16 @@ impl TestRun {
         preflight(&self.settings).unwrap()
     }
 
-    pub(crate) fn try_open(&self) -> Result<(Collector, Recovered), CollectError> {
-        let identity = JobIdentity {
+    pub(crate) fn identity(&self) -> JobIdentity {
+        JobIdentity {
             digest_input: self.job.into(),
             description: serde_json::json!({ "url": self.job, "method": "GET" }),
             provenance: Provenance { request: self.job.into(), ..Provenance::default() },
-        };
-        Collector::open(&self.settings, &self.place(), &identity, None)
+        }
+    }
+
+    pub(crate) fn try_open(&self) -> Result<(Collector, Recovered), CollectError> {
+        Collector::open(&self.settings, &self.place(), &self.identity(), None)
     }
 
     pub(crate) fn open(&self) -> (Collector, Recovered) {
@@ -184,8 +188,7 @@ pub(crate) fn fetched(seq: u32, text: &str, body: &str) -> Entry {
 }
 
 pub(crate) fn failed(seq: u32, text: &str, status: u16) -> Entry {
-    let fault = Fault::new(Cause::Status(status), format!("the API says {status}")).with_status(status);
-    entry(seq, text, Outcome::Failed(fault))
+    entry(seq, text, Outcome::Failed(Fault::of_status(status, "")))
 }
 
 pub(crate) fn refused<'a>(seq: u32, key: Option<&'a Key>, record: &'a csv::ByteRecord) -> RefusedRow<'a> {

@@ -1,15 +1,12 @@
 //! The API to ask: the user's, or the built-in one.
 
 use super::command_error::CommandError;
-use super::wiring;
 use crate::config::Settings;
 use crate::plan::RequestSettings;
 
-/// An address, and the built-in API behind it for as long as this lives.
+/// What is requested, and the built-in API behind it for as long as this lives.
 pub(super) struct Api {
-    url: String,
-    /// The same for every run of the job. The port of the built-in API is not.
-    identity_url: String,
+    request: RequestSettings,
     #[cfg(feature = "demo")]
     _catalogue: Option<crate::demo::Catalogue>,
 }
@@ -22,13 +19,15 @@ impl Api {
     #[cfg(feature = "demo")]
     pub(super) fn start(settings: &Settings) -> Result<Self, CommandError> {
         use super::command_error;
-        use crate::demo::{Catalogue, DemoSettings};
-        let Some(demo) = settings.demo else { return Ok(Self::unstarted(settings)) };
-        let wanted = DemoSettings { latency: demo.latency, failures: demo.failures.share(), rate: demo.rate };
+        use crate::demo::Catalogue;
+        let Some(demo) = &settings.demo else { return Ok(Self::unstarted(settings)) };
         let catalogue =
-            Catalogue::start(&wanted).map_err(|error| command_error::of_start("the built-in API", &error))?;
-        let url = catalogue.url_template();
-        Ok(Self { url, _catalogue: Some(catalogue), ..Self::unstarted(settings) })
+            Catalogue::start(demo).map_err(|error| command_error::of_start("the built-in API", &error))?;
+        let request = settings.request.clone();
+        // The port is another one in every run, and the job is the same.
+        let identity_url = Some(request.url);
+        let request = RequestSettings { url: catalogue.url_template(), identity_url, ..request };
+        Ok(Self { request, _catalogue: Some(catalogue) })
     }
 
     /// There is no built-in API to start.
@@ -38,23 +37,17 @@ impl Api {
         Ok(Self::unstarted(settings))
     }
 
-    /// The address alone: for what sends no request.
+    /// The request alone: for what sends none.
     pub(super) fn unstarted(settings: &Settings) -> Self {
-        let url = match &settings.request.url {
-            Some(url) => url.reveal().to_owned(),
-            None => "http://demo.invalid/products/{sku}".to_owned(),
-        };
         Self {
-            identity_url: url.clone(),
-            url,
+            request: settings.request.clone(),
             #[cfg(feature = "demo")]
             _catalogue: None,
         }
     }
 
     /// What is requested from it.
-    pub(super) fn request(&self, settings: &Settings) -> RequestSettings {
-        let identity_url = Some(self.identity_url.clone());
-        RequestSettings { identity_url, ..wiring::request(settings, &self.url) }
+    pub(super) fn request(&self) -> &RequestSettings {
+        &self.request
     }
 }

@@ -49,7 +49,7 @@ impl OutputChecks {
     ) -> Result<InputChecks, CommandError> {
         let Session { settings, env, .. } = session;
         failure_file::refuse_to_replace(settings, &self.place, rows)?;
-        let template = parse(&api.request(settings), settings, env)?;
+        let template = parse(api.request(), settings, env)?;
         let request = bind(&template, rows.columns(), settings)?;
         let stack = HttpStack::new(settings, &template, self.select)?;
         Ok(InputChecks { output: self.output, place: self.place, request, stack })

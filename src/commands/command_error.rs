@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::run_files::is_left_behind;
 use crate::collect::CollectError;
-use crate::config::options::{BODY, CA_CERT, HEADER, PROXY, SELECT, Setting, URL, nearest};
+use crate::config::options::{BODY, CA_CERT, HEADER, MAX_TIME, PROXY, SELECT, Setting, URL, nearest};
 use crate::config::{ConfigError, Origin, Settings, nearest_command};
 use crate::fetch::SelectError;
 use crate::fetch::TransportError;
@@ -134,7 +134,7 @@ pub(crate) fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
         PlanError::Url(_) | PlanError::Constant { .. } => &URL,
     };
     let origin = match error {
-        PlanError::Header { line, .. } => settings.request.headers.get(line - 1).map(|header| &header.origin),
+        PlanError::Header { line, .. } => settings.header_origin(*line),
         _ => None,
     };
     let origin = origin.unwrap_or_else(|| settings.origin(blamed));
@@ -158,16 +158,16 @@ pub(crate) fn of_transport(error: &TransportError, settings: &Settings) -> Comma
     match error {
         TransportError::CaCert(_) => CommandError::of_setting(settings, &CA_CERT, &error.to_string()),
         TransportError::Proxy(_) => CommandError::of_setting(settings, &PROXY, &error.to_string()),
-        TransportError::Tls(_) => CommandError::new(Exit::Unavailable, error.to_string()).with_hint(
+        TransportError::Tls(_) => CommandError::new(Exit::Unavailable, error.to_string()).with_hint(format!(
             "install the system's certificate authorities (Debian: apt-get install ca-certificates), \
-             or name a file of them with --ca-cert",
-        ),
+             or name a file of them with {CA_CERT}"
+        )),
     }
 }
 
 /// The time is over, and nothing came from the pipe.
 pub(crate) fn of_silence() -> CommandError {
-    CommandError::new(Exit::TryAgain, "--max-time was over before the input began")
+    CommandError::new(Exit::TryAgain, format!("{MAX_TIME} was over before the input began"))
         .with_hint("nothing was asked for; is the program at the other end of the pipe at work?")
 }
 

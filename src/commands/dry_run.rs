@@ -6,6 +6,7 @@
 mod planned_input;
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,14 +16,14 @@ use super::api::Api;
 use super::checks::{InputChecks, OutputChecks};
 use super::command_error::CommandError;
 use super::session::Session;
-use super::{ending, standard_output, terminal, unpublished, wiring};
+use super::{ending, failure_file, standard_output, terminal, unpublished, warnings, wiring};
 use crate::collect::{self, Inspection, Preflight};
 use crate::config::{Environment, Settings};
 use crate::input::{self, Columns};
 use crate::model::{Event, Exit, Reporter};
 use crate::plan::Planner;
-use crate::report::Report;
-use crate::report::dry_run::{self, DryRun, PlannedFiles, PlannedPace, PlannedRequests};
+use crate::report::dry_run::{self, DryRun, EarlierAnswers, PlannedFiles, PlannedPace, PlannedRequests};
+use crate::report::{Report, ReportSettings};
 
 use planned_input::{PlannedInput, PlannedInputBuilder};
 
@@ -32,12 +33,12 @@ use planned_input::{PlannedInput, PlannedInputBuilder};
 /// What would end a run before its first request.
 pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit, CommandError> {
     standard_output::check()?;
-    let shown = wiring::report(&settings, terminal::standard_error(env));
+    let messages = ReportSettings { terminal: terminal::standard_error(env), ..settings.messages };
     #[expect(clippy::disallowed_methods, reason = "the start of the command")]
     let session = Session {
         settings: Arc::new(settings),
         env: Arc::clone(env),
-        report: Arc::new(Report::new(shown, Box::new(io::stderr()))),
+        report: Arc::new(Report::new(messages, Box::new(io::stderr()))),
         started: Instant::now(),
     };
     let Session { settings, report, .. } = &session;
@@ -49,14 +50,18 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
     let is_partial = rows.has_failure_columns() || settings.input.limit.is_some();
     let columns = Arc::clone(rows.columns());
     let identity = wiring::identity(settings, &request);
-    wiring::check_prune(settings, rows.has_failure_columns())?;
+    failure_file::check_prune(settings, rows.has_failure_columns())?;
     let mut inspection = Inspection::of(&output, &place, &identity)?;
-    let notes = wiring::about_the_journal(settings, &inspection.recovered);
-    inspection.recovered.notes.extend(notes);
+    let mut notes = mem::take(&mut inspection.recovered.notes);
+    notes.extend(inspection.planned_changes());
+    notes.extend(warnings::about_the_journal(settings, &inspection.recovered));
+    // A run would wait for the lock, or take it.
+    let writer = place.paths.as_ref().map(collect::lock_holder).transpose()?.flatten();
+    let earlier = EarlierAnswers { notes, writer, ..EarlierAnswers::default() };
     let planner = Planner::new(request, inspection.salt());
-    session.warn(planner.request().start_warnings().iter().chain(&wiring::headless(settings, &columns)));
+    session.warn(planner.request().start_warnings().iter().chain(&warnings::headless(settings, &columns)));
 
-    let builder = PlannedInputBuilder::new(planner, inspection, settings.output.max_age);
+    let builder = PlannedInputBuilder::new(planner, inspection, earlier, settings.output.max_age);
     let input = builder.read_all(rows)?;
     let guarded = input.guarded(&output, &place);
     let unclaimed = if is_partial { input.unclaimed() } else { 0 };
@@ -69,7 +74,7 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
     }
     let plan = put_together(settings, &columns, &place, input);
     report.dry_run_planned(&plan);
-    standard_output::print(&dry_run::text(&plan, settings.run.quiet))?;
+    standard_output::print(&dry_run::text(&plan, settings.messages.quiet))?;
     guarded.map_err(|error| unpublished::of_collect(error, settings))?;
     if unclaimed > 0 {
         return Err(ending::interrupted_run(unclaimed, settings));

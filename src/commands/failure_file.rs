@@ -4,7 +4,7 @@
 use super::command_error::CommandError;
 use crate::collect::{self, Preflight};
 use crate::config::Settings;
-use crate::config::options::{MERGE, OUTPUT};
+use crate::config::options::{MERGE, OUTPUT, PRUNE};
 use crate::input::{self, InputPath, InputSettings, Rows};
 use crate::model::{Exit, counted};
 use crate::report::format;
@@ -38,6 +38,21 @@ pub(super) fn refuse_to_replace(
     Err(CommandError::new(Exit::Usage, message).with_hint(format!(
         "add {MERGE}: every other SKU then keeps its value; or name another {OUTPUT} for these rows alone"
     )))
+}
+
+/// With a failure file as input, `--prune` would take out every SKU that had not failed.
+///
+/// # Errors
+/// `--prune` is given and the input is a failure file.
+pub(super) fn check_prune(settings: &Settings, is_failure_file: bool) -> Result<(), CommandError> {
+    if !(is_failure_file && settings.output.prune) {
+        return Ok(());
+    }
+    let why = format!(
+        "{} is a failure file: every SKU that did not fail would be taken out of the output",
+        settings.input_path
+    );
+    Err(CommandError::of_setting(settings, &PRUNE, &why).with_hint(format!("leave {PRUNE} out")))
 }
 
 /// How many rows it has, where counting them takes none away.

@@ -11,7 +11,7 @@ use super::ending::{self, FinishedRun, conclude};
 use super::http_stack::FetchPath;
 use super::run_report_writer::RunReportWriter;
 use super::session::{EventLoop, Session};
-use super::{descriptor_limit, failure_file, standard_output, terminal, unpublished, wiring};
+use super::{descriptor_limit, failure_file, standard_output, terminal, unpublished, warnings, wiring};
 use crate::collect::{self, Collector, Lock, Recovered, Target};
 use crate::config::{Environment, Settings};
 use crate::engine::input_thread::{self, InputThread};
@@ -22,13 +22,13 @@ use crate::fetch::Shutdown;
 use crate::input::{self, InputChange, Rows, SurveyedFile};
 use crate::model::{Event, Exit, Reporter, StopReason};
 use crate::plan::Planner;
-use crate::report::{self, ErrorMessage, LogHeader, Report};
+use crate::report::{self, ErrorMessage, LogHeader, Report, ReportSettings};
 
 /// Runs the main job and returns how the program ends. All messages have been printed by then.
 pub(super) fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
     #[expect(clippy::disallowed_methods, reason = "the start of the command")]
     let (started, began) = (Instant::now(), SystemTime::now());
-    let shown = wiring::report(&settings, terminal::standard_error(env));
+    let messages = ReportSettings { terminal: terminal::standard_error(env), ..settings.messages };
     let heading = LogHeader {
         began,
         input: settings.input_path.to_string(),
@@ -38,7 +38,7 @@ pub(super) fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
         },
     };
     let report =
-        Report::new(shown, Box::new(io::stderr())).with_log_header(heading, !terminal::is_interactive());
+        Report::new(messages, Box::new(io::stderr())).with_log_header(heading, !terminal::is_interactive());
     let report = Arc::new(if settings.run.report.is_some() { report.with_history() } else { report });
     descriptor_limit::raise(&mut settings)
         .and_then(|()| {
@@ -60,7 +60,7 @@ fn begin(session: &Arc<Session>) -> Result<Exit, CommandError> {
     if let (Err(failure), Some(report_writer)) = (&exit, &report_writer) {
         report_writer.close_early(failure, event_loop.parts());
     }
-    // What was left behind must not hold up the end.
+    // Tasks that still run must not delay the end.
     event_loop.runtime.shutdown_background();
     exit
 }
@@ -76,7 +76,7 @@ fn run(
         let (session, api) = (Arc::clone(session), Arc::clone(&api));
         move |_: &CommitGuard| Prepared::new(&session, &api)
     };
-    // A large file is surveyed, another run is waited for, a pipe is silent: a signal must not be.
+    // Surveying a large file, waiting for another run or for a pipe takes time; a signal is handled meanwhile.
     let prepared = match signals::unless_signalled(event_loop.parts(), Duration::ZERO, prepare) {
         (Some(prepared), None) => prepared?,
         (_, number) => return Err(ending::before_any_request(number.unwrap_or(0))),
@@ -90,8 +90,8 @@ fn run(
     let columns = Arc::clone(rows.columns());
     report.started(total);
     let of_request = planner.request().start_warnings().iter();
-    let headless = wiring::headless(settings, &columns);
-    let of_journal = wiring::about_the_journal(settings, &recovered);
+    let headless = warnings::headless(settings, &columns);
+    let of_journal = warnings::about_the_journal(settings, &recovered);
     session.warn(of_request.chain(&recovered.notes).chain(&headless).chain(&of_journal));
 
     let InputChecks { output, place, stack, .. } = checked;
@@ -119,7 +119,7 @@ fn run(
     if let Some(message) = &warning {
         report.on(&Event::Warned { message });
     }
-    // Nothing more is asked: a thousand connections are closed beside what is left to do.
+    // No more requests: connections are closed on another thread, beside the remaining work.
     signals::drop_beside(&event_loop.runtime, fetcher);
     let finished = FinishedRun {
         report,
@@ -169,7 +169,7 @@ fn check_input(
 ) -> InputCheck {
     let Some(surveyed) = surveyed else { return InputCheck { is_unchanged: true, warning: None } };
     let input = surveyed.name();
-    // Nothing is published: what the input has become is the next run's concern.
+    // Nothing is published, so changes of the input do not matter to this run.
     if matches!(shutdown.reason(), Some(StopReason::Signal(_))) || ended.at_once {
         return InputCheck::default();
     }
@@ -245,7 +245,7 @@ impl Prepared {
         } else {
             (first_look, None)
         };
-        wiring::check_prune(settings, rows.has_failure_columns())?;
+        failure_file::check_prune(settings, rows.has_failure_columns())?;
         // Another run may have published meanwhile.
         failure_file::refuse_to_replace(settings, place, &rows)?;
         // The columns of the survey: while this run waited for another one, another file may have got the name.

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::command_error::{self, CommandError};
 use super::wiring;
 use crate::config::Settings;
-use crate::fetch::{Companions, Fetcher, Http, Select, Shutdown};
+use crate::fetch::{Classifier, Companions, Fetcher, Http, Select, Shutdown};
 use crate::limit::Gate;
 use crate::model::Reporter;
 use crate::plan::{BoundTemplate, RequestTemplate};
@@ -63,8 +63,9 @@ impl HttpStack {
             shutdown: Arc::clone(&shutdown),
             initial_connects: self.initial_connects,
         };
-        let response = wiring::response(settings, self.select, request.mask());
-        let fetcher = Fetcher::new(self.transport, settings.retry.clone(), response, companions);
+        let classifier =
+            Classifier { settings: settings.response.clone(), filter: self.select, mask: request.mask() };
+        let fetcher = Fetcher::new(self.transport, settings.retry.clone(), classifier, companions);
         FetchPath { gate, shutdown, fetcher }
     }
 }

@@ -16,6 +16,7 @@ mod standard_output;
 mod terminal;
 mod tune;
 mod unpublished;
+mod warnings;
 mod wiring;
 
 use std::ffi::OsString;
@@ -34,10 +35,31 @@ use crate::report::{self, LogFormat};
 
 use command_error::{CommandError, Meant, meant};
 
-/// Does what the arguments ask for and returns how the program ends. The first of `arguments` is the
-/// program's name; relative paths count from `folder`.
+/// Runs the command that the arguments name, and returns how the program ends. The first of `arguments` is the
+/// program's name; `folder` is the current folder, as a path. Texts go to standard output, messages to standard error.
+///
+/// This is the whole program: it reads the environment, sets the panic hook and handles signals. Call it once, as `main`
+/// does.
+///
+/// ```
+/// # #[cfg(feature = "demo")] {
+/// use std::ffi::OsString;
+///
+/// use skufetch::{Exit, run};
+///
+/// let folder = tempfile::tempdir()?;
+/// let (input, output) = (folder.path().join("products.csv"), folder.path().join("out.json"));
+/// std::fs::write(&input, "sku\n0042\n4711\n")?;
+///
+/// let arguments: [OsString; 5] =
+///     ["skufetch".into(), input.into(), "--demo".into(), "--output".into(), output.clone().into()];
+/// assert_eq!(run(arguments.into_iter(), folder.path()), Exit::Complete);
+/// assert!(std::fs::read_to_string(&output)?.contains("\"4711\""));
+/// # }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
-    std::panic::set_hook(Box::new(tell_panic));
+    std::panic::set_hook(Box::new(report_panic));
     signals::handle_sigxfsz();
     let env = Arc::new(Environment::capture());
     let arguments: Vec<OsString> = arguments.collect();
@@ -48,13 +70,13 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
             if !settings.run.dry_run {
                 return fetch::fetch(*settings, &env);
             }
-            let format = settings.run.log_format;
+            let format = settings.messages.log_format;
             descriptor_limit::raise(&mut settings)
                 .and_then(|()| dry_run::dry_run(*settings, &env))
                 .unwrap_or_else(|failure| complain(&failure, format, &env))
         }
         Ok(Invocation::Tune(mut asked)) => {
-            let format = asked.settings.run.log_format;
+            let format = asked.settings.messages.log_format;
             descriptor_limit::raise(&mut asked.settings)
                 .and_then(|()| tune::tune(*asked, &env))
                 .unwrap_or_else(|failure| complain(&failure, format, &env))
@@ -66,7 +88,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
             }
             (error, format) => {
                 let failure = of_config(error);
-                // The line before it in a log is that of another night.
+                // In a log, the header separates this error from the lines of an earlier run.
                 if failure.exit == Exit::Config && format == LogFormat::Text && !terminal::is_interactive() {
                     let _ = io::stderr().write_all(report::bare_log_header(SystemTime::now()).as_bytes());
                 }
@@ -77,7 +99,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
 }
 
 /// A panic's message may hold data of a server or of a CSV. Its place is enough to find the cause.
-fn tell_panic(info: &PanicHookInfo<'_>) {
+fn report_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
     let text = format!("internal error{place}: please report it with the command line\n");
     let _ = io::stderr().write_all(text.as_bytes());
@@ -86,7 +108,7 @@ fn tell_panic(info: &PanicHookInfo<'_>) {
 fn complain(failure: &CommandError, format: LogFormat, env: &Environment) -> Exit {
     let colour = terminal::standard_error(env).colour;
     let text = report::error(&failure.message, failure.hint.as_deref(), format, colour);
-    // There is nowhere left to say that this could not be said.
+    // If standard error cannot be written to, the failure cannot be reported.
     let _ = io::stderr().write_all(text.as_bytes());
     failure.exit
 }
@@ -130,7 +152,7 @@ fn what_to_type(
     input: &InputPath,
     reading: &InputSettings,
 ) -> Result<String, Option<InputError>> {
-    // A pipe would have to be waited for.
+    // Reading a pipe may block.
     let InputPath::File(path) = input else { return Err(None) };
     if path.exists() && !path.is_dir() && !input.can_be_read_twice() {
         return Err(None);

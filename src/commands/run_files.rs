@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_run_leaves_is_known_by_its_name_or_by_its_header() {
+    fn the_files_of_a_run_are_recognised_by_name_or_by_header() {
         let dir = tempfile::tempdir().unwrap();
         let is = |name: &str| is_left_behind(&dir.path().join(name));
         for name in [

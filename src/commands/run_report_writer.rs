@@ -18,7 +18,7 @@ use crate::engine::signals::{CommitGuard, Signals, unless_signalled};
 use crate::model::{Exit, display_safe, signal_name};
 use crate::report::{
     Amount, Counts, ErrorMessage, Level, Report, ReportFile, ReportFormat, RunDescription, RunSummary,
-    RunVerdict, WrittenFile,
+    RunVerdict, ShownOutput, WrittenFile,
 };
 
 /// Characters of a path.
@@ -136,19 +136,21 @@ pub(super) fn what_is_asked(settings: &Settings) -> String {
         Some(address) if settings.demo.is_none() => address,
         _ => "the built-in API",
     };
-    format!("{} {address}", settings.request.method)
+    format!("{} {address}", settings.request.method())
 }
 
 fn subject(settings: &Settings) -> RunDescription {
     let of = |path: &Path| path.to_string_lossy().into_owned();
-    let (output, output_in_full) = match &settings.output.target {
-        Target::Stdout => ("-".to_owned(), "-".to_owned()),
-        Target::File(path) => (of(path), absolute(path).map_or_else(|_| of(path), |path| of(&path))),
+    let output = match &settings.output.target {
+        Target::Stdout => ShownOutput::Stdout,
+        Target::File(path) => {
+            let absolute = absolute(path).map_or_else(|_| of(path), |path| of(&path));
+            ShownOutput::File { given: of(path), absolute }
+        }
     };
     RunDescription {
         input: settings.input_path.to_string(),
         output,
-        output_in_full,
         request: what_is_asked(settings),
         settings: settings.redacted.clone(),
         began: SystemTime::now(),

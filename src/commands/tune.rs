@@ -1,4 +1,4 @@
-//! `skufetch tune INPUT`: which concurrency pays, measured on a sample.
+//! `skufetch tune INPUT`: measures on a sample which concurrency gives the best throughput.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::ending;
 use super::http_stack::HttpStack;
 use super::run_report_writer::what_is_asked;
 use super::session::EventLoop;
-use super::{standard_output, terminal, wiring};
+use super::{standard_output, terminal, warnings, wiring};
 use crate::collect::Document;
 use crate::config::options::{CONCURRENCY, HEADER, LIMIT, MAX_RETRY_AFTER, MAX_TIME, PROXY, Setting, URL};
 use crate::config::{Environment, Origin, Settings, Tune};
@@ -23,17 +23,17 @@ use crate::model::{Event, Exit, Reporter, StopReason};
 use crate::plan::Planner;
 use crate::report::format::counted;
 use crate::report::tune::{self, TuneResult};
-use crate::report::{ProgressMode, Report, ReportFile};
+use crate::report::{ProgressMode, Report, ReportFile, ReportSettings};
 
-/// The bounds of the contract, where the command line names no others. Those of the environment and of
-/// the config file are meant for the fetch.
+/// Defaults of `--limit` and `--max-time`. Values of the environment and the config file do not count: they are meant
+/// for the fetch.
 const SAMPLE: u64 = 2_000;
 const TIME: Duration = Duration::from_mins(1);
 
-/// Measures, prints what was found, and returns how the program ends.
+/// Measures, prints the results, and returns how the program ends.
 ///
 /// # Errors
-/// Why no number can be named.
+/// Why no concurrency can be recommended.
 pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError> {
     #[expect(clippy::disallowed_methods, reason = "the start of the command")]
     let started = Instant::now();
@@ -41,17 +41,17 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     standard_output::check()?;
     prepare(&mut settings);
     let settings = settings;
-    let shown = wiring::report(&settings, terminal::standard_error(env));
-    let report = Arc::new(Report::new(shown, Box::new(io::stderr())));
+    let messages = ReportSettings { terminal: terminal::standard_error(env), ..settings.messages };
+    let report = Arc::new(Report::new(messages, Box::new(io::stderr())));
     let api = Api::start(&settings)?;
-    let ceiling = wiring::ceiling(settings.pace.concurrency);
+    let ceiling = settings.pace.concurrency.ceiling().get();
     let document = report_file.as_ref().map(|file| Document::at(&file.path)).transpose()?;
 
     let deadline = started + settings.run.max_time.unwrap_or(TIME);
     let sample = TuneSample::open(&settings, deadline)?;
-    let template = parse(&api.request(&settings), &settings, env)?;
+    let template = parse(api.request(), &settings, env)?;
     let planner = Planner::new(bind(&template, sample.rows.columns(), &settings)?, [0; 16]);
-    let headless = wiring::headless(&settings, sample.rows.columns());
+    let headless = warnings::headless(&settings, sample.rows.columns());
     let request = what_is_asked(&settings);
     let meter = Arc::new(Meter::new(Arc::clone(&report)));
     let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
@@ -81,7 +81,7 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
         started: started.into(),
         deadline: deadline.into(),
     };
-    let mut table = Printout { quiet: settings.run.quiet, begun: false, trouble: None };
+    let mut table = Printout { quiet: settings.messages.quiet, begun: false, trouble: None };
     let climbed = event_loop.runtime.block_on(climb.run(input_thread, &mut |rung| {
         report.rung_measured(rung);
         table.row(&tune::row(rung));
@@ -115,8 +115,8 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     })
 }
 
-/// The settings of the fetch as the climb needs them: nothing is retried, and the rows of the table are
-/// the progress where a person reads them.
+/// Adapts the settings of the fetch: no retries, and no progress lines where the rows of the table appear on a terminal
+/// as they are measured.
 fn prepare(settings: &mut Settings) {
     let of_this_command = |setting: &Setting| matches!(settings.origin(setting), Origin::Option(_));
     let limit = settings.input.limit.filter(|_| of_this_command(&LIMIT));
@@ -125,16 +125,16 @@ fn prepare(settings: &mut Settings) {
     settings.run.max_time = Some(max_time.unwrap_or(TIME));
     settings.pace.concurrency = crate::limit::Concurrency::Fixed(settings.pace.concurrency.ceiling());
     settings.retry.retries = 0;
-    if settings.run.progress != ProgressMode::Plain && terminal::standard_output_is_read() {
-        settings.run.progress = ProgressMode::None;
+    if settings.messages.progress != ProgressMode::Plain && terminal::standard_output_is_read() {
+        settings.messages.progress = ProgressMode::None;
     }
 }
 
-/// The rows that are asked for.
+/// The rows to request.
 struct TuneSample {
     rows: Rows,
     most: u64,
-    /// How many there are, if it is known.
+    /// Their number, if it is known.
     total: Option<u64>,
     whole_input: bool,
 }
@@ -150,7 +150,7 @@ impl TuneSample {
                 .ok_or_else(command_error::of_silence)?;
             return Ok(Self { rows, most, total: None, whole_input: false });
         }
-        // One row more tells whether the input goes on.
+        // One row more than the sample shows whether the input is longer.
         let one_more = InputSettings { limit: Some(most.saturating_add(1)), ..read.clone() };
         let surveyed = input::survey(path, &one_more)?;
         let found = surveyed.found.rows;
@@ -159,7 +159,7 @@ impl TuneSample {
     }
 }
 
-/// Standard output, row by row. Who closed it has read enough.
+/// Standard output, written row by row. A closed pipe is no error.
 struct Printout {
     quiet: bool,
     begun: bool,
@@ -196,7 +196,10 @@ impl Printout {
     }
 }
 
-/// Whether a number was found, and if not, why.
+/// Succeeds if a concurrency was found.
+///
+/// # Errors
+/// Why none was found.
 fn judge(
     settings: &Settings,
     climbed: Climbed,
@@ -217,7 +220,7 @@ fn judge(
         return Ok(());
     }
     let input = &settings.input_path;
-    let detail = climbed.last_fault.map(|fault| fault.detail.to_string()).unwrap_or_default();
+    let detail = climbed.last_fault.map(|fault| fault.to_string()).unwrap_or_default();
     Err(match climbed.end {
         _ if climbed.requests == 0 && climbed.skipped == 0 && climbed.end == ClimbEnd::Sample => {
             CommandError::new(Exit::Data, format!("{input}: no data row"))
@@ -241,11 +244,11 @@ fn judge(
     })
 }
 
-/// As in a fetch, less what is said of its journal.
+/// The same message as in a fetch, with a hint that does not mention a journal.
 fn stopped(reason: &StopReason, settings: &Settings) -> CommandError {
     let failure = ending::stopped(reason, settings);
     let hint = match reason {
-        StopReason::Unreachable(_) => Some(ending::CHECK_ADDRESS.into()),
+        StopReason::Unreachable(_) => Some(ending::check_address()),
         StopReason::Certificate(_) => failure.hint,
         StopReason::Refused { .. } => Some(format!("check {HEADER} and the variables in it")),
         StopReason::AskedToWait(_) => Some(format!("try again later, or raise {MAX_RETRY_AFTER}")),

@@ -7,6 +7,7 @@ use super::in_shell;
 use crate::collect::Degradation;
 use crate::collect::{CollectError, Evidence, Profile, PublishDecision, PublishOutcome};
 use crate::config::Settings;
+use crate::config::options::{BODY_AS, GUARD, LIMIT, MERGE, MIN_SUCCESS, SELECT, URL};
 use crate::model::{Exit, Mask, display_safe};
 use crate::report::format::{count, counted};
 
@@ -34,7 +35,7 @@ pub(super) fn warnings(published: &PublishOutcome, settings: &Settings, mask: &M
     let is_compared = evidence.old.is_none_or(|old| old.shares_comparable);
     if !is_compared && published.decision != PublishDecision::NothingButNulls {
         warnings.push(format!(
-            "{} was made with another request, --select or --body-as: only its number of SKUs was compared with the \
+            "{} was made with another request, {SELECT} or {BODY_AS}: only its number of SKUs was compared with the \
              new output",
             settings.output.target
         ));
@@ -56,14 +57,14 @@ pub(super) fn of_collect(error: CollectError, settings: &Settings) -> CommandErr
     let path = path.display();
     let limited = settings.input.limit.is_some_and(|limit| limit == *rows);
     let found = if limited {
-        format!("--limit allows only {}", counted(*rows, "row", "rows"))
+        format!("{LIMIT} allows only {}", counted(*rows, "row", "rows"))
     } else {
         format!("{} has {}", settings.input_path, counted(*rows, "row", "rows"))
     };
     let message = format!("held back before the first request: {path} has {} SKUs, but {found}", count(*old));
-    let keep = if settings.output.merge { "" } else { "--merge keeps the other SKUs; " };
+    let keep = if settings.output.merge { String::new() } else { format!("{MERGE} keeps the other SKUs; ") };
     CommandError::new(error.exit(), message)
-        .with_hint(format!("{keep}if so few rows are correct, run once with --guard off"))
+        .with_hint(format!("{keep}if so few rows are correct, run once with {GUARD} off"))
 }
 
 fn held_back(
@@ -83,10 +84,10 @@ fn held_back(
             let [from, to] = [held, output].map(|path| path_in_shell(path));
             match degradations {
                 [Degradation::Empty] => format!("to start over, remove the old file: rm {to}"),
-                _ => format!("check {from}; to accept it: mv {from} {to}; or run once with --guard off"),
+                _ => format!("check {from}; to accept it: mv {from} {to}; or run once with {GUARD} off"),
             }
         }
-        _ => "run once with --guard off".to_owned(),
+        _ => format!("run once with {GUARD} off"),
     };
     CommandError::new(Exit::HeldBack, message).with_hint(hint)
 }
@@ -132,7 +133,7 @@ fn share(degradation: Degradation, new: Profile) -> String {
         Degradation::Nulls => format!("null for {} of {all}", count(new.nulls)),
         Degradation::SameBody => format!("the same value for {} of {all}", count(new.commonest)),
         Degradation::SameRawBody => {
-            format!("the same answer before --select for {} of {all}", count(new.commonest_raw.unwrap_or(0)))
+            format!("the same answer before {SELECT} for {} of {all}", count(new.commonest_raw.unwrap_or(0)))
         }
         Degradation::Empty | Degradation::Fewer => all,
     }
@@ -153,18 +154,18 @@ fn example(evidence: &Evidence, mask: &Mask) -> String {
 fn nothing_but_nulls(evidence: &Evidence, example: &str, settings: &Settings) -> CommandError {
     let nulls = evidence.new.nulls;
     let all = format!("all {} came as null{example}", counted(nulls, "SKU", "SKUs"));
-    let is_selected = settings.response.select.trim() != "." && evidence.nulls_for_status <= nulls / 2;
+    let is_selected = settings.response.has_filter() && evidence.nulls_for_status <= nulls / 2;
     let (message, check) = if is_selected {
-        (all, "does --select name a field that the answers have?")
+        (all, format!("does {SELECT} name a field that the answers have?"))
     } else {
-        (format!("the API knows none of them: {all}"), "is the path in --url right?")
+        (format!("the API knows none of them: {all}"), format!("is the path in {URL} right?"))
     };
     // Over a file that has values, the guard holds such an output back as well.
     let guard = if evidence.old.is_some_and(|old| old.profile.nulls < old.profile.skus) {
-        " --guard off"
+        format!(" {GUARD} off")
     } else {
-        ""
+        String::new()
     };
     CommandError::new(Exit::Unavailable, message)
-        .with_hint(format!("{check} Nothing was kept; --min-success 0{guard} publishes null values too"))
+        .with_hint(format!("{check} Nothing was kept; {MIN_SUCCESS} 0{guard} publishes null values too"))
 }

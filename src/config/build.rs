@@ -1,26 +1,28 @@
-//! From words to [`Settings`]: every word is given its meaning here, once, wherever it came from.
+//! Builds [`Settings`] from the merged layers. Each value is parsed here, once.
 
 use std::ffi::OsString;
 use std::fs;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use http::Method;
-
 use crate::collect::OutputSettings;
 use crate::config::call::{Call, Purpose};
 use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
-use crate::config::options;
+use crate::config::options::{self, HeaderLine};
 use crate::config::redacted;
-use crate::config::settings::{
-    Demo, InputPath, RequestOptions, Response, RunOptions, Secret, Settings, Target,
-};
-use crate::fetch::RetrySettings;
+use crate::config::settings::{InputPath, RunOptions, Settings, Target};
+use crate::demo::DemoSettings;
+use crate::fetch::{ConnectionSettings, ResponseSettings, RetrySettings};
 use crate::input::InputSettings;
 use crate::limit::PaceSettings;
+use crate::plan::RequestSettings;
+use crate::report::{ReportSettings, Terminal};
 
-/// Gives every word its meaning. Whether the settings go together is checked afterwards.
+/// Identifies the built-in API, whose port differs from run to run.
+const DEMO_URL: &str = "http://demo.invalid/products/{sku}";
+
+/// Parses all values. Whether they contradict each other is checked afterwards.
 pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, ConfigError> {
     let input_path = input_path(&call.input)?;
     let input = InputSettings {
@@ -30,17 +32,29 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
         limit: layers.get(&options::LIMIT)?.map(NonZeroU64::get),
     };
     let demo = demo(layers)?;
-    if demo.is_none() && layers.get(&options::URL)?.is_none() {
+    let url = layers.get(&options::URL)?.or_else(|| demo.map(|_| DEMO_URL.to_owned()));
+    let Some(url) = url else {
         let output_missing = call.purpose == Purpose::Fetch && layers.get(&options::OUTPUT)?.is_none();
         let reading = InputSettings { limit: None, ..input };
         let command = if call.purpose == Purpose::Tune { "skufetch tune" } else { "skufetch" };
         let bare = !layers.any_option();
         return Err(ConfigError::MissingUrl { input: input_path, reading, output_missing, bare, command });
-    }
+    };
+    let (headers, header_origins) =
+        layers.get(&options::HEADER)?.into_iter().map(|HeaderLine { text, origin }| (text, origin)).unzip();
     Ok(Settings {
         input_path,
         input,
-        request: request(layers, call.cwd)?,
+        request: RequestSettings {
+            url,
+            identity_url: None,
+            method: layers.get(&options::METHOD)?,
+            headers,
+            body: body(layers, call.cwd)?,
+            body_escape: layers.get(&options::BODY_ESCAPE)?,
+            proxy: layers.get(&options::PROXY)?,
+        },
+        connection: connection(layers)?,
         pace: PaceSettings {
             concurrency: layers.get(&options::CONCURRENCY)?,
             rate: layers.get(&options::RATE)?,
@@ -52,17 +66,21 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
             follow: layers.get(&options::FOLLOW)?,
             sends_refused_again: call.purpose == Purpose::Fetch,
         },
-        response: Response {
+        response: ResponseSettings {
             select: layers.get(&options::SELECT)?,
             body_as: layers.get(&options::BODY_AS)?,
+            null_on: layers.get(&options::NULL_ON)?,
+            retry_on: layers.get(&options::RETRY_ON)?,
             max_body: layers.get(&options::MAX_BODY)?,
         },
         output: output(layers, call.purpose)?,
-        run: run(layers, call)?,
+        run: run(layers)?,
+        messages: messages(layers, call)?,
         demo,
         warnings: Vec::new(),
         redacted: redacted::settings(layers, demo.is_some()),
         origins: layers.origins(),
+        header_origins,
     })
 }
 
@@ -77,32 +95,24 @@ fn input_path(path: &OsString) -> Result<InputPath, ConfigError> {
     }
 }
 
-fn request(layers: &Layers, cwd: &Path) -> Result<RequestOptions, ConfigError> {
-    let body = body(layers, cwd)?;
-    let usual = if body.is_some() { Method::POST } else { Method::GET };
-    Ok(RequestOptions {
-        url: layers.get(&options::URL)?,
-        method: layers.get(&options::METHOD)?.unwrap_or(usual),
-        headers: layers.get(&options::HEADER)?,
-        body,
-        body_escape: layers.get(&options::BODY_ESCAPE)?,
+fn connection(layers: &Layers) -> Result<ConnectionSettings, ConfigError> {
+    Ok(ConnectionSettings {
         timeout: layers.get(&options::TIMEOUT)?,
         connect_timeout: layers.get(&options::CONNECT_TIMEOUT)?,
         ca_cert: layers.get(&options::CA_CERT)?,
-        proxy: layers.get(&options::PROXY)?,
         insecure: layers.get(&options::INSECURE)?,
     })
 }
 
-/// The body, or the file it names. The file's name counts from the current folder, wherever the
-/// setting stands: a path means the same in all three places. A byte-order mark, which editors write
-/// before a text, is not part of the body.
-fn body(layers: &Layers, cwd: &Path) -> Result<Option<Secret>, ConfigError> {
+/// The body, or the content of the file that it names. The path is relative to the current folder, wherever it is
+/// written. A leading byte-order mark, which editors write, is removed.
+fn body(layers: &Layers, cwd: &Path) -> Result<Option<String>, ConfigError> {
     let Some(body) = layers.get(&options::BODY)? else { return Ok(None) };
-    let Some(name) = body.reveal().strip_prefix('@') else { return Ok(Some(body)) };
+    let Some(name) = body.strip_prefix('@') else { return Ok(Some(body)) };
     let read = fs::read(cwd.join(name)).map_err(|error| error.to_string());
     let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not valid UTF-8".into()));
-    let text = text.map(|text| Some(Secret::new(text.strip_prefix('\u{feff}').unwrap_or(&text))));
+    let text =
+        text.map(|text| Some(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned)));
     text.map_err(|why| {
         layers.given(&options::BODY).wrong(format!("the file {name} cannot be read: {why}")).into()
     })
@@ -148,23 +158,29 @@ fn beside(output: &Path) -> PathBuf {
     output.with_file_name(name)
 }
 
-fn run(layers: &Layers, call: &Call<'_>) -> Result<RunOptions, ConfigError> {
+fn run(layers: &Layers) -> Result<RunOptions, ConfigError> {
     Ok(RunOptions {
         max_time: layers.get(&options::MAX_TIME)?,
         min_success: layers.get(&options::MIN_SUCCESS)?,
         dry_run: layers.get(&options::DRY_RUN)?,
-        progress: layers.get(&options::PROGRESS)?,
         report: layers.get(&options::REPORT)?,
-        log_format: layers.get(&options::LOG_FORMAT)?,
-        verbose: call.verbose,
-        quiet: call.quiet,
     })
 }
 
-fn demo(layers: &Layers) -> Result<Option<Demo>, ConfigError> {
-    let demo = Demo {
+fn messages(layers: &Layers, call: &Call<'_>) -> Result<ReportSettings, ConfigError> {
+    Ok(ReportSettings {
+        progress: layers.get(&options::PROGRESS)?,
+        log_format: layers.get(&options::LOG_FORMAT)?,
+        verbose: call.verbose,
+        quiet: call.quiet,
+        terminal: Terminal::absent(),
+    })
+}
+
+fn demo(layers: &Layers) -> Result<Option<DemoSettings>, ConfigError> {
+    let demo = DemoSettings {
         latency: layers.get(&options::DEMO_LATENCY)?,
-        failures: layers.get(&options::DEMO_FAILURES)?,
+        failures: layers.get(&options::DEMO_FAILURES)?.share(),
         rate: layers.get(&options::DEMO_RATE)?,
     };
     Ok(layers.get(&options::DEMO)?.then_some(demo))

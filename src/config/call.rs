@@ -1,4 +1,4 @@
-//! What a call of the program says beside its settings.
+//! The parts of the command line that are no settings.
 
 use std::ffi::OsString;
 use std::path::Path;

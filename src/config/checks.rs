@@ -1,5 +1,4 @@
-//! Settings that are each right and do not go together. A run that would ignore one of them is
-//! refused: at night nobody would notice.
+//! Settings that are valid alone and contradict each other. They are an error: no setting is ignored silently.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +32,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
 
 /// The address comes from one place.
 fn source(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
-    if settings.request.url.is_none() || settings.demo.is_none() {
+    if layers.origin(&URL) == Origin::Default || settings.demo.is_none() {
         return Ok(());
     }
     Err(refuse(
@@ -74,7 +73,7 @@ fn body_escape(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> 
     ))
 }
 
-/// Somebody who asked for no request must not get two thousand.
+/// `tune` sends requests, so `--dry-run` is refused.
 fn measuring(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
     if !settings.run.dry_run {
         return Ok(());
@@ -126,7 +125,7 @@ fn merge(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
 
 fn text(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
     let response = &settings.response;
-    if response.body_as == BodyAs::Text && response.select.trim() != "." {
+    if response.body_as == BodyAs::Text && response.has_filter() {
         return Err(refuse(
             layers,
             [&SELECT, &BODY_AS],
@@ -242,7 +241,7 @@ fn others(settings: &Settings, layers: &Layers) -> Result<Vec<OtherFile>, Config
     if let Some(report) = &settings.run.report {
         add(Some(&REPORT), "the report", report.path.clone());
     }
-    if let Some(path) = &settings.request.ca_cert {
+    if let Some(path) = &settings.connection.ca_cert {
         add(Some(&CA_CERT), &format!("the file of {CA_CERT}"), path.clone());
     }
     if let Some(file) = layers.given(&BODY).text()?.and_then(|text| text.strip_prefix('@')) {
@@ -269,7 +268,7 @@ fn resolved(path: &Path) -> PathBuf {
     }
 }
 
-/// The file alone is to blame only where nothing outside it has a part in the contradiction.
+/// The exit code is that of the config file only if both settings stand there.
 fn refuse(layers: &Layers, settings: [&Setting; 2], why: String, hint: &str) -> ConfigError {
     let set = settings.map(|setting| layers.origin(setting));
     let outside = set.iter().any(Origin::is_of_this_run);

@@ -1,4 +1,4 @@
-//! Quantities that only the settings know, read and shown the same way in all places.
+//! Quantities that only the settings use. Parsing and `Display` are inverse.
 
 use std::fmt;
 use std::str::FromStr;

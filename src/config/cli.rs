@@ -1,6 +1,5 @@
-//! The command line, the only place that names clap. Its options are made from the list of settings
-//! (a derive would write every name, table and default a second time), all as plain text: what a value
-//! means is decided once, for all three places, when the layers are laid over each other.
+//! The command line; only this module uses clap. Its options are generated from the list of settings: clap's derive
+//! would repeat every name, table and default. Values stay text; they are parsed once the layers are merged.
 
 mod args;
 mod completions;
@@ -17,10 +16,10 @@ use clap::{ArgMatches, Command};
 
 use crate::config::error::ConfigError;
 use crate::config::layers::Layer;
-use crate::config::options::{self, Setting, Takes};
+use crate::config::options::{self, HELP, Setting, Takes};
 use crate::config::origin::{Origin, Word};
 
-use texts::{EXAMPLES, UNITS, WIDEST};
+use texts::{UNITS, WIDEST, examples};
 
 /// What the command line says.
 #[derive(Clone)]
@@ -68,9 +67,9 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, Confi
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let of_tune = args.get(1).is_some_and(|arg| arg == tune::NAME);
             let help = if of_tune {
-                opening(&mut tune::command(), tune::EXAMPLES, "skufetch tune")
+                opening(&mut tune::command(), &tune::examples(), "skufetch tune")
             } else {
-                opening(&mut command(), EXAMPLES, "skufetch")
+                opening(&mut command(), &examples(), "skufetch")
             };
             Err(ConfigError::NothingAsked { help })
         }
@@ -92,13 +91,13 @@ pub(super) fn nearest_command(word: &str) -> Option<String> {
     options::nearest(word, names().iter().map(String::as_str)).map(String::from)
 }
 
-/// What fits on the smallest screen: what it is, how it is called, and what to type first.
+/// The help for a call without arguments: purpose, usage and examples, at most 24 lines.
 fn opening(command: &mut Command, examples: &str, name: &str) -> String {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let about = about.trim_end_matches('.');
     let usage = command.render_usage();
     format!(
-        "{about}.\n\n{usage}\n\n{examples}\n\nThe options: {name} -h. All there is to know: {name} --help"
+        "{about}.\n\n{usage}\n\n{examples}\n\nThe options: {name} -h. All there is to know: {name} --{HELP}"
     )
 }
 
@@ -135,14 +134,14 @@ fn read(matches: &ArgMatches) -> CommandLine {
     }
 }
 
-/// The whole command line, as clap knows it.
+/// The command line as clap takes it.
 fn command() -> Command {
     Command::new("skufetch")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Ask an HTTP API once for every SKU in a CSV and leave one keyed JSON file.")
         .override_usage("skufetch [OPTIONS] <INPUT>\n       skufetch tune [OPTIONS] <INPUT>")
-        .after_help(format!("{EXAMPLES}\n\n{UNITS} More: skufetch --help"))
-        .after_long_help(format!("{EXAMPLES}\n\n{}", texts::notes()))
+        .after_help(format!("{}\n\n{UNITS} More: skufetch --{HELP}", examples()))
+        .after_long_help(format!("{}\n\n{}", examples(), texts::notes()))
         .max_term_width(WIDEST)
         .arg_required_else_help(true)
         .disable_help_flag(true)

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_stand_one_a_line() {
+    fn headers_are_one_to_a_line() {
         let env: Environment = [("SKUFETCH_HEADER", "A: 1\r\n\nB: 2\n")].into_iter().collect();
         let layer = env.layer().unwrap();
         let texts: Vec<_> = layer["header"].iter().map(|word| word.text.to_str().unwrap()).collect();
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_variable_is_pointed_out_and_a_foreign_one_is_left_alone() {
+    fn a_misspelt_variable_is_warned_about_and_a_foreign_one_is_ignored() {
         let env: Environment = [
             ("SKUFETCH_RAET", "5/s"),
             ("SKUFETCH_CONFIG", "x"),

@@ -1,5 +1,5 @@
-//! What can be wrong with what the person asked for: each says what, where, why and what to do.
-//! None of them ever holds the value of a header, an address, a body or a proxy.
+//! Errors of the settings. Each says what is wrong, where, why and what to do. None holds the value of a header, an
+//! address, a body or a proxy.
 
 use std::io;
 use std::path::PathBuf;

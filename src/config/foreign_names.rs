@@ -1,5 +1,5 @@
-//! What other programs call our settings: curl, wget, xargs, ab, wrk, hey and the libraries people come from.
-//! Such a name is no misspelling, so that the nearest name is not what it means.
+//! Names of the settings in other programs (curl, wget, xargs, ab, wrk, hey) and in libraries. Such a name is no
+//! misspelling, so the nearest name would be a wrong suggestion.
 
 use crate::config::options::{self, Setting};
 

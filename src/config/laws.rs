@@ -1,5 +1,5 @@
 //! A law, held over arbitrary words: nothing that is typed, set or written breaks the program, and what
-//! stands in an address, a header's value, a body or a proxy is shown nowhere.
+//! is in an address, a header's value, a body or a proxy is shown nowhere.
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -46,21 +46,21 @@ fn written((setting, value): &(&'static Setting, String), home: bool, kind: u8) 
 
 proptest! {
     #[test]
-    fn no_secret_in_any_of_the_three_places_is_shown_whatever_stands_beside_it(
+    fn no_secret_in_any_of_the_three_places_is_shown_whatever_surrounds_it(
         typed in prop::collection::vec((set(), any::<bool>()), 0..5),
         variables in prop::collection::vec(set(), 0..3),
         in_file in prop::collection::vec((set(), prop::bool::weighted(0.9), 0_u8..5), 0..3),
-        slip in prop::option::weighted(0.2, "[a-z]"),
+        suffix in prop::option::weighted(0.2, "[a-z]"),
         junk in "[\\[\\]a-e= \n]{0,9}",
     ) {
         let folder = TempDir::new().unwrap();
         let entries = in_file.iter().map(|(entry, home, kind)| written(entry, *home, *kind));
         let text = entries.collect::<String>() + &junk;
         std::fs::write(folder.path().join("config.toml"), text).unwrap();
-        let slip = slip.unwrap_or_default();
+        let suffix = suffix.unwrap_or_default();
         let mut arguments = vec!["skufetch".to_owned(), "in.csv".into()];
         for ((setting, value), joined) in &typed {
-            let name = format!("--{}{slip}", setting.name);
+            let name = format!("--{}{suffix}", setting.name);
             if *joined || value.starts_with('-') {
                 arguments.push(format!("{name}={value}"));
             } else {
@@ -68,10 +68,10 @@ proptest! {
             }
         }
         let variable = |(setting, value): &(&'static Setting, String)| {
-            (setting.variable() + &slip, value.clone())
+            (setting.variable() + &suffix, value.clone())
         };
         let env: Environment = variables.iter().map(variable).collect();
-        let said = match load(arguments.into_iter().map(OsString::from), &env, folder.path()) {
+        let text = match load(arguments.into_iter().map(OsString::from), &env, folder.path()) {
             Ok(Invocation::Fetch(settings)) => format!("{settings:?} {:?}", settings.warnings),
             Ok(other) => format!("{other:?}"),
             Err(error) => {
@@ -79,6 +79,6 @@ proptest! {
                 format!("{error} {error:?} {:?}", error.hint())
             }
         };
-        prop_assert!(!said.contains(CANARY), "{said}");
+        prop_assert!(!text.contains(CANARY), "{text}");
     }
 }

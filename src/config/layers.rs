@@ -1,19 +1,18 @@
-//! The three places that settings come from, laid over each other. Everything is still text here,
-//! with the place it came from.
+//! Merges the settings of the three places. Values are still text here, each with its origin.
 
 use std::collections::BTreeMap;
 
 use crate::config::origin::{Origin, Word, WrongValue};
 use crate::config::setting::{Given, Handle, Setting};
 
-/// What one place says: the words of each setting that it names.
+/// The settings of one place, each with its words.
 pub(super) type Layer = BTreeMap<&'static str, Vec<Word>>;
 
-/// All places laid over each other.
+/// The merged layers.
 pub(super) struct Layers(Layer);
 
 impl Layers {
-    /// Lays the places over each other, the strongest first. A list is replaced whole, never joined.
+    /// Merges layers, the one with the highest precedence first. A list replaces a list as a whole.
     pub(super) fn merge(places: impl IntoIterator<Item = Layer>) -> Self {
         let mut merged = Layer::new();
         for (name, words) in places.into_iter().flatten() {

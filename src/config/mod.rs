@@ -1,12 +1,12 @@
 //! Options, environment and config file become one [`Settings`].
 //!
-//! The three places are read as text into layers (`cli`, `environment`, `file`), driven by one
-//! list of options ([`options`]); the layers are laid over each other (`layers`: option, then
-//! environment, then file, then default); every word is given its meaning once (`options`, `values`, `build`);
-//! and what does not go together is refused (`checks`). Each setting remembers where it came from, so
-//! that an error found further down can still name the place and end with the right code.
+//! `cli`, `environment` and `file` read one layer of text each, driven by one list of options ([`options`]). `layers`
+//! merges them: an option beats the environment, which beats the file, which beats the default. `options`, `values` and
+//! `build` parse each value once and build the structs that the modules define. `checks` refuses settings that
+//! contradict each other. The origin of each setting is kept, so that an error that a lower module finds can name the
+//! place and have its exit code.
 //!
-//! Nothing else in the program reads the environment, and nothing here prints.
+//! Only this module reads the environment. It prints nothing.
 
 mod build;
 mod call;
@@ -18,6 +18,7 @@ mod environment;
 mod error;
 mod file;
 mod foreign_names;
+mod joined;
 mod layers;
 pub mod options;
 mod origin;
@@ -40,13 +41,13 @@ use call::{Call, Purpose};
 use layers::Layers;
 use settings::{LogFormat, ReportFile};
 
-/// What the person asked for.
+/// What the user asked for.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Invocation {
     /// Fetch.
     Fetch(Box<Settings>),
-    /// Find the concurrency that pays.
+    /// Measure which concurrency gives the best throughput.
     Tune(Box<Tune>),
     /// A text for standard output (help or version), complete with its line end; then exit 0.
     Text(String),
@@ -64,11 +65,11 @@ pub struct Tune {
     pub command: TypedCommand,
 }
 
-/// Reads what the person asked for. The first of `args` is the program's name; relative paths count
+/// Reads what the user asked for. The first of `args` is the program's name; relative paths count
 /// from `cwd`.
 ///
 /// # Errors
-/// Whatever is wrong in any of the three places; see `ConfigError`.
+/// An invalid setting in any of the three places; see `ConfigError`.
 pub fn load(
     args: impl Iterator<Item = OsString>,
     env: &Environment,
@@ -90,7 +91,7 @@ pub fn load(
     }
 }
 
-/// A measurement is read when it is over: there is nothing in it for a monitoring system.
+/// The report file of `tune`. A measurement is no state that a monitoring system could watch, so Prometheus is refused.
 fn report_of_tune(settings: &Settings) -> Result<Option<ReportFile>, ConfigError> {
     let origin = settings.origin(&options::REPORT).clone();
     let report = settings.run.report.clone().filter(|_| matches!(origin, Origin::Option(_)));

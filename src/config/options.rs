@@ -17,13 +17,16 @@ pub(crate) use input::{DELIMITER, KEY, LIMIT, NO_HEADERS};
 pub(crate) use output::{CHANGES, FAILED, FORMAT, GUARD, MERGE, MIN_SUCCESS, OUTPUT, PRUNE, SHAPE};
 pub(crate) use pace::{BURST, CONCURRENCY, MAX_TIME, RATE};
 pub(crate) use request::{
-    BODY, BODY_ESCAPE, CA_CERT, CONNECT_TIMEOUT, FOLLOW, HEADER, INSECURE, METHOD, PROXY, TIMEOUT, URL,
+    BODY, BODY_ESCAPE, CA_CERT, CONNECT_TIMEOUT, FOLLOW, HEADER, HeaderLine, INSECURE, METHOD, PROXY,
+    TIMEOUT, URL,
 };
 pub(crate) use response::{BODY_AS, MAX_BODY, NULL_ON, SELECT};
 pub(crate) use retry::{MAX_RETRY_AFTER, RETRIES, RETRY_ON};
 pub(crate) use run::{DRY_RUN, FRESH, LOCK_WAIT, LOG_FORMAT, MAX_AGE, PROGRESS, REPORT};
 
+use crate::config::setting::without_dashes;
 pub use crate::config::setting::{Setting, Table, Takes};
+use crate::model::option;
 
 /// Every setting, by table.
 pub static SETTINGS: &[(Table, &[&Setting])] = &[
@@ -55,11 +58,11 @@ static OF_THE_RUN: &[&Setting] = &[
 ];
 
 // Options of the command line that are no settings: neither the config file nor the environment has them.
-pub(super) const CONFIG: &str = "config";
-pub(super) const VERBOSE: &str = "verbose";
-pub(super) const QUIET: &str = "quiet";
-pub(super) const HELP: &str = "help";
-pub(super) const VERSION: &str = "version";
+pub(super) const CONFIG: &str = without_dashes(option::CONFIG);
+pub(super) const VERBOSE: &str = without_dashes(option::VERBOSE);
+pub(super) const QUIET: &str = without_dashes(option::QUIET);
+pub(super) const HELP: &str = without_dashes(option::HELP);
+pub(super) const VERSION: &str = without_dashes(option::VERSION);
 
 /// All of them.
 pub(super) const NOT_SETTINGS: &[&str] = &[CONFIG, VERBOSE, QUIET, HELP, VERSION];

@@ -8,7 +8,7 @@ use crate::config::layers::Layers;
 use crate::config::options;
 use crate::config::origin::{Origin, Word};
 use crate::config::setting::Secrecy;
-use crate::report::ShownSetting;
+use crate::report::{SettingOrigin, ShownSetting};
 
 /// Stands for what is not shown.
 const NOT_SHOWN: &str = "(not shown)";
@@ -25,10 +25,10 @@ pub(super) fn settings(layers: &Layers, demo: bool) -> Vec<ShownSetting> {
                 name: setting.name,
                 value: if words.is_empty() { default } else { Some(value(setting.secrecy, words)) },
                 set_by: match layers.origin(setting) {
-                    Origin::Default => "default",
-                    Origin::Option(_) => "option",
-                    Origin::Environment(_) => "environment",
-                    Origin::File { .. } => "file",
+                    Origin::Default => SettingOrigin::Default,
+                    Origin::Option(_) => SettingOrigin::Option,
+                    Origin::Environment(_) => SettingOrigin::Environment,
+                    Origin::File { .. } => SettingOrigin::File,
                 },
             }
         })
@@ -88,12 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_is_shown_once_with_who_set_it_and_those_of_the_demo_only_in_one() {
+    fn every_setting_is_shown_once_with_its_origin_and_those_of_the_demo_only_in_one() {
         let layers = layers(&[("rate", &["5/s"])]);
         let shown = settings(&layers, false);
         let of = |name: &str| shown.iter().find(|setting| setting.name == name).unwrap();
-        assert_eq!((of("rate").value.as_deref(), of("rate").set_by), (Some("5/s"), "option"));
-        assert_eq!((of("burst").value.as_deref(), of("burst").set_by), (Some("1"), "default"));
+        assert_eq!((of("rate").value.as_deref(), of("rate").set_by), (Some("5/s"), SettingOrigin::Option));
+        assert_eq!((of("burst").value.as_deref(), of("burst").set_by), (Some("1"), SettingOrigin::Default));
         assert_eq!((of("url").value.as_deref(), of("url").table), (None, "request"));
         assert!(!shown.iter().any(|setting| setting.name.starts_with("demo")));
         assert_eq!(settings(&layers, true).len(), options::all().count());

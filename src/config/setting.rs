@@ -1,8 +1,7 @@
 //! What a setting is: [`Setting`] describes it as text, for the help, the environment, the config file and
 //! reports; [`Handle`] adds the type of its value and how that is read.
 //!
-//! The value is read by [`Handle::read`] alone, from what the strongest of the three places says, so that a
-//! wrong value is the same error wherever it was written.
+//! Only [`Handle::read`] parses the value, so that an invalid value gives the same error in all three places.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -75,7 +74,7 @@ pub enum Takes {
     List(&'static str),
 }
 
-/// What may be secret in a value, and so is not repeated to people.
+/// Which part of a value may be secret and is never printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Secrecy {
     /// Nothing.
@@ -121,8 +120,8 @@ pub struct Setting {
     pub short: Option<char>,
     /// What it takes.
     pub takes: Takes,
-    /// The default as a person would write it. Empty: there is no word for it, and an empty string in
-    /// the config file is the same as leaving the key out.
+    /// The default as a user would write it. Empty: there is no default, and an empty string in the config file is the
+    /// same as leaving the key out.
     pub default: &'static str,
     /// One line for `-h`.
     pub help: &'static str,
@@ -132,16 +131,17 @@ pub struct Setting {
     pub(super) completions: &'static [&'static str],
     pub(super) secrecy: Secrecy,
     pub(super) in_tune: InTune,
-    /// Whether a `+` before a number says something: TOML reads it as a sign.
+    /// Whether a `+` before a number has a meaning. TOML would read it as a sign and drop it.
     pub(super) plus_counts: bool,
 }
 
 impl Setting {
-    pub(super) const fn new(table: Table, name: &'static str, takes: Takes, help: &'static str) -> Self {
-        // Nothing in the table `output` means anything where no output is written.
+    /// `option` is the long option as it is typed: `--rate`.
+    pub(super) const fn new(table: Table, option: &'static str, takes: Takes, help: &'static str) -> Self {
+        // `tune` writes no output.
         let in_tune = if matches!(table, Table::Output) { InTune::Ignored } else { InTune::Same };
         Self {
-            name,
+            name: without_dashes(option),
             table,
             short: None,
             takes,
@@ -155,8 +155,8 @@ impl Setting {
         }
     }
 
-    pub(super) const fn flag(table: Table, name: &'static str, help: &'static str) -> Self {
-        Self::new(table, name, Takes::Flag, help).default("false")
+    pub(super) const fn flag(table: Table, option: &'static str, help: &'static str) -> Self {
+        Self::new(table, option, Takes::Flag, help).default("false")
     }
 
     pub(super) const fn short(mut self, short: char) -> Self {
@@ -215,6 +215,13 @@ impl PartialEq for Setting {
 }
 
 impl Eq for Setting {}
+
+/// The name of an option: `rate` of `--rate`.
+pub(super) const fn without_dashes(option: &'static str) -> &'static str {
+    let (dashes, name) = option.split_at(2);
+    assert!(matches!(dashes.as_bytes(), b"--"), "an option begins with two dashes");
+    name
+}
 
 /// What the name of every variable begins with.
 pub(super) const VARIABLE_PREFIX: &str = "SKUFETCH_";
@@ -327,7 +334,7 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Why a text is refused that is no text.
+/// The error for a value that is not UTF-8.
 pub(super) const NOT_UTF8: &str = "the value is not valid UTF-8";
 
 #[cfg(test)]

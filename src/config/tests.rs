@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::options::{Takes, all};
-use crate::config::settings::{InputPath, Target};
+use crate::config::settings::{InputPath, ReportSettings, RequestSettings, Target};
 use crate::limit::Concurrency;
 use crate::model::Exit;
 
@@ -68,18 +68,15 @@ const BASE: &[&str] = &["in.csv", "--url", "http://a/{sku}", "-o", "out.json"];
 
 /// Everything but the origins, as text.
 fn shown(settings: &Settings) -> String {
-    let Settings { input_path, input, request, pace, retry, response, output, run, demo, warnings, .. } =
-        settings;
-    let url = request.url.as_ref().map(settings::Secret::reveal);
-    let body = request.body.as_ref().map(settings::Secret::reveal);
-    let proxy = request.proxy.as_ref().map(settings::Secret::reveal);
-    let headers: Vec<_> = request.headers.iter().map(|h| (&h.name, h.value.reveal())).collect();
-    let request = (
-        (url, &request.method, headers, (body, request.body_escape), proxy),
-        (request.timeout, request.connect_timeout, &request.ca_cert, request.insecure),
-    );
+    let Settings { input_path, input, connection, pace, retry, response, output, .. } = settings;
+    let Settings { run, messages, demo, warnings, .. } = settings;
+    let RequestSettings { url, identity_url, method, headers, body, body_escape, proxy } = &settings.request;
+    let request = ((url, identity_url, method, headers), (body, body_escape, proxy));
+    let ReportSettings { progress, log_format, verbose, quiet, .. } = messages;
+    let messages = (progress, log_format, verbose, quiet);
     format!(
-        "{input_path:?} {input:?} {request:?} {pace:?} {retry:?} {response:?} {output:?} {run:?} {demo:?} {warnings:?}"
+        "{input_path:?} {input:?} {request:?} {connection:?} {pace:?} {retry:?} {response:?} {output:?} {run:?} \
+         {messages:?} {demo:?} {warnings:?}"
     )
 }
 
@@ -124,7 +121,7 @@ fn examples(name: &str) -> [&'static str; 2] {
     }
 }
 
-/// What must stand beside a setting so that it is no contradiction, and what is enough to run.
+/// The settings that another needs so that they do not contradict, and those that suffice to run.
 fn beside(name: &str) -> Vec<&'static str> {
     let mut args = vec!["in.csv"];
     match name {
@@ -159,7 +156,7 @@ fn in_a_file(table: options::Table, name: &str, takes: Takes, value: &str) -> St
 }
 
 #[test]
-fn every_setting_means_the_same_in_all_three_places_and_tells_where_it_came_from() {
+fn every_setting_has_the_same_meaning_in_all_three_places_and_names_its_origin() {
     for setting in all() {
         let (table, name, takes) = (setting.table, setting.name, setting.takes);
         let [value, _] = examples(name);
@@ -236,7 +233,7 @@ fn a_variable_can_turn_off_what_the_file_turns_on() {
 }
 
 #[test]
-fn a_word_takes_back_what_a_weaker_place_set() {
+fn a_value_can_unset_what_a_weaker_place_set() {
     let world = World::new().file(
         "[pace]\nrate = '5/s'\nmax-time = '1h'\n[input]\nlimit = 4\n[response]\nnull-on = 404\n\
          [run]\nmax-age = '1h'",
@@ -248,12 +245,13 @@ fn a_word_takes_back_what_a_weaker_place_set() {
 #[test]
 fn headers_of_a_stronger_place_replace_those_of_a_weaker_one() {
     let world = World::new().file("[request]\nheader = ['A: 1', 'B: 2']");
-    let names =
-        |settings: &Settings| settings.request.headers.iter().map(|h| h.name.to_string()).collect::<Vec<_>>();
+    let names = |settings: &Settings| {
+        settings.request.headers.iter().map(|line| line[..1].to_owned()).collect::<Vec<_>>()
+    };
     assert_eq!(names(&world.settings(&[])), ["a", "b"]);
     let settings = world.settings(&["-H", "C: 3", "-H", "C: 4"]);
     assert_eq!(names(&settings), ["c", "c"]);
-    assert_eq!(settings.request.headers[1].origin, Origin::Option("header"));
+    assert_eq!(settings.header_origin(2), Some(&Origin::Option("header")));
 }
 
 #[test]
@@ -358,7 +356,7 @@ fn an_address_and_an_output_are_required() {
 }
 
 #[test]
-fn the_failure_file_stands_beside_the_output_unless_named() {
+fn the_failure_file_is_beside_the_output_unless_named() {
     let failed = |args: &[&str]| {
         let args = [&["in.csv", "-u", "http://a"], args].concat();
         World::new().run(&args).unwrap().output.failed.map(|path| path.display().to_string())
@@ -374,7 +372,7 @@ fn the_failure_file_stands_beside_the_output_unless_named() {
 #[test]
 fn a_demo_needs_no_address_and_takes_none() {
     let settings = World::new().run(&["in.csv", "-o", "out.json", "--demo"]).unwrap();
-    assert!(settings.request.url.is_none() && settings.demo.is_some());
+    assert!(settings.request.url.contains("demo") && settings.demo.is_some());
     let error = World::new().error(&[BASE, &["--demo"]].concat());
     assert_eq!(error.exit(), Exit::Usage);
     let world = World::new().file("[request]\nurl = 'http://canary'");
@@ -468,9 +466,9 @@ fn what_to_do_about_a_config_file_depends_on_why_it_cannot_be_read() {
 fn a_body_is_read_from_its_file_and_the_error_names_the_file() {
     let world = World::new().named("body.json", "{\"sku\":\"{sku}\"}\n");
     let settings = world.settings(&["--body", "@body.json"]);
-    assert_eq!(settings.request.body.unwrap().reveal(), "{\"sku\":\"{sku}\"}\n");
-    assert_eq!(settings.request.method, http::Method::POST);
-    assert_eq!(world.settings(&["--body", "@body.json", "-X", "put"]).request.method, http::Method::PUT);
+    assert_eq!(settings.request.body.clone().unwrap(), "{\"sku\":\"{sku}\"}\n");
+    assert_eq!(settings.request.method(), http::Method::POST);
+    assert_eq!(world.settings(&["--body", "@body.json", "-X", "put"]).request.method(), http::Method::PUT);
     let error = world.error(&[BASE, &["--body", "@none.json"]].concat());
     assert!(error.to_string().starts_with("--body: the file none.json cannot be read"), "{error}");
     let error = World::new().file("[request]\nbody = '@none.json'").error(BASE);
@@ -528,7 +526,10 @@ fn defaults_are_those_of_the_contract() {
     let settings = World::new().settings(&[]);
     assert_eq!(settings.pace.concurrency, Concurrency::default());
     assert_eq!((settings.pace.rate, settings.pace.burst.get(), settings.run.max_time), (None, 1, None));
-    assert_eq!((settings.request.timeout.as_secs(), settings.request.connect_timeout.as_secs()), (30, 10));
+    assert_eq!(
+        (settings.connection.timeout.as_secs(), settings.connection.connect_timeout.as_secs()),
+        (30, 10)
+    );
     assert_eq!((settings.retry.retries, settings.pace.max_retry_after.as_secs()), (4, 300));
     for status in [408, 425, 429, 500, 502, 503, 504, 522, 524] {
         assert!(settings.output.retry_on.contains(status));

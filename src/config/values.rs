@@ -1,5 +1,5 @@
-//! How each kind of value is written: the words of the command line, the environment and the config
-//! file are the same. Errors are one clause with an example; the place is put before it by others.
+//! Parsers of values. The command line, the environment and the config file use the same syntax. An error is one
+//! clause with an example; the caller prefixes the place of the value.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
@@ -12,18 +12,18 @@ use crate::model::units::digits;
 use crate::model::{Rate, Size, StatusSet};
 use crate::report::{ReportFile, ReportFormat};
 
-/// A wrong value: what it is not, and an example of what is right.
+/// Why a value is invalid, with an example of a valid one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ValueError(pub(super) String);
 
-/// The longest duration that is taken for meant: a year, far below what clocks overflow at.
+/// The longest duration that is accepted: a year. Clocks overflow far above it.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 
-/// Retries beyond this are a mistake; with back-off they would take hours for one SKU.
+/// The most retries. With back-off, more would take hours for one SKU.
 const MOST_RETRIES: u32 = 1_000;
 
-/// The value in backquotes: escaped and shortened, so that it can neither break a terminal nor fill it.
+/// The value in backquotes, escaped and cut to 60 characters, so that it is safe to print.
 pub(super) fn quoted(text: &str) -> String {
     let mut shown: String = text.chars().take(60).collect::<String>().escape_debug().collect();
     if text.chars().nth(60).is_some() {
@@ -32,7 +32,7 @@ pub(super) fn quoted(text: &str) -> String {
     format!("`{shown}`")
 }
 
-/// `true`, `yes`, `1`, and their opposites.
+/// A Boolean: `true`, `yes`, `1`, `false`, `no` or `0`, in any case.
 pub(super) fn truth(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "1" => Ok(true),
@@ -41,9 +41,9 @@ pub(super) fn truth(text: &str) -> Result<bool, String> {
     }
 }
 
-/// `250ms`, `30s`, `5m`, `12h`.
+/// A duration such as `250ms`, `30s`, `5m` or `12h`; may be zero.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    // humantime reads `5M` as five months: next to `5m` that can only be a mistake.
+    // humantime reads `5M` as five months. Refused: a user who writes it nearly always means `5m`.
     let parsed = humantime::parse_duration(text).ok().filter(|_| !text.contains('M'));
     match parsed {
         Some(duration) if duration <= LONGEST => Ok(duration),
@@ -52,7 +52,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A duration in which something can happen.
+/// A duration of at least a millisecond.
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         short if short < Duration::from_millis(1) => {
@@ -62,19 +62,19 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Reads `none` as nothing, and all else with `parse`.
+/// `none`, or whatever `parse` accepts.
 pub(super) fn or_none<T>(
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> impl FnOnce(&str) -> Result<Option<T>, String> {
     move |text| if text == "none" { Ok(None) } else { parse(text).map(Some) }
 }
 
-/// `5/s`, `600/m`, `5000/h`.
+/// A rate such as `5/s`, `600/m` or `5000/h`.
 pub(super) fn rate(text: &str) -> Result<Rate, String> {
     text.parse().map_err(|_| format!("{} is not a rate: write 200/s, 600/m or 5000/h", quoted(text)))
 }
 
-/// `404,410,500-504`, or `none`.
+/// Statuses and ranges such as `404,410,500-504`, or `none`.
 pub(super) fn statuses(text: &str) -> Result<StatusSet, String> {
     match text.trim() {
         "none" => Ok(StatusSet::default()),
@@ -96,7 +96,7 @@ pub(super) fn statuses(text: &str) -> Result<StatusSet, String> {
     }
 }
 
-/// Statuses in place of the default, or with a `+` before them in addition to it: `429,503` or `+202,423`.
+/// Statuses that replace the default (`429,503`) or, with a leading `+`, extend it (`+202,423`).
 pub(super) fn statuses_or_more(text: &str, default: &str) -> Result<StatusSet, String> {
     let named = named_statuses(text)?;
     if !text.trim_start().starts_with('+') {
@@ -105,7 +105,7 @@ pub(super) fn statuses_or_more(text: &str, default: &str) -> Result<StatusSet, S
     statuses(&format!("{default},{named}"))
 }
 
-/// The statuses that stand in the text itself, without those that a `+` adds them to.
+/// The statuses in the text itself, without the default that a `+` extends.
 pub(super) fn named_statuses(text: &str) -> Result<StatusSet, String> {
     let Some(added) = text.trim().strip_prefix('+') else {
         return match text.split_once('+') {
@@ -113,7 +113,7 @@ pub(super) fn named_statuses(text: &str) -> Result<StatusSet, String> {
             None => statuses(text),
         };
     };
-    // Whoever writes +202,+423 means the same.
+    // `+202,+423` is accepted as `+202,423`.
     let parts = added.split(',').map(str::trim).enumerate();
     let bare = |(place, part): (usize, &'_ str)| match part.strip_prefix('+') {
         Some(bare) if place > 0 => bare.to_owned(),
@@ -128,7 +128,7 @@ pub(super) fn named_statuses(text: &str) -> Result<StatusSet, String> {
     }
 }
 
-/// `10MiB`; never nothing.
+/// A size such as `10MiB`; never 0.
 pub(super) fn size(text: &str) -> Result<Size, String> {
     match text.parse() {
         Ok(Size(1..)) => Ok(Size::from_str(text).unwrap_or(Size(u64::MAX))),
@@ -136,7 +136,7 @@ pub(super) fn size(text: &str) -> Result<Size, String> {
     }
 }
 
-/// A whole number that is not 0.
+/// A whole number from 1.
 pub(super) fn count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     digits(text)
         .and_then(NonZeroU64::new)
@@ -144,7 +144,7 @@ pub(super) fn count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
         .ok_or_else(|| format!("{} is not a whole number from 1", quoted(text)))
 }
 
-/// The same, up to the largest number of 32 bits.
+/// A whole number from 1 that fits in 32 bits.
 pub(super) fn non_zero(text: &str) -> Result<NonZeroU32, String> {
     count::<u32>(text).map(|number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MAX))
 }
@@ -157,7 +157,7 @@ pub(super) fn limit(text: &str) -> Result<Option<NonZeroU64>, String> {
     count::<u64>(text).map(NonZeroU64::new).map_err(|why| format!("{why}, or all"))
 }
 
-/// A number of retries.
+/// A number of retries, from 0 to [`MOST_RETRIES`].
 pub(super) fn retries(text: &str) -> Result<u32, String> {
     digits(text)
         .and_then(|number| u32::try_from(number).ok())
@@ -165,7 +165,7 @@ pub(super) fn retries(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("{} is not a whole number from 0 to {MOST_RETRIES}", quoted(text)))
 }
 
-/// `auto`, `tab`, or one character that can stand between cells.
+/// A delimiter: `auto` (`None`), `tab`, a punctuation character or a space, but no quote.
 pub(super) fn delimiter(text: &str) -> Result<Option<u8>, String> {
     match (text, text.as_bytes()) {
         ("auto", _) => Ok(None),
@@ -175,7 +175,7 @@ pub(super) fn delimiter(text: &str) -> Result<Option<u8>, String> {
     }
 }
 
-/// A file for a report, whose ending says what it holds.
+/// A report file. Its extension selects the format.
 pub(super) fn report_file(path: PathBuf) -> Result<ReportFile, String> {
     match ReportFormat::of(&path) {
         Some(kind) => Ok(ReportFile { path, kind }),
@@ -186,7 +186,7 @@ pub(super) fn report_file(path: PathBuf) -> Result<ReportFile, String> {
     }
 }
 
-/// An HTTP method. The usual ones may be written in lower case.
+/// An HTTP method. Common methods may be written in lower case.
 pub(super) fn method(text: &str) -> Result<Method, String> {
     let upper = text.to_ascii_uppercase();
     let usual = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"];
@@ -198,7 +198,7 @@ pub(super) fn method(text: &str) -> Result<Method, String> {
     }
 }
 
-/// Headers that the connection itself sets: another value would break the message.
+/// Headers that the HTTP client sets for each message; another value would corrupt the message.
 const OF_THE_CONNECTION: &[&str] = &[
     "connection",
     "content-length",
@@ -210,7 +210,7 @@ const OF_THE_CONNECTION: &[&str] = &[
     "upgrade",
 ];
 
-/// `Name: value`. The errors never show the value.
+/// A header line, `Name: value`. No error shows the value.
 pub(super) fn header(text: &str) -> Result<(HeaderName, &str), String> {
     let (name, value) =
         text.split_once(':').ok_or("a header is written 'Name: value'; there is no colon in this one")?;
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_of_statuses_is_said_with_a_word() {
+    fn an_empty_list_of_statuses_is_written_as_none() {
         assert!(statuses("none").unwrap().is_empty());
         assert!(statuses("404,500-504").unwrap().contains(503));
         assert!(statuses("").is_err() && statuses("4o4").is_err());

@@ -19,18 +19,7 @@ use tokio::time::Instant;
 use crate::demo::limiter::Limiter;
 use crate::demo::product::{Product, hash, mix};
 use crate::demo::server::{Server, ServerRequest, ServerResponse};
-use crate::model::Rate;
-
-/// How the API behaves.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DemoSettings {
-    /// The delay of every answer except 429, which is sent at once, as by a gateway.
-    pub latency: Duration,
-    /// The share of requests, 0 to 1, that is answered with 500, 502 or 503.
-    pub failures: f64,
-    /// Requests over this rate are answered with 429 and `Retry-After`.
-    pub rate: Option<Rate>,
-}
+use crate::demo::settings::DemoSettings;
 
 /// Requests and answers so far, without `/stats`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -298,7 +287,7 @@ mod tests {
     }
 
     /// Sends one request, with further head lines, and gives the head and the body of the answer.
-    fn ask(shop: &Catalogue, line: &str, more: &str) -> (String, String) {
+    fn get(shop: &Catalogue, line: &str, more: &str) -> (String, String) {
         let mut stream = TcpStream::connect(shop.server.addr()).unwrap();
         write!(stream, "{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{more}\r\n").unwrap();
         let mut answer = String::new();
@@ -308,7 +297,7 @@ mod tests {
     }
 
     fn status(shop: &Catalogue, line: &str) -> String {
-        ask(shop, line, "").0["HTTP/1.1 ".len()..][..3].to_owned()
+        get(shop, line, "").0["HTTP/1.1 ".len()..][..3].to_owned()
     }
 
     fn field<'a>(head: &'a str, name: &str) -> &'a str {
@@ -320,7 +309,7 @@ mod tests {
     fn a_product_is_answered_under_its_decoded_sku() {
         let shop = open(WELL);
         assert_eq!(shop.url_template(), format!("http://{}/products/{{sku}}", shop.server.addr()));
-        let (head, body) = ask(&shop, "GET /products/27%22%2FA%20%C3%A9%2B%25", "");
+        let (head, body) = get(&shop, "GET /products/27%22%2FA%20%C3%A9%2B%25", "");
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
         assert_eq!(field(&head, "content-type"), "application/json");
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
@@ -330,7 +319,7 @@ mod tests {
     #[test]
     fn an_unchanged_product_is_not_sent_again() {
         let shop = open(WELL);
-        let (head, _) = ask(&shop, &format!("GET /products/{HELD}"), "");
+        let (head, _) = get(&shop, &format!("GET /products/{HELD}"), "");
         let (etag, date) = (field(&head, "etag").to_owned(), field(&head, "last-modified").to_owned());
         for (asked, status) in [
             (format!("if-none-match: {etag}\r\n"), 304),
@@ -341,7 +330,7 @@ mod tests {
             (format!("if-none-match: \"x\"\r\nif-modified-since: {date}\r\n"), 200),
             ("if-modified-since: yesterday\r\n".to_owned(), 200),
         ] {
-            let (head, body) = ask(&shop, &format!("GET /products/{HELD}"), &asked);
+            let (head, body) = get(&shop, &format!("GET /products/{HELD}"), &asked);
             assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{asked}{head}");
             assert_eq!(body.is_empty(), status == 304, "{asked}{body}");
             assert_eq!(field(&head, "etag"), etag);
@@ -365,7 +354,7 @@ mod tests {
             ("GET /products/%FF", "400"),
             ("DELETE /products/1", "405"),
         ] {
-            let (head, body) = ask(&shop, line, "");
+            let (head, body) = get(&shop, line, "");
             assert!(head.starts_with(&format!("HTTP/1.1 {expected}")), "{line}: {head}");
             let body: serde_json::Value = serde_json::from_str(&body).unwrap();
             assert_eq!(body["status"].to_string(), expected);
@@ -397,7 +386,7 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(status(&shop, &format!("GET /products/{HELD}")), "200");
         }
-        let (head, _) = ask(&shop, &format!("GET /products/{HELD}"), "");
+        let (head, _) = get(&shop, &format!("GET /products/{HELD}"), "");
         assert!(head.starts_with("HTTP/1.1 429"), "{head}");
         assert!((1..=1800).contains(&field(&head, "retry-after").parse::<u64>().unwrap()), "{head}");
         assert_eq!(shop.counts(), DemoCounts { requests: 6, ok: 5, limited: 1, ..DemoCounts::default() });
@@ -407,7 +396,7 @@ mod tests {
     fn the_statistics_are_served_and_do_not_count_themselves() {
         let shop = open(WELL);
         status(&shop, &format!("GET /products/{HELD}"));
-        let (_, body) = ask(&shop, "GET /stats", "");
+        let (_, body) = get(&shop, "GET /stats", "");
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!((&body["requests"], &body["ok"]), (&1.into(), &1.into()));
         assert_eq!(shop.counts().requests, 1);

@@ -5,10 +5,18 @@
 //! too. [`catalogue`] is an API on top of it, whose [products](Catalogue) are computed from the SKU alone:
 //! nothing is stored, and two runs get the same answers.
 
+#[cfg(feature = "demo")]
 pub(crate) mod catalogue;
+#[cfg(feature = "demo")]
 mod limiter;
+#[cfg(feature = "demo")]
 mod product;
+#[cfg(feature = "demo")]
 pub(crate) mod server;
+mod settings;
 
-pub use catalogue::{Catalogue, DemoSettings};
+#[cfg(feature = "demo")]
+pub use catalogue::Catalogue;
+#[cfg(feature = "demo")]
 pub use server::Server;
+pub use settings::DemoSettings;

@@ -219,7 +219,7 @@ fn write_description(dice: &mut Dice, out: &mut Vec<u8>) -> std::io::Result<()> 
     let (count, first) = (7 + dice.below(6), dice.below(SENTENCES.len()));
     let mut text = String::with_capacity(1024);
     for n in 0..count {
-        // 5 and 12 have no common factor: no sentence comes twice.
+        // 5 and 12 have no common factor: no sentence is repeated.
         let sentence = SENTENCES[(first + n * 5) % SENTENCES.len()];
         text.push_str(if n == 0 { "" } else { " " });
         text.push_str(sentence);

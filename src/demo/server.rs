@@ -1,6 +1,6 @@
 //! A server on loopback, on a thread and a runtime of its own, which ends when it is dropped.
 //!
-//! It has its own thread because it stands in for a remote machine: its waiting must not delay the program,
+//! It has its own thread because it replaces a remote machine: its waiting must not delay the program,
 //! nor the other way round. One thread and one event loop answer far more requests than the program sends.
 
 use std::convert::Infallible;
@@ -190,7 +190,7 @@ mod tests {
         .unwrap()
     }
 
-    fn ask(stream: &mut TcpStream, path: &str) -> String {
+    fn get(stream: &mut TcpStream, path: &str) -> String {
         write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         let mut seen = Vec::new();
         while !seen.ends_with(path.as_bytes()) {
@@ -206,8 +206,8 @@ mod tests {
         let server = echo();
         assert_eq!(server.url(), format!("http://127.0.0.1:{}", server.addr().port()));
         let mut stream = TcpStream::connect(server.addr()).unwrap();
-        assert!(ask(&mut stream, "/one").starts_with("HTTP/1.1 200 OK\r\n"));
-        assert!(ask(&mut stream, "/two").starts_with("HTTP/1.1 200 OK\r\n"));
+        assert!(get(&mut stream, "/one").starts_with("HTTP/1.1 200 OK\r\n"));
+        assert!(get(&mut stream, "/two").starts_with("HTTP/1.1 200 OK\r\n"));
     }
 
     #[test]
@@ -215,18 +215,18 @@ mod tests {
         let server = echo();
         let addr = server.addr();
         let mut idle = TcpStream::connect(addr).unwrap();
-        ask(&mut idle, "/one");
+        get(&mut idle, "/one");
         drop(server);
         assert_eq!(idle.read(&mut [0]).unwrap_or(0), 0, "the idle connection is closed");
         assert!(TcpStream::connect(addr).is_err(), "nobody listens any more");
     }
 
     #[test]
-    fn a_server_can_come_back_where_it_was() {
+    fn a_server_can_listen_again_at_its_address() {
         let server = echo();
         let addr = server.addr();
         let mut stream = TcpStream::connect(addr).unwrap();
-        ask(&mut stream, "/one");
+        get(&mut stream, "/one");
         drop(server);
         let server = Server::listen_at(addr, |_| async {}).unwrap();
         assert_eq!(server.addr(), addr);

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::collect::{PreviousValue, RefusedRow};
-use crate::fetch::{BodyAs, Companions, Follow, ResponseSettings, RetrySettings, Select};
+use crate::fetch::{BodyAs, Classifier, Companions, Follow, ResponseSettings, RetrySettings, Select};
 use crate::fetch::{RawAnswer, Reuse, SendError};
 use crate::input::Columns;
 use crate::limit::{Concurrency, PaceSettings};
@@ -232,21 +232,22 @@ impl<A: Fn(u32, u32) -> (Duration, u16) + Send + Sync> Scene<A> {
         let transport = Scripted { answer: self.answer, requests: Mutex::default(), world: world.clone() };
         let retry =
             RetrySettings { retries: self.retries, follow: Follow::SameOrigin, sends_refused_again: true };
-        let response = ResponseSettings {
-            select: Select::compile(".").unwrap(),
+        let settings = ResponseSettings {
+            select: ".".into(),
             body_as: BodyAs::Json,
             null_on: "410".parse().unwrap(),
             retry_on: "429,500,503".parse().unwrap(),
             max_body: Size(1 << 20),
-            mask: Mask::default(),
         };
+        let filter = Select::compile(&settings.select).unwrap();
+        let classifier = Classifier { settings, filter, mask: Mask::default() };
         let companions = Companions {
             gate: Arc::clone(&gate),
             reporter: Arc::clone(&report) as _,
             shutdown: Arc::clone(&shutdown),
             initial_connects: Arc::new(Semaphore::new(1_000)),
         };
-        let fetcher = Fetcher::new(transport, retry, response, companions);
+        let fetcher = Fetcher::new(transport, retry, classifier, companions);
         let mut store = MemoryStore::new(&world, self.journalled);
         let mut signals = Signals::from_channel(numbers);
         let engine = Engine {

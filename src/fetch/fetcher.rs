@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::backoff::backoff;
-use super::classify::{Offload, ResponseSettings};
+use super::classify::{Classifier, Offload};
 use super::health::{Advice, Health};
 use super::redirect::{self, Follow};
 use super::shutdown::Shutdown;
@@ -155,13 +155,13 @@ impl<T: Transport> Fetcher<T> {
     pub(crate) fn new(
         transport: T,
         retry: RetrySettings,
-        response: ResponseSettings,
+        classifier: Classifier,
         companions: Companions,
     ) -> Self {
         let Companions { gate, reporter, shutdown, initial_connects } = companions;
         let health = Health::new(gate.view().limit);
         let rng = Mutex::new(fastrand::Rng::new());
-        let answers = Offload::new(response);
+        let answers = Offload::new(classifier);
         let accepted = OnceLock::new();
         Self { transport, gate, retry, answers, reporter, shutdown, health, initial_connects, rng, accepted }
     }
@@ -187,7 +187,8 @@ impl<T: Transport> Fetcher<T> {
         let Tries { attempts, sent, .. } = tries;
         let Job { seq, line, key, fingerprint, record, request } = job;
         let failed = matches!(outcome, Outcome::Failed(_));
-        let address = failed.then(|| self.answers.settings().mask.apply(&redacted_url(&request.url)).into());
+        let address =
+            failed.then(|| self.answers.classifier().mask.apply(&redacted_url(&request.url)).into());
         Entry { seq, line, key, fingerprint, attempts, sent, outcome, record, address }
     }
 
@@ -368,7 +369,7 @@ impl<T: Transport> Fetcher<T> {
                 Ok(Err(error)) => return (Ok(SendOutcome::Failed(error)), permit),
                 Ok(Ok(answer)) => answer,
             };
-            let settings = self.answers.settings();
+            let Classifier { settings, mask, .. } = self.answers.classifier();
             let is_named =
                 || settings.null_on.contains(answer.status) || settings.retry_on.contains(answer.status);
             if !redirect::is_redirect(answer.status) || is_named() {
@@ -379,7 +380,7 @@ impl<T: Transport> Fetcher<T> {
             match redirect::follow(request, answer.status, &answer.headers, self.retry.follow) {
                 Ok(next) => redirected = Some(next),
                 Err(mut fault) => {
-                    fault.detail = display_safe(&settings.mask.apply(&fault.detail), REFUSAL_CHARS).into();
+                    fault.detail = display_safe(&mask.apply(&fault.detail), REFUSAL_CHARS).into();
                     return (Ok(SendOutcome::RedirectRefused(fault)), permit);
                 }
             }

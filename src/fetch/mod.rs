@@ -16,7 +16,7 @@ pub(crate) mod retry_after;
 mod shutdown;
 mod transport;
 
-pub(crate) use classify::{BodyAs, ResponseSettings, Select, SelectError, decode};
+pub(crate) use classify::{BodyAs, Classifier, ResponseSettings, Select, SelectError, decode};
 pub(crate) use fetcher::{Companions, Fetcher, RetrySettings};
 pub(crate) use health::OUTAGE_PAUSES;
 pub(crate) use redirect::Follow;
@@ -29,7 +29,7 @@ pub(crate) use transport::Reuse;
 pub(crate) use transport::SendError;
 #[allow(unused_imports, reason = "the verdict is to read it")]
 pub(crate) use transport::ServedConnections;
-pub(crate) use transport::{Http, OnConnected, PROXY_SCHEMES};
+pub(crate) use transport::{ConnectionSettings, Http, OnConnected, PROXY_SCHEMES};
 pub(crate) use transport::{
     Transport, TransportError, TransportSettings, is_proxy_of_environment, is_proxy_scheme,
 };

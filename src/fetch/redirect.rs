@@ -8,6 +8,7 @@ use http::{HeaderMap, Method};
 use url::Url;
 
 use crate::model::job::redacted_url;
+use crate::model::option::{FOLLOW, URL};
 use crate::model::{Cause, Fault, Request};
 
 /// Most redirects that one job follows.
@@ -72,7 +73,7 @@ pub(super) fn follow(
         Fault::new(Cause::Redirect, format!("HTTP {status}: redirect refused: {why}")).with_status(status)
     };
     if policy == Follow::None {
-        return Err(refuse("--follow is none"));
+        return Err(refuse(&format!("{FOLLOW} is none")));
     }
     let location = headers.get(LOCATION).ok_or_else(|| refuse("it has no Location"))?;
     let location = location.to_str().map_err(|_| refuse("its Location is not text"))?;
@@ -92,7 +93,7 @@ pub(super) fn follow(
             let hidden = if url.query().is_some() { " (query not shown)" } else { "" };
             let url = redacted_url(&url);
             format!(
-                "it leads to {url}{hidden}: write that address in --url, with {{sku}} for the row's value"
+                "it leads to {url}{hidden}: write that address in {URL}, with {{sku}} for the row's value"
             )
         };
         if matches!(status, 301..=303) {
@@ -111,7 +112,7 @@ pub(super) fn follow(
         }
     }
     if !same_origin && policy == Follow::SameOrigin {
-        return Err(refuse("it leads to another origin (--follow any would go there)"));
+        return Err(refuse(&format!("it leads to another origin ({FOLLOW} any would go there)")));
     }
     carry_user_info(request, &mut url, cross_origin);
     Ok(Request {

@@ -26,6 +26,7 @@ mod send_error;
 mod trust;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,19 +41,28 @@ pub(crate) use client::Http;
 pub(crate) use general::{PROXY_SCHEMES, is_proxy_of_environment, is_proxy_scheme};
 pub(crate) use resend::{Resend, ResendBudget, Reuse};
 
+/// What the user chose for connections and attempts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionSettings {
+    /// Limit of one attempt, to the last byte of the body; at least a millisecond.
+    pub timeout: Duration,
+    /// Limit of opening one connection, TLS included; at least a millisecond.
+    pub connect_timeout: Duration,
+    /// A file of PEM certificates to trust beside the system's.
+    pub ca_cert: Option<PathBuf>,
+    /// Accept any certificate.
+    pub insecure: bool,
+}
+
 /// How requests are sent and answers are read.
 #[derive(Debug, Clone)]
 pub(crate) struct TransportSettings {
-    /// Limit of one attempt, to the last byte of the body.
-    pub timeout: Duration,
-    /// Limit of opening one connection.
-    pub connect_timeout: Duration,
-    /// PEM certificates to trust beside the system's.
-    pub ca_cert: Option<Vec<u8>>,
+    /// What the user chose.
+    pub connection: ConnectionSettings,
+    /// What the file of certificates holds.
+    pub ca_cert_pem: Option<Vec<u8>>,
     /// A proxy for everything, in place of the standard variables.
     pub proxy: Option<SecretString>,
-    /// Accept any certificate.
-    pub insecure: bool,
     /// Most bytes of a body, compressed or decoded.
     pub max_body: Size,
     /// Attempts in flight at most.

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_tells_the_delimiter() {
+    fn the_delimiter_is_found_in_the_first_line() {
         assert_eq!(delimiter(b"sku,name\n"), ',');
         assert_eq!(delimiter(b"sku;name, long;price\n1,2,3,4,5"), ';');
         assert_eq!(delimiter(b"\r\n\nsku\tname"), '\t');

@@ -6,6 +6,7 @@ use std::io;
 
 use crate::input::location::{InputLocation, Packing};
 use crate::input::message_text::shell_quoted;
+use crate::model::option::{KEY, NO_HEADERS};
 use crate::model::{Exit, count, counted};
 
 /// The second reading differs from the first. Travels inside an [`io::Error`] to where that becomes an
@@ -195,8 +196,9 @@ impl InputError {
                 at.conversion_hint("WINDOWS-1252")
             ),
             Self::NoRow { headers: true, .. } => {
-                "there is only a header: was the export finished? without a header line, say --no-headers"
-                    .into()
+                format!(
+                    "there is only a header: was the export finished? without a header line, say {NO_HEADERS}"
+                )
             }
             Self::NoHeader { .. } | Self::NoRow { headers: false, .. } => "was the export finished?".into(),
             Self::OpenQuote { .. } => {
@@ -210,13 +212,13 @@ impl InputError {
             Self::Delimiter { .. } => "take one ASCII character that is no quote and no line end".into(),
             Self::NoSuchKey { nearest, .. } => return nearest.as_deref().map(key_hint),
             Self::SeveralKeys { choice: Some(name), .. } => {
-                format!("say which, for example --key {}", shell_quoted(name))
+                format!("say which, for example {KEY} {}", shell_quoted(name))
             }
             Self::SeveralKeys { choice: None, .. } => {
                 "give these columns different names in the header".into()
             }
             Self::NoKey { first, .. } => {
-                format!("say which column holds the SKU, for example --key {}", shell_quoted(first))
+                format!("say which column holds the SKU, for example {KEY} {}", shell_quoted(first))
             }
         })
     }
@@ -234,7 +236,7 @@ fn rows_of_both(before: u64, now: Option<u64>) -> String {
 }
 
 fn key_hint(name: &str) -> String {
-    format!("did you mean --key {}?", shell_quoted(name))
+    format!("did you mean {KEY} {}?", shell_quoted(name))
 }
 
 fn unreadable_hint(source: &io::Error) -> Option<String> {

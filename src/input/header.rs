@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_file_is_known_by_its_last_three_columns() {
+    fn a_failure_file_is_recognised_by_its_last_three_columns() {
         let is = |cells: &[&str]| is_failure_header(&ByteRecord::from(cells));
         assert!(is(&["sku", "_error", "_status", "_attempts"]));
         assert!(!is(&["_error", "_status", "_attempts"]));

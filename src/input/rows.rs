@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_ends_the_rows_before_what_stands_behind_it() {
+    fn the_limit_ends_the_rows_before_what_follows_it() {
         let settings = InputSettings { limit: Some(2), ..InputSettings::default() };
         let mut input = open_as(b"sku\nA\n\nB\n\n\"open", &settings).unwrap();
         assert_eq!(lines(&mut input), rows(&[(2, "A"), (4, "B")]));
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_before_an_open_quote_come_and_then_the_line_where_it_opens() {
+    fn rows_before_an_open_quote_are_read_and_then_its_line_is_reported() {
         let (found, end) = drain(&mut open(b"sku,name\nA,x\nB,\"y\nC,z\nD,w\n").unwrap());
         assert_eq!(found.len(), 1);
         let end = end.unwrap();
@@ -526,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_input_is_known_by_its_content() {
+    fn compressed_input_is_recognised_by_its_content() {
         let plain = b"\xef\xbb\xbfsku,name\r\nA,x\r\nB,y\r\n";
         for bytes in packed(plain) {
             for sizes in [&[1][..], &[7, 3], &[100_000]] {
@@ -590,7 +590,7 @@ mod tests {
     }
 
     #[test]
-    fn no_such_file_and_no_csv_file_are_told_apart() {
+    fn no_such_file_and_no_csv_file_are_distinguished() {
         let settings = InputSettings::default();
         let error = |path: &str| Rows::open(&path.into(), &settings).err().unwrap();
         assert_eq!(error("/nowhere/p.csv").exit(), Exit::NoInput);

@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_reading_ends_where_the_first_did_and_what_was_appended_is_told() {
+    fn the_second_reading_ends_where_the_first_did_and_reports_what_was_appended() {
         let file = file(text(10_000));
         let surveyed = surveyed(&file, None);
         let mut rows = rows_of(&surveyed);
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_after_the_second_reading_is_told_and_changes_nothing() {
+    fn what_is_written_after_the_second_reading_is_reported_and_changes_nothing() {
         let file = file(text(10));
         let surveyed = surveyed(&file, None);
         assert_eq!(keys(&mut rows_of(&surveyed)).0.len(), 10);
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_read_once_tells_whether_it_was_written_to_meanwhile() {
+    fn a_file_that_is_read_once_reports_whether_it_was_written_to_meanwhile() {
         let file = file(text(5_000));
         let path = InputPath::File(file.path().into());
         for (after, is_unchanged) in [(None, true), (Some(text(4_000)), false)] {

@@ -220,7 +220,7 @@ fn lawful(input: &[u8]) -> bool {
     serde_json::from_slice::<&RawValue>(body).is_ok() && depth(body) <= MAX_DEPTH && pairs_whole(body)
 }
 
-/// The deepest nesting of a document known to be well formed.
+/// The deepest nesting of a well-formed document.
 fn depth(json: &[u8]) -> usize {
     let (mut deepest, mut open, mut quoted, mut escaped) = (0, 0_usize, false, false);
     for byte in json {

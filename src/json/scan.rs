@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_in_every_place_of_a_word_is_told_apart() {
+    fn every_byte_at_every_place_of_a_word_is_distinguished() {
         for byte in 0..=255_u8 {
             for place in 0..20 {
                 let mut bytes = vec![b'a'; 20];

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn long_text_ends_in_an_ellipsis_within_its_room() {
+    fn long_text_ends_in_an_ellipsis_within_its_limit() {
         assert_eq!(display_safe("abcdef", 6), "abcdef");
         assert_eq!(display_safe("abcdefg", 6), "abcde…");
         assert_eq!(display_safe("ééé", 2), "é…");
@@ -109,7 +109,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_shown_acts_and_nothing_is_longer_than_its_room(text in any::<String>(), max in 0_usize..40) {
+        fn no_shown_text_acts_on_a_terminal_or_exceeds_its_limit(text in any::<String>(), max in 0_usize..40) {
             let shown = display_safe(&text, max);
             prop_assert!(!shown.chars().any(acts));
             prop_assert!(shown.chars().count() <= max);

@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn only_an_answer_to_the_request_itself_shows_good_credentials() {
-        let failed = |status| Outcome::Failed(Fault::new(Cause::Status(status), "HTTP").with_status(status));
+        let failed = |status| Outcome::Failed(Fault::of_status(status, ""));
         let fetched = |status| {
             let (content, validators) = (Content::Unchanged, Validators::default());
             Outcome::Fetched(Answer { status, at: SystemTime::UNIX_EPOCH, content, validators, raw: None })

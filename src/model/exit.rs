@@ -1,6 +1,14 @@
 //! The only place with numbers of exit codes.
 
 /// How the program ends; see the table in the README.
+///
+/// ```
+/// use skufetch::Exit;
+///
+/// assert_eq!(Exit::Complete.code(), 0);
+/// assert_eq!(Exit::TryAgain.code(), 75);
+/// assert_eq!(Exit::Signal(2).code(), 130);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Every SKU was fetched.

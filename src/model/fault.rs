@@ -78,7 +78,8 @@ pub struct Fault {
     pub cause: Cause,
     /// The status, if and only if the server sent one.
     pub status: Option<u16>,
-    /// One sentence for messages, without secrets and control characters.
+    /// What is known beyond the cause: one sentence for messages, without secrets and control characters. Of a status
+    /// ([`Cause::Status`]) the beginning of the body, which may be empty: the status itself is in the cause.
     pub detail: Box<str>,
     /// How long the server asked to wait, if it did.
     pub retry_after: Option<RetryAfter>,
@@ -94,6 +95,12 @@ pub enum RetryAfter {
 }
 
 impl Fault {
+    /// The fault of an answer whose status is no success.
+    #[must_use]
+    pub fn of_status(status: u16, detail: impl Into<Box<str>>) -> Self {
+        Self::new(Cause::Status(status), detail).with_status(status)
+    }
+
     /// A fault without a status.
     #[must_use]
     pub fn new(cause: Cause, detail: impl Into<Box<str>>) -> Self {
@@ -125,15 +132,40 @@ impl Fault {
     }
 }
 
+/// The whole sentence: `HTTP 404 Not Found: no such product`, `no answer within 30 s`.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.detail)
+        let Cause::Status(status) = self.cause else { return f.write_str(&self.detail) };
+        write!(f, "HTTP {status}")?;
+        if let Some(phrase) = reason_phrase(status) {
+            write!(f, " {phrase}")?;
+        }
+        if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
     }
+}
+
+/// The reason phrase that is registered for a status, such as `Not Found`.
+#[must_use]
+pub(crate) fn reason_phrase(status: u16) -> Option<&'static str> {
+    http::StatusCode::from_u16(status).ok()?.canonical_reason()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fault_of_a_status_names_the_status_its_phrase_and_the_body() {
+        for (fault, text) in [
+            (Fault::of_status(404, ""), "HTTP 404 Not Found"),
+            (Fault::of_status(404, "no such product"), "HTTP 404 Not Found: no such product"),
+            (Fault::of_status(599, "no such product"), "HTTP 599: no such product"),
+            (Fault::of_status(599, ""), "HTTP 599"),
+            (Fault::new(Cause::Cut, "8 of 9 bytes").with_status(200), "8 of 9 bytes"),
+        ] {
+            assert_eq!(fault.to_string(), text);
+        }
+    }
 
     #[test]
     fn no_secret_and_no_half_of_one_stays_in_the_detail() {

@@ -13,6 +13,7 @@ pub(crate) mod key;
 pub(crate) mod large_buffer;
 pub(crate) mod load_class;
 pub(crate) mod mask;
+pub(crate) mod option;
 pub(crate) mod reason;
 pub(crate) mod system_limit;
 pub(crate) mod units;

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::model::option::{MAX_RETRY_AFTER, MAX_TIME};
 use crate::model::{Fault, Key};
 
 /// Why the pool is paused.
@@ -149,14 +150,16 @@ pub(crate) enum StopReason {
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::OutOfTime => return write!(f, "{MAX_TIME} is over"),
+            Self::AskedToWait(_) => {
+                return write!(f, "the server asks for a longer wait than {MAX_RETRY_AFTER}");
+            }
             Self::Signal(number) => signal_name(*number),
-            Self::OutOfTime => "--max-time is over",
             Self::Unreachable(_) => "the API is unreachable",
             Self::Certificate(_) => "the server's certificate is refused",
             Self::Failing(_) => "the API keeps failing",
             Self::Refused { .. } | Self::RefusedAtEnd { .. } => "the API refuses the credentials",
             Self::RefusalsUnsettled { .. } => "the API may refuse the credentials",
-            Self::AskedToWait(_) => "the server asks for a longer wait than --max-retry-after",
             Self::OnlyRefused { .. } => "the API's limit lets nothing through",
             Self::Disk => "the journal cannot be written",
             Self::StdoutClosed => "no program reads standard output any more",

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_are_told_apart_and_other_errors_are_none() {
+    fn limits_are_distinguished_and_other_errors_are_none() {
         for (errno, word) in [
             (Errno::NOSPC, "full"),
             (Errno::DQUOT, "quota"),

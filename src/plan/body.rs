@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_inserted_escaped_once_and_other_braces_stand() {
+    fn values_are_inserted_escaped_once_and_other_braces_are_literal() {
         let template = r#"{"a":{"q":"{sku}","b":"{b}","t":"${T}"},"x":"{nope}"}"#;
         assert_eq!(
             render(template, BodyEscape::Json, "\"\\\n\u{1}\u{1f}é").unwrap(),
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_is_not_known_may_have_no_placeholder() {
+    fn an_unknown_type_may_have_no_placeholder() {
         let unknown = || Err(PlanError::BodyEscape { content_type: Some("`text/csv`".into()) });
         for text in ["a,{sku}", "${T}"] {
             assert!(matches!(parse(text, unknown()), Err(PlanError::BodyEscape { .. })), "{text}");

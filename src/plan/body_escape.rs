@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_xml_cannot_carry_is_told_and_nothing_else_is() {
+    fn exactly_what_xml_cannot_carry_is_refused() {
         for c in ['\0', '\u{1}', '\u{8}', '\u{b}', '\u{1f}', '\u{fffe}', '\u{ffff}'] {
             assert_eq!(BodyEscape::Xml.push(&mut String::new(), &format!("a{c}")), Err(c));
         }

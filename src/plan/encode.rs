@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_told() {
+    fn control_characters_are_found() {
         for c in ['\0', '\t', '\n', '\r', '\x7f', '\u{80}', '\u{9f}'] {
             assert_eq!(encoded(&format!("a{c}b")), Err(c));
         }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn dots_are_known_however_they_are_written() {
+    fn dot_segments_are_found_in_every_spelling() {
         for dots in [".", "..", "%2e", "%2E", ".%2e", "%2E.", "%2e%2E"] {
             assert!(is_dots(dots), "{dots}");
         }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::input::Columns;
 use crate::model::Exit;
+use crate::model::option::BODY_ESCAPE;
 use crate::plan::message_text::{escaped, quoted};
 
 /// The most columns that a message lists; the others are counted.
@@ -15,8 +16,12 @@ const LISTED: usize = 20;
 const SIMILAR: f64 = 0.8;
 
 /// What to do about a body that is sent as JSON because no `Content-Type` was given, and is not JSON.
-pub(super) const UNTYPED: &str = "for a form add -H 'Content-Type: application/x-www-form-urlencoded'; else give its \
-                                  own Content-Type, or say by --body-escape how values are inserted";
+pub(super) fn untyped_hint() -> String {
+    format!(
+        "for a form add -H 'Content-Type: application/x-www-form-urlencoded'; else give its own Content-Type, or \
+         say by {BODY_ESCAPE} how values are inserted"
+    )
+}
 
 /// Which template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -295,10 +300,11 @@ impl PlanError {
                 "{sku} is a column and ${NAME} a variable; literal braces are written {{ and }}".into()
             }
             Self::Variable { fault: VariableFault::NotAScalar { is_untyped: true }, .. } => format!(
-                "no Content-Type was given, so the body is sent as application/json, and it is not JSON: {UNTYPED}"
+                "no Content-Type was given, so the body is sent as application/json, and it is not JSON: {}",
+                untyped_hint()
             ),
             Self::Variable { name, fault: VariableFault::NotAScalar { .. }, .. } => {
-                format!("write it in quotes, as in \"${{{name}}}\", or add --body-escape none")
+                format!("write it in quotes, as in \"${{{name}}}\", or add {BODY_ESCAPE} none")
             }
             Self::Variable { name, .. } => format!("set {name} in the environment of the program"),
             Self::Url(fault) => return fault.hint().map(Into::into),
@@ -308,8 +314,9 @@ impl PlanError {
             }
             Self::Header { .. } => return None,
             Self::BodyEscape { .. } => {
-                "add --body-escape json, form or xml, or --body-escape none to insert values as they are"
-                    .into()
+                format!(
+                    "add {BODY_ESCAPE} json, form or xml, or {BODY_ESCAPE} none to insert values as they are"
+                )
             }
             Self::BodyCharset { place: CharsetSource::ContentType, .. } => {
                 "write charset=utf-8, or leave the charset out".into()

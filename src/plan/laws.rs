@@ -49,7 +49,7 @@ fn plan(url: &str, sku: &str, b: &str) -> Option<Job> {
 }
 
 /// Whether a value is allowed in a URL, whole segments apart.
-fn may_stand_in_a_url(value: &str) -> bool {
+fn is_allowed_in_a_url(value: &str) -> bool {
     !value.is_empty() && value.len() <= 256 && !value.chars().any(char::is_control)
 }
 
@@ -71,12 +71,12 @@ fn decoded(text: &str) -> Vec<u8> {
 /// Checks a template whose segment number `at` is `before` + sku + `after`.
 fn segment_law(url: &str, at: usize, (before, after): (&str, &str), sku: &str) {
     let whole = format!("{before}{sku}{after}");
-    let allowed = may_stand_in_a_url(sku) && whole != "." && whole != "..";
+    let allowed = is_allowed_in_a_url(sku) && whole != "." && whole != "..";
     let Some(job) = plan(url, sku, "b") else {
-        assert!(!allowed, "{sku:?} may be asked for");
+        assert!(!allowed, "{sku:?} may be requested");
         return;
     };
-    assert!(allowed, "{sku:?} may not be asked for");
+    assert!(allowed, "{sku:?} may not be requested");
     let safe = plan(url, "x", "b").unwrap().request.url;
     let found = job.request.url;
     unchanged_but_for_values(&safe, &found);
@@ -218,7 +218,7 @@ proptest! {
     #[test]
     fn two_values_in_one_segment_arrive_as_they_are_or_not_at_all(sku in hostile(), b in hostile()) {
         let whole = format!("{sku}{b}");
-        let allowed = may_stand_in_a_url(&sku) && may_stand_in_a_url(&b) && whole != "." && whole != "..";
+        let allowed = is_allowed_in_a_url(&sku) && is_allowed_in_a_url(&b) && whole != "." && whole != "..";
         let url = "https://h/a/{sku}{b}/c";
         let job = plan(url, &sku, &b);
         prop_assert_eq!(job.is_some(), allowed);
@@ -232,7 +232,7 @@ proptest! {
     fn a_value_in_the_query_arrives_as_it_is_or_not_at_all(sku in hostile(), b in hostile()) {
         let url = "https://h/a?q={sku}&r=x-{b}-y&s=1";
         let job = plan(url, &sku, &b);
-        prop_assert_eq!(job.is_some(), may_stand_in_a_url(&sku) && may_stand_in_a_url(&b));
+        prop_assert_eq!(job.is_some(), is_allowed_in_a_url(&sku) && is_allowed_in_a_url(&b));
         if let Some(job) = job {
             unchanged_but_for_values(&plan(url, "x", "y").unwrap().request.url, &job.request.url);
             // As forms are decoded, where `+` is a space; and as plain URLs are.
@@ -244,7 +244,7 @@ proptest! {
     }
 
     #[test]
-    fn a_value_in_a_json_body_comes_back_as_it_was(sku in hostile(), b in hostile()) {
+    fn a_value_in_a_json_body_is_decoded_as_it_was(sku in hostile(), b in hostile()) {
         let settings = RequestSettings {
             url: "http://h/".into(),
             body: Some(r#"{"q":"{sku}","l":["a{b}c","{sku}"]}"#.into()),
@@ -274,7 +274,7 @@ proptest! {
     }
 
     #[test]
-    fn a_value_in_a_form_body_comes_back_as_it_was(sku in hostile(), b in hostile()) {
+    fn a_value_in_a_form_body_is_decoded_as_it_was(sku in hostile(), b in hostile()) {
         let body = "q={sku}&r=x{b}y&s={sku}";
         let job = body_law(body, "Content-Type: application/x-www-form-urlencoded; charset=UTF-8", (&sku, &b)).unwrap();
         let pairs: Vec<_> = url::form_urlencoded::parse(&job).map(|(_, value)| value.into_owned()).collect();
@@ -285,7 +285,7 @@ proptest! {
     }
 
     #[test]
-    fn a_value_in_an_xml_body_comes_back_as_it_was_or_there_is_no_request(sku in hostile(), b in hostile()) {
+    fn a_value_in_an_xml_body_is_decoded_as_it_was_or_there_is_no_request(sku in hostile(), b in hostile()) {
         let body = "<a b=\"{sku}\" c='{b}'>x{b}y</a>";
         let is_carried = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
         let job = body_law(body, "Content-Type: Text/XML", (&sku, &b));
@@ -302,12 +302,12 @@ proptest! {
     }
 
     #[test]
-    fn in_a_body_every_brace_stands_but_for_two_forms(
+    fn in_a_body_every_brace_is_literal_except_for_two_forms(
         pieces in prop::collection::vec(prop::sample::select(
             &["{", "}", "{{", "}}", "sku", "b", "x", "\"", "{x}", "{{x}}", " "][..]), 0..16),
         before in "[{} x]{0,4}", after in "[{} x]{0,4}",
     ) {
-        // Read again with the value `{sku}` and with a plain one: they differ exactly where the column stands.
+        // Read again with the value `{sku}` and with a plain one: they differ exactly where the column is.
         let text = pieces.concat();
         let with = |sku| body_law(&format!("{text} {{key}}"), "Content-Type: text/plain", (sku, "B"));
         let (first, second) = (with("\u{1}").unwrap(), with("\u{2}").unwrap());
@@ -345,13 +345,13 @@ proptest! {
         let mut planner = match planner(&settings) {
             Ok(planner) => planner,
             Err(error) => {
-                let said = format!("{error} {error:?} {:?}", error.hint());
-                prop_assert!(!said.contains("canary"));
+                let text = format!("{error} {error:?} {:?}", error.hint());
+                prop_assert!(!text.contains("canary"));
                 return Ok(());
             }
         };
-        let said = format!("{planner:?} {} {}", planner.request().identity(), planner.template().origin());
-        prop_assert!(!said.contains("canary"));
+        let text = format!("{planner:?} {} {}", planner.request().identity(), planner.template().origin());
+        prop_assert!(!text.contains("canary"));
         let Planned::Job(safe) = planner.plan(row("x", "y", "k")) else { panic!("{} refuses x and y", settings.url) };
         prop_assert_eq!(safe.request.url.origin().ascii_serialization(), planner.template().origin());
         for (key, value) in [("1", &first), ("2", &second)] {

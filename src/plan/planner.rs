@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_is_asked_for_once_and_says_whether_its_request_would_have_differed() {
+    fn a_repeat_is_requested_once_and_records_whether_its_request_would_have_differed() {
         let mut planner = planner(&settings("http://h/{sku}?r={region}"));
         job(planner.plan(row(2, &["a", "eu"])));
         for (line, region, expected) in [(3, "eu", false), (4, "us", true), (5, "bad\n", true)] {
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_repeated_sku_the_first_row_that_can_be_asked_for_counts() {
+    fn of_a_repeated_sku_the_first_row_that_can_be_requested_counts() {
         let mut planner = planner(&settings("http://h/{sku}?r={region}"));
         let early = refused(planner.plan(row(2, &["a", ""])));
         let never = refused(planner.plan(row(3, &["b", ""])));

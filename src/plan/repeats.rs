@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_share_a_bucket_are_told_apart() {
+    fn keys_that_share_a_bucket_are_distinguished() {
         let mut repeats = Repeats::default();
         repeats.insert(1, FirstRow { line: 1, request: 0 });
         repeats.insert(1 | 1 << 64, FirstRow { line: 2, request: 0 });

@@ -12,11 +12,12 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::input::Columns;
 use crate::model::job::redacted_url;
+use crate::model::option::{PROXY, URL};
 use crate::model::{Job, Mask, Request};
 use crate::plan::body::{BodyTemplate, BoundBody};
 use crate::plan::body_escape::BodyEscape;
 use crate::plan::cells::Cells;
-use crate::plan::error::{PlanError, UNTYPED};
+use crate::plan::error::{PlanError, untyped_hint};
 use crate::plan::fingerprint::{FieldHasher, RequestIdentity};
 use crate::plan::header::{BoundHeaders, HeaderTemplates};
 use crate::plan::rejection::Rejection;
@@ -43,6 +44,15 @@ pub struct RequestSettings {
     pub body_escape: Option<BodyEscape>,
     /// The address of a proxy, a template in which only `${NAME}` has a meaning.
     pub proxy: Option<String>,
+}
+
+impl RequestSettings {
+    /// The method of every request.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        let default = if self.body.is_some() { Method::POST } else { Method::GET };
+        self.method.clone().unwrap_or(default)
+    }
 }
 
 /// Shows only what is certainly not secret.
@@ -102,8 +112,7 @@ impl RequestTemplate {
         secrets.form_fields(&url.query_texts());
         collect_user_info(&mut secrets, &url, proxy.as_ref(), env);
 
-        let default = if settings.body.is_some() { Method::POST } else { Method::GET };
-        let method = settings.method.clone().unwrap_or(default);
+        let method = settings.method();
         Ok(Self {
             settings: settings.clone(),
             origin: url.origin(),
@@ -150,7 +159,8 @@ impl RequestTemplate {
         }
         let (mask, mut start_warnings) = secrets.finish();
         if body.as_ref().is_some_and(BoundBody::is_untyped) {
-            start_warnings.push(format!("the body is not JSON, but is sent as application/json: {UNTYPED}"));
+            start_warnings
+                .push(format!("the body is not JSON, but is sent as application/json: {}", untyped_hint()));
         }
         Ok(BoundTemplate {
             template: Arc::clone(self),
@@ -316,8 +326,8 @@ fn collect_user_info(
     env: &EnvLookup<'_>,
 ) {
     let variables = PROXY_VARIABLES.iter().filter_map(|name| Some((*name, env(name)?)));
-    let proxy = proxy.map(|address| ("--proxy", address.expose_secret().to_owned()));
-    let addresses = [("--url", url.base().to_string())].into_iter().chain(proxy).chain(variables);
+    let proxy = proxy.map(|address| (PROXY, address.expose_secret().to_owned()));
+    let addresses = [(URL, url.base().to_string())].into_iter().chain(proxy).chain(variables);
     for (place, address) in addresses {
         if let Some(info) = UserInfo::of(&address) {
             secrets.user_info(place, &info);
@@ -457,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_a_constant_header_is_masked_whole_and_word_by_word() {
+    fn the_value_of_a_constant_header_is_masked_whole_and_word_by_word() {
         let headers = vec![
             "Authorization: Bearer canary-token".into(),
             "Accept-Language: en".into(),

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_a_text_stand_between_separators_and_are_no_names() {
+    fn the_parts_of_a_text_are_between_separators_and_are_no_names() {
         for (text, expected) in [
             ("sid=CanaryTok99x; csrf=abc", vec!["CanaryTok99x", "abc"]),
             ("Token token=\"a.b/c+d\",x=\"\"", vec!["Token", "a.b/c+d", "x"]),

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_spreadsheet_does_to_a_sku_is_known() {
+    fn what_a_spreadsheet_does_to_a_sku_is_recognised() {
         for key in ["1.23E+12", "1,23E+12", "4E+09", "9.87654e-07", "1.5E+100"] {
             assert_eq!(suspicion(key), Some(Suspicion::Exponent), "{key}");
         }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_is_told_once_with_a_count_and_the_first_example() {
+    fn a_kind_is_reported_once_with_a_count_and_the_first_example() {
         let mut keys = SuspiciousKeys::default();
         for (line, key) in [(2, "1.23E+12"), (3, "ok"), (4, "x\t"), (5, "2.34E+12")] {
             keys.note(&Key::parse(key.as_bytes()).unwrap(), line);

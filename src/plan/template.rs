@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn doubled_braces_stand_for_braces() {
+    fn doubled_braces_are_literal_braces() {
         assert_eq!(strict("{{sku}} {{{sku}}} $ $$ ${{x}}").unwrap(), "{sku} {<0>} $ $$ ${x}");
     }
 
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_body_braces_stand_but_for_a_column_and_for_a_doubled_column() {
+    fn in_a_body_braces_are_literal_except_for_a_column_and_a_doubled_column() {
         // Template; what it becomes, with <N> for a column.
         for (template, expected) in [
             (r#"{"q":"{sku}","r":{region}}"#, r#"{"q":"<0>","r":<1>}"#),

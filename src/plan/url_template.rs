@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_may_not_stand_in_scheme_user_info_host_or_port() {
+    fn a_column_is_refused_in_scheme_user_info_host_and_port() {
         for text in [
             "{sku}://h/",
             "http{sku}://h/",
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn dot_segments_are_refused_however_they_come_about() {
+    fn dot_segments_are_refused_whatever_they_are_made_of() {
         let dots = |text, sku, b| match render(text, sku, b) {
             Err(Rejection::Dots { column, .. }) => column,
             other => panic!("{text} {sku} {b}: {other:?}"),

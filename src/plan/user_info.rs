@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_encoded_in_the_user_info_and_stand_elsewhere() {
+    fn variables_are_encoded_in_the_user_info_and_unchanged_elsewhere() {
         for (text, expected) in [
             ("http://proxy:3128", "http://proxy:3128"),
             ("http://me:${PW}@proxy:3128", "http://me:s3cr%3Aet%40%25%2Fx@proxy:3128"),

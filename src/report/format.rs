@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_rates_are_told_by_the_minute_or_the_hour() {
+    fn slow_rates_are_shown_by_the_minute_or_the_hour() {
         for (rate, text) in [
             (952.4, "952/s"),
             (50_000.0, "50,000/s"),

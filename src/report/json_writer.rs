@@ -1,6 +1,6 @@
 //! JSON as it is written to logs and reports: no character in it acts on a terminal.
 //!
-//! Beyond ASCII only letters and digits stand as they are; everything else is written as `\uXXXX`.
+//! Beyond ASCII only letters and digits are written as they are; everything else is written as `\uXXXX`.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! Events to people: progress while a run goes on, warnings as they come, and the summary at its end.
+//! Events to people: progress while a run goes on, warnings, and the summary at its end.
 //!
 //! A [`Report`] is called, synchronously, beside the work. The events that come with every SKU are only
 //! counted (`RunStats`); what is drawn is drawn when the engine ticks, from those counts, so its cost does not grow
@@ -30,7 +30,9 @@ pub(crate) use console::log_record::Level;
 pub(crate) use engine_status::EngineStatus;
 pub(crate) use error_message::ErrorMessage;
 pub(crate) use reporter::Report;
-pub(crate) use run_report::{ReportFile, ReportFormat, RunDescription, ShownSetting};
+pub(crate) use run_report::{
+    ReportFile, ReportFormat, RunDescription, SettingOrigin, ShownOutput, ShownSetting,
+};
 pub(crate) use run_stats::StatsSnapshot;
 pub(crate) use settings::{LogFormat, ProgressMode};
 pub(crate) use settings::{ReportSettings, Terminal};
@@ -38,4 +40,4 @@ pub(crate) use summary::{Amount, Changes, Counts, NotInInput, RunSummary, Writte
 pub(crate) use verdict::{BlockedTime, ConcurrencyUsed, Facts, RunVerdict, Tail, verdict};
 
 #[cfg(test)]
-mod tests;
+mod test_report;

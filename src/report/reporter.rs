@@ -89,7 +89,7 @@ impl Report {
         }
     }
 
-    /// Shows how the run stands: to be called every 100 ms or so.
+    /// Shows the progress: to be called every 100 ms or so.
     pub(crate) fn tick(&self, engine: &EngineStatus) {
         let counters = {
             let mut counted = lock(&self.counted);
@@ -184,7 +184,7 @@ impl Report {
         }
     }
 
-    /// Whether an event may be worth a line; decided without a lock, since it is asked for every event.
+    /// Whether an event may be worth a line; decided without a lock, since it is called for every event.
     fn is_logged(&self, event: &Event<'_>) -> bool {
         let from = match event {
             Event::Warned { .. } | Event::Stopping { .. } | Event::PoolPaused { .. } => 0,
@@ -217,4 +217,27 @@ impl Reporter for Report {
 /// A panic elsewhere while a lock was held leaves counters that are still counters.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::test_report::{FETCHED, on_terminal, report_to_memory, status_at};
+
+    #[test]
+    fn a_report_takes_events_from_several_threads() {
+        let (report, _) = report_to_memory(on_terminal());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for tenth in 0..250 {
+                        report.on(&FETCHED);
+                        report.on(&Event::Warned { message: "again" });
+                        report.tick(&status_at(f64::from(tenth) / 10.0));
+                    }
+                });
+            }
+        });
+        assert_eq!(report.stats().counters.fetched, 1_000);
+    }
 }

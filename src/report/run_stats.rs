@@ -21,7 +21,7 @@ const EXAMPLE_CHARS: usize = 300;
 /// Line numbers of differing repeats that are kept.
 const LINES_KEPT: usize = 8;
 
-/// Counts events as they come.
+/// Counts events.
 #[derive(Debug)]
 pub(crate) struct RunStats {
     now: Duration,
@@ -48,7 +48,7 @@ pub(crate) struct RunCounters {
     pub(crate) fetched: u64,
     /// Jobs whose old value still holds.
     pub(crate) unchanged: u64,
-    /// Jobs failed, rows that could not be asked for among them.
+    /// Jobs failed, rows that could not be requested among them.
     pub(crate) failed: u64,
     /// Jobs answered by the journal of an earlier run.
     pub(crate) recovered: u64,
@@ -61,14 +61,14 @@ pub(crate) struct RunCounters {
     /// The first lines of those, at most eight.
     pub(crate) differing_lines: Vec<u64>,
     /// Jobs that ended after at least one request.
-    pub(crate) asked: u64,
+    pub(crate) requested: u64,
     /// Times that the pool paused; an extension of a pause is no new one.
     pub(crate) pauses: u64,
     /// How long those pauses were meant to be, in all.
     pub(crate) paused: Duration,
 }
 
-/// How many jobs failed for one cause, and the one of them that stands first in the input.
+/// How many jobs failed for one cause, and the one of them that is first in the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CauseGroup {
     /// The cause.
@@ -88,10 +88,8 @@ pub(crate) struct FailureExample {
     pub(crate) key: Option<String>,
     /// The address, as it may be shown.
     pub(crate) url: Option<String>,
-    /// The status, if the server sent one.
-    pub(crate) status: Option<u16>,
     /// What went wrong.
-    pub(crate) detail: String,
+    pub(crate) fault: Fault,
 }
 
 /// Latencies of the attempts that were answered, waits at the gate apart.
@@ -127,7 +125,7 @@ pub(crate) struct StatsSnapshot {
 }
 
 impl RunCounters {
-    /// Attempts on the wire, answered or not: those reported as `AttemptAnswered` (every attempt whose head came
+    /// Attempts that were sent, answered or not: those reported as `AttemptAnswered` (every attempt whose head arrived
     /// must be) and those that ended in a fault without a status.
     #[must_use]
     pub(crate) fn attempts(&self) -> u64 {
@@ -192,7 +190,7 @@ impl RunStats {
             }
             Event::JobFetched { attempts, unchanged } => {
                 *(if unchanged { &mut counters.unchanged } else { &mut counters.fetched }) += 1;
-                counters.asked += u64::from(attempts > 0);
+                counters.requested += u64::from(attempts > 0);
             }
             Event::JobRecovered => counters.recovered += 1,
             Event::JobDeferred => counters.deferred += 1,
@@ -203,7 +201,7 @@ impl RunStats {
             }
             Event::JobFailed { key, line, fault, attempts, url } => {
                 counters.failed += 1;
-                counters.asked += u64::from(attempts > 0);
+                counters.requested += u64::from(attempts > 0);
                 counters.unanswered += u64::from(attempts > 0 && fault.status.is_none());
                 self.group(fault, line, || example(key, line, fault, url));
             }
@@ -244,7 +242,7 @@ impl RunStats {
             example: example(),
         });
         group.count += 1;
-        // Answers come in any order; the example is the first by line, whatever that order was.
+        // Answers arrive in any order; the example is the first by line, whatever that order was.
         if line < group.example.line {
             group.example = example();
         }
@@ -264,7 +262,7 @@ impl RunStats {
         self.pause_ends = Some(end.max(from));
     }
 
-    /// The counters as they stand.
+    /// The counters so far.
     #[must_use]
     pub(crate) fn counters(&self) -> &RunCounters {
         &self.counters
@@ -315,8 +313,7 @@ pub(crate) fn example(key: Option<&Key>, line: u64, fault: &Fault, url: Option<&
         line,
         key: key.map(|key| kept(key.as_str())),
         url: url.map(kept),
-        status: fault.status,
-        detail: kept(&fault.detail),
+        fault: Fault { detail: kept(&fault.detail).into(), ..fault.clone() },
     }
 }
 
@@ -353,8 +350,7 @@ mod tests {
     fn every_attempt_is_counted_once_with_or_without_an_answer() {
         let mut stats = RunStats::default();
         let key = Key::parse(b"7").unwrap();
-        let [refused, busy] =
-            [Fault::new(Cause::Connect, "refused"), Fault::new(Cause::Status(503), "busy").with_status(503)];
+        let [refused, busy] = [Fault::new(Cause::Connect, "refused"), Fault::of_status(503, "busy")];
         let retried =
             |fault| Event::AttemptRetried { key: &key, line: 2, fault, attempt: 1, wait: Duration::ZERO };
         stats.count(&retried(&refused));
@@ -366,7 +362,7 @@ mod tests {
         stats.count(&Event::JobFailed { key: None, line: 3, fault: &row, attempts: 0, url: None });
         let snapshot = stats.snapshot();
         assert_eq!(
-            (snapshot.counters.attempts(), snapshot.counters.retries, snapshot.counters.asked),
+            (snapshot.counters.attempts(), snapshot.counters.retries, snapshot.counters.requested),
             (3, 2, 1)
         );
         assert_eq!(snapshot.statuses, [(503, 1)]);
@@ -376,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_shows_the_job_that_stands_first_in_the_input() {
+    fn a_cause_shows_the_job_that_is_first_in_the_input() {
         let mut stats = RunStats::default();
         for line in [9, 4, 6] {
             failed(&mut stats, line, &Fault::new(Cause::Timeout, format!("at {line}")));
@@ -384,7 +380,7 @@ mod tests {
         failed(&mut stats, 1, &Fault::new(Cause::Cut, "short"));
         let causes = stats.snapshot().causes;
         assert_eq!((causes[0].cause, causes[0].count, causes[0].example.line), (Cause::Timeout, 3, 4));
-        assert_eq!(causes[0].example.detail, "at 4");
+        assert_eq!(&*causes[0].example.fault.detail, "at 4");
         assert_eq!((causes[1].cause, causes[1].count), (Cause::Cut, 1));
     }
 
@@ -392,7 +388,7 @@ mod tests {
     fn an_example_keeps_no_body() {
         let mut stats = RunStats::default();
         failed(&mut stats, 1, &Fault::new(Cause::Body, "ä".repeat(1_000_000)));
-        assert_eq!(stats.snapshot().causes[0].example.detail.chars().count(), EXAMPLE_CHARS);
+        assert_eq!(stats.snapshot().causes[0].example.fault.detail.chars().count(), EXAMPLE_CHARS);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the user asked to see, and what standard error can show.
+//! What the user wants to see, and what standard error can show.
 //!
 //! The report reads no environment and queries no terminal: whoever builds a [`ReportSettings`] has decided
 //! whether there is a terminal, and whether it may be coloured.
@@ -26,7 +26,7 @@ pub enum LogFormat {
     /// For people.
     #[default]
     Text,
-    /// One JSON object a line, the summary too; the schema stands in `docs/messages.md`.
+    /// One JSON object a line, the summary too; the schema is in `docs/messages.md`.
     Json,
 }
 
@@ -85,7 +85,7 @@ impl FromStr for LogFormat {
 pub(crate) struct Terminal {
     /// It is a terminal whose cursor can be moved (`TERM=dumb` is none).
     pub(crate) interactive: bool,
-    /// Its columns, asked again at every drawing so that the bar follows a resize; 0 stands for unknown.
+    /// Its columns, read again at every drawing so that the bar follows a resize; 0: unknown.
     pub(crate) width: fn() -> u16,
     /// Colour is allowed.
     pub(crate) colour: bool,
@@ -94,7 +94,6 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// A file, a pipe, or cron's mail.
     #[must_use]
-    #[cfg(test)]
     pub(crate) fn absent() -> Self {
         Self { interactive: false, width: || 0, colour: false }
     }
@@ -102,15 +101,15 @@ impl Terminal {
 
 /// The options that the report depends on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ReportSettings {
+pub struct ReportSettings {
     /// `--progress`.
-    pub(crate) progress: ProgressMode,
+    pub progress: ProgressMode,
     /// `--log-format`.
-    pub(crate) log_format: LogFormat,
+    pub log_format: LogFormat,
     /// How often `-v` was given.
-    pub(crate) verbose: u8,
+    pub verbose: u8,
     /// `-q`: print nothing unless the run fails. Wins over `verbose`.
-    pub(crate) quiet: bool,
+    pub quiet: bool,
     /// What standard error can show.
     pub(crate) terminal: Terminal,
 }

@@ -1,8 +1,8 @@
-//! Connections that end while an answer or a request is under way: what is whole counts, what was cut is asked for
+//! Connections that end while an answer or a request is under way: what is whole counts, what was cut is requested
 //! again, and which of both it is never depends on luck.
 
 use crate::answers_malformed::both_ways;
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::raw::{RawServer, whole};
 use crate::support::reply::echo_body;
 use crate::support::tls::{Authority, Protocol};
@@ -17,20 +17,20 @@ fn answered(dir: &WorkDir, attempts: usize) -> Vec<String> {
 }
 
 #[test]
-fn a_body_that_a_half_close_cuts_short_is_asked_for_again_and_one_that_it_ends_is_not() {
+fn a_body_that_a_half_close_cuts_short_is_requested_again_and_one_that_it_ends_is_not() {
     let cut = ["length", "chunk", "last-chunk", "json", "empty", "coded"];
-    let server = RawServer::answering(move |socket, asked| {
-        let body = echo_body(&asked.sku);
+    let server = RawServer::answering(move |socket, request| {
+        let body = echo_body(&request.sku);
         let (size, part) = (body.len(), &body[..9]);
         let head = "HTTP/1.1 200 OK\r\n";
-        if asked.sku == "coded" && !asked.attempt.is_multiple_of(2) {
+        if request.sku == "coded" && !request.attempt.is_multiple_of(2) {
             let coded = encode::gzip(body.as_bytes());
             socket.say(format!("{head}Content-Encoding: gzip\r\n\r\n"))?;
             socket.say(&coded[..coded.len() - 9])?;
         } else {
-            socket.say(match asked.sku.as_str() {
-                _ if cut.contains(&asked.sku.as_str()) && asked.attempt.is_multiple_of(2) => {
-                    whole(&asked.sku)
+            socket.say(match request.sku.as_str() {
+                _ if cut.contains(&request.sku.as_str()) && request.attempt.is_multiple_of(2) => {
+                    whole(&request.sku)
                 }
                 "length" => format!("{head}Content-Length: {size}\r\n\r\n{part}"),
                 "chunk" => format!("{head}Transfer-Encoding: chunked\r\n\r\n{size:x}\r\n{part}"),
@@ -38,7 +38,7 @@ fn a_body_that_a_half_close_cuts_short_is_asked_for_again_and_one_that_it_ends_i
                 "json" => format!("{head}\r\n{part}"),
                 "empty" => format!("{head}\r\n"),
                 "to-the-end" => format!("{head}\r\n{body}"),
-                _ => whole(&asked.sku),
+                _ => whole(&request.sku),
             })?;
         }
         socket.half_close();
@@ -48,22 +48,22 @@ fn a_body_that_a_half_close_cuts_short_is_asked_for_again_and_one_that_it_ends_i
         let dir = WorkDir::new();
         dir.write_skus(cut.iter().copied().chain(["to-the-end", "A", "B", "C", "D"]));
         let args = ["-c", "2", "--retries", "1", "--shape", "record"];
-        asking(&dir, &url, args).finish().expect_code(0);
+        run_with_url(&dir, &url, args).finish().expect_code(0);
         assert_eq!((answered(&dir, 2), answered(&dir, 1).len()), (cut.map(String::from).to_vec(), 5));
     }
 }
 
 #[test]
-fn a_kept_connection_that_ends_in_the_midst_of_a_head_costs_an_attempt() {
+fn a_reused_connection_that_ends_within_a_head_costs_an_attempt() {
     for begun in ["H", "HTTP/1.1 20", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 100 Continue\r\n\r\n"] {
         let dir = WorkDir::new();
         dir.write_skus(["A", "B", "C"]);
-        let server = RawServer::answering(move |socket, asked| match asked.sku.as_str() {
+        let server = RawServer::answering(move |socket, request| match request.sku.as_str() {
             "B" => socket.say(begun).and(None),
-            _ => socket.echo(asked),
+            _ => socket.echo(request),
         });
         let args = ["-c", "1", "--retries", "0", "--min-success", "0", "--shape", "record"];
-        asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+        run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
         assert_eq!((server.count_for("B"), answered(&dir, 1)), (1, vec!["A".into(), "C".into()]), "{begun}");
     }
 }
@@ -98,7 +98,7 @@ fn a_body_under_tls_is_whole_only_if_its_length_or_the_server_says_so() {
             "B",
         ]));
         let args = ["--ca-cert", "ca.pem", "-c", "2", "--retries", "1", "--shape", "record"];
-        asking(&dir, &url, args).finish().expect_code(0);
+        run_with_url(&dir, &url, args).finish().expect_code(0);
         assert_eq!((answered(&dir, 2), answered(&dir, 1).len()), (cut.map(String::from).to_vec(), 5));
     }
 }
@@ -106,18 +106,18 @@ fn a_body_under_tls_is_whole_only_if_its_length_or_the_server_says_so() {
 #[test]
 fn of_a_server_that_closes_before_it_has_read_a_request_the_answer_counts_if_it_is_surely_whole() {
     let server = RawServer::start(|mut socket| {
-        let asked = socket.head()?;
-        let status = match asked.sku.as_str() {
+        let request = socket.head()?;
+        let status = match request.sku.as_str() {
             "A" | "B" => "413 Content Too Large",
             "C" => "400 Bad Request",
             _ => "200 OK",
         };
-        match asked.sku.as_str() {
+        match request.sku.as_str() {
             // It may have been `12345`.
             "G" => socket.say("HTTP/1.1 200 OK\r\n\r\n123")?,
-            _ => socket.say(whole(&asked.sku).replace("200 OK", status))?,
+            _ => socket.say(whole(&request.sku).replace("200 OK", status))?,
         }
-        if asked.sku == "B" || asked.sku == "E" {
+        if request.sku == "B" || request.sku == "E" {
             socket.half_close();
             return socket.drain();
         }
@@ -129,7 +129,7 @@ fn of_a_server_that_closes_before_it_has_read_a_request_the_answer_counts_if_it_
     dir.write("body.json", vec![b'1'; 3 << 20]);
     let args =
         ["-c", "2", "--retries", "0", "--min-success", "0", "--shape", "record", "--body", "@body.json"];
-    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
     assert_eq!((server.count(), answered(&dir, 1)), (7, ["D", "E", "F"].map(String::from).to_vec()));
     for failed in ["2 HTTP 413", "1 HTTP 400", "1 body cut short: line 8, SKU G"] {
         assert!(ended.stderr.contains(failed), "{}", ended.stderr);

@@ -3,12 +3,12 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::WorkDir;
 use crate::support::raw::RawServer;
 use crate::support::reply::echo_body;
 
-/// An answer that nobody asked for.
+/// An unrequested answer.
 const STRANGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{\"sku\":\"strange\"}";
 
 /// What becomes of the SKU.
@@ -18,8 +18,8 @@ enum Outcome {
 }
 use Outcome::{Fails, Kept};
 
-/// Answers to their SKUs, each of which is a word for what is wrong. `#` stands for the good body's length and `@` for
-/// the body; what ends with `$` ends with the connection.
+/// Answers by SKU, which names what is wrong. `#` is replaced by the good body's length and `@` by the body; an answer
+/// that ends with `$` ends with the connection.
 const ANSWERS: &[(&str, &str, Outcome)] = &[
     ("reasonless", "HTTP/1.1 200\r\nContent-Length: #\r\n\r\n@", Kept),
     ("line-feeds", "HTTP/1.1 200 OK\nContent-Length: #\n\n@", Kept),
@@ -124,9 +124,9 @@ pub fn both_ways(url: &str) -> [String; 2] {
 
 #[test]
 fn each_malformed_answer_has_one_outcome_and_the_next_sku_its_own_answer() {
-    let server = RawServer::answering(|socket, asked| {
-        let Some((sku, pattern, _)) = ANSWERS.iter().find(|(sku, ..)| *sku == asked.sku) else {
-            return socket.echo(asked);
+    let server = RawServer::answering(|socket, request| {
+        let Some((sku, pattern, _)) = ANSWERS.iter().find(|(sku, ..)| *sku == request.sku) else {
+            return socket.echo(request);
         };
         socket.say(answer(sku, pattern))?;
         (!pattern.ends_with('$')).then_some(())
@@ -136,7 +136,7 @@ fn each_malformed_answer_has_one_outcome_and_the_next_sku_its_own_answer() {
         dir.write_skus(ANSWERS.iter().flat_map(|(sku, ..)| [(*sku).to_owned(), format!("after-{sku}")]));
         let args = ["-c", "1", "--retries", "0", "--min-success", "0", "--shape", "record"];
         let before = server.count();
-        asking(&dir, &url, args).finish().expect_code(1);
+        run_with_url(&dir, &url, args).finish().expect_code(1);
         assert_eq!(server.count() - before, 2 * ANSWERS.len(), "{url}");
         let out = dir.read("out.json");
         let line = |sku: &str| out.lines().find(|line| line.starts_with(&format!("\"{sku}\":"))).unwrap();
@@ -153,7 +153,7 @@ fn each_malformed_answer_has_one_outcome_and_the_next_sku_its_own_answer() {
 }
 
 #[test]
-fn an_answer_that_does_not_say_clearly_where_it_ends_is_the_last_on_its_connection() {
+fn an_answer_with_an_unclear_end_is_the_last_on_its_connection() {
     for head in [
         "HTTP/1.1 204 No Content\r\nContent-Length: 54\r\n\r\n",
         "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -161,9 +161,9 @@ fn an_answer_that_does_not_say_clearly_where_it_ends_is_the_last_on_its_connecti
     ] {
         let dir = WorkDir::new();
         dir.write_skus(["A", "B", "C"]);
-        let server = RawServer::answering(move |socket, asked| {
-            if asked.sku != "A" {
-                return socket.echo(asked);
+        let server = RawServer::answering(move |socket, request| {
+            if request.sku != "A" {
+                return socket.echo(request);
             }
             socket.say(head)?;
             // By then the next request is there.
@@ -171,7 +171,7 @@ fn an_answer_that_does_not_say_clearly_where_it_ends_is_the_last_on_its_connecti
             socket.say(STRANGE)
         });
         let args = ["-c", "1", "--retries", "0", "--null-on", "204"];
-        asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+        run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
         let wanted = format!("{{\n\"A\":null,\n\"B\":{},\n\"C\":{}\n}}\n", echo_body("B"), echo_body("C"));
         assert_eq!(dir.read("out.json"), wanted);
     }
@@ -179,9 +179,9 @@ fn an_answer_that_does_not_say_clearly_where_it_ends_is_the_last_on_its_connecti
 
 #[test]
 fn interim_answers_without_end_end_with_the_timeout_and_fill_no_memory() {
-    let server = RawServer::answering(|socket, asked| {
-        if asked.sku != "flood" {
-            return socket.echo(asked);
+    let server = RawServer::answering(|socket, request| {
+        if request.sku != "flood" {
+            return socket.echo(request);
         }
         let link = "a".repeat(200);
         let flood = format!("HTTP/1.1 103 Early Hints\r\nLink: </{link}>\r\n\r\n").repeat(1000);
@@ -192,7 +192,7 @@ fn interim_answers_without_end_end_with_the_timeout_and_fill_no_memory() {
     let dir = WorkDir::new();
     dir.write_skus(["flood", "good"]);
     let args = ["-c", "1", "--retries", "0", "--timeout", "300ms", "--min-success", "0"];
-    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
     assert!(ended.stderr.contains("1 timed out"), "{}", ended.stderr);
     assert!(dir.read("out.json").contains(&echo_body("good")));
     assert!(ended.peak_memory < 60 << 20, "{} MiB", ended.peak_memory >> 20);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::{Reply, Script, ScriptedServer, Seen, WorkDir, encode};
 
 const MIB: u64 = 1 << 20;
@@ -17,7 +17,7 @@ fn run_of(
     let dir = WorkDir::new();
     dir.write_skus((0..count).map(|n| n.to_string()));
     let server = ScriptedServer::start(handler);
-    let ended = asking(&dir, &server.url("/p/{sku}"), args).args(["--min-success", "0"]).finish();
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).args(["--min-success", "0"]).finish();
     (dir, server, ended)
 }
 
@@ -86,7 +86,7 @@ fn what_is_kept_parses_and_what_would_not_fails_its_sku_alone() {
 }
 
 #[test]
-fn an_encoding_that_was_not_asked_for_or_does_not_decode_fails_its_sku_without_a_retry() {
+fn an_encoding_that_was_not_requested_or_does_not_decode_fails_its_sku_without_a_retry() {
     let text = "{\"a\":[1,2,3]}".to_owned();
     let half = |content: &[u8]| content[..content.len() - 5].to_vec();
     let script = Script::new()
@@ -143,7 +143,7 @@ fn bombs_and_endless_answers_fail_their_sku_alone_and_memory_stays_flat() {
 }
 
 #[test]
-fn large_good_bodies_all_come_through_in_bounded_memory() {
+fn large_good_bodies_are_all_fetched_in_bounded_memory() {
     let body = format!("\"{}\"", "x".repeat(2 << 20));
     let expected = body.len();
     let handler = move |_: &Seen| Reply::json(body.clone()).drip(1 << 19, Duration::from_millis(2));
@@ -208,7 +208,7 @@ fn huge_or_broken_heads_fail_their_sku_alone() {
 }
 
 #[test]
-fn bytes_that_no_request_asked_for_never_become_another_skus_value() {
+fn unrequested_bytes_never_become_another_skus_value() {
     let (dir, _, ended) = run_of(
         40,
         |seen| match seen.number % 4 {

@@ -1,6 +1,6 @@
 //! Bodies in the character encoding that their server declares or marks: what is kept is UTF-8, or nothing is.
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::{Ended, Reply, Script, ScriptedServer, WorkDir};
 
 /// A `Content-Type` (none where empty), and a body.
@@ -16,7 +16,7 @@ fn answered(answers: &[Answer], args: &[&str]) -> (WorkDir, ScriptedServer, Ende
         script.for_sku(&sku.to_string(), [reply])
     });
     let server = ScriptedServer::script(script);
-    let ended = asking(&dir, &server.url("/p/{sku}"), args).args(["--min-success", "0"]).finish();
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).args(["--min-success", "0"]).finish();
     (dir, server, ended)
 }
 
@@ -136,7 +136,7 @@ fn what_cannot_be_decoded_fails_its_sku_alone_without_a_retry_and_says_why() {
 }
 
 #[test]
-fn several_content_types_that_disagree_fail_and_one_that_is_silent_does_not() {
+fn several_content_types_that_disagree_fail_and_one_without_a_charset_does_not() {
     for (second, expected) in [
         ("application/json; charset=gbk", None),
         ("application/json; charset=latin1", Some("{\n\"0\":\"é\"\n}\n")),
@@ -149,14 +149,14 @@ fn several_content_types_that_disagree_fail_and_one_that_is_silent_does_not() {
                 .header("Content-Type", "application/json; charset=iso-8859-1")
                 .header("Content-Type", second)
         });
-        let run = asking(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]);
+        let run = run_with_url(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]);
         run.finish().expect_code(i32::from(expected.is_none()));
         assert_eq!(dir.read("out.json"), expected.unwrap_or("{\n}\n"), "{second}");
     }
 }
 
 #[test]
-fn the_cap_is_of_the_decoded_body_and_codings_come_off_first() {
+fn the_limit_is_of_the_decoded_body_and_content_codings_are_removed_first() {
     let dir = WorkDir::new();
     dir.write_skus(["0", "1"]);
     let text = |length: usize| {
@@ -165,7 +165,7 @@ fn the_cap_is_of_the_decoded_body_and_codings_come_off_first() {
     };
     let server = ScriptedServer::script(Script::new().for_sku("0", [text(300)]).for_sku("1", [text(400)]));
     let args = ["--max-body", "1KiB", "--min-success", "0"];
-    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
     assert_eq!(dir.read("out.json"), format!("{{\n\"0\":\"{}\"\n}}\n", "€".repeat(300)));
     assert!(ended.stderr.contains("larger than --max-body 1KiB"), "{}", ended.stderr);
 }
@@ -180,7 +180,7 @@ fn what_a_failure_quotes_of_a_body_is_decoded() {
             .for_sku("0", [latin(b"nicht verf\xfcgbar").with_status(404)])
             .for_sku("1", [latin(b"<p>Gr\xfc\xdfe</p>")]),
     );
-    asking(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]).finish().expect_code(1);
+    run_with_url(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]).finish().expect_code(1);
     let failed = dir.read("out.failed.csv");
     assert!(failed.contains("nicht verfügbar") && failed.contains("<p>Grüße</p>"), "{failed}");
 }

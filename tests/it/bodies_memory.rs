@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::tls::{Authority, Protocol};
 use crate::support::{Ended, Reply, Run, ScriptedServer, Seen, WorkDir, encode};
 
@@ -40,13 +40,13 @@ fn sixty_four(what: &str, whole: Reply, broken: Reply) {
         Reply::clone(if is_whole { &whole } else { &broken })
     });
     let args = ["-c", "64", "--min-success", "0", "--timeout", "6s", "--retries", "0"];
-    let ended = measured(what, asking(&dir, &server.url("/p/{sku}"), args), 1);
+    let ended = measured(what, run_with_url(&dir, &server.url("/p/{sku}"), args), 1);
     assert!(ended.stderr.contains(": 16 fetched, 48 failed"), "{}", ended.stderr);
     assert!(dir.bytes("out.json").len() > 16 * (10 << 20) - 1000);
 }
 
 #[test]
-fn sixty_four_answers_of_10_mib_at_once_stay_under_100_mib_and_the_wait_for_room_costs_no_time() {
+fn sixty_four_answers_of_10_mib_at_once_need_less_than_100_mib_and_the_wait_for_the_budget_is_no_timeout() {
     let whole = noise();
     let broken = format!("{}x", &whole[..whole.len() - 1]) + "\"}";
     sixty_four("10 MiB", Reply::json(whole.clone()), Reply::json(broken.clone()));
@@ -79,7 +79,7 @@ fn sixty_four_answers_of_10_mib_over_http2_stay_under_100_mib() {
     let handler = move |_: &Seen| Reply::json(body.clone());
     let server = ScriptedServer::start_tls(&authority.good(), Protocol::Http2 { streams: 100 }, handler);
     let args = ["--ca-cert", "ca.pem", "-c", "64", "--min-success", "0"];
-    let ended = measured("10 MiB, HTTP/2", asking(&dir, &server.url("/p/{sku}"), args), 1);
+    let ended = measured("10 MiB, HTTP/2", run_with_url(&dir, &server.url("/p/{sku}"), args), 1);
     assert!(ended.stderr.contains("0 fetched, 64 failed"), "{}", ended.stderr);
     assert_eq!(server.count(), 64, "what waits for room does not stop the others: {}", ended.stderr);
 }
@@ -104,7 +104,7 @@ fn sixty_four_bombs_and_endless_answers_at_once_stay_under_100_mib() {
             None => Reply::bytes(vec![b'['; 1 << 16]).chunked().repeated(u64::MAX).with_status(404),
         });
         let args = ["-c", "64", "--min-success", "0"];
-        measured(name, asking(&dir, &server.url("/p/{sku}"), args), 1);
+        measured(name, run_with_url(&dir, &server.url("/p/{sku}"), args), 1);
         assert_eq!(server.count(), 64, "none is asked for again");
     }
 }

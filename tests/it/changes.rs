@@ -73,11 +73,15 @@ fn of_records_the_bodies_are_compared_in_both_formats_and_a_failure_had_no_body(
         fetch(&dir, &second).args(args).finish().expect_code(1);
         let lines: Vec<Value> =
             dir.read("changes.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let told: Vec<_> = lines
+        let reported: Vec<_> = lines
             .iter()
             .map(|line| (line["key"].as_str().unwrap(), line["change"].as_str().unwrap()))
             .collect();
-        assert_eq!(told, [("a", "failed"), ("b", "added"), ("c", "changed"), ("d", "removed")], "{format}");
+        assert_eq!(
+            reported,
+            [("a", "failed"), ("b", "added"), ("c", "changed"), ("d", "removed")],
+            "{format}"
+        );
         assert_eq!((&lines[2]["old"]["sku"], &lines[2]["new"]), (&json!("c"), &json!([])));
     }
 }

@@ -1,7 +1,7 @@
-//! The first minute: what a person sees who does not know the program yet, or mistypes something. Every
+//! The first minute: what a new user sees, or one who mistypes something. Every
 //! message says what, where and why, and what to type.
 
-use crate::support::{Ended, Run, ScriptedServer, WorkDir, dead_port};
+use crate::support::{Ended, Run, ScriptedServer, WorkDir, closed_port};
 
 /// A folder with an input of two columns, of which none is called `sku` by chance.
 fn shop() -> WorkDir {
@@ -20,7 +20,7 @@ fn refused(dir: &WorkDir, args: &[&str], code: i32) -> String {
 /// One message, whose first line says what and where, and then what to do.
 #[track_caller]
 fn says(stderr: &str, what: &str, to_do: &str) {
-    // Which run it was stands before what ended one.
+    // The header is printed before the error.
     assert!(format!("\n{stderr}").contains(&format!("\nerror: {what}")), "{stderr}");
     assert!(stderr.contains(to_do), "{stderr}");
     assert_eq!(stderr.matches("error:").count(), 1, "{stderr}");
@@ -102,7 +102,7 @@ fn without_a_url_it_says_exactly_what_to_type_with_a_column_that_is_there() {
         missing,
         "type: skufetch out.failed.csv --key id --url 'https://api.example.com/products/{id}' -o out.json --merge\n",
     );
-    // Options may hold secrets, so they are not repeated; and what was typed is not asked for again.
+    // Options may hold secrets, so they are not repeated; and what was typed need not be typed again.
     let kept = typed(&["products.csv", "-k", "region", "-o", "a.json", "-H", "X-Key: canary"]);
     says(&kept, missing, "add: --url 'https://api.example.com/products/{region}'\n");
     assert!(!kept.contains("canary") && !kept.contains("out.json"), "{kept}");
@@ -122,7 +122,7 @@ fn the_command_that_is_proposed_in_place_of_a_missing_url_works() {
 }
 
 #[test]
-fn an_input_that_cannot_be_read_is_said_before_a_missing_url() {
+fn an_input_that_cannot_be_read_is_reported_before_a_missing_url() {
     let dir = shop();
     let stderr = refused(&dir, &["porducts.csv"], 66);
     says(&stderr, "porducts.csv: there is no such file\n", "did you mean products.csv?\n");
@@ -209,7 +209,7 @@ fn a_column_that_is_not_there_is_named_with_the_nearest_one() {
 }
 
 #[test]
-fn a_file_without_a_column_called_sku_asks_which_it_is() {
+fn a_file_without_a_column_called_sku_needs_the_option_key() {
     let dir = WorkDir::new();
     dir.write("products.csv", "id,name\n1,x\n");
     let url = ScriptedServer::echo().url("/{sku}");
@@ -238,11 +238,11 @@ fn a_template_that_makes_no_addresses_says_how_one_is_written() {
 }
 
 #[test]
-fn a_dead_api_is_named_with_its_place_and_its_fault() {
+fn an_unreachable_api_is_named_with_its_address_and_its_fault() {
     let dir = WorkDir::new();
     dir.write_skus((0..40).map(|n| format!("A-{n}")));
     dir.write("out.json", "old");
-    let origin = format!("http://{}", dead_port());
+    let origin = format!("http://{}", closed_port());
     let stderr = refused(&dir, &["products.csv", "-o", "out.json", "-u", &format!("{origin}/{{sku}}")], 69);
     let line = format!("error: the API is unreachable at {origin}: Connection refused (os error 111)\n");
     assert!(stderr.contains(&line), "{stderr}");
@@ -252,7 +252,7 @@ fn a_dead_api_is_named_with_its_place_and_its_fault() {
 }
 
 #[test]
-fn a_wrong_place_for_input_or_output_is_said_before_the_first_request() {
+fn a_wrong_place_for_input_or_output_is_reported_before_the_first_request() {
     let dir = shop();
     let server = ScriptedServer::echo();
     std::fs::create_dir(dir.path("folder")).unwrap();

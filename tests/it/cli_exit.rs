@@ -1,4 +1,4 @@
-//! The exit codes as a shell sees them, and what stands behind each: published or not, asked or not.
+//! The exit codes as a shell sees them, and what each means: published or not, requested or not.
 
 use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir};
 
@@ -13,7 +13,7 @@ fn shop() -> (ScriptedServer, WorkDir) {
 }
 
 #[test]
-fn a_shell_script_can_tell_the_ends_apart() {
+fn a_shell_script_can_distinguish_the_exit_codes() {
     let (server, dir) = shop();
     dir.write("bad.toml", "[pace]\nrate = 'fast'\n");
     let script = format!(
@@ -72,7 +72,7 @@ fn a_row_that_another_row_makes_good_has_not_failed() {
 }
 
 #[test]
-fn with_73_nothing_was_asked() {
+fn with_73_nothing_was_requested() {
     let (server, dir) = shop();
     let url = server.url("/{sku}");
     for (args, what) in [
@@ -83,7 +83,7 @@ fn with_73_nothing_was_asked() {
     ] {
         let ended = Run::new(&dir).args(["all.csv", "-u", &url]).args(args).finish().expect_code(73);
         assert!(
-            ended.said().starts_with("error: cannot ") && ended.stderr.contains(what),
+            ended.stderr_after_header().starts_with("error: cannot ") && ended.stderr.contains(what),
             "{}",
             ended.stderr
         );
@@ -102,7 +102,7 @@ fn with_65_an_old_output_that_cannot_be_merged_is_left_as_it_was() {
 }
 
 #[test]
-fn with_78_a_config_file_that_nobody_named_counts_as_well() {
+fn with_78_a_config_file_at_its_default_place_counts_as_well() {
     let (server, dir) = shop();
     dir.write("config.toml", "[request]\ntimeuot = '5s'\n");
     let args = ["all.csv", "-o", "out.json", "-u", &server.url("/{sku}")];

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Ended, Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe, dead_port};
+use crate::support::{Ended, Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe, closed_port};
 
 /// Five rows of every kind: two fetched, one not found, one damaged, one refused.
 const MIXED: &str = "sku,name\nA,a\nB,b\nGONE,c\nX\n..,dots\n";
@@ -43,7 +43,7 @@ fn from_cron_with_everything_well_which_run_it_is_and_the_summary_are_printed() 
     let first = ended.stderr.lines().next().unwrap();
     let program = concat!(" skufetch ", env!("CARGO_PKG_VERSION"), ": products.csv (2 rows) to out.json");
     assert!(first.ends_with(program), "{first}");
-    let lines: Vec<&str> = ended.said().lines().collect();
+    let lines: Vec<&str> = ended.stderr_after_header().lines().collect();
     assert_eq!(lines.len(), 3, "{}", ended.stderr);
     assert!(lines[0].starts_with("2 SKUs in ") && lines[0].contains(": 2 fetched · "), "{}", lines[0]);
     assert!(lines[1].starts_with("limited by: "), "{}", lines[1]);
@@ -54,11 +54,11 @@ fn from_cron_with_everything_well_which_run_it_is_and_the_summary_are_printed() 
 /// The first line has the instant at which the run began, what it read and what it wrote.
 #[track_caller]
 fn is_dated(ended: &Ended, since: SystemTime, what: &str) {
-    ended.said();
+    ended.stderr_after_header();
     let first = ended.stderr.lines().next().unwrap();
     let (date, rest) = first.split_once(' ').unwrap();
     let began = humantime::parse_rfc3339(date).unwrap();
-    // It is told to the second.
+    // It is printed to the second.
     assert!(began + Duration::from_secs(1) > since && began <= SystemTime::now(), "{first}");
     assert_eq!(rest, format!("skufetch {}{what}", env!("CARGO_PKG_VERSION")));
 }
@@ -69,7 +69,7 @@ fn outside_a_terminal_the_first_line_of_every_ending_says_when_and_what_it_was()
     dir.write_skus(["A", "B"]);
     dir.write("id.csv", "id,name\n1,x\n");
     dir.write("config.bad.toml", "nonsense = 1\n");
-    let (url, dead) = (server.url("/{sku}"), format!("http://{}/{{sku}}", dead_port()));
+    let (url, closed) = (server.url("/{sku}"), format!("http://{}/{{sku}}", closed_port()));
     let refusing = ScriptedServer::start(|_| Reply::status(401));
     let run = |args: &[&str]| Run::new(&dir).args(args);
     for quiet in [&[][..], &["-q"]] {
@@ -80,7 +80,7 @@ fn outside_a_terminal_the_first_line_of_every_ending_says_when_and_what_it_was()
             (&["products.csv", "-o", "no/o.json", "-u", &url], 73, ": products.csv to no/o.json"),
             (&["products.csv", "-o", "o.json", "-u", &url, "--select", ".["], 2, ": products.csv to o.json"),
             (
-                &["products.csv", "-o", "o.json", "-u", &dead, "--retries", "0"],
+                &["products.csv", "-o", "o.json", "-u", &closed, "--retries", "0"],
                 69,
                 ": products.csv (2 rows) to o.json",
             ),
@@ -100,7 +100,7 @@ fn outside_a_terminal_the_first_line_of_every_ending_says_when_and_what_it_was()
             let since = SystemTime::now();
             let ended = run(args).finish().expect_code(code);
             is_dated(&ended, since, what);
-            assert!(ended.said().contains("error: "), "{}", ended.stderr);
+            assert!(ended.stderr_after_header().contains("error: "), "{}", ended.stderr);
         }
         // Another run works, and is then stopped.
         let since = SystemTime::now();
@@ -115,7 +115,7 @@ fn outside_a_terminal_the_first_line_of_every_ending_says_when_and_what_it_was()
         first.wait_for_stderr("SIGTERM");
         is_dated(&first.wait().expect_code(143), since, &format!(": standard input to {output}"));
     }
-    // A pipe has as many rows as come.
+    // The number of rows in a pipe is not known.
     let since = SystemTime::now();
     let ended = run(&["-", "-o", "-", "-u", &url]).stdin("sku\nA\n").finish().expect_code(0);
     is_dated(&ended, since, ": standard input to standard output");
@@ -129,7 +129,7 @@ fn outside_a_terminal_the_first_line_of_every_ending_says_when_and_what_it_was()
 }
 
 #[test]
-fn quiet_prints_nothing_when_all_is_well_and_the_failures_when_not() {
+fn quiet_prints_nothing_for_a_complete_run_and_otherwise_the_failures() {
     for option in ["--quiet", "-q"] {
         let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
         dir.write_skus(["A", "B"]);
@@ -141,7 +141,11 @@ fn quiet_prints_nothing_when_all_is_well_and_the_failures_when_not() {
         assert!(!ended.stderr.contains("limited by"), "{}", ended.stderr);
         dir.write("products.csv", "sku\n");
         let ended = fetch(&dir, &server, &[option]).finish().expect_code(65);
-        assert!(ended.said().starts_with("error: products.csv: there is no data row"), "{}", ended.stderr);
+        assert!(
+            ended.stderr_after_header().starts_with("error: products.csv: there is no data row"),
+            "{}",
+            ended.stderr
+        );
     }
 }
 
@@ -154,14 +158,14 @@ fn verbose_names_each_failed_sku_and_twice_verbose_each_retry() {
     };
     let dir = WorkDir::new();
     dir.write("products.csv", MIXED);
-    let said = |args: &[&str]| {
+    let stderr_of = |args: &[&str]| {
         let server = ScriptedServer::script(script());
         let _ = std::fs::remove_file(dir.path("out.json.state"));
         fetch(&dir, &server, args).finish().expect_code(1).stderr
     };
-    let plain = said(&[]);
+    let plain = stderr_of(&[]);
     assert!(!plain.contains("failed: line") && !plain.contains("started"), "{plain}");
-    let verbose = said(&["--verbose"]);
+    let verbose = stderr_of(&["--verbose"]);
     assert!(verbose.contains(": products.csv (5 rows) to out.json\nfailed: line "), "{verbose}");
     for line in
         ["failed: line 5: the row is damaged", "failed: line 4, SKU GONE: ", "failed: line 6, SKU ..: "]
@@ -170,7 +174,7 @@ fn verbose_names_each_failed_sku_and_twice_verbose_each_retry() {
     }
     assert!(!verbose.contains("retry 1 in"), "{verbose}");
     for twice in [&["-v", "-v"][..], &["-vv"]] {
-        let all = said(twice);
+        let all = stderr_of(twice);
         assert!(all.contains("retry 1 in ") && all.contains("SKU A: "), "{all}");
     }
 }
@@ -220,7 +224,7 @@ fn with_json_an_error_before_the_run_is_a_json_line_wherever_the_format_was_set(
     json(run(&there), 78, "config.toml:4:8: rate: ");
     // An option beats the file, also here.
     let ended = run(&there).args(["--log-format", "text"]).finish().expect_code(78);
-    assert!(ended.said().starts_with("error: config.toml:4:8: rate: "), "{}", ended.stderr);
+    assert!(ended.stderr_after_header().starts_with("error: config.toml:4:8: rate: "), "{}", ended.stderr);
 }
 
 #[test]
@@ -236,7 +240,7 @@ fn with_json_a_run_that_was_stopped_says_so_in_json() {
 }
 
 #[test]
-fn a_run_of_over_ten_seconds_prints_plain_lines_unless_told_not_to() {
+fn a_run_of_over_ten_seconds_prints_plain_lines_unless_switched_off() {
     let run = |args: &[&str]| {
         let (server, dir) = (ScriptedServer::start(|seen| Reply::echo(seen).wait(MOMENT)), WorkDir::new());
         dir.write_skus((0..12).map(|n| n.to_string()));
@@ -246,13 +250,13 @@ fn a_run_of_over_ten_seconds_prints_plain_lines_unless_told_not_to() {
     std::thread::scope(|scope| {
         let [auto, plain, none] = [&[][..], &["--progress", "plain"], &["--progress", "none"]]
             .map(|args| scope.spawn(move || run(args)));
-        for said in [auto.join().unwrap(), plain.join().unwrap()] {
-            let first = said.lines().nth(1).unwrap();
-            assert!(first.starts_with("10 s: ") && first.contains(" of 12 ("), "{said}");
-            assert_eq!(said.lines().count(), 5, "{said}");
+        for stderr in [auto.join().unwrap(), plain.join().unwrap()] {
+            let first = stderr.lines().nth(1).unwrap();
+            assert!(first.starts_with("10 s: ") && first.contains(" of 12 ("), "{stderr}");
+            assert_eq!(stderr.lines().count(), 5, "{stderr}");
         }
-        let said = none.join().unwrap();
-        assert_eq!(said.lines().count(), 4, "{said}");
+        let stderr = none.join().unwrap();
+        assert_eq!(stderr.lines().count(), 4, "{stderr}");
     });
 }
 
@@ -296,7 +300,7 @@ fn a_closed_pipe_on_standard_output_is_no_crash() {
 }
 
 #[test]
-fn a_full_device_as_standard_output_is_disk_trouble() {
+fn a_full_device_as_standard_output_is_a_disk_error() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     dir.write_skus(["A"]);
     let args = ["products.csv", "-o", "-", "-u", &server.url("/{sku}")];

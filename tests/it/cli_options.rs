@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::reply::echo_body;
 use crate::support::tls::{Authority, Protocol};
-use crate::support::{DeafPort, Ended, Reply, Run, Script, ScriptedServer, WorkDir};
+use crate::support::{Ended, FullListener, Reply, Run, Script, ScriptedServer, WorkDir};
 
 /// Not worth waiting for, yet long enough to be seen.
 const MOMENT: Duration = Duration::from_millis(30);
@@ -23,8 +23,8 @@ fn fetch(dir: &WorkDir, server: &ScriptedServer, args: &[&str]) -> Ended {
     Run::new(dir).args(["products.csv", "-o", "out.json", "--url", &url]).args(args).finish()
 }
 
-/// What was asked for, in the order of the SKUs.
-fn asked(server: &ScriptedServer) -> Vec<String> {
+/// What was requested, in the order of the SKUs.
+fn requested_skus(server: &ScriptedServer) -> Vec<String> {
     let mut skus: Vec<_> = server.requests().iter().map(|seen| seen.sku.clone()).collect();
     skus.sort();
     skus
@@ -76,7 +76,7 @@ fn key_chooses_the_column_that_keys_the_output() {
 }
 
 #[test]
-fn delimiter_overrules_what_the_header_line_looks_like() {
+fn delimiter_overrides_what_the_header_line_suggests() {
     let server = ScriptedServer::echo();
     let dir = WorkDir::new();
     dir.write("products.csv", "sku;a,b,c,d\nA,1;x\n");
@@ -96,7 +96,7 @@ fn no_headers_makes_the_first_line_a_row_and_numbers_the_columns() {
     let url = server.url("/{2}/{1}");
     let args = ["products.csv", "-o", "out.json", "--no-headers", "-k", "1", "-u", &url];
     Run::new(&dir).args(args).finish().expect_code(0);
-    assert_eq!(asked(&server), ["0815", "4711"]);
+    assert_eq!(requested_skus(&server), ["0815", "4711"]);
     assert!(server.requests().iter().any(|seen| seen.path() == "/us/0815"));
 }
 
@@ -104,8 +104,8 @@ fn no_headers_makes_the_first_line_a_row_and_numbers_the_columns() {
 fn limit_stops_after_so_many_data_rows() {
     let (server, dir) = (ScriptedServer::echo(), skus(9));
     let ended = fetch(&dir, &server, &["--limit", "2"]).expect_code(0);
-    assert_eq!(asked(&server), ["S1", "S2"]);
-    assert!(ended.said().starts_with("2 SKUs in "), "{}", ended.stderr);
+    assert_eq!(requested_skus(&server), ["S1", "S2"]);
+    assert!(ended.stderr_after_header().starts_with("2 SKUs in "), "{}", ended.stderr);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn timeout_ends_an_attempt_that_takes_too_long() {
 
 #[test]
 fn connect_timeout_ends_an_attempt_that_finds_no_connection() {
-    let (port, dir) = (DeafPort::new(), skus(1));
+    let (port, dir) = (FullListener::new(), skus(1));
     let url = format!("http://{}/{{sku}}", port.addr());
     let args = ["products.csv", "-o", "o.json", "-u", &url, "--connect-timeout", "50ms", "--retries", "0"];
     let ended = Run::new(&dir).args(args).finish().expect_code(69);
@@ -159,7 +159,7 @@ fn follow_says_how_far_a_redirect_may_lead() {
         assert_eq!(ended.code, Some(i32::from(fetched < 2)), "{policy}: {}", ended.stderr);
         assert_eq!(dir.read("out.json").matches("\"sku\":").count(), fetched, "{policy}");
     }
-    assert_eq!(asked(&other), ["S2"]);
+    assert_eq!(requested_skus(&other), ["S2"]);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn ca_cert_trusts_an_authority_and_insecure_trusts_anyone() {
 }
 
 #[test]
-fn proxy_is_where_every_request_goes() {
+fn with_proxy_every_request_is_sent_to_the_proxy() {
     let (proxy, dir) = (ScriptedServer::echo(), skus(1));
     let args = ["products.csv", "-o", "o.json", "-u", "http://shop.invalid/{sku}", "--proxy", &proxy.url("")];
     Run::new(&dir).args(args).finish().expect_code(0);
@@ -247,7 +247,7 @@ fn retry_on_says_which_statuses_are_tried_again() {
 }
 
 #[test]
-fn max_retry_after_defers_the_run_that_is_asked_for_a_longer_wait() {
+fn max_retry_after_defers_the_run_when_the_server_demands_a_longer_wait() {
     let (server, dir) = (ScriptedServer::start(|_| Reply::retry_after(429, "7")), skus(1));
     let ended = fetch(&dir, &server, &["--max-retry-after", "6s"]).expect_code(75);
     assert!(ended.stderr.contains("asks to wait 7 s; --max-retry-after is 6s"), "{}", ended.stderr);
@@ -300,7 +300,7 @@ fn merge_keeps_what_this_run_did_not_fetch_and_max_age_leaves_alone_what_is_youn
 }
 
 #[test]
-fn failed_names_the_file_of_failed_rows_and_min_success_the_share_that_must_come() {
+fn failed_names_the_file_of_failed_rows_and_min_success_the_least_share_of_successes() {
     let script = || Script::new().for_sku("S1", [Reply::status(404)]);
     let (server, dir) = (ScriptedServer::script(script()), skus(3));
     fetch(&dir, &server, &["--failed", "bad.csv"]).expect_code(1);
@@ -313,7 +313,7 @@ fn failed_names_the_file_of_failed_rows_and_min_success_the_share_that_must_come
 }
 
 #[test]
-fn fresh_asks_again_for_what_a_journal_has() {
+fn fresh_requests_again_what_a_journal_has() {
     for (args, times) in [(&[][..], 1), (&["--fresh"][..], 2)] {
         let script = Script::new().for_sku("S2", [Reply::status(400), Reply::json("2")]);
         let (server, dir) = (ScriptedServer::script(script), skus(2));
@@ -338,14 +338,18 @@ fn lock_wait_waits_for_another_run_on_the_same_output() {
 }
 
 #[test]
-fn demo_serves_an_api_that_answers_as_slowly_and_as_badly_as_was_said() {
+fn demo_serves_an_api_with_the_latency_and_the_failures_of_its_options() {
     let dir = skus(40);
     let common = ["products.csv", "-o", "out.json", "--demo", "--guard", "off"];
     let run = |args: &[&str]| Run::new(&dir).args(common).args(args).finish();
     let quick = ["--demo-latency", "60ms", "--demo-failures", "0%", "-c", "20"];
     let ended = run(&quick).expect_code(0);
     assert!(ended.took >= Duration::from_millis(120), "two turns of 60 ms: {:?}", ended.took);
-    assert!(ended.said().starts_with("40 SKUs in ") && !ended.stderr.contains("retr"), "{}", ended.stderr);
+    assert!(
+        ended.stderr_after_header().starts_with("40 SKUs in ") && !ended.stderr.contains("retr"),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(dir.read("out.json").lines().count(), 42);
     // Two: more that fail would be an outage, which is waited for.
     let ended = run(&["--demo-latency", "1ms", "--demo-failures", "100%", "--retries", "0", "--limit", "2"]);

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use crate::support::{Ended, Run, WorkDir, closed_pipe};
 
-/// Whether there is such a program. Without it the test is skipped, with a word; but not where `CI` says that
-/// nobody would read it.
+/// Whether there is such a program. Without it the test is skipped with a note, but fails in CI, where nobody reads
+/// notes.
 fn have(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let there = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
@@ -33,15 +33,15 @@ fn with_script(shell: &str, name: &str) -> WorkDir {
 
 /// Runs the shell on a script of its own, with the line to complete as its argument.
 #[track_caller]
-fn asked(dir: &WorkDir, shell: &[&str], script: &str, arguments: &[&str]) -> Ended {
-    // The program's own path comes last, where no script looks at it.
+fn complete(dir: &WorkDir, shell: &[&str], script: &str, arguments: &[&str]) -> Ended {
+    // The program's own path is last, where no script reads it.
     let words = shell.iter().chain([&script]).chain(arguments);
     let ended = Run::new(dir).under(words).env("TERM", "xterm").finish();
     assert!(ended.code == Some(0), "{arguments:?}\n{ended:?}");
     ended
 }
 
-/// A line to complete; what stands among the candidates; what does not.
+/// A line to complete; words among the candidates; words that are not.
 const LINES: [(&str, &[&str], &[&str]); 11] = [
     ("skufetch --con", &["--concurrency", "--connect-timeout", "--config"], &["--rate", "products.csv"]),
     ("skufetch products.csv --max-", &["--max-time", "--max-age", "--max-body"], &["--merge"]),
@@ -83,13 +83,13 @@ fn bash_completes_options_values_files_and_commands() {
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
     for (line, ..) in LINES {
-        let ended = asked(&dir, &["bash", "--norc", "-c"], script, &[line]);
+        let ended = complete(&dir, &["bash", "--norc", "-c"], script, &[line]);
         assert!(ended.stderr.contains("-F _skufetch"), "{ended:?}");
         holds("bash", line, &ended.stdout().lines().collect::<Vec<_>>());
     }
-    // No candidate: bash then offers files, as it was told to.
+    // No candidate: bash then offers files, as the script sets.
     for line in ["skufetch prod", "skufetch tune "] {
-        let ended = asked(&dir, &["bash", "--norc", "-c"], script, &[line]);
+        let ended = complete(&dir, &["bash", "--norc", "-c"], script, &[line]);
         assert_eq!(ended.stdout().trim(), "", "{line}");
         assert!(ended.stderr.contains("-o default"), "{ended:?}");
     }
@@ -104,19 +104,19 @@ fn fish_completes_options_values_files_and_commands() {
     let script = "source skufetch.fish; complete -C $argv[1]";
     let shell = ["fish", "--no-config", "-c"];
     for (line, ..) in LINES {
-        let ended = asked(&dir, &shell, script, &[line]);
+        let ended = complete(&dir, &shell, script, &[line]);
         assert_eq!(ended.stderr, "", "{line}");
         let candidates: Vec<_> =
             ended.stdout().lines().map(|line| line.split('\t').next().unwrap()).collect();
         holds("fish", line, &candidates);
     }
     for line in ["skufetch prod", "skufetch --demo prod", "skufetch tune prod"] {
-        let ended = asked(&dir, &shell, script, &[line]);
+        let ended = complete(&dir, &shell, script, &[line]);
         assert_eq!(ended.stdout().trim(), "products.csv", "{line}");
     }
 }
 
-/// A zsh on a terminal of its own: the line is typed, then a tab; what comes is read until it matches.
+/// A zsh on a terminal of its own: the line is typed, then a tab; what is printed is read until it matches.
 const ON_A_TERMINAL: &str = r#"
     zmodload zsh/zpty
     zpty -b inner zsh -f -i
@@ -137,7 +137,7 @@ fn zsh_completes_options_values_files_and_commands() {
     let dir = with_script("zsh", "_skufetch");
     let loaded = "fpath=($PWD $fpath); autoload -Uz compinit && compinit -u -D && autoload +X _skufetch && \
                   print $_comps[skufetch]";
-    let ended = asked(&dir, &["zsh", "-f", "-c"], loaded, &[]);
+    let ended = complete(&dir, &["zsh", "-f", "-c"], loaded, &[]);
     assert_eq!((ended.stdout().trim(), ended.stderr.as_str()), ("_skufetch", ""));
     for (line, typed) in [
         ("skufetch --concu", "*--concurrency*"),
@@ -151,13 +151,13 @@ fn zsh_completes_options_values_files_and_commands() {
         ("skufetch tune products.csv --repo", "*--report*"),
         ("skufetch completions ", "*bash*elvish*fish*powershell*zsh*"),
     ] {
-        let ended = asked(&dir, &["zsh", "-f", "-c"], ON_A_TERMINAL, &["zsh", line, typed]);
+        let ended = complete(&dir, &["zsh", "-f", "-c"], ON_A_TERMINAL, &["zsh", line, typed]);
         assert!(!ended.stdout().contains("not found"), "{line}\n{ended:?}");
     }
 }
 
 #[test]
-fn a_shell_that_is_not_known_or_not_named_is_a_usage_error_with_the_names() {
+fn an_unknown_or_missing_shell_is_a_usage_error_with_the_names() {
     let dir = WorkDir::new();
     for args in [&["completions"][..], &["completions", "bsh"]] {
         let ended = Run::new(&dir).args(args).finish().expect_code(2);
@@ -194,7 +194,7 @@ fn man_page(dir: &WorkDir) -> std::path::PathBuf {
     dir.write("skufetch.1", ended.stdout())
 }
 
-fn said(program: &str, args: &[&str], page: &Path) -> (String, String) {
+fn output_of(program: &str, args: &[&str], page: &Path) -> (String, String) {
     let output = Command::new(program)
         .args(args)
         .arg(page)
@@ -212,13 +212,13 @@ fn the_manual_page_is_without_a_fault_to_every_formatter() {
     let dir = WorkDir::new();
     let page = man_page(&dir);
     if have("mandoc") {
-        assert_eq!(said("mandoc", &["-T", "lint"], &page), (String::new(), String::new()));
+        assert_eq!(output_of("mandoc", &["-T", "lint"], &page), (String::new(), String::new()));
     }
     if have("groff") {
-        assert_eq!(said("groff", &["-man", "-Tutf8", "-ww"], &page).1, "");
+        assert_eq!(output_of("groff", &["-man", "-Tutf8", "-ww"], &page).1, "");
     }
     if have("man") {
-        let (text, complaints) = said("man", &["--warnings", "-l"], &page);
+        let (text, complaints) = output_of("man", &["--warnings", "-l"], &page);
         assert_eq!(complaints, "");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         for section in ["NAME", "SYNOPSIS", "OPTIONS", "TUNE", "EXIT STATUS", "EXAMPLES", "SEE ALSO"] {

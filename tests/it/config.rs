@@ -55,7 +55,7 @@ fn a_flag_can_be_taken_back_by_the_environment_and_an_empty_variable_is_not_set(
 }
 
 #[test]
-fn headers_come_from_one_place_as_an_array_or_one_a_line() {
+fn headers_are_taken_from_one_place_as_an_array_or_one_to_a_line() {
     let (server, dir) = (ScriptedServer::echo(), shop());
     let url = server.url("/{sku}");
     dir.write("config.toml", "[request]\nheader = ['X-A: file', 'X-B: {region}']\n");
@@ -103,7 +103,7 @@ fn a_named_file_must_be_there_and_be_readable() {
     for (name, why) in [("none.toml", "No such file"), (".", "Is a directory")] {
         let ended = fetch(&dir, &["--demo", "--config", name], &[]).expect_code(78);
         assert!(
-            ended.said().starts_with(&format!("error: the config file {name} cannot be read")),
+            ended.stderr_after_header().starts_with(&format!("error: the config file {name} cannot be read")),
             "{}",
             ended.stderr
         );
@@ -115,7 +115,7 @@ fn a_named_file_must_be_there_and_be_readable() {
 }
 
 #[test]
-fn a_wrong_name_in_the_file_is_an_error_with_its_place_and_the_nearest_known_one() {
+fn a_wrong_name_in_the_file_is_an_error_with_its_place_and_the_nearest_name() {
     let dir = shop();
     for (text, what, to_do) in [
         ("[pace]\nraet = 5\n", "config.toml:2:1: there is no key `raet` in [pace]", "did you mean `rate`?"),
@@ -136,7 +136,7 @@ fn a_wrong_name_in_the_file_is_an_error_with_its_place_and_the_nearest_known_one
     ] {
         dir.write("config.toml", text);
         let ended = fetch(&dir, &["--demo"], &[]).expect_code(78);
-        assert!(ended.said().starts_with(&format!("error: {what}")), "{}", ended.stderr);
+        assert!(ended.stderr_after_header().starts_with(&format!("error: {what}")), "{}", ended.stderr);
         assert!(ended.stderr.contains(to_do), "{}", ended.stderr);
     }
     assert!(!dir.has("out.json"));
@@ -160,7 +160,7 @@ fn a_variable_that_is_nearly_a_setting_is_warned_about() {
     );
 }
 
-/// A setting, a value that it cannot have, and the table it stands in.
+/// A setting, a value that it cannot have, and its table.
 const WRONG: &[(&str, &str, &str)] = &[
     ("delimiter", ";;", "input"),
     ("no-headers", "perhaps", "input"),
@@ -209,8 +209,8 @@ fn a_wrong_value_ends_with_2_from_an_option_or_the_environment_and_with_78_from_
         let is_flag = ["no-headers", "insecure", "merge"].contains(&name);
         // -X names the method; the plan's words for a template name no option.
         let named = |stderr: &str, place: &str| {
-            let said = if has_url { "the URL template" } else { place };
-            assert!(stderr.contains("error: ") && stderr.contains(said), "{name}: {stderr}");
+            let message = if has_url { "the URL template" } else { place };
+            assert!(stderr.contains("error: ") && stderr.contains(message), "{name}: {stderr}");
         };
         if !is_flag {
             let option = format!("--{name}={value}");
@@ -241,7 +241,11 @@ fn a_template_in_the_file_that_is_badly_written_ends_with_78_and_a_column_that_l
         dir.write("config.toml", format!("[request]\n{text}\n"));
         let ended = fetch(&dir, &["-u", &url], &[]);
         assert_eq!(ended.code, Some(code), "{text}: {}", ended.stderr);
-        assert!(ended.said().starts_with("error: config.toml:2:"), "its place: {}", ended.stderr);
+        assert!(
+            ended.stderr_after_header().starts_with("error: config.toml:2:"),
+            "its place: {}",
+            ended.stderr
+        );
     }
     dir.write("config.toml", format!("[request]\nurl = '{url}'\n"));
     fetch(&dir, &["-H", "X-A: {sku"], &[]).expect_code(2);

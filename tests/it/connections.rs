@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::answers_malformed::both_ways;
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::reply::echo_body;
 use crate::support::tls::{Authority, Protocol};
 use crate::support::{Reply, ScriptedServer, Seen, WorkDir};
@@ -21,7 +21,7 @@ fn skus(count: usize) -> WorkDir {
     dir
 }
 
-/// An answer that is whole, under this head, with these bytes after it that no request asked for.
+/// A complete answer of this version, followed by these bytes, which belong to no request.
 fn followed_by(seen: &Seen, version: &str, after: &[u8]) -> Reply {
     let body = echo_body(&seen.sku);
     let head = format!("{version} 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
@@ -68,7 +68,7 @@ fn no_answer_is_taken_for_that_to_another_sku_whatever_connections_do() {
         let args = ["-c", concurrency, "--retries", "20", "--max-body", "64KiB"];
         // Of a thousand about 150 fail once; their back-off is what takes time, and one at a time takes longer.
         let args = args.into_iter().chain(["--limit", if concurrency == "1" { "60" } else { "1000" }]);
-        let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+        let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
         let wanted = if concurrency == "1" { 60 } else { 1000 };
         let out = dir.read("out.json");
         assert_eq!(out.lines().count(), wanted + 2, "{}", ended.stderr);
@@ -97,8 +97,8 @@ fn no_stream_is_opened_over_what_the_server_allows() {
         let (dir, server) =
             setting(Protocol::Http2 { streams }, 100, move |seen| Reply::echo(seen).wait(wait));
         let args = ["--ca-cert", "ca.pem", "-c", "20", "--retries", "0"];
-        asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
-        // One that is refused would come on a connection of its own.
+        run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+        // A refused one would be sent on a connection of its own.
         let connections = 20_usize.div_ceil(streams as usize) + 10;
         assert!(server.connections() <= connections, "{} for {streams}", server.connections());
         assert!(server.count() == 100 && server.max_in_flight() <= 20, "{streams} streams");
@@ -112,7 +112,7 @@ fn a_request_that_an_http2_server_promises_not_to_have_looked_at_costs_no_attemp
         _ => Reply::echo(seen),
     });
     let args = ["--ca-cert", "ca.pem", "-c", "8", "--retries", "0", "--shape", "record"];
-    asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
     assert!(server.count() > 60);
     assert_eq!(dir.read("out.json").matches("\"attempts\":1").count(), 60);
 }
@@ -138,7 +138,7 @@ fn forward(choose: impl Fn(usize) -> SocketAddr + Send + 'static) -> SocketAddr 
 }
 
 #[test]
-fn where_only_some_servers_behind_a_name_speak_http2_the_connections_to_the_others_are_kept_too() {
+fn where_only_some_servers_of_a_name_support_http2_the_connections_to_the_others_are_reused_too() {
     let (dir, authority) = (skus(200), Authority::new());
     dir.write("ca.pem", authority.pem());
     let start = |protocol| ScriptedServer::start_tls(&authority.good(), protocol, Reply::echo);
@@ -146,7 +146,7 @@ fn where_only_some_servers_behind_a_name_speak_http2_the_connections_to_the_othe
     let (to_new, to_old) = (new.addr(), old.addr());
     let addr = forward(move |n| if n == 0 { to_new } else { to_old });
     let url = format!("https://{addr}/p/{{sku}}");
-    asking(&dir, &url, ["--ca-cert", "ca.pem", "-c", "4"]).finish().expect_code(0);
+    run_with_url(&dir, &url, ["--ca-cert", "ca.pem", "-c", "4"]).finish().expect_code(0);
     assert_eq!(new.count() + old.count(), 200);
     assert!(old.connections() <= 8, "{} connections", old.connections());
 }
@@ -156,17 +156,17 @@ fn an_address_with_user_info_has_all_of_the_concurrency() {
     let wait = Duration::from_millis(100);
     let (dir, server) = (skus(120), ScriptedServer::start(move |seen| Reply::echo(seen).wait(wait)));
     let url = server.url("/p/{sku}").replace("http://", "http://me:pw@");
-    asking(&dir, &url, ["-c", "40"]).finish().expect_code(0);
-    // Ten look for the first connection.
+    run_with_url(&dir, &url, ["-c", "40"]).finish().expect_code(0);
+    // Ten wait for the first connection.
     assert!((11..=40).contains(&server.max_in_flight()), "{}", server.max_in_flight());
     assert_eq!(server.requests()[0].header("authorization"), Some("Basic bWU6cHc="));
 }
 
 #[test]
-fn tls_that_ends_without_a_word_on_a_kept_connection_costs_no_attempt() {
+fn tls_that_ends_without_close_notify_on_a_reused_connection_costs_no_attempt() {
     let (dir, server) = setting(Protocol::Http1, 60, |seen| Reply::echo(seen).close_on_next());
     let args = ["--ca-cert", "ca.pem", "-c", "4", "--retries", "0"];
-    asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
     assert_eq!(server.count(), 60);
 }
 
@@ -181,8 +181,9 @@ fn what_waits_to_be_sent_again_is_not_sent_once_the_run_stops() {
         CLOSED.fetch_add(1, Ordering::Relaxed);
         Reply::hang_up()
     });
-    // The next token comes in 6 s: within the time that is given to those in flight.
-    let mut run = asking(&dir, &server.url("/p/{sku}"), ["-c", "1", "-r", "10/m", "--burst", "2"]).spawn();
+    // The next token is due in 6 s: within the time that is given to those in flight.
+    let mut run =
+        run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "1", "-r", "10/m", "--burst", "2"]).spawn();
     run.wait_until(|| CLOSED.load(Ordering::Relaxed) == 1);
     thread::sleep(Duration::from_millis(100));
     run.signal(Signal::INT);
@@ -200,7 +201,7 @@ fn a_new_connection_that_hangs_up_without_an_answer_costs_an_attempt() {
             let trusted = if dir.has("ca.pem") { &["--ca-cert", "ca.pem"][..] } else { &[] };
             for url in both_ways(&server.url("/p/{sku}")) {
                 let before = server.count();
-                asking(&dir, &url, args.iter().chain(trusted)).finish().expect_code(1);
+                run_with_url(&dir, &url, args.iter().chain(trusted)).finish().expect_code(1);
                 assert_eq!(server.count() - before, 6, "{url}");
             }
         }
@@ -213,23 +214,23 @@ fn a_new_connection_to_another_origin_that_hangs_up_costs_an_attempt() {
     let to = there.url("/x");
     let origin = ScriptedServer::start(move |_| Reply::redirect(307, &to));
     let args = ["-c", "3", "--retries", "1", "--min-success", "0", "--follow", "any"];
-    asking(&skus(3), &origin.url("/p/{sku}"), args).finish().expect_code(1);
+    run_with_url(&skus(3), &origin.url("/p/{sku}"), args).finish().expect_code(1);
     assert_eq!((origin.count(), there.count()), (6, 6));
 }
 
 #[test]
-fn a_kept_connection_that_closes_costs_no_attempt_of_a_post_either() {
+fn a_reused_connection_that_closes_costs_no_attempt_of_a_post_either() {
     let (dir, server) = (skus(10), ScriptedServer::start(|seen| Reply::echo(seen).close_on_next()));
     let args = ["-c", "1", "--retries", "0", "--body", "{}", "--fresh"];
     for url in both_ways(&server.url("/p/{sku}")) {
         let before = server.count();
-        asking(&dir, &url, args).finish().expect_code(0);
+        run_with_url(&dir, &url, args).finish().expect_code(0);
         assert_eq!(server.count() - before, 10, "{url}");
     }
 }
 
 #[test]
-fn an_answer_to_head_has_no_body_however_long_it_says_that_would_be() {
+fn an_answer_to_head_has_no_body_whatever_its_content_length() {
     let (dir, server) = (
         skus(3),
         ScriptedServer::start(|_| {
@@ -237,10 +238,10 @@ fn an_answer_to_head_has_no_body_however_long_it_says_that_would_be() {
         }),
     );
     let args = ["-X", "HEAD", "--body-as", "text", "--max-body", "1KiB", "-c", "1"];
-    asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
     assert_eq!(dir.read("out.json"), "{\n\"0\":\"\",\n\"1\":\"\",\n\"2\":\"\"\n}\n");
     std::fs::remove_file(dir.path("out.json")).unwrap();
     let args = ["-X", "HEAD", "--max-body", "1KiB", "-c", "1", "--fresh", "--min-success", "0"];
-    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
     assert!(ended.stderr.contains("the answer has no body"), "{}", ended.stderr);
 }

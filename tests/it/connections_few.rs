@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::WorkDir;
 use crate::support::raw::RawServer;
 
@@ -85,7 +85,7 @@ fn what_waits_on_a_silent_new_connection_moves_to_a_kept_one() {
         for workers in [1, 4] {
             let (dir, server) = (skus(), few(workers, false));
             let args = ["-c", concurrency, "--retries", "0", "--timeout", "6s", "--shape", "record"];
-            asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+            run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
             expect_one_attempt_each(&dir);
         }
     }
@@ -95,7 +95,7 @@ fn what_waits_on_a_silent_new_connection_moves_to_a_kept_one() {
 fn what_may_act_twice_is_sent_once_to_a_server_of_few_workers() {
     let (dir, server) = (skus(), few(4, false));
     let args = ["-X", "POST", "-c", "32", "--retries", "0", "--timeout", "6s", "--shape", "record"];
-    asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
     expect_one_attempt_each(&dir);
     assert_eq!(server.count(), SKUS);
 }
@@ -105,7 +105,7 @@ fn a_server_that_closes_the_connections_past_a_number_is_no_outage_and_costs_no_
     for concurrency in ["16", "64", "auto"] {
         let (dir, server) = (skus(), few(5, true));
         let args = ["-c", concurrency, "--retries", "0", "--shape", "record"];
-        asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+        run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
         expect_one_attempt_each(&dir);
     }
 }

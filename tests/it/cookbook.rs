@@ -21,8 +21,8 @@ use serde_json::Value;
 use skufetch::testing::demo::{Catalogue, DemoSettings};
 
 use crate::support::log::percent_decode;
-use crate::support::page::{self, Block, Desk};
-use crate::support::{Ended, Reply, ScriptedServer, Seen, dead_port};
+use crate::support::page::{self, Block, PageFolder};
+use crate::support::{Ended, Reply, ScriptedServer, Seen, closed_port};
 
 const COOKBOOK: &str = include_str!("../../docs/cookbook.md");
 
@@ -62,8 +62,8 @@ fn answer(catalogue: &Catalogue, seen: &Seen) -> Reply {
     if seen.path() == "/search" {
         assert_eq!(seen.method, "POST", "{seen:?}");
         assert_eq!(seen.header("content-type"), Some("application/json"));
-        let asked: Value = serde_json::from_slice(&seen.body).expect("a body of JSON");
-        let sku = asked.pointer("/query/sku").or(asked.pointer("/query/bool/filter/0/term/sku"));
+        let requested: Value = serde_json::from_slice(&seen.body).expect("a body of JSON");
+        let sku = requested.pointer("/query/sku").or(requested.pointer("/query/bool/filter/0/term/sku"));
         let found = of_catalogue(catalogue, sku.and_then(Value::as_str).expect("a SKU"));
         return Reply::json(format!("{{\"hits\":[{}]}}", found.1)).with_status(found.0);
     }
@@ -75,9 +75,9 @@ fn answer(catalogue: &Catalogue, seen: &Seen) -> Reply {
         return Reply::json(found.1).with_status(found.0);
     }
     if seen.path() == "/graphql" {
-        let asked: Value = serde_json::from_slice(&seen.body).expect("a body of JSON");
-        assert_eq!(asked["query"], "query($id:ID!){product(id:$id){sku}}");
-        let found = of_catalogue(catalogue, asked["variables"]["id"].as_str().expect("a SKU"));
+        let requested: Value = serde_json::from_slice(&seen.body).expect("a body of JSON");
+        assert_eq!(requested["query"], "query($id:ID!){product(id:$id){sku}}");
+        let found = of_catalogue(catalogue, requested["variables"]["id"].as_str().expect("a SKU"));
         return Reply::json(format!("{{\"data\":{{\"product\":{}}}}}", found.1)).with_status(found.0);
     }
     let (status, body) = of_catalogue(catalogue, &seen.sku);
@@ -101,10 +101,10 @@ fn of_catalogue(catalogue: &Catalogue, sku: &str) -> (u16, String) {
 }
 
 /// A folder for a section, and its API.
-fn set_up(lost: bool) -> (Desk, Api) {
+fn set_up(lost: bool) -> (PageFolder, Api) {
     let api = Api::open();
     let host = api.server.addr().to_string();
-    let desk = Desk::new(&[
+    let folder = PageFolder::new(&[
         ("https://api.example.com", &api.origin()),
         ("proxy.example.com:3128", &host),
         ("cd /srv/catalogue", "cd ."),
@@ -115,9 +115,9 @@ fn set_up(lost: bool) -> (Desk, Api) {
     if lost {
         writeln!(rows, "{LOST},Gone,Isla,Outdoor,1.00,EUR,0").unwrap();
     }
-    desk.dir.write("products.csv", rows);
-    desk.write("get-token", "#!/bin/sh\necho x >>asked; echo token-$(grep -c x asked)");
-    (desk, api)
+    folder.dir.write("products.csv", rows);
+    folder.write("get-token", "#!/bin/sh\necho x >>asked; echo token-$(grep -c x asked)");
+    (folder, api)
 }
 
 /// Whether all that a block needs is here. What is not is said, and not run; in CI it has to be here.
@@ -142,15 +142,15 @@ fn can_be_run(block: &Block) -> bool {
 }
 
 /// Runs a block and gives what it printed.
-fn run(desk: &Desk, block: &Block) -> Ended {
-    let ended = desk.run(block.text, &[]);
+fn run(folder: &PageFolder, block: &Block) -> Ended {
+    let ended = folder.run(block.text, &[]);
     let code = block.value("exit").map_or(0, |code| code.parse().unwrap());
     assert_eq!(ended.code, Some(code), "{}\n{ended:?}", block.text);
     assert!(!ended.stderr.contains("warning"), "{}\n{ended:?}", block.text);
     let words: Vec<&str> = block.text.split_whitespace().collect();
     let outputs = words.windows(2).filter(|pair| pair[0] == "-o" && block.text.contains("skufetch "));
     for name in outputs.map(|pair| pair[1]).filter(|name| *name != "-" && code < 2) {
-        let text = desk.dir.read(name);
+        let text = folder.dir.read(name);
         serde_json::from_str::<Value>(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(text.starts_with("{\n\"") && text.ends_with("\n}\n"), "{}", block.text);
     }
@@ -159,17 +159,17 @@ fn run(desk: &Desk, block: &Block) -> Ended {
 
 /// A section's blocks, one after the other.
 fn cook(blocks: &[Block]) -> Ran {
-    let (desk, api) = set_up(blocks.iter().any(|block| block.has("lost")));
+    let (folder, api) = set_up(blocks.iter().any(|block| block.has("lost")));
     let mut printed: Option<String> = None;
     let mut count = 0;
     for block in blocks {
         match (block.language, block.value("file")) {
             (_, Some(name)) => {
-                desk.write(name, block.text);
+                folder.write(name, block.text);
                 printed = None;
             }
             ("sh", None) => {
-                printed = can_be_run(block).then(|| run(&desk, block).stdout().to_owned());
+                printed = can_be_run(block).then(|| run(&folder, block).stdout().to_owned());
                 count += 1;
             }
             ("json" | "text", None) if !block.has("elsewhere") => {
@@ -180,11 +180,11 @@ fn cook(blocks: &[Block]) -> Ran {
             _ => printed = None,
         }
     }
-    Ran { desk, api, count }
+    Ran { folder, api, count }
 }
 
 struct Ran {
-    desk: Desk,
+    folder: PageFolder,
     api: Api,
     count: usize,
 }
@@ -199,7 +199,7 @@ fn section(name: &str) -> Vec<Block> {
 }
 
 #[test]
-fn every_command_of_the_cookbook_runs_and_prints_what_stands_there() {
+fn every_command_of_the_cookbook_runs_and_prints_what_is_shown_there() {
     let mut count = 0;
     // Two at a time, as each wants a processor.
     for pair in sections().chunks(2) {
@@ -213,12 +213,12 @@ fn every_command_of_the_cookbook_runs_and_prints_what_stands_there() {
 #[test]
 fn an_expired_token_costs_no_answer_that_was_had() {
     let ran = cook(&section("A token that expires"));
-    assert_eq!(ran.desk.dir.read("asked").lines().count(), 2, "two tokens");
+    assert_eq!(ran.folder.dir.read("asked").lines().count(), 2, "two tokens");
     let skus: BTreeSet<_> = ran.api.server.requests().iter().map(|seen| seen.sku.clone()).collect();
     assert_eq!(skus.len(), 60);
     let good = |sku: &String| {
-        let asked = ran.api.server.requests_for(sku);
-        asked.iter().filter(|seen| seen.header("authorization") == Some("Bearer token-2")).count()
+        let requested = ran.api.server.requests_for(sku);
+        requested.iter().filter(|seen| seen.header("authorization") == Some("Bearer token-2")).count()
     };
     assert_eq!(skus.iter().map(good).sum::<usize>(), 60 - FIRST_TOKEN, "the journal went on");
 }
@@ -232,27 +232,27 @@ fn the_proxy_and_the_headers_of_the_cookbook_arrive() {
     let ran = cook(&section("Headers and secrets"));
     let requests = ran.api.server.requests();
     assert!(requests.iter().all(|seen| seen.header("authorization") == Some("Bearer s3cret")));
-    assert!(ran.desk.dir.holding("s3cret").is_empty());
+    assert!(ran.folder.dir.holding("s3cret").is_empty());
 }
 
 #[test]
-fn every_line_for_cron_is_silent_when_all_is_well_and_speaks_when_not() {
+fn every_line_for_cron_prints_nothing_for_a_complete_run_and_otherwise_its_errors() {
     let blocks = section("Cron");
     let table = blocks.iter().find(|block| block.language == "cron").unwrap();
     let config = blocks.iter().find(|block| block.value("file").is_some()).unwrap();
     let jobs: Vec<&str> =
         table.text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())).collect();
     assert_eq!(jobs.len(), 3);
-    let (desk, _api) = set_up(false);
-    desk.write("config.toml", config.text);
+    let (folder, _api) = set_up(false);
+    folder.write("config.toml", config.text);
     for job in jobs {
         let (time, command) = job.split_once("  ").unwrap();
         assert_eq!(time.split(' ').count(), 5, "{job}");
         assert!(!command.contains('%'), "cron reads it as a line end: {job}");
-        let ended = desk.run(command, &[]);
+        let ended = folder.run(command, &[]);
         assert_eq!((ended.code, ended.stdout(), ended.stderr.as_str()), (Some(0), "", ""), "{job}");
-        let dead = format!("http://{}/{{sku}}", dead_port());
-        let ended = desk.run(command, &[("SKUFETCH_URL", &dead)]);
+        let closed = format!("http://{}/{{sku}}", closed_port());
+        let ended = folder.run(command, &[("SKUFETCH_URL", &closed)]);
         assert!(!(ended.stdout().is_empty() && ended.stderr.is_empty()), "{job}");
     }
 }
@@ -268,18 +268,18 @@ fn what_the_units_start_runs() {
     let unit = |name| in_cookbook.iter().find(|block| block.value("unit") == Some(name)).unwrap().text;
     let cron = section("Cron");
     let config = cron.iter().find(|block| block.value("file").is_some()).unwrap().text;
-    let (desk, _api) = set_up(false);
-    desk.write("config.toml", config);
+    let (folder, _api) = set_up(false);
+    folder.write("config.toml", config);
     let command = of_unit(unit("catalogue.service"), "ExecStart").unwrap();
-    assert_eq!(desk.run(command, &[]).code, Some(0));
+    assert_eq!(folder.run(command, &[]).code, Some(0));
 
     let template = include_str!("../../packaging/systemd/skufetch@.service");
-    fs::create_dir(desk.dir.path("etc")).unwrap();
-    desk.write("etc/prices.toml", config);
+    fs::create_dir(folder.dir.path("etc")).unwrap();
+    folder.write("etc/prices.toml", config);
     let command = of_unit(template, "ExecStart").unwrap();
     let command = command.replace("/usr/bin/", "").replace("/etc/skufetch/%i", "etc/prices");
     let (name, input) = of_unit(template, "Environment").unwrap().split_once('=').unwrap();
-    assert_eq!(desk.run(&command, &[(name, input)]).code, Some(0), "{command}");
+    assert_eq!(folder.run(&command, &[(name, input)]).code, Some(0), "{command}");
     for unit in [template, unit("catalogue.service")] {
         assert_eq!(of_unit(unit, "RestartPreventExitStatus"), Some("2 65 66 73 76 77 78"));
         assert_eq!(of_unit(unit, "SuccessExitStatus"), Some("1"));
@@ -294,20 +294,20 @@ fn systemd_finds_no_fault_in_the_units() {
         println!("skipped: there is no systemd-analyze here");
         return;
     }
-    let desk = Desk::new(&[]);
+    let folder = PageFolder::new(&[]);
     let program = env!("CARGO_BIN_EXE_skufetch");
     let mut names = Vec::new();
     // Those without a name are parts of a unit: `packaging/check-systemd` runs them.
     for block in section("Systemd").iter().filter(|block| block.language == "ini") {
         let Some(name) = block.value("unit") else { continue };
-        desk.dir.write(name, block.text.replace("/usr/local/bin/skufetch", program));
-        names.push(desk.dir.path(name));
+        folder.dir.write(name, block.text.replace("/usr/local/bin/skufetch", program));
+        names.push(folder.dir.path(name));
     }
     for (name, text) in [
         ("skufetch@x.service", include_str!("../../packaging/systemd/skufetch@.service")),
         ("skufetch@x.timer", include_str!("../../packaging/systemd/skufetch@.timer")),
     ] {
-        names.push(desk.dir.write(name, text.replace("/usr/bin/skufetch", program)));
+        names.push(folder.dir.write(name, text.replace("/usr/bin/skufetch", program)));
     }
     let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(names).output().unwrap();
     assert!(output.status.success(), "{output:?}");

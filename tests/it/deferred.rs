@@ -1,11 +1,11 @@
-//! Rows that a run did not come to: nothing is published, whatever the reason, and no end of it is 0.
+//! Rows that a run did not reach: nothing is published, whatever the reason, and no end of it is 0.
 
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::support::run::Ongoing;
-use crate::support::{Ended, Reply, Run, ScriptedServer, WorkDir, dead_port};
+use crate::support::{Ended, Reply, Run, ScriptedServer, WorkDir, closed_port};
 
 const OLD: &str = "{\n\"OLD\":1\n}\n";
 
@@ -39,7 +39,7 @@ fn a_pipe_that_is_still_open_when_the_time_is_over_is_no_whole_input() {
             Run::new(&dir).args(["-", "-o", output, "-u", &url, "--max-time", "500ms"]).open_stdin().spawn();
         run.feed("sku\nA\nB\n");
         run.wait_until(|| server.count() == 2);
-        // Everything that came was answered, and the pipe stays open until the run has ended.
+        // Every request was answered, and the pipe stays open until the run has ended.
         run.wait_for_stderr("hint: ");
         let ended = run.wait();
         assert_eq!(ended.stdout(), "", "nothing is published to standard output either");
@@ -80,7 +80,7 @@ fn whatever_defers_rows_nothing_is_published() {
     run.signal(Signal::TERM);
     assert!(left(&dir, run.wait(), 143).contains(" deferred"));
     // Nobody there.
-    let url = format!("http://{}/{{sku}}", dead_port());
+    let url = format!("http://{}/{{sku}}", closed_port());
     let run = start(&dir, "products.csv", &url, &["--fresh", "--retries", "0"]);
     assert!(left(&dir, run.wait(), 69).contains(" deferred"));
 }

@@ -44,12 +44,12 @@ fn the_summary_agrees_with_the_apis_own_count() {
         .args([products().as_str(), "-u", &url, "-o", "out.json", "--log-format", "json"])
         .finish()
         .expect_code(1);
-    let (told, served) = (summary(&ended.stderr), api.counts());
-    assert_eq!(told["attempts"], served.requests);
-    assert_eq!(told["retries"], served.unavailable);
-    assert_eq!(told["fetched"], served.ok);
-    assert_eq!(told["failed"], served.not_found);
-    assert_eq!(told["rows"], 6_000);
+    let (reported, served) = (summary(&ended.stderr), api.counts());
+    assert_eq!(reported["attempts"], served.requests);
+    assert_eq!(reported["retries"], served.unavailable);
+    assert_eq!(reported["fetched"], served.ok);
+    assert_eq!(reported["failed"], served.not_found);
+    assert_eq!(reported["rows"], 6_000);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_second_night_transfers_only_what_changed() {
 }
 
 #[test]
-fn an_interrupted_demo_goes_on_where_it_was() {
+fn an_interrupted_demo_is_resumed() {
     let dir = WorkDir::new();
     let args = [products(), "-o".into(), "out.json".into(), "--demo".into(), "--demo-latency=20ms".into()];
     let mut run = Run::new(&dir).args(&args).spawn();

@@ -23,9 +23,9 @@ fn everything(dir: &WorkDir) -> Vec<(String, Vec<u8>, SystemTime)> {
 /// Runs, and holds that there was neither a request nor a trace.
 #[track_caller]
 fn planned(dir: &WorkDir, server: &ScriptedServer, run: Run<'_>, code: i32) -> Ended {
-    let (before, asked) = (everything(dir), server.count());
+    let (before, requested) = (everything(dir), server.count());
     let ended = run.args(["--dry-run"]).finish().expect_code(code);
-    assert_eq!(server.count(), asked, "a request was sent");
+    assert_eq!(server.count(), requested, "a request was sent");
     assert!(everything(dir) == before, "a trace was left: {:?}", dir.names());
     ended
 }
@@ -92,7 +92,7 @@ fn a_plan_without_rejects_exits_0_and_says_so() {
 }
 
 #[test]
-fn the_key_and_the_environment_ask_for_a_plan_too() {
+fn a_dry_run_can_be_set_in_the_config_file_and_the_environment() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(3));
     let run = plain(&dir, &server, "out.json").env("SKUFETCH_DRY_RUN", "1").finish().expect_code(0);
@@ -188,7 +188,7 @@ fn streams_compressed_inputs_and_limits_are_planned_like_files() {
 }
 
 #[test]
-fn what_a_journal_has_is_not_asked_again() {
+fn what_a_journal_has_is_not_requested_again() {
     let (dir, server) =
         (WorkDir::new(), ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(20))));
     dir.write_skus(skus(300));
@@ -217,7 +217,7 @@ fn what_a_journal_has_is_not_asked_again() {
 }
 
 #[test]
-fn what_is_young_or_can_be_asked_conditionally_is_counted() {
+fn young_values_and_conditional_requests_are_counted() {
     let dir = WorkDir::new();
     let server = ScriptedServer::start(|seen| Reply::echo(seen).header("ETag", "\"1\""));
     dir.write_skus(skus(5));
@@ -233,7 +233,7 @@ fn what_is_young_or_can_be_asked_conditionally_is_counted() {
 }
 
 #[test]
-fn the_pace_is_told_with_the_time_it_takes() {
+fn the_pace_is_printed_with_the_time_it_takes() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(601));
     let rate = ["-r", "10/s", "-c", "5", "--retries", "2", "--retry-on", "503", "--max-time", "30s"];
@@ -272,7 +272,7 @@ fn bodies_are_weighed_and_broken_json_is_found() {
 }
 
 #[test]
-fn lost_leading_zeros_are_asked_about() {
+fn lost_leading_zeros_are_warned_about() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     let mut rows: Vec<String> = (0..50).map(|n| format!("{:06}", n * 7_919)).collect();
     rows.push("4711".into());
@@ -282,7 +282,7 @@ fn lost_leading_zeros_are_asked_about() {
 }
 
 #[test]
-fn no_secret_stands_in_a_plan() {
+fn no_secret_is_in_a_plan() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write("products.csv", "sku,lang\nA,de\n");
     let url = server.url("/${T}/{sku}?key=canary2&t=${T}&lang={lang}").replace("://", "://canary3:canary4@");
@@ -313,7 +313,7 @@ fn the_demo_is_planned_without_being_started() {
 }
 
 #[test]
-fn quiet_says_only_what_is_wrong_with_the_rows() {
+fn quiet_prints_only_what_is_wrong_with_the_rows() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(3));
     let ended = planned(&dir, &server, plain(&dir, &server, "out.json").args(["-q"]), 0);
@@ -332,18 +332,18 @@ fn logs_get_one_event_and_standard_output_the_same_text() {
     says(&ended, &["dry run: no request was sent", "1 bad row"]);
     let events = events(&ended);
     assert_eq!(events.len(), 1, "{}", ended.stderr);
-    let told = &events[0];
-    assert_eq!((&told["event"], &told["level"]), (&"planned".into(), &"warning".into()));
+    let reported = &events[0];
+    assert_eq!((&reported["event"], &reported["level"]), (&"planned".into(), &"warning".into()));
     for (name, number) in
         [("rows", 3), ("skus", 1), ("repeats", 1), ("bad_rows", 1), ("requests", 1), ("exit", 1)]
     {
-        assert_eq!(told[name], number, "{name}: {told}");
+        assert_eq!(reported[name], number, "{name}: {reported}");
     }
-    assert_eq!(told["rejects"][0]["lines"], serde_json::json!([4]));
-    assert_eq!(told["least_s"], 0.0);
+    assert_eq!(reported["rejects"][0]["lines"], serde_json::json!([4]));
+    assert_eq!(reported["least_s"], 0.0);
     let page = include_str!("../../docs/messages.md");
     let row = page.lines().find(|line| line.starts_with("| `planned`")).unwrap();
-    for name in told.as_object().unwrap().keys() {
+    for name in reported.as_object().unwrap().keys() {
         let always = ["time", "level", "event", "message"].contains(&name.as_str());
         assert!(always || row.contains(&format!("`{name}`")), "{name} is not documented");
     }

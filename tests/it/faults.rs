@@ -1,5 +1,5 @@
 //! Faults at every call that touches a file: whatever a kill, a full disk or a broken one strikes, the
-//! old output or the new one stands whole, and the same command goes on from there.
+//! old output or the new one is complete, and the same command continues from there.
 //!
 //! The ordinary suite kills one kind of run at every call of its publishing sequence, and samples the
 //! rest. All of it, in a few minutes: `cargo test --test it faults -- --ignored --nocapture`.
@@ -16,7 +16,7 @@ use crate::support::WorkDir;
 use drive::{at_publish, terminated};
 use stage::{End, Kind, Stage};
 use strace::Injection;
-use sweep::{Part, keeps_data, sweep_all, undisturbed};
+use sweep::{Part, keeps_data, sweep_all, without_fault};
 
 const KILL: &str = "signal=KILL";
 const EIO: &str = "error=EIO";
@@ -61,11 +61,11 @@ fn a_kill_at_any_write_or_sync_of_the_journal_costs_no_answer_that_was_in_it() {
 }
 
 #[test]
-fn every_file_is_synced_before_its_rename_and_every_folder_before_the_journal_goes() {
+fn every_file_is_synced_before_its_rename_and_every_folder_before_the_journal_is_removed() {
     if !strace::is_there() {
         return;
     }
-    let log = undisturbed(&Stage::new(Kind::Merge), Part::Publishing);
+    let log = without_fault(&Stage::new(Kind::Merge), Part::Publishing);
     let calls: Vec<String> = log.calls.iter().map(strace::Call::what).collect();
     let place = |what: &str| {
         calls.iter().position(|call| call == what).unwrap_or_else(|| panic!("no {what} in {calls:#?}"))
@@ -96,9 +96,9 @@ fn the_last_sync_of_the_journal_that_fails_ends_the_run_with_nothing_published()
     let syncs = run.log.calls.iter().filter(|call| call.name.ends_with("sync")).count();
     assert_eq!(syncs, 1, "never again on that descriptor:\n{}", run.text);
     stage.check_left(&run.dir, End::Failed, &run.stderr).unwrap();
-    assert_eq!(run.dir.bytes("out.json"), stage.set().bytes("out.json"));
+    assert_eq!(run.dir.bytes("out.json"), stage.folder().bytes("out.json"));
     stage.check_again(&run.dir, "-", "last sync").unwrap();
-    assert_eq!(stage.asked("last sync again"), ["K"], "all but the failed one were in the journal");
+    assert_eq!(stage.requested("last sync again"), ["K"], "all but the failed one were in the journal");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_signal_before_the_rename_leaves_the_old_output_and_the_journal() {
     assert_eq!(run.log.code, Some(128 + 15), "{}", run.stderr);
     assert!(run.stderr.contains("nothing published; journal kept"), "{}", run.stderr);
     stage.check_left(&run.dir, End::Killed, &run.stderr).unwrap();
-    assert_eq!(run.dir.bytes("out.json"), stage.set().bytes("out.json"));
+    assert_eq!(run.dir.bytes("out.json"), stage.folder().bytes("out.json"));
     stage.check_again(&run.dir, "products.csv", "early").unwrap();
 }
 
@@ -133,7 +133,7 @@ fn a_signal_after_the_rename_lets_the_run_end_as_published() {
     }
     let stage = Stage::new(Kind::Over);
     let slow = Injection { call: "renameat".into(), nth: 0, what: "delay_exit=1000000", on: None };
-    let old = stage.set().bytes("out.json");
+    let old = stage.folder().bytes("out.json");
     let run = terminated(&stage, "late", &slow, |dir| dir.bytes("out.json") != old);
     assert_eq!(run.log.code, Some(stage.code), "{}", run.stderr);
     assert!(run.stderr.contains("wrote out.json"), "{}", run.stderr);

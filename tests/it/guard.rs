@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
-use crate::output_kit::{echoed, events, fetch, finished, keys, plain, said, skus};
+use crate::output_kit::{echoed, events, fetch, finished, keys, messages, plain, skus};
 use crate::support::{Ended, Reply, Run, ScriptedServer, Seen, WorkDir};
 
 /// An API under one address, whose answers change from night to night.
@@ -50,14 +50,14 @@ fn published(count: usize) -> (WorkDir, Api) {
     (dir, api)
 }
 
-/// The old file stands byte for byte, the new one beside it; nothing else is left to go on with.
+/// The old file is unchanged, the new one beside it; nothing else is left to resume.
 #[track_caller]
 fn expect_held(dir: &WorkDir, before: &str, ended: Ended, says: &[&str]) -> Ended {
     let ended = ended.expect_code(76);
     assert_eq!(dir.read("out.json"), before);
     assert!(dir.has("out.held.json"), "{:?}", dir.names());
     assert!(!dir.has("out.json.journal"), "the next run asks anew");
-    let text = said(&ended);
+    let text = messages(&ended);
     for word in says.iter().chain(&["held back", "mv out.held.json out.json", "--guard off"]) {
         assert!(text.contains(word), "{word}: {text}");
     }
@@ -66,7 +66,7 @@ fn expect_held(dir: &WorkDir, before: &str, ended: Ended, says: &[&str]) -> Ende
 }
 
 #[test]
-fn an_api_that_lies_replaces_nothing() {
+fn an_api_with_one_wrong_answer_for_all_replaces_nothing() {
     let lies: &[(&str, &[&str])] = &[
         ("{}", &["the same value for 20 of 20 SKUs, previously for 1 of 20", "SKU S0000: {}"]),
         ("{\"error\":\"down for maintenance\"}", &["previously for 1 of 20", "down for maintenance"]),
@@ -118,9 +118,9 @@ fn too_few_rows_end_the_run_before_its_first_request() {
     let server = ScriptedServer::echo();
     let ended = fetch(&dir, &server).args(["--limit", "3"]).finish().expect_code(76);
     assert!(
-        said(&ended).contains("out.json has 40 SKUs, but --limit allows only 3 rows"),
+        messages(&ended).contains("out.json has 40 SKUs, but --limit allows only 3 rows"),
         "{}",
-        said(&ended)
+        messages(&ended)
     );
     let plan = fetch(&dir, &server).args(["--limit", "3", "--dry-run"]).finish().expect_code(76);
     assert!(plan.stderr.contains("held back") && plan.stdout().contains("S0002"), "{}", plan.stdout());
@@ -142,7 +142,7 @@ fn too_few_rows_end_the_run_before_its_first_request() {
 }
 
 #[test]
-fn too_few_skus_are_found_at_the_end_where_they_could_not_be_told_before() {
+fn too_few_skus_are_found_at_the_end_where_they_could_not_be_counted_before() {
     let (dir, api) = published(40);
     let before = dir.read("out.json");
     // Through a pipe; and with rows enough, most of which repeat each other.
@@ -166,14 +166,14 @@ fn nothing_but_nulls_is_never_published_and_leaves_no_journal() {
         let lost = ScriptedServer::start(|_| Reply::status(404));
         let ended = fetch(&dir, &lost).args(["--null-on", "404"]).finish().expect_code(69);
         assert!(
-            said(&ended).contains("the API knows none of them: all 12 SKUs came as null"),
+            messages(&ended).contains("the API knows none of them: all 12 SKUs came as null"),
             "{}",
-            said(&ended)
+            messages(&ended)
         );
-        assert!(said(&ended).contains("is the path in --url right?"), "{}", said(&ended));
+        assert!(messages(&ended).contains("is the path in --url right?"), "{}", messages(&ended));
         let ended =
             fetch(&dir, &ScriptedServer::echo()).args(["--select", ".prise"]).finish().expect_code(69);
-        assert!(said(&ended).contains("does --select name a field"), "{}", said(&ended));
+        assert!(messages(&ended).contains("does --select name a field"), "{}", messages(&ended));
         let ended = fetch(&dir, &lost).args(["--null-on", "404", "--guard", "off"]).finish().expect_code(69);
         assert_eq!(finished(&ended)["journal_kept"], json!(false));
         let mut after = dir.names();
@@ -203,7 +203,7 @@ fn an_empty_object_replaces_no_sku_whatever_the_options() {
             let args = ["--min-success", "0", "--guard", "off", "--shape", shape];
             let ended = fetch(&dir, &failing).args(args).finish().expect_code(76);
             assert_eq!(dir.read("out.json"), before);
-            assert!(said(&ended).contains("rm out.json"), "{}", said(&ended));
+            assert!(messages(&ended).contains("rm out.json"), "{}", messages(&ended));
         }
         std::fs::remove_file(dir.path("out.json")).unwrap();
         let args = ["--min-success", "0", "--guard", "off"];
@@ -213,14 +213,14 @@ fn an_empty_object_replaces_no_sku_whatever_the_options() {
 }
 
 #[test]
-fn a_first_output_that_looks_wrong_is_published_with_a_warning() {
+fn a_suspicious_first_output_is_published_with_a_warning() {
     let dir = WorkDir::new();
     dir.write_skus(skus(12));
     let server = ScriptedServer::start(|_| Reply::json("{\"error\":\"x\"}"));
     let ended = fetch(&dir, &server).finish().expect_code(0);
-    assert!(said(&ended).contains("the same value for 12 of 12 SKUs"), "{}", said(&ended));
+    assert!(messages(&ended).contains("the same value for 12 of 12 SKUs"), "{}", messages(&ended));
     let ended = fetch(&dir, &server).finish().expect_code(0);
-    assert!(!said(&ended).contains("the same value"), "it was so before: {}", said(&ended));
+    assert!(!messages(&ended).contains("the same value"), "it was so before: {}", messages(&ended));
     let dir = WorkDir::new();
     dir.write_skus(skus(12));
     let ended = fetch(&dir, &ScriptedServer::echo()).finish().expect_code(0);
@@ -228,7 +228,7 @@ fn a_first_output_that_looks_wrong_is_published_with_a_warning() {
 }
 
 #[test]
-fn a_file_that_somebody_else_wrote_is_measured() {
+fn a_foreign_file_is_measured() {
     let each = |line: &dyn Fn(&str) -> String| skus(20).iter().map(|sku| line(sku)).collect::<Vec<_>>();
     let old = each(&|sku| format!("  \"{sku}\" : {{ \"n\" : \"{sku}\" }}")).join(",\n");
     let lines = each(&|sku| format!("{{\"key\":\"{sku}\",\"body\":\"{sku}\"}}\n")).concat();
@@ -247,7 +247,7 @@ fn a_file_that_somebody_else_wrote_is_measured() {
     dir.write_skus(skus(12));
     dir.write("out.json", "not JSON at all");
     let ended = fetch(&dir, &ScriptedServer::echo()).finish().expect_code(0);
-    assert!(said(&ended).contains("cannot be compared with out.json"), "{}", said(&ended));
+    assert!(messages(&ended).contains("cannot be compared with out.json"), "{}", messages(&ended));
 }
 
 #[test]
@@ -259,11 +259,11 @@ fn what_was_accepted_by_hand_is_what_the_next_run_is_compared_with() {
     std::fs::rename(dir.path("out.held.json"), dir.path("out.json")).unwrap();
     fetch(&dir, &api.server).finish().expect_code(0);
     let ended = fetch(&dir, api.mends()).finish().expect_code(0);
-    assert!(!said(&ended).contains("held"), "better is no reason: {}", said(&ended));
+    assert!(!messages(&ended).contains("held"), "better is no reason: {}", messages(&ended));
 }
 
 #[test]
-fn a_held_output_is_replaced_by_the_next_and_gone_after_a_good_night() {
+fn a_held_output_is_replaced_by_the_next_and_removed_after_a_good_run() {
     let (dir, api) = published(20);
     for body in ["{}", "[]"] {
         fetch(&dir, api.says_only(body)).finish().expect_code(76);
@@ -277,10 +277,10 @@ fn a_held_output_is_replaced_by_the_next_and_gone_after_a_good_night() {
 fn another_request_or_selection_is_compared_by_the_number_of_skus_alone() {
     let (dir, api) = published(20);
     let ended = fetch(&dir, &api.server).args(["--select", ".n > 0"]).finish().expect_code(0);
-    assert!(said(&ended).contains("only its number of SKUs was compared"), "{}", said(&ended));
+    assert!(messages(&ended).contains("only its number of SKUs was compared"), "{}", messages(&ended));
     let other = ScriptedServer::start(|_| Reply::json("{}"));
     let ended = fetch(&dir, &other).finish().expect_code(0);
-    assert!(said(&ended).contains("only its number of SKUs was compared"), "{}", said(&ended));
+    assert!(messages(&ended).contains("only its number of SKUs was compared"), "{}", messages(&ended));
     dir.write_skus(skus(5));
     fetch(&dir, &api.server).finish().expect_code(76);
 }
@@ -367,7 +367,7 @@ fn an_example_of_what_the_api_says_shows_no_secret() {
 }
 
 #[test]
-fn what_an_output_was_selected_from_is_compared_only_where_it_is_known() {
+fn the_profile_before_the_selection_is_compared_only_where_it_is_stored() {
     let (dir, api) = (WorkDir::new(), Api::good());
     dir.write_skus(skus(12));
     let select = ["--select", "{sku, error}"];
@@ -379,18 +379,18 @@ fn what_an_output_was_selected_from_is_compared_only_where_it_is_known() {
 }
 
 #[test]
-fn a_small_part_that_looks_wrong_is_merged_with_a_warning() {
+fn a_small_suspicious_part_is_merged_with_a_warning() {
     let (dir, api) = published(100);
     dir.write_skus(skus(20));
     let ended = fetch(&dir, api.says_only("{}")).args(["--merge"]).finish().expect_code(0);
     let says = "of what this run fetched, the same value for 20 of 20 SKUs";
-    assert!(said(&ended).contains(says), "{}", said(&ended));
+    assert!(messages(&ended).contains(says), "{}", messages(&ended));
     let ended = fetch(&dir, api.mends()).args(["--merge"]).finish().expect_code(0);
-    assert!(!said(&ended).contains("of what this run fetched"), "{}", said(&ended));
+    assert!(!messages(&ended).contains("of what this run fetched"), "{}", messages(&ended));
 }
 
 #[test]
-fn an_old_output_that_somebody_changes_during_the_run_is_not_written_over() {
+fn an_old_output_that_is_changed_during_the_run_is_not_overwritten() {
     for args in [&["--merge"][..], &["--changes", "changes.jsonl"]] {
         let (dir, _) = published(12);
         let path = dir.path("out.json");
@@ -400,7 +400,11 @@ fn an_old_output_that_somebody_changes_during_the_run_is_not_written_over() {
             Reply::echo(seen)
         });
         let ended = fetch(&dir, &server).args(args).finish().expect_code(75);
-        assert!(said(&ended).contains("out.json was changed while the run went on"), "{}", said(&ended));
+        assert!(
+            messages(&ended).contains("out.json was changed while the run went on"),
+            "{}",
+            messages(&ended)
+        );
         assert_eq!(dir.read("out.json"), "{\"S0000\":\"theirs\"}");
         assert!(dir.has("out.json.journal"));
         fetch(&dir, &server).args(args).finish().expect_code(0);

@@ -1,8 +1,8 @@
-//! HTTP/2 where TLS agrees on it, with as many requests in flight as were asked for.
+//! HTTP/2 where TLS agrees on it, with as many requests in flight as `--concurrency` says.
 
 use std::time::Duration;
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::tls::{Authority, Protocol};
 use crate::support::{Reply, ScriptedServer, WorkDir};
 
@@ -27,7 +27,7 @@ fn http2_is_spoken_where_tls_agrees_on_it_and_http1_where_it_does_not() {
     ] {
         let (dir, server) = setting(protocol, 30, Reply::echo);
         let args = ["--ca-cert", "ca.pem", "-c", "4", "-H", "X-Tag: a", "-H", "X-Tag: {sku}"];
-        asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+        run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
         assert_eq!(server.count(), 30);
         // Only HTTP/1.1 has a head in bytes.
         assert!(server.requests().iter().all(|seen| seen.head.is_empty() == is_http2), "{protocol:?}");
@@ -45,18 +45,20 @@ fn few_streams_a_connection_do_not_cap_what_is_in_flight() {
         let wait = Duration::from_millis(300);
         let (dir, server) =
             setting(Protocol::Http2 { streams }, 300, move |seen| Reply::echo(seen).wait(wait));
-        asking(&dir, &server.url("/p/{sku}"), ["--ca-cert", "ca.pem", "-c", "100"]).finish().expect_code(0);
+        run_with_url(&dir, &server.url("/p/{sku}"), ["--ca-cert", "ca.pem", "-c", "100"])
+            .finish()
+            .expect_code(0);
         assert_eq!((server.count(), server.max_in_flight()), (300, 100), "{streams} streams");
     }
 }
 
 #[test]
-fn a_stream_that_is_reset_is_retried_and_the_others_live_on() {
+fn a_stream_that_is_reset_is_retried_and_the_others_continue() {
     let (dir, server) = setting(Protocol::Http2 { streams: 100 }, 40, |seen| match seen.sku.as_str() {
         "7" | "8" if seen.attempt <= 2 => Reply::hang_up(),
         _ => Reply::echo(seen),
     });
-    asking(&dir, &server.url("/p/{sku}"), ["--ca-cert", "ca.pem", "-c", "8"]).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), ["--ca-cert", "ca.pem", "-c", "8"]).finish().expect_code(0);
     assert_eq!(server.count(), 44);
 }
 
@@ -67,7 +69,7 @@ fn compressed_answers_and_errors_read_the_same_over_http2() {
         "1" => Reply::status(404),
         _ => Reply::echo(seen).brotli(),
     });
-    asking(&dir, &server.url("/p/{sku}"), ["--ca-cert", "ca.pem"]).finish().expect_code(1);
+    run_with_url(&dir, &server.url("/p/{sku}"), ["--ca-cert", "ca.pem"]).finish().expect_code(1);
     let out = dir.read("out.json");
     assert!(
         out.contains("\"0\":{\"sku\":\"0\"")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::WorkDir;
 use crate::support::frames::{
     BODY, CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameServer, Frames, HEADERS, INITIAL_WINDOW_SIZE,
@@ -31,7 +31,7 @@ fn setting<F: Future<Output = Option<()>> + 'static>(
 
 fn run(dir: &WorkDir, server: &FrameServer, args: &str) -> Ended {
     let args = ["--ca-cert", "ca.pem", "--shape", "record"].into_iter().chain(args.split_whitespace());
-    asking(dir, &server.url("/p/{sku}"), args).finish()
+    run_with_url(dir, &server.url("/p/{sku}"), args).finish()
 }
 
 /// So many good answers, each after so many attempts.
@@ -43,7 +43,7 @@ fn expect(dir: &WorkDir, skus: usize, attempts: usize) {
 }
 
 #[test]
-fn a_server_that_never_sends_its_settings_is_asked_all_the_same() {
+fn a_server_that_never_sends_its_settings_gets_requests_nevertheless() {
     let (dir, server) = setting(20, |_, mut frames| async move { frames.answer_all().await });
     run(&dir, &server, "-c 1 --retries 0 --timeout 10s").expect_code(0);
     expect(&dir, 20, 1);
@@ -51,7 +51,7 @@ fn a_server_that_never_sends_its_settings_is_asked_all_the_same() {
 }
 
 #[test]
-fn settings_that_come_late_are_waited_for() {
+fn requests_wait_for_settings_that_arrive_late() {
     let (dir, server) = setting(4, |_, mut frames| async move {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let streams = [(MAX_CONCURRENT_STREAMS, 1)];
@@ -137,7 +137,7 @@ fn a_connection_on_which_a_request_waits_in_vain_is_left() {
 }
 
 #[test]
-fn a_connection_that_is_silent_in_the_middle_of_a_body_is_left() {
+fn a_connection_that_is_silent_in_the_middle_of_a_body_is_abandoned() {
     let (dir, server) = setting(6, |n, mut frames| async move {
         frames.settings(&[]).await?;
         if n > 1 {
@@ -180,8 +180,8 @@ fn a_slow_stream_does_not_end_a_connection_on_which_others_are_answered() {
 }
 
 #[test]
-fn what_a_server_that_goes_away_did_not_look_at_costs_no_attempt() {
-    // Before anything was asked; with a request that it looked at no more; with one that it still answers.
+fn what_a_closing_server_did_not_process_costs_no_attempt() {
+    // Before any request; with a request that it did not process; with one that it still answers.
     for phase in [0, 1, 2] {
         let (dir, server) = setting(30, move |n, mut frames| async move {
             frames.settings(&[]).await?;
@@ -201,7 +201,7 @@ fn what_a_server_that_goes_away_did_not_look_at_costs_no_attempt() {
             }
             frames.be_silent().await
         });
-        // Where nothing was asked yet, who looks for a connection may find that it is over.
+        // Without a request so far, the next one may find that the connection is closed.
         let retries = if phase == 0 { "1" } else { "0" };
         run(&dir, &server, &format!("-c 1 --timeout 5s --retries {retries}")).expect_code(0);
         if phase > 0 {
@@ -256,7 +256,7 @@ fn a_connection_that_is_closed_while_it_rests_costs_no_attempt_and_a_new_one_tha
 }
 
 #[test]
-fn a_server_that_refuses_every_stream_is_asked_no_more_than_the_retries_allow() {
+fn a_server_that_refuses_every_stream_gets_no_more_requests_than_the_retries_allow() {
     for reason in [REFUSED_STREAM, ENHANCE_YOUR_CALM] {
         let (dir, server) = setting(3, move |_, mut frames| async move {
             frames.settings(&[]).await?;

@@ -1,4 +1,4 @@
-//! Every way a CSV may be written is read as the person meant it: which rows are asked for, under which
+//! Every way a CSV may be written is read as the person meant it: which rows are requested, under which
 //! keys, from which line.
 
 use std::io::Write;
@@ -22,7 +22,7 @@ pub fn keys(output: &str) -> Vec<String> {
     output.lines().filter(|line| line.starts_with('"')).map(line).collect()
 }
 
-/// Fetches what stands in a file and gives how that ended, with its keys.
+/// Fetches the rows of a file, and returns how the run ended and its keys.
 #[track_caller]
 fn fetch(content: impl AsRef<[u8]>, args: &[&str]) -> (Ended, Vec<String>) {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
@@ -31,12 +31,12 @@ fn fetch(content: impl AsRef<[u8]>, args: &[&str]) -> (Ended, Vec<String>) {
     let base = ["products.csv", "-o", "out.json", "--min-success", "0", "-u", &url];
     let ended = Run::new(&dir).args(base).args(args).finish();
     let keys = if dir.has("out.json") { keys(&dir.read("out.json")) } else { Vec::new() };
-    // Sorted both: answers come in any order.
-    let mut asked: Vec<_> = server.requests().iter().map(|seen| seen.sku.clone()).collect();
+    // Both sorted: answers arrive in any order.
+    let mut requested: Vec<_> = server.requests().iter().map(|seen| seen.sku.clone()).collect();
     let mut kept = keys.clone();
-    asked.sort();
+    requested.sort();
     kept.sort();
-    assert_eq!(asked, kept, "{}", ended.stderr);
+    assert_eq!(requested, kept, "{}", ended.stderr);
     (ended, keys)
 }
 
@@ -67,7 +67,7 @@ fn every_shape_of_csv_is_read_as_it_was_meant() {
 }
 
 #[test]
-fn gzip_and_zstd_are_known_by_content_and_not_by_name() {
+fn gzip_and_zstd_are_recognised_by_content_and_not_by_name() {
     let plain = all(fixture("quoted.csv"), &[]);
     for name in ["quoted.csv.gz", "quoted.csv.zst", "quoted-two-members.csv.gz"] {
         // Under the name products.csv.
@@ -82,7 +82,7 @@ fn gzip_and_zstd_are_known_by_content_and_not_by_name() {
 }
 
 #[test]
-fn compressed_input_comes_through_a_pipe_too() {
+fn compressed_input_is_read_from_a_pipe_too() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     let args = ["-", "-o", "-", "-u", &server.url("/{sku}")];
     for name in ["quoted.csv.gz", "quoted.csv.zst"] {
@@ -92,7 +92,7 @@ fn compressed_input_comes_through_a_pipe_too() {
 }
 
 #[test]
-fn a_named_pipe_is_read_once_and_as_it_comes() {
+fn a_named_pipe_is_read_once_while_it_is_written() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     let url = server.url("/{sku}");
     let run = Run::new(&dir).args(["pipe", "-o", "out.json", "-u", &url]);
@@ -104,12 +104,12 @@ fn a_named_pipe_is_read_once_and_as_it_comes() {
 #[test]
 fn a_sku_is_text_zeros_case_and_inner_spaces_stay() {
     let csv = "sku\n007\n7\nab\nAB\na b\n1e5\n+5\n0x1F\nnull\n\"\"\"q\"\"\"\né\n";
-    let asked = ["007", "7", "ab", "AB", "a b", "1e5", "+5", "0x1F", "null", "\"q\"", "é"];
-    assert_eq!(all(csv, &[]), asked);
+    let requested = ["007", "7", "ab", "AB", "a b", "1e5", "+5", "0x1F", "null", "\"q\"", "é"];
+    assert_eq!(all(csv, &[]), requested);
 }
 
 #[test]
-fn a_sku_that_a_spreadsheet_mangled_is_asked_for_as_it_stands_and_warned_about_once() {
+fn a_sku_that_a_spreadsheet_mangled_is_requested_as_written_and_warned_about_once() {
     let (ended, keys) = fetch(fixture("mangled.csv"), &[]);
     let ended = ended.expect_code(0);
     assert_eq!(keys, ["1.23E+12", " 0042 ", "42", "00043", "12\u{a0}34", "M-6"]);
@@ -120,7 +120,7 @@ fn a_sku_that_a_spreadsheet_mangled_is_asked_for_as_it_stands_and_warned_about_o
 }
 
 #[test]
-fn repeats_are_asked_once_and_those_that_would_differ_are_named_by_line() {
+fn repeats_are_requested_once_and_those_that_would_differ_are_named_by_line() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     dir.write("products.csv", fixture("repeats.csv"));
     let url = server.url("/{region}/{sku}");
@@ -177,10 +177,10 @@ pub fn finished(stderr: &str) -> Value {
 
 /// The five numbers, which must add up to the rows.
 #[track_caller]
-pub fn account(said: &Value) -> [u64; 5] {
-    let number = |name: &str| said[name].as_u64().unwrap_or_else(|| panic!("{name} in {said}"));
+pub fn outcome_counts(record: &Value) -> [u64; 5] {
+    let number = |name: &str| record[name].as_u64().unwrap_or_else(|| panic!("{name} in {record}"));
     let parts = ["fetched", "unchanged", "failed", "repeats", "deferred"].map(number);
-    assert_eq!(parts.iter().sum::<u64>(), number("rows"), "{said}");
+    assert_eq!(parts.iter().sum::<u64>(), number("rows"), "{record}");
     parts
 }
 
@@ -190,8 +190,12 @@ const ALL_KINDS: &[u8] = b"sku,name\nA,x\n\nB,x\nA,x\nGONE,x\nR\nR,a,b\nL,\xe9\n
 #[test]
 fn fetched_unchanged_failed_repeats_and_deferred_add_up_to_the_data_rows() {
     let script = Script::new().for_sku("GONE", [Reply::status(404)]).otherwise(|seen| {
-        let known = seen.header("if-none-match").is_some();
-        if known { Reply::bytes("").with_status(304) } else { Reply::echo(seen).header("ETag", "\"1\"") }
+        let is_conditional = seen.header("if-none-match").is_some();
+        if is_conditional {
+            Reply::bytes("").with_status(304)
+        } else {
+            Reply::echo(seen).header("ETag", "\"1\"")
+        }
     });
     let (server, dir) = (ScriptedServer::script(script), WorkDir::new());
     dir.write("products.csv", ALL_KINDS);
@@ -202,15 +206,15 @@ fn fetched_unchanged_failed_repeats_and_deferred_add_up_to_the_data_rows() {
         finished(&Run::new(&dir).args(base).args(args).finish().stderr)
     };
     let first = run(&[]);
-    assert_eq!(account(&first), [3, 0, 6, 2, 0]);
+    assert_eq!(outcome_counts(&first), [3, 0, 6, 2, 0]);
     assert_eq!((&first["rows"], &first["blanks"]), (&11.into(), &2.into()));
     // The failure file has the rows that failed, each once.
     let rows =
         csv::ReaderBuilder::new().from_path(dir.path("out.failed.csv")).unwrap().into_byte_records().count();
     assert_eq!(rows, 6);
     let second = run(&["--merge"]);
-    assert_eq!(account(&second), [0, 3, 6, 2, 0], "304 for what was there");
-    assert_eq!(account(&run(&["--limit", "5"])), [0, 2, 2, 1, 0]);
+    assert_eq!(outcome_counts(&second), [0, 3, 6, 2, 0], "304 for what was there");
+    assert_eq!(outcome_counts(&run(&["--limit", "5"])), [0, 2, 2, 1, 0]);
 }
 
 #[test]
@@ -222,15 +226,15 @@ fn rows_that_were_never_reached_are_deferred_and_still_add_up() {
     let args =
         ["products.csv", "-o", "out.json", "-u", &server.url("/{sku}"), "--log-format", "json", "-c", "2"];
     let ended = Run::new(&dir).args(args).finish().expect_code(77);
-    let said = finished(&ended.stderr);
-    let [fetched, _, _, _, deferred] = account(&said);
-    assert_eq!((fetched, &said["rows"]), (0, &5011.into()));
-    assert!(deferred > 4000, "{said}");
+    let record = finished(&ended.stderr);
+    let [fetched, _, _, _, deferred] = outcome_counts(&record);
+    assert_eq!((fetched, &record["rows"]), (0, &5011.into()));
+    assert!(deferred > 4000, "{record}");
 }
 
 #[test]
 fn a_gzip_bomb_of_rows_streams() {
-    // 20 million bytes of rows, of which three are asked for.
+    // 20 million bytes of rows, of which three are requested.
     let mut csv = b"sku,note\n".to_vec();
     (0..3).for_each(|n| writeln!(csv, "A{n},x").unwrap());
     (0..200_000).for_each(|_| writeln!(csv, "A0,{}", "y".repeat(96)).unwrap());

@@ -27,7 +27,7 @@ fn csv(skus: impl IntoIterator<Item = usize>) -> String {
     skus.into_iter().fold("sku,note,kind\n".to_owned(), |text, n| text + &row(n))
 }
 
-/// A server that is slow until it is told otherwise.
+/// A server that is slow until it is switched to fast.
 struct Slow {
     server: ScriptedServer,
     is_fast: Arc<AtomicBool>,
@@ -59,7 +59,7 @@ impl Slow {
         run.wait()
     }
 
-    /// No other SKU was asked for than these.
+    /// No other SKU than these was requested.
     #[track_caller]
     fn asked_for_none_but(&self, skus: impl IntoIterator<Item = usize>) {
         let known: HashSet<String> = skus.into_iter().map(sku).collect();
@@ -111,10 +111,13 @@ fn bytes_that_are_not_those_surveyed_end_the_run_with_65_and_nothing_is_publishe
                 slow.asked_for_none_but(0..ROWS);
                 // Written anew, it goes on from the journal.
                 rewrite(&dir, whole);
-                let asked = slow.server.count();
+                let requested = slow.server.count();
                 slow.run(&dir, &[]).finish().expect_code(0);
                 assert_eq!(keys(&dir.read("out.json")), (0..ROWS).map(sku).collect::<Vec<_>>(), "{name}");
-                assert!(asked > 0 && slow.server.count() <= ROWS, "{name}: no answer was asked for twice");
+                assert!(
+                    requested > 0 && slow.server.count() <= ROWS,
+                    "{name}: no answer was asked for twice"
+                );
             });
         }
     });
@@ -135,7 +138,7 @@ fn of_a_packed_input_the_packed_bytes_are_compared() {
 }
 
 #[test]
-fn what_is_appended_is_left_to_the_next_run_with_a_word() {
+fn what_is_appended_is_left_to_the_next_run_with_a_note() {
     let (slow, dir) = (Slow::new(), WorkDir::new());
     rewrite(&dir, csv(0..ROWS));
     let ended = slow.fetch(&dir, &[], || append(&dir, "products.csv", "LATE,x,y\n")).expect_code(0);

@@ -16,7 +16,7 @@ fn refused(content: impl AsRef<[u8]>, args: &[&str]) -> String {
     let ended = Run::new(&dir).args(base).args(args).finish().expect_code(65);
     assert_eq!((server.connections(), dir.read("out.json").as_str()), (0, "old"), "{}", ended.stderr);
     assert!(!dir.has("out.json.journal") && !dir.has("out.failed.csv"), "{:?}", dir.names());
-    assert!(ended.said().starts_with("error: in.csv"), "{}", ended.stderr);
+    assert!(ended.stderr_after_header().starts_with("error: in.csv"), "{}", ended.stderr);
     assert!(ended.stderr.contains("\n  hint: "), "{}", ended.stderr);
     ended.stderr
 }
@@ -53,7 +53,7 @@ fn a_quote_that_never_closes_is_named_by_the_line_where_it_opens_and_no_request_
 }
 
 #[test]
-fn what_lies_behind_the_limit_is_not_looked_at() {
+fn rows_after_the_limit_are_not_checked() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     dir.write("in.csv", fixture("unclosed-quote.csv"));
     let args = ["in.csv", "-o", "out.json", "--limit", "1", "-u", &server.url("/{sku}")];
@@ -62,7 +62,7 @@ fn what_lies_behind_the_limit_is_not_looked_at() {
 }
 
 #[test]
-fn a_quote_that_the_next_quote_closes_is_named_too_and_swallows_no_row_in_silence() {
+fn a_quote_that_the_next_quote_closes_is_named_too_and_loses_no_row_unreported() {
     let csv = "sku,name\nA,x\nB,\"open\nC,x\nD,\"quoted\"\nE,x\n";
     says(&refused(csv, &[]), &["in.csv, line 3: the quote", "runs on into line 5"]);
 }
@@ -94,7 +94,7 @@ fn a_header_in_latin1_is_refused_with_the_command_that_converts_it() {
 }
 
 #[test]
-fn latin1_in_a_row_fails_that_row_with_its_line_and_a_word_on_how_to_convert() {
+fn latin1_in_a_row_fails_that_row_with_its_line_and_a_hint_on_how_to_convert() {
     let (ended, failed) = partly(fixture("latin1.csv"), &["L-1", "L-3"], &[]);
     says(&ended.stderr, &["line 3, SKU L-2: ", "line 5", "iconv -f WINDOWS-1252 -t UTF-8", "2 bad rows"]);
     // The row keeps its bytes.
@@ -113,7 +113,7 @@ fn ragged_rows_fail_with_their_lines_and_the_others_are_fetched() {
 }
 
 #[test]
-fn a_failure_file_with_damaged_rows_goes_in_again_and_comes_out_the_same() {
+fn a_failure_file_with_damaged_rows_gives_the_same_file_again() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     for name in ["ragged.csv", "latin1.csv", "nul.csv", "refused.csv"] {
         dir.write("in.csv", fixture(name));
@@ -134,7 +134,7 @@ fn a_failure_file_with_damaged_rows_goes_in_again_and_comes_out_the_same() {
 }
 
 #[test]
-fn a_nul_in_a_key_fails_that_row_and_one_elsewhere_harms_nobody() {
+fn a_nul_in_a_key_fails_that_row_and_one_elsewhere_is_harmless() {
     let (ended, _) = partly(fixture("nul.csv"), &["N-1"], &[]);
     says(&ended.stderr, &["line 3", "control character (U+0000)"]);
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
@@ -143,7 +143,7 @@ fn a_nul_in_a_key_fails_that_row_and_one_elsewhere_harms_nobody() {
 }
 
 #[test]
-fn skus_that_may_not_be_asked_for_fail_with_their_lines_and_without_a_request() {
+fn skus_that_may_not_be_requested_fail_with_their_lines_and_without_a_request() {
     let good = "Y".repeat(256);
     let (ended, failed) = partly(fixture("refused.csv"), &[&good, "OK-1"], &[]);
     says(
@@ -174,7 +174,7 @@ fn a_file_of_failed_rows_alone_is_no_file_without_rows() {
 }
 
 #[test]
-fn a_column_that_stands_there_twice_matters_only_where_it_is_used() {
+fn a_column_that_occurs_twice_matters_only_where_it_is_used() {
     let stderr = refused(fixture("same-column-twice.csv"), &[]);
     says(&stderr, &["in.csv, line 1: several columns could be the key: `sku` (column 1), `sku` (column 3)"]);
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());

@@ -1,9 +1,9 @@
-//! Standard input: rows are asked for as they arrive, and it is checked as it streams.
+//! Standard input: rows are requested as they arrive, and it is checked as it streams.
 
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::input::{account, finished, fixture, keys};
+use crate::input::{finished, fixture, keys, outcome_counts};
 use crate::support::run::Ongoing;
 use crate::support::{Reply, Run, ScriptedServer, WorkDir, encode};
 
@@ -13,7 +13,7 @@ fn start(dir: &WorkDir, server: &ScriptedServer, args: &[&str]) -> Ongoing {
 }
 
 #[test]
-fn rows_of_a_slow_pipe_are_asked_for_as_they_arrive() {
+fn rows_of_a_slow_pipe_are_requested_as_they_arrive() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     let mut run = start(&dir, &server, &[]);
     run.feed("sku,name\nA,x\n");
@@ -30,7 +30,7 @@ fn rows_of_a_slow_pipe_are_asked_for_as_they_arrive() {
 }
 
 #[test]
-fn the_first_row_is_asked_for_while_the_second_is_still_unknown_also_without_a_header() {
+fn the_first_row_is_requested_before_the_second_has_arrived_also_without_a_header() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     let mut run = start(&dir, &server, &["--no-headers"]);
     run.feed("A\n");
@@ -39,14 +39,14 @@ fn the_first_row_is_asked_for_while_the_second_is_still_unknown_also_without_a_h
 }
 
 #[test]
-fn input_that_comes_byte_by_byte_is_the_same_input() {
+fn input_that_arrives_byte_by_byte_is_the_same_input() {
     for name in ["crlf-bom.csv", "sep-line.csv", "mixed-line-ends.csv", "quoted.csv.gz", "quoted.csv.zst"] {
         let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
         let content = fixture(name);
         let mut run = start(&dir, &server, &[]);
         for (n, byte) in content.iter().enumerate() {
             run.feed([*byte]);
-            // At first, where marks and magic numbers stand, every byte is to be a read of its own.
+            // At the start, where marks and magic numbers are, every byte is a read of its own.
             if n < 8 {
                 std::thread::sleep(Duration::from_millis(3));
             }
@@ -138,7 +138,7 @@ fn limit_ends_a_stream_that_goes_on() {
 }
 
 #[test]
-fn a_pipe_that_never_says_a_word_is_left_when_max_time_is_over() {
+fn a_silent_pipe_is_abandoned_when_max_time_is_over() {
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     for args in [&["-"][..], &["tune", "-"]] {
         let mut run = Run::new(&dir)
@@ -164,6 +164,6 @@ fn the_numbers_of_a_stream_add_up_to_its_rows() {
     );
     let mut run = start(&dir, &server, &["--log-format", "json"]);
     run.feed("sku,name\nA,x\n\nA,y\nGONE,x\nR\nB,x\n..,x\nC,x\nD,x\n");
-    let said = finished(&run.wait().expect_code(1).stderr);
-    assert_eq!((account(&said), &said["rows"]), ([4, 0, 3, 1, 0], &8.into()));
+    let record = finished(&run.wait().expect_code(1).stderr);
+    assert_eq!((outcome_counts(&record), &record["rows"]), ([4, 0, 3, 1, 0], &8.into()));
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::faults::strace;
 use crate::output_files::bound_by_permissions;
-use crate::output_kit::{echoed, fetch, fetch_to, finished, plain, said, skus};
+use crate::output_kit::{echoed, fetch, fetch_to, finished, messages, plain, skus};
 use crate::support::{Ended, Reply, Run, ScriptedServer, WorkDir};
 
 const OLD: &str = "{\n\"OLD\":1\n}\n";
@@ -29,7 +29,7 @@ fn a_limit_on_file_sizes_is_an_error_with_the_old_output_and_the_journal_kept() 
         let (dir, server) = shop(100);
         let run = fetch(&dir, &server).after_shell(&format!("ulimit -f {limit}"));
         let ended = run.finish().expect_code(74);
-        let text = said(&ended);
+        let text = messages(&ended);
         assert!(text.contains("File too large") && text.contains("ulimit -f"), "{limit}: {text}");
         assert_eq!(dir.read("out.json"), OLD, "{limit}");
         assert_eq!(dir.has("out.json.journal"), limit > 0, "{:?}", dir.names());
@@ -69,7 +69,7 @@ fn a_system_that_gives_no_thread_is_named_as_that() {
             continue;
         }
         let ended = ended.expect_code(74);
-        let text = said(&ended);
+        let text = messages(&ended);
         assert!(text.contains("cannot start") && text.contains("ulimit -u"), "{from}: {text}");
         assert!(!text.contains("folder") && !ended.stderr.contains("internal error"), "{from}: {text}");
         assert_eq!((server.count(), dir.read("out.json").as_str()), (0, OLD));
@@ -85,7 +85,7 @@ fn a_folder_for_temporary_files_that_cannot_be_used_is_named_with_its_variable()
     let file = dir.path("products.csv");
     for folder in [dir.path("absent"), shut, file, "/proc".into()] {
         let run = bound_by_permissions(fetch_to(&dir, &server, "-").env("TMPDIR", &folder));
-        let text = said(&run.finish().expect_code(73));
+        let text = messages(&run.finish().expect_code(73));
         let named = format!("cannot create a temporary file in {}", folder.display());
         assert!(text.contains(&named) && text.contains("set TMPDIR to a writable folder"), "{text}");
     }
@@ -95,7 +95,7 @@ fn a_folder_for_temporary_files_that_cannot_be_used_is_named_with_its_variable()
 }
 
 #[test]
-fn a_home_that_may_not_be_entered_has_no_config_file() {
+fn a_home_folder_without_permission_has_no_config_file() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(3));
     fs::create_dir_all(dir.path("home/.config/skufetch")).unwrap();
@@ -119,7 +119,7 @@ fn a_home_that_may_not_be_entered_has_no_config_file() {
 }
 
 #[test]
-fn a_config_file_that_is_there_and_cannot_be_read_is_an_error_wherever_it_lies() {
+fn a_config_file_that_exists_and_cannot_be_read_is_an_error_at_any_place() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(3));
     fs::create_dir_all(dir.path("home/.config/skufetch")).unwrap();
@@ -128,7 +128,7 @@ fn a_config_file_that_is_there_and_cannot_be_read_is_an_error_wherever_it_lies()
         fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
         let run = bound_by_permissions(fetch(&dir, &server).env("HOME", dir.path("home")));
         let ended = run.finish().expect_code(78);
-        assert!(said(&ended).contains(name), "{}", ended.stderr);
+        assert!(messages(&ended).contains(name), "{}", ended.stderr);
         fs::remove_file(path).unwrap();
     }
     fs::create_dir(dir.path("shut")).unwrap();

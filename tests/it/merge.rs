@@ -1,16 +1,16 @@
-//! Refresh: `--merge` starts from the output that is there, and asks only for what it must.
+//! Refresh: `--merge` starts from the output that is there, and requests only what it must.
 
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::output_kit::{
-    counts, echoed, fetch, fetch_to, finished, keys, members, plain, said, skus, without_times,
+    counts, echoed, fetch, fetch_to, finished, keys, members, messages, plain, skus, without_times,
 };
 use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir};
 
 #[test]
-fn the_inputs_order_comes_first_then_what_only_the_old_output_has_in_its_order() {
+fn the_rows_of_the_input_are_first_and_then_what_only_the_old_output_has_in_its_order() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write("out.json", "{\"z\":1.10,\"b\":\"old\",\"y\":[9007199254740993],\"a\":2}");
     dir.write_skus(["c", "b", "a"]);
@@ -22,7 +22,7 @@ fn the_inputs_order_comes_first_then_what_only_the_old_output_has_in_its_order()
 }
 
 #[test]
-fn without_merge_what_only_the_old_output_has_goes() {
+fn without_merge_what_only_the_old_output_has_is_removed() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write("out.json", "not even JSON");
     dir.write_skus(["a"]);
@@ -80,7 +80,7 @@ fn an_old_output_that_cannot_be_read_is_65_before_any_request() {
     for old in ["", "[1]", "{\"a\":1", "{\"a\":1}x", "{\"a\":1,}", "nonsense", "{\"a\":{\"b\":NaN}}"] {
         dir.write("out.json", old);
         let ended = fetch(&dir, &server).args(["--merge"]).finish().expect_code(65);
-        assert!(said(&ended).contains("out.json"), "{}", ended.stderr);
+        assert!(messages(&ended).contains("out.json"), "{}", ended.stderr);
         assert_eq!(dir.read("out.json"), old);
     }
     dir.write("out.jsonl", "{\"key\":\"a\",\"body\":1}\n{\"key\":2}\n");
@@ -139,7 +139,7 @@ fn max_age_leaves_alone_what_is_younger_in_both_shapes() {
         for (key, value) in members(&before) {
             assert!(text.contains(&format!("\"{key}\":{value}")), "{key} stands as it stood");
         }
-        // Their age is still known after a run that left them alone; and what is older is asked for.
+        // Their age is still recorded after a run that did not request them; and what is older is requested.
         let ended = run(&["--max-age", "1h"]).expect_code(0);
         assert_eq!((counts(&ended), server.count()), ([3, 0, 3, 0, 0, 0], 3));
         let ended = run(&["--max-age", "1ms"]).expect_code(0);
@@ -182,7 +182,7 @@ fn a_second_night_sends_conditional_requests_and_a_304_keeps_the_old_body() {
 }
 
 #[test]
-fn a_304_that_the_run_asked_for_is_unchanged_whatever_statuses_are_retried_or_stored_as_null() {
+fn a_304_to_a_conditional_request_is_unchanged_whatever_statuses_are_retried_or_stored_as_null() {
     for named in [["--retry-on", "+300-399"], ["--null-on", "304"], ["--null-on", "300-399"]] {
         for merge in [&["--merge"][..], &[]] {
             let (dir, server) = (WorkDir::new(), validating());
@@ -237,7 +237,7 @@ fn a_state_file_of_another_output_is_not_trusted() {
 }
 
 #[test]
-fn another_template_or_selection_asks_without_conditions() {
+fn another_template_or_selection_sends_no_conditional_requests() {
     let (dir, server) = (WorkDir::new(), validating());
     dir.write_skus(["a", "b"]);
     fetch(&dir, &server).finish().expect_code(0);
@@ -247,7 +247,7 @@ fn another_template_or_selection_asks_without_conditions() {
 }
 
 #[test]
-fn another_language_or_version_asks_without_conditions_and_keeps_nothing_of_the_other() {
+fn another_language_or_version_sends_no_conditional_requests_and_uses_nothing_of_the_other() {
     let server = ScriptedServer::start(|seen| {
         let tag = seen.header("Accept-Language").or_else(|| seen.header("Accept")).unwrap();
         // As a server that gives one ETag to the product, whatever the language.
@@ -274,7 +274,7 @@ fn another_language_or_version_asks_without_conditions_and_keeps_nothing_of_the_
 }
 
 #[test]
-fn a_304_that_nobody_asked_for_fails_its_sku() {
+fn a_304_to_an_unconditional_request_fails_its_sku() {
     let (dir, server) = (
         WorkDir::new(),
         ScriptedServer::script(Script::new().for_sku("a", [Reply::bytes("").with_status(304)])),
@@ -286,7 +286,7 @@ fn a_304_that_nobody_asked_for_fails_its_sku() {
 }
 
 #[test]
-fn unchanged_answers_of_an_interrupted_refresh_are_not_asked_for_again() {
+fn unchanged_answers_of_an_interrupted_refresh_are_not_requested_again() {
     let dir = WorkDir::new();
     let server = ScriptedServer::start(|seen| match (seen.header("If-None-Match"), seen.sku.as_str()) {
         (Some(_), "S0009") if seen.attempt < 3 => Reply::status(404),
@@ -327,7 +327,7 @@ fn lines_of_two_kinds_are_never_mixed() {
             let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
             dir.write_skus(["a", "b"]);
             fetch(&dir, &server).args(*before).finish().expect_code(0);
-            let (old, asked) = (dir.read("out.json"), server.count());
+            let (old, requested) = (dir.read("out.json"), server.count());
             dir.write_skus(["a"]);
             if before == now {
                 fetch(&dir, &server).args(*now).args(["--merge"]).finish().expect_code(0);
@@ -336,10 +336,10 @@ fn lines_of_two_kinds_are_never_mixed() {
             let plan =
                 fetch(&dir, &server).args(*now).args(["--merge", "--dry-run"]).finish().expect_code(65);
             let ended = fetch(&dir, &server).args(*now).args(["--merge"]).finish().expect_code(65);
-            assert!(said(&ended).contains("cannot merge with out.json: "), "{}", said(&ended));
-            assert!(said(&ended).ends_with(&said(&plan)), "{}", said(&plan));
-            assert_eq!((server.count(), dir.read("out.json")), (asked, old), "{before:?} {now:?}");
-            // Without the state file, shape and format are told by the lines themselves.
+            assert!(messages(&ended).contains("cannot merge with out.json: "), "{}", messages(&ended));
+            assert!(messages(&ended).ends_with(&messages(&plan)), "{}", messages(&plan));
+            assert_eq!((server.count(), dir.read("out.json")), (requested, old), "{before:?} {now:?}");
+            // Without the state file, shape and format are found from the lines themselves.
             std::fs::remove_file(dir.path("out.json.state")).unwrap();
             let is_seen =
                 [before, now].iter().any(|way| ["--shape", "--format"].contains(way.first().unwrap_or(&"")));
@@ -402,10 +402,10 @@ fn pruning_most_of_an_output_is_held_back_as_a_short_export_is() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(40));
     fetch(&dir, &server).finish().expect_code(0);
-    let (before, asked) = (dir.read("out.json"), server.count());
+    let (before, requested) = (dir.read("out.json"), server.count());
     dir.write_skus(skus(10));
     fetch(&dir, &server).args(["--merge", "--prune"]).finish().expect_code(76);
-    assert_eq!((dir.read("out.json"), server.count()), (before, asked));
+    assert_eq!((dir.read("out.json"), server.count()), (before, requested));
 }
 
 #[test]
@@ -414,7 +414,7 @@ fn nothing_is_pruned_while_a_damaged_row_may_be_any_sku() {
     dir.write("out.json", "{\"a\":1,\"b\":2,\"gone\":3}");
     let url = server.url("/p/{sku}");
     let args = ["products.csv", "-o", "out.json", "--merge", "--prune", "--min-success", "0", "--url", &url];
-    // A comma that moves the cells: `b` stands where the name belongs.
+    // A comma that moves the cells: `b` is where the name belongs.
     dir.write("products.csv", "name,sku,x\nn,a,1\nn,4,b,1\n");
     let ended = Run::new(&dir).args(args).finish().expect_code(1);
     assert!(ended.stderr.contains("--prune took nothing out"), "{}", ended.stderr);
@@ -426,7 +426,7 @@ fn nothing_is_pruned_while_a_damaged_row_may_be_any_sku() {
 }
 
 #[test]
-fn lines_whose_kind_cannot_be_told_are_merged_with_a_warning() {
+fn lines_of_an_unclear_kind_are_merged_with_a_warning() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     let skus = skus(20);
     dir.write_skus(&skus);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::output_kit::{counts, echoed, fetch, fetch_to, keys, members, said, skus};
+use crate::output_kit::{counts, echoed, fetch, fetch_to, keys, members, messages, skus};
 use crate::support::reply::echo_body;
 use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe};
 
@@ -25,7 +25,7 @@ fn the_output_is_one_object_with_a_line_a_sku_in_the_inputs_order() {
 }
 
 #[test]
-fn the_same_answers_give_the_same_bytes_at_any_concurrency_whatever_order_they_come_in() {
+fn the_same_answers_give_the_same_bytes_at_any_concurrency_and_in_any_order() {
     let skus = skus(150);
     let expected = echoed(skus.iter().filter(|sku| !sku.ends_with('7')));
     for (seed, concurrency) in [(1, "1"), (2, "3"), (3, "16"), (4, "64"), (5, "150"), (6, "auto")] {
@@ -149,19 +149,19 @@ fn nothing_of_an_incomplete_run_reaches_standard_output_and_no_journal_is_spoken
     assert_eq!(ended.stdout(), "");
     let summary = crate::output_kit::finished(&ended);
     assert_eq!(summary["journal_kept"], false);
-    assert!(!said(&ended).contains("journal"), "there is none: {}", said(&ended));
+    assert!(!messages(&ended).contains("journal"), "there is none: {}", messages(&ended));
 }
 
 #[test]
-fn a_closed_standard_output_is_told_as_74_and_is_no_crash() {
+fn a_closed_standard_output_exits_74_and_is_no_crash() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(300));
     let ended = fetch_to(&dir, &server, "-").stdout(closed_pipe()).finish().expect_code(74);
-    assert!(said(&ended).contains("standard output"), "{}", ended.stderr);
+    assert!(messages(&ended).contains("standard output"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("panicked"));
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let ended = fetch_to(&dir, &server, "-").stdout(full).finish().expect_code(74);
-    assert!(said(&ended).contains("standard output"), "{}", ended.stderr);
+    assert!(messages(&ended).contains("standard output"), "{}", ended.stderr);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_closed_standard_error_is_no_crash() {
 }
 
 #[test]
-fn below_min_success_nothing_is_published_and_the_old_output_stands_byte_for_byte() {
+fn below_min_success_nothing_is_published_and_the_old_output_is_unchanged() {
     let dir = WorkDir::new();
     let skus = skus(10);
     dir.write_skus(&skus);
@@ -192,8 +192,8 @@ fn below_min_success_nothing_is_published_and_the_old_output_stands_byte_for_byt
     assert_eq!(counts(&ended), [10, 4, 0, 6, 0, 0]);
     assert_eq!(dir.read("out.json"), "the old one, whatever it is");
     assert!(dir.has("out.json.journal") && dir.has("out.failed.csv"));
-    assert!(said(&ended).contains("--min-success 50"), "{}", ended.stderr);
-    // Exactly half is enough; and what was answered is not asked for again.
+    assert!(messages(&ended).contains("--min-success 50"), "{}", ended.stderr);
+    // Exactly half is enough; and what was answered is not requested again.
     let ended = fetch(&dir, &server).finish().expect_code(1);
     assert_eq!((counts(&ended), server.count()), ([10, 5, 0, 5, 0, 0], 16));
     assert_eq!(keys(&dir.read("out.json")), skus[5..]);

@@ -1,4 +1,4 @@
-//! `out.failed.csv`: the failed rows as they stood, which are themselves an input.
+//! `out.failed.csv`: the failed rows as they were, which are themselves an input.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn without(skus: &[&str]) -> ScriptedServer {
 }
 
 #[test]
-fn failed_rows_stand_as_they_stood_with_why_and_the_header() {
+fn failed_rows_are_written_as_they_were_with_the_reason_and_the_header() {
     let dir = WorkDir::new();
     dir.write(
         "products.csv",
@@ -166,7 +166,7 @@ fn a_failure_file_that_is_only_half_done_stays_as_it_is() {
 }
 
 #[test]
-fn an_old_failure_file_goes_when_nothing_failed() {
+fn an_old_failure_file_is_removed_when_nothing_failed() {
     let dir = WorkDir::new();
     dir.write_skus(skus(3));
     fetch(&dir, &without(&["S0001"])).finish().expect_code(1);
@@ -176,7 +176,7 @@ fn an_old_failure_file_goes_when_nothing_failed() {
 }
 
 #[test]
-fn a_cell_that_a_spreadsheet_would_run_is_guarded_and_goes_back_in_unchanged() {
+fn a_cell_that_a_spreadsheet_would_run_is_guarded_and_is_read_again_unchanged() {
     let dir = WorkDir::new();
     let cells = ["=1+1", "+49", "-5", "@SUM(A1)", "'=2", "''-3", "'plain", "plain"];
     let rows: Vec<_> = cells.iter().map(|cell| format!("{cell},{cell}\n")).collect();
@@ -190,7 +190,7 @@ fn a_cell_that_a_spreadsheet_would_run_is_guarded_and_goes_back_in_unchanged() {
             assert!(!cell.starts_with(['=', '+', '-', '@']), "{line}");
         }
     }
-    // Failed twice over, it is the same file; then each is asked for by its own name.
+    // Failed a second time, it is the same file; then each is requested by its own name.
     let again = |server: &ScriptedServer| {
         let url = server.url("/{=name}/{sku}");
         Run::new(&dir)
@@ -203,11 +203,11 @@ fn a_cell_that_a_spreadsheet_would_run_is_guarded_and_goes_back_in_unchanged() {
     let server = ScriptedServer::echo();
     let ended = again(&server).expect_code(0);
     assert_eq!(counts(&ended)[1], 8);
-    let mut asked: Vec<_> = server.requests().iter().map(|seen| seen.segments()).collect();
-    asked.sort();
+    let mut requested: Vec<_> = server.requests().iter().map(|seen| seen.segments()).collect();
+    requested.sort();
     let mut wanted = cells.map(|cell| vec![cell.as_bytes().to_vec(); 2]).to_vec();
     wanted.sort();
-    assert_eq!(asked, wanted);
+    assert_eq!(requested, wanted);
     assert_eq!(keys(&dir.read("two.json")), cells);
 }
 
@@ -290,7 +290,7 @@ fn the_failure_file_is_written_at_every_end_that_had_failures() {
         "S0030" => Reply::retry_after(429, "3600"),
         _ => Reply::echo(seen).wait(Duration::from_millis(40)),
     });
-    // A server that asks for more quiet than is granted, a signal, the end of the time.
+    // A server that demands a longer wait than is allowed, a signal, the end of the time.
     let ended = fetch(&dir, &server).args(["-c", "1"]).finish().expect_code(75);
     assert_eq!(counts(&ended)[3], 1);
     let run = |more: &[&str]| {
@@ -320,7 +320,7 @@ fn rows_without_a_key_do_not_count_for_min_success() {
     let ended = run(1);
     assert!(ended.stderr.contains("2 fetched, 20 failed"), "{}", ended.stderr);
     assert_eq!(dir.read("out.json").lines().count(), 4);
-    // Other rows that may not be asked for do.
+    // Other rows that may not be requested do.
     dir.write("products.csv", format!("name,sku\n{}a,A\nb,B\n", "x,..\n".repeat(20)));
     assert!(run(69).stderr.contains("min-success"));
 }

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use crate::output_kit::{echoed, fetch, fetch_to, mode, said, skus};
+use crate::output_kit::{echoed, fetch, fetch_to, messages, mode, skus};
 use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir};
 
 /// As root, permissions bind a program only without its privileges.
@@ -92,7 +92,7 @@ fn a_place_that_cannot_hold_the_output_is_73_before_any_request() {
 }
 
 #[test]
-fn a_pipe_a_device_and_standard_output_by_its_path_are_73_with_the_word_on_what_to_write() {
+fn a_pipe_a_device_and_standard_output_by_its_path_are_73_with_a_hint() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(["1"]);
     let made = std::process::Command::new("mkfifo").arg(dir.path("pipe")).status().unwrap();
@@ -112,7 +112,7 @@ fn a_folder_that_may_not_be_written_to_is_73_before_any_request() {
     dir.write("shut/out.json", "old");
     fs::set_permissions(dir.path("shut"), Permissions::from_mode(0o555)).unwrap();
     let ended = bound_by_permissions(fetch_to(&dir, &server, "shut/out.json")).finish().expect_code(73);
-    assert!(said(&ended).contains("shut/out.json"), "{}", ended.stderr);
+    assert!(messages(&ended).contains("shut/out.json"), "{}", ended.stderr);
     assert_eq!((server.count(), dir.read("shut/out.json").as_str()), (0, "old"));
     fs::set_permissions(dir.path("shut"), Permissions::from_mode(0o755)).unwrap();
     bound_by_permissions(fetch_to(&dir, &server, "shut/out.json")).finish().expect_code(0);

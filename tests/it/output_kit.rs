@@ -35,7 +35,7 @@ pub fn echoed<S: AsRef<str>>(skus: impl IntoIterator<Item = S>) -> String {
     format!("{{\n{}\n}}\n", lines.join(",\n"))
 }
 
-/// The events that a run told as JSON lines.
+/// The events that a run logged as JSON lines.
 #[track_caller]
 pub fn events(ended: &Ended) -> Vec<Value> {
     let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -68,7 +68,7 @@ pub fn counts(ended: &Ended) -> [u64; 6] {
 
 /// What was said, all in one text.
 #[track_caller]
-pub fn said(ended: &Ended) -> String {
+pub fn messages(ended: &Ended) -> String {
     let events = events(ended);
     let words = events.iter().flat_map(|event| [&event["message"], &event["hint"]]);
     words.filter_map(Value::as_str).collect::<Vec<_>>().join("\n")

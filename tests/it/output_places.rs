@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::faults::strace;
-use crate::output_kit::{echoed, fetch, fetch_to, mode, said, skus};
+use crate::output_kit::{echoed, fetch, fetch_to, messages, mode, skus};
 use crate::support::{Reply, Run, ScriptedServer, WorkDir};
 
 /// A shop whose output is there already, with this mode.
@@ -18,7 +18,7 @@ fn shop(mode: u32) -> (WorkDir, ScriptedServer) {
     (dir, ScriptedServer::echo())
 }
 
-/// Nothing was asked for, and nothing is left but the lock.
+/// Nothing was requested, and only the lock is left.
 #[track_caller]
 fn untouched(dir: &WorkDir, server: &ScriptedServer) {
     assert_eq!((server.count(), dir.read("out.json").as_str()), (0, "{\n\"OLD\":1\n}\n"));
@@ -57,7 +57,7 @@ fn a_file_that_is_a_mount_point_is_73_before_any_request_and_says_what_to_mount(
         }
         let Some(run) = with_mounted(fetch(&dir, &server).args(args), name) else { return };
         let ended = run.finish().expect_code(73);
-        let text = said(&ended);
+        let text = messages(&ended);
         assert!(text.contains(&format!("{name}: it is a mount point of its own")), "{text}");
         assert!(
             text.contains(&format!("mount the folder that contains {name} instead of the file itself")),
@@ -74,7 +74,7 @@ fn a_symbolic_link_to_a_mount_point_is_found_too_and_an_input_may_be_one() {
     dir.write("real.json", "");
     std::os::unix::fs::symlink("real.json", dir.path("link.json")).unwrap();
     let Some(run) = with_mounted(fetch_to(&dir, &server, "link.json"), "real.json") else { return };
-    assert!(said(&run.finish().expect_code(73)).contains("link.json: it is a mount point"));
+    assert!(messages(&run.finish().expect_code(73)).contains("link.json: it is a mount point"));
     fs::copy(dir.path("products.csv"), dir.path("mounted")).unwrap();
     let run = with_mounted(fetch(&dir, &server), "products.csv").unwrap();
     run.finish().expect_code(0);
@@ -99,7 +99,7 @@ fn what_the_file_system_refuses_of_publishing_is_found_by_a_trial() {
         let (dir, server) = shop(0o666);
         let run = fetch(&dir, &server).after_shell("umask 022").under(strace::failing(calls, error, 1));
         let ended = run.finish().expect_code(73);
-        let text = said(&ended);
+        let text = messages(&ended);
         assert!(words.iter().all(|word| text.contains(word)), "{calls} {error}: {text}");
         untouched(&dir, &server);
     }
@@ -125,7 +125,7 @@ fn the_place_of_a_report_is_tried_as_well() {
     }
     let (dir, server) = shop(0o640);
     let run = fetch(&dir, &server).args(["--report", "r.json"]).under(strace::failing("fsync", "EIO", 1));
-    assert!(said(&run.finish().expect_code(73)).contains("cannot sync r.json"));
+    assert!(messages(&run.finish().expect_code(73)).contains("cannot sync r.json"));
     untouched(&dir, &server);
 }
 
@@ -146,7 +146,7 @@ fn a_file_of_another_user_in_a_folder_like_tmp_is_73_before_any_request() {
         return;
     }
     let ended = ended.expect_code(73);
-    assert!(said(&ended).contains("belongs to another user"), "{}", ended.stderr);
+    assert!(messages(&ended).contains("belongs to another user"), "{}", ended.stderr);
     untouched(&dir, &server);
 }
 
@@ -192,7 +192,7 @@ fn a_link_that_leads_elsewhere_at_the_end_publishes_nothing() {
 }
 
 #[test]
-fn no_file_may_take_the_name_of_a_journal_that_was_set_aside() {
+fn no_file_may_have_the_name_of_a_journal_that_was_set_aside() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(["1"]);
     for option in ["--changes", "--failed"] {

@@ -9,7 +9,7 @@ use crate::output_kit::{counts, fetch, fetch_to, keys, skus, without_times};
 use crate::support::reply::echo_body;
 use crate::support::{Reply, Script, ScriptedServer, WorkDir};
 
-/// What Python reads from an output, told as one JSON object again.
+/// What Python reads from an output, written as one JSON object again.
 fn by_python(dir: &WorkDir, name: &str) -> Value {
     let script = "
 import json, sys
@@ -156,8 +156,8 @@ fn whatever_was_answered_the_output_parses_in_serde_json_python_jq_and_node() {
             println!("skipped: there is no {reader}");
             continue;
         };
-        let said = String::from_utf8_lossy(&out.stdout).trim().to_owned();
-        assert_eq!(said, wanted.to_string(), "{reader}: {}", String::from_utf8_lossy(&out.stderr));
+        let printed = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+        assert_eq!(printed, wanted.to_string(), "{reader}: {}", String::from_utf8_lossy(&out.stderr));
     }
 }
 

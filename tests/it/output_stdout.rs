@@ -1,5 +1,5 @@
 //! Standard output and standard error that are closed, full, read-only or left by their reader: answers that would be
-//! lost are not asked for, and nothing that is said goes anywhere else.
+//! lost are not requested, and no message is written anywhere else.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,7 +19,7 @@ const DEAD: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn answers_that_no_standard_output_would_take_are_not_asked_for() {
+fn nothing_is_requested_where_standard_output_accepts_nothing() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(3));
     for (first, said) in DEAD {
@@ -50,7 +50,7 @@ fn the_null_device_and_a_file_are_standard_outputs_like_any_other() {
 }
 
 #[test]
-fn a_text_that_cannot_be_written_is_disk_trouble_and_one_that_nobody_wants_is_none() {
+fn a_text_that_cannot_be_written_is_a_disk_error_and_an_unread_one_is_none() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(3));
     let url = server.url("/{sku}");
@@ -72,7 +72,7 @@ fn a_text_that_cannot_be_written_is_disk_trouble_and_one_that_nobody_wants_is_no
 }
 
 #[test]
-fn what_is_said_to_a_closed_descriptor_goes_into_no_file() {
+fn messages_to_a_closed_descriptor_are_written_to_no_file() {
     for first in ["exec 2>&-", "exec >&-", "exec >&- 2>&-", "exec <&- >&- 2>&-", "exec 2</dev/null"] {
         let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
         dir.write_skus(skus(3));

@@ -5,11 +5,11 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::output_kit::plain;
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::{Reply, Run, ScriptedServer, WorkDir};
 
 /// The server's descriptors are the test's own.
-fn room_for_sockets() {
+fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).unwrap();
@@ -22,12 +22,12 @@ fn skus(count: usize) -> WorkDir {
 }
 
 #[test]
-fn never_more_are_in_flight_than_asked_for_and_as_many_where_there_is_work() {
+fn never_more_are_in_flight_than_the_limit_and_as_many_where_there_is_work() {
     for (concurrency, count, wait) in [(1, 20, 5), (7, 60, 20), (300, 900, 200)] {
         let dir = skus(count);
         let wait = Duration::from_millis(wait);
         let server = ScriptedServer::start(move |seen| Reply::echo(seen).wait(wait));
-        asking(&dir, &server.url("/p/{sku}"), ["-c", &concurrency.to_string()]).finish().expect_code(0);
+        run_with_url(&dir, &server.url("/p/{sku}"), ["-c", &concurrency.to_string()]).finish().expect_code(0);
         assert_eq!((server.count(), server.max_in_flight()), (count, concurrency));
     }
 }
@@ -45,20 +45,21 @@ fn retries_redirects_and_lost_connections_count_among_those_in_flight() {
         }
         _ => Reply::echo(seen).wait(wait),
     });
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "5", "--retries", "9"]).finish().expect_code(0);
+    let ended =
+        run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "5", "--retries", "9"]).finish().expect_code(0);
     assert_eq!(server.max_in_flight(), 5, "{}", ended.stderr);
 }
 
 #[test]
 fn two_thousand_in_flight_from_a_soft_limit_of_64_open_files() {
-    room_for_sockets();
+    raise_descriptor_limit();
     let dir = skus(2000);
     let server = ScriptedServer::start(|seen| {
         // Answered once all are there: the bound is reached, or the test hangs.
         let left = 2000 - seen.in_flight as u64;
         Reply::echo(seen).wait(Duration::from_millis(300 + left))
     });
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "2000"])
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "2000"])
         .after_shell("ulimit -S -n 64")
         .finish()
         .expect_code(0);
@@ -67,10 +68,10 @@ fn two_thousand_in_flight_from_a_soft_limit_of_64_open_files() {
 }
 
 #[test]
-fn a_hard_limit_that_is_too_low_is_told_before_any_request_with_what_to_do() {
+fn a_hard_limit_that_is_too_low_is_an_error_before_any_request_with_a_hint() {
     let dir = skus(5);
     let server = ScriptedServer::echo();
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "2000"])
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "2000"])
         .after_shell("ulimit -n 256")
         .finish()
         .expect_code(2);
@@ -78,9 +79,12 @@ fn a_hard_limit_that_is_too_low_is_told_before_any_request_with_what_to_do() {
         assert!(ended.stderr.contains(word), "{word}: {}", ended.stderr);
     }
     assert_eq!(server.connections(), 0);
-    asking(&dir, &server.url("/p/{sku}"), ["-c", "208"]).after_shell("ulimit -n 256").finish().expect_code(0);
-    // Where not even one has room, no number is proposed.
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "1"]).after_shell("ulimit -n 40").finish();
+    run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "208"])
+        .after_shell("ulimit -n 256")
+        .finish()
+        .expect_code(0);
+    // Where not even one fits, no number is proposed.
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "1"]).after_shell("ulimit -n 40").finish();
     let ended = ended.expect_code(2);
     assert!(ended.stderr.contains("ulimit -Hn") && !ended.stderr.contains("or use"), "{}", ended.stderr);
 }
@@ -89,7 +93,8 @@ fn a_hard_limit_that_is_too_low_is_told_before_any_request_with_what_to_do() {
 fn where_the_hard_limit_is_low_auto_has_a_lower_ceiling_and_says_so() {
     let dir = skus(200);
     let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(20)));
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "auto"]).after_shell("ulimit -n 64").finish();
+    let ended =
+        run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "auto"]).after_shell("ulimit -n 64").finish();
     let ended = ended.expect_code(0);
     assert!(ended.stderr.contains("warning: the system allows 64 open files"), "{}", ended.stderr);
     let peak = server.max_in_flight();
@@ -100,8 +105,8 @@ fn where_the_hard_limit_is_low_auto_has_a_lower_ceiling_and_says_so() {
 }
 
 #[test]
-fn there_is_room_for_both_ends_of_a_demo_and_for_connections_to_other_origins() {
-    room_for_sockets();
+fn descriptors_suffice_for_both_ends_of_a_demo_and_for_other_origins() {
+    raise_descriptor_limit();
     let dir = skus(900);
     let demo = ["products.csv", "-o", "out.json", "--demo", "--demo-failures", "0%", "--null-on", "404"];
     let fetch = Run::new(&dir).args(demo).args(["-c", "300"]).after_shell("ulimit -Sn 400");
@@ -110,9 +115,11 @@ fn there_is_room_for_both_ends_of_a_demo_and_for_connections_to_other_origins() 
     let there = other_origin.url("/p");
     let origin = ScriptedServer::start(move |seen| Reply::redirect(302, &format!("{there}/{}", seen.sku)));
     let args = ["-c", "200", "--follow", "any", "--fresh"];
-    asking(&dir, &origin.url("/p/{sku}"), args).after_shell("ulimit -Sn 260").finish().expect_code(0);
-    let ended =
-        asking(&dir, &origin.url("/p/{sku}"), args).after_shell("ulimit -n 260").finish().expect_code(2);
+    run_with_url(&dir, &origin.url("/p/{sku}"), args).after_shell("ulimit -Sn 260").finish().expect_code(0);
+    let ended = run_with_url(&dir, &origin.url("/p/{sku}"), args)
+        .after_shell("ulimit -n 260")
+        .finish()
+        .expect_code(2);
     assert!(ended.stderr.contains("--concurrency 106"), "{}", ended.stderr);
 }
 
@@ -121,7 +128,7 @@ fn a_concurrency_or_rate_that_is_none_is_refused_before_any_request() {
     let dir = skus(1);
     let server = ScriptedServer::echo();
     for args in [["-c", "0"], ["-c", "auto:0"], ["-c", "-1"], ["-r", "0/s"], ["-r", "5"], ["--burst", "0"]] {
-        asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(2);
+        run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(2);
     }
     assert_eq!(server.connections(), 0);
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::{Reply, ScriptedServer, WorkDir};
 
 /// The late timer of the promise (10 ms), and as much again for the way and the server's own turn.
@@ -43,7 +43,7 @@ fn no_window_holds_more_than_the_rate_and_the_burst_from_the_first_second_on() {
             one_of_three(|| {
                 let (dir, server) = (skus(count), ScriptedServer::echo());
                 let args = ["-c", "50", "--rate", rate, "--burst", &burst.to_string()];
-                asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+                run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
                 assert_eq!(server.count(), count);
                 let (first, last) = (server.requests()[0].at, server.requests()[count - 1].at);
                 let shortest = (count - burst) as f64 / per_second - SLACK;
@@ -66,14 +66,16 @@ fn retries_and_redirects_and_lost_connections_count_for_the_rate() {
             (1, 3, _) => Reply::json("[1").until_close(),
             _ => Reply::echo(seen).close(),
         });
-        asking(&skus(30), &server.url("/p/{sku}"), ["-c", "30", "--rate", "50/s"]).finish().expect_code(0);
+        run_with_url(&skus(30), &server.url("/p/{sku}"), ["-c", "30", "--rate", "50/s"])
+            .finish()
+            .expect_code(0);
         assert!(server.count() >= 45, "{}", server.count());
         overfull(&server, 50.0, 1)
     });
 }
 
 #[test]
-fn what_was_not_used_in_a_quiet_time_is_not_made_up_for() {
+fn what_was_not_used_in_an_idle_time_is_not_made_up_for() {
     one_of_three(|| {
         let (dir, server) = (skus(1), ScriptedServer::echo());
         let mut run = crate::support::Run::new(&dir)
@@ -105,7 +107,7 @@ fn the_free_resend_after_an_idle_close_takes_a_rate_token() {
     one_of_three(|| {
         let (dir, server) = (skus(20), ScriptedServer::start(|seen| Reply::echo(seen).close_on_next()));
         let args = ["-c", "1", "--retries", "0", "--rate", "50/s"];
-        asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+        run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
         let (seen, resent) = (server.requests(), server.turned_away());
         assert!(seen.len() == 20 && resent >= 9, "{} and {resent}", seen.len());
         let took = (seen[19].at - seen[0].at).as_secs_f64();

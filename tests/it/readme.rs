@@ -7,7 +7,7 @@ use std::thread;
 
 use skufetch::Exit;
 
-use crate::support::page::{self, Desk};
+use crate::support::page::{self, PageFolder};
 use crate::support::{Run, WorkDir};
 
 const README: &str = include_str!("../../README.md");
@@ -51,10 +51,10 @@ fn words<'a>(text: &'a str, prefix: &str, more: &str) -> BTreeSet<&'a str> {
 
 /// Runs a block as a reader would in a clone, with this build in place of cargo's.
 fn run(block: &str) {
-    let desk = Desk::new(&[("cargo run --release --", "skufetch")]);
-    let dir = &desk.dir;
+    let folder = PageFolder::new(&[("cargo run --release --", "skufetch")]);
+    let dir = &folder.dir;
     symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"), dir.path("fixtures")).unwrap();
-    let ended = desk.run(block, &[("SKUFETCH_DEMO_LATENCY", "1ms")]);
+    let ended = folder.run(block, &[("SKUFETCH_DEMO_LATENCY", "1ms")]);
     assert!(matches!(ended.code, Some(0 | 1)), "{block}\n{ended:?}");
     let words: Vec<&str> = block.split_whitespace().collect();
     let mut outputs =

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::tls::{Authority, Protocol};
 use crate::support::{Reply, ScriptedServer, Seen, WorkDir};
 
@@ -27,7 +27,7 @@ fn a_redirect_inside_the_origin_is_followed_with_everything_the_user_gave() {
         let (dir, server) = (one_sku(), ScriptedServer::start(redirecting(status)));
         let url = server.url("/p/{sku}?token=q").replace("http://", "http://us:pw@");
         let args = ["-H", "X-Key: k", "-H", "X-Row: {sku}", "--shape", "record"];
-        asking(&dir, &url, args).finish().expect_code(0);
+        run_with_url(&dir, &url, args).finish().expect_code(0);
         let requests = server.requests();
         assert_eq!(requests.len(), 2, "{status}");
         assert_eq!(requests[1].target, "/to/A", "the query is not taken along");
@@ -45,12 +45,12 @@ fn a_redirect_that_would_lose_the_body_fails_its_sku_and_names_the_address_to_wr
             let (dir, server) = (one_sku(), ScriptedServer::start(redirecting(status)));
             let url = server.url("/p/{sku}?key=canary-q").replace("http://", "http://us:canary-pw@");
             let args = ["-X", method, "--body", "\"{sku}!\"", "--min-success", "0"];
-            let ended = asking(&dir, &url, args).finish().expect_code(1);
+            let ended = run_with_url(&dir, &url, args).finish().expect_code(1);
             assert_eq!((dir.read("out.json").as_str(), server.count()), ("{\n}\n", 1), "{method} {status}");
-            let said = ended.stderr + &dir.read("out.failed.csv");
+            let texts = ended.stderr + &dir.read("out.failed.csv");
             let advice = format!("it leads to {}: write that address in --url", server.url("/to/A"));
-            assert_eq!(said.matches(&advice).count(), 2, "{said}");
-            assert!(!said.contains("canary"), "{said}");
+            assert_eq!(texts.matches(&advice).count(), 2, "{texts}");
+            assert!(!texts.contains("canary"), "{texts}");
         }
     }
 }
@@ -61,14 +61,14 @@ fn a_refused_redirect_says_that_its_query_is_not_shown_and_where_the_column_belo
         let to = move |seen: &Seen| Reply::redirect(302, &format!("/to/{}{query}", seen.sku));
         let (dir, server) = (one_sku(), ScriptedServer::start(to));
         let args = ["--body", "{}", "--min-success", "0"];
-        let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
-        let said = ended.stderr + &dir.read("out.failed.csv");
+        let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+        let texts = ended.stderr + &dir.read("out.failed.csv");
         let advice = format!(
             "it leads to {}{shown}: write that address in --url, with {{sku}} for the row's value",
             server.url("/to/A")
         );
-        assert_eq!(said.matches(&advice).count(), 2, "{said}");
-        assert!(!said.contains("canary"), "{said}");
+        assert_eq!(texts.matches(&advice).count(), 2, "{texts}");
+        assert!(!texts.contains("canary"), "{texts}");
     }
 }
 
@@ -78,7 +78,7 @@ fn after_307_and_308_method_and_body_stay() {
         for method in ["POST", "PUT", "DELETE"] {
             let (dir, server) = (one_sku(), ScriptedServer::start(redirecting(status)));
             let args = ["-X", method, "--body", "\"{sku}!\""];
-            asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+            run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
             let second = server.requests().pop().unwrap();
             assert_eq!(
                 (second.method.as_str(), second.body.as_slice()),
@@ -95,7 +95,7 @@ fn without_a_body_a_303_becomes_a_get_and_301_and_302_make_one_of_a_post_alone()
         [("POST", 301, "GET"), ("POST", 303, "GET"), ("DELETE", 302, "DELETE"), ("DELETE", 303, "GET")]
     {
         let (dir, server) = (one_sku(), ScriptedServer::start(redirecting(status)));
-        asking(&dir, &server.url("/p/{sku}"), ["-X", method]).finish().expect_code(0);
+        run_with_url(&dir, &server.url("/p/{sku}"), ["-X", method]).finish().expect_code(0);
         assert_eq!(server.requests().pop().unwrap().method, becomes, "{method} {status}");
     }
 }
@@ -107,7 +107,7 @@ fn a_body_that_another_origin_may_not_get_fails_its_sku() {
         let to = there.url("/A");
         let server = ScriptedServer::start(move |_| Reply::redirect(status, &to));
         let args = ["--follow", "any", "--body", "canary", "--min-success", "0"];
-        let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+        let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
         assert!(ended.stderr.contains(&format!("it leads to {}", there.url("/A"))), "{}", ended.stderr);
         assert_eq!((there.connections(), dir.read("out.json").as_str()), (0, "{\n}\n"), "{status}");
     }
@@ -123,11 +123,12 @@ fn at_most_five_redirects_are_followed_and_a_loop_is_an_error_that_is_not_retrie
                 _ => Reply::json("1"),
             }),
         );
-        let ended = asking(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]).finish().expect_code(code);
+        let ended =
+            run_with_url(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]).finish().expect_code(code);
         assert_eq!(server.count(), 6, "{}", ended.stderr);
     }
     let (dir, server) = (one_sku(), ScriptedServer::start(|seen| Reply::redirect(302, seen.target.as_str())));
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]).finish().expect_code(1);
     assert_eq!(server.count(), 6);
     assert!(ended.stderr.contains("redirect"), "{}", ended.stderr);
 }
@@ -151,26 +152,28 @@ fn a_redirect_that_leads_nowhere_or_away_from_http_is_an_error_and_never_a_value
             }),
         );
         let args = ["--follow", "any", "--min-success", "0"];
-        asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+        run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
         assert_eq!((dir.read("out.json").as_str(), server.count()), ("{\n}\n", 1), "{place}");
     }
     let (dir, server) = (one_sku(), ScriptedServer::start(|_| Reply::json("{\"a\":1}").with_status(302)));
-    asking(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]).finish().expect_code(1);
+    run_with_url(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]).finish().expect_code(1);
     assert_eq!((dir.read("out.json").as_str(), server.count()), ("{\n}\n", 1), "no Location");
 }
 
 #[test]
-fn another_origin_is_not_asked_unless_any_is_followed() {
+fn another_origin_gets_no_request_unless_any_is_followed() {
     let (dir, there) = (one_sku(), ScriptedServer::echo());
     let to = there.url("/A");
     let server = ScriptedServer::start(move |_| Reply::redirect(302, &to));
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]).finish().expect_code(1);
     assert_eq!((server.count(), there.connections()), (1, 0), "refused is final");
     assert!(ended.stderr.contains("--follow any"), "{}", ended.stderr);
-    asking(&dir, &server.url("/p/{sku}"), ["--follow", "any"]).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), ["--follow", "any"]).finish().expect_code(0);
     assert_eq!(there.count(), 1);
     let (dir, here) = (one_sku(), ScriptedServer::start(redirecting(302)));
-    asking(&dir, &here.url("/p/{sku}"), ["--follow", "none", "--min-success", "0"]).finish().expect_code(1);
+    run_with_url(&dir, &here.url("/p/{sku}"), ["--follow", "none", "--min-success", "0"])
+        .finish()
+        .expect_code(1);
     assert_eq!(here.count(), 1, "none follows none");
 }
 
@@ -199,7 +202,7 @@ fn nothing_that_the_user_gave_reaches_another_origin() {
             "-H",
             "X-Two: canary-2",
         ];
-        asking(&dir, &url, args).finish().expect_code(0);
+        run_with_url(&dir, &url, args).finish().expect_code(0);
         let seen = there.requests().pop().unwrap();
         let head = String::from_utf8_lossy(&seen.head).to_ascii_lowercase();
         assert!(!head.contains("canary") && seen.body.is_empty(), "{status}: {head}");
@@ -225,7 +228,7 @@ fn what_crossed_origins_brings_nothing_back() {
     elsewhere.set(there.url("/x")).unwrap();
     let dir = one_sku();
     let url = origin.url("/p/{sku}").replace("http://", "http://us:pw@");
-    asking(&dir, &url, ["--follow", "any", "-H", "X-Key: canary"]).finish().expect_code(0);
+    run_with_url(&dir, &url, ["--follow", "any", "-H", "X-Key: canary"]).finish().expect_code(0);
     let last = origin.requests().pop().unwrap();
     assert_eq!((last.target.as_str(), last.header("x-key")), ("/back/A", None));
     assert_eq!((last.header("authorization"), last.body.len()), (None, 0));
@@ -240,7 +243,7 @@ fn https_never_leads_to_http() {
     let server =
         ScriptedServer::start_tls(&authority.good(), Protocol::Http1, move |_| Reply::redirect(302, &to));
     let args = ["--follow", "any", "--ca-cert", "ca.pem", "--min-success", "0"];
-    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
     assert!(ended.stderr.contains("https to http"), "{}", ended.stderr);
     assert_eq!((server.count(), plain.connections()), (1, 0));
 }
@@ -250,7 +253,8 @@ fn redirects_count_for_the_rate() {
     let dir = WorkDir::new();
     dir.write_skus((0..10).map(|n| n.to_string()));
     let server = ScriptedServer::start(redirecting(302));
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["--rate", "40/s", "-c", "20"]).finish().expect_code(0);
+    let ended =
+        run_with_url(&dir, &server.url("/p/{sku}"), ["--rate", "40/s", "-c", "20"]).finish().expect_code(0);
     assert_eq!(server.count(), 20);
     let (first, last) = (server.requests()[0].at, server.requests()[19].at);
     // 19 intervals of 25 ms, less the 10 ms of the promise and as much for the way.

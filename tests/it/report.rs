@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::output_kit::{mode, plain, skus};
 use crate::support::{
-    Ended, Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe, dead_port, sealed_file,
+    Ended, Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe, closed_port, sealed_file,
 };
 
 /// The report of a run, in which every data row is in exactly one of the numbers.
@@ -30,7 +30,7 @@ fn read(dir: &WorkDir, ended: &Ended) -> Value {
 
 /// Runs with a report and gives it.
 #[track_caller]
-fn told(dir: &WorkDir, run: Run<'_>, code: i32) -> Value {
+fn json_report(dir: &WorkDir, run: Run<'_>, code: i32) -> Value {
     let ended = run.args(["--report", "r.json"]).finish().expect_code(code);
     read(dir, &ended)
 }
@@ -41,7 +41,7 @@ fn three(skus: &[String], args: &[&str], code: i32) -> (Value, String, String) {
     let dir = WorkDir::new();
     dir.write_skus(skus);
     let run = || Run::new(&dir).args(["products.csv", "-o", "out.json", "--fresh"]).args(args);
-    let report = told(&dir, run(), code);
+    let report = json_report(&dir, run(), code);
     run().args(["--report", "r.html"]).finish().expect_code(code);
     run().args(["--report", "r.prom"]).finish().expect_code(code);
     let (page, metrics) = (dir.read("r.html"), dir.read("r.prom"));
@@ -52,7 +52,7 @@ fn three(skus: &[String], args: &[&str], code: i32) -> (Value, String, String) {
 }
 
 #[test]
-fn a_run_that_went_well_has_a_report_of_each_kind() {
+fn a_complete_run_has_a_report_of_each_kind() {
     let server = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(20)));
     let address = server.url("/p/{sku}");
     let url = format!("{address}?fields=all&q={{sku}}");
@@ -93,7 +93,7 @@ fn the_summary_names_the_report_and_a_run_without_one_leaves_none() {
 }
 
 #[test]
-fn rows_that_failed_are_told_by_cause_with_an_example() {
+fn rows_that_failed_are_listed_by_cause_with_an_example() {
     let script = Script::new()
         .for_sku("S0003", [Reply::status(404)])
         .for_sku("S0004", [Reply::status(404)])
@@ -121,7 +121,7 @@ fn rows_that_failed_are_told_by_cause_with_an_example() {
 
 #[test]
 fn an_api_that_is_not_there_or_refuses_leaves_its_report() {
-    let url = format!("http://{}/{{sku}}", dead_port());
+    let url = format!("http://{}/{{sku}}", closed_port());
     let (report, page, metrics) = three(&skus(40), &["-u", &url], 69);
     assert_eq!((&report["deferred"], &report["published"]), (&40.into(), &false.into()));
     assert!(report["error"].as_str().unwrap().contains("unreachable"), "{report}");
@@ -159,13 +159,13 @@ fn a_run_that_ends_before_its_first_request_leaves_its_report() {
         ("products.csv", "folder", 73, "folder"),
     ] {
         let _ = fs::remove_file(dir.path("r.json"));
-        let report = told(&dir, ask(input, output), code);
+        let report = json_report(&dir, ask(input, output), code);
         assert!(report["error"].as_str().unwrap().contains(says), "{report}");
         assert_eq!((&report["rows"], &report["limited_by"]), (&0.into(), &"nothing".into()));
     }
     assert_eq!(server.count(), 0);
     dir.write("old.json", "not an object");
-    told(&dir, ask("products.csv", "old.json").args(["--merge"]), 65);
+    json_report(&dir, ask("products.csv", "old.json").args(["--merge"]), 65);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_second_run_on_the_same_output_leaves_its_report() {
     let server = ScriptedServer::start(|_| Reply::silence());
     let mut first = plain(&dir, &server, "out.json").args(["--timeout", "20s"]).spawn();
     first.wait_until(|| server.count() > 0);
-    let report = told(&dir, plain(&dir, &server, "out.json"), 75);
+    let report = json_report(&dir, plain(&dir, &server, "out.json"), 75);
     assert!(report["error"].as_str().unwrap().contains("another run"), "{report}");
     first.kill();
 }
@@ -187,11 +187,11 @@ fn damage_far_down_a_stream_and_a_closed_standard_output_leave_their_report() {
     stream.extend((0..50).map(|n| format!("{n}\n")));
     stream.push_str("\"never closed\n1\n");
     let run = Run::new(&dir).args(["-", "-o", "y.json", "-u", &server.url("/{sku}")]).stdin(stream);
-    let report = told(&dir, run, 65);
+    let report = json_report(&dir, run, 65);
     assert_eq!((&report["fetched"], &report["input"]), (&50.into(), &"standard input".into()));
     dir.write_skus(skus(5));
     for (to, fetched) in [(sealed_file(), 5), (closed_pipe(), 0)] {
-        let report = told(&dir, plain(&dir, &server, "-").stdout(to), 74);
+        let report = json_report(&dir, plain(&dir, &server, "-").stdout(to), 74);
         assert_eq!((&report["fetched"], &report["published"]), (&fetched.into(), &false.into()));
     }
 }
@@ -232,9 +232,9 @@ fn a_signal_leaves_a_report_and_so_does_a_second_one() {
         assert_eq!((&report["rows"], &report["published"]), (&200.into(), &false.into()));
         assert!(report["fetched"].as_u64().unwrap() >= 20 && report["deferred"].as_u64().unwrap() > 100);
         assert!(report["error"].as_str().unwrap().contains("SIGINT"), "{report}");
-        // The next run goes on, and its report tells what came from the journal.
+        // The next run goes on, and its report counts what it took from the journal.
         stuck.store(false, Ordering::Relaxed);
-        let report = told(&dir, plain(&dir, &server, "out.json"), 0);
+        let report = json_report(&dir, plain(&dir, &server, "out.json"), 0);
         assert!(report["recovered"].as_u64().unwrap() >= 20 && report["fetched"] == 200, "{report}");
     }
 }
@@ -332,7 +332,7 @@ fn a_failed_run_keeps_the_time_of_the_last_success() {
     plain(&dir, &server, "out.json").args(["--report", "r.prom"]).finish().expect_code(0);
     let first = success().expect("a time");
     for (input, code) in [("products.csv", 69), ("none.csv", 66)] {
-        let url = format!("http://{}/{{sku}}", dead_port());
+        let url = format!("http://{}/{{sku}}", closed_port());
         let run = Run::new(&dir).args([input, "-o", "out.json", "-u", &url, "--report", "r.prom"]);
         run.finish().expect_code(code);
         assert_eq!(success().as_ref(), Some(&first));
@@ -410,12 +410,12 @@ fn a_sku_that_is_markup_or_acts_on_a_terminal_is_shown_as_what_it_is() {
 }
 
 #[test]
-fn pauses_are_told_with_their_reason_and_their_time() {
+fn pauses_are_listed_with_their_reason_and_their_time() {
     let dir = WorkDir::new();
     dir.write_skus(skus(30));
     let script = Script::new().first([Reply::retry_after(429, "1")]);
     let server = ScriptedServer::script(script);
-    let report = told(&dir, plain(&dir, &server, "out.json"), 0);
+    let report = json_report(&dir, plain(&dir, &server, "out.json"), 0);
     assert_eq!((&report["pauses"], &report["paused"][0]["why"]), (&1.into(), &"429 with Retry-After".into()));
     let length = |pause: &Value| pause["until_s"].as_f64().unwrap() - pause["at_s"].as_f64().unwrap();
     assert!((0.5..2.0).contains(&length(&report["paused"][0])), "{report}");

@@ -1,8 +1,8 @@
-//! Bodies that are sent: the server reads each value as it stands in the CSV, whatever the body's type.
+//! Bodies that are sent: the server reads each value as it is in the CSV, whatever the body's type.
 
 use std::collections::BTreeSet;
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::log::percent_decode;
 use crate::support::{Reply, ScriptedServer, Seen, WorkDir};
 
@@ -18,10 +18,10 @@ fn skus(skus: &[&str]) -> WorkDir {
     dir
 }
 
-/// Sends this body for these SKUs, and gives the bodies that came.
+/// Sends this body for these SKUs, and returns the bodies that arrived.
 fn sent(skus_asked: &[&str], args: &[&str]) -> Vec<Vec<u8>> {
     let (dir, server) = (skus(skus_asked), ScriptedServer::start(|_| Reply::json("1")));
-    asking(&dir, &server.url("/p"), ["-c1"]).args(args).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p"), ["-c1"]).args(args).finish().expect_code(0);
     server.requests().iter().map(|seen| seen.body.clone()).collect()
 }
 
@@ -39,12 +39,14 @@ fn form_value(seen: &Seen) -> String {
 }
 
 #[test]
-fn a_form_asks_for_the_value_of_the_csv_and_each_key_holds_its_own_answer() {
+fn a_form_sends_the_value_of_the_csv_and_each_key_has_its_own_answer() {
     let dir = skus(&ODD);
     let server = ScriptedServer::start(|seen| Reply::json(serde_json::to_string(&form_value(seen)).unwrap()));
-    asking(&dir, &server.url("/p"), ["-H", FORM, "--body", "x=1&isbns={sku}&y=2"]).finish().expect_code(0);
-    let asked: BTreeSet<String> = server.requests().iter().map(|seen| form_value(seen)).collect();
-    assert_eq!(asked, ODD.iter().map(ToString::to_string).collect());
+    run_with_url(&dir, &server.url("/p"), ["-H", FORM, "--body", "x=1&isbns={sku}&y=2"])
+        .finish()
+        .expect_code(0);
+    let requested: BTreeSet<String> = server.requests().iter().map(|seen| form_value(seen)).collect();
+    assert_eq!(requested, ODD.iter().map(ToString::to_string).collect());
     let out: serde_json::Value = serde_json::from_str(&dir.read("out.json")).unwrap();
     for sku in ODD {
         assert_eq!(out[sku], sku);
@@ -77,7 +79,7 @@ fn the_content_type_says_how_a_value_is_written() {
 #[test]
 fn a_variable_is_written_as_a_column_is() {
     let (dir, server) = (skus(&["1"]), ScriptedServer::echo());
-    asking(&dir, &server.url("/{sku}"), ["-H", FORM, "--body", "key=${KEY}&q={sku}"])
+    run_with_url(&dir, &server.url("/{sku}"), ["-H", FORM, "--body", "key=${KEY}&q={sku}"])
         .env("KEY", "a&b=c +")
         .finish()
         .expect_code(0);
@@ -101,16 +103,18 @@ fn a_type_that_says_nothing_of_values_needs_the_option_before_any_request() {
             headers.iter().flat_map(|it| ["-H".into(), format!("Content-Type: {it}")]).collect();
         for body in ["a,{sku}", "a,${TYPE}"] {
             let (dir, args) = (skus(&["1"]), [&types[..], &["--body".into(), body.into()]].concat());
-            let ended = asking(&dir, &server.url("/{sku}"), &args).env("TYPE", "application/json").finish();
+            let ended =
+                run_with_url(&dir, &server.url("/{sku}"), &args).env("TYPE", "application/json").finish();
             let ended = ended.expect_code(2);
             assert!(ended.stderr.contains(shown), "{headers:?}: {}", ended.stderr);
             assert!(ended.stderr.contains("--body-escape json, form or xml"), "{}", ended.stderr);
         }
-        // Without a placeholder, and with the option, there is nothing to ask.
+        // Without a placeholder, and with the option, nothing is ambiguous.
         for more in [&["--body", "a,{x} {{sku}}"][..], &["--body", "a,{sku}", "--body-escape", "none"]] {
             let args = types.iter().map(String::as_str).chain(more.iter().copied());
-            let ended =
-                asking(&skus(&["1"]), &server.url("/{sku}"), args).env("TYPE", "application/json").finish();
+            let ended = run_with_url(&skus(&["1"]), &server.url("/{sku}"), args)
+                .env("TYPE", "application/json")
+                .finish();
             ended.expect_code(0);
         }
     }
@@ -123,7 +127,7 @@ fn outside_of_quotes_in_json_only_numbers_and_booleans_are_sent_and_other_rows_f
     let dir = skus(&[&wrong[..], &["7", "-1.50", "true"]].concat());
     let server = ScriptedServer::start(|seen| Reply::bytes(seen.body.clone()));
     let args = ["-c1", "--min-success", "0", "--body", r#"{"n":[{sku}],"s":"{sku}"}"#];
-    let ended = asking(&dir, &server.url("/p"), args).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/p"), args).finish().expect_code(1);
     let out = [
         "{\n",
         r#""7":{"n":[7],"s":"7"},"#,
@@ -140,16 +144,17 @@ fn outside_of_quotes_in_json_only_numbers_and_booleans_are_sent_and_other_rows_f
 
     let body = r#"{"shop":${SHOP},"s":"{sku}"}"#;
     let run = |shop, code| {
-        let run = asking(&dir, &server.url("/p"), ["--body", body, "--fresh"]);
+        let run = run_with_url(&dir, &server.url("/p"), ["--body", body, "--fresh"]);
         run.env("SHOP", shop).finish().expect_code(code)
     };
     run("12", 0);
     let ended = run("a1", 2);
-    for said in ["variable SHOP, which stands outside of quotes", "\"${SHOP}\""] {
-        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    for message in ["variable SHOP, which stands outside of quotes", "\"${SHOP}\""] {
+        assert!(ended.stderr.contains(message), "{}", ended.stderr);
     }
     assert_eq!(server.count(), 14);
-    let ended = asking(&dir, &server.url("/p"), ["--body", r#"{"s":"\{sku}"}"#]).finish().expect_code(2);
+    let ended =
+        run_with_url(&dir, &server.url("/p"), ["--body", r#"{"s":"\{sku}"}"#]).finish().expect_code(2);
     assert!(ended.stderr.contains("a literal \\ is written \\\\"), "{}", ended.stderr);
 }
 
@@ -159,7 +164,7 @@ fn another_charset_than_utf8_is_refused_before_any_request_where_a_value_goes_in
     let dir = skus(&["é"]);
     let run = |kind: &str, body: &str, code| {
         let args = ["-H", &format!("Content-Type: {kind}"), "--body", body, "--fresh"];
-        asking(&dir, &server.url("/{sku}"), args)
+        run_with_url(&dir, &server.url("/{sku}"), args)
             .env("TYPE", "text/xml; charset=utf-16")
             .finish()
             .expect_code(code)
@@ -184,7 +189,7 @@ fn another_charset_than_utf8_is_refused_before_any_request_where_a_value_goes_in
     }
     for kind in ["${TYPE}", "text/xml; charset={sku}"] {
         let args = ["-H", &format!("Content-Type: {kind}"), "--body", "{sku}", "--body-escape", "none"];
-        let run = asking(&dir, &server.url("/{sku}"), args).env("TYPE", "text/xml; charset=utf-16");
+        let run = run_with_url(&dir, &server.url("/{sku}"), args).env("TYPE", "text/xml; charset=utf-16");
         let ended = run.finish().expect_code(2);
         assert!(
             ended.stderr.contains("write charset=utf-8") && !ended.stderr.contains("utf-16"),
@@ -200,22 +205,25 @@ fn another_charset_than_utf8_is_refused_before_any_request_where_a_value_goes_in
 }
 
 #[test]
-fn the_body_escape_may_come_from_the_environment_or_the_file_and_a_wrong_one_is_named() {
+fn the_body_escape_may_be_set_in_the_environment_or_the_file_and_a_wrong_one_is_named() {
     let server = ScriptedServer::echo();
     let dir = skus(&["a b"]);
     dir.write(
         "config.toml",
         "[request]\nbody-escape = 'form'\nbody = 'q={sku}'\nheader = ['Content-Type: x/y']\n",
     );
-    asking(&dir, &server.url("/p"), [""; 0]).finish().expect_code(0);
-    asking(&dir, &server.url("/p"), ["--fresh"]).env("SKUFETCH_BODY_ESCAPE", "none").finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p"), [""; 0]).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p"), ["--fresh"])
+        .env("SKUFETCH_BODY_ESCAPE", "none")
+        .finish()
+        .expect_code(0);
     let bodies: Vec<_> = server.requests().iter().map(|seen| seen.body.clone()).collect();
     assert_eq!(bodies, [&b"q=a%20b"[..], b"q=a b"]);
-    let wrong = asking(&dir, &server.url("/p"), ["--body-escape", "html"]).finish().expect_code(2);
+    let wrong = run_with_url(&dir, &server.url("/p"), ["--body-escape", "html"]).finish().expect_code(2);
     assert!(wrong.stderr.contains("json, form, xml or none"), "{}", wrong.stderr);
     dir.write("config.toml", "[request]\nbody = 'q={sku}'\nheader = ['Content-Type: x/y']\n");
-    asking(&dir, &server.url("/p"), [""; 0]).finish().expect_code(78);
-    asking(&skus(&["1"]), &server.url("/{sku}"), ["--body-escape", "form"]).finish().expect_code(2);
+    run_with_url(&dir, &server.url("/p"), [""; 0]).finish().expect_code(78);
+    run_with_url(&skus(&["1"]), &server.url("/{sku}"), ["--body-escape", "form"]).finish().expect_code(2);
 }
 
 #[test]
@@ -223,7 +231,7 @@ fn a_character_that_xml_cannot_carry_fails_its_row_and_no_request_is_sent_for_it
     let (dir, server) =
         (skus(&["good", "a\u{1}b", "tab\tand\r\nline"]), ScriptedServer::start(|_| Reply::json("1")));
     let args = ["-H", "Content-Type: text/xml", "--body", "<a b='{sku}'>{sku}</a>", "-c1"];
-    let ended = asking(&dir, &server.url("/p"), args).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/p"), args).finish().expect_code(1);
     let bodies: Vec<_> =
         server.requests().iter().map(|seen| String::from_utf8(seen.body.clone()).unwrap()).collect();
     let escaped = "tab&#9;and&#13;&#10;line";
@@ -233,17 +241,17 @@ fn a_character_that_xml_cannot_carry_fails_its_row_and_no_request_is_sent_for_it
 }
 
 #[test]
-fn no_placeholder_may_stand_in_cdata_where_nothing_is_escaped() {
+fn no_placeholder_is_accepted_in_cdata_where_nothing_is_escaped() {
     let (dir, server) = (skus(&["1"]), ScriptedServer::echo());
     let args = ["-H", "Content-Type: text/xml", "--body", "<a><![CDATA[{sku}]]></a>"];
-    let ended = asking(&dir, &server.url("/p"), args).finish().expect_code(2);
+    let ended = run_with_url(&dir, &server.url("/p"), args).finish().expect_code(2);
     assert!(ended.stderr.contains("CDATA"), "{}", ended.stderr);
-    asking(&dir, &server.url("/p"), args).args(["--body-escape", "none"]).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p"), args).args(["--body-escape", "none"]).finish().expect_code(0);
     assert_eq!(server.requests()[0].body, b"<a><![CDATA[1]]></a>");
 }
 
 #[test]
-fn braces_stand_but_for_a_column_and_for_a_doubled_column() {
+fn braces_are_literal_except_for_a_column_and_a_doubled_column() {
     for (body, expected) in [
         (r#"{"a":{"b":"{sku}"}}"#, r#"{"a":{"b":"7"}}"#),
         (r#"{"a":{"b":{sku}}}"#, r#"{"a":{"b":7}}"#),
@@ -257,10 +265,12 @@ fn braces_stand_but_for_a_column_and_for_a_doubled_column() {
         assert_eq!(sent(&["7"], &args), [expected.as_bytes()], "{body}");
     }
     let (dir, server) = (skus(&["7"]), ScriptedServer::echo());
-    let ended = asking(&dir, &server.url("/p"), ["--body", "{{sku}}"]).finish().expect_code(2);
+    let ended = run_with_url(&dir, &server.url("/p"), ["--body", "{{sku}}"]).finish().expect_code(2);
     assert!(ended.stderr.contains("the value of the column is {sku}"), "{}", ended.stderr);
-    // In URL and headers every brace must mean something, and doubled ones stand for one.
-    asking(&dir, &server.url("/{{sku}}/{sku}"), ["-H", "X-A: {{sku}} {{{sku}}}"]).finish().expect_code(0);
+    // In URL and headers every brace must mean something, and doubled ones mean one.
+    run_with_url(&dir, &server.url("/{{sku}}/{sku}"), ["-H", "X-A: {{sku}} {{{sku}}}"])
+        .finish()
+        .expect_code(0);
     assert_eq!(server.requests()[0].target, "/%7Bsku%7D/7");
     assert_eq!(server.requests()[0].header("x-a"), Some("{sku} {7}"));
 }
@@ -271,13 +281,15 @@ fn the_line_end_of_a_files_last_line_is_no_part_of_a_forms_value() {
     dir.write("query", "a=1&q={sku}\r\n");
     let server = ScriptedServer::echo();
     for (kind, expected) in [(FORM, &b"a=1&q=7"[..]), ("Content-Type: text/plain", b"a=1&q=7\r\n")] {
-        asking(&dir, &server.url("/p"), ["--body", "@query", "--fresh", "-H", kind]).finish().expect_code(0);
+        run_with_url(&dir, &server.url("/p"), ["--body", "@query", "--fresh", "-H", kind])
+            .finish()
+            .expect_code(0);
         assert_eq!(server.requests().last().unwrap().body, expected);
     }
 }
 
 #[test]
-fn answers_that_were_asked_for_with_another_escape_are_not_used() {
+fn answers_to_requests_with_another_escape_are_not_used() {
     let dir = skus(&["a b", "fail"]);
     let server = ScriptedServer::start(|seen| {
         let fails = String::from_utf8_lossy(&seen.body).contains("fail");
@@ -286,7 +298,7 @@ fn answers_that_were_asked_for_with_another_escape_are_not_used() {
     let run = |args: &[&str], code| {
         let before = server.count();
         let args = [&["-c1", "--min-success", "90", "--body", "q={sku}"], args].concat();
-        asking(&dir, &server.url("/p"), args).finish().expect_code(code);
+        run_with_url(&dir, &server.url("/p"), args).finish().expect_code(code);
         server.count() - before
     };
     assert_eq!(run(&["-H", FORM], 69), 2);
@@ -311,7 +323,7 @@ fn a_body_without_a_type_that_is_not_json_is_warned_about_once_and_its_rows_name
         (&["--body", "{\"isbns\":[{sku}]}\n{}"], false),
     ] {
         let (dir, server) = (skus(&["1", "2"]), ScriptedServer::start(|_| Reply::json("1")));
-        let ended = asking(&dir, &server.url("/p"), args).finish().expect_code(0);
+        let ended = run_with_url(&dir, &server.url("/p"), args).finish().expect_code(0);
         assert_eq!(ended.stderr.matches(WARNING).count(), usize::from(warns), "{args:?}: {}", ended.stderr);
         if warns {
             assert!(
@@ -323,12 +335,12 @@ fn a_body_without_a_type_that_is_not_json_is_warned_about_once_and_its_rows_name
     }
     let (dir, server) = (skus(&["A"]), ScriptedServer::echo());
     let args = ["--body", "isbns={sku}", "--min-success", "0"];
-    let ended = asking(&dir, &server.url("/p"), args).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/p"), args).finish().expect_code(1);
     assert_eq!(server.count(), 0);
-    let said = "in the body, which is sent as application/json as no Content-Type was given, and is not a JSON number";
-    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    let message = "in the body, which is sent as application/json as no Content-Type was given, and is not a JSON number";
+    assert!(ended.stderr.contains(message), "{}", ended.stderr);
     let args = ["--body", "key=${KEY}&isbns={sku}"];
-    let ended = asking(&dir, &server.url("/p"), args).env("KEY", "canary").finish().expect_code(2);
+    let ended = run_with_url(&dir, &server.url("/p"), args).env("KEY", "canary").finish().expect_code(2);
     assert!(ended.stderr.contains(FORM) && !ended.stderr.contains("canary"), "{}", ended.stderr);
 }
 
@@ -336,7 +348,7 @@ fn a_body_without_a_type_that_is_not_json_is_warned_about_once_and_its_rows_name
 fn the_byte_order_mark_of_a_file_is_no_part_of_the_body() {
     let (dir, server) = (skus(&["A"]), ScriptedServer::start(|_| Reply::json("1")));
     dir.write("query.json", "\u{feff}{\"sku\":\"{sku}\"}");
-    let ended = asking(&dir, &server.url("/p"), ["--body", "@query.json"]).finish().expect_code(0);
+    let ended = run_with_url(&dir, &server.url("/p"), ["--body", "@query.json"]).finish().expect_code(0);
     assert_eq!(server.requests()[0].body, b"{\"sku\":\"A\"}");
     assert!(!ended.stderr.contains("not JSON"), "{}", ended.stderr);
 }

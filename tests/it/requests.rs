@@ -1,4 +1,4 @@
-//! What leaves for the API: values that arrive as they stand in the CSV, or no request at all.
+//! What is sent to the API: values that arrive as they are in the CSV, or no request at all.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -7,7 +7,7 @@ use crate::support::reply::echo_body;
 use crate::support::{Reply, Run, ScriptedServer, WorkDir};
 
 /// A run over `products.csv` to `out.json`.
-pub fn asking<'a, S: AsRef<OsStr>>(
+pub fn run_with_url<'a, S: AsRef<OsStr>>(
     dir: &'a WorkDir,
     url: &str,
     args: impl IntoIterator<Item = S>,
@@ -15,7 +15,7 @@ pub fn asking<'a, S: AsRef<OsStr>>(
     Run::new(dir).args(["products.csv", "-o", "out.json", "--url", url]).args(args)
 }
 
-/// Values that an encoder, a URL parser or a server may trip over, and that may all be asked for.
+/// Values that an encoder, a URL parser or a server may trip over, and that may all be requested.
 const ODD: [&str; 27] = [
     "00123",
     "a b",
@@ -47,7 +47,7 @@ const ODD: [&str; 27] = [
 ];
 
 #[test]
-fn the_server_decodes_exactly_the_value_wherever_it_stands_in_path_or_query() {
+fn the_server_decodes_exactly_the_value_wherever_it_is_in_path_or_query() {
     let dir = WorkDir::new();
     dir.write_skus(ODD);
     let wanted: BTreeSet<Vec<u8>> = ODD.iter().map(|sku| sku.as_bytes().to_vec()).collect();
@@ -55,7 +55,7 @@ fn the_server_decodes_exactly_the_value_wherever_it_stands_in_path_or_query() {
         [("/p/{sku}", 2), ("/p/{sku}/stock", 3), ("/p/p-{sku}.json", 2), ("/p?id={sku}&x=1", 1)]
     {
         let server = ScriptedServer::start(|_| Reply::json("1"));
-        asking(&dir, &server.url(template), [""; 0]).finish().expect_code(0);
+        run_with_url(&dir, &server.url(template), [""; 0]).finish().expect_code(0);
         let decoded: BTreeSet<Vec<u8>> = server
             .requests()
             .iter()
@@ -81,7 +81,7 @@ fn every_key_holds_the_answer_to_its_own_request() {
     let dir = WorkDir::new();
     dir.write_skus(ODD);
     let server = ScriptedServer::echo();
-    asking(&dir, &server.url("/p/{sku}"), ["-c", "8"]).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "8"]).finish().expect_code(0);
     let lines: Vec<String> =
         ODD.iter().map(|sku| format!("{}:{}", serde_json::to_string(sku).unwrap(), echo_body(sku))).collect();
     assert_eq!(dir.read("out.json"), format!("{{\n{}\n}}\n", lines.join(",\n")));
@@ -94,9 +94,9 @@ fn a_value_that_cannot_be_sent_as_it_is_fails_its_row_without_a_request() {
     let dir = WorkDir::new();
     dir.write_skus(refused.iter().copied().chain(["good"]));
     let server = ScriptedServer::echo();
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]).finish().expect_code(1);
-    let asked: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
-    assert_eq!(asked, ["/p/good"], "{}", ended.stderr);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]).finish().expect_code(1);
+    let requested: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
+    assert_eq!(requested, ["/p/good"], "{}", ended.stderr);
     assert!(server.stray().is_empty());
     assert!(ended.stderr.contains("1 fetched, 10 failed"), "{}", ended.stderr);
     let mut failed = csv::Reader::from_reader(dir.bytes("out.failed.csv").leak() as &[u8]);
@@ -104,35 +104,35 @@ fn a_value_that_cannot_be_sent_as_it_is_fails_its_row_without_a_request() {
 }
 
 #[test]
-fn a_value_of_256_bytes_is_asked_for_and_bytes_are_counted_before_the_encoding() {
+fn a_value_of_256_bytes_is_requested_and_bytes_are_counted_before_the_encoding() {
     let (most, over) = ("é".repeat(128), format!("{}x", "é".repeat(128)));
     let dir = WorkDir::new();
     dir.write_skus([&most, &over]);
     let server = ScriptedServer::echo();
-    asking(&dir, &server.url("/p?q={sku}"), [""; 0]).finish().expect_code(1);
-    let asked: Vec<_> = server.requests().iter().map(|seen| seen.query_value("q").unwrap()).collect();
-    assert_eq!(asked, [most.into_bytes()]);
+    run_with_url(&dir, &server.url("/p?q={sku}"), [""; 0]).finish().expect_code(1);
+    let requested: Vec<_> = server.requests().iter().map(|seen| seen.query_value("q").unwrap()).collect();
+    assert_eq!(requested, [most.into_bytes()]);
 }
 
 #[test]
 fn dots_are_refused_only_where_they_are_a_whole_segment() {
     let dir = WorkDir::new();
     dir.write("products.csv", "sku,a,b\n1,.,.\n2,.,x\n3,,\n4,..,..\n");
-    for (template, asked) in [
+    for (template, requested) in [
         ("/p/{a}{b}/{sku}", vec!["/p/.x/2", "/p/..../4"]),
         ("/p/.{a}/{sku}", vec!["/p/.../4"]),
         ("/p/v{a}/{sku}", vec!["/p/v./1", "/p/v./2", "/p/v../4"]),
         ("/p/{sku}?at={a}", vec!["/p/1?at=.", "/p/2?at=.", "/p/4?at=.."]),
     ] {
         let server = ScriptedServer::echo();
-        asking(&dir, &server.url(template), ["-c1", "--min-success", "0"]).finish().expect_code(1);
+        run_with_url(&dir, &server.url(template), ["-c1", "--min-success", "0"]).finish().expect_code(1);
         let targets: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
-        assert_eq!(targets, asked, "{template}");
+        assert_eq!(targets, requested, "{template}");
     }
 }
 
 #[test]
-fn a_column_may_not_stand_in_scheme_host_or_port() {
+fn a_column_is_refused_in_scheme_host_and_port() {
     let dir = WorkDir::new();
     dir.write_skus(["1"]);
     let server = ScriptedServer::echo();
@@ -145,7 +145,7 @@ fn a_column_may_not_stand_in_scheme_host_or_port() {
         format!("http://127.0.0.1:{port}{{sku}}"),
         format!("http://{{sku}}@127.0.0.1:{port}/p"),
     ] {
-        asking(&dir, &template, [""; 0]).finish().expect_code(2);
+        run_with_url(&dir, &template, [""; 0]).finish().expect_code(2);
     }
     assert_eq!((server.count(), server.connections()), (0, 0));
 }
@@ -155,29 +155,29 @@ fn a_sku_is_text_and_no_number() {
     let dir = WorkDir::new();
     dir.write("products.csv", "sku\n007\n1.23E+12\nAbC\n in  ner \n1e3\n");
     let server = ScriptedServer::echo();
-    asking(&dir, &server.url("/p/{sku}"), ["-c1"]).finish().expect_code(0);
-    let asked: Vec<_> = server.requests().iter().map(|seen| seen.sku.clone()).collect();
-    assert_eq!(asked, ["007", "1.23E+12", "AbC", " in  ner ", "1e3"]);
+    run_with_url(&dir, &server.url("/p/{sku}"), ["-c1"]).finish().expect_code(0);
+    let requested: Vec<_> = server.requests().iter().map(|seen| seen.sku.clone()).collect();
+    assert_eq!(requested, ["007", "1.23E+12", "AbC", " in  ner ", "1e3"]);
 }
 
 #[test]
-fn a_sku_that_stands_in_several_rows_is_asked_for_once_and_its_first_row_counts() {
+fn a_sku_in_several_rows_is_requested_once_and_its_first_row_counts() {
     let dir = WorkDir::new();
     dir.write("products.csv", "sku,shop\nA,1\nB,1\nA,2\nA,1\nB,1\n");
     let server = ScriptedServer::echo();
-    let ended = asking(&dir, &server.url("/p/{sku}?shop={shop}"), ["-c1"]).finish().expect_code(0);
-    let asked: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
-    assert_eq!(asked, ["/p/A?shop=1", "/p/B?shop=1"]);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}?shop={shop}"), ["-c1"]).finish().expect_code(0);
+    let requested: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
+    assert_eq!(requested, ["/p/A?shop=1", "/p/B?shop=1"]);
     assert!(ended.stderr.contains("3 repeats"), "{}", ended.stderr);
     assert!(ended.stderr.contains("line 4"), "the one that differs: {}", ended.stderr);
 }
 
 #[test]
-fn the_program_names_itself_asks_for_json_and_compression_and_keeps_its_connections() {
+fn requests_name_the_program_accept_json_and_compression_and_reuse_connections() {
     let dir = WorkDir::new();
     dir.write_skus((0..60).map(|n| n.to_string()));
     let server = ScriptedServer::echo();
-    asking(&dir, &server.url("/p/{sku}"), ["-c", "3"]).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "3"]).finish().expect_code(0);
     for seen in server.requests() {
         assert_eq!(seen.method, "GET");
         assert_eq!(seen.header_values("user-agent"), [concat!("skufetch/", env!("CARGO_PKG_VERSION"))]);
@@ -209,7 +209,7 @@ fn compressed_answers_are_kept_as_the_plain_ones() {
             _ => plain.header("Content-Encoding", "identity"),
         }
     });
-    asking(&dir, &server.url("/p/{sku}"), ["--retries", "0"]).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), ["--retries", "0"]).finish().expect_code(0);
     for line in ["gzip", "br", "zstd", "deflate", "identity", "members", "raw"] {
         assert!(dir.read("out.json").contains(&format!("\"{line}\":{}", echo_body(line))), "{line}");
     }
@@ -221,7 +221,7 @@ fn user_info_in_the_template_becomes_basic_authorisation() {
     dir.write_skus(["1"]);
     let server = ScriptedServer::echo();
     let url = server.url("/p/{sku}").replace("http://", "http://us%40er:${PW}@");
-    asking(&dir, &url, [""; 0]).env("PW", "p:a/s@s é").finish().expect_code(0);
+    run_with_url(&dir, &url, [""; 0]).env("PW", "p:a/s@s é").finish().expect_code(0);
     let requests = server.requests();
     // base64 of `us@er:p:a/s@s é`
     assert_eq!(requests[0].header_values("authorization"), ["Basic dXNAZXI6cDphL3NAcyDDqQ=="]);
@@ -234,6 +234,6 @@ fn an_authorization_header_of_the_user_beats_the_user_info() {
     dir.write_skus(["1"]);
     let server = ScriptedServer::echo();
     let url = server.url("/p/{sku}").replace("http://", "http://a:b@");
-    asking(&dir, &url, ["-H", "Authorization: Bearer t"]).finish().expect_code(0);
+    run_with_url(&dir, &url, ["-H", "Authorization: Bearer t"]).finish().expect_code(0);
     assert_eq!(server.requests()[0].header_values("authorization"), ["Bearer t"]);
 }

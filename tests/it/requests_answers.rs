@@ -1,13 +1,13 @@
 //! What is kept of an answer: selection, text, null, sizes.
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::{Reply, Script, ScriptedServer, WorkDir};
 
-fn kept(answer: Reply, args: &[&str]) -> (Option<String>, String) {
+fn output_for(answer: Reply, args: &[&str]) -> (Option<String>, String) {
     let dir = WorkDir::new();
     dir.write_skus(["A"]);
     let server = ScriptedServer::start(move |_| answer.clone());
-    let ended = asking(&dir, &server.url("/p/{sku}"), args).args(["--min-success", "0"]).finish();
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).args(["--min-success", "0"]).finish();
     assert!(matches!(ended.code, Some(0 | 1)), "{}", ended.stderr);
     assert_eq!(server.count(), 1, "asked once: {}", ended.stderr);
     let line =
@@ -27,7 +27,7 @@ fn a_selection_makes_one_value_of_each_body_and_untouched_numbers_keep_their_dig
         (".missing", "null"),
         (". | {z, a}", r#"{"z":1,"a":2}"#),
     ] {
-        let (line, stderr) = kept(Reply::json(body), &["--select", filter]);
+        let (line, stderr) = output_for(Reply::json(body), &["--select", filter]);
         assert_eq!(line.as_deref(), Some(expected), "{filter}: {stderr}");
     }
 }
@@ -45,7 +45,7 @@ fn a_selection_of_none_or_several_values_or_an_error_fails_that_sku_alone() {
         })
     });
     let filter = "if type == \"object\" then error(\"no list\") else .[] end";
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["--select", filter, "--min-success", "0"])
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["--select", filter, "--min-success", "0"])
         .finish()
         .expect_code(1);
     assert_eq!(dir.read("out.json"), "{\n\"one\":1\n}\n");
@@ -60,7 +60,7 @@ fn a_selection_that_does_not_compile_ends_the_run_before_any_request() {
     dir.write_skus(["A"]);
     let server = ScriptedServer::echo();
     for filter in [".[", "nosuch(.)", "{a:}", ""] {
-        let ended = asking(&dir, &server.url("/p/{sku}"), ["--select", filter]).finish();
+        let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["--select", filter]).finish();
         if filter.is_empty() {
             continue; // an empty value is as if it was not given
         }
@@ -69,7 +69,7 @@ fn a_selection_that_does_not_compile_ends_the_run_before_any_request() {
         assert!(!dir.has("out.json") && server.count() == 0, "{filter}");
     }
     dir.write("config.toml", "[response]\nselect = \".[\"\n");
-    asking(&dir, &server.url("/p/{sku}"), [""; 0]).finish().expect_code(78);
+    run_with_url(&dir, &server.url("/p/{sku}"), [""; 0]).finish().expect_code(78);
 }
 
 #[test]
@@ -81,17 +81,17 @@ fn a_body_as_text_becomes_a_json_string_and_may_be_empty() {
         ("é😀", "\"é😀\""),
         ("\u{1}", "\"\\u0001\""),
     ] {
-        let (line, stderr) = kept(Reply::bytes(body), &["--body-as", "text"]);
+        let (line, stderr) = output_for(Reply::bytes(body), &["--body-as", "text"]);
         assert_eq!(line.as_deref(), Some(expected), "{body}: {stderr}");
     }
-    assert_eq!(kept(Reply::bytes(b"caf\xe9".to_vec()), &["--body-as", "text"]).0, None, "not UTF-8");
+    assert_eq!(output_for(Reply::bytes(b"caf\xe9".to_vec()), &["--body-as", "text"]).0, None, "not UTF-8");
 }
 
 #[test]
 fn an_empty_success_fails_unless_bodies_are_text() {
     for reply in [Reply::bytes(""), Reply::status(204), Reply::bytes("").chunked(), Reply::bytes("").gzip()] {
-        assert_eq!(kept(reply.clone(), &[]).0, None);
-        assert_eq!(kept(reply, &["--body-as", "text"]).0.as_deref(), Some("\"\""));
+        assert_eq!(output_for(reply.clone(), &[]).0, None);
+        assert_eq!(output_for(reply, &["--body-as", "text"]).0.as_deref(), Some("\"\""));
     }
 }
 
@@ -104,8 +104,8 @@ fn a_null_on_status_stores_null_counts_as_fetched_and_is_not_selected_from() {
         .for_sku("B", [Reply::status(410).gzip()])
         .for_sku("C", [Reply::json("{\"x\":[5]}")]);
     let server = ScriptedServer::script(replies);
-    let ended =
-        asking(&dir, &server.url("/p/{sku}"), ["--null-on", "404,410-411", "--select", ".x[]"]).finish();
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["--null-on", "404,410-411", "--select", ".x[]"])
+        .finish();
     let ended = ended.expect_code(0);
     assert_eq!(dir.read("out.json"), "{\n\"A\":null,\n\"B\":null,\n\"C\":5\n}\n");
     assert!(ended.stderr.contains("3 fetched") && !dir.has("out.failed.csv"), "{}", ended.stderr);
@@ -125,7 +125,7 @@ fn a_body_over_the_cap_fails_its_sku_and_one_at_the_cap_is_kept() {
             Reply::json(&*body).zstd(),
             Reply::json(&*body).deflate(),
         ] {
-            let (line, stderr) = kept(reply, &["--max-body", limit]);
+            let (line, stderr) = output_for(reply, &["--max-body", limit]);
             assert_eq!(line.is_some(), fits, "{limit}: {stderr}");
             assert!(fits || stderr.contains("--max-body"), "{stderr}");
         }

@@ -1,8 +1,8 @@
 //! Proxies, by option and by the standard variables.
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::tls::{Authority, Protocol};
-use crate::support::{Reply, ScriptedServer, WorkDir, dead_port};
+use crate::support::{Reply, ScriptedServer, WorkDir, closed_port};
 
 fn skus() -> WorkDir {
     let dir = WorkDir::new();
@@ -11,11 +11,11 @@ fn skus() -> WorkDir {
 }
 
 #[test]
-fn plain_http_goes_through_the_proxy_with_the_whole_address() {
+fn plain_http_is_sent_to_the_proxy_with_the_whole_address() {
     let dir = skus();
     let proxy = ScriptedServer::echo();
     let args = ["-c1", "--proxy", &proxy.url("")];
-    asking(&dir, "http://shop.test/p/{sku}", args).finish().expect_code(0);
+    run_with_url(&dir, "http://shop.test/p/{sku}", args).finish().expect_code(0);
     let targets: Vec<_> = proxy.requests().iter().map(|seen| seen.target.clone()).collect();
     assert_eq!(targets, ["http://shop.test/p/A", "http://shop.test/p/B"]);
     assert_eq!(proxy.requests()[0].header("host"), Some("shop.test"));
@@ -23,23 +23,23 @@ fn plain_http_goes_through_the_proxy_with_the_whole_address() {
 }
 
 #[test]
-fn the_proxys_user_info_may_come_from_variables_and_goes_to_the_proxy_alone() {
+fn the_proxys_user_info_may_hold_variables_and_is_sent_to_the_proxy_only() {
     let dir = skus();
     let proxy = ScriptedServer::echo();
     let address = proxy.url("").replace("http://", "http://me:${PROXY_PW}@");
-    let ended = asking(&dir, "http://shop.test/p/{sku}", ["-v", "-v", "--proxy", &address])
+    let ended = run_with_url(&dir, "http://shop.test/p/{sku}", ["-v", "-v", "--proxy", &address])
         .env("PROXY_PW", "canary-pw")
         .finish()
         .expect_code(0);
     // base64 of `me:canary-pw`
     assert_eq!(proxy.requests()[0].header_values("proxy-authorization"), ["Basic bWU6Y2FuYXJ5LXB3"]);
     assert!(!ended.stderr.contains("canary") && dir.holding("canary").is_empty(), "{}", ended.stderr);
-    let unset = asking(&dir, "http://shop.test/p/{sku}", ["--proxy", &address]).finish().expect_code(2);
+    let unset = run_with_url(&dir, "http://shop.test/p/{sku}", ["--proxy", &address]).finish().expect_code(2);
     assert!(unset.stderr.contains("PROXY_PW"), "{}", unset.stderr);
 }
 
 #[test]
-fn https_goes_through_a_tunnel_that_the_proxy_cannot_look_into() {
+fn https_uses_a_tunnel_that_the_proxy_cannot_read() {
     let dir = skus();
     let authority = Authority::new();
     dir.write("ca.pem", authority.pem());
@@ -48,7 +48,7 @@ fn https_goes_through_a_tunnel_that_the_proxy_cannot_look_into() {
     let proxy = ScriptedServer::start(move |_| Reply::tunnel(addr));
     let address = proxy.url("").replace("http://", "http://me:pw@");
     let args = ["-c1", "--ca-cert", "ca.pem", "--proxy", &address, "-H", "X-Key: canary"];
-    asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
     let requests = proxy.requests();
     assert!(requests.iter().all(|seen| seen.method == "CONNECT" && seen.target == addr.to_string()));
     assert_eq!(requests[0].header_values("proxy-authorization"), ["Basic bWU6cHc="]);
@@ -62,11 +62,14 @@ fn the_standard_variables_are_honoured_and_no_proxy_too() {
     let proxy = ScriptedServer::echo();
     for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
         let (dir, before) = (skus(), proxy.count());
-        asking(&dir, "http://shop.test/p/{sku}", [""; 0]).env(name, proxy.url("")).finish().expect_code(0);
+        run_with_url(&dir, "http://shop.test/p/{sku}", [""; 0])
+            .env(name, proxy.url(""))
+            .finish()
+            .expect_code(0);
         assert_eq!(proxy.count() - before, 2, "{name}");
     }
     let (dir, server, before) = (skus(), ScriptedServer::echo(), proxy.count());
-    asking(&dir, &server.url("/p/{sku}"), [""; 0])
+    run_with_url(&dir, &server.url("/p/{sku}"), [""; 0])
         .env("HTTP_PROXY", proxy.url(""))
         .env("NO_PROXY", "127.0.0.1,other.test")
         .finish()
@@ -75,40 +78,44 @@ fn the_standard_variables_are_honoured_and_no_proxy_too() {
 }
 
 #[test]
-fn the_option_beats_the_variables_and_a_bad_one_is_told_before_any_request() {
+fn the_option_overrides_the_variables_and_a_bad_one_is_refused_before_any_request() {
     let (dir, proxy) = (skus(), ScriptedServer::echo());
-    asking(&dir, "http://shop.test/p/{sku}", ["--proxy", &proxy.url("")])
-        .env("HTTP_PROXY", format!("http://{}", dead_port()))
+    run_with_url(&dir, "http://shop.test/p/{sku}", ["--proxy", &proxy.url("")])
+        .env("HTTP_PROXY", format!("http://{}", closed_port()))
         .env("NO_PROXY", "shop.test")
         .finish()
         .expect_code(0);
     assert_eq!(proxy.count(), 2);
-    let bad = asking(&skus(), "http://shop.test/p/{sku}", ["--proxy", "http://us:canary@:x"]).finish();
+    let bad = run_with_url(&skus(), "http://shop.test/p/{sku}", ["--proxy", "http://us:canary@:x"]).finish();
     let bad = bad.expect_code(2);
     assert!(bad.stderr.contains("--proxy") && !bad.stderr.contains("canary"), "{}", bad.stderr);
 }
 
 #[test]
-fn no_request_goes_past_a_proxy_whose_scheme_is_not_spoken() {
+fn no_request_bypasses_a_proxy_with_an_unsupported_scheme() {
     let (dir, server) = (skus(), ScriptedServer::echo());
-    let proxy = format!("foo://us:canary@{}", dead_port());
-    let ended = asking(&dir, &server.url("/{sku}"), ["--proxy", &proxy]).finish().expect_code(2);
+    let proxy = format!("foo://us:canary@{}", closed_port());
+    let ended = run_with_url(&dir, &server.url("/{sku}"), ["--proxy", &proxy]).finish().expect_code(2);
     assert_eq!(server.connections(), 0, "not around it either");
-    assert!(ended.said().starts_with("error: --proxy: not a proxy address: its scheme"), "{}", ended.stderr);
+    assert!(
+        ended.stderr_after_header().starts_with("error: --proxy: not a proxy address: its scheme"),
+        "{}",
+        ended.stderr
+    );
     assert!(!ended.stderr.contains("canary"), "{}", ended.stderr);
     // Without a scheme it is http.
-    let asked = ScriptedServer::echo();
-    let address = asked.addr().to_string();
-    asking(&dir, "http://shop.test/p/{sku}", ["--proxy", &address]).finish().expect_code(0);
-    assert_eq!(asked.count(), 2);
+    let requested = ScriptedServer::echo();
+    let address = requested.addr().to_string();
+    run_with_url(&dir, "http://shop.test/p/{sku}", ["--proxy", &address]).finish().expect_code(0);
+    assert_eq!(requested.count(), 2);
 }
 
 #[test]
 fn a_proxy_that_is_not_there_makes_the_api_unreachable_and_shows_no_secret() {
     let dir = skus();
     dir.write_skus((0..40).map(|n| n.to_string()));
-    let address = format!("http://me:canary@{}", dead_port());
-    let ended = asking(&dir, "http://shop.test/p/{sku}", ["-v", "-v", "--proxy", &address]).finish();
+    let address = format!("http://me:canary@{}", closed_port());
+    let ended = run_with_url(&dir, "http://shop.test/p/{sku}", ["-v", "-v", "--proxy", &address]).finish();
     let ended = ended.expect_code(69);
     assert!(!ended.stderr.contains("canary"), "{}", ended.stderr);
     assert!(dir.holding("canary").is_empty());
@@ -120,13 +127,15 @@ fn a_proxy_or_a_certificate_that_is_none_is_found_before_a_file_is_made() {
     dir.write("none.pem", "no certificate");
     let before = dir.names();
     for args in [["--proxy", "ftp://p:1"], ["--proxy", "http://${UNSET_X}@p:1"], ["--ca-cert", "none.pem"]] {
-        asking(&dir, "https://shop.test/p/{sku}", args).finish().expect_code(2);
+        run_with_url(&dir, "https://shop.test/p/{sku}", args).finish().expect_code(2);
         assert_eq!(dir.names(), before, "{args:?}");
     }
-    let ended =
-        asking(&dir, &server.url("/p/{sku}"), ["-c1"]).env("HTTP_PROXY", "htp://p:1").finish().expect_code(0);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c1"])
+        .env("HTTP_PROXY", "htp://p:1")
+        .finish()
+        .expect_code(0);
     assert!(
-        ended.said().starts_with("warning: HTTP_PROXY is not used, requests go past it: "),
+        ended.stderr_after_header().starts_with("warning: HTTP_PROXY is not used, requests go past it: "),
         "{}",
         ended.stderr
     );
@@ -138,17 +147,18 @@ fn requests_that_go_past_a_proxy_variable_are_warned_about() {
         ["http://me:can ary@p:1", "http://me:can^ary@p:1", "http:p:1", "http://${CANARY}:1", " http://p:1"]
     {
         let (dir, server) = (skus(), ScriptedServer::echo());
-        let ended = asking(&dir, &server.url("/p/{sku}"), ["-c1"]).env("http_proxy", value).finish();
+        let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c1"]).env("http_proxy", value).finish();
         let ended = ended.expect_code(0);
         assert_eq!(server.count(), 2, "{value}");
-        let said = ended.said();
+        let stderr = ended.stderr_after_header();
         assert!(
-            said.starts_with("warning: http_proxy is not used, requests go past it: "),
-            "{value}: {said}"
+            stderr.starts_with("warning: http_proxy is not used, requests go past it: "),
+            "{value}: {stderr}"
         );
-        assert!(!said.contains("ary") && !said.contains("CANARY"), "{value}: {said}");
+        assert!(!stderr.contains("ary") && !stderr.contains("CANARY"), "{value}: {stderr}");
     }
     let (dir, proxy) = (skus(), ScriptedServer::echo());
-    let ended = asking(&dir, "http://shop.test/p/{sku}", ["-c1"]).env("http_proxy", proxy.url("")).finish();
+    let ended =
+        run_with_url(&dir, "http://shop.test/p/{sku}", ["-c1"]).env("http_proxy", proxy.url("")).finish();
     assert!(!ended.expect_code(0).stderr.contains("is not used"));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::output_kit::{counts, echoed, fetch, finished, keys, plain, said, skus};
+use crate::output_kit::{counts, echoed, fetch, finished, keys, messages, plain, skus};
 use crate::support::{Ended, Reply, Run, Script, ScriptedServer, WorkDir};
 
 /// A folder with a journal of answers to the first ones of these, and the server that gave them. One SKU
@@ -25,7 +25,7 @@ fn interrupted(skus: &[String]) -> (WorkDir, ScriptedServer) {
 }
 
 #[test]
-fn after_a_kill_the_same_command_goes_on_and_asks_for_nothing_twice() {
+fn after_a_kill_the_same_command_resumes_and_requests_nothing_twice() {
     let dir = WorkDir::new();
     let skus = skus(200);
     dir.write_skus(&skus);
@@ -48,7 +48,7 @@ fn after_a_kill_the_same_command_goes_on_and_asks_for_nothing_twice() {
 }
 
 #[test]
-fn failed_skus_are_asked_for_again_and_answered_ones_are_not() {
+fn failed_skus_are_requested_again_and_answered_ones_are_not() {
     let skus = skus(10);
     let (dir, server) = interrupted(&skus);
     assert_eq!(server.count(), 10);
@@ -63,7 +63,7 @@ fn failed_skus_are_asked_for_again_and_answered_ones_are_not() {
 }
 
 #[test]
-fn rows_may_come_and_go_and_change_places_between_the_runs() {
+fn rows_may_be_added_removed_and_moved_between_the_runs() {
     let all = skus(12);
     let (dir, server) = interrupted(&all[..10]);
     let now: Vec<_> = all[2..12].iter().rev().filter(|sku| *sku != "S0005" && *sku != "S0009").collect();
@@ -71,9 +71,9 @@ fn rows_may_come_and_go_and_change_places_between_the_runs() {
     let ended = fetch(&dir, &server).finish().expect_code(0);
     assert_eq!(counts(&ended)[..2], [8, 8]);
     assert_eq!(dir.read("out.json"), echoed(&now));
-    let asked: Vec<_> = server.requests()[10..].iter().map(|seen| seen.sku.clone()).collect();
-    assert_eq!(asked.len(), 2, "{asked:?}");
-    assert!(asked.iter().all(|sku| ["S0010", "S0011"].contains(&&**sku)), "{asked:?}");
+    let requested: Vec<_> = server.requests()[10..].iter().map(|seen| seen.sku.clone()).collect();
+    assert_eq!(requested.len(), 2, "{requested:?}");
+    assert!(requested.iter().all(|sku| ["S0010", "S0011"].contains(&&**sku)), "{requested:?}");
     assert!(ended.stderr.contains("had 3 answers that no row of this input needs"), "{}", ended.stderr);
 }
 
@@ -92,13 +92,13 @@ fn an_answer_counts_only_for_the_same_request_of_the_same_sku() {
     dir.write("products.csv", "sku,shop\n1,berlin\n2,ulm\n3,ulm\n");
     let ended = run(0);
     assert_eq!(finished(&ended)["recovered"], 1);
-    let mut asked: Vec<_> = server.requests()[2..].iter().map(|seen| seen.target.clone()).collect();
-    asked.sort();
-    assert_eq!(asked, ["/ulm/2", "/ulm/3"]);
+    let mut requested: Vec<_> = server.requests()[2..].iter().map(|seen| seen.target.clone()).collect();
+    requested.sort();
+    assert_eq!(requested, ["/ulm/2", "/ulm/3"]);
 }
 
 #[test]
-fn a_journal_of_a_different_job_is_set_aside_with_a_word_and_never_used_or_deleted() {
+fn a_journal_of_a_different_job_is_set_aside_with_a_note_and_never_used_or_deleted() {
     let skus = skus(4);
     for other in [
         &["--select", ".sku"][..],
@@ -118,7 +118,7 @@ fn a_journal_of_a_different_job_is_set_aside_with_a_word_and_never_used_or_delet
         assert_eq!(ended.code, Some(1), "{other:?}: {}", ended.stderr);
         assert_eq!(finished(&ended)["recovered"], 0, "{other:?}");
         assert_eq!(server.count(), 8, "{other:?}: all were asked for again");
-        assert!(said(&ended).contains("set aside as out.json.journal.1"), "{}", said(&ended));
+        assert!(messages(&ended).contains("set aside as out.json.journal.1"), "{}", messages(&ended));
         assert_eq!(dir.bytes("out.json.journal.1"), journal);
     }
 }
@@ -142,7 +142,7 @@ fn a_new_credential_and_another_order_of_headers_go_on_with_the_journal() {
 }
 
 #[test]
-fn a_file_of_somebody_elses_in_the_journals_place_is_set_aside() {
+fn a_foreign_file_at_the_journals_name_is_set_aside() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(["1"]);
     dir.write("out.json.journal", "dear diary\n");
@@ -153,7 +153,7 @@ fn a_file_of_somebody_elses_in_the_journals_place_is_set_aside() {
 }
 
 #[test]
-fn fresh_ignores_the_journal_and_keeps_it_aside() {
+fn fresh_ignores_the_journal_and_sets_it_aside() {
     let skus = skus(6);
     let (dir, server) = interrupted(&skus);
     let ended = fetch(&dir, &server).args(["--fresh"]).finish().expect_code(1);
@@ -175,7 +175,7 @@ fn another_csv_delimiter_or_concurrency_is_the_same_job() {
 }
 
 #[test]
-fn a_new_token_is_the_same_job_and_stands_in_no_file() {
+fn a_new_token_is_the_same_job_and_is_in_no_file() {
     let (dir, server) = (
         WorkDir::new(),
         ScriptedServer::start(|seen| match seen.attempt {
@@ -220,7 +220,7 @@ fn lines(journal: &[u8]) -> Vec<(usize, usize)> {
 }
 
 #[test]
-fn a_torn_tail_is_dropped_with_a_word_and_what_stands_before_it_counts() {
+fn a_torn_tail_is_dropped_with_a_note_and_what_precedes_it_counts() {
     // In the middle of the second, the fifth and the last answer, and just before a line end.
     for (line, back) in [(2, 10), (5, 25), (7, 3), (4, 1)] {
         let mut whole = 0;
@@ -236,7 +236,7 @@ fn a_torn_tail_is_dropped_with_a_word_and_what_stands_before_it_counts() {
         let ended = ended.expect_code(1);
         assert_eq!(finished(&ended)["recovered"], whole);
         assert_eq!(server.count(), 8 + 8 - whole);
-        assert!(said(&ended).contains("they are dropped"), "{}", said(&ended));
+        assert!(messages(&ended).contains("they are dropped"), "{}", messages(&ended));
         assert_eq!(dir.read("out.json"), echoed(skus(7)));
     }
 }
@@ -273,7 +273,7 @@ fn damage_in_the_middle_is_74_names_fresh_and_sends_no_request() {
     });
     let ended = ended.expect_code(74);
     assert_eq!(server.count(), 8, "none but those of the first run");
-    let text = said(&ended);
+    let text = messages(&ended);
     assert!(text.contains("--fresh") && text.contains("out.json.journal") && text.contains("byte"), "{text}");
     let journal = dir.bytes("out.json.journal");
     assert!(!dir.has("out.json"));
@@ -311,7 +311,7 @@ fn a_journal_that_is_a_symbolic_link_is_not_followed() {
 }
 
 #[test]
-fn when_the_time_is_over_the_run_ends_with_75_and_the_next_goes_on() {
+fn when_the_time_is_over_the_run_ends_with_75_and_the_next_resumes() {
     let dir = WorkDir::new();
     let skus = skus(60);
     dir.write_skus(&skus);
@@ -327,7 +327,7 @@ fn when_the_time_is_over_the_run_ends_with_75_and_the_next_goes_on() {
             break ended;
         }
         let ended = ended.expect_code(75);
-        assert!(said(&ended).contains("--max-time"), "{}", ended.stderr);
+        assert!(messages(&ended).contains("--max-time"), "{}", ended.stderr);
         assert!(!dir.has("out.json") && runs < 30);
     };
     assert!(runs > 1 && counts(&last)[1] == 60);
@@ -336,7 +336,7 @@ fn when_the_time_is_over_the_run_ends_with_75_and_the_next_goes_on() {
     assert_eq!(dir.read("out.json"), echoed(&skus));
 }
 
-/// Makes the answers in a journal come so long ago, and its checksums hold again.
+/// Dates the answers in a journal back by so much, and makes its checksums valid again.
 fn age(dir: &WorkDir, name: &str, by: Duration) {
     let text = dir.read(name);
     let mut aged = String::new();
@@ -388,28 +388,28 @@ fn old_answers_of_a_journal_are_named_warned_of_and_bounded_by_max_age() {
     for says in ["2 from the journal, the oldest 18 days old", "is 18 days old; --max-age"] {
         assert!(ended.stderr.contains(says), "{says}: {}", ended.stderr);
     }
-    // Bounded, with --merge and without it: what is too old is asked for again.
+    // Bounded, with --merge and without it: what is too old is requested again.
     for extra in [&["--max-age", "20h"][..], &["--max-age", "20h", "--merge"]] {
         let (dir, server) = interrupted();
         age(&dir, "out.json.journal", 21 * DAY / 24);
         let ended = fetch(&dir, &server).args(extra).finish().expect_code(0);
         assert_eq!((server.count(), counts(&ended)), (3 + 3, [3, 3, 0, 0, 0, 0]), "{extra:?}");
-        assert!(said(&ended).contains("2 answers older than --max-age 20h"), "{}", said(&ended));
+        assert!(messages(&ended).contains("2 answers older than --max-age 20h"), "{}", messages(&ended));
         let (dir, server) = interrupted();
         age(&dir, "out.json.journal", 19 * DAY / 24);
         let ended = fetch(&dir, &server).args(extra).finish().expect_code(0);
         assert_eq!(server.count(), 3 + 1);
         let oldest = finished(&ended)["oldest_answer_s"].as_f64().unwrap();
         assert!(
-            oldest >= 19.0 * 3600.0 && !said(&ended).contains("the oldest answer taken"),
+            oldest >= 19.0 * 3600.0 && !messages(&ended).contains("the oldest answer taken"),
             "{}",
-            said(&ended)
+            messages(&ended)
         );
     }
 }
 
 #[test]
-fn an_answer_that_this_run_would_not_keep_is_asked_for_again() {
+fn an_answer_that_this_run_would_not_accept_is_requested_again() {
     let interrupted = |before: &[&str], first: fn() -> Reply| {
         let dir = WorkDir::new();
         dir.write_skus(["a", "b", "c"]);
@@ -431,9 +431,9 @@ fn an_answer_that_this_run_would_not_keep_is_asked_for_again() {
         assert!(plan.stdout().contains("2 requests"), "{}", plan.stdout());
         let ended = fetch(&dir, &server).args(now).finish().expect_code(0);
         assert!(
-            said(&ended).contains("1 answer with a status that this run does not keep"),
+            messages(&ended).contains("1 answer with a status that this run does not keep"),
             "{}",
-            said(&ended)
+            messages(&ended)
         );
         assert!(dir.read("out.json").contains("\"a\":1"), "{}", dir.read("out.json"));
     }
@@ -451,7 +451,7 @@ fn a_part_of_the_input_does_not_throw_away_what_an_interrupted_run_has() {
     // Fewer rows than answers in the journal: found before the first request.
     let (dir, server) = interrupted(&skus);
     part(&dir, "out.failed.csv");
-    let asked = server.count();
+    let requested = server.count();
     let again = || {
         let run = Run::new(&dir).args(["out.failed.csv", "-o", "out.json", "--url", &server.url("/p/{sku}")]);
         run.finish().expect_code(75)
@@ -464,7 +464,7 @@ fn a_part_of_the_input_does_not_throw_away_what_an_interrupted_run_has() {
         ended.stderr
     );
     assert!(ended.stderr.contains("--fresh"), "{}", ended.stderr);
-    assert_eq!(server.count(), asked);
+    assert_eq!(server.count(), requested);
     assert!(dir.has("out.json.journal") && !dir.has("out.json"));
     let plan = Run::new(&dir).args(["out.failed.csv", "-o", "out.json", "--dry-run"]);
     let plan = plan.args(["--url", &server.url("/p/{sku}")]).finish().expect_code(75);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::output_kit::{counts, echoed, fetch, said, skus};
+use crate::output_kit::{counts, echoed, fetch, messages, skus};
 use crate::support::{Reply, Run, ScriptedServer, Seen, WorkDir};
 
 /// Kills one run of 5,000 SKUs at so many random moments, against a server with faults that takes this
@@ -37,7 +37,7 @@ fn killed_again_and_again(kills: u64, latency: Duration) {
         // So spread that the last one still falls into the run.
         let moment = kill * step + chance.u64(1..step);
         run.wait_until(|| answered.load(Ordering::Relaxed) >= moment);
-        // Not just when a request has come, which is just when an answer was read.
+        // Not at the moment when a request has arrived, which is when an answer was read.
         thread::sleep(latency.mul_f64(2.0 * chance.f64()));
         run.kill();
         deaths.push(Instant::now());
@@ -72,13 +72,13 @@ fn killed_again_and_again(kills: u64, latency: Duration) {
 }
 
 #[test]
-fn eight_kills_at_random_moments_end_in_the_same_bytes_with_few_asked_twice() {
+fn eight_kills_at_random_moments_end_in_the_same_bytes_with_few_requested_twice() {
     killed_again_and_again(8, Duration::from_millis(2));
 }
 
 #[test]
 #[ignore = "takes half a minute: run it with --ignored"]
-fn fifty_kills_at_random_moments_end_in_the_same_bytes_with_fewer_than_2_percent_asked_twice() {
+fn fifty_kills_at_random_moments_end_in_the_same_bytes_with_fewer_than_2_percent_requested_twice() {
     killed_again_and_again(50, Duration::from_millis(20));
 }
 
@@ -104,12 +104,12 @@ fn an_end_while_the_output_is_drafted_leaves_the_old_one_and_costs_no_answer() {
         run.wait();
         assert_eq!(dir.read("out.json"), "old");
         assert_eq!(dir.names().iter().any(is_draft), signal == Signal::KILL, "{:?}", dir.names());
-        let asked = server.count();
+        let requested = server.count();
         let addr = server.addr();
         drop(server);
         let server = ScriptedServer::start_at(addr, move |seen| Reply::json(body(seen)));
         fetch(&dir, &server).finish().expect_code(0);
-        assert!(server.count() + asked <= 14, "{} and {asked} requests", server.count());
+        assert!(server.count() + requested <= 14, "{} and {requested} requests", server.count());
         let lines: Vec<String> =
             skus.iter().map(|sku| format!("\"{sku}\":\"{sku}{}\"", "x".repeat(500_000))).collect();
         assert!(dir.read("out.json") == format!("{{\n{}\n}}\n", lines.join(",\n")));
@@ -129,7 +129,7 @@ fn a_second_run_on_the_same_output_exits_75_at_once_and_says_who_holds_it() {
     slow.wait_for(6);
     let other = ScriptedServer::echo();
     let ended = fetch(&dir, &other).finish().expect_code(75);
-    let text = said(&ended);
+    let text = messages(&ended);
     assert!(text.contains(&format!("process {}", first.id())), "{text}");
     assert!(text.contains("--lock-wait"), "{text}");
     fetch(&dir, &other).args(["--lock-wait", "150ms"]).finish().expect_code(75);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::reply::echo_body;
-use crate::support::{DeafPort, Reply, Script, ScriptedServer, WorkDir};
+use crate::support::{FullListener, Reply, Script, ScriptedServer, WorkDir};
 
 fn skus(count: usize) -> WorkDir {
     let dir = WorkDir::new();
@@ -16,7 +16,7 @@ fn skus(count: usize) -> WorkDir {
 fn asked_after(first: Reply, args: &[&str]) -> usize {
     let dir = skus(1);
     let server = ScriptedServer::script(Script::new().first([first]));
-    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
     assert_eq!(dir.read("out.json"), format!("{{\n\"0\":{}\n}}\n", echo_body("0")), "{}", ended.stderr);
     server.count()
 }
@@ -64,11 +64,11 @@ fn statuses_are_retried_as_retry_on_says_with_ranges_and_no_others() {
             _ => Reply::echo(seen),
         });
         let args = ["--retry-on", codes, "--min-success", "0", "-c", "20"];
-        let ended = asking(&dir, &server.url("/p/{sku}"), args).finish();
+        let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish();
         assert_eq!(ended.code, Some(i32::from(!final_.is_empty())), "{}", ended.stderr);
         for status in all {
-            let asked = server.requests_for(&status.to_string()).len();
-            assert_eq!(asked, 1 + usize::from(retried.contains(&status)), "{status} with {codes}");
+            let requested = server.requests_for(&status.to_string()).len();
+            assert_eq!(requested, 1 + usize::from(retried.contains(&status)), "{status} with {codes}");
         }
     }
     // Without the option the first list counts.
@@ -80,7 +80,7 @@ fn codes_that_are_no_statuses_are_refused_before_any_request() {
     let (dir, server) = (skus(1), ScriptedServer::echo());
     for codes in ["5xx", "99", "600", "504-502", "500,", "500-", "-500", "abc"] {
         for option in ["--retry-on", "--null-on"] {
-            let ended = asking(&dir, &server.url("/p/{sku}"), [format!("{option}={codes}")]).finish();
+            let ended = run_with_url(&dir, &server.url("/p/{sku}"), [format!("{option}={codes}")]).finish();
             assert!(ended.expect_code(2).stderr.contains(option), "{codes}");
         }
     }
@@ -101,9 +101,9 @@ fn a_status_below_400_that_retry_on_names_is_retried_and_fails_its_sku_when_the_
             ),
         );
         let codes = format!("+{status}");
-        // Of 200, SKU 1 is asked until its retries are spent, too.
+        // Of 200, SKU 1 is requested until its retries are spent, too.
         let args = ["--retry-on", &codes, "--retries", "1", "--min-success", "0"];
-        let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+        let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
         let kept = if status == 200 { "{\n\"0\":0\n}\n" } else { "{\n\"0\":0,\n\"1\":1\n}\n" };
         assert_eq!((dir.read("out.json").as_str(), server.count()), (kept, 5), "{status}: {}", ended.stderr);
         let failed = dir.read("out.failed.csv");
@@ -123,7 +123,7 @@ fn an_api_whose_every_answer_is_not_ready_at_first_is_neither_out_nor_over_budge
         _ => Reply::echo(seen),
     });
     let args = ["--retry-on", "+202", "-c", "32"];
-    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
     assert!(
         ended.stderr.contains("300 fetched") && !ended.stderr.contains("keeps failing"),
         "{}",
@@ -141,18 +141,18 @@ fn a_not_ready_answer_waits_for_its_retry_after_and_a_longer_one_defers_the_run(
             _ => Reply::echo(seen),
         }),
     );
-    asking(&dir, &server.url("/p/{sku}"), ["--retry-on", "202"]).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), ["--retry-on", "202"]).finish().expect_code(0);
     let requests = server.requests();
     assert!(requests[1].at - requests[0].at >= Duration::from_millis(390), "{requests:?}");
     let (dir, server) = (skus(1), ScriptedServer::start(|_| Reply::retry_after(202, "3600")));
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["--retry-on", "202"]).finish().expect_code(75);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["--retry-on", "202"]).finish().expect_code(75);
     assert!(ended.stderr.contains("--max-retry-after is 5m"), "{}", ended.stderr);
     assert!(!dir.has("out.json"));
 }
 
 #[test]
 fn a_plus_adds_to_the_default_in_all_three_places() {
-    let asked = |env: &[(&str, &str)], config: &str, args: &[&str]| {
+    let requested = |env: &[(&str, &str)], config: &str, args: &[&str]| {
         let dir = skus(2);
         dir.write("config.toml", config);
         let server = ScriptedServer::start(|seen| match (seen.attempt, seen.sku.as_str()) {
@@ -160,26 +160,26 @@ fn a_plus_adds_to_the_default_in_all_three_places() {
             (1, _) => Reply::status(429),
             _ => Reply::echo(seen),
         });
-        let mut run = asking(&dir, &server.url("/p/{sku}"), args.iter().copied());
+        let mut run = run_with_url(&dir, &server.url("/p/{sku}"), args.iter().copied());
         for (name, value) in env {
             run = run.env(name, value);
         }
         run.finish().expect_code(0);
         server.count()
     };
-    assert_eq!(asked(&[], "", &[]), 3);
-    assert_eq!(asked(&[], "", &["--retry-on", "+202"]), 4);
-    assert_eq!(asked(&[], "", &["--retry-on=+423, 202-203", "--null-on", "404"]), 4);
-    assert_eq!(asked(&[("SKUFETCH_RETRY_ON", "+202")], "", &[]), 4);
-    assert_eq!(asked(&[], "[retry]\nretry-on = \"+202\"", &[]), 4);
-    assert_eq!(asked(&[], "[retry]\nretry-on = +202", &[]), 4);
+    assert_eq!(requested(&[], "", &[]), 3);
+    assert_eq!(requested(&[], "", &["--retry-on", "+202"]), 4);
+    assert_eq!(requested(&[], "", &["--retry-on=+423, 202-203", "--null-on", "404"]), 4);
+    assert_eq!(requested(&[("SKUFETCH_RETRY_ON", "+202")], "", &[]), 4);
+    assert_eq!(requested(&[], "[retry]\nretry-on = \"+202\"", &[]), 4);
+    assert_eq!(requested(&[], "[retry]\nretry-on = +202", &[]), 4);
 }
 
 #[test]
 fn statuses_that_would_be_ignored_are_refused_before_any_request() {
     let (dir, server) = (skus(1), ScriptedServer::echo());
     let said = |args: &[&str], code: i32| {
-        asking(&dir, &server.url("/p/{sku}"), args.iter().copied()).finish().expect_code(code).stderr
+        run_with_url(&dir, &server.url("/p/{sku}"), args.iter().copied()).finish().expect_code(code).stderr
     };
     for option in ["--retry-on", "--null-on"] {
         assert!(said(&[option, "102"], 2).contains(" is not a final status"));
@@ -223,7 +223,7 @@ fn what_is_told_to_be_a_limit_costs_no_retry_and_counts_in_no_attempts() {
         let server =
             ScriptedServer::script(Script::new().for_sku("1", [refusal.clone(), refusal, Reply::json("1")]));
         let args = ["--retries", "0", "--shape", "record", "-c", "1"];
-        let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+        let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
         assert_eq!(server.count(), 5, "{name}: {}", ended.stderr);
         assert_eq!(dir.read("out.json").matches("\"attempts\":1,").count(), 3, "{name}");
     }
@@ -235,7 +235,7 @@ fn an_ordinary_403_fails_its_sku_whatever_its_product_is_called() {
     let body =
         r#"{"error":"not yours","name":"Throttling","description":"API rate limit exceeded, a novel"}"#;
     let server = ScriptedServer::script(Script::new().for_sku("3", [Reply::json(body).with_status(403)]));
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "1"]).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "1"]).finish().expect_code(1);
     assert!(ended.stderr.contains("5 fetched, 1 failed (1 forbidden)"), "{}", ended.stderr);
 }
 
@@ -245,7 +245,7 @@ fn after_the_last_retry_the_sku_fails_with_its_attempts_counted() {
         let (dir, server) =
             (skus(30), ScriptedServer::script(Script::new().for_sku("7", [Reply::status(500)])));
         let args = ["--retries", &retries.to_string()];
-        asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+        run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
         assert_eq!(server.requests_for("7").len(), retries + 1);
         let failed = dir.read("out.failed.csv");
         let row = failed.lines().nth(1).unwrap();
@@ -268,7 +268,7 @@ fn a_connection_that_was_closed_while_idle_costs_no_attempt() {
                 }),
             );
             let args = ["--retries", "0", "--shape", "record", "-c", &concurrency.to_string()];
-            let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+            let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
             assert_eq!(server.count(), 120, "{name}, {concurrency} in flight: {}", ended.stderr);
             assert_eq!(dir.read("out.json").matches("\"attempts\":1,").count(), 120);
         }
@@ -284,16 +284,16 @@ fn after_a_pause_in_which_all_connections_were_closed_no_sku_pays_for_it() {
             _ => Reply::echo(seen).idle_close(Duration::from_millis(100)),
         }),
     );
-    asking(&dir, &server.url("/p/{sku}"), ["--retries", "1", "-c", "8"]).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), ["--retries", "1", "-c", "8"]).finish().expect_code(0);
     assert_eq!(server.count(), 61);
 }
 
 #[test]
 fn a_connection_that_cannot_be_made_in_time_is_retried_and_named() {
-    let (dir, deaf) = (skus(1), DeafPort::new());
-    let url = format!("http://{}/p/{{sku}}", deaf.addr());
+    let (dir, listener) = (skus(1), FullListener::new());
+    let url = format!("http://{}/p/{{sku}}", listener.addr());
     let args = ["--connect-timeout", "50ms", "--retries", "1", "--min-success", "0"];
-    let ended = asking(&dir, &url, args).finish();
+    let ended = run_with_url(&dir, &url, args).finish();
     assert!(ended.stderr.contains("--connect-timeout"), "{}", ended.stderr);
     assert!(dir.read("out.failed.csv").contains(",2\n"), "{}", dir.read("out.failed.csv"));
 }
@@ -308,7 +308,7 @@ fn a_timeout_is_of_one_attempt_to_the_last_byte_of_its_body() {
             _ => Reply::echo(seen),
         }),
     );
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["--timeout", "250ms"]).finish().expect_code(0);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["--timeout", "250ms"]).finish().expect_code(0);
     assert_eq!(server.requests_for("1").len(), 3, "{}", ended.stderr);
     let attempts = server.requests_for("1");
     for pair in attempts.windows(2) {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::requests::asking;
-use crate::support::{DeafPort, Reply, Run, ScriptedServer, WorkDir, dead_port};
+use crate::requests::run_with_url;
+use crate::support::{FullListener, Reply, Run, ScriptedServer, WorkDir, closed_port};
 
 fn skus(count: usize) -> WorkDir {
     let dir = WorkDir::new();
@@ -31,11 +31,11 @@ fn counting_port() -> (String, Arc<AtomicUsize>) {
 }
 
 #[test]
-fn a_dead_port_ends_the_run_and_leaves_the_old_output() {
+fn a_closed_port_ends_the_run_and_leaves_the_old_output() {
     for concurrency in ["1", "64", "300"] {
         let dir = skus(20_000);
-        let url = format!("http://{}/p/{{sku}}", dead_port());
-        let ended = asking(&dir, &url, ["-c", concurrency]).finish().expect_code(69);
+        let url = format!("http://{}/p/{{sku}}", closed_port());
+        let ended = run_with_url(&dir, &url, ["-c", concurrency]).finish().expect_code(69);
         assert!(ended.stderr.contains("unreachable"), "{}", ended.stderr);
         assert!(ended.stderr.contains("20,000 deferred"), "{}", ended.stderr);
         assert_eq!(dir.read("out.json"), "the old one");
@@ -44,10 +44,10 @@ fn a_dead_port_ends_the_run_and_leaves_the_old_output() {
 }
 
 #[test]
-fn at_most_15_connections_are_tried_where_none_comes_to_stand() {
+fn at_most_15_connections_are_tried_where_none_can_be_opened() {
     let (url, tried) = counting_port();
     let dir = skus(2000);
-    let ended = asking(&dir, &url, ["-c", "64"]).finish().expect_code(69);
+    let ended = run_with_url(&dir, &url, ["-c", "64"]).finish().expect_code(69);
     assert!(ended.stderr.contains("unreachable"), "{}", ended.stderr);
     let tried = tried.load(Ordering::SeqCst);
     assert!((10..=15).contains(&tried), "{tried} connections");
@@ -55,19 +55,20 @@ fn at_most_15_connections_are_tried_where_none_comes_to_stand() {
 
 #[test]
 fn a_name_that_is_not_found_and_a_port_that_never_answers_are_without_a_connection() {
-    let deaf = DeafPort::new();
-    for url in ["http://no-such-host.invalid/p/{sku}".to_owned(), format!("http://{}/p/{{sku}}", deaf.addr())]
+    let listener = FullListener::new();
+    for url in
+        ["http://no-such-host.invalid/p/{sku}".to_owned(), format!("http://{}/p/{{sku}}", listener.addr())]
     {
         let dir = skus(100);
         let args = ["-c", "16", "--connect-timeout", "100ms", "--retries", "20"];
-        let ended = asking(&dir, &url, args).finish().expect_code(69);
+        let ended = run_with_url(&dir, &url, args).finish().expect_code(69);
         assert!(ended.stderr.contains("unreachable"), "{}", ended.stderr);
         assert_eq!(dir.read("out.json"), "the old one");
     }
     let dir = skus(100);
-    let url = format!("http://{}/p/{{sku}}", deaf.addr());
+    let url = format!("http://{}/p/{{sku}}", listener.addr());
     // The shorter time of the two ends the same attempt to connect.
-    let ended = asking(&dir, &url, ["-c", "16", "--timeout", "100ms"]).finish().expect_code(69);
+    let ended = run_with_url(&dir, &url, ["-c", "16", "--timeout", "100ms"]).finish().expect_code(69);
     assert!(ended.stderr.contains("unreachable"), "{}", ended.stderr);
 }
 
@@ -78,7 +79,7 @@ fn credentials_that_are_refused_from_the_start_end_the_run_after_five_answers() 
             let dir = skus(2000);
             let server = ScriptedServer::start(move |_| Reply::status(status));
             let args = ["-c", &concurrency.to_string()];
-            let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(77);
+            let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(77);
             assert!(server.count() <= 5 + concurrency, "{} requests", server.count());
             assert!(ended.stderr.contains(&status.to_string()), "{}", ended.stderr);
             assert!(ended.stderr.contains("2,000 deferred"), "{}", ended.stderr);
@@ -89,13 +90,13 @@ fn credentials_that_are_refused_from_the_start_end_the_run_after_five_answers() 
 }
 
 #[test]
-fn twenty_refusals_in_a_row_end_a_run_that_went_well_and_what_came_is_kept() {
+fn twenty_refusals_in_a_row_end_a_good_run_and_its_answers_stay_in_the_journal() {
     let dir = skus(500);
     let server = ScriptedServer::start(|seen| match seen.number {
         n if n < 100 => Reply::echo(seen),
         _ => Reply::status(401),
     });
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "4"]).finish().expect_code(77);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "4"]).finish().expect_code(77);
     assert!((120..=124).contains(&server.count()), "{} requests", server.count());
     assert!(
         ended.stderr.contains("100 fetched") && ended.stderr.contains("400 deferred"),
@@ -106,7 +107,7 @@ fn twenty_refusals_in_a_row_end_a_run_that_went_well_and_what_came_is_kept() {
     let addr = server.addr();
     drop(server);
     let server = ScriptedServer::start_at(addr, Reply::echo);
-    asking(&dir, &server.url("/p/{sku}"), [""; 0]).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), [""; 0]).finish().expect_code(0);
     assert_eq!(server.count(), 400, "what was refused is asked for again");
 }
 
@@ -117,7 +118,7 @@ fn alternating_refusals_and_answers_go_on_to_the_end() {
         0 => Reply::status(403),
         _ => Reply::echo(seen),
     });
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "1"]).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "1"]).finish().expect_code(1);
     assert!(ended.stderr.contains("100 fetched, 100 failed"), "{}", ended.stderr);
     assert_eq!(server.count(), 200);
 }
@@ -126,23 +127,25 @@ fn alternating_refusals_and_answers_go_on_to_the_end() {
 fn refusals_that_are_stored_as_null_and_not_founds_never_end_a_run() {
     let dir = skus(100);
     let server = ScriptedServer::start(|_| Reply::status(401));
-    asking(&dir, &server.url("/p/{sku}"), ["--null-on", "401", "--min-success", "0"]).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), ["--null-on", "401", "--min-success", "0"])
+        .finish()
+        .expect_code(0);
     std::fs::remove_file(dir.path("out.json")).unwrap();
     let server = ScriptedServer::start(|_| Reply::status(404));
     let args = ["--min-success", "0", "--fresh"];
-    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
     assert_eq!(server.count(), 100, "{}", ended.stderr);
 }
 
 #[test]
-fn a_few_skus_that_never_come_are_no_outage_though_their_retries_are_the_last_requests() {
+fn a_few_skus_that_always_fail_are_no_outage_though_their_retries_are_the_last_requests() {
     let dir = skus(64);
     let server = ScriptedServer::start(|seen| match seen.sku.parse::<usize>().unwrap() % 8 {
         0 => Reply::status(500),
         _ => Reply::echo(seen).wait(Duration::from_millis(20)),
     });
     let args = ["-c", "16", "--retries", "3"];
-    let ended = asking(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
     assert!(ended.stderr.contains("56 fetched, 8 failed"), "{}", ended.stderr);
     assert_eq!(server.count(), 56 + 8 * 4);
 }
@@ -159,7 +162,7 @@ fn an_outage_in_the_middle_is_survived_and_costs_few_requests() {
             Reply::echo(seen).wait(Duration::from_millis(20))
         }
     });
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "8"]).finish().expect_code(0);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "8"]).finish().expect_code(0);
     assert!(ended.stderr.contains("400 fetched"), "{}", ended.stderr);
     assert!(server.count() <= 520, "{} requests", server.count());
 }
@@ -167,13 +170,13 @@ fn an_outage_in_the_middle_is_survived_and_costs_few_requests() {
 #[test]
 fn an_outage_of_20_seconds_costs_no_sku_and_at_most_three_tenths_more_requests() {
     let dir = skus(400);
-    // It begins with the hundredth request, whenever that comes.
+    // It begins with the hundredth request, whenever that arrives.
     let began = OnceLock::new();
     let server = ScriptedServer::start(move |seen| {
         let is_out = seen.number >= 100 && began.get_or_init(Instant::now).elapsed().as_secs() < 20;
         if is_out { Reply::status(500) } else { Reply::echo(seen).wait(Duration::from_millis(20)) }
     });
-    let ended = asking(&dir, &server.url("/p/{sku}"), ["-c", "8"]).finish().expect_code(0);
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "8"]).finish().expect_code(0);
     assert!(ended.stderr.contains("400 fetched"), "{}", ended.stderr);
     assert!(ended.stderr.contains("limited by: the server: it kept failing"), "{}", ended.stderr);
     assert!(server.count() <= 520, "{} requests", server.count());
@@ -185,12 +188,12 @@ fn an_early_stop_says_why_once_and_last_with_what_to_type_next() {
     let stop = |url: String, code: i32| {
         let dir = skus(60);
         let run = Run::new(&dir).args(["products.csv", "-o", "out.json", "-u", &url]);
-        run.finish().expect_code(code).said().to_owned()
+        run.finish().expect_code(code).stderr_after_header().to_owned()
     };
-    let dead = format!("http://{}/{{sku}}", dead_port());
+    let closed = format!("http://{}/{{sku}}", closed_port());
     for (url, code, error) in [
         (refusing.url("/{sku}"), 77, "the API refuses the credentials: 5 answers in a row were 401"),
-        (dead, 69, "the API is unreachable at "),
+        (closed, 69, "the API is unreachable at "),
     ] {
         let stderr = stop(url, code);
         let lines: Vec<_> = stderr.lines().collect();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::requests::asking;
-use crate::support::{Ended, Reply, Run, ScriptedServer, Seen, WorkDir, dead_port};
+use crate::requests::run_with_url;
+use crate::support::{Ended, Reply, Run, ScriptedServer, Seen, WorkDir, closed_port};
 
 /// Every secret of the tests holds it.
 const CANARY: &str = "canary";
@@ -32,7 +32,7 @@ pub fn fail(seen: &Seen) -> Reply {
     }
 }
 
-/// What may stand in a header field.
+/// What may be in a header field.
 fn one_line(text: &str) -> String {
     text.replace(['\r', '\n'], " ").chars().filter(char::is_ascii).collect()
 }
@@ -52,13 +52,13 @@ fn nowhere(dir: &WorkDir, ended: &Ended) {
 fn run<'a>(dir: &'a WorkDir, url: &str, report: &str) -> Run<'a> {
     dir.write_skus(SKUS);
     let args = ["-v", "-v", "-c", "2", "--retries", "1", "--timeout", "300ms", "--min-success", "0"];
-    asking(dir, url, args)
+    run_with_url(dir, url, args)
         .args(["--report", report])
         .args(["--select", "if type == \"string\" then error(.) else . end"])
 }
 
 #[test]
-fn secrets_from_variables_stand_nowhere_whatever_fails() {
+fn secrets_from_variables_appear_nowhere_whatever_fails() {
     for (format, report) in [("text", "r.html"), ("json", "r.json"), ("text", "r.prom")] {
         let (dir, server) = (WorkDir::new(), ScriptedServer::start(fail));
         let url = server.url("/p-${PATH_SECRET}/{sku}?key=${QUERY}").replace("://", "://us:${PW}@");
@@ -89,11 +89,11 @@ fn secrets_from_variables_stand_nowhere_whatever_fails() {
 }
 
 #[test]
-fn a_literal_secret_in_the_templates_query_or_user_info_stands_nowhere() {
+fn a_literal_secret_in_the_templates_query_or_user_info_appears_nowhere() {
     let (dir, server) = (
         WorkDir::new(),
         ScriptedServer::start(|seen| match seen.sku.as_str() {
-            // Nothing tells what the value of `q` is.
+            // Nothing shows what the value of `q` is.
             "404" | "500" | "400" => Reply::status(seen.sku.parse().unwrap()),
             "html" => Reply::bytes("<html>"),
             "gzip" | "raw" | "encoding" | "select" => Reply::status(409),
@@ -107,7 +107,7 @@ fn a_literal_secret_in_the_templates_query_or_user_info_stands_nowhere() {
 }
 
 #[test]
-fn what_is_written_out_where_credentials_stand_is_shown_nowhere_also_when_it_is_sent_back() {
+fn literal_credentials_are_shown_nowhere_also_when_they_are_sent_back() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::start(fail));
     let url = server.url("/p/{sku}?api_key=canary%2Bliteral&q={sku}&access_token=canary-2-{sku}");
     let headers = ["-H", "Authorization: Bearer canary-3 {sku}", "-H", "X-Signature: {sku}.canary-4"];
@@ -117,7 +117,7 @@ fn what_is_written_out_where_credentials_stand_is_shown_nowhere_also_when_it_is_
 }
 
 #[test]
-fn secrets_from_the_config_file_stand_nowhere_but_there() {
+fn secrets_from_the_config_file_appear_nowhere_else() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::start(fail));
     let conf = WorkDir::new();
     let config = format!(
@@ -149,18 +149,22 @@ fn runs_that_stop_early_show_no_secret_either() {
     let refusing = ScriptedServer::start(|seen| {
         Reply::bytes(String::from_utf8_lossy(&seen.head).into_owned()).with_status(401)
     });
-    let asking_to_wait = ScriptedServer::start(|seen| {
+    let demanding_a_wait = ScriptedServer::start(|seen| {
         Reply::retry_after(429, "9999").header("X-Echo", seen.target.as_bytes())
     });
-    let dead = format!("http://{}/{{sku}}", dead_port());
-    let urls =
-        [refusing.url("/{sku}"), asking_to_wait.url("/{sku}"), dead, "http://no-host.invalid/{sku}".into()];
+    let closed = format!("http://{}/{{sku}}", closed_port());
+    let urls = [
+        refusing.url("/{sku}"),
+        demanding_a_wait.url("/{sku}"),
+        closed,
+        "http://no-host.invalid/{sku}".into(),
+    ];
     for (url, code) in urls.into_iter().zip([77, 75, 69, 69]) {
         let dir = WorkDir::new();
         dir.write_skus((0..40).map(|n| n.to_string()));
         let url = format!("{}?key=${{KEY}}", url.replace("://", "://us:${KEY}@"));
         let args = ["-v", "-v", "-H", "X-Key: ${KEY}", "--body", "\"${KEY}\"", "--report", "r.html"];
-        let ended = asking(&dir, &url, args).env("KEY", "canary-key").finish().expect_code(code);
+        let ended = run_with_url(&dir, &url, args).env("KEY", "canary-key").finish().expect_code(code);
         assert!(dir.read("r.html").contains("Settings"));
         nowhere(&dir, &ended);
     }
@@ -177,10 +181,10 @@ fn a_template_that_is_refused_is_not_shown_with_its_secrets() {
         "http://h/{sku}?key=${UNSET}&x=canary",
         "http://h/{sku?canary",
     ] {
-        let ended = asking(&dir, url, ["-v", "-v"]).finish();
+        let ended = run_with_url(&dir, url, ["-v", "-v"]).finish();
         assert!(matches!(ended.code, Some(2 | 65)), "{url}: {}", ended.stderr);
         nowhere(&dir, &ended);
     }
-    let ended = asking(&dir, "http://h/{sku}", ["-H", "X-Key canary"]).finish().expect_code(2);
+    let ended = run_with_url(&dir, "http://h/{sku}", ["-H", "X-Key canary"]).finish().expect_code(2);
     nowhere(&dir, &ended);
 }

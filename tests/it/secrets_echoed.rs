@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::secrets::{SKUS, fail};
-use crate::support::{Ended, Reply, Run, ScriptedServer, Seen, WorkDir, dead_port};
+use crate::support::{Ended, Reply, Run, ScriptedServer, Seen, WorkDir, closed_port};
 
 /// The password, and what Basic authentication makes of it and the name `me`.
 const PASSWORD: &str = "s3cr:et@%/x";
@@ -48,7 +48,7 @@ fn shown_nowhere(dir: &WorkDir, ended: &Ended, secrets: &[&str]) {
 
 fn through<'a>(dir: &'a WorkDir, args: &[&str]) -> Run<'a> {
     dir.write_skus(SKUS);
-    asking(dir, "http://shop.test/p/{sku}", ["-v", "-v", "-c2", "--retries", "1", "--timeout", "300ms"])
+    run_with_url(dir, "http://shop.test/p/{sku}", ["-v", "-v", "-c2", "--retries", "1", "--timeout", "300ms"])
         .args(["--min-success", "0", "--select", "if type == \"string\" then error(.) else . end"])
         .args(args)
 }
@@ -102,7 +102,7 @@ fn a_proxy_that_refuses_a_tunnel_with_an_echo_shows_no_secret() {
     dir.write_skus((0..40).map(|n| n.to_string()));
     let address = proxy.url("").replace("http://", LITERAL);
     let args = ["-v", "-v", "--retries", "1", "--proxy", &address, "--report", "r.html"];
-    let ended = asking(&dir, "https://shop.test/p/{sku}", args).finish().expect_code(69);
+    let ended = run_with_url(&dir, "https://shop.test/p/{sku}", args).finish().expect_code(69);
     assert!(proxy.requests()[0].header("proxy-authorization").is_some());
     shown_nowhere(&dir, &ended, &["canary", LITERAL_BASIC]);
 }
@@ -110,7 +110,7 @@ fn a_proxy_that_refuses_a_tunnel_with_an_echo_shows_no_secret() {
 #[test]
 fn the_plan_and_every_error_leave_out_the_user_info_of_a_proxy() {
     let server = ScriptedServer::echo();
-    let dead = dead_port();
+    let closed = closed_port();
     for password in
         ["canary", "can/ary", "can?ary", "can#ary", "1/canary", "can@ary", "can ary", "canary${", "canary%"]
     {
@@ -119,9 +119,9 @@ fn the_plan_and_every_error_leave_out_the_user_info_of_a_proxy() {
         for args in
             [&["--dry-run"][..], &["--report", "r.json", "--retries", "0"], &["-vv", "-r", "nonsense"]]
         {
-            let proxy = format!("http://us:{password}@{dead}");
+            let proxy = format!("http://us:{password}@{closed}");
             let url = server.url("/{sku}");
-            let ended = asking(&dir, &url, args).args(["--proxy", &proxy]).finish();
+            let ended = run_with_url(&dir, &url, args).args(["--proxy", &proxy]).finish();
             assert!(matches!(ended.code, Some(0 | 2 | 69)), "{password}: {}", ended.stderr);
             shown_nowhere(&dir, &ended, &["canary", "ary@", "us:can"]);
         }
@@ -129,7 +129,7 @@ fn the_plan_and_every_error_leave_out_the_user_info_of_a_proxy() {
     assert_eq!(server.connections(), 0, "none went past the proxy");
     let dir = WorkDir::new();
     dir.write_skus(["1"]);
-    let ended = asking(&dir, &server.url("/{sku}"), ["--proxy", "http://us:can/ary@h:1"]).finish();
+    let ended = run_with_url(&dir, &server.url("/{sku}"), ["--proxy", "http://us:can/ary@h:1"]).finish();
     assert!(ended.expect_code(2).stderr.contains("%2F"), "says how to write it");
 }
 
@@ -191,7 +191,7 @@ fn a_variable_may_be_the_whole_address_of_the_proxy_or_hold_name_and_password() 
     ] {
         let (dir, before) = (WorkDir::new(), proxy.count());
         dir.write_skus(["1"]);
-        let run = asking(&dir, "http://shop.test/p/{sku}", ["--proxy", &address]).env(name, &value);
+        let run = run_with_url(&dir, "http://shop.test/p/{sku}", ["--proxy", &address]).env(name, &value);
         run.finish().expect_code(0);
         let sent = proxy.requests()[before].header("proxy-authorization").map(str::to_owned);
         assert_eq!(sent, Some(format!("Basic {BASIC}")), "{address}");
@@ -200,7 +200,7 @@ fn a_variable_may_be_the_whole_address_of_the_proxy_or_hold_name_and_password() 
     let dir = WorkDir::new();
     dir.write_skus(["1"]);
     let url = proxy.url("/{sku}").replace("http://", "http://${X}@");
-    asking(&dir, &url, [""; 0]).env("X", format!("me:{PASSWORD}")).finish().expect_code(0);
+    run_with_url(&dir, &url, [""; 0]).env("X", format!("me:{PASSWORD}")).finish().expect_code(0);
     assert_eq!(
         proxy.requests().last().unwrap().header("authorization"),
         Some(format!("Basic {BASIC}").as_str())
@@ -228,7 +228,7 @@ fn a_secret_is_masked_in_every_spelling_that_a_server_may_give_it() {
         Reply::bytes(format!("<p>you sent {} </p>", all[seen.sku.parse::<usize>().unwrap()])).with_status(404)
     });
     let args = ["-vv", "--min-success", "0", "-H", "X-Key: ${KEY}", "--report", "r.json"];
-    let ended = asking(&dir, &server.url("/{sku}"), args).env("KEY", SECRET).finish().expect_code(1);
+    let ended = run_with_url(&dir, &server.url("/{sku}"), args).env("KEY", SECRET).finish().expect_code(1);
     let masked = ended.stderr.matches("you sent (redacted) </p>").count();
     assert!(masked >= spellings.len(), "{}", ended.stderr);
     shown_nowhere(&dir, &ended, &["ca/na", "ca%2", "ca\\/na", "ca\\\\", "ca&", "&quot;ry", "é 1"]);
@@ -240,7 +240,7 @@ fn user_info_of_the_url_is_masked_as_it_is_written_and_as_basic_authentication_s
     dir.write_skus(SKUS);
     let url = server.url("/p/{sku}").replace("://", "://me:canary-pw@");
     let args = ["-vv", "--retries", "1", "--timeout", "300ms", "--min-success", "0", "--report", "r.html"];
-    let ended = asking(&dir, &url, args)
+    let ended = run_with_url(&dir, &url, args)
         .args(["--select", "if type == \"string\" then error(.) else . end"])
         .finish()
         .expect_code(1);
@@ -258,7 +258,7 @@ fn a_short_secret_is_warned_about_once_and_garbles_nothing() {
     let url = server.url("/{sku}").replace("://", "://u:${PIN}@");
     let args = ["-v", "--min-success", "0", "-H", "X-A: ${PIN}", "-H", "X-B: ${LONG}", "--report", "r.json"];
     let run = || {
-        asking(&dir, &url, args)
+        run_with_url(&dir, &url, args)
             .env("PIN", "a7")
             .env("LONG", "long-enough")
             .env("HTTP_PROXY", "http://x:pw@p:1")
@@ -302,8 +302,12 @@ fn a_secret_that_a_redirect_repeats_is_shown_nowhere() {
             "--report",
             "r.json",
         ];
-        let run =
-            asking(&dir, &server.url("/{sku}"), args).args(["-H", "X-Key: ${KEY}", "--min-success", "0"]);
+        let run = run_with_url(&dir, &server.url("/{sku}"), args).args([
+            "-H",
+            "X-Key: ${KEY}",
+            "--min-success",
+            "0",
+        ]);
         let ended = run.env("KEY", "canary-key").finish();
         assert_ne!(ended.code, Some(0));
         shown_nowhere(&dir, &ended, &["canary"]);
@@ -315,7 +319,7 @@ fn refused_with<'a>(dir: &'a WorkDir, echo: &'static str, args: &[&str]) -> (Scr
     let server = ScriptedServer::start(move |_| Reply::bytes(echo).with_status(404));
     dir.write_skus(["1"]);
     let url = server.url("/{sku}?q=${T}");
-    let run = asking(dir, &url, ["-vv", "--min-success", "0", "--report", "r.json"]).args(args);
+    let run = run_with_url(dir, &url, ["-vv", "--min-success", "0", "--report", "r.json"]).args(args);
     (server, run)
 }
 
@@ -333,8 +337,8 @@ header = ["Cookie: ${C}", "Authorization: Token token=\"AbCanary12\"", "X-Key: K
     let run = run.env("C", "sid=CanaryTok99x; csrf=abcdefgh").env("T", "tok");
     let ended = run.finish().expect_code(1);
     assert_eq!(server.requests()[0].header("cookie"), Some("sid=CanaryTok99x; csrf=abcdefgh"));
-    let said = "invalid session (redacted), neither (redacted) nor (redacted)=s";
-    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    let message = "invalid session (redacted), neither (redacted) nor (redacted)=s";
+    assert!(ended.stderr.contains(message), "{}", ended.stderr);
     for secret in ["CanaryTok99x", "AbCanary12"] {
         assert!(!ended.stderr.contains(secret) && !dir.read("r.json").contains(secret), "{}", ended.stderr);
     }
@@ -355,7 +359,8 @@ fn a_secret_is_masked_without_the_white_space_around_it_too() {
     let server = ScriptedServer::start(|_| Reply::bytes("got CanaryTok99x.").with_status(404));
     dir.write_skus(["1"]);
     let args = ["-vv", "--min-success", "0", "--body", "\"${T}\""];
-    let ended = asking(&dir, &server.url("/{sku}"), args).env("T", "CanaryTok99x\n").finish().expect_code(1);
+    let ended =
+        run_with_url(&dir, &server.url("/{sku}"), args).env("T", "CanaryTok99x\n").finish().expect_code(1);
     assert_eq!(server.requests()[0].body, b"\"CanaryTok99x\\n\"");
     shown_nowhere(&dir, &ended, &["CanaryTok99x"]);
 }

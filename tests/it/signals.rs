@@ -1,11 +1,11 @@
-//! Signals: the wire drains, the journal is safe, nothing is published, and the exit names the signal.
+//! Signals: requests in flight end, the journal is safe, nothing is published, and the exit names the signal.
 
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::output_kit::{counts, echoed, fetch, fetch_to, said, skus};
+use crate::output_kit::{counts, echoed, fetch, fetch_to, messages, skus};
 use crate::support::{Reply, ScriptedServer, WorkDir};
 
 /// Answers after so many milliseconds.
@@ -28,23 +28,23 @@ fn a_signal_drains_what_is_in_flight_keeps_the_journal_and_publishes_nothing() {
         server.wait_for(12);
         run.signal(signal);
         let ended = run.wait().expect_code(128 + number);
-        let asked = server.count();
-        assert!(asked <= 20, "no new requests: {asked}");
+        let requested = server.count();
+        assert!(requested <= 20, "no new requests: {requested}");
         assert_eq!(server.abandoned(), 0, "those in flight were waited for");
-        assert_eq!(counts(&ended), [60, asked as u64, 0, 0, 0, 60 - asked as u64]);
+        assert_eq!(counts(&ended), [60, requested as u64, 0, 0, 0, 60 - requested as u64]);
         assert_eq!(dir.read("out.json"), "old");
         assert!(!dir.has("out.failed.csv"));
         let name = ["", "SIGHUP", "SIGINT"].get(usize::try_from(number).unwrap()).unwrap_or(&"SIGTERM");
-        assert!(said(&ended).contains(&format!("stopped by {name}")), "{}", ended.stderr);
+        assert!(messages(&ended).contains(&format!("stopped by {name}")), "{}", ended.stderr);
         let again = dir.read("out.json.journal").lines().filter(|line| line.contains("\"fetched\"")).count();
-        assert_eq!(again, asked);
-        // The same command goes on: nothing that was answered is asked for again. The journal belongs to
+        assert_eq!(again, requested);
+        // The same command goes on: nothing that was answered is requested again. The journal belongs to
         // the template, so the second server has to be where the first was.
         let addr = server.addr();
         drop(server);
         let server = ScriptedServer::start_at(addr, Reply::echo);
         let ended = fetch(&dir, &server).finish().expect_code(0);
-        assert_eq!(server.count(), 60 - asked);
+        assert_eq!(server.count(), 60 - requested);
         assert_eq!(counts(&ended), [60, 60, 0, 0, 0, 0]);
         assert_eq!(dir.read("out.json"), echoed(&skus));
     }
@@ -164,9 +164,9 @@ fn a_signal_during_publishing_leaves_the_old_output_or_the_new_one_and_says_whic
             assert_eq!(counts(&ended), [120, 120, 0, 0, 0, 0]);
             assert!(dir.bytes("out.json").len() > 20_000_000);
         }
-        let asked = server.count();
+        let requested = server.count();
         fetch(&dir, &server).finish().expect_code(0);
-        assert!(!was_stopped || server.count() == asked, "all was answered before");
+        assert!(!was_stopped || server.count() == requested, "all was answered before");
         assert!(dir.bytes("out.json").len() > 20_000_000);
         assert!(!dir.names().iter().any(|name| is_temporary(name)), "{:?}", dir.names());
     }
@@ -174,7 +174,7 @@ fn a_signal_during_publishing_leaves_the_old_output_or_the_new_one_and_says_whic
 }
 
 #[test]
-fn a_signal_while_nobody_reads_standard_output_ends_the_run() {
+fn a_signal_while_standard_output_is_not_read_ends_the_run() {
     let dir = WorkDir::new();
     dir.write_skus(skus(20));
     let body = format!("\"{}\"", "x".repeat(50_000));

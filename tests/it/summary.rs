@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::output_kit::{counts, fetch, finished, plain, skus};
-use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir, dead_port, sealed_file};
+use crate::support::{Reply, Run, Script, ScriptedServer, WorkDir, closed_port, sealed_file};
 
 fn mixed() -> (WorkDir, ScriptedServer) {
     let dir = WorkDir::new();
@@ -22,7 +22,7 @@ fn the_summary_has_the_promised_shape() {
     let (dir, server) = mixed();
     let ended = plain(&dir, &server, "out.json").args(["-c", "16", "--retries", "0"]).finish().expect_code(1);
     assert_eq!(ended.stdout(), "", "standard output carries data only");
-    let lines: Vec<_> = ended.said().lines().collect();
+    let lines: Vec<_> = ended.stderr_after_header().lines().collect();
     let head = lines[0];
     assert!(head.starts_with("1,200 SKUs (1,203 rows) in "), "{head}");
     for part in [": 1,196 fetched, 5 failed (3 not found, ", ", 2 repeats", "/s · p50 ", ", p95 "] {
@@ -55,7 +55,7 @@ fn a_plan_and_a_summary_count_the_same_skus_and_an_early_stop_counts_rows() {
         plan.stdout()
     );
     let ended = plain(&dir, &server, "out.json").finish().expect_code(1);
-    assert!(ended.said().starts_with("3 SKUs (7 rows) in "), "{}", ended.stderr);
+    assert!(ended.stderr_after_header().starts_with("3 SKUs (7 rows) in "), "{}", ended.stderr);
     let words = ": 3 fetched, 3 failed (3 bad rows), 1 repeat ·";
     assert!(ended.stderr.contains(words) && ended.stderr.contains(" · 1 blank line\n"), "{}", ended.stderr);
     let ended = fetch(&dir, &server).finish().expect_code(1);
@@ -103,14 +103,14 @@ fn from_cron_with_everything_well_which_run_it_is_and_the_summary_are_all_that_i
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(30));
     let ended = plain(&dir, &server, "out.json").finish().expect_code(0);
-    let lines: Vec<_> = ended.said().lines().collect();
+    let lines: Vec<_> = ended.stderr_after_header().lines().collect();
     assert_eq!(lines.len(), 3, "{}", ended.stderr);
     assert!(lines[0].starts_with("30 SKUs in ") && lines[1].starts_with("limited by: "));
     assert!(lines[2].starts_with("wrote out.json ("), "{}", lines[2]);
     assert!(!ended.stderr.contains(['\r', '\u{1b}']), "neither bar nor colour");
     // The second night has an old state beside it, and is as quiet.
     let ended = plain(&dir, &server, "out.json").finish().expect_code(0);
-    assert_eq!(ended.said().lines().count(), 3, "{}", ended.stderr);
+    assert_eq!(ended.stderr_after_header().lines().count(), 3, "{}", ended.stderr);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn quiet_prints_nothing_unless_it_fails() {
 }
 
 #[test]
-fn repeats_that_would_have_asked_for_something_else_are_named_by_line() {
+fn repeats_whose_request_would_have_differed_are_named_by_line() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write("products.csv", "sku,shop\n1,berlin\n2,bonn\n1,berlin\n1,ulm\n2,ulm\n");
     let ended = Run::new(&dir)
@@ -147,7 +147,7 @@ fn repeats_that_would_have_asked_for_something_else_are_named_by_line() {
 }
 
 #[test]
-fn what_came_from_a_journal_is_counted_as_fetched_and_told_apart() {
+fn what_is_recovered_from_a_journal_is_counted_as_fetched_and_apart() {
     let dir = WorkDir::new();
     dir.write_skus(skus(10));
     let server = ScriptedServer::start(|seen| match (seen.sku.as_str(), seen.attempt) {
@@ -208,8 +208,8 @@ fn every_row_is_in_exactly_one_number_at_every_end() {
     assert!(fetched >= 90 && failed == 0 && deferred >= 290);
     assert_eq!(at_end(&ScriptedServer::start(|_| Reply::status(410)), 69)[3..], [401, 2, 0]);
     assert_eq!(at_end(&ScriptedServer::echo(), 1), [403, 400, 0, 1, 2, 0]);
-    // Nobody there; and nobody who takes the result.
-    let nobody = format!("http://{}/{{sku}}", dead_port());
+    // No server; and no reader of the result.
+    let nobody = format!("http://{}/{{sku}}", closed_port());
     let to =
         |output: &str| Run::new(&dir).args(["products.csv", "-o", output, "--log-format", "json", "--fresh"]);
     let ended = to("x.json").args(["--url", &nobody]).finish().expect_code(69);
@@ -231,7 +231,7 @@ fn every_row_is_in_exactly_one_number_at_every_end() {
 }
 
 #[test]
-fn failed_rows_that_go_to_no_file_are_said_to_be_in_none() {
+fn failed_rows_without_a_file_are_reported_to_be_in_none() {
     let dir = WorkDir::new();
     dir.write_skus(["A", "B", "C"]);
     let server = ScriptedServer::script(Script::new().for_sku("B", [Reply::status(404)]));
@@ -254,7 +254,7 @@ fn a_page_in_place_of_json_is_recognised_by_its_beginning() {
 }
 
 #[test]
-fn a_list_without_a_header_is_told_that_its_first_sku_was_taken_for_one() {
+fn a_list_without_a_header_warns_that_its_first_sku_was_taken_for_one() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write("products.csv", "4006381333931\n4006381333948\n");
     let words = "the first line, `4006381333931`, was taken for the header and is not asked for";
@@ -277,7 +277,7 @@ fn a_list_without_a_header_is_told_that_its_first_sku_was_taken_for_one() {
 }
 
 #[test]
-fn an_api_that_knows_no_sku_makes_one_look_at_the_path() {
+fn an_api_that_finds_no_sku_suggests_a_wrong_path() {
     let dir = WorkDir::new();
     dir.write_skus(["A", "B", "C"]);
     let lost = ScriptedServer::start(|_| Reply::status(404));

@@ -1,5 +1,5 @@
 //! The tests' own ground: each misbehaviour of the scripted server is what a plain client sees, and
-//! each thing it counts is so. A test that stands on it can then mean what it says.
+//! each thing it counts is so. A test that uses it can then rely on it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -16,7 +16,8 @@ use skufetch::testing::model::Size;
 use crate::support::reply::echo_body;
 use crate::support::tls::{Authority, Identity, Protocol};
 use crate::support::{
-    Capacity, DeafPort, Ended, Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe, dead_port, encode,
+    Capacity, Ended, FullListener, Reply, Run, Script, ScriptedServer, WorkDir, closed_pipe, closed_port,
+    encode,
 };
 
 /// Long enough to be seen, short enough to be waited for.
@@ -25,7 +26,7 @@ const MOMENT: Duration = Duration::from_millis(20);
 /// Never over within a test.
 const AGES: Duration = Duration::from_hours(1);
 
-/// A client that knows nothing of HTTP.
+/// A client that writes and reads bytes, without HTTP.
 struct Client(TcpStream);
 
 impl Client {
@@ -44,7 +45,7 @@ impl Client {
         self.send(&format!("GET {target} HTTP/1.1\r\nHost: shop\r\n\r\n"))
     }
 
-    /// Reads until these bytes have come.
+    /// Reads until these bytes have arrived.
     fn until(&mut self, end: &str) -> String {
         let mut seen = Vec::new();
         while !seen.ends_with(end.as_bytes()) {
@@ -63,7 +64,7 @@ impl Client {
     }
 }
 
-/// What a client sees that asks once and reads to the end of the connection.
+/// What a client reads that sends one request and reads to the end of the connection.
 fn see(reply: Reply) -> (String, Option<ErrorKind>) {
     let server = ScriptedServer::start(move |_| reply.clone());
     Client::new(&server).get("/p/1").rest()
@@ -150,7 +151,7 @@ fn a_client_that_leaves_is_noticed_and_its_request_no_longer_in_flight() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_without_a_word() {
+fn an_idle_connection_is_closed_without_an_answer() {
     let server = ScriptedServer::script(Script::new().for_sku("1", [Reply::json("1").idle_close(MOMENT)]));
     let (seen, error) = Client::new(&server).get("/p/1").rest();
     assert!(seen.ends_with("\r\n\r\n1") && !seen.to_lowercase().contains("connection: close"), "{seen}");
@@ -169,7 +170,7 @@ fn a_connection_can_be_closed_under_the_next_request() {
 }
 
 #[test]
-fn an_answer_can_come_in_pieces_with_pauses() {
+fn an_answer_can_be_sent_in_pieces_with_pauses() {
     let (seen, _) =
         see(Reply::json("[1,2,3]").drip(2, Duration::from_millis(1)).pause(MOMENT).wait(MOMENT).close());
     assert!(seen.contains("Content-Length: 7\r\n") && seen.ends_with("\r\n\r\n[1,2,3]"), "{seen}");
@@ -240,7 +241,7 @@ fn arrivals_are_counted_by_window() {
 }
 
 #[test]
-fn a_server_can_go_and_come_back_where_it_was() {
+fn a_server_can_stop_and_listen_again_at_its_address() {
     let server = ScriptedServer::echo();
     let addr = server.addr();
     let mut client = Client::new(&server);
@@ -250,12 +251,12 @@ fn a_server_can_go_and_come_back_where_it_was() {
     assert_eq!(TcpStream::connect(addr).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     let server = ScriptedServer::start_at(addr, |_| Reply::json("2"));
     Client::new(&server).get("/p/1").until("\r\n\r\n2");
-    assert_eq!(TcpStream::connect(dead_port()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(TcpStream::connect(closed_port()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
 
 #[test]
-fn a_deaf_port_neither_takes_nor_refuses_a_connection() {
-    let port = DeafPort::new();
+fn a_full_listener_neither_accepts_nor_refuses_a_connection() {
+    let port = FullListener::new();
     let error = TcpStream::connect_timeout(&port.addr(), MOMENT).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
 }
@@ -289,16 +290,16 @@ async fn never_more_are_in_flight_than_the_client_holds() {
         _ => Reply::echo(seen).wait(Duration::from_millis(1)),
     });
     let client = client().build().unwrap();
-    let asked = futures_util::stream::iter(0..500).map(|n| {
-        let asked = client.get(server.url(&format!("/p/{n}"))).send();
+    let requested = futures_util::stream::iter(0..500).map(|n| {
+        let requested = client.get(server.url(&format!("/p/{n}"))).send();
         async move {
-            if let Ok(response) = asked.await {
+            if let Ok(response) = requested.await {
                 // That some are cut is the point.
                 let _ = response.bytes().await;
             }
         }
     });
-    asked.buffer_unordered(8).collect::<()>().await;
+    requested.buffer_unordered(8).collect::<()>().await;
     server.wait_until(|server| server.in_flight() == 0);
     assert_eq!(server.count(), 500);
     assert!((2..=8).contains(&server.max_in_flight()), "{}", server.max_in_flight());
@@ -347,7 +348,7 @@ fn a_bomb_is_small_and_holds_a_great_json_string() {
 }
 
 #[tokio::test]
-async fn a_good_certificate_is_taken_by_who_trusts_its_authority_alone() {
+async fn a_good_certificate_is_accepted_only_by_a_client_that_trusts_its_authority() {
     let authority = Authority::new();
     let root = reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap();
     let trusting = client().tls_certs_only([root]).build().unwrap();
@@ -366,7 +367,7 @@ async fn a_good_certificate_is_taken_by_who_trusts_its_authority_alone() {
 }
 
 #[tokio::test]
-async fn http2_is_agreed_on_with_as_many_streams_as_were_said() {
+async fn http2_is_negotiated_with_the_configured_number_of_streams() {
     let authority = Authority::new();
     let root = reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap();
     let trusting = client().tls_certs_only([root]).build().unwrap();
@@ -381,8 +382,8 @@ async fn http2_is_agreed_on_with_as_many_streams_as_were_said() {
         (warm.version(), warm.headers()["x-odd"].as_bytes()),
         (http::Version::HTTP_2, b"1".as_slice())
     );
-    let asked = (1..7).map(|n| trusting.get(server.url(&format!("/p/{n}"))).send());
-    for answer in futures_util::future::join_all(asked).await {
+    let requested = (1..7).map(|n| trusting.get(server.url(&format!("/p/{n}"))).send());
+    for answer in futures_util::future::join_all(requested).await {
         answer.unwrap().text().await.unwrap();
     }
     assert_eq!((server.connections(), server.max_in_flight(), server.count()), (1, 2, 7));
@@ -413,8 +414,8 @@ fn a_run_has_a_folder_an_environment_and_an_end_of_its_own() {
         Run::new(&dir).under(["sh", "-c", "trap '' PIPE; echo x; exit $?"]).stdout(closed_pipe()).finish();
     assert_ne!(broken.code, Some(0), "the write fails");
     let file = std::fs::File::create(dir.path("said")).unwrap();
-    let aside: Ended = Run::new(&dir).under(["sh", "-c", "echo said >&2"]).stderr(file).finish();
-    assert_eq!((aside.stderr.as_str(), dir.read("said").as_str()), ("", "said\n"));
+    let to_file: Ended = Run::new(&dir).under(["sh", "-c", "echo said >&2"]).stderr(file).finish();
+    assert_eq!((to_file.stderr.as_str(), dir.read("said").as_str()), ("", "said\n"));
 }
 
 #[test]
@@ -424,7 +425,7 @@ fn a_run_under_way_can_be_fed_watched_signalled_and_killed() {
         Run::new(&dir).under(["sh", "-c", "read line; echo $line >&2; exec sleep 60"]).open_stdin().spawn();
     run.feed("one\n");
     run.wait_for_stderr("one");
-    // One look at its memory before it is gone.
+    // One sample of its memory before it ends.
     let mut looked = false;
     run.wait_until(|| std::mem::replace(&mut looked, true));
     run.signal(Signal::TERM);
@@ -440,16 +441,16 @@ fn a_run_under_way_can_be_fed_watched_signalled_and_killed() {
 }
 
 #[test]
-fn a_run_that_hangs_is_killed_and_the_test_told() {
-    let (told, tell) = mpsc::channel();
+fn a_run_that_hangs_is_killed_and_fails_its_test() {
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let dir = WorkDir::new();
         let run = Run::new(&dir).under(["sh", "-c", "echo here; exec sleep 60"]).within(MOMENT * 10).spawn();
         let id = run.id();
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.wait())).unwrap_err();
-        told.send((id, panic.downcast_ref::<String>().unwrap().clone())).unwrap();
+        sender.send((id, panic.downcast_ref::<String>().unwrap().clone())).unwrap();
     });
-    let (id, message) = tell.recv().unwrap();
+    let (id, message) = receiver.recv().unwrap();
     assert!(message.contains("killed after") && message.contains("here"), "{message}");
     assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
 }

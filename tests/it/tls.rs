@@ -1,6 +1,6 @@
-//! Certificates: refused at once, with a word that helps; trusted where told.
+//! Certificates: refused at once, with a hint; trusted where an option says so.
 
-use crate::requests::asking;
+use crate::requests::run_with_url;
 use crate::support::tls::{Authority, Identity, Protocol};
 use crate::support::{Ended, Reply, ScriptedServer, WorkDir};
 
@@ -14,7 +14,7 @@ fn refused(identity: &Identity, authority: Option<&Authority>, protocol: Protoco
     let dir = skus();
     dir.write("out.json", "old");
     let server = ScriptedServer::start_tls(identity, protocol, Reply::echo);
-    let mut run = asking(&dir, &server.url("/p/{sku}"), ["-c", "32"]);
+    let mut run = run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "32"]);
     if let Some(authority) = authority {
         dir.write("ca.pem", authority.pem());
         run = run.args(["--ca-cert", "ca.pem"]);
@@ -50,38 +50,38 @@ fn an_authority_of_ones_own_is_trusted_when_named_and_insecure_trusts_all() {
     let dir = skus();
     dir.write("ca.pem", format!("-- ours\n{}{}", Authority::new().pem(), authority.pem()));
     let server = ScriptedServer::start_tls(&authority.good(), Protocol::Http1, Reply::echo);
-    asking(&dir, &server.url("/p/{sku}"), ["--ca-cert", "ca.pem"]).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), ["--ca-cert", "ca.pem"]).finish().expect_code(0);
     assert_eq!(server.count(), 200);
     let server = ScriptedServer::start_tls(&Identity::self_signed(), Protocol::Http1, Reply::echo);
-    asking(&dir, &server.url("/p/{sku}"), ["--insecure", "--fresh"]).finish().expect_code(0);
+    run_with_url(&dir, &server.url("/p/{sku}"), ["--insecure", "--fresh"]).finish().expect_code(0);
     assert_eq!(server.count(), 200);
 }
 
 #[test]
-fn a_ca_file_that_is_missing_or_holds_no_certificate_is_told_before_any_request() {
+fn a_ca_file_that_is_missing_or_holds_no_certificate_is_an_error_before_any_request() {
     let (authority, dir) = (Authority::new(), skus());
     let server = ScriptedServer::start_tls(&authority.good(), Protocol::Http1, Reply::echo);
     dir.write("empty.pem", "nothing here\n");
     dir.write("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     for file in ["missing.pem", "empty.pem", "broken.pem"] {
-        let ended = asking(&dir, &server.url("/p/{sku}"), ["--ca-cert", file]).finish().expect_code(2);
+        let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["--ca-cert", file]).finish().expect_code(2);
         assert!(ended.stderr.contains("--ca-cert"), "{file}: {}", ended.stderr);
     }
     assert_eq!((server.count(), server.failed_handshakes()), (0, 0));
 }
 
 #[test]
-fn a_server_that_does_not_speak_tls_is_without_a_connection() {
+fn a_server_without_tls_is_without_a_connection() {
     // It waits for the end of a request that TLS never sends.
     let (dir, server) = (skus(), ScriptedServer::echo());
     let url = server.url("/p/{sku}").replace("http://", "https://");
-    let ended = asking(&dir, &url, ["-c", "32", "--connect-timeout", "100ms"]).finish().expect_code(69);
+    let ended = run_with_url(&dir, &url, ["-c", "32", "--connect-timeout", "100ms"]).finish().expect_code(69);
     assert!(ended.stderr.contains("unreachable"), "{}", ended.stderr);
     assert!(server.connections() <= 15, "{} connections", server.connections());
 }
 
 #[test]
-fn a_machine_without_authorities_still_speaks_plain_http_and_gets_a_clear_word_for_https() {
+fn a_machine_without_authorities_can_use_plain_http_and_gets_a_clear_error_for_https() {
     let there = ScriptedServer::echo();
     let to = there.url("/A");
     let plain = ScriptedServer::start(move |seen| match seen.number {
@@ -89,7 +89,7 @@ fn a_machine_without_authorities_still_speaks_plain_http_and_gets_a_clear_word_f
         _ => Reply::echo(seen).close_on_next(),
     });
     let without = |dir: &WorkDir, url: &str, args: &[&str]| {
-        let run = asking(dir, url, args).args(["-c", "2", "--follow", "any", "--limit", "20"]);
+        let run = run_with_url(dir, url, args).args(["-c", "2", "--follow", "any", "--limit", "20"]);
         run.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent").finish()
     };
     without(&skus(), &plain.url("/p/{sku}"), &[]).expect_code(0);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use rustix::process::Signal;
 
-use crate::support::{Capacity, Reply, Run, Script, ScriptedServer, WorkDir, dead_port};
+use crate::support::{Capacity, Reply, Run, Script, ScriptedServer, WorkDir, closed_port};
 
 const WORK: Duration = Duration::from_millis(10);
 
@@ -60,7 +60,7 @@ fn tune_climbs_to_the_knee_of_a_server_and_names_the_command_to_paste() {
 }
 
 #[test]
-fn tune_asks_for_no_sku_twice_and_leaves_no_file() {
+fn tune_requests_no_sku_twice_and_leaves_no_file() {
     let server = ScriptedServer::start(|seen| {
         // One in twenty fails, and is not retried.
         if seen.number % 20 == 7 { Reply::status(500) } else { Reply::echo(seen).wait(WORK) }
@@ -69,9 +69,9 @@ fn tune_asks_for_no_sku_twice_and_leaves_no_file() {
     dir.write_skus((0..400).map(|n| format!("S{}", n % 300)));
     let run = Run::new(&dir).args(["tune", "products.csv", "-u", &server.url("/p/{sku}"), "-o", "out.json"]);
     run.args(["--merge", "-c", "auto:8"]).finish().expect_code(0);
-    let asked = server.requests();
-    let different: HashSet<_> = asked.iter().map(|seen| seen.sku.clone()).collect();
-    assert_eq!(different.len(), asked.len());
+    let requested = server.requests();
+    let different: HashSet<_> = requested.iter().map(|seen| seen.sku.clone()).collect();
+    assert_eq!(different.len(), requested.len());
     assert_eq!(dir.names(), ["products.csv"]);
 }
 
@@ -90,7 +90,7 @@ fn tune_never_has_more_in_flight_than_the_step_says_nor_than_the_ceiling() {
 }
 
 #[test]
-fn tune_sends_at_most_2000_requests_unless_told_otherwise() {
+fn tune_sends_at_most_2000_requests_by_default() {
     let server = ScriptedServer::echo();
     let dir = WorkDir::new();
     tune(&dir, &server, 3_000).args(["-c", "auto:256"]).finish().expect_code(0);
@@ -134,7 +134,7 @@ fn tune_stops_where_errors_begin_and_names_a_number_below() {
 }
 
 #[test]
-fn tune_ends_at_the_first_pause_that_the_api_asks_for() {
+fn tune_ends_at_the_first_pause_that_the_api_demands() {
     let server = ScriptedServer::start(|seen| {
         if seen.in_flight > 2 { Reply::retry_after(429, "60") } else { Reply::echo(seen).wait(WORK) }
     });
@@ -184,7 +184,7 @@ fn tune_stops_for_refused_credentials_and_for_an_api_that_is_not_there() {
     assert_eq!((server.count(), ended.stdout()), (5, ""));
     for rows in [3, 100] {
         dir.write_skus(skus(rows));
-        let url = format!("http://{}/{{sku}}", dead_port());
+        let url = format!("http://{}/{{sku}}", closed_port());
         let ended = Run::new(&dir).args(["tune", "products.csv", "-u", &url]).finish().expect_code(69);
         assert!(ended.stderr.contains("Connection refused"), "{}", ended.stderr);
     }
@@ -298,7 +298,7 @@ fn the_page_of_tune_has_the_curve_the_table_and_the_command() {
 }
 
 #[test]
-fn json_lines_tell_of_each_step_on_standard_error() {
+fn json_lines_report_each_step_on_standard_error() {
     let script = Script::new().otherwise(|seen| Reply::echo(seen).wait(WORK));
     let server = ScriptedServer::script(script);
     let dir = WorkDir::new();

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_old_file_stands_until_the_new_one_is_whole() {
+    fn the_old_file_remains_until_the_new_one_is_complete() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("out.json");
         fs::write(&target, "old").unwrap();
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn replacing_in_a_folder_that_went_away_is_an_error_that_names_the_file() {
+    fn replacing_in_a_removed_folder_is_an_error_that_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("gone/out.json");
         fs::create_dir(dir.path().join("gone")).unwrap();
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_created_at_the_end_of_a_run_is_disk_trouble() {
+    fn a_file_that_cannot_be_created_at_the_end_of_a_run_is_a_disk_error() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("gone/out.json");
         let code = |error: CollectError| error.exit().code();

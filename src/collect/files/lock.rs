@@ -74,7 +74,7 @@ impl Lock {
 ///
 /// # Errors
 /// The file system has no locks.
-pub(crate) fn held(paths: &Paths) -> Result<Option<String>, CollectError> {
+pub(crate) fn lock_holder(paths: &Paths) -> Result<Option<String>, CollectError> {
     let Ok(mut file) = OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(&paths.lock) else {
         return Ok(None);
     };

@@ -7,6 +7,7 @@ pub(crate) mod document;
 pub(crate) mod lock;
 pub(crate) mod names;
 pub(crate) mod no_follow;
+pub(crate) mod packed_offset;
 pub(crate) mod pages;
 pub(crate) mod paths;
 pub(crate) mod preflight;

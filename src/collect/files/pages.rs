@@ -30,7 +30,11 @@ pub(crate) struct Pages {
 
 #[derive(Debug)]
 struct PageWindow {
-    bytes: Vec<u8>,
+    /// What was read is at its beginning; the rest is from an earlier read. It is kept because a buffer that was cut
+    /// short would be zeroed again for the next read.
+    buffer: Vec<u8>,
+    /// Bytes that were read.
+    held: usize,
     start: u64,
     /// Bytes that one read asks the system for.
     step: usize,
@@ -38,21 +42,28 @@ struct PageWindow {
 
 impl PageWindow {
     fn new(step: usize) -> Self {
-        Self { bytes: Vec::new(), start: 0, step }
+        Self { buffer: Vec::new(), held: 0, start: 0, step }
+    }
+
+    /// Where what was read ends in the file.
+    fn end(&self) -> u64 {
+        self.start + self.held as u64
     }
 
     fn covers(&self, offset: u64) -> bool {
-        (self.start..self.start + self.bytes.len() as u64).contains(&offset)
+        (self.start..self.end()).contains(&offset)
     }
 
     fn from(&self, offset: u64) -> &[u8] {
-        usize::try_from(offset - self.start).ok().and_then(|at| self.bytes.get(at..)).unwrap_or_default()
+        let bytes = &self.buffer[..self.held];
+        usize::try_from(offset - self.start).ok().and_then(|at| bytes.get(at..)).unwrap_or_default()
     }
 
     /// Gives the memory back that a large record took.
     fn drop_large(&mut self) {
-        if self.bytes.capacity() > 2 * WINDOW {
-            self.bytes = Vec::new();
+        if self.buffer.capacity() > 2 * WINDOW {
+            self.buffer = Vec::new();
+            self.held = 0;
         }
     }
 
@@ -69,12 +80,13 @@ impl PageWindow {
             if let Some(found) = end(self.from(offset)) {
                 break found;
             }
-            let held = self.bytes.len();
+            let held = self.held;
             // Half as much again: a large record is searched a few times, not once a block.
             let more = (held / 2).max(self.step);
-            large_buffer::grow(&mut self.bytes, more);
+            let missing = (held + more).saturating_sub(self.buffer.len());
+            large_buffer::grow(&mut self.buffer, missing);
             self.extend(file, more)?;
-            if self.bytes.len() == held {
+            if self.held == held {
                 return Ok(None);
             }
         };
@@ -84,25 +96,26 @@ impl PageWindow {
     /// Reads `length` bytes at `start`, fewer at the end of the file.
     fn fill(&mut self, file: &File, start: u64, length: usize) -> io::Result<()> {
         self.start = start;
-        self.bytes.clear();
+        self.held = 0;
         self.extend(file, length)
     }
 
     fn extend(&mut self, file: &File, length: usize) -> io::Result<()> {
-        let mut held = self.bytes.len();
-        self.bytes.resize(held + length, 0);
-        while held < self.bytes.len() {
-            match file.read_at(&mut self.bytes[held..], self.start + held as u64) {
+        let end = self.held + length;
+        if end > self.buffer.len() {
+            self.buffer.resize(end, 0);
+        }
+        while self.held < end {
+            match file.read_at(&mut self.buffer[self.held..end], self.start + self.held as u64) {
                 Ok(0) => break,
-                Ok(count) => held += count,
+                Ok(count) => self.held += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    self.bytes.clear();
+                    self.held = 0;
                     return Err(error);
                 }
             }
         }
-        self.bytes.truncate(held);
         Ok(())
     }
 }
@@ -131,7 +144,7 @@ impl Pages {
         if self.window.covers(offset) && end(self.window.from(offset)).is_some() {
             self.far = 0;
         } else {
-            let window_end = self.window.start + self.window.bytes.len() as u64;
+            let window_end = self.window.end();
             let next = (window_end.saturating_sub(BEHIND)..window_end + BEHIND).contains(&offset);
             if !next && self.far < FAR_READS {
                 self.far += 1;

@@ -81,11 +81,12 @@ impl RecordEncoder {
 
     /// Appends the line of a job that ended without an answer.
     pub(crate) fn failed(&mut self, out: &mut Vec<u8>, entry: &Entry, fault: &Fault) {
+        let error = fault.to_string();
         let failure = FailureRecord {
             fingerprint: Some(entry.fingerprint),
             status: fault.status,
             attempts: entry.attempts,
-            error: &fault.detail,
+            error: &error,
             line: entry.line,
             key: Some(&entry.key),
             row: &entry.record,
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_rfc_3339_cannot_write_do_no_harm() {
+    fn times_that_rfc_3339_cannot_write_are_clamped() {
         let mut clock = TimestampCache::default();
         let mut out = Vec::new();
         clock.push_at(&mut out, UNIX_EPOCH - Duration::from_secs(9));

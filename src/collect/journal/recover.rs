@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_foreign_and_says_why() {
+    fn a_file_that_is_no_journal_is_foreign_with_a_reason() {
         let sample = sample();
         let foreign = |bytes: &[u8]| {
             let mut file = tempfile::tempfile().unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::collect::files::packed_offset::PackedOffset;
 use crate::model::Fingerprint;
 
 /// The answers that an interrupted run left, by fingerprint.
@@ -15,8 +16,8 @@ pub(crate) struct RecoveredAnswers {
 #[derive(Debug, Clone, Copy)]
 struct JournalledAnswer {
     fingerprint: [u32; 4],
-    /// 0 once the answer was taken.
-    offset: [u32; 2],
+    /// [`PackedOffset::ZERO`], where the header is, once the answer was taken.
+    offset: PackedOffset,
     /// When the answer came, in seconds since 1970.
     at: u32,
     /// The status of the answer.
@@ -24,10 +25,6 @@ struct JournalledAnswer {
 }
 
 impl JournalledAnswer {
-    fn offset(&self) -> u64 {
-        u64::from(self.offset[0]) << 32 | u64::from(self.offset[1])
-    }
-
     fn at(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(self.at.into())
     }
@@ -40,7 +37,7 @@ impl RecoveredAnswers {
         let at = u32::try_from(seconds).unwrap_or(u32::MAX);
         self.found.push(JournalledAnswer {
             fingerprint: words(fingerprint),
-            offset: halves(offset),
+            offset: PackedOffset::new(offset),
             at,
             status,
         });
@@ -92,8 +89,8 @@ impl RecoveredAnswers {
     pub(crate) fn take(&mut self, fingerprint: Fingerprint) -> Option<(u64, SystemTime)> {
         let at = self.found.binary_search_by_key(&words(fingerprint), |found| found.fingerprint).ok()?;
         let found = &mut self.found[at];
-        let taken = (found.offset(), found.at());
-        found.offset = [0, 0];
+        let taken = (found.offset.get(), found.at());
+        found.offset = PackedOffset::ZERO;
         (taken.0 != 0).then_some(taken)
     }
 }
@@ -102,12 +99,6 @@ impl RecoveredAnswers {
 #[allow(clippy::cast_possible_truncation, reason = "each takes its own 32 bits")]
 fn words(Fingerprint(value): Fingerprint) -> [u32; 4] {
     [(value >> 96) as u32, (value >> 64) as u32, (value >> 32) as u32, value as u32]
-}
-
-/// High and low 32 bits.
-#[allow(clippy::cast_possible_truncation, reason = "each takes its own 32 bits")]
-fn halves(value: u64) -> [u32; 2] {
-    [(value >> 32) as u32, value as u32]
 }
 
 #[cfg(test)]

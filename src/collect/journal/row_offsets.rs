@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn offsets_come_in_the_order_of_the_rows() {
+    fn offsets_are_in_the_order_of_the_rows() {
         let mut places = RowOffsets::default();
         let far = u32::try_from(PIECE).unwrap() * 3 + 5;
         for (seq, offset) in [(far, 10), (0, 30), (7, 20), (65_536, 40)] {

@@ -121,7 +121,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::collect::collector::Recovered;
+    use crate::collect::inspect::Recovered;
     use crate::collect::test_run::{TestRun, failed, fetched};
 
     /// An interrupted run of a job: these answers, and what was found before them.
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fresh_gave_up_never_comes_back() {
+    fn what_fresh_gave_up_is_never_used_again() {
         let mut run = TestRun::new();
         interrupted(&mut run, "one", 3);
         interrupted(&mut run, "two", 1);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_journal_that_was_set_aside_is_named_once_and_never_in_the_way() {
+    fn a_damaged_journal_that_was_set_aside_is_named_once_and_ends_no_run() {
         let mut run = TestRun::new();
         run.job = "one";
         let (mut journal, _) = run.open();
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_tail_and_files_of_others_are_no_trouble_among_those_set_aside() {
+    fn a_torn_tail_and_foreign_files_are_accepted_among_those_set_aside() {
         let mut run = TestRun::new();
         interrupted(&mut run, "one", 2);
         let text = run.text("out.json.journal");

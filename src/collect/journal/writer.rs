@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_reported_and_nobody_waits_for_it() {
+    fn a_full_disk_is_reported_and_not_waited_for() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let mut writer = JournalWriter::start(full, 0, true).unwrap();
         let mut buffer = vec![0; 100];

@@ -27,7 +27,7 @@ pub struct Baseline {
 pub(crate) struct FileId {
     device: u64,
     inode: u64,
-    bytes: u64,
+    pub(crate) bytes: u64,
     written: (i64, i64),
 }
 

@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::collect::error::CollectError;
+use crate::collect::files::packed_offset::PackedOffset;
 use crate::collect::files::pages::Pages;
 use crate::collect::files::stamp::Stamp;
 use crate::collect::previous::key_hash::{KeyHash, KeyHasher};
@@ -23,7 +24,7 @@ use crate::json::escape_into;
 #[derive(Debug, Clone, Copy)]
 struct ValuePlace {
     hash: KeyHash,
-    offset: [u32; 2],
+    offset: PackedOffset,
     /// From the first byte of the key (or of the line's object) through the last of the value, and [`ValuePlace::USED`].
     length: u32,
 }
@@ -31,10 +32,6 @@ struct ValuePlace {
 impl ValuePlace {
     /// Set in `length` once the value was taken, or another takes its place.
     const USED: u32 = 1 << 31;
-
-    fn offset(&self) -> u64 {
-        u64::from(self.offset[0]) << 32 | u64::from(self.offset[1])
-    }
 
     fn length(&self) -> usize {
         (self.length & !Self::USED) as usize
@@ -88,7 +85,7 @@ impl OldOutput {
                 too_long = Some(sku.start);
                 return ControlFlow::Break(());
             };
-            let offset = [(sku.start >> 32) as u32, (sku.start & 0xffff_ffff) as u32];
+            let offset = PackedOffset::new(sku.start);
             places.push(ValuePlace { hash: hasher.hash(sku.key), offset, length });
             if let Some(body) = &sku.stored.body {
                 profiler.body(body);
@@ -133,7 +130,7 @@ impl OldOutput {
 
     fn raw(&mut self, index: usize) -> io::Result<&[u8]> {
         let place = self.places[index];
-        let raw = self.pages.slice(place.offset(), place.length())?;
+        let raw = self.pages.slice(place.offset.get(), place.length())?;
         raw.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut while in use"))
     }
 
@@ -190,7 +187,7 @@ impl OldOutput {
         let numbered = self.places.iter().zip(0u32..);
         let mut left: Vec<u32> =
             numbered.filter(|(place, _)| !place.is_used()).map(|(_, index)| index).collect();
-        left.sort_unstable_by_key(|&index| self.places[index as usize].offset());
+        left.sort_unstable_by_key(|&index| self.places[index as usize].offset);
         left
     }
 
@@ -283,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rows_come_first_and_then_what_only_the_old_output_has() {
+    fn the_rows_are_first_and_then_what_only_the_old_output_has() {
         let run = merging("{\n\"Z\":0,\n\"B\":0,\n\"Y\":0,\n\"A\":0\n}\n");
         let published =
             run.publish_entries(&[fetched(0, "A", "1"), fetched(1, "N", "1"), fetched(2, "B", "1")]);
@@ -379,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_key_that_stands_twice_the_last_value_counts() {
+    fn of_a_key_that_occurs_twice_the_last_value_counts() {
         let run = merging("{\"A\":1,\"B\":2,\"A\":3}");
         run.publish_entries(&[]);
         assert_eq!(run.text("out.json"), "{\n\"B\":2,\n\"A\":3\n}\n");
@@ -412,6 +409,6 @@ mod tests {
 
     #[test]
     fn the_index_of_an_old_output_costs_24_bytes_a_sku() {
-        assert!(size_of::<ValuePlace>() <= 24 && size_of::<(KeyHash, [u32; 2])>() <= 24);
+        assert!(size_of::<ValuePlace>() <= 24 && size_of::<(KeyHash, PackedOffset)>() <= 24);
     }
 }

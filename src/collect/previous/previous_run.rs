@@ -14,6 +14,7 @@ use crate::collect::previous::old_output::OldOutput;
 use crate::collect::previous::state::{OutputKind, StateFile, StateIndex};
 use crate::collect::previous::value::PreviousValue;
 use crate::collect::settings::{Format, OutputSettings};
+use crate::model::option::{BODY_AS, FORMAT, SELECT, SHAPE};
 use crate::model::{Fingerprint, Key};
 
 /// The old output and its state, as far as they are there and of use.
@@ -33,8 +34,8 @@ pub(crate) struct PreviousRun {
 
 fn unchecked_kind(paths: &Paths) -> String {
     format!(
-        "{} is not the output that {} was written for: whether its values were made with this run's --select and \
-         --body-as cannot be checked",
+        "{} is not the output that {} was written for: whether its values were made with this run's {SELECT} and \
+         {BODY_AS} cannot be checked",
         paths.output.given.display(),
         paths.state.display()
     )
@@ -137,6 +138,11 @@ impl PreviousRun {
         self.measured == FileId::of(path)
     }
 
+    /// The size of the old output, in bytes. `None` if there is none.
+    pub(crate) fn old_bytes(&self) -> Option<u64> {
+        self.measured.map(|old| old.bytes)
+    }
+
     /// The state's fingerprints were made with another salt than this run's.
     pub(crate) fn forget_state_of_other_salt(&mut self, salt: [u8; 16]) {
         self.state = self.state.take().filter(|state| state.salt == salt);
@@ -201,10 +207,10 @@ fn check_kind(
     }
     if let Some(layout) = layout {
         let pairs = [
-            ("--select", &layout.provenance.select, &now.provenance.select),
-            ("--body-as", &layout.provenance.body_as, &now.provenance.body_as),
-            ("--shape", &layout.shape, &now.shape),
-            ("--format", &layout.format, &now.format),
+            (SELECT, &layout.provenance.select, &now.provenance.select),
+            (BODY_AS, &layout.provenance.body_as, &now.provenance.body_as),
+            (SHAPE, &layout.shape, &now.shape),
+            (FORMAT, &layout.format, &now.format),
         ];
         return match pairs.into_iter().find(|(_, before, now)| before != now) {
             Some((option, before, now)) => refused(format!(
@@ -219,7 +225,7 @@ fn check_kind(
         ));
     }
     if old.shape.to_string() != now.shape {
-        return refused(format!("its shape is {}, and this run has --shape {}", old.shape, now.shape));
+        return refused(format!("its shape is {}, and this run has {SHAPE} {}", old.shape, now.shape));
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::collect::files::checksum::{Checksum, PREFIX, parse_checked};
 use crate::collect::files::cursor::Cursor;
+use crate::collect::files::packed_offset::PackedOffset;
 use crate::collect::files::pages::Pages;
 use crate::collect::files::salt::salt_from_hex;
 use crate::collect::files::stamp::Stamp;
@@ -92,8 +93,8 @@ pub(crate) struct StateFile {
 pub(crate) struct StateIndex {
     pages: Pages,
     checksum: Checksum,
-    /// Sorted by the key's hash; the offset in two halves.
-    places: Vec<(KeyHash, [u32; 2])>,
+    /// Sorted by the key's hash.
+    places: Vec<(KeyHash, PackedOffset)>,
     /// The key of the fingerprints in it.
     pub(crate) salt: [u8; 16],
     /// Whether any entry has a validator.
@@ -132,7 +133,7 @@ impl StateIndex {
                 }
                 let entry = StateEntry::parse(&line).ok_or_else(damaged)?;
                 let key: String = serde_json::from_slice(entry.key).map_err(|_| damaged())?;
-                places.push((hasher.hash(&key), [(at >> 32) as u32, (at & 0xffff_ffff) as u32]));
+                places.push((hasher.hash(&key), PackedOffset::new(at)));
             } else {
                 trailer = Some(parse_checked::<StateTrailer>(checksum, &line).ok_or_else(damaged)?);
             }
@@ -148,8 +149,7 @@ impl StateIndex {
 
     pub(crate) fn line(&mut self, hash: &KeyHash) -> Option<&[u8]> {
         let index = self.places.binary_search_by(|(found, _)| found.cmp(hash)).ok()?;
-        let [high, low] = self.places[index].1;
-        let line = self.pages.line(u64::from(high) << 32 | u64::from(low)).ok()??;
+        let line = self.pages.line(self.places[index].1.get()).ok()??;
         self.checksum.holds(line).then_some(line)
     }
 
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_run_knows_ages_and_validators() {
+    fn the_next_run_reads_ages_and_validators() {
         for merge in [false, true] {
             let run = TestRun::with(|settings| settings.merge = merge);
             run.publish_entries(&[tagged(0, "A", "1"), fetched(1, "B", "2"), failed(2, "C", 500)]);

@@ -242,7 +242,7 @@ mod tests {
             run(Format::Json, Shape::Record),
             format!(
                 "{{\n\"A\":{{\"status\":200,\"fetched_at\":\"{at}\",\"attempts\":1,\"body\":null}},\n\
-                 \"F\":{{\"status\":404,\"fetched_at\":\"\",\"attempts\":1,\"error\":\"the API says 404\"}},\n\
+                 \"F\":{{\"status\":404,\"fetched_at\":\"\",\"attempts\":1,\"error\":\"HTTP 404 Not Found\"}},\n\
                  \"R\":{{\"status\":null,\"fetched_at\":\"\",\"attempts\":0,\"error\":\"{why}\"}},\n\
                  \"B\\\"é\":{{\"status\":200,\"fetched_at\":\"{at}\",\"attempts\":1,\"body\":[1.10]}}\n}}\n"
             )
@@ -251,7 +251,7 @@ mod tests {
             run(Format::Jsonl, Shape::Record),
             format!(
                 "{{\"key\":\"A\",\"status\":200,\"fetched_at\":\"{at}\",\"attempts\":1,\"body\":null}}\n\
-                 {{\"key\":\"F\",\"status\":404,\"fetched_at\":\"\",\"attempts\":1,\"error\":\"the API says 404\"}}\n\
+                 {{\"key\":\"F\",\"status\":404,\"fetched_at\":\"\",\"attempts\":1,\"error\":\"HTTP 404 Not Found\"}}\n\
                  {{\"key\":\"R\",\"status\":null,\"fetched_at\":\"\",\"attempts\":0,\"error\":\"{why}\"}}\n\
                  {{\"key\":\"B\\\"é\",\"status\":200,\"fetched_at\":\"{at}\",\"attempts\":1,\"body\":[1.10]}}\n"
             )

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_without_a_gap_are_carried_over_while_the_run_goes_on() {
+    fn answers_without_a_gap_are_drafted_during_the_run() {
         let (run, plain) = (drafted(), TestRun::new());
         let (mut journal, _) = run.open();
         for seq in [1, 2, 0, 5] {

@@ -236,14 +236,14 @@ mod tests {
         let text = fs::read(run.path("out.failed.csv")).unwrap();
         assert_eq!(
             String::from_utf8_lossy(&text),
-            "sku,name,_error,_status,_attempts\nA,a name,the API says 404,404,1\n\
+            "sku,name,_error,_status,_attempts\nA,a name,HTTP 404 Not Found,404,1\n\
              B\u{fffd},x,'=too many,a control character,,0\n"
         );
         assert!(is_failure_file(&run.path("out.failed.csv")));
     }
 
     #[test]
-    fn nothing_failed_and_the_failure_file_of_an_earlier_run_is_gone() {
+    fn where_nothing_failed_the_failure_file_of_an_earlier_run_is_removed() {
         let run = TestRun::new();
         run.publish_entries(&[failed(0, "A", 404)]);
         assert!(run.path("out.failed.csv").exists());
@@ -314,7 +314,7 @@ mod tests {
         run.columns.delimiter = b';';
         run.publish_entries(&[failed(0, "A;B", 404)]);
         let text = run.text("out.failed.csv");
-        assert_eq!(text, "1;2;_error;_status;_attempts\n\"A;B\";a name;the API says 404;404;1\n");
+        assert_eq!(text, "1;2;_error;_status;_attempts\n\"A;B\";a name;HTTP 404 Not Found;404;1\n");
     }
 
     #[test]
@@ -333,7 +333,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn rows_come_back_from_the_failure_file_as_they_were(
+        fn rows_are_read_from_the_failure_file_as_they_were(
             rows in proptest::collection::vec(proptest::collection::vec(
                 prop_oneof!["'{0,3}[=+@-]?[a-z,;\"\n\r ]{0,5}", "\\PC{0,5}"], 1..4), 1..6),
             delimiter in prop_oneof![Just(b','), Just(b';'), Just(b'\t'), Just(b'|')],

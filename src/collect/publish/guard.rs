@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_output_that_does_not_tell_what_it_was_selected_from_is_compared_without_it() {
+    fn an_old_output_without_the_profile_of_its_input_is_compared_without_it() {
         let old = profile(100, 0, 100);
         let new = Profile { commonest_raw: Some(100), ..profile(100, 0, 100) };
         assert_eq!(compare(old, new), []);

@@ -23,6 +23,7 @@ use crate::collect::publish::state_writer::StateWriter;
 use crate::collect::settings::{Format, OutputSettings, Shape};
 use crate::json::escape_into;
 use crate::model::Key;
+use crate::model::option::PRUNE;
 
 /// One pass over the records, and where they go. Without an output it only counts and names what failed.
 pub(crate) struct RowPass<'a, W> {
@@ -216,9 +217,10 @@ impl<'a, W: Write> RowPass<'a, W> {
     /// Why nothing was pruned though `--prune` was given.
     pub(crate) fn unpruned(&self) -> Option<String> {
         (self.settings.prune && !self.prunes() && self.not_in_input > 0).then(|| {
-            "--prune took nothing out: the SKUs of some damaged rows are not known, and may be among those that no \
-             other row has"
-                .to_owned()
+            format!(
+                "{PRUNE} took nothing out: the SKUs of some damaged rows are not known, and may be among those that \
+                 no other row has"
+            )
         })
     }
 

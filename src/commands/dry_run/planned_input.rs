@@ -56,27 +56,29 @@ impl PlannedInput {
     pub(super) fn guarded(&self, output: &OutputSettings, place: &Preflight) -> Result<(), CollectError> {
         self.inspection.as_ref().map_or(Ok(()), |inspection| {
             let refused = self.rows.rejected;
-            inspection.check_rows(output, place, self.rows.rows.min(self.rows.skus + refused))
+            let skus = self.rows.rows.min(self.rows.skus + refused);
+            inspection.check_rows(output, place, Some(skus))
         })
     }
 
     /// Answers in the journal of an interrupted run that no row needs.
     pub(super) fn unclaimed(&self) -> u64 {
-        let recovered = self.earlier.recovered;
-        self.inspection.as_ref().map_or(0, |inspection| inspection.journalled().saturating_sub(recovered))
+        let claimed = self.earlier.recovered;
+        self.inspection.as_ref().map_or(0, |inspection| inspection.recovered.answers.saturating_sub(claimed))
     }
 }
 
 impl PlannedInputBuilder {
-    pub(super) fn new(planner: Planner, mut inspection: Inspection, max_age: Option<Duration>) -> Self {
+    /// `earlier` has no counts yet.
+    pub(super) fn new(
+        planner: Planner,
+        inspection: Inspection,
+        earlier: EarlierAnswers,
+        max_age: Option<Duration>,
+    ) -> Self {
         let content_type =
             planner.template().constant_headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_json = content_type.is_some_and(|value| value.contains("json"));
-        let earlier = EarlierAnswers {
-            notes: std::mem::take(&mut inspection.recovered.notes),
-            writer: inspection.writer.take(),
-            ..EarlierAnswers::default()
-        };
         let totals = PlannedInput {
             planner,
             rows: PlannedRows::default(),
@@ -87,7 +89,7 @@ impl PlannedInputBuilder {
             has_user_info: false,
             asks_etag: false,
             asks_date: false,
-            old_bytes: inspection.old_bytes,
+            old_bytes: inspection.old_bytes(),
             inspection: None,
         };
         let (reasons, lengths) = (HashMap::new(), KeyLengths::default());

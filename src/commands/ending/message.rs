@@ -5,6 +5,10 @@ use crate::collect::{PublishOutcome, Target};
 use crate::commands::command_error::CommandError;
 use crate::commands::unpublished;
 use crate::config::Settings;
+use crate::config::options::{
+    CA_CERT, FRESH, HEADER, MAX_RETRY_AFTER, MAX_TIME, MERGE, MIN_SUCCESS, NULL_ON, OUTPUT, PROXY, RETRY_ON,
+    URL,
+};
 use crate::fetch::OUTAGE_PAUSES;
 use crate::model::{Cause, Exit, Fault, Key, Mask, StopReason, counted, display_safe, signal_name};
 use crate::report::format::{listed, time_left};
@@ -13,8 +17,9 @@ use crate::report::format::{listed, time_left};
 const KEY_CHARS: usize = 60;
 
 /// What to check where the API cannot be reached.
-pub(in crate::commands) const CHECK_ADDRESS: &str =
-    "check the host and port in --url, the network, and --proxy";
+pub(in crate::commands) fn check_address() -> String {
+    format!("check the host and port in {URL}, the network, and {PROXY}")
+}
 
 /// What messages about the end of a run refer to.
 pub(super) struct Context<'a> {
@@ -38,7 +43,7 @@ impl Context<'_> {
                 .with_hint("there is a header, but nothing to ask for"),
             Obstacle::TooFew { fetched, skus, not_found } => {
                 let limit = settings.run.min_success;
-                let message = format!("only {fetched} of {skus} SKUs came, less than --min-success {limit}");
+                let message = format!("only {fetched} of {skus} SKUs came, less than {MIN_SUCCESS} {limit}");
                 CommandError::new(exit, message).with_hint(too_few_hint(fetched, skus, not_found))
             }
             Obstacle::Unfinished { deferred } => {
@@ -62,10 +67,11 @@ pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> 
     let error = |message: String| CommandError::new(exit_of_stop(reason), message);
     match reason {
         StopReason::Signal(number) => error(format!("stopped by {}", signal_name(*number))).with_hint(again),
-        StopReason::OutOfTime => error("--max-time was over before the input was".into()).with_hint(again),
+        StopReason::OutOfTime => error(format!("{MAX_TIME} was over before the input was")).with_hint(again),
         StopReason::Unreachable(why) => unreachable("", why, settings),
-        StopReason::Certificate(why) => error(why.clone())
-            .with_hint("if the API has an authority of its own, name its certificate with --ca-cert FILE"),
+        StopReason::Certificate(why) => error(why.clone()).with_hint(format!(
+            "if the API has an authority of its own, name its certificate with {CA_CERT} FILE"
+        )),
         StopReason::Failing(fault) => {
             error(format!("the API kept failing through pauses of {}: {fault}", outage_pauses()))
                 .with_hint(after_outage(fault, again))
@@ -95,7 +101,7 @@ pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> 
         StopReason::AskedToWait(wait) => {
             let wait = wait.map_or_else(|| "very long".to_owned(), time_left);
             let limit = humantime::format_duration(settings.pace.max_retry_after);
-            error(format!("the server asks to wait {wait}; --max-retry-after is {limit}")).with_hint(again)
+            error(format!("the server asks to wait {wait}; {MAX_RETRY_AFTER} is {limit}")).with_hint(again)
         }
         StopReason::OnlyRefused { status, lasted } => error(format!(
             "the API refused every request for {} ({status}): its limit lets nothing through",
@@ -105,7 +111,7 @@ pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> 
         StopReason::Disk => error("the journal cannot be written".into()),
         StopReason::StdoutClosed => {
             error("no program reads standard output any more: the answers are lost".into())
-                .with_hint("name a file with --output, or keep the reader running to the end")
+                .with_hint(format!("name a file with {OUTPUT}, or keep the reader running to the end"))
         }
     }
 }
@@ -120,10 +126,10 @@ pub(in crate::commands) fn interrupted_run(answers: u64, settings: &Settings) ->
     };
     let message =
         format!("the journal of an interrupted run has {answers} for rows that {part} does not have");
-    CommandError::new(Exit::TryAgain, message).with_hint(
-        "finish that run first: the same command with its whole input takes up all answers and asks for the failed rows \
-         again; or add --fresh to do without them",
-    )
+    CommandError::new(Exit::TryAgain, message).with_hint(format!(
+        "finish that run first: the same command with its whole input takes up all answers and asks for the failed \
+         rows again; or add {FRESH} to do without them"
+    ))
 }
 
 /// The error of a signal that came before the first request.
@@ -133,8 +139,11 @@ pub(in crate::commands) fn before_any_request(number: u8) -> CommandError {
 }
 
 fn unreachable(origin: &str, why: &str, settings: &Settings) -> CommandError {
-    CommandError::new(Exit::Unavailable, format!("the API is unreachable{origin}: {why}"))
-        .with_hint(format!("{CHECK_ADDRESS}; then {}", again(settings)))
+    CommandError::new(Exit::Unavailable, format!("the API is unreachable{origin}: {why}")).with_hint(format!(
+        "{}; then {}",
+        check_address(),
+        again(settings)
+    ))
 }
 
 /// Standard output has no journal to go on from.
@@ -157,14 +166,14 @@ fn after_outage(fault: &Fault, again: &str) -> String {
     match fault.cause {
         Cause::Status(status) => format!(
             "{again}; if it is some SKUs alone that are always answered so, leave {status} out of \
-             --retry-on, and they fail by themselves"
+             {RETRY_ON}, and they fail by themselves"
         ),
         _ => again.to_owned(),
     }
 }
 
 fn check_credentials(settings: &Settings) -> String {
-    format!("check --header and the variables in it; then {}", again(settings))
+    format!("check {HEADER} and the variables in it; then {}", again(settings))
 }
 
 fn refused_at_end(status: u16, skus: usize) -> String {
@@ -178,12 +187,16 @@ fn quoted(key: &Key) -> String {
     format!("`{}`", display_safe(key.as_str(), KEY_CHARS))
 }
 
-fn too_few_hint(fetched: u64, skus: u64, not_found: u64) -> &'static str {
+fn too_few_hint(fetched: u64, skus: u64, not_found: u64) -> String {
     if fetched == 0 && not_found.saturating_mul(2) > skus {
-        "most were answered with 404: is the path in --url right? if such SKUs are \
-         simply gone, --null-on 404 stores null for them"
+        format!(
+            "most were answered with 404: is the path in {URL} right? if such SKUs are simply gone, {NULL_ON} 404 \
+             stores null for them"
+        )
     } else {
-        "the failures are above; the same command asks for them again; --merge --min-success 0 publishes whatever \
-         came and keeps the old values of the others"
+        format!(
+            "the failures are above; the same command asks for them again; {MERGE} {MIN_SUCCESS} 0 publishes \
+             whatever came and keeps the old values of the others"
+        )
     }
 }

@@ -29,7 +29,7 @@ use files::{FilesOutcome, FinalFiles};
 use message::Context;
 use run_facts::{Measured, facts};
 
-pub(super) use message::{CHECK_ADDRESS, before_any_request, interrupted_run, stopped};
+pub(super) use message::{before_any_request, check_address, interrupted_run, stopped};
 
 /// A run whose work has ended.
 pub(super) struct FinishedRun<'a> {

@@ -46,7 +46,7 @@ pub(super) fn facts(settings: &Settings, measured: Measured<'_>) -> Facts {
             idle: waits.tail_idle,
             skus: waits.tail_jobs as u64,
             retries: settings.retry.retries,
-            timeout: settings.request.timeout,
+            timeout: settings.connection.timeout,
         },
     }
 }

@@ -83,7 +83,7 @@ fn stops() -> Vec<(StopReason, u8, &'static str)> {
         (StopReason::OnlyRefused { status: 429, lasted: Duration::from_mins(10) }, 75, AGAIN),
         (StopReason::Unreachable("refused".into()), 69, "check the host and port in --url"),
         (StopReason::Certificate("expired".into()), 69, "--ca-cert FILE"),
-        (failing(Cause::Status(500), "HTTP 500"), 69, "leave 500 out of --retry-on"),
+        (failing(Cause::Status(500), ""), 69, "leave 500 out of --retry-on"),
         (failing(Cause::Timeout, "HTTP 500 is not what it was"), 69, AGAIN),
         (StopReason::Refused { status, answers: 5 }, 77, "check --header"),
         (StopReason::RefusedAtEnd { status, skus, asked_again: asked_again.clone() }, 77, "check --header"),
@@ -228,7 +228,7 @@ fn rejected_rows_without_a_sku_of_their_own_do_not_count_as_skus() {
 
 #[test]
 fn the_pauses_of_an_outage_are_named_as_they_are() {
-    let fault = Fault::new(Cause::Status(503), "HTTP 503 Service Unavailable");
+    let fault = Fault::of_status(503, "");
     let error = stopped(&StopReason::Failing(fault), &settings());
     assert_eq!(
         error.message,

@@ -1,4 +1,4 @@
-//! The arguments as clap knows them, made from the settings.
+//! The arguments of clap, generated from the settings.
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction};
@@ -42,7 +42,7 @@ pub(super) fn option(setting: &'static Setting) -> Arg {
     }
 }
 
-/// The help and the default, on a line of its own where both do not stand beside the option at 80 columns.
+/// The help with the default appended; on a line of its own if both do not fit beside the option at 80 columns.
 fn with_default(help: &str, default: &str) -> String {
     const BESIDE: usize = 48;
     let default = format!("[default: {default}]");
@@ -75,12 +75,14 @@ pub(super) fn of_the_command_line_alone() -> [Arg; 5] {
             .action(ArgAction::SetTrue)
             .conflicts_with(options::VERBOSE)
             .help("Say nothing unless something fails"),
-        help().help_heading(Table::Run.heading()).help("Print a summary (-h) or everything (--help)"),
+        help()
+            .help_heading(Table::Run.heading())
+            .help(format!("Print a summary (-h) or everything (--{})", options::HELP)),
         arg(options::VERSION).short('V').action(ArgAction::Version).help("Print the version"),
     ]
 }
 
-/// Under no heading, as commands without settings have none.
+/// `--help`, under no heading: the commands without settings have none.
 pub(super) fn help() -> Arg {
     Arg::new(options::HELP).short('h').long(options::HELP).action(ArgAction::Help).help("Print this help")
 }

@@ -1,8 +1,8 @@
-//! `skufetch completions SHELL`: what a shell needs to complete the command line, values included.
+//! `skufetch completions SHELL`: scripts that complete options and their values in a shell.
 //!
-//! The words that a setting may have are decided where its value is read, in the same way for all three
-//! places; were they given to the parser itself, it would refuse others in words of its own. So only the
-//! command that the scripts are made from has them.
+//! Values are validated where they are read, the same for the command line, the environment and the config file. If
+//! clap had the possible values, it would refuse others with messages of its own. So only the copy of the command that
+//! the scripts are generated from has them.
 
 use std::fmt::Write as _;
 
@@ -44,18 +44,18 @@ pub(super) fn script(shell: Shell, command: Command) -> String {
     }
     let names: Vec<_> = commands.get_subcommands().map(Command::get_name).chain([options::HELP]).collect();
     let script = generated(shell, commands.clone(), PROGRAM);
-    // To the generator any first word is a subcommand, so that nothing would follow `products.csv`.
+    // The generator takes any first word for a subcommand and would complete nothing after `products.csv`.
     match shell {
         Shell::Fish => {
             script
                 .replace("if set -q argv[1]\n", &format!("if contains -- \"$argv[1]\" {}\n", names.join(" ")))
-                // An option whose value is yet to come is no command line that it could read.
+                // argparse fails while the value of the last option is still missing.
                 .replace(
                     "-- $cmd 2>/dev/null\n    or return",
                     "-- $cmd 2>/dev/null\n    \
                      or argparse -s (__fish_skufetch_global_optspecs) -- $cmd[1..-2] 2>/dev/null\n    or return",
                 )
-                // Its subcommands stand in the first place only. It knows no values of arguments.
+                // Subcommands only as the first word. Positional values are not generated: SHELL is added here.
                 .replace(
                     "-n \"__fish_skufetch_needs_command\" -a",
                     "-n \"test (count (commandline -opc)) -eq 1\" -a",
@@ -65,7 +65,7 @@ pub(super) fn script(shell: Shell, command: Command) -> String {
                     shells().join(" ")
                 )
         }
-        // Nor does it know files.
+        // The script for elvish completes no files: they are added.
         Shell::Elvish => script
             .replace(
                 "if (str:has-prefix $word '-') {",
@@ -84,7 +84,7 @@ pub(super) fn script(shell: Shell, command: Command) -> String {
     }
 }
 
-/// Where `tune` awaits INPUT, bash would insert what all the options begin with: files are listed instead.
+/// After `tune`, bash would insert the common prefix of all options, `-`; an empty word lists files instead.
 fn for_bash(script: &str) -> String {
     let (arm, awaited) = (
         "__tune)\n            opts=\"-",
@@ -96,8 +96,8 @@ fn for_bash(script: &str) -> String {
     format!("{before}{}", tune.replacen(awaited, &format!("{files}{awaited}"), 1))
 }
 
-/// To the generator a subcommand follows INPUT. Here each subcommand is a function of its own, called when
-/// its name is the first word; and until then the first word may be a file or a subcommand.
+/// The generator for zsh expects subcommands after INPUT. Here each subcommand has a function of its own, called if its
+/// name is the first word; the first word is completed as a file or a subcommand.
 fn for_zsh(commands: &Command) -> String {
     let mut functions = String::new();
     let mut described = String::new();
@@ -142,7 +142,7 @@ fn shells() -> Vec<String> {
     Shell::value_variants().iter().map(ToString::to_string).collect()
 }
 
-/// The command, with what can stand as each value.
+/// The command with the possible values of its options.
 fn completed(command: Command) -> Command {
     command.mut_args(with_values).mut_subcommand(super::tune::NAME, |tune| tune.mut_args(with_values))
 }
@@ -160,7 +160,7 @@ fn with_values(arg: Arg) -> Arg {
         "URL" | "TEMPLATE" => ValueHint::Url,
         _ => ValueHint::Other,
     };
-    // In zsh's words a colon begins a command to run.
+    // zsh reads what follows a colon in a value name as an action.
     arg.value_hint(hint).value_name(name.replace(": ", "-"))
 }
 
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn every_script_knows_a_file_from_a_command() {
+    fn every_script_distinguishes_a_file_from_a_command() {
         for (shell, mended, times) in [
             (Shell::Fish, "if contains -- \"$argv[1]\" completions man tune help\n", 1),
             (Shell::Fish, "-n \"test (count (commandline -opc)) -eq 1\" -a", 4),

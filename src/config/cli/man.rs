@@ -1,7 +1,7 @@
-//! `skufetch man`: the manual page, made from the command line itself, so that it has every option.
+//! `skufetch man`: the manual page, generated from the definition of the command line, so that it lists every option.
 //!
-//! One page says all: `tune` takes the options of a fetch, and a page of its own would say them twice. Its
-//! section has those only whose meaning is another there.
+//! There is one page for all commands. `tune` accepts the options of a fetch; its section lists only those whose
+//! meaning differs.
 
 use clap::builder::Resettable;
 use clap::{Arg, Command};
@@ -11,10 +11,12 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use super::args::help;
 use super::texts::{self, EXITS};
 use super::tune;
-use crate::config::options;
+use crate::config::options::{
+    self, BODY, CONCURRENCY, CONFIG, HEADER, LIMIT, MAX_AGE, MAX_TIME, OUTPUT, PROXY, RETRIES, URL,
+};
 use crate::model::Exit;
 
-/// When what this file says last changed: manual pages carry a date, and readers want it.
+/// The date in the page: when the texts of this file last changed.
 const DATE: &str = "2026-11-25";
 
 /// The name of the subcommand.
@@ -44,13 +46,13 @@ pub(super) fn page(command: Command) -> String {
         examples(),
         closing(),
     ];
-    // Each part brings the preamble along; once is enough.
+    // Each part begins with the same preamble, which is kept once.
     let text: String = parts.iter().map(|part| part.strip_prefix(&preamble).unwrap_or(part)).collect();
     preamble + &folded(&text)
 }
 
-/// Long lines of text broken at spaces, as the formatters' own checkers want their sources. What stands as
-/// it is (`.nf`) and requests stay.
+/// Breaks long lines at spaces, since `mandoc -T lint` warns of lines over 80 bytes. Unformatted text (`.nf`) and roff
+/// requests stay unchanged.
 fn folded(text: &str) -> String {
     const WIDEST: usize = 80;
     let mut page = String::with_capacity(text.len() + text.len() / 40);
@@ -60,7 +62,7 @@ fn folded(text: &str) -> String {
         let mut rest = line;
         while rest.len() > WIDEST && !as_it_is && !line.starts_with('.') {
             let at = rest[..WIDEST].rfind(' ').or_else(|| rest.find(' '));
-            // A point at the beginning of a line would make it a request.
+            // A line that begins with `.` or `'` is a roff request.
             let Some(at) = at.filter(|at| !rest[at + 1..].starts_with(['.', '\''])) else { break };
             page.push_str(&rest[..at]);
             page.push('\n');
@@ -72,7 +74,7 @@ fn folded(text: &str) -> String {
     page
 }
 
-/// A summary and what is said after it are two paragraphs in `--help`, and one here.
+/// Joins the summary and the details of an option, two paragraphs in `--help`, to one paragraph.
 fn flowing(arg: Arg) -> Arg {
     let Some(long) = arg.get_long_help().map(ToString::to_string) else { return arg };
     arg.long_help(long.replace("\n\n", ". "))
@@ -113,7 +115,7 @@ fn options_of(command: &Command) -> String {
     let man = Man::new(command.clone());
     let mut text = written(|to| man.render_options_section(to));
     for (table, _) in options::SETTINGS {
-        // To the generator every heading is a section; here they are parts of one.
+        // The generator makes each heading a section (`.SH`); here they are subsections of OPTIONS.
         let heading = table.heading();
         let section = format!(".SH {}\n", heading.to_uppercase());
         text = text.replace(&section, &format!(".SS {heading}\n"));
@@ -131,14 +133,14 @@ fn of_tune(fetch: &Command) -> String {
     let changed: Vec<Arg> = tune
         .get_arguments()
         .filter(|arg| !arg.is_hide_set() && !arg.is_positional() && !same(arg))
-        // What one conflicts with may not be among them.
+        // clap panics if an argument conflicts with one that the command does not have.
         .map(|arg| arg.clone().help_heading(None::<&str>).conflicts_with(Resettable::Reset))
         .collect();
     let man = Man::new(Command::new(tune::NAME).args(changed).disable_help_flag(true));
     let options = written(|to| man.render_options_section(to));
     let mut roff = Roff::new();
     roff.control("SH", ["TUNE"]);
-    paragraphs(&mut roff, &format!("{about}\n\n{TUNE}"));
+    paragraphs(&mut roff, &format!("{about}\n\n{}", about_tune()));
     let (_, options) = options.split_once(".SH OPTIONS\n").unwrap_or_default();
     roff.render() + options
 }
@@ -156,21 +158,22 @@ fn exits() -> String {
 fn surroundings() -> String {
     let mut roff = Roff::new();
     roff.control("SH", ["FILES"]);
-    for (name, what) in FILES {
-        item(&mut roff, name, what);
+    for (name, what) in files() {
+        item(&mut roff, name, &what);
     }
     roff.control("SH", ["ENVIRONMENT"]);
-    for (name, what) in ENVIRONMENT {
-        item(&mut roff, name, what);
+    for (name, what) in environment() {
+        item(&mut roff, name, &what);
     }
     roff.render()
 }
 
-/// The examples of both helps, in which a line further in is a command, and any other says what for.
+/// The examples of `--help` and `tune --help`. In them, lines indented by four spaces or more are commands; the others
+/// are descriptions.
 fn examples() -> String {
     let mut roff = Roff::new();
     roff.control("SH", ["EXAMPLES"]);
-    for (heading, text) in [("A fetch", texts::EXAMPLES), ("tune", tune::EXAMPLES)] {
+    for (heading, text) in [("A fetch", texts::examples()), ("tune", tune::examples())] {
         roff.control("SS", [heading]);
         let mut lines = text.lines().skip(1).peekable();
         let mut first = true;
@@ -193,7 +196,7 @@ fn examples() -> String {
 fn closing() -> String {
     let mut roff = Roff::new();
     roff.control("SH", ["BUGS"]);
-    paragraphs(&mut roff, BUGS);
+    paragraphs(&mut roff, &bugs());
     roff.control("SH", ["SEE ALSO"]);
     let pages = [("curl", "1"), ("jq", "1"), ("crontab", "5"), ("systemd.timer", "5")];
     let mut line: Vec<Inline> = Vec::new();
@@ -244,53 +247,78 @@ command goes on from there. The old output is untouched until the new one is com
 
 Times are written 250ms, 30s, 5m or 12h; sizes 10MiB or 500kB.";
 
-const TUNE: &str = "\
-The other options are those of a fetch; those about retries and the output do nothing here. Of the environment \
-and the config file, limit and max-time are not read: there they are meant for the fetch.";
+/// The end of the description of `tune`; its beginning is that of `tune --help`.
+fn about_tune() -> String {
+    format!(
+        "The other options are those of a fetch; those about retries and the output do nothing here. Of the \
+         environment and the config file, {} and {} are not read: there they are meant for the fetch.",
+        LIMIT.name, MAX_TIME.name
+    )
+}
 
-/// What stands beside the output, as in the README.
-const FILES: [(&str, &str); 7] = [
-    ("out.json", "The output, under the name that --output gives it. It is replaced only when complete."),
-    (
-        "out.failed.csv",
-        "The rows that failed, with _error, _status and _attempts. It is itself a valid INPUT, and is not \
-         there when nothing failed.",
-    ),
-    ("out.json.journal", "While a run is unfinished: the answers so far."),
-    ("out.json.lock", "Held while a run works. It may stay behind."),
-    (
-        "out.json.state",
-        "What the next run can ask \"has it changed?\" with, and what --max-age goes by. It may be deleted.",
-    ),
-    ("./config.toml", "The settings, if --config names no other file."),
-    ("$XDG_CONFIG_HOME/skufetch/config.toml", "The settings, if neither is there."),
-];
+/// The files of a run, as in the README.
+fn files() -> [(&'static str, String); 7] {
+    [
+        (
+            "out.json",
+            format!("The output, under the name that {OUTPUT} gives it. It is replaced only when complete."),
+        ),
+        (
+            "out.failed.csv",
+            "The rows that failed, with _error, _status and _attempts. It is itself a valid INPUT, and is not \
+             there when nothing failed."
+                .into(),
+        ),
+        ("out.json.journal", "While a run is unfinished: the answers so far.".into()),
+        ("out.json.lock", "Held while a run works. It may stay behind.".into()),
+        (
+            "out.json.state",
+            format!(
+                "What the next run can ask \"has it changed?\" with, and what {MAX_AGE} goes by. It may be \
+                 deleted."
+            ),
+        ),
+        ("./config.toml", format!("The settings, if --{CONFIG} names no other file.")),
+        ("$XDG_CONFIG_HOME/skufetch/config.toml", "The settings, if neither is there.".into()),
+    ]
+}
 
-const ENVIRONMENT: [(&str, &str); 7] = [
-    (
-        "SKUFETCH_OPTION",
-        "Every option but --config, -v and -q: --max-age is SKUFETCH_MAX_AGE. An option beats the \
-         environment, which beats the config file. Options without a value are true or false; headers stand \
-         one a line; an empty variable is as if it were not set.",
-    ),
-    (
-        "any other",
-        "A name in ${} in --url, --header, --body or --proxy is replaced by the variable's value, which is \
-         treated as a secret. A variable that is not set or empty is an error.",
-    ),
-    ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY", "Proxies, if --proxy names none."),
-    ("SSL_CERT_FILE, SSL_CERT_DIR", "Certificates to trust in place of the system's."),
-    ("XDG_CONFIG_HOME", "The folder of the config files; ~/.config if it is not set."),
-    ("NO_COLOR, CLICOLOR_FORCE", "No colours; colours where standard error is no terminal."),
-    ("TERM", "With dumb there is no bar."),
-];
+fn environment() -> [(&'static str, String); 7] {
+    [
+        (
+            "SKUFETCH_OPTION",
+            format!(
+                "Every option but --{CONFIG}, -v and -q: {MAX_AGE} is {}. An option beats the environment, which \
+                 beats the config file. Options without a value are true or false; headers stand one a line; an \
+                 empty variable is as if it were not set.",
+                MAX_AGE.variable()
+            ),
+        ),
+        (
+            "any other",
+            format!(
+                "A name in ${{}} in {URL}, {HEADER}, {BODY} or {PROXY} is replaced by the variable's value, which \
+                 is treated as a secret. A variable that is not set or empty is an error."
+            ),
+        ),
+        ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY", format!("Proxies, if {PROXY} names none.")),
+        ("SSL_CERT_FILE, SSL_CERT_DIR", "Certificates to trust in place of the system's.".into()),
+        ("XDG_CONFIG_HOME", "The folder of the config files; ~/.config if it is not set.".into()),
+        ("NO_COLOR, CLICOLOR_FORCE", "No colours; colours where standard error is no terminal.".into()),
+        ("TERM", "With dumb there is no bar.".into()),
+    ]
+}
 
-const BUGS: &str = "\
-A retried POST may act twice: an answer that is lost on its way back is asked for again. --retries 0 turns \
+fn bugs() -> String {
+    format!(
+        "\
+A retried POST may act twice: an answer that is lost on its way back is asked for again. {RETRIES} 0 turns \
 retries off.
 
-A --concurrency that the API does not bear is not found out before the API says so, in answers of 429 or 503 or \
-in their delay.";
+A {CONCURRENCY} that the API does not bear is not found out before the API says so, in answers of 429 or 503 or \
+in their delay."
+    )
+}
 
 #[cfg(test)]
 mod tests {
@@ -332,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_can_be_told_from_a_file() {
+    fn every_command_is_distinguished_from_a_file() {
         for command in super::super::command().get_subcommands() {
             assert!(DESCRIPTION.contains(command.get_name()), "{}", command.get_name());
         }
@@ -340,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_blank_and_the_preamble_stands_once() {
+    fn no_line_is_blank_and_the_preamble_occurs_once() {
         let page = page(super::super::command());
         assert_eq!(page.matches(".el .ds Aq '").count(), 1);
         assert!(!page.contains("\n\n"), "{page}");

@@ -1,42 +1,50 @@
-//! The texts of the help that belong to no option.
+//! Texts of the help that belong to no option.
 
 use std::fmt::Write as _;
 
+use crate::config::options::{DEMO, HEADER, MAX_AGE, MERGE, MIN_SUCCESS, RATE, URL};
 use crate::model::Exit;
 
-/// Wider lines are hard to read, however wide the terminal is.
+/// The width of the help on a wide terminal, in columns.
 pub(super) const WIDEST: usize = 100;
 
 pub(super) const UNITS: &str = "Times: 250ms 30s 5m 12h. Sizes: 10MiB 500kB.";
 
-pub(super) const EXAMPLES: &str = "\
+pub(super) fn examples() -> String {
+    format!(
+        "\
 Examples:
   Try it, without an API:
-    skufetch products.csv -o out.json --demo
+    skufetch products.csv -o out.json {DEMO}
   Ask an API for every SKU:
     skufetch products.csv -o out.json \\
-      --url 'https://api.example.com/products/{sku}'
+      {URL} 'https://api.example.com/products/{{sku}}'
   With a token from the environment, at most 200 requests a second:
-    skufetch products.csv -o out.json --rate 200/s \\
-      --url 'https://api.example.com/products/{sku}' \\
-      --header 'Authorization: Bearer ${API_TOKEN}'
+    skufetch products.csv -o out.json {RATE} 200/s \\
+      {URL} 'https://api.example.com/products/{{sku}}' \\
+      {HEADER} 'Authorization: Bearer ${{API_TOKEN}}'
   Ask again for just those that failed:
-    skufetch out.failed.csv -o out.json --merge --min-success 0 \\
-      --url 'https://api.example.com/products/{sku}'";
+    skufetch out.failed.csv -o out.json {MERGE} {MIN_SUCCESS} 0 \\
+      {URL} 'https://api.example.com/products/{{sku}}'"
+    )
+}
 
-/// What stands at the end of `--help`.
+/// The end of `--help`.
 pub(super) fn notes() -> String {
     let mut text = format!(
         "{UNITS}
 
 Settings:
-  An option beats the environment, which beats the config file. --max-age is the
-  variable SKUFETCH_MAX_AGE and the key max-age in table [run]; the headings
+  An option beats the environment, which beats the config file. {MAX_AGE} is the
+  variable {} and the key {} in table [{}]; the headings
   above are the file's tables. An empty variable is as if it were not set; on
   and off are true and false there; headers stand one a line.
 
 Exit codes:
 ",
+        MAX_AGE.variable(),
+        MAX_AGE.name,
+        MAX_AGE.table.name(),
     );
     for (exit, meaning) in EXITS {
         // Writing to a String cannot fail.

@@ -1,11 +1,13 @@
-//! `skufetch tune`: the options of a fetch, so that `tune` can be put into the command that is to be
-//! made faster. Those without a meaning here are taken all the same, and not shown.
+//! The command line of `skufetch tune`. It accepts all options of a fetch, so that a user can insert `tune` into an
+//! existing command. Options without a meaning here are accepted, ignored and hidden.
 
 use clap::{Arg, Command};
 
 use super::args::{input, of_the_command_line_alone, option};
 use super::texts::{UNITS, WIDEST};
-use crate::config::options::{self, Setting};
+use crate::config::options::{
+    self, CONCURRENCY, DEMO, HELP, LIMIT, MAX_RETRY_AFTER, MAX_TIME, REPORT, Setting, URL,
+};
 use crate::config::setting::InTune;
 
 /// The name of the subcommand.
@@ -19,8 +21,8 @@ pub(super) fn command() -> Command {
         .about("Measure which concurrency pays, on a sample of INPUT")
         .long_about(ABOUT)
         .override_usage("skufetch tune [OPTIONS] <INPUT>")
-        .after_help(format!("{EXAMPLES}\n\n{UNITS} More: skufetch tune --help"))
-        .after_long_help(format!("{EXAMPLES}\n\n{NOTES}"))
+        .after_help(format!("{}\n\n{UNITS} More: skufetch tune --{HELP}", examples()))
+        .after_long_help(format!("{}\n\n{}", examples(), notes()))
         .max_term_width(WIDEST)
         .arg_required_else_help(true)
         .disable_help_flag(true)
@@ -49,25 +51,31 @@ stops where throughput stops growing, where errors begin, or at the ceiling. A r
 obeyed as in a fetch. The answers are thrown away, and no output is written: put `tune` into the command \
 that you want to make faster.";
 
-pub(super) const EXAMPLES: &str = "\
+pub(super) fn examples() -> String {
+    format!(
+        "\
 Examples:
   Try it, without an API:
-    skufetch tune products.csv --demo
+    skufetch tune products.csv {DEMO}
   How many workers does an API bear?
     skufetch tune products.csv \\
-      --url 'https://api.example.com/products/{sku}'
+      {URL} 'https://api.example.com/products/{{sku}}'
   Climb further, on a larger sample:
-    skufetch tune products.csv --concurrency auto:512 --limit 10000 \\
-      --url 'https://api.example.com/products/{sku}'
+    skufetch tune products.csv {CONCURRENCY} auto:512 {LIMIT} 10000 \\
+      {URL} 'https://api.example.com/products/{{sku}}'
   In a script:
-    N=$(skufetch tune -q products.csv --demo)";
+    N=$(skufetch tune -q products.csv {DEMO})"
+    )
+}
 
-const NOTES: &str = "\
+fn notes() -> String {
+    format!(
+        "\
 Times: 250ms 30s 5m 12h. Sizes: 10MiB 500kB.
 
 Every option of a fetch is accepted; those about retries and the output do
 nothing here. The environment and the config file are read as in a fetch, but
-for limit, max-time and report: there they are meant for the fetch.
+for {limit}, {max_time} and {report}: there they are meant for the fetch.
 
 Exit codes:
     0    a number was found
@@ -77,7 +85,12 @@ Exit codes:
    69    the API is unreachable or failing
    73    the report cannot be written there
    74    standard output or the disk does not take what is written
-   75    the API asks for a longer wait than --max-retry-after
+   75    the API asks for a longer wait than {MAX_RETRY_AFTER}
    77    the API refuses the credentials
    78    the config file is wrong
-  128+n  stopped by signal n";
+  128+n  stopped by signal n",
+        limit = LIMIT.name,
+        max_time = MAX_TIME.name,
+        report = REPORT.name,
+    )
+}

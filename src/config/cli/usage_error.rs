@@ -1,7 +1,6 @@
-//! What is wrong with a command line, in the program's own words: clap finds the error, and the message says
-//! what it is and what to do, as every other error does.
+//! Messages for errors of the command line that clap finds: what is wrong and what to do, as in all other errors.
 //!
-//! An argument too many is not repeated: it is often the rest of a header without quotes, and a secret.
+//! A superfluous argument is not quoted: it is often the rest of an unquoted header, and may be a secret.
 
 use std::ffi::OsString;
 
@@ -9,7 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{completions, tune};
 use crate::config::foreign_names;
-use crate::config::options::{self, NOT_SETTINGS, Takes};
+use crate::config::options::{self, HELP, NOT_SETTINGS, Takes};
 
 /// The message, and what to do.
 pub(super) fn explain(
@@ -21,7 +20,7 @@ pub(super) fn explain(
         Some(ContextValue::String(word)) => Some(word.as_str()),
         _ => None,
     };
-    // `--rate <N/s>` and `--verbose...` are named by what is typed of them.
+    // clap writes `--rate <N/s>` and `--verbose...`: only the option itself is named.
     let option = |kind| named(kind).map(|word| word.split([' ', '.', '=']).next().unwrap_or(word));
     let argument = option(ContextKind::InvalidArg);
     if named(ContextKind::InvalidSubcommand).is_some() {
@@ -65,9 +64,9 @@ pub(super) fn explain(
 /// What was probably meant, with its dashes: what other programs call so, options that begin so, else the
 /// nearest name.
 fn meant(unknown: &str) -> Option<String> {
-    /// More are no hint but a list.
+    /// More candidates than this are not listed.
     const MOST: usize = 4;
-    // xargs and make call it so.
+    // Their names in make and xargs.
     if matches!(unknown, "-j" | "-P") {
         return Some(options::CONCURRENCY.to_string());
     }
@@ -104,11 +103,14 @@ fn usage_of(option: &str) -> Option<String> {
     Some(format!("write {option} <{value}>"))
 }
 
-/// Words where one INPUT belongs.
+/// The error for more than one INPUT.
 fn too_many(args: &[OsString], commands: &[String]) -> (String, Option<String>) {
     let first = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default();
     if first == options::HELP {
-        return ("help is not there for this word".into(), Some("skufetch --help names the commands".into()));
+        return (
+            "help is not there for this word".into(),
+            Some(format!("skufetch --{HELP} names the commands")),
+        );
     }
     let meant = options::nearest(first, commands.iter().map(String::as_str)).filter(|meant| *meant != first);
     if meant.is_none() && args.iter().skip(2).any(|arg| arg == tune::NAME) {
@@ -130,7 +132,7 @@ mod tests {
     use crate::config::ConfigError;
     use crate::config::cli::parse;
 
-    fn said(line: &str) -> (String, String) {
+    fn message_and_hint(line: &str) -> (String, String) {
         let args = ["skufetch"].into_iter().chain(line.split_whitespace()).map(OsString::from);
         match parse(args) {
             Err(ConfigError::CommandLine { message, hint }) => (message, hint.unwrap_or_default()),
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_said_in_one_line_with_what_to_do() {
+    fn each_mistake_is_reported_in_one_line_with_a_hint() {
         for (line, message, hint) in [
             ("in.csv --raet 5/s", "there is no option --raet", "did you mean --rate?"),
             ("in.csv --max_age=1h", "there is no option --max_age", "did you mean --max-age?"),
@@ -191,14 +193,14 @@ mod tests {
             ("completions bsh", "this SHELL is not known", "name bash, zsh, fish, elvish or powershell"),
             ("help nosuch", "help is not there for this word", "skufetch --help names the commands"),
         ] {
-            assert_eq!(said(line), (message.into(), hint.into()), "{line}");
+            assert_eq!(message_and_hint(line), (message.into(), hint.into()), "{line}");
         }
     }
 
     #[test]
     fn no_message_repeats_what_may_be_a_secret() {
         for line in ["in.csv -H Authorization: Bearer canary", "in.csv --header=canary --merge=x canary"] {
-            let (message, hint) = said(line);
+            let (message, hint) = message_and_hint(line);
             assert!(!message.contains("canary") && !hint.contains("canary"), "{message} {hint}");
         }
     }

@@ -3,29 +3,40 @@
 use std::time::Duration;
 
 use crate::config::choices::Percent;
+use crate::config::joined::joined;
 use crate::config::setting::{Handle, Setting, Table, Takes};
 use crate::config::values::{self, or_none};
 use crate::model::Rate;
+use crate::model::option;
 
 /// Those that mean something only with [`DEMO`].
 pub(crate) static OF_THE_DEMO: &[&Setting] =
     &[&DEMO_LATENCY.setting, &DEMO_FAILURES.setting, &DEMO_RATE.setting];
 
 pub(crate) static DEMO: Handle<bool> = Handle {
-    setting: Setting::flag(Table::Run, "demo", "Fetch from the built-in catalogue API, not --url"),
+    setting: Setting::flag(
+        Table::Run,
+        option::DEMO,
+        joined!("Fetch from the built-in catalogue API, not ", option::URL),
+    ),
     read: |given| given.flag(),
 };
 
 pub(crate) static DEMO_LATENCY: Handle<Duration> = Handle {
-    setting: Setting::new(Table::Run, "demo-latency", Takes::Word("TIME"), "Demo: the time an answer takes")
-        .default("50ms"),
+    setting: Setting::new(
+        Table::Run,
+        option::DEMO_LATENCY,
+        Takes::Word("TIME"),
+        "Demo: the time an answer takes",
+    )
+    .default("50ms"),
     read: |given| given.parse(values::duration),
 };
 
 pub(crate) static DEMO_FAILURES: Handle<Percent> = Handle {
     setting: Setting::new(
         Table::Run,
-        "demo-failures",
+        option::DEMO_FAILURES,
         Takes::Word("N%"),
         "Demo: the share of requests that fail",
     )
@@ -34,7 +45,7 @@ pub(crate) static DEMO_FAILURES: Handle<Percent> = Handle {
 };
 
 pub(crate) static DEMO_RATE: Handle<Option<Rate>> = Handle {
-    setting: Setting::new(Table::Run, "demo-rate", Takes::Word("N/s"), "Demo: over this rate, 429")
+    setting: Setting::new(Table::Run, option::DEMO_RATE, Takes::Word("N/s"), "Demo: over this rate, 429")
         .default("none"),
     read: |given| given.parse(or_none(values::rate)),
 };

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 use crate::config::setting::{Handle, InTune, Setting, Table, Takes};
 use crate::config::values;
+use crate::model::option;
 
 pub(crate) static SETTINGS: &[&Setting] =
     &[&KEY.setting, &DELIMITER.setting, &NO_HEADERS.setting, &LIMIT.setting];
@@ -11,7 +12,7 @@ pub(crate) static SETTINGS: &[&Setting] =
 pub(crate) static KEY: Handle<Option<String>> = Handle {
     setting: Setting::new(
         Table::Input,
-        "key",
+        option::KEY,
         Takes::Word("COLUMN"),
         "The column whose value keys the output",
     )
@@ -24,7 +25,7 @@ pub(crate) static KEY: Handle<Option<String>> = Handle {
 pub(crate) static DELIMITER: Handle<Option<u8>> = Handle {
     setting: Setting::new(
         Table::Input,
-        "delimiter",
+        option::DELIMITER,
         Takes::Word("CHAR"),
         "Between cells: a character or tab",
     )
@@ -37,7 +38,7 @@ pub(crate) static DELIMITER: Handle<Option<u8>> = Handle {
 pub(crate) static NO_HEADERS: Handle<bool> = Handle {
     setting: Setting::flag(
         Table::Input,
-        "no-headers",
+        option::NO_HEADERS,
         "The first line is data; columns are named 1, 2, 3 ...",
     ),
     read: |given| given.flag(),
@@ -45,7 +46,7 @@ pub(crate) static NO_HEADERS: Handle<bool> = Handle {
 
 /// In data rows.
 pub(crate) static LIMIT: Handle<Option<NonZeroU64>> = Handle {
-    setting: Setting::new(Table::Input, "limit", Takes::Word("N"), "Stop after N data rows")
+    setting: Setting::new(Table::Input, option::LIMIT, Takes::Word("N"), "Stop after N data rows")
         .default("all")
         .in_tune(InTune::Other {
             help: "Take the first N rows as the sample [default: 2000]",

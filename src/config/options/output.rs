@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::collect::{Format, Shape};
 use crate::config::choices::{Guard, Percent};
+use crate::config::joined::joined;
 use crate::config::origin::WrongValue;
 use crate::config::setting::{Given, Handle, Setting, Table, Takes};
+use crate::model::option;
 
 pub(crate) static SETTINGS: &[&Setting] = &[
     &OUTPUT.setting,
@@ -23,7 +25,7 @@ pub(crate) static SETTINGS: &[&Setting] = &[
 pub(crate) static OUTPUT: Handle<Option<PathBuf>> = Handle {
     setting: Setting::new(
         Table::Output,
-        "output",
+        option::OUTPUT,
         Takes::Text("FILE"),
         "Where the answers go, or - for standard output",
     )
@@ -33,7 +35,7 @@ pub(crate) static OUTPUT: Handle<Option<PathBuf>> = Handle {
 };
 
 pub(crate) static FORMAT: Handle<Format> = Handle {
-    setting: Setting::new(Table::Output, "format", Takes::Word("FORMAT"), "json or jsonl")
+    setting: Setting::new(Table::Output, option::FORMAT, Takes::Word("FORMAT"), "json or jsonl")
         .default("json")
         .more("json is one object with a line for each SKU; jsonl has one {\"key\":...,\"body\":...} a line.")
         .completions(&["json", "jsonl"]),
@@ -41,7 +43,7 @@ pub(crate) static FORMAT: Handle<Format> = Handle {
 };
 
 pub(crate) static SHAPE: Handle<Shape> = Handle {
-    setting: Setting::new(Table::Output, "shape", Takes::Word("SHAPE"), "body or record")
+    setting: Setting::new(Table::Output, option::SHAPE, Takes::Word("SHAPE"), "body or record")
         .default("body")
         .more(
             "record is {\"status\":...,\"fetched_at\":...,\"attempts\":...,\"body\":...}; a failed SKU has \
@@ -52,23 +54,31 @@ pub(crate) static SHAPE: Handle<Shape> = Handle {
 };
 
 pub(crate) static MERGE: Handle<bool> = Handle {
-    setting: Setting::flag(Table::Output, "merge", "Start from the existing output")
+    setting: Setting::flag(Table::Output, option::MERGE, "Start from the existing output")
         .more("SKUs that are not fetched by this run keep their value."),
     read: |given| given.flag(),
 };
 
 pub(crate) static PRUNE: Handle<bool> = Handle {
-    setting: Setting::flag(Table::Output, "prune", "With --merge: drop SKUs no longer in INPUT").more(
-        "Without it, --merge keeps them and the summary counts them. Not with --limit or with a failure file as \
-         INPUT.",
-    ),
+    setting: Setting::flag(
+        Table::Output,
+        option::PRUNE,
+        joined!("With ", option::MERGE, ": drop SKUs no longer in INPUT"),
+    )
+    .more(joined!(
+        "Without it, ",
+        option::MERGE,
+        " keeps them and the summary counts them. Not with ",
+        option::LIMIT,
+        " or with a failure file as INPUT.",
+    )),
     read: |given| given.flag(),
 };
 
 pub(crate) static CHANGES: Handle<Option<PathBuf>> = Handle {
     setting: Setting::new(
         Table::Output,
-        "changes",
+        option::CHANGES,
         Takes::Text("FILE"),
         "Write what changed, a JSON line a SKU",
     )
@@ -83,7 +93,7 @@ pub(crate) static CHANGES: Handle<Option<PathBuf>> = Handle {
 pub(crate) static GUARD: Handle<Guard> = Handle {
     setting: Setting::new(
         Table::Output,
-        "guard",
+        option::GUARD,
         Takes::Word("N%|off"),
         "Hold back a much worse output",
     )
@@ -101,21 +111,23 @@ pub(crate) static GUARD: Handle<Guard> = Handle {
 pub(crate) static FAILED: Handle<Option<PathBuf>> = Handle {
     setting: Setting::new(
         Table::Output,
-        "failed",
+        option::FAILED,
         Takes::Text("FILE"),
         "Where failed rows go [default: out.failed.csv]",
     )
-    .more(
+    .more(joined!(
         "Default: beside the output, under its name; with -o - nowhere. It can be used as INPUT; if the output \
-             has SKUs, this needs --merge.",
-    ),
+         has SKUs, this needs ",
+        option::MERGE,
+        ".",
+    )),
     read: |given| file_only(given, "failed rows go to a file: standard output carries data"),
 };
 
 pub(crate) static MIN_SUCCESS: Handle<Percent> = Handle {
     setting: Setting::new(
         Table::Output,
-        "min-success",
+        option::MIN_SUCCESS,
         Takes::Word("N%"),
         "With fewer fetched, publish nothing",
     )

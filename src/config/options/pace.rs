@@ -7,6 +7,7 @@ use crate::config::setting::{Handle, InTune, Setting, Table, Takes};
 use crate::config::values::{self, or_none};
 use crate::limit::Concurrency;
 use crate::model::Rate;
+use crate::model::option;
 
 pub(crate) static SETTINGS: &[&Setting] =
     &[&CONCURRENCY.setting, &RATE.setting, &BURST.setting, &MAX_TIME.setting];
@@ -14,7 +15,7 @@ pub(crate) static SETTINGS: &[&Setting] =
 pub(crate) static CONCURRENCY: Handle<Concurrency> = Handle {
     setting: Setting::new(
         Table::Pace,
-        "concurrency",
+        option::CONCURRENCY,
         Takes::Word("N|auto:MAX"),
         "Requests in flight at most",
     )
@@ -30,7 +31,7 @@ pub(crate) static CONCURRENCY: Handle<Concurrency> = Handle {
 };
 
 pub(crate) static RATE: Handle<Option<Rate>> = Handle {
-    setting: Setting::new(Table::Pace, "rate", Takes::Word("N/s"), "At most N/s, N/m or N/h")
+    setting: Setting::new(Table::Pace, option::RATE, Takes::Word("N/s"), "At most N/s, N/m or N/h")
         .short('r')
         .default("none")
         .more("Requests a second, a minute or an hour. Every attempt counts, retries and redirects too."),
@@ -39,13 +40,14 @@ pub(crate) static RATE: Handle<Option<Rate>> = Handle {
 
 /// In attempts.
 pub(crate) static BURST: Handle<NonZeroU32> = Handle {
-    setting: Setting::new(Table::Pace, "burst", Takes::Word("N"), "At once after a quiet time").default("1"),
+    setting: Setting::new(Table::Pace, option::BURST, Takes::Word("N"), "At once after a quiet time")
+        .default("1"),
     read: |given| given.parse(values::non_zero),
 };
 
 /// From the start.
 pub(crate) static MAX_TIME: Handle<Option<Duration>> = Handle {
-    setting: Setting::new(Table::Pace, "max-time", Takes::Word("TIME"), "Stop within this time")
+    setting: Setting::new(Table::Pace, option::MAX_TIME, Takes::Word("TIME"), "Stop within this time")
         .default("none")
         .more(
             "Counts from the start. No work is started that would end later, what is in flight is \

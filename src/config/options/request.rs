@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use http::Method;
 
+use crate::config::joined::joined;
+use crate::config::origin::Origin;
 use crate::config::setting::{Handle, Secrecy, Setting, Table, Takes};
-use crate::config::settings::{Header, Secret};
 use crate::config::values;
 use crate::fetch::Follow;
+use crate::model::option;
 use crate::plan::BodyEscape;
 
 pub(crate) static SETTINGS: &[&Setting] = &[
@@ -26,46 +28,57 @@ pub(crate) static SETTINGS: &[&Setting] = &[
 ];
 
 /// A template, not yet parsed.
-pub(crate) static URL: Handle<Option<Secret>> = Handle {
+pub(crate) static URL: Handle<Option<String>> = Handle {
     setting: Setting::new(
         Table::Request,
-        "url",
+        option::URL,
         Takes::Text("TEMPLATE"),
         "The address; any column may stand in {}",
     )
     .short('u')
-    .more(
+    .more(joined!(
         "For example https://api.example.com/products/{sku}. {sku} is the key column where no column is \
          called so. A value is percent-encoded; it can change neither the host nor the number of path \
          segments. ${ENV_VAR} is replaced by that environment variable and treated as a secret. Required, \
-         unless --demo is given.",
-    )
+         unless ",
+        option::DEMO,
+        " is given."
+    ))
     .secrecy(Secrecy::Address),
-    read: |given| Ok(given.text()?.map(Secret::new)),
+    read: |given| Ok(given.text()?.map(str::to_owned)),
 };
 
 /// None: GET, or POST with a body.
 pub(crate) static METHOD: Handle<Option<Method>> = Handle {
     setting: Setting::new(
         Table::Request,
-        "method",
+        option::METHOD,
         Takes::Text("METHOD"),
-        "The method [default: GET; POST with --body]",
+        joined!("The method [default: GET; POST with ", option::BODY, "]"),
     )
     .short('X')
-    .more(
-        "A retried POST may act twice: an answer that is lost on its way back is asked for again. \
-         --retries 0 turns retries off.",
-    )
+    .more(joined!(
+        "A retried POST may act twice: an answer that is lost on its way back is asked for again. ",
+        option::RETRIES,
+        " 0 turns retries off.",
+    ))
     // There are others.
     .completions(&["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]),
     read: |given| given.parse_if_set(values::method),
 };
 
-pub(crate) static HEADER: Handle<Vec<Header>> = Handle {
+/// A header of every request. Has no `Debug`: the value may be a secret.
+pub(crate) struct HeaderLine {
+    /// `name: value`; the value is a template.
+    pub text: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+pub(crate) static HEADER: Handle<Vec<HeaderLine>> = Handle {
     setting: Setting::new(
         Table::Request,
-        "header",
+        option::HEADER,
         Takes::List("NAME: VALUE"),
         "A header of each request; repeatable",
     )
@@ -79,29 +92,31 @@ pub(crate) static HEADER: Handle<Vec<Header>> = Handle {
     read: |given| {
         given.list(|text, origin| {
             let (name, value) = values::header(text)?;
-            Ok(Header { name, value: Secret::new(value), origin: origin.clone() })
+            Ok(HeaderLine { text: format!("{name}: {value}"), origin: origin.clone() })
         })
     },
 };
 
 /// The text, or `@` and the name of a file.
-pub(crate) static BODY: Handle<Option<Secret>> = Handle {
+pub(crate) static BODY: Handle<Option<String>> = Handle {
     setting: Setting::new(
         Table::Request,
-        "body",
+        option::BODY,
         Takes::Text("TEXT|@FILE"),
         "A body for each request, or @FILE that holds it",
     )
-    .more(
+    .more(joined!(
         "{column} and ${ENV_VAR} are inserted as the Content-Type needs it. {{column}} stands for the text \
          {column}; all other braces are sent unchanged. FILE is relative to the current folder. Content-Type is \
-         application/json unless --header says otherwise. A retried POST may act twice.",
-    )
+         application/json unless ",
+        option::HEADER,
+        " says otherwise. A retried POST may act twice.",
+    ))
     .secrecy(Secrecy::Body),
     read: |given| {
         given.parse_if_set(|text| match text.strip_prefix('@') {
             Some("" | "-") => Err("write @FILE with the name of a file"),
-            _ => Ok(Secret::new(text)),
+            _ => Ok(text.to_owned()),
         })
     },
 };
@@ -110,7 +125,7 @@ pub(crate) static BODY: Handle<Option<Secret>> = Handle {
 pub(crate) static BODY_ESCAPE: Handle<Option<BodyEscape>> = Handle {
     setting: Setting::new(
         Table::Request,
-        "body-escape",
+        option::BODY_ESCAPE,
         Takes::Word("KIND"),
         "json, form, xml or none [default: by Content-Type]",
     )
@@ -127,9 +142,14 @@ pub(crate) static BODY_ESCAPE: Handle<Option<BodyEscape>> = Handle {
 
 /// Of one attempt; at least a millisecond.
 pub(crate) static TIMEOUT: Handle<Duration> = Handle {
-    setting: Setting::new(Table::Request, "timeout", Takes::Word("TIME"), "For one attempt, body included")
-        .default("30s")
-        .more("From sending to the last byte of the body; waiting for its turn does not count."),
+    setting: Setting::new(
+        Table::Request,
+        option::TIMEOUT,
+        Takes::Word("TIME"),
+        "For one attempt, body included",
+    )
+    .default("30s")
+    .more("From sending to the last byte of the body; waiting for its turn does not count."),
     read: |given| given.parse(values::timeout),
 };
 
@@ -137,7 +157,7 @@ pub(crate) static TIMEOUT: Handle<Duration> = Handle {
 pub(crate) static CONNECT_TIMEOUT: Handle<Duration> = Handle {
     setting: Setting::new(
         Table::Request,
-        "connect-timeout",
+        option::CONNECT_TIMEOUT,
         Takes::Word("TIME"),
         "For connecting, TLS included",
     )
@@ -148,16 +168,18 @@ pub(crate) static CONNECT_TIMEOUT: Handle<Duration> = Handle {
 pub(crate) static FOLLOW: Handle<Follow> = Handle {
     setting: Setting::new(
         Table::Request,
-        "follow",
+        option::FOLLOW,
         Takes::Word("REDIRECTS"),
         "none, same-origin or any",
     )
     .default("same-origin")
-    .more(
-        "At most 5, and never from https to http. With any, no header, body or user-info that you gave \
-             reaches another origin. Where a redirect would lose the body of a request, the SKU fails, and the \
-             message names the address to use as --url.",
-    )
+    .more(joined!(
+        "At most 5, and never from https to http. With any, no header, body or user-info that you gave reaches \
+         another origin. Where a redirect would lose the body of a request, the SKU fails, and the message names \
+         the address to use as ",
+        option::URL,
+        ".",
+    ))
     .completions(&["none", "same-origin", "any"]),
     read: |given| given.choice(),
 };
@@ -165,7 +187,7 @@ pub(crate) static FOLLOW: Handle<Follow> = Handle {
 pub(crate) static CA_CERT: Handle<Option<PathBuf>> = Handle {
     setting: Setting::new(
         Table::Request,
-        "ca-cert",
+        option::CA_CERT,
         Takes::Text("FILE"),
         "Trust the certificates in this PEM file, too",
     ),
@@ -173,18 +195,23 @@ pub(crate) static CA_CERT: Handle<Option<PathBuf>> = Handle {
 };
 
 /// A template of `${NAME}` alone, not yet parsed.
-pub(crate) static PROXY: Handle<Option<Secret>> = Handle {
-    setting: Setting::new(Table::Request, "proxy", Takes::Text("URL"), "Send everything through this proxy")
-        .more(
-            "Default: the standard variables, such as HTTPS_PROXY and NO_PROXY. May hold ${ENV_VAR}: before \
+pub(crate) static PROXY: Handle<Option<String>> = Handle {
+    setting: Setting::new(
+        Table::Request,
+        option::PROXY,
+        Takes::Text("URL"),
+        "Send everything through this proxy",
+    )
+    .more(
+        "Default: the standard variables, such as HTTPS_PROXY and NO_PROXY. May hold ${ENV_VAR}: before \
              the @ it is percent-encoded, elsewhere inserted as it is.",
-        )
-        .secrecy(Secrecy::Proxy),
-    read: |given| Ok(given.text()?.map(Secret::new)),
+    )
+    .secrecy(Secrecy::Proxy),
+    read: |given| Ok(given.text()?.map(str::to_owned)),
 };
 
 pub(crate) static INSECURE: Handle<bool> = Handle {
-    setting: Setting::flag(Table::Request, "insecure", "Do not verify the server's certificate"),
+    setting: Setting::flag(Table::Request, option::INSECURE, "Do not verify the server's certificate"),
     read: |given| given.flag(),
 };
 
@@ -195,7 +222,7 @@ mod tests {
     #[test]
     fn url() {
         assert_eq!(URL.of(&[]), Ok(None));
-        assert_eq!(URL.of(&["http://a/{sku}"]), Ok(Some(Secret::new("http://a/{sku}"))));
+        assert_eq!(URL.of(&["http://a/{sku}"]), Ok(Some("http://a/{sku}".into())));
         assert_eq!(URL.refuses(""), "the value is empty");
     }
 
@@ -208,17 +235,17 @@ mod tests {
 
     #[test]
     fn header() {
-        assert_eq!(HEADER.of(&[]), Ok(Vec::new()));
-        let headers = HEADER.of(&["A: 1", "B: ${T}"]).unwrap();
-        let lines: Vec<_> = headers.iter().map(|it| (it.name.as_str(), it.value.reveal())).collect();
-        assert_eq!(lines, [("a", "1"), ("b", "${T}")]);
+        let texts =
+            |words| HEADER.of(words).map(|lines| lines.into_iter().map(|line| line.text).collect::<Vec<_>>());
+        assert_eq!(texts(&[]), Ok(Vec::new()));
+        assert_eq!(texts(&["A: 1", "B: ${T}"]), Ok(vec!["a: 1".into(), "b: ${T}".into()]));
         assert!(HEADER.refuses("canary").contains("no colon"));
     }
 
     #[test]
     fn body() {
         assert_eq!(BODY.of(&[]), Ok(None));
-        assert_eq!(BODY.of(&["@q.json"]), Ok(Some(Secret::new("@q.json"))));
+        assert_eq!(BODY.of(&["@q.json"]), Ok(Some("@q.json".into())));
         assert!(BODY.refuses("@-").contains("@FILE"));
     }
 
@@ -259,7 +286,7 @@ mod tests {
     #[test]
     fn proxy() {
         assert_eq!(PROXY.of(&[]), Ok(None));
-        assert_eq!(PROXY.of(&["http://p:1"]), Ok(Some(Secret::new("http://p:1"))));
+        assert_eq!(PROXY.of(&["http://p:1"]), Ok(Some("http://p:1".into())));
         assert_eq!(PROXY.refuses(""), "the value is empty");
     }
 

@@ -1,8 +1,10 @@
 //! The options of table `response`.
 
+use crate::config::joined::joined;
 use crate::config::setting::{Handle, Setting, Table, Takes};
 use crate::config::values;
 use crate::fetch::BodyAs;
+use crate::model::option;
 use crate::model::{Size, StatusSet};
 
 pub(crate) static SETTINGS: &[&Setting] =
@@ -10,7 +12,7 @@ pub(crate) static SETTINGS: &[&Setting] =
 
 /// Not yet compiled.
 pub(crate) static SELECT: Handle<String> = Handle {
-    setting: Setting::new(Table::Response, "select", Takes::Text("JQ"), "A jq filter on each body")
+    setting: Setting::new(Table::Response, option::SELECT, Takes::Text("JQ"), "A jq filter on each body")
         .default("."),
     read: |given| {
         given.parse(|text| match text.trim() {
@@ -21,7 +23,7 @@ pub(crate) static SELECT: Handle<String> = Handle {
 };
 
 pub(crate) static BODY_AS: Handle<BodyAs> = Handle {
-    setting: Setting::new(Table::Response, "body-as", Takes::Word("KIND"), "json or text")
+    setting: Setting::new(Table::Response, option::BODY_AS, Takes::Word("KIND"), "json or text")
         .default("json")
         .more(
             "With text the body becomes a JSON string. A charset that Content-Type declares is decoded; a \
@@ -32,12 +34,13 @@ pub(crate) static BODY_AS: Handle<BodyAs> = Handle {
 };
 
 pub(crate) static NULL_ON: Handle<StatusSet> = Handle {
-    setting: Setting::new(Table::Response, "null-on", Takes::Word("CODES"), "Statuses that store null")
+    setting: Setting::new(Table::Response, option::NULL_ON, Takes::Word("CODES"), "Statuses that store null")
         .default("none")
-        .more(
-        "They count as fetched. For example 404,410. A status that is also in the default of --retry-on is then \
-             stored, not retried.",
-    ),
+        .more(joined!(
+            "They count as fetched. For example 404,410. A status that is also in the default of ",
+            option::RETRY_ON,
+            " is then stored, not retried.",
+        )),
     read: |given| given.parse(values::statuses),
 };
 
@@ -45,7 +48,7 @@ pub(crate) static NULL_ON: Handle<StatusSet> = Handle {
 pub(crate) static MAX_BODY: Handle<Size> = Handle {
     setting: Setting::new(
         Table::Response,
-        "max-body",
+        option::MAX_BODY,
         Takes::Word("SIZE"),
         "The largest body to keep, decoded",
     )

@@ -5,19 +5,20 @@ use std::time::Duration;
 use crate::config::setting::{Handle, InTune, Setting, Table, Takes};
 use crate::config::values;
 use crate::model::StatusSet;
+use crate::model::option;
 
 pub(crate) static SETTINGS: &[&Setting] = &[&RETRIES.setting, &RETRY_ON.setting, &MAX_RETRY_AFTER.setting];
 
 /// After the first attempt.
 pub(crate) static RETRIES: Handle<u32> = Handle {
-    setting: Setting::new(Table::Retry, "retries", Takes::Word("N"), "Retries after the first attempt")
+    setting: Setting::new(Table::Retry, option::RETRIES, Takes::Word("N"), "Retries after the first attempt")
         .default("4")
         .in_tune(InTune::Ignored),
     read: |given| given.parse(values::retries),
 };
 
 pub(crate) static RETRY_ON: Handle<StatusSet> = Handle {
-    setting: Setting::new(Table::Retry, "retry-on", Takes::Word("CODES"), "Statuses to retry")
+    setting: Setting::new(Table::Retry, option::RETRY_ON, Takes::Word("CODES"), "Statuses to retry")
         .default("408,420,425,429,500,502-504,508,509,520-524,529")
         .more(
             "Ranges are allowed; none means no status. A leading + adds to the default: +202. This also works in \
@@ -36,7 +37,7 @@ pub(crate) static RETRY_ON: Handle<StatusSet> = Handle {
 pub(crate) static MAX_RETRY_AFTER: Handle<Duration> = Handle {
     setting: Setting::new(
         Table::Retry,
-        "max-retry-after",
+        option::MAX_RETRY_AFTER,
         Takes::Word("TIME"),
         "Longest wait a server may ask for",
     )

@@ -2,25 +2,30 @@
 
 use std::time::Duration;
 
+use crate::config::joined::joined;
 use crate::config::setting::{Handle, InTune, Setting, Table, Takes};
 use crate::config::values::{self, or_none};
+use crate::model::option;
 use crate::report::{LogFormat, ProgressMode, ReportFile};
 
 /// `--fresh`: the journal is ignored.
 pub(crate) static FRESH: Handle<bool> = Handle {
-    setting: Setting::flag(Table::Run, "fresh", "Ignore the journal of an interrupted run")
+    setting: Setting::flag(Table::Run, option::FRESH, "Ignore the journal of an interrupted run")
         .in_tune(InTune::Ignored),
     read: |given| given.flag(),
 };
 
 pub(crate) static MAX_AGE: Handle<Option<Duration>> = Handle {
-    setting: Setting::new(Table::Run, "max-age", Takes::Word("TIME"), "Ask again for what is older")
+    setting: Setting::new(Table::Run, option::MAX_AGE, Takes::Word("TIME"), "Ask again for what is older")
         .default("none")
-        .more(
-        "Values younger than this are kept (with --merge); older answers in the journal of an interrupted run are \
-         requested again (with or without --merge). For a daily run use 20h: at 24h, values stored a few minutes \
-         into yesterday's run are still too young, so they are refreshed only every second night.",
-        )
+        .more(joined!(
+            "Values younger than this are kept (with ",
+            option::MERGE,
+            "); older answers in the journal of an interrupted run are requested again (with or without ",
+            option::MERGE,
+            "). For a daily run use 20h: at 24h, values stored a few minutes into yesterday's run are still too \
+             young, so they are refreshed only every second night.",
+        ))
         .in_tune(InTune::Ignored),
     read: |given| given.parse(or_none(values::duration)),
 };
@@ -28,7 +33,7 @@ pub(crate) static MAX_AGE: Handle<Option<Duration>> = Handle {
 pub(crate) static LOCK_WAIT: Handle<Duration> = Handle {
     setting: Setting::new(
         Table::Run,
-        "lock-wait",
+        option::LOCK_WAIT,
         Takes::Word("TIME"),
         "Wait for another run on this output",
     )
@@ -39,7 +44,7 @@ pub(crate) static LOCK_WAIT: Handle<Duration> = Handle {
 };
 
 pub(crate) static DRY_RUN: Handle<bool> = Handle {
-    setting: Setting::flag(Table::Run, "dry-run", "Print the plan: no request, no file written")
+    setting: Setting::flag(Table::Run, option::DRY_RUN, "Print the plan: no request, no file written")
         .more(
             "To standard output: rows, repeats, rejected rows with their lines, the first addresses, the pace and \
          the time it takes, what is already there. Exit 1 where rows would be rejected, 76 where the output \
@@ -50,7 +55,7 @@ pub(crate) static DRY_RUN: Handle<bool> = Handle {
 };
 
 pub(crate) static PROGRESS: Handle<ProgressMode> = Handle {
-    setting: Setting::new(Table::Run, "progress", Takes::Word("MODE"), "auto, bar, plain or none")
+    setting: Setting::new(Table::Run, option::PROGRESS, Takes::Word("MODE"), "auto, bar, plain or none")
         .default("auto")
         .more("auto is a bar on a terminal, else one plain line every 10 s.")
         .completions(&["auto", "bar", "plain", "none"]),
@@ -60,7 +65,7 @@ pub(crate) static PROGRESS: Handle<ProgressMode> = Handle {
 pub(crate) static REPORT: Handle<Option<ReportFile>> = Handle {
     setting: Setting::new(
         Table::Run,
-        "report",
+        option::REPORT,
         Takes::Text("FILE"),
         "Write a report: FILE.json, .html or .prom",
     )
@@ -79,9 +84,14 @@ pub(crate) static REPORT: Handle<Option<ReportFile>> = Handle {
 };
 
 pub(crate) static LOG_FORMAT: Handle<LogFormat> = Handle {
-    setting: Setting::new(Table::Run, "log-format", Takes::Word("FORMAT"), "Standard error: text or json")
-        .default("text")
-        .completions(&["text", "json"]),
+    setting: Setting::new(
+        Table::Run,
+        option::LOG_FORMAT,
+        Takes::Word("FORMAT"),
+        "Standard error: text or json",
+    )
+    .default("text")
+    .completions(&["text", "json"]),
     read: |given| given.choice(),
 };
 

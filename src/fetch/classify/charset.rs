@@ -16,6 +16,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use super::BodyAs;
+use crate::model::option::MAX_BODY;
 use crate::model::{Cause, Fault, Mask, Size, display_safe, large_buffer};
 
 /// Names of US-ASCII, which the standard lists as names of windows-1252.
@@ -98,7 +99,7 @@ pub(super) fn to_utf8(headers: &HeaderMap, body: Bytes, settings: TextSettings<'
     match decode(encoding, &body[start..], cap) {
         Ok(text) => Ok(text.into()),
         Err(DecodeError::TooLarge) => {
-            let detail = format!("the decoded body is larger than --max-body {cap}");
+            let detail = format!("the decoded body is larger than {MAX_BODY} {cap}");
             Err(Fault::new(Cause::TooLarge, detail))
         }
         // As with JSON that ends too early, only the position at the end shows that the body was cut.
@@ -413,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn json_in_utf16_is_known_by_its_zero_bytes_where_nothing_is_declared() {
+    fn json_in_utf16_is_recognised_by_its_zero_bytes_where_nothing_is_declared() {
         for text in ["{\"é\":1}", "12", "\"中\"", "\"\u{3000}\""] {
             for field in ["application/json", "a/b; charset=utf-16"] {
                 assert_eq!(json(field, &utf16(text, u16::to_le_bytes)).unwrap(), text, "{field}");
@@ -503,7 +504,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_comes_back_from_every_encoding_that_can_hold_it(
+        fn text_is_decoded_from_every_encoding_that_can_hold_it(
             label in prop::sample::select(vec![
                 "windows-1252", "gb18030", "big5", "euc-kr", "shift_jis", "euc-jp", "koi8-u", "iso-8859-15",
             ]),
@@ -516,7 +517,7 @@ mod tests {
         }
 
         #[test]
-        fn no_header_and_no_body_panics_and_what_comes_is_utf8_unless_it_went_through(
+        fn no_header_and_no_body_panics_and_the_result_is_utf8_unless_passed_on(
             field in "[a-z/;,=\" '\\\\0-9-]{0,30}|a/b; ?charset=[\"']?[a-z0-9-]{0,12}",
             body in proptest::collection::vec(any::<u8>(), 0..60),
             is_json: bool,

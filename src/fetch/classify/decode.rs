@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
+use crate::model::option::MAX_BODY;
 use crate::model::{Cause, Fault, Size, large_buffer};
 
 /// The value of `Accept-Encoding`: the codings that are decoded here.
@@ -67,7 +68,7 @@ fn one_layer(coding: &str, body: &[u8], cap: Size) -> Result<Bytes, Fault> {
     match decoded {
         Ok(Some(bytes)) => Ok(bytes.into()),
         Ok(None) => {
-            let detail = format!("the decoded body is larger than --max-body {cap}");
+            let detail = format!("the decoded body is larger than {MAX_BODY} {cap}");
             Err(Fault::new(Cause::TooLarge, detail))
         }
         Err(error) => {
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coding_that_was_not_asked_for_is_an_error() {
+    fn a_coding_that_was_not_requested_is_an_error() {
         for coding in ["compress", "exi", "aes128gcm", "gzip, gzip, gzip, gzip"] {
             assert_eq!(
                 with_coding(coding, vec![1, 2, 3], CAP).unwrap_err().cause,

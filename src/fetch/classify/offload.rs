@@ -12,7 +12,7 @@ use std::thread::available_parallelism;
 use http::header::CONTENT_ENCODING;
 use tokio::sync::Semaphore;
 
-use super::{Classification, ResponseSettings, classify};
+use super::{Classification, Classifier, classify};
 use crate::fetch::transport::RawAnswer;
 
 /// The least work that is worth waking a thread, in bytes to check: about 50 µs.
@@ -26,37 +26,37 @@ const MAX_BODY: usize = 1 << 20;
 
 /// Classifies answers, expensive ones on another processor.
 pub(in crate::fetch) struct Offload {
-    settings: Arc<ResponseSettings>,
+    classifier: Arc<Classifier>,
     processors: Arc<Semaphore>,
 }
 
 impl Offload {
-    /// Classifies by these settings.
-    pub(in crate::fetch) fn new(settings: ResponseSettings) -> Self {
+    /// Classifies by this.
+    pub(in crate::fetch) fn new(classifier: Classifier) -> Self {
         let spare = available_parallelism().map_or(0, |all| all.get() - 1);
-        Self { settings: Arc::new(settings), processors: Arc::new(Semaphore::new(spare)) }
+        Self { classifier: Arc::new(classifier), processors: Arc::new(Semaphore::new(spare)) }
     }
 
-    /// The settings that answers are classified by.
-    pub(in crate::fetch) fn settings(&self) -> &ResponseSettings {
-        &self.settings
+    /// What answers are classified by.
+    pub(in crate::fetch) fn classifier(&self) -> &Classifier {
+        &self.classifier
     }
 
     /// Classifies an answer, as [`classify`] does.
     pub(in crate::fetch) async fn classify(&self, answer: RawAnswer, conditional: bool) -> Classification {
         if self.work(&answer) < MIN_WORK || answer.body.len() > MAX_BODY {
-            return classify(answer, &self.settings, conditional);
+            return classify(answer, &self.classifier, conditional);
         }
         let Ok(processor) = Arc::clone(&self.processors).try_acquire_owned() else {
-            return classify(answer, &self.settings, conditional);
+            return classify(answer, &self.classifier, conditional);
         };
-        let settings = Arc::clone(&self.settings);
+        let classifier = Arc::clone(&self.classifier);
         #[expect(clippy::disallowed_methods, reason = "only large bodies, and where a processor is free")]
-        let classified = tokio::task::spawn_blocking(move || {
+        let task = tokio::task::spawn_blocking(move || {
             let _processor = processor;
-            classify(answer, &settings, conditional)
+            classify(answer, &classifier, conditional)
         });
-        match classified.await {
+        match task.await {
             Ok(verdict) => verdict,
             Err(error) if error.is_panic() => panic::resume_unwind(error.into_panic()),
             // The runtime shuts down, and drops this future.
@@ -66,7 +66,7 @@ impl Offload {
 
     fn work(&self, answer: &RawAnswer) -> usize {
         let coded = if answer.headers.contains_key(CONTENT_ENCODING) { DECODE_COST } else { 0 };
-        let filtered = if self.settings.select.is_identity() { 0 } else { FILTER_COST };
+        let filtered = if self.classifier.filter.is_identity() { 0 } else { FILTER_COST };
         answer.body.len().saturating_mul(1 + coded + filtered)
     }
 }
@@ -76,20 +76,21 @@ mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
 
-    use super::super::{BodyAs, Select};
+    use super::super::{BodyAs, ResponseSettings, Select};
     use super::*;
     use crate::model::{Content, Mask, Size, StatusSet};
 
     fn offload(processors: usize) -> Offload {
         let settings = ResponseSettings {
-            select: Select::compile(".").unwrap(),
+            select: ".".into(),
             body_as: BodyAs::Json,
             null_on: StatusSet::default(),
             retry_on: StatusSet::default(),
             max_body: Size(10 << 20),
-            mask: Mask::default(),
         };
-        Offload { processors: Arc::new(Semaphore::new(processors)), ..Offload::new(settings) }
+        let filter = Select::compile(&settings.select).unwrap();
+        let classifier = Classifier { settings, filter, mask: Mask::default() };
+        Offload { processors: Arc::new(Semaphore::new(processors)), ..Offload::new(classifier) }
     }
 
     fn kept(verdict: Classification) -> usize {

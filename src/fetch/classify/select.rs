@@ -56,6 +56,12 @@ impl SelectError {
     }
 }
 
+/// Whether a filter is `.`, which keeps every body as it is.
+#[must_use]
+pub(super) fn is_identity(text: &str) -> bool {
+    text.trim() == "."
+}
+
 impl Select {
     /// Compiles a filter.
     ///
@@ -63,7 +69,7 @@ impl Select {
     /// Text that is no jq filter, or that uses what filters cannot reach; any filter but `.` where the program was built
     /// without jq.
     pub(crate) fn compile(text: &str) -> Result<Self, SelectError> {
-        if text.trim() == "." {
+        if is_identity(text) {
             return Ok(Self(None));
         }
         Filter::compile(text).map(|filter| Self(Some(filter)))

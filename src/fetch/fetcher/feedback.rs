@@ -25,7 +25,7 @@ impl<T: Transport> Fetcher<T> {
         job: &Job,
         permit: &Permit,
     ) -> (Judged, LoadSignal) {
-        let mask = &self.answers.settings().mask;
+        let mask = &self.answers.classifier().mask;
         let answer = match ended {
             SendOutcome::Answer(answer) => answer,
             SendOutcome::RedirectRefused(fault) => {
@@ -98,7 +98,7 @@ impl<T: Transport> Fetcher<T> {
     /// The beginning of a body, decoded. A large one is no word of a limiter.
     fn beginning_of(&self, answer: &RawAnswer) -> Vec<u8> {
         const LARGEST: usize = 64 << 10;
-        let settings = self.answers.settings();
+        let settings = &self.answers.classifier().settings;
         if answer.body.len() > LARGEST {
             let is_plain = !answer.headers.contains_key(CONTENT_ENCODING);
             return if is_plain { answer.body[..refusal::BODY_READ].to_vec() } else { Vec::new() };
@@ -115,7 +115,7 @@ impl<T: Transport> Fetcher<T> {
         // Without a whole answer nothing shows that the server did its work.
         let is_too_much = LoadClass::of_cause(fault.cause).is_too_much();
         let signal = if is_too_much { LoadSignal::Overload { latency } } else { LoadSignal::Fault };
-        let fault = fault.masked(&self.answers.settings().mask);
+        let fault = fault.masked(&self.answers.classifier().mask);
         match fault.cause {
             Cause::Certificate => {
                 self.shutdown.trigger(StopReason::Certificate(fault.detail.to_string()));

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use http::{HeaderMap, Method};
 
-use super::super::classify::{BodyAs, Select};
+use super::super::classify::{BodyAs, ResponseSettings, Select};
 use super::super::transport::Resend;
 use super::*;
 use crate::limit::{Concurrency, PaceSettings};
@@ -54,16 +54,17 @@ fn fetcher<F: Fn(usize) -> SendResult + Send + Sync>(
     let companions =
         Companions { gate, reporter: Arc::new(Silent), shutdown: Arc::default(), initial_connects };
     let retry = RetrySettings { retries, follow: Follow::SameOrigin, sends_refused_again: true };
-    let response = ResponseSettings {
-        select: Select::compile(".").unwrap(),
+    let settings = ResponseSettings {
+        select: ".".into(),
         body_as: BodyAs::Json,
         null_on: "410".parse().unwrap(),
         retry_on: retry_on.parse().unwrap(),
         max_body: Size(1 << 20),
-        mask: Mask::default(),
     };
+    let filter = Select::compile(&settings.select).unwrap();
+    let classifier = Classifier { settings, filter, mask: Mask::default() };
     let transport = Scripted { answer, sent: Mutex::default(), start: Instant::now() };
-    Fetcher::new(transport, retry, response, companions)
+    Fetcher::new(transport, retry, classifier, companions)
 }
 
 fn job(seq: u32) -> Job {

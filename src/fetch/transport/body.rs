@@ -14,6 +14,7 @@ use super::exchange::{Exchange, is_ended_by_close};
 use super::general::GeneralExchange;
 use super::pausable_timeout::PausableTimeout;
 use super::{RawAnswer, SendError};
+use crate::model::option::MAX_BODY;
 use crate::model::{Cause, Fault, Size, large_buffer};
 
 /// Bytes reserved for a body before the announced length is trusted.
@@ -83,7 +84,7 @@ impl BodyReader {
     /// too large is left out.
     pub(super) async fn read(
         &self,
-        mut answer: UnreadAnswer<'_>,
+        answer: &mut UnreadAnswer<'_>,
         method: &Method,
         timeout: &PausableTimeout,
     ) -> Result<RawAnswer, SendError> {
@@ -127,7 +128,7 @@ impl BodyReader {
     }
 
     fn too_large(&self, status: StatusCode) -> SendError {
-        let detail = format!("the body is larger than --max-body {}", self.max_body);
+        let detail = format!("the body is larger than {MAX_BODY} {}", self.max_body);
         SendError::counted(Fault::new(Cause::TooLarge, detail).with_status(status.as_u16()))
     }
 }

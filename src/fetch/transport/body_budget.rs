@@ -81,6 +81,13 @@ impl<'a> BodyClaim<'a> {
     /// large waits at its start.
     pub(super) async fn cover(&mut self, size: usize, timeout: &PausableTimeout) {
         let size = size.max(self.least);
+        if size > self.covered && self.beyond.is_none() {
+            // Boxed: it is rare, and every attempt's future would be as large as its own.
+            Box::pin(self.claim(size, timeout)).await;
+        }
+    }
+
+    async fn claim(&mut self, size: usize, timeout: &PausableTimeout) {
         while size > self.covered && self.beyond.is_none() {
             if self.budget.waits_for_disk() {
                 timeout.pause(self.wait()).await;
@@ -123,6 +130,8 @@ impl<'a> BodyClaim<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     fn timeout() -> PausableTimeout {
@@ -185,7 +194,8 @@ mod tests {
             assert_eq!((budget.units.available_permits(), budget.beyond.available_permits()), (UNITS, 1));
             backlog.store(MAX_BACKLOG, Ordering::Relaxed);
         };
-        let covered = timeout.bound(claim.cover(FREE + 1, &timeout));
+        let covered = pin!(claim.cover(FREE + 1, &timeout));
+        let covered = timeout.bound(covered);
         assert!(tokio::join!(covered, disk).0.is_some(), "the wait was for us");
         assert_eq!(budget.units.available_permits(), UNITS - STEP as usize);
     }

@@ -1,5 +1,6 @@
 //! HTTP over sockets: chooses the client for a request, bounds its time, and reads its answer.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -12,6 +13,7 @@ use super::headers::{repeated_headers, same_origin_headers};
 use super::pausable_timeout::PausableTimeout;
 use super::trust;
 use super::{OnConnected, RawAnswer, Reuse, SendError, Transport, TransportError, TransportSettings};
+use crate::model::option::TIMEOUT;
 use crate::model::{Cause, Fault, Request};
 
 /// HTTP over sockets.
@@ -38,8 +40,8 @@ impl Http {
             flag.store(true, Ordering::Relaxed);
             report();
         }));
-        let certificates = settings.ca_cert.as_deref().map(trust::certificates).transpose()?;
-        let trust = if settings.tls && !settings.insecure {
+        let certificates = settings.ca_cert_pem.as_deref().map(trust::certificates).transpose()?;
+        let trust = if settings.tls && !settings.connection.insecure {
             Some(Arc::new(trust::verified(certificates.unwrap_or_default())?))
         } else {
             None
@@ -81,13 +83,13 @@ impl Http {
         if let Some(direct) = &self.direct
             && DirectClient::<TcpConnector>::serves(request)
         {
-            let exchange = direct.send(request, reuse).await?;
-            return self.bodies.read(UnreadAnswer::Direct(exchange), &request.method, timeout).await;
+            let mut answer = UnreadAnswer::Direct(direct.send(request, reuse).await?);
+            return self.bodies.read(&mut answer, &request.method, timeout).await;
         }
         // Boxed: otherwise the usual attempt's future would be as large as this one.
         Box::pin(async {
-            let exchange = self.general.send(request, reuse).await?;
-            self.bodies.read(UnreadAnswer::General(exchange), &request.method, timeout).await
+            let mut answer = UnreadAnswer::General(self.general.send(request, reuse).await?);
+            self.bodies.read(&mut answer, &request.method, timeout).await
         })
         .await
     }
@@ -95,15 +97,15 @@ impl Http {
 
 impl Transport for Http {
     async fn send(&self, request: &Request, reuse: Reuse) -> Result<RawAnswer, SendError> {
-        let timeout = PausableTimeout::new(self.settings.timeout);
-        let attempt = self.attempt(request, reuse, &timeout);
+        let timeout = PausableTimeout::new(self.settings.connection.timeout);
+        let attempt = pin!(self.attempt(request, reuse, &timeout));
         timeout.bound(attempt).await.unwrap_or_else(|| {
-            let limit = humantime::format_duration(self.settings.timeout);
+            let limit = humantime::format_duration(self.settings.connection.timeout);
             let fault = if self.has_connected.load(Ordering::Relaxed) {
-                Fault::new(Cause::Timeout, format!("no complete answer within --timeout {limit}"))
+                Fault::new(Cause::Timeout, format!("no complete answer within {TIMEOUT} {limit}"))
             } else {
                 // --timeout may be shorter than --connect-timeout.
-                Fault::new(Cause::Connect, format!("no connection within --timeout {limit}"))
+                Fault::new(Cause::Connect, format!("no connection within {TIMEOUT} {limit}"))
             };
             Err(SendError::counted(fault))
         })

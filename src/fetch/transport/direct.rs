@@ -7,6 +7,7 @@
 
 mod opening;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -76,13 +77,14 @@ impl DirectClient<TcpConnector> {
         if !headers.contains_key(HOST) {
             headers.insert(HOST, HeaderValue::from_str(origin.authority()?.as_str()).ok()?);
         }
-        let connector = TcpConnector::new(origin.clone(), trust, settings.connect_timeout);
+        let timeouts = &settings.connection;
+        let connector = TcpConnector::new(origin.clone(), trust, timeouts.connect_timeout);
         let origin = OriginSettings {
             origin,
             headers,
             on_connected: settings.on_connected.clone(),
-            connect_timeout: settings.connect_timeout,
-            timeout: settings.timeout,
+            connect_timeout: timeouts.connect_timeout,
+            timeout: timeouts.timeout,
             served: served.clone(),
         };
         Some(Self::new(connector, origin))
@@ -118,10 +120,16 @@ impl<C: Connect> DirectClient<C> {
             Reuse::On(kept) => self.take_reserved(kept).await,
         };
         match slot {
-            Some(Slot::Http1(connection)) => {
-                Exchange::over_http1(connection, self.http1_request(request)?, &self.http1).await
+            Some(Slot::Http1(mut connection)) => {
+                let head = pin!(connection.send(self.http1_request(request)?));
+                let answer = connection.receive_head(head).await?;
+                Ok(Exchange::over_http1(answer, connection, &self.http1))
             }
-            Some(Slot::Http2(permit)) => Exchange::over_http2(permit, self.http2_request(request)?).await,
+            Some(Slot::Http2(mut permit)) => {
+                let head = pin!(permit.send(self.http2_request(request)?));
+                let answer = permit.receive_head(head).await?;
+                Ok(Exchange::over_http2(answer, permit))
+            }
             // Boxed: it is rare, and every attempt's future would be as large as its own.
             None => Box::pin(self.send_on_new(request, is_new_wanted)).await,
         }

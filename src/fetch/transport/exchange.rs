@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
 use http::{HeaderMap, StatusCode, Version};
-use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 
 use super::SendError;
@@ -34,25 +33,20 @@ enum Carrier<'a, S: ConnectionIo> {
 }
 
 impl<'a, S: ConnectionIo> Exchange<'a, S> {
-    /// Sends over HTTP/1.1, and waits for the head of the answer. The connection returns to the pool after the body.
-    pub(super) async fn over_http1(
-        mut connection: Box<Http1Connection<S>>,
-        request: http::Request<Full<Bytes>>,
+    /// An answer over HTTP/1.1. The connection returns to the pool after the body.
+    pub(super) fn over_http1(
+        answer: http::Response<Incoming>,
+        connection: Box<Http1Connection<S>>,
         pool: &'a Http1Pool<S>,
-    ) -> Result<Self, SendError> {
-        let (head, body) = connection.send(request).await?.into_parts();
-        Ok(Self { head, body, carrier: Carrier::Http1(Some(connection), pool) })
+    ) -> Self {
+        let (head, body) = answer.into_parts();
+        Self { head, body, carrier: Carrier::Http1(Some(connection), pool) }
     }
 
-    /// Sends over HTTP/2, and waits for the head of the answer.
-    pub(super) async fn over_http2(
-        mut permit: StreamPermit<S>,
-        request: http::Request<Full<Bytes>>,
-    ) -> Result<Self, SendError> {
-        let answer = permit.send(request).await;
-        let answer = answer.map_err(|error| connection_error(&error, permit.stage()))?;
+    /// An answer over HTTP/2.
+    pub(super) fn over_http2(answer: http::Response<Incoming>, permit: StreamPermit<S>) -> Self {
         let (head, body) = answer.into_parts();
-        Ok(Self { head, body, carrier: Carrier::Http2(permit) })
+        Self { head, body, carrier: Carrier::Http2(permit) }
     }
 
     /// The next piece of the body, or none at its end.

@@ -163,7 +163,7 @@ impl GeneralClient {
             polled
         })
         .await;
-        response.map_err(|error| reqwest_error(error, stage, Some(self.settings.connect_timeout)))
+        response.map_err(|error| reqwest_error(error, stage, Some(self.settings.connection.connect_timeout)))
     }
 
     /// The request with the headers of its row. User-info in the address becomes Basic authorisation, unless the
@@ -261,12 +261,12 @@ fn builder(settings: &TransportSettings) -> Result<ClientBuilder, TransportError
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
-        .connect_timeout(settings.connect_timeout)
+        .connect_timeout(settings.connection.connect_timeout)
         .tcp_nodelay(true)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(connection_window(settings.concurrency))
-        .tls_danger_accept_invalid_certs(settings.insecure);
-    if let Some(pem) = &settings.ca_cert {
+        .tls_danger_accept_invalid_certs(settings.connection.insecure);
+    if let Some(pem) = &settings.ca_cert_pem {
         let certificates = Certificate::from_pem_bundle(pem).map_err(|e| TransportError::CaCert(text(e)))?;
         builder = builder.tls_certs_merge(certificates);
     }

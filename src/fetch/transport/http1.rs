@@ -7,7 +7,7 @@
 mod pool;
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -129,13 +129,21 @@ impl<S: ConnectionIo> Http1Connection<S> {
         }
     }
 
-    /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(
+    /// Takes a request, and gives the future of the head of its answer, for [`Http1Connection::receive_head`]. The two
+    /// are separate because an `async fn` holds an argument twice, and a request is large.
+    pub(super) fn send(
         &mut self,
         request: http::Request<Full<Bytes>>,
+    ) -> impl Future<Output = hyper::Result<http::Response<Incoming>>> + use<S> {
+        self.requests.send_request(request)
+    }
+
+    /// Sends the request that was taken, and waits for the head of its answer.
+    pub(super) async fn receive_head(
+        &mut self,
+        mut head: Pin<&mut impl Future<Output = hyper::Result<http::Response<Incoming>>>>,
     ) -> Result<http::Response<Incoming>, SendError> {
         let reads_before = self.reads();
-        let mut head = pin!(self.requests.send_request(request));
         let response = poll_fn(|cx| {
             self.poll_io(cx);
             head.as_mut().poll(cx)

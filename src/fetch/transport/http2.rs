@@ -27,7 +27,8 @@ use hyper_util::rt::TokioExecutor;
 use tokio::time::Instant;
 
 use super::observed_io::{ConnectionIo, ObservedIo, READ_BUFFER, ReadObserver};
-use super::send_error::SendStage;
+use super::send_error::{SendStage, connection_error};
+use super::SendError;
 
 /// The number of streams that a connection assumes before the server's first SETTINGS. No server can send this number,
 /// so its presence shows that none has arrived.
@@ -247,14 +248,23 @@ impl<S: ConnectionIo> Drop for StreamPermit<S> {
 }
 
 impl<S: ConnectionIo> StreamPermit<S> {
-    /// Sends a request, and waits for the head of the answer.
-    pub(super) async fn send(
+    /// Passes a request to the connection, and gives the future of the head of its answer, for
+    /// [`StreamPermit::receive_head`].
+    pub(super) fn send(
         &mut self,
         request: http::Request<Full<Bytes>>,
-    ) -> hyper::Result<http::Response<Incoming>> {
+    ) -> impl Future<Output = hyper::Result<http::Response<Incoming>>> + use<S> {
         self.state.passed.fetch_add(1, Ordering::Relaxed);
         self.begin_wait();
-        let answer = self.requests.send_request(request).await;
+        self.requests.send_request(request)
+    }
+
+    /// Waits for the head of the answer.
+    pub(super) async fn receive_head(
+        &mut self,
+        head: Pin<&mut impl Future<Output = hyper::Result<http::Response<Incoming>>>>,
+    ) -> Result<http::Response<Incoming>, SendError> {
+        let answer = head.await;
         // The end of the stream counts as one read.
         let reads = self.state.reads.load(Ordering::Relaxed).wrapping_sub(self.reads_before.unwrap_or(0));
         self.was_silent = reads <= 1;
@@ -263,7 +273,7 @@ impl<S: ConnectionIo> StreamPermit<S> {
             self.state.has_answered.store(true, Ordering::Relaxed);
             self.state.has_server_answered.store(true, Ordering::Relaxed);
         }
-        answer
+        answer.map_err(|error| connection_error(&error, self.stage()))
     }
 
     /// A wait for the server begins.
@@ -277,7 +287,7 @@ impl<S: ConnectionIo> StreamPermit<S> {
     }
 
     /// The stage at which the request failed.
-    pub(super) fn stage(&self) -> SendStage {
+    fn stage(&self) -> SendStage {
         let has_answered = self.state.has_answered.load(Ordering::Relaxed);
         if self.was_silent && has_answered {
             SendStage::IdleHead

@@ -4,7 +4,7 @@
 //! attempt: the limit is paused meanwhile.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -36,10 +36,10 @@ impl PausableTimeout {
         *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
     }
 
-    /// Runs an attempt; gives nothing where the time is over first.
-    pub(super) async fn bound<T>(&self, attempt: impl Future<Output = T>) -> Option<T> {
-        let over = sleep_until(self.deadline());
-        tokio::pin!(attempt, over);
+    /// Runs an attempt; gives nothing where the time is over first. The attempt is pinned by the caller because an
+    /// `async fn` would hold it twice, as its argument and as the pinned value.
+    pub(super) async fn bound<T>(&self, mut attempt: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        let mut over = pin!(sleep_until(self.deadline()));
         poll_fn(|cx| {
             if let Poll::Ready(ended) = attempt.as_mut().poll(cx) {
                 return Poll::Ready(Some(ended));
@@ -81,14 +81,14 @@ mod tests {
             timeout.pause(sleep(pause)).await;
             sleep(work).await;
         };
-        assert!(timeout.bound(took(second, second * 60)).await.is_some());
+        assert!(timeout.bound(pin!(took(second, second * 60))).await.is_some());
         let timeout = PausableTimeout::new(second * 3);
         let began = Instant::now();
-        let ended = timeout.bound(async {
+        let attempt = pin!(async {
             timeout.pause(sleep(second * 60)).await;
             sleep(second * 4).await;
         });
-        assert!(ended.await.is_none());
+        assert!(timeout.bound(attempt).await.is_none());
         assert_eq!(began.elapsed().as_secs(), 63);
     }
 }

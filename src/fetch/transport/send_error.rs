@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::SendError;
 use super::resend::Resend;
+use crate::model::option::CONNECT_TIMEOUT;
 use crate::model::{Cause, Fault, display_safe};
 
 /// Characters of an error's text.
@@ -76,7 +77,7 @@ pub(super) fn connection_error(error: &(dyn Error + 'static), stage: SendStage) 
 /// A server that speaks HTTP/2 and allows no stream: its connection is of no use.
 pub(super) fn no_stream(limit: Duration) -> SendError {
     let limit = humantime::format_duration(limit);
-    let detail = format!("the server allowed no HTTP/2 stream within --connect-timeout {limit}");
+    let detail = format!("the server allowed no HTTP/2 stream within {CONNECT_TIMEOUT} {limit}");
     SendError::counted(Fault::new(Cause::Connect, detail))
 }
 
@@ -91,7 +92,7 @@ pub(super) fn no_connection(error: Option<&(dyn Error + 'static)>, limit: Durati
     };
     let detail = match error {
         Some(error) if !timed_out(error) => chain(error),
-        _ => format!("no connection within --connect-timeout {}", humantime::format_duration(limit)),
+        _ => format!("no connection within {CONNECT_TIMEOUT} {}", humantime::format_duration(limit)),
     };
     SendError { fault: Fault::new(Cause::Connect, detail), resend: Resend::NewClosed }
 }

@@ -22,7 +22,7 @@ use crate::report::format;
 use crate::report::settings::Terminal;
 
 /// Drawn at most this often, however often the engine ticks. It does so every 50 ms; were this as long, a tick
-/// that comes slightly early would be left out, and the bar would move unevenly.
+/// that is slightly early would be left out, and the bar would move unevenly.
 const REDRAW: Duration = Duration::from_millis(40);
 /// Columns where the terminal does not report them.
 const USUAL_WIDTH: u16 = 80;
@@ -51,7 +51,7 @@ impl Bar {
         Self { shown: bar, terminal, drawn: None }
     }
 
-    /// Draws how the run stands, unless that was done a moment ago.
+    /// Draws the progress, unless that was done a moment ago.
     pub(crate) fn draw(&mut self, snapshot: &ProgressSnapshot) {
         if self.drawn.is_some_and(|drawn| snapshot.elapsed < drawn.saturating_add(REDRAW)) {
             return;
@@ -100,7 +100,7 @@ fn line(snapshot: &ProgressSnapshot, width: usize, colour: bool) -> String {
 
 /// The parts of the line that fit into the width; none where not even how far and how fast do.
 fn fitting(snapshot: &ProgressSnapshot, [done, pace]: [String; 2], width: usize) -> Option<Vec<String>> {
-    // In the order they stand in, each with its turn to go when the terminal is narrow (the highest first).
+    // In their order, each with the order in which they are left out when the terminal is narrow (the highest first).
     let mut parts: Vec<(u8, String)> = [
         (0, Some(done)),
         (1, Some(pace)),
@@ -208,85 +208,4 @@ impl TermLike for BarTerminal {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::PauseReason;
-
-    fn snapshot() -> ProgressSnapshot {
-        ProgressSnapshot {
-            elapsed: Duration::from_secs(3),
-            done: 3_000,
-            total: Some(6_000),
-            rate: 952.0,
-            in_flight: 64,
-            limit: 64,
-            retries: 41,
-            failed: 6,
-            paused: None,
-            left: Some(Duration::from_secs(4)),
-        }
-    }
-
-    #[test]
-    fn a_line_of_eighty_columns_holds_everything() {
-        let text = line(&snapshot(), 80, false);
-        assert_eq!(text, "█████░░░░░ 3,000/6,000 · 952/s · 64 in flight · 41 retries · 6 failed · 4 s left");
-        assert_eq!(text.chars().count(), 80);
-    }
-
-    #[test]
-    fn what_matters_least_goes_first_when_the_terminal_is_narrow() {
-        assert_eq!(line(&snapshot(), 60, false), "███████░░░░░░░░ 3,000/6,000 · 952/s · 6 failed · 4 s left");
-        assert_eq!(line(&snapshot(), 40, false), "██████████░░░░░░░░░░ 3,000/6,000 · 952/s");
-        assert_eq!(line(&snapshot(), 20, false), "3,000/6,000 · 952/s");
-        let unknown = ProgressSnapshot { total: None, left: None, ..snapshot() };
-        assert_eq!(line(&unknown, 80, false), "3,000 rows · 952/s · 64 in flight · 41 retries · 6 failed");
-    }
-
-    #[test]
-    fn a_pause_that_does_not_fit_loses_its_reason_and_not_its_end() {
-        let paused =
-            Some((Duration::from_secs(12), PauseReason::Refused { status: 429, has_retry_after: true }));
-        let paused = ProgressSnapshot { paused, in_flight: 0, ..snapshot() };
-        let at = |width| line(&paused, width, false);
-        assert_eq!(
-            at(100),
-            "███████░░░░░░░░ 3,000/6,000 · paused 12 s: 429 with Retry-After · 0 in flight · 6 failed · 4 s left"
-        );
-        assert_eq!(at(60), "█████░░░░░ 3,000/6,000 · paused 12 s: 429 with Retry-After");
-        assert_eq!(at(45), "3,000/6,000 · paused 12 s · 6 failed");
-        assert_eq!(at(26), "3,000/6,000 · paused 12 s");
-        assert_eq!(at(20), "3,000 · paused 12 s");
-    }
-
-    #[test]
-    fn a_wide_terminal_gets_no_endless_track() {
-        let text = line(&snapshot(), 200, false);
-        assert_eq!(text.matches(['█', '░']).count(), LONGEST_TRACK);
-        assert_eq!(text.matches('█').count(), LONGEST_TRACK / 2);
-    }
-
-    #[test]
-    fn no_line_is_wider_than_its_terminal_unless_two_parts_are() {
-        let paused =
-            Some((Duration::from_secs(12), PauseReason::Refused { status: 429, has_retry_after: true }));
-        for snapshot in [snapshot(), ProgressSnapshot { paused, ..snapshot() }] {
-            for width in 20..250 {
-                assert!(line(&snapshot, width, false).chars().count() <= width);
-            }
-        }
-    }
-
-    #[test]
-    fn colour_is_the_callers_choice() {
-        assert!(!line(&snapshot(), 80, false).contains('\x1b'));
-        assert!(line(&snapshot(), 80, true).starts_with("\x1b[36m█████░░░░░\x1b[0m "));
-    }
-
-    #[test]
-    fn more_done_than_expected_fills_the_track_and_no_more() {
-        assert_eq!(track(7, 5, 4, false), "████");
-        assert_eq!(track(0, 0, 4, false), "████");
-        assert_eq!(track(5_999, 6_000, 4, false), "███░");
-    }
-}
+mod tests;

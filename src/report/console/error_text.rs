@@ -51,7 +51,7 @@ pub(crate) fn error_record(message: &str, hint: Option<&str>) -> LogRecord {
     LogRecord::new(Level::Error, RecordKind::Failed, safe_lines(message), json!({"hint": hint}))
 }
 
-/// What stands before a message.
+/// The label before a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Label {
     Error,
@@ -73,4 +73,30 @@ pub(crate) fn labelled(label: Label, text: &str, colour: bool) -> String {
 /// their own.
 fn safe_lines(text: &str) -> String {
     text.lines().map(|line| display_safe(line, LINE_CHARS)).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn an_error_has_its_message_and_its_hint() {
+        assert_eq!(
+            error(
+                "no column `id` (products.csv, line 1)",
+                Some("there are `sku` and `name`"),
+                LogFormat::Text,
+                false
+            ),
+            "error: no column `id` (products.csv, line 1)\n  hint: there are `sku` and `name`\n"
+        );
+        assert_eq!(
+            error("no", Some("try"), LogFormat::Text, true),
+            "\x1b[1;31merror:\x1b[0m no\n  \x1b[1;36mhint:\x1b[0m try\n"
+        );
+        let object: Value = serde_json::from_str(&error("no", Some("try"), LogFormat::Json, true)).unwrap();
+        assert_eq!((&object["event"], &object["hint"]), (&"failed".into(), &"try".into()));
+    }
 }

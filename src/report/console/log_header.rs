@@ -56,3 +56,84 @@ pub(crate) fn record(log_header: Option<&LogHeader>, rows: Option<u64>) -> LogRe
 pub(crate) fn bare(began: SystemTime) -> String {
     format!("{} {PROGRAM}\n", second(began))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{Event, Exit, Reporter};
+    use crate::report::test_report::{
+        documented, example_summary, fields_of, from_cron, json_lines, on_terminal, report_example_run,
+        report_to_memory,
+    };
+    use crate::report::{ErrorMessage, ReportSettings, RunSummary};
+
+    const HEADER_LINE: &str = concat!(
+        "2026-09-21T14:13:20Z skufetch ",
+        env!("CARGO_PKG_VERSION"),
+        ": products.csv (6,000 rows) to out.json\n"
+    );
+
+    fn log_header() -> LogHeader {
+        let began = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_999);
+        LogHeader { began, input: "products.csv".into(), output: "out.json".into() }
+    }
+
+    #[test]
+    fn a_log_begins_with_one_header() {
+        let (log, stderr) = report_to_memory(ReportSettings { verbose: 2, ..from_cron() });
+        let log = log.with_log_header(log_header(), true);
+        log.started(Some(6_000));
+        assert_eq!(stderr.text(), HEADER_LINE, "before there is anything else");
+        log.on(&Event::Warned { message: "odd" });
+        log.finish(&RunSummary { exit: Exit::Complete, ..example_summary() });
+        assert!(stderr.text().starts_with(&format!("{HEADER_LINE}warning: odd\n")), "{}", stderr.text());
+        assert_eq!(stderr.text().matches("skufetch").count(), 1);
+
+        let (log, stderr) = report_to_memory(from_cron());
+        log.with_log_header(log_header(), true)
+            .fail(&ErrorMessage { message: "no".into(), hint: Some("try".into()) });
+        let first = HEADER_LINE.replace(" (6,000 rows)", "");
+        assert_eq!(stderr.text(), format!("{first}error: no\n  hint: try\n"));
+    }
+
+    #[test]
+    fn with_quiet_the_header_is_printed_only_before_other_lines() {
+        let quiet = ReportSettings { quiet: true, ..from_cron() };
+        for exit in [Exit::Complete, Exit::SomeFailed] {
+            let (log, stderr) = report_to_memory(quiet);
+            let log = log.with_log_header(log_header(), true);
+            log.started(Some(6_000));
+            log.on(&Event::Warned { message: "odd" });
+            assert_eq!(stderr.text(), "");
+            report_example_run(&log);
+            log.finish(&RunSummary { exit, ..example_summary() });
+            if exit == Exit::Complete {
+                assert_eq!(stderr.text(), "");
+            } else {
+                let (without_header, expected) = report_to_memory(quiet);
+                report_example_run(&without_header);
+                without_header.finish(&RunSummary { exit, ..example_summary() });
+                assert_eq!(stderr.text(), format!("{HEADER_LINE}{}", expected.text()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_terminal_gets_no_header_and_json_lines_always_one() {
+        let (report, stderr) = report_to_memory(on_terminal());
+        let report = report.with_log_header(log_header(), false);
+        report.started(Some(6_000));
+        report.fail(&ErrorMessage { message: "no".into(), hint: None });
+        assert_eq!(stderr.text(), "error: no\n");
+
+        let (log, stderr) = report_to_memory(json_lines());
+        let named = LogHeader { input: "a\n\u{202e}b.csv".into(), ..log_header() };
+        log.with_log_header(named, false).started(Some(6_000));
+        let [first] = &stderr.objects()[..] else { panic!("{}", stderr.text()) };
+        assert_eq!(fields_of(first), documented("started"));
+        assert_eq!((&first["began"], &first["total"]), (&"2026-09-21T14:13:20.999Z".into(), &6_000.into()));
+        assert_eq!((&first["input"], &first["output"]), (&"a\n\u{202e}b.csv".into(), &"out.json".into()));
+    }
+}

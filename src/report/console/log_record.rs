@@ -22,11 +22,11 @@ const SENTENCE_CHARS: usize = 2_000;
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
-    /// Only for those who asked for every detail.
+    /// Only with every detail.
     Debug,
     /// Worth knowing.
     Info,
-    /// Something to look at.
+    /// Something to check.
     Warning,
     /// Why the run failed.
     Error,
@@ -118,10 +118,10 @@ impl LogRecord {
 pub(crate) fn of(event: &Event<'_>, counters: &RunCounters, reported_before: bool) -> Option<LogRecord> {
     Some(match *event {
         Event::AttemptRetried { key, line, fault, attempt, wait } => {
-            retried(&example(Some(key), line, fault, None), fault.cause, attempt, wait)
+            retried(&example(Some(key), line, fault, None), attempt, wait)
         }
         Event::JobFailed { key, line, fault, attempts, url } => {
-            failed(&example(key, line, fault, url), fault.cause, attempts)
+            failed(&example(key, line, fault, url), attempts)
         }
         Event::PoolPaused { wait, reason } => paused(wait, reason, (counters, reported_before)),
         Event::PoolResumed => {
@@ -146,22 +146,22 @@ pub(crate) fn of(event: &Event<'_>, counters: &RunCounters, reported_before: boo
     })
 }
 
-fn retried(example: &FailureExample, cause: Cause, attempt: u32, wait: Duration) -> LogRecord {
+fn retried(example: &FailureExample, attempt: u32, wait: Duration) -> LogRecord {
     let retry = format::count(attempt.into());
-    let text = format!("retry {retry} in {}: {}", format::duration(wait), place_and_reason(example, cause));
-    let mut fields = example_fields(example, cause);
+    let text = format!("retry {retry} in {}: {}", format::duration(wait), place_and_reason(example));
+    let mut fields = example_fields(example);
     fields["attempt"] = attempt.into();
     fields["wait_s"] = seconds(wait).into();
     LogRecord::new(Level::Debug, RecordKind::AttemptRetried, text, fields)
 }
 
-fn failed(example: &FailureExample, cause: Cause, attempts: u32) -> LogRecord {
-    let mut fields = example_fields(example, cause);
+fn failed(example: &FailureExample, attempts: u32) -> LogRecord {
+    let mut fields = example_fields(example);
     fields["attempts"] = attempts.into();
     LogRecord::new(
         Level::Warning,
         RecordKind::JobFailed,
-        format!("failed: {}", place_and_reason(example, cause)),
+        format!("failed: {}", place_and_reason(example)),
         fields,
     )
 }

@@ -1,6 +1,6 @@
 //! Progress without a terminal: a line every ten seconds that a log or a mail can keep.
 //!
-//! The first comes after ten seconds, so a short run from cron prints its summary and nothing else.
+//! The first is printed after ten seconds, so a short run from cron prints its summary and nothing else.
 
 use std::time::Duration;
 
@@ -52,7 +52,11 @@ pub(crate) fn line(snapshot: &ProgressSnapshot) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::PauseReason;
+    use crate::model::Reporter;
+    use crate::report::test_report::{
+        FETCHED, RETRY_AFTER, from_cron, on_terminal, report_to_memory, status_at,
+    };
+    use crate::report::{ProgressMode, ReportSettings};
 
     fn snapshot() -> ProgressSnapshot {
         ProgressSnapshot {
@@ -82,9 +86,8 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_stands_in_place_of_the_rate() {
-        let paused =
-            Some((Duration::from_secs(12), PauseReason::Refused { status: 429, has_retry_after: true }));
+    fn a_pause_is_shown_in_place_of_the_rate() {
+        let paused = Some((Duration::from_secs(12), RETRY_AFTER));
         let text = line(&ProgressSnapshot { paused, in_flight: 0, ..snapshot() });
         assert!(text.contains(" · paused 12 s: 429 with Retry-After · 0 in flight · "), "{text}");
     }
@@ -96,5 +99,33 @@ mod tests {
         assert!(!at(0) && !at(9));
         assert!(at(10) && !at(10) && !at(19));
         assert!(at(47) && !at(49) && at(50));
+    }
+
+    #[test]
+    fn from_cron_a_short_run_prints_only_its_summary_and_a_long_one_a_line_every_ten_seconds() {
+        let (report, stderr) = report_to_memory(from_cron());
+        report.started(Some(6_000));
+        for tenth in 0..100 {
+            report.tick(&status_at(f64::from(tenth) / 10.0));
+        }
+        assert_eq!(stderr.text(), "");
+        report.on(&FETCHED);
+        for tenth in 100..=305 {
+            report.tick(&status_at(f64::from(tenth) / 10.0));
+        }
+        let text = stderr.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(lines[0].starts_with("10 s: 1 of 6,000 (0 %) · 6.0/min · 64 in flight · "), "{text}");
+        assert!(lines[2].starts_with("30 s: "), "{text}");
+    }
+
+    #[test]
+    fn with_progress_none_a_long_run_prints_nothing_before_its_summary() {
+        let (report, stderr) =
+            report_to_memory(ReportSettings { progress: ProgressMode::None, ..on_terminal() });
+        report.tick(&status_at(5.0));
+        report.tick(&status_at(50.0));
+        assert_eq!(stderr.text(), "");
     }
 }

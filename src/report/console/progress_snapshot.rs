@@ -12,7 +12,7 @@ use crate::report::run_stats::RunCounters;
 const SAMPLES: usize = 11;
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
-/// How a run stands.
+/// The progress of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ProgressSnapshot {
     pub(crate) elapsed: Duration,
@@ -35,20 +35,20 @@ pub(crate) struct RecentRate {
 
 impl RecentRate {
     /// Records the number of jobs so far, and returns how many a second that makes.
-    pub(crate) fn sample(&mut self, elapsed: Duration, asked: u64) -> f64 {
+    pub(crate) fn sample(&mut self, elapsed: Duration, requested: u64) -> f64 {
         if self.samples.is_empty() {
             self.samples.push_back((Duration::ZERO, 0));
         }
         let newest = self.samples.back().map_or(Duration::ZERO, |(at, _)| *at);
         if elapsed.saturating_sub(newest) >= SAMPLE_EVERY {
-            self.samples.push_back((elapsed, asked));
+            self.samples.push_back((elapsed, requested));
         }
         if self.samples.len() > SAMPLES {
             self.samples.pop_front();
         }
         let (since, before) = self.samples.front().copied().unwrap_or_default();
         let time = elapsed.saturating_sub(since).as_secs_f64();
-        if time > 0.0 { asked.saturating_sub(before) as f64 / time } else { 0.0 }
+        if time > 0.0 { requested.saturating_sub(before) as f64 / time } else { 0.0 }
     }
 }
 
@@ -59,7 +59,8 @@ impl ProgressSnapshot {
         // The last ten seconds predict nothing if they held a pause, and a server that demanded one will do so
         // again: then the whole run so far is the measure, with the rest of this pause.
         let pace = if counters.pauses > 0 || status.paused.is_some() {
-            counters.asked as f64 / status.elapsed.saturating_add(pause).as_secs_f64().max(f64::MIN_POSITIVE)
+            counters.requested as f64
+                / status.elapsed.saturating_add(pause).as_secs_f64().max(f64::MIN_POSITIVE)
         } else {
             rate
         };
@@ -81,7 +82,7 @@ impl ProgressSnapshot {
         }
     }
 
-    /// `952/s`, or the pause that stands in its place: after it a probe is sent.
+    /// `952/s`, or the pause in its place: after it a probe is sent.
     pub(crate) fn pace(&self) -> String {
         match &self.paused {
             Some((Duration::ZERO, why)) => format!("probing: {why}"),
@@ -139,7 +140,7 @@ mod tests {
     #[test]
     fn the_time_left_is_the_rest_at_the_present_rate() {
         let status = EngineStatus { elapsed: Duration::from_secs(9), in_flight: 1, limit: 2, paused: None };
-        let counters = RunCounters { fetched: 90, asked: 90, ..RunCounters::default() };
+        let counters = RunCounters { fetched: 90, requested: 90, ..RunCounters::default() };
         let left = |rate| ProgressSnapshot::new(&status, &counters, Some(100), rate).left;
         assert_eq!(left(10.0), Some(Duration::from_secs(1)));
         assert_eq!(left(0.0), None);
@@ -155,7 +156,7 @@ mod tests {
             limit: 2,
             paused: Some((Duration::from_secs(pause), REFUSED)),
         };
-        let counters = RunCounters { fetched: 100, asked: 100, pauses: 1, ..RunCounters::default() };
+        let counters = RunCounters { fetched: 100, requested: 100, pauses: 1, ..RunCounters::default() };
         let left = |status: &EngineStatus, rate| {
             ProgressSnapshot::new(status, &counters, Some(300), rate).left.unwrap().as_secs()
         };
@@ -166,12 +167,12 @@ mod tests {
         }
         // Between two pauses it goes on counting.
         assert_eq!(left(&EngineStatus { paused: None, ..at(60, 0) }, 10.0), 120);
-        let nothing = RunCounters { asked: 0, ..counters.clone() };
+        let nothing = RunCounters { requested: 0, ..counters.clone() };
         assert_eq!(ProgressSnapshot::new(&at(1, 59), &nothing, Some(300), 0.0).left, None);
     }
 
     #[test]
-    fn after_a_pause_its_probe_stands_in_its_place() {
+    fn after_a_pause_its_probe_is_shown() {
         let status = EngineStatus {
             elapsed: Duration::from_secs(9),
             in_flight: 1,

@@ -100,7 +100,7 @@ impl Screen {
     /// Draws the bar, or prints the plain line that is due.
     pub(crate) fn tick(&mut self, status: &EngineStatus, counters: &RunCounters) {
         self.now = status.elapsed;
-        let rate = self.pace.sample(status.elapsed, counters.asked);
+        let rate = self.pace.sample(status.elapsed, counters.requested);
         match self.progress {
             ProgressMode::Bar => {
                 let snapshot = ProgressSnapshot::new(status, counters, self.total, rate);
@@ -122,7 +122,7 @@ impl Screen {
         self.settings.detail() == 1 && self.grouping.is_due(self.now)
     }
 
-    /// Tells the retries that came since the last time.
+    /// Prints the retries since the last time.
     pub(crate) fn log_retries(&mut self, retried: &BTreeMap<Cause, u64>) {
         if self.settings.detail() != 1 {
             return;
@@ -162,8 +162,8 @@ impl Screen {
             fresh || moved
         } else {
             let much_more = |until| wait.min(end.saturating_sub(until)) >= PAUSE_LINES_APART;
-            let apart = self.pause_reported.is_none_or(|(told, until)| {
-                self.now.saturating_sub(told) >= PAUSE_LINES_APART || much_more(until)
+            let apart = self.pause_reported.is_none_or(|(text, until)| {
+                self.now.saturating_sub(text) >= PAUSE_LINES_APART || much_more(until)
             });
             wait >= LONG_PAUSE && (fresh || moved) && apart
         };
@@ -235,3 +235,6 @@ impl Screen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

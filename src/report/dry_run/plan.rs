@@ -46,11 +46,11 @@ pub(crate) struct Reject {
     pub(crate) reason: String,
     /// The sentence about the first of them.
     pub(crate) example: String,
-    /// Where they stand.
+    /// Their lines.
     pub(crate) lines: LineNumbers,
 }
 
-/// What the rows came to. `skus + repeats + rejected = rows`.
+/// The counts of the rows: `skus + repeats + rejected = rows`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PlannedRows {
     /// What was read, as it is called in messages.
@@ -59,7 +59,7 @@ pub(crate) struct PlannedRows {
     pub(crate) key: String,
     /// Data rows.
     pub(crate) rows: u64,
-    /// Distinct SKUs that can be asked for.
+    /// Distinct SKUs that can be requested.
     pub(crate) skus: u64,
     /// Rows that repeat one of them.
     pub(crate) repeats: u64,
@@ -97,7 +97,7 @@ pub(crate) struct Bodies {
     pub(crate) broken: LineNumbers,
 }
 
-/// What would be asked.
+/// What would be requested.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PlannedRequests {
     /// The method.
@@ -121,7 +121,7 @@ pub(crate) struct EarlierAnswers {
     pub(crate) recovered: u64,
     /// SKUs whose value is younger than `--max-age`.
     pub(crate) young: u64,
-    /// SKUs of which the API is asked only whether they changed.
+    /// SKUs with a conditional request.
     pub(crate) conditional: u64,
     /// Notes for the user, one sentence each.
     pub(crate) notes: Vec<String>,
@@ -163,7 +163,7 @@ pub(crate) struct PlannedFiles {
     pub(crate) changes: Option<PathBuf>,
     /// Where failed rows would go.
     pub(crate) failed: Option<PathBuf>,
-    /// What stands beside the output while a run works, or after it.
+    /// The files beside the output during a run, or after it.
     pub(crate) beside: Vec<PathBuf>,
 }
 
@@ -174,7 +174,7 @@ pub(crate) struct DryRun {
     pub(crate) rows: PlannedRows,
     /// The requests.
     pub(crate) requests: PlannedRequests,
-    /// What need not be asked.
+    /// What need not be requested.
     pub(crate) earlier: EarlierAnswers,
     /// The pace.
     pub(crate) pace: PlannedPace,
@@ -191,13 +191,13 @@ impl DryRun {
 
     /// Requests that would be sent at least.
     #[must_use]
-    pub(crate) fn asked(&self) -> u64 {
+    pub(crate) fn requested(&self) -> u64 {
         self.rows.skus.saturating_sub(self.earlier.recovered + self.earlier.young)
     }
 
     /// The time that the rate alone takes.
     pub(crate) fn least(&self) -> Option<Duration> {
-        let paced = self.asked().saturating_sub(u64::from(self.pace.burst));
+        let paced = self.requested().saturating_sub(u64::from(self.pace.burst));
         Duration::try_from_secs_f64(paced as f64 / self.pace.rate?.per_second()).ok()
     }
 }

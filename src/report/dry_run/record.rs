@@ -36,7 +36,7 @@ fn fields(plan: &DryRun) -> Value {
         "differing_lines": rows.differing.first,
         "rejects": rejects,
         "odd": rows.odd,
-        "requests": plan.asked(),
+        "requests": plan.requested(),
         "recovered": plan.earlier.recovered,
         "young": plan.earlier.young,
         "conditional": plan.earlier.conditional,

@@ -1,11 +1,12 @@
 //! The plan as a page. A line is at most 80 columns, so that it reads the same on a terminal, in a mail and in
-//! a ticket; addresses alone stand whole, to be copied.
+//! a ticket; only addresses are not wrapped, so that they can be copied.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::limit::Concurrency;
 use crate::model::display_safe;
+use crate::model::option::{FAILED, LOCK_WAIT, MAX_AGE, MAX_TIME, RATE};
 use crate::report::dry_run::plan::{DryRun, LineNumbers, PlannedFiles, PlannedRows, SampleRequest};
 use crate::report::format::{self, count, counted};
 
@@ -158,7 +159,7 @@ fn earlier(out: &mut Page, plan: &DryRun) {
     if let (1.., Some(age)) = (earlier.young, plan.pace.max_age) {
         let skus = counted(earlier.young, "SKU is", "SKUs are");
         sentences
-            .push(format!("{skus} younger than --max-age {}: left alone", humantime::format_duration(age)));
+            .push(format!("{skus} younger than {MAX_AGE} {}: left alone", humantime::format_duration(age)));
     }
     if earlier.conditional > 0 {
         let skus = counted(earlier.conditional, "SKU", "SKUs");
@@ -175,7 +176,7 @@ fn earlier(out: &mut Page, plan: &DryRun) {
     if let Some(writer) = &earlier.writer {
         let text = format!(
             "another run is writing this output: its lock is held {writer}; a run that began now would wait for \
-             --lock-wait, or exit 75"
+             {LOCK_WAIT}, or exit 75"
         );
         out.log("busy", &text);
     }
@@ -183,10 +184,10 @@ fn earlier(out: &mut Page, plan: &DryRun) {
 
 fn requests(out: &mut Page, plan: &DryRun) {
     let requests = &plan.requests;
-    let earlier = if plan.asked() < plan.rows.skus { " of them" } else { "" };
+    let earlier = if plan.requested() < plan.rows.skus { " of them" } else { "" };
     let first = if plan.rows.skus > 0 { ", for example" } else { "" };
-    let asked = counted(plan.asked(), "request", "requests");
-    out.log("asks", &format!("{asked}{earlier} by {}{first}", requests.method));
+    let requested = counted(plan.requested(), "request", "requests");
+    out.log("asks", &format!("{requested}{earlier} by {}{first}", requests.method));
     for sample in &requests.first {
         out.whole(&sampled(sample, ""));
     }
@@ -221,7 +222,7 @@ fn pace(out: &mut Page, plan: &DryRun) {
     };
     let rate = match pace.rate {
         Some(rate) => format!("at most {rate}, {} at once after a quiet time", count(pace.burst.into())),
-        None => "no --rate".into(),
+        None => format!("no {RATE}"),
     };
     out.log("pace", &format!("{flying}; {rate}"));
     let retries = match pace.retries {
@@ -244,7 +245,7 @@ fn pace(out: &mut Page, plan: &DryRun) {
 
 fn time(out: &mut Page, plan: &DryRun) {
     let pace = &plan.pace;
-    if plan.asked() == 0 {
+    if plan.requested() == 0 {
         return;
     }
     let most = pace.concurrency.ceiling().get() as f64;
@@ -255,7 +256,7 @@ fn time(out: &mut Page, plan: &DryRun) {
         let bound = if latency < USUAL_LATENCY { &bound } else { "" };
         format!("{} at {rate}, retries apart{bound}", about(least))
     } else {
-        let waves = (plan.asked() as f64 / most).ceil();
+        let waves = (plan.requested() as f64 / most).ceil();
         let example = Duration::try_from_secs_f64(waves * EXAMPLE_LATENCY.as_secs_f64());
         format!(
             "by the API's latency: {} if an answer takes {} and {} in flight pay; skufetch tune measures it",
@@ -269,7 +270,7 @@ fn time(out: &mut Page, plan: &DryRun) {
         && least > limit
     {
         let limit = humantime::format_duration(limit);
-        out.log("", &format!("that is longer than --max-time {limit}: the rest would be deferred, exit 75"));
+        out.log("", &format!("that is longer than {MAX_TIME} {limit}: the rest would be deferred, exit 75"));
     }
 }
 
@@ -302,7 +303,7 @@ fn files(out: &mut Page, files: &PlannedFiles) {
     }
     match &files.failed {
         Some(path) => out.log("", &format!("{}, if rows fail", shown(path))),
-        None => out.log("", "failed rows to no file; --failed FILE names one"),
+        None => out.log("", &format!("failed rows to no file; {FAILED} FILE names one")),
     }
     if !files.beside.is_empty() {
         let beside: Vec<String> = files.beside.iter().map(shown).collect();
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_sentence_goes_on_below_a_little_further_in() {
+    fn a_long_sentence_continues_indented_on_the_next_line() {
         let mut page = Page::default();
         page.log("odd", &"word ".repeat(20));
         page.log("", "next");

@@ -15,12 +15,12 @@ const FINE: u32 = 4;
 /// plotters divides this by 1.24 for the attribute, which the style sheet overrides.
 const TEXT: u32 = 11 * FINE;
 
-/// A colour, by what it stands for.
+/// A colour, by its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hue {
-    /// What came, or half of the answers.
+    /// Answers, or their median.
     First,
-    /// What came with it, or nearly all of the answers.
+    /// A second series, or nearly all of the answers.
     Second,
     /// What went wrong, or the slowest of the answers.
     Third,

@@ -13,7 +13,7 @@ use crate::report::run_stats::{LatencySummary, StatsSnapshot};
 const POINTS: usize = 120;
 /// Bars of the histogram: the fewer answers, the wider.
 const BARS: std::ops::RangeInclusive<f64> = 12.0..=48.0;
-/// The share of answers that may have come sooner than what is drawn.
+/// The share of answers that may be faster than what is drawn.
 const FASTEST: f64 = 0.02;
 /// Below this many answers a percentile means little; slices are taken together until they have them.
 const ENOUGH: u64 = 20;
@@ -178,7 +178,7 @@ fn percentiles(slices: &[TimeSlice], time: &Time) -> String {
     page::figure("Latency", &legend, &svg, "")
 }
 
-/// The slices in which answers came, taken together until each has enough of them. Only a pause without an
+/// The slices with answers, taken together until each has enough of them. Only a pause without an
 /// answer parts them: there is nothing to be drawn.
 fn answering(slices: &[TimeSlice]) -> Vec<Vec<TimeSlice>> {
     let answers = |slice: &TimeSlice| slice.answers > 0;
@@ -227,7 +227,7 @@ fn concurrency(slices: &[TimeSlice], time: &Time) -> String {
     page::figure("Concurrency", &legend, &svg, "")
 }
 
-/// How many answers took how long. The few that took much longer than the rest, or came much sooner, are
+/// How many answers took how long. The few that took much longer than the rest, or much less, are
 /// stated, not drawn: they would squeeze all others into one bar.
 fn histogram(stats: &StatsSnapshot, latency: LatencySummary) -> String {
     let histogram = &stats.histogram;
@@ -346,7 +346,7 @@ mod tests {
     use crate::report::run_report::history::RunHistory;
 
     #[test]
-    fn workers_that_keep_step_are_drawn_as_the_rate_they_come_to() {
+    fn workers_in_step_are_drawn_as_the_rate_that_they_reach() {
         let latency = Duration::from_millis(300);
         let mut history = RunHistory::default();
         let key = Key::parse(b"A").unwrap();

@@ -1,4 +1,4 @@
-//! A whole run as one file, in the format that was asked for.
+//! A whole run as one file, in the format of `--report`.
 
 use std::time::SystemTime;
 

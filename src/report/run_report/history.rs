@@ -1,5 +1,5 @@
 //! What the documents of `--report` hold beyond the summary: what happened when, the pauses, and the
-//! slowest answers. Kept only where such a document was asked for, in bounded memory (about 250 kB).
+//! slowest answers. Recorded only with `--report`, in bounded memory (about 250 kB).
 
 mod latency_buckets;
 mod slowest;
@@ -25,7 +25,7 @@ const PAUSES_KEPT: usize = 100;
 pub(crate) struct PauseSpan {
     /// When it began, from the beginning of the run.
     pub(crate) at: Duration,
-    /// When it was to end, at the latest that was asked for.
+    /// The latest of the ends that were demanded.
     pub(crate) until: Duration,
     /// Why.
     pub(crate) reason: PauseReason,
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_are_listed_once_though_they_grow_and_a_flood_of_them_is_cut() {
+    fn pauses_are_listed_once_though_they_grow_and_their_number_is_bounded() {
         let mut history = RunHistory::default();
         let sample = |history: &mut RunHistory, second: u64| {
             let elapsed = Duration::from_secs(second);

@@ -8,7 +8,7 @@ use crate::report::format::{self, count};
 use crate::report::machine_format::moment;
 use crate::report::run_report::chart::Hue;
 use crate::report::run_report::charts;
-use crate::report::run_report::data::{ReportData, ShownSetting};
+use crate::report::run_report::data::{ReportData, SettingOrigin, ShownSetting};
 use crate::report::run_report::history::{PauseSpan, SlowAnswer};
 use crate::report::run_report::page::{card, columns, legend, names, page, pairs, prose, table, text, tile};
 use crate::report::run_stats::CauseGroup;
@@ -39,19 +39,18 @@ pub(crate) fn document(data: &ReportData<'_>) -> String {
         moment(data.subject.began),
         moment(data.ended)
     );
-    page(&format!("{} · skufetch", data.subject.output), &body)
+    page(&format!("{} · skufetch", data.subject.output.given()), &body)
 }
 
 fn head(data: &ReportData<'_>) -> String {
     let ReportData { subject, summary, headline, .. } = data;
-    let output = if subject.output == "-" { "standard output" } else { &subject.output };
     let (class, badge) = badge(summary);
     let mut head = format!(
         "<header>\n<p class=\"kicker\">{} · from {} · {}</p>\n<h1>{} <span class=\"badge {class}\">{badge}</span></h1>\n",
         text(&date(data)),
         text(&subject.input),
         text(&subject.request),
-        text(output),
+        text(subject.output.title()),
     );
     if !is_over_before_it_began(data) {
         let verdict = prose(&summary.verdict.text);
@@ -116,7 +115,7 @@ fn tiles(data: &ReportData<'_>) -> String {
         }
     }
     tiles.push_str("</div>\n<div>\n");
-    if stats.counters.asked > 0 && !summary.elapsed.is_zero() {
+    if stats.counters.requested > 0 && !summary.elapsed.is_zero() {
         tiles.push_str(&tile(&format::per_second(per_second(summary, stats)), "SKUs"));
     }
     tiles.push_str(&tile(&format::duration(summary.elapsed), "in all"));
@@ -157,7 +156,7 @@ fn shares(data: &ReportData<'_>) -> String {
 fn failures(data: &ReportData<'_>) -> String {
     let causes = &data.stats.causes;
     let row = |group: &CauseGroup| {
-        let place = place_and_reason(&group.example, group.cause);
+        let place = place_and_reason(&group.example);
         vec![count(group.count), group.cause.label_for(group.count), place]
     };
     let mut rows: Vec<_> = causes.iter().take(ROWS).map(row).collect();
@@ -255,8 +254,9 @@ fn files(data: &ReportData<'_>) -> String {
 fn settings(data: &ReportData<'_>) -> String {
     let value = |setting: &ShownSetting| setting.value.clone().unwrap_or_else(|| "–".into());
     let (untouched, set): (Vec<&ShownSetting>, Vec<&ShownSetting>) =
-        data.subject.settings.iter().partition(|setting| setting.set_by == "default");
-    let row = |setting: &&ShownSetting| vec![setting.name.into(), value(setting), setting.set_by.into()];
+        data.subject.settings.iter().partition(|setting| setting.set_by == SettingOrigin::Default);
+    let row =
+        |setting: &&ShownSetting| vec![setting.name.into(), value(setting), setting.set_by.name().into()];
     let pair = |setting: &&ShownSetting| (setting.name.to_owned(), value(setting));
     let mut settings = String::new();
     if !set.is_empty() {

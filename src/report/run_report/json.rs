@@ -22,7 +22,7 @@ pub(crate) fn document(data: &ReportData<'_>) -> String {
         "began": moment(subject.began),
         "ended": moment(data.ended),
         "input": subject.input,
-        "output": subject.output,
+        "output": subject.output.given(),
         "request": subject.request,
         "headline": data.headline,
         "error": summary.error.as_ref().map(|error| &error.message),
@@ -106,7 +106,7 @@ fn settings(settings: &[ShownSetting]) -> Value {
     let mut tables = serde_json::Map::new();
     for ShownSetting { table, name, value, set_by } in settings {
         let table = tables.entry(*table).or_insert_with(|| json!({}));
-        table[*name] = json!({"value": value, "set_by": set_by});
+        table[*name] = json!({"value": value, "set_by": set_by.name()});
     }
     Value::Object(tables)
 }

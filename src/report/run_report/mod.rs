@@ -13,7 +13,7 @@ mod json;
 pub(crate) mod page;
 mod prom;
 
-pub(crate) use data::{ReportFile, ReportFormat, RunDescription, ShownSetting};
+pub(crate) use data::{ReportFile, ReportFormat, RunDescription, SettingOrigin, ShownOutput, ShownSetting};
 
 #[cfg(test)]
 mod read_page;

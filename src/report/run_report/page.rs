@@ -11,7 +11,7 @@ use crate::report::run_report::chart::{Hue, MESH};
 /// Characters of one piece of foreign text: whole sentences, but never a body.
 const TEXT_CHARS: usize = 2_000;
 
-/// Foreign text as it may stand in an element or in an attribute.
+/// Foreign text, escaped for an element or an attribute.
 pub(crate) fn text(foreign: &str) -> String {
     let mut safe = String::with_capacity(foreign.len());
     for c in display_safe(foreign, TEXT_CHARS).chars() {
@@ -58,7 +58,7 @@ pub(crate) fn card(title: &str, inner: &str) -> String {
     format!("<section class=\"card\">\n<h2>{}</h2>\n{inner}</section>\n", text(title))
 }
 
-/// Cards of one height, side by side where there is room for two.
+/// Cards of one height, side by side where two fit.
 pub(crate) fn pairs(cards: &[String]) -> String {
     group("pairs", cards)
 }
@@ -118,7 +118,7 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     table + "</tbody>\n</table></div>\n"
 }
 
-/// Names with their values, in as many columns as there is room for.
+/// Names with their values, in as many columns as fit.
 pub(crate) fn names(pairs: &[(String, String)]) -> String {
     let pair = |(name, value): &(String, String)| {
         format!("<div><dt>{}</dt><dd>{}</dd></div>\n", text(name), text(value))
@@ -126,7 +126,7 @@ pub(crate) fn names(pairs: &[(String, String)]) -> String {
     format!("<dl>\n{}</dl>\n", pairs.iter().map(pair).collect::<String>())
 }
 
-/// Colours of the drawings, which stand in their attributes, by those of the page.
+/// Colours of the drawings, which are in their attributes, by those of the page.
 fn hues() -> String {
     let mut rules = format!("[stroke=\"{MESH}\"]{{stroke:var(--mesh)}}\n");
     for hue in Hue::ALL {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn text_and_drawings_stand_out_as_wcag_aa_asks_in_light_and_in_dark() {
+    fn text_and_drawings_have_the_contrast_of_wcag_aa_in_light_and_in_dark() {
         let schemes: Vec<_> =
             STYLE.split(":root{").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
         assert_eq!(schemes.len(), 2);

@@ -23,7 +23,7 @@ struct Exposition {
 }
 
 pub(crate) fn document(data: &ReportData<'_>, before: Option<&str>) -> String {
-    let output = format!("output={}", quoted(&data.subject.output_in_full));
+    let output = format!("output={}", quoted(data.subject.output.absolute()));
     let mut to = Exposition { text: String::new(), output };
     outcome(&mut to, data, before);
     counts(&mut to, data);
@@ -165,7 +165,7 @@ fn last_success(before: &str, output: &str) -> Option<f64> {
     value.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0)
 }
 
-/// A label's value, escaped as the text format asks for. Characters that act or hide are made visible first.
+/// A label's value, escaped as the text format requires. Characters that act or hide are made visible first.
 fn quoted(value: &str) -> String {
     let shown = display_safe(value, LABEL_CHARS);
     format!("\"{}\"", shown.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n"))

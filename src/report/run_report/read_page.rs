@@ -2,7 +2,7 @@
 
 use quick_xml::events::Event as Xml;
 
-/// The text of a page. Panics where a tag is not closed, where anything is fetched, or where a script stands.
+/// The text of a page. Panics where a tag is not closed, where anything is fetched, or where a script is.
 pub(crate) fn read_page(page: &str) -> String {
     let mut reader = quick_xml::Reader::from_str(page);
     let (mut open, mut text) = (Vec::<String>::new(), String::new());

@@ -40,12 +40,11 @@ fn subject() -> RunDescription {
         table: "pace",
         name,
         value: value.map(str::to_owned),
-        set_by: "option",
+        set_by: SettingOrigin::Option,
     };
     RunDescription {
         input: "products.csv".into(),
-        output: "out.json".into(),
-        output_in_full: "/srv/out.json".into(),
+        output: ShownOutput::File { given: "out.json".into(), absolute: "/srv/out.json".into() },
         request: "GET http://api.example.com/p/{sku}".into(),
         settings: vec![setting("rate", Some("5/s")), setting("burst", None)],
         began: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
@@ -71,8 +70,8 @@ fn summary(counts: Counts) -> RunSummary {
 
 /// 1,000 SKUs in three seconds, one in a hundred retried, two failed, one repeated, in the middle a pause.
 fn play(report: &Report) -> RunSummary {
-    let busy = Fault::new(Cause::Status(503), "HTTP 503").with_status(503);
-    let missing = Fault::new(Cause::Status(404), "HTTP 404").with_status(404);
+    let busy = Fault::of_status(503, "");
+    let missing = Fault::of_status(404, "");
     for number in 0..1_000u64 {
         let key = Key::parse(format!("S{number}").as_bytes()).unwrap();
         let line = number + 2;
@@ -302,7 +301,7 @@ fn the_page_is_whole_needs_nothing_else_and_shows_what_the_run_was() {
         "published, some failed",
         "1,000 SKUs (1,001 rows) in 3.0 s: 998 fetched, 2 failed (2 not found), 1 repeat",
         "the API's latency",
-        "line 9, SKU S7: 404 from http://api.example.com/p/S7",
+        "line 9, SKU S7: 404 from http://api.example.com/p/S7: Not Found",
         "All of them: out.failed.csv",
         "Slowest answers",
         "429 with Retry-After",
@@ -345,11 +344,11 @@ fn a_tail_of_few_answers_is_one_line_and_only_a_pause_parts_it() {
 }
 
 #[test]
-fn cards_of_different_height_stand_in_columns_and_defaults_apart_from_what_was_set() {
+fn cards_of_different_height_are_in_columns_and_defaults_apart_from_what_was_set() {
     let report = report();
     let summary = play(&report);
     let setting = |name, set_by| ShownSetting { table: "pace", name, value: Some("5/s".into()), set_by };
-    let settings = vec![setting("rate", "file"), setting("max-time", "default")];
+    let settings = vec![setting("rate", SettingOrigin::File), setting("max-time", SettingOrigin::Default)];
     let page = report.document(ReportFormat::Html, &RunDescription { settings, ..subject() }, &summary, None);
     let between = |from: &str, to: &str| page.split(from).nth(1).unwrap().split(to).next().unwrap();
     assert_eq!(between("class=\"pairs\"", "class=\"columns\"").matches("<svg").count(), 4);
@@ -410,7 +409,7 @@ fn a_week_of_ten_million_skus_is_a_page_like_any_other() {
 
 proptest! {
     #[test]
-    fn nothing_foreign_breaks_a_document_or_acts_in_it(
+    fn no_foreign_text_breaks_a_document_or_acts_in_it(
         (sku, detail, url) in (hostile(), hostile(), hostile()),
         (path, why, value) in (hostile(), hostile(), hostile()),
     ) {
@@ -422,10 +421,9 @@ proptest! {
         report.on(&Event::JobFailed { key: Some(&key), line: 2, fault: &fault, attempts: 1, url: Some(&url) });
         let subject = RunDescription {
             input: path.clone(),
-            output: path.clone(),
-            output_in_full: path.clone(),
+            output: ShownOutput::File { given: path.clone(), absolute: path.clone() },
             request: url.clone(),
-            settings: vec![ShownSetting { table: "input", name: "key", value: Some(value), set_by: "option" }],
+            settings: vec![ShownSetting { table: "input", name: "key", value: Some(value), set_by: SettingOrigin::Option }],
             ..subject()
         };
         let summary = RunSummary {

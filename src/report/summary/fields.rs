@@ -64,7 +64,7 @@ fn cause_fields(group: &CauseGroup) -> Value {
     json!({
         "cause": group.cause.label(),
         "count": group.count,
-        "first": example_fields(&group.example, group.cause),
+        "first": example_fields(&group.example),
     })
 }
 

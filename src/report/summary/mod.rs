@@ -5,3 +5,6 @@ pub(crate) mod run_summary;
 pub(crate) mod text;
 
 pub(crate) use run_summary::{Amount, Changes, Counts, NotInInput, RunSummary, WrittenFile};
+
+#[cfg(test)]
+mod tests;

@@ -26,9 +26,9 @@ pub(crate) struct RunSummary {
     pub(crate) published: bool,
     /// A journal was left for the next run to go on from.
     pub(crate) journal_kept: bool,
-    /// How old the oldest answer was that came from the journal of an interrupted run, when this run began.
+    /// How old the oldest answer of an interrupted run's journal was when this run began.
     pub(crate) oldest: Option<Duration>,
-    /// How the new output differs from the one that it replaces, where that was asked for.
+    /// How the new output differs from the one that it replaces, with `--changes`.
     pub(crate) changes: Option<Changes>,
     /// SKUs of the old output that are no longer in the input.
     pub(crate) not_in_input: Option<NotInInput>,
@@ -47,7 +47,7 @@ pub(crate) struct Changes {
     pub(crate) failed: u64,
 }
 
-/// SKUs of the old output that no row of the input asked for.
+/// SKUs of the old output that no row of the input has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotInInput {
     /// How many.
@@ -73,14 +73,14 @@ pub(crate) struct Counts {
     pub(crate) deferred: u64,
     /// Of `fetched`: answered by the journal of an interrupted run.
     pub(crate) recovered: u64,
-    /// Of `failed`: rows that could not be asked for, and whose SKU no other row has.
+    /// Of `failed`: rows that could not be requested, and whose SKU no other row has.
     pub(crate) bad_rows: u64,
     /// Lines without a character; they are no rows.
     pub(crate) blanks: u64,
 }
 
 impl Counts {
-    /// What the events of a run came to. `blanks` are counted by the reader of the input.
+    /// The counts of a run's events. `blanks` are counted by the reader of the input.
     #[must_use]
     pub(crate) fn of(stats: &StatsSnapshot, blanks: u64) -> Self {
         let counters = &stats.counters;
@@ -97,12 +97,12 @@ impl Counts {
         }
     }
 
-    /// Distinct SKUs that can be asked for, as a plan counts them. Not known where a run stopped early: what
+    /// Distinct SKUs that can be requested, as a plan counts them. Not known where a run stopped early: what
     /// is deferred are rows that were not read yet, repeats and bad ones among them.
     #[must_use]
     pub(crate) fn skus(&self) -> Option<u64> {
-        let asked = self.fetched + self.unchanged + self.failed.saturating_sub(self.bad_rows);
-        (self.deferred == 0).then_some(asked)
+        let requested = self.fetched + self.unchanged + self.failed.saturating_sub(self.bad_rows);
+        (self.deferred == 0).then_some(requested)
     }
 }
 
@@ -126,7 +126,7 @@ pub(crate) enum Amount {
     Lines(u64),
 }
 
-/// SKUs that cost a request, a second: what came from the journal in no time is no measure of the API.
+/// SKUs that cost a request, a second: what the journal had says nothing about the API.
 pub(crate) fn per_second(summary: &RunSummary, stats: &StatsSnapshot) -> f64 {
-    stats.counters.asked as f64 / summary.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+    stats.counters.requested as f64 / summary.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
 }

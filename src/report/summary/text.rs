@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::model::Exit;
 use crate::model::display_safe;
+use crate::model::option::{FAILED, PRUNE};
 use crate::report::console::error_text::{Label, error_text, labelled};
 use crate::report::failure_text::place_and_reason;
 use crate::report::format;
@@ -74,7 +75,7 @@ pub(crate) fn headline(summary: &RunSummary, stats: &StatsSnapshot) -> String {
         becoming(counts, summary.oldest, &stats.causes)
     )];
     let has_pace = has_pace(summary);
-    if has_pace && stats.counters.asked > 0 && !elapsed.is_zero() {
+    if has_pace && stats.counters.requested > 0 && !elapsed.is_zero() {
         parts.push(format::per_second(per_second(summary, stats)));
     }
     if let Some(latency) = stats.latency.filter(|_| has_pace) {
@@ -141,7 +142,7 @@ fn failure_lines(causes: &[CauseGroup]) -> Vec<String> {
         .take(CAUSES_SHOWN)
         .map(|group| {
             let first = if group.count > 1 { "first at " } else { "" };
-            let place = place_and_reason(&group.example, group.cause);
+            let place = place_and_reason(&group.example);
             format!("  {} {}: {first}{place}", format::count(group.count), group.cause.label_for(group.count))
         })
         .collect();
@@ -171,7 +172,7 @@ fn differing(stats: &StatsSnapshot) -> Option<String> {
     })
 }
 
-/// `written out.json (7.3 MB) and out.failed.csv (6 rows)`, or what stands instead of an output.
+/// `written out.json (7.3 MB) and out.failed.csv (6 rows)`, or what there is instead of an output.
 fn left_behind(summary: &RunSummary) -> Vec<String> {
     let mut lines = Vec::new();
     if !summary.published {
@@ -184,7 +185,8 @@ fn left_behind(summary: &RunSummary) -> Vec<String> {
     }
     if let Some(NotInInput { count, pruned }) = summary.not_in_input {
         let skus = format::counted(count, "SKU of the old output is", "SKUs of the old output are");
-        let fate = if pruned { "taken out by --prune" } else { "kept (--prune takes them out)" };
+        let fate =
+            if pruned { format!("taken out by {PRUNE}") } else { format!("kept ({PRUNE} takes them out)") };
         lines.push(format!("{skus} no longer in the input: {fate}"));
     }
     let written: Vec<String> = summary
@@ -204,7 +206,7 @@ fn left_behind(summary: &RunSummary) -> Vec<String> {
     }
     let is_kept = summary.written.iter().any(|written| matches!(written.amount, Amount::Rows(_)));
     if summary.published && summary.counts.failed > 0 && !is_kept {
-        lines.push("the failed rows are in no file; --failed FILE keeps them".into());
+        lines.push(format!("the failed rows are in no file; {FAILED} FILE keeps them"));
     }
     lines
 }

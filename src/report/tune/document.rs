@@ -20,7 +20,7 @@ pub(crate) fn document(tuned: &TuneResult, kind: ReportFormat, now: SystemTime) 
     }
 }
 
-/// The schema stands at the head of this module.
+/// The schema is in the documentation of this module.
 fn json_document(tuned: &TuneResult, now: SystemTime) -> String {
     let mut document = fields(tuned);
     let more = json!({

@@ -119,7 +119,7 @@ fn curve(label: &str, rungs: &[&Rung], y: Axis<'_>, series: Vec<Series>) -> Stri
         let place = (0..rungs.len()).find(|place| (*place as f64 - at).abs() < 0.5);
         place.map_or_else(String::new, |place| short(rungs[place].workers as f64))
     };
-    // Labels stand at whole places if there may be as many as there are places.
+    // Labels are at whole numbers if there may be as many as there are numbers.
     let x = Axis { from: 0.0, to: last, labels: rungs.len(), text: &workers };
     Chart { label, x, y, series }.svg()
 }

@@ -12,7 +12,7 @@
 //! | field | meaning |
 //! |---|---|
 //! | `schema`, `version`, `program`, `time` | as above; the program's version; when it ended (RFC 3339) |
-//! | `input`, `request` | what was read, what was asked, without secrets |
+//! | `input`, `request` | what was read, what was requested, without secrets |
 //! | `ceiling`, `rate` | the most workers that were allowed, `--rate` or null |
 //! | `elapsed_s`, `requests` | of the whole climb |
 //! | `requests_of_no_step` | of those, ended after the last step, or in one too short to count |

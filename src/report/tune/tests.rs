@@ -1,4 +1,4 @@
-//! The words and pictures of a climb.
+//! The texts, tables and charts of a climb.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::limit::climb::{ClimbEnd, Rung};
+use crate::model::Fault;
 use crate::model::{Cause, PauseReason};
 use crate::report::run_report::{ReportFormat, read_page};
 use crate::report::run_stats::{CauseGroup, FailureExample};
@@ -54,8 +55,8 @@ fn the_table_the_plot_and_the_command_are_as_agreed() {
 }
 
 #[test]
-fn what_the_table_leaves_out_is_said_below_it_and_in_both_documents() {
-    let example = FailureExample { line: 2, key: None, url: None, status: Some(404), detail: String::new() };
+fn what_the_table_leaves_out_is_below_it_and_in_both_documents() {
+    let example = FailureExample { line: 2, key: None, url: None, fault: Fault::of_status(404, "") };
     let causes = vec![CauseGroup { cause: Cause::Status(404), count: 31, example }];
     let tuned = TuneResult { requests: 672, failed_answers: 31, causes, ..tuned() };
     let text = conclusion(&tuned);
@@ -100,7 +101,7 @@ fn every_end_says_what_to_do() {
         ),
         (with(ClimbEnd::Time), "the time was over at 16 workers; a longer --max-time goes further"),
     ] {
-        let example = FailureExample { line: 2, key: None, url: None, status: None, detail: String::new() };
+        let example = FailureExample { line: 2, key: None, url: None, fault: Fault::of_status(503, "") };
         let causes = vec![CauseGroup { cause: Cause::Status(503), count: 7, example }];
         assert_eq!(why(&TuneResult { causes, ..tuned }), says);
     }
@@ -126,7 +127,7 @@ fn the_document_has_its_schema_and_null_where_nothing_was_measured() {
 }
 
 #[test]
-fn the_page_has_the_curve_and_the_command_and_nothing_foreign_acts_in_it() {
+fn the_page_has_the_curve_and_the_command_and_no_foreign_text_acts_in_it() {
     let now = SystemTime::UNIX_EPOCH;
     let page = document(&tuned(), ReportFormat::Html, now);
     let text = read_page(&page);

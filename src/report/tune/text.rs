@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::limit::climb::{ClimbEnd, Rung};
+use crate::model::option::{CONCURRENCY, LIMIT, MAX_TIME, RATE};
 use crate::report::format::{self, count, counted};
 use crate::report::tune::tune_result::TuneResult;
 use crate::report::verdict::typed_rate;
@@ -70,7 +71,7 @@ pub(crate) fn conclusion(tuned: &TuneResult) -> String {
 pub(crate) fn why(tuned: &TuneResult) -> String {
     let Some(last) = tuned.rungs.last() else { return "nothing was measured".into() };
     let at = counted(last.workers as u64, "worker", "workers");
-    let borne = tuned.best().map_or(0.0, Rung::per_second);
+    let accepted = tuned.best().map_or(0.0, Rung::per_second);
     match tuned.end {
         ClimbEnd::Knee => format!("more workers bring nothing: {at} gave {}/s", rate(last)),
         ClimbEnd::Errors => format!(
@@ -79,30 +80,33 @@ pub(crate) fn why(tuned: &TuneResult) -> String {
             count(last.requests),
             causes(tuned)
         ),
-        ClimbEnd::Paused(reason) if borne <= 0.0 => format!("the pool was paused at {at} ({reason})"),
+        ClimbEnd::Paused(reason) if accepted <= 0.0 => format!("the pool was paused at {at} ({reason})"),
         ClimbEnd::Paused(reason) => {
-            format!("the pool was paused at {at} ({reason}); --rate {} may need no pauses", typed_rate(borne))
+            format!(
+                "the pool was paused at {at} ({reason}); {RATE} {} may need no pauses",
+                typed_rate(accepted)
+            )
         }
         ClimbEnd::Rate => {
             let rate = tuned.rate.map_or_else(String::new, |rate| format!(" {rate}"));
-            format!("--rate{rate} is reached; more workers would only wait for it")
+            format!("{RATE}{rate} is reached; more workers would only wait for it")
         }
         ClimbEnd::Ceiling if tuned.best().is_some_and(|best| best.workers == tuned.ceiling) => format!(
-            "that is the ceiling; more may pay, try --concurrency auto:{}",
+            "that is the ceiling; more may pay, try {CONCURRENCY} auto:{}",
             tuned.ceiling.saturating_mul(4).min(4_096).max(tuned.ceiling)
         ),
         ClimbEnd::Ceiling => format!("up to {at} nothing brought much more"),
         ClimbEnd::Sample if tuned.whole_input => format!("the input has no more SKUs to measure {at} with"),
         ClimbEnd::Sample => format!(
-            "the sample was used up at {at}; --limit {} goes further",
+            "the sample was used up at {at}; {LIMIT} {} goes further",
             tuned.sample.saturating_mul(5).min(LARGEST_SAMPLE).max(tuned.sample)
         ),
-        ClimbEnd::Time => format!("the time was over at {at}; a longer --max-time goes further"),
+        ClimbEnd::Time => format!("the time was over at {at}; a longer {MAX_TIME} goes further"),
         ClimbEnd::Stopped => format!("stopped at {at}"),
     }
 }
 
-/// What the table leaves out, so that nobody has to wonder.
+/// What the table leaves out.
 pub(crate) fn notes(tuned: &TuneResult) -> Vec<String> {
     let mut notes = Vec::new();
     if tuned.failed_answers > 0 {
@@ -171,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_is_never_longer_than_its_room() {
+    fn a_bar_never_exceeds_its_width() {
         for (part, width) in [(0.0, 22), (0.501, 22), (1.0, 22), (7.0, 22), (f64::NAN, 22), (-1.0, 22)] {
             assert_eq!(bar(part).chars().count(), width, "{part}");
         }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::limit::climb::{ClimbEnd, Rung, best};
 use crate::model::Rate;
+use crate::model::option::CONCURRENCY;
 use crate::report::run_stats::CauseGroup;
 
-/// What a climb came to.
+/// The result of a climb.
 #[derive(Debug, Clone)]
 pub(crate) struct TuneResult {
     /// Every rung.
@@ -33,7 +34,7 @@ pub(crate) struct TuneResult {
     pub(crate) sound: bool,
     /// INPUT.
     pub(crate) input: String,
-    /// What was asked, without secrets.
+    /// What was requested, without secrets.
     pub(crate) request: String,
     /// The command to paste, but for its concurrency.
     pub(crate) command: String,
@@ -54,6 +55,6 @@ impl TuneResult {
     }
 
     pub(crate) fn paste(&self, best: &Rung) -> String {
-        format!("{} --concurrency {}", self.command, best.workers)
+        format!("{} {CONCURRENCY} {}", self.command, best.workers)
     }
 }

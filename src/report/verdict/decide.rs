@@ -1,7 +1,7 @@
 //! What limited a run, and what to change: a pure function of measured facts.
 //!
-//! The causes are tried from the most certain to the least: a pause or a rate that was asked for explains a
-//! run's length even when other things were waited for meanwhile; the number of attempts in flight explains
+//! The causes are tried from the most certain to the least: a pause that the server demanded or a rate that was set
+//! explains a run's length even when other things were waited for meanwhile; the number of attempts in flight explains
 //! it only when nothing else does.
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::report::verdict::text as words;
 /// What limited a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LimitedBy {
-    /// Nothing was asked.
+    /// Nothing was requested.
     Nothing,
     /// The run was over too soon to judge.
     TooShort,
@@ -23,9 +23,9 @@ pub(crate) enum LimitedBy {
     Concurrency,
     /// The server slowed down or refused.
     Server,
-    /// The pauses that the server asked for.
+    /// The pauses that the server demanded.
     Pauses,
-    /// Rows came too slowly.
+    /// Rows arrived too slowly.
     Input,
     /// This machine did not keep up with the API.
     Machine,
@@ -97,16 +97,16 @@ pub(crate) fn verdict(facts: &Facts) -> RunVerdict {
     if facts.elapsed < SHORTEST {
         return text(LimitedBy::TooShort, words::too_short(facts));
     }
-    if facts.share(facts.waits.outage) >= PAUSED_SHARE && facts.waits.outage >= facts.asked_pauses() {
+    if facts.share(facts.waits.outage) >= PAUSED_SHARE && facts.waits.outage >= facts.demanded_pauses() {
         return text(LimitedBy::Server, words::outage(facts));
     }
-    if facts.share(facts.asked_pauses()) >= PAUSED_SHARE {
+    if facts.share(facts.demanded_pauses()) >= PAUSED_SHARE {
         return text(LimitedBy::Pauses, words::pauses(facts));
     }
     if let Some(rate) = facts.rate
         && (facts.per_second() >= RATE_SHARE * rate.per_second() || facts.share(facts.waits.rate) >= HALF)
     {
-        return text(LimitedBy::Rate, words::asked_rate(facts, rate));
+        return text(LimitedBy::Rate, words::reached_rate(facts, rate));
     }
     if facts.share(facts.waits.input) >= HALF {
         return text(LimitedBy::Input, words::input(facts));
@@ -117,7 +117,7 @@ pub(crate) fn verdict(facts: &Facts) -> RunVerdict {
     if facts.attempts < FEWEST {
         return text(LimitedBy::TooShort, words::too_short(facts));
     }
-    if facts.is_refused_at(REFUSED_SHARE) || facts.share(facts.asked_pauses()) >= SOME_PAUSED {
+    if facts.is_refused_at(REFUSED_SHARE) || facts.share(facts.demanded_pauses()) >= SOME_PAUSED {
         return text(LimitedBy::Server, words::refusals(facts));
     }
     if facts.share(facts.processor) >= WORKING_SHARE {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::option::CONCURRENCY;
 use crate::model::{LimitChangeReason, Rate};
 
 /// What was measured during a run.
@@ -19,7 +20,7 @@ pub(crate) struct Facts {
     pub(crate) rate: Option<Rate>,
     /// Processor time of the thread that does all the work of the network.
     pub(crate) processor: Duration,
-    /// Attempts on the wire.
+    /// Attempts that were sent.
     pub(crate) attempts: u64,
     /// Of those, answered at all.
     pub(crate) answered: u64,
@@ -128,8 +129,8 @@ impl Facts {
         skus > 0 && late && self.share(span) >= TAIL_SHARE
     }
 
-    /// What the API asked for; its failures apart.
-    pub(crate) fn asked_pauses(&self) -> Duration {
+    /// Pauses that the API demanded; those for its failures apart.
+    pub(crate) fn demanded_pauses(&self) -> Duration {
         self.waits.pauses.saturating_sub(self.waits.outage)
     }
 
@@ -139,7 +140,7 @@ impl Facts {
 
     /// The API refused more often than by chance.
     pub(crate) fn is_refused(&self) -> bool {
-        self.is_refused_at(SOME_REFUSED) || self.share(self.asked_pauses()) >= SOME_PAUSED
+        self.is_refused_at(SOME_REFUSED) || self.share(self.demanded_pauses()) >= SOME_PAUSED
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -178,8 +179,8 @@ impl Facts {
     /// begin where it learns nothing.
     pub(crate) fn more_workers(&self) -> String {
         if self.is_cheap() {
-            return format!("--concurrency {}", self.limit().saturating_mul(4).clamp(16, MOST_WORKERS));
+            return format!("{CONCURRENCY} {}", self.limit().saturating_mul(4).clamp(16, MOST_WORKERS));
         }
-        format!("--concurrency auto:{}", self.ceiling().saturating_mul(4).clamp(16, MOST_WORKERS))
+        format!("{CONCURRENCY} auto:{}", self.ceiling().saturating_mul(4).clamp(16, MOST_WORKERS))
     }
 }

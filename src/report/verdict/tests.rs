@@ -1,4 +1,4 @@
-//! What each kind of run is told.
+//! The verdict of each kind of run.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn check(facts: &Facts, limit: LimitedBy, text: &str) {
 }
 
 #[test]
-fn full_slots_ask_for_more_workers() {
+fn full_slots_propose_more_workers() {
     check(
         &full_run(),
         LimitedBy::Concurrency,
@@ -80,7 +80,7 @@ fn a_met_rate_is_the_limit_and_is_raised_with_the_workers_it_needs() {
 }
 
 #[test]
-fn pauses_ask_for_the_pace_that_was_borne() {
+fn pauses_propose_the_pace_that_the_server_accepted() {
     let waits = BlockedTime { pauses: Duration::from_secs(12), ..BlockedTime::default() };
     let paused = Facts { elapsed: Duration::from_secs(40), waits, ..full_run() };
     check(
@@ -96,7 +96,7 @@ fn pauses_ask_for_the_pace_that_was_borne() {
 }
 
 #[test]
-fn an_outage_asked_for_no_pause_and_no_rate_mends_it() {
+fn an_outage_proposes_no_rate() {
     let waits = BlockedTime {
         pauses: Duration::from_secs(20),
         outage: Duration::from_secs(15),
@@ -107,7 +107,7 @@ fn an_outage_asked_for_no_pause_and_no_rate_mends_it() {
         LimitedBy::Server,
         "the server: it kept failing, and the run waited for it (15.0 s of 40.0 s); at another time it may be faster",
     );
-    // A short one beside long pauses that were asked for.
+    // A short one beside long pauses that the server demanded.
     let waits = BlockedTime { outage: Duration::from_secs(5), ..waits };
     let facts = Facts { elapsed: Duration::from_secs(40), waits, ..full_run() };
     assert_eq!(verdict(&facts).limit, LimitedBy::Pauses);
@@ -118,7 +118,7 @@ fn paced_at(facts: &Facts, per_second: f64) -> Facts {
 }
 
 #[test]
-fn a_server_past_its_knee_gets_no_more_workers() {
+fn a_server_past_its_knee_proposes_no_more_workers() {
     let settled = ConcurrencyUsed::Auto { max: 64, settled: 23 };
     let knee = Facts { concurrency: settled, busy: Duration::from_secs(140), ..full_run() };
     check(
@@ -144,7 +144,7 @@ fn a_server_past_its_knee_gets_no_more_workers() {
 }
 
 #[test]
-fn a_controller_that_steps_back_says_for_what() {
+fn a_controller_that_steps_back_names_the_reason() {
     let settled = ConcurrencyUsed::Auto { max: 64, settled: 23 };
     let knee = Facts { concurrency: settled, busy: Duration::from_secs(140), ..full_run() };
     for (reason, says) in [
@@ -182,7 +182,7 @@ fn a_controller_just_under_its_ceiling_is_at_its_ceiling_unless_it_was_refused_t
 }
 
 #[test]
-fn who_was_refused_or_paused_gets_no_more_workers_and_no_higher_rate() {
+fn refusals_and_pauses_propose_no_more_workers_and_no_higher_rate() {
     let some = Facts {
         concurrency: ConcurrencyUsed::Fixed(10),
         refused: 40,
@@ -204,7 +204,7 @@ fn who_was_refused_or_paused_gets_no_more_workers_and_no_higher_rate() {
 }
 
 #[test]
-fn a_fixed_number_past_the_knee_is_not_told_that_more_would_help() {
+fn a_fixed_number_past_the_knee_does_not_propose_more() {
     let queued = Facts {
         concurrency: ConcurrencyUsed::Fixed(40),
         p50: Duration::from_millis(204),
@@ -245,7 +245,7 @@ fn a_controller_that_learned_nothing_from_404_is_no_knee() {
 }
 
 #[test]
-fn short_retries_at_the_end_are_not_told_as_the_latency_of_an_answer() {
+fn short_retries_at_the_end_are_not_reported_as_latency() {
     let retried = Facts {
         elapsed: Duration::from_millis(1_400),
         attempts: 6_043,
@@ -280,7 +280,7 @@ fn an_api_that_never_answers_is_the_limit_however_short_the_run() {
 }
 
 #[test]
-fn a_processor_that_never_rests_is_the_limit() {
+fn a_fully_used_processor_is_the_limit() {
     let working = Facts { processor: Duration::from_secs(6), ..full_run() };
     check(
         &working,
@@ -293,7 +293,7 @@ fn a_processor_that_never_rests_is_the_limit() {
 }
 
 #[test]
-fn a_slow_pipe_is_the_input() {
+fn a_slow_pipe_limits_by_the_input() {
     let waits = BlockedTime { input: Duration::from_secs(5), ..BlockedTime::default() };
     check(
         &Facts { waits, busy: Duration::from_secs(7), ..full_run() },
@@ -344,18 +344,18 @@ fn a_tail_of_retries_is_named_and_not_this_machine() {
 }
 
 #[test]
-fn a_tail_of_slow_answers_asks_for_a_shorter_timeout_where_that_is_one() {
+fn a_tail_of_slow_answers_proposes_a_timeout_that_is_shorter() {
     let slow = Tail { idle: Duration::ZERO, skus: 1, ..with_tail().tail };
-    let told = |tail| verdict(&Facts { tail, ..with_tail() }).text;
+    let text = |tail| verdict(&Facts { tail, ..with_tail() }).text;
     assert_eq!(
-        told(slow),
+        text(slow),
         "the last SKU: answered 8.0 s after the rest; more workers would not help, \
          a shorter timeout asks again sooner: try --timeout 1s"
     );
     let plain = "the last SKU: answered 8.0 s after the rest; more workers would not help";
-    assert_eq!(told(Tail { timeout: Duration::from_secs(1), ..slow }), plain);
-    // Nothing is asked again: a shorter one would only fail it.
-    assert_eq!(told(Tail { retries: 0, ..slow }), plain);
+    assert_eq!(text(Tail { timeout: Duration::from_secs(1), ..slow }), plain);
+    // Nothing is retried: a shorter one would only fail it.
+    assert_eq!(text(Tail { retries: 0, ..slow }), plain);
 }
 
 #[test]

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use crate::model::option::{CONCURRENCY, RATE, RETRIES, TIMEOUT};
 use crate::model::{LimitChangeReason, Rate};
 use crate::report::format;
 use crate::report::verdict::facts::{ConcurrencyUsed, Facts, MOST_WORKERS, RATE_SHARE, SOME_PAUSED, Tail};
 
 /// Where half of the answers take so many times as long as the fastest (which had to connect first), they
-/// may have stood in a queue.
+/// may have waited in a queue.
 const QUEUED: u32 = 2;
-/// An answer that takes so many times as long as nearly all others will hardly come.
+/// An answer that takes so many times as long as nearly all others will hardly arrive.
 const TIMES_USUAL: u32 = 4;
 
 pub(crate) fn too_short(facts: &Facts) -> String {
@@ -26,7 +27,7 @@ pub(crate) fn tail(facts: &Facts) -> String {
     let workers = "more workers would not help";
     if retries > 0 && idle.saturating_mul(2) >= span {
         return format!(
-            "{last}: retried until {after} after the rest; {workers}, fewer retries give up sooner: try --retries {}",
+            "{last}: retried until {after} after the rest; {workers}, fewer retries give up sooner: try {RETRIES} {}",
             retries / 2
         );
     }
@@ -35,7 +36,7 @@ pub(crate) fn tail(facts: &Facts) -> String {
         facts.p95.saturating_mul(TIMES_USUAL).max(Duration::from_secs(1)).as_millis().div_ceil(1_000);
     let is_shorter = enough < timeout.min(span).as_millis().div_ceil(1_000);
     let try_this = if retries > 0 && is_shorter {
-        format!(", a shorter timeout asks again sooner: try --timeout {enough}s")
+        format!(", a shorter timeout asks again sooner: try {TIMEOUT} {enough}s")
     } else {
         String::new()
     };
@@ -59,14 +60,14 @@ pub(crate) fn drain(facts: &Facts) -> String {
 }
 
 pub(crate) fn pauses(facts: &Facts) -> String {
-    let asked = facts.rate.map_or(f64::INFINITY, Rate::per_second);
-    // What the server bore on average, pauses counted in, is what it bears without asking for pauses.
-    let borne = facts.per_second().min(asked * RATE_SHARE);
+    let requested = facts.rate.map_or(f64::INFINITY, Rate::per_second);
+    // What the server accepted on average, pauses included, is the rate that it accepts without pauses.
+    let accepted = facts.per_second().min(requested * RATE_SHARE);
     format!(
-        "the pauses that the API asked for ({} of {}); a steady pace may need none, try --rate {}",
-        format::duration(facts.asked_pauses().min(facts.elapsed)),
+        "the pauses that the API asked for ({} of {}); a steady pace may need none, try {RATE} {}",
+        format::duration(facts.demanded_pauses().min(facts.elapsed)),
         format::duration(facts.elapsed),
-        typed_rate(borne)
+        typed_rate(accepted)
     )
 }
 
@@ -78,24 +79,24 @@ pub(crate) fn outage(facts: &Facts) -> String {
     )
 }
 
-pub(crate) fn asked_rate(facts: &Facts, rate: Rate) -> String {
-    let asked = rate.per_second();
+pub(crate) fn reached_rate(facts: &Facts, rate: Rate) -> String {
+    let requested = rate.per_second();
     if facts.is_refused() {
         return format!(
-            "the rate asked for (--rate {rate}), and even so {}; do not raise it, --rate {} may need no pauses",
+            "the rate asked for ({RATE} {rate}), and even so {}; do not raise it, {RATE} {} may need no pauses",
             refused(facts),
-            typed_rate(asked * RATE_SHARE)
+            typed_rate(requested * RATE_SHARE)
         );
     }
     // Little's law: what so many slots carry at this latency.
     let carried = facts.ceiling() as f64 / facts.p50.as_secs_f64().max(1e-6);
-    let twice = typed_rate(asked * 2.0);
-    let workers = if carried < asked * 2.0 && facts.ceiling() < MOST_WORKERS {
+    let twice = typed_rate(requested * 2.0);
+    let workers = if carried < requested * 2.0 && facts.ceiling() < MOST_WORKERS {
         format!(" {}", facts.more_workers())
     } else {
         String::new()
     };
-    format!("the rate asked for (--rate {rate}); raise it if the API allows, try --rate {twice}{workers}")
+    format!("the rate asked for ({RATE} {rate}); raise it if the API allows, try {RATE} {twice}{workers}")
 }
 
 pub(crate) fn input(facts: &Facts) -> String {
@@ -112,13 +113,13 @@ fn refused(facts: &Facts) -> String {
 }
 
 pub(crate) fn refusals(facts: &Facts) -> String {
-    let quieted = facts.share(facts.asked_pauses()) >= SOME_PAUSED;
+    let quieted = facts.share(facts.demanded_pauses()) >= SOME_PAUSED;
     let try_this = match facts.concurrency {
-        ConcurrencyUsed::Fixed(limit) if limit > 1 && !quieted => format!("try --concurrency auto:{limit}"),
-        _ => format!("try --rate {}", typed_rate((facts.attempts - facts.refused) as f64 / facts.seconds())),
+        ConcurrencyUsed::Fixed(limit) if limit > 1 && !quieted => format!("try {CONCURRENCY} auto:{limit}"),
+        _ => format!("try {RATE} {}", typed_rate((facts.attempts - facts.refused) as f64 / facts.seconds())),
     };
     let pauses = if quieted {
-        format!(", and it asked for pauses ({})", format::duration(facts.asked_pauses()))
+        format!(", and it asked for pauses ({})", format::duration(facts.demanded_pauses()))
     } else {
         String::new()
     };
@@ -132,7 +133,7 @@ pub(crate) fn knee(facts: &Facts, settled: usize) -> String {
         _ => "its throughput stopped growing at",
     };
     format!(
-        "the server: {why} {} in flight; more workers would not help, --concurrency {settled} does as well",
+        "the server: {why} {} in flight; more workers would not help, {CONCURRENCY} {settled} does as well",
         format::count(settled as u64)
     )
 }
@@ -165,7 +166,7 @@ pub(crate) fn workers(facts: &Facts) -> String {
 
 pub(crate) fn machine(facts: &Facts) -> String {
     format!(
-        "this machine: on average {} of {} were in flight; more workers would not help, --concurrency {} does as well",
+        "this machine: on average {} of {} were in flight; more workers would not help, {CONCURRENCY} {} does as well",
         in_flight(facts),
         format::count(facts.limit() as u64),
         format::whole(facts.in_flight().ceil()).max(1)
@@ -175,10 +176,10 @@ pub(crate) fn machine(facts: &Facts) -> String {
 pub(crate) fn working(facts: &Facts) -> String {
     let try_this = match facts.concurrency {
         ConcurrencyUsed::Fixed(limit) if limit > 1 => {
-            format!("fewer may do as well, try --concurrency auto:{limit}")
+            format!("fewer may do as well, try {CONCURRENCY} auto:{limit}")
         }
-        ConcurrencyUsed::Fixed(_) => "nor would a higher --rate".into(),
-        ConcurrencyUsed::Auto { settled, .. } => format!("--concurrency {settled} does as well"),
+        ConcurrencyUsed::Fixed(_) => format!("nor would a higher {RATE}"),
+        ConcurrencyUsed::Auto { settled, .. } => format!("{CONCURRENCY} {settled} does as well"),
     };
     format!(
         "this machine: the processor was at work {} % of the time; more workers would not help, {try_this}",

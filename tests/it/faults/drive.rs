@@ -17,8 +17,8 @@ use crate::support::{Run, WorkDir};
 const ATTACH: &str = r#"
 exec 3<&0
 "$0" "$@" <&3 3<&- &
-echo $! >"$DESK/pid.new" && mv "$DESK/pid.new" "$DESK/pid"
-while [ ! -e "$DESK/go" ]; do sleep 0.01; done
+echo $! >"$CONTROL/pid.new" && mv "$CONTROL/pid.new" "$CONTROL/pid"
+while [ ! -e "$CONTROL/go" ]; do sleep 0.01; done
 exec strace $STRACE -p $! <&- 3<&-
 "#;
 
@@ -26,7 +26,7 @@ exec strace $STRACE -p $! <&- 3<&-
 const SYNCED: Duration = Duration::from_millis(1200);
 
 /// How a disturbed run went.
-pub struct Disturbed {
+pub struct InjectedRun {
     pub dir: WorkDir,
     pub log: Log,
     pub text: String,
@@ -34,19 +34,24 @@ pub struct Disturbed {
 }
 
 /// Runs `products.csv` with the injection, or only counts its calls.
-pub fn whole(stage: &Stage, case: &str, injection: Option<&Injection>) -> Disturbed {
-    let (dir, desk) = (stage.set(), WorkDir::new());
-    let log = desk.path("log");
+pub fn whole(stage: &Stage, case: &str, injection: Option<&Injection>) -> InjectedRun {
+    let (dir, control) = (stage.folder(), WorkDir::new());
+    let log = control.path("log");
     let words = strace::arguments(injection, &log, &dir.root().canonicalize().unwrap());
     let run = stage.run(&dir, "products.csv", case);
     let ended = run.under(std::iter::once("strace".to_owned()).chain(words)).finish();
-    Disturbed::of(dir, &log, ended.stderr)
+    InjectedRun::of(dir, &log, ended.stderr)
 }
 
 /// Runs `products.csv` with calls that take their time, and sends SIGTERM once something holds.
-pub fn terminated(stage: &Stage, case: &str, slow: &Injection, when: impl Fn(&WorkDir) -> bool) -> Disturbed {
-    let (dir, desk) = (stage.set(), WorkDir::new());
-    let log = desk.path("log");
+pub fn terminated(
+    stage: &Stage,
+    case: &str,
+    slow: &Injection,
+    when: impl Fn(&WorkDir) -> bool,
+) -> InjectedRun {
+    let (dir, control) = (stage.folder(), WorkDir::new());
+    let log = control.path("log");
     let words = strace::arguments(Some(slow), &log, &dir.root().canonicalize().unwrap());
     let run = stage.run(&dir, "products.csv", case);
     let mut run = run.under(std::iter::once("strace".to_owned()).chain(words)).spawn();
@@ -56,32 +61,32 @@ pub fn terminated(stage: &Stage, case: &str, slow: &Injection, when: impl Fn(&Wo
     let id = fs::read_to_string(children).unwrap().trim().parse().unwrap();
     kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
     let ended = run.wait();
-    Disturbed::of(dir, &log, ended.stderr)
+    InjectedRun::of(dir, &log, ended.stderr)
 }
 
 /// Runs with standard input as the input, open until every answer is safe in the journal. Only then
-/// strace comes, and the input ends: what it sees and strikes is the publishing sequence.
-pub fn at_publish(stage: &Stage, case: &str, injection: Option<&Injection>) -> Disturbed {
-    let (dir, desk) = (stage.set(), WorkDir::new());
-    let log = desk.path("log");
+/// strace is attached, and the input ends: what it traces and fails is the publishing sequence.
+pub fn at_publish(stage: &Stage, case: &str, injection: Option<&Injection>) -> InjectedRun {
+    let (dir, control) = (stage.folder(), WorkDir::new());
+    let log = control.path("log");
     let words = strace::arguments(injection, &log, &dir.root().canonicalize().unwrap());
-    let run: Run = stage.run(&dir, "-", case).env("DESK", desk.root()).env("STRACE", words.join(" "));
+    let run: Run = stage.run(&dir, "-", case).env("CONTROL", control.root()).env("STRACE", words.join(" "));
     let mut run = run.under(["sh", "-c", ATTACH]).open_stdin().spawn();
     run.feed(rows());
-    run.wait_until(|| desk.has("pid"));
-    let id = desk.read("pid").trim().to_owned();
+    run.wait_until(|| control.has("pid"));
+    let id = control.read("pid").trim().to_owned();
     run.wait_until(|| {
         assert!(Path::new("/proc").join(&id).exists(), "ended before it was to publish");
         records(&dir) == RECORDS && is_idle(&id)
     });
-    desk.write("go", "");
+    control.write("go", "");
     run.wait_until(|| is_traced(&id));
     run.close_stdin();
     let ended = run.wait();
-    Disturbed::of(dir, &log, ended.stderr)
+    InjectedRun::of(dir, &log, ended.stderr)
 }
 
-impl Disturbed {
+impl InjectedRun {
     fn of(dir: WorkDir, log: &Path, stderr: String) -> Self {
         let text = fs::read_to_string(log).unwrap_or_else(|error| panic!("no log: {error}; {stderr}"));
         let log = Log::read(&text, &dir.root().canonicalize().unwrap());

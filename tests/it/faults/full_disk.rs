@@ -35,7 +35,7 @@ impl SmallDisk {
         ballast.set_len(length - 1024 * leave_kib as u64).unwrap();
     }
 
-    pub fn make_room(&self) {
+    pub fn free(&self) {
         fs::remove_file(self.ballast()).unwrap();
     }
 
@@ -45,7 +45,7 @@ impl SmallDisk {
 
     /// A work folder whose files lie on this disk.
     fn folder(&self, stage: &Stage) -> WorkDir {
-        stage.set_in(&self.at)
+        stage.folder_in(&self.at)
     }
 }
 
@@ -61,9 +61,9 @@ fn run(program: &str, args: &[&str], at: &Path) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Runs with so many KiB left, expects the exit code, makes room, and expects the end of a run that was
-/// never disturbed. Gives what was said and how often the API was asked.
-fn run_with_room_for(kib: usize, code: i32, end: End) -> Option<(String, usize)> {
+/// Runs with so many KiB left, expects the exit code, frees space, and expects the end of a run that was
+/// never disturbed. Returns standard error and the number of requests.
+fn run_with_free(kib: usize, code: i32, end: End) -> Option<(String, usize)> {
     let stage = Stage::new(Kind::Large);
     let disk = SmallDisk::mount(16 << 10)?;
     let dir = disk.folder(&stage);
@@ -73,34 +73,34 @@ fn run_with_room_for(kib: usize, code: i32, end: End) -> Option<(String, usize)>
     stage.check_left(&dir, end, &ended.stderr).unwrap();
     assert_eq!(dir.bytes("out.json"), before);
     assert!(ended.stderr.contains("the disk is full: make room"), "{}", ended.stderr);
-    let asked = stage.asked("full").len();
-    disk.make_room();
+    let requested = stage.requested("full").len();
+    disk.free();
     stage.check_again(&dir, "products.csv", "full").unwrap();
-    Some((ended.stderr, asked))
+    Some((ended.stderr, requested))
 }
 
 #[test]
 fn a_disk_that_is_full_at_the_start_is_found_before_the_first_request() {
-    if let Some((said, asked)) = run_with_room_for(0, 73, End::Refused) {
-        assert!(said.contains("cannot create out.json"), "{said}");
-        assert_eq!(asked, 0);
+    if let Some((stderr, requested)) = run_with_free(0, 73, End::Refused) {
+        assert!(stderr.contains("cannot create out.json"), "{stderr}");
+        assert_eq!(requested, 0);
     }
 }
 
 #[test]
-fn a_disk_that_fills_up_while_answers_come_keeps_what_is_there_and_goes_on_when_there_is_room() {
+fn a_disk_that_fills_up_during_the_run_keeps_the_journal_and_the_run_resumes_when_there_is_space() {
     // Twelve bodies of 100 kB do not fit.
-    if let Some((said, asked)) = run_with_room_for(500, 74, End::Failed) {
-        assert!(said.contains("cannot write out.json.journal"), "{said}");
-        assert!(asked > 0);
+    if let Some((stderr, requested)) = run_with_free(500, 74, End::Failed) {
+        assert!(stderr.contains("cannot write out.json.journal"), "{stderr}");
+        assert!(requested > 0);
     }
 }
 
 #[test]
-fn a_disk_that_has_room_for_the_journal_only_keeps_it_and_the_old_output() {
+fn a_disk_with_space_for_the_journal_only_keeps_it_and_the_old_output() {
     // The bodies fit once, and not twice.
-    if let Some((said, asked)) = run_with_room_for(1700, 74, End::Failed) {
-        assert!(said.contains("cannot write out.json:"), "{said}");
-        assert_eq!(asked, 12);
+    if let Some((stderr, requested)) = run_with_free(1700, 74, End::Failed) {
+        assert!(stderr.contains("cannot write out.json:"), "{stderr}");
+        assert_eq!(requested, 12);
     }
 }

@@ -29,7 +29,7 @@ pub enum Kind {
     Record,
     /// Bodies that take several writes.
     Large,
-    /// Bodies so large that the output is drafted while answers still come, one after the other.
+    /// Bodies so large that the output is drafted while answers still arrive, one after the other.
     Drafted,
     /// One answer after the other, long enough to be synced in between.
     Slow,
@@ -83,7 +83,7 @@ pub struct Stage {
     pub kind: Kind,
     server: ScriptedServer,
     before: WorkDir,
-    /// What stood there before.
+    /// The files before the run.
     pub old: Files,
     /// What an undisturbed run leaves.
     pub new: Files,
@@ -123,7 +123,7 @@ impl Stage {
                 fs::set_permissions(stage.before.path("out.json"), mode).unwrap();
             }
         }
-        let dir = stage.set();
+        let dir = stage.folder();
         stage.run(&dir, "products.csv", "2").finish().expect_code(stage.code);
         stage.new = Files::of(dir.root());
         stage.names = dir.names();
@@ -133,12 +133,12 @@ impl Stage {
     }
 
     /// A folder as it was before the run.
-    pub fn set(&self) -> WorkDir {
-        self.set_in(&std::env::temp_dir())
+    pub fn folder(&self) -> WorkDir {
+        self.folder_in(&std::env::temp_dir())
     }
 
     /// The same in another place.
-    pub fn set_in(&self, place: &Path) -> WorkDir {
+    pub fn folder_in(&self, place: &Path) -> WorkDir {
         let dir = WorkDir::new_in(place);
         for name in self.before.names() {
             fs::copy(self.before.path(&name), dir.path(&name)).unwrap();
@@ -147,7 +147,7 @@ impl Stage {
         dir
     }
 
-    /// The run; `case` tells its requests from those of others.
+    /// The run; `case` distinguishes its requests from those of others.
     pub fn run<'a>(&self, dir: &'a WorkDir, input: &str, case: &str) -> Run<'a> {
         let url = self.server.url("/{sku}");
         let mut args = vec![input, "-o", "out.json", "-u", &url, "--progress", "none"];
@@ -170,16 +170,16 @@ impl Stage {
         format!("{} {name}", self.cases.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The SKUs that were asked for in a case, once for each time.
-    pub fn asked(&self, case: &str) -> Vec<String> {
+    /// The SKUs that were requested in a case, once for each time.
+    pub fn requested(&self, case: &str) -> Vec<String> {
         let mut seen = self.server.requests();
         seen.retain(|seen| seen.header("X-Case") == Some(case));
         seen.iter().map(|seen| seen.sku.clone()).collect()
     }
 
     /// Checks what a disturbed run left.
-    pub fn check_left(&self, dir: &WorkDir, end: End, said: &str) -> Result<(), String> {
-        self.check_files(dir, end, said)?;
+    pub fn check_left(&self, dir: &WorkDir, end: End, stderr: &str) -> Result<(), String> {
+        self.check_files(dir, end, stderr)?;
         let temporary = |name: &String| Path::new(name).extension().is_some_and(|ending| ending == "tmp");
         if !matches!(end, End::Killed | End::KilledPublishing) && dir.names().iter().any(temporary) {
             return Err(format!("a temporary file stays: {:?}", dir.names()));
@@ -188,7 +188,7 @@ impl Stage {
     }
 
     /// The same where removing a temporary file failed: it stays for the next run to remove.
-    pub fn check_files(&self, dir: &WorkDir, end: End, said: &str) -> Result<(), String> {
+    pub fn check_files(&self, dir: &WorkDir, end: End, stderr: &str) -> Result<(), String> {
         let left = Files::of(dir.root());
         let is = |files: &Files| left.output == files.output && left.held == files.held;
         let (is_old, is_new) = (is(&self.old), is(&self.new));
@@ -203,7 +203,8 @@ impl Stage {
             return Err(format!("{end:?}, and it left {:?} and {left:?}", dir.names()));
         }
         let is_published = left.output != self.old.output;
-        if said.contains("nothing published") && is_published || said.contains("journal kept") && !has_journal
+        if stderr.contains("nothing published") && is_published
+            || stderr.contains("journal kept") && !has_journal
         {
             return Err(format!("{:?} belie what it says", dir.names()));
         }
@@ -227,7 +228,7 @@ impl Stage {
 
     /// Runs again, undisturbed, and checks that the end is that of a run that never was disturbed.
     pub fn check_again(&self, dir: &WorkDir, input: &str, case: &str) -> Result<(), String> {
-        // A run that comes after a whole one finds no change.
+        // A run after a complete one finds no change.
         let is_whole = Files::of(dir.root()) == self.new && !dir.has("out.json.journal");
         let journal = fs::read(dir.path("out.json.journal")).unwrap_or_default();
         let foreign = fs::read(self.before.path("out.json.journal")).is_ok_and(|before| before == journal);
@@ -247,10 +248,10 @@ impl Stage {
         if dir.names() != self.names {
             return Err(format!("the rerun left {:?}, not {:?}", dir.names(), self.names));
         }
-        let asked = self.asked(&case);
-        let once: BTreeSet<String> = asked.iter().cloned().collect();
-        if once.len() != asked.len() {
-            return Err(format!("asked twice in one run: {asked:?}"));
+        let requested = self.requested(&case);
+        let once: BTreeSet<String> = requested.iter().cloned().collect();
+        if once.len() != requested.len() {
+            return Err(format!("asked twice in one run: {requested:?}"));
         }
         match once.intersection(&safe).next() {
             Some(sku) => Err(format!("{sku} was safe in the journal, and was asked for again")),
@@ -311,8 +312,8 @@ fn untimed(text: &str) -> String {
     out
 }
 
-/// The SKUs whose answers stand whole in a journal. After a kill that is all of it: what the kernel has
-/// taken does not go with the process. So this asks for more than the synced part.
+/// The SKUs whose answers are complete in a journal. After a kill that is all of it: what the kernel has
+/// taken outlives the process. So this expects more than the synced part.
 fn kept(journal: &[u8]) -> Result<BTreeSet<String>, String> {
     let mut lines = journal.split_inclusive(|&byte| byte == b'\n');
     let header = lines.next().filter(|line| line.ends_with(b"\n"));

@@ -1,7 +1,7 @@
 //! Faults put into a real run by strace, and what its log says of them.
 //!
 //! strace counts calls thread by thread, so an injection "at the third write" strikes the first thread
-//! that comes to its third. A signal strikes before the call is done, an error in its place. (With
+//! that is at its third. A signal is sent before the call is done, an error is returned in its place. (With
 //! `--seccomp-bpf` a signal would be lost: there is no stop at the entry to deliver it at.)
 
 use std::collections::HashMap;
@@ -13,8 +13,7 @@ pub const CALLS: &str = "?write,?pwrite64,?writev,?pwritev,?copy_file_range,?sen
     ?rename,?renameat,?renameat2,?unlink,?unlinkat,?open,?openat,?creat,?ftruncate,?fallocate,?fchmod,\
     ?fchmodat,?chmod,?fchown,?fchownat,?chown,?link,?linkat,?symlink,?symlinkat,?mkdir,?mkdirat,?flock";
 
-/// Whether there is a strace. Without one the test is skipped, with a word; but not where `CI` says
-/// that nobody would read it.
+/// Whether there is a strace. Without one the test is skipped with a note, but fails in CI, where nobody reads notes.
 pub fn is_there() -> bool {
     let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     let there = quiet(Command::new("strace").arg("-V")).is_ok_and(|status| status.success());
@@ -152,9 +151,9 @@ impl Log {
     }
 
     /// The call that was struck.
-    pub fn struck(&self, injection: &Injection) -> Option<&Call> {
-        let struck = |call: &&Call| if injection.kills() { call.cut } else { call.failed };
-        self.calls.iter().rev().filter(|call| call.name == injection.call).find(struck)
+    pub fn injected(&self, injection: &Injection) -> Option<&Call> {
+        let injected = |call: &&Call| if injection.kills() { call.cut } else { call.failed };
+        self.calls.iter().rev().filter(|call| call.name == injection.call).find(injected)
     }
 
     /// How often the busiest thread made each call.
@@ -186,7 +185,7 @@ impl Log {
     }
 }
 
-/// The names of files in the work folder that stand in the arguments; temporary names lose their
+/// The names of files in the work folder that are in the arguments; temporary names lose their
 /// random part.
 fn about(name: &str, arguments: &str, root: &Path) -> Option<String> {
     let by_path = ["open", "rename", "unlink", "link", "chmod", "chown", "creat", "mkdir"];

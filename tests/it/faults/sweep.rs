@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::thread;
 
-use super::drive::{Disturbed, at_publish, whole};
+use super::drive::{InjectedRun, at_publish, whole};
 use super::stage::{End, Stage};
 use super::strace::{Call, Injection, Log};
 
@@ -21,13 +21,13 @@ pub enum Part {
     Publishing,
 }
 
-/// What a sweep came to.
+/// The result of a sweep.
 #[derive(Debug, Default)]
 pub struct Swept {
     /// Disturbed runs.
     pub runs: usize,
     /// The calls on files of the run that were struck.
-    pub struck: BTreeSet<String>,
+    pub injected: BTreeSet<String>,
     /// Runs whose fault struck something else, such as a pipe, or nothing.
     pub elsewhere: usize,
 }
@@ -45,7 +45,7 @@ fn sweep(stage: &Stage, part: Part, injections: Vec<Injection>) -> Swept {
                     let result = catch_unwind(AssertUnwindSafe(|| disturb(stage, part, &case, &injection)));
                     let mut results = results.lock().unwrap();
                     match result {
-                        Ok(Ok(Some(id))) => drop(results.0.struck.insert(id)),
+                        Ok(Ok(Some(id))) => drop(results.0.injected.insert(id)),
                         Ok(Ok(None)) => results.0.elsewhere += 1,
                         Ok(Err(why)) => results.1.push(format!("{case}: {why}")),
                         Err(_) => results.1.push(format!("{case}: see above")),
@@ -65,38 +65,38 @@ fn disturb(stage: &Stage, part: Part, case: &str, injection: &Injection) -> Resu
         Part::Whole => (whole(stage, case, Some(injection)), "products.csv"),
         Part::Publishing => (at_publish(stage, case, Some(injection)), "-"),
     };
-    let struck = run.log.struck(injection).filter(|call| call.about.is_some());
+    let injected = run.log.injected(injection).filter(|call| call.about.is_some());
     let checked =
         check(stage, part, (case, injection), &run).and_then(|()| stage.check_again(&run.dir, input, case));
     checked.map_err(|why| format!("{why}\n{}\n{}", run.stderr, run.text))?;
-    Ok(struck.map(Call::id))
+    Ok(injected.map(Call::id))
 }
 
 fn check(
     stage: &Stage,
     part: Part,
     (case, injection): (&str, &Injection),
-    run: &Disturbed,
+    run: &InjectedRun,
 ) -> Result<(), String> {
-    let struck = run.log.struck(injection);
-    if run.stderr.contains("panicked") && struck.is_none_or(|call| call.about.is_some()) {
+    let injected = run.log.injected(injection);
+    if run.stderr.contains("panicked") && injected.is_none_or(|call| call.about.is_some()) {
         return Err("it panicked".into());
     }
     let end = match run.log.code {
         None if injection.kills() && part == Part::Publishing => End::KilledPublishing,
         None if injection.kills() => End::Killed,
         Some(code) if code == stage.code => End::Published,
-        Some(73 | 74) if stage.asked(case).is_empty() => End::Refused,
+        Some(73 | 74) if stage.requested(case).is_empty() => End::Refused,
         Some(74) => End::Failed,
         // What an eventfd answers with EIO is no matter of files.
-        _ if struck.is_some_and(|call| call.about.is_none()) => End::Killed,
+        _ if injected.is_some_and(|call| call.about.is_none()) => End::Killed,
         code => return Err(format!("it ended with {code:?}")),
     };
     let again = run.log.synced_again();
     if !again.is_empty() {
         return Err(format!("synced again after a failed sync: {again:?}"));
     }
-    if struck.is_some_and(Call::left_a_temporary_file) {
+    if injected.is_some_and(Call::left_a_temporary_file) {
         return stage.check_files(&run.dir, end, &run.stderr);
     }
     stage.check_left(&run.dir, end, &run.stderr)
@@ -113,7 +113,7 @@ fn every_call(log: &Log, what: &'static str, of: impl Fn(&str) -> bool) -> Vec<I
     log.most().into_iter().filter(|(call, _)| of(call) && on_files.contains(call)).flat_map(each).collect()
 }
 
-/// An injection at each call on the journal: its own thread's too, which come later than others'.
+/// An injection at each call on the journal: its own thread's too, which are later than others'.
 fn every_call_on_the_journal(log: &Log, what: &'static str) -> Vec<Injection> {
     let on = "out.json.journal";
     let count = |name: &str| {
@@ -130,10 +130,10 @@ pub fn keeps_data(call: &str) -> bool {
     ["write", "copy_file_range", "sendfile", "sync", "rename"].iter().any(|part| call.contains(part))
 }
 
-/// Disturbs every call on a file of the run that `of` names. Whichever thread comes first to its n-th
+/// Disturbs every call on a file of the run that `of` names. Whichever thread is first at its n-th
 /// call is struck, so a call on a file may be missed in favour of one on a pipe: then once more.
 pub fn sweep_all(stage: &Stage, part: Part, what: &'static str, of: impl Fn(&str) -> bool) -> Swept {
-    let log = undisturbed(stage, part);
+    let log = without_fault(stage, part);
     let wanted: BTreeSet<String> =
         log.calls.iter().filter(|call| call.about.is_some() && of(&call.name)).map(Call::id).collect();
     let mut injections = every_call(&log, what, &of);
@@ -141,7 +141,7 @@ pub fn sweep_all(stage: &Stage, part: Part, what: &'static str, of: impl Fn(&str
     let mut swept = sweep(stage, part, injections);
     for _ in 0..RETRIES {
         let missed: BTreeSet<_> =
-            wanted.difference(&swept.struck).filter_map(|id| id.split(' ').next()).collect();
+            wanted.difference(&swept.injected).filter_map(|id| id.split(' ').next()).collect();
         // In a whole run the threads' pace decides what there is.
         if missed.is_empty() || part == Part::Whole {
             break;
@@ -149,14 +149,14 @@ pub fn sweep_all(stage: &Stage, part: Part, what: &'static str, of: impl Fn(&str
         let more = sweep(stage, part, every_call(&log, what, |call| missed.contains(call)));
         swept.runs += more.runs;
         swept.elsewhere += more.elsewhere;
-        swept.struck.extend(more.struck);
+        swept.injected.extend(more.injected);
     }
-    let missed: Vec<_> = wanted.difference(&swept.struck).collect();
+    let missed: Vec<_> = wanted.difference(&swept.injected).collect();
     println!(
         "{what}, {:?}, {part:?}: {} runs; struck {} calls on files, missed {missed:?}; {} runs struck none",
         stage.kind,
         swept.runs,
-        swept.struck.len(),
+        swept.injected.len(),
         swept.elsewhere
     );
     assert!(part == Part::Whole || missed.is_empty(), "never struck: {missed:?}");
@@ -164,7 +164,7 @@ pub fn sweep_all(stage: &Stage, part: Part, what: &'static str, of: impl Fn(&str
 }
 
 /// An undisturbed run's calls, of the part that is to be disturbed.
-pub fn undisturbed(stage: &Stage, part: Part) -> Log {
+pub fn without_fault(stage: &Stage, part: Part) -> Log {
     let run = match part {
         Part::Whole => whole(stage, "undisturbed", None),
         Part::Publishing => at_publish(stage, "undisturbed", None),

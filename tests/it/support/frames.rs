@@ -45,16 +45,16 @@ impl FrameServer {
     ) -> Self {
         let acceptor = identity.acceptor(Protocol::Http2 { streams: 1 });
         let (connections, requests) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let (come, asked) = (Arc::clone(&connections), Arc::clone(&requests));
+        let (opened, requested) = (Arc::clone(&connections), Arc::clone(&requests));
         let server = Server::listen(move |stream| {
             let (acceptor, talk) = (acceptor.clone(), talk.clone());
-            let (come, requests) = (Arc::clone(&come), Arc::clone(&asked));
+            let (opened, requests) = (Arc::clone(&opened), Arc::clone(&requested));
             async move {
                 let Ok(mut stream) = acceptor.accept(stream).await else { return };
                 let mut preface = [0; 24];
                 if stream.read_exact(&mut preface).await.is_ok() {
                     assert_eq!(&preface, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-                    let number = come.fetch_add(1, Ordering::Relaxed) + 1;
+                    let number = opened.fetch_add(1, Ordering::Relaxed) + 1;
                     // Nothing is the end of a client that left.
                     let _: Option<()> = talk(number, Frames { stream, requests }).await;
                 }
@@ -145,7 +145,7 @@ impl Frames {
         self.send(GOAWAY, 0, 0, &payload).await
     }
 
-    /// Answers all that is asked, to the end of the connection.
+    /// Answers all requests, to the end of the connection.
     pub async fn answer_all(&mut self) -> Option<()> {
         loop {
             let id = self.request().await?;

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 pub struct Seen {
     /// Its place among all requests, from 0.
     pub number: usize,
-    /// The connection it came on, from 0.
+    /// The connection it arrived on, from 0.
     pub connection: usize,
     /// Its place on that connection, from 0.
     pub on_connection: usize,
-    /// Requests in flight when it came, itself among them.
+    /// Requests in flight when it arrived, itself among them.
     pub in_flight: usize,
     /// How many requests for this SKU there were, itself among them.
     pub attempt: usize,
@@ -21,9 +21,9 @@ pub struct Seen {
     pub at: Instant,
     /// The method.
     pub method: String,
-    /// The target as it stood in the request line (or in `:path`).
+    /// The target as it was in the request line (or in `:path`).
     pub target: String,
-    /// The last segment of the target's path, decoded. It stands for the SKU, where that stands in
+    /// The last segment of the target's path, decoded. It is the SKU, where that is in
     /// the path.
     pub sku: String,
     /// Names as they were sent, and values, in order.
@@ -57,7 +57,7 @@ impl Seen {
         path_and_query(&self.target).1
     }
 
-    /// The decoded value of this name in the query, with `+` as it stands.
+    /// The decoded value of this name in the query, with `+` unchanged.
     pub fn query_value(&self, name: &str) -> Option<Vec<u8>> {
         let pairs = self.query()?.split('&').filter_map(|pair| pair.split_once('='));
         pairs
@@ -153,7 +153,7 @@ impl Log {
 }
 
 impl Book {
-    /// The most requests that came in any window of this length.
+    /// The most requests that arrived in any window of this length.
     pub(super) fn busiest(&self, window: Duration) -> usize {
         let (mut first, mut most) = (0, 0);
         for (n, seen) in self.seen.iter().enumerate() {
@@ -208,7 +208,7 @@ fn path_and_query(target: &str) -> (&str, Option<&str>) {
     target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)))
 }
 
-/// The bytes that a percent-encoded text stands for; a `%` without two digits stands for itself.
+/// The bytes of a percent-encoded text; a `%` without two digits is literal.
 pub fn percent_decode(text: &str) -> Vec<u8> {
     let digit =
         |byte: Option<&u8>| char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());

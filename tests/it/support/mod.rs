@@ -1,9 +1,9 @@
-//! What every integration test stands on: a folder, the program, and servers that do as told.
+//! What the integration tests share: a folder, the program, and scripted servers.
 //!
 //! - [`WorkDir`] is a folder of the test's own; [`Run`] runs the program in it, with nothing of the
 //!   caller's environment, and never longer than its limit.
 //! - [`ScriptedServer`] answers each request with a [`Reply`], which may be as wrong as bytes can
-//!   be, and remembers every byte it was sent and when. It stands on the server of `--demo`.
+//!   be, and remembers every byte it was sent and when. It is built on the server of `--demo`.
 //! - [`page`] runs the commands of a page of documentation.
 //! - [`tls`] gives it certificates, good and bad, and HTTP/2.
 //! - [`frames`] speaks HTTP/2 frame by frame, and [`raw`] gives the sockets themselves.
@@ -13,6 +13,7 @@
 
 pub mod encode;
 pub mod frames;
+mod http1_bytes;
 pub mod log;
 pub mod page;
 pub mod raw;
@@ -21,12 +22,11 @@ pub mod run;
 pub mod script;
 pub mod server;
 pub mod tls;
-mod wire;
 pub mod work_dir;
 
 pub use log::Seen;
 pub use reply::{Capacity, Reply};
 pub use run::{Ended, Run, closed_pipe, sealed_file};
 pub use script::Script;
-pub use server::{DeafPort, ScriptedServer, dead_port};
+pub use server::{FullListener, ScriptedServer, closed_port};
 pub use work_dir::WorkDir;

@@ -1,5 +1,5 @@
 //! A page of documentation whose commands are run: its blocks, and a folder in which a reader would type
-//! them. Word for word, but for addresses that no test may ask.
+//! them. Word for word, except addresses that no test may connect to.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub struct Block {
     pub language: &'static str,
     /// The other words there, which no reader sees.
     pub words: Vec<&'static str>,
-    /// What stands between the fences.
+    /// What is between the fences.
     pub text: &'static str,
 }
 
@@ -49,13 +49,13 @@ pub fn blocks(page: &'static str) -> Vec<Block> {
 }
 
 /// A folder with this build in its path, in which scripts are run, with words of the page replaced.
-pub struct Desk {
+pub struct PageFolder {
     /// The folder.
     pub dir: WorkDir,
     replaced: Vec<(String, String)>,
 }
 
-impl Desk {
+impl PageFolder {
     /// A folder with nothing but the program.
     pub fn new(replaced: &[(&str, &str)]) -> Self {
         let dir = WorkDir::new();

@@ -14,7 +14,7 @@ pub struct RawServer {
     log: Arc<Mutex<Log>>,
 }
 
-/// How often each SKU was asked for.
+/// How often each SKU was requested.
 type Log = HashMap<String, usize>;
 
 impl RawServer {
@@ -33,12 +33,14 @@ impl RawServer {
         Self { addr, log }
     }
 
-    /// Calls for each request, with its SKU and attempt, and goes on for as long as it is told to.
-    pub fn answering(answer: impl Fn(&mut Socket, &Asked) -> Option<()> + Send + Sync + 'static) -> Self {
+    /// Calls for each request, with its SKU and attempt, for as long as the function returns something.
+    pub fn answering(
+        answer: impl Fn(&mut Socket, &RawRequest) -> Option<()> + Send + Sync + 'static,
+    ) -> Self {
         Self::start(move |mut socket| {
             loop {
-                let asked = socket.request()?;
-                answer(&mut socket, &asked)?;
+                let request = socket.request()?;
+                answer(&mut socket, &request)?;
             }
         })
     }
@@ -63,8 +65,8 @@ impl RawServer {
     }
 }
 
-/// What was asked for.
-pub struct Asked {
+/// A request.
+pub struct RawRequest {
     pub sku: String,
     /// Which attempt at this SKU it is, from 1.
     pub attempt: usize,
@@ -78,8 +80,8 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Reads the head of the next request, and of its body what comes along.
-    pub fn head(&mut self) -> Option<Asked> {
+    /// Reads the head of the next request, and the part of its body that arrives with it.
+    pub fn head(&mut self) -> Option<RawRequest> {
         let end = loop {
             match memchr::memmem::find(&self.unread, b"\r\n\r\n") {
                 Some(at) => break at + 4,
@@ -92,14 +94,14 @@ impl Socket {
         let mut log = self.log.lock().unwrap();
         let attempt = log.entry(sku.clone()).or_default();
         *attempt += 1;
-        Some(Asked { attempt: *attempt, sku })
+        Some(RawRequest { attempt: *attempt, sku })
     }
 
     /// Reads a request without a body.
-    pub fn request(&mut self) -> Option<Asked> {
-        let asked = self.head()?;
+    pub fn request(&mut self) -> Option<RawRequest> {
+        let request = self.head()?;
         assert!(self.unread.is_empty(), "more than one request at a time");
-        Some(asked)
+        Some(request)
     }
 
     fn read(&mut self) -> Option<()> {
@@ -117,8 +119,8 @@ impl Socket {
     }
 
     /// A good answer, which follows from the SKU alone.
-    pub fn echo(&mut self, asked: &Asked) -> Option<()> {
-        self.say(whole(&asked.sku))
+    pub fn echo(&mut self, request: &RawRequest) -> Option<()> {
+        self.say(whole(&request.sku))
     }
 
     /// Says no more, but goes on reading.

@@ -1,4 +1,4 @@
-//! What a scripted server does with a request: a good answer, unless told otherwise.
+//! What a scripted server does with a request: a good answer, by default.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ impl Reply {
     }
 
     /// 200 with `{"sku":…,"n":…}`, which follows from the SKU alone: an answer that was given to
-    /// another is seen, and the same one comes at every attempt.
+    /// another is seen, and the same one is sent at every attempt.
     pub fn echo(seen: &Seen) -> Self {
         Self::json(echo_body(&seen.sku))
     }

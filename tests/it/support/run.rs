@@ -17,8 +17,8 @@ use super::WorkDir;
 /// A run that takes longer hangs: it is killed and the test fails.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// How often a waiting test looks.
-const LOOK: Duration = Duration::from_millis(2);
+/// How often a waiting test polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// A run to be started in a [`WorkDir`], with an empty environment but for `PATH` and `HOME` (which
 /// is the folder).
@@ -62,7 +62,7 @@ impl<'a> Run<'a> {
         self
     }
 
-    /// What stands on standard input (otherwise nothing does).
+    /// What is written to standard input (nothing by default).
     pub fn stdin(mut self, content: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(content.into());
         self
@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
 
 /// What gives a program the default actions of the signals that stop it, where the tests themselves were
 /// started with one of them ignored (`nohup cargo test`, a background job of a plain shell): that is
-/// inherited, and the program keeps to it. Elsewhere nothing stands in between.
+/// inherited, and the program keeps to it. Elsewhere the program is started directly.
 fn default_signals() -> Vec<OsString> {
     // SIGHUP, SIGINT and SIGTERM: bit n - 1 is signal n.
     const STOPPING: u64 = 1 | 1 << 1 | 1 << 14;
@@ -164,7 +164,7 @@ pub fn closed_pipe() -> Stdio {
     writer.into()
 }
 
-/// A standard output that looks like any file and refuses every write.
+/// A standard output that is a regular file and refuses every write.
 pub fn sealed_file() -> Stdio {
     let file = memfd_create("sealed", MemfdFlags::ALLOW_SEALING).unwrap();
     fcntl_add_seals(&file, SealFlags::WRITE).unwrap();
@@ -219,18 +219,18 @@ impl Ongoing {
         self.stdin = None;
     }
 
-    /// Waits until this stands on standard error. Panics if the run ends or its limit passes first.
+    /// Waits until this is on standard error. Panics if the run ends or its limit passes first.
     #[track_caller]
     pub fn wait_for_stderr(&mut self, text: &str) {
         loop {
-            let over = self.look();
+            let over = self.poll();
             if over {
                 self.stderr.read_to_the_end();
             }
             if self.stderr.so_far().contains(text) {
                 return;
             }
-            assert!(!over, "ended without {text:?}: {}", self.story());
+            assert!(!over, "ended without {text:?}: {}", self.state());
         }
     }
 
@@ -239,8 +239,8 @@ impl Ongoing {
     #[track_caller]
     pub fn wait_until(&mut self, mut holds: impl FnMut() -> bool) {
         while !holds() {
-            let over = self.look();
-            assert!(!over, "ended too early: {}", self.story());
+            let over = self.poll();
+            assert!(!over, "ended too early: {}", self.state());
         }
     }
 
@@ -248,7 +248,7 @@ impl Ongoing {
     #[track_caller]
     pub fn wait(mut self) -> Ended {
         self.close_stdin();
-        while !self.look() {}
+        while !self.poll() {}
         let status = self.child.wait().unwrap();
         Ended {
             code: status.code(),
@@ -262,20 +262,20 @@ impl Ongoing {
 
     /// Looks whether it has ended; if not, takes note of its memory and sleeps a little.
     #[track_caller]
-    fn look(&mut self) -> bool {
+    fn poll(&mut self) -> bool {
         self.peak_memory = self.peak_memory.max(peak_memory(self.child.id()).unwrap_or(0));
         if self.child.try_wait().unwrap().is_some() {
             return true;
         }
         if self.started.elapsed() > self.limit {
             self.child.kill().unwrap();
-            panic!("killed after {:?}: {}", self.limit, self.story());
+            panic!("killed after {:?}: {}", self.limit, self.state());
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
         false
     }
 
-    fn story(&self) -> String {
+    fn state(&self) -> String {
         format!("{:?}\nstdout:\n{}\nstderr:\n{}", self.words, self.stdout.so_far(), self.stderr.so_far())
     }
 }
@@ -315,7 +315,7 @@ impl Ended {
 
     /// Standard error behind its first line, which says when the run was, what it read and what it wrote.
     #[track_caller]
-    pub fn said(&self) -> &str {
+    pub fn stderr_after_header(&self) -> &str {
         let (first, rest) = self.stderr.split_once('\n').unwrap_or((&self.stderr, ""));
         let program = concat!("skufetch ", env!("CARGO_PKG_VERSION"));
         let date = first.split_once(' ').filter(|(_, rest)| rest.starts_with(program)).map(|(date, _)| date);
@@ -345,7 +345,7 @@ fn peak_memory(id: u32) -> Option<u64> {
     Some(1024 * line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?)
 }
 
-/// What comes out of a pipe, read by a thread so that the writer never waits.
+/// The output of a pipe, read by a thread so that the writer never waits.
 #[derive(Default)]
 struct Capture {
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -371,7 +371,7 @@ impl Capture {
         String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
     }
 
-    /// The last words may still stand in the pipe of a program that has ended.
+    /// The last bytes may still be in the pipe of a program that has ended.
     fn read_to_the_end(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();

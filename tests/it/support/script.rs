@@ -1,4 +1,4 @@
-//! Which reply comes when: by SKU and attempt, or by the number of the request.
+//! Which reply is sent when: by SKU and attempt, or by the number of the request.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ impl Script {
         self
     }
 
-    /// The replies to the first requests of all, whatever they ask for.
+    /// The replies to the first requests of all, whatever their target.
     pub fn first(mut self, replies: impl IntoIterator<Item = Reply>) -> Self {
         self.first.extend(replies);
         self

@@ -9,7 +9,7 @@ use skufetch::testing::demo::Server;
 
 use super::log::{Log, Seen};
 use super::tls::{Identity, Protocol};
-use super::{Reply, Script, tls, wire};
+use super::{Reply, Script, http1_bytes, tls};
 
 /// A test that waits longer for a request hangs.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ impl ScriptedServer {
         let book = Arc::clone(&log);
         let server = Server::listen_at(at, move |stream| {
             let handler = Arc::clone(&handler);
-            wire::converse(stream, Arc::clone(&log), move |seen| handler(seen))
+            http1_bytes::converse(stream, Arc::clone(&log), move |seen| handler(seen))
         });
         Self { server: server.unwrap(), scheme: "http", log: book }
     }
@@ -75,12 +75,12 @@ impl ScriptedServer {
         format!("{}://{}{path}", self.scheme, self.addr())
     }
 
-    /// All requests so far, as they came.
+    /// All requests so far, as they arrived.
     pub fn requests(&self) -> Vec<Arc<Seen>> {
         self.log.book().seen.clone()
     }
 
-    /// How many requests came so far.
+    /// How many requests arrived so far.
     pub fn count(&self) -> usize {
         self.log.book().seen.len()
     }
@@ -92,14 +92,14 @@ impl ScriptedServer {
         seen
     }
 
-    /// The requests that came after the first instant and before the second.
+    /// The requests that arrived after the first instant and before the second.
     pub fn requests_between(&self, from: Instant, to: Instant) -> Vec<Arc<Seen>> {
         let mut seen = self.requests();
         seen.retain(|seen| seen.at > from && seen.at < to);
         seen
     }
 
-    /// The most requests that came in any window of this length.
+    /// The most requests that arrived in any window of this length.
     pub fn busiest(&self, window: Duration) -> usize {
         self.log.book().busiest(window)
     }
@@ -126,12 +126,12 @@ impl ScriptedServer {
         self.log.book().turned_away
     }
 
-    /// TLS handshakes that came to nothing, such as those of clients that refuse the certificate.
+    /// TLS handshakes that failed, such as those of clients that refuse the certificate.
     pub fn failed_handshakes(&self) -> usize {
         self.log.book().failed_handshakes
     }
 
-    /// How many connections came so far (over TLS: whose handshake was done).
+    /// How many connections were opened so far (over TLS: whose handshake was done).
     pub fn connections(&self) -> usize {
         self.log.book().connections
     }
@@ -146,13 +146,13 @@ impl ScriptedServer {
         self.log.book().most_open
     }
 
-    /// All bytes that came (over TLS: deciphered; over HTTP/2: none) and belong to no request that
+    /// All bytes received (over TLS: deciphered; over HTTP/2: none) and belong to no request that
     /// was understood and answered. With the heads and bodies of the requests they are all bytes.
     pub fn stray(&self) -> Vec<u8> {
         self.log.book().stray.clone()
     }
 
-    /// Waits until so many requests have come.
+    /// Waits until so many requests have arrived.
     #[track_caller]
     pub fn wait_for(&self, requests: usize) {
         self.wait_until(|server| server.count() >= requests);
@@ -169,21 +169,21 @@ impl ScriptedServer {
     }
 }
 
-/// An address at which nobody listens: connections to it are refused.
-pub fn dead_port() -> SocketAddr {
+/// An address without a listener: connections to it are refused.
+pub fn closed_port() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
-/// An address at which somebody listens and never accepts: connections to it are neither made nor
+/// The address of a listener that never accepts: connections to it are neither made nor
 /// refused, until the client's own time is up.
-pub struct DeafPort {
+pub struct FullListener {
     addr: SocketAddr,
     _listener: tokio::net::TcpListener,
     _runtime: tokio::runtime::Runtime,
     _waiting: Vec<TcpStream>,
 }
 
-impl DeafPort {
+impl FullListener {
     /// Listens, and fills its own queue.
     pub fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

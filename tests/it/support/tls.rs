@@ -20,7 +20,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::log::{Log, Parts, Seen};
 use super::reply::Kind;
-use super::{Reply, wire};
+use super::{Reply, http1_bytes};
 
 /// The names that a good certificate has: those of [`ScriptedServer::url`](super::ScriptedServer::url)
 /// and its relatives.
@@ -43,15 +43,15 @@ pub struct Identity {
 pub enum Protocol {
     /// HTTP/1.1, with all that a [`Reply`] can do.
     Http1,
-    /// HTTP/2 and nothing else, with so many streams a connection. Of a [`Reply`] it knows status,
+    /// HTTP/2 and nothing else, with so many streams a connection. Of a [`Reply`] it supports status,
     /// headers, body, `wait` and `through`, silence, and hanging up (a stream reset).
     Http2 { streams: u32 },
-    /// HTTP/2 preferred, HTTP/1.1 if the client asks for that alone.
+    /// HTTP/2 preferred, HTTP/1.1 if the client offers that alone.
     Either { streams: u32 },
 }
 
 impl Authority {
-    /// A new one, which nobody trusts until told.
+    /// A new one, which no client trusts by default.
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -142,7 +142,7 @@ pub(super) async fn converse(
         {
             converse_http2(stream, log, streams, handler).await;
         }
-        _ => wire::converse(stream, log, handler).await,
+        _ => http1_bytes::converse(stream, log, handler).await,
     }
 }
 
@@ -182,7 +182,7 @@ async fn answer(
     };
     let (seen, in_flight) = log.arrive(parts, at);
     let reply = handler(&seen);
-    wire::work(&reply).await;
+    http1_bytes::work(&reply).await;
     match reply.kind {
         Kind::Silence => std::future::pending().await,
         Kind::Refused => return Err(h2::Error::from(h2::Reason::REFUSED_STREAM).into()),

@@ -71,7 +71,7 @@ impl WorkDir {
         names
     }
 
-    /// The files in which these bytes stand, such as a secret that should stand in none.
+    /// The files that hold these bytes, such as a secret that should be in none.
     pub fn holding(&self, needle: &str) -> Vec<String> {
         let mut names = self.names();
         names.retain(|name| {

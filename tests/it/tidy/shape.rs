@@ -61,7 +61,7 @@ fn width(of: &Type) -> usize {
     }
 }
 
-/// Type names that stand in more than one place.
+/// Type names that are defined in more than one place.
 pub fn repeated_types(sources: &[Source]) -> Vec<String> {
     let mut places: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for source in sources {

@@ -7,14 +7,14 @@ use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{Attribute, File, Item, Meta};
 
-/// Begins the tests of a file; they stand at its end.
+/// Begins the tests of a file, which are at its end.
 const TEST_MODULE: &str = "#[cfg(test)]\nmod tests {";
 
 /// A file below `src`, without its tests.
 pub struct Source {
     /// Its path below `src`, such as `limit/gate.rs`.
     pub name: String,
-    /// The text as it stands, tests included.
+    /// The whole text, tests included.
     pub text: String,
     /// What was parsed, with the tests taken out.
     pub code: File,

@@ -9,12 +9,12 @@ fn select(filter: &str, json: &str) -> Result<String, SelectError> {
     let select = Select::compile(filter)?;
     let mut out = b"before".to_vec();
     let result = select.apply(json.as_bytes(), &mut out);
-    let kept = String::from_utf8(out.split_off(6)).unwrap();
-    assert!(result.is_ok() || kept.is_empty(), "an error leaves nothing behind");
-    result.map(|()| kept)
+    let selected = String::from_utf8(out.split_off(6)).unwrap();
+    assert!(result.is_ok() || selected.is_empty(), "an error leaves nothing behind");
+    result.map(|()| selected)
 }
 
-fn kept(filter: &str, json: &str) -> String {
+fn selected(filter: &str, json: &str) -> String {
     select(filter, json).unwrap_or_else(|error| panic!("{filter}: {error}"))
 }
 
@@ -23,32 +23,35 @@ fn untouched_numbers_keep_their_digits() {
     let numbers =
         "[9007199254740993,1.10,1e400,-0,-0.0,1E5,0.1e-7,123456789012345678901234567890,1.000,0,-1]";
     let body = format!(r#"{{"a":{numbers}}}"#);
-    assert_eq!(kept(".a", &body), numbers);
-    assert_eq!(kept("{b: .a}", &body), format!(r#"{{"b":{numbers}}}"#));
-    assert_eq!(kept(".a | map(.)", &body), numbers);
-    assert_eq!(kept(".a | tojson | fromjson", &body), numbers);
+    assert_eq!(selected(".a", &body), numbers);
+    assert_eq!(selected("{b: .a}", &body), format!(r#"{{"b":{numbers}}}"#));
+    assert_eq!(selected(".a | map(.)", &body), numbers);
+    assert_eq!(selected(".a | tojson | fromjson", &body), numbers);
     let long = "7".repeat(1_000_000);
-    assert_eq!(kept(".[0]", &format!("[{long}]")), long);
+    assert_eq!(selected(".[0]", &format!("[{long}]")), long);
 }
 
 #[test]
 fn objects_keep_the_order_of_their_names() {
     let body = r#"{"z":1,"a":{"y":2,"b":3,"x":4},"m":[1,2,3,4],"c":null}"#;
-    assert_eq!(kept(".|.", body), body);
-    assert_eq!(kept("del(.z)", body), r#"{"a":{"y":2,"b":3,"x":4},"m":[1,2,3,4],"c":null}"#);
-    assert_eq!(kept("del(.a.y, .m[0, 2], .m[-1])", body), r#"{"z":1,"a":{"b":3,"x":4},"m":[2],"c":null}"#);
-    assert_eq!(kept("del(.a[])", body), r#"{"z":1,"a":{},"m":[1,2,3,4],"c":null}"#);
-    assert_eq!(kept("del(.m[1:3]) | .m", body), "[1,4]");
-    assert_eq!(kept("del(.nothing, .c.d, .a.q.r)", body), body, "what is not there is not made");
-    assert_eq!(kept("del(.. | .b?) | .a", body), r#"{"y":2,"x":4}"#);
-    assert_eq!(kept("delpaths([[\"z\"],[\"a\"]]) | keys_unsorted", body), r#"["m","c"]"#);
+    assert_eq!(selected(".|.", body), body);
+    assert_eq!(selected("del(.z)", body), r#"{"a":{"y":2,"b":3,"x":4},"m":[1,2,3,4],"c":null}"#);
     assert_eq!(
-        kept(".a.b |= . + 1 | .z = 9", body),
+        selected("del(.a.y, .m[0, 2], .m[-1])", body),
+        r#"{"z":1,"a":{"b":3,"x":4},"m":[2],"c":null}"#
+    );
+    assert_eq!(selected("del(.a[])", body), r#"{"z":1,"a":{},"m":[1,2,3,4],"c":null}"#);
+    assert_eq!(selected("del(.m[1:3]) | .m", body), "[1,4]");
+    assert_eq!(selected("del(.nothing, .c.d, .a.q.r)", body), body, "what is not there is not made");
+    assert_eq!(selected("del(.. | .b?) | .a", body), r#"{"y":2,"x":4}"#);
+    assert_eq!(selected("delpaths([[\"z\"],[\"a\"]]) | keys_unsorted", body), r#"["m","c"]"#);
+    assert_eq!(
+        selected(".a.b |= . + 1 | .z = 9", body),
         r#"{"z":9,"a":{"y":2,"b":4,"x":4},"m":[1,2,3,4],"c":null}"#
     );
-    assert_eq!(kept("with_entries(select(.key != \"a\")) | keys_unsorted", body), r#"["z","m","c"]"#);
-    assert_eq!(kept(".", r#"{"a":1,"a":2}"#), r#"{"a":1,"a":2}"#);
-    assert_eq!(kept(".|.", r#"{"a":1,"b":0,"a":2}"#), r#"{"a":2,"b":0}"#);
+    assert_eq!(selected("with_entries(select(.key != \"a\")) | keys_unsorted", body), r#"["z","m","c"]"#);
+    assert_eq!(selected(".", r#"{"a":1,"a":2}"#), r#"{"a":1,"a":2}"#);
+    assert_eq!(selected(".|.", r#"{"a":1,"b":0,"a":2}"#), r#"{"a":2,"b":0}"#);
 }
 
 #[test]
@@ -83,7 +86,7 @@ fn common_filters_give_what_jq_gives() {
     ];
     for (filter, expected) in table {
         match select(filter, body) {
-            Ok(kept) => assert_eq!(kept, expected, "{filter}"),
+            Ok(selected) => assert_eq!(selected, expected, "{filter}"),
             Err(error) => {
                 assert!(expected == "several" && error == SelectError::SeveralValues, "{filter}: {error}");
             }
@@ -94,11 +97,11 @@ fn common_filters_give_what_jq_gives() {
 #[test]
 fn text_is_written_as_plainly_as_json_allows() {
     assert_eq!(
-        kept(".a", r#"{"a":"\u00e9\ud83d\ude00\/\n\u0000\u001b\u007f"}"#),
+        selected(".a", r#"{"a":"\u00e9\ud83d\ude00\/\n\u0000\u001b\u007f"}"#),
         "\"é😀/\\n\\u0000\\u001b\u{7f}\""
     );
-    assert_eq!(kept(".[\"\\u00e9\"]", r#"{"\u00e9":1}"#), "1");
-    assert_eq!(kept(".a", "{\"a\":\"\\\\\\\"\u{2028}\"}"), "\"\\\\\\\"\u{2028}\"");
+    assert_eq!(selected(".[\"\\u00e9\"]", r#"{"\u00e9":1}"#), "1");
+    assert_eq!(selected(".a", "{\"a\":\"\\\\\\\"\u{2028}\"}"), "\"\\\\\\\"\u{2028}\"");
 }
 
 #[test]
@@ -131,14 +134,14 @@ fn what_a_server_wrote_reaches_no_terminal_through_an_error() {
 #[test]
 fn values_that_json_cannot_hold_fail() {
     let nested = "[".repeat(100) + &"]".repeat(100);
-    assert_eq!(kept(".|.", &nested), nested);
+    assert_eq!(selected(".|.", &nested), nested);
     for filter in ["nan", "infinite", "-infinite", "1/0", "{(1): 2}", "[-255] | implode", "[256] | tobytes"] {
         assert!(select(filter, "1").is_err(), "{filter}");
     }
     for filter in ["\"a\" | tobytes", "reduce range(101) as $_ (1; [.])", "[-255] | implode", "[nan]"] {
         assert!(matches!(select(filter, "1"), Err(SelectError::NotJson(_))), "{filter}");
     }
-    assert_eq!(kept("reduce range(100) as $_ (1; [.]) | length", "1"), "1");
+    assert_eq!(selected("reduce range(100) as $_ (1; [.]) | length", "1"), "1");
 }
 
 #[test]
@@ -147,7 +150,7 @@ fn hostile_text_inside_a_body_costs_one_value_and_not_the_run() {
     assert!(matches!(select("fromjson", &deep), Err(SelectError::Failed(_))));
     let long = serde_json::to_string(&"9".repeat(2_000_000)).unwrap();
     assert!(matches!(select("tonumber", &long), Err(SelectError::Failed(_))));
-    assert_eq!(kept("fromjson | .a", r#""{\"a\": 1.10}""#), "1.10");
+    assert_eq!(selected("fromjson | .a", r#""{\"a\": 1.10}""#), "1.10");
     for text in ["", "1 2", "NaN", "{a:1}", "[1,]", "b\"x\"", "\\ud800"] {
         let body = serde_json::to_string(text).unwrap();
         assert!(select("fromjson", &body).is_err(), "{text}");
@@ -189,7 +192,7 @@ fn a_filter_sees_no_environment_no_files_and_no_other_input() {
 }
 
 #[test]
-fn a_filter_that_cannot_be_compiled_is_told_with_its_place() {
+fn a_filter_that_cannot_be_compiled_is_refused_with_its_place() {
     let table = [
         (".a |", "the jq filter cannot be read: expected term, at its end"),
         (".é | ] ", "the jq filter cannot be read: expected a token, at character 2"),
@@ -234,9 +237,9 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
 
 proptest! {
     #[test]
-    fn what_goes_through_a_filter_unchanged_keeps_its_bytes(value in any_json()) {
+    fn what_a_filter_passes_unchanged_keeps_its_bytes(value in any_json()) {
         let json = value.to_string();
-        let through = kept(".a | .", &format!(r#"{{"a":{json}}}"#));
+        let through = selected(".a | .", &format!(r#"{{"a":{json}}}"#));
         prop_assert_eq!(&through, &json);
     }
 
@@ -248,10 +251,10 @@ proptest! {
             "tostring | explode | implode", "(numbers | . * 1e300) // 1", "[.. | numbers | sqrt]", "ascii_downcase?",
         ]),
     ) {
-        if let Ok(kept) = select(filter, &value.to_string()) {
+        if let Ok(selected) = select(filter, &value.to_string()) {
             let mut out = Vec::new();
-            prop_assert_eq!(compact(kept.as_bytes(), &mut out), Ok(()));
-            prop_assert_eq!(out, kept.into_bytes());
+            prop_assert_eq!(compact(selected.as_bytes(), &mut out), Ok(()));
+            prop_assert_eq!(out, selected.into_bytes());
         }
     }
 

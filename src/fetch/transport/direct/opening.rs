@@ -1,6 +1,7 @@
 //! A request that finds no connection: it opens one, waits for one where the server serves no more, or moves to
 //! another where its own is silent or refused.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -39,12 +40,24 @@ impl<C: Connect> DirectClient<C> {
         is_new_wanted: bool,
     ) -> Result<Exchange<'_, C::Io>, SendError> {
         match self.open(is_new_wanted).await? {
-            Slot::Http2(permit) => Exchange::over_http2(permit, self.http2_request(request)?).await,
-            Slot::Http1(connection) if connection.is_new() => self.send_first(connection, request).await,
-            Slot::Http1(connection) => {
-                Exchange::over_http1(connection, self.http1_request(request)?, &self.http1).await
+            Slot::Http2(mut permit) => {
+                let head = pin!(permit.send(self.http2_request(request)?));
+                let answer = permit.receive_head(head).await?;
+                Ok(Exchange::over_http2(answer, permit))
             }
+            Slot::Http1(connection) if connection.is_new() => self.send_first(connection, request).await,
+            Slot::Http1(connection) => self.send_over_http1(connection, request).await,
         }
+    }
+
+    async fn send_over_http1(
+        &self,
+        mut connection: Box<Http1Connection<C::Io>>,
+        request: &Request,
+    ) -> Result<Exchange<'_, C::Io>, SendError> {
+        let head = pin!(connection.send(self.http1_request(request)?));
+        let answer = connection.receive_head(head).await?;
+        Ok(Exchange::over_http1(answer, connection, &self.http1))
     }
 
     async fn open(&self, is_new_wanted: bool) -> Result<Slot<C::Io>, SendError> {
@@ -97,7 +110,7 @@ impl<C: Connect> DirectClient<C> {
         let begun = connection.begun();
         tokio::select! {
             biased;
-            sent = Exchange::over_http1(connection, self.http1_request(request)?, &self.http1) => {
+            sent = self.send_over_http1(connection, request) => {
                 sent.map_err(|error| match error.resend {
                     Resend::NewClosed if may_move => self.beside_others(error, Resend::Refused),
                     Resend::NewClosed => {

@@ -144,7 +144,7 @@ async fn an_attempt_on_a_new_connection_that_ends_early_is_never_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kept_connection_that_ends_without_any_byte_of_an_answer_gives_a_free_resend() {
+async fn a_reused_connection_that_ends_without_any_byte_of_an_answer_gives_a_free_resend() {
     let table: &[(&str, &[Step], Outcome)] = &[
         ("closes after the request", &[Request, Answer, Request], FREE_RESEND),
         ("resets after the request", &[Request, Answer, Request, Reset], FREE_RESEND),

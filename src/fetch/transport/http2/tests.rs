@@ -342,7 +342,7 @@ async fn no_more_connections_are_opened_than_requests_are_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn once_http2_is_known_one_request_at_a_time_opens_a_connection() {
+async fn once_the_server_speaks_http2_one_request_at_a_time_opens_a_connection() {
     for (allowed, requests, connections) in [(100, 25, 1), (10, 25, 3), (1, 4, 4), (1000, MAX_STREAMS + 1, 2)]
     {
         let client = client(move |_, frames| bounded(frames, allowed));
@@ -478,8 +478,8 @@ async fn a_slow_stream_does_not_end_a_connection_on_which_others_are_answered() 
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_before_the_whole_request_was_sent_counts_and_the_connection_stays() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&requests);
     let client = client(move |_, mut frames| {
         let count = Arc::clone(&count);
         async move {
@@ -495,5 +495,5 @@ async fn an_answer_before_the_whole_request_was_sent_counts_and_the_connection_s
     for _ in 0..3 {
         assert_eq!(outcome(client.post(100 << 10).await), ok());
     }
-    assert_eq!((client.opened(), asked.load(Ordering::Relaxed)), (1, 3));
+    assert_eq!((client.opened(), requests.load(Ordering::Relaxed)), (1, 3));
 }

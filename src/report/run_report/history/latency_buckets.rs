@@ -99,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_latency_comes_back_within_a_sixteenth_of_it(micros in 1u64..3_600_000_000) {
+        fn a_latency_is_reproduced_within_a_sixteenth(micros in 1u64..3_600_000_000) {
             let mut coarse = LatencyBuckets::default();
             coarse.record(micros);
             let back = coarse.quantile(0.5).unwrap().as_micros() as f64;

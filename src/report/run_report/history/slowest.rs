@@ -19,7 +19,7 @@ pub(crate) struct SlowAnswer {
     pub(crate) line: u64,
     /// The answer's status.
     pub(crate) status: u16,
-    /// When it came, to a twentieth of a second, from the beginning of the run.
+    /// When it arrived, to a twentieth of a second, from the beginning of the run.
     pub(crate) at: Duration,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct TimedAnswer {
     pub(crate) line: u64,
     /// The answer's status.
     pub(crate) status: u16,
-    /// When it came, from the beginning of the run.
+    /// When it arrived, from the beginning of the run.
     pub(crate) at: Duration,
 }
 

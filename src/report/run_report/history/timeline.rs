@@ -1,5 +1,5 @@
 //! What happened when, in bounded memory: a fixed number of slices of time, which double in length when
-//! there is no room for one more.
+//! the list is full.
 //!
 //! A slice ends at the first tick after its time, and begins where the one before it ended: what is counted
 //! between two ticks lies between these two, so that a rate is right although no event is dated by a clock
@@ -134,7 +134,7 @@ impl Timeline {
         &mut self.slices[last]
     }
 
-    /// Takes note of how the run stands, and ends the slice if its time is over.
+    /// Samples the engine, and ends the slice if its time is over.
     pub(crate) fn sample(&mut self, status: &EngineStatus) {
         let now = status.elapsed.max(self.sampled_at);
         let span = now.saturating_sub(self.sampled_at);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_before_the_first_look_is_a_slice_and_a_run_without_a_look_has_none() {
+    fn the_time_before_the_first_sample_is_a_slice_and_a_run_without_samples_has_none() {
         let mut timeline = Timeline::default();
         assert!(timeline.slices().is_empty());
         timeline.sample(&status(Duration::from_secs(5)));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn paused_time_is_that_between_looks_that_saw_a_pause() {
+    fn paused_time_is_that_between_samples_taken_in_a_pause() {
         let mut timeline = Timeline::default();
         for sample in 1..=10u32 {
             let elapsed = Duration::from_millis(50) * sample;
@@ -241,7 +241,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn looks_at_any_times_keep_the_slices_in_order(steps in proptest::collection::vec(0u64..10_000, 0..600)) {
+        fn samples_at_any_times_leave_the_slices_in_order(steps in proptest::collection::vec(0u64..10_000, 0..600)) {
             let mut timeline = Timeline::default();
             let mut at = Duration::ZERO;
             for step in &steps {

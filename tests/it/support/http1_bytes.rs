@@ -22,17 +22,17 @@ const LARGEST_REQUEST: usize = 16 << 20;
 const PIECE: usize = 64 << 10;
 
 /// A connection that can also be reset.
-pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {
+pub(super) trait ResettableStream: AsyncRead + AsyncWrite + Unpin {
     fn tcp(&self) -> &TcpStream;
 }
 
-impl Wire for TcpStream {
+impl ResettableStream for TcpStream {
     fn tcp(&self) -> &TcpStream {
         self
     }
 }
 
-impl Wire for TlsStream<TcpStream> {
+impl ResettableStream for TlsStream<TcpStream> {
     fn tcp(&self) -> &TcpStream {
         self.get_ref().0
     }
@@ -45,8 +45,12 @@ struct Line<W> {
     unread: Vec<u8>,
 }
 
-/// Serves one connection to its end. The log gets every byte that came.
-pub(super) async fn converse<W: Wire>(stream: W, log: Arc<Log>, handler: impl Fn(&Seen) -> Reply) {
+/// Serves one connection to its end. The log gets every byte received.
+pub(super) async fn converse<W: ResettableStream>(
+    stream: W,
+    log: Arc<Log>,
+    handler: impl Fn(&Seen) -> Reply,
+) {
     let connection = log.connect();
     let (reader, writer) = split(stream);
     let mut line = Line { reader, writer, unread: Vec::new() };
@@ -100,7 +104,7 @@ pub(super) async fn converse<W: Wire>(stream: W, log: Arc<Log>, handler: impl Fn
 }
 
 /// Ends when the client closes its side or the connection breaks; what it sends meanwhile is kept.
-async fn left<W: Wire>(reader: &mut ReadHalf<W>, unread: &mut Vec<u8>) {
+async fn left<W: ResettableStream>(reader: &mut ReadHalf<W>, unread: &mut Vec<u8>) {
     while unread.len() < LARGEST_REQUEST {
         match reader.read_buf(unread).await {
             Ok(1..) => {}
@@ -109,13 +113,13 @@ async fn left<W: Wire>(reader: &mut ReadHalf<W>, unread: &mut Vec<u8>) {
     }
 }
 
-impl<W: Wire> Line<W> {
+impl<W: ResettableStream> Line<W> {
     /// Reads some more; false at the end.
     async fn fill(&mut self) -> bool {
         self.unread.len() < LARGEST_REQUEST && matches!(self.reader.read_buf(&mut self.unread).await, Ok(1..))
     }
 
-    /// Reads one request; `None` where none comes, or none that is understood.
+    /// Reads one request; `None` where none arrives, or none that can be parsed.
     async fn request(&mut self) -> Option<Parts> {
         let end = loop {
             if let Some(at) = memchr::memmem::find(&self.unread, b"\r\n\r\n") {

@@ -1,6 +1,6 @@
 //! Journals that were set aside: what they are for, when they are taken up again, and when they are not.
 
-use crate::output_kit::{finished, keys, plain, said, skus};
+use crate::output_kit::{finished, keys, messages, plain, skus};
 use crate::support::{Ended, Reply, Run, ScriptedServer, WorkDir};
 
 /// Ten SKUs, of which the last is never answered: with `--min-success 100` a run leaves its journal.
@@ -50,7 +50,7 @@ fn one_stray_run_with_another_address_costs_no_answer() {
 
     let ended = run(&dir, &server, "right", "50").finish().expect_code(1);
     assert_eq!((recovered(&ended), server.count()), (9, 21), "the failed one alone is asked for again");
-    assert!(said(&ended).contains("out.json.journal.1 belongs to this job"), "{}", ended.stderr);
+    assert!(messages(&ended).contains("out.json.journal.1 belongs to this job"), "{}", ended.stderr);
     assert_eq!(keys(&dir.read("out.json")), skus(9));
     assert_eq!(journals(&dir), ["out.json.journal.2"], "the stray run's");
 
@@ -60,7 +60,7 @@ fn one_stray_run_with_another_address_costs_no_answer() {
 }
 
 #[test]
-fn a_stray_run_that_got_no_answer_leaves_nothing_aside() {
+fn a_stray_run_without_an_answer_sets_nothing_aside() {
     let (dir, server) = shop();
     run(&dir, &server, "right", "100").finish().expect_code(69);
     let nowhere = "http://127.0.0.1:9/{sku}";
@@ -73,7 +73,7 @@ fn a_stray_run_that_got_no_answer_leaves_nothing_aside() {
 }
 
 #[test]
-fn what_fresh_sets_aside_is_never_taken_up_again() {
+fn what_fresh_sets_aside_is_never_resumed() {
     let (dir, server) = shop();
     run(&dir, &server, "right", "100").finish().expect_code(69);
     let ended = run(&dir, &server, "right", "50").args(["--fresh"]).finish().expect_code(1);
@@ -85,7 +85,7 @@ fn what_fresh_sets_aside_is_never_taken_up_again() {
 }
 
 #[test]
-fn a_damaged_journal_that_was_set_aside_is_named_and_not_in_the_way() {
+fn a_damaged_journal_that_was_set_aside_is_named_and_ends_no_run() {
     let (dir, server) = shop();
     run(&dir, &server, "right", "100").finish().expect_code(69);
     run(&dir, &server, "stray", "100").finish().expect_code(69);
@@ -94,15 +94,15 @@ fn a_damaged_journal_that_was_set_aside_is_named_and_not_in_the_way() {
     bytes[at] ^= 1;
     dir.write("out.json.journal.1", &bytes);
     let ended = run(&dir, &server, "right", "50").finish().expect_code(1);
-    assert!(said(&ended).contains("out.json.journal.1 is damaged"), "{}", ended.stderr);
+    assert!(messages(&ended).contains("out.json.journal.1 is damaged"), "{}", ended.stderr);
     assert_eq!((recovered(&ended), server.count()), (0, 30));
     assert_eq!(dir.bytes("out.json.journal.1"), bytes);
     let ended = run(&dir, &server, "right", "50").finish().expect_code(1);
-    assert!(!said(&ended).contains("damaged"), "once is enough: {}", ended.stderr);
+    assert!(!messages(&ended).contains("damaged"), "once is enough: {}", ended.stderr);
 }
 
 #[test]
-fn the_words_for_people_name_the_journal_that_the_run_goes_on_with() {
+fn the_text_names_the_journal_that_the_run_resumes() {
     let (dir, server) = shop();
     plain(&dir, &server, "out.json").args(["--min-success", "100"]).finish().expect_code(69);
     run(&dir, &server, "stray", "100").finish().expect_code(69);

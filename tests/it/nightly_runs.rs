@@ -1,4 +1,4 @@
-//! Nights of a cron job, told as they pass.
+//! Several runs of a nightly job, one after the other.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -7,22 +7,22 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::faults::full_disk::SmallDisk;
-use crate::output_kit::{counts, echoed, fetch, finished, keys, said, skus};
+use crate::output_kit::{counts, echoed, fetch, finished, keys, messages, skus};
 use crate::support::{Ended, Reply, Run, ScriptedServer, WorkDir};
 
 const SKUS: usize = 400;
 
 /// What the API is like.
-const WELL: u8 = 0;
+const UP: u8 = 0;
 const FAILING: u8 = 1;
 
 #[test]
 fn four_nights_complete_then_down_half_way_then_resumed_then_refreshed_with_304s_alone() {
-    let (weather, left) = (Arc::new(AtomicU8::new(WELL)), Arc::new(AtomicUsize::new(usize::MAX)));
-    let (now, fuse) = (Arc::clone(&weather), Arc::clone(&left));
+    let (state, left) = (Arc::new(AtomicU8::new(UP)), Arc::new(AtomicUsize::new(usize::MAX)));
+    let (now, answers_left) = (Arc::clone(&state), Arc::clone(&left));
     let server = ScriptedServer::start(move |seen| {
         if now.load(Ordering::Relaxed) == FAILING
-            && fuse.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()
+            && answers_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()
         {
             return Reply::retry_after(503, "7200");
         }
@@ -46,7 +46,7 @@ fn four_nights_complete_then_down_half_way_then_resumed_then_refreshed_with_304s
 
     // Night 2: the catalogue has doubled, and the API goes down half way.
     dir.write_skus(all);
-    weather.store(FAILING, Ordering::Relaxed);
+    state.store(FAILING, Ordering::Relaxed);
     left.store(SKUS / 2 + 60, Ordering::Relaxed);
     let ended = fetch(&dir, &server).args(["-c", "8"]).finish().expect_code(75);
     let [rows, fetched, unchanged, failed, _, deferred] = counts(&ended);
@@ -55,7 +55,7 @@ fn four_nights_complete_then_down_half_way_then_resumed_then_refreshed_with_304s
     assert_eq!(dir.read("out.json"), night1, "the old file stands");
 
     // Night 3: the API is back; the run goes on.
-    weather.store(WELL, Ordering::Relaxed);
+    state.store(UP, Ordering::Relaxed);
     let before = server.count();
     let ended = fetch(&dir, &server).finish().expect_code(0);
     assert_eq!(counts(&ended), [400, 400, 0, 0, 0, 0]);
@@ -68,28 +68,31 @@ fn four_nights_complete_then_down_half_way_then_resumed_then_refreshed_with_304s
     let before = server.count();
     let ended = fetch(&dir, &server).finish().expect_code(0);
     assert_eq!(counts(&ended), [400, 0, 400, 0, 0, 0]);
-    let asked = server.requests().split_off(before);
-    assert_eq!(asked.len(), 400);
-    assert!(asked.iter().all(|seen| seen.header("If-None-Match").is_some()), "conditional requests alone");
+    let requested = server.requests().split_off(before);
+    assert_eq!(requested.len(), 400);
+    assert!(
+        requested.iter().all(|seen| seen.header("If-None-Match").is_some()),
+        "conditional requests alone"
+    );
     assert_eq!(dir.read("out.json"), night3);
     assert_eq!(keys(&night3), all);
     assert_eq!(dir.names(), ["out.json", "out.json.lock", "out.json.state", "products.csv"]);
     assert_eq!(Run::new(&dir).args(["--version"]).finish().code, Some(0));
 }
 
-/// What the API knows tonight, and how it is.
+/// What the API has tonight, and its state.
 #[derive(Default)]
 struct Catalogue {
     bodies: HashMap<String, String>,
-    mood: Mood,
+    state: ApiState,
 }
 
 #[derive(Default)]
-enum Mood {
+enum ApiState {
     #[default]
-    Well,
+    Up,
     /// 200 with the same words for every SKU.
-    Lying,
+    SameBody,
     /// So many answers, and then nothing for hours.
     DownAfter(usize),
 }
@@ -103,7 +106,7 @@ struct Model {
 }
 
 impl Model {
-    /// Every SKU of the list that the API knows, in the order of the list.
+    /// Every SKU of the list that the API has, in the order of the list.
     fn night(list: &[String], bodies: &HashMap<String, String>) -> Self {
         let mut model = Self::default();
         for sku in list {
@@ -152,7 +155,7 @@ impl Model {
     }
 
     #[track_caller]
-    fn stands_in(&self, dir: &WorkDir) {
+    fn assert_in(&self, dir: &WorkDir) {
         assert_eq!(dir.read("out.json"), self.text());
         let failed: String =
             if dir.has("out.failed.csv") { dir.read("out.failed.csv") } else { String::new() };
@@ -174,14 +177,14 @@ impl Job {
         let tonight = Arc::clone(&catalogue);
         let server = ScriptedServer::start(move |seen| {
             let mut tonight = tonight.lock().unwrap();
-            let answers = match &mut tonight.mood {
-                Mood::Lying => return Reply::json("{\"error\":\"maintenance\"}"),
-                Mood::DownAfter(0) => return Reply::retry_after(503, "7200"),
-                Mood::DownAfter(left) => {
+            let answers = match &mut tonight.state {
+                ApiState::SameBody => return Reply::json("{\"error\":\"maintenance\"}"),
+                ApiState::DownAfter(0) => return Reply::retry_after(503, "7200"),
+                ApiState::DownAfter(left) => {
                     *left -= 1;
                     &tonight.bodies
                 }
-                Mood::Well => &tonight.bodies,
+                ApiState::Up => &tonight.bodies,
             };
             answers.get(&seen.sku).map_or_else(|| Reply::status(404), Reply::json)
         });
@@ -189,9 +192,9 @@ impl Job {
     }
 
     /// One night with this list and these bodies.
-    fn night(&self, list: &[String], bodies: &HashMap<String, String>, mood: Mood) -> Ended {
+    fn night(&self, list: &[String], bodies: &HashMap<String, String>, state: ApiState) -> Ended {
         self.dir.write_skus(list);
-        *self.catalogue.lock().unwrap() = Catalogue { bodies: bodies.clone(), mood };
+        *self.catalogue.lock().unwrap() = Catalogue { bodies: bodies.clone(), state };
         fetch(&self.dir, &self.server).args(["-c", "4", "--changes", "changes.jsonl"]).finish()
     }
 }
@@ -211,19 +214,19 @@ fn seven_nights_after_each_of_which_the_file_is_what_a_model_says_or_the_old_one
     // Night 1: all is well.
     let list = &all[..300];
     let mut bodies = priced(&all, 1);
-    job.night(list, &bodies, Mood::Well).expect_code(0);
+    job.night(list, &bodies, ApiState::Up).expect_code(0);
     let mut model = Model::night(list, &bodies);
-    model.stands_in(dir);
+    model.assert_in(dir);
     assert_eq!(dir.read("changes.jsonl"), Model::default().changes_to(&model, list));
 
-    // Night 2: the CSV grows, and the API does not know three of its SKUs.
+    // Night 2: the CSV grows, and the API has three of its SKUs no more.
     let list = &all[..];
     for gone in [&all[7], &all[150], &all[399]] {
         bodies.remove(gone);
     }
-    job.night(list, &bodies, Mood::Well).expect_code(1);
+    job.night(list, &bodies, ApiState::Up).expect_code(1);
     let next = Model::night(list, &bodies);
-    next.stands_in(dir);
+    next.assert_in(dir);
     assert_eq!(dir.read("changes.jsonl"), model.changes_to(&next, list));
     model = next;
 
@@ -233,22 +236,22 @@ fn seven_nights_after_each_of_which_the_file_is_what_a_model_says_or_the_old_one
     bodies.extend(priced(&all[100..120], 2));
     bodies.insert(all[200].clone(), bodies[&all[200]].replace("1.10", "1.1"));
     bodies.extend(priced(&all[150..151], 1));
-    job.night(&list, &bodies, Mood::Well).expect_code(1);
+    job.night(&list, &bodies, ApiState::Up).expect_code(1);
     let next = Model::night(&list, &bodies);
-    next.stands_in(dir);
+    next.assert_in(dir);
     assert_eq!(dir.read("changes.jsonl"), model.changes_to(&next, &list));
     model = next;
     let good = dir.bytes("out.json");
 
     // Night 4: the API lies. The output is held back, and nothing of the lie is left to go on with.
-    let ended = job.night(&list, &bodies, Mood::Lying).expect_code(76);
-    assert!(said(&ended).contains("for 360 of 360 SKUs"), "{}", said(&ended));
+    let ended = job.night(&list, &bodies, ApiState::SameBody).expect_code(76);
+    assert!(messages(&ended).contains("for 360 of 360 SKUs"), "{}", messages(&ended));
     assert_eq!((dir.bytes("out.json"), dir.has("out.json.journal")), (good.clone(), false));
     assert_eq!(dir.read("out.held.json").matches("maintenance").count(), 360);
 
     // Night 5: the API goes down after 90 answers.
     bodies.extend(priced(&all[300..310], 3));
-    let ended = job.night(&list, &bodies, Mood::DownAfter(90)).expect_code(75);
+    let ended = job.night(&list, &bodies, ApiState::DownAfter(90)).expect_code(75);
     assert_eq!(dir.bytes("out.json"), good);
     let [_, fetched, _, failed, _, deferred] = counts(&ended);
     assert_eq!((fetched + failed, fetched + failed + deferred), (90, 360));
@@ -256,23 +259,23 @@ fn seven_nights_after_each_of_which_the_file_is_what_a_model_says_or_the_old_one
     // Night 6: the disk is full, or as good as full.
     let full = if let Some(disk) = &disk {
         disk.fill(16);
-        let ended = job.night(&list, &bodies, Mood::Well);
-        disk.make_room();
+        let ended = job.night(&list, &bodies, ApiState::Up);
+        disk.free();
         ended
     } else {
-        *job.catalogue.lock().unwrap() = Catalogue { bodies: bodies.clone(), mood: Mood::Well };
+        *job.catalogue.lock().unwrap() = Catalogue { bodies: bodies.clone(), state: ApiState::Up };
         fetch(dir, &job.server).after_shell("ulimit -f 24").finish()
     };
     assert!(matches!(full.code, Some(73 | 74)), "{:?}: {}", full.code, full.stderr);
     assert_eq!(dir.bytes("out.json"), good);
 
-    // Night 7: all is well, and what night 5 was told is not asked for again.
+    // Night 7: all is well, and the answers of night 5 are not requested again.
     let before = job.server.count();
-    let ended = job.night(&list, &bodies, Mood::Well).expect_code(1);
+    let ended = job.night(&list, &bodies, ApiState::Up).expect_code(1);
     assert!(finished(&ended)["recovered"].as_u64() >= Some(fetched), "{}", ended.stderr);
     assert!(job.server.count() - before <= 360 - usize::try_from(fetched).unwrap());
     let next = Model::night(&list, &bodies);
-    next.stands_in(dir);
+    next.assert_in(dir);
     assert_eq!(dir.read("changes.jsonl"), model.changes_to(&next, &list));
     let mut left = dir.names();
     left.retain(|name| name != "ballast");

@@ -1,0 +1,55 @@
+//! Warnings before the first request that depend on several modules.
+
+use std::time::Duration;
+
+use crate::collect::Recovered;
+use crate::config::Settings;
+use crate::config::options::{FRESH, MAX_AGE, NO_HEADERS};
+use crate::input::Columns;
+use crate::model::display_safe;
+use crate::report::format::{self, counted};
+
+/// Characters of a name in a warning.
+const NAME_SHOWN: usize = 40;
+
+/// A warning if the header looks like a SKU: the input probably has no header line, and its first SKU would be lost.
+pub(super) fn headless(settings: &Settings, columns: &Columns) -> Option<String> {
+    let [name] = columns.names.as_slice() else { return None };
+    let (digits, letters) = (
+        name.chars().filter(char::is_ascii_digit).count(),
+        name.chars().filter(|c| c.is_alphabetic()).count(),
+    );
+    let is_like_a_sku = digits >= 3 && digits > letters;
+    (columns.headers && settings.input.key.is_none() && is_like_a_sku).then(|| {
+        format!(
+            "the first line, `{}`, was taken for the header and is not asked for; if it is a SKU, say {NO_HEADERS}",
+            display_safe(name, NAME_SHOWN)
+        )
+    })
+}
+
+/// Warnings about the answers in the journal of an interrupted run: how many are older than `--max-age`, how many
+/// have a status that this run does not keep, and how old the oldest of the others is.
+pub(super) fn about_the_journal(settings: &Settings, recovered: &Recovered) -> Vec<String> {
+    const OLD: Duration = Duration::from_hours(24);
+    let Recovered { expired, unwanted, oldest, .. } = *recovered;
+    let mut notes = Vec::new();
+    let again = |answers: u64, why: &str| {
+        let answers = counted(answers, "answer", "answers");
+        format!("the journal of the interrupted run has {answers} {why}: asked for again")
+    };
+    if let (1.., Some(age)) = (expired, settings.output.max_age) {
+        notes.push(again(expired, &format!("older than {MAX_AGE} {}", humantime::format_duration(age))));
+    }
+    if unwanted > 0 {
+        notes.push(again(unwanted, "with a status that this run does not keep"));
+    }
+    if let Some(age) = oldest.filter(|oldest| *oldest > OLD) {
+        notes.push(format!(
+            "the oldest answer in the journal of the interrupted run is {} old; {MAX_AGE} 20h requests older ones \
+             again, {FRESH} all",
+            format::age(age)
+        ));
+    }
+    notes
+}

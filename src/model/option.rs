@@ -1,0 +1,69 @@
+//! The options, as they are typed. Whatever names one, its own description in `config/options` included, takes the
+//! name from here: a message of any layer follows when an option is renamed.
+
+// Table `input`
+pub(crate) const KEY: &str = "--key";
+pub(crate) const DELIMITER: &str = "--delimiter";
+pub(crate) const NO_HEADERS: &str = "--no-headers";
+pub(crate) const LIMIT: &str = "--limit";
+
+// Table `request`
+pub(crate) const URL: &str = "--url";
+pub(crate) const METHOD: &str = "--method";
+pub(crate) const HEADER: &str = "--header";
+pub(crate) const BODY: &str = "--body";
+pub(crate) const BODY_ESCAPE: &str = "--body-escape";
+pub(crate) const TIMEOUT: &str = "--timeout";
+pub(crate) const CONNECT_TIMEOUT: &str = "--connect-timeout";
+pub(crate) const FOLLOW: &str = "--follow";
+pub(crate) const CA_CERT: &str = "--ca-cert";
+pub(crate) const PROXY: &str = "--proxy";
+pub(crate) const INSECURE: &str = "--insecure";
+
+// Table `pace`
+pub(crate) const CONCURRENCY: &str = "--concurrency";
+pub(crate) const RATE: &str = "--rate";
+pub(crate) const BURST: &str = "--burst";
+pub(crate) const MAX_TIME: &str = "--max-time";
+
+// Table `retry`
+pub(crate) const RETRIES: &str = "--retries";
+pub(crate) const RETRY_ON: &str = "--retry-on";
+pub(crate) const MAX_RETRY_AFTER: &str = "--max-retry-after";
+
+// Table `response`
+pub(crate) const SELECT: &str = "--select";
+pub(crate) const BODY_AS: &str = "--body-as";
+pub(crate) const NULL_ON: &str = "--null-on";
+pub(crate) const MAX_BODY: &str = "--max-body";
+
+// Table `output`
+pub(crate) const OUTPUT: &str = "--output";
+pub(crate) const FORMAT: &str = "--format";
+pub(crate) const SHAPE: &str = "--shape";
+pub(crate) const MERGE: &str = "--merge";
+pub(crate) const PRUNE: &str = "--prune";
+pub(crate) const CHANGES: &str = "--changes";
+pub(crate) const GUARD: &str = "--guard";
+pub(crate) const FAILED: &str = "--failed";
+pub(crate) const MIN_SUCCESS: &str = "--min-success";
+
+// Table `run`
+pub(crate) const FRESH: &str = "--fresh";
+pub(crate) const MAX_AGE: &str = "--max-age";
+pub(crate) const LOCK_WAIT: &str = "--lock-wait";
+pub(crate) const DRY_RUN: &str = "--dry-run";
+pub(crate) const PROGRESS: &str = "--progress";
+pub(crate) const REPORT: &str = "--report";
+pub(crate) const LOG_FORMAT: &str = "--log-format";
+pub(crate) const DEMO: &str = "--demo";
+pub(crate) const DEMO_LATENCY: &str = "--demo-latency";
+pub(crate) const DEMO_FAILURES: &str = "--demo-failures";
+pub(crate) const DEMO_RATE: &str = "--demo-rate";
+
+// Of the command line alone
+pub(crate) const CONFIG: &str = "--config";
+pub(crate) const VERBOSE: &str = "--verbose";
+pub(crate) const QUIET: &str = "--quiet";
+pub(crate) const HELP: &str = "--help";
+pub(crate) const VERSION: &str = "--version";
