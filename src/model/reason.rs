@@ -100,6 +100,8 @@ pub(crate) enum StopReason {
     Unreachable(String),
     /// The server's certificate does not verify.
     Certificate(String),
+    /// The header of none of the first answers could be read.
+    Unreadable(String),
     /// The API kept failing through every pause of an outage; the fault of the last attempt.
     Failing(Fault),
     /// The API refuses the credentials.
@@ -153,7 +155,9 @@ impl fmt::Display for StopReason {
             Self::OutOfTime => "--max-time is over",
             Self::Unreachable(_) => "the API is unreachable",
             Self::Certificate(_) => "the server's certificate is refused",
+            Self::Unreadable(_) => "the server's answers cannot be read",
             Self::Failing(_) => "the API keeps failing",
+            Self::Refused { status: 407, .. } => "the proxy refuses the credentials",
             Self::Refused { .. } | Self::RefusedAtEnd { .. } => "the API refuses the credentials",
             Self::RefusalsUnsettled { .. } => "the API may refuse the credentials",
             Self::AskedToWait(_) => "the server asks for a longer wait than --max-retry-after",

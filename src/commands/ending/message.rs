@@ -1,10 +1,13 @@
 //! The error of a run that publishes nothing, and what to do about it.
 
+use std::time::Duration;
+
 use super::decide::{Obstacle, exit_of_stop};
 use crate::collect::{PublishOutcome, Target};
 use crate::commands::command_error::CommandError;
 use crate::commands::unpublished;
 use crate::config::Settings;
+use crate::config::options::WAIT_FOR_API;
 use crate::fetch::OUTAGE_PAUSES;
 use crate::model::{Cause, Exit, Fault, Key, Mask, StopReason, counted, display_safe, signal_name};
 use crate::report::format::{listed, time_left};
@@ -66,15 +69,25 @@ pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> 
         StopReason::Unreachable(why) => unreachable("", why, settings),
         StopReason::Certificate(why) => error(why.clone())
             .with_hint("if the API has an authority of its own, name its certificate with --ca-cert FILE"),
+        StopReason::Unreadable(why) => {
+            error(why.clone()).with_hint(format!("check the port and the scheme in --url; then {again}"))
+        }
         StopReason::Failing(fault) => {
-            error(format!("the API kept failing through pauses of {}: {fault}", outage_pauses()))
-                .with_hint(after_outage(fault, again))
+            let waited = match settings.retry.wait_for_api {
+                Duration::ZERO => format!("through pauses of {}", outage_pauses()),
+                waited => format!("for {} ({WAIT_FOR_API})", humantime::format_duration(waited)),
+            };
+            error(format!("the API kept failing {waited}: {fault}")).with_hint(after_outage(fault, again))
         }
         StopReason::Refused { status, answers } => {
             let times = match answers {
                 1 => "the only answer was".to_owned(),
                 _ => format!("{answers} answers in a row were"),
             };
+            if *status == 407 {
+                return error(format!("the proxy refuses the credentials: {times} 407"))
+                    .with_hint(format!("check --proxy; then {again}"));
+            }
             error(format!("the API refuses the credentials: {times} {status}"))
                 .with_hint(check_credentials(settings))
         }
