@@ -194,6 +194,7 @@ fn entry(number: u32, body: usize) -> Entry {
         outcome: Outcome::Fetched(answer),
         record: csv::ByteRecord::from(vec![key.as_str()]),
         address: None,
+        request: None,
     }
 }
 

@@ -139,7 +139,7 @@ pub mod testing {
     /// ```
     pub mod fetch {
         pub use crate::fetch::decode::decode;
-        pub use crate::fetch::rate_fields::quota;
+        pub use crate::fetch::rate_fields::{Credence, quota};
         pub use crate::fetch::retry_after::retry_after;
     }
     /// Entries to one file.

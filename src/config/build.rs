@@ -65,6 +65,8 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
             retries: layers.get(&options::RETRIES)?,
             follow: layers.get(&options::FOLLOW)?,
             sends_refused_again: call.purpose == Purpose::Fetch,
+            reads_quota_fields: layers.get(&options::QUOTA_FIELDS)?,
+            wait_for_api: layers.get(&options::WAIT_FOR_API)?,
         },
         response: ResponseSettings {
             select: layers.get(&options::SELECT)?,

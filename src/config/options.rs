@@ -21,8 +21,8 @@ pub(crate) use request::{
     TIMEOUT, URL,
 };
 pub(crate) use response::{BODY_AS, MAX_BODY, NULL_ON, SELECT};
-pub(crate) use retry::{MAX_RETRY_AFTER, RETRIES, RETRY_ON};
-pub(crate) use run::{DRY_RUN, FRESH, LOCK_WAIT, LOG_FORMAT, MAX_AGE, PROGRESS, REPORT};
+pub(crate) use retry::{MAX_RETRY_AFTER, QUOTA_FIELDS, RETRIES, RETRY_ON};
+pub(crate) use run::{DRY_RUN, FRESH, LOCK_WAIT, LOG_FORMAT, MAX_AGE, PROGRESS, REPORT, WAIT_FOR_API};
 
 use crate::config::setting::without_dashes;
 pub use crate::config::setting::{Setting, Table, Takes};
@@ -42,6 +42,7 @@ pub static SETTINGS: &[(Table, &[&Setting])] = &[
 static OF_THE_RUN: &[&Setting] = &[
     &FRESH.setting,
     &MAX_AGE.setting,
+    &WAIT_FOR_API.setting,
     &LOCK_WAIT.setting,
     &DRY_RUN.setting,
     &PROGRESS.setting,

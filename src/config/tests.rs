@@ -90,9 +90,8 @@ fn examples(name: &str) -> [&'static str; 2] {
         "method" => ["PUT", "POST"],
         "header" => ["A: 1", "B: 2"],
         "body" => ["{\"a\":1}", "{\"a\":2}"],
-        "timeout" | "connect-timeout" | "max-time" | "max-retry-after" | "lock-wait" | "demo-latency" => {
-            ["7s", "8m"]
-        }
+        "timeout" | "connect-timeout" | "max-time" | "max-retry-after" | "wait-for-api" | "lock-wait"
+        | "demo-latency" => ["7s", "8m"],
         "max-age" => ["12h", "13h"],
         "follow" => ["none", "any"],
         "ca-cert" => ["ca.pem", "other.pem"],
@@ -102,6 +101,7 @@ fn examples(name: &str) -> [&'static str; 2] {
         "burst" => ["5", "6"],
         "retries" => ["0", "9"],
         "retry-on" => ["none", "500"],
+        "quota-fields" => ["off", "off"],
         "select" => [".a", ".b"],
         "body-as" => ["text", "text"],
         "body-escape" => ["form", "form"],

@@ -39,7 +39,7 @@ pub(crate) enum Ruling {
     Pass(Vec<Entry>),
     /// The credentials are refused: the run ends, and what is held is deferred.
     Trip {
-        /// 401 or 403.
+        /// 401, 403 or 407.
         status: u16,
         /// How many answers in a row were refusals.
         answers: usize,
@@ -98,6 +98,12 @@ impl Breaker {
         self.held.extract_if(.., settled).map(|held| held.entry).collect()
     }
 
+    /// Whether this status alone is held.
+    #[must_use]
+    pub(crate) fn holds_only(&self, status: u16) -> bool {
+        self.held.iter().all(|held| held.entry.outcome.refused() == Some(status))
+    }
+
     /// What is still held when the run is over.
     pub(crate) fn release(&mut self) -> impl Iterator<Item = Entry> + use<> {
         std::mem::take(&mut self.held).into_iter().map(|held| held.entry)
@@ -119,7 +125,7 @@ impl Default for Breaker {
 /// An answer that is no refusal. A refusing status that `--null-on` stores as `null` counts neither way.
 fn is_other_answer(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Fetched(answer) => !matches!(answer.status, 401 | 403),
+        Outcome::Fetched(answer) => !matches!(answer.status, 401 | 403 | 407),
         Outcome::Failed(fault) => fault.status.is_some(),
         Outcome::Deferred(_) => false,
     }
@@ -156,6 +162,7 @@ mod tests {
                 outcome,
                 record: csv::ByteRecord::new(),
                 address: None,
+                request: None,
             };
             self.breaker.judge(entry, || at(came))
         }

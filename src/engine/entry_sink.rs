@@ -125,35 +125,42 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         });
     }
 
-    /// A job has ended. Returns one to request again: where the first answers of a run are refusals, a SKU that an
+    /// A job has ended. Returns jobs to request again. A row of 403 after good answers may be a limit, where `may_wait`
+    /// says so: what was held is sent again, and the fetcher waits. And where the first answers of a run are refusals, a SKU that an
     /// earlier run had its answer for shows whether they are these SKUs' own. Without it, SKUs that are forbidden would
     /// end every run that goes on from a journal, though a run from the start is not ended by them.
-    pub(super) fn receive(&mut self, entry: Entry) -> Option<Job> {
+    pub(super) fn receive(&mut self, entry: Entry, may_wait: impl FnOnce() -> bool) -> Vec<Job> {
         if self.recheck.under_way == Some(entry.seq) {
             self.recheck.under_way = None;
             self.settle_refusals(entry);
-            return None;
+            return Vec::new();
         }
         let (status, answers) = match self.breaker.judge(entry, || Instant::now().into_std()) {
             Ruling::Pass(entries) => {
                 for entry in entries {
                     self.settle(&entry);
                 }
-                return None;
+                return Vec::new();
             }
             Ruling::Trip { .. } if self.recheck.under_way.is_some() || self.shutdown.is_triggered() => {
-                return None;
+                return Vec::new();
             }
             Ruling::Trip { status, answers } => (status, answers),
         };
+        if !self.breaker.is_first_row() && self.breaker.holds_only(403) && may_wait() {
+            let (again, final_): (Vec<_>, Vec<_>) =
+                self.breaker.release().map(Entry::into_job).partition(Result::is_ok);
+            final_.into_iter().filter_map(Result::err).for_each(|entry| self.settle(&entry));
+            return again.into_iter().filter_map(Result::ok).collect();
+        }
         let earlier = self.recheck.earlier.clone().filter(|_| self.breaker.is_first_row());
         let Some(job) = earlier.filter(|job| self.may_request_again(job)) else {
             // The reason is in the run's last message; none is needed before it.
             self.shutdown.trigger(StopReason::Refused { status, answers });
-            return None;
+            return Vec::new();
         };
         self.recheck.under_way = Some(job.seq);
-        Some(job)
+        vec![job]
     }
 
     /// Whether jobs may be opened: not while it is open whether the credentials are refused, nor while so much waits

@@ -167,7 +167,9 @@ where
         loop {
             match step {
                 NextStep::Done(entry) => {
-                    self.open.jobs.extend(self.sink.receive(entry).map(&self.open_job));
+                    let may_wait = || self.fetcher.takes_403_for_a_limit();
+                    let again = self.sink.receive(entry, may_wait);
+                    self.open.jobs.extend(again.into_iter().map(&self.open_job));
                 }
                 NextStep::Opened(planned) => {
                     if let Some(job) = self.sink.open(planned, self.max_age) {

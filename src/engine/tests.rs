@@ -230,8 +230,13 @@ impl<A: Fn(u32, u32) -> (Duration, u16) + Send + Sync> Scene<A> {
         let report = Arc::new(Report::new(quiet, Box::new(std::io::sink())));
         let shutdown = Arc::new(Shutdown::default());
         let transport = Scripted { answer: self.answer, requests: Mutex::default(), world: world.clone() };
-        let retry =
-            RetrySettings { retries: self.retries, follow: Follow::SameOrigin, sends_refused_again: true };
+        let retry = RetrySettings {
+            retries: self.retries,
+            follow: Follow::SameOrigin,
+            sends_refused_again: true,
+            reads_quota_fields: true,
+            wait_for_api: Duration::ZERO,
+        };
         let settings = ResponseSettings {
             select: ".".into(),
             body_as: BodyAs::Json,

@@ -4,6 +4,7 @@
 //! time. A job that waits out its back-off holds no permit.
 
 mod feedback;
+mod next_attempt;
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -11,29 +12,20 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use next_attempt::{BeforeAttempt, GivenUp, NextAttempt, QueueEnd, RefusalsOfJob, SentAttempt};
+
 use super::backoff::backoff;
 use super::classify::{Classifier, Offload};
-use super::health::{Advice, Health};
+use super::health::{AnsweredFor, Health};
 use super::redirect::{self, Follow};
 use super::shutdown::Shutdown;
 use super::transport::{RawAnswer, ResendBudget, Reuse, SendError, Transport};
 use crate::limit::{Gate, LoadSignal, Permit};
 use crate::model::job::redacted_url;
-use crate::model::{
-    Answer, Cause, Deferral, Entry, Event, Fault, Job, Outcome, PauseReason, Reporter, Request, Seq,
-    StopReason, display_safe,
-};
+use crate::model::{Answer, Cause, Deferral, Entry, Fault, Job, Outcome, Reporter, Request, display_safe};
 
 /// Characters that are shown of why a redirect was refused: it may name an address of any length.
 const REFUSAL_CHARS: usize = 300;
-/// The run ends after refusals for this long without one good answer, or twice the longest wait that a server may ask
-/// for.
-const REFUSED_FOR_AT_MOST: Duration = Duration::from_mins(10);
-/// A SKU that is refused so often, with good answers to others before each time, is refused for itself.
-const PASSED_OVER_AT_MOST: u32 = 100;
-/// After so many refused probes a job lets another one be the probe: it may be refused for itself.
-const PROBES_IN_A_ROW: u32 = 3;
-
 /// How often a job is tried again, and where redirects may lead.
 #[derive(Debug, Clone)]
 pub struct RetrySettings {
@@ -44,6 +36,11 @@ pub struct RetrySettings {
     /// What becomes of a SKU whose attempt was refused: it is sent again, as often as it takes, or it has failed
     /// (`tune`, for which a refusal is an observation).
     pub sends_refused_again: bool,
+    /// Quota fields are read (`--quota-fields`).
+    pub reads_quota_fields: bool,
+    /// How long an API that cannot be reached or keeps failing is waited for; zero: as long as the pauses of an outage
+    /// take.
+    pub wait_for_api: Duration,
 }
 
 /// Takes jobs to their outcome. Shared by all jobs of a run.
@@ -85,35 +82,23 @@ enum SendOutcome {
 /// The attempts of one job so far.
 #[derive(Default)]
 struct Tries {
-    /// Requests that were sent, those of redirects included and free resends excluded.
+    /// Requests that were sent, those of redirects included; free resends, and attempts that cost the SKU nothing,
+    /// are excluded.
     attempts: u32,
-    retries: u32,
+    /// Requests that cost the SKU nothing because the load explains their failures.
+    strained: u32,
+    /// How often the job failed, in a way that another attempt may mend.
+    failures: u32,
+    first_failed: Option<Instant>,
     refusals: RefusalsOfJob,
     /// When the last attempt started.
     sent: Option<std::time::Instant>,
     /// Its free resends.
     resends: ResendBudget,
-}
-
-/// The refusals of one job so far.
-#[derive(Default)]
-struct RefusalsOfJob {
-    /// When the newest one came.
-    newest: Option<Instant>,
-    /// How many came to this job as the probe of a pause, since it let another job go first.
-    as_probe: u32,
-    /// How many came though another job had a good answer since the one before.
-    passed_over: u32,
-}
-
-/// Where a job waits at the gate.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum QueueEnd {
-    /// Before all that were not sent yet.
-    Front,
-    /// Behind them.
-    #[default]
-    Back,
+    /// The job failed, unless the API is down; with its attempts.
+    pending: Option<(Fault, u32)>,
+    /// Before the job is sent again, a SKU that came before is the probe.
+    asks_known: bool,
 }
 
 /// What an attempt came to, as far as its job is concerned.
@@ -128,28 +113,6 @@ enum Judged {
     Refused(Fault),
 }
 
-/// What follows an attempt that brought no answer to keep.
-enum NextAttempt {
-    /// Another attempt after this wait.
-    After(Duration, QueueEnd),
-    /// The retries are used up.
-    Fail,
-    /// The run ends.
-    Defer(Deferral),
-}
-
-impl RefusalsOfJob {
-    /// Where the job waits: at the front, but for one that was the probe several times.
-    fn queue_end(&mut self, was_probe: bool) -> QueueEnd {
-        self.as_probe += u32::from(was_probe);
-        if self.as_probe < PROBES_IN_A_ROW {
-            return QueueEnd::Front;
-        }
-        self.as_probe = 0;
-        QueueEnd::Back
-    }
-}
-
 impl<T: Transport> Fetcher<T> {
     /// For jobs whose attempts pass this gate.
     pub(crate) fn new(
@@ -159,7 +122,7 @@ impl<T: Transport> Fetcher<T> {
         companions: Companions,
     ) -> Self {
         let Companions { gate, reporter, shutdown, initial_connects } = companions;
-        let health = Health::new(gate.view().limit);
+        let health = Health::new(gate.view().limit, retry.wait_for_api);
         let rng = Mutex::new(fastrand::Rng::new());
         let answers = Offload::new(classifier);
         let accepted = OnceLock::new();
@@ -176,6 +139,12 @@ impl<T: Transport> Fetcher<T> {
         self.accepted.get()
     }
 
+    /// A row of 403 came after good answers. Whether they are taken for a limit from now on: sent again, they wait
+    /// until others come, for about a minute. It is tried once in a run.
+    pub(crate) fn takes_403_for_a_limit(&self) -> bool {
+        self.retry.sends_refused_again && self.health.take_403_for_a_limit()
+    }
+
     /// Sends until the job has an outcome, or until the run stops.
     pub(crate) async fn fetch(&self, job: Job) -> Entry {
         let mut tries = Tries::default();
@@ -189,7 +158,8 @@ impl<T: Transport> Fetcher<T> {
         let failed = matches!(outcome, Outcome::Failed(_));
         let address =
             failed.then(|| self.answers.classifier().mask.apply(&redacted_url(&request.url)).into());
-        Entry { seq, line, key, fingerprint, attempts, sent, outcome, record, address }
+        let request = (outcome.refused() == Some(403)).then(|| Box::new(request));
+        Entry { seq, line, key, fingerprint, attempts, sent, outcome, record, address, request }
     }
 
     async fn outcome(&self, job: &Job, tries: &mut Tries) -> Outcome {
@@ -198,41 +168,61 @@ impl<T: Transport> Fetcher<T> {
             let Some((permit, _initial_connect)) = self.admit(queue_end).await else {
                 return Outcome::Deferred(Deferral::Stopped);
             };
+            if std::mem::take(&mut tries.asks_known)
+                && let Some(known) = self.accepted.get().filter(|known| self.may_send_again(known))
+            {
+                match self.ask_known(known, permit).await {
+                    Ok(asks_known) => tries.asks_known = asks_known,
+                    Err(deferral) => return Outcome::Deferred(deferral),
+                }
+                continue;
+            }
+            if let Some((fault, attempts)) =
+                tries.pending.take_if(|_| self.have_others_come(tries.first_failed))
+            {
+                tries.attempts = attempts;
+                return Outcome::Failed(fault);
+            }
+            let before = BeforeAttempt { attempts: tries.attempts, number: self.health.begin() };
             let started = Instant::now();
-            tries.sent = Some(started.into_std());
-            let attempts_before = tries.attempts;
+            let is_first = tries.sent.replace(started.into_std()).is_none();
             let (ended, permit) = self.attempt(job, permit, tries).await;
             let Ok(ended) = ended else { return Outcome::Deferred(Deferral::Stopped) };
             let (judged, signal) = self.judge(ended, started.elapsed(), job, &permit).await;
             let (fault, next) = match judged {
                 Judged::Keep(answer) => {
                     permit.finish(signal);
-                    self.health.answered(started);
+                    self.health.answered(started, answered_for(is_first));
                     return Outcome::Fetched(answer);
                 }
-                Judged::GiveUp(fault) => {
-                    // A status that is final by the user's word may be a refusal all the same.
-                    let asked = if matches!(signal, LoadSignal::Refused { .. }) {
-                        self.wait_asked_by(&fault)
-                    } else {
-                        self.health.answered(started);
-                        Ok(Duration::ZERO)
-                    };
-                    permit.finish(signal);
-                    return asked.map_or_else(Outcome::Deferred, |_| Outcome::Failed(fault));
-                }
-                Judged::Refused(fault) => {
-                    let next = self.after_refusal(&fault, tries, permit.is_probe());
-                    if matches!(next, NextAttempt::After(..)) {
-                        tries.attempts = attempts_before;
+                Judged::GiveUp(fault) => match self.after_give_up(&fault, tries, signal) {
+                    GivenUp::Refused => {
+                        let signal =
+                            LoadSignal::Refused { status: 403, asked: None, latency: started.elapsed() };
+                        let next = self.after_refusal(&fault, tries, (&before, permit.is_probe()));
+                        permit.finish(signal);
+                        (fault, next)
                     }
+                    GivenUp::Final => {
+                        self.health.answered(started, answered_for(is_first));
+                        permit.finish(signal);
+                        return Outcome::Failed(fault);
+                    }
+                    GivenUp::Limited(asked) => {
+                        permit.finish(signal);
+                        return asked.map_or_else(Outcome::Deferred, |_| Outcome::Failed(fault));
+                    }
+                },
+                Judged::Refused(fault) => {
+                    let next = self.after_refusal(&fault, tries, (&before, permit.is_probe()));
                     permit.finish(signal);
                     (fault, next)
                 }
                 Judged::Retry(fault) => {
-                    let next = self.after_fault(&fault, tries, job.seq, started);
+                    let sent = SentAttempt { seq: job.seq, left: started, is_first, before: &before };
+                    let (next, is_strained) = self.after_fault(&fault, tries, &sent);
                     // The pool was paused before the permit is returned: no other request is sent in between.
-                    permit.finish(signal);
+                    permit.finish(self.load_of_fault(&fault, signal, is_strained));
                     (fault, next)
                 }
             };
@@ -244,79 +234,9 @@ impl<T: Transport> Fetcher<T> {
                 NextAttempt::Fail => return Outcome::Failed(fault),
                 NextAttempt::Defer(deferral) => return Outcome::Deferred(deferral),
             };
-            let (key, line, attempt) = (&job.key, job.line, attempts_before + 1);
-            self.reporter.on(&Event::AttemptRetried { key, line, fault: &fault, attempt, wait });
-            tokio::select! {
-                biased;
-                () = self.shutdown.triggered() => return Outcome::Deferred(Deferral::Stopped),
-                () = tokio::time::sleep(wait), if !wait.is_zero() => {}
-                () = std::future::ready(()), if wait.is_zero() => {}
-            }
-        }
-    }
-
-    /// What follows a refusal: the job waits at the gate, which pauses the pool or lowers its pace.
-    fn after_refusal(&self, fault: &Fault, tries: &mut Tries, was_probe: bool) -> NextAttempt {
-        if let Err(deferral) = self.wait_asked_by(fault) {
-            return NextAttempt::Defer(deferral);
-        }
-        if self.is_refused_for_too_long() {
-            let status = fault.status.unwrap_or_default();
-            self.shutdown.trigger(StopReason::OnlyRefused { status, lasted: self.gate.refused_for() });
-            return NextAttempt::Defer(Deferral::Stopped);
-        }
-        self.health.record_not_ready();
-        if !self.retry.sends_refused_again || self.is_refused_alone(&mut tries.refusals) {
-            return NextAttempt::Fail;
-        }
-        NextAttempt::After(Duration::ZERO, tries.refusals.queue_end(was_probe))
-    }
-
-    /// Whether refusals came for too long without one good answer.
-    fn is_refused_for_too_long(&self) -> bool {
-        self.gate.refused_for() >= REFUSED_FOR_AT_MOST.max(2 * self.gate.max_retry_after())
-    }
-
-    /// Takes note of a refusal. Whether others had good answers all the while, so that it is this SKU which is refused
-    /// and not the client.
-    fn is_refused_alone(&self, refusals: &mut RefusalsOfJob) -> bool {
-        let others_came = refusals.newest.is_some_and(|newest| self.health.has_answered_since(newest));
-        refusals.passed_over += u32::from(others_came);
-        refusals.newest = Some(Instant::now());
-        refusals.passed_over >= PASSED_OVER_AT_MOST
-    }
-
-    /// Records a fault, pauses the pool where the API is down, and decides what follows.
-    fn after_fault(&self, fault: &Fault, tries: &mut Tries, seq: Seq, started: Instant) -> NextAttempt {
-        // A status below 400 is retried only where --retry-on names it: the API works, the answer is not ready yet.
-        let is_unready = matches!(fault.cause, Cause::Status(..400));
-        let first = (tries.retries == 0).then_some(seq);
-        let advice = if is_unready {
-            self.health.record_not_ready();
-            Advice::Retry
-        } else {
-            self.health.failed(first, fault, started)
-        };
-        let is_last = advice == Advice::Retry && tries.retries == self.retry.retries;
-        let draw = self.draw(tries.retries);
-        let asked = if is_unready { self.wait_asked_by(fault) } else { Ok(Duration::ZERO) };
-        if let Advice::Hold { pause: Some(pause) } = advice {
-            self.gate.pause(Instant::now() + pause, PauseReason::Outage);
-        }
-        match (asked, advice) {
-            (Err(deferral), _) => NextAttempt::Defer(deferral),
-            (_, Advice::Stop(reason)) => {
-                self.shutdown.trigger(reason);
-                NextAttempt::Defer(Deferral::Stopped)
-            }
-            _ if is_last => NextAttempt::Fail,
-            (Ok(asked), Advice::Hold { .. }) => NextAttempt::After(asked, QueueEnd::Back),
-            (Ok(asked), Advice::Retry) => {
-                if !is_unready {
-                    self.health.retried();
-                }
-                tries.retries += 1;
-                NextAttempt::After(asked.saturating_add(draw), QueueEnd::Back)
+            self.report_retry(job, &fault, (before.attempts + 1, wait));
+            if self.rest(wait).await.is_err() {
+                return Outcome::Deferred(Deferral::Stopped);
             }
         }
     }
@@ -429,10 +349,24 @@ impl<T: Transport> Fetcher<T> {
         }
     }
 
+    /// Waits; nothing once the run stops.
+    async fn rest(&self, wait: Duration) -> Result<(), Stopped> {
+        tokio::select! {
+            biased;
+            () = self.shutdown.triggered() => Err(Stopped),
+            () = tokio::time::sleep(wait), if !wait.is_zero() => Ok(()),
+            () = std::future::ready(()), if wait.is_zero() => Ok(()),
+        }
+    }
+
     fn draw(&self, retries: u32) -> Duration {
         let mut rng = self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         backoff(retries, &mut rng)
     }
+}
+
+fn answered_for(is_first: bool) -> AnsweredFor {
+    if is_first { AnsweredFor::FirstAttempt } else { AnsweredFor::Retry }
 }
 
 #[cfg(test)]

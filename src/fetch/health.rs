@@ -1,16 +1,19 @@
-//! Whether to go on: retries as a bounded share of all requests, and outages distinguished from single bad SKUs.
+//! Whether to go on: retries as a bounded share of all requests, and outages distinguished from single bad SKUs and
+//! from load that is too much.
 //!
 //! Retries add load in an outage, when the API can bear less. They are therefore paid from a budget, a share of all
 //! requests. (A share, as in Finagle's retry budget, and not AWS's fixed bucket: a nightly run may have 6,000 or
-//! 10,000,000 SKUs.) When the budget is spent, or when the whole pool has failed for a while without one good answer,
-//! the pool pauses and sends one probe; the pauses grow, and after the last one the run stops. A job that fails during
-//! an outage has not failed: it is sent again after the pause, or deferred.
+//! 10,000,000 SKUs.) When the budget is spent, or when many SKUs have failed without one good answer, the pool pauses
+//! and sends one probe; the pauses grow, and after the last one the run stops. A job that fails during an outage has
+//! not failed: it is sent again after the pause, or deferred. Where only few SKUs fail, the probe is one that came
+//! before: it shows whether the API is down or these SKUs are bad.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::first_attempts::FirstAttempts;
 use crate::model::{Cause, Fault, Seq, StopReason};
 
 /// Retries may be at most this share of all requests, in percent.
@@ -22,28 +25,88 @@ const RETRY_GRANT: u64 = 10;
 /// The pauses of an outage, one probe after each.
 pub(crate) const OUTAGE_PAUSES: [Duration; 3] =
     [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
+/// Before them, where the server answers with 500, 502, 503 or 504: a limiter may say so, and lets a request through
+/// soon.
+const LIMIT_PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
+/// The pauses where `--wait-for-api` is given; the last one is repeated.
+const WAITING_PAUSES: [Duration; 4] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 /// The first attempts of a run that all found no connection end it.
 const UNREACHABLE_AFTER: u64 = 10;
 /// An outage is at least this many failed attempts in a row over the whole pool …
 const OUTAGE_ATTEMPTS: usize = 10;
 /// … and this many are enough, however large the concurrency is …
 const OUTAGE_ATTEMPTS_MOST: usize = 50;
-/// … among which this many different SKUs were tried for the first time: at the end of a run only the retries of a few
-/// bad SKUs are left, and that is no outage.
+/// … of this many different SKUs.
 const OUTAGE_JOBS: usize = 3;
+/// So many SKUs do not all fail for themselves: the API is down, and what a cache answers for a SKU that came before
+/// shows nothing.
+const MANY_JOBS: usize = 20;
+/// An API that answered well so recently is there: a connection that it refuses is one too many.
+const SERVING: Duration = Duration::from_secs(5);
+/// A 403 that comes so soon after a refusal may be another one.
+const AFTER_REFUSAL: Duration = Duration::from_mins(1);
+/// Where nothing but 403 comes for so long, the credentials are refused: longer than a minute's quota, or a firewall's
+/// usual ban.
+const FORBIDDEN_FOR_AT_MOST: Duration = Duration::from_secs(65);
+/// The first answers of a run whose header cannot be read end it, if all are such.
+const UNREADABLE_AFTER: u64 = 10;
+
+/// An attempt that failed in a way that another one may mend.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FailedAttempt<'a> {
+    /// Its SKU.
+    pub(super) seq: Seq,
+    /// Why.
+    pub(super) fault: &'a Fault,
+    /// When it was sent.
+    pub(super) left: Instant,
+    /// Its number among all attempts of the run, from 1.
+    pub(super) number: u64,
+    /// Its SKU was never sent before.
+    pub(super) is_first: bool,
+    /// How often its SKU has failed, this attempt counted.
+    pub(super) failures: u32,
+    /// When its SKU failed for the first time.
+    pub(super) first_failed: Instant,
+    /// No retry is left.
+    pub(super) is_last: bool,
+}
 
 /// What a failed attempt should lead to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Advice {
     /// The job may be tried again, if it has retries left.
     Retry,
-    /// The API is out: send again after the pool's pause. It costs the job no retry.
+    /// The load was too much, and the job is sent again at no cost.
+    Strained,
+    /// The API may be out: send again after the pool's pause. It costs the job no retry.
     Hold {
-        /// How long the pool is to pause, if this attempt began the pause.
-        pause: Option<Duration>,
+        /// The pause of the pool, if this attempt begins it.
+        pause: Option<OutagePause>,
     },
     /// The run ends.
     Stop(StopReason),
+}
+
+/// A pause of the pool in what may be an outage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OutagePause {
+    /// How long.
+    pub(super) length: Duration,
+    /// The probe after it should be a SKU that came before.
+    pub(super) asks_known: bool,
+}
+
+/// Which SKU an answer was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AnsweredFor {
+    /// One that was never sent before.
+    FirstAttempt,
+    /// One that was sent before.
+    Retry,
+    /// One that had its answer, and was sent as the probe.
+    Known,
 }
 
 /// How the attempts of a run went so far.
@@ -51,43 +114,77 @@ pub(super) enum Advice {
 pub(super) struct Health {
     state: Mutex<HealthState>,
     outage_attempts: usize,
+    wait_for_api: Duration,
+    started: Instant,
 }
 
 #[derive(Debug, Default)]
 struct HealthState {
+    /// Attempts that were sent.
+    begun: u64,
     attempts: u64,
     retries: u64,
     granted: u64,
     connected: bool,
     unconnected: u64,
+    firsts: FirstAttempts,
     streak: usize,
     streak_jobs: Vec<Seq>,
     level: usize,
     /// When the attempt left whose good answer is the newest one, by that instant.
     newest_good: Option<Instant>,
+    /// When the newest good answer came.
+    last_good: Option<Instant>,
+    /// The newest good answer that ended an outage was for a SKU that came before, and no other came since.
+    is_vouched: bool,
+    last_refused: Option<Instant>,
+    /// A row of 403 was taken for a limit.
+    is_403_a_limit: bool,
+    /// The first 403 that was taken for a refusal since the newest good answer.
+    forbidden_since: Option<Instant>,
+    /// Answers in a row, from the first of the run, whose header could not be read.
+    unreadable: u64,
     /// When the newest pause of an outage began, until a good answer to an attempt that was sent after it.
     held_at: Option<Instant>,
     paused_until: Option<Instant>,
 }
 
 impl Health {
-    /// For at most this many attempts in flight.
+    /// For at most this many attempts in flight. An API that is not there is waited for as long as `wait_for_api`.
     #[must_use]
-    pub(super) fn new(concurrency: usize) -> Self {
+    pub(super) fn new(concurrency: usize, wait_for_api: Duration) -> Self {
         let outage_attempts = (concurrency / 2).clamp(OUTAGE_ATTEMPTS, OUTAGE_ATTEMPTS_MOST);
-        Self { state: Mutex::default(), outage_attempts }
+        Self { state: Mutex::default(), outage_attempts, wait_for_api, started: Instant::now() }
+    }
+
+    /// An attempt is about to be sent. Returns its number, from 1.
+    pub(super) fn begin(&self) -> u64 {
+        let mut state = self.lock();
+        state.begun += 1;
+        state.begun
+    }
+
+    /// A connection was opened.
+    pub(super) fn record_connected(&self) {
+        self.lock().connected = true;
     }
 
     /// An attempt that was sent at this instant was answered by an API that works, be it with a 404.
-    pub(super) fn answered(&self, left: Instant) {
+    pub(super) fn answered(&self, left: Instant, answered_for: AnsweredFor) {
         let mut state = self.lock();
         state.attempts += 1;
         state.connected = true;
         state.newest_good = state.newest_good.max(Some(left));
+        state.last_good = Some(Instant::now());
+        state.forbidden_since = None;
+        if answered_for == AnsweredFor::FirstAttempt {
+            state.firsts.record(true);
+        }
         if state.held_at.is_some_and(|held| left < held) {
             // It was sent before the outage was noticed, and is no sign of its end.
             return;
         }
+        state.is_vouched = answered_for == AnsweredFor::Known;
         state.held_at = None;
         state.streak = 0;
         state.streak_jobs.clear();
@@ -100,7 +197,14 @@ impl Health {
     /// Whether an attempt that was sent after this instant was answered by an API that works.
     #[must_use]
     pub(super) fn has_answered_since(&self, since: Instant) -> bool {
-        self.lock().newest_good.is_some_and(|left| left > since)
+        self.lock().has_answered_since(since)
+    }
+
+    /// Whether the API answered well a moment ago.
+    #[must_use]
+    pub(super) fn is_serving(&self) -> bool {
+        let state = self.lock();
+        state.held_at.is_none() && state.last_good.is_some_and(|at| at.elapsed() < SERVING)
     }
 
     /// An attempt was refused, or answered with a status below 400 that `--retry-on` names. The API works, so this
@@ -111,41 +215,77 @@ impl Health {
         state.connected = true;
     }
 
-    /// An attempt that was sent at this instant failed in a way that a retry may mend. `first` is its SKU, if it was
-    /// the SKU's first attempt.
-    pub(super) fn failed(&self, first: Option<Seq>, fault: &Fault, left: Instant) -> Advice {
+    /// An attempt was refused.
+    pub(super) fn record_refused(&self) {
+        self.record_not_ready();
+        self.lock().last_refused = Some(Instant::now());
+    }
+
+    /// From now on a 403 that nothing explains is taken for a refusal first. False where it was so before, or where no
+    /// SKU came yet.
+    pub(super) fn take_403_for_a_limit(&self) -> bool {
+        let mut state = self.lock();
+        state.last_good.is_some() && !std::mem::replace(&mut state.is_403_a_limit, true)
+    }
+
+    /// Whether a 403 that nothing explains may be a refusal: SKUs came before, and the server limits.
+    #[must_use]
+    pub(super) fn may_403_be_a_limit(&self) -> bool {
+        let state = self.lock();
+        let is_recent = state.last_refused.is_some_and(|at| at.elapsed() < AFTER_REFUSAL);
+        let is_over = state.forbidden_since.is_some_and(|at| at.elapsed() >= FORBIDDEN_FOR_AT_MOST);
+        state.last_good.is_some() && (state.is_403_a_limit || is_recent) && !is_over
+    }
+
+    /// A 403 was taken for a refusal.
+    pub(super) fn record_403(&self) {
+        self.lock().forbidden_since.get_or_insert_with(Instant::now);
+    }
+
+    /// An attempt failed in a way that another one may mend.
+    pub(super) fn failed(&self, attempt: FailedAttempt<'_>) -> Advice {
+        let FailedAttempt { seq, fault, left, .. } = attempt;
         let mut state = self.lock();
         state.attempts += 1;
-        if fault.cause == Cause::Connect {
-            state.unconnected += 1;
-            if !state.connected && state.unconnected >= UNREACHABLE_AFTER {
-                return Advice::Stop(StopReason::Unreachable(fault.detail.to_string()));
-            }
-        } else {
-            state.connected = true;
+        if attempt.is_first {
+            state.firsts.record(false);
         }
         let now = Instant::now();
+        if fault.cause == Cause::Unreadable {
+            state.connected = true;
+            state.unreadable += 1;
+            if state.last_good.is_none() && state.unreadable >= UNREADABLE_AFTER {
+                return Advice::Stop(StopReason::Unreadable(fault.detail.to_string()));
+            }
+            return Advice::Retry;
+        }
+        let is_unreachable = state.is_unreachable(&attempt);
+        if is_unreachable && self.wait_for_api.is_zero() {
+            return Advice::Stop(StopReason::Unreachable(fault.detail.to_string()));
+        }
         let is_paused = state.paused_until.is_some_and(|until| now < until);
         if is_paused || state.held_at.is_some_and(|held| left < held) {
             // It was sent before the outage was noticed, and shows nothing new.
             return Advice::Hold { pause: None };
         }
-        if state.held_at.is_some() {
-            return state.hold(now, fault);
+        if is_unreachable || state.held_at.is_some() {
+            return self.hold(&mut state, now, fault);
         }
-        state.streak += 1;
-        if let Some(seq) = first
-            && state.streak_jobs.len() < OUTAGE_JOBS
-            && !state.streak_jobs.contains(&seq)
-        {
-            state.streak_jobs.push(seq);
+        // Others came after the first failure of this SKU: what it gets is no sign of an outage.
+        let is_alone = state.has_answered_since(attempt.first_failed);
+        if !is_alone {
+            state.streak += 1;
+            if state.streak_jobs.len() < MANY_JOBS && !state.streak_jobs.contains(&seq) {
+                state.streak_jobs.push(seq);
+            }
         }
-        let outage = state.streak >= self.outage_attempts && state.streak_jobs.len() >= OUTAGE_JOBS;
-        // Before anything has ever connected, only the count of such attempts decides.
-        if !(outage && state.connected || state.is_spent()) {
-            return Advice::Retry;
+        if state.is_spent() || self.is_outage(&state) || !is_alone && self.is_in_doubt(&state, &attempt) {
+            return self.hold(&mut state, now, fault);
         }
-        state.hold(now, fault)
+        if may_be_load(fault.cause) && state.firsts.explain(attempt.failures, attempt.is_last) {
+            return Advice::Strained;
+        }
+        Advice::Retry
     }
 
     /// A retry is about to be made.
@@ -153,12 +293,79 @@ impl Health {
         self.lock().retries += 1;
     }
 
+    /// Many attempts of several SKUs failed, and none came. Before anything has ever connected, only the count of
+    /// such attempts decides.
+    fn is_outage(&self, state: &HealthState) -> bool {
+        state.connected && state.streak >= self.outage_attempts && state.streak_jobs.len() >= OUTAGE_JOBS
+    }
+
+    /// The SKU has no retry left, and nothing shows whether it fails for itself: no other came since it first failed.
+    fn is_in_doubt(&self, state: &HealthState, attempt: &FailedAttempt<'_>) -> bool {
+        let is_waited_for = !self.wait_for_api.is_zero();
+        let others_fail = state.last_good.is_some() && state.streak_jobs.len() > 1;
+        attempt.is_last && (is_waited_for || attempt.failures > 1 && others_fail)
+    }
+
+    fn hold(&self, state: &mut HealthState, now: Instant, fault: &Fault) -> Advice {
+        let Some(length) = self.next_pause(state, now, fault) else {
+            return Advice::Stop(if state.connected {
+                StopReason::Failing(fault.clone())
+            } else {
+                StopReason::Unreachable(fault.detail.to_string())
+            });
+        };
+        let is_spent = state.is_spent();
+        let is_few = state.streak_jobs.len() < MANY_JOBS;
+        let asks_known = state.last_good.is_some() && is_few && !state.is_vouched && !is_spent;
+        state.level += 1;
+        state.held_at = Some(now);
+        state.paused_until = Some(now + length);
+        if is_spent {
+            state.granted += RETRY_GRANT;
+        }
+        Advice::Hold { pause: Some(OutagePause { length, asks_known }) }
+    }
+
+    /// The pause before the next probe; none: the run ends.
+    fn next_pause(&self, state: &mut HealthState, now: Instant, fault: &Fault) -> Option<Duration> {
+        if self.wait_for_api.is_zero() {
+            if !matches!(fault.cause, Cause::Status(500 | 502..=504)) || state.is_spent() {
+                state.level = state.level.max(LIMIT_PAUSES.len());
+            }
+            return LIMIT_PAUSES.iter().chain(&OUTAGE_PAUSES).nth(state.level).copied();
+        }
+        let since = state.last_good.unwrap_or(self.started);
+        let left = self.wait_for_api.checked_sub(now.saturating_duration_since(since))?;
+        let pause = WAITING_PAUSES[state.level.min(WAITING_PAUSES.len() - 1)];
+        (!left.is_zero()).then(|| pause.min(left))
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HealthState> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
+/// Faults that too much load causes.
+fn may_be_load(cause: Cause) -> bool {
+    matches!(cause, Cause::Status(500 | 502..=504) | Cause::Connect | Cause::Lost)
+}
+
 impl HealthState {
+    /// Takes note of whether an attempt had a connection. Whether the first ones of the run all had none: what is
+    /// still under way among them may yet connect.
+    fn is_unreachable(&mut self, attempt: &FailedAttempt<'_>) -> bool {
+        if attempt.fault.cause != Cause::Connect {
+            self.connected = true;
+        } else if attempt.number <= UNREACHABLE_AFTER {
+            self.unconnected += 1;
+        }
+        !self.connected && self.unconnected >= UNREACHABLE_AFTER
+    }
+
+    fn has_answered_since(&self, since: Instant) -> bool {
+        self.newest_good.is_some_and(|left| left > since)
+    }
+
     /// Whether more retries were made than the share, whatever was granted since.
     fn is_over_share(&self) -> bool {
         self.retries >= self.share()
@@ -171,19 +378,6 @@ impl HealthState {
     fn share(&self) -> u64 {
         (self.attempts * RETRY_SHARE / 100).max(RETRY_FLOOR)
     }
-
-    fn hold(&mut self, now: Instant, fault: &Fault) -> Advice {
-        let Some(pause) = OUTAGE_PAUSES.get(self.level) else {
-            return Advice::Stop(StopReason::Failing(fault.clone()));
-        };
-        self.level += 1;
-        self.held_at = Some(now);
-        self.paused_until = Some(now + *pause);
-        if self.is_spent() {
-            self.granted += RETRY_GRANT;
-        }
-        Advice::Hold { pause: Some(*pause) }
-    }
 }
 
 #[cfg(test)]
@@ -194,160 +388,320 @@ mod tests {
         Fault::new(cause, "boom")
     }
 
+    fn of(cause: Cause) -> Fault {
+        fault(cause)
+    }
+
+    fn new(concurrency: usize) -> Health {
+        Health::new(concurrency, Duration::ZERO)
+    }
+
+    /// The first attempt of a SKU failed, with retries left.
+    fn first_of<'a>(seq: u32, fault: &'a Fault) -> FailedAttempt<'a> {
+        let now = Instant::now();
+        let number = u64::from(seq) + 1;
+        FailedAttempt {
+            seq: Seq(seq),
+            fault,
+            left: now,
+            number,
+            is_first: true,
+            failures: 1,
+            first_failed: now,
+            is_last: false,
+        }
+    }
+
     fn fail(health: &Health, seq: u32) -> Advice {
-        health.failed(Some(Seq(seq)), &fault(Cause::Status(500)), Instant::now())
+        health.failed(first_of(seq, &fault(Cause::Lost)))
+    }
+
+    fn come(health: &Health) {
+        health.answered(Instant::now(), AnsweredFor::FirstAttempt);
+    }
+
+    fn held(advice: &Advice) -> Option<Duration> {
+        match advice {
+            Advice::Hold { pause } => pause.map(|pause| pause.length),
+            _ => None,
+        }
+    }
+
+    /// Lets first attempts fail until the pool is held, and gives the pause.
+    fn trip(health: &Health) -> OutagePause {
+        (0..100)
+            .find_map(|seq| match fail(health, seq) {
+                Advice::Hold { pause } => pause,
+                _ => None,
+            })
+            .unwrap()
     }
 
     #[tokio::test(start_paused = true)]
     async fn ten_first_attempts_without_a_connection_end_the_run() {
-        let health = Health::new(64);
+        let (health, refused) = (new(64), of(Cause::Connect));
         for seq in 0..9 {
-            assert_eq!(health.failed(Some(Seq(seq)), &fault(Cause::Connect), Instant::now()), Advice::Retry);
+            assert_eq!(health.failed(first_of(seq, &refused)), Advice::Retry);
         }
-        let advice = health.failed(Some(Seq(9)), &fault(Cause::Connect), Instant::now());
-        assert_eq!(advice, Advice::Stop(StopReason::Unreachable("boom".into())));
+        let stop = Advice::Stop(StopReason::Unreachable("boom".into()));
+        assert_eq!(health.failed(first_of(9, &refused)), stop);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_still_under_way_among_the_first_ten_may_connect() {
+        let (health, refused) = (new(64), of(Cause::Connect));
+        for seq in (0..4).chain(5..30) {
+            assert_eq!(health.failed(first_of(seq, &refused)), Advice::Retry, "{seq}");
+        }
+        health.record_connected();
+        assert_eq!(health.failed(FailedAttempt { number: 5, ..first_of(40, &refused) }), Advice::Retry);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_connection_is_enough_not_to_be_unreachable() {
-        let health = Health::new(64);
-        health.failed(Some(Seq(0)), &fault(Cause::Lost), Instant::now());
+        let (health, refused) = (new(64), of(Cause::Connect));
+        fail(&health, 0);
         for seq in 1..20 {
-            assert!(!matches!(
-                health.failed(Some(Seq(seq)), &fault(Cause::Connect), Instant::now()),
-                Advice::Stop(_)
-            ));
+            assert!(!matches!(health.failed(first_of(seq, &refused)), Advice::Stop(_)));
         }
     }
 
     #[tokio::test(start_paused = true)]
+    async fn ten_first_answers_whose_header_cannot_be_read_end_the_run_and_later_ones_are_no_outage() {
+        let (health, garbled) = (new(64), fault(Cause::Unreadable));
+        for seq in 0..9 {
+            assert_eq!(health.failed(first_of(seq, &garbled)), Advice::Retry);
+        }
+        assert_eq!(health.failed(first_of(9, &garbled)), Advice::Stop(StopReason::Unreadable("boom".into())));
+        let health = new(64);
+        come(&health);
+        for seq in 0..100 {
+            assert_eq!(health.failed(first_of(seq, &garbled)), Advice::Retry);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_403_may_be_a_limit_after_refusals_and_after_a_row_of_them_for_about_a_minute() {
+        let health = new(8);
+        health.record_refused();
+        assert!(!health.may_403_be_a_limit() && !health.take_403_for_a_limit(), "no SKU came yet");
+        come(&health);
+        assert!(health.may_403_be_a_limit());
+        tokio::time::advance(AFTER_REFUSAL).await;
+        assert!(!health.may_403_be_a_limit());
+        assert!(health.take_403_for_a_limit() && health.may_403_be_a_limit());
+        health.record_403();
+        tokio::time::advance(FORBIDDEN_FOR_AT_MOST).await;
+        assert!(!health.may_403_be_a_limit() && !health.take_403_for_a_limit());
+        come(&health);
+        assert!(health.may_403_be_a_limit());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn one_bad_sku_is_no_outage() {
-        let health = Health::new(1);
+        let health = new(1);
         for _ in 0..30 {
             assert_eq!(fail(&health, 7), Advice::Retry);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_retries_of_a_few_bad_skus_at_the_end_of_a_run_are_no_outage() {
-        let health = Health::new(8);
-        for seq in 0..8 {
-            assert_eq!(fail(&health, seq), Advice::Retry);
-            health.answered(Instant::now());
+    async fn skus_that_fail_while_others_come_are_no_outage_at_the_end_either() {
+        let health = new(8);
+        let failed = fault(Cause::Timeout);
+        let attempts: Vec<_> = (0..8).map(|seq| first_of(seq, &failed)).collect();
+        attempts.iter().for_each(|attempt| assert_eq!(health.failed(*attempt), Advice::Retry));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        come(&health);
+        for failures in 2..=5 {
+            for attempt in &attempts {
+                let left = Instant::now();
+                let again =
+                    FailedAttempt { failures, left, is_first: false, is_last: failures == 5, ..*attempt };
+                assert_eq!(health.failed(again), Advice::Retry, "{failures}");
+            }
         }
-        for _ in 0..32 {
-            health.retried();
-            assert_eq!(health.failed(None, &fault(Cause::Status(500)), Instant::now()), Advice::Retry);
-        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_skus_at_the_end_are_asked_about_by_one_that_came() {
+        let (health, failed) = (new(8), fault(Cause::Timeout));
+        come(&health);
+        let attempts: Vec<_> = (0..6).map(|seq| first_of(seq, &failed)).collect();
+        attempts.iter().for_each(|attempt| assert_eq!(health.failed(*attempt), Advice::Retry));
+        let last = FailedAttempt { failures: 5, is_first: false, is_last: true, ..attempts[0] };
+        let length = OUTAGE_PAUSES[0];
+        let pause = Some(OutagePause { length, asks_known: true });
+        assert_eq!(health.failed(last), Advice::Hold { pause });
+        tokio::time::advance(length).await;
+        health.answered(Instant::now(), AnsweredFor::Known);
+        assert_eq!(
+            health.failed(FailedAttempt { left: Instant::now(), ..last }),
+            Advice::Retry,
+            "and it fails"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_outage_pauses_5_10_and_20_seconds_and_then_stops() {
-        let health = Health::new(8);
-        health.answered(Instant::now());
-        let mut pauses = Vec::new();
-        let stopped = loop {
-            match fail(&health, u32::try_from(pauses.len()).unwrap() * 7 % 5) {
-                Advice::Retry => {}
+        for (cause, before) in [(Cause::Lost, vec![]), (Cause::Status(500), vec![500, 1000])] {
+            let (health, failed) = (new(8), fault(cause));
+            come(&health);
+            let mut pauses = Vec::new();
+            let stopped = (0..).find_map(|seq| match health.failed(first_of(seq, &failed)) {
                 Advice::Hold { pause: Some(pause) } => {
-                    pauses.push(pause.as_secs());
+                    pauses.push(u64::try_from(pause.length.as_millis()).unwrap());
                     // Attempts that were in flight when the pause began are held too.
                     assert_eq!(fail(&health, 1), Advice::Hold { pause: None });
-                    tokio::time::advance(pause).await;
+                    let mut state = health.lock();
+                    state.paused_until = None;
+                    state.held_at = Some(Instant::now());
+                    None
                 }
-                Advice::Hold { pause: None } => panic!("held without a pause"),
-                Advice::Stop(reason) => break reason,
-            }
-            if pauses.is_empty() {
-                fail(&health, 3);
-                fail(&health, 4);
-            }
-        };
-        assert_eq!(pauses, [5, 10, 20]);
-        assert_eq!(stopped, StopReason::Failing(fault(Cause::Status(500))));
+                Advice::Stop(reason) => Some(reason),
+                _ => None,
+            });
+            let expected: Vec<u64> = before.into_iter().chain([5000, 10_000, 20_000]).collect();
+            assert_eq!((pauses, stopped), (expected, Some(StopReason::Failing(failed))));
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_good_probe_ends_the_outage() {
-        let health = Health::new(1);
-        health.answered(Instant::now());
-        let trip = |health: &Health| {
-            (0..100).find_map(|n| match fail(health, n) {
-                Advice::Hold { pause } => pause,
-                _ => None,
-            })
-        };
-        assert_eq!(trip(&health), Some(OUTAGE_PAUSES[0]));
+        let health = new(1);
+        come(&health);
+        assert_eq!(trip(&health).length, OUTAGE_PAUSES[0]);
         tokio::time::advance(OUTAGE_PAUSES[0]).await;
-        health.answered(Instant::now());
-        assert_eq!(trip(&health), Some(OUTAGE_PAUSES[0]));
+        come(&health);
+        assert_eq!(trip(&health), OutagePause { length: OUTAGE_PAUSES[0], asks_known: true });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sku_that_came_vouches_once_until_another_comes() {
+        let health = new(1);
+        come(&health);
+        assert!(trip(&health).asks_known);
+        tokio::time::advance(OUTAGE_PAUSES[0]).await;
+        health.answered(Instant::now(), AnsweredFor::Known);
+        assert!(!trip(&health).asks_known);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_many_skus_fail_none_that_came_vouches() {
+        let health = new(64);
+        come(&health);
+        assert!(!trip(&health).asks_known);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_was_under_way_does_not_end_the_outage() {
-        let health = Health::new(8);
+        let health = new(8);
         let early = Instant::now();
         tokio::time::advance(Duration::from_millis(20)).await;
-        let held = (0..10).map(|seq| fail(&health, seq)).last();
-        assert_eq!(held, Some(Advice::Hold { pause: Some(OUTAGE_PAUSES[0]) }));
-        health.answered(early);
+        assert_eq!(trip(&health).length, OUTAGE_PAUSES[0]);
+        health.answered(early, AnsweredFor::Retry);
         tokio::time::advance(OUTAGE_PAUSES[0]).await;
-        assert_eq!(fail(&health, 10), Advice::Hold { pause: Some(OUTAGE_PAUSES[1]) });
+        assert_eq!(held(&fail(&health, 10)), Some(OUTAGE_PAUSES[1]));
     }
 
     #[tokio::test(start_paused = true)]
     async fn once_the_budget_is_spent_each_pause_has_one_probe() {
-        let health = Health::new(8);
-        let ask = |seq| fail(&health, seq);
+        let (health, failed) = (new(8), fault(Cause::Status(500)));
         for seq in 0..50 {
-            health.answered(Instant::now());
-            assert_eq!(ask(seq), Advice::Retry);
+            assert_eq!(
+                health.failed(FailedAttempt { is_first: false, ..first_of(seq, &failed) }),
+                Advice::Retry
+            );
             health.retried();
+            come(&health);
         }
         for pause in OUTAGE_PAUSES {
-            assert_eq!(ask(51), Advice::Hold { pause: Some(pause) });
+            assert_eq!(held(&health.failed(first_of(51, &failed))), Some(pause));
             tokio::time::advance(pause).await;
         }
-        assert!(matches!(ask(52), Advice::Stop(StopReason::Failing(_))));
+        assert!(matches!(health.failed(first_of(52, &failed)), Advice::Stop(StopReason::Failing(_))));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_that_was_under_way_is_no_probe_and_is_not_charged() {
-        let health = Health::new(8);
+        let (health, late) = (new(8), fault(Cause::Timeout));
         let early = Instant::now();
         tokio::time::advance(Duration::from_millis(20)).await;
-        let held = (0..10).map(|seq| fail(&health, seq)).last();
-        assert_eq!(held, Some(Advice::Hold { pause: Some(OUTAGE_PAUSES[0]) }));
+        assert_eq!(trip(&health).length, OUTAGE_PAUSES[0]);
         tokio::time::advance(OUTAGE_PAUSES[0] * 2).await;
-        let late = health.failed(Some(Seq(3)), &fault(Cause::Timeout), early);
-        assert_eq!(late, Advice::Hold { pause: None });
-        assert_eq!(fail(&health, 11), Advice::Hold { pause: Some(OUTAGE_PAUSES[1]) });
+        let late = FailedAttempt { left: early, ..first_of(3, &late) };
+        assert_eq!(health.failed(late), Advice::Hold { pause: None });
+        assert_eq!(held(&fail(&health, 11)), Some(OUTAGE_PAUSES[1]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_is_waited_for_as_long_as_was_said_with_a_probe_every_5_seconds() {
+        for connects in [false, true] {
+            let health = Health::new(8, Duration::from_mins(1));
+            let failed = fault(if connects { Cause::Lost } else { Cause::Connect });
+            let (start, mut seq) = (Instant::now(), 0);
+            let stopped = loop {
+                seq += 1;
+                match health.failed(FailedAttempt { number: u64::from(seq), ..first_of(seq, &failed) }) {
+                    Advice::Hold { pause: Some(pause) } => {
+                        assert!(pause.length <= Duration::from_secs(5));
+                        tokio::time::advance(pause.length).await;
+                    }
+                    Advice::Stop(reason) => break reason,
+                    other => assert_eq!(other, Advice::Retry),
+                }
+            };
+            assert_eq!(start.elapsed(), Duration::from_mins(1));
+            assert_eq!(matches!(stopped, StopReason::Failing(_)), connects, "{stopped:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_single_sku_is_waited_for_too() {
+        let (health, failed) = (Health::new(8, Duration::from_mins(1)), fault(Cause::Connect));
+        let last = FailedAttempt { failures: 5, is_last: true, ..first_of(0, &failed) };
+        assert!(held(&health.failed(last)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn load_explains_what_several_skus_get_while_others_come() {
+        let (health, failed) = (new(64), fault(Cause::Status(503)));
+        let mut advices = Vec::new();
+        for seq in 0..12 {
+            advices.push(health.failed(first_of(seq, &failed)));
+            come(&health);
+        }
+        assert_eq!(advices[..3], [Advice::Retry, Advice::Retry, Advice::Retry]);
+        assert!(advices[3..].iter().all(|advice| *advice == Advice::Strained), "{advices:?}");
+        let timeout = fault(Cause::Timeout);
+        assert_eq!(health.failed(first_of(20, &timeout)), Advice::Retry, "a timeout is charged");
     }
 
     #[tokio::test(start_paused = true)]
     async fn retries_are_a_bounded_share_of_all_requests_and_then_the_run_stops() {
-        let health = Health::new(1);
+        let health = new(1);
+        let failed = fault(Cause::Timeout);
         let (mut retries, mut requests, mut pauses) = (0u64, 0u64, Vec::new());
         for seq in 0.. {
             requests += 1;
             // Every other SKU fails once and would be fetched by a retry.
             if seq % 2 == 0 {
-                health.answered(Instant::now());
+                come(&health);
                 continue;
             }
-            match fail(&health, seq) {
-                Advice::Retry => {
+            match health.failed(first_of(seq, &failed)) {
+                Advice::Retry | Advice::Strained => {
                     health.retried();
                     retries += 1;
                 }
                 Advice::Hold { pause } => {
-                    pauses.push(pause.unwrap().as_secs());
-                    tokio::time::advance(pause.unwrap()).await;
+                    pauses.push(pause.unwrap().length.as_secs());
+                    tokio::time::advance(pause.unwrap().length).await;
                 }
                 Advice::Stop(_) => break,
             }
             requests += 1;
-            health.answered(Instant::now());
+            come(&health);
             let share = (requests * RETRY_SHARE / 100).max(RETRY_FLOOR);
             assert!(retries <= share + RETRY_GRANT * pauses.len() as u64, "{retries} of {requests}");
         }

@@ -8,6 +8,7 @@ mod backoff;
 mod classify;
 mod fetcher;
 mod field_value;
+mod first_attempts;
 mod health;
 pub(crate) mod rate_fields;
 mod redirect;

@@ -1,10 +1,11 @@
 //! The client's quota as servers report it, before they refuse a request.
 //!
-//! Four families of fields report it: the current IETF draft (draft-ietf-httpapi-ratelimit-headers-10: `RateLimit`
+//! Several families of fields report it: the current IETF draft (draft-ietf-httpapi-ratelimit-headers-10: `RateLimit`
 //! and `RateLimit-Policy`, lists of structured fields), its older forms (`RateLimit: limit=…,
-//! remaining=…, reset=…`, and the three fields `RateLimit-Limit`, `-Remaining`, `-Reset`), and the
-//! `X-RateLimit-*` and `X-Rate-Limit-*` that came before. The first that can be read counts. What
-//! cannot be read is ignored: these fields only ever slow the pool.
+//! remaining=…, reset=…`, and the three fields `RateLimit-Limit`, `-Remaining`, `-Reset`), the
+//! `X-RateLimit-*` and `X-Rate-Limit-*` that came before, those of `BigCommerce` and Contentful, Kong's with the window in
+//! the name, Shopify's level of a bucket, and Amazon's rate. The first that can be read counts. What
+//! cannot be read, or cannot be, is ignored: these fields only ever slow the pool.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,37 +14,122 @@ use http::{HeaderMap, HeaderName};
 use super::field_value::{Number, answered_at, http_date, number};
 
 /// What is left of a quota.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReportedQuota {
-    /// Requests that may still be sent before the reset.
+    /// Requests that may still be sent before the reset; the largest number where that is not said.
     pub remaining: u64,
     /// How long until the quota is full again, from when the server answered. Decades where the number was too long to
     /// have a meaning.
     pub reset: Duration,
+    /// The whole quota, where it is said.
+    pub limit: Option<f64>,
+    /// The time that the whole quota is for, where it is said.
+    pub window: Option<Duration>,
+    /// It does not come back at the reset, but all the time: as much as the limit in a window.
+    pub is_bucket: bool,
+    /// The reset was said; otherwise it is a window away at most.
+    pub is_reset_said: bool,
 }
+
+/// What an answer is, as far as its fields are to be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credence {
+    /// It refuses the request: the server means what its fields say.
+    Refusal,
+    /// Any other: a reset that is more than a day away counts only where a window says the same.
+    Usual,
+}
+
+/// A reset further away is unlikely to be one.
+const DAY: Duration = Duration::from_hours(24);
+/// Shopify's buckets, of whatever size, empty in this time.
+const SHOPIFY_WINDOW: Duration = Duration::from_secs(20);
 
 static RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// The names of remaining and reset in the families of separate fields.
-static PAIRS: [[HeaderName; 2]; 3] = [
-    [HeaderName::from_static("ratelimit-remaining"), HeaderName::from_static("ratelimit-reset")],
-    [HeaderName::from_static("x-ratelimit-remaining"), HeaderName::from_static("x-ratelimit-reset")],
-    [HeaderName::from_static("x-rate-limit-remaining"), HeaderName::from_static("x-rate-limit-reset")],
+/// The names of one family of separate fields.
+struct FieldFamily {
+    remaining: &'static str,
+    /// Empty: it has none, and the window counts.
+    reset: &'static str,
+    limit: &'static str,
+    window: FamilyWindow,
+}
+
+/// Where the window of a family is said.
+enum FamilyWindow {
+    /// In the limit field or in `RateLimit-Policy`, if at all.
+    Elsewhere,
+    /// In a field, in milliseconds, as is the reset.
+    Milliseconds(&'static str),
+    /// In the names of the fields.
+    Fixed(Duration),
+}
+
+const fn family(remaining: &'static str, reset: &'static str, limit: &'static str) -> FieldFamily {
+    FieldFamily { remaining, reset, limit, window: FamilyWindow::Elsewhere }
+}
+
+const fn of_window(remaining: &'static str, limit: &'static str, seconds: u64) -> FieldFamily {
+    FieldFamily { remaining, reset: "", limit, window: FamilyWindow::Fixed(Duration::from_secs(seconds)) }
+}
+
+/// The families of separate fields; the first that can be read counts.
+static FAMILIES: [FieldFamily; 10] = [
+    family("ratelimit-remaining", "ratelimit-reset", "ratelimit-limit"),
+    family("x-ratelimit-remaining", "x-ratelimit-reset", "x-ratelimit-limit"),
+    family("x-rate-limit-remaining", "x-rate-limit-reset", "x-rate-limit-limit"),
+    family("x-ratelimit-remain", "x-ratelimit-reset", "x-ratelimit-limit"),
+    family("x-rate-limit-remain", "x-rate-limit-reset", "x-rate-limit-limit"),
+    family("ratelimit-remain", "ratelimit-reset", "ratelimit-limit"),
+    family("x-ratelimit-remaining", "x-next-replenish-time", "x-ratelimit-limit"),
+    family("x-rate-limit-remaining", "x-next-replenish-time", "x-rate-limit-limit"),
+    family("x-ratelimit-remain", "x-next-replenish-time", "x-ratelimit-limit"),
+    FieldFamily {
+        remaining: "x-rate-limit-requests-left",
+        reset: "x-rate-limit-time-reset-ms",
+        limit: "x-rate-limit-requests-quota",
+        window: FamilyWindow::Milliseconds("x-rate-limit-time-window-ms"),
+    },
+];
+
+/// Families with a window in their names. Of several of them the tightest counts.
+static WINDOW_FAMILIES: [FieldFamily; 6] = [
+    of_window("x-ratelimit-remaining-second", "x-ratelimit-limit-second", 1),
+    of_window("x-ratelimit-remaining-minute", "x-ratelimit-limit-minute", 60),
+    of_window("x-ratelimit-remaining-hour", "x-ratelimit-limit-hour", 3_600),
+    of_window("x-ratelimit-remaining-day", "x-ratelimit-limit-day", 86_400),
+    of_window("x-contentful-ratelimit-second-remaining", "x-contentful-ratelimit-second-limit", 1),
+    of_window("x-contentful-ratelimit-hour-remaining", "x-contentful-ratelimit-hour-limit", 3_600),
 ];
 
 /// Reads the quota of an answer; of several, the one that allows least per second. Instants are relative to the answer's
 /// `Date`, or to `now` where that cannot be read.
 #[must_use]
-pub fn quota(headers: &HeaderMap, now: SystemTime) -> Option<ReportedQuota> {
+pub fn quota(headers: &HeaderMap, now: SystemTime, credence: Credence) -> Option<ReportedQuota> {
     // Most answers have none of the fields, and checking each name costs less than looking up all of them.
-    if !headers
-        .keys()
-        .any(|name| name.as_str().starts_with("ratelimit") || name.as_str().starts_with("x-rate"))
-    {
+    let is_told = |name: &str| {
+        name.starts_with("ratelimit")
+            || name.starts_with("x-rate")
+            || name.starts_with("x-contentful-ratelimit")
+            || name == "x-shopify-shop-api-call-limit"
+            || name == "x-amzn-ratelimit-limit"
+    };
+    if !headers.keys().any(|name| is_told(name.as_str())) {
         return None;
     }
-    structured(headers, now).or_else(|| PAIRS.iter().find_map(|names| pair(headers, names, now)))
+    let found = structured(headers, now)
+        .or_else(|| FAMILIES.iter().find_map(|family| separate(headers, family, now)))
+        .or_else(|| {
+            WINDOW_FAMILIES.iter().filter_map(|family| separate(headers, family, now)).min_by(tighter)
+        })
+        .or_else(|| shopify(headers))
+        .or_else(|| amazon(headers))?;
+    let is_believed = credence == Credence::Refusal
+        || found.reset <= DAY
+        || found.window.is_some_and(|window| found.reset <= window);
+    is_believed.then_some(found)
 }
 
 /// The families `RateLimit` with parameters, and `RateLimit` as a dictionary.
@@ -60,12 +146,15 @@ fn structured(headers: &HeaderMap, now: SystemTime) -> Option<ReportedQuota> {
         if policy.is_some_and(|policy| !policy.of_requests) {
             return None;
         }
+        let (limit, window) = policy.map_or((None, None), |policy| (policy.limit, policy.window));
         // Without a `t` the quota is full again within a window at the latest.
-        let reset = match parameter(parameters, "t") {
-            Some(text) => reset(text, headers, now)?,
-            None => policy.and_then(|policy| policy.window)?,
+        let told = parameter(parameters, "t");
+        let reset = match told {
+            Some(text) => reset(text, headers, (now, window))?,
+            None => window?,
         };
-        Some(ReportedQuota { remaining, reset })
+        let is_reset_said = told.is_some();
+        Some(ReportedQuota { remaining, reset, limit, window, is_bucket: false, is_reset_said })
     });
     listed.min_by(tighter).or_else(|| dictionary(headers, now))
 }
@@ -78,24 +167,76 @@ fn dictionary(headers: &HeaderMap, now: SystemTime) -> Option<ReportedQuota> {
         Some(value.trim())
     };
     let remaining = count(value("remaining")?)?;
-    Some(ReportedQuota { remaining, reset: reset(value("reset")?, headers, now)? })
+    let limit = value("limit").and_then(decimal);
+    let window = window_of(headers, limit);
+    let reset = reset(value("reset")?, headers, (now, window))?;
+    Some(ReportedQuota { remaining, reset, limit, window, is_bucket: false, is_reset_said: true })
 }
 
 /// Separate fields, one number each.
-fn pair(headers: &HeaderMap, names: &[HeaderName; 2], now: SystemTime) -> Option<ReportedQuota> {
-    let [remaining, until] = names.each_ref().map(|name| headers.get(name)?.to_str().ok());
-    let remaining = count(first_of_list(remaining?))?;
-    let until = until?.trim();
-    let reset = reset(first_of_list(until), headers, now).or_else(|| {
-        let until = http_date(until.as_bytes())?;
-        Some(until.duration_since(answered_at(headers, now)).unwrap_or_default())
-    })?;
-    Some(ReportedQuota { remaining, reset })
+fn separate(headers: &HeaderMap, family: &FieldFamily, now: SystemTime) -> Option<ReportedQuota> {
+    let field = |name: &str| headers.get(name)?.to_str().ok();
+    let remaining = count(first_of_list(field(family.remaining)?))?;
+    let limit_field = field(family.limit);
+    let limit = limit_field.and_then(|text| decimal(first_of_list(text)));
+    let millis = |text: &str| match number(text.trim())? {
+        Number::Seconds(millis) => Some(millis / 1000),
+        Number::TooLong => None,
+    };
+    let (window, reset) = match family.window {
+        FamilyWindow::Fixed(window) => (Some(window), window),
+        FamilyWindow::Milliseconds(name) => {
+            (field(name).and_then(millis).filter(|window| !window.is_zero()), millis(field(family.reset)?)?)
+        }
+        FamilyWindow::Elsewhere => {
+            let in_limit = limit_field.and_then(|text| window_in(text, limit));
+            let window = in_limit.or_else(|| window_of(headers, limit));
+            let until = field(family.reset)?.trim();
+            let read = reset(first_of_list(until), headers, (now, window)).or_else(|| {
+                let until = http_date(until.as_bytes())?;
+                Some(until.duration_since(answered_at(headers, now)).unwrap_or_default())
+            });
+            (window, read?)
+        }
+    };
+    let is_reset_said = !family.reset.is_empty();
+    Some(ReportedQuota { remaining, reset, limit, window, is_bucket: false, is_reset_said })
+}
+
+/// `39/40`: so much of a bucket is full. It empties all the time, a twentieth a second.
+fn shopify(headers: &HeaderMap) -> Option<ReportedQuota> {
+    let (used, limit) = headers.get("x-shopify-shop-api-call-limit")?.to_str().ok()?.split_once('/')?;
+    let (used, size) = (count(used)?, count(limit)?);
+    let limit = decimal(limit).filter(|limit| *limit >= 1.0)?;
+    let share = u32::try_from(used.min(size)).ok().zip(u32::try_from(size).ok());
+    let reset = share.map(|(used, size)| SHOPIFY_WINDOW * used / size)?;
+    Some(ReportedQuota {
+        remaining: size.saturating_sub(used),
+        reset,
+        limit: Some(limit),
+        window: Some(SHOPIFY_WINDOW),
+        is_bucket: true,
+        is_reset_said: false,
+    })
+}
+
+/// `2.0`: the rate by itself, in requests a second.
+fn amazon(headers: &HeaderMap) -> Option<ReportedQuota> {
+    let value = headers.get("x-amzn-ratelimit-limit")?.to_str().ok()?;
+    Some(ReportedQuota {
+        remaining: u64::MAX,
+        reset: Duration::ZERO,
+        limit: Some(decimal(value).filter(|rate| *rate > 0.0)?),
+        window: Some(Duration::from_secs(1)),
+        is_bucket: true,
+        is_reset_said: false,
+    })
 }
 
 /// What counts of one member of `RateLimit-Policy`: `"default";q=100;w=10`, or `100;w=10` in older versions.
 struct QuotaPolicy<'a> {
     name: &'a str,
+    limit: Option<f64>,
     window: Option<Duration>,
     /// False for quotas counted in something else, such as bytes.
     of_requests: bool,
@@ -105,12 +246,27 @@ fn policy(member: &str) -> QuotaPolicy<'_> {
     let (name, parameters) = item(member);
     QuotaPolicy {
         name,
+        limit: parameter(parameters, "q").or(Some(name)).and_then(decimal),
         window: parameter(parameters, "w").and_then(number).and_then(|window| match window {
-            Number::Seconds(window) => Some(window),
+            Number::Seconds(window) => Some(window).filter(|window| !window.is_zero()),
             Number::TooLong => None,
         }),
         of_requests: parameter(parameters, "qu").is_none_or(|unit| unit == "requests"),
     }
+}
+
+/// The window of the quota with this limit, by `RateLimit-Policy`.
+fn window_of(headers: &HeaderMap, limit: Option<f64>) -> Option<Duration> {
+    let limit = limit?;
+    let mut policies = members(headers, &RATELIMIT_POLICY).map(policy);
+    policies.find(|policy| policy.of_requests && policy.limit == Some(limit))?.window
+}
+
+/// The window in a limit field: `100, 100;w=60`.
+fn window_in(text: &str, limit: Option<f64>) -> Option<Duration> {
+    let limit = limit?;
+    let mut policies = outside_quotes(text, ',').map(policy);
+    policies.find(|policy| policy.limit == Some(limit) && policy.window.is_some())?.window
 }
 
 /// Orders quotas by what they allow per second, then by how long they last. One that is reset at once allows anything.
@@ -135,13 +291,24 @@ fn count(text: &str) -> Option<u64> {
     }
 }
 
-/// The time until a reset. It is written as seconds from now, or as an instant in seconds or milliseconds since 1970;
-/// the size shows which: no quota lasts for 30 years (10⁹ s), and 10¹¹ is the year 5138 in seconds, but 1973 in
-/// milliseconds.
-fn reset(text: &str, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+/// A number that may have decimals.
+fn decimal(text: &str) -> Option<f64> {
+    match number(text.trim())? {
+        Number::Seconds(value) => Some(value.as_secs_f64()),
+        Number::TooLong => None,
+    }
+}
+
+/// The time until a reset. It is written as seconds or milliseconds from now, or as an instant in seconds or
+/// milliseconds since 1970; the size shows which: no quota lasts for 30 years (10⁹ s), 10¹¹ is the year 5138 in
+/// seconds, but 1973 in milliseconds, and nothing is reset later than after its window.
+fn reset(text: &str, headers: &HeaderMap, (now, window): (SystemTime, Option<Duration>)) -> Option<Duration> {
     let instant = match number(text.trim())? {
         Number::TooLong => return Some(Duration::from_secs(100_000_000_000)),
-        Number::Seconds(value) if value.as_secs() < 1_000_000_000 => return Some(value),
+        Number::Seconds(value) if value.as_secs() < 1_000_000_000 => {
+            let is_millis = window.is_some_and(|window| value > window * 2 && value / 1000 <= window);
+            return Some(if is_millis { value / 1000 } else { value });
+        }
         Number::Seconds(value) if value.as_secs() < 100_000_000_000 => value,
         Number::Seconds(value) => Duration::from_millis(value.as_secs()),
     };
@@ -202,18 +369,123 @@ mod tests {
     /// 2026-11-23, by the tests' local clock.
     const NOW: u64 = 1_795_000_000;
 
-    fn read(fields: &[(&str, &str)]) -> Option<ReportedQuota> {
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             let name: HeaderName = name.parse().unwrap();
             headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        quota(&headers, SystemTime::UNIX_EPOCH + Duration::from_secs(NOW))
+        headers
+    }
+
+    fn whole(fields: &[(&str, &str)], credence: Credence) -> Option<ReportedQuota> {
+        quota(&headers(fields), SystemTime::UNIX_EPOCH + Duration::from_secs(NOW), credence)
+    }
+
+    /// What is left of a quota that is believed, and until when.
+    fn read(fields: &[(&str, &str)]) -> Option<(u64, Duration)> {
+        whole(fields, Credence::Refusal).map(|quota| (quota.remaining, quota.reset))
+    }
+
+    /// What is left, until when in seconds, the limit, and the window in seconds.
+    fn all(fields: &[(&str, &str)]) -> Option<(u64, f64, Option<f64>, Option<f64>)> {
+        let quota = whole(fields, Credence::Usual)?;
+        let window = quota.window.map(|window| window.as_secs_f64());
+        Some((quota.remaining, quota.reset.as_secs_f64(), quota.limit, window))
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "it is compared with what was read")]
-    fn left(remaining: u64, reset: u64) -> Option<ReportedQuota> {
-        Some(ReportedQuota { remaining, reset: Duration::from_secs(reset) })
+    fn left(remaining: u64, reset: u64) -> Option<(u64, Duration)> {
+        Some((remaining, Duration::from_secs(reset)))
+    }
+
+    #[test]
+    fn limit_and_window_are_read_where_they_are_said() {
+        let policy = ("RateLimit-Policy", r#""burst";q=10;w=1, "default";q=100;w=60"#);
+        assert_eq!(
+            all(&[policy, ("RateLimit", r#""default";r=50;t=30"#)]),
+            Some((50, 30.0, Some(100.0), Some(60.0)))
+        );
+        let three =
+            [("RateLimit-Limit", "100, 100;w=60"), ("RateLimit-Remaining", "7"), ("RateLimit-Reset", "5")];
+        assert_eq!(all(&three), Some((7, 5.0, Some(100.0), Some(60.0))));
+        let older =
+            [("RateLimit", "limit=100, remaining=7, reset=5"), ("RateLimit-Policy", "10;w=1, 100;w=60")];
+        assert_eq!(all(&older), Some((7, 5.0, Some(100.0), Some(60.0))));
+        let plain = [("X-RateLimit-Limit", "60"), ("X-RateLimit-Remaining", "7"), ("X-RateLimit-Reset", "5")];
+        assert_eq!(all(&plain), Some((7, 5.0, Some(60.0), None)));
+    }
+
+    #[test]
+    fn the_families_of_vendors_are_read() {
+        let big_commerce = [
+            ("X-Rate-Limit-Time-Reset-Ms", "13500"),
+            ("X-Rate-Limit-Requests-Left", "25"),
+            ("X-Rate-Limit-Requests-Quota", "150"),
+            ("X-Rate-Limit-Time-Window-Ms", "30000"),
+        ];
+        assert_eq!(all(&big_commerce), Some((25, 13.5, Some(150.0), Some(30.0))));
+        let contentful = [
+            ("X-Contentful-RateLimit-Hour-Limit", "36000"),
+            ("X-Contentful-RateLimit-Hour-Remaining", "35883"),
+            ("X-Contentful-RateLimit-Reset", "0"),
+            ("X-Contentful-RateLimit-Second-Limit", "10"),
+            ("X-Contentful-RateLimit-Second-Remaining", "9"),
+        ];
+        assert_eq!(all(&contentful), Some((9, 1.0, Some(10.0), Some(1.0))));
+        let used_up = [
+            ("X-Contentful-RateLimit-Hour-Remaining", "0"),
+            ("X-Contentful-RateLimit-Second-Remaining", "9"),
+        ];
+        assert_eq!(all(&used_up), Some((0, 3600.0, None, Some(3600.0))));
+        let kong = [
+            ("X-RateLimit-Limit-Minute", "100"),
+            ("X-RateLimit-Remaining-Minute", "99"),
+            ("X-RateLimit-Limit-Hour", "100"),
+            ("X-RateLimit-Remaining-Hour", "7"),
+        ];
+        assert_eq!(all(&kong), Some((7, 3600.0, Some(100.0), Some(3600.0))));
+        let shopify = whole(&[("X-Shopify-Shop-Api-Call-Limit", "39/40")], Credence::Usual).unwrap();
+        assert!(shopify.is_bucket && shopify.reset == Duration::from_millis(19_500));
+        assert_eq!((shopify.remaining, shopify.limit, shopify.window), (1, Some(40.0), Some(SHOPIFY_WINDOW)));
+        for wrong in ["0/0", "40", "/", "a/40", "1/-1", "99999999999999999999/99999999999999999999"] {
+            assert_eq!(all(&[("X-Shopify-Shop-Api-Call-Limit", wrong)]), None, "{wrong}");
+        }
+        for spelling in ["X-RateLimit-Remain", "X-Rate-Limit-Remain", "RateLimit-Remain"] {
+            let reset = format!("{}Reset", spelling.strip_suffix("Remain").unwrap());
+            assert_eq!(read(&[(spelling, "5"), (&reset, "6")]), left(5, 6), "{spelling}");
+        }
+        let replenished = (NOW + 6).to_string();
+        assert_eq!(
+            read(&[("X-RateLimit-Remaining", "5"), ("x-next-replenish-time", &replenished)]),
+            left(5, 6)
+        );
+    }
+
+    #[test]
+    fn a_rate_by_itself_is_read() {
+        let of = |value| whole(&[("x-amzn-RateLimit-Limit", value)], Credence::Usual)?.limit;
+        assert_eq!((of("2.0"), of("0.0167"), of("10")), (Some(2.0), Some(0.0167), Some(10.0)));
+        for wrong in ["", "0", "0.0", "-1", "two", "99999999999999999999"] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn milliseconds_beside_a_window_are_not_taken_for_seconds() {
+        for (reset, seconds) in [("60000", 60.0), ("59000", 59.0), ("30", 30.0), ("60", 60.0), ("61", 61.0)] {
+            let fields =
+                [("RateLimit-Limit", "100;w=60"), ("RateLimit-Remaining", "0"), ("RateLimit-Reset", reset)];
+            assert_eq!(all(&fields).unwrap().1.to_bits(), f64::to_bits(seconds), "{reset}");
+        }
+    }
+
+    #[test]
+    fn a_reset_over_a_day_away_counts_only_with_a_refusal_or_a_window_that_says_so() {
+        let far = [("X-RateLimit-Remaining", "5"), ("X-RateLimit-Reset", "600000")];
+        assert_eq!((whole(&far, Credence::Usual), read(&far)), (None, left(5, 600_000)));
+        let month = [("RateLimit-Policy", r#""m";q=9;w=2592000"#), ("RateLimit", r#""m";r=5;t=600000"#)];
+        assert_eq!(all(&month).map(|quota| quota.0), Some(5));
     }
 
     #[test]
@@ -268,8 +540,7 @@ mod tests {
             let [limit, remaining, reset] =
                 ["Limit", "Remaining", "Reset"].map(|last| format!("{family}-{last}"));
             let fields = [(&*limit, "60"), (&*remaining, "59.0"), (&*reset, "2.5")];
-            let quota = read(&fields).unwrap();
-            assert_eq!((quota.remaining, quota.reset), (59, Duration::from_millis(2_500)));
+            assert_eq!(read(&fields), Some((59, Duration::from_millis(2_500))));
         }
     }
 
@@ -278,7 +549,7 @@ mod tests {
         let until = |reset: &str, date: Option<&str>| {
             let mut fields = vec![("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", reset)];
             fields.extend(date.map(|date| ("Date", date)));
-            read(&fields).map(|quota| quota.reset.as_millis())
+            read(&fields).map(|(_, reset)| reset.as_millis())
         };
         let table: &[(&str, u128)] = &[
             ("0", 0),
@@ -351,7 +622,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_field_can_do_harm(
-            fields in proptest::collection::vec((0_usize..13, "[ -~\u{80}-\u{ff}]{0,40}"), 0..8),
+            fields in proptest::collection::vec((0_usize..64, "[ -~\u{80}-\u{ff}]{0,40}"), 0..8),
         ) {
             harmless(&fields)?;
         }
@@ -359,7 +630,7 @@ mod tests {
         #[test]
         fn nearly_right_fields_do_no_harm(
             fields in proptest::collection::vec(
-                (0_usize..13, r#"(["a;,\\ ]{0,3}[;,]?(r|t|q|w|limit|remaining|reset|qu)?=?[0-9]{0,22}\.?[0-9]{0,12}){0,4}"#),
+                (0_usize..64, r#"(["a;,\\ ]{0,3}[;,]?(r|t|q|w|limit|remaining|reset|qu)?=?[0-9]{0,22}\.?[0-9]{0,12}){0,4}"#),
                 0..8,
             ),
         ) {
@@ -378,39 +649,47 @@ mod tests {
             let dated = httpdate::fmt_http_date(time(until)).parse().unwrap();
             for reset in [dated, HeaderValue::from(until), HeaderValue::from(until * 1000)] {
                 headers.insert("x-ratelimit-reset", reset);
-                prop_assert_eq!(quota(&headers, time(ours)), left(5, wait));
+                let read = quota(&headers, time(ours), Credence::Refusal);
+                prop_assert_eq!(read.map(|quota| (quota.remaining, quota.reset)), left(5, wait));
             }
         }
 
         #[test]
         fn a_count_is_the_digits_before_the_point_in_every_family(
-            family in 0_usize..5, left in "[0-9]{1,20}([.][0-9]{0,12})?", reset in 0_u64..1_000_000_000,
+            family in 0_usize..12, left in "[0-9]{1,20}([.][0-9]{0,12})?", reset in 0_u64..1_000_000_000,
         ) {
             let fields = match family {
                 0 => vec![("ratelimit", format!("\"a\";r={left};t={reset}"))],
                 1 => vec![("ratelimit", format!("limit=9, remaining={left}, reset={reset}"))],
                 _ => {
-                    let [remaining, until] = &PAIRS[family - 2];
-                    vec![(remaining.as_str(), left.clone()), (until.as_str(), reset.to_string())]
+                    let FieldFamily { remaining, reset: until, .. } = &FAMILIES[family - 2];
+                    vec![(*remaining, left.clone()), (*until, reset.to_string())]
                 }
             };
             let whole = left.split('.').next().unwrap().trim_start_matches('0');
             let expected = if whole.len() > 14 { u64::MAX } else { whole.parse().unwrap_or(0) };
             let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            let found = read(&fields).map(|quota| (quota.remaining, quota.reset.as_secs()));
+            let found = read(&fields).map(|(remaining, reset)| (remaining, reset.as_secs()));
+            let reset = if family == 11 { reset / 1000 } else { reset };
             prop_assert_eq!(found, Some((expected, reset)));
         }
     }
 
     fn harmless(fields: &[(usize, String)]) -> Result<(), TestCaseError> {
-        let names = PAIRS.iter().flatten().chain([&RATELIMIT, &RATELIMIT_POLICY]);
-        let names: Vec<&str> = names
-            .map(HeaderName::as_str)
-            .chain(["ratelimit-limit", "x-ratelimit-limit", "x-rate-limit-limit", "date", "retry-after"])
+        let families = FAMILIES.iter().chain(&WINDOW_FAMILIES);
+        let names: Vec<&str> = families
+            .flat_map(|family| [family.remaining, family.reset, family.limit])
+            .chain(["ratelimit", "ratelimit-policy", "x-rate-limit-time-window-ms"])
+            .chain(["x-shopify-shop-api-call-limit", "x-amzn-ratelimit-limit", "date", "retry-after"])
+            .filter(|name| !name.is_empty())
             .collect();
-        let fields: Vec<_> = fields.iter().map(|(name, value)| (names[*name], value.as_str())).collect();
-        if let Some(quota) = read(&fields) {
-            prop_assert!(std::time::Instant::now().checked_add(quota.reset).is_some());
+        let fields: Vec<_> =
+            fields.iter().map(|(name, value)| (names[*name % names.len()], value.as_str())).collect();
+        for credence in [Credence::Refusal, Credence::Usual] {
+            if let Some(quota) = whole(&fields, credence) {
+                prop_assert!(std::time::Instant::now().checked_add(quota.reset).is_some());
+                prop_assert!(quota.limit.is_none_or(f64::is_finite) && quota.window != Some(Duration::ZERO));
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use crate::model::{Cause, Fault, Fingerprint, Key, Seq};
+use crate::model::{Cause, Fault, Fingerprint, Job, Key, Request, Seq};
 
 /// A key and the outcome of its job, with what output and journal need.
 #[derive(Debug)]
@@ -25,6 +25,21 @@ pub struct Entry {
     pub record: csv::ByteRecord,
     /// The redacted address of the request, if the job failed.
     pub address: Option<Box<str>>,
+    /// The request itself, if it was answered 403: where that turns out to be a limit, it is sent again.
+    pub request: Option<Box<Request>>,
+}
+
+impl Entry {
+    /// The job that this entry ended, to be sent again; the entry where it has no request.
+    ///
+    /// # Errors
+    /// The entry itself.
+    pub(crate) fn into_job(self) -> Result<Job, Box<Self>> {
+        let Self { seq, line, key, fingerprint, record, request: Some(request), .. } = self else {
+            return Err(Box::new(self));
+        };
+        Ok(Job { seq, line, key, fingerprint, request: *request, record })
+    }
 }
 
 /// How a job ended.
@@ -39,11 +54,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The status, if the job failed because the server rejects the credentials: 401 or 403.
+    /// The status, if the job failed because the server rejects the credentials: 401 or 403, or 407 of a proxy.
     #[must_use]
     pub fn refused(&self) -> Option<u16> {
         match self {
-            Self::Failed(Fault { cause: Cause::Status(status @ (401 | 403)), .. }) => Some(*status),
+            Self::Failed(Fault { cause: Cause::Status(status @ (401 | 403 | 407)), .. }) => Some(*status),
             _ => None,
         }
     }
@@ -183,6 +198,7 @@ mod tests {
         assert!(!Outcome::Failed(Fault::new(Cause::Timeout, "x")).shows_good_credentials());
         assert!(!Outcome::Deferred(Deferral::Stopped).shows_good_credentials());
         assert_eq!((failed(401).refused(), failed(403).refused()), (Some(401), Some(403)));
+        assert_eq!(failed(407).refused(), Some(407));
         assert_eq!((failed(404).refused(), fetched(403).refused()), (None, None));
     }
 }

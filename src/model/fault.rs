@@ -21,6 +21,8 @@ pub enum Cause {
     Timeout,
     /// The connection was lost before the head of the response was complete.
     Lost,
+    /// The head of the response breaks the rules of HTTP.
+    Unreadable,
     /// The body ended before its announced or syntactic end.
     Cut,
     /// The body is larger than the limit.
@@ -44,6 +46,7 @@ impl Cause {
             Self::Status(401) => "not authorised (401)".into(),
             Self::Status(403) => "forbidden".into(),
             Self::Status(404) => "not found".into(),
+            Self::Status(407) => "refused by the proxy (407)".into(),
             Self::Status(410) => "gone".into(),
             Self::Status(429) => "rate limited (429)".into(),
             Self::Status(code) => format!("HTTP {code}"),
@@ -51,6 +54,7 @@ impl Cause {
             Self::Certificate => "certificate refused".into(),
             Self::Timeout => "timed out".into(),
             Self::Lost => "connection lost".into(),
+            Self::Unreadable => "header unreadable".into(),
             Self::Cut => "body cut short".into(),
             Self::TooLarge => "body too large".into(),
             Self::Body => "bad body".into(),

@@ -38,7 +38,9 @@ impl LoadClass {
         match cause {
             Cause::Status(status) => Self::of_status(status),
             Cause::Timeout => Self::Overloaded,
-            Cause::Connect | Cause::Certificate | Cause::Lost | Cause::Cut => Self::Broken,
+            Cause::Connect | Cause::Certificate | Cause::Lost | Cause::Cut | Cause::Unreadable => {
+                Self::Broken
+            }
             Cause::Row
             | Cause::TooLarge
             | Cause::Body

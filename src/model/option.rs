@@ -29,6 +29,7 @@ pub(crate) const MAX_TIME: &str = "--max-time";
 // Table `retry`
 pub(crate) const RETRIES: &str = "--retries";
 pub(crate) const RETRY_ON: &str = "--retry-on";
+pub(crate) const QUOTA_FIELDS: &str = "--quota-fields";
 pub(crate) const MAX_RETRY_AFTER: &str = "--max-retry-after";
 
 // Table `response`
@@ -51,6 +52,7 @@ pub(crate) const MIN_SUCCESS: &str = "--min-success";
 // Table `run`
 pub(crate) const FRESH: &str = "--fresh";
 pub(crate) const MAX_AGE: &str = "--max-age";
+pub(crate) const WAIT_FOR_API: &str = "--wait-for-api";
 pub(crate) const LOCK_WAIT: &str = "--lock-wait";
 pub(crate) const DRY_RUN: &str = "--dry-run";
 pub(crate) const PROGRESS: &str = "--progress";

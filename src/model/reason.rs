@@ -101,6 +101,8 @@ pub(crate) enum StopReason {
     Unreachable(String),
     /// The server's certificate does not verify.
     Certificate(String),
+    /// The header of none of the first answers could be read.
+    Unreadable(String),
     /// The API kept failing through every pause of an outage; the fault of the last attempt.
     Failing(Fault),
     /// The API refuses the credentials.
@@ -157,7 +159,9 @@ impl fmt::Display for StopReason {
             Self::Signal(number) => signal_name(*number),
             Self::Unreachable(_) => "the API is unreachable",
             Self::Certificate(_) => "the server's certificate is refused",
+            Self::Unreadable(_) => "the server's answers cannot be read",
             Self::Failing(_) => "the API keeps failing",
+            Self::Refused { status: 407, .. } => "the proxy refuses the credentials",
             Self::Refused { .. } | Self::RefusedAtEnd { .. } => "the API refuses the credentials",
             Self::RefusalsUnsettled { .. } => "the API may refuse the credentials",
             Self::OnlyRefused { .. } => "the API's limit lets nothing through",

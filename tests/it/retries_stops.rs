@@ -2,10 +2,11 @@
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::requests::run_with_url;
+use crate::support::raw::RawServer;
 use crate::support::{FullListener, Reply, Run, ScriptedServer, WorkDir, closed_port};
 
 fn skus(count: usize) -> WorkDir {
@@ -180,6 +181,96 @@ fn an_outage_of_20_seconds_costs_no_sku_and_at_most_three_tenths_more_requests()
     assert!(ended.stderr.contains("400 fetched"), "{}", ended.stderr);
     assert!(ended.stderr.contains("limited by: the server: it kept failing"), "{}", ended.stderr);
     assert!(server.count() <= 520, "{} requests", server.count());
+}
+
+#[test]
+fn a_few_bad_skus_at_the_end_are_no_outage() {
+    for (often, code) in [(3, 0), (usize::MAX, 1)] {
+        let dir = skus(156);
+        std::fs::remove_file(dir.path("out.json")).unwrap();
+        let server = ScriptedServer::start(move |seen| match seen.sku.parse::<usize>().unwrap() {
+            150.. if seen.attempt <= often => Reply::status(500),
+            _ => Reply::echo(seen),
+        });
+        let ended = run_with_url(&dir, &server.url("/p/{sku}"), [""; 0]).finish().expect_code(code);
+        let fetched = if code == 0 { 156 } else { 150 };
+        assert_eq!(dir.read("out.json").lines().count(), fetched + 2, "{}", ended.stderr);
+        assert!(server.count() <= 150 + 6 * 6 + 3, "{} requests", server.count());
+    }
+}
+
+#[test]
+fn an_api_that_is_not_there_yet_or_restarts_is_waited_for() {
+    let (dir, addr) = (skus(60), closed_port());
+    let url = format!("http://{addr}/p/{{sku}}");
+    let run = run_with_url(&dir, &url, ["--wait-for-api", "30s"]).spawn();
+    std::thread::sleep(Duration::from_millis(1500));
+    let server = ScriptedServer::start_at(addr, |seen| Reply::echo(seen).wait(Duration::from_millis(100)));
+    server.wait_for(20);
+    drop(server);
+    std::thread::sleep(Duration::from_millis(1500));
+    let server = ScriptedServer::start_at(addr, Reply::echo);
+    let ended = run.wait().expect_code(0);
+    assert!(ended.stderr.contains("60 fetched"), "{}", ended.stderr);
+    drop(server);
+
+    let (dir, url) = (skus(3), format!("http://{}/p/{{sku}}", closed_port()));
+    let began = Instant::now();
+    let ended = run_with_url(&dir, &url, ["--wait-for-api", "3s"]).finish().expect_code(69);
+    assert!((2..6).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert!(ended.stderr.contains("unreachable") && ended.stderr.contains("3 deferred"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_header_that_cannot_be_read_ends_the_run_where_all_have_it_and_fails_its_sku_where_one_has() {
+    let began = Instant::now();
+    for wrong in ["X-Folded: a\r\n b\r\n", "X Space: a\r\n"] {
+        let answer = move |asked: &crate::support::raw::RawRequest, wrong: &str| {
+            let body = crate::support::reply::echo_body(&asked.sku);
+            format!("HTTP/1.1 200 OK\r\n{wrong}Content-Length: {}\r\n\r\n{body}", body.len())
+        };
+        let server = RawServer::answering(move |socket, asked| socket.say(&answer(asked, wrong)));
+        let dir = skus(500);
+        let ended = run_with_url(&dir, &server.url("/p/{sku}"), [""; 0]).finish().expect_code(69);
+        assert!(ended.stderr.contains("error: the server's header cannot be read: "), "{}", ended.stderr);
+        assert!(ended.stderr.contains("500 deferred"), "{}", ended.stderr);
+
+        let server = RawServer::answering(move |socket, asked| {
+            socket.say(&answer(asked, if asked.sku == "7" { wrong } else { "" }))
+        });
+        let dir = skus(60);
+        let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["--retries", "1"]).finish().expect_code(1);
+        assert!(ended.stderr.contains("59 fetched, 1 failed (1 header unreadable)"), "{}", ended.stderr);
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_proxy_that_refuses_the_credentials_ends_the_run_after_five_answers() {
+    let (dir, proxy) = (skus(2000), ScriptedServer::start(|_| Reply::status(407)));
+    let args = ["--proxy", &format!("http://us:pass@{}", proxy.addr()), "-c", "4"];
+    let ended = run_with_url(&dir, "http://api.test/p/{sku}", args).finish().expect_code(77);
+    assert!(ended.stderr.contains("error: the proxy refuses the credentials: 5 answers in a row were 407"));
+    assert!(ended.stderr.contains("hint: check --proxy"), "{}", ended.stderr);
+    assert!(proxy.count() <= 9, "{} requests", proxy.count());
+}
+
+#[test]
+fn a_limit_that_is_told_by_a_bare_403_goes_away_by_waiting() {
+    // 60 in five seconds; over it, a 403 that says nothing.
+    let dir = skus(150);
+    let window: Mutex<Option<(Instant, usize)>> = Mutex::default();
+    let server = ScriptedServer::start(move |seen| {
+        let mut window = window.lock().unwrap();
+        let (start, count) = window.get_or_insert((seen.at, 0));
+        if start.elapsed() >= Duration::from_secs(5) {
+            (*start, *count) = (Instant::now(), 0);
+        }
+        *count += 1;
+        if *count > 60 { Reply::status(403) } else { Reply::echo(seen) }
+    });
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "4"]).finish().expect_code(0);
+    assert!(ended.stderr.contains("150 fetched"), "{}", ended.stderr);
 }
 
 #[test]

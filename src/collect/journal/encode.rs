@@ -314,6 +314,7 @@ mod tests {
             outcome: Outcome::Failed(Fault::new(Cause::Timeout, "x")),
             record,
             address: None,
+            request: None,
         }
     }
 

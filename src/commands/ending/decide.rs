@@ -147,7 +147,10 @@ pub(super) fn exit_of_stop(reason: &StopReason) -> Exit {
         | StopReason::RefusalsUnsettled { .. }
         | StopReason::AskedToWait(_)
         | StopReason::OnlyRefused { .. } => Exit::TryAgain,
-        StopReason::Unreachable(_) | StopReason::Certificate(_) | StopReason::Failing(_) => Exit::Unavailable,
+        StopReason::Unreachable(_)
+        | StopReason::Certificate(_)
+        | StopReason::Unreadable(_)
+        | StopReason::Failing(_) => Exit::Unavailable,
         StopReason::Refused { .. } | StopReason::RefusedAtEnd { .. } => Exit::NoPermission,
         StopReason::Disk | StopReason::StdoutClosed => Exit::Io,
     }

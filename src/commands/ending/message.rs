@@ -1,5 +1,7 @@
 //! The error of a run that publishes nothing, and what to do about it.
 
+use std::time::Duration;
+
 use super::decide::{Obstacle, exit_of_stop};
 use crate::collect::{PublishOutcome, Target};
 use crate::commands::command_error::CommandError;
@@ -7,7 +9,7 @@ use crate::commands::unpublished;
 use crate::config::Settings;
 use crate::config::options::{
     CA_CERT, FRESH, HEADER, MAX_RETRY_AFTER, MAX_TIME, MERGE, MIN_SUCCESS, NULL_ON, OUTPUT, PROXY, RETRY_ON,
-    URL,
+    URL, WAIT_FOR_API,
 };
 use crate::fetch::OUTAGE_PAUSES;
 use crate::model::{Cause, Exit, Fault, Key, Mask, StopReason, counted, display_safe, signal_name};
@@ -72,15 +74,25 @@ pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> 
         StopReason::Certificate(why) => error(why.clone()).with_hint(format!(
             "if the API has an authority of its own, name its certificate with {CA_CERT} FILE"
         )),
+        StopReason::Unreadable(why) => {
+            error(why.clone()).with_hint(format!("check the port and the scheme in {URL}; then {again}"))
+        }
         StopReason::Failing(fault) => {
-            error(format!("the API kept failing through pauses of {}: {fault}", outage_pauses()))
-                .with_hint(after_outage(fault, again))
+            let waited = match settings.retry.wait_for_api {
+                Duration::ZERO => format!("through pauses of {}", outage_pauses()),
+                waited => format!("for {} ({WAIT_FOR_API})", humantime::format_duration(waited)),
+            };
+            error(format!("the API kept failing {waited}: {fault}")).with_hint(after_outage(fault, again))
         }
         StopReason::Refused { status, answers } => {
             let times = match answers {
                 1 => "the only answer was".to_owned(),
                 _ => format!("{answers} answers in a row were"),
             };
+            if *status == 407 {
+                return error(format!("the proxy refuses the credentials: {times} 407"))
+                    .with_hint(format!("check --proxy; then {again}"));
+            }
             error(format!("the API refuses the credentials: {times} {status}"))
                 .with_hint(check_credentials(settings))
         }

@@ -86,6 +86,8 @@ fn stops() -> Vec<(StopReason, u8, &'static str)> {
         (failing(Cause::Status(500), ""), 69, "leave 500 out of --retry-on"),
         (failing(Cause::Timeout, "HTTP 500 is not what it was"), 69, AGAIN),
         (StopReason::Refused { status, answers: 5 }, 77, "check --header"),
+        (StopReason::Refused { status: 407, answers: 5 }, 77, "check --proxy"),
+        (StopReason::Unreadable("no header".into()), 69, "check the port"),
         (StopReason::RefusedAtEnd { status, skus, asked_again: asked_again.clone() }, 77, "check --header"),
         (StopReason::RefusalsUnsettled { status, skus, asked_again, why: "late".into() }, 75, AGAIN),
         (StopReason::Disk, 74, NO_HINT),

@@ -7,7 +7,8 @@ use crate::config::values;
 use crate::model::StatusSet;
 use crate::model::option;
 
-pub(crate) static SETTINGS: &[&Setting] = &[&RETRIES.setting, &RETRY_ON.setting, &MAX_RETRY_AFTER.setting];
+pub(crate) static SETTINGS: &[&Setting] =
+    &[&RETRIES.setting, &RETRY_ON.setting, &MAX_RETRY_AFTER.setting, &QUOTA_FIELDS.setting];
 
 /// After the first attempt.
 pub(crate) static RETRIES: Handle<u32> = Handle {
@@ -49,6 +50,29 @@ pub(crate) static MAX_RETRY_AFTER: Handle<Duration> = Handle {
     read: |given| given.parse(values::duration),
 };
 
+/// Whether they are read.
+pub(crate) static QUOTA_FIELDS: Handle<bool> = Handle {
+    setting: Setting::new(
+        Table::Retry,
+        option::QUOTA_FIELDS,
+        Takes::Word("MODE"),
+        "RateLimit fields: auto or off",
+    )
+    .default("auto")
+    .more(
+        "RateLimit, X-RateLimit-* and their relatives report what is left of a quota. Where they are wrong, off \
+         ignores them.",
+    )
+    .completions(&["auto", "off"]),
+    read: |given| {
+        given.parse(|word| match word {
+            "auto" => Ok(true),
+            "off" => Ok(false),
+            _ => Err(format!("{} is not one of auto or off", values::quoted(word))),
+        })
+    },
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +93,13 @@ mod tests {
         assert!(RETRY_ON.refuses("+none").contains("adds nothing"));
         let InTune::Other { help, .. } = RETRY_ON.in_tune else { panic!("tune says something else") };
         assert!(help.replace(",\n", ",").contains(RETRY_ON.default));
+    }
+
+    #[test]
+    fn quota_fields() {
+        assert_eq!(QUOTA_FIELDS.of(&[]), Ok(true));
+        assert_eq!(QUOTA_FIELDS.of(&["off"]), Ok(false));
+        assert!(QUOTA_FIELDS.refuses("on").contains("auto or off"));
     }
 
     #[test]

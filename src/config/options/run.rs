@@ -30,6 +30,23 @@ pub(crate) static MAX_AGE: Handle<Option<Duration>> = Handle {
     read: |given| given.parse(or_none(values::duration)),
 };
 
+pub(crate) static WAIT_FOR_API: Handle<Duration> = Handle {
+    setting: Setting::new(
+        Table::Run,
+        option::WAIT_FOR_API,
+        Takes::Word("TIME"),
+        "Wait for an API that is down",
+    )
+    .default("0s")
+    .more(
+        "An API that cannot be reached or keeps failing is waited for until so long after its last good answer, or \
+         after the start; then the run ends with exit 69. At 0s a dead port ends it at once, and an outage after \
+         pauses of 5, 10 and 20 s.",
+    )
+    .in_tune(InTune::Ignored),
+    read: |given| given.parse(values::duration),
+};
+
 pub(crate) static LOCK_WAIT: Handle<Duration> = Handle {
     setting: Setting::new(
         Table::Run,
@@ -109,6 +126,13 @@ mod tests {
         assert_eq!((MAX_AGE.of(&[]), MAX_AGE.of(&["none"])), (Ok(None), Ok(None)));
         assert_eq!(MAX_AGE.of(&["20h"]), Ok(Some(Duration::from_hours(20))));
         assert!(MAX_AGE.refuses("20").contains("is not a duration"));
+    }
+
+    #[test]
+    fn wait_for_api() {
+        assert_eq!(WAIT_FOR_API.of(&[]), Ok(Duration::ZERO));
+        assert_eq!(WAIT_FOR_API.of(&["10m"]), Ok(Duration::from_mins(10)));
+        assert!(WAIT_FOR_API.refuses("10").contains("is not a duration"));
     }
 
     #[test]

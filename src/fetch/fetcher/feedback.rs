@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::super::classify::Classification;
 use super::super::classify::decode::decode;
-use super::super::rate_fields;
+use super::super::rate_fields::{self, Credence, ReportedQuota};
 use super::super::refusal::{self, RefusalHints};
 use super::super::retry_after::retry_after;
 use super::super::transport::{RawAnswer, Transport};
@@ -77,7 +77,9 @@ impl<T: Transport> Fetcher<T> {
     /// What an answer says about the pace. Its quota is passed to the gate.
     fn word_on_pace(&self, permit: &Permit, answer: &RawAnswer) -> PaceWord {
         let now = SystemTime::now();
-        let quota = rate_fields::quota(&answer.headers, now);
+        let reads = self.retry.reads_quota_fields;
+        let credence = if matches!(answer.status, 403 | 429) { Credence::Refusal } else { Credence::Usual };
+        let quota = if reads { rate_fields::quota(&answer.headers, now, credence) } else { None };
         // A wait of zero says nothing.
         let asked = retry_after(&answer.headers, now)
             .filter(|asked| !matches!(asked, RetryAfter::Wait(wait) if wait.is_zero()));
@@ -85,13 +87,12 @@ impl<T: Transport> Fetcher<T> {
         let hints = RefusalHints { asks_to_wait: asked.is_some(), is_quota_used_up: used_up.is_some() };
         let body = || self.beginning_of(answer);
         let is_refusal = refusal::is_refusal(answer.status, &answer.headers, hints, body);
-        if let Some(quota) = quota
-            && let Some(reset) = Instant::now().checked_add(quota.reset)
-        {
-            permit.report_quota(quota.remaining, reset);
+        if let Some(quota) = &quota {
+            report_quota(permit, quota);
         }
-        let until_reset =
-            used_up.filter(|_| is_refusal).map(|quota| quota.reset).filter(|wait| !wait.is_zero());
+        let until_reset = used_up
+            .filter(|quota| is_refusal && quota.is_reset_said && !quota.reset.is_zero())
+            .map(|quota| quota.reset);
         PaceWord { is_refusal, asked: asked.or(until_reset.map(RetryAfter::Wait)) }
     }
 
@@ -159,6 +160,13 @@ impl PaceWord {
             Some(RetryAfter::TooLong) | None => None,
         };
         LoadSignal::Refused { status, asked, latency }
+    }
+}
+
+/// Passes a quota to the gate. One that refills all the time does not come back at an instant.
+fn report_quota(permit: &Permit, quota: &ReportedQuota) {
+    if let Some(reset) = Instant::now().checked_add(quota.reset).filter(|_| !quota.is_bucket) {
+        permit.report_quota(quota.remaining, reset);
     }
 }
 

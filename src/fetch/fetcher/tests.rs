@@ -8,7 +8,7 @@ use super::super::classify::{BodyAs, ResponseSettings, Select};
 use super::super::transport::Resend;
 use super::*;
 use crate::limit::{Concurrency, PaceSettings};
-use crate::model::{Fingerprint, Key, Mask, Size, StopReason};
+use crate::model::{Event, Fingerprint, Key, Mask, Seq, Size, StopReason};
 
 type SendResult = Result<RawAnswer, SendError>;
 
@@ -53,7 +53,13 @@ fn fetcher<F: Fn(usize) -> SendResult + Send + Sync>(
     let initial_connects = Arc::new(Semaphore::new(10));
     let companions =
         Companions { gate, reporter: Arc::new(Silent), shutdown: Arc::default(), initial_connects };
-    let retry = RetrySettings { retries, follow: Follow::SameOrigin, sends_refused_again: true };
+    let retry = RetrySettings {
+        retries,
+        follow: Follow::SameOrigin,
+        sends_refused_again: true,
+        reads_quota_fields: true,
+        wait_for_api: Duration::ZERO,
+    };
     let settings = ResponseSettings {
         select: ".".into(),
         body_as: BodyAs::Json,
@@ -248,4 +254,127 @@ async fn an_outage_pauses_5_10_and_20_seconds_with_one_probe_each_and_then_stops
     let long: Vec<u64> = fetcher.waits().iter().map(Duration::as_secs).filter(|&secs| secs >= 4).collect();
     assert_eq!(long.len(), 3, "{long:?}");
     assert!(long[0] >= 4 && long[1] >= 9 && long[2] >= 19, "{long:?}");
+}
+
+/// Fetches all, and gives how each ended: the attempts of what came, and of what failed.
+async fn outcomes<F: Fn(usize) -> SendResult + Send + Sync>(
+    fetcher: &Fetcher<ByUrl<F>>,
+    seqs: std::ops::Range<u32>,
+) -> (Vec<u32>, Vec<u32>) {
+    let entries = futures_util::future::join_all(seqs.map(|seq| fetcher.fetch(job_of(seq)))).await;
+    let attempts = |fetched: bool| {
+        let those = entries.iter().filter(|entry| matches!(entry.outcome, Outcome::Fetched(_)) == fetched);
+        those.map(|entry| entry.attempts).collect::<Vec<_>>()
+    };
+    assert!(entries.iter().all(|entry| !matches!(entry.outcome, Outcome::Deferred(_))), "some are deferred");
+    (attempts(true), attempts(false))
+}
+
+/// Answers by the SKU and by how often it was sent before, after 20 ms.
+struct ByUrl<F> {
+    answer: F,
+    sent: Mutex<std::collections::HashMap<String, usize>>,
+}
+
+impl<F: Fn(usize) -> SendResult + Send + Sync> Transport for ByUrl<F> {
+    async fn send(&self, request: &Request, _: Reuse) -> SendResult {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let sku = request.url.path().trim_start_matches('/').to_owned();
+        let before = {
+            let mut sent = self.sent.lock().unwrap();
+            let count = sent.entry(sku.clone()).or_default();
+            *count += 1;
+            *count - 1
+        };
+        (self.answer)(sku.parse::<usize>().unwrap() * 100 + before)
+    }
+}
+
+fn job_of(seq: u32) -> Job {
+    let mut job = job(seq);
+    job.request.url = format!("http://a.test/{seq}").parse().unwrap();
+    job
+}
+
+/// `answer` gets the SKU's number by 100, and how often it was sent before.
+fn by_url<F: Fn(usize) -> SendResult + Send + Sync>(answer: F, retries: u32) -> Fetcher<ByUrl<F>> {
+    let Fetcher { gate, mut retry, answers, reporter, shutdown, health, initial_connects, .. } =
+        fetcher(|_| send_error(Cause::Lost, Resend::Counted), retries, USUAL);
+    retry.retries = retries;
+    let transport = ByUrl { answer, sent: Mutex::default() };
+    let (rng, accepted) = (Mutex::new(fastrand::Rng::with_seed(7)), OnceLock::new());
+    Fetcher { transport, gate, retry, answers, reporter, shutdown, health, initial_connects, rng, accepted }
+}
+
+#[tokio::test(start_paused = true)]
+async fn six_skus_at_the_end_that_fail_three_times_are_fetched_and_those_that_always_fail_fail_alone() {
+    for (often, fetched) in [(3, 156), (99, 150)] {
+        let bad = move |n: usize| n / 100 >= 150 && n % 100 < often;
+        let fetcher = by_url(move |n| answer(if bad(n) { 500 } else { 200 }, &[]), 4);
+        let (came, failed) = outcomes(&fetcher, 0..156).await;
+        assert_eq!((came.len(), failed.len()), (fetched, 156 - fetched));
+        assert!(failed.iter().all(|attempts| *attempts == 5), "{failed:?}");
+        assert!(fetcher.shutdown.reason().is_none());
+        let sent = fetcher.transport.sent.lock().unwrap();
+        // What was held is sent once more.
+        assert!((150..156).all(|sku| sent[&sku.to_string()] <= 6), "{sent:?}");
+        let known: usize = (0..150).map(|sku| sent[&sku.to_string()]).sum();
+        assert!(known <= 153, "{known} requests for 150 SKUs that came");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_too_much_load_causes_costs_no_attempt() {
+    for cause in [Cause::Status(503), Cause::Lost, Cause::Connect] {
+        // It has room for five at a time: of eight, three fail.
+        let busy = std::cell::Cell::new(0_u64);
+        let turn = Mutex::new(busy);
+        let fetcher = by_url(
+            move |_| {
+                let turn = turn.lock().unwrap();
+                turn.set(turn.get() + 1);
+                match (turn.get() % 8, cause) {
+                    (0..5, _) => answer(200, &[]),
+                    (_, Cause::Status(status)) => answer(status, &[]),
+                    (_, cause) => send_error(cause, Resend::Counted),
+                }
+            },
+            1,
+        );
+        let (came, failed) = outcomes(&fetcher, 0..200).await;
+        // The first few SKUs cannot be told from bad ones.
+        assert!(came.len() >= 197 && came.iter().all(|attempts| *attempts <= 2), "{cause:?}: {failed:?}");
+        assert!(came.iter().filter(|attempts| **attempts == 2).count() <= 4, "{came:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sku_that_always_fails_is_charged_however_many_others_fail_for_the_load_and_is_sent_at_most_30_times()
+ {
+    let fails = |n: usize| n / 100 == 60 || n / 100 % 2 == 1 && n % 100 == 0;
+    let fetcher = by_url(move |n| answer(if fails(n) { 502 } else { 200 }, &[]), 4);
+    let (came, failed) = outcomes(&fetcher, 0..120).await;
+    assert_eq!((came.len(), failed.len()), (119, 1));
+    assert!((5..=30).contains(&failed[0]), "{failed:?}");
+    assert!(fetcher.transport.sent.lock().unwrap()["60"] <= 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bare_403_right_after_refusals_is_one_of_them_until_others_come() {
+    // A firewall that answers 403 to all for a minute, once a limiter has refused.
+    let start = Instant::now();
+    let fetcher = by_url(
+        move |n| {
+            let banned = (1..60).contains(&start.elapsed().as_secs());
+            match n / 100 {
+                _ if banned => answer(403, &[]),
+                20 if n % 100 == 0 => answer(429, &[("retry-after", "1")]),
+                77 => answer(403, &[]),
+                _ => answer(200, &[]),
+            }
+        },
+        4,
+    );
+    let (came, failed) = outcomes(&fetcher, 0..120).await;
+    assert_eq!((came.len(), failed), (119, vec![1]), "SKU 77 is forbidden itself");
 }

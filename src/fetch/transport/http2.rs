@@ -26,9 +26,9 @@ use hyper::rt::Executor;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::Instant;
 
+use super::SendError;
 use super::observed_io::{ConnectionIo, ObservedIo, READ_BUFFER, ReadObserver};
 use super::send_error::{SendStage, connection_error};
-use super::SendError;
 
 /// The number of streams that a connection assumes before the server's first SETTINGS. No server can send this number,
 /// so its presence shows that none has arrived.

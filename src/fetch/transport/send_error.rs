@@ -67,9 +67,10 @@ pub(super) fn connection_error(error: &(dyn Error + 'static), stage: SendStage) 
         SendStage::IdleHead if is_closed_unanswered(error) => Resend::Once,
         SendStage::NewStream | SendStage::Head | SendStage::IdleHead => Resend::Counted,
     };
-    let mut detail = chain(error);
+    let detail = chain(error);
     if is_hyper(hyper::Error::is_parse) {
-        detail.insert_str(0, "malformed answer: ");
+        let detail = format!("the server's header cannot be read: malformed answer: {detail}");
+        return SendError::counted(Fault::new(Cause::Unreadable, detail));
     }
     SendError { resend, ..lost(stage, detail) }
 }

@@ -102,6 +102,7 @@ type Outcome = Result<&'static str, (Cause, bool)>;
 
 const CUT: Outcome = Err((Cause::Cut, false));
 const LOST: Outcome = Err((Cause::Lost, false));
+const UNREADABLE: Outcome = Err((Cause::Unreadable, false));
 const FREE_RESEND: Outcome = Err((Cause::Lost, true));
 
 #[tokio::test(start_paused = true)]
@@ -133,7 +134,7 @@ async fn an_attempt_on_a_new_connection_that_ends_early_is_never_free() {
             &[Request, Send("HTTP/1.1 200 OK\r\n\r\n12"), Settle, Reset],
             CUT,
         ),
-        ("sends no HTTP", &[Request, Send("220 smtp.test ESMTP\r\n\r\n")], LOST),
+        ("sends no HTTP", &[Request, Send("220 smtp.test ESMTP\r\n\r\n")], UNREADABLE),
     ];
     for (name, script, expected) in table {
         let client = client(script);

@@ -1,0 +1,285 @@
+//! What follows an attempt that brought no answer to keep: where and when its job is sent again, or how it ends.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::health::{Advice, AnsweredFor, FailedAttempt};
+use super::super::transport::Transport;
+use super::{Fetcher, Judged, Tries};
+use crate::limit::{LoadSignal, Permit};
+use crate::model::{Cause, Deferral, Event, Fault, Job, PauseReason, Seq, StopReason};
+
+/// The run ends after refusals for this long without one good answer, or twice the longest wait that a server may ask
+/// for.
+const REFUSED_FOR_AT_MOST: Duration = Duration::from_mins(10);
+/// A SKU that is refused so often, with good answers to others before each time, is refused for itself.
+const PASSED_OVER_AT_MOST: u32 = 100;
+/// After so many refused probes a job lets another one be the probe: it may be refused for itself.
+const PROBES_IN_A_ROW: u32 = 3;
+
+/// The refusals of one job so far.
+#[derive(Default)]
+pub(super) struct RefusalsOfJob {
+    /// When the newest one came.
+    newest: Option<Instant>,
+    /// How many came to this job as the probe of a pause, since it let another job go first.
+    as_probe: u32,
+    /// How many came though another job had a good answer since the one before.
+    passed_over: u32,
+    /// When its newest 403 came that nothing explains.
+    forbidden: Option<Instant>,
+}
+
+/// Where a job waits at the gate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum QueueEnd {
+    /// Before all that were not sent yet.
+    Front,
+    /// Behind them.
+    #[default]
+    Back,
+}
+
+/// What follows an attempt that brought no answer to keep.
+pub(super) enum NextAttempt {
+    /// Another attempt after this wait.
+    After(Duration, QueueEnd),
+    /// The retries are used up.
+    Fail,
+    /// The run ends.
+    Defer(Deferral),
+}
+
+/// What was before an attempt.
+pub(super) struct BeforeAttempt {
+    /// The job's attempts.
+    pub(super) attempts: u32,
+    /// The number that the attempt got, among all of the run.
+    pub(super) number: u64,
+}
+
+/// An attempt that was sent.
+pub(super) struct SentAttempt<'a> {
+    pub(super) seq: Seq,
+    pub(super) left: Instant,
+    pub(super) is_first: bool,
+    pub(super) before: &'a BeforeAttempt,
+}
+
+/// What a final answer means.
+pub(super) enum GivenUp {
+    /// The job has failed.
+    Final,
+    /// The job has failed, by the user's word; the answer is a refusal all the same, with this wait.
+    Limited(Result<Duration, Deferral>),
+    /// It is taken for a refusal.
+    Refused,
+}
+
+impl RefusalsOfJob {
+    /// Where the job waits: at the front, but for one that was the probe several times.
+    fn queue_end(&mut self, was_probe: bool) -> QueueEnd {
+        self.as_probe += u32::from(was_probe);
+        if self.as_probe < PROBES_IN_A_ROW {
+            return QueueEnd::Front;
+        }
+        self.as_probe = 0;
+        QueueEnd::Back
+    }
+}
+
+impl<T: Transport> Fetcher<T> {
+    /// What follows a refusal: the job waits at the gate, which pauses the pool or lowers its pace.
+    pub(super) fn after_refusal(
+        &self,
+        fault: &Fault,
+        tries: &mut Tries,
+        (before, was_probe): (&BeforeAttempt, bool),
+    ) -> NextAttempt {
+        if let Err(deferral) = self.wait_asked_by(fault) {
+            return NextAttempt::Defer(deferral);
+        }
+        if self.is_refused_for_too_long() {
+            let status = fault.status.unwrap_or_default();
+            self.shutdown.trigger(StopReason::OnlyRefused { status, lasted: self.gate.refused_for() });
+            return NextAttempt::Defer(Deferral::Stopped);
+        }
+        self.health.record_refused();
+        if !self.retry.sends_refused_again || self.is_refused_alone(&mut tries.refusals) {
+            return NextAttempt::Fail;
+        }
+        tries.attempts = before.attempts;
+        NextAttempt::After(Duration::ZERO, tries.refusals.queue_end(was_probe))
+    }
+
+    /// Whether refusals came for too long without one good answer.
+    fn is_refused_for_too_long(&self) -> bool {
+        self.gate.refused_for() >= REFUSED_FOR_AT_MOST.max(2 * self.gate.max_retry_after())
+    }
+
+    /// Takes note of a refusal. Whether others had good answers all the while, so that it is this SKU which is refused
+    /// and not the client.
+    fn is_refused_alone(&self, refusals: &mut RefusalsOfJob) -> bool {
+        refusals.passed_over += u32::from(self.have_others_come(refusals.newest));
+        refusals.newest = Some(Instant::now());
+        refusals.passed_over >= PASSED_OVER_AT_MOST
+    }
+
+    /// Whether a good answer came to an attempt that left after this instant.
+    pub(super) fn have_others_come(&self, since: Option<Instant>) -> bool {
+        since.is_some_and(|since| self.health.has_answered_since(since))
+    }
+
+    /// What a final answer means. A 403 that nothing explains is a limit at times: it is sent again where the server
+    /// refused a moment ago, until others come after it and it does not.
+    pub(super) fn after_give_up(&self, fault: &Fault, tries: &mut Tries, signal: LoadSignal) -> GivenUp {
+        if matches!(signal, LoadSignal::Refused { .. }) {
+            return GivenUp::Limited(self.wait_asked_by(fault));
+        }
+        let may_be_a_limit = fault.cause == Cause::Status(403)
+            && self.retry.sends_refused_again
+            && self.health.may_403_be_a_limit()
+            && !self.have_others_come(tries.refusals.forbidden);
+        if !may_be_a_limit {
+            return GivenUp::Final;
+        }
+        self.health.record_403();
+        tries.refusals.forbidden = Some(Instant::now());
+        GivenUp::Refused
+    }
+
+    /// Records a fault, pauses the pool where the API may be down, and decides what follows. Whether the load explains
+    /// the fault.
+    pub(super) fn after_fault(
+        &self,
+        fault: &Fault,
+        tries: &mut Tries,
+        sent: &SentAttempt<'_>,
+    ) -> (NextAttempt, bool) {
+        tries.failures += 1;
+        tries.pending = None;
+        let is_last = tries.failures > self.retry.retries;
+        let draw = self.draw(tries.failures - 1);
+        // A status below 400 is retried only where --retry-on names it: the API works, the answer is not ready yet.
+        if matches!(fault.cause, Cause::Status(..400)) {
+            self.health.record_not_ready();
+            let next = match self.wait_asked_by(fault) {
+                Err(deferral) => NextAttempt::Defer(deferral),
+                Ok(_) if is_last => NextAttempt::Fail,
+                Ok(asked) => NextAttempt::After(asked.saturating_add(draw), QueueEnd::Back),
+            };
+            return (next, false);
+        }
+        let first_failed = *tries.first_failed.get_or_insert_with(Instant::now);
+        if self.initial_connects.is_closed() {
+            self.health.record_connected();
+        }
+        let advice = self.health.failed(FailedAttempt {
+            seq: sent.seq,
+            fault,
+            left: sent.left,
+            number: sent.before.number,
+            is_first: sent.is_first,
+            failures: tries.failures,
+            first_failed,
+            is_last: is_last && self.retry.sends_refused_again,
+        });
+        let next = match advice {
+            Advice::Stop(reason) => {
+                self.shutdown.trigger(reason);
+                NextAttempt::Defer(Deferral::Stopped)
+            }
+            Advice::Hold { pause } => {
+                if let Some(pause) = pause {
+                    self.gate.pause(Instant::now() + pause.length, PauseReason::Outage);
+                    tries.asks_known = pause.asks_known;
+                }
+                tries.pending = is_last.then(|| (fault.clone(), tries.attempts + tries.strained));
+                tries.failures -= 1;
+                tries.attempts = sent.before.attempts;
+                let end = if tries.asks_known { QueueEnd::Front } else { QueueEnd::Back };
+                NextAttempt::After(Duration::ZERO, end)
+            }
+            // `tune` observes.
+            Advice::Strained if !self.retry.sends_refused_again => NextAttempt::Fail,
+            Advice::Strained => {
+                tries.strained += tries.attempts - sent.before.attempts;
+                tries.attempts = sent.before.attempts;
+                // A SKU that fails again may be bad: others go first.
+                let wait =
+                    if tries.failures > 1 { self.draw(1.min(tries.failures - 2)) } else { Duration::ZERO };
+                return (NextAttempt::After(wait, QueueEnd::Front), true);
+            }
+            Advice::Retry if is_last => {
+                tries.attempts += tries.strained;
+                NextAttempt::Fail
+            }
+            Advice::Retry => {
+                self.health.retried();
+                NextAttempt::After(draw, QueueEnd::Back)
+            }
+        };
+        (next, false)
+    }
+
+    /// What a fault says about the load. Connections that are refused beside others that stand are too many.
+    pub(super) fn load_of_fault(&self, fault: &Fault, signal: LoadSignal, is_strained: bool) -> LoadSignal {
+        let latency = Duration::ZERO;
+        match fault.cause {
+            Cause::Status(status @ (500 | 502..=504)) if is_strained => {
+                LoadSignal::Strained { status, latency }
+            }
+            Cause::Lost if is_strained => LoadSignal::Overload { latency },
+            Cause::Connect if is_strained || self.health.is_serving() => LoadSignal::Overload { latency },
+            _ => signal,
+        }
+    }
+
+    /// Whether a job that had its answer may be sent once more.
+    pub(super) fn may_send_again(&self, known: &Job) -> bool {
+        self.retry.retries > 0 || known.request.method.is_idempotent()
+    }
+
+    /// Sends a SKU that came before, as the probe of a pause. Returns whether it is to be the next probe, too.
+    pub(super) async fn ask_known(&self, known: &Job, permit: Permit) -> Result<bool, Deferral> {
+        let mut tries = Tries::default();
+        let before = BeforeAttempt { attempts: 0, number: self.health.begin() };
+        let left = Instant::now();
+        let (ended, permit) = self.attempt(known, permit, &mut tries).await;
+        let Ok(ended) = ended else { return Err(Deferral::Stopped) };
+        let (judged, signal) = self.judge(ended, left.elapsed(), known, &permit).await;
+        let (fault, next) = match judged {
+            Judged::Keep(_) | Judged::GiveUp(_) => {
+                self.health.answered(left, AnsweredFor::Known);
+                permit.finish(signal);
+                return Ok(false);
+            }
+            Judged::Refused(fault) => {
+                let next = self.after_refusal(&fault, &mut tries, (&before, permit.is_probe()));
+                permit.finish(signal);
+                (fault, next)
+            }
+            Judged::Retry(fault) => {
+                let sent = SentAttempt { seq: known.seq, left, is_first: false, before: &before };
+                let (next, is_strained) = self.after_fault(&fault, &mut tries, &sent);
+                permit.finish(self.load_of_fault(&fault, signal, is_strained));
+                (fault, next)
+            }
+        };
+        match next {
+            NextAttempt::Defer(deferral) => Err(deferral),
+            NextAttempt::Fail => Ok(false),
+            NextAttempt::After(wait, _) => {
+                self.report_retry(known, &fault, (1, wait));
+                Ok(tries.asks_known
+                    || matches!(fault.cause, Cause::Status(_)) && tries.refusals.newest.is_some())
+            }
+        }
+    }
+
+    pub(super) fn report_retry(&self, job: &Job, fault: &Fault, (attempt, wait): (u32, Duration)) {
+        let (key, line) = (&job.key, job.line);
+        self.reporter.on(&Event::AttemptRetried { key, line, fault, attempt, wait });
+    }
+}
