@@ -90,6 +90,7 @@ struct Tries {
     /// How often the job failed, in a way that another attempt may mend.
     failures: u32,
     first_failed: Option<Instant>,
+    last_failed: Option<Instant>,
     refusals: RefusalsOfJob,
     /// When the last attempt started.
     sent: Option<std::time::Instant>,

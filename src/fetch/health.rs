@@ -69,6 +69,8 @@ pub(super) struct FailedAttempt<'a> {
     pub(super) failures: u32,
     /// When its SKU failed for the first time.
     pub(super) first_failed: Instant,
+    /// When its SKU failed the time before.
+    pub(super) failed_before: Option<Instant>,
     /// No retry is left.
     pub(super) is_last: bool,
 }
@@ -80,6 +82,8 @@ pub(super) enum Advice {
     Retry,
     /// The load was too much, and the job is sent again at no cost.
     Strained,
+    /// The load may have been too much, but nothing came since the job failed before: it is sent again at no cost, later.
+    MayBeStrained,
     /// The API may be out: send again after the pool's pause. It costs the job no retry.
     Hold {
         /// The pause of the pool, if this attempt begins it.
@@ -282,10 +286,13 @@ impl Health {
         if state.is_spent() || self.is_outage(&state) || !is_alone && self.is_in_doubt(&state, &attempt) {
             return self.hold(&mut state, now, fault);
         }
-        if may_be_load(fault.cause) && state.firsts.explain(attempt.failures, attempt.is_last) {
-            return Advice::Strained;
+        if !may_be_load(fault.cause) || !state.firsts.explain(attempt.failures, attempt.is_last) {
+            return Advice::Retry;
         }
-        Advice::Retry
+        match attempt.failed_before {
+            Some(before) if !state.has_answered_since(before) => Advice::MayBeStrained,
+            _ => Advice::Strained,
+        }
     }
 
     /// A retry is about to be made.
@@ -408,6 +415,7 @@ mod tests {
             is_first: true,
             failures: 1,
             first_failed: now,
+            failed_before: None,
             is_last: false,
         }
     }
@@ -673,6 +681,8 @@ mod tests {
         }
         assert_eq!(advices[..3], [Advice::Retry, Advice::Retry, Advice::Retry]);
         assert!(advices[3..].iter().all(|advice| *advice == Advice::Strained), "{advices:?}");
+        let again = FailedAttempt { failed_before: Some(Instant::now()), ..first_of(3, &failed) };
+        assert_eq!(health.failed(again), Advice::MayBeStrained, "nothing came since");
         let timeout = fault(Cause::Timeout);
         assert_eq!(health.failed(first_of(20, &timeout)), Advice::Retry, "a timeout is charged");
     }
@@ -690,7 +700,7 @@ mod tests {
                 continue;
             }
             match health.failed(first_of(seq, &failed)) {
-                Advice::Retry | Advice::Strained => {
+                Advice::Retry | Advice::Strained | Advice::MayBeStrained => {
                     health.retried();
                     retries += 1;
                 }

@@ -52,8 +52,7 @@ impl<T: Transport> Fetcher<T> {
                 fault.retry_after = word.asked;
                 // "Not ready yet" says nothing about capacity, however fast it came.
                 let is_unready = matches!(fault.cause, Cause::Status(..400));
-                let signal =
-                    if is_unready { LoadSignal::Cheap } else { of_fault(fault.cause, status, latency) };
+                let signal = if is_unready { LoadSignal::Cheap } else { of_fault(fault.cause, latency) };
                 (Judged::Retry(fault), signal)
             }
             Classification::GiveUp(mut fault) if word.is_refusal => {
@@ -64,11 +63,8 @@ impl<T: Transport> Fetcher<T> {
                 (if is_final { Judged::GiveUp(fault) } else { Judged::Refused(fault) }, signal)
             }
             Classification::GiveUp(fault) => {
-                let signal = if is_served {
-                    LoadSignal::Good { latency }
-                } else {
-                    of_fault(fault.cause, status, latency)
-                };
+                let signal =
+                    if is_served { LoadSignal::Good { latency } } else { of_fault(fault.cause, latency) };
                 (Judged::GiveUp(fault), signal)
             }
         }
@@ -170,12 +166,12 @@ fn report_quota(permit: &Permit, quota: &ReportedQuota) {
     }
 }
 
-/// What a status that is no success says about the load.
-fn of_fault(cause: Cause, status: u16, latency: Duration) -> LoadSignal {
+/// What a status that is no success says about the load by itself. Whether 500, 502, 503 or 504 is a sign of load
+/// shows only beside other answers.
+fn of_fault(cause: Cause, latency: Duration) -> LoadSignal {
     match LoadClass::of_cause(cause) {
-        LoadClass::Overloaded => LoadSignal::Strained { status, latency },
         LoadClass::Served => LoadSignal::Good { latency },
         LoadClass::Cheap => LoadSignal::Cheap,
-        LoadClass::Limited | LoadClass::Broken => LoadSignal::Fault,
+        LoadClass::Limited | LoadClass::Overloaded | LoadClass::Broken => LoadSignal::Fault,
     }
 }

@@ -171,7 +171,9 @@ impl<T: Transport> Fetcher<T> {
             };
             return (next, false);
         }
-        let first_failed = *tries.first_failed.get_or_insert_with(Instant::now);
+        let now = Instant::now();
+        let first_failed = *tries.first_failed.get_or_insert(now);
+        let failed_before = tries.last_failed.replace(now);
         if self.initial_connects.is_closed() {
             self.health.record_connected();
         }
@@ -183,6 +185,7 @@ impl<T: Transport> Fetcher<T> {
             is_first: sent.is_first,
             failures: tries.failures,
             first_failed,
+            failed_before,
             is_last: is_last && self.retry.sends_refused_again,
         });
         let next = match advice {
@@ -202,7 +205,12 @@ impl<T: Transport> Fetcher<T> {
                 NextAttempt::After(Duration::ZERO, end)
             }
             // `tune` observes.
-            Advice::Strained if !self.retry.sends_refused_again => NextAttempt::Fail,
+            Advice::Strained | Advice::MayBeStrained if !self.retry.sends_refused_again => NextAttempt::Fail,
+            Advice::MayBeStrained => {
+                tries.strained += tries.attempts - sent.before.attempts;
+                tries.attempts = sent.before.attempts;
+                NextAttempt::After(draw, QueueEnd::Back)
+            }
             Advice::Strained => {
                 tries.strained += tries.attempts - sent.before.attempts;
                 tries.attempts = sent.before.attempts;
