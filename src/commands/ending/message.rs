@@ -9,6 +9,7 @@ use crate::commands::unpublished;
 use crate::config::Settings;
 use crate::config::options::WAIT_FOR_API;
 use crate::fetch::OUTAGE_PAUSES;
+use crate::model::fault::CertificateProblem;
 use crate::model::{Cause, Exit, Fault, Key, Mask, StopReason, counted, display_safe, signal_name};
 use crate::report::format::{listed, time_left};
 
@@ -59,6 +60,22 @@ impl Context<'_> {
     }
 }
 
+/// What helps against a certificate that is refused or missing.
+fn certificate_hint(problem: CertificateProblem) -> &'static str {
+    match problem {
+        CertificateProblem::Untrusted => {
+            "if the API has an authority of its own, name its certificate with --ca-cert FILE"
+        }
+        CertificateProblem::WrongName => "check the host in --url: the certificate has to name it",
+        CertificateProblem::WrongTime => {
+            "the API's certificate has to be renewed; if it was, check the clock of this machine"
+        }
+        CertificateProblem::ClientRequired => {
+            "let a gateway that holds the certificate (nginx, stunnel) send on to the API, and name it in --url"
+        }
+    }
+}
+
 /// The error of a run that stopped early.
 pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> CommandError {
     let again = again(settings);
@@ -67,8 +84,7 @@ pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> 
         StopReason::Signal(number) => error(format!("stopped by {}", signal_name(*number))).with_hint(again),
         StopReason::OutOfTime => error("--max-time was over before the input was".into()).with_hint(again),
         StopReason::Unreachable(why) => unreachable("", why, settings),
-        StopReason::Certificate(why) => error(why.clone())
-            .with_hint("if the API has an authority of its own, name its certificate with --ca-cert FILE"),
+        StopReason::Certificate(problem, why) => error(why.clone()).with_hint(certificate_hint(*problem)),
         StopReason::Unreadable(why) => {
             error(why.clone()).with_hint(format!("check the port and the scheme in --url; then {again}"))
         }
