@@ -151,6 +151,7 @@ impl PipeClient {
         let settings = OriginSettings {
             origin: "http://api.test".parse().unwrap(),
             headers: HeaderMap::from_iter([(http::header::HOST, "api.test".parse().unwrap())]),
+            sends_whole_addresses: false,
             on_connected: OnConnected(Arc::new(move || {
                 counter.fetch_add(1, Ordering::Relaxed);
             })),
