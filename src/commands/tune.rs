@@ -249,7 +249,7 @@ fn stopped(reason: &StopReason, settings: &Settings) -> CommandError {
     let failure = ending::stopped(reason, settings);
     let hint = match reason {
         StopReason::Unreachable(_) => Some(ending::check_address()),
-        StopReason::Certificate(_) => failure.hint,
+        StopReason::Certificate(..) => failure.hint,
         StopReason::Refused { .. } => Some(format!("check {HEADER} and the variables in it")),
         StopReason::AskedToWait(_) => Some(format!("try again later, or raise {MAX_RETRY_AFTER}")),
         _ => None,

@@ -1,7 +1,7 @@
 //! HTTP: one attempt in, one answer or one error out. Nothing else in the crate speaks it.
 //!
-//! Two clients send. The direct one carries what goes to the template's origin; the general one (reqwest) carries
-//! everything else: proxies and other origins. How a body is read and how an error is judged is the same for both.
+//! Two clients send. The direct one carries what goes to the template's origin, through an HTTP proxy too; the general
+//! one (reqwest) carries everything else: other proxies and other origins. How a body is read and how an error is judged is the same for both.
 //!
 //! reqwest's own redirects, retries, decompression and timeouts are switched off: each of them would send or wait
 //! without passing the gate, or keep half an answer. What they did is done, counted and tested in `fetch`.

@@ -15,8 +15,8 @@ pub enum Cause {
     Status(u16),
     /// No connection: refused, unreachable, name not found, connect timeout, failed handshake.
     Connect,
-    /// The certificate of the server cannot be verified.
-    Certificate,
+    /// TLS came to nothing for a certificate's sake.
+    Certificate(CertificateProblem),
     /// The attempt took longer than the timeout.
     Timeout,
     /// The connection was lost before the head of the response was complete.
@@ -51,7 +51,7 @@ impl Cause {
             Self::Status(429) => "rate limited (429)".into(),
             Self::Status(code) => format!("HTTP {code}"),
             Self::Connect => "no connection".into(),
-            Self::Certificate => "certificate refused".into(),
+            Self::Certificate(_) => "certificate refused".into(),
             Self::Timeout => "timed out".into(),
             Self::Lost => "connection lost".into(),
             Self::Unreadable => "header unreadable".into(),
@@ -73,6 +73,19 @@ impl Cause {
             _ => self.label(),
         }
     }
+}
+
+/// What is wrong with a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CertificateProblem {
+    /// That of the server has an issuer that is not trusted, or another fault.
+    Untrusted,
+    /// That of the server is for another host name.
+    WrongName,
+    /// That of the server is not valid now.
+    WrongTime,
+    /// The server requires one of the client.
+    ClientRequired,
 }
 
 /// Why one attempt gave no body.

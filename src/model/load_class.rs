@@ -38,7 +38,7 @@ impl LoadClass {
         match cause {
             Cause::Status(status) => Self::of_status(status),
             Cause::Timeout => Self::Overloaded,
-            Cause::Connect | Cause::Certificate | Cause::Lost | Cause::Cut | Cause::Unreadable => {
+            Cause::Connect | Cause::Certificate(_) | Cause::Lost | Cause::Cut | Cause::Unreadable => {
                 Self::Broken
             }
             Cause::Row
@@ -60,6 +60,7 @@ impl LoadClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::fault::CertificateProblem;
 
     #[test]
     fn every_status_has_one_class() {
@@ -94,7 +95,9 @@ mod tests {
     #[test]
     fn of_the_faults_without_a_status_a_timeout_alone_means_too_much() {
         assert!(LoadClass::of_cause(Cause::Timeout).is_too_much());
-        for cause in [Cause::Connect, Cause::Certificate, Cause::Lost, Cause::Cut] {
+        for cause in
+            [Cause::Connect, Cause::Certificate(CertificateProblem::Untrusted), Cause::Lost, Cause::Cut]
+        {
             assert_eq!(LoadClass::of_cause(cause), LoadClass::Broken, "{cause:?}");
         }
         for cause in [Cause::Body, Cause::Encoding, Cause::TooLarge, Cause::Redirect, Cause::Select] {

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::model::fault::CertificateProblem;
 use crate::model::option::{MAX_RETRY_AFTER, MAX_TIME};
 use crate::model::{Fault, Key};
 
@@ -99,8 +100,8 @@ pub(crate) enum StopReason {
     OutOfTime,
     /// None of the first attempts got a connection.
     Unreachable(String),
-    /// The server's certificate does not verify.
-    Certificate(String),
+    /// A certificate is refused or missing, in words.
+    Certificate(CertificateProblem, String),
     /// The header of none of the first answers could be read.
     Unreadable(String),
     /// The API kept failing through every pause of an outage; the fault of the last attempt.
@@ -158,7 +159,10 @@ impl fmt::Display for StopReason {
             }
             Self::Signal(number) => signal_name(*number),
             Self::Unreachable(_) => "the API is unreachable",
-            Self::Certificate(_) => "the server's certificate is refused",
+            Self::Certificate(CertificateProblem::ClientRequired, _) => {
+                "the server requires a client certificate"
+            }
+            Self::Certificate(..) => "the server's certificate is refused",
             Self::Unreadable(_) => "the server's answers cannot be read",
             Self::Failing(_) => "the API keeps failing",
             Self::Refused { status: 407, .. } => "the proxy refuses the credentials",

@@ -69,8 +69,8 @@ fn a_reused_connection_that_ends_within_a_head_costs_an_attempt() {
 }
 
 #[test]
-fn a_body_under_tls_is_whole_only_if_its_length_or_the_server_says_so() {
-    let cut = ["length-notified", "length-silent", "chunk-notified", "end-silent"];
+fn a_body_under_tls_is_whole_if_its_length_says_so_or_if_it_ends_with_the_connection_and_is_json() {
+    let cut = ["length-notified", "length-silent", "chunk-notified", "part-silent"];
     let handler = move |seen: &Seen| {
         let body = echo_body(&seen.sku);
         let is_silent = seen.sku.ends_with("silent");
@@ -81,6 +81,7 @@ fn a_body_under_tls_is_whole_only_if_its_length_or_the_server_says_so() {
             "length" => format!("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{body}"),
             "chunk" => format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n63\r\n{body}"),
             "end" => format!("HTTP/1.1 200 OK\r\n\r\n{body}"),
+            "part" => format!("HTTP/1.1 200 OK\r\n\r\n{}", &body[..9]),
             _ => whole(&seen.sku),
         };
         if is_silent { Reply::raw(reply).cut(u64::MAX) } else { Reply::raw(reply) }
@@ -92,6 +93,7 @@ fn a_body_under_tls_is_whole_only_if_its_length_or_the_server_says_so() {
         dir.write("ca.pem", authority.pem());
         dir.write_skus(cut.iter().copied().chain([
             "end-notified",
+            "end-silent",
             "whole-notified",
             "whole-silent",
             "A",
@@ -99,7 +101,7 @@ fn a_body_under_tls_is_whole_only_if_its_length_or_the_server_says_so() {
         ]));
         let args = ["--ca-cert", "ca.pem", "-c", "2", "--retries", "1", "--shape", "record"];
         run_with_url(&dir, &url, args).finish().expect_code(0);
-        assert_eq!((answered(&dir, 2), answered(&dir, 1).len()), (cut.map(String::from).to_vec(), 5));
+        assert_eq!((answered(&dir, 2), answered(&dir, 1).len()), (cut.map(String::from).to_vec(), 6));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Proxies, by option and by the standard variables.
 
+use std::time::Duration;
+
 use crate::requests::run_with_url;
 use crate::support::tls::{Authority, Protocol};
 use crate::support::{Reply, ScriptedServer, WorkDir, closed_port};
@@ -161,4 +163,27 @@ fn requests_that_go_past_a_proxy_variable_are_warned_about() {
     let ended =
         run_with_url(&dir, "http://shop.test/p/{sku}", ["-c1"]).env("http_proxy", proxy.url("")).finish();
     assert!(!ended.expect_code(0).stderr.contains("is not used"));
+}
+
+#[test]
+fn no_more_connections_go_to_a_proxy_than_requests_are_in_flight() {
+    let (dir, authority) = (WorkDir::new(), Authority::new());
+    dir.write("ca.pem", authority.pem());
+    dir.write_skus((0..600).map(|n| n.to_string()));
+    let wait = Duration::from_millis(10);
+    let proxy = ScriptedServer::start(move |seen| Reply::echo(seen).wait(wait));
+    run_with_url(&dir, "http://shop.test/p/{sku}", ["-c", "64", "--proxy", &proxy.url("")])
+        .finish()
+        .expect_code(0);
+    assert!(proxy.connections() <= 64, "{} connections", proxy.connections());
+    assert!(proxy.requests().iter().all(|seen| seen.target.starts_with("http://shop.test/p/")));
+
+    let server = ScriptedServer::start_tls(&authority.good(), Protocol::Http1, move |seen| {
+        Reply::echo(seen).wait(wait)
+    });
+    let addr = server.addr();
+    let tunnels = ScriptedServer::start(move |_| Reply::tunnel(addr));
+    let args = ["-c", "64", "--ca-cert", "ca.pem", "--proxy", &tunnels.url(""), "--fresh"];
+    run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    assert!(tunnels.connections() <= 64, "{} tunnels", tunnels.connections());
 }

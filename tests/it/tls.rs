@@ -10,7 +10,14 @@ fn skus() -> WorkDir {
     dir
 }
 
-fn refused(identity: &Identity, authority: Option<&Authority>, protocol: Protocol) -> Ended {
+/// Runs against this server, which is asked nothing: after so many handshakes at most.
+#[track_caller]
+fn refused(
+    identity: &Identity,
+    authority: Option<&Authority>,
+    protocol: Protocol,
+    handshakes: usize,
+) -> Ended {
     let dir = skus();
     dir.write("out.json", "old");
     let server = ScriptedServer::start_tls(identity, protocol, Reply::echo);
@@ -21,8 +28,7 @@ fn refused(identity: &Identity, authority: Option<&Authority>, protocol: Protoco
     }
     let ended = run.finish().expect_code(69);
     assert_eq!((server.count(), dir.read("out.json").as_str()), (0, "old"));
-    assert!(server.failed_handshakes() <= 15, "{} handshakes", server.failed_handshakes());
-    assert!(ended.stderr.contains("--ca-cert"), "{}", ended.stderr);
+    assert!(server.failed_handshakes() <= handshakes, "{} handshakes", server.failed_handshakes());
     assert!(ended.stderr.contains("certificate"), "{}", ended.stderr);
     ended
 }
@@ -32,15 +38,27 @@ fn a_certificate_that_does_not_verify_ends_the_run_at_once_and_its_reason_is_nam
     let authority = Authority::new();
     for protocol in [Protocol::Http1, Protocol::Either { streams: 100 }] {
         let cases = [
-            (authority.expired(), Some(&authority), "expired"),
-            (authority.wrong_host(), Some(&authority), "another host name"),
-            (authority.good(), None, "not trusted"),
-            (Identity::self_signed(), None, "not trusted"),
+            (authority.expired(), Some(&authority), "expired", "check the clock"),
+            (authority.wrong_host(), Some(&authority), "another host name", "check the host in --url"),
+            (authority.good(), None, "not trusted", "--ca-cert"),
+            (Identity::self_signed(), None, "not trusted", "--ca-cert"),
         ];
-        for (identity, trusted, reason) in cases {
-            let ended = refused(&identity, trusted, protocol);
-            assert!(ended.stderr.contains(reason), "{reason}: {}", ended.stderr);
+        for (identity, trusted, reason, hint) in cases {
+            let ended = refused(&identity, trusted, protocol, 15);
+            assert!(ended.stderr.contains(reason) && ended.stderr.contains(hint), "{}", ended.stderr);
+            assert_eq!(ended.stderr.contains("--ca-cert"), hint == "--ca-cert", "{}", ended.stderr);
         }
+    }
+}
+
+#[test]
+fn a_server_that_requires_a_client_certificate_ends_the_run_at_once_in_words() {
+    let authority = Authority::new();
+    for protocol in [Protocol::Http1, Protocol::Http2 { streams: 100 }] {
+        // With TLS 1.3 the handshake is done before the server refuses: all that may be in flight have begun.
+        let ended = refused(&authority.good().requiring(&authority), Some(&authority), protocol, 32);
+        assert!(ended.stderr.contains("requires a client certificate"), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("--ca-cert"), "{}", ended.stderr);
     }
 }
 

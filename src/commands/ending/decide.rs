@@ -148,7 +148,7 @@ pub(super) fn exit_of_stop(reason: &StopReason) -> Exit {
         | StopReason::AskedToWait(_)
         | StopReason::OnlyRefused { .. } => Exit::TryAgain,
         StopReason::Unreachable(_)
-        | StopReason::Certificate(_)
+        | StopReason::Certificate(..)
         | StopReason::Unreadable(_)
         | StopReason::Failing(_) => Exit::Unavailable,
         StopReason::Refused { .. } | StopReason::RefusedAtEnd { .. } => Exit::NoPermission,

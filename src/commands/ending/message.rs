@@ -12,6 +12,7 @@ use crate::config::options::{
     URL, WAIT_FOR_API,
 };
 use crate::fetch::OUTAGE_PAUSES;
+use crate::model::fault::CertificateProblem;
 use crate::model::{Cause, Exit, Fault, Key, Mask, StopReason, counted, display_safe, signal_name};
 use crate::report::format::{listed, time_left};
 
@@ -63,6 +64,22 @@ impl Context<'_> {
     }
 }
 
+/// What helps against a certificate that is refused or missing.
+fn certificate_hint(problem: CertificateProblem) -> String {
+    match problem {
+        CertificateProblem::Untrusted => {
+            format!("if the API has an authority of its own, name its certificate with {CA_CERT} FILE")
+        }
+        CertificateProblem::WrongName => format!("check the host in {URL}: the certificate has to name it"),
+        CertificateProblem::WrongTime => {
+            "the API's certificate has to be renewed; if it was, check the clock of this machine".into()
+        }
+        CertificateProblem::ClientRequired => format!(
+            "let a gateway that holds the certificate (nginx, stunnel) send on to the API, and name it in {URL}"
+        ),
+    }
+}
+
 /// The error of a run that stopped early.
 pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> CommandError {
     let again = again(settings);
@@ -71,9 +88,7 @@ pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> 
         StopReason::Signal(number) => error(format!("stopped by {}", signal_name(*number))).with_hint(again),
         StopReason::OutOfTime => error(format!("{MAX_TIME} was over before the input was")).with_hint(again),
         StopReason::Unreachable(why) => unreachable("", why, settings),
-        StopReason::Certificate(why) => error(why.clone()).with_hint(format!(
-            "if the API has an authority of its own, name its certificate with {CA_CERT} FILE"
-        )),
+        StopReason::Certificate(problem, why) => error(why.clone()).with_hint(certificate_hint(*problem)),
         StopReason::Unreadable(why) => {
             error(why.clone()).with_hint(format!("check the port and the scheme in {URL}; then {again}"))
         }

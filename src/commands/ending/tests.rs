@@ -8,6 +8,7 @@ use super::*;
 use crate::collect::{CollectError, Degradation, PublishDecision, preflight};
 use crate::config::{self, ConfigError, Environment, Invocation};
 use crate::input::{InputError, InputSettings, Rows};
+use crate::model::fault::CertificateProblem;
 use crate::model::{Fault, Key};
 
 const AGAIN: &str = "the same command goes on from the journal";
@@ -73,6 +74,7 @@ fn key() -> Key {
 /// Every reason to stop, with the exit code and a part of the hint.
 fn stops() -> Vec<(StopReason, u8, &'static str)> {
     let failing = |cause, detail: &str| StopReason::Failing(Fault::new(cause, detail));
+    let certificate = |problem| StopReason::Certificate(problem, "refused".into());
     let (status, skus, asked_again) = (401, 5, key());
     vec![
         (StopReason::Signal(2), 130, AGAIN),
@@ -82,7 +84,10 @@ fn stops() -> Vec<(StopReason, u8, &'static str)> {
         (StopReason::AskedToWait(None), 75, AGAIN),
         (StopReason::OnlyRefused { status: 429, lasted: Duration::from_mins(10) }, 75, AGAIN),
         (StopReason::Unreachable("refused".into()), 69, "check the host and port in --url"),
-        (StopReason::Certificate("expired".into()), 69, "--ca-cert FILE"),
+        (certificate(CertificateProblem::Untrusted), 69, "--ca-cert FILE"),
+        (certificate(CertificateProblem::WrongName), 69, "check the host in --url"),
+        (certificate(CertificateProblem::WrongTime), 69, "the clock of this machine"),
+        (certificate(CertificateProblem::ClientRequired), 69, "let a gateway that holds the certificate"),
         (failing(Cause::Status(500), ""), 69, "leave 500 out of --retry-on"),
         (failing(Cause::Timeout, "HTTP 500 is not what it was"), 69, AGAIN),
         (StopReason::Refused { status, answers: 5 }, 77, "check --header"),

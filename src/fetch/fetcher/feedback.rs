@@ -114,8 +114,8 @@ impl<T: Transport> Fetcher<T> {
         let signal = if is_too_much { LoadSignal::Overload { latency } } else { LoadSignal::Fault };
         let fault = fault.masked(&self.answers.classifier().mask);
         match fault.cause {
-            Cause::Certificate => {
-                self.shutdown.trigger(StopReason::Certificate(fault.detail.to_string()));
+            Cause::Certificate(problem) => {
+                self.shutdown.trigger(StopReason::Certificate(problem, fault.detail.to_string()));
                 (Judged::Retry(fault), signal)
             }
             Cause::TooLarge => (Judged::GiveUp(fault), signal),

@@ -8,6 +8,7 @@ use super::super::classify::{BodyAs, ResponseSettings, Select};
 use super::super::transport::Resend;
 use super::*;
 use crate::limit::{Concurrency, PaceSettings};
+use crate::model::fault::CertificateProblem;
 use crate::model::{Event, Fingerprint, Key, Mask, Seq, Size, StopReason};
 
 type SendResult = Result<RawAnswer, SendError>;
@@ -234,10 +235,11 @@ async fn the_resend_after_an_idle_close_is_free_once_and_on_a_fresh_connection()
 
 #[tokio::test(start_paused = true)]
 async fn a_certificate_that_is_refused_stops_the_run_at_its_first_attempt() {
-    let fetcher = fetcher(|_| send_error(Cause::Certificate, Resend::Counted), 4, USUAL);
+    let fetcher =
+        fetcher(|_| send_error(Cause::Certificate(CertificateProblem::WrongTime), Resend::Counted), 4, USUAL);
     let entry = fetcher.fetch(job(0)).await;
     assert!(matches!(entry.outcome, Outcome::Deferred(Deferral::Stopped)));
-    assert!(matches!(fetcher.shutdown.reason(), Some(StopReason::Certificate(_))));
+    assert!(matches!(fetcher.shutdown.reason(), Some(StopReason::Certificate(..))));
     assert!(fetcher.waits().is_empty());
 }
 

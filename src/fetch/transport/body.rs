@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::body_budget::{BodyBudget, BodyClaim};
 use super::connect::{Connect, TcpConnector};
-use super::exchange::{Exchange, is_ended_by_close};
+use super::exchange::Exchange;
 use super::general::GeneralExchange;
 use super::pausable_timeout::PausableTimeout;
 use super::{RawAnswer, SendError};
@@ -43,12 +43,8 @@ impl UnreadAnswer<'_> {
 
     fn is_ended_by_close(&self) -> bool {
         match self {
-            Self::Direct(Exchange { head, .. }) => {
-                is_ended_by_close(head.version, head.status, &head.headers)
-            }
-            Self::General(GeneralExchange { response, .. }) => {
-                is_ended_by_close(response.version(), response.status(), response.headers())
-            }
+            Self::Direct(exchange) => exchange.is_ended_by_close(),
+            Self::General(exchange) => exchange.is_ended_by_close(),
         }
     }
 

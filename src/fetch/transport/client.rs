@@ -11,7 +11,8 @@ use super::direct::DirectClient;
 use super::general::GeneralClient;
 use super::headers::{repeated_headers, same_origin_headers};
 use super::pausable_timeout::PausableTimeout;
-use super::trust;
+use super::send_error::no_client_certificate;
+use super::trust::{self, NoClientCertificate};
 use super::{OnConnected, RawAnswer, Reuse, SendError, Transport, TransportError, TransportSettings};
 use crate::model::option::TIMEOUT;
 use crate::model::{Cause, Fault, Request};
@@ -19,13 +20,15 @@ use crate::model::{Cause, Fault, Request};
 /// HTTP over sockets.
 pub(crate) struct Http {
     settings: Arc<TransportSettings>,
-    /// None where a proxy is used, and where certificates are not verified.
+    /// None where a proxy is used that is no HTTP proxy, and where certificates are not verified.
     direct: Option<DirectClient<TcpConnector>>,
     general: GeneralClient,
     bodies: BodyReader,
     /// Whether any connection was ever opened.
     has_connected: Arc<AtomicBool>,
     served: ServedConnections,
+    client_certificate: Arc<NoClientCertificate>,
+    has_answered: AtomicBool,
 }
 
 impl Http {
@@ -41,8 +44,12 @@ impl Http {
             report();
         }));
         let certificates = settings.ca_cert_pem.as_deref().map(trust::certificates).transpose()?;
+        let client_certificate = Arc::new(NoClientCertificate::default());
         let trust = if settings.tls && !settings.connection.insecure {
-            Some(Arc::new(trust::verified(certificates.unwrap_or_default())?))
+            Some(Arc::new(trust::verified(
+                certificates.unwrap_or_default(),
+                Arc::clone(&client_certificate),
+            )?))
         } else {
             None
         };
@@ -52,12 +59,21 @@ impl Http {
         let direct = DirectClient::for_template(&settings, trust.as_ref(), headers, &served);
         let settings = Arc::new(settings);
         let general = GeneralClient::new(Arc::clone(&settings), trust);
-        if direct.is_none() {
+        if direct.is_none() || settings.proxy.is_some() {
             // What is wrong with the settings is reported now, and not at the first request.
             general.check()?;
         }
         let bodies = BodyReader::new(settings.max_body, Arc::default());
-        Ok(Self { settings, direct, general, bodies, has_connected, served })
+        Ok(Self {
+            settings,
+            direct,
+            general,
+            bodies,
+            has_connected,
+            served,
+            client_certificate,
+            has_answered: AtomicBool::new(false),
+        })
     }
 
     /// With a counter of the bytes of answers that wait for the disk: while they are many, no large body is read.
@@ -74,6 +90,16 @@ impl Http {
         self.served.clone()
     }
 
+    /// With TLS 1.3 a server refuses a missing client certificate after the handshake, and may end the connection
+    /// before its alert is read.
+    fn explained(&self, error: SendError) -> SendError {
+        let is_lost = matches!(error.fault.cause, Cause::Connect | Cause::Lost);
+        if is_lost && self.client_certificate.was_asked() && !self.has_answered.load(Ordering::Relaxed) {
+            return no_client_certificate();
+        }
+        error
+    }
+
     async fn attempt(
         &self,
         request: &Request,
@@ -83,7 +109,11 @@ impl Http {
         if let Some(direct) = &self.direct
             && DirectClient::<TcpConnector>::serves(request)
         {
-            let mut answer = UnreadAnswer::Direct(direct.send(request, reuse).await?);
+            let exchange = direct.send(request, reuse).await.map_err(|error| self.explained(error))?;
+            if !self.has_answered.load(Ordering::Relaxed) {
+                self.has_answered.store(true, Ordering::Relaxed);
+            }
+            let mut answer = UnreadAnswer::Direct(exchange);
             return self.bodies.read(&mut answer, &request.method, timeout).await;
         }
         // Boxed: otherwise the usual attempt's future would be as large as this one.

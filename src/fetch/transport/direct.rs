@@ -1,4 +1,4 @@
-//! The client for the template's origin where no proxy is used: over connections of our own.
+//! The client for the template's origin, directly or through an HTTP proxy: over connections of our own.
 //!
 //! reqwest serves any number of origins through layers for redirects, retries, proxies and pools. Here each of them is
 //! switched off or decided in advance, yet each costs processor time for every request. One origin needs none of them:
@@ -13,15 +13,16 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
-use http::uri::{Authority, PathAndQuery};
+use http::header::{HOST, PROXY_AUTHORIZATION};
+use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Uri, Version};
 use http_body_util::Full;
-use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use secrecy::ExposeSecret;
 use url::Position;
 
 use super::census::ServedConnections;
-use super::connect::{Connect, TcpConnector};
+use super::connect::{Connect, HttpProxy, TcpConnector};
 use super::exchange::Exchange;
 use super::http1::{Http1Connection, Http1Pool};
 use super::http2::{Http2Pool, StreamPermit};
@@ -42,6 +43,8 @@ pub(super) struct OriginSettings {
     pub(super) origin: Uri,
     /// The headers of every request, `Host` among them.
     pub(super) headers: HeaderMap,
+    /// Whether HTTP/1.1 requests name the whole address, and not only path and query: to a proxy.
+    pub(super) sends_whole_addresses: bool,
     pub(super) on_connected: OnConnected,
     /// Of one connection: TCP, TLS and, over HTTP/2, the server's first SETTINGS.
     pub(super) connect_timeout: Duration,
@@ -62,7 +65,8 @@ pub(super) struct DirectClient<C: Connect> {
 }
 
 impl DirectClient<TcpConnector> {
-    /// The client, unless a proxy is used, or the origin needs TLS and there is no configuration for it.
+    /// The client, unless a proxy is used that is no HTTP proxy, or the origin needs TLS and there is no configuration
+    /// for it.
     pub(super) fn for_template(
         settings: &TransportSettings,
         trust: Option<&Arc<rustls::ClientConfig>>,
@@ -70,18 +74,31 @@ impl DirectClient<TcpConnector> {
         served: &ServedConnections,
     ) -> Option<Self> {
         let origin: Uri = settings.origin.parse().ok()?;
-        let is_proxied = settings.proxy.is_some() || Matcher::from_system().intercept(&origin).is_some();
-        if is_proxied || settings.tls && trust.is_none() {
+        if settings.tls && trust.is_none() {
             return None;
+        }
+        let proxy = match proxy_for(settings, &origin) {
+            // An address that cannot be read must not lead past the proxy.
+            None if settings.proxy.is_some() => return None,
+            None => None,
+            Some(intercept) => Some(http_proxy(&intercept)?),
+        };
+        let sends_whole_addresses = proxy.is_some() && !settings.tls;
+        if sends_whole_addresses
+            && let Some(credentials) = proxy.as_ref().and_then(|proxy| proxy.credentials.clone())
+            && !headers.contains_key(PROXY_AUTHORIZATION)
+        {
+            headers.insert(PROXY_AUTHORIZATION, credentials);
         }
         if !headers.contains_key(HOST) {
             headers.insert(HOST, HeaderValue::from_str(origin.authority()?.as_str()).ok()?);
         }
         let timeouts = &settings.connection;
-        let connector = TcpConnector::new(origin.clone(), trust, timeouts.connect_timeout);
+        let connector = TcpConnector::new(origin.clone(), trust, proxy, timeouts.connect_timeout);
         let origin = OriginSettings {
             origin,
             headers,
+            sends_whole_addresses,
             on_connected: settings.on_connected.clone(),
             connect_timeout: timeouts.connect_timeout,
             timeout: timeouts.timeout,
@@ -89,6 +106,22 @@ impl DirectClient<TcpConnector> {
         };
         Some(Self::new(connector, origin))
     }
+}
+
+/// The proxy for the origin, if there is one: that of `--proxy`, or that of the standard variables.
+fn proxy_for(settings: &TransportSettings, origin: &Uri) -> Option<Intercept> {
+    let matcher = match &settings.proxy {
+        Some(proxy) => Matcher::builder().all(proxy.expose_secret()).build(),
+        None => Matcher::from_system(),
+    };
+    matcher.intercept(origin)
+}
+
+/// None where it is another kind of proxy.
+fn http_proxy(intercept: &Intercept) -> Option<HttpProxy> {
+    let is_http = intercept.uri().scheme() == Some(&Scheme::HTTP);
+    let credentials = intercept.basic_auth().cloned();
+    is_http.then(|| HttpProxy { address: intercept.uri().clone(), credentials })
 }
 
 impl<C: Connect> DirectClient<C> {
@@ -145,7 +178,15 @@ impl<C: Connect> DirectClient<C> {
 
     fn http1_request(&self, request: &Request) -> Result<http::Request<Full<Bytes>>, SendError> {
         let mut outgoing = self.with_headers(request);
-        *outgoing.uri_mut() = self.target(request)?.into();
+        let target = self.target(request)?;
+        *outgoing.uri_mut() = if self.settings.sends_whole_addresses {
+            let mut uri = self.settings.origin.clone().into_parts();
+            uri.path_and_query = Some(target);
+            Uri::from_parts(uri)
+                .map_err(|error| no_connection(Some(&error), self.settings.connect_timeout))?
+        } else {
+            target.into()
+        };
         Ok(outgoing)
     }
 

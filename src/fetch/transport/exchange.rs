@@ -14,7 +14,7 @@ use super::SendError;
 use super::http1::{Http1Connection, Http1Pool};
 use super::http2::StreamPermit;
 use super::observed_io::ConnectionIo;
-use super::send_error::{SendStage, connection_error, reset_before_end};
+use super::send_error::{SendStage, connection_error, is_tls_end, reset_before_end};
 
 /// An answer whose body is being read. Dropped before the end of the body, it closes the HTTP/1.1 connection, or
 /// resets the HTTP/2 stream.
@@ -68,6 +68,11 @@ impl<'a, S: ConnectionIo> Exchange<'a, S> {
         if let Carrier::Http2(permit) = &mut self.carrier {
             permit.end_wait();
         }
+        let is_ended = |error: &hyper::Error| is_tls_end(error) && self.is_ended_by_close();
+        if next.as_ref().is_err_and(is_ended) {
+            // As over plain HTTP: the body shows whether it is whole.
+            return Ok(None);
+        }
         match next.map_err(|error| connection_error(&error, SendStage::Body))? {
             None if self.may_be_cut_by_reset() => Err(reset_before_end()),
             None => {
@@ -81,9 +86,14 @@ impl<'a, S: ConnectionIo> Exchange<'a, S> {
     /// The system reports a reset once. If the write of the request received it, a body that ends with the
     /// connection seems to end normally.
     fn may_be_cut_by_reset(&self) -> bool {
-        let Parts { version, status, headers, .. } = &self.head;
         matches!(&self.carrier, Carrier::Http1(Some(connection), _) if connection.has_refused())
-            && is_ended_by_close(*version, *status, headers)
+            && self.is_ended_by_close()
+    }
+
+    /// Whether only the end of the connection shows where the body ends.
+    pub(super) fn is_ended_by_close(&self) -> bool {
+        let Parts { version, status, headers, .. } = &self.head;
+        is_ended_by_close(*version, *status, headers)
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<Option<Bytes>>> {

@@ -1,4 +1,4 @@
-//! The client for everything that the direct one does not carry: proxies, other origins, user-info in the address, and
+//! The client for everything that the direct one does not carry: SOCKS and HTTPS proxies, other origins, user-info in the address, and
 //! certificates that are not verified. It is reqwest.
 
 use std::future::poll_fn;
@@ -14,9 +14,10 @@ use reqwest::{Certificate, Client, ClientBuilder, Proxy};
 use secrecy::ExposeSecret;
 use tower::util::MapResponseLayer;
 
+use super::exchange::is_ended_by_close;
 use super::headers::{program_headers, repeated_headers, same_origin_headers};
 use super::http2::{STREAM_WINDOW, connection_window};
-use super::send_error::{SendStage, reqwest_error, text};
+use super::send_error::{SendStage, is_tls_end, reqwest_error, text};
 use super::{OnConnected, Reuse, SendError, TransportError, TransportSettings, trust};
 use crate::model::{Cause, Fault, Request};
 
@@ -94,7 +95,16 @@ pub(super) struct GeneralExchange<'a> {
 impl GeneralExchange<'_> {
     /// The next piece of the body, or none at its end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, SendError> {
-        self.response.chunk().await.map_err(|error| reqwest_error(error, SendStage::Body, None))
+        match self.response.chunk().await {
+            // As over plain HTTP: the body shows whether it is whole.
+            Err(error) if is_tls_end(&error) && self.is_ended_by_close() => Ok(None),
+            next => next.map_err(|error| reqwest_error(error, SendStage::Body, None)),
+        }
+    }
+
+    /// Whether only the end of the connection shows where the body ends.
+    pub(super) fn is_ended_by_close(&self) -> bool {
+        is_ended_by_close(self.response.version(), self.response.status(), self.response.headers())
     }
 }
 

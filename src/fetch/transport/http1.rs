@@ -24,7 +24,7 @@ use super::census::Begun;
 use super::observed_io::{ConnectionIo, ObservedIo, READ_BUFFER, ReadObserver};
 use super::send_error::{SendStage, connection_error};
 
-pub(super) use pool::{ConnectionGuard, Handover, Http1Pool, Opening, Waiter};
+pub(super) use pool::{ConnectionGuard, ConnectionWaiter, Handover, Http1Pool, Opening};
 
 /// A connection that was idle for longer is not used again: many servers close sooner, and middleboxes drop their
 /// state.

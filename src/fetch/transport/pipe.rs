@@ -2,8 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -32,8 +32,11 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The client's end of a pipe.
 pub(super) struct Pipe {
     stream: DuplexStream,
-    is_reset: Arc<AtomicBool>,
+    broken: Broken,
 }
+
+/// The error that a client reads in place of the end of the stream.
+type Broken = Arc<Mutex<Option<io::ErrorKind>>>;
 
 impl AsyncRead for Pipe {
     fn poll_read(
@@ -45,10 +48,10 @@ impl AsyncRead for Pipe {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         let has_ended = matches!(read, Poll::Ready(Ok(()))) && buf.filled().len() == before;
         // As the system does, a reset is reported once.
-        if has_ended && self.is_reset.swap(false, Ordering::Relaxed) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        match self.broken.lock().unwrap().take_if(|_| has_ended) {
+            Some(kind) => Poll::Ready(Err(kind.into())),
+            None => read,
         }
-        read
     }
 }
 
@@ -56,7 +59,7 @@ impl AsyncWrite for Pipe {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         if matches!(written, Poll::Ready(Err(_))) {
-            self.is_reset.store(false, Ordering::Relaxed);
+            *self.broken.lock().unwrap() = None;
         }
         written
     }
@@ -73,7 +76,7 @@ impl AsyncWrite for Pipe {
 /// The server's end of a pipe. Dropped, it closes the connection.
 pub(super) struct Peer {
     pub(super) stream: DuplexStream,
-    is_reset: Arc<AtomicBool>,
+    broken: Broken,
 }
 
 impl Peer {
@@ -90,7 +93,12 @@ impl Peer {
 
     /// Ends the connection by a reset.
     pub(super) fn reset(self) {
-        self.is_reset.store(true, Ordering::Relaxed);
+        *self.broken.lock().unwrap() = Some(io::ErrorKind::ConnectionReset);
+    }
+
+    /// Ends the connection as TLS without `close_notify` does.
+    pub(super) fn end_without_notice(self) {
+        *self.broken.lock().unwrap() = Some(io::ErrorKind::UnexpectedEof);
     }
 
     /// Reads and writes nothing until the client leaves.
@@ -114,10 +122,10 @@ impl Connect for PipeConnector {
     async fn connect(&self) -> Result<(Self::Io, HttpVersion), ConnectError> {
         let number = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
         let (ours, theirs) = duplex(CAPACITY);
-        let is_reset = Arc::new(AtomicBool::new(false));
-        let peer = Peer { stream: theirs, is_reset: Arc::clone(&is_reset) };
+        let broken = Broken::default();
+        let peer = Peer { stream: theirs, broken: Arc::clone(&broken) };
         tokio::spawn((self.peer)(number, peer));
-        Ok((TokioIo::new(Pipe { stream: ours, is_reset }), self.version))
+        Ok((TokioIo::new(Pipe { stream: ours, broken }), self.version))
     }
 }
 
@@ -143,6 +151,7 @@ impl PipeClient {
         let settings = OriginSettings {
             origin: "http://api.test".parse().unwrap(),
             headers: HeaderMap::from_iter([(http::header::HOST, "api.test".parse().unwrap())]),
+            sends_whole_addresses: false,
             on_connected: OnConnected(Arc::new(move || {
                 counter.fetch_add(1, Ordering::Relaxed);
             })),

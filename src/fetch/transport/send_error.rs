@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use super::SendError;
 use super::resend::Resend;
+use crate::model::fault::CertificateProblem;
 use crate::model::option::CONNECT_TIMEOUT;
 use crate::model::{Cause, Fault, display_safe};
 
 /// Characters of an error's text.
 const MAX_TEXT: usize = 300;
+
+const NO_CLIENT_CERTIFICATE: &str = "the server requires a client certificate, and skufetch presents none";
 
 /// What was being read when the connection failed.
 #[derive(Clone, Copy, PartialEq)]
@@ -139,23 +142,40 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 fn certificate_error(error: &(dyn Error + 'static)) -> Option<SendError> {
-    let reason = causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
-        Some(rustls::Error::InvalidCertificate(why)) => Some(certificate_reason(why)),
+    use rustls::{AlertDescription, Error as TlsError};
+    let (problem, detail) = causes(error).find_map(|cause| match cause.downcast_ref::<TlsError>()? {
+        TlsError::InvalidCertificate(why) => {
+            let (problem, reason) = certificate_problem(why);
+            Some((problem, format!("the server's certificate was refused: {reason}")))
+        }
+        TlsError::AlertReceived(AlertDescription::CertificateRequired) => {
+            Some((CertificateProblem::ClientRequired, NO_CLIENT_CERTIFICATE.to_owned()))
+        }
         _ => None,
     })?;
-    let detail = format!("the server's certificate was refused: {reason}");
-    Some(SendError::counted(Fault::new(Cause::Certificate, detail)))
+    Some(SendError::counted(Fault::new(Cause::Certificate(problem), detail)))
 }
 
-fn certificate_reason(why: &rustls::CertificateError) -> String {
+/// The server asked for a client certificate, and ended the connection without one.
+pub(super) fn no_client_certificate() -> SendError {
+    let cause = Cause::Certificate(CertificateProblem::ClientRequired);
+    SendError::counted(Fault::new(cause, NO_CLIENT_CERTIFICATE))
+}
+
+fn certificate_problem(why: &rustls::CertificateError) -> (CertificateProblem, String) {
+    use CertificateProblem::{Untrusted, WrongName, WrongTime};
     use rustls::CertificateError as E;
     match why {
-        E::Expired | E::ExpiredContext { .. } => "it has expired".into(),
-        E::NotValidYet | E::NotValidYetContext { .. } => "it is not valid yet".into(),
-        E::NotValidForName | E::NotValidForNameContext { .. } => "it is for another host name".into(),
-        E::UnknownIssuer => "its issuer is not trusted (self-signed, or an unknown authority)".into(),
-        E::Revoked => "it was revoked".into(),
-        other => display_safe(&other.to_string(), 200),
+        E::Expired | E::ExpiredContext { .. } => (WrongTime, "it has expired".into()),
+        E::NotValidYet | E::NotValidYetContext { .. } => (WrongTime, "it is not valid yet".into()),
+        E::NotValidForName | E::NotValidForNameContext { .. } => {
+            (WrongName, "it is for another host name".into())
+        }
+        E::UnknownIssuer => {
+            (Untrusted, "its issuer is not trusted (self-signed, or an unknown authority)".into())
+        }
+        E::Revoked => (Untrusted, "it was revoked".into()),
+        other => (Untrusted, display_safe(&other.to_string(), 200)),
     }
 }
 
@@ -182,6 +202,12 @@ fn is_closed_unanswered(error: &(dyn Error + 'static)) -> bool {
                 .downcast_ref::<io::Error>()
                 .is_some_and(|error| matches!(error.kind(), ConnectionReset | BrokenPipe | UnexpectedEof))
     })
+}
+
+/// TLS ended without `close_notify`, which many servers leave out.
+pub(super) fn is_tls_end(error: &(dyn Error + 'static)) -> bool {
+    causes(error)
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == UnexpectedEof))
 }
 
 /// This error and every one below it. `io::Error::source` skips the error that it wraps, hence `get_ref`.

@@ -1,11 +1,14 @@
 //! Whom TLS trusts: the system's authorities, those of `--ca-cert`, or no authority.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustls::ClientConfig;
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
 use super::TransportError;
@@ -30,11 +33,37 @@ pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, T
     Ok(certificates)
 }
 
+/// Presents no client certificate, and notes whether a server asked for one.
+#[derive(Debug, Default)]
+pub(super) struct NoClientCertificate {
+    was_asked: AtomicBool,
+}
+
+impl NoClientCertificate {
+    pub(super) fn was_asked(&self) -> bool {
+        self.was_asked.load(Ordering::Relaxed)
+    }
+}
+
+impl ResolvesClientCert for NoClientCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.was_asked.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
 /// Trusts the system's authorities and these certificates; offers HTTP/2.
 ///
 /// # Errors
 /// There are no authorities on this machine.
-pub(super) fn verified(certificates: Vec<CertificateDer<'static>>) -> Result<ClientConfig, TransportError> {
+pub(super) fn verified(
+    certificates: Vec<CertificateDer<'static>>,
+    client: Arc<NoClientCertificate>,
+) -> Result<ClientConfig, TransportError> {
     let tls = |error: rustls::Error| TransportError::Tls(error.to_string());
     let verifier = if certificates.is_empty() {
         Verifier::new(provider())
@@ -46,7 +75,7 @@ pub(super) fn verified(certificates: Vec<CertificateDer<'static>>) -> Result<Cli
         .map_err(tls)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier.map_err(tls)?))
-        .with_no_client_auth();
+        .with_client_cert_resolver(client);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

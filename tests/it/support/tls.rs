@@ -13,9 +13,11 @@ use rcgen::{
 };
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 use super::log::{Log, Parts, Seen};
@@ -36,6 +38,8 @@ pub struct Authority {
 pub struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: Vec<u8>,
+    /// Who has to have signed the certificate of a client.
+    clients: Option<CertificateDer<'static>>,
 }
 
 /// What is agreed on under TLS.
@@ -88,7 +92,7 @@ impl Authority {
     fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let leaf = params.signed_by(&key, &self.issuer).unwrap();
-        Identity { chain: vec![leaf.der().clone()], key: key.serialize_der() }
+        Identity { chain: vec![leaf.der().clone()], key: key.serialize_der(), clients: None }
     }
 }
 
@@ -97,17 +101,30 @@ impl Identity {
     pub fn self_signed() -> Self {
         let key = KeyPair::generate().unwrap();
         let leaf = leaf(&NAMES).self_signed(&key).unwrap();
-        Self { chain: vec![leaf.der().clone()], key: key.serialize_der() }
+        Self { chain: vec![leaf.der().clone()], key: key.serialize_der(), clients: None }
+    }
+
+    /// Of a server that requires a client certificate of this authority.
+    pub fn requiring(self, authority: &Authority) -> Self {
+        Self { clients: Some(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()), ..self }
     }
 
     pub(super) fn acceptor(&self, protocol: Protocol) -> TlsAcceptor {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(self.chain.clone(), key)
             .unwrap();
+        let builder = match &self.clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.clone()).unwrap();
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        let mut config = builder.with_single_cert(self.chain.clone(), key).unwrap();
         config.alpn_protocols = match protocol {
             Protocol::Http1 => vec![b"http/1.1".to_vec()],
             Protocol::Http2 { .. } => vec![b"h2".to_vec()],

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::super::connect::{Connect, HttpVersion};
 use super::super::exchange::Exchange;
-use super::super::http1::{ConnectionGuard, Handover, Http1Connection, Opening, Waiter};
+use super::super::http1::{ConnectionGuard, ConnectionWaiter, Handover, Http1Connection, Opening};
 use super::super::http2::Http2Connection;
 use super::super::observed_io::ConnectionIo;
 use super::super::resend::{FreeConnection, KeptConnection, Resend};
@@ -173,7 +173,7 @@ fn moved<S: ConnectionIo>(connection: Box<Http1Connection<S>>) -> SendError {
 
 /// The request waits for a connection; where none is left, it ends with this error.
 fn when_free<S: ConnectionIo>(
-    waiter: Waiter<S>,
+    waiter: ConnectionWaiter<S>,
     error: SendError,
     resend: fn(FreeConnection) -> Resend,
 ) -> SendError {

@@ -41,14 +41,14 @@ enum Wanted {
     AnyOther,
 }
 
-struct Entry<S: ConnectionIo> {
+struct WaitingRequest<S: ConnectionIo> {
     wanted: Wanted,
     sender: oneshot::Sender<Handover<S>>,
 }
 
 struct PoolState<S: ConnectionIo> {
     idle: Vec<(Box<Http1Connection<S>>, Instant)>,
-    waiting: VecDeque<Entry<S>>,
+    waiting: VecDeque<WaitingRequest<S>>,
     census: Census,
     /// Connections to close in place of keeping them: for each, a request waits on a silent new one.
     surplus: usize,
@@ -58,7 +58,7 @@ struct PoolState<S: ConnectionIo> {
 impl<S: ConnectionIo> PoolState<S> {
     fn wait(&mut self, wanted: Wanted) -> oneshot::Receiver<Handover<S>> {
         let (sender, receiver) = oneshot::channel();
-        self.waiting.push_back(Entry { wanted, sender });
+        self.waiting.push_back(WaitingRequest { wanted, sender });
         receiver
     }
 
@@ -140,12 +140,12 @@ impl<S: ConnectionIo> Drop for ConnectionGuard<S> {
 }
 
 /// A request that waits for a connection. Dropped, it returns one that it has received.
-pub(in super::super) struct Waiter<S: ConnectionIo> {
+pub(in super::super) struct ConnectionWaiter<S: ConnectionIo> {
     pool: Weak<Shared<S>>,
     receiver: oneshot::Receiver<Handover<S>>,
 }
 
-impl<S: ConnectionIo> Waiter<S> {
+impl<S: ConnectionIo> ConnectionWaiter<S> {
     /// An idle connection, or what comes first.
     pub(in super::super) async fn handover(mut self) -> Handover<S> {
         if let Some(pool) = self.pool.upgrade()
@@ -158,7 +158,7 @@ impl<S: ConnectionIo> Waiter<S> {
     }
 }
 
-impl<S: ConnectionIo> Drop for Waiter<S> {
+impl<S: ConnectionIo> Drop for ConnectionWaiter<S> {
     fn drop(&mut self) {
         self.receiver.close();
         match (self.receiver.try_recv(), self.pool.upgrade()) {
@@ -230,7 +230,7 @@ async fn take<S: ConnectionIo>(shared: &Shared<S>) -> Option<Box<Http1Connection
 /// What a request without an idle connection does.
 pub(in super::super) enum Opening<S: ConnectionIo> {
     Begin(ConnectionGuard<S>),
-    Wait(Waiter<S>),
+    Wait(ConnectionWaiter<S>),
 }
 
 /// The connections of one origin.
@@ -304,7 +304,7 @@ impl<S: ConnectionIo> Http1Pool<S> {
     }
 
     /// A place among those that wait for a connection, or how much longer to wait.
-    fn after_silence(&self, begun: &Begun, may_move: bool) -> Result<Waiter<S>, Duration> {
+    fn after_silence(&self, begun: &Begun, may_move: bool) -> Result<ConnectionWaiter<S>, Duration> {
         let now = Instant::now();
         let mut state = self.lock();
         let left = state.census.patience_left(begun, now);
@@ -331,13 +331,13 @@ impl<S: ConnectionIo> Http1Pool<S> {
         Err(round)
     }
 
-    fn waiter(&self, state: &mut PoolState<S>, wanted: Wanted) -> Waiter<S> {
-        Waiter { pool: Arc::downgrade(&self.shared), receiver: state.wait(wanted) }
+    fn waiter(&self, state: &mut PoolState<S>, wanted: Wanted) -> ConnectionWaiter<S> {
+        ConnectionWaiter { pool: Arc::downgrade(&self.shared), receiver: state.wait(wanted) }
     }
 
     /// A new connection was refused, or closed without an answer: a place among those that wait for another, unless
     /// there is none.
-    pub(in super::super) fn refused(&self) -> Option<Waiter<S>> {
+    pub(in super::super) fn refused(&self) -> Option<ConnectionWaiter<S>> {
         let mut state = self.lock();
         if state.census.open() == 0 {
             return None;

@@ -33,11 +33,13 @@ enum Step {
     Settle,
     /// Ends the connection by a reset.
     Reset,
+    /// Ends the connection as TLS without `close_notify` does.
+    EndTls,
     /// Keeps the connection open until the client leaves.
     KeepOpen,
 }
 
-use Step::{Answer, Head, KeepOpen, Request, Reset, Rest, Send, Settle};
+use Step::{Answer, EndTls, Head, KeepOpen, Request, Reset, Rest, Send, Settle};
 
 async fn play(mut peer: Peer, script: &[Step]) -> Option<()> {
     for step in script {
@@ -50,6 +52,10 @@ async fn play(mut peer: Peer, script: &[Step]) -> Option<()> {
             Settle => settle().await,
             Reset => {
                 peer.reset();
+                return None;
+            }
+            EndTls => {
+                peer.end_without_notice();
                 return None;
             }
             KeepOpen => {
@@ -132,6 +138,16 @@ async fn an_attempt_on_a_new_connection_that_ends_early_is_never_free() {
         (
             "resets in a body without a length",
             &[Request, Send("HTTP/1.1 200 OK\r\n\r\n12"), Settle, Reset],
+            CUT,
+        ),
+        (
+            "ends TLS without notice in a body without a length",
+            &[Request, Send("HTTP/1.1 200 OK\r\n\r\n12"), Settle, EndTls],
+            Ok("12"),
+        ),
+        (
+            "ends TLS without notice in a body with a length",
+            &[Request, Send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n12"), Settle, EndTls],
             CUT,
         ),
         ("sends no HTTP", &[Request, Send("220 smtp.test ESMTP\r\n\r\n")], UNREADABLE),
