@@ -1,26 +1,23 @@
 //! `--concurrency auto`: how many may be in flight, decided from how attempts ended. Pure: no clock, no lock, no I/O.
 //!
-//! By Little's law a saturated pool of `level` attempts with mean latency `w` fetches `level / w` a
-//! second. So two levels are compared by `level / w` alone, which neither answers that cost nothing
-//! (404) nor a starved input can disturb; refusals make a level worth much less than it fetches.
+//! By Little's law a saturated pool of `level` attempts with mean latency `w` fetches `level / w` a second. Two levels
+//! are compared by `level / w` alone. Answers that cost the server nothing (404) and an input that is too slow do not
+//! affect it. Overload lowers the value of a level by more than the answers that are lost.
 //!
-//! - **Start**: one more for each good answer, which doubles every round, from 8 (not from 1). Latency
-//!   that doubles ends it, and Little's law says where the knee was.
-//! - **Hold**: stay, measure, and now and then try:
-//! - **Up**, if the limit is truly reached: accepted if throughput grew by a fair part of what was
-//!   added; the next try then follows at once and is twice as long.
-//! - **Down**, if latency is above what it once was or something is refused: accepted if hardly
-//!   anything was lost. So latency that rises for reasons of its own does not shrink the pool: the
-//!   lower level proves to be worse, and today's latency becomes the new measure.
-//! - **Refused above what was proven**: back at once to just below the level that was refused, and the
-//!   next try upward is a single step. Refusals at a proven level shrink the pool only if many, and
-//!   only for good if fewer in flight are refused less: a server that fails at random does not drag
-//!   the pool down.
-//! - Latency that varies by itself looks as if it had risen again and again. So after a try downward
-//!   that failed, the next one is upward: or a start that stopped too low would never be made good.
+//! - **Start**: from 8, one more for each good answer, which doubles the number every round. It ends when latency
+//!   doubles; Little's law then gives the position of the knee.
+//! - **Hold**: the number stays, is measured, and from time to time another is tried:
+//! - **Up**, if the limit is reached: kept if throughput grew by a fair part of what was added. The next try then
+//!   follows at once, with a step twice as large.
+//! - **Down**, if latency is higher than it was or there is overload: kept if hardly any throughput was lost. If latency
+//!   rose for another reason, the lower level is worse, and the present latency becomes the new reference.
+//! - **Overload above the proven level**: back at once to just below the level that met it, and the next try upward is a
+//!   single step. At a proven level the number is reduced only if there is much overload, and permanently only if fewer
+//!   in flight meet less: a server that fails at random does not reduce it.
+//! - Latency that varies by chance seems to rise again and again. Therefore the try after a failed one downward is
+//!   upward; otherwise a start that ended too low would never be corrected.
 //!
-//! An attempt that left while slots were free says nothing, so a `--rate` below the limit leaves the
-//! limit where it is.
+//! An attempt that left while slots were free is not counted, so that a `--rate` below the limit does not change it.
 
 mod arm;
 mod judge;
@@ -32,23 +29,23 @@ use arm::Arm;
 use super::LoadSignal;
 use crate::model::LimitChangeReason;
 
-/// Where the start begins: what a browser opens to one host, times a little; far from the crawl from 1.
+/// The number at the start: a little more than a browser opens to one host.
 const START: usize = 8;
 /// Latency this many times the lowest seen ends the start.
 const START_RISE: f64 = 2.0;
-/// Latency this many times the lowest seen is worth trying fewer.
+/// At this many times the lowest latency fewer are tried.
 const RISE: f64 = 1.3;
-/// What is kept above the knee, so that a queue is never empty at the server.
+/// The number is kept this much above the knee, so that the server always has a next request.
 const MARGIN: f64 = 1.25;
 /// An addition must bring at least this part of itself as throughput.
 const ELASTICITY: f64 = 0.3;
 /// A reduction may cost at most this part of the throughput.
 const LOSS: f64 = 0.03;
-/// This share refused at a proven level is trouble.
+/// This share of overload at a proven level lowers the number at once.
 const TROUBLE: f64 = 0.10;
-/// This share refused at a proven level is worth trying fewer.
+/// At this share of overload at a proven level fewer are tried.
 const UNEASE: f64 = 0.015;
-/// Refusals at a level where this many times more are answered well are not the level's fault.
+/// Overload at a level where this part of the good answers is more is not caused by the level.
 const CHANCE: f64 = 0.03;
 /// The time from one try to the next: doubled after each that failed. The longest is short enough to
 /// find a recovery within 10 s.

@@ -1,9 +1,9 @@
-//! `tune`: how far to climb, how much to measure at each rung, and which rung to name. Pure: it sees
-//! what was measured and nothing else.
+//! `tune`: how far to climb, how much to measure at each rung, and which rung to recommend. Pure: a function of what was
+//! measured.
 //!
-//! One rung is one number of workers. The next has twice as many, as long as throughput grows by a fair
-//! part of what was added. Latency is noisy, so a rung that did not grow is measured a second time, and
-//! only then believed; it is cheaper for the server than a rung with twice as many to make sure.
+//! One rung is one number of workers. The next has twice as many, as long as throughput grows by a fair part of what was
+//! added. Latency is noisy, so a rung without growth is measured twice before it counts. That costs the server less than
+//! a rung with twice as many.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::model::{PauseReason, Rate};
 /// between a server that still scales and one that is full lies a factor of 1.4; noise of a tenth
 /// either way does not reach from one to the other.
 const ELASTICITY: f64 = 0.2;
-/// Of rungs within a tenth of the fastest the lowest is named: the rest is queueing and noise.
+/// Of the rungs within a tenth of the fastest the lowest is recommended: the difference is queueing and noise.
 const NEARLY: f64 = 0.9;
 /// This share of errors is trouble …
 const TROUBLE: f64 = 0.05;
@@ -30,7 +30,7 @@ const ROUNDS: u64 = 2;
 const ANSWERS: u64 = 16;
 /// A rung that has its least answers goes on for this long if there is enough sample left.
 const WHILE: Duration = Duration::from_secs(1);
-/// A rung whose time is over has at least so many answers to be told of.
+/// A rung whose time is over counts if it has at least so many answers.
 const FEWEST: u64 = 2;
 
 /// What was measured with one number of workers.

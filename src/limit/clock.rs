@@ -1,6 +1,6 @@
 //! The clock that governor reads.
 //!
-//! governor asks its clock itself, and its own clocks know nothing of tokio's paused time. This one
+//! governor reads its clock itself, and its own clocks do not follow tokio's paused time. This one
 //! shows what the pacer set it to: nanoseconds since the pacer's start, computed from tokio's clock
 //! less what a late timer is owed (see [`super::pacer`]).
 

@@ -1,12 +1,12 @@
-//! Room for sockets: the system's limit on open files, raised by the program itself.
+//! The limit on open files, raised to what the sockets need.
 
 use std::num::NonZeroUsize;
 
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Files that are open beside the sockets of attempts: some 30 (output, journal, lock, input, state, the
-/// runtime's own), and connections that are being closed.
+/// Open files that are no sockets of attempts: some 30 (output, journal, lock, input, state, those of the runtime),
+/// and connections that are being closed.
 const BESIDES: u64 = 48;
 
 /// The system allows fewer open files than the attempts in flight need.
@@ -24,7 +24,7 @@ pub(crate) struct TooFewDescriptors {
 }
 
 impl TooFewDescriptors {
-    /// Attempts in flight that the limit has room for, if it has any.
+    /// The number of attempts in flight for which the limit is enough, if there is one.
     #[must_use]
     pub(crate) fn room(self) -> Option<NonZeroUsize> {
         let sockets = usize::try_from(self.allowed.saturating_sub(BESIDES)).unwrap_or(usize::MAX);
@@ -32,8 +32,8 @@ impl TooFewDescriptors {
     }
 }
 
-/// Raises the soft limit on open files (`RLIMIT_NOFILE`) to what this many attempts in flight need, with
-/// so many sockets each, and has the system set aside the place for them: to be called while there is one thread.
+/// Raises the soft limit on open files (`RLIMIT_NOFILE`) to what this many attempts in flight need, with so many
+/// sockets each, and enlarges the process's table of open files. Call it while there is one thread.
 ///
 /// # Errors
 /// The hard limit is lower; the soft one was then raised as far as it goes.
@@ -62,11 +62,11 @@ pub(crate) fn make_room(in_flight: usize, each: usize) -> Result<(), TooFewDescr
     }
 }
 
-/// Lets the table of open files grow to this size at once. Linux doubles it as files are opened, and where there
-/// are threads the one that opens waits each time until no processor reads the old table: some 10 ms, in which
-/// nothing is sent (`expand_fdtable` in the kernel's fs/file.c). Without threads nobody has to be waited for.
+/// Enlarges the table of open files to this size. Linux doubles it as files are opened. In a process with threads the
+/// opener then waits until no processor reads the old table: some 10 ms, in which nothing is sent (`expand_fdtable` in
+/// the kernel's fs/file.c). With one thread there is no wait.
 fn set_aside(files: u64) {
-    // Where there is none, the table grows as it did.
+    // Without standard error the table grows as usual.
     if let Ok(last) = i32::try_from(files.saturating_sub(1)) {
         let _ = fcntl_dupfd_cloexec(std::io::stderr(), last);
     }

@@ -60,7 +60,7 @@ pub struct PaceSettings {
     pub rate: Option<Rate>,
     /// How many of them may leave at once after an idle time.
     pub burst: NonZeroU32,
-    /// The longest pause that is waited out; a server that asks for more defers the run.
+    /// The longest wait that a server may ask for; a longer one defers the run.
     pub max_retry_after: Duration,
 }
 

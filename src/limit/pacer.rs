@@ -46,7 +46,7 @@ pub(super) struct Pacer {
     left: Option<u64>,
     /// How far the newest booking lies before its departure.
     owed: u64,
-    /// The instant that a waiter was told to try again at.
+    /// The instant at which a waiter is to try again.
     promised: Option<u64>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A pause is an instant, and the later of two wins. What was already under way when it began can
 //! make it longer but never ends it: only the probe that left after it can, and only if no newer
-//! pause came meanwhile (the epoch tells). Growth after it is like TCP's slow start: some more attempts in
+//! pause came meanwhile (compared by the epoch). Growth after it is like TCP's slow start: some more attempts in
 //! flight for each answer, which makes four times as many every round; and what leaves keeps its distance
 //! (see `spread`), so that no round is a burst.
 

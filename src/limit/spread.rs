@@ -1,8 +1,7 @@
 //! Departures that keep their distance, once the pool was paused.
 //!
-//! What leaves together comes back together where answers take equally long. A pool that went out in a bunch after
-//! a pause looks like bursts with silence in between for ever, and a rate limiter refuses it for the burst though
-//! its rate is far below what is allowed. So the pool is spread over the time that an answer takes, as TCP paces a
+//! Attempts that leave together are answered together where answers take equally long. After a pause the pool would
+//! leave in bursts from then on, and a rate limiter refuses bursts even if the mean rate is far below its limit. So the pool is spread over the time that an answer takes, as TCP paces a
 //! window over its round trip. Never a reason to go faster.
 
 use std::time::Duration;
