@@ -15,6 +15,8 @@ use crate::model::{Cause, Deferral, Event, Fault, Job, PauseReason, Seq, StopRea
 const REFUSED_FOR_AT_MOST: Duration = Duration::from_mins(10);
 /// A SKU that is refused so often, with good answers to others before each time, is refused for itself.
 const PASSED_OVER_AT_MOST: u32 = 100;
+/// A SKU that gets a 403 so often, with good answers to others before each time, is forbidden itself.
+const FORBIDDEN_ALONE: u32 = 3;
 /// After so many refused probes a job lets another one be the probe: it may be refused for itself.
 const PROBES_IN_A_ROW: u32 = 3;
 
@@ -29,6 +31,8 @@ pub(super) struct RefusalsOfJob {
     passed_over: u32,
     /// When its newest 403 came that nothing explains.
     forbidden: Option<Instant>,
+    /// How many of those came though another job had a good answer since the one before.
+    forbidden_alone: u32,
 }
 
 /// Where a job waits at the gate.
@@ -132,16 +136,20 @@ impl<T: Transport> Fetcher<T> {
     }
 
     /// What a final answer means. A 403 that nothing explains is a limit at times: it is sent again where the server
-    /// refused a moment ago, until others come after it and it does not.
+    /// refused a moment ago, until others came several times and it did not.
     pub(super) fn after_give_up(&self, fault: &Fault, tries: &mut Tries, signal: LoadSignal) -> GivenUp {
         if matches!(signal, LoadSignal::Refused { .. }) {
             return GivenUp::Limited(self.wait_asked_by(fault));
         }
         let may_be_a_limit = fault.cause == Cause::Status(403)
             && self.retry.sends_refused_again
-            && self.health.may_403_be_a_limit()
-            && !self.have_others_come(tries.refusals.forbidden);
+            && self.health.may_403_be_a_limit();
         if !may_be_a_limit {
+            return GivenUp::Final;
+        }
+        let others_came = self.have_others_come(tries.refusals.forbidden);
+        tries.refusals.forbidden_alone += u32::from(others_came);
+        if tries.refusals.forbidden_alone >= FORBIDDEN_ALONE {
             return GivenUp::Final;
         }
         self.health.record_403();
