@@ -233,7 +233,7 @@ impl<T: Transport> Fetcher<T> {
                     let sent = SentAttempt { seq: job.seq, left: started, is_first, before: &before };
                     let (next, is_strained) = self.after_fault(&fault, tries, &sent);
                     // The pool was paused before the permit is returned: no other request is sent in between.
-                    permit.finish(self.load_of_fault(&fault, signal, is_strained));
+                    permit.finish(self.load_of_fault(&fault, signal, (is_strained, tries)));
                     (fault, next)
                 }
             };

@@ -15,6 +15,8 @@ use crate::model::{Cause, Deferral, Event, Fault, Job, PauseReason, Seq, StopRea
 const REFUSED_FOR_AT_MOST: Duration = Duration::from_mins(10);
 /// A SKU that is refused so often, with good answers to others before each time, is refused for itself.
 const PASSED_OVER_AT_MOST: u32 = 100;
+/// A SKU that fails so often while others come may be bad.
+const FAILS_ALONE: u32 = 3;
 /// A SKU that gets a 403 so often, with good answers to others before each time, is forbidden itself.
 const FORBIDDEN_ALONE: u32 = 3;
 /// After so many refused probes a job lets another one be the probe: it may be refused for itself.
@@ -240,9 +242,17 @@ impl<T: Transport> Fetcher<T> {
     }
 
     /// What a fault says about the load. Connections that are refused beside others that stand are too many.
-    pub(super) fn load_of_fault(&self, fault: &Fault, signal: LoadSignal, is_strained: bool) -> LoadSignal {
+    pub(super) fn load_of_fault(
+        &self,
+        fault: &Fault,
+        signal: LoadSignal,
+        (is_strained, tries): (bool, &Tries),
+    ) -> LoadSignal {
         let latency = Duration::ZERO;
+        // A SKU that fails again and again while others come says nothing about the load: the API answers.
+        let is_alone = tries.failures >= FAILS_ALONE && self.have_others_come(tries.first_failed);
         match fault.cause {
+            Cause::Status(500 | 502..=504) if is_alone && !is_strained => LoadSignal::Cheap,
             Cause::Status(status @ (500 | 502..=504)) if is_strained => {
                 LoadSignal::Strained { status, latency }
             }
@@ -279,7 +289,7 @@ impl<T: Transport> Fetcher<T> {
             Judged::Retry(fault) => {
                 let sent = SentAttempt { seq: known.seq, left, is_first: false, before: &before };
                 let (next, is_strained) = self.after_fault(&fault, &mut tries, &sent);
-                permit.finish(self.load_of_fault(&fault, signal, is_strained));
+                permit.finish(self.load_of_fault(&fault, signal, (is_strained, &tries)));
                 (fault, next)
             }
         };
