@@ -22,10 +22,14 @@ use super::shutdown::Shutdown;
 use super::transport::{RawAnswer, ResendBudget, Reuse, SendError, Transport};
 use crate::limit::{Gate, LoadSignal, Permit};
 use crate::model::job::redacted_url;
-use crate::model::{Answer, Cause, Deferral, Entry, Fault, Job, Outcome, Reporter, Request, display_safe};
+use crate::model::{
+    Answer, Cause, Deferral, Entry, Fault, Job, Outcome, PauseReason, Reporter, Request, display_safe,
+};
 
 /// Characters that are shown of why a redirect was refused: it may name an address of any length.
 const REFUSAL_CHARS: usize = 300;
+/// The first pause after a row of 403 that may be a limit.
+const FORBIDDEN_PAUSE: Duration = Duration::from_millis(500);
 /// How often a job is tried again, and where redirects may lead.
 #[derive(Debug, Clone)]
 pub struct RetrySettings {
@@ -143,7 +147,13 @@ impl<T: Transport> Fetcher<T> {
     /// A row of 403 came after good answers. Whether they are taken for a limit from now on: sent again, they wait
     /// until others come, for about a minute. It is tried once in a run.
     pub(crate) fn takes_403_for_a_limit(&self) -> bool {
-        self.retry.sends_refused_again && self.health.take_403_for_a_limit()
+        let takes = self.retry.sends_refused_again && self.health.take_403_for_a_limit();
+        if takes {
+            // What was held is not sent all at once.
+            let reason = PauseReason::Refused { status: 403, has_retry_after: false };
+            self.gate.pause(Instant::now() + FORBIDDEN_PAUSE, reason);
+        }
+        takes
     }
 
     /// Sends until the job has an outcome, or until the run stops.
@@ -223,7 +233,7 @@ impl<T: Transport> Fetcher<T> {
                     let sent = SentAttempt { seq: job.seq, left: started, is_first, before: &before };
                     let (next, is_strained) = self.after_fault(&fault, tries, &sent);
                     // The pool was paused before the permit is returned: no other request is sent in between.
-                    permit.finish(self.load_of_fault(&fault, signal, is_strained));
+                    permit.finish(self.load_of_fault(&fault, signal, (is_strained, tries)));
                     (fault, next)
                 }
             };

@@ -404,7 +404,7 @@ mod tests {
     }
 
     /// The first attempt of a SKU failed, with retries left.
-    fn first_of<'a>(seq: u32, fault: &'a Fault) -> FailedAttempt<'a> {
+    fn first_of(seq: u32, fault: &Fault) -> FailedAttempt<'_> {
         let now = Instant::now();
         let number = u64::from(seq) + 1;
         FailedAttempt {
@@ -518,7 +518,9 @@ mod tests {
         let health = new(8);
         let failed = fault(Cause::Timeout);
         let attempts: Vec<_> = (0..8).map(|seq| first_of(seq, &failed)).collect();
-        attempts.iter().for_each(|attempt| assert_eq!(health.failed(*attempt), Advice::Retry));
+        for attempt in &attempts {
+            assert_eq!(health.failed(*attempt), Advice::Retry);
+        }
         tokio::time::advance(Duration::from_millis(1)).await;
         come(&health);
         for failures in 2..=5 {
@@ -536,7 +538,9 @@ mod tests {
         let (health, failed) = (new(8), fault(Cause::Timeout));
         come(&health);
         let attempts: Vec<_> = (0..6).map(|seq| first_of(seq, &failed)).collect();
-        attempts.iter().for_each(|attempt| assert_eq!(health.failed(*attempt), Advice::Retry));
+        for attempt in &attempts {
+            assert_eq!(health.failed(*attempt), Advice::Retry);
+        }
         let last = FailedAttempt { failures: 5, is_first: false, is_last: true, ..attempts[0] };
         let length = OUTAGE_PAUSES[0];
         let pause = Some(OutagePause { length, asks_known: true });

@@ -1,7 +1,7 @@
 //! Every option has its effect, seen from outside: at the server, in the files, in the exit code. What
 //! each does in its finer points is proven where that matter is at home.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::reply::echo_body;
 use crate::support::tls::{Authority, Protocol};
@@ -40,6 +40,7 @@ const TRIED: &[&str] = &[
     include_str!("guard.rs"),
     include_str!("changes.rs"),
     include_str!("request_bodies.rs"),
+    include_str!("retries_stops.rs"),
 ];
 
 #[test]
@@ -320,6 +321,19 @@ fn fresh_requests_again_what_a_journal_has() {
         fetch(&dir, &server, &["--min-success", "100%"]).expect_code(69);
         fetch(&dir, &server, args).expect_code(0);
         assert_eq!(server.requests_for("S1").len(), times, "{args:?}");
+    }
+}
+
+#[test]
+fn quota_fields_are_read_or_ignored() {
+    for (value, paused) in [("auto", true), ("off", false)] {
+        let (dir, began) = (skus(6), Instant::now());
+        let server = ScriptedServer::start(|seen| match seen.number {
+            2 => Reply::echo(seen).header("X-RateLimit-Remaining", "0").header("X-RateLimit-Reset", "2"),
+            _ => Reply::echo(seen),
+        });
+        fetch(&dir, &server, &["--quota-fields", value, "-c", "1"]).expect_code(0);
+        assert_eq!(began.elapsed() >= Duration::from_millis(1900), paused, "{value}: {:?}", began.elapsed());
     }
 }
 

@@ -229,14 +229,14 @@ fn a_header_that_cannot_be_read_ends_the_run_where_all_have_it_and_fails_its_sku
             let body = crate::support::reply::echo_body(&asked.sku);
             format!("HTTP/1.1 200 OK\r\n{wrong}Content-Length: {}\r\n\r\n{body}", body.len())
         };
-        let server = RawServer::answering(move |socket, asked| socket.say(&answer(asked, wrong)));
+        let server = RawServer::answering(move |socket, asked| socket.say(answer(asked, wrong)));
         let dir = skus(500);
         let ended = run_with_url(&dir, &server.url("/p/{sku}"), [""; 0]).finish().expect_code(69);
         assert!(ended.stderr.contains("error: the server's header cannot be read: "), "{}", ended.stderr);
         assert!(ended.stderr.contains("500 deferred"), "{}", ended.stderr);
 
         let server = RawServer::answering(move |socket, asked| {
-            socket.say(&answer(asked, if asked.sku == "7" { wrong } else { "" }))
+            socket.say(answer(asked, if asked.sku == "7" { wrong } else { "" }))
         });
         let dir = skus(60);
         let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["--retries", "1"]).finish().expect_code(1);

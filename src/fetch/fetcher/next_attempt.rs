@@ -15,6 +15,10 @@ use crate::model::{Cause, Deferral, Event, Fault, Job, PauseReason, Seq, StopRea
 const REFUSED_FOR_AT_MOST: Duration = Duration::from_mins(10);
 /// A SKU that is refused so often, with good answers to others before each time, is refused for itself.
 const PASSED_OVER_AT_MOST: u32 = 100;
+/// A SKU that fails so often while others come may be bad.
+const FAILS_ALONE: u32 = 3;
+/// A SKU that gets a 403 so often, with good answers to others before each time, is forbidden itself.
+const FORBIDDEN_ALONE: u32 = 3;
 /// After so many refused probes a job lets another one be the probe: it may be refused for itself.
 const PROBES_IN_A_ROW: u32 = 3;
 
@@ -29,6 +33,8 @@ pub(super) struct RefusalsOfJob {
     passed_over: u32,
     /// When its newest 403 came that nothing explains.
     forbidden: Option<Instant>,
+    /// How many of those came though another job had a good answer since the one before.
+    forbidden_alone: u32,
 }
 
 /// Where a job waits at the gate.
@@ -132,16 +138,20 @@ impl<T: Transport> Fetcher<T> {
     }
 
     /// What a final answer means. A 403 that nothing explains is a limit at times: it is sent again where the server
-    /// refused a moment ago, until others come after it and it does not.
+    /// refused a moment ago, until others came several times and it did not.
     pub(super) fn after_give_up(&self, fault: &Fault, tries: &mut Tries, signal: LoadSignal) -> GivenUp {
         if matches!(signal, LoadSignal::Refused { .. }) {
             return GivenUp::Limited(self.wait_asked_by(fault));
         }
         let may_be_a_limit = fault.cause == Cause::Status(403)
             && self.retry.sends_refused_again
-            && self.health.may_403_be_a_limit()
-            && !self.have_others_come(tries.refusals.forbidden);
+            && self.health.may_403_be_a_limit();
         if !may_be_a_limit {
+            return GivenUp::Final;
+        }
+        let others_came = self.have_others_come(tries.refusals.forbidden);
+        tries.refusals.forbidden_alone += u32::from(others_came);
+        if tries.refusals.forbidden_alone >= FORBIDDEN_ALONE {
             return GivenUp::Final;
         }
         self.health.record_403();
@@ -232,9 +242,17 @@ impl<T: Transport> Fetcher<T> {
     }
 
     /// What a fault says about the load. Connections that are refused beside others that stand are too many.
-    pub(super) fn load_of_fault(&self, fault: &Fault, signal: LoadSignal, is_strained: bool) -> LoadSignal {
+    pub(super) fn load_of_fault(
+        &self,
+        fault: &Fault,
+        signal: LoadSignal,
+        (is_strained, tries): (bool, &Tries),
+    ) -> LoadSignal {
         let latency = Duration::ZERO;
+        // A SKU that fails again and again while others come says nothing about the load: the API answers.
+        let is_alone = tries.failures >= FAILS_ALONE && self.have_others_come(tries.first_failed);
         match fault.cause {
+            Cause::Status(500 | 502..=504) if is_alone && !is_strained => LoadSignal::Cheap,
             Cause::Status(status @ (500 | 502..=504)) if is_strained => {
                 LoadSignal::Strained { status, latency }
             }
@@ -271,7 +289,7 @@ impl<T: Transport> Fetcher<T> {
             Judged::Retry(fault) => {
                 let sent = SentAttempt { seq: known.seq, left, is_first: false, before: &before };
                 let (next, is_strained) = self.after_fault(&fault, &mut tries, &sent);
-                permit.finish(self.load_of_fault(&fault, signal, is_strained));
+                permit.finish(self.load_of_fault(&fault, signal, (is_strained, &tries)));
                 (fault, next)
             }
         };
