@@ -19,53 +19,10 @@ use state::{AfterUnlock, GateState};
 
 use super::PaceSettings;
 use super::gate_events::{GateEvent, GateView};
+use super::load_signal::LoadSignal;
 use super::pool::Departure;
 use super::queue::{Ticket, WaiterKind};
 use crate::model::{LimitChangeReason, PauseReason};
-
-/// How an attempt ended, as far as the pace is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LoadSignal {
-    /// Answered, and the server worked for it.
-    Good {
-        /// From leaving to the last byte.
-        latency: Duration,
-    },
-    /// Answered at little cost to the server (401, 404 and the like): says nothing about capacity, but the API
-    /// answers.
-    Cheap,
-    /// A timeout: too much for the server.
-    Overload {
-        /// From leaving to the end of the attempt.
-        latency: Duration,
-    },
-    /// Refused: the server limits the rate, or the number of requests at a time. The pool pauses, or slows down.
-    Refused {
-        /// The status of the answer.
-        status: u16,
-        /// The wait that the answer asks for; none: it says nothing, or zero.
-        asked: Option<Duration>,
-        /// From leaving to the refusal.
-        latency: Duration,
-    },
-    /// 500, 502, 503 or 504 without a wait, several SKUs between good answers: the load may be too much, or the server
-    /// fails by itself.
-    Strained {
-        /// The status of the answer.
-        status: u16,
-        /// From leaving to the answer.
-        latency: Duration,
-    },
-    /// No answer for another reason, such as a lost connection: says nothing about capacity.
-    Fault,
-}
-
-impl LoadSignal {
-    /// Whether the server accepted the attempt, whatever it answered.
-    pub(super) fn is_accepted(self) -> bool {
-        matches!(self, Self::Good { .. } | Self::Cheap)
-    }
-}
 
 /// The gate. Clones are handles of the same one.
 #[derive(Debug, Clone)]

@@ -12,6 +12,8 @@
 //! - **A rate** otherwise: as many a second as were accepted in the cycle, pauses included. From then on attempts leave
 //!   at even distances, and one that is refused alone takes 5 % off and pauses nothing.
 
+mod cycle;
+mod probes;
 mod rate;
 mod window;
 
@@ -19,18 +21,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use cycle::{Cycle, Wall};
+use probes::{CLOCK_MARGIN, FIRST_PAUSE, next_probe, since_minute};
 use rate::LearnedRate;
-use window::{LearnedWindow, WindowAdvice};
+use window::{Closed, LearnedWindow, WindowAdvice};
 
-/// The first pause where the server asks for none. Source: the contract, section 3.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// When probes leave, counted from the beginning of the cycle, in milliseconds: about twice as late each time, so that
-/// a window of a usual length is found to be over soon after it is.
-const PROBES: [u64; 9] = [1_250, 2_600, 5_150, 10_250, 20_350, 30_450, 60_600, 120_800, 181_000];
-/// A window of a minute may begin with the minute of the server's clock; clocks differ by about this much.
-const CLOCK_MARGIN: Duration = Duration::from_millis(300);
 /// The server was closed for long: a bucket is seldom slower than an attempt in so long a time.
 const CLOSED_LONG: Duration = Duration::from_secs(2);
 /// How often a window may turn out to be none before no window is expected any more.
@@ -97,38 +92,6 @@ pub enum LearnedLimit {
         /// The period.
         period: Duration,
     },
-}
-
-/// The server refuses, or refused until the probe that was accepted.
-#[derive(Debug, Clone, Copy)]
-struct Wall {
-    at: Instant,
-    /// The server asks for this end of the pause.
-    asked_until: Option<Instant>,
-    /// When the newest refused probe left.
-    closed_until: Option<Instant>,
-    /// Only a lower number in flight follows, as long as nothing contradicts it.
-    may_be_cap: bool,
-    /// The rate was corrected already.
-    is_corrected: bool,
-    /// The server may have failed by itself.
-    is_unclear: bool,
-}
-
-impl Wall {
-    fn at(at: Instant, is_unclear: bool) -> Self {
-        Self { at, asked_until: None, closed_until: None, may_be_cap: false, is_corrected: false, is_unclear }
-    }
-}
-
-/// From one recovery to the next.
-#[derive(Debug, Clone, Copy, Default)]
-struct Cycle {
-    began: Option<Instant>,
-    accepted: u64,
-    /// The most that were in flight with an attempt that was accepted.
-    accepted_level: usize,
-    wall: Option<Wall>,
 }
 
 /// The limits that were learnt.
@@ -219,6 +182,9 @@ impl LearnedLimits {
         self.refused_since = None;
         self.cycle.accepted += 1;
         self.cycle.accepted_level = self.cycle.accepted_level.max(ended.level);
+        if let Some(wall) = &mut self.cycle.wall {
+            wall.accepted_after += u32::from(ended.number > wall.number && !ended.is_probe);
+        }
         if self.is_idle() || ended.is_old {
             return;
         }
@@ -261,12 +227,13 @@ impl LearnedLimits {
         self.refused_since.get_or_insert(now);
         let asked_until = asked.and_then(|wait| now.checked_add(wait));
         if ended.is_probe && !ended.is_old {
-            return self.probe_refused(ended.is_unclear, asked_until, (now, clock));
+            return self.probe_refused(ended, asked_until, (now, clock));
         }
         if ended.is_old {
             // Part of a wall that is known already; it may ask for a longer wait.
             if let Some(wall) = &mut self.cycle.wall {
                 wall.asked_until = wall.asked_until.max(asked_until);
+                wall.refused += 1;
             }
             return Reaction { pause_until: asked_until, in_flight: None };
         }
@@ -286,7 +253,7 @@ impl LearnedLimits {
             self.cap = Some(self.cap.map_or(ended.level - 1, |cap| cap.min(ended.level - 1)));
         }
         self.cycle.wall =
-            Some(Wall { at: now, asked_until, may_be_cap, is_corrected, ..Wall::at(now, ended.is_unclear) });
+            Some(Wall { at: now, asked_until, may_be_cap, is_corrected, ..Wall::at(now, ended) });
         if let Some(window) = &mut self.window {
             window.refused(now);
         }
@@ -298,12 +265,12 @@ impl LearnedLimits {
 
     fn probe_refused(
         &mut self,
-        is_unclear: bool,
+        ended: &EndedAttempt,
         asked_until: Option<Instant>,
         (now, clock): (Instant, SystemTime),
     ) -> Reaction {
         let began = *self.cycle.began.get_or_insert(now);
-        let wall = self.cycle.wall.get_or_insert(Wall::at(now, is_unclear));
+        let wall = self.cycle.wall.get_or_insert(Wall::at(now, ended));
         wall.closed_until = Some(now);
         wall.may_be_cap = false;
         wall.asked_until = asked_until;
@@ -336,8 +303,8 @@ impl LearnedLimits {
         let Some(began) = cycle.began else { return };
         // The probe is counted to the new cycle.
         let accepted = cycle.accepted.saturating_sub(1);
-        let Some(wall) = cycle.wall else {
-            // The window was used up without a refusal, or the pause had another reason.
+        let Some(wall) = cycle.wall.filter(|wall| !wall.is_by_chance()) else {
+            // The window was used up without a refusal, or the pause had another reason than a limit.
             if let Some(window) = &mut self.window {
                 window.begin(left, None);
             }
@@ -358,13 +325,16 @@ impl LearnedLimits {
         } else if let Some(shortest) = self.closed_for(&wall, began, left)
             && accepted >= 2
         {
-            let periods = if wall.asked_until.is_none() && since_minute(clock) <= Some(CLOCK_MARGIN * 2) {
-                // It opened with the minute of the clock, and began somewhere in the minute before.
+            let longest = left.saturating_duration_since(began);
+            // It may have opened with the minute of the clock, and have begun somewhere in the minute before.
+            let is_minute = wall.asked_until.is_none() && since_minute(clock) <= Some(CLOCK_MARGIN * 2);
+            let (shortest, longest) = if is_minute {
                 (Duration::from_mins(1), Duration::from_mins(1))
             } else {
-                (shortest, left.saturating_duration_since(began))
+                (shortest, longest)
             };
-            let mut window = LearnedWindow::new(accepted, periods, !had_refused_probes, began);
+            let closed = Closed { shortest, longest, may_be_bucket: !had_refused_probes };
+            let mut window = LearnedWindow::new(accepted, &closed, began);
             window.begin(left, Some(accepted));
             self.window = Some(window);
             self.resume(now);
@@ -410,29 +380,6 @@ impl LearnedLimits {
             rate.resume(now);
         }
     }
-}
-
-/// When the next probe leaves, after so many that were refused: later and later, and where a window of a usual length
-/// would be over.
-fn next_probe(now: Instant, elapsed: Duration, refused: u32, clock: SystemTime) -> Instant {
-    let back_off = FIRST_PAUSE.saturating_mul(1 << refused.min(8)).min(LONGEST_PAUSE);
-    // Not much less than the back-off, so that probes do not come too fast where the cycle began long ago.
-    let least = back_off.mul_f64(0.5).min(Duration::from_secs(10));
-    let usual = PROBES.into_iter().map(Duration::from_millis).map(|at| at.saturating_sub(elapsed));
-    let wait = usual.filter(|wait| *wait >= least).min().map_or(back_off, |wait| wait.min(back_off * 2));
-    let minute = since_minute(clock).map(|since| Duration::from_mins(1).saturating_sub(since) + CLOCK_MARGIN);
-    let wait = match minute {
-        // Not before the back-off is longer than a few seconds: most windows are shorter.
-        Some(minute) if wait > Duration::from_secs(8) && minute > least / 4 => wait.min(minute),
-        _ => wait,
-    };
-    now + wait.min(LONGEST_PAUSE)
-}
-
-/// The time since the newest whole minute of the clock.
-fn since_minute(clock: SystemTime) -> Option<Duration> {
-    let since = clock.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Some(Duration::from_nanos((since.as_nanos() % 60_000_000_000).try_into().ok()?))
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ pub(crate) mod descriptors;
 mod gate;
 mod gate_events;
 mod learned;
+mod load_signal;
 mod pacer;
 mod pause;
 mod pool;
@@ -45,9 +46,10 @@ use std::time::Duration;
 
 pub use concurrency::Concurrency;
 pub use gate::Gate;
-pub(crate) use gate::{LoadSignal, Permit};
+pub(crate) use gate::Permit;
 pub(crate) use gate_events::{GateEvent, GateView};
 pub(crate) use learned::LearnedLimit;
+pub(crate) use load_signal::LoadSignal;
 
 use crate::model::Rate;
 

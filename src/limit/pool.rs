@@ -7,9 +7,9 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use super::adaptive::{Adaptive, AttemptSample};
-use super::gate::LoadSignal;
 use super::gate_events::GateEvents;
 use super::learned::{EndedAttempt, LearnedAdvice, LearnedLimits, Reaction};
+use super::load_signal::LoadSignal;
 use super::pacer::Pacer;
 use super::pause::{Admission, PoolPause};
 use super::quota::AnnouncedQuota;

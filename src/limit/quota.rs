@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 /// What an answer says of the quota.
 #[derive(Debug, Clone, Copy)]
-struct Report {
+struct QuotaReport {
     /// The departure that was answered.
     number: u64,
     remaining: u64,
@@ -30,7 +30,7 @@ const EARLIEST: Duration = Duration::from_secs(1);
 /// The quota as it was announced last.
 #[derive(Debug, Default)]
 pub(super) struct AnnouncedQuota {
-    report: Option<Report>,
+    report: Option<QuotaReport>,
     /// How long before a near reset the quota is taken to be full again.
     early: Duration,
     /// It was refused when it came so early.
@@ -52,7 +52,7 @@ impl AnnouncedQuota {
         }
         let is_newest = self.report.is_none_or(|old| now >= old.reset || number >= old.number);
         if is_newest && reset > now {
-            self.report = Some(Report { number, remaining, reset });
+            self.report = Some(QuotaReport { number, remaining, reset });
         }
     }
 

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::gate_events::GateEvent;
 use super::pool::{Departure, Pool, TurnStep};
 use super::{Concurrency, LoadSignal, PaceSettings};
-use limiters::{LimitModel, Limiter};
+use limiters::{LimitModel, LimiterState};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,7 +126,7 @@ struct Simulation<'a> {
     line: VecDeque<usize>,
     inside: usize,
     stage: usize,
-    limiters: Vec<Limiter>,
+    limiters: Vec<LimiterState>,
     others: f64,
     /// Where the server's clock stands at the beginning, in seconds.
     phase: f64,
@@ -185,7 +185,7 @@ impl<'a> Simulation<'a> {
             if into < stage.seconds {
                 if index != self.stage {
                     self.stage = index;
-                    self.limiters = stage.limits.iter().map(Limiter::new).collect();
+                    self.limiters = stage.limits.iter().map(LimiterState::new).collect();
                 }
                 return Some((stage, into, index + 1 == world.stage.len()));
             }

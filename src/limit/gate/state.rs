@@ -7,9 +7,10 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use super::super::PaceSettings;
+use super::super::load_signal::LoadSignal;
 use super::super::pool::{Departure, Pool, TurnStep};
 use super::super::queue::{Ticket, WaitQueue, WaiterKind};
-use super::{LoadSignal, Turn};
+use super::Turn;
 use crate::model::{LimitChangeReason, PauseReason};
 
 #[derive(Debug)]

@@ -52,7 +52,8 @@ impl Course {
     fn refuse_probe(&mut self, millis: u64) -> u64 {
         let ended = EndedAttempt { is_probe: true, ..self.ended(1) };
         let now = self.at(millis);
-        let until = self.learned.refused(&ended, None, now, noon()).pause_until.unwrap();
+        let clock = noon() + Duration::from_millis(millis);
+        let until = self.learned.refused(&ended, None, now, clock).pause_until.unwrap();
         u64::try_from((until - self.start).as_millis()).unwrap()
     }
 
@@ -60,7 +61,7 @@ impl Course {
         let ended = EndedAttempt { is_probe: true, ..self.ended(1) };
         let now = self.at(millis);
         self.learned.accepted(&ended, || now);
-        self.learned.recovered(now, now, noon())
+        self.learned.recovered(now, now, noon() + Duration::from_secs(20))
     }
 
     fn rate(&self) -> f64 {
@@ -68,9 +69,9 @@ impl Course {
     }
 }
 
-/// Half a minute after a whole minute of the clock.
+/// A whole minute of the clock.
 fn noon() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_mins(30_000_000) + Duration::from_secs(30)
+    SystemTime::UNIX_EPOCH + Duration::from_mins(30_000_000)
 }
 
 #[test]
@@ -118,16 +119,16 @@ fn probes_come_where_a_window_of_a_usual_length_would_be_over() {
         let next = course.refuse_probe(*at.last().unwrap());
         at.push(next);
     }
-    assert_eq!(at, [600, 1_250, 2_600, 5_150, 10_250, 20_350, 30_450, 60_600, 120_600, 180_600, 240_600]);
+    assert_eq!(at, [600, 1_250, 2_600, 5_150, 10_250, 20_350, 30_450, 60_300, 120_300, 180_300, 240_300]);
     assert_eq!(course.learned.refused_for(course.at(180_000)), Duration::from_millis(179_900));
 }
 
 #[test]
 fn a_probe_comes_with_the_whole_minute_of_the_clock() {
-    let before = noon() + Duration::from_secs(18);
+    let before = noon() + Duration::from_secs(52);
     let now = Instant::now();
     let next = next_probe(now, Duration::from_millis(10_250), 5, before);
-    assert_eq!(next - now, Duration::from_secs(12) + CLOCK_MARGIN * 2 - CLOCK_MARGIN);
+    assert_eq!(next - now, Duration::from_secs(8) + CLOCK_MARGIN);
     let next = next_probe(now, Duration::from_millis(2_600), 3, before);
     assert_eq!(next - now, Duration::from_millis(2_550), "short windows come first");
 }
@@ -137,7 +138,9 @@ fn a_server_that_stays_closed_after_many_at_once_has_a_window() {
     let mut course = Course::new();
     course.accept(50, 8, 100);
     course.refuse(9, None, 100);
-    [600, 1_250, 2_600, 5_150].map(|millis| course.refuse_probe(millis));
+    for millis in [600, 1_250, 2_600, 5_150] {
+        course.refuse_probe(millis);
+    }
     assert!(course.recover(10_250));
     let window = LearnedLimit::Window { capacity: 50, period: Duration::from_secs(10) };
     assert_eq!(course.learned.limit(), Some(window));
@@ -194,6 +197,19 @@ fn a_refusal_that_comes_alone_lowers_the_rate_and_pauses_nothing() {
     // The second and third in a row are a wall.
     course.refuse(2, None, 11_100);
     assert!(course.refuse(2, None, 11_200).pause_until.is_some());
+}
+
+#[test]
+fn one_refusal_among_many_that_left_after_it_teaches_nothing() {
+    let mut course = Course::new();
+    course.accept(60, 32, 500);
+    course.refuse(32, Some(1_000), 500);
+    for _ in 0..10 {
+        let ended = EndedAttempt { is_old: true, ..course.ended(32) };
+        course.learned.accepted(&ended, || unreachable!("nothing is learnt yet"));
+    }
+    assert!(!course.recover(1_500));
+    assert!(course.learned.is_idle());
 }
 
 #[test]

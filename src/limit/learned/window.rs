@@ -10,6 +10,8 @@ use tokio::time::Instant;
 /// Periods that people choose, in seconds. A period is only known to lie between the last probe that was refused and
 /// the first that was accepted; of these the first in between is tried.
 const USUAL: [u64; 14] = [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600];
+/// A probe that was refused at up to this many times the period may have left late, or early in the server's eyes.
+const LATE: f64 = 1.026;
 /// If so many more than its capacity are accepted in a window, there is no such window.
 const SURPLUS: u32 = 3;
 /// The window is taken to end this much later, for timers and clocks.
@@ -18,8 +20,18 @@ const MARGIN: Duration = Duration::from_millis(50);
 /// The shortest usual period in a range, or the end of the range.
 fn usual_between(least: Duration, most: Duration) -> Duration {
     let usual = USUAL.into_iter().map(Duration::from_secs);
-    // A probe that was refused a little after the end of a window was late in leaving, or early in the server's eyes.
-    usual.filter(|period| period.mul_f64(1.03) >= least && *period <= most).min().unwrap_or(most).max(least)
+    usual.filter(|period| period.mul_f64(LATE) >= least && *period <= most).min().unwrap_or(most).max(least)
+}
+
+/// For how long the server accepted nothing, counted from the beginning of the window.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Closed {
+    /// At least so long.
+    pub(super) shortest: Duration,
+    /// At most so long.
+    pub(super) longest: Duration,
+    /// No probe was refused meanwhile: the server said how long to wait.
+    pub(super) may_be_bucket: bool,
 }
 
 /// The window.
@@ -62,15 +74,9 @@ pub(super) enum WindowAdvice {
 }
 
 impl LearnedWindow {
-    /// So many were accepted from `began` on, and the server accepts again `longest` later at the latest, but not after
-    /// `shortest` or less.
-    /// `may_be_bucket`: no probe was refused before the end.
-    pub(super) fn new(
-        capacity: u64,
-        (shortest, longest): (Duration, Duration),
-        may_be_bucket: bool,
-        began: Instant,
-    ) -> Self {
+    /// So many were accepted from `began` on, until the server closed.
+    pub(super) fn new(capacity: u64, closed: &Closed, began: Instant) -> Self {
+        let Closed { shortest, longest, may_be_bucket } = *closed;
         let period = usual_between(shortest, longest);
         Self {
             capacity: capacity.max(1),
@@ -184,6 +190,10 @@ mod tests {
         Duration::from_secs(n)
     }
 
+    fn closed(shortest: u64, longest: u64) -> Closed {
+        Closed { shortest: second(shortest), longest: second(longest), may_be_bucket: false }
+    }
+
     #[test]
     fn of_the_periods_that_are_possible_the_shortest_usual_one_is_tried() {
         let millis = Duration::from_millis;
@@ -201,7 +211,7 @@ mod tests {
     #[test]
     fn what_was_accepted_once_leaves_at_once_and_the_rest_waits_for_the_end() {
         let now = Instant::now();
-        let mut window = LearnedWindow::new(3, (second(6), second(12)), false, now);
+        let mut window = LearnedWindow::new(3, &closed(6, 12), now);
         window.begin(now, Some(3));
         (0..2).for_each(|_| {
             assert_eq!(window.advice(now), WindowAdvice::Leave);
@@ -217,7 +227,7 @@ mod tests {
     #[test]
     fn one_more_is_tried_in_ever_fewer_windows() {
         let now = Instant::now();
-        let mut window = LearnedWindow::new(1, (second(1), second(1)), false, now);
+        let mut window = LearnedWindow::new(1, &closed(1, 1), now);
         window.begin(now, Some(1));
         let tries: Vec<u32> = (1..40)
             .filter(|_| {

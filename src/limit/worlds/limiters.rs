@@ -31,7 +31,7 @@ pub(super) enum LimitModel {
 
 /// The state of one limit.
 #[derive(Debug, Clone)]
-pub(super) struct Limiter {
+pub(super) struct LimiterState {
     model: LimitModel,
     tokens: f64,
     at: f64,
@@ -42,7 +42,7 @@ pub(super) struct Limiter {
     times: VecDeque<f64>,
 }
 
-impl Limiter {
+impl LimiterState {
     pub(super) fn new(model: &LimitModel) -> Self {
         let tokens = match model {
             LimitModel::Bucket { burst, .. } | LimitModel::BanBucket { burst, .. } => *burst,
@@ -166,7 +166,7 @@ impl Limiter {
 pub(super) fn ideal(stages: &[(f64, &[LimitModel])], phase: f64, at_most_per_second: f64) -> u64 {
     let (mut accepted, mut begins) = (0, 0.0);
     for (seconds, models) in stages {
-        let mut limiters: Vec<Limiter> = models.iter().map(Limiter::new).collect();
+        let mut limiters: Vec<LimiterState> = models.iter().map(LimiterState::new).collect();
         let mut budget = 0.0_f64;
         for step in 0.. {
             let into = f64::from(step) * 1e-3;

@@ -1,0 +1,38 @@
+//! When probes leave where the server does not say how long to wait.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+/// The first pause. Source: the contract, section 3.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// When probes leave, counted from the beginning of the cycle, in milliseconds: about twice as late each time, so that
+/// a window of a usual length is found to be over soon after it is.
+const PROBES: [u64; 9] = [1_250, 2_600, 5_150, 10_250, 20_350, 30_450, 60_600, 120_800, 181_000];
+/// A window of a minute may begin with the minute of the server's clock; clocks differ by about this much.
+pub(super) const CLOCK_MARGIN: Duration = Duration::from_millis(300);
+
+/// When the next probe leaves, after so many that were refused: later and later, and where a window of a usual length
+/// would be over.
+pub(super) fn next_probe(now: Instant, elapsed: Duration, refused: u32, clock: SystemTime) -> Instant {
+    let back_off = FIRST_PAUSE.saturating_mul(1 << refused.min(8)).min(LONGEST_PAUSE);
+    // Not much less than the back-off, so that probes do not come too fast where the cycle began long ago.
+    let least = back_off.mul_f64(0.5).min(Duration::from_secs(10));
+    let usual = PROBES.into_iter().map(Duration::from_millis).map(|at| at.saturating_sub(elapsed));
+    let wait = usual.filter(|wait| *wait >= least).min().map_or(back_off, |wait| wait.min(back_off * 2));
+    let minute = since_minute(clock).map(|since| Duration::from_mins(1).saturating_sub(since) + CLOCK_MARGIN);
+    let wait = match minute {
+        // Not before the back-off is longer than a few seconds: most windows are shorter.
+        Some(minute) if wait > Duration::from_secs(8) && minute > least / 4 => wait.min(minute),
+        _ => wait,
+    };
+    now + wait.min(LONGEST_PAUSE)
+}
+
+/// The time since the newest whole minute of the clock.
+pub(super) fn since_minute(clock: SystemTime) -> Option<Duration> {
+    let since = clock.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(Duration::from_nanos((since.as_nanos() % 60_000_000_000).try_into().ok()?))
+}
