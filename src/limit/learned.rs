@@ -100,6 +100,8 @@ pub(super) struct LearnedLimits {
     rate: Option<LearnedRate>,
     window: Option<LearnedWindow>,
     cycle: Cycle,
+    /// Whether a cycle has ended with a wall.
+    has_met_wall: bool,
     /// The lowest number in flight that was taken for a cap.
     cap: Option<usize>,
     /// More were in flight later with an attempt that was accepted.
@@ -311,6 +313,7 @@ impl LearnedLimits {
             self.resume(now);
             return;
         };
+        let is_first = !std::mem::replace(&mut self.has_met_wall, true);
         if let Some(rate) = &mut self.rate {
             rate.paused_for(left.saturating_duration_since(wall.at));
         }
@@ -340,7 +343,8 @@ impl LearnedLimits {
             self.resume(now);
             return;
         }
-        if wall.may_be_cap && !had_refused_probes {
+        // The first refusal of a run may be chance; the cycle before it begins with a burst, and shows no rate.
+        if (wall.may_be_cap || is_first) && !had_refused_probes {
             return;
         }
         self.learn_rate(&wall, accepted, left.saturating_duration_since(began), now);
@@ -352,11 +356,14 @@ impl LearnedLimits {
         if self.windows_denied >= WINDOWS_DENIED || (self.rate.is_some() && wall.asked_until.is_some()) {
             return None;
         }
+        // A server that fails for a while looks the same.
+        if wall.is_unclear {
+            return None;
+        }
         let asked = wall.asked_until.map(|until| until.min(left));
         let closed_until = wall.closed_until.max(asked)?;
         let closed = closed_until.saturating_duration_since(wall.at);
-        // A window that took most of its time to fill is no different from a rate, and a server that failed for a while
-        // is no window.
+        // A window that took most of its time to fill is no different from a rate.
         let was_filled_fast = wall.at.saturating_duration_since(began) <= closed;
         (closed >= CLOSED_LONG && was_filled_fast).then(|| closed_until.saturating_duration_since(began))
     }

@@ -40,7 +40,7 @@ fn a_quota_that_slows_the_pool_is_named_as_what_limited_the_run() {
     dir.write_skus(skus(48));
     let server = ScriptedServer::start(|seen| {
         let remaining = (7 - seen.number % 8).to_string();
-        Reply::echo(seen).header("X-RateLimit-Remaining", &remaining).header("X-RateLimit-Reset", "0.3")
+        Reply::echo(seen).header("X-RateLimit-Remaining", remaining).header("X-RateLimit-Reset", "0.3")
     });
     let ended = fetch(&dir, &server).finish().expect_code(0);
     let verdict = ended.stderr.lines().find(|line| line.starts_with("limited by")).unwrap();

@@ -106,7 +106,7 @@ pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> 
             };
             if *status == 407 {
                 return error(format!("the proxy refuses the credentials: {times} 407"))
-                    .with_hint(format!("check --proxy; then {again}"));
+                    .with_hint(format!("check {PROXY}; then {again}"));
             }
             error(format!("the API refuses the credentials: {times} {status}"))
                 .with_hint(check_credentials(settings))
