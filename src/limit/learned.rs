@@ -36,7 +36,7 @@ const RECENT: u32 = 8;
 const ALONE: u32 = 2;
 
 /// Answers that may be refusals are taken for such only if so many of the newest outcomes are.
-const SEVERAL: u32 = 3;
+const SEVERAL: u32 = 6;
 
 /// What has to be known of an attempt that ended.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -239,10 +239,11 @@ impl LearnedLimits {
             }
             return Reaction { pause_until: asked_until, in_flight: None };
         }
-        let came_alone = self.recent.count_ones() <= ALONE && ended.was_paced;
+        let alone = if ended.is_unclear { SEVERAL - 1 } else { ALONE };
+        let came_alone = self.recent.count_ones() <= alone && ended.was_paced;
         let mut is_corrected = false;
         if came_alone && let Some(rate) = &mut self.rate {
-            rate.refused_once(now, ended.number, ended.departures);
+            rate.refused_once(now, ended);
             if asked_until.is_none() {
                 return Reaction::default();
             }

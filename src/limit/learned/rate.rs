@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::EndedAttempt;
+
 /// What is left of the rate after a refusal that came alone.
 const CUT: f64 = 0.95;
 /// A learnt rate is set this much below what was accepted.
@@ -18,6 +20,8 @@ const NEAR: f64 = 0.93;
 const TOUCHES: f64 = 0.97;
 /// A refusal after so many accepted attempts may be chance.
 const BY_CHANCE: u32 = 40;
+/// The same, where the answer may be that of a server that fails by itself.
+const BY_CHANCE_UNCLEAR: u32 = 6;
 /// A pause is small if it is at most this part of the cycle.
 const SMALL_PAUSE: f64 = 0.2;
 /// A pause that is longer than this, in seconds, must not come often.
@@ -192,18 +196,18 @@ impl LearnedRate {
     }
 
     /// Takes note of a refusal that came alone: the rate is a little too high, if it is near the one that was refused
-    /// before; otherwise a server that fails now and then is no reason to go slower. `number` is the departure that was
-    /// refused, `departures` how many there were.
-    pub(super) fn refused_once(&mut self, now: Instant, number: u64, departures: u64) {
-        if number < self.corrected_until {
+    /// before; otherwise a server that fails now and then is no reason to go slower.
+    pub(super) fn refused_once(&mut self, now: Instant, ended: &EndedAttempt) {
+        if ended.number < self.corrected_until {
             return;
         }
         let accepted = std::mem::take(&mut self.accepted);
         let is_below = self.refused_at.is_some_and(|refused| self.per_second < refused * TOUCHES);
-        if is_below && accepted >= BY_CHANCE {
+        let by_chance = if ended.is_unclear { BY_CHANCE_UNCLEAR } else { BY_CHANCE };
+        if is_below && accepted >= by_chance {
             return;
         }
-        self.corrected_until = departures;
+        self.corrected_until = ended.departures;
         self.refusals += 1;
         self.refused_at = Some(self.per_second);
         let factor = if self.is_guess { 1.0 / 1.3 } else { CUT };
@@ -269,6 +273,18 @@ impl LearnedRate {
 mod tests {
     use super::*;
 
+    fn refused(number: u64, departures: u64) -> EndedAttempt {
+        EndedAttempt {
+            level: 1,
+            number,
+            departures,
+            was_paced: true,
+            is_probe: false,
+            is_old: false,
+            is_unclear: false,
+        }
+    }
+
     fn millis(n: u64) -> Duration {
         Duration::from_millis(n)
     }
@@ -318,7 +334,7 @@ mod tests {
             // Each is refused at about the rate of the one before.
             let at = grow(&mut rate, 0);
             rate.per_second = 20.0;
-            rate.refused_once(at, number, number + 1);
+            rate.refused_once(at, &refused(number, number + 1));
             let before = rate.per_second();
             grow(&mut rate, 1);
             growths.push(rate.per_second() / before);
@@ -331,15 +347,15 @@ mod tests {
     fn a_refusal_far_below_the_rate_that_was_refused_is_taken_for_chance() {
         let mut now = Instant::now();
         let mut rate = LearnedRate::new(100.0 / BELOW, false, now);
-        rate.refused_once(now, 0, 1);
+        rate.refused_once(now, &refused(0, 1));
         rate.per_second = 80.0;
         for _ in 0..BY_CHANCE {
             now += millis(10);
             rate.accepted(now, false);
         }
-        rate.refused_once(now, 50, 51);
+        rate.refused_once(now, &refused(50, 51));
         assert!((rate.per_second() - 80.0).abs() < 1e-9);
-        rate.refused_once(now, 51, 52);
+        rate.refused_once(now, &refused(51, 52));
         assert!(rate.per_second() < 80.0, "the second in a row is none");
     }
 
@@ -349,10 +365,10 @@ mod tests {
         let mut rate = LearnedRate::new(100.0, false, now);
         let before = rate.per_second();
         for number in 5..10 {
-            rate.refused_once(now, number, 10);
+            rate.refused_once(now, &refused(number, 10));
         }
         assert!((rate.per_second() - before * CUT).abs() < 1e-9);
-        rate.refused_once(now, 10, 11);
+        rate.refused_once(now, &refused(10, 11));
         assert!(rate.per_second() < before * CUT);
     }
 
@@ -369,7 +385,7 @@ mod tests {
     fn it_never_falls_below_one_a_minute() {
         let now = Instant::now();
         let mut rate = LearnedRate::new(0.0, false, now);
-        rate.refused_once(now, 0, 1);
+        rate.refused_once(now, &refused(0, 1));
         rate.relearn(0, Duration::from_secs(1), now);
         assert!((rate.per_second() - LEAST).abs() < 1e-12);
     }
