@@ -97,7 +97,8 @@ fn run(
     let InputChecks { output, place, stack, .. } = checked;
     let reporter = Arc::clone(report) as Arc<dyn Reporter>;
     let stack = stack.with_pending_bytes(journal.pending_bytes());
-    let FetchPath { gate, shutdown, fetcher } = stack.fetch_path(settings, planner.request(), reporter);
+    let FetchPath { gate, shutdown, served, fetcher } =
+        stack.fetch_path(settings, planner.request(), reporter);
     let input_thread = InputThread::start(rows, planner)
         .map_err(|error| command_error::of_start("the input thread", &error))?;
     let engine = Engine {
@@ -119,11 +120,14 @@ fn run(
     if let Some(message) = &warning {
         report.on(&Event::Warned { message });
     }
+    let (announced, connections) = (fetcher.newest_quota(), served.get());
     // No more requests: connections are closed on another thread, beside the remaining work.
     signals::drop_beside(&event_loop.runtime, fetcher);
     let finished = FinishedRun {
         report,
         gate: &gate,
+        announced,
+        connections,
         report_writer,
         settings,
         collector: journal,

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::command_error::{self, CommandError};
 use super::wiring;
 use crate::config::Settings;
-use crate::fetch::{Classifier, Companions, Fetcher, Http, Select, Shutdown};
+use crate::fetch::{Classifier, Companions, Fetcher, Http, Select, ServedConnections, Shutdown};
 use crate::limit::Gate;
 use crate::model::Reporter;
 use crate::plan::{BoundTemplate, RequestTemplate};
@@ -63,10 +63,11 @@ impl HttpStack {
             shutdown: Arc::clone(&shutdown),
             initial_connects: self.initial_connects,
         };
+        let served = self.transport.served_connections();
         let classifier =
             Classifier { settings: settings.response.clone(), filter: self.select, mask: request.mask() };
         let fetcher = Fetcher::new(self.transport, settings.retry.clone(), classifier, companions);
-        FetchPath { gate, shutdown, fetcher }
+        FetchPath { gate, shutdown, served, fetcher }
     }
 }
 
@@ -74,5 +75,7 @@ impl HttpStack {
 pub(super) struct FetchPath {
     pub(super) gate: Arc<Gate>,
     pub(super) shutdown: Arc<Shutdown>,
+    /// How many connections the server serves at a time, where that was learnt.
+    pub(super) served: ServedConnections,
     pub(super) fetcher: Fetcher<Http>,
 }

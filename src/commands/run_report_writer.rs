@@ -17,8 +17,8 @@ use crate::engine::DRAIN;
 use crate::engine::signals::{CommitGuard, Signals, unless_signalled};
 use crate::model::{Exit, display_safe, signal_name};
 use crate::report::{
-    Amount, Counts, ErrorMessage, Level, Report, ReportFile, ReportFormat, RunDescription, RunSummary,
-    RunVerdict, ShownOutput, WrittenFile,
+    Amount, ApiLimits, Counts, ErrorMessage, Level, Report, ReportFile, ReportFormat, RunDescription,
+    RunSummary, RunVerdict, ShownOutput, WrittenFile,
 };
 
 /// Characters of a path.
@@ -67,6 +67,7 @@ impl RunReportWriter {
             counts: Counts::default(),
             written: Vec::new(),
             verdict: RunVerdict::without_requests(),
+            limits: ApiLimits::default(),
             exit: failure.exit,
             error: Some(error),
             published: false,

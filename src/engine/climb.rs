@@ -215,7 +215,7 @@ fn report_gate(gate: &Gate, report: &Report, started: Instant) -> Option<ClimbEn
     }
     let view = gate.view();
     let (in_flight, limit) = (view.in_flight, view.limit);
-    report.tick(&EngineStatus { elapsed: started.elapsed(), in_flight, limit, paused: None });
+    report.tick(&EngineStatus { elapsed: started.elapsed(), in_flight, limit, paused: None, learned: None });
     paused
 }
 

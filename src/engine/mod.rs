@@ -11,6 +11,7 @@ pub(crate) mod breaker;
 pub(crate) mod climb;
 mod entry_sink;
 pub(crate) mod input_thread;
+mod limit_estimate;
 mod monitor;
 mod open_jobs;
 mod run_loop;

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::limit_estimate::LimitEstimate;
 use super::open_jobs::Supply;
 use super::stdout_peer::StdoutPeer;
 use super::wait_times::WaitTimes;
@@ -17,6 +18,7 @@ pub(super) struct Monitor<'a> {
     started: Instant,
     sampled_at: Instant,
     limit: usize,
+    estimate: LimitEstimate,
     pub(super) times: WaitTimes,
 }
 
@@ -24,7 +26,16 @@ impl<'a> Monitor<'a> {
     /// For a run that began at `started`.
     pub(super) fn new(gate: &'a Gate, report: &'a Report, reader: StdoutPeer, started: Instant) -> Self {
         let limit = gate.view().limit;
-        Self { gate, report, reader, started, sampled_at: started, limit, times: WaitTimes::default() }
+        Self {
+            gate,
+            report,
+            reader,
+            started,
+            sampled_at: started,
+            limit,
+            estimate: LimitEstimate::default(),
+            times: WaitTimes::default(),
+        }
     }
 
     /// Adds the time since the last tick to what held the next attempt back, and reports what changed.
@@ -34,12 +45,22 @@ impl<'a> Monitor<'a> {
         }
         let view = self.gate.view();
         let now = Instant::now();
-        self.times.sample(&view, now.saturating_duration_since(self.sampled_at), supply);
+        let span = now.saturating_duration_since(self.sampled_at);
+        self.times.sample(&view, span, supply);
+        self.estimate.sample(&view, span, self.report.accepted());
+        self.times.learned = self.estimate.limit();
         self.sampled_at = now;
         let left = |until: Instant| until.saturating_duration_since(now);
         let paused = view.paused_until.map(left).zip(view.pause_reason);
         let (in_flight, limit) = (view.in_flight, view.limit);
-        self.report.tick(&EngineStatus { elapsed: self.started.elapsed(), in_flight, limit, paused });
+        let learned = self.times.learned.filter(|_| view.waiting > 0);
+        self.report.tick(&EngineStatus {
+            elapsed: self.started.elapsed(),
+            in_flight,
+            limit,
+            paused,
+            learned,
+        });
     }
 
     fn report_gate_event(&mut self, event: GateEvent) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::open_jobs::Supply;
-use crate::limit::GateView;
+use crate::limit::{GateView, LearnedLimit};
 use crate::model::{LimitChangeReason, PauseReason};
 use crate::report::BlockedTime;
 
@@ -24,6 +24,8 @@ pub(crate) struct WaitTimes {
     pub(crate) tail_idle: Duration,
     /// Jobs open half a second after that began.
     pub(crate) tail_jobs: usize,
+    /// The API's limit, as far as refusals showed it.
+    pub(crate) learned: Option<LearnedLimit>,
     /// Why the automatic limit was lowered last, if it ever was.
     pub(crate) stepped_back: Option<LimitChangeReason>,
 }
@@ -32,15 +34,12 @@ impl WaitTimes {
     /// Adds the time since the last sample to what held the next attempt back.
     pub(super) fn sample(&mut self, view: &GateView, span: Duration, supply: Supply) {
         self.busy += span.saturating_mul(u32::try_from(view.in_flight).unwrap_or(u32::MAX));
-        if view.pause_reason == Some(PauseReason::Outage) {
-            self.blocked.outage += span;
-        }
-        let held_by = if view.paused_until.is_some() {
-            &mut self.blocked.pauses
+        let held_by = if let Some(reason) = view.pause_reason {
+            self.paused_by(reason)
         } else if view.in_flight >= view.limit {
             &mut self.blocked.slot
-        } else if view.waiting > 0 && view.slowed {
-            &mut self.blocked.pauses
+        } else if view.waiting > 0 && view.slowed && view.learned.is_some() {
+            &mut self.blocked.learned
         } else if view.waiting > 0 {
             &mut self.blocked.rate
         } else {
@@ -54,6 +53,18 @@ impl WaitTimes {
             }
         };
         *held_by += span;
+    }
+
+    fn paused_by(&mut self, reason: PauseReason) -> &mut Duration {
+        let blocked = &mut self.blocked;
+        match reason {
+            PauseReason::WindowUsed => &mut blocked.learned,
+            PauseReason::Quota => &mut blocked.quota,
+            PauseReason::Refused { has_retry_after: true, .. } => &mut blocked.asked,
+            PauseReason::Refused { status: 500 | 502..=504, .. } => &mut blocked.failing,
+            PauseReason::Refused { .. } => &mut blocked.backoff,
+            PauseReason::Outage | PauseReason::ProbeFailed => &mut blocked.outage,
+        }
     }
 
     /// No row is left, and slots are free. A tail is what a quarter of the slots could carry.
@@ -79,6 +90,7 @@ mod tests {
     use super::*;
 
     const SPAN: Duration = Duration::from_millis(50);
+    const FAILING: PauseReason = PauseReason::Refused { status: 500, has_retry_after: false };
     const OPEN: GateView = GateView {
         in_flight: 1,
         limit: 8,
@@ -104,13 +116,22 @@ mod tests {
             waiting: 9,
             ..OPEN
         };
-        let table: [(&str, GateView, Supply, Of); 7] = [
-            ("pause", paused(PauseReason::Quota), Supply::Rows, |times| times.blocked.pauses),
+        let refused = |has_retry_after| PauseReason::Refused { status: 429, has_retry_after };
+        let rate = Some(LearnedLimit::Rate(20.0));
+        let table: [(&str, GateView, Supply, Of); 12] = [
+            ("quota", paused(PauseReason::Quota), Supply::Rows, |times| times.blocked.quota),
+            ("asked", paused(refused(true)), Supply::Rows, |times| times.blocked.asked),
+            ("back-off", paused(refused(false)), Supply::Rows, |times| times.blocked.backoff),
+            ("failing", paused(FAILING), Supply::Rows, |times| times.blocked.failing),
+            ("window", paused(PauseReason::WindowUsed), Supply::Rows, |times| times.blocked.learned),
             ("slots", GateView { in_flight: 8, waiting: 1, ..OPEN }, Supply::Rows, |times| {
                 times.blocked.slot
             }),
-            ("quota", GateView { waiting: 1, slowed: true, ..OPEN }, Supply::Rows, |times| {
-                times.blocked.pauses
+            ("learnt", GateView { waiting: 1, slowed: true, learned: rate, ..OPEN }, Supply::Rows, |times| {
+                times.blocked.learned
+            }),
+            ("spread", GateView { waiting: 1, slowed: true, ..OPEN }, Supply::Rows, |times| {
+                times.blocked.rate
             }),
             ("rate", GateView { waiting: 1, ..OPEN }, Supply::Rows, |times| times.blocked.rate),
             ("input", OPEN, Supply::Starved, |times| times.blocked.input),
@@ -123,7 +144,12 @@ mod tests {
             let all = [
                 times.blocked.slot,
                 times.blocked.rate,
-                times.blocked.pauses,
+                times.blocked.learned,
+                times.blocked.asked,
+                times.blocked.backoff,
+                times.blocked.quota,
+                times.blocked.failing,
+                times.blocked.outage,
                 times.blocked.input,
                 times.blocked.drain,
             ];
@@ -131,7 +157,7 @@ mod tests {
         }
         let free = sampled(&OPEN, Supply::Rows);
         assert_eq!(
-            (free.busy, free.blocked.slot + free.blocked.rate + free.blocked.pauses + free.blocked.input),
+            (free.busy, free.blocked.slot + free.blocked.rate + free.blocked.learned + free.blocked.input),
             (SPAN, Duration::ZERO)
         );
     }

@@ -12,11 +12,14 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use next_attempt::{BeforeAttempt, GivenUp, NextAttempt, QueueEnd, RefusalsOfJob, SentAttempt};
+use next_attempt::{
+    AttemptToRepeat, BeforeAttempt, GivenUp, NextAttempt, QueueEnd, RefusalsOfJob, SentAttempt,
+};
 
 use super::backoff::backoff;
 use super::classify::{Classifier, Offload};
 use super::health::{AnsweredFor, Health};
+use super::rate_fields::NewestQuotaSize;
 use super::redirect::{self, Follow};
 use super::shutdown::Shutdown;
 use super::transport::{RawAnswer, ResendBudget, Reuse, SendError, Transport};
@@ -59,6 +62,7 @@ pub(crate) struct Fetcher<T> {
     initial_connects: Arc<Semaphore>,
     rng: Mutex<fastrand::Rng>,
     accepted: OnceLock<Job>,
+    quota: NewestQuotaSize,
 }
 
 /// What the fetcher shares with the rest of the run.
@@ -128,10 +132,19 @@ impl<T: Transport> Fetcher<T> {
     ) -> Self {
         let Companions { gate, reporter, shutdown, initial_connects } = companions;
         let health = Health::new(gate.view().limit, retry.wait_for_api);
-        let rng = Mutex::new(fastrand::Rng::new());
-        let answers = Offload::new(classifier);
-        let accepted = OnceLock::new();
-        Self { transport, gate, retry, answers, reporter, shutdown, health, initial_connects, rng, accepted }
+        Self {
+            transport,
+            gate,
+            retry,
+            answers: Offload::new(classifier),
+            reporter,
+            shutdown,
+            health,
+            initial_connects,
+            rng: Mutex::new(fastrand::Rng::new()),
+            accepted: OnceLock::new(),
+            quota: NewestQuotaSize::default(),
+        }
     }
 
     /// How often an attempt is made again at most.
@@ -200,7 +213,7 @@ impl<T: Transport> Fetcher<T> {
             let (ended, permit) = self.attempt(job, permit, tries).await;
             let Ok(ended) = ended else { return Outcome::Deferred(Deferral::Stopped) };
             let (judged, signal) = self.judge(ended, started.elapsed(), job, &permit).await;
-            let (fault, next) = match judged {
+            let (fault, next, signal) = match judged {
                 Judged::Keep(answer) => {
                     permit.finish(signal);
                     self.health.answered(started, answered_for(is_first));
@@ -212,7 +225,7 @@ impl<T: Transport> Fetcher<T> {
                             LoadSignal::Refused { status: 403, asked: None, latency: started.elapsed() };
                         let next = self.after_refusal(&fault, tries, (&before, permit.is_probe()));
                         permit.finish(signal);
-                        (fault, next)
+                        (fault, next, signal)
                     }
                     GivenUp::Final => {
                         self.health.answered(started, answered_for(is_first));
@@ -227,14 +240,15 @@ impl<T: Transport> Fetcher<T> {
                 Judged::Refused(fault) => {
                     let next = self.after_refusal(&fault, tries, (&before, permit.is_probe()));
                     permit.finish(signal);
-                    (fault, next)
+                    (fault, next, signal)
                 }
                 Judged::Retry(fault) => {
                     let sent = SentAttempt { seq: job.seq, left: started, is_first, before: &before };
                     let (next, is_strained) = self.after_fault(&fault, tries, &sent);
                     // The pool was paused before the permit is returned: no other request is sent in between.
-                    permit.finish(self.load_of_fault(&fault, signal, (is_strained, tries)));
-                    (fault, next)
+                    let signal = self.load_of_fault(&fault, signal, (is_strained, tries));
+                    permit.finish(signal);
+                    (fault, next, signal)
                 }
             };
             let wait = match next {
@@ -245,7 +259,8 @@ impl<T: Transport> Fetcher<T> {
                 NextAttempt::Fail => return Outcome::Failed(fault),
                 NextAttempt::Defer(deferral) => return Outcome::Deferred(deferral),
             };
-            self.report_retry(job, &fault, (before.attempts + 1, wait));
+            let attempt = before.attempts + 1;
+            self.report_retry(job, &AttemptToRepeat { fault: &fault, signal, attempt, wait });
             if self.rest(wait).await.is_err() {
                 return Outcome::Deferred(Deferral::Stopped);
             }

@@ -28,7 +28,6 @@ pub(crate) use transport::RawAnswer;
 pub(crate) use transport::Reuse;
 #[cfg(test)]
 pub(crate) use transport::SendError;
-#[allow(unused_imports, reason = "the verdict is to read it")]
 pub(crate) use transport::ServedConnections;
 pub(crate) use transport::{ConnectionSettings, Http, OnConnected, PROXY_SCHEMES};
 pub(crate) use transport::{

@@ -7,9 +7,13 @@
 //! the name, Shopify's level of a bucket, and Amazon's rate. The first that can be read counts. What
 //! cannot be read, or cannot be, is ignored: these fields only ever slow the pool.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName};
+
+use crate::model::QuotaSize;
 
 use super::field_value::{Number, answered_at, http_date, number};
 
@@ -29,6 +33,29 @@ pub struct ReportedQuota {
     pub is_bucket: bool,
     /// The reset was said; otherwise it is a window away at most.
     pub is_reset_said: bool,
+}
+
+/// The size of the quota that the newest fields said, for whoever reports it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct NewestQuotaSize(Arc<[AtomicU64; 2]>);
+
+impl NewestQuotaSize {
+    /// Takes note of a quota whose size is said.
+    pub(super) fn note(&self, quota: &ReportedQuota) {
+        let Some(limit) = quota.limit.filter(|limit| limit.is_finite() && *limit > 0.0) else { return };
+        let [of_limit, of_window] = &*self.0;
+        of_limit.store(limit.to_bits(), Ordering::Relaxed);
+        let millis = quota.window.map_or(0, |window| u64::try_from(window.as_millis()).unwrap_or(u64::MAX));
+        of_window.store(millis, Ordering::Relaxed);
+    }
+
+    /// The newest one, if there was one.
+    pub(super) fn get(&self) -> Option<QuotaSize> {
+        let [of_limit, of_window] = &*self.0;
+        let limit = Some(f64::from_bits(of_limit.load(Ordering::Relaxed))).filter(|limit| *limit > 0.0)?;
+        let millis = Some(of_window.load(Ordering::Relaxed)).filter(|millis| *millis > 0);
+        Some(QuotaSize { limit, window: millis.map(Duration::from_millis) })
+    }
 }
 
 /// What an answer is, as far as its fields are to be believed.

@@ -44,4 +44,9 @@ impl LoadSignal {
     pub(super) fn is_accepted(self) -> bool {
         matches!(self, Self::Good { .. } | Self::Cheap)
     }
+
+    /// Whether the server limits the client, or may do so.
+    pub(crate) fn is_refusal(self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Strained { .. })
+    }
 }

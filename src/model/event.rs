@@ -32,6 +32,8 @@ pub(crate) enum Event<'a> {
         attempt: u32,
         /// The wait before the next one.
         wait: Duration,
+        /// The server limits the client: no retry is used up.
+        is_refusal: bool,
     },
     /// A job ended with an answer that is kept.
     JobFetched {

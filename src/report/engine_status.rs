@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::limit::LearnedLimit;
 use crate::model::PauseReason;
 
 /// The state of the engine at one moment, reported at every tick.
@@ -15,4 +16,6 @@ pub(crate) struct EngineStatus {
     pub(crate) limit: usize,
     /// What is left of the pool's pause, and why it pauses.
     pub(crate) paused: Option<(Duration, PauseReason)>,
+    /// The limit that was learnt, while it holds attempts back.
+    pub(crate) learned: Option<LearnedLimit>,
 }

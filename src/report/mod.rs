@@ -37,7 +37,7 @@ pub(crate) use run_stats::StatsSnapshot;
 pub(crate) use settings::{LogFormat, ProgressMode};
 pub(crate) use settings::{ReportSettings, Terminal};
 pub(crate) use summary::{Amount, Changes, Counts, NotInInput, RunSummary, WrittenFile};
-pub(crate) use verdict::{BlockedTime, ConcurrencyUsed, Facts, RunVerdict, Tail, verdict};
+pub(crate) use verdict::{ApiLimits, BlockedTime, ConcurrencyUsed, Facts, RunVerdict, Tail, verdict};
 
 #[cfg(test)]
 mod test_report;

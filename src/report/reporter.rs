@@ -172,6 +172,14 @@ impl Report {
         lock(&self.counted).stats.snapshot()
     }
 
+    /// Attempts that were answered and not refused, so far.
+    #[must_use]
+    pub(crate) fn accepted(&self) -> u64 {
+        let counted = lock(&self.counted);
+        let counters = counted.stats.counters();
+        counters.answered.saturating_sub(counters.refused)
+    }
+
     /// What happened when; empty unless it was kept.
     pub(crate) fn history(&self) -> RunHistory {
         lock(&self.counted).history.as_deref().cloned().unwrap_or_default()

@@ -29,6 +29,7 @@ pub(crate) struct RunStats {
     latency: Histogram<u64>,
     causes: BTreeMap<Cause, CauseGroup>,
     retried: BTreeMap<Cause, u64>,
+    refused: BTreeMap<Cause, u64>,
     pause_ends: Option<Duration>,
     counters: RunCounters,
 }
@@ -40,8 +41,10 @@ pub(crate) struct RunCounters {
     pub(crate) answered: u64,
     /// Attempts that ended without a status: no connection, timeout, connection lost.
     pub(crate) unanswered: u64,
-    /// Attempts that failed and were followed by another one.
+    /// Attempts that failed and were followed by another one, those that were refused apart.
     pub(crate) retries: u64,
+    /// Attempts that the server refused for a limit, and whose SKU was asked for again at no cost to its retries.
+    pub(crate) refused: u64,
     /// Decoded bytes of bodies.
     pub(crate) bytes: u64,
     /// Jobs fetched by this run, `unchanged` apart.
@@ -122,6 +125,8 @@ pub(crate) struct StatsSnapshot {
     pub(crate) causes: Vec<CauseGroup>,
     /// Retried attempts by cause, the most frequent first.
     pub(crate) retried: Vec<(Cause, u64)>,
+    /// Refused attempts by cause, the most frequent first.
+    pub(crate) refused: Vec<(Cause, u64)>,
 }
 
 impl RunCounters {
@@ -163,6 +168,7 @@ impl Default for RunStats {
             latency: latency.expect("constant bounds that the histogram's documentation allows"),
             causes: BTreeMap::new(),
             retried: BTreeMap::new(),
+            refused: BTreeMap::new(),
             pause_ends: None,
             counters: RunCounters::default(),
         }
@@ -194,10 +200,15 @@ impl RunStats {
             }
             Event::JobRecovered => counters.recovered += 1,
             Event::JobDeferred => counters.deferred += 1,
-            Event::AttemptRetried { fault, .. } => {
-                counters.retries += 1;
+            Event::AttemptRetried { fault, is_refusal, .. } => {
+                let (all, by_cause) = if is_refusal {
+                    (&mut counters.refused, &mut self.refused)
+                } else {
+                    (&mut counters.retries, &mut self.retried)
+                };
+                *all += 1;
+                *by_cause.entry(fault.cause).or_default() += 1;
                 counters.unanswered += u64::from(fault.status.is_none());
-                *self.retried.entry(fault.cause).or_default() += 1;
             }
             Event::JobFailed { key, line, fault, attempts, url } => {
                 counters.failed += 1;
@@ -280,18 +291,22 @@ impl RunStats {
         let mut causes: Vec<CauseGroup> = self.causes.values().cloned().collect();
         // Stable sorts over a map's order: the same counts always print in the same order.
         causes.sort_by_key(|group| std::cmp::Reverse(group.count));
-        let mut retried: Vec<(Cause, u64)> =
-            self.retried.iter().map(|(cause, count)| (*cause, *count)).collect();
-        retried.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         StatsSnapshot {
             counters: self.counters.clone(),
             latency: latency(&self.latency),
             histogram: self.latency.clone(),
             statuses: (0u16..).zip(self.statuses.iter().copied()).filter(|(_, count)| *count > 0).collect(),
             causes,
-            retried,
+            retried: by_count(&self.retried),
+            refused: by_count(&self.refused),
         }
     }
+}
+
+fn by_count(causes: &BTreeMap<Cause, u64>) -> Vec<(Cause, u64)> {
+    let mut counts: Vec<(Cause, u64)> = causes.iter().map(|(cause, count)| (*cause, *count)).collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counts
 }
 
 fn latency(histogram: &Histogram<u64>) -> Option<LatencySummary> {
@@ -351,12 +366,19 @@ mod tests {
         let mut stats = RunStats::default();
         let key = Key::parse(b"7").unwrap();
         let [refused, busy] = [Fault::new(Cause::Connect, "refused"), Fault::of_status(503, "busy")];
-        let retried =
-            |fault| Event::AttemptRetried { key: &key, line: 2, fault, attempt: 1, wait: Duration::ZERO };
-        stats.count(&retried(&refused));
+        let retried = |fault, is_refusal| Event::AttemptRetried {
+            key: &key,
+            line: 2,
+            fault,
+            attempt: 1,
+            wait: Duration::ZERO,
+            is_refusal,
+        };
+        stats.count(&retried(&refused, false));
         let latency = Duration::ZERO;
         stats.count(&Event::AttemptAnswered { key: &key, line: 2, status: 503, latency, bytes: 0 });
-        stats.count(&retried(&busy));
+        stats.count(&retried(&busy, false));
+        stats.count(&retried(&busy, true));
         failed(&mut stats, 2, &refused);
         let row = Fault::new(Cause::Row, "empty");
         stats.count(&Event::JobFailed { key: None, line: 3, fault: &row, attempts: 0, url: None });
@@ -369,6 +391,7 @@ mod tests {
         assert_eq!(snapshot.answers(LoadClass::is_too_much), 1);
         assert_eq!(snapshot.answers(|class| class == LoadClass::Cheap), 0);
         assert_eq!(snapshot.retried, [(Cause::Status(503), 1), (Cause::Connect, 1)]);
+        assert_eq!((snapshot.counters.refused, snapshot.refused), (1, vec![(Cause::Status(503), 1)]));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::model::{Cause, Event, Exit, Fault, Key, PauseReason, Reporter};
 use crate::report::{
-    Amount, BlockedTime, ConcurrencyUsed, Counts, EngineStatus, Facts, LogFormat, ProgressMode, Report,
-    ReportSettings, RunSummary, Tail, Terminal, WrittenFile, verdict,
+    Amount, ApiLimits, BlockedTime, ConcurrencyUsed, Counts, EngineStatus, Facts, LogFormat, ProgressMode,
+    Report, ReportSettings, RunSummary, Tail, Terminal, WrittenFile, verdict,
 };
 
 pub(crate) const RETRY_AFTER: PauseReason = PauseReason::Refused { status: 429, has_retry_after: true };
@@ -78,7 +78,13 @@ pub(crate) fn report_to_memory(settings: ReportSettings) -> (Report, Stderr) {
 }
 
 pub(crate) fn status_at(seconds: f64) -> EngineStatus {
-    EngineStatus { elapsed: Duration::from_secs_f64(seconds), in_flight: 64, limit: 64, paused: None }
+    EngineStatus {
+        elapsed: Duration::from_secs_f64(seconds),
+        in_flight: 64,
+        limit: 64,
+        paused: None,
+        learned: None,
+    }
 }
 
 pub(crate) fn answered(status: u16, millis: u64) -> Event<'static> {
@@ -114,7 +120,14 @@ pub(crate) fn report_example_run(report: &Report) {
     for attempt in 0..41 {
         report.on(&answered(503, 1));
         let wait = Duration::from_millis(500);
-        report.on(&Event::AttemptRetried { key: &key, line: 9, fault: &busy, attempt, wait });
+        report.on(&Event::AttemptRetried {
+            key: &key,
+            line: 9,
+            fault: &busy,
+            attempt,
+            wait,
+            is_refusal: false,
+        });
     }
     for (line, sku) in [(40, "0100"), (17, "0042"), (900, "0900"), (901, "0901")] {
         report.on(&answered(404, 98));
@@ -134,7 +147,8 @@ pub(crate) fn example_summary() -> RunSummary {
         processor: Duration::from_secs(1),
         attempts: 6_041,
         answered: 6_041,
-        refused: 41,
+        errors: 41,
+        limits: ApiLimits::default(),
         cheap: 0,
         stepped_back: None,
         least: Duration::from_millis(60),
@@ -151,6 +165,7 @@ pub(crate) fn example_summary() -> RunSummary {
             written("out.failed.csv", Amount::Rows(6)),
         ],
         verdict: verdict(&facts),
+        limits: ApiLimits::default(),
         exit: Exit::SomeFailed,
         error: None,
         published: true,

@@ -35,16 +35,20 @@ fn a_quota_that_is_used_up_pauses_the_pool_until_its_reset_without_a_429() {
 }
 
 #[test]
-fn a_quota_that_slows_the_pool_is_named_as_what_limited_the_run() {
+fn a_quota_that_pauses_the_pool_is_named_as_what_limited_the_run() {
     let dir = WorkDir::new();
-    dir.write_skus(skus(48));
+    dir.write_skus(skus(60));
     let server = ScriptedServer::start(|seen| {
-        let remaining = (7 - seen.number % 8).to_string();
-        Reply::echo(seen).header("X-RateLimit-Remaining", remaining).header("X-RateLimit-Reset", "0.3")
+        let used_up = seen.number % 20 == 19;
+        let reply = Reply::echo(seen).header("RateLimit-Policy", "\"default\";q=20;w=1");
+        reply.header("RateLimit", format!("\"default\";r={};t=1", if used_up { 0 } else { 19 }))
     });
     let ended = fetch(&dir, &server).finish().expect_code(0);
-    let verdict = ended.stderr.lines().find(|line| line.starts_with("limited by")).unwrap();
-    assert!(verdict.starts_with("limited by: the pauses that the API asked for"), "{verdict}");
+    let line = |start: &str| ended.stderr.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+    let verdict = line("limited by");
+    assert!(verdict.starts_with("limited by: the quota that the API announces"), "{verdict}");
+    assert!(verdict.ends_with("--rate 20/s spreads it evenly"), "{verdict}");
+    assert_eq!(line("the API's limit"), "the API's limit: the quota fields say 20 in 1 s");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::output_kit::{mode, plain, skus};
 use crate::support::{
@@ -421,5 +421,9 @@ fn pauses_are_listed_with_their_reason_and_their_time() {
     assert!((0.5..2.0).contains(&length(&report["paused"][0])), "{report}");
     let slices = report["timeline"].as_array().unwrap();
     assert!(slices.iter().any(|slice| slice["paused_s"].as_f64().unwrap() > 0.05), "{report}");
-    assert_eq!(report["retried"][0]["cause"], "rate limited (429)");
+    assert_eq!(report["refused_by"], json!([{"cause": "rate limited (429)", "count": 1}]));
+    assert_eq!(
+        (&report["refused"], &report["retries"], &report["retried"]),
+        (&1.into(), &0.into(), &json!([]))
+    );
 }

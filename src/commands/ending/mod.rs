@@ -20,9 +20,12 @@ use crate::engine::{DRAIN, RunEnd};
 use crate::fetch::Shutdown;
 use crate::input::{Columns, InputPath};
 use crate::limit::Gate;
+use crate::model::QuotaSize;
 use crate::model::{Cause, Event, Reporter, StopReason};
 use crate::model::{Exit, Mask};
-use crate::report::{Changes, Counts, ErrorMessage, NotInInput, Report, RunSummary, format, verdict};
+use crate::report::{
+    ApiLimits, Changes, Counts, ErrorMessage, NotInInput, Report, RunSummary, format, verdict,
+};
 
 use decide::{Happened, Obstacle, before_publishing, exit};
 use files::{FilesOutcome, FinalFiles};
@@ -35,6 +38,10 @@ pub(super) use message::{before_any_request, check_address, interrupted_run, sto
 pub(super) struct FinishedRun<'a> {
     pub(super) report: &'a Report,
     pub(super) gate: &'a Gate,
+    /// How large a quota is, as the newest fields said.
+    pub(super) announced: Option<QuotaSize>,
+    /// Connections that the server serves at a time, where that was learnt.
+    pub(super) connections: Option<usize>,
     pub(super) report_writer: Option<&'a RunReportWriter>,
     pub(super) settings: &'a Settings,
     pub(super) collector: Collector,
@@ -144,11 +151,18 @@ impl FinishedRun<'_> {
     /// What is known before any file is written.
     fn summary(&self) -> RunSummary {
         let (worked, stats) = (self.started.elapsed(), self.report.stats());
+        let limits = ApiLimits {
+            learned: self.end.waits.learned,
+            refused: stats.counters.refused,
+            announced: self.announced,
+            connections: self.connections,
+        };
         let measured = Measured {
             elapsed: worked,
             settled: self.gate.view().limit,
             waits: &self.end.waits,
             stats: &stats,
+            limits,
         };
         let facts = facts(self.settings, measured);
         let began = self.collector.began();
@@ -159,6 +173,7 @@ impl FinishedRun<'_> {
             counts: Counts::of(&stats, blanks),
             written: Vec::new(),
             verdict: verdict(&facts),
+            limits,
             exit: Exit::Complete,
             error: None,
             published: false,

@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::engine::WaitTimes;
 use crate::limit;
 use crate::model::LoadClass;
-use crate::report::{ConcurrencyUsed, Facts, StatsSnapshot, Tail};
+use crate::report::{ApiLimits, ConcurrencyUsed, Facts, StatsSnapshot, Tail};
 
 /// What the verdict depends on besides the settings.
 #[derive(Clone, Copy)]
@@ -18,11 +18,12 @@ pub(super) struct Measured<'a> {
     pub(super) settled: usize,
     pub(super) waits: &'a WaitTimes,
     pub(super) stats: &'a StatsSnapshot,
+    pub(super) limits: ApiLimits,
 }
 
 /// The facts of a run.
 pub(super) fn facts(settings: &Settings, measured: Measured<'_>) -> Facts {
-    let Measured { elapsed, settled, waits, stats } = measured;
+    let Measured { elapsed, settled, waits, stats, limits } = measured;
     Facts {
         elapsed,
         concurrency: match settings.pace.concurrency {
@@ -35,7 +36,8 @@ pub(super) fn facts(settings: &Settings, measured: Measured<'_>) -> Facts {
         processor: processor_time(),
         attempts: stats.counters.attempts(),
         answered: stats.counters.answered,
-        refused: stats.answers(LoadClass::is_too_much),
+        errors: errors(stats),
+        limits,
         cheap: stats.answers(|class| class == LoadClass::Cheap),
         stepped_back: waits.stepped_back,
         least: Duration::from_micros(stats.histogram.min()),
@@ -49,6 +51,12 @@ pub(super) fn facts(settings: &Settings, measured: Measured<'_>) -> Facts {
             timeout: settings.connection.timeout,
         },
     }
+}
+
+/// Answers that were errors of the server, without those that were refused for a limit.
+fn errors(stats: &StatsSnapshot) -> u64 {
+    let all = stats.answers(|class| !matches!(class, LoadClass::Served | LoadClass::Cheap));
+    all.saturating_sub(stats.counters.refused)
 }
 
 /// Of this thread, which is the one that the loop ran on.

@@ -14,7 +14,7 @@ use super::super::transport::{RawAnswer, Transport};
 use super::{Fetcher, Judged, SendOutcome};
 use crate::limit::{LoadSignal, Permit};
 use crate::model::fault::RetryAfter;
-use crate::model::{Cause, Deferral, Event, Fault, Job, LoadClass, StopReason};
+use crate::model::{Cause, Deferral, Event, Fault, Job, LoadClass, QuotaSize, StopReason};
 
 impl<T: Transport> Fetcher<T> {
     /// Judges what an attempt came to, reports it, and says what the gate should learn from it.
@@ -70,6 +70,11 @@ impl<T: Transport> Fetcher<T> {
         }
     }
 
+    /// The size of the quota that the newest answer with such fields said.
+    pub(crate) fn newest_quota(&self) -> Option<QuotaSize> {
+        self.quota.get()
+    }
+
     /// What an answer says about the pace. Its quota is passed to the gate.
     fn word_on_pace(&self, permit: &Permit, answer: &RawAnswer) -> PaceWord {
         let now = SystemTime::now();
@@ -84,6 +89,7 @@ impl<T: Transport> Fetcher<T> {
         let body = || self.beginning_of(answer);
         let is_refusal = refusal::is_refusal(answer.status, &answer.headers, hints, body);
         if let Some(quota) = &quota {
+            self.quota.note(quota);
             report_quota(permit, quota);
         }
         let until_reset = used_up

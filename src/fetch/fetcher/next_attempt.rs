@@ -73,6 +73,17 @@ pub(super) struct SentAttempt<'a> {
     pub(super) before: &'a BeforeAttempt,
 }
 
+/// An attempt that is followed by another one.
+pub(super) struct AttemptToRepeat<'a> {
+    pub(super) fault: &'a Fault,
+    /// What the gate learnt from it.
+    pub(super) signal: LoadSignal,
+    /// The number of the attempt, from 1.
+    pub(super) attempt: u32,
+    /// The wait before the next one.
+    pub(super) wait: Duration,
+}
+
 /// What a final answer means.
 pub(super) enum GivenUp {
     /// The job has failed.
@@ -275,7 +286,7 @@ impl<T: Transport> Fetcher<T> {
         let (ended, permit) = self.attempt(known, permit, &mut tries).await;
         let Ok(ended) = ended else { return Err(Deferral::Stopped) };
         let (judged, signal) = self.judge(ended, left.elapsed(), known, &permit).await;
-        let (fault, next) = match judged {
+        let (fault, next, signal) = match judged {
             Judged::Keep(_) | Judged::GiveUp(_) => {
                 self.health.answered(left, AnsweredFor::Known);
                 permit.finish(signal);
@@ -284,28 +295,32 @@ impl<T: Transport> Fetcher<T> {
             Judged::Refused(fault) => {
                 let next = self.after_refusal(&fault, &mut tries, (&before, permit.is_probe()));
                 permit.finish(signal);
-                (fault, next)
+                (fault, next, signal)
             }
             Judged::Retry(fault) => {
                 let sent = SentAttempt { seq: known.seq, left, is_first: false, before: &before };
                 let (next, is_strained) = self.after_fault(&fault, &mut tries, &sent);
-                permit.finish(self.load_of_fault(&fault, signal, (is_strained, &tries)));
-                (fault, next)
+                let signal = self.load_of_fault(&fault, signal, (is_strained, &tries));
+                permit.finish(signal);
+                (fault, next, signal)
             }
         };
         match next {
             NextAttempt::Defer(deferral) => Err(deferral),
             NextAttempt::Fail => Ok(false),
             NextAttempt::After(wait, _) => {
-                self.report_retry(known, &fault, (1, wait));
+                self.report_retry(known, &AttemptToRepeat { fault: &fault, signal, attempt: 1, wait });
                 Ok(tries.asks_known
                     || matches!(fault.cause, Cause::Status(_)) && tries.refusals.newest.is_some())
             }
         }
     }
 
-    pub(super) fn report_retry(&self, job: &Job, fault: &Fault, (attempt, wait): (u32, Duration)) {
+    /// Reports that an attempt is followed by another one.
+    pub(super) fn report_retry(&self, job: &Job, ended: &AttemptToRepeat<'_>) {
         let (key, line) = (&job.key, job.line);
-        self.reporter.on(&Event::AttemptRetried { key, line, fault, attempt, wait });
+        let AttemptToRepeat { fault, signal, attempt, wait } = *ended;
+        let is_refusal = signal.is_refusal();
+        self.reporter.on(&Event::AttemptRetried { key, line, fault, attempt, wait, is_refusal });
     }
 }

@@ -305,7 +305,20 @@ fn by_url<F: Fn(usize) -> SendResult + Send + Sync>(answer: F, retries: u32) -> 
     retry.retries = retries;
     let transport = ByUrl { answer, sent: Mutex::default() };
     let (rng, accepted) = (Mutex::new(fastrand::Rng::with_seed(7)), OnceLock::new());
-    Fetcher { transport, gate, retry, answers, reporter, shutdown, health, initial_connects, rng, accepted }
+    let quota = NewestQuotaSize::default();
+    Fetcher {
+        transport,
+        gate,
+        retry,
+        answers,
+        reporter,
+        shutdown,
+        health,
+        initial_connects,
+        rng,
+        accepted,
+        quota,
+    }
 }
 
 #[tokio::test(start_paused = true)]

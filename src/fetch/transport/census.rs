@@ -45,7 +45,6 @@ pub(crate) struct ServedConnections(Arc<AtomicUsize>);
 impl ServedConnections {
     /// The number, where one was learnt: more were refused, or stayed silent.
     #[must_use]
-    #[allow(dead_code, reason = "the verdict is to read it")]
     pub(crate) fn get(&self) -> Option<usize> {
         Some(self.0.load(Ordering::Relaxed)).filter(|served| *served > 0)
     }

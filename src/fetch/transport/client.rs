@@ -85,7 +85,6 @@ impl Http {
 
     /// The number of connections that the server serves at a time, as it is learnt.
     #[must_use]
-    #[allow(dead_code, reason = "the verdict is to read it")]
     pub(crate) fn served_connections(&self) -> ServedConnections {
         self.served.clone()
     }

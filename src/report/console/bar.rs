@@ -104,8 +104,9 @@ fn fitting(snapshot: &ProgressSnapshot, [done, pace]: [String; 2], width: usize)
     let mut parts: Vec<(u8, String)> = [
         (0, Some(done)),
         (1, Some(pace)),
-        (4, Some(snapshot.flying())),
-        (5, snapshot.retried()),
+        (4, snapshot.learnt()),
+        (5, Some(snapshot.flying())),
+        (6, snapshot.retried()),
         (2, snapshot.failures()),
         (3, snapshot.time_left()),
     ]

@@ -15,6 +15,7 @@ use crate::report::failure_text::{example_fields, place_and_reason};
 use crate::report::format;
 use crate::report::machine_format::{rounded, seconds};
 use crate::report::run_stats::{FailureExample, RunCounters, example};
+use crate::report::verdict::per_second;
 
 /// Characters of a whole sentence that a line shows.
 const SENTENCE_CHARS: usize = 2_000;
@@ -37,6 +38,7 @@ pub(crate) enum Level {
 pub(crate) enum RecordKind {
     /// An attempt failed and is retried.
     AttemptRetried,
+    AttemptRefused,
     /// Retries since the last such record.
     AttemptsRetried,
     /// The error of the run.
@@ -74,6 +76,7 @@ impl RecordKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::AttemptRetried => "attempt_retried",
+            Self::AttemptRefused => "attempt_refused",
             Self::AttemptsRetried => "attempts_retried",
             Self::Failed => "failed",
             Self::Finished => "finished",
@@ -117,7 +120,10 @@ impl LogRecord {
 /// them was `reported_before`.
 pub(crate) fn of(event: &Event<'_>, counters: &RunCounters, reported_before: bool) -> Option<LogRecord> {
     Some(match *event {
-        Event::AttemptRetried { key, line, fault, attempt, wait } => {
+        Event::AttemptRetried { key, line, fault, is_refusal: true, .. } => {
+            refused(&example(Some(key), line, fault, None))
+        }
+        Event::AttemptRetried { key, line, fault, attempt, wait, .. } => {
             retried(&example(Some(key), line, fault, None), attempt, wait)
         }
         Event::JobFailed { key, line, fault, attempts, url } => {
@@ -153,6 +159,12 @@ fn retried(example: &FailureExample, attempt: u32, wait: Duration) -> LogRecord 
     fields["attempt"] = attempt.into();
     fields["wait_s"] = seconds(wait).into();
     LogRecord::new(Level::Debug, RecordKind::AttemptRetried, text, fields)
+}
+
+/// The SKU is requested again as soon as the pool allows it.
+fn refused(example: &FailureExample) -> LogRecord {
+    let text = format!("refused: {}", place_and_reason(example));
+    LogRecord::new(Level::Debug, RecordKind::AttemptRefused, text, example_fields(example))
 }
 
 fn failed(example: &FailureExample, attempts: u32) -> LogRecord {
@@ -216,6 +228,7 @@ pub(crate) fn progressed(snapshot: &ProgressSnapshot, text: String) -> LogRecord
         "limit": snapshot.limit,
         "retries": snapshot.retries,
         "failed": snapshot.failed,
+        "learned_per_s": snapshot.learned.map(|learned| rounded(per_second(learned), 1e4)),
         "pause_left_s": paused.map(|(left, _)| seconds(*left)),
         "pause_why": paused.map(|(_, reason)| reason.to_string()),
         "left_s": snapshot.left.map(seconds),

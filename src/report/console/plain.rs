@@ -44,7 +44,9 @@ pub(crate) fn line(snapshot: &ProgressSnapshot) -> String {
         None => format::counted(snapshot.done, "row", "rows"),
     };
     let at = format::time_left(Duration::from_secs(snapshot.elapsed.as_secs()));
-    let mut parts = vec![format!("{at}: {progress}"), snapshot.pace(), snapshot.flying()];
+    let mut parts = vec![format!("{at}: {progress}"), snapshot.pace()];
+    parts.extend(snapshot.learnt());
+    parts.push(snapshot.flying());
     parts.extend([snapshot.retried(), snapshot.failures(), snapshot.time_left()].into_iter().flatten());
     parts.join(" · ")
 }
@@ -52,6 +54,7 @@ pub(crate) fn line(snapshot: &ProgressSnapshot) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limit::LearnedLimit;
     use crate::model::Reporter;
     use crate::report::test_report::{
         FETCHED, RETRY_AFTER, from_cron, on_terminal, report_to_memory, status_at,
@@ -69,6 +72,7 @@ mod tests {
             retries: 41,
             failed: 6,
             paused: None,
+            learned: None,
             left: Some(Duration::from_millis(14_700)),
         }
     }
@@ -83,6 +87,13 @@ mod tests {
         assert_eq!(line(&unknown), "20 s: 2,431 rows · 243/s · 64 in flight");
         let empty = ProgressSnapshot { total: Some(0), done: 0, ..unknown };
         assert_eq!(line(&empty), "20 s: 0 of 0 (100 %) · 243/s · 64 in flight");
+    }
+
+    #[test]
+    fn a_learnt_limit_stands_beside_the_rate() {
+        let learned = Some(LearnedLimit::Rate(0.5));
+        let text = line(&ProgressSnapshot { learned, rate: 0.5, in_flight: 1, ..snapshot() });
+        assert!(text.contains(" · 30/min · 30/m learnt · 1 in flight · "), "{text}");
     }
 
     #[test]

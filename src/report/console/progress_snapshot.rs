@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::limit::LearnedLimit;
 use crate::model::PauseReason;
 use crate::report::engine_status::EngineStatus;
 use crate::report::format;
 use crate::report::run_stats::RunCounters;
+use crate::report::verdict::{per_second, typed_rate};
 
 /// The rate shown is that of the last ten seconds: long enough to be steady, short enough to be now.
 const SAMPLES: usize = 11;
@@ -24,6 +26,7 @@ pub(crate) struct ProgressSnapshot {
     pub(crate) retries: u64,
     pub(crate) failed: u64,
     pub(crate) paused: Option<(Duration, PauseReason)>,
+    pub(crate) learned: Option<LearnedLimit>,
     pub(crate) left: Option<Duration>,
 }
 
@@ -78,6 +81,7 @@ impl ProgressSnapshot {
             retries: counters.retries,
             failed: counters.failed,
             paused: status.paused,
+            learned: status.learned,
             left,
         }
     }
@@ -98,6 +102,11 @@ impl ProgressSnapshot {
             Some((left, _)) => format!("paused {}", format::time_left(*left)),
             None => format::per_second(self.rate),
         }
+    }
+
+    /// `20/s learnt`: the limit that holds the pool back, where it does.
+    pub(crate) fn learnt(&self) -> Option<String> {
+        self.learned.map(|learned| format!("{} learnt", typed_rate(per_second(learned))))
     }
 
     pub(crate) fn flying(&self) -> String {
@@ -139,7 +148,13 @@ mod tests {
 
     #[test]
     fn the_time_left_is_the_rest_at_the_present_rate() {
-        let status = EngineStatus { elapsed: Duration::from_secs(9), in_flight: 1, limit: 2, paused: None };
+        let status = EngineStatus {
+            elapsed: Duration::from_secs(9),
+            in_flight: 1,
+            limit: 2,
+            paused: None,
+            learned: None,
+        };
         let counters = RunCounters { fetched: 90, requested: 90, ..RunCounters::default() };
         let left = |rate| ProgressSnapshot::new(&status, &counters, Some(100), rate).left;
         assert_eq!(left(10.0), Some(Duration::from_secs(1)));
@@ -155,6 +170,7 @@ mod tests {
             in_flight: 0,
             limit: 2,
             paused: Some((Duration::from_secs(pause), REFUSED)),
+            learned: None,
         };
         let counters = RunCounters { fetched: 100, requested: 100, pauses: 1, ..RunCounters::default() };
         let left = |status: &EngineStatus, rate| {
@@ -178,6 +194,7 @@ mod tests {
             in_flight: 1,
             limit: 2,
             paused: Some((Duration::ZERO, REFUSED)),
+            learned: None,
         };
         let snapshot = ProgressSnapshot::new(&status, &RunCounters::default(), None, 0.0);
         assert_eq!(snapshot.pace(), "probing: 429");

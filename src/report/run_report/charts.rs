@@ -352,7 +352,7 @@ mod tests {
         let key = Key::parse(b"A").unwrap();
         for step in 1..=122 {
             let elapsed = Duration::from_millis(50 * step);
-            history.sample(&EngineStatus { elapsed, in_flight: 20, limit: 20, paused: None });
+            history.sample(&EngineStatus { elapsed, in_flight: 20, limit: 20, paused: None, learned: None });
             if step % 6 == 0 {
                 for line in 0..20 {
                     history.count(&Event::AttemptAnswered {

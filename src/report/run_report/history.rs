@@ -68,7 +68,10 @@ impl RunHistory {
                 slice.done += 1;
             }
             Event::RowRepeated { .. } | Event::JobDeferred => self.timeline.now().done += 1,
-            Event::AttemptRetried { .. } => self.timeline.now().retries += 1,
+            Event::AttemptRetried { is_refusal, .. } => {
+                let slice = self.timeline.now();
+                *(if is_refusal { &mut slice.refused } else { &mut slice.retries }) += 1;
+            }
             Event::PoolPaused { wait, reason } => self.pause(wait, reason),
             Event::PoolResumed => self.resumed = true,
             Event::LimitChanged { .. } | Event::Warned { .. } | Event::Stopping { .. } => {}
@@ -114,7 +117,7 @@ mod tests {
         let mut history = RunHistory::default();
         let sample = |history: &mut RunHistory, second: u64| {
             let elapsed = Duration::from_secs(second);
-            history.sample(&EngineStatus { elapsed, in_flight: 0, limit: 1, paused: None });
+            history.sample(&EngineStatus { elapsed, in_flight: 0, limit: 1, paused: None, learned: None });
         };
         let pause =
             |wait: u64| Event::PoolPaused { wait: Duration::from_secs(wait), reason: PauseReason::Quota };

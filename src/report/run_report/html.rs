@@ -56,6 +56,9 @@ fn head(data: &ReportData<'_>) -> String {
         let verdict = prose(&summary.verdict.text);
         let _ = writeln!(head, "<p class=\"headline\">{}</p>", prose(headline));
         let _ = writeln!(head, "<p class=\"verdict\"><b>limited by</b> {verdict}</p>");
+        if let Some(limits) = summary.limits.text() {
+            let _ = writeln!(head, "<p class=\"verdict\"><b>the API's limit</b> {}</p>", prose(&limits));
+        }
     }
     if let Some(error) = &summary.error {
         let hint = error.hint.as_ref().map(|hint| format!("\n{}", safe_lines(hint))).unwrap_or_default();
@@ -108,6 +111,7 @@ fn tiles(data: &ReportData<'_>) -> String {
         (counts.deferred, "deferred", false),
         (stats.counters.attempts(), "requests", true),
         (stats.counters.retries, "retries", false),
+        (stats.counters.refused, "refused", false),
         (stats.counters.pauses, "pauses", false),
     ] {
         if always || number > 0 {

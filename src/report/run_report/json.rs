@@ -32,6 +32,9 @@ pub(crate) fn document(data: &ReportData<'_>) -> String {
         "retried": stats.retried.iter()
             .map(|(cause, count)| json!({"cause": cause.label(), "count": count}))
             .collect::<Vec<_>>(),
+        "refused_by": stats.refused.iter()
+            .map(|(cause, count)| json!({"cause": cause.label(), "count": count}))
+            .collect::<Vec<_>>(),
         "latency": stats.latency.map(|latency| latency_fields(latency, stats)),
         "slowest": history.slowest().iter().map(slow).collect::<Vec<_>>(),
         "paused": history.pauses().iter().map(pause).collect::<Vec<_>>(),
@@ -91,6 +94,7 @@ fn slice(slice: &TimeSlice) -> Value {
         "fetched": slice.fetched,
         "failed": slice.failed,
         "retries": slice.retries,
+        "refused": slice.refused,
         "bytes": slice.bytes,
         "in_flight": rounded(slice.in_flight(), 10.0),
         "most_in_flight": slice.most_in_flight,

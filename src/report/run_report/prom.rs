@@ -104,6 +104,11 @@ fn counts(to: &mut Exposition, data: &ReportData<'_>) {
         "Requests of the last run that failed and were tried again, by cause.",
         stats.retried.iter().map(|(cause, count)| labelled("cause", &cause.label(), *count)),
     );
+    to.gauge(
+        "skufetch_run_refused",
+        "Requests of the last run that were refused for a limit and sent again, by cause.",
+        stats.refused.iter().map(|(cause, count)| labelled("cause", &cause.label(), *count)),
+    );
     to.one("skufetch_run_body_bytes", "Decoded bytes of the answers.", stats.counters.bytes as f64);
 }
 
@@ -111,9 +116,17 @@ fn pace(to: &mut Exposition, data: &ReportData<'_>) {
     let (summary, stats) = (data.summary, &data.stats);
     let rate = if summary.elapsed.is_zero() { 0.0 } else { per_second(summary, stats) };
     to.one("skufetch_run_skus_per_second", "SKUs asked for, a second, in the last run.", rate);
-    to.one("skufetch_run_pauses", "Pauses that the API asked for.", stats.counters.pauses as f64);
+    to.one("skufetch_run_pauses", "Pauses of the pool.", stats.counters.pauses as f64);
     let paused = stats.counters.paused.as_secs_f64();
     to.one("skufetch_run_paused_seconds", "How long those pauses were to be.", paused);
+    let limits = &summary.limits;
+    if let Some(per_second) = limits.per_second() {
+        to.one("skufetch_run_learned_limit_per_second", "The API's limit, learnt from refusals.", per_second);
+    }
+    if let Some(connections) = limits.connections {
+        let help = "Connections that the server serves at a time, where that was learnt.";
+        to.one("skufetch_run_served_connections", help, connections as f64);
+    }
     let Some(latency) = stats.latency else { return };
     let name = "skufetch_run_latency_seconds";
     to.head(name, "The time of one answer in the last run.", "summary");

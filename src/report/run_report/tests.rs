@@ -10,11 +10,13 @@ use serde_json::Value;
 use super::chart::Hue;
 use super::read_page::read_page;
 use super::*;
+use crate::limit::LearnedLimit;
+use crate::model::QuotaSize;
 use crate::model::{Cause, Event, Exit, Fault, Key, PauseReason, Reporter};
 use crate::report::verdict::LimitedBy;
 use crate::report::{
-    Amount, Changes, Counts, EngineStatus, ErrorMessage, LogFormat, ProgressMode, Report, ReportSettings,
-    RunSummary, RunVerdict, Terminal, WrittenFile,
+    Amount, ApiLimits, Changes, Counts, EngineStatus, ErrorMessage, LogFormat, ProgressMode, Report,
+    ReportSettings, RunSummary, RunVerdict, Terminal, WrittenFile,
 };
 
 const RETRY_AFTER: PauseReason = PauseReason::Refused { status: 429, has_retry_after: true };
@@ -32,7 +34,7 @@ fn report() -> Report {
 
 fn at(millis: u64, paused: bool) -> EngineStatus {
     let paused = paused.then_some((Duration::from_secs(1), RETRY_AFTER));
-    EngineStatus { elapsed: Duration::from_millis(millis), in_flight: 8, limit: 16, paused }
+    EngineStatus { elapsed: Duration::from_millis(millis), in_flight: 8, limit: 16, paused, learned: None }
 }
 
 fn subject() -> RunDescription {
@@ -58,6 +60,12 @@ fn summary(counts: Counts) -> RunSummary {
         counts,
         written: vec![written("out.json", Amount::Bytes(7_300)), written("out.failed.csv", Amount::Rows(1))],
         verdict: RunVerdict { limit: LimitedBy::Concurrency, text: "the API's latency".into() },
+        limits: ApiLimits {
+            learned: Some(LearnedLimit::Window { capacity: 100, period: Duration::from_mins(1) }),
+            refused: 2,
+            announced: Some(QuotaSize { limit: 100.0, window: None }),
+            connections: Some(20),
+        },
         exit: Exit::SomeFailed,
         error: None,
         published: true,
@@ -82,10 +90,30 @@ fn play(report: &Report) -> RunSummary {
             latency: Duration::from_millis(millis),
             bytes: 100,
         };
+        if number % 400 == 3 && number < 800 {
+            let fault = Fault::new(Cause::Status(429), "HTTP 429").with_status(429);
+            let (wait, is_refusal) = (Duration::ZERO, true);
+            report.on(&answered(429, 5));
+            report.on(&Event::AttemptRetried {
+                key: &key,
+                line,
+                fault: &fault,
+                attempt: 1,
+                wait,
+                is_refusal,
+            });
+        }
         if number % 100 == 0 {
             report.on(&answered(503, 5));
             let wait = Duration::from_millis(10);
-            report.on(&Event::AttemptRetried { key: &key, line, fault: &busy, attempt: 1, wait });
+            report.on(&Event::AttemptRetried {
+                key: &key,
+                line,
+                fault: &busy,
+                attempt: 1,
+                wait,
+                is_refusal: false,
+            });
         }
         let fails = number % 500 == 7;
         report.on(&answered(if fails { 404 } else { 200 }, 20 + number % 30));
@@ -135,19 +163,23 @@ fn the_json_has_the_summary_under_its_names_and_its_sums_agree() {
     let sum = |name: &str| -> u64 {
         read["timeline"].as_array().unwrap().iter().map(|slice| slice[name].as_u64().unwrap()).sum()
     };
-    assert_eq!((sum("answers"), sum("fetched"), sum("failed"), sum("retries")), (1_010, 998, 2, 10));
+    assert_eq!((sum("answers"), sum("fetched"), sum("failed"), sum("retries")), (1_012, 998, 2, 10));
     assert_eq!((sum("done"), sum("bytes")), (1_001, read["bytes"].as_u64().unwrap()));
     let counted = |list: &Value| -> u64 {
         list.as_array().unwrap().iter().map(|item| item["count"].as_u64().unwrap()).sum()
     };
-    assert_eq!(counted(&read["latency"]["histogram"]), 1_010);
+    assert_eq!(counted(&read["latency"]["histogram"]), 1_012);
     for step in read["latency"]["histogram"].as_array().unwrap() {
         assert!(step["from_ms"].as_f64() < step["to_ms"].as_f64(), "{step}");
     }
     assert_eq!(counted(&read["causes"]), 2);
     assert_eq!(counted(&read["retried"]), read["retries"].as_u64().unwrap());
+    assert_eq!((counted(&read["refused_by"]), &read["refused"]), (2, &2.into()));
+    let limit = serde_json::json!({"rate": "100/m", "per_s": 1.6667, "capacity": 100, "period_s": 60.0});
+    assert_eq!((&read["learned_limit"], &read["served_connections"]), (&limit, &20.into()));
+    assert_eq!(read["quota"], serde_json::json!({"limit": 100.0, "window_s": null}));
     let statuses = read["statuses"].as_object().unwrap();
-    assert_eq!(statuses.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 1_010);
+    assert_eq!(statuses.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 1_012);
     assert_eq!(read["slowest"].as_array().unwrap().len(), 10);
     assert_eq!(read["slowest"][0]["latency_ms"], 49.0);
     assert_eq!(read["paused"][0]["why"], "429 with Retry-After");
@@ -172,7 +204,7 @@ fn every_name_is_described_in_the_docs() {
     }
     let metrics = report.document(ReportFormat::Prom, &subject(), &summary, None);
     let names: Vec<_> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-    assert!(names.len() == 21, "{names:?}");
+    assert!(names.len() == 24, "{names:?}");
     for line in names {
         let (name, _) = line.split_once(' ').unwrap();
         assert!(docs.contains(&format!("`{name}`")), "{name}");
@@ -265,7 +297,7 @@ fn the_metrics_are_of_the_format_and_their_sums_agree() {
     near(of(&format!("run_exit_code{{{output}}}")), 1.0);
     near(of(&format!("run_output_bytes{{{output}}}")), 7_300.0);
     near(of(&format!("run_start_timestamp_seconds{{{output}}}")), 1_790_000_000.0);
-    near(of(&format!("run_latency_seconds_count{{{output}}}")), 1_010.0);
+    near(of(&format!("run_latency_seconds_count{{{output}}}")), 1_012.0);
     assert!((of(&format!("run_latency_seconds{{{output},quantile=\"1\"}}")) - 0.049).abs() < 1e-4);
 }
 

@@ -2,10 +2,13 @@
 
 use serde_json::{Value, json};
 
+use crate::limit::LearnedLimit;
+use crate::model::QuotaSize;
 use crate::report::failure_text::example_fields;
 use crate::report::machine_format::{millis, rounded, seconds};
 use crate::report::run_stats::{CauseGroup, StatsSnapshot};
 use crate::report::summary::run_summary::{Amount, Changes, Counts, RunSummary, WrittenFile, per_second};
+use crate::report::verdict::{per_second as per_second_of, typed_rate};
 
 /// The fields of the summary.
 pub(crate) fn fields(summary: &RunSummary, stats: &StatsSnapshot) -> Value {
@@ -15,6 +18,7 @@ pub(crate) fn fields(summary: &RunSummary, stats: &StatsSnapshot) -> Value {
         "per_s": rounded(per_second(summary, stats), 10.0),
         "attempts": stats.counters.attempts(),
         "retries": stats.counters.retries,
+        "refused": stats.counters.refused,
         "bytes": stats.counters.bytes,
         "pauses": stats.counters.pauses,
         "paused_s": seconds(stats.counters.paused),
@@ -26,6 +30,9 @@ pub(crate) fn fields(summary: &RunSummary, stats: &StatsSnapshot) -> Value {
         "differing_lines": stats.counters.differing_lines,
         "limited_by": summary.verdict.limit.name(),
         "advice": summary.verdict.text,
+        "learned_limit": summary.limits.learned.map(limit_fields),
+        "quota": summary.limits.announced.map(quota_fields),
+        "served_connections": summary.limits.connections,
         "published": summary.published,
         "journal_kept": summary.journal_kept,
         "oldest_answer_s": summary.oldest.map(seconds),
@@ -39,6 +46,23 @@ pub(crate) fn fields(summary: &RunSummary, stats: &StatsSnapshot) -> Value {
         fields.extend(more);
     }
     fields
+}
+
+fn limit_fields(learned: LearnedLimit) -> Value {
+    let window = match learned {
+        LearnedLimit::Rate(_) => None,
+        LearnedLimit::Window { capacity, period } => Some((capacity, seconds(period))),
+    };
+    json!({
+        "rate": typed_rate(per_second_of(learned)),
+        "per_s": rounded(per_second_of(learned), 1e4),
+        "capacity": window.map(|(capacity, _)| capacity),
+        "period_s": window.map(|(_, period)| period),
+    })
+}
+
+fn quota_fields(quota: QuotaSize) -> Value {
+    json!({"limit": rounded(quota.limit, 1e3), "window_s": quota.window.map(seconds)})
 }
 
 fn rows(counts: &Counts) -> Value {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::model::{Cause, Exit};
 use crate::report::error_message::ErrorMessage;
 use crate::report::run_stats::StatsSnapshot;
-use crate::report::verdict::RunVerdict;
+use crate::report::verdict::{ApiLimits, RunVerdict};
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub(crate) struct RunSummary {
     pub(crate) written: Vec<WrittenFile>,
     /// What limited the run.
     pub(crate) verdict: RunVerdict,
+    /// What is known of the API's limits.
+    pub(crate) limits: ApiLimits,
     /// How the program will exit.
     pub(crate) exit: Exit,
     /// Why the run did not end well, if it did not.

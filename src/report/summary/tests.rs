@@ -11,7 +11,7 @@ use crate::report::test_report::{
     FETCHED, answered, example_summary, from_cron, report_example_run, report_failure, report_to_memory,
     status_at,
 };
-use crate::report::{BlockedTime, ConcurrencyUsed, ErrorMessage, Facts, Tail, verdict};
+use crate::report::{ApiLimits, BlockedTime, ConcurrencyUsed, ErrorMessage, Facts, Tail, verdict};
 
 #[test]
 fn the_summary_has_its_counts_causes_verdict_and_files() {
@@ -34,6 +34,7 @@ fn a_stopped_run_names_its_journal_and_its_reason() {
         counts: Counts { rows: 3, fetched: 1, repeats: 1, deferred: 1, ..Counts::default() },
         written: Vec::new(),
         verdict: verdict(&Facts { attempts: 1, answered: 1, ..empty_facts() }),
+        limits: ApiLimits::default(),
         exit: Exit::TryAgain,
         error: Some(ErrorMessage {
             message: "out of time (--max-time 1s)".into(),
@@ -59,7 +60,8 @@ fn empty_facts() -> Facts {
         processor: Duration::ZERO,
         attempts: 0,
         answered: 0,
-        refused: 0,
+        errors: 0,
+        limits: ApiLimits::default(),
         cheap: 0,
         stepped_back: None,
         least: Duration::ZERO,

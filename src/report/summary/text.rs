@@ -47,6 +47,7 @@ fn body(summary: &RunSummary, stats: &StatsSnapshot, dress: TextStyle) -> String
         if has_pace(summary) {
             lines.push(format!("limited by: {}", display_safe(&summary.verdict.text, PATH_CHARS)));
         }
+        lines.extend(summary.limits.text().map(|limits| format!("the API's limit: {limits}")));
     }
     lines.extend(left_behind(summary));
     lines.join("\n") + "\n"
@@ -84,6 +85,9 @@ pub(crate) fn headline(summary: &RunSummary, stats: &StatsSnapshot) -> String {
     }
     if stats.counters.retries > 0 {
         parts.push(format::counted(stats.counters.retries, "retry", "retries"));
+    }
+    if stats.counters.refused > 0 {
+        parts.push(format!("{} refused", format::count(stats.counters.refused)));
     }
     if counts.blanks > 0 {
         parts.push(format::counted(counts.blanks, "blank line", "blank lines"));

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::report::format;
-use crate::report::verdict::facts::{ConcurrencyUsed, Facts, RATE_SHARE, SOME_PAUSED};
+use crate::report::verdict::facts::{BlockedTime, ConcurrencyUsed, Facts, RATE_SHARE};
 use crate::report::verdict::text as words;
 
 /// What limited a run.
@@ -23,9 +23,15 @@ pub(crate) enum LimitedBy {
     Concurrency,
     /// The server slowed down or refused.
     Server,
-    /// The pauses that the server demanded.
+    /// The limit that was learnt from refusals.
+    Limit,
+    /// The quota that the API announces.
+    Quota,
+    /// The pauses that refusals led to, without a limit that was learnt.
     Pauses,
-    /// Rows arrived too slowly.
+    /// The number of connections that the server serves at a time.
+    Connections,
+    /// Rows came too slowly.
     Input,
     /// This machine did not keep up with the API.
     Machine,
@@ -43,7 +49,10 @@ impl LimitedBy {
             Self::Rate => "rate",
             Self::Concurrency => "concurrency",
             Self::Server => "server",
+            Self::Limit => "limit",
+            Self::Quota => "quota",
             Self::Pauses => "pauses",
+            Self::Connections => "connections",
             Self::Input => "input",
             Self::Machine => "machine",
             Self::Tail => "tail",
@@ -76,8 +85,8 @@ const FEWEST: u64 = 20;
 const PAUSED_SHARE: f64 = 0.1;
 /// What took more than half of the time is the limit.
 const HALF: f64 = 0.5;
-/// With one refusal in fifty answers, the load is past the server's knee.
-const REFUSED_SHARE: f64 = 0.02;
+/// With so many errors among the answers the server is in trouble, whatever else holds.
+const ERRORS_SHARE: f64 = 0.1;
 /// A thread this busy does not wait for the network; the rest is the start and the end.
 const WORKING_SHARE: f64 = 0.9;
 /// Slots that are full but for ramp-up and the last few answers.
@@ -97,11 +106,8 @@ pub(crate) fn verdict(facts: &Facts) -> RunVerdict {
     if facts.elapsed < SHORTEST {
         return text(LimitedBy::TooShort, words::too_short(facts));
     }
-    if facts.share(facts.waits.outage) >= PAUSED_SHARE && facts.waits.outage >= facts.demanded_pauses() {
-        return text(LimitedBy::Server, words::outage(facts));
-    }
-    if facts.share(facts.demanded_pauses()) >= PAUSED_SHARE {
-        return text(LimitedBy::Pauses, words::pauses(facts));
+    if let Some(verdict) = by_api(facts) {
+        return verdict;
     }
     if let Some(rate) = facts.rate
         && (facts.per_second() >= RATE_SHARE * rate.per_second() || facts.share(facts.waits.rate) >= HALF)
@@ -111,14 +117,23 @@ pub(crate) fn verdict(facts: &Facts) -> RunVerdict {
     if facts.share(facts.waits.input) >= HALF {
         return text(LimitedBy::Input, words::input(facts));
     }
+    if let Some(connections) = facts.limits.connections.filter(|served| *served < facts.ceiling()) {
+        return text(LimitedBy::Connections, words::connections(connections));
+    }
     if facts.has_tail() {
         return text(LimitedBy::Tail, words::tail(facts));
     }
     if facts.attempts < FEWEST {
         return text(LimitedBy::TooShort, words::too_short(facts));
     }
-    if facts.is_refused_at(REFUSED_SHARE) || facts.share(facts.demanded_pauses()) >= SOME_PAUSED {
+    if let Some(learned) = facts.learned_limit() {
+        return text(LimitedBy::Limit, words::learned(learned));
+    }
+    if facts.is_refused() {
         return text(LimitedBy::Server, words::refusals(facts));
+    }
+    if facts.errors as f64 >= ERRORS_SHARE * facts.answered as f64 {
+        return text(LimitedBy::Server, words::errors(facts));
     }
     if facts.share(facts.processor) >= WORKING_SHARE {
         return text(LimitedBy::Machine, words::working(facts));
@@ -135,4 +150,28 @@ pub(crate) fn verdict(facts: &Facts) -> RunVerdict {
         }
         _ => text(LimitedBy::Concurrency, words::workers(facts)),
     }
+}
+
+/// Where the API made the run wait: an outage, a limit that was learnt, a quota, pauses.
+fn by_api(facts: &Facts) -> Option<RunVerdict> {
+    let BlockedTime { learned, quota, failing, .. } = facts.waits;
+    let limit = facts.learned_limit();
+    let is_limited = limit.is_some();
+    let pauses = facts.refusal_pauses() + if is_limited { learned + failing } else { Duration::ZERO };
+    let outage = facts.waits.outage + if is_limited { Duration::ZERO } else { failing };
+    let is_long = |time| facts.share(time) >= PAUSED_SHARE;
+    let verdict = |limit, text: String| Some(RunVerdict { limit, text });
+    if is_long(outage) && outage >= pauses.max(quota) {
+        return verdict(LimitedBy::Server, words::outage(facts, outage));
+    }
+    if let Some(limit) = limit.filter(|_| is_long(pauses)) {
+        return verdict(LimitedBy::Limit, words::learned(limit));
+    }
+    if is_long(quota) && quota >= pauses {
+        return verdict(LimitedBy::Quota, words::quota(facts));
+    }
+    if is_long(pauses) {
+        return verdict(LimitedBy::Pauses, words::pauses(facts));
+    }
+    None
 }

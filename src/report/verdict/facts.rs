@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::limit::LearnedLimit;
 use crate::model::option::CONCURRENCY;
 use crate::model::{LimitChangeReason, Rate};
+use crate::report::verdict::api_limits::{self, ApiLimits};
 
 /// What was measured during a run.
 #[derive(Debug, Clone, Copy)]
@@ -24,8 +26,10 @@ pub(crate) struct Facts {
     pub(crate) attempts: u64,
     /// Of those, answered at all.
     pub(crate) answered: u64,
-    /// Of those, answered with 429 or 503.
-    pub(crate) refused: u64,
+    /// Of those, answered with an error of the server (5xx and the like), the refused ones apart.
+    pub(crate) errors: u64,
+    /// What is known of the API's limits.
+    pub(crate) limits: ApiLimits,
     /// Of those, refused at no cost to the server, such as 404: an automatic limit learns nothing from them.
     pub(crate) cheap: u64,
     /// Why an automatic limit was lowered last, if it ever was.
@@ -76,9 +80,17 @@ pub(crate) struct BlockedTime {
     pub(crate) slot: Duration,
     /// No rate token was left.
     pub(crate) rate: Duration,
-    /// The pool was paused, or slowed for the sake of a quota.
-    pub(crate) pauses: Duration,
-    /// Of that, because the API kept failing: no answer demanded those pauses.
+    /// A learnt rate or window held it back.
+    pub(crate) learned: Duration,
+    /// The pool was paused for as long as the API asked.
+    pub(crate) asked: Duration,
+    /// The pool was paused after a refusal that asked for nothing.
+    pub(crate) backoff: Duration,
+    /// The pool was paused after a 500, 502, 503 or 504 that asked for nothing: a limit, or an outage.
+    pub(crate) failing: Duration,
+    /// The pool was paused until the reset of a quota.
+    pub(crate) quota: Duration,
+    /// The pool was paused because the API kept failing.
     pub(crate) outage: Duration,
     /// A slot was free, but there was no job.
     pub(crate) input: Duration,
@@ -86,8 +98,6 @@ pub(crate) struct BlockedTime {
     pub(crate) drain: Duration,
 }
 
-/// A pause now and then may be chance; more are an answer to the pace.
-pub(crate) const SOME_PAUSED: f64 = 0.02;
 /// A single one among forty is chance.
 const FEWEST_REFUSED: u64 = 4;
 /// One in two hundred is more than a server refuses by chance.
@@ -96,6 +106,8 @@ const SOME_REFUSED: f64 = 0.005;
 pub(crate) const MOST_WORKERS: usize = 4096;
 /// A pacer that is the limit delivers 99 %; the start and the last answers' latency cost a short run more.
 pub(crate) const RATE_SHARE: f64 = 0.9;
+/// A limit that is higher than this part of `--rate` is the same, as far as that can be measured.
+const SAME_RATE: f64 = 0.95;
 /// A quarter of a run is worth a change of settings …
 const TAIL_SHARE: f64 = 0.25;
 /// … if it is noticeable …
@@ -129,18 +141,21 @@ impl Facts {
         skus > 0 && late && self.share(span) >= TAIL_SHARE
     }
 
-    /// Pauses that the API demanded; those for its failures apart.
-    pub(crate) fn demanded_pauses(&self) -> Duration {
-        self.waits.pauses.saturating_sub(self.waits.outage)
-    }
-
-    pub(crate) fn is_refused_at(&self, share: f64) -> bool {
-        self.refused >= FEWEST_REFUSED && self.refused as f64 >= share * self.attempts as f64
+    /// The pauses that follow refusals.
+    pub(crate) fn refusal_pauses(&self) -> Duration {
+        self.waits.asked + self.waits.backoff
     }
 
     /// The API refused more often than by chance.
     pub(crate) fn is_refused(&self) -> bool {
-        self.is_refused_at(SOME_REFUSED) || self.share(self.demanded_pauses()) >= SOME_PAUSED
+        let refused = self.limits.refused;
+        refused >= FEWEST_REFUSED && refused as f64 >= SOME_REFUSED * self.attempts as f64
+    }
+
+    /// The learnt limit, unless `--rate` is lower.
+    pub(crate) fn learned_limit(&self) -> Option<LearnedLimit> {
+        let rate = self.rate.map_or(f64::INFINITY, Rate::per_second);
+        self.limits.learned.filter(|learned| api_limits::per_second(*learned) < rate * SAME_RATE)
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -158,8 +173,7 @@ impl Facts {
         if self.is_cheap() && self.stepped_back.is_none() {
             return false;
         }
-        let refused =
-            self.stepped_back.is_some_and(LimitChangeReason::is_refusal) && self.is_refused_at(SOME_REFUSED);
+        let refused = self.stepped_back.is_some_and(LimitChangeReason::is_refusal) && self.is_refused();
         settled < max && (refused || settled.saturating_mul(8) < max.saturating_mul(7))
     }
 

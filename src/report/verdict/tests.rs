@@ -5,8 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::limit::LearnedLimit;
+use crate::model::QuotaSize;
 use crate::model::{LimitChangeReason, Rate};
-use crate::report::format;
 
 /// The run of the contract's example: 6,041 attempts in 6.3 s with 64 in flight.
 fn full_run() -> Facts {
@@ -19,7 +20,8 @@ fn full_run() -> Facts {
         processor: Duration::from_secs(1),
         attempts: 6_041,
         answered: 6_041,
-        refused: 0,
+        errors: 0,
+        limits: ApiLimits::default(),
         cheap: 0,
         stepped_back: None,
         least: Duration::from_millis(60),
@@ -27,6 +29,16 @@ fn full_run() -> Facts {
         p95: Duration::from_millis(131),
         tail: Tail { retries: 4, timeout: Duration::from_secs(30), ..Tail::default() },
     }
+}
+
+/// So many refused attempts, from which nothing was learnt.
+fn refused(refused: u64) -> ApiLimits {
+    ApiLimits { refused, ..ApiLimits::default() }
+}
+
+/// A learnt rate.
+fn learned(per_second: f64) -> ApiLimits {
+    ApiLimits { learned: Some(LearnedLimit::Rate(per_second)), ..refused(31) }
 }
 
 fn check(facts: &Facts, limit: LimitedBy, text: &str) {
@@ -80,25 +92,86 @@ fn a_met_rate_is_the_limit_and_is_raised_with_the_workers_it_needs() {
 }
 
 #[test]
-fn pauses_propose_the_pace_that_the_server_accepted() {
-    let waits = BlockedTime { pauses: Duration::from_secs(12), ..BlockedTime::default() };
-    let paused = Facts { elapsed: Duration::from_secs(40), waits, ..full_run() };
+fn pauses_without_a_learnt_limit_name_no_rate_but_one_below_what_was_asked() {
+    let asked = BlockedTime { asked: Duration::from_secs(12), ..BlockedTime::default() };
+    let paused = Facts { elapsed: Duration::from_secs(40), waits: asked, limits: refused(3), ..full_run() };
+    check(&paused, LimitedBy::Pauses, "the pauses that the API asked for (12.0 s of 40.0 s)");
     check(
-        &paused,
+        &Facts { rate: Some("400/s".parse().unwrap()), ..paused },
         LimitedBy::Pauses,
-        "the pauses that the API asked for (12.0 s of 40.0 s); a steady pace may need none, try --rate 150/s",
+        "the pauses that the API asked for (12.0 s of 40.0 s); a lower rate may need none, try --rate 360/s",
     );
+    let backoff = BlockedTime { backoff: Duration::from_secs(12), ..BlockedTime::default() };
     check(
-        &Facts { rate: Some("100/s".parse().unwrap()), ..paced_at(&paused, 100.0) },
+        &Facts { waits: backoff, ..paused },
         LimitedBy::Pauses,
-        "the pauses that the API asked for (12.0 s of 40.0 s); a steady pace may need none, try --rate 90/s",
+        "the pauses after refusals (12.0 s of 40.0 s)",
     );
 }
 
 #[test]
-fn an_outage_proposes_no_rate() {
+fn a_learnt_limit_that_held_the_run_back_is_the_limit_and_not_the_pauses() {
     let waits = BlockedTime {
-        pauses: Duration::from_secs(20),
+        learned: Duration::from_secs(25),
+        backoff: Duration::from_secs(4),
+        ..BlockedTime::default()
+    };
+    let paced = Facts {
+        elapsed: Duration::from_secs(30),
+        attempts: 630,
+        answered: 630,
+        waits,
+        limits: learned(19.9),
+        ..full_run()
+    };
+    let text = "the API's limit (20/s); more workers would not help, --rate 20/s keeps to it from the start";
+    check(&paced, LimitedBy::Limit, text);
+    // Whatever number was too high.
+    check(&Facts { rate: Some("40/s".parse().unwrap()), ..paced }, LimitedBy::Limit, text);
+    let waits = BlockedTime { asked: Duration::from_secs(29), ..BlockedTime::default() };
+    let window = LearnedLimit::Window { capacity: 100, period: Duration::from_mins(1) };
+    check(
+        &Facts { waits, limits: ApiLimits { learned: Some(window), ..refused(1) }, ..paced },
+        LimitedBy::Limit,
+        "the API's limit (100/m (100 in 60 s)); more workers would not help, --rate 100/m keeps to it from the start",
+    );
+}
+
+#[test]
+fn a_rate_that_is_the_learnt_limit_is_not_to_be_raised() {
+    let paced = Facts {
+        rate: Some("20/s".parse().unwrap()),
+        elapsed: Duration::from_secs(30),
+        attempts: 595,
+        answered: 595,
+        limits: learned(19.4),
+        ..full_run()
+    };
+    check(
+        &paced,
+        LimitedBy::Rate,
+        "the rate asked for (--rate 20/s), which is the API's limit, too; do not raise it",
+    );
+    let unrefused = verdict(&Facts { limits: ApiLimits::default(), ..paced }).text;
+    assert!(unrefused.contains("raise it if the API allows, try --rate 40/s"), "{unrefused}");
+}
+
+#[test]
+fn a_quota_is_named_with_the_rate_that_spreads_it() {
+    let waits = BlockedTime { quota: Duration::from_secs(20), ..BlockedTime::default() };
+    let announced = |window| ApiLimits { announced: Some(QuotaSize { limit: 100.0, window }), ..refused(0) };
+    let limits = announced(Some(Duration::from_secs(30)));
+    let facts = Facts { elapsed: Duration::from_secs(40), waits, limits, ..full_run() };
+    let text = "the quota that the API announces (the run waited for its reset 20.0 s of 40.0 s)";
+    let spread = "; more workers would not help, --rate 200/m spreads it evenly";
+    check(&facts, LimitedBy::Quota, &format!("{text}{spread}"));
+    check(&Facts { limits: announced(None), ..facts }, LimitedBy::Quota, text);
+}
+
+#[test]
+fn an_outage_asked_for_no_pause_and_no_rate_mends_it() {
+    let waits = BlockedTime {
+        asked: Duration::from_secs(5),
         outage: Duration::from_secs(15),
         ..BlockedTime::default()
     };
@@ -107,14 +180,36 @@ fn an_outage_proposes_no_rate() {
         LimitedBy::Server,
         "the server: it kept failing, and the run waited for it (15.0 s of 40.0 s); at another time it may be faster",
     );
-    // A short one beside long pauses that the server demanded.
-    let waits = BlockedTime { outage: Duration::from_secs(5), ..waits };
+    // A server that fails is answered by the pool's own pauses, too; a limit may be told the same way.
+    let failing = BlockedTime { failing: Duration::from_secs(20), ..BlockedTime::default() };
+    let failing =
+        Facts { elapsed: Duration::from_secs(40), waits: failing, limits: refused(7), ..full_run() };
+    assert!(verdict(&failing).text.starts_with("the server: it kept failing"));
+    let limited = Facts { limits: learned(20.0), ..failing };
+    assert_eq!(verdict(&limited).limit, LimitedBy::Limit);
+    // A short one beside long pauses that were asked for.
+    let waits = BlockedTime { outage: Duration::from_secs(5), asked: Duration::from_secs(15), ..waits };
     let facts = Facts { elapsed: Duration::from_secs(40), waits, ..full_run() };
     assert_eq!(verdict(&facts).limit, LimitedBy::Pauses);
 }
 
-fn paced_at(facts: &Facts, per_second: f64) -> Facts {
-    Facts { attempts: format::whole(per_second * facts.elapsed.as_secs_f64()), ..*facts }
+#[test]
+fn connections_that_the_server_serves_are_named_with_their_number() {
+    let limits = ApiLimits { connections: Some(20), ..refused(900) };
+    let text = "the server serves 20 connections at a time; more workers would not help";
+    check(&Facts { limits, ..full_run() }, LimitedBy::Connections, text);
+    check(&Facts { limits, ..with_tail() }, LimitedBy::Connections, text);
+    let few = Facts { limits, concurrency: ConcurrencyUsed::Fixed(10), ..full_run() };
+    assert_ne!(verdict(&few).limit, LimitedBy::Connections, "no more were asked for");
+}
+
+#[test]
+fn errors_of_the_server_are_no_reason_for_more_workers() {
+    check(
+        &Facts { errors: 3_800, attempts: 4_000, answered: 4_000, ..full_run() },
+        LimitedBy::Server,
+        "the server: 3,800 of 4,000 answers were errors; more workers would not help",
+    );
 }
 
 #[test]
@@ -132,14 +227,14 @@ fn a_server_past_its_knee_proposes_no_more_workers() {
         "the server: it slowed down past 23 in flight; more workers would not help, --concurrency 23 does as well",
     );
     check(
-        &Facts { concurrency: ConcurrencyUsed::Fixed(64), refused: 412, ..full_run() },
+        &Facts { concurrency: ConcurrencyUsed::Fixed(64), limits: refused(412), ..full_run() },
         LimitedBy::Server,
-        "the server: 412 of 6,041 answers were 429 or 503; more workers would not help, try --concurrency auto:64",
+        "the server: 412 of 6,041 requests were refused; more workers would not help, try --concurrency auto:64",
     );
     check(
-        &Facts { refused: 412, ..full_run() },
+        &Facts { limits: refused(412), ..full_run() },
         LimitedBy::Server,
-        "the server: 412 of 6,041 answers were 429 or 503; more workers would not help, try --rate 890/s",
+        "the server: 412 of 6,041 requests were refused; more workers would not help",
     );
 }
 
@@ -155,6 +250,7 @@ fn a_controller_that_steps_back_names_the_reason() {
     ] {
         let text = verdict(&Facts { stepped_back: Some(reason), ..knee }).text;
         assert!(text.starts_with(&format!("the server: {says} 23 in flight")), "{text}");
+        assert_eq!(text.contains("--concurrency"), !reason.is_refusal(), "{text}");
     }
 }
 
@@ -163,7 +259,7 @@ fn a_controller_just_under_its_ceiling_is_at_its_ceiling_unless_it_was_refused_t
     let under = |stepped_back, refused| Facts {
         concurrency: ConcurrencyUsed::Auto { max: 64, settled: 62 },
         stepped_back,
-        refused,
+        limits: self::refused(refused),
         ..full_run()
     };
     for facts in [
@@ -182,25 +278,21 @@ fn a_controller_just_under_its_ceiling_is_at_its_ceiling_unless_it_was_refused_t
 }
 
 #[test]
-fn refusals_and_pauses_propose_no_more_workers_and_no_higher_rate() {
-    let some = Facts {
-        concurrency: ConcurrencyUsed::Fixed(10),
-        refused: 40,
-        waits: BlockedTime { pauses: Duration::from_millis(500), ..full_run().waits },
-        ..full_run()
-    };
+fn who_was_refused_gets_no_more_workers_and_no_higher_rate() {
+    let some = Facts { concurrency: ConcurrencyUsed::Fixed(10), limits: refused(40), ..full_run() };
     check(
         &some,
         LimitedBy::Server,
-        "the server: 40 of 6,041 answers were 429 or 503, and it asked for pauses (500 ms); \
-         more workers would not help, try --rate 950/s",
+        "the server: 40 of 6,041 requests were refused; more workers would not help, try --concurrency auto:10",
     );
     check(
         &Facts { rate: Some("950/s".parse().unwrap()), ..some },
         LimitedBy::Rate,
-        "the rate asked for (--rate 950/s), and even so 40 of 6,041 answers were 429 or 503; \
-         do not raise it, --rate 850/s may need no pauses",
+        "the rate asked for (--rate 950/s), and even so 40 of 6,041 requests were refused; \
+         do not raise it, --rate 855/s may need no pauses",
     );
+    let learnt = Facts { limits: learned(2_000.0), ..some };
+    assert_eq!(verdict(&learnt).limit, LimitedBy::Limit, "however short it held the run back");
 }
 
 #[test]
@@ -265,9 +357,9 @@ fn short_retries_at_the_end_are_not_reported_as_latency() {
 
 #[test]
 fn a_single_refusal_among_few_answers_is_chance() {
-    let few = Facts { attempts: 44, answered: 44, refused: 1, ..full_run() };
+    let few = Facts { attempts: 44, answered: 44, limits: refused(1), ..full_run() };
     assert_eq!(verdict(&few).limit, LimitedBy::Concurrency);
-    assert_eq!(verdict(&Facts { refused: 4, ..few }).limit, LimitedBy::Server);
+    assert_eq!(verdict(&Facts { limits: refused(4), ..few }).limit, LimitedBy::Server);
 }
 
 #[test]
@@ -350,7 +442,7 @@ fn a_tail_of_slow_answers_proposes_a_timeout_that_is_shorter() {
     assert_eq!(
         text(slow),
         "the last SKU: answered 8.0 s after the rest; more workers would not help, \
-         a shorter timeout asks again sooner: try --timeout 1s"
+         a shorter timeout asks again sooner: try --timeout 5s"
     );
     let plain = "the last SKU: answered 8.0 s after the rest; more workers would not help";
     assert_eq!(text(Tail { timeout: Duration::from_secs(1), ..slow }), plain);
@@ -408,24 +500,6 @@ fn a_short_run_is_not_judged() {
     check(&Facts { attempts: 0, ..full_run() }, LimitedBy::Nothing, "nothing; no request was sent");
 }
 
-#[test]
-fn a_rate_to_type_is_rounded_down_and_never_zero() {
-    for (rate, text) in [
-        (952.4, "950/s"),
-        (15.9, "15/s"),
-        (1.0, "1/s"),
-        (0.3, "18/m"),
-        (0.001, "3/h"),
-        (0.0, "1/h"),
-        (f64::INFINITY, "1/s"),
-        (f64::NAN, "1/s"),
-        (1e30, "4200000000/s"),
-    ] {
-        assert_eq!(typed_rate(rate), text);
-        assert!(typed_rate(rate).parse::<Rate>().is_ok());
-    }
-}
-
 proptest! {
     #[test]
     fn every_number_that_is_proposed_can_be_typed(
@@ -439,12 +513,18 @@ proptest! {
             elapsed: Duration::from_millis(millis),
             concurrency: if fixed { ConcurrencyUsed::Fixed(max) } else { auto },
             busy: time(busy),
-            waits: BlockedTime { slot: time(p50), rate: time(rate_wait), pauses: time(pauses), outage: time(pauses / 2), input: time(input), drain: time(input) },
+            waits: BlockedTime { slot: time(p50), rate: time(rate_wait), learned: time(pauses / 3), asked: time(pauses), backoff: time(pauses / 5), failing: time(pauses / 6), quota: time(pauses / 4), outage: time(pauses / 2), input: time(input), drain: time(input) },
             rate: rate.map(|count| format!("{count}/m").parse().unwrap()),
             processor: time(busy / 2),
             attempts: attempts.into(),
             answered: attempts.into(),
-            refused: refused.min(attempts).into(),
+            errors: (attempts / 9).into(),
+            limits: ApiLimits {
+                refused: refused.min(attempts).into(),
+                learned: (busy % 2 == 0).then(|| LearnedLimit::Rate(f64::from(refused) / 1e3)),
+                announced: (busy % 3 == 0).then(|| QuotaSize { limit: refused.into(), window: Some(time(p50)) }),
+                connections: (busy % 5 == 0).then_some(settled),
+            },
             cheap: 0,
             stepped_back: None,
             least: time(p50 / 4),
@@ -454,8 +534,9 @@ proptest! {
         };
         let text = verdict(&facts).text;
         prop_assert!(!text.contains("NaN") && !text.contains("inf "), "{}", text);
-        if let Some(at) = text.find("try --rate ") {
-            let word = text[at + 11..].split(' ').next().unwrap();
+        if let Some(at) = text.rfind("--rate ") {
+            let word = text[at + 7..].split(' ').next().unwrap();
+            let word = word.trim_end_matches([')', ',', ';']);
             prop_assert!(word.parse::<Rate>().is_ok(), "{}", text);
         }
     }

@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
+use crate::limit::LearnedLimit;
 use crate::model::option::{CONCURRENCY, RATE, RETRIES, TIMEOUT};
 use crate::model::{LimitChangeReason, Rate};
 use crate::report::format;
-use crate::report::verdict::facts::{ConcurrencyUsed, Facts, MOST_WORKERS, RATE_SHARE, SOME_PAUSED, Tail};
+use crate::report::verdict::api_limits::{connections_text, limit_text, per_second};
+use crate::report::verdict::facts::{ConcurrencyUsed, Facts, MOST_WORKERS, RATE_SHARE, Tail};
+use crate::report::verdict::typed_rate::typed_rate;
 
 /// Where half of the answers take so many times as long as the fastest (which had to connect first), they
 /// may have waited in a queue.
 const QUEUED: u32 = 2;
+/// No shorter timeout is proposed: a connection that waits for a busy server is no lost answer.
+const LEAST_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer that takes so many times as long as nearly all others will hardly arrive.
 const TIMES_USUAL: u32 = 4;
 
@@ -32,8 +37,7 @@ pub(crate) fn tail(facts: &Facts) -> String {
         );
     }
     // An attempt that is given up is made again, so a bound far over the usual costs little.
-    let enough =
-        facts.p95.saturating_mul(TIMES_USUAL).max(Duration::from_secs(1)).as_millis().div_ceil(1_000);
+    let enough = facts.p95.saturating_mul(TIMES_USUAL).max(LEAST_TIMEOUT).as_millis().div_ceil(1_000);
     let is_shorter = enough < timeout.min(span).as_millis().div_ceil(1_000);
     let try_this = if retries > 0 && is_shorter {
         format!(", a shorter timeout asks again sooner: try {TIMEOUT} {enough}s")
@@ -59,28 +63,68 @@ pub(crate) fn drain(facts: &Facts) -> String {
     )
 }
 
+/// The pauses that refusals led to. Nothing was learnt from them, so no rate is named that was not asked for.
 pub(crate) fn pauses(facts: &Facts) -> String {
-    let requested = facts.rate.map_or(f64::INFINITY, Rate::per_second);
-    // What the server accepted on average, pauses included, is the rate that it accepts without pauses.
-    let accepted = facts.per_second().min(requested * RATE_SHARE);
+    let whose = if facts.waits.asked >= facts.waits.backoff {
+        "the pauses that the API asked for"
+    } else {
+        "the pauses after refusals"
+    };
+    let lower = facts.rate.map_or_else(String::new, |rate| {
+        format!("; a lower rate may need none, try {RATE} {}", typed_rate(rate.per_second() * RATE_SHARE))
+    });
     format!(
-        "the pauses that the API asked for ({} of {}); a steady pace may need none, try {RATE} {}",
-        format::duration(facts.demanded_pauses().min(facts.elapsed)),
+        "{whose} ({} of {}){lower}",
+        format::duration(facts.refusal_pauses().min(facts.elapsed)),
         format::duration(facts.elapsed),
-        typed_rate(accepted)
     )
 }
 
-pub(crate) fn outage(facts: &Facts) -> String {
+pub(crate) fn learned(limit: LearnedLimit) -> String {
+    let rate = typed_rate(per_second(limit));
+    format!(
+        "the API's limit ({}); more workers would not help, {RATE} {rate} keeps to it from the start",
+        limit_text(limit)
+    )
+}
+
+pub(crate) fn quota(facts: &Facts) -> String {
+    let size = facts.limits.announced.and_then(|quota| Some(quota.limit / quota.window?.as_secs_f64()));
+    let spread = size.filter(|rate| rate.is_finite() && *rate > 0.0).map_or_else(String::new, |per_second| {
+        format!("; more workers would not help, {RATE} {} spreads it evenly", typed_rate(per_second))
+    });
+    format!(
+        "the quota that the API announces (the run waited for its reset {} of {}){spread}",
+        format::duration(facts.waits.quota.min(facts.elapsed)),
+        format::duration(facts.elapsed)
+    )
+}
+
+pub(crate) fn connections(served: usize) -> String {
+    format!("{}; more workers would not help", connections_text(served))
+}
+
+pub(crate) fn errors(facts: &Facts) -> String {
+    format!(
+        "the server: {} of {} answers were errors; more workers would not help",
+        format::count(facts.errors),
+        format::count(facts.answered)
+    )
+}
+
+pub(crate) fn outage(facts: &Facts, waited: Duration) -> String {
     format!(
         "the server: it kept failing, and the run waited for it ({} of {}); at another time it may be faster",
-        format::duration(facts.waits.outage.min(facts.elapsed)),
+        format::duration(waited.min(facts.elapsed)),
         format::duration(facts.elapsed)
     )
 }
 
 pub(crate) fn reached_rate(facts: &Facts, rate: Rate) -> String {
     let requested = rate.per_second();
+    if facts.limits.learned.is_some() && facts.learned_limit().is_none() {
+        return format!("the rate asked for ({RATE} {rate}), which is the API's limit, too; do not raise it");
+    }
     if facts.is_refused() {
         return format!(
             "the rate asked for ({RATE} {rate}), and even so {}; do not raise it, {RATE} {} may need no pauses",
@@ -107,23 +151,18 @@ pub(crate) fn input(facts: &Facts) -> String {
     )
 }
 
-/// `12 of 6,041 answers were 429 or 503`
+/// `12 of 6,041 requests were refused`
 fn refused(facts: &Facts) -> String {
-    format!("{} of {} answers were 429 or 503", format::count(facts.refused), format::count(facts.attempts))
+    let requests = format::counted(facts.attempts, "request", "requests");
+    format!("{} of {requests} were refused", format::count(facts.limits.refused))
 }
 
 pub(crate) fn refusals(facts: &Facts) -> String {
-    let quieted = facts.share(facts.demanded_pauses()) >= SOME_PAUSED;
     let try_this = match facts.concurrency {
-        ConcurrencyUsed::Fixed(limit) if limit > 1 && !quieted => format!("try {CONCURRENCY} auto:{limit}"),
-        _ => format!("try {RATE} {}", typed_rate((facts.attempts - facts.refused) as f64 / facts.seconds())),
+        ConcurrencyUsed::Fixed(limit) if limit > 1 => format!(", try {CONCURRENCY} auto:{limit}"),
+        _ => String::new(),
     };
-    let pauses = if quieted {
-        format!(", and it asked for pauses ({})", format::duration(facts.demanded_pauses()))
-    } else {
-        String::new()
-    };
-    format!("the server: {}{pauses}; more workers would not help, {try_this}", refused(facts))
+    format!("the server: {}; more workers would not help{try_this}", refused(facts))
 }
 
 pub(crate) fn knee(facts: &Facts, settled: usize) -> String {
@@ -132,10 +171,13 @@ pub(crate) fn knee(facts: &Facts, settled: usize) -> String {
         Some(LimitChangeReason::LatencyRises) => "it slowed down past",
         _ => "its throughput stopped growing at",
     };
-    format!(
-        "the server: {why} {} in flight; more workers would not help, {CONCURRENCY} {settled} does as well",
-        format::count(settled as u64)
-    )
+    let at =
+        format!("the server: {why} {} in flight; more workers would not help", format::count(settled as u64));
+    // A number that refusals led to may be lower than the best.
+    match facts.stepped_back {
+        Some(reason) if reason.is_refusal() => at,
+        _ => format!("{at}, {CONCURRENCY} {settled} does as well"),
+    }
 }
 
 pub(crate) fn workers(facts: &Facts) -> String {
@@ -192,18 +234,4 @@ fn in_flight(facts: &Facts) -> String {
         few if few < 9.95 => format!("{few:.1}"),
         many => format::count(format::whole(many)),
     }
-}
-
-/// A rate that can be typed, rounded down to two digits.
-pub(crate) fn typed_rate(per_second: f64) -> String {
-    let per_second = if per_second.is_finite() { per_second } else { 1.0 };
-    let (number, unit) = match per_second {
-        rate if rate >= 1.0 => (rate, "s"),
-        rate if rate * 60.0 >= 1.0 => (rate * 60.0, "m"),
-        rate => (rate * 3_600.0, "h"),
-    };
-    // The small addition keeps 0.3 × 60 = 17.999… at 18.
-    let number = format::whole((number + 1e-6).floor()).clamp(1, u64::from(u32::MAX));
-    let step = 10u64.pow(number.ilog10().saturating_sub(1));
-    format!("{}/{unit}", number / step * step)
 }

@@ -6,6 +6,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
+use crate::limit::LearnedLimit;
 use crate::model::{Event, Reporter};
 use crate::report::test_report::{
     FETCHED, RETRY_AFTER, example_summary, on_terminal, report_to_memory, status_at,
@@ -23,6 +24,7 @@ fn snapshot() -> ProgressSnapshot {
         retries: 41,
         failed: 6,
         paused: None,
+        learned: None,
         left: Some(Duration::from_secs(4)),
     }
 }
@@ -41,6 +43,20 @@ fn a_narrow_terminal_leaves_out_the_least_important_parts_first() {
     assert_eq!(line(&snapshot(), 20, false), "3,000/6,000 · 952/s");
     let unknown = ProgressSnapshot { total: None, left: None, ..snapshot() };
     assert_eq!(line(&unknown, 80, false), "3,000 rows · 952/s · 64 in flight · 41 retries · 6 failed");
+}
+
+#[test]
+fn a_learnt_limit_stands_beside_the_rate_where_there_is_room() {
+    let learned = Some(LearnedLimit::Rate(20.0));
+    let slow = ProgressSnapshot { learned, rate: 19.2, in_flight: 1, retries: 0, failed: 0, ..snapshot() };
+    let at = |width| line(&slow, width, false);
+    assert_eq!(at(80), "██████████░░░░░░░░░░ 3,000/6,000 · 19/s · 20/s learnt · 1 in flight · 4 s left");
+    assert_eq!(at(60), "███████░░░░░░░░ 3,000/6,000 · 19/s · 20/s learnt · 4 s left");
+    assert_eq!(at(40), "█████░░░░░ 3,000/6,000 · 19/s · 4 s left");
+    let period = Duration::from_mins(1);
+    let window = Some(LearnedLimit::Window { capacity: 100, period });
+    let text = line(&ProgressSnapshot { learned: window, ..slow }, 80, false);
+    assert!(text.contains(" · 100/m learnt · "), "{text}");
 }
 
 #[test]

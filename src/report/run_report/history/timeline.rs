@@ -32,6 +32,8 @@ pub(crate) struct TimeSlice {
     pub(crate) done: u64,
     /// Attempts that failed and were followed by another one.
     pub(crate) retries: u64,
+    /// Attempts that were refused for a limit.
+    pub(crate) refused: u64,
     /// Decoded bytes of bodies.
     pub(crate) bytes: u64,
     /// The most attempts that were seen in flight.
@@ -62,6 +64,7 @@ impl TimeSlice {
             failed: 0,
             done: 0,
             retries: 0,
+            refused: 0,
             bytes: 0,
             most_in_flight: 0,
             limit: 0,
@@ -109,6 +112,7 @@ impl TimeSlice {
         self.failed += next.failed;
         self.done += next.done;
         self.retries += next.retries;
+        self.refused += next.refused;
         self.bytes = self.bytes.saturating_add(next.bytes);
         self.most_in_flight = self.most_in_flight.max(next.most_in_flight);
         self.limit = if next.limit > 0 { next.limit } else { self.limit };
@@ -188,7 +192,7 @@ mod tests {
     use super::*;
 
     fn status(elapsed: Duration) -> EngineStatus {
-        EngineStatus { elapsed, in_flight: 8, limit: 16, paused: None }
+        EngineStatus { elapsed, in_flight: 8, limit: 16, paused: None, learned: None }
     }
 
     #[test]
