@@ -13,6 +13,7 @@
 //!   at even distances, and one that is refused alone takes 5 % off and pauses nothing.
 
 mod cycle;
+mod ended_attempt;
 mod probes;
 mod rate;
 mod window;
@@ -20,6 +21,8 @@ mod window;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
+
+pub(super) use ended_attempt::EndedAttempt;
 
 use cycle::{Cycle, Wall};
 use probes::{CLOCK_MARGIN, FIRST_PAUSE, next_probe, since_minute};
@@ -30,33 +33,19 @@ use window::{Closed, LearnedWindow, WindowAdvice};
 const CLOSED_LONG: Duration = Duration::from_secs(2);
 /// How often a window may turn out to be none before no window is expected any more.
 const WINDOWS_DENIED: u32 = 2;
-/// Of the newest outcomes so many are remembered, a bit each.
+/// A single refusal is judged by so many of the newest outcomes.
 const RECENT: u32 = 8;
 /// A refusal is taken to have come alone if no more than this many of the newest outcomes are refusals.
 const ALONE: u32 = 2;
 
 /// Answers that may be refusals are taken for such only if so many of the newest outcomes are.
 const SEVERAL: u32 = 6;
-
-/// What has to be known of an attempt that ended.
-#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
-#[derive(Debug, Clone, Copy)]
-pub(super) struct EndedAttempt {
-    /// In flight when it left, itself counted.
-    pub(super) level: usize,
-    /// Which departure it was.
-    pub(super) number: u64,
-    /// How many departures there were when it ended.
-    pub(super) departures: u64,
-    /// The learnt rate held it back, and not the number in flight.
-    pub(super) was_paced: bool,
-    /// It was the probe after a pause.
-    pub(super) is_probe: bool,
-    /// The pool was paused since it left.
-    pub(super) is_old: bool,
-    /// What is taken for a refusal may be a server that fails.
-    pub(super) is_unclear: bool,
-}
+/// With no more in flight than this …
+const FEWEST: usize = 2;
+/// … so many …
+const SEVERAL_AT_FEWEST: u32 = 7;
+/// … of so many.
+const RECENT_AT_FEWEST: u32 = 20;
 
 /// What a refusal leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -109,7 +98,7 @@ pub(super) struct LearnedLimits {
     /// Probes that were refused since the last accepted attempt.
     refused_probes: u32,
     /// The newest outcomes, a bit each; 1 is a refusal.
-    recent: u8,
+    recent: u32,
     windows_denied: u32,
     /// When the first of the refusals came that no accepted attempt has followed.
     refused_since: Option<Instant>,
@@ -205,14 +194,20 @@ impl LearnedLimits {
     }
 
     /// Takes note of an answer that may be a refusal. Returns whether several of the newest outcomes are such.
-    pub(super) fn strained(&mut self) -> bool {
+    /// With one or two in flight it takes a smaller share of more outcomes: fewer in flight would not help.
+    pub(super) fn strained(&mut self, level: usize) -> bool {
         self.note(true);
-        self.recent.count_ones() >= SEVERAL
+        self.newest(RECENT) >= SEVERAL
+            || (level <= FEWEST && self.newest(RECENT_AT_FEWEST) >= SEVERAL_AT_FEWEST)
+    }
+
+    /// How many of so many newest outcomes are refusals.
+    fn newest(&self, outcomes: u32) -> u32 {
+        (self.recent & ((1 << outcomes) - 1)).count_ones()
     }
 
     fn note(&mut self, is_refusal: bool) {
-        self.recent = self.recent << 1 | u8::from(is_refusal);
-        const { assert!(u8::BITS == RECENT) };
+        self.recent = self.recent << 1 | u32::from(is_refusal);
     }
 
     /// Takes note of a refusal. `asked`: the wait that the answer asks for.
@@ -240,7 +235,7 @@ impl LearnedLimits {
             return Reaction { pause_until: asked_until, in_flight: None };
         }
         let alone = if ended.is_unclear { SEVERAL - 1 } else { ALONE };
-        let came_alone = self.recent.count_ones() <= alone && ended.was_paced;
+        let came_alone = self.newest(RECENT) <= alone && ended.was_paced;
         let mut is_corrected = false;
         if came_alone && let Some(rate) = &mut self.rate {
             rate.refused_once(now, ended);

@@ -286,7 +286,7 @@ impl Pool {
 
     /// 500, 502, 503 or 504: a refusal where a limit was learnt, or where fewer in flight did not help.
     fn end_strained(&mut self, ended: &EndedAttempt, status: u16, (now, clock): (Instant, SystemTime)) {
-        let are_several = self.learned.strained();
+        let are_several = self.learned.strained(ended.level);
         let is_refusal =
             !self.learned.is_idle() || ended.is_probe || (are_several && self.slots.limit() <= FEW);
         if is_refusal {
