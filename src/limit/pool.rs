@@ -178,9 +178,8 @@ impl Pool {
         if let Err(until) = spread {
             return Some(TurnStep::Sleep(until));
         }
-        if let Some(reset) = self.quota.used_until(now, self.slots.departures()) {
-            self.pause(now, reset, PauseReason::Quota);
-            return Some(TurnStep::Sleep(reset));
+        if let Some(step) = self.wait_for_quota(now) {
+            return Some(step);
         }
         match self.learned.advice(now) {
             LearnedAdvice::Leave => None,
@@ -195,6 +194,22 @@ impl Pool {
                 Some(TurnStep::Sleep(until))
             }
         }
+    }
+
+    /// What the announced quota says; none: it may leave.
+    fn wait_for_quota(&mut self, now: Instant) -> Option<TurnStep> {
+        // Where `--rate` is given, it is to fit a window of a second; whole seconds are too coarse for that.
+        let is_kept_by_rate = self.pacer.is_some() && self.quota.is_reset_near(now);
+        if is_kept_by_rate || !self.quota.is_used_up(now, self.slots.departures()) {
+            return None;
+        }
+        if self.slots.in_flight() > 0 {
+            // Their answers may say that more remain: answers overtake each other.
+            return Some(TurnStep::Park);
+        }
+        let until = self.quota.wait(now)?;
+        self.pause(now, until, PauseReason::Quota);
+        Some(TurnStep::Sleep(until))
     }
 
     /// An attempt whose instant has passed while it waits for something else is not late.

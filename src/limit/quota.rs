@@ -23,7 +23,7 @@ struct QuotaReport {
 /// Resets that are nearer than this may be waited for too long by a second, which counts.
 const NEAR: Duration = Duration::from_millis(2_500);
 /// How much earlier the pool comes each time …
-const STEP: Duration = Duration::from_millis(200);
+const STEP: Duration = Duration::from_millis(500);
 /// … and at most.
 const EARLIEST: Duration = Duration::from_secs(1);
 
@@ -56,18 +56,25 @@ impl AnnouncedQuota {
         }
     }
 
-    /// When the quota is full again, if it is used up. `departures`: how many there were so far.
-    pub(super) fn used_until(&mut self, now: Instant, departures: u64) -> Option<Instant> {
-        let report = self.report?;
+    /// Whether the quota is used up, as far as the answers say that have come. `departures`: how many there were so far.
+    pub(super) fn is_used_up(&mut self, now: Instant, departures: u64) -> bool {
+        let Some(report) = self.report else { return false };
         if now >= report.reset {
             self.report = None;
-            return None;
+            return false;
         }
-        let left = departures.saturating_sub(report.number + 1);
-        if left < report.remaining {
-            return None;
-        }
-        if report.reset - now > NEAR {
+        departures.saturating_sub(report.number + 1) >= report.remaining
+    }
+
+    /// Whether the reset is so near that a window of about a second may be over before it.
+    pub(super) fn is_reset_near(&self, now: Instant) -> bool {
+        self.report.is_some_and(|report| report.reset.saturating_duration_since(now) <= NEAR)
+    }
+
+    /// When the pool goes on, where the quota is used up.
+    pub(super) fn wait(&mut self, now: Instant) -> Option<Instant> {
+        let report = self.report?;
+        if !self.is_reset_near(now) {
             return Some(report.reset);
         }
         self.has_waited = true;
@@ -100,10 +107,10 @@ mod tests {
         let mut quota = AnnouncedQuota::default();
         // The eleventh departure is answered: 5 more, of which 2 have left already.
         quota.report(now, 10, 5, now + second(10));
-        assert_eq!(quota.used_until(now, 13), None);
-        assert_eq!(quota.used_until(now, 15), None);
-        assert_eq!(quota.used_until(now, 16), Some(now + second(10)));
-        assert_eq!(quota.used_until(now + second(10), 16), None);
+        assert!(!quota.is_used_up(now, 13) && !quota.is_used_up(now, 15));
+        assert!(quota.is_used_up(now, 16));
+        assert_eq!(quota.wait(now), Some(now + second(10)));
+        assert!(!quota.is_used_up(now + second(10), 16));
         assert!(quota.is_idle());
     }
 
@@ -113,11 +120,11 @@ mod tests {
         let mut quota = AnnouncedQuota::default();
         quota.report(now, 10, 5, now + second(10));
         quota.report(now, 8, 7, now + second(10));
-        assert_eq!(quota.used_until(now, 16), Some(now + second(10)));
+        assert!(quota.is_used_up(now, 16));
         quota.report(now, 11, 100, now + second(10));
-        assert_eq!(quota.used_until(now, 16), None);
+        assert!(!quota.is_used_up(now, 16));
         quota.report(now + second(11), 3, 0, now + second(20));
-        assert_eq!(quota.used_until(now + second(11), 16), Some(now + second(20)));
+        assert!(quota.is_used_up(now + second(11), 16));
     }
 
     #[test]
@@ -125,17 +132,18 @@ mod tests {
         let mut now = Instant::now();
         let mut quota = AnnouncedQuota::default();
         let mut waits = Vec::new();
-        for round in 0..8 {
+        for round in 0..6 {
             quota.report(now, round, 9, now + second(2));
             quota.report(now, round + 1, 0, now + second(2));
-            let until = quota.used_until(now, round + 2).unwrap();
+            assert!(quota.is_used_up(now, round + 2));
+            let until = quota.wait(now).unwrap();
             waits.push((until - now).as_millis());
             now = until;
-            if round == 3 {
+            if round == 2 {
                 quota.refused();
             }
         }
-        assert_eq!(waits, [2_000, 1_800, 1_600, 1_400, 1_600, 1_600, 1_600, 1_600]);
+        assert_eq!(waits, [2_000, 1_500, 1_000, 1_500, 1_500, 1_500]);
     }
 
     #[test]

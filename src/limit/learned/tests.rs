@@ -71,7 +71,7 @@ impl Course {
 
 /// A whole minute of the clock.
 fn noon() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_mins(30_000_000)
+    SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
 }
 
 #[test]
