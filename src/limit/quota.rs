@@ -5,7 +5,7 @@
 //! Answers may overtake each other, so the report for the newest departure counts. No report makes the pool faster.
 //!
 //! Servers announce resets in whole seconds, so that a window of a second may be over a second before its reset. Where
-//! resets are near, the pool comes a little earlier each time, until it is refused.
+//! resets are near, the pool takes the window to last a second from the first departure in it, until it is refused.
 
 use std::time::Duration;
 
@@ -22,20 +22,18 @@ struct QuotaReport {
 
 /// Resets that are nearer than this may be waited for too long by a second, which counts.
 const NEAR: Duration = Duration::from_millis(2_500);
-/// How much earlier the pool comes each time …
-const STEP: Duration = Duration::from_millis(500);
-/// … and at most.
-const EARLIEST: Duration = Duration::from_secs(1);
+/// How long a window whose reset is near is taken to last: a second, and a little for timers.
+const SECOND: Duration = Duration::from_millis(1_050);
 
 /// The quota as it was announced last.
 #[derive(Debug, Default)]
 pub(super) struct AnnouncedQuota {
     report: Option<QuotaReport>,
-    /// How long before a near reset the quota is taken to be full again.
-    early: Duration,
-    /// It was refused when it came so early.
-    is_settled: bool,
-    /// The pool waits, or waited last, for a near reset.
+    /// When the pool went on after the newest wait for a near reset.
+    resumed: Option<Instant>,
+    /// It was refused when it came after a second.
+    is_longer: bool,
+    /// The pool waits, or waited last, for a second only.
     has_waited: bool,
 }
 
@@ -47,9 +45,6 @@ impl AnnouncedQuota {
 
     /// Takes note that `remaining` more attempts are accepted until `reset`, as the answer to this departure says.
     pub(super) fn report(&mut self, now: Instant, number: u64, remaining: u64, reset: Instant) {
-        if std::mem::take(&mut self.has_waited) && !self.is_settled && remaining > 0 {
-            self.early = (self.early + STEP).min(EARLIEST);
-        }
         let is_newest = self.report.is_none_or(|old| now >= old.reset || number >= old.number);
         if is_newest && reset > now {
             self.report = Some(QuotaReport { number, remaining, reset });
@@ -77,17 +72,17 @@ impl AnnouncedQuota {
         if !self.is_reset_near(now) {
             return Some(report.reset);
         }
-        self.has_waited = true;
+        let second = self.resumed.filter(|_| !self.is_longer).map(|resumed| resumed + SECOND);
+        let until = second.map_or(report.reset, |second| second.max(now).min(report.reset));
+        self.has_waited = second.is_some();
+        self.resumed = Some(until);
         self.report = None;
-        Some((report.reset - self.early).max(now + STEP))
+        Some(until)
     }
 
     /// What left after the pool had waited was refused: it came too early.
     pub(super) fn refused(&mut self) {
-        if std::mem::take(&mut self.has_waited) && !self.early.is_zero() {
-            self.early = self.early.saturating_sub(STEP);
-            self.is_settled = true;
-        }
+        self.is_longer |= std::mem::take(&mut self.has_waited);
     }
 }
 
@@ -128,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn where_resets_are_near_the_pool_comes_earlier_until_it_is_refused() {
+    fn where_resets_are_near_the_pool_comes_after_a_second_until_it_is_refused() {
         let mut now = Instant::now();
         let mut quota = AnnouncedQuota::default();
         let mut waits = Vec::new();
@@ -143,7 +138,7 @@ mod tests {
                 quota.refused();
             }
         }
-        assert_eq!(waits, [2_000, 1_500, 1_000, 1_500, 1_500, 1_500]);
+        assert_eq!(waits, [2_000, 1_050, 1_050, 2_000, 2_000, 2_000]);
     }
 
     #[test]
