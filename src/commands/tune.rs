@@ -90,6 +90,8 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     let tuned = TuneResult {
         rungs: climbed.rungs.clone(),
         end: climbed.end,
+        sustained: climbed.sustained,
+        may_be_burst: climbed.may_be_burst,
         ceiling,
         rate: settings.pace.rate,
         requests: climbed.requests,
@@ -179,8 +181,8 @@ impl Printout {
     }
 
     fn conclude(&mut self, tuned: &TuneResult) {
-        match tuned.best() {
-            Some(best) if self.quiet => self.write(&format!("{}\n", best.workers)),
+        match tuned.proposal() {
+            Some(best) if self.quiet => self.write(&format!("{best}\n")),
             Some(_) => self.write(&tune::conclusion(tuned)),
             None => {}
         }
@@ -212,11 +214,11 @@ fn judge(
     if let Some(error) = climbed.input_summary.and_then(|summary| summary.broken) {
         return Err(error.into());
     }
-    if let Some(status) = climbed.all_refused.filter(|_| tuned.best().is_none()) {
+    if let Some(status) = climbed.all_refused.filter(|_| tuned.proposal().is_none()) {
         let reason = StopReason::Refused { status, answers: usize::try_from(climbed.requests).unwrap_or(1) };
         return Err(stopped(&reason, settings));
     }
-    if tuned.best().is_some() {
+    if tuned.proposal().is_some() {
         return Ok(());
     }
     let input = &settings.input_path;
@@ -228,6 +230,12 @@ fn judge(
         _ if climbed.requests == 0 && climbed.end == ClimbEnd::Sample => {
             let rows = counted(climbed.skipped, "row", "rows");
             CommandError::new(Exit::Data, format!("{input}: no SKU to ask for in {rows}"))
+        }
+        _ if tuned.may_be_burst && climbed.answered > 0 => {
+            CommandError::new(Exit::TryAgain, format!("no number can be named: {}", tune::why(tuned)))
+                .with_hint(format!(
+                    "a longer {MAX_TIME} and a larger {LIMIT} show what the API accepts for long"
+                ))
         }
         ClimbEnd::Time => CommandError::new(Exit::TryAgain, "the time was over before anything was measured")
             .with_hint(format!("a longer {MAX_TIME}, or {CONCURRENCY} 1 for a first look")),

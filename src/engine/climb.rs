@@ -5,6 +5,7 @@
 //! none of the rung before is in flight then; it does not count once the sample is used up.
 
 mod rung_measurements;
+mod sustained_rate;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use rung_measurements::RungMeasurements;
+use sustained_rate::SustainedRate;
 
 use super::breaker::{Breaker, Ruling};
 use super::input_thread::{InputSummary, InputThread};
@@ -20,8 +22,10 @@ use super::signals::Signals;
 use super::{DRAIN, TICK, has_room, sleep_until};
 use crate::fetch::{Fetcher, Shutdown, Transport};
 use crate::limit::climb::{Bounds, ClimbEnd, Rung};
-use crate::limit::{Gate, GateEvent};
-use crate::model::{Cause, Entry, Event, Fault, LoadClass, Outcome, Reporter, StatusSet, StopReason};
+use crate::limit::{Gate, GateEvent, LearnedLimit};
+use crate::model::{
+    Cause, Entry, Event, Fault, LoadClass, Outcome, PauseReason, Reporter, StatusSet, StopReason,
+};
 use crate::plan::Planned;
 use crate::report::{EngineStatus, Report};
 
@@ -97,6 +101,10 @@ pub(crate) struct Climbed {
     pub(crate) rungs: Vec<Rung>,
     /// Why it ended.
     pub(crate) end: ClimbEnd,
+    /// The limit that was learnt once the API refused.
+    pub(crate) sustained: Option<LearnedLimit>,
+    /// The API refused, and neither a limit was learnt nor were refusals over: what was measured may be a burst.
+    pub(crate) may_be_burst: bool,
     /// Requests that ended.
     pub(crate) requests: u64,
     /// Of those, answered at all, be it with an error.
@@ -117,19 +125,8 @@ pub(crate) struct Climbed {
 impl<T: Transport> Climb<'_, T> {
     /// Climbs until enough is known, and lets what is in flight end.
     pub(crate) async fn run(self, input: InputThread, on_rung: &mut dyn FnMut(&Rung)) -> Climbed {
-        let Climb {
-            fetcher,
-            gate,
-            meter,
-            report,
-            shutdown,
-            signals,
-            trouble,
-            bounds,
-            sample,
-            started,
-            deadline,
-        } = self;
+        let Climb { fetcher, gate, report, shutdown, signals, started, deadline, .. } = self;
+        let (meter, trouble, bounds, sample) = (self.meter, self.trouble, self.bounds, self.sample);
         let mut open = OpenJobs::new(input);
         let mut measurements = RungMeasurements::new(bounds, sample, deadline, gate);
         let (breaker, ended) = (Breaker::new(), RequestTotals::default());
@@ -139,6 +136,7 @@ impl<T: Transport> Climb<'_, T> {
         let mut drained_by = None;
         let mut skipped = 0;
         let mut end = None;
+        let mut watch = GateWatch { gate, report, started, search: None };
         // Once the climb has ended, jobs that still wait at the gate do not leave.
         while drained_by.is_none() || !open.jobs.is_empty() && gate.view().in_flight > 0 {
             let workers = measurements.rung.workers;
@@ -148,7 +146,7 @@ impl<T: Transport> Climb<'_, T> {
                 biased;
                 signal = signals.next() => {
                     shutdown.trigger(StopReason::Signal(signal));
-                    if climbing {
+                    if climbing && watch.search.is_none() {
                         measurements.finish(ClimbEnd::Stopped, on_rung);
                     }
                     break;
@@ -156,7 +154,10 @@ impl<T: Transport> Climb<'_, T> {
                 () = shutdown.triggered() => break,
                 () = sleep_until(drained_by), if drained_by.is_some() => break,
                 () = sleep_until(Some(deadline)), if climbing => Some(ClimbEnd::Time),
-                _ = tick.tick() => report_gate(gate, report, started),
+                _ = tick.tick() => {
+                    let ended = watch.tick(&mut measurements, sink.ended.accepted, on_rung);
+                    ended.filter(|_| climbing)
+                }
                 step = next => match step {
                     NextStep::Over => Some(ClimbEnd::Sample),
                     NextStep::Opened(planned) => {
@@ -168,7 +169,9 @@ impl<T: Transport> Climb<'_, T> {
                     }
                     NextStep::Done(entry) => {
                         let job_end = sink.receive(entry);
-                        if climbing { measurements.count(job_end, gate, on_rung) } else { None }
+                        let is_measured = climbing && watch.search.is_none();
+                        let over = if is_measured { measurements.count(job_end, gate, on_rung) } else { None };
+                        over.filter(|end| *end != ClimbEnd::Errors || !watch.is_paused())
                     }
                 },
             };
@@ -177,17 +180,22 @@ impl<T: Transport> Climb<'_, T> {
             }
             if let (true, Some(why)) = (climbing, over) {
                 end = Some(why);
-                measurements.finish(why, on_rung);
+                if watch.search.is_none() {
+                    measurements.finish(why, on_rung);
+                }
                 open.drop_unopened();
                 drained_by = Some(Instant::now() + DRAIN);
             }
         }
+        let (sustained, may_be_burst) = watch.found(sink.ended.accepted);
         let all_refused = sink.release();
         open.drop_unopened();
         drop(open.jobs);
         Climbed {
             rungs: measurements.rungs,
             end: end.unwrap_or(ClimbEnd::Stopped),
+            sustained,
+            may_be_burst,
             requests: sink.ended.requests,
             answered: sink.ended.answered,
             failed_answers: sink.ended.failed_answers,
@@ -199,24 +207,74 @@ impl<T: Transport> Climb<'_, T> {
     }
 }
 
-/// Draws progress, and reports what changed at the gate. A pause ends the climb.
-fn report_gate(gate: &Gate, report: &Report, started: Instant) -> Option<ClimbEnd> {
-    let mut paused = None;
-    for change in gate.take_events() {
-        match change {
-            GateEvent::Paused { until, reason } => {
-                let wait = until.saturating_duration_since(Instant::now());
-                report.on(&Event::PoolPaused { wait, reason });
-                paused = Some(ClimbEnd::Paused(reason));
-            }
-            GateEvent::Resumed => report.on(&Event::PoolResumed),
-            GateEvent::LimitChanged { limit, reason } => report.on(&Event::LimitChanged { limit, reason }),
+/// Draws progress, reports what changed at the gate, and searches for the rate that lasts once the API refused.
+struct GateWatch<'a> {
+    gate: &'a Gate,
+    report: &'a Report,
+    started: Instant,
+    search: Option<SustainedRate>,
+}
+
+impl GateWatch<'_> {
+    /// Says why the climb is over, if it is. `accepted`: answers so far that were no errors.
+    fn tick(
+        &mut self,
+        measurements: &mut RungMeasurements,
+        accepted: u64,
+        on_rung: &mut dyn FnMut(&Rung),
+    ) -> Option<ClimbEnd> {
+        let (paused, now) = (self.report_gate(), Instant::now());
+        if let Some(search) = &mut self.search {
+            return search.sample(&self.gate.view(), accepted, now);
         }
+        let reason = paused?;
+        let end = ClimbEnd::Paused(reason);
+        if !matches!(reason, PauseReason::Refused { .. }) || accepted == 0 {
+            return Some(end);
+        }
+        measurements.finish(end, on_rung);
+        self.search = Some(SustainedRate::new(reason, now));
+        None
     }
-    let view = gate.view();
-    let (in_flight, limit) = (view.in_flight, view.limit);
-    report.tick(&EngineStatus { elapsed: started.elapsed(), in_flight, limit, paused: None, learned: None });
-    paused
+
+    /// Errors that paused the pool are refusals: the next tick begins the search.
+    fn is_paused(&self) -> bool {
+        matches!(self.gate.view().pause_reason, Some(PauseReason::Refused { .. }))
+    }
+
+    /// The limit that was learnt, and whether what was measured may be a burst, since the API refused and none was.
+    fn found(&self, accepted: u64) -> (Option<LearnedLimit>, bool) {
+        let sustained = self.search.as_ref().and_then(SustainedRate::limit);
+        let is_unsettled = match &self.search {
+            Some(search) => !search.is_unrefused(Instant::now()),
+            None => self.is_paused(),
+        };
+        (sustained, sustained.is_none() && is_unsettled && accepted > 0)
+    }
+
+    /// Returns why the pool was paused, if it was.
+    fn report_gate(&self) -> Option<PauseReason> {
+        let (gate, report) = (self.gate, self.report);
+        let mut paused = None;
+        for change in gate.take_events() {
+            match change {
+                GateEvent::Paused { until, reason } => {
+                    let wait = until.saturating_duration_since(Instant::now());
+                    report.on(&Event::PoolPaused { wait, reason });
+                    paused = Some(reason);
+                }
+                GateEvent::Resumed => report.on(&Event::PoolResumed),
+                GateEvent::LimitChanged { limit, reason } => {
+                    report.on(&Event::LimitChanged { limit, reason });
+                }
+            }
+        }
+        let view = gate.view();
+        let (in_flight, limit) = (view.in_flight, view.limit);
+        let elapsed = self.started.elapsed();
+        report.tick(&EngineStatus { elapsed, in_flight, limit, paused: None, learned: view.learned });
+        paused
+    }
 }
 
 /// How one request ended.
@@ -244,6 +302,8 @@ struct JobEnd {
 struct RequestTotals {
     requests: u64,
     answered: u64,
+    /// Answers that were no errors.
+    accepted: u64,
     failed_answers: u64,
     last_fault: Option<Fault>,
 }
@@ -267,6 +327,7 @@ impl ClimbSink<'_> {
         let ended_as = self.read(&entry, latency);
         self.ended.requests += held + u64::from(!matches!(ended_as, RequestEnd::Nothing));
         self.ended.answered += u64::from(latency.is_some());
+        self.ended.accepted += u64::from(matches!(ended_as, RequestEnd::Answer(_)));
         match self.breaker.judge(entry, || Instant::now().into_std()) {
             Ruling::Pass(entries) => entries.iter().for_each(|entry| report_entry(self.report, entry)),
             Ruling::Trip { status, answers } => {

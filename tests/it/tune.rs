@@ -2,7 +2,8 @@
 //! there.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -134,18 +135,55 @@ fn tune_stops_where_errors_begin_and_names_a_number_below() {
 }
 
 #[test]
-fn tune_ends_at_the_first_pause_that_the_api_demands() {
+fn tune_names_a_number_below_the_one_for_which_the_api_paused_it() {
     let server = ScriptedServer::start(|seen| {
-        if seen.in_flight > 2 { Reply::retry_after(429, "60") } else { Reply::echo(seen).wait(WORK) }
+        if seen.in_flight > 2 { Reply::retry_after(429, "1") } else { Reply::echo(seen).wait(WORK) }
     });
     let dir = WorkDir::new();
-    let ended = tune(&dir, &server, 500).args(["--report", "tune.json"]).finish().expect_code(0);
+    let ended =
+        tune(&dir, &server, 3_000).args(["--limit", "3000", "--report", "tune.json"]).finish().expect_code(0);
     let report = report(&dir);
     assert_eq!((&report["stopped_by"], climbed(&report)), (&json!("paused"), vec![1, 2, 4]));
     assert!(report["best"]["workers"].as_u64().unwrap() <= 2);
+    assert_eq!(report["sustained"], Value::Null, "two at a time are never refused");
     assert!(ended.stdout().contains("paused at 4 workers (429 with Retry-After)"), "{}", ended.stdout());
-    let refused = server.requests().iter().filter(|seen| seen.in_flight > 2).count();
-    assert!(refused <= 2, "{refused}");
+    assert!(!ended.stdout().contains("--rate"), "{}", ended.stdout());
+}
+
+/// A bucket: so many at once, then so many a second.
+fn bucket(burst: f64, per_second: f64) -> ScriptedServer {
+    let state = Mutex::new((burst, Instant::now()));
+    ScriptedServer::start(move |seen| {
+        let mut state = state.lock().unwrap();
+        let (level, at) = *state;
+        let level = (level + at.elapsed().as_secs_f64() * per_second).min(burst);
+        let is_accepted = level >= 1.0;
+        *state = (if is_accepted { level - 1.0 } else { level }, Instant::now());
+        if is_accepted { Reply::echo(seen).wait(WORK) } else { Reply::status(429) }
+    })
+}
+
+#[test]
+fn tune_names_the_rate_that_lasts_and_not_the_burst() {
+    let server = bucket(100.0, 40.0);
+    let dir = WorkDir::new();
+    let ended = tune(&dir, &server, 2_000).args(["--report", "tune.json"]).finish().expect_code(0);
+    let report = report(&dir);
+    let per_second = report["sustained"]["per_s"].as_f64().unwrap();
+    assert!((28.0..=44.0).contains(&per_second), "{}", ended.stdout());
+    let rate = report["sustained"]["rate"].as_str().unwrap();
+    assert!(report["command"].as_str().unwrap().ends_with(&format!(" --rate {rate}")), "{report}");
+    assert!(ended.stdout().contains(&format!("\nbest: {rate}\n")), "{}", ended.stdout());
+    assert!(ended.stdout().contains("this is what it accepts for long"), "{}", ended.stdout());
+}
+
+#[test]
+fn tune_names_nothing_if_the_sample_is_over_before_the_limit_shows() {
+    let server = bucket(100.0, 1.0);
+    let dir = WorkDir::new();
+    let ended = tune(&dir, &server, 104).finish().expect_code(75);
+    assert!(ended.stderr.contains("what it accepts for long did not show"), "{}", ended.stderr);
+    assert!(!ended.stdout().contains("best"), "{}", ended.stdout());
 }
 
 #[test]

@@ -48,7 +48,8 @@ pub(crate) fn fields(summary: &RunSummary, stats: &StatsSnapshot) -> Value {
     fields
 }
 
-fn limit_fields(learned: LearnedLimit) -> Value {
+/// A limit that was learnt.
+pub(crate) fn limit_fields(learned: LearnedLimit) -> Value {
     let window = match learned {
         LearnedLimit::Rate(_) => None,
         LearnedLimit::Window { capacity, period } => Some((capacity, seconds(period))),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::limit::climb::Rung;
 use crate::report::machine_format::{millis, rounded, seconds};
 use crate::report::run_stats::CauseGroup;
+use crate::report::summary::fields::limit_fields;
 use crate::report::tune::text::why;
 use crate::report::tune::tune_result::TuneResult;
 
@@ -30,7 +31,8 @@ pub(crate) fn fields(tuned: &TuneResult) -> Value {
             "per_s": rounded(best.per_second(), 10.0),
             "p95_ms": millis(best.p95),
         })),
-        "command": best.map(|best| tuned.paste(best)),
+        "sustained": tuned.sustained.map(limit_fields),
+        "command": tuned.paste(),
         "causes": tuned.causes.iter().map(cause).collect::<Vec<_>>(),
     })
 }

@@ -10,7 +10,7 @@ use crate::report::run_report::chart::{Axis, Chart, Hue, PlotShape, Series};
 use crate::report::run_report::charts::{headroom, latency_label, short};
 use crate::report::run_report::page::{card, figure, page, pairs, prose, table, text, tile};
 use crate::report::tune::text::{notes, rate, why};
-use crate::report::tune::tune_result::TuneResult;
+use crate::report::tune::tune_result::{Proposal, TuneResult};
 
 pub(crate) fn document(tuned: &TuneResult, now: SystemTime) -> String {
     let mut body = head(tuned, now);
@@ -40,10 +40,11 @@ pub(crate) fn document(tuned: &TuneResult, now: SystemTime) -> String {
 
 fn head(tuned: &TuneResult, now: SystemTime) -> String {
     let best = tuned.best();
-    let title = best.map_or_else(
-        || "No number can be named".into(),
-        |best| format!("Best: {}", counted(best.workers as u64, "worker", "workers")),
-    );
+    let title = match tuned.proposal() {
+        None => "No number can be named".into(),
+        Some(Proposal::Rate(rate)) => format!("Best: {rate}"),
+        Some(Proposal::Workers(workers)) => format!("Best: {}", counted(workers as u64, "worker", "workers")),
+    };
     let day = moment(now).get(..16).unwrap_or_default().replace('T', " ");
     let mut head = format!(
         "<header>\n<p class=\"kicker\">{day} UTC · a sample of {} · {}</p>\n<h1>{}</h1>\n<p class=\"headline\">{}</p>\n",
@@ -52,8 +53,8 @@ fn head(tuned: &TuneResult, now: SystemTime) -> String {
         text(&title),
         prose(&why(tuned)),
     );
-    if let Some(best) = best {
-        let _ = writeln!(head, "<pre>{}</pre>", prose(&tuned.paste(best)));
+    if let Some(command) = tuned.paste() {
+        let _ = writeln!(head, "<pre>{}</pre>", prose(&command));
         if tuned.hides {
             head.push_str("<p class=\"soft\">... stands for what is not shown here.</p>\n");
         }

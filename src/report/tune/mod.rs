@@ -20,7 +20,8 @@
 //! | `stopped_by` | `knee`, `errors`, `paused`, `rate`, `ceiling`, `sample`, `time` or `stopped` |
 //! | `why` | the same as a sentence |
 //! | `best` | `workers`, `per_s`, `p95_ms` of the rung that is named; null if none can be |
-//! | `command` | what to type; null without `best` |
+//! | `sustained` | where the API refused: `rate`, `per_s`, `capacity` and `period_s` of the limit that was learnt; null if none was |
+//! | `command` | what to type: `--rate` of `sustained`, otherwise `--concurrency` of `best`; null without both |
 //! | `steps` | one for each rung: `workers`, `requests`, `answers`, `errors`, `span_s`, `per_s`, `p50_ms`, `p95_ms`, `paused` |
 //! | `causes` | of errors and of failed answers: `cause`, `count` |
 

@@ -6,7 +6,7 @@ use crate::report::format::counted;
 use crate::report::reporter::Report;
 use crate::report::tune::fields::{fields, rung_fields};
 use crate::report::tune::text::{rate, why};
-use crate::report::tune::tune_result::TuneResult;
+use crate::report::tune::tune_result::{Proposal, TuneResult};
 
 impl Report {
     /// A rung was measured. As text it is a row of the table, on standard output.
@@ -21,10 +21,13 @@ impl Report {
     pub(crate) fn tuned(&self, tuned: &TuneResult) {
         self.abandon();
         self.log_if_json(|| {
-            let best = tuned.best().map_or_else(
-                || "no number can be named".into(),
-                |best| format!("best: {}", counted(best.workers as u64, "worker", "workers")),
-            );
+            let best = match tuned.proposal() {
+                None => "no number can be named".into(),
+                Some(Proposal::Rate(rate)) => format!("best: {rate}"),
+                Some(Proposal::Workers(workers)) => {
+                    format!("best: {}", counted(workers as u64, "worker", "workers"))
+                }
+            };
             LogRecord::new(Level::Info, RecordKind::Tuned, format!("{best}; {}", why(tuned)), fields(tuned))
         });
     }

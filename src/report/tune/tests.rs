@@ -27,6 +27,8 @@ fn tuned() -> TuneResult {
     TuneResult {
         rungs: vec![rung(1, 20, 51), rung(2, 40, 52), rung(4, 80, 53), rung(8, 160, 58), rung(16, 164, 110)],
         end: ClimbEnd::Knee,
+        sustained: None,
+        may_be_burst: false,
         ceiling: 64,
         rate: None,
         requests: 600,
@@ -83,7 +85,7 @@ fn every_end_says_what_to_do() {
         (with(ClimbEnd::Errors), "errors began at 16 workers: 0 of 120 requests (7 HTTP 503 in all)"),
         (
             with(ClimbEnd::Paused(PauseReason::Refused { status: 429, has_retry_after: true })),
-            "the pool was paused at 16 workers (429 with Retry-After); --rate 160/s may need no pauses",
+            "the pool was paused at 16 workers (429 with Retry-After)",
         ),
         (
             TuneResult { rate: Some("170/s".parse().unwrap()), ..with(ClimbEnd::Rate) },

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use crate::limit::climb::{ClimbEnd, Rung};
 use crate::model::option::{CONCURRENCY, LIMIT, MAX_TIME, RATE};
 use crate::report::format::{self, count, counted};
-use crate::report::tune::tune_result::TuneResult;
-use crate::report::verdict::typed_rate;
+use crate::report::tune::tune_result::{Proposal, TuneResult};
+use crate::report::verdict::limit_text;
 
 /// Characters of a full bar: two of them with their numbers fit 80 columns.
 const BAR: usize = 22;
@@ -45,23 +45,25 @@ pub(crate) fn row(rung: &Rung) -> String {
 #[must_use]
 pub(crate) fn conclusion(tuned: &TuneResult) -> String {
     let mut text = plot(&tuned.rungs);
-    if let Some(best) = tuned.best() {
-        // Writing to a String cannot fail.
-        let _ = writeln!(
+    let Some(command) = tuned.paste() else { return text };
+    // Writing to a String cannot fail.
+    let _ = match (tuned.proposal(), tuned.best()) {
+        (Some(Proposal::Workers(_)), Some(best)) => writeln!(
             text,
             "best: {}, {}/s, p95 {}",
             counted(best.workers as u64, "worker", "workers"),
             rate(best),
             format::latency(best.p95)
-        );
-        let _ = writeln!(text, "      {}", why(tuned));
-        for note in notes(tuned) {
-            let _ = writeln!(text, "      {note}");
-        }
-        let _ = write!(text, "\nto use it:\n  {}\n", tuned.paste(best));
-        if tuned.hides {
-            text.push_str("(... stands for what is not shown here)\n");
-        }
+        ),
+        _ => writeln!(text, "best: {}", tuned.sustained.map(limit_text).unwrap_or_default()),
+    };
+    let _ = writeln!(text, "      {}", why(tuned));
+    for note in notes(tuned) {
+        let _ = writeln!(text, "      {note}");
+    }
+    let _ = write!(text, "\nto use it:\n  {command}\n");
+    if tuned.hides {
+        text.push_str("(... stands for what is not shown here)\n");
     }
     text
 }
@@ -69,10 +71,19 @@ pub(crate) fn conclusion(tuned: &TuneResult) -> String {
 /// Why the climb went no further, and what to do about that.
 #[must_use]
 pub(crate) fn why(tuned: &TuneResult) -> String {
-    let Some(last) = tuned.rungs.last() else { return "nothing was measured".into() };
+    let last = match tuned.rungs.last() {
+        Some(last) => last,
+        None if tuned.sustained.is_some() || tuned.may_be_burst => &Rung { workers: 1, ..Rung::default() },
+        None => return "nothing was measured".into(),
+    };
     let at = counted(last.workers as u64, "worker", "workers");
-    let accepted = tuned.best().map_or(0.0, Rung::per_second);
     match tuned.end {
+        _ if tuned.sustained.is_some() => {
+            format!("the API refused at {at}; this is what it accepts for long")
+        }
+        _ if tuned.may_be_burst => {
+            format!("the API refused at {at}, and what it accepts for long did not show")
+        }
         ClimbEnd::Knee => format!("more workers bring nothing: {at} gave {}/s", rate(last)),
         ClimbEnd::Errors => format!(
             "errors began at {at}: {} of {} requests{}",
@@ -80,13 +91,7 @@ pub(crate) fn why(tuned: &TuneResult) -> String {
             count(last.requests),
             causes(tuned)
         ),
-        ClimbEnd::Paused(reason) if accepted <= 0.0 => format!("the pool was paused at {at} ({reason})"),
-        ClimbEnd::Paused(reason) => {
-            format!(
-                "the pool was paused at {at} ({reason}); {RATE} {} may need no pauses",
-                typed_rate(accepted)
-            )
-        }
+        ClimbEnd::Paused(reason) => format!("the pool was paused at {at} ({reason})"),
         ClimbEnd::Rate => {
             let rate = tuned.rate.map_or_else(String::new, |rate| format!(" {rate}"));
             format!("{RATE}{rate} is reached; more workers would only wait for it")

@@ -1,19 +1,46 @@
 //! What `tune` measured, and the number that follows from it.
 
+use std::fmt;
 use std::time::Duration;
 
+use crate::limit::LearnedLimit;
 use crate::limit::climb::{ClimbEnd, Rung, best};
 use crate::model::Rate;
-use crate::model::option::CONCURRENCY;
+use crate::model::option::{CONCURRENCY, RATE};
 use crate::report::run_stats::CauseGroup;
+use crate::report::verdict::{per_second, typed_rate};
+
+/// What to type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Proposal {
+    /// `--rate`, since the API limits it.
+    Rate(String),
+    /// `--concurrency`.
+    Workers(usize),
+}
+
+/// The concurrency to type: at a limited rate `auto` does.
+impl fmt::Display for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rate(_) => f.write_str("auto"),
+            Self::Workers(workers) => write!(f, "{workers}"),
+        }
+    }
+}
 
 /// The result of a climb.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Debug, Clone)]
 pub(crate) struct TuneResult {
     /// Every rung.
     pub(crate) rungs: Vec<Rung>,
     /// Why there are no more.
     pub(crate) end: ClimbEnd,
+    /// The limit that was learnt once the API refused.
+    pub(crate) sustained: Option<LearnedLimit>,
+    /// The API refused and no limit was found: what was measured may be a burst.
+    pub(crate) may_be_burst: bool,
     /// The most workers that were allowed.
     pub(crate) ceiling: usize,
     /// `--rate`.
@@ -46,7 +73,16 @@ impl TuneResult {
     /// The rung to name.
     #[must_use]
     pub(crate) fn best(&self) -> Option<&Rung> {
-        best(&self.rungs).filter(|_| self.sound)
+        best(&self.rungs).filter(|_| self.sound && !self.may_be_burst)
+    }
+
+    /// What to type, if anything can be named.
+    #[must_use]
+    pub(crate) fn proposal(&self) -> Option<Proposal> {
+        match self.sustained.filter(|_| self.sound) {
+            Some(limit) => Some(Proposal::Rate(typed_rate(per_second(limit)))),
+            None => self.best().map(|best| Proposal::Workers(best.workers)),
+        }
     }
 
     /// Requests that are counted in no rung.
@@ -54,7 +90,11 @@ impl TuneResult {
         self.requests.saturating_sub(self.rungs.iter().map(|rung| rung.requests).sum())
     }
 
-    pub(crate) fn paste(&self, best: &Rung) -> String {
-        format!("{} {CONCURRENCY} {}", self.command, best.workers)
+    /// The command to paste, where something can be named.
+    pub(crate) fn paste(&self) -> Option<String> {
+        Some(match self.proposal()? {
+            Proposal::Rate(rate) => format!("{} {RATE} {rate}", self.command),
+            Proposal::Workers(workers) => format!("{} {CONCURRENCY} {workers}", self.command),
+        })
     }
 }

@@ -6,7 +6,7 @@ mod facts;
 mod text;
 mod typed_rate;
 
-pub(crate) use api_limits::{ApiLimits, per_second};
+pub(crate) use api_limits::{ApiLimits, limit_text, per_second};
 #[cfg(test)]
 pub(crate) use decide::LimitedBy;
 pub(crate) use decide::{RunVerdict, verdict};
