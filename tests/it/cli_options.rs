@@ -379,7 +379,7 @@ fn demo_serves_an_api_with_the_latency_and_the_failures_of_its_options() {
         "15",
         "--fresh",
     ]);
-    assert!(ended.stderr.contains("retr"), "the limiter's 429 are retried: {}", ended.stderr);
+    assert!(ended.stderr.contains("refused"), "the limiter's 429 are counted: {}", ended.stderr);
 }
 
 #[test]

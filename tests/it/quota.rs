@@ -39,9 +39,8 @@ fn a_quota_that_pauses_the_pool_is_named_as_what_limited_the_run() {
     let dir = WorkDir::new();
     dir.write_skus(skus(60));
     let server = ScriptedServer::start(|seen| {
-        let used_up = seen.number % 20 == 19;
         let reply = Reply::echo(seen).header("RateLimit-Policy", "\"default\";q=20;w=1");
-        reply.header("RateLimit", format!("\"default\";r={};t=1", if used_up { 0 } else { 19 }))
+        reply.header("RateLimit", format!("\"default\";r={};t=1", 19 - seen.number % 20))
     });
     let ended = fetch(&dir, &server).finish().expect_code(0);
     let line = |start: &str| ended.stderr.lines().find(|line| line.starts_with(start)).unwrap().to_owned();

@@ -47,15 +47,18 @@ struct Growth {
     per_second: f64,
     /// … and at most by this part for each accepted attempt, so that slow rates are refused no larger share.
     per_attempt: f64,
+    /// … and at least by this part, so that a fast rate bears that one in a hundred is refused: timers are late by a
+    /// millisecond, and a limiter without a burst refuses what follows too soon.
+    least: f64,
 }
 
 /// Nothing is known but that the rate is too low.
-const DOUBLING: Growth = Growth { per_second: 0.7, per_attempt: 0.2 };
+const DOUBLING: Growth = Growth { per_second: 0.7, per_attempt: 0.2, least: 0.0 };
 /// After the first refusals.
-const FAST: Growth = Growth { per_second: 0.15, per_attempt: 0.02 };
-const MEDIUM: Growth = Growth { per_second: 0.05, per_attempt: 0.01 };
+const FAST: Growth = Growth { per_second: 0.15, per_attempt: 0.02, least: 0.0 };
+const MEDIUM: Growth = Growth { per_second: 0.05, per_attempt: 0.01, least: 0.0 };
 /// After several: a percent a second.
-const SLOW: Growth = Growth { per_second: 0.012, per_attempt: 0.001_5 };
+const SLOW: Growth = Growth { per_second: 0.012, per_attempt: 0.001_5, least: 0.000_5 };
 
 /// However long a pause, it grows by this part in a second.
 const SLOWEST: f64 = 0.001;
@@ -164,7 +167,8 @@ impl LearnedRate {
                 self.risen = None;
             }
             let growth = self.growth();
-            self.per_second *= 1.0 + (growth.per_second * since).min(growth.per_attempt);
+            let by = (growth.per_second * since).max(growth.least).min(growth.per_attempt);
+            self.per_second *= 1.0 + by;
         }
     }
 
@@ -180,7 +184,7 @@ impl LearnedRate {
             // As long as nothing is refused, twice as fast every two seconds.
             let since = self.grown.saturating_duration_since(self.risen.unwrap_or(self.grown));
             let faster = MEDIUM.per_second * (since.as_secs_f64() / 2.0).min(5.0).exp2();
-            return Growth { per_second: faster.min(DOUBLING.per_second), per_attempt: FAST.per_attempt };
+            return Growth { per_second: faster.min(DOUBLING.per_second), ..FAST };
         }
         let mut growth = match self.refusals {
             ..=2 => FAST,
@@ -190,7 +194,7 @@ impl LearnedRate {
         if self.pause > 0.0 && self.refusals > 2 {
             // It grows back what a refusal takes off within so many pauses.
             let slow = (1.0 - CUT) * PAUSE_SHARE / self.pause;
-            growth.per_second = growth.per_second.min(slow.max(SLOWEST));
+            growth = Growth { per_second: growth.per_second.min(slow.max(SLOWEST)), least: 0.0, ..growth };
         }
         growth
     }
@@ -321,8 +325,8 @@ mod tests {
         let mut now = Instant::now();
         let mut rate = LearnedRate::new(2.0, true, now);
         let mut grow = |rate: &mut LearnedRate, seconds: u64| {
-            for _ in 0..seconds * 100 {
-                now += millis(10);
+            for _ in 0..seconds * 20 {
+                now += millis(50);
                 rate.accepted(now, true);
             }
             now
