@@ -54,7 +54,11 @@ fuzz_target!(|case: Case<'_>| {
     let credence = if case.is_refusal { Credence::Refusal } else { Credence::Usual };
     let read = quota(&headers, now, credence);
     if headers.get(DATE).is_some_and(|date| is_date(date.as_bytes())) {
-        assert_eq!(read, quota(&headers, now + Duration::from_secs(1 << 33), credence), "our clock has no part in it");
+        assert_eq!(
+            read,
+            quota(&headers, now + Duration::from_secs(1 << 33), credence),
+            "our clock has no part in it"
+        );
     }
     let Some(read) = read else { return };
     let sane =

@@ -678,13 +678,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn load_explains_what_several_skus_get_while_others_come() {
         let (health, failed) = (new(64), fault(Cause::Status(503)));
-        let mut advices = Vec::new();
+        let mut advised = Vec::new();
         for seq in 0..12 {
-            advices.push(health.failed(first_of(seq, &failed)));
+            advised.push(health.failed(first_of(seq, &failed)));
             come(&health);
         }
-        assert_eq!(advices[..3], [Advice::Retry, Advice::Retry, Advice::Retry]);
-        assert!(advices[3..].iter().all(|advice| *advice == Advice::Strained), "{advices:?}");
+        assert_eq!(advised[..3], [Advice::Retry, Advice::Retry, Advice::Retry]);
+        assert!(advised[3..].iter().all(|advice| *advice == Advice::Strained), "{advised:?}");
         let again = FailedAttempt { failed_before: Some(Instant::now()), ..first_of(3, &failed) };
         assert_eq!(health.failed(again), Advice::MayBeStrained, "nothing came since");
         let timeout = fault(Cause::Timeout);
