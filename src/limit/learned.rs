@@ -40,6 +40,10 @@ const ALONE: u32 = 2;
 
 /// Answers that may be refusals are taken for such only if so many of the newest outcomes are.
 const SEVERAL: u32 = 6;
+/// What was accepted in a cycle is no burst if it was so many …
+const SUSTAINED_COUNT: u64 = 100;
+/// … in so long a time.
+const SUSTAINED: Duration = Duration::from_secs(2);
 /// With no more in flight than this …
 const FEWEST: usize = 2;
 /// … so many …
@@ -373,7 +377,11 @@ impl LearnedLimits {
             None => {
                 let paused = now.saturating_duration_since(wall.at).as_secs_f64();
                 let is_guess = wall.is_unclear || paused > seconds / 2.0;
-                self.rate = Some(LearnedRate::new(per_second, is_guess, now));
+                let mut rate = LearnedRate::new(per_second, is_guess, now);
+                if wall.is_unclear && accepted >= SUSTAINED_COUNT && cycle >= SUSTAINED {
+                    rate.hold_above(per_second);
+                }
+                self.rate = Some(rate);
             }
         }
     }

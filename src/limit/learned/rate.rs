@@ -10,6 +10,8 @@ use super::EndedAttempt;
 const CUT: f64 = 0.95;
 /// A learnt rate is set this much below what was accepted.
 const BELOW: f64 = 0.97;
+/// The least part of a rate that had been accepted for a while, where the server may fail by itself.
+const FLOOR: f64 = 0.35;
 /// The lowest rate: one attempt in a minute, as often as a probe.
 const LEAST: f64 = 1.0 / 60.0;
 /// A rate this many times the one that was refused last shows that the limit has risen.
@@ -79,6 +81,8 @@ pub(super) struct LearnedRate {
     corrected_until: u64,
     /// The pause that the newest refusal cost, in seconds.
     pause: f64,
+    /// It never falls below this.
+    floor: f64,
     /// How many were accepted since the newest refusal.
     accepted: u32,
     /// Since when the rate is above the one that was refused last.
@@ -113,10 +117,18 @@ impl LearnedRate {
             grown: now,
             corrected_until: 0,
             pause: 0.0,
+            floor: LEAST,
             accepted: 0,
             risen: None,
             spans: [Span { began: now, accepted: 0 }; 2],
         }
+    }
+
+    /// It was learnt from answers that a server may give that fails by itself, after so many a second had been accepted
+    /// for a while: no matter how many fail, it does not fall far below that.
+    pub(super) fn hold_above(&mut self, accepted_per_second: f64) {
+        self.floor = (accepted_per_second * FLOOR).max(LEAST);
+        self.per_second = self.per_second.max(self.floor);
     }
 
     /// Departures a second.
@@ -217,7 +229,7 @@ impl LearnedRate {
         let factor = if self.is_guess { 1.0 / 1.3 } else { CUT };
         self.is_guess = false;
         self.pause = 0.0;
-        self.per_second = (self.per_second * factor).max(LEAST);
+        self.per_second = (self.per_second * factor).max(self.floor);
         self.grown = now;
         self.next = self.next.max(now + self.gap());
     }
@@ -261,7 +273,7 @@ impl LearnedRate {
         }
         self.refused_at = Some(refused_at.max(LEAST));
         self.is_guess = false;
-        self.per_second = next.max(LEAST);
+        self.per_second = next.max(self.floor);
         self.resume(now);
     }
 
