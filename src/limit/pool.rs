@@ -153,7 +153,7 @@ impl Pool {
                 return TurnStep::Sleep(until);
             }
         };
-        if !probe && let Some(step) = self.wait_for_learned(now) {
+        if !probe && let Some(step) = self.wait_for_learned(holder, now) {
             self.forget_rate();
             return step;
         }
@@ -173,12 +173,12 @@ impl Pool {
     }
 
     /// What the quota, the spread and the learnt limits say; none: it may leave.
-    fn wait_for_learned(&mut self, now: Instant) -> Option<TurnStep> {
+    fn wait_for_learned(&mut self, holder: Option<Departure>, now: Instant) -> Option<TurnStep> {
         let spread = if self.learned.is_idle() { self.spread.may_depart(now) } else { Ok(()) };
         if let Err(until) = spread {
             return Some(TurnStep::Sleep(until));
         }
-        if let Some(step) = self.wait_for_quota(now) {
+        if let Some(step) = self.wait_for_quota(holder, now) {
             return Some(step);
         }
         match self.learned.advice(now) {
@@ -187,7 +187,7 @@ impl Pool {
                 self.waits_for_rate = true;
                 Some(TurnStep::Sleep(until))
             }
-            LearnedAdvice::LeaveAlone if self.slots.in_flight() == 0 => None,
+            LearnedAdvice::LeaveAlone if !self.may_wait_for_others(holder) => None,
             LearnedAdvice::LeaveAlone => Some(TurnStep::Park),
             LearnedAdvice::WindowUsed(until) => {
                 self.pause(now, until, PauseReason::WindowUsed);
@@ -196,14 +196,20 @@ impl Pool {
         }
     }
 
+    /// Whether attempts are in flight that end by themselves. Those that hold a slot and wait to be sent again come before
+    /// all others: if they waited for one another, none would end.
+    fn may_wait_for_others(&self, holder: Option<Departure>) -> bool {
+        holder.is_none() && self.slots.in_flight() > 0
+    }
+
     /// What the announced quota says; none: it may leave.
-    fn wait_for_quota(&mut self, now: Instant) -> Option<TurnStep> {
+    fn wait_for_quota(&mut self, holder: Option<Departure>, now: Instant) -> Option<TurnStep> {
         // Where `--rate` is given, it is to fit a window of a second; whole seconds are too coarse for that.
         let is_kept_by_rate = self.pacer.is_some() && self.quota.is_reset_near(now);
         if is_kept_by_rate || !self.quota.is_used_up(now, self.slots.departures()) {
             return None;
         }
-        if self.slots.in_flight() > 0 {
+        if self.may_wait_for_others(holder) {
             // Their answers may say that more remain: answers overtake each other.
             return Some(TurnStep::Park);
         }

@@ -424,6 +424,37 @@ async fn a_quota_that_is_reset_too_late_is_not_waited_for() {
     permit.finish(GOOD);
 }
 
+#[tokio::test(start_paused = true)]
+async fn attempts_that_are_sent_again_do_not_wait_for_one_another_where_a_quota_is_used_up() {
+    let gate = Gate::new(&fixed(8));
+    let start = Instant::now();
+    let (mut one, mut other) = (gate.admit().await, gate.admit().await);
+    other.report_quota(0, start + ms(5_000));
+    // Both were redirected: each holds its slot until it is answered.
+    timeout(ms(60_000), one.resend()).await.expect("the only ones in flight are those that wait");
+    assert_eq!(start.elapsed(), ms(5_000));
+    one.finish(GOOD);
+    timeout(ms(60_000), other.resend()).await.expect("after the probe");
+    other.finish(GOOD);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_sent_again_beyond_a_learnt_window_does_not_wait_for_itself() {
+    let gate = Gate::new(&fixed(4));
+    let refused = |asked| LoadSignal::Refused { status: 429, asked, latency: ms(5) };
+    for _ in 0..6 {
+        gate.admit().await.finish(GOOD);
+    }
+    // A window of six in ten seconds, of which one more is tried in the third.
+    gate.admit().await.finish(refused(Some(ms(10_000))));
+    for _ in 0..40 {
+        let mut permit = timeout(ms(60_000), gate.admit()).await.expect("a turn");
+        sleep(ms(20)).await;
+        timeout(ms(60_000), permit.resend()).await.expect("its own slot is all that is taken");
+        permit.finish(GOOD);
+    }
+}
+
 fn auto(max: usize) -> PaceSettings {
     PaceSettings {
         concurrency: Concurrency::Auto { max: NonZeroUsize::new(max).unwrap() },
