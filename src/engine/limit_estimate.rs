@@ -17,11 +17,6 @@ const SLICE: Duration = Duration::from_secs(1);
 const LEAST: Duration = Duration::from_secs(3);
 /// In a pause that is longer a bucket is filled: what follows it is more than the limit, without the pause.
 const LONG_PAUSE: Duration = Duration::from_secs(2);
-/// Periods that people choose, in seconds.
-const USUAL: [u64; 14] = [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600];
-/// A period is taken for a usual one that is this much shorter: probes come late, and never early.
-const LATE: f64 = 1.03;
-
 /// What happened in a slice of the time in which a learnt rate held the pool back.
 #[derive(Debug, Clone, Copy, Default)]
 struct Slice {
@@ -76,9 +71,7 @@ impl LimitEstimate {
     pub(super) fn limit(&self) -> Option<LearnedLimit> {
         Some(match self.learned? {
             LearnedLimit::Rate(rate) => LearnedLimit::Rate(self.rate().unwrap_or(rate)),
-            LearnedLimit::Window { capacity, period } => {
-                LearnedLimit::Window { capacity, period: usual(period) }
-            }
+            window @ LearnedLimit::Window { .. } => window,
         })
     }
 
@@ -120,12 +113,6 @@ fn sum(slices: &[Slice]) -> Slice {
         accepted: sum.accepted + slice.accepted,
         learned: sum.learned + slice.learned,
     })
-}
-
-/// The usual period that is a little shorter, or the period itself.
-fn usual(period: Duration) -> Duration {
-    let usual = USUAL.into_iter().map(Duration::from_secs);
-    usual.into_iter().find(|usual| (*usual..=usual.mul_f64(LATE)).contains(&period)).unwrap_or(period)
 }
 
 #[cfg(test)]
@@ -199,15 +186,12 @@ mod tests {
     }
 
     #[test]
-    fn a_period_is_the_usual_one_that_was_measured_a_little_late() {
+    fn a_window_is_that_of_the_gate_and_goes_with_it() {
         let mut estimate = LimitEstimate::default();
-        for (measured, period) in [(10_100, 10_000), (60_600, 60_000), (10_400, 10_400), (9_900, 9_900)] {
-            let window =
-                |millis| LearnedLimit::Window { capacity: 50, period: Duration::from_millis(millis) };
-            estimate.sample(&view(window(measured)), SPAN, 1);
-            assert_eq!(estimate.limit(), Some(window(period)));
-        }
-        estimate.sample(&GateView { learned: None, ..view(LearnedLimit::Rate(1.0)) }, SPAN, 1);
+        let window = LearnedLimit::Window { capacity: 50, period: Duration::from_secs(10) };
+        estimate.sample(&view(window), SPAN, 1);
+        assert_eq!(estimate.limit(), Some(window));
+        estimate.sample(&GateView { learned: None, ..view(window) }, SPAN, 1);
         assert_eq!(estimate.limit(), None);
     }
 }

@@ -139,7 +139,7 @@ pub(super) struct Adaptive {
     /// Tries upward in a row that failed at about the same place …
     failed: u32,
     /// … which is this limit.
-    wall: usize,
+    failed_at: usize,
     /// No try before this time and this many good answers.
     rest_until: Duration,
     rest_good: u64,
@@ -165,7 +165,7 @@ impl Adaptive {
             step: None,
             vain: false,
             failed: 0,
-            wall: 0,
+            failed_at: 0,
             rest_until: Duration::ZERO,
             rest_good: 0,
         }
@@ -240,7 +240,7 @@ impl Adaptive {
             return None;
         }
         self.answered_until = sample.departures;
-        self.wall = self.limit;
+        self.failed_at = self.limit;
         // What was refused in the start left in a bunch, which says little of what the spread pool may do.
         let starts = matches!(self.mode, Mode::Start);
         self.limit = self.part(if starts { 0.7 } else { 0.9 });
@@ -259,7 +259,7 @@ impl Adaptive {
     pub(super) fn cap(&mut self, limit: usize, departures: u64, now: Duration) {
         self.answered_until = departures;
         self.limit = limit.clamp(1, self.max);
-        self.wall = self.limit;
+        self.failed_at = self.limit;
         self.proven = self.limit;
         self.step = Some(1);
         self.rest(now, true, PATIENCE_CAPPED);
@@ -285,7 +285,7 @@ impl Adaptive {
             self.step = Some(1);
             // What else was refused in the same try is no further failure.
             if !matches!(self.mode, Mode::Hold) {
-                self.wall = self.limit;
+                self.failed_at = self.limit;
                 self.rest(now(), true, PATIENCE_MAX);
             }
             self.enter(Mode::Hold, sample.departures);

@@ -1,10 +1,10 @@
 //! Limits that the server does not announce, learnt from what it accepts and refuses. Pure: the time is a parameter.
 //!
-//! The time between one recovery and the next is a cycle: attempts are accepted, then some are refused (the wall), the
-//! pool pauses, and a probe is accepted. What a wall shows depends on how the cycle went:
+//! The time between one recovery and the next is a cycle: attempts are accepted, then some are refused, the pool pauses,
+//! and a probe is accepted. What the refusals show depends on how the cycle went:
 //!
 //! - **A cap on the number in flight**: what was refused left while more were in flight than with any that was
-//!   accepted. The pool goes on with fewer in flight; if the next wall comes at a number that was accepted, or if a probe
+//!   accepted. The pool goes on with fewer in flight; if the next refusal comes at a number that was accepted, or if a probe
 //!   is refused, which was alone, it is no cap.
 //! - **A window** (so many in a period): the server stayed closed for long (by what it asks for, or because probes were
 //!   refused), after it had accepted many at once. The pool sends as many again at once, then waits for the end of the
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 pub(super) use ended_attempt::EndedAttempt;
 
-use cycle::{Cycle, Wall};
+use cycle::{Cycle, Refusals};
 use probes::{CLOCK_MARGIN, FIRST_PAUSE, next_probe, since_minute};
 use rate::LearnedRate;
 use window::{Closed, LearnedWindow, WindowAdvice};
@@ -93,8 +93,8 @@ pub(super) struct LearnedLimits {
     rate: Option<LearnedRate>,
     window: Option<LearnedWindow>,
     cycle: Cycle,
-    /// Whether a cycle has ended with a wall.
-    has_met_wall: bool,
+    /// Whether refusals have ended a cycle before.
+    was_refused_before: bool,
     /// The lowest number in flight that was taken for a cap.
     cap: Option<usize>,
     /// More were in flight later with an attempt that was accepted.
@@ -114,9 +114,9 @@ impl LearnedLimits {
         self.rate.is_none() && self.window.is_none()
     }
 
-    /// Whether a number in flight is taken for a cap, until a wall shows otherwise.
+    /// Whether a number in flight is taken for a cap, until a refusal shows otherwise.
     pub(super) fn may_be_cap(&self) -> bool {
-        self.cycle.wall.is_some_and(|wall| wall.may_be_cap)
+        self.cycle.refusals.is_some_and(|refusals| refusals.may_be_cap)
     }
 
     /// Whether the time of the first departure is still to be noted.
@@ -133,7 +133,7 @@ impl LearnedLimits {
     pub(super) fn limit(&self) -> Option<LearnedLimit> {
         match (&self.window, &self.rate) {
             (Some(window), _) => {
-                Some(LearnedLimit::Window { capacity: window.capacity(), period: window.period() })
+                Some(LearnedLimit::Window { capacity: window.capacity(), period: window.configured_period() })
             }
             (None, Some(rate)) if rate.is_proven() => Some(LearnedLimit::Rate(rate.per_second())),
             _ => None,
@@ -177,8 +177,8 @@ impl LearnedLimits {
         self.refused_since = None;
         self.cycle.accepted += 1;
         self.cycle.accepted_level = self.cycle.accepted_level.max(ended.level);
-        if let Some(wall) = &mut self.cycle.wall {
-            wall.accepted_after += u32::from(ended.number > wall.number && !ended.is_probe);
+        if let Some(refusals) = &mut self.cycle.refusals {
+            refusals.accepted_after += u32::from(ended.number > refusals.number && !ended.is_probe);
         }
         if self.is_idle() || ended.is_old {
             return;
@@ -231,10 +231,10 @@ impl LearnedLimits {
             return self.probe_refused(ended, asked_until, (now, clock));
         }
         if ended.is_old {
-            // Part of a wall that is known already; it may ask for a longer wait.
-            if let Some(wall) = &mut self.cycle.wall {
-                wall.asked_until = wall.asked_until.max(asked_until);
-                wall.refused += 1;
+            // The pool is paused for others that left with it; it may ask for a longer wait.
+            if let Some(refusals) = &mut self.cycle.refusals {
+                refusals.asked_until = refusals.asked_until.max(asked_until);
+                refusals.refused += 1;
             }
             return Reaction { pause_until: asked_until, in_flight: None };
         }
@@ -254,8 +254,8 @@ impl LearnedLimits {
         if may_be_cap {
             self.cap = Some(self.cap.map_or(ended.level - 1, |cap| cap.min(ended.level - 1)));
         }
-        self.cycle.wall =
-            Some(Wall { at: now, asked_until, may_be_cap, is_corrected, ..Wall::at(now, ended) });
+        self.cycle.refusals =
+            Some(Refusals { at: now, asked_until, may_be_cap, is_corrected, ..Refusals::at(now, ended) });
         if let Some(window) = &mut self.window {
             window.refused(now);
         }
@@ -272,10 +272,10 @@ impl LearnedLimits {
         (now, clock): (Instant, SystemTime),
     ) -> Reaction {
         let began = *self.cycle.began.get_or_insert(now);
-        let wall = self.cycle.wall.get_or_insert(Wall::at(now, ended));
-        wall.closed_until = Some(now);
-        wall.may_be_cap = false;
-        wall.asked_until = asked_until;
+        let refusals = self.cycle.refusals.get_or_insert(Refusals::at(now, ended));
+        refusals.closed_until = Some(now);
+        refusals.may_be_cap = false;
+        refusals.asked_until = asked_until;
         self.refused_probes += 1;
         let window_next = match &mut self.window {
             Some(window) if now >= window.end() => Some(window.lengthen(now)),
@@ -298,14 +298,14 @@ impl LearnedLimits {
     fn begin_cycle(&mut self, left: Instant, now: Instant, clock: SystemTime) {
         let cycle = std::mem::replace(
             &mut self.cycle,
-            Cycle { began: Some(left), accepted: 1, accepted_level: 1, wall: None },
+            Cycle { began: Some(left), accepted: 1, accepted_level: 1, refusals: None },
         );
         self.recent = 0;
         let had_refused_probes = std::mem::take(&mut self.refused_probes) > 0;
         let Some(began) = cycle.began else { return };
         // The probe is counted to the new cycle.
         let accepted = cycle.accepted.saturating_sub(1);
-        let Some(wall) = cycle.wall.filter(|wall| !wall.is_by_chance()) else {
+        let Some(refusals) = cycle.refusals.filter(|refusals| !refusals.is_by_chance()) else {
             // The window was used up without a refusal, or the pause had another reason than a limit.
             if let Some(window) = &mut self.window {
                 window.begin(left, None);
@@ -313,9 +313,9 @@ impl LearnedLimits {
             self.resume(now);
             return;
         };
-        let is_first = !std::mem::replace(&mut self.has_met_wall, true);
+        let is_first = !std::mem::replace(&mut self.was_refused_before, true);
         if let Some(rate) = &mut self.rate {
-            rate.paused_for(left.saturating_duration_since(wall.at));
+            rate.paused_for(left.saturating_duration_since(refusals.at));
         }
         if let Some(window) = &mut self.window {
             if accepted * 2 >= window.capacity() {
@@ -325,12 +325,12 @@ impl LearnedLimits {
             }
             self.window = None;
             self.windows_denied += 1;
-        } else if let Some(shortest) = self.closed_for(&wall, began, left)
+        } else if let Some(shortest) = self.closed_for(&refusals, began, left)
             && accepted >= 2
         {
             let longest = left.saturating_duration_since(began);
             // It may have opened with the minute of the clock, and have begun somewhere in the minute before.
-            let is_minute = wall.asked_until.is_none() && since_minute(clock) <= Some(CLOCK_MARGIN * 2);
+            let is_minute = refusals.asked_until.is_none() && since_minute(clock) <= Some(CLOCK_MARGIN * 2);
             let (shortest, longest) = if is_minute {
                 (Duration::from_mins(1), Duration::from_mins(1))
             } else {
@@ -344,41 +344,41 @@ impl LearnedLimits {
             return;
         }
         // The first refusal of a run may be chance; the cycle before it begins with a burst, and shows no rate.
-        if (wall.may_be_cap || is_first) && !had_refused_probes {
+        if (refusals.may_be_cap || is_first) && !had_refused_probes {
             return;
         }
-        self.learn_rate(&wall, accepted, left.saturating_duration_since(began), now);
+        self.learn_rate(&refusals, accepted, left.saturating_duration_since(began), now);
     }
 
     /// The shortest that the period of a window can be, if the server was closed for so long that there may be one.
-    fn closed_for(&self, wall: &Wall, began: Instant, left: Instant) -> Option<Duration> {
+    fn closed_for(&self, refusals: &Refusals, began: Instant, left: Instant) -> Option<Duration> {
         // Where a rate is known and the server says how long to wait, nothing is gained by a window.
-        if self.windows_denied >= WINDOWS_DENIED || (self.rate.is_some() && wall.asked_until.is_some()) {
+        if self.windows_denied >= WINDOWS_DENIED || (self.rate.is_some() && refusals.asked_until.is_some()) {
             return None;
         }
         // A server that fails for a while looks the same.
-        if wall.is_unclear {
+        if refusals.is_unclear {
             return None;
         }
-        let asked = wall.asked_until.map(|until| until.min(left));
-        let closed_until = wall.closed_until.max(asked)?;
-        let closed = closed_until.saturating_duration_since(wall.at);
+        let asked = refusals.asked_until.map(|until| until.min(left));
+        let closed_until = refusals.closed_until.max(asked)?;
+        let closed = closed_until.saturating_duration_since(refusals.at);
         // A window that took most of its time to fill is no different from a rate.
-        let was_filled_fast = wall.at.saturating_duration_since(began) <= closed;
+        let was_filled_fast = refusals.at.saturating_duration_since(began) <= closed;
         (closed >= CLOSED_LONG && was_filled_fast).then(|| closed_until.saturating_duration_since(began))
     }
 
-    fn learn_rate(&mut self, wall: &Wall, accepted: u64, cycle: Duration, now: Instant) {
+    fn learn_rate(&mut self, refusals: &Refusals, accepted: u64, cycle: Duration, now: Instant) {
         let seconds = cycle.as_secs_f64().max(1e-3);
         let per_second = accepted as f64 / seconds;
         match &mut self.rate {
-            Some(rate) if wall.is_corrected && rate.is_pause_small(cycle) => rate.resume(now),
+            Some(rate) if refusals.is_corrected && rate.is_pause_small(cycle) => rate.resume(now),
             Some(rate) => rate.relearn(accepted, cycle, now),
             None => {
-                let paused = now.saturating_duration_since(wall.at).as_secs_f64();
-                let is_guess = wall.is_unclear || paused > seconds / 2.0;
+                let paused = now.saturating_duration_since(refusals.at).as_secs_f64();
+                let is_guess = refusals.is_unclear || paused > seconds / 2.0;
                 let mut rate = LearnedRate::new(per_second, is_guess, now);
-                if wall.is_unclear && accepted >= SUSTAINED_COUNT && cycle >= SUSTAINED {
+                if refusals.is_unclear && accepted >= SUSTAINED_COUNT && cycle >= SUSTAINED {
                     rate.hold_above(per_second);
                 }
                 self.rate = Some(rate);

@@ -66,7 +66,7 @@ impl Adaptive {
         let least = if added < MARGIN { added / RISE } else { added.powf(ELASTICITY) };
         if arm.worth() / this.before.worth() >= least {
             self.prove(arm);
-            if self.limit as f64 > self.wall as f64 * MARGIN {
+            if self.limit as f64 > self.failed_at as f64 * MARGIN {
                 self.failed = 0;
             }
             self.step = self.step.map(|step| step * 2).filter(|step| *step < self.limit / 2);
@@ -78,7 +78,7 @@ impl Adaptive {
             return LimitChangeReason::ThroughputGrows;
         }
         self.limit = this.from;
-        self.wall = this.from;
+        self.failed_at = this.from;
         self.rest(end.now, false, PATIENCE_MAX);
         self.enter(Mode::Hold, end.departures);
         LimitChangeReason::NoGain

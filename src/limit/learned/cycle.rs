@@ -1,4 +1,4 @@
-//! The time from one recovery to the next, and the wall in it.
+//! The time from one recovery to the next, and the refusals in it.
 
 use tokio::time::Instant;
 
@@ -6,7 +6,7 @@ use super::EndedAttempt;
 
 /// The server refuses, or refused until the probe that was accepted.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wall {
+pub(super) struct Refusals {
     pub(super) at: Instant,
     /// Which departure was refused.
     pub(super) number: u64,
@@ -26,7 +26,7 @@ pub(super) struct Wall {
     pub(super) is_unclear: bool,
 }
 
-impl Wall {
+impl Refusals {
     pub(super) fn at(at: Instant, ended: &EndedAttempt) -> Self {
         Self {
             at,
@@ -54,5 +54,5 @@ pub(super) struct Cycle {
     pub(super) accepted: u64,
     /// The most that were in flight with an attempt that was accepted.
     pub(super) accepted_level: usize,
-    pub(super) wall: Option<Wall>,
+    pub(super) refusals: Option<Refusals>,
 }

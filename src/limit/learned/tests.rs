@@ -1,15 +1,15 @@
-//! What each kind of wall teaches. The worlds test whole runs; these test one decision each.
+//! What refusals teach in each kind of cycle. The worlds test whole runs; these test one decision each.
 
 use super::*;
 
 /// A server and its pool, in milliseconds from the beginning.
-struct Course {
+struct Scenario {
     learned: LearnedLimits,
     start: Instant,
     number: u64,
 }
 
-impl Course {
+impl Scenario {
     fn new() -> Self {
         let start = Instant::now();
         let mut learned = LearnedLimits::default();
@@ -46,13 +46,13 @@ impl Course {
 
     fn refuse(&mut self, level: usize, asked: Option<u64>, millis: u64) -> Reaction {
         let (ended, now) = (self.ended(level), self.at(millis));
-        self.learned.refused(&ended, asked.map(Duration::from_millis), now, noon())
+        self.learned.refused(&ended, asked.map(Duration::from_millis), now, whole_minute())
     }
 
     fn refuse_probe(&mut self, millis: u64) -> u64 {
         let ended = EndedAttempt { is_probe: true, ..self.ended(1) };
         let now = self.at(millis);
-        let clock = noon() + Duration::from_millis(millis);
+        let clock = whole_minute() + Duration::from_millis(millis);
         let until = self.learned.refused(&ended, None, now, clock).pause_until.unwrap();
         u64::try_from((until - self.start).as_millis()).unwrap()
     }
@@ -61,7 +61,7 @@ impl Course {
         let ended = EndedAttempt { is_probe: true, ..self.ended(1) };
         let now = self.at(millis);
         self.learned.accepted(&ended, || now);
-        self.learned.recovered(now, now, noon() + Duration::from_secs(20))
+        self.learned.recovered(now, now, whole_minute() + Duration::from_secs(20))
     }
 
     fn rate(&self) -> f64 {
@@ -70,62 +70,62 @@ impl Course {
 }
 
 /// A whole minute of the clock.
-fn noon() -> SystemTime {
+fn whole_minute() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
 }
 
 #[test]
 fn more_in_flight_than_was_ever_accepted_is_taken_for_a_cap_and_nothing_else_is_learnt() {
-    let mut course = Course::new();
-    course.accept(40, 10, 500);
-    let reaction = course.refuse(11, None, 500);
-    assert_eq!(reaction, Reaction { pause_until: Some(course.at(1_000)), in_flight: Some(10) });
-    assert!(!course.recover(1_000));
-    assert_eq!(course.learned.limit(), None);
-    assert!(course.learned.is_idle());
+    let mut scenario = Scenario::new();
+    scenario.accept(40, 10, 500);
+    let reaction = scenario.refuse(11, None, 500);
+    assert_eq!(reaction, Reaction { pause_until: Some(scenario.at(1_000)), in_flight: Some(10) });
+    assert!(!scenario.recover(1_000));
+    assert_eq!(scenario.learned.limit(), None);
+    assert!(scenario.learned.is_idle());
 }
 
 #[test]
-fn a_wall_at_a_number_that_was_accepted_is_a_rate() {
-    let mut course = Course::new();
-    course.accept(40, 10, 500);
-    course.refuse(11, None, 500);
-    course.recover(1_000);
-    course.accept(99, 10, 9_500);
-    let reaction = course.refuse(10, None, 9_500);
+fn a_refusal_at_a_number_that_was_accepted_shows_a_rate() {
+    let mut scenario = Scenario::new();
+    scenario.accept(40, 10, 500);
+    scenario.refuse(11, None, 500);
+    scenario.recover(1_000);
+    scenario.accept(99, 10, 9_500);
+    let reaction = scenario.refuse(10, None, 9_500);
     assert_eq!(reaction.in_flight, None);
-    assert!(course.recover(10_000), "what was taken for a cap is none");
+    assert!(scenario.recover(10_000), "what was taken for a cap is none");
     // 100 in 9 s, less a little.
-    assert!((10.0..11.2).contains(&course.rate()), "{}", course.rate());
+    assert!((10.0..11.2).contains(&scenario.rate()), "{}", scenario.rate());
 }
 
 #[test]
 fn a_refused_probe_shows_that_it_is_no_cap() {
-    let mut course = Course::new();
-    course.accept(4, 3, 100);
-    course.refuse(4, None, 100);
-    assert_eq!(course.refuse_probe(600), 1_250);
-    assert!(course.recover(1_250));
-    assert!(course.learned.rate.is_some());
+    let mut scenario = Scenario::new();
+    scenario.accept(4, 3, 100);
+    scenario.refuse(4, None, 100);
+    assert_eq!(scenario.refuse_probe(600), 1_250);
+    assert!(scenario.recover(1_250));
+    assert!(scenario.learned.rate.is_some());
 }
 
 #[test]
 fn probes_come_where_a_window_of_a_usual_length_would_be_over() {
-    let mut course = Course::new();
-    course.accept(50, 8, 100);
-    course.refuse(9, None, 100);
+    let mut scenario = Scenario::new();
+    scenario.accept(50, 8, 100);
+    scenario.refuse(9, None, 100);
     let mut at = vec![600];
     while *at.last().unwrap() < 200_000 {
-        let next = course.refuse_probe(*at.last().unwrap());
+        let next = scenario.refuse_probe(*at.last().unwrap());
         at.push(next);
     }
     assert_eq!(at, [600, 1_250, 2_600, 5_150, 10_250, 20_350, 30_450, 60_300, 120_300, 180_300, 240_300]);
-    assert_eq!(course.learned.refused_for(course.at(180_000)), Duration::from_millis(179_900));
+    assert_eq!(scenario.learned.refused_for(scenario.at(180_000)), Duration::from_millis(179_900));
 }
 
 #[test]
 fn a_probe_comes_with_the_whole_minute_of_the_clock() {
-    let before = noon() + Duration::from_secs(52);
+    let before = whole_minute() + Duration::from_secs(52);
     let now = Instant::now();
     let next = next_probe(now, Duration::from_millis(10_250), 5, before);
     assert_eq!(next - now, Duration::from_secs(8) + CLOCK_MARGIN);
@@ -135,91 +135,91 @@ fn a_probe_comes_with_the_whole_minute_of_the_clock() {
 
 #[test]
 fn a_server_that_stays_closed_after_many_at_once_has_a_window() {
-    let mut course = Course::new();
-    course.accept(50, 8, 100);
-    course.refuse(9, None, 100);
+    let mut scenario = Scenario::new();
+    scenario.accept(50, 8, 100);
+    scenario.refuse(9, None, 100);
     for millis in [600, 1_250, 2_600, 5_150] {
-        course.refuse_probe(millis);
+        scenario.refuse_probe(millis);
     }
-    assert!(course.recover(10_250));
+    assert!(scenario.recover(10_250));
     let window = LearnedLimit::Window { capacity: 50, period: Duration::from_secs(10) };
-    assert_eq!(course.learned.limit(), Some(window));
-    course.accept(49, 8, 10_400);
-    let end = course.at(20_300);
-    assert_eq!(course.learned.advice(course.at(10_400)), LearnedAdvice::WindowUsed(end));
+    assert_eq!(scenario.learned.limit(), Some(window));
+    scenario.accept(49, 8, 10_400);
+    let end = scenario.at(20_300);
+    assert_eq!(scenario.learned.advice(scenario.at(10_400)), LearnedAdvice::WindowUsed(end));
 }
 
 #[test]
 fn less_than_half_of_a_window_shows_that_there_is_none() {
-    let mut course = Course::new();
-    course.accept(40, 8, 100);
-    course.refuse(9, Some(2_000), 100);
-    course.recover(2_100);
-    assert!(course.learned.window.is_some());
-    course.accept(3, 8, 2_200);
-    course.refuse(8, Some(2_000), 2_200);
-    course.recover(4_200);
-    assert!(course.learned.window.is_none());
+    let mut scenario = Scenario::new();
+    scenario.accept(40, 8, 100);
+    scenario.refuse(9, Some(2_000), 100);
+    scenario.recover(2_100);
+    assert!(scenario.learned.window.is_some());
+    scenario.accept(3, 8, 2_200);
+    scenario.refuse(8, Some(2_000), 2_200);
+    scenario.recover(4_200);
+    assert!(scenario.learned.window.is_none());
     // 4 in 2.1 s.
-    assert!((1.7..2.0).contains(&course.rate()), "{}", course.rate());
+    assert!((1.7..2.0).contains(&scenario.rate()), "{}", scenario.rate());
 }
 
 #[test]
 fn where_the_server_says_the_wait_one_is_tried_in_the_middle_of_the_window() {
-    let mut course = Course::new();
-    course.accept(30, 8, 100);
-    course.refuse(9, Some(10_000), 100);
-    course.recover(10_100);
-    course.accept(29, 8, 10_200);
-    assert!(matches!(course.learned.advice(course.at(10_200)), LearnedAdvice::WindowUsed(_)));
-    course.recover(20_250);
-    course.accept(29, 8, 20_400);
-    let LearnedAdvice::At(half) = course.learned.advice(course.at(20_400)) else { panic!("no try") };
-    assert!((course.at(25_000)..course.at(25_500)).contains(&half));
+    let mut scenario = Scenario::new();
+    scenario.accept(30, 8, 100);
+    scenario.refuse(9, Some(10_000), 100);
+    scenario.recover(10_100);
+    scenario.accept(29, 8, 10_200);
+    assert!(matches!(scenario.learned.advice(scenario.at(10_200)), LearnedAdvice::WindowUsed(_)));
+    scenario.recover(20_250);
+    scenario.accept(29, 8, 20_400);
+    let LearnedAdvice::At(half) = scenario.learned.advice(scenario.at(20_400)) else { panic!("no try") };
+    assert!((scenario.at(25_000)..scenario.at(25_500)).contains(&half));
     // A bucket has earned some by then: it is no window.
-    course.accept(1, 1, 25_300);
-    assert!(course.learned.window.is_none() && course.rate() > 5.0);
+    scenario.accept(1, 1, 25_300);
+    assert!(scenario.learned.window.is_none() && scenario.rate() > 5.0);
 }
 
 #[test]
 fn a_refusal_that_comes_alone_lowers_the_rate_and_pauses_nothing() {
-    let mut course = Course::new();
-    course.accept(40, 10, 500);
-    course.refuse(11, None, 500);
-    course.recover(1_000);
-    course.accept(99, 10, 9_500);
-    course.refuse(10, None, 9_500);
-    course.recover(10_000);
-    course.accept(10, 2, 11_000);
-    let before = course.rate();
-    assert_eq!(course.refuse(2, None, 11_000), Reaction::default());
-    assert!(course.rate() < before);
-    // The second and third in a row are a wall.
-    course.refuse(2, None, 11_100);
-    assert!(course.refuse(2, None, 11_200).pause_until.is_some());
+    let mut scenario = Scenario::new();
+    scenario.accept(40, 10, 500);
+    scenario.refuse(11, None, 500);
+    scenario.recover(1_000);
+    scenario.accept(99, 10, 9_500);
+    scenario.refuse(10, None, 9_500);
+    scenario.recover(10_000);
+    scenario.accept(10, 2, 11_000);
+    let before = scenario.rate();
+    assert_eq!(scenario.refuse(2, None, 11_000), Reaction::default());
+    assert!(scenario.rate() < before);
+    // The second and third in a row pause the pool.
+    scenario.refuse(2, None, 11_100);
+    assert!(scenario.refuse(2, None, 11_200).pause_until.is_some());
 }
 
 #[test]
 fn one_refusal_among_many_that_left_after_it_teaches_nothing() {
-    let mut course = Course::new();
-    course.accept(60, 32, 500);
-    course.refuse(32, Some(1_000), 500);
+    let mut scenario = Scenario::new();
+    scenario.accept(60, 32, 500);
+    scenario.refuse(32, Some(1_000), 500);
     for _ in 0..10 {
-        let ended = EndedAttempt { is_old: true, ..course.ended(32) };
-        course.learned.accepted(&ended, || unreachable!("nothing is learnt yet"));
+        let ended = EndedAttempt { is_old: true, ..scenario.ended(32) };
+        scenario.learned.accepted(&ended, || unreachable!("nothing is learnt yet"));
     }
-    assert!(!course.recover(1_500));
-    assert!(course.learned.is_idle());
+    assert!(!scenario.recover(1_500));
+    assert!(scenario.learned.is_idle());
 }
 
 #[test]
 fn refusals_that_were_under_way_only_make_the_pause_longer() {
-    let mut course = Course::new();
-    course.accept(40, 10, 500);
-    course.refuse(11, Some(1_000), 500);
-    let old = EndedAttempt { is_old: true, ..course.ended(10) };
-    let now = course.at(600);
-    let reaction = course.learned.refused(&old, Some(Duration::from_secs(3)), now, noon());
-    assert_eq!(reaction, Reaction { pause_until: Some(course.at(3_600)), in_flight: None });
-    assert_eq!(course.learned.refused(&old, None, now, noon()), Reaction::default());
+    let mut scenario = Scenario::new();
+    scenario.accept(40, 10, 500);
+    scenario.refuse(11, Some(1_000), 500);
+    let old = EndedAttempt { is_old: true, ..scenario.ended(10) };
+    let now = scenario.at(600);
+    let reaction = scenario.learned.refused(&old, Some(Duration::from_secs(3)), now, whole_minute());
+    assert_eq!(reaction, Reaction { pause_until: Some(scenario.at(3_600)), in_flight: None });
+    assert_eq!(scenario.learned.refused(&old, None, now, whole_minute()), Reaction::default());
 }

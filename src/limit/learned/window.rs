@@ -23,6 +23,12 @@ fn usual_between(least: Duration, most: Duration) -> Duration {
     usual.filter(|period| period.mul_f64(LATE) >= least && *period <= most).min().unwrap_or(most).max(least)
 }
 
+/// The usual period that is a little shorter than this one, or this one.
+fn configured(period: Duration) -> Duration {
+    let usual = USUAL.into_iter().map(Duration::from_secs);
+    usual.into_iter().find(|usual| (*usual..=usual.mul_f64(LATE)).contains(&period)).unwrap_or(period)
+}
+
 /// For how long the server accepted nothing, counted from the beginning of the window.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Closed {
@@ -97,8 +103,9 @@ impl LearnedWindow {
         self.capacity
     }
 
-    pub(super) fn period(&self) -> Duration {
-        self.period
+    /// The period, as it was probably configured: one that was measured is a little too long, because probes come late.
+    pub(super) fn configured_period(&self) -> Duration {
+        configured(self.period)
     }
 
     /// Whether half of what it holds was sent.
@@ -205,6 +212,19 @@ mod tests {
             (second(31), second(62), second(60)),
         ] {
             assert_eq!(usual_between(least, most), period, "{least:?} to {most:?}");
+        }
+    }
+
+    #[test]
+    fn a_period_is_the_usual_one_that_was_measured_a_little_late() {
+        for (measured, period) in
+            [(60_700, 60_000), (10_050, 10_000), (10_000, 10_000), (5_600, 5_600), (990, 990)]
+        {
+            assert_eq!(
+                configured(Duration::from_millis(measured)),
+                Duration::from_millis(period),
+                "{measured}"
+            );
         }
     }
 

@@ -1,4 +1,4 @@
-//! The limits of the API, as far as a run learnt them or was told of them.
+//! The limits of the API, as far as a run learnt them or the API announced them.
 
 use std::time::Duration;
 
