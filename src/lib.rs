@@ -5,7 +5,7 @@
 //!                                                     │
 //!  ┌──────────────── engine: one select! loop ────────▼──────────────────┐
 //!  │  permit free, window not full? ─► one future a job ─► fetch:         │
-//!  │     loop { gate.admit → send → classify → gate.pause → back off }    │
+//!  │     loop { gate.admit → send → classify → permit.finish → wait }    │
 //!  └──────┬ Entry ───────────────────┬ Event ──────────────▲ Shutdown ───┘
 //!         ▼                          ▼                     signals, deadline,
 //!   collect: journal → publish     report: console,        outage, credentials
