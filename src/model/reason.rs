@@ -33,7 +33,7 @@ impl fmt::Display for PauseReason {
         match self {
             Self::Refused { status, has_retry_after: false } => write!(f, "{status}"),
             Self::Refused { status, has_retry_after: true } => write!(f, "{status} with Retry-After"),
-            Self::Quota => f.write_str("the quota is nearly used up"),
+            Self::Quota => f.write_str("the quota is used up"),
             Self::WindowUsed => f.write_str("the API accepts no more in this window"),
             Self::Outage => f.write_str("the API keeps failing"),
             Self::ProbeFailed => f.write_str("the probe after the pause failed"),

@@ -1,4 +1,4 @@
-//! What a server says of its quota is minded before it has to say 429.
+//! The quota that a server announces is kept to before it has to answer 429.
 
 use std::time::Duration;
 
@@ -48,6 +48,22 @@ fn a_quota_that_pauses_the_pool_is_named_as_what_limited_the_run() {
     assert!(verdict.starts_with("limited by: the quota that the API announces"), "{verdict}");
     assert!(verdict.ends_with("--rate 20/s spreads it evenly"), "{verdict}");
     assert_eq!(line("the API's limit"), "the API's limit: the quota fields say 20 in 1 s");
+}
+
+#[test]
+fn redirects_beyond_a_quota_wait_for_its_reset_and_not_for_one_another() {
+    let dir = WorkDir::new();
+    dir.write_skus(skus(40));
+    let server = ScriptedServer::start(|seen| {
+        let reply = match seen.target.strip_prefix("/products/") {
+            Some(sku) => Reply::redirect(307, &format!("/q/{sku}")),
+            None => Reply::echo(seen),
+        };
+        let remaining = (9 - seen.number % 10).to_string();
+        reply.header("X-RateLimit-Remaining", remaining).header("X-RateLimit-Reset", "0.2")
+    });
+    fetch(&dir, &server).args(["--max-time", "50s"]).finish().expect_code(0);
+    assert_eq!(server.count(), 80);
 }
 
 #[test]
