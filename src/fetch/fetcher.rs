@@ -3,6 +3,7 @@
 //! Every attempt, be it the first, a retry or a redirect, passes the gate, and nothing below this loop sends a second
 //! time. A job that waits out its back-off holds no permit.
 
+mod attempt;
 mod feedback;
 mod next_attempt;
 
@@ -20,14 +21,12 @@ use super::backoff::backoff;
 use super::classify::{Classifier, Offload};
 use super::health::{AnsweredFor, Health};
 use super::rate_fields::NewestQuotaSize;
-use super::redirect::{self, Follow};
+use super::redirect::Follow;
 use super::shutdown::Shutdown;
-use super::transport::{RawAnswer, ResendBudget, Reuse, SendError, Transport};
+use super::transport::{RawAnswer, ResendBudget, SendError, Transport};
 use crate::limit::{Gate, LoadSignal, Permit};
 use crate::model::job::redacted_url;
-use crate::model::{
-    Answer, Cause, Deferral, Entry, Fault, Job, Outcome, PauseReason, Reporter, Request, display_safe,
-};
+use crate::model::{Answer, Deferral, Entry, Fault, Job, Outcome, PauseReason, Reporter};
 
 /// Characters that are shown of why a redirect was refused: it may name an address of any length.
 const REFUSAL_CHARS: usize = 300;
@@ -291,87 +290,6 @@ impl<T: Transport> Fetcher<T> {
             biased;
             admitted = admit => Some(admitted),
             () = self.shutdown.triggered() => None,
-        }
-    }
-
-    /// Sends, and follows redirects; every hop passes the gate. Gives nothing when the run stops between two hops.
-    async fn attempt(
-        &self,
-        job: &Job,
-        mut permit: Permit,
-        tries: &mut Tries,
-    ) -> (Result<SendOutcome, Stopped>, Permit) {
-        let mut redirected: Option<Request> = None;
-        let mut status = 0;
-        for _ in 0..=redirect::MAX_REDIRECTS {
-            if self.shutdown.is_triggered() {
-                return (Err(Stopped), permit);
-            }
-            let request = redirected.as_ref().unwrap_or(&job.request);
-            tries.attempts += 1;
-            let sent = Instant::now();
-            let answer = match self.send(request, &mut permit, &mut tries.resends).await {
-                Err(Stopped) => return (Err(Stopped), permit),
-                Ok(Err(error)) => return (Ok(SendOutcome::Failed(error)), permit),
-                Ok(Ok(answer)) => answer,
-            };
-            let Classifier { settings, mask, .. } = self.answers.classifier();
-            let is_named =
-                || settings.null_on.contains(answer.status) || settings.retry_on.contains(answer.status);
-            if !redirect::is_redirect(answer.status) || is_named() {
-                return (Ok(SendOutcome::Answer(answer)), permit);
-            }
-            status = answer.status;
-            self.report_answer(job, status, sent.elapsed(), 0);
-            match redirect::follow(request, answer.status, &answer.headers, self.retry.follow) {
-                Ok(next) => redirected = Some(next),
-                Err(mut fault) => {
-                    fault.detail = display_safe(&mask.apply(&fault.detail), REFUSAL_CHARS).into();
-                    return (Ok(SendOutcome::RedirectRefused(fault)), permit);
-                }
-            }
-            if self.readmit(&mut permit).await.is_err() {
-                return (Err(Stopped), permit);
-            }
-        }
-        let detail = format!("more than {} redirects", redirect::MAX_REDIRECTS);
-        let fault = Fault::new(Cause::Redirect, detail).with_status(status);
-        (Ok(SendOutcome::RedirectRefused(fault)), permit)
-    }
-
-    /// Sends, and sends again what costs no attempt; each time through the gate.
-    async fn send(
-        &self,
-        request: &Request,
-        permit: &mut Permit,
-        resends: &mut ResendBudget,
-    ) -> Result<Result<RawAnswer, SendError>, Stopped> {
-        let mut reuse = Reuse::Allowed;
-        loop {
-            let error = match self.transport.send(request, reuse).await {
-                Err(error) if !self.shutdown.is_triggered() => error,
-                ended => return Ok(ended),
-            };
-            let again = tokio::select! {
-                biased;
-                () = self.shutdown.triggered() => return Err(Stopped),
-                again = resends.next(error) => again,
-            };
-            reuse = match again {
-                Ok(reuse) => reuse,
-                Err(error) => return Ok(Err(error)),
-            };
-            self.readmit(permit).await?;
-        }
-    }
-
-    /// Passes the gate again. While it waits the job is not in flight: when the run stops it ends at once, and sends
-    /// nothing more.
-    async fn readmit(&self, permit: &mut Permit) -> Result<(), Stopped> {
-        tokio::select! {
-            biased;
-            () = self.shutdown.triggered() => Err(Stopped),
-            () = permit.resend() => Ok(()),
         }
     }
 

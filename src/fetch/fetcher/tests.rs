@@ -5,11 +5,11 @@ use std::num::NonZeroUsize;
 use http::{HeaderMap, Method};
 
 use super::super::classify::{BodyAs, ResponseSettings, Select};
-use super::super::transport::Resend;
+use super::super::transport::{Resend, Reuse};
 use super::*;
 use crate::limit::{Concurrency, PaceSettings};
 use crate::model::fault::CertificateProblem;
-use crate::model::{Event, Fingerprint, Key, Mask, Seq, Size, StopReason};
+use crate::model::{Cause, Event, Fingerprint, Key, Mask, Request, Seq, Size, StopReason};
 
 type SendResult = Result<RawAnswer, SendError>;
 

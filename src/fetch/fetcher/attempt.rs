@@ -1,0 +1,93 @@
+//! One attempt on the wire: what costs no attempt is sent again, and redirects are followed. Each request passes the gate.
+
+use tokio::time::Instant;
+
+use super::super::classify::Classifier;
+use super::super::redirect;
+use super::super::transport::{RawAnswer, ResendBudget, Reuse, SendError, Transport};
+use super::{Fetcher, REFUSAL_CHARS, SendOutcome, Stopped, Tries};
+use crate::limit::Permit;
+use crate::model::{Cause, Fault, Job, Request, display_safe};
+
+impl<T: Transport> Fetcher<T> {
+    /// Sends, and follows redirects; every hop passes the gate. Gives nothing when the run stops between two hops.
+    pub(super) async fn attempt(
+        &self,
+        job: &Job,
+        mut permit: Permit,
+        tries: &mut Tries,
+    ) -> (Result<SendOutcome, Stopped>, Permit) {
+        let mut redirected: Option<Request> = None;
+        let mut status = 0;
+        for _ in 0..=redirect::MAX_REDIRECTS {
+            if self.shutdown.is_triggered() {
+                return (Err(Stopped), permit);
+            }
+            let request = redirected.as_ref().unwrap_or(&job.request);
+            tries.attempts += 1;
+            let sent = Instant::now();
+            let answer = match self.send(request, &mut permit, &mut tries.resends).await {
+                Err(Stopped) => return (Err(Stopped), permit),
+                Ok(Err(error)) => return (Ok(SendOutcome::Failed(error)), permit),
+                Ok(Ok(answer)) => answer,
+            };
+            let Classifier { settings, mask, .. } = self.answers.classifier();
+            let is_named =
+                || settings.null_on.contains(answer.status) || settings.retry_on.contains(answer.status);
+            if !redirect::is_redirect(answer.status) || is_named() {
+                return (Ok(SendOutcome::Answer(answer)), permit);
+            }
+            status = answer.status;
+            self.report_answer(job, status, sent.elapsed(), 0);
+            match redirect::follow(request, answer.status, &answer.headers, self.retry.follow) {
+                Ok(next) => redirected = Some(next),
+                Err(mut fault) => {
+                    fault.detail = display_safe(&mask.apply(&fault.detail), REFUSAL_CHARS).into();
+                    return (Ok(SendOutcome::RedirectRefused(fault)), permit);
+                }
+            }
+            if self.readmit(&mut permit).await.is_err() {
+                return (Err(Stopped), permit);
+            }
+        }
+        let detail = format!("more than {} redirects", redirect::MAX_REDIRECTS);
+        let fault = Fault::new(Cause::Redirect, detail).with_status(status);
+        (Ok(SendOutcome::RedirectRefused(fault)), permit)
+    }
+
+    /// Sends, and sends again what costs no attempt; each time through the gate.
+    async fn send(
+        &self,
+        request: &Request,
+        permit: &mut Permit,
+        resends: &mut ResendBudget,
+    ) -> Result<Result<RawAnswer, SendError>, Stopped> {
+        let mut reuse = Reuse::Allowed;
+        loop {
+            let error = match self.transport.send(request, reuse).await {
+                Err(error) if !self.shutdown.is_triggered() => error,
+                ended => return Ok(ended),
+            };
+            let again = tokio::select! {
+                biased;
+                () = self.shutdown.triggered() => return Err(Stopped),
+                again = resends.next(error) => again,
+            };
+            reuse = match again {
+                Ok(reuse) => reuse,
+                Err(error) => return Ok(Err(error)),
+            };
+            self.readmit(permit).await?;
+        }
+    }
+
+    /// Passes the gate again. While it waits the job is not in flight: when the run stops it ends at once, and sends
+    /// nothing more.
+    async fn readmit(&self, permit: &mut Permit) -> Result<(), Stopped> {
+        tokio::select! {
+            biased;
+            () = self.shutdown.triggered() => Err(Stopped),
+            () = permit.resend() => Ok(()),
+        }
+    }
+}
