@@ -196,7 +196,8 @@ pub mod testing {
     /// # #[cfg(feature = "demo")] {
     /// use skufetch::testing::demo::{Catalogue, DemoSettings};
     ///
-    /// let settings = DemoSettings { latency: std::time::Duration::ZERO, failures: 0.0, rate: None };
+    /// let latency = std::time::Duration::ZERO;
+    /// let settings = DemoSettings { latency, failures: 0.0, missing: 0.0, rate: None };
     /// let catalogue = Catalogue::start(&settings)?;
     /// assert!(catalogue.url_template().starts_with("http://127.0.0.1:"));
     /// assert_eq!(catalogue.counts().requests, 0);

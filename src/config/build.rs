@@ -183,6 +183,7 @@ fn demo(layers: &Layers) -> Result<Option<DemoSettings>, ConfigError> {
     let demo = DemoSettings {
         latency: layers.get(&options::DEMO_LATENCY)?,
         failures: layers.get(&options::DEMO_FAILURES)?.share(),
+        missing: layers.get(&options::DEMO_MISSING)?.share(),
         rate: layers.get(&options::DEMO_RATE)?,
     };
     Ok(layers.get(&options::DEMO)?.then_some(demo))

@@ -55,6 +55,8 @@ static OF_THE_RUN: &[&Setting] = &[
     #[cfg(feature = "demo")]
     &DEMO_FAILURES.setting,
     #[cfg(feature = "demo")]
+    &DEMO_MISSING.setting,
+    #[cfg(feature = "demo")]
     &DEMO_RATE.setting,
 ];
 

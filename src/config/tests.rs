@@ -111,7 +111,7 @@ fn examples(name: &str) -> [&'static str; 2] {
         "format" => ["jsonl", "jsonl"],
         "shape" => ["record", "record"],
         "failed" => ["f.csv", "g.csv"],
-        "min-success" | "demo-failures" => ["90", "99.5%"],
+        "min-success" | "demo-failures" | "demo-missing" => ["90", "99.5%"],
         "guard" => ["off", "20%"],
         "changes" => ["c.jsonl", "d.jsonl"],
         "progress" => ["bar", "none"],

@@ -1,7 +1,7 @@
 //! A catalogue API: `GET /products/{sku}` and `GET /stats`.
 //!
-//! Latency, rate limit and failures are set by [`DemoSettings`]. A failure depends on the request, not on the
-//! SKU, so that a retry can succeed; a SKU without a product never has one.
+//! Latency, rate limit, failures and missing products are set by [`DemoSettings`]. A failure depends on the request,
+//! not on the SKU alone, so that a retry can succeed. A missing product is missing from every answer.
 
 use std::io;
 use std::sync::Arc;
@@ -56,6 +56,7 @@ impl Catalogue {
         let shop = Arc::new(Shop {
             latency: settings.latency,
             failures: settings.failures,
+            missing: settings.missing,
             limiter: settings.rate.map(Limiter::new),
             tally: DemoCounters::default(),
         });
@@ -82,6 +83,7 @@ impl Catalogue {
 struct Shop {
     latency: Duration,
     failures: f64,
+    missing: f64,
     limiter: Option<Limiter>,
     tally: DemoCounters,
 }
@@ -121,26 +123,27 @@ impl Shop {
         if let Some(status) = self.failure(&sku, number) {
             return problem(status, "please try again", &sku);
         }
-        match Product::find(&sku) {
-            Some(product) if !sku.is_empty() => show(product, request.headers()),
-            _ => problem(StatusCode::NOT_FOUND, "no such product", &sku),
+        if sku.is_empty() || is_drawn(mix(hash(&sku)), self.missing) {
+            return problem(StatusCode::NOT_FOUND, "no such product", &sku);
         }
+        show(Product::of(&sku), request.headers())
     }
 
     /// Depends on the number of the request and on its SKU: a retry of a SKU may have another result.
     fn failure(&self, sku: &str, number: u64) -> Option<StatusCode> {
-        if self.failures <= 0.0 {
-            return None;
-        }
         let drawn = mix(hash(sku) ^ mix(number + 1));
-        // The upper 53 bits are as many as an f64 holds: uniform from 0 to 1, without the 1.
-        let failed = ((drawn >> 11) as f64) < self.failures * (1_u64 << 53) as f64;
-        failed.then_some(match drawn % 3 {
+        is_drawn(drawn, self.failures).then_some(match drawn % 3 {
             0 => StatusCode::INTERNAL_SERVER_ERROR,
             1 => StatusCode::BAD_GATEWAY,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         })
     }
+}
+
+/// Whether this uniform number is among the share, 0 to 1, of all numbers.
+fn is_drawn(number: u64, share: f64) -> bool {
+    // The upper 53 bits are as many as an f64 holds: uniform from 0 to 1, without the 1.
+    ((number >> 11) as f64) < share * (1_u64 << 53) as f64
 }
 
 fn show(product: Product<'_>, asked: &HeaderMap) -> ServerResponse {
@@ -276,11 +279,10 @@ mod tests {
 
     use super::*;
 
-    const WELL: DemoSettings = DemoSettings { latency: Duration::ZERO, failures: 0.0, rate: None };
+    const WELL: DemoSettings =
+        DemoSettings { latency: Duration::ZERO, failures: 0.0, missing: 0.0, rate: None };
 
-    /// A SKU that the shop has, and one that it has not.
     const HELD: &str = "0004711";
-    const LOST: &str = "1174";
 
     fn open(settings: DemoSettings) -> Catalogue {
         Catalogue::start(&settings).unwrap()
@@ -345,7 +347,6 @@ mod tests {
     fn what_is_no_product_is_refused_with_a_json_error() {
         let shop = open(WELL);
         for (line, expected) in [
-            (format!("GET /products/{LOST}").as_str(), "404"),
             ("GET /products/", "404"),
             ("GET /products/a/b", "404"),
             ("GET /", "404"),
@@ -361,7 +362,7 @@ mod tests {
         }
         assert_eq!(
             shop.counts(),
-            DemoCounts { requests: 8, not_found: 4, refused: 4, ..DemoCounts::default() }
+            DemoCounts { requests: 7, not_found: 3, refused: 4, ..DemoCounts::default() }
         );
     }
 
@@ -378,6 +379,20 @@ mod tests {
         assert_eq!(counts.ok + counts.unavailable, 64);
         let down = open(DemoSettings { failures: 1.0, ..WELL });
         assert!((0..20).all(|_| status(&down, &format!("GET /products/{HELD}")).starts_with('5')));
+    }
+
+    #[test]
+    fn the_missing_products_are_a_share_of_all_and_the_same_in_every_run() {
+        let missing = |share| {
+            let shop = open(DemoSettings { missing: share, ..WELL });
+            (0..100)
+                .filter(|sku| status(&shop, &format!("GET /products/{sku}")) == "404")
+                .collect::<Vec<u32>>()
+        };
+        assert_eq!((missing(0.0).len(), missing(1.0).len()), (0, 100));
+        let some = missing(0.2);
+        assert!((10..=30).contains(&some.len()), "{some:?}");
+        assert_eq!(missing(0.2), some);
     }
 
     #[test]
@@ -403,14 +418,14 @@ mod tests {
     }
 
     #[test]
-    fn the_fixture_is_a_clean_catalogue_of_6000_rows_of_which_the_shop_has_lost_6() {
+    fn the_fixture_is_a_clean_catalogue_of_6000_rows_of_products_that_the_api_has() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/products.csv");
         let mut rows = csv::Reader::from_path(file).unwrap();
         assert_eq!(
             rows.headers().unwrap(),
             ["sku", "name", "brand", "category", "price", "currency", "stock"].as_slice()
         );
-        let (mut seen, mut repeats, mut renamed, mut lost) = (std::collections::HashMap::new(), 0, 0, 0);
+        let (mut seen, mut repeats, mut renamed) = (std::collections::HashMap::new(), 0, 0);
         for row in rows.records() {
             let row = row.unwrap();
             let (sku, name) = (row[0].to_owned(), row[1].to_owned());
@@ -420,16 +435,15 @@ mod tests {
             if let Some(first) = seen.insert(sku.clone(), name.clone()) {
                 repeats += 1;
                 renamed += u32::from(first != name);
-            } else if let Some(product) = Product::find(&sku) {
+            } else {
+                let product = Product::of(&sku);
                 assert_eq!(
                     (&*product.name(), product.brand(), product.category()),
                     (&*name, &row[2], &row[3])
                 );
-            } else {
-                lost += 1;
             }
         }
-        assert_eq!((seen.len(), repeats, renamed, lost), (5994, 6, 1, 6));
+        assert_eq!((seen.len(), repeats, renamed), (5994, 6, 1));
         let holding = |mark: char| seen.keys().filter(|sku| sku.contains(mark)).count();
         for mark in [' ', '/', '+', '&', '%', '#', '?', '"', ',', 'Ü', '茶', '☕'] {
             assert!((1..=30).contains(&holding(mark)), "{mark}: {}", holding(mark));

@@ -7,9 +7,6 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// One SKU in this many has no product, about as in the list of a real supplier.
-const LOST_SHARE: u64 = 1000;
-
 /// 2025-01-01T00:00:00Z, in seconds: no product was updated before.
 const FIRST_UPDATE: u64 = 1_735_689_600;
 
@@ -133,10 +130,9 @@ pub(crate) struct Product<'a> {
 }
 
 impl<'a> Product<'a> {
-    /// The product of this SKU, if there is one.
-    pub(crate) fn find(sku: &'a str) -> Option<Self> {
-        let hash = hash(sku);
-        (!hash.is_multiple_of(LOST_SHARE)).then_some(Self { sku, hash })
+    /// The product of this SKU. Every SKU has one.
+    pub(crate) fn of(sku: &'a str) -> Self {
+        Self { sku, hash: hash(sku) }
     }
 
     /// Its `ETag`: strong, since the body follows from the SKU byte for byte.
@@ -308,42 +304,33 @@ mod tests {
 
     #[test]
     fn a_product_follows_from_its_sku_alone() {
-        let one = Product::find("0004711").unwrap();
+        let one = Product::of("0004711");
         let body: Value = serde_json::from_slice(&one.body()).unwrap();
         assert_eq!(body["sku"], "0004711");
         assert_eq!(body["name"], one.name());
-        assert_eq!(one.body(), Product::find("0004711").unwrap().body());
-        assert_ne!(one.body(), Product::find("4711").unwrap().body());
-        assert_eq!(one.etag(), Product::find("0004711").unwrap().etag());
+        assert_eq!(one.body(), Product::of("0004711").body());
+        assert_ne!(one.body(), Product::of("4711").body());
+        assert_eq!(one.etag(), Product::of("0004711").etag());
     }
 
     #[test]
     fn a_price_is_written_with_two_decimals() {
         for n in 0..200 {
             let sku = n.to_string();
-            let Some(product) = Product::find(&sku) else { continue };
-            let body = String::from_utf8(product.body()).unwrap();
+            let body = String::from_utf8(Product::of(&sku).body()).unwrap();
             let (_, amount) = body.split_once("\"amount\":").unwrap();
             let (_, cents) = amount.split_once(',').unwrap().0.split_once('.').unwrap();
             assert_eq!(cents.len(), 2, "{body}");
         }
     }
 
-    #[test]
-    fn about_one_sku_in_a_thousand_is_lost() {
-        let lost = (0..100_000).filter(|n| Product::find(&format!("A-{n:05}")).is_none()).count();
-        assert!((60..140).contains(&lost), "{lost}");
-    }
-
     proptest! {
         #[test]
         fn every_body_is_json_of_about_a_kilobyte(sku in "\\PC{1,20}") {
-            if let Some(product) = Product::find(&sku) {
-                let body = product.body();
-                let value: Value = serde_json::from_slice(&body).unwrap();
-                prop_assert_eq!(value["sku"].as_str().unwrap(), sku);
-                prop_assert!((600..=1500).contains(&body.len()), "{}", body.len());
-            }
+            let body = Product::of(&sku).body();
+            let value: Value = serde_json::from_slice(&body).unwrap();
+            prop_assert_eq!(value["sku"].as_str().unwrap(), sku);
+            prop_assert!((600..=1500).contains(&body.len()), "{}", body.len());
         }
     }
 }

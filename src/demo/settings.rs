@@ -11,6 +11,8 @@ pub struct DemoSettings {
     pub latency: Duration,
     /// The share of requests, 0 to 1, that is answered with 500, 502 or 503.
     pub failures: f64,
+    /// The share of SKUs, 0 to 1, that have no product and are answered with 404.
+    pub missing: f64,
     /// Requests over this rate are answered with 429 and `Retry-After`.
     pub rate: Option<Rate>,
 }

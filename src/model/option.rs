@@ -61,6 +61,7 @@ pub(crate) const LOG_FORMAT: &str = "--log-format";
 pub(crate) const DEMO: &str = "--demo";
 pub(crate) const DEMO_LATENCY: &str = "--demo-latency";
 pub(crate) const DEMO_FAILURES: &str = "--demo-failures";
+pub(crate) const DEMO_MISSING: &str = "--demo-missing";
 pub(crate) const DEMO_RATE: &str = "--demo-rate";
 
 // Of the command line alone

@@ -365,6 +365,8 @@ fn demo_serves_an_api_with_the_latency_and_the_failures_of_its_options() {
         ended.stderr
     );
     assert_eq!(dir.read("out.json").lines().count(), 42);
+    let missing = run(&["--demo-latency", "1ms", "--demo-missing", "100%", "--limit", "2"]).expect_code(69);
+    assert!(missing.stderr.contains("2 not found"), "{}", missing.stderr);
     // Two: more that fail would be an outage, which is waited for.
     let ended = run(&["--demo-latency", "1ms", "--demo-failures", "100%", "--retries", "0", "--limit", "2"]);
     assert_eq!(ended.code, Some(69), "{}", ended.stderr);

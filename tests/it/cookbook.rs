@@ -26,7 +26,7 @@ use crate::support::{Ended, Reply, ScriptedServer, Seen, closed_port};
 
 const COOKBOOK: &str = include_str!("../../docs/cookbook.md");
 
-/// A SKU that the catalogue has lost.
+/// A SKU that the API does not have.
 const LOST: &str = "1174";
 
 /// So many answers are given to the first token.
@@ -39,7 +39,7 @@ struct Api {
 
 impl Api {
     fn open() -> Self {
-        let settings = DemoSettings { latency: Duration::ZERO, failures: 0.0, rate: None };
+        let settings = DemoSettings { latency: Duration::ZERO, failures: 0.0, missing: 0.0, rate: None };
         let catalogue = Arc::new(Catalogue::start(&settings).unwrap());
         let given = AtomicUsize::new(0);
         let server = ScriptedServer::start(move |seen| {
@@ -84,8 +84,11 @@ fn answer(catalogue: &Catalogue, seen: &Seen) -> Reply {
     Reply::json(body).with_status(status)
 }
 
-/// What the catalogue itself answers.
+/// What the catalogue itself answers, which has every SKU, except for [`LOST`].
 fn of_catalogue(catalogue: &Catalogue, sku: &str) -> (u16, String) {
+    if sku == LOST {
+        return (404, r#"{"error":"no such product"}"#.to_owned());
+    }
     let url = catalogue.url_template();
     let host = url.strip_prefix("http://").and_then(|url| url.split('/').next()).unwrap();
     let mut encoded = String::new();

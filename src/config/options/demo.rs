@@ -11,7 +11,7 @@ use crate::model::option;
 
 /// Those that mean something only with [`DEMO`].
 pub(crate) static OF_THE_DEMO: &[&Setting] =
-    &[&DEMO_LATENCY.setting, &DEMO_FAILURES.setting, &DEMO_RATE.setting];
+    &[&DEMO_LATENCY.setting, &DEMO_FAILURES.setting, &DEMO_MISSING.setting, &DEMO_RATE.setting];
 
 pub(crate) static DEMO: Handle<bool> = Handle {
     setting: Setting::flag(
@@ -44,6 +44,17 @@ pub(crate) static DEMO_FAILURES: Handle<Percent> = Handle {
     read: |given| given.choice(),
 };
 
+pub(crate) static DEMO_MISSING: Handle<Percent> = Handle {
+    setting: Setting::new(
+        Table::Run,
+        option::DEMO_MISSING,
+        Takes::Word("N%"),
+        "Demo: the share of SKUs that get 404",
+    )
+    .default("0%"),
+    read: |given| given.choice(),
+};
+
 pub(crate) static DEMO_RATE: Handle<Option<Rate>> = Handle {
     setting: Setting::new(Table::Run, option::DEMO_RATE, Takes::Word("N/s"), "Demo: over this rate, 429")
         .default("none"),
@@ -70,6 +81,13 @@ mod tests {
     fn demo_failures() {
         assert_eq!(DEMO_FAILURES.of(&[]).unwrap().to_string(), "1%");
         assert!(DEMO_FAILURES.refuses("off").contains("is not a percentage"));
+    }
+
+    #[test]
+    fn demo_missing() {
+        assert_eq!(DEMO_MISSING.of(&[]).unwrap().to_string(), "0%");
+        assert_eq!(DEMO_MISSING.of(&["0.1%"]).unwrap().to_string(), "0.1%");
+        assert!(DEMO_MISSING.refuses("few").contains("is not a percentage"));
     }
 
     #[test]
