@@ -123,7 +123,7 @@ pub mod testing {
     /// ```
     /// use std::time::{Duration, SystemTime};
     ///
-    /// use skufetch::testing::fetch::{decode, quota, retry_after};
+    /// use skufetch::testing::fetch::{Credence, decode, quota, retry_after};
     /// use skufetch::testing::model::{RetryAfter, Size};
     ///
     /// let mut headers = http::HeaderMap::new();
@@ -133,7 +133,8 @@ pub mod testing {
     ///
     /// let now = SystemTime::now();
     /// assert_eq!(retry_after(&headers, now), Some(RetryAfter::Wait(Duration::from_secs(7))));
-    /// assert_eq!(quota(&headers, now).map(|quota| quota.remaining), Some(12));
+    /// let credence = Credence::Usual;
+    /// assert_eq!(quota(&headers, now, credence).map(|quota| quota.remaining), Some(12));
     /// assert_eq!(decode(&headers, "not coded".into(), "1MiB".parse::<Size>()?).unwrap(), "not coded");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
