@@ -34,6 +34,12 @@ impl<'a> Cells<'a> {
         Rejection::Control { column: self.name(column), control, value: quoted(&value) }
     }
 
+    /// The rejection of a `.` or `..` between slashes of the path.
+    pub(super) fn dots(self, column: usize) -> Rejection {
+        let value = String::from_utf8_lossy(self.bytes(column));
+        Rejection::Dots { column: self.name(column), value: quoted(&value) }
+    }
+
     /// The rejection of a value that is not a number, `true` or `false`.
     pub(super) fn not_a_scalar(self, column: usize, is_untyped: bool) -> Rejection {
         let value = String::from_utf8_lossy(self.bytes(column));

@@ -1,5 +1,7 @@
 //! Percent-encoding of values: all but RFC 3986's unreserved characters, so that no value can end a segment,
-//! start a query or name another host.
+//! start a query or name another host. And the dots that a server may resolve in spite of it.
+
+use std::ops::Range;
 
 /// The longest value in a URL, in bytes of UTF-8 before encoding.
 pub(super) const LONGEST_VALUE: usize = 256;
@@ -49,24 +51,35 @@ fn push_escape(out: &mut String, byte: u8) {
     out.push(char::from(HEX[usize::from(byte & 15)]));
 }
 
-/// Whether a path segment, as written in a URL, is `.` or `..`. Each dot may also be written `%2e` (WHATWG
-/// URL, "single-dot" and "double-dot path segment").
-pub(super) fn is_dots(segment: &str) -> bool {
-    let mut rest = segment;
-    let mut dots = 0;
-    while !rest.is_empty() {
-        let encoded = rest.get(..3).is_some_and(|head| head.eq_ignore_ascii_case("%2e"));
-        rest = match rest.strip_prefix('.') {
-            Some(after) => after,
-            None if encoded => &rest[3..],
-            None => return false,
+/// The first `.` or `..` of a path as written in a URL: where it stands, in bytes. What surrounds it is a slash, a
+/// backslash, the beginning or the end, each of them and each dot perhaps percent-encoded: so the dots are found that
+/// a server resolves before it decodes (RFC 3986, section 5.2.4), and those that it resolves after it.
+pub(super) fn dots_between_slashes(path: &str) -> Option<Range<usize>> {
+    let bytes = path.as_bytes();
+    // Of the piece that is being read: where it begins, and its dots if it has nothing else.
+    let (mut start, mut dots) = (0, Some(0));
+    let mut at = 0;
+    while at < bytes.len() {
+        let (byte, width) = match escaped_byte(&bytes[at..]) {
+            Some(byte) => (byte, 3),
+            None => (bytes[at], 1),
         };
-        dots += 1;
-        if dots > 2 {
-            return false;
+        match byte {
+            b'/' | b'\\' if matches!(dots, Some(1 | 2)) => return Some(start..at),
+            b'/' | b'\\' => (start, dots) = (at + width, Some(0)),
+            b'.' => dots = dots.map(|dots: usize| dots + 1),
+            _ => dots = None,
         }
+        at += width;
     }
-    dots > 0
+    matches!(dots, Some(1 | 2)).then_some(start..at)
+}
+
+/// The byte of the `%XX` that a text begins with.
+fn escaped_byte(text: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = text else { return None };
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
 #[cfg(test)]
@@ -94,12 +107,22 @@ mod tests {
     }
 
     #[test]
-    fn dot_segments_are_found_in_every_spelling() {
+    fn dots_are_found_in_every_spelling_and_between_every_kind_of_slash() {
         for dots in [".", "..", "%2e", "%2E", ".%2e", "%2E.", "%2e%2E"] {
-            assert!(is_dots(dots), "{dots}");
+            assert_eq!(dots_between_slashes(dots), Some(0..dots.len()), "{dots}");
+            for slash in ["/", "%2F", "%2f", "\\", "%5C", "%5c"] {
+                let found = |text: &str| text.find(dots).map(|at| at..at + dots.len());
+                for text in
+                    [format!("a{slash}{dots}"), format!("{dots}{slash}a"), format!("é{slash}{dots}/b")]
+                {
+                    assert_eq!(dots_between_slashes(&text), found(&text), "{text}");
+                }
+            }
         }
-        for other in ["", "...", "%2e%2e%2e", ".a", "a.", "%2", "%2f", "é", "%é"] {
-            assert!(!is_dots(other), "{other}");
+        for other in
+            ["", "...", "%2e%2e%2e", ".a", "a.", "%2", "%2f", "é", "%é", "a/b", "//", "a%2F..b", "..%252F"]
+        {
+            assert_eq!(dots_between_slashes(other), None, "{other}");
         }
     }
 }

@@ -22,6 +22,13 @@ fn hostile() -> impl Strategy<Value = String> {
     prop_oneof![8 => text(0..6), 2 => text(0..40), 1 => text(60..300)]
 }
 
+/// Values that climb, or nearly.
+fn climbing() -> impl Strategy<Value = String> {
+    const PIECES: [&str; 12] = [".", ".", "..", "/", "/", "\\", "a", "%2e", "%2f", "%5c", "%", " "];
+    let made = prop::collection::vec(prop::sample::select(&PIECES[..]), 1..6).prop_map(|it| it.concat());
+    prop_oneof![4 => made, 1 => hostile()]
+}
+
 fn planner(settings: &RequestSettings) -> Result<Planner, crate::plan::PlanError> {
     let names = ["sku", "b", "key"].map(String::from).to_vec();
     let columns = Columns { names, key: 2, delimiter: b',', headers: true };
@@ -48,9 +55,29 @@ fn plan(url: &str, sku: &str, b: &str) -> Option<Job> {
     }
 }
 
-/// Whether a value is allowed in a URL, whole segments apart.
+/// Whether a value is allowed in a URL, dots apart.
 fn is_allowed_in_a_url(value: &str) -> bool {
     !value.is_empty() && value.len() <= 256 && !value.chars().any(char::is_control)
+}
+
+/// Whether a server that decodes this segment finds `.` or `..` between slashes or backslashes in it.
+fn has_dots(segment: &str) -> bool {
+    segment.split(['/', '\\']).any(|piece| piece == "." || piece == "..")
+}
+
+/// The path that a server of the worst kind serves: percent-decoded once, a backslash read as a slash, then dot
+/// segments removed (RFC 3986, section 5.2.4).
+fn served(path: &str) -> String {
+    let path = String::from_utf8(decoded(path)).unwrap().replace('\\', "/");
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => drop(segments.pop()),
+            other => segments.push(other),
+        }
+    }
+    format!("/{}", segments.join("/"))
 }
 
 /// Decodes a segment as a server does.
@@ -71,7 +98,7 @@ fn decoded(text: &str) -> Vec<u8> {
 /// Checks a template whose segment number `at` is `before` + sku + `after`.
 fn segment_law(url: &str, at: usize, (before, after): (&str, &str), sku: &str) {
     let whole = format!("{before}{sku}{after}");
-    let allowed = is_allowed_in_a_url(sku) && whole != "." && whole != "..";
+    let allowed = is_allowed_in_a_url(sku) && !has_dots(&whole);
     let Some(job) = plan(url, sku, "b") else {
         assert!(!allowed, "{sku:?} may be requested");
         return;
@@ -218,13 +245,29 @@ proptest! {
     #[test]
     fn two_values_in_one_segment_arrive_as_they_are_or_not_at_all(sku in hostile(), b in hostile()) {
         let whole = format!("{sku}{b}");
-        let allowed = is_allowed_in_a_url(&sku) && is_allowed_in_a_url(&b) && whole != "." && whole != "..";
+        let allowed = is_allowed_in_a_url(&sku) && is_allowed_in_a_url(&b) && !has_dots(&whole);
         let url = "https://h/a/{sku}{b}/c";
         let job = plan(url, &sku, &b);
         prop_assert_eq!(job.is_some(), allowed);
         if let Some(job) = job {
             unchanged_but_for_values(&plan(url, "x", "y").unwrap().request.url, &job.request.url);
             prop_assert_eq!(decoded(job.request.url.path_segments().unwrap().nth(1).unwrap()), whole.as_bytes());
+        }
+    }
+
+    #[test]
+    fn no_value_climbs_out_of_the_fixed_beginning_of_the_path(
+        sku in climbing(), b in climbing(), rest in prop::collection::vec(prop::sample::select(
+            &["{sku}", "{b}", ".", "..", "%2e", "/", "%2F", "%5c", "-", "?q=", "c"][..]), 0..8),
+    ) {
+        let url = format!("https://h/fixed/one/{{sku}}{}", rest.concat());
+        let settings = RequestSettings { url, ..RequestSettings::default() };
+        // A template that has dots of its own is refused.
+        let Ok(mut planner) = planner(&settings) else { return Ok(()) };
+        if let Planned::Job(job) = planner.plan(row(&sku, &b, "k")) {
+            let path = job.request.url.path();
+            prop_assert!(served(path).starts_with("/fixed/one/"), "{}", path);
+            prop_assert_eq!(served(path), String::from_utf8(decoded(path)).unwrap().replace('\\', "/"));
         }
     }
 

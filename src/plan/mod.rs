@@ -56,6 +56,7 @@ mod fingerprint;
 mod header;
 mod lost_zeros;
 mod message_text;
+mod path_suspicion;
 mod planned;
 mod planner;
 mod rejection;

@@ -130,6 +130,9 @@ impl Planner {
         let first = FirstRow { line: u32::try_from(line).unwrap_or(u32::MAX), request: request_hash };
         self.repeats.insert(key_hash, first);
         self.suspicious_keys.note(&key, line);
+        if let Some((kind, value)) = self.request.path_suspicion(cells) {
+            self.suspicious_keys.add(kind, line, || value);
+        }
         Planned::Job(Job { seq, line, key, fingerprint, request, record })
     }
 
@@ -144,7 +147,7 @@ impl Planner {
         self.superseded.rows
     }
 
-    /// Suspicious keys so far, one warning per kind.
+    /// Suspicious keys and paths so far, one warning per kind.
     pub fn warnings(&self) -> Vec<KeyWarning> {
         self.suspicious_keys.warnings().to_vec()
     }
@@ -300,5 +303,23 @@ mod tests {
         let warnings = planner.warnings();
         assert_eq!(warnings.len(), 1, "a repeat and a refused row are not counted");
         assert_eq!((warnings[0].count, warnings[0].line), (2, 2));
+    }
+
+    #[test]
+    fn a_path_that_servers_read_differently_is_requested_and_warned_about_with_its_value() {
+        let mut planner = planner(&settings("http://h/p/{region}?q={sku}"));
+        for (line, sku, region) in [(2, "/1", "a/b"), (3, "2", "/eu"), (4, "3", "a//b"), (5, "4", "..;x")] {
+            job(planner.plan(row(line, &[sku, region])));
+        }
+        let told: Vec<String> = planner.warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "2 SKUs put a second slash into the path of their URL, the first is `/eu` (line 3); they are \
+                 fetched as they stand, but a server that merges slashes answers for another value",
+                "1 SKU hides a `.` or `..` in the path of its URL: `..;x` (line 5); it is fetched as it stands, \
+                 but a server that decodes twice, or takes off what follows a `;`, answers for another path",
+            ]
+        );
     }
 }

@@ -68,10 +68,10 @@ pub enum Rejection {
         /// The value, quoted.
         value: String,
     },
-    /// The segment would be `.` or `..`, which no encoding prevents from being resolved.
+    /// The path would have a `.` or `..` between slashes, which no encoding prevents from being resolved.
     #[error("column {column} makes a path segment `.` or `..`, which would ask for something else: {value}")]
     Dots {
-        /// The first column of the segment, quoted.
+        /// The first column that has a part in it, quoted.
         column: String,
         /// Its value, quoted.
         value: String,

@@ -20,8 +20,11 @@ use crate::plan::cells::Cells;
 use crate::plan::error::{PlanError, untyped_hint};
 use crate::plan::fingerprint::{FieldHasher, RequestIdentity};
 use crate::plan::header::{BoundHeaders, HeaderTemplates};
+use crate::plan::message_text::quoted;
+use crate::plan::path_suspicion::suspicion_of_path;
 use crate::plan::rejection::Rejection;
 use crate::plan::secrets::SecretCollector;
+use crate::plan::suspicious_keys::Suspicion;
 use crate::plan::template::EnvLookup;
 use crate::plan::url_template::{BoundUrl, UrlTemplate};
 use crate::plan::user_info::{PROXY_VARIABLES, UserInfo, proxy_address};
@@ -303,6 +306,12 @@ impl BoundTemplate {
     /// The columns that the request uses, each once, in the order of their use.
     pub(super) fn used(&self) -> &[usize] {
         &self.used
+    }
+
+    /// What some server may read otherwise than it was sent in the path of one row; and the value, quoted.
+    pub(super) fn path_suspicion(&self, cells: Cells<'_>) -> Option<(Suspicion, String)> {
+        let (column, kind) = suspicion_of_path(self.url.path(cells))?;
+        Some((kind, quoted(&String::from_utf8_lossy(cells.bytes(column)))))
     }
 
     /// The request of one row. `scratch` is a buffer for reuse.

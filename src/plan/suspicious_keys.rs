@@ -1,12 +1,12 @@
-//! Keys that a spreadsheet or copying probably changed. They are requested as they are, with one warning per
-//! kind that has a count and an example.
+//! Keys that a spreadsheet or copying probably changed, and paths that servers read in different ways
+//! (`path_suspicion`). They are requested as they are, with one warning per kind that has a count and an example.
 
 use std::fmt;
 
 use crate::model::Key;
 use crate::plan::message_text::quoted;
 
-/// Why a key is suspicious.
+/// Why a key, or the path of its URL, is suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suspicion {
     /// `1.23E+12`: a long number that a spreadsheet displayed in scientific notation. Its digits are lost.
@@ -15,6 +15,10 @@ pub enum Suspicion {
     SpaceAround,
     /// A space that is not U+0020 (U+00A0 and the like), or an invisible one.
     OddSpace,
+    /// Slashes that follow each other in the path: some servers merge them.
+    DoubledSlash,
+    /// `%2e%2e` or `..;` in the path: `..` for a server that decodes twice or takes parameters off.
+    HiddenDots,
 }
 
 /// A warning for all keys of one kind.
@@ -24,7 +28,7 @@ pub struct KeyWarning {
     pub kind: Suspicion,
     /// The number of such keys.
     pub count: u64,
-    /// The first of them, escaped and quoted.
+    /// The first of them, or the value in its path; escaped and quoted.
     pub example: String,
     /// Its physical line.
     pub line: u64,
@@ -39,13 +43,24 @@ impl fmt::Display for KeyWarning {
             (Suspicion::SpaceAround, _) => "have space around them",
             (Suspicion::OddSpace, 1) => "holds a non-breaking or invisible space",
             (Suspicion::OddSpace, _) => "hold a non-breaking or invisible space",
+            (Suspicion::DoubledSlash, 1) => "puts a second slash into the path of its URL",
+            (Suspicion::DoubledSlash, _) => "put a second slash into the path of their URL",
+            (Suspicion::HiddenDots, 1) => "hides a `.` or `..` in the path of its URL",
+            (Suspicion::HiddenDots, _) => "hide a `.` or `..` in the path of their URL",
+        };
+        let but = match self.kind {
+            Suspicion::DoubledSlash => ", but a server that merges slashes answers for another value",
+            Suspicion::HiddenDots => {
+                ", but a server that decodes twice, or takes off what follows a `;`, answers for another path"
+            }
+            Suspicion::Exponent | Suspicion::SpaceAround | Suspicion::OddSpace => "",
         };
         let Self { count, example, line, .. } = self;
         match count {
-            1 => write!(f, "1 SKU {what}: {example} (line {line}); it is fetched as it stands"),
+            1 => write!(f, "1 SKU {what}: {example} (line {line}); it is fetched as it stands{but}"),
             _ => write!(
                 f,
-                "{count} SKUs {what}, the first is {example} (line {line}); they are fetched as they stand"
+                "{count} SKUs {what}, the first is {example} (line {line}); they are fetched as they stand{but}"
             ),
         }
     }
@@ -58,10 +73,16 @@ pub(super) struct SuspiciousKeys(Vec<KeyWarning>);
 impl SuspiciousKeys {
     /// Checks a key.
     pub(super) fn note(&mut self, key: &Key, line: u64) {
-        let Some(kind) = suspicion(key.as_str()) else { return };
+        if let Some(kind) = suspicion(key.as_str()) {
+            self.add(kind, line, || quoted(key.as_str()));
+        }
+    }
+
+    /// Counts one of this kind.
+    pub(super) fn add(&mut self, kind: Suspicion, line: u64, example: impl FnOnce() -> String) {
         match self.0.iter_mut().find(|warning| warning.kind == kind) {
             Some(warning) => warning.count += 1,
-            None => self.0.push(KeyWarning { kind, count: 1, example: quoted(key.as_str()), line }),
+            None => self.0.push(KeyWarning { kind, count: 1, example: example(), line }),
         }
     }
 

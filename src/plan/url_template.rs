@@ -5,16 +5,18 @@
 //! characters and escapes only. So no value can change the origin, the number of segments or another value.
 
 use std::fmt;
+use std::ops::Range;
 
 use secrecy::SecretString;
 use url::{Position, Url};
 
 use crate::input::Columns;
 use crate::plan::cells::Cells;
-use crate::plan::encode::{LONGEST_VALUE, is_dots, percent_encode};
-use crate::plan::error::{PlanError, TemplateKind};
+use crate::plan::encode::{LONGEST_VALUE, dots_between_slashes, percent_encode};
+use crate::plan::error::{PlanError, TemplateKind, UrlFault};
 use crate::plan::fields;
 use crate::plan::message_text::quoted;
+use crate::plan::path_suspicion::PathPart;
 use crate::plan::rejection::Rejection;
 use crate::plan::shown_query::ShownQuery;
 use crate::plan::template::{
@@ -54,11 +56,16 @@ impl UrlTemplate {
         let pieces = normalise(pieces, text).map_err(PlanError::Url)?;
         let parts = insert_secrets(pieces, encode_secret)?;
         let sample = sample(&parts).map_err(PlanError::Url)?;
+        // Those of the template itself; then all that are found in a rendered URL are made by a value.
+        let path = sample[..Position::BeforePath].len();
+        if dots_in_path(sample.as_str(), path).is_some() {
+            return Err(PlanError::Url(UrlFault::Dots));
+        }
         let mut base = sample.clone();
         base.set_path("");
         base.set_query(None);
         base.set_fragment(None);
-        let origin = UrlOrigin { base, path: sample[..Position::BeforePath].len() };
+        let origin = UrlOrigin { base, path };
         Ok(Self { parts, origin, shown })
     }
 
@@ -123,12 +130,25 @@ impl BoundUrl {
         if scratch.len() > LONGEST_URL {
             return Err(Rejection::UrlTooLong { bytes: scratch.len() });
         }
-        let path = &scratch[self.origin.path..];
-        let path = &path[..path.find('?').unwrap_or(path.len())];
-        if let Some(segment) = path.split('/').position(is_dots) {
-            return Err(self.dots(segment, cells));
+        if let Some(dots) = dots_in_path(scratch, self.origin.path) {
+            return Err(self.dots(&dots, cells));
         }
         self.read(scratch).filter(|url| url.as_str() == scratch).ok_or(Rejection::UrlChanged)
+    }
+
+    /// The path of one row: literal text as it is sent, and the cells of the columns.
+    pub(super) fn path<'a>(&'a self, cells: Cells<'a>) -> impl Iterator<Item = PathPart<'a>> + Clone {
+        let has_query = |part: &BoundPart| matches!(part, TemplatePart::Text(text) if text.contains('?'));
+        let query = self.parts.iter().position(has_query).unwrap_or(self.parts.len());
+        // The text with the `?` begins in the path.
+        let parts = self.parts.iter().take(query + 1).enumerate();
+        parts.map(move |(place, part)| match part {
+            TemplatePart::Text(text) => {
+                let text = if place == 0 { &text[self.origin.path..] } else { text };
+                (None, text.split('?').next().unwrap_or_default().as_bytes())
+            }
+            TemplatePart::Column(column) => (Some(*column), cells.bytes(*column)),
+        })
     }
 
     /// Parses a rendered URL. What precedes the path was parsed once, with the template: it contains no
@@ -164,23 +184,37 @@ impl BoundUrl {
         query.map_or_else(String::new, ShownQuery::finish)
     }
 
-    /// The rejection that names the first column of this segment, numbered as by `split('/')`.
-    fn dots(&self, segment: usize, cells: Cells<'_>) -> Rejection {
-        let mut slashes = 0;
-        // The text before the path contains the two slashes after the scheme.
-        let wanted = segment + 2;
+    /// The rejection that names the column to which these dots of the rendered URL belong, or beside whose slash they
+    /// stand.
+    fn dots(&self, dots: &Range<usize>, cells: Cells<'_>) -> Rejection {
+        let mut rendered = String::new();
+        let mut beside = None;
         for part in &self.parts {
+            let start = rendered.len();
             match part {
-                TemplatePart::Text(text) => slashes += text.matches('/').count(),
-                TemplatePart::Column(column) if slashes == wanted => {
-                    let value = quoted(&String::from_utf8_lossy(cells.bytes(*column)));
-                    return Rejection::Dots { column: cells.name(*column), value };
+                TemplatePart::Text(text) => rendered.push_str(text),
+                TemplatePart::Column(column) => {
+                    // All values of this row were encoded before.
+                    let _ = push_value(&mut rendered, *column, cells);
+                    let end = rendered.len();
+                    if start < dots.end && dots.start < end {
+                        return cells.dots(*column);
+                    }
+                    if start == dots.end || dots.start == end {
+                        beside = beside.or(Some(*column));
+                    }
                 }
-                TemplatePart::Column(_) => {}
             }
         }
-        Rejection::UrlChanged
+        beside.map_or(Rejection::UrlChanged, |column| cells.dots(column))
     }
+}
+
+/// The first `.` or `..` in the path of a URL, as [`dots_between_slashes`] finds it; `path` is where the path begins.
+fn dots_in_path(url: &str, path: usize) -> Option<Range<usize>> {
+    let rest = &url[path..];
+    let found = dots_between_slashes(&rest[..rest.find('?').unwrap_or(rest.len())])?;
+    Some(found.start + path..found.end + path)
 }
 
 fn push_value(out: &mut String, column: usize, cells: Cells<'_>) -> Result<(), Rejection> {
@@ -213,7 +247,6 @@ mod tests {
     use csv::ByteRecord;
 
     use super::*;
-    use crate::plan::error::UrlFault;
 
     fn columns() -> Columns {
         let names = ["sku", "b"].map(String::from).to_vec();
@@ -224,6 +257,7 @@ mod tests {
         let value = match name {
             "T" => "can&a/ry",
             "UP" => "..",
+            "CLIMBS" => "a/../b",
             "LINE" => "canary\n",
             "HOST" => "example.com",
             "CREDENTIALS" => "us:p:w/",
@@ -310,6 +344,9 @@ mod tests {
             ("http://h/{sku}/../x", UrlFault::Dots),
             ("http://h/{sku}/%2E%2e", UrlFault::Dots),
             ("http://h/${UP}/{sku}", UrlFault::Dots),
+            ("http://h/a%2F${UP}%5c{sku}", UrlFault::Dots),
+            ("http://h/${CLIMBS}/{sku}", UrlFault::Dots),
+            ("http://h/..%2F{sku}", UrlFault::Dots),
             ("http://${HOST}/{sku}", UrlFault::SecretInOrigin),
             ("http://u@${HOST}/{sku}", UrlFault::SecretInOrigin),
             ("http://h:${T}", UrlFault::SecretInOrigin),
@@ -335,6 +372,26 @@ mod tests {
         assert_eq!(dots("http://h/.{sku}", ".", ""), "`sku`");
         assert_eq!(dots("http://h/%2e{sku}/", ".", ""), "`sku`");
         assert_eq!(dots("http://h/{sku}%2E", ".", ""), "`sku`");
+        for value in ["../x", "x/..", "a/./b", "a\\..\\b", "a/..\\b", "./", "\\.", "/..", "..\\"] {
+            assert_eq!(dots("http://h/p/{sku}", value, ""), "`sku`", "{value}");
+            assert_eq!(dots("http://h/p/{b}/{sku}?q={b}", value, "b"), "`sku`", "{value}");
+        }
+        for (template, sku, b, named) in [
+            ("http://h/{b}{sku}", "./x", "a/.", "`b`"),
+            ("http://h/{b}{sku}", "..", "a/", "`sku`"),
+            ("http://h/{b}{sku}{b}", ".", "/", "`sku`"),
+            ("http://h/p/..{sku}", "/x", "", "`sku`"),
+            ("http://h/p/{sku}..", "x\\", "", "`sku`"),
+            ("http://h/p%2F{sku}", "..", "", "`sku`"),
+            ("http://h/p%5C{b}.{sku}", "/x", ".", "`b`"),
+            ("http://h/{sku}-{b}", "a", "b/..", "`b`"),
+        ] {
+            assert_eq!(dots(template, sku, b), named, "{template} {sku} {b}");
+        }
+        assert_eq!(render("http://h/p-{sku}", "../x", "").unwrap(), "http://h/p-..%2Fx");
+        assert_eq!(render("http://h/{sku}", "a/..b/...\\.c", "").unwrap(), "http://h/a%2F..b%2F...%5C.c");
+        assert_eq!(render("http://h/p?q={sku}", "a/../b", "").unwrap(), "http://h/p?q=a%2F..%2Fb");
+        assert_eq!(render("http://h/{sku}", "..%2fx", "").unwrap(), "http://h/..%252fx");
         assert_eq!(render("http://h/p-{sku}", "..", "").unwrap(), "http://h/p-..");
         assert_eq!(render("http://h/{sku}", "...", "").unwrap(), "http://h/...");
         assert_eq!(render("http://h/p?q={sku}", "..", "").unwrap(), "http://h/p?q=..");

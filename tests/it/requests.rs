@@ -20,7 +20,7 @@ const ODD: [&str; 27] = [
     "00123",
     "a b",
     "a/b",
-    "../x",
+    "..x/y..",
     "..%2f",
     "%2e%2e",
     "%",
@@ -30,7 +30,7 @@ const ODD: [&str; 27] = [
     "a+b",
     "a&b=c",
     "a;b,c",
-    "\\..\\",
+    "\\...\\",
     "...",
     "a..",
     "'\"<>`",
@@ -129,6 +129,70 @@ fn dots_are_refused_only_where_they_are_a_whole_segment() {
         let targets: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
         assert_eq!(targets, requested, "{template}");
     }
+}
+
+/// What climbs out of its place on a server that decodes before it resolves dots.
+const CLIMBING: [&str; 8] =
+    ["../../internal/metrics", "a/../1", "x/..", "a/./b", "./x", "a\\..\\b", "..\\x", "a/..\\b"];
+
+#[test]
+fn a_value_that_climbs_out_of_its_place_in_the_path_fails_its_row_without_a_request() {
+    let dir = WorkDir::new();
+    dir.write_skus(CLIMBING.into_iter().chain(["1"]));
+    let server = ScriptedServer::echo();
+    let ended =
+        run_with_url(&dir, &server.url("/p/{sku}/info"), ["--min-success", "0"]).finish().expect_code(1);
+    let requested: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
+    assert_eq!(requested, ["/p/1/info"], "{}", ended.stderr);
+    let failed = dir.read("out.failed.csv");
+    for value in CLIMBING {
+        assert!(failed.contains(&format!("`{}`", value.escape_debug())), "{value}: {failed}");
+    }
+    assert!(failed.contains("column `sku` makes a path segment `.` or `..`"), "{failed}");
+
+    // In the query nothing resolves it.
+    let server = ScriptedServer::echo();
+    run_with_url(&dir, &server.url("/p?q={sku}"), ["--fresh"]).finish().expect_code(0);
+    let mut asked: Vec<_> = server.requests().iter().map(|seen| seen.query_value("q").unwrap()).collect();
+    asked.sort_unstable();
+    let mut wanted: Vec<_> = CLIMBING.iter().chain(&["1"]).map(|value| value.as_bytes().to_vec()).collect();
+    wanted.sort_unstable();
+    assert_eq!(asked, wanted);
+}
+
+#[test]
+fn values_that_climb_only_together_fail_their_row_as_well() {
+    let dir = WorkDir::new();
+    dir.write("products.csv", "sku,a,b\n1,x/.,./y\n2,x/,..\n3,/x,x\n4,x\\,.\n5,a/b,c\n");
+    for (template, requested) in [
+        ("/p/{a}{b}/{sku}", vec!["/p/%2Fxx/3", "/p/a%2Fbc/5"]),
+        ("/p/..{a}-{sku}", vec!["/p/..x%2F.-1", "/p/..x%2F-2", "/p/..x%5C-4", "/p/..a%2Fb-5"]),
+        ("/p/{b}{a}{b}/{sku}", vec!["/p/x%2Fxx/3", "/p/ca%2Fbc/5"]),
+    ] {
+        let server = ScriptedServer::echo();
+        let args = ["-c1", "--min-success", "0", "--fresh"];
+        run_with_url(&dir, &server.url(template), args).finish().expect_code(1);
+        let targets: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
+        assert_eq!(targets, requested, "{template}");
+    }
+}
+
+#[test]
+fn slashes_in_a_row_are_sent_and_warned_about_once() {
+    let dir = WorkDir::new();
+    dir.write_skus(["/x", "1", "a//b", "a/b", "..;/x"]);
+    let server = ScriptedServer::echo();
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c1"]).finish().expect_code(0);
+    let targets: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
+    assert_eq!(targets, ["/p/%2Fx", "/p/1", "/p/a%2F%2Fb", "/p/a%2Fb", "/p/..%3B%2Fx"]);
+    let about = |what: &str| ended.stderr.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(about("2 SKUs put a second slash into the path of their URL, the first is `/x` (line 2)"), 1);
+    assert_eq!(about("second slash"), 1, "{}", ended.stderr);
+    assert_eq!(about("1 SKU hides a `.` or `..` in the path of its URL: `..;/x` (line 6)"), 1);
+    let planned = run_with_url(&dir, &server.url("/p/{sku}"), ["--dry-run"]).finish().expect_code(0);
+    assert!(planned.stdout().contains("second slash"), "{}", planned.stdout());
+    let ended = run_with_url(&dir, &server.url("/p?q={sku}"), ["-c1"]).finish().expect_code(0);
+    assert!(!ended.stderr.contains("second slash"), "{}", ended.stderr);
 }
 
 #[test]

@@ -40,6 +40,51 @@ fn the_proxys_user_info_may_hold_variables_and_is_sent_to_the_proxy_only() {
     assert!(unset.stderr.contains("PROXY_PW"), "{}", unset.stderr);
 }
 
+/// A proxy that lets through what carries `me:s3cr:et@%/x`, and answers 407 to all else. `CONNECT` leads to `api`.
+fn strict_proxy(api: Option<std::net::SocketAddr>) -> ScriptedServer {
+    ScriptedServer::start(move |seen| {
+        // base64 of `me:s3cr:et@%/x`
+        let is_let_through = seen.header("proxy-authorization") == Some("Basic bWU6czNjcjpldEAlL3g=");
+        match (is_let_through, api) {
+            (false, _) => Reply::status(407),
+            (true, Some(api)) => Reply::tunnel(api),
+            (true, None) => Reply::echo(seen),
+        }
+    })
+}
+
+#[test]
+fn a_password_of_any_characters_authenticates_at_the_proxy() {
+    let authority = Authority::new();
+    let api = ScriptedServer::start_tls(&authority.good(), Protocol::Http1, Reply::echo);
+    let (plain, tunnel) = (strict_proxy(None), strict_proxy(Some(api.addr())));
+    let at = |proxy: &ScriptedServer, user_info: &str| format!("http://{user_info}@{}", proxy.addr());
+    let (shop, secure) = ("http://shop.test/p/{sku}".to_owned(), api.url("/p/{sku}"));
+    for (url, proxy) in [(&shop, &plain), (&secure, &tunnel)] {
+        for (user_info, variable, value) in [
+            ("me:${PROXY_PW}", "PROXY_PW", "s3cr:et@%/x"),
+            ("${PROXY_ME}", "PROXY_ME", "me:s3cr:et@%/x"),
+            ("m${PROXY_E}:s3cr:et%40%25%2Fx", "PROXY_E", "e"),
+        ] {
+            for scheme in ["http://", ""] {
+                let dir = skus();
+                dir.write("ca.pem", authority.pem());
+                let address = at(proxy, user_info).replace("http://", scheme);
+                let ended = run_with_url(&dir, url, ["-v", "-v", "--ca-cert", "ca.pem", "--proxy", &address])
+                    .env(variable, value)
+                    .finish()
+                    .expect_code(0);
+                assert!(!ended.stderr.contains("s3cr") && dir.holding("s3cr").is_empty(), "{}", ended.stderr);
+            }
+        }
+    }
+    // A variable of the environment is an address as it stands: what it needs is encoded in it.
+    let (dir, address) = (skus(), at(&plain, "me:s3cr%3Aet%40%25%2Fx"));
+    run_with_url(&dir, &shop, [""; 0]).env("HTTP_PROXY", address).finish().expect_code(0);
+    let (dir, address) = (skus(), at(&plain, "me:s3cr%253Aet%2540%2525%252Fx"));
+    run_with_url(&dir, &shop, [""; 0]).env("HTTP_PROXY", address).finish().expect_code(77);
+}
+
 #[test]
 fn https_uses_a_tunnel_that_the_proxy_cannot_read() {
     let dir = skus();
