@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use skufetch::testing::collect::{self, Collector, JobIdentity, OutputSettings, Provenance, Target};
-use skufetch::testing::input::{Columns, InputSettings, Row, Rows};
+use skufetch::testing::input::{Columns, CsvFormat, InputSettings, Row, Rows};
 use skufetch::testing::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
 use skufetch::testing::plan::{Planned, Planner, RequestSettings, RequestTemplate};
 
@@ -133,7 +133,7 @@ mod plan {
 
 fn planner(settings: &RequestSettings) -> Planner {
     let names = ["sku", "lang", "colour"].map(String::from).into();
-    let columns = Columns { names, key: 0, delimiter: b',', headers: true };
+    let columns = Columns { names, key: 0, format: CsvFormat::default(), headers: true };
     let template = Arc::new(RequestTemplate::parse(settings, &|_| None).expect("good templates"));
     Planner::new(template.bind(&columns).expect("good columns"), [7; 16])
 }

@@ -78,7 +78,9 @@ pub mod testing {
     /// # Ok::<(), skufetch::testing::input::InputError>(())
     /// ```
     pub mod input {
-        pub use crate::input::{Columns, InputError, InputSettings, Row, Rows, may_delimit};
+        pub use crate::input::{
+            Columns, CsvFormat, InputError, InputSettings, Quoting, Row, Rows, TextEncoding, may_delimit,
+        };
     }
     /// Bytes to checked, compact JSON.
     ///

@@ -66,7 +66,7 @@ fn read(data: &[u8], sizes: &[usize], settings: &InputSettings) -> Found {
     };
     let columns = rows.columns();
     assert!(columns.key < columns.names.len());
-    found.columns = Some((columns.names.clone(), columns.delimiter, columns.headers));
+    found.columns = Some((columns.names.clone(), columns.format.delimiter, columns.headers));
     loop {
         match rows.next_row() {
             Ok(Some(row)) => {

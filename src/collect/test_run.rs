@@ -35,7 +35,7 @@ impl TestRun {
             dir,
             settings: OutputSettings { target, ..OutputSettings::default() },
             job: "job",
-            columns: Columns { names, key: 0, delimiter: b',', headers: true },
+            columns: Columns { names, key: 0, format: crate::input::CsvFormat::default(), headers: true },
         }
     }
 

@@ -87,6 +87,7 @@ fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, plann
     let PlannedInput { planner, mut rows, first, random, bodies, earlier, old_bytes, .. } = planned;
     rows.input = settings.input_path.to_string();
     columns.key_name().clone_into(&mut rows.key);
+    rows.format = columns.format.to_string();
     let method = planner.template().method();
     DryRun {
         rows,

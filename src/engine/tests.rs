@@ -175,7 +175,12 @@ fn planned(row: u32) -> Planned {
 }
 
 fn summary(rows: u32) -> InputSummary {
-    let columns = Columns { names: vec!["sku".into()], key: 0, delimiter: b',', headers: true };
+    let columns = Columns {
+        names: vec!["sku".into()],
+        key: 0,
+        format: crate::input::CsvFormat::default(),
+        headers: true,
+    };
     let request = RequestSettings { url: "http://a.test/{sku}".into(), ..RequestSettings::default() };
     let template = Arc::new(RequestTemplate::parse(&request, &|_| None).unwrap());
     let planner = Planner::new(template.bind(&columns).unwrap(), [0; 16]);

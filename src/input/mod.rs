@@ -8,6 +8,8 @@
 //! of that file with the first.
 
 mod block_checksums;
+#[allow(dead_code)]
+mod csv_format;
 mod dialect;
 mod error;
 mod header;
@@ -21,7 +23,10 @@ mod rows;
 mod settings;
 mod source;
 mod survey;
+#[allow(dead_code)]
+mod text_encoding;
 
+pub use csv_format::{CsvFormat, Quoting};
 pub use dialect::may_delimit;
 pub use error::InputError;
 pub(crate) use row::ColumnLookupError;
@@ -33,3 +38,4 @@ pub(crate) use rows::is_failure_file;
 pub(crate) use settings::InputPath;
 pub use settings::InputSettings;
 pub(crate) use survey::{InputChange, SurveyedFile, open_watched, survey};
+pub use text_encoding::TextEncoding;

@@ -2,6 +2,7 @@
 
 use csv::ByteRecord;
 
+use crate::input::csv_format::CsvFormat;
 use crate::input::message_text::escaped;
 use crate::model::Seq;
 
@@ -47,8 +48,8 @@ pub struct Columns {
     pub names: Vec<String>,
     /// The index of the key column.
     pub key: usize,
-    /// The delimiter.
-    pub delimiter: u8,
+    /// The form of the file.
+    pub format: CsvFormat,
     /// Whether the input has a header line.
     pub headers: bool,
 }

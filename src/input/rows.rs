@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use csv::ByteRecord;
 
+use crate::input::csv_format::CsvFormat;
 use crate::input::dialect::read_dialect;
 use crate::input::error::InputError;
 use crate::input::header::{self, FAILURE_COLUMNS};
@@ -85,7 +86,12 @@ impl Rows {
         let key = header::choose_key(&names, settings.key.as_deref(), &at)?;
         Ok(Self {
             records,
-            columns: Arc::new(Columns { names, key, delimiter: dialect.delimiter, headers }),
+            columns: Arc::new(Columns {
+                names,
+                key,
+                format: CsvFormat { delimiter: dialect.delimiter, ..CsvFormat::default() },
+                headers,
+            }),
             width: record.len(),
             is_failure_file,
             has_failure_columns,
@@ -302,7 +308,7 @@ mod tests {
         assert_eq!(all(b"\xef\xbb\xbfsku\nA\n"), rows(&[(2, "A")]));
         let mut rows_ = open(b"\xef\xbb\xbfsep=;\r\nsku;name\r\nA;b,c\r\n").unwrap();
         assert_eq!(rows_.columns().names, ["sku", "name"]);
-        assert_eq!(rows_.columns().delimiter, b';');
+        assert_eq!(rows_.columns().format.delimiter, b';');
         assert_eq!(lines(&mut rows_), rows(&[(3, "A/b,c")]));
         assert_eq!(rows_.blanks(), 0);
     }

@@ -221,7 +221,7 @@ mod tests {
 
     fn columns() -> Columns {
         let names = vec!["sku".to_owned(), "b".to_owned()];
-        Columns { names, key: 0, delimiter: b',', headers: true }
+        Columns { names, key: 0, format: crate::input::CsvFormat::default(), headers: true }
     }
 
     fn parse(text: &str, escape: Result<BodyEscape, PlanError>) -> Result<BoundBody, PlanError> {

@@ -383,7 +383,7 @@ mod tests {
 
     fn columns(names: &[&str]) -> Columns {
         let names = names.iter().map(|n| (*n).to_owned()).collect();
-        Columns { names, key: 0, delimiter: b',', headers: true }
+        Columns { names, key: 0, format: crate::input::CsvFormat::default(), headers: true }
     }
 
     #[test]

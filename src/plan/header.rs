@@ -300,7 +300,7 @@ mod tests {
 
     fn columns() -> Columns {
         let names = ["sku", "b"].map(String::from).to_vec();
-        Columns { names, key: 0, delimiter: b',', headers: true }
+        Columns { names, key: 0, format: crate::input::CsvFormat::default(), headers: true }
     }
 
     fn env(name: &str) -> Option<String> {

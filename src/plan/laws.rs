@@ -31,7 +31,7 @@ fn climbing() -> impl Strategy<Value = String> {
 
 fn planner(settings: &RequestSettings) -> Result<Planner, crate::plan::PlanError> {
     let names = ["sku", "b", "key"].map(String::from).to_vec();
-    let columns = Columns { names, key: 2, delimiter: b',', headers: true };
+    let columns = Columns { names, key: 2, format: crate::input::CsvFormat::default(), headers: true };
     let env = |name: &str| (name == "T").then(|| "canary".to_owned());
     let template = Arc::new(RequestTemplate::parse(settings, &env)?);
     Ok(Planner::new(template.bind(&columns)?, [9; 16]))

@@ -250,7 +250,7 @@ mod tests {
 
     fn columns() -> Columns {
         let names = ["SKU", "region", "a b", "twice", "twice"].map(String::from).to_vec();
-        Columns { names, key: 0, delimiter: b',', headers: true }
+        Columns { names, key: 0, format: crate::input::CsvFormat::default(), headers: true }
     }
 
     fn env(name: &str) -> Option<String> {
@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn a_column_without_a_name_takes_no_empty_object() {
         let names = ["", "sku"].map(String::from).to_vec();
-        let columns = Columns { names, key: 1, delimiter: b',', headers: true };
+        let columns = Columns { names, key: 1, format: crate::input::CsvFormat::default(), headers: true };
         let read = body_with(r#"{"a":{},"b":"{sku}","c":{{}}}"#, &columns);
         assert_eq!(read.unwrap(), r#"{"a":{},"b":"<1>","c":{{}}}"#);
     }

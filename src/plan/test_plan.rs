@@ -13,7 +13,7 @@ pub(super) fn bind(
     env: &EnvLookup<'_>,
 ) -> Result<BoundTemplate, PlanError> {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
-    let columns = Columns { names, key: 0, delimiter: b',', headers: true };
+    let columns = Columns { names, key: 0, format: crate::input::CsvFormat::default(), headers: true };
     Arc::new(RequestTemplate::parse(settings, env)?).bind(&columns)
 }
 

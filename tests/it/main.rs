@@ -29,6 +29,7 @@ mod input;
 mod input_changes;
 mod input_damage;
 mod input_stream;
+mod input_table;
 mod limits;
 mod merge;
 mod nightly_runs;

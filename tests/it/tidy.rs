@@ -35,7 +35,7 @@ const ALLOWED_USES: &[(&str, &[&str])] = &[
     ("toml", &["config/file.rs"]),
     ("csv::Reader", &["input/"]),
     ("jaq_core", &["fetch/classify/select/"]),
-    ("encoding_rs", &["fetch/classify/charset.rs"]),
+    ("encoding_rs", &["fetch/classify/charset.rs", "input/text_encoding.rs"]),
     ("flate2", &["input/source.rs", "fetch/classify/decode.rs"]),
     ("zstd", &["input/source.rs", "fetch/classify/decode.rs"]),
     ("brotli_decompressor", &["fetch/classify/decode.rs"]),

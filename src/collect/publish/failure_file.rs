@@ -148,8 +148,10 @@ impl<'a> FailureFile<'a> {
     /// are then their names.
     fn begin(&self, target: &FileTarget) -> Result<csv::Writer<Replacement>, CollectError> {
         let file = Replacement::create(&target.real)?;
-        let mut writer =
-            csv::WriterBuilder::new().delimiter(self.columns.delimiter).flexible(true).from_writer(file);
+        let mut writer = csv::WriterBuilder::new()
+            .delimiter(self.columns.format.delimiter)
+            .flexible(true)
+            .from_writer(file);
         let names = self.columns.names.iter().map(String::as_bytes).map(guarded);
         writer
             .write_record(names.chain(ADDED.map(Cow::Borrowed)))
@@ -311,7 +313,7 @@ mod tests {
         let mut run = TestRun::new();
         run.columns.names = vec!["1".into(), "2".into()];
         run.columns.headers = false;
-        run.columns.delimiter = b';';
+        run.columns.format.delimiter = b';';
         run.publish_entries(&[failed(0, "A;B", 404)]);
         let text = run.text("out.failed.csv");
         assert_eq!(text, "1;2;_error;_status;_attempts\n\"A;B\";a name;HTTP 404 Not Found;404;1\n");
@@ -339,7 +341,7 @@ mod tests {
             delimiter in prop_oneof![Just(b','), Just(b';'), Just(b'\t'), Just(b'|')],
         ) {
             let mut run = TestRun::new();
-            run.columns.delimiter = delimiter;
+            run.columns.format.delimiter = delimiter;
             run.columns.names = vec!["=sku".into(), "'+x".into()];
             let (mut journal, _) = run.open();
             for (seq, row) in (0..).zip(&rows) {

@@ -57,6 +57,8 @@ pub(crate) struct PlannedRows {
     pub(crate) input: String,
     /// The column whose value is the SKU.
     pub(crate) key: String,
+    /// The form of the file, in words.
+    pub(crate) format: String,
     /// Data rows.
     pub(crate) rows: u64,
     /// Distinct SKUs that can be requested.

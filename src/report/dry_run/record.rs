@@ -27,6 +27,7 @@ fn fields(plan: &DryRun) -> Value {
         })
         .collect();
     json!({
+        "form": rows.format,
         "rows": rows.rows,
         "skus": rows.skus,
         "repeats": rows.repeats,

@@ -89,7 +89,7 @@ impl Page {
 
 fn rows(out: &mut Page, rows: &PlannedRows) {
     let key = display_safe(&rows.key, TEXT_CHARS);
-    out.log("input", &format!("{}, SKUs in column `{key}`", rows.input));
+    out.log("input", &format!("{}, SKUs in column `{key}`; {}", rows.input, rows.format));
     let mut parts = vec![counted(rows.skus, "SKU", "SKUs")];
     if rows.repeats > 0 {
         parts.push(counted(rows.repeats, "repeat", "repeats"));
