@@ -125,7 +125,8 @@ pub(crate) fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
         PlanError::Syntax { place, .. }
         | PlanError::Variable { place, .. }
         | PlanError::UnknownColumn { place, .. }
-        | PlanError::AmbiguousColumn { place, .. } => match place {
+        | PlanError::AmbiguousColumn { place, .. }
+        | PlanError::NoSuchColumn { place, .. } => match place {
             TemplateKind::Header(_) => &HEADER,
             TemplateKind::Body => &BODY,
             TemplateKind::Proxy => &PROXY,

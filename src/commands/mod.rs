@@ -29,8 +29,8 @@ use std::time::SystemTime;
 use crate::config::options::{DEMO, KEY, MERGE, URL};
 use crate::config::{self, ConfigError, Environment, Invocation};
 use crate::engine::signals;
-use crate::input::{self, InputError, InputPath, InputSettings, Rows};
-use crate::model::Exit;
+use crate::input::{self, InputError, InputPath, InputSettings, KeyRemedy, Rows};
+use crate::model::{Exit, shell_word};
 use crate::report::{self, LogFormat};
 
 use command_error::{CommandError, Meant, meant};
@@ -158,8 +158,10 @@ fn what_to_type(
         return Err(None);
     }
     let (column, key) = match Rows::open(input, reading) {
-        Ok(rows) => (rows.columns().key_name().to_owned(), String::new()),
-        Err(InputError::NoKey { first, .. }) => (first.to_string(), format!(" {KEY} {}", in_shell(&first))),
+        Ok(rows) => (rows.columns().placeholder(rows.columns().key), String::new()),
+        Err(InputError::NoKey { remedy: KeyRemedy::Column(word), .. }) => {
+            ("{sku}".to_owned(), format!(" {KEY} {word}"))
+        }
         Err(error) => return Err(Some(error)),
     };
     // Without --merge its few rows would replace all others.
@@ -168,9 +170,9 @@ fn what_to_type(
         (true, false) => " -o out.json".to_owned(),
         (false, _) => String::new(),
     };
-    let url = in_shell(&format!("https://api.example.com/products/{{{column}}}"));
+    let url = shell_word(&format!("https://api.example.com/products/{column}"));
     let (ask, try_it) = if bare {
-        let path = in_shell(&input.to_string());
+        let path = shell_word(&path.to_string_lossy());
         (
             format!("type: {command} {path}{key} {URL} {url}{output}"),
             format!("{command} {path}{key} {DEMO}{output}"),
@@ -181,13 +183,4 @@ fn what_to_type(
     let demo =
         if cfg!(feature = "demo") { format!("\nor try the built-in API: {try_it}") } else { String::new() };
     Ok(ask + &demo)
-}
-
-/// A word as a shell takes it.
-fn in_shell(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "._/-+,:@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use super::command_error::CommandError;
-use super::in_shell;
 use crate::collect::Degradation;
 use crate::collect::{CollectError, Evidence, Profile, PublishDecision, PublishOutcome};
 use crate::config::Settings;
 use crate::config::options::{BODY_AS, GUARD, LIMIT, MERGE, MIN_SUCCESS, SELECT, URL};
-use crate::model::{Exit, Mask, display_safe};
+use crate::model::{Exit, Mask, display_safe, shell_word};
 use crate::report::format::{count, counted};
 
 /// Characters of a key, and of a body, in an example.
@@ -81,7 +80,7 @@ fn held_back(
     let message = format!("held back, {} stays as it is: {}", settings.output.target, clauses.join("; "));
     let hint = match (&published.path, &published.replaces) {
         (Some(held), Some(output)) => {
-            let [from, to] = [held, output].map(|path| path_in_shell(path));
+            let [from, to] = [held, output].map(|path| path_word(path));
             match degradations {
                 [Degradation::Empty] => format!("to start over, remove the old file: rm {to}"),
                 _ => format!("check {from}; to accept it: mv {from} {to}; or run once with {GUARD} off"),
@@ -93,9 +92,9 @@ fn held_back(
 }
 
 /// A path as a command takes it: one that begins with a dash is no option.
-fn path_in_shell(path: &Path) -> String {
+fn path_word(path: &Path) -> String {
     let text = path.display().to_string();
-    in_shell(&if text.starts_with('-') { format!("./{text}") } else { text })
+    shell_word(&if text.starts_with('-') { format!("./{text}") } else { text })
 }
 
 /// What got worse, with the figures of both outputs.

@@ -5,8 +5,7 @@
 use std::io;
 
 use crate::input::location::{InputLocation, Packing};
-use crate::input::message_text::shell_quoted;
-use crate::model::option::{KEY, NO_HEADERS};
+use crate::model::option::{KEY, NO_HEADERS, SKIP_LINES};
 use crate::model::{Exit, count, counted};
 
 /// The second reading differs from the first. Travels inside an [`io::Error`] to where that becomes an
@@ -141,8 +140,18 @@ pub enum InputError {
         wanted: Box<str>,
         /// The names of the columns.
         columns: Box<str>,
-        /// The most similar one.
-        nearest: Option<Box<str>>,
+        /// What probably helps.
+        remedy: KeyRemedy,
+    },
+    /// The wanted key is the number of a column that is not there.
+    #[error("{at}: there is no column {wanted}; the input has {}", counted(*.columns as u64, "column", "columns"))]
+    NoSuchColumn {
+        /// The header's line.
+        at: InputLocation,
+        /// The number, as in `#3`.
+        wanted: Box<str>,
+        /// How many columns there are.
+        columns: usize,
     },
     /// Several columns could be the key.
     #[error("{at}: several columns could be the key: {columns}")]
@@ -151,8 +160,8 @@ pub enum InputError {
         at: InputLocation,
         /// Their names, with their places.
         columns: Box<str>,
-        /// A name that only one of them has.
-        choice: Option<Box<str>>,
+        /// Each as a word of a shell that names it alone.
+        choices: Vec<Box<str>>,
     },
     /// No column is called `sku`, and there are several.
     #[error("{at}: no column is called `sku`, and none is named as the key; there are: {columns}")]
@@ -161,9 +170,22 @@ pub enum InputError {
         at: InputLocation,
         /// The names of the columns.
         columns: Box<str>,
-        /// The first of them.
-        first: Box<str>,
+        /// What probably helps.
+        remedy: KeyRemedy,
     },
+}
+
+/// What probably helps where no key column was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyRemedy {
+    /// To name this column, which is a word of a shell.
+    Column(Box<str>),
+    /// To skip so many lines: the header is below them.
+    SkipLines(u64),
+    /// To say that there is no header: this name of it looks like a value.
+    NoHeader(Box<str>),
+    /// To look at the columns.
+    Unknown,
 }
 
 impl InputError {
@@ -210,16 +232,14 @@ impl InputError {
             Self::RecordTooLarge { quote: None, .. } => "does the file have line ends?".into(),
             Self::TooManyRows { .. } => "split the input".into(),
             Self::Delimiter { .. } => "take one ASCII character that is no quote and no line end".into(),
-            Self::NoSuchKey { nearest, .. } => return nearest.as_deref().map(key_hint),
-            Self::SeveralKeys { choice: Some(name), .. } => {
-                format!("say which, for example {KEY} {}", shell_quoted(name))
+            Self::NoSuchKey { remedy: KeyRemedy::Column(word), .. } => format!("did you mean {KEY} {word}?"),
+            Self::NoSuchColumn { columns: 1, .. } => "the only column is #1".into(),
+            Self::NoSuchColumn { columns, .. } => format!("the columns are #1 to #{columns}"),
+            Self::SeveralKeys { choices, .. } => {
+                let choices: Vec<String> = choices.iter().map(|word| format!("{KEY} {word}")).collect();
+                format!("say which: {}", choices.join(" or "))
             }
-            Self::SeveralKeys { choice: None, .. } => {
-                "give these columns different names in the header".into()
-            }
-            Self::NoKey { first, .. } => {
-                format!("say which column holds the SKU, for example {KEY} {}", shell_quoted(first))
-            }
+            Self::NoSuchKey { remedy, .. } | Self::NoKey { remedy, .. } => remedy.hint(),
         })
     }
 }
@@ -235,8 +255,21 @@ fn rows_of_both(before: u64, now: Option<u64>) -> String {
     }
 }
 
-fn key_hint(name: &str) -> String {
-    format!("did you mean {KEY} {}?", shell_quoted(name))
+impl KeyRemedy {
+    fn hint(&self) -> String {
+        match self {
+            Self::Column(word) => format!("say which column holds the SKU, for example {KEY} {word}"),
+            Self::SkipLines(lines) => {
+                format!("the header seems to be on line {}: {SKIP_LINES} {lines}", lines + 1)
+            }
+            Self::NoHeader(value) => {
+                format!(
+                    "is line 1 a header? {value} looks like a value; without a header line, say {NO_HEADERS}"
+                )
+            }
+            Self::Unknown => format!("say with {KEY} which of them holds the SKU"),
+        }
+    }
 }
 
 fn unreadable_hint(source: &io::Error) -> Option<String> {

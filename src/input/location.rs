@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::input::message_text::{escaped, shell_quoted};
+use crate::input::message_text::escaped;
 use crate::input::settings::InputPath;
+use crate::model::shell_word;
 
 /// How an input is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,10 +67,10 @@ impl InputLocation {
         if self.is_stdin {
             return format!("convert it on the way: … | iconv -f {from} -t UTF-8 | skufetch - …");
         }
-        let file = shell_quoted(&self.input);
+        let file = shell_word(&self.input);
         let plain = self.input.trim_end_matches(".gz").trim_end_matches(".zst");
         let stem = plain.strip_suffix(".csv").unwrap_or(plain);
-        let target = shell_quoted(&format!("{stem}.utf8.csv"));
+        let target = shell_word(&format!("{stem}.utf8.csv"));
         match self.packing {
             None => format!("convert it: iconv -f {from} -t UTF-8 {file} > {target}"),
             Some(packing) => {

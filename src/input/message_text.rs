@@ -12,15 +12,6 @@ pub(super) fn escaped(text: &str) -> String {
     clean
 }
 
-/// Quotes a word for a shell.
-pub(super) fn shell_quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "._/-+,:@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,8 +3,8 @@
 //! `source` opens and decompresses the input and allows a look ahead at its first bytes. `dialect` derives
 //! encoding and delimiter from the first line. `record_scanner` scans the same bytes as the csv crate and
 //! keeps what that crate does not report: where a record begins, blank lines, a quote that never closes.
-//! `record_reader` joins the two. `header` names the columns and chooses the key. `rows` returns the rows,
-//! and `survey` checks a whole file before the first request. `block_checksums` compares the second reading
+//! `record_reader` joins the two. `header` names the columns, and `key_column` chooses the key; where it cannot,
+//! `likely_key` finds the column to suggest. `rows` returns the rows, and `survey` checks a whole file before the first request. `block_checksums` compares the second reading
 //! of that file with the first.
 
 mod block_checksums;
@@ -13,6 +13,8 @@ mod csv_format;
 mod dialect;
 mod error;
 mod header;
+mod key_column;
+mod likely_key;
 mod location;
 mod message_text;
 mod positioned_reader;
@@ -29,6 +31,7 @@ mod text_encoding;
 pub use csv_format::{CsvFormat, Quoting};
 pub use dialect::may_delimit;
 pub use error::InputError;
+pub(crate) use error::KeyRemedy;
 pub(crate) use row::ColumnLookupError;
 pub use row::Columns;
 pub(crate) use row::Damage;

@@ -1,8 +1,11 @@
 //! What this module returns: rows, and the columns that they share.
 
+use std::borrow::Cow;
+
 use csv::ByteRecord;
 
 use crate::input::csv_format::CsvFormat;
+use crate::input::key_column;
 use crate::input::message_text::escaped;
 use crate::model::Seq;
 
@@ -55,32 +58,73 @@ pub struct Columns {
 }
 
 /// Why a name identifies no single column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ColumnLookupError {
     /// No column has this name.
     Unknown,
-    /// Several columns have it.
-    Ambiguous,
+    /// Several columns have it: their indices.
+    Ambiguous(Vec<usize>),
+    /// It is the number of a column that is not there.
+    NoSuchNumber,
 }
 
 impl Columns {
-    /// The index of the column with exactly this name. `sku` is the key column if no column has that name.
+    /// The index of the column with exactly this name; else the third of `#3`; else of `sku` the key column. So it is,
+    /// too, where the key is one of several columns that are called `sku`.
     ///
     /// # Errors
     /// No column, or several, have that name.
     pub fn find(&self, name: &str) -> Result<usize, ColumnLookupError> {
-        let mut found = self.names.iter().enumerate().filter(|(_, n)| *n == name).map(|(i, _)| i);
+        let mut found = (0..self.names.len()).filter(|&index| self.names[index] == name);
         match (found.next(), found.next()) {
             (Some(index), None) => Ok(index),
-            (Some(_), Some(_)) => Err(ColumnLookupError::Ambiguous),
-            (None, _) if name == "sku" => Ok(self.key),
-            (None, _) => Err(ColumnLookupError::Unknown),
+            (Some(first), Some(second)) => {
+                let all: Vec<usize> = [first, second].into_iter().chain(found).collect();
+                let is_the_key = name == "sku" && all.contains(&self.key);
+                if is_the_key { Ok(self.key) } else { Err(ColumnLookupError::Ambiguous(all)) }
+            }
+            (None, _) => match key_column::numbered(name, self.names.len()) {
+                Some(index) => index.map_err(|key_column::NoSuchNumber| ColumnLookupError::NoSuchNumber),
+                None if name == "sku" => Ok(self.key),
+                None => Err(ColumnLookupError::Unknown),
+            },
         }
+    }
+
+    /// The column that is probably meant by a name that no column has.
+    pub(crate) fn nearest(&self, name: &str) -> Option<usize> {
+        let meant = key_column::nearest(&self.names, name);
+        let is_the_key = || key_column::plain(name) == "sku";
+        meant.or_else(|| is_the_key().then_some(self.key))
+    }
+
+    /// The placeholder of a column in a template: by its name where it can be typed as it is shown, inside quotes of a
+    /// shell too, else by its number.
+    pub(crate) fn placeholder(&self, index: usize) -> String {
+        let name = &self.names[index];
+        let can_be_typed = escaped(name) == *name
+            && name.trim() == name
+            && !name.is_empty()
+            && !name.contains(['{', '}', '$', '\'', '"', '`', '\\', '!', '#']);
+        let is_alone = self.find(name) == Ok(index);
+        if can_be_typed && is_alone {
+            return format!("{{{name}}}");
+        }
+        format!("{{{}}}", key_column::number_of(&self.names, index))
     }
 
     /// The name of the key column.
     #[must_use]
     pub fn key_name(&self) -> &str {
         &self.names[self.key]
+    }
+
+    /// What tells the key column from all others: its name, or its number where several have that name.
+    pub(crate) fn key_identity(&self) -> Cow<'_, str> {
+        let name = self.key_name();
+        match self.names.iter().filter(|other| *other == name).count() {
+            1 => Cow::Borrowed(name),
+            _ => Cow::Owned(key_column::number_of(&self.names, self.key)),
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::input::csv_format::CsvFormat;
 use crate::input::dialect::read_dialect;
 use crate::input::error::InputError;
 use crate::input::header::{self, FAILURE_COLUMNS};
+use crate::input::key_column::{self, KeySearch};
 use crate::input::location::InputLocation;
 use crate::input::record_reader::CsvRecordReader;
 use crate::input::record_scanner::RecordSpan;
@@ -20,6 +21,9 @@ use crate::model::Seq;
 
 /// The buffer of a record over this many bytes is not reused.
 const BUFFER_KEPT: u64 = 1 << 20;
+
+/// The lines that are searched for a header below the first line.
+const HEADER_WITHIN: u64 = 20;
 
 /// The rows of an input, read on demand.
 ///
@@ -83,7 +87,8 @@ impl Rows {
         } else {
             (1..=record.len()).map(|place| place.to_string()).collect()
         };
-        let key = header::choose_key(&names, settings.key.as_deref(), &at)?;
+        let search = KeySearch { names: &names, wanted: settings.key.as_deref(), headers };
+        let key = search.choose(&at, |wanted| lines_above_header(&mut records, wanted))?;
         Ok(Self {
             records,
             columns: Arc::new(Columns {
@@ -201,6 +206,24 @@ impl Rows {
         let bad = self.record.iter().take(found).position(|cell| from_utf8(cell).is_err())?;
         Some(Damage::NotUtf8 { column: self.columns.names[bad].clone() })
     }
+}
+
+/// The number of lines above the one that has the wanted name in a cell, if it is one of the next lines that were read
+/// already: a pipe may never give more.
+fn lines_above_header(records: &mut CsvRecordReader, wanted: &str) -> Option<u64> {
+    let mut record = ByteRecord::new();
+    while records.has_complete() {
+        let span = records.read(&mut record).ok()??;
+        if span.line > HEADER_WITHIN {
+            return None;
+        }
+        let is_wanted =
+            |cell: &[u8]| from_utf8(cell).is_ok_and(|name| key_column::plain_chars(name).eq(wanted.chars()));
+        if record.iter().any(is_wanted) {
+            return Some(span.line - 1);
+        }
+    }
+    None
 }
 
 /// Whether a file is the failure file of an earlier run, whatever the names of its other columns. False for a

@@ -36,7 +36,7 @@ pub(crate) fn display_safe(text: &str, max_chars: usize) -> String {
 }
 
 /// Characters that are escaped.
-fn acts(c: char) -> bool {
+pub(super) fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c,
             // Soft hyphen, combining grapheme joiner, Arabic letter mark.

@@ -16,6 +16,7 @@ pub(crate) mod mask;
 pub(crate) mod option;
 mod quota_size;
 pub(crate) mod reason;
+mod shell;
 pub(crate) mod system_limit;
 pub(crate) mod units;
 
@@ -37,4 +38,5 @@ pub(crate) use load_class::LoadClass;
 pub(crate) use mask::Mask;
 pub(crate) use quota_size::QuotaSize;
 pub(crate) use reason::{LimitChangeReason, PauseReason, StopReason, signal_name};
+pub(crate) use shell::shell_word;
 pub use units::{Rate, Size, StatusSet};

@@ -4,6 +4,7 @@
 // Table `input`
 pub(crate) const KEY: &str = "--key";
 pub(crate) const DELIMITER: &str = "--delimiter";
+pub(crate) const SKIP_LINES: &str = "--skip-lines";
 pub(crate) const NO_HEADERS: &str = "--no-headers";
 pub(crate) const LIMIT: &str = "--limit";
 

@@ -1,7 +1,7 @@
 //! Columns in a body, whose text has braces of its own.
 //!
-//! `{name}` is the column if the input has one of this name, and `{{name}}` is then the text `{name}`. All
-//! other braces are literal. So only the header of the input decides which braces are placeholders: variables
+//! `{name}` is the column if the input has one of this name, and `{{name}}` is then the text `{name}`. The same goes
+//! for a number, `{#3}`; one that the input does not have is an error. All other braces are literal. So only the header of the input decides which braces are placeholders: variables
 //! are read when the body is parsed, columns when it is bound.
 
 use secrecy::SecretString;
@@ -9,6 +9,9 @@ use secrecy::SecretString;
 use crate::input::{ColumnLookupError, Columns};
 use crate::plan::error::{PlanError, TemplateKind};
 use crate::plan::template::{EnvLookup, Reference, TemplatePiece, parse_reference, push_text};
+
+/// `#` and the digits of the largest number.
+const LONGEST_NUMBER: usize = 21;
 
 /// A piece of a body before the columns are known.
 #[derive(Debug)]
@@ -45,8 +48,9 @@ pub(super) fn parse_body(text: &str, env: &EnvLookup<'_>) -> Result<Vec<BodyPiec
 
 /// Decides which braces name columns. Reads from left to right; the first form that matches counts.
 pub(super) fn find_columns(pieces: &[BodyPiece], columns: &Columns) -> Vec<TemplatePiece> {
-    // No name is longer than that of the longest column: a body of braces alone takes linear time.
-    let longest = columns.names.iter().map(String::len).max().unwrap_or(0).max("sku".len());
+    // No name is longer than that of the longest column, or the largest number of one: a body of braces alone takes
+    // linear time.
+    let longest = columns.names.iter().map(String::len).max().unwrap_or(0).max(LONGEST_NUMBER);
     let mut found = Vec::new();
     for piece in pieces {
         match piece {

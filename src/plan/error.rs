@@ -4,16 +4,17 @@
 use std::fmt;
 
 use crate::input::Columns;
-use crate::model::Exit;
 use crate::model::option::BODY_ESCAPE;
+use crate::model::{Exit, counted};
 use crate::plan::message_text::{escaped, quoted};
 
 /// The most columns that a message lists; the others are counted.
 const LISTED: usize = 20;
 
-/// Below this Jaro-Winkler similarity a name is no misspelling of another. A swapped or lost letter in a
-/// short name stays above it (`regoin`, `region`: 0.96); names that share a letter or two stay below.
-const SIMILAR: f64 = 0.8;
+/// `twice`, `3 times`.
+fn times(number: usize) -> String {
+    if number == 2 { "twice".into() } else { format!("{number} times") }
+}
 
 /// What to do about a body that is sent as JSON because no `Content-Type` was given, and is not JSON.
 pub(super) fn untyped_hint() -> String {
@@ -186,16 +187,28 @@ pub enum PlanError {
         name: String,
         /// The columns that are there, quoted.
         columns: String,
-        /// The most similar one, quoted.
+        /// The placeholder of the column that is probably meant.
         nearest: Option<String>,
     },
     /// A placeholder names a column that is there more than once.
-    #[error("{place} asks for the column {name}, which stands in the header twice")]
+    #[error("{place} asks for the column {name}, which stands in the header {}", times(placeholders.len()))]
     AmbiguousColumn {
         /// Where.
         place: TemplateKind,
         /// The name, quoted.
         name: String,
+        /// The placeholders of these columns.
+        placeholders: Vec<String>,
+    },
+    /// A placeholder is the number of a column that is not there.
+    #[error("{place} asks for column {number}; the input has {}", counted(*.columns as u64, "column", "columns"))]
+    NoSuchColumn {
+        /// Where.
+        place: TemplateKind,
+        /// The number, quoted.
+        number: String,
+        /// How many columns there are.
+        columns: usize,
     },
     /// A syntax error.
     #[error("{place} is badly written: {fault}")]
@@ -271,7 +284,9 @@ impl PlanError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::UnknownColumn { .. } | Self::AmbiguousColumn { .. } => Exit::Data,
+            Self::UnknownColumn { .. } | Self::AmbiguousColumn { .. } | Self::NoSuchColumn { .. } => {
+                Exit::Data
+            }
             _ => Exit::Usage,
         }
     }
@@ -287,7 +302,9 @@ impl PlanError {
                 "name one of these columns in braces; braces that are meant literally are written {{ and }}"
                     .into()
             }
-            Self::AmbiguousColumn { .. } => "give one of the two columns another name in the CSV".into(),
+            Self::AmbiguousColumn { placeholders, .. } => format!("say which: {}", placeholders.join(" or ")),
+            Self::NoSuchColumn { columns: 1, .. } => "the only column is {#1}".into(),
+            Self::NoSuchColumn { columns, .. } => format!("the columns are {{#1}} to {{#{columns}}}"),
             Self::Syntax { fault: SyntaxFault::Control, .. } => {
                 "remove it; is there a stray line end?".into()
             }
@@ -348,17 +365,20 @@ impl PlanError {
         if columns.names.len() > LISTED {
             listed.push(format!("{} more", columns.names.len() - LISTED));
         }
-        let wanted = name.to_lowercase();
-        let nearest = columns
-            .names
-            .iter()
-            .map(|n| (strsim::jaro_winkler(&wanted, n.trim().to_lowercase().as_str()), n))
-            .filter(|(similarity, _)| *similarity >= SIMILAR)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, n)| quoted(n));
+        let nearest = columns.nearest(name).map(|index| columns.placeholder(index));
         // These may be braces around JSON in a header value, and their content secret.
         let name = if name.contains(['"', ':']) { "between the braces".into() } else { quoted(name) };
         Self::UnknownColumn { place, name, columns: listed.join(", "), nearest }
+    }
+
+    /// The error for a name that the columns at these `places` have.
+    pub(super) fn ambiguous_column(
+        place: TemplateKind,
+        (name, places): (&str, &[usize]),
+        columns: &Columns,
+    ) -> Self {
+        let placeholders = places.iter().take(LISTED).map(|&index| columns.placeholder(index)).collect();
+        Self::AmbiguousColumn { place, name: quoted(name), placeholders }
     }
 }
 
@@ -393,14 +413,22 @@ mod tests {
             error.to_string(),
             "the URL template asks for the column `regoin`, which the input lacks; it has `sku`, `region`"
         );
-        assert_eq!(error.hint().unwrap(), "did you mean `region`? Case and spaces count");
+        assert_eq!(error.hint().unwrap(), "did you mean {region}? Case and spaces count");
         assert_eq!(error.exit(), Exit::Data);
     }
 
     #[test]
     fn case_alone_is_found_as_the_nearest() {
-        let error = PlanError::unknown_column(TemplateKind::Body, "REGION", &columns(&["sku", " Region"]));
-        assert!(error.hint().unwrap().contains("` Region`"));
+        let hint = |name: &str, names: &[&str]| {
+            PlanError::unknown_column(TemplateKind::Body, name, &columns(names)).hint().unwrap()
+        };
+        assert!(hint("REGION", &["sku", "Region"]).starts_with("did you mean {Region}?"));
+        // What cannot be typed as it is shown is named by its number.
+        for name in [" Region", "Reg\u{a0}ion", "region\t", "\u{feff}Region"] {
+            assert!(hint("REGION", &["sku", name]).starts_with("did you mean {#2}?"), "{name:?}");
+        }
+        assert!(hint("SKU", &["ean", "name"]).starts_with("did you mean {ean}?"), "the key column");
+        assert!(hint("SKU", &["name", "Variant SKU"]).starts_with("did you mean {Variant SKU}?"));
     }
 
     #[test]

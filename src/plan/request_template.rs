@@ -152,8 +152,10 @@ impl RequestTemplate {
             return Err(self.constant(columns));
         }
         let escape = body.as_ref().map(BoundBody::escape);
-        let identity =
-            RequestIdentity { digest: self.digest(escape, columns.key_name()), shown: self.shown.clone() };
+        let identity = RequestIdentity {
+            digest: self.digest(escape, &columns.key_identity()),
+            shown: self.shown.clone(),
+        };
         let (names, key) = (columns.names.clone(), columns.key);
         let mut secrets = self.secrets.clone();
         if let Some(body) = &body {

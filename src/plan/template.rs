@@ -185,9 +185,14 @@ pub(super) fn bind(
     let find = |name: &str| {
         columns.find(name).map_err(|error| match error {
             ColumnLookupError::Unknown => PlanError::unknown_column(kind.clone(), name, columns),
-            ColumnLookupError::Ambiguous => {
-                PlanError::AmbiguousColumn { place: kind.clone(), name: quoted(name) }
+            ColumnLookupError::Ambiguous(places) => {
+                PlanError::ambiguous_column(kind.clone(), (name, &places), columns)
             }
+            ColumnLookupError::NoSuchNumber => PlanError::NoSuchColumn {
+                place: kind.clone(),
+                number: quoted(name),
+                columns: columns.names.len(),
+            },
         })
     };
     let bind = |part: &ParsedPart| match part {
@@ -246,11 +251,12 @@ fn variable_name(text: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::CsvFormat;
     use crate::plan::body_braces::{find_columns, parse_body};
 
     fn columns() -> Columns {
         let names = ["SKU", "region", "a b", "twice", "twice"].map(String::from).to_vec();
-        Columns { names, key: 0, format: crate::input::CsvFormat::default(), headers: true }
+        Columns { names, key: 0, format: CsvFormat::default(), headers: true }
     }
 
     fn env(name: &str) -> Option<String> {
@@ -306,8 +312,36 @@ mod tests {
         assert_eq!(error.exit().code(), 65);
         assert!(error.to_string().contains("twice"));
         assert_eq!(body("{twice}").unwrap_err(), {
-            PlanError::AmbiguousColumn { place: TemplateKind::Body, name: "`twice`".into() }
+            let placeholders = ["{#4}", "{#5}"].map(String::from).to_vec();
+            PlanError::AmbiguousColumn { place: TemplateKind::Body, name: "`twice`".into(), placeholders }
         });
+    }
+
+    #[test]
+    fn a_column_can_be_named_by_its_number_where_none_has_that_name() {
+        assert_eq!(strict("{#1}/{#5}/{#05}").unwrap(), "<0>/<4>/<4>");
+        assert_eq!(body("{{#5}} {#5} {#x} {#}").unwrap(), "{#5} <4> {#x} {#}");
+        for template in ["{#6}", "{#0}", "{#99999999999999999999}"] {
+            for error in [strict(template).unwrap_err(), body(template).unwrap_err()] {
+                assert_eq!(error.exit().code(), 65);
+                assert!(error.to_string().ends_with("; the input has 5 columns"), "{error}");
+            }
+        }
+        let names = ["#2", "x", "#3"].map(String::from).to_vec();
+        let columns = Columns { names, key: 0, format: CsvFormat::default(), headers: true };
+        assert_eq!(body_with("{#2}{#1}{#3}{#02}", &columns).unwrap(), "<0><0><2><1>");
+    }
+
+    #[test]
+    fn sku_is_the_key_column_where_it_is_one_of_several_of_that_name() {
+        let columns = |names: [&str; 3], key| {
+            let names = names.map(String::from).to_vec();
+            Columns { names, key, format: CsvFormat::default(), headers: true }
+        };
+        assert_eq!(body_with("{sku}", &columns(["sku", "name", "sku"], 2)).unwrap(), "<2>");
+        let error = body_with("{sku}", &columns(["sku", "name", "sku"], 1)).unwrap_err();
+        assert_eq!(error.hint().unwrap(), "say which: {#1} or {#3}");
+        assert!(body_with("{ean}", &columns(["ean", "name", "ean"], 2)).is_err());
     }
 
     #[test]
@@ -370,7 +404,7 @@ mod tests {
     #[test]
     fn a_column_without_a_name_takes_no_empty_object() {
         let names = ["", "sku"].map(String::from).to_vec();
-        let columns = Columns { names, key: 1, format: crate::input::CsvFormat::default(), headers: true };
+        let columns = Columns { names, key: 1, format: CsvFormat::default(), headers: true };
         let read = body_with(r#"{"a":{},"b":"{sku}","c":{{}}}"#, &columns);
         assert_eq!(read.unwrap(), r#"{"a":{},"b":"<1>","c":{{}}}"#);
     }

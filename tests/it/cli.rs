@@ -78,7 +78,7 @@ fn the_version_is_one_line_on_standard_output() {
 fn without_a_url_it_says_exactly_what_to_type_with_a_column_that_is_there() {
     let dir = shop();
     dir.write("my list.csv", "article no\n4711\n");
-    dir.write("two.csv", "id;name\n4711;Bolt\n");
+    dir.write("two.csv", "name;item no\nBolt;4711\n");
     let typed = |args: &[&str]| refused(&dir, args, 2);
     let missing = "no address to ask: --url is missing\n";
     says(
@@ -94,13 +94,13 @@ fn without_a_url_it_says_exactly_what_to_type_with_a_column_that_is_there() {
     says(
         &typed(&["two.csv"]),
         missing,
-        "type: skufetch two.csv --key id --url 'https://api.example.com/products/{id}' -o out.json\n",
+        "type: skufetch two.csv --key 'item no' --url 'https://api.example.com/products/{sku}' -o out.json\n",
     );
-    dir.write("out.failed.csv", "id,name,_error,_status,_attempts\nA,B,late,,5\n");
+    dir.write("out.failed.csv", "ean,name,_error,_status,_attempts\nA,B,late,,5\n");
     says(
         &typed(&["out.failed.csv"]),
         missing,
-        "type: skufetch out.failed.csv --key id --url 'https://api.example.com/products/{id}' -o out.json --merge\n",
+        "type: skufetch out.failed.csv --key ean --url 'https://api.example.com/products/{sku}' -o out.json --merge\n",
     );
     // Options may hold secrets, so they are not repeated; and what was typed need not be typed again.
     let kept = typed(&["products.csv", "-k", "region", "-o", "a.json", "-H", "X-Key: canary"]);
@@ -196,14 +196,14 @@ fn a_column_that_is_not_there_is_named_with_the_nearest_one() {
     let server = ScriptedServer::echo();
     let url = server.url("/{sku}?in={regoin}");
     let stderr = refused(&dir, &["products.csv", "-o", "o.json", "-u", &url], 65);
-    says(&stderr, "the URL template asks for the column `regoin`", "did you mean `region`?");
+    says(&stderr, "the URL template asks for the column `regoin`", "did you mean {region}?");
     assert!(stderr.contains("it has `sku`, `region`"), "{stderr}");
     let url = server.url("/{sku}");
     let stderr = refused(&dir, &["products.csv", "-o", "o.json", "-u", &url, "-k", "rgion"], 65);
     says(&stderr, "products.csv, line 1: no column is called `rgion`", "did you mean --key region?");
     assert!(stderr.contains("there are: `sku`, `region`"), "{stderr}");
     let stderr = refused(&dir, &["products.csv", "-o", "o.json", "-u", &url, "-H", "X-In: {Region}"], 65);
-    says(&stderr, "the header x-in asks for the column `Region`", "did you mean `region`?");
+    says(&stderr, "the header x-in asks for the column `Region`", "did you mean {region}?");
     assert_eq!(server.count(), 0);
     assert!(!dir.has("o.json"));
 }
@@ -211,10 +211,10 @@ fn a_column_that_is_not_there_is_named_with_the_nearest_one() {
 #[test]
 fn a_file_without_a_column_called_sku_needs_the_option_key() {
     let dir = WorkDir::new();
-    dir.write("products.csv", "id,name\n1,x\n");
+    dir.write("products.csv", "id,ean\n1,x\n");
     let url = ScriptedServer::echo().url("/{sku}");
     let stderr = refused(&dir, &["products.csv", "-o", "o.json", "-u", &url], 65);
-    says(&stderr, "products.csv, line 1: no column is called `sku`", "for example --key id");
+    says(&stderr, "products.csv, line 1: no column is called `sku`", "for example --key ean");
 }
 
 #[test]

@@ -135,10 +135,10 @@ fn repeats_are_requested_once_and_those_that_would_differ_are_named_by_line() {
 
 #[test]
 fn a_wide_choice_of_key_columns_is_refused_and_the_choice_obeyed() {
-    let csv = "SKU,sku,ean\nA,B,1\n";
+    let csv = "SKU,Sku,ean\nA,B,1\n";
     let (ended, _) = fetch(csv, &[]);
     let stderr = ended.expect_code(65).stderr;
-    assert!(stderr.contains("`SKU` (column 1), `sku` (column 2)"), "{stderr}");
+    assert!(stderr.contains("`SKU` (column 1), `Sku` (column 2)"), "{stderr}");
     assert_eq!(all("SKU,name\nA,x\n", &[]), ["A"], "in any case");
     let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
     dir.write("products.csv", csv);

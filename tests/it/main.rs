@@ -27,6 +27,7 @@ mod http2;
 mod http2_frames;
 mod input;
 mod input_changes;
+mod input_columns;
 mod input_damage;
 mod input_stream;
 mod input_table;

@@ -17,7 +17,10 @@ pub(crate) static KEY: Handle<Option<String>> = Handle {
         "The column whose value keys the output",
     )
     .short('k')
-    .more("Default: the column called sku, in upper or lower case, else the only column."),
+    .more(
+        "By its exact name, else by its name without case and white space. #3 is the third column, unless one has \
+         this name; so is {#3} in a template. Default: the column called sku, else the only column.",
+    ),
     read: |given| Ok(given.text()?.map(str::to_owned)),
 };
 
