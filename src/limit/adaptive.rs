@@ -30,7 +30,7 @@ use super::LoadSignal;
 use crate::model::LimitChangeReason;
 
 /// The number at the start: a little more than a browser opens to one host.
-const START: usize = 8;
+pub(super) const START: usize = 8;
 /// Latency this many times the lowest seen ends the start.
 const START_RISE: f64 = 2.0;
 /// At this many times the lowest latency fewer are tried.
@@ -169,6 +169,11 @@ impl Adaptive {
             rest_until: Duration::ZERO,
             rest_good: 0,
         }
+    }
+
+    /// A controller that begins to grow at this limit.
+    pub(super) fn starting_at(limit: usize, max: usize) -> Self {
+        Self { limit: limit.clamp(1, max), ..Self::new(max) }
     }
 
     /// A controller that begins at this limit, as where a fixed number was too much for the server.

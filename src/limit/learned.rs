@@ -16,6 +16,8 @@ mod cycle;
 mod ended_attempt;
 mod probes;
 mod rate;
+mod strain;
+mod strained;
 mod window;
 
 use std::time::{Duration, SystemTime};
@@ -26,7 +28,10 @@ pub(super) use ended_attempt::EndedAttempt;
 
 use cycle::{Cycle, Refusals};
 use probes::{CLOCK_MARGIN, FIRST_PAUSE, next_probe, since_minute};
+pub(super) use strain::StrainVerdict;
+
 use rate::LearnedRate;
+use strain::Strain;
 use window::{Closed, LearnedWindow, WindowAdvice};
 
 /// The server was closed for long: a bucket is seldom slower than an attempt in so long a time.
@@ -44,13 +49,6 @@ const SEVERAL: u32 = 6;
 const SUSTAINED_COUNT: u64 = 100;
 /// … in so long a time.
 const SUSTAINED: Duration = Duration::from_secs(2);
-/// With no more in flight than this …
-const FEWEST: usize = 2;
-/// … so many …
-const SEVERAL_AT_FEWEST: u32 = 7;
-/// … of so many.
-const RECENT_AT_FEWEST: u32 = 20;
-
 /// What a refusal leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Reaction {
@@ -106,6 +104,7 @@ pub(super) struct LearnedLimits {
     windows_denied: u32,
     /// When the first of the refusals came that no accepted attempt has followed.
     refused_since: Option<Instant>,
+    strain: Strain,
 }
 
 impl LearnedLimits {
@@ -180,6 +179,7 @@ impl LearnedLimits {
         if let Some(refusals) = &mut self.cycle.refusals {
             refusals.accepted_after += u32::from(ended.number > refusals.number && !ended.is_probe);
         }
+        self.strain.accepted(ended);
         if self.is_idle() || ended.is_old {
             return;
         }
@@ -195,14 +195,6 @@ impl LearnedLimits {
             let per_second = self.cycle.accepted as f64 / since.as_secs_f64().max(1e-3);
             self.rate.get_or_insert_with(|| LearnedRate::new(per_second, true, now));
         }
-    }
-
-    /// Takes note of an answer that may be a refusal. Returns whether several of the newest outcomes are such.
-    /// With one or two in flight it takes a smaller share of more outcomes: fewer in flight would not help.
-    pub(super) fn strained(&mut self, level: usize) -> bool {
-        self.note(true);
-        self.newest(RECENT) >= SEVERAL
-            || (level <= FEWEST && self.newest(RECENT_AT_FEWEST) >= SEVERAL_AT_FEWEST)
     }
 
     /// How many of so many newest outcomes are refusals.
@@ -289,13 +281,18 @@ impl LearnedLimits {
 
     /// A probe that left at `left` was accepted at `now`: a new cycle begins with it. Returns whether a limit was
     /// learnt where none was known, so that what was taken for a cap is none.
-    pub(super) fn recovered(&mut self, left: Instant, now: Instant, clock: SystemTime) -> bool {
+    pub(super) fn recovered(
+        &mut self,
+        left: Instant,
+        departures: u64,
+        (now, clock): (Instant, SystemTime),
+    ) -> bool {
         let was_idle = self.is_idle();
-        self.begin_cycle(left, now, clock);
+        self.begin_cycle(left, departures, (now, clock));
         was_idle && !self.is_idle()
     }
 
-    fn begin_cycle(&mut self, left: Instant, now: Instant, clock: SystemTime) {
+    fn begin_cycle(&mut self, left: Instant, departures: u64, (now, clock): (Instant, SystemTime)) {
         let cycle = std::mem::replace(
             &mut self.cycle,
             Cycle { began: Some(left), accepted: 1, accepted_level: 1, refusals: None },
@@ -348,6 +345,9 @@ impl LearnedLimits {
             return;
         }
         self.learn_rate(&refusals, accepted, left.saturating_duration_since(began), now);
+        if refusals.is_unclear {
+            self.strain.try_rate(departures);
+        }
     }
 
     /// The shortest that the period of a window can be, if the server was closed for so long that there may be one.

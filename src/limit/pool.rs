@@ -2,6 +2,8 @@
 //!
 //! The time is a parameter, so that the worlds of `worlds.rs` simulate the same code that runs behind the gate.
 
+mod strained;
+
 use std::time::SystemTime;
 
 use tokio::time::Instant;
@@ -18,10 +20,6 @@ use super::spread::Spread;
 use super::{Concurrency, PaceSettings};
 use crate::model::{LimitChangeReason, PauseReason};
 
-/// Where no more than this may be in flight, answers that may be refusals are taken for such: to try fewer and fewer in
-/// flight, one step at a time, would take long.
-const FEW: usize = 8;
-
 /// The state of the pool.
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -35,6 +33,8 @@ pub(super) struct Pool {
     /// None as long as the number is fixed and the server refused nothing for it.
     adaptive: Option<Adaptive>,
     ceiling: usize,
+    /// The number in flight is given, and not searched for.
+    is_fixed: bool,
     /// The limit before a refusal was taken for a cap.
     uncapped: Option<usize>,
     /// The limit when the newest attempt was accepted, while refusals follow.
@@ -82,6 +82,7 @@ impl Pool {
             Concurrency::Fixed(_) => None,
             Concurrency::Auto { .. } => Some(Adaptive::new(ceiling)),
         };
+        let is_fixed = adaptive.is_none();
         Self {
             slots: Slots::new(adaptive.as_ref().map_or(ceiling, Adaptive::limit)),
             pause: PoolPause::default(),
@@ -92,6 +93,7 @@ impl Pool {
             pacer: settings.rate.map(|rate| Pacer::new(rate, settings.burst, now)),
             adaptive,
             ceiling,
+            is_fixed,
             uncapped: None,
             limit_accepted: None,
             waits_for_rate: false,
@@ -272,6 +274,7 @@ impl Pool {
         } else if !departure.probe {
             self.limit_accepted = None;
         }
+        let mut is_for_number = true;
         match signal {
             LoadSignal::Good { latency } => {
                 self.spread.answered(latency);
@@ -286,13 +289,17 @@ impl Pool {
                 let reaction = self.learned.refused(&ended, asked, now, clock());
                 self.react(reaction, PauseReason::Refused { status, has_retry_after: asked.is_some() }, now);
             }
-            LoadSignal::Strained { status, .. } => self.end_strained(&ended, status, (now(), clock())),
+            LoadSignal::Strained { status, latency } => {
+                // Chance fails what a good answer would have taken a slot for.
+                self.spread.answered(latency);
+                is_for_number = self.end_strained(&ended, status, (now(), clock()));
+            }
             LoadSignal::Overload { .. } | LoadSignal::Fault => {}
         }
         if departure.probe {
             self.end_probe(departure, good, (now(), clock()));
         }
-        if self.is_for_adaptive(departure, signal) {
+        if is_for_number && self.is_for_adaptive(departure, signal) {
             self.adapt(departure, signal, &now);
         }
         self.pause.ended(departure.epoch, good, self.slots.limit());
@@ -303,20 +310,6 @@ impl Pool {
             self.end_probe(departure, None, times);
         }
         self.pause.ended(departure.epoch, None, self.slots.limit());
-    }
-
-    /// 500, 502, 503 or 504: a refusal where a limit was learnt, or where fewer in flight did not help.
-    fn end_strained(&mut self, ended: &EndedAttempt, status: u16, (now, clock): (Instant, SystemTime)) {
-        let are_several = self.learned.strained(ended.level);
-        let is_refusal =
-            !self.learned.is_idle() || ended.is_probe || (are_several && self.slots.limit() <= FEW);
-        if is_refusal {
-            let reaction = self.learned.refused(ended, None, now, clock);
-            self.react(reaction, PauseReason::Refused { status, has_retry_after: false }, now);
-        } else {
-            let (ceiling, limit) = (self.ceiling, self.slots.limit());
-            self.adaptive.get_or_insert_with(|| Adaptive::held_at(limit, ceiling));
-        }
     }
 
     fn react(&mut self, reaction: Reaction, reason: PauseReason, now: Instant) {
@@ -371,7 +364,11 @@ impl Pool {
         let before = self.pause.epoch();
         if self.pause.probed(departure.epoch, good, now) {
             let is_cap = self.learned.may_be_cap();
-            let is_no_cap = self.learned.recovered(departure.probed.unwrap_or(now), now, clock);
+            let is_no_cap = self.learned.recovered(
+                departure.probed.unwrap_or(now),
+                self.slots.departures(),
+                (now, clock),
+            );
             let accepted = self.limit_accepted.take().filter(|_| !is_cap);
             if let Some(limit) = self.uncapped.take_if(|_| is_no_cap).or(accepted)
                 && limit > self.slots.limit()

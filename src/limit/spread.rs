@@ -43,6 +43,11 @@ impl Spread {
         self.latency += if self.latency == 0.0 { latency } else { (latency - self.latency) * WEIGHT };
     }
 
+    /// The mean time of good answers.
+    pub(super) fn latency(&self) -> Duration {
+        Duration::try_from_secs_f64(self.latency).unwrap_or_default()
+    }
+
     /// Whether an attempt may depart at `now`.
     ///
     /// # Errors

@@ -18,8 +18,12 @@ const LEAST: f64 = 1.0 / 60.0;
 const RISEN: f64 = 1.05;
 /// Below this part of the rate that was refused last it grows faster.
 const NEAR: f64 = 0.93;
+/// Below this part it is far from it.
+const FAR: f64 = 0.5;
 /// From this part on it touches the rate that was refused last.
 const TOUCHES: f64 = 0.97;
+/// What is left of the rate where it is tried whether a much lower one is refused less.
+const LOWERED: f64 = 0.7;
 /// A refusal after so many accepted attempts may be chance.
 const BY_CHANCE: u32 = 40;
 /// The same, where the answer may be that of a server that fails by itself.
@@ -56,6 +60,8 @@ struct Growth {
 
 /// Nothing is known but that the rate is too low.
 const DOUBLING: Growth = Growth { per_second: 0.7, per_attempt: 0.2, least: 0.0 };
+/// It is far below what was accepted before.
+const RETURNING: Growth = Growth { per_second: 0.2, per_attempt: 0.1, least: 0.0 };
 /// After the first refusals.
 const FAST: Growth = Growth { per_second: 0.15, per_attempt: 0.02, least: 0.0 };
 const MEDIUM: Growth = Growth { per_second: 0.05, per_attempt: 0.01, least: 0.0 };
@@ -189,6 +195,9 @@ impl LearnedRate {
             return DOUBLING;
         }
         let part = self.refused_at.map_or(1.0, |refused| self.per_second / refused);
+        if part < FAR {
+            return RETURNING;
+        }
         if part < NEAR {
             return MEDIUM;
         }
@@ -232,6 +241,12 @@ impl LearnedRate {
         self.per_second = (self.per_second * factor).max(self.floor);
         self.grown = now;
         self.next = self.next.max(now + self.gap());
+    }
+
+    /// A much lower rate is tried.
+    pub(super) fn lower(&mut self, now: Instant) {
+        self.per_second = (self.per_second * LOWERED).max(LEAST);
+        self.resume(now);
     }
 
     /// Whether the pause that the newest refusal cost is small beside the time since the last recovery.

@@ -61,7 +61,7 @@ impl Scenario {
         let ended = EndedAttempt { is_probe: true, ..self.ended(1) };
         let now = self.at(millis);
         self.learned.accepted(&ended, || now);
-        self.learned.recovered(now, now, whole_minute() + Duration::from_secs(20))
+        self.learned.recovered(now, self.number, (now, whole_minute() + Duration::from_secs(20)))
     }
 
     fn rate(&self) -> f64 {

@@ -1,0 +1,471 @@
+//! What 500, 502, 503 and 504 without a wait mean: a cap on the number in flight, a rate, or a server that fails by
+//! itself. Pure.
+//!
+//! - A **cap** refuses what leaves while more are in flight than with what is accepted. The number in flight explains it.
+//! - A **rate** refuses at numbers in flight that are accepted as well, and it stops where the pool goes a little slower
+//!   than what was accepted.
+//! - **Chance** does not: as large a share fails at the lower rate. It is no reason to go slower, so that such answers
+//!   count no more until much more of them come.
+//!
+//! The lower rate is therefore tried once, for as many attempts as it takes to tell the two apart.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::EndedAttempt;
+
+/// How many of the newest outcomes are kept.
+const KEPT: usize = 64;
+/// What is accepted at a number in flight, or a higher one, must be this many times what is refused there; otherwise the
+/// number explains the refusal.
+const TIMES_ACCEPTED: usize = 2;
+/// A refusal at this part of the highest number in flight that was accepted counts whole …
+const LOWER: f64 = 0.85;
+/// … one above it counts less: where the number is one too high, a few are refused and most are accepted.
+const AT_TOP: f64 = 0.4;
+/// What is alone is never refused for the number.
+const ALONE: f64 = 2.0;
+/// A rate is tried after so many refusals that the number does not explain …
+const UNEXPLAINED: f64 = 6.0;
+/// … and this share of all outcomes, if in all …
+const UNEXPLAINED_SHARE: f64 = 0.02;
+/// … this share is refused …
+const SHARE: f64 = 0.022;
+/// … in this time, in seconds: less would show the burst of a bucket.
+const SPAN: f64 = 0.4;
+/// The number in flight is lowered first, for so long, in seconds.
+const LASTS: f64 = 2.0;
+/// After so long, in seconds, it does not help, whatever it explains …
+const LASTS_LONG: f64 = 5.0;
+/// … if so many are refused still.
+const LASTING: f64 = 12.0;
+/// Below this part of that share the server is taken not to be strained.
+const FORGETS: f64 = 0.6;
+/// A span that is longer than this, in seconds, and has so many outcomes, is followed by a new one.
+const SPAN_MOST: f64 = 1.0;
+const SPAN_OUTCOMES: f64 = 48.0;
+/// Where fewer in flight would not help, so many that were accepted show a rate …
+const ACCEPTED: f64 = 6.0;
+/// … unless more than this share is refused.
+const MOST: f64 = 0.8;
+/// So many show that some are accepted.
+const SOME: f64 = 2.0;
+/// The rate that is tried is this part of what was accepted.
+const BELOW: f64 = 0.95;
+/// What is left of a span when it is over.
+const FADES: f64 = 0.75;
+/// So many refusals are to be expected in a trial if they come by chance …
+const EXPECTED: f64 = 12.0;
+/// … and a trial has at least so many outcomes …
+const TRIAL_LEAST: f64 = 24.0;
+/// … of which this part of the refusals that are expected shows chance.
+const PART: f64 = 0.33;
+/// While a rate is learnt, so many refusals …
+const DOUBTFUL: f64 = 5.0;
+/// … which are this share of the outcomes, are more than its growth brings about …
+const TOO_MANY: f64 = 0.12;
+/// … if the rate was lowered to this part meanwhile. It is then tried to lower it by as much again.
+const LOWERED: f64 = 0.85;
+/// The weight of an outcome in the share that fails by chance.
+const WEIGHT: f64 = 1.0 / 256.0;
+/// By chance the number of failures among the newest outcomes does not exceed its mean by so many standard deviations.
+const DEVIATIONS: f64 = 4.5;
+/// A lower share is not kept in mind.
+const CHANCE_LEAST: f64 = 0.02;
+
+/// What a strained answer leads to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::limit) enum StrainVerdict {
+    /// Nothing: the server fails now and then.
+    Chance,
+    /// It is a matter of the number in flight.
+    ForNumber,
+    /// It is a refusal.
+    Refused,
+    /// A rate is tried.
+    TriesRate,
+    /// The rate that was tried did not help: the server fails by itself.
+    FoundChance,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct StrainOutcome {
+    number: u64,
+    level: u32,
+    is_strained: bool,
+}
+
+/// What came of the attempts from one departure on. Older outcomes may count less.
+#[derive(Debug, Clone, Copy)]
+struct StrainSpan {
+    began: Instant,
+    /// Departures before this one had left before.
+    from: u64,
+    /// Seconds before it began.
+    earlier: f64,
+    accepted: f64,
+    strained: f64,
+    unexplained: f64,
+    /// The most that were in flight with an accepted attempt.
+    highest: u32,
+    /// The learnt rate at its beginning.
+    rate: Option<f64>,
+}
+
+impl StrainSpan {
+    fn new(began: Instant, from: u64, rate: Option<f64>) -> Self {
+        Self { began, from, earlier: 0.0, accepted: 0.0, strained: 0.0, unexplained: 0.0, highest: 0, rate }
+    }
+
+    fn outcomes(&self) -> f64 {
+        self.accepted + self.strained
+    }
+
+    fn share(&self) -> f64 {
+        self.strained / self.outcomes().max(1.0)
+    }
+
+    fn seconds(&self, now: Instant) -> f64 {
+        self.earlier + now.saturating_duration_since(self.began).as_secs_f64()
+    }
+
+    /// With what was before it.
+    fn after(&self, before: Option<Self>) -> Self {
+        let Some(before) = before else { return *self };
+        Self {
+            earlier: self.earlier + before.earlier,
+            accepted: self.accepted + before.accepted,
+            strained: self.strained + before.strained,
+            unexplained: self.unexplained + before.unexplained,
+            highest: self.highest.max(before.highest),
+            ..*self
+        }
+    }
+
+    /// What is left of it once it is over.
+    fn faded(&self, now: Instant) -> Self {
+        Self {
+            earlier: self.seconds(now) * FADES,
+            accepted: self.accepted * FADES,
+            strained: self.strained * FADES,
+            unexplained: self.unexplained * FADES,
+            ..*self
+        }
+    }
+}
+
+/// A lower rate is tried.
+#[derive(Debug, Clone, Copy)]
+struct RateTrial {
+    /// Departures before this one do not count.
+    from: u64,
+    share_before: f64,
+    accepted: u32,
+    strained: u32,
+}
+
+impl RateTrial {
+    fn least(&self) -> f64 {
+        (EXPECTED / self.share_before).max(TRIAL_LEAST)
+    }
+
+    /// Whether as many are refused as before, as far as the trial has come.
+    fn shows_chance(&self) -> bool {
+        f64::from(self.strained) >= PART * self.share_before * self.least()
+    }
+
+    /// Whether a departure is one of those that are counted. Refusals come sooner than good answers, so that what counts
+    /// is the order in which they left.
+    fn counts(&self, number: u64) -> bool {
+        number >= self.from && ((number - self.from) as f64) < self.least()
+    }
+
+    fn is_over(&self, number: u64) -> bool {
+        let is_past = number >= self.from && (number - self.from) as f64 > self.least() * 2.0;
+        is_past || f64::from(self.accepted + self.strained) >= self.least()
+    }
+}
+
+/// What is known of strained answers.
+#[derive(Debug)]
+pub(super) struct Strain {
+    newest: [StrainOutcome; KEPT],
+    next: usize,
+    span: Option<StrainSpan>,
+    before: Option<StrainSpan>,
+    trial: Option<RateTrial>,
+    /// The share that fails whatever the rate is.
+    chance: Option<f64>,
+    /// Since when a share of the answers is strained that is worth a trial.
+    since: Option<Instant>,
+    /// Of the departures from this one on, so many were strained.
+    cohort: (u64, u32),
+}
+
+impl Default for Strain {
+    fn default() -> Self {
+        Self {
+            newest: [StrainOutcome::default(); KEPT],
+            next: 0,
+            span: None,
+            before: None,
+            trial: None,
+            chance: None,
+            since: None,
+            cohort: (0, 0),
+        }
+    }
+}
+
+impl Strain {
+    fn keep(&mut self, ended: &EndedAttempt, is_strained: bool) {
+        let level = u32::try_from(ended.level).unwrap_or(u32::MAX);
+        self.newest[self.next] = StrainOutcome { number: ended.number, level, is_strained };
+        self.next = (self.next + 1) % KEPT;
+        if let Some(chance) = &mut self.chance {
+            *chance += (f64::from(u8::from(is_strained)) - *chance) * WEIGHT;
+            self.chance = self.chance.filter(|chance| *chance >= CHANCE_LEAST);
+        }
+    }
+
+    /// Takes note of an accepted attempt.
+    pub(super) fn accepted(&mut self, ended: &EndedAttempt) {
+        self.keep(ended, false);
+        if let Some(span) = self.span.as_mut().filter(|span| ended.number >= span.from) {
+            span.accepted += 1.0;
+            span.highest = span.highest.max(u32::try_from(ended.level).unwrap_or(u32::MAX));
+        }
+        if let Some(trial) = &mut self.trial {
+            trial.accepted += u32::from(trial.counts(ended.number));
+            if trial.is_over(ended.number) {
+                self.end_trial();
+            }
+        }
+    }
+
+    /// Whether a lower rate is being tried.
+    pub(super) fn is_trying(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    /// Takes note of a strained answer; `rate` is the one that is learnt. Returns what it means by itself; `None`: that
+    /// other rules decide.
+    pub(super) fn strained(
+        &mut self,
+        ended: &EndedAttempt,
+        rate: Option<f64>,
+        now: Instant,
+    ) -> Option<StrainVerdict> {
+        self.keep(ended, true);
+        if let Some(chance) = self.chance {
+            if !self.is_more_than(chance, ended.number) {
+                return Some(StrainVerdict::Chance);
+            }
+            self.chance = None;
+        }
+        if let Some(trial) = self.trial.as_mut() {
+            trial.strained += u32::from(trial.counts(ended.number));
+            if trial.shows_chance() {
+                self.chance = Some(trial.share_before);
+                self.cohort = (ended.departures, 0);
+                self.end_trial();
+                return Some(StrainVerdict::FoundChance);
+            }
+            return Some(StrainVerdict::Chance);
+        }
+        self.since.get_or_insert(now);
+        let span = *self.span.get_or_insert(StrainSpan::new(now, ended.number, rate));
+        if ended.number < span.from {
+            return None;
+        }
+        let is_explained = self.is_explained(ended.level, span.from);
+        let mut span = span;
+        span.strained += 1.0;
+        let highest = span.highest.max(self.before.map_or(0, |before| before.highest));
+        span.unexplained += match is_explained {
+            _ if ended.level <= 1 => ALONE,
+            true => 0.0,
+            false if ended.level as f64 <= f64::from(highest) * LOWER => 1.0,
+            false => AT_TOP,
+        };
+        self.span = Some(span);
+        if span.seconds(now) > SPAN_MOST && span.outcomes() >= SPAN_OUTCOMES {
+            // The number in flight was lowered meanwhile: what was refused above it does not count.
+            let counts = rate.is_some() || self.lasted(now) >= LASTS;
+            let both = self.both().filter(|_| counts);
+            if self.both().is_some_and(|both| both.share() < SHARE * FORGETS) {
+                self.since = None;
+            }
+            self.before = both.map(|both| StrainSpan { rate: span.rate, ..both.faded(now) });
+            self.span = Some(StrainSpan::new(now, ended.departures, rate));
+        }
+        None
+    }
+
+    /// Whether the number in flight explains a refusal: of those that left since, hardly any were accepted at this number
+    /// or a higher one.
+    fn is_explained(&self, level: usize, from: u64) -> bool {
+        let level = u32::try_from(level).unwrap_or(u32::MAX);
+        let since = self.newest.iter().filter(|it| it.number >= from && it.level >= level);
+        let (strained, all) = since.fold((0, 0), |sum, it| (sum.0 + usize::from(it.is_strained), sum.1 + 1));
+        all - strained < TIMES_ACCEPTED * strained.max(2)
+    }
+
+    /// Whether more fail among so many departures than chance brings about.
+    fn is_more_than(&mut self, chance: f64, number: u64) -> bool {
+        let (from, strained) = &mut self.cohort;
+        if number >= *from + KEPT as u64 {
+            (*from, *strained) = (number, 0);
+        }
+        *strained += u32::from(number >= *from);
+        let mean = chance * KEPT as f64;
+        let most = mean + DEVIATIONS * (mean * (1.0 - chance)).sqrt() + 2.0;
+        f64::from(*strained) > most.min(KEPT as f64 - 1.0)
+    }
+
+    /// For how long, in seconds, answers have been strained now and then.
+    fn lasted(&self, now: Instant) -> f64 {
+        self.since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64())
+    }
+
+    /// All that counts.
+    fn both(&self) -> Option<StrainSpan> {
+        self.span.map(|span| span.after(self.before))
+    }
+
+    /// The rate at which attempts were accepted, if refusals which the number in flight does not explain make it
+    /// worth to try that. `usual`: how long an answer takes. `are_several`: fewer in flight would not help.
+    pub(super) fn rate_to_try(&self, usual: Duration, are_several: bool, now: Instant) -> Option<f64> {
+        let span = self.both()?;
+        let seconds = span.seconds(now);
+        let usual = usual.as_secs_f64();
+        let lasted = self.lasted(now);
+        let is_lasting = lasted >= LASTS_LONG && span.share() >= SHARE && span.strained >= LASTING;
+        let is_unexplained = lasted >= LASTS.max(4.0 * usual)
+            && span.unexplained >= UNEXPLAINED.max(span.outcomes() * UNEXPLAINED_SHARE)
+            && span.share() >= SHARE;
+        let are_enough = are_several && span.accepted >= ACCEPTED && span.share() <= MOST;
+        let is_worth = seconds >= SPAN.max(2.0 * usual) && (is_unexplained || is_lasting || are_enough);
+        is_worth.then(|| span.accepted * BELOW / seconds)
+    }
+
+    /// Whether so many are refused though the learnt rate was lowered that chance is to be looked for.
+    pub(super) fn doubts(&self, rate: f64) -> bool {
+        self.both().is_some_and(|span| {
+            let first = self.before.unwrap_or(span).rate;
+            let was_lowered = first.is_some_and(|before| rate <= before * LOWERED);
+            span.strained >= DOUBTFUL && span.share() >= TOO_MANY && was_lowered
+        })
+    }
+
+    /// Whether some of what was sent lately is accepted, so that a rate may soon be tried.
+    pub(super) fn are_some_accepted(&self) -> bool {
+        self.both().is_some_and(|span| span.accepted >= SOME && span.share() <= MOST)
+    }
+
+    /// What leaves from this departure on shows whether a lower rate helps.
+    pub(super) fn try_rate(&mut self, departures: u64) {
+        let share = self.both().map_or(1.0, |span| span.share()).clamp(SHARE, 1.0);
+        self.trial = Some(RateTrial { from: departures, share_before: share, accepted: 0, strained: 0 });
+        (self.span, self.before, self.since) = (None, None, None);
+    }
+
+    /// The server refuses everything, or the limit is another one.
+    pub(super) fn end_trial(&mut self) {
+        (self.trial, self.span, self.before, self.since) = (None, None, None, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A crowd of up to `level` in flight, of which what `refuses` says is strained, at so many a second.
+    struct Crowd {
+        strain: Strain,
+        now: Instant,
+        number: u64,
+    }
+
+    impl Crowd {
+        fn new() -> Self {
+            Self { strain: Strain::default(), now: Instant::now(), number: 0 }
+        }
+
+        /// Sends so many, and gives the verdicts that are more than nothing.
+        fn send(
+            &mut self,
+            (count, per_second): (u64, u32),
+            level: impl Fn(u64) -> usize,
+            refuses: impl Fn(u64) -> bool,
+        ) -> Vec<StrainVerdict> {
+            let mut verdicts = Vec::new();
+            for _ in 0..count {
+                self.number += 1;
+                self.now += Duration::from_secs(1) / per_second;
+                let ended = EndedAttempt {
+                    level: level(self.number),
+                    number: self.number,
+                    departures: self.number + 1,
+                    was_paced: false,
+                    is_probe: false,
+                    is_old: false,
+                    is_unclear: true,
+                };
+                if refuses(self.number) {
+                    verdicts.extend(self.strain.strained(&ended, None, self.now));
+                } else {
+                    self.strain.accepted(&ended);
+                }
+            }
+            verdicts
+        }
+
+        fn rate_to_try(&self) -> Option<f64> {
+            self.strain.rate_to_try(Duration::from_millis(30), false, self.now)
+        }
+    }
+
+    #[test]
+    fn refusals_that_the_number_in_flight_does_not_explain_lead_to_a_rate() {
+        let mut crowd = Crowd::new();
+        crowd.send((800, 200), |n| if n % 2 == 0 { 20 } else { 8 }, |n| n % 8 == 1);
+        let rate = crowd.rate_to_try().unwrap();
+        assert!((155.0..=180.0).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn refusals_above_a_cap_do_not() {
+        let mut crowd = Crowd::new();
+        // One in thirty tries one more than the cap.
+        crowd.send((800, 200), |n| if n % 30 == 0 { 21 } else { 20 }, |n| n % 30 == 0);
+        assert_eq!(crowd.rate_to_try(), None);
+    }
+
+    #[test]
+    fn what_fails_as_often_at_a_lower_rate_fails_by_chance_and_counts_no_more() {
+        for (one_in, share) in [(2, 0.5), (4, 0.25), (10, 0.1)] {
+            let mut crowd = Crowd::new();
+            crowd.send((800, 200), |_| 8, |n| n % one_in == 0);
+            crowd.strain.try_rate(crowd.number + 1);
+            let verdicts = crowd.send((200, 100), |_| 8, |n| n % one_in == 0);
+            assert!(verdicts.contains(&StrainVerdict::FoundChance), "{share}: {verdicts:?}");
+            assert!(crowd.strain.chance.is_some());
+            // Now all of it fails.
+            let verdicts = crowd.send((128, 100), |_| 8, |_| true);
+            assert!(crowd.strain.chance.is_none(), "{share}");
+            assert!(verdicts.len() < 128);
+        }
+    }
+
+    #[test]
+    fn what_stops_at_a_lower_rate_is_a_limit() {
+        let mut crowd = Crowd::new();
+        crowd.send((800, 200), |_| 8, |n| n % 4 == 0);
+        crowd.strain.try_rate(crowd.number + 1);
+        let verdicts = crowd.send((100, 100), |_| 8, |n| n % 50 == 0);
+        assert!(!verdicts.contains(&StrainVerdict::FoundChance) && !crowd.strain.is_trying());
+        assert!(crowd.strain.chance.is_none());
+    }
+}
