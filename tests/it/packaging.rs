@@ -5,7 +5,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
+use std::thread;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -47,6 +48,7 @@ fn the_licences_that_the_manifest_names_are_there() {
 fn the_scripts_can_be_run_and_say_how() {
     for (shell, name) in [
         ("bash", "packaging/check"),
+        ("bash", "packaging/check-python"),
         ("bash", "packaging/check-systemd"),
         ("bash", "packaging/deb"),
         ("bash", "packaging/install"),
@@ -61,5 +63,49 @@ fn the_scripts_can_be_run_and_say_how() {
         assert!(fs::read_to_string(&path).unwrap().lines().nth(1).unwrap().starts_with("# "), "{name}");
         let output = Command::new(shell).arg("-n").arg(&path).output();
         assert!(output.is_ok_and(|output| output.status.success()), "{name}");
+    }
+}
+
+/// The test modules of tests/python that need nothing but Python; `packaging/check-python` runs the others too.
+const PYTHON_TESTS: &[&str] =
+    &["test_docs", "test_fetch", "test_read", "test_rows", "test_stop", "test_stream"];
+
+fn python_test(module: &str) -> Output {
+    Command::new("python3")
+        .args(["-W", "error::ResourceWarning", "-m", "unittest", module])
+        .current_dir(root().join("tests/python"))
+        .env("SKUFETCH_BINARY", env!("CARGO_BIN_EXE_skufetch"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_python_module_passes_its_tests() {
+    let version =
+        Command::new("python3").args(["-c", "import sys; sys.exit(sys.version_info < (3, 9))"]).status();
+    if !version.is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "there is no python3 of 3.9 or later");
+        println!("skipped: there is no python3 of 3.9 or later");
+        return;
+    }
+    let mut there: Vec<String> = fs::read_dir(root().join("tests/python"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| name.strip_suffix(".py").map(str::to_owned))
+        .filter(|name| name.starts_with("test_") && name != "test_frames")
+        .collect();
+    there.sort();
+    let mut listed = PYTHON_TESTS.to_vec();
+    listed.sort_unstable();
+    assert_eq!(there, listed);
+    let running: Vec<_> =
+        PYTHON_TESTS.iter().map(|name| (name, thread::spawn(|| python_test(name)))).collect();
+    for (name, test) in running {
+        let output = test.join().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name}:\n{said}");
+        // An empty module passes as well.
+        assert!(said.contains("\nOK") && !said.contains("Ran 0 tests"), "{name}:\n{said}");
     }
 }
