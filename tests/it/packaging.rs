@@ -48,8 +48,10 @@ fn the_licences_that_the_manifest_names_are_there() {
 fn the_scripts_can_be_run_and_say_how() {
     for (shell, name) in [
         ("bash", "packaging/check"),
+        ("bash", "packaging/check-container"),
         ("bash", "packaging/check-python"),
         ("bash", "packaging/check-systemd"),
+        ("bash", "packaging/container/assemble-root"),
         ("bash", "packaging/deb"),
         ("bash", "packaging/install"),
         ("bash", "packaging/wheel"),
@@ -68,7 +70,7 @@ fn the_scripts_can_be_run_and_say_how() {
 
 /// The test modules of tests/python that need nothing but Python; `packaging/check-python` runs the others too.
 const PYTHON_TESTS: &[&str] =
-    &["test_docs", "test_fetch", "test_read", "test_rows", "test_stop", "test_stream"];
+    &["test_container", "test_docs", "test_fetch", "test_read", "test_rows", "test_stop", "test_stream"];
 
 fn python_test(module: &str) -> Output {
     Command::new("python3")
