@@ -117,6 +117,14 @@ class Options(Case):
         with self.assertRaises(skufetch.ConfigError):
             self.keys(["1"], config="config.toml")
 
+    def test_the_form_of_files_that_a_config_gives_is_not_that_of_rows(self) -> None:
+        pathlib.Path("job.toml").write_text('[input]\ndelimiter = ";"\nno-headers = true\n')
+        self.assertEqual(self.keys([{"sku": "1;2", "lang": "de"}], config="job.toml"), ["1;2"])
+        pathlib.Path("products.csv").write_text("1;de\n2;fr\n")
+        self.assertEqual(self.keys("products.csv", config="job.toml", key="#1"), ["1", "2"])
+        with mock.patch.dict(os.environ, {"SKUFETCH_NO_HEADERS": "true", "SKUFETCH_DELIMITER": "tab"}):
+            self.assertEqual(self.keys(["1", "2"]), ["1", "2"])
+
     def test_false_overrules_a_variable(self) -> None:
         with mock.patch.dict(os.environ, {"SKUFETCH_DEMO": "true"}):
             self.assertEqual(self.keys(["1"], demo=False), ["1"])
@@ -124,6 +132,7 @@ class Options(Case):
 
 
 class Secrets(Case):
+    @unittest.skipUnless(sys.platform == "linux", "/proc tells the processes")
     def test_they_stand_in_no_process_list_and_no_message(self) -> None:
         self.api.delay = 0.5
         self.api.status = 401

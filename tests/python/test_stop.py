@@ -123,6 +123,32 @@ class Stops(Case):
         with self.assertRaises(ProcessLookupError):
             os.kill(int(ended.stdout), 0)
 
+    @unittest.skipUnless(sys.platform == "linux", "/proc tells the processes")
+    def test_without_python_the_command_ends_too(self) -> None:
+        self.api.delay = 0.05
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with self.subTest(number):
+                self.api.seen.clear()
+                program = (
+                    "import sys, skufetch\n"
+                    "rows = (str(number) for number in range(100_000))\n"
+                    "dict(skufetch.fetch(rows, url=sys.argv[1], concurrency=2))\n"
+                )
+                environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+                python = subprocess.Popen([sys.executable, "-c", program, self.api.url], env=environment)
+                while not self.api.seen:
+                    time.sleep(0.01)
+                children = pathlib.Path(f"/proc/{python.pid}/task/{python.pid}/children").read_text().split()
+                self.assertEqual(len(children), 1)
+                python.send_signal(number)
+                python.wait()
+                # A process that nobody waits for stays in the table, as one that has ended.
+                stat = pathlib.Path(f"/proc/{children[0]}/stat")
+                until = time.monotonic() + 30
+                while time.monotonic() < until and stat.exists() and stat.read_text().rsplit(")")[1].split()[0] != "Z":
+                    time.sleep(0.05)
+                self.assertLess(time.monotonic(), until, "the command goes on without a reader")
+
     def test_a_thread_may_run_it(self) -> None:
         found: dict = {}
         thread = threading.Thread(target=lambda: found.update(self.fetch(["1", "2"])))

@@ -24,6 +24,17 @@ _CHUNK = 1 << 16
 _FLUSH_AFTER = 0.05
 
 
+#: The form of the CSV that is made here, by option: nothing is left to be found out, or to a config file.
+FORM = {
+    "delimiter": ",",
+    "quote": '"',
+    "escape": "none",
+    "encoding": "utf-8",
+    "skip-lines": "0",
+    "input-format": "csv",
+}
+
+
 @dataclass
 class Source:
     """Where the command reads its input from: a path, or chunks for its standard input."""

@@ -19,7 +19,7 @@ from ._frames import rows_of
 from ._lines import Entry, Loads, chosen_loads, entry_of
 from ._options import arguments
 from ._read import read
-from ._rows import source_of
+from ._rows import FORM, source_of
 
 if TYPE_CHECKING:
     import pandas
@@ -72,11 +72,11 @@ def fetch(
     command = chosen_binary(binary)
     source = source_of(rows, key, fieldnames, is_held=output is not None)
     given = {"url": url, "key": key, **options}
-    words, variables = arguments(
-        options_of(command), given, is_made_here=source.is_made_here, has_output=output is not None
-    )
+    known = options_of(command)
+    words, variables = arguments(known, given, is_made_here=source.is_made_here, has_output=output is not None)
     if source.is_made_here:
-        words.append("--delimiter=,")
+        words += [f"--{name}={value}" for name, value in FORM.items() if name in known]
+        variables["SKUFETCH_NO_HEADERS"] = "false"
     if output is None:
         words += ["--output=-", "--format=jsonl"]
         if "shape" not in options:
