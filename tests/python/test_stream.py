@@ -15,6 +15,7 @@ if "--help" in sys.argv:
     print("      --url <TEMPLATE>\n      --key <COLUMN>\n      --stream")
     sys.exit()
 assert "--stream" in sys.argv and "--format=jsonl" in sys.argv, sys.argv
+assert not [word for word in sys.argv if word.startswith("--shape")], sys.argv
 seen = {}
 rows = csv.reader(iter(sys.stdin.readline, ""))
 next(rows)

@@ -79,7 +79,8 @@ def fetch(
         variables["SKUFETCH_NO_HEADERS"] = "false"
     if output is None:
         words += ["--output=-", "--format=jsonl"]
-        if "shape" not in options:
+        # The lines of a stream have the members of a record anyway.
+        if "shape" not in options and not options.get("stream"):
             words.append("--shape=record")
     else:
         words.append(f"--output={os.fspath(output)}")
