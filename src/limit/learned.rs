@@ -14,6 +14,7 @@
 
 mod cycle;
 mod ended_attempt;
+mod given_rate;
 mod probes;
 mod rate;
 mod strain;
@@ -239,6 +240,9 @@ impl LearnedLimits {
                 return Reaction::default();
             }
             is_corrected = true;
+        }
+        if asked_until.is_none() && self.is_bearable_at_given_rate(ended, alone, now) {
+            return Reaction::default();
         }
         self.is_cap_denied |= self.cap.is_some_and(|cap| self.cycle.accepted_level > cap + cap / 4 + 1);
         let is_higher = ended.level > self.cycle.accepted_level && ended.level > 1;

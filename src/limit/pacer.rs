@@ -40,6 +40,13 @@ pub(super) struct Pacer {
     bucket: RateLimiter<NotKeyed, InMemoryState, SetClock, NoOpMiddleware<Moment>>,
     clock: SetClock,
     start: Instant,
+    per_second: f64,
+    /// The time from one departure to the next, in the books.
+    interval: u64,
+    /// The same at the rate that was asked for, for a burst of 1.
+    distance: Option<u64>,
+    /// No departure follows another one sooner than that.
+    keeps_distance: bool,
     /// The newest booked instant; bookings never go back.
     booked: u64,
     /// The real instant of the newest departure.
@@ -63,11 +70,26 @@ impl Pacer {
             bucket: RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone()),
             clock,
             start,
+            per_second: rate.per_second() * PART,
+            interval: nanos(interval),
+            distance: (burst.get() == 1).then(|| nanos(rate.interval())),
+            keeps_distance: false,
             booked: 0,
             left: None,
             owed: 0,
             promised: None,
         }
+    }
+
+    /// Departures a second.
+    pub(super) fn per_second(&self) -> f64 {
+        self.per_second
+    }
+
+    /// A departure was refused. A limiter without a burst refuses what comes too soon after another request: from now on
+    /// what was lost by late timers is caught up on by the margin below the rate alone.
+    pub(super) fn keep_distance(&mut self) {
+        self.keeps_distance = true;
     }
 
     /// Whether an attempt may depart at `now`. On `Ok` the departure is booked and must happen at once.
@@ -76,6 +98,14 @@ impl Pacer {
     /// The instant to try again at.
     pub(super) fn depart(&mut self, now: Instant) -> Result<(), Instant> {
         let now = u64::try_from((now - self.start).as_nanos()).unwrap_or(u64::MAX);
+        if let Some((left, distance)) = self.left.zip(self.distance.filter(|_| self.keeps_distance))
+            && now < left.saturating_add(distance)
+        {
+            let due = left.saturating_add(distance);
+            // What it is late by in the books is not forgotten.
+            self.promised.get_or_insert(due.min(self.booked.saturating_add(self.interval)));
+            return Err(self.start + Duration::from_nanos(due));
+        }
         let owed = match self.promised {
             Some(promised) if promised <= now => now - promised,
             _ if self.left.is_some_and(|left| now - left.min(now) <= CREDIT) => self.owed,
@@ -109,6 +139,11 @@ impl Pacer {
             Err(not) => Err(not.earliest_possible().0),
         }
     }
+}
+
+/// Saturates, as all times in the books.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -236,6 +271,19 @@ mod tests {
             let mut pacer = Pacer::new(rate(text), burst(1), start);
             assert!(pacer.depart(start + FILL_MAX).is_ok(), "{text}");
         }
+    }
+
+    #[test]
+    fn after_a_refusal_no_departure_follows_another_sooner_than_at_the_rate_and_the_rate_is_kept() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(rate("20/s"), burst(1), start);
+        pacer.keep_distance();
+        let mut lateness = [0, 300_000, 0, 900_000, 100_000].into_iter().cycle();
+        let left = crowd(&mut pacer, start, 60_000_000_000, || lateness.next().unwrap());
+        let shortest = left.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
+        assert!(shortest >= 50_000_000, "{shortest}");
+        // 99 % of 20/s, in spite of the late timers.
+        assert!(left.len() >= 1_188, "{}", left.len());
     }
 
     proptest! {

@@ -41,6 +41,8 @@ pub(super) struct Pool {
     limit_accepted: Option<usize>,
     /// The head of the queue waits, or waited last, for the learnt rate.
     waits_for_rate: bool,
+    /// The same for `--rate`.
+    waits_for_pacer: bool,
     start: Instant,
 }
 
@@ -61,6 +63,8 @@ pub(super) struct Departure {
     number: u64,
     /// The learnt rate held it back, and not the slots.
     was_paced: bool,
+    /// `--rate` held it back.
+    was_kept: bool,
 }
 
 /// What a waiter has to do next.
@@ -97,6 +101,7 @@ impl Pool {
             uncapped: None,
             limit_accepted: None,
             waits_for_rate: false,
+            waits_for_pacer: false,
             start: now,
         }
     }
@@ -126,8 +131,9 @@ impl Pool {
         self.pause.left(probed.is_some());
         let (level, limit) = (self.slots.in_flight(), self.slots.limit());
         let was_paced = std::mem::take(&mut self.waits_for_rate);
+        let was_kept = std::mem::take(&mut self.waits_for_pacer);
         let probe = probed.is_some();
-        Departure { epoch: self.pause.epoch(), probe, probed, level, limit, number, was_paced }
+        Departure { epoch: self.pause.epoch(), probe, probed, level, limit, number, was_paced, was_kept }
     }
 
     /// Whether all others wait for the answer of this holder of a slot.
@@ -139,7 +145,7 @@ impl Pool {
     pub(super) fn step(&mut self, holder: Option<Departure>, now: Instant) -> TurnStep {
         if holder.is_none() && !self.has_room() {
             self.forget_rate();
-            self.waits_for_rate = false;
+            (self.waits_for_rate, self.waits_for_pacer) = (false, false);
             return TurnStep::Park;
         }
         let probe = match self.pause.admission(now) {
@@ -160,6 +166,7 @@ impl Pool {
             return step;
         }
         if let Some(Err(until)) = self.pacer.as_mut().map(|pacer| pacer.depart(now)) {
+            self.waits_for_pacer = true;
             return TurnStep::Sleep(until);
         }
         self.spread.left(now, self.slots.limit());
@@ -220,6 +227,12 @@ impl Pool {
         Some(TurnStep::Sleep(until))
     }
 
+    fn keep_distance(&mut self) {
+        if let Some(pacer) = &mut self.pacer {
+            pacer.keep_distance();
+        }
+    }
+
     /// An attempt whose instant has passed while it waits for something else is not late.
     pub(super) fn forget_rate(&mut self) {
         if let Some(pacer) = &mut self.pacer {
@@ -265,10 +278,14 @@ impl Pool {
             number: departure.number,
             departures: self.slots.departures(),
             was_paced: departure.was_paced,
+            given_rate: self.pacer.as_ref().filter(|_| departure.was_kept).map(Pacer::per_second),
             is_probe: departure.probe,
             is_old,
             is_unclear: matches!(signal, LoadSignal::Strained { .. }),
         };
+        if signal.is_refusal() && departure.was_kept {
+            self.keep_distance();
+        }
         if !signal.is_accepted() {
             self.limit_accepted.get_or_insert(self.slots.limit());
         } else if !departure.probe {

@@ -12,6 +12,8 @@ pub(in crate::limit) struct EndedAttempt {
     pub(in crate::limit) departures: u64,
     /// The learnt rate held it back, and not the number in flight.
     pub(in crate::limit) was_paced: bool,
+    /// `--rate` held it back: so many leave in a second.
+    pub(in crate::limit) given_rate: Option<f64>,
     /// It was the probe after a pause.
     pub(in crate::limit) is_probe: bool,
     /// The pool was paused since it left.

@@ -310,6 +310,7 @@ mod tests {
             number,
             departures,
             was_paced: true,
+            given_rate: None,
             is_probe: false,
             is_old: false,
             is_unclear: false,

@@ -409,6 +409,7 @@ mod tests {
                     number: self.number,
                     departures: self.number + 1,
                     was_paced: false,
+                    given_rate: None,
                     is_probe: false,
                     is_old: false,
                     is_unclear: true,

@@ -18,7 +18,15 @@ const SEVERAL_AT_FEWEST: u32 = 7;
 /// … of so many.
 const RECENT_AT_FEWEST: u32 = 20;
 
+/// So many of the newest 32 outcomes are many.
+const MANY: u32 = 8;
+
 impl LearnedLimits {
+    /// Whether a fair part of the newest outcomes are refusals.
+    pub(in crate::limit) fn are_many_refused(&self) -> bool {
+        self.recent.count_ones() >= MANY
+    }
+
     /// Takes note of an answer that may be a refusal. `is_few`: there would be little to gain from fewer in flight.
     pub(in crate::limit) fn strained(
         &mut self,

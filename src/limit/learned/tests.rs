@@ -28,6 +28,7 @@ impl Scenario {
             number: self.number,
             departures: self.number + 1,
             was_paced: !self.learned.is_idle(),
+            given_rate: None,
             is_probe: false,
             is_old: false,
             is_unclear: false,
@@ -222,4 +223,28 @@ fn refusals_that_were_under_way_only_make_the_pause_longer() {
     let reaction = scenario.learned.refused(&old, Some(Duration::from_secs(3)), now, whole_minute());
     assert_eq!(reaction, Reaction { pause_until: Some(scenario.at(3_600)), in_flight: None });
     assert_eq!(scenario.learned.refused(&old, None, now, whole_minute()), Reaction::default());
+}
+
+#[test]
+fn at_the_given_rate_a_refusal_now_and_then_changes_nothing_and_many_lower_it() {
+    let mut run = Scenario::new();
+    let refuse = |run: &mut Scenario, millis: u64| {
+        let (ended, now) = (EndedAttempt { given_rate: Some(19.86), ..run.ended(2) }, run.at(millis));
+        run.learned.refused(&ended, None, now, whole_minute())
+    };
+    for round in 0..20 {
+        run.accept(12, 2, round * 700);
+        assert_eq!(refuse(&mut run, round * 700 + 650), Reaction::default());
+        assert!(run.learned.is_idle(), "{round}");
+    }
+    for round in 0..6 {
+        run.accept(4, 2, 14_000 + round * 250);
+        assert_eq!(refuse(&mut run, 14_000 + round * 250 + 200), Reaction::default());
+    }
+    assert!((15.0..19.5).contains(&run.rate()), "{}", run.rate());
+    // All is refused: the server means it.
+    let mut run = Scenario::new();
+    run.accept(12, 2, 0);
+    let paused = (0..8).filter(|n| refuse(&mut run, 700 + n * 50).pause_until.is_some()).count();
+    assert!(paused >= 3, "{paused}");
 }

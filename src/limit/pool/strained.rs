@@ -23,6 +23,8 @@ impl Pool {
     ) -> bool {
         match self.learned.strained(ended, (self.slots.limit() <= FEW, self.spread.latency()), now) {
             StrainVerdict::Chance => {}
+            // At the rate that was given the number in flight follows from the rate.
+            StrainVerdict::ForNumber if ended.given_rate.is_some() && !self.learned.are_many_refused() => {}
             StrainVerdict::ForNumber => {
                 let (ceiling, limit) = (self.ceiling, self.slots.limit());
                 self.adaptive.get_or_insert_with(|| Adaptive::held_at(limit, ceiling));
