@@ -140,7 +140,7 @@ fn planner(settings: &RequestSettings) -> Planner {
 
 fn row(number: u32, colour: &str) -> Row {
     let record = csv::ByteRecord::from(vec![format!("{number:08}").as_str(), "de", colour]);
-    Row { seq: Seq(number), line: u64::from(number) + 1, record, damage: None }
+    Row { seq: Seq(number), line: u64::from(number) + 1, record, is_padded: false, damage: None }
 }
 
 fn job(planned: Planned) -> skufetch::testing::model::Job {

@@ -35,6 +35,7 @@ fuzz_target!(|case: Case<'_>| {
         delimiter: case.delimiter,
         headers: case.headers,
         limit: case.limit.map(u64::from),
+        ..InputSettings::default()
     };
     let whole = read(case.data, &[usize::MAX], &settings);
     let sizes = case.sizes.map(|size| usize::from(size).max(1));

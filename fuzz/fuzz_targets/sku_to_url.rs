@@ -81,6 +81,7 @@ fn plan(planner: &mut Planner, key: &str, sku: &[u8], b: &[u8]) -> Option<Job> {
             None
         }
         Planned::Repeat { .. } => panic!("no key was given twice"),
+        Planned::Skipped { .. } => panic!("no row is skipped"),
     }
 }
 

@@ -58,11 +58,14 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
     // A run would wait for the lock, or take it.
     let writer = place.paths.as_ref().map(collect::lock_holder).transpose()?.flatten();
     let earlier = EarlierAnswers { notes, writer, ..EarlierAnswers::default() };
-    let planner = Planner::new(request, inspection.salt());
+    let planner = Planner::new(request, inspection.salt()).with_empty_key(settings.input.empty_key);
     session.warn(planner.request().start_warnings().iter().chain(&warnings::headless(settings, &columns)));
 
     let builder = PlannedInputBuilder::new(planner, inspection, earlier, settings.output.max_age);
     let input = builder.read_all(rows)?;
+    if input.has_no_sku() {
+        return Err(ending::no_sku(input.rows.rows, settings));
+    }
     let guarded = input.guarded(&output, &place);
     let unclaimed = if is_partial { input.unclaimed() } else { 0 };
     if let Some(watched) = watched.filter(|watched| !watched.is_unchanged()) {

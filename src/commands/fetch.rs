@@ -258,7 +258,7 @@ impl Prepared {
         let total = surveyed.as_ref().map(|surveyed| surveyed.found.rows);
         let (journal, recovered) = Collector::open(output, place, &identity, total)
             .map_err(|error| unpublished::of_collect(error, settings))?;
-        let planner = Planner::new(request, journal.salt());
+        let planner = Planner::new(request, journal.salt()).with_empty_key(settings.input.empty_key);
         Ok(Self { checked, surveyed, lock, rows, planner, journal, recovered })
     }
 }

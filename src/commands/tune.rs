@@ -50,7 +50,8 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     let deadline = started + settings.run.max_time.unwrap_or(TIME);
     let sample = TuneSample::open(&settings, deadline)?;
     let template = parse(api.request(), &settings, env)?;
-    let planner = Planner::new(bind(&template, sample.rows.columns(), &settings)?, [0; 16]);
+    let planner = Planner::new(bind(&template, sample.rows.columns(), &settings)?, [0; 16])
+        .with_empty_key(settings.input.empty_key);
     let headless = warnings::headless(&settings, sample.rows.columns());
     let request = what_is_asked(&settings);
     let meter = Arc::new(Meter::new(Arc::clone(&report)));

@@ -12,6 +12,10 @@ use crate::report::format::{self, counted};
 /// Characters of a name in a warning.
 const NAME_SHOWN: usize = 40;
 
+/// The warning about an input that ends in a Ctrl-Z.
+pub(super) const END_MARK: &str =
+    "the input ends with a Ctrl-Z, by which DOS marks the end of a text; it is no row";
+
 /// A warning if the header looks like a SKU: the input probably has no header line, and its first SKU would be lost.
 pub(super) fn headless(settings: &Settings, columns: &Columns) -> Option<String> {
     let [name] = columns.names.as_slice() else { return None };

@@ -30,6 +30,8 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
         delimiter: layers.get(&options::DELIMITER)?,
         headers: !layers.get(&options::NO_HEADERS)?,
         limit: layers.get(&options::LIMIT)?.map(NonZeroU64::get),
+        empty_key: layers.get(&options::EMPTY_KEY)?,
+        short_rows: layers.get(&options::SHORT_ROWS)?,
     };
     let demo = demo(layers)?;
     let url = layers.get(&options::URL)?.or_else(|| demo.map(|_| DEMO_URL.to_owned()));

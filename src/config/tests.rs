@@ -85,6 +85,8 @@ fn examples(name: &str) -> [&'static str; 2] {
     match name {
         "key" => ["ean", "7"],
         "delimiter" => [";", "tab"],
+        "empty-key" => ["skip", "skip"],
+        "short-rows" => ["pad", "pad"],
         "limit" => ["10", "20"],
         "url" => ["http://b/{sku}", "http://c/{sku}"],
         "method" => ["PUT", "POST"],

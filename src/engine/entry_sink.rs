@@ -24,6 +24,8 @@ pub(super) struct EntrySink<'a, S> {
     recheck: Recheck,
     /// Rows without a key.
     pub(super) keyless: u64,
+    /// Rows that were rejected for having fewer cells than the header.
+    pub(super) short_rows: u64,
     /// The disk's error that ended the run.
     pub(super) disk: Option<CollectError>,
     handed_over_at: Instant,
@@ -56,6 +58,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             breaker: Breaker::new(),
             recheck: Recheck { earlier: None, under_way: None, is_last: false, may_act_twice },
             keyless: 0,
+            short_rows: 0,
             disk: None,
             handed_over_at: Instant::now(),
         }
@@ -67,6 +70,11 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             Planned::Repeat { seq, line, differs, .. } => {
                 self.store.pass(seq);
                 self.report.on(&Event::RowRepeated { line, differs });
+                None
+            }
+            Planned::Skipped { seq, .. } => {
+                self.store.pass(seq);
+                self.report.on(&Event::RowSkipped);
                 None
             }
             Planned::Rejected(refused) => {
@@ -115,6 +123,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         });
         self.note(appended);
         self.keyless += u64::from(matches!(refused.why, Rejection::EmptyKey { .. }));
+        self.short_rows += u64::from(refused.why.is_of_a_short_row());
         let fault = Fault::new(Cause::Row, why);
         self.report.on(&Event::JobFailed {
             key: key.as_ref(),

@@ -55,8 +55,10 @@ pub(crate) struct InputSummary {
     pub(crate) planner: Planner,
     /// Data rows read.
     pub(crate) rows: u64,
-    /// Lines without a character.
+    /// Lines without a character, or of empty cells alone.
     pub(crate) blanks: u64,
+    /// The input ended in a Ctrl-Z, which is no row.
+    pub(crate) ended_in_a_mark: bool,
     /// The end was reached, of the input or of what `--limit` takes of it. Otherwise there may be more rows.
     pub(crate) at_end: bool,
     /// Why the input broke off, if it did.
@@ -132,5 +134,6 @@ fn read_and_plan(mut rows: Rows, mut planner: Planner, sender: &mpsc::Sender<Vec
         // The loop may have left early.
         let _ = sender.blocking_send(batch);
     }
-    InputSummary { planner, rows: read, blanks: rows.blanks(), at_end, broken }
+    let (blanks, ended_in_a_mark) = (rows.blanks(), rows.ended_in_a_mark());
+    InputSummary { planner, rows: read, blanks, ended_in_a_mark, at_end, broken }
 }

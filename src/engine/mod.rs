@@ -79,8 +79,10 @@ pub(crate) struct RunEnd {
     /// Rows that came from the input thread; what became of each is in the report's counts, or it is left for the
     /// next run.
     pub(crate) rows: u64,
-    /// Of these, rows without a key.
+    /// Of these, rows without a key that failed for it.
     pub(crate) keyless: u64,
+    /// Of these, rows that failed for having fewer cells than the header.
+    pub(crate) short_rows: u64,
     /// What the input thread found, unless it hangs in a read.
     pub(crate) input_summary: Option<InputSummary>,
     /// The disk's error, if it ended the run.

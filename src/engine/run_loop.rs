@@ -246,6 +246,7 @@ where
         RunEnd {
             rows: self.open.rows,
             keyless: self.sink.keyless,
+            short_rows: self.sink.short_rows,
             input_summary,
             disk: self.sink.disk,
             at_once: self.at_once,

@@ -4,13 +4,15 @@
 //! encoding and delimiter from the first line. `record_scanner` scans the same bytes as the csv crate and
 //! keeps what that crate does not report: where a record begins, blank lines, a quote that never closes.
 //! `record_reader` joins the two. `header` names the columns, and `key_column` chooses the key; where it cannot,
-//! `likely_key` finds the column to suggest. `rows` returns the rows, and `survey` checks a whole file before the first request. `block_checksums` compares the second reading
+//! `likely_key` finds the column to suggest. `row_form` says which
+//! records are rows of the header's form. `rows` returns them, and `survey` checks a whole file before the first request. `block_checksums` compares the second reading
 //! of that file with the first.
 
 mod block_checksums;
 #[allow(dead_code)]
 mod csv_format;
 mod dialect;
+mod end_mark;
 mod error;
 mod header;
 mod key_column;
@@ -21,6 +23,7 @@ mod positioned_reader;
 mod record_reader;
 mod record_scanner;
 mod row;
+mod row_form;
 mod rows;
 mod settings;
 mod source;
@@ -40,5 +43,6 @@ pub use rows::Rows;
 pub(crate) use rows::is_failure_file;
 pub(crate) use settings::InputPath;
 pub use settings::InputSettings;
+pub(crate) use settings::{EmptyKey, ShortRows};
 pub(crate) use survey::{InputChange, SurveyedFile, open_watched, survey};
 pub use text_encoding::TextEncoding;

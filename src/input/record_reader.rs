@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use csv::ByteRecord;
 
 use crate::input::dialect::Dialect;
+use crate::input::end_mark::EndMarkFilter;
 use crate::input::error::InputError;
 use crate::input::location::InputLocation;
 use crate::input::record_scanner::{RECORD_CAP, RecordScanner, RecordSpan};
@@ -28,7 +29,13 @@ impl CsvRecordReader {
             .flexible(true)
             .delimiter(dialect.delimiter)
             .buffer_capacity(CHUNK)
-            .from_reader(ScanningReader { source, scanner, failure: None, ended_in_a_record: false });
+            .from_reader(ScanningReader {
+                source,
+                end_mark: EndMarkFilter::default(),
+                scanner,
+                failure: None,
+                ended_in_a_record: false,
+            });
         Self { csv, location, blanks: 0, ended: false }
     }
 
@@ -50,6 +57,11 @@ impl CsvRecordReader {
     /// Whether the input ended in a record without a line end.
     pub(super) fn ended_in_a_record(&self) -> bool {
         self.csv.get_ref().ended_in_a_record
+    }
+
+    /// Whether the input ended in a Ctrl-Z.
+    pub(super) fn ended_in_a_mark(&self) -> bool {
+        self.csv.get_ref().end_mark.was_found()
     }
 
     /// Reads the next record. `None` at the end, and after an error.
@@ -109,6 +121,7 @@ impl CsvRecordReader {
 /// Passes every byte to the scanner on its way to the csv crate.
 struct ScanningReader {
     source: InputSource,
+    end_mark: EndMarkFilter,
     scanner: RecordScanner,
     /// Why the last read failed: the csv crate passes on an `io::Error` only.
     failure: Option<InputError>,
@@ -124,7 +137,7 @@ impl ScanningReader {
             let quote = self.scanner.open_quote();
             return Err(InputError::RecordTooLarge { at: location.line(unfinished.line), quote });
         }
-        match self.source.read(out) {
+        match self.end_mark.read(&mut self.source, out) {
             Ok(0) => {
                 let location = self.source.location();
                 self.ended_in_a_record |= self.scanner.is_in_a_record();

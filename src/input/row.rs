@@ -18,6 +18,8 @@ pub struct Row {
     pub line: u64,
     /// Its cells as in the input, without the failure columns of an earlier run.
     pub record: ByteRecord,
+    /// It has fewer cells than there are columns; those that it lacks count as empty.
+    pub is_padded: bool,
     /// The damage of this row, if any. Then it is not requested.
     pub damage: Option<Damage>,
 }
@@ -33,6 +35,9 @@ pub enum Damage {
         /// Cells in the header.
         expected: usize,
     },
+    /// It has the names of the header.
+    #[error("it is the header once more: were files joined?")]
+    RepeatedHeader,
     /// A cell is not valid UTF-8.
     #[error(
         "column {} is not valid UTF-8 (is it Latin-1? iconv -f WINDOWS-1252 -t UTF-8 converts it)",

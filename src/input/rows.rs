@@ -9,13 +9,14 @@ use csv::ByteRecord;
 use crate::input::csv_format::CsvFormat;
 use crate::input::dialect::read_dialect;
 use crate::input::error::InputError;
-use crate::input::header::{self, FAILURE_COLUMNS};
+use crate::input::header;
 use crate::input::key_column::{self, KeySearch};
 use crate::input::location::InputLocation;
 use crate::input::record_reader::CsvRecordReader;
 use crate::input::record_scanner::RecordSpan;
 use crate::input::row::{Columns, Damage, Row};
-use crate::input::settings::{InputPath, InputSettings};
+use crate::input::row_form::{RowFit, RowForm};
+use crate::input::settings::{InputPath, InputSettings, ShortRows};
 use crate::input::source::InputSource;
 use crate::model::Seq;
 
@@ -32,8 +33,11 @@ const HEADER_WITHIN: u64 = 20;
 pub struct Rows {
     records: CsvRecordReader,
     columns: Arc<Columns>,
-    /// Cells in the header, including those that a failure file adds.
-    width: usize,
+    form: RowForm,
+    /// How the record that was read last fits it.
+    fit: RowFit,
+    /// Records of empty cells alone so far.
+    empty: u64,
     is_failure_file: bool,
     has_failure_columns: bool,
     /// The record that was read last.
@@ -68,15 +72,20 @@ impl Rows {
     pub(super) fn new(mut source: InputSource, settings: &InputSettings) -> Result<Self, InputError> {
         let dialect = read_dialect(&mut source, settings.delimiter)?;
         let mut records = CsvRecordReader::new(source, &dialect);
-        let mut record = ByteRecord::new();
-        let Some(first) = records.read(&mut record)? else {
+        let (mut record, mut empty) = (ByteRecord::new(), 0);
+        let mut first = records.read(&mut record)?;
+        while first.is_some() && record.as_slice().is_empty() {
+            empty += 1;
+            first = records.read(&mut record)?;
+        }
+        let Some(first) = first else {
             let at = records.location().clone();
-            let empty = if settings.headers {
+            let nothing = if settings.headers {
                 InputError::NoHeader { at }
             } else {
                 InputError::NoRow { at, headers: false }
             };
-            return Err(empty);
+            return Err(nothing);
         };
         let at = records.location().line(first.line);
         let is_failure_file = header::is_failure_header(&record);
@@ -89,7 +98,13 @@ impl Rows {
         };
         let search = KeySearch { names: &names, wanted: settings.key.as_deref(), headers };
         let key = search.choose(&at, |wanted| lines_above_header(&mut records, wanted))?;
+        let form = RowForm::new(&names, key, headers)
+            .with_failure_columns(is_failure_file)
+            .padding(settings.short_rows == ShortRows::Pad);
         Ok(Self {
+            fit: form.fit(&record),
+            form,
+            empty,
             records,
             columns: Arc::new(Columns {
                 names,
@@ -97,7 +112,6 @@ impl Rows {
                 format: CsvFormat { delimiter: dialect.delimiter, ..CsvFormat::default() },
                 headers,
             }),
-            width: record.len(),
             is_failure_file,
             has_failure_columns,
             record,
@@ -119,9 +133,14 @@ impl Rows {
         self.has_failure_columns
     }
 
-    /// Empty lines so far.
+    /// Lines without a character, or of empty cells alone, so far.
     pub fn blanks(&self) -> u64 {
-        self.records.blanks()
+        self.records.blanks() + self.empty
+    }
+
+    /// Whether the input ended in a Ctrl-Z, the end-of-file mark of DOS, which is no row.
+    pub(crate) fn ended_in_a_mark(&self) -> bool {
+        self.records.ended_in_a_mark()
     }
 
     /// Whether the next row (or error) needs no further read of the underlying stream, which might block.
@@ -140,7 +159,8 @@ impl Rows {
     /// Damage to the whole of the input, or no data row at all.
     pub fn next_row(&mut self) -> Result<Option<Row>, InputError> {
         let Some((seq, span)) = self.advance()? else { return Ok(None) };
-        let row = Row { seq, line: span.line, record: self.own_record(), damage: self.damage() };
+        let (record, is_padded) = (self.own_record(), self.fit.is_padded);
+        let row = Row { seq, line: span.line, record, is_padded, damage: self.damage() };
         if span.len > BUFFER_KEPT {
             self.record = ByteRecord::new();
         }
@@ -156,16 +176,13 @@ impl Rows {
         if self.next >= self.limit {
             return Ok(None);
         }
-        let span = match self.held.take() {
-            Some(span) => span,
-            None => match self.records.read(&mut self.record)? {
-                Some(span) => span,
-                None if self.next == 0 => {
-                    let at = self.records.location().clone();
-                    return Err(InputError::NoRow { at, headers: self.columns.headers });
-                }
-                None => return Ok(None),
-            },
+        let span = loop {
+            let Some(span) = self.next_span()? else { return Ok(None) };
+            self.fit = self.form.fit(&self.record);
+            if !self.form.is_blank(&self.record, &self.fit) {
+                break span;
+            }
+            self.empty += 1;
         };
         let Ok(seq) = u32::try_from(self.next) else {
             return Err(InputError::TooManyRows { at: self.records.location().line(span.line) });
@@ -174,18 +191,22 @@ impl Rows {
         Ok(Some((Seq(seq), span)))
     }
 
-    /// The number of cells without those that a failure file adds. A damaged row of a failure file has them
-    /// too, so that it fails again in the same way.
-    fn own_cells(&self) -> usize {
-        match self.record.len() {
-            len if self.is_failure_file && len >= FAILURE_COLUMNS.len() => len - FAILURE_COLUMNS.len(),
-            len => len,
+    fn next_span(&mut self) -> Result<Option<RecordSpan>, InputError> {
+        match self.held.take() {
+            Some(span) => Ok(Some(span)),
+            None => match self.records.read(&mut self.record)? {
+                None if self.next == 0 => {
+                    let at = self.records.location().clone();
+                    Err(InputError::NoRow { at, headers: self.columns.headers })
+                }
+                span => Ok(span),
+            },
         }
     }
 
     /// A copy of minimal size: the buffer of the parser grows with the largest record.
     fn own_record(&self) -> ByteRecord {
-        let cells = self.own_cells();
+        let cells = self.fit.cells;
         let mut own = ByteRecord::with_capacity(self.record.as_slice().len(), cells);
         for cell in self.record.iter().take(cells) {
             own.push_field(if self.is_failure_file { header::unguarded(cell) } else { cell });
@@ -194,16 +215,17 @@ impl Rows {
     }
 
     fn damage(&self) -> Option<Damage> {
-        let found = self.own_cells();
-        if self.record.len() != self.width {
-            let expected = if found == self.record.len() { self.width } else { self.columns.names.len() };
-            return Some(Damage::FieldCount { found, expected });
+        if self.fit.damage.is_some() {
+            return self.fit.damage.clone();
+        }
+        if self.form.is_header(&self.record, &self.fit) {
+            return Some(Damage::RepeatedHeader);
         }
         // Cell by cell, except in the usual case: a delimiter may not split a character either.
         if self.record.as_slice().is_ascii() {
             return None;
         }
-        let bad = self.record.iter().take(found).position(|cell| from_utf8(cell).is_err())?;
+        let bad = self.record.iter().take(self.fit.cells).position(|cell| from_utf8(cell).is_err())?;
         Some(Damage::NotUtf8 { column: self.columns.names[bad].clone() })
     }
 }
@@ -337,17 +359,31 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_a_character_is_blank_and_one_with_a_space_or_a_delimiter_is_a_row() {
-        let mut input = open(b"\n\r\nsku,name\n\n ,\n,\n\r\n  \nA,b\n\n\n").unwrap();
-        assert_eq!(lines(&mut input), rows(&[(5, " /"), (6, "/"), (8, "  "), (9, "A/b")]));
-        assert_eq!(input.blanks(), 6);
+    fn a_line_without_a_character_or_of_empty_cells_is_blank_and_one_with_a_space_is_a_row() {
+        let mut input = open(b"\n\r\n,,\nsku,name\n\n ,\n,\n\r\n  \nA,b\n,,,\n\n\n").unwrap();
+        assert_eq!(lines(&mut input), rows(&[(6, " /"), (9, "  "), (10, "A/b")]));
+        assert_eq!(input.blanks(), 9);
     }
 
     #[test]
-    fn in_one_column_a_blank_line_is_blank_and_an_empty_quoted_cell_is_a_row() {
+    fn in_one_column_a_blank_line_and_an_empty_quoted_cell_are_blank() {
         let mut input = open(b"sku\n\n\"\"\nA\n\"\"").unwrap();
-        assert_eq!(lines(&mut input), rows(&[(3, ""), (4, "A"), (5, "")]));
-        assert_eq!(input.blanks(), 1);
+        assert_eq!(lines(&mut input), rows(&[(4, "A")]));
+        assert_eq!(input.blanks(), 3);
+    }
+
+    #[test]
+    fn a_header_once_more_is_damage_and_a_ctrl_z_at_the_end_no_row() {
+        let mut input = open(b"sku,name\nA,x\n\xef\xbb\xbfSKU, name,\nB,y\x1a").unwrap();
+        let (found, end) = drain(&mut input);
+        assert!(end.is_none() && input.ended_in_a_mark());
+        let damage: Vec<_> = found.iter().map(|row| row.2.clone()).collect();
+        assert_eq!(damage, [None, Some(Damage::RepeatedHeader), None]);
+        assert_eq!(found[2].1, [b"B".to_vec(), b"y".to_vec()]);
+        let mut input = open(b"sku\nA\n\x1a\x1a").unwrap();
+        assert_eq!(lines(&mut input), rows(&[(2, "A")]));
+        let mut input = open(b"sku\nA\n\x1a\nB\n").unwrap();
+        assert_eq!(lines(&mut input).len(), 3, "only at the end");
     }
 
     #[test]
@@ -682,7 +718,14 @@ mod tests {
             style in style(),
             sizes in prop::collection::vec(1usize..9, 1..5),
         ) {
-            let (bytes, lines) = write(&table, &style);
+            let (bytes, mut lines) = write(&table, &style);
+            // A row of empty cells alone is blank.
+            let is_row = |row: &[String]| row.iter().any(|cell| !cell.is_empty());
+            prop_assume!(table.iter().any(|row| is_row(row)));
+            let mut are_rows = table.iter().map(|row| is_row(row));
+            lines.retain(|_| are_rows.next() == Some(true));
+            let blanks = table.iter().filter(|row| !is_row(row)).count() as u64;
+            let rows: Table = table.iter().filter(|row| is_row(row)).cloned().collect();
             // The header of a single column shows no delimiter.
             let delimiter = (table[0].len() == 1).then_some(style.delimiter);
             let settings = InputSettings { key: Some("c0".into()), delimiter, ..InputSettings::default() };
@@ -693,10 +736,10 @@ mod tests {
                 .iter()
                 .map(|row| row.1.iter().map(|cell| String::from_utf8(cell.clone()).unwrap()).collect())
                 .collect();
-            prop_assert_eq!(&cells, &table);
+            prop_assert_eq!(&cells, &rows);
             prop_assert_eq!(found.iter().map(|row| row.0).collect::<Vec<_>>(), lines);
             prop_assert!(found.iter().all(|row| row.2.is_none()));
-            prop_assert_eq!(whole.blanks(), 0);
+            prop_assert_eq!(whole.blanks(), blanks);
 
             for sizes in [&sizes[..], &[1]] {
                 let mut slow = Rows::from_reader(trickle(&bytes, sizes), "p.csv", &settings).unwrap();
@@ -727,12 +770,19 @@ mod tests {
             bytes in prop::collection::vec(prop::sample::select(b"\",\r\nab \xff".to_vec()), 0..80),
         ) {
             let key = Some("1".into());
-            let settings = InputSettings { headers: false, key, delimiter: Some(b','), limit: None };
+            let settings = InputSettings { headers: false, key, delimiter: Some(b','), ..InputSettings::default() };
             let Ok(mut rows) = open_as(&bytes, &settings) else { return Ok(()) };
             let (found, None) = drain(&mut rows) else { return Ok(()) };
             let mut csv = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&*bytes);
             let cells = |record: ByteRecord| record.iter().map(<[u8]>::to_vec).collect::<Vec<_>>();
-            let records: Vec<_> = csv.byte_records().map(|record| cells(record.unwrap())).collect();
+            let mut records: Vec<_> = csv.byte_records().map(|record| cells(record.unwrap())).collect();
+            records.retain(|cells| cells.iter().any(|cell| !cell.is_empty()));
+            let width = records.first().map_or(0, Vec::len);
+            for cells in &mut records {
+                if cells.len() > width && cells[width..].iter().all(Vec::is_empty) {
+                    cells.truncate(width);
+                }
+            }
             prop_assert_eq!(found.into_iter().map(|row| row.1).collect::<Vec<_>>(), records);
         }
     }

@@ -21,11 +21,84 @@ pub struct InputSettings {
     pub headers: bool,
     /// Stop after this many data rows.
     pub limit: Option<u64>,
+    /// What becomes of a row without a key.
+    pub empty_key: EmptyKey,
+    /// What becomes of a row with too few cells.
+    pub short_rows: ShortRows,
+}
+
+/// What becomes of a row whose key is empty.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EmptyKey {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It is counted, and not requested.
+    Skip,
+}
+
+impl FromStr for EmptyKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "fail" => Ok(Self::Fail),
+            "skip" => Ok(Self::Skip),
+            _ => Err(format!("`{text}` is not what becomes of a row: fail or skip")),
+        }
+    }
+}
+
+impl fmt::Display for EmptyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+        })
+    }
+}
+
+/// What becomes of a row with fewer cells than the header.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ShortRows {
+    /// It fails.
+    #[default]
+    Fail,
+    /// The cells that it lacks count as empty.
+    Pad,
+}
+
+impl FromStr for ShortRows {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "fail" => Ok(Self::Fail),
+            "pad" => Ok(Self::Pad),
+            _ => Err(format!("`{text}` is not what becomes of a row: fail or pad")),
+        }
+    }
+}
+
+impl fmt::Display for ShortRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fail => "fail",
+            Self::Pad => "pad",
+        })
+    }
 }
 
 impl Default for InputSettings {
     fn default() -> Self {
-        Self { key: None, delimiter: None, headers: true, limit: None }
+        Self {
+            key: None,
+            delimiter: None,
+            headers: true,
+            limit: None,
+            empty_key: EmptyKey::Fail,
+            short_rows: ShortRows::Fail,
+        }
     }
 }
 

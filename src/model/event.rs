@@ -66,6 +66,8 @@ pub(crate) enum Event<'a> {
         /// Its request would have differed from the first row's.
         differs: bool,
     },
+    /// A row has no key, and such rows are skipped.
+    RowSkipped,
     /// The pool was paused as one.
     PoolPaused {
         /// How long from now.

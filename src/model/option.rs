@@ -6,6 +6,8 @@ pub(crate) const KEY: &str = "--key";
 pub(crate) const DELIMITER: &str = "--delimiter";
 pub(crate) const SKIP_LINES: &str = "--skip-lines";
 pub(crate) const NO_HEADERS: &str = "--no-headers";
+pub(crate) const EMPTY_KEY: &str = "--empty-key";
+pub(crate) const SHORT_ROWS: &str = "--short-rows";
 pub(crate) const LIMIT: &str = "--limit";
 
 // Table `request`

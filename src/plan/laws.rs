@@ -38,7 +38,7 @@ fn planner(settings: &RequestSettings) -> Result<Planner, crate::plan::PlanError
 }
 
 fn row(sku: &str, b: &str, key: &str) -> Row {
-    Row { seq: Seq(0), line: 2, record: [sku, b, key].iter().collect(), damage: None }
+    Row { seq: Seq(0), line: 2, record: [sku, b, key].iter().collect(), is_padded: false, damage: None }
 }
 
 /// Plans one row with a new planner.
@@ -51,7 +51,7 @@ fn plan(url: &str, sku: &str, b: &str) -> Option<Job> {
             assert!(!why.chars().any(char::is_control), "{why:?}");
             None
         }
-        Planned::Repeat { .. } => panic!("the first row is no repeat"),
+        other => panic!("neither a repeat nor skipped: {other:?}"),
     }
 }
 
@@ -139,7 +139,7 @@ fn body_law(body: &str, content_type: &str, (sku, b): (&str, &str)) -> Option<Ve
     match planner(&settings).unwrap().plan(row(sku, b, "k")) {
         Planned::Job(job) => Some(job.request.body.unwrap().to_vec()),
         Planned::Rejected(_) => None,
-        Planned::Repeat { .. } => panic!("the first row is no repeat"),
+        other => panic!("neither a repeat nor skipped: {other:?}"),
     }
 }
 

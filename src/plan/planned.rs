@@ -25,6 +25,13 @@ pub enum Planned {
         /// Its request would differ from the one of that row.
         differs: bool,
     },
+    /// It has no key, and such rows are skipped.
+    Skipped {
+        /// The row's place in the input.
+        seq: Seq,
+        /// The row's physical line.
+        line: u64,
+    },
     /// It makes no request.
     Rejected(RejectedRow),
 }

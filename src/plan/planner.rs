@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::input::{Damage, Row};
+use crate::input::{Damage, EmptyKey, Row};
 use crate::model::{Job, Key, KeyError};
 use crate::plan::cells::Cells;
 use crate::plan::fingerprint::FieldHasher;
@@ -12,7 +12,7 @@ use crate::plan::planned::{Planned, RejectedRow};
 use crate::plan::rejection::Rejection;
 use crate::plan::repeats::{FirstRow, Repeats};
 use crate::plan::request_template::{BoundTemplate, RequestTemplate};
-use crate::plan::suspicious_keys::{KeyWarning, SuspiciousKeys};
+use crate::plan::suspicious_keys::{RepeatedHeaders, SuspiciousKeys};
 
 /// Turns rows into jobs. Keeps the keys that have one, so that each key is requested once.
 pub struct Planner {
@@ -21,6 +21,8 @@ pub struct Planner {
     repeats: Repeats,
     superseded: Superseded,
     suspicious_keys: SuspiciousKeys,
+    empty_key: EmptyKey,
+    repeated_headers: RepeatedHeaders,
     /// A buffer for reuse.
     scratch: String,
 }
@@ -64,8 +66,16 @@ impl Planner {
             repeats: Repeats::default(),
             superseded: Superseded::default(),
             suspicious_keys: SuspiciousKeys::default(),
+            empty_key: EmptyKey::Fail,
+            repeated_headers: RepeatedHeaders::default(),
             scratch: String::new(),
         }
+    }
+
+    /// What becomes of rows without a key.
+    #[must_use]
+    pub(crate) fn with_empty_key(self, empty_key: EmptyKey) -> Self {
+        Self { empty_key, ..self }
     }
 
     /// The request that jobs are made of.
@@ -80,9 +90,13 @@ impl Planner {
 
     /// Decides about the next row.
     pub fn plan(&mut self, row: Row) -> Planned {
-        let Row { seq, line, record, damage } = row;
+        let Row { seq, line, record, is_padded, damage } = row;
         let refused = |key, why, record| Planned::Rejected(RejectedRow { seq, line, key, why, record });
-        if record.len() != self.request.names().len() {
+        if damage == Some(Damage::RepeatedHeader) {
+            self.repeated_headers.note(line);
+            return refused(None, Rejection::Damaged(Damage::RepeatedHeader), record);
+        }
+        if record.len() != self.request.names().len() && !is_padded {
             let damage = damage
                 .unwrap_or(Damage::FieldCount { found: record.len(), expected: self.request.names().len() });
             return refused(None, Rejection::Damaged(damage), record);
@@ -90,11 +104,14 @@ impl Planner {
         let cells = Cells { record: &record, names: self.request.names() };
         let key = match Key::parse(cells.bytes(self.request.key())) {
             Ok(key) => key,
+            Err(KeyError::Empty) if self.empty_key == EmptyKey::Skip => {
+                return Planned::Skipped { seq, line };
+            }
             Err(error) => {
                 let column = cells.name(self.request.key());
                 let why = match (damage, error) {
+                    (_, KeyError::Empty) => Rejection::EmptyKey { column },
                     (Some(damage), _) => Rejection::Damaged(damage),
-                    (None, KeyError::Empty) => Rejection::EmptyKey { column },
                     (None, KeyError::NotUtf8) => Rejection::NotUtf8 { column },
                 };
                 return refused(None, why, record);
@@ -113,6 +130,7 @@ impl Planner {
         let request_hash = fingerprint.0 as u32;
         if let Some(first) = self.repeats.find(key_hash) {
             let differs = first.request != request_hash;
+            self.suspicious_keys.note_row(&key, line);
             return Planned::Repeat { seq, line, first_line: first.line.into(), differs };
         }
         if let Some(damage) = damage {
@@ -129,7 +147,8 @@ impl Planner {
         self.superseded.planned(key_hash);
         let first = FirstRow { line: u32::try_from(line).unwrap_or(u32::MAX), request: request_hash };
         self.repeats.insert(key_hash, first);
-        self.suspicious_keys.note(&key, line);
+        let suspicion = self.suspicious_keys.note_row(&key, line);
+        self.suspicious_keys.note_key(suspicion);
         if let Some((kind, value)) = self.request.path_suspicion(cells) {
             self.suspicious_keys.add(kind, line, || value);
         }
@@ -147,9 +166,10 @@ impl Planner {
         self.superseded.rows
     }
 
-    /// Suspicious keys and paths so far, one warning per kind.
-    pub fn warnings(&self) -> Vec<KeyWarning> {
-        self.suspicious_keys.warnings().to_vec()
+    /// Suspicious keys and paths, and repeated headers so far, one sentence for each kind.
+    pub fn warnings(&self) -> Vec<String> {
+        let keys = self.suspicious_keys.warnings().iter().map(ToString::to_string);
+        keys.chain(self.repeated_headers.warning()).collect()
     }
 }
 
@@ -238,6 +258,39 @@ mod tests {
     }
 
     #[test]
+    fn a_row_without_a_key_is_skipped_where_that_is_wanted_whatever_else_is_wrong_with_it() {
+        let mut planner = planner(&settings("http://h/{sku}")).with_empty_key(EmptyKey::Skip);
+        let mut damaged = row(3, &[&b""[..], b"\xff"]);
+        damaged.damage = Some(Damage::NotUtf8 { column: "region".into() });
+        for row in [row(2, &["", "eu"]), damaged] {
+            assert!(matches!(planner.plan(row), Planned::Skipped { .. }));
+        }
+        job(planner.plan(row(4, &["a", "eu"])));
+    }
+
+    #[test]
+    fn a_padded_row_is_requested_with_empty_cells_and_keeps_its_own() {
+        let mut planner = planner(&settings("http://h/{sku}"));
+        let padded = Row { is_padded: true, ..row(2, &["a"]) };
+        assert_eq!(job(planner.plan(padded)).record, vec!["a"]);
+        let needed = super::super::test_plan::planner(&settings("http://h/{sku}/{region}"));
+        let mut needed = needed;
+        let padded = Row { is_padded: true, ..row(2, &["a"]) };
+        assert!(matches!(refused(needed.plan(padded)).why, Rejection::Empty { .. }));
+    }
+
+    #[test]
+    fn a_header_once_more_is_refused_and_warned_about() {
+        let mut planner = planner(&settings("http://h/{sku}"));
+        for line in [5, 9] {
+            let again = Row { damage: Some(Damage::RepeatedHeader), ..row(line, &["sku", "region"]) };
+            assert_eq!(refused(planner.plan(again)).key, None);
+        }
+        let expected = "2 rows are the header once more, the first in line 5: were files joined?";
+        assert_eq!(planner.warnings(), [expected]);
+    }
+
+    #[test]
     fn a_damaged_row_is_refused_with_its_key_only_where_its_cells_are_in_place() {
         let mut planner = planner(&settings("http://h/{sku}"));
         let found = refused(planner.plan(row(2, &["a", "b", "c"])));
@@ -301,8 +354,8 @@ mod tests {
             planner.plan(row(line, &[sku, ""]));
         }
         let warnings = planner.warnings();
-        assert_eq!(warnings.len(), 1, "a repeat and a refused row are not counted");
-        assert_eq!((warnings[0].count, warnings[0].line), (2, 2));
+        assert_eq!(warnings.len(), 1, "a refused row is not counted: {warnings:?}");
+        assert!(warnings[0].starts_with("the SKUs of 3 rows, which make only 2 SKUs, look like numbers"));
     }
 
     #[test]
@@ -311,7 +364,7 @@ mod tests {
         for (line, sku, region) in [(2, "/1", "a/b"), (3, "2", "/eu"), (4, "3", "a//b"), (5, "4", "..;x")] {
             job(planner.plan(row(line, &[sku, region])));
         }
-        let told: Vec<String> = planner.warnings().iter().map(ToString::to_string).collect();
+        let told = planner.warnings();
         assert_eq!(
             told,
             [

@@ -94,6 +94,12 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// Whether the row has fewer cells than the header.
+    #[must_use]
+    pub(crate) fn is_of_a_short_row(&self) -> bool {
+        matches!(self, Self::Damaged(Damage::FieldCount { found, expected }) if found < expected)
+    }
+
     /// The reason that rows have in common: the sentence without the value of this row.
     #[must_use]
     pub(crate) fn reason(&self) -> String {

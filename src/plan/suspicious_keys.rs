@@ -3,14 +3,24 @@
 
 use std::fmt;
 
-use crate::model::Key;
+use crate::model::{Key, count, counted};
 use crate::plan::message_text::quoted;
 
 /// Why a key, or the path of its URL, is suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Suspicion {
+pub(super) enum Suspicion {
     /// `1.23E+12`: a long number that a spreadsheet displayed in scientific notation. Its digits are lost.
     Exponent,
+    /// `="00123"`: a formula that gives a text.
+    Formula,
+    /// `'00123`: how a spreadsheet is told that a number is a text.
+    Apostrophe,
+    /// `#N/A`, `#REF!`: the result of a formula that failed.
+    SheetError,
+    /// `\N`, `NULL`: how a database or a program writes that there is no value.
+    NullWord,
+    /// White space, and nothing else.
+    SpaceAlone,
     /// White space before or after.
     SpaceAround,
     /// A space that is not U+0020 (U+00A0 and the like), or an invisible one.
@@ -21,48 +31,78 @@ pub enum Suspicion {
     HiddenDots,
 }
 
+impl Suspicion {
+    /// What one such SKU does, and several do.
+    fn text(self) -> [&'static str; 2] {
+        match self {
+            Self::Exponent => [
+                "looks like a number that a spreadsheet shortened",
+                "look like numbers that a spreadsheet shortened",
+            ],
+            Self::Formula => ["is a formula of a spreadsheet", "are formulas of a spreadsheet"],
+            Self::Apostrophe => [
+                "begins with the apostrophe by which a spreadsheet marks text",
+                "begin with the apostrophe by which a spreadsheet marks text",
+            ],
+            Self::SheetError => ["is an error of a spreadsheet", "are errors of a spreadsheet"],
+            Self::NullWord => ["probably stands for no value", "probably stand for no value"],
+            Self::SpaceAlone => ["is white space alone", "are white space alone"],
+            Self::SpaceAround => ["has space around it", "have space around them"],
+            Self::OddSpace => {
+                ["holds a non-breaking or invisible space", "hold a non-breaking or invisible space"]
+            }
+            Self::DoubledSlash => [
+                "puts a second slash into the path of its URL",
+                "put a second slash into the path of their URL",
+            ],
+            Self::HiddenDots => {
+                ["hides a `.` or `..` in the path of its URL", "hide a `.` or `..` in the path of their URL"]
+            }
+        }
+    }
+
+    /// Why it may not do to fetch them as they stand.
+    fn but(self) -> &'static str {
+        match self {
+            Self::DoubledSlash => ", but a server that merges slashes answers for another value",
+            Self::HiddenDots => {
+                ", but a server that decodes twice, or takes off what follows a `;`, answers for another path"
+            }
+            _ => "",
+        }
+    }
+}
+
 /// A warning for all keys of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyWarning {
-    /// The kind.
-    pub kind: Suspicion,
-    /// The number of such keys.
-    pub count: u64,
+pub(super) struct KeyWarning {
+    kind: Suspicion,
+    /// Rows that have such a key.
+    rows: u64,
+    /// Different keys of them that are requested.
+    keys: u64,
     /// The first of them, or the value in its path; escaped and quoted.
-    pub example: String,
+    example: String,
     /// Its physical line.
-    pub line: u64,
+    line: u64,
 }
 
 impl fmt::Display for KeyWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match (self.kind, self.count) {
-            (Suspicion::Exponent, 1) => "looks like a number that a spreadsheet shortened",
-            (Suspicion::Exponent, _) => "look like numbers that a spreadsheet shortened",
-            (Suspicion::SpaceAround, 1) => "has space around it",
-            (Suspicion::SpaceAround, _) => "have space around them",
-            (Suspicion::OddSpace, 1) => "holds a non-breaking or invisible space",
-            (Suspicion::OddSpace, _) => "hold a non-breaking or invisible space",
-            (Suspicion::DoubledSlash, 1) => "puts a second slash into the path of its URL",
-            (Suspicion::DoubledSlash, _) => "put a second slash into the path of their URL",
-            (Suspicion::HiddenDots, 1) => "hides a `.` or `..` in the path of its URL",
-            (Suspicion::HiddenDots, _) => "hide a `.` or `..` in the path of their URL",
-        };
-        let but = match self.kind {
-            Suspicion::DoubledSlash => ", but a server that merges slashes answers for another value",
-            Suspicion::HiddenDots => {
-                ", but a server that decodes twice, or takes off what follows a `;`, answers for another path"
-            }
-            Suspicion::Exponent | Suspicion::SpaceAround | Suspicion::OddSpace => "",
-        };
-        let Self { count, example, line, .. } = self;
-        match count {
-            1 => write!(f, "1 SKU {what}: {example} (line {line}); it is fetched as it stands{but}"),
-            _ => write!(
-                f,
-                "{count} SKUs {what}, the first is {example} (line {line}); they are fetched as they stand{but}"
-            ),
+        let Self { rows, keys, example, line, .. } = self;
+        let ([one, many], but) = (self.kind.text(), self.kind.but());
+        if *rows == 1 {
+            return write!(f, "1 SKU {one}: {example} (line {line}); it is fetched as it stands{but}");
         }
+        let skus = match keys {
+            keys if keys == rows => counted(*rows, "SKU", "SKUs"),
+            keys => format!(
+                "the SKUs of {} rows, which make only {},",
+                count(*rows),
+                counted(*keys, "SKU", "SKUs")
+            ),
+        };
+        write!(f, "{skus} {many}, the first is {example} (line {line}); they are fetched as they stand{but}")
     }
 }
 
@@ -71,19 +111,33 @@ impl fmt::Display for KeyWarning {
 pub(super) struct SuspiciousKeys(Vec<KeyWarning>);
 
 impl SuspiciousKeys {
-    /// Checks a key.
-    pub(super) fn note(&mut self, key: &Key, line: u64) {
-        if let Some(kind) = suspicion(key.as_str()) {
-            self.add(kind, line, || quoted(key.as_str()));
+    /// Checks the key of a row.
+    pub(super) fn note_row(&mut self, key: &Key, line: u64) -> Option<Suspicion> {
+        let kind = suspicion(key.as_str())?;
+        self.of(kind, line, || quoted(key.as_str())).rows += 1;
+        Some(kind)
+    }
+
+    /// A key of this kind is requested.
+    pub(super) fn note_key(&mut self, kind: Option<Suspicion>) {
+        if let Some(warning) = kind.and_then(|kind| self.0.iter_mut().find(|warning| warning.kind == kind)) {
+            warning.keys += 1;
         }
     }
 
-    /// Counts one of this kind.
+    /// Counts a requested key of this kind.
     pub(super) fn add(&mut self, kind: Suspicion, line: u64, example: impl FnOnce() -> String) {
-        match self.0.iter_mut().find(|warning| warning.kind == kind) {
-            Some(warning) => warning.count += 1,
-            None => self.0.push(KeyWarning { kind, count: 1, example: example(), line }),
-        }
+        let warning = self.of(kind, line, example);
+        warning.rows += 1;
+        warning.keys += 1;
+    }
+
+    fn of(&mut self, kind: Suspicion, line: u64, example: impl FnOnce() -> String) -> &mut KeyWarning {
+        let at = self.0.iter().position(|warning| warning.kind == kind).unwrap_or_else(|| {
+            self.0.push(KeyWarning { kind, rows: 0, keys: 0, example: example(), line });
+            self.0.len() - 1
+        });
+        &mut self.0[at]
     }
 
     /// The warnings, in the order of their first examples.
@@ -92,16 +146,92 @@ impl SuspiciousKeys {
     }
 }
 
+/// Rows that are the header once more.
+#[derive(Debug, Default)]
+pub(super) struct RepeatedHeaders {
+    rows: u64,
+    first: u64,
+}
+
+impl RepeatedHeaders {
+    /// One is on this line.
+    pub(super) fn note(&mut self, line: u64) {
+        if self.rows == 0 {
+            self.first = line;
+        }
+        self.rows += 1;
+    }
+
+    /// What to say about them.
+    pub(super) fn warning(&self) -> Option<String> {
+        let Self { rows, first } = self;
+        match rows {
+            0 => None,
+            1 => Some(format!("1 row is the header once more (line {first}): were files joined?")),
+            _ => Some(format!(
+                "{} rows are the header once more, the first in line {first}: were files joined?",
+                count(*rows)
+            )),
+        }
+    }
+}
+
 fn suspicion(key: &str) -> Option<Suspicion> {
-    // No-break space, figure space, narrow no-break space, zero-width space, byte-order mark.
-    const ODD: [char; 5] = ['\u{a0}', '\u{2007}', '\u{202f}', '\u{200b}', '\u{feff}'];
-    if !key.is_ascii() && key.contains(ODD) {
-        return Some(Suspicion::OddSpace);
+    if !key.is_ascii() {
+        // No-break space, figure space, narrow no-break space, zero-width space, word joiner, byte-order mark.
+        const ODD: [char; 6] = ['\u{a0}', '\u{2007}', '\u{202f}', '\u{200b}', '\u{2060}', '\u{feff}'];
+        if key.chars().all(|c| c.is_whitespace() || ODD.contains(&c)) {
+            return Some(Suspicion::SpaceAlone);
+        }
+        if key.contains(ODD) {
+            return Some(Suspicion::OddSpace);
+        }
     }
-    if key.starts_with(char::is_whitespace) || key.ends_with(char::is_whitespace) {
-        return Some(Suspicion::SpaceAround);
+    let trimmed = key.trim();
+    if trimmed.len() < key.len() {
+        return Some(if trimmed.is_empty() { Suspicion::SpaceAlone } else { Suspicion::SpaceAround });
     }
-    is_exponent(key).then_some(Suspicion::Exponent)
+    match key.as_bytes().first()? {
+        b'=' if key.starts_with("=\"") && key.ends_with('"') => Some(Suspicion::Formula),
+        b'\'' => Some(Suspicion::Apostrophe),
+        b'#' | b'E' if is_sheet_error(key) => Some(Suspicion::SheetError),
+        _ if is_null_word(key) => Some(Suspicion::NullWord),
+        _ => is_exponent(key).then_some(Suspicion::Exponent),
+    }
+}
+
+/// Error values as Excel and `LibreOffice` show them, in all their languages: `#N/A`, `#REF!`, `#NAME?`, `#¡VALOR!`,
+/// `#NV`, `Err:502`; and `####`, which stands for a number that is too wide for its column.
+fn is_sheet_error(key: &str) -> bool {
+    if let Some(number) = key.strip_prefix("Err:") {
+        return number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit());
+    }
+    let Some(name) = key.strip_prefix('#') else { return false };
+    matches!(name, "N/A" | "N/A N/A" | "NV" | "N/D" | "N/B" | "I/T" | "N/DISP" | "Н/Д" | "BRAK")
+        || (name.len() > 1 && name.bytes().all(|byte| byte == b'#'))
+        || (name.chars().count() > 2 && name.ends_with(['!', '?']))
+}
+
+/// How programs write that there is no value.
+fn is_null_word(key: &str) -> bool {
+    const WORDS: [&str; 14] = [
+        "\\N",
+        "null",
+        "(null)",
+        "<null>",
+        "[null]",
+        "none",
+        "nil",
+        "nan",
+        "n/a",
+        "undefined",
+        "#null",
+        "<na>",
+        "(empty)",
+        "(blank)",
+    ];
+    // The longest has nine letters: most keys end here, or at the first letter.
+    key.len() <= 9 && WORDS.iter().any(|word| key.eq_ignore_ascii_case(word))
 }
 
 /// A digit, perhaps a point (or a comma) and digits, `E`, a sign, two or three digits: how Excel and
@@ -125,33 +255,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_spreadsheet_does_to_a_sku_is_recognised() {
-        for key in ["1.23E+12", "1,23E+12", "4E+09", "9.87654e-07", "1.5E+100"] {
-            assert_eq!(suspicion(key), Some(Suspicion::Exponent), "{key}");
+    fn what_a_program_made_of_a_sku_is_recognised() {
+        for (kind, keys) in [
+            (Suspicion::Exponent, &["1.23E+12", "4,04E+12", "4E+09", "9.87654e-07", "1.5E+100"][..]),
+            (Suspicion::Formula, &["=\"00123\"", "=\"\""]),
+            (Suspicion::Apostrophe, &["'00123", "'"]),
+            (
+                Suspicion::SheetError,
+                &["#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#¡VALOR!", "#NV", "Err:502", "####"],
+            ),
+            (Suspicion::NullWord, &["\\N", "NULL", "null", "(null)", "NaN", "None", "N/A"]),
+            (Suspicion::SpaceAlone, &[" ", "\t ", "\u{a0}", "\u{200b}", "\u{3000} "]),
+            (Suspicion::SpaceAround, &[" a", "a ", "\u{3000}a"]),
+            (Suspicion::OddSpace, &["a\u{a0}b", "\u{feff}a", "a\u{202f}"]),
+        ] {
+            for key in keys {
+                assert_eq!(suspicion(key), Some(kind), "{key}");
+            }
         }
-        for key in [" a", "a ", "\u{3000}a"] {
-            assert_eq!(suspicion(key), Some(Suspicion::SpaceAround), "{key}");
-        }
-        for key in ["a\u{a0}b", "\u{feff}a", "a\u{202f}"] {
-            assert_eq!(suspicion(key), Some(Suspicion::OddSpace), "{key}");
-        }
-        for key in ["007", "12E5", "1E5", "a b", "E+12", "1.E+12", "12.3E+12", "1.2E+1", "1.2E+12x", "é"] {
+        for key in [
+            "007", "12E5", "1E5", "a b", "E+12", "1.E+12", "12.3E+12", "1.2E+1", "1.2E+12x", "é", "=1+2",
+            "#1", "#A", "##", "Nullable", "NA", "a'b", "Error", "\\n1", "EAN",
+        ] {
             assert_eq!(suspicion(key), None, "{key}");
         }
     }
 
     #[test]
-    fn a_kind_is_reported_once_with_a_count_and_the_first_example() {
+    fn a_kind_is_reported_once_with_its_rows_its_keys_and_the_first_example() {
         let mut keys = SuspiciousKeys::default();
-        for (line, key) in [(2, "1.23E+12"), (3, "ok"), (4, "x\t"), (5, "2.34E+12")] {
-            keys.note(&Key::parse(key.as_bytes()).unwrap(), line);
+        let rows =
+            [(2, "4,04E+12"), (3, "ok"), (4, "x\t"), (5, "4,04E+12"), (6, "4,05E+12"), (7, "'1"), (8, "'2")];
+        for (line, key) in rows {
+            let kind = keys.note_row(&Key::parse(key.as_bytes()).unwrap(), line);
+            if line != 5 {
+                keys.note_key(kind);
+            }
         }
         let told: Vec<String> = keys.warnings().iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
             [
-                "2 SKUs look like numbers that a spreadsheet shortened, the first is `1.23E+12` (line 2); they are fetched as they stand",
+                "the SKUs of 3 rows, which make only 2 SKUs, look like numbers that a spreadsheet shortened, the first is `4,04E+12` (line 2); they are fetched as they stand",
                 "1 SKU has space around it: `x\\t` (line 4); it is fetched as it stands",
+                "2 SKUs begin with the apostrophe by which a spreadsheet marks text, the first is `'1` (line 7); they are fetched as they stand",
             ]
         );
     }

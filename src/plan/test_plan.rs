@@ -31,7 +31,13 @@ pub(super) fn planner(settings: &RequestSettings) -> Planner {
 }
 
 pub(super) fn row<C: AsRef<[u8]>>(line: u32, cells: &[C]) -> Row {
-    Row { seq: Seq(line - 2), line: line.into(), record: cells.iter().collect(), damage: None }
+    Row {
+        seq: Seq(line - 2),
+        line: line.into(),
+        record: cells.iter().collect(),
+        is_padded: false,
+        damage: None,
+    }
 }
 
 pub(super) fn job(planned: Planned) -> Job {

@@ -17,6 +17,7 @@ pub(crate) mod format;
 mod json_writer;
 mod machine_format;
 mod reporter;
+mod row_remedies;
 mod run_report;
 mod run_stats;
 mod settings;
@@ -36,7 +37,7 @@ pub(crate) use run_report::{
 pub(crate) use run_stats::StatsSnapshot;
 pub(crate) use settings::{LogFormat, ProgressMode};
 pub(crate) use settings::{ReportSettings, Terminal};
-pub(crate) use summary::{Amount, Changes, Counts, NotInInput, RunSummary, WrittenFile};
+pub(crate) use summary::{Amount, Changes, Counts, InputCounts, NotInInput, RunSummary, WrittenFile};
 pub(crate) use verdict::{ApiLimits, BlockedTime, ConcurrencyUsed, Facts, RunVerdict, Tail, verdict};
 
 #[cfg(test)]

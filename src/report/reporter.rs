@@ -202,7 +202,8 @@ impl Report {
             | Event::JobFetched { .. }
             | Event::JobRecovered
             | Event::JobDeferred
-            | Event::RowRepeated { .. } => return false,
+            | Event::RowRepeated { .. }
+            | Event::RowSkipped => return false,
         };
         !self.settings.quiet && self.settings.detail() >= from
     }

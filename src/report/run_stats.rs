@@ -20,6 +20,9 @@ const STATUSES: usize = 1_000;
 const EXAMPLE_CHARS: usize = 300;
 /// Line numbers of differing repeats that are kept.
 const LINES_KEPT: usize = 8;
+/// Warnings that are kept, and characters of each.
+const WARNINGS_KEPT: usize = 50;
+const WARNING_CHARS: usize = 1_000;
 
 /// Counts events.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub(crate) struct RunStats {
     retried: BTreeMap<Cause, u64>,
     refused: BTreeMap<Cause, u64>,
     pause_ends: Option<Duration>,
+    warnings: Vec<String>,
     counters: RunCounters,
 }
 
@@ -57,6 +61,8 @@ pub(crate) struct RunCounters {
     pub(crate) recovered: u64,
     /// Jobs left for a later run.
     pub(crate) deferred: u64,
+    /// Rows without a key that were skipped.
+    pub(crate) skipped: u64,
     /// Rows that repeat a key.
     pub(crate) repeats: u64,
     /// Repeats whose request would have differed from the first row's.
@@ -127,6 +133,8 @@ pub(crate) struct StatsSnapshot {
     pub(crate) retried: Vec<(Cause, u64)>,
     /// Refused attempts by cause, the most frequent first.
     pub(crate) refused: Vec<(Cause, u64)>,
+    /// The first warnings, each a sentence.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl RunCounters {
@@ -140,7 +148,8 @@ impl RunCounters {
     /// Data rows that are over, in whatever way.
     #[must_use]
     pub(crate) fn done(&self) -> u64 {
-        self.fetched + self.unchanged + self.recovered + self.failed + self.repeats + self.deferred
+        let fetched = self.fetched + self.unchanged + self.recovered;
+        fetched + self.failed + self.skipped + self.repeats + self.deferred
     }
 }
 
@@ -170,6 +179,7 @@ impl Default for RunStats {
             retried: BTreeMap::new(),
             refused: BTreeMap::new(),
             pause_ends: None,
+            warnings: Vec::new(),
             counters: RunCounters::default(),
         }
     }
@@ -223,8 +233,12 @@ impl RunStats {
                     counters.differing_lines.push(line);
                 }
             }
+            Event::RowSkipped => counters.skipped += 1,
             Event::PoolPaused { wait, .. } => self.pause(wait),
             Event::PoolResumed => self.pause_ends = None,
+            Event::Warned { message } if self.warnings.len() < WARNINGS_KEPT => {
+                self.warnings.push(message.chars().take(WARNING_CHARS).collect());
+            }
             Event::LimitChanged { .. } | Event::Warned { .. } | Event::Stopping { .. } => {}
         }
     }
@@ -299,6 +313,7 @@ impl RunStats {
             causes,
             retried: by_count(&self.retried),
             refused: by_count(&self.refused),
+            warnings: self.warnings.clone(),
         }
     }
 }
@@ -443,7 +458,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_is_counted_exactly_once(kinds in proptest::collection::vec(0u8..6, 0..200)) {
+        fn every_row_is_counted_exactly_once(kinds in proptest::collection::vec(0u8..7, 0..200)) {
             let mut stats = RunStats::default();
             let fault = Fault::new(Cause::Timeout, "late");
             for (line, kind) in (1u64..).zip(&kinds) {
@@ -453,6 +468,7 @@ mod tests {
                     2 => Event::JobRecovered,
                     3 => Event::JobFailed { key: None, line, fault: &fault, attempts: 1, url: None },
                     4 => Event::RowRepeated { line, differs: line % 2 == 0 },
+                    5 => Event::RowSkipped,
                     _ => Event::JobDeferred,
                 });
             }

@@ -102,6 +102,16 @@ fn no_headers_makes_the_first_line_a_row_and_numbers_the_columns() {
 }
 
 #[test]
+fn empty_key_and_short_rows_say_what_becomes_of_such_rows() {
+    let (server, dir) = (ScriptedServer::echo(), WorkDir::new());
+    dir.write("products.csv", "sku,name\n,x\nA,y\nB\n");
+    let ended = fetch(&dir, &server, &["--empty-key", "skip", "--short-rows", "pad"]).expect_code(0);
+    assert!(ended.stderr.contains(": 2 fetched, 1 skipped"), "{}", ended.stderr);
+    let ended = fetch(&dir, &server, &["--empty-key", "fail", "--short-rows", "fail"]).expect_code(1);
+    assert!(ended.stderr.contains(": 1 fetched, 2 failed"), "{}", ended.stderr);
+}
+
+#[test]
 fn limit_stops_after_so_many_data_rows() {
     let (server, dir) = (ScriptedServer::echo(), skus(9));
     let ended = fetch(&dir, &server, &["--limit", "2"]).expect_code(0);

@@ -164,6 +164,8 @@ fn a_variable_that_is_nearly_a_setting_is_warned_about() {
 const WRONG: &[(&str, &str, &str)] = &[
     ("delimiter", ";;", "input"),
     ("no-headers", "perhaps", "input"),
+    ("empty-key", "pad", "input"),
+    ("short-rows", "skip", "input"),
     ("limit", "few", "input"),
     ("url", "ftp://localhost/{sku}", "request"),
     ("method", "GE T", "request"),

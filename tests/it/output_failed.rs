@@ -19,7 +19,8 @@ fn failed_rows_are_written_as_they_were_with_the_reason_and_the_header() {
     let dir = WorkDir::new();
     dir.write(
         "products.csv",
-        "name;sku;n\n\"a;\"\"b\"\"\";1;x\nplain;2;\"two\nlines\"\n;;\nlong;3\n é ;4; y \n".as_bytes(),
+        "name;sku;n\n\"a;\"\"b\"\"\";1;x\nplain;2;\"two\nlines\"\nkeyless;;\n;;\nlong;3\n é ;4; y \n"
+            .as_bytes(),
     );
     let server = without(&["2", "4"]);
     let ended = fetch(&dir, &server).args(["--min-success", "0"]).finish().expect_code(1);
@@ -32,7 +33,12 @@ fn failed_rows_are_written_as_they_were_with_the_reason_and_the_header() {
     let starts: Vec<_> = rows.iter().map(|row| row[..row.len() - 3].to_vec()).collect();
     assert_eq!(
         starts,
-        [vec!["plain", "2", "two\nlines"], vec!["", "", ""], vec!["long", "3"], vec![" é ", "4", " y "]]
+        [
+            vec!["plain", "2", "two\nlines"],
+            vec!["keyless", "", ""],
+            vec!["long", "3"],
+            vec![" é ", "4", " y "]
+        ]
     );
     let last: Vec<_> = rows.iter().map(|row| row[row.len() - 2..].join("/")).collect();
     assert_eq!(last, ["404/1", "/0", "/0", "404/1"]);

@@ -109,9 +109,9 @@ impl<'a> FailureFile<'a> {
         Self { target, columns, writer: None, rows: 0 }
     }
 
-    /// A row as wide as the header whose key cell is empty: it hides no SKU.
+    /// A row that is no wider than the header and whose key cell is empty: it hides no SKU.
     pub(crate) fn has_no_key(&self, row: &csv::ByteRecord) -> bool {
-        row.len() == self.columns.names.len() && row.get(self.columns.key).is_some_and(<[u8]>::is_empty)
+        row.len() <= self.columns.names.len() && row.get(self.columns.key).is_some_and(<[u8]>::is_empty)
     }
 
     /// The place of the cell that keys the output.

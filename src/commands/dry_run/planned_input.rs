@@ -8,9 +8,10 @@ use http::header::CONTENT_TYPE;
 use serde::de::IgnoredAny;
 
 use crate::collect::{CollectError, Inspection, OutputSettings, Preflight};
+use crate::commands::warnings::END_MARK;
 use crate::input::{InputError, Rows};
 use crate::model::Job;
-use crate::plan::{KeyLengths, Planned, Planner, RejectedRow};
+use crate::plan::{KeyLengths, Planned, Planner, RejectedRow, Rejection};
 use crate::report::dry_run::{Bodies, EarlierAnswers, LineNumbers, PlannedRows, Reject, SampleRequest};
 
 /// Requests that are shown from the start of the input.
@@ -59,6 +60,12 @@ impl PlannedInput {
             let skus = self.rows.rows.min(self.rows.skus + refused);
             inspection.check_rows(output, place, Some(skus))
         })
+    }
+
+    /// Whether no row has a SKU.
+    pub(super) fn has_no_sku(&self) -> bool {
+        let rows = &self.rows;
+        rows.rows == rows.skipped + rows.keyless
     }
 
     /// Answers in the journal of an interrupted run that no row needs.
@@ -111,6 +118,7 @@ impl PlannedInputBuilder {
                         self.totals.rows.differing.add(line);
                     }
                 }
+                Planned::Skipped { .. } => self.totals.rows.skipped += 1,
                 Planned::Rejected(refused) => self.refuse(&refused),
             }
         }
@@ -121,7 +129,8 @@ impl PlannedInputBuilder {
         totals.rows.repeats += superseded;
         totals.rows.rejected = refused - superseded;
         totals.rows.blanks = rows.blanks();
-        totals.rows.odd = totals.planner.warnings().iter().map(ToString::to_string).collect();
+        totals.rows.odd = totals.planner.warnings();
+        totals.rows.odd.extend(rows.ended_in_a_mark().then(|| END_MARK.to_owned()));
         totals.rows.odd.extend(lengths.lost_zeros().map(|lost| lost.to_string()));
         Ok(totals)
     }
@@ -172,6 +181,8 @@ impl PlannedInputBuilder {
 
     fn refuse(&mut self, refused: &RejectedRow) {
         self.refused += 1;
+        self.totals.rows.keyless += u64::from(matches!(refused.why, Rejection::EmptyKey { .. }));
+        self.totals.rows.short_rows += u64::from(refused.why.is_of_a_short_row());
         let rejects = &mut self.totals.rows.rejects;
         let reason = refused.why.reason();
         let place = *self.reasons.entry(reason).or_insert_with_key(|reason| {

@@ -46,6 +46,11 @@ pub(super) enum Obstacle {
     Input(InputError),
     /// The input has no data row.
     NoRow,
+    /// No row has a SKU.
+    NoSku {
+        /// The rows.
+        rows: u64,
+    },
     /// Fewer SKUs were fetched than `--min-success` demands.
     TooFew {
         /// SKUs with a value.
@@ -90,7 +95,10 @@ pub(super) fn before_publishing(happened: Happened, min_success: Percent) -> Res
     }
     let fetched = counts.fetched + counts.unchanged;
     let attempted = fetched + counts.failed;
-    if attempted + counts.repeats == 0 {
+    if is_decided && counts.rows > 0 && counts.rows == counts.skipped + happened.keyless {
+        return Err(Obstacle::NoSku { rows: counts.rows });
+    }
+    if attempted + counts.repeats + counts.skipped == 0 {
         return Err(Obstacle::NoRow);
     }
     let skus = attempted - (happened.superseded + happened.keyless).min(counts.failed);
@@ -131,7 +139,7 @@ impl Obstacle {
             Self::Files(error) => error.exit(),
             Self::Input(error) => error.exit(),
             Self::Stopped(reason) => exit_of_stop(reason),
-            Self::NoRow => Exit::Data,
+            Self::NoRow | Self::NoSku { .. } => Exit::Data,
             Self::TooFew { .. } | Self::NothingButNulls => Exit::Unavailable,
             Self::Unfinished { .. } | Self::InterruptedRun { .. } => Exit::TryAgain,
             Self::HeldBack => Exit::HeldBack,

@@ -8,8 +8,8 @@ use crate::commands::command_error::CommandError;
 use crate::commands::unpublished;
 use crate::config::Settings;
 use crate::config::options::{
-    CA_CERT, FRESH, HEADER, MAX_RETRY_AFTER, MAX_TIME, MERGE, MIN_SUCCESS, NULL_ON, OUTPUT, PROXY, RETRY_ON,
-    URL, WAIT_FOR_API,
+    CA_CERT, FRESH, HEADER, KEY, MAX_RETRY_AFTER, MAX_TIME, MERGE, MIN_SUCCESS, NULL_ON, OUTPUT, PROXY,
+    RETRY_ON, URL, WAIT_FOR_API,
 };
 use crate::fetch::OUTAGE_PAUSES;
 use crate::model::fault::CertificateProblem;
@@ -44,6 +44,7 @@ impl Context<'_> {
             Obstacle::Stopped(reason) => stopped(&reason, settings),
             Obstacle::NoRow => CommandError::new(exit, format!("{}: no data row", settings.input_path))
                 .with_hint("there is a header, but nothing to ask for"),
+            Obstacle::NoSku { rows } => no_sku(rows, settings),
             Obstacle::TooFew { fetched, skus, not_found } => {
                 let limit = settings.run.min_success;
                 let message = format!("only {fetched} of {skus} SKUs came, less than {MIN_SUCCESS} {limit}");
@@ -62,6 +63,13 @@ impl Context<'_> {
                 .unwrap_or_else(|| CommandError::new(exit, "the output was not published")),
         }
     }
+}
+
+/// The error of an input in which no row has a SKU.
+pub(in crate::commands) fn no_sku(rows: u64, settings: &Settings) -> CommandError {
+    let rows = counted(rows, "row has", "rows have");
+    CommandError::new(Exit::Data, format!("{}: {rows} no SKU: the key column is empty", settings.input_path))
+        .with_hint(format!("does {KEY} name the right column?"))
 }
 
 /// What helps against a certificate that is refused or missing.

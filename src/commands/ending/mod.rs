@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use super::command_error::CommandError;
 use super::run_report_writer::RunReportWriter;
 use super::unpublished;
+use super::warnings::END_MARK;
 use crate::collect::{ChangeCounts, Collector, OutputSettings, Preflight, Target};
 use crate::config::Settings;
 use crate::engine::signals::{self, Signals};
@@ -24,7 +25,7 @@ use crate::model::QuotaSize;
 use crate::model::{Cause, Event, Reporter, StopReason};
 use crate::model::{Exit, Mask};
 use crate::report::{
-    ApiLimits, Changes, Counts, ErrorMessage, NotInInput, Report, RunSummary, format, verdict,
+    ApiLimits, Changes, Counts, ErrorMessage, InputCounts, NotInInput, Report, RunSummary, format, verdict,
 };
 
 use decide::{Happened, Obstacle, before_publishing, exit};
@@ -32,7 +33,7 @@ use files::{FilesOutcome, FinalFiles};
 use message::Context;
 use run_facts::{Measured, facts};
 
-pub(super) use message::{before_any_request, check_address, interrupted_run, stopped};
+pub(super) use message::{before_any_request, check_address, interrupted_run, no_sku, stopped};
 
 /// A run whose work has ended.
 pub(super) struct FinishedRun<'a> {
@@ -82,14 +83,14 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
     }
     let (unclaimed, is_partial) = (run.unclaimed(summary.counts), run.is_partial);
     let (grace, started) = (run.grace(), run.started);
-    let blanks = summary.counts.blanks;
+    let input_counts = run.input_counts();
     let (job, collector) = run.final_files(outcome.is_ok(), summary.counts.deferred);
     let (result, signal) =
         signals::unless_signalled((runtime, signals), grace, move |guard| job.write(collector, guard));
     let (files, outcome) = FilesOutcome::of(result, signal, outcome);
     warn_of_files(&files, unclaimed, (report, &context));
     report.refused_were_repeats(files.failures.repeats);
-    summary.counts = Counts::of(&report.stats(), blanks);
+    summary.counts = Counts::of(&report.stats(), input_counts);
     summary.elapsed = started.elapsed();
     summary.written = files.written();
     summary.published = files.is_published;
@@ -124,8 +125,18 @@ fn finish(
 impl FinishedRun<'_> {
     /// What the planner noticed about keys that look odd.
     fn warn_of_odd_rows(&self) {
-        for warning in self.end.input_summary.iter().flat_map(|summary| summary.planner.warnings()) {
-            self.report.on(&Event::Warned { message: &warning.to_string() });
+        let Some(input) = &self.end.input_summary else { return };
+        let end_mark = input.ended_in_a_mark.then(|| END_MARK.to_owned());
+        for warning in input.planner.warnings().iter().chain(&end_mark) {
+            self.report.on(&Event::Warned { message: warning });
+        }
+    }
+
+    fn input_counts(&self) -> InputCounts {
+        InputCounts {
+            keyless: self.end.keyless,
+            short_rows: self.end.short_rows,
+            blanks: self.end.input_summary.as_ref().map_or(0, |summary| summary.blanks),
         }
     }
 
@@ -167,10 +178,9 @@ impl FinishedRun<'_> {
         let facts = facts(self.settings, measured);
         let began = self.collector.began();
         let age = |at| began.duration_since(at).unwrap_or_default();
-        let blanks = self.end.input_summary.as_ref().map_or(0, |summary| summary.blanks);
         RunSummary {
             elapsed: worked,
-            counts: Counts::of(&stats, blanks),
+            counts: Counts::of(&stats, self.input_counts()),
             written: Vec::new(),
             verdict: verdict(&facts),
             limits,

@@ -4,10 +4,17 @@ use std::num::NonZeroU64;
 
 use crate::config::setting::{Handle, InTune, Setting, Table, Takes};
 use crate::config::values;
+use crate::input::{EmptyKey, ShortRows};
 use crate::model::option;
 
-pub(crate) static SETTINGS: &[&Setting] =
-    &[&KEY.setting, &DELIMITER.setting, &NO_HEADERS.setting, &LIMIT.setting];
+pub(crate) static SETTINGS: &[&Setting] = &[
+    &KEY.setting,
+    &DELIMITER.setting,
+    &NO_HEADERS.setting,
+    &EMPTY_KEY.setting,
+    &SHORT_ROWS.setting,
+    &LIMIT.setting,
+];
 
 pub(crate) static KEY: Handle<Option<String>> = Handle {
     setting: Setting::new(
@@ -47,6 +54,32 @@ pub(crate) static NO_HEADERS: Handle<bool> = Handle {
     read: |given| given.flag(),
 };
 
+pub(crate) static EMPTY_KEY: Handle<EmptyKey> = Handle {
+    setting: Setting::new(
+        Table::Input,
+        option::EMPTY_KEY,
+        Takes::Word("HOW"),
+        "Rows without a key: fail or skip",
+    )
+    .default("fail")
+    .more("skip counts them, and asks for none: image rows, totals, variants without a SKU.")
+    .completions(&["fail", "skip"]),
+    read: |given| given.choice(),
+};
+
+pub(crate) static SHORT_ROWS: Handle<ShortRows> = Handle {
+    setting: Setting::new(
+        Table::Input,
+        option::SHORT_ROWS,
+        Takes::Word("HOW"),
+        "Rows with too few cells: fail or pad",
+    )
+    .default("fail")
+    .more("pad takes the missing cells for empty ones.")
+    .completions(&["fail", "pad"]),
+    read: |given| given.choice(),
+};
+
 /// In data rows.
 pub(crate) static LIMIT: Handle<Option<NonZeroU64>> = Handle {
     setting: Setting::new(Table::Input, option::LIMIT, Takes::Word("N"), "Stop after N data rows")
@@ -82,6 +115,18 @@ mod tests {
         assert_eq!(NO_HEADERS.of(&[]), Ok(false));
         assert_eq!(NO_HEADERS.of(&["yes"]), Ok(true));
         assert!(NO_HEADERS.refuses("on?").contains("neither true nor false"));
+    }
+
+    #[test]
+    fn empty_key() {
+        assert_eq!((EMPTY_KEY.of(&[]), EMPTY_KEY.of(&["skip"])), (Ok(EmptyKey::Fail), Ok(EmptyKey::Skip)));
+        assert!(EMPTY_KEY.refuses("pad").contains("fail or skip"));
+    }
+
+    #[test]
+    fn short_rows() {
+        assert_eq!((SHORT_ROWS.of(&[]), SHORT_ROWS.of(&["pad"])), (Ok(ShortRows::Fail), Ok(ShortRows::Pad)));
+        assert!(SHORT_ROWS.refuses("skip").contains("fail or pad"));
     }
 
     #[test]

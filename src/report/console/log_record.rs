@@ -148,7 +148,8 @@ pub(crate) fn of(event: &Event<'_>, counters: &RunCounters, reported_before: boo
         | Event::JobFetched { .. }
         | Event::JobRecovered
         | Event::JobDeferred
-        | Event::RowRepeated { .. } => return None,
+        | Event::RowRepeated { .. }
+        | Event::RowSkipped => return None,
     })
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct Reject {
     pub(crate) lines: LineNumbers,
 }
 
-/// The counts of the rows: `skus + repeats + rejected = rows`.
+/// The counts of the rows: `skus + skipped + repeats + rejected = rows`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PlannedRows {
     /// What was read, as it is called in messages.
@@ -67,7 +67,13 @@ pub(crate) struct PlannedRows {
     pub(crate) repeats: u64,
     /// Rows that would fail without a request.
     pub(crate) rejected: u64,
-    /// Lines without a character; they are no rows.
+    /// Rows without a SKU that are skipped.
+    pub(crate) skipped: u64,
+    /// Of `rejected`: rows without a SKU.
+    pub(crate) keyless: u64,
+    /// Of `rejected`: rows with fewer cells than the header.
+    pub(crate) short_rows: u64,
+    /// Lines without a character, or of empty cells alone; they are no rows.
     pub(crate) blanks: u64,
     /// Repeats whose request would have differed.
     pub(crate) differing: LineNumbers,

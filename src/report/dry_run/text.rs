@@ -9,6 +9,7 @@ use crate::model::display_safe;
 use crate::model::option::{FAILED, LOCK_WAIT, MAX_AGE, MAX_TIME, RATE};
 use crate::report::dry_run::plan::{DryRun, LineNumbers, PlannedFiles, PlannedRows, SampleRequest};
 use crate::report::format::{self, count, counted};
+use crate::report::row_remedies::row_remedies;
 
 /// Columns of a line.
 const WIDTH: usize = 80;
@@ -31,6 +32,7 @@ pub(crate) fn text(plan: &DryRun, brief: bool) -> String {
     let mut out = Page::default();
     if brief {
         rejects(&mut out, &plan.rows);
+        remedies(&mut out, &plan.rows);
         return out.0;
     }
     out.0.push_str("dry run: no request was sent, and no file was written\n\n");
@@ -42,6 +44,7 @@ pub(crate) fn text(plan: &DryRun, brief: bool) -> String {
     pace(&mut out, plan);
     time(&mut out, plan);
     files(&mut out, &plan.files);
+    remedies(&mut out, &plan.rows);
     out.0.push('\n');
     out.0.push_str(&verdict(plan));
     out.0.push('\n');
@@ -91,6 +94,9 @@ fn rows(out: &mut Page, rows: &PlannedRows) {
     let key = display_safe(&rows.key, TEXT_CHARS);
     out.log("input", &format!("{}, SKUs in column `{key}`; {}", rows.input, rows.format));
     let mut parts = vec![counted(rows.skus, "SKU", "SKUs")];
+    if rows.skipped > 0 {
+        parts.push(format!("{} skipped", count(rows.skipped)));
+    }
     if rows.repeats > 0 {
         parts.push(counted(rows.repeats, "repeat", "repeats"));
     }
@@ -138,6 +144,13 @@ fn rejects(out: &mut Page, rows: &PlannedRows) {
     if refused > rows.rejected {
         let rows = counted(refused - rows.rejected, "of them is a repeat", "of them are repeats");
         out.log("", &format!("{rows}: another row has the SKU and can be asked for"));
+    }
+}
+
+/// In the last lines, as in those of a run.
+fn remedies(out: &mut Page, rows: &PlannedRows) {
+    for remedy in row_remedies(rows.keyless, rows.short_rows) {
+        out.log("", &remedy);
     }
 }
 
@@ -313,6 +326,7 @@ fn files(out: &mut Page, files: &PlannedFiles) {
 
 pub(crate) fn verdict(plan: &DryRun) -> String {
     match plan.rows.rejected {
+        0 if plan.rows.skipped > 0 => "every row can be asked for, is a repeat or is skipped".into(),
         0 => "every row can be asked for or is a repeat".into(),
         rejected => {
             format!("{} would fail without a request: exit 1", counted(rejected, "row", "rows"))

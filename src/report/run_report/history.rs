@@ -67,7 +67,9 @@ impl RunHistory {
                 slice.failed += 1;
                 slice.done += 1;
             }
-            Event::RowRepeated { .. } | Event::JobDeferred => self.timeline.now().done += 1,
+            Event::RowRepeated { .. } | Event::RowSkipped | Event::JobDeferred => {
+                self.timeline.now().done += 1;
+            }
             Event::AttemptRetried { is_refusal, .. } => {
                 let slice = self.timeline.now();
                 *(if is_refusal { &mut slice.refused } else { &mut slice.retries }) += 1;

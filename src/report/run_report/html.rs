@@ -24,6 +24,7 @@ pub(crate) fn document(data: &ReportData<'_>) -> String {
     body.push_str(&tiles(data));
     body.push_str(&shares(data));
     body.push_str(&failures(data));
+    body.push_str(&warnings(data));
     let mut charts = charts::charts(data);
     let mut cards = charts.split_off(charts.len() / 2 * 2);
     body.push_str(&pairs(&charts));
@@ -107,6 +108,7 @@ fn tiles(data: &ReportData<'_>) -> String {
         (counts.recovered, "of them from the journal", false),
         (counts.unchanged, "unchanged", false),
         (counts.failed, "failed", true),
+        (counts.skipped, "skipped", false),
         (counts.repeats, "repeats", false),
         (counts.deferred, "deferred", false),
         (stats.counters.attempts(), "requests", true),
@@ -145,6 +147,7 @@ fn shares(data: &ReportData<'_>) -> String {
         (counts.fetched, Hue::Fourth, "fetched"),
         (counts.unchanged, Hue::First, "unchanged"),
         (counts.failed, Hue::Third, "failed"),
+        (counts.skipped, Hue::Shade, "skipped"),
         (counts.repeats, Hue::Second, "repeats"),
         (counts.deferred, Hue::Shade, "deferred"),
     ] {
@@ -176,6 +179,12 @@ fn failures(data: &ReportData<'_>) -> String {
         return String::new();
     }
     card("Failed rows", &table(&["#rows", "cause", "~the first of them"], &rows))
+}
+
+fn warnings(data: &ReportData<'_>) -> String {
+    let warnings = &data.stats.warnings;
+    let rows: Vec<_> = warnings.iter().map(|warning| vec![warning.clone()]).collect();
+    if rows.is_empty() { String::new() } else { card("Warnings", &table(&["~each once"], &rows)) }
 }
 
 fn statuses(data: &ReportData<'_>) -> String {

@@ -66,6 +66,7 @@ fn counts(to: &mut Exposition, data: &ReportData<'_>) {
         ("fetched", counts.fetched),
         ("unchanged", counts.unchanged),
         ("failed", counts.failed),
+        ("skipped", counts.skipped),
         ("repeats", counts.repeats),
         ("deferred", counts.deferred),
     ];

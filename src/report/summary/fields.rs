@@ -26,6 +26,7 @@ pub(crate) fn fields(summary: &RunSummary, stats: &StatsSnapshot) -> Value {
         "p95_ms": stats.latency.map(|latency| millis(latency.p95)),
         "statuses": statuses(stats),
         "causes": stats.causes.iter().map(cause_fields).collect::<Vec<_>>(),
+        "warnings": stats.warnings,
         "differing_repeats": stats.counters.differing,
         "differing_lines": stats.counters.differing_lines,
         "limited_by": summary.verdict.limit.name(),
@@ -73,10 +74,13 @@ fn rows(counts: &Counts) -> Value {
         "fetched": counts.fetched,
         "unchanged": counts.unchanged,
         "failed": counts.failed,
+        "skipped": counts.skipped,
         "repeats": counts.repeats,
         "deferred": counts.deferred,
         "recovered": counts.recovered,
         "bad_rows": counts.bad_rows,
+        "keyless": counts.keyless,
+        "short_rows": counts.short_rows,
         "blanks": counts.blanks,
     })
 }

@@ -4,7 +4,7 @@ pub(crate) mod fields;
 pub(crate) mod run_summary;
 pub(crate) mod text;
 
-pub(crate) use run_summary::{Amount, Changes, Counts, NotInInput, RunSummary, WrittenFile};
+pub(crate) use run_summary::{Amount, Changes, Counts, InputCounts, NotInInput, RunSummary, WrittenFile};
 
 #[cfg(test)]
 mod tests;

@@ -58,7 +58,7 @@ pub(crate) struct NotInInput {
     pub(crate) pruned: bool,
 }
 
-/// What became of the rows. `fetched + unchanged + failed + repeats + deferred = rows`.
+/// What became of the rows. `fetched + unchanged + failed + skipped + repeats + deferred = rows`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Data rows of the input.
@@ -69,6 +69,8 @@ pub(crate) struct Counts {
     pub(crate) unchanged: u64,
     /// SKUs without an answer to keep, and bad rows.
     pub(crate) failed: u64,
+    /// Rows without a SKU that were skipped.
+    pub(crate) skipped: u64,
     /// Rows that repeat a SKU.
     pub(crate) repeats: u64,
     /// Rows left for a later run.
@@ -77,25 +79,43 @@ pub(crate) struct Counts {
     pub(crate) recovered: u64,
     /// Of `failed`: rows that could not be requested, and whose SKU no other row has.
     pub(crate) bad_rows: u64,
-    /// Lines without a character; they are no rows.
+    /// Of `bad_rows`: rows without a SKU.
+    pub(crate) keyless: u64,
+    /// Of `bad_rows`: rows with fewer cells than the header.
+    pub(crate) short_rows: u64,
+    /// Lines without a character, or of empty cells alone; they are no rows.
+    pub(crate) blanks: u64,
+}
+
+/// What is counted where the input is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct InputCounts {
+    /// See [`Counts::keyless`].
+    pub(crate) keyless: u64,
+    /// See [`Counts::short_rows`].
+    pub(crate) short_rows: u64,
+    /// See [`Counts::blanks`].
     pub(crate) blanks: u64,
 }
 
 impl Counts {
-    /// The counts of a run's events. `blanks` are counted by the reader of the input.
+    /// The counts of a run's events, and those of the reader of the input.
     #[must_use]
-    pub(crate) fn of(stats: &StatsSnapshot, blanks: u64) -> Self {
+    pub(crate) fn of(stats: &StatsSnapshot, input: InputCounts) -> Self {
         let counters = &stats.counters;
         Self {
             rows: counters.done(),
             fetched: counters.fetched + counters.recovered,
             unchanged: counters.unchanged,
             failed: counters.failed,
+            skipped: counters.skipped,
             repeats: counters.repeats,
             deferred: counters.deferred,
             recovered: counters.recovered,
             bad_rows: stats.failed_for(Cause::Row),
-            blanks,
+            keyless: input.keyless,
+            short_rows: input.short_rows,
+            blanks: input.blanks,
         }
     }
 

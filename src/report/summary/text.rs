@@ -8,6 +8,7 @@ use crate::model::option::{FAILED, PRUNE};
 use crate::report::console::error_text::{Label, error_text, labelled};
 use crate::report::failure_text::place_and_reason;
 use crate::report::format;
+use crate::report::row_remedies::row_remedies;
 use crate::report::run_stats::{CauseGroup, StatsSnapshot};
 use crate::report::summary::run_summary::{Amount, Changes, Counts, NotInInput, RunSummary, per_second};
 
@@ -110,6 +111,9 @@ fn becoming(counts: &Counts, oldest: Option<Duration>, causes: &[CauseGroup]) ->
         let causes = if causes.is_empty() { causes } else { format!(" ({causes})") };
         parts.push(format!("{} failed{causes}", format::count(counts.failed)));
     }
+    if counts.skipped > 0 {
+        parts.push(format!("{} skipped", format::count(counts.skipped)));
+    }
     if counts.deferred > 0 {
         parts.push(format!("{} deferred", format::count(counts.deferred)));
     }
@@ -178,7 +182,7 @@ fn differing(stats: &StatsSnapshot) -> Option<String> {
 
 /// `written out.json (7.3 MB) and out.failed.csv (6 rows)`, or what there is instead of an output.
 fn left_behind(summary: &RunSummary) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines = row_remedies(summary.counts.keyless, summary.counts.short_rows);
     if !summary.published {
         let kept = if summary.journal_kept { "; journal kept" } else { "" };
         lines.push(format!("nothing published{kept}"));
