@@ -43,7 +43,6 @@ const WINDOWS_DENIED: u32 = 2;
 const RECENT: u32 = 8;
 /// A refusal is taken to have come alone if no more than this many of the newest outcomes are refusals.
 const ALONE: u32 = 2;
-
 /// Answers that may be refusals are taken for such only if so many of the newest outcomes are.
 const SEVERAL: u32 = 6;
 /// What was accepted in a cycle is no burst if it was so many …
