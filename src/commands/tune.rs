@@ -216,7 +216,9 @@ fn judge(
         return Err(error.into());
     }
     if let Some(status) = climbed.all_refused.filter(|_| tuned.proposal().is_none()) {
-        let reason = StopReason::Refused { status, answers: usize::try_from(climbed.requests).unwrap_or(1) };
+        let answers = usize::try_from(climbed.requests).unwrap_or(1);
+        let said = climbed.last_fault.filter(|fault| fault.status == Some(status)).map(|fault| fault.detail);
+        let reason = StopReason::Refused { status, answers, said: said.unwrap_or_default() };
         return Err(stopped(&reason, settings));
     }
     if tuned.proposal().is_some() {

@@ -43,6 +43,8 @@ pub(crate) enum Ruling {
         status: u16,
         /// How many answers in a row were refusals.
         answers: usize,
+        /// What the server said in the last that has a body; may be empty.
+        said: Box<str>,
     },
 }
 
@@ -62,7 +64,7 @@ impl Breaker {
             if answers < self.limit {
                 return Ruling::Pass(Vec::new());
             }
-            return Ruling::Trip { status, answers };
+            return Ruling::Trip { status, answers, said: self.said() };
         }
         if is_other_answer(&entry.outcome) {
             self.limit = LATER;
@@ -82,6 +84,16 @@ impl Breaker {
     #[must_use]
     pub(crate) fn pending(&self) -> Option<(u16, usize)> {
         (!self.held.is_empty()).then_some((self.last_status, self.held.len()))
+    }
+
+    /// What the server said in the last refusal that is held and has a body; may be empty.
+    #[must_use]
+    pub(crate) fn said(&self) -> Box<str> {
+        let details = self.held.iter().rev().filter_map(|held| match &held.entry.outcome {
+            Outcome::Failed(fault) => Some(&fault.detail),
+            _ => None,
+        });
+        details.into_iter().find(|detail| !detail.is_empty()).cloned().unwrap_or_default()
     }
 
     /// Whether no answer but refusals has come yet.
@@ -179,7 +191,7 @@ mod tests {
     }
 
     fn failed(status: u16) -> Outcome {
-        Outcome::Failed(Fault::new(Cause::Status(status), "HTTP").with_status(status))
+        Outcome::Failed(Fault::of_status(status, format!("said {status}")))
     }
 
     fn fetched() -> Outcome {
@@ -210,7 +222,9 @@ mod tests {
         for seq in 0..4 {
             assert!(passed(trial.next(seq, refused())).is_empty());
         }
-        assert!(matches!(trial.next(4, refused()), Ruling::Trip { status: 401, answers: 5 }));
+        assert!(
+            matches!(trial.next(4, refused()), Ruling::Trip { status: 401, answers: 5, said } if &*said == "said 401")
+        );
         assert_eq!(trial.breaker.release().count(), 5);
     }
 

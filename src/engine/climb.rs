@@ -330,8 +330,8 @@ impl ClimbSink<'_> {
         self.ended.accepted += u64::from(matches!(ended_as, RequestEnd::Answer(_)));
         match self.breaker.judge(entry, || Instant::now().into_std()) {
             Ruling::Pass(entries) => entries.iter().for_each(|entry| report_entry(self.report, entry)),
-            Ruling::Trip { status, answers } => {
-                self.shutdown.trigger(StopReason::Refused { status, answers });
+            Ruling::Trip { status, answers, said } => {
+                self.shutdown.trigger(StopReason::Refused { status, answers, said });
             }
         }
         JobEnd { ended_as, held, reached: self.ended.answered > 0 }

@@ -144,7 +144,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             self.settle_refusals(entry);
             return Vec::new();
         }
-        let (status, answers) = match self.breaker.judge(entry, || Instant::now().into_std()) {
+        let (status, answers, said) = match self.breaker.judge(entry, || Instant::now().into_std()) {
             Ruling::Pass(entries) => {
                 for entry in entries {
                     self.settle(&entry);
@@ -154,7 +154,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             Ruling::Trip { .. } if self.recheck.under_way.is_some() || self.shutdown.is_triggered() => {
                 return Vec::new();
             }
-            Ruling::Trip { status, answers } => (status, answers),
+            Ruling::Trip { status, answers, said } => (status, answers, said),
         };
         if !self.breaker.is_first_row() && self.breaker.holds_only(403) && may_wait() {
             let (again, final_): (Vec<_>, Vec<_>) =
@@ -165,7 +165,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         let earlier = self.recheck.earlier.clone().filter(|_| self.breaker.is_first_row());
         let Some(job) = earlier.filter(|job| self.may_request_again(job)) else {
             // The reason is in the run's last message; none is needed before it.
-            self.shutdown.trigger(StopReason::Refused { status, answers });
+            self.shutdown.trigger(StopReason::Refused { status, answers, said });
             return Vec::new();
         };
         self.recheck.under_way = Some(job.seq);
@@ -192,7 +192,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         }
         let (status, answers) = self.breaker.pending()?;
         let Some(job) = accepted.cloned().or_else(|| self.recheck.earlier.take()) else {
-            self.shutdown.trigger(StopReason::Refused { status, answers });
+            self.shutdown.trigger(StopReason::Refused { status, answers, said: self.breaker.said() });
             return None;
         };
         self.recheck.is_last = true;
@@ -219,7 +219,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             return;
         }
         if !self.recheck.is_last {
-            self.shutdown.trigger(StopReason::Refused { status, answers: skus });
+            self.shutdown.trigger(StopReason::Refused { status, answers: skus, said: self.breaker.said() });
             return;
         }
         let refused = entry.outcome.refused();
@@ -230,7 +230,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             Outcome::Fetched(answer) => (entry.key, format!("HTTP {}", answer.status)),
         };
         self.shutdown.trigger(match refused {
-            Some(status) => StopReason::RefusedAtEnd { status, skus, asked_again },
+            Some(status) => StopReason::RefusedAtEnd { status, skus, asked_again, said: self.breaker.said() },
             None => StopReason::RefusalsUnsettled { status, skus, asked_again, why },
         });
     }

@@ -438,7 +438,10 @@ async fn refusals_at_the_end_are_deferred_where_that_sku_is_refused_too() {
     assert_eq!((played.stats.counters.fetched, played.stats.counters.deferred), (4, 2));
     assert_eq!(played.store.failed, [] as [u32; 0]);
     let asked_again = Key::parse(b"0").unwrap();
-    assert_eq!(played.reason, Some(StopReason::RefusedAtEnd { status: 401, skus: 2, asked_again }));
+    assert_eq!(
+        played.reason,
+        Some(StopReason::RefusedAtEnd { status: 401, skus: 2, asked_again, said: "".into() })
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -455,6 +458,6 @@ async fn a_run_that_goes_on_is_not_ended_by_skus_that_are_forbidden() {
 async fn what_ends_the_run_by_itself_is_settled_before_the_last_tick() {
     let scene = Scene::new(50, 8, |_, _| (millis(10), 401));
     let played = scene.play(async |_| ()).await;
-    assert!(matches!(played.reason, Some(StopReason::Refused { status: 401, answers: 5 })));
+    assert!(matches!(played.reason, Some(StopReason::Refused { status: 401, answers: 5, .. })));
     assert_eq!((played.stats.counters.deferred, played.stats.counters.failed), (50, 0));
 }

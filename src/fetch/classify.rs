@@ -2,10 +2,11 @@
 
 mod charset;
 pub(crate) mod decode;
+mod markup;
 mod offload;
 mod select;
+mod words;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
@@ -17,11 +18,12 @@ use http::header::{ETAG, LAST_MODIFIED};
 use super::transport::RawAnswer;
 use crate::json::{self, JsonErrorKind};
 use crate::model::{
-    Answer, BodyHash, Cause, Content, Fault, Mask, Size, StatusSet, Validators, display_safe, large_buffer,
+    Answer, BodyHash, Cause, Content, Fault, Mask, Size, StatusSet, Validators, large_buffer,
 };
 
 use charset::TextSettings;
 use decode::decode;
+use words::{Words, words};
 
 pub(super) use decode::ACCEPTED_CODINGS;
 pub(super) use offload::Offload;
@@ -116,9 +118,6 @@ impl Classification {
 /// Bytes of the longest validator that is stored; a longer one saves too little for its size.
 const MAX_VALIDATOR: usize = 1024;
 
-/// Characters of a refusing answer's body that are shown.
-const SNIPPET: usize = 120;
-
 /// Classifies a complete answer that is not a redirect to be followed. `conditional` says that the request carried
 /// validators, so that 304 is an answer to it.
 #[must_use]
@@ -173,7 +172,7 @@ fn content(
                 "the body is not valid UTF-8, at byte {}, and its Content-Type declares no other charset",
                 error.offset
             );
-            Fault::new(Cause::Body, why)
+            Fault::new(Cause::Body, with_words(&why, &words(headers, &body, mask)))
         })?;
         return Ok((out, None));
     }
@@ -185,8 +184,8 @@ fn content(
         if error.kind == JsonErrorKind::UnexpectedEnd {
             return Fault::new(Cause::Cut, error.to_string());
         }
-        // The beginning shows whether it is, say, a login page.
-        Fault::new(Cause::Body, format!("{error}: {}", beginning(&body, String::from_utf8_lossy, mask)))
+        // They show whether it is, say, a login page. The body is UTF-8 by now, whatever its header says.
+        Fault::new(Cause::Body, with_words(&error.to_string(), &words(&HeaderMap::new(), &body, mask)))
     })?;
     if filter.is_identity() {
         return Ok((out, None));
@@ -201,18 +200,14 @@ fn content(
 /// The fault for a status that is no success, or is retried, with the beginning of the body.
 fn refusal(answer: &RawAnswer, Classifier { settings, mask, .. }: &Classifier) -> Fault {
     let body = decode(&answer.headers, answer.body.clone(), settings.max_body);
-    let detail = body.map(|body| beginning(&body, |head| charset::for_people(&answer.headers, head), mask));
-    Fault::of_status(answer.status, detail.unwrap_or_default())
+    let said = body.map(|body| words(&answer.headers, &body, mask).text);
+    Fault::of_status(answer.status, said.unwrap_or_default())
 }
 
-/// The beginning of a body as it may be shown.
-fn beginning<'a>(body: &'a [u8], to_text: impl FnOnce(&'a [u8]) -> Cow<'a, str>, mask: &Mask) -> String {
-    // More than is shown: a secret may be longer than the text that replaces it.
-    let head = &body[..body.len().min(SNIPPET * 64)];
-    let text = to_text(head);
-    let text = text.trim();
-    let masked = if head.len() < body.len() { mask.apply_to_beginning(text) } else { mask.apply(text) };
-    display_safe(&masked, SNIPPET)
+/// What is wrong with a body, and what it says.
+fn with_words(why: &str, words: &Words) -> String {
+    let what = if words.is_html { ", an HTML page" } else { "" };
+    if words.text.is_empty() { format!("{why}{what}") } else { format!("{why}{what}: {}", words.text) }
 }
 
 /// The validators for a later conditional request. They are stored beside the output, so none that holds a secret.
@@ -371,7 +366,7 @@ mod tests {
         let page = answer(200, "<html>\x1b[31m canary-123 please log in</html>");
         let Classification::GiveUp(fault) = classify(page, &settings(), false) else { panic!() };
         let detail =
-            "not JSON: expected a value at byte 0: <html>\\u{1b}[31m (redacted) please log in</html>";
+            "not JSON: expected a value at byte 0, an HTML page: \\u{1b}[31m (redacted) please log in";
         assert_eq!(&*fault.detail, detail);
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::model::fault::CertificateProblem;
 use crate::model::option::{MAX_RETRY_AFTER, MAX_TIME};
-use crate::model::{Fault, Key};
+use crate::model::{Cause, Fault, Key};
 
 /// Why the pool is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +112,8 @@ pub(crate) enum StopReason {
         status: u16,
         /// How many answers in a row said so.
         answers: usize,
+        /// What the server said in the last of them that has a body, as a fault shows it; may be empty.
+        said: Box<str>,
     },
     /// The credentials expired near the end: the last SKUs were all refused, and so was one that had an answer before
     /// and was requested again.
@@ -122,6 +124,8 @@ pub(crate) enum StopReason {
         skus: usize,
         /// The SKU that was requested again.
         asked_again: Key,
+        /// What the server said, as in [`Self::Refused`].
+        said: Box<str>,
     },
     /// The last SKUs were all refused, and the one that was requested again did not show whether that was for the
     /// credentials.
@@ -148,6 +152,19 @@ pub(crate) enum StopReason {
     Disk,
     /// The program that read standard output has ended.
     StdoutClosed,
+}
+
+impl StopReason {
+    /// What the server said about it, where it said something: safe to show.
+    #[must_use]
+    pub(crate) fn said(&self) -> Option<&str> {
+        let said: &str = match self {
+            Self::Refused { said, .. } | Self::RefusedAtEnd { said, .. } => said,
+            Self::Failing(fault) if matches!(fault.cause, Cause::Status(_)) => &fault.detail,
+            _ => "",
+        };
+        (!said.is_empty()).then_some(said)
+    }
 }
 
 impl fmt::Display for StopReason {

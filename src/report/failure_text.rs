@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use crate::model::fault::reason_phrase;
 use crate::model::{Cause, display_safe};
-use crate::report::run_stats::FailureExample;
+use crate::report::format;
+use crate::report::key_characters::SharedCharacter;
+use crate::report::run_stats::{CauseGroup, FailureExample};
 
 /// Characters of a key, an address and a detail that a line shows.
 const KEY_CHARS: usize = 64;
@@ -15,6 +17,15 @@ const DETAIL_CHARS: usize = 200;
 pub(crate) fn place_and_reason(example: &FailureExample) -> String {
     let sku = example.key.as_ref().map(|key| format!(", SKU {}", shown_key(key))).unwrap_or_default();
     format!("line {}{sku}: {}", example.line, reason(example))
+}
+
+/// `all 3 have a `/`, and no SKU that came has one: it is sent as %2F …`
+pub(crate) fn shared_character(group: &CauseGroup, shared: SharedCharacter) -> String {
+    let who = match group.count {
+        1 => "it has".to_owned(),
+        count => format!("all {} have", format::count(count)),
+    };
+    format!("{who} {shared}, and no SKU that came has one: {}", shared.advice(group.example.url.as_deref()))
 }
 
 /// Spaces would make it unclear where a key ends.

@@ -15,6 +15,7 @@ mod error_message;
 mod failure_text;
 pub(crate) mod format;
 mod json_writer;
+mod key_characters;
 mod machine_format;
 mod reporter;
 mod row_remedies;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::model::{Cause, Event, Fault, Key, LoadClass};
+use crate::report::key_characters::{AnsweredKeys, FailedKeys, SharedCharacter};
 
 /// Latencies are kept in microseconds from 1 µs to 1 hour with three digits; longer ones count as 1 hour.
 /// The bounds are given outright because a histogram made without them clamps all it is given to 2.
@@ -33,6 +34,9 @@ pub(crate) struct RunStats {
     causes: BTreeMap<Cause, CauseGroup>,
     retried: BTreeMap<Cause, u64>,
     refused: BTreeMap<Cause, u64>,
+    answered_keys: AnsweredKeys,
+    /// By status.
+    failed_keys: BTreeMap<u16, FailedKeys>,
     pause_ends: Option<Duration>,
     warnings: Vec<String>,
     counters: RunCounters,
@@ -135,6 +139,8 @@ pub(crate) struct StatsSnapshot {
     pub(crate) refused: Vec<(Cause, u64)>,
     /// The first warnings, each a sentence.
     pub(crate) warnings: Vec<String>,
+    /// Statuses whose failed SKUs all have a character that no SKU that came has.
+    pub(crate) shared_characters: BTreeMap<u16, SharedCharacter>,
 }
 
 impl RunCounters {
@@ -161,6 +167,13 @@ impl StatsSnapshot {
         counted.map(|(_, count)| count).sum()
     }
 
+    /// What all failed SKUs of this cause have and no other has.
+    #[must_use]
+    pub(crate) fn shared_character(&self, cause: Cause) -> Option<SharedCharacter> {
+        let Cause::Status(status) = cause else { return None };
+        self.shared_characters.get(&status).copied()
+    }
+
     /// Rows that failed for this cause.
     #[must_use]
     pub(crate) fn failed_for(&self, cause: Cause) -> u64 {
@@ -178,6 +191,8 @@ impl Default for RunStats {
             causes: BTreeMap::new(),
             retried: BTreeMap::new(),
             refused: BTreeMap::new(),
+            answered_keys: AnsweredKeys::default(),
+            failed_keys: BTreeMap::new(),
             pause_ends: None,
             warnings: Vec::new(),
             counters: RunCounters::default(),
@@ -195,7 +210,10 @@ impl RunStats {
     pub(crate) fn count(&mut self, event: &Event<'_>) {
         let counters = &mut self.counters;
         match *event {
-            Event::AttemptAnswered { status, latency, bytes, .. } => {
+            Event::AttemptAnswered { key, status, latency, bytes, .. } => {
+                if matches!(status, 200..300 | 304) {
+                    self.answered_keys.add(key.as_str());
+                }
                 counters.answered += 1;
                 counters.bytes = counters.bytes.saturating_add(bytes);
                 if let Some(count) = self.statuses.get_mut(usize::from(status)) {
@@ -224,6 +242,9 @@ impl RunStats {
                 counters.failed += 1;
                 counters.requested += u64::from(attempts > 0);
                 counters.unanswered += u64::from(attempts > 0 && fault.status.is_none());
+                if let (Cause::Status(status), Some(key)) = (fault.cause, key) {
+                    self.failed_keys.entry(status).or_default().add(key.as_str());
+                }
                 self.group(fault, line, || example(key, line, fault, url));
             }
             Event::RowRepeated { line, differs } => {
@@ -314,6 +335,11 @@ impl RunStats {
             retried: by_count(&self.retried),
             refused: by_count(&self.refused),
             warnings: self.warnings.clone(),
+            shared_characters: self
+                .failed_keys
+                .iter()
+                .filter_map(|(status, keys)| Some((*status, keys.shared(&self.answered_keys)?)))
+                .collect(),
         }
     }
 }

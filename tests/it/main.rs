@@ -63,6 +63,7 @@ mod retries;
 mod retries_stops;
 mod secrets;
 mod secrets_echoed;
+mod server_words;
 mod signals;
 mod summary;
 mod support;

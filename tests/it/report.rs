@@ -393,7 +393,7 @@ fn another_ending_is_a_usage_error_that_names_the_three_and_leaves_no_file() {
 fn a_sku_that_is_markup_or_acts_on_a_terminal_is_shown_as_what_it_is() {
     let hostile = "<script>alert('1')</script>\u{202e}\"&";
     let server = ScriptedServer::start(|seen| {
-        Reply::bytes("<img src=x onerror=alert(1)>\u{1b}[31m")
+        Reply::bytes("seen: <img src=x onerror=alert(1)>\u{1b}[31m")
             .with_status(404)
             .header("X", seen.sku.as_bytes())
     });

@@ -107,22 +107,24 @@ pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> 
             };
             error(format!("the API kept failing {waited}: {fault}")).with_hint(after_outage(fault, again))
         }
-        StopReason::Refused { status, answers } => {
+        StopReason::Refused { status, answers, said } => {
+            let said = after_colon(said);
             let times = match answers {
                 1 => "the only answer was".to_owned(),
                 _ => format!("{answers} answers in a row were"),
             };
             if *status == 407 {
-                return error(format!("the proxy refuses the credentials: {times} 407"))
+                return error(format!("the proxy refuses the credentials: {times} 407{said}"))
                     .with_hint(format!("check {PROXY}; then {again}"));
             }
-            error(format!("the API refuses the credentials: {times} {status}"))
+            error(format!("the API refuses the credentials: {times} {status}{said}"))
                 .with_hint(check_credentials(settings))
         }
-        StopReason::RefusedAtEnd { status, skus, asked_again } => {
+        StopReason::RefusedAtEnd { status, skus, asked_again, said } => {
             let (all, sku) = (refused_at_end(*status, *skus), quoted(asked_again));
             error(format!(
-                "the API refuses the credentials: {all}, and so was SKU {sku}, which had an answer before"
+                "the API refuses the credentials: {all}, and so was SKU {sku}, which had an answer before{}",
+                after_colon(said)
             ))
             .with_hint(check_credentials(settings))
         }
@@ -216,6 +218,11 @@ fn refused_at_end(status: u16, skus: usize) -> String {
         1 => format!("the last SKU was refused ({status})"),
         _ => format!("the last {skus} SKUs were refused ({status})"),
     }
+}
+
+/// What the server said, at the end of a message.
+fn after_colon(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!(": {said}") }
 }
 
 fn quoted(key: &Key) -> String {

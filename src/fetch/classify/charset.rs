@@ -15,7 +15,8 @@ use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-use super::BodyAs;
+use super::words::words;
+use super::{BodyAs, with_words};
 use crate::model::option::MAX_BODY;
 use crate::model::{Cause, Fault, Mask, Size, display_safe, large_buffer};
 
@@ -77,7 +78,7 @@ pub(super) fn to_utf8(headers: &HeaderMap, body: Bytes, settings: TextSettings<'
         Ok(found) => found,
         Err(error) => {
             let why = display_safe(&mask.apply(&without_secrets(&error, headers, mask)), 4 * NAME_CHARS);
-            return Err(Fault::new(Cause::Body, why));
+            return Err(Fault::new(Cause::Body, with_words(&why, &words(headers, &body, mask))));
         }
     };
     let (name, is_ascii) = match &declared {
@@ -87,7 +88,10 @@ pub(super) fn to_utf8(headers: &HeaderMap, body: Bytes, settings: TextSettings<'
     let invalid = |at: usize| {
         Fault::new(
             Cause::Body,
-            format!("the body is not valid {}, at byte {at}", display_safe(name, NAME_CHARS)),
+            with_words(
+                &format!("the body is not valid {}, at byte {at}", display_safe(name, NAME_CHARS)),
+                &words(headers, &body, mask),
+            ),
         )
     };
     if is_ascii {

@@ -180,11 +180,13 @@ fn failed(example: &FailureExample, attempts: u32) -> LogRecord {
 }
 
 fn stopping(reason: &StopReason, drain: Option<Duration>) -> LogRecord {
+    let said = reason.said();
     let mut why = format!("{reason}: no new requests");
     if let Some(drain) = drain {
         why = format!("{why}; waiting up to {} for those in flight", format::time_left(drain));
     }
-    LogRecord::new(Level::Warning, RecordKind::Stopping, format!("stopping: {why}"), json!({"why": why}))
+    let fields = json!({"why": why, "said": said});
+    LogRecord::new(Level::Warning, RecordKind::Stopping, format!("stopping: {why}"), fields)
 }
 
 fn paused(

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::model::{Exit, display_safe};
-use crate::report::failure_text::place_and_reason;
+use crate::report::failure_text::{place_and_reason, shared_character};
 use crate::report::format::{self, count};
 use crate::report::machine_format::moment;
 use crate::report::run_report::chart::Hue;
@@ -163,7 +163,10 @@ fn shares(data: &ReportData<'_>) -> String {
 fn failures(data: &ReportData<'_>) -> String {
     let causes = &data.stats.causes;
     let row = |group: &CauseGroup| {
-        let place = place_and_reason(&group.example);
+        let mut place = place_and_reason(&group.example);
+        if let Some(shared) = data.stats.shared_character(group.cause) {
+            place = format!("{place} ({})", shared_character(group, shared));
+        }
         vec![count(group.count), group.cause.label_for(group.count), place]
     };
     let mut rows: Vec<_> = causes.iter().take(ROWS).map(row).collect();

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::limit::LearnedLimit;
 use crate::model::QuotaSize;
-use crate::report::failure_text::example_fields;
+use crate::report::failure_text::{example_fields, shared_character};
+use crate::report::key_characters::SharedCharacter;
 use crate::report::machine_format::{millis, rounded, seconds};
 use crate::report::run_stats::{CauseGroup, StatsSnapshot};
 use crate::report::summary::run_summary::{Amount, Changes, Counts, RunSummary, WrittenFile, per_second};
@@ -25,7 +26,7 @@ pub(crate) fn fields(summary: &RunSummary, stats: &StatsSnapshot) -> Value {
         "p50_ms": stats.latency.map(|latency| millis(latency.p50)),
         "p95_ms": stats.latency.map(|latency| millis(latency.p95)),
         "statuses": statuses(stats),
-        "causes": stats.causes.iter().map(cause_fields).collect::<Vec<_>>(),
+        "causes": stats.causes.iter().map(|group| cause_fields(group, stats)).collect::<Vec<_>>(),
         "warnings": stats.warnings,
         "differing_repeats": stats.counters.differing,
         "differing_lines": stats.counters.differing_lines,
@@ -89,8 +90,11 @@ fn statuses(stats: &StatsSnapshot) -> Value {
     stats.statuses.iter().map(|(status, count)| (status.to_string(), Value::from(*count))).collect()
 }
 
-fn cause_fields(group: &CauseGroup) -> Value {
+fn cause_fields(group: &CauseGroup, stats: &StatsSnapshot) -> Value {
+    let shared = stats.shared_character(group.cause);
     json!({
+        "shared_character": shared.map(SharedCharacter::name),
+        "shared_note": shared.map(|shared| shared_character(group, shared)),
         "cause": group.cause.label(),
         "count": group.count,
         "first": example_fields(&group.example),

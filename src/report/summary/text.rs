@@ -6,7 +6,7 @@ use crate::model::Exit;
 use crate::model::display_safe;
 use crate::model::option::{FAILED, PRUNE};
 use crate::report::console::error_text::{Label, error_text, labelled};
-use crate::report::failure_text::place_and_reason;
+use crate::report::failure_text::{place_and_reason, shared_character};
 use crate::report::format;
 use crate::report::row_remedies::row_remedies;
 use crate::report::run_stats::{CauseGroup, StatsSnapshot};
@@ -42,7 +42,7 @@ pub(crate) fn text(summary: &RunSummary, stats: &StatsSnapshot, dress: TextStyle
 
 fn body(summary: &RunSummary, stats: &StatsSnapshot, dress: TextStyle) -> String {
     let mut lines = vec![headline(summary, stats)];
-    lines.extend(failure_lines(&stats.causes));
+    lines.extend(failure_lines(stats));
     if !dress.quiet {
         lines.extend(differing(stats).map(|text| labelled(Label::Warning, &text, dress.colour)));
         if has_pace(summary) {
@@ -144,14 +144,18 @@ fn cause_counts(causes: &[CauseGroup]) -> String {
 }
 
 /// `  4 not found: first at line 17, SKU 0042: 404 from http://…/products/0042`
-fn failure_lines(causes: &[CauseGroup]) -> Vec<String> {
+fn failure_lines(stats: &StatsSnapshot) -> Vec<String> {
+    let causes = &stats.causes;
     let mut lines: Vec<String> = causes
         .iter()
         .take(CAUSES_SHOWN)
-        .map(|group| {
+        .flat_map(|group| {
             let first = if group.count > 1 { "first at " } else { "" };
             let place = place_and_reason(&group.example);
-            format!("  {} {}: {first}{place}", format::count(group.count), group.cause.label_for(group.count))
+            let (count, cause) = (format::count(group.count), group.cause.label_for(group.count));
+            let shared = stats.shared_character(group.cause);
+            let shared = shared.map(|shared| format!("    {}", shared_character(group, shared)));
+            std::iter::once(format!("  {count} {cause}: {first}{place}")).chain(shared)
         })
         .collect();
     let others: u64 = causes.iter().skip(CAUSES_SHOWN).map(|group| group.count).sum();
