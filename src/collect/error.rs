@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::model::option::{CHANGES, FAILED, FORMAT, FRESH, GUARD, LOCK_WAIT, MERGE, OUTPUT, REPORT};
-use crate::model::{Exit, system_limit};
+use crate::model::{Exit, shell_word, system_limit};
 
 /// What was being done to a file when the system refused it. Exits and hints depend on it; its text is a verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,14 @@ pub enum CollectError {
         path: PathBuf,
         /// Why it cannot be.
         why: String,
+    },
+    /// There is no such folder; found before the first request.
+    #[error("cannot write {}: there is no folder {}", path.display(), folder.display())]
+    NoFolder {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// Its folder.
+        folder: PathBuf,
     },
     /// Creating a file failed; found before the first request.
     #[error("cannot create {}: {source}", path.display())]
@@ -222,6 +230,7 @@ impl CollectError {
             }
             Self::Temporary { doing, .. } if *doing != FileOperation::Create => Exit::Io,
             Self::Place { .. }
+            | Self::NoFolder { .. }
             | Self::Create { .. }
             | Self::PublishTrial { .. }
             | Self::MountPoint { .. }
@@ -250,6 +259,11 @@ impl CollectError {
         let limit = |source| system_limit::advice(source);
         Some(match self {
             Self::Place { .. } => format!("name another place with {OUTPUT}, {FAILED}, {CHANGES} or {REPORT}"),
+            Self::NoFolder { folder, .. } => {
+                let folder = folder.display().to_string();
+                let folder = if folder.starts_with('-') { format!("./{folder}") } else { folder };
+                format!("make it: mkdir -p {}", shell_word(&folder))
+            }
             Self::MountPoint { path } => format!(
                 "mount the folder that contains {} instead of the file itself (docker: -v ./data:/data)",
                 path.display()

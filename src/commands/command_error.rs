@@ -8,10 +8,9 @@ use super::run_files::is_left_behind;
 use crate::collect::CollectError;
 use crate::config::options::{BODY, CA_CERT, HEADER, MAX_TIME, PROXY, SELECT, Setting, URL, nearest};
 use crate::config::{ConfigError, Origin, Settings, nearest_command};
-use crate::fetch::SelectError;
-use crate::fetch::TransportError;
+use crate::fetch::{SelectError, TransportError, filter_meant};
 use crate::input::InputError;
-use crate::model::{Exit, system_limit};
+use crate::model::{Exit, shell_word, system_limit};
 use crate::plan::{CharsetSource, PlanError, TemplateKind};
 
 /// An error that ends the run: what, where and why; what to do; and the exit.
@@ -152,7 +151,11 @@ pub(crate) fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
 }
 
 pub(crate) fn of_select(error: &SelectError, settings: &Settings) -> CommandError {
-    CommandError::of_setting(settings, &SELECT, &error.to_string())
+    let error = CommandError::of_setting(settings, &SELECT, &error.to_string());
+    match filter_meant(&settings.response.select) {
+        Some(meant) => error.with_hint(format!("did you mean {SELECT} {}?", shell_word(&meant))),
+        None => error.with_hint(format!("a field is written with a dot before it: {SELECT} .price")),
+    }
 }
 
 pub(crate) fn of_transport(error: &TransportError, settings: &Settings) -> CommandError {

@@ -5,17 +5,20 @@ use std::fs;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use crate::collect::OutputSettings;
+use crate::collect::{Format, OutputSettings};
 use crate::config::call::{Call, Purpose};
 use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
-use crate::config::options::{self, HeaderLine};
-use crate::config::redacted;
+use crate::config::options::{self, HeaderLine, URL};
+use crate::config::origin::Origin;
+use crate::config::output_name;
 use crate::config::settings::{InputPath, RunOptions, Settings, Target};
+use crate::config::{command_line, redacted};
 use crate::demo::DemoSettings;
 use crate::fetch::{ConnectionSettings, ResponseSettings, RetrySettings};
 use crate::input::InputSettings;
 use crate::limit::PaceSettings;
+use crate::model::shell_word;
 use crate::plan::RequestSettings;
 use crate::report::{ReportSettings, Terminal};
 
@@ -95,6 +98,18 @@ fn input_path(path: &OsString) -> Result<InputPath, ConfigError> {
             hint: Some("name a CSV file, or - for standard input".into()),
         }),
         Some("-") => Ok(InputPath::Stdin),
+        Some(address) if options::is_address(address) => {
+            let add = match command_line::address(address) {
+                shown if shown.contains(command_line::HIDDEN) => format!("the address with {URL}"),
+                shown => {
+                    format!("the address with {URL}: skufetch products.csv {URL} {}", shell_word(&shown))
+                }
+            };
+            Err(ConfigError::CommandLine {
+                message: "INPUT is an address, and has to be a CSV file".into(),
+                hint: Some(format!("name a file, and {add}")),
+            })
+        }
         _ => Ok(InputPath::File(path.into())),
     }
 }
@@ -126,8 +141,12 @@ fn output(layers: &Layers, purpose: Purpose) -> Result<OutputSettings, ConfigErr
     let path = match (layers.get(&options::OUTPUT)?, purpose) {
         (Some(path), _) => path,
         (None, Purpose::Tune) => PathBuf::from("-"),
-        (None, Purpose::Fetch) => return Err(ConfigError::MissingOutput),
+        (None, Purpose::Fetch) => {
+            let address = layers.given(&URL).text()?;
+            return Err(ConfigError::MissingOutput { has_query: address.is_some_and(|it| it.contains('?')) });
+        }
     };
+    let format = format(layers, &path)?;
     let named = layers.get(&options::FAILED)?;
     let changes = layers.get(&options::CHANGES)?;
     let (target, failed) = if path.as_os_str() == "-" {
@@ -138,7 +157,7 @@ fn output(layers: &Layers, purpose: Purpose) -> Result<OutputSettings, ConfigErr
     };
     Ok(OutputSettings {
         target,
-        format: layers.get(&options::FORMAT)?,
+        format,
         shape: layers.get(&options::SHAPE)?,
         merge: layers.get(&options::MERGE)?,
         prune: layers.get(&options::PRUNE)?,
@@ -153,6 +172,16 @@ fn output(layers: &Layers, purpose: Purpose) -> Result<OutputSettings, ConfigErr
         lock_wait: layers.get(&options::LOCK_WAIT)?,
         ..OutputSettings::default()
     })
+}
+
+/// The format that was asked for, else the one that the name of the output asks for.
+fn format(layers: &Layers, path: &Path) -> Result<Format, ConfigError> {
+    let format = layers.get(&options::FORMAT)?;
+    if layers.origin(&options::FORMAT) != Origin::Default {
+        return Ok(format);
+    }
+    // A name that promises another format is refused among the contradictions.
+    Ok(output_name::format_of(path).ok().flatten().unwrap_or(format))
 }
 
 /// `out.failed.csv` beside `out.json`.

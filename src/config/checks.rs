@@ -7,10 +7,11 @@ use crate::config::call::{Call, Purpose};
 use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
 use crate::config::options::{
-    self, BODY, BODY_AS, BODY_ESCAPE, CA_CERT, CHANGES, CONFIG, DEMO, DRY_RUN, FAILED, LIMIT, MERGE, NULL_ON,
-    OUTPUT, PRUNE, REPORT, RETRY_ON, SELECT, Setting, URL,
+    self, BODY, BODY_AS, BODY_ESCAPE, CA_CERT, CHANGES, CONFIG, DEMO, DRY_RUN, FAILED, FORMAT, LIMIT, MERGE,
+    NULL_ON, OUTPUT, PRUNE, REPORT, RETRY_ON, SELECT, Setting, URL,
 };
 use crate::config::origin::Origin;
+use crate::config::output_name::{self, Mismatch};
 use crate::config::settings::{BodyAs, InputPath, Settings, Target};
 use crate::config::values;
 use crate::model::Exit;
@@ -27,7 +28,19 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
         return measuring(settings, layers);
     }
     merge(settings, layers)?;
-    files(settings, layers, call.cwd)
+    files(settings, layers, call.cwd)?;
+    name(settings, layers)
+}
+
+/// The name of the output promises no other format than is written, unless `--format` was given.
+fn name(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
+    let Target::File(output) = &settings.output.target else { return Ok(()) };
+    if layers.origin(&FORMAT) != Origin::Default {
+        return Ok(());
+    }
+    output_name::format_of(output)
+        .map(drop)
+        .map_err(|Mismatch { why, hint }| refuse(layers, [&OUTPUT, &OUTPUT], why, &hint))
 }
 
 /// The address comes from one place.

@@ -48,7 +48,7 @@ pub(super) enum Asked {
 
 /// Reads the arguments, of which the first is the program's name.
 pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, ConfigError> {
-    let args: Vec<OsString> = args.collect();
+    let args = joined_negatives(args.collect());
     match command().try_get_matches_from(&args) {
         Ok(matches) => Ok(match matches.subcommand() {
             Some((completions::NAME, asked)) => Asked::Text(
@@ -78,6 +78,28 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, Confi
             Err(ConfigError::CommandLine { message, hint })
         }
     }
+}
+
+/// The arguments with `-r -5/s` as `--rate=-5/s`: a value that begins with a dash and a digit is a value, which is then
+/// found to be wrong, and no option.
+fn joined_negatives(args: Vec<OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::with_capacity(args.len());
+    let mut are_options = true;
+    for arg in args {
+        let is_negative =
+            arg.as_encoded_bytes().strip_prefix(b"-").and_then(<[u8]>::first).is_some_and(u8::is_ascii_digit);
+        let taking = joined.last().and_then(|last| usage_error::takes_value(last.to_str()?));
+        if let Some(setting) = taking.filter(|_| is_negative && are_options) {
+            joined.pop();
+            let mut whole = OsString::from(format!("{setting}="));
+            whole.push(&arg);
+            joined.push(whole);
+        } else {
+            are_options &= arg != "--";
+            joined.push(arg);
+        }
+    }
+    joined
 }
 
 /// The names of the commands.
@@ -230,6 +252,24 @@ mod tests {
         assert!(refused(&["tune"]).contains("skufetch tune [OPTIONS] <INPUT>"));
         assert!(shown(&["help", "tune"]).contains("fresh SKUs"));
         assert_eq!(shown(&["tune", "--help"]), shown(&["help", "tune"]));
+    }
+
+    #[test]
+    fn a_value_that_begins_with_a_dash_and_a_digit_is_a_value() {
+        for (args, option, value) in [
+            (["-r", "-5/s"], "rate", "-5/s"),
+            (["--timeout", "-1s"], "timeout", "-1s"),
+            (["-c", "-4"], "concurrency", "-4"),
+        ] {
+            let Ok(Asked::Fetch(line)) =
+                parse(["skufetch", "in.csv"].iter().chain(&args).map(OsString::from))
+            else {
+                panic!("{args:?}")
+            };
+            assert_eq!(line.layer[option][0].text, value);
+        }
+        assert!(refused(&["in.csv", "-q", "-5"]).contains("there is no option -5"));
+        assert!(refused(&["in.csv", "-r", "-x"]).contains("there is no option -x"));
     }
 
     #[test]

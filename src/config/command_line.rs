@@ -12,7 +12,7 @@ use crate::model::display_safe;
 /// Longer words are no longer read.
 const WORD_CHARS: usize = 300;
 /// Stands for what is not shown.
-const HIDDEN: &str = "...";
+pub(super) const HIDDEN: &str = "...";
 /// What belongs to the measurement alone, or is replaced by what it found.
 static LEFT_OUT: [&Setting; 6] = [
     &options::LIMIT.setting,
@@ -71,7 +71,7 @@ fn redacted(secrecy: Secrecy, text: &str) -> String {
 }
 
 /// An address without what may be secret in it.
-fn address(text: &str) -> String {
+pub(super) fn address(text: &str) -> String {
     let (text, fragment) = text.split_once('#').map_or((text, ""), |(text, _)| (text, ""));
     let (base, query) = text.split_once('?').map_or((text, None), |(base, query)| (base, Some(query)));
     let (scheme, rest) = base.split_once("://").map_or(("", base), |(scheme, rest)| (scheme, rest));

@@ -43,7 +43,10 @@ pub enum ConfigError {
     },
     /// There is no output.
     #[error("no place for the answers: {OUTPUT} is missing")]
-    MissingOutput,
+    MissingOutput {
+        /// The address has a query, whose `&` ends the command where the shell reads it.
+        has_query: bool,
+    },
     /// A setting has a value that it cannot have.
     #[error("{origin}: {why}")]
     Value {
@@ -102,7 +105,7 @@ impl ConfigError {
             Self::NothingAsked { .. }
             | Self::CommandLine { .. }
             | Self::MissingUrl { .. }
-            | Self::MissingOutput => Exit::Usage,
+            | Self::MissingOutput { .. } => Exit::Usage,
             Self::Value { origin, .. } => origin.exit(),
             Self::Contradiction { exit, .. } => *exit,
             Self::Unreadable { .. } | Self::File { .. } => Exit::Config,
@@ -122,9 +125,14 @@ impl ConfigError {
                     String::new()
                 },
             )),
-            Self::MissingOutput => {
-                Some("say where to write, such as -o out.json, or -o - for standard output".into())
-            }
+            Self::MissingOutput { has_query } => Some(format!(
+                "say where to write, such as -o out.json, or -o - for standard output{}",
+                if *has_query {
+                    "; if it was said, the shell ended the command at a `&` of the address: put the address in single quotes"
+                } else {
+                    ""
+                }
+            )),
             // The usual case of a service: the file is root's, and the run is not.
             Self::Unreadable { why, .. } if why.kind() == io::ErrorKind::PermissionDenied => {
                 Some("give the user that this runs as the right to read it".into())

@@ -22,6 +22,7 @@ mod joined;
 mod layers;
 pub mod options;
 mod origin;
+mod output_name;
 mod redacted;
 mod setting;
 pub(crate) mod settings;

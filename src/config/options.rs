@@ -75,6 +75,14 @@ pub fn all() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().flat_map(|(_, settings)| settings.iter().copied())
 }
 
+/// Whether a word is the address of an API and no file's name.
+#[must_use]
+pub(super) fn is_address(word: &str) -> bool {
+    ["http://", "https://"]
+        .iter()
+        .any(|scheme| word.get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme)))
+}
+
 /// The setting with this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Setting> {

@@ -351,7 +351,7 @@ fn an_address_and_an_output_are_required() {
         ConfigError::MissingUrl { input: InputPath::Stdin, output_missing: false, bare: false, .. }
     ));
     let error = World::new().error(&["in.csv", "--url", "http://a"]);
-    assert!(matches!(error, ConfigError::MissingOutput) && error.exit() == Exit::Usage);
+    assert!(matches!(error, ConfigError::MissingOutput { has_query: false }) && error.exit() == Exit::Usage);
     let file = "[request]\nurl = 'http://a/{sku}'\n[output]\noutput = '-'";
     assert_eq!(World::new().file(file).run(&["in.csv"]).unwrap().output.target, Target::Stdout);
     assert_eq!(World::new().error(&["", "-o", "-"]).exit(), Exit::Usage);

@@ -2,6 +2,7 @@
 
 mod charset;
 pub(crate) mod decode;
+mod filter_spelling;
 mod markup;
 mod offload;
 mod select;
@@ -26,6 +27,7 @@ use decode::decode;
 use words::{Words, words};
 
 pub(super) use decode::ACCEPTED_CODINGS;
+pub(crate) use filter_spelling::filter_meant;
 pub(super) use offload::Offload;
 pub(crate) use select::{Select, SelectError};
 
@@ -164,7 +166,13 @@ fn content(
 ) -> Result<(Vec<u8>, Option<BodyHash>), Fault> {
     let body = decode(headers, body, settings.max_body)?;
     let text = TextSettings { body_as: settings.body_as, cap: settings.max_body, mask };
-    let body = charset::to_utf8(headers, body, text)?;
+    let decoded = charset::to_utf8(headers, &body, text).map_err(|fault| match fault.cause {
+        Cause::Body => {
+            Fault { detail: with_words(&fault.detail, &words(headers, &body, mask)).into(), ..fault }
+        }
+        _ => fault,
+    })?;
+    let body = decoded.unwrap_or(body);
     let mut out = Vec::with_capacity(large_buffer::capacity(body.len() + 2));
     if settings.body_as == BodyAs::Text {
         json::text_value(&body, &mut out).map_err(|error| {

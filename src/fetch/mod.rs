@@ -17,7 +17,7 @@ pub(crate) mod retry_after;
 mod shutdown;
 mod transport;
 
-pub(crate) use classify::{BodyAs, Classifier, ResponseSettings, Select, SelectError, decode};
+pub(crate) use classify::{BodyAs, Classifier, ResponseSettings, Select, SelectError, decode, filter_meant};
 pub(crate) use fetcher::{Companions, Fetcher, RetrySettings};
 pub(crate) use health::OUTAGE_PAUSES;
 pub(crate) use redirect::Follow;

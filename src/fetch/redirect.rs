@@ -111,6 +111,10 @@ pub(super) fn follow(
             )));
         }
     }
+    if is_same_host_by_https(&request.url, &url) && policy == Follow::SameOrigin {
+        let origin = url.origin().ascii_serialization();
+        return Err(refuse(&format!("it leads to the same host by https: write {origin} in {URL}")));
+    }
     if !same_origin && policy == Follow::SameOrigin {
         return Err(refuse(&format!("it leads to another origin ({FOLLOW} any would go there)")));
     }
@@ -122,6 +126,11 @@ pub(super) fn follow(
         body: request.body.clone(),
         cross_origin,
     })
+}
+
+/// Whether a redirect changes nothing of the origin but http to https, and with it perhaps the port.
+fn is_same_host_by_https(from: &Url, to: &Url) -> bool {
+    from.scheme() == "http" && to.scheme() == "https" && from.host() == to.host()
 }
 
 /// Whether a redirect with this status is followed with GET in place of this method.

@@ -80,6 +80,8 @@ impl Cause {
 pub enum CertificateProblem {
     /// That of the server has an issuer that is not trusted, or another fault.
     Untrusted,
+    /// That of the server is a certificate authority's own.
+    AuthorityAsServer,
     /// That of the server is for another host name.
     WrongName,
     /// That of the server is not valid now.

@@ -7,6 +7,7 @@ use crate::input::Columns;
 use crate::model::option::BODY_ESCAPE;
 use crate::model::{Exit, counted};
 use crate::plan::message_text::{escaped, quoted};
+pub(super) use crate::plan::variable_fault::VariableFault;
 
 /// The most columns that a message lists; the others are counted.
 const LISTED: usize = 20;
@@ -14,14 +15,6 @@ const LISTED: usize = 20;
 /// `twice`, `3 times`.
 fn times(number: usize) -> String {
     if number == 2 { "twice".into() } else { format!("{number} times") }
-}
-
-/// What to do about a body that is sent as JSON because no `Content-Type` was given, and is not JSON.
-pub(super) fn untyped_hint() -> String {
-    format!(
-        "for a form add -H 'Content-Type: application/x-www-form-urlencoded'; else give its own Content-Type, or \
-         say by {BODY_ESCAPE} how values are inserted"
-    )
 }
 
 /// Which template.
@@ -66,32 +59,6 @@ pub enum SyntaxFault {
     /// `"\{sku}"` in a JSON body.
     #[error("a placeholder follows a `\\` that begins an escape, which would take in a part of its value")]
     InEscape,
-}
-
-/// Errors of an environment variable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum VariableFault {
-    /// It is not set.
-    #[error("is not set")]
-    Unset,
-    /// It has no character.
-    #[error("is empty")]
-    Empty,
-    /// It has white space, and nothing else.
-    #[error("holds nothing but white space")]
-    Blank,
-    /// It holds a tab, a line end or the like.
-    #[error("holds a control character, perhaps a line end")]
-    Control,
-    /// It is outside the strings of a JSON body, where only a number, `true` or `false` is accepted.
-    #[error("stands outside of quotes, and is not a JSON number, true or false")]
-    NotAScalar {
-        /// The body is sent as JSON only because no `Content-Type` was given, and is not JSON.
-        is_untyped: bool,
-    },
-    /// It contains a character that XML cannot contain.
-    #[error("holds a character that XML cannot carry")]
-    NotInXml,
 }
 
 /// Where a body declares its charset.
@@ -161,6 +128,9 @@ pub enum HeaderFault {
     /// The part after `:` is no header value.
     #[error("its value cannot be sent")]
     Value,
+    /// A credential of which only the scheme is there, as in `Authorization: Bearer `.
+    #[error("no credential stands behind {0}")]
+    NoCredential(&'static str),
     /// The program or the connection sets this header.
     #[error("{0} is set by the program itself")]
     Owned(String),
@@ -275,6 +245,10 @@ pub enum PlanError {
     Constant {
         /// A column whose braces are doubled, which makes them literal text.
         doubled: Option<String>,
+        /// Text of the URL that names a column in another notation (`:sku`), escaped, and that column.
+        foreign: Option<(String, String)>,
+        /// The URL has a query, whose `&` ends the command where the shell reads it.
+        has_query: bool,
     },
 }
 
@@ -316,18 +290,16 @@ impl PlanError {
             Self::Syntax { .. } => {
                 "{sku} is a column and ${NAME} a variable; literal braces are written {{ and }}".into()
             }
-            Self::Variable { fault: VariableFault::NotAScalar { is_untyped: true }, .. } => format!(
-                "no Content-Type was given, so the body is sent as application/json, and it is not JSON: {}",
-                untyped_hint()
-            ),
-            Self::Variable { name, fault: VariableFault::NotAScalar { .. }, .. } => {
-                format!("write it in quotes, as in \"${{{name}}}\", or add {BODY_ESCAPE} none")
-            }
-            Self::Variable { name, .. } => format!("set {name} in the environment of the program"),
+            Self::Variable { name, fault, .. } => fault.hint(name),
             Self::Url(fault) => return fault.hint().map(Into::into),
             Self::Header { fault: HeaderFault::Owned(_), .. } => "leave this header out".into(),
             Self::Header { fault: HeaderFault::NoColon | HeaderFault::Name, .. } => {
                 "write it as 'Name: value'".into()
+            }
+            Self::Header { fault: HeaderFault::NoCredential(_), .. } => {
+                "is a variable empty in this shell? in single quotes the program reads it: \
+                 -H 'Authorization: Bearer ${API_TOKEN}'"
+                    .into()
             }
             Self::Header { .. } => return None,
             Self::BodyEscape { .. } => {
@@ -347,15 +319,23 @@ impl PlanError {
             Self::ProxyUserInfo => "write it as %2F, %3F or %23, or put the password into a variable, as in \
                                     http://user:${PROXY_PASSWORD}@proxy.example.com:3128"
                 .into(),
-            Self::Constant { doubled: Some(name) } => {
+            Self::Constant { doubled: Some(name), .. } => {
                 let name = escaped(name);
                 format!(
                     "{{{{{name}}}}} stands for the text {{{name}}}; the value of the column is {{{name}}}"
                 )
             }
-            Self::Constant { doubled: None } => {
-                "put {sku} where the SKU belongs, as in https://api.example.com/products/{sku}".into()
+            Self::Constant { foreign: Some((written, name)), .. } => {
+                format!("in place of {written} write {{{}}}, in single quotes", escaped(name))
             }
+            Self::Constant { has_query, .. } => format!(
+                "put {{sku}} where the SKU belongs, as in https://api.example.com/products/{{sku}}{}",
+                if *has_query {
+                    "; if it was there, the shell ended the command at a `&` of the address: put the address in single quotes"
+                } else {
+                    ""
+                }
+            ),
         })
     }
 

@@ -3,7 +3,7 @@
 //! All lines of one name are treated alike: a constant `X-Tag: a` beside `X-Tag: {region}` is sent with every
 //! job, in the given order, so that it is not lost when both kinds are merged.
 
-use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
@@ -11,7 +11,8 @@ use crate::input::Columns;
 use crate::plan::body_charset::other_in_content_type;
 use crate::plan::body_escape::BodyEscape;
 use crate::plan::cells::Cells;
-use crate::plan::error::{CharsetSource, HeaderFault, PlanError, TemplateKind};
+use crate::plan::credential_name::names_credential;
+use crate::plan::error::{CharsetSource, HeaderFault, PlanError, TemplateKind, VariableFault};
 use crate::plan::message_text::quoted;
 use crate::plan::rejection::Rejection;
 use crate::plan::template::{
@@ -34,6 +35,21 @@ const OWNED: [&str; 11] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// Names that users give, in the order of their use.
+const WELL_KNOWN: [&str; 8] = [
+    "Authorization",
+    "Accept",
+    "Accept-Language",
+    "Content-Type",
+    "Cookie",
+    "Referer",
+    "User-Agent",
+    "If-Modified-Since",
+];
+
+/// Schemes of `Authorization` that a credential follows.
+const SCHEMES: [&str; 6] = ["Bearer", "Basic", "Token", "ApiKey", "Digest", "Negotiate"];
 
 /// The default type of a body.
 const JSON: &str = "application/json";
@@ -67,7 +83,15 @@ impl HeaderTemplates {
             let name = header_name(name).map_err(at)?;
             let place = TemplateKind::Header(name.as_str().into());
             // The space around a value is not part of it (RFC 9110, section 5.5).
-            let pieces = parse_strict(value.trim_matches([' ', '\t']), env, &place)?;
+            let value = value.trim_matches([' ', '\t']);
+            let pieces = parse_strict(value, env, &place)?;
+            if let Some(variable) = unexpanded(value).filter(|_| names_credential(name.as_str())) {
+                let fault = VariableFault::Unexpanded;
+                return Err(PlanError::Variable { place, name: variable.into(), fault });
+            }
+            if let Some(scheme) = lone_scheme(value).filter(|_| name == AUTHORIZATION) {
+                return Err(at(HeaderFault::NoCredential(scheme)));
+            }
             if name == HOST && pieces.iter().any(|piece| matches!(piece, TemplatePiece::Column(_))) {
                 return Err(at(HeaderFault::ColumnInHost));
             }
@@ -186,6 +210,22 @@ impl HeaderTemplates {
         })
     }
 
+    /// A sentence for each name that is probably a misspelling of a well-known one.
+    pub(super) fn misspelt(&self) -> Vec<String> {
+        let meant = |name: &&str| {
+            let nearest =
+                WELL_KNOWN.iter().map(|known| (strsim::osa_distance(name, &known.to_lowercase()), *known));
+            let (distance, known) = nearest.min_by_key(|(distance, _)| *distance)?;
+            // Short names are near to each other by chance.
+            (1..=if known.len() < 9 { 1 } else { 2 }).contains(&distance).then_some(known)
+        };
+        let names = self.names().into_iter();
+        let found = names.filter_map(|name| Some((name, meant(&name)?)));
+        found
+            .map(|(name, meant)| format!("the header {name} is sent under this name; did you mean {meant}?"))
+            .collect()
+    }
+
     /// Finds the columns in the input.
     pub(super) fn bind(&self, columns: &Columns) -> Result<BoundHeaders, PlanError> {
         let bound = self.varying.iter().map(|(name, parts)| {
@@ -248,6 +288,20 @@ fn other_charset_of(pieces: &[TemplatePiece]) -> Option<PlanError> {
     let charset = other_in_content_type(&value)?;
     let charset = is_written_out.then(|| quoted(charset));
     Some(PlanError::BodyCharset { place: CharsetSource::ContentType, charset })
+}
+
+/// The variable of a value that is `$NAME` or ends in a word of this form, as a shell in single quotes leaves it.
+fn unexpanded(value: &str) -> Option<&str> {
+    let (_, name) = value.rsplit_once('$')?;
+    let word = value.rsplit([' ', '\t', '=', ':']).next()?;
+    let is_name = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    (is_name && word.strip_prefix('$') == Some(name)).then_some(name)
+}
+
+/// The scheme of a credential that has nothing behind it.
+fn lone_scheme(value: &str) -> Option<&'static str> {
+    SCHEMES.into_iter().find(|scheme| value.eq_ignore_ascii_case(scheme))
 }
 
 fn header_name(text: &str) -> Result<HeaderName, HeaderFault> {
@@ -361,6 +415,53 @@ mod tests {
             assert!(matches!(render(&["X: {sku}"], bad), Err(Rejection::Control { .. })), "{bad:?}");
         }
         assert_eq!(render(&["X: {sku}"], "").unwrap(), [("x".into(), Vec::new())]);
+    }
+
+    #[test]
+    fn a_credential_that_a_shell_did_not_or_should_not_expand_is_an_error() {
+        for line in ["Authorization: Bearer $API_TOKEN", "X-Api-Key: $KEY1", "Cookie: sid=$SID"] {
+            let error = headers(&[line], false).unwrap_err();
+            let fault = VariableFault::Unexpanded;
+            assert!(
+                matches!(&error, PlanError::Variable { fault: found, .. } if *found == fault),
+                "{line}: {error}"
+            );
+            assert!(error.hint().unwrap().starts_with("write ${"), "{error:?}");
+        }
+        for line in ["Authorization: Bearer ", "authorization: basic", "Authorization:  Token \t"] {
+            let error = headers(&[line], false).unwrap_err();
+            assert!(
+                matches!(error, PlanError::Header { fault: HeaderFault::NoCredential(_), .. }),
+                "{line}: {error}"
+            );
+        }
+        for line in
+            ["X-Price: $USD", "X-Key: a$B", "X-Key: $b", "X-Key: Bearer", "X-Key: cost$5", "X-Key: ${TOKEN}"]
+        {
+            assert!(headers(&[line], false).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_name_of_a_well_known_header_is_pointed_out() {
+        let misspelt = |line: &str| headers(&[line], false).unwrap().misspelt();
+        for (name, meant) in [
+            ("Authorizaton", "Authorization"),
+            ("Autorisation", "Authorization"),
+            ("Acept", "Accept"),
+            ("Referrer", "Referer"),
+            ("Content_Type", "Content-Type"),
+            ("useragent", "User-Agent"),
+        ] {
+            let expected =
+                format!("the header {} is sent under this name; did you mean {meant}?", name.to_lowercase());
+            assert_eq!(misspelt(&format!("{name}: x")), [expected]);
+        }
+        for name in
+            ["Authorization", "Authentication", "X-Api-Key", "Accept-Encoding", "Except", "X-Accept", "Date"]
+        {
+            assert_eq!(misspelt(&format!("{name}: gzip")), [] as [String; 0], "{name}");
+        }
     }
 
     #[test]

@@ -49,6 +49,7 @@ mod body_charset;
 mod body_escape;
 mod body_number;
 mod cells;
+mod credential_name;
 mod encode;
 mod error;
 mod fields;
@@ -71,6 +72,7 @@ mod test_plan;
 mod url_structure;
 mod url_template;
 mod user_info;
+mod variable_fault;
 
 #[cfg(test)]
 mod laws;

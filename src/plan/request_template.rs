@@ -17,7 +17,7 @@ use crate::model::{Job, Mask, Request};
 use crate::plan::body::{BodyTemplate, BoundBody};
 use crate::plan::body_escape::BodyEscape;
 use crate::plan::cells::Cells;
-use crate::plan::error::{PlanError, untyped_hint};
+use crate::plan::error::PlanError;
 use crate::plan::fingerprint::{FieldHasher, RequestIdentity};
 use crate::plan::header::{BoundHeaders, HeaderTemplates};
 use crate::plan::message_text::quoted;
@@ -28,6 +28,7 @@ use crate::plan::suspicious_keys::Suspicion;
 use crate::plan::template::EnvLookup;
 use crate::plan::url_template::{BoundUrl, UrlTemplate};
 use crate::plan::user_info::{PROXY_VARIABLES, UserInfo, proxy_address};
+use crate::plan::variable_fault::untyped_hint;
 
 /// The settings of the request, as text.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -163,6 +164,7 @@ impl RequestTemplate {
             secrets.json_fields(&body.json_texts());
         }
         let (mask, mut start_warnings) = secrets.finish();
+        start_warnings.extend(self.headers.misspelt());
         if body.as_ref().is_some_and(BoundBody::is_untyped) {
             start_warnings
                 .push(format!("the body is not JSON, but is sent as application/json: {}", untyped_hint()));
@@ -237,7 +239,26 @@ impl RequestTemplate {
             let doubled = format!("{{{{{name}}}}}");
             templates.iter().any(|template| template.contains(&doubled))
         });
-        PlanError::Constant { doubled: doubled.map(str::to_owned) }
+        let foreign = || {
+            let names = columns.names.iter().map(String::as_str).filter(|name| !name.is_empty());
+            let written = names.chain(["sku"]).flat_map(|name| {
+                [
+                    format!(":{name}"),
+                    format!("${name}"),
+                    format!("<{name}>"),
+                    format!("[{name}]"),
+                    format!("%{name}%"),
+                ]
+                .map(|written| (written, name.to_owned()))
+            });
+            // In lower case too: the host is none of them, and `:` before a port is followed by digits.
+            written.into_iter().find(|(written, _)| url.contains(written.as_str()))
+        };
+        PlanError::Constant {
+            doubled: doubled.map(str::to_owned),
+            foreign: foreign().map(|(written, name)| (quoted(&written), name)),
+            has_query: url.contains('?'),
+        }
     }
 }
 
@@ -454,7 +475,10 @@ mod tests {
     #[test]
     fn a_request_that_is_the_same_for_every_sku_is_an_error() {
         let error = bind(&settings("http://h/{{sku}}"), &["sku"], &env).unwrap_err();
-        assert_eq!((error.exit().code(), &error), (2, &PlanError::Constant { doubled: Some("sku".into()) }));
+        assert_eq!(
+            (error.exit().code(), &error),
+            (2, &PlanError::Constant { doubled: Some("sku".into()), foreign: None, has_query: false })
+        );
         let by_header = RequestSettings { headers: vec!["X: {sku}".into()], ..settings("http://h/") };
         assert!(bind(&by_header, &["sku"], &env).is_ok());
     }

@@ -25,6 +25,7 @@ mod settings;
 mod summary;
 pub(crate) mod tune;
 mod verdict;
+mod wrapped;
 
 pub(crate) use console::error_text::error;
 pub(crate) use console::log_header::{LogHeader, bare as bare_log_header};

@@ -122,7 +122,12 @@ impl Report {
         screen.close();
         match self.settings.log_format {
             LogFormat::Text => {
-                let style = TextStyle { quiet: self.settings.quiet, colour: self.settings.colour() };
+                let terminal = self.settings.terminal;
+                let style = TextStyle {
+                    quiet: self.settings.quiet,
+                    colour: self.settings.colour(),
+                    width: if terminal.interactive { (terminal.width)().into() } else { 0 },
+                };
                 screen.write(&text(summary, &stats, style));
             }
             LogFormat::Json => {

@@ -11,6 +11,7 @@ mod bodies_memory;
 mod changes;
 mod cli;
 mod cli_exit;
+mod cli_hints;
 mod cli_logs;
 mod cli_options;
 mod completions;

@@ -28,6 +28,7 @@ const ALLOWED_USES: &[(&str, &[&str])] = &[
     ("h2", &["fetch/transport/send_error.rs"]),
     ("rustls", &["fetch/transport.rs", "fetch/transport/"]),
     ("rustls_platform_verifier", &["fetch/transport/trust.rs"]),
+    ("webpki", &["fetch/transport/send_error.rs"]),
     ("governor", &["limit/"]),
     ("clap", &["config/cli.rs", "config/cli/", "config/options.rs", "config/options/"]),
     ("clap_complete", &["config/cli/"]),

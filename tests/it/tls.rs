@@ -40,6 +40,12 @@ fn a_certificate_that_does_not_verify_ends_the_run_at_once_and_its_reason_is_nam
         let cases = [
             (authority.expired(), Some(&authority), "expired", "check the clock"),
             (authority.wrong_host(), Some(&authority), "another host name", "check the host in --url"),
+            (
+                authority.authority_as_server(),
+                Some(&authority),
+                "that of a certificate authority",
+                "CA:FALSE",
+            ),
             (authority.good(), None, "not trusted", "--ca-cert"),
             (Identity::self_signed(), None, "not trusted", "--ca-cert"),
         ];

@@ -131,7 +131,7 @@ fn check_folder(given: &Path, real: &Path) -> Result<(), CollectError> {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(CollectError::place(given, format!("{} is not a folder", folder.display()))),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(CollectError::place(given, format!("there is no folder {}", folder.display())))
+            Err(CollectError::NoFolder { path: given.into(), folder: folder.into() })
         }
         Err(error) => Err(CollectError::create(given)(error)),
     }

@@ -78,6 +78,11 @@ fn certificate_hint(problem: CertificateProblem) -> String {
         CertificateProblem::Untrusted => {
             format!("if the API has an authority of its own, name its certificate with {CA_CERT} FILE")
         }
+        CertificateProblem::AuthorityAsServer => {
+            "give the server a certificate with basicConstraints CA:FALSE (openssl req -x509 -addext \
+             basicConstraints=critical,CA:FALSE), or one that this authority issues"
+                .into()
+        }
         CertificateProblem::WrongName => format!("check the host in {URL}: the certificate has to name it"),
         CertificateProblem::WrongTime => {
             "the API's certificate has to be renewed; if it was, check the clock of this machine".into()
@@ -235,6 +240,9 @@ fn too_few_hint(fetched: u64, skus: u64, not_found: u64) -> String {
             "most were answered with 404: is the path in {URL} right? if such SKUs are simply gone, {NULL_ON} 404 \
              stores null for them"
         )
+    } else if fetched == 0 {
+        "nothing came: mend what the failures above name; the same command then asks for all of them again"
+            .into()
     } else {
         format!(
             "the failures are above; the same command asks for them again; {MERGE} {MIN_SUCCESS} 0 publishes \

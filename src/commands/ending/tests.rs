@@ -85,6 +85,7 @@ fn stops() -> Vec<(StopReason, u8, &'static str)> {
         (StopReason::OnlyRefused { status: 429, lasted: Duration::from_mins(10) }, 75, AGAIN),
         (StopReason::Unreachable("refused".into()), 69, "check the host and port in --url"),
         (certificate(CertificateProblem::Untrusted), 69, "--ca-cert FILE"),
+        (certificate(CertificateProblem::AuthorityAsServer), 69, "CA:FALSE"),
         (certificate(CertificateProblem::WrongName), 69, "check the host in --url"),
         (certificate(CertificateProblem::WrongTime), 69, "the clock of this machine"),
         (certificate(CertificateProblem::ClientRequired), 69, "let a gateway that holds the certificate"),
@@ -181,7 +182,7 @@ fn an_error_before_the_first_request_has_its_own_exit() {
     let args = ["skufetch", "products.csv", "-o", "out.json", "--config", "none.toml"];
     let no_config = config::load(args.into_iter().map(Into::into), &env, nowhere.path()).err().unwrap();
     for (error, code) in [
-        (CommandError::from(ConfigError::MissingOutput), 2),
+        (CommandError::from(ConfigError::MissingOutput { has_query: true }), 2),
         (CommandError::from(no_config), 78),
         (CommandError::from(missing), 66),
         (CommandError::from(no_folder), 73),

@@ -7,8 +7,9 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{completions, tune};
-use crate::config::foreign_names;
-use crate::config::options::{self, HELP, NOT_SETTINGS, Takes};
+use crate::config::options::{self, HELP, NOT_SETTINGS, Setting, Takes, URL};
+use crate::config::{command_line, foreign_names};
+use crate::model::shell_word;
 
 /// The message, and what to do.
 pub(super) fn explain(
@@ -36,8 +37,8 @@ pub(super) fn explain(
             ("INPUT is missing".into(), Some("name a CSV file, or - for standard input".into()))
         }
         (ErrorKind::UnknownArgument, Some(unknown)) if unknown.starts_with('-') => {
-            let hint =
-                meant(unknown).map_or_else(|| the_options(args), |meant| format!("did you mean {meant}?"));
+            let meant = fields(unknown, args).or_else(|| meant(unknown));
+            let hint = meant.map_or_else(|| the_options(args), |meant| format!("did you mean {meant}?"));
             (format!("there is no option {unknown}"), Some(hint))
         }
         (ErrorKind::UnknownArgument, _) => too_many(args, commands),
@@ -105,6 +106,13 @@ fn usage_of(option: &str) -> Option<String> {
 
 /// The error for more than one INPUT.
 fn too_many(args: &[OsString], commands: &[String]) -> (String, Option<String>) {
+    if let Some(address) = loose_address(args) {
+        let hint = match command_line::address(address) {
+            shown if shown.contains(command_line::HIDDEN) => format!("write {URL} before it"),
+            shown => format!("write {URL} before it: {URL} {}", shell_word(&shown)),
+        };
+        return ("an address stands where a file belongs".into(), Some(hint));
+    }
     let first = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default();
     if first == options::HELP {
         return (
@@ -124,6 +132,46 @@ fn too_many(args: &[OsString], commands: &[String]) -> (String, Option<String>) 
         None => "a value with a space in it needs quotes, such as -H 'Name: value'".into(),
     };
     ("there is more than one INPUT".into(), Some(hint))
+}
+
+/// An address that is no option's value.
+fn loose_address(args: &[OsString]) -> Option<&str> {
+    let args: Vec<&str> = args.iter().map(|arg| arg.to_str().unwrap_or_default()).collect();
+    let is_loose = |pair: &&[&str]| takes_value(pair[0]).is_none() && options::is_address(pair[1]);
+    args.windows(2).find(is_loose).map(|pair| pair[1])
+}
+
+/// The setting whose value follows this argument.
+pub(super) fn takes_value(arg: &str) -> Option<&'static Setting> {
+    let mut letters = arg.strip_prefix('-')?.chars();
+    let setting = match (arg.strip_prefix("--"), letters.next(), letters.next()) {
+        (Some(name), ..) => options::find(name),
+        (None, Some(letter), None) => options::all().find(|setting| setting.short == Some(letter)),
+        _ => None,
+    };
+    setting.filter(|setting| setting.takes != Takes::Flag)
+}
+
+/// What a list of fields is as a filter, for options such as `--fields a,b`: its value follows the name.
+fn fields(unknown: &str, args: &[OsString]) -> Option<String> {
+    const NAMES: [&str; 7] =
+        ["--fields", "--field-list", "--pick", "--extract", "--properties", "--props", "--attributes"];
+    if !NAMES.contains(&unknown) {
+        return None;
+    }
+    let mut args = args.iter().map(|arg| arg.to_str().unwrap_or_default());
+    let value = args.find_map(|arg| arg.strip_prefix(unknown)).map(|rest| rest.strip_prefix('='));
+    let names: Vec<&str> = value.flatten().or_else(|| args.next())?.split(',').map(str::trim).collect();
+    let is_name = |name: &&str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let filter = match &names[..] {
+        [only] if is_name(only) => format!(".{only}"),
+        names if names.iter().all(is_name) => format!("'{{{}}}'", names.join(", ")),
+        _ => "'{name, price}'".into(),
+    };
+    Some(format!("{} {filter}", options::SELECT))
 }
 
 #[cfg(test)]
@@ -171,6 +219,29 @@ mod tests {
             ("in.csv --elephant", "there is no option --elephant", "skufetch -h lists the options"),
             ("tune in.csv -x", "there is no option -x", "skufetch tune -h lists the options"),
             ("in.csv --rate", "--rate needs a value", "write --rate <N/s>"),
+            ("in.csv --fields a,b", "there is no option --fields", "did you mean --select '{a, b}'?"),
+            ("in.csv --pick=a", "there is no option --pick", "did you mean --select .a?"),
+            ("in.csv --fields a.b", "there is no option --fields", "did you mean --select '{name, price}'?"),
+            (
+                "in.csv http://h/{sku} -o o.json",
+                "an address stands where a file belongs",
+                "write --url before it: --url 'http://h/{sku}'",
+            ),
+            (
+                "-o o.json https://h/?id={sku}&q={lang} in.csv",
+                "an address stands where a file belongs",
+                "write --url before it: --url 'https://h/?id={sku}&q={lang}'",
+            ),
+            (
+                "in.csv http://h/{sku}?key=canary",
+                "an address stands where a file belongs",
+                "write --url before it",
+            ),
+            (
+                "in.csv b.csv -u http://h",
+                "there is more than one INPUT",
+                "a value with a space in it needs quotes, such as -H 'Name: value'",
+            ),
             ("in.csv -o", "--output needs a value", "write --output <FILE>"),
             ("in.csv --config", "--config needs a value", "write --config <FILE>"),
             ("in.csv --merge=yes", "--merge takes no value", "write --merge alone, or leave it out"),

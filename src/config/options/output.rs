@@ -39,7 +39,7 @@ pub(crate) static FORMAT: Handle<Format> = Handle {
         .default("json")
         .more("json is one object with a line for each SKU; jsonl has one {\"key\":...,\"body\":...} a line.")
         .completions(&["json", "jsonl"]),
-    read: |given| given.choice(),
+    read: format,
 };
 
 pub(crate) static SHAPE: Handle<Shape> = Handle {
@@ -137,6 +137,19 @@ pub(crate) static MIN_SUCCESS: Handle<Percent> = Handle {
     ),
     read: |given| given.choice(),
 };
+
+/// `json` or `jsonl`. Who asks for a table is told how to make one.
+fn format(given: &Given<'_>) -> Result<Format, WrongValue> {
+    let is_table =
+        |text: &str| ["csv", "tsv", "xlsx", "excel", "table"].contains(&text.to_ascii_lowercase().as_str());
+    match given.text()? {
+        Some(text) if is_table(text) => Err(given.wrong(format!(
+            "`{text}` is not known: write json or jsonl; for a table of an out.json: \
+             jq -r 'to_entries[] | [.key, .value.name] | @csv' out.json > out.csv"
+        ))),
+        _ => given.choice(),
+    }
+}
 
 /// The path of a file, or `-`.
 fn file(given: &Given<'_>) -> Result<Option<PathBuf>, WrongValue> {

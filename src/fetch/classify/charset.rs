@@ -15,8 +15,7 @@ use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-use super::words::words;
-use super::{BodyAs, with_words};
+use super::BodyAs;
 use crate::model::option::MAX_BODY;
 use crate::model::{Cause, Fault, Mask, Size, display_safe, large_buffer};
 
@@ -62,23 +61,27 @@ enum CharsetError {
     Utf32,
 }
 
-/// The body in UTF-8. A body that is UTF-8 already is returned as it is, with its mark, and not validated.
+/// The body in UTF-8; none if it is UTF-8 as it is, with its mark, which is not validated.
 ///
 /// # Errors
 /// A charset that is not known, two that differ, a body that is not valid in its encoding, or one of more than `cap`
 /// bytes in UTF-8. Of JSON that breaks off in the midst of a character: a body that was cut.
-pub(super) fn to_utf8(headers: &HeaderMap, body: Bytes, settings: TextSettings<'_>) -> Result<Bytes, Fault> {
+pub(super) fn to_utf8(
+    headers: &HeaderMap,
+    body: &Bytes,
+    settings: TextSettings<'_>,
+) -> Result<Option<Bytes>, Fault> {
     let TextSettings { body_as, cap, mask } = settings;
-    if is_plainly_utf8(headers, &body) {
-        return Ok(body);
+    if is_plainly_utf8(headers, body) {
+        return Ok(None);
     }
     let declared = declared(headers);
-    let (encoding, start) = match encoding(&declared, &body, body_as) {
-        Ok((encoding, _)) if encoding == UTF_8 => return Ok(body),
+    let (encoding, start) = match encoding(&declared, body, body_as) {
+        Ok((encoding, _)) if encoding == UTF_8 => return Ok(None),
         Ok(found) => found,
         Err(error) => {
             let why = display_safe(&mask.apply(&without_secrets(&error, headers, mask)), 4 * NAME_CHARS);
-            return Err(Fault::new(Cause::Body, with_words(&why, &words(headers, &body, mask))));
+            return Err(Fault::new(Cause::Body, why));
         }
     };
     let (name, is_ascii) = match &declared {
@@ -86,22 +89,17 @@ pub(super) fn to_utf8(headers: &HeaderMap, body: Bytes, settings: TextSettings<'
         _ => (encoding.name(), false),
     };
     let invalid = |at: usize| {
-        Fault::new(
-            Cause::Body,
-            with_words(
-                &format!("the body is not valid {}, at byte {at}", display_safe(name, NAME_CHARS)),
-                &words(headers, &body, mask),
-            ),
-        )
+        let name = display_safe(name, NAME_CHARS);
+        Fault::new(Cause::Body, format!("the body is not valid {name}, at byte {at}"))
     };
     if is_ascii {
         return match body.iter().position(|byte| !byte.is_ascii()) {
-            None => Ok(body),
+            None => Ok(None),
             Some(at) => Err(invalid(at)),
         };
     }
     match decode(encoding, &body[start..], cap) {
-        Ok(text) => Ok(text.into()),
+        Ok(text) => Ok(Some(text.into())),
         Err(DecodeError::TooLarge) => {
             let detail = format!("the decoded body is larger than {MAX_BODY} {cap}");
             Err(Fault::new(Cause::TooLarge, detail))
@@ -310,8 +308,8 @@ mod tests {
 
     fn utf8(fields: &[&str], body: &[u8], body_as: BodyAs) -> Result<String, Fault> {
         let body = Bytes::copy_from_slice(body);
-        let decoded =
-            to_utf8(&typed(fields), body, TextSettings { body_as, cap: CAP, mask: &Mask::default() })?;
+        let settings = TextSettings { body_as, cap: CAP, mask: &Mask::default() };
+        let decoded = to_utf8(&typed(fields), &body, settings)?.unwrap_or(body);
         Ok(String::from_utf8_lossy(&decoded).into_owned())
     }
 
@@ -365,11 +363,11 @@ mod tests {
             let body = Bytes::from_static("\"é\"".as_bytes());
             let decoded = to_utf8(
                 &typed(&[field]),
-                body.clone(),
+                &body,
                 TextSettings { body_as: BodyAs::Json, cap: CAP, mask: &Mask::default() },
             )
             .unwrap();
-            assert_eq!((decoded.as_ptr(), &decoded), (body.as_ptr(), &body), "{field}");
+            assert_eq!(decoded, None, "{field}");
         }
         assert_eq!(utf8(&[], b"\xff", BodyAs::Text).unwrap(), "\u{fffd}");
     }
@@ -386,7 +384,7 @@ mod tests {
                 let body = Bytes::from_static(b"\"\xe9\"");
                 let Err(fault) = to_utf8(
                     &typed(&[&field]),
-                    body,
+                    &body,
                     TextSettings { body_as: BodyAs::Json, cap: CAP, mask: &mask },
                 ) else {
                     continue;
@@ -486,11 +484,11 @@ mod tests {
         for (cap, fits) in [(300_000, true), (299_999, false), (100_000, false)] {
             let decoded = to_utf8(
                 &headers,
-                body.clone(),
+                &body,
                 TextSettings { body_as: BodyAs::Text, cap: Size(cap), mask: &Mask::default() },
             );
             match decoded {
-                Ok(text) => assert!(fits && text == "€".repeat(100_000)),
+                Ok(text) => assert!(fits && text.unwrap() == "€".repeat(100_000)),
                 Err(fault) => assert!(!fits && fault.cause == Cause::TooLarge, "{fault}"),
             }
         }
@@ -501,7 +499,7 @@ mod tests {
         let headers = typed(&["a/b; charset=\"Canary-123\tx\""]);
         let mask = Mask::new(vec!["canary-123".into()]);
         let fault =
-            to_utf8(&headers, "1".into(), TextSettings { body_as: BodyAs::Json, cap: CAP, mask: &mask })
+            to_utf8(&headers, &"1".into(), TextSettings { body_as: BodyAs::Json, cap: CAP, mask: &mask })
                 .unwrap_err();
         assert!(!fault.detail.contains("canary") && !fault.detail.contains('\t'), "{fault}");
     }
@@ -529,9 +527,9 @@ mod tests {
             let body_as = if is_json { BodyAs::Json } else { BodyAs::Text };
             let headers = typed(&[&field]);
             let body = Bytes::from(body);
-            let decoded = to_utf8(&headers, body.clone(), TextSettings { body_as, cap: CAP, mask: &Mask::default() });
-            if let Ok(text) = decoded {
-                prop_assert!(text == body || std::str::from_utf8(&text).is_ok());
+            let decoded = to_utf8(&headers, &body, TextSettings { body_as, cap: CAP, mask: &Mask::default() });
+            if let Ok(Some(text)) = decoded {
+                prop_assert!(std::str::from_utf8(&text).is_ok());
             }
             for_people(&headers, &body);
         }

@@ -171,10 +171,9 @@ fn after_tag(text: &str) -> &str {
     for (at, c) in text.char_indices() {
         match quote {
             Some(open) if c == open => quote = None,
-            Some(_) => {}
             None if c == '>' => return &text[at + 1..],
             None if matches!(c, '"' | '\'') && before == '=' => quote = Some(c),
-            None => {}
+            Some(_) | None => {}
         }
         if !c.is_whitespace() {
             before = c;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::SendError;
 use super::resend::Resend;
 use crate::model::fault::CertificateProblem;
-use crate::model::option::CONNECT_TIMEOUT;
+use crate::model::option::{CONNECT_TIMEOUT, URL};
 use crate::model::{Cause, Fault, display_safe};
 
 /// Characters of an error's text.
@@ -95,10 +95,24 @@ pub(super) fn no_connection(error: Option<&(dyn Error + 'static)>, limit: Durati
             .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == TimedOut))
     };
     let detail = match error {
+        Some(error) if is_not_tls(error) => {
+            format!("the server does not speak TLS on this port; if it is plain HTTP, write http:// in {URL}")
+        }
         Some(error) if !timed_out(error) => chain(error),
         _ => format!("no connection within {CONNECT_TIMEOUT} {}", humantime::format_duration(limit)),
     };
     SendError { fault: Fault::new(Cause::Connect, detail), resend: Resend::NewClosed }
+}
+
+/// What came in place of a TLS handshake is none, such as the answer of a plain HTTP server.
+fn is_not_tls(error: &(dyn Error + 'static)) -> bool {
+    use rustls::{Error as TlsError, InvalidMessage};
+    causes(error).any(|cause| {
+        matches!(
+            cause.downcast_ref::<TlsError>(),
+            Some(TlsError::InvalidMessage(InvalidMessage::InvalidContentType))
+        )
+    })
 }
 
 /// A body that may have been whole or not.
@@ -163,8 +177,8 @@ pub(super) fn no_client_certificate() -> SendError {
 }
 
 fn certificate_problem(why: &rustls::CertificateError) -> (CertificateProblem, String) {
-    use CertificateProblem::{Untrusted, WrongName, WrongTime};
-    use rustls::CertificateError as E;
+    use CertificateProblem::{AuthorityAsServer, Untrusted, WrongName, WrongTime};
+    use rustls::{CertificateError as E, OtherError};
     match why {
         E::Expired | E::ExpiredContext { .. } => (WrongTime, "it has expired".into()),
         E::NotValidYet | E::NotValidYetContext { .. } => (WrongTime, "it is not valid yet".into()),
@@ -175,6 +189,10 @@ fn certificate_problem(why: &rustls::CertificateError) -> (CertificateProblem, S
             (Untrusted, "its issuer is not trusted (self-signed, or an unknown authority)".into())
         }
         E::Revoked => (Untrusted, "it was revoked".into()),
+        E::Other(OtherError(why)) if why.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) => (
+            AuthorityAsServer,
+            "it is that of a certificate authority, which may not identify a server".into(),
+        ),
         other => (Untrusted, display_safe(&other.to_string(), 200)),
     }
 }

@@ -37,13 +37,14 @@ pub(crate) fn text_line(record: &LogRecord, colour: bool) -> String {
 
 /// `error: what … (where)` and `  hint: what to do`, each with its line end.
 pub(crate) fn error_text(message: &str, hint: Option<&str>, colour: bool) -> String {
-    let mut text = labelled(Label::Error, &safe_lines(message), colour);
-    if let Some(hint) = hint {
-        let hint = safe_lines(hint).replace('\n', "\n        ");
-        text = format!("{text}\n  {}", labelled(Label::Hint, &hint, colour));
-    }
-    text.push('\n');
-    text
+    let text = labelled(Label::Error, &safe_lines(message), colour);
+    format!("{text}\n{}", hint.map(|hint| hint_text(hint, colour)).unwrap_or_default())
+}
+
+/// `  hint: what to do`, with its line end.
+pub(crate) fn hint_text(hint: &str, colour: bool) -> String {
+    let hint = safe_lines(hint).replace('\n', "\n        ");
+    format!("  {}\n", labelled(Label::Hint, &hint, colour))
 }
 
 /// What went wrong, for JSON lines.

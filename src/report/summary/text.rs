@@ -5,12 +5,14 @@ use std::time::Duration;
 use crate::model::Exit;
 use crate::model::display_safe;
 use crate::model::option::{FAILED, PRUNE};
-use crate::report::console::error_text::{Label, error_text, labelled};
+use crate::report::console::error_text::{Label, error_text, hint_text, labelled};
+use crate::report::error_message::ErrorMessage;
 use crate::report::failure_text::{place_and_reason, shared_character};
 use crate::report::format;
 use crate::report::row_remedies::row_remedies;
 use crate::report::run_stats::{CauseGroup, StatsSnapshot};
 use crate::report::summary::run_summary::{Amount, Changes, Counts, NotInInput, RunSummary, per_second};
+use crate::report::wrapped::wrapped;
 
 /// Causes named in the first line; the lines below it name more.
 const CAUSES_IN_HEADLINE: usize = 4;
@@ -23,6 +25,8 @@ const PATH_CHARS: usize = 300;
 pub(crate) struct TextStyle {
     pub(crate) quiet: bool,
     pub(crate) colour: bool,
+    /// Columns of the terminal; 0 where lines are not broken.
+    pub(crate) width: usize,
 }
 
 /// The summary for people; empty where nothing is wanted.
@@ -34,10 +38,11 @@ pub(crate) fn text(summary: &RunSummary, stats: &StatsSnapshot, dress: TextStyle
     // An input without a row, or one that could not be read: there is nothing to sum up.
     let over_before_it_began = summary.counts.rows == 0 && summary.error.is_some();
     let mut text = if over_before_it_began { String::new() } else { body(summary, stats, dress) };
-    if let Some(error_message) = &summary.error {
-        text.push_str(&error_text(&error_message.message, error_message.hint.as_deref(), dress.colour));
-    }
-    text
+    let Some(ErrorMessage { message, hint }) = &summary.error else { return wrapped(&text, dress.width) };
+    text.push_str(&error_text(message, None, dress.colour));
+    // A hint is not broken: it may hold a command to be pasted.
+    let hint = hint.as_deref().map(|hint| hint_text(hint, dress.colour));
+    wrapped(&text, dress.width) + &hint.unwrap_or_default()
 }
 
 fn body(summary: &RunSummary, stats: &StatsSnapshot, dress: TextStyle) -> String {

@@ -84,6 +84,13 @@ impl Authority {
         self.sign(&params)
     }
 
+    /// One that is a certificate authority's own.
+    pub fn authority_as_server(&self) -> Identity {
+        let mut params = leaf(&NAMES);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        self.sign(&params)
+    }
+
     /// One for another host.
     pub fn wrong_host(&self) -> Identity {
         self.sign(&leaf(&["other.example"]))

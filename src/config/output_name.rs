@@ -1,0 +1,102 @@
+//! What the name of the output says about its format. A name that promises what is not written is an error: a program
+//! that opens the file by its name would take it for damaged.
+
+use std::path::Path;
+
+use crate::collect::Format;
+use crate::config::options::{FORMAT, OUTPUT};
+use crate::model::shell_word;
+
+/// Endings of JSON lines.
+const JSON_LINES: [&str; 3] = ["jsonl", "ndjson", "jsonlines"];
+/// Endings of tables.
+const TABLES: [&str; 7] = ["csv", "tsv", "xlsx", "xls", "ods", "parquet", "tab"];
+/// Endings of other documents.
+const DOCUMENTS: [&str; 6] = ["xml", "yaml", "yml", "toml", "html", "sqlite"];
+/// Endings of compressed files, with the programs that make them.
+const COMPRESSED: [(&str, &str); 6] =
+    [("gz", "gzip"), ("zst", "zstd"), ("bz2", "bzip2"), ("xz", "xz"), ("br", "brotli"), ("zip", "zip")];
+
+/// Why a name does not go with what is written, and what to type.
+pub(super) struct Mismatch {
+    pub(super) why: String,
+    pub(super) hint: String,
+}
+
+/// The format that the ending of an output's name asks for; none where it leaves that open.
+///
+/// # Errors
+/// The ending of a format that is not written.
+pub(super) fn format_of(path: &Path) -> Result<Option<Format>, Mismatch> {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+    if JSON_LINES.contains(&ending.as_str()) {
+        return Ok(Some(Format::Jsonl));
+    }
+    let plain = path.with_extension("");
+    if let Some((_, program)) = COMPRESSED.iter().find(|(known, _)| *known == ending) {
+        let (shown, given) = (path.display(), in_shell(&plain));
+        let by = match *program {
+            "zip" => format!("zip {} {given}", in_shell(path)),
+            program => format!("{program} {given}"),
+        };
+        return Err(Mismatch {
+            why: format!("{shown} would not be compressed, whatever its name says"),
+            hint: format!("write {OUTPUT} {given}, and compress it afterwards: {by}"),
+        });
+    }
+    if TABLES.contains(&ending.as_str()) || DOCUMENTS.contains(&ending.as_str()) {
+        let json = path.with_extension("json");
+        let then = if TABLES.contains(&ending.as_str()) {
+            format!("; for a table of it then: {}", table_of(&json, &path.with_extension("csv")))
+        } else {
+            String::new()
+        };
+        return Err(Mismatch {
+            why: format!("{} would hold JSON, whatever its name says", path.display()),
+            hint: format!("write {OUTPUT} {}{then}; or add {FORMAT} json to keep this name", in_shell(&json)),
+        });
+    }
+    Ok(None)
+}
+
+/// The command that makes a table of an output, with a field as an example.
+fn table_of(json: &Path, csv: &Path) -> String {
+    let filter = "'to_entries[] | [.key, .value.name] | @csv'";
+    format!("jq -r {filter} {} > {}", in_shell(json), in_shell(csv))
+}
+
+/// A path as a command takes it: one that begins with a dash is no option.
+fn in_shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    shell_word(&if text.starts_with('-') { format!("./{text}") } else { text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ending_sets_the_format_or_is_refused_with_what_to_type() {
+        for (name, format) in [
+            ("out.json", None),
+            ("out", None),
+            ("out.JSONL", Some(Format::Jsonl)),
+            ("a/b.ndjson", Some(Format::Jsonl)),
+            ("x.tmp", None),
+        ] {
+            assert_eq!(format_of(Path::new(name)).ok().unwrap(), format, "{name}");
+        }
+        for (name, hint) in [
+            (
+                "my out.csv",
+                "write --output 'my out.json'; for a table of it then: jq -r 'to_entries[] | [.key, .value.name] | @csv' 'my out.json' > 'my out.csv'; or add --format json to keep this name",
+            ),
+            ("out.XML", "write --output out.json; or add --format json to keep this name"),
+            ("out.json.gz", "write --output out.json, and compress it afterwards: gzip out.json"),
+            ("-o.json.zst", "write --output ./-o.json, and compress it afterwards: zstd ./-o.json"),
+            ("out.zip", "write --output out, and compress it afterwards: zip out.zip out"),
+        ] {
+            assert_eq!(format_of(Path::new(name)).err().unwrap().hint, hint);
+        }
+    }
+}
