@@ -140,7 +140,8 @@ fn planner(settings: &RequestSettings) -> Planner {
 
 fn row(number: u32, colour: &str) -> Row {
     let record = csv::ByteRecord::from(vec![format!("{number:08}").as_str(), "de", colour]);
-    Row { seq: Seq(number), line: u64::from(number) + 1, record, is_padded: false, damage: None }
+    let line = u64::from(number) + 1;
+    Row { seq: Seq(number), line, record, is_padded: false, damage: None, rows_in_quotes: None }
 }
 
 fn job(planned: Planned) -> skufetch::testing::model::Job {

@@ -79,7 +79,8 @@ pub mod testing {
     /// ```
     pub mod input {
         pub use crate::input::{
-            Columns, CsvFormat, InputError, InputSettings, Quoting, Row, Rows, TextEncoding, may_delimit,
+            Columns, CsvFormat, GivenChar, InputError, InputSettings, Quoting, Row, Rows, TextEncoding,
+            may_delimit,
         };
     }
     /// Bytes to checked, compact JSON.

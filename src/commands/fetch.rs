@@ -22,7 +22,7 @@ use crate::fetch::Shutdown;
 use crate::input::{self, InputChange, Rows, SurveyedFile};
 use crate::model::{Event, Exit, Reporter, StopReason};
 use crate::plan::Planner;
-use crate::report::{self, ErrorMessage, LogHeader, Report, ReportSettings};
+use crate::report::{self, ErrorMessage, Level, LogHeader, Report, ReportSettings};
 
 /// Runs the main job and returns how the program ends. All messages have been printed by then.
 pub(super) fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
@@ -89,6 +89,9 @@ fn run(
     }
     let columns = Arc::clone(rows.columns());
     report.started(total);
+    if settings.messages.verbose > 0 {
+        report.line(Level::Info, &format!("{}: {}", settings.input_path, columns.format));
+    }
     let of_request = planner.request().start_warnings().iter();
     let headless = warnings::headless(settings, &columns);
     let of_journal = warnings::about_the_journal(settings, &recovered);

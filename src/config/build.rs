@@ -19,7 +19,7 @@ use crate::fetch::{ConnectionSettings, ResponseSettings, RetrySettings};
 use crate::input::InputSettings;
 use crate::limit::PaceSettings;
 use crate::model::shell_word;
-use crate::plan::RequestSettings;
+use crate::plan::{self, RequestSettings};
 use crate::report::{ReportSettings, Terminal};
 
 /// Identifies the built-in API, whose port differs from run to run.
@@ -30,7 +30,12 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
     let input_path = input_path(&call.input)?;
     let input = InputSettings {
         key: layers.get(&options::KEY)?,
+        columns: Vec::new(),
         delimiter: layers.get(&options::DELIMITER)?,
+        quote: layers.get(&options::QUOTE)?,
+        escape: layers.get(&options::ESCAPE)?,
+        encoding: layers.get(&options::ENCODING)?,
+        skip_lines: layers.get(&options::SKIP_LINES)?,
         headers: !layers.get(&options::NO_HEADERS)?,
         limit: layers.get(&options::LIMIT)?.map(NonZeroU64::get),
         empty_key: layers.get(&options::EMPTY_KEY)?,
@@ -40,16 +45,17 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
     let url = layers.get(&options::URL)?.or_else(|| demo.map(|_| DEMO_URL.to_owned()));
     let Some(url) = url else {
         let output_missing = call.purpose == Purpose::Fetch && layers.get(&options::OUTPUT)?.is_none();
-        let reading = InputSettings { limit: None, ..input };
+        let reading = Box::new(InputSettings { limit: None, ..input });
         let command = if call.purpose == Purpose::Tune { "skufetch tune" } else { "skufetch" };
         let bare = !layers.any_option();
         return Err(ConfigError::MissingUrl { input: input_path, reading, output_missing, bare, command });
     };
-    let (headers, header_origins) =
+    let (headers, header_origins): (Vec<String>, Vec<_>) =
         layers.get(&options::HEADER)?.into_iter().map(|HeaderLine { text, origin }| (text, origin)).unzip();
+    let columns = columns(&url, &headers);
     Ok(Settings {
         input_path,
-        input,
+        input: InputSettings { columns, ..input },
         request: RequestSettings {
             url,
             identity_url: None,
@@ -89,6 +95,11 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
         origins: layers.origins(),
         header_origins,
     })
+}
+
+/// The columns that the request names. In a body, other braces stand as they are, and name no column.
+fn columns(url: &str, headers: &[String]) -> Vec<String> {
+    std::iter::once(url).chain(headers.iter().map(String::as_str)).flat_map(plan::column_names).collect()
 }
 
 fn input_path(path: &OsString) -> Result<InputPath, ConfigError> {

@@ -33,7 +33,7 @@ pub enum ConfigError {
         /// The input, whose columns can complete the suggestion.
         input: InputPath,
         /// How it is to be read, as far as that is known.
-        reading: InputSettings,
+        reading: Box<InputSettings>,
         /// `--output` is missing as well.
         output_missing: bool,
         /// INPUT is all that was typed.

@@ -13,7 +13,9 @@ mod retry;
 mod run;
 
 pub(crate) use demo::*;
-pub(crate) use input::{DELIMITER, EMPTY_KEY, KEY, LIMIT, NO_HEADERS, SHORT_ROWS};
+pub(crate) use input::{
+    DELIMITER, EMPTY_KEY, ENCODING, ESCAPE, KEY, LIMIT, NO_HEADERS, QUOTE, SHORT_ROWS, SKIP_LINES,
+};
 pub(crate) use output::{CHANGES, FAILED, FORMAT, GUARD, MERGE, MIN_SUCCESS, OUTPUT, PRUNE, SHAPE};
 pub(crate) use pace::{BURST, CONCURRENCY, MAX_TIME, RATE};
 pub(crate) use request::{

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use crate::input::{GivenChar, TextEncoding, may_delimit};
 use crate::model::units::digits;
 use crate::model::{Rate, Size, StatusSet};
 use crate::report::{ReportFile, ReportFormat};
@@ -165,14 +166,61 @@ pub(super) fn retries(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("{} is not a whole number from 0 to {MOST_RETRIES}", quoted(text)))
 }
 
-/// A delimiter: `auto` (`None`), `tab`, a punctuation character or a space, but no quote.
+/// A delimiter: `auto` (`None`), or one character.
 pub(super) fn delimiter(text: &str) -> Result<Option<u8>, String> {
-    match (text, text.as_bytes()) {
-        ("auto", _) => Ok(None),
-        ("tab" | "\\t" | "\t", _) => Ok(Some(b'\t')),
-        (_, [byte]) if (byte.is_ascii_punctuation() || *byte == b' ') && *byte != b'"' => Ok(Some(*byte)),
-        _ => Err(format!("{} cannot stand between cells: write one of , ; | tab, or auto", quoted(text))),
+    if text == "auto" {
+        return Ok(None);
     }
+    match character(text) {
+        Some(byte) if may_delimit(byte) => Ok(Some(byte)),
+        _ => Err(format!(
+            "{} cannot stand between cells: write one ASCII character such as , ; | ^, tab or \\x01, or auto",
+            quoted(text)
+        )),
+    }
+}
+
+/// A quote or an escape: `auto`, `none`, or one character.
+pub(super) fn quote(text: &str) -> Result<GivenChar, String> {
+    match (text, character(text)) {
+        ("auto", _) => Ok(GivenChar::ByRows),
+        ("none", _) => Ok(GivenChar::Absent),
+        (_, Some(byte)) if byte == b'"' || may_delimit(byte) => Ok(GivenChar::Char(byte)),
+        _ => Err(format!(
+            "{} is not one ASCII character: write one such as \" or ', none, or auto",
+            quoted(text)
+        )),
+    }
+}
+
+/// An ASCII character: itself, `tab`, `\t`, or a code such as `\x01`.
+fn character(text: &str) -> Option<u8> {
+    match (text, text.as_bytes()) {
+        ("tab" | "\\t", _) => Some(b'\t'),
+        ("space", _) => Some(b' '),
+        (_, [byte]) => Some(*byte),
+        (_, [b'\\', b'x', code @ ..]) if code.len() == 2 && code.iter().all(u8::is_ascii_hexdigit) => {
+            u8::from_str_radix(&text[2..], 16).ok()
+        }
+        _ => None,
+    }
+}
+
+/// An encoding by its name, or `auto`.
+pub(super) fn encoding(text: &str) -> Result<Option<TextEncoding>, String> {
+    match (text, TextEncoding::named(text)) {
+        ("auto", _) => Ok(None),
+        (_, Some(encoding)) => Ok(Some(encoding)),
+        _ => Err(format!(
+            "{} is not an encoding of the WHATWG standard: write one such as windows-1252, iso-8859-2 or utf-16le, or auto",
+            quoted(text)
+        )),
+    }
+}
+
+/// A whole number from 0.
+pub(super) fn number(text: &str) -> Result<u64, String> {
+    digits(text).ok_or_else(|| format!("{} is not a whole number from 0", quoted(text)))
 }
 
 /// A report file. Its extension selects the format.
@@ -267,14 +315,33 @@ mod tests {
     }
 
     #[test]
-    fn a_delimiter_is_one_character_that_no_cell_is_made_of() {
+    fn a_delimiter_and_a_quote_are_one_character() {
         assert_eq!(delimiter(";"), Ok(Some(b';')));
         assert_eq!(delimiter("tab"), Ok(Some(b'\t')));
         assert_eq!(delimiter("\\t"), Ok(Some(b'\t')));
         assert_eq!(delimiter("auto"), Ok(None));
-        for wrong in ["", ";;", "\"", "a", "0", "\n", "é", "\0"] {
+        assert_eq!(delimiter("\\x01"), Ok(Some(1)));
+        assert_eq!(delimiter("a"), Ok(Some(b'a')));
+        for wrong in ["", ";;", "\"", "\n", "é", "\0", "\\x0", "\\x0a", "\\xff", "\\xé"] {
             assert!(delimiter(wrong).is_err(), "{wrong:?}");
         }
+        for (text, value) in [
+            ("auto", GivenChar::ByRows),
+            ("none", GivenChar::Absent),
+            ("\"", GivenChar::Char(b'"')),
+            ("\\", GivenChar::Char(b'\\')),
+        ] {
+            assert_eq!(quote(text), Ok(value), "{text}");
+        }
+        assert!(quote("").is_err() && quote("''").is_err() && quote("\n").is_err());
+    }
+
+    #[test]
+    fn an_encoding_has_a_name_of_the_standard() {
+        assert_eq!(encoding("auto"), Ok(None));
+        assert_eq!(encoding("Latin1").unwrap().map(TextEncoding::name), Some("windows-1252"));
+        assert!(encoding("cp850").unwrap_err().contains("WHATWG") && encoding("").is_err());
+        assert!(number("-1").is_err() && number("2") == Ok(2));
     }
 
     #[test]
@@ -347,7 +414,7 @@ mod tests {
             let errors = [
                 truth(&text).err(), duration(&text).err(), timeout(&text).err(), rate(&text).err(),
                 statuses(&text).err(), retry_on(&text).err(), retry_on(&format!("+{text}")).err(), size(&text).err(), count::<u32>(&text).err(), limit(&text).err(),
-                retries(&text).err(), delimiter(&text).err(), method(&text).err(), header(&text).err(),
+                retries(&text).err(), delimiter(&text).err(), quote(&text).err(), encoding(&text).err(), method(&text).err(), header(&text).err(),
             ];
             for why in errors.into_iter().flatten() {
                 prop_assert!(!why.chars().any(char::is_control), "{why:?}");

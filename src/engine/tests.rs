@@ -440,7 +440,7 @@ async fn refusals_at_the_end_are_deferred_where_that_sku_is_refused_too() {
     let asked_again = Key::parse(b"0").unwrap();
     assert_eq!(
         played.reason,
-        Some(StopReason::RefusedAtEnd { status: 401, skus: 2, asked_again, said: "".into() })
+        Some(StopReason::RefusedAtEnd { status: 401, skus: 2, asked_again, said: "1".into() })
     );
 }
 

@@ -26,6 +26,24 @@ pub struct Quoting {
     pub escape: Option<u8>,
 }
 
+/// A quote or an escape as the user gives it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum GivenChar {
+    /// Not given: the first rows decide.
+    #[default]
+    ByRows,
+    /// There is none.
+    Absent,
+    /// This one.
+    Char(u8),
+}
+
+/// Whether a byte can be a delimiter: an ASCII character other than a quote, a line end or NUL.
+#[must_use]
+pub fn may_delimit(byte: u8) -> bool {
+    byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n' | 0)
+}
+
 impl Quoting {
     /// As RFC 4180 has it.
     pub(crate) const DOUBLED: Self = Self { quote: Some(b'"'), escape: None };
@@ -52,12 +70,12 @@ impl fmt::Display for CsvFormat {
                     write!(f, " and quoted by {}", Named(quote))?;
                 }
                 if let Some(escape) = escape {
-                    write!(f, ", a quote in a cell is written {}{}", Named(escape), Named(quote))?;
+                    write!(f, " and a quote in a cell is written {}{}", Named(escape), Named(quote))?;
                 }
             }
         }
         if !self.encoding.is_utf8() {
-            write!(f, ", the text is {}", self.encoding.name())?;
+            write!(f, " ({})", self.encoding.name())?;
         }
         Ok(())
     }
@@ -93,7 +111,7 @@ mod tests {
             ),
             (
                 CsvFormat { delimiter: 1, quoting: Quoting::BACKSLASH, ..usual },
-                "cells are separated by \\x01, a quote in a cell is written \\\"",
+                "cells are separated by \\x01 and a quote in a cell is written \\\"",
             ),
             (
                 CsvFormat {
@@ -101,7 +119,7 @@ mod tests {
                     encoding: TextEncoding::UTF_16LE,
                     ..usual
                 },
-                "cells are separated by , and quoted by ', the text is UTF-16LE",
+                "cells are separated by , and quoted by ' (UTF-16LE)",
             ),
         ] {
             assert_eq!(format.to_string(), text);

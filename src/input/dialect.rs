@@ -1,114 +1,140 @@
-//! Encoding, `sep=` line and delimiter of a file, derived from its first line.
+//! Where the records of an input begin, what separates their cells and how these are quoted.
 
+use crate::input::csv_format::{CsvFormat, GivenChar, may_delimit};
+use crate::input::encoding_of::{decoded, drop_marks};
 use crate::input::error::InputError;
+use crate::input::settings::InputSettings;
+use crate::input::sniff::{AskedColumns, Doubt, GivenQuoting, Question, ROWS, Reading, Sample, sniff};
 use crate::input::source::InputSource;
+use crate::input::{failure_header, not_csv};
 
-/// The delimiters that are detected. The earlier one is preferred if the first line has as many of both.
-const GUESSED: [u8; 4] = [b',', b';', b'\t', b'|'];
+/// The bytes of the first rows that decide how they are read, and the lines.
+const SAMPLE: usize = 256 << 10;
+const LINES: usize = 2 * ROWS;
 
-/// The bytes of a first line that are used to detect its delimiter. A longer header is read all the same.
-const PROBE_CAP: usize = 1 << 20;
+/// The bytes of a first line that are looked at. A longer header is read all the same.
+const FIRST_LINE: usize = 1 << 20;
 
-/// Where the records begin and what separates their cells.
+/// Where the records begin, and the form of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Dialect {
-    pub(super) delimiter: u8,
+    pub(super) format: CsvFormat,
     /// The physical line of the first byte that is not consumed.
     pub(super) line: u64,
-    /// The byte before that one is a carriage return.
-    pub(super) after_cr: bool,
 }
 
-/// Whether a byte can be a delimiter: an ASCII character other than a quote, a line end or NUL.
-#[must_use]
-pub fn may_delimit(byte: u8) -> bool {
-    byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n' | 0)
-}
-
-/// Reads the first line, and skips byte-order marks and a `sep=` line.
-pub(super) fn read_dialect(source: &mut InputSource, wanted: Option<u8>) -> Result<Dialect, InputError> {
-    if let Some(byte) = wanted.filter(|&byte| !may_delimit(byte)) {
+/// Reads the first rows, and skips byte-order marks, a `sep=` line and the lines that are to be skipped. A failure file
+/// is read by its own form.
+pub(super) fn read_dialect(
+    source: InputSource,
+    settings: &InputSettings,
+) -> Result<(InputSource, Dialect), InputError> {
+    if let Some(byte) =
+        settings.delimiter.filter(|&byte| !may_delimit(byte) || settings.quote == GivenChar::Char(byte))
+    {
         return Err(InputError::Delimiter { at: source.location().clone(), delimiter: char::from(byte) });
     }
-    drop_marks(source)?;
-    let wanted_only = wanted.map(|byte| [byte]);
-    let (delimiter, length) = probe(source, wanted_only.as_ref().map_or(&GUESSED[..], |only| &only[..]))?;
-    refuse_wide(source, length)?;
-    let mut dialect = Dialect { delimiter, line: 1, after_cr: false };
-    if let Some((delimiter, end)) = sep_line(source.seen()) {
-        dialect.delimiter = wanted.unwrap_or(delimiter);
-        dialect.after_cr = source.seen().get(end) == Some(&b'\r');
-        dialect.line = 2;
-        source.skip(source.seen().len().min(end + 1));
-        drop_marks(source)?;
+    let (mut source, encoding, has_mark) = decoded(source, settings.encoding)?;
+    not_csv::refuse(&mut source)?;
+    let dialect = |Reading { delimiter, quoting }, line| {
+        let format = CsvFormat { delimiter, quoting, encoding, has_mark };
+        Dialect { format, line }
+    };
+    let mut question = Question {
+        delimiter: settings.delimiter,
+        quoting: GivenQuoting { quote: settings.quote, escape: settings.escape },
+        asked: AskedColumns {
+            key: settings.key.as_deref(),
+            columns: &settings.columns,
+            headers: settings.headers,
+        },
+    };
+    if let Some(reading) = failure_header::reading(gather(&mut source, &question)) {
+        return Ok((source, dialect(reading, 1)));
     }
-    Ok(dialect)
+    let (mut line, mut after_cr) = (1, false);
+    if let Some((named, end)) = sep_line(source.seen()) {
+        question.delimiter = settings.delimiter.or(Some(named));
+        after_cr = source.seen().get(end) == Some(&b'\r');
+        line = 2;
+        source.skip(source.seen().len().min(end + 1));
+        drop_marks(&mut source)?;
+    }
+    while line <= settings.skip_lines && skip_line(&mut source, &mut after_cr)? {
+        line += 1;
+    }
+    end_line(&mut source, &mut after_cr)?;
+    let sample = gather(&mut source, &question);
+    let reading = sniff(sample, &question).map_err(|doubt| refusal(&source, doubt, line))?;
+    Ok((source, dialect(reading, line)))
 }
 
-#[derive(Clone, Copy)]
-enum ByteOrder {
-    Utf8,
-    Wide(&'static str, &'static str),
+/// The reading of the file's own header, where it is a failure file.
+pub(super) fn is_failure_file(source: InputSource) -> Result<bool, InputError> {
+    let (mut source, ..) = decoded(source, None)?;
+    let settings = InputSettings::default();
+    let asked = AskedColumns { key: None, columns: &settings.columns, headers: true };
+    let question = Question { delimiter: None, quoting: GivenQuoting::default(), asked };
+    Ok(failure_header::reading(gather(&mut source, &question)).is_some())
 }
 
-const MARKS: &[(&[u16], ByteOrder)] = &[
-    (&[0xef, 0xbb, 0xbf], ByteOrder::Utf8),
-    (&[0xff, 0xfe], ByteOrder::Wide("UTF-16", "UTF-16")),
-    (&[0xfe, 0xff], ByteOrder::Wide("UTF-16", "UTF-16")),
-    (&[0xff, 0xfe, 0, 0], ByteOrder::Wide("UTF-32", "UTF-32")),
-    (&[0, 0, 0xfe, 0xff], ByteOrder::Wide("UTF-32", "UTF-32")),
-];
-
-/// Skips every byte-order mark at the start (concatenated exports have several). The csv crate would skip
-/// one, and only if it arrived in a single read.
-fn drop_marks(source: &mut InputSource) -> Result<(), InputError> {
-    while let Some(order) = source.signature(MARKS)? {
-        match order {
-            ByteOrder::Utf8 => source.skip(3),
-            ByteOrder::Wide(encoding, iconv) => {
-                return Err(InputError::Encoding { at: source.location().clone(), encoding, iconv });
-            }
+/// Looks ahead as far as the first rows are to decide; less far where more would have to be waited for and those that
+/// are there leave no doubt.
+fn gather<'s>(source: &'s mut InputSource, question: &Question<'_>) -> Sample<'s> {
+    let (mut counted, mut lines) = (0, 0);
+    let is_whole = loop {
+        let seen = source.seen();
+        lines += memchr::memchr2_iter(b'\n', b'\r', &seen[counted..]).count();
+        counted = seen.len();
+        if lines > LINES || (lines > 0 && counted >= SAMPLE) || counted >= FIRST_LINE {
+            break lines == 0;
         }
+        if lines > 0 && source.would_wait() && is_clear(Sample { bytes: seen, is_whole: false }, question) {
+            break false;
+        }
+        if source.has_failed() || !source.look_ahead() {
+            break !source.has_failed() || lines == 0;
+        }
+    };
+    Sample { bytes: source.seen(), is_whole }
+}
+
+/// Whether these rows have one reading; there must be one below the header.
+fn is_clear(sample: Sample<'_>, question: &Question<'_>) -> bool {
+    let rows = if question.asked.headers { 2 } else { 1 };
+    let reading = failure_header::reading(sample).map_or_else(|| sniff(sample, question), Ok);
+    reading.is_ok_and(|found| sample.split(found.delimiter, found.quoting).records.len() >= rows)
+}
+
+/// Skips the second half of a CRLF.
+fn end_line(source: &mut InputSource, after_cr: &mut bool) -> Result<(), InputError> {
+    if std::mem::take(after_cr) {
+        while source.seen().is_empty() && source.see_more()? {}
+        source.skip(usize::from(source.seen().first() == Some(&b'\n')));
     }
     Ok(())
 }
 
-/// Counts the delimiters in the first line. Gives the most frequent one, and the length of the line.
-fn probe(source: &mut InputSource, candidates: &[u8]) -> Result<(u8, usize), InputError> {
-    let mut first_line = FirstLine::new(candidates);
-    let mut at = 0;
-    while at < PROBE_CAP {
-        let Some(&byte) = source.seen().get(at) else {
-            if source.see_more()? {
-                continue;
-            }
-            break;
-        };
-        first_line.take(byte);
-        if first_line.state == FirstLineState::Over {
-            break;
+/// Skips a physical line; false if there is none.
+fn skip_line(source: &mut InputSource, after_cr: &mut bool) -> Result<bool, InputError> {
+    end_line(source, after_cr)?;
+    loop {
+        if let Some(end) = memchr::memchr2(b'\r', b'\n', source.seen()) {
+            *after_cr = source.seen()[end] == b'\r';
+            source.skip(end + 1);
+            return Ok(true);
         }
-        at += 1;
+        // A line without an end is given up in parts: it may be long.
+        let seen = source.seen().len();
+        if seen >= FIRST_LINE {
+            source.skip(seen);
+        }
+        if !source.see_more()? {
+            let rest = source.seen().len();
+            source.skip(rest);
+            return Ok(rest > 0);
+        }
     }
-    Ok((first_line.most(), at))
-}
-
-/// Rejects UTF-16 and UTF-32 without a byte-order mark: most of their characters contain a NUL byte. In
-/// UTF-8, NUL is a control character that hardly occurs. The limit of 2 in 5 bytes is below the half of
-/// UTF-16, and above what one unusual cell can reach.
-fn refuse_wide(source: &InputSource, length: usize) -> Result<(), InputError> {
-    let line = &source.seen()[..length];
-    let nul = |parity: usize| line.iter().skip(parity).step_by(2).filter(|&&byte| byte == 0).count();
-    let (even, odd) = (nul(0), nul(1));
-    if even + odd == 0 || (even + odd) * 5 < line.len() * 2 {
-        return Ok(());
-    }
-    let (encoding, iconv) = match (even > odd, even.min(odd) * 3 > even.max(odd)) {
-        (_, true) => ("UTF-32 or binary data", "UTF-32LE"),
-        (true, false) => ("UTF-16 (big-endian, without a mark)", "UTF-16BE"),
-        (false, false) => ("UTF-16 (little-endian, without a mark)", "UTF-16LE"),
-    };
-    Err(InputError::Encoding { at: source.location().clone(), encoding, iconv })
 }
 
 /// The delimiter that a first line `sep=;` names (a convention of Excel; some programs quote it), and where
@@ -125,78 +151,47 @@ fn sep_line(seen: &[u8]) -> Option<(u8, usize)> {
     }
 }
 
-/// Counts the candidates in the first line that is not blank, outside quotes. A quote may open after each of
-/// them.
-struct FirstLine<'a> {
-    candidates: &'a [u8],
-    counts: [u64; 256],
-    state: FirstLineState,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FirstLineState {
-    Before,
-    CellStart,
-    Bare,
-    Quoted,
-    QuoteSeen,
-    Over,
-}
-
-impl<'a> FirstLine<'a> {
-    fn new(candidates: &'a [u8]) -> Self {
-        Self { candidates, counts: [0; 256], state: FirstLineState::Before }
-    }
-
-    fn take(&mut self, byte: u8) {
-        self.state = match (self.state, byte) {
-            (FirstLineState::Before, b'\r' | b'\n') => FirstLineState::Before,
-            (FirstLineState::Quoted, b'"') => FirstLineState::QuoteSeen,
-            (FirstLineState::Quoted, _)
-            | (FirstLineState::Before | FirstLineState::CellStart | FirstLineState::QuoteSeen, b'"') => {
-                FirstLineState::Quoted
-            }
-            (FirstLineState::Over, _) | (_, b'\r' | b'\n') => FirstLineState::Over,
-            (_, byte) if self.candidates.contains(&byte) => {
-                self.counts[usize::from(byte)] += 1;
-                FirstLineState::CellStart
-            }
-            _ => FirstLineState::Bare,
-        };
-    }
-
-    /// The most frequent candidate, the first of equals.
-    fn most(&self) -> u8 {
-        let best = self.candidates.iter().rev().max_by_key(|&&byte| self.counts[usize::from(byte)]);
-        best.map_or(b',', |&byte| byte)
+fn refusal(source: &InputSource, doubt: Doubt, line: u64) -> InputError {
+    let at = source.location();
+    match doubt {
+        Doubt::Several(choices) => InputError::SeveralReadings { at: at.clone(), choices },
+        Doubt::LinesAbove { lines, header, column } => {
+            let skipped = line - 1 + lines as u64;
+            InputError::LinesAboveHeader { at: at.line(line), skipped, header, column }
+        }
+        Doubt::QuotedTwice { delimiter } => {
+            InputError::QuotedTwice { at: at.line(line), delimiter: char::from(delimiter) }
+        }
+        Doubt::WideDelimiter { delimiter } => InputError::WideDelimiter { at: at.line(line), delimiter },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::csv_format::Quoting;
     use crate::input::location::InputLocation;
-
-    fn dialect(bytes: &[u8]) -> Result<Dialect, InputError> {
-        read_dialect(&mut source(bytes), None)
-    }
+    use crate::input::text_encoding::TextEncoding;
 
     fn source(bytes: &[u8]) -> InputSource {
         InputSource::new(Box::new(std::io::Cursor::new(bytes.to_vec())), InputLocation::named("p.csv"))
             .unwrap()
     }
 
+    fn dialect(bytes: &[u8]) -> Result<Dialect, InputError> {
+        read_dialect(source(bytes), &InputSettings::default()).map(|(_, dialect)| dialect)
+    }
+
     fn delimiter(bytes: &[u8]) -> char {
-        char::from(dialect(bytes).unwrap().delimiter)
+        char::from(dialect(bytes).unwrap().format.delimiter)
     }
 
     #[test]
-    fn the_delimiter_is_found_in_the_first_line() {
+    fn the_delimiter_is_found() {
         assert_eq!(delimiter(b"sku,name\n"), ',');
         assert_eq!(delimiter(b"sku;name, long;price\n1,2,3,4,5"), ';');
         assert_eq!(delimiter(b"\r\n\nsku\tname"), '\t');
         assert_eq!(delimiter(b"sku|name\r\n"), '|');
-        assert_eq!(delimiter(b"a,b;c"), ',', "of as many of each the first counts");
         assert_eq!(delimiter(b"sku\nA;B;C"), ',', "one column");
         assert_eq!(delimiter(b""), ',');
     }
@@ -206,7 +201,7 @@ mod tests {
         assert_eq!(delimiter(b"\"sku, the; key;;\",\"a\nb;;;\",c\n"), ',');
         assert_eq!(delimiter(b"sku;\"na,,,me\nx\";price\n"), ';');
         assert_eq!(
-            delimiter(b"sku,na|\"me||||\nA1,x,y\n"),
+            delimiter(b"sku,na|\"me||||\nA1,x\n"),
             ',',
             "a quote that never closes for that delimiter"
         );
@@ -214,54 +209,132 @@ mod tests {
 
     #[test]
     fn a_sep_line_names_the_delimiter_and_is_no_header() {
-        for (bytes, delimiter, after_cr, left) in [
-            (&b"sep=;\na,b;c"[..], b';', false, &b"a,b;c"[..]),
-            (b"\xef\xbb\xbfSEP=|\r\na,b", b'|', true, b"\na,b"),
-            (b"\"sep=\t\"\ra,b", b'\t', true, b"a,b"),
-            (b"sep=;", b';', false, b""),
+        for (bytes, delimiter, left) in [
+            (&b"sep=;\na,b;c"[..], b';', &b"a,b;c"[..]),
+            (b"\xef\xbb\xbfSEP=|\r\na,b", b'|', b"a,b"),
+            (b"\"sep=\t\"\ra,b", b'\t', b"a,b"),
+            (b"sep=^\na^b", b'^', b"a^b"),
+            (b"sep=\x01\na\x01b", 1, b"a\x01b"),
+            (b"sep=;", b';', b""),
         ] {
-            let mut source = source(bytes);
-            let dialect = read_dialect(&mut source, None).unwrap();
-            assert_eq!(dialect, Dialect { delimiter, line: 2, after_cr });
+            let (source, found) = read_dialect(source(bytes), &InputSettings::default()).unwrap();
+            assert_eq!((found.format.delimiter, found.line), (delimiter, 2));
             assert_eq!(source.seen(), left);
         }
-        assert_eq!(read_dialect(&mut source(b"sep=;\na"), Some(b',')).unwrap().delimiter, b',');
+        let comma = InputSettings { delimiter: Some(b','), ..InputSettings::default() };
+        assert_eq!(read_dialect(source(b"sep=;\na"), &comma).unwrap().1.format.delimiter, b',');
         for header in [&b"sep=\na"[..], b"sep=ab\n", b"sep=\"\n", b"sep,=;\n", b"x\nsep=;\n"] {
             assert_eq!(dialect(header).unwrap().line, 1);
         }
     }
 
     #[test]
-    fn every_mark_at_the_start_is_dropped() {
-        let mut source = source(b"\xef\xbb\xbf\xef\xbb\xbfsku");
-        read_dialect(&mut source, None).unwrap();
-        assert_eq!(source.seen(), b"sku");
+    fn lines_above_the_header_are_skipped_whatever_ends_them() {
+        let settings = |skip_lines| InputSettings { skip_lines, ..InputSettings::default() };
+        for (bytes, skip, line, left) in [
+            (&b"a \"title\n\nsku;x\nA;y\n"[..], 2, 3, &b"sku;x\nA;y\n"[..]),
+            (b"a\r\nb\r\nsku\r\n", 2, 3, b"sku\r\n"),
+            (b"a\rb\rsku\r", 2, 3, b"sku\r"),
+            (b"sep=;\r\ntitle\r\nsku;x\r\n", 2, 3, b"sku;x\r\n"),
+            (b"a\nb", 2, 3, b""),
+            (b"a\nb", 9, 3, b""),
+        ] {
+            let (source, found) = read_dialect(source(bytes), &settings(skip)).unwrap();
+            assert_eq!((source.seen(), found.line), (left, line), "{bytes:?}");
+        }
     }
 
     #[test]
-    fn wide_text_is_refused_with_its_name_marked_or_not() {
-        let wide = |text: &str, to: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(to).collect::<Vec<u8>>();
-        let little = u16::to_le_bytes;
-        for (bytes, name) in [
-            (wide("\u{feff}sku\r\n", little), "UTF-16"),
-            (wide("\u{feff}sku\r\n", u16::to_be_bytes), "UTF-16"),
-            (wide("sku,name\r\n", little), "UTF-16LE"),
-            (wide("sku\n", u16::to_be_bytes), "UTF-16BE"),
-            ("sku\n".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect(), "UTF-32LE"),
-            (b"\xff\xfe\0\0s\0\0\0".to_vec(), "UTF-32"),
+    fn every_mark_at_the_start_is_dropped() {
+        let (source, found) =
+            read_dialect(source(b"\xef\xbb\xbf\xef\xbb\xbfsku"), &InputSettings::default()).unwrap();
+        assert!(source.seen() == b"sku" && found.format.has_mark);
+    }
+
+    fn wide(text: &str, to: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        text.encode_utf16().flat_map(to).collect()
+    }
+
+    #[test]
+    fn utf_16_is_read_by_its_mark_or_its_pattern() {
+        for (bytes, encoding) in [
+            (wide("\u{feff}sku;ж\r\n", u16::to_le_bytes), TextEncoding::UTF_16LE),
+            (wide("\u{feff}sku;ж\r\n", u16::to_be_bytes), TextEncoding::UTF_16BE),
+            (wide("sku;name\r\n", u16::to_le_bytes), TextEncoding::UTF_16LE),
+            (wide("sku;n\n", u16::to_be_bytes), TextEncoding::UTF_16BE),
         ] {
-            match dialect(&bytes) {
-                Err(InputError::Encoding { iconv, .. }) => assert_eq!(iconv, name),
-                other => panic!("{bytes:?}: {other:?}"),
-            }
+            let found = dialect(&bytes).unwrap().format;
+            assert_eq!((found.encoding, found.delimiter), (encoding, b';'));
         }
-        assert!(dialect(b"sku\0,name\n").is_ok());
+        assert!(dialect(b"sku\0,name\n").unwrap().format.encoding == TextEncoding::UTF_8);
+    }
+
+    #[test]
+    fn other_wide_text_is_refused_and_a_mark_beats_the_option() {
+        let given = |bytes: &[u8], name: &str| {
+            let settings = InputSettings { encoding: TextEncoding::named(name), ..InputSettings::default() };
+            read_dialect(source(bytes), &settings).map(|(_, dialect)| dialect.format.encoding)
+        };
+        let utf32: Vec<u8> = "sku\n".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+        for bytes in [utf32, b"\xff\xfe\0\0s\0\0\0".to_vec()] {
+            assert!(matches!(dialect(&bytes), Err(InputError::Encoding { .. })), "{bytes:?}");
+        }
+        let russian = wide("Артикул;sku, name\n", u16::to_le_bytes);
+        assert!(matches!(dialect(&russian), Err(InputError::LikelyUtf16 { likely: "UTF-16LE", .. })));
+        let marked = wide("\u{feff}sku\n", u16::to_be_bytes);
+        assert!(matches!(given(&marked, "utf-16le"), Err(InputError::OtherEncoding { .. })));
+        assert!(matches!(given(&marked, "windows-1252"), Err(InputError::OtherEncoding { .. })));
+        assert_eq!(given(&marked, "utf-16").unwrap(), TextEncoding::UTF_16BE);
+        assert_eq!(given(b"\xef\xbb\xbfsku", "windows-1252").unwrap(), TextEncoding::UTF_8);
+        assert_eq!(given(b"sku", "windows-1252").unwrap().name(), "windows-1252");
     }
 
     #[test]
     fn a_quote_or_a_line_end_is_no_delimiter() {
-        for byte in [b'"', b'\n', b'\r', 0, 0xc3] {
-            assert!(matches!(read_dialect(&mut source(b"a"), Some(byte)), Err(InputError::Delimiter { .. })));
+        for byte in [b'"', b'\n', b'\r', 0, 0xc3, b'\''] {
+            let settings = InputSettings {
+                delimiter: Some(byte),
+                quote: GivenChar::Char(b'\''),
+                ..InputSettings::default()
+            };
+            assert!(matches!(read_dialect(source(b"a"), &settings), Err(InputError::Delimiter { .. })));
+        }
+    }
+
+    #[test]
+    fn a_failure_file_is_read_by_its_own_form() {
+        let settings = InputSettings {
+            delimiter: Some(b';'),
+            quote: GivenChar::Absent,
+            skip_lines: 1,
+            ..InputSettings::default()
+        };
+        let bytes = b"a;b^sku^_error^_status^_attempts\n1^A;x^late^^5\n";
+        let (_, found) = read_dialect(source(bytes), &settings).unwrap();
+        assert_eq!((found.format.delimiter, found.line), (b'^', 1));
+        assert_eq!(found.format.quoting, Quoting::DOUBLED);
+    }
+
+    #[test]
+    fn a_pipe_is_read_as_far_as_the_first_rows_decide() {
+        struct Parts(Vec<&'static [u8]>);
+        impl std::io::Read for Parts {
+            fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+                assert!(!self.0.is_empty(), "read too far");
+                std::io::Read::read(&mut self.0.remove(0), out)
+            }
+        }
+        for (parts, headers, delimiter) in [
+            (vec![&b"sku;na"[..], b"me\nA", b";x\n"], true, ';'),
+            (vec![b"A1\n"], false, ','),
+            // Neither line decides.
+            (vec![b"Nr;a, b\n", b"1;2,3\n", b"1;2\n"], true, ';'),
+        ] {
+            let source =
+                InputSource::waiting(Box::new(Parts(parts)), InputLocation::named("-"), Box::new(|| false));
+            let settings = InputSettings { headers, ..InputSettings::default() };
+            let (_, found) = read_dialect(source.unwrap(), &settings).unwrap();
+            assert_eq!(char::from(found.format.delimiter), delimiter);
         }
     }
 }

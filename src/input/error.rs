@@ -5,8 +5,10 @@
 use std::io;
 
 use crate::input::location::{InputLocation, Packing};
-use crate::model::option::{KEY, NO_HEADERS, SKIP_LINES};
-use crate::model::{Exit, count, counted};
+use crate::input::sniff::ReadingChoice;
+use crate::input::text_encoding::TextEncoding;
+use crate::model::option::{ENCODING, KEY, NO_HEADERS, QUOTE, SKIP_LINES};
+use crate::model::{Exit, count, counted, shell_word};
 
 /// The second reading differs from the first. Travels inside an [`io::Error`] to where that becomes an
 /// [`InputError`].
@@ -76,13 +78,82 @@ pub enum InputError {
         /// The name of the encoding in iconv.
         iconv: &'static str,
     },
-    /// A column name is not UTF-8.
-    #[error("{at}: the name of column {column} is not valid UTF-8")]
+    /// It seems to be UTF-16 whose characters are not all Latin ones.
+    #[error("{at}: the text is not UTF-8, and seems to be {likely}")]
+    LikelyUtf16 {
+        /// The file.
+        at: InputLocation,
+        /// The encoding.
+        likely: &'static str,
+    },
+    /// Its byte-order mark is of another encoding than the given one.
+    #[error("{at}: the text is {marked} by its byte-order mark, and {ENCODING} is {given}")]
+    OtherEncoding {
+        /// The file.
+        at: InputLocation,
+        /// The given encoding.
+        given: &'static str,
+        /// The encoding of the mark.
+        marked: &'static str,
+    },
+    /// Too much of it is text of an encoding that nothing names.
+    #[error("{at}: the text is not UTF-8{}", match rows {
+        Some((bad, rows)) => format!(" in {} of {} rows", count(*bad), count(*rows)),
+        None => String::new(),
+    })]
+    EightBit {
+        /// The line of the first such text.
+        at: InputLocation,
+        /// Rows with such text, and all rows; none if the header has it.
+        rows: Option<(u64, u64)>,
+        /// The two likeliest encodings, each with a cell as it would be read.
+        likeliest: Box<[(TextEncoding, String); 2]>,
+    },
+    /// The first rows have several readings.
+    #[error("{at}: the first rows can be read in {} ways", choices.len())]
+    SeveralReadings {
+        /// The input.
+        at: InputLocation,
+        /// The readings.
+        choices: Vec<ReadingChoice>,
+    },
+    /// The header seems to stand further below.
+    #[error("{at}: this does not look like the header, which seems to be line {}: {header}", skipped + 1)]
+    LinesAboveHeader {
+        /// The first line that is read.
+        at: InputLocation,
+        /// The lines to skip.
+        skipped: u64,
+        /// The names in the header below.
+        header: String,
+        /// The first line as the name of the only column.
+        column: Option<ReadingChoice>,
+    },
+    /// Every line is one quoted cell.
+    #[error("{at}: every line is one quoted cell that has a whole row in it, separated by `{delimiter}`")]
+    QuotedTwice {
+        /// The first line.
+        at: InputLocation,
+        /// What separates the cells inside.
+        delimiter: char,
+    },
+    /// The cells are separated by a character that is no ASCII character.
+    #[error("{at}: the cells seem to be separated by `{}`, which cannot be the delimiter", delimiter.escape_debug())]
+    WideDelimiter {
+        /// The first line.
+        at: InputLocation,
+        /// The character.
+        delimiter: char,
+    },
+    /// A column name is not valid in its encoding.
+    #[error("{at}: the name of column {column} is not valid {encoding}")]
     HeaderNotUtf8 {
         /// The header's line.
         at: InputLocation,
         /// The column's place, from 1.
         column: usize,
+        /// The encoding.
+        encoding: &'static str,
     },
     /// It is empty.
     #[error("{at}: there is no header: the input is empty")]
@@ -213,9 +284,24 @@ impl InputError {
             }
             Self::NotCsv { remedy, .. } => (*remedy).into(),
             Self::Encoding { at, iconv, .. } => at.conversion_hint(iconv),
-            Self::HeaderNotUtf8 { at, .. } => format!(
-                "it is probably Windows-1252 or Latin-1 (ISO-8859-1), as Excel saves CSV; {}",
-                at.conversion_hint("WINDOWS-1252")
+            Self::LikelyUtf16 { likely, .. } => format!("if it is, say {ENCODING} {}", likely.to_lowercase()),
+            Self::OtherEncoding { .. } => format!("leave {ENCODING} out"),
+            Self::EightBit { likeliest, .. } => encodings_hint(likeliest),
+            Self::HeaderNotUtf8 { .. } => format!("is it another encoding? say {ENCODING} and its name"),
+            Self::SeveralReadings { choices, .. } => choices_hint(choices),
+            Self::LinesAboveHeader { skipped, column, .. } => {
+                let below = format!("if it is, add {SKIP_LINES} {skipped}");
+                column.as_ref().map_or_else(
+                    || below.clone(),
+                    |column| {
+                        format!("{below}\nif the first line names the only column, add {}", column.options)
+                    },
+                )
+            }
+            Self::QuotedTwice { at, .. } => unquoting_hint(at),
+            Self::WideDelimiter { delimiter, at } => format!(
+                "replace it by a character that no cell has, for example a tab: sed 's/{delimiter}/\\t/g' {} | skufetch - …",
+                if at.is_stdin { String::new() } else { shell_word(&at.input) }
             ),
             Self::NoRow { headers: true, .. } => {
                 format!(
@@ -224,7 +310,10 @@ impl InputError {
             }
             Self::NoHeader { .. } | Self::NoRow { headers: false, .. } => "was the export finished?".into(),
             Self::OpenQuote { .. } => {
-                "close the quote on that line; a quote inside a quoted cell is written twice: \"\"".into()
+                format!(
+                    "close the quote on that line; a quote inside a quoted cell is written twice: \"\"; if no cell is \
+                     quoted, say {QUOTE} none"
+                )
             }
             Self::RecordTooLarge { quote: Some(line), .. } => {
                 format!("a quote opens on line {line}: does it ever close?")
@@ -270,6 +359,30 @@ impl KeyRemedy {
             Self::Unknown => format!("say with {KEY} which of them holds the SKU"),
         }
     }
+}
+
+/// Each reading on a line, with the options to paste.
+fn choices_hint(choices: &[ReadingChoice]) -> String {
+    let line = |choice: &ReadingChoice| format!("\n    {}   {}", choice.options, choice.meaning);
+    format!("say which, and add:{}", choices.iter().map(line).collect::<String>())
+}
+
+fn encodings_hint(likeliest: &[(TextEncoding, String); 2]) -> String {
+    let line = |(encoding, cell): &(TextEncoding, String)| {
+        format!("\n    {ENCODING} {}   reads {cell}", encoding.name().to_lowercase())
+    };
+    format!(
+        "say which encoding it is, and add, most likely:{}",
+        likeliest.iter().map(line).collect::<String>()
+    )
+}
+
+fn unquoting_hint(at: &InputLocation) -> String {
+    let file = if at.is_stdin { String::new() } else { format!(" {}", shell_word(&at.input)) };
+    format!(
+        "take the outer quotes off: sed 's/^\"//; s/\"\\r*$//; s/\"\"/\"/g'{file} | skufetch - …; or, if it is one column, \
+         name it with {KEY}"
+    )
 }
 
 fn unreadable_hint(source: &io::Error) -> Option<String> {

@@ -2,11 +2,15 @@
 
 use csv::ByteRecord;
 
+use crate::input::csv_format::CsvFormat;
 use crate::input::error::InputError;
+use crate::input::key_column;
+use crate::input::likely_encodings::{likeliest, telling};
 use crate::input::location::InputLocation;
+use crate::input::text_encoding::TextEncoding;
 
 /// The columns that a failure file adds after those of the input.
-pub(super) const FAILURE_COLUMNS: [&str; 3] = ["_error", "_status", "_attempts"];
+pub(crate) const FAILURE_COLUMNS: [&str; 3] = ["_error", "_status", "_attempts"];
 
 /// Whether a header is that of a failure file.
 pub(super) fn is_failure_header(header: &ByteRecord) -> bool {
@@ -25,10 +29,13 @@ pub(super) fn has_failure_columns(header: &ByteRecord) -> bool {
 
 /// A cell of a failure file without the apostrophe that keeps spreadsheets from executing it. One is removed
 /// if apostrophes are followed by `=`, `+`, `-` or `@`, since one was added to every such cell.
-pub(super) fn unguarded(cell: &[u8]) -> &[u8] {
+///
+/// In a file whose cells are not quoted, a cell that begins with a quote has one too.
+pub(super) fn unguarded(cell: &[u8], is_unquoted: bool) -> &[u8] {
     match cell {
         [b'\'', rest @ ..] => match rest.iter().find(|&&byte| byte != b'\'') {
             Some(b'=' | b'+' | b'-' | b'@') => rest,
+            Some(b'"') if is_unquoted => rest,
             _ => cell,
         },
         _ => cell,
@@ -36,20 +43,34 @@ pub(super) fn unguarded(cell: &[u8]) -> &[u8] {
 }
 
 /// The names in a header, without those that a failure file adds.
-pub(super) fn names(header: &ByteRecord, at: &InputLocation) -> Result<Vec<String>, InputError> {
+pub(super) fn names(
+    header: &ByteRecord,
+    at: &InputLocation,
+    format: &CsvFormat,
+) -> Result<Vec<String>, InputError> {
     let failures = is_failure_header(header);
     let own = header.len() - if failures { FAILURE_COLUMNS.len() } else { 0 };
     let name = |(index, cell): (usize, &[u8])| {
-        let cell = if failures { unguarded(cell) } else { cell };
+        let cell = if failures { unguarded(cell, format.quoting.quote.is_none()) } else { cell };
         String::from_utf8(cell.to_vec()).map_err(|_| {
             let at = at.clone();
             if cell.contains(&0) {
-                return InputError::Encoding { at, encoding: "UTF-16 or binary data", iconv: "UTF-16LE" };
+                InputError::Encoding { at, encoding: "UTF-16 or binary data", iconv: "UTF-16LE" }
+            } else if format.encoding.is_utf8() {
+                InputError::EightBit { at, rows: None, likeliest: likely_readings(&[cell.to_vec()]).into() }
+            } else {
+                InputError::HeaderNotUtf8 { at, column: index + 1, encoding: format.encoding.name() }
             }
-            InputError::HeaderNotUtf8 { at, column: index + 1 }
         })
     };
     header.iter().take(own).enumerate().map(name).collect()
+}
+
+/// The two likeliest encodings of some cells that are not UTF-8, each with a cell as it would be read.
+pub(super) fn likely_readings(cells: &[Vec<u8>]) -> [(TextEncoding, String); 2] {
+    let two = likeliest(cells);
+    let cell = telling(cells, two);
+    two.map(|encoding| (encoding, key_column::cut(&encoding.decode(cell).unwrap_or_default())))
 }
 
 #[cfg(test)]
@@ -65,16 +86,20 @@ mod tests {
         assert!(!is(&["sku", "_error", "_status"]));
         assert!(!is(&["sku", "_error", "_status", "_attempts", "x"]));
         let header = ByteRecord::from(vec!["'=sku", "'x", "_error", "_status", "_attempts"]);
-        assert_eq!(names(&header, &InputLocation::named("")).unwrap(), ["=sku", "'x"]);
+        assert_eq!(names(&header, &InputLocation::named(""), &CsvFormat::default()).unwrap(), ["=sku", "'x"]);
     }
 
     #[test]
-    fn a_name_that_is_not_utf8_is_an_error_with_its_place() {
+    fn a_name_that_is_not_utf8_is_an_error_that_shows_it_in_two_encodings() {
         let at = InputLocation::named("p.csv").line(1);
-        let error = names(&ByteRecord::from(vec![&b"sku"[..], b"Gr\xf6sse"]), &at).unwrap_err();
-        assert_eq!(error.to_string(), "p.csv, line 1: the name of column 2 is not valid UTF-8");
-        assert!(error.hint().unwrap().contains("iconv -f WINDOWS-1252 -t UTF-8 p.csv > p.utf8.csv"));
-        let error = names(&ByteRecord::from(vec![&b"\xfes\0"[..]]), &at).unwrap_err();
+        let utf8 = CsvFormat::default();
+        let utf16 = CsvFormat { encoding: TextEncoding::UTF_16LE, ..utf8 };
+        let error = names(&ByteRecord::from(vec![&b"sku"[..], b"Gr\xf6sse"]), &at, &utf8).unwrap_err();
+        assert_eq!(error.to_string(), "p.csv, line 1: the text is not UTF-8");
+        assert!(error.hint().unwrap().contains("--encoding windows-1252   reads `Grösse`"), "{error:?}");
+        let error = names(&ByteRecord::from(vec![&b"a\xf9\xbf"[..]]), &at, &utf16).unwrap_err();
+        assert_eq!(error.to_string(), "p.csv, line 1: the name of column 1 is not valid UTF-16LE");
+        let error = names(&ByteRecord::from(vec![&b"\xfes\0"[..]]), &at, &utf8).unwrap_err();
         assert!(matches!(error, InputError::Encoding { .. }));
     }
 
@@ -84,7 +109,7 @@ mod tests {
             let first = cell.trim_start_matches('\'').chars().next();
             let guard = if matches!(first, Some('=' | '+' | '-' | '@')) { "'" } else { "" };
             let guarded = format!("{guard}{cell}");
-            prop_assert_eq!(unguarded(guarded.as_bytes()), cell.as_bytes());
+            prop_assert_eq!(unguarded(guarded.as_bytes(), false), cell.as_bytes());
         }
     }
 }

@@ -208,7 +208,7 @@ fn listed(names: &[String]) -> String {
 }
 
 /// A name in a message, in backticks.
-fn cut(name: &str) -> String {
+pub(super) fn cut(name: &str) -> String {
     let text = escaped(name);
     match text.char_indices().nth(NAME_SHOWN) {
         Some((end, _)) => format!("`{}…`", &text[..end]),

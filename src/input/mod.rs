@@ -1,7 +1,8 @@
 //! Bytes to rows. Every error names its line.
 //!
-//! `source` opens and decompresses the input and allows a look ahead at its first bytes. `dialect` derives
-//! encoding and delimiter from the first line. `record_scanner` scans the same bytes as the csv crate and
+//! `source` opens and decompresses the input and allows a look ahead at its first bytes. `encoding_of` chooses the
+//! encoding, and `text_encoding` decodes it to UTF-8 while it is read. `dialect` finds where the records begin, and asks
+//! `failure_header` and `sniff` what separates their cells. `record_scanner` scans the same bytes as the csv crate and
 //! keeps what that crate does not report: where a record begins, blank lines, a quote that never closes.
 //! `record_reader` joins the two. `header` names the columns, and `key_column` chooses the key; where it cannot,
 //! `likely_key` finds the column to suggest. `row_form` says which
@@ -9,36 +10,41 @@
 //! of that file with the first.
 
 mod block_checksums;
-#[allow(dead_code)]
 mod csv_format;
 mod dialect;
+mod encoding_of;
 mod end_mark;
 mod error;
+mod failure_header;
 mod header;
 mod key_column;
+mod likely_encodings;
 mod likely_key;
 mod location;
 mod message_text;
+mod not_csv;
 mod positioned_reader;
 mod record_reader;
 mod record_scanner;
 mod row;
 mod row_form;
+mod row_writer;
 mod rows;
 mod settings;
+mod sniff;
 mod source;
 mod survey;
-#[allow(dead_code)]
 mod text_encoding;
 
-pub use csv_format::{CsvFormat, Quoting};
-pub use dialect::may_delimit;
+pub use csv_format::{CsvFormat, GivenChar, Quoting, may_delimit};
 pub use error::InputError;
 pub(crate) use error::KeyRemedy;
+pub(crate) use header::FAILURE_COLUMNS;
 pub(crate) use row::ColumnLookupError;
 pub use row::Columns;
 pub(crate) use row::Damage;
 pub use row::Row;
+pub(crate) use row_writer::{RowWriter, last_name};
 pub use rows::Rows;
 pub(crate) use rows::is_failure_file;
 pub(crate) use settings::InputPath;

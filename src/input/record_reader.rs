@@ -5,6 +5,7 @@ use std::io::{self, Read};
 
 use csv::ByteRecord;
 
+use crate::input::csv_format::CsvFormat;
 use crate::input::dialect::Dialect;
 use crate::input::end_mark::EndMarkFilter;
 use crate::input::error::InputError;
@@ -23,11 +24,15 @@ pub(super) struct CsvRecordReader {
 impl CsvRecordReader {
     pub(super) fn new(source: InputSource, dialect: &Dialect) -> Self {
         let location = source.location().clone();
-        let scanner = RecordScanner::new(dialect.delimiter, dialect.line, dialect.after_cr);
+        let CsvFormat { delimiter, quoting, .. } = dialect.format;
+        let scanner = RecordScanner::new(delimiter, quoting, dialect.line);
         let csv = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
-            .delimiter(dialect.delimiter)
+            .delimiter(delimiter)
+            .quoting(quoting.quote.is_some())
+            .quote(quoting.quote.unwrap_or(b'"'))
+            .escape(quoting.escape)
             .buffer_capacity(CHUNK)
             .from_reader(ScanningReader {
                 source,

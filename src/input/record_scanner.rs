@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 
 use memchr::memchr3_iter;
 
+use crate::input::csv_format::Quoting;
+
 /// The largest record, in bytes. A row names one product and at most contains its request body, so real rows
 /// are far smaller. Yet the parser can hold such a record several times while its buffer doubles.
 pub(super) const RECORD_CAP: u64 = 16 << 20;
@@ -29,6 +31,12 @@ pub(super) struct RecordSpan {
     /// quote. Then a quote was left open, and the opening quote of a later cell was read as its end: the cell
     /// contains the rows between.
     pub(super) runaway: Option<(u64, u64)>,
+    /// Line ends inside its quoted cells.
+    pub(super) inner_lines: u64,
+    /// Text follows a closing quote on its own line.
+    pub(super) is_stray: bool,
+    /// A quote is text of a cell without quotes.
+    pub(super) has_bare_quote: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +49,8 @@ enum ScanState {
     Bare,
     /// Inside quotes.
     Quoted,
+    /// Inside quotes, after the escape.
+    Escaped,
     /// After a quote inside quotes: the end of the cell, or half of a doubled quote.
     QuoteSeen,
     /// After the closing quote and white space: some programs pad cells.
@@ -51,6 +61,7 @@ enum ScanState {
 #[derive(Debug)]
 pub(super) struct RecordScanner {
     delimiter: u8,
+    quoting: Quoting,
     state: ScanState,
     line: u64,
     /// The byte before was a carriage return, which counted as a line end.
@@ -61,10 +72,19 @@ pub(super) struct RecordScanner {
 }
 
 impl RecordScanner {
-    /// Starts before the first byte of `line`. With `after_cr` that byte may be the second half of a CRLF.
-    pub(super) fn new(delimiter: u8, line: u64, after_cr: bool) -> Self {
+    /// Starts before the first byte of `line`.
+    pub(super) fn new(delimiter: u8, quoting: Quoting, line: u64) -> Self {
         let (state, current) = (ScanState::Between, RecordSpan::default());
-        Self { delimiter, state, line, after_cr, quote_line: 0, current, spans: VecDeque::new() }
+        Self {
+            delimiter,
+            quoting,
+            state,
+            line,
+            after_cr: false,
+            quote_line: 0,
+            current,
+            spans: VecDeque::new(),
+        }
     }
 
     /// The current line.
@@ -99,7 +119,7 @@ impl RecordScanner {
 
     /// The line where the quote opened that is still open.
     pub(super) fn open_quote(&self) -> Option<u64> {
-        (self.state == ScanState::Quoted).then_some(self.quote_line)
+        matches!(self.state, ScanState::Quoted | ScanState::Escaped).then_some(self.quote_line)
     }
 
     /// Scans the next bytes.
@@ -110,7 +130,9 @@ impl RecordScanner {
                 ScanState::Between => self.between(chunk[at]),
                 ScanState::CellStart => self.cell_start(chunk[at]),
                 ScanState::Bare => self.bare(&chunk[at..]),
+                ScanState::Quoted if self.quoting.escape.is_some() => self.escapable(&chunk[at..]),
                 ScanState::Quoted => self.quoted(&chunk[at..]),
+                ScanState::Escaped => self.escaped(chunk[at]),
                 ScanState::QuoteSeen | ScanState::Padding => self.quote_seen(chunk[at]),
             };
             at += used;
@@ -124,7 +146,7 @@ impl RecordScanner {
     pub(super) fn finish(&mut self) -> Result<(), u64> {
         match self.state {
             ScanState::Between => {}
-            ScanState::Quoted => return Err(self.quote_line),
+            ScanState::Quoted | ScanState::Escaped => return Err(self.quote_line),
             ScanState::CellStart | ScanState::Bare | ScanState::QuoteSeen | ScanState::Padding => {
                 self.complete();
             }
@@ -152,7 +174,7 @@ impl RecordScanner {
 
     fn cell_start(&mut self, byte: u8) -> usize {
         match byte {
-            b'"' => self.open(),
+            _ if Some(byte) == self.quoting.quote => self.open(),
             b'\n' | b'\r' => return self.end_record(byte, 1),
             _ if byte == self.delimiter => {}
             _ => {
@@ -164,14 +186,15 @@ impl RecordScanner {
     }
 
     fn bare(&mut self, rest: &[u8]) -> usize {
-        for hit in memchr3_iter(b'"', b'\n', b'\r', rest) {
-            if rest[hit] != b'"' {
+        for hit in memchr3_iter(self.quoting.quote.unwrap_or(b'\n'), b'\n', b'\r', rest) {
+            if matches!(rest[hit], b'\n' | b'\r') {
                 return self.end_record(rest[hit], hit + 1);
             }
             if hit > 0 && rest[hit - 1] == self.delimiter {
                 self.open();
                 return self.used(hit + 1);
             }
+            self.current.has_bare_quote = true;
         }
         if rest.last() == Some(&self.delimiter) {
             self.state = ScanState::CellStart;
@@ -180,25 +203,61 @@ impl RecordScanner {
     }
 
     fn quoted(&mut self, rest: &[u8]) -> usize {
-        for hit in memchr3_iter(b'"', b'\n', b'\r', rest) {
+        for hit in memchr3_iter(self.quoting.quote.unwrap_or(b'\n'), b'\n', b'\r', rest) {
             let after_cr = if hit == 0 { self.after_cr } else { rest[hit - 1] == b'\r' };
             match rest[hit] {
-                b'"' => {
+                b'\n' if after_cr => {}
+                b'\n' | b'\r' => self.inner_line(),
+                _ => {
                     self.state = ScanState::QuoteSeen;
                     self.after_cr = false;
                     return self.used(hit + 1);
                 }
-                b'\n' if after_cr => {}
-                _ => self.line += 1,
             }
         }
         self.after_cr = rest.last() == Some(&b'\r');
         self.used(rest.len())
     }
 
+    /// As [`RecordScanner::quoted`], where a quote may be escaped. Byte by byte: such files are rare.
+    fn escapable(&mut self, rest: &[u8]) -> usize {
+        for (at, &byte) in rest.iter().enumerate() {
+            match byte {
+                _ if Some(byte) == self.quoting.escape => self.state = ScanState::Escaped,
+                _ if Some(byte) == self.quoting.quote => self.state = ScanState::QuoteSeen,
+                _ => self.count_inner_line(byte),
+            }
+            if self.state != ScanState::Quoted {
+                self.after_cr = false;
+                return self.used(at + 1);
+            }
+        }
+        self.used(rest.len())
+    }
+
+    fn escaped(&mut self, byte: u8) -> usize {
+        self.count_inner_line(byte);
+        self.state = ScanState::Quoted;
+        self.used(1)
+    }
+
+    fn count_inner_line(&mut self, byte: u8) {
+        if byte == b'\r' || (byte == b'\n' && !self.after_cr) {
+            self.inner_line();
+        }
+        self.after_cr = byte == b'\r';
+    }
+
+    fn inner_line(&mut self) {
+        self.line += 1;
+        self.current.inner_lines += 1;
+    }
+
     fn quote_seen(&mut self, byte: u8) -> usize {
         match byte {
-            b'"' if self.state == ScanState::QuoteSeen => self.state = ScanState::Quoted,
+            _ if Some(byte) == self.quoting.quote && self.state == ScanState::QuoteSeen => {
+                self.state = ScanState::Quoted;
+            }
             b'\n' | b'\r' => return self.end_record(byte, 1),
             _ if byte == self.delimiter => self.state = ScanState::CellStart,
             b' ' | b'\t' => self.state = ScanState::Padding,
@@ -206,6 +265,7 @@ impl RecordScanner {
                 if self.line > self.quote_line && self.current.runaway.is_none() {
                     self.current.runaway = Some((self.quote_line, self.line));
                 }
+                self.current.is_stray = true;
                 self.state = ScanState::Bare;
                 return 0;
             }
@@ -248,20 +308,26 @@ mod tests {
     use proptest::prelude::*;
 
     fn frame(data: &[u8], chunk: usize) -> (Vec<RecordSpan>, u64, Option<u64>) {
-        let mut scanner = RecordScanner::new(b',', 1, false);
+        frame_as(data, chunk, Quoting::DOUBLED)
+    }
+
+    fn frame_as(data: &[u8], chunk: usize, quoting: Quoting) -> (Vec<RecordSpan>, u64, Option<u64>) {
+        let mut scanner = RecordScanner::new(b',', quoting, 1);
         data.chunks(chunk).for_each(|part| scanner.feed(part));
         let open = scanner.finish().err();
         let spans = std::iter::from_fn(|| scanner.take()).collect();
         (spans, scanner.trailing_blanks(), open)
     }
 
-    fn parser(data: &[u8]) -> csv::Reader<&[u8]> {
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(data)
+    fn parser(data: &[u8], quoting: Quoting) -> csv::Reader<&[u8]> {
+        let mut builder = csv::ReaderBuilder::new();
+        builder.has_headers(false).flexible(true).escape(quoting.escape).quoting(quoting.quote.is_some());
+        builder.quote(quoting.quote.unwrap_or(b'"')).from_reader(data)
     }
 
     /// The lines where the csv crate's records begin, from its byte offsets.
-    fn lines_by_csv(data: &[u8]) -> Vec<u64> {
-        let mut reader = parser(data);
+    fn lines_by_csv(data: &[u8], quoting: Quoting) -> Vec<u64> {
+        let mut reader = parser(data, quoting);
         let mut record = csv::ByteRecord::new();
         let mut lines = Vec::new();
         while reader.read_byte_record(&mut record).unwrap() {
@@ -280,25 +346,30 @@ mod tests {
     }
 
     /// Whether the csv crate is inside quotes at the end: then a line end does not end the record.
-    fn open_by_csv(data: &[u8]) -> bool {
+    fn open_by_csv(data: &[u8], quoting: Quoting) -> bool {
         let mut probe = data.to_vec();
         probe.extend_from_slice(b"\x01\n\x02");
-        let last = parser(&probe).into_byte_records().last().unwrap().unwrap();
+        let last = parser(&probe, quoting).into_byte_records().last().unwrap().unwrap();
         last != vec![b"\x02"]
     }
 
     fn soup() -> impl Strategy<Value = Vec<u8>> {
-        let byte = prop_oneof![Just(b'"'), Just(b','), Just(b'\n'), Just(b'\r'), Just(b'a'), Just(b' ')];
+        let byte = prop::sample::select(b"\",\n\ra \\'".to_vec());
         prop::collection::vec(byte, 0..60)
+    }
+
+    fn quoting() -> impl Strategy<Value = Quoting> {
+        let single = Quoting { quote: Some(b'\''), escape: None };
+        prop::sample::select(vec![Quoting::DOUBLED, Quoting::BACKSLASH, Quoting::NONE, single])
     }
 
     proptest! {
         #[test]
-        fn records_and_their_lines_are_those_of_the_csv_crate(data in soup()) {
-            let (spans, _, open) = frame(&data, 7);
+        fn records_and_their_lines_are_those_of_the_csv_crate(data in soup(), quoting in quoting()) {
+            let (spans, _, open) = frame_as(&data, 7, quoting);
             let mut lines: Vec<u64> = spans.iter().map(|span| span.line).collect();
-            let expected = lines_by_csv(&data);
-            prop_assert_eq!(open.is_some(), open_by_csv(&data));
+            let expected = lines_by_csv(&data, quoting);
+            prop_assert_eq!(open.is_some(), open_by_csv(&data, quoting));
             if open.is_some() {
                 lines.push(*expected.last().unwrap());
             }
@@ -306,8 +377,8 @@ mod tests {
         }
 
         #[test]
-        fn the_size_of_the_reads_changes_nothing(data in soup(), size in 1usize..9) {
-            prop_assert_eq!(frame(&data, size), frame(&data, 1000));
+        fn the_size_of_the_reads_changes_nothing(data in soup(), size in 1usize..9, quoting in quoting()) {
+            prop_assert_eq!(frame_as(&data, size, quoting), frame_as(&data, 1000, quoting));
         }
 
         #[test]

@@ -8,6 +8,7 @@ use crate::input::csv_format::CsvFormat;
 use crate::input::key_column;
 use crate::input::message_text::escaped;
 use crate::model::Seq;
+use crate::model::option::QUOTE;
 
 /// One CSV record with its line.
 #[derive(Debug)]
@@ -22,6 +23,9 @@ pub struct Row {
     pub is_padded: bool,
     /// The damage of this row, if any. Then it is not requested.
     pub damage: Option<Damage>,
+    /// The first and the last line of a row with a quoted cell whose lines each have as many cells as the header: it
+    /// may hold rows whose quotes are no quoting.
+    pub rows_in_quotes: Option<(u64, u64)>,
 }
 
 /// What is wrong with a single row.
@@ -38,14 +42,16 @@ pub enum Damage {
     /// It has the names of the header.
     #[error("it is the header once more: were files joined?")]
     RepeatedHeader,
-    /// A cell is not valid UTF-8.
-    #[error(
-        "column {} is not valid UTF-8 (is it Latin-1? iconv -f WINDOWS-1252 -t UTF-8 converts it)",
-        escaped(.column)
-    )]
-    NotUtf8 {
+    /// Text follows the closing quote of a cell.
+    #[error("text follows the closing quote of a cell; if no cell is quoted, say {QUOTE} none")]
+    TextAfterQuote,
+    /// A cell is not valid in its encoding.
+    #[error("column {} is not valid {encoding}", escaped(.column))]
+    NotText {
         /// The name of the first such column.
         column: String,
+        /// The encoding.
+        encoding: &'static str,
     },
 }
 

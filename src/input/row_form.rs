@@ -52,11 +52,16 @@ impl RowForm {
         Self { pads, ..self }
     }
 
+    /// Cells of a whole row, with those that a failure file adds.
+    pub(super) fn width(&self) -> usize {
+        self.own + self.added
+    }
+
     /// How many of its cells are the row's own, and whether there are as many as columns. An extra cell at the end is no
     /// damage while it is empty: some programs end every line with a delimiter. Nor is one that is missing where the
     /// header has no name for it.
     pub(super) fn fit(&self, record: &ByteRecord) -> RowFit {
-        let (len, whole) = (record.len(), self.own + self.added);
+        let (len, whole) = (record.len(), self.width());
         let fits = |cells, is_padded| RowFit { cells, is_padded, damage: None };
         if len == whole {
             return fits(self.own, false);
@@ -93,7 +98,7 @@ impl RowForm {
     pub(super) fn is_header(&self, record: &ByteRecord, fit: &RowFit) -> bool {
         let Some(header) = &self.header else { return false };
         let cell = |column: usize| match record.get(column).filter(|_| column < fit.cells) {
-            Some(cell) if self.added > 0 => unguarded(cell),
+            Some(cell) if self.added > 0 => unguarded(cell, false),
             Some(cell) => cell,
             None => b"",
         };

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use csv::ByteRecord;
 
-use crate::input::csv_format::CsvFormat;
-use crate::input::dialect::read_dialect;
+use crate::input::dialect::{self, read_dialect};
 use crate::input::error::InputError;
 use crate::input::header;
 use crate::input::key_column::{self, KeySearch};
@@ -17,6 +16,7 @@ use crate::input::record_scanner::RecordSpan;
 use crate::input::row::{Columns, Damage, Row};
 use crate::input::row_form::{RowFit, RowForm};
 use crate::input::settings::{InputPath, InputSettings, ShortRows};
+use crate::input::sniff::lines;
 use crate::input::source::InputSource;
 use crate::model::Seq;
 
@@ -25,6 +25,16 @@ const BUFFER_KEPT: u64 = 1 << 20;
 
 /// The lines that are searched for a header below the first line.
 const HEADER_WITHIN: u64 = 20;
+
+/// One row in so many may be no UTF-8; more are text of another encoding.
+const NOT_UTF8_SHARE: u64 = 50;
+
+/// Cells that are kept to guess the encoding, and their length.
+const CELLS_KEPT: usize = 200;
+const CELL_KEPT: usize = 1 << 10;
+
+/// The cell more of a row that has text after a closing quote.
+const TEXT_AFTER_QUOTE: &[u8] = b"text after a closing quote";
 
 /// The rows of an input, read on demand.
 ///
@@ -40,6 +50,8 @@ pub struct Rows {
     empty: u64,
     is_failure_file: bool,
     has_failure_columns: bool,
+    /// Rows that are not UTF-8.
+    not_utf8: NotUtf8Rows,
     /// The record that was read last.
     record: ByteRecord,
     /// That record is the first row: it was read to count the columns, and is not returned yet.
@@ -69,8 +81,8 @@ impl Rows {
         Self::new(InputSource::new(reader, InputLocation::named(name))?, settings)
     }
 
-    pub(super) fn new(mut source: InputSource, settings: &InputSettings) -> Result<Self, InputError> {
-        let dialect = read_dialect(&mut source, settings.delimiter)?;
+    pub(super) fn new(source: InputSource, settings: &InputSettings) -> Result<Self, InputError> {
+        let (source, dialect) = read_dialect(source, settings)?;
         let mut records = CsvRecordReader::new(source, &dialect);
         let (mut record, mut empty) = (ByteRecord::new(), 0);
         let mut first = records.read(&mut record)?;
@@ -92,7 +104,7 @@ impl Rows {
         let has_failure_columns = header::has_failure_columns(&record);
         let headers = settings.headers || is_failure_file;
         let names = if headers {
-            header::names(&record, &at)?
+            header::names(&record, &at, &dialect.format)?
         } else {
             (1..=record.len()).map(|place| place.to_string()).collect()
         };
@@ -106,12 +118,8 @@ impl Rows {
             form,
             empty,
             records,
-            columns: Arc::new(Columns {
-                names,
-                key,
-                format: CsvFormat { delimiter: dialect.delimiter, ..CsvFormat::default() },
-                headers,
-            }),
+            columns: Arc::new(Columns { names, key, format: dialect.format, headers }),
+            not_utf8: NotUtf8Rows::default(),
             is_failure_file,
             has_failure_columns,
             record,
@@ -159,8 +167,10 @@ impl Rows {
     /// Damage to the whole of the input, or no data row at all.
     pub fn next_row(&mut self) -> Result<Option<Row>, InputError> {
         let Some((seq, span)) = self.advance()? else { return Ok(None) };
-        let (record, is_padded) = (self.own_record(), self.fit.is_padded);
-        let row = Row { seq, line: span.line, record, is_padded, damage: self.damage() };
+        let damage = self.damage(&span);
+        let rows_in_quotes = if span.inner_lines > 0 { self.rows_in_quotes(&span) } else { None };
+        let (record, is_padded) = (self.own_record(&span, damage.as_ref()), self.fit.is_padded);
+        let row = Row { seq, line: span.line, record, is_padded, damage, rows_in_quotes };
         if span.len > BUFFER_KEPT {
             self.record = ByteRecord::new();
         }
@@ -169,15 +179,15 @@ impl Rows {
 
     /// Skips the next row, and says whether it is damaged. `None` as in [`Rows::next_row`].
     pub(super) fn skip_row(&mut self) -> Result<Option<bool>, InputError> {
-        Ok(self.advance()?.map(|_| self.damage().is_some()))
+        Ok(self.advance()?.map(|(_, span)| self.damage(&span).is_some()))
     }
 
     fn advance(&mut self) -> Result<Option<(Seq, RecordSpan)>, InputError> {
         if self.next >= self.limit {
-            return Ok(None);
+            return self.at_end();
         }
         let span = loop {
-            let Some(span) = self.next_span()? else { return Ok(None) };
+            let Some(span) = self.next_span()? else { return self.at_end() };
             self.fit = self.form.fit(&self.record);
             if !self.form.is_blank(&self.record, &self.fit) {
                 break span;
@@ -204,29 +214,106 @@ impl Rows {
         }
     }
 
+    /// Refuses the rows where too many are text of another encoding. A few, or some beside valid text of UTF-8, are
+    /// damage of their rows.
+    fn at_end<T>(&mut self) -> Result<Option<T>, InputError> {
+        let NotUtf8Rows { rows, others, first, cells } = std::mem::take(&mut self.not_utf8);
+        // The rows of a failure file are those that failed. A single row among others is the damage of that row.
+        let is_single = rows == 1 && self.next > 2;
+        if is_single || self.is_failure_file || rows * NOT_UTF8_SHARE <= self.next || rows <= others {
+            return Ok(None);
+        }
+        let at = self.records.location().line(first);
+        Err(InputError::EightBit {
+            at,
+            rows: Some((rows, self.next)),
+            likeliest: header::likely_readings(&cells).into(),
+        })
+    }
+
     /// A copy of minimal size: the buffer of the parser grows with the largest record.
-    fn own_record(&self) -> ByteRecord {
+    fn own_record(&self, span: &RecordSpan, damage: Option<&Damage>) -> ByteRecord {
         let cells = self.fit.cells;
         let mut own = ByteRecord::with_capacity(self.record.as_slice().len(), cells);
+        // Where quotes are text in a failure file, its cells are not quoted.
+        let is_unquoted = span.has_bare_quote || self.columns.format.quoting.quote.is_none();
         for cell in self.record.iter().take(cells) {
-            own.push_field(if self.is_failure_file { header::unguarded(cell) } else { cell });
+            own.push_field(if self.is_failure_file { header::unguarded(cell, is_unquoted) } else { cell });
+        }
+        if damage == Some(&Damage::TextAfterQuote) {
+            // The quotes are lost. With one cell more, the row fails again when a failure file is the input.
+            own.push_field(TEXT_AFTER_QUOTE);
         }
         own
     }
 
-    fn damage(&self) -> Option<Damage> {
+    /// The lines of a row with a quoted cell, if each has as many cells as the header.
+    fn rows_in_quotes(&self, span: &RecordSpan) -> Option<(u64, u64)> {
+        let (delimiter, width) = (self.columns.format.delimiter, self.form.width());
+        let mut cells_in_line = 0;
+        let mut is_as_wide = true;
+        for cell in &self.record {
+            for (place, line) in lines(cell).enumerate() {
+                if place > 0 {
+                    is_as_wide &= cells_in_line == width;
+                    cells_in_line = 0;
+                }
+                cells_in_line += 1 + memchr::memchr_iter(delimiter, line).count();
+            }
+            cells_in_line += usize::from(cell.is_empty());
+        }
+        (is_as_wide && cells_in_line == width && width > 1)
+            .then_some((span.line, span.line + span.inner_lines))
+    }
+
+    fn damage(&mut self, span: &RecordSpan) -> Option<Damage> {
         if self.fit.damage.is_some() {
             return self.fit.damage.clone();
         }
         if self.form.is_header(&self.record, &self.fit) {
             return Some(Damage::RepeatedHeader);
         }
+        if span.is_stray {
+            return Some(Damage::TextAfterQuote);
+        }
         // Cell by cell, except in the usual case: a delimiter may not split a character either.
         if self.record.as_slice().is_ascii() {
             return None;
         }
-        let bad = self.record.iter().take(self.fit.cells).position(|cell| from_utf8(cell).is_err())?;
-        Some(Damage::NotUtf8 { column: self.columns.names[bad].clone() })
+        let Some(bad) = self.record.iter().take(self.fit.cells).position(|cell| from_utf8(cell).is_err())
+        else {
+            self.not_utf8.others += 1;
+            return None;
+        };
+        let encoding = self.columns.format.encoding;
+        if encoding.is_utf8() {
+            self.not_utf8.note(span.line, &self.record[bad]);
+        }
+        Some(Damage::NotText { column: self.columns.names[bad].clone(), encoding: encoding.name() })
+    }
+}
+
+/// Rows that are not UTF-8, to find out whether the file is text of another encoding.
+#[derive(Debug, Default)]
+struct NotUtf8Rows {
+    rows: u64,
+    /// Rows with characters beyond ASCII that are valid UTF-8.
+    others: u64,
+    /// The line of the first.
+    first: u64,
+    /// The first cells.
+    cells: Vec<Vec<u8>>,
+}
+
+impl NotUtf8Rows {
+    fn note(&mut self, line: u64, cell: &[u8]) {
+        if self.rows == 0 {
+            self.first = line;
+        }
+        self.rows += 1;
+        if self.cells.len() < CELLS_KEPT && cell.len() < CELL_KEPT {
+            self.cells.push(cell.to_vec());
+        }
     }
 }
 
@@ -252,14 +339,7 @@ fn lines_above_header(records: &mut CsvRecordReader, wanted: &str) -> Option<u64
 /// path that [cannot be read twice](InputPath::can_be_read_twice).
 #[must_use]
 pub(crate) fn is_failure_file(path: &InputPath) -> bool {
-    let has_its_header = || {
-        let mut source = InputSource::open(path)?;
-        let dialect = read_dialect(&mut source, None)?;
-        let mut header = ByteRecord::new();
-        CsvRecordReader::new(source, &dialect).read(&mut header)?;
-        Ok::<_, InputError>(header::is_failure_header(&header))
-    };
-    path.can_be_read_twice() && has_its_header().unwrap_or(false)
+    path.can_be_read_twice() && InputSource::open(path).and_then(dialect::is_failure_file).unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -269,6 +349,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::input::csv_format::GivenChar;
     use crate::input::record_scanner::RECORD_CAP;
     use crate::model::Exit;
 
@@ -393,11 +474,15 @@ mod tests {
         assert!(end.is_none());
         let damage: Vec<_> = found.iter().map(|row| row.2.clone()).collect();
         let count = |found| Some(Damage::FieldCount { found, expected: 2 });
-        let name = Some(Damage::NotUtf8 { column: "name".into() });
+        let name = Some(Damage::NotText { column: "name".into(), encoding: "UTF-8" });
         assert_eq!(damage, [count(1), count(3), name, count(3), None]);
         assert_eq!(found[2].1, [b"C".to_vec(), b"\xff".to_vec()]);
         let (found, _) = drain(&mut open(b"sku,name\n\xc3,\xa9\n").unwrap());
-        assert_eq!(found[0].2, Some(Damage::NotUtf8 { column: "sku".into() }), "a character cut in two");
+        assert_eq!(
+            found[0].2,
+            Some(Damage::NotText { column: "sku".into(), encoding: "UTF-8" }),
+            "a character cut in two"
+        );
     }
 
     #[test]
@@ -453,7 +538,13 @@ mod tests {
         let (found, end) = drain(&mut open(b"sku,name\nA,x\nB,\"y\nC,z\nD,\"w\"\nE,v\n").unwrap());
         assert_eq!(found.len(), 1);
         assert!(end.unwrap().to_string().starts_with("p.csv, line 3: "));
-        assert_eq!(all(b"sku,name\nA,\"5\" TV\"\n"), rows(&[(2, "A/5 TV\"")]), "as the csv crate takes it");
+        let quoted = InputSettings { quote: GivenChar::Char(b'"'), ..InputSettings::default() };
+        let (found, end) = drain(&mut open_as(b"sku,name\nA,\"5\" TV\"\nB,x\n", &quoted).unwrap());
+        assert_eq!(
+            (found[0].2.clone(), &found[1].2, end.is_none()),
+            (Some(Damage::TextAfterQuote), &None, true)
+        );
+        assert_eq!(found[0].1.len(), 3, "so that it fails again when a failure file is the input");
     }
 
     #[test]
@@ -542,7 +633,9 @@ mod tests {
             }
         }
         let parts = Parts(vec![b"sku\nA\nB\n", b"C", b"\r\nD\r", b"E"]);
-        let mut input = Rows::from_reader(Box::new(parts), "p.csv", &InputSettings::default()).unwrap();
+        let source =
+            InputSource::waiting(Box::new(parts), InputLocation::named("p.csv"), Box::new(|| false)).unwrap();
+        let mut input = Rows::new(source, &InputSettings::default()).unwrap();
         let mut seen = Vec::new();
         loop {
             let more = input.more_buffered();
@@ -569,7 +662,7 @@ mod tests {
                 .collect();
             assert_eq!(cells, ["A/=1+1", "B/'@x", "C/'x", "D", "E/x/y", "F/\u{fffd}", "G"]);
             let count = |found, expected| Some(Damage::FieldCount { found, expected });
-            let name = Some(Damage::NotUtf8 { column: "=name".into() });
+            let name = Some(Damage::NotText { column: "=name".into(), encoding: "UTF-8" });
             let damage: Vec<_> = found.into_iter().map(|row| row.2).collect();
             assert_eq!(damage, [None, None, None, count(1, 2), count(3, 2), name, count(1, 5)]);
         }
@@ -646,12 +739,36 @@ mod tests {
     }
 
     #[test]
-    fn wide_text_says_how_to_convert_it() {
-        let wide: Vec<u8> = "sku\nA\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let hint = |error: InputError| error.hint().unwrap();
-        assert_eq!(hint(error(&wide)), "convert it: iconv -f UTF-16LE -t UTF-8 p.csv > p.utf8.csv");
-        let [gzip, _] = packed(&wide);
-        assert!(hint(error(&gzip)).contains("gzip -dc p.csv | iconv -f UTF-16LE"));
+    fn utf_16_is_read_packed_or_not_and_in_any_parts() {
+        let wide: Vec<u8> =
+            "\u{feff}sku;name\r\nA;\u{10348}\nB;x".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let expected = rows(&[(2, "A/\u{10348}"), (3, "B/x")]);
+        for bytes in std::iter::once(wide.clone()).chain(packed(&wide)) {
+            for sizes in [&[1][..], &[7, 3], &[100_000]] {
+                let settings = InputSettings::default();
+                let mut input = Rows::from_reader(trickle(&bytes, sizes), "p.csv", &settings).unwrap();
+                assert_eq!(lines(&mut input), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn too_many_rows_of_another_encoding_are_an_error_that_shows_a_cell_in_the_two_likeliest() {
+        let mut csv = b"sku,name\n".to_vec();
+        (0..98).for_each(|n| writeln!(csv, "{n},x").unwrap());
+        csv.extend_from_slice(b"A,Gr\xf6\xdfe\nB,M\xfcller\n");
+        assert!(drain(&mut open(&csv).unwrap()).1.is_none(), "2 of 100");
+        csv.extend_from_slice(b"C,Caf\xe9\n");
+        let end = drain(&mut open(&csv).unwrap()).1.unwrap();
+        assert_eq!(end.to_string(), "p.csv, line 100: the text is not UTF-8 in 3 of 101 rows");
+        assert!(end.hint().unwrap().contains("--encoding windows-1252   reads `Größe`"), "{:?}", end.hint());
+        let encoding = crate::input::TextEncoding::named("windows-1252");
+        let mut read = open_as(&csv, &InputSettings { encoding, ..InputSettings::default() }).unwrap();
+        assert_eq!(lines(&mut read).last().unwrap(), &(102, "C/Café".to_owned()));
+        // Cut characters of UTF-8 beside whole ones are no other encoding.
+        assert!(drain(&mut open("sku,name\nA,\u{e9}\nB,\u{e9}\n".as_bytes()).unwrap()).1.is_none());
+        let (found, end) = drain(&mut open(b"sku,name\nA,\xc3\xa9\nB,\xc3\n").unwrap());
+        assert!(end.is_none() && found[1].2.is_some());
     }
 
     #[test]
@@ -729,6 +846,12 @@ mod tests {
             // The header of a single column shows no delimiter.
             let delimiter = (table[0].len() == 1).then_some(style.delimiter);
             let settings = InputSettings { key: Some("c0".into()), delimiter, ..InputSettings::default() };
+            // Where quotes and delimiters leave a doubt, the rows are refused until the quote is given.
+            let quote = GivenChar::Char(b'"');
+            let settings = match open_as(&bytes, &settings) {
+                Ok(_) => settings,
+                Err(_) => InputSettings { quote, delimiter: Some(style.delimiter), ..settings },
+            };
             let mut whole = open_as(&bytes, &settings).unwrap();
             let (found, end) = drain(&mut whole);
             prop_assert!(end.is_none(), "{end:?}");
@@ -770,7 +893,8 @@ mod tests {
             bytes in prop::collection::vec(prop::sample::select(b"\",\r\nab \xff".to_vec()), 0..80),
         ) {
             let key = Some("1".into());
-            let settings = InputSettings { headers: false, key, delimiter: Some(b','), ..InputSettings::default() };
+            let (delimiter, quote) = (Some(b','), GivenChar::Char(b'"'));
+            let settings = InputSettings { headers: false, key, delimiter, quote, ..InputSettings::default() };
             let Ok(mut rows) = open_as(&bytes, &settings) else { return Ok(()) };
             let (found, None) = drain(&mut rows) else { return Ok(()) };
             let mut csv = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&*bytes);
@@ -783,7 +907,12 @@ mod tests {
                     cells.truncate(width);
                 }
             }
-            prop_assert_eq!(found.into_iter().map(|row| row.1).collect::<Vec<_>>(), records);
+            let own = |(_, mut cells, damage): Read1| {
+                // A cell that tells of the text after a quote.
+                cells.truncate(cells.len() - usize::from(damage == Some(Damage::TextAfterQuote)));
+                cells
+            };
+            prop_assert_eq!(found.into_iter().map(own).collect::<Vec<_>>(), records);
         }
     }
 }

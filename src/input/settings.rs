@@ -5,8 +5,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::input::csv_format::GivenChar;
 use crate::input::message_text::escaped;
 use crate::input::positioned_reader;
+use crate::input::text_encoding::TextEncoding;
 
 /// How the input is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,9 +16,19 @@ pub struct InputSettings {
     /// The column whose value is the key in the output. Without it the column `sku` in any case, else the
     /// only one.
     pub key: Option<String>,
-    /// The delimiter, one that [`may_delimit`](crate::input::may_delimit). Without it the one of the first
-    /// line.
+    /// The columns that the request uses, by name: a reading of the input that has them counts more than another.
+    pub columns: Vec<String>,
+    /// The delimiter, one that [`may_delimit`](crate::input::may_delimit). Without it the one that the first rows
+    /// show.
     pub delimiter: Option<u8>,
+    /// The character around a cell.
+    pub quote: GivenChar,
+    /// The character before a quote inside a quoted cell.
+    pub escape: GivenChar,
+    /// The encoding. Without it UTF-8 or, by its mark or its pattern, UTF-16.
+    pub encoding: Option<TextEncoding>,
+    /// Physical lines above the header.
+    pub skip_lines: u64,
     /// Whether the first line names the columns.
     pub headers: bool,
     /// Stop after this many data rows.
@@ -93,7 +105,12 @@ impl Default for InputSettings {
     fn default() -> Self {
         Self {
             key: None,
+            columns: Vec::new(),
             delimiter: None,
+            quote: GivenChar::ByRows,
+            escape: GivenChar::ByRows,
+            encoding: None,
+            skip_lines: 0,
             headers: true,
             limit: None,
             empty_key: EmptyKey::Fail,

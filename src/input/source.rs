@@ -1,20 +1,27 @@
-//! Opens an input, decompresses it, and allows a look ahead at its first bytes.
+//! Opens an input, decompresses and decodes it, and allows a look ahead at its first bytes.
 //!
 //! Looking ahead reads no more from a pipe than is needed to decide: the first rows of a slow producer must
 //! not wait for a full buffer.
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::input::error::{Changed, InputError};
 use crate::input::location::{InputLocation, Packing};
 use crate::input::positioned_reader::{self, PositionedReader};
 use crate::input::settings::InputPath;
+use crate::input::text_encoding::{DecodingReader, TextEncoding};
 
 /// Bytes per read: the size of a pipe, and of the buffer of the csv crate here.
 pub(super) const CHUNK: usize = 64 << 10;
+
+/// Nanoseconds that the next row is waited for before the first ones decide how to read them.
+const SOON: i64 = 100_000_000;
 
 /// Opens a file.
 pub(super) fn open_file(path: &Path) -> Result<File, InputError> {
@@ -28,28 +35,49 @@ pub(super) fn open_file(path: &Path) -> Result<File, InputError> {
     })
 }
 
-/// The bytes of an input, decompressed.
+/// Says whether a byte will arrive soon.
+pub(super) type Arrival = Box<dyn Fn() -> bool + Send>;
+
+/// The bytes of an input, decompressed, in UTF-8.
 pub(super) struct InputSource {
     bytes: Peeked,
     location: InputLocation,
+    /// For an input whose bytes may have to be waited for.
+    arrival: Option<Arrival>,
 }
 
 impl InputSource {
     /// Opens a file or standard input.
     pub(super) fn open(path: &InputPath) -> Result<Self, InputError> {
-        let reader: Box<dyn Read + Send> = match path {
+        let at = InputLocation::of(path);
+        match path {
             InputPath::Stdin => match positioned_reader::unread_stdin() {
-                Some(file) => Box::new(PositionedReader::new(Arc::new(file))),
-                None => Box::new(io::stdin()),
+                Some(file) => Self::new(Box::new(PositionedReader::new(Arc::new(file))), at),
+                None => Self::waiting(Box::new(io::stdin()), at, Box::new(|| arrives_soon(&io::stdin()))),
             },
-            InputPath::File(file) => Box::new(open_file(file)?),
-        };
-        Self::new(reader, InputLocation::of(path))
+            InputPath::File(file) => {
+                let file = Arc::new(open_file(file)?);
+                if file.metadata().is_ok_and(|found| found.is_file()) {
+                    return Self::new(Box::new(file), at);
+                }
+                let watched = Arc::clone(&file);
+                Self::waiting(Box::new(file), at, Box::new(move || arrives_soon(&*watched)))
+            }
+        }
+    }
+
+    /// Reads from a reader that may block.
+    pub(super) fn waiting(
+        reader: Box<dyn Read + Send>,
+        location: InputLocation,
+        arrival: Arrival,
+    ) -> Result<Self, InputError> {
+        Ok(Self { arrival: Some(arrival), ..Self::new(reader, location)? })
     }
 
     /// Reads from any reader.
     pub(super) fn new(reader: Box<dyn Read + Send>, location: InputLocation) -> Result<Self, InputError> {
-        let mut source = Self { bytes: Peeked::new(reader), location };
+        let mut source = Self { bytes: Peeked::new(reader), location, arrival: None };
         match source.signature(KINDS)? {
             None => return Ok(source),
             Some(FileKind::Foreign(what, remedy)) => {
@@ -87,6 +115,32 @@ impl InputSource {
         self.bytes.see_more().map_err(|error| self.location.fault(error))
     }
 
+    /// Whether looking further ahead may have to wait.
+    pub(super) fn would_wait(&self) -> bool {
+        self.arrival.as_ref().is_some_and(|arrives| !arrives())
+    }
+
+    /// From here on, the bytes are decoded.
+    pub(super) fn decode(self, encoding: TextEncoding) -> Self {
+        Self { bytes: Peeked::new(Box::new(DecodingReader::new(self.bytes, encoding))), ..self }
+    }
+
+    /// Looks further ahead; false at the end, and where it fails: then the reading fails there.
+    pub(super) fn look_ahead(&mut self) -> bool {
+        match self.bytes.see_more() {
+            Ok(more) => more,
+            Err(error) => {
+                self.bytes.failure = Some(error);
+                false
+            }
+        }
+    }
+
+    /// Whether looking ahead has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.bytes.failure.is_some()
+    }
+
     /// Consumes bytes that were looked at.
     pub(super) fn skip(&mut self, bytes: usize) {
         self.bytes.at += bytes;
@@ -103,6 +157,12 @@ impl InputSource {
         let whole = table.iter().filter(|(s, _)| s.len() <= seen.len() && begins(s, seen));
         Ok(whole.max_by_key(|(s, _)| s.len()).map(|&(_, meaning)| meaning))
     }
+}
+
+/// Whether a byte arrives within [`SOON`], or the end is reached.
+fn arrives_soon(input: &impl AsFd) -> bool {
+    let soon = Timespec { tv_sec: 0, tv_nsec: SOON };
+    poll(&mut [PollFd::new(input, PollFlags::IN)], Some(&soon)).is_ok_and(|ready| ready > 0)
 }
 
 impl Read for InputSource {
@@ -147,13 +207,6 @@ const KINDS: &[(&[u16], FileKind)] = &[
     (&[0x28, 0xb5, 0x2f, 0xfd], FileKind::Packed(Packing::Zstd)),
     (&[ANY, 0x2a, 0x4d, 0x18], FileKind::Packed(Packing::Zstd)),
     (
-        &[0x50, 0x4b, 0x03, 0x04],
-        FileKind::Foreign(
-            "an Excel workbook or another ZIP archive",
-            "in Excel, save it as \"CSV UTF-8\"; unpack an archive",
-        ),
-    ),
-    (
         &[0xd0, 0xcf, 0x11, 0xe0],
         FileKind::Foreign("an old Excel workbook", "in Excel, save it as \"CSV UTF-8\""),
     ),
@@ -173,11 +226,13 @@ struct Peeked {
     buffer: Vec<u8>,
     at: usize,
     ended: bool,
+    /// Why the last look ahead failed.
+    failure: Option<io::Error>,
 }
 
 impl Peeked {
     fn new(inner: Box<dyn Read + Send>) -> Self {
-        Self { inner, buffer: Vec::new(), at: 0, ended: false }
+        Self { inner, buffer: Vec::new(), at: 0, ended: false, failure: None }
     }
 
     fn unpack(self, packing: Option<Packing>) -> io::Result<Self> {
@@ -205,6 +260,9 @@ impl Peeked {
 
     /// Reads no further after the end: a terminal would start a new input.
     fn read_inner(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         if self.ended {
             return Ok(0);
         }

@@ -35,6 +35,8 @@ pub(crate) struct SurveyedFile {
     blocks: Arc<BlockChecksums>,
     /// The file ended in a row without a line end.
     open_row: bool,
+    /// A line feed and a carriage return in its encoding.
+    line_ends: [Vec<u8>; 2],
 }
 
 /// An open file, and the settings to read it with.
@@ -80,7 +82,8 @@ pub(crate) fn survey(path: &InputPath, settings: &InputSettings) -> Result<Surve
     let (recorder, record) = ChecksummingReader::new(Arc::clone(&first.file));
     let mut rows = first.rows(Box::new(recorder), settings)?;
     let found = count(&mut rows)?;
-    Ok(SurveyedFile { found, first, blocks: Arc::new(record.blocks()), open_row: rows.ended_in_a_row() })
+    let (open_row, line_ends) = (rows.ended_in_a_row(), rows.columns().format.encoding.line_ends());
+    Ok(SurveyedFile { found, first, blocks: Arc::new(record.blocks()), open_row, line_ends })
 }
 
 /// A file that is read once, and whose changes meanwhile can be detected.
@@ -179,10 +182,12 @@ impl SurveyedFile {
 
     /// False if the file ended in a row without a line end, and that row was continued since.
     fn last_row_is_whole(&self) -> bool {
-        let mut next = [0];
+        let [line_feed, carriage_return] = &self.line_ends;
+        let mut next = vec![0; line_feed.len()];
         !self.open_row
-            || !matches!(self.first.file.read_at(&mut next, self.blocks.length), Ok(1))
-            || matches!(next, [b'\n' | b'\r'])
+            || !matches!(self.first.file.read_at(&mut next, self.blocks.length), Ok(1..))
+            || next == *line_feed
+            || next == *carriage_return
     }
 
     fn changed(&self) -> Changed {

@@ -9,8 +9,8 @@ use std::io::{self, Read};
 
 use encoding_rs::{Decoder, DecoderResult, EncoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
-use crate::input::source::CHUNK;
-
+/// Bytes that are decoded at a time.
+const CHUNK: usize = 64 << 10;
 /// The bits of the first byte of an escaped byte: `0xf8` to `0xfb`, which begin no character of UTF-8.
 const ESCAPE: u8 = 0xf8;
 /// Bytes that a decoder may need to see again: the longest malformed sequence, and what was read beyond it.

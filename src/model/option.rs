@@ -4,6 +4,9 @@
 // Table `input`
 pub(crate) const KEY: &str = "--key";
 pub(crate) const DELIMITER: &str = "--delimiter";
+pub(crate) const QUOTE: &str = "--quote";
+pub(crate) const ESCAPE: &str = "--escape";
+pub(crate) const ENCODING: &str = "--encoding";
 pub(crate) const SKIP_LINES: &str = "--skip-lines";
 pub(crate) const NO_HEADERS: &str = "--no-headers";
 pub(crate) const EMPTY_KEY: &str = "--empty-key";

@@ -68,7 +68,7 @@ mod tests {
             "column `s\\u{1b}ku` holds a control character (U+0009): `12\\t34`"
         );
         assert_eq!(cells.bytes(7), b"");
-        let damage = Damage::NotUtf8 { column: "\x1b[31m".into() };
+        let damage = Damage::NotText { column: "\x1b[31m".into(), encoding: "UTF-8" };
         assert!(!Rejection::Damaged(damage).to_string().contains('\x1b'));
     }
 }

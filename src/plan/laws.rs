@@ -38,7 +38,8 @@ fn planner(settings: &RequestSettings) -> Result<Planner, crate::plan::PlanError
 }
 
 fn row(sku: &str, b: &str, key: &str) -> Row {
-    Row { seq: Seq(0), line: 2, record: [sku, b, key].iter().collect(), is_padded: false, damage: None }
+    let record = [sku, b, key].iter().collect();
+    Row { seq: Seq(0), line: 2, record, is_padded: false, damage: None, rows_in_quotes: None }
 }
 
 /// Plans one row with a new planner.

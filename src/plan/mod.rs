@@ -63,6 +63,7 @@ mod planner;
 mod rejection;
 mod repeats;
 mod request_template;
+mod rows_in_quotes;
 mod secrets;
 mod shown_query;
 mod suspicious_keys;
@@ -90,3 +91,4 @@ pub(crate) use request_template::BoundTemplate;
 pub use request_template::{RequestSettings, RequestTemplate};
 #[cfg(test)]
 pub(crate) use template::EnvLookup;
+pub(crate) use template::column_names;

@@ -12,6 +12,7 @@ use crate::plan::planned::{Planned, RejectedRow};
 use crate::plan::rejection::Rejection;
 use crate::plan::repeats::{FirstRow, Repeats};
 use crate::plan::request_template::{BoundTemplate, RequestTemplate};
+use crate::plan::rows_in_quotes::RowsInQuotes;
 use crate::plan::suspicious_keys::{RepeatedHeaders, SuspiciousKeys};
 
 /// Turns rows into jobs. Keeps the keys that have one, so that each key is requested once.
@@ -23,6 +24,7 @@ pub struct Planner {
     suspicious_keys: SuspiciousKeys,
     empty_key: EmptyKey,
     repeated_headers: RepeatedHeaders,
+    rows_in_quotes: RowsInQuotes,
     /// A buffer for reuse.
     scratch: String,
 }
@@ -68,6 +70,7 @@ impl Planner {
             suspicious_keys: SuspiciousKeys::default(),
             empty_key: EmptyKey::Fail,
             repeated_headers: RepeatedHeaders::default(),
+            rows_in_quotes: RowsInQuotes::default(),
             scratch: String::new(),
         }
     }
@@ -90,7 +93,10 @@ impl Planner {
 
     /// Decides about the next row.
     pub fn plan(&mut self, row: Row) -> Planned {
-        let Row { seq, line, record, is_padded, damage } = row;
+        let Row { seq, line, record, is_padded, damage, rows_in_quotes } = row;
+        if let Some(lines) = rows_in_quotes {
+            self.rows_in_quotes.add(lines);
+        }
         let refused = |key, why, record| Planned::Rejected(RejectedRow { seq, line, key, why, record });
         if damage == Some(Damage::RepeatedHeader) {
             self.repeated_headers.note(line);
@@ -166,10 +172,11 @@ impl Planner {
         self.superseded.rows
     }
 
-    /// Suspicious keys and paths, and repeated headers so far, one sentence for each kind.
+    /// Suspicious keys and paths, repeated headers and rows in quotes so far, one sentence for each kind.
     pub fn warnings(&self) -> Vec<String> {
         let keys = self.suspicious_keys.warnings().iter().map(ToString::to_string);
-        keys.chain(self.repeated_headers.warning()).collect()
+        let in_quotes = Some(&self.rows_in_quotes).filter(|rows| !rows.is_empty()).map(ToString::to_string);
+        keys.chain(self.repeated_headers.warning()).chain(in_quotes).collect()
     }
 }
 
@@ -261,7 +268,7 @@ mod tests {
     fn a_row_without_a_key_is_skipped_where_that_is_wanted_whatever_else_is_wrong_with_it() {
         let mut planner = planner(&settings("http://h/{sku}")).with_empty_key(EmptyKey::Skip);
         let mut damaged = row(3, &[&b""[..], b"\xff"]);
-        damaged.damage = Some(Damage::NotUtf8 { column: "region".into() });
+        damaged.damage = Some(Damage::NotText { column: "region".into(), encoding: "UTF-8" });
         for row in [row(2, &["", "eu"]), damaged] {
             assert!(matches!(planner.plan(row), Planned::Skipped { .. }));
         }
@@ -300,7 +307,7 @@ mod tests {
 
         let bad = |sku: &[u8]| {
             let mut row = row(4, &[sku, b"\xff"]);
-            row.damage = Some(Damage::NotUtf8 { column: "region".into() });
+            row.damage = Some(Damage::NotText { column: "region".into(), encoding: "UTF-8" });
             row
         };
         assert_eq!(refused(planner.plan(bad(b"a"))).key.unwrap().as_str(), "a");

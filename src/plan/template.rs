@@ -101,6 +101,15 @@ pub(super) fn parse_strict(
     Ok(pieces)
 }
 
+/// The columns that a template names; none if it cannot be parsed, which is reported elsewhere.
+pub(crate) fn column_names(text: &str) -> impl Iterator<Item = String> {
+    let pieces = parse_strict(text.trim(), &|_| Some("x".into()), &TemplateKind::Url).unwrap_or_default();
+    pieces.into_iter().filter_map(|piece| match piece {
+        TemplatePiece::Column(name) => Some(name),
+        TemplatePiece::Text(_) | TemplatePiece::Secret { .. } => None,
+    })
+}
+
 /// Parses text in which only `${NAME}` has a meaning.
 pub(super) fn parse_variables(
     text: &str,

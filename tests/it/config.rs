@@ -163,6 +163,10 @@ fn a_variable_that_is_nearly_a_setting_is_warned_about() {
 /// A setting, a value that it cannot have, and its table.
 const WRONG: &[(&str, &str, &str)] = &[
     ("delimiter", ";;", "input"),
+    ("quote", "ab", "input"),
+    ("escape", "ab", "input"),
+    ("encoding", "cp850", "input"),
+    ("skip-lines", "x", "input"),
     ("no-headers", "perhaps", "input"),
     ("empty-key", "pad", "input"),
     ("short-rows", "skip", "input"),

@@ -74,11 +74,11 @@ impl Entry {
         let quoting = match self.quoting.as_str() {
             "doubled" => "",
             "none" => " and not quoted",
-            "backslash" => ", a quote in a cell is written \\\"",
+            "single" => " and quoted by '",
+            "backslash" => " and a quote in a cell is written \\\"",
             other => panic!("{}: quoting = {other:?}", self.name),
         };
-        let encoding =
-            if self.encoding == "UTF-8" { String::new() } else { format!(", the text is {}", self.encoding) };
+        let encoding = if self.encoding == "UTF-8" { String::new() } else { format!(" ({})", self.encoding) };
         let (key, between) = (self.key.as_deref().expect("key"), &self.separated_by);
         format!(
             "{}, SKUs in column `{key}`; cells are separated by {between}{quoting}{encoding} rows ",
@@ -94,7 +94,7 @@ impl Entry {
         let run = || Run::new(&dir).args(base).args(&self.options);
         let plan = run().args(["--dry-run"]).finish();
         assert_eq!(server.connections(), 0, "{}: a dry run sent a request", self.name);
-        let ended = run().finish();
+        let ended = run().args(["-v"]).finish();
         let told = |ended: &Ended, what: &str| {
             let text = format!("{} {}", ended.stdout(), ended.stderr);
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -111,6 +111,9 @@ impl Entry {
         };
         assert_eq!(self.header, !self.options.iter().any(|option| option == "--no-headers"), "{}", self.name);
         told(&plan, &self.reading());
+        let form = self.reading();
+        let (_, form) = form.split_once("`; ").unwrap();
+        told(&ended, form.trim_end_matches(" rows "));
         told(&plan, &format!(" rows {rows}: {} SKU", self.keys.len()));
         assert_eq!(keys(&dir.read("out.json")), self.keys, "{} ({})", self.name, self.about);
         let requested: BTreeSet<String> = server.requests().iter().map(|seen| seen.sku.clone()).collect();

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::collect::error::{CollectError, FileOperation};
@@ -16,13 +16,8 @@ use crate::collect::files::cursor::NULL;
 use crate::collect::files::paths::FileTarget;
 use crate::collect::journal::decode::FailedRecord;
 use crate::collect::publish::context::PublishContext;
-use crate::input::Columns;
+use crate::input::{self, Columns, CsvFormat, FAILURE_COLUMNS, InputPath, Quoting, RowWriter, TextEncoding};
 use crate::model::Key;
-
-/// The columns that are added, always the last three of a row, of a damaged row too.
-const ADDED: [&[u8]; 3] = [b"_error", b"_status", b"_attempts"];
-/// The part of a file that is read to find out whether it is a failure file: its header.
-const HEADER_BYTES: u64 = 64 * 1024;
 
 /// The failed rows of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,7 +93,7 @@ impl<'a> FailedRows<'a> {
 pub(crate) struct FailureFile<'a> {
     target: Option<&'a FileTarget>,
     columns: &'a Columns,
-    writer: Option<csv::Writer<Replacement>>,
+    writer: Option<RowWriter<Replacement>>,
     /// Rows so far.
     rows: u64,
 }
@@ -132,55 +127,73 @@ impl<'a> FailureFile<'a> {
     ) -> Result<(), CollectError> {
         self.rows += 1;
         let Some(target) = self.target else { return Ok(()) };
-        let failed = |error: csv::Error| CollectError::io(FileOperation::Write, &target.given)(error.into());
-        if self.writer.is_none() {
-            self.writer = Some(self.begin(target)?);
-        }
-        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let failed = || CollectError::io(FileOperation::Write, &target.given);
         let error: String = serde_json::from_slice(failure.error).unwrap_or_default();
+        let error = guarded(error.as_bytes(), Quoting::DOUBLED);
         let status: &[u8] = if failure.status == NULL { b"" } else { failure.status };
-        let cells = row.iter().chain([error.as_bytes(), status, failure.attempts]);
-        cells.map(guarded).try_for_each(|cell| writer.write_field(cell)).map_err(failed)?;
-        writer.write_record(None::<&[u8]>).map_err(failed)
+        let quoting = self.columns.format.quoting;
+        let cells = || row.iter().map(|cell| guarded(cell, quoting));
+        let note = (&*String::from_utf8_lossy(&error), [status, failure.attempts]);
+        let mut writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => self.begin(target, self.columns.format)?,
+        };
+        if writer.write(cells(), note).map_err(failed())?.is_err() {
+            writer = self.in_utf8(target, writer)?;
+            let _ = writer.write(cells(), note).map_err(failed())?;
+        }
+        self.writer = Some(writer);
+        Ok(())
     }
 
     /// Creates the file and writes its header, also for an input without one: the columns' numbers
     /// are then their names.
-    fn begin(&self, target: &FileTarget) -> Result<csv::Writer<Replacement>, CollectError> {
+    fn begin(&self, target: &FileTarget, format: CsvFormat) -> Result<RowWriter<Replacement>, CollectError> {
+        let failed = || CollectError::io(FileOperation::Write, &target.given);
         let file = Replacement::create(&target.real)?;
-        let mut writer = csv::WriterBuilder::new()
-            .delimiter(self.columns.format.delimiter)
-            .flexible(true)
-            .from_writer(file);
-        let names = self.columns.names.iter().map(String::as_bytes).map(guarded);
-        writer
-            .write_record(names.chain(ADDED.map(Cow::Borrowed)))
-            .map_err(|error| CollectError::io(FileOperation::Write, &target.given)(error.into()))?;
+        let mut writer = RowWriter::new(file, format).map_err(failed())?;
+        let names = || self.columns.names.iter().map(|name| guarded(name.as_bytes(), format.quoting));
+        let [error, status, attempts] = FAILURE_COLUMNS;
+        let last = input::last_name(attempts, format.quoting);
+        if writer.write(names(), (error, [status.as_bytes(), &last])).map_err(failed())?.is_err() {
+            return self.begin(target, in_utf8(format));
+        }
+        Ok(writer)
+    }
+
+    /// Goes on in UTF-8, with a mark that wins over every option: a cell has a character which is read in the encoding of
+    /// the input and cannot be written in it.
+    fn in_utf8(
+        &self,
+        target: &FileTarget,
+        writer: RowWriter<Replacement>,
+    ) -> Result<RowWriter<Replacement>, CollectError> {
+        let failed = || CollectError::io(FileOperation::Write, &target.given);
+        let format = self.columns.format;
+        let mut old = writer.into_inner();
+        old.flush().map_err(failed())?;
+        let written = File::open(old.path()).map_err(failed())?;
+        let new = Replacement::create(&target.real)?;
+        let mut writer = RowWriter::new(new, in_utf8(format)).map_err(failed())?;
+        writer.copy(written, format.encoding).map_err(failed())?;
         Ok(writer)
     }
 
     /// Puts the file in its place; true if there was a failure to write.
     fn commit(self) -> Result<bool, CollectError> {
-        let (Some(writer), Some(target)) = (self.writer, self.target) else { return Ok(false) };
-        let file = writer.into_inner().map_err(|error| {
-            let source = std::io::Error::new(error.error().kind(), error.error().to_string());
-            CollectError::io(FileOperation::Write, &target.given)(source)
-        })?;
-        file.commit()?;
+        let Some(writer) = self.writer else { return Ok(false) };
+        writer.into_inner().commit()?;
         Ok(true)
     }
 }
 
+fn in_utf8(format: CsvFormat) -> CsvFormat {
+    CsvFormat { encoding: TextEncoding::UTF_8, has_mark: true, ..format }
+}
+
 /// Whether a file is a failure file, by the end of its header.
 fn is_failure_file(path: &Path) -> bool {
-    let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(HEADER_BYTES).read_to_end(&mut start));
-    let Some(header) = read.ok().and_then(|_| start.split(|&byte| byte == b'\n').next()) else {
-        return false;
-    };
-    let header = header.strip_suffix(b"\r").unwrap_or(header);
-    let cells = header.split(|&byte| !(byte.is_ascii_alphanumeric() || byte == b'_'));
-    cells.filter(|cell| !cell.is_empty()).rev().take(ADDED.len()).eq(ADDED.into_iter().rev())
+    input::is_failure_file(&InputPath::File(path.into()))
 }
 
 /// Whether two paths are one file that is there.
@@ -188,10 +201,12 @@ fn same_file(a: &Path, b: &Path) -> bool {
     matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
 }
 
-/// A cell that no spreadsheet takes for a formula.
-fn guarded(cell: &[u8]) -> Cow<'_, [u8]> {
+/// A cell that no spreadsheet takes for a formula. In a file without quoting, one that begins with a quote has an
+/// apostrophe too: such a file is then the same with quoting and without.
+fn guarded(cell: &[u8], quoting: Quoting) -> Cow<'_, [u8]> {
     let first = cell.iter().find(|&&byte| byte != b'\'');
-    if matches!(first, Some(b'=' | b'+' | b'-' | b'@')) {
+    let is_formula = matches!(first, Some(b'=' | b'+' | b'-' | b'@'));
+    if is_formula || (quoting.quote.is_none() && first == Some(&b'"')) {
         Cow::Owned([b"'", cell].concat())
     } else {
         Cow::Borrowed(cell)
@@ -208,7 +223,7 @@ mod tests {
 
     /// What the reader does with a cell of such a file.
     fn unguarded(cell: &[u8]) -> &[u8] {
-        match guarded(cell) {
+        match guarded(cell, Quoting::DOUBLED) {
             Cow::Owned(_) if cell.first() == Some(&b'\'') => &cell[1..],
             _ => cell,
         }

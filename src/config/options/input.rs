@@ -4,12 +4,16 @@ use std::num::NonZeroU64;
 
 use crate::config::setting::{Handle, InTune, Setting, Table, Takes};
 use crate::config::values;
-use crate::input::{EmptyKey, ShortRows};
+use crate::input::{EmptyKey, GivenChar, ShortRows, TextEncoding};
 use crate::model::option;
 
 pub(crate) static SETTINGS: &[&Setting] = &[
     &KEY.setting,
     &DELIMITER.setting,
+    &QUOTE.setting,
+    &ESCAPE.setting,
+    &ENCODING.setting,
+    &SKIP_LINES.setting,
     &NO_HEADERS.setting,
     &EMPTY_KEY.setting,
     &SHORT_ROWS.setting,
@@ -31,7 +35,7 @@ pub(crate) static KEY: Handle<Option<String>> = Handle {
     read: |given| Ok(given.text()?.map(str::to_owned)),
 };
 
-/// None: by the header line.
+/// None: by the first rows.
 pub(crate) static DELIMITER: Handle<Option<u8>> = Handle {
     setting: Setting::new(
         Table::Input,
@@ -41,8 +45,58 @@ pub(crate) static DELIMITER: Handle<Option<u8>> = Handle {
     )
     .short('d')
     .default("auto")
-    .more("auto chooses by the header line: one of , ; tab |"),
+    .more("Any one character, also \\t or \\x01. auto chooses by the first rows: one of , ; tab | ^ ~ :"),
     read: |given| given.parse(values::delimiter),
+};
+
+pub(crate) static QUOTE: Handle<GivenChar> = Handle {
+    setting: Setting::new(
+        Table::Input,
+        option::QUOTE,
+        Takes::Word("CHAR"),
+        "Around a cell: a character or none",
+    )
+    .default("auto")
+    .more("auto takes \" where the first rows leave no doubt. With none, a quote is a character like any other."),
+    read: |given| given.parse(values::quote),
+};
+
+pub(crate) static ESCAPE: Handle<GivenChar> = Handle {
+    setting: Setting::new(
+        Table::Input,
+        option::ESCAPE,
+        Takes::Word("CHAR"),
+        "Before a quote in a cell, or none",
+    )
+    .default("auto")
+    .more(
+        "auto takes \\ where the first rows leave no doubt, else none. A quote may be doubled in any case.",
+    ),
+    read: |given| given.parse(values::quote),
+};
+
+/// None: UTF-8, or UTF-16 by its mark or pattern.
+pub(crate) static ENCODING: Handle<Option<TextEncoding>> = Handle {
+    setting: Setting::new(
+        Table::Input,
+        option::ENCODING,
+        Takes::Word("NAME"),
+        "Its encoding, such as windows-1252",
+    )
+    .default("auto")
+    .more("A name of the WHATWG standard. auto is UTF-8, or UTF-16 by its byte-order mark or its pattern; no other encoding is ever guessed."),
+    read: |given| given.parse(values::encoding),
+};
+
+pub(crate) static SKIP_LINES: Handle<u64> = Handle {
+    setting: Setting::new(
+        Table::Input,
+        option::SKIP_LINES,
+        Takes::Word("N"),
+        "Lines above the header to skip",
+    )
+    .default("0"),
+    read: |given| given.parse(values::number),
 };
 
 pub(crate) static NO_HEADERS: Handle<bool> = Handle {
@@ -108,6 +162,34 @@ mod tests {
         assert_eq!(DELIMITER.of(&[]), Ok(None));
         assert_eq!(DELIMITER.of(&["tab"]), Ok(Some(b'\t')));
         assert!(DELIMITER.refuses("ab").contains("cannot stand between cells"));
+    }
+
+    #[test]
+    fn quote() {
+        assert_eq!(QUOTE.of(&[]), Ok(GivenChar::ByRows));
+        assert_eq!(QUOTE.of(&["none"]), Ok(GivenChar::Absent));
+        assert!(QUOTE.refuses("''").contains("not one ASCII character"));
+    }
+
+    #[test]
+    fn escape() {
+        assert_eq!(ESCAPE.of(&[]), Ok(GivenChar::ByRows));
+        assert_eq!(ESCAPE.of(&["\\"]), Ok(GivenChar::Char(b'\\')));
+        assert!(ESCAPE.refuses("ab").contains("not one ASCII character"));
+    }
+
+    #[test]
+    fn encoding() {
+        assert_eq!(ENCODING.of(&[]), Ok(None));
+        assert_eq!(ENCODING.of(&["latin1"]), Ok(TextEncoding::named("windows-1252")));
+        assert!(ENCODING.refuses("cp850").contains("WHATWG"));
+    }
+
+    #[test]
+    fn skip_lines() {
+        assert_eq!(SKIP_LINES.of(&[]), Ok(0));
+        assert_eq!(SKIP_LINES.of(&["3"]), Ok(3));
+        assert!(SKIP_LINES.refuses("-1").contains("whole number"));
     }
 
     #[test]

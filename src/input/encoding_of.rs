@@ -1,0 +1,127 @@
+//! The encoding of an input: as the user says, or UTF-8, or UTF-16 where the bytes leave no doubt.
+
+use crate::input::error::InputError;
+use crate::input::source::InputSource;
+use crate::input::text_encoding::TextEncoding;
+
+/// Bytes that show the pattern of UTF-16.
+const PATTERN: usize = 1_000;
+/// Bytes of a first line that are looked at.
+const LINE: usize = 1 << 20;
+
+const LE: TextEncoding = TextEncoding::UTF_16LE;
+const BE: TextEncoding = TextEncoding::UTF_16BE;
+
+#[derive(Clone, Copy)]
+enum Mark {
+    Text(TextEncoding),
+    Utf32,
+}
+
+const MARKS: &[(&[u16], Mark)] = &[
+    (&[0xef, 0xbb, 0xbf], Mark::Text(TextEncoding::UTF_8)),
+    (&[0xff, 0xfe], Mark::Text(LE)),
+    (&[0xfe, 0xff], Mark::Text(BE)),
+    (&[0xff, 0xfe, 0, 0], Mark::Utf32),
+    (&[0, 0, 0xfe, 0xff], Mark::Utf32),
+];
+
+/// Decodes the input from here on. Gives its encoding, and whether it begins with a mark.
+///
+/// # Errors
+/// UTF-32, binary data, and a mark of UTF-16 where another encoding is given.
+pub(super) fn decoded(
+    mut source: InputSource,
+    given: Option<TextEncoding>,
+) -> Result<(InputSource, TextEncoding, bool), InputError> {
+    let mark = source.signature(MARKS)?;
+    let encoding = match (mark, given) {
+        (Some(Mark::Utf32), _) => return Err(refused(&source, "UTF-32", "UTF-32")),
+        (Some(Mark::Text(marked)), Some(given)) if marked.is_utf16() && !given.allows(marked) => {
+            return Err(InputError::OtherEncoding {
+                at: source.location().clone(),
+                given: given.name(),
+                marked: marked.name(),
+            });
+        }
+        (Some(Mark::Text(marked)), _) => marked,
+        (None, Some(given)) => given,
+        (None, None) => by_pattern(&mut source)?,
+    };
+    if mark.is_some() {
+        source.skip(encoding.mark().len());
+    }
+    let mut source = if encoding.is_utf8() { source } else { source.decode(encoding) };
+    // Concatenated exports have several marks. The csv crate would skip one, and only if it arrived in a single read.
+    drop_marks(&mut source)?;
+    Ok((source, encoding, mark.is_some()))
+}
+
+/// Skips every mark of decoded text.
+pub(super) fn drop_marks(source: &mut InputSource) -> Result<(), InputError> {
+    while source.signature(&MARKS[..1])?.is_some() {
+        source.skip(TextEncoding::UTF_8.mark().len());
+    }
+    Ok(())
+}
+
+/// UTF-16 where every second byte of the first ones is zero.
+fn by_pattern(source: &mut InputSource) -> Result<TextEncoding, InputError> {
+    let every_second = |seen: &[u8], parity: usize| {
+        let zeros = |parity| seen.iter().skip(parity).step_by(2).filter(|&&byte| byte == 0).count();
+        // In UTF-32 the others are zeros too, half of them.
+        zeros(parity) * 2 == seen.len() && zeros(1 - parity) * 20 <= seen.len()
+    };
+    let is_wide = |seen: &[u8]| every_second(seen, 0) || every_second(seen, 1);
+    let may_be_wide = |seen: &[u8]| seen.len() < 4 && seen.contains(&0) || is_wide(&seen[..seen.len() & !1]);
+    // No further than needed: the first row may be short, and the next one late.
+    while source.seen().len() < 2 && source.see_more()? {}
+    while source.seen().len() < PATTERN && may_be_wide(source.seen()) && source.see_more()? {}
+    let seen = &source.seen()[..source.seen().len().min(PATTERN) & !1];
+    match (seen.len() >= 4 && is_wide(seen), every_second(seen, 0)) {
+        (true, true) => return Ok(BE),
+        (true, false) => return Ok(LE),
+        (false, _) => {}
+    }
+    while source.seen().contains(&0) && !ends_a_line(source.seen()) && source.see_more()? {}
+    refuse_wide(source)?;
+    Ok(TextEncoding::UTF_8)
+}
+
+fn ends_a_line(seen: &[u8]) -> bool {
+    seen.len() >= LINE || memchr::memchr(b'\n', seen).is_some()
+}
+
+/// Rejects what else has many zeros in its first line: UTF-16 with other characters than Latin ones, UTF-32, binary
+/// data. In UTF-8, NUL is a control character that hardly occurs. The limit of 2 in 5 bytes is below the half of
+/// UTF-16, and above what one unusual cell can reach.
+fn refuse_wide(source: &InputSource) -> Result<(), InputError> {
+    let seen = &source.seen()[..source.seen().len().min(PATTERN)];
+    // The higher bytes of Latin, Greek, Cyrillic, Hebrew and Arabic letters, and of signs.
+    let are_high = |parity: usize| {
+        let mut high = seen.iter().skip(parity).step_by(2);
+        let low = seen.iter().skip(1 - parity).step_by(2);
+        // In UTF-32 half of the lower bytes are zeros too.
+        let zeros = low.filter(|&&byte| byte == 0).count();
+        seen.len() >= 4 && zeros * 10 <= seen.len() && high.all(|byte| matches!(byte, 0..=6 | 0x1e..=0x21))
+    };
+    if seen.contains(&0) && are_high(0) != are_high(1) {
+        let likely = if are_high(0) { BE } else { LE };
+        return Err(InputError::LikelyUtf16 { at: source.location().clone(), likely: likely.name() });
+    }
+    let line = source.seen().split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let nul = |parity: usize| line.iter().skip(parity).step_by(2).filter(|&&byte| byte == 0).count();
+    let (even, odd) = (nul(0), nul(1));
+    if even + odd == 0 || (even + odd) * 5 < line.len() * 2 {
+        return Ok(());
+    }
+    if even.min(odd) * 3 > even.max(odd) {
+        return Err(refused(source, "UTF-32 or binary data", "UTF-32LE"));
+    }
+    let likely = if even > odd { BE } else { LE };
+    Err(InputError::LikelyUtf16 { at: source.location().clone(), likely: likely.name() })
+}
+
+fn refused(source: &InputSource, encoding: &'static str, iconv: &'static str) -> InputError {
+    InputError::Encoding { at: source.location().clone(), encoding, iconv }
+}
