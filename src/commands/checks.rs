@@ -51,7 +51,7 @@ impl OutputChecks {
         failure_file::refuse_to_replace(settings, &self.place, rows)?;
         let template = parse(api.request(), settings, env)?;
         let request = bind(&template, rows.columns(), settings)?;
-        let stack = HttpStack::new(settings, &template, self.select)?;
+        let stack = HttpStack::new(settings, &template, (env, self.select))?;
         Ok(InputChecks { output: self.output, place: self.place, request, stack })
     }
 }

@@ -161,6 +161,7 @@ pub(crate) fn of_select(error: &SelectError, settings: &Settings) -> CommandErro
 pub(crate) fn of_transport(error: &TransportError, settings: &Settings) -> CommandError {
     match error {
         TransportError::CaCert(_) => CommandError::of_setting(settings, &CA_CERT, &error.to_string()),
+        TransportError::Origin(_) => CommandError::of_setting(settings, &URL, &error.to_string()),
         TransportError::Proxy(_) => CommandError::of_setting(settings, &PROXY, &error.to_string()),
         TransportError::Tls(_) => CommandError::new(Exit::Unavailable, error.to_string()).with_hint(format!(
             "install the system's certificate authorities (Debian: apt-get install ca-certificates), \

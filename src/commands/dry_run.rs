@@ -45,8 +45,9 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
     let checks = OutputChecks::new(&session, collect::preflight_without_trace)?;
     let (rows, watched) = input::open_watched(&settings.input_path, &settings.input)?;
     // The HTTP stack is dropped: no request is sent.
-    let InputChecks { output, place, request, .. } =
+    let InputChecks { output, place, request, stack } =
         checks.with_input(&session, &Api::unstarted(settings), &rows)?;
+    let proxy = stack.shown_proxy(settings, &request);
     let is_partial = rows.has_failure_columns() || settings.input.limit.is_some();
     let columns = Arc::clone(rows.columns());
     let identity = wiring::identity(settings, &request);
@@ -75,7 +76,8 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
         );
         report.on(&Event::Warned { message: &message });
     }
-    let plan = put_together(settings, &columns, &place, input);
+    let mut plan = put_together(settings, &columns, &place, input);
+    plan.requests.proxy = proxy;
     report.dry_run_planned(&plan);
     standard_output::print(&dry_run::text(&plan, settings.messages.quiet))?;
     guarded.map_err(|error| unpublished::of_collect(error, settings))?;
@@ -100,6 +102,7 @@ fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, plann
             first,
             random,
             headers,
+            proxy: None,
             bodies,
         },
         earlier,

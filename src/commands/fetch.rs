@@ -98,6 +98,10 @@ fn run(
     session.warn(of_request.chain(&recovered.notes).chain(&headless).chain(&of_journal));
 
     let InputChecks { output, place, stack, .. } = checked;
+    let proxy = stack.shown_proxy(settings, planner.request());
+    if let Some(proxy) = &proxy {
+        report.on(&Event::ProxyChosen { proxy });
+    }
     let reporter = Arc::clone(report) as Arc<dyn Reporter>;
     let stack = stack.with_pending_bytes(journal.pending_bytes());
     let FetchPath { gate, shutdown, served, fetcher } =
@@ -131,6 +135,7 @@ fn run(
         gate: &gate,
         announced,
         connections,
+        proxy,
         report_writer,
         settings,
         collector: journal,

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::command_error::{self, CommandError};
 use super::wiring;
-use crate::config::Settings;
+use crate::config::{Environment, Settings};
 use crate::fetch::{Classifier, Companions, Fetcher, Http, Select, ServedConnections, Shutdown};
 use crate::limit::Gate;
 use crate::model::Reporter;
@@ -33,14 +33,19 @@ impl HttpStack {
     pub(super) fn new(
         settings: &Settings,
         template: &RequestTemplate,
-        select: Select,
+        (env, select): (&Environment, Select),
     ) -> Result<Self, CommandError> {
         let initial_connects = Arc::new(Semaphore::new(INITIAL_CONNECTS));
         let found = Arc::clone(&initial_connects);
-        let transport = wiring::transport(settings, template, Arc::new(move || found.close()))?;
+        let transport = wiring::transport(settings, template, (env, Arc::new(move || found.close())))?;
         let transport =
             Http::new(transport).map_err(|error| command_error::of_transport(&error, settings))?;
         Ok(Self { transport, initial_connects, select })
+    }
+
+    /// The proxy in use, and what named it, if there is one.
+    pub(super) fn shown_proxy(&self, settings: &Settings, request: &BoundTemplate) -> Option<String> {
+        Some(wiring::shown_proxy(self.transport.proxy()?, settings, &request.mask()))
     }
 
     /// With a counter of the bytes of answers that wait for the disk.

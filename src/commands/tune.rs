@@ -13,7 +13,9 @@ use super::run_report_writer::what_is_asked;
 use super::session::EventLoop;
 use super::{standard_output, terminal, warnings, wiring};
 use crate::collect::Document;
-use crate::config::options::{CONCURRENCY, HEADER, LIMIT, MAX_RETRY_AFTER, MAX_TIME, PROXY, Setting, URL};
+use crate::config::options::{
+    CONCURRENCY, HEADER, HTTP, LIMIT, MAX_RETRY_AFTER, MAX_TIME, PROXY, Setting, URL,
+};
 use crate::config::{Environment, Origin, Settings, Tune};
 use crate::engine::climb::{Climb, Climbed, Meter};
 use crate::engine::input_thread::{self, InputThread};
@@ -56,11 +58,10 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     let request = what_is_asked(&settings);
     let meter = Arc::new(Meter::new(Arc::clone(&report)));
     let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
-    let stack = HttpStack::new(&settings, &template, wiring::select(&settings)?)?.fetch_path(
-        &settings,
-        planner.request(),
-        reporter,
-    );
+    let stack = HttpStack::new(&settings, &template, (env, wiring::select(&settings)?))?;
+    let proxy = stack.shown_proxy(&settings, planner.request());
+    name_proxy(&report, proxy.as_deref());
+    let stack = stack.fetch_path(&settings, planner.request(), reporter);
     for warning in settings.warnings.iter().chain(planner.request().start_warnings()).chain(&headless) {
         report.on(&Event::Warned { message: warning });
     }
@@ -112,7 +113,8 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     if let (Some(document), Some(ReportFile { kind, .. })) = (document, report_file) {
         document.write(tune::document(&tuned, kind, SystemTime::now()).as_bytes())?;
     }
-    judge(&settings, climbed, stack.shutdown.reason(), &tuned)?;
+    let stop = EarlyStop { reason: stack.shutdown.reason(), proxy: proxy.as_deref() };
+    judge(&settings, climbed, &stop, &tuned)?;
     table.trouble.map_or(Ok(Exit::Complete), |error| {
         Err(CommandError::new(Exit::Io, format!("cannot write to standard output: {error}")))
     })
@@ -199,6 +201,18 @@ impl Printout {
     }
 }
 
+fn name_proxy(report: &Report, proxy: Option<&str>) {
+    if let Some(proxy) = proxy {
+        report.on(&Event::ProxyChosen { proxy });
+    }
+}
+
+/// Why it stopped before it was done, if it did, and the proxy that messages name.
+struct EarlyStop<'a> {
+    reason: Option<&'a StopReason>,
+    proxy: Option<&'a str>,
+}
+
 /// Succeeds if a concurrency was found.
 ///
 /// # Errors
@@ -206,11 +220,11 @@ impl Printout {
 fn judge(
     settings: &Settings,
     climbed: Climbed,
-    shutdown: Option<&StopReason>,
+    &EarlyStop { reason, proxy }: &EarlyStop<'_>,
     tuned: &TuneResult,
 ) -> Result<(), CommandError> {
-    if let Some(reason) = shutdown {
-        return Err(stopped(reason, settings));
+    if let Some(reason) = reason {
+        return Err(stopped(reason, settings, proxy));
     }
     if let Some(error) = climbed.input_summary.and_then(|summary| summary.broken) {
         return Err(error.into());
@@ -219,7 +233,7 @@ fn judge(
         let answers = usize::try_from(climbed.requests).unwrap_or(1);
         let said = climbed.last_fault.filter(|fault| fault.status == Some(status)).map(|fault| fault.detail);
         let reason = StopReason::Refused { status, answers, said: said.unwrap_or_default() };
-        return Err(stopped(&reason, settings));
+        return Err(stopped(&reason, settings, proxy));
     }
     if tuned.proposal().is_some() {
         return Ok(());
@@ -256,11 +270,15 @@ fn judge(
 }
 
 /// The same message as in a fetch, with a hint that does not mention a journal.
-fn stopped(reason: &StopReason, settings: &Settings) -> CommandError {
-    let failure = ending::stopped(reason, settings);
+fn stopped(reason: &StopReason, settings: &Settings, proxy: Option<&str>) -> CommandError {
+    let failure = ending::stopped(reason, settings, proxy);
     let hint = match reason {
         StopReason::Unreachable(_) => Some(ending::check_address()),
         StopReason::Certificate(..) => failure.hint,
+        StopReason::ProxyFailed(_) | StopReason::Refused { status: 407, .. } => {
+            Some(ending::check_proxy(proxy))
+        }
+        StopReason::NoHttp2 => Some(format!("with {HTTP} auto HTTP/1.1 is spoken")),
         StopReason::Refused { .. } => Some(format!("check {HEADER} and the variables in it")),
         StopReason::AskedToWait(_) => Some(format!("try again later, or raise {MAX_RETRY_AFTER}")),
         _ => None,

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::command_error::{self, CommandError};
 use crate::collect::{JobIdentity, Provenance};
-use crate::config::Settings;
-use crate::config::options::CA_CERT;
-use crate::fetch::{OnConnected, Select, TransportSettings};
+use crate::config::options::{CA_CERT, PROXY};
+use crate::config::{Environment, Settings};
+use crate::fetch::{OnConnected, Proxy, ProxyRules, ProxySource, Select, TransportSettings};
+use crate::model::Mask;
 use crate::plan::{BoundTemplate, RequestTemplate};
 
 /// Reads the certificate file. `on_connected` is called for each connection that is established.
@@ -17,8 +18,16 @@ use crate::plan::{BoundTemplate, RequestTemplate};
 pub(super) fn transport(
     settings: &Settings,
     template: &RequestTemplate,
-    on_connected: Arc<dyn Fn() + Send + Sync>,
+    (env, on_connected): (&Environment, Arc<dyn Fn() + Send + Sync>),
 ) -> Result<TransportSettings, CommandError> {
+    let proxies = match template.proxy() {
+        Some(address) => {
+            ProxyRules::of_setting(address).map_err(|error| command_error::of_transport(&error, settings))?
+        }
+        // It is on this machine.
+        None if settings.demo.is_some() => ProxyRules::default(),
+        None => ProxyRules::of_variables(|name| env.get(name)),
+    };
     let ca_cert_pem = match &settings.connection.ca_cert {
         None => None,
         Some(path) => Some(std::fs::read(path).map_err(|error| {
@@ -28,7 +37,7 @@ pub(super) fn transport(
     Ok(TransportSettings {
         connection: settings.connection.clone(),
         ca_cert_pem,
-        proxy: template.proxy().cloned(),
+        proxies,
         max_body: settings.response.max_body,
         concurrency: settings.pace.concurrency.ceiling().get(),
         headers: template.constant_headers().clone(),
@@ -36,6 +45,16 @@ pub(super) fn transport(
         tls: template.origin().starts_with("https:"),
         on_connected: OnConnected(on_connected),
     })
+}
+
+/// A proxy as messages name it, with what named it: `http://proxy:3128 (HTTPS_PROXY)`.
+pub(super) fn shown_proxy(proxy: &Proxy, settings: &Settings, mask: &Mask) -> String {
+    let source = match proxy.source() {
+        ProxySource::Setting => settings.origin(&PROXY).to_string(),
+        ProxySource::Variable(name) => name.into(),
+        ProxySource::System => "the system's settings".into(),
+    };
+    format!("{} ({source})", mask.apply(&proxy.to_string()))
 }
 
 /// Compiles the jq filter.

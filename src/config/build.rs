@@ -131,6 +131,7 @@ fn connection(layers: &Layers) -> Result<ConnectionSettings, ConfigError> {
         connect_timeout: layers.get(&options::CONNECT_TIMEOUT)?,
         ca_cert: layers.get(&options::CA_CERT)?,
         insecure: layers.get(&options::INSECURE)?,
+        http: layers.get(&options::HTTP)?,
     })
 }
 

@@ -19,7 +19,7 @@ pub(crate) use input::{
 pub(crate) use output::{CHANGES, FAILED, FORMAT, GUARD, MERGE, MIN_SUCCESS, OUTPUT, PRUNE, SHAPE};
 pub(crate) use pace::{BURST, CONCURRENCY, MAX_TIME, RATE};
 pub(crate) use request::{
-    BODY, BODY_ESCAPE, CA_CERT, CONNECT_TIMEOUT, FOLLOW, HEADER, HeaderLine, INSECURE, METHOD, PROXY,
+    BODY, BODY_ESCAPE, CA_CERT, CONNECT_TIMEOUT, FOLLOW, HEADER, HTTP, HeaderLine, INSECURE, METHOD, PROXY,
     TIMEOUT, URL,
 };
 pub(crate) use response::{BODY_AS, MAX_BODY, NULL_ON, SELECT};

@@ -101,6 +101,7 @@ fn examples(name: &str) -> [&'static str; 2] {
         "follow" => ["none", "any"],
         "ca-cert" => ["ca.pem", "other.pem"],
         "proxy" => ["http://p:1", "http://p:2"],
+        "http" => ["1.1", "2"],
         "concurrency" => ["16", "auto:256"],
         "rate" | "demo-rate" => ["5/s", "600/m"],
         "burst" => ["5", "6"],

@@ -265,7 +265,7 @@ impl Health {
         }
         let is_unreachable = state.is_unreachable(&attempt);
         if is_unreachable && self.wait_for_api.is_zero() {
-            return Advice::Stop(StopReason::Unreachable(fault.detail.to_string()));
+            return Advice::Stop(unreachable(fault));
         }
         let is_paused = state.paused_until.is_some_and(|until| now < until);
         if is_paused || state.held_at.is_some_and(|held| left < held) {
@@ -318,7 +318,7 @@ impl Health {
             return Advice::Stop(if state.connected {
                 StopReason::Failing(fault.clone())
             } else {
-                StopReason::Unreachable(fault.detail.to_string())
+                unreachable(fault)
             });
         };
         let is_spent = state.is_spent();
@@ -354,14 +354,23 @@ impl Health {
 
 /// Faults that too much load causes.
 fn may_be_load(cause: Cause) -> bool {
-    matches!(cause, Cause::Status(500 | 502..=504) | Cause::Connect | Cause::Lost)
+    matches!(cause, Cause::Status(500 | 502..=504) | Cause::Connect | Cause::Proxy(_) | Cause::Lost)
+}
+
+/// None of the first attempts had a connection to the API.
+fn unreachable(fault: &Fault) -> StopReason {
+    let why = fault.detail.to_string();
+    match fault.cause {
+        Cause::Proxy(_) => StopReason::ProxyFailed(why),
+        _ => StopReason::Unreachable(why),
+    }
 }
 
 impl HealthState {
     /// Takes note of whether an attempt had a connection. Whether the first ones of the run all had none: what is
     /// still under way among them may yet connect.
     fn is_unreachable(&mut self, attempt: &FailedAttempt<'_>) -> bool {
-        if attempt.fault.cause != Cause::Connect {
+        if !matches!(attempt.fault.cause, Cause::Connect | Cause::Proxy(_)) {
             self.connected = true;
         } else if attempt.number <= UNREACHABLE_AFTER {
             self.unconnected += 1;

@@ -29,7 +29,9 @@ pub(crate) use transport::Reuse;
 #[cfg(test)]
 pub(crate) use transport::SendError;
 pub(crate) use transport::ServedConnections;
-pub(crate) use transport::{ConnectionSettings, Http, OnConnected, PROXY_SCHEMES};
+pub(crate) use transport::{
+    ConnectionSettings, Http, HttpChoice, OnConnected, PROXY_SCHEMES, Proxy, ProxyRules, ProxySource,
+};
 pub(crate) use transport::{
     Transport, TransportError, TransportSettings, is_proxy_of_environment, is_proxy_scheme,
 };

@@ -1,7 +1,7 @@
 //! HTTP: one attempt in, one answer or one error out. Nothing else in the crate speaks it.
 //!
-//! Two clients send. The direct one carries what goes to the template's origin, through an HTTP proxy too; the general
-//! one (reqwest) carries everything else: other proxies and other origins. How a body is read and how an error is judged is the same for both.
+//! Two clients send. The direct one carries what goes to the template's origin, through a proxy too; the general one
+//! (reqwest) carries what goes to other origins. How a body is read and how an error is judged is the same for both.
 //!
 //! reqwest's own redirects, retries, decompression and timeouts are switched off: each of them would send or wait
 //! without passing the gate, or keep half an answer. What they did is done, counted and tested in `fetch`.
@@ -21,24 +21,26 @@ mod observed_io;
 mod pausable_timeout;
 #[cfg(test)]
 mod pipe;
+mod proxy;
 mod resend;
 mod send_error;
 mod trust;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::{Fault, Request, Size};
 use bytes::Bytes;
 use http::HeaderMap;
-use secrecy::SecretString;
-
-use crate::model::{Fault, Request, Size};
 
 pub(crate) use census::ServedConnections;
 pub(crate) use client::Http;
-pub(crate) use general::{PROXY_SCHEMES, is_proxy_of_environment, is_proxy_scheme};
+pub(crate) use proxy::{
+    PROXY_SCHEMES, Proxy, ProxyRules, ProxySource, is_proxy_of_environment, is_proxy_scheme,
+};
 pub(crate) use resend::{Resend, ResendBudget, Reuse};
 
 /// What the user chose for connections and attempts.
@@ -52,6 +54,43 @@ pub struct ConnectionSettings {
     pub ca_cert: Option<PathBuf>,
     /// Accept any certificate.
     pub insecure: bool,
+    /// The versions of HTTP.
+    pub http: HttpChoice,
+}
+
+/// Which versions of HTTP are spoken with the template's origin (`--http`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HttpChoice {
+    /// HTTP/2 where the TLS handshake agrees on it, else HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 alone; without TLS by prior knowledge (RFC 9113, section 3.3).
+    Http2,
+}
+
+impl FromStr for HttpChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "1.1" => Ok(Self::Http1),
+            "2" => Ok(Self::Http2),
+            _ => Err(format!("`{text}` is not a version of HTTP: 1.1, 2 or auto")),
+        }
+    }
+}
+
+impl fmt::Display for HttpChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Http1 => "1.1",
+            Self::Http2 => "2",
+        })
+    }
 }
 
 /// How requests are sent and answers are read.
@@ -61,8 +100,8 @@ pub(crate) struct TransportSettings {
     pub connection: ConnectionSettings,
     /// What the file of certificates holds.
     pub ca_cert_pem: Option<Vec<u8>>,
-    /// A proxy for everything, in place of the standard variables.
-    pub proxy: Option<SecretString>,
+    /// The proxies.
+    pub proxies: ProxyRules,
     /// Most bytes of a body, compressed or decoded.
     pub max_body: Size,
     /// Attempts in flight at most.
@@ -135,6 +174,9 @@ pub(crate) enum TransportError {
     /// The PEM file holds no certificate that can be read.
     #[error("{0}")]
     CaCert(String),
+    /// The address of the API cannot be read.
+    #[error("not an address: {0}")]
+    Origin(String),
     /// The proxy's address is not one.
     #[error("not a proxy address: {0}")]
     Proxy(String),

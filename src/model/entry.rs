@@ -2,6 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
+use crate::model::fault::ProxyProblem;
 use crate::model::{Cause, Fault, Fingerprint, Job, Key, Request, Seq};
 
 /// A key and the outcome of its job, with what output and journal need.
@@ -59,6 +60,7 @@ impl Outcome {
     pub fn refused(&self) -> Option<u16> {
         match self {
             Self::Failed(Fault { cause: Cause::Status(status @ (401 | 403 | 407)), .. }) => Some(*status),
+            Self::Failed(Fault { cause: Cause::Proxy(ProxyProblem::Credentials), .. }) => Some(407),
             _ => None,
         }
     }

@@ -84,6 +84,11 @@ pub(crate) enum Event<'a> {
         /// Why.
         reason: LimitChangeReason,
     },
+    /// The requests go through a proxy.
+    ProxyChosen {
+        /// Its address, and what named it: `http://proxy:3128 (HTTPS_PROXY)`.
+        proxy: &'a str,
+    },
     /// Something to print once.
     Warned {
         /// One sentence.

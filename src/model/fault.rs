@@ -15,8 +15,12 @@ pub enum Cause {
     Status(u16),
     /// No connection: refused, unreachable, name not found, connect timeout, failed handshake.
     Connect,
+    /// No connection through the proxy, which is not reached, or refuses.
+    Proxy(ProxyProblem),
     /// TLS came to nothing for a certificate's sake.
     Certificate(CertificateProblem),
+    /// The server does not speak HTTP/2, which `--http` requires.
+    NoHttp2,
     /// The attempt took longer than the timeout.
     Timeout,
     /// The connection was lost before the head of the response was complete.
@@ -51,7 +55,11 @@ impl Cause {
             Self::Status(429) => "rate limited (429)".into(),
             Self::Status(code) => format!("HTTP {code}"),
             Self::Connect => "no connection".into(),
+            Self::Proxy(ProxyProblem::NoConnection) => "no connection through the proxy".into(),
+            Self::Proxy(ProxyProblem::Credentials) => Self::Status(407).label(),
+            Self::Proxy(ProxyProblem::Answered(code)) => format!("refused by the proxy ({code})"),
             Self::Certificate(_) => "certificate refused".into(),
+            Self::NoHttp2 => "no HTTP/2".into(),
             Self::Timeout => "timed out".into(),
             Self::Lost => "connection lost".into(),
             Self::Unreadable => "header unreadable".into(),
@@ -73,6 +81,17 @@ impl Cause {
             _ => self.label(),
         }
     }
+}
+
+/// Why a proxy passed no request on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ProxyProblem {
+    /// It is not reached, or it reports without a status that it did not connect to the server.
+    NoConnection,
+    /// It answered with this status itself, in place of the server.
+    Answered(u16),
+    /// It refuses the credentials: 407, or the refusal of a SOCKS proxy.
+    Credentials,
 }
 
 /// What is wrong with a certificate.

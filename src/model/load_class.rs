@@ -38,9 +38,13 @@ impl LoadClass {
         match cause {
             Cause::Status(status) => Self::of_status(status),
             Cause::Timeout => Self::Overloaded,
-            Cause::Connect | Cause::Certificate(_) | Cause::Lost | Cause::Cut | Cause::Unreadable => {
-                Self::Broken
-            }
+            Cause::Connect
+            | Cause::Proxy(_)
+            | Cause::Certificate(_)
+            | Cause::NoHttp2
+            | Cause::Lost
+            | Cause::Cut
+            | Cause::Unreadable => Self::Broken,
             Cause::Row
             | Cause::TooLarge
             | Cause::Body

@@ -25,6 +25,7 @@ pub(crate) const FOLLOW: &str = "--follow";
 pub(crate) const CA_CERT: &str = "--ca-cert";
 pub(crate) const PROXY: &str = "--proxy";
 pub(crate) const INSECURE: &str = "--insecure";
+pub(crate) const HTTP: &str = "--http";
 
 // Table `pace`
 pub(crate) const CONCURRENCY: &str = "--concurrency";

@@ -100,8 +100,12 @@ pub(crate) enum StopReason {
     OutOfTime,
     /// None of the first attempts got a connection.
     Unreachable(String),
+    /// The proxy passed none of the first attempts on, in words.
+    ProxyFailed(String),
     /// A certificate is refused or missing, in words.
     Certificate(CertificateProblem, String),
+    /// The server does not speak HTTP/2, which `--http` requires.
+    NoHttp2,
     /// The header of none of the first answers could be read.
     Unreadable(String),
     /// The API kept failing through every pause of an outage; the fault of the last attempt.
@@ -176,11 +180,14 @@ impl fmt::Display for StopReason {
             }
             Self::Signal(number) => signal_name(*number),
             Self::Unreachable(_) => "the API is unreachable",
+            Self::ProxyFailed(_) => "the proxy passes no request on",
             Self::Certificate(CertificateProblem::ClientRequired, _) => {
                 "the server requires a client certificate"
             }
             Self::Certificate(..) => "the server's certificate is refused",
+            Self::NoHttp2 => "the server does not speak HTTP/2",
             Self::Unreadable(_) => "the server's answers cannot be read",
+            Self::Failing(Fault { cause: Cause::Proxy(_), .. }) => "the proxy keeps failing",
             Self::Failing(_) => "the API keeps failing",
             Self::Refused { status: 407, .. } => "the proxy refuses the credentials",
             Self::Refused { .. } | Self::RefusedAtEnd { .. } => "the API refuses the credentials",

@@ -201,7 +201,10 @@ impl Report {
     fn is_logged(&self, event: &Event<'_>) -> bool {
         let from = match event {
             Event::Warned { .. } | Event::Stopping { .. } | Event::PoolPaused { .. } => 0,
-            Event::JobFailed { .. } | Event::LimitChanged { .. } | Event::PoolResumed => 1,
+            Event::JobFailed { .. }
+            | Event::LimitChanged { .. }
+            | Event::PoolResumed
+            | Event::ProxyChosen { .. } => 1,
             Event::AttemptRetried { .. } => 2,
             Event::AttemptAnswered { .. }
             | Event::JobFetched { .. }

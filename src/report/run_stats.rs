@@ -260,7 +260,10 @@ impl RunStats {
             Event::Warned { message } if self.warnings.len() < WARNINGS_KEPT => {
                 self.warnings.push(message.chars().take(WARNING_CHARS).collect());
             }
-            Event::LimitChanged { .. } | Event::Warned { .. } | Event::Stopping { .. } => {}
+            Event::LimitChanged { .. }
+            | Event::ProxyChosen { .. }
+            | Event::Warned { .. }
+            | Event::Stopping { .. } => {}
         }
     }
 

@@ -335,6 +335,15 @@ fn fresh_requests_again_what_a_journal_has() {
 }
 
 #[test]
+fn http_names_the_versions_that_are_spoken() {
+    // tests/it/http_versions.rs has the rest.
+    for (version, code) in [("auto", 0), ("1.1", 0), ("2", 69)] {
+        let (dir, server) = (skus(2), ScriptedServer::echo());
+        fetch(&dir, &server, &["--http", version]).expect_code(code);
+    }
+}
+
+#[test]
 fn quota_fields_are_read_or_ignored() {
     for (value, paused) in [("auto", true), ("off", false)] {
         let (dir, began) = (skus(6), Instant::now());

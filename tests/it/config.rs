@@ -181,6 +181,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("ca-cert", "none.pem", "request"),
     ("proxy", "${NOT_SET}", "request"),
     ("insecure", "2", "request"),
+    ("http", "3", "request"),
     ("concurrency", "0", "pace"),
     ("rate", "5", "pace"),
     ("burst", "0", "pace"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::requests::run_with_url;
 use crate::support::WorkDir;
-use crate::support::raw::RawServer;
+use crate::support::raw::{RawServer, whole};
 
 /// Workers, each of which serves one connection to its end.
 struct Workers {
@@ -108,4 +108,92 @@ fn a_server_that_closes_the_connections_past_a_number_is_no_outage_and_costs_no_
         run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
         expect_one_attempt_each(&dir);
     }
+}
+
+#[test]
+fn what_may_act_twice_is_not_charged_to_connections_that_are_closed_unread() {
+    for concurrency in ["32", "auto"] {
+        let (dir, server) = (skus(), few(5, true));
+        let args = ["-X", "POST", "-c", concurrency, "--retries", "0", "--shape", "record"];
+        let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+        expect_one_attempt_each(&dir);
+        assert_eq!(server.count(), SKUS, "each is read once");
+        assert!(ended.stderr.contains("the server serves 5 connections at a time"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_proxy_that_answers_403_past_a_number_of_connections_is_one_of_few_connections() {
+    for method in ["GET", "POST"] {
+        let workers = Workers::new(5);
+        let proxy = RawServer::start(move |mut socket| {
+            if !workers.try_take() {
+                socket.request()?;
+                return socket.say(
+                    "HTTP/1.1 403 Forbidden\r\nServer: squid/5.7\r\nX-Squid-Error: ERR_ACCESS_DENIED 0\r\n\
+                     Content-Length: 0\r\n\r\n",
+                );
+            }
+            while let Some(asked) = socket.request() {
+                thread::sleep(Duration::from_millis(5));
+                if socket.echo(&asked).is_none() {
+                    break;
+                }
+            }
+            workers.leave();
+            None
+        });
+        let dir = skus();
+        let args =
+            ["-X", method, "-c", "32", "--retries", "0", "--shape", "record", "--proxy", &proxy.url("")];
+        run_with_url(&dir, "http://shop.test/{sku}", args).finish().expect_code(0);
+        expect_one_attempt_each(&dir);
+    }
+}
+
+#[test]
+fn a_connection_that_later_ones_passed_is_given_up_where_the_server_keeps_none() {
+    // As a full listen backlog drops packets: the connections past the eighth that are open are never answered.
+    let workers = Workers::new(8);
+    let server = RawServer::start(move |mut socket| {
+        if !workers.try_take() {
+            return socket.drain();
+        }
+        if let Some(asked) = socket.request() {
+            thread::sleep(Duration::from_millis(5));
+            let answer = whole(&asked.sku).replacen("HTTP/1.1", "HTTP/1.0", 1);
+            socket.say(answer);
+        }
+        workers.leave();
+        None
+    });
+    let dir = skus();
+    let args = ["-c", "32", "--retries", "0", "--timeout", "20s", "--shape", "record"];
+    run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    expect_one_attempt_each(&dir);
+}
+
+#[test]
+fn while_the_pool_pauses_no_request_keeps_a_connection_that_the_probe_needs() {
+    let workers = Workers::new(3);
+    let server = RawServer::start(move |mut socket| {
+        if !workers.try_take() {
+            socket.request()?;
+            return socket.say(
+                "HTTP/1.1 503 Full\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            );
+        }
+        while let Some(asked) = socket.request() {
+            thread::sleep(Duration::from_millis(2));
+            if socket.echo(&asked).is_none() {
+                break;
+            }
+        }
+        workers.leave();
+        None
+    });
+    let dir = skus();
+    let args = ["-c", "32", "--retries", "0", "--shape", "record", "--max-time", "60s"];
+    run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    expect_one_attempt_each(&dir);
 }

@@ -156,6 +156,8 @@ pub(super) fn exit_of_stop(reason: &StopReason) -> Exit {
         | StopReason::AskedToWait(_)
         | StopReason::OnlyRefused { .. } => Exit::TryAgain,
         StopReason::Unreachable(_)
+        | StopReason::ProxyFailed(_)
+        | StopReason::NoHttp2
         | StopReason::Certificate(..)
         | StopReason::Unreadable(_)
         | StopReason::Failing(_) => Exit::Unavailable,

@@ -8,7 +8,7 @@ use crate::commands::command_error::CommandError;
 use crate::commands::unpublished;
 use crate::config::Settings;
 use crate::config::options::{
-    CA_CERT, FRESH, HEADER, KEY, MAX_RETRY_AFTER, MAX_TIME, MERGE, MIN_SUCCESS, NULL_ON, OUTPUT, PROXY,
+    CA_CERT, FRESH, HEADER, HTTP, KEY, MAX_RETRY_AFTER, MAX_TIME, MERGE, MIN_SUCCESS, NULL_ON, OUTPUT, PROXY,
     RETRY_ON, URL, WAIT_FOR_API,
 };
 use crate::fetch::OUTAGE_PAUSES;
@@ -30,6 +30,8 @@ pub(super) struct Context<'a> {
     /// ` at http://api.example.com`; empty where it is not known.
     pub(super) origin: String,
     pub(super) mask: Mask,
+    /// The proxy in use, and what named it.
+    pub(super) proxy: Option<String>,
 }
 
 impl Context<'_> {
@@ -41,7 +43,7 @@ impl Context<'_> {
             Obstacle::Files(error) => error.into(),
             Obstacle::Input(error) => error.into(),
             Obstacle::Stopped(StopReason::Unreachable(why)) => unreachable(&self.origin, &why, settings),
-            Obstacle::Stopped(reason) => stopped(&reason, settings),
+            Obstacle::Stopped(reason) => stopped(&reason, settings, self.proxy.as_deref()),
             Obstacle::NoRow => CommandError::new(exit, format!("{}: no data row", settings.input_path))
                 .with_hint("there is a header, but nothing to ask for"),
             Obstacle::NoSku { rows } => no_sku(rows, settings),
@@ -93,14 +95,31 @@ fn certificate_hint(problem: CertificateProblem) -> String {
     }
 }
 
-/// The error of a run that stopped early.
-pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> CommandError {
+/// What to check where the proxy is at fault: its address and what named it, where that is not shown already.
+pub(in crate::commands) fn check_proxy(proxy: Option<&str>) -> String {
+    match proxy {
+        Some(proxy) => format!("check {PROXY}: the proxy in use is {proxy}"),
+        None => format!("check {PROXY}"),
+    }
+}
+
+/// The error of a run that stopped early. `proxy` is the one in use, and what named it.
+pub(in crate::commands) fn stopped(
+    reason: &StopReason,
+    settings: &Settings,
+    proxy: Option<&str>,
+) -> CommandError {
     let again = again(settings);
     let error = |message: String| CommandError::new(exit_of_stop(reason), message);
     match reason {
         StopReason::Signal(number) => error(format!("stopped by {}", signal_name(*number))).with_hint(again),
         StopReason::OutOfTime => error(format!("{MAX_TIME} was over before the input was")).with_hint(again),
         StopReason::Unreachable(why) => unreachable("", why, settings),
+        StopReason::ProxyFailed(why) => {
+            error(why.clone()).with_hint(format!("{}; then {again}", check_proxy(proxy)))
+        }
+        StopReason::NoHttp2 => error(format!("the server does not speak HTTP/2, and {HTTP} 2 requires it"))
+            .with_hint(format!("with {HTTP} auto HTTP/1.1 is spoken; then {again}")),
         StopReason::Certificate(problem, why) => error(why.clone()).with_hint(certificate_hint(*problem)),
         StopReason::Unreadable(why) => {
             error(why.clone()).with_hint(format!("check the port and the scheme in {URL}; then {again}"))
@@ -110,6 +129,10 @@ pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> 
                 Duration::ZERO => format!("through pauses of {}", outage_pauses()),
                 waited => format!("for {} ({WAIT_FOR_API})", humantime::format_duration(waited)),
             };
+            if let Cause::Proxy(_) = fault.cause {
+                return error(format!("no connection through the proxy {waited}: {fault}"))
+                    .with_hint(format!("{}; then {again}", check_proxy(proxy)));
+            }
             error(format!("the API kept failing {waited}: {fault}")).with_hint(after_outage(fault, again))
         }
         StopReason::Refused { status, answers, said } => {
@@ -120,7 +143,7 @@ pub(in crate::commands) fn stopped(reason: &StopReason, settings: &Settings) -> 
             };
             if *status == 407 {
                 return error(format!("the proxy refuses the credentials: {times} 407{said}"))
-                    .with_hint(format!("check {PROXY}; then {again}"));
+                    .with_hint(format!("{}; then {again}", check_proxy(proxy)));
             }
             error(format!("the API refuses the credentials: {times} {status}{said}"))
                 .with_hint(check_credentials(settings))

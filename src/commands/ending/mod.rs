@@ -33,7 +33,7 @@ use files::{FilesOutcome, FinalFiles};
 use message::Context;
 use run_facts::{Measured, facts};
 
-pub(super) use message::{before_any_request, check_address, interrupted_run, no_sku, stopped};
+pub(super) use message::{before_any_request, check_address, check_proxy, interrupted_run, no_sku, stopped};
 
 /// A run whose work has ended.
 pub(super) struct FinishedRun<'a> {
@@ -43,6 +43,8 @@ pub(super) struct FinishedRun<'a> {
     pub(super) announced: Option<QuotaSize>,
     /// Connections that the server serves at a time, where that was learnt.
     pub(super) connections: Option<usize>,
+    /// The proxy in use, and what named it.
+    pub(super) proxy: Option<String>,
     pub(super) report_writer: Option<&'a RunReportWriter>,
     pub(super) settings: &'a Settings,
     pub(super) collector: Collector,
@@ -68,7 +70,7 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
     run.warn_of_odd_rows();
     run.count_rows_left();
     let mut summary = run.summary();
-    let context = Context { settings, origin: run.origin(), mask: run.mask() };
+    let context = Context { settings, origin: run.origin(), mask: run.mask(), proxy: run.proxy.clone() };
     let happened = run.happened(summary.counts);
     let outcome = before_publishing(happened, settings.run.min_success);
     if run.end.at_once {

@@ -58,8 +58,12 @@ fn ends(happened: Happened, decision: &PublishDecision) -> (u8, String) {
     let outcome =
         before_publishing(happened, settings.run.min_success).and_then(|()| after_writing(decision));
     let code = exit(outcome.as_ref().err(), failed).code();
-    let context =
-        Context { settings: &settings, origin: " at http://a.example".into(), mask: Mask::default() };
+    let context = Context {
+        settings: &settings,
+        origin: " at http://a.example".into(),
+        mask: Mask::default(),
+        proxy: None,
+    };
     let error = outcome.err().map(|obstacle| context.error(obstacle, None));
     if let Some(error) = &error {
         assert_eq!(error.exit.code(), code, "{error:?}");
@@ -93,6 +97,8 @@ fn stops() -> Vec<(StopReason, u8, &'static str)> {
         (failing(Cause::Timeout, "HTTP 500 is not what it was"), 69, AGAIN),
         (StopReason::Refused { status, answers: 5, said: "no".into() }, 77, "check --header"),
         (StopReason::Refused { status: 407, answers: 5, said: "".into() }, 77, "check --proxy"),
+        (StopReason::ProxyFailed("refused".into()), 69, "check --proxy"),
+        (StopReason::NoHttp2, 69, "--http auto"),
         (StopReason::Unreadable("no header".into()), 69, "check the port"),
         (
             StopReason::RefusedAtEnd { status, skus, asked_again: asked_again.clone(), said: "no".into() },
@@ -241,7 +247,7 @@ fn rejected_rows_without_a_sku_of_their_own_do_not_count_as_skus() {
 #[test]
 fn the_pauses_of_an_outage_are_named_as_they_are() {
     let fault = Fault::of_status(503, "");
-    let error = stopped(&StopReason::Failing(fault), &settings());
+    let error = stopped(&StopReason::Failing(fault), &settings(), None);
     assert_eq!(
         error.message,
         "the API kept failing through pauses of 5, 10 and 20 s: HTTP 503 Service Unavailable"

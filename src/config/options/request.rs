@@ -9,7 +9,7 @@ use crate::config::joined::joined;
 use crate::config::origin::Origin;
 use crate::config::setting::{Handle, Secrecy, Setting, Table, Takes};
 use crate::config::values;
-use crate::fetch::Follow;
+use crate::fetch::{Follow, HttpChoice};
 use crate::model::option;
 use crate::plan::BodyEscape;
 
@@ -25,6 +25,7 @@ pub(crate) static SETTINGS: &[&Setting] = &[
     &CA_CERT.setting,
     &PROXY.setting,
     &INSECURE.setting,
+    &HTTP.setting,
 ];
 
 /// A template, not yet parsed.
@@ -215,6 +216,17 @@ pub(crate) static INSECURE: Handle<bool> = Handle {
     read: |given| given.flag(),
 };
 
+pub(crate) static HTTP: Handle<HttpChoice> = Handle {
+    setting: Setting::new(Table::Request, option::HTTP, Takes::Word("VERSION"), "HTTP: 1.1, 2 or auto")
+        .default("auto")
+        .more(
+            "auto speaks HTTP/2 where the TLS handshake agrees on it. 2 ends the run where the server does not speak \
+             it, and speaks it without TLS as well. 1.1 helps where a server or proxy is at fault with HTTP/2 only.",
+        )
+        .completions(&["1.1", "2", "auto"]),
+    read: |given| given.choice(),
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,5 +305,13 @@ mod tests {
     #[test]
     fn insecure() {
         assert_eq!((INSECURE.of(&[]), INSECURE.of(&["1"])), (Ok(false), Ok(true)));
+    }
+
+    #[test]
+    fn http() {
+        assert_eq!(HTTP.of(&[]), Ok(HttpChoice::Auto));
+        assert_eq!(HTTP.of(&["1.1"]), Ok(HttpChoice::Http1));
+        assert_eq!(HTTP.of(&["2"]), Ok(HttpChoice::Http2));
+        assert!(HTTP.refuses("3").contains("1.1, 2 or auto"));
     }
 }

@@ -1,5 +1,9 @@
 //! One attempt on the wire: what costs no attempt is sent again, and redirects are followed. Each request passes the gate.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use tokio::time::Instant;
 
 use super::super::classify::Classifier;
@@ -77,7 +81,16 @@ impl<T: Transport> Fetcher<T> {
                 Ok(reuse) => reuse,
                 Err(error) => return Ok(Err(error)),
             };
-            self.readmit(permit).await?;
+            let mut readmitted = pin!(self.readmit(permit));
+            match poll_fn(|cx| Poll::Ready(readmitted.as_mut().poll(cx))).await {
+                Poll::Ready(ended) => ended?,
+                Poll::Pending => {
+                    // While the gate is closed no request holds a connection: where the server serves no more, the
+                    // probe would get none.
+                    reuse = reuse.released();
+                    readmitted.await?;
+                }
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use super::super::retry_after::retry_after;
 use super::super::transport::{RawAnswer, Transport};
 use super::{Fetcher, Judged, SendOutcome};
 use crate::limit::{LoadSignal, Permit};
-use crate::model::fault::RetryAfter;
+use crate::model::fault::{ProxyProblem, RetryAfter};
 use crate::model::{Cause, Deferral, Event, Fault, Job, LoadClass, QuotaSize, StopReason};
 
 impl<T: Transport> Fetcher<T> {
@@ -124,7 +124,11 @@ impl<T: Transport> Fetcher<T> {
                 self.shutdown.trigger(StopReason::Certificate(problem, fault.detail.to_string()));
                 (Judged::Retry(fault), signal)
             }
-            Cause::TooLarge => (Judged::GiveUp(fault), signal),
+            Cause::NoHttp2 => {
+                self.shutdown.trigger(StopReason::NoHttp2);
+                (Judged::Retry(fault), signal)
+            }
+            Cause::TooLarge | Cause::Proxy(ProxyProblem::Credentials) => (Judged::GiveUp(fault), signal),
             _ => (Judged::Retry(fault), signal),
         }
     }

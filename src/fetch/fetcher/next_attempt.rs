@@ -268,7 +268,9 @@ impl<T: Transport> Fetcher<T> {
                 LoadSignal::Strained { status, latency }
             }
             Cause::Lost if is_strained => LoadSignal::Overload { latency },
-            Cause::Connect if is_strained || self.health.is_serving() => LoadSignal::Overload { latency },
+            Cause::Connect | Cause::Proxy(_) if is_strained || self.health.is_serving() => {
+                LoadSignal::Overload { latency }
+            }
             _ => signal,
         }
     }

@@ -23,7 +23,7 @@ const FIRST_CAPACITY: u64 = 64 * 1024;
 /// An answer whose body has not been read.
 pub(super) enum UnreadAnswer<'a> {
     Direct(Exchange<'a, <TcpConnector as Connect>::Io>),
-    General(GeneralExchange<'a>),
+    General(GeneralExchange),
 }
 
 impl UnreadAnswer<'_> {

@@ -6,7 +6,9 @@
 //! connections that are answered. No more are opened, but for one more now and then, in case the number has grown.
 //!
 //! A silent new connection and a slow answer look the same. What tells them apart: servers accept in the order of
-//! arrival, so a connection is not silent for being new once a later one was answered.
+//! arrival, so a connection is not silent for being new once a later one was answered. Where a server closes each
+//! connection after its answer, that is the only sign: the packets of the earlier one were dropped, because the listen
+//! backlog was full.
 //!
 //! No IO, no lock, no clock: the pool calls it under its own lock.
 
@@ -27,6 +29,11 @@ const PATIENCE_OUT_OF_ORDER: Duration = Duration::from_secs(3);
 const USUAL_ANSWERS: u32 = 4;
 const USUAL_ANSWERS_ALONE: u32 = 8;
 const USUAL_ANSWERS_OUT_OF_ORDER: u32 = 30;
+/// Where connections are not kept: the least patience, and that with a connection that is being opened, for which no
+/// answer can be slow; and how many later ones have to have been answered.
+const PATIENCE_UNKEPT: Duration = Duration::from_secs(1);
+const PATIENCE_UNKEPT_OPENING: Duration = Duration::from_millis(250);
+const ANSWERED_LATER: u64 = 8;
 /// So many silent ones are not alone.
 const SEVERAL: usize = 3;
 /// Answers over kept connections, since a new one was begun, that show that the server answers.
@@ -71,9 +78,17 @@ pub(super) struct Begun {
     number: u64,
     at: Instant,
     kept_answers: u64,
+    first_answers: u64,
     /// Whether it is one more than the known number, and whether that was known.
     is_trial: bool,
     is_known_served: bool,
+}
+
+impl Begun {
+    /// Since it was begun.
+    pub(super) fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
 }
 
 /// The connections of one origin, counted.
@@ -84,6 +99,12 @@ pub(super) struct Census {
     begun: u64,
     /// The highest number of a connection that has given an answer.
     newest_answered: u64,
+    /// Connections that have given no answer, by their numbers.
+    pending: Vec<u64>,
+    /// Most connections that had given an answer at a time.
+    proven: usize,
+    /// First answers of connections.
+    first_answers: u64,
     /// Answers over connections that had given one before.
     kept_answers: u64,
     /// What such an answer usually takes.
@@ -114,6 +135,9 @@ impl Census {
             counts: [0; 3],
             begun: 0,
             newest_answered: 0,
+            pending: Vec::new(),
+            proven: 0,
+            first_answers: 0,
             kept_answers: 0,
             usual: Duration::ZERO,
             patience_most: timeout / 2,
@@ -153,11 +177,13 @@ impl Census {
         }
         self.begun += 1;
         self.counts[Stage::Opening as usize] += 1;
+        self.pending.push(self.begun);
         let is_known_served = !is_trial && self.limit.is_some();
         Some(Begun {
             number: self.begun,
             at: now,
             kept_answers: self.kept_answers,
+            first_answers: self.first_answers,
             is_trial,
             is_known_served,
         })
@@ -171,12 +197,22 @@ impl Census {
             return;
         }
         self.newest_answered = self.newest_answered.max(begun.number);
+        self.forget_pending(begun);
+        self.first_answers += 1;
+        self.proven = self.proven.max(self.count(Stage::Answered));
+        if !self.are_kept() {
+            let took = now.saturating_duration_since(begun.at);
+            // One that was stuck says nothing of the usual.
+            self.note_usual(if self.usual.is_zero() { took } else { took.min(self.usual * 4) });
+        }
         if self.undecided > 0 {
             let evidence = std::mem::take(&mut self.undecided);
             self.learn(self.count(Stage::Unanswered) + self.count(Stage::Answered), evidence, now);
         }
         let answered = self.count(Stage::Answered);
-        if let Some(limit) = self.limit.as_mut().filter(|limit| limit.is_in_trial && answered >= limit.most) {
+        let is_served = !self.are_kept() && begun.is_trial && self.skipped() == 0;
+        let has_more = |limit: &&mut Limit| limit.is_in_trial && (answered >= limit.most || is_served);
+        if let Some(limit) = self.limit.as_mut().filter(has_more) {
             // More are served than was thought.
             limit.is_in_trial = false;
             limit.evidence = 0;
@@ -187,8 +223,9 @@ impl Census {
     }
 
     /// A connection ended. What was learnt from a few is forgotten with the last one: the server may be another then.
-    pub(super) fn end(&mut self, stage: Stage) {
+    pub(super) fn end(&mut self, begun: &Begun, stage: Stage) {
         self.counts[stage as usize] -= 1;
+        self.forget_pending(begun);
         if self.open() == 0 {
             self.undecided = 0;
             if self.served().is_none() {
@@ -200,13 +237,44 @@ impl Census {
     /// A connection that had answered before gave another answer.
     pub(super) fn answered_again(&mut self, took: Duration) {
         self.kept_answers += 1;
+        self.note_usual(took);
+    }
+
+    fn note_usual(&mut self, took: Duration) {
         self.usual = if self.usual.is_zero() { took } else { (self.usual * 7 + took) / 8 };
     }
 
-    /// How long a new connection may be silent.
-    pub(super) fn patience(&self, begun: &Begun) -> Duration {
+    fn forget_pending(&mut self, begun: &Begun) {
+        if let Ok(at) = self.pending.binary_search(&begun.number) {
+            self.pending.remove(at);
+        }
+    }
+
+    /// Connections without an answer that were begun before one that was answered.
+    fn skipped(&self) -> usize {
+        self.pending.partition_point(|number| *number < self.newest_answered)
+    }
+
+    /// Whether the server keeps connections after an answer.
+    pub(super) fn are_kept(&self) -> bool {
+        self.kept_answers > 0
+    }
+
+    /// Whether more connections are open than were ever answered at a time, so that the server may close a new one. Of
+    /// a server that keeps none nothing can be said.
+    pub(super) fn is_unproven(&self) -> bool {
+        self.open() > self.proven && (self.are_kept() || self.first_answers == 0)
+    }
+
+    /// How long a new connection may be silent at this stage.
+    pub(super) fn patience(&self, begun: &Begun, stage: Stage) -> Duration {
         let waiting = self.count(Stage::Opening) + self.count(Stage::Unanswered);
-        let (least, answers) = if self.newest_answered > begun.number {
+        let (least, answers) = if !self.are_kept() {
+            match stage {
+                Stage::Opening => (PATIENCE_UNKEPT_OPENING, USUAL_ANSWERS),
+                _ => (PATIENCE_UNKEPT, USUAL_ANSWERS_OUT_OF_ORDER),
+            }
+        } else if self.newest_answered > begun.number {
             (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER)
         } else if begun.is_trial || waiting >= SEVERAL && !begun.is_known_served {
             (PATIENCE, USUAL_ANSWERS)
@@ -217,18 +285,23 @@ impl Census {
     }
 
     /// How much longer it may be silent.
-    pub(super) fn patience_left(&self, begun: &Begun, now: Instant) -> Duration {
-        self.patience(begun).saturating_sub(now.saturating_duration_since(begun.at))
+    pub(super) fn patience_left(&self, (begun, stage): (&Begun, Stage), now: Instant) -> Duration {
+        self.patience(begun, stage).saturating_sub(now.saturating_duration_since(begun.at))
     }
 
-    /// Whether others have been answered since a new connection was begun.
+    /// Whether others have been answered since a new connection was begun: over kept connections, or later ones.
     pub(super) fn are_others_answered(&self, begun: &Begun) -> bool {
+        if !self.are_kept() {
+            let later = self.first_answers - begun.first_answers;
+            return self.newest_answered > begun.number && later >= ANSWERED_LATER;
+        }
         self.count(Stage::Answered) > 0 && self.kept_answers >= begun.kept_answers + ANSWERS_BESIDE
     }
 
     /// A new connection is silent for too long while others are answered.
     pub(super) fn found_silent(&mut self, now: Instant) {
-        self.learn(self.count(Stage::Answered), 1, now);
+        let served = if self.are_kept() { self.count(Stage::Answered) } else { self.open() - self.skipped() };
+        self.learn(served, 1, now);
     }
 
     /// A new connection was refused, or closed without an answer. It is no longer counted.

@@ -4,31 +4,35 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use http::Uri;
+use http::uri::InvalidUri;
+
 use super::body::{BodyReader, UnreadAnswer};
 use super::census::ServedConnections;
 use super::connect::TcpConnector;
-use super::direct::DirectClient;
+use super::direct::{DirectClient, DirectState, Route};
 use super::general::GeneralClient;
-use super::headers::{repeated_headers, same_origin_headers};
 use super::pausable_timeout::PausableTimeout;
+use super::proxy::Proxy;
 use super::send_error::no_client_certificate;
-use super::trust::{self, NoClientCertificate};
-use super::{OnConnected, RawAnswer, Reuse, SendError, Transport, TransportError, TransportSettings};
+use super::trust::{self, Accepted, NoClientCertificate};
+use super::{HttpChoice, RawAnswer, Reuse, SendError, Transport, TransportError, TransportSettings};
+use crate::model::fault::ProxyProblem;
 use crate::model::option::TIMEOUT;
 use crate::model::{Cause, Fault, Request};
 
 /// HTTP over sockets.
 pub(crate) struct Http {
     settings: Arc<TransportSettings>,
-    /// None where a proxy is used that is no HTTP proxy, and where certificates are not verified.
-    direct: Option<DirectClient<TcpConnector>>,
+    direct: DirectClient<TcpConnector>,
     general: GeneralClient,
     bodies: BodyReader,
-    /// Whether any connection was ever opened.
+    /// Whether any connection was ever opened, to the proxy where there is one.
     has_connected: Arc<AtomicBool>,
     served: ServedConnections,
     client_certificate: Arc<NoClientCertificate>,
     has_answered: AtomicBool,
+    proxy: Option<Arc<Proxy>>,
 }
 
 impl Http {
@@ -36,34 +40,32 @@ impl Http {
     ///
     /// # Errors
     /// An unreadable certificate, a proxy address that is none, no certificate authorities.
-    pub(crate) fn new(mut settings: TransportSettings) -> Result<Self, TransportError> {
-        let has_connected = Arc::new(AtomicBool::new(false));
-        let (OnConnected(report), flag) = (settings.on_connected.clone(), Arc::clone(&has_connected));
-        settings.on_connected = OnConnected(Arc::new(move || {
-            flag.store(true, Ordering::Relaxed);
-            report();
-        }));
+    pub(crate) fn new(settings: TransportSettings) -> Result<Self, TransportError> {
         let certificates = settings.ca_cert_pem.as_deref().map(trust::certificates).transpose()?;
-        let client_certificate = Arc::new(NoClientCertificate::default());
-        let trust = if settings.tls && !settings.connection.insecure {
-            Some(Arc::new(trust::verified(
-                certificates.unwrap_or_default(),
-                Arc::clone(&client_certificate),
-            )?))
+        let accepted = if settings.connection.insecure {
+            Accepted::Any
         } else {
-            None
+            Accepted::Verified(certificates.unwrap_or_default())
         };
-        let mut headers = same_origin_headers(&settings);
-        headers.extend(repeated_headers(&settings.headers));
-        let served = ServedConnections::default();
-        let direct = DirectClient::for_template(&settings, trust.as_ref(), headers, &served);
+        let client_certificate = Arc::new(NoClientCertificate::default());
+        let tls =
+            |accepted, http| trust::config(accepted, http, Arc::clone(&client_certificate)).map(Arc::new);
+        let origin: Uri =
+            settings.origin.parse().map_err(|error: InvalidUri| TransportError::Origin(error.to_string()))?;
+        let proxy = settings.proxies.proxy_for(&origin).cloned();
+        let proxy_tls = match &proxy {
+            Some(proxy) if proxy.speaks_tls() => Some(tls(accepted.clone(), HttpChoice::Http1)?),
+            _ => None,
+        };
+        let trust = if settings.tls { Some(tls(accepted, settings.connection.http)?) } else { None };
+        let shared = DirectState::default();
+        let (served, has_connected) = (shared.served.clone(), Arc::clone(&shared.has_connected));
+        let route = Route { origin, proxy: proxy.clone(), tls: trust.clone(), proxy_tls };
+        let direct = DirectClient::for_template(&settings, route, shared)?;
         let settings = Arc::new(settings);
         let general = GeneralClient::new(Arc::clone(&settings), trust);
-        if direct.is_none() || settings.proxy.is_some() {
-            // What is wrong with the settings is reported now, and not at the first request.
-            general.check()?;
-        }
         let bodies = BodyReader::new(settings.max_body, Arc::default());
+        let has_answered = AtomicBool::new(false);
         Ok(Self {
             settings,
             direct,
@@ -72,8 +74,15 @@ impl Http {
             has_connected,
             served,
             client_certificate,
-            has_answered: AtomicBool::new(false),
+            has_answered,
+            proxy,
         })
+    }
+
+    /// The proxy for the template's origin, if there is one.
+    #[must_use]
+    pub(crate) fn proxy(&self) -> Option<&Arc<Proxy>> {
+        self.proxy.as_ref()
     }
 
     /// With a counter of the bytes of answers that wait for the disk: while they are many, no large body is read.
@@ -105,10 +114,8 @@ impl Http {
         reuse: Reuse,
         timeout: &PausableTimeout,
     ) -> Result<RawAnswer, SendError> {
-        if let Some(direct) = &self.direct
-            && DirectClient::<TcpConnector>::serves(request)
-        {
-            let exchange = direct.send(request, reuse).await.map_err(|error| self.explained(error))?;
+        if !request.cross_origin {
+            let exchange = self.direct.send(request, reuse).await.map_err(|error| self.explained(error))?;
             if !self.has_answered.load(Ordering::Relaxed) {
                 self.has_answered.store(true, Ordering::Relaxed);
             }
@@ -130,11 +137,16 @@ impl Transport for Http {
         let attempt = pin!(self.attempt(request, reuse, &timeout));
         timeout.bound(attempt).await.unwrap_or_else(|| {
             let limit = humantime::format_duration(self.settings.connection.timeout);
-            let fault = if self.has_connected.load(Ordering::Relaxed) {
-                Fault::new(Cause::Timeout, format!("no complete answer within {TIMEOUT} {limit}"))
-            } else {
-                // --timeout may be shorter than --connect-timeout.
-                Fault::new(Cause::Connect, format!("no connection within {TIMEOUT} {limit}"))
+            // --timeout may be shorter than --connect-timeout.
+            let fault = match &self.proxy {
+                _ if self.has_connected.load(Ordering::Relaxed) => {
+                    Fault::new(Cause::Timeout, format!("no complete answer within {TIMEOUT} {limit}"))
+                }
+                Some(proxy) => {
+                    let detail = format!("no connection through the proxy {proxy} within {TIMEOUT} {limit}");
+                    Fault::new(Cause::Proxy(ProxyProblem::NoConnection), detail)
+                }
+                None => Fault::new(Cause::Connect, format!("no connection within {TIMEOUT} {limit}")),
             };
             Err(SendError::counted(fault))
         })

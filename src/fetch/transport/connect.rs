@@ -1,21 +1,28 @@
-//! How a connection to the template's origin is opened, directly or through an HTTP proxy.
+//! How a connection to the template's origin is opened, directly or through a proxy.
 
 mod addresses;
+mod http_tunnel;
+mod proxy_error;
+mod proxy_hop;
+mod socks;
 
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Uri};
+use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector, HttpInfo};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tower::ServiceExt;
 
+use super::HttpChoice;
 use super::observed_io::ConnectionIo;
 use addresses::PreferWorking;
+use proxy_hop::{Hop, HopStream};
+
+pub(super) use proxy_error::ProxyError;
+pub(super) use proxy_hop::ProxyHop;
 
 /// TCP keep-alive as reqwest sets it: a peer that is gone is noticed within a minute.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -41,38 +48,42 @@ pub(super) trait Connect: Send + Sync {
     fn connect(&self) -> impl Future<Output = Result<(Self::Io, HttpVersion), ConnectError>> + Send;
 }
 
-/// An HTTP proxy.
-#[derive(Debug, Clone)]
-pub(super) struct HttpProxy {
-    pub(super) address: Uri,
-    /// The value of `Proxy-Authorization`.
-    pub(super) credentials: Option<HeaderValue>,
-}
-
 type Tcp = HttpConnector<PreferWorking>;
 
-/// What stands between this program and the origin.
-enum Opener {
-    /// TCP to the origin, or to a proxy to which whole addresses are sent.
-    Plain(Tcp, Uri),
-    Tls(HttpsConnector<Tcp>),
-    TunnelledTls(HttpsConnector<Tunnel<Tcp>>),
+/// What connections to the template's origin are made with.
+pub(super) struct ConnectorSettings {
+    pub(super) origin: Uri,
+    /// For an origin over TLS.
+    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(super) proxy: Option<ProxyHop>,
+    pub(super) http: HttpChoice,
+    pub(super) connect_timeout: Duration,
 }
 
-/// Connects over TCP, and over TLS where there is a configuration for it.
+/// Connects over TCP or through a proxy, and over TLS where there is a configuration for it.
 pub(super) struct TcpConnector {
     origin: Uri,
-    opener: Opener,
+    hop: Hop,
+    tls: Option<HttpsConnector<Hop>>,
+    http: HttpChoice,
     addresses: PreferWorking,
 }
 
+/// The server speaks HTTP/1.1, and `--http` requires HTTP/2.
+#[derive(Debug)]
+pub(super) struct NoHttp2;
+
+impl fmt::Display for NoHttp2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server does not offer HTTP/2")
+    }
+}
+
+impl Error for NoHttp2 {}
+
 impl TcpConnector {
-    pub(super) fn new(
-        origin: Uri,
-        tls: Option<&Arc<rustls::ClientConfig>>,
-        proxy: Option<HttpProxy>,
-        connect_timeout: Duration,
-    ) -> Self {
+    pub(super) fn new(settings: ConnectorSettings) -> Self {
+        let ConnectorSettings { origin, tls, proxy, http, connect_timeout } = settings;
         let addresses = PreferWorking::new();
         let mut tcp = HttpConnector::new_with_resolver(addresses.clone());
         tcp.enforce_http(false);
@@ -83,34 +94,30 @@ impl TcpConnector {
         #[cfg(target_os = "linux")]
         tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
         tcp.set_connect_timeout(Some(connect_timeout));
-        let opener = match (tls.cloned(), proxy) {
-            (None, None) => Opener::Plain(tcp, origin.clone()),
-            (None, Some(proxy)) => Opener::Plain(tcp, proxy.address),
-            (Some(config), None) => Opener::Tls(HttpsConnector::from((tcp, config))),
-            (Some(config), Some(proxy)) => {
-                let mut tunnel = Tunnel::new(proxy.address, tcp);
-                if let Some(credentials) = proxy.credentials {
-                    tunnel = tunnel.with_auth(credentials);
-                }
-                Opener::TunnelledTls(HttpsConnector::from((tunnel, config)))
-            }
-        };
-        Self { origin, opener, addresses }
+        let hop = Hop { tcp, proxy: proxy.map(Arc::new) };
+        let tls = tls.map(|config| HttpsConnector::from((hop.clone(), config)));
+        Self { origin, hop, tls, http, addresses }
     }
 }
 
 impl Connect for TcpConnector {
-    type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Io = MaybeHttpsStream<HopStream>;
 
     async fn connect(&self) -> Result<(Self::Io, HttpVersion), ConnectError> {
         let origin = self.origin.clone();
-        let io = match &self.opener {
-            Opener::Plain(tcp, to) => MaybeHttpsStream::Http(tcp.clone().oneshot(to.clone()).await?),
-            Opener::Tls(tls) => tls.clone().oneshot(origin).await?,
-            Opener::TunnelledTls(tls) => tls.clone().oneshot(origin).await?,
+        let io = match &self.tls {
+            Some(tls) => tls.clone().oneshot(origin).await?,
+            None => MaybeHttpsStream::Http(self.hop.clone().oneshot(origin).await?),
         };
         let connected = io.connected();
-        let is_http2 = connected.is_negotiated_h2();
+        let is_http2 = match self.tls {
+            Some(_) => connected.is_negotiated_h2(),
+            // Without TLS nothing is negotiated.
+            None => self.http == HttpChoice::Http2,
+        };
+        if self.http == HttpChoice::Http2 && !is_http2 {
+            return Err(NoHttp2.into());
+        }
         let mut extensions = http::Extensions::new();
         connected.get_extras(&mut extensions);
         if let Some(info) = extensions.get::<HttpInfo>() {

@@ -1,4 +1,4 @@
-//! The client for the template's origin, directly or through an HTTP proxy: over connections of our own.
+//! The client for the template's origin, directly or through a proxy: over connections of our own.
 //!
 //! reqwest serves any number of origins through layers for redirects, retries, proxies and pools. Here each of them is
 //! switched off or decided in advance, yet each costs processor time for every request. One origin needs none of them:
@@ -9,32 +9,46 @@ mod opening;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::header::{HOST, PROXY_AUTHORIZATION};
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::header::{AUTHORIZATION, HOST, PROXY_AUTHORIZATION};
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Uri, Version};
 use http_body_util::Full;
-use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use secrecy::ExposeSecret;
-use url::Position;
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use url::{Position, Url};
 
 use super::census::ServedConnections;
-use super::connect::{Connect, HttpProxy, TcpConnector};
+use super::connect::{Connect, ConnectorSettings, ProxyHop, TcpConnector};
 use super::exchange::Exchange;
+use super::headers::same_origin_headers;
 use super::http1::{Http1Connection, Http1Pool};
 use super::http2::{Http2Pool, StreamPermit};
 use super::observed_io::ConnectionIo;
+use super::proxy::{Proxy, answer_text, own_answer};
+use super::resend::Resend;
 use super::send_error::no_connection;
-use super::{OnConnected, Reuse, SendError, TransportSettings};
-use crate::model::Request;
+use super::{HttpChoice, OnConnected, Reuse, SendError, TransportError, TransportSettings};
+use crate::model::{Cause, Fault, Request};
 
 /// Something that one request can be sent on.
 enum Slot<S: ConnectionIo> {
     Http1(Box<Http1Connection<S>>),
     Http2(StreamPermit<S>),
+}
+
+/// What a request without a connection wants.
+#[derive(Clone, Copy)]
+struct NewConnection {
+    /// A new one, though others are idle.
+    is_required: bool,
+    /// One that is silent is not given up for another new one.
+    is_patient: bool,
 }
 
 /// What all requests to the origin share.
@@ -43,98 +57,118 @@ pub(super) struct OriginSettings {
     pub(super) origin: Uri,
     /// The headers of every request, `Host` among them.
     pub(super) headers: HeaderMap,
-    /// Whether HTTP/1.1 requests name the whole address, and not only path and query: to a proxy.
-    pub(super) sends_whole_addresses: bool,
+    /// The proxy on the way.
+    pub(super) proxy: Option<Arc<Proxy>>,
+    /// The same, where HTTP/1.1 requests name the whole address to it, and not only path and query.
+    pub(super) whole_address_proxy: Option<Arc<Proxy>>,
+    /// Whether HTTP/2 is offered.
+    pub(super) may_speak_http2: bool,
+    /// Whether nothing else is.
+    pub(super) requires_http2: bool,
     pub(super) on_connected: OnConnected,
     /// Of one connection: TCP, TLS and, over HTTP/2, the server's first SETTINGS.
     pub(super) connect_timeout: Duration,
     /// Of one attempt.
     pub(super) timeout: Duration,
-    /// Receives the number of connections that the server serves at a time.
-    pub(super) served: ServedConnections,
+    pub(super) state: DirectState,
 }
 
 /// Sends requests to one origin.
 pub(super) struct DirectClient<C: Connect> {
     connector: C,
     settings: OriginSettings,
-    /// The version of the newest connection.
+    /// The version of the newest connection, and whether there was one.
     speaks_http2: AtomicBool,
+    is_version_known: AtomicBool,
+    /// Whether a proxy has passed a request on.
+    has_passed_on: AtomicBool,
     http1: Http1Pool<C::Io>,
     http2: Http2Pool<C::Io>,
 }
 
+/// What the client shares with whoever asks how the run goes.
+#[derive(Default)]
+pub(super) struct DirectState {
+    /// The number of connections that the server serves at a time.
+    pub(super) served: ServedConnections,
+    /// Whether any connection was opened: to the proxy, where there is one.
+    pub(super) has_connected: Arc<AtomicBool>,
+}
+
+/// The way to the origin.
+pub(super) struct Route {
+    pub(super) origin: Uri,
+    pub(super) proxy: Option<Arc<Proxy>>,
+    /// For an origin over TLS.
+    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    /// For a proxy over TLS.
+    pub(super) proxy_tls: Option<Arc<rustls::ClientConfig>>,
+}
+
 impl DirectClient<TcpConnector> {
-    /// The client, unless a proxy is used that is no HTTP proxy, or the origin needs TLS and there is no configuration
-    /// for it.
+    /// The client for the template's origin.
+    ///
+    /// # Errors
+    /// The origin has no host.
     pub(super) fn for_template(
         settings: &TransportSettings,
-        trust: Option<&Arc<rustls::ClientConfig>>,
-        mut headers: HeaderMap,
-        served: &ServedConnections,
-    ) -> Option<Self> {
-        let origin: Uri = settings.origin.parse().ok()?;
-        if settings.tls && trust.is_none() {
-            return None;
-        }
-        let proxy = match proxy_for(settings, &origin) {
-            // An address that cannot be read must not lead past the proxy.
-            None if settings.proxy.is_some() => return None,
-            None => None,
-            Some(intercept) => Some(http_proxy(&intercept)?),
-        };
-        let sends_whole_addresses = proxy.is_some() && !settings.tls;
-        if sends_whole_addresses
-            && let Some(credentials) = proxy.as_ref().and_then(|proxy| proxy.credentials.clone())
+        route: Route,
+        state: DirectState,
+    ) -> Result<Self, TransportError> {
+        let Route { origin, proxy, tls, proxy_tls } = route;
+        let mut headers = same_origin_headers(&settings.headers);
+        let http = settings.connection.http;
+        let takes_whole = |proxy: &&Arc<Proxy>| proxy.takes_whole_addresses();
+        let is_plain = tls.is_none() && http != HttpChoice::Http2;
+        let whole_address_proxy = proxy.as_ref().filter(takes_whole).filter(|_| is_plain).cloned();
+        if let Some(credentials) = whole_address_proxy.as_ref().and_then(|proxy| proxy.basic_auth())
             && !headers.contains_key(PROXY_AUTHORIZATION)
         {
-            headers.insert(PROXY_AUTHORIZATION, credentials);
+            headers.insert(PROXY_AUTHORIZATION, credentials.clone());
         }
         if !headers.contains_key(HOST) {
-            headers.insert(HOST, HeaderValue::from_str(origin.authority()?.as_str()).ok()?);
+            let host = origin.authority().map_or("", Authority::as_str);
+            let host =
+                HeaderValue::from_str(host).map_err(|error| TransportError::Origin(error.to_string()))?;
+            headers.insert(HOST, host);
         }
         let timeouts = &settings.connection;
-        let connector = TcpConnector::new(origin.clone(), trust, proxy, timeouts.connect_timeout);
+        let is_tunnelled = whole_address_proxy.is_none();
+        let connector = TcpConnector::new(ConnectorSettings {
+            origin: origin.clone(),
+            proxy: proxy.clone().map(|proxy| ProxyHop { proxy, tls: proxy_tls, is_tunnelled }),
+            http,
+            connect_timeout: timeouts.connect_timeout,
+            tls,
+        });
         let origin = OriginSettings {
+            may_speak_http2: http == HttpChoice::Http2 || settings.tls && http == HttpChoice::Auto,
+            requires_http2: http == HttpChoice::Http2,
             origin,
             headers,
-            sends_whole_addresses,
+            proxy,
+            whole_address_proxy,
             on_connected: settings.on_connected.clone(),
             connect_timeout: timeouts.connect_timeout,
             timeout: timeouts.timeout,
-            served: served.clone(),
+            state,
         };
-        Some(Self::new(connector, origin))
+        Ok(Self::new(connector, origin))
     }
-}
-
-/// The proxy for the origin, if there is one: that of `--proxy`, or that of the standard variables.
-fn proxy_for(settings: &TransportSettings, origin: &Uri) -> Option<Intercept> {
-    let matcher = match &settings.proxy {
-        Some(proxy) => Matcher::builder().all(proxy.expose_secret()).build(),
-        None => Matcher::from_system(),
-    };
-    matcher.intercept(origin)
-}
-
-/// None where it is another kind of proxy.
-fn http_proxy(intercept: &Intercept) -> Option<HttpProxy> {
-    let is_http = intercept.uri().scheme() == Some(&Scheme::HTTP);
-    let credentials = intercept.basic_auth().cloned();
-    is_http.then(|| HttpProxy { address: intercept.uri().clone(), credentials })
 }
 
 impl<C: Connect> DirectClient<C> {
     pub(super) fn new(connector: C, settings: OriginSettings) -> Self {
-        let http1 = Http1Pool::new(settings.timeout, settings.served.clone());
-        Self { connector, settings, speaks_http2: AtomicBool::new(false), http1, http2: Http2Pool::new() }
-    }
-
-    /// Whether this client can send a request: to the origin, and without user-info in the address, which reqwest
-    /// turns into a header.
-    pub(super) fn serves(request: &Request) -> bool {
-        let has_user_info = !request.url.username().is_empty() || request.url.password().is_some();
-        !request.cross_origin && !has_user_info
+        let http1 = Http1Pool::new(settings.timeout, settings.state.served.clone());
+        Self {
+            connector,
+            settings,
+            speaks_http2: AtomicBool::new(false),
+            is_version_known: AtomicBool::new(false),
+            has_passed_on: AtomicBool::new(false),
+            http1,
+            http2: Http2Pool::new(),
+        }
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -146,9 +180,12 @@ impl<C: Connect> DirectClient<C> {
         request: &Request,
         reuse: Reuse,
     ) -> Result<Exchange<'_, C::Io>, SendError> {
-        let is_new_wanted = matches!(reuse, Reuse::Never);
+        let wanted = NewConnection {
+            is_required: matches!(reuse, Reuse::Never),
+            is_patient: matches!(reuse, Reuse::AllowedPatiently),
+        };
         let slot = match reuse {
-            Reuse::Allowed => self.take_pooled().await,
+            Reuse::Allowed | Reuse::AllowedPatiently => self.take_pooled().await,
             Reuse::Never => None,
             Reuse::On(kept) => self.take_reserved(kept).await,
         };
@@ -156,6 +193,7 @@ impl<C: Connect> DirectClient<C> {
             Some(Slot::Http1(mut connection)) => {
                 let head = pin!(connection.send(self.http1_request(request)?));
                 let answer = connection.receive_head(head).await?;
+                self.check_passed_on(&answer, Resend::Counted)?;
                 Ok(Exchange::over_http1(answer, connection, &self.http1))
             }
             Some(Slot::Http2(mut permit)) => {
@@ -164,7 +202,7 @@ impl<C: Connect> DirectClient<C> {
                 Ok(Exchange::over_http2(answer, permit))
             }
             // Boxed: it is rare, and every attempt's future would be as large as its own.
-            None => Box::pin(self.send_on_new(request, is_new_wanted)).await,
+            None => Box::pin(self.send_on_new(request, wanted)).await,
         }
     }
 
@@ -179,7 +217,7 @@ impl<C: Connect> DirectClient<C> {
     fn http1_request(&self, request: &Request) -> Result<http::Request<Full<Bytes>>, SendError> {
         let mut outgoing = self.with_headers(request);
         let target = self.target(request)?;
-        *outgoing.uri_mut() = if self.settings.sends_whole_addresses {
+        *outgoing.uri_mut() = if self.settings.whole_address_proxy.is_some() {
             let mut uri = self.settings.origin.clone().into_parts();
             uri.path_and_query = Some(target);
             Uri::from_parts(uri)
@@ -212,6 +250,23 @@ impl<C: Connect> DirectClient<C> {
             .map_err(|error| no_connection(Some(&error), self.settings.connect_timeout))
     }
 
+    /// An answer that the proxy gave itself is none of the API: its connection is dropped.
+    ///
+    /// # Errors
+    /// The answer is the proxy's.
+    fn check_passed_on(&self, answer: &http::Response<Incoming>, resend: Resend) -> Result<(), SendError> {
+        let Some(proxy) = &self.settings.whole_address_proxy else { return Ok(()) };
+        let (status, headers) = (answer.status(), answer.headers());
+        if let Some(problem) = own_answer(status, headers) {
+            let detail = answer_text(proxy, "the request", (status.as_u16(), headers));
+            return Err(SendError { fault: Fault::new(Cause::Proxy(problem), detail), resend });
+        }
+        if !self.has_passed_on.swap(true, Ordering::Relaxed) {
+            (self.settings.on_connected.0)();
+        }
+        Ok(())
+    }
+
     /// A row's header replaces a constant one of the same name.
     fn with_headers(&self, request: &Request) -> http::Request<Full<Bytes>> {
         let body = Full::new(request.body.clone().unwrap_or_default());
@@ -224,7 +279,25 @@ impl<C: Connect> DirectClient<C> {
             }
             headers.extend(request.headers.clone());
         }
+        if let Some(credentials) = basic_authorization(&request.url)
+            && !headers.contains_key(AUTHORIZATION)
+        {
+            headers.insert(AUTHORIZATION, credentials);
+        }
         *outgoing.headers_mut() = headers;
         outgoing
     }
+}
+
+/// User-info in an address, as Basic authorisation.
+fn basic_authorization(url: &Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let mut text = percent_decode_str(url.username()).collect::<Vec<u8>>();
+    text.push(b':');
+    text.extend(percent_decode_str(url.password().unwrap_or_default()));
+    let mut value = HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(text))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }

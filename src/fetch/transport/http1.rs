@@ -5,6 +5,8 @@
 //! polls both halves, so that an answer in one packet costs one wake-up and no task.
 
 mod pool;
+mod reserved;
+mod substitute;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -25,6 +27,8 @@ use super::observed_io::{ConnectionIo, ObservedIo, READ_BUFFER, ReadObserver};
 use super::send_error::{SendStage, connection_error};
 
 pub(super) use pool::{ConnectionGuard, ConnectionWaiter, Handover, Http1Pool, Opening};
+pub(super) use reserved::ReservedConnection;
+pub(super) use substitute::{Movable, Substitute};
 
 /// A connection that was idle for longer is not used again: many servers close sooner, and middleboxes drop their
 /// state.
@@ -104,6 +108,15 @@ impl<S: ConnectionIo> Http1Connection<S> {
         .await
     }
 
+    /// Waits until the server closes it, though nothing was sent.
+    pub(super) async fn closed(&mut self) {
+        poll_fn(|cx| {
+            self.poll_io(cx);
+            if self.io.is_none() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
     /// Whether another request may be sent on it.
     fn is_free(&self) -> bool {
         self.io.is_some() && self.requests.is_ready() && !self.has_refused()
@@ -138,7 +151,7 @@ impl<S: ConnectionIo> Http1Connection<S> {
         self.requests.send_request(request)
     }
 
-    /// Sends the request that was taken, and waits for the head of its answer.
+    /// Sends the request that was taken, and waits for the head of its answer. Then [`Http1Connection::answered`] is due.
     pub(super) async fn receive_head(
         &mut self,
         mut head: Pin<&mut impl Future<Output = hyper::Result<http::Response<Incoming>>>>,
@@ -150,11 +163,15 @@ impl<S: ConnectionIo> Http1Connection<S> {
         })
         .await
         .map_err(|error| connection_error(&error, self.stage(reads_before)))?;
+        Ok(response)
+    }
+
+    /// The answer is the server's: the connection is served.
+    pub(super) fn answered(&mut self) {
         if !self.has_answered {
             self.has_answered = true;
             self.guard.answered();
         }
-        Ok(response)
     }
 }
 

@@ -28,6 +28,7 @@ use tokio::time::Instant;
 
 use super::SendError;
 use super::observed_io::{ConnectionIo, ObservedIo, READ_BUFFER, ReadObserver};
+use super::resend::{Progress, Resend};
 use super::send_error::{SendStage, connection_error};
 
 /// The number of streams that a connection assumes before the server's first SETTINGS. No server can send this number,
@@ -69,8 +70,8 @@ struct Http2State<S: ConnectionIo> {
     /// Woken by every read.
     read_waker: AtomicWaker,
     has_answered: AtomicBool,
-    /// Whether any connection of the pool has answered.
-    has_server_answered: Arc<AtomicBool>,
+    /// Answers over all connections of the pool.
+    answers: Arc<AtomicUsize>,
     /// Whether requests were recalled from it.
     has_recalled: AtomicBool,
     /// Whether a request waited its whole time on it while nothing was read.
@@ -80,14 +81,14 @@ struct Http2State<S: ConnectionIo> {
 }
 
 impl<S: ConnectionIo> Http2State<S> {
-    fn new(has_server_answered: Arc<AtomicBool>) -> Self {
+    fn new(answers: Arc<AtomicUsize>) -> Self {
         Self {
             in_flight: AtomicUsize::new(0),
             passed: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
             read_waker: AtomicWaker::new(),
             has_answered: AtomicBool::new(false),
-            has_server_answered,
+            answers,
             has_recalled: AtomicBool::new(false),
             is_silent: AtomicBool::new(false),
             dispatcher: Mutex::new(None),
@@ -139,6 +140,8 @@ pub(super) struct Http2Connection<S: ConnectionIo> {
     state: Arc<Http2State<S>>,
     task: AbortHandle,
     since: Instant,
+    /// Whether it ended before the server allowed a stream.
+    is_over: bool,
 }
 
 impl<S: ConnectionIo> Drop for Http2Connection<S> {
@@ -152,7 +155,7 @@ impl<S: ConnectionIo> Http2Connection<S> {
     /// Starts HTTP/2 on a new connection, and waits until the server allows a stream; none where it allows no stream
     /// until then.
     pub(super) async fn handshake(io: S, until: Instant, pool: &Http2Pool<S>) -> hyper::Result<Option<Self>> {
-        let state = Arc::new(Http2State::new(Arc::clone(&pool.has_answered)));
+        let state = Arc::new(Http2State::new(Arc::clone(&pool.answers)));
         let (requests, mut dispatcher) = Builder::new(TokioExecutor::new())
             .initial_max_send_streams(NO_SETTINGS_YET)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -161,17 +164,22 @@ impl<S: ConnectionIo> Http2Connection<S> {
             .handshake(ObservedIo { io, observer: Arc::clone(&state) })
             .await?;
         let allowed = stream_allowed(&mut dispatcher, &state.read_waker, until);
-        match tokio::time::timeout_at(until, allowed).await {
+        let is_over = match tokio::time::timeout_at(until, allowed).await {
             Err(_) => return Ok(None),
-            Ok(allowed) => allowed?,
-        }
+            Ok(allowed) => !allowed?,
+        };
         *state.dispatcher() = Some(dispatcher);
         let (polled, mut placed) = (Arc::clone(&state), 0);
         let (polling, task) = abortable(poll_fn(move |cx| polled.poll_dispatch(cx, &mut placed)));
         TokioExecutor::new().execute(async {
             let _ = polling.await;
         });
-        Ok(Some(Self { requests, state, task, since: Instant::now() }))
+        Ok(Some(Self { requests, state, task, since: Instant::now(), is_over }))
+    }
+
+    /// Whether it ended before the server allowed a stream.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// Whether the server allows one more stream than are in use, by the last number that was read.
@@ -205,23 +213,23 @@ impl<S: ConnectionIo> Http2Connection<S> {
 }
 
 /// Waits until the server allows a stream, or has sent no SETTINGS for so long that a stream is opened without them.
+/// False where the connection has ended: the request that is sent on it receives the error.
 async fn stream_allowed<S: ConnectionIo>(
     dispatcher: &mut Dispatcher<S>,
     read_waker: &AtomicWaker,
     until: Instant,
-) -> hyper::Result<()> {
+) -> hyper::Result<bool> {
     let wait = SETTINGS_WAIT.min(until.saturating_duration_since(Instant::now()) / 2);
     let mut over = pin!(tokio::time::sleep(wait));
     poll_fn(|cx| {
         read_waker.register(cx.waker());
-        // A connection that ended already: the request that is sent on it receives the error.
         if let Poll::Ready(ended) = Pin::new(&mut *dispatcher).poll(cx) {
-            return Poll::Ready(ended);
+            return Poll::Ready(ended.map(|()| false));
         }
         match dispatcher.current_max_send_streams() {
-            NO_SETTINGS_YET => over.as_mut().poll(cx).map(Ok),
+            NO_SETTINGS_YET => over.as_mut().poll(cx).map(|()| Ok(true)),
             0 => Poll::Pending,
-            _ => Poll::Ready(Ok(())),
+            _ => Poll::Ready(Ok(true)),
         }
     })
     .await
@@ -271,9 +279,15 @@ impl<S: ConnectionIo> StreamPermit<S> {
         self.end_wait();
         if answer.is_ok() {
             self.state.has_answered.store(true, Ordering::Relaxed);
-            self.state.has_server_answered.store(true, Ordering::Relaxed);
+            self.state.answers.fetch_add(1, Ordering::Relaxed);
         }
-        answer.map_err(|error| connection_error(&error, self.stage()))
+        answer.map_err(|error| {
+            let mut error = connection_error(&error, self.stage());
+            if let Resend::Unprocessed(progress) = &mut error.resend {
+                *progress = Progress(self.state.answers.load(Ordering::Relaxed));
+            }
+            error
+        })
     }
 
     /// A wait for the server begins.
@@ -293,7 +307,7 @@ impl<S: ConnectionIo> StreamPermit<S> {
             SendStage::IdleHead
         } else if has_answered || self.state.has_recalled.load(Ordering::Relaxed) {
             SendStage::Head
-        } else if self.state.has_server_answered.load(Ordering::Relaxed) {
+        } else if self.state.answers.load(Ordering::Relaxed) > 0 {
             SendStage::NewStream
         } else {
             SendStage::FirstHead
@@ -307,8 +321,8 @@ pub(super) struct Http2Pool<S: ConnectionIo> {
     /// Whoever waits for it usually finds a stream on the new connection. Where connecting fails, each waits no
     /// longer than `--timeout`.
     pub(super) opening: tokio::sync::Mutex<()>,
-    /// Whether any of its connections has answered.
-    has_answered: Arc<AtomicBool>,
+    /// Answers over all its connections.
+    answers: Arc<AtomicUsize>,
 }
 
 impl<S: ConnectionIo> Http2Pool<S> {
@@ -317,8 +331,13 @@ impl<S: ConnectionIo> Http2Pool<S> {
         Self {
             connections: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
-            has_answered: Arc::default(),
+            answers: Arc::default(),
         }
+    }
+
+    /// Whether any connection has answered.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answers.load(Ordering::Relaxed) > 0
     }
 
     /// A permit on the first connection that has a free stream.

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 
 use super::census::ServedConnections;
 use super::connect::{Connect, ConnectError, HttpVersion};
-use super::direct::{DirectClient, OriginSettings};
+use super::direct::{DirectClient, DirectState, OriginSettings};
 use super::resend::{Resend, ResendBudget, Reuse};
 use super::{OnConnected, SendError};
 use crate::model::{Cause, Request};
@@ -151,13 +151,16 @@ impl PipeClient {
         let settings = OriginSettings {
             origin: "http://api.test".parse().unwrap(),
             headers: HeaderMap::from_iter([(http::header::HOST, "api.test".parse().unwrap())]),
-            sends_whole_addresses: false,
+            proxy: None,
+            whole_address_proxy: None,
+            may_speak_http2: false,
+            requires_http2: false,
             on_connected: OnConnected(Arc::new(move || {
                 counter.fetch_add(1, Ordering::Relaxed);
             })),
             connect_timeout: CONNECT_TIMEOUT,
             timeout: TIMEOUT,
-            served: served.clone(),
+            state: DirectState { served: served.clone(), ..DirectState::default() },
         };
         let peer: PeerTask = Box::new(move |number, end| Box::pin(peer(number, end)));
         let connector = PipeConnector { version, opened: Arc::clone(&opened), peer };

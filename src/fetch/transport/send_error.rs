@@ -6,9 +6,11 @@ use std::io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, UnexpectedEof};
 use std::time::Duration;
 
 use super::SendError;
-use super::resend::Resend;
-use crate::model::fault::CertificateProblem;
-use crate::model::option::{CONNECT_TIMEOUT, URL};
+use super::connect::{NoHttp2, ProxyError};
+use super::proxy::Proxy;
+use super::resend::{Progress, Resend};
+use crate::model::fault::{CertificateProblem, ProxyProblem};
+use crate::model::option::{CONNECT_TIMEOUT, HTTP, URL};
 use crate::model::{Cause, Fault, display_safe};
 
 /// Characters of an error's text.
@@ -64,9 +66,10 @@ pub(super) fn connection_error(error: &(dyn Error + 'static), stage: SendStage) 
         // The server promised it, but has never shown that it processes any request.
         SendStage::NewHead | SendStage::FirstHead if is_refused_unread(error) => Resend::Once,
         // A new connection was not closed for being idle.
-        SendStage::NewHead if is_unsent(error) || is_closed_unanswered(error) => Resend::NewClosed,
+        SendStage::NewHead if is_unsent(error) => Resend::NewUnsent,
+        SendStage::NewHead if is_closed_unanswered(error) => Resend::NewClosed,
         SendStage::Body | SendStage::NewHead | SendStage::FirstHead => Resend::Counted,
-        _ if is_refused_unread(error) || is_unsent(error) => Resend::Unprocessed,
+        _ if is_refused_unread(error) || is_unsent(error) => Resend::Unprocessed(Progress::default()),
         SendStage::IdleHead if is_closed_unanswered(error) => Resend::Once,
         SendStage::NewStream | SendStage::Head | SendStage::IdleHead => Resend::Counted,
     };
@@ -90,18 +93,53 @@ pub(super) fn no_connection(error: Option<&(dyn Error + 'static)>, limit: Durati
     if let Some(refused) = error.and_then(certificate_error) {
         return refused;
     }
+    if error.is_some_and(is_without_http2) {
+        return no_http2();
+    }
     let timed_out = |error: &(dyn Error + 'static)| {
         causes(error)
             .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == TimedOut))
     };
-    let detail = match error {
-        Some(error) if is_not_tls(error) => {
-            format!("the server does not speak TLS on this port; if it is plain HTTP, write http:// in {URL}")
-        }
-        Some(error) if !timed_out(error) => chain(error),
-        _ => format!("no connection within {CONNECT_TIMEOUT} {}", humantime::format_duration(limit)),
+    let in_time = format!("no connection within {CONNECT_TIMEOUT} {}", humantime::format_duration(limit));
+    let of_proxy = error.and_then(|error| causes(error).find_map(|cause| cause.downcast_ref::<ProxyError>()));
+    let (cause, detail) = match (of_proxy, error) {
+        (Some(error), _) if timed_out(error) => (Cause::Proxy(error.problem), format!("{error}: {in_time}")),
+        (Some(error), _) => (Cause::Proxy(error.problem), chain(error)),
+        (None, Some(error)) if is_not_tls(error) => (
+            Cause::Connect,
+            format!(
+                "the server does not speak TLS on this port; if it is plain HTTP, write http:// in {URL}"
+            ),
+        ),
+        (None, Some(error)) if !timed_out(error) => (Cause::Connect, chain(error)),
+        _ => (Cause::Connect, in_time),
     };
-    SendError { fault: Fault::new(Cause::Connect, detail), resend: Resend::NewClosed }
+    let is_counted = cause == Cause::Proxy(ProxyProblem::Credentials);
+    let resend = if is_counted { Resend::Counted } else { Resend::NewClosed };
+    SendError { fault: Fault::new(cause, detail), resend }
+}
+
+/// A new connection was closed before anything was sent on it.
+pub(super) fn closed_unsent() -> SendError {
+    let fault = Fault::new(Cause::Connect, "the server closed the connection as soon as it was open");
+    SendError { fault, resend: Resend::NewUnsent }
+}
+
+/// No connection was opened in time.
+pub(super) fn connection_timeout(proxy: Option<&Proxy>, limit: Duration) -> SendError {
+    let Some(proxy) = proxy else { return no_connection(None, limit) };
+    let limit = humantime::format_duration(limit);
+    let detail = format!("no connection through the proxy {proxy} within {CONNECT_TIMEOUT} {limit}");
+    let fault = Fault::new(Cause::Proxy(ProxyProblem::NoConnection), detail);
+    SendError { fault, resend: Resend::NewClosed }
+}
+
+/// The server does not speak HTTP/2, which is required.
+pub(super) fn no_http2() -> SendError {
+    SendError::counted(Fault::new(
+        Cause::NoHttp2,
+        format!("the server does not speak HTTP/2, and {HTTP} 2 requires it"),
+    ))
 }
 
 /// What came in place of a TLS handshake is none, such as the answer of a plain HTTP server.
@@ -157,10 +195,12 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 
 fn certificate_error(error: &(dyn Error + 'static)) -> Option<SendError> {
     use rustls::{AlertDescription, Error as TlsError};
+    let of_proxy = causes(error).any(<dyn Error>::is::<ProxyError>);
     let (problem, detail) = causes(error).find_map(|cause| match cause.downcast_ref::<TlsError>()? {
         TlsError::InvalidCertificate(why) => {
             let (problem, reason) = certificate_problem(why);
-            Some((problem, format!("the server's certificate was refused: {reason}")))
+            let whose = if of_proxy { "proxy" } else { "server" };
+            Some((problem, format!("the {whose}'s certificate was refused: {reason}")))
         }
         TlsError::AlertReceived(AlertDescription::CertificateRequired) => {
             Some((CertificateProblem::ClientRequired, NO_CLIENT_CERTIFICATE.to_owned()))
@@ -195,6 +235,18 @@ fn certificate_problem(why: &rustls::CertificateError) -> (CertificateProblem, S
         ),
         other => (Untrusted, display_safe(&other.to_string(), 200)),
     }
+}
+
+/// HTTP/2 was offered alone, and the server took something else, or nothing.
+fn is_without_http2(error: &(dyn Error + 'static)) -> bool {
+    use rustls::{AlertDescription, Error as TlsError};
+    causes(error).any(|cause| {
+        cause.is::<NoHttp2>()
+            || matches!(
+                cause.downcast_ref::<TlsError>(),
+                Some(TlsError::AlertReceived(AlertDescription::NoApplicationProtocol))
+            )
+    })
 }
 
 /// An HTTP/2 server that is about to close, or is overloaded, reports which requests it did not process.

@@ -1,17 +1,18 @@
-//! Whom TLS trusts: the system's authorities, those of `--ca-cert`, or no authority.
+//! Whom TLS trusts: the system's authorities, those of `--ca-cert`, no authority, or anybody (`--insecure`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::ResolvesClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
-use super::TransportError;
+use super::{HttpChoice, TransportError};
 
 /// The certificates of a PEM file, each of which can be an authority.
 ///
@@ -56,28 +57,85 @@ impl ResolvesClientCert for NoClientCertificate {
     }
 }
 
-/// Trusts the system's authorities and these certificates; offers HTTP/2.
+/// Which certificates of servers are accepted.
+#[derive(Debug, Clone)]
+pub(super) enum Accepted {
+    /// Those of the system's authorities and of these.
+    Verified(Vec<CertificateDer<'static>>),
+    /// All.
+    Any,
+}
+
+/// A configuration that offers the versions of HTTP in `http`.
 ///
 /// # Errors
 /// There are no authorities on this machine.
-pub(super) fn verified(
-    certificates: Vec<CertificateDer<'static>>,
+pub(super) fn config(
+    accepted: Accepted,
+    http: HttpChoice,
     client: Arc<NoClientCertificate>,
 ) -> Result<ClientConfig, TransportError> {
     let tls = |error: rustls::Error| TransportError::Tls(error.to_string());
-    let verifier = if certificates.is_empty() {
-        Verifier::new(provider())
-    } else {
-        Verifier::new_with_extra_roots(certificates, provider())
+    let verifier: Arc<dyn ServerCertVerifier> = match accepted {
+        Accepted::Any => Arc::new(AnyCertificate(provider())),
+        Accepted::Verified(added) if added.is_empty() => Arc::new(Verifier::new(provider()).map_err(tls)?),
+        Accepted::Verified(added) => {
+            Arc::new(Verifier::new_with_extra_roots(added, provider()).map_err(tls)?)
+        }
     };
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(tls)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier.map_err(tls)?))
+        .with_custom_certificate_verifier(verifier)
         .with_client_cert_resolver(client);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = match http {
+        HttpChoice::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        HttpChoice::Http1 => vec![b"http/1.1".to_vec()],
+        HttpChoice::Http2 => vec![b"h2".to_vec()],
+    };
     Ok(config)
+}
+
+/// Accepts every certificate; the server has to hold its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// Trusts no authority: every TLS handshake fails.

@@ -59,6 +59,8 @@ pub(crate) enum RecordKind {
     PoolResumed,
     /// The progress.
     Progressed,
+    /// The requests go through a proxy.
+    ProxyChosen,
     /// A rung of `tune` was measured.
     RungMeasured,
     /// The run began.
@@ -87,6 +89,7 @@ impl RecordKind {
             Self::PoolPaused => "pool_paused",
             Self::PoolResumed => "pool_resumed",
             Self::Progressed => "progressed",
+            Self::ProxyChosen => "proxy_chosen",
             Self::RungMeasured => "rung_measured",
             Self::Started => "started",
             Self::Stopping => "stopping",
@@ -142,6 +145,12 @@ pub(crate) fn of(event: &Event<'_>, counters: &RunCounters, reported_before: boo
                 json!({"limit": limit, "why": reason.to_string()}),
             )
         }
+        Event::ProxyChosen { proxy } => LogRecord::new(
+            Level::Info,
+            RecordKind::ProxyChosen,
+            format!("proxy: {}", display_safe(proxy, SENTENCE_CHARS)),
+            json!({"proxy": proxy}),
+        ),
         Event::Warned { message } => LogRecord::sentence(Level::Warning, RecordKind::Warned, message),
         Event::Stopping { reason, drain } => stopping(reason, drain),
         Event::AttemptAnswered { .. }

@@ -118,6 +118,8 @@ pub(crate) struct PlannedRequests {
     pub(crate) random: Option<SampleRequest>,
     /// Names of all headers.
     pub(crate) headers: Vec<String>,
+    /// The proxy, and what names it, if there is one.
+    pub(crate) proxy: Option<String>,
     /// Bodies, if there are any.
     pub(crate) bodies: Option<Bodies>,
 }

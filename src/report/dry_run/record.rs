@@ -41,6 +41,7 @@ fn fields(plan: &DryRun) -> Value {
         "rejects": rejects,
         "odd": rows.odd,
         "requests": plan.requested(),
+        "proxy": plan.requests.proxy,
         "recovered": plan.earlier.recovered,
         "young": plan.earlier.young,
         "conditional": plan.earlier.conditional,

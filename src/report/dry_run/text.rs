@@ -208,6 +208,9 @@ fn requests(out: &mut Page, plan: &DryRun) {
         out.whole(&sampled(sample, " (one by chance)"));
     }
     out.log("headers", &requests.headers.join(", "));
+    if let Some(proxy) = &requests.proxy {
+        out.log("proxy", proxy);
+    }
     let Some(bodies) = &requests.bodies else { return };
     let kind = if bodies.json { " of JSON" } else { "" };
     let size = if bodies.least == bodies.most {

@@ -76,7 +76,10 @@ impl RunHistory {
             }
             Event::PoolPaused { wait, reason } => self.pause(wait, reason),
             Event::PoolResumed => self.resumed = true,
-            Event::LimitChanged { .. } | Event::Warned { .. } | Event::Stopping { .. } => {}
+            Event::LimitChanged { .. }
+            | Event::ProxyChosen { .. }
+            | Event::Warned { .. }
+            | Event::Stopping { .. } => {}
         }
     }
 

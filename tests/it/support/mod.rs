@@ -21,6 +21,7 @@ pub mod reply;
 pub mod run;
 pub mod script;
 pub mod server;
+pub mod socks;
 pub mod tls;
 pub mod work_dir;
 

@@ -40,6 +40,13 @@ impl Visit<'_> for Functions<'_> {
         visit::visit_item_fn(self, item);
     }
 
+    /// The parameters of a trait's method are the trait's choice.
+    fn visit_item_impl(&mut self, item: &syn::ItemImpl) {
+        if item.trait_.is_none() {
+            visit::visit_item_impl(self, item);
+        }
+    }
+
     fn visit_impl_item_fn(&mut self, item: &syn::ImplItemFn) {
         self.check(&item.sig);
         visit::visit_impl_item_fn(self, item);

@@ -33,9 +33,9 @@ fn silence_is_patience_and_answers_beside() {
     }
     assert!(census.are_others_answered(&all[7]));
     // Four usual answers, for one of several; a later one was answered before the first.
-    assert_eq!(census.patience(&all[7]), 400 * MS);
-    assert_eq!(census.patience_left(&all[7], now + 300 * MS), 100 * MS);
-    assert_eq!(census.patience(&all[0]), 3000 * MS);
+    assert_eq!(census.patience(&all[7], Stage::Unanswered), 400 * MS);
+    assert_eq!(census.patience_left((&all[7], Stage::Unanswered), now + 300 * MS), 100 * MS);
+    assert_eq!(census.patience(&all[0], Stage::Unanswered), 3000 * MS);
     assert!(census.served().is_none() && census.has_room());
     for _ in 0..EVIDENCE {
         census.found_silent(now + 400 * MS);
@@ -47,15 +47,15 @@ fn silence_is_patience_and_answers_beside() {
 fn no_patience_is_longer_than_half_of_the_timeout() {
     let (mut census, now) = (Census::new(500 * MS), Instant::now());
     let all = begin(&mut census, 1, now);
-    assert_eq!(census.patience(&all[0]), 250 * MS);
+    assert_eq!(census.patience(&all[0], Stage::Unanswered), 250 * MS);
 }
 
 #[test]
 fn refusals_before_the_first_answer_count_once_there_is_one() {
     let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
     let all = begin(&mut census, 10, now);
-    for _ in 0..6 {
-        census.end(Stage::Unanswered);
+    for refused in &all[4..] {
+        census.end(refused, Stage::Unanswered);
         census.found_refused(now);
     }
     assert!(
@@ -69,10 +69,10 @@ fn refusals_before_the_first_answer_count_once_there_is_one() {
 #[test]
 fn refusals_without_an_answer_are_forgotten_with_the_last_connection() {
     let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
-    begin(&mut census, 5, now);
-    for left in (0..5).rev() {
-        census.end(Stage::Unanswered);
-        if left > 0 {
+    let all = begin(&mut census, 5, now);
+    for refused in &all {
+        census.end(refused, Stage::Unanswered);
+        if census.open() > 0 {
             census.found_refused(now);
         }
     }
@@ -86,15 +86,15 @@ fn one_more_is_tried_ever_more_seldom_while_that_fails_and_ever_more_while_it_wo
     let (mut census, mut now) = (Census::new(TIMEOUT), Instant::now());
     let all = begin(&mut census, 5, now);
     answer(&mut census, &all[..4], now);
-    census.end(Stage::Unanswered);
+    census.end(&all[4], Stage::Unanswered);
     census.found_refused(now);
     for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
         now += (1000 * wait - 1) * MS;
         assert!(census.begin(now).is_none(), "{wait}");
         now += MS;
-        assert!(census.begin(now).is_some(), "{wait}");
+        let trial = census.begin(now).unwrap();
         assert!(census.begin(now).is_none(), "one at a time");
-        census.end(Stage::Opening);
+        census.end(&trial, Stage::Opening);
         census.found_refused(now);
         assert_eq!(census.counts, [0, 0, 4]);
     }
@@ -112,11 +112,46 @@ fn the_number_falls_by_steps() {
     let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
     let all = begin(&mut census, 17, now);
     answer(&mut census, &all[..16], now);
+    census.answered_again(MS);
     census.found_silent(now);
     // The server has closed most of those that were answered, and they are being opened again.
-    for _ in 0..12 {
-        census.end(Stage::Answered);
+    for closed in &all[..12] {
+        census.end(closed, Stage::Answered);
     }
     census.found_silent(now);
     assert_eq!(census.limit.as_ref().map(|limit| limit.most), Some(12));
+}
+
+#[test]
+fn of_a_server_that_keeps_no_connection_those_that_later_ones_passed_are_silent() {
+    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let all = begin(&mut census, 40, now);
+    let is_silent = |census: &Census, begun: &Begun| census.are_others_answered(begun);
+    // 20 were dropped; the server answers the others, one after the other, and closes them.
+    for begun in &all[20..20 + 8] {
+        assert!(!is_silent(&census, &all[0]));
+        answer(&mut census, std::slice::from_ref(begun), now + 10 * MS);
+        census.end(begun, Stage::Answered);
+    }
+    assert!(is_silent(&census, &all[19]) && !is_silent(&census, &all[28]));
+    assert_eq!(census.patience(&all[0], Stage::Opening), 250 * MS);
+    assert_eq!(census.patience(&all[0], Stage::Unanswered), 1000 * MS);
+    for dropped in &all[..20] {
+        census.found_silent(now + 250 * MS);
+        census.end(dropped, Stage::Unanswered);
+    }
+    assert_eq!((census.served(), census.open()), (Some(12), 12));
+}
+
+#[test]
+fn connections_past_those_that_were_answered_at_a_time_are_unproven() {
+    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let all = begin(&mut census, 3, now);
+    assert!(census.is_unproven());
+    answer(&mut census, &all, now);
+    assert!(!census.is_unproven());
+    begin(&mut census, 1, now);
+    assert!(!census.is_unproven(), "nothing shows yet that connections are kept");
+    census.answered_again(MS);
+    assert!(census.is_unproven());
 }

@@ -8,24 +8,37 @@ use std::time::Duration;
 use http::Method;
 use tokio::time::Instant;
 
+use super::super::census::Stage;
 use super::super::connect::{Connect, HttpVersion};
 use super::super::exchange::Exchange;
-use super::super::http1::{ConnectionGuard, ConnectionWaiter, Handover, Http1Connection, Opening};
+use super::super::http1::{
+    ConnectionGuard, ConnectionWaiter, Handover, Http1Connection, Movable, Opening, ReservedConnection,
+    Substitute,
+};
 use super::super::http2::Http2Connection;
 use super::super::observed_io::ConnectionIo;
 use super::super::resend::{FreeConnection, KeptConnection, Resend};
-use super::super::send_error::{SendStage, connection_error, no_connection, no_stream};
+use super::super::send_error::{
+    SendStage, closed_unsent, connection_error, connection_timeout, no_connection, no_http2, no_stream,
+};
 use super::super::{Reuse, SendError};
-use super::{DirectClient, Slot};
+use super::{DirectClient, NewConnection, Slot};
+use crate::model::fault::ProxyProblem;
 use crate::model::{Cause, Fault, Request};
 
 /// A deadline that the clock cannot represent is set this far ahead.
 const FAR: Duration = Duration::from_hours(24 * 365);
+/// How long a new connection is watched, before a request that may act twice is sent on it: twice what opening it took.
+const SETTLING_LEAST: Duration = Duration::from_millis(10);
+const SETTLING_MOST: Duration = Duration::from_millis(250);
+/// How long other requests wait for the first connection to show the version of HTTP.
+const FIRST_CONNECTION: Duration = Duration::from_secs(3);
 
 impl<C: Connect> DirectClient<C> {
     /// A connection that was reserved for a request, if the server has not closed it since; else any other.
     pub(super) async fn take_reserved(&self, kept: KeptConnection) -> Option<Slot<C::Io>> {
-        if let Ok(mut connection) = kept.0.downcast::<Http1Connection<C::Io>>()
+        if let Ok(reserved) = kept.0.downcast::<ReservedConnection<C::Io>>()
+            && let Some(mut connection) = reserved.into_inner()
             && connection.is_still_free().await
         {
             return Some(Slot::Http1(connection));
@@ -37,15 +50,17 @@ impl<C: Connect> DirectClient<C> {
     pub(super) async fn send_on_new(
         &self,
         request: &Request,
-        is_new_wanted: bool,
+        wanted: NewConnection,
     ) -> Result<Exchange<'_, C::Io>, SendError> {
-        match self.open(is_new_wanted).await? {
+        match self.open(wanted).await? {
             Slot::Http2(mut permit) => {
                 let head = pin!(permit.send(self.http2_request(request)?));
                 let answer = permit.receive_head(head).await?;
                 Ok(Exchange::over_http2(answer, permit))
             }
-            Slot::Http1(connection) if connection.is_new() => self.send_first(connection, request).await,
+            Slot::Http1(connection) if connection.is_new() => {
+                self.send_first(connection, request, wanted).await
+            }
             Slot::Http1(connection) => self.send_over_http1(connection, request).await,
         }
     }
@@ -57,16 +72,27 @@ impl<C: Connect> DirectClient<C> {
     ) -> Result<Exchange<'_, C::Io>, SendError> {
         let head = pin!(connection.send(self.http1_request(request)?));
         let answer = connection.receive_head(head).await?;
+        let resend = if connection.is_new() { Resend::NewClosed } else { Resend::Counted };
+        self.check_passed_on(&answer, resend)?;
+        connection.answered();
         Ok(Exchange::over_http1(answer, connection, &self.http1))
     }
 
-    async fn open(&self, is_new_wanted: bool) -> Result<Slot<C::Io>, SendError> {
-        if !self.speaks_http2.load(Ordering::Relaxed) {
-            return self.begin(is_new_wanted).await;
+    async fn open(&self, wanted: NewConnection) -> Result<Slot<C::Io>, SendError> {
+        let mut first = None;
+        if self.settings.may_speak_http2 && !self.is_version_known.load(Ordering::Relaxed) {
+            // One connection may carry all requests: the first one shows it, unless it takes long or comes to nothing.
+            match self.http2.opening.try_lock() {
+                Ok(guard) => first = Some(guard),
+                Err(_) => drop(tokio::time::timeout(FIRST_CONNECTION, self.http2.opening.lock()).await),
+            }
+        }
+        if first.is_some() || !self.speaks_http2.load(Ordering::Relaxed) {
+            return self.begin(wanted).await;
         }
         let asked = Instant::now();
         let _opening = self.http2.opening.lock().await;
-        let slot = if is_new_wanted {
+        let slot = if wanted.is_required {
             // Of the requests that one connection lost, the first opens another, and the rest use that one.
             self.http2.acquire_newer(asked).map(Slot::Http2)
         } else {
@@ -74,11 +100,11 @@ impl<C: Connect> DirectClient<C> {
         };
         match slot {
             Some(slot) => Ok(slot),
-            None => self.begin(is_new_wanted).await,
+            None => self.begin(wanted).await,
         }
     }
 
-    async fn begin(&self, is_new_wanted: bool) -> Result<Slot<C::Io>, SendError> {
+    async fn begin(&self, wanted: NewConnection) -> Result<Slot<C::Io>, SendError> {
         let guard = match self.http1.open() {
             Opening::Begin(guard) => guard,
             Opening::Wait(waiter) => {
@@ -87,32 +113,51 @@ impl<C: Connect> DirectClient<C> {
             }
         };
         let begun = guard.begun();
+        let movable = if wanted.is_patient { Movable::ToKept } else { Movable::Anywhere };
         tokio::select! {
             biased;
-            connected = self.connect(guard, is_new_wanted) => {
+            connected = self.connect(guard, wanted.is_required) => {
                 connected.map_err(|error| match error.resend {
                     // Nothing was sent.
-                    Resend::NewClosed => self.beside_others(error, Resend::Waiting),
+                    Resend::NewClosed | Resend::NewUnsent => self.beside_others(error, Resend::Waiting),
                     _ => error,
                 })
             }
-            kept = self.http1.replacement(begun, true) => Err(moved(kept)),
+            // While it is being opened nothing was sent, and no answer can be slow.
+            other = self.http1.replacement((begun, Stage::Opening), movable) => Err(moved(other)),
         }
     }
 
     /// The first request on a new connection.
     async fn send_first(
         &self,
-        connection: Box<Http1Connection<C::Io>>,
+        mut connection: Box<Http1Connection<C::Io>>,
         request: &Request,
+        wanted: NewConnection,
     ) -> Result<Exchange<'_, C::Io>, SendError> {
-        let may_move = matches!(request.method, Method::GET | Method::HEAD);
+        let may_act_twice = !matches!(request.method, Method::GET | Method::HEAD);
         let begun = connection.begun();
+        if may_act_twice && self.http1.is_unproven() {
+            // A server that has too many closes it now, and has read nothing then.
+            let settling = (begun.age() * 2).clamp(SETTLING_LEAST, SETTLING_MOST);
+            if tokio::time::timeout(settling, connection.closed()).await.is_ok() {
+                drop(connection);
+                return Err(self.beside_others(closed_unsent(), Resend::Waiting));
+            }
+        }
+        let movable = match (may_act_twice, wanted.is_patient) {
+            (true, _) => Movable::Nowhere,
+            (false, true) => Movable::ToKept,
+            (false, false) => Movable::Anywhere,
+        };
         tokio::select! {
             biased;
             sent = self.send_over_http1(connection, request) => {
                 sent.map_err(|error| match error.resend {
-                    Resend::NewClosed if may_move => self.beside_others(error, Resend::Refused),
+                    Resend::NewUnsent => self.beside_others(error, Resend::Waiting),
+                    // It says that it passed nothing on.
+                    Resend::NewClosed if is_refused_by_proxy(&error) => self.beside_others(error, Resend::Waiting),
+                    Resend::NewClosed if !may_act_twice => self.beside_others(error, Resend::Refused),
                     Resend::NewClosed => {
                         // The server may have acted. The number is learnt all the same.
                         drop(self.http1.refused());
@@ -121,7 +166,7 @@ impl<C: Connect> DirectClient<C> {
                     _ => error,
                 })
             }
-            kept = self.http1.replacement(begun, may_move) => Err(moved(kept)),
+            other = self.http1.replacement((begun, Stage::Unanswered), movable) => Err(moved(other)),
         }
     }
 
@@ -143,9 +188,11 @@ impl<C: Connect> DirectClient<C> {
         let until = now.checked_add(limit).unwrap_or(now + FAR);
         let connected = tokio::time::timeout_at(until, self.connector.connect()).await;
         let (io, version) = connected
-            .map_err(|_| no_connection(None, limit))?
+            .map_err(|_| connection_timeout(self.settings.proxy.as_deref(), limit))?
             .map_err(|error| no_connection(Some(error.as_ref()), limit))?;
         self.speaks_http2.store(version == HttpVersion::Http2, Ordering::Relaxed);
+        self.is_version_known.store(true, Ordering::Relaxed);
+        self.settings.state.has_connected.store(true, Ordering::Relaxed);
         let failed = |error: hyper::Error| connection_error(&error, SendStage::FirstHead);
         let slot = match version {
             HttpVersion::Http1 => {
@@ -153,22 +200,47 @@ impl<C: Connect> DirectClient<C> {
                 Slot::Http1(Http1Connection::handshake(io, guard).await.map_err(failed)?)
             }
             HttpVersion::Http2 => {
-                let connection = Http2Connection::handshake(io, until, &self.http2).await.map_err(failed)?;
+                let connection = Http2Connection::handshake(io, until, &self.http2).await;
+                let is_over = connection
+                    .as_ref()
+                    .map_or(true, |open| open.as_ref().is_some_and(Http2Connection::is_over));
+                if is_over && self.settings.requires_http2 && !self.http2.has_answered() {
+                    return Err(no_http2());
+                }
+                let connection = connection.map_err(failed)?;
                 let permit = self.http2.add(connection.ok_or_else(|| no_stream(limit))?, is_new_wanted);
                 self.http1.release();
                 Slot::Http2(permit)
             }
         };
-        (self.settings.on_connected.0)();
+        // A connection to a proxy shows nothing of the API.
+        if self.settings.whole_address_proxy.is_none() {
+            (self.settings.on_connected.0)();
+        }
         Ok(slot)
     }
 }
 
-/// The request moves to this connection.
-fn moved<S: ConnectionIo>(connection: Box<Http1Connection<S>>) -> SendError {
+fn reserved<S: ConnectionIo>(connection: Box<Http1Connection<S>>) -> KeptConnection {
+    KeptConnection(Box::new(ReservedConnection::new(connection)))
+}
+
+/// The request moves to another connection.
+fn moved<S: ConnectionIo>(to: Substitute<S>) -> SendError {
     let fault = Fault::new(Cause::Lost, "a new connection stayed silent while others were answered");
-    let reserved = Ok(Reuse::On(KeptConnection(connection)));
-    SendError { fault, resend: Resend::Waiting(FreeConnection(Box::pin(async { reserved }))) }
+    let resend = match to {
+        Substitute::Kept(connection) => {
+            let kept = Ok(Reuse::On(reserved(connection)));
+            Resend::Waiting(FreeConnection(Box::pin(async { kept })))
+        }
+        Substitute::New => Resend::Silent,
+    };
+    SendError { fault, resend }
+}
+
+/// The proxy answered itself that it passes nothing on: a limit of connections, or a rule.
+fn is_refused_by_proxy(error: &SendError) -> bool {
+    error.fault.cause == Cause::Proxy(ProxyProblem::Answered(403))
 }
 
 /// The request waits for a connection; where none is left, it ends with this error.
@@ -180,7 +252,7 @@ fn when_free<S: ConnectionIo>(
     let fault = error.fault.clone();
     let free = async move {
         match waiter.handover().await {
-            Handover::Connection(connection) => Ok(Reuse::On(KeptConnection(connection))),
+            Handover::Connection(connection) => Ok(Reuse::On(reserved(connection))),
             Handover::Room => Ok(Reuse::Allowed),
             Handover::NoneLeft => Err(error),
         }

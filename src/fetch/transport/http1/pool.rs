@@ -16,9 +16,10 @@ use tokio::time::Instant;
 
 use super::super::census::{Begun, Census, ServedConnections, Stage};
 use super::super::observed_io::ConnectionIo;
+use super::substitute::{Movable, Substitute};
 use super::{Http1Connection, MAX_IDLE};
 
-type Shared<S> = Mutex<PoolState<S>>;
+pub(super) type Shared<S> = Mutex<PoolState<S>>;
 
 /// What a waiting request receives.
 pub(in super::super) enum Handover<S: ConnectionIo> {
@@ -46,7 +47,7 @@ struct WaitingRequest<S: ConnectionIo> {
     sender: oneshot::Sender<Handover<S>>,
 }
 
-struct PoolState<S: ConnectionIo> {
+pub(super) struct PoolState<S: ConnectionIo> {
     idle: Vec<(Box<Http1Connection<S>>, Instant)>,
     waiting: VecDeque<WaitingRequest<S>>,
     census: Census,
@@ -76,8 +77,8 @@ impl<S: ConnectionIo> PoolState<S> {
         }
     }
 
-    fn after_end(&mut self, stage: Stage) {
-        self.census.end(stage);
+    fn after_end(&mut self, begun: &Begun, stage: Stage) {
+        self.census.end(begun, stage);
         if self.census.open() == 0 {
             self.surplus = 0;
             if self.census.served().is_none() {
@@ -100,7 +101,7 @@ fn lock<S: ConnectionIo>(shared: &Shared<S>) -> MutexGuard<'_, PoolState<S>> {
 
 /// Counts a connection from when it is begun until it ends.
 pub(in super::super) struct ConnectionGuard<S: ConnectionIo> {
-    pool: Weak<Shared<S>>,
+    pub(super) pool: Weak<Shared<S>>,
     begun: Begun,
     stage: Stage,
 }
@@ -134,7 +135,7 @@ impl<S: ConnectionIo> ConnectionGuard<S> {
 impl<S: ConnectionIo> Drop for ConnectionGuard<S> {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.upgrade() {
-            lock(&pool).after_end(self.stage);
+            lock(&pool).after_end(&self.begun, self.stage);
         }
     }
 }
@@ -171,7 +172,7 @@ impl<S: ConnectionIo> Drop for ConnectionWaiter<S> {
 
 /// Gives a free connection to the request that waits longest, or keeps it. `took` is what its answer took, if it was
 /// kept before that.
-fn hand_over<S: ConnectionIo>(
+pub(super) fn hand_over<S: ConnectionIo>(
     shared: &Shared<S>,
     mut connection: Box<Http1Connection<S>>,
     took: Option<Duration>,
@@ -225,6 +226,13 @@ async fn take<S: ConnectionIo>(shared: &Shared<S>) -> Option<Box<Http1Connection
         }
     })
     .await
+}
+
+enum AfterSilence<S: ConnectionIo> {
+    Moves(ConnectionWaiter<S>),
+    MovesToNew,
+    /// For this long at least.
+    Stays(Duration),
 }
 
 /// What a request without an idle connection does.
@@ -282,53 +290,62 @@ impl<S: ConnectionIo> Http1Pool<S> {
     }
 
     /// Waits until a new connection has been silent for too long, and gives an idle connection in place of it: the
-    /// next one, where the request may move. Where it may not, an idle one is closed each time.
+    /// next one, where the request may move. Where it may not, an idle one is closed each time. Where the server keeps
+    /// none, the request may move to another new one.
     pub(in super::super) async fn replacement(
         &self,
-        begun: Begun,
-        may_move: bool,
-    ) -> Box<Http1Connection<S>> {
-        let mut wait = self.lock().census.patience(&begun);
+        (begun, stage): (Begun, Stage),
+        may_move: Movable,
+    ) -> Substitute<S> {
+        let mut wait = self.lock().census.patience(&begun, stage);
         let waiter = loop {
             tokio::time::sleep(wait).await;
-            match self.after_silence(&begun, may_move) {
-                Ok(waiter) => break waiter,
-                Err(longer) => wait = longer,
+            match self.after_silence((&begun, stage), may_move) {
+                AfterSilence::Moves(waiter) => break waiter,
+                AfterSilence::MovesToNew => return Substitute::New,
+                AfterSilence::Stays(longer) => wait = longer,
             }
         };
         match waiter.handover().await {
-            Handover::Connection(connection) => connection,
+            Handover::Connection(connection) => Substitute::Kept(connection),
             // Only connections are handed to it: its own is all that is left.
             Handover::Room | Handover::NoneLeft => std::future::pending().await,
         }
     }
 
-    /// A place among those that wait for a connection, or how much longer to wait.
-    fn after_silence(&self, begun: &Begun, may_move: bool) -> Result<ConnectionWaiter<S>, Duration> {
+    /// What follows from the silence of a new connection.
+    fn after_silence(&self, (begun, stage): (&Begun, Stage), may_move: Movable) -> AfterSilence<S> {
         let now = Instant::now();
-        let mut state = self.lock();
-        let left = state.census.patience_left(begun, now);
+        let mut pool = self.lock();
+        let left = pool.census.patience_left((begun, stage), now);
         if !left.is_zero() {
-            return Err(left);
+            return AfterSilence::Stays(left);
         }
-        let round = state.census.patience(begun);
-        let are_others_answered = state.census.are_others_answered(begun);
+        let round = pool.census.patience(begun, stage);
+        let are_others_answered = pool.census.are_others_answered(begun);
         if are_others_answered {
-            state.census.found_silent(now);
-            state.served.set(state.census.served());
-            if may_move {
-                return Ok(self.waiter(&mut state, Wanted::Connection));
+            pool.census.found_silent(now);
+            pool.served.set(pool.census.served());
+            if !pool.census.are_kept() {
+                return if may_move == Movable::Anywhere {
+                    AfterSilence::MovesToNew
+                } else {
+                    AfterSilence::Stays(round)
+                };
+            }
+            if may_move != Movable::Nowhere {
+                return AfterSilence::Moves(self.waiter(&mut pool, Wanted::Connection));
             }
         }
         // Whether it is only slow or not, an idle connection is worth less than its answer.
-        let idle = state.idle.pop();
+        let idle = pool.idle.pop();
         if idle.is_none() && are_others_answered {
-            state.surplus += 1;
+            pool.surplus += 1;
         }
         // Its end takes the lock.
-        drop(state);
+        drop(pool);
         drop(idle);
-        Err(round)
+        AfterSilence::Stays(round)
     }
 
     fn waiter(&self, state: &mut PoolState<S>, wanted: Wanted) -> ConnectionWaiter<S> {
@@ -345,6 +362,11 @@ impl<S: ConnectionIo> Http1Pool<S> {
         state.census.found_refused(Instant::now());
         state.served.set(state.census.served());
         Some(self.waiter(&mut state, Wanted::AnyOther))
+    }
+
+    /// Whether the server may close the newest connection for being one too many.
+    pub(in super::super) fn is_unproven(&self) -> bool {
+        self.lock().census.is_unproven()
     }
 
     /// Requests that wait may be sent in another way: over HTTP/2.
