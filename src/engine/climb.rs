@@ -27,7 +27,7 @@ use crate::model::{
     Cause, Entry, Event, Fault, LoadClass, Outcome, PauseReason, Reporter, StatusSet, StopReason,
 };
 use crate::plan::Planned;
-use crate::report::{EngineStatus, Report};
+use crate::report::{AcceptedAndRefused, EngineStatus, Report};
 
 /// Passes events on, and remembers how the attempt that ended last was answered.
 pub(crate) struct Meter {
@@ -155,7 +155,7 @@ impl<T: Transport> Climb<'_, T> {
                 () = sleep_until(drained_by), if drained_by.is_some() => break,
                 () = sleep_until(Some(deadline)), if climbing => Some(ClimbEnd::Time),
                 _ = tick.tick() => {
-                    let ended = watch.tick(&mut measurements, sink.ended.accepted, on_rung);
+                    let ended = watch.tick(&mut measurements, sink.ended.counts(), on_rung);
                     ended.filter(|_| climbing)
                 }
                 step = next => match step {
@@ -216,20 +216,20 @@ struct GateWatch<'a> {
 }
 
 impl GateWatch<'_> {
-    /// Says why the climb is over, if it is. `accepted`: answers so far that were no errors.
+    /// Says why the climb is over, if it is.
     fn tick(
         &mut self,
         measurements: &mut RungMeasurements,
-        accepted: u64,
+        ended: AcceptedAndRefused,
         on_rung: &mut dyn FnMut(&Rung),
     ) -> Option<ClimbEnd> {
         let (paused, now) = (self.report_gate(), Instant::now());
         if let Some(search) = &mut self.search {
-            return search.sample(&self.gate.view(), accepted, now);
+            return search.sample(&self.gate.view(), ended, now);
         }
         let reason = paused?;
         let end = ClimbEnd::Paused(reason);
-        if !matches!(reason, PauseReason::Refused { .. }) || accepted == 0 {
+        if !matches!(reason, PauseReason::Refused { .. }) || ended.accepted == 0 {
             return Some(end);
         }
         measurements.finish(end, on_rung);
@@ -306,6 +306,12 @@ struct RequestTotals {
     accepted: u64,
     failed_answers: u64,
     last_fault: Option<Fault>,
+}
+
+impl RequestTotals {
+    fn counts(&self) -> AcceptedAndRefused {
+        AcceptedAndRefused { accepted: self.accepted, refused: self.requests - self.accepted }
+    }
 }
 
 /// Where entries are judged.

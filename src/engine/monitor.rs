@@ -47,8 +47,9 @@ impl<'a> Monitor<'a> {
         let now = Instant::now();
         let span = now.saturating_duration_since(self.sampled_at);
         self.times.sample(&view, span, supply);
-        self.estimate.sample(&view, span, self.report.accepted());
+        self.estimate.sample(&view, span, self.report.accepted_and_refused());
         self.times.learned = self.estimate.limit();
+        self.times.cap = self.estimate.in_flight(self.times.stepped_back);
         self.sampled_at = now;
         let left = |until: Instant| until.saturating_duration_since(now);
         let paused = view.paused_until.map(left).zip(view.pause_reason);

@@ -26,6 +26,8 @@ pub(crate) struct WaitTimes {
     pub(crate) tail_jobs: usize,
     /// The API's limit, as far as refusals showed it.
     pub(crate) learned: Option<LearnedLimit>,
+    /// How many the API accepts in flight, as far as refusals showed it.
+    pub(crate) cap: Option<usize>,
     /// Why the automatic limit was lowered last, if it ever was.
     pub(crate) stepped_back: Option<LimitChangeReason>,
 }

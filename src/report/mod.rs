@@ -32,7 +32,7 @@ pub(crate) use console::log_header::{LogHeader, bare as bare_log_header};
 pub(crate) use console::log_record::Level;
 pub(crate) use engine_status::EngineStatus;
 pub(crate) use error_message::ErrorMessage;
-pub(crate) use reporter::Report;
+pub(crate) use reporter::{AcceptedAndRefused, Report};
 pub(crate) use run_report::{
     ReportFile, ReportFormat, RunDescription, SettingOrigin, ShownOutput, ShownSetting,
 };
@@ -40,7 +40,9 @@ pub(crate) use run_stats::StatsSnapshot;
 pub(crate) use settings::{LogFormat, ProgressMode};
 pub(crate) use settings::{ReportSettings, Terminal};
 pub(crate) use summary::{Amount, Changes, Counts, InputCounts, NotInInput, RunSummary, WrittenFile};
-pub(crate) use verdict::{ApiLimits, BlockedTime, ConcurrencyUsed, Facts, RunVerdict, Tail, verdict};
+pub(crate) use verdict::{
+    ApiLimits, BlockedTime, ConcurrencyUsed, Facts, RunVerdict, Tail, round_rate, verdict,
+};
 
 #[cfg(test)]
 mod test_report;

@@ -14,7 +14,7 @@ use crate::report::console::sink::Sink;
 use crate::report::engine_status::EngineStatus;
 use crate::report::error_message::ErrorMessage;
 use crate::report::run_report::history::RunHistory;
-use crate::report::run_stats::{RunStats, StatsSnapshot};
+use crate::report::run_stats::{RunCounters, RunStats, StatsSnapshot};
 use crate::report::settings::{LogFormat, ReportSettings};
 use crate::report::summary::fields::fields;
 use crate::report::summary::run_summary::RunSummary;
@@ -34,6 +34,15 @@ struct Counted {
     stats: RunStats,
     /// Kept only where `--report` asks for a document.
     history: Option<Box<RunHistory>>,
+}
+
+/// How the attempts of the whole run ended so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct AcceptedAndRefused {
+    /// Answered, and not refused.
+    pub(crate) accepted: u64,
+    /// Refused.
+    pub(crate) refused: u64,
 }
 
 impl Counted {
@@ -177,12 +186,12 @@ impl Report {
         lock(&self.counted).stats.snapshot()
     }
 
-    /// Attempts that were answered and not refused, so far.
+    /// How the attempts ended that were answered, so far.
     #[must_use]
-    pub(crate) fn accepted(&self) -> u64 {
+    pub(crate) fn accepted_and_refused(&self) -> AcceptedAndRefused {
         let counted = lock(&self.counted);
-        let counters = counted.stats.counters();
-        counters.answered.saturating_sub(counters.refused)
+        let RunCounters { answered, refused, .. } = *counted.stats.counters();
+        AcceptedAndRefused { accepted: answered.saturating_sub(refused), refused }
     }
 
     /// What happened when; empty unless it was kept.

@@ -166,6 +166,7 @@ impl FinishedRun<'_> {
         let (worked, stats) = (self.started.elapsed(), self.report.stats());
         let limits = ApiLimits {
             learned: self.end.waits.learned,
+            in_flight: self.end.waits.cap,
             refused: stats.counters.refused,
             announced: self.announced,
             connections: self.connections,

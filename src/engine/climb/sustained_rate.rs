@@ -9,6 +9,7 @@ use super::super::limit_estimate::LimitEstimate;
 use crate::limit::climb::ClimbEnd;
 use crate::limit::{GateView, LearnedLimit};
 use crate::model::PauseReason;
+use crate::report::AcceptedAndRefused;
 
 /// A learnt rate is near the limit after this long.
 const RATE_SETTLES: Duration = Duration::from_secs(25);
@@ -30,10 +31,14 @@ impl SustainedRate {
         Self { reason, estimate: LimitEstimate::default(), sampled_at: now, paused_at: now, learned_at: None }
     }
 
-    /// Takes note of the gate's state. `accepted`: answers so far that were no refusals. Says why the climb is over, once
-    /// enough is known.
-    pub(super) fn sample(&mut self, view: &GateView, accepted: u64, now: Instant) -> Option<ClimbEnd> {
-        self.estimate.sample(view, now.saturating_duration_since(self.sampled_at), accepted);
+    /// Takes note of the gate's state. Says why the climb is over, once enough is known.
+    pub(super) fn sample(
+        &mut self,
+        view: &GateView,
+        ended: AcceptedAndRefused,
+        now: Instant,
+    ) -> Option<ClimbEnd> {
+        self.estimate.sample(view, now.saturating_duration_since(self.sampled_at), ended);
         self.sampled_at = now;
         if view.paused_until.is_some() {
             self.paused_at = now;
@@ -86,7 +91,8 @@ mod tests {
         let mut search = SustainedRate::new(REASON, start);
         (1..60).find(|second| {
             let now = start + Duration::from_secs(*second);
-            search.sample(view, second * 20, now) == Some(ClimbEnd::Paused(REASON))
+            search.sample(view, AcceptedAndRefused { accepted: second * 20, refused: 1 }, now)
+                == Some(ClimbEnd::Paused(REASON))
         })
     }
 

@@ -124,6 +124,10 @@ fn pace(to: &mut Exposition, data: &ReportData<'_>) {
     if let Some(per_second) = limits.per_second() {
         to.one("skufetch_run_learned_limit_per_second", "The API's limit, learnt from refusals.", per_second);
     }
+    if let Some(in_flight) = limits.in_flight {
+        let help = "Requests in flight that the API accepts, learnt from refusals.";
+        to.one("skufetch_run_learned_in_flight", help, in_flight as f64);
+    }
     if let Some(connections) = limits.connections {
         let help = "Connections that the server serves at a time, where that was learnt.";
         to.one("skufetch_run_served_connections", help, connections as f64);

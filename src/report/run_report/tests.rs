@@ -61,6 +61,7 @@ fn summary(counts: Counts) -> RunSummary {
         written: vec![written("out.json", Amount::Bytes(7_300)), written("out.failed.csv", Amount::Rows(1))],
         verdict: RunVerdict { limit: LimitedBy::Concurrency, text: "the API's latency".into() },
         limits: ApiLimits {
+            in_flight: Some(10),
             learned: Some(LearnedLimit::Window { capacity: 100, period: Duration::from_mins(1) }),
             refused: 2,
             announced: Some(QuotaSize { limit: 100.0, window: None }),
@@ -204,7 +205,7 @@ fn every_name_is_described_in_the_docs() {
     }
     let metrics = report.document(ReportFormat::Prom, &subject(), &summary, None);
     let names: Vec<_> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-    assert!(names.len() == 24, "{names:?}");
+    assert!(names.len() == 25, "{names:?}");
     for line in names {
         let (name, _) = line.split_once(' ').unwrap();
         assert!(docs.contains(&format!("`{name}`")), "{name}");

@@ -33,6 +33,7 @@ pub(crate) fn fields(summary: &RunSummary, stats: &StatsSnapshot) -> Value {
         "limited_by": summary.verdict.limit.name(),
         "advice": summary.verdict.text,
         "learned_limit": summary.limits.learned.map(limit_fields),
+        "learned_in_flight": summary.limits.in_flight,
         "quota": summary.limits.announced.map(quota_fields),
         "served_connections": summary.limits.connections,
         "published": summary.published,

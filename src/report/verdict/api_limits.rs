@@ -12,6 +12,8 @@ use crate::report::verdict::typed_rate::typed_rate;
 pub(crate) struct ApiLimits {
     /// What was learnt from refusals.
     pub(crate) learned: Option<LearnedLimit>,
+    /// Requests in flight that are accepted, where more were refused and that explains all refusals.
+    pub(crate) in_flight: Option<usize>,
     /// Attempts that were refused.
     pub(crate) refused: u64,
     /// What the quota fields said.
@@ -32,10 +34,12 @@ impl ApiLimits {
     /// `100/m (100 in 60 s), learnt from 7 refusals; the quota fields say 100 in 60 s`
     #[must_use]
     pub(crate) fn text(&self) -> Option<String> {
-        let learned = self.learned.map(|learned| {
-            let refusals = counted(self.refused, "refusal", "refusals");
-            format!("{}, learnt from {refusals}", limit_text(learned))
-        });
+        let learned = self
+            .learned
+            .map(|learned| format!("{}, learnt from {}", limit_text(learned), self.refusals_text()));
+        let in_flight = self
+            .in_flight
+            .map(|cap| format!("{}, learnt from {}", in_flight_text(cap), self.refusals_text()));
         let announced = self.announced.map(|QuotaSize { limit, window }| {
             let limit = format::count(format::whole(limit));
             window.map_or_else(
@@ -44,9 +48,18 @@ impl ApiLimits {
             )
         });
         let connections = self.connections.map(connections_text);
-        let parts: Vec<String> = [learned, announced, connections].into_iter().flatten().collect();
+        let parts: Vec<String> = [learned, in_flight, announced, connections].into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
+
+    fn refusals_text(&self) -> String {
+        counted(self.refused, "refusal", "refusals")
+    }
+}
+
+/// `10 requests in flight`
+pub(crate) fn in_flight_text(in_flight: usize) -> String {
+    format!("{} in flight", counted(in_flight as u64, "request", "requests"))
 }
 
 /// `the server serves 20 connections at a time`
@@ -89,7 +102,8 @@ fn period_text(period: Duration) -> String {
 mod tests {
     use super::*;
 
-    const NOTHING: ApiLimits = ApiLimits { learned: None, refused: 0, announced: None, connections: None };
+    const NOTHING: ApiLimits =
+        ApiLimits { learned: None, in_flight: None, refused: 0, announced: None, connections: None };
 
     fn window(capacity: u64, seconds: u64) -> ApiLimits {
         let period = Duration::from_secs(seconds);
@@ -118,6 +132,10 @@ mod tests {
                 "the quota fields say 5,000 in 1 h",
             ),
             (ApiLimits { announced: Some(said(40.0, None)), ..NOTHING }, "the quota fields say 40"),
+            (
+                ApiLimits { in_flight: Some(10), refused: 6, ..NOTHING },
+                "10 requests in flight, learnt from 6 refusals",
+            ),
             (ApiLimits { connections: Some(20), ..NOTHING }, "the server serves 20 connections at a time"),
             (ApiLimits { connections: Some(1), ..NOTHING }, "the server serves 1 connection at a time"),
         ] {

@@ -129,6 +129,9 @@ pub(crate) fn verdict(facts: &Facts) -> RunVerdict {
     if let Some(learned) = facts.learned_limit() {
         return text(LimitedBy::Limit, words::learned(learned));
     }
+    if let Some(cap) = facts.cap() {
+        return text(LimitedBy::Limit, words::cap(cap));
+    }
     if facts.is_refused() {
         return text(LimitedBy::Server, words::refusals(facts));
     }
@@ -171,6 +174,9 @@ fn by_api(facts: &Facts) -> Option<RunVerdict> {
         return verdict(LimitedBy::Quota, words::quota(facts));
     }
     if is_long(pauses) {
+        if let Some(cap) = facts.cap() {
+            return verdict(LimitedBy::Limit, words::cap(cap));
+        }
         return verdict(LimitedBy::Pauses, words::pauses(facts));
     }
     None

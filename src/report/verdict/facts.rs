@@ -158,6 +158,16 @@ impl Facts {
         self.limits.learned.filter(|learned| api_limits::per_second(*learned) < rate * SAME_RATE)
     }
 
+    /// How many may be in flight, where more were refused.
+    pub(crate) fn cap(&self) -> Option<usize> {
+        self.limits.in_flight.filter(|cap| *cap < self.ceiling() && self.is_refused_for_number())
+    }
+
+    /// Refusals of a cap cost little, so that they are few.
+    fn is_refused_for_number(&self) -> bool {
+        self.limits.refused >= FEWEST_REFUSED || self.errors >= FEWEST_REFUSED
+    }
+
     pub(crate) fn limit(&self) -> usize {
         match self.concurrency {
             ConcurrencyUsed::Fixed(limit) => limit,

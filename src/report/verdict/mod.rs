@@ -11,7 +11,7 @@ pub(crate) use api_limits::{ApiLimits, limit_text, per_second};
 pub(crate) use decide::LimitedBy;
 pub(crate) use decide::{RunVerdict, verdict};
 pub(crate) use facts::{BlockedTime, ConcurrencyUsed, Facts, Tail};
-pub(crate) use typed_rate::typed_rate;
+pub(crate) use typed_rate::{round_rate, typed_rate};
 
 #[cfg(test)]
 mod tests;

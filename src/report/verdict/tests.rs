@@ -138,6 +138,21 @@ fn a_learnt_limit_that_held_the_run_back_is_the_limit_and_not_the_pauses() {
 }
 
 #[test]
+fn a_cap_that_was_learnt_is_the_limit_and_is_named_as_a_concurrency() {
+    let limits = ApiLimits { in_flight: Some(10), ..refused(6) };
+    let text = "the API's limit (10 requests in flight); more workers would not help, --concurrency 10 keeps to it from the start";
+    let settled = ConcurrencyUsed::Auto { max: 64, settled: 10 };
+    let capped = Facts { limits, concurrency: settled, ..full_run() };
+    check(&capped, LimitedBy::Limit, text);
+    check(&Facts { concurrency: ConcurrencyUsed::Fixed(64), ..capped }, LimitedBy::Limit, text);
+    let backoff = BlockedTime { backoff: Duration::from_secs(2), ..BlockedTime::default() };
+    check(&Facts { waits: backoff, ..capped }, LimitedBy::Limit, text);
+    // No more may be in flight anyway.
+    let fixed = verdict(&Facts { concurrency: ConcurrencyUsed::Fixed(10), ..capped });
+    assert!(!fixed.text.contains("--concurrency 10"), "{}", fixed.text);
+}
+
+#[test]
 fn a_rate_that_is_the_learnt_limit_is_not_to_be_raised() {
     let paced = Facts {
         rate: Some("20/s".parse().unwrap()),
@@ -520,6 +535,7 @@ proptest! {
             answered: attempts.into(),
             errors: (attempts / 9).into(),
             limits: ApiLimits {
+                in_flight: None,
                 refused: refused.min(attempts).into(),
                 learned: (busy % 2 == 0).then(|| LearnedLimit::Rate(f64::from(refused) / 1e3)),
                 announced: (busy % 3 == 0).then(|| QuotaSize { limit: refused.into(), window: Some(time(p50)) }),

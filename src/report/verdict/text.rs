@@ -6,7 +6,7 @@ use crate::limit::LearnedLimit;
 use crate::model::option::{CONCURRENCY, RATE, RETRIES, TIMEOUT};
 use crate::model::{LimitChangeReason, Rate};
 use crate::report::format;
-use crate::report::verdict::api_limits::{connections_text, limit_text, per_second};
+use crate::report::verdict::api_limits::{connections_text, in_flight_text, limit_text, per_second};
 use crate::report::verdict::facts::{ConcurrencyUsed, Facts, MOST_WORKERS, RATE_SHARE, Tail};
 use crate::report::verdict::typed_rate::typed_rate;
 
@@ -85,6 +85,13 @@ pub(crate) fn learned(limit: LearnedLimit) -> String {
     format!(
         "the API's limit ({}); more workers would not help, {RATE} {rate} keeps to it from the start",
         limit_text(limit)
+    )
+}
+
+pub(crate) fn cap(in_flight: usize) -> String {
+    format!(
+        "the API's limit ({}); more workers would not help, {CONCURRENCY} {in_flight} keeps to it from the start",
+        in_flight_text(in_flight)
     )
 }
 

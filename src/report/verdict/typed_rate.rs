@@ -1,9 +1,13 @@
 //! A rate as it is typed, in the unit that fits.
 
+use std::ops::RangeInclusive;
+
 use crate::report::format;
 
 /// How many seconds each unit has, the shortest first.
 const UNITS: [(f64, char); 3] = [(1.0, 's'), (60.0, 'm'), (3_600.0, 'h')];
+/// Up to which numbers limits are configured in each.
+const USUAL: [f64; 3] = [f64::MAX, 6_000.0, 1_000.0];
 /// `--rate` is kept a little below its number, so that one that is this much too high is refused nothing.
 const ROUNDED_UP: f64 = 0.007;
 /// What is lost by rounding down.
@@ -24,6 +28,26 @@ pub(crate) fn typed_rate(per_second: f64) -> String {
     });
     let near = || numbers.iter().find_map(|(number, unit)| Some(typed(rounded(*number)?, *unit)));
     exact.or_else(near).unwrap_or_else(|| typed(numbers[2].0.floor(), 'h'))
+}
+
+/// The rate in this range that is a round number in one of the units, as limits are configured: a digit and zeros
+/// (`20/s`, `100/m`), or two digits of which the second is 5 (`15/s`, `250/m`). That of the shortest unit, the nearest
+/// to `per_second`.
+#[must_use]
+pub(crate) fn round_rate(per_second: f64, range: RangeInclusive<f64>) -> Option<f64> {
+    UNITS.into_iter().zip(USUAL).find_map(|((seconds, _), usual)| {
+        let number = per_second * seconds;
+        if !(0.9..=usual * 1.02).contains(&number) {
+            return None;
+        }
+        let digit = 10f64.powf(number.log10().floor());
+        let step = if digit >= 10.0 { digit / 2.0 } else { 1.0 };
+        let candidates = [(number / step).floor() * step, (number / step).ceil() * step];
+        let is_near = |round: &f64| *round >= 1.0 && range.contains(&(round / seconds));
+        let off = |round: &f64| (round - number).abs();
+        let nearest = candidates.into_iter().filter(is_near).min_by(|a, b| off(a).total_cmp(&off(b)));
+        nearest.map(|round| round / seconds)
+    })
 }
 
 fn typed(number: f64, unit: char) -> String {
@@ -83,7 +107,38 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_round_number_is_one_that_limits_are_configured_with() {
+        for (measured, round) in [
+            (19.5, Some("20/s")),
+            (20.5, Some("20/s")),
+            (1.99, Some("2/s")),
+            (14.9, Some("15/s")),
+            (198.0, Some("200/s")),
+            (2.46, Some("150/m")),
+            (1.65, Some("100/m")),
+            (0.49, Some("30/m")),
+            (0.0137, Some("50/h")),
+            (37.0, None),
+            (187.6, None),
+            (0.0001, None),
+        ] {
+            let found = round_rate(measured, measured * 0.97..=measured * 1.026);
+            assert_eq!(found.map(typed_rate).as_deref(), round, "{measured}");
+        }
+        assert_eq!(round_rate(19.5, 19.0..=19.9), None);
+    }
+
     proptest! {
+        #[test]
+        fn a_round_number_is_within_its_range_and_is_typed_as_it_is(rate in 0.01f64..1e5) {
+            if let Some(round) = round_rate(rate, rate * 0.97..=rate * 1.026) {
+                prop_assert!((rate * 0.969..=rate * 1.027).contains(&round));
+                let typed = typed_rate(round).parse::<Rate>().unwrap().per_second();
+                prop_assert!((typed / round - 1.0).abs() < 1e-6, "{}", typed_rate(round));
+            }
+        }
+
         #[test]
         fn what_is_typed_is_the_rate_to_about_a_percent(rate in 0.03f64..1e6) {
             let typed = typed_rate(rate).parse::<Rate>().unwrap().per_second();
