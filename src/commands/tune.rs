@@ -24,13 +24,15 @@ use crate::limit::climb::{Bounds, ClimbEnd};
 use crate::model::{Event, Exit, Reporter, StopReason};
 use crate::plan::Planner;
 use crate::report::format::counted;
-use crate::report::tune::{self, TuneResult};
+use crate::report::tune::{self, Doubt, TuneResult};
 use crate::report::{ProgressMode, Report, ReportFile, ReportSettings};
 
 /// Defaults of `--limit` and `--max-time`. Values of the environment and the config file do not count: they are meant
 /// for the fetch.
 const SAMPLE: u64 = 2_000;
 const TIME: Duration = Duration::from_mins(1);
+/// After a refusal, unless `--max-time` says otherwise: a window of a minute shows after two.
+const SEARCH_TIME: Duration = Duration::from_secs(150);
 
 /// Measures, prints the results, and returns how the program ends.
 ///
@@ -41,7 +43,7 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     let started = Instant::now();
     let Tune { mut settings, report: report_file, command } = asked;
     standard_output::check()?;
-    prepare(&mut settings);
+    let asked_time = prepare(&mut settings);
     let settings = settings;
     let messages = ReportSettings { terminal: terminal::standard_error(env), ..settings.messages };
     let report = Arc::new(Report::new(messages, Box::new(io::stderr())));
@@ -82,6 +84,7 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
         sample: most,
         started: started.into(),
         deadline: deadline.into(),
+        search_deadline: (started + asked_time.unwrap_or(SEARCH_TIME)).into(),
     };
     let mut table = Printout { quiet: settings.messages.quiet, begun: false, trouble: None };
     let climbed = event_loop.runtime.block_on(climb.run(input_thread, &mut |rung| {
@@ -97,7 +100,7 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
         ceiling,
         rate: settings.pace.rate,
         requests: climbed.requests,
-        failed_answers: climbed.failed_answers,
+        answers: climbed.answers,
         elapsed: started.elapsed(),
         sample: most,
         whole_input,
@@ -121,8 +124,8 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
 }
 
 /// Adapts the settings of the fetch: no retries, and no progress lines where the rows of the table appear on a terminal
-/// as they are measured.
-fn prepare(settings: &mut Settings) {
+/// as they are measured. Returns `--max-time`, if this command has it.
+fn prepare(settings: &mut Settings) -> Option<Duration> {
     let of_this_command = |setting: &Setting| matches!(settings.origin(setting), Origin::Option(_));
     let limit = settings.input.limit.filter(|_| of_this_command(&LIMIT));
     let max_time = settings.run.max_time.filter(|_| of_this_command(&MAX_TIME));
@@ -133,6 +136,7 @@ fn prepare(settings: &mut Settings) {
     if settings.messages.progress != ProgressMode::Plain && terminal::standard_output_is_read() {
         settings.messages.progress = ProgressMode::None;
     }
+    max_time
 }
 
 /// The rows to request.
@@ -248,7 +252,11 @@ fn judge(
             let rows = counted(climbed.skipped, "row", "rows");
             CommandError::new(Exit::Data, format!("{input}: no SKU to ask for in {rows}"))
         }
-        _ if tuned.may_be_burst && climbed.answered > 0 => {
+        _ if tuned.answers.doubt().is_some() => {
+            CommandError::new(Exit::Unavailable, format!("no number can be named: {}", tune::why(tuned)))
+                .with_hint(of_doubtful_answers(tuned))
+        }
+        end if tuned.may_be_burst && climbed.answered > 0 && end != ClimbEnd::Errors => {
             CommandError::new(Exit::TryAgain, format!("no number can be named: {}", tune::why(tuned)))
                 .with_hint(format!(
                     "a longer {MAX_TIME} and a larger {LIMIT} show what the API accepts for long"
@@ -267,6 +275,16 @@ fn judge(
         _ => CommandError::new(Exit::Data, format!("{input}: too few SKUs to measure anything with"))
             .with_hint("20 fresh SKUs show something, some hundreds are a sample"),
     })
+}
+
+/// What to look at where the answers may not be the API's.
+fn of_doubtful_answers(tuned: &TuneResult) -> String {
+    match tuned.answers.doubt() {
+        Some(Doubt::SameBody) => {
+            format!("a login page, or an error that is told with 200? Look at one: {}", tuned.command)
+        }
+        _ => format!("is {URL} right? Look at one: {}", tuned.command),
+    }
 }
 
 /// The same message as in a fetch, with a hint that does not mention a journal.

@@ -11,7 +11,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::limit::{GateView, LearnedLimit};
-use crate::model::LimitChangeReason;
 use crate::report::{AcceptedAndRefused, round_rate};
 use marks::{Mark, Marks, SHORT_PAUSE};
 
@@ -25,7 +24,7 @@ const NEWEST_SLICES: usize = 15;
 /// A number of requests in flight that was held in so many slices is no trial.
 const HELD_SLICES: usize = 3;
 /// If more than this part is refused with no more in flight than the cap, it is none.
-const REFUSED_AT_CAP: f64 = 0.01;
+const REFUSED_AT_CAP: f64 = 0.03;
 /// A limit that is measured is taken for a round number that is lower by at most this part …
 const ROUNDED_DOWN: f64 = 0.03;
 /// … or higher by at most this part.
@@ -128,11 +127,11 @@ impl LimitEstimate {
         })
     }
 
-    /// How many may be in flight, where refusals showed that, and no rate or window. `stepped_back`: why the number was
-    /// lowered last.
-    pub(super) fn in_flight(&self, stepped_back: Option<LimitChangeReason>) -> Option<usize> {
-        let is_cap = self.learned.is_none() && stepped_back.is_some_and(LimitChangeReason::is_refusal);
-        if !is_cap || self.refused == 0 {
+    /// How many may be in flight, where refusals showed that, and no rate or window. `refused_back_to`: the number after
+    /// it was lowered for a refusal last.
+    pub(super) fn in_flight(&self, refused_back_to: Option<usize>) -> Option<usize> {
+        let near = refused_back_to? + refused_back_to? / 3 + 1;
+        if self.learned.is_some() || self.refused == 0 {
             return None;
         }
         let held = |limit: usize| self.slices.iter().filter(move |slice| slice.limit == limit);
@@ -142,7 +141,7 @@ impl LimitEstimate {
         // If it is the cap, hardly anything is refused there.
         let (accepted, refused) = held(cap)
             .fold((0, 0), |(accepted, refused), slice| (accepted + slice.accepted, refused + slice.refused));
-        (refused as f64 <= REFUSED_AT_CAP * accepted as f64).then_some(cap)
+        (cap <= near && refused as f64 <= REFUSED_AT_CAP * accepted as f64).then_some(cap)
     }
 
     fn estimated(&self) -> Option<f64> {

@@ -7,6 +7,7 @@ mod attempt;
 mod feedback;
 mod next_attempt;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub(crate) struct Fetcher<T> {
     rng: Mutex<fastrand::Rng>,
     accepted: OnceLock<Job>,
     quota: NewestQuotaSize,
+    /// Where nothing is sent again: failures that may be refusals tell the gate so.
+    learns_from_failures: AtomicBool,
 }
 
 /// What the fetcher shares with the rest of the run.
@@ -143,7 +146,13 @@ impl<T: Transport> Fetcher<T> {
             rng: Mutex::new(fastrand::Rng::new()),
             accepted: OnceLock::new(),
             quota: NewestQuotaSize::default(),
+            learns_from_failures: AtomicBool::new(false),
         }
+    }
+
+    /// From now on the gate learns from failures that may be refusals, though no attempt is made again.
+    pub(crate) fn learn_from_failures(&self) {
+        self.learns_from_failures.store(true, Ordering::Relaxed);
     }
 
     /// How often an attempt is made again at most.

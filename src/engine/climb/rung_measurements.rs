@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{JobEnd, RequestEnd};
+use super::climb_sink::{JobEnd, RequestEnd};
 use crate::limit::Gate;
 use crate::limit::climb::{Bounds, ClimbEnd, Course, Measure, Rung, is_troubled};
 use crate::model::LimitChangeReason;
@@ -76,7 +76,7 @@ impl RungMeasurements {
     /// Takes note of an end. Says why the climb is over, if it is.
     pub(super) fn count(
         &mut self,
-        JobEnd { ended_as, held, reached }: JobEnd,
+        &JobEnd { ended_as, held, reached, .. }: &JobEnd,
         gate: &Gate,
         on_rung: &mut dyn FnMut(&Rung),
     ) -> Option<ClimbEnd> {
@@ -156,6 +156,14 @@ impl RungMeasurements {
         self.rungs.push(self.rung);
     }
 
+    /// What was measured elsewhere, if the number is another one.
+    pub(super) fn add(&mut self, rung: Rung, on_rung: &mut dyn FnMut(&Rung)) {
+        if self.rungs.iter().all(|known| known.workers != rung.workers) {
+            self.rung = rung;
+            self.keep(on_rung);
+        }
+    }
+
     /// The climb is over; what is measured of the last rung counts if it is enough to say something.
     pub(super) fn finish(&mut self, end: ClimbEnd, on_rung: &mut dyn FnMut(&Rung)) {
         self.settle();
@@ -167,7 +175,7 @@ impl RungMeasurements {
 }
 
 /// The smallest of sorted times that so many of a hundred do not exceed.
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+pub(super) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }

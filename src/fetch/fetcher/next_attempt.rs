@@ -1,5 +1,6 @@
 //! What follows an attempt that brought no answer to keep: where and when its job is sent again, or how it ends.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -225,8 +226,10 @@ impl<T: Transport> Fetcher<T> {
                 let end = if tries.asks_known { QueueEnd::Front } else { QueueEnd::Back };
                 NextAttempt::After(Duration::ZERO, end)
             }
-            // `tune` observes.
-            Advice::Strained | Advice::MayBeStrained if !self.retry.sends_refused_again => NextAttempt::Fail,
+            // `tune` observes, and learns from them once it searches for a limit.
+            Advice::Strained | Advice::MayBeStrained if !self.retry.sends_refused_again => {
+                return (NextAttempt::Fail, self.learns_from_failures.load(Ordering::Relaxed));
+            }
             Advice::MayBeStrained => {
                 tries.strained += tries.attempts - sent.before.attempts;
                 tries.attempts = sent.before.attempts;

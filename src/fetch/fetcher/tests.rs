@@ -318,6 +318,7 @@ fn by_url<F: Fn(usize) -> SendResult + Send + Sync>(answer: F, retries: u32) -> 
         rng,
         accepted,
         quota,
+        learns_from_failures: AtomicBool::new(false),
     }
 }
 

@@ -23,7 +23,10 @@ pub(crate) fn fields(tuned: &TuneResult) -> Value {
         "elapsed_s": seconds(tuned.elapsed),
         "requests": tuned.requests,
         "requests_of_no_step": tuned.of_no_rung(),
-        "failed_answers": tuned.failed_answers,
+        "failed_answers": tuned.answers.failed,
+        "null_answers": tuned.answers.nulls,
+        "good_answers": tuned.answers.good,
+        "same_body": tuned.answers.same_body,
         "stopped_by": tuned.end.name(),
         "why": why(tuned),
         "best": best.map(|best| json!({

@@ -17,6 +17,7 @@
 //! | `elapsed_s`, `requests` | of the whole climb |
 //! | `requests_of_no_step` | of those, ended after the last step, or in one too short to count |
 //! | `failed_answers` | answers that would fail their SKU, such as 404, and are no errors: they depend on the SKU, not on the load |
+//! | `null_answers`, `good_answers`, `same_body` | answers stored as null; other answers that a fetch would keep; of those, how many have the commonest body |
 //! | `stopped_by` | `knee`, `errors`, `paused`, `rate`, `ceiling`, `sample`, `time` or `stopped` |
 //! | `why` | the same as a sentence |
 //! | `best` | `workers`, `per_s`, `p95_ms` of the rung that is named; null if none can be |
@@ -34,7 +35,7 @@ mod tune_result;
 
 pub(crate) use document::document;
 pub(crate) use text::{conclusion, row, table_header, why};
-pub(crate) use tune_result::TuneResult;
+pub(crate) use tune_result::{AnswerCounts, Doubt, TuneResult};
 
 #[cfg(test)]
 mod tests;

@@ -32,7 +32,7 @@ fn tuned() -> TuneResult {
         ceiling: 64,
         rate: None,
         requests: 600,
-        failed_answers: 0,
+        answers: AnswerCounts::default(),
         elapsed: Duration::from_millis(6_200),
         sample: 2_000,
         whole_input: false,
@@ -60,7 +60,12 @@ fn the_table_the_plot_and_the_command_are_as_agreed() {
 fn what_the_table_leaves_out_is_below_it_and_in_both_documents() {
     let example = FailureExample { line: 2, key: None, url: None, fault: Fault::of_status(404, "") };
     let causes = vec![CauseGroup { cause: Cause::Status(404), count: 31, example }];
-    let tuned = TuneResult { requests: 672, failed_answers: 31, causes, ..tuned() };
+    let tuned = TuneResult {
+        requests: 672,
+        answers: AnswerCounts { good: 600, failed: 31, ..AnswerCounts::default() },
+        causes,
+        ..tuned()
+    };
     let text = conclusion(&tuned);
     let notes = "\n      besides the errors, 31 answers failed the SKU alone (31 not found in all)\n      \
                  672 requests in all: 72 ended after the last line of the table\n\nto use it:";

@@ -1,11 +1,13 @@
 //! What `tune` found, for people: the table, the plot, the number to use and why.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::limit::climb::{ClimbEnd, Rung};
+use crate::model::PauseReason;
 use crate::model::option::{CONCURRENCY, LIMIT, MAX_TIME, RATE};
 use crate::report::format::{self, count, counted};
-use crate::report::tune::tune_result::{Proposal, TuneResult};
+use crate::report::tune::tune_result::{AnswerCounts, Doubt, Proposal, TuneResult};
 use crate::report::verdict::limit_text;
 
 /// Characters of a full bar: two of them with their numbers fit 80 columns.
@@ -14,6 +16,18 @@ const BAR: usize = 22;
 const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 /// More than this is no longer a sample.
 const LARGEST_SAMPLE: u64 = 100_000;
+
+/// Before any was measured, one worker asks.
+const NO_RUNG: Rung = Rung {
+    workers: 1,
+    requests: 0,
+    answers: 0,
+    errors: 0,
+    span: Duration::ZERO,
+    p50: Duration::ZERO,
+    p95: Duration::ZERO,
+    paused: false,
+};
 
 /// The head of the table.
 #[must_use]
@@ -71,13 +85,21 @@ pub(crate) fn conclusion(tuned: &TuneResult) -> String {
 /// Why the climb went no further, and what to do about that.
 #[must_use]
 pub(crate) fn why(tuned: &TuneResult) -> String {
-    let last = match tuned.rungs.last() {
-        Some(last) => last,
-        None if tuned.sustained.is_some() || tuned.may_be_burst => &Rung { workers: 1, ..Rung::default() },
+    if let Some(doubt) = tuned.answers.doubt() {
+        return doubt_text(doubt, tuned);
+    }
+    let is_refused = |rung: &&Rung| rung.errors > 0 || rung.paused;
+    let last = match tuned.rungs.iter().rev().find(is_refused).or(tuned.rungs.last()) {
+        Some(refused) if matches!(tuned.end, ClimbEnd::Errors | ClimbEnd::Paused(_)) => refused,
+        Some(_) => tuned.rungs.last().unwrap_or(&NO_RUNG),
+        None if tuned.sustained.is_some() || tuned.may_be_burst => &NO_RUNG,
         None => return "nothing was measured".into(),
     };
     let at = counted(last.workers as u64, "worker", "workers");
     match tuned.end {
+        ClimbEnd::Paused(PauseReason::Quota) if tuned.sustained.is_some() => {
+            format!("the quota was used up at {at}; this is what it allows for long")
+        }
         _ if tuned.sustained.is_some() => {
             format!("the API refused at {at}; this is what it accepts for long")
         }
@@ -111,11 +133,29 @@ pub(crate) fn why(tuned: &TuneResult) -> String {
     }
 }
 
+/// Why the answers are taken for none of the API's.
+fn doubt_text(doubt: Doubt, tuned: &TuneResult) -> String {
+    let AnswerCounts { good, nulls, failed, same_body } = tuned.answers;
+    let answers = good + nulls + failed;
+    match doubt {
+        Doubt::MostFail => format!(
+            "{} of {} would fail their SKU{}",
+            count(failed),
+            counted(answers, "answer", "answers"),
+            causes(tuned)
+        ),
+        Doubt::OnlyNulls => format!("{}, and nothing but null", counted(nulls, "answer", "answers")),
+        Doubt::SameBody => {
+            format!("{} of {} have the same body", count(same_body), counted(good, "answer", "answers"))
+        }
+    }
+}
+
 /// What the table leaves out.
 pub(crate) fn notes(tuned: &TuneResult) -> Vec<String> {
     let mut notes = Vec::new();
-    if tuned.failed_answers > 0 {
-        let answers = counted(tuned.failed_answers, "answer", "answers");
+    if tuned.answers.failed > 0 {
+        let answers = counted(tuned.answers.failed, "answer", "answers");
         notes.push(format!("besides the errors, {answers} failed the SKU alone{}", causes(tuned)));
     }
     let others = tuned.of_no_rung();

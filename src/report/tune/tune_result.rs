@@ -29,6 +29,48 @@ impl fmt::Display for Proposal {
     }
 }
 
+/// What the answers of a climb were worth, the errors apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct AnswerCounts {
+    /// A fetch would keep them.
+    pub(crate) good: u64,
+    /// A fetch would store `null` for them.
+    pub(crate) nulls: u64,
+    /// They would fail their SKU, such as a 404 or a body that is no JSON.
+    pub(crate) failed: u64,
+    /// Of the good ones, how many have the commonest body.
+    pub(crate) same_body: u64,
+}
+
+/// Why nothing can be named, however fast the answers came: they are not those of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// Most answers would fail their SKU.
+    MostFail,
+    /// All answers are `null`.
+    OnlyNulls,
+    /// More than half of the answers have the same body.
+    SameBody,
+}
+
+/// With fewer answers a body that comes twice says nothing.
+const FEWEST_BODIES: u64 = 10;
+
+impl AnswerCounts {
+    /// Why they say nothing of the API, if they do not.
+    #[must_use]
+    pub(crate) fn doubt(self) -> Option<Doubt> {
+        let Self { good, nulls, failed, same_body } = self;
+        if failed > good + nulls {
+            return Some(Doubt::MostFail);
+        }
+        if good == 0 && nulls > 0 {
+            return Some(Doubt::OnlyNulls);
+        }
+        (good >= FEWEST_BODIES && same_body * 2 > good).then_some(Doubt::SameBody)
+    }
+}
+
 /// The result of a climb.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Debug, Clone)]
@@ -47,8 +89,8 @@ pub(crate) struct TuneResult {
     pub(crate) rate: Option<Rate>,
     /// Requests of the whole climb.
     pub(crate) requests: u64,
-    /// Answers that would fail their SKU, such as 404, and are no errors here.
-    pub(crate) failed_answers: u64,
+    /// What the answers were worth.
+    pub(crate) answers: AnswerCounts,
     /// Its time.
     pub(crate) elapsed: Duration,
     /// Rows of the sample at most.
@@ -70,16 +112,20 @@ pub(crate) struct TuneResult {
 }
 
 impl TuneResult {
+    fn is_sound(&self) -> bool {
+        self.sound && self.answers.doubt().is_none()
+    }
+
     /// The rung to name.
     #[must_use]
     pub(crate) fn best(&self) -> Option<&Rung> {
-        best(&self.rungs).filter(|_| self.sound && !self.may_be_burst)
+        best(&self.rungs).filter(|_| self.is_sound() && !self.may_be_burst)
     }
 
     /// What to type, if anything can be named.
     #[must_use]
     pub(crate) fn proposal(&self) -> Option<Proposal> {
-        match self.sustained.filter(|_| self.sound) {
+        match self.sustained.filter(|_| self.is_sound()) {
             Some(limit) => Some(Proposal::Rate(typed_rate(per_second(limit)))),
             None => self.best().map(|best| Proposal::Workers(best.workers)),
         }

@@ -1,0 +1,161 @@
+//! Where the ends of requests are judged: whether each is an answer of the server's at its pace, an error, or neither.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::breaker::{Breaker, Ruling};
+use super::Meter;
+use crate::fetch::Shutdown;
+use crate::model::{
+    Answer, BodyHash, Cause, Content, Entry, Event, Fault, LoadClass, Outcome, Reporter, StatusSet,
+    StopReason,
+};
+use crate::report::tune::AnswerCounts;
+use crate::report::{AcceptedAndRefused, Report};
+
+/// What `null` looks like in an answer.
+const NULL: &[u8] = b"null";
+/// So many different bodies are told apart.
+const DIFFERENT_BODIES: usize = 4_096;
+
+/// How one request ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum RequestEnd {
+    /// Answered, as far as the server's pace is concerned.
+    Answer(Duration),
+    /// Refused for overload, failed, or without an answer.
+    Error,
+    /// Given up.
+    Nothing,
+}
+
+/// One job that ended.
+pub(super) struct JobEnd {
+    pub(super) ended_as: RequestEnd,
+    /// Attempts before it that an outage held back.
+    pub(super) held: u64,
+    /// The API has answered at least once.
+    pub(super) reached: bool,
+    /// All ends so far, this one included.
+    pub(super) so_far: AcceptedAndRefused,
+}
+
+/// All ends.
+#[derive(Default)]
+pub(super) struct RequestTotals {
+    pub(super) requests: u64,
+    pub(super) answered: u64,
+    /// Answers that were no errors.
+    pub(super) accepted: u64,
+    pub(super) failed_answers: u64,
+    pub(super) last_fault: Option<Fault>,
+    nulls: u64,
+    good: u64,
+    bodies: HashMap<u32, u64>,
+}
+
+impl RequestTotals {
+    /// All that were no good answers count as refused.
+    pub(super) fn counts(&self) -> AcceptedAndRefused {
+        AcceptedAndRefused { accepted: self.accepted, refused: self.requests.saturating_sub(self.accepted) }
+    }
+
+    /// What the answers were worth.
+    pub(super) fn answers(&self) -> AnswerCounts {
+        AnswerCounts {
+            good: self.good,
+            nulls: self.nulls,
+            failed: self.failed_answers,
+            same_body: self.bodies.values().copied().max().unwrap_or(0),
+        }
+    }
+
+    /// Takes note of an answer that a fetch would keep.
+    fn keep(&mut self, answer: &Answer) {
+        let Content::Json(body) = &answer.content else { return };
+        if body == NULL {
+            self.nulls += 1;
+            return;
+        }
+        self.good += 1;
+        let BodyHash(hash) = answer.raw.unwrap_or_else(|| BodyHash::of(body));
+        if self.bodies.len() < DIFFERENT_BODIES || self.bodies.contains_key(&hash) {
+            *self.bodies.entry(hash).or_default() += 1;
+        }
+    }
+}
+
+/// Where entries are judged.
+pub(super) struct ClimbSink<'a> {
+    pub(super) report: &'a Report,
+    pub(super) shutdown: &'a Shutdown,
+    pub(super) trouble: &'a StatusSet,
+    pub(super) breaker: Breaker,
+    pub(super) meter: &'a Meter,
+    pub(super) ended: RequestTotals,
+}
+
+impl ClimbSink<'_> {
+    pub(super) fn receive(&mut self, entry: Entry) -> JobEnd {
+        let (latency, held) = {
+            let mut last = self.meter.lock();
+            (last.latency.take(), std::mem::take(&mut last.held))
+        };
+        let ended_as = self.read(&entry, latency);
+        self.ended.requests += held + u64::from(!matches!(ended_as, RequestEnd::Nothing));
+        self.ended.answered += u64::from(latency.is_some());
+        self.ended.accepted += u64::from(matches!(ended_as, RequestEnd::Answer(_)));
+        match self.breaker.judge(entry, || Instant::now().into_std()) {
+            Ruling::Pass(entries) => entries.iter().for_each(|entry| report_entry(self.report, entry)),
+            Ruling::Trip { status, answers, said } => {
+                self.shutdown.trigger(StopReason::Refused { status, answers, said });
+            }
+        }
+        JobEnd { ended_as, held, reached: self.ended.answered > 0, so_far: self.ended.counts() }
+    }
+
+    /// Reports what the breaker holds, and returns the refusing status, if every answer was a refusal.
+    pub(super) fn release(&mut self) -> Option<u16> {
+        let all_refused = self.breaker.all_refused();
+        for entry in self.breaker.release() {
+            report_entry(self.report, &entry);
+        }
+        all_refused
+    }
+
+    fn read(&mut self, entry: &Entry, latency: Option<Duration>) -> RequestEnd {
+        let fault = match &entry.outcome {
+            Outcome::Deferred(_) => return RequestEnd::Nothing,
+            Outcome::Fetched(answer) => {
+                self.ended.keep(answer);
+                return latency.map_or(RequestEnd::Nothing, RequestEnd::Answer);
+            }
+            Outcome::Failed(fault) => fault,
+        };
+        self.ended.last_fault = Some(fault.clone());
+        let trouble = match fault.cause {
+            Cause::Status(status) if self.trouble.contains(status) => true,
+            cause => !matches!(LoadClass::of_cause(cause), LoadClass::Served | LoadClass::Cheap),
+        };
+        let answer = latency.filter(|_| !trouble);
+        self.ended.failed_answers += u64::from(answer.is_some());
+        answer.map_or(RequestEnd::Error, RequestEnd::Answer)
+    }
+}
+
+/// An entry is final: it is reported and dropped.
+fn report_entry(report: &Report, entry: &Entry) {
+    match &entry.outcome {
+        Outcome::Fetched(_) => report.on(&Event::JobFetched { attempts: entry.attempts, unchanged: false }),
+        Outcome::Failed(fault) => report.on(&Event::JobFailed {
+            key: Some(&entry.key),
+            line: entry.line,
+            fault,
+            attempts: entry.attempts,
+            url: entry.address.as_deref(),
+        }),
+        Outcome::Deferred(_) => report.on(&Event::JobDeferred),
+    }
+}
