@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use climb_sink::{ClimbSink, RequestTotals};
 use gate_watch::GateWatch;
 use rung_measurements::RungMeasurements;
+use sustained_rate::SearchTimes;
 
 use super::breaker::Breaker;
 use super::input_thread::{InputSummary, InputThread};
@@ -30,7 +31,7 @@ use crate::limit::{Gate, LearnedLimit};
 use crate::model::{Event, Fault, Reporter, StatusSet, StopReason};
 use crate::plan::Planned;
 use crate::report::Report;
-use crate::report::tune::AnswerCounts;
+use crate::report::tune::TunedAnswers;
 
 /// Passes events on, and remembers how the attempt that ended last was answered.
 pub(crate) struct Meter {
@@ -115,7 +116,7 @@ pub(crate) struct Climbed {
     /// Of those, answered at all, be it with an error.
     pub(crate) answered: u64,
     /// What the answers were worth that were no errors.
-    pub(crate) answers: AnswerCounts,
+    pub(crate) answers: TunedAnswers,
     /// The last fault, as it may be shown.
     pub(crate) last_fault: Option<Fault>,
     /// Rows that were no fresh SKU: repeats, and rows that may not be asked for.
@@ -140,8 +141,9 @@ impl<T: Transport> Climb<'_, T> {
         let mut drained_by = None;
         let mut skipped = 0;
         let mut end = None;
+        let times = SearchTimes { started, until: self.search_deadline };
         let learns = || fetcher.learn_from_failures();
-        let mut watch = GateWatch::new(gate, report, (started, self.search_deadline), &learns);
+        let mut watch = GateWatch::new(gate, report, times, &learns);
         // Once the climb has ended, jobs that still wait at the gate do not leave.
         while drained_by.is_none() || !open.jobs.is_empty() && gate.view().in_flight > 0 {
             let workers = measurements.rung.workers;

@@ -323,6 +323,34 @@ async fn after_a_signal_attempts_in_flight_get_10_s_and_are_then_deferred() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_in_which_everything_is_refused_ends_after_ten_minutes_and_fails_nothing() {
+    for good in [0, 30] {
+        // Some good answers first, or none.
+        let scene = Scene::new(100, 8, move |row, _| (millis(30), if row < good { 200 } else { 429 }));
+        let played = scene.play(async |_| ()).await;
+        let Some(StopReason::OnlyRefused { status: 429, lasted }) = played.reason else {
+            panic!("{:?}", played.reason)
+        };
+        assert!((seconds(600)..seconds(700)).contains(&lasted), "{lasted:?}");
+        assert!(played.took >= lasted && played.took < seconds(720), "{:?}", played.took);
+        let counters = &played.stats.counters;
+        assert_eq!((counters.fetched, counters.failed, counters.retries), (u64::from(good), 0, 0));
+        assert_eq!(counters.deferred, 100 - u64::from(good));
+        // Hardly more than a probe a minute.
+        assert!(counters.refused <= 60, "{}", counters.refused);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_up_to_max_time_defer_what_is_left() {
+    let scene = Scene { max_time: Some(seconds(90)), ..Scene::new(100, 8, |_, _| (millis(30), 429)) };
+    let played = scene.play(async |_| ()).await;
+    assert_eq!(played.reason, Some(StopReason::OutOfTime));
+    assert!(near(played.took, seconds(90)), "{:?}", played.took);
+    assert_eq!((played.stats.counters.failed, played.stats.counters.deferred), (0, 100));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drained_run_ends_before_its_10_s_are_over() {
     let scene = Scene::new(20, 4, |_, _| (seconds(3), 200));
     let played = scene

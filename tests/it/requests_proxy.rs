@@ -1,5 +1,6 @@
 //! Proxies, by option and by the standard variables.
 
+use std::thread;
 use std::time::Duration;
 
 use crate::requests::run_with_url;
@@ -231,4 +232,41 @@ fn no_more_connections_go_to_a_proxy_than_requests_are_in_flight() {
     let args = ["-c", "64", "--ca-cert", "ca.pem", "--proxy", &tunnels.url(""), "--fresh"];
     run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
     assert!(tunnels.connections() <= 64, "{} tunnels", tunnels.connections());
+}
+
+#[test]
+fn a_proxy_of_few_tunnels_and_one_that_drops_every_second_connection_are_reachable() {
+    let authority = Authority::new();
+    let wait = Duration::from_millis(10);
+    let api = ScriptedServer::start_tls(&authority.good(), Protocol::Http1, move |seen| {
+        Reply::echo(seen).wait(wait)
+    });
+    let addr = api.addr();
+    let few =
+        ScriptedServer::start(
+            move |seen| {
+                if seen.in_flight > 5 { Reply::status(503) } else { Reply::tunnel(addr) }
+            },
+        );
+    let dropping =
+        ScriptedServer::start(
+            move |seen| {
+                if seen.connection % 2 == 1 { Reply::hang_up() } else { Reply::tunnel(addr) }
+            },
+        );
+    thread::scope(|scope| {
+        for proxy in [&few, &dropping] {
+            for concurrency in ["auto", "64"] {
+                let (authority, api) = (&authority, &api);
+                scope.spawn(move || {
+                    let dir = WorkDir::new();
+                    dir.write_skus((0..300).map(|n| format!("S{n}")));
+                    dir.write("ca.pem", authority.pem());
+                    let args = ["-c", concurrency, "--ca-cert", "ca.pem", "--proxy", &proxy.url("")];
+                    let ended = run_with_url(&dir, &api.url("/p/{sku}"), args).finish().expect_code(0);
+                    assert!(ended.stderr.contains("300 fetched"), "{}", ended.stderr);
+                });
+            }
+        }
+    });
 }

@@ -12,7 +12,7 @@ use crate::model::{
     Answer, BodyHash, Cause, Content, Entry, Event, Fault, LoadClass, Outcome, Reporter, StatusSet,
     StopReason,
 };
-use crate::report::tune::AnswerCounts;
+use crate::report::tune::TunedAnswers;
 use crate::report::{AcceptedAndRefused, Report};
 
 /// What `null` looks like in an answer.
@@ -63,8 +63,8 @@ impl RequestTotals {
     }
 
     /// What the answers were worth.
-    pub(super) fn answers(&self) -> AnswerCounts {
-        AnswerCounts {
+    pub(super) fn answers(&self) -> TunedAnswers {
+        TunedAnswers {
             good: self.good,
             nulls: self.nulls,
             failed: self.failed_answers,

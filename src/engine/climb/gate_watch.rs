@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::climb_sink::{JobEnd, RequestEnd};
 use super::rung_measurements::RungMeasurements;
-use super::sustained_rate::SustainedRate;
+use super::sustained_rate::{SearchTimes, SustainedRate};
 use crate::limit::climb::{ClimbEnd, Rung, best};
 use crate::limit::{Gate, GateEvent, LearnedLimit};
 use crate::model::{Event, LimitChangeReason, PauseReason, QuotaSize, Reporter};
@@ -28,10 +28,10 @@ impl<'a> GateWatch<'a> {
     pub(super) fn new(
         gate: &'a Gate,
         report: &'a Report,
-        (started, search_until): (Instant, Instant),
+        SearchTimes { started, until }: SearchTimes,
         on_search: &'a dyn Fn(),
     ) -> Self {
-        Self { gate, report, started, search_until, search: None, on_search }
+        Self { gate, report, started, search_until: until, search: None, on_search }
     }
 
     /// When no more work may start; before a search, it is this instant.
@@ -105,7 +105,11 @@ impl<'a> GateWatch<'a> {
             self.gate.resize(below, LimitChangeReason::NextRung);
         }
         let now = Instant::now();
-        self.search = Some(SustainedRate::new(end, ended, (self.started, now, self.search_until)));
+        self.search = Some(SustainedRate::new(
+            end,
+            ended,
+            (SearchTimes { started: self.started, until: self.search_until }, now),
+        ));
     }
 
     /// The limit that was found, and whether what was measured may be a burst, since the API refused and none was found.

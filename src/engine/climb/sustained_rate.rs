@@ -26,6 +26,13 @@ const UNREFUSED_ANSWERS: usize = 16;
 /// Without pauses, this is long enough for any of these to show.
 const SHOWS_WITHIN: Duration = Duration::from_secs(25);
 
+/// When a climb began, and when its search has to be over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SearchTimes {
+    pub(super) started: Instant,
+    pub(super) until: Instant,
+}
+
 /// The search for what lasts.
 pub(super) struct SustainedRate {
     end: ClimbEnd,
@@ -59,11 +66,11 @@ impl Unrefused {
 }
 
 impl SustainedRate {
-    /// The climb ended so. The times: when it began, now, and when the search has to be over.
+    /// The climb ended so.
     pub(super) fn new(
         end: ClimbEnd,
         ended: AcceptedAndRefused,
-        (started, now, until): (Instant, Instant, Instant),
+        (SearchTimes { started, until }, now): (SearchTimes, Instant),
     ) -> Self {
         Self {
             end,
@@ -182,7 +189,8 @@ mod tests {
     fn over_after(refuses: bool, view: impl Fn(u32) -> GateView) -> Option<(u32, SustainedRate)> {
         let start = Instant::now();
         let ended = AcceptedAndRefused { accepted: 1, refused: 1 };
-        let mut search = SustainedRate::new(END, ended, (start, start, start + Duration::from_mins(1)));
+        let times = SearchTimes { started: start, until: start + Duration::from_mins(1) };
+        let mut search = SustainedRate::new(END, ended, (times, start));
         let over = (1..1_200).find(|tick| {
             let now = start + super::super::super::TICK * *tick;
             search.answered(Duration::from_millis(30));

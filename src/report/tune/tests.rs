@@ -32,7 +32,7 @@ fn tuned() -> TuneResult {
         ceiling: 64,
         rate: None,
         requests: 600,
-        answers: AnswerCounts::default(),
+        answers: TunedAnswers::default(),
         elapsed: Duration::from_millis(6_200),
         sample: 2_000,
         whole_input: false,
@@ -62,7 +62,7 @@ fn what_the_table_leaves_out_is_below_it_and_in_both_documents() {
     let causes = vec![CauseGroup { cause: Cause::Status(404), count: 31, example }];
     let tuned = TuneResult {
         requests: 672,
-        answers: AnswerCounts { good: 600, failed: 31, ..AnswerCounts::default() },
+        answers: TunedAnswers { good: 600, failed: 31, ..TunedAnswers::default() },
         causes,
         ..tuned()
     };

@@ -7,7 +7,7 @@ use crate::limit::climb::{ClimbEnd, Rung};
 use crate::model::PauseReason;
 use crate::model::option::{CONCURRENCY, LIMIT, MAX_TIME, RATE};
 use crate::report::format::{self, count, counted};
-use crate::report::tune::tune_result::{AnswerCounts, Doubt, Proposal, TuneResult};
+use crate::report::tune::tune_result::{Doubt, Proposal, TuneResult, TunedAnswers};
 use crate::report::verdict::limit_text;
 
 /// Characters of a full bar: two of them with their numbers fit 80 columns.
@@ -135,7 +135,7 @@ pub(crate) fn why(tuned: &TuneResult) -> String {
 
 /// Why the answers are taken for none of the API's.
 fn doubt_text(doubt: Doubt, tuned: &TuneResult) -> String {
-    let AnswerCounts { good, nulls, failed, same_body } = tuned.answers;
+    let TunedAnswers { good, nulls, failed, same_body } = tuned.answers;
     let answers = good + nulls + failed;
     match doubt {
         Doubt::MostFail => format!(

@@ -31,7 +31,7 @@ impl fmt::Display for Proposal {
 
 /// What the answers of a climb were worth, the errors apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct AnswerCounts {
+pub(crate) struct TunedAnswers {
     /// A fetch would keep them.
     pub(crate) good: u64,
     /// A fetch would store `null` for them.
@@ -56,7 +56,7 @@ pub(crate) enum Doubt {
 /// With fewer answers a body that comes twice says nothing.
 const FEWEST_BODIES: u64 = 10;
 
-impl AnswerCounts {
+impl TunedAnswers {
     /// Why they say nothing of the API, if they do not.
     #[must_use]
     pub(crate) fn doubt(self) -> Option<Doubt> {
@@ -90,7 +90,7 @@ pub(crate) struct TuneResult {
     /// Requests of the whole climb.
     pub(crate) requests: u64,
     /// What the answers were worth.
-    pub(crate) answers: AnswerCounts,
+    pub(crate) answers: TunedAnswers,
     /// Its time.
     pub(crate) elapsed: Duration,
     /// Rows of the sample at most.
