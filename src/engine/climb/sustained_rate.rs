@@ -21,6 +21,8 @@ const RATE_SETTLES_UNREFUSED: Duration = Duration::from_secs(45);
 /// If nothing is refused for this long with as many in flight, though no rate was learnt, the refusals were for the number
 /// in flight …
 const UNREFUSED: Duration = Duration::from_secs(3);
+/// … which must be this many times the pause before, in which a bucket was filled …
+const TIMES_PAUSE: u32 = 5;
 /// … and so many answers came meanwhile.
 const UNREFUSED_ANSWERS: usize = 16;
 /// Without pauses, this is long enough for any of these to show.
@@ -48,6 +50,9 @@ pub(super) struct SustainedRate {
     /// How many were refused before a rate was learnt.
     refused_before: u64,
     unrefused: Unrefused,
+    /// How long the newest pause is, or was.
+    pause: Duration,
+    was_paused: bool,
 }
 
 /// The time since the newest refusal, pause or change of the number in flight.
@@ -84,6 +89,8 @@ impl SustainedRate {
             refused: ended.refused,
             refused_before: ended.refused,
             unrefused: Unrefused::from(now, 0),
+            pause: Duration::ZERO,
+            was_paused: false,
         }
     }
 
@@ -106,6 +113,12 @@ impl SustainedRate {
         let is_paused = view.paused_until.is_some();
         self.open += if is_paused { Duration::ZERO } else { span };
         let newly_refused = ended.refused > std::mem::replace(&mut self.refused, ended.refused);
+        self.pause = match (is_paused, self.was_paused) {
+            (true, false) => span,
+            (true, true) => self.pause + span,
+            (false, _) => self.pause,
+        };
+        self.was_paused = is_paused;
         if is_paused || newly_refused || view.limit != self.unrefused.limit {
             self.unrefused = Unrefused::from(now, view.limit);
         }
@@ -132,7 +145,9 @@ impl SustainedRate {
         }
         let span = now.saturating_duration_since(self.unrefused.since);
         let answers = self.unrefused.latencies.len();
-        if span >= UNREFUSED && answers >= UNREFUSED_ANSWERS.max(2 * self.unrefused.limit) {
+        if span >= UNREFUSED.max(self.pause * TIMES_PAUSE)
+            && answers >= UNREFUSED_ANSWERS.max(2 * self.unrefused.limit)
+        {
             self.unrefused.span = Some(span);
             return true;
         }
@@ -221,6 +236,13 @@ mod tests {
         let rung = search.unrefused_rung().unwrap();
         assert_eq!((rung.workers, rung.answers, rung.span), (9, 60, UNREFUSED));
         assert!(search.is_unrefused() && search.limit().is_none());
+    }
+
+    #[test]
+    fn after_a_pause_it_takes_longer_because_a_bucket_was_filled() {
+        let paused = GateView { paused_until: Some(Instant::now()), ..view(None) };
+        let (ticks, _) = over_after(false, |n| if n <= 20 { paused } else { view(None) }).unwrap();
+        assert_eq!(ticks, 20 + 100, "a second of pause, five without a refusal");
     }
 
     #[test]
