@@ -65,6 +65,7 @@ pub(super) fn connection_error(error: &(dyn Error + 'static), stage: SendStage) 
     let resend = match stage {
         // The server promised it, but has never shown that it processes any request.
         SendStage::NewHead | SendStage::FirstHead if is_refused_unread(error) => Resend::Once,
+        SendStage::FirstHead if is_unsent(error) => Resend::Once,
         // A new connection was not closed for being idle.
         SendStage::NewHead if is_unsent(error) => Resend::NewUnsent,
         SendStage::NewHead if is_closed_unanswered(error) => Resend::NewClosed,
