@@ -134,7 +134,8 @@ def _row_line(row: Sequence[Any], header: Sequence[str], key_at: int | None, num
             cells.append(_key_text(value) if at == key_at else _text(value))
         except (TypeError, ValueError) as error:
             raise type(error)(f"row {number} (from 0), column {header[at]!r}: {error}") from None
-    return _line(cells)
+    # A row of empty cells alone is no row for the command. With a cell too many it fails, and is not lost.
+    return _line(cells if any(cells) else [*cells, "every cell of this row is empty"])
 
 
 def _key_position(header: Sequence[str], key: str | None) -> int | None:
