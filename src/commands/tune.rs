@@ -24,7 +24,7 @@ use crate::limit::climb::{Bounds, ClimbEnd};
 use crate::model::{Event, Exit, Reporter, StopReason};
 use crate::plan::Planner;
 use crate::report::format::counted;
-use crate::report::tune::{self, Doubt, TuneResult};
+use crate::report::tune::{self, AnswerDoubt, TuneResult};
 use crate::report::{ProgressMode, Report, ReportFile, ReportSettings};
 
 /// Defaults of `--limit` and `--max-time`. Values of the environment and the config file do not count: they are meant
@@ -280,7 +280,7 @@ fn judge(
 /// What to look at where the answers may not be the API's.
 fn of_doubtful_answers(tuned: &TuneResult) -> String {
     match tuned.answers.doubt() {
-        Some(Doubt::SameBody) => {
+        Some(AnswerDoubt::SameBody) => {
             format!("a login page, or an error that is told with 200? Look at one: {}", tuned.command)
         }
         _ => format!("is {URL} right? Look at one: {}", tuned.command),

@@ -13,17 +13,17 @@ const LE: TextEncoding = TextEncoding::UTF_16LE;
 const BE: TextEncoding = TextEncoding::UTF_16BE;
 
 #[derive(Clone, Copy)]
-enum Mark {
+enum EncodingMark {
     Text(TextEncoding),
     Utf32,
 }
 
-const MARKS: &[(&[u16], Mark)] = &[
-    (&[0xef, 0xbb, 0xbf], Mark::Text(TextEncoding::UTF_8)),
-    (&[0xff, 0xfe], Mark::Text(LE)),
-    (&[0xfe, 0xff], Mark::Text(BE)),
-    (&[0xff, 0xfe, 0, 0], Mark::Utf32),
-    (&[0, 0, 0xfe, 0xff], Mark::Utf32),
+const MARKS: &[(&[u16], EncodingMark)] = &[
+    (&[0xef, 0xbb, 0xbf], EncodingMark::Text(TextEncoding::UTF_8)),
+    (&[0xff, 0xfe], EncodingMark::Text(LE)),
+    (&[0xfe, 0xff], EncodingMark::Text(BE)),
+    (&[0xff, 0xfe, 0, 0], EncodingMark::Utf32),
+    (&[0, 0, 0xfe, 0xff], EncodingMark::Utf32),
 ];
 
 /// Decodes the input from here on. Gives its encoding, and whether it begins with a mark.
@@ -36,15 +36,15 @@ pub(super) fn decoded(
 ) -> Result<(InputSource, TextEncoding, bool), InputError> {
     let mark = source.signature(MARKS)?;
     let encoding = match (mark, given) {
-        (Some(Mark::Utf32), _) => return Err(refused(&source, "UTF-32", "UTF-32")),
-        (Some(Mark::Text(marked)), Some(given)) if marked.is_utf16() && !given.allows(marked) => {
+        (Some(EncodingMark::Utf32), _) => return Err(refused(&source, "UTF-32", "UTF-32")),
+        (Some(EncodingMark::Text(marked)), Some(given)) if marked.is_utf16() && !given.allows(marked) => {
             return Err(InputError::OtherEncoding {
                 at: source.location().clone(),
                 given: given.name(),
                 marked: marked.name(),
             });
         }
-        (Some(Mark::Text(marked)), _) => marked,
+        (Some(EncodingMark::Text(marked)), _) => marked,
         (None, Some(given)) => given,
         (None, None) => by_pattern(&mut source)?,
     };

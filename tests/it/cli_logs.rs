@@ -166,7 +166,8 @@ fn verbose_names_each_failed_sku_and_twice_verbose_each_retry() {
     let plain = stderr_of(&[]);
     assert!(!plain.contains("failed: line") && !plain.contains("started"), "{plain}");
     let verbose = stderr_of(&["--verbose"]);
-    assert!(verbose.contains(": products.csv (5 rows) to out.json\nfailed: line "), "{verbose}");
+    let before = ": products.csv (5 rows) to out.json\nproducts.csv: cells are separated by ,\nfailed: line ";
+    assert!(verbose.contains(before), "{verbose}");
     for line in
         ["failed: line 5: the row is damaged", "failed: line 4, SKU GONE: ", "failed: line 6, SKU ..: "]
     {

@@ -64,6 +64,27 @@ fn no_option_of_the_help_is_left_untried() {
 }
 
 #[test]
+fn quote_escape_encoding_and_skip_lines_say_how_the_csv_is_read() {
+    let server = ScriptedServer::echo();
+    let dir = WorkDir::new();
+    for (csv, option, value, sku) in [
+        (&b"sku,name\n'A,1',x\n"[..], "--quote", "'", "A,1"),
+        (b"sku,name\n\"B,x\n", "--quote", "none", "\"B"),
+        (b"sku,name\n\"C^\"1\",x\n", "--escape", "^", "C\"1"),
+        (b"sku,name\ncaf\xe9,x\n", "--encoding", "windows-1252", "café"),
+        (b"sku of today\nsku,name\nE,x\n", "--skip-lines", "1", "E"),
+    ] {
+        dir.write("products.csv", csv);
+        fetch(&dir, &server, &[option, value, "--guard", "off"]).expect_code(0);
+        assert!(
+            requested_skus(&server).contains(&sku.to_owned()),
+            "{option} {value}: {:?}",
+            requested_skus(&server)
+        );
+    }
+}
+
+#[test]
 fn key_chooses_the_column_that_keys_the_output() {
     let server = ScriptedServer::echo();
     let dir = WorkDir::new();

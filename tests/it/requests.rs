@@ -90,7 +90,7 @@ fn every_key_holds_the_answer_to_its_own_request() {
 #[test]
 fn a_value_that_cannot_be_sent_as_it_is_fails_its_row_without_a_request() {
     let long = "x".repeat(257);
-    let refused = ["", ".", "..", "a\tb", "a\nb", "a\r\nb", "\u{1}", "\u{7f}", "a\u{85}b", &long];
+    let refused = [".", "..", "a\tb", "a\nb", "a\r\nb", "\u{1}", "\u{7f}", "a\u{85}b", &long];
     let dir = WorkDir::new();
     dir.write_skus(refused.iter().copied().chain(["good"]));
     let server = ScriptedServer::echo();
@@ -98,7 +98,7 @@ fn a_value_that_cannot_be_sent_as_it_is_fails_its_row_without_a_request() {
     let requested: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
     assert_eq!(requested, ["/p/good"], "{}", ended.stderr);
     assert!(server.stray().is_empty());
-    assert!(ended.stderr.contains("1 fetched, 10 failed"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("1 fetched, 9 failed"), "{}", ended.stderr);
     let mut failed = csv::Reader::from_reader(dir.bytes("out.failed.csv").leak() as &[u8]);
     assert_eq!(failed.records().count(), refused.len());
 }

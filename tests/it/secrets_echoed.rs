@@ -102,7 +102,7 @@ fn a_proxy_that_refuses_a_tunnel_with_an_echo_shows_no_secret() {
     dir.write_skus((0..40).map(|n| n.to_string()));
     let address = proxy.url("").replace("http://", LITERAL);
     let args = ["-v", "-v", "--retries", "1", "--proxy", &address, "--report", "r.html"];
-    let ended = run_with_url(&dir, "https://shop.test/p/{sku}", args).finish().expect_code(69);
+    let ended = run_with_url(&dir, "https://shop.test/p/{sku}", args).finish().expect_code(77);
     assert!(proxy.requests()[0].header("proxy-authorization").is_some());
     shown_nowhere(&dir, &ended, &["canary", LITERAL_BASIC]);
 }

@@ -153,9 +153,8 @@ fn no_more_is_named_than_a_cap_in_flight_allows() {
                 let run = tune(&dir, &server, 3_000).args(["--limit", "3000", "--report", "tune.json"]);
                 let ended = run.finish().expect_code(0);
                 let report = report(&dir);
-                assert_eq!(report["stopped_by"], end, "{}", ended.stdout());
-                if end == "paused" && report["sustained"].is_object() {
-                    // On a busy machine a pool that is refused may learn the rate that the cap comes to.
+                if report["sustained"].is_object() {
+                    // A pool that is refused may learn the rate that the cap comes to.
                     let per_second = report["sustained"]["per_s"].as_f64().unwrap();
                     assert!(
                         per_second <= 1.1 * most as f64 / (3.0 * WORK.as_secs_f64()),
@@ -164,6 +163,7 @@ fn no_more_is_named_than_a_cap_in_flight_allows() {
                     );
                     return;
                 }
+                assert_eq!(report["stopped_by"], end, "{}", ended.stdout());
                 assert!(ended.stdout().contains(says), "{}", ended.stdout());
                 let best = report["best"]["workers"].as_u64().unwrap();
                 // A place is taken for three quarters of an answer at most.

@@ -55,6 +55,16 @@ impl Doubt {
     }
 
     /// `skipped` is what the user skips already.
+    /// The same of a sample that begins so many lines below.
+    pub(super) fn below(self, above: usize) -> Self {
+        match self {
+            Self::LinesAbove { lines, header, column } => {
+                Self::LinesAbove { lines: lines + above, header, column }
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn lines_above(lines: usize, header: &Candidate, first: &[Vec<u8>]) -> Self {
         let column = if let [only] = first { Some(one_column(only)) } else { None };
         Self::LinesAbove { lines, header: names(&header.first), column }

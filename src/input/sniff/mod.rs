@@ -91,6 +91,18 @@ impl Candidate {
 /// # Errors
 /// The sample has several readings, or one that would skip lines.
 pub(super) fn sniff(sample: Sample<'_>, question: &Question<'_>) -> Result<Reading, Doubt> {
+    // Rows of empty cells alone are none, above the header too.
+    let above = sample.lines().take_while(|line| is_blank_in_any(line, question.delimiter)).count();
+    let rest = sample.after_lines(above).unwrap_or(sample);
+    sniff_header(rest, question).map_err(|doubt| doubt.below(above))
+}
+
+/// Whether all cells of a line are empty, whichever of the usual characters separates them.
+fn is_blank_in_any(line: &[u8], delimiter: Option<u8>) -> bool {
+    line.iter().all(|byte| *byte == b'"' || DELIMITERS.contains(byte) || delimiter == Some(*byte))
+}
+
+fn sniff_header(sample: Sample<'_>, question: &Question<'_>) -> Result<Reading, Doubt> {
     let one_column =
         || Reading { delimiter: question.delimiter.unwrap_or(b','), quoting: question.quoting.usual() };
     if let Some(delimiter) = question.delimiter {

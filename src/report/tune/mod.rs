@@ -35,7 +35,7 @@ mod tune_result;
 
 pub(crate) use document::document;
 pub(crate) use text::{conclusion, row, table_header, why};
-pub(crate) use tune_result::{Doubt, TuneResult, TunedAnswers};
+pub(crate) use tune_result::{AnswerDoubt, TuneResult, TunedAnswers};
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use crate::limit::climb::{ClimbEnd, Rung};
 use crate::model::PauseReason;
 use crate::model::option::{CONCURRENCY, LIMIT, MAX_TIME, RATE};
 use crate::report::format::{self, count, counted};
-use crate::report::tune::tune_result::{Doubt, Proposal, TuneResult, TunedAnswers};
+use crate::report::tune::tune_result::{AnswerDoubt, Proposal, TuneResult, TunedAnswers};
 use crate::report::verdict::limit_text;
 
 /// Characters of a full bar: two of them with their numbers fit 80 columns.
@@ -134,18 +134,18 @@ pub(crate) fn why(tuned: &TuneResult) -> String {
 }
 
 /// Why the answers are taken for none of the API's.
-fn doubt_text(doubt: Doubt, tuned: &TuneResult) -> String {
+fn doubt_text(doubt: AnswerDoubt, tuned: &TuneResult) -> String {
     let TunedAnswers { good, nulls, failed, same_body } = tuned.answers;
     let answers = good + nulls + failed;
     match doubt {
-        Doubt::MostFail => format!(
+        AnswerDoubt::MostFail => format!(
             "{} of {} would fail their SKU{}",
             count(failed),
             counted(answers, "answer", "answers"),
             causes(tuned)
         ),
-        Doubt::OnlyNulls => format!("{}, and nothing but null", counted(nulls, "answer", "answers")),
-        Doubt::SameBody => {
+        AnswerDoubt::OnlyNulls => format!("{}, and nothing but null", counted(nulls, "answer", "answers")),
+        AnswerDoubt::SameBody => {
             format!("{} of {} have the same body", count(same_body), counted(good, "answer", "answers"))
         }
     }

@@ -44,7 +44,7 @@ pub(crate) struct TunedAnswers {
 
 /// Why nothing can be named, however fast the answers came: they are not those of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Doubt {
+pub(crate) enum AnswerDoubt {
     /// Most answers would fail their SKU.
     MostFail,
     /// All answers are `null`.
@@ -59,15 +59,15 @@ const FEWEST_BODIES: u64 = 10;
 impl TunedAnswers {
     /// Why they say nothing of the API, if they do not.
     #[must_use]
-    pub(crate) fn doubt(self) -> Option<Doubt> {
+    pub(crate) fn doubt(self) -> Option<AnswerDoubt> {
         let Self { good, nulls, failed, same_body } = self;
         if failed > good + nulls {
-            return Some(Doubt::MostFail);
+            return Some(AnswerDoubt::MostFail);
         }
         if good == 0 && nulls > 0 {
-            return Some(Doubt::OnlyNulls);
+            return Some(AnswerDoubt::OnlyNulls);
         }
-        (good >= FEWEST_BODIES && same_body * 2 > good).then_some(Doubt::SameBody)
+        (good >= FEWEST_BODIES && same_body * 2 > good).then_some(AnswerDoubt::SameBody)
     }
 }
 
