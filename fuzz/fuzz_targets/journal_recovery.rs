@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 use skufetch::testing::collect::{
     Collector, JobIdentity, OutputSettings, Preflight, Provenance, PublishContext, Target, preflight,
 };
-use skufetch::testing::input::Columns;
+use skufetch::testing::input::{Columns, CsvFormat};
 use skufetch::testing::model::{Answer, Content, Entry, Fingerprint, Key, Outcome, Seq, Validators};
 use tempfile::TempDir;
 
@@ -185,7 +185,8 @@ impl World {
         let adopted: Vec<usize> = seqs.filter(adopts).collect();
         assert!(recovered.answers >= adopted.len() as u64);
         let finished = journal.close().unwrap();
-        let columns = Columns { names: vec!["sku".into()], key: 0, delimiter: b',', headers: true };
+        let columns =
+            Columns { names: vec!["sku".into()], key: 0, format: CsvFormat::default(), headers: true };
         let mut context = PublishContext {
             place: &self.place,
             columns: &columns,

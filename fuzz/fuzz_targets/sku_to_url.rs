@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use skufetch::testing::input::{Columns, Row};
+use skufetch::testing::input::{Columns, CsvFormat, Row};
 use skufetch::testing::model::{Job, Seq};
 use skufetch::testing::plan::{BodyEscape, Planned, Planner, RequestSettings, RequestTemplate};
 use url::Url;
@@ -65,7 +65,7 @@ fn planner(url: &str) -> Result<Planner, skufetch::testing::plan::PlanError> {
 
 fn planner_of(settings: &RequestSettings) -> Result<Planner, skufetch::testing::plan::PlanError> {
     let names = ["sku", "b", "key"].map(String::from).to_vec();
-    let columns = Columns { names, key: 2, delimiter: b',', headers: true };
+    let columns = Columns { names, key: 2, format: CsvFormat::default(), headers: true };
     let env = |name: &str| (name == "T").then(|| "can/ary".to_owned());
     let template = Arc::new(RequestTemplate::parse(settings, &env)?);
     Ok(Planner::new(template.bind(&columns)?, [9; 16]))
@@ -73,7 +73,14 @@ fn planner_of(settings: &RequestSettings) -> Result<Planner, skufetch::testing::
 
 fn plan(planner: &mut Planner, key: &str, sku: &[u8], b: &[u8]) -> Option<Job> {
     let record = [sku, b, key.as_bytes()].iter().collect();
-    match planner.plan(Row { seq: Seq(0), line: 2, record, damage: None }) {
+    match planner.plan(Row {
+        seq: Seq(0),
+        line: 2,
+        record,
+        is_padded: false,
+        damage: None,
+        rows_in_quotes: None,
+    }) {
         Planned::Job(job) => Some(job),
         Planned::Rejected(refused) => {
             let why = refused.why.to_string();
