@@ -114,11 +114,9 @@ fn a_server_that_closes_the_connections_past_a_number_is_no_outage_and_costs_no_
 fn what_may_act_twice_is_not_charged_to_connections_that_are_closed_unread() {
     for concurrency in ["32", "auto"] {
         let (dir, server) = (skus(), few(5, true));
-        let args = ["-X", "POST", "-c", concurrency, "--retries", "2", "--shape", "record"];
+        let args = ["-X", "POST", "-c", concurrency, "--retries", "0", "--shape", "record"];
         let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
-        // On a busy machine the server may close a connection after the request was written, which is charged.
-        let uncharged = dir.read("out.json").matches("\"attempts\":1,").count();
-        assert!(uncharged * 100 >= SKUS * 99, "{uncharged}");
+        expect_one_attempt_each(&dir);
         assert_eq!(server.count(), SKUS, "each is read once");
         assert!(ended.stderr.contains("the server serves 5 connections at a time"), "{}", ended.stderr);
     }

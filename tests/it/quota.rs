@@ -42,10 +42,7 @@ fn a_quota_that_pauses_the_pool_is_named_as_what_limited_the_run() {
         let reply = Reply::echo(seen).header("RateLimit-Policy", "\"default\";q=20;w=1");
         reply.header("RateLimit", format!("\"default\";r={};t=1", 19 - seen.number % 20))
     });
-    // One at a time: the server counts what it answers, and not when.
-    let url = server.url("/{sku}");
-    let args = ["products.csv", "-o", "out.json", "-c", "1", "--url", &url];
-    let ended = Run::new(&dir).args(args).finish().expect_code(0);
+    let ended = fetch(&dir, &server).finish().expect_code(0);
     let line = |start: &str| ended.stderr.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
     let verdict = line("limited by");
     assert!(verdict.starts_with("limited by: the quota that the API announces"), "{verdict}");

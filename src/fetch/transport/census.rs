@@ -228,6 +228,7 @@ impl Census {
         self.forget_pending(begun);
         if self.open() == 0 {
             self.undecided = 0;
+            self.proven = 0;
             if self.served().is_none() {
                 self.limit = None;
             }
@@ -269,7 +270,9 @@ impl Census {
     /// How long a new connection may be silent at this stage.
     pub(super) fn patience(&self, begun: &Begun, stage: Stage) -> Duration {
         let waiting = self.count(Stage::Opening) + self.count(Stage::Unanswered);
-        let (least, answers) = if !self.are_kept() {
+        // Before the first answer nothing is known of that.
+        let are_unkept = !self.are_kept() && self.first_answers > 0;
+        let (least, answers) = if are_unkept {
             match stage {
                 Stage::Opening => (PATIENCE_UNKEPT_OPENING, USUAL_ANSWERS),
                 _ => (PATIENCE_UNKEPT, USUAL_ANSWERS_OUT_OF_ORDER),
@@ -300,7 +303,8 @@ impl Census {
 
     /// A new connection is silent for too long while others are answered.
     pub(super) fn found_silent(&mut self, now: Instant) {
-        let served = if self.are_kept() { self.count(Stage::Answered) } else { self.open() - self.skipped() };
+        // Answered ones may have been closed since, in favour of the silent ones: those that were answered at a time count.
+        let served = if self.are_kept() { self.proven } else { self.open() - self.skipped() };
         self.learn(served, 1, now);
     }
 
