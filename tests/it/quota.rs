@@ -1,6 +1,7 @@
 //! The quota that a server announces is kept to before it has to answer 429.
 
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use crate::support::{Reply, Run, ScriptedServer, WorkDir};
 
@@ -38,11 +39,23 @@ fn a_quota_that_is_used_up_pauses_the_pool_until_its_reset_without_a_429() {
 fn a_quota_that_pauses_the_pool_is_named_as_what_limited_the_run() {
     let dir = WorkDir::new();
     dir.write_skus(skus(60));
-    let server = ScriptedServer::start(|seen| {
-        let reply = Reply::echo(seen).header("RateLimit-Policy", "\"default\";q=20;w=1");
-        reply.header("RateLimit", format!("\"default\";r={};t=1", 19 - seen.number % 20))
+    // Windows of a second, the first from the first request on.
+    let window = Mutex::new((Instant::now(), 0));
+    let server = ScriptedServer::start(move |seen| {
+        let mut window = window.lock().unwrap();
+        if window.1 == 0 || window.0.elapsed() >= Duration::from_secs(1) {
+            *window = (Instant::now(), 0);
+        }
+        window.1 += 1;
+        let reply = if window.1 <= 20 { Reply::echo(seen) } else { Reply::status(429) };
+        let left = 20_u32.saturating_sub(window.1);
+        let reply = reply.header("RateLimit-Policy", "\"default\";q=20;w=1");
+        reply.header("RateLimit", format!("\"default\";r={left};t=1"))
     });
-    let ended = fetch(&dir, &server).finish().expect_code(0);
+    // One at a time: where answers overtake each other one more may be sent, and is refused.
+    let url = server.url("/products/{sku}");
+    let args = ["products.csv", "-o", "out.json", "-c", "1", "--url", &url];
+    let ended = Run::new(&dir).args(args).finish().expect_code(0);
     let line = |start: &str| ended.stderr.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
     let verdict = line("limited by");
     assert!(verdict.starts_with("limited by: the quota that the API announces"), "{verdict}");
