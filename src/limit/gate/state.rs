@@ -17,6 +17,9 @@ use crate::model::{LimitChangeReason, PauseReason};
 pub(super) struct GateState {
     pub(super) pool: Pool,
     pub(super) queue: WaitQueue,
+    /// One instant by both clocks. Windows of the system's clock are placed by it: a step of that clock during the run
+    /// moves no window, and a test that pauses time pauses both.
+    began: (Instant, SystemTime),
 }
 
 /// What is left to do after the lock is released.
@@ -39,7 +42,8 @@ impl AfterUnlock {
 impl GateState {
     /// All slots free, the bucket full.
     pub(super) fn new(settings: &PaceSettings) -> Self {
-        Self { pool: Pool::new(settings, Instant::now()), queue: WaitQueue::default() }
+        let began = (Instant::now(), SystemTime::now());
+        Self { pool: Pool::new(settings, began.0), queue: WaitQueue::default(), began }
     }
 
     /// The fast path: no waiter, no pause, no rate, a free slot.
@@ -104,7 +108,8 @@ impl GateState {
 
     /// One attempt less in flight. Returns the waker to wake.
     pub(super) fn end(&mut self, departure: Departure, signal: Option<LoadSignal>) -> Option<Waker> {
-        self.pool.end(departure, signal, Instant::now, SystemTime::now);
+        let (instant, clock) = self.began;
+        self.pool.end(departure, signal, Instant::now, || clock + instant.elapsed());
         self.nudge()
     }
 
