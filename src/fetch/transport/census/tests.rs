@@ -22,6 +22,10 @@ fn answer(census: &mut Census, all: &[Begun], now: Instant) {
     }
 }
 
+fn most(census: &Census) -> Option<usize> {
+    census.limit.as_ref().map(|limit| limit.most)
+}
+
 #[test]
 fn silence_is_patience_and_answers_beside() {
     let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
@@ -110,16 +114,46 @@ fn one_more_is_tried_ever_more_seldom_while_that_fails_and_ever_more_while_it_wo
 #[test]
 fn the_number_falls_by_steps() {
     let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
-    let all = begin(&mut census, 17, now);
+    let all = begin(&mut census, 18, now);
     answer(&mut census, &all[..16], now);
     census.answered_again(MS);
-    census.found_silent(now);
+    census.end(&all[16], Stage::Unanswered);
+    census.found_refused(now);
+    assert_eq!(most(&census), Some(17));
     // The server has closed most of those that were answered, and they are being opened again.
     for closed in &all[..12] {
         census.end(closed, Stage::Answered);
     }
-    census.found_silent(now);
-    assert_eq!(census.limit.as_ref().map(|limit| limit.most), Some(12));
+    census.end(&all[17], Stage::Unanswered);
+    census.found_refused(now);
+    assert_eq!(most(&census), Some(12));
+}
+
+#[test]
+fn silence_teaches_no_fewer_than_were_answered_at_a_time() {
+    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let all = begin(&mut census, 17, now);
+    answer(&mut census, &all[..4], now);
+    census.answered_again(MS);
+    // Idle ones are closed in favour of the silent ones.
+    for closed in &all[..3] {
+        census.end(closed, Stage::Answered);
+    }
+    for silent in &all[4..] {
+        census.found_silent(now);
+        census.end(silent, Stage::Unanswered);
+    }
+    assert_eq!(most(&census), Some(4));
+}
+
+#[test]
+fn before_the_first_answer_several_silent_ones_are_given_up_no_later_than_after_it() {
+    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let all = begin(&mut census, 17, now);
+    assert_eq!(census.patience(&all[16], Stage::Unanswered), PATIENCE);
+    answer(&mut census, &all[..4], now);
+    census.answered_again(MS);
+    assert_eq!(census.patience(&all[16], Stage::Unanswered), PATIENCE);
 }
 
 #[test]
