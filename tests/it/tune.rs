@@ -121,6 +121,36 @@ fn tune_stops_within_its_time_and_names_the_best_so_far() {
     assert!(ended.expect_code(75).stderr.contains("before anything was measured"));
 }
 
+#[test]
+fn tune_stops_where_errors_begin_and_names_a_number_below() {
+    let server = ScriptedServer::start(|seen| {
+        if seen.in_flight > 4 { Reply::status(500) } else { Reply::echo(seen).wait(4 * WORK) }
+    });
+    let dir = WorkDir::new();
+    let ended = tune(&dir, &server, 500).args(["--report", "tune.json"]).finish().expect_code(0);
+    let report = report(&dir);
+    assert_eq!((&report["stopped_by"], climbed(&report)), (&json!("errors"), vec![1, 2, 4, 8]));
+    assert!(report["best"]["workers"].as_u64().unwrap() <= 4);
+    assert!(ended.stdout().contains("errors began at 8 workers: "), "{}", ended.stdout());
+    assert!(ended.stdout().contains("HTTP 500"), "{}", ended.stdout());
+}
+
+#[test]
+fn tune_names_a_number_below_the_one_for_which_the_api_paused_it() {
+    let server = ScriptedServer::start(|seen| {
+        if seen.in_flight > 2 { Reply::retry_after(429, "1") } else { Reply::echo(seen).wait(WORK) }
+    });
+    let dir = WorkDir::new();
+    let ended =
+        tune(&dir, &server, 3_000).args(["--limit", "3000", "--report", "tune.json"]).finish().expect_code(0);
+    let report = report(&dir);
+    assert_eq!((&report["stopped_by"], climbed(&report)), (&json!("paused"), vec![1, 2, 4]));
+    assert!(report["best"]["workers"].as_u64().unwrap() <= 2);
+    assert_eq!(report["sustained"], Value::Null, "two at a time are never refused");
+    assert!(ended.stdout().contains("paused at 4 workers (429 with Retry-After)"), "{}", ended.stdout());
+    assert!(!ended.stdout().contains("--rate"), "{}", ended.stdout());
+}
+
 /// A server that refuses what comes while it works at so many. It takes a little less time than its answers do, so that an
 /// answer is never there before its place is free.
 fn capped(most: usize, refusal: &'static (dyn Fn() -> Reply + Sync)) -> ScriptedServer {
@@ -208,7 +238,7 @@ fn quota(most: u64, period: Duration) -> ScriptedServer {
 #[test]
 fn tune_names_the_rate_that_lasts_and_not_the_burst() {
     let cases: [(fn() -> ScriptedServer, _, _); 3] = [
-        (|| bucket(100.0, 40.0, 429), "12s", 20.0..=48.0),
+        (|| bucket(100.0, 40.0, 429), "12s", 28.0..=44.0),
         (|| bucket(40.0, 30.0, 503), "25s", 12.0..=36.0),
         (|| quota(50, Duration::from_secs(5)), "9s", 7.0..=10.5),
     ];

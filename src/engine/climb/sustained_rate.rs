@@ -23,7 +23,8 @@ const RATE_SETTLES_UNREFUSED: Duration = Duration::from_secs(45);
 const UNREFUSED: Duration = Duration::from_secs(3);
 /// … which must be this many times the pause before, in which a bucket was filled …
 const TIMES_PAUSE: u32 = 5;
-/// … and so many answers came meanwhile.
+/// … and so many answers came meanwhile. If more of them came than were accepted before, no burst and no quota can hide
+/// behind them, and the time does not matter.
 const UNREFUSED_ANSWERS: usize = 16;
 /// Without pauses, this is long enough for any of these to show.
 const SHOWS_WITHIN: Duration = Duration::from_secs(25);
@@ -49,6 +50,8 @@ pub(super) struct SustainedRate {
     refused: u64,
     /// How many were refused before a rate was learnt.
     refused_before: u64,
+    /// How many were accepted before the search.
+    accepted_before: u64,
     unrefused: Unrefused,
     /// How long the newest pause is, or was.
     pause: Duration,
@@ -88,6 +91,7 @@ impl SustainedRate {
             learned_for: Duration::ZERO,
             refused: ended.refused,
             refused_before: ended.refused,
+            accepted_before: ended.accepted,
             unrefused: Unrefused::from(now, 0),
             pause: Duration::ZERO,
             was_paused: false,
@@ -145,7 +149,9 @@ impl SustainedRate {
         }
         let span = now.saturating_duration_since(self.unrefused.since);
         let answers = self.unrefused.latencies.len();
-        if span >= UNREFUSED.max(self.pause * TIMES_PAUSE)
+        let is_more_than_before = answers as u64 > self.accepted_before;
+        let least_span = if is_more_than_before { Duration::ZERO } else { UNREFUSED };
+        if span >= least_span.max(self.pause * TIMES_PAUSE)
             && answers >= UNREFUSED_ANSWERS.max(2 * self.unrefused.limit)
         {
             self.unrefused.span = Some(span);
@@ -200,17 +206,29 @@ mod tests {
         }
     }
 
+    /// More than a search of this many ticks can have answered.
+    const MANY: u64 = 10_000;
+
     /// When the search is over, in ticks of 50 ms, and what it found. `refuses`: one is refused every five seconds.
     fn over_after(refuses: bool, view: impl Fn(u32) -> GateView) -> Option<(u32, SustainedRate)> {
+        search_after(MANY, refuses, view)
+    }
+
+    /// The same, where so many were accepted before.
+    fn search_after(
+        accepted: u64,
+        refuses: bool,
+        view: impl Fn(u32) -> GateView,
+    ) -> Option<(u32, SustainedRate)> {
         let start = Instant::now();
-        let ended = AcceptedAndRefused { accepted: 1, refused: 1 };
+        let ended = AcceptedAndRefused { accepted, refused: 1 };
         let times = SearchTimes { started: start, until: start + Duration::from_mins(1) };
         let mut search = SustainedRate::new(END, ended, (times, start));
         let over = (1..1_200).find(|tick| {
             let now = start + super::super::super::TICK * *tick;
             search.answered(Duration::from_millis(30));
             let count = 1 + if refuses { u64::from(*tick) / 100 } else { 0 };
-            let ended = AcceptedAndRefused { accepted: u64::from(*tick), refused: count };
+            let ended = AcceptedAndRefused { accepted: accepted + u64::from(*tick), refused: count };
             search.sample(&view(*tick), (ended, None), now) == Some(END)
         });
         over.map(|tick| (tick, search))
@@ -236,6 +254,15 @@ mod tests {
         let rung = search.unrefused_rung().unwrap();
         assert_eq!((rung.workers, rung.answers, rung.span), (9, 60, UNREFUSED));
         assert!(search.is_unrefused() && search.limit().is_none());
+    }
+
+    #[test]
+    fn more_answers_than_were_accepted_before_show_it_sooner() {
+        assert_eq!(search_after(40, false, |_| view(None)).unwrap().0, 42);
+        assert!(search_after(40, false, |_| view(None)).unwrap().1.is_unrefused());
+        let paused = GateView { paused_until: Some(Instant::now()), ..view(None) };
+        let (ticks, _) = search_after(40, false, |n| if n <= 20 { paused } else { view(None) }).unwrap();
+        assert_eq!(ticks, 20 + 100, "after a pause no sooner");
     }
 
     #[test]
