@@ -4,8 +4,9 @@ use crate::input::error::InputError;
 use crate::input::source::InputSource;
 use crate::input::text_encoding::TextEncoding;
 
-/// Bytes that show the pattern of UTF-16.
+/// Bytes that show the pattern of UTF-16, at most and, where the first line is shorter, at least.
 const PATTERN: usize = 1_000;
+const LEAST_PATTERN: usize = 8;
 /// Bytes of a first line that are looked at.
 const LINE: usize = 1 << 20;
 
@@ -65,38 +66,44 @@ pub(super) fn drop_marks(source: &mut InputSource) -> Result<(), InputError> {
     Ok(())
 }
 
-/// UTF-16 where every second byte of the first ones is zero.
+/// UTF-16 where every second byte of the first line is zero. Only that line decides, so that the answer does not depend
+/// on how many bytes a read returns, and nothing is waited for that the header does not need.
 fn by_pattern(source: &mut InputSource) -> Result<TextEncoding, InputError> {
-    let every_second = |seen: &[u8], parity: usize| {
-        let zeros = |parity| seen.iter().skip(parity).step_by(2).filter(|&&byte| byte == 0).count();
-        // In UTF-32 the others are zeros too, half of them.
-        zeros(parity) * 2 == seen.len() && zeros(1 - parity) * 20 <= seen.len()
-    };
-    let is_wide = |seen: &[u8]| every_second(seen, 0) || every_second(seen, 1);
-    let may_be_wide = |seen: &[u8]| seen.len() < 4 && seen.contains(&0) || is_wide(&seen[..seen.len() & !1]);
-    // No further than needed: the first row may be short, and the next one late.
-    while source.seen().len() < 2 && source.see_more()? {}
-    while source.seen().len() < PATTERN && may_be_wide(source.seen()) && source.see_more()? {}
-    let seen = &source.seen()[..source.seen().len().min(PATTERN) & !1];
-    match (seen.len() >= 4 && is_wide(seen), every_second(seen, 0)) {
-        (true, true) => return Ok(BE),
-        (true, false) => return Ok(LE),
-        (false, _) => {}
+    while !ends_a_line(source.seen()) && source.see_more()? {}
+    let line = line_len(source.seen());
+    if !source.seen()[..line].contains(&0) {
+        return Ok(TextEncoding::UTF_8);
     }
-    while source.seen().contains(&0) && !ends_a_line(source.seen()) && source.see_more()? {}
-    refuse_wide(source)?;
-    Ok(TextEncoding::UTF_8)
+    while source.seen().len() < LEAST_PATTERN && source.see_more()? {}
+    let seen = &source.seen()[..line.max(source.seen().len().min(LEAST_PATTERN)).min(PATTERN)];
+    let pairs = &seen[..seen.len() & !1];
+    let zeros = |parity| pairs.iter().skip(parity).step_by(2).filter(|&&byte| byte == 0).count();
+    // In UTF-32 the others are zeros too, half of them.
+    let is_wide = |parity| zeros(parity) * 2 == pairs.len() && zeros(1 - parity) * 20 <= pairs.len();
+    match (pairs.len() >= 4, is_wide(0), is_wide(1)) {
+        (true, true, _) => Ok(BE),
+        (true, false, true) => Ok(LE),
+        _ => refuse_wide(source, seen, line).map(|()| TextEncoding::UTF_8),
+    }
 }
 
 fn ends_a_line(seen: &[u8]) -> bool {
-    seen.len() >= LINE || memchr::memchr(b'\n', seen).is_some()
+    seen.len() >= LINE || line_end(seen).is_some()
+}
+
+/// Bytes of the first line with its end.
+fn line_len(seen: &[u8]) -> usize {
+    line_end(seen).map_or(seen.len(), |at| at + 1).min(LINE)
+}
+
+fn line_end(seen: &[u8]) -> Option<usize> {
+    memchr::memchr2(b'\n', b'\r', seen)
 }
 
 /// Rejects what else has many zeros in its first line: UTF-16 with other characters than Latin ones, UTF-32, binary
 /// data. In UTF-8, NUL is a control character that hardly occurs. The limit of 2 in 5 bytes is below the half of
 /// UTF-16, and above what one unusual cell can reach.
-fn refuse_wide(source: &InputSource) -> Result<(), InputError> {
-    let seen = &source.seen()[..source.seen().len().min(PATTERN)];
+fn refuse_wide(source: &InputSource, seen: &[u8], line: usize) -> Result<(), InputError> {
     // The higher bytes of Latin, Greek, Cyrillic, Hebrew and Arabic letters, and of signs.
     let are_high = |parity: usize| {
         let mut high = seen.iter().skip(parity).step_by(2);
@@ -105,14 +112,14 @@ fn refuse_wide(source: &InputSource) -> Result<(), InputError> {
         let zeros = low.filter(|&&byte| byte == 0).count();
         seen.len() >= 4 && zeros * 10 <= seen.len() && high.all(|byte| matches!(byte, 0..=6 | 0x1e..=0x21))
     };
-    if seen.contains(&0) && are_high(0) != are_high(1) {
+    if are_high(0) != are_high(1) {
         let likely = if are_high(0) { BE } else { LE };
         return Err(InputError::LikelyUtf16 { at: source.location().clone(), likely: likely.name() });
     }
-    let line = source.seen().split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let line = &source.seen()[..line];
     let nul = |parity: usize| line.iter().skip(parity).step_by(2).filter(|&&byte| byte == 0).count();
     let (even, odd) = (nul(0), nul(1));
-    if even + odd == 0 || (even + odd) * 5 < line.len() * 2 {
+    if (even + odd) * 5 < line.len() * 2 {
         return Ok(());
     }
     if even.min(odd) * 3 > even.max(odd) {
