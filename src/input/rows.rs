@@ -846,11 +846,11 @@ mod tests {
             // The header of a single column shows no delimiter.
             let delimiter = (table[0].len() == 1).then_some(style.delimiter);
             let settings = InputSettings { key: Some("c0".into()), delimiter, ..InputSettings::default() };
-            // Where quotes and delimiters leave a doubt, the rows are refused until the quote is given.
-            let quote = GivenChar::Char(b'"');
+            // Where quotes, escapes and delimiters leave a doubt, the rows are refused until they are given.
+            let (quote, escape) = (GivenChar::Char(b'"'), GivenChar::Absent);
             let settings = match open_as(&bytes, &settings) {
                 Ok(_) => settings,
-                Err(_) => InputSettings { quote, delimiter: Some(style.delimiter), ..settings },
+                Err(_) => InputSettings { quote, escape, delimiter: Some(style.delimiter), ..settings },
             };
             let mut whole = open_as(&bytes, &settings).unwrap();
             let (found, end) = drain(&mut whole);

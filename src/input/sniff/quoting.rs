@@ -56,10 +56,12 @@ fn is_clean(found: &SampleRecords) -> bool {
     found.open.is_none() && !found.records.iter().any(|record| record.is_stray) && fits(&found.records)
 }
 
-/// Whether a program that escapes quotes may have written this: it escapes nothing but quotes and escapes, and doubles
-/// no quote.
+/// Whether a program that escapes quotes may have written this: it escapes nothing but quotes and escapes, doubles no
+/// quote, and leaves none in a cell that it did not quote.
 fn is_written_with_escapes(found: &SampleRecords) -> bool {
-    !found.records.iter().any(|record| record.has_lone_escape || record.has_doubled_quote)
+    let is_foreign =
+        |record: &SampleRecord| record.has_lone_escape || record.has_doubled_quote || record.has_bare_quote;
+    !found.records.iter().any(is_foreign)
 }
 
 /// Whether nearly all rows are as wide as the header.
