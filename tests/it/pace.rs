@@ -35,15 +35,18 @@ fn never_more_are_in_flight_than_the_limit_and_as_many_where_there_is_work() {
 #[test]
 fn retries_redirects_and_lost_connections_count_among_those_in_flight() {
     let dir = skus(80);
-    let wait = Duration::from_millis(10);
-    let server = ScriptedServer::start(move |seen| match (seen.number % 9, seen.path()) {
-        (0, _) => Reply::hang_up().wait(wait),
-        (1, _) => Reply::status(500).wait(wait),
-        (2, _) => Reply::json("{\"a\":").until_close().wait(wait),
-        (3 | 4, path) if path.starts_with("/p/") => {
-            Reply::redirect(302, &path.replace("/p/", "/q/")).wait(wait)
+    let server = ScriptedServer::start(move |seen| {
+        // The first ones are there together before one of them is lost.
+        let wait = Duration::from_millis(if seen.number < 5 { 200 } else { 10 });
+        match (seen.number % 9, seen.path()) {
+            (0, _) => Reply::hang_up().wait(wait),
+            (1, _) => Reply::status(500).wait(wait),
+            (2, _) => Reply::json("{\"a\":").until_close().wait(wait),
+            (3 | 4, path) if path.starts_with("/p/") => {
+                Reply::redirect(302, &path.replace("/p/", "/q/")).wait(wait)
+            }
+            _ => Reply::echo(seen).wait(wait),
         }
-        _ => Reply::echo(seen).wait(wait),
     });
     let ended =
         run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "5", "--retries", "9"]).finish().expect_code(0);
