@@ -184,7 +184,7 @@ impl LearnedLimits {
             return;
         }
         if let Some(rate) = &mut self.rate {
-            rate.accepted(now(), ended.was_paced);
+            rate.accepted(now(), ended.was_paced && !self.strain.holds(rate.per_second()));
         }
         // A probe belongs to the window that it opens.
         if !ended.is_probe && self.window.as_mut().is_some_and(|window| !window.accepted(self.cycle.accepted))
@@ -348,8 +348,8 @@ impl LearnedLimits {
             return;
         }
         self.learn_rate(&refusals, accepted, left.saturating_duration_since(began), now);
-        if refusals.is_unclear {
-            self.strain.try_rate(departures);
+        if let Some(rate) = self.rate.as_ref().filter(|_| refusals.is_unclear) {
+            self.strain.try_rate(rate.per_second(), departures);
         }
     }
 

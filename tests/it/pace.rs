@@ -23,10 +23,13 @@ fn skus(count: usize) -> WorkDir {
 
 #[test]
 fn never_more_are_in_flight_than_the_limit_and_as_many_where_there_is_work() {
-    for (concurrency, count, wait) in [(1, 20, 5), (7, 60, 20), (300, 900, 200)] {
+    for (concurrency, count, wait) in [(1_usize, 20, 5), (7, 60, 20), (300, 900, 200)] {
         let dir = skus(count);
-        let wait = Duration::from_millis(wait);
-        let server = ScriptedServer::start(move |seen| Reply::echo(seen).wait(wait));
+        let server = ScriptedServer::start(move |seen| {
+            // The first ones wait longer, until all are there.
+            let left = concurrency.saturating_sub(seen.in_flight) as u64;
+            Reply::echo(seen).wait(Duration::from_millis(wait + left))
+        });
         run_with_url(&dir, &server.url("/p/{sku}"), ["-c", &concurrency.to_string()]).finish().expect_code(0);
         assert_eq!((server.count(), server.max_in_flight()), (count, concurrency));
     }

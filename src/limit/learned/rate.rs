@@ -28,6 +28,15 @@ const LOWERED: f64 = 0.7;
 const BY_CHANCE: u32 = 40;
 /// The same, where the answer may be that of a server that fails by itself.
 const BY_CHANCE_UNCLEAR: u32 = 6;
+/// Where a share of the answers fails at rates that the server had accepted, a refusal near the limit is one of these if
+/// so few of them are to be expected since the one before. Two in a row, or several, show the limit.
+const EXPECTED_BY_CHANCE: f64 = 0.2;
+/// No larger share is taken for chance.
+const CHANCE_MOST: f64 = 0.04;
+/// The weight of one outcome in that share.
+const CHANCE_WEIGHT: f64 = 1.0 / 128.0;
+/// So many refusals among the newest 64 outcomes are more than that share brings about.
+const MORE_THAN_CHANCE: u32 = 5;
 /// A pause is small if it is at most this part of the cycle.
 const SMALL_PAUSE: f64 = 0.2;
 /// A pause that is longer than this, in seconds, must not come often.
@@ -91,6 +100,10 @@ pub(super) struct LearnedRate {
     floor: f64,
     /// How many were accepted since the newest refusal.
     accepted: u32,
+    /// The share that is refused at rates that had been accepted.
+    chance: f64,
+    /// The newest outcomes since the rate was corrected, a bit each; 1 is a refusal.
+    newest: u64,
     /// Since when the rate is above the one that was refused last.
     risen: Option<Instant>,
     /// Where the two newest spans began in which accepted attempts are counted.
@@ -125,6 +138,8 @@ impl LearnedRate {
             pause: 0.0,
             floor: LEAST,
             accepted: 0,
+            chance: 0.0,
+            newest: 0,
             risen: None,
             spans: [Span { began: now, accepted: 0 }; 2],
         }
@@ -171,9 +186,13 @@ impl LearnedRate {
     pub(super) fn accepted(&mut self, now: Instant, was_held_back: bool) {
         let since = now.saturating_duration_since(self.grown).as_secs_f64().min(60.0);
         self.grown = now;
+        self.accepted = self.accepted.saturating_add(1);
+        self.newest <<= 1;
+        if self.chance > 0.0 && self.is_below() {
+            self.chance -= self.chance * CHANCE_WEIGHT;
+        }
         let [newest, before] = &mut self.spans;
         newest.accepted += 1;
-        self.accepted = self.accepted.saturating_add(1);
         if newest.accepted > SPAN_ACCEPTED && now.saturating_duration_since(newest.began) > SPAN_LEAST {
             *before = *newest;
             *newest = Span { began: now, accepted: 0 };
@@ -227,12 +246,24 @@ impl LearnedRate {
             return;
         }
         let accepted = std::mem::take(&mut self.accepted);
-        let is_below = self.refused_at.is_some_and(|refused| self.per_second < refused * TOUCHES);
+        self.newest = self.newest << 1 | 1;
+        let is_below = self.is_below();
         let by_chance = if ended.is_unclear { BY_CHANCE_UNCLEAR } else { BY_CHANCE };
-        if is_below && accepted >= by_chance {
+        let are_more = ended.is_unclear && self.newest.count_ones() >= MORE_THAN_CHANCE;
+        if are_more {
+            self.chance = 0.0;
+            self.per_second *= 1.0 - f64::from(self.newest.count_ones()) / f64::from(u64::BITS);
+        }
+        if !are_more && is_below && accepted >= by_chance {
+            self.chance += (1.0 - self.chance) * CHANCE_WEIGHT;
+            return;
+        }
+        let is_expected = self.chance.min(CHANCE_MOST) * f64::from(accepted) >= EXPECTED_BY_CHANCE;
+        if ended.is_unclear && is_expected {
             return;
         }
         self.corrected_until = ended.departures;
+        self.newest = 0;
         self.refusals += 1;
         self.refused_at = Some(self.per_second);
         let factor = if self.is_guess { 1.0 / 1.3 } else { CUT };
@@ -241,6 +272,11 @@ impl LearnedRate {
         self.per_second = (self.per_second * factor).max(self.floor);
         self.grown = now;
         self.next = self.next.max(now + self.gap());
+    }
+
+    /// Whether it is lower than what the server refused last.
+    fn is_below(&self) -> bool {
+        self.refused_at.is_some_and(|refused| self.per_second < refused * TOUCHES)
     }
 
     /// A much lower rate is tried.
@@ -389,6 +425,43 @@ mod tests {
         assert!((rate.per_second() - 80.0).abs() < 1e-9);
         rate.refused_once(now, &refused(51, 52));
         assert!(rate.per_second() < 80.0, "the second in a row is none");
+    }
+
+    /// Accepts so many and refuses one, so often.
+    fn fail(rate: &mut LearnedRate, (accepted, times): (u32, u64), from: u64) {
+        let now = Instant::now();
+        for number in from..from + times {
+            for _ in 0..accepted {
+                rate.accepted(now, false);
+            }
+            rate.refused_once(now, &EndedAttempt { is_unclear: true, ..refused(number, number + 1) });
+        }
+    }
+
+    #[test]
+    fn a_share_that_fails_at_any_rate_does_not_lower_it_near_the_limit_and_a_larger_one_does() {
+        let now = Instant::now();
+        let mut rate = LearnedRate::new(100.0, false, now);
+        rate.per_second = 80.0;
+        fail(&mut rate, (30, 10), 0);
+        assert!((rate.per_second() - 80.0).abs() < 1e-9 && rate.chance > 0.02);
+        // Near the limit as many fail.
+        rate.per_second = 99.0;
+        fail(&mut rate, (30, 10), 10);
+        assert!((rate.per_second() - 99.0).abs() < 1e-9);
+        // More than that: five of 64 are the limit, as many below it.
+        fail(&mut rate, (11, 5), 20);
+        let expected = 99.0 * (1.0 - 5.0 / 64.0) * CUT;
+        assert!((rate.per_second() - expected).abs() < 0.1, "{} {expected}", rate.per_second());
+        assert!(rate.chance < 0.01, "little of it is by chance");
+    }
+
+    #[test]
+    fn where_nothing_failed_below_the_limit_one_refusal_near_it_lowers_the_rate() {
+        let mut rate = LearnedRate::new(100.0, false, Instant::now());
+        rate.per_second = 99.0;
+        fail(&mut rate, (60, 1), 0);
+        assert!((rate.per_second() - 99.0 * CUT).abs() < 1e-9);
     }
 
     #[test]

@@ -61,6 +61,8 @@ const EXPECTED: f64 = 12.0;
 const TRIAL_LEAST: f64 = 24.0;
 /// … of which this part of the refusals that are expected shows chance.
 const PART: f64 = 0.33;
+/// Meanwhile the rate grows to this many times what it was: what is refused at a much higher one shows no chance.
+const GROWN: f64 = 1.6;
 /// While a rate is learnt, so many refusals …
 const DOUBTFUL: f64 = 5.0;
 /// … which are this share of the outcomes, are more than its growth brings about …
@@ -158,6 +160,8 @@ impl StrainSpan {
 /// A lower rate is tried.
 #[derive(Debug, Clone, Copy)]
 struct RateTrial {
+    /// The rate at its beginning.
+    rate: f64,
     /// Departures before this one do not count.
     from: u64,
     share_before: f64,
@@ -247,6 +251,11 @@ impl Strain {
     /// Whether a lower rate is being tried.
     pub(super) fn is_trying(&self) -> bool {
         self.trial.is_some()
+    }
+
+    /// Whether a rate may not grow, because the trial is for it.
+    pub(super) fn holds(&self, rate: f64) -> bool {
+        self.trial.is_some_and(|trial| rate >= trial.rate * GROWN)
     }
 
     /// Takes note of a strained answer; `rate` is the one that is learnt. Returns what it means by itself; `None`: that
@@ -365,9 +374,10 @@ impl Strain {
     }
 
     /// What leaves from this departure on shows whether a lower rate helps.
-    pub(super) fn try_rate(&mut self, departures: u64) {
+    pub(super) fn try_rate(&mut self, rate: f64, departures: u64) {
         let share = self.both().map_or(1.0, |span| span.share()).clamp(SHARE, 1.0);
-        self.trial = Some(RateTrial { from: departures, share_before: share, accepted: 0, strained: 0 });
+        self.trial =
+            Some(RateTrial { rate, from: departures, share_before: share, accepted: 0, strained: 0 });
         (self.span, self.before, self.since) = (None, None, None);
     }
 
@@ -449,7 +459,7 @@ mod tests {
         for (one_in, share) in [(2, 0.5), (4, 0.25), (10, 0.1)] {
             let mut crowd = Crowd::new();
             crowd.send((800, 200), |_| 8, |n| n % one_in == 0);
-            crowd.strain.try_rate(crowd.number + 1);
+            crowd.strain.try_rate(100.0, crowd.number + 1);
             let verdicts = crowd.send((200, 100), |_| 8, |n| n % one_in == 0);
             assert!(verdicts.contains(&StrainVerdict::FoundChance), "{share}: {verdicts:?}");
             assert!(crowd.strain.chance.is_some());
@@ -464,7 +474,7 @@ mod tests {
     fn what_stops_at_a_lower_rate_is_a_limit() {
         let mut crowd = Crowd::new();
         crowd.send((800, 200), |_| 8, |n| n % 4 == 0);
-        crowd.strain.try_rate(crowd.number + 1);
+        crowd.strain.try_rate(100.0, crowd.number + 1);
         let verdicts = crowd.send((100, 100), |_| 8, |n| n % 50 == 0);
         assert!(!verdicts.contains(&StrainVerdict::FoundChance) && !crowd.strain.is_trying());
         assert!(crowd.strain.chance.is_none());

@@ -63,7 +63,7 @@ impl LearnedLimits {
         if let Some(rate) = &mut self.rate {
             if self.strain.doubts(rate.per_second()) {
                 rate.lower(now);
-                self.strain.try_rate(ended.departures);
+                self.strain.try_rate(rate.per_second(), ended.departures);
                 return StrainVerdict::Chance;
             }
             return StrainVerdict::Refused;
@@ -75,7 +75,7 @@ impl LearnedLimits {
         {
             self.rate = Some(LearnedRate::new(per_second, false, now));
             self.recent = 0;
-            self.strain.try_rate(ended.departures);
+            self.strain.try_rate(per_second, ended.departures);
             return StrainVerdict::TriesRate;
         }
         let may_try_soon = self.strain.are_some_accepted();
