@@ -255,7 +255,9 @@ impl LearnedRate {
             self.per_second *= 1.0 - f64::from(self.newest.count_ones()) / f64::from(u64::BITS);
         }
         if !are_more && is_below && accepted >= by_chance {
-            self.chance += (1.0 - self.chance) * CHANCE_WEIGHT;
+            if ended.is_unclear {
+                self.chance += (1.0 - self.chance) * CHANCE_WEIGHT;
+            }
             return;
         }
         let is_expected = self.chance.min(CHANCE_MOST) * f64::from(accepted) >= EXPECTED_BY_CHANCE;
