@@ -223,7 +223,7 @@ fn an_option_beats_the_environment_which_beats_the_file_for_every_setting() {
 fn a_variable_can_turn_off_what_the_file_turns_on() {
     let world = World::new().file("[output]\nmerge = true");
     assert!(world.settings(&[]).output.merge);
-    for off in ["false", "0", "no", "FALSE"] {
+    for off in ["false", "0", "no", "FALSE", "off"] {
         assert!(
             !World::new()
                 .file("[output]\nmerge = true")
@@ -233,7 +233,7 @@ fn a_variable_can_turn_off_what_the_file_turns_on() {
                 .merge
         );
     }
-    for on in ["true", "1", "yes"] {
+    for on in ["true", "1", "yes", "On"] {
         assert!(World::new().env("SKUFETCH_MERGE", on).settings(&[]).output.merge);
     }
 }

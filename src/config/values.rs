@@ -33,12 +33,12 @@ pub(super) fn quoted(text: &str) -> String {
     format!("`{shown}`")
 }
 
-/// A Boolean: `true`, `yes`, `1`, `false`, `no` or `0`, in any case.
+/// A Boolean: `true`, `yes`, `on`, `1`, `false`, `no`, `off` or `0`, in any case.
 pub(super) fn truth(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "1" => Ok(true),
-        "false" | "no" | "0" => Ok(false),
-        _ => Err(format!("{} is neither true nor false (1 or 0, yes or no)", quoted(text))),
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err(format!("{} is neither true nor false (1 or 0, yes or no, on or off)", quoted(text))),
     }
 }
 
