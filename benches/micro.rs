@@ -184,6 +184,7 @@ fn entry(number: u32, body: usize) -> Entry {
         content: Content::Json(content.into_bytes()),
         validators: Validators { etag: Some("\"33a64df551425fcc\"".into()), last_modified: None },
         raw: None,
+        error: None,
     };
     Entry {
         seq: Seq(number),

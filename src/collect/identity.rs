@@ -25,6 +25,9 @@ pub struct Provenance {
     pub select: String,
     /// `--body-as`.
     pub body_as: String,
+    /// The conditions that say what an answer means, such as `--null-if`, each with its option; without secrets.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub meaning: String,
 }
 
 impl JobIdentity {

@@ -181,7 +181,7 @@ pub(crate) fn entry(seq: u32, text: &str, outcome: Outcome) -> Entry {
 
 pub(crate) fn answer(content: Content) -> Answer {
     let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    Answer { status: 200, at, content, validators: Validators::default(), raw: None }
+    Answer { status: 200, at, content, validators: Validators::default(), raw: None, error: None }
 }
 
 pub(crate) fn fetched(seq: u32, text: &str, body: &str) -> Entry {

@@ -10,7 +10,7 @@ use super::session::Session;
 use super::{failure_file, wiring};
 use crate::collect::{CollectError, OutputSettings, Preflight};
 use crate::config::{Environment, Settings};
-use crate::fetch::Select;
+use crate::fetch::Filters;
 use crate::input::{Columns, Rows};
 use crate::plan::{BoundTemplate, RequestSettings, RequestTemplate};
 
@@ -18,7 +18,7 @@ use crate::plan::{BoundTemplate, RequestSettings, RequestTemplate};
 pub(super) struct OutputChecks {
     pub(super) output: OutputSettings,
     pub(super) place: Preflight,
-    select: Select,
+    filters: Filters,
 }
 
 impl OutputChecks {
@@ -30,10 +30,10 @@ impl OutputChecks {
         session: &Session,
         preflight: impl FnOnce(&OutputSettings) -> Result<Preflight, CollectError>,
     ) -> Result<Self, CommandError> {
-        let select = wiring::select(&session.settings)?;
+        let filters = wiring::filters(&session.settings)?;
         let output = session.settings.output.clone();
         let place = preflight(&output)?;
-        Ok(Self { output, place, select })
+        Ok(Self { output, place, filters })
     }
 
     /// The checks that need the input and its columns.
@@ -51,7 +51,7 @@ impl OutputChecks {
         failure_file::refuse_to_replace(settings, &self.place, rows)?;
         let template = parse(api.request(), settings, env)?;
         let request = bind(&template, rows.columns(), settings)?;
-        let stack = HttpStack::new(settings, &template, (env, self.select))?;
+        let stack = HttpStack::new(settings, &template, (env, self.filters))?;
         Ok(InputChecks { output: self.output, place: self.place, request, stack })
     }
 }
@@ -75,11 +75,13 @@ pub(super) fn parse(
         .map_err(|error| command_error::of_plan(&error, settings))
 }
 
-/// Finds the columns of the request in the input.
+/// Finds the columns of the request, and of the filters, in the input. An answer of an earlier run holds only as long as
+/// the cells are the same that its filters used.
 pub(super) fn bind(
     template: &Arc<RequestTemplate>,
     columns: &Columns,
     settings: &Settings,
 ) -> Result<BoundTemplate, CommandError> {
-    template.bind(columns).map_err(|error| command_error::of_plan(&error, settings))
+    let request = template.bind(columns).map_err(|error| command_error::of_plan(&error, settings))?;
+    Ok(request.also_using(&wiring::columns_of_filters(settings, columns)?))
 }

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 
 use super::run_files::is_left_behind;
 use crate::collect::CollectError;
-use crate::config::options::{BODY, CA_CERT, HEADER, MAX_TIME, PROXY, SELECT, Setting, URL, nearest};
+use crate::config::options::{self, BODY, CA_CERT, HEADER, MAX_TIME, PROXY, SELECT, Setting, URL, nearest};
 use crate::config::{ConfigError, Origin, Settings, nearest_command};
-use crate::fetch::{SelectError, TransportError, filter_meant};
-use crate::input::InputError;
-use crate::model::{Exit, shell_word, system_limit};
+use crate::fetch::{FilterFault, TransportError, filter_meant};
+use crate::input::{Columns, InputError};
+use crate::model::{Exit, display_safe, shell_word, system_limit};
 use crate::plan::{CharsetSource, PlanError, TemplateKind};
+
+/// Characters of a column's name that are shown.
+const NAME_CHARS: usize = 80;
 
 /// An error that ends the run: what, where and why; what to do; and the exit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,12 +153,33 @@ pub(crate) fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
     CommandError { message, hint: error.hint(), exit }
 }
 
-pub(crate) fn of_select(error: &SelectError, settings: &Settings) -> CommandError {
-    let error = CommandError::of_setting(settings, &SELECT, &error.to_string());
-    match filter_meant(&settings.response.select) {
-        Some(meant) => error.with_hint(format!("did you mean {SELECT} {}?", shell_word(&meant))),
+pub(crate) fn of_filter(fault: &FilterFault, settings: &Settings) -> CommandError {
+    let FilterFault { option, text, error } = fault;
+    let error = CommandError::of_setting(settings, setting_of(option), &error.to_string());
+    match filter_meant(text) {
+        Some(meant) => error.with_hint(format!("did you mean {option} {}?", shell_word(&meant))),
         None => error.with_hint(format!("a field is written with a dot before it: {SELECT} .price")),
     }
+}
+
+/// A filter names a column that the input does not have.
+pub(crate) fn of_row_column(
+    (option, name): (&'static str, &str),
+    columns: &Columns,
+    settings: &Settings,
+) -> CommandError {
+    let shown = display_safe(name, NAME_CHARS);
+    let message = format!("{option} uses the column `{shown}` of $row, and {} has none", settings.input_path);
+    let error = CommandError::new(Exit::Data, message);
+    match columns.nearest(name).map(|column| &columns.names[column]) {
+        Some(near) => error.with_hint(format!("did you mean $row[\"{}\"]?", display_safe(near, NAME_CHARS))),
+        None => error.with_hint(format!("if it need not be there, write $row[\"{shown}\"]?")),
+    }
+}
+
+/// The setting of an option of a filter.
+fn setting_of(option: &str) -> &'static Setting {
+    options::find(option.trim_start_matches('-')).unwrap_or(&SELECT)
 }
 
 pub(crate) fn of_transport(error: &TransportError, settings: &Settings) -> CommandError {

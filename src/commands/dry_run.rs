@@ -20,7 +20,7 @@ use super::{ending, failure_file, standard_output, terminal, unpublished, warnin
 use crate::collect::{self, Inspection, Preflight};
 use crate::config::{Environment, Settings};
 use crate::input::{self, Columns};
-use crate::model::{Event, Exit, Reporter};
+use crate::model::{Event, Exit, Mask, Reporter, option};
 use crate::plan::Planner;
 use crate::report::dry_run::{self, DryRun, EarlierAnswers, PlannedFiles, PlannedPace, PlannedRequests};
 use crate::report::{Report, ReportSettings};
@@ -105,6 +105,7 @@ fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, plann
             proxy: None,
             bodies,
         },
+        filters: filters(settings, &planner.request().mask()),
         earlier,
         pace: PlannedPace {
             concurrency: settings.pace.concurrency,
@@ -117,6 +118,15 @@ fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, plann
         },
         files: files(settings, place, old_bytes),
     }
+}
+
+/// The filters on answers, each with its option: the conditions first, then what is selected from the answers that are
+/// kept.
+fn filters(settings: &Settings, mask: &Mask) -> Vec<String> {
+    let (select, conditions): (Vec<_>, Vec<_>) =
+        settings.response.filters().partition(|(option, _)| *option == option::SELECT);
+    let shown = |(option, text): &(&str, &str)| format!("{option} {}", mask.apply(text));
+    conditions.iter().chain(&select).map(shown).collect()
 }
 
 /// The names of all headers that the program or the user sets, in alphabetical order.

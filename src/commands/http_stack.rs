@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::command_error::{self, CommandError};
 use super::wiring;
 use crate::config::{Environment, Settings};
-use crate::fetch::{Classifier, Companions, Fetcher, Http, Select, ServedConnections, Shutdown};
+use crate::fetch::{Classifier, Companions, Fetcher, Filters, Http, ServedConnections, Shutdown};
 use crate::limit::Gate;
 use crate::model::Reporter;
 use crate::plan::{BoundTemplate, RequestTemplate};
@@ -22,7 +22,7 @@ const INITIAL_CONNECTS: usize = 10;
 pub(super) struct HttpStack {
     transport: Http,
     initial_connects: Arc<Semaphore>,
-    select: Select,
+    filters: Filters,
 }
 
 impl HttpStack {
@@ -33,14 +33,14 @@ impl HttpStack {
     pub(super) fn new(
         settings: &Settings,
         template: &RequestTemplate,
-        (env, select): (&Environment, Select),
+        (env, filters): (&Environment, Filters),
     ) -> Result<Self, CommandError> {
         let initial_connects = Arc::new(Semaphore::new(INITIAL_CONNECTS));
         let found = Arc::clone(&initial_connects);
         let transport = wiring::transport(settings, template, (env, Arc::new(move || found.close())))?;
         let transport =
             Http::new(transport).map_err(|error| command_error::of_transport(&error, settings))?;
-        Ok(Self { transport, initial_connects, select })
+        Ok(Self { transport, initial_connects, filters })
     }
 
     /// The proxy in use, and what named it, if there is one.
@@ -69,8 +69,8 @@ impl HttpStack {
             initial_connects: self.initial_connects,
         };
         let served = self.transport.served_connections();
-        let classifier =
-            Classifier { settings: settings.response.clone(), filter: self.select, mask: request.mask() };
+        let filters = self.filters.with_columns(request.names());
+        let classifier = Classifier { settings: settings.response.clone(), filters, mask: request.mask() };
         let fetcher = Fetcher::new(self.transport, settings.retry.clone(), classifier, companions);
         FetchPath { gate, shutdown, served, fetcher }
     }

@@ -60,7 +60,7 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     let request = what_is_asked(&settings);
     let meter = Arc::new(Meter::new(Arc::clone(&report)));
     let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
-    let stack = HttpStack::new(&settings, &template, (env, wiring::select(&settings)?))?;
+    let stack = HttpStack::new(&settings, &template, (env, wiring::filters(&settings)?))?;
     let proxy = stack.shown_proxy(&settings, planner.request());
     name_proxy(&report, proxy.as_deref());
     let stack = stack.fetch_path(&settings, planner.request(), reporter);
@@ -150,7 +150,7 @@ struct TuneSample {
 
 impl TuneSample {
     fn open(settings: &Settings, deadline: Instant) -> Result<Self, CommandError> {
-        wiring::select(settings)?;
+        wiring::filters(settings)?;
         let path = &settings.input_path;
         let most = settings.input.limit.unwrap_or(SAMPLE);
         let read = &settings.input;

@@ -7,7 +7,10 @@ use super::command_error::{self, CommandError};
 use crate::collect::{JobIdentity, Provenance};
 use crate::config::options::{CA_CERT, PROXY};
 use crate::config::{Environment, Settings};
-use crate::fetch::{OnConnected, Proxy, ProxyRules, ProxySource, Select, TransportSettings};
+use crate::fetch::{
+    Filters, OnConnected, Proxy, ProxyRules, ProxySource, RowCells, RowUse, TransportSettings,
+};
+use crate::input::Columns;
 use crate::model::Mask;
 use crate::plan::{BoundTemplate, RequestTemplate};
 
@@ -57,12 +60,27 @@ pub(super) fn shown_proxy(proxy: &Proxy, settings: &Settings, mask: &Mask) -> St
     format!("{} ({source})", mask.apply(&proxy.to_string()))
 }
 
-/// Compiles the jq filter.
+/// Compiles the jq filters.
 ///
 /// # Errors
 /// Text that is no filter.
-pub(super) fn select(settings: &Settings) -> Result<Select, CommandError> {
-    Select::compile(&settings.response.select).map_err(|error| command_error::of_select(&error, settings))
+pub(super) fn filters(settings: &Settings) -> Result<Filters, CommandError> {
+    Filters::compile(&settings.response).map_err(|fault| command_error::of_filter(&fault, settings))
+}
+
+/// The places of the columns that the filters use.
+///
+/// # Errors
+/// A filter names a column that the input does not have.
+pub(super) fn columns_of_filters(settings: &Settings, columns: &Columns) -> Result<Vec<usize>, CommandError> {
+    let mut row = RowUse::Nothing;
+    for (option, used) in settings.response.variable_uses() {
+        if let Some(name) = used.essential.iter().find(|name| !columns.names.contains(name)) {
+            return Err(command_error::of_row_column((option, name), columns, settings));
+        }
+        row = row.with(used.row);
+    }
+    Ok(RowCells::of(&row, &columns.names).iter().map(|(_, column)| column).collect())
 }
 
 /// What makes a journal belong to this job: everything that decides what an answer looks like in it.
@@ -71,22 +89,37 @@ pub(super) fn identity(settings: &Settings, request: &BoundTemplate) -> JobIdent
     let mask = request.mask();
     let response = &settings.response;
     let mut digest_input = plan.digest.to_le_bytes().to_vec();
-    for part in [response.select.as_str(), &response.body_as.to_string(), &settings.output.shape.to_string()]
-    {
+    let mut add = |part: &str| {
         digest_input.extend((part.len() as u64).to_le_bytes());
         digest_input.extend(part.as_bytes());
+    };
+    for part in [response.select.as_str(), &response.body_as.to_string(), &settings.output.shape.to_string()]
+    {
+        add(part);
     }
-    let description = serde_json::json!({
+    // Each of them decides which answers are kept. The journal has bodies after the selection, so that they cannot be
+    // judged again.
+    let mut meaning = Vec::new();
+    for (option, text) in response.meaning.given() {
+        add(option);
+        add(text);
+        meaning.push(format!("{option} {}", mask.apply(text)));
+    }
+    let mut description = serde_json::json!({
         "request": mask.apply(&plan.shown),
         "key": settings.input.key,
         "select": mask.apply(&response.select),
         "body_as": response.body_as.to_string(),
         "shape": settings.output.shape.to_string(),
     });
+    if !meaning.is_empty() {
+        description["meaning"] = meaning.clone().into();
+    }
     let provenance = Provenance {
         request: format!("{:032x}", plan.digest),
         select: mask.apply(&response.select).into_owned(),
         body_as: response.body_as.to_string(),
+        meaning: meaning.join(" "),
     };
     JobIdentity { digest_input, description, provenance }
 }

@@ -15,7 +15,7 @@ use crate::config::output_name;
 use crate::config::settings::{InputPath, RunOptions, Settings, Target};
 use crate::config::{command_line, redacted};
 use crate::demo::DemoSettings;
-use crate::fetch::{ConnectionSettings, ResponseSettings, RetrySettings};
+use crate::fetch::{ConnectionSettings, MeaningSettings, ResponseSettings, RetrySettings};
 use crate::input::InputSettings;
 use crate::limit::PaceSettings;
 use crate::model::shell_word;
@@ -81,6 +81,12 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
         },
         response: ResponseSettings {
             select: layers.get(&options::SELECT)?,
+            meaning: MeaningSettings {
+                refused: layers.get(&options::REFUSED_IF)?,
+                null: layers.get(&options::NULL_IF)?,
+                retry: layers.get(&options::RETRY_IF)?,
+                fail: layers.get(&options::FAIL_IF)?,
+            },
             body_as: layers.get(&options::BODY_AS)?,
             null_on: layers.get(&options::NULL_ON)?,
             retry_on: layers.get(&options::RETRY_ON)?,

@@ -22,7 +22,7 @@ pub(crate) use request::{
     BODY, BODY_ESCAPE, CA_CERT, CONNECT_TIMEOUT, FOLLOW, HEADER, HTTP, HeaderLine, INSECURE, METHOD, PROXY,
     TIMEOUT, URL,
 };
-pub(crate) use response::{BODY_AS, MAX_BODY, NULL_ON, SELECT};
+pub(crate) use response::{BODY_AS, FAIL_IF, MAX_BODY, NULL_IF, NULL_ON, REFUSED_IF, RETRY_IF, SELECT};
 pub(crate) use retry::{MAX_RETRY_AFTER, QUOTA_FIELDS, RETRIES, RETRY_ON};
 pub(crate) use run::{DRY_RUN, FRESH, LOCK_WAIT, LOG_FORMAT, MAX_AGE, PROGRESS, REPORT, WAIT_FOR_API};
 

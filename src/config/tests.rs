@@ -108,7 +108,7 @@ fn examples(name: &str) -> [&'static str; 2] {
         "retries" => ["0", "9"],
         "retry-on" => ["none", "500"],
         "quota-fields" => ["off", "off"],
-        "select" => [".a", ".b"],
+        "select" | "refused-if" | "null-if" | "retry-if" | "fail-if" => [".a", ".b"],
         "body-as" => ["text", "text"],
         "body-escape" => ["form", "form"],
         "null-on" => ["404", "404,410"],
@@ -311,7 +311,8 @@ fn a_wrong_value_ends_with_2_from_an_option_or_variable_and_78_from_the_file() {
 #[test]
 fn every_setting_but_free_text_refuses_what_it_cannot_have() {
     let wrong = |name: &str| match name {
-        "key" | "url" | "body" | "ca-cert" | "proxy" | "output" | "select" => "",
+        "key" | "url" | "body" | "ca-cert" | "proxy" | "output" | "select" | "refused-if" | "null-if"
+        | "retry-if" | "fail-if" => "",
         "failed" | "changes" => "-",
         "header" => "no colon",
         "method" => "G E T",

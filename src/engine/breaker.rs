@@ -110,10 +110,10 @@ impl Breaker {
         self.held.extract_if(.., settled).map(|held| held.entry).collect()
     }
 
-    /// Whether this status alone is held.
+    /// Whether nothing but 403 is held that nothing explains.
     #[must_use]
-    pub(crate) fn holds_only(&self, status: u16) -> bool {
-        self.held.iter().all(|held| held.entry.outcome.refused() == Some(status))
+    pub(crate) fn holds_only_403(&self) -> bool {
+        self.held.iter().all(|held| held.entry.outcome.is_forbidden())
     }
 
     /// What is still held when the run is over.
@@ -206,6 +206,7 @@ mod tests {
             content,
             validators: Validators::default(),
             raw: None,
+            error: None,
         })
     }
 

@@ -10,7 +10,7 @@ use super::breaker::{Breaker, Ruling};
 use super::store::EntryStore;
 use super::{HAND_OVER_WITHIN, MAX_BACKLOG};
 use crate::collect::{CollectError, PreviousValue, RefusedRow};
-use crate::fetch::Shutdown;
+use crate::fetch::{Fetcher, SameErrors, Shutdown, Transport};
 use crate::model::{Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, Reporter, Seq, StopReason};
 use crate::plan::{Planned, RejectedRow, Rejection};
 use crate::report::Report;
@@ -21,6 +21,7 @@ pub(super) struct EntrySink<'a, S> {
     report: &'a Report,
     shutdown: &'a Shutdown,
     breaker: Breaker,
+    same_errors: SameErrors,
     recheck: Recheck,
     /// Rows without a key.
     pub(super) keyless: u64,
@@ -44,18 +45,21 @@ struct Recheck {
 }
 
 impl<'a, S: EntryStore> EntrySink<'a, S> {
-    /// Nothing has come yet. `may_act_twice`: a request that changes something may be sent twice.
-    pub(super) fn new(
+    /// Nothing has come yet. What is requested again goes through this fetcher.
+    pub(super) fn new<T: Transport>(
         store: &'a mut S,
         report: &'a Report,
         shutdown: &'a Shutdown,
-        may_act_twice: bool,
+        fetcher: &Fetcher<T>,
     ) -> Self {
+        // A request that changes something may be sent twice where retries are allowed.
+        let may_act_twice = fetcher.retries() > 0;
         Self {
             store,
             report,
             shutdown,
             breaker: Breaker::new(),
+            same_errors: fetcher.same_errors(),
             recheck: Recheck { earlier: None, under_way: None, is_last: false, may_act_twice },
             keyless: 0,
             short_rows: 0,
@@ -156,7 +160,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             }
             Ruling::Trip { status, answers, said } => (status, answers, said),
         };
-        if !self.breaker.is_first_row() && self.breaker.holds_only(403) && may_wait() {
+        if !self.breaker.is_first_row() && self.breaker.holds_only_403() && may_wait() {
             let (again, final_): (Vec<_>, Vec<_>) =
                 self.breaker.release().map(Entry::into_job).partition(Result::is_ok);
             final_.into_iter().filter_map(Result::err).for_each(|entry| self.settle(&entry));
@@ -239,6 +243,14 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
     fn settle(&mut self, entry: &Entry) {
         let appended = self.store.append(entry);
         self.note(appended);
+        let warning = match &entry.outcome {
+            Outcome::Fetched(answer) => self.same_errors.note(Some(answer)),
+            Outcome::Failed(_) => self.same_errors.note(None),
+            Outcome::Deferred(_) => None,
+        };
+        if let Some(message) = warning {
+            self.report.on(&Event::Warned { message: &message });
+        }
         match &entry.outcome {
             Outcome::Fetched(answer) => {
                 let unchanged = answer.content == Content::Unchanged;

@@ -87,7 +87,7 @@ where
             report,
             shutdown,
             signals,
-            sink: EntrySink::new(store, report, shutdown, fetcher.retries() > 0),
+            sink: EntrySink::new(store, report, shutdown, fetcher),
             monitor: Monitor::new(gate, report, reader, started),
             open: OpenJobs::new(input),
             deadline,

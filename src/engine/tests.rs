@@ -12,7 +12,9 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::collect::{PreviousValue, RefusedRow};
-use crate::fetch::{BodyAs, Classifier, Companions, Follow, ResponseSettings, RetrySettings, Select};
+use crate::fetch::{
+    BodyAs, Classifier, Companions, Filters, Follow, MeaningSettings, ResponseSettings, RetrySettings,
+};
 use crate::fetch::{RawAnswer, Reuse, SendError};
 use crate::input::Columns;
 use crate::limit::{Concurrency, PaceSettings};
@@ -244,13 +246,14 @@ impl<A: Fn(u32, u32) -> (Duration, u16) + Send + Sync> Scene<A> {
         };
         let settings = ResponseSettings {
             select: ".".into(),
+            meaning: MeaningSettings::default(),
             body_as: BodyAs::Json,
             null_on: "410".parse().unwrap(),
             retry_on: "429,500,503".parse().unwrap(),
             max_body: Size(1 << 20),
         };
-        let filter = Select::compile(&settings.select).unwrap();
-        let classifier = Classifier { settings, filter, mask: Mask::default() };
+        let filters = Filters::compile(&settings).unwrap();
+        let classifier = Classifier { settings, filters, mask: Mask::default() };
         let companions = Companions {
             gate: Arc::clone(&gate),
             reporter: Arc::clone(&report) as _,

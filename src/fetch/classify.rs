@@ -2,8 +2,11 @@
 
 mod charset;
 pub(crate) mod decode;
+mod error_look;
 mod filter_spelling;
+mod filters;
 mod markup;
+mod meaning;
 mod offload;
 mod select;
 mod words;
@@ -13,23 +16,31 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use csv::ByteRecord;
 use http::HeaderMap;
 use http::header::{ETAG, LAST_MODIFIED};
 
 use super::transport::RawAnswer;
 use crate::json::{self, JsonErrorKind};
+use crate::model::fault::AnswerMeaning;
 use crate::model::{
-    Answer, BodyHash, Cause, Content, Fault, Mask, Size, StatusSet, Validators, large_buffer,
+    Answer, BodyHash, Cause, Content, Fault, Key, Mask, Size, StatusSet, Validators, display_safe,
+    large_buffer,
 };
 
 use charset::TextSettings;
 use decode::decode;
-use words::{Words, words};
+use meaning::{ConditionRuling, Failure};
+use select::{AnswerFacts, FilterInput};
+use words::{SHOWN, Words, words};
 
 pub(super) use decode::ACCEPTED_CODINGS;
+pub(crate) use error_look::SameErrors;
 pub(crate) use filter_spelling::filter_meant;
+pub(crate) use filters::{FilterFault, Filters};
+pub(crate) use meaning::MeaningSettings;
 pub(super) use offload::Offload;
-pub(crate) use select::{Select, SelectError};
+pub(crate) use select::{RowCells, RowUse};
 
 /// How bodies are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +77,8 @@ impl fmt::Display for BodyAs {
 pub struct ResponseSettings {
     /// The jq filter on each body, not yet compiled; `.` keeps a body as it is.
     pub select: String,
+    /// What an answer means beside its status.
+    pub meaning: MeaningSettings,
     /// How bodies are stored.
     pub body_as: BodyAs,
     /// Statuses that store `null` and count as fetched.
@@ -88,10 +101,20 @@ impl ResponseSettings {
 pub(crate) struct Classifier {
     /// What the user chose.
     pub settings: ResponseSettings,
-    /// The filter of the settings, compiled.
-    pub filter: Select,
+    /// The filters of the settings, compiled.
+    pub filters: Filters,
     /// Takes secrets out of text that a server echoes.
     pub mask: Mask,
+}
+
+/// What an answer is an answer to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AnsweredJob<'a> {
+    pub(super) key: &'a Key,
+    /// The row as in the input.
+    pub(super) record: &'a ByteRecord,
+    /// The request carried validators, so that 304 is an answer to it.
+    pub(super) is_conditional: bool,
 }
 
 /// What follows from an answer.
@@ -99,8 +122,12 @@ pub(crate) struct Classifier {
 pub(super) enum Classification {
     /// Keep it.
     Keep(Answer),
+    /// Keep `null` for it, because of what it says.
+    KeepNull(Answer),
     /// Try again, after a wait.
     Retry(Fault),
+    /// The server limits the client, as its body says; the fault has the wait, if one is told.
+    Limited(Fault),
     /// The job has failed.
     GiveUp(Fault),
 }
@@ -111,7 +138,9 @@ impl Classification {
     pub(super) fn masked(self, mask: &Mask) -> Self {
         match self {
             Self::Keep(answer) => Self::Keep(answer),
+            Self::KeepNull(answer) => Self::KeepNull(answer),
             Self::Retry(fault) => Self::Retry(fault.masked(mask)),
+            Self::Limited(fault) => Self::Limited(fault.masked(mask)),
             Self::GiveUp(fault) => Self::GiveUp(fault.masked(mask)),
         }
     }
@@ -120,35 +149,59 @@ impl Classification {
 /// Bytes of the longest validator that is stored; a longer one saves too little for its size.
 const MAX_VALIDATOR: usize = 1024;
 
-/// Classifies a complete answer that is not a redirect to be followed. `conditional` says that the request carried
-/// validators, so that 304 is an answer to it.
+/// Classifies a complete answer that is not a redirect to be followed.
+///
+/// What the body says comes before what the status means, but for `--fail-if`, which is about answers that would be
+/// kept: a 404 of `--null-on` may say that the quota is used up.
 #[must_use]
-pub(super) fn classify(mut answer: RawAnswer, classifier: &Classifier, conditional: bool) -> Classification {
-    let Classifier { settings, mask, .. } = classifier;
+pub(super) fn classify(
+    mut answer: RawAnswer,
+    classifier: &Classifier,
+    job: AnsweredJob<'_>,
+) -> Classification {
+    let Classifier { settings, mask, filters } = classifier;
     let status = answer.status;
-    let keep = |(content, raw), headers: &HeaderMap| {
-        let validators = validators(headers, mask);
-        Classification::Keep(Answer { status, at: SystemTime::now(), content, validators, raw })
-    };
-    // This run sent the validators, and 304 is the answer to them. The statuses that the user named are about plain
-    // requests.
-    if status == 304 && conditional {
-        return keep((Content::Unchanged, None), &answer.headers);
+    // This run sent the validators, and 304 is the answer to them. The conditions, and the statuses that the user named,
+    // are about plain requests.
+    if status == 304 && job.is_conditional {
+        return Classification::Keep(answer_of(&answer, Content::Unchanged, mask));
+    }
+    let is_success = (200..300).contains(&status);
+    let mut parsed = None;
+    if let Some(conditions) = &filters.conditions {
+        let body = ParsedBody::of(answer.body.clone(), &answer, (classifier, job));
+        if let Some(ruling) = body.input().and_then(|input| conditions.rule(input, is_success))
+            && let Some(ruled) = ruled(ruling, &answer, classifier)
+        {
+            return ruled;
+        }
+        parsed = Some(body);
     }
     if settings.null_on.contains(status) {
-        return keep((Content::Json(b"null".to_vec()), None), &answer.headers);
+        return Classification::Keep(answer_of(&answer, null(), mask));
     }
     // A status that the user named takes precedence over what it means by itself, 2xx and 3xx included.
     if settings.retry_on.contains(status) {
         return Classification::Retry(refusal(&answer, classifier));
     }
-    if !(200..300).contains(&status) {
+    if !is_success {
         return Classification::GiveUp(refusal(&answer, classifier));
     }
-    let body = std::mem::take(&mut answer.body);
-    let was_empty = body.is_empty();
-    match content(&answer.headers, body, classifier) {
-        Ok((json, raw)) => keep((Content::Json(json), raw), &answer.headers),
+    let was_empty = answer.body.is_empty();
+    let body = parsed.unwrap_or_else(|| {
+        let body = std::mem::take(&mut answer.body);
+        ParsedBody::of(body, &answer, (classifier, job))
+    });
+    if let Some(conditions) = &filters.conditions
+        && let Some(failure) = body.input().and_then(|input| conditions.failure(input))
+    {
+        return Classification::GiveUp(failed(failure, &answer, classifier));
+    }
+    match body.selected(classifier) {
+        Ok(Selected { json, raw, error }) => {
+            let answer = answer_of(&answer, Content::Json(json), mask);
+            Classification::Keep(Answer { raw, error, ..answer })
+        }
         // A decoder does not distinguish a coded body that was cut from one that is damaged.
         Err(fault) if answer.may_be_cut && (was_empty || fault.cause == Cause::Encoding) => {
             Classification::Retry(Fault { cause: Cause::Cut, ..fault }.with_status(status))
@@ -158,12 +211,101 @@ pub(super) fn classify(mut answer: RawAnswer, classifier: &Classifier, condition
     }
 }
 
-/// The body as it goes into the output, and the hash of what it was before the selection, if there is one.
-fn content(
+/// What follows from a condition; none: from the status, as it would without the condition.
+fn ruled(ruling: ConditionRuling, answer: &RawAnswer, classifier: &Classifier) -> Option<Classification> {
+    let fault = |meaning| {
+        let fault = refusal(answer, classifier);
+        Fault { cause: Cause::Meaning(meaning), ..fault }
+    };
+    Some(match ruling {
+        ConditionRuling::Refused => Classification::GiveUp(fault(AnswerMeaning::CredentialsRefused)),
+        ConditionRuling::Null => Classification::KeepNull(answer_of(answer, null(), &classifier.mask)),
+        ConditionRuling::Limited(wait) => {
+            Classification::Limited(Fault { retry_after: wait, ..fault(AnswerMeaning::Limited) })
+        }
+        ConditionRuling::Retry if classifier.settings.retry_on.contains(answer.status) => return None,
+        ConditionRuling::Retry => Classification::Retry(fault(AnswerMeaning::ToBeRetried)),
+    })
+}
+
+/// The fault of an answer that `--fail-if` names.
+fn failed(failure: Failure, answer: &RawAnswer, classifier: &Classifier) -> Fault {
+    let said = match failure {
+        Failure::Unexplained => refusal(answer, classifier).detail,
+        // The whole of it is masked before it is shortened: a part of a secret would not be found.
+        Failure::Because(reason) => {
+            display_safe(&markup::folded(&classifier.mask.apply(&reason)), SHOWN).into()
+        }
+    };
+    Fault::new(Cause::Meaning(AnswerMeaning::Failed), said).with_status(answer.status)
+}
+
+fn null() -> Content {
+    Content::Json(b"null".to_vec())
+}
+
+fn answer_of(answer: &RawAnswer, content: Content, mask: &Mask) -> Answer {
+    let validators = validators(&answer.headers, mask);
+    Answer { status: answer.status, at: SystemTime::now(), content, validators, raw: None, error: None }
+}
+
+/// A body, checked, and parsed where a filter looks at it.
+struct ParsedBody {
+    /// As it is stored before the selection.
+    json: Result<Vec<u8>, Fault>,
+    input: Option<FilterInput>,
+}
+
+/// What is stored of a body.
+struct Selected {
+    json: Vec<u8>,
+    /// The hash of what it was before the selection, if there is one.
+    raw: Option<BodyHash>,
+    /// What it says, if it was selected from and looks like an error.
+    error: Option<Box<str>>,
+}
+
+impl ParsedBody {
+    /// `answer` is the one of this body.
+    fn of(body: Bytes, answer: &RawAnswer, (classifier, job): (&Classifier, AnsweredJob<'_>)) -> Self {
+        let Classifier { filters, .. } = classifier;
+        let json = stored_form(&answer.headers, body, classifier);
+        if filters.is_empty() {
+            return Self { json, input: None };
+        }
+        let AnsweredJob { key, record, .. } = job;
+        let facts = AnswerFacts { status: answer.status, headers: &answer.headers, key, record };
+        let input = json.as_ref().ok().and_then(|json| FilterInput::new(json, &facts, &filters.used));
+        Self { json, input }
+    }
+
+    /// What the filters are applied to; none: nothing is, or the body is none that can be stored.
+    fn input(&self) -> Option<&FilterInput> {
+        self.input.as_ref()
+    }
+
+    /// The body as it goes into the output.
+    fn selected(self, Classifier { filters, mask, .. }: &Classifier) -> Result<Selected, Fault> {
+        let json = self.json?;
+        let Some(input) = self.input.filter(|_| !filters.select.is_identity()) else {
+            return Ok(Selected { json, raw: None, error: None });
+        };
+        let mut selected = Vec::new();
+        filters
+            .select
+            .apply(&input, &mut selected)
+            .map_err(|error| Fault::new(Cause::Select, error.masked(mask).to_string()))?;
+        let error = error_look::words_of_error(&json, mask);
+        Ok(Selected { json: selected, raw: Some(BodyHash::of(&json)), error })
+    }
+}
+
+/// The body as it is stored without a selection.
+fn stored_form(
     headers: &HeaderMap,
     body: Bytes,
-    Classifier { settings, filter, mask }: &Classifier,
-) -> Result<(Vec<u8>, Option<BodyHash>), Fault> {
+    Classifier { settings, mask, .. }: &Classifier,
+) -> Result<Vec<u8>, Fault> {
     let body = decode(headers, body, settings.max_body)?;
     let text = TextSettings { body_as: settings.body_as, cap: settings.max_body, mask };
     let decoded = charset::to_utf8(headers, &body, text).map_err(|fault| match fault.cause {
@@ -182,7 +324,7 @@ fn content(
             );
             Fault::new(Cause::Body, with_words(&why, &words(headers, &body, mask)))
         })?;
-        return Ok((out, None));
+        return Ok(out);
     }
     if body.is_empty() {
         return Err(Fault::new(Cause::Body, "the answer has no body"));
@@ -195,14 +337,7 @@ fn content(
         // They show whether it is, say, a login page. The body is UTF-8 by now, whatever its header says.
         Fault::new(Cause::Body, with_words(&error.to_string(), &words(&HeaderMap::new(), &body, mask)))
     })?;
-    if filter.is_identity() {
-        return Ok((out, None));
-    }
-    let mut selected = Vec::new();
-    filter
-        .apply(&out, &mut selected)
-        .map_err(|error| Fault::new(Cause::Select, error.masked(mask).to_string()))?;
-    Ok((selected, Some(BodyHash::of(&out))))
+    Ok(out)
 }
 
 /// The fault for a status that is no success, or is retried, with the beginning of the body.
@@ -234,6 +369,7 @@ mod tests {
     fn settings() -> ResponseSettings {
         ResponseSettings {
             select: ".".into(),
+            meaning: MeaningSettings::default(),
             body_as: BodyAs::Json,
             null_on: "410".parse().unwrap(),
             retry_on: "408,425,429,500,502-504,522,524".parse().unwrap(),
@@ -244,10 +380,12 @@ mod tests {
     fn classify(answer: RawAnswer, settings: &ResponseSettings, conditional: bool) -> Classification {
         let classifier = Classifier {
             settings: settings.clone(),
-            filter: Select::compile(&settings.select).unwrap(),
+            filters: Filters::compile(settings).unwrap(),
             mask: Mask::new(vec!["canary-123".into()]),
         };
-        super::classify(answer, &classifier, conditional)
+        let (key, record) = (Key::parse(b"A").unwrap(), ByteRecord::new());
+        let job = AnsweredJob { key: &key, record: &record, is_conditional: conditional };
+        super::classify(answer, &classifier, job)
     }
 
     fn answer(status: u16, body: &str) -> RawAnswer {
@@ -281,7 +419,9 @@ mod tests {
         for &(status, body, expected) in table {
             let verdict = match classify(answer(status, body), &settings(), false) {
                 Classification::Keep(_) => "keep",
+                Classification::KeepNull(_) => "null",
                 Classification::Retry(_) => "retry",
+                Classification::Limited(_) => "limited",
                 Classification::GiveUp(_) => "give up",
             };
             assert_eq!(verdict, expected, "{status} {body}");
@@ -353,11 +493,11 @@ mod tests {
 
     #[test]
     fn a_body_is_stored_compact_with_its_digits() {
-        let body = "\u{feff}{ \"b\" : 9007199254740993 , \"a\" : [ 1.10, 1e400 ] }\r\n";
+        let body = "\u{feff}{ \"b\" : 9007199254740993 , \"a\" : [ 1.10, 1e400 ], \"a\":1 }\r\n";
         let Classification::Keep(kept) = classify(answer(200, body), &settings(), false) else {
             panic!("not kept")
         };
-        assert_eq!(kept.content, Content::Json(br#"{"b":9007199254740993,"a":[1.10,1e400]}"#.to_vec()));
+        assert_eq!(kept.content, Content::Json(br#"{"b":9007199254740993,"a":[1.10,1e400],"a":1}"#.to_vec()));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use next_attempt::{
 };
 
 use super::backoff::backoff;
-use super::classify::{Classifier, Offload};
+use super::classify::{Classifier, Offload, SameErrors};
 use super::health::{AnsweredFor, Health};
 use super::rate_fields::NewestQuotaSize;
 use super::redirect::Follow;
@@ -160,6 +160,11 @@ impl<T: Transport> Fetcher<T> {
         self.retry.retries
     }
 
+    /// Watches for one error that is the answer for one SKU after the other.
+    pub(crate) fn same_errors(&self) -> SameErrors {
+        SameErrors::new(self.answers.classifier().mask.clone())
+    }
+
     /// The first job whose answer showed that the credentials were good, if there was one.
     pub(crate) fn accepted(&self) -> Option<&Job> {
         self.accepted.get()
@@ -190,7 +195,7 @@ impl<T: Transport> Fetcher<T> {
         let failed = matches!(outcome, Outcome::Failed(_));
         let address =
             failed.then(|| self.answers.classifier().mask.apply(&redacted_url(&request.url)).into());
-        let request = (outcome.refused() == Some(403)).then(|| Box::new(request));
+        let request = outcome.is_forbidden().then(|| Box::new(request));
         Entry { seq, line, key, fingerprint, attempts, sent, outcome, record, address, request }
     }
 
@@ -236,7 +241,7 @@ impl<T: Transport> Fetcher<T> {
                         (fault, next, signal)
                     }
                     GivenUp::Final => {
-                        self.health.answered(started, answered_for(is_first));
+                        self.record_given_up(&fault, started, answered_for(is_first));
                         permit.finish(signal);
                         return Outcome::Failed(fault);
                     }

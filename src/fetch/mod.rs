@@ -17,7 +17,10 @@ pub(crate) mod retry_after;
 mod shutdown;
 mod transport;
 
-pub(crate) use classify::{BodyAs, Classifier, ResponseSettings, Select, SelectError, decode, filter_meant};
+pub(crate) use classify::{
+    BodyAs, Classifier, FilterFault, Filters, MeaningSettings, ResponseSettings, RowCells, RowUse,
+    SameErrors, decode, filter_meant,
+};
 pub(crate) use fetcher::{Companions, Fetcher, RetrySettings};
 pub(crate) use health::OUTAGE_PAUSES;
 pub(crate) use redirect::Follow;

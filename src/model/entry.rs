@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use crate::model::fault::ProxyProblem;
+use crate::model::fault::{AnswerMeaning, ProxyProblem};
 use crate::model::{Cause, Fault, Fingerprint, Job, Key, Request, Seq};
 
 /// A key and the outcome of its job, with what output and journal need.
@@ -55,24 +55,35 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The status, if the job failed because the server rejects the credentials: 401 or 403, or 407 of a proxy.
+    /// The status, if the job failed because the server rejects the credentials: 401 or 403, 407 of a proxy, or any
+    /// status that came with what `--refused-if` names.
     #[must_use]
     pub fn refused(&self) -> Option<u16> {
         match self {
             Self::Failed(Fault { cause: Cause::Status(status @ (401 | 403 | 407)), .. }) => Some(*status),
             Self::Failed(Fault { cause: Cause::Proxy(ProxyProblem::Credentials), .. }) => Some(407),
+            Self::Failed(Fault {
+                cause: Cause::Meaning(AnswerMeaning::CredentialsRefused), status, ..
+            }) => *status,
             _ => None,
         }
     }
 
+    /// Whether the job failed for a 403 that nothing explains, which may be a limit.
+    #[must_use]
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Failed(Fault { cause: Cause::Status(403), .. }))
+    }
+
     /// Whether the server answered the request itself, which proves that the credentials are valid. A server
-    /// that fails, limits or redirects (to a login page, perhaps) may not have checked them.
+    /// that fails, limits or redirects (to a login page, perhaps) may not have checked them, nor may one whose body says
+    /// that something is wrong.
     #[must_use]
     pub fn shows_good_credentials(&self) -> bool {
         let status = match self {
             Self::Fetched(answer) => Some(answer.status),
+            Self::Failed(Fault { cause: Cause::Meaning(_), .. }) | Self::Deferred(_) => None,
             Self::Failed(fault) => fault.status,
-            Self::Deferred(_) => None,
         };
         matches!(status, Some(200..300 | 304 | 400..500))
             && !matches!(status, Some(401 | 403 | 407 | 408 | 425 | 429))
@@ -92,6 +103,8 @@ pub struct Answer {
     pub validators: Validators,
     /// The hash of the body before `--select`; `None` if nothing was selected.
     pub raw: Option<BodyHash>,
+    /// What the body says, safe to show, if it looks like an error and something was selected from it.
+    pub error: Option<Box<str>>,
 }
 
 /// Distinguishes bodies for statistics. Two bodies may share a hash, and an adversary can make them share it.
@@ -188,7 +201,8 @@ mod tests {
         let failed = |status| Outcome::Failed(Fault::of_status(status, ""));
         let fetched = |status| {
             let (content, validators) = (Content::Unchanged, Validators::default());
-            Outcome::Fetched(Answer { status, at: SystemTime::UNIX_EPOCH, content, validators, raw: None })
+            let at = SystemTime::UNIX_EPOCH;
+            Outcome::Fetched(Answer { status, at, content, validators, raw: None, error: None })
         };
         for status in [200, 204, 304, 400, 404, 410, 422, 451] {
             assert!(failed(status).shows_good_credentials() && fetched(status).shows_good_credentials());

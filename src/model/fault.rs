@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::model::Mask;
+use crate::model::option::{FAIL_IF, REFUSED_IF, RETRY_IF};
 
 /// The class of a [`Fault`], by which the summary groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,6 +40,8 @@ pub enum Cause {
     Redirect,
     /// The `--select` filter gave no value, several values, or an error.
     Select,
+    /// A filter of the user says so, whatever the status is.
+    Meaning(AnswerMeaning),
 }
 
 impl Cause {
@@ -69,6 +72,10 @@ impl Cause {
             Self::Encoding => "bad encoding".into(),
             Self::Redirect => "redirect refused".into(),
             Self::Select => "nothing selected".into(),
+            Self::Meaning(AnswerMeaning::CredentialsRefused) => format!("refused ({REFUSED_IF})"),
+            Self::Meaning(AnswerMeaning::ToBeRetried) => format!("not ready ({RETRY_IF})"),
+            Self::Meaning(AnswerMeaning::Limited) => format!("rate limited ({RETRY_IF})"),
+            Self::Meaning(AnswerMeaning::Failed) => format!("an error in the body ({FAIL_IF})"),
         }
     }
 
@@ -81,6 +88,19 @@ impl Cause {
             _ => self.label(),
         }
     }
+}
+
+/// What a filter of the user says about an answer that is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AnswerMeaning {
+    /// The credentials are refused (`--refused-if`).
+    CredentialsRefused,
+    /// Another attempt may bring the value (`--retry-if`).
+    ToBeRetried,
+    /// The server limits the client (`--retry-if` with a number).
+    Limited,
+    /// It fails its SKU (`--fail-if`).
+    Failed,
 }
 
 /// Why a proxy passed no request on.
@@ -117,7 +137,8 @@ pub struct Fault {
     /// The status, if and only if the server sent one.
     pub status: Option<u16>,
     /// What is known beyond the cause: one sentence for messages, without secrets and control characters. Of a status
-    /// ([`Cause::Status`]) the beginning of the body, which may be empty: the status itself is in the cause.
+    /// ([`Cause::Status`]) the beginning of the body, which may be empty: the status itself is in the cause. Of a
+    /// meaning ([`Cause::Meaning`]) the reason, or the beginning of the body.
     pub detail: Box<str>,
     /// How long the server asked to wait, if it did.
     pub retry_after: Option<RetryAfter>,
@@ -173,10 +194,18 @@ impl Fault {
 /// The whole sentence: `HTTP 404 Not Found: no such product`, `no answer within 30 s`.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cause::Status(status) = self.cause else { return f.write_str(&self.detail) };
-        write!(f, "HTTP {status}")?;
-        if let Some(phrase) = reason_phrase(status) {
-            write!(f, " {phrase}")?;
+        match self.cause {
+            Cause::Status(status) => {
+                write!(f, "HTTP {status}")?;
+                if let Some(phrase) = reason_phrase(status) {
+                    write!(f, " {phrase}")?;
+                }
+            }
+            Cause::Meaning(AnswerMeaning::Failed) if !self.detail.is_empty() => {
+                return f.write_str(&self.detail);
+            }
+            Cause::Meaning(_) => f.write_str(&self.cause.label())?,
+            _ => return f.write_str(&self.detail),
         }
         if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
     }
@@ -200,6 +229,9 @@ mod tests {
             (Fault::of_status(599, "no such product"), "HTTP 599: no such product"),
             (Fault::of_status(599, ""), "HTTP 599"),
             (Fault::new(Cause::Cut, "8 of 9 bytes").with_status(200), "8 of 9 bytes"),
+            (Fault::new(Cause::Meaning(AnswerMeaning::Failed), "discontinued"), "discontinued"),
+            (Fault::new(Cause::Meaning(AnswerMeaning::Failed), ""), "an error in the body (--fail-if)"),
+            (Fault::new(Cause::Meaning(AnswerMeaning::ToBeRetried), "busy"), "not ready (--retry-if): busy"),
         ] {
             assert_eq!(fault.to_string(), text);
         }

@@ -1,6 +1,7 @@
 //! What an answer or a fault says about the server's load: the only place that classifies them.
 
 use super::Cause;
+use super::fault::AnswerMeaning;
 
 /// What one attempt says about how much the server can bear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,9 @@ impl LoadClass {
     pub(crate) const fn of_cause(cause: Cause) -> Self {
         match cause {
             Cause::Status(status) => Self::of_status(status),
+            // As 401 and 404, wherever the server finds out.
+            Cause::Meaning(AnswerMeaning::CredentialsRefused | AnswerMeaning::Failed) => Self::Cheap,
+            Cause::Meaning(AnswerMeaning::Limited) => Self::Limited,
             Cause::Timeout => Self::Overloaded,
             Cause::Connect
             | Cause::Proxy(_)
@@ -44,7 +48,8 @@ impl LoadClass {
             | Cause::NoHttp2
             | Cause::Lost
             | Cause::Cut
-            | Cause::Unreadable => Self::Broken,
+            | Cause::Unreadable
+            | Cause::Meaning(AnswerMeaning::ToBeRetried) => Self::Broken,
             Cause::Row
             | Cause::TooLarge
             | Cause::Body

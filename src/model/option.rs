@@ -43,6 +43,10 @@ pub(crate) const MAX_RETRY_AFTER: &str = "--max-retry-after";
 pub(crate) const SELECT: &str = "--select";
 pub(crate) const BODY_AS: &str = "--body-as";
 pub(crate) const NULL_ON: &str = "--null-on";
+pub(crate) const REFUSED_IF: &str = "--refused-if";
+pub(crate) const NULL_IF: &str = "--null-if";
+pub(crate) const RETRY_IF: &str = "--retry-if";
+pub(crate) const FAIL_IF: &str = "--fail-if";
 pub(crate) const MAX_BODY: &str = "--max-body";
 
 // Table `output`

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::model::fault::CertificateProblem;
-use crate::model::option::{MAX_RETRY_AFTER, MAX_TIME};
+use crate::model::option::{MAX_RETRY_AFTER, MAX_TIME, RETRY_IF};
 use crate::model::{Cause, Fault, Key};
 
 /// Why the pool is paused.
@@ -31,6 +31,8 @@ pub enum PauseReason {
 impl fmt::Display for PauseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // A status below 400 is a refusal only by the user's word.
+            Self::Refused { status: ..400, .. } => write!(f, "the answer says so ({RETRY_IF})"),
             Self::Refused { status, has_retry_after: false } => write!(f, "{status}"),
             Self::Refused { status, has_retry_after: true } => write!(f, "{status} with Retry-After"),
             Self::Quota => f.write_str("the quota is used up"),
@@ -164,7 +166,9 @@ impl StopReason {
     pub(crate) fn said(&self) -> Option<&str> {
         let said: &str = match self {
             Self::Refused { said, .. } | Self::RefusedAtEnd { said, .. } => said,
-            Self::Failing(fault) if matches!(fault.cause, Cause::Status(_)) => &fault.detail,
+            Self::Failing(fault) if matches!(fault.cause, Cause::Status(_) | Cause::Meaning(_)) => {
+                &fault.detail
+            }
             _ => "",
         };
         (!said.is_empty()).then_some(said)

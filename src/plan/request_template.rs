@@ -270,7 +270,7 @@ pub struct BoundTemplate {
     body: Option<BoundBody>,
     names: Vec<String>,
     key: usize,
-    /// The columns that the request uses, each once, in the order of their use.
+    /// The columns that the request uses, each once, in the order of their use, and those that its answers depend on.
     used: Vec<usize>,
     identity: RequestIdentity,
     mask: Mask,
@@ -316,8 +316,19 @@ impl BoundTemplate {
         self.mask.apply(&url).into_owned()
     }
 
+    /// The same, whose answers depend on these columns as well: they are part of the fingerprints.
+    #[must_use]
+    pub(crate) fn also_using(mut self, columns: &[usize]) -> Self {
+        for &column in columns {
+            if !self.used.contains(&column) {
+                self.used.push(column);
+            }
+        }
+        self
+    }
+
     /// The names of the input's columns.
-    pub(super) fn names(&self) -> &[String] {
+    pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 
@@ -326,7 +337,7 @@ impl BoundTemplate {
         self.key
     }
 
-    /// The columns that the request uses, each once, in the order of their use.
+    /// The columns that the request uses, each once, in the order of their use, and those that its answers depend on.
     pub(super) fn used(&self) -> &[usize] {
         &self.used
     }

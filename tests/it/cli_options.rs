@@ -38,6 +38,7 @@ const TRIED: &[&str] = &[
     include_str!("report.rs"),
     include_str!("dry_run.rs"),
     include_str!("guard.rs"),
+    include_str!("meanings.rs"),
     include_str!("changes.rs"),
     include_str!("request_bodies.rs"),
     include_str!("retries_stops.rs"),

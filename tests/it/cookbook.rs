@@ -80,8 +80,58 @@ fn answer(catalogue: &Catalogue, seen: &Seen) -> Reply {
         let found = of_catalogue(catalogue, requested["variables"]["id"].as_str().expect("a SKU"));
         return Reply::json(format!("{{\"data\":{{\"product\":{}}}}}", found.1)).with_status(found.0);
     }
+    if let Some(reply) = error_inside(catalogue, seen) {
+        return reply;
+    }
     let (status, body) = of_catalogue(catalogue, &seen.sku);
     Reply::json(body).with_status(status)
+}
+
+/// What APIs answer that report errors in their bodies.
+fn error_inside(catalogue: &Catalogue, seen: &Seen) -> Option<Reply> {
+    // Every seventh SKU at its first attempt.
+    let is_limited = || seen.attempt == 1 && crc32fast::hash(seen.sku.as_bytes()).is_multiple_of(7);
+    let product = |sku: &str| of_catalogue(catalogue, sku).1;
+    let requested = || serde_json::from_slice::<Value>(&seen.body).expect("a body of JSON");
+    let reply = match seen.path().split('/').nth(1).unwrap_or_default() {
+        "catalogue" => match requested()["variables"]["id"].as_str().expect("a SKU") {
+            LOST => Reply::json(format!(r#"{{"data":null,"errors":[{{"message":"no product {LOST}"}}]}}"#)),
+            sku => Reply::json(format!(r#"{{"data":{{"product":{}}}}}"#, product(sku))),
+        },
+        "items" if seen.sku == LOST => Reply::json(r#"{"status":"NOT_FOUND"}"#),
+        "session" => Reply::json(r#"{"error":"invalid token"}"#),
+        "busy" if is_limited() => {
+            Reply::json(r#"{"actionSucceed":false,"errorWrappers":[{"error":"MS_MAX_CONCURRENT_REQ"}]}"#)
+        }
+        "admin" => {
+            let requested = requested();
+            let sku =
+                requested["variables"]["q"].as_str().and_then(|q| q.strip_prefix("sku:")).expect("a SKU");
+            let cost = |available: u32| {
+                format!(
+                    r#""extensions":{{"cost":{{"requestedQueryCost":12,"throttleStatus":{{"maximumAvailable":1000.0,"currentlyAvailable":{available},"restoreRate":50.0}}}}}}"#
+                )
+            };
+            if seen.number % 20 == 5 {
+                let error = r#"{"message":"Throttled","extensions":{"code":"THROTTLED"}}"#;
+                Reply::json(format!(r#"{{"errors":[{error}],{}}}"#, cost(7)))
+            } else {
+                let node = product(sku);
+                Reply::json(format!(r#"{{"data":{{"productVariants":{{"nodes":[{node}]}}}},{}}}"#, cost(900)))
+            }
+        }
+        "keepa" => {
+            let sku = seen.query_value("asin").expect("a SKU");
+            if seen.number % 20 == 5 {
+                Reply::json(r#"{"tokensLeft":-3,"refillIn":150,"error":null}"#).with_status(429)
+            } else {
+                let product = product(std::str::from_utf8(&sku).unwrap());
+                Reply::json(format!(r#"{{"tokensLeft":7,"products":[{product}]}}"#))
+            }
+        }
+        _ => return None,
+    };
+    Some(reply)
 }
 
 /// What the catalogue itself answers, which has every SKU, except for [`LOST`].
@@ -346,4 +396,12 @@ fn every_link_of_the_cookbook_leads_somewhere() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn the_waits_inside_bodies_of_the_cookbook_are_waited_and_cost_no_retry() {
+    let ran = cook(&section("A wait inside the body"));
+    let throttled = |path: &str| ran.api.server.requests().iter().filter(|seen| seen.path() == path).count();
+    assert!(throttled("/admin/api/graphql.json") > 60, "some were throttled, and asked for again");
+    assert!(throttled("/keepa/product") > 60);
 }

@@ -35,6 +35,7 @@ mod input_rows;
 mod input_stream;
 mod input_table;
 mod limits;
+mod meanings;
 mod merge;
 mod nightly_runs;
 mod output;

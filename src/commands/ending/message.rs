@@ -8,8 +8,8 @@ use crate::commands::command_error::CommandError;
 use crate::commands::unpublished;
 use crate::config::Settings;
 use crate::config::options::{
-    CA_CERT, FRESH, HEADER, HTTP, KEY, MAX_RETRY_AFTER, MAX_TIME, MERGE, MIN_SUCCESS, NULL_ON, OUTPUT, PROXY,
-    RETRY_ON, URL, WAIT_FOR_API,
+    CA_CERT, FAIL_IF, FRESH, HEADER, HTTP, KEY, MAX_RETRY_AFTER, MAX_TIME, MERGE, MIN_SUCCESS, NULL_ON,
+    OUTPUT, PROXY, REFUSED_IF, RETRY_IF, RETRY_ON, URL, WAIT_FOR_API,
 };
 use crate::fetch::OUTAGE_PAUSES;
 use crate::model::fault::CertificateProblem;
@@ -145,7 +145,7 @@ pub(in crate::commands) fn stopped(
                 return error(format!("the proxy refuses the credentials: {times} 407{said}"))
                     .with_hint(format!("{}; then {again}", check_proxy(proxy)));
             }
-            error(format!("the API refuses the credentials: {times} {status}{said}"))
+            error(format!("the API refuses the credentials: {times} {}{said}", refusing(*status)))
                 .with_hint(check_credentials(settings))
         }
         StopReason::RefusedAtEnd { status, skus, asked_again, said } => {
@@ -169,8 +169,9 @@ pub(in crate::commands) fn stopped(
             error(format!("the server asks to wait {wait}; {MAX_RETRY_AFTER} is {limit}")).with_hint(again)
         }
         StopReason::OnlyRefused { status, lasted } => error(format!(
-            "the API refused every request for {} ({status}): its limit lets nothing through",
-            time_left(*lasted)
+            "the API refused every request for {} ({}): its limit lets nothing through",
+            time_left(*lasted),
+            if *status < 400 { RETRY_IF.to_string() } else { status.to_string() },
         ))
         .with_hint(again),
         StopReason::Disk => error("the journal cannot be written".into()),
@@ -233,6 +234,10 @@ fn after_outage(fault: &Fault, again: &str) -> String {
             "{again}; if it is some SKUs alone that are always answered so, leave {status} out of \
              {RETRY_ON}, and they fail by themselves"
         ),
+        Cause::Meaning(_) => format!(
+            "{again}; if it is some SKUs alone that are always answered so, {FAIL_IF} in place of {RETRY_IF} lets them \
+             fail by themselves"
+        ),
         _ => again.to_owned(),
     }
 }
@@ -242,9 +247,18 @@ fn check_credentials(settings: &Settings) -> String {
 }
 
 fn refused_at_end(status: u16, skus: usize) -> String {
+    let refusing = refusing(status);
     match skus {
-        1 => format!("the last SKU was refused ({status})"),
-        _ => format!("the last {skus} SKUs were refused ({status})"),
+        1 => format!("the last SKU was refused ({refusing})"),
+        _ => format!("the last {skus} SKUs were refused ({refusing})"),
+    }
+}
+
+/// What says that credentials are refused: a status that means it, or what came with any other.
+fn refusing(status: u16) -> String {
+    match status {
+        401 | 403 | 407 => status.to_string(),
+        _ => format!("{status} with what {REFUSED_IF} names"),
     }
 }
 

@@ -7,13 +7,22 @@ use crate::fetch::BodyAs;
 use crate::model::option;
 use crate::model::{Size, StatusSet};
 
-pub(crate) static SETTINGS: &[&Setting] =
-    &[&SELECT.setting, &BODY_AS.setting, &NULL_ON.setting, &MAX_BODY.setting];
+pub(crate) static SETTINGS: &[&Setting] = &[
+    &SELECT.setting,
+    &BODY_AS.setting,
+    &NULL_ON.setting,
+    &REFUSED_IF.setting,
+    &NULL_IF.setting,
+    &RETRY_IF.setting,
+    &FAIL_IF.setting,
+    &MAX_BODY.setting,
+];
 
 /// Not yet compiled.
 pub(crate) static SELECT: Handle<String> = Handle {
     setting: Setting::new(Table::Response, option::SELECT, Takes::Text("JQ"), "A jq filter on each body")
-        .default("."),
+        .default(".")
+        .more("$key is the SKU, and $row has the cells of its row: '. + {cost: $row.cost}'."),
     read: |given| {
         given.parse(|text| match text.trim() {
             "" => Err("the filter is empty: write . to keep the body as it is"),
@@ -44,6 +53,69 @@ pub(crate) static NULL_ON: Handle<StatusSet> = Handle {
     read: |given| given.parse(values::statuses),
 };
 
+/// Not yet compiled, as the three below.
+pub(crate) static REFUSED_IF: Handle<Option<String>> = Handle {
+    setting: Setting::new(
+        Table::Response,
+        option::REFUSED_IF,
+        Takes::Text("JQ"),
+        "Answers that refuse the credentials",
+    )
+    .more(joined!(
+        "A jq filter on every answer, error or not: where it gives true, the answer counts as 401 does. Filters \
+         that say what an answer means have $status, $headers (names in lower case), $key and $row, and are asked \
+         in this order: ",
+        option::REFUSED_IF,
+        ", ",
+        option::NULL_IF,
+        ", ",
+        option::RETRY_IF,
+        ", ",
+        option::FAIL_IF,
+        ". Any value but false and null counts as true. A filter that fails, and a body that is not JSON, say no.",
+    )),
+    read: |given| given.parse_if_set(condition),
+};
+
+pub(crate) static NULL_IF: Handle<Option<String>> = Handle {
+    setting: Setting::new(Table::Response, option::NULL_IF, Takes::Text("JQ"), "Answers that store null")
+        .more(joined!(
+            "A jq filter on 2xx. They count as fetched, as those of ",
+            option::NULL_ON,
+            " do. For example '.status == \"NOT_FOUND\"'.",
+        )),
+    read: |given| given.parse_if_set(condition),
+};
+
+pub(crate) static RETRY_IF: Handle<Option<String>> = Handle {
+    setting: Setting::new(
+        Table::Response,
+        option::RETRY_IF,
+        Takes::Text("JQ"),
+        "Answers to try again",
+    )
+    .more(joined!(
+        "A jq filter on every answer. true is a retry of the SKU. A number is a limit of the API: all requests \
+         pause for so many seconds, as with 429 and Retry-After, and the SKU loses no retry. Over ",
+        option::MAX_RETRY_AFTER,
+        " the run ends.",
+    )),
+    read: |given| given.parse_if_set(condition),
+};
+
+pub(crate) static FAIL_IF: Handle<Option<String>> = Handle {
+    setting: Setting::new(Table::Response, option::FAIL_IF, Takes::Text("JQ"), "Answers that fail their SKU")
+        .more("A jq filter on 2xx. A text that it gives is the reason that is shown: '.errors[0].message'."),
+    read: |given| given.parse_if_set(condition),
+};
+
+fn condition(text: &str) -> Result<String, &'static str> {
+    match text.trim() {
+        "" => Err("the filter is empty"),
+        _ => Ok(text.to_owned()),
+    }
+}
+
 /// Decoded; never 0.
 pub(crate) static MAX_BODY: Handle<Size> = Handle {
     setting: Setting::new(
@@ -65,6 +137,15 @@ mod tests {
         assert_eq!(SELECT.of(&[]).as_deref(), Ok("."));
         assert_eq!(SELECT.of(&[" .a"]).as_deref(), Ok(" .a"));
         assert!(SELECT.refuses("  ").contains("the filter is empty"));
+    }
+
+    #[test]
+    fn conditions() {
+        for condition in [&REFUSED_IF, &NULL_IF, &RETRY_IF, &FAIL_IF] {
+            assert_eq!(condition.of(&[]), Ok(None));
+            assert_eq!(condition.of(&[" .a"]), Ok(Some(" .a".into())));
+            assert!(condition.refuses("  ").contains("the filter is empty"));
+        }
     }
 
     #[test]

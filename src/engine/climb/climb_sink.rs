@@ -27,6 +27,8 @@ pub(super) enum RequestEnd {
     Answer(Duration),
     /// Refused for overload, failed, or without an answer.
     Error,
+    /// Answered, but a filter says that the answer fails its SKU: neither a sign of speed nor of load.
+    Unwanted,
     /// Given up.
     Nothing,
 }
@@ -106,7 +108,7 @@ impl ClimbSink<'_> {
         let ended_as = self.read(&entry, latency);
         self.ended.requests += held + u64::from(!matches!(ended_as, RequestEnd::Nothing));
         self.ended.answered += u64::from(latency.is_some());
-        self.ended.accepted += u64::from(matches!(ended_as, RequestEnd::Answer(_)));
+        self.ended.accepted += u64::from(matches!(ended_as, RequestEnd::Answer(_) | RequestEnd::Unwanted));
         match self.breaker.judge(entry, || Instant::now().into_std()) {
             Ruling::Pass(entries) => entries.iter().for_each(|entry| report_entry(self.report, entry)),
             Ruling::Trip { status, answers, said } => {
@@ -141,7 +143,11 @@ impl ClimbSink<'_> {
         };
         let answer = latency.filter(|_| !trouble);
         self.ended.failed_answers += u64::from(answer.is_some());
-        answer.map_or(RequestEnd::Error, RequestEnd::Answer)
+        match (answer, fault.cause) {
+            (Some(_), Cause::Meaning(_)) => RequestEnd::Unwanted,
+            (Some(latency), _) => RequestEnd::Answer(latency),
+            (None, _) => RequestEnd::Error,
+        }
     }
 }
 

@@ -99,7 +99,7 @@ impl RungMeasurements {
                 self.latencies.push(latency);
             }
             RequestEnd::Error => self.rung.errors += 1,
-            RequestEnd::Answer(_) | RequestEnd::Nothing => {}
+            RequestEnd::Answer(_) | RequestEnd::Unwanted | RequestEnd::Nothing => {}
         }
         if self.from.is_none() && self.measure.is_early(self.ended) && !self.measure.is_early(self.ended + 1)
         {

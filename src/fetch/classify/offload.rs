@@ -12,8 +12,9 @@ use std::thread::available_parallelism;
 use http::header::CONTENT_ENCODING;
 use tokio::sync::Semaphore;
 
-use super::{Classification, Classifier, classify};
+use super::{AnsweredJob, Classification, Classifier, classify};
 use crate::fetch::transport::RawAnswer;
+use crate::model::Job;
 
 /// The least work that is worth waking a thread, in bytes to check: about 50 µs.
 const MIN_WORK: usize = 64 << 10;
@@ -42,19 +43,26 @@ impl Offload {
         &self.classifier
     }
 
-    /// Classifies an answer, as [`classify`] does.
-    pub(in crate::fetch) async fn classify(&self, answer: RawAnswer, conditional: bool) -> Classification {
+    /// Classifies an answer to a job, as [`classify`] does. `is_conditional`: the request carried validators.
+    pub(in crate::fetch) async fn classify(
+        &self,
+        answer: RawAnswer,
+        (job, is_conditional): (&Job, bool),
+    ) -> Classification {
+        let answered = AnsweredJob { key: &job.key, record: &job.record, is_conditional };
         if self.work(&answer) < MIN_WORK || answer.body.len() > MAX_BODY {
-            return classify(answer, &self.classifier, conditional);
+            return classify(answer, &self.classifier, answered);
         }
         let Ok(processor) = Arc::clone(&self.processors).try_acquire_owned() else {
-            return classify(answer, &self.classifier, conditional);
+            return classify(answer, &self.classifier, answered);
         };
         let classifier = Arc::clone(&self.classifier);
+        let (key, record) = (job.key.clone(), job.record.clone());
         #[expect(clippy::disallowed_methods, reason = "only large bodies, and where a processor is free")]
         let task = tokio::task::spawn_blocking(move || {
             let _processor = processor;
-            classify(answer, &classifier, conditional)
+            let answered = AnsweredJob { key: &key, record: &record, is_conditional };
+            classify(answer, &classifier, answered)
         });
         match task.await {
             Ok(verdict) => verdict,
@@ -66,7 +74,7 @@ impl Offload {
 
     fn work(&self, answer: &RawAnswer) -> usize {
         let coded = if answer.headers.contains_key(CONTENT_ENCODING) { DECODE_COST } else { 0 };
-        let filtered = if self.classifier.filter.is_identity() { 0 } else { FILTER_COST };
+        let filtered = if self.classifier.filters.is_empty() { 0 } else { FILTER_COST };
         answer.body.len().saturating_mul(1 + coded + filtered)
     }
 }
@@ -76,30 +84,50 @@ mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
 
-    use super::super::{BodyAs, ResponseSettings, Select};
+    use super::super::{BodyAs, Filters, MeaningSettings, ResponseSettings};
     use super::*;
-    use crate::model::{Content, Mask, Size, StatusSet};
+    use crate::model::{Content, Fingerprint, Key, Mask, Request, Seq, Size, StatusSet};
 
     fn offload(processors: usize) -> Offload {
         let settings = ResponseSettings {
             select: ".".into(),
+            meaning: MeaningSettings::default(),
             body_as: BodyAs::Json,
             null_on: StatusSet::default(),
             retry_on: StatusSet::default(),
             max_body: Size(10 << 20),
         };
-        let filter = Select::compile(&settings.select).unwrap();
-        let classifier = Classifier { settings, filter, mask: Mask::default() };
+        let filters = Filters::compile(&settings).unwrap();
+        let classifier = Classifier { settings, filters, mask: Mask::default() };
         Offload { processors: Arc::new(Semaphore::new(processors)), ..Offload::new(classifier) }
+    }
+
+    fn job() -> Job {
+        Job {
+            seq: Seq(0),
+            line: 2,
+            key: Key::parse(b"A").unwrap(),
+            fingerprint: Fingerprint(0),
+            request: Request {
+                method: http::Method::GET,
+                url: "http://a.test/1".parse().unwrap(),
+                headers: HeaderMap::new(),
+                body: None,
+                cross_origin: false,
+            },
+            record: csv::ByteRecord::new(),
+        }
     }
 
     fn kept(verdict: Classification) -> usize {
         match verdict {
-            Classification::Keep(answer) => match answer.content {
+            Classification::Keep(answer) | Classification::KeepNull(answer) => match answer.content {
                 Content::Json(json) => json.len(),
                 Content::Unchanged => 0,
             },
-            Classification::Retry(fault) | Classification::GiveUp(fault) => panic!("{fault:?}"),
+            Classification::Retry(fault) | Classification::Limited(fault) | Classification::GiveUp(fault) => {
+                panic!("{fault:?}")
+            }
         }
     }
 
@@ -115,7 +143,10 @@ mod tests {
                     body: body.clone(),
                     may_be_cut: false,
                 };
-                assert_eq!(kept(offload.classify(answer, false).await), "10,".len() * (MIN_WORK / 2) + 3);
+                assert_eq!(
+                    kept(offload.classify(answer, (&job(), false)).await),
+                    "10,".len() * (MIN_WORK / 2) + 3
+                );
             }
             assert_eq!(offload.processors.available_permits(), processors);
         }
@@ -126,10 +157,12 @@ mod tests {
         let body = Bytes::from(format!("[{}0]", "1,".repeat(MIN_WORK)));
         let answer =
             || RawAnswer { status: 200, headers: HeaderMap::new(), body: body.clone(), may_be_cut: false };
-        let offload = offload(1);
-        let (first, second) =
-            futures_util::future::join(offload.classify(answer(), false), offload.classify(answer(), false))
-                .await;
+        let (offload, job) = (offload(1), job());
+        let (first, second) = futures_util::future::join(
+            offload.classify(answer(), (&job, false)),
+            offload.classify(answer(), (&job, false)),
+        )
+        .await;
         assert_eq!((kept(first), kept(second)), (body.len(), body.len()));
     }
 }

@@ -1,22 +1,107 @@
-//! `--select`: a jq filter that turns each body into the value that is kept.
+//! jq filters on answers: `--select`, which turns each body into the value that is kept, and conditions, which say
+//! what an answer means ([`super::meaning`]).
 //!
-//! The filter is compiled once and applied to every body. `.`, the default, is no filter: the body's bytes stay as they
-//! are. Any other filter must give exactly one value for each body.
+//! A filter is compiled once and applied to every body. `.`, the default of `--select`, is no filter: the body's bytes
+//! stay as they are. Any other selection must give exactly one value for each body.
 //!
 //! A filter can reach no environment (it holds secrets), no files, no other inputs, and no output of its own. Its time
 //! and memory are not bounded: the user wrote it, and `[range(1e12)]` fills the memory.
 
-use crate::model::{Mask, display_safe};
+use csv::ByteRecord;
+use http::HeaderMap;
+
+use crate::model::{Key, Mask, display_safe};
 
 #[cfg(feature = "jq")]
+mod input;
+#[cfg(feature = "jq")]
 mod jq;
+#[cfg(not(feature = "jq"))]
+mod no_jq;
+mod row_cells;
 #[cfg(feature = "jq")]
 mod value;
+#[cfg(feature = "jq")]
+mod variable_use;
+
+#[cfg(feature = "jq")]
+use jq::JqFilter as Filter;
+#[cfg(not(feature = "jq"))]
+use no_jq::NoFilter as Filter;
+
+#[cfg(feature = "jq")]
+pub(super) use input::FilterInput;
+#[cfg(not(feature = "jq"))]
+pub(super) use no_jq::NoFilterInput as FilterInput;
+pub(crate) use row_cells::{RowCells, RowUse};
+
+/// The status of the answer.
+const STATUS: &str = "$status";
+/// Its header fields.
+const HEADERS: &str = "$headers";
+/// The SKU.
+const KEY: &str = "$key";
+/// The cells of its row.
+const ROW: &str = "$row";
+/// The variables of a selection.
+const OF_SELECTION: &[&str] = &[KEY, ROW];
+/// The variables of a condition.
+const OF_CONDITION: &[&str] = &[STATUS, HEADERS, KEY, ROW];
 
 /// Characters of a filter's message that are shown.
 const MESSAGE_CHARS: usize = 160;
 
-/// A compiled filter. `Send + Sync`: all threads can share one.
+/// What the variables of filters are made of.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "jq"), allow(dead_code, reason = "only jq reads them"))]
+pub(super) struct AnswerFacts<'a> {
+    pub(super) status: u16,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) key: &'a Key,
+    /// The row as in the input.
+    pub(super) record: &'a ByteRecord,
+}
+
+/// Variables that cost something to make, as far as filters use them.
+#[derive(Debug, Default, Clone)]
+#[cfg_attr(not(feature = "jq"), allow(dead_code, reason = "only jq reads them"))]
+pub(super) struct UsedVariables {
+    /// `$headers`.
+    pub(super) headers: bool,
+    /// `$row`.
+    pub(super) cells: RowCells,
+}
+
+/// What a filter uses of the variables, by its text.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct VariableUse {
+    /// `$headers`.
+    pub(super) headers: bool,
+    /// The columns of `$row`.
+    pub(crate) row: RowUse,
+    /// Columns of `row` that have to be there: those without a question mark behind them.
+    pub(crate) essential: Vec<String>,
+}
+
+/// What a condition says about an answer.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(not(feature = "jq"), allow(dead_code, reason = "only jq gives the others"))]
+pub(super) enum FilterAnswer {
+    /// No value but `false` and `null`, or an error.
+    No,
+    /// `true`.
+    Yes,
+    /// A number, which may be none at all or infinite.
+    Number(f64),
+    /// A text, or the JSON of an array or object.
+    Text(String),
+}
+
+/// A compiled condition. `Send + Sync`: all threads can share one.
+#[derive(Debug)]
+pub(super) struct Condition(Filter);
+
+/// A compiled selection. `Send + Sync`: all threads can share one.
 #[derive(Debug)]
 pub(crate) struct Select(Option<Filter>);
 
@@ -26,7 +111,7 @@ pub(crate) struct Select(Option<Filter>);
 pub(crate) enum SelectError {
     /// The program was built without jq.
     #[cfg(not(feature = "jq"))]
-    #[error("this build has no jq: only `.` can be selected")]
+    #[error("this build has no jq: the only filter is `.`, which selects the whole body")]
     NoJq,
     /// The text is no jq filter: what is wrong, and where.
     #[error("the jq filter {0}")]
@@ -62,6 +147,22 @@ pub(super) fn is_identity(text: &str) -> bool {
     text.trim() == "."
 }
 
+impl Condition {
+    /// Compiles a condition.
+    ///
+    /// # Errors
+    /// Text that is no jq filter, or that uses what filters cannot reach; every filter where the program was built
+    /// without jq.
+    pub(super) fn compile(text: &str) -> Result<Self, SelectError> {
+        Filter::compile(text, OF_CONDITION).map(Self)
+    }
+
+    /// What it says about an answer: its first value that jq takes for true.
+    pub(super) fn answer(&self, input: &FilterInput) -> FilterAnswer {
+        self.0.answer(input)
+    }
+}
+
 impl Select {
     /// Compiles a filter.
     ///
@@ -72,7 +173,7 @@ impl Select {
         if is_identity(text) {
             return Ok(Self(None));
         }
-        Filter::compile(text).map(|filter| Self(Some(filter)))
+        Filter::compile(text, OF_SELECTION).map(|filter| Self(Some(filter)))
     }
 
     /// Whether this is `.`, which keeps every body as it is.
@@ -81,22 +182,14 @@ impl Select {
         self.0.is_none()
     }
 
-    /// Appends what the filter makes of `json` to `out`, as compact JSON. Numbers that the filter did not
-    /// touch keep their digits, and objects the order of their names.
-    ///
-    /// `json` is what [`compact`](crate::json::compact) gave.
+    /// Appends what the filter makes of the body to `out`, as compact JSON. Numbers that the filter did not
+    /// touch keep their digits, and objects the order of their names. `.` appends nothing.
     ///
     /// # Errors
     /// The filter gave no value, several, one that JSON cannot hold, or failed; `out` is then as it was.
-    pub(crate) fn apply(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), SelectError> {
+    pub(super) fn apply(&self, input: &FilterInput, out: &mut Vec<u8>) -> Result<(), SelectError> {
         let began = out.len();
-        let result = match &self.0 {
-            None => {
-                out.extend_from_slice(json);
-                Ok(())
-            }
-            Some(filter) => filter.apply(json, out),
-        };
+        let result = self.0.as_ref().map_or(Ok(()), |filter| filter.select(input, out));
         if result.is_err() {
             out.truncate(began);
         }
@@ -104,25 +197,15 @@ impl Select {
     }
 }
 
-#[cfg(feature = "jq")]
-use jq::JqFilter as Filter;
-
-/// Replaces the filter where the program is built without jq. It has no value.
-#[cfg(not(feature = "jq"))]
-#[derive(Debug)]
-enum NoFilter {}
-
-#[cfg(not(feature = "jq"))]
-use NoFilter as Filter;
-
-#[cfg(not(feature = "jq"))]
-impl NoFilter {
-    fn compile(_: &str) -> Result<Self, SelectError> {
-        Err(SelectError::NoJq)
-    }
-
-    fn apply(&self, _: &[u8], _: &mut Vec<u8>) -> Result<(), SelectError> {
-        match *self {}
+/// What a filter uses of the variables. Text that is no filter uses nothing that matters: it is refused elsewhere.
+#[must_use]
+pub(crate) fn variable_use(text: &str) -> VariableUse {
+    #[cfg(feature = "jq")]
+    return variable_use::variable_use(text);
+    #[cfg(not(feature = "jq"))]
+    {
+        let _ = text;
+        VariableUse::default()
     }
 }
 
@@ -131,18 +214,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_identity_copies_bytes_without_parsing_them() {
-        let select = Select::compile(" . ").unwrap();
-        assert!(select.is_identity());
-        let mut out = b"x".to_vec();
-        select.apply(br#"{"a":1,"a":-0}"#, &mut out).unwrap();
-        assert_eq!(out, br#"x{"a":1,"a":-0}"#);
-    }
-
-    #[test]
     fn a_filter_is_shared_between_threads() {
         fn shared<T: Send + Sync>() {}
         shared::<Select>();
+        shared::<Condition>();
     }
 
     #[cfg(not(feature = "jq"))]

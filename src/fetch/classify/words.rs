@@ -6,7 +6,7 @@ use super::{charset, markup};
 use crate::model::{Mask, display_safe};
 
 /// Characters that are shown.
-const SHOWN: usize = 200;
+pub(super) const SHOWN: usize = 200;
 /// Bytes of a body that are read: more than is shown, as a secret may be longer than the text that replaces it.
 const READ: usize = SHOWN * 64;
 /// Bytes that are read of a page, whose text may begin after a long style.

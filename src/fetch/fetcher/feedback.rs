@@ -39,10 +39,22 @@ impl<T: Transport> Fetcher<T> {
         let is_conditional = job.request.headers.contains_key(IF_NONE_MATCH)
             || job.request.headers.contains_key(IF_MODIFIED_SINCE);
         let is_served = status < 400;
-        match self.answers.classify(answer, is_conditional).await.masked(mask) {
+        match self.answers.classify(answer, (job, is_conditional)).await.masked(mask) {
             Classification::Keep(answer) if is_served => (Judged::Keep(answer), LoadSignal::Good { latency }),
-            // A status that is stored as null.
-            Classification::Keep(answer) => (Judged::Keep(answer), LoadSignal::Cheap),
+            // A status, or a body, that is stored as null.
+            Classification::Keep(answer) | Classification::KeepNull(answer) => {
+                (Judged::Keep(answer), LoadSignal::Cheap)
+            }
+            Classification::Limited(mut fault) => {
+                fault.retry_after = fault.retry_after.or(word.asked);
+                let signal = PaceWord { is_refusal: true, asked: fault.retry_after }.signal(status, latency);
+                (Judged::Refused(fault), signal)
+            }
+            // It is no limit, whatever the status says.
+            Classification::GiveUp(fault) if matches!(fault.cause, Cause::Meaning(_)) => {
+                let signal = of_fault(fault.cause, latency);
+                (Judged::GiveUp(fault), signal)
+            }
             Classification::Retry(mut fault) if word.is_refusal => {
                 fault.retry_after = word.asked;
                 let signal = word.signal(status, latency);

@@ -171,6 +171,15 @@ impl<T: Transport> Fetcher<T> {
         GivenUp::Refused
     }
 
+    /// Records a final answer that fails its job. Be it a 404, the API works; but one that says itself that something is
+    /// wrong, as the user's filter reads it, is no sign of that.
+    pub(super) fn record_given_up(&self, fault: &Fault, left: Instant, answered_for: AnsweredFor) {
+        match fault.cause {
+            Cause::Meaning(_) => self.health.record_not_ready(),
+            _ => self.health.answered(left, answered_for),
+        }
+    }
+
     /// Records a fault, pauses the pool where the API may be down, and decides what follows. Whether the load explains
     /// the fault.
     pub(super) fn after_fault(
@@ -292,8 +301,13 @@ impl<T: Transport> Fetcher<T> {
         let Ok(ended) = ended else { return Err(Deferral::Stopped) };
         let (judged, signal) = self.judge(ended, left.elapsed(), known, &permit).await;
         let (fault, next, signal) = match judged {
-            Judged::Keep(_) | Judged::GiveUp(_) => {
+            Judged::Keep(_) => {
                 self.health.answered(left, AnsweredFor::Known);
+                permit.finish(signal);
+                return Ok(false);
+            }
+            Judged::GiveUp(fault) => {
+                self.record_given_up(&fault, left, AnsweredFor::Known);
                 permit.finish(signal);
                 return Ok(false);
             }

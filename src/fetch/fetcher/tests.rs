@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use http::{HeaderMap, Method};
 
-use super::super::classify::{BodyAs, ResponseSettings, Select};
+use super::super::classify::{BodyAs, Filters, MeaningSettings, ResponseSettings};
 use super::super::transport::{Resend, Reuse};
 use super::*;
 use crate::limit::{Concurrency, PaceSettings};
@@ -63,13 +63,14 @@ fn fetcher<F: Fn(usize) -> SendResult + Send + Sync>(
     };
     let settings = ResponseSettings {
         select: ".".into(),
+        meaning: MeaningSettings::default(),
         body_as: BodyAs::Json,
         null_on: "410".parse().unwrap(),
         retry_on: retry_on.parse().unwrap(),
         max_body: Size(1 << 20),
     };
-    let filter = Select::compile(&settings.select).unwrap();
-    let classifier = Classifier { settings, filter, mask: Mask::default() };
+    let filters = Filters::compile(&settings).unwrap();
+    let classifier = Classifier { settings, filters, mask: Mask::default() };
     let transport = Scripted { answer, sent: Mutex::default(), start: Instant::now() };
     Fetcher::new(transport, retry, classifier, companions)
 }

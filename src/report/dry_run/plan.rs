@@ -184,6 +184,8 @@ pub(crate) struct DryRun {
     pub(crate) rows: PlannedRows,
     /// The requests.
     pub(crate) requests: PlannedRequests,
+    /// The filters on answers, each with its option, in the order in which they are applied.
+    pub(crate) filters: Vec<String>,
     /// What need not be requested.
     pub(crate) earlier: EarlierAnswers,
     /// The pace.

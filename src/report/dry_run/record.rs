@@ -42,6 +42,7 @@ fn fields(plan: &DryRun) -> Value {
         "odd": rows.odd,
         "requests": plan.requested(),
         "proxy": plan.requests.proxy,
+        "filters": plan.filters,
         "recovered": plan.earlier.recovered,
         "young": plan.earlier.young,
         "conditional": plan.earlier.conditional,

@@ -41,6 +41,7 @@ pub(crate) fn text(plan: &DryRun, brief: bool) -> String {
     odd(&mut out, &plan.rows);
     earlier(&mut out, plan);
     requests(&mut out, plan);
+    filters(&mut out, &plan.filters);
     pace(&mut out, plan);
     time(&mut out, plan);
     files(&mut out, &plan.files);
@@ -227,6 +228,14 @@ fn requests(out: &mut Page, plan: &DryRun) {
 
 fn sampled(sample: &SampleRequest, why: &str) -> String {
     format!("line {:<7} {}{why}", sample.line, display_safe(&sample.url, URL_CHARS))
+}
+
+fn filters(out: &mut Page, filters: &[String]) {
+    let mut label = "answers";
+    for filter in filters {
+        out.log(label, filter);
+        label = "";
+    }
 }
 
 fn pace(out: &mut Page, plan: &DryRun) {

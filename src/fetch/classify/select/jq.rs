@@ -3,20 +3,24 @@
 use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bytes::Bytes;
 use jaq_core::load::{self, Arena, File, Loader, lex};
 use jaq_core::native::{self, Fun};
-use jaq_core::{Compiler, Ctx, Exn, RunPtr, Vars, compile, data};
+use jaq_core::{Compiler, Ctx, Exn, RunPtr, ValX, Vars, compile, data};
 use jaq_json::{Val, read::parse_single_num};
 
-use super::{SelectError, value};
+use super::input::FilterInput;
+use super::{FilterAnswer, SelectError, value};
 use crate::json;
 use crate::model::display_safe;
 
-type Data = data::JustLut<Val>;
+pub(super) type Data = data::JustLut<Val>;
 
 /// A compiled filter.
-pub(super) struct JqFilter(jaq_core::Filter<Data>);
+pub(super) struct JqFilter {
+    compiled: jaq_core::Filter<Data>,
+    /// The names of its variables, in the order of their values.
+    variables: &'static [&'static str],
+}
 
 impl fmt::Debug for JqFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,7 +66,8 @@ const MESSAGE_CHARS: usize = super::MESSAGE_CHARS;
 const HEAD_CHARS: usize = 8192;
 
 impl JqFilter {
-    pub(super) fn compile(text: &str) -> Result<Self, SelectError> {
+    /// `variables`: all that the filter may name, each with its `$`.
+    pub(super) fn compile(text: &str, variables: &'static [&'static str]) -> Result<Self, SelectError> {
         let arena = Arena::default();
         let library = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
         let own = load::parse(OWN_DEFINITIONS, |parser| parser.defs()).unwrap_or_default();
@@ -74,27 +79,65 @@ impl JqFilter {
             .map_err(|errors| unreadable(text, errors))?;
         let library = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
         let functions = library.filter(|(name, ..)| !LEFT_OUT.contains(name)).chain(own_functions());
-        let compiled = Compiler::default().with_funs(functions).compile(modules);
-        compiled.map(Self).map_err(|errors| unknown(text, errors))
+        let compiled = Compiler::default()
+            .with_funs(functions)
+            .with_global_vars(variables.iter().copied())
+            .compile(modules)
+            .map_err(|errors| unknown((text, variables), errors))?;
+        Ok(Self { compiled, variables })
     }
 
-    pub(super) fn apply(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), SelectError> {
+    /// Appends the one value that the filter gives.
+    pub(super) fn select(&self, input: &FilterInput, out: &mut Vec<u8>) -> Result<(), SelectError> {
         // A body may trigger a bug of the library; that must fail this one value, not the run.
-        catch_unwind(AssertUnwindSafe(|| self.run(json, out)))
+        let run = || {
+            // A second value decides; however many more the filter would give, they are not computed.
+            let mut values = self.values(input);
+            let value = values.next().ok_or(SelectError::NoValue)?.map_err(failed)?;
+            match values.next() {
+                None => value::write(&value, out),
+                Some(Ok(_)) => Err(SelectError::SeveralValues),
+                Some(Err(exception)) => Err(failed(exception)),
+            }
+        };
+        catch_unwind(AssertUnwindSafe(run))
             .unwrap_or_else(|_| Err(SelectError::Failed("the jq library broke off".into())))
     }
 
-    fn run(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), SelectError> {
-        let input = value::read(&Bytes::copy_from_slice(json));
-        let input = input.ok_or_else(|| SelectError::Failed("its input is not compact JSON".into()))?;
-        let context = Ctx::<Data>::new(&self.0.lut, Vars::new([]));
-        // A second value decides; however many more the filter would give, they are not computed.
-        let mut values = self.0.id.run((context, input));
-        let value = values.next().ok_or(SelectError::NoValue)?.map_err(failed)?;
-        match values.next() {
-            None => value::write(&value, out),
-            Some(Ok(_)) => Err(SelectError::SeveralValues),
-            Some(Err(exception)) => Err(failed(exception)),
+    /// The first value of the filter that jq takes for true. No where there is none, or an error comes before it.
+    pub(super) fn answer(&self, input: &FilterInput) -> FilterAnswer {
+        let run = || {
+            for value in self.values(input) {
+                return match value {
+                    Ok(Val::Null | Val::Bool(false)) => continue,
+                    Ok(value) => yes(&value),
+                    Err(_) => FilterAnswer::No,
+                };
+            }
+            FilterAnswer::No
+        };
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or(FilterAnswer::No)
+    }
+
+    fn values<'a>(&'a self, input: &FilterInput) -> impl Iterator<Item = ValX<'a, Val>> + 'a {
+        let context = Ctx::<Data>::new(&self.compiled.lut, Vars::new(input.variables(self.variables)));
+        self.compiled.id.run((context, input.body()))
+    }
+}
+
+/// What a value means that is neither `false` nor `null`.
+fn yes(value: &Val) -> FilterAnswer {
+    match value {
+        Val::Bool(_) => FilterAnswer::Yes,
+        // The text of a number is one that Rust reads, infinite ones included.
+        Val::Num(number) => FilterAnswer::Number(number.to_string().parse().unwrap_or(f64::NAN)),
+        Val::TStr(text) => FilterAnswer::Text(String::from_utf8_lossy(text).into_owned()),
+        other => {
+            let mut json = Vec::new();
+            match value::write(other, &mut json) {
+                Ok(()) => FilterAnswer::Text(String::from_utf8_lossy(&json).into_owned()),
+                Err(_) => FilterAnswer::Yes,
+            }
         }
     }
 }
@@ -169,14 +212,18 @@ fn unreadable(text: &str, errors: load::Errors<&str, ()>) -> SelectError {
 }
 
 /// The message for a filter that uses an unknown name.
-fn unknown(text: &str, errors: compile::Errors<&str, ()>) -> SelectError {
+fn unknown((text, variables): (&str, &[&str]), errors: compile::Errors<&str, ()>) -> SelectError {
     let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
     let message = first.map(|(name, kind)| {
         let place = place(text, name);
         let name = display_safe(name, MESSAGE_CHARS);
-        match name.as_str() {
-            "env" | "$ENV" => format!("cannot see the environment (`{name}`{place})"),
-            _ => format!("names a {} that is not there: `{name}`{place}", kind.as_str()),
+        match (name.as_str(), kind) {
+            ("env" | "$ENV", _) => format!("cannot see the environment (`{name}`{place})"),
+            (_, compile::Undefined::Var) => {
+                let known = variables.join(", ");
+                format!("names a variable that is not there: `{name}`{place}; there are {known}")
+            }
+            (_, kind) => format!("names a {} that is not there: `{name}`{place}", kind.as_str()),
         }
     });
     SelectError::Filter(message.unwrap_or_else(|| "cannot be used".into()))

@@ -1,0 +1,75 @@
+//! All filters on answers, compiled.
+
+use super::ResponseSettings;
+use super::meaning::Conditions;
+use super::select::{RowCells, RowUse, Select, SelectError, UsedVariables, VariableUse, variable_use};
+use crate::model::option;
+
+/// All filters on answers, compiled, and what they use of an answer beside its body.
+#[derive(Debug)]
+pub(crate) struct Filters {
+    pub(super) select: Select,
+    /// None where no condition was given: then nothing is parsed for them.
+    pub(super) conditions: Option<Conditions>,
+    pub(super) used: UsedVariables,
+    row: RowUse,
+}
+
+/// A filter that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FilterFault {
+    /// Its option.
+    pub(crate) option: &'static str,
+    /// As it was written.
+    pub(crate) text: String,
+    /// Why.
+    pub(crate) error: SelectError,
+}
+
+impl Filters {
+    /// Compiles the filters of the settings. `$row` has no cells before [`Filters::with_columns`].
+    ///
+    /// # Errors
+    /// The first filter that is none.
+    pub(crate) fn compile(settings: &ResponseSettings) -> Result<Self, FilterFault> {
+        let fault = |(option, error)| {
+            let mut given = settings.filters();
+            let text = given.find(|(other, _)| *other == option).map_or("", |(_, text)| text).to_owned();
+            FilterFault { option, text, error }
+        };
+        let select = Select::compile(&settings.select).map_err(|error| fault((option::SELECT, error)))?;
+        let conditions = Conditions::compile(&settings.meaning).map_err(fault)?;
+        let (mut row, mut headers) = (RowUse::Nothing, false);
+        for (_, used) in settings.variable_uses() {
+            headers |= used.headers;
+            row = row.with(used.row);
+        }
+        let used = UsedVariables { headers, cells: RowCells::default() };
+        Ok(Self { select, conditions, used, row })
+    }
+
+    /// The columns of the input, which `$row` is made of.
+    #[must_use]
+    pub(crate) fn with_columns(mut self, columns: &[String]) -> Self {
+        self.used.cells = RowCells::of(&self.row, columns);
+        self
+    }
+
+    /// Whether bodies stay as they are: no filter looks at them.
+    pub(super) fn is_empty(&self) -> bool {
+        self.select.is_identity() && self.conditions.is_none()
+    }
+}
+
+impl ResponseSettings {
+    /// All filters, each with its option; `.` of `--select` is none.
+    pub(crate) fn filters(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let select = self.has_filter().then_some((option::SELECT, self.select.as_str()));
+        select.into_iter().chain(self.meaning.given())
+    }
+
+    /// What each filter uses of the variables, by its text.
+    pub(crate) fn variable_uses(&self) -> impl Iterator<Item = (&'static str, VariableUse)> {
+        self.filters().map(|(option, text)| (option, variable_use(text)))
+    }
+}

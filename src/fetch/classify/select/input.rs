@@ -1,0 +1,71 @@
+//! An answer as filters see it: its body, parsed once for all of them, and the values of their variables.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use jaq_json::{Map, Val};
+
+use super::row_cells::RowCells;
+use super::{AnswerFacts, UsedVariables, value};
+
+/// The input of filters.
+pub(in super::super) struct FilterInput {
+    body: Val,
+    status: Val,
+    headers: Val,
+    key: Val,
+    row: Val,
+}
+
+impl FilterInput {
+    /// `json` is checked and compact; `None` where it is not. Of the variables those are made that the filters use.
+    pub(in super::super) fn new(json: &[u8], facts: &AnswerFacts<'_>, used: &UsedVariables) -> Option<Self> {
+        let body = value::read(&Bytes::copy_from_slice(json))?;
+        Some(Self {
+            body,
+            status: Val::from(usize::from(facts.status)),
+            headers: if used.headers { headers(facts.headers) } else { Val::Null },
+            key: text(facts.key.as_str().as_bytes()),
+            row: row(&used.cells, facts),
+        })
+    }
+
+    pub(super) fn body(&self) -> Val {
+        self.body.clone()
+    }
+
+    /// The values of these variables.
+    pub(super) fn variables<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = Val> + 'a {
+        names.iter().map(|name| match *name {
+            super::STATUS => self.status.clone(),
+            super::HEADERS => self.headers.clone(),
+            super::KEY => self.key.clone(),
+            super::ROW => self.row.clone(),
+            _ => Val::Null,
+        })
+    }
+}
+
+/// The fields by their names in lower case. Those of one name are one text, as RFC 9110, section 5.3, joins them.
+fn headers(fields: &HeaderMap) -> Val {
+    let mut members = Map::default();
+    for name in fields.keys() {
+        let values: Vec<&[u8]> = fields.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
+        members.insert(text(name.as_str().as_bytes()), text(&values.join(&b", "[..])));
+    }
+    Val::obj(members)
+}
+
+/// The cells by the names of their columns.
+fn row(cells: &RowCells, facts: &AnswerFacts<'_>) -> Val {
+    let mut members = Map::default();
+    for (name, column) in cells.iter() {
+        // A row that is padded has fewer cells; the others are empty.
+        members.insert(text(name.as_bytes()), text(facts.record.get(column).unwrap_or_default()));
+    }
+    Val::obj(members)
+}
+
+fn text(bytes: &[u8]) -> Val {
+    // jq's texts are UTF-8.
+    Val::utf8_str(Bytes::from(String::from_utf8_lossy(bytes).into_owned()))
+}
