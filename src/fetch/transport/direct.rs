@@ -198,7 +198,8 @@ impl<C: Connect> DirectClient<C> {
             }
             Some(Slot::Http2(mut permit)) => {
                 let head = pin!(permit.send(self.http2_request(request)?));
-                let answer = permit.receive_head(head).await?;
+                let answer = permit.receive_head(head).await;
+                let answer = answer.map_err(|error| self.http2.before_the_first_answer(error))?;
                 Ok(Exchange::over_http2(answer, permit))
             }
             // Boxed: it is rare, and every attempt's future would be as large as its own.

@@ -9,6 +9,8 @@
 //! frames would detect such a server sooner; they cost a timer a connection and a lock a frame, and would end the
 //! requests of a server that is only slow.
 
+mod first_answer;
+
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -317,7 +319,7 @@ impl<S: ConnectionIo> StreamPermit<S> {
 
 /// The open connections, and the lock that lets one request at a time open another.
 pub(super) struct Http2Pool<S: ConnectionIo> {
-    connections: Mutex<Vec<Http2Connection<S>>>,
+    connections: Arc<Mutex<Vec<Http2Connection<S>>>>,
     /// Whoever waits for it usually finds a stream on the new connection. Where connecting fails, each waits no
     /// longer than `--timeout`.
     pub(super) opening: tokio::sync::Mutex<()>,
@@ -328,11 +330,7 @@ pub(super) struct Http2Pool<S: ConnectionIo> {
 impl<S: ConnectionIo> Http2Pool<S> {
     /// An empty pool.
     pub(super) fn new() -> Self {
-        Self {
-            connections: Mutex::default(),
-            opening: tokio::sync::Mutex::default(),
-            answers: Arc::default(),
-        }
+        Self { connections: Arc::default(), opening: tokio::sync::Mutex::default(), answers: Arc::default() }
     }
 
     /// Whether any connection has answered.
@@ -359,15 +357,23 @@ impl<S: ConnectionIo> Http2Pool<S> {
         let mut connections = self.lock();
         connections.retain(|connection| {
             let is_needed = !others_are_suspect && connection.has_free_stream();
-            !connection.is_retired() && (connection.is_used() || is_needed)
+            // One that closes may still bring the first answer of all.
+            let is_open = !connection.is_retired() || !self.has_answered();
+            connection.is_used() && is_open || is_needed && !connection.is_retired()
         });
         connections.push(connection);
         permit
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Http2Connection<S>>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.connections)
     }
+}
+
+fn lock<S: ConnectionIo>(
+    connections: &Mutex<Vec<Http2Connection<S>>>,
+) -> MutexGuard<'_, Vec<Http2Connection<S>>> {
+    connections.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

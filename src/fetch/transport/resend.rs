@@ -30,6 +30,9 @@ pub(crate) enum Resend {
     /// Once a job, over a new connection: the connection had been used before, and ended before the first byte of an
     /// answer. The other kept-alive ones may be closed too.
     Once,
+    /// Once a job at once, over a new connection, and then once others have shown that the server answers: it reported
+    /// that it did not process the request, and has answered nothing yet.
+    OnceThen(FreeConnection),
     /// However often while others are answered: the server reported that it did not process the request, or it was not
     /// sent.
     Unprocessed(Progress),
@@ -111,7 +114,7 @@ impl ResendBudget {
     pub(crate) async fn next(&mut self, error: SendError) -> Result<Reuse, SendError> {
         let SendError { fault, resend } = error;
         match resend {
-            Resend::Once if !self.was_resent => {
+            Resend::Once | Resend::OnceThen(_) if !self.was_resent => {
                 self.was_resent = true;
                 Ok(Reuse::Never)
             }
@@ -133,7 +136,7 @@ impl ResendBudget {
                 self.refused += 1;
                 free.0.await
             }
-            Resend::Waiting(free) => free.0.await,
+            Resend::Waiting(free) | Resend::OnceThen(free) => free.0.await,
             Resend::Silent => {
                 self.moved += 1;
                 Ok(if self.moved < SILENT_MOST { Reuse::Allowed } else { Reuse::AllowedPatiently })
@@ -155,7 +158,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_kind_of_resend_has_its_own_bound() {
         let free = || FreeConnection(Box::pin(async { Ok(Reuse::Allowed) }));
-        let table: [(&str, &dyn Fn() -> Resend, usize); 8] = [
+        let table: [(&str, &dyn Fn() -> Resend, usize); 9] = [
             ("counted", &|| Resend::Counted, 0),
             ("a new connection that was closed", &|| Resend::NewClosed, 0),
             ("a kept connection that was closed", &|| Resend::Once, 1),
@@ -164,6 +167,7 @@ mod tests {
             ("closed before it was sent", &|| Resend::NewUnsent, 0),
             ("waiting", &|| Resend::Waiting(free()), 1000),
             ("silent", &|| Resend::Silent, 1000),
+            ("not processed, before the first answer", &|| Resend::OnceThen(free()), 1000),
         ];
         for (name, resend, most) in table {
             let mut budget = ResendBudget::default();
