@@ -53,6 +53,7 @@ mod proxies;
 mod quota;
 mod readme;
 mod redirects;
+mod redirects_origins;
 mod refusals;
 mod report;
 mod request_bodies;

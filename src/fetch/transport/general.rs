@@ -12,6 +12,7 @@ use tower::util::MapResponseLayer;
 use super::exchange::is_ended_by_close;
 use super::headers::program_headers;
 use super::http2::{STREAM_WINDOW, connection_window};
+use super::proxy::{answer_text, own_answer};
 use super::send_error::{SendStage, is_tls_end, reqwest_error, text};
 use super::{HttpChoice, Reuse, SendError, TransportError, TransportSettings, trust};
 use crate::model::{Cause, Fault, Request};
@@ -68,7 +69,24 @@ impl GeneralClient {
         // No certificate authorities, or the system has run out of something.
         let client =
             client.map_err(|error| SendError::counted(Fault::new(Cause::Connect, error.to_string())))?;
-        Ok(GeneralExchange { response: self.execute(&client, request).await? })
+        let response = self.execute(&client, request).await?;
+        self.check_passed_on(&response)?;
+        Ok(GeneralExchange { response })
+    }
+
+    /// As the direct client does.
+    ///
+    /// # Errors
+    /// A proxy gave the answer itself.
+    fn check_passed_on(&self, response: &reqwest::Response) -> Result<(), SendError> {
+        let url = response.url();
+        let uri = (url.scheme() == "http").then(|| url.as_str().parse().ok()).flatten();
+        let proxy = uri.as_ref().and_then(|uri| self.settings.proxies.proxy_for(uri));
+        let Some(proxy) = proxy.filter(|proxy| proxy.takes_whole_addresses()) else { return Ok(()) };
+        let (status, headers) = (response.status(), response.headers());
+        let Some(problem) = own_answer(status, headers) else { return Ok(()) };
+        let detail = answer_text(proxy, "the request", (status.as_u16(), headers));
+        Err(SendError::counted(Fault::new(Cause::Proxy(problem), detail)))
     }
 
     /// Executes, and observes whether that opens the connection: the poll during which the count of opened
