@@ -1,5 +1,6 @@
 //! Servers that serve few connections at a time: the others wait without a sign, or are closed. No SKU pays for it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -171,6 +172,44 @@ fn a_connection_that_later_ones_passed_is_given_up_where_the_server_keeps_none()
     let args = ["-c", "32", "--retries", "0", "--timeout", "20s", "--shape", "record"];
     run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
     expect_one_attempt_each(&dir);
+}
+
+#[test]
+fn a_server_that_refuses_every_request_while_too_many_connections_are_open_is_refused_by_few() {
+    thread::scope(|scope| {
+        for concurrency in ["64", "300", "auto"] {
+            scope.spawn(move || refused_by_few(concurrency));
+        }
+    });
+}
+
+fn refused_by_few(concurrency: &str) {
+    let (open, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&refused);
+    // As uvicorn's --limit-concurrency counts.
+    let server = RawServer::start(move |mut socket| {
+        open.fetch_add(1, Ordering::SeqCst);
+        while let Some(asked) = socket.request() {
+            if open.load(Ordering::SeqCst) >= 10 {
+                count.fetch_add(1, Ordering::SeqCst);
+                socket.say(
+                    "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+                );
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+            if socket.echo(&asked).is_none() {
+                break;
+            }
+        }
+        open.fetch_sub(1, Ordering::SeqCst);
+        None
+    });
+    let dir = skus();
+    let args = ["-c", concurrency, "--shape", "record", "--max-time", "60s"];
+    run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    let refused = refused.load(Ordering::SeqCst);
+    assert!(refused < SKUS * 2 / 3, "{refused} at {concurrency}");
 }
 
 #[test]

@@ -18,24 +18,29 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A new connection that is silent for less than this is never given up.
+/// A new connection that is silent for less than this, and for so many usual answers, is never given up; these are for
+/// one of [`MANY`] that are silent, and none was begun later that was answered. That so many answers are slow is no chance.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// The same where it is the only one, or one of two.
-const PATIENCE_ALONE: Duration = Duration::from_secs(1);
-/// The same where a later one was answered: its packets may have been lost (a full backlog drops them, and the system
+const USUAL_ANSWERS: u32 = 4;
+const MANY: usize = 8;
+/// The same for one of several, …
+const PATIENCE_SEVERAL: Duration = Duration::from_secs(1);
+const USUAL_ANSWERS_SEVERAL: u32 = 8;
+const SEVERAL: usize = 3;
+/// … for the only one, or one of two, …
+const PATIENCE_ALONE: Duration = Duration::from_secs(2);
+const USUAL_ANSWERS_ALONE: u32 = 16;
+/// … and where a later one was answered: its packets may have been lost (a full backlog drops them, and the system
 /// sends them again after 1, 3 and 7 seconds).
 const PATIENCE_OUT_OF_ORDER: Duration = Duration::from_secs(3);
-/// And for at least so many usual answers.
-const USUAL_ANSWERS: u32 = 4;
-const USUAL_ANSWERS_ALONE: u32 = 8;
 const USUAL_ANSWERS_OUT_OF_ORDER: u32 = 30;
-/// Where connections are not kept: the least patience, and that with a connection that is being opened, for which no
-/// answer can be slow; and how many later ones have to have been answered.
+/// No silence is too long that is shorter than so many times the slowest answer so far.
+const SLOWEST_ANSWERS: u32 = 2;
+/// Where connections are not kept: the least patience with one of many, and that with a connection that is being opened,
+/// for which no answer can be slow; and how many later ones have to have been answered.
 const PATIENCE_UNKEPT: Duration = Duration::from_secs(1);
 const PATIENCE_UNKEPT_OPENING: Duration = Duration::from_millis(250);
 const ANSWERED_LATER: u64 = 8;
-/// So many silent ones are not alone.
-const SEVERAL: usize = 3;
 /// Answers over kept connections, since a new one was begun, that show that the server answers.
 const ANSWERS_BESIDE: u64 = 3;
 /// After this long one connection more than the known number is opened; after each failure twice as long, at most …
@@ -107,8 +112,14 @@ pub(super) struct Census {
     first_answers: u64,
     /// Answers over connections that had given one before.
     kept_answers: u64,
-    /// What such an answer usually takes.
+    /// What such an answer usually takes, and the longest that one took.
     usual: Duration,
+    slowest_kept: Duration,
+    /// The longest from the beginning of a connection to its first answer, until a number of connections is known: then
+    /// it may have waited for others.
+    slowest_first: Duration,
+    /// When a kept connection gave an answer.
+    newest_kept: Option<Instant>,
     /// No silence is waited out for longer.
     patience_most: Duration,
     /// Connections that were refused or closed before any had given an answer.
@@ -140,6 +151,9 @@ impl Census {
             first_answers: 0,
             kept_answers: 0,
             usual: Duration::ZERO,
+            slowest_kept: Duration::ZERO,
+            slowest_first: Duration::ZERO,
+            newest_kept: None,
             patience_most: timeout / 2,
             undecided: 0,
             limit: None,
@@ -200,8 +214,11 @@ impl Census {
         self.forget_pending(begun);
         self.first_answers += 1;
         self.proven = self.proven.max(self.count(Stage::Answered));
+        let took = now.saturating_duration_since(begun.at);
+        if self.limit.is_none() {
+            self.slowest_first = self.slowest_first.max(took);
+        }
         if !self.are_kept() {
-            let took = now.saturating_duration_since(begun.at);
             // One that was stuck says nothing of the usual.
             self.note_usual(if self.usual.is_zero() { took } else { took.min(self.usual * 4) });
         }
@@ -236,8 +253,10 @@ impl Census {
     }
 
     /// A connection that had answered before gave another answer.
-    pub(super) fn answered_again(&mut self, took: Duration) {
+    pub(super) fn answered_again(&mut self, took: Duration, now: Instant) {
         self.kept_answers += 1;
+        self.newest_kept = Some(now);
+        self.slowest_kept = self.slowest_kept.max(took);
         self.note_usual(took);
     }
 
@@ -256,6 +275,14 @@ impl Census {
         self.pending.partition_point(|number| *number < self.newest_answered)
     }
 
+    /// Connections without an answer that were begun shortly before or after this one, itself included. Packets are
+    /// dropped in a row; slow answers are scattered.
+    fn near(&self, begun: &Begun) -> usize {
+        let distance = MANY as u64;
+        let before = self.pending.partition_point(|number| number + distance < begun.number);
+        self.pending.partition_point(|number| *number <= begun.number + distance) - before
+    }
+
     /// Whether the server keeps connections after an answer.
     pub(super) fn are_kept(&self) -> bool {
         self.kept_answers > 0
@@ -269,22 +296,31 @@ impl Census {
 
     /// How long a new connection may be silent at this stage.
     pub(super) fn patience(&self, begun: &Begun, stage: Stage) -> Duration {
-        let waiting = self.count(Stage::Opening) + self.count(Stage::Unanswered);
         // Before the first answer nothing is known of that.
         let are_unkept = !self.are_kept() && self.first_answers > 0;
-        let (least, answers) = if are_unkept {
+        let slowest = self.slowest_first.max(self.slowest_kept);
+        let (least, answers, slowest) = if are_unkept {
             match stage {
-                Stage::Opening => (PATIENCE_UNKEPT_OPENING, USUAL_ANSWERS),
-                _ => (PATIENCE_UNKEPT, USUAL_ANSWERS_OUT_OF_ORDER),
+                Stage::Opening => (PATIENCE_UNKEPT_OPENING, USUAL_ANSWERS, Duration::ZERO),
+                _ if self.near(begun) < MANY => (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER, slowest),
+                _ => (PATIENCE_UNKEPT, USUAL_ANSWERS_OUT_OF_ORDER, slowest),
             }
         } else if self.newest_answered > begun.number {
-            (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER)
-        } else if begun.is_trial || waiting >= SEVERAL && !begun.is_known_served {
-            (PATIENCE, USUAL_ANSWERS)
+            (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER, slowest)
         } else {
-            (PATIENCE_ALONE, USUAL_ANSWERS_ALONE)
+            match self.pending.len() - self.skipped() {
+                _ if begun.is_trial => (PATIENCE, USUAL_ANSWERS, self.slowest_first),
+                MANY.. if !begun.is_known_served => (PATIENCE, USUAL_ANSWERS, self.slowest_first),
+                SEVERAL.. if !begun.is_known_served => (PATIENCE_SEVERAL, USUAL_ANSWERS_SEVERAL, slowest),
+                _ => (PATIENCE_ALONE, USUAL_ANSWERS_ALONE, slowest),
+            }
         };
-        (self.usual * answers).max(least).min(self.patience_most)
+        (self.usual * answers).max(slowest * SLOWEST_ANSWERS).max(least).min(self.patience_most)
+    }
+
+    /// After this long it is to be looked at whether a silent connection is given up: others may be begun meanwhile.
+    pub(super) fn first_look(&self) -> Duration {
+        PATIENCE.min(self.patience_most)
     }
 
     /// How much longer it may be silent.
@@ -292,13 +328,19 @@ impl Census {
         self.patience(begun, stage).saturating_sub(now.saturating_duration_since(begun.at))
     }
 
-    /// Whether others have been answered since a new connection was begun: over kept connections, or later ones.
-    pub(super) fn are_others_answered(&self, begun: &Begun) -> bool {
+    /// Whether others have been answered since a new connection was begun: over kept connections, until now, or over
+    /// later ones. While a server answers nothing at all, no connection is silent for being new.
+    pub(super) fn are_others_answered(&self, begun: &Begun, now: Instant) -> bool {
         if !self.are_kept() {
             let later = self.first_answers - begun.first_answers;
             return self.newest_answered > begun.number && later >= ANSWERED_LATER;
         }
-        self.count(Stage::Answered) > 0 && self.kept_answers >= begun.kept_answers + ANSWERS_BESIDE
+        let lately = (self.usual * USUAL_ANSWERS).max(PATIENCE / 2);
+        let is_answering =
+            self.newest_kept.is_some_and(|newest| now.saturating_duration_since(newest) <= lately);
+        is_answering
+            && self.count(Stage::Answered) > 0
+            && self.kept_answers >= begun.kept_answers + ANSWERS_BESIDE
     }
 
     /// A new connection is silent for too long while others are answered.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
 use http::{HeaderMap, StatusCode, Version};
 use hyper::body::{Body, Incoming};
@@ -116,6 +116,12 @@ impl<'a, S: ConnectionIo> Exchange<'a, S> {
         let Carrier::Http1(connection, pool) = &mut self.carrier else { return };
         if let Some(connection) = connection.take().filter(|_| !has_ambiguous_end(&self.head)) {
             pool.put(connection).await;
+        }
+        let is_closed = |headers: &HeaderMap| {
+            headers.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+        };
+        if self.head.status == StatusCode::SERVICE_UNAVAILABLE && is_closed(&self.head.headers) {
+            pool.close_idle();
         }
     }
 }

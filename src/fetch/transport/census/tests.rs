@@ -29,22 +29,44 @@ fn most(census: &Census) -> Option<usize> {
 #[test]
 fn silence_is_patience_and_answers_beside() {
     let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
-    let all = begin(&mut census, 8, now);
-    assert!(!census.are_others_answered(&all[7]));
+    let all = begin(&mut census, 12, now);
+    assert!(!census.are_others_answered(&all[11], now));
     answer(&mut census, &all[..4], now);
     for _ in 0..ANSWERS_BESIDE {
-        census.answered_again(100 * MS);
+        census.answered_again(100 * MS, now);
     }
-    assert!(census.are_others_answered(&all[7]));
-    // Four usual answers, for one of several; a later one was answered before the first.
-    assert_eq!(census.patience(&all[7], Stage::Unanswered), 400 * MS);
-    assert_eq!(census.patience_left((&all[7], Stage::Unanswered), now + 300 * MS), 100 * MS);
+    assert!(census.are_others_answered(&all[11], now + 400 * MS));
+    assert!(!census.are_others_answered(&all[11], now + 401 * MS), "nothing is answered any more");
+    // Four usual answers, for one of many; a later one was answered before the first.
+    assert_eq!(census.patience(&all[11], Stage::Unanswered), 400 * MS);
+    assert_eq!(census.patience_left((&all[11], Stage::Unanswered), now + 300 * MS), 100 * MS);
     assert_eq!(census.patience(&all[0], Stage::Unanswered), 3000 * MS);
     assert!(census.served().is_none() && census.has_room());
     for _ in 0..EVIDENCE {
         census.found_silent(now + 400 * MS);
     }
     assert_eq!((census.served(), census.has_room()), (Some(4), false));
+}
+
+#[test]
+fn the_fewer_are_silent_the_longer_is_the_patience_and_the_slowest_answer_so_far_is_no_silence() {
+    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let all = begin(&mut census, 20, now);
+    let patience = |census: &Census| census.patience(&all[19], Stage::Unanswered);
+    answer(&mut census, &all[..12], now + 50 * MS);
+    census.answered_again(10 * MS, now);
+    assert_eq!(patience(&census), 250 * MS);
+    answer(&mut census, &all[12..13], now + 50 * MS);
+    assert_eq!(patience(&census), 1000 * MS);
+    answer(&mut census, &all[13..18], now + 50 * MS);
+    assert_eq!(patience(&census), 2000 * MS);
+    census.answered_again(1500 * MS, now);
+    assert_eq!(patience(&census), census.usual * 16);
+    assert!(census.usual * 16 > 3000 * MS);
+    answer(&mut census, &all[18..19], now + 4000 * MS);
+    assert_eq!(patience(&census), 8000 * MS);
+    census.answered_again(20_000 * MS, now);
+    assert_eq!(patience(&census), TIMEOUT / 2);
 }
 
 #[test]
@@ -116,7 +138,7 @@ fn the_number_falls_by_steps() {
     let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
     let all = begin(&mut census, 18, now);
     answer(&mut census, &all[..16], now);
-    census.answered_again(MS);
+    census.answered_again(MS, now);
     census.end(&all[16], Stage::Unanswered);
     census.found_refused(now);
     assert_eq!(most(&census), Some(17));
@@ -134,7 +156,7 @@ fn silence_teaches_no_fewer_than_were_answered_at_a_time() {
     let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
     let all = begin(&mut census, 17, now);
     answer(&mut census, &all[..4], now);
-    census.answered_again(MS);
+    census.answered_again(MS, now);
     // Idle ones are closed in favour of the silent ones.
     for closed in &all[..3] {
         census.end(closed, Stage::Answered);
@@ -152,7 +174,7 @@ fn before_the_first_answer_several_silent_ones_are_given_up_no_later_than_after_
     let all = begin(&mut census, 17, now);
     assert_eq!(census.patience(&all[16], Stage::Unanswered), PATIENCE);
     answer(&mut census, &all[..4], now);
-    census.answered_again(MS);
+    census.answered_again(MS, now);
     assert_eq!(census.patience(&all[16], Stage::Unanswered), PATIENCE);
 }
 
@@ -160,7 +182,7 @@ fn before_the_first_answer_several_silent_ones_are_given_up_no_later_than_after_
 fn of_a_server_that_keeps_no_connection_those_that_later_ones_passed_are_silent() {
     let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
     let all = begin(&mut census, 40, now);
-    let is_silent = |census: &Census, begun: &Begun| census.are_others_answered(begun);
+    let is_silent = |census: &Census, begun: &Begun| census.are_others_answered(begun, now);
     // 20 were dropped; the server answers the others, one after the other, and closes them.
     for begun in &all[20..20 + 8] {
         assert!(!is_silent(&census, &all[0]));
@@ -186,6 +208,6 @@ fn connections_past_those_that_were_answered_at_a_time_are_unproven() {
     assert!(!census.is_unproven());
     begin(&mut census, 1, now);
     assert!(!census.is_unproven(), "nothing shows yet that connections are kept");
-    census.answered_again(MS);
+    census.answered_again(MS, now);
     assert!(census.is_unproven());
 }

@@ -5,6 +5,8 @@
 //! kept one; where that could make the server act twice, an idle connection is closed instead, so that the server
 //! accepts the silent one.
 
+mod silence;
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,7 +18,6 @@ use tokio::time::Instant;
 
 use super::super::census::{Begun, Census, ServedConnections, Stage};
 use super::super::observed_io::ConnectionIo;
-use super::substitute::{Movable, Substitute};
 use super::{Http1Connection, MAX_IDLE};
 
 pub(super) type Shared<S> = Mutex<PoolState<S>>;
@@ -51,7 +52,9 @@ pub(super) struct PoolState<S: ConnectionIo> {
     idle: Vec<(Box<Http1Connection<S>>, Instant)>,
     waiting: VecDeque<WaitingRequest<S>>,
     census: Census,
-    /// Connections to close in place of keeping them: for each, a request waits on a silent new one.
+    /// Requests that wait on silent new connections.
+    silent: usize,
+    /// Connections to close in place of keeping them, at most one for each of these requests.
     surplus: usize,
     served: ServedConnections,
 }
@@ -180,7 +183,7 @@ pub(super) fn hand_over<S: ConnectionIo>(
     let now = Instant::now();
     let mut state = lock(shared);
     if let Some(took) = took {
-        state.census.answered_again(took);
+        state.census.answered_again(took, now);
     }
     if state.surplus > 0 {
         state.surplus -= 1;
@@ -228,13 +231,6 @@ async fn take<S: ConnectionIo>(shared: &Shared<S>) -> Option<Box<Http1Connection
     .await
 }
 
-enum AfterSilence<S: ConnectionIo> {
-    Moves(ConnectionWaiter<S>),
-    MovesToNew,
-    /// For this long at least.
-    Stays(Duration),
-}
-
 /// What a request without an idle connection does.
 pub(in super::super) enum Opening<S: ConnectionIo> {
     Begin(ConnectionGuard<S>),
@@ -250,7 +246,7 @@ impl<S: ConnectionIo> Http1Pool<S> {
     /// An empty pool. `timeout` is that of an attempt.
     pub(in super::super) fn new(timeout: Duration, served: ServedConnections) -> Self {
         let (census, waiting) = (Census::new(timeout), VecDeque::new());
-        let state = PoolState { idle: Vec::new(), waiting, census, surplus: 0, served };
+        let state = PoolState { idle: Vec::new(), waiting, census, silent: 0, surplus: 0, served };
         Self { shared: Arc::new(Mutex::new(state)) }
     }
 
@@ -270,6 +266,14 @@ impl<S: ConnectionIo> Http1Pool<S> {
         }
     }
 
+    /// Closes the idle connections: the server refused a request and closed its connection, and may count those that
+    /// are open.
+    pub(in super::super) fn close_idle(&self) {
+        let idle = std::mem::take(&mut self.lock().idle);
+        // Its end takes the lock.
+        drop(idle);
+    }
+
     /// The connection that was used last, if the server has not closed it. In this order those that are not needed
     /// grow old together.
     pub(in super::super) async fn take(&self) -> Option<Box<Http1Connection<S>>> {
@@ -287,65 +291,6 @@ impl<S: ConnectionIo> Http1Pool<S> {
             }
             None => Opening::Wait(self.waiter(&mut state, Wanted::Any)),
         }
-    }
-
-    /// Waits until a new connection has been silent for too long, and gives an idle connection in place of it: the
-    /// next one, where the request may move. Where it may not, an idle one is closed each time. Where the server keeps
-    /// none, the request may move to another new one.
-    pub(in super::super) async fn replacement(
-        &self,
-        (begun, stage): (Begun, Stage),
-        may_move: Movable,
-    ) -> Substitute<S> {
-        let mut wait = self.lock().census.patience(&begun, stage);
-        let waiter = loop {
-            tokio::time::sleep(wait).await;
-            match self.after_silence((&begun, stage), may_move) {
-                AfterSilence::Moves(waiter) => break waiter,
-                AfterSilence::MovesToNew => return Substitute::New,
-                AfterSilence::Stays(longer) => wait = longer,
-            }
-        };
-        match waiter.handover().await {
-            Handover::Connection(connection) => Substitute::Kept(connection),
-            // Only connections are handed to it: its own is all that is left.
-            Handover::Room | Handover::NoneLeft => std::future::pending().await,
-        }
-    }
-
-    /// What follows from the silence of a new connection.
-    fn after_silence(&self, (begun, stage): (&Begun, Stage), may_move: Movable) -> AfterSilence<S> {
-        let now = Instant::now();
-        let mut pool = self.lock();
-        let left = pool.census.patience_left((begun, stage), now);
-        if !left.is_zero() {
-            return AfterSilence::Stays(left);
-        }
-        let round = pool.census.patience(begun, stage);
-        let are_others_answered = pool.census.are_others_answered(begun);
-        if are_others_answered {
-            pool.census.found_silent(now);
-            pool.served.set(pool.census.served());
-            if !pool.census.are_kept() {
-                return if may_move == Movable::Anywhere {
-                    AfterSilence::MovesToNew
-                } else {
-                    AfterSilence::Stays(round)
-                };
-            }
-            if may_move != Movable::Nowhere {
-                return AfterSilence::Moves(self.waiter(&mut pool, Wanted::Connection));
-            }
-        }
-        // Whether it is only slow or not, an idle connection is worth less than its answer.
-        let idle = pool.idle.pop();
-        if idle.is_none() && are_others_answered {
-            pool.surplus += 1;
-        }
-        // Its end takes the lock.
-        drop(pool);
-        drop(idle);
-        AfterSilence::Stays(round)
     }
 
     fn waiter(&self, state: &mut PoolState<S>, wanted: Wanted) -> ConnectionWaiter<S> {

@@ -352,6 +352,37 @@ async fn a_connection_that_was_idle_for_too_long_is_closed_with_those_that_were_
     assert_eq!((client.opened(), left.load(Ordering::Relaxed)), (4, 3));
 }
 
+#[tokio::test(start_paused = true)]
+async fn idle_connections_are_closed_once_the_server_refuses_a_request_and_closes() {
+    for (refusal, is_closed) in [
+        ("HTTP/1.1 503 Full\r\nConnection: Close\r\nContent-Length: 0\r\n\r\n", true),
+        ("HTTP/1.1 503 Full\r\nContent-Length: 0\r\n\r\n", false),
+        ("HTTP/1.1 500 Bug\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", false),
+    ] {
+        let left = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&left);
+        let client = PipeClient::new(HttpVersion::Http1, move |number, mut peer| {
+            let count = Arc::clone(&count);
+            async move {
+                if number > 3 {
+                    read_request(&mut peer).await?;
+                    peer.write(refusal).await?;
+                    peer.keep_open().await;
+                    return None;
+                }
+                answer_all(peer).await;
+                count.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        });
+        let all = join_all((0..3).map(|_| client.get(Reuse::Allowed))).await;
+        assert!(all.iter().all(Result::is_ok));
+        assert!(client.get(Reuse::Never).await.is_ok());
+        settle().await;
+        assert_eq!(left.load(Ordering::Relaxed), if is_closed { 3 } else { 0 }, "{refusal}");
+    }
+}
+
 /// What an answer takes.
 const WORK: Duration = Duration::from_millis(10);
 
@@ -410,6 +441,26 @@ async fn what_waits_on_a_silent_new_connection_moves_to_a_kept_one_and_no_more_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_answered_beside_silent_connections_is_closed_at_once_where_no_other_request_needs_it() {
+    for workers in [1, 4] {
+        let (client, seen) = few_workers(workers, false);
+        let began = Instant::now();
+        let all = join_all((0..100).map(|n| {
+            let client = &client;
+            async move {
+                let sent =
+                    if n % 2 == 0 { client.get_resending().await } else { client.post_resending().await };
+                assert_eq!(outcome(sent), received(200, "ok"));
+            }
+        }));
+        all.await;
+        let best = WORK * 100 / u32::try_from(workers).unwrap();
+        assert!(began.elapsed() < best + Duration::from_secs(1), "{:?} of {best:?}", began.elapsed());
+        assert!(seen.requests.load(Ordering::Relaxed) >= 100);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_may_act_twice_is_sent_once_and_an_idle_connection_is_closed_for_it() {
     let (client, seen) = few_workers(4, false);
     let began = Instant::now();
@@ -457,6 +508,66 @@ async fn a_slow_answer_on_a_new_connection_is_not_taken_for_silence_once_a_later
     }));
     all.await;
     assert_eq!((client.opened(), client.served()), (8, None));
+}
+
+/// The latencies of a healthy server: 20 ms for half of its answers, over 400 ms for a tenth, 2 s for one in a hundred.
+fn heavy_tail(random: &mut fastrand::Rng) -> Duration {
+    Duration::from_secs_f64(0.02 * (2.34 * normal(random)).exp())
+        .clamp(Duration::from_millis(1), Duration::from_secs(2))
+}
+
+/// A sum of twelve uniform values, less their mean.
+fn normal(random: &mut fastrand::Rng) -> f64 {
+    (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
+}
+
+/// A healthy server whose answers take as long as is drawn; `first` more for the first one of a connection. Where it
+/// keeps no connection, it closes each after its answer.
+fn slow_at_times(seed: u64, first: Duration, is_kept: bool) -> (PipeClient, Arc<AtomicUsize>) {
+    let total = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&total);
+    let client = PipeClient::new(HttpVersion::Http1, move |number, mut peer| {
+        let requests = Arc::clone(&count);
+        let mut random = fastrand::Rng::with_seed(seed * 100_000 + u64::try_from(number).unwrap());
+        async move {
+            let mut more = first;
+            loop {
+                read_request(&mut peer).await?;
+                requests.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(heavy_tail(&mut random) + std::mem::take(&mut more)).await;
+                if !is_kept {
+                    return peer
+                        .write(&OK.replace("Content-Length", "Connection: close\r\nContent-Length"))
+                        .await;
+                }
+                peer.write(OK).await?;
+            }
+        }
+    });
+    (client, total)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_healthy_server_whose_answers_are_slow_at_times_is_never_taken_for_one_of_few_connections() {
+    for seed in [0, 1, 6, 7] {
+        for (first, is_kept) in [(0, true), (2000, true), (0, false)] {
+            let (client, requests) = slow_at_times(seed, Duration::from_millis(first), is_kept);
+            // As `auto` adds workers, and as a fixed number begins.
+            let step = if seed % 2 == 0 { Duration::from_millis(50) } else { Duration::ZERO };
+            let all = join_all((0..64).map(|worker| {
+                let client = &client;
+                async move {
+                    tokio::time::sleep(step * worker).await;
+                    for _ in 0..30 {
+                        assert_eq!(outcome(client.get_resending().await), received(200, "ok"));
+                    }
+                }
+            }));
+            all.await;
+            let name = format!("seed {seed}, {first} ms, kept: {is_kept}");
+            assert_eq!((requests.load(Ordering::Relaxed), client.served()), (64 * 30, None), "{name}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
