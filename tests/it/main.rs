@@ -50,6 +50,7 @@ mod pace_pauses;
 mod pace_rate;
 mod packaging;
 mod proxies;
+mod proxies_broken;
 mod quota;
 mod readme;
 mod redirects;

@@ -30,15 +30,13 @@ pub(super) async fn open(
     stream.write_all(&request).await.map_err(lost)?;
     stream.flush().await.map_err(lost)?;
 
-    let mut head = Vec::new();
-    // By single bytes: what follows belongs to the tunnel.
-    while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
-        if head.len() == MAX_HEAD {
-            return Err(unreadable(proxy));
+    let (status, headers) = loop {
+        let answer = read_head(stream, proxy).await?;
+        // An interim answer.
+        if answer.0 >= 200 {
+            break answer;
         }
-        head.push(stream.read_u8().await.map_err(lost)?);
-    }
-    let (status, headers) = parse(&head).ok_or_else(|| unreadable(proxy))?;
+    };
     let asked = format!("CONNECT {host}:{port}");
     match status {
         200..300 => Ok(()),
@@ -50,6 +48,22 @@ pub(super) async fn open(
     }
 }
 
+/// The head of the next answer: status and fields.
+async fn read_head(
+    stream: &mut (impl AsyncRead + Unpin),
+    proxy: &Proxy,
+) -> Result<(u16, HeaderMap), ProxyError> {
+    let mut head = Vec::new();
+    // By single bytes: what follows belongs to the tunnel.
+    while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
+        if head.len() == MAX_HEAD {
+            return Err(unreadable(proxy));
+        }
+        head.push(stream.read_u8().await.map_err(|error| ProxyError::lost(proxy, error))?);
+    }
+    parse(&head).ok_or_else(|| unreadable(proxy))
+}
+
 fn unreadable(proxy: &Proxy) -> ProxyError {
     let text = format!("the proxy {proxy} does not speak HTTP: its answer to CONNECT cannot be read");
     ProxyError::new(ProxyProblem::NoConnection, text)
@@ -59,7 +73,7 @@ fn unreadable(proxy: &Proxy) -> ProxyError {
 fn parse(head: &[u8]) -> Option<(u16, HeaderMap)> {
     let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
     let status = lines.next()?.strip_prefix(b"HTTP/1.")?.get(2..5)?;
-    let status = str::from_utf8(status).ok()?.parse().ok().filter(|status| (200..1000).contains(status))?;
+    let status = str::from_utf8(status).ok()?.parse().ok().filter(|status| (100..1000).contains(status))?;
     let mut headers = HeaderMap::new();
     for line in lines {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
@@ -81,6 +95,7 @@ mod tests {
             ("HTTP/1.1 200 Connection established\r\n\r\n", Some((200, 0))),
             ("HTTP/1.0 200\r\n\r\n", Some((200, 0))),
             ("HTTP/1.1 403 Forbidden\nX-Squid-Error: ERR_ACCESS_DENIED 0\nbad line\n\n", Some((403, 1))),
+            ("HTTP/1.1 100 Continue\r\n\r\n", Some((100, 0))),
             ("HTTP/2 200\r\n\r\n", None),
             ("HTTP/1.1 +20 OK\r\n\r\n", None),
             ("HTTP/1.1 2\r\n\r\n", None),
