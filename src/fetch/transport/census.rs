@@ -12,11 +12,13 @@
 //!
 //! No IO, no lock, no clock: the pool calls it under its own lock.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod served;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+pub(crate) use served::ServedConnections;
 
 /// A new connection that is silent for less than this, and for so many usual answers, is never given up; these are for
 /// one of [`MANY`] that are silent, and none was begun later that was answered. That so many answers are slow is no chance.
@@ -50,22 +52,6 @@ const LAST_TRIAL: Duration = Duration::from_mins(1);
 /// Connections that were refused or silent before the number is reported.
 const EVIDENCE: u32 = 3;
 
-/// The number of connections that the server serves at a time, for whoever reports it. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ServedConnections(Arc<AtomicUsize>);
-
-impl ServedConnections {
-    /// The number, where one was learnt: more were refused, or stayed silent.
-    #[must_use]
-    pub(crate) fn get(&self) -> Option<usize> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|served| *served > 0)
-    }
-
-    pub(super) fn set(&self, served: Option<usize>) {
-        self.0.store(served.unwrap_or(0), Ordering::Relaxed);
-    }
-}
-
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -82,6 +68,8 @@ pub(super) enum Stage {
 pub(super) struct Begun {
     number: u64,
     at: Instant,
+    /// When it was open; until then the same as `at`.
+    opened: Instant,
     kept_answers: u64,
     first_answers: u64,
     /// Whether it is one more than the known number, and whether that was known.
@@ -90,6 +78,16 @@ pub(super) struct Begun {
 }
 
 impl Begun {
+    /// It is open.
+    pub(super) fn set_opened(&mut self, now: Instant) {
+        self.opened = now;
+    }
+
+    /// What opening it took.
+    fn opening(&self) -> Duration {
+        self.opened.saturating_duration_since(self.at)
+    }
+
     /// Since it was begun.
     pub(super) fn age(&self) -> Duration {
         self.at.elapsed()
@@ -115,8 +113,9 @@ pub(super) struct Census {
     /// What such an answer usually takes, and the longest that one took.
     usual: Duration,
     slowest_kept: Duration,
-    /// The longest from the beginning of a connection to its first answer, until a number of connections is known: then
-    /// it may have waited for others.
+    /// The longest that opening a connection took, and the longest from then to its first answer, until a number of
+    /// connections is known: then it may have waited for others.
+    slowest_opening: Duration,
     slowest_first: Duration,
     /// When a kept connection gave an answer.
     newest_kept: Option<Instant>,
@@ -152,6 +151,7 @@ impl Census {
             kept_answers: 0,
             usual: Duration::ZERO,
             slowest_kept: Duration::ZERO,
+            slowest_opening: Duration::ZERO,
             slowest_first: Duration::ZERO,
             newest_kept: None,
             patience_most: timeout / 2,
@@ -196,6 +196,7 @@ impl Census {
         Some(Begun {
             number: self.begun,
             at: now,
+            opened: now,
             kept_answers: self.kept_answers,
             first_answers: self.first_answers,
             is_trial,
@@ -216,7 +217,8 @@ impl Census {
         self.proven = self.proven.max(self.count(Stage::Answered));
         let took = now.saturating_duration_since(begun.at);
         if self.limit.is_none() {
-            self.slowest_first = self.slowest_first.max(took);
+            self.slowest_opening = self.slowest_opening.max(begun.opening());
+            self.slowest_first = self.slowest_first.max(now.saturating_duration_since(begun.opened));
         }
         if !self.are_kept() {
             // One that was stuck says nothing of the usual.
@@ -298,24 +300,31 @@ impl Census {
     pub(super) fn patience(&self, begun: &Begun, stage: Stage) -> Duration {
         // Before the first answer nothing is known of that.
         let are_unkept = !self.are_kept() && self.first_answers > 0;
-        let slowest = self.slowest_first.max(self.slowest_kept);
-        let (least, answers, slowest) = if are_unkept {
-            match stage {
-                Stage::Opening => (PATIENCE_UNKEPT_OPENING, USUAL_ANSWERS, Duration::ZERO),
-                _ if self.near(begun) < MANY => (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER, slowest),
-                _ => (PATIENCE_UNKEPT, USUAL_ANSWERS_OUT_OF_ORDER, slowest),
+        // While it is being opened no answer can be slow.
+        let (first, slowest) = match stage {
+            Stage::Opening => (self.slowest_opening, self.slowest_opening),
+            _ => (self.slowest_first, self.slowest_first.max(self.slowest_kept)),
+        };
+        let is_overtaken = self.newest_answered > begun.number;
+        let (least, answers, slowest) = match stage {
+            Stage::Opening if are_unkept => (PATIENCE_UNKEPT_OPENING, USUAL_ANSWERS, Duration::ZERO),
+            // Its packets were dropped.
+            Stage::Opening if is_overtaken => {
+                (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER, Duration::ZERO)
             }
-        } else if self.newest_answered > begun.number {
-            (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER, slowest)
-        } else {
-            match self.pending.len() - self.skipped() {
-                _ if begun.is_trial => (PATIENCE, USUAL_ANSWERS, self.slowest_first),
-                MANY.. if !begun.is_known_served => (PATIENCE, USUAL_ANSWERS, self.slowest_first),
+            _ if are_unkept && self.near(begun) >= MANY => {
+                (PATIENCE_UNKEPT, USUAL_ANSWERS_OUT_OF_ORDER, slowest)
+            }
+            _ if are_unkept || is_overtaken => (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER, slowest),
+            _ => match self.pending.len() - self.skipped() {
+                _ if begun.is_trial => (PATIENCE, USUAL_ANSWERS, first),
+                MANY.. if !begun.is_known_served => (PATIENCE, USUAL_ANSWERS, first),
                 SEVERAL.. if !begun.is_known_served => (PATIENCE_SEVERAL, USUAL_ANSWERS_SEVERAL, slowest),
                 _ => (PATIENCE_ALONE, USUAL_ANSWERS_ALONE, slowest),
-            }
+            },
         };
-        (self.usual * answers).max(slowest * SLOWEST_ANSWERS).max(least).min(self.patience_most)
+        let slowest = begun.opening() + slowest * SLOWEST_ANSWERS;
+        (self.usual * answers).max(slowest).max(least).min(self.patience_most)
     }
 
     /// After this long it is to be looked at whether a silent connection is given up: others may be begun meanwhile.

@@ -116,6 +116,7 @@ impl<S: ConnectionIo> ConnectionGuard<S> {
 
     /// It is open.
     pub(in super::super) fn opened(&mut self) {
+        self.begun.set_opened(Instant::now());
         self.advance(Stage::Unanswered);
     }
 
