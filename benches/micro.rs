@@ -141,7 +141,7 @@ fn planner(settings: &RequestSettings) -> Planner {
 fn row(number: u32, colour: &str) -> Row {
     let record = csv::ByteRecord::from(vec![format!("{number:08}").as_str(), "de", colour]);
     let line = u64::from(number) + 1;
-    Row { seq: Seq(number), line, record, is_padded: false, damage: None, rows_in_quotes: None }
+    Row { seq: Seq(number), line, record, is_padded: false, damage: None, quoting_doubt: None }
 }
 
 fn job(planned: Planned) -> skufetch::testing::model::Job {

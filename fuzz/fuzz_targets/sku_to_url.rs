@@ -79,7 +79,7 @@ fn plan(planner: &mut Planner, key: &str, sku: &[u8], b: &[u8]) -> Option<Job> {
         record,
         is_padded: false,
         damage: None,
-        rows_in_quotes: None,
+        quoting_doubt: None,
     }) {
         Planned::Job(job) => Some(job),
         Planned::Rejected(refused) => {

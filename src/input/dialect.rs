@@ -1,7 +1,7 @@
 //! Where the records of an input begin, what separates their cells and how these are quoted.
 
-use crate::input::csv_format::{CsvFormat, GivenChar, may_delimit};
-use crate::input::encoding_of::{decoded, drop_marks};
+use crate::input::csv_format::{CsvFormat, GivenChar, Quoting, may_delimit};
+use crate::input::encoding_of::{decoded, drop_marks, escaped_encoding};
 use crate::input::error::InputError;
 use crate::input::settings::InputSettings;
 use crate::input::sniff::{AskedColumns, Doubt, GivenQuoting, Question, ROWS, Reading, Sample, sniff};
@@ -21,6 +21,8 @@ pub(super) struct Dialect {
     pub(super) format: CsvFormat,
     /// The physical line of the first byte that is not consumed.
     pub(super) line: u64,
+    /// Nothing says whether a quote may be escaped: neither the user nor a backslash before a quote in the first rows.
+    pub(super) may_escape: bool,
 }
 
 /// Reads the first rows, and skips byte-order marks, a `sep=` line and the lines that are to be skipped. A failure file
@@ -38,7 +40,7 @@ pub(super) fn read_dialect(
     not_csv::refuse(&mut source)?;
     let dialect = |Reading { delimiter, quoting }, line| {
         let format = CsvFormat { delimiter, quoting, encoding, has_mark };
-        Dialect { format, line }
+        Dialect { format, line, may_escape: false }
     };
     let mut question = Question {
         delimiter: settings.delimiter,
@@ -49,7 +51,12 @@ pub(super) fn read_dialect(
             headers: settings.headers,
         },
     };
-    if let Some(reading) = failure_header::reading(gather(&mut source, &question)) {
+    let sample = gather(&mut source, &question);
+    let is_unmarked_utf8 = settings.encoding.is_none() && encoding.is_utf8() && !has_mark;
+    if let Some(likely) = escaped_encoding(sample.bytes).filter(|_| is_unmarked_utf8) {
+        return Err(InputError::LikelyEncoding { at: source.location().clone(), likely });
+    }
+    if let Some(reading) = failure_header::reading(sample) {
         return Ok((source, dialect(reading, 1)));
     }
     let (mut line, mut after_cr) = (1, false);
@@ -65,8 +72,11 @@ pub(super) fn read_dialect(
     }
     end_line(&mut source, &mut after_cr)?;
     let sample = gather(&mut source, &question);
-    let reading = sniff(sample, &question).map_err(|doubt| refusal(&source, doubt, line))?;
-    Ok((source, dialect(reading, line)))
+    let found = sniff(sample, &question);
+    let may_escape = settings.escape == GivenChar::ByRows
+        && found.as_ref().is_ok_and(|&reading| shows_no_escape(sample, reading));
+    let reading = found.map_err(|doubt| refusal(&source, doubt, line))?;
+    Ok((source, Dialect { may_escape, ..dialect(reading, line) }))
 }
 
 /// The reading of the file's own header, where it is a failure file.
@@ -79,15 +89,25 @@ pub(super) fn is_failure_file(source: InputSource) -> Result<bool, InputError> {
 }
 
 /// Looks ahead as far as the first rows are to decide; less far where more would have to be waited for and those that
-/// are there leave no doubt.
+/// are there leave no doubt. How many bytes a read returned does not count.
 fn gather<'s>(source: &'s mut InputSource, question: &Question<'_>) -> Sample<'s> {
     let (mut counted, mut lines) = (0, 0);
     let is_whole = loop {
         let seen = source.seen();
-        lines += memchr::memchr2_iter(b'\n', b'\r', &seen[counted..]).count();
+        for end in memchr::memchr2_iter(b'\n', b'\r', &seen[counted..]) {
+            lines += 1;
+            if lines > LINES {
+                let to = (counted + end + 1).min(SAMPLE);
+                return Sample { bytes: &source.seen()[..to], is_whole: false };
+            }
+        }
         counted = seen.len();
-        if lines > LINES || (lines > 0 && counted >= SAMPLE) || counted >= FIRST_LINE {
-            break lines == 0;
+        if lines > 0 && counted >= SAMPLE {
+            let first_line = memchr::memchr2(b'\n', b'\r', seen).map_or(0, |end| end + 1);
+            return Sample { bytes: &source.seen()[..SAMPLE.max(first_line)], is_whole: false };
+        }
+        if counted >= FIRST_LINE {
+            return Sample { bytes: &source.seen()[..FIRST_LINE], is_whole: true };
         }
         if lines > 0 && source.would_wait() && is_clear(Sample { bytes: seen, is_whole: false }, question) {
             break false;
@@ -104,6 +124,14 @@ fn is_clear(sample: Sample<'_>, question: &Question<'_>) -> bool {
     let rows = if question.asked.headers { 2 } else { 1 };
     let reading = failure_header::reading(sample).map_or_else(|| sniff(sample, question), Ok);
     reading.is_ok_and(|found| sample.split(found.delimiter, found.quoting).records.len() >= rows)
+}
+
+/// Whether cells are quoted, and no quote of the first rows has a backslash before it.
+fn shows_no_escape(sample: Sample<'_>, reading: Reading) -> bool {
+    let Quoting { quote: Some(quote), escape: None } = reading.quoting else { return false };
+    let records = sample.split(reading.delimiter, reading.quoting).records;
+    let end = records.last().map_or(0, |last| last.place.end);
+    memchr::memmem::find(&sample.bytes[..end], &[b'\\', quote]).is_none()
 }
 
 /// Skips the second half of a CRLF.
@@ -169,7 +197,6 @@ fn refusal(source: &InputSource, doubt: Doubt, line: u64) -> InputError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::csv_format::Quoting;
     use crate::input::location::InputLocation;
     use crate::input::text_encoding::TextEncoding;
 
@@ -280,7 +307,15 @@ mod tests {
             assert!(matches!(dialect(&bytes), Err(InputError::Encoding { .. })), "{bytes:?}");
         }
         let russian = wide("Артикул;sku, name\n", u16::to_le_bytes);
-        assert!(matches!(dialect(&russian), Err(InputError::LikelyUtf16 { likely: "UTF-16LE", .. })));
+        assert!(matches!(dialect(&russian), Err(InputError::LikelyEncoding { likely: "UTF-16LE", .. })));
+        let mut japanese = Vec::new();
+        TextEncoding::named("iso-2022-jp")
+            .unwrap()
+            .encode("sku,x\nA,テスト\n".as_bytes(), &mut japanese)
+            .unwrap();
+        assert!(matches!(dialect(&japanese), Err(InputError::LikelyEncoding { likely: "ISO-2022-JP", .. })));
+        assert_eq!(given(&japanese, "iso-2022-jp").unwrap().name(), "ISO-2022-JP");
+        assert!(dialect(b"sku,x\nA,\x1b[1m\n").is_ok(), "the colours of a terminal");
         let marked = wide("\u{feff}sku\n", u16::to_be_bytes);
         assert!(matches!(given(&marked, "utf-16le"), Err(InputError::OtherEncoding { .. })));
         assert!(matches!(given(&marked, "windows-1252"), Err(InputError::OtherEncoding { .. })));

@@ -66,6 +66,13 @@ pub(super) fn drop_marks(source: &mut InputSource) -> Result<(), InputError> {
     Ok(())
 }
 
+/// The name of ISO-2022-JP where a text has its escape sequences: its bytes are ASCII, and would be read as UTF-8.
+pub(super) fn escaped_encoding(text: &[u8]) -> Option<&'static str> {
+    const ESCAPES: [&[u8]; 4] = [b"$B", b"$@", b"(J", b"(I"];
+    let is_escape = |at: usize| ESCAPES.iter().any(|escape| text[at + 1..].starts_with(escape));
+    memchr::memchr_iter(0x1b, text).any(is_escape).then_some("ISO-2022-JP")
+}
+
 /// UTF-16 where every second byte of the first line is zero. Only that line decides, so that the answer does not depend
 /// on how many bytes a read returns, and nothing is waited for that the header does not need.
 fn by_pattern(source: &mut InputSource) -> Result<TextEncoding, InputError> {
@@ -114,7 +121,7 @@ fn refuse_wide(source: &InputSource, seen: &[u8], line: usize) -> Result<(), Inp
     };
     if are_high(0) != are_high(1) {
         let likely = if are_high(0) { BE } else { LE };
-        return Err(InputError::LikelyUtf16 { at: source.location().clone(), likely: likely.name() });
+        return Err(InputError::LikelyEncoding { at: source.location().clone(), likely: likely.name() });
     }
     let line = &source.seen()[..line];
     let nul = |parity: usize| line.iter().skip(parity).step_by(2).filter(|&&byte| byte == 0).count();
@@ -126,7 +133,7 @@ fn refuse_wide(source: &InputSource, seen: &[u8], line: usize) -> Result<(), Inp
         return Err(refused(source, "UTF-32 or binary data", "UTF-32LE"));
     }
     let likely = if even > odd { BE } else { LE };
-    Err(InputError::LikelyUtf16 { at: source.location().clone(), likely: likely.name() })
+    Err(InputError::LikelyEncoding { at: source.location().clone(), likely: likely.name() })
 }
 
 fn refused(source: &InputSource, encoding: &'static str, iconv: &'static str) -> InputError {

@@ -78,9 +78,9 @@ pub enum InputError {
         /// The name of the encoding in iconv.
         iconv: &'static str,
     },
-    /// It seems to be UTF-16 whose characters are not all Latin ones.
+    /// It seems to be UTF-16 whose characters are not all Latin ones, or ISO-2022-JP, whose bytes are ASCII.
     #[error("{at}: the text is not UTF-8, and seems to be {likely}")]
-    LikelyUtf16 {
+    LikelyEncoding {
         /// The file.
         at: InputLocation,
         /// The encoding.
@@ -284,7 +284,9 @@ impl InputError {
             }
             Self::NotCsv { remedy, .. } => (*remedy).into(),
             Self::Encoding { at, iconv, .. } => at.conversion_hint(iconv),
-            Self::LikelyUtf16 { likely, .. } => format!("if it is, say {ENCODING} {}", likely.to_lowercase()),
+            Self::LikelyEncoding { likely, .. } => {
+                format!("if it is, say {ENCODING} {}", likely.to_lowercase())
+            }
             Self::OtherEncoding { .. } => format!("leave {ENCODING} out"),
             Self::EightBit { likeliest, .. } => encodings_hint(likeliest),
             Self::HeaderNotUtf8 { .. } => format!("is it another encoding? say {ENCODING} and its name"),

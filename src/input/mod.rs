@@ -18,6 +18,8 @@ mod error;
 mod failure_header;
 mod header;
 mod key_column;
+#[cfg(test)]
+mod laws;
 mod likely_encodings;
 mod likely_key;
 mod location;
@@ -43,6 +45,7 @@ pub(crate) use header::FAILURE_COLUMNS;
 pub(crate) use row::ColumnLookupError;
 pub use row::Columns;
 pub(crate) use row::Damage;
+pub(crate) use row::QuotingDoubt;
 pub use row::Row;
 pub(crate) use row_writer::{RowWriter, last_name};
 pub use rows::Rows;

@@ -37,6 +37,8 @@ pub(super) struct RecordSpan {
     pub(super) is_stray: bool,
     /// A quote is text of a cell without quotes.
     pub(super) has_bare_quote: bool,
+    /// A backslash stands before a quote in a quoted cell.
+    pub(super) has_backslash_before_quote: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub(super) struct RecordScanner {
     line: u64,
     /// The byte before was a carriage return, which counted as a line end.
     after_cr: bool,
+    /// The byte before was a backslash inside quotes.
+    after_backslash: bool,
     quote_line: u64,
     current: RecordSpan,
     spans: VecDeque<RecordSpan>,
@@ -81,6 +85,7 @@ impl RecordScanner {
             state,
             line,
             after_cr: false,
+            after_backslash: false,
             quote_line: 0,
             current,
             spans: VecDeque::new(),
@@ -209,13 +214,18 @@ impl RecordScanner {
                 b'\n' if after_cr => {}
                 b'\n' | b'\r' => self.inner_line(),
                 _ => {
+                    let after_backslash =
+                        if hit == 0 { self.after_backslash } else { rest[hit - 1] == b'\\' };
+                    self.current.has_backslash_before_quote |= after_backslash;
                     self.state = ScanState::QuoteSeen;
                     self.after_cr = false;
+                    self.after_backslash = false;
                     return self.used(hit + 1);
                 }
             }
         }
         self.after_cr = rest.last() == Some(&b'\r');
+        self.after_backslash = rest.last() == Some(&b'\\');
         self.used(rest.len())
     }
 

@@ -23,9 +23,25 @@ pub struct Row {
     pub is_padded: bool,
     /// The damage of this row, if any. Then it is not requested.
     pub damage: Option<Damage>,
-    /// The first and the last line of a row with a quoted cell whose lines each have as many cells as the header: it
-    /// may hold rows whose quotes are no quoting.
-    pub rows_in_quotes: Option<(u64, u64)>,
+    /// A sign that its cells may be quoted in another way.
+    pub quoting_doubt: Option<QuotingDoubt>,
+}
+
+/// A sign in a whole row that its file may be quoted in another way than it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotingDoubt {
+    /// Each line of a quoted cell has as many cells as the header: these may be rows, and the quotes no quoting.
+    RowsInCell {
+        /// The line where the row begins.
+        first: u64,
+        /// The line where it ends.
+        last: u64,
+    },
+    /// A backslash stands before a quote in a quoted cell, as no row did among the first ones: it may be an escape.
+    BackslashBeforeQuote {
+        /// The line where the row begins.
+        line: u64,
+    },
 }
 
 /// What is wrong with a single row.

@@ -13,10 +13,10 @@ use crate::input::key_column::{self, KeySearch};
 use crate::input::location::InputLocation;
 use crate::input::record_reader::CsvRecordReader;
 use crate::input::record_scanner::RecordSpan;
-use crate::input::row::{Columns, Damage, Row};
+use crate::input::row::{Columns, Damage, QuotingDoubt, Row};
 use crate::input::row_form::{RowFit, RowForm};
 use crate::input::settings::{InputPath, InputSettings, ShortRows};
-use crate::input::sniff::lines;
+use crate::input::sniff::line_length;
 use crate::input::source::InputSource;
 use crate::model::Seq;
 
@@ -50,6 +50,8 @@ pub struct Rows {
     empty: u64,
     is_failure_file: bool,
     has_failure_columns: bool,
+    /// A backslash before a quote may be an escape.
+    may_escape: bool,
     /// Rows that are not UTF-8.
     not_utf8: NotUtf8Rows,
     /// The record that was read last.
@@ -122,6 +124,7 @@ impl Rows {
             not_utf8: NotUtf8Rows::default(),
             is_failure_file,
             has_failure_columns,
+            may_escape: dialect.may_escape,
             record,
             held: (!headers).then_some(first),
             next: 0,
@@ -168,9 +171,9 @@ impl Rows {
     pub fn next_row(&mut self) -> Result<Option<Row>, InputError> {
         let Some((seq, span)) = self.advance()? else { return Ok(None) };
         let damage = self.damage(&span);
-        let rows_in_quotes = if span.inner_lines > 0 { self.rows_in_quotes(&span) } else { None };
+        let quoting_doubt = self.quoting_doubt(&span);
         let (record, is_padded) = (self.own_record(&span, damage.as_ref()), self.fit.is_padded);
-        let row = Row { seq, line: span.line, record, is_padded, damage, rows_in_quotes };
+        let row = Row { seq, line: span.line, record, is_padded, damage, quoting_doubt };
         if span.len > BUFFER_KEPT {
             self.record = ByteRecord::new();
         }
@@ -247,23 +250,31 @@ impl Rows {
         own
     }
 
-    /// The lines of a row with a quoted cell, if each has as many cells as the header.
-    fn rows_in_quotes(&self, span: &RecordSpan) -> Option<(u64, u64)> {
+    fn quoting_doubt(&self, span: &RecordSpan) -> Option<QuotingDoubt> {
+        let (line, last) = (span.line, span.line + span.inner_lines);
+        if span.inner_lines > 0 && self.are_lines_as_wide_as_rows() {
+            return Some(QuotingDoubt::RowsInCell { first: line, last });
+        }
+        let may_be_escaped = span.has_backslash_before_quote && self.may_escape;
+        may_be_escaped.then_some(QuotingDoubt::BackslashBeforeQuote { line })
+    }
+
+    /// Whether each line of the record has as many cells as the header, if no cell is quoted.
+    fn are_lines_as_wide_as_rows(&self) -> bool {
         let (delimiter, width) = (self.columns.format.delimiter, self.form.width());
         let mut cells_in_line = 0;
-        let mut is_as_wide = true;
-        for cell in &self.record {
-            for (place, line) in lines(cell).enumerate() {
-                if place > 0 {
-                    is_as_wide &= cells_in_line == width;
-                    cells_in_line = 0;
+        for mut rest in &self.record {
+            cells_in_line += 1;
+            while memchr::memchr2(b'\r', b'\n', rest).is_some() {
+                let (line, after) = rest.split_at(line_length(rest));
+                if cells_in_line + memchr::memchr_iter(delimiter, line).count() != width {
+                    return false;
                 }
-                cells_in_line += 1 + memchr::memchr_iter(delimiter, line).count();
+                (cells_in_line, rest) = (1, after);
             }
-            cells_in_line += usize::from(cell.is_empty());
+            cells_in_line += memchr::memchr_iter(delimiter, rest).count();
         }
-        (is_as_wide && cells_in_line == width && width > 1)
-            .then_some((span.line, span.line + span.inner_lines))
+        cells_in_line == width
     }
 
     fn damage(&mut self, span: &RecordSpan) -> Option<Damage> {
@@ -545,6 +556,39 @@ mod tests {
             (Some(Damage::TextAfterQuote), &None, true)
         );
         assert_eq!(found[0].1.len(), 3, "so that it fails again when a failure file is the input");
+    }
+
+    #[test]
+    fn rows_that_may_be_quoted_in_another_way_are_marked() {
+        let doubts = |bytes: &[u8], settings: &InputSettings| {
+            let mut input = open_as(bytes, settings).unwrap();
+            let rows = std::iter::from_fn(|| input.next_row().unwrap());
+            rows.filter_map(|row| row.quoting_doubt).collect::<Vec<_>>()
+        };
+        let usual = InputSettings::default();
+        let rows_in_cell = |first, last| QuotingDoubt::RowsInCell { first, last };
+        for (text, found) in [
+            ("sku,name\nA,\"x\nB,y\"\nC,z\n", vec![rows_in_cell(2, 3)]),
+            ("sku,name\nA,\"x\r\nB,y\r\n\"\nC,z\n", vec![]),
+            ("sku,name\nA,\"x\n,\"\nC,z\n", vec![rows_in_cell(2, 3)]),
+            ("sku,name\n\"A,x\nB\",\"y\"\n", vec![rows_in_cell(2, 3)]),
+            ("sku\n\"A\nB\"\n\"C\"\n", vec![rows_in_cell(2, 3)]),
+            ("sku,name\nA,\"two\nlines\"\n", vec![]),
+        ] {
+            assert_eq!(doubts(text.as_bytes(), &usual), found, "{text}");
+        }
+        // The end of an unquoted row may look like the begin of another cell.
+        let unquoted = b"sku\tname\nA\t\"x\n\"\tz\n";
+        let quoted = InputSettings { quote: GivenChar::Char(b'"'), ..usual.clone() };
+        assert_eq!(doubts(unquoted, &quoted), [rows_in_cell(2, 3)]);
+
+        let plain = "P,x\n".repeat(250);
+        let late = format!("sku,name\n{plain}A,\"C:\\dir\\\"\n");
+        assert_eq!(doubts(late.as_bytes(), &usual), [QuotingDoubt::BackslashBeforeQuote { line: 252 }]);
+        let given = InputSettings { escape: GivenChar::Absent, ..usual.clone() };
+        assert_eq!(doubts(late.as_bytes(), &given), []);
+        let early = late.replacen("P,x", "P,\"C:\\\"", 1);
+        assert_eq!(doubts(early.as_bytes(), &usual), [], "the first rows have decided");
     }
 
     #[test]

@@ -39,7 +39,7 @@ fn planner(settings: &RequestSettings) -> Result<Planner, crate::plan::PlanError
 
 fn row(sku: &str, b: &str, key: &str) -> Row {
     let record = [sku, b, key].iter().collect();
-    Row { seq: Seq(0), line: 2, record, is_padded: false, damage: None, rows_in_quotes: None }
+    Row { seq: Seq(0), line: 2, record, is_padded: false, damage: None, quoting_doubt: None }
 }
 
 /// Plans one row with a new planner.

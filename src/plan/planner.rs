@@ -9,10 +9,10 @@ use crate::model::{Job, Key, KeyError};
 use crate::plan::cells::Cells;
 use crate::plan::fingerprint::FieldHasher;
 use crate::plan::planned::{Planned, RejectedRow};
+use crate::plan::quoting_doubts::QuotingDoubts;
 use crate::plan::rejection::Rejection;
 use crate::plan::repeats::{FirstRow, Repeats};
 use crate::plan::request_template::{BoundTemplate, RequestTemplate};
-use crate::plan::rows_in_quotes::RowsInQuotes;
 use crate::plan::suspicious_keys::{RepeatedHeaders, SuspiciousKeys};
 
 /// Turns rows into jobs. Keeps the keys that have one, so that each key is requested once.
@@ -24,7 +24,7 @@ pub struct Planner {
     suspicious_keys: SuspiciousKeys,
     empty_key: EmptyKey,
     repeated_headers: RepeatedHeaders,
-    rows_in_quotes: RowsInQuotes,
+    quoting_doubts: QuotingDoubts,
     /// A buffer for reuse.
     scratch: String,
 }
@@ -70,7 +70,7 @@ impl Planner {
             suspicious_keys: SuspiciousKeys::default(),
             empty_key: EmptyKey::Fail,
             repeated_headers: RepeatedHeaders::default(),
-            rows_in_quotes: RowsInQuotes::default(),
+            quoting_doubts: QuotingDoubts::default(),
             scratch: String::new(),
         }
     }
@@ -93,9 +93,9 @@ impl Planner {
 
     /// Decides about the next row.
     pub fn plan(&mut self, row: Row) -> Planned {
-        let Row { seq, line, record, is_padded, damage, rows_in_quotes } = row;
-        if let Some(lines) = rows_in_quotes {
-            self.rows_in_quotes.add(lines);
+        let Row { seq, line, record, is_padded, damage, quoting_doubt } = row;
+        if let Some(doubt) = quoting_doubt {
+            self.quoting_doubts.add(doubt);
         }
         let refused = |key, why, record| Planned::Rejected(RejectedRow { seq, line, key, why, record });
         if damage == Some(Damage::RepeatedHeader) {
@@ -172,11 +172,10 @@ impl Planner {
         self.superseded.rows
     }
 
-    /// Suspicious keys and paths, repeated headers and rows in quotes so far, one sentence for each kind.
+    /// Suspicious keys and paths, repeated headers and doubts about quotes so far, one sentence for each kind.
     pub fn warnings(&self) -> Vec<String> {
         let keys = self.suspicious_keys.warnings().iter().map(ToString::to_string);
-        let in_quotes = Some(&self.rows_in_quotes).filter(|rows| !rows.is_empty()).map(ToString::to_string);
-        keys.chain(self.repeated_headers.warning()).chain(in_quotes).collect()
+        keys.chain(self.repeated_headers.warning()).chain(self.quoting_doubts.warnings()).collect()
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn row<C: AsRef<[u8]>>(line: u32, cells: &[C]) -> Row {
         record: cells.iter().collect(),
         is_padded: false,
         damage: None,
-        rows_in_quotes: None,
+        quoting_doubt: None,
     }
 }
 

@@ -14,6 +14,11 @@ pub(in crate::input) struct AskedColumns<'a> {
 }
 
 impl AskedColumns<'_> {
+    /// Whether the key column has a place and no name, so that any first record has it.
+    pub(super) fn by_place(self) -> bool {
+        self.key.map_or(!self.headers, |key| place(key).is_some())
+    }
+
     /// Whether a first record has all of them.
     pub(super) fn are_in(self, first: &[Vec<u8>]) -> bool {
         let has = |name: &str| match place(name).filter(|_| !self.headers || name.starts_with('#')) {
@@ -36,7 +41,7 @@ impl AskedColumns<'_> {
 }
 
 /// `3` of `3` and of `#3`.
-fn place(name: &str) -> Option<usize> {
+pub(super) fn place(name: &str) -> Option<usize> {
     name.strip_prefix('#').unwrap_or(name).parse().ok().filter(|&place| place > 0)
 }
 

@@ -1,10 +1,10 @@
 //! What makes the first record doubtful as a header: lines above the real one, a file that was quoted twice, or a
 //! delimiter that is not tried.
 
-use crate::input::csv_format::GivenChar;
+use crate::input::csv_format::{GivenChar, Quoting};
 use crate::input::sniff::doubt::Doubt;
 use crate::input::sniff::sample::{Sample, SampleRecord};
-use crate::input::sniff::{Candidate, DELIMITERS, Question, asked};
+use crate::input::sniff::{Candidate, DELIMITERS, Question, asked, quoting};
 
 /// Lines that may stand above a header.
 const LINES_ABOVE: usize = 20;
@@ -16,10 +16,11 @@ const LINES_ABOVE: usize = 20;
 pub(super) fn doubt(sample: Sample<'_>, question: &Question<'_>, all: &[Candidate]) -> Result<(), Doubt> {
     let whole_line = sample.split(b'\0', question.quoting.usual()).records;
     let Some(first) = whole_line.first() else { return Ok(()) };
-    let is_column = all.is_empty() && first.cells.len() == 1;
-    if is_column {
-        quoted_twice(&whole_line, question)?;
-        unusual_delimiter(sample, question, first)?;
+    if first.cells.len() == 1 {
+        if all.is_empty() {
+            quoted_twice(&whole_line, question)?;
+        }
+        unusual_delimiter(sample, question, &first.cells[0])?;
     }
     let header = all.iter().find(|candidate| candidate.fits).or(all.first());
     let first_cells = header.map_or(&first.cells, |candidate| &candidate.first);
@@ -97,22 +98,33 @@ fn quoted_twice(records: &[SampleRecord], question: &Question<'_>) -> Result<(),
     Ok(())
 }
 
-/// A character that is not tried by itself, and that separates the columns that are asked for.
-fn unusual_delimiter(sample: Sample<'_>, question: &Question<'_>, first: &SampleRecord) -> Result<(), Doubt> {
-    let line = String::from_utf8_lossy(&first.cells[0]).into_owned();
+/// A character that is not tried by itself, and that separates the columns that are asked for. `first` is the first
+/// record, as one cell.
+///
+/// # Errors
+/// There is such a character.
+pub(super) fn unusual_delimiter(
+    sample: Sample<'_>,
+    question: &Question<'_>,
+    first: &[u8],
+) -> Result<(), Doubt> {
+    let line = String::from_utf8_lossy(first).into_owned();
+    let wanted = question.asked.key.filter(|key| asked::place(key).is_none()).unwrap_or("sku");
     for c in line.chars().filter(|c| !c.is_alphanumeric() && !DELIMITERS.iter().any(|&d| char::from(d) == *c))
     {
         let names: Vec<Vec<u8>> = line.split(c).map(|name| name.as_bytes().to_vec()).collect();
-        let is_named = names.iter().any(|name| {
-            name.len() < line.len() && asked::is_called(name, question.asked.key.unwrap_or("sku"))
-        });
-        if !is_named || !question.asked.are_in(&names) {
+        let is_named = names.iter().any(|name| name.len() < line.len() && asked::is_called(name, wanted));
+        // No name has a control character.
+        if !(is_named || c.is_control()) || !question.asked.are_in(&names) {
             continue;
         }
         match u8::try_from(c) {
             Ok(byte) if byte.is_ascii() && byte != b'"' => {
-                if let Some(found) = Candidate::of(sample, byte, question).filter(|found| found.fits) {
-                    return Err(Doubt::unusual_delimiter(&found, &first.cells[0]));
+                let separates = |found: &Candidate| {
+                    found.fits || quoting::fits(&sample.split(byte, Quoting::NONE).records)
+                };
+                if let Some(found) = Candidate::of(sample, byte, question).filter(separates) {
+                    return Err(Doubt::unusual_delimiter(&found, first));
                 }
             }
             _ if c != '"' && c != '\u{fffd}' => return Err(Doubt::WideDelimiter { delimiter: c }),

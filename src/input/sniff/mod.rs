@@ -19,7 +19,7 @@ pub(super) use asked::AskedColumns;
 pub(super) use doubt::Doubt;
 pub(super) use doubt::ReadingChoice;
 pub(super) use quoting::GivenQuoting;
-pub(super) use sample::{ROWS, Sample, SampleRecord, lines};
+pub(super) use sample::{ROWS, Sample, SampleRecord, line_length};
 
 use quoting::{fits, quotings};
 
@@ -116,6 +116,9 @@ fn sniff_header(sample: Sample<'_>, question: &Question<'_>) -> Result<Reading, 
     }
     let unsplit = Candidate::of(sample, delimiter_in_none(&all), question);
     if let Some(column) = unsplit.as_ref().filter(|column| column.has_asked && column.first.len() == 1) {
+        if question.asked.by_place() {
+            heading::unusual_delimiter(sample, question, &column.first[0])?;
+        }
         return column.reading();
     }
     if question.asked.headers {

@@ -213,7 +213,7 @@ impl Splitter {
 }
 
 /// The physical lines of a text, without their ends.
-pub(in crate::input) fn lines(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn lines(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         if text.is_empty() {
             return None;
@@ -226,7 +226,7 @@ pub(in crate::input) fn lines(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The length of the first physical line, with its end.
-fn line_length(text: &[u8]) -> usize {
+pub(in crate::input) fn line_length(text: &[u8]) -> usize {
     match memchr::memchr2(b'\r', b'\n', text) {
         None => text.len(),
         Some(end) if text[end] == b'\r' && text.get(end + 1) == Some(&b'\n') => end + 2,

@@ -92,9 +92,26 @@ fn a_file_that_was_quoted_twice_and_unusual_delimiters_are_recognised() {
     assert_eq!(read("\"sku,name\"\n\"A1,x\"\n"), Err(Doubt::QuotedTwice { delimiter: b',' }));
     assert_eq!(read("\"Nr;Name\"\n\"A1;x\"\n"), Err(Doubt::QuotedTwice { delimiter: b';' }));
     reads("\"Name, long\"\n\"Bolt, M4\"\n", ',');
-    for text in ["sku#name\nA#x\n", "sku\u{1}name\nA\u{1}x\n", "sku!name\nA!x\n"] {
+    for text in [
+        "sku#name\nA#x\n",
+        "sku\u{1}name\nA\u{1}x\n",
+        "sku!name\nA!x\n",
+        "a~b\u{1}sku\nx\u{1}A\n",
+        "a#sku\nx#\"\ny#A\n",
+    ] {
         assert!(matches!(read(text), Err(Doubt::Several(two)) if two.len() == 2), "{text}");
     }
+    let numbered = |text: &str, headers| {
+        let sample = Sample { bytes: text.as_bytes(), is_whole: true };
+        let asked = AskedColumns { key: Some("#1"), columns: &[], headers };
+        sniff(sample, &Question { asked, ..question(&[]) })
+    };
+    for (text, headers) in
+        [("nr\u{1}name\nA\u{1}x\n", true), ("sku#name\nA#x\n", true), ("A\u{1}x\nB\u{1}y\n", false)]
+    {
+        assert!(matches!(numbered(text, headers), Err(Doubt::Several(two)) if two.len() == 2), "{text}");
+    }
+    assert_eq!(numbered("Item#\n#1\n", true).map(|found| found.delimiter), Ok(b','));
     assert_eq!(read("sku\u{a6}name\nA\u{a6}x\n"), Err(Doubt::WideDelimiter { delimiter: '\u{a6}' }));
 }
 
