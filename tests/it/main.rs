@@ -31,6 +31,7 @@ mod input;
 mod input_changes;
 mod input_columns;
 mod input_damage;
+mod input_failed_forms;
 mod input_rows;
 mod input_stream;
 mod input_table;
