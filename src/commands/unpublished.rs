@@ -6,7 +6,7 @@ use super::command_error::CommandError;
 use crate::collect::Degradation;
 use crate::collect::{CollectError, Evidence, Profile, PublishDecision, PublishOutcome};
 use crate::config::Settings;
-use crate::config::options::{BODY_AS, GUARD, LIMIT, MERGE, MIN_SUCCESS, SELECT, URL};
+use crate::config::options::{BODY_AS, FAIL_IF, GUARD, LIMIT, MERGE, MIN_SUCCESS, NULL_IF, SELECT, URL};
 use crate::model::{Exit, Mask, display_safe, shell_word};
 use crate::report::format::{count, counted};
 
@@ -34,8 +34,8 @@ pub(super) fn warnings(published: &PublishOutcome, settings: &Settings, mask: &M
     let is_compared = evidence.old.is_none_or(|old| old.shares_comparable);
     if !is_compared && published.decision != PublishDecision::NothingButNulls {
         warnings.push(format!(
-            "{} was made with another request, {SELECT} or {BODY_AS}: only its number of SKUs was compared with the \
-             new output",
+            "{} was made with another request, {SELECT}, {BODY_AS} or condition such as {FAIL_IF}: only its number of \
+             SKUs was compared with the new output",
             settings.output.target
         ));
     }
@@ -153,8 +153,11 @@ fn example(evidence: &Evidence, mask: &Mask) -> String {
 fn nothing_but_nulls(evidence: &Evidence, example: &str, settings: &Settings) -> CommandError {
     let nulls = evidence.new.nulls;
     let all = format!("all {} came as null{example}", counted(nulls, "SKU", "SKUs"));
-    let is_selected = settings.response.has_filter() && evidence.nulls_for_status <= nulls / 2;
-    let (message, check) = if is_selected {
+    let is_of_body = evidence.nulls_for_status <= nulls / 2;
+    let (message, check) = if is_of_body && settings.response.meaning.null.is_some() {
+        let check = format!("is the path in {URL} right, and does {NULL_IF} name unknown SKUs alone?");
+        (format!("the API knows none of them: {all}"), check)
+    } else if is_of_body && settings.response.has_filter() {
         (all, format!("does {SELECT} name a field that the answers have?"))
     } else {
         (format!("the API knows none of them: {all}"), format!("is the path in {URL} right?"))

@@ -31,7 +31,7 @@ use crate::model::{
 use charset::TextSettings;
 use decode::decode;
 use meaning::{ConditionRuling, Failure};
-use select::{AnswerFacts, FilterInput};
+use select::{AnswerFacts, FilterInput, SelectError};
 use words::{SHOWN, Words, words};
 
 pub(super) use decode::ACCEPTED_CODINGS;
@@ -287,13 +287,13 @@ impl ParsedBody {
     /// The body as it goes into the output.
     fn selected(self, Classifier { filters, mask, .. }: &Classifier) -> Result<Selected, Fault> {
         let json = self.json?;
-        let Some(input) = self.input.filter(|_| !filters.select.is_identity()) else {
+        if filters.select.is_identity() {
             return Ok(Selected { json, raw: None, error: None });
-        };
+        }
         let mut selected = Vec::new();
-        filters
-            .select
-            .apply(&input, &mut selected)
+        let input = self.input.ok_or_else(SelectError::of_unreadable_input);
+        input
+            .and_then(|input| filters.select.apply(&input, &mut selected))
             .map_err(|error| Fault::new(Cause::Select, error.masked(mask).to_string()))?;
         let error = error_look::words_of_error(&json, mask);
         Ok(Selected { json: selected, raw: Some(BodyHash::of(&json)), error })

@@ -32,6 +32,13 @@ impl LoadClass {
         }
     }
 
+    /// Whether a status may mean by itself, or with what stands beside it, that the server limits the client. Any other
+    /// refusal is one by the user's word.
+    #[must_use]
+    pub(crate) const fn may_refuse(status: u16) -> bool {
+        matches!(status, 400 | 403 | 500 | 502..=504) || matches!(Self::of_status(status), Self::Limited)
+    }
+
     /// The class of the fault that an attempt ended with. What is wrong with a complete answer (its body, its coding,
     /// where it redirects to) is no word about the load: the server did its work.
     #[must_use]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::model::fault::CertificateProblem;
 use crate::model::option::{MAX_RETRY_AFTER, MAX_TIME, RETRY_IF};
-use crate::model::{Cause, Fault, Key};
+use crate::model::{Cause, Fault, Key, LoadClass};
 
 /// Why the pool is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,9 @@ pub enum PauseReason {
 impl fmt::Display for PauseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // A status below 400 is a refusal only by the user's word.
-            Self::Refused { status: ..400, .. } => write!(f, "the answer says so ({RETRY_IF})"),
+            Self::Refused { status, .. } if !LoadClass::may_refuse(*status) => {
+                write!(f, "the answer says so ({RETRY_IF})")
+            }
             Self::Refused { status, has_retry_after: false } => write!(f, "{status}"),
             Self::Refused { status, has_retry_after: true } => write!(f, "{status} with Retry-After"),
             Self::Quota => f.write_str("the quota is used up"),
@@ -224,6 +225,14 @@ mod tests {
             [(429, false, "429"), (429, true, "429 with Retry-After"), (503, true, "503 with Retry-After")]
         {
             assert_eq!(PauseReason::Refused { status, has_retry_after }.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_pause_for_an_answer_whose_status_is_no_refusal_is_for_what_its_body_says() {
+        for status in [200, 404] {
+            let reason = PauseReason::Refused { status, has_retry_after: true };
+            assert_eq!(reason.to_string(), format!("the answer says so ({RETRY_IF})"));
         }
     }
 

@@ -13,7 +13,9 @@ use crate::config::options::{
 };
 use crate::fetch::OUTAGE_PAUSES;
 use crate::model::fault::CertificateProblem;
-use crate::model::{Cause, Exit, Fault, Key, Mask, StopReason, counted, display_safe, signal_name};
+use crate::model::{
+    Cause, Exit, Fault, Key, LoadClass, Mask, StopReason, counted, display_safe, signal_name,
+};
 use crate::report::format::{listed, time_left};
 
 /// Characters of a SKU in a message.
@@ -171,7 +173,7 @@ pub(in crate::commands) fn stopped(
         StopReason::OnlyRefused { status, lasted } => error(format!(
             "the API refused every request for {} ({}): its limit lets nothing through",
             time_left(*lasted),
-            if *status < 400 { RETRY_IF.to_string() } else { status.to_string() },
+            if LoadClass::may_refuse(*status) { status.to_string() } else { RETRY_IF.to_string() },
         ))
         .with_hint(again),
         StopReason::Disk => error("the journal cannot be written".into()),

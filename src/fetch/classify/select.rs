@@ -131,6 +131,11 @@ pub(crate) enum SelectError {
 }
 
 impl SelectError {
+    /// The library cannot read a body that is checked JSON.
+    pub(super) fn of_unreadable_input() -> Self {
+        Self::Failed("its input is not compact JSON".into())
+    }
+
     /// Takes secrets out of the message.
     #[must_use]
     pub(crate) fn masked(self, mask: &Mask) -> Self {

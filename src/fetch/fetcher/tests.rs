@@ -49,6 +49,14 @@ fn fetcher<F: Fn(usize) -> SendResult + Send + Sync>(
     retries: u32,
     retry_on: &str,
 ) -> Fetcher<Scripted<F>> {
+    fetcher_with(answer, MeaningSettings::default(), (retries, retry_on))
+}
+
+fn fetcher_with<F: Fn(usize) -> SendResult + Send + Sync>(
+    answer: F,
+    meaning: MeaningSettings,
+    (retries, retry_on): (u32, &str),
+) -> Fetcher<Scripted<F>> {
     let concurrency = Concurrency::Fixed(NonZeroUsize::new(8).unwrap());
     let gate = Arc::new(Gate::new(&PaceSettings { concurrency, ..PaceSettings::default() }));
     let initial_connects = Arc::new(Semaphore::new(10));
@@ -63,7 +71,7 @@ fn fetcher<F: Fn(usize) -> SendResult + Send + Sync>(
     };
     let settings = ResponseSettings {
         select: ".".into(),
-        meaning: MeaningSettings::default(),
+        meaning,
         body_as: BodyAs::Json,
         null_on: "410".parse().unwrap(),
         retry_on: retry_on.parse().unwrap(),
@@ -394,4 +402,67 @@ async fn a_bare_403_right_after_refusals_is_one_of_them_until_others_come() {
     );
     let (came, failed) = outcomes(&fetcher, 0..120).await;
     assert_eq!((came.len(), failed), (119, vec![1]), "SKU 77 is forbidden itself");
+}
+
+#[cfg(feature = "jq")]
+fn conditions() -> MeaningSettings {
+    let filter = |text: &str| Some(text.to_owned());
+    MeaningSettings {
+        refused: filter(".refused"),
+        null: filter(".null"),
+        retry: filter(".retry"),
+        fail: filter(".fail"),
+    }
+}
+
+#[cfg(feature = "jq")]
+fn says(status: u16, body: &str) -> RawAnswer {
+    RawAnswer { status, headers: HeaderMap::new(), body: body.to_owned().into(), may_be_cut: false }
+}
+
+#[cfg(feature = "jq")]
+#[tokio::test(start_paused = true)]
+async fn what_a_condition_catches_says_nothing_good_about_the_load() {
+    let fetcher = fetcher_with(|_| answer(200, &[]), conditions(), (0, USUAL));
+    let latency = Duration::from_millis(7);
+    let limited = |millis| LoadSignal::Refused {
+        status: 200,
+        asked: Some(Duration::from_millis(millis)).filter(|asked| !asked.is_zero()),
+        latency,
+    };
+    for (status, body, signal) in [
+        (200, r#"{"a":1}"#, LoadSignal::Good { latency }),
+        (200, r#"{"null":1}"#, LoadSignal::Cheap),
+        (200, r#"{"fail":1}"#, LoadSignal::Cheap),
+        (200, r#"{"refused":1}"#, LoadSignal::Cheap),
+        (429, r#"{"refused":1}"#, LoadSignal::Cheap),
+        (503, r#"{"refused":1}"#, LoadSignal::Cheap),
+        (200, r#"{"retry":true}"#, LoadSignal::Fault),
+        (200, r#"{"retry":1.5}"#, limited(1_500)),
+        (200, r#"{"retry":0}"#, limited(0)),
+        (429, r#"{"retry":true}"#, LoadSignal::Refused { status: 429, asked: None, latency }),
+    ] {
+        let permit = fetcher.gate.admit().await;
+        let ended = SendOutcome::Answer(says(status, body));
+        let (_, found) = fetcher.judge(ended, latency, &job(0), &permit).await;
+        assert_eq!(found, signal, "{status} {body}");
+        permit.finish(LoadSignal::Cheap);
+    }
+}
+
+#[cfg(feature = "jq")]
+#[tokio::test(start_paused = true)]
+async fn what_fails_by_a_condition_neither_shows_good_credentials_nor_a_working_api() {
+    for (body, is_good) in
+        [(r#"{"a":1}"#, true), (r#"{"null":1}"#, true), (r#"{"fail":1}"#, false), (r#"{"refused":1}"#, false)]
+    {
+        let fetcher = fetcher_with(|_| Ok(says(200, body)), conditions(), (0, USUAL));
+        let before = Instant::now();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let entry = fetcher.fetch(job(0)).await;
+        assert_eq!(entry.outcome.shows_good_credentials(), is_good, "{body}");
+        assert_eq!(fetcher.accepted().is_some(), is_good, "{body}");
+        assert_eq!(fetcher.health.has_answered_since(before), is_good, "{body}");
+        assert_eq!(entry.outcome.refused(), body.contains("refused").then_some(200), "{body}");
+    }
 }
