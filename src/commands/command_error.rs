@@ -8,7 +8,7 @@ use super::run_files::is_left_behind;
 use crate::collect::CollectError;
 use crate::config::options::{self, BODY, CA_CERT, HEADER, MAX_TIME, PROXY, SELECT, Setting, URL, nearest};
 use crate::config::{ConfigError, Origin, Settings, nearest_command};
-use crate::fetch::{FilterFault, TransportError, filter_meant};
+use crate::fetch::{FilterFault, SelectError, TransportError, filter_meant};
 use crate::input::{Columns, InputError};
 use crate::model::{Exit, display_safe, shell_word, system_limit};
 use crate::plan::{CharsetSource, PlanError, TemplateKind};
@@ -154,11 +154,13 @@ pub(crate) fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
 }
 
 pub(crate) fn of_filter(fault: &FilterFault, settings: &Settings) -> CommandError {
-    let FilterFault { option, text, error } = fault;
-    let error = CommandError::of_setting(settings, setting_of(option), &error.to_string());
-    match filter_meant(text) {
-        Some(meant) => error.with_hint(format!("did you mean {option} {}?", shell_word(&meant))),
-        None => error.with_hint(format!("a field is written with a dot before it: {SELECT} .price")),
+    let FilterFault { option, text, error: why } = fault;
+    let error = CommandError::of_setting(settings, setting_of(option), &why.to_string());
+    match (filter_meant(text), why) {
+        (Some(meant), _) => error.with_hint(format!("did you mean {option} {}?", shell_word(&meant))),
+        // The message names those that are there.
+        (None, SelectError::Variable(_)) => error,
+        (None, _) => error.with_hint(format!("a field is written with a dot before it: {option} .price")),
     }
 }
 

@@ -31,7 +31,7 @@ use crate::model::{
 use charset::TextSettings;
 use decode::decode;
 use meaning::{ConditionRuling, Failure};
-use select::{AnswerFacts, FilterInput, SelectError};
+use select::{AnswerFacts, FilterInput};
 use words::{SHOWN, Words, words};
 
 pub(super) use decode::ACCEPTED_CODINGS;
@@ -40,7 +40,7 @@ pub(crate) use filter_spelling::filter_meant;
 pub(crate) use filters::{FilterFault, Filters};
 pub(crate) use meaning::MeaningSettings;
 pub(super) use offload::Offload;
-pub(crate) use select::{RowCells, RowUse};
+pub(crate) use select::{RowCells, RowUse, SelectError};
 
 /// How bodies are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ mod transport;
 
 pub(crate) use classify::{
     BodyAs, Classifier, FilterFault, Filters, MeaningSettings, ResponseSettings, RowCells, RowUse,
-    SameErrors, decode, filter_meant,
+    SameErrors, SelectError, decode, filter_meant,
 };
 pub(crate) use fetcher::{Companions, Fetcher, RetrySettings};
 pub(crate) use health::OUTAGE_PAUSES;

@@ -116,6 +116,9 @@ pub(crate) enum SelectError {
     /// The text is no jq filter: what is wrong, and where.
     #[error("the jq filter {0}")]
     Filter(String),
+    /// The filter uses a variable that is not there: which one, where, and those that are there.
+    #[error("the jq filter names a variable that is not there: {0}")]
+    Variable(String),
     /// The filter gave nothing for this body.
     #[error("the jq filter gave no value")]
     NoValue,

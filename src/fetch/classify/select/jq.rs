@@ -213,20 +213,21 @@ fn unreadable(text: &str, errors: load::Errors<&str, ()>) -> SelectError {
 
 /// The message for a filter that uses an unknown name.
 fn unknown((text, variables): (&str, &[&str]), errors: compile::Errors<&str, ()>) -> SelectError {
-    let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
-    let message = first.map(|(name, kind)| {
-        let place = place(text, name);
-        let name = display_safe(name, MESSAGE_CHARS);
-        match (name.as_str(), kind) {
-            ("env" | "$ENV", _) => format!("cannot see the environment (`{name}`{place})"),
-            (_, compile::Undefined::Var) => {
-                let known = variables.join(", ");
-                format!("names a variable that is not there: `{name}`{place}; there are {known}")
-            }
-            (_, kind) => format!("names a {} that is not there: `{name}`{place}", kind.as_str()),
+    let Some((name, kind)) = errors.into_iter().flat_map(|(_, errors)| errors).next() else {
+        return SelectError::Filter("cannot be used".into());
+    };
+    let place = place(text, name);
+    let name = display_safe(name, MESSAGE_CHARS);
+    match (name.as_str(), kind) {
+        ("env" | "$ENV", _) => SelectError::Filter(format!("cannot see the environment (`{name}`{place})")),
+        (_, compile::Undefined::Var) => {
+            let known = variables.join(", ");
+            SelectError::Variable(format!("`{name}`{place}; there are {known}"))
         }
-    });
-    SelectError::Filter(message.unwrap_or_else(|| "cannot be used".into()))
+        (_, kind) => {
+            SelectError::Filter(format!("names a {} that is not there: `{name}`{place}", kind.as_str()))
+        }
+    }
 }
 
 /// The position of a part of the filter, in characters from 1.
