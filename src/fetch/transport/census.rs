@@ -352,6 +352,11 @@ impl Census {
             && self.kept_answers >= begun.kept_answers + ANSWERS_BESIDE
     }
 
+    /// Whether any other was answered since a new connection was begun.
+    pub(super) fn is_any_answered(&self, begun: &Begun) -> bool {
+        self.first_answers > begun.first_answers || self.kept_answers > begun.kept_answers
+    }
+
     /// A new connection is silent for too long while others are answered.
     pub(super) fn found_silent(&mut self, now: Instant) {
         // Answered ones may have been closed since, in favour of the silent ones: those that were answered at a time count.

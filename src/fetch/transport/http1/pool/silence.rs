@@ -14,7 +14,9 @@ enum AfterSilence<S: ConnectionIo> {
     MovesToNew,
     /// For this long at least.
     Stays(Duration),
-    /// The same; another connection is worth less than its answer.
+    /// The same; another connection is worth less than its answer: an idle one …
+    StaysInPlaceOfIdle(Duration),
+    /// … or the next one that is returned, where any was answered since.
     StaysInPlaceOfAnother(Duration),
 }
 
@@ -27,7 +29,7 @@ impl<'a, S: ConnectionIo> SilentRequest<'a, S> {
         Self(pool)
     }
 
-    /// Closes an idle connection, or the next one that is returned.
+    /// Closes an idle connection, or, if there is none, the next one that is returned.
     fn close_another(&self) {
         let mut state = lock(self.0);
         let idle = state.idle.pop();
@@ -66,6 +68,12 @@ impl<S: ConnectionIo> Http1Pool<S> {
                     AfterSilence::Moves(waiter) => break waiter,
                     AfterSilence::MovesToNew => return Substitute::New,
                     AfterSilence::Stays(longer) => longer,
+                    AfterSilence::StaysInPlaceOfIdle(longer) => {
+                        let idle = self.lock().idle.pop();
+                        // Its end takes the lock.
+                        drop(idle);
+                        longer
+                    }
                     AfterSilence::StaysInPlaceOfAnother(longer) => {
                         silent.get_or_insert_with(|| SilentRequest::new(&self.shared)).close_another();
                         longer
@@ -103,6 +111,10 @@ impl<S: ConnectionIo> Http1Pool<S> {
                 return AfterSilence::Moves(self.waiter(&mut pool, Wanted::Connection));
             }
         }
-        AfterSilence::StaysInPlaceOfAnother(round)
+        if pool.census.is_any_answered(begun) {
+            AfterSilence::StaysInPlaceOfAnother(round)
+        } else {
+            AfterSilence::StaysInPlaceOfIdle(round)
+        }
     }
 }
