@@ -38,6 +38,8 @@ const PATIENCE_OUT_OF_ORDER: Duration = Duration::from_secs(3);
 const USUAL_ANSWERS_OUT_OF_ORDER: u32 = 30;
 /// No silence is too long that is shorter than so many times the slowest answer so far.
 const SLOWEST_ANSWERS: u32 = 2;
+/// Of an answer no more than this counts: one that took longer may have been a connection whose packets were dropped.
+const SLOWEST_MOST: Duration = Duration::from_millis(2_500);
 /// Where connections are not kept: the least patience with one of many, and that with a connection that is being opened,
 /// for which no answer can be slow; and how many later ones have to have been answered.
 const PATIENCE_UNKEPT: Duration = Duration::from_secs(1);
@@ -323,7 +325,7 @@ impl Census {
                 _ => (PATIENCE_ALONE, USUAL_ANSWERS_ALONE, slowest),
             },
         };
-        let slowest = begun.opening() + slowest * SLOWEST_ANSWERS;
+        let slowest = begun.opening() + slowest.min(SLOWEST_MOST) * SLOWEST_ANSWERS;
         (self.usual * answers).max(slowest).max(least).min(self.patience_most)
     }
 

@@ -64,7 +64,7 @@ fn the_fewer_are_silent_the_longer_is_the_patience_and_the_slowest_answer_so_far
     assert_eq!(patience(&census), census.usual * 16);
     assert!(census.usual * 16 > 3000 * MS);
     answer(&mut census, &all[18..19], now + 4000 * MS);
-    assert_eq!(patience(&census), 8000 * MS);
+    assert_eq!(patience(&census), 2 * SLOWEST_MOST);
     census.answered_again(20_000 * MS, now);
     assert_eq!(patience(&census), TIMEOUT / 2);
 }
