@@ -302,7 +302,7 @@ fn tune_names_nothing_where_the_answers_are_not_those_of_the_api() {
 
 #[test]
 fn tune_names_nothing_if_the_sample_is_over_before_the_limit_shows() {
-    let server = bucket(100.0, 1.0, 429);
+    let server = bucket(100.0, 0.1, 429);
     let dir = WorkDir::new();
     let ended = tune(&dir, &server, 104).finish().expect_code(75);
     assert!(ended.stderr.contains("what it accepts for long did not show"), "{}", ended.stderr);

@@ -9,7 +9,6 @@
 //! arrival, so a connection is not silent for being new once a later one was answered. Where a server closes each
 //! connection after its answer, that is the only sign: the packets of the earlier one were dropped, because the listen
 //! backlog was full.
-//!
 //! No IO, no lock, no clock: the pool calls it under its own lock.
 
 mod served;
@@ -347,9 +346,8 @@ impl Census {
             return self.newest_answered > begun.number && later >= ANSWERED_LATER;
         }
         let lately = (self.usual * USUAL_ANSWERS).max(PATIENCE / 2);
-        let is_answering =
-            self.newest_kept.is_some_and(|newest| now.saturating_duration_since(newest) <= lately);
-        is_answering
+        let since = self.newest_kept.map_or(Duration::MAX, |newest| now.saturating_duration_since(newest));
+        since <= lately
             && self.count(Stage::Answered) > 0
             && self.kept_answers >= begun.kept_answers + ANSWERS_BESIDE
     }
