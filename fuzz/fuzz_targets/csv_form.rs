@@ -60,7 +60,10 @@ fn any_bytes(case: &Case<'_>, sizes: &[usize]) {
     let whole = read(&data, &[usize::MAX], &settings);
     assert_eq!(read(&data, sizes, &settings), whole, "the size of the reads changes nothing");
     let Some(found) = whole else { return };
-    let said = InputSettings { encoding: TextEncoding::named(found.format.encoding.name()), ..given(found.format, &settings) };
+    let said = InputSettings {
+        encoding: TextEncoding::named(found.format.encoding.name()),
+        ..given(found.format, &settings)
+    };
     assert_eq!(read(&data, &[usize::MAX], &said), Some(found), "its form is said");
 }
 
@@ -104,7 +107,8 @@ fn a_table(case: &Case<'_>, sizes: &[usize]) {
         _ => return,
     };
     let format = CsvFormat { delimiter, quoting, encoding, has_mark: false };
-    let settings = InputSettings { key: Some("c0".into()), encoding: Some(encoding), ..InputSettings::default() };
+    let settings =
+        InputSettings { key: Some("c0".into()), encoding: Some(encoding), ..InputSettings::default() };
     let Some(found) = read(&bytes, sizes, &given(format, &settings)) else { return };
     let is_row = |row: &&Vec<String>| row.iter().any(|cell| !cell.is_empty());
     let expected: Vec<Vec<Vec<u8>>> = rows

@@ -98,6 +98,7 @@ fn entry(seq: usize) -> Entry {
             content,
             validators: Validators::default(),
             raw: None,
+            error: None,
         }),
         record: csv::ByteRecord::from(vec![KEYS[seq]]),
         address: None,
