@@ -33,7 +33,7 @@ impl LoadClass {
     }
 
     /// Whether a status may mean by itself, or with what stands beside it, that the server limits the client. Any other
-    /// refusal is one by the user's word.
+    /// refusal is one that a filter of the user names.
     #[must_use]
     pub(crate) const fn may_refuse(status: u16) -> bool {
         matches!(status, 400 | 403 | 500 | 502..=504) || matches!(Self::of_status(status), Self::Limited)

@@ -34,13 +34,13 @@ impl QuotingDoubts {
 
     /// A sentence for each kind.
     pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
-        let rows = self.rows_in_cells.told(|row, places| {
+        let rows = self.rows_in_cells.warning(|row, places| {
             format!(
                 "{row} a quoted cell of several lines, each with as many cells as the header ({places}): are these \
                  rows of their own? if no cell is quoted, say {QUOTE} none"
             )
         });
-        let backslashes = self.backslashes.told(|row, places| {
+        let backslashes = self.backslashes.warning(|row, places| {
             format!(
                 "{row} a quoted cell with a backslash before a quote ({places}): is the quote escaped? say \
                  {ESCAPE} '\\', or {ESCAPE} none if it is not"
@@ -58,7 +58,7 @@ impl Places {
         }
     }
 
-    fn told(&self, sentence: impl FnOnce(String, String) -> String) -> Option<String> {
+    fn warning(&self, sentence: impl FnOnce(String, String) -> String) -> Option<String> {
         let more = if self.rows > self.named.len() as u64 { ", …" } else { "" };
         let row = counted(self.rows, "row has", "rows have");
         (self.rows > 0).then(|| sentence(row, self.named.join(", ") + more))

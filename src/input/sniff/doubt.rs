@@ -54,8 +54,7 @@ impl Doubt {
         Self::Several(vec![by_delimiter(candidate), one_column(column)])
     }
 
-    /// `skipped` is what the user skips already.
-    /// The same of a sample that begins so many lines below.
+    /// The same, where so many lines stand above the sample.
     pub(super) fn below(self, above: usize) -> Self {
         match self {
             Self::LinesAbove { lines, header, column } => {
