@@ -197,6 +197,7 @@ fn entry(number: u32, body: usize) -> Entry {
         record: csv::ByteRecord::from(vec![key.as_str()]),
         address: None,
         request: None,
+        is_companion: false,
     }
 }
 

@@ -176,6 +176,7 @@ pub(crate) fn entry(seq: u32, text: &str, outcome: Outcome) -> Entry {
         record: csv::ByteRecord::from(vec![text.as_bytes(), b"a name"]),
         address: None,
         request: None,
+        is_companion: false,
     }
 }
 

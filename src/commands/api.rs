@@ -26,7 +26,8 @@ impl Api {
         let request = settings.request.clone();
         // The port is another one in every run, and the job is the same.
         let identity_url = Some(request.url);
-        let request = RequestSettings { url: catalogue.url_template(), identity_url, ..request };
+        let url = if request.bulk.is_some() { catalogue.pack_template() } else { catalogue.url_template() };
+        let request = RequestSettings { url, identity_url, ..request };
         Ok(Self { request, _catalogue: Some(catalogue) })
     }
 

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use super::run_files::is_left_behind;
 use crate::collect::CollectError;
-use crate::config::options::{self, BODY, CA_CERT, HEADER, MAX_TIME, PROXY, SELECT, Setting, URL, nearest};
+use crate::config::options::{
+    self, BODY, BULK, CA_CERT, HEADER, ITEM, MAX_TIME, PROXY, SELECT, Setting, URL, nearest,
+};
 use crate::config::{ConfigError, Origin, Settings, nearest_command};
 use crate::fetch::{FilterFault, SelectError, TransportError, filter_meant};
 use crate::input::{Columns, InputError};
 use crate::model::{Exit, display_safe, shell_word, system_limit};
-use crate::plan::{CharsetSource, PlanError, TemplateKind};
+use crate::plan::{BulkFault, CharsetSource, PlanError, TemplateKind};
 
 /// Characters of a column's name that are shown.
 const NAME_CHARS: usize = 80;
@@ -132,7 +134,15 @@ pub(crate) fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
             TemplateKind::Header(_) => &HEADER,
             TemplateKind::Body => &BODY,
             TemplateKind::Proxy => &PROXY,
+            TemplateKind::Item => &ITEM,
             TemplateKind::Url => &URL,
+        },
+        PlanError::Bulk(fault) => match fault {
+            BulkFault::NoItems => &BULK,
+            BulkFault::NoBulk(TemplateKind::Body) => &BODY,
+            BulkFault::InHeader(_) => &HEADER,
+            BulkFault::NoBulk(_) | BulkFault::Twice | BulkFault::KeyBeside => &URL,
+            BulkFault::Constant => &ITEM,
         },
         PlanError::Url(_) | PlanError::Constant { .. } => &URL,
     };

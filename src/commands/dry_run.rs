@@ -89,7 +89,7 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
 
 fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, planned: PlannedInput) -> DryRun {
     let headers = headers(&planned);
-    let PlannedInput { planner, mut rows, first, random, bodies, earlier, old_bytes, .. } = planned;
+    let PlannedInput { planner, mut rows, first, random, bodies, packs, earlier, old_bytes, .. } = planned;
     rows.input = settings.input_path.to_string();
     columns.key_name().clone_into(&mut rows.key);
     rows.format = columns.format.to_string();
@@ -104,6 +104,7 @@ fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, plann
             headers,
             proxy: None,
             bodies,
+            packs,
         },
         filters: filters(settings, &planner.request().mask()),
         earlier,
@@ -126,7 +127,8 @@ fn filters(settings: &Settings, mask: &Mask) -> Vec<String> {
     let (select, conditions): (Vec<_>, Vec<_>) =
         settings.response.filters().partition(|(option, _)| *option == option::SELECT);
     let shown = |(option, text): &(&str, &str)| format!("{option} {}", mask.apply(text));
-    conditions.iter().chain(&select).map(shown).collect()
+    let bulk: Vec<_> = settings.response.bulk.given().filter(|_| settings.request.bulk.is_some()).collect();
+    bulk.iter().chain(&conditions).chain(&select).map(shown).collect()
 }
 
 /// The names of all headers that the program or the user sets, in alphabetical order.

@@ -72,6 +72,7 @@ impl HttpStack {
         let filters = self.filters.with_columns(request.names());
         let classifier = Classifier { settings: settings.response.clone(), filters, mask: request.mask() };
         let fetcher = Fetcher::new(self.transport, settings.retry.clone(), classifier, companions);
+        let fetcher = if request.bulk().is_some() { fetcher.for_packs() } else { fetcher };
         FetchPath { gate, shutdown, served, fetcher }
     }
 }

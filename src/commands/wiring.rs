@@ -8,10 +8,10 @@ use crate::collect::{JobIdentity, Provenance};
 use crate::config::options::{CA_CERT, PROXY};
 use crate::config::{Environment, Settings};
 use crate::fetch::{
-    Filters, OnConnected, Proxy, ProxyRules, ProxySource, RowCells, RowUse, TransportSettings,
+    Filters, NullOn, OnConnected, Proxy, ProxyRules, ProxySource, RowCells, RowUse, TransportSettings,
 };
 use crate::input::Columns;
-use crate::model::Mask;
+use crate::model::{Mask, option};
 use crate::plan::{BoundTemplate, RequestTemplate};
 
 /// Reads the certificate file. `on_connected` is called for each connection that is established.
@@ -100,7 +100,9 @@ pub(super) fn identity(settings: &Settings, request: &BoundTemplate) -> JobIdent
     // Each of them decides which answers are kept. The journal has bodies after the selection, so that they cannot be
     // judged again.
     let mut meaning = Vec::new();
-    for (option, text) in response.meaning.given() {
+    let bulk = response.bulk.given().filter(|_| request.bulk().is_some());
+    let missing = response.null_on.missing.then_some((option::NULL_ON, NullOn::MISSING));
+    for (option, text) in response.meaning.given().chain(bulk).chain(missing) {
         add(option);
         add(text);
         meaning.push(format!("{option} {}", mask.apply(text)));

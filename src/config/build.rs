@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 
 use crate::collect::{Format, OutputSettings};
@@ -15,15 +15,17 @@ use crate::config::output_name;
 use crate::config::settings::{InputPath, RunOptions, Settings, Target};
 use crate::config::{command_line, redacted};
 use crate::demo::DemoSettings;
-use crate::fetch::{ConnectionSettings, MeaningSettings, ResponseSettings, RetrySettings};
+use crate::fetch::{BulkFilters, ConnectionSettings, MeaningSettings, ResponseSettings, RetrySettings};
 use crate::input::InputSettings;
 use crate::limit::PaceSettings;
-use crate::model::shell_word;
-use crate::plan::{self, RequestSettings};
+use crate::model::{Rate, shell_word};
+use crate::plan::{self, BulkSettings, RequestSettings};
 use crate::report::{ReportSettings, Terminal};
 
 /// Identifies the built-in API, whose port differs from run to run.
 const DEMO_URL: &str = "http://demo.invalid/products/{sku}";
+/// The same where SKUs are packed.
+const DEMO_PACK_URL: &str = "http://demo.invalid/products?sku={items}";
 
 /// Parses all values. Whether they contradict each other is checked afterwards.
 pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, ConfigError> {
@@ -42,7 +44,9 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
         short_rows: layers.get(&options::SHORT_ROWS)?,
     };
     let demo = demo(layers)?;
-    let url = layers.get(&options::URL)?.or_else(|| demo.map(|_| DEMO_URL.to_owned()));
+    let bulk = bulk(layers)?;
+    let demo_url = if bulk.is_some() { DEMO_PACK_URL } else { DEMO_URL };
+    let url = layers.get(&options::URL)?.or_else(|| demo.map(|_| demo_url.to_owned()));
     let Some(url) = url else {
         let output_missing = call.purpose == Purpose::Fetch && layers.get(&options::OUTPUT)?.is_none();
         let reading = Box::new(InputSettings { limit: None, ..input });
@@ -52,7 +56,7 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
     };
     let (headers, header_origins): (Vec<String>, Vec<_>) =
         layers.get(&options::HEADER)?.into_iter().map(|HeaderLine { text, origin }| (text, origin)).unzip();
-    let columns = columns(&url, &headers);
+    let columns = columns(&url, bulk.as_ref(), &headers);
     Ok(Settings {
         input_path,
         input: InputSettings { columns, ..input },
@@ -63,13 +67,14 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
             headers,
             body: body(layers, call.cwd)?,
             body_escape: layers.get(&options::BODY_ESCAPE)?,
+            bulk: bulk.clone(),
             proxy: layers.get(&options::PROXY)?,
         },
         connection: connection(layers)?,
         pace: PaceSettings {
             concurrency: layers.get(&options::CONCURRENCY)?,
             rate: layers.get(&options::RATE)?,
-            burst: layers.get(&options::BURST)?,
+            burst: burst(layers, bulk.as_ref())?,
             max_retry_after: layers.get(&options::MAX_RETRY_AFTER)?,
         },
         retry: RetrySettings {
@@ -79,19 +84,7 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
             reads_quota_fields: layers.get(&options::QUOTA_FIELDS)?,
             wait_for_api: layers.get(&options::WAIT_FOR_API)?,
         },
-        response: ResponseSettings {
-            select: layers.get(&options::SELECT)?,
-            meaning: MeaningSettings {
-                refused: layers.get(&options::REFUSED_IF)?,
-                null: layers.get(&options::NULL_IF)?,
-                retry: layers.get(&options::RETRY_IF)?,
-                fail: layers.get(&options::FAIL_IF)?,
-            },
-            body_as: layers.get(&options::BODY_AS)?,
-            null_on: layers.get(&options::NULL_ON)?,
-            retry_on: layers.get(&options::RETRY_ON)?,
-            max_body: layers.get(&options::MAX_BODY)?,
-        },
+        response: response(layers)?,
         output: output(layers, call.purpose)?,
         run: run(layers)?,
         messages: messages(layers, call)?,
@@ -103,9 +96,45 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
     })
 }
 
+fn response(layers: &Layers) -> Result<ResponseSettings, ConfigError> {
+    Ok(ResponseSettings {
+        select: layers.get(&options::SELECT)?,
+        meaning: MeaningSettings {
+            refused: layers.get(&options::REFUSED_IF)?,
+            null: layers.get(&options::NULL_IF)?,
+            retry: layers.get(&options::RETRY_IF)?,
+            fail: layers.get(&options::FAIL_IF)?,
+        },
+        body_as: layers.get(&options::BODY_AS)?,
+        null_on: layers.get(&options::NULL_ON)?,
+        retry_on: layers.get(&options::RETRY_ON)?,
+        bulk: BulkFilters { items: layers.get(&options::BULK_ITEMS)?, key: layers.get(&options::BULK_KEY)? },
+        max_body: layers.get(&options::MAX_BODY)?,
+    })
+}
+
 /// The columns that the request names. In a body, other braces stand as they are, and name no column.
-fn columns(url: &str, headers: &[String]) -> Vec<String> {
-    std::iter::once(url).chain(headers.iter().map(String::as_str)).flat_map(plan::column_names).collect()
+fn columns(url: &str, bulk: Option<&BulkSettings>, headers: &[String]) -> Vec<String> {
+    let headers = headers.iter().map(String::as_str);
+    let named = std::iter::once(url).chain(headers).flat_map(plan::column_names);
+    match bulk {
+        None => named.collect(),
+        Some(bulk) => {
+            named.filter(|name| name != plan::ITEMS).chain(plan::column_names(&bulk.item)).collect()
+        }
+    }
+}
+
+/// Where keys are counted, at least a whole pack may leave at once.
+fn burst(layers: &Layers, bulk: Option<&BulkSettings>) -> Result<NonZeroU32, ConfigError> {
+    let burst = layers.get(&options::BURST)?;
+    let counts_keys = layers.get(&options::RATE)?.is_some_and(Rate::counts_keys);
+    Ok(bulk.filter(|_| counts_keys).map_or(burst, |bulk| burst.max(bulk.size)))
+}
+
+fn bulk(layers: &Layers) -> Result<Option<BulkSettings>, ConfigError> {
+    let (item, separator) = (layers.get(&options::ITEM)?, layers.get(&options::SEPARATOR)?);
+    Ok(layers.get(&options::BULK)?.map(|size| BulkSettings { size, item, separator }))
 }
 
 fn input_path(path: &OsString) -> Result<InputPath, ConfigError> {
@@ -184,7 +213,7 @@ fn output(layers: &Layers, purpose: Purpose) -> Result<OutputSettings, ConfigErr
         failed,
         accepts_nulls: layers.get(&options::MIN_SUCCESS)?.share() <= 0.0,
         max_age: layers.get(&options::MAX_AGE)?,
-        null_on: layers.get(&options::NULL_ON)?,
+        null_on: layers.get(&options::NULL_ON)?.statuses,
         retry_on: layers.get(&options::RETRY_ON)?,
         fresh: layers.get(&options::FRESH)?,
         lock_wait: layers.get(&options::LOCK_WAIT)?,

@@ -7,13 +7,15 @@ use crate::config::call::{Call, Purpose};
 use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
 use crate::config::options::{
-    self, BODY, BODY_AS, BODY_ESCAPE, CA_CERT, CHANGES, CONFIG, DEMO, DRY_RUN, FAILED, FORMAT, LIMIT, MERGE,
-    NULL_ON, OUTPUT, PRUNE, REPORT, RETRY_ON, SELECT, Setting, URL,
+    self, BODY, BODY_AS, BODY_ESCAPE, BULK, BULK_ITEMS, BULK_KEY, CA_CERT, CHANGES, CONFIG, DELIMITER, DEMO,
+    DRY_RUN, FAILED, FORMAT, ITEM, LIMIT, MERGE, NULL_ON, OUTPUT, PRUNE, REPORT, RETRY_ON, SELECT, SEPARATOR,
+    Setting, URL,
 };
 use crate::config::origin::Origin;
 use crate::config::output_name::{self, Mismatch};
 use crate::config::settings::{BodyAs, InputPath, Settings, Target};
 use crate::config::values;
+use crate::fetch::NullOn;
 use crate::model::Exit;
 
 /// Refuses settings that contradict each other.
@@ -22,6 +24,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
     demo(settings, layers)?;
     body_escape(settings, layers)?;
     text(settings, layers)?;
+    bulk(settings, layers)?;
     statuses(settings, layers)?;
     replaced(settings, layers, call.cwd)?;
     if call.purpose == Purpose::Tune {
@@ -147,6 +150,40 @@ fn text(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
         ));
     }
     Ok(())
+}
+
+/// What belongs to packs means something only with `--bulk`, and a pack's answer is JSON. The config file may hold the
+/// other options for runs that pack.
+fn bulk(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
+    if settings.request.bulk.is_some() {
+        if settings.response.body_as == BodyAs::Text {
+            return Err(refuse(
+                layers,
+                [&BODY_AS, &BULK],
+                "the answer to a pack is taken apart as JSON, and cannot be text".into(),
+                "leave one of the two out",
+            ));
+        }
+        return Ok(());
+    }
+    let of_bulk: [&Setting; 4] = [&ITEM, &SEPARATOR, &BULK_ITEMS, &BULK_KEY];
+    let names_missing: &[&Setting] = if settings.response.null_on.missing { &[&NULL_ON] } else { &[] };
+    let mut useless =
+        of_bulk.iter().chain(names_missing).filter(|setting| layers.origin(setting).is_of_this_run());
+    let Some(setting) = useless.next() else { return Ok(()) };
+    let what =
+        if **setting == *NULL_ON { format!("the word {} means", NullOn::MISSING) } else { "it means".into() };
+    let csv = if **setting == *SEPARATOR {
+        format!("; between the cells of the CSV it is {DELIMITER}")
+    } else {
+        String::new()
+    };
+    Err(refuse(
+        layers,
+        [setting, &BULK],
+        format!("{what} nothing without {BULK}: each SKU has a request of its own"),
+        &format!("add {BULK} with the most SKUs of one request, or leave it out{csv}"),
+    ))
 }
 
 /// One status cannot both be tried again and be stored as `null`. Of the default of `--retry-on` it may be taken away:

@@ -63,7 +63,7 @@ static MEANINGS: &[Meaning] = &[
     (&["no-check-certificate", "no-verify", "verify"], &options::INSECURE.setting, ""),
     (&["jq", "filter", "query"], &options::SELECT.setting, ""),
     (&["column", "col", "field", "sku"], &options::KEY.setting, ""),
-    (&["separator", "sep"], &options::DELIMITER.setting, ""),
+    (&["sep"], &options::DELIMITER.setting, ""),
     (&["outfile", "out-file", "output-file", "output-document"], &options::OUTPUT.setting, ""),
     (&["errors", "error-file", "rejects"], &options::FAILED.setting, ""),
     (&["head", "max-rows", "sample"], &options::LIMIT.setting, ""),

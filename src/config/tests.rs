@@ -70,8 +70,9 @@ const BASE: &[&str] = &["in.csv", "--url", "http://a/{sku}", "-o", "out.json"];
 fn shown(settings: &Settings) -> String {
     let Settings { input_path, input, connection, pace, retry, response, output, .. } = settings;
     let Settings { run, messages, demo, warnings, .. } = settings;
-    let RequestSettings { url, identity_url, method, headers, body, body_escape, proxy } = &settings.request;
-    let request = ((url, identity_url, method, headers), (body, body_escape, proxy));
+    let RequestSettings { url, identity_url, method, headers, body, body_escape, proxy, bulk } =
+        &settings.request;
+    let request = ((url, identity_url, method, headers), (body, body_escape, proxy, bulk));
     let ReportSettings { progress, log_format, verbose, quiet, .. } = messages;
     let messages = (progress, log_format, verbose, quiet);
     format!(
@@ -108,7 +109,12 @@ fn examples(name: &str) -> [&'static str; 2] {
         "retries" => ["0", "9"],
         "retry-on" => ["none", "500"],
         "quota-fields" => ["off", "off"],
-        "select" | "refused-if" | "null-if" | "retry-if" | "fail-if" => [".a", ".b"],
+        "bulk" => ["1", "100"],
+        "item" => ["id={sku}", "\"{sku}\""],
+        "separator" => [";", " OR "],
+        "select" | "bulk-items" | "bulk-key" | "refused-if" | "null-if" | "retry-if" | "fail-if" => {
+            [".a", ".b"]
+        }
         "body-as" => ["text", "text"],
         "body-escape" => ["form", "form"],
         "null-on" => ["404", "404,410"],
@@ -138,6 +144,13 @@ fn beside(name: &str) -> Vec<&'static str> {
     }
     if name == "prune" {
         args.push("--merge");
+    }
+    if matches!(name, "bulk" | "item" | "separator" | "bulk-items" | "bulk-key") {
+        args.truncate(1);
+        args.extend(["--url", "http://a/{items}"]);
+    }
+    if matches!(name, "item" | "separator" | "bulk-items" | "bulk-key") {
+        args.push("--bulk=7");
     }
     if name == "body-escape" {
         args.push("--body={sku}");
@@ -312,7 +325,7 @@ fn a_wrong_value_ends_with_2_from_an_option_or_variable_and_78_from_the_file() {
 fn every_setting_but_free_text_refuses_what_it_cannot_have() {
     let wrong = |name: &str| match name {
         "key" | "url" | "body" | "ca-cert" | "proxy" | "output" | "select" | "refused-if" | "null-if"
-        | "retry-if" | "fail-if" => "",
+        | "retry-if" | "fail-if" | "bulk-items" | "bulk-key" | "item" | "separator" => "",
         "failed" | "changes" => "-",
         "header" => "no colon",
         "method" => "G E T",

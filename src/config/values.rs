@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use crate::fetch::NullOn;
 use crate::input::{GivenChar, TextEncoding, may_delimit};
 use crate::model::units::digits;
 use crate::model::{Rate, Size, StatusSet};
@@ -95,6 +96,17 @@ pub(super) fn statuses(text: &str) -> Result<StatusSet, String> {
             }
         }
     }
+}
+
+/// Statuses as [`statuses`] reads them, with the word `missing` among them or not.
+pub(super) fn null_on(text: &str) -> Result<NullOn, String> {
+    let (missing, codes): (Vec<&str>, Vec<&str>) =
+        text.split(',').partition(|part| part.trim() == NullOn::MISSING);
+    if missing.is_empty() {
+        return Ok(NullOn { statuses: statuses(text)?, missing: false });
+    }
+    let statuses = if codes.is_empty() { StatusSet::default() } else { statuses(&codes.join(","))? };
+    Ok(NullOn { statuses, missing: true })
 }
 
 /// Statuses that replace the default (`429,503`) or, with a leading `+`, extend it (`+202,423`).

@@ -1,4 +1,4 @@
-//! A catalogue API: `GET /products/{sku}` and `GET /stats`.
+//! A catalogue API: `GET /products/{sku}`, `GET /products?sku={sku},{sku}` and `GET /stats`.
 //!
 //! Latency, rate limit, failures and missing products are set by [`DemoSettings`]. A failure depends on the request,
 //! not on the SKU alone, so that a retry can succeed. A missing product is missing from every answer.
@@ -73,6 +73,11 @@ impl Catalogue {
         format!("{}/products/{{sku}}", self.server.url())
     }
 
+    /// `http://127.0.0.1:PORT/products?sku={items}`: a list of products, without those that are missing.
+    pub(crate) fn pack_template(&self) -> String {
+        format!("{}/products?sku={{items}}", self.server.url())
+    }
+
     /// Requests and answers so far.
     pub fn counts(&self) -> DemoCounts {
         self.shop.tally.read()
@@ -114,8 +119,17 @@ impl Shop {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
+        if let ("/products", Some(skus)) =
+            (path, request.uri().query().and_then(|it| it.strip_prefix("sku=")))
+        {
+            return self.serve_pack(skus, number);
+        }
         let Some(segment) = path.strip_prefix("/products/").filter(|rest| !rest.contains('/')) else {
-            return problem(StatusCode::NOT_FOUND, "there is only /products/{sku} and /stats", path);
+            return problem(
+                StatusCode::NOT_FOUND,
+                "there is only /products/{sku}, /products?sku={sku},{sku} and /stats",
+                path,
+            );
         };
         let Some(sku) = decode(segment) else {
             return problem(StatusCode::BAD_REQUEST, "not a percent-encoded UTF-8 text", segment);
@@ -123,10 +137,33 @@ impl Shop {
         if let Some(status) = self.failure(&sku, number) {
             return problem(status, "please try again", &sku);
         }
-        if sku.is_empty() || is_drawn(mix(hash(&sku)), self.missing) {
+        if self.is_missing(&sku) {
             return problem(StatusCode::NOT_FOUND, "no such product", &sku);
         }
         show(Product::of(&sku), request.headers())
+    }
+
+    /// The products of a list of SKUs, without those that are missing.
+    fn serve_pack(&self, skus: &str, number: u64) -> ServerResponse {
+        if let Some(status) = self.failure(skus, number) {
+            return problem(status, "please try again", skus);
+        }
+        let mut body = b"[".to_vec();
+        for sku in skus.split(',') {
+            let Some(sku) = decode(sku) else {
+                return problem(StatusCode::BAD_REQUEST, "not a percent-encoded UTF-8 text", sku);
+            };
+            if !self.is_missing(&sku) {
+                body.extend((body.len() > 1).then_some(b','));
+                body.extend(Product::of(&sku).body());
+            }
+        }
+        body.push(b']');
+        json(StatusCode::OK, body)
+    }
+
+    fn is_missing(&self, sku: &str) -> bool {
+        sku.is_empty() || is_drawn(mix(hash(sku)), self.missing)
     }
 
     /// Depends on the number of the request and on its SKU: a retry of a SKU may have another result.

@@ -26,10 +26,18 @@ pub(crate) struct Breaker {
 #[derive(Debug)]
 struct PendingRefusal {
     entry: Entry,
+    /// The other keys of its pack, which had the same answer.
+    companions: Vec<Entry>,
     /// When its answer came.
     came: Instant,
     /// No other answer has ended its row.
     is_in_row: bool,
+}
+
+impl PendingRefusal {
+    fn into_entries(self) -> impl Iterator<Item = Entry> {
+        std::iter::once(self.entry).chain(self.companions)
+    }
 }
 
 /// What to do after an entry.
@@ -57,8 +65,18 @@ impl Breaker {
 
     /// Takes an entry that ended with an answer or without one. `now` is called for refusals only.
     pub(crate) fn judge(&mut self, entry: Entry, now: impl FnOnce() -> Instant) -> Ruling {
+        self.judge_pack(entry, Vec::new(), now)
+    }
+
+    /// The same for all keys of a pack that one answer refused.
+    pub(crate) fn judge_pack(
+        &mut self,
+        entry: Entry,
+        companions: Vec<Entry>,
+        now: impl FnOnce() -> Instant,
+    ) -> Ruling {
         if let Some(status) = entry.outcome.refused() {
-            self.held.push(PendingRefusal { entry, came: now(), is_in_row: true });
+            self.held.push(PendingRefusal { entry, companions, came: now(), is_in_row: true });
             self.last_status = status;
             let answers = self.held.iter().filter(|held| held.is_in_row).count();
             if answers < self.limit {
@@ -83,7 +101,8 @@ impl Breaker {
     /// The last refusing status, and how many refusals are held; none where nothing is.
     #[must_use]
     pub(crate) fn pending(&self) -> Option<(u16, usize)> {
-        (!self.held.is_empty()).then_some((self.last_status, self.held.len()))
+        let skus = self.held.iter().map(|held| 1 + held.companions.len()).sum();
+        (skus > 0).then_some((self.last_status, skus))
     }
 
     /// What the server said in the last refusal that is held and has a body; may be empty.
@@ -107,7 +126,7 @@ impl Breaker {
     pub(crate) fn vouch(&mut self, sent: Option<Instant>) -> Vec<Entry> {
         self.limit = LATER;
         let settled = |held: &mut PendingRefusal| sent.is_some_and(|sent| held.came < sent);
-        self.held.extract_if(.., settled).map(|held| held.entry).collect()
+        self.held.extract_if(.., settled).flat_map(PendingRefusal::into_entries).collect()
     }
 
     /// Whether nothing but 403 is held that nothing explains.
@@ -118,7 +137,7 @@ impl Breaker {
 
     /// What is still held when the run is over.
     pub(crate) fn release(&mut self) -> impl Iterator<Item = Entry> + use<> {
-        std::mem::take(&mut self.held).into_iter().map(|held| held.entry)
+        std::mem::take(&mut self.held).into_iter().flat_map(PendingRefusal::into_entries)
     }
 
     /// The refusing status, if no answer of the run was anything else.
@@ -175,6 +194,7 @@ mod tests {
                 record: csv::ByteRecord::new(),
                 address: None,
                 request: None,
+                is_companion: false,
             };
             self.breaker.judge(entry, || at(came))
         }

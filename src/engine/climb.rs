@@ -23,6 +23,7 @@ use sustained_rate::SearchTimes;
 use super::breaker::Breaker;
 use super::input_thread::{InputSummary, InputThread};
 use super::open_jobs::{NextStep, OpenJobs};
+use super::pack_queue::PackQueue;
 use super::signals::Signals;
 use super::{DRAIN, TICK, has_room, sleep_until};
 use crate::fetch::{Fetcher, Shutdown, Transport};
@@ -133,23 +134,21 @@ impl<T: Transport> Climb<'_, T> {
         let Climb { fetcher, gate, report, shutdown, signals, started, deadline, .. } = self;
         let (meter, trouble, bounds, sample) = (self.meter, self.trouble, self.bounds, self.sample);
         let mut open = OpenJobs::new(input);
+        let mut packs = open.take_packer().map(PackQueue::new);
         let mut measurements = RungMeasurements::new(bounds, sample, deadline, gate);
         let (breaker, ended) = (Breaker::new(), RequestTotals::default());
         let mut sink = ClimbSink { report, shutdown, trouble, breaker, meter, ended };
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut drained_by = None;
-        let mut skipped = 0;
-        let mut end = None;
+        let (mut drained_by, mut end, mut skipped) = (None, None, 0);
         let times = SearchTimes { started, until: self.search_deadline };
         let learns = || fetcher.learn_from_failures();
         let mut watch = GateWatch::new(gate, report, times, &learns);
         // Once the climb has ended, jobs that still wait at the gate do not leave.
-        while drained_by.is_none() || !open.jobs.is_empty() && gate.view().in_flight > 0 {
-            let workers = measurements.rung.workers;
-            let climbing = drained_by.is_none();
+        while drained_by.is_none() || open.count() > 0 && gate.view().in_flight > 0 {
+            let (workers, climbing) = (measurements.rung.workers, drained_by.is_none());
             let next = std::future::poll_fn(|cx| open.poll(cx, || climbing && has_room(gate), workers));
-            let mut over = tokio::select! {
+            let over = tokio::select! {
                 biased;
                 signal = signals.next() => {
                     shutdown.trigger(StopReason::Signal(signal));
@@ -168,21 +167,23 @@ impl<T: Transport> Climb<'_, T> {
                 step = next => match step {
                     NextStep::Over => Some(ClimbEnd::Sample),
                     NextStep::Opened(planned) => {
-                        match planned {
-                            Planned::Job(job) => open.jobs.push(fetcher.fetch(job)),
+                        match (planned, &mut packs) {
+                            (Planned::Job(job), None) => open.jobs.push(fetcher.fetch(job)),
+                            (Planned::Job(job), Some(packs)) => packs.add(job),
                             _ => skipped += 1,
                         }
                         None
                     }
-                    NextStep::Done(entry) => {
-                        let job_end = sink.receive(entry);
-                        if climbing { watch.ended(&job_end, &mut measurements, on_rung) } else { None }
+                    ended => {
+                        let job_end = sink.receive_end(ended, packs.as_mut()).filter(|_| climbing);
+                        job_end.and_then(|job_end| watch.ended(&job_end, &mut measurements, on_rung))
                     }
                 },
             };
-            if climbing && over.is_none() && open.has_no_rows_left() {
-                over = Some(ClimbEnd::Sample);
+            if let Some(packs) = packs.as_mut().filter(|_| climbing) {
+                packs.send(&mut open, fetcher);
             }
+            let over = over.or_else(|| open.has_no_rows_left().then_some(ClimbEnd::Sample));
             if let (true, Some(why)) = (climbing, over) {
                 end = Some(why);
                 if !watch.is_searching() {
@@ -195,7 +196,7 @@ impl<T: Transport> Climb<'_, T> {
         let (sustained, may_be_burst) = watch.found(sink.ended.accepted);
         let all_refused = sink.release();
         open.drop_unopened();
-        drop(open.jobs);
+        drop((open.jobs, open.packs));
         Climbed {
             rungs: measurements.rungs,
             end: end.unwrap_or(ClimbEnd::Stopped),

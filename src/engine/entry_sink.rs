@@ -11,9 +11,20 @@ use super::store::EntryStore;
 use super::{HAND_OVER_WITHIN, MAX_BACKLOG};
 use crate::collect::{CollectError, PreviousValue, RefusedRow};
 use crate::fetch::{Fetcher, SameErrors, Shutdown, Transport};
-use crate::model::{Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, Reporter, Seq, StopReason};
+use crate::model::{
+    Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, PackItem, Reporter, Seq, StopReason,
+};
 use crate::plan::{Planned, RejectedRow, Rejection};
 use crate::report::Report;
+
+/// What is sent again.
+#[allow(clippy::large_enum_variant, reason = "there are few of them")]
+pub(super) enum SendAgain {
+    /// This job, at once.
+    Job(Job),
+    /// This key, in a pack.
+    Item(PackItem),
+}
 
 /// Judges entries, writes and reports them.
 pub(super) struct EntrySink<'a, S> {
@@ -23,6 +34,7 @@ pub(super) struct EntrySink<'a, S> {
     breaker: Breaker,
     same_errors: SameErrors,
     recheck: Recheck,
+    packs_keys: bool,
     /// Rows without a key.
     pub(super) keyless: u64,
     /// Rows that were rejected for having fewer cells than the header.
@@ -60,6 +72,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             shutdown,
             breaker: Breaker::new(),
             same_errors: fetcher.same_errors(),
+            packs_keys: fetcher.packs_keys(),
             recheck: Recheck { earlier: None, under_way: None, is_last: false, may_act_twice },
             keyless: 0,
             short_rows: 0,
@@ -96,7 +109,10 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
                         self.recheck.earlier = Some(job);
                         return None;
                     }
-                    make_conditional(&mut job, &known);
+                    // The validators of one key say nothing about a pack.
+                    if !self.packs_keys {
+                        make_conditional(&mut job, &known);
+                    }
                 }
                 Some(job)
             }
@@ -135,6 +151,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             fault: &fault,
             attempts: 0,
             url: None,
+            is_companion: false,
         });
     }
 
@@ -142,29 +159,38 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
     /// says so: what was held is sent again, and the fetcher waits. And where the first answers of a run are refusals, a SKU that an
     /// earlier run had its answer for shows whether they are these SKUs' own. Without it, SKUs that are forbidden would
     /// end every run that goes on from a journal, though a run from the start is not ended by them.
-    pub(super) fn receive(&mut self, entry: Entry, may_wait: impl FnOnce() -> bool) -> Vec<Job> {
+    pub(super) fn receive(&mut self, entry: Entry, may_wait: impl FnOnce() -> bool) -> Vec<SendAgain> {
+        self.receive_pack(entry, Vec::new(), may_wait)
+    }
+
+    /// The same for all keys of a pack that one answer refused.
+    pub(super) fn receive_pack(
+        &mut self,
+        entry: Entry,
+        companions: Vec<Entry>,
+        may_wait: impl FnOnce() -> bool,
+    ) -> Vec<SendAgain> {
         if self.recheck.under_way == Some(entry.seq) {
             self.recheck.under_way = None;
             self.settle_refusals(entry);
             return Vec::new();
         }
-        let (status, answers, said) = match self.breaker.judge(entry, || Instant::now().into_std()) {
-            Ruling::Pass(entries) => {
-                for entry in entries {
-                    self.settle(&entry);
+        let (status, answers, said) =
+            match self.breaker.judge_pack(entry, companions, || Instant::now().into_std()) {
+                Ruling::Pass(entries) => {
+                    for entry in entries {
+                        self.settle(&entry);
+                    }
+                    return Vec::new();
                 }
-                return Vec::new();
-            }
-            Ruling::Trip { .. } if self.recheck.under_way.is_some() || self.shutdown.is_triggered() => {
-                return Vec::new();
-            }
-            Ruling::Trip { status, answers, said } => (status, answers, said),
-        };
+                Ruling::Trip { .. } if self.recheck.under_way.is_some() || self.shutdown.is_triggered() => {
+                    return Vec::new();
+                }
+                Ruling::Trip { status, answers, said } => (status, answers, said),
+            };
         if !self.breaker.is_first_row() && self.breaker.holds_only_403() && may_wait() {
-            let (again, final_): (Vec<_>, Vec<_>) =
-                self.breaker.release().map(Entry::into_job).partition(Result::is_ok);
-            final_.into_iter().filter_map(Result::err).for_each(|entry| self.settle(&entry));
-            return again.into_iter().filter_map(Result::ok).collect();
+            let held: Vec<Entry> = self.breaker.release().collect();
+            return held.into_iter().filter_map(|entry| self.again(entry)).collect();
         }
         let earlier = self.recheck.earlier.clone().filter(|_| self.breaker.is_first_row());
         let Some(job) = earlier.filter(|job| self.may_request_again(job)) else {
@@ -173,7 +199,21 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             return Vec::new();
         };
         self.recheck.under_way = Some(job.seq);
-        vec![job]
+        vec![SendAgain::Job(job)]
+    }
+
+    /// What is to be sent again for an entry; one that has no request stands as it is.
+    fn again(&mut self, entry: Entry) -> Option<SendAgain> {
+        if self.packs_keys {
+            return Some(SendAgain::Item(entry.into_item()));
+        }
+        match entry.into_job() {
+            Ok(job) => Some(SendAgain::Job(job)),
+            Err(entry) => {
+                self.settle(&entry);
+                None
+            }
+        }
     }
 
     /// Whether jobs may be opened: not while it is open whether the credentials are refused, nor while so much waits
@@ -264,6 +304,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
                     fault,
                     attempts,
                     url: entry.address.as_deref(),
+                    is_companion: entry.is_companion,
                 });
             }
             Outcome::Deferred(_) => self.report.on(&Event::JobDeferred),

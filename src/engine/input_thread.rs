@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::input::{InputError, InputPath, InputSettings, Rows};
-use crate::plan::{Planned, Planner};
+use crate::plan::{Packer, Planned, Planner};
 
 /// Rows in a batch: waking the loop for every row would cost more than the row.
 const BATCH: usize = 256;
@@ -46,6 +46,8 @@ pub(crate) fn open_until(
 pub(crate) struct InputThread {
     /// Batches, in the input's order; closed at its end.
     pub(crate) batches: mpsc::Receiver<Vec<Planned>>,
+    /// Packs the keys; none: each has a request of its own.
+    pub(super) packer: Option<Packer>,
     thread: thread::JoinHandle<InputSummary>,
 }
 
@@ -72,10 +74,11 @@ impl InputThread {
     /// The system refuses a thread.
     pub(crate) fn start(rows: Rows, planner: Planner) -> std::io::Result<Self> {
         let (sender, batches) = mpsc::channel(DEPTH);
+        let packer = Packer::of(planner.request());
         let thread = thread::Builder::new()
             .name("input".into())
             .spawn(move || read_and_plan(rows, planner, &sender))?;
-        Ok(Self { batches, thread })
+        Ok(Self { batches, packer, thread })
     }
 
     /// Batches that come through a channel, and a thread that ends with this summary.
@@ -85,7 +88,7 @@ impl InputThread {
         summary: impl FnOnce() -> InputSummary + Send + 'static,
     ) -> Self {
         let thread = thread::Builder::new().spawn(summary).expect("the system grants a thread");
-        Self { batches, thread }
+        Self { batches, packer: None, thread }
     }
 
     /// What was read in all. When the loop left early, a thread that hangs in a read (a silent pipe) is abandoned:

@@ -14,6 +14,8 @@ pub(crate) mod input_thread;
 mod limit_estimate;
 mod monitor;
 mod open_jobs;
+mod pack_queue;
+mod pack_splits;
 mod run_loop;
 pub(crate) mod signals;
 pub(crate) mod stdout_peer;

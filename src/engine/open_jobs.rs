@@ -4,15 +4,21 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 
 use super::input_thread::InputThread;
+use crate::fetch::PackEnd;
 use crate::model::Entry;
-use crate::plan::Planned;
+use crate::plan::{Packer, Planned};
+
+/// The request of a pack that is under way.
+pub(super) type PackFuture<'a> = LocalBoxFuture<'a, PackEnd>;
 
 /// What the loop does next.
 pub(super) enum NextStep {
     Done(Entry),
+    PackDone(PackEnd),
     Opened(Planned),
     Over,
 }
@@ -29,8 +35,11 @@ pub(super) enum Supply {
 }
 
 /// The jobs that are open, and the rows that come next.
-pub(super) struct OpenJobs<F> {
+pub(super) struct OpenJobs<'a, F> {
     pub(super) jobs: FuturesUnordered<F>,
+    pub(super) packs: FuturesUnordered<PackFuture<'a>>,
+    /// Keys wait to be packed: the run is not over.
+    pub(super) holds_keys: bool,
     planned: VecDeque<Planned>,
     pub(super) input: InputThread,
     /// Rows that came from the input thread.
@@ -39,18 +48,36 @@ pub(super) struct OpenJobs<F> {
     starved: bool,
 }
 
-impl<F: Future<Output = Entry>> OpenJobs<F> {
+impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
     pub(super) fn new(input: InputThread) -> Self {
-        let planned = VecDeque::new();
-        Self { jobs: FuturesUnordered::new(), planned, input, rows: 0, input_over: false, starved: false }
+        Self {
+            jobs: FuturesUnordered::new(),
+            packs: FuturesUnordered::new(),
+            holds_keys: false,
+            planned: VecDeque::new(),
+            input,
+            rows: 0,
+            input_over: false,
+            starved: false,
+        }
+    }
+
+    /// What packs the keys, once; none where each has a request of its own.
+    pub(super) fn take_packer(&mut self) -> Option<Packer> {
+        self.input.packer.take()
     }
 
     pub(super) fn supply(&self) -> Supply {
         match () {
-            () if self.has_no_rows_left() => Supply::Exhausted(self.jobs.len()),
+            () if self.has_no_rows_left() => Supply::Exhausted(self.count()),
             () if self.starved => Supply::Starved,
             () => Supply::Rows,
         }
+    }
+
+    /// Requests that are open.
+    pub(super) fn count(&self) -> usize {
+        self.jobs.len() + self.packs.len()
     }
 
     /// No row is left to open.
@@ -68,7 +95,12 @@ impl<F: Future<Output = Entry>> OpenJobs<F> {
         if let Poll::Ready(Some(entry)) = self.jobs.poll_next_unpin(cx) {
             return Poll::Ready(NextStep::Done(entry));
         }
-        if self.jobs.len() < window && room() {
+        if !self.packs.is_empty()
+            && let Poll::Ready(Some(end)) = self.packs.poll_next_unpin(cx)
+        {
+            return Poll::Ready(NextStep::PackDone(end));
+        }
+        if self.count() < window && room() {
             if let Poll::Ready(planned) = self.poll_planned(cx) {
                 if let Some(planned) = planned {
                     return Poll::Ready(NextStep::Opened(planned));
@@ -77,7 +109,7 @@ impl<F: Future<Output = Entry>> OpenJobs<F> {
                 self.starved = true;
             }
         }
-        if self.has_no_rows_left() && self.jobs.is_empty() {
+        if self.has_no_rows_left() && self.count() == 0 && !self.holds_keys {
             return Poll::Ready(NextStep::Over);
         }
         Poll::Pending

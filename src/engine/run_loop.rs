@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
-use super::entry_sink::EntrySink;
+use super::entry_sink::{EntrySink, SendAgain};
 use super::input_thread::InputThread;
 use super::monitor::Monitor;
 use super::open_jobs::{NextStep, OpenJobs, Supply};
+use super::pack_queue::{PackQueue, PackSettled};
 use super::signals::Signals;
 use super::store::EntryStore;
 use super::{DRAIN, Engine, HAND_OVER_WITHIN, RunEnd, TICK, WINDOW_FACTOR, has_room, sleep_until};
-use crate::fetch::{Fetcher, Shutdown, Transport};
+use crate::fetch::{Fetcher, PackEnd, Shutdown, Transport};
 use crate::limit::Gate;
-use crate::model::{Entry, Event, Job, Reporter, StopReason};
+use crate::model::{Entry, Event, Job, Pack, Reporter, StopReason};
 use crate::report::Report;
 
 /// Steps that are taken in one go while there are any: polling signals and timers costs as much as a step.
@@ -53,7 +54,8 @@ pub(super) struct RunLoop<'a, T, S, N, F> {
     signals: &'a mut Signals,
     sink: EntrySink<'a, S>,
     monitor: Monitor<'a>,
-    open: OpenJobs<F>,
+    open: OpenJobs<'a, F>,
+    packs: Option<PackQueue>,
     deadline: Option<Instant>,
     max_age: Option<Duration>,
     tick: Interval,
@@ -78,6 +80,8 @@ where
     pub(super) fn new(engine: Engine<'a, T, S>, input: InputThread, open_job: N) -> Self {
         let Engine { fetcher, gate, store, report, shutdown, signals, reader, started, deadline, max_age } =
             engine;
+        let mut open = OpenJobs::new(input);
+        let packs = open.take_packer().map(PackQueue::new);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -89,7 +93,8 @@ where
             signals,
             sink: EntrySink::new(store, report, shutdown, fetcher),
             monitor: Monitor::new(gate, report, reader, started),
-            open: OpenJobs::new(input),
+            open,
+            packs,
             deadline,
             max_age,
             tick,
@@ -107,6 +112,10 @@ where
             if self.shutdown.is_triggered() && self.drain_until.is_none() {
                 self.drain_until = Some(Instant::now() + DRAIN);
                 self.open.drop_unopened();
+                self.drop_unpacked();
+            }
+            if self.packs.is_some() {
+                self.send_packs();
             }
             if !self.is_hand_over_set && self.sink.store.backlog() > 0 {
                 self.is_hand_over_set = true;
@@ -169,15 +178,22 @@ where
                 NextStep::Done(entry) => {
                     let may_wait = || self.fetcher.takes_403_for_a_limit();
                     let again = self.sink.receive(entry, may_wait);
-                    self.open.jobs.extend(again.into_iter().map(&self.open_job));
+                    self.resend(again);
                 }
+                NextStep::PackDone(end) => self.receive_pack(end),
                 NextStep::Opened(planned) => {
                     if let Some(job) = self.sink.open(planned, self.max_age) {
-                        self.open.jobs.push((self.open_job)(job));
+                        match &mut self.packs {
+                            None => self.open.jobs.push((self.open_job)(job)),
+                            Some(packs) => {
+                                packs.add(job);
+                                self.send_packs();
+                            }
+                        }
                     }
                 }
                 NextStep::Over => match self.sink.recheck_job(self.fetcher.accepted()) {
-                    Some(job) => self.open.jobs.push((self.open_job)(job)),
+                    Some(job) => self.resend(vec![SendAgain::Job(job)]),
                     None => return Flow::End,
                 },
             }
@@ -200,6 +216,64 @@ where
         }
     }
 
+    /// Sends again what the sink says.
+    fn resend(&mut self, again: Vec<SendAgain>) {
+        for resend in again {
+            match (resend, &mut self.packs) {
+                (SendAgain::Job(job), None) => self.open.jobs.push((self.open_job)(job)),
+                (SendAgain::Job(job), Some(_)) => {
+                    self.open.packs.push(Box::pin(self.fetcher.fetch_pack(Pack::of_job(job))));
+                }
+                (SendAgain::Item(item), Some(packs)) => packs.add_again(item),
+                // Items come of packs.
+                (SendAgain::Item(_), None) => {}
+            }
+        }
+    }
+
+    /// A pack has ended: each of its keys has its outcome, or is asked for again.
+    fn receive_pack(&mut self, end: PackEnd) {
+        let Some(packs) = &mut self.packs else { return };
+        let may_wait = || self.fetcher.takes_403_for_a_limit();
+        let mut again = Vec::new();
+        match packs.settle(end) {
+            PackSettled::Each(entries) => {
+                for entry in entries {
+                    again.extend(self.sink.receive(entry, may_wait));
+                }
+            }
+            PackSettled::Together(entries) => {
+                let mut entries = entries.into_iter();
+                if let Some(first) = entries.next() {
+                    again = self.sink.receive_pack(first, entries.collect(), may_wait);
+                }
+            }
+            PackSettled::Stop(entries, reason) => {
+                for entry in entries {
+                    again.extend(self.sink.receive(entry, may_wait));
+                }
+                self.stop(reason, Some(DRAIN));
+            }
+        }
+        self.resend(again);
+        self.send_packs();
+    }
+
+    /// Sends the packs that are ready; all of them where no row is left.
+    fn send_packs(&mut self) {
+        if let Some(packs) = &mut self.packs {
+            packs.send(&mut self.open, self.fetcher);
+        }
+    }
+
+    /// What was not sent is left to the next run.
+    fn drop_unpacked(&mut self) {
+        if let Some(packs) = &mut self.packs {
+            packs.clear();
+        }
+        self.open.holds_keys = false;
+    }
+
     /// The most jobs that may be open.
     fn window(&self) -> usize {
         self.gate.view().limit.saturating_mul(WINDOW_FACTOR)
@@ -207,7 +281,8 @@ where
 
     /// Whether jobs may be opened at all.
     fn opens_more(&self) -> bool {
-        self.sink.may_open() && self.drain_until.is_none()
+        let packs_may = self.packs.as_ref().is_none_or(PackQueue::may_open);
+        self.sink.may_open() && packs_may && self.drain_until.is_none()
     }
 
     /// The first signal stops the run, the second one ends it at once.
@@ -222,6 +297,10 @@ where
 
     fn on_tick(&mut self, supply: Supply) {
         self.sink.hand_over();
+        if let Some(packs) = &mut self.packs {
+            packs.tick(supply);
+            self.send_packs();
+        }
         self.monitor.tick(supply);
         if self.monitor.is_reader_gone() {
             // Answers that nobody will read are not requested.
@@ -238,10 +317,14 @@ where
     }
 
     fn end(mut self) -> RunEnd {
+        for message in self.packs.iter().flat_map(PackQueue::warnings) {
+            self.report.on(&Event::Warned { message: &message });
+        }
         self.open.drop_unopened();
         self.sink.release();
         self.on_tick(Supply::Rows);
         drop(self.open.jobs);
+        drop(self.open.packs);
         let input_summary = self.open.input.finish(self.shutdown.is_triggered());
         RunEnd {
             rows: self.open.rows,

@@ -13,12 +13,13 @@ use tokio::time::sleep;
 use super::*;
 use crate::collect::{PreviousValue, RefusedRow};
 use crate::fetch::{
-    BodyAs, Classifier, Companions, Filters, Follow, MeaningSettings, ResponseSettings, RetrySettings,
+    BodyAs, BulkFilters, Classifier, Companions, Filters, Follow, MeaningSettings, ResponseSettings,
+    RetrySettings,
 };
 use crate::fetch::{RawAnswer, Reuse, SendError};
 use crate::input::Columns;
 use crate::limit::{Concurrency, PaceSettings};
-use crate::model::{Entry, Fingerprint, Job, Key, Mask, Outcome, Request, Seq, Size, StopReason};
+use crate::model::{Entry, Fingerprint, Job, Key, Mask, Outcome, Request, Seq, Size, StatusSet, StopReason};
 use crate::plan::{Planned, Planner, RequestSettings, RequestTemplate};
 use crate::report::{LogFormat, ProgressMode, ReportSettings, StatsSnapshot, Terminal};
 
@@ -248,8 +249,9 @@ impl<A: Fn(u32, u32) -> (Duration, u16) + Send + Sync> Scene<A> {
             select: ".".into(),
             meaning: MeaningSettings::default(),
             body_as: BodyAs::Json,
-            null_on: "410".parse().unwrap(),
+            null_on: "410".parse::<StatusSet>().unwrap().into(),
             retry_on: "429,500,503".parse().unwrap(),
+            bulk: BulkFilters::default(),
             max_body: Size(1 << 20),
         };
         let filters = Filters::compile(&settings).unwrap();

@@ -7,8 +7,11 @@ mod filter_spelling;
 mod filters;
 mod markup;
 mod meaning;
+mod null_on;
 mod offload;
+mod pack;
 mod select;
+mod unpack;
 mod words;
 
 use std::fmt;
@@ -31,15 +34,17 @@ use crate::model::{
 use charset::TextSettings;
 use decode::decode;
 use meaning::{ConditionRuling, Failure};
-use select::{AnswerFacts, FilterInput};
+use select::{AnswerFacts, AskedKey, FilterInput};
 use words::{SHOWN, Words, words};
 
 pub(super) use decode::ACCEPTED_CODINGS;
 pub(crate) use error_look::SameErrors;
 pub(crate) use filter_spelling::filter_meant;
-pub(crate) use filters::{FilterFault, Filters};
+pub(crate) use filters::{BulkFilters, FilterFault, Filters};
 pub(crate) use meaning::MeaningSettings;
+pub(crate) use null_on::NullOn;
 pub(super) use offload::Offload;
+pub(super) use pack::{ItemRuling, PackAnswer};
 pub(crate) use select::{RowCells, RowUse, SelectError};
 
 /// How bodies are stored.
@@ -81,10 +86,12 @@ pub struct ResponseSettings {
     pub meaning: MeaningSettings,
     /// How bodies are stored.
     pub body_as: BodyAs,
-    /// Statuses that store `null` and count as fetched.
-    pub null_on: StatusSet,
+    /// Answers that store `null` and count as fetched.
+    pub null_on: NullOn,
     /// Statuses that are tried again.
     pub retry_on: StatusSet,
+    /// How the answer to a pack of keys is taken apart.
+    pub bulk: BulkFilters,
     /// Most bytes of a body, compressed or decoded; never 0.
     pub max_body: Size,
 }
@@ -110,20 +117,19 @@ pub(crate) struct Classifier {
 /// What an answer is an answer to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AnsweredJob<'a> {
-    pub(super) key: &'a Key,
-    /// The row as in the input.
-    pub(super) record: &'a ByteRecord,
+    /// The key; none where it is a pack.
+    asked: Option<AskedKey<'a>>,
     /// The request carried validators, so that 304 is an answer to it.
     pub(super) is_conditional: bool,
 }
 
-/// What follows from an answer.
+/// What follows from an answer. `K` is what is kept of it.
 #[derive(Debug)]
-pub(super) enum Classification {
+pub(super) enum Classification<K = Answer> {
     /// Keep it.
-    Keep(Answer),
+    Keep(K),
     /// Keep `null` for it, because of what it says.
-    KeepNull(Answer),
+    KeepNull(K),
     /// Try again, after a wait.
     Retry(Fault),
     /// The server limits the client, as its body says; the fault has the wait, if one is told.
@@ -132,7 +138,13 @@ pub(super) enum Classification {
     GiveUp(Fault),
 }
 
-impl Classification {
+impl<'a> AnsweredJob<'a> {
+    pub(super) fn new(key: &'a Key, record: &'a ByteRecord, is_conditional: bool) -> Self {
+        Self { asked: Some(AskedKey { key, record }), is_conditional }
+    }
+}
+
+impl<K> Classification<K> {
     /// Takes secrets out of a fault's text, whoever wrote it: the server, a proxy or a library.
     #[must_use]
     pub(super) fn masked(self, mask: &Mask) -> Self {
@@ -177,7 +189,7 @@ pub(super) fn classify(
         }
         parsed = Some(body);
     }
-    if settings.null_on.contains(status) {
+    if settings.null_on.statuses.contains(status) {
         return Classification::Keep(answer_of(&answer, null(), mask));
     }
     // A status that the user named takes precedence over what it means by itself, 2xx and 3xx included.
@@ -202,12 +214,20 @@ pub(super) fn classify(
             let answer = answer_of(&answer, Content::Json(json), mask);
             Classification::Keep(Answer { raw, error, ..answer })
         }
+        Err(fault) => bad_body(fault, &answer, was_empty),
+    }
+}
+
+/// What follows from a body that cannot be stored.
+fn bad_body<K>(fault: Fault, answer: &RawAnswer, was_empty: bool) -> Classification<K> {
+    let fault = fault.with_status(answer.status);
+    match fault.cause {
         // A decoder does not distinguish a coded body that was cut from one that is damaged.
-        Err(fault) if answer.may_be_cut && (was_empty || fault.cause == Cause::Encoding) => {
-            Classification::Retry(Fault { cause: Cause::Cut, ..fault }.with_status(status))
+        cause if answer.may_be_cut && (was_empty || cause == Cause::Encoding) => {
+            Classification::Retry(Fault { cause: Cause::Cut, ..fault })
         }
-        Err(fault) if fault.cause == Cause::Cut => Classification::Retry(fault.with_status(status)),
-        Err(fault) => Classification::GiveUp(fault.with_status(status)),
+        Cause::Cut => Classification::Retry(fault),
+        _ => Classification::GiveUp(fault),
     }
 }
 
@@ -270,11 +290,11 @@ impl ParsedBody {
     fn of(body: Bytes, answer: &RawAnswer, (classifier, job): (&Classifier, AnsweredJob<'_>)) -> Self {
         let Classifier { filters, .. } = classifier;
         let json = stored_form(&answer.headers, body, classifier);
-        if filters.is_empty() {
+        let takes_apart = job.asked.is_none() && filters.bulk.items.is_some();
+        if filters.is_empty() && !takes_apart {
             return Self { json, input: None };
         }
-        let AnsweredJob { key, record, .. } = job;
-        let facts = AnswerFacts { status: answer.status, headers: &answer.headers, key, record };
+        let facts = AnswerFacts { status: answer.status, headers: &answer.headers, asked: job.asked };
         let input = json.as_ref().ok().and_then(|json| FilterInput::new(json, &facts, &filters.used));
         Self { json, input }
     }
@@ -371,8 +391,9 @@ mod tests {
             select: ".".into(),
             meaning: MeaningSettings::default(),
             body_as: BodyAs::Json,
-            null_on: "410".parse().unwrap(),
+            null_on: "410".parse::<StatusSet>().unwrap().into(),
             retry_on: "408,425,429,500,502-504,522,524".parse().unwrap(),
+            bulk: BulkFilters::default(),
             max_body: Size(1 << 20),
         }
     }
@@ -384,7 +405,7 @@ mod tests {
             mask: Mask::new(vec!["canary-123".into()]),
         };
         let (key, record) = (Key::parse(b"A").unwrap(), ByteRecord::new());
-        let job = AnsweredJob { key: &key, record: &record, is_conditional: conditional };
+        let job = AnsweredJob::new(&key, &record, conditional);
         super::classify(answer, &classifier, job)
     }
 
@@ -447,7 +468,7 @@ mod tests {
     #[test]
     fn a_status_that_the_user_named_is_retried_whatever_it_means_by_itself() {
         let named = ResponseSettings {
-            null_on: "206".parse().unwrap(),
+            null_on: "206".parse::<StatusSet>().unwrap().into(),
             retry_on: "202,206,302-304,404".parse().unwrap(),
             ..settings()
         };
@@ -476,7 +497,7 @@ mod tests {
     fn a_304_to_a_conditional_request_is_unchanged_whatever_statuses_are_named() {
         for (null_on, retry_on) in [("304", "500"), ("404", "300-399"), ("300-399", "500")] {
             let named = ResponseSettings {
-                null_on: null_on.parse().unwrap(),
+                null_on: null_on.parse::<StatusSet>().unwrap().into(),
                 retry_on: retry_on.parse().unwrap(),
                 ..settings()
             };

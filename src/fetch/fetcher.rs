@@ -6,13 +6,18 @@
 mod attempt;
 mod feedback;
 mod next_attempt;
+mod requested;
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+
+use requested::Requested;
+pub(crate) use requested::{ItemEnd, PackEnd};
 
 use next_attempt::{
     AttemptToRepeat, BeforeAttempt, GivenUp, NextAttempt, QueueEnd, RefusalsOfJob, SentAttempt,
@@ -27,7 +32,7 @@ use super::shutdown::Shutdown;
 use super::transport::{RawAnswer, ResendBudget, SendError, Transport};
 use crate::limit::{Gate, LoadSignal, Permit};
 use crate::model::job::redacted_url;
-use crate::model::{Answer, Deferral, Entry, Fault, Job, Outcome, PauseReason, Reporter};
+use crate::model::{Deferral, Entry, Fault, Job, Outcome, PauseReason, Reporter};
 
 /// Characters that are shown of why a redirect was refused: it may name an address of any length.
 const REFUSAL_CHARS: usize = 300;
@@ -65,6 +70,8 @@ pub(crate) struct Fetcher<T> {
     quota: NewestQuotaSize,
     /// Where nothing is sent again: failures that may be refusals tell the gate so.
     learns_from_failures: AtomicBool,
+    /// Keys are asked for in packs.
+    packs_keys: bool,
 }
 
 /// What the fetcher shares with the rest of the run.
@@ -113,9 +120,9 @@ struct Tries {
 }
 
 /// What an attempt came to, as far as its job is concerned.
-enum Judged {
+enum Judged<K> {
     /// The job has its answer.
-    Keep(Answer),
+    Keep(K),
     /// The job has failed.
     GiveUp(Fault),
     /// A fault that another attempt may mend.
@@ -147,7 +154,19 @@ impl<T: Transport> Fetcher<T> {
             accepted: OnceLock::new(),
             quota: NewestQuotaSize::default(),
             learns_from_failures: AtomicBool::new(false),
+            packs_keys: false,
         }
+    }
+
+    /// The same, which is given packs only.
+    #[must_use]
+    pub(crate) fn for_packs(self) -> Self {
+        Self { packs_keys: true, ..self }
+    }
+
+    /// Whether keys are asked for in packs.
+    pub(crate) fn packs_keys(&self) -> bool {
+        self.packs_keys
     }
 
     /// From now on the gate learns from failures that may be refusals, though no attempt is made again.
@@ -196,19 +215,31 @@ impl<T: Transport> Fetcher<T> {
         let address =
             failed.then(|| self.answers.classifier().mask.apply(&redacted_url(&request.url)).into());
         let request = outcome.is_forbidden().then(|| Box::new(request));
-        Entry { seq, line, key, fingerprint, attempts, sent, outcome, record, address, request }
+        Entry {
+            seq,
+            line,
+            key,
+            fingerprint,
+            attempts,
+            sent,
+            outcome,
+            record,
+            address,
+            request,
+            is_companion: false,
+        }
     }
 
-    async fn outcome(&self, job: &Job, tries: &mut Tries) -> Outcome {
+    async fn outcome<R: Requested>(&self, job: &R, tries: &mut Tries) -> Outcome<R::Kept> {
         let mut queue_end = QueueEnd::Back;
         loop {
-            let Some((permit, _initial_connect)) = self.admit(queue_end).await else {
+            let Some((permit, _initial_connect)) = self.admit(queue_end, job.keys()).await else {
                 return Outcome::Deferred(Deferral::Stopped);
             };
             if std::mem::take(&mut tries.asks_known)
                 && let Some(known) = self.accepted.get().filter(|known| self.may_send_again(known))
             {
-                match self.ask_known(known, permit).await {
+                match self.ask_accepted(known, permit).await {
                     Ok(asks_known) => tries.asks_known = asks_known,
                     Err(deferral) => return Outcome::Deferred(deferral),
                 }
@@ -256,7 +287,7 @@ impl<T: Transport> Fetcher<T> {
                     (fault, next, signal)
                 }
                 Judged::Retry(fault) => {
-                    let sent = SentAttempt { seq: job.seq, left: started, is_first, before: &before };
+                    let sent = SentAttempt { seq: job.seq(), left: started, is_first, before: &before };
                     let (next, is_strained) = self.after_fault(&fault, tries, &sent);
                     // The pool was paused before the permit is returned: no other request is sent in between.
                     let signal = self.load_of_fault(&fault, signal, (is_strained, tries));
@@ -284,7 +315,11 @@ impl<T: Transport> Fetcher<T> {
     ///
     /// Until one connection is open, few attempts try to open one, so that a dead port does not get all of them. This
     /// bound comes before the gate, because a request that has passed the gate must be sent at once.
-    async fn admit(&self, queue_end: QueueEnd) -> Option<(Permit, Option<SemaphorePermit<'_>>)> {
+    async fn admit(
+        &self,
+        queue_end: QueueEnd,
+        keys: NonZeroU32,
+    ) -> Option<(Permit, Option<SemaphorePermit<'_>>)> {
         if self.shutdown.is_triggered() {
             return None;
         }
@@ -295,8 +330,8 @@ impl<T: Transport> Fetcher<T> {
                 self.initial_connects.acquire().await.ok()
             };
             let permit = match queue_end {
-                QueueEnd::Front => self.gate.admit_refused().await,
-                QueueEnd::Back => self.gate.admit().await,
+                QueueEnd::Front => self.gate.admit_refused(keys).await,
+                QueueEnd::Back => self.gate.admit_for(keys).await,
             };
             (permit, initial_connect)
         };

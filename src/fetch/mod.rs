@@ -18,10 +18,10 @@ mod shutdown;
 mod transport;
 
 pub(crate) use classify::{
-    BodyAs, Classifier, FilterFault, Filters, MeaningSettings, ResponseSettings, RowCells, RowUse,
-    SameErrors, SelectError, decode, filter_meant,
+    BodyAs, BulkFilters, Classifier, FilterFault, Filters, MeaningSettings, NullOn, ResponseSettings,
+    RowCells, RowUse, SameErrors, SelectError, decode, filter_meant,
 };
-pub(crate) use fetcher::{Companions, Fetcher, RetrySettings};
+pub(crate) use fetcher::{Companions, Fetcher, ItemEnd, PackEnd, RetrySettings};
 pub(crate) use health::OUTAGE_PAUSES;
 pub(crate) use redirect::Follow;
 pub(crate) use shutdown::Shutdown;

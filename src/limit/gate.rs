@@ -8,7 +8,7 @@
 mod state;
 
 use std::future::poll_fn;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -49,27 +49,33 @@ impl Gate {
         }
     }
 
-    /// Waits until an attempt may leave; it must then leave at once.
+    /// As [`Self::admit_for`], for one key.
+    #[cfg(test)]
+    pub(crate) async fn admit(&self) -> Permit {
+        self.admit_for(NonZeroU32::MIN).await
+    }
+
+    /// Waits until an attempt that asks for so many keys may leave; it must then leave at once.
     ///
     /// First come, first served. The future may be dropped at any time: no slot, no turn and no rate
     /// token is lost. While it is kept it must be polled when woken, since all behind it may wait for it.
-    pub(crate) async fn admit(&self) -> Permit {
+    pub(crate) async fn admit_for(&self, keys: NonZeroU32) -> Permit {
         let at_once = self.shared.lock().leave_at_once();
         let departure = match at_once {
             Some(departure) => departure,
-            None => self.turn(WaiterKind::Newcomer).wait().await,
+            None => self.turn(WaiterKind::Newcomer, keys).wait().await,
         };
-        Permit { shared: Arc::clone(&self.shared), departure, finished: false }
+        Permit { shared: Arc::clone(&self.shared), departure, keys, finished: false }
     }
 
-    /// As [`Self::admit`], for an attempt that was refused: it goes before all that have not been sent yet.
-    pub(crate) async fn admit_refused(&self) -> Permit {
-        let departure = self.turn(WaiterKind::Refused).wait().await;
-        Permit { shared: Arc::clone(&self.shared), departure, finished: false }
+    /// As [`Self::admit_for`], for an attempt that was refused: it goes before all that have not been sent yet.
+    pub(crate) async fn admit_refused(&self, keys: NonZeroU32) -> Permit {
+        let departure = self.turn(WaiterKind::Refused, keys).wait().await;
+        Permit { shared: Arc::clone(&self.shared), departure, keys, finished: false }
     }
 
-    fn turn(&self, kind: WaiterKind) -> Turn<'_> {
-        Turn { shared: &self.shared, ticket: None, kind, holder: None }
+    fn turn(&self, kind: WaiterKind, keys: NonZeroU32) -> Turn<'_> {
+        Turn { shared: &self.shared, ticket: None, kind, keys, holder: None }
     }
 
     /// For how long refusals have come without one accepted attempt; zero where the newest answer was accepted.
@@ -136,6 +142,7 @@ impl Gate {
 pub(crate) struct Permit {
     shared: Arc<GateShared>,
     departure: Departure,
+    keys: NonZeroU32,
     finished: bool,
 }
 
@@ -153,6 +160,7 @@ impl Permit {
             shared: &self.shared,
             ticket: None,
             kind: WaiterKind::SlotHolder,
+            keys: self.keys,
             holder: Some(self.departure),
         }
         .wait()
@@ -201,6 +209,8 @@ struct Turn<'a> {
     shared: &'a GateShared,
     ticket: Option<Ticket>,
     kind: WaiterKind,
+    /// The keys that it asks for.
+    keys: NonZeroU32,
     /// The slot that it holds already, if it only wants to send again.
     holder: Option<Departure>,
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
+use governor::{InsufficientCapacity, Quota, RateLimiter};
 use tokio::time::Instant;
 
 use super::clock::{Moment, SetClock};
@@ -55,6 +55,10 @@ pub(super) struct Pacer {
     owed: u64,
     /// The instant at which a waiter is to try again.
     promised: Option<u64>,
+    /// An attempt takes as many tokens as it asks for keys.
+    counts_keys: bool,
+    /// The tokens of the newest departure.
+    cost: u32,
 }
 
 impl Pacer {
@@ -78,12 +82,14 @@ impl Pacer {
             left: None,
             owed: 0,
             promised: None,
+            counts_keys: rate.counts_keys(),
+            cost: 1,
         }
     }
 
-    /// Departures a second.
+    /// Departures a second, each as large as the newest.
     pub(super) fn per_second(&self) -> f64 {
-        self.per_second
+        self.per_second / f64::from(self.cost)
     }
 
     /// A departure was refused. A limiter without a burst refuses what comes too soon after another request: from now on
@@ -92,11 +98,12 @@ impl Pacer {
         self.keeps_distance = true;
     }
 
-    /// Whether an attempt may depart at `now`. On `Ok` the departure is booked and must happen at once.
+    /// Whether an attempt for so many keys may depart at `now`. On `Ok` the departure is booked and must happen at once.
     ///
     /// # Errors
     /// The instant to try again at.
-    pub(super) fn depart(&mut self, now: Instant) -> Result<(), Instant> {
+    pub(super) fn depart(&mut self, now: Instant, keys: NonZeroU32) -> Result<(), Instant> {
+        let cost = if self.counts_keys { keys } else { NonZeroU32::MIN };
         let now = u64::try_from((now - self.start).as_nanos()).unwrap_or(u64::MAX);
         if let Some((left, distance)) = self.left.zip(self.distance.filter(|_| self.keeps_distance))
             && now < left.saturating_add(distance)
@@ -112,8 +119,9 @@ impl Pacer {
             _ => 0,
         };
         let base = (now - owed.min(CREDIT).min(now)).max(self.booked);
-        match self.book(base).or_else(|due| if due <= now { self.book(due) } else { Err(due) }) {
+        match self.book(base, cost).or_else(|due| if due <= now { self.book(due, cost) } else { Err(due) }) {
             Ok(booked) => {
+                self.cost = cost.get();
                 self.promised = None;
                 self.booked = booked;
                 self.left = Some(now);
@@ -132,11 +140,16 @@ impl Pacer {
         self.promised = None;
     }
 
-    fn book(&self, moment: u64) -> Result<u64, u64> {
+    fn book(&self, moment: u64, cost: NonZeroU32) -> Result<u64, u64> {
         self.clock.set(Moment(moment));
-        match self.bucket.check() {
-            Ok(()) => Ok(moment),
-            Err(not) => Err(not.earliest_possible().0),
+        match self.bucket.check_n(cost) {
+            Ok(Ok(())) => Ok(moment),
+            Ok(Err(not)) => Err(not.earliest_possible().0),
+            // More than the bucket ever holds: it leaves when the bucket is full.
+            Err(InsufficientCapacity(most)) => {
+                let most = NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN);
+                if most < cost { self.book(moment, most) } else { Ok(moment) }
+            }
         }
     }
 }
@@ -180,7 +193,7 @@ mod tests {
         let mut left = Vec::new();
         let mut now = 0;
         while now < until {
-            match pacer.depart(start + Duration::from_nanos(now)) {
+            match pacer.depart(start + Duration::from_nanos(now), NonZeroU32::MIN) {
                 Ok(()) => left.push(now),
                 Err(due) => now = u64::try_from((due - start).as_nanos()).unwrap() + late(),
             }
@@ -195,7 +208,7 @@ mod tests {
             let mut pacer = Pacer::new(rate(text), burst(size), start);
             for idle in [0, 1_000_000] {
                 let now = start + Duration::from_secs(idle);
-                let at_once = (0..1_000).take_while(|_| pacer.depart(now).is_ok()).count();
+                let at_once = (0..1_000).take_while(|_| pacer.depart(now, NonZeroU32::MIN).is_ok()).count();
                 assert_eq!(at_once, size as usize, "{text} after {idle} s");
                 pacer.forget();
             }
@@ -206,24 +219,24 @@ mod tests {
     fn nobody_waiting_earns_no_credit_however_late_the_next_one_comes() {
         let start = Instant::now();
         let mut pacer = Pacer::new(rate("1000/s"), burst(1), start);
-        assert!(pacer.depart(start).is_ok());
-        assert!(pacer.depart(start).is_err());
+        assert!(pacer.depart(start, NonZeroU32::MIN).is_ok());
+        assert!(pacer.depart(start, NonZeroU32::MIN).is_err());
         pacer.forget();
         let later = start + Duration::from_millis(500);
-        assert!(pacer.depart(later).is_ok());
-        assert!(pacer.depart(later).is_err());
+        assert!(pacer.depart(later, NonZeroU32::MIN).is_ok());
+        assert!(pacer.depart(later, NonZeroU32::MIN).is_err());
     }
 
     #[test]
     fn what_is_owed_to_a_late_timer_is_gone_after_a_quiet_time() {
         let start = Instant::now();
         let mut pacer = Pacer::new(rate("1000/s"), burst(1), start);
-        assert!(pacer.depart(start).is_ok());
-        let due = pacer.depart(start).unwrap_err();
-        assert!(pacer.depart(due + Duration::from_millis(9)).is_ok(), "late");
+        assert!(pacer.depart(start, NonZeroU32::MIN).is_ok());
+        let due = pacer.depart(start, NonZeroU32::MIN).unwrap_err();
+        assert!(pacer.depart(due + Duration::from_millis(9), NonZeroU32::MIN).is_ok(), "late");
         let later = due + Duration::from_millis(500);
-        assert!(pacer.depart(later).is_ok());
-        assert!(pacer.depart(later).is_err());
+        assert!(pacer.depart(later, NonZeroU32::MIN).is_ok());
+        assert!(pacer.depart(later, NonZeroU32::MIN).is_err());
     }
 
     #[test]
@@ -248,7 +261,7 @@ mod tests {
         let mut pacer = Pacer::new(rate("1000/s"), burst(1), start);
         let (mut now, mut left) = (0_u64, 0_u32);
         while now < 10_000_000_000 {
-            match pacer.depart(start + Duration::from_nanos(now)) {
+            match pacer.depart(start + Duration::from_nanos(now), NonZeroU32::MIN) {
                 Ok(()) => {
                     left += 1;
                     now += 900_000;
@@ -267,9 +280,9 @@ mod tests {
         let start = Instant::now();
         for text in ["1/h", "1/s", "4294967295/s"] {
             let mut pacer = Pacer::new(rate(text), NonZeroU32::MAX, start);
-            assert!((0..1_000).all(|_| pacer.depart(start).is_ok()), "{text}");
+            assert!((0..1_000).all(|_| pacer.depart(start, NonZeroU32::MIN).is_ok()), "{text}");
             let mut pacer = Pacer::new(rate(text), burst(1), start);
-            assert!(pacer.depart(start + FILL_MAX).is_ok(), "{text}");
+            assert!(pacer.depart(start + FILL_MAX, NonZeroU32::MIN).is_ok(), "{text}");
         }
     }
 
@@ -306,7 +319,7 @@ mod tests {
                     1 => now += nanos / 8,
                     2 => now += nanos / 1_000,
                     // Somebody asks, and comes back more or less late.
-                    _ => if let Err(due) = pacer.depart(start + Duration::from_nanos(now)) {
+                    _ => if let Err(due) = pacer.depart(start + Duration::from_nanos(now), NonZeroU32::MIN) {
                         let due = u64::try_from((due - start).as_nanos()).unwrap();
                         prop_assert!(due > now);
                         now = due + if kind < 5 { nanos } else { nanos / 30 };
@@ -314,7 +327,7 @@ mod tests {
                         left.push(now);
                     }
                 }
-                while pacer.depart(start + Duration::from_nanos(now)).is_ok() {
+                while pacer.depart(start + Duration::from_nanos(now), NonZeroU32::MIN).is_ok() {
                     left.push(now);
                 }
             }

@@ -4,6 +4,7 @@
 
 mod strained;
 
+use std::num::NonZeroU32;
 use std::time::SystemTime;
 
 use tokio::time::Instant;
@@ -141,8 +142,8 @@ impl Pool {
         holder.is_some_and(|it| it.probe && it.epoch == self.pause.epoch()) && self.pause.is_probing()
     }
 
-    /// What the head of the queue (or a probe that is sent again) has to do.
-    pub(super) fn step(&mut self, holder: Option<Departure>, now: Instant) -> TurnStep {
+    /// What the head of the queue (or a probe that is sent again), which asks for so many keys, has to do.
+    pub(super) fn step(&mut self, holder: Option<Departure>, keys: NonZeroU32, now: Instant) -> TurnStep {
         if holder.is_none() && !self.has_room() {
             self.forget_rate();
             (self.waits_for_rate, self.waits_for_pacer) = (false, false);
@@ -165,7 +166,7 @@ impl Pool {
             self.forget_rate();
             return step;
         }
-        if let Some(Err(until)) = self.pacer.as_mut().map(|pacer| pacer.depart(now)) {
+        if let Some(Err(until)) = self.pacer.as_mut().map(|pacer| pacer.depart(now, keys)) {
             self.waits_for_pacer = true;
             return TurnStep::Sleep(until);
         }
@@ -228,9 +229,7 @@ impl Pool {
     }
 
     fn keep_distance(&mut self) {
-        if let Some(pacer) = &mut self.pacer {
-            pacer.keep_distance();
-        }
+        self.pacer.iter_mut().for_each(Pacer::keep_distance);
     }
 
     /// An attempt whose instant has passed while it waits for something else is not late.

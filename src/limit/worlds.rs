@@ -7,6 +7,7 @@ mod limiters;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::num::NonZeroU32;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -210,7 +211,7 @@ impl<'a> Simulation<'a> {
 
     fn fill(&mut self, stage: &Stage) {
         loop {
-            match self.pool.step(None, self.at()) {
+            match self.pool.step(None, NonZeroU32::MIN, self.at()) {
                 TurnStep::Go(departure) => self.leave(stage, departure),
                 TurnStep::Park => return,
                 TurnStep::Sleep(until) => {

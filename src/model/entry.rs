@@ -3,7 +3,7 @@
 use std::time::{Instant, SystemTime};
 
 use crate::model::fault::{AnswerMeaning, ProxyProblem};
-use crate::model::{Cause, Fault, Fingerprint, Job, Key, Request, Seq};
+use crate::model::{Cause, Fault, Fingerprint, Job, Key, PackItem, Request, Seq};
 
 /// A key and the outcome of its job, with what output and journal need.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct Entry {
     pub address: Option<Box<str>>,
     /// The request itself, if it was answered 403: where that turns out to be a limit, it is sent again.
     pub request: Option<Box<Request>>,
+    /// Another key of the same pack counts the request.
+    pub is_companion: bool,
 }
 
 impl Entry {
@@ -41,13 +43,19 @@ impl Entry {
         };
         Ok(Job { seq, line, key, fingerprint, request: *request, record })
     }
+
+    /// The key, to be asked for again in a pack; its attempts so far cost it nothing.
+    pub(crate) fn into_item(self) -> PackItem {
+        let Self { seq, line, key, fingerprint, record, .. } = self;
+        PackItem { seq, line, key, fingerprint, record, attempts: 0, retries: 0 }
+    }
 }
 
-/// How a job ended.
+/// How a job ended. `K` is what is kept of a good answer.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum Outcome<K = Answer> {
     /// The API answered, and the answer is kept.
-    Fetched(Answer),
+    Fetched(K),
     /// The job ended without an answer to keep.
     Failed(Fault),
     /// The job did not end in this run; the next run continues it.

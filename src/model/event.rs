@@ -56,6 +56,8 @@ pub(crate) enum Event<'a> {
         attempts: u32,
         /// The address that was asked, as it may be shown.
         url: Option<&'a str>,
+        /// The last of them is counted with another key of the same pack.
+        is_companion: bool,
     },
     /// A job was left for a later run.
     JobDeferred,

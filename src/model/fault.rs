@@ -42,6 +42,8 @@ pub enum Cause {
     Select,
     /// A filter of the user says so, whatever the status is.
     Meaning(AnswerMeaning),
+    /// The answer to a pack of keys does not tell the value of this one.
+    Pack(PackProblem),
 }
 
 impl Cause {
@@ -76,6 +78,10 @@ impl Cause {
             Self::Meaning(AnswerMeaning::ToBeRetried) => format!("not ready ({RETRY_IF})"),
             Self::Meaning(AnswerMeaning::Limited) => format!("rate limited ({RETRY_IF})"),
             Self::Meaning(AnswerMeaning::Failed) => format!("an error in the body ({FAIL_IF})"),
+            Self::Pack(PackProblem::Missing) => "not in the answer".into(),
+            Self::Pack(PackProblem::Twice) => "twice in the answer".into(),
+            Self::Pack(PackProblem::OtherKeys) => "other SKUs in the answer".into(),
+            Self::Pack(PackProblem::NoItems) => "no items in the answer".into(),
         }
     }
 
@@ -101,6 +107,19 @@ pub enum AnswerMeaning {
     Limited,
     /// It fails its SKU (`--fail-if`).
     Failed,
+}
+
+/// What is wrong with the answer to a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PackProblem {
+    /// The key is not in it.
+    Missing,
+    /// The key is there more than once.
+    Twice,
+    /// It has items, and none of a key that was asked for.
+    OtherKeys,
+    /// It cannot be taken apart.
+    NoItems,
 }
 
 /// Why a proxy passed no request on.

@@ -62,6 +62,7 @@ impl LoadClass {
             | Cause::Body
             | Cause::Encoding
             | Cause::Redirect
+            | Cause::Pack(_)
             | Cause::Select => Self::Served,
         }
     }

@@ -19,6 +19,9 @@ pub(crate) const METHOD: &str = "--method";
 pub(crate) const HEADER: &str = "--header";
 pub(crate) const BODY: &str = "--body";
 pub(crate) const BODY_ESCAPE: &str = "--body-escape";
+pub(crate) const BULK: &str = "--bulk";
+pub(crate) const ITEM: &str = "--item";
+pub(crate) const SEPARATOR: &str = "--separator";
 pub(crate) const TIMEOUT: &str = "--timeout";
 pub(crate) const CONNECT_TIMEOUT: &str = "--connect-timeout";
 pub(crate) const FOLLOW: &str = "--follow";
@@ -47,6 +50,8 @@ pub(crate) const REFUSED_IF: &str = "--refused-if";
 pub(crate) const NULL_IF: &str = "--null-if";
 pub(crate) const RETRY_IF: &str = "--retry-if";
 pub(crate) const FAIL_IF: &str = "--fail-if";
+pub(crate) const BULK_ITEMS: &str = "--bulk-items";
+pub(crate) const BULK_KEY: &str = "--bulk-key";
 pub(crate) const MAX_BODY: &str = "--max-body";
 
 // Table `output`

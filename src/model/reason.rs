@@ -155,6 +155,13 @@ pub(crate) enum StopReason {
         /// Since the first refusal after the last good answer.
         lasted: Duration,
     },
+    /// Every key that was asked for alone was refused, and no pack was answered: the request is wrong.
+    EveryKeyRefused {
+        /// So many keys.
+        skus: u32,
+        /// The last refusal.
+        fault: Fault,
+    },
     /// The disk failed.
     Disk,
     /// The program that read standard output has ended.
@@ -198,6 +205,7 @@ impl fmt::Display for StopReason {
             Self::Refused { .. } | Self::RefusedAtEnd { .. } => "the API refuses the credentials",
             Self::RefusalsUnsettled { .. } => "the API may refuse the credentials",
             Self::OnlyRefused { .. } => "the API's limit lets nothing through",
+            Self::EveryKeyRefused { .. } => "the API refuses every SKU",
             Self::Disk => "the journal cannot be written",
             Self::StdoutClosed => "no program reads standard output any more",
         })

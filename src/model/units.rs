@@ -10,7 +10,7 @@ use std::time::Duration;
 #[error("{0}")]
 pub struct UnitError(String);
 
-/// `5/s`, `600/m`, `1000/h`: a number of attempts a second, a minute or an hour. Never zero.
+/// `5/s`, `600/m`, `1000/h`: a number of attempts a second, a minute or an hour. `20 keys/m`: of keys. Never zero.
 ///
 /// ```
 /// let rate: skufetch::testing::model::Rate = "300/m".parse().unwrap();
@@ -20,17 +20,24 @@ pub struct UnitError(String);
 pub struct Rate {
     count: NonZeroU32,
     unit: char,
+    counts_keys: bool,
 }
 
 impl Rate {
-    /// The time from one attempt to the next, rounded up to nanoseconds: never faster than the rate.
+    /// Whether keys are counted: an attempt counts as many as it asks for.
+    #[must_use]
+    pub fn counts_keys(self) -> bool {
+        self.counts_keys
+    }
+
+    /// The time from one attempt, or key, to the next, rounded up to nanoseconds: never faster than the rate.
     #[must_use]
     pub fn interval(self) -> Duration {
         let nanos = self.period().as_nanos().div_ceil(u128::from(self.count.get()));
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Attempts a second.
+    /// Attempts, or keys, a second.
     #[must_use]
     pub fn per_second(self) -> f64 {
         f64::from(self.count.get()) / self.period().as_secs_f64()
@@ -45,9 +52,13 @@ impl Rate {
     }
 }
 
+/// What is behind the number of a rate of keys.
+const KEYS: &str = " keys";
+
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.count, self.unit)
+        let keys = if self.counts_keys { KEYS } else { "" };
+        write!(f, "{}{keys}/{}", self.count, self.unit)
     }
 }
 
@@ -63,8 +74,12 @@ impl FromStr for Rate {
             "h" => 'h',
             _ => return Err(wrong()),
         };
+        let (count, counts_keys) = match count.strip_suffix(KEYS.trim_start()) {
+            Some(count) => (count.trim_end(), true),
+            None => (count, false),
+        };
         let count = digits(count).and_then(|n| u32::try_from(n).ok()).and_then(NonZeroU32::new);
-        Ok(Self { count: count.ok_or_else(wrong)?, unit })
+        Ok(Self { count: count.ok_or_else(wrong)?, unit, counts_keys })
     }
 }
 
@@ -188,6 +203,12 @@ mod tests {
     fn rates_have_a_count_and_a_unit() {
         let rate: Rate = "200/s".parse().unwrap();
         assert_eq!(rate.interval(), Duration::from_millis(5));
+        for (text, shown, counts_keys) in
+            [("20 keys/m", "20 keys/m", true), ("20keys/s", "20 keys/s", true), ("20/m", "20/m", false)]
+        {
+            let rate: Rate = text.parse().unwrap();
+            assert_eq!((rate.to_string().as_str(), rate.counts_keys()), (shown, counts_keys));
+        }
         assert_eq!("600/m".parse::<Rate>().unwrap().interval(), Duration::from_millis(100));
         assert_eq!("3/h".parse::<Rate>().unwrap().interval(), Duration::from_mins(20));
         assert_eq!("3/s".parse::<Rate>().unwrap().interval(), Duration::from_nanos(333_333_334));

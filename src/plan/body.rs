@@ -1,5 +1,7 @@
 //! The body template: each value is escaped as the type of the body requires.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use secrecy::ExposeSecret;
 
@@ -9,12 +11,13 @@ use crate::plan::body_charset::other_in_xml;
 use crate::plan::body_escape::BodyEscape;
 use crate::plan::body_number::{bare_values, is_bare_scalar, is_json};
 use crate::plan::cells::Cells;
-use crate::plan::error::{CharsetSource, PlanError, TemplateKind, VariableFault};
+use crate::plan::error::{BulkFault, CharsetSource, PlanError, TemplateKind, VariableFault};
 use crate::plan::fields;
 use crate::plan::message_text::quoted;
+use crate::plan::pack_template::{BulkSettings, ItemSpan};
 use crate::plan::rejection::Rejection;
 use crate::plan::template::{
-    BoundPart, EnvLookup, TemplatePart, TemplatePiece, bind, columns_of, insert_secrets,
+    BoundPart, EnvLookup, ITEMS, TemplatePart, TemplatePiece, bind, columns_of, insert_secrets,
 };
 
 /// A parsed body template: variables are read, columns are not known yet. Shows no text: it may contain
@@ -22,6 +25,8 @@ use crate::plan::template::{
 #[derive(Debug)]
 pub(super) struct BodyTemplate {
     pieces: Vec<BodyPiece>,
+    /// The item of a pack, and what separates two of them.
+    item: Option<(Vec<BodyPiece>, Box<str>)>,
     /// How values are inserted, where that is known.
     escape: Result<BodyEscape, PlanError>,
     /// The body is taken for JSON since the user gave neither a type nor an escape.
@@ -40,7 +45,13 @@ impl BodyTemplate {
         // The last line end of a file would become a part of the last value.
         let text =
             if matches!(escape, Ok(BodyEscape::Form)) { text.trim_end_matches(['\r', '\n']) } else { text };
-        Ok(Self { pieces: parse_body(text, env)?, escape, is_default })
+        Ok(Self { pieces: parse_body(text, env)?, item: None, escape, is_default })
+    }
+
+    /// The same for packs of keys.
+    pub(super) fn for_packs(self, bulk: &BulkSettings, env: &EnvLookup<'_>) -> Result<Self, PlanError> {
+        let item = (parse_body(&bulk.item, env)?, bulk.separator.as_str().into());
+        Ok(Self { item: Some(item), ..self })
     }
 
     /// Finds the columns in the input, and checks that each value can be escaped at its position.
@@ -49,7 +60,8 @@ impl BodyTemplate {
     /// No escape is known; the body declares another charset than UTF-8; no escape preserves a value at its
     /// position.
     pub(super) fn bind(&self, columns: &Columns) -> Result<BoundBody, PlanError> {
-        let pieces = find_columns(&self.pieces, columns);
+        let segments = self.segments(columns)?;
+        let pieces = segments.with_two_items();
         let is_constant = pieces.iter().all(|piece| matches!(piece, TemplatePiece::Text(_)));
         let escape = match &self.escape {
             Err(_) if is_constant => BodyEscape::None,
@@ -71,26 +83,74 @@ impl BodyTemplate {
             vec![false; pieces.len()]
         };
         let is_column = |piece: &TemplatePiece| matches!(piece, TemplatePiece::Column(_));
-        let mut bare_columns = pieces
+        let bare_columns: Vec<bool> = pieces
             .iter()
             .zip(bare_pieces)
             .filter(|(piece, _)| is_column(piece))
-            .map(|(_, is_bare)| is_bare)
-            .collect::<Vec<_>>()
-            .into_iter();
-        let parts = insert_secrets(pieces, |out, name, value| {
-            escape.push(out, value.expose_secret()).map_err(|_| PlanError::Variable {
-                place: TemplateKind::Body,
-                name: name.into(),
-                fault: VariableFault::NotInXml,
-            })
-        })?;
-        let parts = bind(&parts, columns, &TemplateKind::Body)?;
-        let is_bare = parts
-            .iter()
-            .map(|part| matches!(part, TemplatePart::Column(_)) && bare_columns.next().unwrap_or_default())
+            .map(|(_, bare)| bare)
             .collect();
-        Ok(BoundBody { parts, is_bare, escape, has_placeholder: !is_constant, is_untyped })
+        let mut bare_columns = bare_columns.into_iter();
+        let BodySegments { before, item, after } = segments;
+        let mut bound = BoundBody {
+            parts: Vec::new(),
+            is_bare: Vec::new(),
+            items: None,
+            escape,
+            has_placeholder: !is_constant,
+            is_untyped,
+        };
+        bound.append(before, columns, &mut bare_columns)?;
+        if let Some((item, separator)) = item {
+            let start = bound.parts.len();
+            let of_item = item.iter().filter(|piece| is_column(piece)).count();
+            bound.append(item, columns, &mut bare_columns)?;
+            bound.items = Some(ItemSpan { item: start..bound.parts.len(), separator });
+            // Those of the second item.
+            bare_columns.by_ref().take(of_item).for_each(drop);
+        }
+        bound.append(after, columns, &mut bare_columns)?;
+        Ok(bound)
+    }
+
+    /// The template, and apart from it the item of a pack.
+    fn segments(&self, columns: &Columns) -> Result<BodySegments, PlanError> {
+        let Some((item, separator)) = &self.item else {
+            let before = find_columns(&self.pieces, columns, None);
+            return Ok(BodySegments { before, item: None, after: Vec::new() });
+        };
+        let mut before = find_columns(&self.pieces, columns, Some(ITEMS));
+        let is_items = |piece: &TemplatePiece| matches!(piece, TemplatePiece::Column(name) if name == ITEMS);
+        let Some(at) = before.iter().position(is_items) else {
+            return Ok(BodySegments { before, item: None, after: Vec::new() });
+        };
+        let after = before.split_off(at + 1);
+        before.pop();
+        if after.iter().any(is_items) {
+            return Err(PlanError::Bulk(BulkFault::Twice));
+        }
+        let item = Some((find_columns(item, columns, None), separator.clone()));
+        Ok(BodySegments { before, item, after })
+    }
+}
+
+/// A body template around the item of a pack; all of it is before the item where there is none.
+struct BodySegments {
+    before: Vec<TemplatePiece>,
+    item: Option<(Vec<TemplatePiece>, Box<str>)>,
+    after: Vec<TemplatePiece>,
+}
+
+impl BodySegments {
+    /// The body of a pack of two: it shows where in the body each value of each item stands.
+    fn with_two_items(&self) -> Vec<TemplatePiece> {
+        let mut pieces = self.before.clone();
+        if let Some((item, separator)) = &self.item {
+            pieces.extend(item.iter().cloned());
+            pieces.push(TemplatePiece::Text(separator.to_string()));
+            pieces.extend(item.iter().cloned());
+        }
+        pieces.extend(self.after.iter().cloned());
+        pieces
     }
 }
 
@@ -100,12 +160,81 @@ pub(super) struct BoundBody {
     parts: Vec<BoundPart>,
     /// For each part, whether it is a value outside the strings of a JSON body.
     is_bare: Vec<bool>,
+    /// Where the keys of a pack stand, if they do.
+    items: Option<ItemSpan>,
     escape: BodyEscape,
     has_placeholder: bool,
     is_untyped: bool,
 }
 
 impl BoundBody {
+    /// Appends a part of the template. `bare_columns`: for each of its columns, whether it is outside of strings.
+    fn append(
+        &mut self,
+        pieces: Vec<TemplatePiece>,
+        columns: &Columns,
+        bare_columns: &mut impl Iterator<Item = bool>,
+    ) -> Result<(), PlanError> {
+        let parts = insert_secrets(pieces, |out, name, value| {
+            self.escape.push(out, value.expose_secret()).map_err(|_| PlanError::Variable {
+                place: TemplateKind::Body,
+                name: name.into(),
+                fault: VariableFault::NotInXml,
+            })
+        })?;
+        for part in bind(&parts, columns, &TemplateKind::Body)? {
+            let is_column = matches!(part, TemplatePart::Column(_));
+            self.is_bare.push(is_column && bare_columns.next().unwrap_or_default());
+            self.parts.push(part);
+        }
+        Ok(())
+    }
+
+    /// Whether the keys of a pack stand in it.
+    pub(super) fn has_items(&self) -> bool {
+        self.items.is_some()
+    }
+
+    /// The columns that are no part of an item.
+    pub(super) fn columns_beside_items(&self) -> impl Iterator<Item = usize> {
+        let beside =
+            self.items.as_ref().map_or([0..self.parts.len(), 0..0], |items| items.beside(self.parts.len()));
+        beside.into_iter().flat_map(|range| columns_of(&self.parts[range]))
+    }
+
+    /// The body for the rows of a pack, at least one, each of which was rendered before.
+    pub(super) fn render_pack<'a>(
+        &self,
+        mut rows: impl Iterator<Item = Cells<'a>>,
+    ) -> Result<Bytes, Rejection> {
+        let mut out = String::new();
+        let Some(first) = rows.next() else { return Ok(Bytes::new()) };
+        let span = self.items.clone().unwrap_or_else(|| ItemSpan::nothing(self.parts.len()));
+        self.push_parts(&mut out, 0..span.item.end, first)?;
+        for cells in rows.take_while(|_| self.items.is_some()) {
+            out.push_str(&span.separator);
+            self.push_parts(&mut out, span.item.clone(), cells)?;
+        }
+        self.push_parts(&mut out, span.item.end..self.parts.len(), first)?;
+        Ok(out.into())
+    }
+
+    fn push_parts(&self, out: &mut String, range: Range<usize>, cells: Cells<'_>) -> Result<(), Rejection> {
+        for (part, is_bare) in self.parts[range.clone()].iter().zip(&self.is_bare[range]) {
+            match part {
+                TemplatePart::Text(text) => out.push_str(text),
+                TemplatePart::Column(column) if *is_bare && !is_bare_scalar(cells.text(*column)?) => {
+                    return Err(cells.not_a_scalar(*column, self.is_untyped));
+                }
+                TemplatePart::Column(column) => self
+                    .escape
+                    .push(out, cells.text(*column)?)
+                    .map_err(|character| cells.not_in_xml(*column, character))?,
+            }
+        }
+        Ok(())
+    }
+
     /// How values are inserted.
     pub(super) fn escape(&self) -> BodyEscape {
         self.escape
@@ -153,18 +282,7 @@ impl BoundBody {
     /// The body for one row.
     pub(super) fn render(&self, cells: Cells<'_>) -> Result<Bytes, Rejection> {
         let mut out = String::with_capacity(self.room(cells));
-        for (part, is_bare) in self.parts.iter().zip(&self.is_bare) {
-            match part {
-                TemplatePart::Text(text) => out.push_str(text),
-                TemplatePart::Column(column) if *is_bare && !is_bare_scalar(cells.text(*column)?) => {
-                    return Err(cells.not_a_scalar(*column, self.is_untyped));
-                }
-                TemplatePart::Column(column) => self
-                    .escape
-                    .push(&mut out, cells.text(*column)?)
-                    .map_err(|character| cells.not_in_xml(*column, character))?,
-            }
-        }
+        self.push_parts(&mut out, 0..self.parts.len(), cells)?;
         Ok(out.into())
     }
 

@@ -46,15 +46,21 @@ pub(super) fn parse_body(text: &str, env: &EnvLookup<'_>) -> Result<Vec<BodyPiec
     Ok(pieces)
 }
 
-/// Decides which braces name columns. Reads from left to right; the first form that matches counts.
-pub(super) fn find_columns(pieces: &[BodyPiece], columns: &Columns) -> Vec<TemplatePiece> {
+/// Decides which braces name columns. Reads from left to right; the first form that matches counts. `also` is a name that
+/// no column has and that counts as one.
+pub(super) fn find_columns(
+    pieces: &[BodyPiece],
+    columns: &Columns,
+    also: Option<&str>,
+) -> Vec<TemplatePiece> {
     // No name is longer than that of the longest column, or the largest number of one: a body of braces alone takes
     // linear time.
     let longest = columns.names.iter().map(String::len).max().unwrap_or(0).max(LONGEST_NUMBER);
+    let known = KnownNames { columns, also, longest };
     let mut found = Vec::new();
     for piece in pieces {
         match piece {
-            BodyPiece::Undecided(text) => find_in_text(text, columns, longest, &mut found),
+            BodyPiece::Undecided(text) => find_in_text(text, known, &mut found),
             BodyPiece::Literal(text) => push_text(&mut found, text),
             BodyPiece::Secret { name, value } => {
                 found.push(TemplatePiece::Secret { name: name.clone(), value: value.clone() });
@@ -64,9 +70,23 @@ pub(super) fn find_columns(pieces: &[BodyPiece], columns: &Columns) -> Vec<Templ
     found
 }
 
-fn find_in_text(text: &str, columns: &Columns, longest: usize, found: &mut Vec<TemplatePiece>) {
+/// What braces may name.
+#[derive(Clone, Copy)]
+struct KnownNames<'a> {
+    columns: &'a Columns,
+    also: Option<&'a str>,
+    longest: usize,
+}
+
+fn find_in_text(
+    text: &str,
+    KnownNames { columns, also, longest }: KnownNames<'_>,
+    found: &mut Vec<TemplatePiece>,
+) {
     // A CSV may have a column without a name, and `{}` is JSON's empty object.
-    let is_column = |name: &str| !name.is_empty() && columns.find(name) != Err(ColumnLookupError::Unknown);
+    let is_column = |name: &str| {
+        also == Some(name) || !name.is_empty() && columns.find(name) != Err(ColumnLookupError::Unknown)
+    };
     let mut rest = text;
     while let Some(at) = rest.find('{') {
         push_text(found, &rest[..at]);

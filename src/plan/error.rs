@@ -6,7 +6,9 @@ use std::fmt;
 use crate::input::Columns;
 use crate::model::option::BODY_ESCAPE;
 use crate::model::{Exit, counted};
+pub(super) use crate::plan::bulk_fault::BulkFault;
 use crate::plan::message_text::{escaped, quoted};
+pub(super) use crate::plan::template_kind::TemplateKind;
 pub(super) use crate::plan::variable_fault::VariableFault;
 
 /// The most columns that a message lists; the others are counted.
@@ -15,30 +17,6 @@ const LISTED: usize = 20;
 /// `twice`, `3 times`.
 fn times(number: usize) -> String {
     if number == 2 { "twice".into() } else { format!("{number} times") }
-}
-
-/// Which template.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TemplateKind {
-    /// `--url`.
-    Url,
-    /// A `--header` of this name.
-    Header(String),
-    /// `--body`.
-    Body,
-    /// `--proxy`.
-    Proxy,
-}
-
-impl fmt::Display for TemplateKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url => f.write_str("the URL template"),
-            Self::Header(name) => write!(f, "the header {name}"),
-            Self::Body => f.write_str("the body template"),
-            Self::Proxy => f.write_str("the address of the proxy"),
-        }
-    }
 }
 
 /// Syntax errors of a template.
@@ -238,6 +216,9 @@ pub enum PlanError {
     /// The address of `--proxy` cannot be split into user-info and host.
     #[error("the address of the proxy cannot be read: a `/`, `?` or `#` stands before its `@`")]
     ProxyUserInfo,
+    /// `{items}` or what belongs to it cannot be used.
+    #[error("{0}")]
+    Bulk(BulkFault),
     /// Every SKU would get the same request.
     #[error(
         "no column stands in the URL template, a header or the body template: every SKU would get the same request"
@@ -319,6 +300,7 @@ impl PlanError {
             Self::ProxyUserInfo => "write it as %2F, %3F or %23, or put the password into a variable, as in \
                                     http://user:${PROXY_PASSWORD}@proxy.example.com:3128"
                 .into(),
+            Self::Bulk(fault) => fault.hint(),
             Self::Constant { doubled: Some(name), .. } => {
                 let name = escaped(name);
                 format!(

@@ -17,7 +17,7 @@ use crate::plan::suspicious_keys::{RepeatedHeaders, SuspiciousKeys};
 
 /// Turns rows into jobs. Keeps the keys that have one, so that each key is requested once.
 pub struct Planner {
-    request: BoundTemplate,
+    request: Arc<BoundTemplate>,
     hasher: FieldHasher,
     repeats: Repeats,
     superseded: Superseded,
@@ -63,7 +63,7 @@ impl Planner {
     #[must_use]
     pub fn new(request: BoundTemplate, salt: [u8; 16]) -> Self {
         Self {
-            request,
+            request: Arc::new(request),
             hasher: FieldHasher::new(salt),
             repeats: Repeats::default(),
             superseded: Superseded::default(),
@@ -82,7 +82,7 @@ impl Planner {
     }
 
     /// The request that jobs are made of.
-    pub fn request(&self) -> &BoundTemplate {
+    pub fn request(&self) -> &Arc<BoundTemplate> {
         &self.request
     }
 

@@ -20,7 +20,9 @@ use crate::plan::cells::Cells;
 use crate::plan::error::PlanError;
 use crate::plan::fingerprint::{FieldHasher, RequestIdentity};
 use crate::plan::header::{BoundHeaders, HeaderTemplates};
+use crate::plan::item_checks::check_items;
 use crate::plan::message_text::quoted;
+use crate::plan::pack_template::BulkSettings;
 use crate::plan::path_suspicion::suspicion_of_path;
 use crate::plan::rejection::Rejection;
 use crate::plan::secrets::SecretCollector;
@@ -44,6 +46,8 @@ pub struct RequestSettings {
     pub headers: Vec<String>,
     /// The body template itself, not the name of a file.
     pub body: Option<String>,
+    /// How keys are packed into one request; none: each key has a request of its own.
+    pub bulk: Option<BulkSettings>,
     /// How values are inserted into the body. By default as its `Content-Type` requires.
     pub body_escape: Option<BodyEscape>,
     /// The address of a proxy, a template in which only `${NAME}` has a meaning.
@@ -69,7 +73,7 @@ impl fmt::Debug for RequestSettings {
 /// All templates of a request, parsed. Columns are names: [`bind`](Self::bind) finds them in an input.
 pub struct RequestTemplate {
     settings: RequestSettings,
-    method: Method,
+    pub(super) method: Method,
     url: UrlTemplate,
     /// `scheme://host:port`.
     origin: String,
@@ -98,16 +102,20 @@ impl RequestTemplate {
     pub fn parse(settings: &RequestSettings, env: &EnvLookup<'_>) -> Result<Self, PlanError> {
         let secrets = RefCell::new(SecretCollector::default());
         let collecting = |name: &str| env(name).inspect(|value| secrets.borrow_mut().variable(name, value));
-        let url = UrlTemplate::parse(&settings.url, &collecting)?;
+        let bulk = settings.bulk.as_ref();
+        let url = UrlTemplate::parse(&settings.url, bulk, &collecting)?;
         let headers = HeaderTemplates::parse(&settings.headers, settings.body.is_some(), &collecting)?;
         let escape = || settings.body_escape.map_or_else(|| headers.body_escape(), Ok);
         let body = settings.body.as_deref();
         let is_default = settings.body_escape.is_none() && !headers.has_content_type();
-        let body =
-            body.map(|text| BodyTemplate::parse(text, escape(), is_default, &collecting)).transpose()?;
+        let parse = |text| {
+            let body = BodyTemplate::parse(text, escape(), is_default, &collecting)?;
+            if let Some(bulk) = bulk { body.for_packs(bulk, &collecting) } else { Ok(body) }
+        };
+        let body = body.map(parse).transpose()?;
         let proxy = settings.proxy.as_deref().map(|text| proxy_address(text, &collecting)).transpose()?;
         let shown = match settings.identity_url.as_ref().filter(|&other| *other != settings.url) {
-            Some(other) => UrlTemplate::parse(other, &collecting)?.shown().to_owned(),
+            Some(other) => UrlTemplate::parse(other, bulk, &collecting)?.shown().to_owned(),
             None => url.shown().to_owned(),
         };
         let mut secrets = secrets.into_inner();
@@ -141,6 +149,9 @@ impl RequestTemplate {
         let body = self.body.as_ref().map(|body| body.bind(columns)).transpose()?;
         if body.as_ref().is_some_and(BoundBody::has_placeholder) {
             self.headers.check_charset()?;
+        }
+        if self.settings.bulk.is_some() {
+            check_items((&url, body.as_ref(), &headers), columns)?;
         }
         let mut used = Vec::new();
         let in_body = body.iter().flat_map(BoundBody::columns);
@@ -213,7 +224,7 @@ impl RequestTemplate {
     /// Hashes all that makes two runs send the same requests, as written. Credentials in constant headers are
     /// left out: with a new one, earlier answers still hold.
     fn digest(&self, escape: Option<BodyEscape>, key_name: &str) -> u128 {
-        let RequestSettings { url, identity_url, body, .. } = &self.settings;
+        let RequestSettings { url, identity_url, body, bulk, .. } = &self.settings;
         let url = identity_url.as_ref().unwrap_or(url);
         // No salt: the digest must be the same in every run of the job.
         let mut hasher = FieldHasher::new([0; 16])
@@ -224,6 +235,10 @@ impl RequestTemplate {
             .with(body.as_deref().unwrap_or_default().as_bytes());
         if let Some(escape) = escape {
             hasher = hasher.with(escape.to_string().as_bytes());
+        }
+        // How many keys a request has makes no difference to the answers.
+        if let Some(BulkSettings { item, separator, .. }) = bulk {
+            hasher = hasher.with(item.as_bytes()).with(separator.as_bytes());
         }
         let with = |hasher: FieldHasher, (name, value): &(HeaderName, String)| {
             hasher.with(name.as_str().as_bytes()).with(value.as_bytes())
@@ -264,16 +279,16 @@ impl RequestTemplate {
 
 /// A request template whose columns are those of an input. It renders a request for each row.
 pub struct BoundTemplate {
-    template: Arc<RequestTemplate>,
-    url: BoundUrl,
-    headers: BoundHeaders,
-    body: Option<BoundBody>,
-    names: Vec<String>,
+    pub(super) template: Arc<RequestTemplate>,
+    pub(super) url: BoundUrl,
+    pub(super) headers: BoundHeaders,
+    pub(super) body: Option<BoundBody>,
+    pub(super) names: Vec<String>,
     key: usize,
     /// The columns that the request uses, each once, in the order of their use, and those that its answers depend on.
     used: Vec<usize>,
     identity: RequestIdentity,
-    mask: Mask,
+    pub(super) mask: Mask,
     start_warnings: Vec<String>,
 }
 
@@ -346,6 +361,11 @@ impl BoundTemplate {
     pub(super) fn path_suspicion(&self, cells: Cells<'_>) -> Option<(Suspicion, String)> {
         let (column, kind) = suspicion_of_path(self.url.path(cells))?;
         Some((kind, quoted(&String::from_utf8_lossy(cells.bytes(column)))))
+    }
+
+    /// How keys are packed; none: each has a request of its own.
+    pub(crate) fn bulk(&self) -> Option<&BulkSettings> {
+        self.template.settings.bulk.as_ref()
     }
 
     /// The request of one row. `scratch` is a buffer for reuse.

@@ -33,6 +33,21 @@ impl ShownQuery {
         }
     }
 
+    /// Text between the values of a pack, which is shown: it says how its keys are written.
+    pub(super) fn text_of_items(&mut self, text: &str) {
+        for c in text.chars() {
+            match (c, &mut self.value) {
+                ('&', _) => self.end_pair(),
+                ('=', None) => {
+                    self.value = Some(String::new());
+                    self.hides = false;
+                }
+                (_, None) => self.name.push(c),
+                (_, Some(value)) => value.push(c),
+            }
+        }
+    }
+
     pub(super) fn value(&mut self, value: &[u8]) {
         // A value that cannot be encoded makes no request, so nothing is shown.
         let _ =

@@ -12,14 +12,17 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::input::{ColumnLookupError, Columns};
-use crate::plan::error::{PlanError, SyntaxFault, TemplateKind, VariableFault};
+use crate::plan::error::{BulkFault, PlanError, SyntaxFault, TemplateKind, VariableFault};
 use crate::plan::message_text::quoted;
 
 /// Gives the value of an environment variable.
 pub(crate) type EnvLookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
+/// The placeholder of a pack's keys.
+pub(crate) const ITEMS: &str = "items";
+
 /// A piece of a template as written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum TemplatePiece {
     Text(String),
     /// A column, by its name.
@@ -193,6 +196,10 @@ pub(super) fn bind(
 ) -> Result<Vec<BoundPart>, PlanError> {
     let find = |name: &str| {
         columns.find(name).map_err(|error| match error {
+            ColumnLookupError::Unknown if name == ITEMS => PlanError::Bulk(match kind {
+                TemplateKind::Header(_) => BulkFault::InHeader(kind.clone()),
+                _ => BulkFault::NoBulk(kind.clone()),
+            }),
             ColumnLookupError::Unknown => PlanError::unknown_column(kind.clone(), name, columns),
             ColumnLookupError::Ambiguous(places) => {
                 PlanError::ambiguous_column(kind.clone(), (name, &places), columns)
@@ -305,7 +312,7 @@ mod tests {
     }
 
     fn body_with(text: &str, columns: &Columns) -> Result<String, PlanError> {
-        written(find_columns(&parse_body(text, &env)?, columns), columns, &TemplateKind::Body)
+        written(find_columns(&parse_body(text, &env)?, columns, None), columns, &TemplateKind::Body)
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::plan::encode::{LONGEST_VALUE, dots_between_slashes, percent_encode};
 use crate::plan::error::{PlanError, TemplateKind, UrlFault};
 use crate::plan::fields;
 use crate::plan::message_text::quoted;
+use crate::plan::pack_template::{BulkSettings, ItemSpan, splice_items, split_items};
 use crate::plan::path_suspicion::PathPart;
 use crate::plan::rejection::Rejection;
 use crate::plan::shown_query::ShownQuery;
@@ -29,6 +30,8 @@ use crate::plan::user_info::split_credentials;
 /// secrets.
 pub(super) struct UrlTemplate {
     parts: Vec<ParsedPart>,
+    /// Where the keys of a pack stand, if they do.
+    items: Option<ItemSpan>,
     origin: UrlOrigin,
     /// The template as written, without query, fragment and user-info.
     shown: String,
@@ -50,11 +53,29 @@ impl fmt::Debug for UrlTemplate {
 
 impl UrlTemplate {
     /// Parses, checks and normalises a template.
-    pub(super) fn parse(text: &str, env: &EnvLookup<'_>) -> Result<Self, PlanError> {
+    pub(super) fn parse(
+        text: &str,
+        bulk: Option<&BulkSettings>,
+        env: &EnvLookup<'_>,
+    ) -> Result<Self, PlanError> {
         let pieces = split_credentials(parse_strict(text.trim(), env, &TemplateKind::Url)?);
         let (pieces, shown) = check_placeholders(pieces).map_err(PlanError::Url)?;
-        let pieces = normalise(pieces, text).map_err(PlanError::Url)?;
+        let mut written = text.to_owned();
+        let pieces = match bulk {
+            None => pieces,
+            Some(bulk) => {
+                written.extend([bulk.item.as_str(), bulk.separator.as_str()]);
+                let item = || parse_strict(&bulk.item, env, &TemplateKind::Item);
+                let spliced = splice_items(pieces, item, &bulk.separator)?;
+                check_placeholders(spliced).map_err(PlanError::Url)?.0
+            }
+        };
+        let pieces = normalise(pieces, &written).map_err(PlanError::Url)?;
         let parts = insert_secrets(pieces, encode_secret)?;
+        if bulk.is_some() {
+            sample(&parts).map_err(PlanError::Url)?;
+        }
+        let (parts, items) = split_items(parts);
         let sample = sample(&parts).map_err(PlanError::Url)?;
         // Those of the template itself; then all that are found in a rendered URL are made by a value.
         let path = sample[..Position::BeforePath].len();
@@ -66,13 +87,13 @@ impl UrlTemplate {
         base.set_query(None);
         base.set_fragment(None);
         let origin = UrlOrigin { base, path };
-        Ok(Self { parts, origin, shown })
+        Ok(Self { parts, items, origin, shown })
     }
 
     /// Finds the columns in the input.
     pub(super) fn bind(&self, columns: &Columns) -> Result<BoundUrl, PlanError> {
         let parts = bind(&self.parts, columns, &TemplateKind::Url)?;
-        Ok(BoundUrl { parts, origin: self.origin.clone() })
+        Ok(BoundUrl { parts, items: self.items.clone(), origin: self.origin.clone() })
     }
 
     /// `scheme://host:port`, the port only where it is not the scheme's own.
@@ -109,6 +130,7 @@ impl UrlTemplate {
 /// A URL template whose columns are known.
 pub(super) struct BoundUrl {
     parts: Vec<BoundPart>,
+    items: Option<ItemSpan>,
     origin: UrlOrigin,
 }
 
@@ -118,15 +140,61 @@ impl BoundUrl {
         columns_of(&self.parts)
     }
 
+    /// Those that are no part of an item.
+    pub(super) fn columns_beside_items(&self) -> impl Iterator<Item = usize> {
+        let beside =
+            self.items.as_ref().map_or([0..self.parts.len(), 0..0], |items| items.beside(self.parts.len()));
+        beside.into_iter().flat_map(|range| columns_of(&self.parts[range]))
+    }
+
+    /// Whether the keys of a pack stand in it.
+    pub(super) fn has_items(&self) -> bool {
+        self.items.is_some()
+    }
+
+    /// What one more item adds to the URL of a pack, in bytes; none where none stands in it. `scratch` is a buffer for
+    /// reuse.
+    pub(super) fn item_length(&self, cells: Cells<'_>, scratch: &mut String) -> usize {
+        let Some(items) = &self.items else { return 0 };
+        scratch.clear();
+        // The values of the row were encoded before.
+        let _ = push_parts(scratch, &self.parts[items.item.clone()], cells);
+        items.separator.len() + scratch.len()
+    }
+
+    /// The length of path and query.
+    pub(super) fn target_length(&self, url: &Url) -> usize {
+        url.as_str().len().saturating_sub(self.origin.path)
+    }
+
+    /// The URL for the rows of a pack, at least one, each of which was rendered before.
+    pub(super) fn render_pack<'a>(
+        &self,
+        mut rows: impl Iterator<Item = Cells<'a>>,
+    ) -> Result<Url, Rejection> {
+        let mut out = String::new();
+        let Some(first) = rows.next() else { return Err(Rejection::UrlChanged) };
+        let span = self.items.clone().unwrap_or_else(|| ItemSpan::nothing(self.parts.len()));
+        push_parts(&mut out, &self.parts[..span.item.start], first)?;
+        push_parts(&mut out, &self.parts[span.item.clone()], first)?;
+        for cells in rows.take_while(|_| self.items.is_some()) {
+            out.push_str(&span.separator);
+            push_parts(&mut out, &self.parts[span.item.clone()], cells)?;
+        }
+        push_parts(&mut out, &self.parts[span.item.end..], first)?;
+        if out.len() > LONGEST_URL {
+            return Err(Rejection::UrlTooLong { bytes: out.len() });
+        }
+        if dots_in_path(&out, self.origin.path).is_some() {
+            return Err(Rejection::UrlChanged);
+        }
+        self.read(&out).filter(|url| url.as_str() == out).ok_or(Rejection::UrlChanged)
+    }
+
     /// The URL for one row. `scratch` is a buffer for reuse.
     pub(super) fn render(&self, cells: Cells<'_>, scratch: &mut String) -> Result<Url, Rejection> {
         scratch.clear();
-        for part in &self.parts {
-            match part {
-                TemplatePart::Text(text) => scratch.push_str(text),
-                TemplatePart::Column(column) => push_value(scratch, *column, cells)?,
-            }
-        }
+        push_parts(scratch, &self.parts, cells)?;
         if scratch.len() > LONGEST_URL {
             return Err(Rejection::UrlTooLong { bytes: scratch.len() });
         }
@@ -184,6 +252,38 @@ impl BoundUrl {
         query.map_or_else(String::new, ShownQuery::finish)
     }
 
+    /// The query of a pack, as [`Self::shown_query`] shows that of a row.
+    pub(super) fn shown_pack_query<'a>(&self, rows: impl Iterator<Item = Cells<'a>> + Clone) -> String {
+        let mut query: Option<ShownQuery> = None;
+        let Some(first) = rows.clone().next() else { return String::new() };
+        let span = self.items.clone().unwrap_or_else(|| ItemSpan::nothing(self.parts.len()));
+        let mut show = |parts: &[BoundPart], cells: Cells<'_>, is_item: bool| {
+            for part in parts {
+                match (part, &mut query) {
+                    (TemplatePart::Text(text), None) => {
+                        if let Some((_, text)) = text.split_once('?') {
+                            query.insert(ShownQuery::default()).text(text);
+                        }
+                    }
+                    (TemplatePart::Text(text), Some(query)) if is_item => query.text_of_items(text),
+                    (TemplatePart::Text(text), Some(query)) => query.text(text),
+                    (TemplatePart::Column(column), Some(query)) => query.value(cells.bytes(*column)),
+                    (TemplatePart::Column(_), None) => {}
+                }
+            }
+        };
+        show(&self.parts[..span.item.start], first, false);
+        let separator = [TemplatePart::Text(span.separator.clone())];
+        for (place, cells) in rows.enumerate() {
+            if place > 0 {
+                show(&separator, cells, true);
+            }
+            show(&self.parts[span.item.clone()], cells, true);
+        }
+        show(&self.parts[span.item.end..], first, false);
+        query.map_or_else(String::new, ShownQuery::finish)
+    }
+
     /// The rejection that names the column to which these dots of the rendered URL belong, or beside whose slash they
     /// stand.
     fn dots(&self, dots: &Range<usize>, cells: Cells<'_>) -> Rejection {
@@ -215,6 +315,16 @@ fn dots_in_path(url: &str, path: usize) -> Option<Range<usize>> {
     let rest = &url[path..];
     let found = dots_between_slashes(&rest[..rest.find('?').unwrap_or(rest.len())])?;
     Some(found.start + path..found.end + path)
+}
+
+fn push_parts(out: &mut String, parts: &[BoundPart], cells: Cells<'_>) -> Result<(), Rejection> {
+    parts.iter().try_for_each(|part| match part {
+        TemplatePart::Text(text) => {
+            out.push_str(text);
+            Ok(())
+        }
+        TemplatePart::Column(column) => push_value(out, *column, cells),
+    })
 }
 
 fn push_value(out: &mut String, column: usize, cells: Cells<'_>) -> Result<(), Rejection> {
@@ -267,7 +377,7 @@ mod tests {
     }
 
     fn template(text: &str) -> Result<UrlTemplate, PlanError> {
-        UrlTemplate::parse(text, &env)
+        UrlTemplate::parse(text, None, &env)
     }
 
     fn fault(text: &str) -> UrlFault {

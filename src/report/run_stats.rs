@@ -238,10 +238,11 @@ impl RunStats {
                 *by_cause.entry(fault.cause).or_default() += 1;
                 counters.unanswered += u64::from(fault.status.is_none());
             }
-            Event::JobFailed { key, line, fault, attempts, url } => {
+            Event::JobFailed { key, line, fault, attempts, url, is_companion } => {
                 counters.failed += 1;
                 counters.requested += u64::from(attempts > 0);
-                counters.unanswered += u64::from(attempts > 0 && fault.status.is_none());
+                let is_sent = attempts > 0 && !is_companion;
+                counters.unanswered += u64::from(is_sent && fault.status.is_none());
                 if let (Cause::Status(status), Some(key)) = (fault.cause, key) {
                     self.failed_keys.entry(status).or_default().add(key.as_str());
                 }
@@ -384,7 +385,14 @@ mod tests {
     use crate::model::PauseReason;
 
     fn failed(stats: &mut RunStats, line: u64, fault: &Fault) {
-        stats.count(&Event::JobFailed { key: None, line, fault, attempts: 1, url: None });
+        stats.count(&Event::JobFailed {
+            key: None,
+            line,
+            fault,
+            attempts: 1,
+            url: None,
+            is_companion: false,
+        });
     }
 
     #[test]
@@ -425,7 +433,14 @@ mod tests {
         stats.count(&retried(&busy, true));
         failed(&mut stats, 2, &refused);
         let row = Fault::new(Cause::Row, "empty");
-        stats.count(&Event::JobFailed { key: None, line: 3, fault: &row, attempts: 0, url: None });
+        stats.count(&Event::JobFailed {
+            key: None,
+            line: 3,
+            fault: &row,
+            attempts: 0,
+            url: None,
+            is_companion: false,
+        });
         let snapshot = stats.snapshot();
         assert_eq!(
             (snapshot.counters.attempts(), snapshot.counters.retries, snapshot.counters.requested),
@@ -495,7 +510,7 @@ mod tests {
                     0 => Event::JobFetched { attempts: 1, unchanged: false },
                     1 => Event::JobFetched { attempts: 1, unchanged: true },
                     2 => Event::JobRecovered,
-                    3 => Event::JobFailed { key: None, line, fault: &fault, attempts: 1, url: None },
+                    3 => Event::JobFailed { key: None, line, fault: &fault, attempts: 1, url: None, is_companion: false },
                     4 => Event::RowRepeated { line, differs: line % 2 == 0 },
                     5 => Event::RowSkipped,
                     _ => Event::JobDeferred,

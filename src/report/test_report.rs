@@ -98,7 +98,14 @@ pub(crate) const FETCHED: Event<'static> = Event::JobFetched { attempts: 1, unch
 pub(crate) fn report_failure(report: &Report, line: u64, sku: &str, fault: &Fault) {
     let key = Key::parse(sku.as_bytes()).unwrap();
     let url = format!("http://api.example.com/products/{sku}");
-    report.on(&Event::JobFailed { key: Some(&key), line, fault, attempts: 1, url: Some(&url) });
+    report.on(&Event::JobFailed {
+        key: Some(&key),
+        line,
+        fault,
+        attempts: 1,
+        url: Some(&url),
+        is_companion: false,
+    });
 }
 
 fn not_found() -> Fault {

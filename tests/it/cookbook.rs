@@ -80,6 +80,9 @@ fn answer(catalogue: &Catalogue, seen: &Seen) -> Reply {
         let found = of_catalogue(catalogue, requested["variables"]["id"].as_str().expect("a SKU"));
         return Reply::json(format!("{{\"data\":{{\"product\":{}}}}}", found.1)).with_status(found.0);
     }
+    if let Some(reply) = in_packs(catalogue, seen) {
+        return reply;
+    }
     if let Some(reply) = error_inside(catalogue, seen) {
         return reply;
     }
@@ -132,6 +135,111 @@ fn error_inside(catalogue: &Catalogue, seen: &Seen) -> Option<Reply> {
         _ => return None,
     };
     Some(reply)
+}
+
+/// What APIs answer that are asked for many SKUs at once.
+fn in_packs(catalogue: &Catalogue, seen: &Seen) -> Option<Reply> {
+    let query = |name: &str| String::from_utf8(seen.query_value(name).expect(name)).unwrap();
+    let product = |sku: &str| of_catalogue(catalogue, sku).1;
+    let named = |name: &str, sku: &str| product(sku).replacen("\"sku\"", &format!("\"{name}\""), 1);
+    let reply = match seen.path() {
+        "/wp-json/wc/v3/products" => items(&listed(&query("sku"), ","), &product),
+        "/v1/products" => {
+            let pairs = seen.query().unwrap().split('&').filter_map(|pair| pair.strip_prefix("ids[]="));
+            let skus: Vec<String> =
+                pairs.map(|sku| String::from_utf8(percent_decode(sku)).unwrap()).collect();
+            format!(r#"{{"data":{}}}"#, items(&skus, &|sku| named("id", sku)))
+        }
+        "/product-projections" => {
+            let predicate = query("where");
+            let inside = predicate.strip_prefix("sku in (").and_then(|rest| rest.strip_suffix(')')).unwrap();
+            format!(r#"{{"results":{}}}"#, items(&listed(&inside.replace('"', ""), ","), &product))
+        }
+        "/api/products" => {
+            let filter = query("filter[reference]");
+            let skus = listed(filter.trim_matches(['[', ']']), "|");
+            format!(r#"{{"products":{}}}"#, items(&skus, &|sku| named("reference", sku)))
+        }
+        "/catalog/2022-04-01/items" => {
+            let item = |sku: &str| {
+                let ids = format!(r#"[{{"identifiers":[{{"identifierType":"SKU","identifier":"{sku}"}}]}}]"#);
+                format!(r#"{{"asin":"B0","identifiers":{ids}}}"#)
+            };
+            format!(r#"{{"items":{}}}"#, items(&listed(&query("identifiers"), ","), &item))
+        }
+        path if path.starts_with("/products/(") => {
+            let skus = listed(seen.sku.trim_matches(['(', ')']), ",");
+            format!(r#"{{"data":{}}}"#, items(&skus, &|sku| named("id", sku)))
+        }
+        _ => return in_bodies_or_with_errors(catalogue, seen),
+    };
+    Some(Reply::json(reply))
+}
+
+/// The SKUs of a text.
+fn listed(text: &str, separator: &str) -> Vec<String> {
+    text.split(separator).map(str::to_owned).collect()
+}
+
+fn items(skus: &[String], item: &dyn Fn(&str) -> String) -> String {
+    format!("[{}]", skus.iter().map(|sku| item(sku)).collect::<Vec<_>>().join(","))
+}
+
+/// The same for requests with a body, and for answers that say of each SKU whether it is there.
+fn in_bodies_or_with_errors(catalogue: &Catalogue, seen: &Seen) -> Option<Reply> {
+    let query = |name: &str| String::from_utf8(seen.query_value(name).expect(name)).unwrap();
+    let body = || serde_json::from_slice::<Value>(&seen.body).expect("a body of JSON");
+    let known = |skus: &[String]| skus.iter().filter(|sku| *sku != LOST).cloned().collect::<Vec<_>>();
+    let product = |sku: &str| of_catalogue(catalogue, sku).1;
+    let named = |name: &str, sku: &str| product(sku).replacen("\"sku\"", &format!("\"{name}\""), 1);
+    let reply = match seen.path() {
+        "/admin/api/bulk.json" => {
+            let requested = body();
+            let skus =
+                listed(&requested["variables"]["q"].as_str().expect("a query").replace("sku:", ""), " OR ");
+            format!(r#"{{"data":{{"productVariants":{{"nodes":{}}}}}}}"#, items(&skus, &product))
+        }
+        "/idx/_mget" => {
+            let item = |sku: &str| match sku {
+                LOST => format!(r#"{{"_id":"{sku}","found":false}}"#),
+                _ => format!(r#"{{"_id":"{sku}","found":true,"_source":{}}}"#, product(sku)),
+            };
+            let ids: Vec<String> = serde_json::from_value(body()["ids"].clone()).expect("ids");
+            format!(r#"{{"docs":{}}}"#, items(&ids, &item))
+        }
+        "/crm/v3/objects/products/batch/read" => {
+            let inputs = body()["inputs"].as_array().expect("inputs").clone();
+            let skus: Vec<String> =
+                inputs.iter().map(|id| id["id"].as_str().expect("an id").to_owned()).collect();
+            let results = items(&known(&skus), &|sku| format!(r#"{{"properties":{{"hs_sku":"{sku}"}}}}"#));
+            let lost: Vec<String> = skus.into_iter().filter(|sku| sku == LOST).collect();
+            let errors = items(&lost, &|sku| {
+                format!(r#"{{"message":"no such object","context":{{"ids":["{sku}"]}}}}"#)
+            });
+            return Some(
+                Reply::json(format!(r#"{{"results":{results},"errors":{errors}}}"#)).with_status(207),
+            );
+        }
+        "/books" => {
+            assert_eq!(seen.header("content-type"), Some("application/x-www-form-urlencoded"));
+            let text = std::str::from_utf8(&seen.body).unwrap().strip_prefix("isbns=").expect("a form");
+            let skus = listed(std::str::from_utf8(&percent_decode(text)).unwrap(), ",");
+            format!(r#"{{"data":{}}}"#, items(&skus, &|sku| format!(r#"{{"isbn13":"{sku}"}}"#)))
+        }
+        "/items" => {
+            let item = |sku: &str| match sku {
+                LOST => format!(r#"{{"code":404,"body":{{"id":"{sku}","message":"not found"}}}}"#),
+                _ => format!(r#"{{"code":200,"body":{}}}"#, named("id", sku)),
+            };
+            items(&listed(&query("ids"), ","), &item)
+        }
+        "/api/v2/search" => {
+            let skus = known(&listed(&query("code"), ","));
+            format!(r#"{{"products":{}}}"#, items(&skus, &|sku| named("code", sku)))
+        }
+        _ => return None,
+    };
+    Some(Reply::json(reply))
 }
 
 /// What the catalogue itself answers, which has every SKU, except for [`LOST`].

@@ -315,6 +315,7 @@ mod tests {
             record,
             address: None,
             request: None,
+            is_companion: false,
         }
     }
 

@@ -10,12 +10,14 @@ use serde::de::IgnoredAny;
 use crate::collect::{CollectError, Inspection, OutputSettings, Preflight};
 use crate::commands::warnings::END_MARK;
 use crate::input::{InputError, Rows};
-use crate::model::Job;
-use crate::plan::{KeyLengths, Planned, Planner, RejectedRow, Rejection};
+use crate::model::{Job, Pack, Request};
+use crate::plan::{KeyLengths, Packer, Planned, Planner, RejectedRow, Rejection};
 use crate::report::dry_run::{Bodies, EarlierAnswers, LineNumbers, PlannedRows, Reject, SampleRequest};
 
 /// Requests that are shown from the start of the input.
 const FIRST: usize = 3;
+/// SKUs of a pack that its address shows.
+const SHOWN_OF_PACK: usize = 3;
 
 /// The rows so far.
 pub(super) struct PlannedInputBuilder {
@@ -26,6 +28,8 @@ pub(super) struct PlannedInputBuilder {
     /// The place of each reason in the rejects.
     reasons: HashMap<String, usize>,
     lengths: KeyLengths,
+    /// Packs the SKUs, as a run does.
+    packer: Option<Packer>,
     totals: PlannedInput,
 }
 
@@ -36,6 +40,8 @@ pub(super) struct PlannedInput {
     pub(super) first: Vec<SampleRequest>,
     pub(super) random: Option<SampleRequest>,
     pub(super) bodies: Option<Bodies>,
+    /// Requests, where SKUs are packed.
+    pub(super) packs: Option<u64>,
     pub(super) earlier: EarlierAnswers,
     /// The address holds a user, or a password.
     pub(super) has_user_info: bool,
@@ -86,12 +92,14 @@ impl PlannedInputBuilder {
         let content_type =
             planner.template().constant_headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_json = content_type.is_some_and(|value| value.contains("json"));
+        let packer = Packer::of(planner.request());
         let totals = PlannedInput {
             planner,
             rows: PlannedRows::default(),
             first: Vec::new(),
             random: None,
             bodies: None,
+            packs: packer.as_ref().map(|_| 0),
             earlier,
             has_user_info: false,
             asks_etag: false,
@@ -100,7 +108,7 @@ impl PlannedInputBuilder {
             inspection: None,
         };
         let (reasons, lengths) = (HashMap::new(), KeyLengths::default());
-        Self { inspection, max_age, is_json, refused: 0, reasons, lengths, totals }
+        Self { inspection, max_age, is_json, refused: 0, reasons, lengths, packer, totals }
     }
 
     /// Goes to the end of the input.
@@ -111,7 +119,7 @@ impl PlannedInputBuilder {
         while let Some(row) = rows.next_row()? {
             self.totals.rows.rows += 1;
             match self.totals.planner.plan(row) {
-                Planned::Job(job) => self.job(&job),
+                Planned::Job(job) => self.job(job),
                 Planned::Repeat { line, differs, .. } => {
                     self.totals.rows.repeats += 1;
                     if differs {
@@ -121,6 +129,13 @@ impl PlannedInputBuilder {
                 Planned::Skipped { .. } => self.totals.rows.skipped += 1,
                 Planned::Rejected(refused) => self.refuse(&refused),
             }
+        }
+        let mut packs = Vec::new();
+        if let Some(packer) = &mut self.packer {
+            packer.flush(&mut packs);
+        }
+        for pack in &packs {
+            self.pack(pack);
         }
         let Self { lengths, refused, mut totals, inspection, .. } = self;
         totals.inspection = Some(inspection);
@@ -135,29 +150,69 @@ impl PlannedInputBuilder {
         Ok(totals)
     }
 
-    fn job(&mut self, job: &Job) {
+    fn job(&mut self, job: Job) {
         self.totals.rows.skus += 1;
         self.lengths.note(&job.key, job.line);
-        self.sample(job);
-        self.weigh(job);
+        if self.packer.is_none() {
+            self.sample(&job);
+            self.weigh(&job.request, job.line);
+        }
         if self.inspection.answered(job.fingerprint) {
             self.totals.earlier.recovered += 1;
-        } else if let Some(known) = self.inspection.previous_value(&job.key, job.fingerprint) {
+            return;
+        }
+        if let Some(known) = self.inspection.previous_value(&job.key, job.fingerprint) {
             if known.is_young(self.max_age, self.inspection.began) {
                 self.totals.earlier.young += 1;
                 return;
+            }
+            // The validators of one key say nothing about a pack.
+            if self.packer.is_some() {
+                return self.add_to_pack(job);
             }
             let (etag, date) = (known.validators.etag.is_some(), known.validators.last_modified.is_some());
             self.totals.asks_etag |= etag;
             self.totals.asks_date |= date;
             self.totals.earlier.conditional += u64::from(etag || date);
         }
+        self.add_to_pack(job);
+    }
+
+    fn add_to_pack(&mut self, job: Job) {
+        let Some(packer) = &mut self.packer else { return };
+        let mut packs = Vec::new();
+        packer.add(job, &mut packs);
+        for pack in &packs {
+            self.pack(pack);
+        }
+    }
+
+    /// Keeps the first requests of packs, and of the others each with the same chance.
+    fn pack(&mut self, pack: &Pack) {
+        self.weigh(&pack.request, pack.first().line);
+        let totals = &mut self.totals;
+        let requests = totals.packs.get_or_insert(0);
+        *requests += 1;
+        let shown = SHOWN_OF_PACK.min(pack.items.len());
+        let sample = || SampleRequest {
+            line: pack.first().line,
+            url: totals.planner.request().shown_pack_url(pack, shown),
+            more: (pack.items.len() - shown) as u64,
+        };
+        if totals.first.len() < FIRST {
+            totals.has_user_info |=
+                !pack.request.url.username().is_empty() || pack.request.url.password().is_some();
+            totals.first.push(sample());
+        } else if fastrand::u64(..*requests - FIRST as u64) == 0 {
+            totals.random = Some(sample());
+        }
     }
 
     /// Keeps the first requests, and of the others each with the same chance.
     fn sample(&mut self, job: &Job) {
         let totals = &mut self.totals;
-        let sample = || SampleRequest { line: job.line, url: totals.planner.request().shown_url(job) };
+        let sample =
+            || SampleRequest { line: job.line, url: totals.planner.request().shown_url(job), more: 0 };
         if totals.first.len() < FIRST {
             totals.has_user_info |=
                 !job.request.url.username().is_empty() || job.request.url.password().is_some();
@@ -167,15 +222,15 @@ impl PlannedInputBuilder {
         }
     }
 
-    fn weigh(&mut self, job: &Job) {
-        let Some(body) = &job.request.body else { return };
+    fn weigh(&mut self, request: &Request, line: u64) {
+        let Some(body) = &request.body else { return };
         let size = body.len() as u64;
         let start = Bodies { least: size, json: self.is_json, ..Bodies::default() };
         let bodies = self.totals.bodies.get_or_insert(start);
         bodies.least = bodies.least.min(size);
         bodies.most = bodies.most.max(size);
         if self.is_json && serde_json::from_slice::<IgnoredAny>(body).is_err() {
-            bodies.broken.add(job.line);
+            bodies.broken.add(line);
         }
     }
 

@@ -160,6 +160,7 @@ pub(super) fn exit_of_stop(reason: &StopReason) -> Exit {
         | StopReason::NoHttp2
         | StopReason::Certificate(..)
         | StopReason::Unreadable(_)
+        | StopReason::EveryKeyRefused { .. }
         | StopReason::Failing(_) => Exit::Unavailable,
         StopReason::Refused { .. } | StopReason::RefusedAtEnd { .. } => Exit::NoPermission,
         StopReason::Disk | StopReason::StdoutClosed => Exit::Io,

@@ -8,8 +8,8 @@ use crate::commands::command_error::CommandError;
 use crate::commands::unpublished;
 use crate::config::Settings;
 use crate::config::options::{
-    CA_CERT, FAIL_IF, FRESH, HEADER, HTTP, KEY, MAX_RETRY_AFTER, MAX_TIME, MERGE, MIN_SUCCESS, NULL_ON,
-    OUTPUT, PROXY, REFUSED_IF, RETRY_IF, RETRY_ON, URL, WAIT_FOR_API,
+    BULK, CA_CERT, DRY_RUN, FAIL_IF, FRESH, HEADER, HTTP, ITEM, KEY, MAX_RETRY_AFTER, MAX_TIME, MERGE,
+    MIN_SUCCESS, NULL_ON, OUTPUT, PROXY, REFUSED_IF, RETRY_IF, RETRY_ON, URL, WAIT_FOR_API,
 };
 use crate::fetch::OUTAGE_PAUSES;
 use crate::model::fault::CertificateProblem;
@@ -176,6 +176,13 @@ pub(in crate::commands) fn stopped(
             if LoadClass::may_refuse(*status) { status.to_string() } else { RETRY_IF.to_string() },
         ))
         .with_hint(again),
+        StopReason::EveryKeyRefused { skus, fault } => error(format!(
+            "the API refuses every SKU: {} asked for alone, {skus} refused, the last with {fault}",
+            counted(u64::from(*skus), "SKU was", "SKUs were"),
+        ))
+        .with_hint(format!(
+            "check {URL}, {BULK} and {ITEM} against the API's documentation; {DRY_RUN} shows the requests"
+        )),
         StopReason::Disk => error("the journal cannot be written".into()),
         StopReason::StdoutClosed => {
             error("no program reads standard output any more: the answers are lost".into())

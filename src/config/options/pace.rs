@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::config::joined::joined;
 use crate::config::setting::{Handle, InTune, Setting, Table, Takes};
 use crate::config::values::{self, or_none};
 use crate::limit::Concurrency;
@@ -34,7 +35,11 @@ pub(crate) static RATE: Handle<Option<Rate>> = Handle {
     setting: Setting::new(Table::Pace, option::RATE, Takes::Word("N/s"), "At most N/s, N/m or N/h")
         .short('r')
         .default("none")
-        .more("Requests a second, a minute or an hour. Every attempt counts, retries and redirects too."),
+        .more(joined!(
+            "Requests a second, a minute or an hour. Every attempt counts, retries and redirects too. With ",
+            option::BULK,
+            " '20 keys/m' counts SKUs in place of requests.",
+        )),
     read: |given| given.parse(or_none(values::rate)),
 };
 

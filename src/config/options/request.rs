@@ -1,5 +1,6 @@
 //! The options of table `request`.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ pub(crate) static SETTINGS: &[&Setting] = &[
     &HEADER.setting,
     &BODY.setting,
     &BODY_ESCAPE.setting,
+    &BULK.setting,
+    &ITEM.setting,
+    &SEPARATOR.setting,
     &TIMEOUT.setting,
     &CONNECT_TIMEOUT.setting,
     &FOLLOW.setting,
@@ -140,6 +144,47 @@ pub(crate) static BODY_ESCAPE: Handle<Option<BodyEscape>> = Handle {
     .completions(&["json", "form", "xml", "none"]),
     read: |given| given.parse_if_set(str::parse),
 };
+
+/// None: each SKU has a request of its own.
+pub(crate) static BULK: Handle<Option<NonZeroU32>> = Handle {
+    setting: Setting::new(Table::Request, option::BULK, Takes::Word("N"), "Ask for up to N SKUs in one request")
+        .more(joined!(
+            "{items} in the address or in the body stands for the SKUs of a pack, each written as ",
+            option::ITEM,
+            " says: 'https://api.example.com/products?ids={items}'. ",
+            option::BULK_ITEMS,
+            " and ",
+            option::BULK_KEY,
+            " take the answer apart. A pack that the server refuses with 400, 404, 410, 413, 414 or 422 is halved \
+             until the SKU stands alone that it refuses. The output is the same as without packs.",
+        )),
+    read: |given| given.parse_if_set(values::non_zero),
+};
+
+/// A template, not yet parsed.
+pub(crate) static ITEM: Handle<String> = Handle {
+    setting: Setting::new(Table::Request, option::ITEM, Takes::Text("TEMPLATE"), "One SKU of a pack")
+        .default("{sku}")
+        .more("May hold any column. Each value is encoded as it is elsewhere in the address or the body: 'ids[]={sku}'."),
+    read: |given| given.parse(not_empty),
+};
+
+/// As it is sent.
+pub(crate) static SEPARATOR: Handle<String> = Handle {
+    setting: Setting::new(
+        Table::Request,
+        option::SEPARATOR,
+        Takes::Text("TEXT"),
+        "Between two SKUs of a pack",
+    )
+    .default(",")
+    .more("It is sent as it is written: '%20OR%20' in an address, ' OR ' in a JSON body."),
+    read: |given| given.parse(not_empty),
+};
+
+fn not_empty(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Err("the value is empty") } else { Ok(text.to_owned()) }
+}
 
 /// Of one attempt; at least a millisecond.
 pub(crate) static TIMEOUT: Handle<Duration> = Handle {
@@ -266,6 +311,25 @@ mod tests {
         assert_eq!(BODY_ESCAPE.of(&[]), Ok(None));
         assert!(BODY_ESCAPE.of(&["xml"]).unwrap().is_some());
         assert!(BODY_ESCAPE.refuses("html").contains("json, form, xml or none"));
+    }
+
+    #[test]
+    fn bulk() {
+        assert_eq!(BULK.of(&[]), Ok(None));
+        assert_eq!(BULK.of(&["100"]), Ok(NonZeroU32::new(100)));
+        assert!(BULK.refuses("0").contains("is not a whole number from 1"));
+    }
+
+    #[test]
+    fn item() {
+        assert_eq!(ITEM.of(&[]).as_deref(), Ok("{sku}"));
+        assert_eq!(ITEM.of(&["id={sku}"]).as_deref(), Ok("id={sku}"));
+    }
+
+    #[test]
+    fn separator() {
+        assert_eq!(SEPARATOR.of(&[]).as_deref(), Ok(","));
+        assert_eq!(SEPARATOR.of(&[" OR "]).as_deref(), Ok(" OR "));
     }
 
     #[test]

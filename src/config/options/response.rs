@@ -3,9 +3,9 @@
 use crate::config::joined::joined;
 use crate::config::setting::{Handle, Setting, Table, Takes};
 use crate::config::values;
-use crate::fetch::BodyAs;
+use crate::fetch::{BodyAs, NullOn};
+use crate::model::Size;
 use crate::model::option;
-use crate::model::{Size, StatusSet};
 
 pub(crate) static SETTINGS: &[&Setting] = &[
     &SELECT.setting,
@@ -15,6 +15,8 @@ pub(crate) static SETTINGS: &[&Setting] = &[
     &NULL_IF.setting,
     &RETRY_IF.setting,
     &FAIL_IF.setting,
+    &BULK_ITEMS.setting,
+    &BULK_KEY.setting,
     &MAX_BODY.setting,
 ];
 
@@ -42,15 +44,16 @@ pub(crate) static BODY_AS: Handle<BodyAs> = Handle {
     read: |given| given.choice(),
 };
 
-pub(crate) static NULL_ON: Handle<StatusSet> = Handle {
+pub(crate) static NULL_ON: Handle<NullOn> = Handle {
     setting: Setting::new(Table::Response, option::NULL_ON, Takes::Word("CODES"), "Statuses that store null")
         .default("none")
         .more(joined!(
             "They count as fetched. For example 404,410. A status that is also in the default of ",
             option::RETRY_ON,
-            " is then stored, not retried.",
+            " is then stored, not retried. With the word missing, so do SKUs that the answer to a pack leaves out: \
+             missing,404.",
         )),
-    read: |given| given.parse(values::statuses),
+    read: |given| given.parse(values::null_on),
 };
 
 /// Not yet compiled, as the three below.
@@ -116,6 +119,32 @@ fn condition(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// Not yet compiled, as the one below.
+pub(crate) static BULK_ITEMS: Handle<Option<String>> = Handle {
+    setting: Setting::new(
+        Table::Response,
+        option::BULK_ITEMS,
+        Takes::Text("JQ"),
+        "The items in the answer to a pack",
+    )
+    .more(joined!(
+        "A jq filter: each value that it gives is an item, and a single array or object is taken apart into its \
+         elements or members: '.data.products'. Without it the whole answer is taken apart. ",
+        option::SELECT,
+        " and the filters that say what an answer means are applied to each item.",
+    )),
+    read: |given| given.parse_if_set(condition),
+};
+
+pub(crate) static BULK_KEY: Handle<Option<String>> = Handle {
+    setting: Setting::new(Table::Response, option::BULK_KEY, Takes::Text("JQ"), "The SKU of an item")
+        .more(
+            "A jq filter on each item: '.sku'. $name is the name of a member that the item was. By default the item's \
+             SKU is that name. Items are matched by their SKU, never by their order.",
+        ),
+    read: |given| given.parse_if_set(condition),
+};
+
 /// Decoded; never 0.
 pub(crate) static MAX_BODY: Handle<Size> = Handle {
     setting: Setting::new(
@@ -149,6 +178,20 @@ mod tests {
     }
 
     #[test]
+    fn bulk_items() {
+        assert_eq!(BULK_ITEMS.of(&[]), Ok(None));
+        assert_eq!(BULK_ITEMS.of(&[".data"]), Ok(Some(".data".into())));
+        assert!(BULK_ITEMS.refuses(" ").contains("the filter is empty"));
+    }
+
+    #[test]
+    fn bulk_key() {
+        assert_eq!(BULK_KEY.of(&[]), Ok(None));
+        assert_eq!(BULK_KEY.of(&[".sku"]), Ok(Some(".sku".into())));
+        assert!(BULK_KEY.refuses(" ").contains("the filter is empty"));
+    }
+
+    #[test]
     fn body_as() {
         assert_eq!((BODY_AS.of(&[]), BODY_AS.of(&["text"])), (Ok(BodyAs::Json), Ok(BodyAs::Text)));
         assert!(BODY_AS.refuses("xml").contains("json or text"));
@@ -156,8 +199,11 @@ mod tests {
 
     #[test]
     fn null_on() {
-        assert!(NULL_ON.of(&[]).unwrap().is_empty());
-        assert!(NULL_ON.of(&["404,410"]).unwrap().contains(410));
+        assert_eq!(NULL_ON.of(&[]), Ok(NullOn::default()));
+        assert!(NULL_ON.of(&["404,410"]).unwrap().statuses.contains(410));
+        assert!(!NULL_ON.of(&["404"]).unwrap().missing && NULL_ON.of(&["missing"]).unwrap().missing);
+        let both = NULL_ON.of(&["404, missing"]).unwrap();
+        assert!(both.missing && both.statuses.contains(404));
         assert!(NULL_ON.refuses("+404").contains("are not statuses"));
     }
 

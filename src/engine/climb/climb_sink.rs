@@ -6,11 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::breaker::{Breaker, Ruling};
+use super::super::open_jobs::NextStep;
+use super::super::pack_queue::{PackQueue, PackSettled};
 use super::Meter;
-use crate::fetch::Shutdown;
+use crate::fetch::{ItemEnd, PackEnd, Shutdown};
 use crate::model::{
-    Answer, BodyHash, Cause, Content, Entry, Event, Fault, LoadClass, Outcome, Reporter, StatusSet,
-    StopReason,
+    Answer, BodyHash, Cause, Content, Deferral, Entry, Event, Fault, LoadClass, Outcome, PackItem, Reporter,
+    StatusSet, StopReason,
 };
 use crate::report::tune::TunedAnswers;
 use crate::report::{AcceptedAndRefused, Report};
@@ -118,6 +120,26 @@ impl ClimbSink<'_> {
         JobEnd { ended_as, held, reached: self.ended.answered > 0, so_far: self.ended.counts() }
     }
 
+    /// A request has ended; none where this is no end.
+    pub(super) fn receive_end(&mut self, step: NextStep, packs: Option<&mut PackQueue>) -> Option<JobEnd> {
+        match (step, packs) {
+            (NextStep::Done(entry), _) => Some(self.receive(entry)),
+            (NextStep::PackDone(end), Some(packs)) => Some(self.receive_pack(end, packs)),
+            _ => None,
+        }
+    }
+
+    /// The request of a pack has ended: one observation, whatever became of its keys.
+    fn receive_pack(&mut self, end: PackEnd, packs: &mut PackQueue) -> JobEnd {
+        let observed = observed(&end);
+        let (seq, job_end) = (observed.seq, self.receive(observed));
+        let (PackSettled::Each(entries) | PackSettled::Together(entries)) = packs.settle(end) else {
+            return job_end;
+        };
+        entries.iter().filter(|entry| entry.seq != seq).for_each(|entry| report_entry(self.report, entry));
+        job_end
+    }
+
     /// Reports what the breaker holds, and returns the refusing status, if every answer was a refusal.
     pub(super) fn release(&mut self) -> Option<u16> {
         let all_refused = self.breaker.all_refused();
@@ -151,6 +173,44 @@ impl ClimbSink<'_> {
     }
 }
 
+/// What the request of a pack showed, as the entry of its first key: the first good answer, else the first failure.
+fn observed(end: &PackEnd) -> Entry {
+    let outcome = match &end.outcome {
+        Outcome::Failed(fault) => Outcome::Failed(fault.clone()),
+        Outcome::Deferred(deferral) => Outcome::Deferred(deferral.clone()),
+        Outcome::Fetched(answer) => {
+            let ended = || {
+                answer.items.iter().filter_map(|item| match item {
+                    ItemEnd::Ended(outcome) => Some(outcome),
+                    ItemEnd::Again { .. } => None,
+                })
+            };
+            let good = ended().find(|outcome| matches!(outcome, Outcome::Fetched(_)));
+            match good.or_else(|| ended().next()) {
+                Some(Outcome::Fetched(answer)) => Outcome::Fetched(answer.clone()),
+                Some(Outcome::Failed(fault)) => Outcome::Failed(fault.clone()),
+                Some(Outcome::Deferred(_)) | None => Outcome::Deferred(Deferral::Stopped),
+            }
+        }
+    };
+    let PackItem { seq, line, key, fingerprint, record, .. } = end.items[0].clone();
+    let address = matches!(outcome, Outcome::Failed(_)).then(|| end.address.clone());
+    let (attempts, sent) = (end.attempts, end.sent);
+    Entry {
+        seq,
+        line,
+        key,
+        fingerprint,
+        attempts,
+        sent,
+        outcome,
+        record,
+        address,
+        request: None,
+        is_companion: false,
+    }
+}
+
 /// An entry is final: it is reported and dropped.
 fn report_entry(report: &Report, entry: &Entry) {
     match &entry.outcome {
@@ -161,6 +221,7 @@ fn report_entry(report: &Report, entry: &Entry) {
             fault,
             attempts: entry.attempts,
             url: entry.address.as_deref(),
+            is_companion: entry.is_companion,
         }),
         Outcome::Deferred(_) => report.on(&Event::JobDeferred),
     }

@@ -2,7 +2,9 @@
 
 use super::ResponseSettings;
 use super::meaning::Conditions;
-use super::select::{RowCells, RowUse, Select, SelectError, UsedVariables, VariableUse, variable_use};
+use super::select::{
+    ItemFilter, RowCells, RowUse, Select, SelectError, UsedVariables, VariableUse, variable_use,
+};
 use crate::model::option;
 
 /// All filters on answers, compiled, and what they use of an answer beside its body.
@@ -11,8 +13,36 @@ pub(crate) struct Filters {
     pub(super) select: Select,
     /// None where no condition was given: then nothing is parsed for them.
     pub(super) conditions: Option<Conditions>,
+    pub(super) bulk: CompiledBulkFilters,
     pub(super) used: UsedVariables,
     row: RowUse,
+}
+
+/// How the answer to a pack is taken apart, not yet compiled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BulkFilters {
+    /// Gives the items; none: the elements or members of the whole body.
+    pub items: Option<String>,
+    /// Gives the key of an item; none: the name of the member that it was.
+    pub key: Option<String>,
+}
+
+/// How the answer to a pack is taken apart, compiled.
+#[derive(Debug, Default)]
+pub(super) struct CompiledBulkFilters {
+    pub(super) items: Option<ItemFilter>,
+    pub(super) key: Option<ItemFilter>,
+}
+
+impl CompiledBulkFilters {
+    fn compile(settings: &BulkFilters) -> Result<Self, (&'static str, SelectError)> {
+        let items = settings.items.as_deref().map(ItemFilter::of_items).transpose();
+        let key = settings.key.as_deref().map(ItemFilter::of_key).transpose();
+        Ok(Self {
+            items: items.map_err(|error| (option::BULK_ITEMS, error))?,
+            key: key.map_err(|error| (option::BULK_KEY, error))?,
+        })
+    }
 }
 
 /// A filter that cannot be used.
@@ -33,19 +63,20 @@ impl Filters {
     /// The first filter that is none.
     pub(crate) fn compile(settings: &ResponseSettings) -> Result<Self, FilterFault> {
         let fault = |(option, error)| {
-            let mut given = settings.filters();
+            let mut given = settings.filters().chain(settings.bulk.given());
             let text = given.find(|(other, _)| *other == option).map_or("", |(_, text)| text).to_owned();
             FilterFault { option, text, error }
         };
         let select = Select::compile(&settings.select).map_err(|error| fault((option::SELECT, error)))?;
         let conditions = Conditions::compile(&settings.meaning).map_err(fault)?;
+        let bulk = CompiledBulkFilters::compile(&settings.bulk).map_err(fault)?;
         let (mut row, mut headers) = (RowUse::Nothing, false);
         for (_, used) in settings.variable_uses() {
             headers |= used.headers;
             row = row.with(used.row);
         }
         let used = UsedVariables { headers, cells: RowCells::default() };
-        Ok(Self { select, conditions, used, row })
+        Ok(Self { select, conditions, bulk, used, row })
     }
 
     /// The columns of the input, which `$row` is made of.
@@ -58,6 +89,15 @@ impl Filters {
     /// Whether bodies stay as they are: no filter looks at them.
     pub(super) fn is_empty(&self) -> bool {
         self.select.is_identity() && self.conditions.is_none()
+    }
+}
+
+impl BulkFilters {
+    /// The filters that were given, each with its option.
+    pub(crate) fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [(option::BULK_ITEMS, &self.items), (option::BULK_KEY, &self.key)]
+            .into_iter()
+            .filter_map(|(option, text)| Some((option, text.as_deref()?)))
     }
 }
 

@@ -7,11 +7,13 @@ use csv::ByteRecord;
 use http::HeaderMap;
 use proptest::prelude::*;
 
-use super::super::{AnsweredJob, BodyAs, Classification, Classifier, Filters, ResponseSettings, classify};
+use super::super::{
+    AnsweredJob, BodyAs, BulkFilters, Classification, Classifier, Filters, ResponseSettings, classify,
+};
 use super::*;
 use crate::fetch::transport::RawAnswer;
 use crate::model::fault::AnswerMeaning;
-use crate::model::{Cause, Content, Fault, Key, Mask, Size};
+use crate::model::{Cause, Content, Fault, Key, Mask, Size, StatusSet};
 
 /// These options, and a secret that the server may repeat.
 struct Trial {
@@ -37,8 +39,9 @@ impl Trial {
             select,
             meaning,
             body_as: BodyAs::Json,
-            null_on: "410".parse().unwrap(),
+            null_on: "410".parse::<StatusSet>().unwrap().into(),
             retry_on: "202,429,503".parse().unwrap(),
+            bulk: BulkFilters::default(),
             max_body: Size(1 << 20),
         };
         Self { settings, headers: HeaderMap::new() }
@@ -52,7 +55,7 @@ impl Trial {
             mask: Mask::new(vec!["canary-123".into()]),
         };
         let (key, record) = (Key::parse("é7".as_bytes()).unwrap(), ByteRecord::from(vec!["é7", "1.10"]));
-        let job = AnsweredJob { key: &key, record: &record, is_conditional: false };
+        let job = AnsweredJob::new(&key, &record, false);
         let body = Bytes::copy_from_slice(body.as_bytes());
         let answer = RawAnswer { status, headers: self.headers.clone(), body, may_be_cut: false };
         classify(answer, &classifier, job).masked(&classifier.mask)
@@ -184,7 +187,7 @@ fn a_number_is_the_wait_in_seconds() {
 #[test]
 fn a_limit_in_the_body_of_a_404_goes_before_the_null_of_its_status() {
     let mut trial = Trial::new(&[(RETRY_IF, "if .message == \"quota\" then 60 else false end")]);
-    trial.settings.null_on = "404".parse().unwrap();
+    trial.settings.null_on = "404".parse::<StatusSet>().unwrap().into();
     assert_eq!(verdict(&trial.classify(404, r#"{"message":"quota"}"#)), "limited");
     assert_eq!(verdict(&trial.classify(404, r#"{"message":"none"}"#)), "null on");
 }

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use http::header::CONTENT_ENCODING;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::pack::{PackAnswer, classify_pack};
 use super::{AnsweredJob, Classification, Classifier, classify};
 use crate::fetch::transport::RawAnswer;
-use crate::model::Job;
+use crate::model::{Job, PackItem};
 
 /// The least work that is worth waking a thread, in bytes to check: about 50 µs.
 const MIN_WORK: usize = 64 << 10;
@@ -49,27 +50,35 @@ impl Offload {
         answer: RawAnswer,
         (job, is_conditional): (&Job, bool),
     ) -> Classification {
-        let answered = AnsweredJob { key: &job.key, record: &job.record, is_conditional };
-        if self.work(&answer) < MIN_WORK || answer.body.len() > MAX_BODY {
-            return classify(answer, &self.classifier, answered);
-        }
-        let Ok(processor) = Arc::clone(&self.processors).try_acquire_owned() else {
+        let Some(processor) = self.processor_for(&answer) else {
+            let answered = AnsweredJob::new(&job.key, &job.record, is_conditional);
             return classify(answer, &self.classifier, answered);
         };
         let classifier = Arc::clone(&self.classifier);
         let (key, record) = (job.key.clone(), job.record.clone());
-        #[expect(clippy::disallowed_methods, reason = "only large bodies, and where a processor is free")]
-        let task = tokio::task::spawn_blocking(move || {
-            let _processor = processor;
-            let answered = AnsweredJob { key: &key, record: &record, is_conditional };
-            classify(answer, &classifier, answered)
-        });
-        match task.await {
-            Ok(verdict) => verdict,
-            Err(error) if error.is_panic() => panic::resume_unwind(error.into_panic()),
-            // The runtime shuts down, and drops this future.
-            Err(_) => std::future::pending().await,
+        let verdict = move || classify(answer, &classifier, AnsweredJob::new(&key, &record, is_conditional));
+        on_another(processor, verdict).await
+    }
+
+    /// Classifies an answer to a pack, as [`classify_pack`] does.
+    pub(in crate::fetch) async fn classify_pack(
+        &self,
+        answer: RawAnswer,
+        items: &Arc<Vec<PackItem>>,
+    ) -> Classification<PackAnswer> {
+        let Some(processor) = self.processor_for(&answer) else {
+            return classify_pack(&answer, &self.classifier, items);
+        };
+        let (classifier, items) = (Arc::clone(&self.classifier), Arc::clone(items));
+        on_another(processor, move || classify_pack(&answer, &classifier, &items)).await
+    }
+
+    /// A processor for an expensive answer, if one is free.
+    fn processor_for(&self, answer: &RawAnswer) -> Option<OwnedSemaphorePermit> {
+        if self.work(answer) < MIN_WORK || answer.body.len() > MAX_BODY {
+            return None;
         }
+        Arc::clone(&self.processors).try_acquire_owned().ok()
     }
 
     fn work(&self, answer: &RawAnswer) -> usize {
@@ -79,12 +88,30 @@ impl Offload {
     }
 }
 
+/// Runs this on a thread that may block; the processor is free again when it has ended.
+async fn on_another<R: Send + 'static>(
+    processor: OwnedSemaphorePermit,
+    classify: impl FnOnce() -> R + Send + 'static,
+) -> R {
+    #[expect(clippy::disallowed_methods, reason = "only large bodies, and where a processor is free")]
+    let task = tokio::task::spawn_blocking(move || {
+        let _processor = processor;
+        classify()
+    });
+    match task.await {
+        Ok(verdict) => verdict,
+        Err(error) if error.is_panic() => panic::resume_unwind(error.into_panic()),
+        // The runtime shuts down, and drops this future.
+        Err(_) => std::future::pending().await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
 
-    use super::super::{BodyAs, Filters, MeaningSettings, ResponseSettings};
+    use super::super::{BodyAs, BulkFilters, Filters, MeaningSettings, NullOn, ResponseSettings};
     use super::*;
     use crate::model::{Content, Fingerprint, Key, Mask, Request, Seq, Size, StatusSet};
 
@@ -93,8 +120,9 @@ mod tests {
             select: ".".into(),
             meaning: MeaningSettings::default(),
             body_as: BodyAs::Json,
-            null_on: StatusSet::default(),
+            null_on: NullOn::default(),
             retry_on: StatusSet::default(),
+            bulk: BulkFilters::default(),
             max_body: Size(10 << 20),
         };
         let filters = Filters::compile(&settings).unwrap();

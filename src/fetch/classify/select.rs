@@ -43,6 +43,10 @@ const HEADERS: &str = "$headers";
 const KEY: &str = "$key";
 /// The cells of its row.
 const ROW: &str = "$row";
+/// The name of the member that an item was.
+const NAME: &str = "$name";
+/// The variables of a filter that gives the key of an item.
+const OF_ITEM: &[&str] = &[NAME];
 /// The variables of a selection.
 const OF_SELECTION: &[&str] = &[KEY, ROW];
 /// The variables of a condition.
@@ -57,6 +61,14 @@ const MESSAGE_CHARS: usize = 160;
 pub(super) struct AnswerFacts<'a> {
     pub(super) status: u16,
     pub(super) headers: &'a HeaderMap,
+    /// None: the answer is to several keys.
+    pub(super) asked: Option<AskedKey<'a>>,
+}
+
+/// The key that an answer, or its part, is for.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "jq"), allow(dead_code, reason = "only jq reads it"))]
+pub(super) struct AskedKey<'a> {
     pub(super) key: &'a Key,
     /// The row as in the input.
     pub(super) record: &'a ByteRecord,
@@ -104,6 +116,30 @@ pub(super) struct Condition(Filter);
 /// A compiled selection. `Send + Sync`: all threads can share one.
 #[derive(Debug)]
 pub(crate) struct Select(Option<Filter>);
+
+/// A compiled filter that takes the answer to a pack apart: it gives the items, or the key of one. `Send + Sync`.
+#[derive(Debug)]
+pub(super) struct ItemFilter(Filter);
+
+/// A value that a filter gives: where it stands in the body, or, where it was computed, its JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "jq"), allow(dead_code, reason = "only jq gives any"))]
+pub(super) enum FoundValue {
+    /// The names and indices that lead to it, from the outermost.
+    At(Vec<PathStep>),
+    /// It is no part of the body.
+    Computed(Vec<u8>),
+}
+
+/// One step into a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "jq"), allow(dead_code, reason = "only jq gives any"))]
+pub(super) enum PathStep {
+    /// An element; below zero it counts from the end.
+    Index(isize),
+    /// A member.
+    Name(String),
+}
 
 /// Why a filter cannot be used, or what it made of a body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -168,6 +204,38 @@ impl Condition {
     /// What it says about an answer: its first value that jq takes for true.
     pub(super) fn answer(&self, input: &FilterInput) -> FilterAnswer {
         self.0.answer(input)
+    }
+}
+
+impl ItemFilter {
+    /// Compiles a filter that gives the items of a body.
+    ///
+    /// # Errors
+    /// Text that is no jq filter, or that uses what filters cannot reach; every filter where the program was built
+    /// without jq.
+    pub(super) fn of_items(text: &str) -> Result<Self, SelectError> {
+        Filter::compile(text, &[]).map(Self)
+    }
+
+    /// Compiles a filter that gives the key of an item.
+    ///
+    /// # Errors
+    /// See [`Self::of_items`].
+    pub(super) fn of_key(text: &str) -> Result<Self, SelectError> {
+        Filter::compile(text, OF_ITEM).map(Self)
+    }
+
+    /// All values that it gives.
+    ///
+    /// # Errors
+    /// It failed, or gave a value that JSON cannot hold.
+    pub(super) fn all(&self, input: &FilterInput) -> Result<Vec<FoundValue>, SelectError> {
+        self.0.all(input)
+    }
+
+    /// The text or number that it gives first; none where it gives anything else, or fails.
+    pub(super) fn key(&self, input: &FilterInput) -> Option<String> {
+        self.0.key(input)
     }
 }
 

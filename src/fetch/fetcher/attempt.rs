@@ -9,15 +9,16 @@ use tokio::time::Instant;
 use super::super::classify::Classifier;
 use super::super::redirect;
 use super::super::transport::{RawAnswer, ResendBudget, Reuse, SendError, Transport};
+use super::requested::Requested;
 use super::{Fetcher, REFUSAL_CHARS, SendOutcome, Stopped, Tries};
 use crate::limit::Permit;
-use crate::model::{Cause, Fault, Job, Request, display_safe};
+use crate::model::{Cause, Fault, Request, display_safe};
 
 impl<T: Transport> Fetcher<T> {
     /// Sends, and follows redirects; every hop passes the gate. Gives nothing when the run stops between two hops.
-    pub(super) async fn attempt(
+    pub(super) async fn attempt<R: Requested>(
         &self,
-        job: &Job,
+        job: &R,
         mut permit: Permit,
         tries: &mut Tries,
     ) -> (Result<SendOutcome, Stopped>, Permit) {
@@ -27,7 +28,7 @@ impl<T: Transport> Fetcher<T> {
             if self.shutdown.is_triggered() {
                 return (Err(Stopped), permit);
             }
-            let request = redirected.as_ref().unwrap_or(&job.request);
+            let request = redirected.as_ref().unwrap_or_else(|| job.request());
             tries.attempts += 1;
             let sent = Instant::now();
             let answer = match self.send(request, &mut permit, &mut tries.resends).await {
@@ -36,8 +37,9 @@ impl<T: Transport> Fetcher<T> {
                 Ok(Ok(answer)) => answer,
             };
             let Classifier { settings, mask, .. } = self.answers.classifier();
-            let is_named =
-                || settings.null_on.contains(answer.status) || settings.retry_on.contains(answer.status);
+            let is_named = || {
+                settings.null_on.statuses.contains(answer.status) || settings.retry_on.contains(answer.status)
+            };
             if !redirect::is_redirect(answer.status) || is_named() {
                 return (Ok(SendOutcome::Answer(answer)), permit);
             }

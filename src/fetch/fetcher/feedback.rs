@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{CONTENT_ENCODING, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::header::CONTENT_ENCODING;
 use tokio::time::Instant;
 
 use super::super::classify::Classification;
@@ -11,20 +11,21 @@ use super::super::rate_fields::{self, Credence, ReportedQuota};
 use super::super::refusal::{self, RefusalHints};
 use super::super::retry_after::retry_after;
 use super::super::transport::{RawAnswer, Transport};
+use super::requested::Requested;
 use super::{Fetcher, Judged, SendOutcome};
 use crate::limit::{LoadSignal, Permit};
 use crate::model::fault::{ProxyProblem, RetryAfter};
-use crate::model::{Cause, Deferral, Event, Fault, Job, LoadClass, QuotaSize, StopReason};
+use crate::model::{Cause, Deferral, Event, Fault, LoadClass, QuotaSize, StopReason};
 
 impl<T: Transport> Fetcher<T> {
     /// Judges what an attempt came to, reports it, and says what the gate should learn from it.
-    pub(super) async fn judge(
+    pub(super) async fn judge<R: Requested>(
         &self,
         ended: SendOutcome,
         latency: Duration,
-        job: &Job,
+        job: &R,
         permit: &Permit,
-    ) -> (Judged, LoadSignal) {
+    ) -> (Judged<R::Kept>, LoadSignal) {
         let mask = &self.answers.classifier().mask;
         let answer = match ended {
             SendOutcome::Answer(answer) => answer,
@@ -36,10 +37,13 @@ impl<T: Transport> Fetcher<T> {
         let status = answer.status;
         self.report_answer(job, status, latency, answer.body.len() as u64);
         let word = self.word_on_pace(permit, &answer);
-        let is_conditional = job.request.headers.contains_key(IF_NONE_MATCH)
-            || job.request.headers.contains_key(IF_MODIFIED_SINCE);
         let is_served = status < 400;
-        match self.answers.classify(answer, (job, is_conditional)).await.masked(mask) {
+        match job.classify(&self.answers, answer).await.masked(mask) {
+            Classification::Keep(answer) if R::refusal_in(&answer).is_some() => {
+                let asked = R::refusal_in(&answer).and_then(|fault| fault.retry_after).or(word.asked);
+                let signal = PaceWord { is_refusal: true, asked }.signal(status, latency);
+                (Judged::Keep(answer), signal)
+            }
             Classification::Keep(answer) if is_served => (Judged::Keep(answer), LoadSignal::Good { latency }),
             // A status, or a body, that is stored as null.
             Classification::Keep(answer) | Classification::KeepNull(answer) => {
@@ -122,7 +126,12 @@ impl<T: Transport> Fetcher<T> {
         decoded[..decoded.len().min(refusal::BODY_READ)].to_vec()
     }
 
-    fn judge_send_error(&self, fault: Fault, latency: Duration, job: &Job) -> (Judged, LoadSignal) {
+    fn judge_send_error<R: Requested>(
+        &self,
+        fault: Fault,
+        latency: Duration,
+        job: &R,
+    ) -> (Judged<R::Kept>, LoadSignal) {
         if let Some(status) = fault.status {
             // The head came, and the server counts the request.
             self.report_answer(job, status, latency, 0);
@@ -145,8 +154,8 @@ impl<T: Transport> Fetcher<T> {
         }
     }
 
-    pub(super) fn report_answer(&self, job: &Job, status: u16, latency: Duration, bytes: u64) {
-        let (key, line) = (&job.key, job.line);
+    pub(super) fn report_answer<R: Requested>(&self, job: &R, status: u16, latency: Duration, bytes: u64) {
+        let (key, line) = (job.key(), job.line());
         self.reporter.on(&Event::AttemptAnswered { key, line, status, latency, bytes });
     }
 

@@ -7,9 +7,10 @@ use tokio::time::Instant;
 
 use super::super::health::{Advice, AnsweredFor, FailedAttempt};
 use super::super::transport::Transport;
+use super::requested::Requested;
 use super::{Fetcher, Judged, Tries};
 use crate::limit::{LoadSignal, Permit};
-use crate::model::{Cause, Deferral, Event, Fault, Job, PauseReason, Seq, StopReason};
+use crate::model::{Cause, Deferral, Event, Fault, Job, Pack, PauseReason, Seq, StopReason};
 
 /// The run ends after refusals for this long without one good answer, or twice the longest wait that a server may ask
 /// for.
@@ -292,8 +293,16 @@ impl<T: Transport> Fetcher<T> {
         self.retry.retries > 0 || known.request.method.is_idempotent()
     }
 
+    /// Sends the SKU that came first once more, as the probe of a pause: alone, or as a pack of one.
+    pub(super) async fn ask_accepted(&self, known: &Job, permit: Permit) -> Result<bool, Deferral> {
+        if self.packs_keys {
+            return self.ask_known(&Pack::of_job(known.clone()), permit).await;
+        }
+        self.ask_known(known, permit).await
+    }
+
     /// Sends a SKU that came before, as the probe of a pause. Returns whether it is to be the next probe, too.
-    pub(super) async fn ask_known(&self, known: &Job, permit: Permit) -> Result<bool, Deferral> {
+    async fn ask_known<R: Requested>(&self, known: &R, permit: Permit) -> Result<bool, Deferral> {
         let mut tries = Tries::default();
         let before = BeforeAttempt { attempts: 0, number: self.health.begin() };
         let left = Instant::now();
@@ -317,7 +326,7 @@ impl<T: Transport> Fetcher<T> {
                 (fault, next, signal)
             }
             Judged::Retry(fault) => {
-                let sent = SentAttempt { seq: known.seq, left, is_first: false, before: &before };
+                let sent = SentAttempt { seq: known.seq(), left, is_first: false, before: &before };
                 let (next, is_strained) = self.after_fault(&fault, &mut tries, &sent);
                 let signal = self.load_of_fault(&fault, signal, (is_strained, &tries));
                 permit.finish(signal);
@@ -336,8 +345,8 @@ impl<T: Transport> Fetcher<T> {
     }
 
     /// Reports that an attempt is followed by another one.
-    pub(super) fn report_retry(&self, job: &Job, ended: &AttemptToRepeat<'_>) {
-        let (key, line) = (&job.key, job.line);
+    pub(super) fn report_retry<R: Requested>(&self, job: &R, ended: &AttemptToRepeat<'_>) {
+        let (key, line) = (job.key(), job.line());
         let AttemptToRepeat { fault, signal, attempt, wait } = *ended;
         let is_refusal = signal.is_refusal();
         self.reporter.on(&Event::AttemptRetried { key, line, fault, attempt, wait, is_refusal });

@@ -4,12 +4,12 @@ use std::num::NonZeroUsize;
 
 use http::{HeaderMap, Method};
 
-use super::super::classify::{BodyAs, Filters, MeaningSettings, ResponseSettings};
+use super::super::classify::{BodyAs, BulkFilters, Filters, MeaningSettings, ResponseSettings};
 use super::super::transport::{Resend, Reuse};
 use super::*;
 use crate::limit::{Concurrency, PaceSettings};
 use crate::model::fault::CertificateProblem;
-use crate::model::{Cause, Event, Fingerprint, Key, Mask, Request, Seq, Size, StopReason};
+use crate::model::{Cause, Event, Fingerprint, Key, Mask, Request, Seq, Size, StatusSet, StopReason};
 
 type SendResult = Result<RawAnswer, SendError>;
 
@@ -73,8 +73,9 @@ fn fetcher_with<F: Fn(usize) -> SendResult + Send + Sync>(
         select: ".".into(),
         meaning,
         body_as: BodyAs::Json,
-        null_on: "410".parse().unwrap(),
+        null_on: "410".parse::<StatusSet>().unwrap().into(),
         retry_on: retry_on.parse().unwrap(),
+        bulk: BulkFilters::default(),
         max_body: Size(1 << 20),
     };
     let filters = Filters::compile(&settings).unwrap();
@@ -328,6 +329,7 @@ fn by_url<F: Fn(usize) -> SendResult + Send + Sync>(answer: F, retries: u32) -> 
         accepted,
         quota,
         learns_from_failures: AtomicBool::new(false),
+        packs_keys: false,
     }
 }
 

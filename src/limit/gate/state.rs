@@ -67,7 +67,7 @@ impl GateState {
             after.drop = turn.ticket.as_ref().and_then(|ticket| self.queue.park(ticket, waker));
             return (Poll::Pending, after);
         }
-        let poll = match self.pool.step(turn.holder, now) {
+        let poll = match self.pool.step(turn.holder, turn.keys, now) {
             TurnStep::Park => {
                 after.drop = turn.ticket.as_ref().and_then(|ticket| self.queue.park(ticket, waker));
                 Poll::Pending

@@ -48,6 +48,7 @@ fn gate_and_permit_may_travel_between_threads() {
     check(&gate);
     check_send(&gate.admit());
     let permit = gate.shared.lock().leave_at_once().map(|departure| Permit {
+        keys: NonZeroU32::MIN,
         shared: Arc::clone(&gate.shared),
         departure,
         finished: false,

@@ -129,7 +129,7 @@ pub(crate) fn of(event: &Event<'_>, counters: &RunCounters, reported_before: boo
         Event::AttemptRetried { key, line, fault, attempt, wait, .. } => {
             retried(&example(Some(key), line, fault, None), attempt, wait)
         }
-        Event::JobFailed { key, line, fault, attempts, url } => {
+        Event::JobFailed { key, line, fault, attempts, url, .. } => {
             failed(&example(key, line, fault, url), attempts)
         }
         Event::PoolPaused { wait, reason } => paused(wait, reason, (counters, reported_before)),

@@ -90,6 +90,8 @@ pub(crate) struct SampleRequest {
     pub(crate) line: u64,
     /// The address as a plan may show it.
     pub(crate) url: String,
+    /// SKUs of the request that the address leaves out.
+    pub(crate) more: u64,
 }
 
 /// Bodies of requests.
@@ -122,6 +124,8 @@ pub(crate) struct PlannedRequests {
     pub(crate) proxy: Option<String>,
     /// Bodies, if there are any.
     pub(crate) bodies: Option<Bodies>,
+    /// The number of requests, if SKUs are packed.
+    pub(crate) packs: Option<u64>,
 }
 
 /// What earlier runs left for this one.
@@ -204,12 +208,20 @@ impl DryRun {
     /// Requests that would be sent at least.
     #[must_use]
     pub(crate) fn requested(&self) -> u64 {
+        self.requests.packs.unwrap_or_else(|| self.skus_to_request())
+    }
+
+    /// SKUs that are requested.
+    #[must_use]
+    pub(crate) fn skus_to_request(&self) -> u64 {
         self.rows.skus.saturating_sub(self.earlier.recovered + self.earlier.young)
     }
 
     /// The time that the rate alone takes.
     pub(crate) fn least(&self) -> Option<Duration> {
-        let paced = self.requested().saturating_sub(u64::from(self.pace.burst));
-        Duration::try_from_secs_f64(paced as f64 / self.pace.rate?.per_second()).ok()
+        let rate = self.pace.rate?;
+        let all = if rate.counts_keys() { self.skus_to_request() } else { self.requested() };
+        let paced = all.saturating_sub(u64::from(self.pace.burst));
+        Duration::try_from_secs_f64(paced as f64 / rate.per_second()).ok()
     }
 }

@@ -198,7 +198,12 @@ fn earlier(out: &mut Page, plan: &DryRun) {
 
 fn requests(out: &mut Page, plan: &DryRun) {
     let requests = &plan.requests;
-    let earlier = if plan.requested() < plan.rows.skus { " of them" } else { "" };
+    let skus = plan.skus_to_request();
+    let earlier = match (skus < plan.rows.skus, requests.packs) {
+        (_, Some(_)) => format!(" for {}", counted(skus, "SKU", "SKUs")),
+        (true, None) => " of them".to_owned(),
+        (false, None) => String::new(),
+    };
     let first = if plan.rows.skus > 0 { ", for example" } else { "" };
     let requested = counted(plan.requested(), "request", "requests");
     out.log("asks", &format!("{requested}{earlier} by {}{first}", requests.method));
@@ -227,7 +232,11 @@ fn requests(out: &mut Page, plan: &DryRun) {
 }
 
 fn sampled(sample: &SampleRequest, why: &str) -> String {
-    format!("line {:<7} {}{why}", sample.line, display_safe(&sample.url, URL_CHARS))
+    let more = match sample.more {
+        0 => String::new(),
+        more => format!(" and {}", counted(more, "SKU more", "SKUs more")),
+    };
+    format!("line {:<7} {}{more}{why}", sample.line, display_safe(&sample.url, URL_CHARS))
 }
 
 fn filters(out: &mut Page, filters: &[String]) {

@@ -120,7 +120,7 @@ fn play(report: &Report) -> RunSummary {
         report.on(&answered(if fails { 404 } else { 200 }, 20 + number % 30));
         report.on(&if fails {
             let url = Some("http://api.example.com/p/S7");
-            Event::JobFailed { key: Some(&key), line, fault: &missing, attempts: 1, url }
+            Event::JobFailed { key: Some(&key), line, fault: &missing, attempts: 1, url, is_companion: false }
         } else {
             Event::JobFetched { attempts: 1, unchanged: false }
         });
@@ -451,7 +451,7 @@ proptest! {
         let fault = Fault::new(Cause::Body, detail.clone());
         let latency = Duration::from_millis(7);
         report.on(&Event::AttemptAnswered { key: &key, line: 2, status: 200, latency, bytes: 1 });
-        report.on(&Event::JobFailed { key: Some(&key), line: 2, fault: &fault, attempts: 1, url: Some(&url) });
+        report.on(&Event::JobFailed { key: Some(&key), line: 2, fault: &fault, attempts: 1, url: Some(&url), is_companion: false });
         let subject = RunDescription {
             input: path.clone(),
             output: ShownOutput::File { given: path.clone(), absolute: path.clone() },

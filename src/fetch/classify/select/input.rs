@@ -7,7 +7,7 @@ use http::HeaderMap;
 use jaq_json::{Map, Val};
 
 use super::row_cells::RowCells;
-use super::{AnswerFacts, UsedVariables, value};
+use super::{AnswerFacts, AskedKey, UsedVariables, value};
 
 /// The input of filters.
 pub(in super::super) struct FilterInput {
@@ -16,6 +16,7 @@ pub(in super::super) struct FilterInput {
     headers: Val,
     key: Val,
     row: Val,
+    name: Val,
 }
 
 impl FilterInput {
@@ -27,9 +28,16 @@ impl FilterInput {
             body,
             status: Val::from(usize::from(facts.status)),
             headers: if used.headers { headers(facts.headers) } else { Val::Null },
-            key: text(facts.key.as_str().as_bytes()),
-            row: row(&used.cells, facts),
+            key: facts.asked.map_or(Val::Null, |asked| text(asked.key.as_str().as_bytes())),
+            row: facts.asked.map_or(Val::Null, |asked| row(&used.cells, asked)),
+            name: Val::Null,
         })
+    }
+
+    /// The same as an item, which was the member of this name.
+    pub(in super::super) fn named(mut self, name: Option<&str>) -> Self {
+        self.name = name.map_or(Val::Null, |name| text(name.as_bytes()));
+        self
     }
 
     pub(super) fn body(&self) -> Val {
@@ -43,6 +51,7 @@ impl FilterInput {
             super::HEADERS => self.headers.clone(),
             super::KEY => self.key.clone(),
             super::ROW => self.row.clone(),
+            super::NAME => self.name.clone(),
             _ => Val::Null,
         })
     }
@@ -59,11 +68,11 @@ fn headers(fields: &HeaderMap) -> Val {
 }
 
 /// The cells by the names of their columns.
-fn row(cells: &RowCells, facts: &AnswerFacts<'_>) -> Val {
+fn row(cells: &RowCells, asked: AskedKey<'_>) -> Val {
     let mut members = Map::default();
     for (name, column) in cells.iter() {
         // A row that is padded has fewer cells; the others are empty.
-        members.insert(text(name.as_bytes()), text(facts.record.get(column).unwrap_or_default()));
+        members.insert(text(name.as_bytes()), text(asked.record.get(column).unwrap_or_default()));
     }
     Val::obj(members)
 }

@@ -9,7 +9,7 @@ use jaq_core::{Compiler, Ctx, Exn, RunPtr, ValX, Vars, compile, data};
 use jaq_json::{Val, read::parse_single_num};
 
 use super::input::FilterInput;
-use super::{FilterAnswer, SelectError, value};
+use super::{FilterAnswer, FoundValue, PathStep, SelectError, value};
 use crate::json;
 use crate::model::display_safe;
 
@@ -59,6 +59,9 @@ def delpaths($paths): reduce ($paths | unique | reverse | .[]) as $path (.; dele
 def del(f): delpaths([path(f)]);
 "#;
 
+/// What is said of a bug of the library.
+const BROKE_OFF: &str = "the jq library broke off";
+
 /// Characters of a library's message that are shown.
 const MESSAGE_CHARS: usize = super::MESSAGE_CHARS;
 
@@ -100,8 +103,7 @@ impl JqFilter {
                 Some(Err(exception)) => Err(failed(exception)),
             }
         };
-        catch_unwind(AssertUnwindSafe(run))
-            .unwrap_or_else(|_| Err(SelectError::Failed("the jq library broke off".into())))
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(SelectError::Failed(BROKE_OFF.into())))
     }
 
     /// The first value of the filter that jq takes for true. No where there is none, or an error comes before it.
@@ -119,10 +121,65 @@ impl JqFilter {
         catch_unwind(AssertUnwindSafe(run)).unwrap_or(FilterAnswer::No)
     }
 
+    /// All values: those that are parts of the body by their paths, where the filter does nothing but select.
+    pub(super) fn all(&self, input: &FilterInput) -> Result<Vec<FoundValue>, SelectError> {
+        let run = || {
+            if let Some(found) = self.paths(input) {
+                return Ok(found);
+            }
+            let written = |value| {
+                let mut json = Vec::new();
+                value::write(&value, &mut json).map(|()| FoundValue::Computed(json))
+            };
+            self.values(input).map(|value| value.map_err(failed).and_then(written)).collect()
+        };
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(SelectError::Failed(BROKE_OFF.into())))
+    }
+
+    /// The paths of all values; none where the filter computes any, or fails.
+    fn paths(&self, input: &FilterInput) -> Option<Vec<FoundValue>> {
+        let context = Ctx::<Data>::new(&self.compiled.lut, Vars::new(input.variables(self.variables)));
+        let values = self.compiled.id.paths((context, at_root(input.body())));
+        let found = values.map(|value| {
+            let (_, mut path) = value.ok()?;
+            let mut steps = Vec::new();
+            while let Some((step, rest)) = path.pop() {
+                steps.push(match step {
+                    Val::Num(index) => PathStep::Index(index.to_string().parse().ok()?),
+                    Val::TStr(name) => PathStep::Name(String::from_utf8(name.to_vec()).ok()?),
+                    _ => return None,
+                });
+                path = rest;
+            }
+            steps.reverse();
+            Some(FoundValue::At(steps))
+        });
+        found.collect()
+    }
+
+    /// The first value, where it is a text or a number.
+    pub(super) fn key(&self, input: &FilterInput) -> Option<String> {
+        let run = || match self.values(input).next()?.ok()? {
+            Val::TStr(text) => String::from_utf8(text.to_vec()).ok(),
+            number @ Val::Num(_) => {
+                let mut json = Vec::new();
+                value::write(&number, &mut json).ok()?;
+                String::from_utf8(json).ok()
+            }
+            _ => None,
+        };
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or(None)
+    }
+
     fn values<'a>(&'a self, input: &FilterInput) -> impl Iterator<Item = ValX<'a, Val>> + 'a {
         let context = Ctx::<Data>::new(&self.compiled.lut, Vars::new(input.variables(self.variables)));
         self.compiled.id.run((context, input.body()))
     }
+}
+
+/// A value, and the path to it: the empty one.
+fn at_root<P: Default>(value: Val) -> (Val, P) {
+    (value, P::default())
 }
 
 /// What a value means that is neither `false` nor `null`.

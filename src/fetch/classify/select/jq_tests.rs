@@ -2,13 +2,14 @@
 
 use proptest::prelude::*;
 
-use super::super::{AnswerFacts, FilterInput, Select, SelectError, UsedVariables};
+use super::super::{AnswerFacts, AskedKey, FilterInput, Select, SelectError, UsedVariables};
 use crate::json::compact;
 use crate::model::Key;
 
 fn input(json: &str) -> FilterInput {
     let (headers, key, record) = (http::HeaderMap::new(), Key::parse(b"A").unwrap(), csv::ByteRecord::new());
-    let facts = AnswerFacts { status: 200, headers: &headers, key: &key, record: &record };
+    let asked = Some(AskedKey { key: &key, record: &record });
+    let facts = AnswerFacts { status: 200, headers: &headers, asked };
     FilterInput::new(json.as_bytes(), &facts, &UsedVariables::default()).unwrap()
 }
 

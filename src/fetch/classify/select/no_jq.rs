@@ -1,6 +1,6 @@
 //! Filters where the program is built without jq: there are none.
 
-use super::{AnswerFacts, FilterAnswer, SelectError, UsedVariables};
+use super::{AnswerFacts, FilterAnswer, FoundValue, SelectError, UsedVariables};
 
 /// Replaces the compiled filter. It has no value.
 #[derive(Debug)]
@@ -15,6 +15,14 @@ impl NoFilter {
         match *self {}
     }
 
+    pub(super) fn all(&self, _: &NoFilterInput) -> Result<Vec<FoundValue>, SelectError> {
+        match *self {}
+    }
+
+    pub(super) fn key(&self, _: &NoFilterInput) -> Option<String> {
+        match *self {}
+    }
+
     pub(super) fn answer(&self, _: &NoFilterInput) -> FilterAnswer {
         match *self {}
     }
@@ -26,5 +34,9 @@ pub(in super::super) struct NoFilterInput;
 impl NoFilterInput {
     pub(in super::super) fn new(_: &[u8], _: &AnswerFacts<'_>, _: &UsedVariables) -> Option<Self> {
         Some(Self)
+    }
+
+    pub(in super::super) fn named(self, _: Option<&str>) -> Self {
+        self
     }
 }

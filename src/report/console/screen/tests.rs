@@ -146,7 +146,7 @@ proptest! {
         let fault = Fault::of_status(500, detail.clone());
         let wait = Duration::from_secs(9);
         report.on(&Event::AttemptRetried { key: &key, line: 2, fault: &fault, attempt: 1, wait, is_refusal: false });
-        report.on(&Event::JobFailed { key: Some(&key), line: 2, fault: &fault, attempts: 2, url: Some(&url) });
+        report.on(&Event::JobFailed { key: Some(&key), line: 2, fault: &fault, attempts: 2, url: Some(&url), is_companion: false });
         report.on(&Event::Warned { message: &detail });
         let written = vec![WrittenFile { path: url, amount: Amount::Rows(1) }];
         let error = Some(ErrorMessage { message: detail, hint: Some(why) });

@@ -1,0 +1,185 @@
+//! What an answer to a pack means for each of its keys.
+
+use http::HeaderMap;
+
+use super::meaning::ConditionRuling;
+use super::select::{AnswerFacts, AskedKey, FilterInput};
+use super::unpack::{FoundItem, Item, Unpacked, Unpacker};
+use super::{
+    AnsweredJob, Classification, Classifier, ParsedBody, RawAnswer, answer_of, failed, null, refusal, ruled,
+};
+use crate::model::fault::PackProblem;
+use crate::model::{Answer, Cause, Content, Fault, Key, PackItem, Validators};
+
+/// What the answer has for the keys of a pack.
+#[derive(Debug)]
+pub(in crate::fetch) struct PackAnswer {
+    /// For each key, in the order of the pack.
+    pub(in crate::fetch) items: Vec<ItemRuling>,
+    /// Items of keys that were not asked for.
+    pub(in crate::fetch) foreign: u64,
+    /// The key of one of them.
+    pub(in crate::fetch) foreign_key: Option<String>,
+}
+
+/// What follows for one key.
+#[derive(Debug)]
+pub(in crate::fetch) enum ItemRuling {
+    /// Keep it.
+    Keep(Answer),
+    /// It has failed.
+    GiveUp(Fault),
+    /// It is asked for again, at its own cost.
+    Retry(Fault),
+    /// It is asked for again: the server limits the client.
+    Limited(Fault),
+}
+
+/// Classifies a complete answer to a pack that is not a redirect to be followed.
+#[must_use]
+pub(in crate::fetch) fn classify_pack(
+    answer: &RawAnswer,
+    classifier: &Classifier,
+    items: &[PackItem],
+) -> Classification<PackAnswer> {
+    let Classifier { settings, filters, mask } = classifier;
+    let status = answer.status;
+    let is_success = (200..300).contains(&status);
+    let whole = AnsweredJob { asked: None, is_conditional: false };
+    let is_null = settings.null_on.statuses.contains(status);
+    if !is_success || is_null || settings.retry_on.contains(status) {
+        if filters.conditions.is_some() {
+            let body = ParsedBody::of(answer.body.clone(), answer, (classifier, whole));
+            if let Some(input) = body.input()
+                && let Some(ruled) = ruled_whole(input, answer, (classifier, items))
+            {
+                return ruled;
+            }
+        }
+        return match () {
+            // Which of several keys it is for shows when they are asked for apart.
+            () if is_null && (is_success || items.len() == 1) => {
+                let all = items.iter().map(|_| ItemRuling::Keep(null_for(answer, classifier))).collect();
+                Classification::Keep(PackAnswer { items: all, foreign: 0, foreign_key: None })
+            }
+            () if is_null => Classification::GiveUp(refusal(answer, classifier)),
+            () if settings.retry_on.contains(status) => Classification::Retry(refusal(answer, classifier)),
+            () => Classification::GiveUp(refusal(answer, classifier)),
+        };
+    }
+    let was_empty = answer.body.is_empty();
+    let body = ParsedBody::of(answer.body.clone(), answer, (classifier, whole));
+    let json = match &body.json {
+        Ok(json) => json,
+        Err(fault) => return super::bad_body(fault.clone(), answer, was_empty),
+    };
+    let of_item = |json: &[u8]| {
+        let facts = AnswerFacts { status, headers: &answer.headers, asked: None };
+        FilterInput::new(json, &facts, &filters.used)
+    };
+    let keys: Vec<&Key> = items.iter().map(|item| &item.key).collect();
+    let by_key = Unpacker { filters: &filters.bulk, mask, of_item: &of_item };
+    let unpacked = by_key.unpack(json, body.input(), &keys);
+    if !unpacked.as_ref().is_ok_and(Unpacked::has_any)
+        && let (Some(conditions), Some(input)) = (&filters.conditions, body.input())
+    {
+        // Without an item of any key it may be an error as a whole.
+        if let Some(ruled) = ruled_whole(input, answer, (classifier, items)) {
+            return ruled;
+        }
+        if let Some(failure) = conditions.failure(input) {
+            return Classification::GiveUp(failed(failure, answer, classifier));
+        }
+    }
+    match unpacked {
+        Err(fault) => Classification::GiveUp(fault.with_status(status)),
+        Ok(Unpacked { found, foreign, foreign_key }) => {
+            let rule = |(found, item): (FoundItem<'_>, &PackItem)| rule(found, item, answer, classifier);
+            let items = found.into_iter().zip(items).map(rule).collect();
+            Classification::Keep(PackAnswer { items, foreign, foreign_key })
+        }
+    }
+}
+
+/// What the conditions say about an answer as a whole. Whether a value is stored as `null` is asked of each item only.
+fn ruled_whole(
+    input: &FilterInput,
+    answer: &RawAnswer,
+    (classifier, items): (&Classifier, &[PackItem]),
+) -> Option<Classification<PackAnswer>> {
+    let ruling = classifier.filters.conditions.as_ref()?.rule(input, false)?;
+    Some(match ruled(ruling, answer, classifier)? {
+        Classification::Retry(fault) => Classification::Retry(fault),
+        Classification::Limited(fault) => Classification::Limited(fault),
+        Classification::GiveUp(fault) => Classification::GiveUp(fault),
+        Classification::Keep(value) | Classification::KeepNull(value) => {
+            let all = items.iter().map(|_| ItemRuling::Keep(value.clone())).collect();
+            Classification::Keep(PackAnswer { items: all, foreign: 0, foreign_key: None })
+        }
+    })
+}
+
+/// What follows for one key.
+fn rule(found: FoundItem<'_>, item: &PackItem, answer: &RawAnswer, classifier: &Classifier) -> ItemRuling {
+    let fault = |problem, detail: &str| {
+        ItemRuling::GiveUp(Fault::new(Cause::Pack(problem), detail).with_status(answer.status))
+    };
+    let Item { json, .. } = match found {
+        FoundItem::Missing if classifier.settings.null_on.missing => {
+            return ItemRuling::Keep(null_for(answer, classifier));
+        }
+        FoundItem::Missing => return fault(PackProblem::Missing, "the SKU is not in the answer to its pack"),
+        FoundItem::Several => {
+            return fault(PackProblem::Twice, "the answer to its pack has the SKU more than once");
+        }
+        FoundItem::Once(item) => item,
+    };
+    let Classifier { filters, mask, .. } = classifier;
+    let input = if filters.is_empty() {
+        None
+    } else {
+        let asked = Some(AskedKey { key: &item.key, record: &item.record });
+        let facts = AnswerFacts { status: answer.status, headers: &answer.headers, asked };
+        FilterInput::new(&json, &facts, &filters.used)
+    };
+    // What messages quote is the item, not the whole answer.
+    let own = || RawAnswer {
+        status: answer.status,
+        headers: HeaderMap::new(),
+        body: json.to_vec().into(),
+        may_be_cut: false,
+    };
+    if let (Some(conditions), Some(input)) = (&filters.conditions, &input) {
+        if let Some(ruling) = conditions.rule(input, true) {
+            let meaning = match ruling {
+                ConditionRuling::Null => return ItemRuling::Keep(null_for(answer, classifier)),
+                // The status of the whole answer is a success: it does not decide for one item.
+                other => ruled(other, &own(), classifier),
+            };
+            match meaning {
+                Some(Classification::Retry(fault)) => return ItemRuling::Retry(fault),
+                Some(Classification::Limited(fault)) => return ItemRuling::Limited(fault),
+                Some(Classification::GiveUp(fault)) => return ItemRuling::GiveUp(fault),
+                _ => {}
+            }
+        }
+        if let Some(failure) = conditions.failure(input) {
+            return ItemRuling::GiveUp(failed(failure, &own(), classifier));
+        }
+    }
+    let body = ParsedBody { json: Ok(json.into_owned()), input };
+    match body.selected(classifier) {
+        Ok(selected) => {
+            let content = Content::Json(selected.json);
+            let kept =
+                Answer { raw: selected.raw, error: selected.error, ..answer_of(answer, content, mask) };
+            ItemRuling::Keep(Answer { validators: Validators::default(), ..kept })
+        }
+        Err(fault) => ItemRuling::GiveUp(fault.with_status(answer.status)),
+    }
+}
+
+/// `null`, without validators: those of the answer are for the whole pack.
+fn null_for(answer: &RawAnswer, classifier: &Classifier) -> Answer {
+    Answer { validators: Validators::default(), ..answer_of(answer, null(), &classifier.mask) }
+}

@@ -1,0 +1,265 @@
+//! Takes the answer to a pack apart: which part of it is for which key. By their keys, never by their order.
+//!
+//! The items are the values that `--bulk-items` gives, or the whole answer. A single array or object is taken apart into
+//! its elements or members. An item is a part of the body, byte for byte, wherever the filter only selects.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::filters::CompiledBulkFilters;
+use super::select::{FilterInput, FoundValue, PathStep};
+use crate::json::Parts;
+use crate::model::fault::PackProblem;
+use crate::model::option::{BULK_ITEMS, BULK_KEY};
+use crate::model::{Cause, Fault, Key, Mask, display_safe};
+
+/// Keys that a message shows of those that were asked for, and of those that came.
+const SHOWN_KEYS: usize = 3;
+/// Characters that are shown of each.
+const KEY_CHARS: usize = 40;
+/// Members of an item that are looked at for one that has its key.
+const MEMBERS: usize = 100;
+
+/// An item of the answer.
+#[derive(Debug)]
+pub(super) struct Item<'a> {
+    /// Its JSON, compact.
+    pub(super) json: Cow<'a, [u8]>,
+    /// The name of the member that it was.
+    name: Option<String>,
+}
+
+/// Which item is for which key.
+#[derive(Debug)]
+pub(super) struct Unpacked<'a> {
+    /// For each key of the pack, in its order.
+    pub(super) found: Vec<FoundItem<'a>>,
+    /// Items of other keys.
+    pub(super) foreign: u64,
+    /// The key of the first of them.
+    pub(super) foreign_key: Option<String>,
+}
+
+/// What the answer has for one key.
+#[derive(Debug)]
+pub(super) enum FoundItem<'a> {
+    /// Nothing.
+    Missing,
+    /// One item.
+    Once(Item<'a>),
+    /// Several.
+    Several,
+}
+
+impl Unpacked<'_> {
+    /// Whether the answer has an item of a key that was asked for.
+    pub(super) fn has_any(&self) -> bool {
+        self.found.iter().any(|found| !matches!(found, FoundItem::Missing))
+    }
+}
+
+/// Takes answers to packs apart.
+pub(super) struct Unpacker<'f> {
+    pub(super) filters: &'f CompiledBulkFilters,
+    pub(super) mask: &'f Mask,
+    /// An item as filters see it.
+    pub(super) of_item: &'f dyn Fn(&[u8]) -> Option<FilterInput>,
+}
+
+impl Unpacker<'_> {
+    /// Takes a body apart. `input` is the body as filters see it.
+    ///
+    /// # Errors
+    /// The fault of the whole pack: the body has no items, or their keys cannot be told.
+    pub(super) fn unpack<'a>(
+        &self,
+        json: &'a [u8],
+        input: Option<&FilterInput>,
+        keys: &[&Key],
+    ) -> Result<Unpacked<'a>, Fault> {
+        let Self { filters, mask, .. } = self;
+        let asked: HashMap<&str, usize> =
+            keys.iter().enumerate().map(|(place, key)| (key.as_str(), place)).collect();
+        let items = self.items(json, input)?;
+        let mut unpacked = Unpacked {
+            found: keys.iter().map(|_| FoundItem::Missing).collect(),
+            foreign: 0,
+            foreign_key: None,
+        };
+        if filters.key.is_none() && !items.is_empty() && items.iter().all(|item| item.name.is_none()) {
+            return Err(no_key_filter(&items, &asked));
+        }
+        let mut others = Vec::new();
+        for item in items {
+            let Some(key) = self.key(&item) else { continue };
+            let Some(&place) = asked.get(key.as_str()) else {
+                unpacked.foreign += 1;
+                if others.len() < SHOWN_KEYS {
+                    others.push(key);
+                }
+                continue;
+            };
+            let found = &mut unpacked.found[place];
+            *found = match found {
+                FoundItem::Missing => FoundItem::Once(item),
+                FoundItem::Once(_) | FoundItem::Several => FoundItem::Several,
+            };
+        }
+        if unpacked.foreign > 0 && !unpacked.has_any() {
+            let asked = shown(keys.iter().map(|key| key.as_str()), mask);
+            let got = shown(others.iter().map(String::as_str), mask);
+            let detail = format!("the answer has other SKUs than were asked for: asked {asked}; got {got}");
+            return Err(Fault::new(Cause::Pack(PackProblem::OtherKeys), detail));
+        }
+        unpacked.foreign_key = others.into_iter().next();
+        Ok(unpacked)
+    }
+
+    /// The key of an item; none where it has none.
+    fn key(&self, item: &Item<'_>) -> Option<String> {
+        match &self.filters.key {
+            None => item.name.clone(),
+            Some(filter) => filter.key(&(self.of_item)(&item.json)?.named(item.name.as_deref())),
+        }
+    }
+
+    /// The items, with what names them.
+    fn items<'a>(&self, json: &'a [u8], input: Option<&FilterInput>) -> Result<Vec<Item<'a>>, Fault> {
+        let Self { filters, mask, .. } = self;
+        let no_items = |why: String| Fault::new(Cause::Pack(PackProblem::NoItems), why);
+        let mut values: Vec<Cow<'a, [u8]>> = match &filters.items {
+            None => vec![json.into()],
+            Some(filter) => {
+                let input =
+                    input.ok_or_else(|| no_items("the answer is not JSON that filters can read".into()))?;
+                let found = filter.all(input).map_err(|error| {
+                    let why = error.masked(mask).to_string();
+                    no_items(format!("the answer has no items: {BULK_ITEMS}: {why}"))
+                })?;
+                let mut places = ValuePlaces { json, parts: HashMap::new() };
+                found.into_iter().map(|value| places.value(value)).collect()
+            }
+        };
+        values.retain(|value| **value != *b"null");
+        if values.is_empty() {
+            return Err(no_items(match filters.items {
+                None => "the answer is null, and has no items".into(),
+                Some(_) => format!("the answer has no items: {BULK_ITEMS} gives nothing for it"),
+            }));
+        }
+        let alone = |json: Cow<'a, [u8]>| Item { json, name: None };
+        if values.len() > 1 {
+            return Ok(values.into_iter().map(alone).collect());
+        }
+        let Some(value) = values.pop() else { return Ok(Vec::new()) };
+        match Parts::of(&value, &(0..value.len())) {
+            Some(Parts::Elements(places)) => {
+                Ok(places.into_iter().map(|place| alone(part(&value, place))).collect())
+            }
+            Some(Parts::Members(places)) => {
+                // A stream of one item is an item too: its own key says so.
+                let item = alone(value);
+                if filters.key.is_some() && filters.items.is_some() && self.key(&item).is_some() {
+                    return Ok(vec![item]);
+                }
+                let member = |(name, place)| Item { json: part(&item.json, place), name: Some(name) };
+                Ok(places.into_iter().map(member).collect())
+            }
+            None => Err(no_items("the answer has no items: it is neither an array nor an object".into())),
+        }
+    }
+}
+
+/// A part of a value; borrowed where the value is.
+fn part<'a>(value: &Cow<'a, [u8]>, place: Range<usize>) -> Cow<'a, [u8]> {
+    match value {
+        Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[place]),
+        Cow::Owned(bytes) => Cow::Owned(bytes[place].to_vec()),
+    }
+}
+
+/// Finds values in a body by their paths. What was taken apart for one is kept for the next.
+struct ValuePlaces<'a> {
+    json: &'a [u8],
+    parts: HashMap<usize, SplitValue>,
+}
+
+enum SplitValue {
+    Elements(Vec<Range<usize>>),
+    Members(HashMap<String, Range<usize>>),
+}
+
+impl<'a> ValuePlaces<'a> {
+    fn value(&mut self, value: FoundValue) -> Cow<'a, [u8]> {
+        match value {
+            FoundValue::Computed(json) => json.into(),
+            // What a path names and the body does not have is null.
+            FoundValue::At(path) => {
+                self.find(&path).map_or(Cow::Borrowed(b"null"), |place| self.json[place].into())
+            }
+        }
+    }
+
+    fn find(&mut self, path: &[PathStep]) -> Option<Range<usize>> {
+        let mut place = 0..self.json.len();
+        for step in path {
+            if !self.parts.contains_key(&place.start) {
+                let split = match Parts::of(self.json, &place)? {
+                    Parts::Elements(places) => SplitValue::Elements(places),
+                    // Of a repeated name the last value counts, as in jq.
+                    Parts::Members(places) => SplitValue::Members(places.into_iter().collect()),
+                };
+                self.parts.insert(place.start, split);
+            }
+            place = match (self.parts.get(&place.start)?, step) {
+                (SplitValue::Elements(places), PathStep::Index(index)) => {
+                    let from_end = || places.len().checked_sub(index.unsigned_abs());
+                    places.get(usize::try_from(*index).ok().or_else(from_end)?)?.clone()
+                }
+                (SplitValue::Members(places), PathStep::Name(name)) => places.get(name)?.clone(),
+                _ => return None,
+            };
+        }
+        Some(place)
+    }
+}
+
+/// The fault of an array whose elements show no key; with the filter that would, where a member of the first has one.
+fn no_key_filter(items: &[Item<'_>], asked: &HashMap<&str, usize>) -> Fault {
+    let filter = items.iter().take(MEMBERS).find_map(|item| member_with_key(&item.json, asked));
+    let hint = filter.map_or_else(
+        || format!("say where an item has its SKU: {BULK_KEY} .sku"),
+        |name| {
+            let name = serde_json::Value::from(name).to_string();
+            format!("an item seems to have its SKU there: {BULK_KEY} '.[{}]'", display_safe(&name, KEY_CHARS))
+        },
+    );
+    let detail = format!("the answer is a list, whose items have no names to tell their SKUs by; {hint}");
+    Fault::new(Cause::Pack(PackProblem::NoItems), detail)
+}
+
+fn member_with_key(json: &[u8], asked: &HashMap<&str, usize>) -> Option<String> {
+    let Some(Parts::Members(members)) = Parts::of(json, &(0..json.len())) else { return None };
+    let is_key = |place: &Range<usize>| {
+        let text = &json[place.clone()];
+        let string = serde_json::from_slice::<String>(text).ok();
+        let key =
+            string.or_else(|| serde_json::from_slice::<serde_json::Number>(text).ok().map(|n| n.to_string()));
+        key.is_some_and(|key| asked.contains_key(key.as_str()))
+    };
+    members.into_iter().take(MEMBERS).find(|(_, place)| is_key(place)).map(|(name, _)| name)
+}
+
+/// The first keys, as a message shows them.
+pub(super) fn shown<'k>(keys: impl Iterator<Item = &'k str>, mask: &Mask) -> String {
+    let mut keys = keys.peekable();
+    let mut shown = Vec::new();
+    for key in keys.by_ref().take(SHOWN_KEYS) {
+        shown.push(format!("`{}`", display_safe(&mask.apply(key), KEY_CHARS)));
+    }
+    if keys.peek().is_some() {
+        shown.push("…".into());
+    }
+    shown.join(", ")
+}
