@@ -69,6 +69,11 @@ impl PackQueue {
         self.packer.add(job, &mut self.ready);
     }
 
+    /// Adds a key that is asked for by itself, at once.
+    pub(super) fn add_alone(&mut self, job: Job) {
+        self.packer.cut(vec![job.into()], (1, None), &mut self.ready);
+    }
+
     /// Adds a key that was in a pack before.
     pub(super) fn add_again(&mut self, item: PackItem) {
         self.packer.add_again(item, &mut self.ready);

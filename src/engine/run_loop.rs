@@ -16,7 +16,7 @@ use super::store::EntryStore;
 use super::{DRAIN, Engine, HAND_OVER_WITHIN, RunEnd, TICK, WINDOW_FACTOR, has_room, sleep_until};
 use crate::fetch::{Fetcher, PackEnd, Shutdown, Transport};
 use crate::limit::Gate;
-use crate::model::{Entry, Event, Job, Pack, Reporter, StopReason};
+use crate::model::{Entry, Event, Job, Reporter, StopReason};
 use crate::report::Report;
 
 /// Steps that are taken in one go while there are any: polling signals and timers costs as much as a step.
@@ -221,14 +221,13 @@ where
         for resend in again {
             match (resend, &mut self.packs) {
                 (SendAgain::Job(job), None) => self.open.jobs.push((self.open_job)(job)),
-                (SendAgain::Job(job), Some(_)) => {
-                    self.open.packs.push(Box::pin(self.fetcher.fetch_pack(Pack::of_job(job))));
-                }
+                (SendAgain::Job(job), Some(packs)) => packs.add_alone(job),
                 (SendAgain::Item(item), Some(packs)) => packs.add_again(item),
                 // Items come of packs.
                 (SendAgain::Item(_), None) => {}
             }
         }
+        self.send_packs();
     }
 
     /// A pack has ended: each of its keys has its outcome, or is asked for again.
@@ -256,7 +255,6 @@ where
             }
         }
         self.resend(again);
-        self.send_packs();
     }
 
     /// Sends the packs that are ready; all of them where no row is left.

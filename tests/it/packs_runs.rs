@@ -118,3 +118,112 @@ fn tune_measures_packs() {
     assert!(server.count() <= 100, "{}", server.count());
     assert!(server.requests().iter().all(|seen| asked(seen).len() == 20));
 }
+
+/// A job drawn by chance: what the server has of each SKU, and what it takes.
+struct Draw {
+    skus: usize,
+    /// The size of packs before the kill, and after it.
+    sizes: [usize; 2],
+    /// A larger pack is refused.
+    most: usize,
+    /// The run is killed after so many requests.
+    killed_after: usize,
+    /// One request in so many fails for a reason of its own.
+    flaky: usize,
+}
+
+/// What becomes of a SKU.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Comes,
+    /// 404 for the whole pack, and null for the SKU.
+    Unknown,
+    /// The answer leaves it out, and null is stored.
+    LeftOut,
+    /// The answer has it twice, and it fails.
+    Twice,
+}
+
+fn fate(seed: u64, sku: &str) -> Fate {
+    match crc32fast::hash(format!("{seed} {sku}").as_bytes()) % 40 {
+        0 => Fate::Unknown,
+        1 => Fate::LeftOut,
+        2 => Fate::Twice,
+        _ => Fate::Comes,
+    }
+}
+
+/// Answers, refuses what is too large or has an unknown SKU, and fails now and then.
+fn drawn_answer(seed: u64, draw: &Draw, request: &Seen) -> Reply {
+    let skus = asked(request);
+    let chance = crc32fast::hash(format!("{seed} {}", request.number).as_bytes()) as usize;
+    if draw.flaky > 0 && chance.is_multiple_of(draw.flaky) {
+        return Reply::status(503).wait(Duration::from_millis(2));
+    }
+    if skus.len() > draw.most {
+        return Reply::status(if seed.is_multiple_of(2) { 400 } else { 413 });
+    }
+    if skus.iter().any(|sku| fate(seed, sku) == Fate::Unknown) {
+        return Reply::status(404);
+    }
+    let mut products: Vec<String> = Vec::new();
+    for sku in skus.iter().rev() {
+        let times = match fate(seed, sku) {
+            Fate::LeftOut => 0,
+            Fate::Twice => 2,
+            Fate::Comes | Fate::Unknown => 1,
+        };
+        products.extend((0..times).map(|_| product(sku)));
+    }
+    // Alone it would be the answer to another request.
+    if !products.is_empty() {
+        products.push(product("FOREIGN"));
+    }
+    Reply::json(format!("[{}]", products.join(","))).wait(Duration::from_millis(3))
+}
+
+#[test]
+fn whatever_the_size_the_faults_and_the_kills_the_output_is_that_of_one_request_for_each_sku() {
+    std::thread::scope(|scope| {
+        for seed in 0..8_u64 {
+            scope.spawn(move || {
+                let mut rng = fastrand::Rng::with_seed(seed);
+                let draw = Draw {
+                    skus: rng.usize(40..250),
+                    sizes: [rng.usize(1..100), rng.usize(1..100)],
+                    most: if rng.bool() { 1_000 } else { rng.usize(1..60) },
+                    killed_after: rng.usize(1..8),
+                    flaky: rng.usize(0..3) * 7,
+                };
+                let keys: Vec<String> = (0..draw.skus).map(|n| format!("A{n}")).collect();
+                let stored = keys.iter().filter_map(|sku| match fate(seed, sku) {
+                    Fate::Comes => Some(format!("\"{sku}\":{}", product(sku))),
+                    Fate::Unknown | Fate::LeftOut => Some(format!("\"{sku}\":null")),
+                    Fate::Twice => None,
+                });
+                let expected = format!("{{\n{}\n}}\n", stored.collect::<Vec<_>>().join(",\n"));
+                let failed = keys.iter().filter(|sku| fate(seed, sku) == Fate::Twice).count();
+                let (sizes, killed_after) = (draw.sizes.map(|size| size.to_string()), draw.killed_after);
+                let server = ScriptedServer::start(move |seen| drawn_answer(seed, &draw, seen));
+                let dir = skus(keys.len());
+                let url = server.url("/p?ids={items}");
+                let args = ["--null-on", "404,missing", "-c", "3", "--bulk-key", ".sku", "--bulk"];
+                let mut run = run_with_url(&dir, &url, args.iter().chain(&[sizes[0].as_str()])).spawn();
+                run.wait_until(|| server.count() >= killed_after);
+                run.kill();
+                drop(run);
+                if !dir.has("out.json") {
+                    let code = i32::from(failed > 0);
+                    run_with_url(&dir, &url, args.iter().chain(&[sizes[1].as_str()]))
+                        .finish()
+                        .expect_code(code);
+                }
+                let out = dir.read("out.json");
+                let differs = out.lines().zip(expected.lines()).find(|(line, other)| line != other);
+                assert!(out == expected, "seed {seed}: {differs:?}");
+                let rows = if failed > 0 { dir.read("out.failed.csv").lines().count() - 1 } else { 0 };
+                assert_eq!(rows, failed, "seed {seed}");
+            });
+        }
+    });
+}
