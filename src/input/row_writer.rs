@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 
 use crate::input::csv_format::{CsvFormat, Quoting};
+use crate::input::header::FAILURE_COLUMNS;
 use crate::input::text_encoding::{DecodingReader, TextEncoding, Unmappable};
 
 /// Writes rows in a form. Reading them in that form gives the same cells.
@@ -48,11 +49,15 @@ impl<W: Write> RowWriter<W> {
         if self.format.encoding.encode(&self.text, &mut self.encoded).is_err() {
             return Ok(Err(Unmappable));
         }
-        self.format.encoding.encode_lossy(&self.plain(note), &mut self.encoded);
         self.text.clear();
+        if note == FAILURE_COLUMNS[0] {
+            write_plain_cell(&mut self.text, note.as_bytes(), self.format);
+        } else {
+            self.format.encoding.encode_lossy(&self.plain(note), &mut self.encoded);
+        }
         for cell in last {
             self.text.push(self.format.delimiter);
-            self.text.extend_from_slice(cell);
+            write_plain_cell(&mut self.text, cell, self.format);
         }
         self.text.push(b'\n');
         // Digits and names in ASCII: every encoding has them.
@@ -68,7 +73,7 @@ impl<W: Write> RowWriter<W> {
                 byte == delimiter || Some(byte) == quote || matches!(byte, b'"' | b'\r' | b'\n')
             })
         };
-        note.replace(ends_a_cell, " ")
+        note.replace(ends_a_cell, if delimiter == b' ' { "_" } else { " " })
     }
 
     /// The writer.
@@ -92,6 +97,14 @@ pub(crate) fn last_name(name: &str, quoting: Quoting) -> Vec<u8> {
             [&[quote][..], escape.as_slice(), name.as_bytes(), &[quote]].concat()
         }
         _ => name.as_bytes().to_vec(),
+    }
+}
+
+/// Appends a name or a number, which is quoted already or needs quotes for the delimiter alone.
+fn write_plain_cell(out: &mut Vec<u8>, cell: &[u8], format: CsvFormat) {
+    match format.quoting.quote {
+        Some(quote) if !cell.starts_with(&[quote]) => write_cell(out, cell, format),
+        _ => out.extend_from_slice(cell),
     }
 }
 

@@ -31,7 +31,7 @@ fn latin1(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()
 }
 
-const FORMS: [Form; 9] = [
+const FORMS: [Form; 11] = [
     Form {
         about: "UTF-16LE with a mark",
         options: &[],
@@ -94,6 +94,20 @@ const FORMS: [Form; 9] = [
         text: "sku,name\n1,a\n2,'x,\"y'\n3,c\n4,'it''s'\n",
         encode: utf8,
         failed: ["sku,name,_error,_status,'_attempts'\n", "2,'x,\"y',", "4,'it''s',"],
+    },
+    Form {
+        about: "spaces",
+        options: &["--delimiter", " "],
+        text: "sku name\n1 a\n2 \"x y\"\n3 c\n4 d\n",
+        encode: utf8,
+        failed: ["sku name _error _status _attempts\n", "2 \"x y\" ", "4 d "],
+    },
+    Form {
+        about: "a character of the names that a failure file adds",
+        options: &["--delimiter", "_"],
+        text: "sku_name\n1_a\n2_\"x_y\"\n3_c\n4_d\n",
+        encode: utf8,
+        failed: ["sku_name_\"_error\"_\"_status\"_\"_attempts\"\n", "2_\"x_y\"_", "4_d_"],
     },
 ];
 
