@@ -19,6 +19,16 @@ pub(super) enum Suspicion {
     SheetError,
     /// `\N`, `NULL`: how a database or a program writes that there is no value.
     NullWord,
+    /// `"A1"`, `“A1”`: quotes that a program took for a part of the SKU.
+    Quoted,
+    /// `-`, `---`: how a person writes that there is no value, or a line that is drawn.
+    NoLetter,
+    /// `123.0`: a number that a program turned into one with decimals.
+    Decimal,
+    /// `01-Feb`: what a spreadsheet took for a date.
+    Date,
+    /// U+FFFD: a character that another program could not read.
+    LostCharacter,
     /// White space, and nothing else.
     SpaceAlone,
     /// White space before or after.
@@ -46,6 +56,20 @@ impl Suspicion {
             ],
             Self::SheetError => ["is an error of a spreadsheet", "are errors of a spreadsheet"],
             Self::NullWord => ["probably stands for no value", "probably stand for no value"],
+            Self::Quoted => ["stands in quotes", "stand in quotes"],
+            Self::NoLetter => ["has no letter and no digit", "have no letter and no digit"],
+            Self::Decimal => [
+                "looks like a whole number that a program gave decimals",
+                "look like whole numbers that a program gave decimals",
+            ],
+            Self::Date => [
+                "looks like a date that a spreadsheet made of a SKU",
+                "look like dates that a spreadsheet made of SKUs",
+            ],
+            Self::LostCharacter => [
+                "holds U+FFFD, which stands for a character that was lost",
+                "hold U+FFFD, which stands for a character that was lost",
+            ],
             Self::SpaceAlone => ["is white space alone", "are white space alone"],
             Self::SpaceAround => ["has space around it", "have space around them"],
             Self::OddSpace => {
@@ -186,18 +210,61 @@ fn suspicion(key: &str) -> Option<Suspicion> {
         if key.contains(ODD) {
             return Some(Suspicion::OddSpace);
         }
+        if key.contains('\u{fffd}') {
+            return Some(Suspicion::LostCharacter);
+        }
     }
     let trimmed = key.trim();
     if trimmed.len() < key.len() {
         return Some(if trimmed.is_empty() { Suspicion::SpaceAlone } else { Suspicion::SpaceAround });
     }
     match key.as_bytes().first()? {
+        b'\'' | b'"' | b'`' | 0xe2 | 0xc2 if is_quoted(key) => Some(Suspicion::Quoted),
         b'=' if key.starts_with("=\"") && key.ends_with('"') => Some(Suspicion::Formula),
         b'\'' => Some(Suspicion::Apostrophe),
         b'#' | b'E' if is_sheet_error(key) => Some(Suspicion::SheetError),
         _ if is_null_word(key) => Some(Suspicion::NullWord),
-        _ => is_exponent(key).then_some(Suspicion::Exponent),
+        b'0'..=b'9' if is_decimal(key) => Some(Suspicion::Decimal),
+        _ if is_exponent(key) => Some(Suspicion::Exponent),
+        _ if is_date(key) => Some(Suspicion::Date),
+        first if first.is_ascii_alphanumeric() => None,
+        _ => (!key.contains(char::is_alphanumeric)).then_some(Suspicion::NoLetter),
     }
+}
+
+/// Quotes of one kind at both ends.
+fn is_quoted(key: &str) -> bool {
+    const PAIRS: [(char, char); 8] =
+        [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('„', '“'), ('”', '”'), ('‘', '’'), ('«', '»')];
+    let ends = |(first, last)| key.strip_prefix(first).and_then(|rest| rest.strip_suffix(last));
+    PAIRS.into_iter().filter_map(ends).any(|inner| !inner.is_empty())
+}
+
+/// `4711.0`, as pandas writes whole numbers of a column that has an empty cell.
+fn is_decimal(key: &str) -> bool {
+    let whole = key.strip_suffix(".0").or_else(|| key.strip_suffix(",0"));
+    whole.is_some_and(|whole| whole.len() > 2 && whole.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// `01-Feb`, `Feb-01`, `1. Mrz`, as Excel and `LibreOffice` show what they took for a date.
+fn is_date(key: &str) -> bool {
+    const MONTHS: [&str; 18] = [
+        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "mrz", "mär",
+        "mai", "okt", "dez", "sept",
+    ];
+    if key.len() > 9 {
+        return false;
+    }
+    let Some((first, last)) = key.split_once(['-', '.']) else { return false };
+    let is_day = |text: &str| (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_month = |text: &str| {
+        let text = text.trim_start();
+        MONTHS.iter().any(|month| {
+            text.get(..month.len()).is_some_and(|start| start.eq_ignore_ascii_case(month))
+                && text.len() == month.len()
+        })
+    };
+    (is_day(first) && is_month(last)) || (is_month(first) && is_day(last))
 }
 
 /// Error values as Excel and `LibreOffice` show them, in all their languages: `#N/A`, `#REF!`, `#NAME?`, `#¡VALOR!`,
@@ -260,6 +327,11 @@ mod tests {
             (Suspicion::Exponent, &["1.23E+12", "4,04E+12", "4E+09", "9.87654e-07", "1.5E+100"][..]),
             (Suspicion::Formula, &["=\"00123\"", "=\"\""]),
             (Suspicion::Apostrophe, &["'00123", "'"]),
+            (Suspicion::Quoted, &["\"A1\"", "'A1'", "“A1”", "„A“", "«A1»"]),
+            (Suspicion::NoLetter, &["-", "---", "?", "…"]),
+            (Suspicion::Decimal, &["4711.0", "123,0"]),
+            (Suspicion::Date, &["01-Feb", "1-Mar", "Sep-03", "1. Mrz", "02.Okt"]),
+            (Suspicion::LostCharacter, &["Gr\u{fffd}n"]),
             (
                 Suspicion::SheetError,
                 &["#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#¡VALOR!", "#NV", "Err:502", "####"],
@@ -275,7 +347,8 @@ mod tests {
         }
         for key in [
             "007", "12E5", "1E5", "a b", "E+12", "1.E+12", "12.3E+12", "1.2E+1", "1.2E+12x", "é", "=1+2",
-            "#1", "#A", "##", "Nullable", "NA", "a'b", "Error", "\\n1", "EAN",
+            "#1", "#A", "Nullable", "NA", "a'b", "Error", "\\n1", "EAN", "5\"", "1.0", "12.0", "A-1",
+            "01-02", "1-Febr", "-1", "é-",
         ] {
             assert_eq!(suspicion(key), None, "{key}");
         }
