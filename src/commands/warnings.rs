@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::collect::Recovered;
 use crate::config::Settings;
 use crate::config::options::{FRESH, MAX_AGE, NO_HEADERS};
-use crate::input::Columns;
+use crate::input::{Columns, may_be_a_key};
 use crate::model::display_safe;
 use crate::report::format::{self, counted};
 
@@ -18,13 +18,10 @@ pub(super) const END_MARK: &str =
 
 /// A warning if the header looks like a SKU: the input probably has no header line, and its first SKU would be lost.
 pub(super) fn headless(settings: &Settings, columns: &Columns) -> Option<String> {
-    let [name] = columns.names.as_slice() else { return None };
-    let (digits, letters) = (
-        name.chars().filter(char::is_ascii_digit).count(),
-        name.chars().filter(|c| c.is_alphabetic()).count(),
-    );
-    let is_like_a_sku = digits >= 3 && digits > letters;
-    (columns.headers && settings.input.key.is_none() && is_like_a_sku).then(|| {
+    let (name, others) = columns.names.split_first()?;
+    let is_like_a_sku = name.contains(|c: char| c.is_ascii_digit()) && !may_be_a_key(name);
+    let is_alone = others.iter().all(String::is_empty);
+    (columns.headers && settings.input.key.is_none() && is_alone && is_like_a_sku).then(|| {
         format!(
             "the first line, `{}`, was taken for the header and is not asked for; if it is a SKU, say {NO_HEADERS}",
             display_safe(name, NAME_SHOWN)

@@ -171,6 +171,11 @@ fn sep_line(seen: &[u8]) -> Option<(u8, usize)> {
     let end = memchr::memchr2(b'\r', b'\n', seen).unwrap_or(seen.len());
     let line = &seen[..end];
     let line = line.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\"")).unwrap_or(line);
+    // A spreadsheet that saved the file again added empty cells.
+    let line = match line {
+        [_, _, _, b'=', delimiter, rest @ ..] if rest.iter().all(|byte| byte == delimiter) => &line[..5],
+        _ => line,
+    };
     match line {
         [name @ .., b'=', delimiter] if name.eq_ignore_ascii_case(b"sep") && may_delimit(*delimiter) => {
             Some((*delimiter, end))
@@ -191,6 +196,12 @@ fn refusal(source: &InputSource, doubt: Doubt, line: u64) -> InputError {
             InputError::QuotedTwice { at: at.line(line), delimiter: char::from(delimiter) }
         }
         Doubt::WideDelimiter { delimiter } => InputError::WideDelimiter { at: at.line(line), delimiter },
+        Doubt::FixedWidth { name } => InputError::FixedWidth { at: at.line(line), name },
+        Doubt::RowNames { lines, columns, key } => {
+            let skipped = line - 1 + lines as u64;
+            InputError::RowNames { at: at.line(line), skipped, columns, key }
+        }
+        Doubt::Drawn => not_csv::drawn(at),
     }
 }
 
@@ -241,6 +252,7 @@ mod tests {
             (b"\xef\xbb\xbfSEP=|\r\na,b", b'|', b"a,b"),
             (b"\"sep=\t\"\ra,b", b'\t', b"a,b"),
             (b"sep=^\na^b", b'^', b"a^b"),
+            (b"sep=;;;;\na;b", b';', b"a;b"),
             (b"sep=\x01\na\x01b", 1, b"a\x01b"),
             (b"sep=;", b';', b""),
         ] {

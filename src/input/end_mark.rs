@@ -5,10 +5,11 @@ use std::io::{self, Read};
 /// Ctrl-Z, by which such systems mark the end of a text.
 const END_MARK: u8 = 0x1a;
 
-/// Holds back each Ctrl-Z until it is known whether more follows: only those at the very end are marks.
+/// Holds back each Ctrl-Z, and the line ends that follow it, until it is known whether more follows: only those at the
+/// very end are marks.
 #[derive(Debug, Default)]
 pub(super) struct EndMarkFilter {
-    held: usize,
+    held: Vec<u8>,
     was_found: bool,
 }
 
@@ -19,20 +20,27 @@ impl EndMarkFilter {
     /// Those of `source`.
     pub(super) fn read(&mut self, source: &mut impl Read, out: &mut [u8]) -> io::Result<usize> {
         loop {
+            let before = self.held.len();
             // A buffer full of marks is no end: they go on as they are.
-            let before = std::mem::take(&mut self.held).min(out.len());
-            out[..before].fill(END_MARK);
-            if before == out.len() {
-                return Ok(before);
+            if before > 0 && before >= out.len() {
+                out.copy_from_slice(&self.held[..out.len()]);
+                self.held.drain(..out.len());
+                return Ok(out.len());
             }
-            let read = source.read(&mut out[before..]).inspect_err(|_| self.held = before)?;
+            let read = source.read(&mut out[before..])?;
             if read == 0 {
                 self.was_found |= before > 0;
                 return Ok(0);
             }
-            let all = before + read;
-            let kept = out[..all].iter().rposition(|&byte| byte != END_MARK).map_or(0, |last| last + 1);
-            self.held = all - kept;
+            out[..before].copy_from_slice(&self.held);
+            let all = &out[..before + read];
+            let text = all
+                .iter()
+                .rposition(|byte| !matches!(byte, &END_MARK | b'\r' | b'\n'))
+                .map_or(0, |last| last + 1);
+            let kept = memchr::memchr(END_MARK, &all[text..]).map_or(all.len(), |mark| text + mark);
+            self.held.clear();
+            self.held.extend_from_slice(&all[kept..]);
             if kept > 0 {
                 return Ok(kept);
             }
@@ -64,7 +72,7 @@ mod tests {
     proptest! {
         #[test]
         fn only_the_marks_at_the_end_are_taken_off(
-            data in prop::collection::vec(prop_oneof![Just(b'a'), Just(END_MARK)], 0..40),
+            data in prop::collection::vec(prop_oneof![Just(b'a'), Just(b'\n'), Just(END_MARK)], 0..40),
             size in 1usize..6,
         ) {
             let (mut filter, mut source) = (EndMarkFilter::default(), Pieces(&data, size));
@@ -76,7 +84,8 @@ mod tests {
                 }
                 found.extend_from_slice(&buffer[..read]);
             }
-            let kept = data.iter().rposition(|&byte| byte != END_MARK).map_or(0, |last| last + 1);
+            let text = data.iter().rposition(|&byte| byte == b'a').map_or(0, |last| last + 1);
+            let kept = data[text..].iter().position(|&byte| byte == END_MARK).map_or(data.len(), |at| text + at);
             prop_assert_eq!(&found, &data[..kept]);
             prop_assert_eq!(filter.was_found(), kept < data.len());
         }

@@ -4,11 +4,13 @@
 
 use std::io;
 
+use crate::input::hints;
+use crate::input::key_remedy::KeyRemedy;
 use crate::input::location::{InputLocation, Packing};
 use crate::input::sniff::ReadingChoice;
 use crate::input::text_encoding::TextEncoding;
 use crate::model::option::{ENCODING, KEY, NO_HEADERS, QUOTE, SKIP_LINES};
-use crate::model::{Exit, count, counted, shell_word};
+use crate::model::{Exit, count, counted};
 
 /// The second reading differs from the first. Travels inside an [`io::Error`] to where that becomes an
 /// [`InputError`].
@@ -145,6 +147,28 @@ pub enum InputError {
         /// The character.
         delimiter: char,
     },
+    /// Each row has a cell more than the header.
+    #[error("{at}: the header has {}, and each of the first rows has {}", counted(columns.len() as u64 - 1, "cell", "cells"), columns.len())]
+    RowNames {
+        /// The first line that is read.
+        at: InputLocation,
+        /// The lines above the first row.
+        skipped: u64,
+        /// The cells of the first row, to be shown.
+        columns: Vec<String>,
+        /// The place of the key column in the header, from 0.
+        key: Option<usize>,
+    },
+    /// Spaces put the cells below each other.
+    #[error(
+        "{at}: the cells seem to be separated by spaces, several of them, so that columns stand below each other"
+    )]
+    FixedWidth {
+        /// The first line.
+        at: InputLocation,
+        /// The first line as the name of the only column, a word of a shell.
+        name: String,
+    },
     /// A column name is not valid in its encoding.
     #[error("{at}: the name of column {column} is not valid {encoding}")]
     HeaderNotUtf8 {
@@ -246,19 +270,6 @@ pub enum InputError {
     },
 }
 
-/// What probably helps where no key column was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyRemedy {
-    /// To name this column, which is a word of a shell.
-    Column(Box<str>),
-    /// To skip so many lines: the header is below them.
-    SkipLines(u64),
-    /// To say that there is no header: this name of it looks like a value.
-    NoHeader(Box<str>),
-    /// To look at the columns.
-    Unknown,
-}
-
 impl InputError {
     /// The exit of the program.
     #[must_use]
@@ -275,7 +286,7 @@ impl InputError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NotFound { .. } => "check the path; `-` reads standard input".into(),
-            Self::Unreadable { source, .. } => return unreadable_hint(source),
+            Self::Unreadable { source, .. } => return hints::unreadable(source),
             Self::Packing { .. } => "was it copied completely? get it again, or unpack it to see".into(),
             Self::Changed { .. } => {
                 "was it written to meanwhile? write another file and rename it over this one \
@@ -288,9 +299,9 @@ impl InputError {
                 format!("if it is, say {ENCODING} {}", likely.to_lowercase())
             }
             Self::OtherEncoding { .. } => format!("leave {ENCODING} out"),
-            Self::EightBit { likeliest, .. } => encodings_hint(likeliest),
+            Self::EightBit { at, likeliest, .. } => hints::encodings(at, likeliest),
             Self::HeaderNotUtf8 { .. } => format!("is it another encoding? say {ENCODING} and its name"),
-            Self::SeveralReadings { choices, .. } => choices_hint(choices),
+            Self::SeveralReadings { choices, .. } => hints::choices(choices),
             Self::LinesAboveHeader { skipped, column, .. } => {
                 let below = format!("if it is, add {SKIP_LINES} {skipped}");
                 column.as_ref().map_or_else(
@@ -300,11 +311,10 @@ impl InputError {
                     },
                 )
             }
-            Self::QuotedTwice { at, .. } => unquoting_hint(at),
-            Self::WideDelimiter { delimiter, at } => format!(
-                "replace it by a character that no cell has, for example a tab: sed 's/{delimiter}/\\t/g' {} | skufetch - …",
-                if at.is_stdin { String::new() } else { shell_word(&at.input) }
-            ),
+            Self::QuotedTwice { at, .. } => hints::unquoting(at),
+            Self::WideDelimiter { delimiter, at } => hints::replacing(*delimiter, at),
+            Self::RowNames { skipped, columns, key, .. } => hints::by_number(*skipped, columns, *key),
+            Self::FixedWidth { at, name } => hints::separating(at, name),
             Self::NoRow { headers: true, .. } => {
                 format!(
                     "there is only a header: was the export finished? without a header line, say {NO_HEADERS}"
@@ -343,55 +353,6 @@ fn rows_of_both(before: u64, now: Option<u64>) -> String {
         Some(now) if now == before => format!("{first} at first, as many now, with other content"),
         Some(now) => format!("{first} at first, {} now", count(now)),
         None => format!("{first} at first; it cannot be read now"),
-    }
-}
-
-impl KeyRemedy {
-    fn hint(&self) -> String {
-        match self {
-            Self::Column(word) => format!("say which column holds the SKU, for example {KEY} {word}"),
-            Self::SkipLines(lines) => {
-                format!("the header seems to be on line {}: {SKIP_LINES} {lines}", lines + 1)
-            }
-            Self::NoHeader(value) => {
-                format!(
-                    "is line 1 a header? {value} looks like a value; without a header line, say {NO_HEADERS}"
-                )
-            }
-            Self::Unknown => format!("say with {KEY} which of them holds the SKU"),
-        }
-    }
-}
-
-/// Each reading on a line, with the options to paste.
-fn choices_hint(choices: &[ReadingChoice]) -> String {
-    let line = |choice: &ReadingChoice| format!("\n    {}   {}", choice.options, choice.meaning);
-    format!("say which, and add:{}", choices.iter().map(line).collect::<String>())
-}
-
-fn encodings_hint(likeliest: &[(TextEncoding, String); 2]) -> String {
-    let line = |(encoding, cell): &(TextEncoding, String)| {
-        format!("\n    {ENCODING} {}   reads {cell}", encoding.name().to_lowercase())
-    };
-    format!(
-        "say which encoding it is, and add, most likely:{}",
-        likeliest.iter().map(line).collect::<String>()
-    )
-}
-
-fn unquoting_hint(at: &InputLocation) -> String {
-    let file = if at.is_stdin { String::new() } else { format!(" {}", shell_word(&at.input)) };
-    format!(
-        "take the outer quotes off: sed 's/^\"//; s/\"\\r*$//; s/\"\"/\"/g'{file} | skufetch - …; or, if it is one column, \
-         name it with {KEY}"
-    )
-}
-
-fn unreadable_hint(source: &io::Error) -> Option<String> {
-    match source.kind() {
-        io::ErrorKind::PermissionDenied => Some("check the permissions of the file and its folders".into()),
-        io::ErrorKind::IsADirectory => Some("name the CSV file inside it".into()),
-        _ => None,
     }
 }
 

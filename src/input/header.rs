@@ -42,28 +42,36 @@ pub(super) fn unguarded(cell: &[u8], is_unquoted: bool) -> &[u8] {
     }
 }
 
-/// The names in a header, without those that a failure file adds.
+/// The names in a header, without those that a failure file adds. `below` gives some of the next records, whose text
+/// also says which encoding it is.
 pub(super) fn names(
     header: &ByteRecord,
     at: &InputLocation,
     format: &CsvFormat,
+    below: impl FnOnce() -> Vec<(u64, ByteRecord)>,
 ) -> Result<Vec<String>, InputError> {
     let failures = is_failure_header(header);
     let own = header.len() - if failures { FAILURE_COLUMNS.len() } else { 0 };
-    let name = |(index, cell): (usize, &[u8])| {
+    let mut names = Vec::with_capacity(own);
+    for (index, cell) in header.iter().take(own).enumerate() {
         let cell = if failures { unguarded(cell, format.quoting.quote.is_none()) } else { cell };
-        String::from_utf8(cell.to_vec()).map_err(|_| {
+        let Ok(name) = std::str::from_utf8(cell) else {
             let at = at.clone();
-            if cell.contains(&0) {
+            return Err(if cell.contains(&0) {
                 InputError::Encoding { at, encoding: "UTF-16 or binary data", iconv: "UTF-16LE" }
             } else if format.encoding.is_utf8() {
-                InputError::EightBit { at, rows: None, likeliest: likely_readings(&[cell.to_vec()]).into() }
+                let below = below();
+                let all = header.iter().chain(below.iter().flat_map(|(_, record)| record.iter()));
+                let cells: Vec<_> =
+                    all.filter(|cell| std::str::from_utf8(cell).is_err()).map(<[u8]>::to_vec).collect();
+                InputError::EightBit { at, rows: None, likeliest: likely_readings(&cells).into() }
             } else {
                 InputError::HeaderNotUtf8 { at, column: index + 1, encoding: format.encoding.name() }
-            }
-        })
-    };
-    header.iter().take(own).enumerate().map(name).collect()
+            });
+        };
+        names.push(name.to_owned());
+    }
+    Ok(names)
 }
 
 /// The two likeliest encodings of some cells that are not UTF-8, each with a cell as it would be read.
@@ -86,7 +94,10 @@ mod tests {
         assert!(!is(&["sku", "_error", "_status"]));
         assert!(!is(&["sku", "_error", "_status", "_attempts", "x"]));
         let header = ByteRecord::from(vec!["'=sku", "'x", "_error", "_status", "_attempts"]);
-        assert_eq!(names(&header, &InputLocation::named(""), &CsvFormat::default()).unwrap(), ["=sku", "'x"]);
+        assert_eq!(
+            names(&header, &InputLocation::named(""), &CsvFormat::default(), Vec::new).unwrap(),
+            ["=sku", "'x"]
+        );
     }
 
     #[test]
@@ -94,12 +105,13 @@ mod tests {
         let at = InputLocation::named("p.csv").line(1);
         let utf8 = CsvFormat::default();
         let utf16 = CsvFormat { encoding: TextEncoding::UTF_16LE, ..utf8 };
-        let error = names(&ByteRecord::from(vec![&b"sku"[..], b"Gr\xf6sse"]), &at, &utf8).unwrap_err();
+        let error =
+            names(&ByteRecord::from(vec![&b"sku"[..], b"Gr\xf6sse"]), &at, &utf8, Vec::new).unwrap_err();
         assert_eq!(error.to_string(), "p.csv, line 1: the text is not UTF-8");
         assert!(error.hint().unwrap().contains("--encoding windows-1252   reads `Grösse`"), "{error:?}");
-        let error = names(&ByteRecord::from(vec![&b"a\xf9\xbf"[..]]), &at, &utf16).unwrap_err();
+        let error = names(&ByteRecord::from(vec![&b"a\xf9\xbf"[..]]), &at, &utf16, Vec::new).unwrap_err();
         assert_eq!(error.to_string(), "p.csv, line 1: the name of column 1 is not valid UTF-16LE");
-        let error = names(&ByteRecord::from(vec![&b"\xfes\0"[..]]), &at, &utf8).unwrap_err();
+        let error = names(&ByteRecord::from(vec![&b"\xfes\0"[..]]), &at, &utf8, Vec::new).unwrap_err();
         assert!(matches!(error, InputError::Encoding { .. }));
     }
 

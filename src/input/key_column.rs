@@ -1,9 +1,15 @@
 //! Chooses the key column by name or number, and says what to type where none can be chosen.
 
-use crate::input::error::{InputError, KeyRemedy};
+use std::str::from_utf8;
+
+use csv::ByteRecord;
+
+use crate::input::error::InputError;
+use crate::input::key_remedy::KeyRemedy;
 use crate::input::likely_key;
 use crate::input::location::InputLocation;
 use crate::input::message_text::escaped;
+use crate::input::value_shape::is_one_of;
 use crate::model::shell_word;
 
 /// The most names that a message lists.
@@ -71,15 +77,15 @@ fn is_space(c: char) -> bool {
 
 impl KeySearch<'_> {
     /// Chooses the key column: by exact name, by number, by the name without case and spaces where that is one
-    /// column's; without a wanted one the column `sku` in the same way, else the only one. `header_below` looks for the
-    /// wanted name in the next lines, and gives the number of lines above it.
+    /// column's; without a wanted one the column `sku` in the same way, else the only one. `below` gives some of the
+    /// next records, each with its line.
     ///
     /// # Errors
     /// No column, or several, and what to type.
     pub(super) fn choose(
         self,
         at: &InputLocation,
-        header_below: impl FnOnce(&str) -> Option<u64>,
+        below: impl FnOnce() -> Vec<(u64, ByteRecord)>,
     ) -> Result<usize, InputError> {
         let wanted = self.wanted.unwrap_or(DEFAULT_NAME);
         let exact = self.places(|name| name == wanted);
@@ -89,7 +95,7 @@ impl KeySearch<'_> {
         };
         match (&found[..], self.wanted, self.only()) {
             (&[index], ..) | ([], None, Some(index)) => Ok(index),
-            ([], ..) => Err(self.not_found(at, header_below(&plain(wanted)))),
+            ([], ..) => Err(self.not_found(at, &below())),
             (several, ..) => Err(self.several(several, at)),
         }
     }
@@ -118,10 +124,10 @@ impl KeySearch<'_> {
         alone.then_some(0)
     }
 
-    fn not_found(self, at: &InputLocation, lines_above: Option<u64>) -> InputError {
+    fn not_found(self, at: &InputLocation, below: &[(u64, ByteRecord)]) -> InputError {
         let (at, columns) =
             (at.clone(), listed(&self.names.iter().map(|name| cut(name)).collect::<Vec<_>>()));
-        let remedy = self.remedy(lines_above);
+        let remedy = self.remedy(below);
         match self.wanted {
             Some(wanted) => {
                 InputError::NoSuchKey { at, wanted: escaped(wanted).into(), columns: columns.into(), remedy }
@@ -130,22 +136,39 @@ impl KeySearch<'_> {
         }
     }
 
-    fn remedy(self, lines_above: Option<u64>) -> KeyRemedy {
+    fn remedy(self, below: &[(u64, ByteRecord)]) -> KeyRemedy {
         let column = |index| KeyRemedy::Column(self.word(index).into());
         if let Some(index) = self.wanted.and_then(|wanted| nearest(self.names, wanted)) {
             return column(index);
         }
-        if let Some(lines) = lines_above {
-            return KeyRemedy::SkipLines(lines);
-        }
-        if let Some(index) = likely_key::likeliest(self.names) {
+        let likeliest = likely_key::likeliest(self.names);
+        if let Some(index) = likeliest.filter(|&index| plain(&self.names[index]).contains(DEFAULT_NAME)) {
             return column(index);
         }
-        let value = self.names.iter().find(|name| likely_key::is_like_a_value(name));
-        match value.filter(|_| self.headers) {
-            Some(value) => KeyRemedy::NoHeader(cut(value).into()),
+        if let Some(line) = self.line_of_header(below) {
+            return KeyRemedy::SkipLines(line - 1);
+        }
+        if let Some(index) = likeliest {
+            return column(index);
+        }
+        let is_a_value = |index: &usize| {
+            let below = below.iter().filter_map(|(_, row)| from_utf8(row.get(*index)?).ok());
+            likely_key::is_like_a_value(&self.names[*index]) || is_one_of(&self.names[*index], below)
+        };
+        match (0..self.names.len()).find(is_a_value).filter(|_| self.headers) {
+            Some(index) => KeyRemedy::NoHeader {
+                value: cut(&self.names[index]).into(),
+                cells: self.names.iter().map(|name| cut(name)).collect(),
+            },
             None => KeyRemedy::Unknown,
         }
+    }
+
+    /// The line of the first record below that has the wanted name in a cell.
+    fn line_of_header(self, below: &[(u64, ByteRecord)]) -> Option<u64> {
+        let wanted = plain(self.wanted.unwrap_or(DEFAULT_NAME));
+        let is_wanted = |cell: &[u8]| from_utf8(cell).is_ok_and(|name| plain_chars(name).eq(wanted.chars()));
+        below.iter().find(|(_, record)| record.iter().any(is_wanted)).map(|(line, _)| *line)
     }
 
     fn several(self, several: &[usize], at: &InputLocation) -> InputError {
@@ -222,13 +245,14 @@ mod tests {
     use crate::model::Exit;
 
     fn choose(names: &[&str], wanted: Option<&str>) -> Result<usize, InputError> {
-        choose_over(names, wanted, None)
+        choose_over(names, wanted, &[])
     }
 
-    fn choose_over(names: &[&str], wanted: Option<&str>, below: Option<u64>) -> Result<usize, InputError> {
+    fn choose_over(names: &[&str], wanted: Option<&str>, below: &[(u64, &str)]) -> Result<usize, InputError> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let search = KeySearch { names: &names, wanted, headers: true };
-        search.choose(&InputLocation::named("p.csv").line(1), |_| below)
+        let record = |&(line, text): &(u64, &str)| (line, text.split(',').collect());
+        search.choose(&InputLocation::named("p.csv").line(1), || below.iter().map(record).collect())
     }
 
     fn hint(names: &[&str], wanted: Option<&str>) -> String {
@@ -271,7 +295,7 @@ mod tests {
         assert!(hint(&["a", "\tRéférence produit"], None).ends_with("--key '#2'"));
         assert!(hint(&["a", "-sku"], Some("variant")).contains("--key '#2'"), "no option");
         assert!(hint(&["#2", "Item\u{a0}no"], None).ends_with("--key '#02'"));
-        assert!(hint(&["a", "it's no SKU"], None).ends_with(r"--key 'it'\''s no SKU'"));
+        assert!(hint(&["a", "it's no SKU"], None).ends_with("--key \"it's no SKU\""));
     }
 
     #[test]
@@ -289,12 +313,16 @@ mod tests {
     #[test]
     fn a_header_of_digits_is_doubted_and_one_further_below_found() {
         assert!(hint(&["A1", "10"], None).starts_with("is line 1 a header? `10` looks like a value"));
-        assert!(hint(&["SKU-0001", "Shirt"], Some("sku")).contains("--no-headers"));
-        let error = choose_over(&["Report", "of today"], None, Some(3)).unwrap_err();
+        assert!(
+            hint(&["SKU-0001", "Shirt"], Some("sku")).contains("\n    --no-headers --key 1   `SKU-0001`")
+        );
+        let error = choose_over(&["A1", "Tea"], None, &[(2, "A2,Mug"), (3, "B17,Cup")]).unwrap_err();
+        assert!(error.hint().unwrap().ends_with("--key 1   `A1`\n    --no-headers --key 2   `Tea`"));
+        let error = choose_over(&["Report", "of today"], None, &[(2, "x"), (4, "a,SKU ")]).unwrap_err();
         assert_eq!(error.hint().unwrap(), "the header seems to be on line 4: --skip-lines 3");
         let names = ["1".to_owned(), "2".to_owned()];
         let search = KeySearch { names: &names, wanted: None, headers: false };
-        let error = search.choose(&InputLocation::named("p.csv"), |_| None).unwrap_err();
+        let error = search.choose(&InputLocation::named("p.csv"), Vec::new).unwrap_err();
         assert_eq!(error.hint().unwrap(), "say with --key which of them holds the SKU");
     }
 

@@ -22,8 +22,8 @@ enum KeyKind {
 /// As [`words`] gives them: without accents.
 #[rustfmt::skip]
 const THINGS: &[&str] = &[
-    "item", "part", "article", "model", "product", "variant", "style", "stock", "catalog", "catalogue", "material",
-    "art", "artikel", "teil", "teile", "modell", "produkt", "variante", "varianten", "bestell", "sach", "waren", "katalog",
+    "item", "part", "article", "model", "product", "variant", "variation", "style", "stock", "catalog", "catalogue", "material",
+    "art", "mat", "artikel", "teil", "teile", "modell", "produkt", "variante", "varianten", "bestell", "sach", "waren", "katalog",
     "piece", "modele", "produit",
     "articulo", "pieza", "parte", "modelo", "producto",
     "articolo", "pezzo", "modello", "prodotto", "ricambio",
@@ -95,7 +95,12 @@ pub(super) fn likeliest(names: &[String]) -> Option<usize> {
 pub(super) fn is_like_a_value(name: &str) -> bool {
     let digits = name.chars().filter(|c| c.is_numeric()).count();
     let letters = name.chars().filter(|c| c.is_alphabetic()).count();
-    digits > 0 && (letters == 0 || (digits > MOST_DIGITS && digits >= letters))
+    name == "\\N" || digits > 0 && (letters == 0 || (digits > MOST_DIGITS && digits >= letters))
+}
+
+/// Whether a name is one that the column of a SKU may have.
+pub(crate) fn may_be_a_key(name: &str) -> bool {
+    kind(name).is_some()
 }
 
 /// What a name says.
@@ -122,12 +127,10 @@ fn has_sku(name: &str, words: &[String]) -> bool {
 }
 
 fn is_article_number(name: &str, words: &[String]) -> bool {
-    if let [word] = words
-        && ALONE.contains(&word.as_str())
-    {
-        return true;
-    }
     let is = |list: &[&str], word: &String| list.contains(&word.as_str());
+    // `Reference #`, `Ref. no`.
+    let is_a_reference = words.first().is_some_and(|word| is(ALONE, word))
+        && words.iter().skip(1).all(|word| is(NUMBERS, word));
     // "Number of items" counts something.
     let is_a_count = words.iter().any(|word| word == "of");
     let in_two_words = words.iter().enumerate().any(|(thing_at, thing)| {
@@ -135,6 +138,7 @@ fn is_article_number(name: &str, words: &[String]) -> bool {
             && words.iter().enumerate().any(|(number_at, word)| number_at != thing_at && is(NUMBERS, word))
     });
     (in_two_words && !is_a_count)
+        || is_a_reference
         || words.iter().any(|word| is_compound(word))
         || is_reference_of_a_thing(words)
         || words.iter().map(String::as_str).eq(["p", "n"])
@@ -264,7 +268,7 @@ mod tests {
          Номер артикула | Номер детали | Номер модели | Номенклатурный номер | Партномер | \
          Código do produto | Numer artykułu | Kod produktu | Varenr. | 商品コード | EAN | EAN-13 | EAN13 | \
          EAN-Code | GTIN | gtin14 | UPC | UPC Code | ISBN-13 | ASIN | asin1 | MPN | \
-         Manufacturer Part Number | Barcode | Product ID";
+         Manufacturer Part Number | Barcode | Product ID | Reference # | Réf. n° | Reference number | Matnr | Materialnummer";
         for name in names.split(" | ") {
             assert_eq!(best(&["Name", name, "Price"]), Some(name), "{:?}", words(name));
         }
@@ -304,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_cell_of_digits_is_a_value() {
-        for name in ["4711", "9.90", "1,5", "A-001", "SKU-001", "B07XYZ1234", "2024-01-31", "12 €"] {
+        for name in ["4711", "9.90", "1,5", "A-001", "SKU-001", "B07XYZ1234", "2024-01-31", "12 €", "\\N"] {
             assert!(is_like_a_value(name), "{name}");
         }
         for name in ["sku", "Option1 Name", "Custom Label 0", "EAN-13", "Preis 2024 netto", "", "#"] {

@@ -62,6 +62,16 @@ impl InputLocation {
         Self { line: Some(line), ..self.clone() }
     }
 
+    /// A shell command that gives this input to `filter`, and what that prints to this program.
+    pub(super) fn through(&self, filter: &str) -> String {
+        let file = shell_word(&self.input);
+        match self.packing {
+            _ if self.is_stdin => format!("… | {filter} | skufetch - …"),
+            None => format!("{filter} {file} | skufetch - …"),
+            Some(packing) => format!("{} {file} | {filter} | skufetch - …", packing.command()),
+        }
+    }
+
     /// How to convert this input to UTF-8: a sentence with a shell command.
     pub(super) fn conversion_hint(&self, from: &str) -> String {
         if self.is_stdin {

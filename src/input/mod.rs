@@ -17,7 +17,9 @@ mod end_mark;
 mod error;
 mod failure_header;
 mod header;
+mod hints;
 mod key_column;
+mod key_remedy;
 #[cfg(test)]
 mod laws;
 mod likely_encodings;
@@ -37,11 +39,13 @@ mod sniff;
 mod source;
 mod survey;
 mod text_encoding;
+mod value_shape;
 
 pub use csv_format::{CsvFormat, GivenChar, Quoting, may_delimit};
 pub use error::InputError;
-pub(crate) use error::KeyRemedy;
 pub(crate) use header::FAILURE_COLUMNS;
+pub(crate) use key_remedy::KeyRemedy;
+pub(crate) use likely_key::may_be_a_key;
 pub(crate) use row::ColumnLookupError;
 pub use row::Columns;
 pub(crate) use row::Damage;

@@ -1,6 +1,7 @@
 //! Texts that are no CSV, by how they begin.
 
 use crate::input::error::InputError;
+use crate::input::location::InputLocation;
 use crate::input::source::InputSource;
 
 /// What is looked at of a text that may be an HTML page.
@@ -19,6 +20,16 @@ pub(super) fn refuse(source: &mut InputSource) -> Result<(), InputError> {
     while is_open(source.seen()) && source.see_more()? {}
     let Some((what, remedy)) = kind(source.seen()) else { return Ok(()) };
     Err(InputError::NotCsv { at: source.location().clone(), what, remedy })
+}
+
+/// The error of a table that is drawn with lines.
+pub(super) fn drawn(at: &InputLocation) -> InputError {
+    InputError::NotCsv {
+        at: at.clone(),
+        what: "a table that is drawn with lines",
+        remedy: "export it as CSV, for example with psql --csv or mysql --batch; where cells are separated by it, take \
+                 the lines out: sed '/^[-=+|:,; ]*$/d' FILE | skufetch - …",
+    }
 }
 
 fn kind(seen: &[u8]) -> Option<(&'static str, &'static str)> {

@@ -9,7 +9,7 @@ use csv::ByteRecord;
 use crate::input::dialect::{self, read_dialect};
 use crate::input::error::InputError;
 use crate::input::header;
-use crate::input::key_column::{self, KeySearch};
+use crate::input::key_column::KeySearch;
 use crate::input::location::InputLocation;
 use crate::input::record_reader::CsvRecordReader;
 use crate::input::record_scanner::RecordSpan;
@@ -106,12 +106,12 @@ impl Rows {
         let has_failure_columns = header::has_failure_columns(&record);
         let headers = settings.headers || is_failure_file;
         let names = if headers {
-            header::names(&record, &at, &dialect.format)?
+            header::names(&record, &at, &dialect.format, || next_records(&mut records))?
         } else {
             (1..=record.len()).map(|place| place.to_string()).collect()
         };
         let search = KeySearch { names: &names, wanted: settings.key.as_deref(), headers };
-        let key = search.choose(&at, |wanted| lines_above_header(&mut records, wanted))?;
+        let key = search.choose(&at, || next_records(&mut records))?;
         let form = RowForm::new(&names, key, headers)
             .with_failure_columns(is_failure_file)
             .padding(settings.short_rows == ShortRows::Pad);
@@ -328,22 +328,17 @@ impl NotUtf8Rows {
     }
 }
 
-/// The number of lines above the one that has the wanted name in a cell, if it is one of the next lines that were read
-/// already: a pipe may never give more.
-fn lines_above_header(records: &mut CsvRecordReader, wanted: &str) -> Option<u64> {
+/// The records of the next lines that were read already, each with its line: a pipe may never give more.
+fn next_records(records: &mut CsvRecordReader) -> Vec<(u64, ByteRecord)> {
+    let mut found = Vec::new();
     let mut record = ByteRecord::new();
     while records.has_complete() {
-        let span = records.read(&mut record).ok()??;
-        if span.line > HEADER_WITHIN {
-            return None;
-        }
-        let is_wanted =
-            |cell: &[u8]| from_utf8(cell).is_ok_and(|name| key_column::plain_chars(name).eq(wanted.chars()));
-        if record.iter().any(is_wanted) {
-            return Some(span.line - 1);
+        match records.read(&mut record) {
+            Ok(Some(span)) if span.line <= HEADER_WITHIN => found.push((span.line, record.clone())),
+            _ => break,
         }
     }
-    None
+    found
 }
 
 /// Whether a file is the failure file of an earlier run, whatever the names of its other columns. False for a

@@ -14,6 +14,9 @@ pub(crate) fn shell_word(text: &str) -> String {
         return text.to_owned();
     }
     let is_shown = |c: char| !acts(c) && (c == ' ' || !c.is_whitespace());
+    if text.contains('\'') && text.chars().all(|c| is_shown(c) && !"\"$`\\!".contains(c)) {
+        return format!("\"{text}\"");
+    }
     if text.chars().all(is_shown) {
         return format!("'{}'", text.replace('\'', r"'\''"));
     }
@@ -48,7 +51,8 @@ mod tests {
             ("sku", "sku"),
             ("Größe", "Größe"),
             ("Variant SKU", "'Variant SKU'"),
-            ("it's", r"'it'\''s'"),
+            ("it's", r#""it's""#),
+            ("it's 5$", r"'it'\''s 5$'"),
             ("#3", "'#3'"),
             ("", "''"),
             ("\tRéf 5%", r#""$(printf '\011Réf 5%%')""#),

@@ -1,6 +1,6 @@
 //! The columns that the command line asks for, and whether a header has them.
 
-use crate::input::key_column::plain_chars;
+use crate::input::key_column::{plain, plain_chars};
 
 /// The names that a run needs.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +17,16 @@ impl AskedColumns<'_> {
     /// Whether the key column has a place and no name, so that any first record has it.
     pub(super) fn by_place(self) -> bool {
         self.key.map_or(!self.headers, |key| place(key).is_some())
+    }
+
+    /// Whether nothing says which column is the key, and no name can.
+    pub(super) fn is_unnamed(self) -> bool {
+        !self.headers && self.key.is_none()
+    }
+
+    /// Whether a name is that of the key column.
+    pub(super) fn is_key(self, name: &[u8]) -> bool {
+        is_called(name, self.key.unwrap_or("sku"))
     }
 
     /// Whether a first record has all of them.
@@ -48,6 +58,11 @@ pub(super) fn place(name: &str) -> Option<usize> {
 /// Whether a header's cell is this name, but for case and spaces.
 pub(super) fn is_called(cell: &[u8], name: &str) -> bool {
     std::str::from_utf8(cell).is_ok_and(|cell| plain_chars(cell).eq(plain_chars(name)))
+}
+
+/// Whether a header's cell has this in its name.
+pub(super) fn plain_contains(cell: &[u8], part: &str) -> bool {
+    std::str::from_utf8(cell).is_ok_and(|cell| plain(cell).contains(part))
 }
 
 #[cfg(test)]

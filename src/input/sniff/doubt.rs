@@ -3,11 +3,13 @@
 use crate::input::csv_format::Quoting;
 use crate::input::message_text::escaped;
 use crate::input::sniff::Candidate;
-use crate::model::option::{DELIMITER, ESCAPE, KEY, QUOTE};
+use crate::model::option::{DELIMITER, ESCAPE, KEY, NO_HEADERS, QUOTE};
 use crate::model::shell_word;
 
 /// Names of columns that are shown of a reading.
 const NAMES_SHOWN: usize = 4;
+/// Columns of an input without a header that are offered.
+const COLUMNS_SHOWN: usize = 6;
 /// Characters of a name that are shown.
 const NAME_CHARS: usize = 30;
 
@@ -28,6 +30,22 @@ pub(in crate::input) enum Doubt {
     QuotedTwice { delimiter: u8 },
     /// The cells are separated by a character of several bytes.
     WideDelimiter { delimiter: char },
+    /// Several spaces separate the cells, so that columns stand below each other.
+    FixedWidth {
+        /// The first line as the name of the only column, a word of a shell.
+        name: String,
+    },
+    /// The table is drawn with lines.
+    Drawn,
+    /// Each row has a cell more than the header, as where R writes the names of rows.
+    RowNames {
+        /// Lines down to the first row.
+        lines: usize,
+        /// The cells of the first row, to be shown.
+        columns: Vec<String>,
+        /// The place of the key column in the header, from 0.
+        key: Option<usize>,
+    },
 }
 
 /// A reading, and the options that choose it.
@@ -54,12 +72,50 @@ impl Doubt {
         Self::Several(vec![by_delimiter(candidate), one_column(column)])
     }
 
+    pub(super) fn fixed_width(first_line: &[u8]) -> Self {
+        Self::FixedWidth { name: shell_word(&String::from_utf8_lossy(first_line)) }
+    }
+
+    /// The only cell of the first line is like those below it: it is a name or a value.
+    pub(super) fn name_or_value(first: &[u8]) -> Self {
+        let no_header = ReadingChoice {
+            options: NO_HEADERS.to_string(),
+            meaning: format!("the first line is a row like the others: {}", names(&[first.to_vec()])),
+        };
+        let header = ReadingChoice { meaning: "it is the name of the column".into(), ..one_column(first) };
+        Self::Several(vec![no_header, header])
+    }
+
+    /// The input has no header, and nothing says which column is the key. `unused` separates no cells.
+    pub(super) fn columns(only: &Candidate, unused: u8, line: &[u8]) -> Self {
+        let column = |(index, cell): (usize, &Vec<u8>)| ReadingChoice {
+            options: format!("{KEY} {}", index + 1),
+            meaning: format!("the SKU is {}", names(std::slice::from_ref(cell))),
+        };
+        let one = ReadingChoice {
+            options: format!("{DELIMITER} {}", as_option(unused)),
+            meaning: format!("one column: {}", names(&[line.to_vec()])),
+        };
+        Self::Several(only.first.iter().enumerate().take(COLUMNS_SHOWN).map(column).chain([one]).collect())
+    }
+
+    /// Each row has a cell more than the header, which is so many lines above them. `key` is the place of the key
+    /// column in the header, from 0.
+    pub(super) fn row_names(lines: usize, key: Option<usize>, row: &[Vec<u8>]) -> Self {
+        Self::RowNames {
+            lines,
+            columns: row.iter().map(|cell| names(std::slice::from_ref(cell))).collect(),
+            key,
+        }
+    }
+
     /// The same, where so many lines stand above the sample.
     pub(super) fn below(self, above: usize) -> Self {
         match self {
             Self::LinesAbove { lines, header, column } => {
                 Self::LinesAbove { lines: lines + above, header, column }
             }
+            Self::RowNames { lines, columns, key } => Self::RowNames { lines: lines + above, columns, key },
             other => other,
         }
     }
@@ -85,6 +141,14 @@ fn by_quoting(delimiter: u8, quoting: Quoting, among: &[Quoting]) -> ReadingChoi
         };
     };
     let named_by_escape = among.iter().all(|other| other.quote == quoting.quote);
+    let has_unquoted = among.iter().any(|other| other.quote.is_none());
+    if !named_by_escape && !has_unquoted {
+        let meaning = match quote {
+            b'"' => "other characters around cells are parts of them".to_owned(),
+            _ => format!("the {} around cells are no part of them", char::from(quote)),
+        };
+        return ReadingChoice { options: format!("{QUOTE} {}", as_option(quote)), meaning };
+    }
     match quoting.escape {
         Some(escape) => ReadingChoice {
             options: format!("{ESCAPE} {}", as_option(escape)),

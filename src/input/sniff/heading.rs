@@ -2,9 +2,11 @@
 //! delimiter that is not tried.
 
 use crate::input::csv_format::{GivenChar, Quoting};
+use crate::input::likely_key::may_be_a_key;
 use crate::input::sniff::doubt::Doubt;
-use crate::input::sniff::sample::{Sample, SampleRecord};
-use crate::input::sniff::{Candidate, DELIMITERS, Question, asked, quoting};
+use crate::input::sniff::sample::{ROWS, Sample, SampleRecord};
+use crate::input::sniff::{Candidate, DELIMITERS, Question, asked, drawn, quoting};
+use crate::input::value_shape::is_one_of;
 
 /// Lines that may stand above a header.
 const LINES_ABOVE: usize = 20;
@@ -20,18 +22,47 @@ pub(super) fn doubt(sample: Sample<'_>, question: &Question<'_>, all: &[Candidat
         if all.is_empty() {
             quoted_twice(&whole_line, question)?;
         }
+        if !all.iter().any(|candidate| candidate.fits) && drawn::is_fixed_width(sample) {
+            return Err(Doubt::fixed_width(&first.cells[0]));
+        }
         unusual_delimiter(sample, question, &first.cells[0])?;
     }
     let header = all.iter().find(|candidate| candidate.fits).or(all.first());
     let first_cells = header.map_or(&first.cells, |candidate| &candidate.first);
     // A title in a table: most of its cells are empty.
     let is_title = first_cells.iter().filter(|cell| cell.is_empty()).count() * 2 >= first_cells.len();
+    // What only seems to be the key column below may be a cell of a row.
+    let is_sku = |name: &Vec<u8>| asked::plain_contains(name, "sku");
+    if question.asked.key.is_none()
+        && all.iter().any(|candidate| candidate.fits && candidate.first.iter().any(is_sku))
+    {
+        return Ok(());
+    }
     let may_be_title = is_title || !all.iter().any(|candidate| candidate.fits);
     for lines in 1..=LINES_ABOVE {
         let Some(rest) = sample.after_lines(lines) else { break };
         if let Some(header) = header_below(rest, question, may_be_title) {
             return Err(Doubt::lines_above(lines, &header, first_cells));
         }
+    }
+    Ok(())
+}
+
+/// Whether the name of the only column may be a value like those below.
+///
+/// # Errors
+/// It may be, and nobody says which column is the key.
+pub(super) fn name_or_value(candidate: &Candidate, question: &Question<'_>) -> Result<(), Doubt> {
+    let Some((first, others)) = candidate.first.split_first() else { return Ok(()) };
+    if question.asked.key.is_some() || !question.asked.headers || !others.iter().all(Vec::is_empty) {
+        return Ok(());
+    }
+    let cells: Vec<_> = std::iter::once(&candidate.first)
+        .chain(candidate.rows.iter().map(|row| &row.cells))
+        .filter_map(|cells| cells.first().map(|cell| String::from_utf8_lossy(cell)))
+        .collect();
+    if is_one_of(&cells[0], cells[1..].iter().map(AsRef::as_ref)) {
+        return Err(Doubt::name_or_value(first));
     }
     Ok(())
 }
@@ -43,10 +74,13 @@ fn header_below(rest: Sample<'_>, question: &Question<'_>, may_be_title: bool) -
         return None;
     }
     let mut all = Candidate::all(rest, question);
-    all.retain(|candidate| candidate.fits && !candidate.rows.is_empty());
-    if let Some(place) = all.iter().position(|candidate| candidate.has_asked) {
+    all.retain(|candidate| !candidate.rows.is_empty());
+    // A header is one whatever its rows are like.
+    let fitting = all.iter().position(|candidate| candidate.fits && candidate.has_asked);
+    if let Some(place) = fitting.or_else(|| all.iter().position(|candidate| candidate.has_asked)) {
         return Some(all.swap_remove(place));
     }
+    all.retain(|candidate| candidate.fits);
     let column = Candidate::of(rest, b'\0', question)
         .filter(|column| column.has_asked && column.first.len() == 1 && !column.rows.is_empty());
     if column.is_some() || !may_be_title {
@@ -98,6 +132,16 @@ fn quoted_twice(records: &[SampleRecord], question: &Question<'_>) -> Result<(),
     Ok(())
 }
 
+/// Whether this stands in each line as often as in the first, and one of the names that it separates is one of a key.
+fn may_hold_keys(sample: Sample<'_>, separator: char, names: &[Vec<u8>]) -> bool {
+    let count = |line: &[u8]| String::from_utf8_lossy(line).matches(separator).count() + 1;
+    let lines: Vec<&[u8]> = sample.lines().filter(|line| !line.is_empty()).take(ROWS).collect();
+    let is_key = |name: &Vec<u8>| may_be_a_key(&String::from_utf8_lossy(name));
+    lines.len() > 2
+        && lines.iter().all(|line| count(line) == names.len())
+        && (separator.is_control() || names.iter().any(is_key))
+}
+
 /// A character that is not tried by itself, and that separates the columns that are asked for. `first` is the first
 /// record, as one cell.
 ///
@@ -109,19 +153,28 @@ pub(super) fn unusual_delimiter(
     first: &[u8],
 ) -> Result<(), Doubt> {
     let line = String::from_utf8_lossy(first).into_owned();
+    // A name of several lines was quoted.
+    if line.contains(['\r', '\n']) {
+        return Ok(());
+    }
     let wanted = question.asked.key.filter(|key| asked::place(key).is_none()).unwrap_or("sku");
-    for c in line.chars().filter(|c| !c.is_alphanumeric() && !DELIMITERS.iter().any(|&d| char::from(d) == *c))
-    {
+    let may_separate =
+        |c: &char| !c.is_alphanumeric() && !DELIMITERS.iter().any(|&delimiter| char::from(delimiter) == *c);
+    for c in line.chars().filter(may_separate) {
         let names: Vec<Vec<u8>> = line.split(c).map(|name| name.as_bytes().to_vec()).collect();
         let is_named = names.iter().any(|name| name.len() < line.len() && asked::is_called(name, wanted));
         // No name has a control character.
-        if !(is_named || c.is_control()) || !question.asked.are_in(&names) {
+        let is_asked_for = (is_named || c.is_control()) && question.asked.are_in(&names);
+        let is_likely = || question.asked.key.is_none() && may_hold_keys(sample, c, &names);
+        if !(is_asked_for || is_likely()) {
             continue;
         }
         match u8::try_from(c) {
             Ok(byte) if byte.is_ascii() && byte != b'"' => {
                 let separates = |found: &Candidate| {
-                    found.fits || quoting::fits(&sample.split(byte, Quoting::NONE).records)
+                    found.fits
+                        || found.has_row_names()
+                        || quoting::fits(&sample.split(byte, Quoting::NONE).records)
                 };
                 if let Some(found) = Candidate::of(sample, byte, question).filter(separates) {
                     return Err(Doubt::unusual_delimiter(&found, first));

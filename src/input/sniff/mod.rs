@@ -7,6 +7,7 @@
 
 mod asked;
 mod doubt;
+mod drawn;
 mod heading;
 mod quoting;
 mod sample;
@@ -78,8 +79,21 @@ impl Candidate {
             .collect()
     }
 
-    fn reading(&self) -> Result<Reading, Doubt> {
+    /// Whether each row has a cell more than the header, as R writes the names of rows.
+    fn has_row_names(&self) -> bool {
+        let has_one_more = |row: &SampleRecord| {
+            row.cells.len() == self.first.len() + 1 && row.cells.iter().all(|cell| !cell.is_empty())
+        };
+        self.first.len() > 1 && !self.rows.is_empty() && self.rows.iter().all(has_one_more)
+    }
+
+    /// The reading, where its quoting is clear and the header has a name for each cell.
+    fn reading(&self, question: &Question<'_>) -> Result<Reading, Doubt> {
         match self.quotings[..] {
+            [_] if question.asked.headers && self.rows.len() > 1 && self.has_row_names() => {
+                let key = self.first.iter().position(|cell| question.asked.is_key(cell));
+                Err(Doubt::row_names(self.rows[0].line, key, &self.rows[0].cells))
+            }
             [quoting] => Ok(Reading { delimiter: self.delimiter, quoting }),
             ref several => Err(Doubt::quotings(self.delimiter, several)),
         }
@@ -91,6 +105,9 @@ impl Candidate {
 /// # Errors
 /// The sample has several readings, or one that would skip lines.
 pub(super) fn sniff(sample: Sample<'_>, question: &Question<'_>) -> Result<Reading, Doubt> {
+    if drawn::has_rules(sample) {
+        return Err(Doubt::Drawn);
+    }
     // Rows of empty cells alone are none, above the header too.
     let above = sample.lines().take_while(|line| is_blank_in_any(line, question.delimiter)).count();
     let rest = sample.after_lines(above).unwrap_or(sample);
@@ -107,33 +124,53 @@ fn sniff_header(sample: Sample<'_>, question: &Question<'_>) -> Result<Reading, 
         || Reading { delimiter: question.delimiter.unwrap_or(b','), quoting: question.quoting.usual() };
     if let Some(delimiter) = question.delimiter {
         let given = Candidate::of(sample, delimiter, question);
-        return given.map_or_else(|| Ok(one_column()), |candidate| candidate.reading());
+        return given.map_or_else(|| Ok(one_column()), |candidate| candidate.reading(question));
     }
     let all = Candidate::all(sample, question);
     let asked: Vec<&Candidate> = all.iter().filter(|candidate| candidate.has_asked).collect();
     if let Some(chosen) = only_or_fitting(&asked)? {
-        return chosen.reading();
+        return chosen.reading(question);
     }
-    let unsplit = Candidate::of(sample, delimiter_in_none(&all), question);
+    let unused = delimiter_in_none(&all);
+    let unsplit = Candidate::of(sample, unused, question);
+    if question.asked.is_unnamed()
+        && let Some(line) = &unsplit
+    {
+        unnamed(&all, unused, line)?;
+    }
     if let Some(column) = unsplit.as_ref().filter(|column| column.has_asked && column.first.len() == 1) {
         if question.asked.by_place() {
             heading::unusual_delimiter(sample, question, &column.first[0])?;
         }
-        return column.reading();
+        return column.reading(question);
     }
     if question.asked.headers {
         heading::doubt(sample, question, &all)?;
     }
     let fitting: Vec<&Candidate> = all.iter().filter(|candidate| candidate.fits).collect();
     if let Some(chosen) = only_or_fitting(&fitting)? {
-        return chosen.reading();
+        heading::name_or_value(chosen, question)?;
+        return chosen.reading(question);
     }
     // No reading counts: the delimiter that the header has most often, unless it is one that a text may have.
     let usual = |candidate: &&Candidate| DELIMITERS[..USUAL].contains(&candidate.delimiter);
     match (all.iter().rev().filter(usual).max_by_key(|candidate| candidate.first.len()), unsplit) {
-        (Some(most), _) => most.reading(),
-        (None, Some(column)) => column.reading(),
+        (Some(most), _) => most.reading(question),
+        (None, Some(column)) => {
+            heading::name_or_value(&column, question)?;
+            column.reading(question)
+        }
         (None, None) => Ok(one_column()),
+    }
+}
+
+/// Without a header and without a key, a line that can be split is no single cell by itself.
+fn unnamed(all: &[Candidate], unused: u8, line: &Candidate) -> Result<(), Doubt> {
+    let fitting: Vec<&Candidate> = all.iter().filter(|candidate| candidate.fits).collect();
+    match (&fitting[..], &line.first[..]) {
+        ([only], [cell]) => Err(Doubt::columns(only, unused, cell)),
+        ([_, _, ..], _) => Err(Doubt::delimiters(&fitting.iter().collect::<Vec<_>>())),
+        _ => Ok(()),
     }
 }
 

@@ -6,6 +6,9 @@ use crate::input::sniff::sample::{Sample, SampleRecord, SampleRecords, lines};
 /// Lines of an open quoted cell that are no accident when each has as many cells as the header.
 const OPEN_LINES: usize = 20;
 
+/// What a program puts around cells in place of quotes, if its user says so.
+const OTHER_QUOTES: [u8; 4] = [b'\'', b'`', b'$', b'%'];
+
 /// What the user says about quotes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::input) struct GivenQuoting {
@@ -29,6 +32,12 @@ impl GivenQuoting {
 /// The quotings that the records allow for, the likeliest first: several where they leave a doubt.
 pub(super) fn quotings(sample: Sample<'_>, delimiter: u8, given: GivenQuoting) -> Vec<Quoting> {
     let usual = given.usual();
+    if given.quote == GivenChar::ByRows && given.escape == GivenChar::ByRows {
+        let other = OTHER_QUOTES.iter().map(|&quote| Quoting { quote: Some(quote), escape: None });
+        if let Some(other) = other.into_iter().find(|&quoting| is_quoted_so(sample, delimiter, quoting)) {
+            return vec![other, usual];
+        }
+    }
     if given.escape != GivenChar::ByRows || usual.quote.is_none() {
         return vec![usual];
     }
@@ -49,6 +58,21 @@ pub(super) fn quotings(sample: Sample<'_>, delimiter: u8, given: GivenQuoting) -
         return vec![usual, Quoting::NONE];
     }
     vec![usual]
+}
+
+/// Whether quotes of this kind stand around cells of every row, and nowhere else.
+fn is_quoted_so(sample: Sample<'_>, delimiter: u8, quoting: Quoting) -> bool {
+    if quoting.quote.is_none_or(|quote| quote == delimiter || !sample.bytes.contains(&quote)) {
+        return false;
+    }
+    let found = sample.split(delimiter, quoting);
+    let is_other = |record: &SampleRecord| record.has_bare_quote || record.spans_lines;
+    let has_quotes = |record: &SampleRecord| record.is_quoted || record.is_blank();
+    let of_rows = if found.records.len() > 1 { &found.records[1..] } else { &found.records[..] };
+    !of_rows.is_empty()
+        && of_rows.iter().all(has_quotes)
+        && is_clean(&found)
+        && !found.records.iter().any(is_other)
 }
 
 /// Whether every quote opens or closes a cell, and nearly all rows are as wide as the header.
