@@ -208,7 +208,9 @@ impl RecordScanner {
     }
 
     fn quoted(&mut self, rest: &[u8]) -> usize {
-        for hit in memchr3_iter(self.quoting.quote.unwrap_or(b'\n'), b'\n', b'\r', rest) {
+        let quote = self.quoting.quote.unwrap_or(b'\n');
+        let mut hits = memchr3_iter(quote, b'\n', b'\r', rest);
+        while let Some(hit) = hits.next() {
             let after_cr = if hit == 0 { self.after_cr } else { rest[hit - 1] == b'\r' };
             match rest[hit] {
                 b'\n' if after_cr => {}
@@ -217,6 +219,15 @@ impl RecordScanner {
                     let after_backslash =
                         if hit == 0 { self.after_backslash } else { rest[hit - 1] == b'\\' };
                     self.current.has_backslash_before_quote |= after_backslash;
+                    // The next cell is quoted too: its quote is the next hit.
+                    if let [delimiter, next, ..] = rest[hit + 1..]
+                        && delimiter == self.delimiter
+                        && next == quote
+                    {
+                        hits.next();
+                        self.open();
+                        continue;
+                    }
                     self.state = ScanState::QuoteSeen;
                     self.after_cr = false;
                     self.after_backslash = false;

@@ -287,9 +287,21 @@ impl Rows {
         if span.is_stray {
             return Some(Damage::TextAfterQuote);
         }
-        // Cell by cell, except in the usual case: a delimiter may not split a character either.
-        if self.record.as_slice().is_ascii() {
+        let cells = self.record.as_slice();
+        if cells.is_ascii() {
             return None;
+        }
+        // All at once where they are text: then no delimiter may split a character.
+        if let Ok(text) = from_utf8(cells) {
+            let mut end = 0;
+            let ends_between_characters = |cell: &[u8]| {
+                end += cell.len();
+                text.is_char_boundary(end)
+            };
+            if self.record.iter().all(ends_between_characters) {
+                self.not_utf8.others += 1;
+                return None;
+            }
         }
         let Some(bad) = self.record.iter().take(self.fit.cells).position(|cell| from_utf8(cell).is_err())
         else {

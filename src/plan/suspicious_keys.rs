@@ -201,6 +201,10 @@ impl RepeatedHeaders {
 }
 
 fn suspicion(key: &str) -> Option<Suspicion> {
+    // Nearly every key ends here. Each text below but the words has a character that is no letter and no digit.
+    if key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return is_null_word(key).then_some(Suspicion::NullWord);
+    }
     if !key.is_ascii() {
         // No-break space, figure space, narrow no-break space, zero-width space, word joiner, byte-order mark.
         const ODD: [char; 6] = ['\u{a0}', '\u{2007}', '\u{202f}', '\u{200b}', '\u{2060}', '\u{feff}'];
@@ -297,8 +301,9 @@ fn is_null_word(key: &str) -> bool {
         "(empty)",
         "(blank)",
     ];
-    // The longest has nine letters: most keys end here, or at the first letter.
-    key.len() <= 9 && WORDS.iter().any(|word| key.eq_ignore_ascii_case(word))
+    // The longest has nine letters.
+    let may_be_one = key.len() <= 9 && !key.starts_with(|c: char| c.is_ascii_digit());
+    may_be_one && WORDS.iter().any(|word| key.eq_ignore_ascii_case(word))
 }
 
 /// A digit, perhaps a point (or a comma) and digits, `E`, a sign, two or three digits: how Excel and

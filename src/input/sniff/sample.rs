@@ -252,6 +252,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::input::record_scanner::{RecordScanner, RecordSpan};
 
     fn by_csv(bytes: &[u8], delimiter: u8, quoting: Quoting) -> Vec<Vec<Vec<u8>>> {
         let mut builder = csv::ReaderBuilder::new();
@@ -280,6 +281,50 @@ mod tests {
             prop_assert_eq!(cells.collect::<Vec<_>>(), by_csv(&bytes, b',', quoting));
             for two in found.records.windows(2) {
                 prop_assert!(two[0].place.end <= two[1].place.start && two[0].line < two[1].line);
+            }
+        }
+    }
+
+    /// What the scanner of all rows finds: the complete records, and the one whose quote is still open.
+    fn scanned(bytes: &[u8], quoting: Quoting) -> (Vec<RecordSpan>, Option<RecordSpan>) {
+        let mut scanner = RecordScanner::new(b',', quoting, 1);
+        scanner.feed(bytes);
+        let is_open = scanner.finish().is_err();
+        let open = is_open.then(|| *scanner.unfinished());
+        (std::iter::from_fn(|| scanner.take()).collect(), open)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn the_records_and_what_is_said_of_them_are_those_of_the_scanner(
+            bytes in prop::collection::vec(prop::sample::select(b"\"\",,\r\na \t\\'".to_vec()), 0..60),
+            quoting in prop::sample::select(vec![
+                Quoting::DOUBLED,
+                Quoting::BACKSLASH,
+                Quoting::NONE,
+                Quoting { quote: Some(b'\''), escape: None },
+            ]),
+        ) {
+            let found = Sample { bytes: &bytes, is_whole: true }.split(b',', quoting);
+            let (spans, open) = scanned(&bytes, quoting);
+            let said_here = |record: &SampleRecord| {
+                let text = &bytes[record.place.clone()];
+                // The scanner counts the second half of a line end to what follows.
+                let is_complete = found.open.as_ref() != Some(record);
+                let ends_twice = is_complete && text.ends_with(b"\r\n");
+                let len = text.len() - usize::from(ends_twice);
+                (record.line as u64 + 1, len as u64, record.is_stray, record.spans_lines)
+            };
+            let said_there =
+                |span: &RecordSpan| (span.line, span.len, span.is_stray, span.inner_lines > 0);
+            let here: Vec<_> = found.records.iter().chain(&found.open).map(said_here).collect();
+            let there: Vec<_> = spans.iter().chain(&open).map(said_there).collect();
+            prop_assert_eq!(here, there);
+            prop_assert_eq!(found.open.is_some(), open.is_some());
+            if quoting.quote == Some(b'"') {
+                let bare = found.records.iter().map(|record| record.has_bare_quote);
+                prop_assert!(bare.eq(spans.iter().map(|span| span.has_bare_quote)));
             }
         }
     }
