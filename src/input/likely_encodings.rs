@@ -27,6 +27,9 @@ const TRIED: [&str; 17] = [
 const USUAL_LATIN: &str = "äöüßéèêëàâçñáíóúìòùîïôûãõåøæœÄÖÜÉÈÀÅØÑÇ";
 const OTHER_LATIN: &str = "ąćęłńśźżŁŚŻčďěňřšťůýžČŘŠŽőűășțşţğışİāēīūģķļņėįųÁÍÓÚ";
 
+/// Vowels of Russian and Greek, in lower case.
+const VOWELS: &str = "аеёиоуыэюяαεηιουωάέήίόύώ";
+
 /// Signs that are usual in names of products.
 const USUAL_SIGNS: &str = "€£°®©™–—’“”«»½¼×·²³§…\u{a0}„‚•№±µ";
 
@@ -78,7 +81,9 @@ fn points(chars: &[char], at: usize) -> i64 {
             letter + crowd + case
         }
         Script::Cyrillic | Script::Greek if is_script(before) || is_script(after) => {
-            (if c.is_lowercase() { 9 } else { 6 }) + case
+            // Hebrew that is read as one of them has few vowels.
+            let has_vowel = [before, Some(c), after].into_iter().flatten().any(|c| VOWELS.contains(c));
+            (if c.is_lowercase() && has_vowel { 9 } else { 6 }) + case
         }
         // Inside a word of Latin letters, chance has made them.
         Script::Kana | Script::Hangul | Script::Han if is_ascii_letter(before) || is_ascii_letter(after) => {
@@ -86,8 +91,9 @@ fn points(chars: &[char], at: usize) -> i64 {
         }
         Script::Kana | Script::Hangul => 10,
         Script::Han => 7,
+        Script::Hebrew if is_script(before) || is_script(after) => 8,
         Script::Other if is_script(before) || is_script(after) => 5,
-        Script::Cyrillic | Script::Greek | Script::Other => -4,
+        Script::Cyrillic | Script::Greek | Script::Hebrew | Script::Other => -4,
         Script::Sign if USUAL_SIGNS.contains(c) => {
             if before.is_some_and(char::is_alphabetic) && after.is_some_and(char::is_alphabetic) {
                 0
@@ -108,6 +114,7 @@ enum Script {
     Latin,
     Cyrillic,
     Greek,
+    Hebrew,
     Kana,
     Hangul,
     Han,
@@ -121,6 +128,7 @@ fn script(c: char) -> Script {
         '\u{c0}'..='\u{24f}' if c.is_alphabetic() => Script::Latin,
         '\u{370}'..='\u{3ff}' if c.is_alphabetic() => Script::Greek,
         '\u{400}'..='\u{4ff}' => Script::Cyrillic,
+        '\u{5d0}'..='\u{5ea}' => Script::Hebrew,
         '\u{3040}'..='\u{30ff}' => Script::Kana,
         '\u{ac00}'..='\u{d7a3}' => Script::Hangul,
         '\u{4e00}'..='\u{9fff}' => Script::Han,
@@ -158,6 +166,8 @@ mod tests {
             ("ibm866", &["Кружка белая", "Ложка чайная"], false),
             ("windows-1253", &["Κούπα λευκή", "Κουτάλι"], true),
             ("windows-1254", &["Çay bardağı", "Kaşık ışıltı"], true),
+            ("windows-1255", &["שם", "קפה", "תה ירוק"], false),
+            ("windows-1255", &["ספל לבן", "כפית"], false),
             ("shift_jis", &["マグカップ 白", "スプーン"], true),
             ("gb18030", &["白色马克杯", "不锈钢勺子"], true),
             ("euc-kr", &["머그컵 흰색", "숟가락"], true),
