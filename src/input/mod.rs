@@ -5,9 +5,9 @@
 //! `failure_header` and `sniff` what separates their cells. `record_scanner` scans the same bytes as the csv crate and
 //! keeps what that crate does not report: where a record begins, blank lines, a quote that never closes.
 //! `record_reader` joins the two. `header` names the columns, and `key_column` chooses the key; where it cannot,
-//! `likely_key` finds the column to suggest. `row_form` says which
-//! records are rows of the header's form. `rows` returns them, and `survey` checks a whole file before the first request. `block_checksums` compares the second reading
-//! of that file with the first.
+//! `likely_key` finds the column to suggest, `value_shape` says whether the header is a row, and `hints` and `key_remedy`
+//! have the words. `row_form` says which records are rows of the header's form. `rows` returns them, and `survey` checks
+//! a whole file before the first request. `block_checksums` compares the second reading of that file with the first.
 
 mod block_checksums;
 mod csv_format;
