@@ -23,6 +23,8 @@ pub(super) enum Suspicion {
     Quoted,
     /// `-`, `---`: how a person writes that there is no value, or a line that is drawn.
     NoLetter,
+    /// `A\\B`: a backslash that a database wrote twice.
+    Escaped,
     /// `123.0`: a number that a program turned into one with decimals.
     Decimal,
     /// `01-Feb`: what a spreadsheet took for a date.
@@ -58,6 +60,10 @@ impl Suspicion {
             Self::NullWord => ["probably stands for no value", "probably stand for no value"],
             Self::Quoted => ["stands in quotes", "stand in quotes"],
             Self::NoLetter => ["has no letter and no digit", "have no letter and no digit"],
+            Self::Escaped => [
+                "holds two backslashes, as databases write one",
+                "hold two backslashes, as databases write one",
+            ],
             Self::Decimal => [
                 "looks like a whole number that a program gave decimals",
                 "look like whole numbers that a program gave decimals",
@@ -229,6 +235,7 @@ fn suspicion(key: &str) -> Option<Suspicion> {
         b'#' | b'E' if is_sheet_error(key) => Some(Suspicion::SheetError),
         _ if is_null_word(key) => Some(Suspicion::NullWord),
         b'0'..=b'9' if is_decimal(key) => Some(Suspicion::Decimal),
+        _ if key.contains("\\\\") => Some(Suspicion::Escaped),
         _ if is_exponent(key) => Some(Suspicion::Exponent),
         _ if is_date(key) => Some(Suspicion::Date),
         first if first.is_ascii_alphanumeric() => None,
@@ -334,6 +341,7 @@ mod tests {
             (Suspicion::Apostrophe, &["'00123", "'"]),
             (Suspicion::Quoted, &["\"A1\"", "'A1'", "“A1”", "„A“", "«A1»"]),
             (Suspicion::NoLetter, &["-", "---", "?", "…"]),
+            (Suspicion::Escaped, &["A\\\\B"]),
             (Suspicion::Decimal, &["4711.0", "123,0"]),
             (Suspicion::Date, &["01-Feb", "1-Mar", "Sep-03", "1. Mrz", "02.Okt"]),
             (Suspicion::LostCharacter, &["Gr\u{fffd}n"]),

@@ -260,9 +260,13 @@ fn a_page_in_place_of_json_is_recognised_by_its_beginning() {
 }
 
 #[test]
-fn a_list_without_a_header_warns_that_its_first_sku_was_taken_for_one() {
+fn a_list_without_a_header_is_doubted_or_warns_that_its_first_sku_was_taken_for_one() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write("products.csv", "4006381333931\n4006381333948\n");
+    let refused = plain(&dir, &server, "out.json").finish().expect_code(65);
+    assert!(refused.stderr.contains("the first line is a row like the others"), "{}", refused.stderr);
+    assert_eq!(server.requests().len(), 0);
+    dir.write("products.csv", "4006381333931\nAB-1\n");
     let words = "the first line, `4006381333931`, was taken for the header and is not asked for";
     let planned = plain(&dir, &server, "out.json").args(["--dry-run"]).finish().expect_code(0);
     let fetched = plain(&dir, &server, "out.json").finish().expect_code(0);
