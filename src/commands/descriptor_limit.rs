@@ -4,7 +4,6 @@
 use super::command_error::CommandError;
 use crate::config::Settings;
 use crate::config::options::CONCURRENCY;
-use crate::fetch::Follow;
 use crate::limit::{Concurrency, descriptors};
 
 /// Raises the limit on open files, and lowers the ceiling of `auto` where the system allows no more.
@@ -35,8 +34,7 @@ pub(super) fn raise(settings: &mut Settings) -> Result<(), CommandError> {
     }
 }
 
-/// The sockets that one attempt in flight may hold: the built-in API has the other end of each, and a
-/// redirect to another origin leaves a kept connection behind.
+/// The sockets that one attempt in flight may hold: the built-in API has the other end of each.
 fn sockets_each(settings: &Settings) -> usize {
-    1 + usize::from(settings.demo.is_some()) + usize::from(settings.retry.follow == Follow::Any)
+    1 + usize::from(settings.demo.is_some())
 }

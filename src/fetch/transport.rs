@@ -1,7 +1,8 @@
 //! HTTP: one attempt in, one answer or one error out. Nothing else in the crate speaks it.
 //!
-//! Two clients send. The direct one carries what goes to the template's origin, through a proxy too; the general one
-//! (reqwest) carries what goes to other origins. How a body is read and how an error is judged is the same for both.
+//! Two kinds of clients send. A direct one carries what goes to the template's origin, through a proxy too, and to each of
+//! the first other origins that redirects lead to; the general one (reqwest) carries what goes to further ones. How a
+//! body is read and how an error is judged is the same for both.
 //!
 //! reqwest's own redirects, retries, decompression and timeouts are switched off: each of them would send or wait
 //! without passing the gate, or keep half an answer. What they did is done, counted and tested in `fetch`.
@@ -18,6 +19,8 @@ mod headers;
 mod http1;
 mod http2;
 mod observed_io;
+mod open_connections;
+mod other_origins;
 mod pausable_timeout;
 #[cfg(test)]
 mod pipe;

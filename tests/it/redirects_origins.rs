@@ -1,8 +1,10 @@
 //! Redirects to other origins: the same proxies and words as for the template's origin.
 
 use std::thread;
+use std::time::Duration;
 
 use crate::requests::run_with_url;
+use crate::support::tls::{Authority, Protocol};
 use crate::support::{Reply, ScriptedServer, Seen, WorkDir};
 
 fn skus(count: usize) -> WorkDir {
@@ -72,4 +74,84 @@ fn another_origin_is_reached_as_no_proxy_says() {
         run.env("NO_PROXY", list).finish().expect_code(0);
         assert_eq!(there.count() - before, if is_direct { 5 } else { 0 }, "{list}");
     }
+}
+
+/// Redirects what is for its address to its name, which is another origin, and answers there.
+fn renaming(seen: &Seen) -> Reply {
+    let host = seen.header("host").unwrap_or_default();
+    let wait = Duration::from_millis(4);
+    match host.strip_prefix("127.0.0.1:") {
+        Some(port) => {
+            let scheme = if seen.target.starts_with("/tls/") { "https" } else { "http" };
+            Reply::redirect(302, &format!("{scheme}://localhost:{port}/p/{}", seen.sku)).wait(wait)
+        }
+        None => Reply::echo(seen).wait(wait),
+    }
+}
+
+#[test]
+fn no_more_connections_are_open_to_all_origins_together_than_requests_may_be_in_flight() {
+    let authority = Authority::new();
+    let run = |concurrency: usize, url: &str, proxy: &[&str]| {
+        let dir = skus(if concurrency == 1 { 10 } else { 400 });
+        dir.write("ca.pem", authority.pem());
+        let concurrency = concurrency.to_string();
+        let args = ["--follow", "any", "-c", &concurrency, "--retries", "0", "--ca-cert", "ca.pem"];
+        run_with_url(&dir, url, args.iter().chain(proxy)).finish().expect_code(0);
+    };
+    thread::scope(|scope| {
+        for concurrency in [1, 16] {
+            let (run, authority) = (&run, &authority);
+            scope.spawn(move || {
+                let server = ScriptedServer::start(renaming);
+                run(concurrency, &server.url("/plain/{sku}"), &[]);
+                assert!(server.max_connections() <= concurrency, "{}", server.max_connections());
+                // Both keep some: they are not opened anew for each request.
+                assert!(concurrency == 1 || server.connections() <= 300, "{}", server.connections());
+            });
+            for protocol in
+                [Protocol::Http1, Protocol::Http2 { streams: 2 }, Protocol::Http2 { streams: 100 }]
+            {
+                scope.spawn(move || {
+                    let server = ScriptedServer::start_tls(&authority.good(), protocol, |seen| {
+                        match seen.target.split('/').nth(1) {
+                            Some("tls") => {
+                                let port = seen.header("x-port").unwrap();
+                                Reply::redirect(302, &format!("https://localhost:{port}/p/{}", seen.sku))
+                            }
+                            _ => Reply::echo(seen),
+                        }
+                    });
+                    let port = format!("X-Port: {}", server.addr().port());
+                    run(concurrency, &server.url("/tls/{sku}"), &["-H", &port]);
+                    assert!(
+                        server.max_connections() <= concurrency,
+                        "{protocol:?} {}",
+                        server.max_connections()
+                    );
+
+                    let addr = server.addr();
+                    let proxy = ScriptedServer::start(move |_| Reply::tunnel(addr));
+                    run(concurrency, &server.url("/tls/{sku}"), &["-H", &port, "--proxy", &proxy.url("")]);
+                    assert!(
+                        proxy.max_connections() <= concurrency,
+                        "{protocol:?} {}",
+                        proxy.max_connections()
+                    );
+                });
+            }
+            scope.spawn(move || {
+                // More origins than have clients of their own.
+                let proxy = ScriptedServer::start(|seen| {
+                    let number = seen.sku.parse::<usize>().unwrap_or(0) % 20;
+                    if seen.target.starts_with("http://shop.test/") {
+                        return Reply::redirect(302, &format!("http://o{number}.test/{}", seen.sku));
+                    }
+                    Reply::echo(seen).wait(Duration::from_millis(2))
+                });
+                run(concurrency, API, &["--proxy", &proxy.url("")]);
+                assert!(proxy.max_connections() <= concurrency, "{}", proxy.max_connections());
+            });
+        }
+    });
 }

@@ -11,7 +11,9 @@ use super::body::{BodyReader, UnreadAnswer};
 use super::census::ServedConnections;
 use super::connect::TcpConnector;
 use super::direct::{DirectClient, DirectState, Route};
-use super::general::GeneralClient;
+use super::headers::same_origin_headers;
+use super::open_connections::OpenConnections;
+use super::other_origins::OtherOrigins;
 use super::pausable_timeout::PausableTimeout;
 use super::proxy::Proxy;
 use super::send_error::no_client_certificate;
@@ -25,7 +27,7 @@ use crate::model::{Cause, Fault, Request};
 pub(crate) struct Http {
     settings: Arc<TransportSettings>,
     direct: DirectClient<TcpConnector>,
-    general: GeneralClient,
+    others: OtherOrigins,
     bodies: BodyReader,
     /// Whether any connection was ever opened, to the proxy where there is one.
     has_connected: Arc<AtomicBool>,
@@ -57,19 +59,28 @@ impl Http {
             Some(proxy) if proxy.speaks_tls() => Some(tls(accepted.clone(), HttpChoice::Http1)?),
             _ => None,
         };
-        let trust = if settings.tls { Some(tls(accepted, settings.connection.http)?) } else { None };
-        let shared = DirectState::default();
+        let trust = if settings.tls { Some(tls(accepted.clone(), settings.connection.http)?) } else { None };
+        let open = OpenConnections::new(settings.concurrency);
+        let shared = DirectState::new(Arc::clone(&open));
         let (served, has_connected) = (shared.served.clone(), Arc::clone(&shared.has_connected));
-        let route = Route { origin, proxy: proxy.clone(), tls: trust.clone(), proxy_tls };
-        let direct = DirectClient::for_template(&settings, route, shared)?;
+        let route = Route {
+            origin,
+            headers: same_origin_headers(&settings.headers),
+            http: settings.connection.http,
+            on_connected: settings.on_connected.clone(),
+            proxy: proxy.clone(),
+            tls: trust,
+            proxy_tls,
+        };
+        let direct = DirectClient::for_origin(&settings.connection, route, shared)?;
         let settings = Arc::new(settings);
-        let general = GeneralClient::new(Arc::clone(&settings), trust);
+        let others = OtherOrigins::new(&settings, accepted, &open);
         let bodies = BodyReader::new(settings.max_body, Arc::default());
         let has_answered = AtomicBool::new(false);
         Ok(Self {
             settings,
             direct,
-            general,
+            others,
             bodies,
             has_connected,
             served,
@@ -124,7 +135,11 @@ impl Http {
         }
         // Boxed: otherwise the usual attempt's future would be as large as this one.
         Box::pin(async {
-            let mut answer = UnreadAnswer::General(self.general.send(request, reuse).await?);
+            let client = self.others.client(&request.url)?;
+            let mut answer = match &client {
+                Some(client) => UnreadAnswer::Direct(client.send(request, reuse).await?),
+                None => UnreadAnswer::General(self.others.send_by_general(request).await?),
+            };
             self.bodies.read(&mut answer, &request.method, timeout).await
         })
         .await

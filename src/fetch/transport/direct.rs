@@ -1,4 +1,4 @@
-//! The client for the template's origin, directly or through a proxy: over connections of our own.
+//! The client for one origin, directly or through a proxy: over connections of our own.
 //!
 //! reqwest serves any number of origins through layers for redirects, retries, proxies and pools. Here each of them is
 //! switched off or decided in advance, yet each costs processor time for every request. One origin needs none of them:
@@ -26,14 +26,14 @@ use url::{Position, Url};
 use super::census::ServedConnections;
 use super::connect::{Connect, ConnectorSettings, ProxyHop, TcpConnector};
 use super::exchange::Exchange;
-use super::headers::same_origin_headers;
 use super::http1::{Http1Connection, Http1Pool};
 use super::http2::{Http2Pool, StreamPermit};
 use super::observed_io::ConnectionIo;
+use super::open_connections::{ConnectionPlaces, OpenConnections};
 use super::proxy::{Proxy, answer_text, own_answer};
 use super::resend::Resend;
 use super::send_error::no_connection;
-use super::{HttpChoice, OnConnected, Reuse, SendError, TransportError, TransportSettings};
+use super::{ConnectionSettings, HttpChoice, OnConnected, Reuse, SendError, TransportError};
 use crate::model::{Cause, Fault, Request};
 
 /// Something that one request can be sent on.
@@ -82,22 +82,37 @@ pub(super) struct DirectClient<C: Connect> {
     is_version_known: AtomicBool,
     /// Whether a proxy has passed a request on.
     has_passed_on: AtomicBool,
+    places: ConnectionPlaces,
     http1: Http1Pool<C::Io>,
     http2: Http2Pool<C::Io>,
 }
 
-/// What the client shares with whoever asks how the run goes.
-#[derive(Default)]
+/// What the client shares with others, and with whoever asks how the run goes.
 pub(super) struct DirectState {
+    /// The open connections of all clients.
+    pub(super) open: Arc<OpenConnections>,
     /// The number of connections that the server serves at a time.
     pub(super) served: ServedConnections,
     /// Whether any connection was opened: to the proxy, where there is one.
     pub(super) has_connected: Arc<AtomicBool>,
 }
 
-/// The way to the origin.
+impl DirectState {
+    /// Of a client beside those that share these connections.
+    pub(super) fn new(open: Arc<OpenConnections>) -> Self {
+        Self { open, served: ServedConnections::default(), has_connected: Arc::default() }
+    }
+}
+
+/// The way to the origin, and what is sent there.
 pub(super) struct Route {
     pub(super) origin: Uri,
+    /// The headers of every request.
+    pub(super) headers: HeaderMap,
+    /// The versions of HTTP.
+    pub(super) http: HttpChoice,
+    /// Called for every connection whose handshakes are done.
+    pub(super) on_connected: OnConnected,
     pub(super) proxy: Option<Arc<Proxy>>,
     /// For an origin over TLS.
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
@@ -106,18 +121,16 @@ pub(super) struct Route {
 }
 
 impl DirectClient<TcpConnector> {
-    /// The client for the template's origin.
+    /// The client for an origin.
     ///
     /// # Errors
     /// The origin has no host.
-    pub(super) fn for_template(
-        settings: &TransportSettings,
+    pub(super) fn for_origin(
+        timeouts: &ConnectionSettings,
         route: Route,
         state: DirectState,
     ) -> Result<Self, TransportError> {
-        let Route { origin, proxy, tls, proxy_tls } = route;
-        let mut headers = same_origin_headers(&settings.headers);
-        let http = settings.connection.http;
+        let Route { origin, mut headers, http, on_connected, proxy, tls, proxy_tls } = route;
         let takes_whole = |proxy: &&Arc<Proxy>| proxy.takes_whole_addresses();
         let is_plain = tls.is_none() && http != HttpChoice::Http2;
         let whole_address_proxy = proxy.as_ref().filter(takes_whole).filter(|_| is_plain).cloned();
@@ -132,7 +145,7 @@ impl DirectClient<TcpConnector> {
                 HeaderValue::from_str(host).map_err(|error| TransportError::Origin(error.to_string()))?;
             headers.insert(HOST, host);
         }
-        let timeouts = &settings.connection;
+        let is_tls = tls.is_some();
         let is_tunnelled = whole_address_proxy.is_none();
         let connector = TcpConnector::new(ConnectorSettings {
             origin: origin.clone(),
@@ -142,13 +155,13 @@ impl DirectClient<TcpConnector> {
             tls,
         });
         let origin = OriginSettings {
-            may_speak_http2: http == HttpChoice::Http2 || settings.tls && http == HttpChoice::Auto,
+            may_speak_http2: http == HttpChoice::Http2 || is_tls && http == HttpChoice::Auto,
             requires_http2: http == HttpChoice::Http2,
             origin,
             headers,
             proxy,
             whole_address_proxy,
-            on_connected: settings.on_connected.clone(),
+            on_connected,
             connect_timeout: timeouts.connect_timeout,
             timeout: timeouts.timeout,
             state,
@@ -160,14 +173,17 @@ impl DirectClient<TcpConnector> {
 impl<C: Connect> DirectClient<C> {
     pub(super) fn new(connector: C, settings: OriginSettings) -> Self {
         let http1 = Http1Pool::new(settings.timeout, settings.state.served.clone());
+        let http2 = Http2Pool::new();
+        let places = settings.state.open.of_origin(vec![http1.idle(), http2.idle()]);
         Self {
             connector,
             settings,
             speaks_http2: AtomicBool::new(false),
             is_version_known: AtomicBool::new(false),
             has_passed_on: AtomicBool::new(false),
+            places,
             http1,
-            http2: Http2Pool::new(),
+            http2,
         }
     }
 

@@ -1,29 +1,31 @@
-//! The client for what the direct one does not carry: other origins. It is reqwest.
+//! The client for origins that have none of their own. It is reqwest, and keeps no connection.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::{Certificate, Client, ClientBuilder};
+use hyper::rt::Executor;
+use hyper_util::rt::TokioExecutor;
+use reqwest::Client;
 use tower::util::MapResponseLayer;
 
 use super::exchange::is_ended_by_close;
 use super::headers::program_headers;
 use super::http2::{STREAM_WINDOW, connection_window};
+use super::open_connections::{ConnectionPlace, ConnectionPlaces, OpenConnections};
 use super::proxy::{answer_text, own_answer};
-use super::send_error::{SendStage, is_tls_end, reqwest_error, text};
-use super::{HttpChoice, Reuse, SendError, TransportError, TransportSettings, trust};
+use super::send_error::{SendStage, is_tls_end, reqwest_error, text, unusable};
+use super::{HttpChoice, SendError, TransportError, TransportSettings, trust};
 use crate::model::{Cause, Fault, Request};
 
-/// Sends requests through reqwest. Clients are built when they are first needed.
+/// Sends requests through reqwest, each over a connection of its own. The client is built when it is first needed.
 pub(super) struct GeneralClient {
     settings: Arc<TransportSettings>,
-    trust: Option<Arc<rustls::ClientConfig>>,
+    places: ConnectionPlaces,
     client: OnceLock<Client>,
-    /// Keeps no connection.
-    unpooled: OnceLock<Client>,
     /// Connections that reqwest opened.
     opened: Arc<AtomicUsize>,
 }
@@ -31,6 +33,21 @@ pub(super) struct GeneralClient {
 /// An answer whose body is being read.
 pub(super) struct GeneralExchange {
     pub(super) response: reqwest::Response,
+    /// Of its connection.
+    place: Option<ConnectionPlace>,
+}
+
+/// reqwest closes a connection soon after its answer, and reports nothing of it: its place is given back so much later.
+const CLOSING: Duration = Duration::from_millis(50);
+
+impl Drop for GeneralExchange {
+    fn drop(&mut self) {
+        let place = self.place.take();
+        TokioExecutor::new().execute(async move {
+            tokio::time::sleep(CLOSING).await;
+            drop(place);
+        });
+    }
 }
 
 impl GeneralExchange {
@@ -50,28 +67,30 @@ impl GeneralExchange {
 }
 
 impl GeneralClient {
-    pub(super) fn new(settings: Arc<TransportSettings>, trust: Option<Arc<rustls::ClientConfig>>) -> Self {
-        let (client, unpooled) = Default::default();
-        Self { settings, trust, client, unpooled, opened: Arc::default() }
+    pub(super) fn new(settings: Arc<TransportSettings>, open: &Arc<OpenConnections>) -> Self {
+        let (client, opened) = Default::default();
+        Self { settings, places: open.of_origin(Vec::new()), client, opened }
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the head of its answer. Without `tls` no certificate is trusted.
     ///
     /// # Errors
     /// No connection, or one that failed before the head was complete.
-    pub(super) async fn send(&self, request: &Request, reuse: Reuse) -> Result<GeneralExchange, SendError> {
-        let client = match reuse {
-            Reuse::Never => get_or_build(&self.unpooled, || self.build(0)),
-            Reuse::Allowed | Reuse::AllowedPatiently | Reuse::On(_) => {
-                get_or_build(&self.client, || self.build(self.settings.concurrency))
+    pub(super) async fn send(
+        &self,
+        request: &Request,
+        tls: Option<Arc<rustls::ClientConfig>>,
+    ) -> Result<GeneralExchange, SendError> {
+        let client = match self.client.get() {
+            Some(client) => client.clone(),
+            None => {
+                self.build(tls).map(|client| self.client.get_or_init(|| client).clone()).map_err(unusable)?
             }
         };
-        // No certificate authorities, or the system has run out of something.
-        let client =
-            client.map_err(|error| SendError::counted(Fault::new(Cause::Connect, error.to_string())))?;
+        let place = self.places.take().await;
         let response = self.execute(&client, request).await?;
         self.check_passed_on(&response)?;
-        Ok(GeneralExchange { response })
+        Ok(GeneralExchange { response, place: Some(place) })
     }
 
     /// As the direct client does.
@@ -118,22 +137,26 @@ impl GeneralClient {
         Ok(outgoing)
     }
 
-    /// A client that keeps so many idle connections, and sends no header that the user gave.
-    fn build(&self, idle: usize) -> Result<Client, TransportError> {
-        let builder = || {
-            let builder = builder(&self.settings)?.connector_layer(self.counter());
-            Ok::<_, TransportError>(builder.pool_max_idle_per_host(idle).default_headers(program_headers()))
-        };
-        let tls = |error| TransportError::Tls(text(error));
-        if let Some(trust) = &self.trust {
-            return builder()?.tls_backend_preconfigured(trust.as_ref().clone()).build().map_err(tls);
-        }
-        match builder()?.build() {
-            Ok(client) => Ok(client),
-            Err(error) if self.settings.tls => Err(tls(error)),
-            // No certificate authorities on this machine: plain HTTP needs none.
-            Err(_) => builder()?.tls_backend_preconfigured(trust::no_authority()?).build().map_err(tls),
-        }
+    /// A client that keeps no connection, and sends no header that the user gave.
+    fn build(&self, tls: Option<Arc<rustls::ClientConfig>>) -> Result<Client, TransportError> {
+        let tls = tls.map_or_else(trust::no_authority, |config| Ok(config.as_ref().clone()))?;
+        let builder = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(self.settings.connection.connect_timeout)
+            .tcp_nodelay(true)
+            .no_proxy()
+            .proxy(self.settings.proxies.for_reqwest())
+            .pool_max_idle_per_host(0)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(connection_window(1))
+            .tls_backend_preconfigured(tls)
+            .connector_layer(self.counter())
+            .default_headers(program_headers());
+        let builder =
+            if self.settings.connection.http == HttpChoice::Http1 { builder.http1_only() } else { builder };
+        builder.build().map_err(|error| TransportError::Tls(text(error)))
     }
 
     /// Counts a client's new connections.
@@ -143,38 +166,5 @@ impl GeneralClient {
             opened.fetch_add(1, Ordering::Relaxed);
             connection
         })
-    }
-}
-
-fn builder(settings: &TransportSettings) -> Result<ClientBuilder, TransportError> {
-    let mut builder = Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .connect_timeout(settings.connection.connect_timeout)
-        .tcp_nodelay(true)
-        .no_proxy()
-        .proxy(settings.proxies.for_reqwest())
-        .http2_initial_stream_window_size(STREAM_WINDOW)
-        .http2_initial_connection_window_size(connection_window(settings.concurrency))
-        .tls_danger_accept_invalid_certs(settings.connection.insecure);
-    if let Some(pem) = &settings.ca_cert_pem {
-        let certificates = Certificate::from_pem_bundle(pem).map_err(|e| TransportError::CaCert(text(e)))?;
-        builder = builder.tls_certs_merge(certificates);
-    }
-    if settings.connection.http == HttpChoice::Http1 {
-        builder = builder.http1_only();
-    }
-    Ok(builder)
-}
-
-/// The client in this cell, built where there is none yet.
-fn get_or_build(
-    cell: &OnceLock<Client>,
-    build: impl FnOnce() -> Result<Client, TransportError>,
-) -> Result<Client, TransportError> {
-    match cell.get() {
-        Some(client) => Ok(client.clone()),
-        None => build().map(|client| cell.get_or_init(|| client).clone()),
     }
 }

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use super::SendError;
 use super::census::Begun;
-use super::observed_io::{ConnectionIo, ObservedIo, READ_BUFFER, ReadObserver};
+use super::observed_io::{ConnectionIo, ObservedIo, PlacedIo, READ_BUFFER, ReadObserver};
 use super::send_error::{SendStage, connection_error};
 
 pub(super) use pool::{ConnectionGuard, ConnectionWaiter, Handover, Http1Pool, Opening};
@@ -41,6 +41,7 @@ struct Http1Activity {
     reads: AtomicUsize,
     /// Whether the server refused a part of a request.
     has_refused: AtomicBool,
+    is_closed_for_another: AtomicBool,
 }
 
 impl ReadObserver for Arc<Http1Activity> {
@@ -52,6 +53,10 @@ impl ReadObserver for Arc<Http1Activity> {
     fn on_write_refused(&self) -> bool {
         self.has_refused.store(true, Ordering::Relaxed);
         true
+    }
+
+    fn is_closed_for_another(&self) -> bool {
+        self.is_closed_for_another.load(Ordering::Relaxed)
     }
 }
 
@@ -74,9 +79,9 @@ pub(super) struct Http1Connection<S: ConnectionIo> {
 
 impl<S: ConnectionIo> Http1Connection<S> {
     /// Starts HTTP/1.1 on a new connection; nothing is sent yet.
-    pub(super) async fn handshake(io: S, guard: ConnectionGuard<S>) -> hyper::Result<Box<Self>> {
+    pub(super) async fn handshake(io: PlacedIo<S>, guard: ConnectionGuard<S>) -> hyper::Result<Box<Self>> {
         let activity = Arc::new(Http1Activity::default());
-        let observed = ObservedIo { io, observer: Arc::clone(&activity) };
+        let observed = ObservedIo::new(io, Arc::clone(&activity));
         let (requests, io) = Builder::new().max_buf_size(READ_BUFFER).handshake(observed).await?;
         let (has_answered, is_kept, taken) = (false, false, Instant::now());
         Ok(Box::new(Self { requests, io: Some(io), activity, has_answered, is_kept, taken, guard }))
@@ -88,6 +93,11 @@ impl<S: ConnectionIo> Http1Connection<S> {
         if self.io.as_mut().is_some_and(|io| Pin::new(io).poll(cx).is_ready()) {
             self.io = None;
         }
+    }
+
+    /// Closes it in favour of another connection.
+    fn close_for_another(self) {
+        self.activity.is_closed_for_another.store(true, Ordering::Relaxed);
     }
 
     /// Whether it has given no answer.

@@ -10,10 +10,11 @@
 //! requests of a server that is only slow.
 
 mod first_answer;
+mod pool;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -29,9 +30,11 @@ use hyper_util::rt::TokioExecutor;
 use tokio::time::Instant;
 
 use super::SendError;
-use super::observed_io::{ConnectionIo, ObservedIo, READ_BUFFER, ReadObserver};
+use super::observed_io::{ConnectionIo, ObservedIo, PlacedIo, READ_BUFFER, ReadObserver};
 use super::resend::{Progress, Resend};
 use super::send_error::{SendStage, connection_error};
+
+pub(super) use pool::Http2Pool;
 
 /// The number of streams that a connection assumes before the server's first SETTINGS. No server can send this number,
 /// so its presence shows that none has arrived.
@@ -65,6 +68,9 @@ type Dispatcher<S> = Connection<ObservedIo<S, Arc<Http2State<S>>>, Full<Bytes>, 
 /// State that a connection shares with its permits, its task and its IO.
 struct Http2State<S: ConnectionIo> {
     in_flight: AtomicUsize,
+    opened: Instant,
+    /// When it carried no request any more, in milliseconds since it was opened.
+    idle_from: AtomicU64,
     /// Requests that were ever passed to it.
     passed: AtomicUsize,
     /// Reads that returned.
@@ -78,6 +84,7 @@ struct Http2State<S: ConnectionIo> {
     has_recalled: AtomicBool,
     /// Whether a request waited its whole time on it while nothing was read.
     is_silent: AtomicBool,
+    is_closed_for_another: AtomicBool,
     /// None once no more requests are accepted.
     dispatcher: Mutex<Option<Dispatcher<S>>>,
 }
@@ -86,6 +93,8 @@ impl<S: ConnectionIo> Http2State<S> {
     fn new(answers: Arc<AtomicUsize>) -> Self {
         Self {
             in_flight: AtomicUsize::new(0),
+            opened: Instant::now(),
+            idle_from: AtomicU64::new(0),
             passed: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
             read_waker: AtomicWaker::new(),
@@ -93,6 +102,7 @@ impl<S: ConnectionIo> Http2State<S> {
             answers,
             has_recalled: AtomicBool::new(false),
             is_silent: AtomicBool::new(false),
+            is_closed_for_another: AtomicBool::new(false),
             dispatcher: Mutex::new(None),
         }
     }
@@ -134,6 +144,10 @@ impl<S: ConnectionIo> ReadObserver for Arc<Http2State<S>> {
     fn on_write_refused(&self) -> bool {
         false
     }
+
+    fn is_closed_for_another(&self) -> bool {
+        self.is_closed_for_another.load(Ordering::Relaxed)
+    }
 }
 
 /// One connection. Dropped, it accepts no more requests; those that have a stream keep it.
@@ -156,14 +170,18 @@ impl<S: ConnectionIo> Drop for Http2Connection<S> {
 impl<S: ConnectionIo> Http2Connection<S> {
     /// Starts HTTP/2 on a new connection, and waits until the server allows a stream; none where it allows no stream
     /// until then.
-    pub(super) async fn handshake(io: S, until: Instant, pool: &Http2Pool<S>) -> hyper::Result<Option<Self>> {
+    pub(super) async fn handshake(
+        io: PlacedIo<S>,
+        until: Instant,
+        pool: &Http2Pool<S>,
+    ) -> hyper::Result<Option<Self>> {
         let state = Arc::new(Http2State::new(Arc::clone(&pool.answers)));
         let (requests, mut dispatcher) = Builder::new(TokioExecutor::new())
             .initial_max_send_streams(NO_SETTINGS_YET)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(connection_window(MAX_STREAMS))
             .max_header_list_size(MAX_HEAD)
-            .handshake(ObservedIo { io, observer: Arc::clone(&state) })
+            .handshake(ObservedIo::new(io, Arc::clone(&state)))
             .await?;
         let allowed = stream_allowed(&mut dispatcher, &state.read_waker, until);
         let is_over = match tokio::time::timeout_at(until, allowed).await {
@@ -201,6 +219,12 @@ impl<S: ConnectionIo> Http2Connection<S> {
 
     fn is_used(&self) -> bool {
         self.state.in_flight.load(Ordering::Relaxed) > 0
+    }
+
+    /// Since when it carries no request.
+    fn idle_since(&self) -> Option<Instant> {
+        let idle_from = Duration::from_millis(self.state.idle_from.load(Ordering::Relaxed));
+        (!self.is_used()).then(|| self.state.opened + idle_from)
     }
 
     fn permit(&self) -> StreamPermit<S> {
@@ -248,7 +272,10 @@ pub(super) struct StreamPermit<S: ConnectionIo> {
 
 impl<S: ConnectionIo> Drop for StreamPermit<S> {
     fn drop(&mut self) {
-        self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.state.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let age = self.state.opened.elapsed().as_millis();
+            self.state.idle_from.store(u64::try_from(age).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
         if self.reads_before.is_some_and(|reads| reads == self.state.reads.load(Ordering::Relaxed)) {
             // The attempt's timeout dropped it while it waited. (The end of the run does so too, and then this has no
             // effect.)
@@ -315,65 +342,6 @@ impl<S: ConnectionIo> StreamPermit<S> {
             SendStage::FirstHead
         }
     }
-}
-
-/// The open connections, and the lock that lets one request at a time open another.
-pub(super) struct Http2Pool<S: ConnectionIo> {
-    connections: Arc<Mutex<Vec<Http2Connection<S>>>>,
-    /// Whoever waits for it usually finds a stream on the new connection. Where connecting fails, each waits no
-    /// longer than `--timeout`.
-    pub(super) opening: tokio::sync::Mutex<()>,
-    /// Answers over all its connections.
-    answers: Arc<AtomicUsize>,
-}
-
-impl<S: ConnectionIo> Http2Pool<S> {
-    /// An empty pool.
-    pub(super) fn new() -> Self {
-        Self { connections: Arc::default(), opening: tokio::sync::Mutex::default(), answers: Arc::default() }
-    }
-
-    /// Whether any connection has answered.
-    pub(super) fn has_answered(&self) -> bool {
-        self.answers.load(Ordering::Relaxed) > 0
-    }
-
-    /// A permit on the first connection that has a free stream.
-    pub(super) fn acquire(&self) -> Option<StreamPermit<S>> {
-        self.lock().iter().find(|connection| connection.is_available()).map(Http2Connection::permit)
-    }
-
-    /// A permit on a connection that was opened after this instant.
-    pub(super) fn acquire_newer(&self, instant: Instant) -> Option<StreamPermit<S>> {
-        let is_newer =
-            |connection: &&Http2Connection<S>| connection.since > instant && connection.is_available();
-        self.lock().iter().find(is_newer).map(Http2Connection::permit)
-    }
-
-    /// Adds a new connection, and gives a permit on it. A connection without requests that accepts none (its server
-    /// allows no stream any more, or it is suspected of being closed) is dropped, or their number would grow.
-    pub(super) fn add(&self, connection: Http2Connection<S>, others_are_suspect: bool) -> StreamPermit<S> {
-        let permit = connection.permit();
-        let mut connections = self.lock();
-        connections.retain(|connection| {
-            let is_needed = !others_are_suspect && connection.has_free_stream();
-            // One that closes may still bring the first answer of all.
-            let is_open = !connection.is_retired() || !self.has_answered();
-            connection.is_used() && is_open || is_needed && !connection.is_retired()
-        });
-        connections.push(connection);
-        permit
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Http2Connection<S>>> {
-        lock(&self.connections)
-    }
-}
-
-fn lock<S: ConnectionIo>(
-    connections: &Mutex<Vec<Http2Connection<S>>>,
-) -> MutexGuard<'_, Vec<Http2Connection<S>>> {
-    connections.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

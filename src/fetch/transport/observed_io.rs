@@ -6,8 +6,13 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Executor, Read, ReadBufCursor, Write};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::open_connections::ConnectionPlace;
 
 /// Most bytes of an answer that a connection reads ahead, and so the largest head. Without a limit hyper grows the
 /// buffer of a connection that once read a large body to 400 KiB, and keeps it.
@@ -26,15 +31,70 @@ pub(super) trait ReadObserver: Unpin + Send + 'static {
     /// The peer accepts no more bytes. Returns whether to report the write as done: an answer may already have
     /// arrived and is still to be read.
     fn on_write_refused(&self) -> bool;
+
+    /// Whether the connection, when it is dropped, is closed in favour of another one: its place is given back once the
+    /// peer has closed it too, so that no peer or proxy ever has more of them open.
+    fn is_closed_for_another(&self) -> bool;
 }
+
+/// The IO of one connection, with the place that it takes among those that may be open.
+pub(super) struct PlacedIo<S> {
+    pub(super) io: S,
+    pub(super) place: ConnectionPlace,
+}
+
+/// How long the peer has to close a connection that is closed in favour of another one.
+const LONGEST_CLOSE: Duration = Duration::from_millis(250);
+
+/// Over TLS a peer says that it closes the connection before it does so.
+const AFTER_END: Duration = Duration::from_millis(5);
 
 /// IO with its observer.
-pub(super) struct ObservedIo<S, O> {
-    pub(super) io: S,
-    pub(super) observer: O,
+pub(super) struct ObservedIo<S: ConnectionIo, O: ReadObserver> {
+    /// None once it is dropped.
+    placed: Option<PlacedIo<S>>,
+    observer: O,
 }
 
-impl<S, O: ReadObserver> ObservedIo<S, O> {
+impl<S: ConnectionIo, O: ReadObserver> ObservedIo<S, O> {
+    pub(super) fn new(placed: PlacedIo<S>, observer: O) -> Self {
+        Self { placed: Some(placed), observer }
+    }
+
+    fn io(&mut self) -> io::Result<Pin<&mut S>> {
+        let placed = self.placed.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Pin::new(&mut placed.io))
+    }
+}
+
+impl<S: ConnectionIo, O: ReadObserver> Drop for ObservedIo<S, O> {
+    fn drop(&mut self) {
+        if self.observer.is_closed_for_another()
+            && let Some(placed) = self.placed.take()
+        {
+            TokioExecutor::new().execute(close(placed));
+        }
+    }
+}
+
+/// Closes a connection, and waits until the peer has closed it.
+async fn close<S: ConnectionIo>(placed: PlacedIo<S>) {
+    let PlacedIo { io, place } = placed;
+    let mut io = TokioIo::new(io);
+    let closing = async {
+        // HTTP/2 has done it already.
+        let _ = io.shutdown().await;
+        let mut rest = [0; 256];
+        while io.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(LONGEST_CLOSE, closing).await;
+    tokio::time::sleep(AFTER_END).await;
+    drop(io);
+    drop(place);
+}
+
+impl<S: ConnectionIo, O: ReadObserver> ObservedIo<S, O> {
     /// Turns a refused write into one of the whole length, if the observer wants that.
     fn tolerate_refusal<T>(&self, written: Poll<io::Result<T>>, whole: T) -> Poll<io::Result<T>> {
         match &written {
@@ -56,7 +116,7 @@ impl<S: ConnectionIo, O: ReadObserver> Read for ObservedIo<S, O> {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        let read = self.io()?.poll_read(cx, buf);
         if read.is_ready() {
             self.observer.on_read();
         }
@@ -66,21 +126,21 @@ impl<S: ConnectionIo, O: ReadObserver> Read for ObservedIo<S, O> {
 
 impl<S: ConnectionIo, O: ReadObserver> Write for ObservedIo<S, O> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        let written = self.io()?.poll_write(cx, buf);
         self.tolerate_refusal(written, buf.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        let flushed = self.io()?.poll_flush(cx);
         self.tolerate_refusal(flushed, ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        self.io()?.poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.placed.as_ref().is_some_and(|placed| placed.io.is_write_vectored())
     }
 
     fn poll_write_vectored(
@@ -88,7 +148,7 @@ impl<S: ConnectionIo, O: ReadObserver> Write for ObservedIo<S, O> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        let written = self.io()?.poll_write_vectored(cx, bufs);
         self.tolerate_refusal(written, bufs.iter().map(|buf| buf.len()).sum())
     }
 }

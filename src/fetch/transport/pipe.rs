@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use super::census::ServedConnections;
 use super::connect::{Connect, ConnectError, HttpVersion};
 use super::direct::{DirectClient, DirectState, OriginSettings};
+use super::open_connections::OpenConnections;
 use super::resend::{Resend, ResendBudget, Reuse};
 use super::{OnConnected, SendError};
 use crate::model::{Cause, Request};
@@ -28,6 +29,9 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the tests' client may take for an attempt, by its settings.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Connections that the tests' client may have open.
+const MOST: usize = 1000;
 
 /// The client's end of a pipe.
 pub(super) struct Pipe {
@@ -160,7 +164,7 @@ impl PipeClient {
             })),
             connect_timeout: CONNECT_TIMEOUT,
             timeout: TIMEOUT,
-            state: DirectState { served: served.clone(), ..DirectState::default() },
+            state: DirectState { served: served.clone(), ..DirectState::new(OpenConnections::new(MOST)) },
         };
         let peer: PeerTask = Box::new(move |number, end| Box::pin(peer(number, end)));
         let connector = PipeConnector { version, opened: Arc::clone(&opened), peer };

@@ -5,10 +5,10 @@ use std::io;
 use std::io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, UnexpectedEof};
 use std::time::Duration;
 
-use super::SendError;
 use super::connect::{NoHttp2, ProxyError};
 use super::proxy::Proxy;
 use super::resend::{Progress, Resend};
+use super::{SendError, TransportError};
 use crate::model::fault::{CertificateProblem, ProxyProblem};
 use crate::model::option::{CONNECT_TIMEOUT, HTTP, URL};
 use crate::model::{Cause, Fault, display_safe};
@@ -133,6 +133,12 @@ pub(super) fn connection_timeout(proxy: Option<&Proxy>, limit: Duration) -> Send
     let detail = format!("no connection through the proxy {proxy} within {CONNECT_TIMEOUT} {limit}");
     let fault = Fault::new(Cause::Proxy(ProxyProblem::NoConnection), detail);
     SendError { fault, resend: Resend::NewClosed }
+}
+
+/// A client cannot be set up: no certificate authorities, or the system has run out of something.
+#[allow(clippy::needless_pass_by_value, reason = "`map_err` passes it so")]
+pub(super) fn unusable(error: TransportError) -> SendError {
+    SendError::counted(Fault::new(Cause::Connect, error.to_string()))
 }
 
 /// The server does not speak HTTP/2, which is required.

@@ -16,7 +16,8 @@ use super::super::http1::{
     Substitute,
 };
 use super::super::http2::Http2Connection;
-use super::super::observed_io::ConnectionIo;
+use super::super::observed_io::{ConnectionIo, PlacedIo};
+use super::super::open_connections::ConnectionPlace;
 use super::super::resend::{FreeConnection, KeptConnection, Resend};
 use super::super::send_error::{
     SendStage, closed_unsent, connection_error, connection_timeout, no_connection, no_http2, no_stream,
@@ -106,6 +107,16 @@ impl<C: Connect> DirectClient<C> {
     }
 
     async fn begin(&self, wanted: NewConnection) -> Result<Slot<C::Io>, SendError> {
+        let place = match self.places.try_take() {
+            Some(place) => place,
+            None if wanted.is_required => self.places.take().await,
+            // It is as well to wait for a connection of its own.
+            None => tokio::select! {
+                biased;
+                returned = self.http1.returned() => return Ok(Slot::Http1(returned)),
+                place = self.places.take() => place,
+            },
+        };
         let guard = match self.http1.open() {
             Opening::Begin(guard) => guard,
             Opening::Wait(waiter) => {
@@ -117,7 +128,7 @@ impl<C: Connect> DirectClient<C> {
         let movable = if wanted.is_patient { Movable::ToKept } else { Movable::Anywhere };
         tokio::select! {
             biased;
-            connected = self.connect(guard, wanted.is_required) => {
+            connected = self.connect((guard, place), wanted.is_required) => {
                 connected.map_err(|error| match error.resend {
                     // Nothing was sent.
                     Resend::NewClosed | Resend::NewUnsent => self.beside_others(error, Resend::Waiting),
@@ -181,7 +192,7 @@ impl<C: Connect> DirectClient<C> {
 
     async fn connect(
         &self,
-        mut guard: ConnectionGuard<C::Io>,
+        (mut guard, place): (ConnectionGuard<C::Io>, ConnectionPlace),
         is_new_wanted: bool,
     ) -> Result<Slot<C::Io>, SendError> {
         let limit = self.settings.connect_timeout;
@@ -191,6 +202,7 @@ impl<C: Connect> DirectClient<C> {
         let (io, version) = connected
             .map_err(|_| connection_timeout(self.settings.proxy.as_deref(), limit))?
             .map_err(|error| no_connection(Some(error.as_ref()), limit))?;
+        let io = PlacedIo { io, place };
         self.speaks_http2.store(version == HttpVersion::Http2, Ordering::Relaxed);
         self.is_version_known.store(true, Ordering::Relaxed);
         self.settings.state.has_connected.store(true, Ordering::Relaxed);

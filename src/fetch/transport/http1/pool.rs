@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::super::census::{Begun, Census, ServedConnections, Stage};
 use super::super::observed_io::ConnectionIo;
+use super::super::open_connections::IdleConnections;
 use super::{Http1Connection, MAX_IDLE};
 
 pub(super) type Shared<S> = Mutex<PoolState<S>>;
@@ -95,6 +96,22 @@ impl<S: ConnectionIo> PoolState<S> {
             }
         }
         self.use_room();
+    }
+}
+
+impl<S: ConnectionIo> IdleConnections for Shared<S> {
+    fn oldest_idle(&self) -> Option<Instant> {
+        lock(self).idle.first().map(|(_, since)| *since)
+    }
+
+    fn close_oldest_idle(&self) {
+        let mut state = lock(self);
+        let oldest = (!state.idle.is_empty()).then(|| state.idle.remove(0));
+        // Its end takes the lock.
+        drop(state);
+        if let Some((connection, _)) = oldest {
+            connection.close_for_another();
+        }
     }
 }
 
@@ -275,6 +292,12 @@ impl<S: ConnectionIo> Http1Pool<S> {
         drop(idle);
     }
 
+    /// Its idle connections.
+    pub(in super::super) fn idle(&self) -> Weak<dyn IdleConnections> {
+        let shared: Arc<dyn IdleConnections> = Arc::clone(&self.shared) as _;
+        Arc::downgrade(&shared)
+    }
+
     /// The connection that was used last, if the server has not closed it. In this order those that are not needed
     /// grow old together.
     pub(in super::super) async fn take(&self) -> Option<Box<Http1Connection<S>>> {
@@ -291,6 +314,16 @@ impl<S: ConnectionIo> Http1Pool<S> {
                 Opening::Begin(ConnectionGuard { pool, begun, stage: Stage::Opening })
             }
             None => Opening::Wait(self.waiter(&mut state, Wanted::Any)),
+        }
+    }
+
+    /// A connection that is idle, or the next one that is returned.
+    pub(in super::super) async fn returned(&self) -> Box<Http1Connection<S>> {
+        let waiter = self.waiter(&mut self.lock(), Wanted::Connection);
+        match waiter.handover().await {
+            Handover::Connection(connection) => connection,
+            // Only connections are handed to it.
+            Handover::Room | Handover::NoneLeft => std::future::pending().await,
         }
     }
 

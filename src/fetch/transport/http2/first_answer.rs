@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::super::observed_io::ConnectionIo;
 use super::super::resend::{FreeConnection, Resend};
 use super::super::{Reuse, SendError};
-use super::{Http2Connection, Http2Pool, lock};
+use super::pool::lock;
+use super::{Http2Connection, Http2Pool};
 
 /// How often a request looks whether the first answer of all has come.
 const FIRST_ANSWER_LOOK: Duration = Duration::from_millis(10);
