@@ -5,6 +5,7 @@ mod http_tunnel;
 mod proxy_error;
 mod proxy_hop;
 mod socks;
+mod tcp;
 
 use std::error::Error;
 use std::fmt;
@@ -13,21 +14,17 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::{Connection as _, HttpConnector, HttpInfo};
+use hyper_util::client::legacy::connect::Connection as _;
 use tower::ServiceExt;
 
 use super::HttpChoice;
 use super::observed_io::ConnectionIo;
-use addresses::PreferWorking;
+use addresses::{Addresses, ChosenAddress};
 use proxy_hop::{Hop, HopStream};
+use tcp::Tcp;
 
 pub(super) use proxy_error::ProxyError;
 pub(super) use proxy_hop::ProxyHop;
-
-/// TCP keep-alive as reqwest sets it: a peer that is gone is noticed within a minute.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-const KEEPALIVE_RETRIES: u32 = 3;
-const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// Which HTTP a new connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +45,6 @@ pub(super) trait Connect: Send + Sync {
     fn connect(&self) -> impl Future<Output = Result<(Self::Io, HttpVersion), ConnectError>> + Send;
 }
 
-type Tcp = HttpConnector<PreferWorking>;
-
 /// What connections to the template's origin are made with.
 pub(super) struct ConnectorSettings {
     pub(super) origin: Uri,
@@ -63,10 +58,12 @@ pub(super) struct ConnectorSettings {
 /// Connects over TCP or through a proxy, and over TLS where there is a configuration for it.
 pub(super) struct TcpConnector {
     origin: Uri,
-    hop: Hop,
-    tls: Option<HttpsConnector<Hop>>,
+    proxy: Option<Arc<ProxyHop>>,
+    tls: Option<Arc<rustls::ClientConfig>>,
     http: HttpChoice,
-    addresses: PreferWorking,
+    connect_timeout: Duration,
+    /// Of the origin, or of the proxy.
+    addresses: Addresses,
 }
 
 /// The server speaks HTTP/1.1, and `--http` requires HTTP/2.
@@ -84,19 +81,8 @@ impl Error for NoHttp2 {}
 impl TcpConnector {
     pub(super) fn new(settings: ConnectorSettings) -> Self {
         let ConnectorSettings { origin, tls, proxy, http, connect_timeout } = settings;
-        let addresses = PreferWorking::new();
-        let mut tcp = HttpConnector::new_with_resolver(addresses.clone());
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEPALIVE));
-        tcp.set_keepalive_interval(Some(KEEPALIVE));
-        tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-        #[cfg(target_os = "linux")]
-        tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-        tcp.set_connect_timeout(Some(connect_timeout));
-        let hop = Hop { tcp, proxy: proxy.map(Arc::new) };
-        let tls = tls.map(|config| HttpsConnector::from((hop.clone(), config)));
-        Self { origin, hop, tls, http, addresses }
+        let (proxy, addresses) = (proxy.map(Arc::new), Addresses::of_system());
+        Self { origin, proxy, tls, http, connect_timeout, addresses }
     }
 }
 
@@ -105,9 +91,12 @@ impl Connect for TcpConnector {
 
     async fn connect(&self) -> Result<(Self::Io, HttpVersion), ConnectError> {
         let origin = self.origin.clone();
+        let (addresses, chosen) = (self.addresses.clone(), ChosenAddress::none_yet(&self.addresses));
+        let tcp = Tcp { addresses, chosen: chosen.clone(), timeout: self.connect_timeout };
+        let hop = Hop { tcp, proxy: self.proxy.clone() };
         let io = match &self.tls {
-            Some(tls) => tls.clone().oneshot(origin).await?,
-            None => MaybeHttpsStream::Http(self.hop.clone().oneshot(origin).await?),
+            Some(tls) => HttpsConnector::from((hop, Arc::clone(tls))).oneshot(origin).await?,
+            None => MaybeHttpsStream::Http(hop.oneshot(origin).await?),
         };
         let connected = io.connected();
         let is_http2 = match self.tls {
@@ -118,11 +107,41 @@ impl Connect for TcpConnector {
         if self.http == HttpChoice::Http2 && !is_http2 {
             return Err(NoHttp2.into());
         }
-        let mut extensions = http::Extensions::new();
-        connected.get_extras(&mut extensions);
-        if let Some(info) = extensions.get::<HttpInfo>() {
-            self.addresses.worked(info.remote_addr().ip());
-        }
+        chosen.worked();
         Ok((io, if is_http2 { HttpVersion::Http2 } else { HttpVersion::Http1 }))
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::super::trust::{self, Accepted};
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_accepts_and_says_nothing_is_tried_last_from_then_on() {
+        // All of 127.0.0.0/8 is this machine.
+        let silent = TcpListener::bind("127.0.0.2:0").await.unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let both = ["127.0.0.2", "127.0.0.1"].map(|ip| format!("{ip}:{port}").parse().unwrap());
+        let tls = trust::config(Accepted::Any, HttpChoice::Http1, Arc::default()).unwrap();
+        let mut connector = TcpConnector::new(ConnectorSettings {
+            origin: "https://api.test".parse().unwrap(),
+            tls: Some(Arc::new(tls)),
+            proxy: None,
+            http: HttpChoice::Http1,
+            connect_timeout: Duration::from_secs(10),
+        });
+        connector.addresses = Addresses::found_by(move |_, _| Box::pin(async move { Ok(both.to_vec()) }));
+        let found = async || connector.addresses.find("api.test", 443).await.unwrap();
+        assert_eq!(found().await, both);
+        let given_up = tokio::time::timeout(Duration::from_millis(100), connector.connect()).await;
+        assert!(given_up.is_err());
+        assert_eq!(found().await, [both[1], both[0]]);
+        // Nothing listens there: the other one is tried, and now that one failed first.
+        let given_up = tokio::time::timeout(Duration::from_millis(100), connector.connect()).await;
+        assert!(given_up.is_err());
+        assert_eq!(found().await, [both[1], both[0]]);
     }
 }

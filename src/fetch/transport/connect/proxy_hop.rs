@@ -13,7 +13,8 @@ use tower::{Service, ServiceExt};
 
 use super::super::proxy::{Proxy, ProxyProtocol};
 use super::proxy_error::ProxyError;
-use super::{ConnectError, Tcp, http_tunnel, socks};
+use super::tcp::Tcp;
+use super::{ConnectError, http_tunnel, socks};
 
 /// TCP, or TLS to a proxy.
 pub(super) type HopStream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -34,7 +35,7 @@ impl ProxyHop {
         let address = proxy.uri().clone();
         let reached = match &self.tls {
             Some(config) => HttpsConnector::from((tcp, Arc::clone(config))).oneshot(address).await,
-            None => tcp.oneshot(address).await.map(MaybeHttpsStream::Http).map_err(Into::into),
+            None => tcp.oneshot(address).await.map(MaybeHttpsStream::Http),
         };
         let stream = reached.map_err(|error| ProxyError::unreachable(proxy, error))?;
         if !self.is_tunnelled {
