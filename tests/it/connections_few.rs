@@ -236,3 +236,89 @@ fn while_the_pool_pauses_no_request_keeps_a_connection_that_the_probe_needs() {
     run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
     expect_one_attempt_each(&dir);
 }
+
+/// Answers 503 to every request past so many at a time, on connections that it keeps: nginx's `limit_conn`.
+fn limiting_requests(most: usize) -> RawServer {
+    let workers = Workers::new(most);
+    RawServer::start(move |mut socket| {
+        loop {
+            let asked = socket.request()?;
+            if !workers.try_take() {
+                socket.say("HTTP/1.1 503 Service Temporarily Unavailable\r\nContent-Length: 0\r\n\r\n")?;
+                continue;
+            }
+            thread::sleep(Duration::from_millis(60));
+            workers.leave();
+            socket.echo(&asked)?;
+        }
+    })
+}
+
+/// Answers 503 on a connection past so many, and closes it: privoxy.
+fn closing_with_503(most: usize) -> RawServer {
+    let workers = Workers::new(most);
+    RawServer::start(move |mut socket| {
+        if !workers.try_take() {
+            socket.request()?;
+            return socket.say(
+                "HTTP/1.1 503 Too many open connections\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\nfull",
+            );
+        }
+        while let Some(asked) = socket.request() {
+            thread::sleep(Duration::from_millis(60));
+            if socket.echo(&asked).is_none() {
+                break;
+            }
+        }
+        workers.leave();
+        None
+    })
+}
+
+#[test]
+fn a_connection_that_is_refused_by_503_beside_others_costs_no_attempt_and_the_number_is_named() {
+    type Start = fn(usize) -> RawServer;
+    let kinds = [(limiting_requests as Start, "GET"), (closing_with_503, "GET"), (limiting_requests, "PUT")];
+    thread::scope(|scope| {
+        for (start, method) in kinds {
+            for concurrency in ["16", "64", "auto"] {
+                scope.spawn(move || {
+                    let (dir, server) = (skus(), start(6));
+                    let args = ["-c", concurrency, "--retries", "0", "--limit", "240", "-X", method];
+                    let args = args.into_iter().chain(["--shape", "record"]);
+                    let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+                    assert_eq!(dir.read("out.json").matches("\"attempts\":1,").count(), 240);
+                    // One fewer is known to be served while one more is about to be tried.
+                    let told = |n: u32| format!("the server serves {n} connections at a time");
+                    let is_told = (5..=6).any(|n| ended.stderr.contains(&told(n)));
+                    assert!(is_told, "-c {concurrency} {method}: {}", ended.stderr);
+                    assert!(server.count() < 240 + 150, "-c {concurrency}: {}", server.count());
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn a_503_that_kept_connections_get_as_well_says_nothing_of_their_number() {
+    let server = RawServer::answering(|socket, asked| {
+        thread::sleep(Duration::from_millis(3));
+        if asked.attempt == 1 && crc32fast::hash(asked.sku.as_bytes()).is_multiple_of(5) {
+            return socket.say("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+        }
+        socket.echo(asked)
+    });
+    let dir = skus();
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "16"]).finish().expect_code(0);
+    assert!(!ended.stderr.contains("connections at a time"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_503_that_is_final_by_the_users_word_is_final_on_a_new_connection_too() {
+    let server = limiting_requests(2);
+    let dir = skus();
+    let args = ["-c", "16", "--retry-on", "429", "--min-success", "0"];
+    run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
+    assert_eq!(server.count(), SKUS);
+    assert!(dir.read("out.failed.csv").contains("HTTP 503"));
+}

@@ -76,3 +76,43 @@ fn without_tls_http2_is_spoken_by_prior_knowledge() {
     expect_no_http2(&run(&authority, &old.url("/{sku}"), &["--http", "2"]).expect_code(69));
     run(&authority, &old.url("/{sku}"), &[]).expect_code(0);
 }
+
+#[test]
+fn a_misdirected_request_is_sent_once_more_on_a_new_connection_and_costs_no_attempt() {
+    let authority = Authority::new();
+    for protocol in [Protocol::Http1, Protocol::Http2 { streams: 100 }] {
+        let run = |server: &ScriptedServer, code| {
+            let dir = WorkDir::new();
+            dir.write_skus((0..SKUS).map(|n| n.to_string()));
+            dir.write("ca.pem", authority.pem());
+            let args = [
+                "-c",
+                "4",
+                "--ca-cert",
+                "ca.pem",
+                "--retries",
+                "0",
+                "--shape",
+                "record",
+                "--min-success",
+                "0",
+            ];
+            run_with_url(&dir, &server.url("/{sku}"), args).finish().expect_code(code);
+            dir
+        };
+        // The first connection leads to a server that is not that of the origin.
+        let server = ScriptedServer::start_tls(&authority.good(), protocol, |seen| match seen.connection {
+            0 => Reply::status(421),
+            _ => Reply::echo(seen),
+        });
+        let dir = run(&server, 0);
+        assert_eq!(dir.read("out.json").matches("\"attempts\":1,").count(), SKUS);
+        // Some may be under way on that connection when its first answer comes.
+        assert!(server.count() <= SKUS + 4, "{protocol:?}: {}", server.count());
+
+        let server = ScriptedServer::start_tls(&authority.good(), protocol, |_| Reply::status(421));
+        let dir = run(&server, 1);
+        assert_eq!(server.count(), 2 * SKUS, "{protocol:?}");
+        assert!(dir.read("out.failed.csv").contains("HTTP 421"));
+    }
+}

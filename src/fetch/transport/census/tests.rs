@@ -1,5 +1,6 @@
 //! The census on plain values, without connections.
 
+use super::limit::{EVIDENCE, LAST_TRIAL};
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
