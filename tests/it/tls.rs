@@ -130,3 +130,25 @@ fn a_machine_without_authorities_can_use_plain_http_and_gets_a_clear_error_for_h
     );
     without(&dir, &server.url("/p/{sku}"), &["--ca-cert", "ca.pem"]).expect_code(0);
 }
+
+#[test]
+fn a_body_that_ends_without_close_notify_is_judged_by_its_json_as_over_plain_http() {
+    let authority = Authority::new();
+    // Closed after so many bytes, without a word of TLS or of HTTP.
+    let ending = |seen: &crate::support::Seen| match (seen.sku.as_str(), seen.attempt) {
+        ("1", 1) => Reply::echo(seen).until_close().cut(7),
+        _ => Reply::echo(seen).until_close().cut(u64::MAX),
+    };
+    let tls = ScriptedServer::start_tls(&authority.good(), Protocol::Http1, ending);
+    let plain = ScriptedServer::start(ending);
+    for server in [&tls, &plain] {
+        let dir = WorkDir::new();
+        dir.write_skus((0..20).map(|n| n.to_string()));
+        dir.write("ca.pem", authority.pem());
+        let args = ["-c", "4", "--ca-cert", "ca.pem", "--shape", "record"];
+        run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+        let out = dir.read("out.json");
+        assert_eq!((out.matches("\"attempts\":1,").count(), out.matches("\"attempts\":2,").count()), (19, 1));
+        assert_eq!(server.count(), 21);
+    }
+}

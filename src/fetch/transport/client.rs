@@ -153,6 +153,12 @@ impl Transport for Http {
         timeout.bound(attempt).await.unwrap_or_else(|| {
             let limit = humantime::format_duration(self.settings.connection.timeout);
             // --timeout may be shorter than --connect-timeout.
+            let unproven = self.direct.unproven_proxy().filter(|_| !request.cross_origin);
+            if let Some(proxy) = unproven {
+                let detail = format!("no answer came through the proxy {proxy} within {TIMEOUT} {limit}");
+                let cause = Cause::Proxy(ProxyProblem::NoConnection);
+                return Err(SendError::counted(Fault::new(cause, detail)));
+            }
             let fault = match &self.proxy {
                 _ if self.has_connected.load(Ordering::Relaxed) => {
                     Fault::new(Cause::Timeout, format!("no complete answer within {TIMEOUT} {limit}"))

@@ -209,7 +209,8 @@ impl<C: Connect> DirectClient<C> {
         match slot {
             Some(Slot::Http1(mut connection)) => {
                 let head = pin!(connection.send(self.http1_request(request)?));
-                let answer = connection.receive_head(head).await?;
+                let answer =
+                    connection.receive_head(head).await.map_err(|error| self.lost_by_proxy(error))?;
                 self.check_passed_on(&answer, Resend::Counted).map_err(|error| self.beside_new(error))?;
                 Ok(Exchange::over_http1(answer, connection, &self.http1))
             }
@@ -222,6 +223,23 @@ impl<C: Connect> DirectClient<C> {
             // Boxed: it is rare, and every attempt's future would be as large as its own.
             None => Box::pin(self.send_on_new(request, wanted)).await,
         }
+    }
+
+    /// The proxy that takes whole addresses, while it has passed nothing on.
+    pub(super) fn unproven_proxy(&self) -> Option<&Proxy> {
+        let is_unproven = |_: &&Proxy| !self.has_passed_on.load(Ordering::Relaxed);
+        self.settings.whole_address_proxy.as_deref().filter(is_unproven)
+    }
+
+    /// A proxy that loses a connection before it has passed any answer on is what is wrong.
+    pub(super) fn lost_by_proxy(&self, mut error: SendError) -> SendError {
+        if error.fault.cause == Cause::Lost
+            && let Some(proxy) = self.unproven_proxy()
+        {
+            let detail = format!("the proxy {proxy} gave no answer: {}", error.fault.detail);
+            error.fault = Fault::new(Cause::Proxy(ProxyProblem::NoConnection), detail);
+        }
+        error
     }
 
     /// The servers behind one name may speak different versions, so both pools are tried.

@@ -72,7 +72,7 @@ impl<C: Connect> DirectClient<C> {
         request: &Request,
     ) -> Result<Exchange<'_, C::Io>, SendError> {
         let head = pin!(connection.send(self.http1_request(request)?));
-        let answer = connection.receive_head(head).await?;
+        let answer = connection.receive_head(head).await.map_err(|error| self.lost_by_proxy(error))?;
         let resend = if connection.is_new() { Resend::NewClosed } else { Resend::Counted };
         self.check_passed_on(&answer, resend)?;
         if !has_unexplained_503(answer.status(), answer.headers()) || !self.http1.may_answers_refuse() {
@@ -170,7 +170,7 @@ impl<C: Connect> DirectClient<C> {
                     Resend::NewUnsent => self.beside_others(error, Resend::Waiting),
                     // It says that it passed nothing on.
                     Resend::NewClosed if is_refused_by_proxy(&error) => self.beside_others(error, Resend::Waiting),
-                    Resend::NewClosed if !may_act_twice || matches!(error.fault.cause, Cause::Proxy(_)) => {
+                    Resend::NewClosed if !may_act_twice || is_answered_by_proxy(&error) => {
                         self.beside_others(error, Resend::Refused)
                     }
                     Resend::NewClosed => {
@@ -248,6 +248,11 @@ fn moved<S: ConnectionIo>(to: Substitute<S>) -> SendError {
         Substitute::New => Resend::Silent,
     };
     SendError::new(fault, resend)
+}
+
+/// The proxy passed nothing on, and answered itself.
+fn is_answered_by_proxy(error: &SendError) -> bool {
+    matches!(error.fault.cause, Cause::Proxy(ProxyProblem::Answered(_)))
 }
 
 /// The proxy answered itself that it passes nothing on: a limit of connections, or a rule.
