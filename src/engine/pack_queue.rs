@@ -7,16 +7,16 @@ use tokio::time::Instant;
 
 use super::open_jobs::{OpenJobs, Supply};
 use super::pack_splits::{PackSplits, RefusedFor, SplitRuling};
-use crate::fetch::{Fetcher, ItemEnd, PackEnd, Transport};
+use crate::fetch::{Fetcher, ItemEnd, PackEnd, Transport, UnpackedAnswer};
+use crate::model::fault::AnswerMeaning;
 use crate::model::option::BULK;
 use crate::model::{
     Cause, Deferral, Entry, Fault, Job, Outcome, Pack, PackItem, PackSearch, StopReason, counted,
-    display_safe,
 };
 use crate::plan::Packer;
 
-/// Characters of a SKU in a message.
-const KEY_CHARS: usize = 40;
+/// Answers of the same number of items, none of which had more, that look like pages.
+const FULL_PAGES: u32 = 2;
 /// Ticks without a new row after which packs are sent as they are: a program that writes rows slowly is waiting.
 const QUIET_TICKS: u32 = 2;
 
@@ -35,6 +35,16 @@ pub(super) struct PackQueue {
     foreign_key: Option<String>,
     /// Keys of refused packs whose search was given up.
     left: u64,
+    page: PageSize,
+}
+
+/// Whether answers seem to be pages: never more than so many items, though more keys were asked for.
+#[derive(Default)]
+struct PageSize {
+    /// The most items of an answer.
+    most: usize,
+    /// Answers with so many items that left keys out.
+    full: u32,
 }
 
 /// What becomes of the keys of a pack that ended.
@@ -60,6 +70,7 @@ impl PackQueue {
             foreign: 0,
             foreign_key: None,
             left: 0,
+            page: PageSize::default(),
         }
     }
 
@@ -143,7 +154,15 @@ impl PackQueue {
             warnings.push(format!(
                 "answers had {} of SKUs that were not asked for, such as `{}`; they are not stored",
                 counted(self.foreign, "item", "items"),
-                display_safe(key, KEY_CHARS)
+                key
+            ));
+        }
+        if self.page.full >= FULL_PAGES {
+            warnings.push(format!(
+                "no answer to a pack had more than {}, though more SKUs were asked for: where the API gives pages, raise \
+                 the size of a page in the request, or ask for fewer SKUs with {BULK} {}",
+                counted(self.page.most as u64, "item", "items"),
+                self.page.most,
             ));
         }
         if self.left > 0 {
@@ -179,11 +198,17 @@ impl PackQueue {
     }
 
     fn settle_one(&mut self, end: PackEnd) -> PackSettled {
-        let PackEnd { items, search, attempts, sent, address, outcome } = end;
+        let reason = reason_of_refusal(&end);
+        let PackEnd { items, search, attempts, sent, address, outcome, .. } = end;
         let made = Made { attempts, sent, address };
         match outcome {
             Outcome::Fetched(answer) => {
-                self.splits.answered(search);
+                if is_null_for_a_refusal(&answer) {
+                    self.splits.refused_alone(search);
+                } else {
+                    self.splits.answered(search);
+                }
+                self.note_page(items.len(), &answer);
                 self.foreign += answer.foreign;
                 self.foreign_key = self.foreign_key.take().or(answer.foreign_key);
                 PackSettled::Each(self.answered(items, answer.items, &made))
@@ -193,7 +218,7 @@ impl PackQueue {
                 PackSettled::Each(made.entries(items, || Outcome::Deferred(deferral.clone())))
             }
             Outcome::Failed(fault) => {
-                let Some(reason) = refused_for(&fault) else {
+                let Some(reason) = reason else {
                     self.splits.ended(search);
                     let outcome = || Outcome::Failed(fault.clone());
                     let refuses = outcome().refused().is_some();
@@ -209,6 +234,15 @@ impl PackQueue {
                 self.refused(pack, search)
             }
         }
+    }
+
+    /// Counts the items of an answer to so many keys.
+    fn note_page(&mut self, keys: usize, answer: &UnpackedAnswer) {
+        let items = answer.received;
+        if items > self.page.most {
+            self.page = PageSize { most: items, full: 0 };
+        }
+        self.page.full += u32::from(items == self.page.most && items > 0 && items < keys);
     }
 
     fn answered(&mut self, items: Vec<PackItem>, ends: Vec<ItemEnd>, made: &Made) -> Vec<Entry> {
@@ -294,11 +328,28 @@ impl Made {
     }
 }
 
-/// Why a server may have refused a pack, where the keys are asked for in smaller ones.
-fn refused_for(fault: &Fault) -> Option<RefusedFor> {
+/// Why a server may have refused a pack, where its keys are asked for in smaller ones; none where they are not.
+fn reason_of_refusal(end: &PackEnd) -> Option<RefusedFor> {
+    let Outcome::Failed(fault) = &end.outcome else { return None };
     match fault.cause {
         Cause::Status(413 | 414) | Cause::TooLarge => Some(RefusedFor::Size),
-        Cause::Status(400 | 404 | 410 | 422) => Some(RefusedFor::Unknown),
+        // What is stored as null may be one key of the pack. One item may have spoilt the whole, too: by a character that
+        // JSON cannot have, or by an error for all.
+        Cause::Status(400 | 404 | 410 | 422) | Cause::Body | Cause::Meaning(AnswerMeaning::Failed) => {
+            Some(RefusedFor::Unknown)
+        }
+        Cause::Status(_) if end.stores_null => Some(RefusedFor::Unknown),
         _ => None,
     }
+}
+
+/// Whether the request of a pack is made again in parts, so that its end is none of its keys'.
+pub(super) fn is_cut(end: &PackEnd) -> bool {
+    end.items.len() > 1 && reason_of_refusal(end).is_some()
+}
+
+/// Whether the answer for a key alone is the `null` of its status.
+fn is_null_for_a_refusal(answer: &UnpackedAnswer) -> bool {
+    let [ItemEnd::Ended(Outcome::Fetched(answer))] = &answer.items[..] else { return false };
+    !(200..300).contains(&answer.status)
 }

@@ -127,6 +127,14 @@ impl PackSplits {
         self.end_half(search, HalfEnd::Answered);
     }
 
+    /// A key that was asked for alone was refused, and that is its answer: `null` is stored for it.
+    pub(super) fn refused_alone(&mut self, search: Option<PackSearch>) {
+        self.requests += 1;
+        self.is_answered = true;
+        self.count_refused(search);
+        self.end_half(search, HalfEnd::Refused);
+    }
+
     /// A pack ended in another way.
     pub(super) fn ended(&mut self, search: Option<PackSearch>) {
         self.requests += 1;
@@ -151,9 +159,7 @@ impl PackSplits {
             self.end_half(search, HalfEnd::Unclear);
             return SplitRuling::Cut(self.size);
         }
-        // The first half that is refused is what the refusal of the whole was for; the second is one more.
-        let is_first = search.and_then(|search| self.searches.get(&search)).is_some_and(|it| !it.is_found);
-        self.refused += u64::from(!is_first);
+        self.count_refused(search);
         if keys == 1 {
             self.end_half(search, HalfEnd::Refused);
             self.alone += 1;
@@ -177,6 +183,12 @@ impl PackSplits {
         let found = HalvedPack { parent: search, open: 2, is_found: false, is_unclear: false, half };
         self.searches.insert(id, found);
         SplitRuling::Halve(id)
+    }
+
+    /// The first half that is refused is what the refusal of the whole was for; the second is one more.
+    fn count_refused(&mut self, search: Option<PackSearch>) {
+        let is_first = search.and_then(|search| self.searches.get(&search)).is_some_and(|it| !it.is_found);
+        self.refused += u64::from(!is_first);
     }
 
     /// Whether two more requests may be spent.

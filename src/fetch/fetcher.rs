@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use requested::Requested;
-pub(crate) use requested::{ItemEnd, PackEnd};
+pub(crate) use requested::{ItemEnd, PackEnd, UnpackedAnswer};
 
 use next_attempt::{
     AttemptToRepeat, BeforeAttempt, GivenUp, NextAttempt, QueueEnd, RefusalsOfJob, SentAttempt,

@@ -21,7 +21,7 @@ pub(crate) use classify::{
     BodyAs, BulkFilters, Classifier, FilterFault, Filters, MeaningSettings, NullOn, ResponseSettings,
     RowCells, RowUse, SameErrors, SelectError, decode, filter_meant,
 };
-pub(crate) use fetcher::{Companions, Fetcher, ItemEnd, PackEnd, RetrySettings};
+pub(crate) use fetcher::{Companions, Fetcher, ItemEnd, PackEnd, RetrySettings, UnpackedAnswer};
 pub(crate) use health::OUTAGE_PAUSES;
 pub(crate) use redirect::Follow;
 pub(crate) use shutdown::Shutdown;

@@ -43,7 +43,7 @@ impl BulkFault {
             Self::Twice => "leave one of them out".into(),
             Self::KeyBeside => {
                 format!(
-                    "put what each SKU needs into {ITEM}, such as {ITEM} 'sku:{{sku}}', and {{items}} in its place"
+                    "put what each SKU needs into {ITEM}, such as {ITEM} 'sku:{{sku}}', and {{items}} in its place; {{{{sku}}}} stands for the text {{sku}}, as GraphQL needs it"
                 )
             }
             Self::Constant => format!("put the column into {ITEM}, such as {ITEM} '{{sku}}'"),

@@ -236,7 +236,11 @@ fn an_answer_that_cannot_be_taken_apart_names_the_option_and_the_filter_that_wou
     assert!(ended.stderr.contains("whose items have no names"), "{}", ended.stderr);
     assert!(ended.stderr.contains(r#"--bulk-key '.["sku"]'"#), "{}", ended.stderr);
     let ended = fetch(&dir, &url, &["--bulk-key", ".sku", "--bulk-items", ".data.list"]).expect_code(69);
-    assert!(ended.stderr.contains("the answer has no items: --bulk-items"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("the answer has no items: --bulk-items: the jq filter failed"),
+        "{}",
+        ended.stderr
+    );
     fetch(&dir, &url, &["--bulk-key", r#".["sku"]"#]).expect_code(0);
 }
 
@@ -354,4 +358,90 @@ fn what_belongs_to_packs_needs_them_and_what_contradicts_them_is_refused() {
     }
     // An unknown column of the item is one of the input.
     run_with_url(&dir, url, ["--bulk", "5", "--item", "{nope}"]).finish().expect_code(65);
+}
+
+#[test]
+fn an_answer_without_a_sku_is_no_answer_that_leaves_skus_out() {
+    for answer in [
+        r#"{"error":{"message":"overloaded"}}"#,
+        r#"{"message":"maintenance","code":7}"#,
+        r#"[{"error":"overloaded"}]"#,
+        r#"["busy"]"#,
+        "null",
+        "7",
+    ] {
+        let (server, dir) = (ScriptedServer::start(move |_| Reply::json(answer)), skus(3));
+        let args = ["--bulk-key", ".sku?", "--null-on", "missing"];
+        let ended = fetch(&dir, &server.url("/p?ids={items}"), &args).expect_code(69);
+        assert!(ended.stderr.contains("no items in the answer"), "{answer}: {}", ended.stderr);
+        assert!(!dir.has("out.json"), "{answer}");
+    }
+    // With the option that names what would have been a key.
+    let (server, dir) = (answering(|skus| list(skus)), skus(3));
+    let ended = fetch(&dir, &server.url("/p?ids={items}"), &["--bulk-key", ".id"]).expect_code(69);
+    let said = r#"the answer has 3 items, and --bulk-key gives no SKU for any; an item seems to have its SKU there: --bulk-key '.["sku"]'"#;
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+}
+
+#[test]
+fn a_list_of_nothing_leaves_every_sku_out_whatever_the_conditions_on_items_say() {
+    for (answer, items) in [
+        (r#"{"products":[]}"#, ".products"),
+        (r#"{"products":[]}"#, ".products[]"),
+        (r#"{"products":null}"#, ".products"),
+        (r#"{"products":{}}"#, ".products"),
+        ("[]", ".products"),
+    ] {
+        let (server, dir) = (ScriptedServer::start(move |_| Reply::json(answer)), skus(3));
+        let of_items = ["--retry-if", ".ready != true", "--refused-if", ".ready | not"];
+        let args =
+            ["--bulk-items", items, "--bulk-key", ".sku", "--null-on", "missing", "--min-success", "0"];
+        fetch(&dir, &server.url("/p?ids={items}"), &[&args[..], &of_items].concat()).expect_code(0);
+        assert_eq!(dir.read("out.json").matches(":null").count(), 3, "{answer} {items}");
+    }
+}
+
+#[test]
+fn a_sku_that_the_answer_has_in_another_form_is_not_left_out() {
+    let other = |skus: &[&str]| {
+        let written = |sku: &&str| sku.trim_start_matches('0').to_uppercase();
+        list(&skus.iter().map(written).collect::<Vec<_>>())
+    };
+    let (server, dir) = (answering(other), WorkDir::new());
+    dir.write_skus(["a1", "A2", "007"]);
+    let args = ["--bulk-key", ".sku", "--null-on", "missing", "--min-success", "0"];
+    let ended = fetch(&dir, &server.url("/p?ids={items}"), &args).expect_code(1);
+    assert!(
+        ended.stderr.contains("SKU a1: the answer to its pack has `A1` in its place"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(dir.read("out.failed.csv").lines().count(), 3);
+    assert!(!dir.read("out.json").contains("null"));
+}
+
+#[test]
+fn an_object_for_one_sku_is_its_item_where_lists_are_those_of_several() {
+    let (server, dir) =
+        (answering(|skus| if let [only] = skus { product(only) } else { list(skus) }), skus(11));
+    fetch(&dir, &server.url("/p?ids={items}"), &["--bulk-key", ".sku"]).expect_code(0);
+    assert_eq!(dir.read("out.json"), alone(11));
+}
+
+#[test]
+fn answers_that_look_like_pages_are_warned_of() {
+    let (server, dir) = (answering(|skus| list(&skus[..skus.len().min(4)])), skus(30));
+    let args = ["--bulk-key", ".sku", "--null-on", "missing"];
+    let ended = fetch(&dir, &server.url("/p?ids={items}"), &args).expect_code(0);
+    assert!(ended.stderr.contains("no answer to a pack had more than 4 items"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_secret_among_foreign_skus_is_not_shown() {
+    let (server, dir) = (answering(|skus| list(&[skus, &["tok=s3cr3tvalue"]].concat())), skus(3));
+    let url = server.url("/p?t=${TOK}&ids={items}");
+    let args = ["--bulk", "10", "--bulk-key", ".sku", "--report", "r.json"];
+    let ended = run_with_url(&dir, &url, args).env("TOK", "s3cr3tvalue").finish().expect_code(0);
+    assert!(ended.stderr.contains("not asked for, such as `tok=(redacted)`"), "{}", ended.stderr);
+    assert!(dir.holding("s3cr3tvalue").is_empty());
 }

@@ -150,3 +150,41 @@ fn limits_and_faults_treat_a_pack_as_one_attempt_of_each_of_its_skus() {
     assert!(ended.took >= Duration::from_secs(1));
     assert!(server.requests().iter().all(|seen| asked(seen).len() == 10));
 }
+
+#[test]
+fn whatever_is_stored_as_null_may_be_one_sku_of_its_pack_and_packs_stay_as_large_as_they_were() {
+    thread::scope(|scope| {
+        for status in [403, 404, 409, 451, 500] {
+            scope.spawn(move || {
+                let server = refusing(status, &["A0", "A100"]);
+                let dir = skus(400);
+                let codes = status.to_string();
+                fetch(&dir, &server, &["-c", "2", "--bulk", "40", "--null-on", &codes]).expect_code(0);
+                assert_eq!(dir.read("out.json").matches(":null").count(), 2, "{status}");
+                assert!(server.count() <= 10 + 2 * 2 * 6, "{status}: {} requests", server.count());
+            });
+        }
+    });
+}
+
+#[test]
+fn an_item_that_spoils_the_whole_answer_fails_alone() {
+    // Half of a surrogate pair is no JSON.
+    let server = ScriptedServer::start(|seen| {
+        let products: Vec<String> = asked(seen)
+            .iter()
+            .map(|sku| if sku == "A3" { r#"{"sku":"A3","name":"\ud800"}"#.to_owned() } else { product(sku) })
+            .collect();
+        Reply::json(format!("[{}]", products.join(",")))
+    });
+    let dir = skus(40);
+    fetch(&dir, &server, &["--bulk", "40"]).expect_code(1);
+    assert_eq!(failed(&dir), ["A3"].map(str::to_owned).into());
+    // And so does one for which the whole is an error.
+    let server = ScriptedServer::start(|seen| {
+        let skus = asked(seen);
+        if skus.iter().any(|sku| sku == "A7") { Reply::json(r#"{"error":"bad id"}"#) } else { list(&skus) }
+    });
+    fetch(&dir, &server, &["--bulk", "40", "--fail-if", ".error", "--fresh"]).expect_code(1);
+    assert_eq!(failed(&dir), ["A7"].map(str::to_owned).into());
+}

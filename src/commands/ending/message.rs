@@ -176,19 +176,32 @@ pub(in crate::commands) fn stopped(
             if LoadClass::may_refuse(*status) { status.to_string() } else { RETRY_IF.to_string() },
         ))
         .with_hint(again),
-        StopReason::EveryKeyRefused { skus, fault } => error(format!(
-            "the API refuses every SKU: {} asked for alone, {skus} refused, the last with {fault}",
-            counted(u64::from(*skus), "SKU was", "SKUs were"),
-        ))
-        .with_hint(format!(
-            "check {URL}, {BULK} and {ITEM} against the API's documentation; {DRY_RUN} shows the requests"
-        )),
+        StopReason::EveryKeyRefused { skus, fault } => every_key_refused(*skus, fault),
         StopReason::Disk => error("the journal cannot be written".into()),
         StopReason::StdoutClosed => {
             error("no program reads standard output any more: the answers are lost".into())
                 .with_hint(format!("name a file with {OUTPUT}, or keep the reader running to the end"))
         }
     }
+}
+
+fn every_key_refused(skus: u32, fault: &Fault) -> CommandError {
+    let null = match fault.status {
+        Some(status @ (404 | 410)) => {
+            format!("; if none of these SKUs exists, {NULL_ON} {status} stores null")
+        }
+        _ => String::new(),
+    };
+    CommandError::new(
+        Exit::Unavailable,
+        format!(
+            "the API refuses every SKU: {} asked for alone, {skus} refused, the last with {fault}",
+            counted(u64::from(skus), "SKU was", "SKUs were"),
+        ),
+    )
+    .with_hint(format!(
+        "check {URL}, {BULK} and {ITEM} against the API's documentation; {DRY_RUN} shows the requests{null}"
+    ))
 }
 
 /// The error of a run over a part of an input whose own run was interrupted, with so many answers for other rows.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::super::breaker::{Breaker, Ruling};
 use super::super::open_jobs::NextStep;
-use super::super::pack_queue::{PackQueue, PackSettled};
+use super::super::pack_queue::{PackQueue, PackSettled, is_cut};
 use super::Meter;
 use crate::fetch::{ItemEnd, PackEnd, Shutdown};
 use crate::model::{
@@ -131,6 +131,9 @@ impl ClimbSink<'_> {
 
     /// The request of a pack has ended: one observation, whatever became of its keys.
     fn receive_pack(&mut self, end: PackEnd, packs: &mut PackQueue) -> JobEnd {
+        if is_cut(&end) {
+            return self.receive_cut(end, packs);
+        }
         let observed = observed(&end);
         let (seq, job_end) = (observed.seq, self.receive(observed));
         let (PackSettled::Each(entries) | PackSettled::Together(entries)) = packs.settle(end) else {
@@ -138,6 +141,20 @@ impl ClimbSink<'_> {
         };
         entries.iter().filter(|entry| entry.seq != seq).for_each(|entry| report_entry(self.report, entry));
         job_end
+    }
+
+    /// A pack is asked for again in parts: the server answered, and none of its keys has an outcome.
+    fn receive_cut(&mut self, end: PackEnd, packs: &mut PackQueue) -> JobEnd {
+        let (latency, held) = {
+            let mut last = self.meter.lock();
+            (last.latency.take(), std::mem::take(&mut last.held))
+        };
+        self.ended.requests += held + 1;
+        self.ended.answered += u64::from(latency.is_some());
+        self.ended.accepted += u64::from(latency.is_some());
+        packs.settle(end);
+        let ended_as = latency.map_or(RequestEnd::Nothing, RequestEnd::Answer);
+        JobEnd { ended_as, held, reached: self.ended.answered > 0, so_far: self.ended.counts() }
     }
 
     /// Reports what the breaker holds, and returns the refusing status, if every answer was a refusal.

@@ -95,11 +95,23 @@ impl Conditions {
         if is_success && says_yes(self.null.as_ref(), input) {
             return Some(ConditionRuling::Null);
         }
-        match self.retry.as_ref()?.answer(input) {
-            FilterAnswer::No => None,
-            FilterAnswer::Yes | FilterAnswer::Text(_) => Some(ConditionRuling::Retry),
-            FilterAnswer::Number(seconds) => Some(ConditionRuling::Limited(wait(seconds))),
+        retry_ruling(self.retry.as_ref()?, input)
+    }
+
+    /// What the conditions say about an answer without an item: those that say the same of nothing at all are about items,
+    /// and are not asked. `blank` is an empty object.
+    pub(super) fn rule_whole(&self, input: &FilterInput, blank: &FilterInput) -> Option<ConditionRuling> {
+        let is_about_it = |condition: &&Condition| condition.answer(blank) == FilterAnswer::No;
+        if says_yes(self.refused.as_ref().filter(is_about_it), input) {
+            return Some(ConditionRuling::Refused);
         }
+        retry_ruling(self.retry.as_ref().filter(is_about_it)?, input)
+    }
+
+    /// Whether an answer without an item fails its pack, and why.
+    pub(super) fn failure_whole(&self, input: &FilterInput, blank: &FilterInput) -> Option<Failure> {
+        self.fail.as_ref().filter(|condition| condition.answer(blank) == FilterAnswer::No)?;
+        self.failure(input)
     }
 
     /// Whether a 2xx that nothing else was said of fails its SKU, and why.
@@ -109,6 +121,14 @@ impl Conditions {
             FilterAnswer::Text(reason) if !reason.trim().is_empty() => Some(Failure::Because(reason)),
             FilterAnswer::Yes | FilterAnswer::Number(_) | FilterAnswer::Text(_) => Some(Failure::Unexplained),
         }
+    }
+}
+
+fn retry_ruling(condition: &Condition, input: &FilterInput) -> Option<ConditionRuling> {
+    match condition.answer(input) {
+        FilterAnswer::No => None,
+        FilterAnswer::Yes | FilterAnswer::Text(_) => Some(ConditionRuling::Retry),
+        FilterAnswer::Number(seconds) => Some(ConditionRuling::Limited(wait(seconds))),
     }
 }
 

@@ -20,6 +20,8 @@ pub(in crate::fetch) struct PackAnswer {
     pub(in crate::fetch) foreign: u64,
     /// The key of one of them.
     pub(in crate::fetch) foreign_key: Option<String>,
+    /// Items of the answer that had a key.
+    pub(in crate::fetch) received: usize,
 }
 
 /// What follows for one key.
@@ -48,10 +50,10 @@ pub(in crate::fetch) fn classify_pack(
     let whole = AnsweredJob { asked: None, is_conditional: false };
     let is_null = settings.null_on.statuses.contains(status);
     if !is_success || is_null || settings.retry_on.contains(status) {
-        if filters.conditions.is_some() {
+        if let Some(conditions) = &filters.conditions {
             let body = ParsedBody::of(answer.body.clone(), answer, (classifier, whole));
-            if let Some(input) = body.input()
-                && let Some(ruled) = ruled_whole(input, answer, (classifier, items))
+            if let Some(ruling) = body.input().and_then(|input| conditions.rule(input, false))
+                && let Some(ruled) = ruled_whole(ruling, answer, (classifier, items))
             {
                 return ruled;
             }
@@ -60,7 +62,7 @@ pub(in crate::fetch) fn classify_pack(
             // Which of several keys it is for shows when they are asked for apart.
             () if is_null && (is_success || items.len() == 1) => {
                 let all = items.iter().map(|_| ItemRuling::Keep(null_for(answer, classifier))).collect();
-                Classification::Keep(PackAnswer { items: all, foreign: 0, foreign_key: None })
+                Classification::Keep(PackAnswer { items: all, foreign: 0, foreign_key: None, received: 0 })
             }
             () if is_null => Classification::GiveUp(refusal(answer, classifier)),
             () if settings.retry_on.contains(status) => Classification::Retry(refusal(answer, classifier)),
@@ -84,37 +86,42 @@ pub(in crate::fetch) fn classify_pack(
         && let (Some(conditions), Some(input)) = (&filters.conditions, body.input())
     {
         // Without an item of any key it may be an error as a whole.
-        if let Some(ruled) = ruled_whole(input, answer, (classifier, items)) {
-            return ruled;
-        }
-        if let Some(failure) = conditions.failure(input) {
-            return Classification::GiveUp(failed(failure, answer, classifier));
+        let facts = AnswerFacts { status: 200, headers: &HeaderMap::new(), asked: None };
+        if let Some(blank) = FilterInput::new(b"{}", &facts, &filters.used) {
+            let ruling = conditions.rule_whole(input, &blank);
+            if let Some(ruled) = ruling.and_then(|ruling| ruled_whole(ruling, answer, (classifier, items))) {
+                return ruled;
+            }
+            if let Some(failure) = conditions.failure_whole(input, &blank) {
+                return Classification::GiveUp(failed(failure, answer, classifier));
+            }
         }
     }
     match unpacked {
         Err(fault) => Classification::GiveUp(fault.with_status(status)),
         Ok(Unpacked { found, foreign, foreign_key }) => {
             let rule = |(found, item): (FoundItem<'_>, &PackItem)| rule(found, item, answer, classifier);
+            let in_answer = |found: &&FoundItem<'_>| matches!(found, FoundItem::Once(_) | FoundItem::Several);
+            let received = found.iter().filter(in_answer).count() + usize::try_from(foreign).unwrap_or(0);
             let items = found.into_iter().zip(items).map(rule).collect();
-            Classification::Keep(PackAnswer { items, foreign, foreign_key })
+            Classification::Keep(PackAnswer { items, foreign, foreign_key, received })
         }
     }
 }
 
-/// What the conditions say about an answer as a whole. Whether a value is stored as `null` is asked of each item only.
+/// What a condition says about an answer as a whole. Whether a value is stored as `null` is asked of each item only.
 fn ruled_whole(
-    input: &FilterInput,
+    ruling: ConditionRuling,
     answer: &RawAnswer,
     (classifier, items): (&Classifier, &[PackItem]),
 ) -> Option<Classification<PackAnswer>> {
-    let ruling = classifier.filters.conditions.as_ref()?.rule(input, false)?;
     Some(match ruled(ruling, answer, classifier)? {
         Classification::Retry(fault) => Classification::Retry(fault),
         Classification::Limited(fault) => Classification::Limited(fault),
         Classification::GiveUp(fault) => Classification::GiveUp(fault),
         Classification::Keep(value) | Classification::KeepNull(value) => {
             let all = items.iter().map(|_| ItemRuling::Keep(value.clone())).collect();
-            Classification::Keep(PackAnswer { items: all, foreign: 0, foreign_key: None })
+            Classification::Keep(PackAnswer { items: all, foreign: 0, foreign_key: None, received: 0 })
         }
     })
 }
@@ -125,6 +132,12 @@ fn rule(found: FoundItem<'_>, item: &PackItem, answer: &RawAnswer, classifier: &
         ItemRuling::GiveUp(Fault::new(Cause::Pack(problem), detail).with_status(answer.status))
     };
     let Item { json, .. } = match found {
+        FoundItem::OtherForm(other) => {
+            return fault(
+                PackProblem::OtherKeys,
+                &format!("the answer to its pack has `{other}` in its place"),
+            );
+        }
         FoundItem::Missing if classifier.settings.null_on.missing => {
             return ItemRuling::Keep(null_for(answer, classifier));
         }

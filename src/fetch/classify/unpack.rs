@@ -12,7 +12,7 @@ use super::select::{FilterInput, FoundValue, PathStep};
 use crate::json::Parts;
 use crate::model::fault::PackProblem;
 use crate::model::option::{BULK_ITEMS, BULK_KEY};
-use crate::model::{Cause, Fault, Key, Mask, display_safe};
+use crate::model::{Cause, Fault, Key, Mask, counted, display_safe};
 
 /// Keys that a message shows of those that were asked for, and of those that came.
 const SHOWN_KEYS: usize = 3;
@@ -37,7 +37,7 @@ pub(super) struct Unpacked<'a> {
     pub(super) found: Vec<FoundItem<'a>>,
     /// Items of other keys.
     pub(super) foreign: u64,
-    /// The key of the first of them.
+    /// The key of the first of them, safe to show.
     pub(super) foreign_key: Option<String>,
 }
 
@@ -50,12 +50,14 @@ pub(super) enum FoundItem<'a> {
     Once(Item<'a>),
     /// Several.
     Several,
+    /// None, but one whose key is the same in another form: this one, safe to show.
+    OtherForm(String),
 }
 
 impl Unpacked<'_> {
     /// Whether the answer has an item of a key that was asked for.
     pub(super) fn has_any(&self) -> bool {
-        self.found.iter().any(|found| !matches!(found, FoundItem::Missing))
+        self.found.iter().any(|found| matches!(found, FoundItem::Once(_) | FoundItem::Several))
     }
 }
 
@@ -78,42 +80,74 @@ impl Unpacker<'_> {
         input: Option<&FilterInput>,
         keys: &[&Key],
     ) -> Result<Unpacked<'a>, Fault> {
-        let Self { filters, mask, .. } = self;
         let asked: HashMap<&str, usize> =
             keys.iter().enumerate().map(|(place, key)| (key.as_str(), place)).collect();
-        let items = self.items(json, input)?;
-        let mut unpacked = Unpacked {
-            found: keys.iter().map(|_| FoundItem::Missing).collect(),
-            foreign: 0,
-            foreign_key: None,
-        };
-        if filters.key.is_none() && !items.is_empty() && items.iter().all(|item| item.name.is_none()) {
-            return Err(no_key_filter(&items, &asked));
+        let items = self.items(json, input, &asked)?;
+        let mut found: Vec<FoundItem<'_>> = keys.iter().map(|_| FoundItem::Missing).collect();
+        if self.filters.key.is_none() && !items.is_empty() && items.iter().all(|item| item.name.is_none()) {
+            return Err(no_key(
+                &items,
+                &asked,
+                "the answer is a list, whose items have no names to tell their SKUs by",
+            ));
         }
         let mut others = Vec::new();
+        let mut keyless = Vec::new();
         for item in items {
-            let Some(key) = self.key(&item) else { continue };
-            let Some(&place) = asked.get(key.as_str()) else {
-                unpacked.foreign += 1;
-                if others.len() < SHOWN_KEYS {
-                    others.push(key);
-                }
+            let Some(key) = self.key(&item) else {
+                keyless.extend((*item.json != *b"null").then_some(item));
                 continue;
             };
-            let found = &mut unpacked.found[place];
+            let Some(&place) = asked.get(key.as_str()) else {
+                others.push(key);
+                continue;
+            };
+            let found = &mut found[place];
             *found = match found {
                 FoundItem::Missing => FoundItem::Once(item),
-                FoundItem::Once(_) | FoundItem::Several => FoundItem::Several,
+                FoundItem::Once(_) | FoundItem::Several | FoundItem::OtherForm(_) => FoundItem::Several,
             };
         }
-        if unpacked.foreign > 0 && !unpacked.has_any() {
-            let asked = shown(keys.iter().map(|key| key.as_str()), mask);
-            let got = shown(others.iter().map(String::as_str), mask);
+        let has_any = found.iter().any(|found| !matches!(found, FoundItem::Missing));
+        if !has_any && !others.is_empty() {
+            let asked = self.shown(keys.iter().map(|key| key.as_str()));
+            let got = self.shown(others.iter().map(String::as_str));
             let detail = format!("the answer has other SKUs than were asked for: asked {asked}; got {got}");
             return Err(Fault::new(Cause::Pack(PackProblem::OtherKeys), detail));
         }
-        unpacked.foreign_key = others.into_iter().next();
-        Ok(unpacked)
+        if !has_any && !keyless.is_empty() {
+            let what =
+                format!("the answer has {}, and {BULK_KEY} gives no SKU for any", items_text(keyless.len()));
+            return Err(no_key(&keyless, &asked, &what));
+        }
+        if !others.is_empty() {
+            self.find_other_forms(keys, &others, &mut found);
+        }
+        let foreign_key = others.first().map(|key| display_safe(&self.mask.apply(key), KEY_CHARS));
+        Ok(Unpacked { found, foreign: others.len() as u64, foreign_key })
+    }
+
+    /// SKUs that are not in the answer, where it has them in another form: in other case, or without leading zeros.
+    fn find_other_forms(&self, keys: &[&Key], others: &[String], found: &mut [FoundItem<'_>]) {
+        let by_form: HashMap<String, &String> = others.iter().map(|key| (form(key), key)).collect();
+        for (found, key) in found.iter_mut().zip(keys) {
+            if let (FoundItem::Missing, Some(other)) = (&found, by_form.get(&form(key.as_str()))) {
+                *found = FoundItem::OtherForm(display_safe(&self.mask.apply(other), KEY_CHARS));
+            }
+        }
+    }
+
+    /// The first keys, as a message shows them.
+    fn shown<'k>(&self, keys: impl Iterator<Item = &'k str>) -> String {
+        let mut keys = keys.peekable();
+        let mut shown = Vec::new();
+        for key in keys.by_ref().take(SHOWN_KEYS) {
+            shown.push(format!("`{}`", display_safe(&self.mask.apply(key), KEY_CHARS)));
+        }
+        if keys.peek().is_some() {
+            shown.push("…".into());
+        }
+        shown.join(", ")
     }
 
     /// The key of an item; none where it has none.
@@ -125,29 +159,16 @@ impl Unpacker<'_> {
     }
 
     /// The items, with what names them.
-    fn items<'a>(&self, json: &'a [u8], input: Option<&FilterInput>) -> Result<Vec<Item<'a>>, Fault> {
-        let Self { filters, mask, .. } = self;
-        let no_items = |why: String| Fault::new(Cause::Pack(PackProblem::NoItems), why);
-        let mut values: Vec<Cow<'a, [u8]>> = match &filters.items {
-            None => vec![json.into()],
-            Some(filter) => {
-                let input =
-                    input.ok_or_else(|| no_items("the answer is not JSON that filters can read".into()))?;
-                let found = filter.all(input).map_err(|error| {
-                    let why = error.masked(mask).to_string();
-                    no_items(format!("the answer has no items: {BULK_ITEMS}: {why}"))
-                })?;
-                let mut places = ValuePlaces { json, parts: HashMap::new() };
-                found.into_iter().map(|value| places.value(value)).collect()
-            }
+    fn items<'a>(
+        &self,
+        json: &'a [u8],
+        input: Option<&FilterInput>,
+        asked: &HashMap<&str, usize>,
+    ) -> Result<Vec<Item<'a>>, Fault> {
+        let no_items = |why: &str| {
+            Fault::new(Cause::Pack(PackProblem::NoItems), format!("the answer has no items: {why}"))
         };
-        values.retain(|value| **value != *b"null");
-        if values.is_empty() {
-            return Err(no_items(match filters.items {
-                None => "the answer is null, and has no items".into(),
-                Some(_) => format!("the answer has no items: {BULK_ITEMS} gives nothing for it"),
-            }));
-        }
+        let mut values = self.values(json, input)?;
         let alone = |json: Cow<'a, [u8]>| Item { json, name: None };
         if values.len() > 1 {
             return Ok(values.into_iter().map(alone).collect());
@@ -158,17 +179,54 @@ impl Unpacker<'_> {
                 Ok(places.into_iter().map(|place| alone(part(&value, place))).collect())
             }
             Some(Parts::Members(places)) => {
-                // A stream of one item is an item too: its own key says so.
+                // It may be the one item itself: its own key says so.
                 let item = alone(value);
-                if filters.key.is_some() && filters.items.is_some() && self.key(&item).is_some() {
+                let is_asked = |key: String| asked.contains_key(key.as_str());
+                if self.filters.key.is_some() && self.key(&item).is_some_and(is_asked) {
                     return Ok(vec![item]);
                 }
                 let member = |(name, place)| Item { json: part(&item.json, place), name: Some(name) };
                 Ok(places.into_iter().map(member).collect())
             }
-            None => Err(no_items("the answer has no items: it is neither an array nor an object".into())),
+            None if *value == *b"null" && self.filters.items.is_some() => Ok(Vec::new()),
+            None => Err(no_items("it is neither an array nor an object")),
         }
     }
+
+    /// The values that the items are made of. An empty list has none; what is not there at all is an error.
+    fn values<'a>(&self, json: &'a [u8], input: Option<&FilterInput>) -> Result<Vec<Cow<'a, [u8]>>, Fault> {
+        let Some(filter) = &self.filters.items else { return Ok(vec![json.into()]) };
+        let fault = |why: &str| {
+            Fault::new(
+                Cause::Pack(PackProblem::NoItems),
+                format!("the answer has no items: {BULK_ITEMS}: {why}"),
+            )
+        };
+        // As some servers write that nothing was found, whatever they write else.
+        if matches!(json, b"[]" | b"{}") {
+            return Ok(Vec::new());
+        }
+        let input = input.ok_or_else(|| fault("it is not JSON that filters can read"))?;
+        let found = filter.all(input).map_err(|error| fault(&error.masked(self.mask).to_string()))?;
+        let mut places = ValuePlaces { json, parts: HashMap::new() };
+        let mut values = Vec::with_capacity(found.len());
+        let mut is_absent = !found.is_empty();
+        for value in found {
+            let value = places.value(value);
+            is_absent &= value.is_none();
+            values.extend(value);
+        }
+        if is_absent { Err(fault("what it names is not there")) } else { Ok(values) }
+    }
+}
+
+/// The same for SKUs that differ in case, in leading zeros or in white space around them.
+fn form(key: &str) -> String {
+    key.trim().trim_start_matches('0').to_lowercase()
+}
+
+fn items_text(items: usize) -> String {
+    counted(items as u64, "item", "items")
 }
 
 /// A part of a value; borrowed where the value is.
@@ -191,13 +249,11 @@ enum SplitValue {
 }
 
 impl<'a> ValuePlaces<'a> {
-    fn value(&mut self, value: FoundValue) -> Cow<'a, [u8]> {
+    /// None: the body does not have what the path names.
+    fn value(&mut self, value: FoundValue) -> Option<Cow<'a, [u8]>> {
         match value {
-            FoundValue::Computed(json) => json.into(),
-            // What a path names and the body does not have is null.
-            FoundValue::At(path) => {
-                self.find(&path).map_or(Cow::Borrowed(b"null"), |place| self.json[place].into())
-            }
+            FoundValue::Computed(json) => Some(json.into()),
+            FoundValue::At(path) => self.find(&path).map(|place| self.json[place].into()),
         }
     }
 
@@ -225,8 +281,8 @@ impl<'a> ValuePlaces<'a> {
     }
 }
 
-/// The fault of an array whose elements show no key; with the filter that would, where a member of the first has one.
-fn no_key_filter(items: &[Item<'_>], asked: &HashMap<&str, usize>) -> Fault {
+/// The fault of items whose keys cannot be told; with the filter that would, where a member of one has one.
+fn no_key(items: &[Item<'_>], asked: &HashMap<&str, usize>, what: &str) -> Fault {
     let filter = items.iter().take(MEMBERS).find_map(|item| member_with_key(&item.json, asked));
     let hint = filter.map_or_else(
         || format!("say where an item has its SKU: {BULK_KEY} .sku"),
@@ -235,8 +291,7 @@ fn no_key_filter(items: &[Item<'_>], asked: &HashMap<&str, usize>) -> Fault {
             format!("an item seems to have its SKU there: {BULK_KEY} '.[{}]'", display_safe(&name, KEY_CHARS))
         },
     );
-    let detail = format!("the answer is a list, whose items have no names to tell their SKUs by; {hint}");
-    Fault::new(Cause::Pack(PackProblem::NoItems), detail)
+    Fault::new(Cause::Pack(PackProblem::NoItems), format!("{what}; {hint}"))
 }
 
 fn member_with_key(json: &[u8], asked: &HashMap<&str, usize>) -> Option<String> {
@@ -249,17 +304,4 @@ fn member_with_key(json: &[u8], asked: &HashMap<&str, usize>) -> Option<String> 
         key.is_some_and(|key| asked.contains_key(key.as_str()))
     };
     members.into_iter().take(MEMBERS).find(|(_, place)| is_key(place)).map(|(name, _)| name)
-}
-
-/// The first keys, as a message shows them.
-pub(super) fn shown<'k>(keys: impl Iterator<Item = &'k str>, mask: &Mask) -> String {
-    let mut keys = keys.peekable();
-    let mut shown = Vec::new();
-    for key in keys.by_ref().take(SHOWN_KEYS) {
-        shown.push(format!("`{}`", display_safe(&mask.apply(key), KEY_CHARS)));
-    }
-    if keys.peek().is_some() {
-        shown.push("…".into());
-    }
-    shown.join(", ")
 }

@@ -11,7 +11,7 @@ use super::super::transport::{RawAnswer, Transport};
 use super::{Fetcher, Tries};
 use crate::model::job::redacted_url;
 use crate::model::{
-    Answer, Deferral, Event, Fault, Job, Key, Outcome, Pack, PackItem, PackSearch, Request, Seq,
+    Answer, Cause, Deferral, Event, Fault, Job, Key, Outcome, Pack, PackItem, PackSearch, Request, Seq,
 };
 
 /// What a request asks for.
@@ -131,6 +131,8 @@ pub(crate) struct PackEnd {
     pub(crate) sent: Option<std::time::Instant>,
     /// The redacted address of the request.
     pub(crate) address: Box<str>,
+    /// The status that it failed with is one that stores `null`, for whichever key it is.
+    pub(crate) stores_null: bool,
     /// What became of it.
     pub(crate) outcome: Outcome<UnpackedAnswer>,
 }
@@ -142,8 +144,10 @@ pub(crate) struct UnpackedAnswer {
     pub(crate) items: Vec<ItemEnd>,
     /// Items of keys that were not asked for.
     pub(crate) foreign: u64,
-    /// The key of one of them.
+    /// The key of one of them, safe to show.
     pub(crate) foreign_key: Option<String>,
+    /// Items of the answer that had a key.
+    pub(crate) received: usize,
 }
 
 /// What became of one key of a pack that was answered.
@@ -171,7 +175,9 @@ impl<T: Transport> Fetcher<T> {
         let Tries { attempts, sent, .. } = tries;
         let address = self.answers.classifier().mask.apply(&redacted_url(&pack.request.url)).into();
         let search = pack.search;
-        PackEnd { items: pack.into_items(), search, attempts, sent, address, outcome }
+        let null_on = &self.answers.classifier().settings.null_on.statuses;
+        let stores_null = matches!(&outcome, Outcome::Failed(Fault { cause: Cause::Status(status), .. }) if null_on.contains(*status));
+        PackEnd { items: pack.into_items(), search, attempts, sent, address, stores_null, outcome }
     }
 
     /// Remembers a key whose answer showed that the credentials were good, with the request that it came by.
@@ -187,7 +193,7 @@ impl<T: Transport> Fetcher<T> {
 
     /// What follows for each key of a pack that was answered.
     fn end_items(&self, items: &Arc<Vec<PackItem>>, answer: PackAnswer) -> Outcome<UnpackedAnswer> {
-        let PackAnswer { items: rulings, foreign, foreign_key } = answer;
+        let PackAnswer { items: rulings, foreign, foreign_key, received } = answer;
         let mask = &self.answers.classifier().mask;
         let mut ends = Vec::with_capacity(rulings.len());
         for (ruling, item) in rulings.into_iter().zip(items.iter()) {
@@ -198,7 +204,7 @@ impl<T: Transport> Fetcher<T> {
                 ItemRuling::Retry(fault) => self.again(item, fault.masked(mask)),
             });
         }
-        Outcome::Fetched(UnpackedAnswer { items: ends, foreign, foreign_key })
+        Outcome::Fetched(UnpackedAnswer { items: ends, foreign, foreign_key, received })
     }
 
     /// One key of a good answer is not ready.

@@ -127,6 +127,12 @@ pub(crate) fn outage(facts: &Facts, waited: Duration) -> String {
     )
 }
 
+/// So many a second in words that can be typed, of what this rate counts.
+fn of_the_same(rate: Rate, per_second: f64) -> String {
+    let typed = typed_rate(per_second);
+    if rate.counts_keys() { format!("'{}'", typed.replacen('/', " keys/", 1)) } else { typed }
+}
+
 pub(crate) fn reached_rate(facts: &Facts, rate: Rate) -> String {
     let requested = rate.per_second();
     if facts.limits.learned.is_some() && facts.learned_limit().is_none() {
@@ -136,12 +142,12 @@ pub(crate) fn reached_rate(facts: &Facts, rate: Rate) -> String {
         return format!(
             "the rate asked for ({RATE} {rate}), and even so {}; do not raise it, {RATE} {} may need no pauses",
             refused(facts),
-            typed_rate(requested * RATE_SHARE)
+            of_the_same(rate, requested * RATE_SHARE)
         );
     }
     // Little's law: what so many slots carry at this latency.
     let carried = facts.ceiling() as f64 / facts.p50.as_secs_f64().max(1e-6);
-    let twice = typed_rate(requested * 2.0);
+    let twice = of_the_same(rate, requested * 2.0);
     let workers = if carried < requested * 2.0 && facts.ceiling() < MOST_WORKERS {
         format!(" {}", facts.more_workers())
     } else {

@@ -278,7 +278,7 @@ fn unknown((text, variables): (&str, &[&str]), errors: compile::Errors<&str, ()>
     match (name.as_str(), kind) {
         ("env" | "$ENV", _) => SelectError::Filter(format!("cannot see the environment (`{name}`{place})")),
         (_, compile::Undefined::Var) => {
-            let known = variables.join(", ");
+            let known = if variables.is_empty() { "none".into() } else { variables.join(", ") };
             SelectError::Variable(format!("`{name}`{place}; there are {known}"))
         }
         (_, kind) => {
