@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use memchr::memchr3_iter;
+use memchr::{memchr3, memchr3_iter};
 
 use crate::input::csv_format::Quoting;
 
@@ -209,8 +209,10 @@ impl RecordScanner {
 
     fn quoted(&mut self, rest: &[u8]) -> usize {
         let quote = self.quoting.quote.unwrap_or(b'\n');
-        let mut hits = memchr3_iter(quote, b'\n', b'\r', rest);
-        while let Some(hit) = hits.next() {
+        let mut from = 0;
+        while let Some(found) = memchr3(quote, b'\n', b'\r', &rest[from..]) {
+            let hit = from + found;
+            from = hit + 1;
             let after_cr = if hit == 0 { self.after_cr } else { rest[hit - 1] == b'\r' };
             match rest[hit] {
                 b'\n' if after_cr => {}
@@ -219,19 +221,19 @@ impl RecordScanner {
                     let after_backslash =
                         if hit == 0 { self.after_backslash } else { rest[hit - 1] == b'\\' };
                     self.current.has_backslash_before_quote |= after_backslash;
-                    // The next cell is quoted too: its quote is the next hit.
-                    if let [delimiter, next, ..] = rest[hit + 1..]
+                    // The next cell is quoted too.
+                    if let [delimiter, next, ..] = rest[from..]
                         && delimiter == self.delimiter
                         && next == quote
                     {
-                        hits.next();
                         self.open();
+                        from += 2;
                         continue;
                     }
                     self.state = ScanState::QuoteSeen;
                     self.after_cr = false;
                     self.after_backslash = false;
-                    return self.used(hit + 1);
+                    return self.used(from);
                 }
             }
         }
