@@ -14,6 +14,7 @@
 mod answers;
 mod limit;
 mod served;
+mod silent;
 
 use std::time::Duration;
 
@@ -175,7 +176,8 @@ impl Census {
 
     /// The number of connections that the server serves at a time, once it is certain.
     pub(super) fn served(&self) -> Option<usize> {
-        self.limit.as_ref().and_then(ConnectionLimit::certain)
+        let limit = self.limit.as_ref()?;
+        if self.is_only_by_answers { limit.certain_before_trial() } else { limit.certain() }
     }
 
     /// Begins a connection, unless as many are open as the server serves and no trial is due.
@@ -276,9 +278,19 @@ impl Census {
         self.pending.partition_point(|number| *number <= begun.number + distance) - before
     }
 
+    /// Connections that are open and have given an answer.
+    pub(super) fn answered(&self) -> usize {
+        self.count(Stage::Answered)
+    }
+
+    /// Whether a later connection was answered.
+    pub(super) fn is_overtaken(&self, begun: &Begun) -> bool {
+        self.newest_answered > begun.number
+    }
+
     /// Whether connections are open that have given an answer.
     pub(super) fn has_answered(&self) -> bool {
-        self.count(Stage::Answered) > 0
+        self.answered() > 0
     }
 
     /// Whether the server keeps connections after an answer.
@@ -301,12 +313,15 @@ impl Census {
             Stage::Opening => (self.slowest_opening, self.slowest_opening),
             _ => (self.slowest_first, self.slowest_first.max(self.slowest_kept)),
         };
-        let is_overtaken = self.newest_answered > begun.number;
+        let is_overtaken = self.is_overtaken(begun);
         let (least, answers, slowest) = match stage {
             Stage::Opening if are_unkept => (PATIENCE_UNKEPT_OPENING, USUAL_ANSWERS, Duration::ZERO),
             // Its packets were dropped.
             Stage::Opening if is_overtaken => {
                 (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER, Duration::ZERO)
+            }
+            _ if is_overtaken && !are_unkept && self.near(begun) >= MANY => {
+                (PATIENCE_SEVERAL, USUAL_ANSWERS_SEVERAL, slowest)
             }
             _ if are_unkept && self.near(begun) >= MANY => {
                 (PATIENCE_UNKEPT, USUAL_ANSWERS_OUT_OF_ORDER, slowest)
@@ -331,33 +346,6 @@ impl Census {
     /// How much longer it may be silent.
     pub(super) fn patience_left(&self, (begun, stage): (&Begun, Stage), now: Instant) -> Duration {
         self.patience(begun, stage).saturating_sub(now.saturating_duration_since(begun.at))
-    }
-
-    /// Whether others have been answered since a new connection was begun: over kept connections, until now, or over
-    /// later ones. While a server answers nothing at all, no connection is silent for being new.
-    pub(super) fn are_others_answered(&self, begun: &Begun, now: Instant) -> bool {
-        if !self.are_kept() {
-            let later = self.first_answers - begun.first_answers;
-            return self.newest_answered > begun.number && later >= ANSWERED_LATER;
-        }
-        let lately = (self.usual * USUAL_ANSWERS).max(PATIENCE / 2);
-        let since = self.newest_kept.map_or(Duration::MAX, |newest| now.saturating_duration_since(newest));
-        since <= lately
-            && self.count(Stage::Answered) > 0
-            && self.kept_answers >= begun.kept_answers + ANSWERS_BESIDE
-    }
-
-    /// Whether any other was answered since a new connection was begun.
-    pub(super) fn is_any_answered(&self, begun: &Begun) -> bool {
-        self.first_answers > begun.first_answers || self.kept_answers > begun.kept_answers
-    }
-
-    /// A new connection is silent for too long while others are answered.
-    pub(super) fn found_silent(&mut self, now: Instant) {
-        self.is_only_by_answers = false;
-        // Answered ones may have been closed since, in favour of the silent ones: those that were answered at a time count.
-        let served = if self.are_kept() { self.proven } else { self.open() - self.skipped() };
-        self.learn(served, 1, now);
     }
 
     /// A new connection was refused, or closed without an answer. It is no longer counted.

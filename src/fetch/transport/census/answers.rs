@@ -24,15 +24,19 @@ impl Census {
         if !self.is_crowded(now) {
             self.crowded_out = 0;
         }
+        let open = self.count(Stage::Unanswered) + self.count(Stage::Answered);
+        let served = open + self.crowded_out;
+        let is_decided = self.has_answered() || self.crowded_out > 0;
         match &mut self.limit {
-            Some(limit) if limit.is_in_trial() => {
+            Some(limit) if is_decided => {
                 self.newest_refused = Some(now);
-                limit.lower_to(usize::MAX, 1, now);
+                if limit.is_trial_recent(CROWDED, now) {
+                    limit.take_trial_back(now);
+                }
+                // At once: those that are open are answered, or are refused in their turn.
+                limit.crowd_out_to(served, now);
             }
-            _ => {
-                let open = self.count(Stage::Unanswered) + self.count(Stage::Answered);
-                self.count_refused(open + self.crowded_out, now);
-            }
+            _ => self.count_refused(served, now),
         }
     }
 

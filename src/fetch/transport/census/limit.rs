@@ -62,6 +62,13 @@ impl ConnectionLimit {
         (self.evidence >= EVIDENCE).then_some(self.most)
     }
 
+    /// The same; the first trial that seems to be served takes nothing from it, since a new connection may have taken the
+    /// place of a kept one.
+    pub(super) fn certain_before_trial(&self) -> Option<usize> {
+        let before = self.newest_trial.as_ref().filter(|trial| trial.evidence_before >= EVIDENCE);
+        self.certain().or_else(|| before.map(|trial| trial.most_before))
+    }
+
     /// Allows one more, or several, where that is due.
     pub(super) fn begin_trial(&mut self, now: Instant) -> Option<()> {
         if now < self.next_trial {
