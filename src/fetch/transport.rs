@@ -149,27 +149,12 @@ pub(crate) struct SendError {
     pub fault: Fault,
     /// Whether sending it again costs the SKU no attempt.
     pub resend: Resend,
-    /// There is an answer, and the request may be sent again in place of it.
-    pub answer: Option<Box<RawAnswer>>,
 }
 
 impl SendError {
     /// An error that counts as an attempt.
     fn counted(fault: Fault) -> Self {
-        Self::new(fault, Resend::Counted)
-    }
-
-    /// An error without an answer.
-    pub(super) fn new(fault: Fault, resend: Resend) -> Self {
-        Self { fault, resend, answer: None }
-    }
-
-    /// The answer, if there is one.
-    ///
-    /// # Errors
-    /// This error, if there is none.
-    pub(super) fn into_answer(mut self) -> Result<RawAnswer, Self> {
-        self.answer.take().map(|answer| *answer).ok_or(self)
+        Self { fault, resend: Resend::Counted }
     }
 }
 

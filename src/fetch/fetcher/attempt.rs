@@ -71,8 +71,8 @@ impl<T: Transport> Fetcher<T> {
         let mut reuse = Reuse::Allowed;
         loop {
             let error = match self.transport.send(request, reuse).await {
-                Err(error) if !self.shutdown.is_triggered() && self.may_be_resent(&error) => error,
-                ended => return Ok(ended.or_else(SendError::into_answer)),
+                Err(error) if !self.shutdown.is_triggered() => error,
+                ended => return Ok(ended),
             };
             let again = tokio::select! {
                 biased;
@@ -81,7 +81,7 @@ impl<T: Transport> Fetcher<T> {
             };
             reuse = match again {
                 Ok(reuse) => reuse,
-                Err(error) => return Ok(error.into_answer()),
+                Err(error) => return Ok(Err(error)),
             };
             let mut readmitted = pin!(self.readmit(permit));
             match poll_fn(|cx| Poll::Ready(readmitted.as_mut().poll(cx))).await {
@@ -94,16 +94,6 @@ impl<T: Transport> Fetcher<T> {
                 }
             }
         }
-    }
-
-    /// Whether another answer is wanted in place of this one, if there is one: 421 says that the connection was the wrong
-    /// one, any other status does so where it is retried.
-    fn may_be_resent(&self, error: &SendError) -> bool {
-        let settings = &self.answers.classifier().settings;
-        error.answer.as_ref().is_none_or(|answer| {
-            let is_retried = settings.retry_on.contains(answer.status);
-            answer.status == 421 || is_retried && !settings.null_on.statuses.contains(answer.status)
-        })
     }
 
     /// Passes the gate again. While it waits the job is not in flight: when the run stops it ends at once, and sends

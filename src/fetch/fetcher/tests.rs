@@ -41,7 +41,7 @@ fn answer(status: u16, headers: &[(&'static str, &str)]) -> SendResult {
 }
 
 fn send_error(cause: Cause, resend: Resend) -> SendResult {
-    Err(SendError::new(Fault::new(cause, "boom"), resend))
+    Err(SendError { fault: Fault::new(cause, "boom"), resend })
 }
 
 fn fetcher<F: Fn(usize) -> SendResult + Send + Sync>(

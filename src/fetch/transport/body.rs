@@ -13,7 +13,6 @@ use super::connect::{Connect, TcpConnector};
 use super::exchange::Exchange;
 use super::general::GeneralExchange;
 use super::pausable_timeout::PausableTimeout;
-use super::resend::Resend;
 use super::{RawAnswer, SendError};
 use crate::model::option::MAX_BODY;
 use crate::model::{Cause, Fault, Size, large_buffer};
@@ -49,13 +48,6 @@ impl UnreadAnswer<'_> {
         }
     }
 
-    fn take_resend(&mut self) -> Option<Resend> {
-        match self {
-            Self::Direct(exchange) => exchange.take_resend(),
-            Self::General(_) => None,
-        }
-    }
-
     async fn chunk(&mut self) -> Result<Option<Bytes>, SendError> {
         let next = match self {
             Self::Direct(exchange) => exchange.chunk().await,
@@ -85,7 +77,7 @@ impl BodyReader {
     ///
     /// # Errors
     /// A body that ends early, or a successful answer whose body is too large. Of any other answer a body that is
-    /// too large is left out. The answer, where the request may be sent again in place of it.
+    /// too large is left out.
     pub(super) async fn read(
         &self,
         answer: &mut UnreadAnswer<'_>,
@@ -128,14 +120,7 @@ impl BodyReader {
             body.clear();
         }
         let headers = std::mem::take(answer.headers());
-        let whole = RawAnswer { status: status.as_u16(), headers, body, may_be_cut };
-        match answer.take_resend() {
-            None => Ok(whole),
-            Some(resend) => {
-                let fault = Fault::new(Cause::Status(whole.status), "").with_status(whole.status);
-                Err(SendError { fault, resend, answer: Some(Box::new(whole)) })
-            }
-        }
+        Ok(RawAnswer { status: status.as_u16(), headers, body, may_be_cut })
     }
 
     fn too_large(&self, status: StatusCode) -> SendError {

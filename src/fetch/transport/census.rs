@@ -11,16 +11,11 @@
 //! backlog was full.
 //! No IO, no lock, no clock: the pool calls it under its own lock.
 
-mod answers;
-mod limit;
 mod served;
-mod silent;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
-
-use limit::ConnectionLimit;
 
 pub(crate) use served::ServedConnections;
 
@@ -51,6 +46,13 @@ const PATIENCE_UNKEPT_OPENING: Duration = Duration::from_millis(250);
 const ANSWERED_LATER: u64 = 8;
 /// Answers over kept connections, since a new one was begun, that show that the server answers.
 const ANSWERS_BESIDE: u64 = 3;
+/// After this long one connection more than the known number is opened; after each failure twice as long, at most …
+const FIRST_TRIAL: Duration = Duration::from_secs(1);
+/// … this long.
+const LAST_TRIAL: Duration = Duration::from_mins(1);
+/// Connections that were refused or silent before the number is reported.
+const EVIDENCE: u32 = 3;
+
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -122,15 +124,19 @@ pub(super) struct Census {
     patience_most: Duration,
     /// Connections that were refused or closed before any had given an answer.
     undecided: u32,
-    limit: Option<ConnectionLimit>,
-    /// Whether nothing but answers of 503 showed the number.
-    is_only_by_answers: bool,
-    /// When the newest connection was refused, or a kept one was answered with 503 for it; and how many of the latter
-    /// there were since.
-    newest_refused: Option<Instant>,
-    crowded_out: usize,
-    /// Answers of 503 that the number of connections does not explain.
-    doubts: u32,
+    limit: Option<Limit>,
+}
+
+/// The number of connections that the server serves at a time.
+#[derive(Debug)]
+struct Limit {
+    most: usize,
+    evidence: u32,
+    next_trial: Instant,
+    interval: Duration,
+    /// How many more the next trial allows.
+    step: usize,
+    is_in_trial: bool,
 }
 
 impl Census {
@@ -152,10 +158,6 @@ impl Census {
             patience_most: timeout / 2,
             undecided: 0,
             limit: None,
-            is_only_by_answers: true,
-            newest_refused: None,
-            crowded_out: 0,
-            doubts: 0,
         }
     }
 
@@ -176,15 +178,17 @@ impl Census {
 
     /// The number of connections that the server serves at a time, once it is certain.
     pub(super) fn served(&self) -> Option<usize> {
-        let limit = self.limit.as_ref()?;
-        if self.is_only_by_answers { limit.certain_before_trial() } else { limit.certain() }
+        self.limit.as_ref().filter(|limit| limit.evidence >= EVIDENCE).map(|limit| limit.most)
     }
 
     /// Begins a connection, unless as many are open as the server serves and no trial is due.
     pub(super) fn begin(&mut self, now: Instant) -> Option<Begun> {
         let is_trial = !self.has_room();
         if is_trial {
-            self.limit.as_mut()?.begin_trial(now)?;
+            let limit = self.limit.as_mut().filter(|limit| now >= limit.next_trial)?;
+            limit.most += limit.step;
+            limit.next_trial = now + limit.interval;
+            limit.is_in_trial = true;
         }
         self.begun += 1;
         self.counts[Stage::Opening as usize] += 1;
@@ -227,10 +231,14 @@ impl Census {
         }
         let answered = self.count(Stage::Answered);
         let is_served = !self.are_kept() && begun.is_trial && self.skipped() == 0;
-        let has_more =
-            |limit: &&mut ConnectionLimit| limit.is_in_trial() && (answered >= limit.most || is_served);
+        let has_more = |limit: &&mut Limit| limit.is_in_trial && (answered >= limit.most || is_served);
         if let Some(limit) = self.limit.as_mut().filter(has_more) {
-            limit.end_trial_served(now);
+            // More are served than was thought.
+            limit.is_in_trial = false;
+            limit.evidence = 0;
+            limit.step *= 2;
+            limit.interval = FIRST_TRIAL;
+            limit.next_trial = now;
         }
     }
 
@@ -278,21 +286,6 @@ impl Census {
         self.pending.partition_point(|number| *number <= begun.number + distance) - before
     }
 
-    /// Connections that are open and have given an answer.
-    pub(super) fn answered(&self) -> usize {
-        self.count(Stage::Answered)
-    }
-
-    /// Whether a later connection was answered.
-    pub(super) fn is_overtaken(&self, begun: &Begun) -> bool {
-        self.newest_answered > begun.number
-    }
-
-    /// Whether connections are open that have given an answer.
-    pub(super) fn has_answered(&self) -> bool {
-        self.answered() > 0
-    }
-
     /// Whether the server keeps connections after an answer.
     pub(super) fn are_kept(&self) -> bool {
         self.kept_answers > 0
@@ -313,15 +306,12 @@ impl Census {
             Stage::Opening => (self.slowest_opening, self.slowest_opening),
             _ => (self.slowest_first, self.slowest_first.max(self.slowest_kept)),
         };
-        let is_overtaken = self.is_overtaken(begun);
+        let is_overtaken = self.newest_answered > begun.number;
         let (least, answers, slowest) = match stage {
             Stage::Opening if are_unkept => (PATIENCE_UNKEPT_OPENING, USUAL_ANSWERS, Duration::ZERO),
             // Its packets were dropped.
             Stage::Opening if is_overtaken => {
                 (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER, Duration::ZERO)
-            }
-            _ if is_overtaken && !are_unkept && self.near(begun) >= MANY => {
-                (PATIENCE_SEVERAL, USUAL_ANSWERS_SEVERAL, slowest)
             }
             _ if are_unkept && self.near(begun) >= MANY => {
                 (PATIENCE_UNKEPT, USUAL_ANSWERS_OUT_OF_ORDER, slowest)
@@ -348,25 +338,60 @@ impl Census {
         self.patience(begun, stage).saturating_sub(now.saturating_duration_since(begun.at))
     }
 
-    /// A new connection was refused, or closed without an answer. It is no longer counted.
-    pub(super) fn found_refused(&mut self, now: Instant) {
-        self.is_only_by_answers = false;
-        self.count_refused(self.count(Stage::Unanswered) + self.count(Stage::Answered), now);
+    /// Whether others have been answered since a new connection was begun: over kept connections, until now, or over
+    /// later ones. While a server answers nothing at all, no connection is silent for being new.
+    pub(super) fn are_others_answered(&self, begun: &Begun, now: Instant) -> bool {
+        if !self.are_kept() {
+            let later = self.first_answers - begun.first_answers;
+            return self.newest_answered > begun.number && later >= ANSWERED_LATER;
+        }
+        let lately = (self.usual * USUAL_ANSWERS).max(PATIENCE / 2);
+        let since = self.newest_kept.map_or(Duration::MAX, |newest| now.saturating_duration_since(newest));
+        since <= lately
+            && self.count(Stage::Answered) > 0
+            && self.kept_answers >= begun.kept_answers + ANSWERS_BESIDE
     }
 
-    fn count_refused(&mut self, served: usize, now: Instant) {
-        self.newest_refused = Some(now);
-        if self.count(Stage::Answered) == 0 && self.crowded_out == 0 {
+    /// Whether any other was answered since a new connection was begun.
+    pub(super) fn is_any_answered(&self, begun: &Begun) -> bool {
+        self.first_answers > begun.first_answers || self.kept_answers > begun.kept_answers
+    }
+
+    /// A new connection is silent for too long while others are answered.
+    pub(super) fn found_silent(&mut self, now: Instant) {
+        // Answered ones may have been closed since, in favour of the silent ones: those that were answered at a time count.
+        let served = if self.are_kept() { self.proven } else { self.open() - self.skipped() };
+        self.learn(served, 1, now);
+    }
+
+    /// A new connection was refused, or closed without an answer. It is no longer counted.
+    pub(super) fn found_refused(&mut self, now: Instant) {
+        if self.count(Stage::Answered) == 0 {
             self.undecided += 1;
         } else {
-            self.learn(served, 1, now);
+            self.learn(self.count(Stage::Unanswered) + self.count(Stage::Answered), 1, now);
         }
     }
 
     fn learn(&mut self, served: usize, evidence: u32, now: Instant) {
-        match &mut self.limit {
-            Some(limit) => limit.lower_to(served, evidence, now),
-            None => self.limit = Some(ConnectionLimit::new(served, evidence, now)),
+        let served = served.max(1);
+        let Some(limit) = &mut self.limit else {
+            let (next_trial, interval) = (now + FIRST_TRIAL, FIRST_TRIAL);
+            self.limit =
+                Some(Limit { most: served, evidence, next_trial, interval, step: 1, is_in_trial: false });
+            return;
+        };
+        if limit.is_in_trial {
+            limit.is_in_trial = false;
+            limit.most = limit.most.saturating_sub(limit.step).max(1);
+            limit.interval = (limit.interval * 2).min(LAST_TRIAL);
+        }
+        limit.step = 1;
+        limit.evidence = limit.evidence.saturating_add(evidence);
+        limit.next_trial = now + limit.interval;
+        if served < limit.most {
+            // Connections that the server has just closed are not back yet: the number falls by steps.
+            limit.most = served.max(limit.most - limit.most.div_ceil(4));
         }
     }
 }

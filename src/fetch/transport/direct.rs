@@ -26,7 +26,7 @@ use url::{Position, Url};
 use super::census::ServedConnections;
 use super::connect::{Connect, ConnectorSettings, ProxyHop, TcpConnector};
 use super::exchange::Exchange;
-use super::http1::{Http1Connection, Http1Pool, when_free};
+use super::http1::{Http1Connection, Http1Pool};
 use super::http2::{Http2Pool, StreamPermit};
 use super::observed_io::ConnectionIo;
 use super::open_connections::{ConnectionPlaces, OpenConnections};
@@ -211,7 +211,7 @@ impl<C: Connect> DirectClient<C> {
                 let head = pin!(connection.send(self.http1_request(request)?));
                 let answer =
                     connection.receive_head(head).await.map_err(|error| self.lost_by_proxy(error))?;
-                self.check_passed_on(&answer, Resend::Counted).map_err(|error| self.beside_new(error))?;
+                self.check_passed_on(&answer, Resend::Counted)?;
                 Ok(Exchange::over_http1(answer, connection, &self.http1))
             }
             Some(Slot::Http2(mut permit)) => {
@@ -295,22 +295,12 @@ impl<C: Connect> DirectClient<C> {
         let (status, headers) = (answer.status(), answer.headers());
         if let Some(problem) = own_answer(status, headers) {
             let detail = answer_text(proxy, "the request", (status.as_u16(), headers));
-            return Err(SendError::new(Fault::new(Cause::Proxy(problem), detail), resend));
+            return Err(SendError { fault: Fault::new(Cause::Proxy(problem), detail), resend });
         }
         if !self.has_passed_on.swap(true, Ordering::Relaxed) {
             (self.settings.on_connected.0)();
         }
         Ok(())
-    }
-
-    /// A proxy refused a request on a kept connection and passed nothing on: a new connection may have been one too many.
-    fn beside_new(&self, error: SendError) -> SendError {
-        match (error.fault.cause, self.http1.crowded_out(false)) {
-            (Cause::Proxy(ProxyProblem::Answered(_)), Some(waiter)) => {
-                when_free(waiter, error, Resend::Refused)
-            }
-            _ => error,
-        }
     }
 
     /// A row's header replaces a constant one of the same name.

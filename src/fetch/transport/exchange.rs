@@ -5,18 +5,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
 use http::{HeaderMap, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 
 use super::SendError;
-use super::http1::{Http1Connection, Http1Pool, when_free};
+use super::http1::{Http1Connection, Http1Pool};
 use super::http2::StreamPermit;
 use super::observed_io::ConnectionIo;
-use super::resend::Resend;
 use super::send_error::{SendStage, connection_error, is_tls_end, reset_before_end};
-use crate::model::{Cause, Fault};
 
 /// An answer whose body is being read. Dropped before the end of the body, it closes the HTTP/1.1 connection, or
 /// resets the HTTP/2 stream.
@@ -24,8 +22,6 @@ pub(super) struct Exchange<'a, S: ConnectionIo> {
     pub(super) head: Parts,
     body: Incoming,
     carrier: Carrier<'a, S>,
-    /// Whether the request may be sent again in place of this answer, once its body has been read.
-    resend: Option<Resend>,
 }
 
 /// What carries the answer.
@@ -44,13 +40,13 @@ impl<'a, S: ConnectionIo> Exchange<'a, S> {
         pool: &'a Http1Pool<S>,
     ) -> Self {
         let (head, body) = answer.into_parts();
-        Self { head, body, carrier: Carrier::Http1(Some(connection), pool), resend: None }
+        Self { head, body, carrier: Carrier::Http1(Some(connection), pool) }
     }
 
     /// An answer over HTTP/2.
     pub(super) fn over_http2(answer: http::Response<Incoming>, permit: StreamPermit<S>) -> Self {
         let (head, body) = answer.into_parts();
-        Self { head, body, carrier: Carrier::Http2(permit), resend: None }
+        Self { head, body, carrier: Carrier::Http2(permit) }
     }
 
     /// The next piece of the body, or none at its end.
@@ -116,61 +112,18 @@ impl<'a, S: ConnectionIo> Exchange<'a, S> {
         }
     }
 
-    /// Whether the request may be sent again in place of this answer, whose body has been read.
-    pub(super) fn take_resend(&mut self) -> Option<Resend> {
-        self.resend.take()
-    }
-
     async fn reuse_connection(&mut self) {
-        let status = self.head.status;
-        let (connection, pool) = match &mut self.carrier {
-            Carrier::Http1(connection, pool) => (connection.take(), *pool),
-            Carrier::Http2(permit) => {
-                if status == StatusCode::MISDIRECTED_REQUEST {
-                    permit.leave_connection();
-                    self.resend = Some(Resend::Once);
-                }
-                return;
-            }
-        };
-        let Some(connection) = connection else { return };
-        if status == StatusCode::MISDIRECTED_REQUEST {
-            self.resend = Some(Resend::Once);
-            return;
+        let Carrier::Http1(connection, pool) = &mut self.carrier else { return };
+        if let Some(connection) = connection.take().filter(|_| !has_ambiguous_end(&self.head)) {
+            pool.put(connection).await;
         }
-        let option = self.head.headers.get(CONNECTION);
-        let is_closed = option.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
-        let waiter = if !has_unexplained_503(status, &self.head.headers) {
-            if !has_ambiguous_end(&self.head) {
-                pool.put(connection).await;
-            }
-            None
-        } else if connection.is_new() {
-            // The server may keep it, and count it.
-            drop(connection);
-            pool.refused_by_answer()
-        } else {
-            let waiter = pool.crowded_out(is_closed);
-            if waiter.is_none() {
-                pool.doubt_answers();
-                pool.put(connection).await;
-            }
-            waiter
+        let is_closed = |headers: &HeaderMap| {
+            headers.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
         };
-        if let Some(waiter) = waiter {
-            let error =
-                SendError::counted(Fault::new(Cause::Status(status.as_u16()), "refused beside others"));
-            self.resend = Some(when_free(waiter, error, Resend::Refused).resend);
-        }
-        if status == StatusCode::SERVICE_UNAVAILABLE && is_closed {
+        if self.head.status == StatusCode::SERVICE_UNAVAILABLE && is_closed(&self.head.headers) {
             pool.close_idle();
         }
     }
-}
-
-/// Whether the answer is a 503 that asks for no wait: one connection too many may be the reason.
-pub(super) fn has_unexplained_503(status: StatusCode, headers: &HeaderMap) -> bool {
-    status == StatusCode::SERVICE_UNAVAILABLE && !headers.contains_key(RETRY_AFTER)
 }
 
 /// Whether only the end of the connection shows where the body ends.

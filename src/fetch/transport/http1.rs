@@ -26,8 +26,8 @@ use super::census::Begun;
 use super::observed_io::{ConnectionIo, ObservedIo, PlacedIo, READ_BUFFER, ReadObserver};
 use super::send_error::{SendStage, connection_error};
 
-pub(super) use pool::{ConnectionGuard, Http1Pool, Opening};
-pub(super) use reserved::{ReservedConnection, reserved, when_free};
+pub(super) use pool::{ConnectionGuard, ConnectionWaiter, Handover, Http1Pool, Opening};
+pub(super) use reserved::ReservedConnection;
 pub(super) use substitute::{Movable, Substitute};
 
 /// A connection that was idle for longer is not used again: many servers close sooner, and middleboxes drop their

@@ -82,9 +82,8 @@ struct Http2State<S: ConnectionIo> {
     answers: Arc<AtomicUsize>,
     /// Whether requests were recalled from it.
     has_recalled: AtomicBool,
-    /// Whether it gets no more requests: one waited its whole time on it while nothing was read, or its server is not that
-    /// of the origin (421).
-    is_left: AtomicBool,
+    /// Whether a request waited its whole time on it while nothing was read.
+    is_silent: AtomicBool,
     is_closed_for_another: AtomicBool,
     /// None once no more requests are accepted.
     dispatcher: Mutex<Option<Dispatcher<S>>>,
@@ -102,7 +101,7 @@ impl<S: ConnectionIo> Http2State<S> {
             has_answered: AtomicBool::new(false),
             answers,
             has_recalled: AtomicBool::new(false),
-            is_left: AtomicBool::new(false),
+            is_silent: AtomicBool::new(false),
             is_closed_for_another: AtomicBool::new(false),
             dispatcher: Mutex::new(None),
         }
@@ -211,7 +210,7 @@ impl<S: ConnectionIo> Http2Connection<S> {
     }
 
     fn is_retired(&self) -> bool {
-        self.requests.is_closed() || self.state.is_left.load(Ordering::Relaxed)
+        self.requests.is_closed() || self.state.is_silent.load(Ordering::Relaxed)
     }
 
     fn is_available(&self) -> bool {
@@ -280,7 +279,7 @@ impl<S: ConnectionIo> Drop for StreamPermit<S> {
         if self.reads_before.is_some_and(|reads| reads == self.state.reads.load(Ordering::Relaxed)) {
             // The attempt's timeout dropped it while it waited. (The end of the run does so too, and then this has no
             // effect.)
-            self.state.is_left.store(true, Ordering::Relaxed);
+            self.state.is_silent.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -318,11 +317,6 @@ impl<S: ConnectionIo> StreamPermit<S> {
             }
             error
         })
-    }
-
-    /// The connection gets no more requests.
-    pub(super) fn leave_connection(&self) {
-        self.state.is_left.store(true, Ordering::Relaxed);
     }
 
     /// A wait for the server begins.

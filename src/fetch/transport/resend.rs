@@ -112,8 +112,7 @@ impl ResendBudget {
     /// # Errors
     /// It counts as an attempt.
     pub(crate) async fn next(&mut self, error: SendError) -> Result<Reuse, SendError> {
-        let SendError { fault, resend, answer } = error;
-        let ended = SendError { fault, resend: Resend::Counted, answer };
+        let SendError { fault, resend } = error;
         match resend {
             Resend::Once | Resend::OnceThen(_) if !self.was_resent => {
                 self.was_resent = true;
@@ -135,14 +134,14 @@ impl ResendBudget {
             }
             Resend::Refused(free) if self.refused < REFUSED_MOST => {
                 self.refused += 1;
-                free.0.await.map_err(|error| if ended.answer.is_some() { ended } else { error })
+                free.0.await
             }
             Resend::Waiting(free) | Resend::OnceThen(free) => free.0.await,
             Resend::Silent => {
                 self.moved += 1;
                 Ok(if self.moved < SILENT_MOST { Reuse::Allowed } else { Reuse::AllowedPatiently })
             }
-            _ => Err(ended),
+            _ => Err(SendError::counted(fault)),
         }
     }
 }
@@ -153,7 +152,7 @@ mod tests {
     use crate::model::{Cause, Fault};
 
     fn error(resend: Resend) -> SendError {
-        SendError::new(Fault::new(Cause::Lost, "boom"), resend)
+        SendError { fault: Fault::new(Cause::Lost, "boom"), resend }
     }
 
     #[tokio::test(start_paused = true)]

@@ -117,13 +117,13 @@ pub(super) fn no_connection(error: Option<&(dyn Error + 'static)>, limit: Durati
     };
     let is_counted = cause == Cause::Proxy(ProxyProblem::Credentials);
     let resend = if is_counted { Resend::Counted } else { Resend::NewClosed };
-    SendError::new(Fault::new(cause, detail), resend)
+    SendError { fault: Fault::new(cause, detail), resend }
 }
 
 /// A new connection was closed before anything was sent on it.
 pub(super) fn closed_unsent() -> SendError {
     let fault = Fault::new(Cause::Connect, "the server closed the connection as soon as it was open");
-    SendError::new(fault, Resend::NewUnsent)
+    SendError { fault, resend: Resend::NewUnsent }
 }
 
 /// No connection was opened in time.
@@ -132,7 +132,7 @@ pub(super) fn connection_timeout(proxy: Option<&Proxy>, limit: Duration) -> Send
     let limit = humantime::format_duration(limit);
     let detail = format!("no connection through the proxy {proxy} within {CONNECT_TIMEOUT} {limit}");
     let fault = Fault::new(Cause::Proxy(ProxyProblem::NoConnection), detail);
-    SendError::new(fault, Resend::NewClosed)
+    SendError { fault, resend: Resend::NewClosed }
 }
 
 /// A client cannot be set up: no certificate authorities, or the system has run out of something.

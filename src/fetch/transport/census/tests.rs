@@ -1,6 +1,5 @@
 //! The census on plain values, without connections.
 
-use super::limit::LAST_TRIAL;
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -43,7 +42,7 @@ fn silence_is_patience_and_answers_beside() {
     assert_eq!(census.patience_left((&all[11], Stage::Unanswered), now + 300 * MS), 100 * MS);
     assert_eq!(census.patience(&all[0], Stage::Unanswered), 3000 * MS);
     assert!(census.served().is_none() && census.has_room());
-    for _ in &all[9..] {
+    for _ in 0..EVIDENCE {
         census.found_silent(now + 400 * MS);
     }
     assert_eq!((census.served(), census.has_room()), (Some(4), false));
@@ -211,55 +210,4 @@ fn connections_past_those_that_were_answered_at_a_time_are_unproven() {
     assert!(!census.is_unproven(), "nothing shows yet that connections are kept");
     census.answered_again(MS, now);
     assert!(census.is_unproven());
-}
-
-#[test]
-fn where_many_in_a_row_are_silent_a_later_answer_shows_sooner_that_packets_were_dropped() {
-    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
-    let all = begin(&mut census, 20, now);
-    answer(&mut census, &all[10..], now);
-    census.answered_again(10 * MS, now);
-    assert_eq!(census.patience(&all[4], Stage::Unanswered), PATIENCE_SEVERAL);
-    answer(&mut census, &all[..4], now);
-    assert_eq!(census.patience(&all[4], Stage::Unanswered), PATIENCE_OUT_OF_ORDER);
-}
-
-#[test]
-fn what_answers_of_503_show_is_forgotten_where_kept_connections_get_them_as_well() {
-    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
-    let all = begin(&mut census, 10, now);
-    answer(&mut census, &all[..4], now);
-    census.answered_again(MS, now);
-    for refused in &all[4..] {
-        census.end(refused, Stage::Unanswered);
-        census.found_refused_by_answer(now);
-    }
-    assert_eq!((census.served(), census.has_room()), (Some(4), false));
-    // One that is kept gives way at once, as the new ones may have taken its place.
-    assert!(census.is_crowded_out(false, now));
-    assert_eq!(most(&census), Some(3));
-    let later = now + Duration::from_secs(2);
-    for _ in 0..3 {
-        assert!(!census.is_crowded_out(false, later));
-        census.doubt_answers();
-    }
-    assert!(census.served().is_none() && !census.may_answers_refuse());
-}
-
-#[test]
-fn a_trial_that_a_kept_connection_pays_for_is_taken_back() {
-    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
-    let all = begin(&mut census, 7, now);
-    answer(&mut census, &all[..4], now);
-    for refused in &all[4..] {
-        census.end(refused, Stage::Unanswered);
-        census.found_refused_by_answer(now);
-    }
-    let later = now + Duration::from_secs(2);
-    let trial = begin(&mut census, 1, later);
-    answer(&mut census, &trial, later);
-    assert_eq!((most(&census), census.served()), (Some(5), Some(4)));
-    assert!(census.is_crowded_out(false, later));
-    assert_eq!(most(&census), Some(4));
-    assert_eq!(census.served(), Some(4));
 }

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 
 use super::super::census::Stage;
 use super::super::connect::{Connect, HttpVersion};
-use super::super::exchange::{Exchange, has_unexplained_503};
+use super::super::exchange::Exchange;
 use super::super::http1::{
-    ConnectionGuard, Http1Connection, Movable, Opening, ReservedConnection, Substitute, reserved, when_free,
+    ConnectionGuard, ConnectionWaiter, Handover, Http1Connection, Movable, Opening, ReservedConnection,
+    Substitute,
 };
 use super::super::http2::Http2Connection;
 use super::super::observed_io::{ConnectionIo, PlacedIo};
@@ -75,9 +76,7 @@ impl<C: Connect> DirectClient<C> {
         let answer = connection.receive_head(head).await.map_err(|error| self.lost_by_proxy(error))?;
         let resend = if connection.is_new() { Resend::NewClosed } else { Resend::Counted };
         self.check_passed_on(&answer, resend)?;
-        if !has_unexplained_503(answer.status(), answer.headers()) || !self.http1.may_answers_refuse() {
-            connection.answered();
-        }
+        connection.answered();
         Ok(Exchange::over_http1(answer, connection, &self.http1))
     }
 
@@ -237,6 +236,10 @@ impl<C: Connect> DirectClient<C> {
     }
 }
 
+fn reserved<S: ConnectionIo>(connection: Box<Http1Connection<S>>) -> KeptConnection {
+    KeptConnection(Box::new(ReservedConnection::new(connection)))
+}
+
 /// The request moves to another connection.
 fn moved<S: ConnectionIo>(to: Substitute<S>) -> SendError {
     let fault = Fault::new(Cause::Lost, "a new connection stayed silent while others were answered");
@@ -247,7 +250,7 @@ fn moved<S: ConnectionIo>(to: Substitute<S>) -> SendError {
         }
         Substitute::New => Resend::Silent,
     };
-    SendError::new(fault, resend)
+    SendError { fault, resend }
 }
 
 /// The proxy passed nothing on, and answered itself.
@@ -258,4 +261,21 @@ fn is_answered_by_proxy(error: &SendError) -> bool {
 /// The proxy answered itself that it passes nothing on: a limit of connections, or a rule.
 fn is_refused_by_proxy(error: &SendError) -> bool {
     error.fault.cause == Cause::Proxy(ProxyProblem::Answered(403))
+}
+
+/// The request waits for a connection; where none is left, it ends with this error.
+fn when_free<S: ConnectionIo>(
+    waiter: ConnectionWaiter<S>,
+    error: SendError,
+    resend: fn(FreeConnection) -> Resend,
+) -> SendError {
+    let fault = error.fault.clone();
+    let free = async move {
+        match waiter.handover().await {
+            Handover::Connection(connection) => Ok(Reuse::On(reserved(connection))),
+            Handover::Room => Ok(Reuse::Allowed),
+            Handover::NoneLeft => Err(error),
+        }
+    };
+    SendError { fault, resend: resend(FreeConnection(Box::pin(free))) }
 }

@@ -5,7 +5,6 @@
 //! kept one; where that could make the server act twice, an idle connection is closed instead, so that the server
 //! accepts the silent one.
 
-mod refused;
 mod silence;
 
 use std::collections::VecDeque;
@@ -166,8 +165,6 @@ impl<S: ConnectionIo> Drop for ConnectionGuard<S> {
 pub(in super::super) struct ConnectionWaiter<S: ConnectionIo> {
     pool: Weak<Shared<S>>,
     receiver: oneshot::Receiver<Handover<S>>,
-    /// It waits no longer than this.
-    longest: Option<Duration>,
 }
 
 impl<S: ConnectionIo> ConnectionWaiter<S> {
@@ -178,12 +175,8 @@ impl<S: ConnectionIo> ConnectionWaiter<S> {
         {
             return Handover::Connection(idle);
         }
-        let received = match self.longest {
-            Some(longest) => tokio::time::timeout(longest, &mut self.receiver).await,
-            None => Ok((&mut self.receiver).await),
-        };
-        // The time is over, or the pool is gone with the run.
-        received.unwrap_or(Ok(Handover::NoneLeft)).unwrap_or(Handover::NoneLeft)
+        // The pool is gone with the run.
+        (&mut self.receiver).await.unwrap_or(Handover::NoneLeft)
     }
 }
 
@@ -335,7 +328,19 @@ impl<S: ConnectionIo> Http1Pool<S> {
     }
 
     fn waiter(&self, state: &mut PoolState<S>, wanted: Wanted) -> ConnectionWaiter<S> {
-        ConnectionWaiter { pool: Arc::downgrade(&self.shared), receiver: state.wait(wanted), longest: None }
+        ConnectionWaiter { pool: Arc::downgrade(&self.shared), receiver: state.wait(wanted) }
+    }
+
+    /// A new connection was refused, or closed without an answer: a place among those that wait for another, unless
+    /// there is none.
+    pub(in super::super) fn refused(&self) -> Option<ConnectionWaiter<S>> {
+        let mut state = self.lock();
+        if state.census.open() == 0 {
+            return None;
+        }
+        state.census.found_refused(Instant::now());
+        state.served.set(state.census.served());
+        Some(self.waiter(&mut state, Wanted::AnyOther))
     }
 
     /// Whether the server may close the newest connection for being one too many.

@@ -603,26 +603,3 @@ async fn a_number_that_grows_is_found() {
     run(10).await;
     assert_eq!((client.served(), open.load(Ordering::Relaxed)), (None, 16));
 }
-
-#[tokio::test(start_paused = true)]
-async fn the_last_request_of_a_run_moves_from_a_silent_connection_that_later_ones_passed() {
-    let client = PipeClient::new(HttpVersion::Http1, |number, peer| async move {
-        match number {
-            1 => {
-                peer.keep_open().await;
-                None
-            }
-            _ => answer_all(peer).await,
-        }
-    });
-    let began = Instant::now();
-    let last = async { tokio::time::timeout(Duration::from_secs(15), client.get_resending()).await };
-    let (last, ()) = tokio::join!(last, async {
-        for _ in 0..2 {
-            settle().await;
-            client.get_resending().await.unwrap();
-        }
-    });
-    assert_eq!(outcome(last.expect("it moves")), received(200, "ok"));
-    assert!(began.elapsed() >= Duration::from_secs(3) && client.served().is_none());
-}

@@ -34,6 +34,6 @@ impl<S: ConnectionIo> Http2Pool<S> {
                 tokio::time::sleep(FIRST_ANSWER_LOOK).await;
             }
         };
-        SendError::new(fault, Resend::OnceThen(FreeConnection(Box::pin(first_answer))))
+        SendError { fault, resend: Resend::OnceThen(FreeConnection(Box::pin(first_answer))) }
     }
 }

@@ -111,11 +111,6 @@ impl<S: ConnectionIo> Http1Pool<S> {
                 return AfterSilence::Moves(self.waiter(&mut pool, Wanted::Connection));
             }
         }
-        // Nothing else is in flight that could show it: the last requests of a run.
-        let are_all_idle = !pool.idle.is_empty() && pool.idle.len() == pool.census.answered();
-        if are_all_idle && may_move != Movable::Nowhere && pool.census.is_overtaken(begun) {
-            return AfterSilence::Moves(self.waiter(&mut pool, Wanted::Connection));
-        }
         if pool.census.is_any_answered(begun) {
             AfterSilence::StaysInPlaceOfAnother(round)
         } else {
