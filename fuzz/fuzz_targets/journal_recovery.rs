@@ -103,6 +103,7 @@ fn entry(seq: usize) -> Entry {
         record: csv::ByteRecord::from(vec![KEYS[seq]]),
         address: None,
         request: None,
+        is_companion: false,
     }
 }
 

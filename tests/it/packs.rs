@@ -437,6 +437,35 @@ fn answers_that_look_like_pages_are_warned_of() {
 }
 
 #[test]
+fn what_a_further_page_may_have_is_not_left_out() {
+    for (name, value) in [
+        ("Link", "<https://a.test/p?page=1>; rel=\"prev\", <https://a.test/p?page=2>; rel=\"next\""),
+        ("X-WP-TotalPages", "3"),
+    ] {
+        let server = ScriptedServer::start(move |seen| {
+            let ids = values(seen, "ids").remove(0);
+            let skus: Vec<&str> = ids.split(',').take(2).collect();
+            Reply::json(list(&skus)).header(name, value)
+        });
+        let dir = skus(4);
+        let args = ["--bulk-key", ".sku", "--null-on", "missing"];
+        let ended = fetch(&dir, &server.url("/p?ids={items}"), &args).expect_code(1);
+        assert!(ended.stderr.contains("not on the first page of the answer"), "{}", ended.stderr);
+        assert!(!dir.read("out.json").contains("null"));
+    }
+    // The last page is none of several.
+    let server = ScriptedServer::start(|seen| {
+        let ids = values(seen, "ids").remove(0);
+        let skus: Vec<&str> = ids.split(',').take(2).collect();
+        Reply::json(list(&skus))
+            .header("X-WP-TotalPages", "1")
+            .header("Link", "<https://a.test/1>; rel=\"first\"")
+    });
+    let args = ["--bulk-key", ".sku", "--null-on", "missing"];
+    fetch(&skus(4), &server.url("/p?ids={items}"), &args).expect_code(0);
+}
+
+#[test]
 fn a_secret_among_foreign_skus_is_not_shown() {
     let (server, dir) = (answering(|skus| list(&[skus, &["tok=s3cr3tvalue"]].concat())), skus(3));
     let url = server.url("/p?t=${TOK}&ids={items}");

@@ -1,6 +1,7 @@
 //! What an answer to a pack means for each of its keys.
 
 use http::HeaderMap;
+use http::header::LINK;
 
 use super::meaning::ConditionRuling;
 use super::select::{AnswerFacts, AskedKey, FilterInput};
@@ -138,6 +139,12 @@ fn rule(found: FoundItem<'_>, item: &PackItem, answer: &RawAnswer, classifier: &
                 &format!("the answer to its pack has `{other}` in its place"),
             );
         }
+        FoundItem::Missing if has_more_pages(&answer.headers) => {
+            return fault(
+                PackProblem::Missing,
+                "the SKU is not on the first page of the answer to its pack, which has more: raise the size of a page",
+            );
+        }
         FoundItem::Missing if classifier.settings.null_on.missing => {
             return ItemRuling::Keep(null_for(answer, classifier));
         }
@@ -190,6 +197,20 @@ fn rule(found: FoundItem<'_>, item: &PackItem, answer: &RawAnswer, classifier: &
         }
         Err(fault) => ItemRuling::GiveUp(fault.with_status(answer.status)),
     }
+}
+
+/// Whether the answer says that it is one page of several: by a `Link` to the next one (RFC 8288), or by their number, as
+/// `WordPress` and others write it.
+fn has_more_pages(headers: &HeaderMap) -> bool {
+    let pages = ["x-wp-totalpages", "x-total-pages", "x-pagination-page-count"];
+    let number = |name: &&str| headers.get(*name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    let is_next = |link: &str| {
+        let parameters = link.split(';').skip(1).map(|part| part.trim().to_ascii_lowercase());
+        parameters.into_iter().any(|part| matches!(part.as_str(), "rel=\"next\"" | "rel=next"))
+    };
+    let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    links.flat_map(|value| value.split(',')).any(is_next)
+        || pages.iter().find_map(number).is_some_and(|pages| pages > 1)
 }
 
 /// `null`, without validators: those of the answer are for the whole pack.
