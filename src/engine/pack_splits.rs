@@ -89,6 +89,8 @@ struct HalvedPack {
     is_unclear: bool,
     /// Keys of the larger half.
     half: usize,
+    /// Its refusal is one of those that no other contains.
+    is_counted: bool,
 }
 
 impl PackSplits {
@@ -159,7 +161,7 @@ impl PackSplits {
             self.end_half(search, HalfEnd::Unclear);
             return SplitRuling::Cut(self.size);
         }
-        self.count_refused(search);
+        let is_counted = self.count_refused(search);
         if keys == 1 {
             self.end_half(search, HalfEnd::Refused);
             self.alone += 1;
@@ -180,15 +182,17 @@ impl PackSplits {
             parent.is_found = true;
         }
         let half = keys.div_ceil(2);
-        let found = HalvedPack { parent: search, open: 2, is_found: false, is_unclear: false, half };
+        let found =
+            HalvedPack { parent: search, open: 2, is_found: false, is_unclear: false, half, is_counted };
         self.searches.insert(id, found);
         SplitRuling::Halve(id)
     }
 
-    /// The first half that is refused is what the refusal of the whole was for; the second is one more.
-    fn count_refused(&mut self, search: Option<PackSearch>) {
+    /// The first half that is refused is what the refusal of the whole was for; the second is one more. Whether it counts.
+    fn count_refused(&mut self, search: Option<PackSearch>) -> bool {
         let is_first = search.and_then(|search| self.searches.get(&search)).is_some_and(|it| !it.is_found);
         self.refused += u64::from(!is_first);
+        !is_first
     }
 
     /// Whether two more requests may be spent.
@@ -209,14 +213,16 @@ impl PackSplits {
         if search.open > 0 {
             return;
         }
-        let Some(HalvedPack { parent, is_found, is_unclear, half, .. }) = self.searches.remove(&id) else {
+        let Some(HalvedPack { parent, is_found, is_unclear, half, is_counted, .. }) =
+            self.searches.remove(&id)
+        else {
             return;
         };
         if !is_found && !is_unclear {
             // No key was refused: the pack was too large. What that cost was no search.
             self.size = self.size.min(half);
             self.spent = self.spent.saturating_sub(2);
-            self.refused = self.refused.saturating_sub(1);
+            self.refused = self.refused.saturating_sub(u64::from(is_counted));
         }
         self.end_half(parent, HalfEnd::Answered);
     }

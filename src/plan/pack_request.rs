@@ -1,7 +1,9 @@
 //! The requests of packs: a template with `{items}`, rendered for several rows.
 
+use csv::ByteRecord;
+
 use crate::model::job::redacted_url;
-use crate::model::{Job, Pack, PackItem, Request};
+use crate::model::{Pack, PackItem, Request};
 use crate::plan::body::BoundBody;
 use crate::plan::cells::Cells;
 use crate::plan::rejection::Rejection;
@@ -30,9 +32,13 @@ impl BoundTemplate {
     }
 
     /// The length of path and query of a request for this row alone, and what the row adds to those of a pack, in bytes.
-    pub(super) fn target_lengths(&self, job: &Job, scratch: &mut String) -> (usize, usize) {
-        let cells = Cells { record: &job.record, names: &self.names };
-        (self.url.target_length(&job.request.url), self.url.item_length(cells, scratch))
+    pub(super) fn target_lengths(
+        &self,
+        (record, alone): (&ByteRecord, &Request),
+        scratch: &mut String,
+    ) -> (usize, usize) {
+        let cells = Cells { record, names: &self.names };
+        (self.url.target_length(&alone.url), self.url.item_length(cells, scratch))
     }
 
     /// The request of a pack of these rows, at least one, each of which was rendered before.

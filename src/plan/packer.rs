@@ -75,16 +75,15 @@ impl Packer {
 
     /// Adds a key; gives the packs that are closed for it.
     pub(crate) fn add(&mut self, job: Job, out: &mut Vec<Pack>) {
-        let (alone, more) = self.template.target_lengths(&job, &mut self.scratch);
-        self.add_item(job.into(), (alone, more), out);
+        let lengths = self.template.target_lengths((&job.record, &job.request), &mut self.scratch);
+        self.add_item(job.into(), lengths, out);
     }
 
     /// Adds a key that was in a pack before; gives the packs that are closed for it.
     pub(crate) fn add_again(&mut self, item: PackItem, out: &mut Vec<Pack>) {
         // It fitted into a request before.
-        let Some(request) = self.request_of(std::slice::from_ref(&item)) else { return };
-        let job = item.to_job(request);
-        let lengths = self.template.target_lengths(&job, &mut self.scratch);
+        let Some(alone) = self.request_of(std::slice::from_ref(&item)) else { return };
+        let lengths = self.template.target_lengths((&item.record, &alone), &mut self.scratch);
         self.add_item(item, lengths, out);
     }
 
