@@ -1,6 +1,6 @@
 //! How a refused pack is cut: until the key stands alone that the server refuses, or until the size fits.
 //!
-//! A server that refuses a pack (400, 404, 410, 414, 422) does so for a key in it, for the number of its keys or for the
+//! A server that refuses a pack (400, 404, 410, 422) does so for a key in it, for the number of its keys or for the
 //! request as a whole. Which of them shows when the pack is asked for in halves:
 //!
 //! - A half is refused again: a key in it. The search goes on in this half.
@@ -9,7 +9,7 @@
 //!
 //! As long as nothing was answered one pack is searched at a time.
 //!
-//! 413 and an answer over `--max-body` name the size as the cause themselves.
+//! 413, 414 and an answer over `--max-body` name the size as the cause themselves.
 //!
 //! The search for a key costs two requests a halving, `2·⌈log2 N⌉` for a pack of N keys with one that is refused. More
 //! may be spent only up to a fifth of all requests, or for one pack.
