@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::plan::Packer;
 
-/// Answers of the same number of items, none of which had more, that look like pages.
+/// Answers of the same number of items that look like pages.
 const FULL_PAGES: u32 = 2;
 /// Ticks without a new row after which packs are sent as they are: a program that writes rows slowly is waiting.
 const QUIET_TICKS: u32 = 2;
@@ -38,13 +38,37 @@ pub(super) struct PackQueue {
     page: PageSize,
 }
 
-/// Whether answers seem to be pages: never more than so many items, though more keys were asked for.
+/// Whether answers seem to be pages: each that left keys out had the same number of items, as no answer with more had.
+/// SKUs that the API does not have leave out any number of them.
 #[derive(Default)]
 struct PageSize {
     /// The most items of an answer.
     most: usize,
     /// Answers with so many items that left keys out.
     full: u32,
+    /// All answers that left keys out.
+    short: u32,
+    /// So many items are usual for a page, or far fewer than keys that were asked for.
+    is_likely: bool,
+}
+
+impl PageSize {
+    /// Counts an answer of so many items to so many keys.
+    fn count(&mut self, items: usize, keys: usize) {
+        if items > self.most {
+            *self = Self { most: items, full: 0, short: self.short, is_likely: false };
+        }
+        if items < keys {
+            self.short += 1;
+            self.full += u32::from(items == self.most && items > 0);
+            self.is_likely |= items == self.most && (items.is_multiple_of(5) || items * 2 <= keys);
+        }
+    }
+
+    /// The size of the pages, where answers seem to be some.
+    fn found(&self) -> Option<usize> {
+        (self.is_likely && self.full >= FULL_PAGES && self.full == self.short).then_some(self.most)
+    }
 }
 
 /// What becomes of the keys of a pack that ended.
@@ -157,12 +181,11 @@ impl PackQueue {
                 key
             ));
         }
-        if self.page.full >= FULL_PAGES {
+        if let Some(items) = self.page.found() {
             warnings.push(format!(
                 "no answer to a pack had more than {}, though more SKUs were asked for: where the API gives pages, raise \
-                 the size of a page in the request, or ask for fewer SKUs with {BULK} {}",
-                counted(self.page.most as u64, "item", "items"),
-                self.page.most,
+                 the size of a page in the request, or ask for fewer SKUs with {BULK} {items}",
+                counted(items as u64, "item", "items"),
             ));
         }
         if self.left > 0 {
@@ -208,7 +231,7 @@ impl PackQueue {
                 } else {
                     self.splits.answered(search);
                 }
-                self.note_page(items.len(), &answer);
+                self.page.count(answer.received, items.len());
                 self.foreign += answer.foreign;
                 self.foreign_key = self.foreign_key.take().or(answer.foreign_key);
                 PackSettled::Each(self.answered(items, answer.items, &made))
@@ -234,15 +257,6 @@ impl PackQueue {
                 self.refused(pack, search)
             }
         }
-    }
-
-    /// Counts the items of an answer to so many keys.
-    fn note_page(&mut self, keys: usize, answer: &UnpackedAnswer) {
-        let items = answer.received;
-        if items > self.page.most {
-            self.page = PageSize { most: items, full: 0 };
-        }
-        self.page.full += u32::from(items == self.page.most && items > 0 && items < keys);
     }
 
     fn answered(&mut self, items: Vec<PackItem>, ends: Vec<ItemEnd>, made: &Made) -> Vec<Entry> {
@@ -328,6 +342,12 @@ impl Made {
     }
 }
 
+/// The entry of the first key of a pack, with this outcome.
+pub(super) fn entry_of_first(end: &PackEnd, outcome: Outcome) -> Entry {
+    let made = Made { attempts: end.attempts, sent: end.sent, address: end.address.clone() };
+    made.entry(end.items[0].clone(), outcome, false)
+}
+
 /// Why a server may have refused a pack, where its keys are asked for in smaller ones; none where they are not.
 fn reason_of_refusal(end: &PackEnd) -> Option<RefusedFor> {
     let Outcome::Failed(fault) = &end.outcome else { return None };
@@ -352,4 +372,28 @@ pub(super) fn is_cut(end: &PackEnd) -> bool {
 fn is_null_for_a_refusal(answer: &UnpackedAnswer) -> bool {
     let [ItemEnd::Ended(Outcome::Fetched(answer))] = &answer.items[..] else { return false };
     !(200..300).contains(&answer.status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_one_size_look_like_pages_and_those_of_several_do_not() {
+        let found = |answers: &[(usize, usize)]| {
+            let mut page = PageSize::default();
+            for &(items, keys) in answers {
+                page.count(items, keys);
+            }
+            page.found()
+        };
+        assert_eq!(found(&[(10, 100), (10, 100), (4, 4)]), Some(10));
+        assert_eq!(found(&[(3, 20), (3, 20)]), Some(3));
+        // What the API does not have is missing here and there.
+        assert_eq!(found(&[(97, 100), (98, 100), (98, 100), (95, 100)]), None);
+        assert_eq!(found(&[(99, 100), (99, 100), (99, 100)]), None);
+        assert_eq!(found(&[(10, 100), (10, 100), (11, 100)]), None);
+        assert_eq!(found(&[(10, 100)]), None);
+        assert_eq!(found(&[(0, 100), (0, 100), (100, 100)]), None);
+    }
 }

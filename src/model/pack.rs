@@ -68,7 +68,7 @@ impl Pack {
         &self.items[0]
     }
 
-    /// The keys, and what the pack was cut from.
+    /// The keys.
     pub(crate) fn into_items(self) -> Vec<PackItem> {
         Arc::try_unwrap(self.items).unwrap_or_else(|shared| shared.as_ref().clone())
     }

@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 use super::super::breaker::{Breaker, Ruling};
 use super::super::open_jobs::NextStep;
-use super::super::pack_queue::{PackQueue, PackSettled, is_cut};
+use super::super::pack_queue::{PackQueue, PackSettled, entry_of_first, is_cut};
 use super::Meter;
 use crate::fetch::{ItemEnd, PackEnd, Shutdown};
 use crate::model::{
-    Answer, BodyHash, Cause, Content, Deferral, Entry, Event, Fault, LoadClass, Outcome, PackItem, Reporter,
-    StatusSet, StopReason,
+    Answer, BodyHash, Cause, Content, Deferral, Entry, Event, Fault, LoadClass, Outcome, Reporter, StatusSet,
+    StopReason,
 };
 use crate::report::tune::TunedAnswers;
 use crate::report::{AcceptedAndRefused, Report};
@@ -210,22 +210,7 @@ fn observed(end: &PackEnd) -> Entry {
             }
         }
     };
-    let PackItem { seq, line, key, fingerprint, record, .. } = end.items[0].clone();
-    let address = matches!(outcome, Outcome::Failed(_)).then(|| end.address.clone());
-    let (attempts, sent) = (end.attempts, end.sent);
-    Entry {
-        seq,
-        line,
-        key,
-        fingerprint,
-        attempts,
-        sent,
-        outcome,
-        record,
-        address,
-        request: None,
-        is_companion: false,
-    }
+    entry_of_first(end, outcome)
 }
 
 /// An entry is final: it is reported and dropped.
