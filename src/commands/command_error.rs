@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use super::run_files::is_left_behind;
 use crate::collect::CollectError;
 use crate::config::options::{
-    self, BODY, BULK, CA_CERT, HEADER, ITEM, MAX_TIME, PROXY, SELECT, Setting, URL, nearest,
+    self, BODY, BULK, CA_CERT, CLIENT_ID, CLIENT_SECRET, HEADER, ITEM, MAX_TIME, PROXY, SCOPE, SELECT,
+    Setting, TOKEN_COMMAND, TOKEN_FIELD, TOKEN_URL, URL, nearest,
 };
 use crate::config::{ConfigError, Origin, Settings, nearest_command};
 use crate::fetch::{FilterFault, SelectError, TransportError, filter_meant};
@@ -136,7 +137,15 @@ pub(crate) fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
             TemplateKind::Proxy => &PROXY,
             TemplateKind::Item => &ITEM,
             TemplateKind::Url => &URL,
+            TemplateKind::TokenUrl => &TOKEN_URL,
+            TemplateKind::ClientId => &CLIENT_ID,
+            TemplateKind::ClientSecret => &CLIENT_SECRET,
+            TemplateKind::Scope => &SCOPE,
+            TemplateKind::TokenField(_) => &TOKEN_FIELD,
         },
+        PlanError::TokenUrl => &TOKEN_URL,
+        PlanError::TokenUnused if *settings.origin(&TOKEN_COMMAND) == Origin::Default => &TOKEN_URL,
+        PlanError::TokenUnused => &TOKEN_COMMAND,
         PlanError::Bulk(fault) => match fault {
             BulkFault::NoItems => &BULK,
             BulkFault::NoBulk(TemplateKind::Body) => &BODY,

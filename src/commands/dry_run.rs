@@ -20,8 +20,9 @@ use super::{ending, failure_file, standard_output, terminal, unpublished, warnin
 use crate::collect::{self, Inspection, Preflight};
 use crate::config::{Environment, Settings};
 use crate::input::{self, Columns};
+use crate::model::job::redacted_url;
 use crate::model::{Event, Exit, Mask, Reporter, option};
-use crate::plan::Planner;
+use crate::plan::{BoundTemplate, Planner};
 use crate::report::dry_run::{self, DryRun, EarlierAnswers, PlannedFiles, PlannedPace, PlannedRequests};
 use crate::report::{Report, ReportSettings};
 
@@ -103,6 +104,7 @@ fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, plann
             random,
             headers,
             proxy: None,
+            token: token(settings, planner.request()),
             bodies,
             packs,
         },
@@ -129,6 +131,15 @@ fn filters(settings: &Settings, mask: &Mask) -> Vec<String> {
     let shown = |(option, text): &(&str, &str)| format!("{option} {}", mask.apply(text));
     let bulk: Vec<_> = settings.response.bulk.given().filter(|_| settings.request.bulk.is_some()).collect();
     bulk.iter().chain(&conditions).chain(&select).map(shown).collect()
+}
+
+/// Where the token comes from: the endpoint without its query, or the option of the command.
+fn token(settings: &Settings, request: &BoundTemplate) -> Option<String> {
+    settings.token.as_ref()?;
+    Some(match request.template().token_request() {
+        Some(endpoint) => request.mask().apply(&redacted_url(&endpoint.url)).into_owned(),
+        None => option::TOKEN_COMMAND.to_owned(),
+    })
 }
 
 /// The names of all headers that the program or the user sets, in alphabetical order.

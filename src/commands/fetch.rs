@@ -105,7 +105,7 @@ fn run(
     let reporter = Arc::clone(report) as Arc<dyn Reporter>;
     let stack = stack.with_pending_bytes(journal.pending_bytes());
     let FetchPath { gate, shutdown, served, fetcher } =
-        stack.fetch_path(settings, planner.request(), reporter);
+        stack.fetch_path(settings, planner.request(), reporter)?;
     let input_thread = InputThread::start(rows, planner)
         .map_err(|error| command_error::of_start("the input thread", &error))?;
     let engine = Engine {

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use tokio::sync::Semaphore;
 
 use super::command_error::{self, CommandError};
-use super::wiring;
+use super::{token, wiring};
 use crate::config::{Environment, Settings};
 use crate::fetch::{Classifier, Companions, Fetcher, Filters, Http, ServedConnections, Shutdown};
 use crate::limit::Gate;
@@ -54,12 +54,15 @@ impl HttpStack {
     }
 
     /// Puts the gate and the fetcher on top. `request` gives the mask for what messages quote of an answer.
+    ///
+    /// # Errors
+    /// The file of refresh tokens cannot be written.
     pub(super) fn fetch_path(
         self,
         settings: &Settings,
         request: &BoundTemplate,
         reporter: Arc<dyn Reporter>,
-    ) -> FetchPath {
+    ) -> Result<FetchPath, CommandError> {
         let shutdown = Arc::new(Shutdown::default());
         let gate = Arc::new(Gate::new(&settings.pace));
         let companions = Companions {
@@ -73,7 +76,11 @@ impl HttpStack {
         let classifier = Classifier { settings: settings.response.clone(), filters, mask: request.mask() };
         let fetcher = Fetcher::new(self.transport, settings.retry.clone(), classifier, companions);
         let fetcher = if request.bulk().is_some() { fetcher.for_packs() } else { fetcher };
-        FetchPath { gate, shutdown, served, fetcher }
+        let fetcher = match token::settings(settings, request)? {
+            Some(token) => fetcher.with_tokens(token),
+            None => fetcher,
+        };
+        Ok(FetchPath { gate, shutdown, served, fetcher })
     }
 }
 

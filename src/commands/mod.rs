@@ -14,6 +14,7 @@ mod run_report_writer;
 mod session;
 mod standard_output;
 mod terminal;
+mod token;
 mod tune;
 mod unpublished;
 mod warnings;

@@ -63,7 +63,7 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     let stack = HttpStack::new(&settings, &template, (env, wiring::filters(&settings)?))?;
     let proxy = stack.shown_proxy(&settings, planner.request());
     name_proxy(&report, proxy.as_deref());
-    let stack = stack.fetch_path(&settings, planner.request(), reporter);
+    let stack = stack.fetch_path(&settings, planner.request(), reporter)?;
     for warning in settings.warnings.iter().chain(planner.request().start_warnings()).chain(&headless) {
         report.on(&Event::Warned { message: warning });
     }
@@ -292,7 +292,7 @@ fn stopped(reason: &StopReason, settings: &Settings, proxy: Option<&str>) -> Com
     let failure = ending::stopped(reason, settings, proxy);
     let hint = match reason {
         StopReason::Unreachable(_) => Some(ending::check_address()),
-        StopReason::Certificate(..) => failure.hint,
+        StopReason::Certificate(..) | StopReason::NoToken(_) => failure.hint,
         StopReason::ProxyFailed(_) | StopReason::Refused { status: 407, .. } => {
             Some(ending::check_proxy(proxy))
         }

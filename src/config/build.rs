@@ -13,7 +13,7 @@ use crate::config::options::{self, HeaderLine, URL};
 use crate::config::origin::Origin;
 use crate::config::output_name;
 use crate::config::settings::{InputPath, RunOptions, Settings, Target};
-use crate::config::{command_line, redacted};
+use crate::config::{command_line, redacted, token};
 use crate::demo::DemoSettings;
 use crate::fetch::{BulkFilters, ConnectionSettings, MeaningSettings, ResponseSettings, RetrySettings};
 use crate::input::InputSettings;
@@ -68,8 +68,10 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
             body: body(layers, call.cwd)?,
             body_escape: layers.get(&options::BODY_ESCAPE)?,
             bulk: bulk.clone(),
+            token: token::template(layers)?,
             proxy: layers.get(&options::PROXY)?,
         },
+        token: token::options(layers)?,
         connection: connection(layers)?,
         pace: PaceSettings {
             concurrency: layers.get(&options::CONCURRENCY)?,

@@ -9,12 +9,13 @@ use crate::config::layers::Layers;
 use crate::config::options::{
     self, BODY, BODY_AS, BODY_ESCAPE, BULK, BULK_ITEMS, BULK_KEY, CA_CERT, CHANGES, CONFIG, DELIMITER, DEMO,
     DRY_RUN, FAILED, FORMAT, ITEM, LIMIT, MERGE, NULL_ON, OUTPUT, PRUNE, REPORT, RETRY_ON, SELECT, SEPARATOR,
-    Setting, URL,
+    Setting, TOKEN_FILE, URL,
 };
 use crate::config::origin::Origin;
 use crate::config::output_name::{self, Mismatch};
+use crate::config::refuse::refuse;
 use crate::config::settings::{BodyAs, InputPath, Settings, Target};
-use crate::config::values;
+use crate::config::{token, values};
 use crate::fetch::NullOn;
 use crate::model::Exit;
 
@@ -25,6 +26,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
     body_escape(settings, layers)?;
     text(settings, layers)?;
     bulk(settings, layers)?;
+    token::check(settings.token.as_ref(), layers)?;
     statuses(settings, layers)?;
     replaced(settings, layers, call.cwd)?;
     if call.purpose == Purpose::Tune {
@@ -294,6 +296,9 @@ fn others(settings: &Settings, layers: &Layers) -> Result<Vec<OtherFile>, Config
     if let Some(path) = &settings.connection.ca_cert {
         add(Some(&CA_CERT), &format!("the file of {CA_CERT}"), path.clone());
     }
+    if let Some(path) = settings.token.as_ref().and_then(|token| token.file.as_ref()) {
+        add(Some(&TOKEN_FILE), &format!("the file of {TOKEN_FILE}"), path.clone());
+    }
     if let Some(file) = layers.given(&BODY).text()?.and_then(|text| text.strip_prefix('@')) {
         add(Some(&BODY), &format!("the file of {BODY}"), file.into());
     }
@@ -316,13 +321,4 @@ fn resolved(path: &Path) -> PathBuf {
         (Some(Ok(folder)), Some(name)) => folder.join(name),
         _ => path.components().collect(),
     }
-}
-
-/// The exit code is that of the config file only if both settings stand there.
-fn refuse(layers: &Layers, settings: [&Setting; 2], why: String, hint: &str) -> ConfigError {
-    let set = settings.map(|setting| layers.origin(setting));
-    let outside = set.iter().any(Origin::is_of_this_run);
-    let exit = if outside { Exit::Usage } else { Exit::Config };
-    let [origin, _] = set;
-    ConfigError::Contradiction { origin, why, hint: hint.into(), exit }
 }

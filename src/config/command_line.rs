@@ -65,6 +65,13 @@ fn redacted(secrecy: Secrecy, text: &str) -> String {
             Some((name, _)) => format!("{}: {HIDDEN}", name.trim()),
             None => HIDDEN.into(),
         },
+        Secrecy::Field => match text.split_once('=') {
+            Some((_, value)) if is_reference(value) => text.to_owned(),
+            Some((name, _)) => format!("{}={HIDDEN}", name.trim()),
+            None => HIDDEN.into(),
+        },
+        Secrecy::Whole if is_reference(text) => text.to_owned(),
+        Secrecy::Whole => HIDDEN.into(),
         Secrecy::Body if !text.starts_with('@') => HIDDEN.into(),
         Secrecy::Body | Secrecy::Open => text.to_owned(),
     }

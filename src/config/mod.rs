@@ -24,8 +24,10 @@ pub mod options;
 mod origin;
 mod output_name;
 mod redacted;
+mod refuse;
 mod setting;
 pub(crate) mod settings;
+pub(crate) mod token;
 mod values;
 
 use std::ffi::OsString;
@@ -37,6 +39,7 @@ pub(crate) use error::ConfigError;
 pub(crate) use origin::Origin;
 pub(crate) use settings::Settings;
 
+use crate::plan::TOKEN;
 use crate::report::ReportFormat;
 use call::{Call, Purpose};
 use layers::Layers;
@@ -121,6 +124,11 @@ fn settings(
     settings.warnings = env.misspelt();
     if settings.request.proxy.is_none() && settings.demo.is_none() {
         settings.warnings.extend(env.unused_proxies());
+    }
+    if settings.token.is_some() && env.get(TOKEN).is_some() {
+        let warning =
+            format!("the environment variable {TOKEN} is not used: a token is fetched for ${{{TOKEN}}}");
+        settings.warnings.push(warning);
     }
     Ok((settings, layers))
 }

@@ -11,6 +11,7 @@ mod request;
 mod response;
 mod retry;
 mod run;
+mod token;
 
 pub(crate) use demo::*;
 pub(crate) use input::{
@@ -27,6 +28,9 @@ pub(crate) use response::{
 };
 pub(crate) use retry::{MAX_RETRY_AFTER, QUOTA_FIELDS, RETRIES, RETRY_ON};
 pub(crate) use run::{DRY_RUN, FRESH, LOCK_WAIT, LOG_FORMAT, MAX_AGE, PROGRESS, REPORT, WAIT_FOR_API};
+pub(crate) use token::{
+    CLIENT_ID, CLIENT_SECRET, SCOPE, TOKEN_COMMAND, TOKEN_FIELD, TOKEN_FILE, TOKEN_GRANT, TOKEN_ON, TOKEN_URL,
+};
 
 use crate::config::setting::without_dashes;
 pub use crate::config::setting::{Setting, Table, Takes};

@@ -42,6 +42,8 @@ fn value(secrecy: Secrecy, words: &[Word]) -> String {
             Secrecy::Address => address(&text),
             Secrecy::Proxy => proxy(&text),
             Secrecy::Header => text.split_once(':').map_or(NOT_SHOWN, |(name, _)| name.trim()).to_owned(),
+            Secrecy::Field => text.split_once('=').map_or(NOT_SHOWN, |(name, _)| name.trim()).to_owned(),
+            Secrecy::Whole => NOT_SHOWN.to_owned(),
             Secrecy::Body if !text.starts_with('@') => NOT_SHOWN.to_owned(),
             Secrecy::Body | Secrecy::Open => text.into_owned(),
         }

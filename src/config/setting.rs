@@ -85,8 +85,12 @@ pub(super) enum Secrecy {
     Proxy,
     /// What follows the name of a header.
     Header,
+    /// What follows the name of a form field.
+    Field,
     /// All of it, unless it is `@FILE`.
     Body,
+    /// All of it.
+    Whole,
 }
 
 /// What `skufetch tune` does with a setting of the fetch.

@@ -9,6 +9,7 @@ pub(crate) use crate::collect::{OutputSettings, Target};
 pub(crate) use crate::config::choices::Percent;
 use crate::config::origin::Origin;
 use crate::config::setting::Setting;
+use crate::config::token::TokenOptions;
 use crate::demo::DemoSettings;
 pub(crate) use crate::fetch::{BodyAs, ConnectionSettings, ResponseSettings, RetrySettings};
 pub(crate) use crate::input::{InputPath, InputSettings};
@@ -26,6 +27,8 @@ pub struct Settings {
     pub input: InputSettings,
     /// What is sent to the API. With the built-in API, its address without the port of this run.
     pub request: RequestSettings,
+    /// How a token for it is fetched, if one is.
+    pub token: Option<TokenOptions>,
     /// How it is sent.
     pub connection: ConnectionSettings,
     /// How fast, and how long a pause may be.

@@ -10,6 +10,7 @@ use crate::config::options::{Takes, all};
 use crate::config::settings::{InputPath, ReportSettings, RequestSettings, Target};
 use crate::limit::Concurrency;
 use crate::model::Exit;
+use crate::plan::TokenRequestTemplate;
 
 /// A folder to start in, the variables, and the config file in that folder.
 struct World {
@@ -66,13 +67,22 @@ impl World {
 
 const BASE: &[&str] = &["in.csv", "--url", "http://a/{sku}", "-o", "out.json"];
 
+/// What is sent to a token endpoint, as text.
+fn shown_request(request: Option<&TokenRequestTemplate>) -> String {
+    request.map_or_else(String::new, |request| {
+        let TokenRequestTemplate { url, client_id, client_secret, scope, fields } = request;
+        format!("{url} {client_id:?} {client_secret:?} {scope:?} {fields:?}")
+    })
+}
+
 /// Everything but the origins, as text.
 fn shown(settings: &Settings) -> String {
     let Settings { input_path, input, connection, pace, retry, response, output, .. } = settings;
     let Settings { run, messages, demo, warnings, .. } = settings;
-    let RequestSettings { url, identity_url, method, headers, body, body_escape, proxy, bulk } =
+    let RequestSettings { url, identity_url, method, headers, body, body_escape, proxy, bulk, token } =
         &settings.request;
-    let request = ((url, identity_url, method, headers), (body, body_escape, proxy, bulk));
+    let token = (token.as_ref().map(|token| shown_request(token.request.as_ref())), &settings.token);
+    let request = ((url, identity_url, method, headers), (body, body_escape, proxy, bulk), token);
     let ReportSettings { progress, log_format, verbose, quiet, .. } = messages;
     let messages = (progress, log_format, verbose, quiet);
     format!(
@@ -112,6 +122,13 @@ fn examples(name: &str) -> [&'static str; 2] {
         "bulk" => ["1", "100"],
         "item" => ["id={sku}", "\"{sku}\""],
         "separator" => [";", " OR "],
+        "token-command" => ["echo t", "cat t"],
+        "token-url" => ["http://b/token", "http://c/token"],
+        "token-grant" => ["password", "refresh_token"],
+        "client-id" | "client-secret" | "scope" => ["one", "other"],
+        "token-field" => ["a=1", "b=2"],
+        "token-file" => ["one.txt", "other.txt"],
+        "token-on" => ["403", "403,419"],
         "select" | "bulk-items" | "bulk-key" | "refused-if" | "null-if" | "retry-if" | "fail-if" => {
             [".a", ".b"]
         }
@@ -151,6 +168,25 @@ fn beside(name: &str) -> Vec<&'static str> {
     }
     if matches!(name, "item" | "separator" | "bulk-items" | "bulk-key") {
         args.push("--bulk=7");
+    }
+    if matches!(
+        name,
+        "token-on" | "token-grant" | "client-id" | "client-secret" | "scope" | "token-field" | "token-file"
+    ) {
+        args.push("--token-url=http://a/token");
+    }
+    if name == "token-grant" {
+        args.extend([
+            "--token-field=refresh_token=r",
+            "--token-field=username=u",
+            "--token-field=password=p",
+        ]);
+    }
+    if name == "client-secret" {
+        args.push("--client-id=a");
+    }
+    if name == "token-file" {
+        args.push("--token-grant=refresh_token");
     }
     if name == "body-escape" {
         args.push("--body={sku}");
@@ -325,7 +361,9 @@ fn a_wrong_value_ends_with_2_from_an_option_or_variable_and_78_from_the_file() {
 fn every_setting_but_free_text_refuses_what_it_cannot_have() {
     let wrong = |name: &str| match name {
         "key" | "url" | "body" | "ca-cert" | "proxy" | "output" | "select" | "refused-if" | "null-if"
-        | "retry-if" | "fail-if" | "bulk-items" | "bulk-key" | "item" | "separator" => "",
+        | "retry-if" | "fail-if" | "bulk-items" | "bulk-key" | "item" | "separator" | "token-command"
+        | "token-url" | "client-id" | "client-secret" | "scope" | "token-file" => "",
+        "token-field" => "no sign",
         "failed" | "changes" => "-",
         "header" => "no colon",
         "method" => "G E T",

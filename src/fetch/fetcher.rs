@@ -7,6 +7,7 @@ mod attempt;
 mod feedback;
 mod next_attempt;
 mod requested;
+mod tokens;
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +19,9 @@ use tokio::time::Instant;
 
 use requested::Requested;
 pub(crate) use requested::{ItemEnd, PackEnd, UnpackedAnswer};
+use tokens::TokensOfJob;
 
-use next_attempt::{
-    AttemptToRepeat, BeforeAttempt, GivenUp, NextAttempt, QueueEnd, RefusalsOfJob, SentAttempt,
-};
+use next_attempt::{AttemptEnd, BeforeAttempt, GivenUp, NextAttempt, QueueEnd, RefusalsOfJob, SentAttempt};
 
 use super::backoff::backoff;
 use super::classify::{Classifier, Offload, SameErrors};
@@ -29,6 +29,7 @@ use super::health::{AnsweredFor, Health};
 use super::rate_fields::NewestQuotaSize;
 use super::redirect::Follow;
 use super::shutdown::Shutdown;
+use super::token::TokenKeeper;
 use super::transport::{RawAnswer, ResendBudget, SendError, Transport};
 use crate::limit::{Gate, LoadSignal, Permit};
 use crate::model::job::redacted_url;
@@ -72,6 +73,8 @@ pub(crate) struct Fetcher<T> {
     learns_from_failures: AtomicBool,
     /// Keys are asked for in packs.
     packs_keys: bool,
+    /// Gives the token of each request, where one is fetched.
+    tokens: Option<TokenKeeper>,
 }
 
 /// What the fetcher shares with the rest of the run.
@@ -117,6 +120,7 @@ struct Tries {
     pending: Option<(Fault, u32)>,
     /// Before the job is sent again, a SKU that came before is the probe.
     asks_known: bool,
+    tokens: TokensOfJob,
 }
 
 /// What an attempt came to, as far as its job is concerned.
@@ -155,6 +159,7 @@ impl<T: Transport> Fetcher<T> {
             quota: NewestQuotaSize::default(),
             learns_from_failures: AtomicBool::new(false),
             packs_keys: false,
+            tokens: None,
         }
     }
 
@@ -259,6 +264,7 @@ impl<T: Transport> Fetcher<T> {
             let (judged, signal) = self.judge(ended, started.elapsed(), job, &permit).await;
             let (fault, next, signal) = match judged {
                 Judged::Keep(answer) => {
+                    self.accept_token(&tries.tokens, signal);
                     permit.finish(signal);
                     self.health.answered(started, answered_for(is_first));
                     return Outcome::Fetched(answer);
@@ -270,6 +276,11 @@ impl<T: Transport> Fetcher<T> {
                         let next = self.after_refusal(&fault, tries, (&before, permit.is_probe()));
                         permit.finish(signal);
                         (fault, next, signal)
+                    }
+                    GivenUp::TokenRefused(renewal) => {
+                        permit.finish(signal);
+                        tries.attempts = before.attempts;
+                        (fault, NextAttempt::WithNewToken(renewal), signal)
                     }
                     GivenUp::Final => {
                         self.record_given_up(&fault, started, answered_for(is_first));
@@ -295,20 +306,31 @@ impl<T: Transport> Fetcher<T> {
                     (fault, next, signal)
                 }
             };
-            let wait = match next {
-                NextAttempt::After(wait, end) => {
-                    queue_end = end;
-                    wait
-                }
-                NextAttempt::Fail => return Outcome::Failed(fault),
-                NextAttempt::Defer(deferral) => return Outcome::Deferred(deferral),
+            let ended = AttemptEnd { fault, signal, attempt: before.attempts + 1 };
+            queue_end = match self.wait_for_next(job, ended, next).await {
+                Ok(queue_end) => queue_end,
+                Err(outcome) => return outcome,
             };
-            let attempt = before.attempts + 1;
-            self.report_retry(job, &AttemptToRepeat { fault: &fault, signal, attempt, wait });
-            if self.rest(wait).await.is_err() {
-                return Outcome::Deferred(Deferral::Stopped);
-            }
         }
+    }
+
+    /// Waits for the next attempt of a job. Where the job waits at the gate then; or how it ended.
+    async fn wait_for_next<R: Requested>(
+        &self,
+        job: &R,
+        ended: AttemptEnd,
+        next: NextAttempt,
+    ) -> Result<QueueEnd, Outcome<R::Kept>> {
+        let (waited, queue_end) = match next {
+            NextAttempt::After(wait, queue_end) => {
+                self.report_retry(job, &ended, wait);
+                (self.rest(wait).await, queue_end)
+            }
+            NextAttempt::WithNewToken(renewal) => (self.renew_token(renewal).await, QueueEnd::Front),
+            NextAttempt::Fail => return Err(Outcome::Failed(ended.fault)),
+            NextAttempt::Defer(deferral) => return Err(Outcome::Deferred(deferral)),
+        };
+        waited.map(|()| queue_end).map_err(|Stopped| Outcome::Deferred(Deferral::Stopped))
     }
 
     /// A permit to send, or nothing once the run stops.

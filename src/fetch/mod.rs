@@ -15,6 +15,7 @@ mod redirect;
 mod refusal;
 pub(crate) mod retry_after;
 mod shutdown;
+mod token;
 mod transport;
 
 pub(crate) use classify::{
@@ -25,6 +26,7 @@ pub(crate) use fetcher::{Companions, Fetcher, ItemEnd, PackEnd, RetrySettings, U
 pub(crate) use health::OUTAGE_PAUSES;
 pub(crate) use redirect::Follow;
 pub(crate) use shutdown::Shutdown;
+pub(crate) use token::{RefreshTokenStore, TokenEndpoint, TokenGrant, TokenSettings, TokenSource};
 #[cfg(test)]
 pub(crate) use transport::RawAnswer;
 #[cfg(test)]

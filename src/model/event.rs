@@ -91,6 +91,16 @@ pub(crate) enum Event<'a> {
         /// Its address, and what named it: `http://proxy:3128 (HTTPS_PROXY)`.
         proxy: &'a str,
     },
+    /// A token for the requests was received.
+    TokenReceived {
+        /// How long it is good; none: that was not told.
+        life: Option<Duration>,
+    },
+    /// Something worth a line.
+    Noted {
+        /// One sentence.
+        message: &'a str,
+    },
     /// Something to print once.
     Warned {
         /// One sentence.

@@ -9,7 +9,7 @@ mod spelling;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -25,41 +25,73 @@ pub(crate) const SHORTEST_INSIDE_WORDS: usize = 4;
 /// This many characters at the end of a shortened text count as the beginning of a secret.
 const SHORTEST_BEGINNING: usize = 3;
 
+/// Of the secrets that arrive during the run, so many of the newest are remembered. A token outlives its successor by
+/// minutes, and each of them costs every masked text a comparison.
+const NEWEST_ARRIVED: usize = 64;
+
 /// The secrets of a run, to remove them from text. Cheap to clone, and cheap if there are none.
 #[derive(Clone, Default)]
-pub struct Mask(Option<Arc<SecretTexts>>);
+pub struct Mask {
+    /// Those that are known at the start.
+    known: Option<Arc<SecretTexts>>,
+    /// Those that arrive during the run, shared by all clones; none where none can arrive.
+    arrived: Option<Arc<RwLock<Arc<SecretTexts>>>>,
+}
 
+#[derive(Default)]
 struct SecretTexts {
     texts: Vec<SecretString>,
-    /// The bytes that some secret may begin with, in any spelling.
-    begins: [bool; 256],
+    begins: FirstBytes,
+}
+
+/// The bytes that some secret may begin with, in any spelling.
+struct FirstBytes([bool; 256]);
+
+impl Default for FirstBytes {
+    fn default() -> Self {
+        Self([false; 256])
+    }
 }
 
 /// Shows no secret.
 impl fmt::Debug for Mask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Mask({} secrets)", self.0.as_ref().map_or(0, |secrets| secrets.texts.len()))
+        let known = self.known.as_ref().map_or(0, |secrets| secrets.texts.len());
+        write!(f, "Mask({} secrets)", known + self.newest().map_or(0, |secrets| secrets.texts.len()))
     }
 }
 
 impl Mask {
     /// Creates a mask of these secrets; empty ones are ignored.
     #[must_use]
-    pub fn new(mut texts: Vec<SecretString>) -> Self {
-        texts.retain(|text| !text.expose_secret().is_empty());
-        if texts.is_empty() {
-            return Self(None);
+    pub fn new(texts: Vec<SecretString>) -> Self {
+        Self { known: SecretTexts::of(texts).map(Arc::new), arrived: None }
+    }
+
+    /// The same, to which [`Self::add`] adds secrets.
+    #[must_use]
+    pub(crate) fn growing(self) -> Self {
+        Self { arrived: Some(Arc::default()), ..self }
+    }
+
+    /// Adds a secret that arrived during the run, in every clone of this mask. The oldest of many such secrets are
+    /// forgotten. Does nothing to a mask that does not grow.
+    pub(crate) fn add(&self, secret: &SecretString) {
+        let Some(arrived) = &self.arrived else { return };
+        let mut arrived = arrived.write().unwrap_or_else(PoisonError::into_inner);
+        if arrived.texts.iter().any(|known| known.expose_secret() == secret.expose_secret()) {
+            return;
         }
-        let mut begins = [false; 256];
-        for text in &texts {
-            let text = text.expose_secret();
-            // A `+` is the escape of a space alone.
-            let escapes = INTRODUCERS.into_iter().filter(|c| *c != b'+' || text.starts_with(' '));
-            for byte in text.bytes().take(1).chain(escapes) {
-                begins[usize::from(byte)] = true;
-            }
+        let first = (arrived.texts.len() + 1).saturating_sub(NEWEST_ARRIVED);
+        let texts = arrived.texts.iter().skip(first).chain([secret]).cloned().collect();
+        if let Some(texts) = SecretTexts::of(texts) {
+            *arrived = Arc::new(texts);
         }
-        Self(Some(Arc::new(SecretTexts { texts, begins })))
+    }
+
+    fn newest(&self) -> Option<Arc<SecretTexts>> {
+        let arrived = self.arrived.as_ref()?;
+        Some(Arc::clone(&arrived.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// The text with `(redacted)` in place of every secret.
@@ -78,11 +110,11 @@ impl Mask {
     /// Whether the text contains a secret.
     #[must_use]
     pub fn finds(&self, text: &str) -> bool {
-        self.0.as_ref().is_some_and(|secrets| !secrets.places(text, false).is_empty())
+        !self.places(text, false).is_empty()
     }
 
     fn replace<'a>(&self, text: &'a str, is_cut: bool) -> Cow<'a, str> {
-        let places = self.0.as_ref().map_or_else(Vec::new, |secrets| secrets.places(text, is_cut));
+        let places = self.places(text, is_cut);
         if places.is_empty() {
             return Cow::Borrowed(text);
         }
@@ -96,16 +128,50 @@ impl Mask {
         out.push_str(&text[shown..]);
         Cow::Owned(out)
     }
+
+    /// The positions of secrets, from left to right, which do not overlap.
+    fn places(&self, text: &str, is_cut: bool) -> Vec<(usize, usize)> {
+        let mut places = self.known.as_ref().map_or_else(Vec::new, |secrets| secrets.places(text, is_cut));
+        let Some(newest) = self.newest() else { return places };
+        places.extend(newest.places(text, is_cut));
+        places.sort_unstable();
+        places.dedup_by(|next, last| {
+            let overlaps = next.0 < last.1;
+            if overlaps {
+                last.1 = last.1.max(next.1);
+            }
+            overlaps
+        });
+        places
+    }
 }
 
 impl SecretTexts {
+    /// None where no text is left: empty ones are ignored.
+    fn of(mut texts: Vec<SecretString>) -> Option<Self> {
+        texts.retain(|text| !text.expose_secret().is_empty());
+        if texts.is_empty() {
+            return None;
+        }
+        let mut begins = FirstBytes::default();
+        for text in &texts {
+            let text = text.expose_secret();
+            // A `+` is the escape of a space alone.
+            let escapes = INTRODUCERS.into_iter().filter(|c| *c != b'+' || text.starts_with(' '));
+            for byte in text.bytes().take(1).chain(escapes) {
+                begins.0[usize::from(byte)] = true;
+            }
+        }
+        Some(Self { texts, begins })
+    }
+
     /// The positions of secrets, from left to right. Overlapping ones are joined: masking one must not leave
     /// a part of the other.
     fn places(&self, text: &str, is_cut: bool) -> Vec<(usize, usize)> {
         let mut places: Vec<(usize, usize)> = Vec::new();
         let mut search = Search::new(text, is_cut);
         for (start, byte) in text.bytes().enumerate() {
-            if !self.begins[usize::from(byte)] || !text.is_char_boundary(start) {
+            if !self.begins.0[usize::from(byte)] || !text.is_char_boundary(start) {
                 continue;
             }
             search.begin(start);
@@ -197,6 +263,31 @@ mod tests {
         assert!(matches!(mask.apply("nothing"), Cow::Borrowed("nothing")));
         assert!(mask.finds("xcanaryx") && !mask.finds("can"));
         assert_eq!(format!("{mask:?}"), "Mask(2 secrets)");
+    }
+
+    #[test]
+    fn a_secret_that_arrives_is_masked_in_every_clone_and_the_oldest_of_many_are_forgotten() {
+        let growing = mask(&["canary"]).growing();
+        let clone = growing.clone();
+        assert_eq!(clone.apply("canary tok-0001"), "(redacted) tok-0001");
+        growing.add(&"tok-0001".into());
+        growing.add(&"tok-0001".into());
+        growing.add(&"".into());
+        assert_eq!(clone.apply("canary tok%2D0001"), "(redacted) (redacted)");
+        assert_eq!(clone.apply("canarytok-0001nary"), "(redacted)(redacted)nary");
+        assert!(clone.finds("tok-0001") && format!("{clone:?}") == "Mask(2 secrets)");
+        (2..=NEWEST_ARRIVED + 1).for_each(|n| growing.add(&format!("tok-{n:04}").into()));
+        assert_eq!(clone.apply("tok-0001 tok-0002 tok-0065"), "tok-0001 (redacted) (redacted)");
+        let fixed = mask(&["canary"]);
+        fixed.add(&"tok-0001".into());
+        assert_eq!(fixed.apply("tok-0001"), "tok-0001");
+    }
+
+    #[test]
+    fn what_arrives_and_overlaps_a_known_secret_leaves_nothing_behind() {
+        let growing = mask(&["abcdef"]).growing();
+        growing.add(&"defghi".into());
+        assert_eq!(growing.apply("xabcdefghix abcdef defghi"), "x(redacted)x (redacted) (redacted)");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod quota_size;
 pub(crate) mod reason;
 mod shell;
 pub(crate) mod system_limit;
+mod token_failure;
 pub(crate) mod units;
 
 pub(crate) use display::{count, counted, display_safe};
@@ -41,4 +42,5 @@ pub(crate) use pack::{Pack, PackItem, PackSearch};
 pub(crate) use quota_size::QuotaSize;
 pub(crate) use reason::{LimitChangeReason, PauseReason, StopReason, signal_name};
 pub(crate) use shell::shell_word;
+pub(crate) use token_failure::TokenFailure;
 pub use units::{Rate, Size, StatusSet};

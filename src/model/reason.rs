@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::model::fault::CertificateProblem;
 use crate::model::option::{MAX_RETRY_AFTER, MAX_TIME, RETRY_IF};
-use crate::model::{Cause, Fault, Key, LoadClass};
+use crate::model::{Cause, Fault, Key, LoadClass, TokenFailure};
 
 /// Why the pool is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +162,8 @@ pub(crate) enum StopReason {
         /// The last refusal.
         fault: Fault,
     },
+    /// There is no token for the requests.
+    NoToken(TokenFailure),
     /// The disk failed.
     Disk,
     /// The program that read standard output has ended.
@@ -206,6 +208,7 @@ impl fmt::Display for StopReason {
             Self::RefusalsUnsettled { .. } => "the API may refuse the credentials",
             Self::OnlyRefused { .. } => "the API's limit lets nothing through",
             Self::EveryKeyRefused { .. } => "the API refuses every SKU",
+            Self::NoToken(_) => "there is no token for the API",
             Self::Disk => "the journal cannot be written",
             Self::StdoutClosed => "no program reads standard output any more",
         })

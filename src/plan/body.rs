@@ -19,6 +19,7 @@ use crate::plan::rejection::Rejection;
 use crate::plan::template::{
     BoundPart, EnvLookup, ITEMS, TemplatePart, TemplatePiece, bind, columns_of, insert_secrets,
 };
+use crate::plan::token_place::TokenPlace;
 
 /// A parsed body template: variables are read, columns are not known yet. Shows no text: it may contain
 /// secrets.
@@ -46,6 +47,12 @@ impl BodyTemplate {
         let text =
             if matches!(escape, Ok(BodyEscape::Form)) { text.trim_end_matches(['\r', '\n']) } else { text };
         Ok(Self { pieces: parse_body(text, env)?, item: None, escape, is_default })
+    }
+
+    /// Whether this mark of a token stands in it.
+    pub(super) fn has_token(&self, token: &TokenPlace) -> bool {
+        let is_it = |piece: &BodyPiece| matches!(piece, BodyPiece::Secret { value, .. } if value.expose_secret() == token.mark());
+        self.pieces.iter().chain(self.item.iter().flat_map(|(item, _)| item)).any(is_it)
     }
 
     /// The same for packs of keys.

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::input::Columns;
-use crate::model::option::BODY_ESCAPE;
+use crate::model::option::{BODY_ESCAPE, CLIENT_ID, CLIENT_SECRET, HEADER};
 use crate::model::{Exit, counted};
 pub(super) use crate::plan::bulk_fault::BulkFault;
 use crate::plan::message_text::{escaped, quoted};
@@ -216,6 +216,14 @@ pub enum PlanError {
     /// The address of `--proxy` cannot be split into user-info and host.
     #[error("the address of the proxy cannot be read: a `/`, `?` or `#` stands before its `@`")]
     ProxyUserInfo,
+    /// The address of `--token-url` is none.
+    #[error(
+        "the address of the token endpoint cannot be used: it is not an http:// or https:// address without user-info"
+    )]
+    TokenUrl,
+    /// A token is fetched, and the request has no `${TOKEN}`.
+    #[error("a token is fetched, and ${{TOKEN}} stands nowhere in the request")]
+    TokenUnused,
     /// `{items}` or what belongs to it cannot be used.
     #[error("{0}")]
     Bulk(BulkFault),
@@ -300,6 +308,15 @@ impl PlanError {
             Self::ProxyUserInfo => "write it as %2F, %3F or %23, or put the password into a variable, as in \
                                     http://user:${PROXY_PASSWORD}@proxy.example.com:3128"
                 .into(),
+            Self::TokenUrl => format!(
+                "write the whole address, such as https://id.example.com/oauth2/token; id and secret go with \
+                 {CLIENT_ID} and {CLIENT_SECRET}"
+            ),
+            Self::TokenUnused => {
+                format!(
+                    "add {HEADER} 'Authorization: Bearer ${{TOKEN}}', or put ${{TOKEN}} where the API expects it"
+                )
+            }
             Self::Bulk(fault) => fault.hint(),
             Self::Constant { doubled: Some(name), .. } => {
                 let name = escaped(name);

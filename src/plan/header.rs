@@ -19,6 +19,7 @@ use crate::plan::template::{
     BoundPart, EnvLookup, ParsedPart, TemplatePart, TemplatePiece, bind, columns_of, insert_secrets,
     parse_strict, printable,
 };
+use crate::plan::token_place::TokenPlace;
 
 /// Set by the connection (RFC 9110, sections 6.6, 7.6, 7.8 and 10.1; RFC 9112, section 6): a wrong one breaks
 /// the framing. Credentials for a proxy belong to `--proxy`, as only the proxy may see them.
@@ -73,7 +74,12 @@ pub(super) struct HeaderTemplates {
 
 impl HeaderTemplates {
     /// Parses `Name: value` lines. A body without a type is JSON.
-    pub(super) fn parse(lines: &[String], has_body: bool, env: &EnvLookup<'_>) -> Result<Self, PlanError> {
+    /// Lines that hold the mark of a token are part of each job, as those with a column are: the token changes.
+    pub(super) fn parse(
+        lines: &[String],
+        (has_body, token): (bool, Option<&TokenPlace>),
+        env: &EnvLookup<'_>,
+    ) -> Result<Self, PlanError> {
         let mut read = Vec::with_capacity(lines.len());
         let mut content_types = Vec::new();
         let mut other_charset = None;
@@ -112,7 +118,7 @@ impl HeaderTemplates {
             }
             read.push((name, parts, index));
         }
-        Ok(Self { content_types, other_charset, ..Self::sort(read, lines, has_body)? })
+        Ok(Self { content_types, other_charset, ..Self::sort(read, lines, (has_body, token))? })
     }
 
     /// How the values of a body of this `Content-Type` are escaped. JSON by default.
@@ -140,13 +146,16 @@ impl HeaderTemplates {
     fn sort(
         read: Vec<(HeaderName, Vec<ParsedPart>, usize)>,
         lines: &[String],
-        has_body: bool,
+        (has_body, token): (bool, Option<&TokenPlace>),
     ) -> Result<Self, PlanError> {
-        let differing: Vec<HeaderName> = read
-            .iter()
-            .filter(|(_, parts, _)| parts.iter().any(|part| matches!(part, TemplatePart::Column(_))))
-            .map(|(name, ..)| name.clone())
-            .collect();
+        let of = |differs: &dyn Fn(&ParsedPart) -> bool| -> Vec<HeaderName> {
+            let names = read.iter().filter(|(_, parts, _)| parts.iter().any(differs));
+            names.map(|(name, ..)| name.clone()).collect()
+        };
+        let with_column = of(&|part| matches!(part, TemplatePart::Column(_)));
+        let with_token = of(&|part| {
+            token.is_some_and(|token| matches!(part, TemplatePart::Text(text) if text.contains(token.mark())))
+        });
         let mut headers = Self {
             constant: HeaderMap::new(),
             varying: Vec::new(),
@@ -156,8 +165,9 @@ impl HeaderTemplates {
         };
         let typed = read.iter().any(|(name, ..)| name == CONTENT_TYPE);
         for (name, parts, index) in read {
-            let is_varying = differing.contains(&name);
-            if is_varying || may_change_the_answer(&name) {
+            let has_column = with_column.contains(&name);
+            let is_varying = has_column || with_token.contains(&name);
+            if has_column || may_change_the_answer(&name) {
                 let value = lines[index].split_once(':').map_or("", |(_, value)| value);
                 headers.written.push((name.clone(), value.trim_matches([' ', '\t']).to_owned()));
             }
@@ -192,6 +202,11 @@ impl HeaderTemplates {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// Whether this mark of a token stands in one of them.
+    pub(super) fn has_token(&self, token: &TokenPlace) -> bool {
+        self.varying_texts().any(|(_, text)| text.contains(token.mark()))
     }
 
     /// Names and values of the lines that may change an answer, sorted by name: those with a column, and the
@@ -367,7 +382,7 @@ mod tests {
 
     fn headers(lines: &[&str], has_body: bool) -> Result<HeaderTemplates, PlanError> {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-        HeaderTemplates::parse(&lines, has_body, &env)
+        HeaderTemplates::parse(&lines, (has_body, None), &env)
     }
 
     fn render(lines: &[&str], sku: &str) -> Result<Vec<(String, Vec<u8>)>, Rejection> {

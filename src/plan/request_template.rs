@@ -25,50 +25,15 @@ use crate::plan::message_text::quoted;
 use crate::plan::pack_template::BulkSettings;
 use crate::plan::path_suspicion::suspicion_of_path;
 use crate::plan::rejection::Rejection;
+use crate::plan::request_settings::RequestSettings;
 use crate::plan::secrets::SecretCollector;
 use crate::plan::suspicious_keys::Suspicion;
 use crate::plan::template::EnvLookup;
+use crate::plan::token_place::{TOKEN, TokenInRequest, TokenPlace};
+use crate::plan::token_request::TokenRequestParts;
 use crate::plan::url_template::{BoundUrl, UrlTemplate};
 use crate::plan::user_info::{PROXY_VARIABLES, UserInfo, proxy_address};
 use crate::plan::variable_fault::untyped_hint;
-
-/// The settings of the request, as text.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct RequestSettings {
-    /// The URL template.
-    pub url: String,
-    /// The URL template for the identity of the job, if it differs from `url`: the address of the built-in
-    /// API changes with every run.
-    pub identity_url: Option<String>,
-    /// The method. By default GET, or POST with a body.
-    pub method: Option<Method>,
-    /// `Name: value` lines; a value is a template.
-    pub headers: Vec<String>,
-    /// The body template itself, not the name of a file.
-    pub body: Option<String>,
-    /// How keys are packed into one request; none: each key has a request of its own.
-    pub bulk: Option<BulkSettings>,
-    /// How values are inserted into the body. By default as its `Content-Type` requires.
-    pub body_escape: Option<BodyEscape>,
-    /// The address of a proxy, a template in which only `${NAME}` has a meaning.
-    pub proxy: Option<String>,
-}
-
-impl RequestSettings {
-    /// The method of every request.
-    #[must_use]
-    pub fn method(&self) -> Method {
-        let default = if self.body.is_some() { Method::POST } else { Method::GET };
-        self.method.clone().unwrap_or(default)
-    }
-}
-
-/// Shows only what is certainly not secret.
-impl fmt::Debug for RequestSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestSettings").field("method", &self.method).finish_non_exhaustive()
-    }
-}
 
 /// All templates of a request, parsed. Columns are names: [`bind`](Self::bind) finds them in an input.
 pub struct RequestTemplate {
@@ -80,6 +45,7 @@ pub struct RequestTemplate {
     headers: HeaderTemplates,
     body: Option<BodyTemplate>,
     proxy: Option<SecretString>,
+    token_request: Option<TokenRequestParts>,
     /// The method and the URL template that identify the job, for messages.
     shown: String,
     /// Those that can be found before the columns are known: all but the credentials in the body.
@@ -101,10 +67,17 @@ impl RequestTemplate {
     /// line that cannot be sent.
     pub fn parse(settings: &RequestSettings, env: &EnvLookup<'_>) -> Result<Self, PlanError> {
         let secrets = RefCell::new(SecretCollector::default());
-        let collecting = |name: &str| env(name).inspect(|value| secrets.borrow_mut().variable(name, value));
+        let of_environment =
+            |name: &str| env(name).inspect(|value| secrets.borrow_mut().variable(name, value));
+        let place = settings.token.as_ref().map(|token| &token.place);
+        let collecting = |name: &str| match place {
+            Some(place) if name == TOKEN => Some(place.mark().to_owned()),
+            _ => of_environment(name),
+        };
         let bulk = settings.bulk.as_ref();
         let url = UrlTemplate::parse(&settings.url, bulk, &collecting)?;
-        let headers = HeaderTemplates::parse(&settings.headers, settings.body.is_some(), &collecting)?;
+        let headers =
+            HeaderTemplates::parse(&settings.headers, (settings.body.is_some(), place), &collecting)?;
         let escape = || settings.body_escape.map_or_else(|| headers.body_escape(), Ok);
         let body = settings.body.as_deref();
         let is_default = settings.body_escape.is_none() && !headers.has_content_type();
@@ -113,12 +86,23 @@ impl RequestTemplate {
             if let Some(bulk) = bulk { body.for_packs(bulk, &collecting) } else { Ok(body) }
         };
         let body = body.map(parse).transpose()?;
-        let proxy = settings.proxy.as_deref().map(|text| proxy_address(text, &collecting)).transpose()?;
+        // A connection outlives a token: the proxy gets none.
+        let proxy = settings.proxy.as_deref().map(|text| proxy_address(text, &of_environment)).transpose()?;
         let shown = match settings.identity_url.as_ref().filter(|&other| *other != settings.url) {
             Some(other) => UrlTemplate::parse(other, bulk, &collecting)?.shown().to_owned(),
             None => url.shown().to_owned(),
         };
         let mut secrets = secrets.into_inner();
+        let token = settings.token.as_ref();
+        if let Some(place) = place {
+            secrets.mark(place);
+        }
+        let in_body = |place: &TokenPlace| body.as_ref().is_some_and(|body| body.has_token(place));
+        if place.is_some_and(|place| !(url.has_token(place) || headers.has_token(place) || in_body(place))) {
+            return Err(PlanError::TokenUnused);
+        }
+        let token_request = token.and_then(|token| token.request.as_ref());
+        let token_request = token_request.map(|it| it.expand(env, &mut secrets)).transpose()?;
         secrets.headers(&headers);
         secrets.varying_headers(&headers);
         secrets.form_fields(&url.query_texts());
@@ -134,6 +118,7 @@ impl RequestTemplate {
             headers,
             body,
             proxy,
+            token_request,
             secrets,
         })
     }
@@ -219,6 +204,11 @@ impl RequestTemplate {
     /// The address of the proxy, with its variables expanded.
     pub(crate) fn proxy(&self) -> Option<&SecretString> {
         self.proxy.as_ref()
+    }
+
+    /// What is sent to the token endpoint, if there is one.
+    pub(crate) fn token_request(&self) -> Option<&TokenRequestParts> {
+        self.token_request.as_ref()
     }
 
     /// Hashes all that makes two runs send the same requests, as written. Credentials in constant headers are
@@ -366,6 +356,13 @@ impl BoundTemplate {
     /// How keys are packed; none: each has a request of its own.
     pub(crate) fn bulk(&self) -> Option<&BulkSettings> {
         self.template.settings.bulk.as_ref()
+    }
+
+    /// Writes tokens into the requests; none where none is fetched.
+    pub(crate) fn token_in_request(&self) -> Option<TokenInRequest> {
+        let place = self.template.settings.token.as_ref()?.place.clone();
+        let escape = self.body.as_ref().map_or(BodyEscape::None, BoundBody::escape);
+        Some(TokenInRequest { place, escape })
     }
 
     /// The request of one row. `scratch` is a buffer for reuse.

@@ -8,7 +8,8 @@ use crate::model::Mask;
 use crate::model::mask::SHORTEST_INSIDE_WORDS;
 use crate::plan::credential_name::names_credential;
 use crate::plan::header::HeaderTemplates;
-use crate::plan::user_info::{UserInfo, of_basic};
+use crate::plan::token_place::TokenPlace;
+use crate::plan::user_info::{UserInfo, in_base64, of_basic};
 
 /// Constant headers that are never credentials.
 const PUBLIC: [HeaderName; 4] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
@@ -38,6 +39,8 @@ pub(super) struct SecretCollector {
     texts: Vec<SecretString>,
     /// The names of secrets that are too short to be masked reliably.
     short: Vec<String>,
+    /// Tokens join them during the run.
+    grows: bool,
 }
 
 impl SecretCollector {
@@ -57,6 +60,31 @@ impl SecretCollector {
             self.note_if_short(&info.password, || format!("the password in {place}"));
         }
         self.texts.extend(info.secrets());
+    }
+
+    /// Adds the id and the secret of a client of a token endpoint, as they are and as Basic authentication sends them. An
+    /// id is often short, and not secret.
+    pub(super) fn client(&mut self, id: &str, secret: &str) {
+        self.note_if_short(secret, || "the client secret".into());
+        self.add(secret);
+        if id.len() >= SHORTEST_CREDENTIAL {
+            self.add(id);
+        }
+        self.texts.extend(in_base64(id, secret));
+    }
+
+    /// Adds the value of a form field that probably holds a credential.
+    pub(super) fn field(&mut self, name: &str, value: &str) {
+        if names_credential(name) {
+            self.note_if_short(value, || format!("the value of {name}"));
+            self.add(value);
+        }
+    }
+
+    /// Adds the mark of a token. It is no secret, but the place of one.
+    pub(super) fn mark(&mut self, place: &TokenPlace) {
+        self.add(place.mark());
+        self.grows = true;
     }
 
     /// Adds the values of constant headers, which may be literal text in the config file: each value, each
@@ -149,7 +177,9 @@ impl SecretCollector {
                  where it stands as a word of its own"
             )
         };
-        (Mask::new(self.texts), self.short.iter().map(warning).collect())
+        let warnings = self.short.iter().map(warning).collect();
+        let mask = Mask::new(self.texts);
+        (if self.grows { mask.growing() } else { mask }, warnings)
     }
 }
 

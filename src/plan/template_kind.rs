@@ -15,6 +15,16 @@ pub enum TemplateKind {
     Proxy,
     /// `--item`.
     Item,
+    /// `--token-url`.
+    TokenUrl,
+    /// `--client-id`.
+    ClientId,
+    /// `--client-secret`.
+    ClientSecret,
+    /// `--scope`.
+    Scope,
+    /// A `--token-field` of this name.
+    TokenField(String),
 }
 
 impl fmt::Display for TemplateKind {
@@ -25,6 +35,11 @@ impl fmt::Display for TemplateKind {
             Self::Body => f.write_str("the body template"),
             Self::Proxy => f.write_str("the address of the proxy"),
             Self::Item => f.write_str("the template of the item"),
+            Self::TokenUrl => f.write_str("the address of the token endpoint"),
+            Self::ClientId => f.write_str("the client id"),
+            Self::ClientSecret => f.write_str("the client secret"),
+            Self::Scope => f.write_str("the scope"),
+            Self::TokenField(name) => write!(f, "the token field {name}"),
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::plan::shown_query::ShownQuery;
 use crate::plan::template::{
     BoundPart, EnvLookup, ParsedPart, TemplatePart, bind, columns_of, insert_secrets, parse_strict, printable,
 };
+use crate::plan::token_place::TokenPlace;
 use crate::plan::url_structure::{LONGEST_URL, check_placeholders, normalise, sample};
 use crate::plan::user_info::split_credentials;
 
@@ -109,6 +110,11 @@ impl UrlTemplate {
     /// The template as written, without query, fragment and user-info; escaped.
     pub(super) fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// Whether this mark of a token stands in it.
+    pub(super) fn has_token(&self, token: &TokenPlace) -> bool {
+        self.parts.iter().any(|part| matches!(part, TemplatePart::Text(text) if text.contains(token.mark())))
     }
 
     /// The literal text in the values of the query, with the names of their parameters; as it is sent.

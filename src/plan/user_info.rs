@@ -43,7 +43,7 @@ impl UserInfo {
 
 /// The name and password in base64 as in Basic authentication, without padding; and in the URL-safe alphabet, if that
 /// differs.
-fn in_base64(name: &str, password: &str) -> impl Iterator<Item = SecretString> {
+pub(super) fn in_base64(name: &str, password: &str) -> impl Iterator<Item = SecretString> {
     let credentials = format!("{name}:{password}");
     let basic = STANDARD_NO_PAD.encode(&credentials);
     let of_url = Some(URL_SAFE_NO_PAD.encode(&credentials)).filter(|of_url| *of_url != basic);

@@ -1,6 +1,7 @@
 //! Errors of an environment variable in a template, and what to do about them.
 
-use crate::model::option::BODY_ESCAPE;
+use crate::model::option::{BODY_ESCAPE, TOKEN_COMMAND, TOKEN_URL};
+use crate::plan::token_place::TOKEN;
 
 /// What to do about a body that is sent as JSON because no `Content-Type` was given, and is not JSON.
 pub(super) fn untyped_hint() -> String {
@@ -53,6 +54,9 @@ impl VariableFault {
             Self::Unexpanded => format!(
                 "write ${{{name}}}, in single quotes: the program reads the variable itself; a `$` that is meant \
                  literally can come from a variable"
+            ),
+            Self::Unset if name == TOKEN => format!(
+                "set {name} in the environment of the program, or have a token fetched, with {TOKEN_COMMAND} or {TOKEN_URL}"
             ),
             Self::Unset if is_like_a_variable(name) => format!(
                 "set {name} in the environment of the program (export {name}=...); a column is written without the \

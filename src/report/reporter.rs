@@ -209,10 +209,14 @@ impl Report {
     /// Whether an event may be worth a line; decided without a lock, since it is called for every event.
     fn is_logged(&self, event: &Event<'_>) -> bool {
         let from = match event {
-            Event::Warned { .. } | Event::Stopping { .. } | Event::PoolPaused { .. } => 0,
+            Event::Warned { .. }
+            | Event::Noted { .. }
+            | Event::Stopping { .. }
+            | Event::PoolPaused { .. } => 0,
             Event::JobFailed { .. }
             | Event::LimitChanged { .. }
             | Event::PoolResumed
+            | Event::TokenReceived { .. }
             | Event::ProxyChosen { .. } => 1,
             Event::AttemptRetried { .. } => 2,
             Event::AttemptAnswered { .. }

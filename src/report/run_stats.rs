@@ -263,6 +263,8 @@ impl RunStats {
             }
             Event::LimitChanged { .. }
             | Event::ProxyChosen { .. }
+            | Event::TokenReceived { .. }
+            | Event::Noted { .. }
             | Event::Warned { .. }
             | Event::Stopping { .. } => {}
         }

@@ -43,6 +43,7 @@ const TRIED: &[&str] = &[
     include_str!("packs.rs"),
     include_str!("request_bodies.rs"),
     include_str!("retries_stops.rs"),
+    include_str!("tokens.rs"),
 ];
 
 #[test]

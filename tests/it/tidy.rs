@@ -57,6 +57,8 @@ const ALLOWED_USES: &[(&str, &[&str])] = &[
     ("fs::OpenOptions", &["collect/"]),
     ("fs::read", &["config/build.rs", "commands/wiring.rs", "collect/files/replaceable.rs"]),
     ("fs::read_to_string", &["engine/signals.rs"]),
+    ("tokio::process", &["fetch/token/command.rs"]),
+    ("std::process::Command", &[]),
     ("spawn_blocking", &["engine/", "fetch/classify/offload.rs"]),
     ("thread::spawn", &[]),
     ("thread::Builder", &["engine/", "collect/", "demo/"]),

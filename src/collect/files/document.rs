@@ -14,7 +14,11 @@ const LARGEST: u64 = 1 << 20;
 
 /// A place that can be written to.
 #[derive(Debug, Clone)]
-pub(crate) struct Document(FileTarget);
+pub(crate) struct Document {
+    target: FileTarget,
+    /// Its owner alone may read it, whatever the mode of the file was that it replaces.
+    is_private: bool,
+}
 
 impl Document {
     /// Checks that the file can be written, and removes what killed runs left of it. Creates nothing that stays.
@@ -25,14 +29,22 @@ impl Document {
         let target = FileTarget::of(path)?;
         clear_old_leftovers(&target.real);
         try_replacing(&target.real).map_err(CollectError::before_first_request)?;
-        Ok(Self(target))
+        Ok(Self { target, is_private: false })
+    }
+
+    /// The same for a file that its owner alone may read.
+    ///
+    /// # Errors
+    /// As of [`Self::at`].
+    pub(crate) fn private_at(path: &Path) -> Result<Self, CollectError> {
+        Ok(Self { is_private: true, ..Self::at(path)? })
     }
 
     /// What is there now, if it is text and there is anything.
     #[must_use]
     pub(crate) fn before(&self) -> Option<String> {
         let mut text = String::new();
-        File::open(&self.0.real).ok()?.take(LARGEST).read_to_string(&mut text).ok()?;
+        File::open(&self.target.real).ok()?.take(LARGEST).read_to_string(&mut text).ok()?;
         Some(text)
     }
 
@@ -41,8 +53,10 @@ impl Document {
     /// # Errors
     /// It cannot be written; what was there before then stays as it was.
     pub(crate) fn write(&self, content: &[u8]) -> Result<u64, CollectError> {
-        let mut replacement = Replacement::create(&self.0.real)?;
-        replacement.write_all(content).map_err(CollectError::io(FileOperation::Write, &self.0.given))?;
+        let FileTarget { real, given, .. } = &self.target;
+        let begin = if self.is_private { Replacement::create_private } else { Replacement::create };
+        let mut replacement = begin(real)?;
+        replacement.write_all(content).map_err(CollectError::io(FileOperation::Write, given))?;
         replacement.commit()
     }
 }
@@ -67,5 +81,17 @@ mod tests {
         // Where the name can be looked up and no file be made.
         assert_eq!(Document::at(Path::new("/proc/report.json")).unwrap_err().exit().code(), 73);
         assert_eq!(Document::at(folder.path()).unwrap_err().exit().code(), 73);
+    }
+
+    #[test]
+    fn a_private_document_is_readable_by_its_owner_alone_whatever_was_there() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "old").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        Document::private_at(&path).unwrap().write(b"new").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
     }
 }

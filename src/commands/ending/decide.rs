@@ -162,6 +162,7 @@ pub(super) fn exit_of_stop(reason: &StopReason) -> Exit {
         | StopReason::Unreadable(_)
         | StopReason::EveryKeyRefused { .. }
         | StopReason::Failing(_) => Exit::Unavailable,
+        StopReason::NoToken(failure) => failure.exit(),
         StopReason::Refused { .. } | StopReason::RefusedAtEnd { .. } => Exit::NoPermission,
         StopReason::Disk | StopReason::StdoutClosed => Exit::Io,
     }

@@ -8,13 +8,14 @@ use crate::commands::command_error::CommandError;
 use crate::commands::unpublished;
 use crate::config::Settings;
 use crate::config::options::{
-    BULK, CA_CERT, DRY_RUN, FAIL_IF, FRESH, HEADER, HTTP, ITEM, KEY, MAX_RETRY_AFTER, MAX_TIME, MERGE,
-    MIN_SUCCESS, NULL_ON, OUTPUT, PROXY, REFUSED_IF, RETRY_IF, RETRY_ON, URL, WAIT_FOR_API,
+    BULK, CA_CERT, CLIENT_ID, CLIENT_SECRET, DRY_RUN, FAIL_IF, FRESH, HEADER, HTTP, ITEM, KEY,
+    MAX_RETRY_AFTER, MAX_TIME, MERGE, MIN_SUCCESS, NULL_ON, OUTPUT, PROXY, REFUSED_IF, RETRY_IF, RETRY_ON,
+    TOKEN_COMMAND, TOKEN_FIELD, TOKEN_GRANT, TOKEN_URL, URL, WAIT_FOR_API,
 };
 use crate::fetch::OUTAGE_PAUSES;
 use crate::model::fault::CertificateProblem;
 use crate::model::{
-    Cause, Exit, Fault, Key, LoadClass, Mask, StopReason, counted, display_safe, signal_name,
+    Cause, Exit, Fault, Key, LoadClass, Mask, StopReason, TokenFailure, counted, display_safe, signal_name,
 };
 use crate::report::format::{listed, time_left};
 
@@ -177,11 +178,30 @@ pub(in crate::commands) fn stopped(
         ))
         .with_hint(again),
         StopReason::EveryKeyRefused { skus, fault } => every_key_refused(*skus, fault),
+        StopReason::NoToken(failure) => error(failure.to_string()).with_hint(no_token(failure, again)),
         StopReason::Disk => error("the journal cannot be written".into()),
         StopReason::StdoutClosed => {
             error("no program reads standard output any more: the answers are lost".into())
                 .with_hint(format!("name a file with {OUTPUT}, or keep the reader running to the end"))
         }
+    }
+}
+
+fn no_token(failure: &TokenFailure, again: &str) -> String {
+    match failure {
+        TokenFailure::Command(_) => {
+            format!("run the command of {TOKEN_COMMAND} by itself: it has to print a token")
+        }
+        TokenFailure::Refused(_) => {
+            format!(
+                "check {CLIENT_ID}, {CLIENT_SECRET}, {TOKEN_GRANT}, {TOKEN_FIELD} and the variables in them"
+            )
+        }
+        TokenFailure::Unavailable(_) => format!("{again}; {WAIT_FOR_API} waits longer"),
+        TokenFailure::Unreachable(_) => {
+            format!("check the host and port in {TOKEN_URL}, and the network; then {again}")
+        }
+        TokenFailure::Unfit(_) => format!("look at what {TOKEN_COMMAND} or {TOKEN_URL} gives"),
     }
 }
 

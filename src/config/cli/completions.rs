@@ -186,6 +186,11 @@ mod tests {
     fn judged(name: &str, word: &str) -> Result<(), String> {
         let args = ["skufetch", "in.csv", "-o", "o", "-u", "http://localhost/{sku}", "--body", "x"];
         let mut args: Vec<String> = args.iter().map(ToString::to_string).collect();
+        if name == "token-grant" {
+            let fields =
+                ["refresh_token", "username", "password"].map(|field| format!("--token-field={field}=x"));
+            args.extend(fields.into_iter().chain(["--token-url=http://localhost/".to_owned()]));
+        }
         args.push(format!("--{name}={word}"));
         let env = Environment::default();
         load(args.into_iter().map(Into::into), &env, Path::new("/")).map(drop).map_err(|e| e.to_string())

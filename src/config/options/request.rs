@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 
 use crate::config::joined::joined;
+use crate::config::options::token;
 use crate::config::origin::Origin;
 use crate::config::setting::{Handle, Secrecy, Setting, Table, Takes};
 use crate::config::values;
@@ -23,6 +24,15 @@ pub(crate) static SETTINGS: &[&Setting] = &[
     &BULK.setting,
     &ITEM.setting,
     &SEPARATOR.setting,
+    &token::TOKEN_COMMAND.setting,
+    &token::TOKEN_URL.setting,
+    &token::TOKEN_GRANT.setting,
+    &token::CLIENT_ID.setting,
+    &token::CLIENT_SECRET.setting,
+    &token::SCOPE.setting,
+    &token::TOKEN_FIELD.setting,
+    &token::TOKEN_FILE.setting,
+    &token::TOKEN_ON.setting,
     &TIMEOUT.setting,
     &CONNECT_TIMEOUT.setting,
     &FOLLOW.setting,

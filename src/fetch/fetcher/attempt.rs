@@ -28,7 +28,17 @@ impl<T: Transport> Fetcher<T> {
             if self.shutdown.is_triggered() {
                 return (Err(Stopped), permit);
             }
-            let request = redirected.as_ref().unwrap_or_else(|| job.request());
+            let with_token;
+            let request = match &redirected {
+                Some(redirected) => redirected,
+                None => match self.with_token(job.request(), &mut permit, &mut tries.tokens).await {
+                    Err(Stopped) => return (Err(Stopped), permit),
+                    Ok(written) => {
+                        with_token = written;
+                        with_token.as_ref().unwrap_or_else(|| job.request())
+                    }
+                },
+            };
             tries.attempts += 1;
             let sent = Instant::now();
             let answer = match self.send(request, &mut permit, &mut tries.resends).await {
@@ -98,7 +108,7 @@ impl<T: Transport> Fetcher<T> {
 
     /// Passes the gate again. While it waits the job is not in flight: when the run stops it ends at once, and sends
     /// nothing more.
-    async fn readmit(&self, permit: &mut Permit) -> Result<(), Stopped> {
+    pub(super) async fn readmit(&self, permit: &mut Permit) -> Result<(), Stopped> {
         tokio::select! {
             biased;
             () = self.shutdown.triggered() => Err(Stopped),

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::health::{Advice, AnsweredFor, FailedAttempt};
+use super::super::token::RenewalWait;
 use super::super::transport::Transport;
 use super::requested::Requested;
-use super::{Fetcher, Judged, Tries};
+use super::{Fetcher, Judged, Stopped, Tries};
 use crate::limit::{LoadSignal, Permit};
 use crate::model::{Cause, Deferral, Event, Fault, Job, Pack, PauseReason, Seq, StopReason};
 
@@ -53,6 +54,8 @@ pub(super) enum QueueEnd {
 pub(super) enum NextAttempt {
     /// Another attempt after this wait.
     After(Duration, QueueEnd),
+    /// Another attempt at no cost, once there is a newer token.
+    WithNewToken(RenewalWait),
     /// The retries are used up.
     Fail,
     /// The run ends.
@@ -75,15 +78,13 @@ pub(super) struct SentAttempt<'a> {
     pub(super) before: &'a BeforeAttempt,
 }
 
-/// An attempt that is followed by another one.
-pub(super) struct AttemptToRepeat<'a> {
-    pub(super) fault: &'a Fault,
+/// An attempt that brought no answer to keep.
+pub(super) struct AttemptEnd {
+    pub(super) fault: Fault,
     /// What the gate learnt from it.
     pub(super) signal: LoadSignal,
     /// The number of the attempt, from 1.
     pub(super) attempt: u32,
-    /// The wait before the next one.
-    pub(super) wait: Duration,
 }
 
 /// What a final answer means.
@@ -94,6 +95,8 @@ pub(super) enum GivenUp {
     Limited(Result<Duration, Deferral>),
     /// It is taken for a refusal.
     Refused,
+    /// The token was refused: the job is sent again with a newer one, at no cost.
+    TokenRefused(RenewalWait),
 }
 
 impl RefusalsOfJob {
@@ -155,6 +158,9 @@ impl<T: Transport> Fetcher<T> {
     pub(super) fn after_give_up(&self, fault: &Fault, tries: &mut Tries, signal: LoadSignal) -> GivenUp {
         if matches!(signal, LoadSignal::Refused { .. }) {
             return GivenUp::Limited(self.wait_asked_by(fault));
+        }
+        if let Some(renewal) = self.refused_token(fault, tries) {
+            return GivenUp::TokenRefused(renewal);
         }
         let may_be_a_limit = fault.cause == Cause::Status(403)
             && self.retry.sends_refused_again
@@ -311,14 +317,19 @@ impl<T: Transport> Fetcher<T> {
         let (judged, signal) = self.judge(ended, left.elapsed(), known, &permit).await;
         let (fault, next, signal) = match judged {
             Judged::Keep(_) => {
+                self.accept_token(&tries.tokens, signal);
                 self.health.answered(left, AnsweredFor::Known);
                 permit.finish(signal);
                 return Ok(false);
             }
             Judged::GiveUp(fault) => {
-                self.record_given_up(&fault, left, AnsweredFor::Known);
+                let renewal = self.refused_token(&fault, &mut tries);
+                if renewal.is_none() {
+                    self.record_given_up(&fault, left, AnsweredFor::Known);
+                }
                 permit.finish(signal);
-                return Ok(false);
+                let Some(renewal) = renewal else { return Ok(false) };
+                (fault, NextAttempt::WithNewToken(renewal), signal)
             }
             Judged::Refused(fault) => {
                 let next = self.after_refusal(&fault, &mut tries, (&before, permit.is_probe()));
@@ -337,18 +348,21 @@ impl<T: Transport> Fetcher<T> {
             NextAttempt::Defer(deferral) => Err(deferral),
             NextAttempt::Fail => Ok(false),
             NextAttempt::After(wait, _) => {
-                self.report_retry(known, &AttemptToRepeat { fault: &fault, signal, attempt: 1, wait });
-                Ok(tries.asks_known
-                    || matches!(fault.cause, Cause::Status(_)) && tries.refusals.newest.is_some())
+                let is_status = matches!(fault.cause, Cause::Status(_));
+                self.report_retry(known, &AttemptEnd { fault, signal, attempt: 1 }, wait);
+                Ok(tries.asks_known || is_status && tries.refusals.newest.is_some())
+            }
+            NextAttempt::WithNewToken(renewal) => {
+                self.renew_token(renewal).await.map(|()| true).map_err(|Stopped| Deferral::Stopped)
             }
         }
     }
 
     /// Reports that an attempt is followed by another one.
-    pub(super) fn report_retry<R: Requested>(&self, job: &R, ended: &AttemptToRepeat<'_>) {
+    pub(super) fn report_retry<R: Requested>(&self, job: &R, ended: &AttemptEnd, wait: Duration) {
         let (key, line) = (job.key(), job.line());
-        let AttemptToRepeat { fault, signal, attempt, wait } = *ended;
-        let is_refusal = signal.is_refusal();
+        let AttemptEnd { fault, signal, attempt } = ended;
+        let (attempt, is_refusal) = (*attempt, signal.is_refusal());
         self.reporter.on(&Event::AttemptRetried { key, line, fault, attempt, wait, is_refusal });
     }
 }

@@ -7,6 +7,9 @@ use http::{HeaderMap, Method};
 use super::super::classify::{BodyAs, BulkFilters, Filters, MeaningSettings, ResponseSettings};
 use super::super::transport::{Resend, Reuse};
 use super::*;
+
+mod tokens;
+
 use crate::limit::{Concurrency, PaceSettings};
 use crate::model::fault::CertificateProblem;
 use crate::model::{Cause, Event, Fingerprint, Key, Mask, Request, Seq, Size, StatusSet, StopReason};
@@ -330,6 +333,7 @@ fn by_url<F: Fn(usize) -> SendResult + Send + Sync>(answer: F, retries: u32) -> 
         quota,
         learns_from_failures: AtomicBool::new(false),
         packs_keys: false,
+        tokens: None,
     }
 }
 

@@ -67,6 +67,8 @@ pub(crate) enum RecordKind {
     Started,
     /// The run stops early.
     Stopping,
+    /// A token for the requests was received.
+    TokenReceived,
     /// What `tune` found.
     Tuned,
     /// A warning.
@@ -93,6 +95,7 @@ impl RecordKind {
             Self::RungMeasured => "rung_measured",
             Self::Started => "started",
             Self::Stopping => "stopping",
+            Self::TokenReceived => "token_received",
             Self::Tuned => "tuned",
             Self::Warned => "warned",
         }
@@ -151,6 +154,8 @@ pub(crate) fn of(event: &Event<'_>, counters: &RunCounters, reported_before: boo
             format!("proxy: {}", display_safe(proxy, SENTENCE_CHARS)),
             json!({"proxy": proxy}),
         ),
+        Event::TokenReceived { life } => token_received(life),
+        Event::Noted { message } => LogRecord::sentence(Level::Info, RecordKind::Noted, message),
         Event::Warned { message } => LogRecord::sentence(Level::Warning, RecordKind::Warned, message),
         Event::Stopping { reason, drain } => stopping(reason, drain),
         Event::AttemptAnswered { .. }
@@ -160,6 +165,14 @@ pub(crate) fn of(event: &Event<'_>, counters: &RunCounters, reported_before: boo
         | Event::RowRepeated { .. }
         | Event::RowSkipped => return None,
     })
+}
+
+fn token_received(life: Option<Duration>) -> LogRecord {
+    let text = match life {
+        Some(life) => format!("token received, good for {}", format::time_left(life)),
+        None => "token received".into(),
+    };
+    LogRecord::new(Level::Info, RecordKind::TokenReceived, text, json!({"life_s": life.map(seconds)}))
 }
 
 fn retried(example: &FailureExample, attempt: u32, wait: Duration) -> LogRecord {

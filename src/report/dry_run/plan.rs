@@ -122,6 +122,8 @@ pub(crate) struct PlannedRequests {
     pub(crate) headers: Vec<String>,
     /// The proxy, and what names it, if there is one.
     pub(crate) proxy: Option<String>,
+    /// Where a token comes from, if one is fetched.
+    pub(crate) token: Option<String>,
     /// Bodies, if there are any.
     pub(crate) bodies: Option<Bodies>,
     /// The number of requests, if SKUs are packed.

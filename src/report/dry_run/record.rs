@@ -41,6 +41,7 @@ fn fields(plan: &DryRun) -> Value {
         "rejects": rejects,
         "odd": rows.odd,
         "requests": plan.requested(),
+        "token": plan.requests.token,
         "proxy": plan.requests.proxy,
         "filters": plan.filters,
         "recovered": plan.earlier.recovered,

@@ -214,6 +214,9 @@ fn requests(out: &mut Page, plan: &DryRun) {
         out.whole(&sampled(sample, " (one by chance)"));
     }
     out.log("headers", &requests.headers.join(", "));
+    if let Some(token) = &requests.token {
+        out.log("token", &format!("from {token}; none was fetched"));
+    }
     if let Some(proxy) = &requests.proxy {
         out.log("proxy", proxy);
     }

@@ -78,6 +78,8 @@ impl RunHistory {
             Event::PoolResumed => self.resumed = true,
             Event::LimitChanged { .. }
             | Event::ProxyChosen { .. }
+            | Event::TokenReceived { .. }
+            | Event::Noted { .. }
             | Event::Warned { .. }
             | Event::Stopping { .. } => {}
         }
