@@ -19,6 +19,7 @@ use super::session::Session;
 use super::{ending, failure_file, standard_output, terminal, unpublished, warnings, wiring};
 use crate::collect::{self, Inspection, Preflight};
 use crate::config::{Environment, Settings};
+use crate::fetch::PageSettings;
 use crate::input::{self, Columns};
 use crate::model::job::redacted_url;
 use crate::model::{Event, Exit, Mask, Reporter, option};
@@ -63,7 +64,8 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
     let planner = Planner::new(request, inspection.salt()).with_empty_key(settings.input.empty_key);
     session.warn(planner.request().start_warnings().iter().chain(&warnings::headless(settings, &columns)));
 
-    let builder = PlannedInputBuilder::new(planner, inspection, earlier, settings.output.max_age);
+    let builder = PlannedInputBuilder::new(planner, inspection, earlier, settings.output.max_age)
+        .with_pages(settings.response.pages.is_some());
     let input = builder.read_all(rows)?;
     if input.has_no_sku() {
         return Err(ending::no_sku(input.rows.rows, settings));
@@ -107,6 +109,7 @@ fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, plann
             token: token(settings, planner.request()),
             bodies,
             packs,
+            most_pages: settings.response.pages.as_ref().map(|pages| pages.most.get()),
         },
         filters: filters(settings, &planner.request().mask()),
         earlier,
@@ -130,7 +133,8 @@ fn filters(settings: &Settings, mask: &Mask) -> Vec<String> {
         settings.response.filters().partition(|(option, _)| *option == option::SELECT);
     let shown = |(option, text): &(&str, &str)| format!("{option} {}", mask.apply(text));
     let bulk: Vec<_> = settings.response.bulk.given().filter(|_| settings.request.bulk.is_some()).collect();
-    bulk.iter().chain(&conditions).chain(&select).map(shown).collect()
+    let pages: Vec<_> = settings.response.pages.iter().flat_map(PageSettings::given).collect();
+    bulk.iter().chain(&pages).chain(&conditions).chain(&select).map(shown).collect()
 }
 
 /// Where the token comes from: the endpoint without its query, or the option of the command.

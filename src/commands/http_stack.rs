@@ -23,6 +23,8 @@ pub(super) struct HttpStack {
     transport: Http,
     initial_connects: Arc<Semaphore>,
     filters: Filters,
+    /// Bytes of answers that wait for the disk.
+    pending_bytes: Arc<AtomicUsize>,
 }
 
 impl HttpStack {
@@ -40,7 +42,7 @@ impl HttpStack {
         let transport = wiring::transport(settings, template, (env, Arc::new(move || found.close())))?;
         let transport =
             Http::new(transport).map_err(|error| command_error::of_transport(&error, settings))?;
-        Ok(Self { transport, initial_connects, filters })
+        Ok(Self { transport, initial_connects, filters, pending_bytes: Arc::default() })
     }
 
     /// The proxy in use, and what named it, if there is one.
@@ -50,7 +52,8 @@ impl HttpStack {
 
     /// With a counter of the bytes of answers that wait for the disk.
     pub(super) fn with_pending_bytes(self, pending_bytes: Arc<AtomicUsize>) -> Self {
-        Self { transport: self.transport.with_pending_bytes(pending_bytes), ..self }
+        let transport = self.transport.with_pending_bytes(Arc::clone(&pending_bytes));
+        Self { transport, pending_bytes, ..self }
     }
 
     /// Puts the gate and the fetcher on top. `request` gives the mask for what messages quote of an answer.
@@ -74,7 +77,8 @@ impl HttpStack {
         let served = self.transport.served_connections();
         let filters = self.filters.with_columns(request.names());
         let classifier = Classifier { settings: settings.response.clone(), filters, mask: request.mask() };
-        let fetcher = Fetcher::new(self.transport, settings.retry.clone(), classifier, companions);
+        let fetcher = Fetcher::new(self.transport, settings.retry.clone(), classifier, companions)
+            .with_pending_bytes(self.pending_bytes);
         let fetcher = if request.bulk().is_some() { fetcher.for_packs() } else { fetcher };
         let fetcher = match token::settings(settings, request)? {
             Some(token) => fetcher.with_tokens(token),

@@ -58,7 +58,7 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
         .with_empty_key(settings.input.empty_key);
     let headless = warnings::headless(&settings, sample.rows.columns());
     let request = what_is_asked(&settings);
-    let meter = Arc::new(Meter::new(Arc::clone(&report)));
+    let meter = Arc::new(Meter::new(Arc::clone(&report), settings.response.pages.is_some()));
     let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
     let stack = HttpStack::new(&settings, &template, (env, wiring::filters(&settings)?))?;
     let proxy = stack.shown_proxy(&settings, planner.request());

@@ -8,7 +8,8 @@ use crate::collect::{JobIdentity, Provenance};
 use crate::config::options::{CA_CERT, PROXY};
 use crate::config::{Environment, Settings};
 use crate::fetch::{
-    Filters, NullOn, OnConnected, Proxy, ProxyRules, ProxySource, RowCells, RowUse, TransportSettings,
+    Filters, NullOn, OnConnected, PageSettings, Proxy, ProxyRules, ProxySource, RowCells, RowUse,
+    TransportSettings,
 };
 use crate::input::Columns;
 use crate::model::{Mask, option};
@@ -102,7 +103,9 @@ pub(super) fn identity(settings: &Settings, request: &BoundTemplate) -> JobIdent
     let mut meaning = Vec::new();
     let bulk = response.bulk.given().filter(|_| request.bulk().is_some());
     let missing = response.null_on.missing.then_some((option::NULL_ON, NullOn::MISSING));
-    for (option, text) in response.meaning.given().chain(bulk).chain(missing) {
+    // What the answer of a key is made of.
+    let pages = response.pages.iter().flat_map(PageSettings::given);
+    for (option, text) in response.meaning.given().chain(bulk).chain(missing).chain(pages) {
         add(option);
         add(text);
         meaning.push(format!("{option} {}", mask.apply(text)));

@@ -15,7 +15,9 @@ use crate::config::output_name;
 use crate::config::settings::{InputPath, RunOptions, Settings, Target};
 use crate::config::{command_line, redacted, token};
 use crate::demo::DemoSettings;
-use crate::fetch::{BulkFilters, ConnectionSettings, MeaningSettings, ResponseSettings, RetrySettings};
+use crate::fetch::{
+    BulkFilters, ConnectionSettings, MeaningSettings, PageSettings, ResponseSettings, RetrySettings,
+};
 use crate::input::InputSettings;
 use crate::limit::PaceSettings;
 use crate::model::{Rate, shell_word};
@@ -111,8 +113,14 @@ fn response(layers: &Layers) -> Result<ResponseSettings, ConfigError> {
         null_on: layers.get(&options::NULL_ON)?,
         retry_on: layers.get(&options::RETRY_ON)?,
         bulk: BulkFilters { items: layers.get(&options::BULK_ITEMS)?, key: layers.get(&options::BULK_KEY)? },
+        pages: pages(layers)?,
         max_body: layers.get(&options::MAX_BODY)?,
     })
+}
+
+fn pages(layers: &Layers) -> Result<Option<PageSettings>, ConfigError> {
+    let (join, most) = (layers.get(&options::JOIN)?, layers.get(&options::PAGES)?);
+    Ok(layers.get(&options::NEXT)?.map(|next| PageSettings { next, join, most }))
 }
 
 /// The columns that the request names. In a body, other braces stand as they are, and name no column.

@@ -8,16 +8,16 @@ use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
 use crate::config::options::{
     self, BODY, BODY_AS, BODY_ESCAPE, BULK, BULK_ITEMS, BULK_KEY, CA_CERT, CHANGES, CONFIG, DELIMITER, DEMO,
-    DRY_RUN, FAILED, FORMAT, ITEM, LIMIT, MERGE, NULL_ON, OUTPUT, PRUNE, REPORT, RETRY_ON, SELECT, SEPARATOR,
-    Setting, TOKEN_FILE, URL,
+    DRY_RUN, FAILED, FORMAT, ITEM, JOIN, LIMIT, MERGE, NEXT, NULL_ON, OUTPUT, PAGES, PRUNE, REPORT, RETRY_ON,
+    SELECT, SEPARATOR, Setting, TOKEN_FILE, URL,
 };
 use crate::config::origin::Origin;
 use crate::config::output_name::{self, Mismatch};
 use crate::config::refuse::refuse;
 use crate::config::settings::{BodyAs, InputPath, Settings, Target};
 use crate::config::{token, values};
-use crate::fetch::NullOn;
-use crate::model::Exit;
+use crate::fetch::{NextPage, NullOn};
+use crate::model::{Exit, option};
 
 /// Refuses settings that contradict each other.
 pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Result<(), ConfigError> {
@@ -26,6 +26,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
     body_escape(settings, layers)?;
     text(settings, layers)?;
     bulk(settings, layers)?;
+    pages(settings, layers)?;
     token::check(settings.token.as_ref(), layers)?;
     statuses(settings, layers)?;
     replaced(settings, layers, call.cwd)?;
@@ -186,6 +187,48 @@ fn bulk(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
         format!("{what} nothing without {BULK}: each SKU has a request of its own"),
         &format!("add {BULK} with the most SKUs of one request, or leave it out{csv}"),
     ))
+}
+
+/// What belongs to pages means something only with `--next`. The config file may hold the other options for runs that
+/// follow pages.
+fn pages(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
+    let Some(pages) = &settings.response.pages else {
+        let of_pages: [&Setting; 2] = [&JOIN, &PAGES];
+        let mut useless = of_pages.iter().filter(|setting| layers.origin(setting).is_of_this_run());
+        let Some(setting) = useless.next() else { return Ok(()) };
+        return Err(refuse(
+            layers,
+            [setting, &NEXT],
+            format!("it means nothing without {NEXT}: each answer is one page"),
+            &format!(
+                "add {NEXT} {}, or a filter that gives the next address, or leave it out",
+                NextPage::LINK
+            ),
+        ));
+    };
+    if settings.request.bulk.is_some() {
+        return Err(refuse(
+            layers,
+            [&NEXT, &BULK],
+            "pages are asked for one SKU at a time".into(),
+            &format!(
+                "leave {BULK} out; or leave {NEXT} out, and let a page hold a whole pack (per_page, limit or page_size in \
+                 {URL})"
+            ),
+        ));
+    }
+    if settings.response.body_as == BodyAs::Text
+        && let Some((named, _)) = pages.filters().next()
+    {
+        let setting: &Setting = if named == option::NEXT { &NEXT } else { &JOIN };
+        return Err(refuse(
+            layers,
+            [setting, &BODY_AS],
+            format!("a jq filter reads JSON, and {BODY_AS} is text"),
+            &format!("of texts, {NEXT} {} alone finds the pages, and each is an element", NextPage::LINK),
+        ));
+    }
+    Ok(())
 }
 
 /// One status cannot both be tried again and be stored as `null`. Of the default of `--retry-on` it may be taken away:

@@ -56,6 +56,12 @@ static MEANINGS: &[Meaning] = &[
         "'Authorization: Bearer ${API_TOKEN}'",
     ),
     (&["cookie"], &options::HEADER.setting, "'Cookie: ${COOKIE}'"),
+    (
+        &["paginate", "pagination", "follow-pages", "follow-next", "next-page", "all-pages"],
+        &options::NEXT.setting,
+        "link",
+    ),
+    (&["max-pages", "page-limit"], &options::PAGES.setting, ""),
     (&["data", "data-raw", "data-binary", "json", "payload"], &options::BODY.setting, ""),
     (&["request"], &options::METHOD.setting, ""),
     (&["endpoint", "uri", "base-url"], &options::URL.setting, ""),

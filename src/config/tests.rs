@@ -115,7 +115,7 @@ fn examples(name: &str) -> [&'static str; 2] {
         "http" => ["1.1", "2"],
         "concurrency" => ["16", "auto:256"],
         "rate" | "demo-rate" => ["5/s", "600/m"],
-        "burst" => ["5", "6"],
+        "burst" | "pages" => ["5", "6"],
         "retries" => ["0", "9"],
         "retry-on" => ["none", "500"],
         "quota-fields" => ["off", "off"],
@@ -129,7 +129,8 @@ fn examples(name: &str) -> [&'static str; 2] {
         "token-field" => ["a=1", "b=2"],
         "token-file" => ["one.txt", "other.txt"],
         "token-on" => ["403", "403,419"],
-        "select" | "bulk-items" | "bulk-key" | "refused-if" | "null-if" | "retry-if" | "fail-if" => {
+        "next" => ["link", ".next"],
+        "select" | "join" | "bulk-items" | "bulk-key" | "refused-if" | "null-if" | "retry-if" | "fail-if" => {
             [".a", ".b"]
         }
         "body-as" => ["text", "text"],
@@ -187,6 +188,9 @@ fn beside(name: &str) -> Vec<&'static str> {
     }
     if name == "token-file" {
         args.push("--token-grant=refresh_token");
+    }
+    if matches!(name, "join" | "pages") {
+        args.push("--next=link");
     }
     if name == "body-escape" {
         args.push("--body={sku}");
@@ -361,8 +365,8 @@ fn a_wrong_value_ends_with_2_from_an_option_or_variable_and_78_from_the_file() {
 fn every_setting_but_free_text_refuses_what_it_cannot_have() {
     let wrong = |name: &str| match name {
         "key" | "url" | "body" | "ca-cert" | "proxy" | "output" | "select" | "refused-if" | "null-if"
-        | "retry-if" | "fail-if" | "bulk-items" | "bulk-key" | "item" | "separator" | "token-command"
-        | "token-url" | "client-id" | "client-secret" | "scope" | "token-file" => "",
+        | "retry-if" | "fail-if" | "bulk-items" | "bulk-key" | "item" | "separator" | "next" | "join"
+        | "token-command" | "token-url" | "client-id" | "client-secret" | "scope" | "token-file" => "",
         "token-field" => "no sign",
         "failed" | "changes" => "-",
         "header" => "no colon",

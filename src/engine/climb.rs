@@ -38,20 +38,24 @@ use crate::report::tune::TunedAnswers;
 pub(crate) struct Meter {
     report: Arc<Report>,
     last: Mutex<Last>,
+    /// One job may have several answers.
+    counts_pages: bool,
 }
 
 #[derive(Default)]
 struct Last {
     latency: Option<Duration>,
+    /// Of the good answers since the last job that ended, where one may have several.
+    pages: Vec<Duration>,
     /// Attempts that an outage held back, to be asked again: each ended, badly.
     held: u64,
 }
 
 impl Meter {
-    /// Passes events on to this report.
+    /// Passes events on to this report. `counts_pages`: one job may have several answers, each of which counts.
     #[must_use]
-    pub(crate) fn new(report: Arc<Report>) -> Self {
-        Self { report, last: Mutex::default() }
+    pub(crate) fn new(report: Arc<Report>, counts_pages: bool) -> Self {
+        Self { report, last: Mutex::default(), counts_pages }
     }
 
     fn lock(&self) -> MutexGuard<'_, Last> {
@@ -62,7 +66,13 @@ impl Meter {
 impl Reporter for Meter {
     fn on(&self, event: &Event<'_>) {
         match *event {
-            Event::AttemptAnswered { latency, .. } => self.lock().latency = Some(latency),
+            Event::AttemptAnswered { latency, status, .. } => {
+                let mut last = self.lock();
+                last.latency = Some(latency);
+                if self.counts_pages && matches!(status, 200..300) {
+                    last.pages.push(latency);
+                }
+            }
             Event::AttemptRetried { .. } => {
                 let mut last = self.lock();
                 last.latency = None;

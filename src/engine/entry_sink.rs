@@ -35,6 +35,8 @@ pub(super) struct EntrySink<'a, S> {
     same_errors: SameErrors,
     recheck: Recheck,
     packs_keys: bool,
+    /// A validator is one of the whole answer for a key.
+    has_validators: bool,
     /// Rows without a key.
     pub(super) keyless: u64,
     /// Rows that were rejected for having fewer cells than the header.
@@ -73,6 +75,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             breaker: Breaker::new(),
             same_errors: fetcher.same_errors(),
             packs_keys: fetcher.packs_keys(),
+            has_validators: !fetcher.packs_keys() && !fetcher.follows_pages(),
             recheck: Recheck { earlier: None, under_way: None, is_last: false, may_act_twice },
             keyless: 0,
             short_rows: 0,
@@ -109,8 +112,8 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
                         self.recheck.earlier = Some(job);
                         return None;
                     }
-                    // The validators of one key say nothing about a pack.
-                    if !self.packs_keys {
+                    // The validators of one key say nothing about a pack, and those of a page nothing about the others.
+                    if self.has_validators {
                         make_conditional(&mut job, &known);
                     }
                 }

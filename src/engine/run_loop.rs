@@ -16,7 +16,8 @@ use super::store::EntryStore;
 use super::{DRAIN, Engine, HAND_OVER_WITHIN, RunEnd, TICK, WINDOW_FACTOR, has_room, sleep_until};
 use crate::fetch::{Fetcher, PackEnd, Shutdown, Transport};
 use crate::limit::Gate;
-use crate::model::{Entry, Event, Job, Reporter, StopReason};
+use crate::model::option::NEXT;
+use crate::model::{Entry, Event, Job, Reporter, StopReason, counted};
 use crate::report::Report;
 
 /// Steps that are taken in one go while there are any: polling signals and timers costs as much as a step.
@@ -318,6 +319,9 @@ where
         for message in self.packs.iter().flat_map(PackQueue::warnings) {
             self.report.on(&Event::Warned { message: &message });
         }
+        if let Some(message) = unfollowed_pages(self.fetcher.unfollowed_pages()) {
+            self.report.on(&Event::Warned { message: &message });
+        }
         self.open.drop_unopened();
         self.sink.release();
         self.on_tick(Supply::Rows);
@@ -334,4 +338,15 @@ where
             waits: self.monitor.times,
         }
     }
+}
+
+/// What is said of answers that name a next page which was not asked for.
+fn unfollowed_pages(answers: u64) -> Option<String> {
+    if answers == 0 {
+        return None;
+    }
+    let answers = counted(answers, "answer is the first page", "answers are the first page");
+    Some(format!(
+        "{answers} of several, as Link: rel=\"next\" says, and only that page is stored: {NEXT} link asks for the others"
+    ))
 }

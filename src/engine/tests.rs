@@ -75,7 +75,13 @@ impl<A: Fn(u32, u32) -> (Duration, u16) + Send + Sync> Transport for Scripted<A>
         self.world.sent.lock().unwrap().push((self.world.start.elapsed(), row));
         let (takes, status) = (self.answer)(row, number);
         sleep(takes).await;
-        Ok(RawAnswer { status, headers: HeaderMap::new(), body: "1".into(), may_be_cut: false })
+        Ok(RawAnswer {
+            status,
+            headers: HeaderMap::new(),
+            body: "1".into(),
+            may_be_cut: false,
+            redirected_to: None,
+        })
     }
 }
 
@@ -252,6 +258,7 @@ impl<A: Fn(u32, u32) -> (Duration, u16) + Send + Sync> Scene<A> {
             null_on: "410".parse::<StatusSet>().unwrap().into(),
             retry_on: "429,500,503".parse().unwrap(),
             bulk: BulkFilters::default(),
+            pages: None,
             max_body: Size(1 << 20),
         };
         let filters = Filters::compile(&settings).unwrap();

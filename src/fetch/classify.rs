@@ -10,8 +10,11 @@ mod meaning;
 mod null_on;
 mod offload;
 mod pack;
+mod pages;
+mod parsed_body;
 mod select;
 mod unpack;
+mod value_places;
 mod words;
 
 use std::fmt;
@@ -27,14 +30,14 @@ use super::transport::RawAnswer;
 use crate::json::{self, JsonErrorKind};
 use crate::model::fault::AnswerMeaning;
 use crate::model::{
-    Answer, BodyHash, Cause, Content, Fault, Key, Mask, Size, StatusSet, Validators, display_safe,
-    large_buffer,
+    Answer, Cause, Content, Fault, Key, Mask, Size, StatusSet, Validators, display_safe, large_buffer,
 };
 
 use charset::TextSettings;
 use decode::decode;
 use meaning::{ConditionRuling, Failure};
-use select::{AnswerFacts, AskedKey, FilterInput};
+use parsed_body::{ParsedBody, Selected};
+use select::AskedKey;
 use words::{SHOWN, Words, words};
 
 pub(super) use decode::ACCEPTED_CODINGS;
@@ -45,6 +48,8 @@ pub(crate) use meaning::MeaningSettings;
 pub(crate) use null_on::NullOn;
 pub(super) use offload::Offload;
 pub(super) use pack::{ItemRuling, PackAnswer};
+pub(super) use pages::{AskedPage, JoinedPages, PageAnswer, PageValues};
+pub(crate) use pages::{NextPage, PageSettings};
 pub(crate) use select::{RowCells, RowUse, SelectError};
 
 /// How bodies are stored.
@@ -92,6 +97,8 @@ pub struct ResponseSettings {
     pub retry_on: StatusSet,
     /// How the answer to a pack of keys is taken apart.
     pub bulk: BulkFilters,
+    /// How the pages of an answer are found and joined; none: each answer is whole.
+    pub pages: Option<PageSettings>,
     /// Most bytes of a body, compressed or decoded; never 0.
     pub max_body: Size,
 }
@@ -121,6 +128,8 @@ pub(super) struct AnsweredJob<'a> {
     asked: Option<AskedKey<'a>>,
     /// The request carried validators, so that 304 is an answer to it.
     pub(super) is_conditional: bool,
+    /// It is one page of several: what is selected is selected from all of them.
+    is_page: bool,
 }
 
 /// What follows from an answer. `K` is what is kept of it.
@@ -140,7 +149,7 @@ pub(super) enum Classification<K = Answer> {
 
 impl<'a> AnsweredJob<'a> {
     pub(super) fn new(key: &'a Key, record: &'a ByteRecord, is_conditional: bool) -> Self {
-        Self { asked: Some(AskedKey { key, record }), is_conditional }
+        Self { asked: Some(AskedKey { key, record }), is_conditional, is_page: false }
     }
 }
 
@@ -171,44 +180,17 @@ pub(super) fn classify(
     classifier: &Classifier,
     job: AnsweredJob<'_>,
 ) -> Classification {
-    let Classifier { settings, mask, filters } = classifier;
-    let status = answer.status;
+    let mask = &classifier.mask;
     // This run sent the validators, and 304 is the answer to them. The conditions, and the statuses that the user named,
     // are about plain requests.
-    if status == 304 && job.is_conditional {
+    if answer.status == 304 && job.is_conditional {
         return Classification::Keep(answer_of(&answer, Content::Unchanged, mask));
     }
-    let is_success = (200..300).contains(&status);
-    let mut parsed = None;
-    if let Some(conditions) = &filters.conditions {
-        let body = ParsedBody::of(answer.body.clone(), &answer, (classifier, job));
-        if let Some(ruling) = body.input().and_then(|input| conditions.rule(input, is_success))
-            && let Some(ruled) = ruled(ruling, &answer, classifier)
-        {
-            return ruled;
-        }
-        parsed = Some(body);
-    }
-    if settings.null_on.statuses.contains(status) {
-        return Classification::Keep(answer_of(&answer, null(), mask));
-    }
-    // A status that the user named takes precedence over what it means by itself, 2xx and 3xx included.
-    if settings.retry_on.contains(status) {
-        return Classification::Retry(refusal(&answer, classifier));
-    }
-    if !is_success {
-        return Classification::GiveUp(refusal(&answer, classifier));
-    }
     let was_empty = answer.body.is_empty();
-    let body = parsed.unwrap_or_else(|| {
-        let body = std::mem::take(&mut answer.body);
-        ParsedBody::of(body, &answer, (classifier, job))
-    });
-    if let Some(conditions) = &filters.conditions
-        && let Some(failure) = body.input().and_then(|input| conditions.failure(input))
-    {
-        return Classification::GiveUp(failed(failure, &answer, classifier));
-    }
+    let body = match before_selection(&mut answer, classifier, job) {
+        Ok(body) => body,
+        Err(ruled) => return ruled,
+    };
     match body.selected(classifier) {
         Ok(Selected { json, raw, error }) => {
             let answer = answer_of(&answer, Content::Json(json), mask);
@@ -216,6 +198,48 @@ pub(super) fn classify(
         }
         Err(fault) => bad_body(fault, &answer, was_empty),
     }
+}
+
+/// What conditions and status say; the body, if they leave it to be kept. It is taken out of the answer.
+#[inline]
+fn before_selection(
+    answer: &mut RawAnswer,
+    classifier: &Classifier,
+    job: AnsweredJob<'_>,
+) -> Result<ParsedBody, Classification> {
+    let Classifier { settings, mask, filters } = classifier;
+    let status = answer.status;
+    let is_success = (200..300).contains(&status);
+    let mut parsed = None;
+    if let Some(conditions) = &filters.conditions {
+        let body = ParsedBody::of(answer.body.clone(), answer, (classifier, job));
+        if let Some(ruling) = body.input().and_then(|input| conditions.rule(input, is_success))
+            && let Some(ruled) = ruled(ruling, answer, classifier)
+        {
+            return Err(ruled);
+        }
+        parsed = Some(body);
+    }
+    if settings.null_on.statuses.contains(status) {
+        return Err(Classification::Keep(answer_of(answer, null(), mask)));
+    }
+    // A status that the user named takes precedence over what it means by itself, 2xx and 3xx included.
+    if settings.retry_on.contains(status) {
+        return Err(Classification::Retry(refusal(answer, classifier)));
+    }
+    if !is_success {
+        return Err(Classification::GiveUp(refusal(answer, classifier)));
+    }
+    let body = parsed.unwrap_or_else(|| {
+        let body = std::mem::take(&mut answer.body);
+        ParsedBody::of(body, answer, (classifier, job))
+    });
+    if let Some(conditions) = &filters.conditions
+        && let Some(failure) = body.input().and_then(|input| conditions.failure(input))
+    {
+        return Err(Classification::GiveUp(failed(failure, answer, classifier)));
+    }
+    Ok(body)
 }
 
 /// What follows from a body that cannot be stored.
@@ -269,64 +293,12 @@ fn answer_of(answer: &RawAnswer, content: Content, mask: &Mask) -> Answer {
     Answer { status: answer.status, at: SystemTime::now(), content, validators, raw: None, error: None }
 }
 
-/// A body, checked, and parsed where a filter looks at it.
-struct ParsedBody {
-    /// As it is stored before the selection.
-    json: Result<Vec<u8>, Fault>,
-    input: Option<FilterInput>,
-}
-
-/// What is stored of a body.
-struct Selected {
-    json: Vec<u8>,
-    /// The hash of what it was before the selection, if there is one.
-    raw: Option<BodyHash>,
-    /// What it says, if it was selected from and looks like an error.
-    error: Option<Box<str>>,
-}
-
-impl ParsedBody {
-    /// `answer` is the one of this body.
-    fn of(body: Bytes, answer: &RawAnswer, (classifier, job): (&Classifier, AnsweredJob<'_>)) -> Self {
-        let Classifier { filters, .. } = classifier;
-        let json = stored_form(&answer.headers, body, classifier);
-        let takes_apart = job.asked.is_none() && filters.bulk.items.is_some();
-        if filters.is_empty() && !takes_apart {
-            return Self { json, input: None };
-        }
-        let facts = AnswerFacts { status: answer.status, headers: &answer.headers, asked: job.asked };
-        let input = json.as_ref().ok().and_then(|json| FilterInput::new(json, &facts, &filters.used));
-        Self { json, input }
-    }
-
-    /// What the filters are applied to; none: nothing is, or the body is none that can be stored.
-    fn input(&self) -> Option<&FilterInput> {
-        self.input.as_ref()
-    }
-
-    /// The body as it goes into the output.
-    fn selected(self, Classifier { filters, mask, .. }: &Classifier) -> Result<Selected, Fault> {
-        let json = self.json?;
-        if filters.select.is_identity() {
-            return Ok(Selected { json, raw: None, error: None });
-        }
-        let mut selected = Vec::new();
-        let input = self.input.ok_or_else(SelectError::of_unreadable_input);
-        input
-            .and_then(|input| filters.select.apply(&input, &mut selected))
-            .map_err(|error| Fault::new(Cause::Select, error.masked(mask).to_string()))?;
-        let error = error_look::words_of_error(&json, mask);
-        Ok(Selected { json: selected, raw: Some(BodyHash::of(&json)), error })
-    }
-}
-
-/// The body as it is stored without a selection.
+/// A decoded body as it is stored without a selection.
 fn stored_form(
     headers: &HeaderMap,
     body: Bytes,
     Classifier { settings, mask, .. }: &Classifier,
 ) -> Result<Vec<u8>, Fault> {
-    let body = decode(headers, body, settings.max_body)?;
     let text = TextSettings { body_as: settings.body_as, cap: settings.max_body, mask };
     let decoded = charset::to_utf8(headers, &body, text).map_err(|fault| match fault.cause {
         Cause::Body => {
@@ -394,6 +366,7 @@ mod tests {
             null_on: "410".parse::<StatusSet>().unwrap().into(),
             retry_on: "408,425,429,500,502-504,522,524".parse().unwrap(),
             bulk: BulkFilters::default(),
+            pages: None,
             max_body: Size(1 << 20),
         }
     }
@@ -410,7 +383,13 @@ mod tests {
     }
 
     fn answer(status: u16, body: &str) -> RawAnswer {
-        RawAnswer { status, headers: HeaderMap::new(), body: body.to_owned().into(), may_be_cut: false }
+        RawAnswer {
+            status,
+            headers: HeaderMap::new(),
+            body: body.to_owned().into(),
+            may_be_cut: false,
+            redirected_to: None,
+        }
     }
 
     #[test]

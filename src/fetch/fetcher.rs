@@ -6,11 +6,13 @@
 mod attempt;
 mod feedback;
 mod next_attempt;
+mod page_budget;
+mod pages;
 mod requested;
 mod tokens;
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -20,6 +22,9 @@ use tokio::time::Instant;
 use requested::Requested;
 pub(crate) use requested::{ItemEnd, PackEnd, UnpackedAnswer};
 use tokens::TokensOfJob;
+
+use page_budget::PageBudget;
+use pages::PagesEnd;
 
 use next_attempt::{AttemptEnd, BeforeAttempt, GivenUp, NextAttempt, QueueEnd, RefusalsOfJob, SentAttempt};
 
@@ -75,6 +80,9 @@ pub(crate) struct Fetcher<T> {
     packs_keys: bool,
     /// Gives the token of each request, where one is fetched.
     tokens: Option<TokenKeeper>,
+    page_budget: PageBudget,
+    /// Good answers that name a next page, where none is asked for.
+    unfollowed: AtomicU64,
 }
 
 /// What the fetcher shares with the rest of the run.
@@ -160,6 +168,8 @@ impl<T: Transport> Fetcher<T> {
             learns_from_failures: AtomicBool::new(false),
             packs_keys: false,
             tokens: None,
+            page_budget: PageBudget::new(Arc::default()),
+            unfollowed: AtomicU64::new(0),
         }
     }
 
@@ -208,13 +218,19 @@ impl<T: Transport> Fetcher<T> {
 
     /// Sends until the job has an outcome, or until the run stops.
     pub(crate) async fn fetch(&self, job: Job) -> Entry {
-        let mut tries = Tries::default();
-        let outcome = self.outcome(&job, &mut tries).await;
+        let PagesEnd { outcome, attempts, sent } = match &self.answers.classifier().settings.pages {
+            None => {
+                let mut tries = Tries::default();
+                let outcome = self.outcome(&job, &mut tries).await;
+                PagesEnd { outcome, attempts: tries.attempts, sent: tries.sent }
+            }
+            // Boxed: otherwise the usual job's future would be as large as this one.
+            Some(pages) => Box::pin(self.fetch_pages(&job, pages)).await,
+        };
         if self.accepted.get().is_none() && outcome.shows_good_credentials() {
             // Another job may have been first.
             let _ = self.accepted.set(job.clone());
         }
-        let Tries { attempts, sent, .. } = tries;
         let Job { seq, line, key, fingerprint, record, request } = job;
         let failed = matches!(outcome, Outcome::Failed(_));
         let address =

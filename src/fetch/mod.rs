@@ -10,6 +10,8 @@ mod fetcher;
 mod field_value;
 mod first_attempts;
 mod health;
+mod link;
+mod next_address;
 pub(crate) mod rate_fields;
 mod redirect;
 mod refusal;
@@ -19,8 +21,8 @@ mod token;
 mod transport;
 
 pub(crate) use classify::{
-    BodyAs, BulkFilters, Classifier, FilterFault, Filters, MeaningSettings, NullOn, ResponseSettings,
-    RowCells, RowUse, SameErrors, SelectError, decode, filter_meant,
+    BodyAs, BulkFilters, Classifier, FilterFault, Filters, MeaningSettings, NextPage, NullOn, PageSettings,
+    ResponseSettings, RowCells, RowUse, SameErrors, SelectError, decode, filter_meant,
 };
 pub(crate) use fetcher::{Companions, Fetcher, ItemEnd, PackEnd, RetrySettings, UnpackedAnswer};
 pub(crate) use health::OUTAGE_PAUSES;

@@ -38,6 +38,7 @@ use std::time::Duration;
 use crate::model::{Fault, Request, Size};
 use bytes::Bytes;
 use http::HeaderMap;
+use url::Url;
 
 pub(crate) use census::ServedConnections;
 pub(crate) use client::Http;
@@ -140,6 +141,8 @@ pub(crate) struct RawAnswer {
     pub body: Bytes,
     /// Whether only the end of the connection marked the end of the body.
     pub may_be_cut: bool,
+    /// The address that gave it, where redirects led to another one than was requested.
+    pub redirected_to: Option<Box<Url>>,
 }
 
 /// Why an attempt brought no answer.

@@ -16,7 +16,7 @@ mod token;
 
 pub use check::compact;
 pub use error::{JsonError, JsonErrorKind};
-pub(crate) use parts::Parts;
+pub(crate) use parts::{Parts, depth};
 pub(crate) use text::{escape_into, text_value};
 
 /// The deepest nesting of arrays and objects that is accepted. Common parsers stop soon after it (`serde_json` at

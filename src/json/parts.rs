@@ -41,6 +41,28 @@ impl Parts {
     }
 }
 
+/// How deep arrays and objects are nested in a value, or in several with commas between them.
+#[must_use]
+pub(crate) fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut most, mut at) = (0_usize, 0, 0);
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'"' => match string_end(json, at) {
+                Some(end) => at = end - 1,
+                None => break,
+            },
+            b'[' | b'{' => {
+                depth += 1;
+                most = most.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    most
+}
+
 /// The end of the value that begins at `start`.
 fn value_end(json: &[u8], start: usize) -> Option<usize> {
     let mut depth = 0_usize;
@@ -117,6 +139,15 @@ mod tests {
         assert_eq!((all("[]"), all("{}")), (Some(Parts::Elements(vec![])), Some(Parts::Members(vec![]))));
         for json in ["1", "\"[]\"", "null", ""] {
             assert_eq!(all(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_depth_of_values_is_the_deepest_nesting() {
+        for (json, expected) in
+            [("1", 0), ("[]", 1), (r#"{"a":[{}]},[1]"#, 3), (r#""[[\"[","[""#, 0), ("", 0)]
+        {
+            assert_eq!(depth(json.as_bytes()), expected, "{json}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::model::Mask;
@@ -44,6 +45,8 @@ pub enum Cause {
     Meaning(AnswerMeaning),
     /// The answer to a pack of keys does not tell the value of this one.
     Pack(PackProblem),
+    /// The pages of the answer are not to be had as one.
+    Pages(PageProblem),
 }
 
 impl Cause {
@@ -82,6 +85,12 @@ impl Cause {
             Self::Pack(PackProblem::Twice) => "twice in the answer".into(),
             Self::Pack(PackProblem::OtherKeys) => "other SKUs in the answer".into(),
             Self::Pack(PackProblem::NoItems) => "no items in the answer".into(),
+            Self::Pages(PageProblem::NoAddress) => "no address of the next page".into(),
+            Self::Pages(PageProblem::OtherOrigin) => "the next page at another origin".into(),
+            Self::Pages(PageProblem::Repeated) => "pages in a circle".into(),
+            Self::Pages(PageProblem::TooMany) => "too many pages".into(),
+            Self::Pages(PageProblem::NullLater) => "null on a later page".into(),
+            Self::Pages(PageProblem::NotJoined) => "pages not joined".into(),
         }
     }
 
@@ -120,6 +129,23 @@ pub enum PackProblem {
     OtherKeys,
     /// It cannot be taken apart.
     NoItems,
+}
+
+/// What is wrong with the pages of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PageProblem {
+    /// A page does not tell where the next one is, nor that it is the last.
+    NoAddress,
+    /// The next page is at another origin.
+    OtherOrigin,
+    /// The next page is one that was had already.
+    Repeated,
+    /// There are more than `--pages`.
+    TooMany,
+    /// A page after the first is one that stores `null`.
+    NullLater,
+    /// `--join` gives no value that can be stored.
+    NotJoined,
 }
 
 /// Why a proxy passed no request on.
@@ -161,6 +187,8 @@ pub struct Fault {
     pub detail: Box<str>,
     /// How long the server asked to wait, if it did.
     pub retry_after: Option<RetryAfter>,
+    /// The page, from 2, if it is a later one of several.
+    pub page: Option<NonZeroU32>,
 }
 
 /// The `Retry-After` of a response, relative to its own `Date`.
@@ -182,13 +210,20 @@ impl Fault {
     /// A fault without a status.
     #[must_use]
     pub fn new(cause: Cause, detail: impl Into<Box<str>>) -> Self {
-        Self { cause, status: None, detail: detail.into(), retry_after: None }
+        Self { cause, status: None, detail: detail.into(), retry_after: None, page: None }
     }
 
     /// The same fault, of a response with this status.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
+        self
+    }
+
+    /// The same fault, of this page of several. That of the first one is as of an answer that has no other.
+    #[must_use]
+    pub fn on_page(mut self, number: u32) -> Self {
+        self.page = NonZeroU32::new(number).filter(|number| number.get() > 1);
         self
     }
 
@@ -210,9 +245,12 @@ impl Fault {
     }
 }
 
-/// The whole sentence: `HTTP 404 Not Found: no such product`, `no answer within 30 s`.
+/// The whole sentence: `HTTP 404 Not Found: no such product`, `page 2: no answer within 30 s`.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(page) = self.page {
+            write!(f, "page {page}: ")?;
+        }
         match self.cause {
             Cause::Status(status) => {
                 write!(f, "HTTP {status}")?;

@@ -63,6 +63,7 @@ impl LoadClass {
             | Cause::Encoding
             | Cause::Redirect
             | Cause::Pack(_)
+            | Cause::Pages(_)
             | Cause::Select => Self::Served,
         }
     }

@@ -41,6 +41,7 @@ const TRIED: &[&str] = &[
     include_str!("meanings.rs"),
     include_str!("changes.rs"),
     include_str!("packs.rs"),
+    include_str!("pages.rs"),
     include_str!("request_bodies.rs"),
     include_str!("retries_stops.rs"),
     include_str!("tokens.rs"),

@@ -90,6 +90,9 @@ fn answer(catalogue: &Catalogue, seen: &Seen) -> Reply {
     if let Some(reply) = error_inside(catalogue, seen) {
         return reply;
     }
+    if let Some(reply) = in_pages(catalogue, seen) {
+        return reply;
+    }
     let (status, body) = of_catalogue(catalogue, &seen.sku);
     Reply::json(body).with_status(status)
 }
@@ -178,6 +181,132 @@ fn in_packs(catalogue: &Catalogue, seen: &Seen) -> Option<Reply> {
         _ => return in_bodies_or_with_errors(catalogue, seen),
     };
     Some(Reply::json(reply))
+}
+
+/// So many pages a list has.
+const LAST_PAGE: usize = 3;
+
+/// Two items of a list of a SKU.
+fn items_of_page(catalogue: &Catalogue, sku: &str, page: usize) -> String {
+    let item = |n: usize| {
+        let product = of_catalogue(catalogue, sku).1;
+        let price = format!("{page}{n}.{:02}", crc32fast::hash(sku.as_bytes()) % 100);
+        format!(r#"{{"id":"{sku}-{page}{n}","Price":{price},"fields":{{"Price":{price}}},"of":{product}}}"#)
+    };
+    format!("[{},{}]", item(0), item(1))
+}
+
+/// A value of the query.
+fn query_text(seen: &Seen, name: &str) -> Option<String> {
+    seen.query_value(name).map(|value| String::from_utf8(value).unwrap())
+}
+
+/// What APIs answer whose lists come in pages, each of which names the next one.
+fn in_pages(catalogue: &Catalogue, seen: &Seen) -> Option<Reply> {
+    const LAST: usize = LAST_PAGE;
+    let number = |name: &str| query_text(seen, name).map_or(1, |value| value.parse().expect("a number"));
+    let decoded = |segment: &str| String::from_utf8(percent_decode(segment)).unwrap();
+    let of_path = &decoded(seen.path().split('/').rev().nth(1).unwrap_or_default());
+    let items = |sku: &str, page: usize| items_of_page(catalogue, sku, page);
+    let absolute = |rest: &str| format!("http://{}{}{rest}", seen.header("host").unwrap(), seen.path());
+    let reply = match seen.path() {
+        path if path.ends_with("/variations") => {
+            let page = number("page");
+            let reply = Reply::json(items(of_path, page));
+            let link = |page: usize, rel: &str| {
+                format!("<{}>; rel=\"{rel}\"", absolute(&format!("?per_page=100&page={page}")))
+            };
+            match page {
+                LAST => reply.header("Link", link(page - 1, "prev")),
+                _ => reply.header("Link", format!("{}, {}", link(1, "first"), link(page + 1, "next"))),
+            }
+        }
+        path if path.starts_with("/api/rest/v1/families/") => {
+            let page = number("page");
+            let next = if page < LAST {
+                format!(r#","next":{{"href":"{}"}}"#, absolute(&format!("?page={}&limit=100", page + 1)))
+            } else {
+                String::new()
+            };
+            Reply::json(format!(
+                r#"{{"_links":{{"self":{{"href":"x"}}{next}}},"current_page":{page},"_embedded":{{"items":{}}}}}"#,
+                items(of_path, page)
+            ))
+        }
+        path if path.starts_with("/crm/v4/objects/products/") => {
+            let page = number("after");
+            let sku = &decoded(seen.path().split('/').nth(5).unwrap());
+            let paging = if page < LAST {
+                let link = absolute(&format!("?limit=500&after={}", page + 1));
+                format!(r#","paging":{{"next":{{"after":"{}","link":"{link}"}}}}"#, page + 1)
+            } else {
+                String::new()
+            };
+            Reply::json(format!(r#"{{"results":{}{paging}}}"#, items(sku, page)))
+        }
+        path if path.starts_with("/v3/catalog/products/") => {
+            let page = number("page");
+            let next = if page < LAST {
+                format!(r#","next":"?page={}&limit=250""#, page + 1)
+            } else {
+                String::new()
+            };
+            Reply::json(format!(
+                r#"{{"data":{},"meta":{{"pagination":{{"links":{{"current":"?page={page}"{next}}}}}}}}}"#,
+                items(of_path, page)
+            ))
+        }
+        _ => return in_computed_pages(catalogue, seen),
+    };
+    Some(reply)
+}
+
+/// The same where the next page has to be computed.
+fn in_computed_pages(catalogue: &Catalogue, seen: &Seen) -> Option<Reply> {
+    const LAST: usize = LAST_PAGE;
+    let query = |name: &str| query_text(seen, name);
+    let number =
+        |name: &str, first: usize| query(name).map_or(first, |value| value.parse().expect("a number"));
+    let items = |sku: &str, page: usize| items_of_page(catalogue, sku, page);
+    let reply = match seen.path() {
+        "/v1/prices" => {
+            let sku = query("product").expect("a product");
+            let page = match query("starting_after") {
+                None => 1,
+                Some(last) => {
+                    assert!(last.starts_with(&format!("{sku}-")) && last.ends_with('1'), "{last}");
+                    last[last.len() - 2..last.len() - 1].parse::<usize>().unwrap() + 1
+                }
+            };
+            Reply::json(format!(
+                r#"{{"object":"list","data":{},"has_more":{}}}"#,
+                items(&sku, page),
+                page < LAST
+            ))
+        }
+        "/v0/app1/Prices" => {
+            let formula = query("filterByFormula").expect("a formula");
+            let sku = formula.strip_prefix("SKU=\"").and_then(|rest| rest.strip_suffix('"')).expect("a SKU");
+            let page =
+                query("offset").map_or(1, |offset| offset.strip_prefix("itr/").unwrap().parse().unwrap());
+            let offset = if page < LAST { format!(r#","offset":"itr/{}""#, page + 1) } else { String::new() };
+            Reply::json(format!(r#"{{"records":{}{offset}}}"#, items(sku, page)))
+        }
+        "/occ/v2/shop/products/search" => {
+            let page = number("currentPage", 0);
+            let sku = query("query").expect("a query");
+            Reply::json(format!(
+                r#"{{"pagination":{{"currentPage":{page},"totalPages":{LAST}}},"products":{}}}"#,
+                items(&sku, page + 1)
+            ))
+        }
+        "/wp-json/wc/v3/products/reviews" => {
+            let (page, sku) = (number("page", 1), query("product").expect("a product"));
+            Reply::json(items(&sku, page)).header("X-WP-TotalPages", LAST.to_string())
+        }
+        _ => return None,
+    };
+    Some(reply)
 }
 
 /// The SKUs of a text.
@@ -387,6 +516,26 @@ fn an_expired_token_costs_no_answer_that_was_had() {
     let skus: BTreeSet<_> = requests.iter().filter(is_of_command).map(|seen| seen.sku.clone()).collect();
     assert_eq!(skus.len(), 60);
     assert_eq!(with("Bearer token-2"), 60 - FIRST_TOKEN, "what was answered is not requested again");
+}
+
+#[test]
+fn every_recipe_for_pages_has_all_items_of_each_sku() {
+    let ran = cook(&section("Answers in pages"));
+    assert_eq!(ran.api.server.count(), 8 * 60 * 3);
+    for name in ["variations", "akeneo", "hubspot", "big", "prices", "sap", "reviews"] {
+        let out: Value = serde_json::from_str(&ran.folder.dir.read(&format!("{name}.json"))).unwrap();
+        let skus = out.as_object().unwrap();
+        assert_eq!(skus.len(), 60, "{name}");
+        for (sku, items) in skus {
+            let ids: Vec<&str> =
+                items.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect();
+            let expected: Vec<String> =
+                ["10", "11", "20", "21", "30", "31"].map(|n| format!("{sku}-{n}")).into();
+            assert_eq!(ids, expected, "{name}");
+        }
+    }
+    let lowest = ran.folder.dir.read("airtable.json");
+    assert!(lowest.lines().nth(1).unwrap().contains("\":10."), "{lowest}");
 }
 
 #[test]

@@ -54,6 +54,8 @@ mod packaging;
 mod packs;
 mod packs_refused;
 mod packs_runs;
+mod pages;
+mod pages_runs;
 mod proxies;
 mod proxies_broken;
 mod quota;

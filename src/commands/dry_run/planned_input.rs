@@ -30,6 +30,8 @@ pub(super) struct PlannedInputBuilder {
     lengths: KeyLengths,
     /// Packs the SKUs, as a run does.
     packer: Option<Packer>,
+    /// An answer may be made of several pages.
+    has_pages: bool,
     totals: PlannedInput,
 }
 
@@ -108,7 +110,13 @@ impl PlannedInputBuilder {
             inspection: None,
         };
         let (reasons, lengths) = (HashMap::new(), KeyLengths::default());
-        Self { inspection, max_age, is_json, refused: 0, reasons, lengths, packer, totals }
+        let has_pages = false;
+        Self { inspection, max_age, is_json, refused: 0, reasons, lengths, packer, has_pages, totals }
+    }
+
+    /// Whether an answer may be made of several pages.
+    pub(super) fn with_pages(self, has_pages: bool) -> Self {
+        Self { has_pages, ..self }
     }
 
     /// Goes to the end of the input.
@@ -166,8 +174,8 @@ impl PlannedInputBuilder {
                 self.totals.earlier.young += 1;
                 return;
             }
-            // The validators of one key say nothing about a pack.
-            if self.packer.is_some() {
+            // The validators of one key say nothing about a pack, and those of a page nothing about the others.
+            if self.packer.is_some() || self.has_pages {
                 return self.add_to_pack(job);
             }
             let (etag, date) = (known.validators.etag.is_some(), known.validators.last_modified.is_some());

@@ -11,7 +11,7 @@ use crate::config::options::token;
 use crate::config::origin::Origin;
 use crate::config::setting::{Handle, Secrecy, Setting, Table, Takes};
 use crate::config::values;
-use crate::fetch::{Follow, HttpChoice};
+use crate::fetch::{Follow, HttpChoice, NextPage};
 use crate::model::option;
 use crate::plan::BodyEscape;
 
@@ -24,6 +24,9 @@ pub(crate) static SETTINGS: &[&Setting] = &[
     &BULK.setting,
     &ITEM.setting,
     &SEPARATOR.setting,
+    &NEXT.setting,
+    &JOIN.setting,
+    &PAGES.setting,
     &token::TOKEN_COMMAND.setting,
     &token::TOKEN_URL.setting,
     &token::TOKEN_GRANT.setting,
@@ -192,6 +195,57 @@ pub(crate) static SEPARATOR: Handle<String> = Handle {
     read: |given| given.parse(not_empty),
 };
 
+/// The filter is not yet compiled. None: each answer is whole.
+pub(crate) static NEXT: Handle<Option<NextPage>> = Handle {
+    setting: Setting::new(
+        Table::Request,
+        option::NEXT,
+        Takes::Text("link|JQ"),
+        "Ask for all pages of a SKU's answer",
+    )
+    .more(joined!(
+        "link follows Link: rel=\"next\". A jq filter gives the address of the next page, as a text that may be \
+         relative, and null at the end: '.links.next'. It has $url and $page (the address and number of the page), \
+         $status, $headers, $key and $row. Method, headers and body stay those of the first page; an address at another \
+         origin fails the SKU. The pages become one array of what ",
+        option::JOIN,
+        " gives of each, to which ",
+        option::SELECT,
+        " is applied. ",
+        option::RETRIES,
+        " is for each page, ",
+        option::MAX_BODY,
+        " for all of them.",
+    )),
+    read: |given| {
+        given.parse_if_set(|text| match text.trim() {
+            "" => Err("the filter is empty"),
+            NextPage::LINK => Ok(NextPage::Link),
+            _ => Ok(NextPage::Filter(text.to_owned())),
+        })
+    },
+};
+
+/// Not yet compiled.
+pub(crate) static JOIN: Handle<String> = Handle {
+    setting: Setting::new(Table::Request, option::JOIN, Takes::Text("JQ"), "What to take of each page")
+        .default(".")
+        .more("A jq filter: each value that it gives is an element of the array of all pages. '.items[]' joins lists."),
+    read: |given| {
+        given.parse(|text| match text.trim() {
+            "" => Err("the filter is empty: write . to take each page whole"),
+            _ => Ok(text.to_owned()),
+        })
+    },
+};
+
+pub(crate) static PAGES: Handle<NonZeroU32> = Handle {
+    setting: Setting::new(Table::Request, option::PAGES, Takes::Word("N"), "The most pages of one SKU")
+        .default("100")
+        .more("A SKU that has more fails: nothing is cut off in silence."),
+    read: |given| given.parse(values::non_zero),
+};
+
 fn not_empty(text: &str) -> Result<String, &'static str> {
     if text.is_empty() { Err("the value is empty") } else { Ok(text.to_owned()) }
 }
@@ -340,6 +394,28 @@ mod tests {
     fn separator() {
         assert_eq!(SEPARATOR.of(&[]).as_deref(), Ok(","));
         assert_eq!(SEPARATOR.of(&[" OR "]).as_deref(), Ok(" OR "));
+    }
+
+    #[test]
+    fn next() {
+        assert_eq!(NEXT.of(&[]), Ok(None));
+        assert_eq!(NEXT.of(&[" link "]), Ok(Some(NextPage::Link)));
+        assert_eq!(NEXT.of(&[".next"]), Ok(Some(NextPage::Filter(".next".into()))));
+        assert!(NEXT.refuses(" ").contains("the filter is empty"));
+    }
+
+    #[test]
+    fn join() {
+        assert_eq!(JOIN.of(&[]).as_deref(), Ok("."));
+        assert_eq!(JOIN.of(&[".items[]"]).as_deref(), Ok(".items[]"));
+        assert!(JOIN.refuses(" ").contains("the filter is empty"));
+    }
+
+    #[test]
+    fn pages() {
+        assert_eq!(PAGES.of(&[]).map(NonZeroU32::get), Ok(100));
+        assert_eq!(PAGES.of(&["1"]).map(NonZeroU32::get), Ok(1));
+        assert!(PAGES.refuses("0").contains("is not a whole number from 1"));
     }
 
     #[test]

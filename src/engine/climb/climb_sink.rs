@@ -40,6 +40,8 @@ pub(super) struct JobEnd {
     pub(super) ended_as: RequestEnd,
     /// Attempts before it that an outage held back.
     pub(super) held: u64,
+    /// The answers before it that were pages and ended no job.
+    pub(super) pages: Vec<Duration>,
     /// The API has answered at least once.
     pub(super) reached: bool,
     /// All ends so far, this one included.
@@ -103,10 +105,18 @@ pub(super) struct ClimbSink<'a> {
 
 impl ClimbSink<'_> {
     pub(super) fn receive(&mut self, entry: Entry) -> JobEnd {
-        let (latency, held) = {
+        let (latency, held, mut pages) = {
             let mut last = self.meter.lock();
-            (last.latency.take(), std::mem::take(&mut last.held))
+            (last.latency.take(), std::mem::take(&mut last.held), std::mem::take(&mut last.pages))
         };
+        if latency.is_some() && pages.last() == latency.as_ref() {
+            // Its own answer.
+            pages.pop();
+        }
+        let of_pages = pages.len() as u64;
+        self.ended.requests += of_pages;
+        self.ended.answered += of_pages;
+        self.ended.accepted += of_pages;
         let ended_as = self.read(&entry, latency);
         self.ended.requests += held + u64::from(!matches!(ended_as, RequestEnd::Nothing));
         self.ended.answered += u64::from(latency.is_some());
@@ -117,7 +127,7 @@ impl ClimbSink<'_> {
                 self.shutdown.trigger(StopReason::Refused { status, answers, said });
             }
         }
-        JobEnd { ended_as, held, reached: self.ended.answered > 0, so_far: self.ended.counts() }
+        JobEnd { ended_as, held, pages, reached: self.ended.answered > 0, so_far: self.ended.counts() }
     }
 
     /// A request has ended; none where this is no end.
@@ -154,7 +164,8 @@ impl ClimbSink<'_> {
         self.ended.accepted += u64::from(latency.is_some());
         packs.settle(end);
         let ended_as = latency.map_or(RequestEnd::Nothing, RequestEnd::Answer);
-        JobEnd { ended_as, held, reached: self.ended.answered > 0, so_far: self.ended.counts() }
+        let (pages, reached) = (Vec::new(), self.ended.answered > 0);
+        JobEnd { ended_as, held, pages, reached, so_far: self.ended.counts() }
     }
 
     /// Reports what the breaker holds, and returns the refusing status, if every answer was a refusal.

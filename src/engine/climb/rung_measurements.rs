@@ -76,13 +76,19 @@ impl RungMeasurements {
     /// Takes note of an end. Says why the climb is over, if it is.
     pub(super) fn count(
         &mut self,
-        &JobEnd { ended_as, held, reached, .. }: &JobEnd,
+        JobEnd { ended_as, held, pages, reached, .. }: &JobEnd,
         gate: &Gate,
         on_rung: &mut dyn FnMut(&Rung),
     ) -> Option<ClimbEnd> {
         let now = Instant::now();
+        let (&ended_as, &held, &reached) = (ended_as, held, reached);
+        let of_pages = pages.len() as u64;
         self.rung.errors += held;
-        self.rung.requests += held;
+        self.rung.requests += held + of_pages;
+        if self.from.is_some() {
+            self.rung.answers += of_pages;
+            self.latencies.extend(pages);
+        }
         if matches!(ended_as, RequestEnd::Nothing) {
             return None;
         }

@@ -1,10 +1,11 @@
 //! All filters on answers, compiled.
 
-use super::ResponseSettings;
 use super::meaning::Conditions;
+use super::pages::{CompiledPageFilters, PageSettings};
 use super::select::{
     ItemFilter, RowCells, RowUse, Select, SelectError, UsedVariables, VariableUse, variable_use,
 };
+use super::{AnsweredJob, ResponseSettings};
 use crate::model::option;
 
 /// All filters on answers, compiled, and what they use of an answer beside its body.
@@ -14,6 +15,8 @@ pub(crate) struct Filters {
     /// None where no condition was given: then nothing is parsed for them.
     pub(super) conditions: Option<Conditions>,
     pub(super) bulk: CompiledBulkFilters,
+    /// None where each answer is whole.
+    pub(super) pages: Option<CompiledPageFilters>,
     pub(super) used: UsedVariables,
     row: RowUse,
 }
@@ -63,20 +66,22 @@ impl Filters {
     /// The first filter that is none.
     pub(crate) fn compile(settings: &ResponseSettings) -> Result<Self, FilterFault> {
         let fault = |(option, error)| {
-            let mut given = settings.filters().chain(settings.bulk.given());
+            let pages = settings.pages.iter().flat_map(PageSettings::given);
+            let mut given = settings.filters().chain(settings.bulk.given()).chain(pages);
             let text = given.find(|(other, _)| *other == option).map_or("", |(_, text)| text).to_owned();
             FilterFault { option, text, error }
         };
         let select = Select::compile(&settings.select).map_err(|error| fault((option::SELECT, error)))?;
         let conditions = Conditions::compile(&settings.meaning).map_err(fault)?;
         let bulk = CompiledBulkFilters::compile(&settings.bulk).map_err(fault)?;
+        let pages = settings.pages.as_ref().map(CompiledPageFilters::compile).transpose().map_err(fault)?;
         let (mut row, mut headers) = (RowUse::Nothing, false);
         for (_, used) in settings.variable_uses() {
             headers |= used.headers;
             row = row.with(used.row);
         }
         let used = UsedVariables { headers, cells: RowCells::default() };
-        Ok(Self { select, conditions, bulk, used, row })
+        Ok(Self { select, conditions, bulk, pages, used, row })
     }
 
     /// The columns of the input, which `$row` is made of.
@@ -86,9 +91,25 @@ impl Filters {
         self
     }
 
-    /// Whether bodies stay as they are: no filter looks at them.
+    /// Whether items of packs stay as they are: no filter looks at them.
     pub(super) fn is_empty(&self) -> bool {
         self.select.is_identity() && self.conditions.is_none()
+    }
+
+    /// Whether a filter looks at bodies at all.
+    pub(super) fn read_bodies(&self) -> bool {
+        !self.is_empty() || self.pages.as_ref().is_some_and(CompiledPageFilters::read_bodies)
+    }
+
+    /// Whether a filter looks at the body of an answer to this.
+    pub(super) fn read_body(&self, job: AnsweredJob<'_>) -> bool {
+        if self.conditions.is_some() {
+            return true;
+        }
+        match &self.pages {
+            Some(pages) if job.is_page => pages.read_bodies(),
+            _ => !self.select.is_identity() || job.asked.is_none() && self.bulk.items.is_some(),
+        }
     }
 }
 
@@ -110,6 +131,7 @@ impl ResponseSettings {
 
     /// What each filter uses of the variables, by its text.
     pub(crate) fn variable_uses(&self) -> impl Iterator<Item = (&'static str, VariableUse)> {
-        self.filters().map(|(option, text)| (option, variable_use(text)))
+        let pages = self.pages.iter().flat_map(PageSettings::filters);
+        self.filters().chain(pages).map(|(option, text)| (option, variable_use(text)))
     }
 }

@@ -42,6 +42,7 @@ impl Trial {
             null_on: "410".parse::<StatusSet>().unwrap().into(),
             retry_on: "202,429,503".parse().unwrap(),
             bulk: BulkFilters::default(),
+            pages: None,
             max_body: Size(1 << 20),
         };
         Self { settings, headers: HeaderMap::new() }
@@ -57,7 +58,8 @@ impl Trial {
         let (key, record) = (Key::parse("é7".as_bytes()).unwrap(), ByteRecord::from(vec!["é7", "1.10"]));
         let job = AnsweredJob::new(&key, &record, false);
         let body = Bytes::copy_from_slice(body.as_bytes());
-        let answer = RawAnswer { status, headers: self.headers.clone(), body, may_be_cut: false };
+        let answer =
+            RawAnswer { status, headers: self.headers.clone(), body, may_be_cut: false, redirected_to: None };
         classify(answer, &classifier, job).masked(&classifier.mask)
     }
 

@@ -13,9 +13,10 @@ use http::header::CONTENT_ENCODING;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::pack::{PackAnswer, classify_pack};
-use super::{AnsweredJob, Classification, Classifier, classify};
+use super::pages::{AskedPage, JoinedPages, PageAnswer, classify_page, join_pages};
+use super::{AnsweredJob, AskedKey, Classification, Classifier, classify};
 use crate::fetch::transport::RawAnswer;
-use crate::model::{Job, PackItem};
+use crate::model::{Answer, Fault, Job, PackItem};
 
 /// The least work that is worth waking a thread, in bytes to check: about 50 µs.
 const MIN_WORK: usize = 64 << 10;
@@ -73,9 +74,50 @@ impl Offload {
         on_another(processor, move || classify_pack(&answer, &classifier, &items)).await
     }
 
+    /// Classifies an answer that is a page, as [`classify_page`] does.
+    pub(in crate::fetch) async fn classify_page(
+        &self,
+        answer: RawAnswer,
+        page: AskedPage<'_>,
+    ) -> Classification<PageAnswer> {
+        let Some(processor) = self.processor_for(&answer) else {
+            return classify_page(answer, &self.classifier, page);
+        };
+        let classifier = Arc::clone(&self.classifier);
+        let (key, record) = (page.key.clone(), page.record.clone());
+        let (url, template) = (page.url.clone(), page.template.clone());
+        let AskedPage { number, room, .. } = page;
+        let verdict = move || {
+            let page = AskedPage { key: &key, record: &record, number, url: &url, template: &template, room };
+            classify_page(answer, &classifier, page)
+        };
+        on_another(processor, verdict).await
+    }
+
+    /// Makes one answer of all pages of a job, as [`join_pages`] does.
+    ///
+    /// # Errors
+    /// The selection gives no one value of them.
+    pub(in crate::fetch) async fn join_pages(&self, pages: JoinedPages, job: &Job) -> Result<Answer, Fault> {
+        let is_selected = !self.classifier.filters.select.is_identity();
+        let work = if is_selected { pages.held().saturating_mul(FILTER_COST) } else { 0 };
+        let Some(processor) = self.processor_for_work(work, pages.held()) else {
+            let asked = AskedKey { key: &job.key, record: &job.record };
+            return join_pages(pages, &self.classifier, asked);
+        };
+        let classifier = Arc::clone(&self.classifier);
+        let (key, record) = (job.key.clone(), job.record.clone());
+        let joined = move || join_pages(pages, &classifier, AskedKey { key: &key, record: &record });
+        on_another(processor, joined).await
+    }
+
     /// A processor for an expensive answer, if one is free.
     fn processor_for(&self, answer: &RawAnswer) -> Option<OwnedSemaphorePermit> {
-        if self.work(answer) < MIN_WORK || answer.body.len() > MAX_BODY {
+        self.processor_for_work(self.work(answer), answer.body.len())
+    }
+
+    fn processor_for_work(&self, work: usize, length: usize) -> Option<OwnedSemaphorePermit> {
+        if work < MIN_WORK || length > MAX_BODY {
             return None;
         }
         Arc::clone(&self.processors).try_acquire_owned().ok()
@@ -83,7 +125,7 @@ impl Offload {
 
     fn work(&self, answer: &RawAnswer) -> usize {
         let coded = if answer.headers.contains_key(CONTENT_ENCODING) { DECODE_COST } else { 0 };
-        let filtered = if self.classifier.filters.is_empty() { 0 } else { FILTER_COST };
+        let filtered = if self.classifier.filters.read_bodies() { FILTER_COST } else { 0 };
         answer.body.len().saturating_mul(1 + coded + filtered)
     }
 }
@@ -123,6 +165,7 @@ mod tests {
             null_on: NullOn::default(),
             retry_on: StatusSet::default(),
             bulk: BulkFilters::default(),
+            pages: None,
             max_body: Size(10 << 20),
         };
         let filters = Filters::compile(&settings).unwrap();
@@ -170,6 +213,7 @@ mod tests {
                     headers: HeaderMap::new(),
                     body: body.clone(),
                     may_be_cut: false,
+                    redirected_to: None,
                 };
                 assert_eq!(
                     kept(offload.classify(answer, (&job(), false)).await),
@@ -183,8 +227,13 @@ mod tests {
     #[tokio::test]
     async fn two_expensive_answers_at_once_take_one_processor_and_neither_waits_for_it() {
         let body = Bytes::from(format!("[{}0]", "1,".repeat(MIN_WORK)));
-        let answer =
-            || RawAnswer { status: 200, headers: HeaderMap::new(), body: body.clone(), may_be_cut: false };
+        let answer = || RawAnswer {
+            status: 200,
+            headers: HeaderMap::new(),
+            body: body.clone(),
+            may_be_cut: false,
+            redirected_to: None,
+        };
         let (offload, job) = (offload(1), job());
         let (first, second) = futures_util::future::join(
             offload.classify(answer(), (&job, false)),

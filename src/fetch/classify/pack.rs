@@ -1,14 +1,13 @@
 //! What an answer to a pack means for each of its keys.
 
 use http::HeaderMap;
-use http::header::LINK;
 
 use super::meaning::ConditionRuling;
+use super::parsed_body::ParsedBody;
 use super::select::{AnswerFacts, AskedKey, FilterInput};
 use super::unpack::{FoundItem, Item, Unpacked, Unpacker};
-use super::{
-    AnsweredJob, Classification, Classifier, ParsedBody, RawAnswer, answer_of, failed, null, refusal, ruled,
-};
+use super::{AnsweredJob, Classification, Classifier, RawAnswer, answer_of, failed, null, refusal, ruled};
+use crate::fetch::link::names_next;
 use crate::model::fault::PackProblem;
 use crate::model::{Answer, Cause, Content, Fault, Key, PackItem, Validators};
 
@@ -48,7 +47,7 @@ pub(in crate::fetch) fn classify_pack(
     let Classifier { settings, filters, mask } = classifier;
     let status = answer.status;
     let is_success = (200..300).contains(&status);
-    let whole = AnsweredJob { asked: None, is_conditional: false };
+    let whole = AnsweredJob { asked: None, is_conditional: false, is_page: false };
     let is_null = settings.null_on.statuses.contains(status);
     if !is_success || is_null || settings.retry_on.contains(status) {
         if let Some(conditions) = &filters.conditions {
@@ -168,6 +167,7 @@ fn rule(found: FoundItem<'_>, item: &PackItem, answer: &RawAnswer, classifier: &
         headers: HeaderMap::new(),
         body: json.to_vec().into(),
         may_be_cut: false,
+        redirected_to: None,
     };
     if let (Some(conditions), Some(input)) = (&filters.conditions, &input) {
         if let Some(ruling) = conditions.rule(input, true) {
@@ -187,7 +187,8 @@ fn rule(found: FoundItem<'_>, item: &PackItem, answer: &RawAnswer, classifier: &
             return ItemRuling::GiveUp(failed(failure, &own(), classifier));
         }
     }
-    let body = ParsedBody { json: Ok(json.into_owned()), input };
+    let length = json.len();
+    let body = ParsedBody { json: Ok(json.into_owned()), input, length };
     match body.selected(classifier) {
         Ok(selected) => {
             let content = Content::Json(selected.json);
@@ -204,13 +205,7 @@ fn rule(found: FoundItem<'_>, item: &PackItem, answer: &RawAnswer, classifier: &
 fn has_more_pages(headers: &HeaderMap) -> bool {
     let pages = ["x-wp-totalpages", "x-total-pages", "x-pagination-page-count"];
     let number = |name: &&str| headers.get(*name)?.to_str().ok()?.trim().parse::<u64>().ok();
-    let is_next = |link: &str| {
-        let parameters = link.split(';').skip(1).map(|part| part.trim().to_ascii_lowercase());
-        parameters.into_iter().any(|part| matches!(part.as_str(), "rel=\"next\"" | "rel=next"))
-    };
-    let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-    links.flat_map(|value| value.split(',')).any(is_next)
-        || pages.iter().find_map(number).is_some_and(|pages| pages > 1)
+    names_next(headers) || pages.iter().find_map(number).is_some_and(|pages| pages > 1)
 }
 
 /// `null`, without validators: those of the answer are for the whole pack.

@@ -45,6 +45,12 @@ const KEY: &str = "$key";
 const ROW: &str = "$row";
 /// The name of the member that an item was.
 const NAME: &str = "$name";
+/// The address of a page.
+const PAGE_URL: &str = "$url";
+/// Its number, from 1.
+const PAGE_NUMBER: &str = "$page";
+/// The variables of a filter that gives the address of the next page.
+const OF_NEXT_PAGE: &[&str] = &[STATUS, HEADERS, KEY, ROW, PAGE_URL, PAGE_NUMBER];
 /// The variables of a filter that gives the key of an item.
 const OF_ITEM: &[&str] = &[NAME];
 /// The variables of a selection.
@@ -117,9 +123,26 @@ pub(super) struct Condition(Filter);
 #[derive(Debug)]
 pub(crate) struct Select(Option<Filter>);
 
-/// A compiled filter that takes the answer to a pack apart: it gives the items, or the key of one. `Send + Sync`.
+/// A compiled filter that takes an answer apart: it gives the items of a pack, the key of one, or what is joined of a
+/// page. `Send + Sync`.
 #[derive(Debug)]
 pub(super) struct ItemFilter(Filter);
+
+/// A compiled filter that gives the address of the next page. `Send + Sync`.
+#[derive(Debug)]
+pub(super) struct AddressFilter(Filter);
+
+/// The one value of a filter that may give none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "jq"), allow(dead_code, reason = "only jq gives any"))]
+pub(super) enum AddressValue {
+    /// No value, `null`, `false` or an empty text.
+    None,
+    /// A text.
+    Text(String),
+    /// Anything else, as JSON.
+    Other(String),
+}
 
 /// A value that a filter gives: where it stands in the body, or, where it was computed, its JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,6 +240,14 @@ impl ItemFilter {
         Filter::compile(text, &[]).map(Self)
     }
 
+    /// Compiles a filter that gives what is joined of a page.
+    ///
+    /// # Errors
+    /// See [`Self::of_items`].
+    pub(super) fn of_page(text: &str) -> Result<Self, SelectError> {
+        Filter::compile(text, OF_SELECTION).map(Self)
+    }
+
     /// Compiles a filter that gives the key of an item.
     ///
     /// # Errors
@@ -236,6 +267,24 @@ impl ItemFilter {
     /// The text or number that it gives first; none where it gives anything else, or fails.
     pub(super) fn key(&self, input: &FilterInput) -> Option<String> {
         self.0.key(input)
+    }
+}
+
+impl AddressFilter {
+    /// Compiles a filter.
+    ///
+    /// # Errors
+    /// See [`Condition::compile`].
+    pub(super) fn compile(text: &str) -> Result<Self, SelectError> {
+        Filter::compile(text, OF_NEXT_PAGE).map(Self)
+    }
+
+    /// What it gives.
+    ///
+    /// # Errors
+    /// It failed, or gave several values.
+    pub(super) fn address(&self, input: &FilterInput) -> Result<AddressValue, SelectError> {
+        self.0.address(input)
     }
 }
 

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::filters::CompiledBulkFilters;
-use super::select::{FilterInput, FoundValue, PathStep};
+use super::select::FilterInput;
+use super::value_places::ValuePlaces;
 use crate::json::Parts;
 use crate::model::fault::PackProblem;
 use crate::model::option::{BULK_ITEMS, BULK_KEY};
@@ -208,7 +209,7 @@ impl Unpacker<'_> {
         }
         let input = input.ok_or_else(|| fault("it is not JSON that filters can read"))?;
         let found = filter.all(input).map_err(|error| fault(&error.masked(self.mask).to_string()))?;
-        let mut places = ValuePlaces { json, parts: HashMap::new() };
+        let mut places = ValuePlaces::of(json);
         let mut values = Vec::with_capacity(found.len());
         let mut is_absent = !found.is_empty();
         for value in found {
@@ -234,50 +235,6 @@ fn part<'a>(value: &Cow<'a, [u8]>, place: Range<usize>) -> Cow<'a, [u8]> {
     match value {
         Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[place]),
         Cow::Owned(bytes) => Cow::Owned(bytes[place].to_vec()),
-    }
-}
-
-/// Finds values in a body by their paths. What was taken apart for one is kept for the next.
-struct ValuePlaces<'a> {
-    json: &'a [u8],
-    parts: HashMap<usize, SplitValue>,
-}
-
-enum SplitValue {
-    Elements(Vec<Range<usize>>),
-    Members(HashMap<String, Range<usize>>),
-}
-
-impl<'a> ValuePlaces<'a> {
-    /// None: the body does not have what the path names.
-    fn value(&mut self, value: FoundValue) -> Option<Cow<'a, [u8]>> {
-        match value {
-            FoundValue::Computed(json) => Some(json.into()),
-            FoundValue::At(path) => self.find(&path).map(|place| self.json[place].into()),
-        }
-    }
-
-    fn find(&mut self, path: &[PathStep]) -> Option<Range<usize>> {
-        let mut place = 0..self.json.len();
-        for step in path {
-            if !self.parts.contains_key(&place.start) {
-                let split = match Parts::of(self.json, &place)? {
-                    Parts::Elements(places) => SplitValue::Elements(places),
-                    // Of a repeated name the last value counts, as in jq.
-                    Parts::Members(places) => SplitValue::Members(places.into_iter().collect()),
-                };
-                self.parts.insert(place.start, split);
-            }
-            place = match (self.parts.get(&place.start)?, step) {
-                (SplitValue::Elements(places), PathStep::Index(index)) => {
-                    let from_end = || places.len().checked_sub(index.unsigned_abs());
-                    places.get(usize::try_from(*index).ok().or_else(from_end)?)?.clone()
-                }
-                (SplitValue::Members(places), PathStep::Name(name)) => places.get(name)?.clone(),
-                _ => return None,
-            };
-        }
-        Some(place)
     }
 }
 

@@ -41,7 +41,7 @@ impl<T: Transport> Fetcher<T> {
             };
             tries.attempts += 1;
             let sent = Instant::now();
-            let answer = match self.send(request, &mut permit, &mut tries.resends).await {
+            let mut answer = match self.send(request, &mut permit, &mut tries.resends).await {
                 Err(Stopped) => return (Err(Stopped), permit),
                 Ok(Err(error)) => return (Ok(SendOutcome::Failed(error)), permit),
                 Ok(Ok(answer)) => answer,
@@ -51,6 +51,7 @@ impl<T: Transport> Fetcher<T> {
                 settings.null_on.statuses.contains(answer.status) || settings.retry_on.contains(answer.status)
             };
             if !redirect::is_redirect(answer.status) || is_named() {
+                answer.redirected_to = redirected.map(|request| Box::new(request.url));
                 return (Ok(SendOutcome::Answer(answer)), permit);
             }
             status = answer.status;

@@ -1,5 +1,6 @@
 //! What an attempt came to: for its job, for the reporter, for the gate, and for the run where a wait is too long.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use http::header::CONTENT_ENCODING;
@@ -7,6 +8,7 @@ use tokio::time::Instant;
 
 use super::super::classify::Classification;
 use super::super::classify::decode::decode;
+use super::super::link::names_next;
 use super::super::rate_fields::{self, Credence, ReportedQuota};
 use super::super::refusal::{self, RefusalHints};
 use super::super::retry_after::retry_after;
@@ -38,13 +40,19 @@ impl<T: Transport> Fetcher<T> {
         self.report_answer(job, status, latency, answer.body.len() as u64);
         let word = self.word_on_pace(permit, &answer);
         let is_served = status < 400;
+        let is_unfollowed = self.notes_next_pages() && names_next(&answer.headers);
         match job.classify(&self.answers, answer).await.masked(mask) {
             Classification::Keep(answer) if R::refusal_in(&answer).is_some() => {
                 let asked = R::refusal_in(&answer).and_then(|fault| fault.retry_after).or(word.asked);
                 let signal = PaceWord { is_refusal: true, asked }.signal(status, latency);
                 (Judged::Keep(answer), signal)
             }
-            Classification::Keep(answer) if is_served => (Judged::Keep(answer), LoadSignal::Good { latency }),
+            Classification::Keep(answer) if is_served => {
+                if is_unfollowed {
+                    self.unfollowed.fetch_add(1, Ordering::Relaxed);
+                }
+                (Judged::Keep(answer), LoadSignal::Good { latency })
+            }
             // A status, or a body, that is stored as null.
             Classification::Keep(answer) | Classification::KeepNull(answer) => {
                 (Judged::Keep(answer), LoadSignal::Cheap)
@@ -84,6 +92,16 @@ impl<T: Transport> Fetcher<T> {
                 (Judged::GiveUp(fault), signal)
             }
         }
+    }
+
+    /// Good answers that are the first page of several, of which the others are not asked for.
+    pub(crate) fn unfollowed_pages(&self) -> u64 {
+        self.unfollowed.load(Ordering::Relaxed)
+    }
+
+    /// Of packs the keys that are not on the first page fail, and of pages all are asked for.
+    fn notes_next_pages(&self) -> bool {
+        !self.packs_keys && !self.follows_pages()
     }
 
     /// The size of the quota that the newest answer with such fields said.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::super::health::{Advice, AnsweredFor, FailedAttempt};
 use super::super::token::RenewalWait;
 use super::super::transport::Transport;
+use super::pages::PageRequest;
 use super::requested::Requested;
 use super::{Fetcher, Judged, Stopped, Tries};
 use crate::limit::{LoadSignal, Permit};
@@ -299,10 +300,14 @@ impl<T: Transport> Fetcher<T> {
         self.retry.retries > 0 || known.request.method.is_idempotent()
     }
 
-    /// Sends the SKU that came first once more, as the probe of a pause: alone, or as a pack of one.
+    /// Sends the SKU that came first once more, as the probe of a pause: alone, or as a pack of one, or its first page.
     pub(super) async fn ask_accepted(&self, known: &Job, permit: Permit) -> Result<bool, Deferral> {
         if self.packs_keys {
             return self.ask_known(&Pack::of_job(known.clone()), permit).await;
+        }
+        if self.follows_pages() {
+            let max_body = self.answers.classifier().settings.max_body.0;
+            return self.ask_known(&PageRequest::first(known, max_body), permit).await;
         }
         self.ask_known(known, permit).await
     }

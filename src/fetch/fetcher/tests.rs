@@ -40,7 +40,13 @@ impl Reporter for Silent {
 #[allow(clippy::unnecessary_wraps, reason = "it is one of two kinds of attempts")]
 fn answer(status: u16, headers: &[(&'static str, &str)]) -> SendResult {
     let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-    Ok(RawAnswer { status, headers: headers.collect::<HeaderMap>(), body: "1".into(), may_be_cut: false })
+    Ok(RawAnswer {
+        status,
+        headers: headers.collect::<HeaderMap>(),
+        body: "1".into(),
+        may_be_cut: false,
+        redirected_to: None,
+    })
 }
 
 fn send_error(cause: Cause, resend: Resend) -> SendResult {
@@ -79,6 +85,7 @@ fn fetcher_with<F: Fn(usize) -> SendResult + Send + Sync>(
         null_on: "410".parse::<StatusSet>().unwrap().into(),
         retry_on: retry_on.parse().unwrap(),
         bulk: BulkFilters::default(),
+        pages: None,
         max_body: Size(1 << 20),
     };
     let filters = Filters::compile(&settings).unwrap();
@@ -311,14 +318,9 @@ fn job_of(seq: u32) -> Job {
     job
 }
 
-/// `answer` gets the SKU's number by 100, and how often it was sent before.
-fn by_url<F: Fn(usize) -> SendResult + Send + Sync>(answer: F, retries: u32) -> Fetcher<ByUrl<F>> {
-    let Fetcher { gate, mut retry, answers, reporter, shutdown, health, initial_connects, .. } =
-        fetcher(|_| send_error(Cause::Lost, Resend::Counted), retries, USUAL);
-    retry.retries = retries;
-    let transport = ByUrl { answer, sent: Mutex::default() };
-    let (rng, accepted) = (Mutex::new(fastrand::Rng::with_seed(7)), OnceLock::new());
-    let quota = NewestQuotaSize::default();
+/// The same fetcher over another transport.
+fn over<T, U>(fetcher: Fetcher<T>, transport: U) -> Fetcher<U> {
+    let Fetcher { gate, retry, answers, reporter, shutdown, health, initial_connects, .. } = fetcher;
     Fetcher {
         transport,
         gate,
@@ -328,13 +330,21 @@ fn by_url<F: Fn(usize) -> SendResult + Send + Sync>(answer: F, retries: u32) -> 
         shutdown,
         health,
         initial_connects,
-        rng,
-        accepted,
-        quota,
+        rng: Mutex::new(fastrand::Rng::with_seed(7)),
+        accepted: OnceLock::new(),
+        quota: NewestQuotaSize::default(),
         learns_from_failures: AtomicBool::new(false),
         packs_keys: false,
         tokens: None,
+        page_budget: PageBudget::new(Arc::default()),
+        unfollowed: AtomicU64::new(0),
     }
+}
+
+/// `answer` gets the SKU's number by 100, and how often it was sent before.
+fn by_url<F: Fn(usize) -> SendResult + Send + Sync>(answer: F, retries: u32) -> Fetcher<ByUrl<F>> {
+    let fetcher = fetcher(|_| send_error(Cause::Lost, Resend::Counted), retries, USUAL);
+    over(fetcher, ByUrl { answer, sent: Mutex::default() })
 }
 
 #[tokio::test(start_paused = true)]
@@ -423,7 +433,13 @@ fn conditions() -> MeaningSettings {
 
 #[cfg(feature = "jq")]
 fn says(status: u16, body: &str) -> RawAnswer {
-    RawAnswer { status, headers: HeaderMap::new(), body: body.to_owned().into(), may_be_cut: false }
+    RawAnswer {
+        status,
+        headers: HeaderMap::new(),
+        body: body.to_owned().into(),
+        may_be_cut: false,
+        redirected_to: None,
+    }
 }
 
 #[cfg(feature = "jq")]

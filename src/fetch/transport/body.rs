@@ -120,7 +120,7 @@ impl BodyReader {
             body.clear();
         }
         let headers = std::mem::take(answer.headers());
-        Ok(RawAnswer { status: status.as_u16(), headers, body, may_be_cut })
+        Ok(RawAnswer { status: status.as_u16(), headers, body, may_be_cut, redirected_to: None })
     }
 
     fn too_large(&self, status: StatusCode) -> SendError {

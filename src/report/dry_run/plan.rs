@@ -128,6 +128,8 @@ pub(crate) struct PlannedRequests {
     pub(crate) bodies: Option<Bodies>,
     /// The number of requests, if SKUs are packed.
     pub(crate) packs: Option<u64>,
+    /// The most pages of a SKU, where all are asked for.
+    pub(crate) most_pages: Option<u32>,
 }
 
 /// What earlier runs left for this one.

@@ -42,6 +42,7 @@ fn fields(plan: &DryRun) -> Value {
         "odd": rows.odd,
         "requests": plan.requested(),
         "token": plan.requests.token,
+        "most_pages": plan.requests.most_pages,
         "proxy": plan.requests.proxy,
         "filters": plan.filters,
         "recovered": plan.earlier.recovered,

@@ -205,13 +205,23 @@ fn requests(out: &mut Page, plan: &DryRun) {
         (false, None) => String::new(),
     };
     let first = if plan.rows.skus > 0 { ", for example" } else { "" };
-    let requested = counted(plan.requested(), "request", "requests");
+    let requested = match requests.most_pages {
+        Some(_) => counted(plan.requested(), "first page", "first pages"),
+        None => counted(plan.requested(), "request", "requests"),
+    };
     out.log("asks", &format!("{requested}{earlier} by {}{first}", requests.method));
     for sample in &requests.first {
         out.whole(&sampled(sample, ""));
     }
     if let Some(sample) = &requests.random {
         out.whole(&sampled(sample, " (one by chance)"));
+    }
+    if let Some(most) = requests.most_pages {
+        let most = counted(most.into(), "page", "pages");
+        out.log(
+            "pages",
+            &format!("up to {most} a SKU, each a request: how many there are only the answers say"),
+        );
     }
     out.log("headers", &requests.headers.join(", "));
     if let Some(token) = &requests.token {
@@ -265,6 +275,7 @@ fn pace(out: &mut Page, plan: &DryRun) {
     let retries = match pace.retries {
         0 => "no retries".into(),
         retries => {
+            let unit = if plan.requests.most_pages.is_some() { "page" } else { "SKU" };
             let on = if pace.retry_on.is_empty() { "no status" } else { &pace.retry_on };
             let twice = if plan.requests.may_act_twice {
                 format!("; a retried {} may act twice", plan.requests.method)
@@ -272,7 +283,7 @@ fn pace(out: &mut Page, plan: &DryRun) {
                 String::new()
             };
             format!(
-                "up to {} a SKU, on {on} and lost connections{twice}",
+                "up to {} a {unit}, on {on} and lost connections{twice}",
                 counted(retries.into(), "retry", "retries")
             )
         }
@@ -302,7 +313,8 @@ fn time(out: &mut Page, plan: &DryRun) {
             count(pace.concurrency.ceiling().get() as u64),
         )
     };
-    out.log("time", &text);
+    let apart = if plan.requests.most_pages.is_some() { "; that is for the first pages alone" } else { "" };
+    out.log("time", &format!("{text}{apart}"));
     if let (Some(least), Some(limit)) = (plan.least(), pace.max_time)
         && least > limit
     {

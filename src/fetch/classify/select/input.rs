@@ -5,6 +5,7 @@ use std::panic::catch_unwind;
 use bytes::Bytes;
 use http::HeaderMap;
 use jaq_json::{Map, Val};
+use url::Url;
 
 use super::row_cells::RowCells;
 use super::{AnswerFacts, AskedKey, UsedVariables, value};
@@ -17,6 +18,8 @@ pub(in super::super) struct FilterInput {
     key: Val,
     row: Val,
     name: Val,
+    page_url: Val,
+    page_number: Val,
 }
 
 impl FilterInput {
@@ -31,12 +34,25 @@ impl FilterInput {
             key: facts.asked.map_or(Val::Null, |asked| text(asked.key.as_str().as_bytes())),
             row: facts.asked.map_or(Val::Null, |asked| row(&used.cells, asked)),
             name: Val::Null,
+            page_url: Val::Null,
+            page_number: Val::Null,
         })
     }
 
     /// The same as an item, which was the member of this name.
     pub(in super::super) fn named(mut self, name: Option<&str>) -> Self {
         self.name = name.map_or(Val::Null, |name| text(name.as_bytes()));
+        self
+    }
+
+    /// The same as a page of several: with its address, less the user-info, and its number.
+    pub(in super::super) fn on_page(mut self, url: &Url, number: u32) -> Self {
+        let mut shown = url.clone();
+        // Both fail only for URLs without a host, which are not requested.
+        let _ = shown.set_username("");
+        let _ = shown.set_password(None);
+        self.page_url = text(shown.as_str().as_bytes());
+        self.page_number = usize::try_from(number).map_or(Val::Null, Val::from);
         self
     }
 
@@ -52,6 +68,8 @@ impl FilterInput {
             super::KEY => self.key.clone(),
             super::ROW => self.row.clone(),
             super::NAME => self.name.clone(),
+            super::PAGE_URL => self.page_url.clone(),
+            super::PAGE_NUMBER => self.page_number.clone(),
             _ => Val::Null,
         })
     }

@@ -9,7 +9,7 @@ use jaq_core::{Compiler, Ctx, Exn, RunPtr, ValX, Vars, compile, data};
 use jaq_json::{Val, read::parse_single_num};
 
 use super::input::FilterInput;
-use super::{FilterAnswer, FoundValue, PathStep, SelectError, value};
+use super::{AddressValue, FilterAnswer, FoundValue, PathStep, SelectError, value};
 use crate::json;
 use crate::model::display_safe;
 
@@ -169,6 +169,29 @@ impl JqFilter {
             _ => None,
         };
         catch_unwind(AssertUnwindSafe(run)).unwrap_or(None)
+    }
+
+    /// The one value, where there is one.
+    pub(super) fn address(&self, input: &FilterInput) -> Result<AddressValue, SelectError> {
+        let run = || {
+            let mut values = self.values(input);
+            let first = match values.next().transpose().map_err(failed)? {
+                None | Some(Val::Null | Val::Bool(false)) => AddressValue::None,
+                Some(Val::TStr(text)) if text.trim_ascii().is_empty() => AddressValue::None,
+                Some(Val::TStr(text)) => AddressValue::Text(String::from_utf8_lossy(&text).into_owned()),
+                Some(other) => {
+                    let mut json = Vec::new();
+                    value::write(&other, &mut json)?;
+                    AddressValue::Other(String::from_utf8_lossy(&json).into_owned())
+                }
+            };
+            match values.next() {
+                None => Ok(first),
+                Some(Ok(_)) => Err(SelectError::SeveralValues),
+                Some(Err(exception)) => Err(failed(exception)),
+            }
+        };
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(SelectError::Failed(BROKE_OFF.into())))
     }
 
     fn values<'a>(&'a self, input: &FilterInput) -> impl Iterator<Item = ValX<'a, Val>> + 'a {

@@ -1,6 +1,8 @@
 //! Filters where the program is built without jq: there are none.
 
-use super::{AnswerFacts, FilterAnswer, FoundValue, SelectError, UsedVariables};
+use url::Url;
+
+use super::{AddressValue, AnswerFacts, FilterAnswer, FoundValue, SelectError, UsedVariables};
 
 /// Replaces the compiled filter. It has no value.
 #[derive(Debug)]
@@ -23,6 +25,10 @@ impl NoFilter {
         match *self {}
     }
 
+    pub(super) fn address(&self, _: &NoFilterInput) -> Result<AddressValue, SelectError> {
+        match *self {}
+    }
+
     pub(super) fn answer(&self, _: &NoFilterInput) -> FilterAnswer {
         match *self {}
     }
@@ -37,6 +43,10 @@ impl NoFilterInput {
     }
 
     pub(in super::super) fn named(self, _: Option<&str>) -> Self {
+        self
+    }
+
+    pub(in super::super) fn on_page(self, _: &Url, _: u32) -> Self {
         self
     }
 }

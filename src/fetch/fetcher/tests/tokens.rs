@@ -46,7 +46,7 @@ impl TokenApi {
         let life =
             if self.tells_life { format!(",\"expires_in\":{}", self.life.as_secs()) } else { String::new() };
         let body = format!("{{\"access_token\":\"t{}\"{life}}}", issued.len() - 1);
-        Ok(RawAnswer { status: 200, headers: HeaderMap::new(), body: body.into(), may_be_cut: false })
+        answer(200, &[]).map(|answer| RawAnswer { body: body.into(), ..answer })
     }
 
     fn is_good(&self, request: &Request) -> bool {
@@ -92,29 +92,11 @@ async fn fetched(
     skus: u32,
     (retries, wait_for_api): (u32, Duration),
 ) -> (Fetcher<TokenApi>, Vec<Entry>) {
-    let Fetcher { gate, mut retry, answers, reporter, shutdown, health, initial_connects, .. } =
-        fetcher(|_| send_error(Cause::Lost, Resend::Counted), retries, USUAL);
-    retry.wait_for_api = wait_for_api;
+    let mut fetcher = over(fetcher(|_| send_error(Cause::Lost, Resend::Counted), retries, USUAL), api);
+    fetcher.retry.wait_for_api = wait_for_api;
     // As the first connection does.
-    initial_connects.close();
-    let (rng, accepted) = (Mutex::new(fastrand::Rng::with_seed(7)), OnceLock::new());
-    let fetcher = Fetcher {
-        transport: api,
-        gate,
-        retry,
-        answers,
-        reporter,
-        shutdown,
-        health,
-        initial_connects,
-        rng,
-        accepted,
-        quota: NewestQuotaSize::default(),
-        learns_from_failures: AtomicBool::new(false),
-        packs_keys: false,
-        tokens: None,
-    }
-    .with_tokens(settings());
+    fetcher.initial_connects.close();
+    let fetcher = fetcher.with_tokens(settings());
     let jobs = (0..skus).map(|seq| {
         let mut job = job(seq);
         job.request.url = format!("http://a.test/{seq}").parse().unwrap();

@@ -1,0 +1,361 @@
+//! What an answer means that is one page of several, and how the pages become one body.
+//!
+//! A page is judged as any answer is: by the conditions, then by its status. What is joined of it are the values that
+//! `--join` gives, each as the server wrote it wherever the filter only selects. The selection is for the whole.
+
+use std::num::NonZeroU32;
+use std::time::SystemTime;
+
+use csv::ByteRecord;
+use http::HeaderMap;
+use url::Url;
+
+use super::error_look;
+use super::parsed_body::ParsedBody;
+use super::select::{
+    AddressFilter, AddressValue, AnswerFacts, AskedKey, FilterInput, ItemFilter, SelectError, is_identity,
+};
+use super::value_places::ValuePlaces;
+use super::{AnsweredJob, Classification, Classifier, RawAnswer, bad_body, before_selection};
+use crate::fetch::link::{NextLink, next_link};
+use crate::fetch::next_address::next_address;
+use crate::json::{self, MAX_DEPTH};
+use crate::model::fault::PageProblem;
+use crate::model::option::{JOIN, MAX_BODY, NEXT, NULL_IF};
+use crate::model::{Answer, Cause, Content, Fault, Key, Mask, Validators, display_safe, large_buffer};
+
+/// Characters that are shown of what is no address.
+const SHOWN: usize = 100;
+
+/// How the pages of an answer are found and joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageSettings {
+    /// Where the next page is.
+    pub next: NextPage,
+    /// The jq filter that gives what is joined of a page, not yet compiled; `.` is the whole page.
+    pub join: String,
+    /// The most pages of one key.
+    pub most: NonZeroU32,
+}
+
+/// Where the next page is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NextPage {
+    /// Where a `Link` field says.
+    Link,
+    /// Where this jq filter says, not yet compiled.
+    Filter(String),
+}
+
+impl NextPage {
+    /// The word for [`Self::Link`].
+    pub(crate) const LINK: &str = "link";
+
+    /// As the option is written.
+    fn text(&self) -> &str {
+        match self {
+            Self::Link => Self::LINK,
+            Self::Filter(text) => text,
+        }
+    }
+}
+
+impl PageSettings {
+    /// What was given, each with its option; `.` of `--join` is not.
+    pub(crate) fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let join = (!is_identity(&self.join)).then_some((JOIN, self.join.as_str()));
+        std::iter::once((NEXT, self.next.text())).chain(join)
+    }
+
+    /// The jq filters among it.
+    pub(crate) fn filters(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.given().filter(|(option, _)| *option != NEXT || self.next != NextPage::Link)
+    }
+}
+
+/// How the pages of an answer are found and joined, compiled.
+#[derive(Debug)]
+pub(super) struct CompiledPageFilters {
+    /// None: by `Link`.
+    next: Option<AddressFilter>,
+    /// None: the whole page.
+    join: Option<ItemFilter>,
+}
+
+impl CompiledPageFilters {
+    /// Compiles the filters.
+    ///
+    /// # Errors
+    /// The option of the first one that is no filter, and why.
+    pub(super) fn compile(settings: &PageSettings) -> Result<Self, (&'static str, SelectError)> {
+        let next = match &settings.next {
+            NextPage::Link => None,
+            NextPage::Filter(text) => Some(AddressFilter::compile(text).map_err(|error| (NEXT, error))?),
+        };
+        let join = match settings.join.as_str() {
+            text if is_identity(text) => None,
+            text => Some(ItemFilter::of_page(text).map_err(|error| (JOIN, error))?),
+        };
+        Ok(Self { next, join })
+    }
+
+    /// Whether a body is parsed for them.
+    pub(super) fn read_bodies(&self) -> bool {
+        self.next.is_some() || self.join.is_some()
+    }
+}
+
+/// The page that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::fetch) struct AskedPage<'a> {
+    /// The key.
+    pub(in crate::fetch) key: &'a Key,
+    /// Its row.
+    pub(in crate::fetch) record: &'a ByteRecord,
+    /// Its number, from 1.
+    pub(in crate::fetch) number: u32,
+    /// The address that was requested.
+    pub(in crate::fetch) url: &'a Url,
+    /// The address of the first page.
+    pub(in crate::fetch) template: &'a Url,
+    /// So many bytes are left of `--max-body`.
+    pub(in crate::fetch) room: u64,
+}
+
+/// What is kept of a page.
+#[derive(Debug)]
+pub(in crate::fetch) enum PageAnswer {
+    /// The key is `null`.
+    Null(Answer),
+    /// Values to join.
+    Values(PageValues),
+}
+
+/// The values of a page.
+#[derive(Debug)]
+pub(in crate::fetch) struct PageValues {
+    /// The status of the response.
+    pub(in crate::fetch) status: u16,
+    /// The values, with a comma between two of them.
+    pub(in crate::fetch) json: Vec<u8>,
+    /// Bytes of the body, decoded.
+    pub(in crate::fetch) length: u64,
+    /// What the first page says, safe to show, if it looks like an error.
+    pub(in crate::fetch) error: Option<Box<str>>,
+    /// The next page.
+    pub(in crate::fetch) next: Option<Url>,
+}
+
+/// The pages of a key so far.
+#[derive(Debug)]
+pub(in crate::fetch) struct JoinedPages {
+    /// The status of the first one.
+    status: u16,
+    /// The array, not yet closed.
+    json: Vec<u8>,
+    /// Bytes of the bodies, decoded.
+    length: u64,
+    /// What the first page says, if it looks like an error.
+    error: Option<Box<str>>,
+}
+
+impl JoinedPages {
+    /// The first page. `None` for what is not there yet.
+    pub(in crate::fetch) fn add(so_far: Option<Self>, page: PageValues) -> Self {
+        let PageValues { status, json, length, error, next: _ } = page;
+        let mut all = so_far.unwrap_or_else(|| Self { status, json: vec![b'['], length: 0, error });
+        if all.json.len() > 1 && !json.is_empty() {
+            all.json.push(b',');
+        }
+        large_buffer::grow(&mut all.json, json.len() + 2);
+        all.json.extend_from_slice(&json);
+        all.length += length;
+        all
+    }
+
+    /// Bytes of the bodies so far, decoded.
+    pub(in crate::fetch) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Bytes that are held of them.
+    pub(in crate::fetch) fn held(&self) -> usize {
+        self.json.len()
+    }
+}
+
+/// Classifies a complete answer that is one page, and not a redirect to be followed.
+#[must_use]
+pub(in crate::fetch) fn classify_page(
+    mut answer: RawAnswer,
+    classifier: &Classifier,
+    page: AskedPage<'_>,
+) -> Classification<PageAnswer> {
+    let job = AnsweredJob { is_page: true, ..AnsweredJob::new(page.key, page.record, false) };
+    let was_empty = answer.body.is_empty();
+    let body = match before_selection(&mut answer, classifier, job) {
+        Ok(body) => body,
+        Err(Classification::Retry(fault)) => return Classification::Retry(fault),
+        Err(Classification::Limited(fault)) => return Classification::Limited(fault),
+        Err(Classification::GiveUp(fault)) => return Classification::GiveUp(fault),
+        Err(Classification::Keep(null)) if page.number == 1 => {
+            return Classification::Keep(PageAnswer::Null(null));
+        }
+        Err(Classification::KeepNull(null)) if page.number == 1 => {
+            return Classification::KeepNull(PageAnswer::Null(null));
+        }
+        // By its status.
+        Err(Classification::Keep(_)) => return Classification::GiveUp(super::refusal(&answer, classifier)),
+        Err(Classification::KeepNull(_)) => {
+            let detail = format!("{NULL_IF} says that it is null, and the pages before have values");
+            let fault = Fault::new(Cause::Pages(PageProblem::NullLater), detail);
+            return Classification::GiveUp(fault.with_status(answer.status));
+        }
+    };
+    match values(body, &answer, (classifier, page)) {
+        Ok(values) => Classification::Keep(PageAnswer::Values(values)),
+        Err(fault) => bad_body(fault, &answer, was_empty),
+    }
+}
+
+/// What a page has, and where the next one is.
+fn values(
+    body: ParsedBody,
+    answer: &RawAnswer,
+    (classifier, page): (&Classifier, AskedPage<'_>),
+) -> Result<PageValues, Fault> {
+    let Classifier { settings, filters, mask } = classifier;
+    let ParsedBody { json, input, length } = body;
+    let (json, length) = (json?, length as u64);
+    if length > page.room {
+        let detail = format!("the pages so far are larger than {MAX_BODY} {}", settings.max_body);
+        return Err(Fault::new(Cause::TooLarge, detail));
+    }
+    let error = if page.number == 1 { error_look::words_of_error(&json, mask) } else { None };
+    let (next, join) =
+        filters.pages.as_ref().map_or((None, None), |pages| (pages.next.as_ref(), pages.join.as_ref()));
+    let unreadable = || SelectError::of_unreadable_input();
+    let joined = match join {
+        None => json,
+        Some(filter) => join_values(&json, filter, input.as_ref().ok_or_else(unreadable), mask)?,
+    };
+    if json::depth(&joined) >= MAX_DEPTH {
+        let detail = format!(
+            "a value of the page is nested {MAX_DEPTH} levels deep, and one more in the array of all pages"
+        );
+        return Err(Fault::new(Cause::Body, detail));
+    }
+    let url = answer.redirected_to.as_deref().unwrap_or(page.url);
+    let named = match next {
+        None => linked(&answer.headers, url, mask)?,
+        Some(filter) => {
+            let input = input.ok_or_else(unreadable).map(|input| input.on_page(url, page.number));
+            address(filter, input, mask)?
+        }
+    };
+    let next = named.map(|text| next_address(&text, url, page.template)).transpose()?;
+    Ok(PageValues { status: answer.status, json: joined, length, error, next })
+}
+
+/// The values that are joined of a page, with a comma between two of them.
+fn join_values(
+    json: &[u8],
+    filter: &ItemFilter,
+    input: Result<&FilterInput, SelectError>,
+    mask: &Mask,
+) -> Result<Vec<u8>, Fault> {
+    let fault = |why: &str| Fault::new(Cause::Pages(PageProblem::NotJoined), format!("{JOIN}: {why}"));
+    let found =
+        input.and_then(|input| filter.all(input)).map_err(|error| fault(&error.masked(mask).to_string()))?;
+    let mut places = ValuePlaces::of(json);
+    let mut joined = Vec::new();
+    let mut is_absent = !found.is_empty();
+    for value in found {
+        let value = places.value(value);
+        is_absent &= value.is_none();
+        let value = value.as_deref().unwrap_or(b"null");
+        large_buffer::grow(&mut joined, value.len() + 1);
+        push_value(&mut joined, value);
+    }
+    // A name that is misspelt would give an array of nulls.
+    if is_absent {
+        return Err(fault(
+            "what it names is not on the page ('.items[]?' takes nothing where there are no items)",
+        ));
+    }
+    Ok(joined)
+}
+
+/// Appends a value, or several with commas between them, to others.
+fn push_value(joined: &mut Vec<u8>, value: &[u8]) {
+    if !joined.is_empty() && !value.is_empty() {
+        joined.push(b',');
+    }
+    joined.extend_from_slice(value);
+}
+
+/// The next page by `Link`.
+fn linked(headers: &HeaderMap, url: &Url, mask: &Mask) -> Result<Option<String>, Fault> {
+    let is_page = |anchor: &str| {
+        url.join(anchor).is_ok_and(|mut anchor| {
+            anchor.set_fragment(None);
+            anchor == *url
+        })
+    };
+    match next_link(headers, is_page) {
+        NextLink::None => Ok(None),
+        NextLink::Address(text) => Ok(Some(text)),
+        NextLink::Unreadable(text) => {
+            let shown = display_safe(&mask.apply(&text), SHOWN);
+            Err(no_address(&format!("cannot be told: the page's Link cannot be read: {shown}")))
+        }
+    }
+}
+
+/// The next page by a filter.
+fn address(
+    filter: &AddressFilter,
+    input: Result<FilterInput, SelectError>,
+    mask: &Mask,
+) -> Result<Option<String>, Fault> {
+    let value = input.and_then(|input| filter.address(&input));
+    match value.map_err(|error| no_address(&format!("cannot be told: {NEXT}: {}", error.masked(mask))))? {
+        AddressValue::None => Ok(None),
+        AddressValue::Text(text) => Ok(Some(text)),
+        AddressValue::Other(json) => {
+            let shown = display_safe(&mask.apply(&json), SHOWN);
+            let what = "it has to be a text, or null at the end";
+            Err(no_address(&format!("cannot be told: {NEXT} gave {shown}: {what}")))
+        }
+    }
+}
+
+fn no_address(detail: &str) -> Fault {
+    Fault::new(Cause::Pages(PageProblem::NoAddress), format!("the next page {detail}"))
+}
+
+/// The answer that all pages of a key are together, after the selection.
+///
+/// # Errors
+/// `--select` gives no one value of them.
+pub(in crate::fetch) fn join_pages(
+    pages: JoinedPages,
+    classifier: &Classifier,
+    asked: AskedKey<'_>,
+) -> Result<Answer, Fault> {
+    let JoinedPages { status, json: mut values, length: _, error } = pages;
+    let at = SystemTime::now();
+    values.push(b']');
+    let input = if classifier.filters.select.is_identity() {
+        None
+    } else {
+        let facts = AnswerFacts { status, headers: &HeaderMap::new(), asked: Some(asked) };
+        FilterInput::new(&values, &facts, &classifier.filters.used)
+    };
+    let length = values.len();
+    let body = ParsedBody { json: Ok(values), input, length };
+    let selected = body.selected(classifier).map_err(|fault| fault.with_status(status))?;
+    let content = Content::Json(selected.json);
+    let (validators, raw) = (Validators::default(), selected.raw);
+    Ok(Answer { status, at, content, validators, raw, error: selected.error.or(error) })
+}
