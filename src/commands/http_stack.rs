@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use http::HeaderMap;
 use tokio::sync::Semaphore;
 
 use super::command_error::{self, CommandError};
@@ -25,6 +26,8 @@ pub(super) struct HttpStack {
     filters: Filters,
     /// Bytes of answers that wait for the disk.
     pending_bytes: Arc<AtomicUsize>,
+    /// The headers of every request, those of the program apart.
+    constant_headers: HeaderMap,
 }
 
 impl HttpStack {
@@ -42,7 +45,8 @@ impl HttpStack {
         let transport = wiring::transport(settings, template, (env, Arc::new(move || found.close())))?;
         let transport =
             Http::new(transport).map_err(|error| command_error::of_transport(&error, settings))?;
-        Ok(Self { transport, initial_connects, filters, pending_bytes: Arc::default() })
+        let (pending_bytes, constant_headers) = (Arc::default(), template.constant_headers().clone());
+        Ok(Self { transport, initial_connects, filters, pending_bytes, constant_headers })
     }
 
     /// The proxy in use, and what named it, if there is one.
@@ -78,7 +82,8 @@ impl HttpStack {
         let filters = self.filters.with_columns(request.names());
         let classifier = Classifier { settings: settings.response.clone(), filters, mask: request.mask() };
         let fetcher = Fetcher::new(self.transport, settings.retry.clone(), classifier, companions)
-            .with_pending_bytes(self.pending_bytes);
+            .with_pending_bytes(self.pending_bytes)
+            .with_users_cookies(&self.constant_headers);
         let fetcher = if request.bulk().is_some() { fetcher.for_packs() } else { fetcher };
         let fetcher = match token::settings(settings, request)? {
             Some(token) => fetcher.with_tokens(token),

@@ -86,6 +86,7 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
             follow: layers.get(&options::FOLLOW)?,
             sends_refused_again: call.purpose == Purpose::Fetch,
             reads_quota_fields: layers.get(&options::QUOTA_FIELDS)?,
+            keeps_cookies: layers.get(&options::COOKIES)?,
             wait_for_api: layers.get(&options::WAIT_FOR_API)?,
         },
         response: response(layers)?,

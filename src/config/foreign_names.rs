@@ -57,6 +57,11 @@ static MEANINGS: &[Meaning] = &[
     ),
     (&["cookie"], &options::HEADER.setting, "'Cookie: ${COOKIE}'"),
     (
+        &["cookie-jar", "cookiejar", "keep-session-cookies", "save-cookies", "load-cookies", "session"],
+        &options::COOKIES.setting,
+        "",
+    ),
+    (
         &["paginate", "pagination", "follow-pages", "follow-next", "next-page", "all-pages"],
         &options::NEXT.setting,
         "link",

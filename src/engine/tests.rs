@@ -249,6 +249,7 @@ impl<A: Fn(u32, u32) -> (Duration, u16) + Send + Sync> Scene<A> {
             follow: Follow::SameOrigin,
             sends_refused_again: true,
             reads_quota_fields: true,
+            keeps_cookies: false,
             wait_for_api: Duration::ZERO,
         };
         let settings = ResponseSettings {

@@ -30,6 +30,7 @@ use next_attempt::{AttemptEnd, BeforeAttempt, GivenUp, NextAttempt, QueueEnd, Re
 
 use super::backoff::backoff;
 use super::classify::{Classifier, Offload, SameErrors};
+use super::cookies::CookieJar;
 use super::health::{AnsweredFor, Health};
 use super::rate_fields::NewestQuotaSize;
 use super::redirect::Follow;
@@ -56,6 +57,8 @@ pub struct RetrySettings {
     pub sends_refused_again: bool,
     /// Quota fields are read (`--quota-fields`).
     pub reads_quota_fields: bool,
+    /// The cookies that answers set are sent with later requests.
+    pub keeps_cookies: bool,
     /// How long an API that cannot be reached or keeps failing is waited for; zero: as long as the pauses of an outage
     /// take.
     pub wait_for_api: Duration,
@@ -81,6 +84,8 @@ pub(crate) struct Fetcher<T> {
     /// Gives the token of each request, where one is fetched.
     tokens: Option<TokenKeeper>,
     page_budget: PageBudget,
+    /// None: cookies are not kept.
+    cookies: Option<CookieJar>,
     /// Good answers that name a next page, where none is asked for.
     unfollowed: AtomicU64,
 }
@@ -169,6 +174,7 @@ impl<T: Transport> Fetcher<T> {
             packs_keys: false,
             tokens: None,
             page_budget: PageBudget::new(Arc::default()),
+            cookies: None,
             unfollowed: AtomicU64::new(0),
         }
     }

@@ -6,6 +6,7 @@
 
 mod backoff;
 mod classify;
+mod cookies;
 mod fetcher;
 mod field_value;
 mod first_attempts;

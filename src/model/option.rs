@@ -25,6 +25,7 @@ pub(crate) const SEPARATOR: &str = "--separator";
 pub(crate) const NEXT: &str = "--next";
 pub(crate) const JOIN: &str = "--join";
 pub(crate) const PAGES: &str = "--pages";
+pub(crate) const COOKIES: &str = "--cookies";
 pub(crate) const TOKEN_COMMAND: &str = "--token-command";
 pub(crate) const TOKEN_URL: &str = "--token-url";
 pub(crate) const TOKEN_GRANT: &str = "--token-grant";

@@ -42,6 +42,7 @@ const TRIED: &[&str] = &[
     include_str!("changes.rs"),
     include_str!("packs.rs"),
     include_str!("pages.rs"),
+    include_str!("cookies.rs"),
     include_str!("request_bodies.rs"),
     include_str!("retries_stops.rs"),
     include_str!("tokens.rs"),

@@ -93,6 +93,9 @@ fn answer(catalogue: &Catalogue, seen: &Seen) -> Reply {
     if let Some(reply) = in_pages(catalogue, seen) {
         return reply;
     }
+    if seen.path().starts_with("/guarded/") && seen.header("cookie") != Some("session=1") {
+        return Reply::redirect(302, seen.path()).header("Set-Cookie", "session=1; Path=/; HttpOnly");
+    }
     let (status, body) = of_catalogue(catalogue, &seen.sku);
     Reply::json(body).with_status(status)
 }
@@ -536,6 +539,13 @@ fn every_recipe_for_pages_has_all_items_of_each_sku() {
     }
     let lowest = ran.folder.dir.read("airtable.json");
     assert!(lowest.lines().nth(1).unwrap().contains("\":10."), "{lowest}");
+}
+
+#[test]
+fn the_session_of_the_cookbook_is_begun_once_by_each_that_is_in_flight() {
+    let ran = cook(&section("A session cookie"));
+    let without = ran.api.server.requests().iter().filter(|seen| seen.header("cookie").is_none()).count();
+    assert!(ran.api.server.count() == 60 + without && without <= 20, "{without}");
 }
 
 #[test]

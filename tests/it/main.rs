@@ -20,6 +20,7 @@ mod connections;
 mod connections_few;
 mod cookbook;
 mod cookbook_tokens;
+mod cookies;
 mod deferred;
 mod demo;
 mod dry_run;

@@ -27,6 +27,7 @@ pub(crate) static SETTINGS: &[&Setting] = &[
     &NEXT.setting,
     &JOIN.setting,
     &PAGES.setting,
+    &COOKIES.setting,
     &token::TOKEN_COMMAND.setting,
     &token::TOKEN_URL.setting,
     &token::TOKEN_GRANT.setting,
@@ -246,6 +247,15 @@ pub(crate) static PAGES: Handle<NonZeroU32> = Handle {
     read: |given| given.parse(values::non_zero),
 };
 
+pub(crate) static COOKIES: Handle<bool> = Handle {
+    setting: Setting::flag(Table::Request, option::COOKIES, "Keep the cookies that answers set").more(
+        "They are sent with later requests of the run to the same origin, and to no other. All requests share them. A \
+         Cookie header that you gave stays, and its cookies win over those of the same name. Nothing is kept after the \
+         run.",
+    ),
+    read: |given| given.flag(),
+};
+
 fn not_empty(text: &str) -> Result<String, &'static str> {
     if text.is_empty() { Err("the value is empty") } else { Ok(text.to_owned()) }
 }
@@ -416,6 +426,11 @@ mod tests {
         assert_eq!(PAGES.of(&[]).map(NonZeroU32::get), Ok(100));
         assert_eq!(PAGES.of(&["1"]).map(NonZeroU32::get), Ok(1));
         assert!(PAGES.refuses("0").contains("is not a whole number from 1"));
+    }
+
+    #[test]
+    fn cookies() {
+        assert_eq!((COOKIES.of(&[]), COOKIES.of(&["1"])), (Ok(false), Ok(true)));
     }
 
     #[test]

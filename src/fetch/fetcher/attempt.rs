@@ -3,18 +3,30 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::SystemTime;
 
+use http::HeaderMap;
+use http::header::SET_COOKIE;
 use tokio::time::Instant;
 
 use super::super::classify::Classifier;
+use super::super::cookies::CookieJar;
 use super::super::redirect;
 use super::super::transport::{RawAnswer, ResendBudget, Reuse, SendError, Transport};
 use super::requested::Requested;
 use super::{Fetcher, REFUSAL_CHARS, SendOutcome, Stopped, Tries};
 use crate::limit::Permit;
+use crate::model::option::COOKIES;
 use crate::model::{Cause, Fault, Request, display_safe};
 
 impl<T: Transport> Fetcher<T> {
+    /// With the headers that the user gave for each request, where cookies are kept: those in them stay.
+    #[must_use]
+    pub(crate) fn with_users_cookies(self, constant: &HeaderMap) -> Self {
+        let cookies = self.retry.keeps_cookies.then(|| CookieJar::new(constant));
+        Self { cookies, ..self }
+    }
+
     /// Sends, and follows redirects; every hop passes the gate. Gives nothing when the run stops between two hops.
     pub(super) async fn attempt<R: Requested>(
         &self,
@@ -23,7 +35,7 @@ impl<T: Transport> Fetcher<T> {
         tries: &mut Tries,
     ) -> (Result<SendOutcome, Stopped>, Permit) {
         let mut redirected: Option<Request> = None;
-        let mut status = 0;
+        let (mut status, mut sets_cookie) = (0, false);
         for _ in 0..=redirect::MAX_REDIRECTS {
             if self.shutdown.is_triggered() {
                 return (Err(Stopped), permit);
@@ -41,11 +53,17 @@ impl<T: Transport> Fetcher<T> {
             };
             tries.attempts += 1;
             let sent = Instant::now();
-            let mut answer = match self.send(request, &mut permit, &mut tries.resends).await {
+            let cookies = self.cookies.as_ref();
+            let with_cookies = cookies.and_then(|jar| jar.with_cookies(request, SystemTime::now()));
+            let outgoing = with_cookies.as_ref().unwrap_or(request);
+            let mut answer = match self.send(outgoing, &mut permit, &mut tries.resends).await {
                 Err(Stopped) => return (Err(Stopped), permit),
                 Ok(Err(error)) => return (Ok(SendOutcome::Failed(error)), permit),
                 Ok(Ok(answer)) => answer,
             };
+            if let Some(jar) = cookies {
+                jar.keep(&request.url, &answer.headers, SystemTime::now());
+            }
             let Classifier { settings, mask, .. } = self.answers.classifier();
             let is_named = || {
                 settings.null_on.statuses.contains(answer.status) || settings.retry_on.contains(answer.status)
@@ -55,6 +73,7 @@ impl<T: Transport> Fetcher<T> {
                 return (Ok(SendOutcome::Answer(answer)), permit);
             }
             status = answer.status;
+            sets_cookie |= answer.headers.contains_key(SET_COOKIE);
             self.report_answer(job, status, sent.elapsed(), 0);
             match redirect::follow(request, answer.status, &answer.headers, self.retry.follow) {
                 Ok(next) => redirected = Some(next),
@@ -67,7 +86,12 @@ impl<T: Transport> Fetcher<T> {
                 return (Err(Stopped), permit);
             }
         }
-        let detail = format!("more than {} redirects", redirect::MAX_REDIRECTS);
+        let cookie = if sets_cookie && self.cookies.is_none() {
+            format!("; one of them set a cookie, and {COOKIES} would send it back")
+        } else {
+            String::new()
+        };
+        let detail = format!("more than {} redirects{cookie}", redirect::MAX_REDIRECTS);
         let fault = Fault::new(Cause::Redirect, detail).with_status(status);
         (Ok(SendOutcome::RedirectRefused(fault)), permit)
     }

@@ -76,6 +76,7 @@ fn fetcher_with<F: Fn(usize) -> SendResult + Send + Sync>(
         follow: Follow::SameOrigin,
         sends_refused_again: true,
         reads_quota_fields: true,
+        keeps_cookies: false,
         wait_for_api: Duration::ZERO,
     };
     let settings = ResponseSettings {
@@ -337,6 +338,7 @@ fn over<T, U>(fetcher: Fetcher<T>, transport: U) -> Fetcher<U> {
         packs_keys: false,
         tokens: None,
         page_budget: PageBudget::new(Arc::default()),
+        cookies: None,
         unfollowed: AtomicU64::new(0),
     }
 }
