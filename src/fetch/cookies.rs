@@ -14,12 +14,15 @@ use url::Url;
 
 use set_cookie::{Lifetime, SetCookie};
 
-use crate::model::Request;
+use crate::model::{ArrivingSecret, Mask, Request};
 
 /// The most cookies that are kept of one origin; RFC 6265 asks for 50. Of more the oldest go.
 const MOST_OF_ORIGIN: usize = 180;
 /// The most origins whose cookies are kept. Of more the one that set none for the longest time goes.
 const MOST_ORIGINS: usize = 50;
+
+/// Shorter values are numbers of shops and the like. Masking them would garble messages.
+const SHORTEST_MASKED: usize = 7;
 
 /// The cookies of a run, which all its requests share.
 #[derive(Debug)]
@@ -58,8 +61,8 @@ impl CookieJar {
         Self { users: constant.get_all(COOKIE).iter().cloned().collect(), origins: Mutex::default() }
     }
 
-    /// Keeps what an answer from this address sets.
-    pub(super) fn keep(&self, url: &Url, headers: &HeaderMap, now: SystemTime) {
+    /// Keeps what an answer from this address sets. The values join the mask: a server may repeat one in a message.
+    pub(super) fn keep(&self, url: &Url, headers: &HeaderMap, (now, mask): (SystemTime, &Mask)) {
         if !headers.contains_key(SET_COOKIE) {
             return;
         }
@@ -71,6 +74,11 @@ impl CookieJar {
         };
         for field in headers.get_all(SET_COOKIE) {
             if let Some(set) = SetCookie::parse(field.as_bytes(), url) {
+                if let Ok(value) = std::str::from_utf8(&set.value)
+                    && value.len() >= SHORTEST_MASKED
+                {
+                    mask.add(ArrivingSecret::Cookie, &value.into());
+                }
                 of_origin.set(set, now);
             }
         }
@@ -188,7 +196,7 @@ mod tests {
 
     fn set(jar: &CookieJar, url: &str, fields: &[&str]) {
         let headers = fields.iter().map(|field| (SET_COOKIE, field.parse().unwrap())).collect();
-        jar.keep(&url.parse().unwrap(), &headers, NOW);
+        jar.keep(&url.parse().unwrap(), &headers, (NOW, &Mask::default()));
     }
 
     fn sent(jar: &CookieJar, url: &str) -> String {

@@ -9,6 +9,7 @@ mod next_attempt;
 mod page_budget;
 mod pages;
 mod requested;
+mod retry_settings;
 mod tokens;
 
 use std::num::NonZeroU32;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 
 use requested::Requested;
 pub(crate) use requested::{ItemEnd, PackEnd, UnpackedAnswer};
+pub(crate) use retry_settings::RetrySettings;
 use tokens::TokensOfJob;
 
 use page_budget::PageBudget;
@@ -33,7 +35,6 @@ use super::classify::{Classifier, Offload, SameErrors};
 use super::cookies::CookieJar;
 use super::health::{AnsweredFor, Health};
 use super::rate_fields::NewestQuotaSize;
-use super::redirect::Follow;
 use super::shutdown::Shutdown;
 use super::token::TokenKeeper;
 use super::transport::{RawAnswer, ResendBudget, SendError, Transport};
@@ -45,24 +46,6 @@ use crate::model::{Deferral, Entry, Fault, Job, Outcome, PauseReason, Reporter};
 const REFUSAL_CHARS: usize = 300;
 /// The first pause after a row of 403 that may be a limit.
 const FORBIDDEN_PAUSE: Duration = Duration::from_millis(500);
-/// How often a job is tried again, and where redirects may lead.
-#[derive(Debug, Clone)]
-pub struct RetrySettings {
-    /// Retries after the first attempt.
-    pub retries: u32,
-    /// Which redirects are followed.
-    pub follow: Follow,
-    /// What becomes of a SKU whose attempt was refused: it is sent again, as often as it takes, or it has failed
-    /// (`tune`, for which a refusal is an observation).
-    pub sends_refused_again: bool,
-    /// Quota fields are read (`--quota-fields`).
-    pub reads_quota_fields: bool,
-    /// The cookies that answers set are sent with later requests.
-    pub keeps_cookies: bool,
-    /// How long an API that cannot be reached or keeps failing is waited for; zero: as long as the pauses of an outage
-    /// take.
-    pub wait_for_api: Duration,
-}
 
 /// Takes jobs to their outcome. Shared by all jobs of a run.
 pub(crate) struct Fetcher<T> {

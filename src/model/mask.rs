@@ -25,9 +25,21 @@ pub(crate) const SHORTEST_INSIDE_WORDS: usize = 4;
 /// This many characters at the end of a shortened text count as the beginning of a secret.
 const SHORTEST_BEGINNING: usize = 3;
 
-/// Of the secrets that arrive during the run, so many of the newest are remembered. A token outlives its successor by
-/// minutes, and each of them costs every masked text a comparison.
+/// Of the secrets of one kind that arrive during the run, so many of the newest are remembered. A token outlives its
+/// successor by minutes, and each of them costs every masked text a comparison.
 const NEWEST_ARRIVED: usize = 64;
+
+/// A kind of secrets that arrive during the run. Each has room of its own, so that many cookies displace no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ArrivingSecret {
+    /// A token for the API, or for its endpoint.
+    Token,
+    /// The value of a cookie that an answer set.
+    Cookie,
+}
+
+/// Those that arrived, by their kind.
+type ArrivedSecrets = [RwLock<Arc<SecretTexts>>; 2];
 
 /// The secrets of a run, to remove them from text. Cheap to clone, and cheap if there are none.
 #[derive(Clone, Default)]
@@ -35,7 +47,7 @@ pub struct Mask {
     /// Those that are known at the start.
     known: Option<Arc<SecretTexts>>,
     /// Those that arrive during the run, shared by all clones; none where none can arrive.
-    arrived: Option<Arc<RwLock<Arc<SecretTexts>>>>,
+    arrived: Option<Arc<ArrivedSecrets>>,
 }
 
 #[derive(Default)]
@@ -57,7 +69,8 @@ impl Default for FirstBytes {
 impl fmt::Debug for Mask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = self.known.as_ref().map_or(0, |secrets| secrets.texts.len());
-        write!(f, "Mask({} secrets)", known + self.newest().map_or(0, |secrets| secrets.texts.len()))
+        let arrived: usize = self.newest().map(|secrets| secrets.texts.len()).sum();
+        write!(f, "Mask({} secrets)", known + arrived)
     }
 }
 
@@ -71,14 +84,14 @@ impl Mask {
     /// The same, to which [`Self::add`] adds secrets.
     #[must_use]
     pub(crate) fn growing(self) -> Self {
-        Self { arrived: Some(Arc::default()), ..self }
+        Self { arrived: Some(self.arrived.unwrap_or_default()), ..self }
     }
 
     /// Adds a secret that arrived during the run, in every clone of this mask. The oldest of many such secrets are
     /// forgotten. Does nothing to a mask that does not grow.
-    pub(crate) fn add(&self, secret: &SecretString) {
+    pub(crate) fn add(&self, kind: ArrivingSecret, secret: &SecretString) {
         let Some(arrived) = &self.arrived else { return };
-        let mut arrived = arrived.write().unwrap_or_else(PoisonError::into_inner);
+        let mut arrived = arrived[kind as usize].write().unwrap_or_else(PoisonError::into_inner);
         if arrived.texts.iter().any(|known| known.expose_secret() == secret.expose_secret()) {
             return;
         }
@@ -89,9 +102,9 @@ impl Mask {
         }
     }
 
-    fn newest(&self) -> Option<Arc<SecretTexts>> {
-        let arrived = self.arrived.as_ref()?;
-        Some(Arc::clone(&arrived.read().unwrap_or_else(PoisonError::into_inner)))
+    fn newest(&self) -> impl Iterator<Item = Arc<SecretTexts>> {
+        let kinds = self.arrived.iter().flat_map(|arrived| arrived.iter());
+        kinds.map(|kind| Arc::clone(&kind.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// The text with `(redacted)` in place of every secret.
@@ -132,8 +145,10 @@ impl Mask {
     /// The positions of secrets, from left to right, which do not overlap.
     fn places(&self, text: &str, is_cut: bool) -> Vec<(usize, usize)> {
         let mut places = self.known.as_ref().map_or_else(Vec::new, |secrets| secrets.places(text, is_cut));
-        let Some(newest) = self.newest() else { return places };
-        places.extend(newest.places(text, is_cut));
+        if self.arrived.is_none() {
+            return places;
+        }
+        places.extend(self.newest().flat_map(|secrets| secrets.places(text, is_cut)));
         places.sort_unstable();
         places.dedup_by(|next, last| {
             let overlaps = next.0 < last.1;
@@ -270,23 +285,30 @@ mod tests {
         let growing = mask(&["canary"]).growing();
         let clone = growing.clone();
         assert_eq!(clone.apply("canary tok-0001"), "(redacted) tok-0001");
-        growing.add(&"tok-0001".into());
-        growing.add(&"tok-0001".into());
-        growing.add(&"".into());
+        growing.add(ArrivingSecret::Token, &"tok-0001".into());
+        growing.add(ArrivingSecret::Token, &"tok-0001".into());
+        growing.add(ArrivingSecret::Token, &"".into());
         assert_eq!(clone.apply("canary tok%2D0001"), "(redacted) (redacted)");
         assert_eq!(clone.apply("canarytok-0001nary"), "(redacted)(redacted)nary");
         assert!(clone.finds("tok-0001") && format!("{clone:?}") == "Mask(2 secrets)");
-        (2..=NEWEST_ARRIVED + 1).for_each(|n| growing.add(&format!("tok-{n:04}").into()));
+        (2..=NEWEST_ARRIVED + 1)
+            .for_each(|n| growing.add(ArrivingSecret::Token, &format!("tok-{n:04}").into()));
         assert_eq!(clone.apply("tok-0001 tok-0002 tok-0065"), "tok-0001 (redacted) (redacted)");
+        growing.growing().add(ArrivingSecret::Cookie, &"sid-0001".into());
+        assert_eq!(
+            clone.apply("sid-0001 tok-0065"),
+            "(redacted) (redacted)",
+            "each kind has room of its own"
+        );
         let fixed = mask(&["canary"]);
-        fixed.add(&"tok-0001".into());
+        fixed.add(ArrivingSecret::Token, &"tok-0001".into());
         assert_eq!(fixed.apply("tok-0001"), "tok-0001");
     }
 
     #[test]
     fn what_arrives_and_overlaps_a_known_secret_leaves_nothing_behind() {
         let growing = mask(&["abcdef"]).growing();
-        growing.add(&"defghi".into());
+        growing.add(ArrivingSecret::Token, &"defghi".into());
         assert_eq!(growing.apply("xabcdefghix abcdef defghi"), "x(redacted)x (redacted) (redacted)");
     }
 

@@ -37,7 +37,7 @@ pub use job::{Fingerprint, Job};
 pub use key::Key;
 pub(crate) use key::KeyError;
 pub(crate) use load_class::LoadClass;
-pub(crate) use mask::Mask;
+pub(crate) use mask::{ArrivingSecret, Mask};
 pub(crate) use pack::{Pack, PackItem, PackSearch};
 pub(crate) use quota_size::QuotaSize;
 pub(crate) use reason::{LimitChangeReason, PauseReason, StopReason, signal_name};

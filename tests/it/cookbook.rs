@@ -116,6 +116,13 @@ fn error_inside(catalogue: &Catalogue, seen: &Seen) -> Option<Reply> {
         "busy" if is_limited() => {
             Reply::json(r#"{"actionSucceed":false,"errorWrappers":[{"error":"MS_MAX_CONCURRENT_REQ"}]}"#)
         }
+        "vies" if seen.number % 4 == 3 => {
+            Reply::json(r#"{"actionSucceed":false,"errorWrappers":[{"error":"MS_MAX_CONCURRENT_REQ"}]}"#)
+        }
+        "vies" => {
+            let number = requested()["vatNumber"].as_str().expect("a number").to_owned();
+            Reply::json(format!(r#"{{"countryCode":"DE","vatNumber":"{number}","valid":true}}"#))
+        }
         "admin" => {
             let requested = requested();
             let sku =
@@ -361,6 +368,12 @@ fn in_bodies_or_with_errors(catalogue: &Catalogue, seen: &Seen) -> Option<Reply>
             let text = std::str::from_utf8(&seen.body).unwrap().strip_prefix("isbns=").expect("a form");
             let skus = listed(std::str::from_utf8(&percent_decode(text)).unwrap(), ",");
             format!(r#"{{"data":{}}}"#, items(&skus, &|sku| format!(r#"{{"isbn13":"{sku}"}}"#)))
+        }
+        "/api/v2/search/partnumber" => {
+            assert_eq!(query("apiKey"), "s3cret-mouser");
+            let wanted = body()["SearchByPartRequest"]["mouserPartNumber"].as_str().expect("SKUs").to_owned();
+            let parts = items(&known(&listed(&wanted, "|")), &|sku| named("MouserPartNumber", sku));
+            format!(r#"{{"Errors":[],"SearchResults":{{"Parts":{parts}}}}}"#)
         }
         "/items" => {
             let item = |sku: &str| match sku {

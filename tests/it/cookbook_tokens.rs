@@ -70,7 +70,16 @@ fn api(seen: &Seen, product: &dyn Fn(&str) -> String) -> Option<Reply> {
             has("x-digikey-client-id", "client-1");
             return Some(Reply::json(product(path.split('/').nth(4).expect("a SKU"))));
         }
-        path if path.starts_with("/rest/V1/products/") => has("authorization", "Bearer magento-token"),
+        "/rest/V1/products" => {
+            has("authorization", "Bearer magento-token");
+            let of_filter = |name: &str| {
+                let name = format!("searchCriteria[filter_groups][0][filters][0][{name}]");
+                String::from_utf8(seen.query_value(&name).expect("a filter")).expect("UTF-8")
+            };
+            assert_eq!((of_filter("field").as_str(), of_filter("condition_type").as_str()), ("sku", "in"));
+            let skus = listed(&of_filter("value"), ",");
+            return Some(Reply::json(format!("{{\"items\":{}}}", items(&skus, product))));
+        }
         "/catalog/2022-04-01/items" if seen.header("x-amz-access-token").is_some() => {
             has("x-amz-access-token", "Atza|amazon-token");
             return None;

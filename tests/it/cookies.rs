@@ -123,3 +123,22 @@ fn a_cursor_in_a_cookie_is_sent_with_the_next_page() {
     fetch(&dir, &server, &["--cookies", "--next", "link"]).expect_code(0);
     assert_eq!(dir.read("out.json"), "{\n\"0\":[1,\"cursor=0\"],\n\"1\":[1,\"cursor=1\"]\n}\n");
 }
+
+#[test]
+fn a_cookie_that_the_server_repeats_in_an_error_is_masked() {
+    let (dir, server) = (
+        skus(3),
+        ScriptedServer::start(|seen| {
+            let sent = seen.header("cookie").unwrap_or_default().to_owned();
+            let reply = if seen.sku == "2" {
+                Reply::bytes(format!("no session {sent}")).with_status(400)
+            } else {
+                Reply::echo(seen)
+            };
+            reply.header("Set-Cookie", "sid=canary-cookie; Path=/")
+        }),
+    );
+    let ended = fetch(&dir, &server, &["--cookies", "-v", "-v", "--report", "r.json"]).expect_code(1);
+    assert!(ended.stderr.contains("no session sid=(redacted)"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("canary") && dir.holding("canary").is_empty(), "{}", ended.stderr);
+}

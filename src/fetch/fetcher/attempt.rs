@@ -61,10 +61,10 @@ impl<T: Transport> Fetcher<T> {
                 Ok(Err(error)) => return (Ok(SendOutcome::Failed(error)), permit),
                 Ok(Ok(answer)) => answer,
             };
-            if let Some(jar) = cookies {
-                jar.keep(&request.url, &answer.headers, SystemTime::now());
-            }
             let Classifier { settings, mask, .. } = self.answers.classifier();
+            if let Some(jar) = cookies {
+                jar.keep(&request.url, &answer.headers, (SystemTime::now(), mask));
+            }
             let is_named = || {
                 settings.null_on.statuses.contains(answer.status) || settings.retry_on.contains(answer.status)
             };

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use http::{HeaderMap, Method};
 
 use super::super::classify::{BodyAs, BulkFilters, Filters, MeaningSettings, ResponseSettings};
+use super::super::redirect::Follow;
 use super::super::transport::{Resend, Reuse};
 use super::*;
 

@@ -13,7 +13,7 @@ use super::reply::IssuedToken;
 use super::{TokenEndpoint, TokenGrant, TokenSource, command, endpoint};
 use crate::model::fault::RetryAfter;
 use crate::model::option::{TOKEN_COMMAND, TOKEN_FILE};
-use crate::model::{Cause, Event, Fault, Mask, Reporter, Size, TokenFailure};
+use crate::model::{ArrivingSecret, Cause, Event, Fault, Mask, Reporter, Size, TokenFailure};
 
 /// A token's answer is small.
 const MAX_BODY: Size = Size(1 << 20);
@@ -130,7 +130,7 @@ fn newest_refresh_token<T>(
     let refresh = memory.refresh.clone().filter(|_| memory.is_unsaved).or_else(stored);
     let refresh = refresh.or_else(|| memory.refresh.clone());
     if let Some(refresh) = &refresh {
-        run.mask.add(refresh);
+        run.mask.add(ArrivingSecret::Token, refresh);
     }
     refresh
 }
@@ -163,7 +163,7 @@ fn keep_refresh_token<T>(
         return;
     }
     let Some(refresh) = &issued.refresh else { return };
-    run.mask.add(refresh);
+    run.mask.add(ArrivingSecret::Token, refresh);
     memory.refresh = Some(refresh.clone());
     let unsaved = match &endpoint.refresh_tokens {
         Some(store) => store.write(refresh).err(),

@@ -14,7 +14,7 @@ use super::ask::{self, EndpointMemory, TokenError, TokenRun};
 use super::held::{HeldToken, RefusalsOfToken, TokenLook, TokenRuling, UsedToken};
 use super::reply::IssuedToken;
 use crate::model::fault::RetryAfter;
-use crate::model::{Event, Request, StatusSet, StopReason};
+use crate::model::{ArrivingSecret, Event, Request, StatusSet, StopReason};
 
 /// While an API is waited for, a token is asked for at least so often.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -233,7 +233,7 @@ impl TokenKeeper {
     }
 
     fn replace<T>(&self, run: TokenRun<'_, T>, issued: IssuedToken, (since, is_forced): (Instant, bool)) {
-        run.mask.add(&issued.token);
+        run.mask.add(ArrivingSecret::Token, &issued.token);
         run.reporter.on(&Event::TokenReceived { life: issued.life });
         self.held().replace(issued, since, is_forced);
         self.news.send_modify(|news| *news += 1);
