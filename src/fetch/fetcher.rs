@@ -241,7 +241,7 @@ impl<T: Transport> Fetcher<T> {
     }
 
     async fn outcome<R: Requested>(&self, job: &R, tries: &mut Tries) -> Outcome<R::Kept> {
-        let mut queue_end = QueueEnd::Back;
+        let mut queue_end = job.queue_end();
         loop {
             let Some((permit, _initial_connect)) = self.admit(queue_end, job.keys()).await else {
                 return Outcome::Deferred(Deferral::Stopped);

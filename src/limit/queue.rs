@@ -24,7 +24,7 @@ enum Waiter {
 pub(super) enum WaiterKind {
     /// Keeps a slot and waits to send again.
     SlotHolder,
-    /// Was refused, and wants a slot to be sent again.
+    /// Was refused, or goes on with what was begun, and wants a slot.
     Refused,
     /// Wants a slot.
     Newcomer,

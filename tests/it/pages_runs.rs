@@ -140,6 +140,17 @@ fn a_journal_of_other_pages_belongs_to_another_job() {
 }
 
 #[test]
+fn a_sku_that_was_begun_is_ended_before_others_are_begun() {
+    let dir = skus(12);
+    let server = ScriptedServer::start(|seen| linked(seen).wait(Duration::from_millis(5)));
+    run(&dir, &server, &["-c", "1"]).finish().expect_code(0);
+    let sent: Vec<String> = server.requests().iter().map(|seen| seen.target.clone()).collect();
+    let pages = ["", "?page=2", "?page=3"];
+    let expected: Vec<String> = (0..12).flat_map(|n| pages.map(|page| format!("/p/A{n}{page}"))).collect();
+    assert_eq!(sent, expected);
+}
+
+#[test]
 fn a_dry_run_says_that_each_page_is_a_request() {
     let dir = skus(6);
     let server = ScriptedServer::start(linked);
@@ -209,7 +220,8 @@ fn many_large_pages_at_once_all_come_in_bounded_memory() {
     });
     let url = server.url("/p/{sku}");
     let args = ["--next", "link", "-c", "32", "--select", "map(length)"];
-    run_with_url(&dir, &url, args).finish().expect_code(0);
+    let ended = run_with_url(&dir, &url, args).finish().expect_code(0);
+    assert!(ended.peak_memory < 200 << 20, "{} MiB", ended.peak_memory >> 20);
     for n in 0..48 {
         assert_eq!(line(&dir, &format!("A{n}")).as_deref(), Some("[1048576,1048576,1048576,1048576]"));
     }

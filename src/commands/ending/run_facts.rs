@@ -49,6 +49,7 @@ pub(super) fn facts(settings: &Settings, measured: Measured<'_>) -> Facts {
             skus: waits.tail_jobs as u64,
             retries: settings.retry.retries,
             timeout: settings.connection.timeout,
+            has_pages: settings.response.pages.is_some(),
         },
     }
 }

@@ -14,6 +14,7 @@ use super::super::classify::{
     AskedPage, Classification, JoinedPages, Offload, PageAnswer, PageSettings, PageValues,
 };
 use super::super::transport::{RawAnswer, Transport};
+use super::next_attempt::QueueEnd;
 use super::page_budget::{PageBudget, PageClaim};
 use super::requested::Requested;
 use super::{Fetcher, Tries};
@@ -90,6 +91,11 @@ impl Requested for PageRequest<'_> {
 
     fn keys(&self) -> NonZeroU32 {
         NonZeroU32::MIN
+    }
+
+    /// A key that was begun is ended first: what it has takes memory, and is lost in a kill.
+    fn queue_end(&self) -> QueueEnd {
+        if self.number == 1 { QueueEnd::Back } else { QueueEnd::Front }
     }
 
     fn classify(

@@ -8,6 +8,7 @@ use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 
 use super::super::classify::{Classification, ItemRuling, Offload, PackAnswer};
 use super::super::transport::{RawAnswer, Transport};
+use super::next_attempt::QueueEnd;
 use super::{Fetcher, Tries};
 use crate::model::job::redacted_url;
 use crate::model::{
@@ -33,6 +34,11 @@ pub(super) trait Requested {
 
     /// How many keys it asks for.
     fn keys(&self) -> NonZeroU32;
+
+    /// Where it waits at the gate before its first attempt.
+    fn queue_end(&self) -> QueueEnd {
+        QueueEnd::Back
+    }
 
     /// What an answer means.
     fn classify(

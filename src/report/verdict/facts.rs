@@ -57,6 +57,8 @@ pub(crate) struct Tail {
     pub(crate) retries: u32,
     /// `--timeout`.
     pub(crate) timeout: Duration,
+    /// A SKU may have several pages, which are requested one after the other.
+    pub(crate) has_pages: bool,
 }
 
 /// How many attempts might be in flight.

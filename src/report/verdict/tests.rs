@@ -371,6 +371,36 @@ fn short_retries_at_the_end_are_not_reported_as_latency() {
 }
 
 #[test]
+fn the_pages_of_the_last_skus_are_not_taken_for_retries() {
+    let tail = Tail { has_pages: true, ..full_run().tail };
+    let paged = Facts {
+        elapsed: Duration::from_millis(1_200),
+        attempts: 250,
+        answered: 250,
+        busy: Duration::from_secs(5),
+        waits: BlockedTime { drain: Duration::from_millis(1_100), ..BlockedTime::default() },
+        p50: Duration::from_millis(21),
+        p95: Duration::from_millis(24),
+        tail,
+        ..full_run()
+    };
+    check(
+        &paged,
+        LimitedBy::Tail,
+        "the last SKUs: for 1.1 s of 1.2 s only their further pages were left; the pages of a SKU come in turn: larger \
+         pages would be fewer, more workers would not help",
+    );
+    let tail = Tail { span: Duration::from_secs(8), skus: 3, ..tail };
+    let late = Facts { elapsed: Duration::from_secs(10), tail, ..paged };
+    check(
+        &late,
+        LimitedBy::Tail,
+        "the last 3 SKUs: their pages took 8.0 s after the rest; the pages of a SKU come in turn: larger pages would be \
+         fewer, more workers would not help",
+    );
+}
+
+#[test]
 fn a_single_refusal_among_few_answers_is_chance() {
     let few = Facts { attempts: 44, answered: 44, limits: refused(1), ..full_run() };
     assert_eq!(verdict(&few).limit, LimitedBy::Concurrency);
@@ -546,7 +576,7 @@ proptest! {
             least: time(p50 / 4),
             p50: time(p50),
             p95: time(p50),
-            tail: Tail { span: time(pauses), idle: time(rate_wait), skus: busy.into(), retries: refused % 9, timeout: time(input) },
+            tail: Tail { span: time(pauses), idle: time(rate_wait), skus: busy.into(), retries: refused % 9, timeout: time(input), has_pages: refused % 2 == 0 },
         };
         let text = verdict(&facts).text;
         prop_assert!(!text.contains("NaN") && !text.contains("inf "), "{}", text);

@@ -25,7 +25,7 @@ pub(crate) fn too_short(facts: &Facts) -> String {
 
 /// `the last 3 SKUs: retried until 12.0 s after the rest; more workers would not help, …`
 pub(crate) fn tail(facts: &Facts) -> String {
-    let Tail { span, idle, skus, retries, timeout } = facts.tail;
+    let Tail { span, idle, skus, retries, timeout, has_pages } = facts.tail;
     let last =
         if skus == 1 { "the last SKU".into() } else { format!("the last {} SKUs", format::count(skus)) };
     let after = format::duration(span.min(facts.elapsed));
@@ -35,6 +35,9 @@ pub(crate) fn tail(facts: &Facts) -> String {
             "{last}: retried until {after} after the rest; {workers}, fewer retries give up sooner: try {RETRIES} {}",
             retries / 2
         );
+    }
+    if has_pages {
+        return format!("{last}: their pages took {after} after the rest; {}", in_turn());
     }
     // An attempt that is given up is made again, so a bound far over the usual costs little.
     let enough = facts.p95.saturating_mul(TIMES_USUAL).max(LEAST_TIMEOUT).as_millis().div_ceil(1_000);
@@ -47,10 +50,23 @@ pub(crate) fn tail(facts: &Facts) -> String {
     format!("{last}: answered {after} after the rest; {workers}{try_this}")
 }
 
+/// What is said of pages.
+fn in_turn() -> &'static str {
+    "the pages of a SKU come in turn: larger pages would be fewer, more workers would not help"
+}
+
 pub(crate) fn drain(facts: &Facts) -> String {
     let drain = facts.waits.drain.min(facts.elapsed);
     let seconds = format::duration(drain);
-    if drain >= facts.p95.max(facts.p50).saturating_mul(TIMES_USUAL) {
+    let is_long = drain >= facts.p95.max(facts.p50).saturating_mul(TIMES_USUAL);
+    if is_long && facts.tail.has_pages {
+        return format!(
+            "the last SKUs: for {seconds} of {} only their further pages were left; {}",
+            format::duration(facts.elapsed),
+            in_turn()
+        );
+    }
+    if is_long {
         return format!(
             "the last SKUs: for {seconds} of {} only retries and late answers were left; more workers would not help",
             format::duration(facts.elapsed)
