@@ -28,6 +28,9 @@ pub struct Provenance {
     /// The conditions that say what an answer means, such as `--null-if`, each with its option; without secrets.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub meaning: String,
+    /// `--next` and `--join`, each with its option, without secrets; empty where each answer is whole.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pages: String,
 }
 
 impl JobIdentity {

@@ -103,12 +103,17 @@ pub(super) fn identity(settings: &Settings, request: &BoundTemplate) -> JobIdent
     let mut meaning = Vec::new();
     let bulk = response.bulk.given().filter(|_| request.bulk().is_some());
     let missing = response.null_on.missing.then_some((option::NULL_ON, NullOn::MISSING));
-    // What the answer of a key is made of.
-    let pages = response.pages.iter().flat_map(PageSettings::given);
-    for (option, text) in response.meaning.given().chain(bulk).chain(missing).chain(pages) {
+    for (option, text) in response.meaning.given().chain(bulk).chain(missing) {
         add(option);
         add(text);
         meaning.push(format!("{option} {}", mask.apply(text)));
+    }
+    // What the answer of a key is made of.
+    let mut pages = Vec::new();
+    for (option, text) in response.pages.iter().flat_map(PageSettings::given) {
+        add(option);
+        add(text);
+        pages.push(format!("{option} {}", mask.apply(text)));
     }
     let mut description = serde_json::json!({
         "request": mask.apply(&plan.shown),
@@ -120,11 +125,15 @@ pub(super) fn identity(settings: &Settings, request: &BoundTemplate) -> JobIdent
     if !meaning.is_empty() {
         description["meaning"] = meaning.clone().into();
     }
+    if !pages.is_empty() {
+        description["pages"] = pages.clone().into();
+    }
     let provenance = Provenance {
         request: format!("{:032x}", plan.digest),
         select: mask.apply(&response.select).into_owned(),
         body_as: response.body_as.to_string(),
         meaning: meaning.join(" "),
+        pages: pages.join(" "),
     };
     JobIdentity { digest_input, description, provenance }
 }

@@ -320,8 +320,15 @@ fn a_304_in_the_record_shape_keeps_the_status_that_the_body_came_with() {
 
 #[test]
 fn lines_of_two_kinds_are_never_mixed() {
-    let ways: &[&[&str]] =
-        &[&[], &["--select", ".n"], &["--shape", "record"], &["--format", "jsonl"], &["--body-as", "text"]];
+    let ways: &[&[&str]] = &[
+        &[],
+        &["--select", ".n"],
+        &["--shape", "record"],
+        &["--format", "jsonl"],
+        &["--body-as", "text"],
+        &["--next", "link"],
+        &["--next", "link", "--join", ".n"],
+    ];
     for before in ways {
         for now in ways {
             let (dir, server) = (WorkDir::new(), ScriptedServer::echo());

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::collect::error::CollectError;
 use crate::collect::files::paths::Paths;
-use crate::collect::identity::JobIdentity;
+use crate::collect::identity::{JobIdentity, Provenance};
 use crate::collect::previous::baseline::{
     Baseline, FileId, baseline, compare_with, measure_any, other_format,
 };
@@ -14,7 +14,7 @@ use crate::collect::previous::old_output::OldOutput;
 use crate::collect::previous::state::{OutputKind, StateFile, StateIndex};
 use crate::collect::previous::value::PreviousValue;
 use crate::collect::settings::{Format, OutputSettings};
-use crate::model::option::{BODY_AS, FORMAT, SELECT, SHAPE};
+use crate::model::option::{BODY_AS, FORMAT, NEXT, SELECT, SHAPE};
 use crate::model::{Fingerprint, Key};
 
 /// The old output and its state, as far as they are there and of use.
@@ -212,6 +212,14 @@ fn check_kind(
             (SHAPE, &layout.shape, &now.shape),
             (FORMAT, &layout.format, &now.format),
         ];
+        let pages = |kind: &Provenance| match kind.pages.as_str() {
+            "" => format!("no {NEXT}"),
+            pages => pages.to_owned(),
+        };
+        let (before, of_now) = (pages(&layout.provenance), pages(&now.provenance));
+        if before != of_now {
+            return refused(format!("its values were made with {before}, and this run has {of_now}"));
+        }
         return match pairs.into_iter().find(|(_, before, now)| before != now) {
             Some((option, before, now)) => refused(format!(
                 "its values were made with {option} {before}, and this run has {option} {now}"
