@@ -267,6 +267,7 @@ impl<T: Transport> Fetcher<T> {
             let (ended, permit) = self.attempt(job, permit, tries).await;
             let Ok(ended) = ended else { return Outcome::Deferred(Deferral::Stopped) };
             let (judged, signal) = self.judge(ended, started.elapsed(), job, &permit).await;
+            let judged = judged.of(job);
             let (fault, next, signal) = match judged {
                 Judged::Keep(answer) => {
                     self.accept_token(&tries.tokens, signal);

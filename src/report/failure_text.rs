@@ -42,7 +42,8 @@ fn reason(example: &FailureExample) -> String {
             let detail = display_safe(&fault.detail, DETAIL_CHARS);
             let more = [reason_phrase(status).unwrap_or_default(), &detail];
             let parts = more.into_iter().filter(|part| !part.is_empty());
-            parts.fold(format!("{status} from {url}"), |text, part| text + ": " + part)
+            let page = fault.page.map_or_else(String::new, |page| format!("page {page}: "));
+            parts.fold(format!("{page}{status} from {url}"), |text, part| text + ": " + part)
         }
         (_, url) => {
             let text = display_safe(&fault.to_string(), DETAIL_CHARS);

@@ -140,6 +140,24 @@ fn a_journal_of_other_pages_belongs_to_another_job() {
 }
 
 #[test]
+fn messages_name_the_page() {
+    let dir = skus(2);
+    let server = ScriptedServer::start(|seen| match (seen.sku.as_str(), page_of(seen), seen.number) {
+        ("A0", 2, _) => Reply::json(r#"{"no":"such page"}"#).with_status(404),
+        ("A1", 3, ..6) => Reply::status(500),
+        _ => linked(seen),
+    });
+    let args = ["-c", "1", "-v", "-v", "--progress", "none"];
+    let ended = run(&dir, &server, &args).finish().expect_code(1);
+    for said in ["page 2: 404 from http://127.0.0.1:", "page 3: HTTP 500 Internal Server Error"] {
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    }
+    let dir = skus(2);
+    let ended = run(&dir, &server, &["--log-format", "json", "-v", "-v"]).finish().expect_code(1);
+    assert!(ended.stderr.contains("\"detail\":\"page 2: HTTP 404 Not Found"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_sku_that_was_begun_is_ended_before_others_are_begun() {
     let dir = skus(12);
     let server = ScriptedServer::start(|seen| linked(seen).wait(Duration::from_millis(5)));

@@ -98,6 +98,10 @@ impl Requested for PageRequest<'_> {
         if self.number == 1 { QueueEnd::Back } else { QueueEnd::Front }
     }
 
+    fn page(&self) -> u32 {
+        self.number
+    }
+
     fn classify(
         &self,
         answers: &Offload,
@@ -209,7 +213,7 @@ impl<T: Transport> Fetcher<T> {
         match outcome {
             Outcome::Fetched(PageAnswer::Values(values)) => Ok(values),
             Outcome::Fetched(PageAnswer::Null(answer)) => Err(Outcome::Fetched(answer)),
-            Outcome::Failed(fault) => Err(Outcome::Failed(fault.on_page(page.number))),
+            Outcome::Failed(fault) => Err(Outcome::Failed(fault)),
             Outcome::Deferred(deferral) => Err(Outcome::Deferred(deferral)),
         }
     }

@@ -9,7 +9,7 @@ use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use super::super::classify::{Classification, ItemRuling, Offload, PackAnswer};
 use super::super::transport::{RawAnswer, Transport};
 use super::next_attempt::QueueEnd;
-use super::{Fetcher, Tries};
+use super::{Fetcher, Judged, Tries};
 use crate::model::job::redacted_url;
 use crate::model::{
     Answer, Cause, Deferral, Event, Fault, Job, Key, Outcome, Pack, PackItem, PackSearch, Request, Seq,
@@ -38,6 +38,11 @@ pub(super) trait Requested {
     /// Where it waits at the gate before its first attempt.
     fn queue_end(&self) -> QueueEnd {
         QueueEnd::Back
+    }
+
+    /// The page of several that it asks for, from 1.
+    fn page(&self) -> u32 {
+        1
     }
 
     /// What an answer means.
@@ -121,6 +126,18 @@ impl Requested for Pack {
             ItemRuling::Limited(fault) => Some(fault),
             _ => None,
         })
+    }
+}
+
+impl<K> Judged<K> {
+    /// The same, with the page in its fault.
+    pub(super) fn of(self, job: &impl Requested) -> Self {
+        match self {
+            Self::Keep(answer) => Self::Keep(answer),
+            Self::GiveUp(fault) => Self::GiveUp(fault.on_page(job.page())),
+            Self::Retry(fault) => Self::Retry(fault.on_page(job.page())),
+            Self::Refused(fault) => Self::Refused(fault.on_page(job.page())),
+        }
     }
 }
 

@@ -13,7 +13,9 @@ mod tokens;
 
 use crate::limit::{Concurrency, PaceSettings};
 use crate::model::fault::CertificateProblem;
-use crate::model::{Cause, Event, Fingerprint, Key, Mask, Request, Seq, Size, StatusSet, StopReason};
+use crate::model::{
+    Answer, Cause, Content, Event, Fingerprint, Key, Mask, Request, Seq, Size, StatusSet, StopReason,
+};
 
 type SendResult = Result<RawAnswer, SendError>;
 
@@ -490,4 +492,69 @@ async fn what_fails_by_a_condition_neither_shows_good_credentials_nor_a_working_
         assert_eq!(fetcher.health.has_answered_since(before), is_good, "{body}");
         assert_eq!(entry.outcome.refused(), body.contains("refused").then_some(200), "{body}");
     }
+}
+
+/// A job's pages: each of this size, and this many.
+struct Paged {
+    pages: usize,
+    bytes: usize,
+    sent: Mutex<std::collections::HashMap<String, usize>>,
+}
+
+impl Transport for Paged {
+    async fn send(&self, request: &Request, _: Reuse) -> SendResult {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        *self.sent.lock().unwrap().entry(request.url.as_str().to_owned()).or_default() += 1;
+        let page = request.url.query().map_or(1, |query| query.parse().unwrap());
+        let link = format!("<?{}>; rel=next", page + 1);
+        let next = [("link", link.as_str())];
+        let mut raw = answer(200, if page < self.pages { &next } else { &[] })?;
+        raw.body = format!("\"{}\"", "x".repeat(self.bytes)).into();
+        Ok(raw)
+    }
+}
+
+/// Fetches so many jobs at once, and gives how often each address was requested.
+async fn requests_of_pages(jobs: u32, transport: Paged) -> std::collections::HashMap<String, usize> {
+    let Fetcher { retry, answers, reporter, shutdown, initial_connects, .. } =
+        fetcher(|_| send_error(Cause::Lost, Resend::Counted), 0, USUAL);
+    let pages = crate::fetch::PageSettings {
+        next: crate::fetch::NextPage::Link,
+        join: ".".into(),
+        most: NonZeroU32::new(100).unwrap(),
+    };
+    let mut settings = answers.classifier().settings.clone();
+    (settings.pages, settings.max_body) = (Some(pages), Size(100 << 20));
+    let classifier =
+        Classifier { filters: Filters::compile(&settings).unwrap(), settings, mask: Mask::default() };
+    let concurrency = Concurrency::Fixed(NonZeroUsize::new(64).unwrap());
+    let gate = Arc::new(Gate::new(&PaceSettings { concurrency, ..PaceSettings::default() }));
+    let companions = Companions { gate, reporter, shutdown, initial_connects };
+    let (pages, bytes) = (transport.pages, transport.bytes);
+    let fetcher = Fetcher::new(transport, retry, classifier, companions);
+    let entries = futures_util::future::join_all((0..jobs).map(|seq| fetcher.fetch(job_of(seq)))).await;
+    for entry in entries {
+        let Outcome::Fetched(Answer { content: Content::Json(body), .. }) = entry.outcome else {
+            panic!("{:?}", entry.outcome)
+        };
+        assert_eq!(body.len(), pages * (bytes + 3) + 1);
+    }
+    fetcher.transport.sent.into_inner().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_are_asked_for_once_each_while_they_take_little_memory() {
+    let transport = Paged { pages: 5, bytes: 20 << 10, sent: Mutex::default() };
+    let sent = requests_of_pages(60, transport).await;
+    assert!(sent.len() == 300 && sent.values().all(|count| *count == 1), "{sent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_pages_take_too_much_memory_some_are_asked_for_a_second_time_and_all_come() {
+    let transport = Paged { pages: 4, bytes: 1 << 20, sent: Mutex::default() };
+    let sent = requests_of_pages(60, transport).await;
+    assert_eq!(sent.len(), 240);
+    let twice = sent.values().filter(|count| **count == 2).count();
+    assert!(sent.values().all(|count| *count <= 2), "{sent:?}");
+    assert!((1..=60).contains(&twice), "{twice}");
 }
