@@ -465,6 +465,8 @@ fn every_trouble_with_a_page_fails_its_sku_and_says_so() {
                         // In the failure file a comma would be a delimiter.
                         assert!(failed.contains(&error.replace(',', " ")), "{what}\n{failed}");
                         assert!(!failed.contains("canary"), "{failed}");
+                        // An answer came, whatever was wrong with it.
+                        assert!(!failed.contains(",,"), "{failed}");
                     }
                 }
             });

@@ -171,7 +171,7 @@ impl<T: Transport> Fetcher<T> {
                 Err(outcome) => return PagesStep::End(outcome),
             };
             let next = values.next.clone();
-            let number = page.number;
+            let (number, status) = (page.number, values.status);
             let joined = JoinedPages::add(pages, values);
             let Some(url) = next else {
                 let joined = self.answers.join_pages(joined, job).await;
@@ -182,7 +182,7 @@ impl<T: Transport> Fetcher<T> {
             };
             if let Some(fault) = self.no_further(number, &url, (settings, had.insert(hasher.hash_one(&url))))
             {
-                return PagesStep::End(Outcome::Failed(fault));
+                return PagesStep::End(Outcome::Failed(fault.with_status(status)));
             }
             claim.hold(joined.held());
             if claim.is_too_much() && job.request.method.is_idempotent() {

@@ -37,7 +37,8 @@ pub(crate) fn tail(facts: &Facts) -> String {
         );
     }
     if has_pages {
-        return format!("{last}: their pages took {after} after the rest; {}", in_turn());
+        let whose = if skus == 1 { "its" } else { "their" };
+        return format!("{last}: {whose} pages took {after} after the rest; {}", in_turn());
     }
     // An attempt that is given up is made again, so a bound far over the usual costs little.
     let enough = facts.p95.saturating_mul(TIMES_USUAL).max(LEAST_TIMEOUT).as_millis().div_ceil(1_000);
