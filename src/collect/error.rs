@@ -20,6 +20,8 @@ pub enum FileOperation {
     ReadOld,
     /// Reading a value of the old output that this journal is to have.
     ReadOldFor,
+    /// Writing the text of a compressed old output into a file without a name.
+    Unpack,
     /// Writing it.
     Write,
     /// Setting its mode.
@@ -48,6 +50,7 @@ impl fmt::Display for FileOperation {
             Self::Read => "read",
             Self::ReadOld => "read the old",
             Self::ReadOldFor => "read the old output for",
+            Self::Unpack => "unpack",
             Self::Write => "write",
             Self::SetMode => "set the mode of",
             Self::Sync => "sync",

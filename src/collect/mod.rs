@@ -27,9 +27,10 @@ mod test_run;
 
 pub use collector::Collector;
 pub(crate) use error::CollectError;
+pub(crate) use files::compression::Compression;
 pub(crate) use files::document::Document;
 pub(crate) use files::lock::{Lock, lock_holder};
-pub(crate) use files::names::{held_beside, siblings};
+pub(crate) use files::names::{failed_beside, held_beside, is_held_name, siblings};
 pub use files::preflight::{Preflight, preflight};
 pub(crate) use files::preflight::{preflight_without_trace, try_publishing};
 pub use identity::{JobIdentity, Provenance};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::collect::files::compression::Compression;
 use crate::model::StatusSet;
 
 /// Where the output goes.
@@ -112,6 +113,8 @@ pub struct OutputSettings {
     pub target: Target,
     /// How it is laid out.
     pub format: Format,
+    /// How it is compressed.
+    pub compression: Compression,
     /// What is stored for one SKU.
     pub shape: Shape,
     /// Start from the existing output.
@@ -148,6 +151,7 @@ impl Default for OutputSettings {
         Self {
             target: Target::Stdout,
             format: Format::Json,
+            compression: Compression::Plain,
             shape: Shape::Body,
             merge: false,
             prune: false,

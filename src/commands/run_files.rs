@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::collect;
 use crate::input::{self, InputPath};
 
 /// Endings of what a run leaves beside its output; numbers may follow that of a journal that was set aside.
@@ -12,10 +13,8 @@ const LEFT_BEHIND: [&str; 4] = [".failed.csv", ".journal", ".lock", ".state"];
 pub(super) fn is_left_behind(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    let is_held =
-        path.file_stem().is_some_and(|stem| stem.to_string_lossy().to_lowercase().ends_with(".held"));
     LEFT_BEHIND.iter().any(|ending| name.ends_with(ending) || bare.ends_with(ending))
-        || is_held
+        || collect::is_held_name(path)
         // `--failed` may have given it any name.
         || input::is_failure_file(&InputPath::File(path.into()))
 }
@@ -38,6 +37,8 @@ mod tests {
             "out.json.state",
             "out.held.json",
             "out.held.jsonl",
+            "out.held.json.gz",
+            "out.held.CSV.ZST",
         ] {
             assert!(is(name), "{name}");
         }

@@ -5,7 +5,7 @@ use std::fs;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 
-use crate::collect::{Format, OutputSettings};
+use crate::collect::{self, Compression, Format, OutputSettings};
 use crate::config::call::{Call, Purpose};
 use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
@@ -207,15 +207,17 @@ fn output(layers: &Layers, purpose: Purpose) -> Result<OutputSettings, ConfigErr
     let format = format(layers, &path)?;
     let named = layers.get(&options::FAILED)?;
     let changes = layers.get(&options::CHANGES)?;
+    let compression = Compression::of(&path);
     let (target, failed) = if path.as_os_str() == "-" {
         (Target::Stdout, named)
     } else {
-        let failed = named.unwrap_or_else(|| beside(&path));
+        let failed = named.unwrap_or_else(|| collect::failed_beside(&path));
         (Target::File(path), Some(failed))
     };
     Ok(OutputSettings {
         target,
         format,
+        compression,
         shape: layers.get(&options::SHAPE)?,
         merge: layers.get(&options::MERGE)?,
         prune: layers.get(&options::PRUNE)?,
@@ -240,13 +242,6 @@ fn format(layers: &Layers, path: &Path) -> Result<Format, ConfigError> {
     }
     // A name that promises another format is refused among the contradictions.
     Ok(output_name::format_of(path).ok().flatten().unwrap_or(format))
-}
-
-/// `out.failed.csv` beside `out.json`.
-fn beside(output: &Path) -> PathBuf {
-    let mut name = output.file_stem().unwrap_or_default().to_owned();
-    name.push(".failed.csv");
-    output.with_file_name(name)
 }
 
 fn run(layers: &Layers) -> Result<RunOptions, ConfigError> {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::collect::Format;
+use crate::collect::{Compression, Format};
 use crate::config::options::{FORMAT, OUTPUT};
 use crate::model::shell_word;
 
@@ -13,9 +13,8 @@ const JSON_LINES: [&str; 3] = ["jsonl", "ndjson", "jsonlines"];
 const TABLES: [&str; 7] = ["csv", "tsv", "xlsx", "xls", "ods", "parquet", "tab"];
 /// Endings of other documents.
 const DOCUMENTS: [&str; 6] = ["xml", "yaml", "yml", "toml", "html", "sqlite"];
-/// Endings of compressed files, with the programs that make them.
-const COMPRESSED: [(&str, &str); 6] =
-    [("gz", "gzip"), ("zst", "zstd"), ("bz2", "bzip2"), ("xz", "xz"), ("br", "brotli"), ("zip", "zip")];
+/// Endings of compressed files that are not written, with the programs that make them.
+const COMPRESSED: [(&str, &str); 4] = [("bz2", "bzip2"), ("xz", "xz"), ("br", "brotli"), ("zip", "zip")];
 
 /// Why a name does not go with what is written, and what to type.
 pub(super) struct Mismatch {
@@ -23,11 +22,21 @@ pub(super) struct Mismatch {
     pub(super) hint: String,
 }
 
-/// The format that the ending of an output's name asks for; none where it leaves that open.
+/// The format that the ending of an output's name asks for, before that of a compressed file; none where it leaves that
+/// open.
 ///
 /// # Errors
 /// The ending of a format that is not written.
 pub(super) fn format_of(path: &Path) -> Result<Option<Format>, Mismatch> {
+    if Compression::of(path) != Compression::Plain {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        return format_of_text(&path.with_extension(""), &format!(".{ending}"));
+    }
+    format_of_text(path, "")
+}
+
+/// The same of a name without `packed`, the ending of a compressed file.
+fn format_of_text(path: &Path, packed: &str) -> Result<Option<Format>, Mismatch> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
     if JSON_LINES.contains(&ending.as_str()) {
         return Ok(Some(Format::Jsonl));
@@ -41,22 +50,32 @@ pub(super) fn format_of(path: &Path) -> Result<Option<Format>, Mismatch> {
         };
         return Err(Mismatch {
             why: format!("{shown} would not be compressed, whatever its name says"),
-            hint: format!("write {OUTPUT} {given}, and compress it afterwards: {by}"),
+            hint: format!(
+                "write {OUTPUT} {}, which is compressed; or compress it afterwards: {by}",
+                gzipped(&plain)
+            ),
         });
     }
     if TABLES.contains(&ending.as_str()) || DOCUMENTS.contains(&ending.as_str()) {
-        let json = path.with_extension("json");
+        let json = path.with_extension(format!("json{packed}"));
         let then = if TABLES.contains(&ending.as_str()) {
             format!("; for a table of it then: {}", table_of(&json, &path.with_extension("csv")))
         } else {
             String::new()
         };
         return Err(Mismatch {
-            why: format!("{} would hold JSON, whatever its name says", path.display()),
+            why: format!("{}{packed} would hold JSON, whatever its name says", path.display()),
             hint: format!("write {OUTPUT} {}{then}; or add {FORMAT} json to keep this name", in_shell(&json)),
         });
     }
     Ok(None)
+}
+
+/// The name of the gzip file, as a command takes it.
+fn gzipped(plain: &Path) -> String {
+    let mut name = plain.as_os_str().to_owned();
+    name.push(".gz");
+    in_shell(Path::new(&name))
 }
 
 /// The command that makes a table of an output, with a field as an example.
@@ -83,6 +102,10 @@ mod tests {
             ("out.JSONL", Some(Format::Jsonl)),
             ("a/b.ndjson", Some(Format::Jsonl)),
             ("x.tmp", None),
+            ("out.json.gz", None),
+            ("out.jsonl.zst", Some(Format::Jsonl)),
+            ("out.NDJSON.GZ", Some(Format::Jsonl)),
+            ("out.zst", None),
         ] {
             assert_eq!(format_of(Path::new(name)).ok().unwrap(), format, "{name}");
         }
@@ -92,9 +115,15 @@ mod tests {
                 "write --output 'my out.json'; for a table of it then: jq -r 'to_entries[] | [.key, .value.name] | @csv' 'my out.json' > 'my out.csv'; or add --format json to keep this name",
             ),
             ("out.XML", "write --output out.json; or add --format json to keep this name"),
-            ("out.json.gz", "write --output out.json, and compress it afterwards: gzip out.json"),
-            ("-o.json.zst", "write --output ./-o.json, and compress it afterwards: zstd ./-o.json"),
-            ("out.zip", "write --output out, and compress it afterwards: zip out.zip out"),
+            (
+                "-o.json.xz",
+                "write --output ./-o.json.gz, which is compressed; or compress it afterwards: xz ./-o.json",
+            ),
+            (
+                "out.zip",
+                "write --output out.gz, which is compressed; or compress it afterwards: zip out.zip out",
+            ),
+            ("out.xml.gz", "write --output out.json.gz; or add --format json to keep this name"),
         ] {
             assert_eq!(format_of(Path::new(name)).err().unwrap().hint, hint);
         }

@@ -58,8 +58,8 @@ fn a_mistake_is_answered_with_what_to_type() {
             &["--output: my out.csv would hold JSON", "write --output 'my out.json'", "jq -r"],
         ),
         (to("out.xlsx"), 2, &["out.xlsx would hold JSON", "out.json"]),
-        (to("out.json.gz"), 2, &["out.json.gz would not be compressed", "gzip out.json"]),
-        (to("out.json.zst"), 2, &["out.json.zst would not be compressed", "zstd out.json"]),
+        (to("out.json.bz2"), 2, &["out.json.bz2 would not be compressed", "write --output out.json.gz"]),
+        (to("out.xlsx.gz"), 2, &["out.xlsx.gz would hold JSON", "write --output out.json.gz"]),
         (with(["--format", "csv"]), 2, &["--format: `csv` is not known", "jq -r 'to_entries[]"]),
         (with(["--fields", "name,price"]), 2, &["there is no option --fields", "--select '{name, price}'?"]),
         (

@@ -42,6 +42,7 @@ mod meanings;
 mod merge;
 mod nightly_runs;
 mod output;
+mod output_compressed;
 mod output_failed;
 mod output_files;
 mod output_kit;

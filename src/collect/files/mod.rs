@@ -2,6 +2,7 @@
 
 pub(crate) mod atomic;
 pub(crate) mod checksum;
+pub(crate) mod compression;
 pub(crate) mod cursor;
 pub(crate) mod document;
 pub(crate) mod lock;

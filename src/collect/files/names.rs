@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::collect::files::compression::Compression;
+
 pub(crate) const JOURNAL: &str = ".journal";
 pub(crate) const LOCK: &str = ".lock";
 pub(crate) const STATE: &str = ".state";
@@ -30,24 +32,48 @@ pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// `out.json` gives `out.failed.csv`.
+/// `out.json` and `out.json.gz` give `out.failed.csv`.
+#[must_use]
 pub(crate) fn failed_beside(output: &Path) -> PathBuf {
-    let mut name = output.file_stem().unwrap_or_default().to_os_string();
+    let (mut name, _) = stem_and_endings(output);
     name.push(".failed.csv");
     output.with_file_name(name)
 }
 
-/// Where an output goes that is held back: `out.json` gives `out.held.json`. Of a symbolic link, the file that it leads
-/// to decides.
+/// Where an output goes that is held back: `out.json` gives `out.held.json`, and `out.json.gz` gives `out.held.json.gz`.
+/// Of a symbolic link, the file that it leads to decides.
 #[must_use]
 pub(crate) fn held_beside(output: &Path) -> PathBuf {
-    let mut name = output.file_stem().unwrap_or_default().to_os_string();
+    let (mut name, endings) = stem_and_endings(output);
     name.push(".held");
-    if let Some(extension) = output.extension() {
-        name.push(".");
-        name.push(extension);
-    }
+    name.push(endings);
     output.with_file_name(name)
+}
+
+/// Whether a name is one that [`held_beside`] gives.
+#[must_use]
+pub(crate) fn is_held_name(path: &Path) -> bool {
+    stem_and_endings(path).0.to_string_lossy().to_lowercase().ends_with(".held")
+}
+
+/// The name of a file without its ending, and the ending with its dot; that of a compressed file is part of it.
+fn stem_and_endings(path: &Path) -> (OsString, OsString) {
+    let mut endings = OsString::new();
+    let mut stem = Path::new(path.file_name().unwrap_or_default());
+    let mut take = |stem: &mut &Path| {
+        if let (Some(ending), Some(rest)) = (stem.extension(), stem.file_stem()) {
+            let mut longer = OsString::from(".");
+            longer.push(ending);
+            longer.push(&endings);
+            endings = longer;
+            *stem = Path::new(rest);
+        }
+    };
+    if Compression::of(stem) != Compression::Plain {
+        take(&mut stem);
+    }
+    take(&mut stem);
+    (stem.as_os_str().to_owned(), endings)
 }
 
 /// Whether two names are one file, as far as their folders tell (the files may not be there yet).

@@ -142,6 +142,15 @@ mod tests {
             assert_eq!(held_beside(Path::new(output)), Path::new(held));
         }
         assert_eq!(place.failed.unwrap().given, dir.path().join("out.failed.csv"));
+        for (output, held, failed) in [
+            ("out.json.gz", "out.held.json.gz", "out.failed.csv"),
+            ("a.b.csv.ZST", "a.b.held.csv.ZST", "a.b.failed.csv"),
+            ("out.gz", "out.held.gz", "out.failed.csv"),
+            (".gz", ".gz.held", ".gz.failed.csv"),
+        ] {
+            assert_eq!(held_beside(Path::new(output)), Path::new(held));
+            assert_eq!(failed_beside(Path::new(output)), Path::new(failed));
+        }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 

@@ -1,7 +1,7 @@
 //! The size and checksum of a file, by which a state file or a journal identifies the file that it belongs to.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 /// Read at a time.
 const BLOCK: usize = 256 * 1024;
@@ -24,6 +24,52 @@ pub(crate) fn stamp_of(file: &File) -> io::Result<Stamp> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Passes on what is written and takes its stamp.
+pub(crate) struct StampWriter<W> {
+    out: W,
+    hasher: crc32fast::Hasher,
+    bytes: u64,
+}
+
+impl<W: Write> StampWriter<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self { out, hasher: crc32fast::Hasher::new(), bytes: 0 }
+    }
+
+    /// What it is written to.
+    pub(crate) fn target(&self) -> &W {
+        &self.out
+    }
+
+    /// Bytes that were written.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The stamp of what was written.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp { bytes: self.bytes, crc: self.hasher.clone().finalize() }
+    }
+
+    /// What it was written to.
+    pub(crate) fn into_inner(self) -> W {
+        self.out
+    }
+}
+
+impl<W: Write> Write for StampWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

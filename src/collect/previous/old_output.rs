@@ -5,20 +5,25 @@
 //! what was checked, even if another file has its name by then.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::collect::error::CollectError;
+use crate::collect::error::{CollectError, FileOperation};
+use crate::collect::files::compression::{Compression, unpacked};
+use crate::collect::files::names::folder_of;
 use crate::collect::files::packed_offset::PackedOffset;
 use crate::collect::files::pages::Pages;
-use crate::collect::files::stamp::Stamp;
+use crate::collect::files::stamp::{Stamp, StampReader};
 use crate::collect::previous::key_hash::{KeyHash, KeyHasher};
 use crate::collect::previous::members::{JsonText, Malformed, compact_value, members};
 use crate::collect::previous::profile::{Profile, Profiler};
 use crate::collect::previous::stored::{Stored, take_apart, unquoted, visit_skus};
 use crate::collect::settings::{Format, Shape};
 use crate::json::escape_into;
+
+/// Unpacked at a time.
+const BLOCK: usize = 256 * 1024;
 
 /// The place of a key's value, in 24 bytes.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +81,7 @@ impl OldOutput {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refused(0, error.to_string())),
         };
+        let (file, stamp) = plain(file, path)?;
         let (mut places, mut profiler) = (Vec::new(), Profiler::default());
         let mut examples: [Option<String>; 2] = [None, None];
         let mut too_long = None;
@@ -94,7 +100,8 @@ impl OldOutput {
                 .get_or_insert_with(|| sku.key.to_owned());
             ControlFlow::Continue(())
         });
-        let stamp = visited.map_err(|error| refused(error.offset, error.why.to_string()))?;
+        let read = visited.map_err(|error| refused(error.offset, error.why.to_string()))?;
+        let stamp = stamp.unwrap_or(read);
         if let Some(at) = too_long {
             return Err(refused(at, "a value is larger than 2 GiB".into()));
         }
@@ -225,6 +232,34 @@ impl OldOutput {
         self.check_key(index, &key)?;
         Ok((key, stored))
     }
+}
+
+/// The text of an output: a compressed one is unpacked into a file without a name, since values are read at their places.
+/// With it, the stamp of the compressed file.
+fn plain(mut file: File, path: &Path) -> Result<(File, Option<Stamp>), CollectError> {
+    let refused =
+        |error: io::Error| CollectError::OldOutput { path: path.into(), offset: 0, why: error.to_string() };
+    let mut raw = StampReader::new(&file);
+    let (compression, mut text) = unpacked(&mut raw).map_err(refused)?;
+    if compression == Compression::Plain {
+        drop(text);
+        file.rewind().map_err(refused)?;
+        return Ok((file, None));
+    }
+    let unpacking = || CollectError::io(FileOperation::Unpack, path);
+    let mut copy = tempfile::tempfile_in(folder_of(path)).map_err(unpacking())?;
+    let mut block = vec![0; BLOCK];
+    loop {
+        match text.read(&mut block) {
+            Ok(0) => break,
+            Ok(count) => copy.write_all(&block[..count]).map_err(unpacking())?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    drop(text);
+    copy.rewind().map_err(unpacking())?;
+    Ok((copy, Some(raw.stamp())))
 }
 
 fn changed(_: Malformed) -> io::Error {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::ops::ControlFlow;
 
+use crate::collect::files::compression::unpacked;
 use crate::collect::files::stamp::{Stamp, StampReader};
 use crate::collect::previous::members::{JsonText, Malformed, compact_value, members};
 use crate::collect::previous::profile::{MeasuredOutput, Profiler};
@@ -50,15 +51,17 @@ pub(crate) fn visit_skus(
     format: Format,
     visit: impl FnMut(StoredSku<'_>) -> ControlFlow<()>,
 ) -> Result<Stamp, Unreadable> {
-    let mut input = BufReader::with_capacity(BLOCK, StampReader::new(file));
-    let mut walk =
-        OutputWalk { text: JsonText::new(&mut input), format, value: Vec::new(), compact: Vec::new(), visit };
+    let mut raw = StampReader::new(file);
+    let (_, text) = unpacked(&mut raw).map_err(|error| Unreadable { offset: 0, why: error.into() })?;
+    let text = JsonText::new(BufReader::with_capacity(BLOCK, text));
+    let mut walk = OutputWalk { text, format, value: Vec::new(), compact: Vec::new(), visit };
     let walked = match format {
         Format::Json => walk.object(),
         Format::Jsonl => walk.lines(),
     };
     walked.map_err(|why| Unreadable { offset: walk.text.at, why })?;
-    Ok(input.into_inner().stamp())
+    drop(walk);
+    Ok(raw.stamp())
 }
 
 /// Measures an output file.

@@ -15,16 +15,15 @@ use std::io::{self, Seek, Write};
 
 use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::atomic::Replacement;
+use crate::collect::files::compression::{CompressedWriter, Compression};
 use crate::collect::files::paths::FileTarget;
-use crate::collect::files::stamp::{Stamp, stamp_of};
+use crate::collect::files::stamp::{Stamp, StampWriter, stamp_of};
 use crate::collect::journal::publish_record::{ChangeCounts, PublishRecord};
 
 /// A file of changes on its way.
 pub(crate) struct ChangeFile<'a> {
     target: &'a FileTarget,
-    file: Replacement,
-    hasher: crc32fast::Hasher,
-    bytes: u64,
+    out: CompressedWriter<StampWriter<Replacement>>,
     buffer: Vec<u8>,
     counts: ChangeCounts,
     /// The file begins with the changes that lead to the output that is there.
@@ -38,26 +37,20 @@ impl<'a> ChangeFile<'a> {
         target: &'a FileTarget,
         before: Option<&PublishRecord>,
     ) -> Result<Self, CollectError> {
-        let file = Replacement::create(&target.real)?;
-        let (hasher, counts) = (crc32fast::Hasher::new(), ChangeCounts::default());
-        let mut new =
-            Self { target, file, hasher, bytes: 0, buffer: Vec::new(), counts, keep_existing: false };
+        let mut file = StampWriter::new(Replacement::create(&target.real)?);
+        let (mut counts, mut keep_existing) = (ChangeCounts::default(), false);
+        let failed = || CollectError::io(FileOperation::Write, &target.given);
         if let Some(before) = before
             && let Ok(mut old) = File::open(&target.real)
             && stamp_of(&old).is_ok_and(|stamp| stamp == before.changes)
         {
-            let failed = || CollectError::io(FileOperation::Write, &target.given);
             old.rewind().map_err(failed())?;
-            io::copy(&mut old, &mut new).map_err(failed())?;
-            (new.counts, new.keep_existing) = (before.counts, true);
+            // What follows compressed data of the same kind is read as a part of it.
+            io::copy(&mut old, &mut file).map_err(failed())?;
+            (counts, keep_existing) = (before.counts, true);
         }
-        Ok(new)
-    }
-
-    /// What the journal is to record before the file and this output are put in place.
-    pub(crate) fn publishing(&self, output: Stamp) -> PublishRecord {
-        let changes = Stamp { bytes: self.bytes, crc: self.hasher.clone().finalize() };
-        PublishRecord { output, changes, counts: self.counts }
+        let out = CompressedWriter::new(file, Compression::of(&target.given)).map_err(failed())?;
+        Ok(Self { target, out, buffer: Vec::new(), counts, keep_existing })
     }
 
     /// The new output has `new` for this key (a JSON string), and the old one had `old`.
@@ -111,27 +104,34 @@ impl<'a> ChangeFile<'a> {
         }
         out.extend_from_slice(b"}\n");
         let line = std::mem::take(&mut self.buffer);
-        let written = self.write_all(&line);
+        let written = self.out.write_all(&line);
         self.buffer = line;
         written.map_err(CollectError::io(FileOperation::Write, &self.target.given))
+    }
+
+    /// Ends the file, which is not in place yet.
+    pub(crate) fn finish(self) -> Result<WrittenChanges, CollectError> {
+        let file = self.out.finish().map_err(CollectError::io(FileOperation::Write, &self.target.given))?;
+        Ok(WrittenChanges { stamp: file.stamp(), file: file.into_inner(), counts: self.counts })
+    }
+}
+
+/// A complete file of changes.
+pub(crate) struct WrittenChanges {
+    file: Replacement,
+    stamp: Stamp,
+    counts: ChangeCounts,
+}
+
+impl WrittenChanges {
+    /// What the journal is to record before the file and this output are put in place.
+    pub(crate) fn publishing(&self, output: Stamp) -> PublishRecord {
+        PublishRecord { output, changes: self.stamp, counts: self.counts }
     }
 
     /// Puts the file in place; returns its counts.
     pub(crate) fn commit(self) -> Result<ChangeCounts, CollectError> {
         self.file.commit()?;
         Ok(self.counts)
-    }
-}
-
-impl Write for ChangeFile<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        self.bytes += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }

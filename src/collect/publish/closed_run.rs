@@ -144,7 +144,7 @@ impl ClosedRun {
         }
         let (rows, is_stopped, folder) =
             (FailedRows::of(context), context.is_stopped, self.journal.path.clone());
-        let output = OutputWriter::new(&mut *context.stdout, settings.format, settings.shape);
+        let output = OutputWriter::new(&mut *context.stdout, settings).map_err(CollectError::Stdout)?;
         let mut pass = RowPass::new(rows, Some(output), None, settings);
         pass.run(self.journal, self.previous, &DraftedRows::default(), is_stopped)
             .map_err(|error| error.of_temporary(&folder))?;

@@ -25,7 +25,7 @@ use crate::collect::journal::row_offsets::RowOffsets;
 use crate::collect::previous::state::OutputKind;
 use crate::collect::publish::output_writer::OutputWriter;
 use crate::collect::publish::state_writer::StateWriter;
-use crate::collect::settings::{Format, OutputSettings, Shape};
+use crate::collect::settings::{OutputSettings, Shape};
 
 /// Free space on the disk that a draft leaves to the journal and to others.
 const RESERVE: u64 = 512 << 20;
@@ -53,8 +53,7 @@ pub(crate) struct DraftedRows {
 pub(crate) struct DraftPlan {
     pub(crate) output: PathBuf,
     pub(crate) state: PathBuf,
-    pub(crate) format: Format,
-    pub(crate) shape: Shape,
+    pub(crate) settings: OutputSettings,
     pub(crate) salt: [u8; 16],
     pub(crate) job: String,
     pub(crate) layout: OutputKind,
@@ -70,8 +69,7 @@ impl DraftPlan {
         Self {
             output: paths.output.real.clone(),
             state: paths.state.clone(),
-            format: settings.format,
-            shape: settings.shape,
+            settings: settings.clone(),
             salt,
             job: identity.digest(),
             layout: OutputKind::of(settings, identity),
@@ -84,8 +82,9 @@ impl Draft {
     pub(crate) fn begin(plan: &DraftPlan) -> Result<Self, CollectError> {
         let state = StateWriter::create(&plan.state, plan.salt, &plan.job, &plan.layout);
         let file = Replacement::create(&plan.output)?;
-        let output = OutputWriter::new(file, plan.format, plan.shape);
-        Ok(Self { output, state, rows: DraftedRows::default(), shape: plan.shape })
+        let output = OutputWriter::new(file, &plan.settings)
+            .map_err(CollectError::io(FileOperation::Create, &plan.output))?;
+        Ok(Self { output, state, rows: DraftedRows::default(), shape: plan.settings.shape })
     }
 
     /// Takes in the next record of the rows; false if it can be decided only at the end of the run.

@@ -5,40 +5,42 @@
 
 use std::io::{self, Write};
 
+use crate::collect::files::compression::CompressedWriter;
 use crate::collect::files::cursor::NULL;
-use crate::collect::files::stamp::Stamp;
+use crate::collect::files::stamp::{Stamp, StampWriter};
 use crate::collect::journal::decode::{FailedRecord, FetchedRecord};
 use crate::collect::previous::profile::{BodyCounter, MeasuredOutput, Profiler};
-use crate::collect::settings::{Format, Shape};
+use crate::collect::settings::{Format, OutputSettings, Shape};
 
 /// Handed to the file at a time.
 const CHUNK: usize = 64 * 1024;
 
 /// Writes an output, and takes its stamp and its profile.
-pub(crate) struct OutputWriter<W> {
-    out: W,
+pub(crate) struct OutputWriter<W: Write> {
+    out: CompressedWriter<StampWriter<W>>,
     format: Format,
     shape: Shape,
     buffer: Vec<u8>,
-    hasher: crc32fast::Hasher,
-    bytes: u64,
     lines: u64,
     profiler: Profiler,
 }
 
 impl<W: Write> OutputWriter<W> {
-    pub(crate) fn new(out: W, format: Format, shape: Shape) -> Self {
+    /// # Errors
+    /// There is no memory for an encoder.
+    pub(crate) fn new(out: W, settings: &OutputSettings) -> io::Result<Self> {
+        let OutputSettings { format, shape, compression, .. } = *settings;
+        let out = CompressedWriter::new(StampWriter::new(out), compression)?;
         let mut buffer = Vec::with_capacity(2 * CHUNK);
         if format == Format::Json {
             buffer.push(b'{');
         }
-        let hasher = crc32fast::Hasher::new();
-        Self { out, format, shape, buffer, hasher, bytes: 0, lines: 0, profiler: Profiler::default() }
+        Ok(Self { out, format, shape, buffer, lines: 0, profiler: Profiler::default() })
     }
 
     /// What it is written to. The last lines may not have gone there yet.
     pub(crate) fn target(&self) -> &W {
-        &self.out
+        self.out.target().target()
     }
 
     /// How it is laid out.
@@ -46,9 +48,9 @@ impl<W: Write> OutputWriter<W> {
         self.format
     }
 
-    /// Bytes that were written.
+    /// Bytes that were written, compressed where the output is.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        self.out.target().bytes()
     }
 
     /// The shape that it was made for.
@@ -130,8 +132,6 @@ impl<W: Write> OutputWriter<W> {
 
     fn pass_on(&mut self) -> io::Result<()> {
         self.out.write_all(&self.buffer)?;
-        self.hasher.update(&self.buffer);
-        self.bytes += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
     }
@@ -142,9 +142,10 @@ impl<W: Write> OutputWriter<W> {
             self.buffer.extend_from_slice(b"\n}\n");
         }
         self.pass_on()?;
-        self.out.flush()?;
-        let stamp = Stamp { bytes: self.bytes, crc: self.hasher.finalize() };
-        Ok(WrittenOutput { stamp, lines: self.lines, measured: self.profiler.finish(), target: self.out })
+        let mut out = self.out.finish()?;
+        out.flush()?;
+        let (stamp, measured) = (out.stamp(), self.profiler.finish());
+        Ok(WrittenOutput { stamp, lines: self.lines, measured, target: out.into_inner() })
     }
 }
 

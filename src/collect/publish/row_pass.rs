@@ -26,7 +26,7 @@ use crate::model::Key;
 use crate::model::option::PRUNE;
 
 /// One pass over the records, and where they go. Without an output it only counts and names what failed.
-pub(crate) struct RowPass<'a, W> {
+pub(crate) struct RowPass<'a, W: Write> {
     output: Option<OutputWriter<W>>,
     pub(crate) state: Option<Result<StateWriter, String>>,
     pub(crate) changes: Option<ChangeFile<'a>>,

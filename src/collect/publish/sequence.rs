@@ -29,7 +29,7 @@ use crate::collect::files::paths::Paths;
 use crate::collect::files::stamp::Stamp;
 use crate::collect::journal::publish_record::{ChangeCounts, publishing};
 use crate::collect::previous::profile::Profile;
-use crate::collect::publish::changes::ChangeFile;
+use crate::collect::publish::changes::{ChangeFile, WrittenChanges};
 use crate::collect::publish::context::PublishContext;
 use crate::collect::publish::decision::PublishDecision;
 use crate::collect::publish::failure_file::{FailedRows, Failures};
@@ -82,21 +82,22 @@ impl PublishFiles<'_> {
         context: &PublishContext<'_>,
     ) -> Result<PlacedFiles, CollectError> {
         let is_published = *decision == PublishDecision::Published;
-        if let Some(changes) = self.changes.as_ref().filter(|_| is_published) {
+        let changes = self.changes.take().map(ChangeFile::finish).transpose()?;
+        if let Some(changes) = changes.as_ref().filter(|_| is_published) {
             self.journal.announce(changes, self.stamp)?;
         }
         let given = &paths.output.given;
         let (changes, path, replaces) = match decision {
             PublishDecision::Published => {
-                (put_output(self.output, self.changes, context)?, Some(given.clone()), None)
+                (put_output(self.output, changes, context)?, Some(given.clone()), None)
             }
             PublishDecision::HeldBack(_) => {
                 self.output.redirect(&paths.held);
-                let changes = put_output(self.output, self.changes, context)?;
+                let changes = put_output(self.output, changes, context)?;
                 (changes, Some(paths.held.clone()), Some(paths.output.real.clone()))
             }
             PublishDecision::NothingButNulls => {
-                drop((self.output, self.changes));
+                drop((self.output, changes));
                 (None, None, None)
             }
         };
@@ -149,7 +150,7 @@ impl Remaining<'_> {
 
 impl JournalEnd {
     /// Records durably that this output and the changes that lead to it are about to be put in place.
-    fn announce(&mut self, changes: &ChangeFile<'_>, output: Stamp) -> Result<(), CollectError> {
+    fn announce(&mut self, changes: &WrittenChanges, output: Stamp) -> Result<(), CollectError> {
         publishing(self.checksum, &changes.publishing(output))
             .and_then(|line| self.file.write_all(&line))
             .and_then(|()| self.file.sync_data())
@@ -160,7 +161,7 @@ impl JournalEnd {
 /// Steps 2 and 3. Whether a signal came first is decided when the output is synced and before anything is renamed.
 fn put_output(
     output: Replacement,
-    changes: Option<ChangeFile<'_>>,
+    changes: Option<WrittenChanges>,
     context: &PublishContext<'_>,
 ) -> Result<Option<(ChangeCounts, PathBuf)>, CollectError> {
     // The rename replaces what the link led to when the run began: no reader of the name would see it.
@@ -174,7 +175,7 @@ fn put_output(
         if !(context.may_replace)() {
             return false;
         }
-        let result = changes.take().map(ChangeFile::commit).transpose();
+        let result = changes.take().map(WrittenChanges::commit).transpose();
         let is_good = result.is_ok();
         committed.set(Some(result));
         is_good

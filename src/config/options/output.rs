@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::collect::{Format, Shape};
+use crate::collect::{Compression, Format, Shape};
 use crate::config::choices::{Guard, Percent};
 use crate::config::joined::joined;
 use crate::config::origin::WrongValue;
 use crate::config::setting::{Given, Handle, Setting, Table, Takes};
-use crate::model::option;
+use crate::model::{option, shell_word};
 
 pub(crate) static SETTINGS: &[&Setting] = &[
     &OUTPUT.setting,
@@ -30,7 +30,10 @@ pub(crate) static OUTPUT: Handle<Option<PathBuf>> = Handle {
         "Where the answers go, or - for standard output",
     )
     .short('o')
-    .more("Required. The old file is untouched until the new one is complete."),
+    .more(
+        "Required. The old file is untouched until the new one is complete. A name that ends in .gz or .zst is \
+         compressed.",
+    ),
     read: file,
 };
 
@@ -121,7 +124,7 @@ pub(crate) static FAILED: Handle<Option<PathBuf>> = Handle {
         option::MERGE,
         ".",
     )),
-    read: |given| file_only(given, "failed rows go to a file: standard output carries data"),
+    read: failed,
 };
 
 pub(crate) static MIN_SUCCESS: Handle<Percent> = Handle {
@@ -158,6 +161,18 @@ fn file(given: &Given<'_>) -> Result<Option<PathBuf>, WrongValue> {
         return Err(given.wrong("this is a folder: write the name of a file"));
     }
     Ok(path)
+}
+
+/// A file for people and for the next run, which is small.
+fn failed(given: &Given<'_>) -> Result<Option<PathBuf>, WrongValue> {
+    let path = file_only(given, "failed rows go to a file: standard output carries data")?;
+    match path.as_ref().filter(|path| Compression::of(path) != Compression::Plain) {
+        Some(packed) => Err(given.wrong(format!(
+            "failed rows are not compressed: write {}",
+            shell_word(&packed.with_extension("").display().to_string())
+        ))),
+        None => Ok(path),
+    }
 }
 
 fn file_only(given: &Given<'_>, why: &str) -> Result<Option<PathBuf>, WrongValue> {
@@ -224,6 +239,7 @@ mod tests {
     fn failed() {
         assert_eq!((FAILED.of(&[]), FAILED.of(&["f.csv"])), (Ok(None), Ok(Some("f.csv".into()))));
         assert!(FAILED.refuses("-").contains("failed rows go to a file"));
+        assert_eq!(FAILED.refuses("f.csv.gz"), "failed rows are not compressed: write f.csv");
     }
 
     #[test]
