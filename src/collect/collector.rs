@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::atomic::clear_leftovers;
 use crate::collect::files::cursor::NULL;
+use crate::collect::files::names::folder_of;
 use crate::collect::files::preflight::Preflight;
 use crate::collect::identity::JobIdentity;
 use crate::collect::inspect::{Inspection, Recovered};
@@ -21,8 +22,9 @@ use crate::collect::previous::previous_run::PreviousRun;
 use crate::collect::previous::value::PreviousValue;
 use crate::collect::publish::closed_run::{AnswerCounts, ClosedRun};
 use crate::collect::publish::draft::{DraftPlan, DraftProgress};
-use crate::collect::settings::OutputSettings;
-use crate::model::{Answer, Cause, Entry, Fault, Fingerprint, Key, Outcome, Seq, Validators};
+use crate::collect::settings::{Format, OutputSettings};
+use crate::collect::table_rows::TableRows;
+use crate::model::{Answer, Cause, Entry, Fault, Fingerprint, Job, Key, Outcome, Seq, Validators};
 
 /// Takes in the entries of a run, each at most once and in any order.
 pub struct Collector {
@@ -40,6 +42,8 @@ pub struct Collector {
     published_before: Option<PublishRecord>,
     /// None where old values are merged in, and for standard output.
     draft: Option<DraftProgress>,
+    /// None but for a table.
+    table: Option<TableRows>,
 }
 
 impl Collector {
@@ -74,8 +78,11 @@ impl Collector {
         identity: &JobIdentity,
     ) -> Result<(Self, Recovered), CollectError> {
         let Inspection { began, previous, journals, salt, mut recovered } = inspection;
+        let folder = place.paths.as_ref().map(|paths| folder_of(&paths.output.real).to_path_buf());
+        let table = TableRows::of(settings, &folder.unwrap_or_else(tempfile::env::temp_dir))?;
         let (Some(paths), Some(journals)) = (&place.paths, journals) else {
-            return Ok((Self::new(Appender::unnamed()?, identity, previous), recovered));
+            let collector = Self { table, ..Self::new(Appender::unnamed()?, identity, previous) };
+            return Ok((collector, recovered));
         };
         let journal = match journals.resume(&mut recovered.notes)? {
             Some(own) => own,
@@ -84,12 +91,14 @@ impl Collector {
         let OwnJournal { file, scan, .. } = journal;
         let is_there = |stamp| previous.old.as_ref().is_some_and(|old| old.stamp == stamp);
         let published_before = scan.publishing.filter(|published| is_there(published.output));
-        // Where old values are merged or compared, a row is decided only at the end of the run.
-        let is_drafted = !settings.merge && settings.changes.is_none();
+        // Where old values are merged or compared, a row is decided only at the end of the run; the rows of a table are
+        // read back then.
+        let is_drafted = !settings.merge && settings.changes.is_none() && settings.format != Format::Csv;
         let draft = file.try_clone().ok().filter(|_| is_drafted).map(|reading| {
             let records = JournalReader::new(paths.journal.clone(), reading, salt);
             DraftProgress::new(DraftPlan::of(settings, paths, salt, identity), records, settings.draft_step)
         });
+        let table = table.map(|table| table.reading(&paths.journal, &file, salt)).transpose()?;
         let journal =
             Appender::resume(JournalFile { path: paths.journal.clone(), file, salt, end: scan.end })?;
         let collector = Self {
@@ -97,6 +106,7 @@ impl Collector {
             answers: scan.answers,
             published_before,
             draft,
+            table,
             ..Self::new(journal, identity, previous)
         };
         Ok((collector, recovered))
@@ -114,6 +124,7 @@ impl Collector {
             previous,
             published_before: None,
             draft: None,
+            table: None,
         }
     }
 
@@ -169,27 +180,74 @@ impl Collector {
         Ok(true)
     }
 
-    /// Takes an entry in. Deferred ones leave no trace: the next run requests them.
+    /// Keeps the cells of a row of the input, where the output is a table. Rows come in the order of the input. `repeats`:
+    /// an earlier row has its key, and asked for the same.
+    ///
+    /// # Errors
+    /// They could not be written.
+    pub fn add_row(
+        &mut self,
+        seq: Seq,
+        repeats: Option<&Key>,
+        cells: &csv::ByteRecord,
+    ) -> Result<(), CollectError> {
+        let Some(table) = &mut self.table else { return Ok(()) };
+        let repeats = repeats.map(|key| self.previous.hash(key));
+        table.spool.add(seq, repeats, cells)
+    }
+
+    /// The answer that was taken up for this job has no row in the table, because a column has no cell for it: the job
+    /// fails for this reason. Its answer stays in the journal, for a run with other columns.
+    ///
+    /// # Errors
+    /// The journal cannot be read or written.
+    pub fn fail_adopted(&mut self, job: &Job) -> Result<Option<Fault>, CollectError> {
+        let Some(table) = &mut self.table else { return Ok(None) };
+        let Some(fault) = table.fault_at(self.journal.offsets().get(job.seq))? else { return Ok(None) };
+        self.has_failures = true;
+        self.record(job.seq, |encoder, out| encoder.failed_again(out, job, &fault))?;
+        Ok(Some(fault))
+    }
+
+    /// Takes an entry in. Deferred ones leave no trace: the next run requests them. Returns the fault of an answer that has
+    /// no row in the table.
     ///
     /// # Errors
     /// The journal could not be written (this record or one before it), or an unchanged value could
     /// not be read.
-    pub fn append(&mut self, entry: &Entry) -> Result<(), CollectError> {
+    pub fn append(&mut self, entry: &Entry) -> Result<Option<Fault>, CollectError> {
         match &entry.outcome {
             Outcome::Fetched(answer) => match AnswerRecord::of(answer) {
-                Some(answered) => self.append_answer(entry, &answered),
+                Some(answered) => return self.append_answer(entry, &answered),
                 None => self.append_unchanged(entry, answer),
             },
             Outcome::Failed(fault) => self.append_failure(entry, fault),
             Outcome::Deferred(_) => Ok(()),
         }
+        .map(|()| None)
     }
 
-    fn append_answer(&mut self, entry: &Entry, answer: &AnswerRecord<'_>) -> Result<(), CollectError> {
+    fn append_answer(
+        &mut self,
+        entry: &Entry,
+        answer: &AnswerRecord<'_>,
+    ) -> Result<Option<Fault>, CollectError> {
+        let made = self.table.as_ref().map_or(Ok(answer.body == NULL), |table| table.is_null(answer.body));
         self.journal.reserve(answer.body.len());
-        self.counts.all += 1;
-        self.counts.nulls += u64::from(answer.body == NULL);
-        self.record(entry.seq, |encoder, out| encoder.fetched(out, entry, answer))
+        // An answer without a row is written all the same: a run with other columns need not ask for it again.
+        self.record(entry.seq, |encoder, out| encoder.fetched(out, entry, answer))?;
+        match made {
+            Ok(is_null) => {
+                self.counts.all += 1;
+                self.counts.nulls += u64::from(is_null);
+                Ok(None)
+            }
+            Err(fault) => {
+                let fault = fault.with_status(answer.status);
+                self.append_failure(entry, &fault)?;
+                Ok(Some(fault))
+            }
+        }
     }
 
     fn append_failure(&mut self, entry: &Entry, fault: &Fault) -> Result<(), CollectError> {
@@ -218,7 +276,7 @@ impl Collector {
         let status = status.unwrap_or(200);
         let answered =
             AnswerRecord { status, at: answer.at, validators: &validators, body: &body, raw: answer.raw };
-        self.append_answer(entry, &answered)
+        self.append_answer(entry, &answered).map(drop)
     }
 
     /// Takes in a row that must not be requested.
@@ -274,6 +332,7 @@ impl Collector {
             published_before: self.published_before,
             previous: self.previous,
             drafting: self.draft.and_then(DraftProgress::into_drafting),
+            rows: self.table.map(|table| table.spool),
         })
     }
 }

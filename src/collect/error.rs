@@ -1,68 +1,13 @@
 //! What ends a run in `collect`: the operation, the file, and why it failed.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::model::option::{CHANGES, FAILED, FORMAT, FRESH, GUARD, LOCK_WAIT, MERGE, OUTPUT, REPORT};
+pub(crate) use crate::collect::file_operation::FileOperation;
+use crate::model::option::{
+    CHANGES, COLUMNS, FAILED, FORMAT, FRESH, GUARD, LOCK_WAIT, MERGE, OUTPUT, REPORT,
+};
 use crate::model::{Exit, shell_word, system_limit};
-
-/// What was being done to a file when the system refused it. Exits and hints depend on it; its text is a verb.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileOperation {
-    /// Creating it, or the temporary file that is to replace it.
-    Create,
-    /// Opening it.
-    Open,
-    /// Reading it.
-    Read,
-    /// Reading the old output.
-    ReadOld,
-    /// Reading a value of the old output that this journal is to have.
-    ReadOldFor,
-    /// Writing the text of a compressed old output into a file without a name.
-    Unpack,
-    /// Writing it.
-    Write,
-    /// Setting its mode.
-    SetMode,
-    /// Syncing it.
-    Sync,
-    /// Syncing this folder.
-    SyncFolder,
-    /// Renaming a new file over it.
-    Replace,
-    /// Removing it.
-    Remove,
-    /// Removing a temporary file beside it.
-    RemoveBeside,
-    /// Renaming a journal to the name of one that was set aside.
-    SetAside,
-    /// Opening the journal of an interrupted run for more records.
-    Resume,
-}
-
-impl fmt::Display for FileOperation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Create => "create",
-            Self::Open => "open",
-            Self::Read => "read",
-            Self::ReadOld => "read the old",
-            Self::ReadOldFor => "read the old output for",
-            Self::Unpack => "unpack",
-            Self::Write => "write",
-            Self::SetMode => "set the mode of",
-            Self::Sync => "sync",
-            Self::SyncFolder => "sync the folder",
-            Self::Replace => "replace",
-            Self::Remove => "remove",
-            Self::RemoveBeside => "remove a file beside",
-            Self::SetAside => "set aside",
-            Self::Resume => "go on with",
-        })
-    }
-}
 
 const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
 
@@ -134,6 +79,24 @@ pub enum CollectError {
         folder: PathBuf,
         /// The system's error.
         source: io::Error,
+    },
+    /// The temporary file that holds the input's rows until they are written.
+    #[error("cannot {doing} a temporary file for the rows in {}: {source}", folder.display())]
+    Rows {
+        /// What was being done.
+        doing: FileOperation,
+        /// Its folder.
+        folder: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A column gives no cell now, though it gave one when the answer came.
+    #[error("SKU {key}: {why}, though not when its answer came")]
+    Column {
+        /// The SKU.
+        key: String,
+        /// What is wrong.
+        why: String,
     },
     /// An operation on a file failed during the run.
     #[error("cannot {doing} {}: {source}", path.display())]
@@ -231,15 +194,19 @@ impl CollectError {
             {
                 Exit::Io
             }
-            Self::Temporary { doing, .. } if *doing != FileOperation::Create => Exit::Io,
+            Self::Temporary { doing, .. } | Self::Rows { doing, .. } if *doing != FileOperation::Create => {
+                Exit::Io
+            }
             Self::Place { .. }
             | Self::NoFolder { .. }
             | Self::Create { .. }
             | Self::PublishTrial { .. }
             | Self::MountPoint { .. }
             | Self::NoLocks { .. }
+            | Self::Rows { .. }
             | Self::Temporary { .. } => Exit::CannotCreate,
             Self::Io { .. }
+            | Self::Column { .. }
             | Self::Damaged { .. }
             | Self::Unsettled { .. }
             | Self::Thread { .. }
@@ -288,7 +255,8 @@ impl CollectError {
                 "check the disk: it reports an input/output error".into()
             }
             Self::PublishTrial { doing, path, .. } => refused(*doing, path),
-            Self::Io { source, .. } => {
+            Self::Column { .. } => format!("a filter of {COLUMNS} must not depend on the time"),
+            Self::Io { source, .. } | Self::Rows { source, .. } => {
                 let first = limit(source).unwrap_or("check the disk");
                 format!("{first}, then run the same command again; it goes on from the journal")
             }
@@ -353,6 +321,11 @@ impl CollectError {
     /// The same error, met when the new output was already in place.
     pub(crate) fn after_publishing(self, output: &Path) -> Self {
         Self::Unsettled { path: output.into(), source: Box::new(self) }
+    }
+
+    /// For `map_err`: work on the file of the rows in this folder.
+    pub(crate) fn rows(doing: FileOperation, folder: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Rows { doing, folder: folder.into(), source }
     }
 
     /// For `map_err`: work on a file that failed.

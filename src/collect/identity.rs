@@ -31,6 +31,9 @@ pub struct Provenance {
     /// `--next` and `--join`, each with its option, without secrets; empty where each answer is whole.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pages: String,
+    /// `--columns`, without secrets. They are no part of the job: they are made of the bodies in its journal.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub columns: String,
 }
 
 impl JobIdentity {

@@ -15,6 +15,7 @@
 
 mod collector;
 mod error;
+mod file_operation;
 mod files;
 mod identity;
 mod inspect;
@@ -22,6 +23,8 @@ mod journal;
 mod previous;
 mod publish;
 mod settings;
+mod table;
+mod table_rows;
 #[cfg(test)]
 mod test_run;
 
@@ -49,3 +52,5 @@ pub(crate) use settings::Format;
 pub use settings::OutputSettings;
 pub(crate) use settings::Shape;
 pub use settings::Target;
+pub(crate) use table::column_list::{TableColumn, parse_columns};
+pub(crate) use table::layout::{ColumnValues, RECORD_COLUMNS, TableLayout, TableSettings};

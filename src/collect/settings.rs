@@ -4,9 +4,12 @@ use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::collect::files::compression::Compression;
+use crate::collect::table::column_list::TableColumn;
+use crate::collect::table::layout::{TableLayout, TableSettings};
 use crate::model::StatusSet;
 
 /// Where the output goes.
@@ -43,6 +46,8 @@ pub enum Format {
     Json,
     /// One object a line.
     Jsonl,
+    /// A table: the input's rows with a cell for each column that was asked for.
+    Csv,
 }
 
 /// What is stored for one SKU.
@@ -70,7 +75,8 @@ impl FromStr for Format {
         match text {
             "json" => Ok(Self::Json),
             "jsonl" => Ok(Self::Jsonl),
-            _ => Err(UnknownWord { found: text.into(), known: "json or jsonl" }),
+            "csv" => Ok(Self::Csv),
+            _ => Err(UnknownWord { found: text.into(), known: "json, jsonl or csv" }),
         }
     }
 }
@@ -80,6 +86,7 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Self::Json => "json",
             Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
         })
     }
 }
@@ -105,6 +112,28 @@ impl fmt::Display for Shape {
     }
 }
 
+/// How an output reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum StoredForm<'a> {
+    /// One object.
+    Json,
+    /// An object a line.
+    Jsonl,
+    /// A table of this layout.
+    Csv(&'a Arc<TableLayout>),
+}
+
+impl StoredForm<'_> {
+    /// Its format.
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::Json => Format::Json,
+            Self::Jsonl => Format::Jsonl,
+            Self::Csv(_) => Format::Csv,
+        }
+    }
+}
+
 /// What the user chose for the output.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
@@ -115,6 +144,11 @@ pub struct OutputSettings {
     pub format: Format,
     /// How it is compressed.
     pub compression: Compression,
+    /// Of a table, what the user chose.
+    pub table: TableSettings,
+    /// Of a table, what its rows are made of. Known once the input's header is read: nothing of a table is read or
+    /// written before.
+    pub layout: Option<Arc<TableLayout>>,
     /// What is stored for one SKU.
     pub shape: Shape,
     /// Start from the existing output.
@@ -152,6 +186,8 @@ impl Default for OutputSettings {
             target: Target::Stdout,
             format: Format::Json,
             compression: Compression::Plain,
+            table: TableSettings::default(),
+            layout: None,
             shape: Shape::Body,
             merge: false,
             prune: false,
@@ -170,6 +206,36 @@ impl Default for OutputSettings {
 }
 
 impl OutputSettings {
+    /// `--columns` of a table, in one way of writing them; none where the output is no table.
+    pub(crate) fn columns_as_written(&self) -> Option<String> {
+        let column = |TableColumn { name, filter }: &TableColumn| {
+            if name.contains([',', '=', '"']) {
+                format!("{}={filter}", serde_json::Value::from(name.as_str()))
+            } else {
+                format!("{name}={filter}")
+            }
+        };
+        let columns = || self.table.columns.iter().map(column).collect::<Vec<_>>().join(", ");
+        (self.format == Format::Csv).then(columns)
+    }
+
+    /// How an output of this run reads.
+    pub(crate) fn form(&self) -> StoredForm<'_> {
+        match (self.format, &self.layout) {
+            (Format::Json, _) => StoredForm::Json,
+            (Format::Jsonl, _) => StoredForm::Jsonl,
+            (Format::Csv, Some(layout)) => StoredForm::Csv(layout),
+            (Format::Csv, None) => unreachable!("a table has its layout before an output is looked at"),
+        }
+    }
+
+    /// The same, and the other forms that an old output may have, the likeliest first.
+    pub(crate) fn forms(&self) -> impl Iterator<Item = StoredForm<'_>> {
+        let own = self.form();
+        let others = [StoredForm::Json, StoredForm::Jsonl].into_iter();
+        std::iter::once(own).chain(others.filter(move |other| other.format() != own.format()))
+    }
+
     /// Whether this run would keep an answer with this status.
     pub(crate) fn keeps(&self, status: u16) -> bool {
         self.null_on.contains(status) || ((200..300).contains(&status) && !self.retry_on.contains(status))
@@ -182,7 +248,7 @@ mod tests {
 
     #[test]
     fn words_read_back_as_they_are_written() {
-        for text in ["json", "jsonl"] {
+        for text in ["json", "jsonl", "csv"] {
             assert_eq!(text.parse::<Format>().unwrap().to_string(), text);
         }
         for text in ["body", "record"] {

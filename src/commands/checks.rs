@@ -7,11 +7,12 @@ use super::api::Api;
 use super::command_error::{self, CommandError};
 use super::http_stack::HttpStack;
 use super::session::Session;
-use super::{failure_file, wiring};
+use super::{failure_file, table, wiring};
 use crate::collect::{CollectError, OutputSettings, Preflight};
 use crate::config::{Environment, Settings};
-use crate::fetch::Filters;
+use crate::fetch::{ColumnFilters, Filters};
 use crate::input::{Columns, Rows};
+use crate::model::Mask;
 use crate::plan::{BoundTemplate, RequestSettings, RequestTemplate};
 
 /// The checks that need no input.
@@ -19,6 +20,7 @@ pub(super) struct OutputChecks {
     pub(super) output: OutputSettings,
     pub(super) place: Preflight,
     filters: Filters,
+    columns: Option<Arc<ColumnFilters>>,
 }
 
 impl OutputChecks {
@@ -31,9 +33,10 @@ impl OutputChecks {
         preflight: impl FnOnce(&OutputSettings) -> Result<Preflight, CollectError>,
     ) -> Result<Self, CommandError> {
         let filters = wiring::filters(&session.settings)?;
+        let columns = table::filters(&session.settings)?;
         let output = session.settings.output.clone();
         let place = preflight(&output)?;
-        Ok(Self { output, place, filters })
+        Ok(Self { output, place, filters, columns })
     }
 
     /// The checks that need the input and its columns.
@@ -48,11 +51,14 @@ impl OutputChecks {
         rows: &Rows,
     ) -> Result<InputChecks, CommandError> {
         let Session { settings, env, .. } = session;
-        failure_file::refuse_to_replace(settings, &self.place, rows)?;
+        let Self { mut output, place, filters, columns } = self;
+        output.layout = table::layout(settings, columns.as_ref(), rows, Mask::default())?;
+        failure_file::refuse_to_replace(settings, (&output, &place), rows)?;
         let template = parse(api.request(), settings, env)?;
         let request = bind(&template, rows.columns(), settings)?;
-        let stack = HttpStack::new(settings, &template, (env, self.filters))?;
-        Ok(InputChecks { output: self.output, place: self.place, request, stack })
+        output.layout = table::layout(settings, columns.as_ref(), rows, request.mask())?;
+        let stack = HttpStack::new(settings, &template, (env, filters))?;
+        Ok(InputChecks { output, place, request, stack, columns })
     }
 }
 
@@ -62,6 +68,8 @@ pub(super) struct InputChecks {
     pub(super) place: Preflight,
     pub(super) request: BoundTemplate,
     pub(super) stack: HttpStack,
+    /// The filters of a table's columns.
+    pub(super) columns: Option<Arc<ColumnFilters>>,
 }
 
 /// Parses the request. Once a run: what is bound to columns is made of it.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::run_files::is_left_behind;
 use crate::collect::CollectError;
 use crate::config::options::{
-    self, BODY, BULK, CA_CERT, CLIENT_ID, CLIENT_SECRET, HEADER, ITEM, MAX_TIME, PROXY, SCOPE, SELECT,
-    Setting, TOKEN_COMMAND, TOKEN_FIELD, TOKEN_URL, URL, nearest,
+    self, BODY, BULK, CA_CERT, CLIENT_ID, CLIENT_SECRET, COLUMNS, HEADER, ITEM, MAX_TIME, PROXY, SCOPE,
+    SELECT, Setting, TOKEN_COMMAND, TOKEN_FIELD, TOKEN_URL, URL, nearest,
 };
 use crate::config::{ConfigError, Origin, Settings, nearest_command};
 use crate::fetch::{FilterFault, SelectError, TransportError, filter_meant};
@@ -180,6 +180,19 @@ pub(crate) fn of_filter(fault: &FilterFault, settings: &Settings) -> CommandErro
         // The message names those that are there.
         (None, SelectError::Variable(_)) => error,
         (None, _) => error.with_hint(format!("a field is written with a dot before it: {option} .price")),
+    }
+}
+
+/// A filter of `--columns` that is none.
+pub(crate) fn of_column((name, text): (&str, &str), why: &SelectError, settings: &Settings) -> CommandError {
+    let shown = display_safe(name, NAME_CHARS);
+    let error = CommandError::of_setting(settings, &COLUMNS, &format!("column `{shown}`: {why}"));
+    match (filter_meant(text), why) {
+        (Some(meant), _) => error.with_hint(format!("did you mean {shown}={meant}?")),
+        (None, SelectError::Variable(_)) => error.with_hint(format!(
+            "a column sees the body alone; what {SELECT} puts there can be from elsewhere: {SELECT} '. + {{cost: $row.cost}}'"
+        )),
+        (None, _) => error.with_hint(format!("a field is written with a dot before it: {shown}=.price")),
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
     let checks = OutputChecks::new(&session, collect::preflight_without_trace)?;
     let (rows, watched) = input::open_watched(&settings.input_path, &settings.input)?;
     // The HTTP stack is dropped: no request is sent.
-    let InputChecks { output, place, request, stack } =
+    let InputChecks { output, place, request, stack, .. } =
         checks.with_input(&session, &Api::unstarted(settings), &rows)?;
     let proxy = stack.shown_proxy(settings, &request);
     let is_partial = rows.has_failure_columns() || settings.input.limit.is_some();
@@ -134,7 +134,9 @@ fn filters(settings: &Settings, mask: &Mask) -> Vec<String> {
     let shown = |(option, text): &(&str, &str)| format!("{option} {}", mask.apply(text));
     let bulk: Vec<_> = settings.response.bulk.given().filter(|_| settings.request.bulk.is_some()).collect();
     let pages: Vec<_> = settings.response.pages.iter().flat_map(PageSettings::given).collect();
-    bulk.iter().chain(&pages).chain(&conditions).chain(&select).map(shown).collect()
+    let columns = settings.output.columns_as_written();
+    let columns = columns.as_deref().map(|text| shown(&(option::COLUMNS, text)));
+    bulk.iter().chain(&pages).chain(&conditions).chain(&select).map(shown).chain(columns).collect()
 }
 
 /// Where the token comes from: the endpoint without its query, or the option of the command.

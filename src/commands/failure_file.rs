@@ -2,7 +2,7 @@
 //! place of an output that holds them all.
 
 use super::command_error::CommandError;
-use crate::collect::{self, Preflight};
+use crate::collect::{self, OutputSettings, Preflight};
 use crate::config::Settings;
 use crate::config::options::{MERGE, OUTPUT, PRUNE};
 use crate::input::{self, InputPath, InputSettings, Rows};
@@ -15,7 +15,7 @@ use crate::report::format;
 /// What would be lost, and what to type.
 pub(super) fn refuse_to_replace(
     settings: &Settings,
-    place: &Preflight,
+    (output_settings, place): (&OutputSettings, &Preflight),
     rows: &Rows,
 ) -> Result<(), CommandError> {
     let Some(paths) = place.paths.as_ref().filter(|_| rows.has_failure_columns() && !settings.output.merge)
@@ -24,7 +24,7 @@ pub(super) fn refuse_to_replace(
     };
     let output = paths.output.given.display();
     let bytes = paths.output.real.metadata().map_or(0, |old| old.len());
-    let lost = match collect::skus_in(&paths.output.real, settings.output.format) {
+    let lost = match collect::skus_in(&paths.output.real, output_settings) {
         _ if bytes == 0 => return Ok(()),
         Some(0) => return Ok(()),
         Some(skus) => format!("the {} in {output}", counted(skus, "SKU", "SKUs")),

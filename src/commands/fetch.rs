@@ -11,7 +11,9 @@ use super::ending::{self, FinishedRun, conclude};
 use super::http_stack::FetchPath;
 use super::run_report_writer::RunReportWriter;
 use super::session::{EventLoop, Session};
-use super::{descriptor_limit, failure_file, standard_output, terminal, unpublished, warnings, wiring};
+use super::{
+    descriptor_limit, failure_file, standard_output, table, terminal, unpublished, warnings, wiring,
+};
 use crate::collect::{self, Collector, Lock, Recovered, Target};
 use crate::config::{Environment, Settings};
 use crate::engine::input_thread::{self, InputThread};
@@ -247,8 +249,8 @@ impl Prepared {
         let (path, reading) = (&settings.input_path, &settings.input);
         let first_look = input_thread::open_until(path, reading, session.deadline())?
             .ok_or_else(command_error::of_silence)?;
-        let checked = checks.with_input(session, api, &first_look)?;
-        let InputChecks { output, place, request, .. } = &checked;
+        let mut checked = checks.with_input(session, api, &first_look)?;
+        let InputChecks { output, place, request, columns, .. } = &mut checked;
         let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
         collect::try_publishing(place)?;
         let (rows, surveyed) = if path.can_be_read_twice() {
@@ -258,9 +260,10 @@ impl Prepared {
             (first_look, None)
         };
         failure_file::check_prune(settings, rows.has_failure_columns())?;
-        // Another run may have published meanwhile.
-        failure_file::refuse_to_replace(settings, place, &rows)?;
         // The columns of the survey: while this run waited for another one, another file may have got the name.
+        output.layout = table::layout(settings, columns.as_ref(), &rows, request.mask())?;
+        // Another run may have published meanwhile.
+        failure_file::refuse_to_replace(settings, (output, place), &rows)?;
         let request = bind(request.template(), rows.columns(), settings)?;
         let identity = wiring::identity(settings, &request);
         let total = surveyed.as_ref().map(|surveyed| surveyed.found.rows);

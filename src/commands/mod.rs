@@ -13,6 +13,7 @@ mod run_files;
 mod run_report_writer;
 mod session;
 mod standard_output;
+mod table;
 mod terminal;
 mod token;
 mod tune;

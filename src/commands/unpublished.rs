@@ -4,9 +4,11 @@ use std::path::Path;
 
 use super::command_error::CommandError;
 use crate::collect::Degradation;
-use crate::collect::{CollectError, Evidence, Profile, PublishDecision, PublishOutcome};
+use crate::collect::{CollectError, Evidence, Format, Profile, PublishDecision, PublishOutcome};
 use crate::config::Settings;
-use crate::config::options::{BODY_AS, FAIL_IF, GUARD, LIMIT, MERGE, MIN_SUCCESS, NULL_IF, SELECT, URL};
+use crate::config::options::{
+    BODY_AS, COLUMNS, FAIL_IF, GUARD, LIMIT, MERGE, MIN_SUCCESS, NULL_IF, SELECT, URL,
+};
 use crate::model::{Exit, Mask, display_safe, shell_word};
 use crate::report::format::{count, counted};
 
@@ -34,9 +36,10 @@ pub(super) fn warnings(published: &PublishOutcome, settings: &Settings, mask: &M
     let is_compared = evidence.old.is_none_or(|old| old.shares_comparable);
     if !is_compared && published.decision != PublishDecision::NothingButNulls {
         warnings.push(format!(
-            "{} was made with another request, {SELECT}, {BODY_AS} or condition such as {FAIL_IF}: only its number of \
-             SKUs was compared with the new output",
-            settings.output.target
+            "{} was made with another request, {}, {BODY_AS} or condition such as {FAIL_IF}: only its number of SKUs \
+             was compared with the new output",
+            settings.output.target,
+            if settings.output.format == Format::Csv { format!("{SELECT}, {COLUMNS}") } else { SELECT.to_string() },
         ));
     }
     for (place, degradation) in published.suspicious_shares.iter().enumerate() {
@@ -157,6 +160,8 @@ fn nothing_but_nulls(evidence: &Evidence, example: &str, settings: &Settings) ->
     let (message, check) = if is_of_body && settings.response.meaning.null.is_some() {
         let check = format!("is the path in {URL} right, and does {NULL_IF} name unknown SKUs alone?");
         (format!("the API knows none of them: {all}"), check)
+    } else if is_of_body && settings.output.format == Format::Csv {
+        (all, format!("does {COLUMNS} name fields that the answers have?"))
     } else if is_of_body && settings.response.has_filter() {
         (all, format!("does {SELECT} name a field that the answers have?"))
     } else {

@@ -134,6 +134,7 @@ pub(super) fn identity(settings: &Settings, request: &BoundTemplate) -> JobIdent
         body_as: response.body_as.to_string(),
         meaning: meaning.join(" "),
         pages: pages.join(" "),
+        columns: mask.apply(&settings.output.columns_as_written().unwrap_or_default()).into_owned(),
     };
     JobIdentity { digest_input, description, provenance }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 
-use crate::collect::{self, Compression, Format, OutputSettings};
+use crate::collect::{self, Compression, Format, OutputSettings, TableColumn, TableSettings};
 use crate::config::call::{Call, Purpose};
 use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
@@ -218,6 +218,7 @@ fn output(layers: &Layers, purpose: Purpose) -> Result<OutputSettings, ConfigErr
         target,
         format,
         compression,
+        table: table(layers, format)?,
         shape: layers.get(&options::SHAPE)?,
         merge: layers.get(&options::MERGE)?,
         prune: layers.get(&options::PRUNE)?,
@@ -232,6 +233,15 @@ fn output(layers: &Layers, purpose: Purpose) -> Result<OutputSettings, ConfigErr
         lock_wait: layers.get(&options::LOCK_WAIT)?,
         ..OutputSettings::default()
     })
+}
+
+/// Without columns, a table has one with the whole body.
+fn table(layers: &Layers, format: Format) -> Result<TableSettings, ConfigError> {
+    let mut columns = layers.get(&options::COLUMNS)?;
+    if columns.is_empty() && format == Format::Csv {
+        columns.push(TableColumn { name: "body".into(), filter: ".".into() });
+    }
+    Ok(TableSettings { columns, mark: layers.get(&options::CSV_BOM)? })
 }
 
 /// The format that was asked for, else the one that the name of the output asks for.

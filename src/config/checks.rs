@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::collect::{held_beside, siblings};
+use crate::collect::{Format, held_beside, siblings};
 use crate::config::call::{Call, Purpose};
 use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
 use crate::config::options::{
-    self, BODY, BODY_AS, BODY_ESCAPE, BULK, BULK_ITEMS, BULK_KEY, CA_CERT, CHANGES, CONFIG, DELIMITER, DEMO,
-    DRY_RUN, FAILED, FORMAT, ITEM, JOIN, LIMIT, MERGE, NEXT, NULL_ON, OUTPUT, PAGES, PRUNE, REPORT, RETRY_ON,
-    SELECT, SEPARATOR, Setting, TOKEN_FILE, URL,
+    self, BODY, BODY_AS, BODY_ESCAPE, BULK, BULK_ITEMS, BULK_KEY, CA_CERT, CHANGES, COLUMNS, CONFIG, CSV_BOM,
+    DELIMITER, DEMO, DRY_RUN, FAILED, FORMAT, ITEM, JOIN, LIMIT, MERGE, NEXT, NULL_ON, OUTPUT, PAGES, PRUNE,
+    REPORT, RETRY_ON, SELECT, SEPARATOR, Setting, TOKEN_FILE, URL,
 };
 use crate::config::origin::Origin;
 use crate::config::output_name::{self, Mismatch};
@@ -34,6 +34,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
         return measuring(settings, layers);
     }
     merge(settings, layers)?;
+    table(settings, layers)?;
     files(settings, layers, call.cwd)?;
     name(settings, layers)
 }
@@ -140,6 +141,19 @@ fn merge(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
         ));
     }
     Ok(())
+}
+
+/// What belongs to a table means nothing without one. The config file may hold it for other runs.
+fn table(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
+    let of_a_table: [&Setting; 2] = [&COLUMNS, &CSV_BOM];
+    let useless = of_a_table.into_iter().find(|setting| layers.origin(setting).is_of_this_run());
+    let Some(setting) = useless.filter(|_| settings.output.format != Format::Csv) else { return Ok(()) };
+    Err(refuse(
+        layers,
+        [setting, &FORMAT],
+        format!("it is for a table, and the output is {}", settings.output.format),
+        &format!("add {FORMAT} csv, or name the output out.csv; or leave it out"),
+    ))
 }
 
 fn text(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {

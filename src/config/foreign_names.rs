@@ -74,6 +74,8 @@ static MEANINGS: &[Meaning] = &[
     (&["no-check-certificate", "no-verify", "verify"], &options::INSECURE.setting, ""),
     (&["jq", "filter", "query"], &options::SELECT.setting, ""),
     (&["column", "col", "field", "sku"], &options::KEY.setting, ""),
+    (&["csv-columns", "csv-fields"], &options::COLUMNS.setting, ""),
+    (&["bom", "utf8-bom", "utf-8-bom"], &options::CSV_BOM.setting, ""),
     (&["sep"], &options::DELIMITER.setting, ""),
     (&["outfile", "out-file", "output-file", "output-document"], &options::OUTPUT.setting, ""),
     (&["errors", "error-file", "rejects"], &options::FAILED.setting, ""),

@@ -9,8 +9,8 @@ use crate::model::shell_word;
 
 /// Endings of JSON lines.
 const JSON_LINES: [&str; 3] = ["jsonl", "ndjson", "jsonlines"];
-/// Endings of tables.
-const TABLES: [&str; 7] = ["csv", "tsv", "xlsx", "xls", "ods", "parquet", "tab"];
+/// Endings of tables that are not written.
+const TABLES: [&str; 6] = ["tsv", "xlsx", "xls", "ods", "parquet", "tab"];
 /// Endings of other documents.
 const DOCUMENTS: [&str; 6] = ["xml", "yaml", "yml", "toml", "html", "sqlite"];
 /// Endings of compressed files that are not written, with the programs that make them.
@@ -41,6 +41,9 @@ fn format_of_text(path: &Path, packed: &str) -> Result<Option<Format>, Mismatch>
     if JSON_LINES.contains(&ending.as_str()) {
         return Ok(Some(Format::Jsonl));
     }
+    if ending == "csv" {
+        return Ok(Some(Format::Csv));
+    }
     let plain = path.with_extension("");
     if let Some((_, program)) = COMPRESSED.iter().find(|(known, _)| *known == ending) {
         let (shown, given) = (path.display(), in_shell(&plain));
@@ -56,19 +59,22 @@ fn format_of_text(path: &Path, packed: &str) -> Result<Option<Format>, Mismatch>
             ),
         });
     }
-    if TABLES.contains(&ending.as_str()) || DOCUMENTS.contains(&ending.as_str()) {
-        let json = path.with_extension(format!("json{packed}"));
-        let then = if TABLES.contains(&ending.as_str()) {
-            format!("; for a table of it then: {}", table_of(&json, &path.with_extension("csv")))
-        } else {
-            String::new()
-        };
-        return Err(Mismatch {
-            why: format!("{}{packed} would hold JSON, whatever its name says", path.display()),
-            hint: format!("write {OUTPUT} {}{then}; or add {FORMAT} json to keep this name", in_shell(&json)),
-        });
-    }
-    Ok(None)
+    let with = |ending: &str| in_shell(&path.with_extension(format!("{ending}{packed}")));
+    let hint = if TABLES.contains(&ending.as_str()) {
+        format!(
+            "write {OUTPUT} {}, a table that spreadsheets open, or {OUTPUT} {}",
+            with("csv"),
+            with("json")
+        )
+    } else if DOCUMENTS.contains(&ending.as_str()) {
+        format!("write {OUTPUT} {}", with("json"))
+    } else {
+        return Ok(None);
+    };
+    Err(Mismatch {
+        why: format!("{}{packed} would hold JSON, whatever its name says", path.display()),
+        hint: format!("{hint}; or add {FORMAT} json to keep this name"),
+    })
 }
 
 /// The name of the gzip file, as a command takes it.
@@ -76,12 +82,6 @@ fn gzipped(plain: &Path) -> String {
     let mut name = plain.as_os_str().to_owned();
     name.push(".gz");
     in_shell(Path::new(&name))
-}
-
-/// The command that makes a table of an output, with a field as an example.
-fn table_of(json: &Path, csv: &Path) -> String {
-    let filter = "'to_entries[] | [.key, .value.name] | @csv'";
-    format!("jq -r {filter} {} > {}", in_shell(json), in_shell(csv))
 }
 
 /// A path as a command takes it: one that begins with a dash is no option.
@@ -106,13 +106,16 @@ mod tests {
             ("out.jsonl.zst", Some(Format::Jsonl)),
             ("out.NDJSON.GZ", Some(Format::Jsonl)),
             ("out.zst", None),
+            ("out.csv", Some(Format::Csv)),
+            ("out.CSV.gz", Some(Format::Csv)),
         ] {
             assert_eq!(format_of(Path::new(name)).ok().unwrap(), format, "{name}");
         }
         for (name, hint) in [
             (
-                "my out.csv",
-                "write --output 'my out.json'; for a table of it then: jq -r 'to_entries[] | [.key, .value.name] | @csv' 'my out.json' > 'my out.csv'; or add --format json to keep this name",
+                "my out.xlsx",
+                "write --output 'my out.csv', a table that spreadsheets open, or --output 'my out.json'; or add \
+                 --format json to keep this name",
             ),
             ("out.XML", "write --output out.json; or add --format json to keep this name"),
             (

@@ -139,6 +139,7 @@ fn examples(name: &str) -> [&'static str; 2] {
         "max-body" => ["1MiB", "500kB"],
         "output" => ["a.json", "b.json"],
         "format" => ["jsonl", "jsonl"],
+        "columns" => ["a=.a", "b=.b, c=.c"],
         "shape" => ["record", "record"],
         "failed" => ["f.csv", "g.csv"],
         "min-success" | "demo-failures" | "demo-missing" => ["90", "99.5%"],
@@ -194,6 +195,9 @@ fn beside(name: &str) -> Vec<&'static str> {
     }
     if name == "body-escape" {
         args.push("--body={sku}");
+    }
+    if matches!(name, "columns" | "csv-bom") {
+        args.push("--format=csv");
     }
     if name != "output" {
         args.extend(["-o", "out.json"]);

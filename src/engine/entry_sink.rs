@@ -87,8 +87,12 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
     /// A planned row: a job to fetch, or a row that ends here.
     pub(super) fn open(&mut self, planned: Planned, max_age: Option<Duration>) -> Option<Job> {
         match planned {
-            Planned::Repeat { seq, line, differs, .. } => {
+            Planned::Repeat { seq, line, differs, key, record, .. } => {
                 self.store.pass(seq);
+                if !differs {
+                    let added = self.store.add_row(seq, Some(&key), &record);
+                    self.note(added);
+                }
                 self.report.on(&Event::RowRepeated { line, differs });
                 None
             }
@@ -102,8 +106,10 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
                 None
             }
             Planned::Job(mut job) => {
+                let added = self.store.add_row(job.seq, None, &job.record);
+                self.note(added);
                 if self.store.adopt(job.seq, job.fingerprint) {
-                    self.report.on(&Event::JobRecovered);
+                    self.recovered(&job);
                     self.recheck.earlier = Some(job);
                     return None;
                 }
@@ -119,6 +125,22 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
                 }
                 Some(job)
             }
+        }
+    }
+
+    /// The job has its answer from an interrupted run, which may have no row in a table of this run.
+    fn recovered(&mut self, job: &Job) {
+        match self.store.fail_adopted(job) {
+            Ok(Some(fault)) => self.report.on(&Event::JobFailed {
+                key: Some(&job.key),
+                line: job.line,
+                fault: &fault,
+                attempts: 0,
+                url: None,
+                is_companion: false,
+            }),
+            Ok(None) => self.report.on(&Event::JobRecovered),
+            Err(error) => self.note(Err(error)),
         }
     }
 
@@ -284,8 +306,13 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
 
     /// An entry is final: it is written and reported.
     fn settle(&mut self, entry: &Entry) {
-        let appended = self.store.append(entry);
-        self.note(appended);
+        let no_row = match self.store.append(entry) {
+            Ok(no_row) => no_row,
+            Err(error) => {
+                self.note(Err(error));
+                None
+            }
+        };
         let warning = match &entry.outcome {
             Outcome::Fetched(answer) => self.same_errors.note(Some(answer)),
             Outcome::Failed(_) => self.same_errors.note(None),
@@ -295,23 +322,26 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             self.report.on(&Event::Warned { message: &message });
         }
         match &entry.outcome {
+            Outcome::Fetched(_) if no_row.is_some() => self.failed(entry, no_row.as_ref()),
             Outcome::Fetched(answer) => {
                 let unchanged = answer.content == Content::Unchanged;
                 self.report.on(&Event::JobFetched { attempts: entry.attempts, unchanged });
             }
-            Outcome::Failed(fault) => {
-                let (key, line, attempts) = (Some(&entry.key), entry.line, entry.attempts);
-                self.report.on(&Event::JobFailed {
-                    key,
-                    line,
-                    fault,
-                    attempts,
-                    url: entry.address.as_deref(),
-                    is_companion: entry.is_companion,
-                });
-            }
+            Outcome::Failed(fault) => self.failed(entry, Some(fault)),
             Outcome::Deferred(_) => self.report.on(&Event::JobDeferred),
         }
+    }
+
+    fn failed(&self, entry: &Entry, fault: Option<&Fault>) {
+        let Some(fault) = fault else { return };
+        self.report.on(&Event::JobFailed {
+            key: Some(&entry.key),
+            line: entry.line,
+            fault,
+            attempts: entry.attempts,
+            url: entry.address.as_deref(),
+            is_companion: entry.is_companion,
+        });
     }
 
     /// Nothing more comes: what the breaker holds is deferred.

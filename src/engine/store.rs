@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::collect::{CollectError, Collector, PreviousValue, RefusedRow};
-use crate::model::{Entry, Fingerprint, Key, Seq};
+use crate::model::{Entry, Fault, Fingerprint, Job, Key, Seq};
 
 /// Takes what becomes of each row. The methods do what those of [`Collector`] do, with the same errors.
 pub(crate) trait EntryStore {
@@ -29,7 +29,24 @@ pub(crate) trait EntryStore {
     ///
     /// # Errors
     /// The journal could not be written, or an unchanged value could not be read.
-    fn append(&mut self, entry: &Entry) -> Result<(), CollectError>;
+    fn append(&mut self, entry: &Entry) -> Result<Option<Fault>, CollectError>;
+
+    /// See [`Collector::add_row`].
+    ///
+    /// # Errors
+    /// The row could not be written.
+    fn add_row(
+        &mut self,
+        seq: Seq,
+        repeats: Option<&Key>,
+        cells: &csv::ByteRecord,
+    ) -> Result<(), CollectError>;
+
+    /// See [`Collector::fail_adopted`].
+    ///
+    /// # Errors
+    /// The journal could not be read or written.
+    fn fail_adopted(&mut self, job: &Job) -> Result<Option<Fault>, CollectError>;
 
     /// See [`Collector::append_refused`].
     ///
@@ -68,8 +85,21 @@ impl EntryStore for Collector {
         self.keep(seq, fingerprint, key)
     }
 
-    fn append(&mut self, entry: &Entry) -> Result<(), CollectError> {
+    fn append(&mut self, entry: &Entry) -> Result<Option<Fault>, CollectError> {
         self.append(entry)
+    }
+
+    fn add_row(
+        &mut self,
+        seq: Seq,
+        repeats: Option<&Key>,
+        cells: &csv::ByteRecord,
+    ) -> Result<(), CollectError> {
+        self.add_row(seq, repeats, cells)
+    }
+
+    fn fail_adopted(&mut self, job: &Job) -> Result<Option<Fault>, CollectError> {
+        self.fail_adopted(job)
     }
 
     fn append_refused(&mut self, refused: &RefusedRow<'_>) -> Result<(), CollectError> {

@@ -19,7 +19,9 @@ use crate::fetch::{
 use crate::fetch::{RawAnswer, Reuse, SendError};
 use crate::input::Columns;
 use crate::limit::{Concurrency, PaceSettings};
-use crate::model::{Entry, Fingerprint, Job, Key, Mask, Outcome, Request, Seq, Size, StatusSet, StopReason};
+use crate::model::{
+    Entry, Fault, Fingerprint, Job, Key, Mask, Outcome, Request, Seq, Size, StatusSet, StopReason,
+};
 use crate::plan::{Planned, Planner, RequestSettings, RequestTemplate};
 use crate::report::{LogFormat, ProgressMode, ReportSettings, StatsSnapshot, Terminal};
 
@@ -139,14 +141,22 @@ impl EntryStore for MemoryStore {
         Ok(false)
     }
 
-    fn append(&mut self, entry: &Entry) -> Result<(), CollectError> {
+    fn add_row(&mut self, _: Seq, _: Option<&Key>, _: &csv::ByteRecord) -> Result<(), CollectError> {
+        Ok(())
+    }
+
+    fn fail_adopted(&mut self, _: &Job) -> Result<Option<Fault>, CollectError> {
+        Ok(None)
+    }
+
+    fn append(&mut self, entry: &Entry) -> Result<Option<Fault>, CollectError> {
         self.open -= 1;
         self.unflushed += 100;
         self.appended.push((self.world.start.elapsed(), entry.seq.0));
         if matches!(entry.outcome, Outcome::Failed(_)) {
             self.failed.push(entry.seq.0);
         }
-        Ok(())
+        Ok(None)
     }
 
     fn append_refused(&mut self, _: &RefusedRow<'_>) -> Result<(), CollectError> {

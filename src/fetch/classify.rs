@@ -1,6 +1,7 @@
 //! What an answer means for its job: a pure function of the answer and the settings.
 
 mod charset;
+mod columns;
 pub(crate) mod decode;
 mod error_look;
 mod filter_spelling;
@@ -40,6 +41,7 @@ use parsed_body::{ParsedBody, Selected};
 use select::AskedKey;
 use words::{SHOWN, Words, words};
 
+pub(crate) use columns::{ColumnFault, ColumnFilters};
 pub(super) use decode::ACCEPTED_CODINGS;
 pub(crate) use error_look::SameErrors;
 pub(crate) use filter_spelling::filter_meant;

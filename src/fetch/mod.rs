@@ -22,8 +22,9 @@ mod token;
 mod transport;
 
 pub(crate) use classify::{
-    BodyAs, BulkFilters, Classifier, FilterFault, Filters, MeaningSettings, NextPage, NullOn, PageSettings,
-    ResponseSettings, RowCells, RowUse, SameErrors, SelectError, decode, filter_meant,
+    BodyAs, BulkFilters, Classifier, ColumnFault, ColumnFilters, FilterFault, Filters, MeaningSettings,
+    NextPage, NullOn, PageSettings, ResponseSettings, RowCells, RowUse, SameErrors, SelectError, decode,
+    filter_meant,
 };
 pub(crate) use fetcher::{Companions, Fetcher, ItemEnd, PackEnd, RetrySettings, UnpackedAnswer};
 pub(crate) use health::OUTAGE_PAUSES;

@@ -15,6 +15,34 @@ pub struct CsvFormat {
     pub encoding: TextEncoding,
     /// Whether the file begins with a byte-order mark.
     pub has_mark: bool,
+    /// What ends its header.
+    pub line_end: LineEnd,
+}
+
+/// What ends a line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LineEnd {
+    /// As on Unix.
+    #[default]
+    Lf,
+    /// As in RFC 4180 and on Windows.
+    CrLf,
+}
+
+impl LineEnd {
+    /// What ends this record, which has its line end.
+    pub(crate) fn of(record: &[u8]) -> Self {
+        if record.ends_with(b"\r\n") { Self::CrLf } else { Self::Lf }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Lf => b"\n",
+            Self::CrLf => b"\r\n",
+        }
+    }
 }
 
 /// How a cell may hold a delimiter, a quote or a line end.
@@ -55,7 +83,13 @@ impl Quoting {
 
 impl Default for CsvFormat {
     fn default() -> Self {
-        Self { delimiter: b',', quoting: Quoting::DOUBLED, encoding: TextEncoding::UTF_8, has_mark: false }
+        Self {
+            delimiter: b',',
+            quoting: Quoting::DOUBLED,
+            encoding: TextEncoding::UTF_8,
+            has_mark: false,
+            line_end: LineEnd::Lf,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where the records of an input begin, what separates their cells and how these are quoted.
 
-use crate::input::csv_format::{CsvFormat, GivenChar, Quoting, may_delimit};
+use crate::input::csv_format::{CsvFormat, GivenChar, LineEnd, Quoting, may_delimit};
 use crate::input::encoding_of::{decoded, drop_marks, escaped_encoding};
 use crate::input::error::InputError;
 use crate::input::settings::InputSettings;
@@ -38,8 +38,10 @@ pub(super) fn read_dialect(
     }
     let (mut source, encoding, has_mark) = decoded(source, settings.encoding)?;
     not_csv::refuse(&mut source)?;
-    let dialect = |Reading { delimiter, quoting }, line| {
-        let format = CsvFormat { delimiter, quoting, encoding, has_mark };
+    let dialect = |sample: Sample<'_>, reading: Reading, line| {
+        let Reading { delimiter, quoting } = reading;
+        let line_end = line_end_of(sample, reading);
+        let format = CsvFormat { delimiter, quoting, encoding, has_mark, line_end };
         Dialect { format, line, may_escape: false }
     };
     let mut question = Question {
@@ -57,7 +59,8 @@ pub(super) fn read_dialect(
         return Err(InputError::LikelyEncoding { at: source.location().clone(), likely });
     }
     if let Some(reading) = failure_header::reading(sample) {
-        return Ok((source, dialect(reading, 1)));
+        let dialect = dialect(sample, reading, 1);
+        return Ok((source, dialect));
     }
     let (mut line, mut after_cr) = (1, false);
     if let Some((named, end)) = sep_line(source.seen()) {
@@ -75,8 +78,11 @@ pub(super) fn read_dialect(
     let found = sniff(sample, &question);
     let may_escape = settings.escape == GivenChar::ByRows
         && found.as_ref().is_ok_and(|&reading| shows_no_escape(sample, reading));
-    let reading = found.map_err(|doubt| refusal(&source, doubt, line))?;
-    Ok((source, Dialect { may_escape, ..dialect(reading, line) }))
+    let dialect = found.map(|reading| Dialect { may_escape, ..dialect(sample, reading, line) });
+    match dialect {
+        Ok(dialect) => Ok((source, dialect)),
+        Err(doubt) => Err(refusal(&source, doubt, line)),
+    }
 }
 
 /// The reading of the file's own header, where it is a failure file.
@@ -132,6 +138,12 @@ fn shows_no_escape(sample: Sample<'_>, reading: Reading) -> bool {
     let records = sample.split(reading.delimiter, reading.quoting).records;
     let end = records.last().map_or(0, |last| last.place.end);
     memchr::memmem::find(&sample.bytes[..end], &[b'\\', quote]).is_none()
+}
+
+/// What ends the first record.
+fn line_end_of(sample: Sample<'_>, reading: Reading) -> LineEnd {
+    let records = sample.split(reading.delimiter, reading.quoting).records;
+    records.first().map_or(LineEnd::Lf, |first| LineEnd::of(&sample.bytes[first.place.clone()]))
 }
 
 /// Skips the second half of a CRLF.

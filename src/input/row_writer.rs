@@ -108,6 +108,11 @@ fn write_plain_cell(out: &mut Vec<u8>, cell: &[u8], format: CsvFormat) {
     }
 }
 
+/// Appends a cell as RFC 4180 has it, quoted where it must be.
+pub(crate) fn push_cell(out: &mut Vec<u8>, cell: &[u8], delimiter: u8) {
+    write_cell(out, cell, CsvFormat { delimiter, ..CsvFormat::default() });
+}
+
 /// Appends a cell, quoted where it must be.
 fn write_cell(out: &mut Vec<u8>, cell: &[u8], format: CsvFormat) {
     let Quoting { quote: Some(quote), escape } = format.quoting else {

@@ -47,7 +47,7 @@ impl TextEncoding {
         self.encoding.name()
     }
 
-    pub(super) fn is_utf8(self) -> bool {
+    pub(crate) fn is_utf8(self) -> bool {
         self.encoding == UTF_8
     }
 

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::model::Mask;
-use crate::model::option::{FAIL_IF, REFUSED_IF, RETRY_IF};
+use crate::model::option::{COLUMNS, FAIL_IF, REFUSED_IF, RETRY_IF};
 
 /// The class of a [`Fault`], by which the summary groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +41,8 @@ pub enum Cause {
     Redirect,
     /// The `--select` filter gave no value, several values, or an error.
     Select,
+    /// A filter of `--columns` gave several values, one that is no cell, or an error.
+    Column,
     /// A filter of the user says so, whatever the status is.
     Meaning(AnswerMeaning),
     /// The answer to a pack of keys does not tell the value of this one.
@@ -77,6 +79,7 @@ impl Cause {
             Self::Encoding => "bad encoding".into(),
             Self::Redirect => "redirect refused".into(),
             Self::Select => "nothing selected".into(),
+            Self::Column => format!("a column failed ({COLUMNS})"),
             Self::Meaning(AnswerMeaning::CredentialsRefused) => format!("refused ({REFUSED_IF})"),
             Self::Meaning(AnswerMeaning::ToBeRetried) => format!("not ready ({RETRY_IF})"),
             Self::Meaning(AnswerMeaning::Limited) => format!("rate limited ({RETRY_IF})"),

@@ -9,7 +9,7 @@ use url::Url;
 use crate::model::Key;
 
 /// The number of a data row in the input, from 0. It decides the position of its entry in the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Seq(pub u32);
 
 /// Identifies a request of a key: a keyed 128-bit hash of the key and of every column value in the request.

@@ -64,7 +64,8 @@ impl LoadClass {
             | Cause::Redirect
             | Cause::Pack(_)
             | Cause::Pages(_)
-            | Cause::Select => Self::Served,
+            | Cause::Select
+            | Cause::Column => Self::Served,
         }
     }
 
@@ -118,7 +119,9 @@ mod tests {
         {
             assert_eq!(LoadClass::of_cause(cause), LoadClass::Broken, "{cause:?}");
         }
-        for cause in [Cause::Body, Cause::Encoding, Cause::TooLarge, Cause::Redirect, Cause::Select] {
+        for cause in
+            [Cause::Body, Cause::Encoding, Cause::TooLarge, Cause::Redirect, Cause::Select, Cause::Column]
+        {
             assert_eq!(LoadClass::of_cause(cause), LoadClass::Served, "{cause:?}");
         }
     }

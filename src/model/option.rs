@@ -70,6 +70,8 @@ pub(crate) const MAX_BODY: &str = "--max-body";
 // Table `output`
 pub(crate) const OUTPUT: &str = "--output";
 pub(crate) const FORMAT: &str = "--format";
+pub(crate) const COLUMNS: &str = "--columns";
+pub(crate) const CSV_BOM: &str = "--csv-bom";
 pub(crate) const SHAPE: &str = "--shape";
 pub(crate) const MERGE: &str = "--merge";
 pub(crate) const PRUNE: &str = "--prune";

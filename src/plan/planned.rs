@@ -24,6 +24,10 @@ pub enum Planned {
         first_line: u64,
         /// Its request would differ from the one of that row.
         differs: bool,
+        /// Its key.
+        key: Key,
+        /// The row as in the input.
+        record: ByteRecord,
     },
     /// It has no key, and such rows are skipped.
     Skipped {

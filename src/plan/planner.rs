@@ -137,7 +137,7 @@ impl Planner {
         if let Some(first) = self.repeats.find(key_hash) {
             let differs = first.request != request_hash;
             self.suspicious_keys.note_row(&key, line);
-            return Planned::Repeat { seq, line, first_line: first.line.into(), differs };
+            return Planned::Repeat { seq, line, first_line: first.line.into(), differs, key, record };
         }
         if let Some(damage) = damage {
             self.superseded.refused(key_hash);

@@ -63,6 +63,8 @@ pub(crate) struct RunCounters {
     pub(crate) failed: u64,
     /// Jobs answered by the journal of an earlier run.
     pub(crate) recovered: u64,
+    /// Of `failed`: jobs answered by that journal, of whose answer no row of a table can be made.
+    pub(crate) recovered_failed: u64,
     /// Jobs left for a later run.
     pub(crate) deferred: u64,
     /// Rows without a key that were skipped.
@@ -241,6 +243,7 @@ impl RunStats {
             Event::JobFailed { key, line, fault, attempts, url, is_companion } => {
                 counters.failed += 1;
                 counters.requested += u64::from(attempts > 0);
+                counters.recovered_failed += u64::from(attempts == 0 && fault.cause == Cause::Column);
                 let is_sent = attempts > 0 && !is_companion;
                 counters.unanswered += u64::from(is_sent && fault.status.is_none());
                 if let (Cause::Status(status), Some(key)) = (fault.cause, key) {

@@ -53,14 +53,18 @@ fn a_mistake_is_answered_with_what_to_type() {
         ),
         // Names that promise another format.
         (
-            to("my out.csv"),
+            to("my out.xls"),
             2,
-            &["--output: my out.csv would hold JSON", "write --output 'my out.json'", "jq -r"],
+            &["--output: my out.xls would hold JSON", "write --output 'my out.csv', a table"],
         ),
         (to("out.xlsx"), 2, &["out.xlsx would hold JSON", "out.json"]),
         (to("out.json.bz2"), 2, &["out.json.bz2 would not be compressed", "write --output out.json.gz"]),
-        (to("out.xlsx.gz"), 2, &["out.xlsx.gz would hold JSON", "write --output out.json.gz"]),
-        (with(["--format", "csv"]), 2, &["--format: `csv` is not known", "jq -r 'to_entries[]"]),
+        (to("out.xlsx.gz"), 2, &["out.xlsx.gz would hold JSON", "write --output out.csv.gz"]),
+        (
+            with(["--format", "xlsx"]),
+            2,
+            &["--format: `xlsx` is not known", "csv is a table that spreadsheets open"],
+        ),
         (with(["--fields", "name,price"]), 2, &["there is no option --fields", "--select '{name, price}'?"]),
         (
             with(["--select", "name"]),

@@ -40,6 +40,7 @@ const TRIED: &[&str] = &[
     include_str!("guard.rs"),
     include_str!("meanings.rs"),
     include_str!("changes.rs"),
+    include_str!("csv_output.rs"),
     include_str!("packs.rs"),
     include_str!("pages.rs"),
     include_str!("cookies.rs"),

@@ -194,7 +194,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("body-as", "xml", "response"),
     ("null-on", "", "response"),
     ("max-body", "0", "response"),
-    ("format", "csv", "output"),
+    ("format", "tsv", "output"),
     ("shape", "round", "output"),
     ("merge", "maybe", "output"),
     ("min-success", "101%", "output"),

@@ -460,9 +460,7 @@ fn run(folder: &PageFolder, block: &Block) -> Ended {
     let words: Vec<&str> = block.text.split_whitespace().collect();
     let outputs = words.windows(2).filter(|pair| pair[0] == "-o" && block.text.contains("skufetch "));
     for name in outputs.map(|pair| pair[1]).filter(|name| *name != "-" && code < 2) {
-        let text = folder.dir.read(name);
-        serde_json::from_str::<Value>(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(text.starts_with("{\n\"") && text.ends_with("\n}\n"), "{}", block.text);
+        page::expect_whole_output(&folder.dir, name);
     }
     ended
 }

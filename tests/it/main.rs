@@ -21,6 +21,8 @@ mod connections_few;
 mod cookbook;
 mod cookbook_tokens;
 mod cookies;
+mod csv_output;
+mod csv_output_runs;
 mod deferred;
 mod demo;
 mod dry_run;

@@ -65,8 +65,7 @@ fn run(block: &str) {
         return;
     }
     for output in outputs.by_ref().filter(|output| *output != "-") {
-        let text = dir.read(output);
-        assert!(text.starts_with("{\n\"") && text.ends_with("\n}\n"), "{block}\n{output}");
+        page::expect_whole_output(dir, output);
         assert!(!dir.has(&format!("{output}.journal")), "{block}");
     }
     if block.contains("-o -") {

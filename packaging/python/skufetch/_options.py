@@ -37,7 +37,7 @@ _OF_FILES = (
 )
 
 #: What describes the file that is written: answers that are handed over have none.
-_OF_OUTPUT = ("format", "columns", "merge", "prune", "changes", "guard", "max_age")
+_OF_OUTPUT = ("format", "columns", "csv_bom", "merge", "prune", "changes", "guard", "max_age")
 
 
 def arguments(

@@ -21,7 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::collect::files::checksum::{Checksum, HEX};
 use crate::collect::files::cursor::NULL;
 use crate::json::escape_into;
-use crate::model::{Answer, BodyHash, Content, Entry, Fault, Fingerprint, Key, Seq, Validators};
+use crate::model::{Answer, BodyHash, Content, Entry, Fault, Fingerprint, Job, Key, Seq, Validators};
 
 /// Longer validators are not kept; real ones have under a hundred bytes.
 const MAX_VALIDATOR: usize = 1024;
@@ -90,6 +90,21 @@ impl RecordEncoder {
             line: entry.line,
             key: Some(&entry.key),
             row: &entry.record,
+        };
+        self.failure(out, &failure);
+    }
+
+    /// Appends the line of a job whose answer came in an earlier run, and of which no row of the table can be made.
+    pub(crate) fn failed_again(&mut self, out: &mut Vec<u8>, job: &Job, fault: &Fault) {
+        let error = fault.to_string();
+        let failure = FailureRecord {
+            fingerprint: Some(job.fingerprint),
+            status: fault.status,
+            attempts: 0,
+            error: &error,
+            line: job.line,
+            key: Some(&job.key),
+            row: &job.record,
         };
         self.failure(out, &failure);
     }

@@ -40,6 +40,11 @@ impl JournalReader {
 }
 
 impl JournalReader {
+    /// The error of a record that is not what was written.
+    pub(crate) fn damaged(&self, offset: u64, why: &str) -> CollectError {
+        damaged(&self.path, offset, why)
+    }
+
     /// What lies before `end` is hardly read again: the system need not keep it in memory.
     pub(crate) fn forget(&self, end: u64) {
         if let Some(length) = NonZeroU64::new(end) {
@@ -50,6 +55,6 @@ impl JournalReader {
 }
 
 /// The record that begins at `offset` is not what was written.
-pub(crate) fn damaged(path: &Path, offset: u64, why: &str) -> CollectError {
+fn damaged(path: &Path, offset: u64, why: &str) -> CollectError {
     CollectError::Damaged { path: path.into(), offset, why: why.into() }
 }

@@ -25,6 +25,13 @@ impl RowOffsets {
         self.pieces[piece].get_or_insert_with(|| vec![0; PIECE].into())[place] = offset;
     }
 
+    /// Where the row's record begins, if it has one.
+    pub(crate) fn get(&self, seq: Seq) -> Option<u64> {
+        let (piece, place) = split(seq);
+        let offset = *self.pieces.get(piece)?.as_ref()?.get(place)?;
+        (offset != 0 && offset != PASSED).then_some(offset)
+    }
+
     /// The row has no record and needs none.
     pub(crate) fn pass(&mut self, seq: Seq) {
         self.set(seq, PASSED);
@@ -34,6 +41,15 @@ impl RowOffsets {
     pub(crate) fn offsets(&self) -> impl Iterator<Item = u64> {
         let all = self.pieces.iter().flatten().flat_map(|piece| piece.iter().copied());
         all.filter(|&offset| offset != 0 && offset != PASSED)
+    }
+
+    /// The rows that have a record, in their order, each with the offset of its record.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (Seq, u64)> {
+        let places = (0u32..).step_by(PIECE).zip(&self.pieces);
+        let all = places.flat_map(|(first, piece)| {
+            piece.iter().flat_map(move |piece| (first..).zip(piece.iter().copied()))
+        });
+        all.filter(|&(_, offset)| offset != 0 && offset != PASSED).map(|(seq, offset)| (Seq(seq), offset))
     }
 
     /// From the row `next` on, the offsets of all rows up to the first that has no record yet, or whose record
@@ -72,6 +88,9 @@ mod tests {
             places.set(Seq(seq), offset);
         }
         assert_eq!(places.offsets().collect::<Vec<_>>(), [30, 20, 40, 10]);
+        let rows: Vec<_> = places.rows().map(|(Seq(seq), offset)| (seq, offset)).collect();
+        assert_eq!(rows, [(0, 30), (7, 20), (65_536, 40), (far, 10)]);
+        assert_eq!([7, 8, far, u32::MAX].map(|seq| places.get(Seq(seq))), [Some(20), None, Some(10), None]);
         places.set(Seq(7), 50);
         assert_eq!(places.offsets().collect::<Vec<_>>(), [30, 50, 40, 10]);
     }

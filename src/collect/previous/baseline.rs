@@ -10,7 +10,7 @@ use crate::collect::identity::JobIdentity;
 use crate::collect::previous::profile::Profile;
 use crate::collect::previous::state::StateFile;
 use crate::collect::previous::stored::{first_sku, measure};
-use crate::collect::settings::{Format, OutputSettings};
+use crate::collect::settings::OutputSettings;
 
 /// What the guard compares a new output with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +36,6 @@ impl FileId {
         let found = fs::metadata(path).ok()?;
         let written = (found.mtime(), found.mtime_nsec());
         Some(Self { device: found.dev(), inode: found.ino(), bytes: found.len(), written })
-    }
-}
-
-pub(crate) fn other_format(format: Format) -> Format {
-    match format {
-        Format::Json => Format::Jsonl,
-        Format::Jsonl => Format::Json,
     }
 }
 
@@ -75,12 +68,12 @@ pub(crate) fn compare_with(
     {
         return Ok(Some(baseline(Some(found), None, identity)));
     }
-    let measured = measure_any(path, settings.format)?;
+    let measured = measure_any(path, settings)?;
     Ok(measured.map(|profile| Baseline { profile, shares_comparable: true }))
 }
 
-/// Measures an output of either format. `None` if there is no file, or nothing in it.
-pub(crate) fn measure_any(path: &Path, format: Format) -> Result<Option<Profile>, String> {
+/// Measures an output of any format. `None` if there is no file, or nothing in it.
+pub(crate) fn measure_any(path: &Path, settings: &OutputSettings) -> Result<Option<Profile>, String> {
     let open = || match File::open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -90,23 +83,27 @@ pub(crate) fn measure_any(path: &Path, format: Format) -> Result<Option<Profile>
     if file.metadata().is_ok_and(|found| found.len() == 0) {
         return Ok(None);
     }
-    let why = match measure(&file, format) {
-        Ok(measured) => return Ok(Some(measured.profile)),
-        Err(error) => error.to_string(),
-    };
-    let Some(file) = open()? else { return Ok(None) };
-    measure(&file, other_format(format)).map(|measured| Some(measured.profile)).map_err(|_| why)
+    let mut why = None;
+    for form in settings.forms() {
+        let Some(file) = open()? else { return Ok(None) };
+        match measure(&file, form) {
+            Ok(measured) => return Ok(Some(measured.profile)),
+            Err(error) => {
+                why.get_or_insert_with(|| error.to_string());
+            }
+        }
+    }
+    Err(why.unwrap_or_default())
 }
 
-/// How many SKUs an output of either format holds. `None` where it is not there, or is no output.
+/// How many SKUs an output of any format holds. `None` where it is not there, or is no output.
 #[must_use]
-pub(crate) fn skus_in(path: &Path, format: Format) -> Option<u64> {
-    measure_any(path, format).ok().flatten().map(|profile| profile.skus)
+pub(crate) fn skus_in(path: &Path, settings: &OutputSettings) -> Option<u64> {
+    measure_any(path, settings).ok().flatten().map(|profile| profile.skus)
 }
 
 /// Whether the output that is there has any SKU.
-pub(crate) fn has_skus(path: &Path, format: Format) -> bool {
-    [format, other_format(format)]
-        .into_iter()
-        .any(|format| File::open(path).is_ok_and(|file| first_sku(&file, format, |_, _| true).is_some()))
+pub(crate) fn has_skus(path: &Path, settings: &OutputSettings) -> bool {
+    let has = |form| File::open(path).is_ok_and(|file| first_sku(&file, form, |_, _| true).is_some());
+    settings.forms().any(has)
 }

@@ -20,6 +20,10 @@ pub(crate) enum Malformed {
     Read(#[from] io::Error),
     #[error("{0}")]
     Syntax(&'static str),
+    #[error("its columns are {found}, and this run writes {wanted}")]
+    Columns { found: String, wanted: String },
+    #[error("a row has {found} cells, and the header {wanted}")]
+    Width { found: usize, wanted: usize },
 }
 
 /// A JSON text, read forward, with its place.

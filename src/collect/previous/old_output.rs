@@ -4,26 +4,30 @@
 //! for this run so that no key can be made to collide, and the place. The file stays open: what is read at the end is
 //! what was checked, even if another file has its name by then.
 
+use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::collect::error::{CollectError, FileOperation};
-use crate::collect::files::compression::{Compression, unpacked};
-use crate::collect::files::names::folder_of;
+use csv::ByteRecord;
+
+use crate::collect::error::CollectError;
 use crate::collect::files::packed_offset::PackedOffset;
 use crate::collect::files::pages::Pages;
-use crate::collect::files::stamp::{Stamp, StampReader};
+use crate::collect::files::stamp::Stamp;
 use crate::collect::previous::key_hash::{KeyHash, KeyHasher};
 use crate::collect::previous::members::{JsonText, Malformed, compact_value, members};
+use crate::collect::previous::plain_text::plain_text;
 use crate::collect::previous::profile::{Profile, Profiler};
-use crate::collect::previous::stored::{Stored, take_apart, unquoted, visit_skus};
-use crate::collect::settings::{Format, Shape};
+use crate::collect::previous::stored::{take_apart, unquoted, visit_skus};
+use crate::collect::previous::stored_sku::Stored;
+use crate::collect::previous::stored_table::table_delimiter;
+use crate::collect::settings::{Format, Shape, StoredForm};
+use crate::collect::table::layout::TableLayout;
+use crate::input::record_in;
 use crate::json::escape_into;
-
-/// Unpacked at a time.
-const BLOCK: usize = 256 * 1024;
 
 /// The place of a key's value, in 24 bytes.
 #[derive(Debug, Clone, Copy)]
@@ -58,11 +62,20 @@ pub(crate) struct OldOutput {
     pub(crate) shape: Shape,
     /// A key whose value has the other shape, if there is one.
     pub(crate) misfit: Option<String>,
-    /// Sorted by hash.
+    /// How its rows are read, if it is a table.
+    table: Option<OldTable>,
+    /// Sorted by hash, and where several rows of a table have one key, by place.
     places: Vec<ValuePlace>,
     pub(crate) stamp: Stamp,
     /// What it holds.
     pub(crate) profile: Profile,
+}
+
+/// How the rows of an old table are read.
+#[derive(Debug)]
+struct OldTable {
+    layout: Arc<TableLayout>,
+    delimiter: u8,
 }
 
 impl OldOutput {
@@ -72,7 +85,7 @@ impl OldOutput {
     /// It cannot be read, or is no output of this format.
     pub(crate) fn read(
         path: &Path,
-        format: Format,
+        form: StoredForm<'_>,
         hasher: &KeyHasher,
     ) -> Result<Option<Self>, CollectError> {
         let refused = |offset, why: String| CollectError::OldOutput { path: path.into(), offset, why };
@@ -81,19 +94,22 @@ impl OldOutput {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refused(0, error.to_string())),
         };
-        let (file, stamp) = plain(file, path)?;
+        let (file, stamp) = plain_text(file, path)?;
         let (mut places, mut profiler) = (Vec::new(), Profiler::default());
         let mut examples: [Option<String>; 2] = [None, None];
         let mut too_long = None;
-        let visited = visit_skus(&file, format, |sku| {
+        let mut seen = HashSet::new();
+        let visited = visit_skus(&file, form, |sku| {
             let Some(length) = u32::try_from(sku.end - sku.start).ok().filter(|l| l & ValuePlace::USED == 0)
             else {
                 too_long = Some(sku.start);
                 return ControlFlow::Break(());
             };
             let offset = PackedOffset::new(sku.start);
-            places.push(ValuePlace { hash: hasher.hash(sku.key), offset, length });
-            if let Some(body) = &sku.stored.body {
+            let hash = hasher.hash(sku.key);
+            places.push(ValuePlace { hash, offset, length });
+            let is_new = form.format() != Format::Csv || seen.insert(hash);
+            if let Some(body) = sku.stored.body.as_ref().filter(|_| is_new) {
                 profiler.body(body);
             }
             examples[usize::from(sku.stored.shape == Shape::Record)]
@@ -109,13 +125,21 @@ impl OldOutput {
         let (shape, misfit) =
             if body.is_none() && record.is_some() { (Shape::Record, None) } else { (Shape::Body, record) };
         let profile = profiler.finish().profile;
+        let table = match form {
+            StoredForm::Csv(layout) => {
+                let delimiter = table_delimiter(&file, layout).map_err(|why| refused(0, why.to_string()))?;
+                Some(OldTable { layout: Arc::clone(layout), delimiter })
+            }
+            StoredForm::Json | StoredForm::Jsonl => None,
+        };
         Ok(Some(Self {
             pages: Pages::new(file),
             hasher: hasher.clone(),
-            format,
+            format: form.format(),
             shape,
             misfit,
-            places: sorted(places),
+            places: sorted(places, table.is_some()),
+            table,
             stamp,
             profile,
         }))
@@ -132,7 +156,20 @@ impl OldOutput {
     }
 
     fn find(&self, hash: &KeyHash) -> Option<usize> {
-        self.places.binary_search_by(|place| place.hash.cmp(hash)).ok()
+        let first = self.places.partition_point(|place| place.hash < *hash);
+        self.places.get(first).filter(|place| place.hash == *hash).map(|_| first)
+    }
+
+    /// The places of all rows that have this key.
+    fn all(&self, hash: &KeyHash) -> std::ops::Range<usize> {
+        let first = self.places.partition_point(|place| place.hash < *hash);
+        let count = self.places[first..].iter().take_while(|place| place.hash == *hash).count();
+        first..first + count
+    }
+
+    /// Whether several rows of a table have this key.
+    pub(crate) fn repeats(&self, hash: &KeyHash) -> bool {
+        self.table.is_some() && self.all(hash).len() > 1
     }
 
     fn raw(&mut self, index: usize) -> io::Result<&[u8]> {
@@ -150,11 +187,36 @@ impl OldOutput {
         }
     }
 
-    /// The key's value is not kept: a new one takes its place, or none.
+    /// The key's value is not kept: a new one takes its place, or none. A row of an input that has only some rows of a
+    /// larger table takes the place of one old row.
     pub(crate) fn supersede(&mut self, hash: &KeyHash) {
-        if let Some(index) = self.find(hash) {
-            self.mark(index);
+        let is_partial = self.table.as_ref().is_some_and(|table| table.layout.is_partial);
+        for index in self.all(hash) {
+            if self.mark(index) && is_partial {
+                return;
+            }
         }
+    }
+
+    /// The cells of the first row of a table that has this key. It stays there: several rows of the input may need it.
+    pub(crate) fn row(&mut self, hash: &KeyHash) -> io::Result<Option<ByteRecord>> {
+        self.find(hash).map(|index| self.row_at(index)).transpose()
+    }
+
+    /// The key's hash, and the cells, of one of the leftovers of a table.
+    pub(crate) fn leftover_row(&mut self, index: u32) -> io::Result<(KeyHash, ByteRecord)> {
+        let row = self.row_at(index as usize)?;
+        Ok((self.places[index as usize].hash, row))
+    }
+
+    fn row_at(&mut self, index: usize) -> io::Result<ByteRecord> {
+        let missing = || changed(Malformed::Syntax("no row"));
+        let (delimiter, key) =
+            self.table.as_ref().map(|table| (table.delimiter, table.layout.key)).ok_or_else(missing)?;
+        let row = record_in(self.raw(index)?, delimiter).ok_or_else(missing)?;
+        let key = row.get(key).map(String::from_utf8_lossy).unwrap_or_default();
+        self.check_key(index, &key)?;
+        Ok(row)
     }
 
     /// True the first time.
@@ -217,13 +279,18 @@ impl OldOutput {
 
     fn parts(&mut self, index: usize) -> io::Result<(String, Stored)> {
         let format = self.format;
+        if let Some(OldTable { layout, .. }) = &self.table {
+            let layout = Arc::clone(layout);
+            let row = self.row_at(index)?;
+            let key = row.get(layout.key).map(String::from_utf8_lossy).unwrap_or_default().into_owned();
+            return Ok((key, Stored { shape: self.shape, status: None, body: layout.body_in(&row) }));
+        }
         let raw = self.raw(index)?;
-        let (key, value) = match format {
-            Format::Json => {
-                let (key, value) = member(raw).map_err(changed)?;
-                (Some(key), value)
-            }
-            Format::Jsonl => (None, raw.to_vec()),
+        let (key, value) = if format == Format::Json {
+            let (key, value) = member(raw).map_err(changed)?;
+            (Some(key), value)
+        } else {
+            (None, raw.to_vec())
         };
         let mut compact = Vec::new();
         compact_value(&value, &mut compact).map_err(changed)?;
@@ -232,34 +299,6 @@ impl OldOutput {
         self.check_key(index, &key)?;
         Ok((key, stored))
     }
-}
-
-/// The text of an output: a compressed one is unpacked into a file without a name, since values are read at their places.
-/// With it, the stamp of the compressed file.
-fn plain(mut file: File, path: &Path) -> Result<(File, Option<Stamp>), CollectError> {
-    let refused =
-        |error: io::Error| CollectError::OldOutput { path: path.into(), offset: 0, why: error.to_string() };
-    let mut raw = StampReader::new(&file);
-    let (compression, mut text) = unpacked(&mut raw).map_err(refused)?;
-    if compression == Compression::Plain {
-        drop(text);
-        file.rewind().map_err(refused)?;
-        return Ok((file, None));
-    }
-    let unpacking = || CollectError::io(FileOperation::Unpack, path);
-    let mut copy = tempfile::tempfile_in(folder_of(path)).map_err(unpacking())?;
-    let mut block = vec![0; BLOCK];
-    loop {
-        match text.read(&mut block) {
-            Ok(0) => break,
-            Ok(count) => copy.write_all(&block[..count]).map_err(unpacking())?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(refused(error)),
-        }
-    }
-    drop(text);
-    copy.rewind().map_err(unpacking())?;
-    Ok((copy, Some(raw.stamp())))
 }
 
 fn changed(_: Malformed) -> io::Error {
@@ -286,9 +325,12 @@ fn key_of_line(object: &[u8]) -> Result<String, Malformed> {
     found
 }
 
-/// By hash; of several with one key the last counts, as in most parsers.
-fn sorted(mut places: Vec<ValuePlace>) -> Vec<ValuePlace> {
+/// By hash; of several with one key the last counts, as in most parsers. The rows of a table all count.
+fn sorted(mut places: Vec<ValuePlace>, is_table: bool) -> Vec<ValuePlace> {
     places.sort_unstable_by_key(|place| (place.hash, place.offset));
+    if is_table {
+        return places;
+    }
     places.dedup_by(|later, kept| {
         let same = later.hash == kept.hash;
         if same {

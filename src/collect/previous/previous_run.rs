@@ -6,16 +6,14 @@ use std::path::Path;
 use crate::collect::error::CollectError;
 use crate::collect::files::paths::Paths;
 use crate::collect::identity::{JobIdentity, Provenance};
-use crate::collect::previous::baseline::{
-    Baseline, FileId, baseline, compare_with, measure_any, other_format,
-};
+use crate::collect::previous::baseline::{Baseline, FileId, baseline, compare_with, measure_any};
 use crate::collect::previous::key_hash::{KeyHash, KeyHasher};
 use crate::collect::previous::old_output::OldOutput;
 use crate::collect::previous::state::{OutputKind, StateFile, StateIndex};
 use crate::collect::previous::value::PreviousValue;
 use crate::collect::settings::{Format, OutputSettings};
-use crate::model::option::{BODY_AS, FORMAT, NEXT, SELECT, SHAPE};
-use crate::model::{Fingerprint, Key};
+use crate::model::option::{BODY_AS, COLUMNS, FORMAT, NEXT, SELECT, SHAPE};
+use crate::model::{Fingerprint, Key, Validators};
 
 /// The old output and its state, as far as they are there and of use.
 #[derive(Debug)]
@@ -69,8 +67,10 @@ impl PreviousRun {
                 None
             });
         let is_foreign = found.as_ref().is_some_and(|found| found.state.is_none());
-        let asks =
-            found.as_ref().and_then(|found| found.state.as_ref()).is_some_and(|state| state.validators);
+        // A table has cells of old bodies, and not the bodies: there is nothing that "not modified" could stand for.
+        let has_bodies = settings.format != Format::Csv;
+        let asks = has_bodies
+            && found.as_ref().and_then(|found| found.state.as_ref()).is_some_and(|state| state.validators);
         let real = &paths.output.real;
         previous.measured = FileId::of(real);
         if settings.merge || settings.changes.is_some() || asks {
@@ -108,7 +108,7 @@ impl PreviousRun {
         if is_foreign {
             notes.push(lost("it belongs to another job"));
         } else if let Some(StateFile { output, state: Some(state), .. }) = found
-            && (settings.merge || state.validators)
+            && (settings.merge || (state.validators && has_bodies))
         {
             if previous.old.as_ref().is_some_and(|old| old.stamp == output) {
                 previous.state = Some(state);
@@ -123,13 +123,13 @@ impl PreviousRun {
     }
 
     /// What the guard compares a new output with, as the old one is now.
-    pub(crate) fn current_baseline(&self, path: &Path, format: Format) -> Option<Baseline> {
+    pub(crate) fn current_baseline(&self, path: &Path, settings: &OutputSettings) -> Option<Baseline> {
         let now = FileId::of(path)?;
         if self.measured == Some(now) {
             return self.baseline;
         }
         // Somebody else has put another file there meanwhile.
-        let profile = measure_any(path, format).ok()??;
+        let profile = measure_any(path, settings).ok()??;
         Some(Baseline { profile, shares_comparable: true })
     }
 
@@ -155,10 +155,10 @@ impl PreviousRun {
     /// What is known of the key's value, if the old output has one and it is the answer to this request.
     pub(crate) fn previous_value(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<PreviousValue> {
         let hash = self.hash(key);
-        if !self.old.as_ref()?.holds(&hash) {
-            return None;
-        }
-        self.state.as_mut()?.previous_value(&hash, fingerprint)
+        let old = self.old.as_ref().filter(|old| old.holds(&hash))?;
+        let has_bodies = old.format != Format::Csv;
+        let known = self.state.as_mut()?.previous_value(&hash, fingerprint)?;
+        Some(if has_bodies { known } else { PreviousValue { validators: Validators::default(), ..known } })
     }
 
     /// The body that the old output has for this key, and its status where that is known.
@@ -176,22 +176,25 @@ fn index(
     path: &Path,
     hasher: &KeyHasher,
 ) -> Result<Option<OldOutput>, CollectError> {
-    let error = match OldOutput::read(path, settings.format, hasher) {
+    let error = match OldOutput::read(path, settings.form(), hasher) {
         Ok(old) => return Ok(old),
         Err(error) => error,
     };
-    let other = other_format(settings.format);
-    match OldOutput::read(path, other, hasher) {
-        Ok(Some(old)) if settings.merge && old.is_empty() => Err(error),
-        Ok(Some(_)) if settings.merge => Err(CollectError::IncompatibleOutput {
-            path: path.into(),
-            why: format!("its format is {other}, and this run writes {}", settings.format),
-        }),
-        Ok(old) => Ok(old),
-        // Without --merge and --changes an old output is never in the way.
-        Err(_) if settings.merge || settings.changes.is_some() => Err(error),
-        Err(_) => Ok(None),
+    for other in settings.forms().skip(1) {
+        match OldOutput::read(path, other, hasher) {
+            Ok(Some(old)) if settings.merge && old.is_empty() => return Err(error),
+            Ok(Some(_)) if settings.merge => {
+                return Err(CollectError::IncompatibleOutput {
+                    path: path.into(),
+                    why: format!("its format is {}, and this run writes {}", other.format(), settings.format),
+                });
+            }
+            Ok(old) => return Ok(old),
+            Err(_) => {}
+        }
     }
+    // Without --merge and --changes an old output is never in the way.
+    if settings.merge || settings.changes.is_some() { Err(error) } else { Ok(None) }
 }
 
 /// After `--merge` one output has old and new values: they must be of one kind. `layout` is that of the old output,
@@ -211,6 +214,7 @@ fn check_kind(
             (BODY_AS, &layout.provenance.body_as, &now.provenance.body_as),
             (SHAPE, &layout.shape, &now.shape),
             (FORMAT, &layout.format, &now.format),
+            (COLUMNS, &layout.provenance.columns, &now.provenance.columns),
         ];
         let pages = |kind: &Provenance| match kind.pages.as_str() {
             "" => format!("no {NEXT}"),

@@ -1,74 +1,57 @@
 //! Reads an output file SKU by SKU, in either format and shape, and in any layout that is JSON.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::ops::ControlFlow;
 
 use crate::collect::files::compression::unpacked;
 use crate::collect::files::stamp::{Stamp, StampReader};
+use crate::collect::previous::key_hash::KeyHasher;
 use crate::collect::previous::members::{JsonText, Malformed, compact_value, members};
 use crate::collect::previous::profile::{MeasuredOutput, Profiler};
-use crate::collect::settings::{Format, Shape};
+use crate::collect::previous::stored_sku::{Stored, StoredSku, Unreadable};
+use crate::collect::previous::stored_table::{table_delimiter, visit_rows};
+use crate::collect::settings::{Format, Shape, StoredForm};
 
 /// Read at a time.
 const BLOCK: usize = 256 * 1024;
-
-/// What an output has for one SKU.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Stored {
-    /// `Shape::Record` where the value has exactly the members of a record.
-    pub(crate) shape: Shape,
-    /// The status in the record.
-    pub(crate) status: Option<u16>,
-    /// Compact JSON; `None` for the record of a failure.
-    pub(crate) body: Option<Vec<u8>>,
-}
-
-/// A SKU of an output file.
-pub(crate) struct StoredSku<'a> {
-    /// Its key.
-    pub(crate) key: &'a str,
-    /// Its value.
-    pub(crate) stored: Stored,
-    /// Where its key (or the object of its line) begins.
-    pub(crate) start: u64,
-    /// Where its value ends.
-    pub(crate) end: u64,
-}
-
-/// Why an output file could not be read, and where.
-#[derive(Debug, thiserror::Error)]
-#[error("{why} (byte {offset})")]
-pub(crate) struct Unreadable {
-    pub(crate) offset: u64,
-    pub(crate) why: Malformed,
-}
 
 /// Visits every SKU in the order of the file until `visit` breaks off. Checks what it passes. The stamp is that of
 /// the whole file only where no visit broke off.
 pub(crate) fn visit_skus(
     file: &File,
-    format: Format,
+    form: StoredForm<'_>,
     visit: impl FnMut(StoredSku<'_>) -> ControlFlow<()>,
 ) -> Result<Stamp, Unreadable> {
+    let begin = |why| Unreadable { offset: 0, why };
+    let delimiter = match form {
+        StoredForm::Csv(layout) => Some(table_delimiter(file, layout).map_err(begin)?),
+        StoredForm::Json | StoredForm::Jsonl => None,
+    };
     let mut raw = StampReader::new(file);
-    let (_, text) = unpacked(&mut raw).map_err(|error| Unreadable { offset: 0, why: error.into() })?;
+    let (_, text) = unpacked(&mut raw).map_err(|error| begin(error.into()))?;
+    if let (StoredForm::Csv(layout), Some(delimiter)) = (form, delimiter) {
+        visit_rows(text, (layout, delimiter), visit)?;
+        return Ok(raw.stamp());
+    }
+    let format = form.format();
     let text = JsonText::new(BufReader::with_capacity(BLOCK, text));
     let mut walk = OutputWalk { text, format, value: Vec::new(), compact: Vec::new(), visit };
-    let walked = match format {
-        Format::Json => walk.object(),
-        Format::Jsonl => walk.lines(),
-    };
+    let walked = if format == Format::Json { walk.object() } else { walk.lines() };
     walked.map_err(|why| Unreadable { offset: walk.text.at, why })?;
     drop(walk);
     Ok(raw.stamp())
 }
 
 /// Measures an output file.
-pub(crate) fn measure(file: &File, format: Format) -> Result<MeasuredOutput, Unreadable> {
+pub(crate) fn measure(file: &File, form: StoredForm<'_>) -> Result<MeasuredOutput, Unreadable> {
     let mut profiler = Profiler::default();
-    visit_skus(file, format, |sku| {
-        if let Some(body) = &sku.stored.body {
+    let (hasher, mut seen) = (KeyHasher::random(), HashSet::new());
+    visit_skus(file, form, |sku| {
+        // Of a table, several rows may have one key.
+        let is_new = form.format() != Format::Csv || seen.insert(hasher.hash(sku.key));
+        if let Some(body) = sku.stored.body.as_ref().filter(|_| is_new) {
             profiler.body(body);
         }
         ControlFlow::Continue(())
@@ -79,11 +62,11 @@ pub(crate) fn measure(file: &File, format: Format) -> Result<MeasuredOutput, Unr
 /// The first SKU of an output file for which `wanted` is true.
 pub(crate) fn first_sku(
     file: &File,
-    format: Format,
+    form: StoredForm<'_>,
     mut wanted: impl FnMut(&str, &[u8]) -> bool,
 ) -> Option<(String, Vec<u8>)> {
     let mut found = None;
-    let visited = visit_skus(file, format, |sku| match sku.stored.body {
+    let visited = visit_skus(file, form, |sku| match sku.stored.body {
         Some(body) if wanted(sku.key, &body) => {
             found = Some((sku.key.to_owned(), body));
             ControlFlow::Break(())
@@ -111,7 +94,7 @@ pub(crate) fn take_apart(value: &[u8], format: Format) -> Result<Stored, Malform
     })?;
     let own: &[&[u8]] = match format {
         Format::Json => &names.iter().map(Vec::as_slice).collect::<Vec<_>>(),
-        Format::Jsonl => {
+        Format::Jsonl | Format::Csv => {
             &names.iter().map(Vec::as_slice).filter(|name| *name != b"\"key\"").collect::<Vec<_>>()
         }
     };
@@ -120,7 +103,7 @@ pub(crate) fn take_apart(value: &[u8], format: Format) -> Result<Stored, Malform
     Ok(match (is_record, format) {
         (true, _) => Stored { shape: Shape::Record, status, body },
         (false, Format::Json) => plain(),
-        (false, Format::Jsonl) => Stored { shape: Shape::Body, status: None, body },
+        (false, Format::Jsonl | Format::Csv) => Stored { shape: Shape::Body, status: None, body },
     })
 }
 
@@ -206,9 +189,9 @@ mod tests {
         file
     }
 
-    fn stored(text: &str, format: Format) -> Vec<(String, Shape, Option<String>)> {
+    fn stored(text: &str, form: StoredForm<'_>) -> Vec<(String, Shape, Option<String>)> {
         let mut all = Vec::new();
-        let stamp = visit_skus(&file(text), format, |sku| {
+        let stamp = visit_skus(&file(text), form, |sku| {
             let body = sku.stored.body.map(|body| String::from_utf8(body).unwrap());
             all.push((sku.key.to_owned(), sku.stored.shape, body));
             ControlFlow::Continue(())
@@ -226,7 +209,7 @@ mod tests {
             format!("{{\"A\":{body}, \"B\":{error},\n\"C\":{{\"status\":1,\"body\":2}}, \"D\":\"x\"}}");
         let some = |body: &str| Some(body.to_owned());
         assert_eq!(
-            stored(&text, Format::Json),
+            stored(&text, StoredForm::Json),
             [
                 ("A".into(), Shape::Record, some("[1.10]")),
                 ("B".into(), Shape::Record, None),
@@ -239,7 +222,7 @@ mod tests {
                     {\"key\":\"C\",\"status\":404,\"fetched_at\":\"\",\"attempts\":1,\"error\":\"x\"}\n\
                     {\"body\":1,\"key\":\"D\"}{\"key\":\"E\"}";
         assert_eq!(
-            stored(text, Format::Jsonl),
+            stored(text, StoredForm::Jsonl),
             [
                 ("A".into(), Shape::Body, some("{\"x\":1}")),
                 ("B".into(), Shape::Record, some("null")),
@@ -253,14 +236,14 @@ mod tests {
     #[test]
     fn a_file_is_measured_without_the_skus_that_failed() {
         let text = "{\"A\":{},\"B\":{},\"C\":null,\"D\":{\"status\":404,\"fetched_at\":\"\",\"attempts\":1,\"error\":\"x\"}}";
-        let profile = measure(&file(text), Format::Json).unwrap().profile;
+        let profile = measure(&file(text), StoredForm::Json).unwrap().profile;
         assert_eq!(profile, Profile { skus: 3, nulls: 1, commonest: 2, commonest_raw: None });
     }
 
     #[test]
     fn the_first_sku_that_is_wanted_is_found_and_no_more_is_read() {
         let file = file("{\"A\":1,\"B\":{\"x\":2},\"C\":3 and then nonsense");
-        let found = first_sku(&file, Format::Json, |_, body| body.starts_with(b"{"));
+        let found = first_sku(&file, StoredForm::Json, |_, body| body.starts_with(b"{"));
         assert_eq!(found, Some(("B".into(), b"{\"x\":2}".to_vec())));
     }
 }

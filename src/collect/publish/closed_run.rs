@@ -20,9 +20,10 @@ use crate::collect::publish::failure_file::FailedRows;
 use crate::collect::publish::guard::suspicious_shares;
 use crate::collect::publish::outcome::{Evidence, PublishOutcome, UnpublishedOutcome};
 use crate::collect::publish::output_writer::{OutputWriter, WrittenOutput};
-use crate::collect::publish::row_pass::RowPass;
+use crate::collect::publish::row_pass::{RowPass, TablePass};
 use crate::collect::publish::sequence::{JournalEnd, PublishFiles};
 use crate::collect::settings::OutputSettings;
+use crate::collect::table::row_spool::RowSpool;
 
 /// A run whose journal is written and synced: ready to be published, or left for the next run.
 pub struct ClosedRun {
@@ -34,6 +35,8 @@ pub struct ClosedRun {
     pub(crate) published_before: Option<PublishRecord>,
     pub(crate) previous: PreviousRun,
     pub(crate) drafting: Option<DraftHandle>,
+    /// Of a table, the rows of the input.
+    pub(crate) rows: Option<RowSpool>,
 }
 
 /// Answers that were appended to a journal.
@@ -73,7 +76,7 @@ impl ClosedRun {
         if starts_from_old && !self.previous.is_still_there(&paths.output.real) {
             return Err(CollectError::OldChanged { path: given.clone() });
         }
-        let old = self.previous.current_baseline(&paths.output.real, settings.format);
+        let old = self.previous.current_baseline(&paths.output.real, settings);
         let baseline_error = self.previous.baseline_error.take();
         let draft = match self.drafting.take().and_then(DraftHandle::finish) {
             Some(draft) => draft,
@@ -81,6 +84,7 @@ impl ClosedRun {
         };
         let mut pass = RowPass::new(FailedRows::of(context), Some(draft.output), Some(given), settings);
         pass.state = Some(draft.state);
+        pass.table = TablePass::of(settings, self.rows)?;
         let changes = context.place.changes.as_ref();
         pass.changes =
             changes.map(|target| ChangeFile::create(target, self.published_before.as_ref())).transpose()?;
@@ -101,7 +105,7 @@ impl ClosedRun {
         let judgement = facts.judge();
         let example = judgement.shown().and_then(|shown| {
             let new = NewOutput { path: output.path(), measured: &measured };
-            example(paths, settings.format, shown, new)
+            example(paths, settings, shown, new)
         });
         let evidence = Evidence { example, ..evidence(&facts, &measured) };
         let (unpruned, pruned, not_in_input) = (pass.unpruned(), pass.prunes(), pass.not_in_input);
@@ -146,6 +150,7 @@ impl ClosedRun {
             (FailedRows::of(context), context.is_stopped, self.journal.path.clone());
         let output = OutputWriter::new(&mut *context.stdout, settings).map_err(CollectError::Stdout)?;
         let mut pass = RowPass::new(rows, Some(output), None, settings);
+        pass.table = TablePass::of(settings, self.rows)?;
         pass.run(self.journal, self.previous, &DraftedRows::default(), is_stopped)
             .map_err(|error| error.of_temporary(&folder))?;
         let WrittenOutput { stamp, lines, measured, .. } = pass.finish_output()?;
@@ -183,7 +188,7 @@ impl ClosedRun {
 
 fn facts(settings: &OutputSettings, paths: &Paths, old: Option<Baseline>, new: Profile) -> PublishFacts {
     // Only an output without a SKU needs to know this of a file that could not be measured.
-    let has_any = || new.skus == 0 && has_skus(&paths.output.real, settings.format);
+    let has_any = || new.skus == 0 && has_skus(&paths.output.real, settings);
     let old_has_skus = old.map_or_else(has_any, |old| old.profile.skus > 0);
     PublishFacts { old, old_has_skus, new, ..PublishFacts::of(settings) }
 }

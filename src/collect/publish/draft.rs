@@ -381,13 +381,13 @@ mod tests {
                 let number = u32::try_from(seq).unwrap();
                 let name = format!("K{seq}");
                 match kinds[seq] {
-                    0 => journal.append(&failed(number, &name, 404)).unwrap(),
+                    0 => drop(journal.append(&failed(number, &name, 404)).unwrap()),
                     1 => {
                         let (key, row) = (key(&name), csv::ByteRecord::from(vec!["R", "x"]));
                         journal.append_refused(&refused(number, Some(&key), &row)).unwrap();
                     }
                     2 => journal.pass(Seq(number)),
-                    _ => journal.append(&fetched(number, &name, "[1.10]")).unwrap(),
+                    _ => drop(journal.append(&fetched(number, &name, "[1.10]")).unwrap()),
                 }
             };
             let without_times = |text: String| {

@@ -10,7 +10,7 @@ use crate::collect::previous::key_hash::KeyHasher;
 use crate::collect::previous::profile::{BodyCounter, MeasuredOutput};
 use crate::collect::previous::stored::{first_sku, visit_skus};
 use crate::collect::publish::guard::Degradation;
-use crate::collect::settings::Format;
+use crate::collect::settings::{OutputSettings, StoredForm};
 
 /// Bytes of a body that are kept at most; the message shortens them further.
 const BODY: usize = 1000;
@@ -27,17 +27,18 @@ pub(crate) struct NewOutput<'a> {
 /// A key that shows this degradation, and its body in the new output.
 pub(crate) fn example(
     paths: &Paths,
-    format: Format,
+    settings: &OutputSettings,
     degradation: Degradation,
     NewOutput { path: new, measured }: NewOutput<'_>,
 ) -> Option<(String, Option<String>)> {
+    let form = settings.form();
     let found = match degradation {
         Degradation::Empty | Degradation::Fewer => {
-            return lost_key(&paths.output.real, new, format).map(|key| (key, None));
+            return lost_key(&paths.output.real, new, form).map(|key| (key, None));
         }
-        Degradation::Nulls => first_sku(&File::open(new).ok()?, format, |_, body| body == NULL),
+        Degradation::Nulls => first_sku(&File::open(new).ok()?, form, |_, body| body == NULL),
         Degradation::SameBody => {
-            first_sku(&File::open(new).ok()?, format, |_, body| BodyCounter::of(body) == measured.commonest)
+            first_sku(&File::open(new).ok()?, form, |_, body| BodyCounter::of(body) == measured.commonest)
         }
         // What was selected from is in no file.
         Degradation::SameRawBody => return None,
@@ -49,14 +50,14 @@ pub(crate) fn example(
 }
 
 /// The first key of the old output that the new one does not have.
-fn lost_key(old: &Path, new: &Path, format: Format) -> Option<String> {
+fn lost_key(old: &Path, new: &Path, form: StoredForm<'_>) -> Option<String> {
     let hasher = KeyHasher::random();
     let mut there = HashSet::new();
-    visit_skus(&File::open(new).ok()?, format, |sku| {
+    visit_skus(&File::open(new).ok()?, form, |sku| {
         there.insert(hasher.hash(sku.key));
         std::ops::ControlFlow::Continue(())
     })
     .ok()?;
     // The old output may have another format: then there is no example.
-    first_sku(&File::open(old).ok()?, format, |key, _| !there.contains(&hasher.hash(key))).map(|(key, _)| key)
+    first_sku(&File::open(old).ok()?, form, |key, _| !there.contains(&hasher.hash(key))).map(|(key, _)| key)
 }

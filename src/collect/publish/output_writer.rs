@@ -4,13 +4,15 @@
 //! line is ended when the next one begins or the file ends.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use crate::collect::files::compression::CompressedWriter;
 use crate::collect::files::cursor::NULL;
 use crate::collect::files::stamp::{Stamp, StampWriter};
 use crate::collect::journal::decode::{FailedRecord, FetchedRecord};
 use crate::collect::previous::profile::{BodyCounter, MeasuredOutput, Profiler};
-use crate::collect::settings::{Format, OutputSettings, Shape};
+use crate::collect::settings::{Format, OutputSettings, Shape, StoredForm};
+use crate::collect::table::layout::TableLayout;
 
 /// Handed to the file at a time.
 const CHUNK: usize = 64 * 1024;
@@ -23,6 +25,7 @@ pub(crate) struct OutputWriter<W: Write> {
     buffer: Vec<u8>,
     lines: u64,
     profiler: Profiler,
+    table: Option<Arc<TableLayout>>,
 }
 
 impl<W: Write> OutputWriter<W> {
@@ -32,10 +35,16 @@ impl<W: Write> OutputWriter<W> {
         let OutputSettings { format, shape, compression, .. } = *settings;
         let out = CompressedWriter::new(StampWriter::new(out), compression)?;
         let mut buffer = Vec::with_capacity(2 * CHUNK);
-        if format == Format::Json {
-            buffer.push(b'{');
+        let mut table = None;
+        match settings.form() {
+            StoredForm::Json => buffer.push(b'{'),
+            StoredForm::Jsonl => {}
+            StoredForm::Csv(layout) => {
+                layout.push_header(&mut buffer);
+                table = Some(Arc::clone(layout));
+            }
         }
-        Ok(Self { out, format, shape, buffer, lines: 0, profiler: Profiler::default() })
+        Ok(Self { out, format, shape, buffer, lines: 0, profiler: Profiler::default(), table })
     }
 
     /// What it is written to. The last lines may not have gone there yet.
@@ -58,20 +67,42 @@ impl<W: Write> OutputWriter<W> {
         self.shape
     }
 
-    /// The line of an answer.
-    pub(crate) fn fetched(&mut self, record: &FetchedRecord<'_>) -> io::Result<()> {
-        self.profiler.body(record.body);
+    /// Counts a SKU of this run, whose answer is stored as `body`.
+    pub(crate) fn count(&mut self, record: &FetchedRecord<'_>, body: &[u8]) {
+        self.profiler.body(body);
         match record.raw {
             Some(raw) => self.profiler.raw(BodyCounter::at(raw)),
             None if record.body == NULL && !record.status.starts_with(b"2") => {
                 self.profiler.null_for_status();
             }
+            // The cells of a table are selected, too.
+            None if self.table.is_some() => self.profiler.raw(BodyCounter::of(record.body)),
             None => {}
         }
+    }
+
+    /// Counts a SKU of the old output, with its body; the record of a failure has none.
+    pub(crate) fn count_old(&mut self, body: Option<&[u8]>) {
+        if let Some(body) = body {
+            self.profiler.body(body);
+        }
+    }
+
+    /// A row of a table, whose SKU is counted apart: it may have several rows.
+    pub(crate) fn row<'c>(&mut self, cells: impl IntoIterator<Item = &'c [u8]>) -> io::Result<()> {
+        let Some(layout) = &self.table else { return Ok(()) };
+        layout.push_row(&mut self.buffer, cells);
+        self.lines += 1;
+        self.end_line()
+    }
+
+    /// The line of an answer, in the formats that have one for each SKU.
+    pub(crate) fn fetched(&mut self, record: &FetchedRecord<'_>) -> io::Result<()> {
+        self.count(record, record.body);
         self.begin_line();
         match (self.format, self.shape) {
             (Format::Json, Shape::Body) => self.put(&[record.member]),
-            (Format::Jsonl, Shape::Body) => {
+            (_, Shape::Body) => {
                 self.put(&[b"{\"key\":", record.key, b",\"body\":", record.body, b"}"]);
             }
             (_, Shape::Record) => {
@@ -83,7 +114,7 @@ impl<W: Write> OutputWriter<W> {
         self.end_line()
     }
 
-    /// The line of a failure, which only records have.
+    /// The line of a failure, which only records have, in the same formats.
     pub(crate) fn failed(&mut self, key: &[u8], record: &FailedRecord<'_>) -> io::Result<()> {
         self.begin_line();
         self.begin_record(key);
@@ -94,9 +125,7 @@ impl<W: Write> OutputWriter<W> {
 
     /// A line of the old output, and the body in it; the record of a failure has none.
     pub(crate) fn old(&mut self, line: &[u8], body: Option<&[u8]>) -> io::Result<()> {
-        if let Some(body) = body {
-            self.profiler.body(body);
-        }
+        self.count_old(body);
         self.begin_line();
         self.put(&[line]);
         self.end_line()
@@ -113,7 +142,7 @@ impl<W: Write> OutputWriter<W> {
     fn begin_record(&mut self, key: &[u8]) {
         match self.format {
             Format::Json => self.put(&[key, b":{"]),
-            Format::Jsonl => self.put(&[b"{\"key\":", key, b","]),
+            Format::Jsonl | Format::Csv => self.put(&[b"{\"key\":", key, b","]),
         }
     }
 

@@ -1,6 +1,8 @@
 //! One pass over the journal's records, in the order of the rows: each is checked once more and goes where it belongs,
 //! to the output, the state file, the changes and the failure file.
 
+mod table;
+
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,7 +11,7 @@ use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::cursor::string_end;
 use crate::collect::journal::appender::ClosedJournal;
 use crate::collect::journal::decode::{FailedRecord, FetchedRecord, JournalRecord, read_row};
-use crate::collect::journal::reader::{JournalReader, damaged};
+use crate::collect::journal::reader::JournalReader;
 use crate::collect::previous::key_hash::KeyHash;
 use crate::collect::previous::old_output::OldOutput;
 use crate::collect::previous::previous_run::PreviousRun;
@@ -25,6 +27,8 @@ use crate::json::escape_into;
 use crate::model::Key;
 use crate::model::option::PRUNE;
 
+pub(crate) use table::TablePass;
+
 /// One pass over the records, and where they go. Without an output it only counts and names what failed.
 pub(crate) struct RowPass<'a, W: Write> {
     output: Option<OutputWriter<W>>,
@@ -37,6 +41,8 @@ pub(crate) struct RowPass<'a, W: Write> {
     /// Keys of refused rows that have a line.
     refused: HashSet<KeyHash>,
     line: Vec<u8>,
+    /// The row of the failure that was read last, whose buffers are used again.
+    row: csv::ByteRecord,
     /// Old values that the new output has, too.
     pub(crate) kept: u64,
     /// Old values that no row of the input has.
@@ -45,6 +51,8 @@ pub(crate) struct RowPass<'a, W: Write> {
     unknown_rows: u64,
     /// With `--merge`: the answers of this run.
     pub(crate) fetched: Profiler,
+    /// Of a table, the rows of the input.
+    pub(crate) table: Option<TablePass>,
 }
 
 impl<'a, W: Write> RowPass<'a, W> {
@@ -64,10 +72,12 @@ impl<'a, W: Write> RowPass<'a, W> {
             settings,
             refused,
             line,
+            row: csv::ByteRecord::new(),
             kept: 0,
             not_in_input: 0,
             unknown_rows: 0,
             fetched: Profiler::default(),
+            table: None,
         }
     }
 
@@ -83,31 +93,45 @@ impl<'a, W: Write> RowPass<'a, W> {
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<(), CollectError> {
         let ClosedJournal { path, file, salt, offsets } = journal;
-        let mut row = csv::ByteRecord::new();
-        let mut records = JournalReader::new(path.clone(), file, salt);
+        let mut records = JournalReader::new(path, file, salt);
+        if self.table.is_some() {
+            return self.run_table(&offsets, &mut records, &mut previous, is_stopped);
+        }
         for offset in drafted.failed.iter().copied().chain(offsets.offsets().skip(drafted.records)) {
             if is_stopped() {
                 return Err(CollectError::Stopped);
             }
-            match records.read(offset)? {
-                JournalRecord::Fetched(record) => self.fetched(&record, &mut previous)?,
-                JournalRecord::Failed(record) => {
-                    if !read_row(record.row, &mut row) {
-                        return Err(damaged(&path, offset, "a row does not read back"));
-                    }
-                    self.failed(&record, &row, &mut previous)?;
-                }
-                JournalRecord::Kept(key) => {
-                    if !self.keep_old(&previous.hasher.hash(&text_of(key)), &mut previous)? {
-                        return Err(damaged(&path, offset, "a value that was to be kept is not there"));
-                    }
-                }
-                JournalRecord::Synced(_) => {
-                    return Err(damaged(&path, offset, "a record does not read back"));
-                }
-            }
+            self.pass_on(&mut records, offset, &mut previous)?;
         }
         self.leftovers(&mut previous)
+    }
+
+    /// Passes the record at this place on.
+    fn pass_on(
+        &mut self,
+        records: &mut JournalReader,
+        offset: u64,
+        previous: &mut PreviousRun,
+    ) -> Result<(), CollectError> {
+        match records.read(offset)? {
+            JournalRecord::Fetched(record) => return self.fetched(&record, previous),
+            JournalRecord::Failed(record) => {
+                let mut row = std::mem::take(&mut self.row);
+                if read_row(record.row, &mut row) {
+                    let passed = self.failed(&record, &row, previous);
+                    self.row = row;
+                    return passed;
+                }
+            }
+            JournalRecord::Kept(key) => {
+                if self.keep_old(&previous.hasher.hash(&text_of(key)), previous)? {
+                    return Ok(());
+                }
+                return Err(records.damaged(offset, "a value that was to be kept is not there"));
+            }
+            JournalRecord::Synced(_) => {}
+        }
+        Err(records.damaged(offset, "a record does not read back"))
     }
 
     fn written<T>(&self, result: io::Result<T>) -> Result<T, CollectError> {
@@ -125,20 +149,26 @@ impl<'a, W: Write> RowPass<'a, W> {
         if let Some(Ok(state)) = &mut self.state {
             state.fetched(record);
         }
+        let made = self.table.as_ref().map(|table| table.make(record)).transpose()?;
+        let stored = made.as_ref().map_or(record.body, |made| &made.body);
         if let Some(old) = previous.old.as_mut().filter(|_| self.settings.merge || self.changes.is_some()) {
             let hash = previous.hasher.hash(&text_of(record.key));
             old.supersede(&hash);
             if let Some(changes) = &mut self.changes {
                 let body = old.stored(&hash).map_err(read_old(self.given))?.and_then(|stored| stored.body);
-                changes.fetched(record.key, body.as_deref(), record.body)?;
+                changes.fetched(record.key, body.as_deref(), stored)?;
             }
         } else if let Some(changes) = &mut self.changes {
-            changes.fetched(record.key, None, record.body)?;
+            changes.fetched(record.key, None, stored)?;
         }
         if self.settings.merge {
-            self.fetched.body(record.body);
+            self.fetched.body(stored);
         }
-        let result = self.output.as_mut().map_or(Ok(()), |output| output.fetched(record));
+        let result = match (&mut self.output, &self.table, &made) {
+            (Some(output), Some(table), Some(made)) => table.write_fetched(output, record, made),
+            (Some(output), ..) => output.fetched(record),
+            (None, ..) => Ok(()),
+        };
         self.written(result)
     }
 
@@ -151,6 +181,9 @@ impl<'a, W: Write> RowPass<'a, W> {
         previous: &mut PreviousRun,
     ) -> Result<(), CollectError> {
         let key = record.key.map(text_of);
+        if let Some(table) = &mut self.table {
+            table.set_row(row);
+        }
         if record.refused && key.as_deref().is_some_and(|key| self.rows.is_repeat(key)) {
             return Ok(());
         }
@@ -176,7 +209,10 @@ impl<'a, W: Write> RowPass<'a, W> {
         let Some(output) = self.output.as_mut().filter(|output| output.shape() == Shape::Record) else {
             return Ok(());
         };
-        let result = output.failed(raw, record);
+        let result = match &self.table {
+            Some(table) => table.write_failed(output, record),
+            None => output.failed(raw, record),
+        };
         self.written(result)
     }
 
@@ -184,6 +220,10 @@ impl<'a, W: Write> RowPass<'a, W> {
     /// cell: that SKU is not gone from the input.
     fn damaged(&mut self, row: &csv::ByteRecord, previous: &mut PreviousRun) -> Result<(), CollectError> {
         let Some(old) = previous.old.as_mut().filter(|_| self.output.is_some()) else { return Ok(()) };
+        if let Some(table) = &mut self.table {
+            // Its cells are none of the header's.
+            table.forget_row();
+        }
         if self.rows.file.has_no_key(row) {
             return Ok(());
         }
@@ -235,6 +275,9 @@ impl<'a, W: Write> RowPass<'a, W> {
         if self.output.is_none() {
             return Ok(true);
         }
+        if self.table.is_some() {
+            return self.keep_old_row(hash, previous);
+        }
         let Some(old) = &mut previous.old else { return Ok(false) };
         self.line.clear();
         if !old.take(hash, &mut self.line).map_err(read_old(self.given))? {
@@ -251,7 +294,7 @@ impl<'a, W: Write> RowPass<'a, W> {
         }
         let value = match output.format() {
             Format::Json => string_end(&self.line).and_then(|end| self.line.get(end + 1..)),
-            Format::Jsonl => Some(&self.line[..]),
+            Format::Jsonl | Format::Csv => Some(&self.line[..]),
         };
         let body = value.and_then(|value| take_apart(value, output.format()).ok()?.body);
         self.kept += u64::from(body.is_some());

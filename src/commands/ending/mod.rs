@@ -199,7 +199,7 @@ impl FinishedRun<'_> {
 
     /// Answers in the journal of an interrupted run that no row needs.
     fn unclaimed(&self, counts: Counts) -> u64 {
-        self.journalled.saturating_sub(counts.recovered)
+        self.journalled.saturating_sub(counts.recovered + self.report.stats().counters.recovered_failed)
     }
 
     /// Takes the errors out of the run.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::collect::{Compression, Format, Shape};
+use crate::collect::{Compression, Format, Shape, TableColumn, parse_columns};
 use crate::config::choices::{Guard, Percent};
 use crate::config::joined::joined;
 use crate::config::origin::WrongValue;
@@ -12,6 +12,8 @@ use crate::model::{option, shell_word};
 pub(crate) static SETTINGS: &[&Setting] = &[
     &OUTPUT.setting,
     &FORMAT.setting,
+    &COLUMNS.setting,
+    &CSV_BOM.setting,
     &SHAPE.setting,
     &MERGE.setting,
     &PRUNE.setting,
@@ -38,11 +40,46 @@ pub(crate) static OUTPUT: Handle<Option<PathBuf>> = Handle {
 };
 
 pub(crate) static FORMAT: Handle<Format> = Handle {
-    setting: Setting::new(Table::Output, option::FORMAT, Takes::Word("FORMAT"), "json or jsonl")
+    setting: Setting::new(Table::Output, option::FORMAT, Takes::Word("FORMAT"), "json, jsonl or csv")
         .default("json")
-        .more("json is one object with a line for each SKU; jsonl has one {\"key\":...,\"body\":...} a line.")
-        .completions(&["json", "jsonl"]),
+        .more(joined!(
+            "json is one object with a line for each SKU; jsonl has one {\"key\":...,\"body\":...} a line; csv has the \
+             rows of INPUT with a cell for each of ",
+            option::COLUMNS,
+            ". Without it, the ending of ",
+            option::OUTPUT,
+            " decides.",
+        ))
+        .completions(&["json", "jsonl", "csv"]),
     read: format,
+};
+
+/// None where the output is no table; the whole body where no column was given.
+pub(crate) static COLUMNS: Handle<Vec<TableColumn>> = Handle {
+    setting: Setting::new(
+        Table::Output,
+        option::COLUMNS,
+        Takes::Text("LIST"),
+        "Of a csv: name=JQ, ... [default: body=.]",
+    )
+    .more(joined!(
+        "The columns after those of INPUT, such as 'name=.name, price=.price.amount': a jq filter for each, applied \
+         to the body after ",
+        option::SELECT,
+        ". A text gives its characters, a number its digits, null or nothing an empty cell, an array or object its \
+         JSON; several values fail the SKU. A text that a spreadsheet would run, because it begins with = + - or @, \
+         gets an apostrophe before it, unless it is a number. A name with a comma or = stands in double quotes. The \
+         list can be changed without asking the API again for what is in the journal.",
+    )),
+    read: |given| given.parse_if_set(parse_columns).map(Option::unwrap_or_default),
+};
+
+pub(crate) static CSV_BOM: Handle<bool> = Handle {
+    setting: Setting::flag(Table::Output, option::CSV_BOM, "Of a csv: begin with a byte-order mark").more(
+        "Excel needs it to read UTF-8. Without this option the csv has one if INPUT has one, or is in another \
+         encoding than UTF-8.",
+    ),
+    read: |given| given.flag(),
 };
 
 pub(crate) static SHAPE: Handle<Shape> = Handle {
@@ -50,7 +87,8 @@ pub(crate) static SHAPE: Handle<Shape> = Handle {
         .default("body")
         .more(
             "record is {\"status\":...,\"fetched_at\":...,\"attempts\":...,\"body\":...}; a failed SKU has \
-         \"error\" in place of \"body\".",
+         \"error\" in place of \"body\". A csv has these as columns after the others: _status, _fetched_at, _attempts, \
+         _error.",
         )
         .completions(&["body", "record"]),
     read: |given| given.choice(),
@@ -141,14 +179,14 @@ pub(crate) static MIN_SUCCESS: Handle<Percent> = Handle {
     read: |given| given.choice(),
 };
 
-/// `json` or `jsonl`. Who asks for a table is told how to make one.
+/// `json`, `jsonl` or `csv`. Who asks for another table is told which one there is.
 fn format(given: &Given<'_>) -> Result<Format, WrongValue> {
     let is_table =
-        |text: &str| ["csv", "tsv", "xlsx", "excel", "table"].contains(&text.to_ascii_lowercase().as_str());
+        |text: &str| ["tsv", "xlsx", "xls", "excel", "table"].contains(&text.to_ascii_lowercase().as_str());
     match given.text()? {
         Some(text) if is_table(text) => Err(given.wrong(format!(
-            "`{text}` is not known: write json or jsonl; for a table of an out.json: \
-             jq -r 'to_entries[] | [.key, .value.name] | @csv' out.json > out.csv"
+            "`{text}` is not known: write json, jsonl or csv; csv is a table that spreadsheets open, with the \
+             delimiter of INPUT"
         ))),
         _ => given.choice(),
     }
@@ -203,7 +241,25 @@ mod tests {
     #[test]
     fn format() {
         assert_eq!((FORMAT.of(&[]), FORMAT.of(&["jsonl"])), (Ok(Format::Json), Ok(Format::Jsonl)));
-        assert!(FORMAT.refuses("csv").contains("json or jsonl"));
+        assert_eq!(FORMAT.of(&["csv"]), Ok(Format::Csv));
+        assert!(FORMAT.refuses("CSV").contains("json, jsonl or csv"));
+        assert!(FORMAT.refuses("xlsx").contains("spreadsheets open"));
+    }
+
+    #[test]
+    fn columns() {
+        let column = |name: &str, filter: &str| TableColumn { name: name.into(), filter: filter.into() };
+        assert_eq!(COLUMNS.of(&[]), Ok(Vec::new()));
+        assert_eq!(
+            COLUMNS.of(&["name=.name, p=[.a, .b]"]),
+            Ok(vec![column("name", ".name"), column("p", "[.a, .b]")])
+        );
+        assert!(COLUMNS.refuses(".name").contains("write name=.name"));
+    }
+
+    #[test]
+    fn csv_bom() {
+        assert_eq!((CSV_BOM.of(&[]), CSV_BOM.of(&["true"])), (Ok(false), Ok(true)));
     }
 
     #[test]

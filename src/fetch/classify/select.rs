@@ -301,6 +301,17 @@ impl Select {
         Filter::compile(text, OF_SELECTION).map(|filter| Self(Some(filter)))
     }
 
+    /// Compiles a filter that sees nothing but the body.
+    ///
+    /// # Errors
+    /// See [`Self::compile`].
+    pub(super) fn without_variables(text: &str) -> Result<Self, SelectError> {
+        if is_identity(text) {
+            return Ok(Self(None));
+        }
+        Filter::compile(text, &[]).map(|filter| Self(Some(filter)))
+    }
+
     /// Whether this is `.`, which keeps every body as it is.
     #[must_use]
     pub(crate) fn is_identity(&self) -> bool {

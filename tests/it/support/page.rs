@@ -1,6 +1,7 @@
 //! A page of documentation whose commands are run: its blocks, and a folder in which a reader would type
 //! them. Word for word, except addresses that no test may connect to.
 
+use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
@@ -85,4 +86,24 @@ impl PageFolder {
             .within(Duration::from_mins(2));
         environment.iter().fold(run, |run, (name, value)| run.env(name, value)).finish()
     }
+}
+
+/// An output of a page's command is whole: one JSON object, or a table whose rows are as wide as its header; packed or not.
+#[track_caller]
+pub fn expect_whole_output(dir: &WorkDir, name: &str) {
+    let bytes = dir.bytes(name);
+    let mut text = String::new();
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
+    } else {
+        text = String::from_utf8(bytes).unwrap();
+    }
+    if name.contains(".csv") {
+        let mut table = csv::Reader::from_reader(text.as_bytes());
+        assert_eq!(table.headers().unwrap().get(0), Some("sku"), "{name}");
+        assert!(table.records().map(Result::unwrap).count() > 0, "{name}");
+        return;
+    }
+    serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert!(text.starts_with("{\n\"") && text.ends_with("\n}\n"), "{name}: {text}");
 }
