@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import decimal
 import gzip
 import importlib.util
@@ -19,6 +20,8 @@ class Read(Case):
             ("out.json", {}),
             ("out.jsonl", {"format": "jsonl"}),
             ("odd.name", {"format": "jsonl"}),
+            ("out.json.gz", {}),
+            ("out.jsonl.gz", {}),
         ):
             with self.subTest(output):
                 written = dict(self.fetch(skus, output=output, **options))
@@ -28,6 +31,19 @@ class Read(Case):
                 self.assertEqual(next(skufetch.read(output, raw=True))[1][:12], b'{"sku":"0001')
                 exact = dict(skufetch.read(pathlib.Path(output), parse_float=decimal.Decimal))
                 self.assertEqual(str(exact["0001"]["price"]), "1.10")
+
+    def test_a_table_is_read_by_what_reads_tables(self) -> None:
+        skus = ["0001", 'a"b\\', "ü"]
+        run = self.fetch(skus, output="out.csv", columns=["Price=.price", "Id=.id"], csv_bom=True)
+        self.assertEqual(run.wait()["fetched"], 3)
+        with open("out.csv", newline="", encoding="utf-8-sig") as table:
+            rows = list(csv.reader(table))
+        self.assertEqual(rows[0], ["sku", "Price", "Id"])
+        self.assertEqual(rows[1:], [[sku, "1.10", "9007199254740993"] for sku in skus])
+        with self.assertRaisesRegex(ValueError, "out.csv is a table: csv.DictReader"):
+            dict(skufetch.read("out.csv"))
+        with self.assertRaisesRegex(TypeError, "columns needs an output file"):
+            self.fetch(skus, columns="a=.a")
 
     def test_records_are_given_whole(self) -> None:
         for output, options in (("out.json", {}), ("out.jsonl", {"format": "jsonl"})):

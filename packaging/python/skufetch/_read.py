@@ -10,6 +10,9 @@ from typing import IO, Any, Callable, cast
 
 from ._lines import Loads, chosen_loads, entry_of, member_of
 
+#: Endings of names of tables, which csv and pandas read.
+_TABLES = (".csv", ".csv.gz", ".csv.zst")
+
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
@@ -34,6 +37,8 @@ def read(
 
 
 def _pairs(path: str, loads: Loads) -> Iterator[tuple[str, Any]]:
+    if path.lower().endswith(_TABLES):
+        raise ValueError(f"{path} is a table: csv.DictReader or pandas.read_csv reads it")
     number = 0
     is_object = is_closed = False
     try:
