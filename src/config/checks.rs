@@ -34,9 +34,9 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
         return measuring(settings, layers);
     }
     merge(settings, layers)?;
-    table(settings, layers)?;
     files(settings, layers, call.cwd)?;
-    name(settings, layers)
+    name(settings, layers)?;
+    table(settings, layers)
 }
 
 /// The name of the output promises no other format than is written, unless `--format` was given.

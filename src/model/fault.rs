@@ -79,7 +79,7 @@ impl Cause {
             Self::Encoding => "bad encoding".into(),
             Self::Redirect => "redirect refused".into(),
             Self::Select => "nothing selected".into(),
-            Self::Column => format!("a column failed ({COLUMNS})"),
+            Self::Column => format!("without a cell ({COLUMNS})"),
             Self::Meaning(AnswerMeaning::CredentialsRefused) => format!("refused ({REFUSED_IF})"),
             Self::Meaning(AnswerMeaning::ToBeRetried) => format!("not ready ({RETRY_IF})"),
             Self::Meaning(AnswerMeaning::Limited) => format!("rate limited ({RETRY_IF})"),

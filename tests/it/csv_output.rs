@@ -192,7 +192,7 @@ fn a_filter_that_fails_fails_its_sku_alone_and_is_named() {
         let line = failed.lines().find(|line| line.starts_with(&format!("{sku},"))).unwrap();
         assert!(line.contains(why) && line.ends_with(",200,1"), "{line}");
     }
-    assert!(ended.stderr.contains("a column failed (--columns)"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("3 without a cell (--columns)"), "{}", ended.stderr);
 }
 
 #[test]
@@ -202,8 +202,10 @@ fn columns_can_be_changed_without_asking_again() {
     // Each fails, so nothing is published, and the journal is kept with every answer.
     table(&dir, &server, "n=.name.first").finish().expect_code(69);
     assert_eq!(server.count(), 30);
+    let hint = "mend --columns; the answers are in the journal, and are not asked for again";
     let ended = table(&dir, &server, "still=.name.x").finish().expect_code(69);
     assert_eq!((server.count(), counts(&ended)), (30, [30, 0, 0, 30, 0, 0]));
+    assert!(messages(&ended).contains(hint), "{}", ended.stderr);
     assert!(!messages(&ended).contains("no row of this input needs"), "{}", ended.stderr);
     // As a table with other columns, and as JSON to the same journal.
     let ended = table(&dir, &server, "n=.name").finish().expect_code(0);

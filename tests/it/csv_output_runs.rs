@@ -131,6 +131,23 @@ fn a_table_of_other_columns_or_rows_is_never_mixed_with() {
     assert!(messages(&ended).contains("a row has 4 cells, and the header 3"), "{}", ended.stderr);
     // Without --merge it is in nobody's way.
     run_of(&dir, &server, "products.csv", &[]).finish().expect_code(0);
+    dir.write("out.csv", "");
+    let ended = run_of(&dir, &server, "products.csv", &["--merge"]).finish().expect_code(65);
+    assert!(messages(&ended).contains("it is empty"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_column_more_is_a_change_of_every_row_and_no_error() {
+    let (dir, server) = (WorkDir::new(), counter());
+    dir.write("products.csv", "sku,n\na,1\nb,2\n");
+    dir.write("out.csv", "sku;n;w\na;1;x\nz;3;y\n");
+    run_of(&dir, &server, "products.csv", &["--changes", "c.jsonl"]).finish().expect_code(0);
+    assert_eq!(
+        dir.read("c.jsonl"),
+        "{\"key\":\"a\",\"change\":\"changed\",\"old\":{\"w\":\"x\"},\"new\":{\"v\":\"a1\"}}\n\
+         {\"key\":\"b\",\"change\":\"added\",\"new\":{\"v\":\"b1\"}}\n\
+         {\"key\":\"z\",\"change\":\"removed\",\"old\":{\"w\":\"y\"}}\n"
+    );
 }
 
 #[test]

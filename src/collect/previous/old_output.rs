@@ -23,7 +23,7 @@ use crate::collect::previous::plain_text::plain_text;
 use crate::collect::previous::profile::{Profile, Profiler};
 use crate::collect::previous::stored::{take_apart, unquoted, visit_skus};
 use crate::collect::previous::stored_sku::Stored;
-use crate::collect::previous::stored_table::table_delimiter;
+use crate::collect::previous::stored_table::{OldTable, old_table, shown};
 use crate::collect::settings::{Format, Shape, StoredForm};
 use crate::collect::table::layout::TableLayout;
 use crate::input::record_in;
@@ -69,13 +69,6 @@ pub(crate) struct OldOutput {
     pub(crate) stamp: Stamp,
     /// What it holds.
     pub(crate) profile: Profile,
-}
-
-/// How the rows of an old table are read.
-#[derive(Debug)]
-struct OldTable {
-    layout: Arc<TableLayout>,
-    delimiter: u8,
 }
 
 impl OldOutput {
@@ -127,8 +120,7 @@ impl OldOutput {
         let profile = profiler.finish().profile;
         let table = match form {
             StoredForm::Csv(layout) => {
-                let delimiter = table_delimiter(&file, layout).map_err(|why| refused(0, why.to_string()))?;
-                Some(OldTable { layout: Arc::clone(layout), delimiter })
+                Some(old_table(&file, layout).map_err(|why| refused(0, why.to_string()))?)
             }
             StoredForm::Json | StoredForm::Jsonl => None,
         };
@@ -143,6 +135,15 @@ impl OldOutput {
             stamp,
             profile,
         }))
+    }
+
+    /// Why the rows of a table are not those of this layout, if they are not.
+    pub(crate) fn other_columns(&self, layout: &TableLayout) -> Option<String> {
+        let own = &self.table.as_ref()?.layout;
+        let is_other = !own.header().eq(layout.header());
+        is_other.then(|| {
+            format!("its columns are {}, and this run writes {}", shown(own.header()), shown(layout.header()))
+        })
     }
 
     /// Whether it has no SKU at all.
@@ -207,6 +208,11 @@ impl OldOutput {
     pub(crate) fn leftover_row(&mut self, index: u32) -> io::Result<(KeyHash, ByteRecord)> {
         let row = self.row_at(index as usize)?;
         Ok((self.places[index as usize].hash, row))
+    }
+
+    /// The body of a row of a table; none where it is that of a failure.
+    pub(crate) fn body_in(&self, row: &ByteRecord) -> Option<Vec<u8>> {
+        self.table.as_ref()?.layout.body_in(row)
     }
 
     fn row_at(&mut self, index: usize) -> io::Result<ByteRecord> {

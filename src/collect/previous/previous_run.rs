@@ -177,7 +177,15 @@ fn index(
     hasher: &KeyHasher,
 ) -> Result<Option<OldOutput>, CollectError> {
     let error = match OldOutput::read(path, settings.form(), hasher) {
-        Ok(old) => return Ok(old),
+        Ok(old) => {
+            let layout = settings.layout.as_ref().filter(|_| settings.merge);
+            let with_rows = old.as_ref().filter(|old| !old.is_empty());
+            let other = with_rows.zip(layout).and_then(|(old, layout)| old.other_columns(layout));
+            return match other {
+                Some(why) => Err(CollectError::IncompatibleOutput { path: path.into(), why }),
+                None => Ok(old),
+            };
+        }
         Err(error) => error,
     };
     for other in settings.forms().skip(1) {

@@ -11,7 +11,7 @@ use crate::collect::previous::key_hash::KeyHasher;
 use crate::collect::previous::members::{JsonText, Malformed, compact_value, members};
 use crate::collect::previous::profile::{MeasuredOutput, Profiler};
 use crate::collect::previous::stored_sku::{Stored, StoredSku, Unreadable};
-use crate::collect::previous::stored_table::{table_delimiter, visit_rows};
+use crate::collect::previous::stored_table::{old_table, visit_rows};
 use crate::collect::settings::{Format, Shape, StoredForm};
 
 /// Read at a time.
@@ -25,14 +25,14 @@ pub(crate) fn visit_skus(
     visit: impl FnMut(StoredSku<'_>) -> ControlFlow<()>,
 ) -> Result<Stamp, Unreadable> {
     let begin = |why| Unreadable { offset: 0, why };
-    let delimiter = match form {
-        StoredForm::Csv(layout) => Some(table_delimiter(file, layout).map_err(begin)?),
+    let table = match form {
+        StoredForm::Csv(layout) => Some(old_table(file, layout).map_err(begin)?),
         StoredForm::Json | StoredForm::Jsonl => None,
     };
     let mut raw = StampReader::new(file);
     let (_, text) = unpacked(&mut raw).map_err(|error| begin(error.into()))?;
-    if let (StoredForm::Csv(layout), Some(delimiter)) = (form, delimiter) {
-        visit_rows(text, (layout, delimiter), visit)?;
+    if let Some(table) = table {
+        visit_rows(text, &table, visit)?;
         return Ok(raw.stamp());
     }
     let format = form.format();

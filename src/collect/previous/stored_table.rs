@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use csv::ByteRecord;
 
@@ -10,7 +11,7 @@ use crate::collect::files::compression::unpacked;
 use crate::collect::previous::members::Malformed;
 use crate::collect::previous::stored_sku::{Stored, StoredSku, Unreadable};
 use crate::collect::settings::Shape;
-use crate::collect::table::layout::TableLayout;
+use crate::collect::table::layout::{RECORD_COLUMNS, TableLayout};
 use crate::input::TableReader;
 use crate::model::{Key, display_safe};
 
@@ -20,16 +21,24 @@ const DELIMITERS: &[u8] = b",;\t|";
 /// Characters of a header that a message shows.
 const SHOWN: usize = 120;
 
-/// The delimiter by which a table has the columns of this layout.
-pub(crate) fn table_delimiter(mut file: &File, layout: &TableLayout) -> Result<u8, Malformed> {
+/// How an old table is read.
+#[derive(Debug)]
+pub(crate) struct OldTable {
+    /// Its own columns: those after the input's may be others than this run's.
+    pub(crate) layout: Arc<TableLayout>,
+    pub(crate) delimiter: u8,
+}
+
+/// How a table is read that begins with the input's columns.
+pub(crate) fn old_table(mut file: &File, layout: &Arc<TableLayout>) -> Result<OldTable, Malformed> {
     let (mut header, mut widest) = (ByteRecord::new(), ByteRecord::new());
-    let mut found = None;
+    let mut found: Option<OldTable> = None;
     for &delimiter in [layout.delimiter].iter().chain(DELIMITERS) {
         file.rewind()?;
         let (_, text) = unpacked(file)?;
         TableReader::new(text, delimiter)?.next(&mut header)?;
-        if header.iter().eq(layout.header().map(str::as_bytes)) {
-            found = Some(delimiter);
+        if let Some(own) = layout_of(&header, layout) {
+            found = Some(OldTable { layout: own, delimiter });
             break;
         }
         if header.len() > widest.len() {
@@ -38,23 +47,41 @@ pub(crate) fn table_delimiter(mut file: &File, layout: &TableLayout) -> Result<u
     }
     file.rewind()?;
     found.ok_or_else(|| {
-        let list = |names: Vec<&str>| display_safe(&names.join(", "), SHOWN);
-        let there: Vec<_> = widest.iter().map(String::from_utf8_lossy).collect();
-        Malformed::Columns {
-            found: list(there.iter().map(AsRef::as_ref).collect()),
-            wanted: list(layout.header().collect()),
+        if widest.is_empty() {
+            return Malformed::Syntax("it is empty");
         }
+        let there: Vec<_> = widest.iter().map(String::from_utf8_lossy).collect();
+        let found = shown(there.iter().map(AsRef::as_ref));
+        Malformed::Columns { found, wanted: shown(layout.header()) }
     })
+}
+
+/// The layout of a header that begins with the input's columns and has others after them.
+fn layout_of(header: &ByteRecord, layout: &Arc<TableLayout>) -> Option<Arc<TableLayout>> {
+    if header.iter().eq(layout.header().map(str::as_bytes)) {
+        return Some(Arc::clone(layout));
+    }
+    let names: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+    let own = names.strip_prefix(&layout.input[..]).filter(|own| !own.is_empty())?;
+    let columns = own.strip_suffix(&RECORD_COLUMNS.map(String::from)[..]);
+    let has_record = columns.is_some();
+    let columns = columns.unwrap_or(own).to_vec();
+    Some(Arc::new(TableLayout { columns, has_record, ..TableLayout::clone(layout) }))
+}
+
+/// The names of columns in a message.
+pub(crate) fn shown<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    display_safe(&names.collect::<Vec<_>>().join(", "), SHOWN)
 }
 
 /// Visits every row in the order of the file until `visit` breaks off.
 pub(crate) fn visit_rows(
     text: impl Read,
-    (layout, delimiter): (&TableLayout, u8),
+    OldTable { layout, delimiter }: &OldTable,
     mut visit: impl FnMut(StoredSku<'_>) -> ControlFlow<()>,
 ) -> Result<(), Unreadable> {
     let at = |offset| move |why: Malformed| Unreadable { offset, why };
-    let mut rows = TableReader::new(text, delimiter).map_err(|error| at(0)(error.into()))?;
+    let mut rows = TableReader::new(text, *delimiter).map_err(|error| at(0)(error.into()))?;
     let mut row = ByteRecord::new();
     rows.next(&mut row).map_err(|error| at(0)(error.into()))?;
     loop {

@@ -17,6 +17,8 @@ pub(super) struct Happened {
     pub(super) counts: Counts,
     /// SKUs that were answered with 404.
     pub(super) not_found: u64,
+    /// SKUs of whose answer no row of a table can be made.
+    pub(super) without_cell: u64,
     /// Rejected rows whose SKU another row has.
     pub(super) superseded: u64,
     /// Rejected rows without a SKU.
@@ -59,6 +61,8 @@ pub(super) enum Obstacle {
         skus: u64,
         /// SKUs that were answered with 404.
         not_found: u64,
+        /// SKUs of whose answer no row of a table can be made.
+        without_cell: u64,
     },
     /// Rows are undecided, or none is known to be the last.
     Unfinished {
@@ -79,7 +83,7 @@ pub(super) enum Obstacle {
 
 /// Whether the output is published, as far as that is known before it is written.
 pub(super) fn before_publishing(happened: Happened, min_success: Percent) -> Result<(), Obstacle> {
-    let Happened { counts, not_found, at_end, unclaimed: answers, .. } = happened;
+    let Happened { counts, not_found, without_cell, at_end, unclaimed: answers, .. } = happened;
     let is_decided = counts.deferred == 0 && at_end;
     if let Some(error) = happened.journal_error {
         return Err(Obstacle::Files(error));
@@ -103,7 +107,7 @@ pub(super) fn before_publishing(happened: Happened, min_success: Percent) -> Res
     }
     let skus = attempted - (happened.superseded + happened.keyless).min(counts.failed);
     if !min_success.reached_by(fetched, skus) {
-        return Err(Obstacle::TooFew { fetched, skus, not_found });
+        return Err(Obstacle::TooFew { fetched, skus, not_found, without_cell });
     }
     if !is_decided {
         return Err(Obstacle::Unfinished { deferred: counts.deferred });

@@ -8,7 +8,7 @@ use crate::commands::command_error::CommandError;
 use crate::commands::unpublished;
 use crate::config::Settings;
 use crate::config::options::{
-    BULK, CA_CERT, CLIENT_ID, CLIENT_SECRET, DRY_RUN, FAIL_IF, FRESH, HEADER, HTTP, ITEM, KEY,
+    BULK, CA_CERT, CLIENT_ID, CLIENT_SECRET, COLUMNS, DRY_RUN, FAIL_IF, FRESH, HEADER, HTTP, ITEM, KEY,
     MAX_RETRY_AFTER, MAX_TIME, MERGE, MIN_SUCCESS, NULL_ON, OUTPUT, PROXY, REFUSED_IF, RETRY_IF, RETRY_ON,
     TOKEN_COMMAND, TOKEN_FIELD, TOKEN_GRANT, TOKEN_URL, URL, WAIT_FOR_API,
 };
@@ -50,10 +50,15 @@ impl Context<'_> {
             Obstacle::NoRow => CommandError::new(exit, format!("{}: no data row", settings.input_path))
                 .with_hint("there is a header, but nothing to ask for"),
             Obstacle::NoSku { rows } => no_sku(rows, settings),
-            Obstacle::TooFew { fetched, skus, not_found } => {
+            Obstacle::TooFew { fetched, skus, not_found, without_cell } => {
                 let limit = settings.run.min_success;
                 let message = format!("only {fetched} of {skus} SKUs came, less than {MIN_SUCCESS} {limit}");
-                CommandError::new(exit, message).with_hint(too_few_hint(fetched, skus, not_found))
+                let hint = if without_cell.saturating_mul(2) > skus {
+                    format!("mend {COLUMNS}; the answers are in the journal, and are not asked for again")
+                } else {
+                    too_few_hint(fetched, skus, not_found)
+                };
+                CommandError::new(exit, message).with_hint(hint)
             }
             Obstacle::Unfinished { deferred } => {
                 let what = match deferred {

@@ -209,6 +209,7 @@ impl FinishedRun<'_> {
         Happened {
             counts,
             not_found: stats.failed_for(Cause::Status(404)),
+            without_cell: stats.failed_for(Cause::Column),
             superseded: input.as_ref().map_or(0, |summary| summary.planner.superseded()),
             keyless: self.end.keyless,
             unclaimed,

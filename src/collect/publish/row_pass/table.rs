@@ -184,7 +184,9 @@ impl<W: Write> RowPass<'_, W> {
         while let Some(table) = &mut self.table {
             match table.rows.take_up_to(seq)? {
                 Some(row) if row.is_repeat => self.repeat(&row, records, previous)?,
-                other => return Ok(other.filter(|row| row.seq == seq)),
+                // It has no record.
+                Some(row) if row.seq < seq => {}
+                other => return Ok(other),
             }
         }
         Ok(None)
@@ -268,13 +270,14 @@ impl<W: Write> RowPass<'_, W> {
         for index in left {
             let Some(old) = &mut previous.old else { break };
             let (hash, row) = old.leftover_row(index).map_err(read_old(self.given))?;
+            let body = old.body_in(&row);
             let written = self.table.as_ref().and_then(|table| table.records.get(&hash).copied());
             let is_first = written.is_none() && seen.insert(hash);
             self.not_in_input += u64::from(is_first && self.settings.merge);
             if is_kept {
                 self.left_row(&LeftRow { hash, row: &row, is_first, written }, records, previous)?;
             } else if let (true, Some(changes), Some(table)) = (is_first, &mut self.changes, &self.table)
-                && let Some(body) = table.layout.body_in(&row)
+                && let Some(body) = body
             {
                 self.line.clear();
                 let key = row.get(table.layout.key).unwrap_or_default();
