@@ -106,7 +106,7 @@ fn a_table(case: &Case<'_>, sizes: &[usize]) {
         _ if text.is_ascii() => text.into_bytes(),
         _ => return,
     };
-    let format = CsvFormat { delimiter, quoting, encoding, has_mark: false };
+    let format = CsvFormat { delimiter, quoting, encoding, ..CsvFormat::default() };
     let settings =
         InputSettings { key: Some("c0".into()), encoding: Some(encoding), ..InputSettings::default() };
     let Some(found) = read(&bytes, sizes, &given(format, &settings)) else { return };

@@ -384,6 +384,16 @@ mod tests {
             assert!(error.to_string().contains("out.json"), "{error}");
             assert!(error.hint().is_some(), "{error}");
         }
+        let rows = |doing| CollectError::rows(doing, Path::new("folder"))(io());
+        let column = CollectError::Column { key: "A".into(), why: "column `x`: no".into() };
+        for (error, code, says) in [
+            (rows(FileOperation::Create), 73, "cannot create a temporary file for the rows in folder"),
+            (rows(FileOperation::Write), 74, "cannot write a temporary file for the rows in folder"),
+            (column, 74, "SKU A: column `x`: no, though not when its answer came"),
+        ] {
+            assert_eq!(error.exit().code(), code, "{error}");
+            assert!(error.to_string().contains(says) && error.hint().is_some(), "{error}");
+        }
         let error = CollectError::Damaged { path, offset: 7, why: "bad".into() };
         assert!(error.hint().unwrap().contains("--fresh"));
     }

@@ -11,7 +11,7 @@
 //!                                                          ▲ recovery                     └──► out.failed.csv, out.json.state
 //! ```
 //!
-//! Imports go one way: `files` ← `journal`, `previous` ← `publish` ← `inspect` ← `collector`.
+//! Imports go one way: `files` ← `table`, `journal`, `previous` ← `publish` ← `inspect` ← `collector`.
 
 mod collector;
 mod error;

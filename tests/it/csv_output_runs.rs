@@ -289,3 +289,62 @@ fn a_disk_that_fills_up_leaves_the_old_table_and_the_run_resumes() {
     run().finish().expect_code(0);
     assert_eq!((server.count(), dir.read("out.csv").lines().count()), (asked, 61));
 }
+
+#[test]
+fn a_disk_without_room_for_the_rows_ends_the_run_and_the_next_goes_on() {
+    let Some(disk) = SmallDisk::mount(16 << 10) else { return };
+    let dir = WorkDir::new_in(&disk.at);
+    let rows: Vec<String> = skus(40).iter().map(|sku| format!("{sku},{}", "x".repeat(50_000))).collect();
+    dir.write("products.csv", format!("sku,n\n{}\n", rows.join("\n")));
+    let server = counter();
+    disk.fill(1000);
+    let ended = run_of(&dir, &server, "products.csv", &[]).finish().expect_code(74);
+    let said = messages(&ended);
+    // The rows, or the answers beside them.
+    assert!(said.contains("the disk is full: make room"), "{}", ended.stderr);
+    assert!(!dir.has("out.csv"));
+    disk.free();
+    run_of(&dir, &server, "products.csv", &[]).finish().expect_code(0);
+    assert_eq!(dir.read("out.csv").lines().count(), 41);
+}
+
+#[test]
+fn a_filter_that_depends_on_the_time_never_loses_a_row_in_silence() {
+    let dir = WorkDir::new();
+    dir.write("products.csv", "sku,n\na,1\nb,2\n");
+    let server = ScriptedServer::script(
+        Script::new().for_sku("b", [Reply::json("{}").wait(Duration::from_millis(1500))]).otherwise(|_| {
+            let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+            Reply::json(format!("{{\"t\":{now}}}"))
+        }),
+    );
+    let columns = "v=if .t and now - .t > 1 then error(\"late\") else 1 end";
+    let run = |columns| fetch_to(&dir, &server, "out.csv").args(["--columns", columns]);
+    let ended = run(columns).finish().expect_code(74);
+    let said = messages(&ended);
+    assert!(
+        said.contains("SKU a: column `v`: the jq filter failed: \"late\", though not when"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!dir.has("out.csv") && dir.has("out.csv.journal"));
+    run("v=1").finish().expect_code(0);
+    assert_eq!((server.count(), dir.read("out.csv")), (2, "sku,n,v\na,1,1\nb,2,1\n".to_owned()));
+}
+
+#[test]
+fn a_signal_while_answers_come_leaves_the_journal_and_no_table() {
+    let dir = WorkDir::new();
+    dir.write_skus(skus(400));
+    let server = ScriptedServer::start(|seen| {
+        Reply::json(format!("{{\"v\":\"{}\"}}", seen.sku)).wait(Duration::from_millis(5))
+    });
+    let mut run = run_of(&dir, &server, "products.csv", &["-c", "4"]).spawn();
+    run.wait_until(|| server.count() > 100);
+    run.signal(Signal::TERM);
+    run.wait().expect_code(143);
+    assert_eq!(dir.names(), ["out.csv.journal", "out.csv.lock", "products.csv"]);
+    run_of(&dir, &server, "products.csv", &[]).finish().expect_code(0);
+    assert!(server.count() < 420, "{}", server.count());
+    assert_eq!(dir.read("out.csv").lines().count(), 401);
+}
