@@ -29,11 +29,11 @@ fn the_failed_rows_are_asked_for_again_and_join_the_table() {
             .otherwise(|_| Reply::json("{\"v\":1}")),
     );
     run_of(&dir, &server, "products.csv", &[]).finish().expect_code(1);
+    assert!(dir.read("out.failed.csv").ends_with(";404;1\n"), "its lines end in LF");
     let refused = run_of(&dir, &server, "out.failed.csv", &[]).finish().expect_code(2);
     assert!(messages(&refused).contains("without --merge they would replace the 2 SKUs in out.csv"));
     run_of(&dir, &server, "out.failed.csv", &["--merge"]).finish().expect_code(0);
-    // The failure file's lines end in LF.
-    assert_eq!(dir.read("out.csv"), "sku;n;v\nb;=x;2\na;1;1\nc;3;1\n");
+    assert_eq!(dir.read("out.csv"), "sku;n;v\r\nb;=x;2\r\na;1;1\r\nc;3;1\r\n");
     assert!(!dir.has("out.failed.csv"));
 }
 
@@ -50,6 +50,16 @@ fn a_merge_keeps_old_values_beside_the_cells_of_the_input() {
     assert_eq!(dir.read("out.csv"), "sku,n,v\nd,new,1\nb,new,1\na,new,A\nz,old,Z\ny,\"o,ld\",\n");
     run_of(&dir, &server, "products.csv", &["--merge", "--prune"]).finish().expect_code(1);
     assert_eq!(dir.read("out.csv"), "sku,n,v\nd,new,1\nb,new,1\na,new,A\n");
+}
+
+#[test]
+fn a_header_may_have_a_line_end_in_quotes() {
+    let (dir, server) = (WorkDir::new(), counter());
+    dir.write("products.csv", "sku,\"n\nm\"\r\na,1\r\nb,2\r\n");
+    run_of(&dir, &server, "products.csv", &[]).finish().expect_code(0);
+    let args = ["--merge", "--limit", "1"];
+    run_of(&dir, &server, "products.csv", &args).finish().expect_code(0);
+    assert_eq!(dir.read("out.csv"), "sku,\"n\nm\",v\r\na,1,a2\r\nb,2,b1\r\n");
 }
 
 #[test]
@@ -347,4 +357,18 @@ fn a_signal_while_answers_come_leaves_the_journal_and_no_table() {
     run_of(&dir, &server, "products.csv", &[]).finish().expect_code(0);
     assert!(server.count() < 420, "{}", server.count());
     assert_eq!(dir.read("out.csv").lines().count(), 401);
+}
+
+#[test]
+fn a_304_that_the_user_asked_for_has_no_old_body_in_a_table() {
+    let dir = WorkDir::new();
+    dir.write("products.csv", "sku,n\na,1\nb,2\n");
+    dir.write("out.csv", "sku,n,v\na,1,old\nb,2,old\n");
+    let server = ScriptedServer::script(
+        Script::new().for_sku("a", [Reply::status(304)]).otherwise(|_| Reply::json("{\"v\":1}")),
+    );
+    let args = ["--merge", "-H", "If-None-Match: \"x\""];
+    let ended = run_of(&dir, &server, "products.csv", &args).finish().expect_code(1);
+    assert!(ended.stderr.contains("304"), "{}", ended.stderr);
+    assert_eq!(dir.read("out.csv"), "sku,n,v\na,1,old\nb,2,1\n");
 }

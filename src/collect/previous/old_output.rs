@@ -26,7 +26,7 @@ use crate::collect::previous::stored_sku::Stored;
 use crate::collect::previous::stored_table::{OldTable, old_table, shown};
 use crate::collect::settings::{Format, Shape, StoredForm};
 use crate::collect::table::layout::TableLayout;
-use crate::input::record_in;
+use crate::input::{LineEnd, record_in};
 use crate::json::escape_into;
 
 /// The place of a key's value, in 24 bytes.
@@ -135,6 +135,11 @@ impl OldOutput {
             stamp,
             profile,
         }))
+    }
+
+    /// What ends the lines of a table.
+    pub(crate) fn line_end(&self) -> Option<LineEnd> {
+        self.table.as_ref().map(|table| table.layout.line_end)
     }
 
     /// Why the rows of a table are not those of this layout, if they are not.

@@ -2,6 +2,7 @@
 
 use std::io::{self};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::collect::error::CollectError;
 use crate::collect::files::paths::Paths;
@@ -12,6 +13,7 @@ use crate::collect::previous::old_output::OldOutput;
 use crate::collect::previous::state::{OutputKind, StateFile, StateIndex};
 use crate::collect::previous::value::PreviousValue;
 use crate::collect::settings::{Format, OutputSettings};
+use crate::collect::table::layout::TableLayout;
 use crate::model::option::{BODY_AS, COLUMNS, FORMAT, NEXT, SELECT, SHAPE};
 use crate::model::{Fingerprint, Key, Validators};
 
@@ -122,6 +124,14 @@ impl PreviousRun {
         Ok(previous)
     }
 
+    /// The layout of a table that some rows are merged into: their file may have other line ends than the table, which a
+    /// failure file has.
+    pub(crate) fn merged_layout(&self, settings: &OutputSettings) -> Option<Arc<TableLayout>> {
+        let layout = settings.layout.as_ref().filter(|layout| settings.merge && layout.is_partial)?;
+        let line_end = self.old.as_ref()?.line_end()?;
+        Some(Arc::new(TableLayout { line_end, ..TableLayout::clone(layout) }))
+    }
+
     /// What the guard compares a new output with, as the old one is now.
     pub(crate) fn current_baseline(&self, path: &Path, settings: &OutputSettings) -> Option<Baseline> {
         let now = FileId::of(path)?;
@@ -164,7 +174,8 @@ impl PreviousRun {
     /// The body that the old output has for this key, and its status where that is known.
     pub(crate) fn body(&mut self, key: &Key) -> io::Result<Option<(Option<u16>, Vec<u8>)>> {
         let hash = self.hash(key);
-        let Some(old) = &mut self.old else { return Ok(None) };
+        // A table has cells of its old bodies, and not the bodies.
+        let Some(old) = self.old.as_mut().filter(|old| old.format != Format::Csv) else { return Ok(None) };
         Ok(old.stored(&hash)?.and_then(|stored| Some((stored.status, stored.body?))))
     }
 }

@@ -1,7 +1,7 @@
 //! Reads the rows of a table that an earlier run wrote, and that a spreadsheet may have saved since.
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{self, BufReader, Read, Seek};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::collect::previous::members::Malformed;
 use crate::collect::previous::stored_sku::{Stored, StoredSku, Unreadable};
 use crate::collect::settings::Shape;
 use crate::collect::table::layout::{RECORD_COLUMNS, TableLayout};
-use crate::input::TableReader;
+use crate::input::{LineEnd, TableReader};
 use crate::model::{Key, display_safe};
 
 /// Delimiters that a spreadsheet may write in place of the one that it read.
@@ -30,7 +30,7 @@ pub(crate) struct OldTable {
 }
 
 /// How a table is read that begins with the input's columns.
-pub(crate) fn old_table(mut file: &File, layout: &Arc<TableLayout>) -> Result<OldTable, Malformed> {
+pub(crate) fn old_table(mut file: &File, layout: &TableLayout) -> Result<OldTable, Malformed> {
     let (mut header, mut widest) = (ByteRecord::new(), ByteRecord::new());
     let mut found: Option<OldTable> = None;
     for &delimiter in [layout.delimiter].iter().chain(DELIMITERS) {
@@ -38,7 +38,9 @@ pub(crate) fn old_table(mut file: &File, layout: &Arc<TableLayout>) -> Result<Ol
         let (_, text) = unpacked(file)?;
         TableReader::new(text, delimiter)?.next(&mut header)?;
         if let Some(own) = layout_of(&header, layout) {
-            found = Some(OldTable { layout: own, delimiter });
+            file.rewind()?;
+            let line_end = first_line_end(unpacked(file)?.1)?;
+            found = Some(OldTable { layout: Arc::new(TableLayout { line_end, ..own }), delimiter });
             break;
         }
         if header.len() > widest.len() {
@@ -57,16 +59,28 @@ pub(crate) fn old_table(mut file: &File, layout: &Arc<TableLayout>) -> Result<Ol
 }
 
 /// The layout of a header that begins with the input's columns and has others after them.
-fn layout_of(header: &ByteRecord, layout: &Arc<TableLayout>) -> Option<Arc<TableLayout>> {
-    if header.iter().eq(layout.header().map(str::as_bytes)) {
-        return Some(Arc::clone(layout));
-    }
+fn layout_of(header: &ByteRecord, layout: &TableLayout) -> Option<TableLayout> {
     let names: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
     let own = names.strip_prefix(&layout.input[..]).filter(|own| !own.is_empty())?;
     let columns = own.strip_suffix(&RECORD_COLUMNS.map(String::from)[..]);
     let has_record = columns.is_some();
     let columns = columns.unwrap_or(own).to_vec();
-    Some(Arc::new(TableLayout { columns, has_record, ..TableLayout::clone(layout) }))
+    Some(TableLayout { columns, has_record, ..layout.clone() })
+}
+
+/// What ends the first line that is in no quotes.
+fn first_line_end(text: impl Read) -> io::Result<LineEnd> {
+    let (mut is_quoted, mut before) = (false, 0);
+    for byte in BufReader::new(text).bytes() {
+        let byte = byte?;
+        match byte {
+            b'"' => is_quoted = !is_quoted,
+            b'\n' if !is_quoted => return Ok(LineEnd::of(&[before, byte])),
+            _ => {}
+        }
+        before = byte;
+    }
+    Ok(LineEnd::Lf)
 }
 
 /// The names of columns in a message.

@@ -72,6 +72,9 @@ impl ClosedRun {
         paths: &Paths,
     ) -> Result<PublishOutcome, CollectError> {
         let given = &paths.output.given;
+        let merged = self.previous.merged_layout(settings);
+        let merged = merged.map(|layout| OutputSettings { layout: Some(layout), ..settings.clone() });
+        let settings = merged.as_ref().unwrap_or(settings);
         let starts_from_old = settings.merge || context.place.changes.is_some();
         if starts_from_old && !self.previous.is_still_there(&paths.output.real) {
             return Err(CollectError::OldChanged { path: given.clone() });
