@@ -220,17 +220,6 @@ fn pages(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
             ),
         ));
     };
-    if settings.request.bulk.is_some() {
-        return Err(refuse(
-            layers,
-            [&NEXT, &BULK],
-            "pages are asked for one SKU at a time".into(),
-            &format!(
-                "leave {BULK} out; or leave {NEXT} out, and let a page hold a whole pack (per_page, limit or page_size in \
-                 {URL})"
-            ),
-        ));
-    }
     if settings.response.body_as == BodyAs::Text
         && let Some((named, _)) = pages.filters().next()
     {

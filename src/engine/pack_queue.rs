@@ -9,7 +9,7 @@ use super::open_jobs::{OpenJobs, Supply};
 use super::pack_splits::{PackSplits, RefusedFor, SplitRuling};
 use crate::fetch::{Fetcher, ItemEnd, PackEnd, Transport, UnpackedAnswer};
 use crate::model::fault::AnswerMeaning;
-use crate::model::option::BULK;
+use crate::model::option::{BULK, NEXT};
 use crate::model::{
     Cause, Deferral, Entry, Fault, Job, Outcome, Pack, PackItem, PackSearch, StopReason, counted,
 };
@@ -184,7 +184,8 @@ impl PackQueue {
         if let Some(items) = self.page.found() {
             warnings.push(format!(
                 "no answer to a pack had more than {}, though more SKUs were asked for: where the API gives pages, raise \
-                 the size of a page in the request, or ask for fewer SKUs with {BULK} {items}",
+                 the size of a page in the request, ask for all pages with {NEXT}, or ask for fewer SKUs with {BULK} \
+                 {items}",
                 counted(items as u64, "item", "items"),
             ));
         }

@@ -156,6 +156,18 @@ impl<'a> AnsweredJob<'a> {
 }
 
 impl<K> Classification<K> {
+    /// The same with what is kept as a part of something else.
+    #[must_use]
+    fn map<W>(self, keep: impl FnOnce(K) -> W) -> Classification<W> {
+        match self {
+            Self::Keep(kept) => Classification::Keep(keep(kept)),
+            Self::KeepNull(kept) => Classification::KeepNull(keep(kept)),
+            Self::Retry(fault) => Classification::Retry(fault),
+            Self::Limited(fault) => Classification::Limited(fault),
+            Self::GiveUp(fault) => Classification::GiveUp(fault),
+        }
+    }
+
     /// Takes secrets out of a fault's text, whoever wrote it: the server, a proxy or a library.
     #[must_use]
     pub(super) fn masked(self, mask: &Mask) -> Self {

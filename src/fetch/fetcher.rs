@@ -20,13 +20,12 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use requested::Requested;
 pub(crate) use requested::{ItemEnd, PackEnd, UnpackedAnswer};
+use requested::{PagesEnd, Requested};
 pub(crate) use retry_settings::RetrySettings;
 use tokens::TokensOfJob;
 
 use page_budget::PageBudget;
-use pages::PagesEnd;
 
 use next_attempt::{AttemptEnd, BeforeAttempt, GivenUp, NextAttempt, QueueEnd, RefusalsOfJob, SentAttempt};
 

@@ -59,6 +59,7 @@ mod packs;
 mod packs_refused;
 mod packs_runs;
 mod pages;
+mod pages_packs;
 mod pages_runs;
 mod proxies;
 mod proxies_broken;

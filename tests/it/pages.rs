@@ -534,7 +534,6 @@ fn options_that_do_not_go_together_are_refused() {
     for (args, said) in [
         (&["--join", ".[]"][..], "--join: it means nothing without --next"),
         (&["--pages", "3"], "--pages: it means nothing without --next"),
-        (&["--next", "link", "--bulk", "2"], "--next: pages are asked for one SKU at a time"),
         (&["--next", ".a", "--body-as", "text"], "--next: a jq filter reads JSON, and --body-as is text"),
         (&["--next", "link", "--join", ".a", "--body-as", "text"], "--join: a jq filter reads JSON"),
         (&["--next", ".a["], "--next"),
@@ -543,11 +542,7 @@ fn options_that_do_not_go_together_are_refused() {
         (&["--next", "$row.colour"], "colour"),
         (&["--pages", "0", "--next", "link"], "--pages"),
     ] {
-        let url = if args.contains(&"--bulk") {
-            "http://127.0.0.1:9/p?ids={items}"
-        } else {
-            "http://127.0.0.1:9/{sku}"
-        };
+        let url = "http://127.0.0.1:9/{sku}";
         let ended = run_with_url(&dir, url, args).finish();
         let code = if args.contains(&"$row.colour") { 65 } else { 2 };
         let ended = ended.expect_code(code);

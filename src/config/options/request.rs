@@ -216,7 +216,9 @@ pub(crate) static NEXT: Handle<Option<NextPage>> = Handle {
         option::RETRIES,
         " is for each page, ",
         option::MAX_BODY,
-        " for all of them.",
+        " for all of them. With ",
+        option::BULK,
+        " the items of all pages are taken apart together.",
     )),
     read: |given| {
         given.parse_if_set(|text| match text.trim() {

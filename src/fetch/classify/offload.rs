@@ -12,11 +12,12 @@ use std::thread::available_parallelism;
 use http::header::CONTENT_ENCODING;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::pack::{PackAnswer, classify_pack};
-use super::pages::{AskedPage, JoinedPages, PageAnswer, classify_page, join_pages};
-use super::{AnsweredJob, AskedKey, Classification, Classifier, classify};
+use super::pack::{PackAnswer, classify_pack, classify_pack_page};
+use super::pages::{AskedPage, PageAnswer, classify_page};
+use super::select::AskedKey;
+use super::{AnsweredJob, Classification, Classifier, classify};
 use crate::fetch::transport::RawAnswer;
-use crate::model::{Answer, Fault, Job, PackItem};
+use crate::model::{Answer, Job, PackItem};
 
 /// The least work that is worth waking a thread, in bytes to check: about 50 µs.
 const MIN_WORK: usize = 64 << 10;
@@ -74,50 +75,50 @@ impl Offload {
         on_another(processor, move || classify_pack(&answer, &classifier, &items)).await
     }
 
-    /// Classifies an answer that is a page, as [`classify_page`] does.
+    /// Classifies an answer to a job that is a page, as [`classify_page`] does.
     pub(in crate::fetch) async fn classify_page(
         &self,
         answer: RawAnswer,
-        page: AskedPage<'_>,
-    ) -> Classification<PageAnswer> {
+        (job, page): (&Job, AskedPage<'_>),
+    ) -> Classification<PageAnswer<Answer>> {
         let Some(processor) = self.processor_for(&answer) else {
-            return classify_page(answer, &self.classifier, page);
+            let asked = AskedKey { key: &job.key, record: &job.record };
+            return classify_page(answer, &self.classifier, (asked, page));
         };
         let classifier = Arc::clone(&self.classifier);
-        let (key, record) = (page.key.clone(), page.record.clone());
-        let (url, template) = (page.url.clone(), page.template.clone());
+        let (key, record) = (job.key.clone(), job.record.clone());
+        let (url, template, so_far) = (page.url.clone(), page.template.clone(), page.so_far.cloned());
         let AskedPage { number, room, .. } = page;
         let verdict = move || {
-            let page = AskedPage { key: &key, record: &record, number, url: &url, template: &template, room };
-            classify_page(answer, &classifier, page)
+            let asked = AskedKey { key: &key, record: &record };
+            let page = AskedPage { number, url: &url, template: &template, room, so_far: so_far.as_ref() };
+            classify_page(answer, &classifier, (asked, page))
         };
         on_another(processor, verdict).await
     }
 
-    /// Makes one answer of all pages of a job, as [`join_pages`] does.
-    ///
-    /// # Errors
-    /// The selection gives no one value of them.
-    pub(in crate::fetch) async fn join_pages(&self, pages: JoinedPages, job: &Job) -> Result<Answer, Fault> {
-        let is_selected = !self.classifier.filters.select.is_identity();
-        let work = if is_selected { pages.held().saturating_mul(FILTER_COST) } else { 0 };
-        let Some(processor) = self.processor_for_work(work, pages.held()) else {
-            let asked = AskedKey { key: &job.key, record: &job.record };
-            return join_pages(pages, &self.classifier, asked);
+    /// Classifies an answer to a pack that is a page, as [`classify_pack_page`] does.
+    pub(in crate::fetch) async fn classify_pack_page(
+        &self,
+        answer: RawAnswer,
+        (items, page): (&Arc<Vec<PackItem>>, AskedPage<'_>),
+    ) -> Classification<PageAnswer<PackAnswer>> {
+        let Some(processor) = self.processor_for(&answer) else {
+            return classify_pack_page(&answer, &self.classifier, (items, page));
         };
-        let classifier = Arc::clone(&self.classifier);
-        let (key, record) = (job.key.clone(), job.record.clone());
-        let joined = move || join_pages(pages, &classifier, AskedKey { key: &key, record: &record });
-        on_another(processor, joined).await
+        let (classifier, items) = (Arc::clone(&self.classifier), Arc::clone(items));
+        let (url, template, so_far) = (page.url.clone(), page.template.clone(), page.so_far.cloned());
+        let AskedPage { number, room, .. } = page;
+        let verdict = move || {
+            let page = AskedPage { number, url: &url, template: &template, room, so_far: so_far.as_ref() };
+            classify_pack_page(&answer, &classifier, (&items, page))
+        };
+        on_another(processor, verdict).await
     }
 
     /// A processor for an expensive answer, if one is free.
     fn processor_for(&self, answer: &RawAnswer) -> Option<OwnedSemaphorePermit> {
-        self.processor_for_work(self.work(answer), answer.body.len())
-    }
-
-    fn processor_for_work(&self, work: usize, length: usize) -> Option<OwnedSemaphorePermit> {
-        if work < MIN_WORK || length > MAX_BODY {
+        if self.work(answer) < MIN_WORK || answer.body.len() > MAX_BODY {
             return None;
         }
         Arc::clone(&self.processors).try_acquire_owned().ok()

@@ -6,7 +6,6 @@
 use std::num::NonZeroU32;
 use std::time::SystemTime;
 
-use csv::ByteRecord;
 use http::HeaderMap;
 use url::Url;
 
@@ -22,7 +21,7 @@ use crate::fetch::next_address::next_address;
 use crate::json::{self, MAX_DEPTH};
 use crate::model::fault::PageProblem;
 use crate::model::option::{JOIN, MAX_BODY, NEXT, NULL_IF};
-use crate::model::{Answer, Cause, Content, Fault, Key, Mask, Validators, display_safe, large_buffer};
+use crate::model::{Answer, Cause, Content, Fault, Mask, Validators, display_safe, large_buffer};
 
 /// Characters that are shown of what is no address.
 const SHOWN: usize = 100;
@@ -108,10 +107,6 @@ impl CompiledPageFilters {
 /// The page that was asked for.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::fetch) struct AskedPage<'a> {
-    /// The key.
-    pub(in crate::fetch) key: &'a Key,
-    /// Its row.
-    pub(in crate::fetch) record: &'a ByteRecord,
     /// Its number, from 1.
     pub(in crate::fetch) number: u32,
     /// The address that was requested.
@@ -120,15 +115,17 @@ pub(in crate::fetch) struct AskedPage<'a> {
     pub(in crate::fetch) template: &'a Url,
     /// So many bytes are left of `--max-body`.
     pub(in crate::fetch) room: u64,
+    /// The pages before it.
+    pub(in crate::fetch) so_far: Option<&'a JoinedPages>,
 }
 
-/// What is kept of a page.
+/// What is kept of a page. `W` is what all pages are together.
 #[derive(Debug)]
-pub(in crate::fetch) enum PageAnswer {
-    /// The key is `null`.
-    Null(Answer),
-    /// Values to join.
-    Values(PageValues),
+pub(in crate::fetch) enum PageAnswer<W> {
+    /// There is a next one.
+    Part(PageValues),
+    /// It is the last.
+    Whole(W),
 }
 
 /// The values of a page.
@@ -143,11 +140,21 @@ pub(in crate::fetch) struct PageValues {
     /// What the first page says, safe to show, if it looks like an error.
     pub(in crate::fetch) error: Option<Box<str>>,
     /// The next page.
-    pub(in crate::fetch) next: Option<Url>,
+    pub(in crate::fetch) next: Url,
 }
 
-/// The pages of a key so far.
-#[derive(Debug)]
+/// What a page says.
+pub(super) struct PageFound {
+    pub(super) status: u16,
+    /// The values, with a comma between two of them.
+    json: Vec<u8>,
+    length: u64,
+    error: Option<Box<str>>,
+    next: Option<Url>,
+}
+
+/// The pages of a key, or of a pack, so far.
+#[derive(Debug, Clone)]
 pub(in crate::fetch) struct JoinedPages {
     /// The status of the first one.
     status: u16,
@@ -160,9 +167,14 @@ pub(in crate::fetch) struct JoinedPages {
 }
 
 impl JoinedPages {
-    /// The first page. `None` for what is not there yet.
+    /// With one more; `so_far` is none before the first.
     pub(in crate::fetch) fn add(so_far: Option<Self>, page: PageValues) -> Self {
         let PageValues { status, json, length, error, next: _ } = page;
+        Self::with(so_far, PageFound { status, json, length, error, next: None })
+    }
+
+    fn with(so_far: Option<Self>, page: PageFound) -> Self {
+        let PageFound { status, json, length, error, next: _ } = page;
         let mut all = so_far.unwrap_or_else(|| Self { status, json: vec![b'['], length: 0, error });
         if all.json.len() > 1 && !json.is_empty() {
             all.json.push(b',');
@@ -184,25 +196,56 @@ impl JoinedPages {
     }
 }
 
+impl PageFound {
+    /// Whether the page has anything to join.
+    pub(super) fn has_values(&self) -> bool {
+        !self.json.is_empty()
+    }
+
+    /// The page, if there is a next one; else all of them, as one body.
+    pub(super) fn or_whole(self, page: AskedPage<'_>) -> Result<PageValues, WholeBody> {
+        match self {
+            Self { status, json, length, error, next: Some(next) } => {
+                Ok(PageValues { status, json, length, error, next })
+            }
+            last => {
+                let all = JoinedPages::with(page.so_far.cloned(), last);
+                let JoinedPages { status, mut json, length: _, error } = all;
+                json.push(b']');
+                Err(WholeBody { status, json, error })
+            }
+        }
+    }
+}
+
+/// All pages as one body.
+pub(super) struct WholeBody {
+    /// The status of the first one.
+    pub(super) status: u16,
+    pub(super) json: Vec<u8>,
+    /// What the first page says, if it looks like an error.
+    pub(super) error: Option<Box<str>>,
+}
+
 /// Classifies a complete answer that is one page, and not a redirect to be followed.
 #[must_use]
 pub(in crate::fetch) fn classify_page(
     mut answer: RawAnswer,
     classifier: &Classifier,
-    page: AskedPage<'_>,
-) -> Classification<PageAnswer> {
-    let job = AnsweredJob { is_page: true, ..AnsweredJob::new(page.key, page.record, false) };
+    (asked, page): (AskedKey<'_>, AskedPage<'_>),
+) -> Classification<PageAnswer<Answer>> {
+    let job = AnsweredJob { asked: Some(asked), is_conditional: false, is_page: true };
     let was_empty = answer.body.is_empty();
-    let body = match before_selection(&mut answer, classifier, job) {
+    let mut body = match before_selection(&mut answer, classifier, job) {
         Ok(body) => body,
         Err(Classification::Retry(fault)) => return Classification::Retry(fault),
         Err(Classification::Limited(fault)) => return Classification::Limited(fault),
         Err(Classification::GiveUp(fault)) => return Classification::GiveUp(fault),
         Err(Classification::Keep(null)) if page.number == 1 => {
-            return Classification::Keep(PageAnswer::Null(null));
+            return Classification::Keep(PageAnswer::Whole(null));
         }
         Err(Classification::KeepNull(null)) if page.number == 1 => {
-            return Classification::KeepNull(PageAnswer::Null(null));
+            return Classification::KeepNull(PageAnswer::Whole(null));
         }
         // By its status.
         Err(Classification::Keep(_)) => return Classification::GiveUp(super::refusal(&answer, classifier)),
@@ -212,21 +255,31 @@ pub(in crate::fetch) fn classify_page(
             return Classification::GiveUp(fault.with_status(answer.status));
         }
     };
-    match values(body, &answer, (classifier, page)) {
-        Ok(values) => Classification::Keep(PageAnswer::Values(values)),
-        Err(fault) => bad_body(fault, &answer, was_empty),
+    let found = match page_found(&mut body, &answer, (classifier, page)) {
+        Ok(found) => found,
+        Err(fault) => return bad_body(fault, &answer, was_empty),
+    };
+    match found.or_whole(page) {
+        Ok(values) => Classification::Keep(PageAnswer::Part(values)),
+        Err(whole) => match answer_of_pages(whole, classifier, asked) {
+            Ok(whole) => Classification::Keep(PageAnswer::Whole(whole)),
+            Err(fault) => Classification::GiveUp(fault.with_status(answer.status)),
+        },
     }
 }
 
 /// What a page has, and where the next one is.
-fn values(
-    body: ParsedBody,
+///
+/// # Errors
+/// The body is not to be had, or it does not tell the next page.
+pub(super) fn page_found(
+    body: &mut ParsedBody,
     answer: &RawAnswer,
     (classifier, page): (&Classifier, AskedPage<'_>),
-) -> Result<PageValues, Fault> {
+) -> Result<PageFound, Fault> {
     let Classifier { settings, filters, mask } = classifier;
-    let ParsedBody { json, input, length } = body;
-    let (json, length) = (json?, length as u64);
+    let json = std::mem::replace(&mut body.json, Ok(Vec::new()))?;
+    let (input, length) = (body.input.as_mut(), body.length as u64);
     if length > page.room {
         let detail = format!("the pages so far are larger than {MAX_BODY} {}", settings.max_body);
         return Err(Fault::new(Cause::TooLarge, detail));
@@ -237,7 +290,7 @@ fn values(
     let unreadable = || SelectError::of_unreadable_input();
     let joined = match join {
         None => json,
-        Some(filter) => join_values(&json, filter, input.as_ref().ok_or_else(unreadable), mask)?,
+        Some(filter) => join_values(&json, filter, input.as_deref().ok_or_else(unreadable), mask)?,
     };
     if json::depth(&joined) >= MAX_DEPTH {
         let detail = format!(
@@ -249,12 +302,15 @@ fn values(
     let named = match next {
         None => linked(&answer.headers, url, mask)?,
         Some(filter) => {
-            let input = input.ok_or_else(unreadable).map(|input| input.on_page(url, page.number));
+            let input = input.ok_or_else(unreadable).map(|input| {
+                input.set_page(url, page.number);
+                &*input
+            });
             address(filter, input, mask)?
         }
     };
     let next = named.map(|text| next_address(&text, url, page.template)).transpose()?;
-    Ok(PageValues { status: answer.status, json: joined, length, error, next })
+    Ok(PageFound { status: answer.status, json: joined, length, error, next })
 }
 
 /// The values that are joined of a page, with a comma between two of them.
@@ -315,10 +371,10 @@ fn linked(headers: &HeaderMap, url: &Url, mask: &Mask) -> Result<Option<String>,
 /// The next page by a filter.
 fn address(
     filter: &AddressFilter,
-    input: Result<FilterInput, SelectError>,
+    input: Result<&FilterInput, SelectError>,
     mask: &Mask,
 ) -> Result<Option<String>, Fault> {
-    let value = input.and_then(|input| filter.address(&input));
+    let value = input.and_then(|input| filter.address(input));
     match value.map_err(|error| no_address(&format!("cannot be told: {NEXT}: {}", error.masked(mask))))? {
         AddressValue::None => Ok(None),
         AddressValue::Text(text) => Ok(Some(text)),
@@ -338,24 +394,18 @@ fn no_address(detail: &str) -> Fault {
 ///
 /// # Errors
 /// `--select` gives no one value of them.
-pub(in crate::fetch) fn join_pages(
-    pages: JoinedPages,
-    classifier: &Classifier,
-    asked: AskedKey<'_>,
-) -> Result<Answer, Fault> {
-    let JoinedPages { status, json: mut values, length: _, error } = pages;
-    let at = SystemTime::now();
-    values.push(b']');
+fn answer_of_pages(whole: WholeBody, classifier: &Classifier, asked: AskedKey<'_>) -> Result<Answer, Fault> {
+    let WholeBody { status, json, error } = whole;
     let input = if classifier.filters.select.is_identity() {
         None
     } else {
         let facts = AnswerFacts { status, headers: &HeaderMap::new(), asked: Some(asked) };
-        FilterInput::new(&values, &facts, &classifier.filters.used)
+        FilterInput::new(&json, &facts, &classifier.filters.used)
     };
-    let length = values.len();
-    let body = ParsedBody { json: Ok(values), input, length };
-    let selected = body.selected(classifier).map_err(|fault| fault.with_status(status))?;
-    let content = Content::Json(selected.json);
+    let length = json.len();
+    let body = ParsedBody { json: Ok(json), input, length };
+    let selected = body.selected(classifier)?;
+    let (at, content) = (SystemTime::now(), Content::Json(selected.json));
     let (validators, raw) = (Validators::default(), selected.raw);
     Ok(Answer { status, at, content, validators, raw, error: selected.error.or(error) })
 }

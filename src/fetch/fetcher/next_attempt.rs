@@ -302,14 +302,16 @@ impl<T: Transport> Fetcher<T> {
 
     /// Sends the SKU that came first once more, as the probe of a pause: alone, or as a pack of one, or its first page.
     pub(super) async fn ask_accepted(&self, known: &Job, permit: Permit) -> Result<bool, Deferral> {
-        if self.packs_keys {
-            return self.ask_known(&Pack::of_job(known.clone()), permit).await;
+        let max_body = self.answers.classifier().settings.max_body.0;
+        match (self.packs_keys, self.follows_pages()) {
+            (false, false) => self.ask_known(known, permit).await,
+            (false, true) => self.ask_known(&PageRequest::first(known, max_body), permit).await,
+            (true, false) => self.ask_known(&Pack::of_job(known.clone()), permit).await,
+            (true, true) => {
+                let known = Pack::of_job(known.clone());
+                self.ask_known(&PageRequest::first(&known, max_body), permit).await
+            }
         }
-        if self.follows_pages() {
-            let max_body = self.answers.classifier().settings.max_body.0;
-            return self.ask_known(&PageRequest::first(known, max_body), permit).await;
-        }
-        self.ask_known(known, permit).await
     }
 
     /// Sends a SKU that came before, as the probe of a pause. Returns whether it is to be the next probe, too.

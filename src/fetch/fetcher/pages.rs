@@ -1,4 +1,4 @@
-//! The pages of one key: each is requested like any job, and the answer of the key is all of them.
+//! The pages of one key, or of a pack: each is requested like any job, and the answer is all of them.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -11,78 +11,103 @@ use std::time::Instant;
 use url::Url;
 
 use super::super::classify::{
-    AskedPage, Classification, JoinedPages, Offload, PageAnswer, PageSettings, PageValues,
+    AskedPage, Classification, JoinedPages, Offload, PackAnswer, PageAnswer, PageSettings, PageValues,
 };
 use super::super::transport::{RawAnswer, Transport};
 use super::next_attempt::QueueEnd;
 use super::page_budget::{PageBudget, PageClaim};
-use super::requested::Requested;
+use super::requested::{PagesEnd, Requested};
 use super::{Fetcher, Tries};
 use crate::model::fault::PageProblem;
 use crate::model::job::redacted_url;
 use crate::model::option::PAGES;
-use crate::model::{Cause, Deferral, Fault, Job, Key, Outcome, Request, Seq};
+use crate::model::{Answer, Cause, Deferral, Fault, Job, Key, Outcome, Pack, Request, Seq};
 
-/// One page of a job.
-pub(super) struct PageRequest<'a> {
-    job: &'a Job,
+/// What may be answered in pages.
+pub(super) trait InPages: Requested {
+    /// What an answer means that is a page.
+    fn classify_page(
+        &self,
+        answers: &Offload,
+        answer: RawAnswer,
+        page: AskedPage<'_>,
+    ) -> impl Future<Output = Classification<PageAnswer<Self::Kept>>>;
+}
+
+impl InPages for Job {
+    fn classify_page(
+        &self,
+        answers: &Offload,
+        answer: RawAnswer,
+        page: AskedPage<'_>,
+    ) -> impl Future<Output = Classification<PageAnswer<Answer>>> {
+        answers.classify_page(answer, (self, page))
+    }
+}
+
+impl InPages for Pack {
+    fn classify_page(
+        &self,
+        answers: &Offload,
+        answer: RawAnswer,
+        page: AskedPage<'_>,
+    ) -> impl Future<Output = Classification<PageAnswer<PackAnswer>>> {
+        answers.classify_pack_page(answer, (&self.items, page))
+    }
+}
+
+/// One page.
+pub(super) struct PageRequest<'a, R> {
+    whole: &'a R,
     request: Cow<'a, Request>,
     /// From 1.
     number: u32,
     /// Bytes that are left of `--max-body`.
     room: u64,
+    so_far: Option<&'a JoinedPages>,
 }
 
-/// What becomes of a job with pages.
-pub(super) struct PagesEnd {
-    pub(super) outcome: Outcome,
-    /// Of all pages.
-    pub(super) attempts: u32,
-    /// When the last of them was sent.
-    pub(super) sent: Option<Instant>,
-}
-
-/// How the pages of a job go on.
-enum PagesStep {
-    End(Outcome),
+/// How the pages go on.
+enum PagesStep<W> {
+    End(Outcome<W>),
     /// So many bytes are held by all jobs that this one lets its own go, and asks for them anew when it is alone.
     Anew,
 }
 
-/// What all pages of a job have cost.
+/// What all pages have cost.
 #[derive(Default)]
 struct PageTries {
     attempts: u32,
     sent: Option<Instant>,
 }
 
-impl<'a> PageRequest<'a> {
+impl<'a, R: InPages> PageRequest<'a, R> {
     /// The first page.
-    pub(super) fn first(job: &'a Job, max_body: u64) -> Self {
-        Self { job, request: Cow::Borrowed(&job.request), number: 1, room: max_body }
+    pub(super) fn first(whole: &'a R, max_body: u64) -> Self {
+        let request = Cow::Borrowed(whole.request());
+        Self { whole, request, number: 1, room: max_body, so_far: None }
     }
 
-    /// The page at this address: as the first one in all else. Validators are for what they came with, and pages carry
-    /// none.
-    fn after(job: &'a Job, url: Url, number: u32, room: u64) -> Self {
-        let request = Request { url, ..job.request.clone() };
-        Self { job, request: Cow::Owned(request), number, room }
+    /// The page at this address after these: as the first one in all else.
+    fn after(whole: &'a R, url: Url, (number, room, so_far): (u32, u64, &'a JoinedPages)) -> Self {
+        let request = Cow::Owned(Request { url, ..whole.request().clone() });
+        Self { whole, request, number, room, so_far: Some(so_far) }
     }
 }
 
-impl Requested for PageRequest<'_> {
-    type Kept = PageAnswer;
+impl<R: InPages> Requested for PageRequest<'_, R> {
+    type Kept = PageAnswer<R::Kept>;
 
     fn seq(&self) -> Seq {
-        self.job.seq
+        self.whole.seq()
     }
 
     fn line(&self) -> u64 {
-        self.job.line
+        self.whole.line()
     }
 
     fn key(&self) -> &Key {
-        &self.job.key
+        self.whole.key()
     }
 
     fn request(&self) -> &Request {
@@ -90,7 +115,7 @@ impl Requested for PageRequest<'_> {
     }
 
     fn keys(&self) -> NonZeroU32 {
-        NonZeroU32::MIN
+        self.whole.keys()
     }
 
     /// A key that was begun is ended first: what it has takes memory, and is lost in a kill.
@@ -98,29 +123,35 @@ impl Requested for PageRequest<'_> {
         if self.number == 1 { QueueEnd::Back } else { QueueEnd::Front }
     }
 
-    fn page(&self) -> u32 {
-        self.number
+    fn place(&self, fault: Fault) -> Fault {
+        match fault.cause {
+            // The selection is from all pages.
+            Cause::Select => fault,
+            _ => fault.on_page(self.number),
+        }
     }
 
     fn classify(
         &self,
         answers: &Offload,
         answer: RawAnswer,
-    ) -> impl Future<Output = Classification<PageAnswer>> {
-        let Self { job, request, number, room } = self;
+    ) -> impl Future<Output = Classification<Self::Kept>> {
+        let Self { whole, request, number, room, so_far } = self;
         let page = AskedPage {
-            key: &job.key,
-            record: &job.record,
             number: *number,
             url: &request.url,
-            template: &job.request.url,
+            template: &whole.request().url,
             room: *room,
+            so_far: *so_far,
         };
-        answers.classify_page(answer, page)
+        whole.classify_page(answers, answer, page)
     }
 
-    fn refusal_in(_: &PageAnswer) -> Option<&Fault> {
-        None
+    fn refusal_in(kept: &Self::Kept) -> Option<&Fault> {
+        match kept {
+            PageAnswer::Whole(whole) => R::refusal_in(whole),
+            PageAnswer::Part(_) => None,
+        }
     }
 }
 
@@ -136,12 +167,16 @@ impl<T: Transport> Fetcher<T> {
         self.answers.classifier().settings.pages.is_some()
     }
 
-    /// Sends until all pages of the job are there, or one is not to be had, or the run stops.
-    pub(super) async fn fetch_pages(&self, job: &Job, settings: &PageSettings) -> PagesEnd {
+    /// Sends until all pages are there, or one is not to be had, or the run stops.
+    pub(super) async fn fetch_pages<R: InPages>(
+        &self,
+        whole: &R,
+        settings: &PageSettings,
+    ) -> PagesEnd<R::Kept> {
         let mut tries = PageTries::default();
         let mut claim = self.page_budget.claim();
         let outcome = loop {
-            match self.fetch_pages_once(job, settings, (&mut claim, &mut tries)).await {
+            match self.fetch_pages_once(whole, settings, (&mut claim, &mut tries)).await {
                 PagesStep::End(outcome) => break outcome,
                 PagesStep::Anew => tokio::select! {
                     biased;
@@ -154,75 +189,73 @@ impl<T: Transport> Fetcher<T> {
         PagesEnd { outcome, attempts, sent }
     }
 
-    async fn fetch_pages_once(
+    async fn fetch_pages_once<R: InPages>(
         &self,
-        job: &Job,
+        whole: &R,
         settings: &PageSettings,
         (claim, tries): (&mut PageClaim<'_>, &mut PageTries),
-    ) -> PagesStep {
+    ) -> PagesStep<R::Kept> {
         let max_body = self.answers.classifier().settings.max_body.0;
         let hasher = RandomState::new();
-        let mut had = HashSet::from([hasher.hash_one(&job.request.url)]);
-        let mut page = PageRequest::first(job, max_body);
+        let mut had = HashSet::from([hasher.hash_one(&whole.request().url)]);
+        let (mut number, mut next) = (1, None);
         let mut pages: Option<JoinedPages> = None;
         loop {
+            let page = match (next.take(), &pages) {
+                (Some(url), Some(pages)) => {
+                    let room = max_body.saturating_sub(pages.length());
+                    PageRequest::after(whole, url, (number, room, pages))
+                }
+                _ => PageRequest::first(whole, max_body),
+            };
             let values = match self.fetch_page(&page, (claim, tries)).await {
-                Ok(values) => values,
-                Err(outcome) => return PagesStep::End(outcome),
+                Outcome::Fetched(PageAnswer::Part(values)) => values,
+                Outcome::Fetched(PageAnswer::Whole(whole)) => return PagesStep::End(Outcome::Fetched(whole)),
+                Outcome::Failed(fault) => return PagesStep::End(Outcome::Failed(fault)),
+                Outcome::Deferred(deferral) => return PagesStep::End(Outcome::Deferred(deferral)),
             };
-            let next = values.next.clone();
-            let (number, status) = (page.number, values.status);
-            let joined = JoinedPages::add(pages, values);
-            let Some(url) = next else {
-                let joined = self.answers.join_pages(joined, job).await;
-                let mask = &self.answers.classifier().mask;
-                return PagesStep::End(
-                    joined.map_or_else(|fault| Outcome::Failed(fault.masked(mask)), Outcome::Fetched),
-                );
-            };
-            if let Some(fault) = self.no_further(number, &url, (settings, had.insert(hasher.hash_one(&url))))
-            {
-                return PagesStep::End(Outcome::Failed(fault.with_status(status)));
+            let is_new = had.insert(hasher.hash_one(&values.next));
+            if let Some(fault) = self.no_further(number, &values, (settings, is_new)) {
+                return PagesStep::End(Outcome::Failed(fault.with_status(values.status)));
             }
+            (number, next) = (number + 1, Some(values.next.clone()));
+            let joined = JoinedPages::add(pages, values);
             claim.hold(joined.held());
-            if claim.is_too_much() && job.request.method.is_idempotent() {
+            if claim.is_too_much() && whole.request().method.is_idempotent() {
                 claim.hold(0);
                 return PagesStep::Anew;
             }
-            let room = max_body.saturating_sub(joined.length());
-            page = PageRequest::after(job, url, number + 1, room);
             pages = Some(joined);
         }
     }
 
-    /// One page; else what becomes of the job.
-    async fn fetch_page(
+    async fn fetch_page<R: InPages>(
         &self,
-        page: &PageRequest<'_>,
+        page: &PageRequest<'_, R>,
         (claim, all): (&mut PageClaim<'_>, &mut PageTries),
-    ) -> Result<PageValues, Outcome> {
+    ) -> Outcome<PageAnswer<R::Kept>> {
         tokio::select! {
             biased;
-            () = self.shutdown.triggered() => return Err(Outcome::Deferred(Deferral::Stopped)),
+            () = self.shutdown.triggered() => return Outcome::Deferred(Deferral::Stopped),
             () = claim.wait() => {}
         }
         let mut tries = Tries::default();
         let outcome = self.outcome(page, &mut tries).await;
         all.attempts = all.attempts.saturating_add(tries.attempts);
         all.sent = tries.sent.or(all.sent);
-        match outcome {
-            Outcome::Fetched(PageAnswer::Values(values)) => Ok(values),
-            Outcome::Fetched(PageAnswer::Null(answer)) => Err(Outcome::Fetched(answer)),
-            Outcome::Failed(fault) => Err(Outcome::Failed(fault)),
-            Outcome::Deferred(deferral) => Err(Outcome::Deferred(deferral)),
-        }
+        outcome
     }
 
     /// Why the page after this one is not requested.
-    fn no_further(&self, number: u32, url: &Url, (settings, is_new): (&PageSettings, bool)) -> Option<Fault> {
+    fn no_further(
+        &self,
+        number: u32,
+        page: &PageValues,
+        (settings, is_new): (&PageSettings, bool),
+    ) -> Option<Fault> {
         let fault = |problem, detail: String| Some(Fault::new(Cause::Pages(problem), detail));
         if !is_new {
-            let shown = self.shown_address(url);
+            let shown = self.shown_address(&page.next);
             let detail = format!("page {number} names a page as the next one that was had already: {shown}");
             return fault(PageProblem::Repeated, detail);
         }

@@ -40,9 +40,9 @@ pub(super) trait Requested {
         QueueEnd::Back
     }
 
-    /// The page of several that it asks for, from 1.
-    fn page(&self) -> u32 {
-        1
+    /// A fault of this request, with its place among the pages of the answer.
+    fn place(&self, fault: Fault) -> Fault {
+        fault
     }
 
     /// What an answer means.
@@ -129,14 +129,23 @@ impl Requested for Pack {
     }
 }
 
+/// How a request ended, or those of all pages.
+pub(super) struct PagesEnd<K> {
+    pub(super) outcome: Outcome<K>,
+    /// Of all of them.
+    pub(super) attempts: u32,
+    /// When the last attempt was sent.
+    pub(super) sent: Option<std::time::Instant>,
+}
+
 impl<K> Judged<K> {
     /// The same, with the page in its fault.
     pub(super) fn of(self, job: &impl Requested) -> Self {
         match self {
             Self::Keep(answer) => Self::Keep(answer),
-            Self::GiveUp(fault) => Self::GiveUp(fault.on_page(job.page())),
-            Self::Retry(fault) => Self::Retry(fault.on_page(job.page())),
-            Self::Refused(fault) => Self::Refused(fault.on_page(job.page())),
+            Self::GiveUp(fault) => Self::GiveUp(job.place(fault)),
+            Self::Retry(fault) => Self::Retry(job.place(fault)),
+            Self::Refused(fault) => Self::Refused(job.place(fault)),
         }
     }
 }
@@ -185,8 +194,14 @@ pub(crate) enum ItemEnd {
 impl<T: Transport> Fetcher<T> {
     /// Sends until the pack has an outcome, or until the run stops. The attempts count for each of its keys.
     pub(crate) async fn fetch_pack(&self, pack: Pack) -> PackEnd {
-        let mut tries = Tries::default();
-        let outcome = self.outcome(&pack, &mut tries).await;
+        let PagesEnd { outcome, attempts, sent } = match &self.answers.classifier().settings.pages {
+            None => {
+                let mut tries = Tries::default();
+                let outcome = self.outcome(&pack, &mut tries).await;
+                PagesEnd { outcome, attempts: tries.attempts, sent: tries.sent }
+            }
+            Some(pages) => Box::pin(self.fetch_pages(&pack, pages)).await,
+        };
         let outcome = match outcome {
             Outcome::Fetched(answer) => self.end_items(&pack.items, answer),
             Outcome::Failed(fault) => Outcome::Failed(fault),
@@ -195,7 +210,6 @@ impl<T: Transport> Fetcher<T> {
         if self.accepted.get().is_none() {
             self.accept_of(&pack, &outcome);
         }
-        let Tries { attempts, sent, .. } = tries;
         let address = self.answers.classifier().mask.apply(&redacted_url(&pack.request.url)).into();
         let search = pack.search;
         let null_on = &self.answers.classifier().settings.null_on.statuses;

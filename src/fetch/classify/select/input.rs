@@ -45,15 +45,14 @@ impl FilterInput {
         self
     }
 
-    /// The same as a page of several: with its address, less the user-info, and its number.
-    pub(in super::super) fn on_page(mut self, url: &Url, number: u32) -> Self {
+    /// It is a page of several, with this number, at this address; its user-info is left out.
+    pub(in super::super) fn set_page(&mut self, url: &Url, number: u32) {
         let mut shown = url.clone();
         // Both fail only for URLs without a host, which are not requested.
         let _ = shown.set_username("");
         let _ = shown.set_password(None);
         self.page_url = text(shown.as_str().as_bytes());
         self.page_number = usize::try_from(number).map_or(Val::Null, Val::from);
-        self
     }
 
     pub(super) fn body(&self) -> Val {

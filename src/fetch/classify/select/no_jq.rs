@@ -46,7 +46,5 @@ impl NoFilterInput {
         self
     }
 
-    pub(in super::super) fn on_page(self, _: &Url, _: u32) -> Self {
-        self
-    }
+    pub(in super::super) fn set_page(&mut self, _: &Url, _: u32) {}
 }
