@@ -20,8 +20,8 @@ use url::Url;
 use crate::model::{Request, StatusSet};
 
 pub(super) use ask::TokenRun;
-pub(super) use held::{RefusalsOfToken, UsedToken};
-pub(super) use keeper::{ReadyToken, RenewalWait, TokenKeeper};
+pub(super) use held::{RefusalsOfToken, RenewalWait, UsedToken};
+pub(super) use keeper::{ReadyToken, TokenKeeper};
 
 /// How a token is had, and what shows that it is refused.
 pub(crate) struct TokenSettings {

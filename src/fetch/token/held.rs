@@ -21,6 +21,10 @@ const SHORTEST_LEARNT: Duration = Duration::from_secs(1);
 /// After so many tokens that were not refused at the age that was learnt, a longer life is tried.
 const TOKENS_OF_A_LIFE: u32 = 16;
 
+/// After so many refusals in a row, without a good answer between, no attempt is sent with the token: all in flight are
+/// refused as well.
+const REFUSED_FOR_ALL: u32 = 3;
+
 /// A token in use.
 pub(in crate::fetch) struct UsedToken {
     pub(in crate::fetch) text: SecretString,
@@ -40,6 +44,19 @@ pub(super) enum TokenLook {
     UseAndRenew(Arc<UsedToken>),
     /// There is none to use: get one first.
     Get,
+    /// It is refused again and again: wait for a newer one.
+    Refused(RenewalWait),
+}
+
+/// The refusal of a token that is to be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::fetch) struct RenewalWait {
+    /// The generation of the refused token.
+    pub(super) refused: u64,
+    /// The earliest instant of a renewal.
+    pub(super) from: Instant,
+    /// When the refusal came.
+    pub(super) since: Instant,
 }
 
 /// The refusals of a token that one job had.
@@ -50,18 +67,11 @@ pub(in crate::fetch) struct RefusalsOfToken {
 
 /// What follows from the refusal of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::fetch) enum TokenRuling {
+pub(super) enum TokenRuling {
     /// The token is good or new: the refusal is the job's.
     Counts,
-    /// The attempt is made again with a newer token than this one, which may be had from this instant on; at no cost.
-    Again {
-        /// The generation of the refused token.
-        refused: u64,
-        /// The earliest instant of a renewal.
-        from: Instant,
-        /// When the refusal came.
-        since: Instant,
-    },
+    /// The attempt is made again with a newer token, at no cost.
+    Again(RenewalWait),
 }
 
 /// The token of a run, and what is known of it.
@@ -76,6 +86,8 @@ pub(super) struct HeldToken {
     renewal_waits_until: Option<Instant>,
     /// When the current token was refused first, unless it was accepted for an attempt that was sent later.
     refused: Option<Instant>,
+    /// Refusals that may be for the token, since the last good answer.
+    refused_in_a_row: u32,
     learnt: Option<LearntLife>,
     /// The age at which the token before was refused: it is learnt if the current token is accepted where that one was
     /// not.
@@ -93,6 +105,9 @@ impl HeldToken {
     /// What to do before an attempt.
     pub(super) fn look(&self, now: Instant) -> TokenLook {
         let Some(token) = &self.current else { return TokenLook::Get };
+        if let Some(since) = self.refused.filter(|_| self.refused_in_a_row >= REFUSED_FOR_ALL) {
+            return TokenLook::Refused(self.renewal_of(token, (now, since)));
+        }
         let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let waits = self.renewal_waits_until.is_some_and(|until| now < until);
         if waits || !is_over(token.renew_at) {
@@ -119,7 +134,7 @@ impl HeldToken {
             renew_at: after(0.8),
             ends_at: after(1.0),
         }));
-        (self.accepted, self.refused) = (None, None);
+        (self.accepted, self.refused, self.refused_in_a_row) = (None, None, 0);
         self.renewal_waits_until = None;
         if is_forced {
             self.last_forced = Some(since);
@@ -174,6 +189,7 @@ impl HeldToken {
         }
         self.accepted = Some(self.accepted.map_or(sent, |known| known.max(sent)));
         self.refused = self.refused.filter(|refused| *refused >= sent);
+        self.refused_in_a_row = 0;
         true
     }
 
@@ -194,10 +210,9 @@ impl HeldToken {
         job: &mut RefusalsOfToken,
     ) -> TokenRuling {
         let before = job.newest.replace(now);
-        let again = |from| TokenRuling::Again { refused: token.generation, from, since: now };
         if token.generation != self.generation {
             // It was replaced meanwhile.
-            return again(now);
+            return TokenRuling::Again(RenewalWait { refused: token.generation, from: now, since: now });
         }
         self.refused.get_or_insert(now);
         let is_fresh = sent.saturating_duration_since(token.since) < FRESH;
@@ -216,8 +231,13 @@ impl HeldToken {
         if is_own {
             return TokenRuling::Counts;
         }
+        self.refused_in_a_row += 1;
+        TokenRuling::Again(self.renewal_of(token, (now, now)))
+    }
+
+    fn renewal_of(&self, token: &UsedToken, (now, since): (Instant, Instant)) -> RenewalWait {
         let from = self.last_forced.and_then(|last| last.checked_add(BETWEEN_FORCED));
-        again(from.map_or(now, |from| from.max(now)))
+        RenewalWait { refused: token.generation, from: from.map_or(now, |from| from.max(now)), since }
     }
 }
 
@@ -261,6 +281,7 @@ mod tests {
                 TokenLook::Use(_) => "use",
                 TokenLook::UseAndRenew(_) => "use and renew",
                 TokenLook::Get => "get",
+                TokenLook::Refused(_) => "refused",
             }
         }
 
@@ -283,7 +304,7 @@ mod tests {
             let (token, times) = (Arc::clone(&self.tokens[token]), (self.at(sent), self.at(now)));
             match self.held.refuse(&token, times, job) {
                 TokenRuling::Counts => None,
-                TokenRuling::Again { from, .. } => Some((from - self.at(now)).as_millis()),
+                TokenRuling::Again(wait) => Some((wait.from - self.at(now)).as_millis()),
             }
         }
     }
@@ -368,6 +389,27 @@ mod tests {
         assert_eq!(trial.refuse(0, (15_020, 15_030), &mut own), None);
         trial.issue(16_000, None, false);
         assert!(!trial.accept(0, 16_010), "a token of the past shows nothing");
+    }
+
+    #[test]
+    fn a_token_that_is_refused_three_times_in_a_row_is_used_for_no_attempt() {
+        let mut trial = Trial::new(None);
+        trial.accept(0, 0);
+        for number in 1..4 {
+            trial.refuse(0, (20_000, 20_000 + number), &mut job());
+            assert_eq!(trial.look(20_010), if number < 3 { "use" } else { "refused" });
+        }
+        let TokenLook::Refused(wait) = trial.held.look(trial.at(20_010)) else { panic!("used") };
+        assert_eq!((wait.from, wait.since), (trial.at(20_010), trial.at(20_001)));
+        // Another SKU is answered well: the refusals were for their SKUs.
+        trial.accept(0, 20_002);
+        assert_eq!(trial.look(20_020), "use");
+        for _ in 0..3 {
+            trial.refuse(0, (21_000, 21_000), &mut job());
+        }
+        assert_eq!(trial.look(21_005), "refused");
+        trial.issue(21_010, None, true);
+        assert_eq!(trial.look(21_020), "use");
     }
 
     #[test]

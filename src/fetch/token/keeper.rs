@@ -11,7 +11,7 @@ use super::super::health::OUTAGE_PAUSES;
 use super::super::transport::Transport;
 use super::TokenSettings;
 use super::ask::{self, EndpointMemory, TokenError, TokenRun};
-use super::held::{HeldToken, RefusalsOfToken, TokenLook, TokenRuling, UsedToken};
+use super::held::{HeldToken, RefusalsOfToken, RenewalWait, TokenLook, TokenRuling, UsedToken};
 use super::reply::IssuedToken;
 use crate::model::fault::RetryAfter;
 use crate::model::{ArrivingSecret, Event, Request, StatusSet, StopReason};
@@ -34,14 +34,6 @@ pub(in crate::fetch) struct ReadyToken {
     pub(in crate::fetch) token: Arc<UsedToken>,
     /// It was waited for: what was true before may not be any more.
     pub(in crate::fetch) has_waited: bool,
-}
-
-/// The refusal of a token that is to be replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::fetch) struct RenewalWait {
-    refused: u64,
-    from: Instant,
-    since: Instant,
 }
 
 impl TokenKeeper {
@@ -67,7 +59,7 @@ impl TokenKeeper {
     pub(in crate::fetch) fn usable(&self) -> Option<Arc<UsedToken>> {
         match self.held().look(Instant::now()) {
             TokenLook::Use(token) => Some(token),
-            TokenLook::UseAndRenew(_) | TokenLook::Get => None,
+            TokenLook::UseAndRenew(_) | TokenLook::Get | TokenLook::Refused(_) => None,
         }
     }
 
@@ -91,6 +83,12 @@ impl TokenKeeper {
                     };
                     self.renew_for_age(run, &mut memory).await;
                     has_waited = true;
+                }
+                TokenLook::Refused(wait) => {
+                    has_waited = true;
+                    if !self.is_news_before(wait.from).await {
+                        self.renewed(run, wait).await?;
+                    }
                 }
                 TokenLook::Get => {
                     let mut memory = self.asking.lock().await;
@@ -126,7 +124,7 @@ impl TokenKeeper {
     ) -> Option<RenewalWait> {
         match self.held().refuse(token, (sent, Instant::now()), job) {
             TokenRuling::Counts => None,
-            TokenRuling::Again { refused, from, since } => Some(RenewalWait { refused, from, since }),
+            TokenRuling::Again(wait) => Some(wait),
         }
     }
 
@@ -154,6 +152,19 @@ impl TokenKeeper {
         }
         let mut memory = self.asking.lock().await;
         if is_over() { Ok(()) } else { self.get(run, &mut memory, true).await }
+    }
+
+    /// Waits for news of the token. Whether any came by then.
+    async fn is_news_before(&self, until: Instant) -> bool {
+        let mut news = self.news.subscribe();
+        if !matches!(self.held().look(Instant::now()), TokenLook::Refused(_)) {
+            return true;
+        }
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(until) => false,
+            _ = news.changed() => true,
+        }
     }
 
     fn held(&self) -> MutexGuard<'_, HeldToken> {
