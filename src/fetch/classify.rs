@@ -11,6 +11,7 @@ mod meaning;
 mod null_on;
 mod offload;
 mod pack;
+mod page_filters;
 mod pages;
 mod parsed_body;
 mod select;
@@ -50,8 +51,8 @@ pub(crate) use meaning::MeaningSettings;
 pub(crate) use null_on::NullOn;
 pub(super) use offload::Offload;
 pub(super) use pack::{ItemRuling, PackAnswer};
+pub(crate) use page_filters::{NextPage, PageSettings};
 pub(super) use pages::{AskedPage, JoinedPages, PageAnswer, PageValues};
-pub(crate) use pages::{NextPage, PageSettings};
 pub(crate) use select::{RowCells, RowUse, SelectError};
 
 /// How bodies are stored.

@@ -21,13 +21,13 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 pub(crate) use requested::{ItemEnd, PackEnd, UnpackedAnswer};
-use requested::{PagesEnd, Requested};
+use requested::{PagesEnd, QueueEnd, Requested};
 pub(crate) use retry_settings::RetrySettings;
 use tokens::TokensOfJob;
 
 use page_budget::PageBudget;
 
-use next_attempt::{AttemptEnd, BeforeAttempt, GivenUp, NextAttempt, QueueEnd, RefusalsOfJob, SentAttempt};
+use next_attempt::{AttemptEnd, BeforeAttempt, GivenUp, NextAttempt, RefusalsOfJob, SentAttempt};
 
 use super::backoff::backoff;
 use super::classify::{Classifier, Offload, SameErrors};

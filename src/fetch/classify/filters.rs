@@ -1,7 +1,7 @@
 //! All filters on answers, compiled.
 
 use super::meaning::Conditions;
-use super::pages::{CompiledPageFilters, PageSettings};
+use super::page_filters::{CompiledPageFilters, PageSettings};
 use super::select::{
     ItemFilter, RowCells, RowUse, Select, SelectError, UsedVariables, VariableUse, variable_use,
 };

@@ -3,7 +3,6 @@
 //! A page is judged as any answer is: by the conditions, then by its status. What is joined of it are the values that
 //! `--join` gives, each as the server wrote it wherever the filter only selects. The selection is for the whole.
 
-use std::num::NonZeroU32;
 use std::time::SystemTime;
 
 use http::HeaderMap;
@@ -12,7 +11,7 @@ use url::Url;
 use super::error_look;
 use super::parsed_body::ParsedBody;
 use super::select::{
-    AddressFilter, AddressValue, AnswerFacts, AskedKey, FilterInput, ItemFilter, SelectError, is_identity,
+    AddressFilter, AddressValue, AnswerFacts, AskedKey, FilterInput, ItemFilter, SelectError,
 };
 use super::value_places::ValuePlaces;
 use super::{AnsweredJob, Classification, Classifier, RawAnswer, bad_body, before_selection};
@@ -25,84 +24,6 @@ use crate::model::{Answer, Cause, Content, Fault, Mask, Validators, display_safe
 
 /// Characters that are shown of what is no address.
 const SHOWN: usize = 100;
-
-/// How the pages of an answer are found and joined.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageSettings {
-    /// Where the next page is.
-    pub next: NextPage,
-    /// The jq filter that gives what is joined of a page, not yet compiled; `.` is the whole page.
-    pub join: String,
-    /// The most pages of one key.
-    pub most: NonZeroU32,
-}
-
-/// Where the next page is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NextPage {
-    /// Where a `Link` field says.
-    Link,
-    /// Where this jq filter says, not yet compiled.
-    Filter(String),
-}
-
-impl NextPage {
-    /// The word for [`Self::Link`].
-    pub(crate) const LINK: &str = "link";
-
-    /// As the option is written.
-    fn text(&self) -> &str {
-        match self {
-            Self::Link => Self::LINK,
-            Self::Filter(text) => text,
-        }
-    }
-}
-
-impl PageSettings {
-    /// What was given, each with its option; `.` of `--join` is not.
-    pub(crate) fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let join = (!is_identity(&self.join)).then_some((JOIN, self.join.as_str()));
-        std::iter::once((NEXT, self.next.text())).chain(join)
-    }
-
-    /// The jq filters among it.
-    pub(crate) fn filters(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.given().filter(|(option, _)| *option != NEXT || self.next != NextPage::Link)
-    }
-}
-
-/// How the pages of an answer are found and joined, compiled.
-#[derive(Debug)]
-pub(super) struct CompiledPageFilters {
-    /// None: by `Link`.
-    next: Option<AddressFilter>,
-    /// None: the whole page.
-    join: Option<ItemFilter>,
-}
-
-impl CompiledPageFilters {
-    /// Compiles the filters.
-    ///
-    /// # Errors
-    /// The option of the first one that is no filter, and why.
-    pub(super) fn compile(settings: &PageSettings) -> Result<Self, (&'static str, SelectError)> {
-        let next = match &settings.next {
-            NextPage::Link => None,
-            NextPage::Filter(text) => Some(AddressFilter::compile(text).map_err(|error| (NEXT, error))?),
-        };
-        let join = match settings.join.as_str() {
-            text if is_identity(text) => None,
-            text => Some(ItemFilter::of_page(text).map_err(|error| (JOIN, error))?),
-        };
-        Ok(Self { next, join })
-    }
-
-    /// Whether a body is parsed for them.
-    pub(super) fn read_bodies(&self) -> bool {
-        self.next.is_some() || self.join.is_some()
-    }
-}
 
 /// The page that was asked for.
 #[derive(Debug, Clone, Copy)]
@@ -162,6 +83,8 @@ pub(in crate::fetch) struct JoinedPages {
     json: Vec<u8>,
     /// Bytes of the bodies, decoded.
     length: u64,
+    /// How many they are.
+    count: u32,
     /// What the first page says, if it looks like an error.
     error: Option<Box<str>>,
 }
@@ -175,19 +98,25 @@ impl JoinedPages {
 
     fn with(so_far: Option<Self>, page: PageFound) -> Self {
         let PageFound { status, json, length, error, next: _ } = page;
-        let mut all = so_far.unwrap_or_else(|| Self { status, json: vec![b'['], length: 0, error });
+        let mut all = so_far.unwrap_or_else(|| Self { status, json: vec![b'['], length: 0, count: 0, error });
         if all.json.len() > 1 && !json.is_empty() {
             all.json.push(b',');
         }
         large_buffer::grow(&mut all.json, json.len() + 2);
         all.json.extend_from_slice(&json);
         all.length += length;
+        all.count += 1;
         all
     }
 
     /// Bytes of the bodies so far, decoded.
     pub(in crate::fetch) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// How many they are.
+    pub(in crate::fetch) fn count(&self) -> u32 {
+        self.count
     }
 
     /// Bytes that are held of them.
@@ -210,7 +139,7 @@ impl PageFound {
             }
             last => {
                 let all = JoinedPages::with(page.so_far.cloned(), last);
-                let JoinedPages { status, mut json, length: _, error } = all;
+                let JoinedPages { status, mut json, error, .. } = all;
                 json.push(b']');
                 Err(WholeBody { status, json, error })
             }

@@ -8,11 +8,10 @@ use tokio::time::Instant;
 use super::super::health::{Advice, AnsweredFor, FailedAttempt};
 use super::super::token::RenewalWait;
 use super::super::transport::Transport;
-use super::pages::PageRequest;
-use super::requested::Requested;
+use super::requested::{QueueEnd, Requested};
 use super::{Fetcher, Judged, Stopped, Tries};
 use crate::limit::{LoadSignal, Permit};
-use crate::model::{Cause, Deferral, Event, Fault, Job, Pack, PauseReason, Seq, StopReason};
+use crate::model::{Cause, Deferral, Event, Fault, Job, PauseReason, Seq, StopReason};
 
 /// The run ends after refusals for this long without one good answer, or twice the longest wait that a server may ask
 /// for.
@@ -39,16 +38,6 @@ pub(super) struct RefusalsOfJob {
     forbidden: Option<Instant>,
     /// How many of those came though another job had a good answer since the one before.
     forbidden_alone: u32,
-}
-
-/// Where a job waits at the gate.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum QueueEnd {
-    /// Before all that were not sent yet.
-    Front,
-    /// Behind them.
-    #[default]
-    Back,
 }
 
 /// What follows an attempt that brought no answer to keep.
@@ -300,22 +289,8 @@ impl<T: Transport> Fetcher<T> {
         self.retry.retries > 0 || known.request.method.is_idempotent()
     }
 
-    /// Sends the SKU that came first once more, as the probe of a pause: alone, or as a pack of one, or its first page.
-    pub(super) async fn ask_accepted(&self, known: &Job, permit: Permit) -> Result<bool, Deferral> {
-        let max_body = self.answers.classifier().settings.max_body.0;
-        match (self.packs_keys, self.follows_pages()) {
-            (false, false) => self.ask_known(known, permit).await,
-            (false, true) => self.ask_known(&PageRequest::first(known, max_body), permit).await,
-            (true, false) => self.ask_known(&Pack::of_job(known.clone()), permit).await,
-            (true, true) => {
-                let known = Pack::of_job(known.clone());
-                self.ask_known(&PageRequest::first(&known, max_body), permit).await
-            }
-        }
-    }
-
     /// Sends a SKU that came before, as the probe of a pause. Returns whether it is to be the next probe, too.
-    async fn ask_known<R: Requested>(&self, known: &R, permit: Permit) -> Result<bool, Deferral> {
+    pub(super) async fn ask_known<R: Requested>(&self, known: &R, permit: Permit) -> Result<bool, Deferral> {
         let mut tries = Tries::default();
         let before = BeforeAttempt { attempts: 0, number: self.health.begin() };
         let left = Instant::now();

@@ -14,10 +14,10 @@ use super::super::classify::{
     AskedPage, Classification, JoinedPages, Offload, PackAnswer, PageAnswer, PageSettings, PageValues,
 };
 use super::super::transport::{RawAnswer, Transport};
-use super::next_attempt::QueueEnd;
 use super::page_budget::{PageBudget, PageClaim};
-use super::requested::{PagesEnd, Requested};
+use super::requested::{PagesEnd, QueueEnd, Requested};
 use super::{Fetcher, Tries};
+use crate::limit::Permit;
 use crate::model::fault::PageProblem;
 use crate::model::job::redacted_url;
 use crate::model::option::PAGES;
@@ -89,7 +89,8 @@ impl<'a, R: InPages> PageRequest<'a, R> {
     }
 
     /// The page at this address after these: as the first one in all else.
-    fn after(whole: &'a R, url: Url, (number, room, so_far): (u32, u64, &'a JoinedPages)) -> Self {
+    fn after(whole: &'a R, url: Url, so_far: &'a JoinedPages, max_body: u64) -> Self {
+        let (number, room) = (so_far.count() + 1, max_body.saturating_sub(so_far.length()));
         let request = Cow::Owned(Request { url, ..whole.request().clone() });
         Self { whole, request, number, room, so_far: Some(so_far) }
     }
@@ -167,6 +168,20 @@ impl<T: Transport> Fetcher<T> {
         self.answers.classifier().settings.pages.is_some()
     }
 
+    /// Sends the SKU that came first once more, as the probe of a pause: alone, or as a pack of one, or its first page.
+    pub(super) async fn ask_accepted(&self, known: &Job, permit: Permit) -> Result<bool, Deferral> {
+        let max_body = self.answers.classifier().settings.max_body.0;
+        match (self.packs_keys, self.follows_pages()) {
+            (false, false) => self.ask_known(known, permit).await,
+            (false, true) => self.ask_known(&PageRequest::first(known, max_body), permit).await,
+            (true, false) => self.ask_known(&Pack::of_job(known.clone()), permit).await,
+            (true, true) => {
+                let known = Pack::of_job(known.clone());
+                self.ask_known(&PageRequest::first(&known, max_body), permit).await
+            }
+        }
+    }
+
     /// Sends until all pages are there, or one is not to be had, or the run stops.
     pub(super) async fn fetch_pages<R: InPages>(
         &self,
@@ -198,14 +213,11 @@ impl<T: Transport> Fetcher<T> {
         let max_body = self.answers.classifier().settings.max_body.0;
         let hasher = RandomState::new();
         let mut had = HashSet::from([hasher.hash_one(&whole.request().url)]);
-        let (mut number, mut next) = (1, None);
+        let mut next = None;
         let mut pages: Option<JoinedPages> = None;
         loop {
             let page = match (next.take(), &pages) {
-                (Some(url), Some(pages)) => {
-                    let room = max_body.saturating_sub(pages.length());
-                    PageRequest::after(whole, url, (number, room, pages))
-                }
+                (Some(url), Some(pages)) => PageRequest::after(whole, url, pages, max_body),
                 _ => PageRequest::first(whole, max_body),
             };
             let values = match self.fetch_page(&page, (claim, tries)).await {
@@ -214,11 +226,12 @@ impl<T: Transport> Fetcher<T> {
                 Outcome::Failed(fault) => return PagesStep::End(Outcome::Failed(fault)),
                 Outcome::Deferred(deferral) => return PagesStep::End(Outcome::Deferred(deferral)),
             };
+            let number = page.number;
             let is_new = had.insert(hasher.hash_one(&values.next));
             if let Some(fault) = self.no_further(number, &values, (settings, is_new)) {
                 return PagesStep::End(Outcome::Failed(fault.with_status(values.status)));
             }
-            (number, next) = (number + 1, Some(values.next.clone()));
+            next = Some(values.next.clone());
             let joined = JoinedPages::add(pages, values);
             claim.hold(joined.held());
             if claim.is_too_much() && whole.request().method.is_idempotent() {

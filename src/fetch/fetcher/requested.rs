@@ -8,12 +8,21 @@ use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 
 use super::super::classify::{Classification, ItemRuling, Offload, PackAnswer};
 use super::super::transport::{RawAnswer, Transport};
-use super::next_attempt::QueueEnd;
 use super::{Fetcher, Judged, Tries};
 use crate::model::job::redacted_url;
 use crate::model::{
     Answer, Cause, Deferral, Event, Fault, Job, Key, Outcome, Pack, PackItem, PackSearch, Request, Seq,
 };
+
+/// Where a job waits at the gate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum QueueEnd {
+    /// Before all that were not sent yet.
+    Front,
+    /// Behind them.
+    #[default]
+    Back,
+}
 
 /// What a request asks for.
 pub(super) trait Requested {
