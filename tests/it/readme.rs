@@ -51,7 +51,7 @@ fn words<'a>(text: &'a str, prefix: &str, more: &str) -> BTreeSet<&'a str> {
 
 /// Runs a block as a reader would in a clone, with this build in place of cargo's.
 fn run(block: &str) {
-    let folder = PageFolder::new(&[("cargo run --release --", "skufetch")]);
+    let folder = PageFolder::new(&[("cargo run --", "skufetch")]);
     let dir = &folder.dir;
     symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"), dir.path("fixtures")).unwrap();
     let ended = folder.run(block, &[("SKUFETCH_DEMO_LATENCY", "1ms")]);
@@ -77,7 +77,7 @@ fn run(block: &str) {
 fn every_example_that_can_be_run_here_runs_word_for_word_and_leaves_its_file() {
     let examples = blocks("sh");
     assert!(examples.len() >= 5, "{examples:?}");
-    assert!(examples[0].starts_with("cargo run --release -- fixtures/products.csv -o out.json --demo"));
+    assert!(examples[0].starts_with("cargo run -- fixtures/products.csv -o out.json --demo"));
     // Two at a time, as each wants a processor.
     for pair in examples.chunks(2) {
         let running: Vec<_> = pair.iter().map(|&block| thread::spawn(move || run(block))).collect();
