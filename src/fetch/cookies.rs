@@ -89,9 +89,9 @@ impl CookieJar {
     }
 
     /// The request with the cookies for its address; none where there are none.
-    pub(super) fn with_cookies(&self, request: &Request, now: SystemTime) -> Option<Request> {
+    pub(super) fn with_cookies(&self, request: &Request, now: SystemTime) -> Option<Box<Request>> {
         let field = self.field(&request.url, (&request.headers, !request.cross_origin), now)?;
-        let mut with = request.clone();
+        let mut with = Box::new(request.clone());
         with.headers.insert(COOKIE, field);
         Some(with)
     }

@@ -312,7 +312,7 @@ impl<T: Transport> Fetcher<T> {
                 }
             };
             let ended = AttemptEnd { fault, signal, attempt: before.attempts + 1 };
-            queue_end = match self.wait_for_next(job, ended, next).await {
+            queue_end = match Box::pin(self.wait_for_next(job, ended, next)).await {
                 Ok(queue_end) => queue_end,
                 Err(outcome) => return outcome,
             };

@@ -34,7 +34,8 @@ impl<T: Transport> Fetcher<T> {
         mut permit: Permit,
         tries: &mut Tries,
     ) -> (Result<SendOutcome, Stopped>, Permit) {
-        let mut redirected: Option<Request> = None;
+        // Boxed, as what follows: they are seldom there, and each would make the future of every job longer.
+        let mut redirected: Option<Box<Request>> = None;
         let (mut status, mut sets_cookie) = (0, false);
         for _ in 0..=redirect::MAX_REDIRECTS {
             if self.shutdown.is_triggered() {
@@ -43,19 +44,22 @@ impl<T: Transport> Fetcher<T> {
             let with_token;
             let request = match &redirected {
                 Some(redirected) => redirected,
-                None => match self.with_token(job.request(), &mut permit, &mut tries.tokens).await {
-                    Err(Stopped) => return (Err(Stopped), permit),
-                    Ok(written) => {
-                        with_token = written;
-                        with_token.as_ref().unwrap_or_else(|| job.request())
+                None if self.tokens.is_none() => job.request(),
+                None => {
+                    match Box::pin(self.with_token(job.request(), &mut permit, &mut tries.tokens)).await {
+                        Err(Stopped) => return (Err(Stopped), permit),
+                        Ok(written) => {
+                            with_token = written;
+                            with_token.as_deref().unwrap_or_else(|| job.request())
+                        }
                     }
-                },
+                }
             };
             tries.attempts += 1;
             let sent = Instant::now();
             let cookies = self.cookies.as_ref();
             let with_cookies = cookies.and_then(|jar| jar.with_cookies(request, SystemTime::now()));
-            let outgoing = with_cookies.as_ref().unwrap_or(request);
+            let outgoing = with_cookies.as_deref().unwrap_or(request);
             let mut answer = match self.send(outgoing, &mut permit, &mut tries.resends).await {
                 Err(Stopped) => return (Err(Stopped), permit),
                 Ok(Err(error)) => return (Ok(SendOutcome::Failed(error)), permit),
@@ -76,7 +80,7 @@ impl<T: Transport> Fetcher<T> {
             sets_cookie |= answer.headers.contains_key(SET_COOKIE);
             self.report_answer(job, status, sent.elapsed(), 0);
             match redirect::follow(request, answer.status, &answer.headers, self.retry.follow) {
-                Ok(next) => redirected = Some(next),
+                Ok(next) => redirected = Some(Box::new(next)),
                 Err(mut fault) => {
                     fault.detail = display_safe(&mask.apply(&fault.detail), REFUSAL_CHARS).into();
                     return (Ok(SendOutcome::RedirectRefused(fault)), permit);

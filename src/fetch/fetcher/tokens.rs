@@ -38,7 +38,7 @@ impl<T: Transport> Fetcher<T> {
         request: &Request,
         permit: &mut Permit,
         tokens: &mut TokensOfJob,
-    ) -> Result<Option<Request>, Stopped> {
+    ) -> Result<Option<Box<Request>>, Stopped> {
         let Some(keeper) = &self.tokens else { return Ok(None) };
         let token = loop {
             if let Some(token) = keeper.usable() {
@@ -56,7 +56,7 @@ impl<T: Transport> Fetcher<T> {
             Stopped
         })?;
         tokens.sent = Some((token, Instant::now()));
-        Ok(Some(written))
+        Ok(Some(Box::new(written)))
     }
 
     /// A good answer came to the newest attempt of a job.
