@@ -80,9 +80,7 @@ impl HttpStack {
         };
         let served = self.transport.served_connections();
         let filters = self.filters.with_columns(request.names());
-        let mask = request.mask();
-        let mask = if settings.retry.keeps_cookies { mask.growing() } else { mask };
-        let classifier = Classifier { settings: settings.response.clone(), filters, mask };
+        let classifier = Classifier { settings: settings.response.clone(), filters, mask: request.mask() };
         let fetcher = Fetcher::new(self.transport, settings.retry.clone(), classifier, companions)
             .with_pending_bytes(self.pending_bytes)
             .with_users_cookies(&self.constant_headers);

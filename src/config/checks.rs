@@ -289,7 +289,9 @@ fn replaced(settings: &Settings, layers: &Layers, cwd: &Path) -> Result<(), Conf
     };
     let report = settings.run.report.as_ref().map(|report| report.path.clone());
     let changes = settings.output.changes.clone();
-    let written: [(&Setting, &str, Option<PathBuf>); 3] = [
+    let token = settings.token.as_ref().and_then(|token| token.file.clone());
+    let written: [(&Setting, &str, Option<PathBuf>); 4] = [
+        (&TOKEN_FILE, "the refresh token would overwrite it", token),
         (&REPORT, "the report would overwrite it", report),
         (&CHANGES, "the changes would overwrite it", changes),
         (&OUTPUT, "an output that is held back would take its place", held),

@@ -8,12 +8,11 @@ use secrecy::SecretString;
 use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
 use crate::config::options::{
-    CLIENT_ID, CLIENT_SECRET, NULL_ON, RETRY_ON, SCOPE, Setting, TOKEN_COMMAND, TOKEN_FIELD, TOKEN_FILE,
-    TOKEN_GRANT, TOKEN_ON, TOKEN_URL,
+    CLIENT_ID, CLIENT_SECRET, NULL_ON, REFUSED_IF, RETRY_ON, SCOPE, Setting, TOKEN_COMMAND, TOKEN_FIELD,
+    TOKEN_FILE, TOKEN_GRANT, TOKEN_ON, TOKEN_URL,
 };
 use crate::config::origin::Origin;
 use crate::config::refuse::refuse;
-use crate::config::values;
 use crate::fetch::TokenGrant;
 use crate::model::StatusSet;
 use crate::plan::{TokenPlace, TokenRequestTemplate, TokenTemplate};
@@ -69,7 +68,8 @@ pub(super) fn template(layers: &Layers) -> Result<Option<TokenTemplate>, ConfigE
             fields: layers.get(&TOKEN_FIELD)?,
         }),
     };
-    Ok(Some(TokenTemplate { place: TokenPlace::random(), request }))
+    let command = layers.get(&TOKEN_COMMAND)?;
+    Ok(Some(TokenTemplate { place: TokenPlace::random(), request, command }))
 }
 
 /// Refuses settings of a token that contradict each other, or that say nothing. The config file may hold them for runs
@@ -152,14 +152,23 @@ fn endpoint(options: &TokenOptions, layers: &Layers) -> Result<(), ConfigError> 
 /// A status that renews the token can be neither stored as `null` nor retried with the old one.
 fn statuses(options: &TokenOptions, layers: &Layers) -> Result<(), ConfigError> {
     let nulls = layers.get(&NULL_ON)?.statuses;
-    let retried = layers.given(&RETRY_ON).text()?.and_then(|text| values::named_statuses(text).ok());
-    let others: [(&Setting, &str, Option<StatusSet>); 2] =
-        [(&NULL_ON, "be stored as null", Some(nulls)), (&RETRY_ON, "be retried", retried)];
+    let retried = layers.get(&RETRY_ON)?;
+    let others: [(&Setting, &str, StatusSet); 2] =
+        [(&NULL_ON, "be stored as null", nulls), (&RETRY_ON, "be retried as well", retried)];
+    if let Some(low @ ..300) = options.refused_on.lowest() {
+        return Err(refuse(
+            layers,
+            [&TOKEN_ON, &TOKEN_ON],
+            format!("{low} is a good answer, and refuses no token"),
+            &format!("a filter on the body tells a refusal that comes with it: {REFUSED_IF}"),
+        ));
+    }
     for (setting, what, set) in others {
-        if let Some(both) = set.and_then(|set| set.common(&options.refused_on)) {
+        if let Some(both) = set.common(&options.refused_on) {
+            let named = if layers.origin(setting) == Origin::Default { &TOKEN_ON.setting } else { setting };
             return Err(refuse(
                 layers,
-                [setting, &TOKEN_ON],
+                [named, &TOKEN_ON],
                 format!("status {both} refuses the token, which is then renewed: it cannot {what}"),
                 &format!("leave {both} out"),
             ));

@@ -195,7 +195,9 @@ impl<T: Transport> Fetcher<T> {
     /// A row of 403 came after good answers. Whether they are taken for a limit from now on: sent again, they wait
     /// until others come, for about a minute. It is tried once in a run.
     pub(crate) fn takes_403_for_a_limit(&self) -> bool {
-        let takes = self.retry.sends_refused_again && self.health.take_403_for_a_limit();
+        // Where a token is fetched, a row of 403 is more likely to be for the token.
+        let may_be = self.retry.sends_refused_again && self.tokens.is_none();
+        let takes = may_be && self.health.take_403_for_a_limit();
         if takes {
             // What was held is not sent all at once.
             let reason = PauseReason::Refused { status: 403, has_retry_after: false };
@@ -265,7 +267,8 @@ impl<T: Transport> Fetcher<T> {
             let is_first = tries.sent.replace(started.into_std()).is_none();
             let (ended, permit) = self.attempt(job, permit, tries).await;
             let Ok(ended) = ended else { return Outcome::Deferred(Deferral::Stopped) };
-            let (judged, signal) = self.judge(ended, started.elapsed(), job, &permit).await;
+            let (judged, signal) =
+                self.judge(ended, started.elapsed().saturating_sub(tries.tokens.waited), job, &permit).await;
             let judged = judged.of(job);
             let (fault, next, signal) = match judged {
                 Judged::Keep(answer) => {

@@ -39,15 +39,13 @@ const OUTAGE_ATTEMPTS: usize = 10;
 const OUTAGE_ATTEMPTS_MOST: usize = 50;
 /// … of this many different SKUs.
 const OUTAGE_JOBS: usize = 3;
-/// So many SKUs do not all fail for themselves: the API is down, and what a cache answers for a SKU that came before
-/// shows nothing.
+/// So many SKUs do not all fail for themselves: the API is down, whatever a cache answers for one that came before.
 const MANY_JOBS: usize = 20;
 /// An API that answered well so recently is there: a connection that it refuses is one too many.
 const SERVING: Duration = Duration::from_secs(5);
 /// A 403 that comes so soon after a refusal may be another one.
 const AFTER_REFUSAL: Duration = Duration::from_mins(1);
-/// Where nothing but 403 comes for so long, the credentials are refused: longer than a minute's quota, or a firewall's
-/// usual ban.
+/// Nothing but 403 for so long: the credentials are refused. Longer than a minute's quota and a firewall's usual ban.
 const FORBIDDEN_FOR_AT_MOST: Duration = Duration::from_secs(65);
 /// The first answers of a run whose header cannot be read end it, if all are such.
 const UNREADABLE_AFTER: u64 = 10;
@@ -111,6 +109,8 @@ pub(super) enum AnsweredFor {
     Retry,
     /// One that had its answer, and was sent as the probe.
     Known,
+    /// One that failed with a 403, which shows nothing of whether 403 is for a limit.
+    Forbidden,
 }
 
 /// How the attempts of a run went so far.
@@ -180,7 +180,7 @@ impl Health {
         state.connected = true;
         state.newest_good = state.newest_good.max(Some(left));
         state.last_good = Some(Instant::now());
-        state.forbidden_since = None;
+        state.forbidden_since = state.forbidden_since.filter(|_| answered_for == AnsweredFor::Forbidden);
         if answered_for == AnsweredFor::FirstAttempt {
             state.firsts.record(true);
         }

@@ -55,7 +55,8 @@ pub(super) fn names_next(headers: &HeaderMap) -> bool {
 
 /// Relations are separated by white space, and case does not count.
 fn has_relation(rel: &str, relation: &str) -> bool {
-    rel.split_ascii_whitespace().any(|one| one.eq_ignore_ascii_case(relation))
+    // Some servers put it in single quotes, which the standard does not know.
+    rel.trim_matches('\'').split_ascii_whitespace().any(|one| one.eq_ignore_ascii_case(relation))
 }
 
 /// A field as text. Bytes that are not ASCII become what a URL has in their place.

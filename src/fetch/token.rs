@@ -41,6 +41,13 @@ pub(crate) enum TokenSource {
     Endpoint(TokenEndpoint),
 }
 
+impl TokenSource {
+    /// Whether each request for a token may use up a refresh token.
+    fn exchanges_refresh_tokens(&self) -> bool {
+        matches!(self, Self::Endpoint(endpoint) if endpoint.grant == TokenGrant::RefreshToken)
+    }
+}
+
 /// An OAuth 2 token endpoint and what is sent to it.
 pub(crate) struct TokenEndpoint {
     /// Its address.

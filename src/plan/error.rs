@@ -279,7 +279,7 @@ impl PlanError {
             Self::Syntax { .. } => {
                 "{sku} is a column and ${NAME} a variable; literal braces are written {{ and }}".into()
             }
-            Self::Variable { name, fault, .. } => fault.hint(name),
+            Self::Variable { place, name, fault } => fault.hint(name, place),
             Self::Url(fault) => return fault.hint().map(Into::into),
             Self::Header { fault: HeaderFault::Owned(_), .. } => "leave this header out".into(),
             Self::Header { fault: HeaderFault::NoColon | HeaderFault::Name, .. } => {

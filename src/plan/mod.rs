@@ -107,4 +107,4 @@ pub(crate) use template::{ITEMS, column_names};
 pub(crate) use template_kind::TemplateKind;
 pub(crate) use token_place::TOKEN;
 pub(crate) use token_place::TokenPlace;
-pub(crate) use token_request::{TokenRequestTemplate, TokenTemplate};
+pub(crate) use token_request::{TokenRequestParts, TokenRequestTemplate, TokenTemplate};

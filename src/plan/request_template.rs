@@ -101,6 +101,9 @@ impl RequestTemplate {
         if place.is_some_and(|place| !(url.has_token(place) || headers.has_token(place) || in_body(place))) {
             return Err(PlanError::TokenUnused);
         }
+        if let Some(command) = token.and_then(|token| token.command.as_deref()) {
+            secrets.command(command, env);
+        }
         let token_request = token.and_then(|token| token.request.as_ref());
         let token_request = token_request.map(|it| it.expand(env, &mut secrets)).transpose()?;
         secrets.headers(&headers);

@@ -8,11 +8,19 @@ use crate::model::Mask;
 use crate::model::mask::SHORTEST_INSIDE_WORDS;
 use crate::plan::credential_name::names_credential;
 use crate::plan::header::HeaderTemplates;
+use crate::plan::template::EnvLookup;
 use crate::plan::token_place::TokenPlace;
 use crate::plan::user_info::{UserInfo, in_base64, of_basic};
 
 /// Constant headers that are never credentials.
 const PUBLIC: [HeaderName; 4] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
+
+/// Fields for a token endpoint that are never credentials.
+const PUBLIC_FIELDS: [&str; 5] = ["audience", "grant_type", "resource", "scope", "username"];
+
+/// Variables that a command may name, and that are no secrets.
+const OF_THE_SHELL: [&str; 9] =
+    ["HOME", "HOSTNAME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "TMPDIR", "USER"];
 
 /// Shorter words of a header are scheme names, shop numbers and the like. Masking them would garble messages.
 const SHORTEST_CREDENTIAL: usize = 7;
@@ -39,8 +47,6 @@ pub(super) struct SecretCollector {
     texts: Vec<SecretString>,
     /// The names of secrets that are too short to be masked reliably.
     short: Vec<String>,
-    /// Tokens join them during the run.
-    grows: bool,
 }
 
 impl SecretCollector {
@@ -73,18 +79,33 @@ impl SecretCollector {
         self.texts.extend(in_base64(id, secret));
     }
 
-    /// Adds the value of a form field that probably holds a credential.
+    /// Adds the value of a field of the form for a token endpoint: it may hold a credential, but for some.
     pub(super) fn field(&mut self, name: &str, value: &str) {
         if names_credential(name) {
             self.note_if_short(value, || format!("the value of {name}"));
             self.add(value);
+        } else if !PUBLIC_FIELDS.contains(&name) && value.len() >= SHORTEST_CREDENTIAL {
+            self.add(value);
+        }
+    }
+
+    /// Adds the values of the variables that a shell command names, but for those that every shell has.
+    pub(super) fn command(&mut self, command: &str, env: &EnvLookup<'_>) {
+        for after in command.split('$').skip(1) {
+            let after = after.strip_prefix('{').unwrap_or(after);
+            let end = after.bytes().position(|b| !(b.is_ascii_alphanumeric() || b == b'_'));
+            let name = &after[..end.unwrap_or(after.len())];
+            if let Some(value) = env(name).filter(|value| value.len() >= SHORTEST_CREDENTIAL)
+                && !OF_THE_SHELL.contains(&name)
+            {
+                self.variable(name, &value);
+            }
         }
     }
 
     /// Adds the mark of a token. It is no secret, but the place of one.
     pub(super) fn mark(&mut self, place: &TokenPlace) {
         self.add(place.mark());
-        self.grows = true;
     }
 
     /// Adds the values of constant headers, which may be literal text in the config file: each value, each
@@ -178,8 +199,8 @@ impl SecretCollector {
             )
         };
         let warnings = self.short.iter().map(warning).collect();
-        let mask = Mask::new(self.texts);
-        (if self.grows { mask.growing() } else { mask }, warnings)
+        // Tokens and cookies join them during the run.
+        (Mask::new(self.texts).growing(), warnings)
     }
 }
 

@@ -27,6 +27,16 @@ pub enum TemplateKind {
     TokenField(String),
 }
 
+impl TemplateKind {
+    /// Whether it is a part of the request for a token.
+    pub(super) fn is_of_token(&self) -> bool {
+        matches!(
+            self,
+            Self::TokenUrl | Self::ClientId | Self::ClientSecret | Self::Scope | Self::TokenField(_)
+        )
+    }
+}
+
 impl fmt::Display for TemplateKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,6 +5,7 @@ use url::Url;
 
 use crate::plan::encode::percent_encode;
 use crate::plan::error::{PlanError, TemplateKind};
+use crate::plan::fields;
 use crate::plan::secrets::SecretCollector;
 use crate::plan::template::{EnvLookup, TemplatePiece, parse_variables, printable};
 use crate::plan::token_place::TokenPlace;
@@ -17,6 +18,8 @@ pub struct TokenTemplate {
     pub place: TokenPlace,
     /// What is sent to its endpoint; none: a command prints it.
     pub request: Option<TokenRequestTemplate>,
+    /// The command that prints it. The shell reads its variables.
+    pub command: Option<String>,
 }
 
 /// What is sent to a token endpoint. In each text only `${NAME}` has a meaning.
@@ -56,6 +59,7 @@ impl TokenRequestTemplate {
         secrets: &mut SecretCollector,
     ) -> Result<TokenRequestParts, PlanError> {
         let url = address(&self.url, env)?;
+        secrets.form_fields(&fields::of_form(url.query().into_iter()));
         let text = |text: &Option<String>, kind: TemplateKind| match text {
             Some(text) => expanded(text, env, &kind),
             None => Ok(SecretString::default()),

@@ -1,6 +1,7 @@
 //! Errors of an environment variable in a template, and what to do about them.
 
 use crate::model::option::{BODY_ESCAPE, TOKEN_COMMAND, TOKEN_URL};
+use crate::plan::template_kind::TemplateKind;
 use crate::plan::token_place::TOKEN;
 
 /// What to do about a body that is sent as JSON because no `Content-Type` was given, and is not JSON.
@@ -42,8 +43,12 @@ pub enum VariableFault {
 
 impl VariableFault {
     /// What to do about it; `name` is the variable's.
-    pub(super) fn hint(self, name: &str) -> String {
+    pub(super) fn hint(self, name: &str, place: &TemplateKind) -> String {
         match self {
+            // There are no columns.
+            Self::Unset if place.is_of_token() => {
+                format!("set {name} in the environment of the program (export {name}=...)")
+            }
             Self::NotAScalar { is_untyped: true } => format!(
                 "no Content-Type was given, so the body is sent as application/json, and it is not JSON: {}",
                 untyped_hint()

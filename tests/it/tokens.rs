@@ -290,7 +290,7 @@ fn a_refresh_token_that_changes_is_kept_for_the_next_run_readable_by_its_owner_a
 fn a_refresh_token_that_the_user_renewed_is_used_where_the_kept_one_is_refused() {
     let api = rotating(LONG);
     let dir = skus(2);
-    dir.write("refresh.txt", "an old one\n");
+    dir.write("refresh.txt", "an-old-one\n");
     let args = ["--token-grant", "refresh_token", "--token-field", "refresh_token=refresh-canary-0"];
     api.with_endpoint(&dir, &args).args(["--token-file", "refresh.txt"]).finish().expect_code(0);
     assert_eq!(dir.read("refresh.txt"), "refresh-tok.canary-0000\n");
@@ -559,7 +559,10 @@ fn settings_of_a_token_that_contradict_each_other_are_refused() {
         (&[endpoint[0], endpoint[1], "--token-file", "t"], "it keeps refresh tokens"),
         (&[endpoint[0], endpoint[1], "--token-file", "out.json"], "--token-file"),
         (&[endpoint[0], endpoint[1], "--null-on", "401"], "cannot be stored as null"),
-        (&[endpoint[0], endpoint[1], "--retry-on", "+401"], "cannot be retried"),
+        (&[endpoint[0], endpoint[1], "--retry-on", "+401"], "cannot be retried as well"),
+        (&[endpoint[0], endpoint[1], "--token-on", "503"], "--token-on: status 503 refuses the token"),
+        (&[endpoint[0], endpoint[1], "--token-on", "200"], "200 is a good answer, and refuses no token"),
+        (&["--token-url", "http://a/t", "--client-id", "${NONE}"], "export NONE="),
         (&["--token-url", "ftp://a/t"], "is not an http:// or https:// address"),
         (&["--token-url", "http://u:p@a/t"], "without user-info"),
         (&["--token-url", "http://a/t?k=${NONE}"], "asks for the environment variable NONE"),
@@ -597,4 +600,120 @@ fn no_token_reaches_another_origin() {
         assert!(!String::from_utf8_lossy(&seen.head).contains("canary"));
     }
     assert!(server.requests().iter().all(|seen| seen.header("authorization") == Some("Bearer canary-t")));
+}
+
+#[test]
+fn a_stop_while_a_refresh_token_is_exchanged_keeps_the_new_one() {
+    let newest = Mutex::new("first".to_owned());
+    let api = TokenApi::start(LONG, move |state, seen| {
+        let mut newest = newest.lock().unwrap();
+        let given = form(seen).into_iter().find(|(name, _)| name == "refresh_token").unwrap().1;
+        if given != *newest {
+            return Reply::json("{\"error\":\"invalid_grant\"}").with_status(400);
+        }
+        let token = state.issue();
+        *newest = format!("next-{token}");
+        let body =
+            format!("{{\"access_token\":\"{token}\",\"expires_in\":900,\"refresh_token\":\"{}\"}}", *newest);
+        Reply::json(body).wait(Duration::from_millis(1500))
+    });
+    let dir = skus(20);
+    dir.write("refresh.txt", "first\n");
+    let args = ["--token-grant", "refresh_token", "--token-file", "refresh.txt"];
+    let mut run = api.with_endpoint(&dir, &args).spawn();
+    run.wait_until(|| api.server.count() == 1);
+    run.signal(rustix::process::Signal::TERM);
+    run.wait().expect_code(143);
+    assert_eq!(dir.read("refresh.txt"), "next-tok.canary-0000\n");
+    api.with_endpoint(&dir, &args).finish().expect_code(0);
+}
+
+#[test]
+fn two_runs_with_one_refresh_token_at_the_same_moment_both_end_well() {
+    let newest = Mutex::new("first".to_owned());
+    let api = TokenApi::start(LONG, move |state, seen| {
+        let mut newest = newest.lock().unwrap();
+        let given = form(seen).into_iter().find(|(name, _)| name == "refresh_token").unwrap().1;
+        if given != *newest {
+            return Reply::json("{\"error\":\"invalid_grant\"}")
+                .with_status(400)
+                .wait(Duration::from_millis(20));
+        }
+        let token = state.issue();
+        *newest = format!("next-{token}");
+        let body =
+            format!("{{\"access_token\":\"{token}\",\"expires_in\":900,\"refresh_token\":\"{}\"}}", *newest);
+        Reply::json(body).wait(Duration::from_millis(300))
+    });
+    let dir = skus(20);
+    dir.write("refresh.txt", "first\n");
+    let args = ["--token-grant", "refresh_token", "--token-file", "refresh.txt"];
+    let one = api.with_endpoint(&dir, &args).spawn();
+    let url = api.server.url("/p/{sku}");
+    let header = ["-H", "Authorization: Bearer ${TOKEN}", "--token-url"];
+    let other = Run::new(&dir)
+        .args(["products.csv", "-o", "other.json", "--url", &url])
+        .args(header)
+        .args([api.server.url("/token")])
+        .args(args)
+        .spawn();
+    one.wait().expect_code(0);
+    other.wait().expect_code(0);
+}
+
+#[test]
+fn a_token_file_that_has_something_else_is_left_as_it_is() {
+    let api = rotating(LONG);
+    let dir = skus(3);
+    let args =
+        ["--token-grant", "refresh_token", "--token-field", "refresh_token=refresh-canary-0", "--token-file"];
+    dir.write("notes.txt", "remember the milk\nand the bread\n");
+    std::os::unix::fs::symlink(dir.path("products.csv"), dir.path("link")).unwrap();
+    for (file, said) in [
+        ("products.csv", "this is INPUT"),
+        ("link", "this is INPUT"),
+        ("out.json", "this is the output"),
+        ("out.failed.csv", "this is the file of failed rows"),
+        ("out.json.journal", "a file of the run's own"),
+        ("notes.txt", "something else than a refresh token"),
+    ] {
+        let before = std::fs::read(dir.path(file)).ok();
+        let ended = api.with_endpoint(&dir, &args).args([file]).finish().expect_code(2);
+        assert!(ended.stderr.contains(said), "{file}: {}", ended.stderr);
+        assert_eq!(std::fs::read(dir.path(file)).ok(), before, "{file}");
+    }
+    let without = ["--token-grant", "refresh_token", "--token-file", "none.txt"];
+    let ended = api.with_endpoint(&dir, &without).finish().expect_code(2);
+    assert!(ended.stderr.contains("the file has no refresh token yet"), "{}", ended.stderr);
+    assert_eq!(api.server.count(), 0);
+    // As an editor of Windows writes it.
+    dir.write("refresh.txt", "\u{feff}refresh-canary-0\r\n");
+    let ok = ["--token-grant", "refresh_token", "--token-file", "refresh.txt"];
+    api.with_endpoint(&dir, &ok).finish().expect_code(0);
+}
+
+#[test]
+fn a_command_that_leaves_a_process_running_delays_nothing_and_shows_no_token() {
+    let api =
+        TokenApi::start(LONG, |state, _| Reply::bytes(state.issue()).header("Content-Type", "text/plain"));
+    let dir = skus(5);
+    let get = format!("curl -sS -X POST {} | tee /dev/stderr; sleep 25 &", api.server.url("/token"));
+    let began = Instant::now();
+    let ended = api.run(&dir, &["--token-command", &get, "-v", "-v"]).finish().expect_code(0);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(ended.stderr.contains("--token-command: (redacted)"), "{}", ended.stderr);
+    shows_no_token(&dir, &ended);
+    let failing =
+        ["--token-command", "echo canary-token-of-this-test; set -x; : $SECRET_OF_IT; exit 3", "--fresh"];
+    let ended = api.run(&dir, &failing).env("SECRET_OF_IT", "canary-secret").finish().expect_code(77);
+    shows_no_token(&dir, &ended);
+}
+
+#[test]
+fn a_row_of_403_is_for_the_token_where_one_is_fetched() {
+    let api = TokenApi::refusing_with(403, Duration::from_millis(400), |state, _| usual_answer(state, LONG));
+    let dir = skus(3000);
+    let ended = api.with_endpoint(&dir, &[]).finish().expect_code(77);
+    assert!(ended.stderr.contains("20 answers in a row were 403"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--token-on"), "{}", ended.stderr);
 }

@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::config::options::{
     BULK, CA_CERT, CLIENT_ID, CLIENT_SECRET, COLUMNS, DRY_RUN, FAIL_IF, FRESH, HEADER, HTTP, ITEM, KEY,
     MAX_RETRY_AFTER, MAX_TIME, MERGE, MIN_SUCCESS, NULL_ON, OUTPUT, PROXY, REFUSED_IF, RETRY_IF, RETRY_ON,
-    TOKEN_COMMAND, TOKEN_FIELD, TOKEN_GRANT, TOKEN_URL, URL, WAIT_FOR_API,
+    SCOPE, TOKEN_COMMAND, TOKEN_FIELD, TOKEN_GRANT, TOKEN_ON, TOKEN_URL, URL, WAIT_FOR_API,
 };
 use crate::fetch::OUTAGE_PAUSES;
 use crate::model::fault::CertificateProblem;
@@ -199,7 +199,7 @@ fn no_token(failure: &TokenFailure, again: &str) -> String {
         }
         TokenFailure::Refused(_) => {
             format!(
-                "check {CLIENT_ID}, {CLIENT_SECRET}, {TOKEN_GRANT}, {TOKEN_FIELD} and the variables in them"
+                "check {TOKEN_URL}, {CLIENT_ID}, {CLIENT_SECRET}, {TOKEN_GRANT}, {TOKEN_FIELD} and the variables in them"
             )
         }
         TokenFailure::Unavailable(_) => format!("{again}; {WAIT_FOR_API} waits longer"),
@@ -290,7 +290,18 @@ fn after_outage(fault: &Fault, again: &str) -> String {
 }
 
 fn check_credentials(settings: &Settings) -> String {
-    format!("check {HEADER} and the variables in it; then {}", again(settings))
+    let again = again(settings);
+    match &settings.token {
+        None => format!("check {HEADER} and the variables in it; then {again}"),
+        Some(token) if token.command.is_some() => {
+            format!(
+                "check what {TOKEN_COMMAND} prints, and {TOKEN_ON} where it was good for a while; then {again}"
+            )
+        }
+        Some(_) => format!(
+            "check what the client may do and {SCOPE}, and {TOKEN_ON} where the token was good for a while; then {again}"
+        ),
+    }
 }
 
 fn refused_at_end(status: u16, skus: usize) -> String {

@@ -173,6 +173,7 @@ impl<T: Transport> Fetcher<T> {
     pub(super) fn record_given_up(&self, fault: &Fault, left: Instant, answered_for: AnsweredFor) {
         match fault.cause {
             Cause::Meaning(_) => self.health.record_not_ready(),
+            Cause::Status(403) => self.health.answered(left, AnsweredFor::Forbidden),
             _ => self.health.answered(left, answered_for),
         }
     }
@@ -296,7 +297,8 @@ impl<T: Transport> Fetcher<T> {
         let left = Instant::now();
         let (ended, permit) = self.attempt(known, permit, &mut tries).await;
         let Ok(ended) = ended else { return Err(Deferral::Stopped) };
-        let (judged, signal) = self.judge(ended, left.elapsed(), known, &permit).await;
+        let (judged, signal) =
+            self.judge(ended, left.elapsed().saturating_sub(tries.tokens.waited), known, &permit).await;
         let (fault, next, signal) = match judged {
             Judged::Keep(_) => {
                 self.accept_token(&tries.tokens, signal);

@@ -1,6 +1,7 @@
 //! The token of each attempt: written into the request when it is sent, and renewed where the API refuses it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -19,6 +20,8 @@ pub(super) struct TokensOfJob {
     /// That of its newest attempt, and when the attempt was sent.
     sent: Option<(Arc<UsedToken>, Instant)>,
     refusals: RefusalsOfToken,
+    /// How long its newest attempt waited for a token: no part of the API's latency.
+    pub(super) waited: Duration,
 }
 
 impl<T: Transport> Fetcher<T> {
@@ -40,6 +43,7 @@ impl<T: Transport> Fetcher<T> {
         tokens: &mut TokensOfJob,
     ) -> Result<Option<Box<Request>>, Stopped> {
         let Some(keeper) = &self.tokens else { return Ok(None) };
+        let began = Instant::now();
         let token = loop {
             if let Some(token) = keeper.usable() {
                 break token;
@@ -55,6 +59,7 @@ impl<T: Transport> Fetcher<T> {
             self.stop_for(StopReason::NoToken(TokenFailure::Unfit(why.into())));
             Stopped
         })?;
+        tokens.waited = began.elapsed();
         tokens.sent = Some((token, Instant::now()));
         Ok(Some(Box::new(written)))
     }
@@ -76,7 +81,7 @@ impl<T: Transport> Fetcher<T> {
             Cause::Meaning(AnswerMeaning::CredentialsRefused) => true,
             _ => false,
         };
-        let TokensOfJob { sent, refusals } = &mut tries.tokens;
+        let TokensOfJob { sent, refusals, .. } = &mut tries.tokens;
         let (token, sent) = sent.as_ref().filter(|_| is_refusal)?;
         keeper.refuse(token, *sent, refusals)
     }
@@ -106,11 +111,21 @@ impl<T: Transport> Fetcher<T> {
         work: impl Future<Output = Result<K, StopReason>>,
     ) -> Result<K, Stopped> {
         // Boxed: otherwise the future of each attempt would be as large as this one.
-        let work = Box::pin(work);
+        let mut work = Box::pin(work);
         let ended = tokio::select! {
             biased;
-            () = self.shutdown.triggered() => return Err(Stopped),
-            ended = work => ended,
+            () = self.shutdown.triggered() => {
+                // An endpoint that has taken a refresh token may not take it again: its answer has to be kept. The run
+                // waits for it as for what is in flight.
+                if let Some(keeper) = &self.tokens {
+                    tokio::select! {
+                        _ = &mut work => {}
+                        () = keeper.exchanged() => {}
+                    }
+                }
+                return Err(Stopped);
+            }
+            ended = &mut work => ended,
         };
         ended.map_err(|reason| {
             self.stop_for(reason);

@@ -112,6 +112,8 @@ async fn a_403_may_be_a_limit_after_refusals_and_after_a_row_of_them_for_about_a
     health.record_403();
     tokio::time::advance(FORBIDDEN_FOR_AT_MOST).await;
     assert!(!health.may_403_be_a_limit() && !health.take_403_for_a_limit());
+    health.answered(Instant::now(), AnsweredFor::Forbidden);
+    assert!(!health.may_403_be_a_limit(), "a SKU that failed with a 403 begins no minute anew");
     come(&health);
     assert!(health.may_403_be_a_limit());
 }

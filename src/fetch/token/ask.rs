@@ -3,18 +3,26 @@
 use std::time::{Duration, SystemTime};
 
 use http::header::CONTENT_TYPE;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::super::classify::decode::decode;
 use super::super::retry_after::retry_after;
 use super::super::transport::{RawAnswer, Reuse, Transport};
-use super::endpoint::{ClientIn, EndpointAnswer, REFRESH_TOKEN};
+use super::command::{self, CommandOutput};
+use super::endpoint::{ClientIn, EndpointAnswer};
 use super::reply::IssuedToken;
-use super::{TokenEndpoint, TokenGrant, TokenSource, command, endpoint};
+use super::{TokenEndpoint, TokenGrant, TokenSource, endpoint};
 use crate::model::fault::RetryAfter;
 use crate::model::option::{TOKEN_COMMAND, TOKEN_FILE};
 use crate::model::{ArrivingSecret, Cause, Event, Fault, Mask, Reporter, Size, TokenFailure};
 
+/// How often, and how far apart, the file of refresh tokens is looked at for what another run writes.
+const LOOKS: u32 = 8;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
+/// Shorter words of a command's output are no tokens. Masking them would garble messages.
+const SHORTEST_MASKED: usize = 12;
+/// So many words of a command's output are masked.
+const MOST_MASKED: usize = 16;
 /// A token's answer is small.
 const MAX_BODY: Size = Size(1 << 20);
 
@@ -56,6 +64,8 @@ pub(super) enum TokenError {
     Final(TokenFailure),
     /// It may come later; the wait that was asked for.
     Passing(TokenFailure, Option<RetryAfter>),
+    /// The endpoint limits the client; the wait that was asked for.
+    Limited(TokenFailure, Option<RetryAfter>),
 }
 
 /// Asks for a token once.
@@ -69,11 +79,16 @@ pub(super) async fn ask<T: Transport>(
 ) -> Result<IssuedToken, TokenError> {
     match source {
         TokenSource::Command(text) => {
-            let on_line = |line: &str| {
-                let message = format!("{TOKEN_COMMAND}: {}", run.mask.apply(line));
+            let CommandOutput { issued, printed, lines } = command::run(text).await;
+            // Before a line of it is shown: it may have the token, too.
+            match &issued {
+                Ok(issued) => run.mask.add(ArrivingSecret::Token, &issued.token),
+                Err(_) => mask_words(run.mask, &printed),
+            }
+            for line in lines {
+                let message = format!("{TOKEN_COMMAND}: {}", run.mask.apply(&line));
                 run.reporter.on(&Event::Noted { message: &message });
-            };
-            let issued = command::run(text, on_line).await;
+            }
             issued.map_err(|why| TokenError::Final(TokenFailure::Command(run.mask.apply(&why).into())))
         }
         TokenSource::Endpoint(endpoint) => {
@@ -104,13 +119,24 @@ async fn ask_endpoint<T: Transport>(
                 is_other_client_tried = true;
                 memory.client = memory.client.other();
             }
-            EndpointAnswer::Refused(_) if refresh.is_some() && endpoint.has_field(REFRESH_TOKEN) => {
-                refresh = None;
+            EndpointAnswer::Refused(said) => {
+                let sent = refresh.as_ref().or_else(|| endpoint.given_refresh_token());
+                if let Some(newer) = newer_refresh_token(endpoint, sent).await {
+                    run.mask.add(ArrivingSecret::Token, &newer);
+                    refresh = Some(newer);
+                } else if refresh.is_some() && endpoint.given_refresh_token().is_some() {
+                    refresh = None;
+                } else {
+                    return Err(TokenError::Final(TokenFailure::Refused(said.into())));
+                }
+            }
+            EndpointAnswer::Unavailable(said) if answer.status == 429 => {
+                return Err(TokenError::Limited(TokenFailure::Unavailable(said.into()), asked));
             }
             EndpointAnswer::Unavailable(said) => {
                 return Err(TokenError::Passing(TokenFailure::Unavailable(said.into()), asked));
             }
-            EndpointAnswer::ClientRefused(said) | EndpointAnswer::Refused(said) => {
+            EndpointAnswer::ClientRefused(said) => {
                 return Err(TokenError::Final(TokenFailure::Refused(said.into())));
             }
         }
@@ -135,12 +161,37 @@ fn newest_refresh_token<T>(
     refresh
 }
 
+/// The refresh token that another run has put into the file, in place of this one that was refused: it may have
+/// exchanged it a moment ago, and be about to write.
+async fn newer_refresh_token(
+    endpoint: &TokenEndpoint,
+    refused: Option<&SecretString>,
+) -> Option<SecretString> {
+    let (store, refused) = (endpoint.refresh_tokens.as_ref()?, refused?);
+    for _ in 0..LOOKS {
+        let stored = store.read().filter(|stored| stored.expose_secret() != refused.expose_secret());
+        if stored.is_some() {
+            return stored;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    None
+}
+
 fn not_reached<T>(run: TokenRun<'_, T>, fault: &Fault) -> TokenError {
     let failure = TokenFailure::Unreachable(run.mask.apply(&fault.to_string()).into());
     match fault.cause {
         Cause::Certificate(_) | Cause::NoHttp2 => TokenError::Final(failure),
         _ => TokenError::Passing(failure, None),
     }
+}
+
+/// What is no token may hold one.
+fn mask_words(mask: &Mask, printed: &str) {
+    let is_between =
+        |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ':' | '{' | '}' | '[' | ']' | '=');
+    let words = printed.split(is_between).filter(|word| word.len() >= SHORTEST_MASKED);
+    words.take(MOST_MASKED).for_each(|word| mask.add(ArrivingSecret::Token, &word.into()));
 }
 
 fn read_answer<T>(run: TokenRun<'_, T>, answer: &RawAnswer) -> EndpointAnswer {

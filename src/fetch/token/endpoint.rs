@@ -45,10 +45,14 @@ impl TokenEndpoint {
         self.fields.iter().any(|(given, _)| given == name)
     }
 
+    /// The refresh token that the user gave.
+    pub(super) fn given_refresh_token(&self) -> Option<&SecretString> {
+        self.fields.iter().find(|(name, _)| name == REFRESH_TOKEN).map(|(_, value)| value)
+    }
+
     /// Whether this is the refresh token that the user gave.
     pub(super) fn is_given(&self, refresh: &SecretString) -> bool {
-        let is_it = |value: &SecretString| value.expose_secret() == refresh.expose_secret();
-        self.fields.iter().any(|(name, value)| name == REFRESH_TOKEN && is_it(value))
+        self.given_refresh_token().is_some_and(|given| given.expose_secret() == refresh.expose_secret())
     }
 }
 

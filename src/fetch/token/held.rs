@@ -21,6 +21,14 @@ const SHORTEST_LEARNT: Duration = Duration::from_secs(1);
 /// After so many tokens that were not refused at the age that was learnt, a longer life is tried.
 const TOKENS_OF_A_LIFE: u32 = 16;
 
+/// No told life is taken for shorter: each token costs its endpoint a request.
+const SHORTEST_LIFE: Duration = Duration::from_millis(250);
+/// An API may know a token only a moment after it was issued: a job is sent again after this and twice as long each time,
+/// so many times, before the refusal of a new token counts.
+const UNKNOWN_YET: (Duration, u32) = (Duration::from_millis(500), 3);
+/// Two tokens that were refused at the same age, to this share or time, show how long tokens are good.
+const SAME_AGE: (u32, Duration) = (10, Duration::from_millis(200));
+
 /// After so many refusals in a row, without a good answer between, no attempt is sent with the token: all in flight are
 /// refused as well.
 const REFUSED_FOR_ALL: u32 = 3;
@@ -57,12 +65,16 @@ pub(in crate::fetch) struct RenewalWait {
     pub(super) from: Instant,
     /// When the refusal came.
     pub(super) since: Instant,
+    /// A renewal is forced then; otherwise the same token is tried again.
+    pub(super) renews: bool,
 }
 
 /// The refusals of a token that one job had.
 #[derive(Default)]
 pub(in crate::fetch) struct RefusalsOfToken {
     newest: Option<Instant>,
+    /// How often a new token was refused that may not be known yet.
+    unknown_yet: u32,
 }
 
 /// What follows from the refusal of a token.
@@ -81,6 +93,8 @@ pub(super) struct HeldToken {
     generation: u64,
     /// When the latest attempt was sent that was answered well with the current token.
     accepted: Option<Instant>,
+    /// When the first such attempt was sent.
+    first_accepted: Option<Instant>,
     last_forced: Option<Instant>,
     /// No renewal for age before this.
     renewal_waits_until: Option<Instant>,
@@ -92,6 +106,10 @@ pub(super) struct HeldToken {
     /// The age at which the token before was refused: it is learnt if the current token is accepted where that one was
     /// not.
     refused_at_age: Option<Duration>,
+    /// The age at which an earlier token was refused, as long as no second one shows the same.
+    age_before: Option<Duration>,
+    /// An earlier token of the run was accepted.
+    was_accepted: bool,
 }
 
 /// How long tokens are good, as their refusals show: no life may be told, or a longer one.
@@ -125,7 +143,8 @@ impl HeldToken {
     pub(super) fn replace(&mut self, issued: IssuedToken, since: Instant, is_forced: bool) {
         self.learn(is_forced);
         self.generation += 1;
-        let life = [issued.life, self.learnt.as_ref().map(|learnt| learnt.life)].into_iter().flatten().min();
+        let life = issued.life.map(|life| life.max(SHORTEST_LIFE));
+        let life = [life, self.learnt.as_ref().map(|learnt| learnt.life)].into_iter().flatten().min();
         let after = |share: f64| life.and_then(|life| since.checked_add(life.mul_f64(share)));
         self.current = Some(Arc::new(UsedToken {
             text: issued.token,
@@ -134,7 +153,9 @@ impl HeldToken {
             renew_at: after(0.8),
             ends_at: after(1.0),
         }));
-        (self.accepted, self.refused, self.refused_in_a_row) = (None, None, 0);
+        self.was_accepted |= self.accepted.is_some();
+        (self.accepted, self.first_accepted) = (None, None);
+        (self.refused, self.refused_in_a_row) = (None, 0);
         self.renewal_waits_until = None;
         if is_forced {
             self.last_forced = Some(since);
@@ -184,13 +205,23 @@ impl HeldToken {
         if job.newest.is_some()
             && let Some(age) = self.refused_at_age.take()
         {
-            self.learnt = Some(LearntLife { life: age.max(SHORTEST_LEARNT), renewed: 0 });
-            self.limit_life(age);
+            let (share, time) = SAME_AGE;
+            let is_same = |before: Duration| age.abs_diff(before) <= time.max(before / share);
+            if self.age_before.replace(age).is_some_and(is_same) {
+                self.learnt = Some(LearntLife { life: age.max(SHORTEST_LEARNT), renewed: 0 });
+                self.limit_life(age);
+            }
         }
+        self.first_accepted = Some(self.first_accepted.map_or(sent, |known| known.min(sent)));
         self.accepted = Some(self.accepted.map_or(sent, |known| known.max(sent)));
         self.refused = self.refused.filter(|refused| *refused >= sent);
         self.refused_in_a_row = 0;
         true
+    }
+
+    /// The token that was refused is tried again.
+    pub(super) fn try_again(&mut self) {
+        self.refused_in_a_row = 0;
     }
 
     /// Whether the current token is of a newer generation, or was accepted for an attempt that was sent after this
@@ -212,10 +243,18 @@ impl HeldToken {
         let before = job.newest.replace(now);
         if token.generation != self.generation {
             // It was replaced meanwhile.
-            return TokenRuling::Again(RenewalWait { refused: token.generation, from: now, since: now });
+            let refused = token.generation;
+            return TokenRuling::Again(RenewalWait { refused, from: now, since: now, renews: true });
         }
         self.refused.get_or_insert(now);
         let is_fresh = sent.saturating_duration_since(token.since) < FRESH;
+        let was_too_early = self.first_accepted.is_none_or(|first| sent < first);
+        let may_be_unknown = self.was_accepted && was_too_early && is_fresh;
+        if may_be_unknown && job.unknown_yet < UNKNOWN_YET.1 {
+            job.unknown_yet += 1;
+            self.refused_in_a_row += 1;
+            return TokenRuling::Again(self.renewal_of(token, (now, now)));
+        }
         let is_own = match before {
             None => is_fresh && self.accepted.is_none(),
             Some(before) => {
@@ -236,8 +275,22 @@ impl HeldToken {
     }
 
     fn renewal_of(&self, token: &UsedToken, (now, since): (Instant, Instant)) -> RenewalWait {
+        let refused = token.generation;
+        if self.was_accepted && self.accepted.is_none() {
+            // 0.5, 1 and 2 s after the first refusal, one after the other.
+            let (first, tries) = UNKNOWN_YET;
+            let first_refused = self.refused.unwrap_or(since);
+            let waits = (0..tries).scan(Duration::ZERO, |sum, n| {
+                *sum += first * 2_u32.pow(n);
+                Some(*sum)
+            });
+            let next = waits.filter_map(|wait| first_refused.checked_add(wait)).find(|at| *at > now);
+            if let Some(from) = next {
+                return RenewalWait { refused, from, since, renews: false };
+            }
+        }
         let from = self.last_forced.and_then(|last| last.checked_add(BETWEEN_FORCED));
-        RenewalWait { refused: token.generation, from: from.map_or(now, |from| from.max(now)), since }
+        RenewalWait { refused, from: from.map_or(now, |from| from.max(now)), since, renews: true }
     }
 }
 
@@ -358,8 +411,8 @@ mod tests {
         trial.issue(20_010, None, true);
         assert_eq!(trial.refuse(0, (20_000, 20_020), &mut other), Some(0), "it was replaced meanwhile");
         assert!(trial.held.is_better_than(1, trial.at(20_020)));
+        trial.accept(1, 20_025);
         assert_eq!(trial.refuse(1, (20_030, 20_040), &mut one), None);
-        trial.accept(1, 20_050);
         assert_eq!(trial.refuse(1, (20_060, 20_070), &mut other), None);
     }
 
@@ -413,6 +466,21 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_follows_a_good_one_may_be_known_a_moment_later() {
+        let mut trial = Trial::new(Some(100));
+        trial.accept(0, 1);
+        trial.issue(80_000, Some(100), false);
+        let mut first = job();
+        assert_eq!(trial.refuse(1, (80_000, 80_010), &mut first), Some(500));
+        assert_eq!(trial.refuse(1, (80_500, 80_510), &mut first), Some(1_000));
+        assert_eq!(trial.refuse(1, (81_510, 81_520), &mut first), Some(1_990));
+        // From then on it is renewed, and the next one that is refused is refused for good.
+        assert_eq!(trial.refuse(1, (83_510, 83_520), &mut first), Some(0));
+        trial.issue(83_520, Some(100), true);
+        assert_eq!(trial.refuse(2, (83_530, 83_540), &mut first), None);
+    }
+
+    #[test]
     fn a_job_may_outlive_many_tokens() {
         let mut trial = Trial::new(None);
         let mut long = job();
@@ -433,18 +501,28 @@ mod tests {
         let mut refused = job();
         trial.refuse(0, (3_000, 3_000), &mut refused);
         trial.issue(3_000, None, true);
-        assert_eq!(trial.look(9_999_999), "use");
         assert!(trial.accept_for(1, 3_001, &refused));
-        assert_eq!([trial.look(3_000 + 2_399), trial.look(3_000 + 2_400)], ["use", "use and renew"]);
-        for number in 1..=u64::from(TOKENS_OF_A_LIFE) {
-            trial.accept(usize::try_from(number).unwrap(), number * 3_000 + 1);
-            trial.issue(number * 3_000 + 2_400, None, false);
+        assert_eq!(trial.look(9_999_999), "use", "one token shows nothing");
+        trial.refuse(1, (16_050, 16_050), &mut job());
+        trial.issue(16_050, None, true);
+        assert!(trial.accept_for(2, 16_051, &refused));
+        assert_eq!(trial.look(9_999_999), "use", "another age shows nothing");
+        trial.refuse(2, (29_000, 29_000), &mut job());
+        trial.issue(29_000, None, true);
+        assert!(trial.accept_for(3, 29_001, &refused));
+        // Four fifths of 12.95 s.
+        assert_eq!([trial.look(29_000 + 10_359), trial.look(29_000 + 10_360)], ["use", "use and renew"]);
+        let mut at = 29_000;
+        for _ in 0..TOKENS_OF_A_LIFE {
+            at += 10_360;
+            trial.issue(at, None, false);
+            trial.accept(trial.tokens.len() - 1, at + 1);
         }
-        let last = u64::from(TOKENS_OF_A_LIFE) * 3_000 + 2_400;
-        assert_eq!([trial.look(last + 3_599), trial.look(last + 3_600)], ["use", "use and renew"]);
+        // Half as long again.
+        assert_eq!([trial.look(at + 15_539), trial.look(at + 15_540)], ["use", "use and renew"]);
         // What is told is believed where it is shorter.
-        trial.issue(last, Some(2), false);
-        assert_eq!([trial.look(last + 1_599), trial.look(last + 1_600)], ["use", "use and renew"]);
+        trial.issue(at, Some(2), false);
+        assert_eq!([trial.look(at + 1_599), trial.look(at + 1_600)], ["use", "use and renew"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Keeps the token of a run: one request for it at a time, whoever needs it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ use crate::model::{ArrivingSecret, Event, Request, StatusSet, StopReason};
 
 /// While an API is waited for, a token is asked for at least so often.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// A wait for a token that is worth a line.
+const WORTH_A_LINE: Duration = Duration::from_secs(2);
+/// An endpoint that lets no request through is waited for so long, as an API is.
+const LIMITED_FOR_AT_MOST: Duration = Duration::from_mins(10);
 
 /// Keeps the token of a run.
 pub(in crate::fetch) struct TokenKeeper {
@@ -27,6 +32,10 @@ pub(in crate::fetch) struct TokenKeeper {
     asking: tokio::sync::Mutex<EndpointMemory>,
     /// Counts what those may wait for whose token was refused.
     news: watch::Sender<u64>,
+    /// The generation of the token for whose renewal it was said last that requests wait.
+    said_wait_of: AtomicU64,
+    /// A refresh token is being exchanged: its endpoint may have taken it, so that the answer must be kept.
+    exchange: watch::Sender<bool>,
 }
 
 /// A token for an attempt.
@@ -38,8 +47,9 @@ pub(in crate::fetch) struct ReadyToken {
 
 impl TokenKeeper {
     pub(in crate::fetch) fn new(settings: TokenSettings) -> Self {
-        let (held, asking) = Default::default();
-        Self { settings, held, asking, news: watch::Sender::new(0) }
+        let (held, asking, said_wait_of) = Default::default();
+        let (news, exchange) = (watch::Sender::new(0), watch::Sender::new(false));
+        Self { settings, held, asking, news, said_wait_of, exchange }
     }
 
     /// Statuses by which the API refuses a token.
@@ -136,8 +146,9 @@ impl TokenKeeper {
     pub(in crate::fetch) async fn renewed<T: Transport>(
         &self,
         run: TokenRun<'_, T>,
-        RenewalWait { refused, from, since }: RenewalWait,
+        RenewalWait { refused, from, since, renews }: RenewalWait,
     ) -> Result<(), StopReason> {
+        self.say_wait(run, refused, from);
         let is_over = || self.held().is_better_than(refused, since);
         let mut news = self.news.subscribe();
         while !is_over() && Instant::now() < from {
@@ -150,8 +161,23 @@ impl TokenKeeper {
         if is_over() {
             return Ok(());
         }
+        if !renews {
+            self.held().try_again();
+            return Ok(());
+        }
         let mut memory = self.asking.lock().await;
         if is_over() { Ok(()) } else { self.get(run, &mut memory, true).await }
+    }
+
+    /// Says once that requests wait, where they do so for long.
+    fn say_wait<T>(&self, run: TokenRun<'_, T>, refused: u64, from: Instant) {
+        let wait = from.saturating_duration_since(Instant::now());
+        if wait > WORTH_A_LINE && self.said_wait_of.fetch_max(refused, Ordering::Relaxed) < refused {
+            let seconds = wait.as_secs_f64().ceil();
+            let message =
+                format!("the API refuses the token: requests wait up to {seconds} s for the next one");
+            run.reporter.on(&Event::Noted { message: &message });
+        }
     }
 
     /// Waits for news of the token. Whether any came by then.
@@ -174,9 +200,13 @@ impl TokenKeeper {
     /// Asks once. The old token serves on if none comes.
     async fn renew_for_age<T: Transport>(&self, run: TokenRun<'_, T>, memory: &mut EndpointMemory) {
         let since = Instant::now();
-        match ask::ask(&self.settings.source, run, memory).await {
+        match self.ask(run, memory).await {
             Ok(issued) => self.replace(run, issued, (since, false)),
-            Err(TokenError::Final(failure) | TokenError::Passing(failure, _)) => {
+            Err(
+                TokenError::Final(failure)
+                | TokenError::Passing(failure, _)
+                | TokenError::Limited(failure, _),
+            ) => {
                 self.held().renewal_failed(Instant::now());
                 let message = format!("the token was not renewed, and the old one is used on: {failure}");
                 run.reporter.on(&Event::Warned { message: &message });
@@ -195,19 +225,31 @@ impl TokenKeeper {
         is_forced: bool,
     ) -> Result<(), StopReason> {
         let begun = Instant::now();
-        for failures in 0_u32.. {
+        let (mut failures, mut limits) = (0, 0);
+        loop {
             let since = Instant::now();
-            let (failure, asked) = match ask::ask(&self.settings.source, run, memory).await {
+            let (failure, asked, is_limit) = match self.ask(run, memory).await {
                 Ok(issued) => {
                     self.replace(run, issued, (since, is_forced));
                     return Ok(());
                 }
                 // A command that worked before may work again.
-                Err(TokenError::Final(failure)) if is_forced && failure.is_of_command() => (failure, None),
+                Err(TokenError::Final(failure)) if is_forced && failure.is_of_command() => {
+                    (failure, None, false)
+                }
                 Err(TokenError::Final(failure)) => return Err(StopReason::NoToken(failure)),
-                Err(TokenError::Passing(failure, asked)) => (failure, asked),
+                Err(TokenError::Passing(failure, asked)) => (failure, asked, false),
+                Err(TokenError::Limited(failure, asked)) => (failure, asked, true),
             };
-            let Some(wait) = self.wait_after(run, failures, begun).map(|wait| wait.max(least(asked))) else {
+            let wait = if is_limit {
+                limits += 1;
+                let is_over = begun.elapsed() >= LIMITED_FOR_AT_MOST.max(2 * run.max_retry_after);
+                (!is_over).then(|| Duration::from_millis(500) * 2_u32.pow(limits.min(7) - 1))
+            } else {
+                failures += 1;
+                self.wait_after(run, failures - 1, begun)
+            };
+            let Some(wait) = wait.map(|wait| wait.max(least(asked))) else {
                 return Err(StopReason::NoToken(failure));
             };
             match asked {
@@ -226,7 +268,25 @@ impl TokenKeeper {
             run.reporter.on(&Event::Warned { message: &message });
             tokio::time::sleep(wait).await;
         }
-        Ok(())
+    }
+
+    /// Asks once.
+    async fn ask<T: Transport>(
+        &self,
+        run: TokenRun<'_, T>,
+        memory: &mut EndpointMemory,
+    ) -> Result<IssuedToken, TokenError> {
+        let is_exchange = self.settings.source.exchanges_refresh_tokens();
+        self.exchange.send_replace(is_exchange);
+        let asked = ask::ask(&self.settings.source, run, memory).await;
+        self.exchange.send_replace(false);
+        asked
+    }
+
+    /// Waits until no refresh token is being exchanged.
+    pub(in crate::fetch) async fn exchanged(&self) {
+        // The sender is this keeper's own.
+        let _ = self.exchange.subscribe().wait_for(|is_under_way| !is_under_way).await;
     }
 
     /// The wait after so many failures before this one: those of a SKU's retries, then those of an outage of the API;

@@ -88,6 +88,9 @@ fn checked(token: &str) -> Result<SecretString, String> {
     if lines > 1 {
         return Err(format!("it has {lines} lines, and a token is one"));
     }
+    if token.starts_with('<') {
+        return Err("it is markup, perhaps a page".into());
+    }
     if token.bytes().any(|byte| !(b' '..=b'~').contains(&byte)) {
         return Err("the token has a character that no header can carry".into());
     }
@@ -141,6 +144,7 @@ mod tests {
             (" \n", "it is empty"),
             ("\"\"", "it is empty"),
             ("canary\nsecond", "it has 2 lines"),
+            ("<p>canary</p>", "it is markup"),
             ("cana\u{e9}ry", "no header can carry"),
             ("cana\u{7}ry", "no header can carry"),
             (r#"{"token":"canary","user":1}"#, "it has no access_token: it has token, user"),
