@@ -336,13 +336,13 @@ const TROUBLES: &[Trouble] = &[
         requests: 1,
     },
     Trouble {
-        args: &["--next", ".next", "--join", ".itmes[]"],
+        args: &["--next", ".next", "--join", ".elements[]"],
         answer: |_| Reply::json(r#"{"next":"/2","items":[1]}"#),
         error: Some("--join: the jq filter failed"),
         requests: 1,
     },
     Trouble {
-        args: &["--next", ".next", "--join", ".itmes"],
+        args: &["--next", ".next", "--join", ".elements"],
         answer: |_| Reply::json(r#"{"next":"/2","items":[1]}"#),
         error: Some("--join: what it names is not on the page"),
         requests: 1,
