@@ -77,7 +77,7 @@ impl<T: Transport> Fetcher<T> {
     pub(super) fn refused_token(&self, fault: &Fault, tries: &mut Tries) -> Option<RenewalWait> {
         let keeper = self.tokens.as_ref()?;
         let is_refusal = match fault.cause {
-            Cause::Status(status) => keeper.refused_on().contains(status),
+            Cause::Status(status) => keeper.is_refused_with(status),
             Cause::Meaning(AnswerMeaning::CredentialsRefused) => true,
             _ => false,
         };

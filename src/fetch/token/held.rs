@@ -8,29 +8,29 @@ use tokio::time::Instant;
 
 use super::reply::IssuedToken;
 
-/// A refused token that is younger than this was not refused for its age, unless it was accepted before.
+/// If a token is younger than this when the API refuses it, the token has not expired, unless the API accepted it before.
 const FRESH: Duration = Duration::from_secs(10);
-/// Renewals that refusals force have this distance at least: an API that refuses every token must not cost its token
-/// endpoint a request for each of them.
+/// The least time between two renewals that refusals force. Otherwise an API that refuses every token would cause a
+/// request to the token endpoint for each refusal.
 const BETWEEN_FORCED: Duration = Duration::from_secs(10);
 /// A renewal for age that failed is tried again after a quarter of what is left of the token's life, between these.
 const RETRY_RENEWAL: (Duration, Duration) = (Duration::from_millis(250), Duration::from_mins(1));
 
-/// No life that was learnt is shorter.
+/// The shortest lifetime that is learnt from refusals.
 const SHORTEST_LEARNT: Duration = Duration::from_secs(1);
-/// After so many tokens that were not refused at the age that was learnt, a longer life is tried.
+/// After this many tokens without a refusal at the learnt age, a longer lifetime is tried.
 const TOKENS_OF_A_LIFE: u32 = 16;
 
-/// No told life is taken for shorter: each token costs its endpoint a request.
+/// The shortest `expires_in` that is used: each new token costs a request to the endpoint.
 const SHORTEST_LIFE: Duration = Duration::from_millis(250);
-/// An API may know a token only a moment after it was issued: a job is sent again after this and twice as long each time,
-/// so many times, before the refusal of a new token counts.
+/// Some APIs accept a token only a moment after it was issued. Before the refusal of a new token counts, the job is sent
+/// again this many times: first after this wait, then after twice the wait before.
 const UNKNOWN_YET: (Duration, u32) = (Duration::from_millis(500), 3);
-/// Two tokens that were refused at the same age, to this share or time, show how long tokens are good.
+/// Two tokens that were refused at the same age show the lifetime of tokens. Ages are the same if they differ by less
+/// than this fraction (one tenth) or this time.
 const SAME_AGE: (u32, Duration) = (10, Duration::from_millis(200));
 
-/// After so many refusals in a row, without a good answer between, no attempt is sent with the token: all in flight are
-/// refused as well.
+/// After this many refusals in a row without a good answer, nothing more is sent with the token.
 const REFUSED_FOR_ALL: u32 = 3;
 
 /// A token in use.

@@ -15,7 +15,7 @@ use super::ask::{self, EndpointMemory, TokenError, TokenRun};
 use super::held::{HeldToken, RefusalsOfToken, RenewalWait, TokenLook, TokenRuling, UsedToken};
 use super::reply::IssuedToken;
 use crate::model::fault::RetryAfter;
-use crate::model::{ArrivingSecret, Event, Request, StatusSet, StopReason};
+use crate::model::{ArrivingSecret, Event, Request, StopReason};
 
 /// While an API is waited for, a token is asked for at least so often.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -52,9 +52,9 @@ impl TokenKeeper {
         Self { settings, held, asking, news, said_wait_of, exchange }
     }
 
-    /// Statuses by which the API refuses a token.
-    pub(in crate::fetch) fn refused_on(&self) -> StatusSet {
-        self.settings.refused_on.clone()
+    /// Whether the API refuses a token with this status.
+    pub(in crate::fetch) fn is_refused_with(&self, status: u16) -> bool {
+        self.settings.refused_on.contains(status)
     }
 
     /// The request with this token in it.
