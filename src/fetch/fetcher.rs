@@ -11,6 +11,7 @@ mod pages;
 mod requested;
 mod retry_settings;
 mod tokens;
+mod tries;
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,11 +24,11 @@ use tokio::time::Instant;
 pub(crate) use requested::{ItemEnd, PackEnd, UnpackedAnswer};
 use requested::{PagesEnd, QueueEnd, Requested};
 pub(crate) use retry_settings::RetrySettings;
-use tokens::TokensOfJob;
+use tries::Tries;
 
 use page_budget::PageBudget;
 
-use next_attempt::{AttemptEnd, BeforeAttempt, GivenUp, NextAttempt, RefusalsOfJob, SentAttempt};
+use next_attempt::{AttemptEnd, BeforeAttempt, GivenUp, NextAttempt, SentAttempt};
 
 use super::backoff::backoff;
 use super::classify::{Classifier, Offload, SameErrors};
@@ -36,7 +37,7 @@ use super::health::{AnsweredFor, Health};
 use super::rate_fields::NewestQuotaSize;
 use super::shutdown::Shutdown;
 use super::token::TokenKeeper;
-use super::transport::{RawAnswer, ResendBudget, SendError, Transport};
+use super::transport::{RawAnswer, SendError, Transport};
 use crate::limit::{Gate, LoadSignal, Permit};
 use crate::model::job::redacted_url;
 use crate::model::{Deferral, Entry, Fault, Job, Outcome, PauseReason, Reporter};
@@ -92,30 +93,6 @@ enum SendOutcome {
     Answer(RawAnswer),
     RedirectRefused(Fault),
     Failed(SendError),
-}
-
-/// The attempts of one job so far.
-#[derive(Default)]
-struct Tries {
-    /// Requests that were sent, those of redirects included; free resends, and attempts that cost the SKU nothing,
-    /// are excluded.
-    attempts: u32,
-    /// Requests that cost the SKU nothing because the load explains their failures.
-    strained: u32,
-    /// How often the job failed, in a way that another attempt may mend.
-    failures: u32,
-    first_failed: Option<Instant>,
-    last_failed: Option<Instant>,
-    refusals: RefusalsOfJob,
-    /// When the last attempt started.
-    sent: Option<std::time::Instant>,
-    /// Its free resends.
-    resends: ResendBudget,
-    /// The job failed, unless the API is down; with its attempts.
-    pending: Option<(Fault, u32)>,
-    /// Before the job is sent again, a SKU that came before is the probe.
-    asks_known: bool,
-    tokens: TokensOfJob,
 }
 
 /// What an attempt came to, as far as its job is concerned.
@@ -274,7 +251,7 @@ impl<T: Transport> Fetcher<T> {
                 Judged::Keep(answer) => {
                     self.accept_token(&tries.tokens, signal);
                     permit.finish(signal);
-                    self.health.answered(started, answered_for(is_first));
+                    self.health.answered(tries.left(started), answered_for(is_first));
                     return Outcome::Fetched(answer);
                 }
                 Judged::GiveUp(fault) => match self.after_give_up(&fault, tries, signal) {
@@ -291,7 +268,7 @@ impl<T: Transport> Fetcher<T> {
                         (fault, NextAttempt::WithNewToken(renewal), signal)
                     }
                     GivenUp::Final => {
-                        self.record_given_up(&fault, started, answered_for(is_first));
+                        self.record_given_up(&fault, tries.left(started), answered_for(is_first));
                         permit.finish(signal);
                         return Outcome::Failed(fault);
                     }
@@ -306,7 +283,8 @@ impl<T: Transport> Fetcher<T> {
                     (fault, next, signal)
                 }
                 Judged::Retry(fault) => {
-                    let sent = SentAttempt { seq: job.seq(), left: started, is_first, before: &before };
+                    let sent =
+                        SentAttempt { seq: job.seq(), left: tries.left(started), is_first, before: &before };
                     let (next, is_strained) = self.after_fault(&fault, tries, &sent);
                     // The pool was paused before the permit is returned: no other request is sent in between.
                     let signal = self.load_of_fault(&fault, signal, (is_strained, tries));

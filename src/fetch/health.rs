@@ -8,11 +8,14 @@
 //! not failed: it is sent again after the pause, or deferred. Where only few SKUs fail, the probe is one that came
 //! before: it shows whether the API is down or these SKUs are bad.
 
+mod advice;
+
 use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(super) use self::advice::{Advice, AnsweredFor, FailedAttempt, OutagePause};
 use super::first_attempts::FirstAttempts;
 use crate::model::{Cause, Fault, Seq, StopReason};
 
@@ -49,69 +52,6 @@ const AFTER_REFUSAL: Duration = Duration::from_mins(1);
 const FORBIDDEN_FOR_AT_MOST: Duration = Duration::from_secs(65);
 /// The first answers of a run whose header cannot be read end it, if all are such.
 const UNREADABLE_AFTER: u64 = 10;
-
-/// An attempt that failed in a way that another one may mend.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct FailedAttempt<'a> {
-    /// Its SKU.
-    pub(super) seq: Seq,
-    /// Why.
-    pub(super) fault: &'a Fault,
-    /// When it was sent.
-    pub(super) left: Instant,
-    /// Its number among all attempts of the run, from 1.
-    pub(super) number: u64,
-    /// Its SKU was never sent before.
-    pub(super) is_first: bool,
-    /// How often its SKU has failed, this attempt counted.
-    pub(super) failures: u32,
-    /// When its SKU failed for the first time.
-    pub(super) first_failed: Instant,
-    /// When its SKU failed the time before.
-    pub(super) failed_before: Option<Instant>,
-    /// No retry is left.
-    pub(super) is_last: bool,
-}
-
-/// What a failed attempt should lead to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Advice {
-    /// The job may be tried again, if it has retries left.
-    Retry,
-    /// The load was too much, and the job is sent again at no cost.
-    Strained,
-    /// The load may have been too much, but nothing came since the job failed before: it is sent again at no cost, later.
-    MayBeStrained,
-    /// The API may be out: send again after the pool's pause. It costs the job no retry.
-    Hold {
-        /// The pause of the pool, if this attempt begins it.
-        pause: Option<OutagePause>,
-    },
-    /// The run ends.
-    Stop(StopReason),
-}
-
-/// A pause of the pool in what may be an outage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct OutagePause {
-    /// How long.
-    pub(super) length: Duration,
-    /// The probe after it should be a SKU that came before.
-    pub(super) asks_known: bool,
-}
-
-/// Which SKU an answer was for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AnsweredFor {
-    /// One that was never sent before.
-    FirstAttempt,
-    /// One that was sent before.
-    Retry,
-    /// One that had its answer, and was sent as the probe.
-    Known,
-    /// One that failed with a 403, which shows nothing of whether 403 is for a limit.
-    Forbidden,
-}
 
 /// How the attempts of a run went so far.
 #[derive(Debug)]
@@ -283,7 +223,10 @@ impl Health {
                 state.streak_jobs.push(seq);
             }
         }
-        if state.is_spent() || self.is_outage(&state) || !is_alone && self.is_in_doubt(&state, &attempt) {
+        if state.is_spent()
+            || self.is_outage(&state, fault.cause)
+            || !is_alone && self.is_in_doubt(&state, &attempt)
+        {
             return self.hold(&mut state, now, fault);
         }
         if !may_be_load(fault.cause) || !state.firsts.explain(attempt.failures, attempt.is_last) {
@@ -302,8 +245,14 @@ impl Health {
 
     /// Many attempts of several SKUs failed, and none came. Before anything has ever connected, only the count of
     /// such attempts decides.
-    fn is_outage(&self, state: &HealthState) -> bool {
-        state.connected && state.streak >= self.outage_attempts && state.streak_jobs.len() >= OUTAGE_JOBS
+    ///
+    /// Lost connections may be load, for which the pool slows down. Then the full number of attempts takes minutes; but
+    /// a server under load answers something.
+    fn is_outage(&self, state: &HealthState, cause: Cause) -> bool {
+        let is_lost = matches!(cause, Cause::Connect | Cause::Proxy(_) | Cause::Lost);
+        let is_silent = state.last_good.unwrap_or(self.started).elapsed() >= SERVING;
+        let enough = if is_lost && is_silent { OUTAGE_ATTEMPTS } else { self.outage_attempts };
+        state.connected && state.streak >= enough && state.streak_jobs.len() >= OUTAGE_JOBS
     }
 
     /// The SKU has no retry left, and nothing shows whether it fails for itself: no other came since it first failed.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::super::classify::Classifier;
 use super::super::cookies::CookieJar;
 use super::super::redirect;
-use super::super::transport::{RawAnswer, ResendBudget, Reuse, SendError, Transport};
+use super::super::transport::{RawAnswer, Reuse, SendError, Transport};
 use super::requested::Requested;
 use super::{Fetcher, REFUSAL_CHARS, SendOutcome, Stopped, Tries};
 use crate::limit::Permit;
@@ -57,10 +57,11 @@ impl<T: Transport> Fetcher<T> {
             };
             tries.attempts += 1;
             let sent = Instant::now();
+            tries.left = Some(sent);
             let cookies = self.cookies.as_ref();
             let with_cookies = cookies.and_then(|jar| jar.with_cookies(request, SystemTime::now()));
             let outgoing = with_cookies.as_deref().unwrap_or(request);
-            let mut answer = match self.send(outgoing, &mut permit, &mut tries.resends).await {
+            let mut answer = match self.send(outgoing, &mut permit, tries).await {
                 Err(Stopped) => return (Err(Stopped), permit),
                 Ok(Err(error)) => return (Ok(SendOutcome::Failed(error)), permit),
                 Ok(Ok(answer)) => answer,
@@ -105,7 +106,7 @@ impl<T: Transport> Fetcher<T> {
         &self,
         request: &Request,
         permit: &mut Permit,
-        resends: &mut ResendBudget,
+        tries: &mut Tries,
     ) -> Result<Result<RawAnswer, SendError>, Stopped> {
         let mut reuse = Reuse::Allowed;
         loop {
@@ -116,7 +117,7 @@ impl<T: Transport> Fetcher<T> {
             let again = tokio::select! {
                 biased;
                 () = self.shutdown.triggered() => return Err(Stopped),
-                again = resends.next(error) => again,
+                again = tries.resends.next(error) => again,
             };
             reuse = match again {
                 Ok(reuse) => reuse,
@@ -132,6 +133,7 @@ impl<T: Transport> Fetcher<T> {
                     readmitted.await?;
                 }
             }
+            tries.left = Some(Instant::now());
         }
     }
 

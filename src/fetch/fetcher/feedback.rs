@@ -177,7 +177,7 @@ impl<T: Transport> Fetcher<T> {
         self.reporter.on(&Event::AttemptAnswered { key, line, status, latency, bytes });
     }
 
-    /// How long the server asks to wait. A longer wait than the gate accepts ends the run.
+    /// How long the server requires a wait of. A longer wait than the gate accepts ends the run.
     pub(super) fn wait_asked_by(&self, fault: &Fault) -> Result<Duration, Deferral> {
         let too_long = match fault.retry_after {
             None => return Ok(Duration::ZERO),

@@ -302,7 +302,7 @@ impl<T: Transport> Fetcher<T> {
         let (fault, next, signal) = match judged {
             Judged::Keep(_) => {
                 self.accept_token(&tries.tokens, signal);
-                self.health.answered(left, AnsweredFor::Known);
+                self.health.answered(tries.left(left), AnsweredFor::Known);
                 permit.finish(signal);
                 return Ok(false);
             }
@@ -321,6 +321,7 @@ impl<T: Transport> Fetcher<T> {
                 (fault, next, signal)
             }
             Judged::Retry(fault) => {
+                let left = tries.left(left);
                 let sent = SentAttempt { seq: known.seq(), left, is_first: false, before: &before };
                 let (next, is_strained) = self.after_fault(&fault, &mut tries, &sent);
                 let signal = self.load_of_fault(&fault, signal, (is_strained, &tries));

@@ -77,6 +77,23 @@ async fn what_is_still_under_way_among_the_first_ten_may_connect() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ten_lost_connections_are_an_outage_once_nothing_came_for_some_seconds() {
+    let (statuses, attempts) = (of(Cause::Status(502)), u32::try_from(OUTAGE_ATTEMPTS).unwrap());
+    for waited in [Duration::ZERO, SERVING] {
+        let (health, other) = (new(64), new(64));
+        for health in [&health, &other] {
+            come(health);
+        }
+        tokio::time::advance(waited).await;
+        let is_held = |advice: &Advice| matches!(advice, Advice::Hold { .. });
+        let lost = (0..attempts).map(|seq| fail(&health, seq)).filter(is_held).count();
+        assert_eq!(lost, usize::from(!waited.is_zero()), "{waited:?}");
+        let answered = (0..attempts).map(|seq| other.failed(first_of(seq, &statuses)));
+        assert_eq!(answered.filter(is_held).count(), 0, "answers may be a limit");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_connection_is_enough_not_to_be_unreachable() {
     let (health, refused) = (new(64), of(Cause::Connect));
     fail(&health, 0);
