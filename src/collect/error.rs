@@ -91,7 +91,7 @@ pub enum CollectError {
         source: io::Error,
     },
     /// A column gives no cell now, though it gave one when the answer came.
-    #[error("SKU {key}: {why}, though not when its answer came")]
+    #[error("SKU {key}: {why}, though not when its answer arrived")]
     Column {
         /// The SKU.
         key: String,
@@ -258,7 +258,7 @@ impl CollectError {
             Self::Column { .. } => format!("a filter of {COLUMNS} must not depend on the time"),
             Self::Io { source, .. } | Self::Rows { source, .. } => {
                 let first = limit(source).unwrap_or("check the disk");
-                format!("{first}, then run the same command again; it goes on from the journal")
+                format!("{first}, then run the same command again; it resumes from the journal")
             }
             Self::Damaged { .. } => {
                 format!(
@@ -276,11 +276,11 @@ impl CollectError {
             }
             Self::Moved { .. } => {
                 format!(
-                    "put the link back and run the same command again, which goes on from the journal; or name the \
+                    "put the link back and run the same command again, which resumes from the journal; or name the \
                      new place with {OUTPUT}"
                 )
             }
-            Self::OldChanged { .. } => "run the same command again; it goes on from the journal".into(),
+            Self::OldChanged { .. } => "run the same command again; it resumes from the journal".into(),
             Self::TooFewRows { .. } => format!("if that is right, run once with {GUARD} off"),
             Self::Stdout(source) => return limit(source).map(String::from),
             Self::Unsettled { .. } => {
@@ -389,7 +389,7 @@ mod tests {
         for (error, code, says) in [
             (rows(FileOperation::Create), 73, "cannot create a temporary file for the rows in folder"),
             (rows(FileOperation::Write), 74, "cannot write a temporary file for the rows in folder"),
-            (column, 74, "SKU A: column `x`: no, though not when its answer came"),
+            (column, 74, "SKU A: column `x`: no, though not when its answer arrived"),
         ] {
             assert_eq!(error.exit().code(), code, "{error}");
             assert!(error.to_string().contains(says) && error.hint().is_some(), "{error}");

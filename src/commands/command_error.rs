@@ -231,7 +231,7 @@ pub(crate) fn of_transport(error: &TransportError, settings: &Settings) -> Comma
 /// The time is over, and nothing came from the pipe.
 pub(crate) fn of_silence() -> CommandError {
     CommandError::new(Exit::TryAgain, format!("{MAX_TIME} was over before the input began"))
-        .with_hint("nothing was asked for; is the program at the other end of the pipe at work?")
+        .with_hint("nothing was requested; does the program at the other end of the pipe still run?")
 }
 
 pub(crate) fn of_start(what: &str, error: &io::Error) -> CommandError {

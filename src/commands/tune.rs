@@ -44,7 +44,6 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     let Tune { mut settings, report: report_file, command } = asked;
     standard_output::check()?;
     let asked_time = prepare(&mut settings);
-    let settings = settings;
     let messages = ReportSettings { terminal: terminal::standard_error(env), ..settings.messages };
     let report = Arc::new(Report::new(messages, Box::new(io::stderr())));
     let api = Api::start(&settings)?;
@@ -116,7 +115,8 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     if let (Some(document), Some(ReportFile { kind, .. })) = (document, report_file) {
         document.write(tune::document(&tuned, kind, SystemTime::now()).as_bytes())?;
     }
-    let stop = EarlyStop { reason: stack.shutdown.reason(), proxy: proxy.as_deref() };
+    let (reason, proxy) = (stack.shutdown.reason(), proxy.as_deref());
+    let stop = EarlyStop { reason, proxy, one_row: &command.one_row };
     judge(&settings, climbed, &stop, &tuned)?;
     table.trouble.map_or(Ok(Exit::Complete), |error| {
         Err(CommandError::new(Exit::Io, format!("cannot write to standard output: {error}")))
@@ -215,6 +215,8 @@ fn name_proxy(report: &Report, proxy: Option<&str>) {
 struct EarlyStop<'a> {
     reason: Option<&'a StopReason>,
     proxy: Option<&'a str>,
+    /// The command that shows one answer.
+    one_row: &'a str,
 }
 
 /// Succeeds if a concurrency was found.
@@ -224,7 +226,7 @@ struct EarlyStop<'a> {
 fn judge(
     settings: &Settings,
     climbed: Climbed,
-    &EarlyStop { reason, proxy }: &EarlyStop<'_>,
+    &EarlyStop { reason, proxy, one_row }: &EarlyStop<'_>,
     tuned: &TuneResult,
 ) -> Result<(), CommandError> {
     if let Some(reason) = reason {
@@ -250,11 +252,11 @@ fn judge(
         }
         _ if climbed.requests == 0 && climbed.end == ClimbEnd::Sample => {
             let rows = counted(climbed.skipped, "row", "rows");
-            CommandError::new(Exit::Data, format!("{input}: no SKU to ask for in {rows}"))
+            CommandError::new(Exit::Data, format!("{input}: no SKU in {rows}"))
         }
         _ if tuned.answers.doubt().is_some() => {
             CommandError::new(Exit::Unavailable, format!("no number can be named: {}", tune::why(tuned)))
-                .with_hint(of_doubtful_answers(tuned))
+                .with_hint(of_doubtful_answers(tuned, one_row))
         }
         end if tuned.may_be_burst && climbed.answered > 0 && end != ClimbEnd::Errors => {
             CommandError::new(Exit::TryAgain, format!("no number can be named: {}", tune::why(tuned)))
@@ -278,12 +280,12 @@ fn judge(
 }
 
 /// What to look at where the answers may not be the API's.
-fn of_doubtful_answers(tuned: &TuneResult) -> String {
+fn of_doubtful_answers(tuned: &TuneResult, one_row: &str) -> String {
     match tuned.answers.doubt() {
         Some(AnswerDoubt::SameBody) => {
-            format!("a login page, or an error that is told with 200? Look at one: {}", tuned.command)
+            format!("is it a login page, or an error with status 200? Look at one: {one_row}")
         }
-        _ => format!("is {URL} right? Look at one: {}", tuned.command),
+        _ => format!("is {URL} right? Look at one: {one_row}"),
     }
 }
 
@@ -296,7 +298,7 @@ fn stopped(reason: &StopReason, settings: &Settings, proxy: Option<&str>) -> Com
         StopReason::ProxyFailed(_) | StopReason::Refused { status: 407, .. } => {
             Some(ending::check_proxy(proxy))
         }
-        StopReason::NoHttp2 => Some(format!("with {HTTP} auto HTTP/1.1 is spoken")),
+        StopReason::NoHttp2 => Some(format!("with {HTTP} auto, HTTP/1.1 is used")),
         StopReason::Refused { .. } => Some(format!("check {HEADER} and the variables in it")),
         StopReason::AskedToWait(_) => Some(format!("try again later, or raise {MAX_RETRY_AFTER}")),
         _ => None,

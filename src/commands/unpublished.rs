@@ -155,7 +155,7 @@ fn example(evidence: &Evidence, mask: &Mask) -> String {
 
 fn nothing_but_nulls(evidence: &Evidence, example: &str, settings: &Settings) -> CommandError {
     let nulls = evidence.new.nulls;
-    let all = format!("all {} came as null{example}", counted(nulls, "SKU", "SKUs"));
+    let all = format!("all {} are null{example}", counted(nulls, "SKU", "SKUs"));
     let is_of_body = evidence.nulls_for_status <= nulls / 2;
     let (message, check) = if is_of_body && settings.response.meaning.null.is_some() {
         let check = format!("is the path in {URL} right, and does {NULL_IF} name unknown SKUs alone?");

@@ -23,7 +23,7 @@ pub(super) fn headless(settings: &Settings, columns: &Columns) -> Option<String>
     let is_alone = others.iter().all(String::is_empty);
     (columns.headers && settings.input.key.is_none() && is_alone && is_like_a_sku).then(|| {
         format!(
-            "the first line, `{}`, was taken for the header and is not asked for; if it is a SKU, say {NO_HEADERS}",
+            "the first line, `{}`, was read as the header and is not requested; if it is a SKU, add {NO_HEADERS}",
             display_safe(name, NAME_SHOWN)
         )
     })
@@ -37,7 +37,7 @@ pub(super) fn about_the_journal(settings: &Settings, recovered: &Recovered) -> V
     let mut notes = Vec::new();
     let again = |answers: u64, why: &str| {
         let answers = counted(answers, "answer", "answers");
-        format!("the journal of the interrupted run has {answers} {why}: asked for again")
+        format!("the journal of the interrupted run has {answers} {why}: requested again")
     };
     if let (1.., Some(age)) = (expired, settings.output.max_age) {
         notes.push(again(expired, &format!("older than {MAX_AGE} {}", humantime::format_duration(age))));

@@ -246,7 +246,7 @@ mod tests {
         }
         let line = tuned(&["in.csv", "-o", "out.json", "--merge", "-c", "auto:9", "--report", "t.json"]);
         assert_eq!(line.layer.len(), 4);
-        assert!(refused(&["-c", "9", "tune", "in.csv"]).starts_with("tune stands behind an option"));
+        assert!(refused(&["-c", "9", "tune", "in.csv"]).starts_with("tune comes after an option"));
         assert!(refused(&["tune", "a.csv", "b.csv"]).contains("more than one INPUT"));
         assert!(refused(&["tune", "-c", "9"]).contains("INPUT"));
         assert!(refused(&["tune"]).contains("skufetch tune [OPTIONS] <INPUT>"));

@@ -14,7 +14,9 @@ const WORD_CHARS: usize = 300;
 /// Stands for what is not shown.
 pub(super) const HIDDEN: &str = "...";
 /// What belongs to the measurement alone, or is replaced by what it found.
-static LEFT_OUT: [&Setting; 6] = [
+static LEFT_OUT: [&Setting; 7] = [
+    // It comes last.
+    &options::OUTPUT.setting,
     &options::LIMIT.setting,
     &options::MAX_TIME.setting,
     &options::CONCURRENCY.setting,
@@ -28,6 +30,8 @@ static LEFT_OUT: [&Setting; 6] = [
 pub struct TypedCommand {
     /// Its words, as a shell takes them.
     pub text: String,
+    /// The same for one row, with the answer on standard output.
+    pub one_row: String,
     /// Something in it is replaced by `...`, and has to be typed again.
     pub hides: bool,
 }
@@ -51,10 +55,18 @@ pub(super) fn command(line: &CommandLine, has_output: bool) -> TypedCommand {
             }
         }
     }
-    if !has_output {
-        words.extend([options::OUTPUT.to_string(), "out.json".into()]);
+    let one_row = [words.join(" "), one_row_to_standard_output()].join(" ");
+    let output = line.layer.get(options::OUTPUT.name).into_iter().flatten().next();
+    match output {
+        Some(file) => words.extend([options::OUTPUT.to_string(), quoted(&file.text.to_string_lossy())]),
+        None if has_output => {}
+        None => words.extend([options::OUTPUT.to_string(), "out.json".into()]),
     }
-    TypedCommand { text: words.join(" "), hides }
+    TypedCommand { text: words.join(" "), one_row, hides }
+}
+
+fn one_row_to_standard_output() -> String {
+    format!("{} 1 {} -", options::LIMIT, options::OUTPUT)
 }
 
 fn redacted(secrecy: Secrecy, text: &str) -> String {
@@ -185,8 +197,12 @@ mod tests {
             "skufetch 'my products.csv' --url 'https://a/p/{sku}' --output out.json"
         );
         assert_eq!(
+            typed(&["in.csv", "-u", "https://a/p/{sku}", "-o", "my out.json", "--limit", "9"]).one_row,
+            "skufetch in.csv --url 'https://a/p/{sku}' --limit 1 --output -"
+        );
+        assert_eq!(
             typed(&["in.csv", "--demo", "-o", "a.json", "--merge", "-r", "5/s", "--config", "c.toml"]).text,
-            "skufetch in.csv --config c.toml --rate 5/s --output a.json --merge --demo"
+            "skufetch in.csv --config c.toml --rate 5/s --merge --demo --output a.json"
         );
         assert_eq!(typed(&["it's.csv", "--demo"]).text, r"skufetch 'it'\''s.csv' --demo --output out.json");
     }

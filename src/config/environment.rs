@@ -135,7 +135,7 @@ fn why_unusable(value: &str) -> String {
         return format!("its scheme is none of {}", PROXY_SCHEMES.join(", "));
     }
     if trimmed != value && is_proxy_of_environment(trimmed) {
-        return "white space stands before or after the address".into();
+        return "there is white space before or after the address".into();
     }
     "its value is not an address such as http://host:3128 or http://user:password@host:3128, with the special characters \
      of user and password percent-encoded"

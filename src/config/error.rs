@@ -28,7 +28,7 @@ pub enum ConfigError {
         hint: Option<String>,
     },
     /// There is neither an address nor `--demo`.
-    #[error("no address to ask: {URL} is missing")]
+    #[error("no address: {URL} is missing")]
     MissingUrl {
         /// The input, whose columns can complete the suggestion.
         input: InputPath,
@@ -117,7 +117,7 @@ impl ConfigError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::MissingUrl { output_missing, .. } => Some(format!(
-                "say where to ask, such as {URL} 'https://api.example.com/products/{{sku}}'{}{}",
+                "give the address, such as {URL} 'https://api.example.com/products/{{sku}}'{}{}",
                 if *output_missing { "\nand where to write, such as -o out.json" } else { "" },
                 if cfg!(feature = "demo") {
                     format!("\nor try it out without an API: {DEMO}")

@@ -133,7 +133,7 @@ impl<'a> ConfigText<'a> {
             return Ok(table);
         }
         if let Some(Setting { table, .. }) = options::find(text) {
-            let why = format!("`{text}` stands outside its table");
+            let why = format!("`{text}` is outside its table");
             return Err(self.error(&name.span(), why, Some(format!("move it below [{}]", table.name()))));
         }
         let names = || SETTINGS.iter().map(|(table, _)| table.name());
@@ -318,7 +318,7 @@ mod tests {
         );
         assert_eq!(
             wrong("concurrency = 4"),
-            "c.toml:1:1: `concurrency` stands outside its table | move it below [pace]"
+            "c.toml:1:1: `concurrency` is outside its table | move it below [pace]"
         );
     }
 

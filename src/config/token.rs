@@ -102,7 +102,7 @@ pub(super) fn check(options: Option<&TokenOptions>, layers: &Layers) -> Result<(
         return Err(refuse(
             layers,
             [&TOKEN_COMMAND, &TOKEN_URL],
-            format!("a token comes from one place, and {TOKEN_URL} names another"),
+            format!("a token has one source, and {TOKEN_URL} is a second one"),
             "leave one of the two out",
         ));
     }

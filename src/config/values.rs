@@ -122,7 +122,7 @@ pub(super) fn statuses_or_more(text: &str, default: &str) -> Result<StatusSet, S
 pub(super) fn named_statuses(text: &str) -> Result<StatusSet, String> {
     let Some(added) = text.trim().strip_prefix('+') else {
         return match text.split_once('+') {
-            Some(_) => Err(format!("{}: a + stands before the whole list: +202,423 adds both", quoted(text))),
+            Some(_) => Err(format!("{}: a + goes before the whole list: +202,423 adds both", quoted(text))),
             None => statuses(text),
         };
     };
@@ -186,7 +186,7 @@ pub(super) fn delimiter(text: &str) -> Result<Option<u8>, String> {
     match character(text) {
         Some(byte) if may_delimit(byte) => Ok(Some(byte)),
         _ => Err(format!(
-            "{} cannot stand between cells: write one ASCII character such as , ; | ^, tab or \\x01, or auto",
+            "{} cannot separate cells: write one ASCII character such as , ; | ^, tab or \\x01, or auto",
             quoted(text)
         )),
     }
@@ -252,7 +252,7 @@ pub(super) fn method(text: &str) -> Result<Method, String> {
     let usual = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"];
     let name = if usual.contains(&upper.as_str()) { &upper } else { text };
     match Method::from_bytes(name.as_bytes()) {
-        Ok(Method::CONNECT) => Err("CONNECT opens a tunnel and asks for nothing: write GET or POST".into()),
+        Ok(Method::CONNECT) => Err("CONNECT opens a tunnel and requests nothing: write GET or POST".into()),
         Ok(method) => Ok(method),
         Err(_) => Err(format!("{} is not an HTTP method: write GET or POST", quoted(text))),
     }
@@ -274,14 +274,17 @@ const OF_THE_CONNECTION: &[&str] = &[
 pub(super) fn header(text: &str) -> Result<(HeaderName, &str), String> {
     let (name, value) =
         text.split_once(':').ok_or("a header is written 'Name: value'; there is no colon in this one")?;
-    let shown = quoted(name);
+    let (shown, typed) = (quoted(name), name.trim());
     let name = HeaderName::from_bytes(name.trim().as_bytes())
-        .map_err(|_| "what stands before the colon is no header name: write 'Name: value'")?;
+        .map_err(|_| "the text before the colon is not a header name: write 'Name: value'")?;
     if OF_THE_CONNECTION.contains(&name.as_str()) {
         return Err(format!("the header {shown} belongs to the connection and cannot be set"));
     }
     match value.trim() {
-        "" => Err(format!("the header {shown} has no value")),
+        "" => Err(format!(
+            "the header {shown} has no value: if it was a shell variable, that is empty; in single quotes skufetch \
+             reads the variable itself: '{typed}: ${{API_KEY}}'"
+        )),
         value if value.chars().any(|c| c.is_control() && c != '\t') => {
             Err(format!("the header {shown} has a line end or another control character in its value"))
         }

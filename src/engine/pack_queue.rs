@@ -176,7 +176,7 @@ impl PackQueue {
         let mut warnings = Vec::new();
         if let Some(key) = &self.foreign_key {
             warnings.push(format!(
-                "answers had {} of SKUs that were not asked for, such as `{}`; they are not stored",
+                "answers had {} of SKUs that were not requested, such as `{}`; they are not stored",
                 counted(self.foreign, "item", "items"),
                 key
             ));

@@ -5,7 +5,7 @@
 //!
 //! - A half is refused again: a key in it. The search goes on in this half.
 //! - Both halves are answered: the pack was too large. From now on packs are no larger than the halves.
-//! - The first keys that are asked for alone are all refused, and nothing was ever answered: the request is wrong.
+//! - The first keys that are requested alone are all refused, and nothing was ever answered: the request is wrong.
 //!
 //! As long as nothing was answered one pack is searched at a time.
 //!
@@ -18,7 +18,7 @@ use std::collections::HashMap;
 
 use crate::model::PackSearch;
 
-/// The run ends where so many keys were asked for alone, all of them were refused, and nothing was answered.
+/// The run ends where so many keys were requested alone, all of them were refused, and nothing was answered.
 const ALONE: u32 = 20;
 
 /// What to do with a refused pack.
@@ -30,7 +30,7 @@ pub(super) enum SplitRuling {
     Cut(usize),
     /// Its one key takes the refusal as its own.
     Fail,
-    /// It takes the refusal, and the run ends: every one of so many keys that were asked for alone was refused.
+    /// It takes the refusal, and the run ends: every one of so many keys that were requested alone was refused.
     Stop(u32),
     /// The search costs too much: its keys are left to a later run.
     Leave,
@@ -62,7 +62,7 @@ pub(super) struct PackSplits {
     refused: u64,
     /// Something was answered.
     is_answered: bool,
-    /// Keys that were asked for alone and refused.
+    /// Keys that were requested alone and refused.
     alone: u32,
 }
 
@@ -129,7 +129,7 @@ impl PackSplits {
         self.end_half(search, HalfEnd::Answered);
     }
 
-    /// A key that was asked for alone was refused, and that is its answer: `null` is stored for it.
+    /// A key that was requested alone was refused, and that is its answer: `null` is stored for it.
     pub(super) fn refused_alone(&mut self, search: Option<PackSearch>) {
         self.requests += 1;
         self.is_answered = true;

@@ -340,13 +340,13 @@ where
     }
 }
 
-/// What is said of answers that name a next page which was not asked for.
+/// What is said of answers that name a next page which was not requested.
 fn unfollowed_pages(answers: u64) -> Option<String> {
     if answers == 0 {
         return None;
     }
     let answers = counted(answers, "answer is the first page", "answers are the first page");
     Some(format!(
-        "{answers} of several, as Link: rel=\"next\" says, and only that page is stored: {NEXT} link asks for the others"
+        "{answers} of several, as Link: rel=\"next\" says, and only that page is stored: {NEXT} link requests the others"
     ))
 }

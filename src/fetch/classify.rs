@@ -356,7 +356,7 @@ fn refusal(answer: &RawAnswer, Classifier { settings, mask, .. }: &Classifier) -
 
 /// What is wrong with a body, and what it says.
 fn with_words(why: &str, words: &Words) -> String {
-    let what = if words.is_html { ", an HTML page" } else { "" };
+    let what = words.document.map_or_else(String::new, |kind| format!(", {kind}"));
     if words.text.is_empty() { format!("{why}{what}") } else { format!("{why}{what}: {}", words.text) }
 }
 

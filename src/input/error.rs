@@ -160,9 +160,7 @@ pub enum InputError {
         key: Option<usize>,
     },
     /// Spaces put the cells below each other.
-    #[error(
-        "{at}: the cells seem to be separated by spaces, several of them, so that columns stand below each other"
-    )]
+    #[error("{at}: the cells seem to be separated by spaces, several of them, so that columns line up")]
     FixedWidth {
         /// The first line.
         at: InputLocation,

@@ -259,10 +259,14 @@ fn is_ambiguous(table: &Table, style: &Style, bytes: &[u8]) -> bool {
     let is_unicode = style.encoding.is_utf8() || style.encoding.is_utf16();
     // Text of an 8-bit encoding whose bytes are UTF-8 by chance.
     let is_utf8_by_chance = !is_unicode && std::str::from_utf8(bytes).is_ok() && !bytes.is_ascii();
-    // Without quoting, quotes around a whole cell.
+    // Without quoting, quotes around a whole cell: it is what a program that quotes writes, with doubled quotes or
+    // with escapes.
     let is_quoted = |cell: &String| {
         let inner = cell.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        inner.is_some_and(|inner| !inner.replace("\"\"", "").contains('"'))
+        inner.is_some_and(|inner| {
+            let unescaped = inner.replace(r"\\", "").replace("\\\"", "");
+            [inner, unescaped.as_str()].iter().any(|inner| !inner.replace("\"\"", "").contains('"'))
+        })
     };
     let is_unquoted = style.quoting.quote.is_none() && cells().any(is_quoted);
     // A quote or an escape of one's own is to be named.

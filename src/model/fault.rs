@@ -103,6 +103,13 @@ impl Cause {
         match self {
             Self::Row if count != 1 => "bad rows".into(),
             Self::Body if count != 1 => "bad bodies".into(),
+            Self::Certificate(_) if count != 1 => "certificates refused".into(),
+            Self::Lost if count != 1 => "connections lost".into(),
+            Self::Unreadable if count != 1 => "headers unreadable".into(),
+            Self::Cut if count != 1 => "bodies cut short".into(),
+            Self::TooLarge if count != 1 => "bodies too large".into(),
+            Self::Redirect if count != 1 => "redirects refused".into(),
+            Self::Meaning(AnswerMeaning::Failed) if count != 1 => format!("errors in the body ({FAIL_IF})"),
             _ => self.label(),
         }
     }

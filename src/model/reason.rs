@@ -155,7 +155,7 @@ pub(crate) enum StopReason {
         /// Since the first refusal after the last good answer.
         lasted: Duration,
     },
-    /// Every key that was asked for alone was refused, and no pack was answered: the request is wrong.
+    /// Every key that was requested alone was refused, and no pack was answered: the request is wrong.
     EveryKeyRefused {
         /// So many keys.
         skus: u32,
@@ -190,7 +190,7 @@ impl fmt::Display for StopReason {
         f.write_str(match self {
             Self::OutOfTime => return write!(f, "{MAX_TIME} is over"),
             Self::AskedToWait(_) => {
-                return write!(f, "the server asks for a longer wait than {MAX_RETRY_AFTER}");
+                return write!(f, "the server requires a longer wait than {MAX_RETRY_AFTER}");
             }
             Self::Signal(number) => signal_name(*number),
             Self::Unreachable(_) => "the API is unreachable",

@@ -44,7 +44,7 @@ impl fmt::Display for TokenFailure {
             Self::Refused(said) => write!(f, "{TOKEN_URL} gives no token: {said}"),
             Self::Unavailable(said) => write!(f, "{TOKEN_URL} gives no token for now: {said}"),
             Self::Unreachable(why) => write!(f, "{TOKEN_URL} is not reached: {why}"),
-            Self::Unfit(why) => write!(f, "the token cannot stand in the request: {why}"),
+            Self::Unfit(why) => write!(f, "the token cannot be written into the request: {why}"),
         }
     }
 }

@@ -421,16 +421,18 @@ mod tests {
         for wrong in ["1,2", "null", "007", ""] {
             let why = bare(text, BodyEscape::Json, wrong).unwrap_err().to_string();
             let expected = format!(
-                "column `b` stands outside of quotes in the body, and is not a JSON number, true or false: `{wrong}`"
+                "column `b` is outside quotes in the body, and is not a JSON number, true or false: `{wrong}`"
             );
             assert_eq!(why, expected);
             assert!(bare(text, BodyEscape::None, wrong).is_ok());
         }
         let error = parse(r#"{"n":${T},"s":"{sku}"}"#, Ok(BodyEscape::Json)).unwrap_err();
         assert_eq!((error.exit().code(), error.to_string().contains("k&n")), (2, false));
-        assert!(error.to_string().ends_with(
-            "variable T, which stands outside of quotes, and is not a JSON number, true or false"
-        ));
+        assert!(
+            error
+                .to_string()
+                .ends_with("variable T, which is outside quotes, and is not a JSON number, true or false")
+        );
         assert!(error.hint().unwrap().contains("\"${T}\""));
         assert!(parse(r#""\{sku}""#, Ok(BodyEscape::Json)).is_err());
         assert!(parse(r#""\{sku}""#, Ok(BodyEscape::None)).is_ok());
@@ -460,7 +462,7 @@ mod tests {
         let why = untyped("isbns={sku}", true).unwrap().render(cells).unwrap_err();
         assert_eq!(
             why.to_string(),
-            "column `sku` stands outside of quotes in the body, which is sent as application/json as no Content-Type was \
+            "column `sku` is outside quotes in the body, which is sent as application/json as no Content-Type was \
              given, and is not a JSON number, true or false: `A`"
         );
         assert_eq!(format!("{}: `A`", why.reason()), why.to_string());

@@ -13,16 +13,18 @@ pub enum BulkFault {
     #[error("{0} has {{items}}, the place of a pack's SKUs, and {BULK} is not given")]
     NoBulk(TemplateKind),
     /// `{items}` is in a header.
-    #[error("{0} has {{items}}, which may stand in the URL or in the body only")]
+    #[error("{0} has {{items}}, which may be used in the URL or in the body only")]
     InHeader(TemplateKind),
     /// There are two of them.
-    #[error("{{items}} may stand once in a request")]
+    #[error("{{items}} may be used once in a request")]
     Twice,
     /// The key column stands in the request beside `{items}`.
-    #[error("the request of a pack has the key column outside of {{items}}, where only one SKU could stand")]
+    #[error(
+        "the request of a pack has the key column outside {{items}}, where there is room for one SKU only"
+    )]
     KeyBeside,
     /// The item names no key.
-    #[error("the item has no column: every SKU of a pack would be asked for by the same text")]
+    #[error("the item has no column: every SKU of a pack would have the same text")]
     Constant,
 }
 
@@ -43,7 +45,7 @@ impl BulkFault {
             Self::Twice => "leave one of them out".into(),
             Self::KeyBeside => {
                 format!(
-                    "put what each SKU needs into {ITEM}, such as {ITEM} 'sku:{{sku}}', and {{items}} in its place; {{{{sku}}}} stands for the text {{sku}}, as GraphQL needs it"
+                    "put what each SKU needs into {ITEM}, such as {ITEM} 'sku:{{sku}}', and {{items}} in its place; {{{{sku}}}} means the text {{sku}}, as GraphQL needs it"
                 )
             }
             Self::Constant => format!("put the column into {ITEM}, such as {ITEM} '{{sku}}'"),

@@ -65,14 +65,14 @@ pub enum UrlFault {
     Scheme,
     /// A column before the path.
     #[error(
-        "a column may stand in the path and in the query only, not in the scheme, host, port or user-info"
+        "a column may be used in the path and in the query only, not in the scheme, host, port or user-info"
     )]
     ColumnInOrigin,
     /// A variable in the host or port.
-    #[error("a ${{VARIABLE}} is secret, and the scheme, host and port are shown: it may not stand there")]
+    #[error("a ${{VARIABLE}} is secret, and the scheme, host and port are shown: it may not be used there")]
     SecretInOrigin,
     /// Any placeholder after `#`.
-    #[error("what follows `#` is never sent: no placeholder may stand there")]
+    #[error("what follows `#` is never sent: no placeholder may be used there")]
     PlaceholderInFragment,
     /// A `\`, which parsers of URLs read as `/`.
     #[error("it holds a backslash")]
@@ -101,22 +101,22 @@ pub enum HeaderFault {
     #[error("it has no colon")]
     NoColon,
     /// The part before `:` is no header name.
-    #[error("what stands before the colon is not a header name")]
+    #[error("the text before the colon is not a header name")]
     Name,
     /// The part after `:` is no header value.
     #[error("its value cannot be sent")]
     Value,
     /// A credential of which only the scheme is there, as in `Authorization: Bearer `.
-    #[error("no credential stands behind {0}")]
+    #[error("no credential follows {0}")]
     NoCredential(&'static str),
     /// The program or the connection sets this header.
     #[error("{0} is set by the program itself")]
     Owned(String),
     /// `Accept-Encoding` lists a coding that is not supported.
-    #[error("accept-encoding can ask for gzip, br, zstd, deflate and identity, and for nothing else")]
+    #[error("accept-encoding may name gzip, br, zstd, deflate and identity only")]
     Coding,
     /// A column in `Host` would address another site.
-    #[error("a column may not stand in Host, as it would change who is asked")]
+    #[error("a column may not be used in Host: it would change the server that is addressed")]
     ColumnInHost,
     /// There are more headers than can be sent.
     #[error("there are too many headers")]
@@ -127,7 +127,7 @@ pub enum HeaderFault {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// A placeholder names no column.
-    #[error("{place} asks for the column {name}, which the input lacks; it has {columns}")]
+    #[error("{place} uses the column {name}, which the input lacks; it has {columns}")]
     UnknownColumn {
         /// Where.
         place: TemplateKind,
@@ -139,7 +139,7 @@ pub enum PlanError {
         nearest: Option<String>,
     },
     /// A placeholder names a column that is there more than once.
-    #[error("{place} asks for the column {name}, which stands in the header {}", times(placeholders.len()))]
+    #[error("{place} uses the column {name}, which is in the header {}", times(placeholders.len()))]
     AmbiguousColumn {
         /// Where.
         place: TemplateKind,
@@ -149,7 +149,7 @@ pub enum PlanError {
         placeholders: Vec<String>,
     },
     /// A placeholder is the number of a column that is not there.
-    #[error("{place} asks for column {number}; the input has {}", counted(*.columns as u64, "column", "columns"))]
+    #[error("{place} uses column {number}; the input has {}", counted(*.columns as u64, "column", "columns"))]
     NoSuchColumn {
         /// Where.
         place: TemplateKind,
@@ -167,7 +167,7 @@ pub enum PlanError {
         fault: SyntaxFault,
     },
     /// An environment variable that cannot be used.
-    #[error("{place} asks for the environment variable {name}, which {fault}")]
+    #[error("{place} uses the environment variable {name}, which {fault}")]
     Variable {
         /// Where.
         place: TemplateKind,
@@ -211,10 +211,10 @@ pub enum PlanError {
         charset: Option<String>,
     },
     /// A placeholder of an XML body is where nothing can be escaped.
-    #[error("a placeholder of the XML body stands in a CDATA section, where no value can be escaped")]
+    #[error("a placeholder of the XML body is in a CDATA section, where no value can be escaped")]
     ValueInCdata,
     /// The address of `--proxy` cannot be split into user-info and host.
-    #[error("the address of the proxy cannot be read: a `/`, `?` or `#` stands before its `@`")]
+    #[error("the address of the proxy cannot be read: there is a `/`, `?` or `#` before its `@`")]
     ProxyUserInfo,
     /// The address of `--token-url` is none.
     #[error(
@@ -222,15 +222,13 @@ pub enum PlanError {
     )]
     TokenUrl,
     /// A token is fetched, and the request has no `${TOKEN}`.
-    #[error("a token is fetched, and ${{TOKEN}} stands nowhere in the request")]
+    #[error("a token is fetched, but the request does not use ${{TOKEN}}")]
     TokenUnused,
     /// `{items}` or what belongs to it cannot be used.
     #[error("{0}")]
     Bulk(BulkFault),
     /// Every SKU would get the same request.
-    #[error(
-        "no column stands in the URL template, a header or the body template: every SKU would get the same request"
-    )]
+    #[error("the request uses no column of the CSV: every SKU would get the same request")]
     Constant {
         /// A column whose braces are doubled, which makes them literal text.
         doubled: Option<String>,
@@ -320,9 +318,7 @@ impl PlanError {
             Self::Bulk(fault) => fault.hint(),
             Self::Constant { doubled: Some(name), .. } => {
                 let name = escaped(name);
-                format!(
-                    "{{{{{name}}}}} stands for the text {{{name}}}; the value of the column is {{{name}}}"
-                )
+                format!("{{{{{name}}}}} means the text {{{name}}}; the value of the column is {{{name}}}")
             }
             Self::Constant { foreign: Some((written, name)), .. } => {
                 format!("in place of {written} write {{{}}}, in single quotes", escaped(name))
@@ -344,9 +340,15 @@ impl PlanError {
         if columns.names.len() > LISTED {
             listed.push(format!("{} more", columns.names.len() - LISTED));
         }
-        let nearest = columns.nearest(name).map(|index| columns.placeholder(index));
+        // Empty braces can only mean the key.
+        let nearest = if name.is_empty() { Some(columns.key) } else { columns.nearest(name) };
+        let nearest = nearest.map(|index| columns.placeholder(index));
         // These may be braces around JSON in a header value, and their content secret.
-        let name = if name.contains(['"', ':']) { "between the braces".into() } else { quoted(name) };
+        let name = match name {
+            "" => "with an empty name".into(),
+            name if name.contains(['"', ':']) => "between the braces".into(),
+            name => quoted(name),
+        };
         Self::UnknownColumn { place, name, columns: listed.join(", "), nearest }
     }
 
@@ -390,7 +392,7 @@ mod tests {
         let error = PlanError::unknown_column(TemplateKind::Url, "regoin", &columns(&["sku", "region"]));
         assert_eq!(
             error.to_string(),
-            "the URL template asks for the column `regoin`, which the input lacks; it has `sku`, `region`"
+            "the URL template uses the column `regoin`, which the input lacks; it has `sku`, `region`"
         );
         assert_eq!(error.hint().unwrap(), "did you mean {region}? Case and spaces count");
         assert_eq!(error.exit(), Exit::Data);

@@ -55,6 +55,7 @@ mod encode;
 mod error;
 mod fields;
 mod fingerprint;
+mod foreign_placeholder;
 mod header;
 mod item_checks;
 mod lost_zeros;

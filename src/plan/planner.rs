@@ -374,9 +374,9 @@ mod tests {
         assert_eq!(
             told,
             [
-                "2 SKUs put a second slash into the path of their URL, the first is `/eu` (line 3); they are \
-                 fetched as they stand, but a server that merges slashes answers for another value",
-                "1 SKU hides a `.` or `..` in the path of its URL: `..;x` (line 5); it is fetched as it stands, \
+                "2 SKUs put a second slash into the path of their URL, the first is `/eu` (line 3); they are fetched \
+                 as they are, but a server that merges slashes answers for another value",
+                "1 SKU hides a `.` or `..` in the path of its URL: `..;x` (line 5); it is fetched as it is, \
                  but a server that decodes twice, or takes off what follows a `;`, answers for another path",
             ]
         );

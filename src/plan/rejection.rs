@@ -117,7 +117,7 @@ impl Rejection {
                     false => ",",
                 };
                 format!(
-                    "column {column} stands outside of quotes in the body{of_body} and is not a JSON number, true or false"
+                    "column {column} is outside quotes in the body{of_body} and is not a JSON number, true or false"
                 )
             }
             Self::TooLong { column, .. } => {

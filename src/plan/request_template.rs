@@ -19,6 +19,7 @@ use crate::plan::body_escape::BodyEscape;
 use crate::plan::cells::Cells;
 use crate::plan::error::PlanError;
 use crate::plan::fingerprint::{FieldHasher, RequestIdentity};
+use crate::plan::foreign_placeholder::foreign_placeholder;
 use crate::plan::header::{BoundHeaders, HeaderTemplates};
 use crate::plan::item_checks::check_items;
 use crate::plan::message_text::quoted;
@@ -247,24 +248,9 @@ impl RequestTemplate {
             let doubled = format!("{{{{{name}}}}}");
             templates.iter().any(|template| template.contains(&doubled))
         });
-        let foreign = || {
-            let names = columns.names.iter().map(String::as_str).filter(|name| !name.is_empty());
-            let written = names.chain(["sku"]).flat_map(|name| {
-                [
-                    format!(":{name}"),
-                    format!("${name}"),
-                    format!("<{name}>"),
-                    format!("[{name}]"),
-                    format!("%{name}%"),
-                ]
-                .map(|written| (written, name.to_owned()))
-            });
-            // In lower case too: the host is none of them, and `:` before a port is followed by digits.
-            written.into_iter().find(|(written, _)| url.contains(written.as_str()))
-        };
         PlanError::Constant {
             doubled: doubled.map(str::to_owned),
-            foreign: foreign().map(|(written, name)| (quoted(&written), name)),
+            foreign: foreign_placeholder(url, columns).map(|(written, name)| (quoted(&written), name)),
             has_query: url.contains('?'),
         }
     }

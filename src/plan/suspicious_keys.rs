@@ -57,8 +57,8 @@ impl Suspicion {
                 "begin with the apostrophe by which a spreadsheet marks text",
             ],
             Self::SheetError => ["is an error of a spreadsheet", "are errors of a spreadsheet"],
-            Self::NullWord => ["probably stands for no value", "probably stand for no value"],
-            Self::Quoted => ["stands in quotes", "stand in quotes"],
+            Self::NullWord => ["probably means no value", "probably mean no value"],
+            Self::Quoted => ["is in quotes", "are in quotes"],
             Self::NoLetter => ["has no letter and no digit", "have no letter and no digit"],
             Self::Escaped => [
                 "holds two backslashes, as databases write one",
@@ -73,8 +73,8 @@ impl Suspicion {
                 "look like dates that a spreadsheet made of SKUs",
             ],
             Self::LostCharacter => [
-                "holds U+FFFD, which stands for a character that was lost",
-                "hold U+FFFD, which stands for a character that was lost",
+                "holds U+FFFD, which replaces a character that was lost",
+                "hold U+FFFD, which replaces a character that was lost",
             ],
             Self::SpaceAlone => ["is white space alone", "are white space alone"],
             Self::SpaceAround => ["has space around it", "have space around them"],
@@ -122,7 +122,7 @@ impl fmt::Display for KeyWarning {
         let Self { rows, keys, example, line, .. } = self;
         let ([one, many], but) = (self.kind.text(), self.kind.but());
         if *rows == 1 {
-            return write!(f, "1 SKU {one}: {example} (line {line}); it is fetched as it stands{but}");
+            return write!(f, "1 SKU {one}: {example} (line {line}); it is fetched as it is{but}");
         }
         let skus = match keys {
             keys if keys == rows => counted(*rows, "SKU", "SKUs"),
@@ -132,7 +132,7 @@ impl fmt::Display for KeyWarning {
                 counted(*keys, "SKU", "SKUs")
             ),
         };
-        write!(f, "{skus} {many}, the first is {example} (line {line}); they are fetched as they stand{but}")
+        write!(f, "{skus} {many}, the first is {example} (line {line}); they are fetched as they are{but}")
     }
 }
 
@@ -382,9 +382,9 @@ mod tests {
         assert_eq!(
             told,
             [
-                "the SKUs of 3 rows, which make only 2 SKUs, look like numbers that a spreadsheet shortened, the first is `4,04E+12` (line 2); they are fetched as they stand",
-                "1 SKU has space around it: `x\\t` (line 4); it is fetched as it stands",
-                "2 SKUs begin with the apostrophe by which a spreadsheet marks text, the first is `'1` (line 7); they are fetched as they stand",
+                "the SKUs of 3 rows, which make only 2 SKUs, look like numbers that a spreadsheet shortened, the first is `4,04E+12` (line 2); they are fetched as they are",
+                "1 SKU has space around it: `x\\t` (line 4); it is fetched as it is",
+                "2 SKUs begin with the apostrophe by which a spreadsheet marks text, the first is `'1` (line 7); they are fetched as they are",
             ]
         );
     }

@@ -385,7 +385,7 @@ mod tests {
         let error = strict("${MISSING}").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the URL template asks for the environment variable MISSING, which is not set"
+            "the URL template uses the environment variable MISSING, which is not set"
         );
         assert_eq!(error.exit().code(), 2);
         assert!(strict("${EMPTY}").unwrap_err().to_string().ends_with("is empty"));

@@ -28,7 +28,7 @@ pub enum VariableFault {
     #[error("holds a control character, perhaps a line end")]
     Control,
     /// It is outside the strings of a JSON body, where only a number, `true` or `false` is accepted.
-    #[error("stands outside of quotes, and is not a JSON number, true or false")]
+    #[error("is outside quotes, and is not a JSON number, true or false")]
     NotAScalar {
         /// The body is sent as JSON only because no `Content-Type` was given, and is not JSON.
         is_untyped: bool,
@@ -37,7 +37,7 @@ pub enum VariableFault {
     #[error("holds a character that XML cannot carry")]
     NotInXml,
     /// It stands there as `$NAME`, which only a shell expands.
-    #[error("stands there without braces, and would be sent as these letters")]
+    #[error("is written without braces and would be sent as it is")]
     Unexpanded,
 }
 

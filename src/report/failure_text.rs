@@ -19,13 +19,13 @@ pub(crate) fn place_and_reason(example: &FailureExample) -> String {
     format!("line {}{sku}: {}", example.line, reason(example))
 }
 
-/// `all 3 have a `/`, and no SKU that came has one: it is sent as %2F …`
+/// `all 3 have a `/`, and no fetched SKU has one: it is sent as %2F …`
 pub(crate) fn shared_character(group: &CauseGroup, shared: SharedCharacter) -> String {
     let who = match group.count {
         1 => "it has".to_owned(),
         count => format!("all {} have", format::count(count)),
     };
-    format!("{who} {shared}, and no SKU that came has one: {}", shared.advice(group.example.url.as_deref()))
+    format!("{who} {shared}, and no fetched SKU has one: {}", shared.advice(group.example.url.as_deref()))
 }
 
 /// Spaces would make it unclear where a key ends.

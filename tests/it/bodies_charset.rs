@@ -182,5 +182,5 @@ fn what_a_failure_quotes_of_a_body_is_decoded() {
     );
     run_with_url(&dir, &server.url("/p/{sku}"), ["--min-success", "0"]).finish().expect_code(1);
     let failed = dir.read("out.failed.csv");
-    assert!(failed.contains("nicht verfügbar") && failed.contains("at byte 0: Grüße"), "{failed}");
+    assert!(failed.contains("nicht verfügbar") && failed.contains("an HTML page: Grüße"), "{failed}");
 }

@@ -80,7 +80,7 @@ fn without_a_url_it_says_exactly_what_to_type_with_a_column_that_is_there() {
     dir.write("my list.csv", "article no\n4711\n");
     dir.write("two.csv", "name;item no\nBolt;4711\n");
     let typed = |args: &[&str]| refused(&dir, args, 2);
-    let missing = "no address to ask: --url is missing\n";
+    let missing = "no address: --url is missing\n";
     says(
         &typed(&["products.csv"]),
         missing,
@@ -126,7 +126,7 @@ fn an_input_that_cannot_be_read_is_reported_before_a_missing_url() {
     let dir = shop();
     let stderr = refused(&dir, &["porducts.csv"], 66);
     says(&stderr, "porducts.csv: there is no such file\n", "did you mean products.csv?\n");
-    assert!(stderr.contains("then say where to ask, such as --url"), "{stderr}");
+    assert!(stderr.contains("then give the address, such as --url"), "{stderr}");
     let stderr = refused(&dir, &["tuen"], 66);
     says(&stderr, "tuen: there is no such file\n", "did you mean the command skufetch tune?\n");
     assert!(!stderr.contains("--url"), "{stderr}");
@@ -150,8 +150,8 @@ fn an_input_that_cannot_be_read_is_reported_before_a_missing_url() {
     let stderr = refused(&dir, &["-"], 2);
     says(
         &stderr,
-        "no address to ask",
-        "say where to ask, such as --url 'https://api.example.com/products/{sku}'",
+        "no address: --url is missing",
+        "give the address, such as --url 'https://api.example.com/products/{sku}'",
     );
 }
 
@@ -196,14 +196,14 @@ fn a_column_that_is_not_there_is_named_with_the_nearest_one() {
     let server = ScriptedServer::echo();
     let url = server.url("/{sku}?in={regoin}");
     let stderr = refused(&dir, &["products.csv", "-o", "o.json", "-u", &url], 65);
-    says(&stderr, "the URL template asks for the column `regoin`", "did you mean {region}?");
+    says(&stderr, "the URL template uses the column `regoin`", "did you mean {region}?");
     assert!(stderr.contains("it has `sku`, `region`"), "{stderr}");
     let url = server.url("/{sku}");
     let stderr = refused(&dir, &["products.csv", "-o", "o.json", "-u", &url, "-k", "rgion"], 65);
     says(&stderr, "products.csv, line 1: no column is called `rgion`", "did you mean --key region?");
     assert!(stderr.contains("there are: `sku`, `region`"), "{stderr}");
     let stderr = refused(&dir, &["products.csv", "-o", "o.json", "-u", &url, "-H", "X-In: {Region}"], 65);
-    says(&stderr, "the header x-in asks for the column `Region`", "did you mean {region}?");
+    says(&stderr, "the header x-in uses the column `Region`", "did you mean {region}?");
     assert_eq!(server.count(), 0);
     assert!(!dir.has("o.json"));
 }
@@ -222,8 +222,12 @@ fn a_template_that_makes_no_addresses_says_how_one_is_written() {
     let dir = shop();
     for (url, what, to_do) in [
         ("api.example.com/{sku}", "it does not begin with http:// or https://", "write the whole address"),
-        ("http://localhost/products", "no column stands in the URL template", "put {sku} where"),
-        ("http://{region}.example.com/{sku}", "a column may stand in the path", "end the host with a slash"),
+        ("http://localhost/products", "the request uses no column of the CSV", "put {sku} where"),
+        (
+            "http://{region}.example.com/{sku}",
+            "a column may be used in the path",
+            "end the host with a slash",
+        ),
         ("http://localhost/{sku", "a `{` is never closed", "literal braces are written {{ and }}"),
         (
             "http://localhost/{sku}?k=${NOT_SET}",

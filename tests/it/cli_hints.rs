@@ -26,9 +26,9 @@ fn a_mistake_is_answered_with_what_to_type() {
         (
             vec!["products.csv", URL, "-o", "out.json"],
             2,
-            &["an address stands", "--url 'http://127.0.0.1:1/p/{sku}'"],
+            &["an address is given", "--url 'http://127.0.0.1:1/p/{sku}'"],
         ),
-        (vec![URL, "products.csv", "-o", "out.json"], 2, &["an address stands", "write --url before it"]),
+        (vec![URL, "products.csv", "-o", "out.json"], 2, &["an address is given", "write --url before it"]),
         (vec!["-o", "out.json", URL], 2, &["INPUT is an address", "skufetch products.csv --url 'http://127"]),
         // ${sku} and other notations of a column.
         (
@@ -40,6 +40,12 @@ fn a_mistake_is_answered_with_what_to_type() {
         (without_url("http://127.0.0.1:1/p/:sku"), 2, &["in place of `:sku` write {sku}, in single quotes"]),
         (without_url("http://127.0.0.1:1/p?q=$name"), 2, &["in place of `$name` write {name}"]),
         (without_url("http://127.0.0.1:1/<sku>"), 2, &["in place of `<sku>` write {sku}"]),
+        (without_url("http://127.0.0.1:1/p/%s"), 2, &["in place of `%s` write {sku}"]),
+        (
+            without_url("http://127.0.0.1:1/p/{}"),
+            65,
+            &["the column with an empty name", "did you mean {sku}?"],
+        ),
         // An unquoted &, as the shell leaves it: what follows it is gone.
         (
             vec!["products.csv", "-u", "http://127.0.0.1:1/p?lang=de"],
@@ -49,7 +55,7 @@ fn a_mistake_is_answered_with_what_to_type() {
         (
             without_url("http://127.0.0.1:1/p?lang=de"),
             2,
-            &["no column stands", "put the address in single quotes"],
+            &["the request uses no column", "put the address in single quotes"],
         ),
         // Names that promise another format.
         (
@@ -66,21 +72,20 @@ fn a_mistake_is_answered_with_what_to_type() {
             &["--format: `xlsx` is not known", "csv is a table that spreadsheets open"],
         ),
         (with(["--fields", "name,price"]), 2, &["there is no option --fields", "--select '{name, price}'?"]),
-        (
-            with(["--select", "name"]),
-            2,
-            &["names a filter that is not there: `name`", "did you mean --select .name?"],
-        ),
+        (with(["--select", "name"]), 2, &["uses an unknown filter: `name`", "did you mean --select .name?"]),
         (with(["--select", "$.price"]), 2, &["did you mean --select .price?"]),
         (with(["--select", "$['a b']"]), 2, &["did you mean --select '.[\"a b\"]'?"]),
+        (with(["--select", "{name, price"]), 2, &["did you mean --select '{name, price}'?"]),
+        (with(["--select", "data/items"]), 2, &["did you mean --select .data.items?"]),
         (with(["--select", ".a |"]), 2, &["a field is written with a dot"]),
         // Credentials that the shell did not expand, or expanded to nothing.
-        (with(["-H", "Authorization: Bearer $TOKEN"]), 2, &["stands there without braces", "write ${TOKEN}"]),
+        (with(["-H", "Authorization: Bearer $TOKEN"]), 2, &["is written without braces", "write ${TOKEN}"]),
         (
             with(["-H", "Authorization: Bearer "]),
             2,
-            &["no credential stands behind Bearer", "Bearer ${API_TOKEN}'"],
+            &["no credential follows Bearer", "Bearer ${API_TOKEN}'"],
         ),
+        (with(["-H", "X-Api-Key: "]), 2, &["the header `X-Api-Key` has no value", "'X-Api-Key: ${API_KEY}'"]),
         // Values that begin with a dash.
         (with(["-r", "-5/s"]), 2, &["--rate: `-5/s` is not a rate: write 200/s"]),
         (with(["--timeout", "-1s"]), 2, &["--timeout: `-1s` is not a duration"]),
@@ -151,6 +156,26 @@ fn https_to_a_plain_http_port_is_named() {
 }
 
 #[test]
+fn a_port_that_closes_every_connection_may_expect_tls() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::start(|_| Reply::reset()));
+    dir.write_skus((0..40).map(|n| format!("S{n}")));
+    let args = ["products.csv", "-o", "out.json", "-u", &server.url("/p/{sku}"), "--wait-for-api", "1s"];
+    let ended = Run::new(&dir).args(args).finish().expect_code(69);
+    assert!(ended.stderr.contains("if this port expects TLS, write https:// in --url"), "{}", ended.stderr);
+    let (dir, server) = (
+        WorkDir::new(),
+        ScriptedServer::start(|seen| match seen.number {
+            0..5 => Reply::echo(seen),
+            _ => Reply::reset(),
+        }),
+    );
+    dir.write_skus((0..40).map(|n| format!("S{n}")));
+    let args = ["products.csv", "-o", "out.json", "-u", &server.url("/p/{sku}"), "--wait-for-api", "1s"];
+    let ended = Run::new(&dir).args(args).finish().expect_code(69);
+    assert!(!ended.stderr.contains("expects TLS"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_redirect_to_https_on_the_same_host_names_the_address_to_write() {
     let (dir, port) = (skus(), closed_port());
     let server = ScriptedServer::start(move |seen| {
@@ -164,7 +189,11 @@ fn a_redirect_to_https_on_the_same_host_names_the_address_to_write() {
     let ended = Run::new(&dir).args(args).finish().expect_code(69);
     let said = format!("it leads to the same host by https: write https://{port} in --url");
     assert!(ended.stderr.contains(&said), "{}", ended.stderr);
-    assert!(ended.stderr.contains("nothing came: mend what the failures above name"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("nothing was fetched: fix what the failures above report"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]

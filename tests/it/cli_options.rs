@@ -288,7 +288,7 @@ fn retry_on_says_which_statuses_are_tried_again() {
 fn max_retry_after_defers_the_run_when_the_server_demands_a_longer_wait() {
     let (server, dir) = (ScriptedServer::start(|_| Reply::retry_after(429, "7")), skus(1));
     let ended = fetch(&dir, &server, &["--max-retry-after", "6s"]).expect_code(75);
-    assert!(ended.stderr.contains("asks to wait 7 s; --max-retry-after is 6s"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("requires a wait of 7 s; --max-retry-after is 6s"), "{}", ended.stderr);
 }
 
 #[test]
@@ -346,7 +346,11 @@ fn failed_names_the_file_of_failed_rows_and_min_success_the_least_share_of_succe
     assert!(!dir.has("out.failed.csv"));
     let before = dir.bytes("out.json");
     let ended = fetch(&dir, &server, &["--min-success", "70%"]).expect_code(69);
-    assert!(ended.stderr.contains("only 2 of 3 SKUs came, less than --min-success 70%"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("only 2 of 3 SKUs were fetched, less than --min-success 70%"),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(dir.bytes("out.json"), before);
 }
 

@@ -125,7 +125,7 @@ fn a_wrong_name_in_the_file_is_an_error_with_its_place_and_the_nearest_name() {
             "config.toml:2:1: there is no key `rate` in [run]",
             "`rate` belongs in [pace]",
         ),
-        ("rate = '5/s'\n", "config.toml:1:1: `rate` stands outside its table", "move it below [pace]"),
+        ("rate = '5/s'\n", "config.toml:1:1: `rate` is outside its table", "move it below [pace]"),
         ("[input]\nno_headers = true\n", "config.toml:2:1: there is no key `no_headers`", "`no-headers`"),
         (
             "[run]\nverbose = true\n",

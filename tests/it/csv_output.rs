@@ -202,7 +202,7 @@ fn columns_can_be_changed_without_asking_again() {
     // Each fails, so nothing is published, and the journal is kept with every answer.
     table(&dir, &server, "n=.name.first").finish().expect_code(69);
     assert_eq!(server.count(), 30);
-    let hint = "mend --columns; the answers are in the journal, and are not asked for again";
+    let hint = "correct --columns; the answers are in the journal, and are not requested again";
     let ended = table(&dir, &server, "still=.name.x").finish().expect_code(69);
     assert_eq!((server.count(), counts(&ended)), (30, [30, 0, 0, 30, 0, 0]));
     assert!(messages(&ended).contains(hint), "{}", ended.stderr);
@@ -276,13 +276,16 @@ fn what_cannot_be_a_table_is_refused_before_the_first_request() {
         (&["-o", "out.csv", "--columns", ".price"], &["`.price` has no name before it: write price=.price"]),
         (
             &["-o", "out.csv", "--columns", "p=price"],
-            &["column `p`: the jq filter names", "did you mean p=.price?"],
+            &["column `p`: the jq filter uses", "did you mean p=.price?"],
         ),
         (
             &["-o", "out.csv", "--columns", "p=$row.name"],
             &["column `p`", "a column sees the body alone", "--select"],
         ),
-        (&["-o", "out.csv", "--columns", "p=[.a"], &["column `p`: the jq filter cannot be read"]),
+        (
+            &["-o", "out.csv", "--columns", "p=[.a"],
+            &["column `p`: the jq filter cannot be read", "did you mean p=[.a]?"],
+        ),
         (&["-o", "out.csv", "--columns", "p=.a, p=.b"], &["there are two columns `p`"]),
         (
             &["-o", "out.csv", "--columns", "_error=.a"],

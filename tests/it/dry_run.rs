@@ -55,7 +55,7 @@ fn the_plan_counts_rows_repeats_blanks_and_rejects_with_their_lines() {
         &[
             "products.csv, SKUs in column `sku`",
             "12: 5 SKUs, 2 repeats, 5 bad rows · 2 blank lines",
-            "1 repeat would ask for something else than the SKU's first row, which counts: line 9",
+            "1 repeat would be another request than the SKU's first row, which counts: line 9",
             "2 rows, the first in line 5: column `sku`, the key, is empty; the others: line 15",
             "1 row, line 6: column `sku` makes a path segment `.` or `..`",
             "1 row, line 11: column `sku` holds a control character (U+0009): `a\\tb`",
@@ -63,10 +63,10 @@ fn the_plan_counts_rows_repeats_blanks_and_rejects_with_their_lines() {
             "1 SKU looks like a number that a spreadsheet shortened: `1.23E+12` (line 3)",
             "1 SKU has space around it: ` x` (line 4)",
             "1 SKU holds a non-breaking or invisible space",
-            "5 requests by GET, for example",
+            "requests 5 with GET, for example",
             "/p/0042/a line 3",
             "/p/%20x/c",
-            "(one by chance)",
+            "(picked at random)",
             "headers accept, accept-encoding, user-agent",
             "writes out.json, a new file out.failed.csv, if rows fail",
             "5 rows would fail without a request: exit 1",
@@ -87,7 +87,7 @@ fn a_plan_without_rejects_exits_0_and_says_so() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(3));
     let ended = planned(&dir, &server, plain(&dir, &server, "out.json"), 0);
-    says(&ended, &["3: 3 SKUs", "every row can be asked for or is a repeat"]);
+    says(&ended, &["3: 3 SKUs", "every row can be requested or is a repeat"]);
     assert!(!ended.stdout().contains("by chance"), "three are all there are: {}", ended.stdout());
 }
 
@@ -204,12 +204,12 @@ fn what_a_journal_has_is_not_requested_again() {
     let line = line.unwrap_or_else(|| panic!("{}", ended.stdout()));
     let saved: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!(line.contains("SKUs have their answers") && (50..300).contains(&saved), "{line}");
-    says(&ended, &[&format!("{} requests of them by GET", 300 - saved)]);
+    says(&ended, &[&format!("requests {} with GET", 300 - saved)]);
     // Of another job, or not wanted: it would be set aside, and is not touched.
     let fresh = planned(&dir, &server, plain(&dir, &server, "out.json").args(["--fresh"]), 0);
-    says(&fresh, &["300 requests by GET", "note out.json.journal would be set aside: --fresh was given"]);
+    says(&fresh, &["requests 300 with GET", "note out.json.journal would be set aside: --fresh was given"]);
     let other = planned(&dir, &server, plain(&dir, &server, "out.json").args(["--select", ".a"]), 0);
-    says(&other, &["300 requests by GET", "(other select)"]);
+    says(&other, &["requests 300 with GET", "(other select)"]);
     // And the run that follows does as was said.
     let before = server.count() as u64;
     fetch(&dir, &server).finish().expect_code(0);
@@ -224,11 +224,11 @@ fn young_values_and_conditional_requests_are_counted() {
     plain(&dir, &server, "out.json").finish().expect_code(0);
     dir.write_skus(skus(8));
     let again = planned(&dir, &server, plain(&dir, &server, "out.json"), 0);
-    says(&again, &["of 5 SKUs it is asked whether they changed", "8 requests by GET", "if-none-match"]);
+    says(&again, &["5 SKUs are requested with a condition", "requests 8 with GET", "if-none-match"]);
     says(&again, &["out.json, in place of the "]);
     let merge = ["--merge", "--max-age", "1h"];
     let young = planned(&dir, &server, plain(&dir, &server, "out.json").args(merge), 0);
-    says(&young, &["5 SKUs are younger than --max-age 1h: left alone", "3 requests of them by GET"]);
+    says(&young, &["5 SKUs are younger than --max-age 1h: left alone", "requests 3 with GET"]);
     says(&young, &["out.json, starting from the "]);
 }
 
@@ -258,11 +258,8 @@ fn bodies_are_weighed_and_broken_json_is_found() {
     dir.write("products.csv", "sku,qty\nA,1\nB,007\nC,20\n");
     let body = ["--body", "{\"q\":{qty},\"s\":\"{sku}\"}"];
     let ended = planned(&dir, &server, plain(&dir, &server, "out.json").args(body), 1);
-    says(&ended, &["2 requests by POST", "body 15 to 16 bytes of JSON each", "content-type"]);
-    says(
-        &ended,
-        &["column `qty` stands outside of quotes in the body, and is not a JSON number, true or false"],
-    );
+    says(&ended, &["requests 2 with POST", "body 15 to 16 bytes of JSON each", "content-type"]);
+    says(&ended, &["column `qty` is outside quotes in the body, and is not a JSON number, true or false"]);
     let body = ["--body", "{\"q\":0{qty},\"s\":\"{sku}\"}"];
     let ended = planned(&dir, &server, plain(&dir, &server, "out.json").args(body), 1);
     says(
@@ -309,7 +306,7 @@ fn the_demo_is_planned_without_being_started() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(3));
     let run = Run::new(&dir).args(["products.csv", "-o", "out.json", "--demo"]);
-    says(&planned(&dir, &server, run, 0), &["3 requests by GET", "/products/S0000"]);
+    says(&planned(&dir, &server, run, 0), &["requests 3 with GET", "/products/S0000"]);
 }
 
 #[test]
@@ -362,7 +359,7 @@ fn a_plan_of_many_rows_stays_small() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus((0..200_000).map(|n| format!("{n:06}")));
     let ended = planned(&dir, &server, plain(&dir, &server, "out.json"), 0);
-    says(&ended, &["200,000: 200,000 SKUs", "200,000 requests"]);
+    says(&ended, &["200,000: 200,000 SKUs", "requests 200,000 with GET"]);
     // 1,000,000 rows have 150 MiB; a fifth of them, and what the program takes by itself.
     assert!(ended.peak_memory < 45 << 20, "{} bytes resident", ended.peak_memory);
 }

@@ -166,7 +166,7 @@ fn nothing_but_nulls_is_never_published_and_leaves_no_journal() {
         let lost = ScriptedServer::start(|_| Reply::status(404));
         let ended = fetch(&dir, &lost).args(["--null-on", "404"]).finish().expect_code(69);
         assert!(
-            messages(&ended).contains("the API knows none of them: all 12 SKUs came as null"),
+            messages(&ended).contains("the API knows none of them: all 12 SKUs are null"),
             "{}",
             messages(&ended)
         );

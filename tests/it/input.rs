@@ -129,7 +129,7 @@ fn repeats_are_requested_once_and_those_that_would_differ_are_named_by_line() {
     assert_eq!(server.requests_for("A-1").len(), 1);
     assert_eq!(server.requests_for("A-1")[0].path(), "/eu/A-1", "the first row counts");
     assert!(ended.stderr.contains(": 3 fetched, 2 repeats"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("1 repeat would have asked for something else"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("1 repeat would have been another request"), "{}", ended.stderr);
     assert!(ended.stderr.contains("which counts: line 5"), "{}", ended.stderr);
 }
 

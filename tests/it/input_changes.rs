@@ -115,7 +115,7 @@ fn bytes_that_are_not_those_surveyed_end_the_run_with_65_and_nothing_is_publishe
                 assert_eq!(dir.read("out.json"), "old", "{name}");
                 assert!(dir.has("out.json.journal"), "{name}");
                 slow.asked_for_none_but(0..ROWS);
-                // Written anew, it goes on from the journal.
+                // Written anew, it resumes from the journal.
                 rewrite(&dir, whole);
                 let requested = slow.server.count();
                 slow.run(&dir, &[]).finish().expect_code(0);

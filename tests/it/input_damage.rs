@@ -184,7 +184,7 @@ fn a_column_that_occurs_twice_matters_only_where_it_is_used() {
     dir.write("in.csv", "sku,x,x\nA,1,2\n");
     let run = |url: &str| Run::new(&dir).args(["in.csv", "-o", "out.json", "-u", &server.url(url)]).finish();
     let ended = run("/{sku}?x={x}").expect_code(65);
-    says(&ended.stderr, &["the column `x`, which stands in the header twice"]);
+    says(&ended.stderr, &["the column `x`, which is in the header twice"]);
     assert_eq!(server.count(), 0);
     run("/{sku}").expect_code(0);
 }

@@ -166,7 +166,7 @@ fn a_wait_that_is_too_long_ends_the_run_for_later() {
         let dir = skus(6);
         let filter = format!("if .full then {seconds} else false end");
         let ended = fetch(&dir, &server, &["--retry-if", &filter]).expect_code(75);
-        assert!(ended.stderr.contains("the server asks to wait"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("the server requires a wait of"), "{}", ended.stderr);
         assert!(ended.stderr.contains("3 fetched, 3 deferred"), "{}", ended.stderr);
         assert!(!dir.has("out.json") && dir.has("out.json.journal"));
     }

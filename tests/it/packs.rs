@@ -190,7 +190,7 @@ fn a_sku_that_the_answer_leaves_out_fails_or_is_null_and_a_foreign_one_is_counte
     let ended = fetch(&dir, &url, &["--bulk-key", ".sku"]).expect_code(1);
     assert!(ended.stderr.contains("SKU A3: the SKU is not in the answer to its pack"), "{}", ended.stderr);
     assert!(
-        ended.stderr.contains("1 item of SKUs that were not asked for, such as `Z9`"),
+        ended.stderr.contains("1 item of SKUs that were not requested, such as `Z9`"),
         "{}",
         ended.stderr
     );
@@ -223,7 +223,7 @@ fn an_answer_of_other_skus_fails_its_pack_with_both_side_by_side() {
     let (server, dir) = (answering(lower), skus(5));
     let ended = fetch(&dir, &server.url("/p?ids={items}"), &["--bulk-key", ".sku"]).expect_code(69);
     let said =
-        "the answer has other SKUs than were asked for: asked `A0`, `A1`, `A2`, …; got `a0`, `a1`, `a2`";
+        "the answer has other SKUs than were requested: requested `A0`, `A1`, `A2`, …; got `a0`, `a1`, `a2`";
     assert!(ended.stderr.contains(said), "{}", ended.stderr);
     assert_eq!(server.count(), 1, "it is not sent again");
 }
@@ -328,7 +328,7 @@ fn a_dry_run_shows_the_requests_of_packs() {
     let url = "http://127.0.0.1:9/p?key=secret7&ids={items}";
     let ended = fetch(&dir, url, &["--bulk-key", ".sku", "--item", "id:{sku}", "--dry-run"]).expect_code(0);
     let plan = ended.stdout();
-    assert!(plan.contains("3 requests for 25 SKUs by GET"), "{plan}");
+    assert!(plan.contains("3 for 25 SKUs with GET"), "{plan}");
     assert!(plan.contains("ids=id:A0,id:A1,id:A2 and 7 SKUs more"), "{plan}");
     assert!(plan.contains("--bulk-key .sku") && !plan.contains("secret7"), "{plan}");
 }
@@ -340,11 +340,11 @@ fn what_belongs_to_packs_needs_them_and_what_contradicts_them_is_refused() {
     for (url, args, said) in [
         (url, &[][..], "the URL template has {items}, the place of a pack's SKUs, and --bulk is not given"),
         ("http://127.0.0.1:9/{sku}", &["--bulk", "5"], "neither the URL nor the body has {items}"),
-        ("http://127.0.0.1:9/{sku}?i={items}", &["--bulk", "5"], "has the key column outside of {items}"),
-        ("http://127.0.0.1:9/{items}?i={items}", &["--bulk", "5"], "{items} may stand once"),
-        (url, &["--bulk", "5", "--body", "{items}"], "{items} may stand once"),
+        ("http://127.0.0.1:9/{sku}?i={items}", &["--bulk", "5"], "has the key column outside {items}"),
+        ("http://127.0.0.1:9/{items}?i={items}", &["--bulk", "5"], "{items} may be used once"),
+        (url, &["--bulk", "5", "--body", "{items}"], "{items} may be used once"),
         (url, &["--bulk", "5", "--item", "x"], "the item has no column"),
-        (url, &["--bulk", "5", "-H", "X: {items}"], "which may stand in the URL or in the body only"),
+        (url, &["--bulk", "5", "-H", "X: {items}"], "which may be used in the URL or in the body only"),
         (url, &["--bulk", "0"], "is not a whole number from 1"),
         (url, &["--bulk", "5", "--body-as", "text"], "taken apart as JSON"),
         (url, &["--bulk", "5", "--bulk-key", ".["], "the jq filter"),
@@ -471,6 +471,6 @@ fn a_secret_among_foreign_skus_is_not_shown() {
     let url = server.url("/p?t=${TOK}&ids={items}");
     let args = ["--bulk", "10", "--bulk-key", ".sku", "--report", "r.json"];
     let ended = run_with_url(&dir, &url, args).env("TOK", "s3cr3tvalue").finish().expect_code(0);
-    assert!(ended.stderr.contains("not asked for, such as `tok=(redacted)`"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("not requested, such as `tok=(redacted)`"), "{}", ended.stderr);
     assert!(dir.holding("s3cr3tvalue").is_empty());
 }

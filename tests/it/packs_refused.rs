@@ -114,7 +114,7 @@ fn a_request_that_is_wrong_for_every_sku_ends_the_run() {
     let dir = skus(200);
     let ended = fetch(&dir, &server, &["--bulk", "50"]).expect_code(69);
     assert!(
-        ended.stderr.contains("the API refuses every SKU: 20 SKUs were asked for alone, 20 refused"),
+        ended.stderr.contains("the API refuses every SKU: 20 SKUs were requested alone, 20 refused"),
         "{}",
         ended.stderr
     );

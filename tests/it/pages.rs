@@ -560,7 +560,7 @@ fn answers_that_are_the_first_of_several_pages_are_warned_of_once() {
     });
     let ended = fetch(&dir, &server, &[]).expect_code(1);
     assert_eq!(server.count(), 5);
-    let said = "3 answers are the first page of several, as Link: rel=\"next\" says, and only that page is stored: --next \
-                link asks for the others";
+    let said = "3 answers are the first page of several, as Link: rel=\"next\" says, and only that page is stored: --next link \
+                requests the others";
     assert_eq!(ended.stderr.matches(said).count(), 1, "{}", ended.stderr);
 }

@@ -78,7 +78,7 @@ fn pages_count_for_the_rate_and_for_those_in_flight() {
     let span: Duration = requests[29].at - requests[0].at;
     assert!(span >= Duration::from_secs_f64(29.0 / 20.0 - 0.03), "{span:?}");
     assert!(server.max_in_flight() <= 3);
-    assert!(ended.stderr.contains("(--rate 20/s)"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("limited by: --rate 20/s"), "{}", ended.stderr);
 }
 
 #[test]
@@ -174,9 +174,13 @@ fn a_dry_run_says_that_each_page_is_a_request() {
     let server = ScriptedServer::start(linked);
     let ended = run(&dir, &server, &["--dry-run", "--pages", "7"]).finish().expect_code(0);
     let text = ended.stdout();
-    for said in
-        ["6 first pages by GET", "up to 7 pages a SKU", "--next link", "--join .[]", "up to 4 retries a page"]
-    {
+    for said in [
+        "6 first pages with GET",
+        "up to 7 pages a SKU",
+        "--next link",
+        "--join .[]",
+        "up to 4 retries a page",
+    ] {
         assert!(text.contains(said), "{said}: {text}");
     }
     assert_eq!(server.count(), 0);

@@ -79,7 +79,7 @@ fn a_socks_proxy_that_breaks_off_is_named() {
 #[test]
 fn a_proxy_that_never_passed_anything_on_and_hangs_or_hangs_up_is_named_over_plain_http_too() {
     let cases: [(Option<&str>, &str); 3] = [
-        (None, "no answer came through the proxy"),
+        (None, "no answer arrived through the proxy"),
         (Some(""), "gave no answer"),
         (Some("HTTP/1.1 20"), "gave no answer"),
     ];

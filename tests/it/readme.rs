@@ -87,6 +87,31 @@ fn every_example_that_can_be_run_here_runs_word_for_word_and_leaves_its_file() {
     }
 }
 
+/// A line without its figures and their units, and without the reason of a verdict.
+fn form(line: &str) -> String {
+    let line = line.split_once("limited by: ").map_or(line, |_| "limited by: ");
+    let word = |word: &str| match word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()) {
+        number if number.starts_with(|c: char| c.is_ascii_digit()) => "#".to_owned(),
+        "ms" | "s" | "µs" => String::new(),
+        _ => word.to_owned(),
+    };
+    line.split(' ').map(word).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_terminal_that_is_shown_is_that_of_the_first_command() {
+    let folder = PageFolder::new(&[("cargo run --", "skufetch")]);
+    symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"), folder.dir.path("fixtures")).unwrap();
+    let command = blocks("sh")[0];
+    assert!(command.starts_with("cargo run -- "), "{command}");
+    let ended = folder.run(command, &[("SKUFETCH_DEMO_LATENCY", "1ms")]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    // Refusals come and go with the load of the machine.
+    let forms =
+        |text: &str| text.lines().map(|line| form(line).replace(" · # refused", "")).collect::<Vec<_>>();
+    assert_eq!(forms(&ended.stderr), forms(blocks("text,terminal")[0]));
+}
+
 #[test]
 fn the_command_for_the_tests_is_the_one_that_ci_runs() {
     assert_eq!(blocks("sh,tests"), ["cargo test"]);

@@ -52,7 +52,7 @@ fn a_token_that_expires_before_the_last_skus_loses_none_of_them() {
         assert_deferred(&dir, &ended, "585 fetched, 15 deferred");
         let message = format!("the last 15 SKUs were refused ({status}), and so was SKU `");
         assert!(ended.stderr.contains(&message), "{}", ended.stderr);
-        assert!(ended.stderr.contains("the same command goes on from the journal"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("the same command resumes from the journal"), "{}", ended.stderr);
         assert_eq!(server.count(), 601, "one request asks again");
         let ended = run("new").expect_code(0);
         assert_eq!(server.count(), 616, "{}", ended.stderr);

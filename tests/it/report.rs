@@ -138,7 +138,7 @@ fn an_api_that_is_not_there_or_refuses_leaves_its_report() {
     assert!(report["error"].as_str().unwrap().contains("--min-success"), "{report}");
     let server = ScriptedServer::start(|_| Reply::retry_after(429, "9999"));
     let (report, ..) = three(&skus(40), &["-u", &server.url("/{sku}")], 75);
-    assert!(report["hint"].as_str().unwrap().contains("goes on from the journal"), "{report}");
+    assert!(report["hint"].as_str().unwrap().contains("resumes from the journal"), "{report}");
 }
 
 #[test]

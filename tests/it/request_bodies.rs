@@ -140,7 +140,7 @@ fn outside_of_quotes_in_json_only_numbers_and_booleans_are_sent_and_other_rows_f
     assert_eq!((dir.read("out.json"), server.count()), (out.concat(), 3), "{}", ended.stderr);
     let failed = dir.read("out.failed.csv");
     // A comma would be a delimiter.
-    let why = "column `sku` stands outside of quotes in the body  and is not a JSON number  true or false";
+    let why = "column `sku` is outside quotes in the body  and is not a JSON number  true or false";
     assert_eq!(failed.matches(why).count(), wrong.len(), "{failed}");
 
     let body = r#"{"shop":${SHOP},"s":"{sku}"}"#;
@@ -150,7 +150,7 @@ fn outside_of_quotes_in_json_only_numbers_and_booleans_are_sent_and_other_rows_f
     };
     run("12", 0);
     let ended = run("a1", 2);
-    for message in ["variable SHOP, which stands outside of quotes", "\"${SHOP}\""] {
+    for message in ["variable SHOP, which is outside quotes", "\"${SHOP}\""] {
         assert!(ended.stderr.contains(message), "{}", ended.stderr);
     }
     assert_eq!(server.count(), 14);

@@ -428,7 +428,7 @@ fn an_answer_that_this_run_would_not_accept_is_requested_again() {
     ] {
         let (dir, server) = interrupted(before, first);
         let plan = plain(&dir, &server, "out.json").args(now).args(["--dry-run"]).finish().expect_code(0);
-        assert!(plan.stdout().contains("2 requests"), "{}", plan.stdout());
+        assert!(plan.stdout().contains("requests  2 with GET"), "{}", plan.stdout());
         let ended = fetch(&dir, &server).args(now).finish().expect_code(0);
         assert!(
             messages(&ended).contains("1 answer with a status that this run does not keep"),

@@ -42,7 +42,7 @@ fn one_stray_run_with_another_address_costs_no_answer() {
     for part in [
         "out.json.journal would be set aside",
         "out.json.journal.1 belongs to this job",
-        "1 request of them by GET",
+        "requests  1 with GET",
     ] {
         assert!(plan.stdout().contains(part), "{part}: {}", plan.stdout());
     }

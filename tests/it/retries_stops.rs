@@ -292,7 +292,7 @@ fn an_early_stop_says_why_once_and_last_with_what_to_type_next() {
         assert_eq!(lines[1], "nothing published; journal kept", "{stderr}");
         assert!(lines[2].starts_with(&format!("error: {error}")), "{stderr}");
         assert!(lines[3].starts_with("  hint: check "), "{stderr}");
-        assert!(lines[3].ends_with("; then the same command goes on from the journal"), "{stderr}");
+        assert!(lines[3].ends_with("; then the same command resumes from the journal"), "{stderr}");
         assert_eq!(lines.len(), 4, "{stderr}");
         // Neither how fast it failed nor what limited that is of any use.
         assert!(!stderr.contains("p50") && !stderr.contains("limited by"), "{stderr}");

@@ -116,9 +116,9 @@ fn a_character_that_all_failed_skus_have_and_no_other_is_named() {
     let args = ["-c1", "--report", "report.json", "--min-success", "0"];
     let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
     for note in [
-        "all 2 have a `/`, and no SKU that came has one: it is sent as %2F in the path: Apache refuses it with 404 unless \
+        "all 2 have a `/`, and no fetched SKU has one: it is sent as %2F in the path: Apache refuses it with 404 unless \
          AllowEncodedSlashes is NoDecode, Tomcat",
-        "all 2 have a `+`, and no SKU that came has one: it is sent as %2B",
+        "all 2 have a `+`, and no fetched SKU has one: it is sent as %2B",
     ] {
         assert!(ended.stderr.contains(note), "{}", ended.stderr);
     }

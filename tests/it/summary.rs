@@ -267,12 +267,12 @@ fn a_list_without_a_header_is_doubted_or_warns_that_its_first_sku_was_taken_for_
     assert!(refused.stderr.contains("the first line is a row like the others"), "{}", refused.stderr);
     assert_eq!(server.requests().len(), 0);
     dir.write("products.csv", "4006381333931\nAB-1\n");
-    let words = "the first line, `4006381333931`, was taken for the header and is not asked for";
+    let words = "the first line, `4006381333931`, was read as the header and is not requested";
     let planned = plain(&dir, &server, "out.json").args(["--dry-run"]).finish().expect_code(0);
     let fetched = plain(&dir, &server, "out.json").finish().expect_code(0);
     for ended in [planned, fetched] {
         assert!(
-            ended.stderr.contains(words) && ended.stderr.contains("say --no-headers"),
+            ended.stderr.contains(words) && ended.stderr.contains("add --no-headers"),
             "{}",
             ended.stderr
         );

@@ -550,7 +550,7 @@ fn settings_of_a_token_that_contradict_each_other_are_refused() {
     let (dir, url) = (skus(1), "http://127.0.0.1:1/{sku}?t=${TOKEN}");
     let endpoint = ["--token-url", "http://127.0.0.1:1/token"];
     for (args, said) in [
-        (&["--token-command", "echo t", "--token-url", "http://a/t"][..], "a token comes from one place"),
+        (&["--token-command", "echo t", "--token-url", "http://a/t"][..], "a token has one source"),
         (&["--client-id", "a"], "--client-id: it means nothing without --token-url"),
         (&["--token-on", "403"], "there is none to renew"),
         (&[endpoint[0], endpoint[1], "--client-secret", "abcdefgh"], "without the id of its client"),
@@ -565,14 +565,14 @@ fn settings_of_a_token_that_contradict_each_other_are_refused() {
         (&["--token-url", "http://a/t", "--client-id", "${NONE}"], "export NONE="),
         (&["--token-url", "ftp://a/t"], "is not an http:// or https:// address"),
         (&["--token-url", "http://u:p@a/t"], "without user-info"),
-        (&["--token-url", "http://a/t?k=${NONE}"], "asks for the environment variable NONE"),
+        (&["--token-url", "http://a/t?k=${NONE}"], "uses the environment variable NONE"),
         (&[], "have a token fetched, with --token-command or --token-url"),
     ] {
         let ended = run_with_url(&dir, url, args).finish().expect_code(2);
         assert!(ended.stderr.contains(said), "{args:?}: {}", ended.stderr);
     }
     let ended = run_with_url(&dir, "http://127.0.0.1:1/{sku}", endpoint).finish().expect_code(2);
-    assert!(ended.stderr.contains("${TOKEN} stands nowhere in the request"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the request does not use ${TOKEN}"), "{}", ended.stderr);
 }
 
 #[test]

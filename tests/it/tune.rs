@@ -374,8 +374,8 @@ fn tune_says_what_is_wrong_with_the_input() {
     let server = ScriptedServer::echo();
     for (csv, says) in [
         ("sku\n", "no data row"),
-        ("sku\n..\n", "no SKU to ask for in 1 row\n"),
-        ("sku\n..\n..\n", "no SKU to ask for in 2 rows"),
+        ("sku\n..\n", "no SKU in 1 row\n"),
+        ("sku\n..\n..\n", "no SKU in 2 rows"),
         ("sku\nA\n", "too few SKUs"),
         ("", ""),
         ("sku\nA\n\"B\n", "line 3"),
@@ -489,7 +489,7 @@ fn tune_shows_no_secret() {
     let report: Value = serde_json::from_str(&dir.read("tune.json")).unwrap();
     let address = server.url("/p/{sku}?key=...&token=${TOKEN}");
     assert_eq!(report["request"], format!("GET {address}"));
-    assert!(ended.stdout().contains("--header 'X-Key: ...'") && ended.stdout().contains("(... stands for"));
+    assert!(ended.stdout().contains("--header 'X-Key: ...'") && ended.stdout().contains("(... replaces"));
 }
 
 #[test]

@@ -109,7 +109,7 @@ pub(crate) fn retire(aside: &Path, notes: &mut Vec<String>) {
     let is_set = || fs::metadata(aside).is_ok_and(|found| found.mode() & OWNER_MAY_WRITE == 0);
     if set.is_err() || !is_set() {
         notes.push(format!(
-            "{} could not be made read-only: remove it, or a later run goes on with it",
+            "{} could not be made read-only: remove it, or a later run resumes from it",
             aside.display()
         ));
     }

@@ -61,7 +61,10 @@ impl PreviousRun {
     ) -> Result<Self, CollectError> {
         let mut previous = Self::none();
         let lost = |why: &str| {
-            format!("{} is of no use ({why}): ages and validators start anew", paths.state.display())
+            format!(
+                "{} cannot be used ({why}): this run starts without ages and validators",
+                paths.state.display()
+            )
         };
         let found =
             StateIndex::load(&paths.state, &identity.digest(), &previous.hasher).unwrap_or_else(|why| {

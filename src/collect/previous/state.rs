@@ -317,7 +317,7 @@ mod tests {
             spoil(&mut run);
             let (mut journal, recovered) = run.open();
             assert_eq!(etag(&mut journal, "A"), None, "{index}");
-            assert!(recovered.notes[0].contains("is of no use"), "{index}: {:?}", recovered.notes);
+            assert!(recovered.notes[0].contains("cannot be used"), "{index}: {:?}", recovered.notes);
             journal.append(&fetched(0, "A", "2")).unwrap();
             run.publish(journal.close().unwrap());
             assert_eq!(run.text("out.json"), "{\n\"A\":2\n}\n");

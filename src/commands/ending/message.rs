@@ -35,6 +35,8 @@ pub(super) struct Context<'a> {
     pub(super) mask: Mask,
     /// The proxy in use, and what named it.
     pub(super) proxy: Option<String>,
+    /// SKUs that were fetched, by an interrupted run too.
+    pub(super) fetched: u64,
 }
 
 impl Context<'_> {
@@ -46,15 +48,19 @@ impl Context<'_> {
             Obstacle::Files(error) => error.into(),
             Obstacle::Input(error) => error.into(),
             Obstacle::Stopped(StopReason::Unreachable(why)) => unreachable(&self.origin, &why, settings),
-            Obstacle::Stopped(reason) => stopped(&reason, settings, self.proxy.as_deref()),
+            Obstacle::Stopped(reason) => {
+                let error = stopped(&reason, settings, self.proxy.as_deref());
+                if self.may_be_tls(&reason) { error.with_hint(tls_port_hint(again(settings))) } else { error }
+            }
             Obstacle::NoRow => CommandError::new(exit, format!("{}: no data row", settings.input_path))
-                .with_hint("there is a header, but nothing to ask for"),
+                .with_hint("there is a header, but no row below it"),
             Obstacle::NoSku { rows } => no_sku(rows, settings),
             Obstacle::TooFew { fetched, skus, not_found, without_cell } => {
                 let limit = settings.run.min_success;
-                let message = format!("only {fetched} of {skus} SKUs came, less than {MIN_SUCCESS} {limit}");
+                let message =
+                    format!("only {fetched} of {skus} SKUs were fetched, less than {MIN_SUCCESS} {limit}");
                 let hint = if without_cell.saturating_mul(2) > skus {
-                    format!("mend {COLUMNS}; the answers are in the journal, and are not asked for again")
+                    format!("correct {COLUMNS}; the answers are in the journal, and are not requested again")
                 } else {
                     too_few_hint(fetched, skus, not_found)
                 };
@@ -73,6 +79,19 @@ impl Context<'_> {
                 .unwrap_or_else(|| CommandError::new(exit, "the output was not published")),
         }
     }
+}
+
+impl Context<'_> {
+    /// Whether the port of an `http://` address may expect TLS: many servers close such connections without a word.
+    fn may_be_tls(&self, reason: &StopReason) -> bool {
+        self.fetched == 0
+            && matches!(reason, StopReason::Failing(Fault { cause: Cause::Lost, .. }))
+            && self.settings.request.url.to_ascii_lowercase().starts_with("http://")
+    }
+}
+
+fn tls_port_hint(again: &str) -> String {
+    format!("if this port expects TLS, write https:// in {URL}; else {again}")
 }
 
 /// The error of an input in which no row has a SKU.
@@ -127,7 +146,7 @@ pub(in crate::commands) fn stopped(
             error(why.clone()).with_hint(format!("{}; then {again}", check_proxy(proxy)))
         }
         StopReason::NoHttp2 => error(format!("the server does not speak HTTP/2, and {HTTP} 2 requires it"))
-            .with_hint(format!("with {HTTP} auto HTTP/1.1 is spoken; then {again}")),
+            .with_hint(format!("with {HTTP} auto, HTTP/1.1 is used; then {again}")),
         StopReason::Certificate(problem, why) => error(why.clone()).with_hint(certificate_hint(*problem)),
         StopReason::Unreadable(why) => {
             error(why.clone()).with_hint(format!("check the port and the scheme in {URL}; then {again}"))
@@ -174,7 +193,8 @@ pub(in crate::commands) fn stopped(
         StopReason::AskedToWait(wait) => {
             let wait = wait.map_or_else(|| "very long".to_owned(), time_left);
             let limit = humantime::format_duration(settings.pace.max_retry_after);
-            error(format!("the server asks to wait {wait}; {MAX_RETRY_AFTER} is {limit}")).with_hint(again)
+            error(format!("the server requires a wait of {wait}; {MAX_RETRY_AFTER} is {limit}"))
+                .with_hint(again)
         }
         StopReason::OnlyRefused { status, lasted } => error(format!(
             "the API refused every request for {} ({}): its limit lets nothing through",
@@ -220,7 +240,7 @@ fn every_key_refused(skus: u32, fault: &Fault) -> CommandError {
     CommandError::new(
         Exit::Unavailable,
         format!(
-            "the API refuses every SKU: {} asked for alone, {skus} refused, the last with {fault}",
+            "the API refuses every SKU: {} requested alone, {skus} refused, the last with {fault}",
             counted(u64::from(skus), "SKU was", "SKUs were"),
         ),
     )
@@ -262,7 +282,7 @@ fn unreachable(origin: &str, why: &str, settings: &Settings) -> CommandError {
 /// Standard output has no journal to go on from.
 fn again(settings: &Settings) -> &'static str {
     match settings.output.target {
-        Target::File(_) => "the same command goes on from the journal",
+        Target::File(_) => "the same command resumes from the journal",
         Target::Stdout => "the same command starts over",
     }
 }
@@ -278,12 +298,12 @@ fn outage_pauses() -> String {
 fn after_outage(fault: &Fault, again: &str) -> String {
     match fault.cause {
         Cause::Status(status) => format!(
-            "{again}; if it is some SKUs alone that are always answered so, leave {status} out of \
-             {RETRY_ON}, and they fail by themselves"
+            "{again}; if only some SKUs are always answered like this, leave {status} out of \
+             {RETRY_ON}, so that only they fail"
         ),
         Cause::Meaning(_) => format!(
-            "{again}; if it is some SKUs alone that are always answered so, {FAIL_IF} in place of {RETRY_IF} lets them \
-             fail by themselves"
+            "{again}; if only some SKUs are always answered like this, {FAIL_IF} in place of {RETRY_IF} fails only \
+             them"
         ),
         _ => again.to_owned(),
     }
@@ -332,16 +352,15 @@ fn quoted(key: &Key) -> String {
 fn too_few_hint(fetched: u64, skus: u64, not_found: u64) -> String {
     if fetched == 0 && not_found.saturating_mul(2) > skus {
         format!(
-            "most were answered with 404: is the path in {URL} right? if such SKUs are simply gone, {NULL_ON} 404 \
-             stores null for them"
+            "most were answered with 404: is the path in {URL} right? if these SKUs do not exist, {NULL_ON} 404 stores \
+             null for them"
         )
     } else if fetched == 0 {
-        "nothing came: mend what the failures above name; the same command then asks for all of them again"
-            .into()
+        "nothing was fetched: fix what the failures above report, then run the same command again".into()
     } else {
         format!(
-            "the failures are above; the same command asks for them again; {MERGE} {MIN_SUCCESS} 0 publishes \
-             whatever came and keeps the old values of the others"
+            "the failures are listed above; the same command requests them again; {MERGE} {MIN_SUCCESS} 0 publishes \
+             what was fetched and keeps the old values of the others"
         )
     }
 }

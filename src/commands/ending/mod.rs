@@ -70,7 +70,13 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
     run.warn_of_odd_rows();
     run.count_rows_left();
     let mut summary = run.summary();
-    let context = Context { settings, origin: run.origin(), mask: run.mask(), proxy: run.proxy.clone() };
+    let context = Context {
+        settings,
+        origin: run.origin(),
+        mask: run.mask(),
+        proxy: run.proxy.clone(),
+        fetched: summary.counts.fetched,
+    };
     let happened = run.happened(summary.counts);
     let outcome = before_publishing(happened, settings.run.min_success);
     if run.end.at_once {

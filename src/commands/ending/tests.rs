@@ -11,7 +11,7 @@ use crate::input::{InputError, InputSettings, Rows};
 use crate::model::fault::CertificateProblem;
 use crate::model::{Fault, Key};
 
-const AGAIN: &str = "the same command goes on from the journal";
+const AGAIN: &str = "the same command resumes from the journal";
 const NO_HINT: &str = "";
 
 fn settings() -> Settings {
@@ -59,6 +59,7 @@ fn ends(happened: Happened, decision: &PublishDecision) -> (u8, String) {
         before_publishing(happened, settings.run.min_success).and_then(|()| after_writing(decision));
     let code = exit(outcome.as_ref().err(), failed).code();
     let context = Context {
+        fetched: 0,
         settings: &settings,
         origin: " at http://a.example".into(),
         mask: Mask::default(),
@@ -129,14 +130,14 @@ fn every_end_of_a_run_has_its_exit_and_its_hint() {
             Happened { counts: counts(0, 0, 0), ..complete() },
             published(),
             65,
-            "there is a header, but nothing to ask for",
+            "there is a header, but no row below it",
         ),
         (
             "too few came",
             Happened { counts: counts(1, 9, 0), ..complete() },
             published(),
             69,
-            "the failures are above",
+            "the failures are listed above",
         ),
         (
             "none is known there",

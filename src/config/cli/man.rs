@@ -312,7 +312,7 @@ fn environment() -> [(&'static str, String); 7] {
 fn bugs() -> String {
     format!(
         "\
-A retried POST may act twice: an answer that is lost on its way back is asked for again. {RETRIES} 0 turns \
+A retried POST may act twice: an answer that is lost on its way back is requested again. {RETRIES} 0 turns \
 retries off.
 
 A {CONCURRENCY} that the API does not bear is not found out before the API says so, in answers of 429 or 503 or \

@@ -61,7 +61,7 @@ pub(super) const EXITS: [(Exit, &str); 12] = [
     (Exit::Usage, "the command line or the environment is wrong"),
     (Exit::Data, "the CSV cannot be read, changed during the run, or has no data row"),
     (Exit::NoInput, "there is no such input"),
-    (Exit::Unavailable, "the API is unreachable or failing, or too few SKUs came: not published"),
+    (Exit::Unavailable, "API unreachable or failing, or too few SKUs fetched: not published"),
     (Exit::CannotCreate, "the output cannot be written there"),
     (Exit::Io, "disk error, unusable standard output, or a system limit"),
     (Exit::TryAgain, "locked, deferred or out of time: run it again later"),

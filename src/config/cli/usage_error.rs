@@ -111,7 +111,7 @@ fn too_many(args: &[OsString], commands: &[String]) -> (String, Option<String>) 
             shown if shown.contains(command_line::HIDDEN) => format!("write {URL} before it"),
             shown => format!("write {URL} before it: {URL} {}", shell_word(&shown)),
         };
-        return ("an address stands where a file belongs".into(), Some(hint));
+        return ("an address is given where a file is expected".into(), Some(hint));
     }
     let first = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default();
     if first == options::HELP {
@@ -123,7 +123,7 @@ fn too_many(args: &[OsString], commands: &[String]) -> (String, Option<String>) 
     let meant = options::nearest(first, commands.iter().map(String::as_str)).filter(|meant| *meant != first);
     if meant.is_none() && args.iter().skip(2).any(|arg| arg == tune::NAME) {
         return (
-            "tune stands behind an option or INPUT".into(),
+            "tune comes after an option or INPUT".into(),
             Some("it comes first: skufetch tune [OPTIONS] <INPUT>".into()),
         );
     }
@@ -224,17 +224,17 @@ mod tests {
             ("in.csv --fields a.b", "there is no option --fields", "did you mean --select '{name, price}'?"),
             (
                 "in.csv http://h/{sku} -o o.json",
-                "an address stands where a file belongs",
+                "an address is given where a file is expected",
                 "write --url before it: --url 'http://h/{sku}'",
             ),
             (
                 "-o o.json https://h/?id={sku}&q={lang} in.csv",
-                "an address stands where a file belongs",
+                "an address is given where a file is expected",
                 "write --url before it: --url 'https://h/?id={sku}&q={lang}'",
             ),
             (
                 "in.csv http://h/{sku}?key=canary",
-                "an address stands where a file belongs",
+                "an address is given where a file is expected",
                 "write --url before it",
             ),
             (
@@ -257,7 +257,7 @@ mod tests {
             ("hepl tune", "there is more than one INPUT", "did you mean skufetch help?"),
             (
                 "-c 9 tune in.csv",
-                "tune stands behind an option or INPUT",
+                "tune comes after an option or INPUT",
                 "it comes first: skufetch tune [OPTIONS] <INPUT>",
             ),
             ("completions", "SHELL is missing", "name bash, zsh, fish, elvish or powershell"),

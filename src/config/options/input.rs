@@ -116,7 +116,7 @@ pub(crate) static EMPTY_KEY: Handle<EmptyKey> = Handle {
         "Rows without a key: fail or skip",
     )
     .default("fail")
-    .more("skip counts them, and asks for none: image rows, totals, variants without a SKU.")
+    .more("skip counts them, and requests none: image rows, totals, variants without a SKU.")
     .completions(&["fail", "skip"]),
     read: |given| given.choice(),
 };
@@ -161,7 +161,7 @@ mod tests {
     fn delimiter() {
         assert_eq!(DELIMITER.of(&[]), Ok(None));
         assert_eq!(DELIMITER.of(&["tab"]), Ok(Some(b'\t')));
-        assert!(DELIMITER.refuses("ab").contains("cannot stand between cells"));
+        assert!(DELIMITER.refuses("ab").contains("cannot separate cells"));
     }
 
     #[test]

@@ -174,7 +174,7 @@ pub(crate) static MIN_SUCCESS: Handle<Percent> = Handle {
     )
     .default("50%")
     .more(
-        "Of the SKUs asked for and the bad rows. 0 turns it off, and also publishes an output of only null.",
+        "Of the SKUs requested and the bad rows. 0 turns it off, and also publishes an output of only null.",
     ),
     read: |given| given.choice(),
 };

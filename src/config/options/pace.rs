@@ -56,7 +56,7 @@ pub(crate) static MAX_TIME: Handle<Option<Duration>> = Handle {
         .default("none")
         .more(
             "Counts from the start. No work is started that would end later, what is in flight is \
-             drained, and the journal is kept: the same command goes on from there.",
+             drained, and the journal is kept: the same command resumes from there.",
         )
         .in_tune(InTune::Other {
             help: "Stop within this time [default: 1m]",

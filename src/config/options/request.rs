@@ -52,7 +52,7 @@ pub(crate) static URL: Handle<Option<String>> = Handle {
         Table::Request,
         option::URL,
         Takes::Text("TEMPLATE"),
-        "The address; any column may stand in {}",
+        "The address; any column may be used in {}",
     )
     .short('u')
     .more(joined!(
@@ -77,7 +77,7 @@ pub(crate) static METHOD: Handle<Option<Method>> = Handle {
     )
     .short('X')
     .more(joined!(
-        "A retried POST may act twice: an answer that is lost on its way back is asked for again. ",
+        "A retried POST may act twice: an answer that is lost on its way back is requested again. ",
         option::RETRIES,
         " 0 turns retries off.",
     ))
@@ -163,7 +163,7 @@ pub(crate) static BODY_ESCAPE: Handle<Option<BodyEscape>> = Handle {
 pub(crate) static BULK: Handle<Option<NonZeroU32>> = Handle {
     setting: Setting::new(Table::Request, option::BULK, Takes::Word("N"), "Ask for up to N SKUs in one request")
         .more(joined!(
-            "{items} in the address or in the body stands for the SKUs of a pack, each written as ",
+            "{items} in the address or in the body means the SKUs of a pack, each written as ",
             option::ITEM,
             " says: 'https://api.example.com/products?ids={items}'. ",
             option::BULK_ITEMS,

@@ -40,7 +40,7 @@ pub(crate) static MAX_RETRY_AFTER: Handle<Duration> = Handle {
         Table::Retry,
         option::MAX_RETRY_AFTER,
         Takes::Word("TIME"),
-        "Longest wait a server may ask for",
+        "Longest wait a server may require",
     )
     .default("5m")
     .more(

@@ -87,7 +87,7 @@ pub(crate) static CLIENT_SECRET: Handle<Option<String>> = Handle {
         Takes::Text("SECRET"),
         "The client's secret for the endpoint",
     )
-    .more("Write it as '${CLIENT_SECRET}', so that it stands in no process list.")
+    .more("Write it as '${CLIENT_SECRET}', so that it appears in no process list.")
     .secrecy(Secrecy::Whole),
     read: |given| Ok(given.text()?.map(str::to_owned)),
 };

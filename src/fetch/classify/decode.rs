@@ -58,9 +58,9 @@ fn one_layer(coding: &str, body: &[u8], cap: Size) -> Result<Bytes, Fault> {
         other => {
             // Only known names are shown: any other text may be an echo of a secret.
             let detail = if KNOWN.contains(&other) {
-                format!("the body has content coding `{other}`, which was not asked for")
+                format!("the body has content coding `{other}`, which was not requested")
             } else {
-                "the body has a content coding that nobody knows".to_owned()
+                "the body has an unknown content coding".to_owned()
             };
             return Err(Fault::new(Cause::Encoding, detail));
         }

@@ -8,7 +8,15 @@ pub(crate) fn filter_meant(text: &str) -> Option<String> {
     let text = text.trim();
     // Quotes that a shell without single quotes leaves.
     let bare = text.trim_matches(['\'', '"']).trim();
-    let guesses = [json_path(bare), json_pointer(bare), list(bare), member(bare), Some(bare.to_owned())];
+    let guesses = [
+        json_path(bare),
+        json_pointer(bare),
+        slashes(bare),
+        list(bare),
+        member(bare),
+        Some(bare.to_owned()),
+        closed(bare),
+    ];
     guesses.into_iter().flatten().find(|guess| guess != text && Select::compile(guess).is_ok())
 }
 
@@ -32,6 +40,34 @@ fn json_pointer(text: &str) -> Option<String> {
     };
     let filter: String = path.split('/').map(part).collect();
     Some(if filter.starts_with('[') { format!(".{filter}") } else { filter })
+}
+
+/// `items/0/id`
+fn slashes(text: &str) -> Option<String> {
+    text.contains('/').then(|| json_pointer(&format!("/{text}"))).flatten()
+}
+
+/// `{name, price`: the brackets that are open at the end are closed.
+fn closed(text: &str) -> Option<String> {
+    let mut open = Vec::new();
+    let mut in_string = false;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if in_string => {
+                chars.next();
+            }
+            '"' => in_string = !in_string,
+            _ if in_string => {}
+            '{' => open.push('}'),
+            '[' => open.push(']'),
+            '(' => open.push(')'),
+            '}' | ']' | ')' if open.pop() != Some(c) => return None,
+            _ => {}
+        }
+    }
+    let closing: String = open.into_iter().rev().collect();
+    (!in_string && !closing.is_empty()).then(|| format!("{text}{closing}"))
 }
 
 /// `name,price` or `name, price`
@@ -73,6 +109,12 @@ mod tests {
             ("items[0].id", Some(".items[0].id")),
             (".net-price", Some(".\"net-price\"")),
             ("net price", Some(".\"net price\"")),
+            ("data/items", Some(".data.items")),
+            ("items/0/id", Some(".items[0].id")),
+            ("{name, price", Some("{name, price}")),
+            ("[.items[] | {id", Some("[.items[] | {id}]")),
+            ("[.a)", None),
+            (".\"a[", None),
             ("name,price", Some("{name, price}")),
             ("$.price", Some(".price")),
             ("$", Some(".")),
@@ -81,7 +123,7 @@ mod tests {
             ("$..price", Some("[.. | .price? // empty]")),
             ("/items/0/id", Some(".items[0].id")),
             ("'.price'", Some(".price")),
-            ("{", None),
+            ("{", Some("{}")),
             (".a |", None),
         ] {
             assert_eq!(filter_meant(text).as_deref(), expected, "{text}");

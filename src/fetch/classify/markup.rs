@@ -14,6 +14,12 @@ const INLINE: [&str; 20] = [
     "small", "span", "strong", "u", "wbr",
 ];
 
+/// Elements with which a page or a part of one begins.
+const HTML: [&str; 16] = [
+    "html", "head", "body", "title", "meta", "style", "script", "div", "p", "pre", "h1", "h2", "b", "center",
+    "table", "form",
+];
+
 /// Named entities: those of XML, of punctuation, and of the letters that error pages in Western languages use.
 const ENTITIES: [(&str, char); 48] = [
     ("amp", '&'),
@@ -76,12 +82,21 @@ pub(super) fn is_markup(text: &str) -> bool {
         .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic() || "!?".contains(c)))
 }
 
-/// Whether it is a page for browsers.
-pub(super) fn is_html(text: &str) -> bool {
+/// What a document with tags is, for messages.
+pub(super) fn kind(text: &str) -> Option<&'static str> {
+    match () {
+        () if is_html(text) => Some("an HTML page"),
+        () if is_markup(text) => Some("an XML document"),
+        () => None,
+    }
+}
+
+/// Whether it is a page for browsers, or a part of one.
+fn is_html(text: &str) -> bool {
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    ["<!doctype html", "<html", "<head", "<body", "<title", "<h1", "<center"]
-        .iter()
-        .any(|start| starts_with(text, start))
+    let Some(tag) = text.strip_prefix('<') else { return false };
+    let name = &tag[..tag.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(tag.len())];
+    starts_with(text, "<!doctype html") || HTML.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// The text of a document. What follows its last complete tag or element is left out where that was cut.
@@ -276,10 +291,19 @@ mod tests {
 
     #[test]
     fn a_document_is_known_by_how_it_begins() {
-        for page in ["<html>", "\u{feff} <!DOCTYPE HTML PUBLIC", "\n<h1>x", "<HEAD>", "<title>"] {
+        for page in [
+            "<html>",
+            "\u{feff} <!DOCTYPE HTML PUBLIC",
+            "\n<h1>x",
+            "<HEAD>",
+            "<title>",
+            "<p>",
+            "<div class=x>",
+        ] {
             assert!(is_markup(page) && is_html(page), "{page}");
         }
-        assert!(is_markup("<?xml?>") && is_markup("<Error>") && !is_html("<Error>"));
+        assert_eq!([kind("<?xml?>"), kind("<product>"), kind("<Header>")], [Some("an XML document"); 3]);
+        assert_eq!([kind("<html>"), kind("{}")], [Some("an HTML page"), None]);
         for text in ["", "<", "< a", "<1>", "{\"a\":\"<b>\"}", "not <b>found</b>"] {
             assert!(!is_markup(text) && !is_html(text), "{text}");
         }

@@ -235,7 +235,7 @@ fn a_variable_that_is_not_there_is_named_with_its_place_and_those_that_are() {
     assert_eq!((fault.option, fault.text.as_str()), (FAIL_IF, ".a == $sku"));
     assert_eq!(
         fault.error.to_string(),
-        "the jq filter names a variable that is not there: `$sku`, at character 7; there are $status, $headers, $key, $row"
+        "the jq filter uses an unknown variable: `$sku`, at character 7; there are $status, $headers, $key, $row"
     );
     let fault = message("", "{$status}");
     assert!(

@@ -176,7 +176,7 @@ pub(crate) enum SelectError {
     #[error("the jq filter {0}")]
     Filter(String),
     /// The filter uses a variable that is not there: which one, where, and those that are there.
-    #[error("the jq filter names a variable that is not there: {0}")]
+    #[error("the jq filter uses an unknown variable: {0}")]
     Variable(String),
     /// The filter gave nothing for this body.
     #[error("the jq filter gave no value")]

@@ -113,7 +113,8 @@ impl Unpacker<'_> {
         if !has_any && !others.is_empty() {
             let asked = self.shown(keys.iter().map(|key| key.as_str()));
             let got = self.shown(others.iter().map(String::as_str));
-            let detail = format!("the answer has other SKUs than were asked for: asked {asked}; got {got}");
+            let detail =
+                format!("the answer has other SKUs than were requested: requested {asked}; got {got}");
             return Err(Fault::new(Cause::Pack(PackProblem::OtherKeys), detail));
         }
         if !has_any && !keyless.is_empty() {

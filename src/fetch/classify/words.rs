@@ -16,8 +16,8 @@ const READ_OF_A_PAGE: usize = 64 << 10;
 pub(super) struct Words {
     /// Its text; empty where it has none.
     pub(super) text: String,
-    /// It was a page for browsers.
-    pub(super) is_html: bool,
+    /// What it is, if it is a document with tags.
+    pub(super) document: Option<&'static str>,
 }
 
 /// The beginning of what a server says in a body of these header fields.
@@ -38,7 +38,7 @@ pub(super) fn words(headers: &HeaderMap, body: &[u8], mask: &Mask) -> Words {
     let read = if is_markup { markup::text_of(&raw) } else { markup::folded(&raw) };
     // A page without a text shows at least what it is.
     let read = if read.is_empty() { markup::folded(&raw) } else { read };
-    Words { text: display_safe(&masked(&read), SHOWN), is_html: markup::is_html(&raw) }
+    Words { text: display_safe(&masked(&read), SHOWN), document: markup::kind(&raw) }
 }
 
 #[cfg(test)]

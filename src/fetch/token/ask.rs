@@ -223,7 +223,7 @@ fn keep_refresh_token<T>(
     };
     let was_said = std::mem::replace(&mut memory.is_unsaved, unsaved.is_some());
     if let Some(why) = unsaved.filter(|_| !was_said) {
-        let message = format!("a new refresh token came, and is known to this run alone: {why}");
+        let message = format!("a new refresh token arrived, and only this run has it: {why}");
         run.reporter.on(&Event::Warned { message: &message });
     }
 }

@@ -155,7 +155,7 @@ impl Transport for Http {
             // --timeout may be shorter than --connect-timeout.
             let unproven = self.direct.unproven_proxy().filter(|_| !request.cross_origin);
             if let Some(proxy) = unproven {
-                let detail = format!("no answer came through the proxy {proxy} within {TIMEOUT} {limit}");
+                let detail = format!("no answer arrived through the proxy {proxy} within {TIMEOUT} {limit}");
                 let cause = Cause::Proxy(ProxyProblem::NoConnection);
                 return Err(SendError::counted(Fault::new(cause, detail)));
             }

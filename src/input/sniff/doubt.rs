@@ -30,7 +30,7 @@ pub(in crate::input) enum Doubt {
     QuotedTwice { delimiter: u8 },
     /// The cells are separated by a character of several bytes.
     WideDelimiter { delimiter: char },
-    /// Several spaces separate the cells, so that columns stand below each other.
+    /// Several spaces separate the cells, so that columns line up.
     FixedWidth {
         /// The first line as the name of the only column, a word of a shell.
         name: String,
@@ -152,7 +152,7 @@ fn by_quoting(delimiter: u8, quoting: Quoting, among: &[Quoting]) -> ReadingChoi
     match quoting.escape {
         Some(escape) => ReadingChoice {
             options: format!("{ESCAPE} {}", as_option(escape)),
-            meaning: "a backslash stands before a quote inside a quoted cell".into(),
+            meaning: "a quoted cell has a backslash before a quote".into(),
         },
         None if named_by_escape => ReadingChoice {
             options: format!("{ESCAPE} none"),

@@ -115,7 +115,7 @@ fn rows(out: &mut Page, rows: &PlannedRows) {
         out.log(
             "",
             &format!(
-                "{repeats} would ask for something else than the SKU's first row, which counts: {}",
+                "{repeats} would be another request than the SKU's first row, which counts: {}",
                 rows.differing.named()
             ),
         );
@@ -144,7 +144,7 @@ fn rejects(out: &mut Page, rows: &PlannedRows) {
     let refused: u64 = rows.rejects.iter().map(|reject| reject.lines.count).sum();
     if refused > rows.rejected {
         let rows = counted(refused - rows.rejected, "of them is a repeat", "of them are repeats");
-        out.log("", &format!("{rows}: another row has the SKU and can be asked for"));
+        out.log("", &format!("{rows}: another row has the SKU and can be requested"));
     }
 }
 
@@ -168,7 +168,7 @@ fn earlier(out: &mut Page, plan: &DryRun) {
     let mut sentences = Vec::new();
     if earlier.recovered > 0 {
         let skus = counted(earlier.recovered, "SKU has its answer", "SKUs have their answers");
-        sentences.push(format!("{skus} in the journal of an interrupted run: not asked again"));
+        sentences.push(format!("{skus} in the journal of an interrupted run: not requested again"));
     }
     if let (1.., Some(age)) = (earlier.young, plan.pace.max_age) {
         let skus = counted(earlier.young, "SKU is", "SKUs are");
@@ -177,7 +177,8 @@ fn earlier(out: &mut Page, plan: &DryRun) {
     }
     if earlier.conditional > 0 {
         let skus = counted(earlier.conditional, "SKU", "SKUs");
-        sentences.push(format!("of {skus} it is asked whether they changed: if not, no body is sent"));
+        sentences
+            .push(format!("{skus} are requested with a condition: if they did not change, no body is sent"));
     }
     let mut label = "saved";
     for sentence in &sentences {
@@ -199,22 +200,21 @@ fn earlier(out: &mut Page, plan: &DryRun) {
 fn requests(out: &mut Page, plan: &DryRun) {
     let requests = &plan.requests;
     let skus = plan.skus_to_request();
-    let earlier = match (skus < plan.rows.skus, requests.packs) {
-        (_, Some(_)) => format!(" for {}", counted(skus, "SKU", "SKUs")),
-        (true, None) => " of them".to_owned(),
-        (false, None) => String::new(),
+    let packed = match requests.packs {
+        Some(_) => format!(" for {}", counted(skus, "SKU", "SKUs")),
+        None => String::new(),
     };
     let first = if plan.rows.skus > 0 { ", for example" } else { "" };
     let requested = match requests.most_pages {
         Some(_) => counted(plan.requested(), "first page", "first pages"),
-        None => counted(plan.requested(), "request", "requests"),
+        None => count(plan.requested()),
     };
-    out.log("asks", &format!("{requested}{earlier} by {}{first}", requests.method));
+    out.log("requests", &format!("{requested}{packed} with {}{first}", requests.method));
     for sample in &requests.first {
         out.whole(&sampled(sample, ""));
     }
     if let Some(sample) = &requests.random {
-        out.whole(&sampled(sample, " (one by chance)"));
+        out.whole(&sampled(sample, " (picked at random)"));
     }
     if let Some(most) = requests.most_pages {
         let most = counted(most.into(), "page", "pages");
@@ -362,8 +362,8 @@ fn files(out: &mut Page, files: &PlannedFiles) {
 
 pub(crate) fn verdict(plan: &DryRun) -> String {
     match plan.rows.rejected {
-        0 if plan.rows.skipped > 0 => "every row can be asked for, is a repeat or is skipped".into(),
-        0 => "every row can be asked for or is a repeat".into(),
+        0 if plan.rows.skipped > 0 => "every row can be requested, is a repeat or is skipped".into(),
+        0 => "every row can be requested or is a repeat".into(),
         rejected => {
             format!("{} would fail without a request: exit 1", counted(rejected, "row", "rows"))
         }

@@ -263,7 +263,7 @@ fn histogram(stats: &StatsSnapshot, latency: LatencySummary) -> String {
     let mut legend = vec![(Hue::Shade, "answers")];
     legend.extend(named.iter().map(|(hue, name)| (*hue, name.as_str())));
     let fastest = Duration::from_micros(histogram.min());
-    let remark = [(beyond, "took longer, up to", latency.max), (below, "came sooner, from", fastest)]
+    let remark = [(beyond, "took longer, up to", latency.max), (below, "arrived sooner, from", fastest)]
         .into_iter()
         .filter(|(count, ..)| *count > 0)
         .map(|(count, how, end)| {
@@ -384,7 +384,7 @@ mod tests {
         }
         let snapshot = stats.snapshot();
         let figure = histogram(&snapshot, snapshot.latency.unwrap());
-        assert!(figure.contains("10 answers came sooner, from 400 µs."), "{figure}");
+        assert!(figure.contains("10 answers arrived sooner, from 400 µs."), "{figure}");
         assert!(!figure.contains("100 ms"), "{figure}");
     }
 

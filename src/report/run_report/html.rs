@@ -262,7 +262,7 @@ fn files(data: &ReportData<'_>) -> String {
     };
     let mut rows: Vec<_> = data.summary.written.iter().map(row).collect();
     if data.summary.journal_kept {
-        rows.push(vec!["the journal".into(), "kept: the same command goes on".into()]);
+        rows.push(vec!["the journal".into(), "kept: the same command resumes".into()]);
     }
     if rows.is_empty() { String::new() } else { card("Left behind", &table(&["~file", "#what"], &rows)) }
 }

@@ -116,7 +116,7 @@ fn counts(to: &mut Exposition, data: &ReportData<'_>) {
 fn pace(to: &mut Exposition, data: &ReportData<'_>) {
     let (summary, stats) = (data.summary, &data.stats);
     let rate = if summary.elapsed.is_zero() { 0.0 } else { per_second(summary, stats) };
-    to.one("skufetch_run_skus_per_second", "SKUs asked for, a second, in the last run.", rate);
+    to.one("skufetch_run_skus_per_second", "SKUs requested per second in the last run.", rate);
     to.one("skufetch_run_pauses", "Pauses of the pool.", stats.counters.pauses as f64);
     let paused = stats.counters.paused.as_secs_f64();
     to.one("skufetch_run_paused_seconds", "How long those pauses were to be.", paused);

@@ -183,7 +183,7 @@ fn differing(stats: &StatsSnapshot) -> Option<String> {
     let place = if counters.differing == 1 { "line" } else { "lines" };
     (counters.differing > 0).then(|| {
         format!(
-            "{repeats} would have asked for something else than the SKU's first row, which counts: {place} {}",
+            "{repeats} would have been another request than the SKU's first row, which counts: {place} {}",
             format::listed(&lines)
         )
     })

@@ -56,7 +56,7 @@ fn head(tuned: &TuneResult, now: SystemTime) -> String {
     if let Some(command) = tuned.paste() {
         let _ = writeln!(head, "<pre>{}</pre>", prose(&command));
         if tuned.hides {
-            head.push_str("<p class=\"soft\">... stands for what is not shown here.</p>\n");
+            head.push_str("<p class=\"soft\">... replaces what is not shown here.</p>\n");
         }
     }
     head.push_str("</header>\n<div class=\"tiles\">\n");

@@ -77,7 +77,7 @@ pub(crate) fn conclusion(tuned: &TuneResult) -> String {
     }
     let _ = write!(text, "\nto use it:\n  {command}\n");
     if tuned.hides {
-        text.push_str("(... stands for what is not shown here)\n");
+        text.push_str("(... replaces what is not shown here)\n");
     }
     text
 }
@@ -167,8 +167,11 @@ pub(crate) fn notes(tuned: &TuneResult) -> Vec<String> {
 }
 
 fn causes(tuned: &TuneResult) -> String {
-    let parts: Vec<_> =
-        tuned.causes.iter().map(|group| format!("{} {}", count(group.count), group.cause.label())).collect();
+    let parts: Vec<_> = tuned
+        .causes
+        .iter()
+        .map(|group| format!("{} {}", count(group.count), group.cause.label_for(group.count)))
+        .collect();
     if parts.is_empty() { String::new() } else { format!(" ({} in all)", format::listed(&parts)) }
 }
 

@@ -73,33 +73,25 @@ fn a_met_rate_is_the_limit_and_is_raised_with_the_workers_it_needs() {
         busy: Duration::from_mins(10),
         ..full_run()
     };
-    check(
-        &paced,
-        LimitedBy::Rate,
-        "the rate asked for (--rate 200/s); raise it if the API allows, try --rate 400/s",
-    );
+    check(&paced, LimitedBy::Rate, "--rate 200/s; raise it if the API allows, try --rate 400/s");
     check(
         &Facts { concurrency: ConcurrencyUsed::Fixed(25), ..paced },
         LimitedBy::Rate,
-        "the rate asked for (--rate 200/s); raise it if the API allows, try --rate 400/s --concurrency auto:100",
+        "--rate 200/s; raise it if the API allows, try --rate 400/s --concurrency auto:100",
     );
     let slow = Facts { rate: Some("18/m".parse().unwrap()), attempts: 9, ..paced };
-    check(
-        &slow,
-        LimitedBy::Rate,
-        "the rate asked for (--rate 18/m); raise it if the API allows, try --rate 36/m",
-    );
+    check(&slow, LimitedBy::Rate, "--rate 18/m; raise it if the API allows, try --rate 36/m");
 }
 
 #[test]
 fn pauses_without_a_learnt_limit_name_no_rate_but_one_below_what_was_asked() {
     let asked = BlockedTime { asked: Duration::from_secs(12), ..BlockedTime::default() };
     let paused = Facts { elapsed: Duration::from_secs(40), waits: asked, limits: refused(3), ..full_run() };
-    check(&paused, LimitedBy::Pauses, "the pauses that the API asked for (12.0 s of 40.0 s)");
+    check(&paused, LimitedBy::Pauses, "the pauses that the API required (12.0 s of 40.0 s)");
     check(
         &Facts { rate: Some("400/s".parse().unwrap()), ..paused },
         LimitedBy::Pauses,
-        "the pauses that the API asked for (12.0 s of 40.0 s); a lower rate may need none, try --rate 360/s",
+        "the pauses that the API required (12.0 s of 40.0 s); a lower rate may need none, try --rate 360/s",
     );
     let backoff = BlockedTime { backoff: Duration::from_secs(12), ..BlockedTime::default() };
     check(
@@ -162,11 +154,7 @@ fn a_rate_that_is_the_learnt_limit_is_not_to_be_raised() {
         limits: learned(19.4),
         ..full_run()
     };
-    check(
-        &paced,
-        LimitedBy::Rate,
-        "the rate asked for (--rate 20/s), which is the API's limit, too; do not raise it",
-    );
+    check(&paced, LimitedBy::Rate, "--rate 20/s, which is the API's limit, too; do not raise it");
     let unrefused = verdict(&Facts { limits: ApiLimits::default(), ..paced }).text;
     assert!(unrefused.contains("raise it if the API allows, try --rate 40/s"), "{unrefused}");
 }
@@ -303,7 +291,7 @@ fn who_was_refused_gets_no_more_workers_and_no_higher_rate() {
     check(
         &Facts { rate: Some("950/s".parse().unwrap()), ..some },
         LimitedBy::Rate,
-        "the rate asked for (--rate 950/s), and even so 40 of 6,041 requests were refused; \
+        "--rate 950/s, and even so 40 of 6,041 requests were refused; \
          do not raise it, --rate 855/s may need no pauses",
     );
     let learnt = Facts { limits: learned(2_000.0), ..some };
@@ -487,7 +475,7 @@ fn a_tail_of_slow_answers_proposes_a_timeout_that_is_shorter() {
     assert_eq!(
         text(slow),
         "the last SKU: answered 8.0 s after the rest; more workers would not help, \
-         a shorter timeout asks again sooner: try --timeout 5s"
+         a shorter timeout retries sooner: try --timeout 5s"
     );
     let plain = "the last SKU: answered 8.0 s after the rest; more workers would not help";
     assert_eq!(text(Tail { timeout: Duration::from_secs(1), ..slow }), plain);

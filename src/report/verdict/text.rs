@@ -44,7 +44,7 @@ pub(crate) fn tail(facts: &Facts) -> String {
     let enough = facts.p95.saturating_mul(TIMES_USUAL).max(LEAST_TIMEOUT).as_millis().div_ceil(1_000);
     let is_shorter = enough < timeout.min(span).as_millis().div_ceil(1_000);
     let try_this = if retries > 0 && is_shorter {
-        format!(", a shorter timeout asks again sooner: try {TIMEOUT} {enough}s")
+        format!(", a shorter timeout retries sooner: try {TIMEOUT} {enough}s")
     } else {
         String::new()
     };
@@ -83,7 +83,7 @@ pub(crate) fn drain(facts: &Facts) -> String {
 /// The pauses that refusals led to. Nothing was learnt from them, so no rate is named that was not asked for.
 pub(crate) fn pauses(facts: &Facts) -> String {
     let whose = if facts.waits.asked >= facts.waits.backoff {
-        "the pauses that the API asked for"
+        "the pauses that the API required"
     } else {
         "the pauses after refusals"
     };
@@ -153,11 +153,11 @@ fn of_the_same(rate: Rate, per_second: f64) -> String {
 pub(crate) fn reached_rate(facts: &Facts, rate: Rate) -> String {
     let requested = rate.per_second();
     if facts.limits.learned.is_some() && facts.learned_limit().is_none() {
-        return format!("the rate asked for ({RATE} {rate}), which is the API's limit, too; do not raise it");
+        return format!("{RATE} {rate}, which is the API's limit, too; do not raise it");
     }
     if facts.is_refused() {
         return format!(
-            "the rate asked for ({RATE} {rate}), and even so {}; do not raise it, {RATE} {} may need no pauses",
+            "{RATE} {rate}, and even so {}; do not raise it, {RATE} {} may need no pauses",
             refused(facts),
             of_the_same(rate, requested * RATE_SHARE)
         );
@@ -170,7 +170,7 @@ pub(crate) fn reached_rate(facts: &Facts, rate: Rate) -> String {
     } else {
         String::new()
     };
-    format!("the rate asked for ({RATE} {rate}); raise it if the API allows, try {RATE} {twice}{workers}")
+    format!("{RATE} {rate}; raise it if the API allows, try {RATE} {twice}{workers}")
 }
 
 pub(crate) fn input(facts: &Facts) -> String {

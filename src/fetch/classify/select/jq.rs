@@ -304,9 +304,7 @@ fn unknown((text, variables): (&str, &[&str]), errors: compile::Errors<&str, ()>
             let known = if variables.is_empty() { "none".into() } else { variables.join(", ") };
             SelectError::Variable(format!("`{name}`{place}; there are {known}"))
         }
-        (_, kind) => {
-            SelectError::Filter(format!("names a {} that is not there: `{name}`{place}", kind.as_str()))
-        }
+        (_, kind) => SelectError::Filter(format!("uses an unknown {}: `{name}`{place}", kind.as_str())),
     }
 }
 

@@ -204,11 +204,8 @@ fn a_filter_that_cannot_be_compiled_is_refused_with_its_place() {
     let table = [
         (".a |", "the jq filter cannot be read: expected term, at its end"),
         (".é | ] ", "the jq filter cannot be read: expected a token, at character 2"),
-        (".a | foo(1)", "the jq filter names a filter that is not there: `foo`, at character 6"),
-        (
-            ".a | $x",
-            "the jq filter names a variable that is not there: `$x`, at character 6; there are $key, $row",
-        ),
+        (".a | foo(1)", "the jq filter uses an unknown filter: `foo`, at character 6"),
+        (".a | $x", "the jq filter uses an unknown variable: `$x`, at character 6; there are $key, $row"),
         ("[.a", "the jq filter cannot be read: expected the end of `[`, at its end"),
         ("", "the jq filter cannot be read: expected term, at its end"),
     ];

@@ -162,8 +162,8 @@ fn reply_text(code: u8) -> &'static str {
         4 => "the host is unreachable (4)",
         5 => "the connection was refused (5)",
         6 => "the connection timed out (6)",
-        7 => "it does not know the command CONNECT (7)",
-        8 => "it does not know the type of the address (8)",
+        7 => "it does not support the command CONNECT (7)",
+        8 => "it does not support the type of the address (8)",
         _ => "for an unknown reason",
     }
 }
