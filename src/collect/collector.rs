@@ -1,5 +1,7 @@
 //! Takes in the entries of a run: they go to the journal, and what an earlier run left of them is taken up.
 
+mod streamed;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::SystemTime;
@@ -22,6 +24,7 @@ use crate::collect::previous::previous_run::PreviousRun;
 use crate::collect::previous::value::PreviousValue;
 use crate::collect::publish::closed_run::{AnswerCounts, ClosedRun};
 use crate::collect::publish::draft::{DraftPlan, DraftProgress};
+use crate::collect::row_stream::RowStream;
 use crate::collect::settings::{Format, OutputSettings};
 use crate::collect::table_rows::TableRows;
 use crate::model::{Answer, Cause, Entry, Fault, Fingerprint, Job, Key, Outcome, Seq, Validators};
@@ -44,6 +47,8 @@ pub struct Collector {
     draft: Option<DraftProgress>,
     /// None but for a table.
     table: Option<TableRows>,
+    /// Each row gets its line as soon as it is decided; answers are not kept.
+    stream: Option<RowStream>,
 }
 
 impl Collector {
@@ -125,6 +130,7 @@ impl Collector {
             published_before: None,
             draft: None,
             table: None,
+            stream: None,
         }
     }
 
@@ -216,6 +222,14 @@ impl Collector {
     /// The journal could not be written (this record or one before it), or an unchanged value could
     /// not be read.
     pub fn append(&mut self, entry: &Entry) -> Result<Option<Fault>, CollectError> {
+        if let Some(stream) = &mut self.stream {
+            stream.entry(entry)?;
+            match &entry.outcome {
+                Outcome::Failed(fault) => self.append_failure(entry, fault)?,
+                Outcome::Fetched(_) | Outcome::Deferred(_) => self.pass(entry.seq),
+            }
+            return Ok(None);
+        }
         match &entry.outcome {
             Outcome::Fetched(answer) => match AnswerRecord::of(answer) {
                 Some(answered) => return self.append_answer(entry, &answered),
@@ -285,6 +299,7 @@ impl Collector {
     /// The journal could not be written (this record or one before it).
     pub fn append_refused(&mut self, refused: &RefusedRow<'_>) -> Result<(), CollectError> {
         self.has_failures = true;
+        self.stream.as_mut().map_or(Ok(()), |stream| stream.refused(refused))?;
         self.record(refused.seq, |encoder, out| encoder.refused(out, refused))
     }
 
@@ -306,17 +321,17 @@ impl Collector {
         if let Some(draft) = &mut self.draft {
             draft.go_on(self.journal.offsets(), self.journal.written());
         }
-        flushed
+        flushed.and_then(|()| self.stream.as_mut().map_or(Ok(()), RowStream::flush))
     }
 
     /// Bytes appended and not yet written.
     pub fn backlog(&self) -> usize {
-        self.journal.backlog()
+        self.journal.backlog() + self.stream.as_ref().map_or(0, RowStream::backlog)
     }
 
     /// Bytes handed to the writer thread and not yet written, to be read by other parts of the program.
     pub fn pending_bytes(&self) -> Arc<AtomicUsize> {
-        self.journal.pending_bytes()
+        self.stream.as_ref().map_or_else(|| self.journal.pending_bytes(), RowStream::pending_bytes)
     }
 
     /// Writes and syncs all that was appended. Blocks.
@@ -324,6 +339,7 @@ impl Collector {
     /// # Errors
     /// Something could not be written or synced.
     pub fn close(self) -> Result<ClosedRun, CollectError> {
+        self.stream.map_or(Ok(()), RowStream::close)?;
         Ok(ClosedRun {
             journal: self.journal.close()?,
             identity: self.identity,

@@ -22,6 +22,7 @@ mod inspect;
 mod journal;
 mod previous;
 mod publish;
+mod row_stream;
 mod settings;
 mod table;
 mod table_rows;

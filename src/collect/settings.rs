@@ -159,6 +159,8 @@ pub struct OutputSettings {
     pub changes: Option<PathBuf>,
     /// Hold back an output that is worse than the old one by more than so many percent; `None`: never.
     pub guard: Option<f64>,
+    /// Each row has its line on standard output as soon as it is decided.
+    pub stream: bool,
     /// The failure file; without it, beside the output file, or nowhere for standard output.
     pub failed: Option<PathBuf>,
     /// Whether an output of nothing but nulls is published.
@@ -193,6 +195,7 @@ impl Default for OutputSettings {
             prune: false,
             changes: None,
             guard: Some(50.0),
+            stream: false,
             failed: None,
             accepts_nulls: false,
             max_age: None,

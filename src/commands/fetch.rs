@@ -14,14 +14,14 @@ use super::session::{EventLoop, Session};
 use super::{
     descriptor_limit, failure_file, standard_output, table, terminal, unpublished, warnings, wiring,
 };
-use crate::collect::{self, Collector, Lock, Recovered, Target};
+use crate::collect::{self, CollectError, Collector, Lock, Recovered, Target};
 use crate::config::{Environment, Settings};
 use crate::engine::input_thread::{self, InputThread};
 use crate::engine::signals::{self, CommitGuard};
 use crate::engine::stdout_peer::StdoutPeer;
 use crate::engine::{Engine, RunEnd};
 use crate::fetch::Shutdown;
-use crate::input::{self, InputChange, Rows, SurveyedFile};
+use crate::input::{self, Columns, InputChange, InputError, Rows, SurveyedFile};
 use crate::model::{Event, Exit, Reporter, StopReason};
 use crate::plan::Planner;
 use crate::report::{self, ErrorMessage, Level, LogHeader, Report, ReportSettings};
@@ -83,7 +83,9 @@ fn run(
         (Some(prepared), None) => prepared?,
         (_, number) => return Err(ending::before_any_request(number.unwrap_or(0))),
     };
-    let Prepared { checked, surveyed, lock, rows, planner, mut journal, recovered } = prepared;
+    let Some(Prepared { checked, surveyed, lock, rows, planner, mut journal, recovered }) = prepared else {
+        return Ok(Exit::Complete);
+    };
     let total = surveyed.as_ref().map(|surveyed| surveyed.found.rows);
     let is_partial = rows.has_failure_columns() || settings.input.limit.is_some();
     if let Some(rows) = total.filter(|rows| is_partial && recovered.answers > *rows) {
@@ -91,9 +93,7 @@ fn run(
     }
     let columns = Arc::clone(rows.columns());
     report.started(total);
-    if settings.messages.verbose > 0 {
-        report.line(Level::Info, &format!("{}: {}", settings.input_path, columns.format));
-    }
+    show_form(session, &columns);
     let of_request = planner.request().start_warnings().iter();
     let headless = warnings::headless(settings, &columns);
     let of_journal = warnings::about_the_journal(settings, &recovered);
@@ -156,6 +156,13 @@ fn run(
     let exit = conclude(finished, runtime, signals);
     drop(lock);
     Ok(exit)
+}
+
+/// How the input is read, for `-v`.
+fn show_form(Session { settings, report, .. }: &Session, columns: &Columns) {
+    if settings.messages.verbose > 0 {
+        report.line(Level::Info, &format!("{}: {}", settings.input_path, columns.format));
+    }
 }
 
 /// The program that reads standard output, where that is the output.
@@ -236,25 +243,33 @@ struct Prepared {
 }
 
 impl Prepared {
-    /// What a dry run checks as well, then the lock, the input as a whole, and the journal.
+    /// None where a stream has nothing to do. What a dry run checks as well, then the lock, the input as a whole, and the journal.
     ///
     /// # Errors
     /// What ends the run before its first request.
-    fn new(session: &Session, api: &Api) -> Result<Self, CommandError> {
+    fn new(session: &Session, api: &Api) -> Result<Option<Self>, CommandError> {
         let settings = &session.settings;
         let checks = OutputChecks::new(session, collect::preflight)?;
         if checks.output.target == Target::Stdout {
             standard_output::check_for_data()?;
         }
         let (path, reading) = (&settings.input_path, &settings.input);
-        let first_look = input_thread::open_until(path, reading, session.deadline())?
-            .ok_or_else(command_error::of_silence)?;
+        let first_look = match input_thread::open_until(path, reading, session.deadline()) {
+            // A share of a larger job may have no row.
+            Err(InputError::NoHeader { .. } | InputError::NoRow { .. }) if settings.output.stream => {
+                return Ok(None);
+            }
+            opened => opened?.ok_or_else(command_error::of_silence)?,
+        };
         let mut checked = checks.with_input(session, api, &first_look)?;
         let InputChecks { output, place, request, columns, .. } = &mut checked;
         let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
         collect::try_publishing(place)?;
         let (rows, surveyed) = if path.can_be_read_twice() {
-            let surveyed = input::survey(path, reading)?;
+            let surveyed = match input::survey(path, reading) {
+                Err(InputError::NoRow { .. }) if output.stream => return Ok(None),
+                surveyed => surveyed?,
+            };
             (surveyed.rows(reading)?, Some(surveyed))
         } else {
             (first_look, None)
@@ -267,9 +282,13 @@ impl Prepared {
         let request = bind(request.template(), rows.columns(), settings)?;
         let identity = wiring::identity(settings, &request);
         let total = surveyed.as_ref().map(|surveyed| surveyed.found.rows);
-        let (journal, recovered) = Collector::open(output, place, &identity, total)
+        let (mut journal, recovered) = Collector::open(output, place, &identity, total)
             .map_err(|error| unpublished::of_collect(error, settings))?;
+        if output.stream {
+            let file = standard_output::file().map_err(CollectError::Stdout)?;
+            journal.stream_to(file)?;
+        }
         let planner = Planner::new(request, journal.salt()).with_empty_key(settings.input.empty_key);
-        Ok(Self { checked, surveyed, lock, rows, planner, journal, recovered })
+        Ok(Some(Self { checked, surveyed, lock, rows, planner, journal, recovered }))
     }
 }

@@ -1,6 +1,8 @@
 //! Standard output, checked before the first request: an answer that cannot be written need not be requested.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, fsync, stat};
 use rustix::io::Errno;
@@ -61,6 +63,14 @@ fn is_null_in_place_of_nothing() -> bool {
         return false;
     };
     flags & OFlags::RWMODE == OFlags::RDWR && found.st_rdev == null.st_rdev
+}
+
+/// Standard output as a file, for a thread of its own.
+///
+/// # Errors
+/// The system has no descriptor left.
+pub(super) fn file() -> io::Result<File> {
+    io::stdout().as_fd().try_clone_to_owned().map(File::from)
 }
 
 /// Writes a text.

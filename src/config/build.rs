@@ -224,6 +224,7 @@ fn output(layers: &Layers, purpose: Purpose) -> Result<OutputSettings, ConfigErr
         prune: layers.get(&options::PRUNE)?,
         changes,
         guard: layers.get(&options::GUARD)?.0.map(|percent| percent.share() * 100.0),
+        stream: layers.get(&options::STREAM)?,
         failed,
         accepts_nulls: layers.get(&options::MIN_SUCCESS)?.share() <= 0.0,
         max_age: layers.get(&options::MAX_AGE)?,

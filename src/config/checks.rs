@@ -15,7 +15,7 @@ use crate::config::origin::Origin;
 use crate::config::output_name::{self, Mismatch};
 use crate::config::refuse::refuse;
 use crate::config::settings::{BodyAs, InputPath, Settings, Target};
-use crate::config::{token, values};
+use crate::config::{stream, token, values};
 use crate::fetch::{NextPage, NullOn};
 use crate::model::{Exit, option};
 
@@ -36,7 +36,8 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
     merge(settings, layers)?;
     files(settings, layers, call.cwd)?;
     name(settings, layers)?;
-    table(settings, layers)
+    table(settings, layers)?;
+    stream::check(&settings.output, layers)
 }
 
 /// The name of the output promises no other format than is written, unless `--format` was given.

@@ -79,6 +79,7 @@ static MEANINGS: &[Meaning] = &[
     (&["sep"], &options::DELIMITER.setting, ""),
     (&["outfile", "out-file", "output-file", "output-document"], &options::OUTPUT.setting, ""),
     (&["errors", "error-file", "rejects"], &options::FAILED.setting, ""),
+    (&["unordered", "streaming", "unbuffered", "line-buffered"], &options::STREAM.setting, ""),
     (&["head", "max-rows", "sample"], &options::LIMIT.setting, ""),
 ];
 

@@ -27,6 +27,7 @@ mod redacted;
 mod refuse;
 mod setting;
 pub(crate) mod settings;
+mod stream;
 pub(crate) mod token;
 mod values;
 

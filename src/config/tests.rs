@@ -199,8 +199,10 @@ fn beside(name: &str) -> Vec<&'static str> {
     if matches!(name, "columns" | "csv-bom") {
         args.push("--format=csv");
     }
-    if name != "output" {
-        args.extend(["-o", "out.json"]);
+    match name {
+        "output" => {}
+        "stream" => args.extend(["-o", "-", "--format=jsonl"]),
+        _ => args.extend(["-o", "out.json"]),
     }
     args
 }
@@ -467,6 +469,8 @@ fn settings_that_do_not_go_together_are_refused_with_what_to_do() {
     let whole: &[&[&str]] = &[
         &["in.csv", "-o", "-", "--merge"],
         &["in.csv", "-o", "-", "--changes", "c.jsonl"],
+        &["in.csv", "-o", "-", "--stream"],
+        &["in.csv", "-o", "out.jsonl", "--stream"],
         &["in.csv", "-o", "out.json", "--changes", "in.csv"],
         &["out.json", "-o", "out.json"],
         &["in.csv", "-o", "x/../"],

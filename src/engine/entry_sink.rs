@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
-use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, Ruling};
+use super::conditional::make_conditional;
 use super::store::EntryStore;
 use super::{HAND_OVER_WITHIN, MAX_BACKLOG};
-use crate::collect::{CollectError, PreviousValue, RefusedRow};
+use crate::collect::{CollectError, RefusedRow};
 use crate::fetch::{Fetcher, SameErrors, Shutdown, Transport};
 use crate::model::{
     Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, PackItem, Reporter, Seq, StopReason,
@@ -87,8 +86,9 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
     /// A planned row: a job to fetch, or a row that ends here.
     pub(super) fn open(&mut self, planned: Planned, max_age: Option<Duration>) -> Option<Job> {
         match planned {
-            Planned::Repeat { seq, line, differs, key, record, .. } => {
-                self.store.pass(seq);
+            Planned::Repeat { seq, line, first, differs, key, record } => {
+                let written = self.store.repeated(seq, &key, first);
+                self.note(written);
                 if !differs {
                     let added = self.store.add_row(seq, Some(&key), &record);
                     self.note(added);
@@ -97,7 +97,8 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
                 None
             }
             Planned::Skipped { seq, .. } => {
-                self.store.pass(seq);
+                let written = self.store.skipped(seq);
+                self.note(written);
                 self.report.on(&Event::RowSkipped);
                 None
             }
@@ -106,6 +107,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
                 None
             }
             Planned::Job(mut job) => {
+                self.store.opened(&job);
                 let added = self.store.add_row(job.seq, None, &job.record);
                 self.note(added);
                 if self.store.adopt(job.seq, job.fingerprint) {
@@ -126,6 +128,17 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
                 Some(job)
             }
         }
+    }
+
+    /// A planned row of a run that has stopped.
+    pub(super) fn defer(&mut self, planned: Planned) {
+        let Planned::Job(job) = planned else {
+            self.open(planned, None);
+            return;
+        };
+        let written = self.store.deferred(&job);
+        self.note(written);
+        self.report.on(&Event::JobDeferred);
     }
 
     /// The job has its answer from an interrupted run, which may have no row in a table of this run.
@@ -376,14 +389,4 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             self.disk = Some(error);
         }
     }
-}
-
-fn make_conditional(job: &mut Job, known: &PreviousValue) {
-    let mut set = |name, value: &Option<Box<str>>| {
-        if let Some(value) = value.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
-            job.request.headers.insert(name, value);
-        }
-    };
-    set(IF_NONE_MATCH, &known.validators.etag);
-    set(IF_MODIFIED_SINCE, &known.validators.last_modified);
 }

@@ -9,6 +9,7 @@
 
 pub(crate) mod breaker;
 pub(crate) mod climb;
+mod conditional;
 mod entry_sink;
 pub(crate) mod input_thread;
 mod limit_estimate;

@@ -44,8 +44,19 @@ pub(super) struct OpenJobs<'a, F> {
     pub(super) input: InputThread,
     /// Rows that came from the input thread.
     pub(super) rows: u64,
-    input_over: bool,
+    input_end: InputEnd,
     starved: bool,
+}
+
+/// Whether rows are still opened.
+#[derive(PartialEq, Eq)]
+enum InputEnd {
+    /// They are, as they come.
+    NotYet,
+    /// No row is opened any more, and those that are left stay to be accounted for.
+    Closing,
+    /// There is none.
+    Over,
 }
 
 impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
@@ -57,7 +68,7 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
             planned: VecDeque::new(),
             input,
             rows: 0,
-            input_over: false,
+            input_end: InputEnd::NotYet,
             starved: false,
         }
     }
@@ -82,7 +93,7 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
 
     /// No row is left to open.
     pub(super) fn has_no_rows_left(&self) -> bool {
-        self.input_over && self.planned.is_empty()
+        self.input_end == InputEnd::Over && self.planned.is_empty()
     }
 
     /// Polls jobs before rows: a job that ends or waits makes room for the next row.
@@ -109,7 +120,8 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
                 self.starved = true;
             }
         }
-        if self.has_no_rows_left() && self.count() == 0 && !self.holds_keys {
+        let is_last = self.has_no_rows_left() && !self.holds_keys || self.input_end == InputEnd::Closing;
+        if is_last && self.count() == 0 {
             return Poll::Ready(NextStep::Over);
         }
         Poll::Pending
@@ -120,7 +132,7 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
             if let Some(planned) = self.planned.pop_front() {
                 return Poll::Ready(Some(planned));
             }
-            if self.input_over {
+            if self.input_end == InputEnd::Over {
                 return Poll::Ready(None);
             }
             let Poll::Ready(batch) = self.input.batches.poll_recv(cx) else { return Poll::Pending };
@@ -130,15 +142,25 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
                     self.rows += batch.len() as u64;
                     self.planned.extend(batch);
                 }
-                None => self.input_over = true,
+                None => self.input_end = InputEnd::Over,
             }
         }
+    }
+
+    /// No row is opened any more, and those that are left stay to be accounted for.
+    pub(super) fn close(&mut self) {
+        self.input_end = InputEnd::Closing;
+    }
+
+    /// The next row that was not opened; none at the end of the input.
+    pub(super) async fn next_unopened(&mut self) -> Option<Planned> {
+        std::future::poll_fn(|cx| self.poll_planned(cx)).await
     }
 
     /// Rows that were read will not be opened by this run, also those that need no request: the next run reads them
     /// again.
     pub(super) fn drop_unopened(&mut self) {
-        self.input_over = true;
+        self.input_end = InputEnd::Over;
         self.input.batches.close();
         self.planned.clear();
         while let Ok(batch) = self.input.batches.try_recv() {

@@ -62,6 +62,40 @@ pub(crate) trait EntryStore {
 
     /// See [`Collector::backlog`].
     fn backlog(&self) -> usize;
+
+    /// See [`Collector::is_streamed`].
+    fn is_streamed(&self) -> bool {
+        false
+    }
+
+    /// See [`Collector::opened`].
+    fn opened(&mut self, _job: &Job) {}
+
+    /// See [`Collector::repeated`].
+    ///
+    /// # Errors
+    /// A line could not be written.
+    fn repeated(&mut self, seq: Seq, _key: &Key, _first: Seq) -> Result<(), CollectError> {
+        self.pass(seq);
+        Ok(())
+    }
+
+    /// See [`Collector::skipped`].
+    ///
+    /// # Errors
+    /// A line could not be written.
+    fn skipped(&mut self, seq: Seq) -> Result<(), CollectError> {
+        self.pass(seq);
+        Ok(())
+    }
+
+    /// See [`Collector::deferred`].
+    ///
+    /// # Errors
+    /// A line could not be written.
+    fn deferred(&mut self, _job: &Job) -> Result<(), CollectError> {
+        Ok(())
+    }
 }
 
 impl EntryStore for Collector {
@@ -112,5 +146,25 @@ impl EntryStore for Collector {
 
     fn backlog(&self) -> usize {
         self.backlog()
+    }
+
+    fn is_streamed(&self) -> bool {
+        self.is_streamed()
+    }
+
+    fn opened(&mut self, job: &Job) {
+        self.opened(job);
+    }
+
+    fn repeated(&mut self, seq: Seq, key: &Key, first: Seq) -> Result<(), CollectError> {
+        self.repeated(seq, key, first)
+    }
+
+    fn skipped(&mut self, seq: Seq) -> Result<(), CollectError> {
+        self.skipped(seq)
+    }
+
+    fn deferred(&mut self, job: &Job) -> Result<(), CollectError> {
+        self.deferred(job)
     }
 }

@@ -4,6 +4,7 @@
 //! time. A job that waits out its back-off holds no permit.
 
 mod attempt;
+mod companions;
 mod feedback;
 mod next_attempt;
 mod page_budget;
@@ -11,7 +12,6 @@ mod pages;
 mod requested;
 mod retry_settings;
 mod tokens;
-mod tries;
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,14 +21,15 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+pub(crate) use companions::Companions;
 pub(crate) use requested::{ItemEnd, PackEnd, UnpackedAnswer};
 use requested::{PagesEnd, QueueEnd, Requested};
 pub(crate) use retry_settings::RetrySettings;
-use tries::Tries;
+use tokens::TokensOfJob;
 
 use page_budget::PageBudget;
 
-use next_attempt::{AttemptEnd, BeforeAttempt, GivenUp, NextAttempt, SentAttempt};
+use next_attempt::{AttemptEnd, BeforeAttempt, GivenUp, NextAttempt, RefusalsOfJob, SentAttempt};
 
 use super::backoff::backoff;
 use super::classify::{Classifier, Offload, SameErrors};
@@ -37,7 +38,7 @@ use super::health::{AnsweredFor, Health};
 use super::rate_fields::NewestQuotaSize;
 use super::shutdown::Shutdown;
 use super::token::TokenKeeper;
-use super::transport::{RawAnswer, SendError, Transport};
+use super::transport::{RawAnswer, ResendBudget, SendError, Transport};
 use crate::limit::{Gate, LoadSignal, Permit};
 use crate::model::job::redacted_url;
 use crate::model::{Deferral, Entry, Fault, Job, Outcome, PauseReason, Reporter};
@@ -73,18 +74,6 @@ pub(crate) struct Fetcher<T> {
     unfollowed: AtomicU64,
 }
 
-/// What the fetcher shares with the rest of the run.
-pub(crate) struct Companions {
-    /// Every attempt passes it.
-    pub gate: Arc<Gate>,
-    /// Receives the events.
-    pub reporter: Arc<dyn Reporter>,
-    /// Ends the run early.
-    pub shutdown: Arc<Shutdown>,
-    /// Bounds the attempts until the first connection is open, which closes it.
-    pub initial_connects: Arc<Semaphore>,
-}
-
 /// The run stopped before the attempt was over.
 struct Stopped;
 
@@ -93,6 +82,39 @@ enum SendOutcome {
     Answer(RawAnswer),
     RedirectRefused(Fault),
     Failed(SendError),
+}
+
+/// The attempts of one job so far.
+#[derive(Default)]
+struct Tries {
+    /// Requests that were sent, those of redirects included; free resends, and attempts that cost the SKU nothing,
+    /// are excluded.
+    attempts: u32,
+    /// Requests that cost the SKU nothing because the load explains their failures.
+    strained: u32,
+    /// How often the job failed, in a way that another attempt may mend.
+    failures: u32,
+    first_failed: Option<Instant>,
+    last_failed: Option<Instant>,
+    refusals: RefusalsOfJob,
+    /// When the last attempt started.
+    sent: Option<std::time::Instant>,
+    /// When its newest request left, a free resend counted, which may have waited at the gate.
+    left: Option<Instant>,
+    /// Its free resends.
+    resends: ResendBudget,
+    /// The job failed, unless the API is down; with its attempts.
+    pending: Option<(Fault, u32)>,
+    /// Before the job is sent again, a SKU that came before is the probe.
+    asks_known: bool,
+    tokens: TokensOfJob,
+}
+
+impl Tries {
+    /// When the newest request left; `started` if none was sent.
+    fn left(&self, started: Instant) -> Instant {
+        self.left.unwrap_or(started)
+    }
 }
 
 /// What an attempt came to, as far as its job is concerned.

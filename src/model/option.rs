@@ -77,6 +77,7 @@ pub(crate) const MERGE: &str = "--merge";
 pub(crate) const PRUNE: &str = "--prune";
 pub(crate) const CHANGES: &str = "--changes";
 pub(crate) const GUARD: &str = "--guard";
+pub(crate) const STREAM: &str = "--stream";
 pub(crate) const FAILED: &str = "--failed";
 pub(crate) const MIN_SUCCESS: &str = "--min-success";
 

@@ -20,8 +20,8 @@ pub enum Planned {
         seq: Seq,
         /// The row's physical line.
         line: u64,
-        /// The physical line of the row that has the job (at most `u32::MAX`).
-        first_line: u64,
+        /// The place of the row that has the job.
+        first: Seq,
         /// Its request would differ from the one of that row.
         differs: bool,
         /// Its key.

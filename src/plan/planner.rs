@@ -137,7 +137,7 @@ impl Planner {
         if let Some(first) = self.repeats.find(key_hash) {
             let differs = first.request != request_hash;
             self.suspicious_keys.note_row(&key, line);
-            return Planned::Repeat { seq, line, first_line: first.line.into(), differs, key, record };
+            return Planned::Repeat { seq, line, first: first.seq, differs, key, record };
         }
         if let Some(damage) = damage {
             self.superseded.refused(key_hash);
@@ -151,7 +151,7 @@ impl Planner {
             }
         };
         self.superseded.planned(key_hash);
-        let first = FirstRow { line: u32::try_from(line).unwrap_or(u32::MAX), request: request_hash };
+        let first = FirstRow { seq, request: request_hash };
         self.repeats.insert(key_hash, first);
         let suspicion = self.suspicious_keys.note_row(&key, line);
         self.suspicious_keys.note_key(suspicion);
@@ -229,7 +229,7 @@ mod tests {
         let mut planner = planner(&settings("http://h/{sku}?r={region}"));
         job(planner.plan(row(2, &["a", "eu"])));
         for (line, region, expected) in [(3, "eu", false), (4, "us", true), (5, "bad\n", true)] {
-            let Planned::Repeat { line: found, first_line: 2, differs, .. } =
+            let Planned::Repeat { line: found, first: Seq(0), differs, .. } =
                 planner.plan(row(line, &["a", region]))
             else {
                 panic!("no repeat")
@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(refused(planner.plan(bad(b"a"))).key.unwrap().as_str(), "a");
         assert!(refused(planner.plan(bad(b"\xfe"))).key.is_none());
         job(planner.plan(row(5, &["a", "eu"])));
-        assert!(matches!(planner.plan(bad(b"a")), Planned::Repeat { first_line: 5, .. }));
+        assert!(matches!(planner.plan(bad(b"a")), Planned::Repeat { first: Seq(3), .. }));
     }
 
     #[test]

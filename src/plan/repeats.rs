@@ -10,14 +10,16 @@
 
 use hashbrown::HashTable;
 
+use crate::model::Seq;
+
 /// Records in a chunk: 80 KiB, small compared with what a small run uses.
 const CHUNK: usize = 4096;
 
 /// The first row of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FirstRow {
-    /// Its physical line, at most `u32::MAX`.
-    pub(super) line: u32,
+    /// Its place in the input.
+    pub(super) seq: Seq,
     /// A part of its request's fingerprint.
     pub(super) request: u32,
 }
@@ -95,10 +97,10 @@ mod tests {
         let mut repeats = Repeats::default();
         for n in 0..10_000 {
             assert_eq!(repeats.find(key(n)), None);
-            repeats.insert(key(n), FirstRow { line: n, request: !n });
+            repeats.insert(key(n), FirstRow { seq: Seq(n), request: !n });
         }
         for n in 0..10_000 {
-            assert_eq!(repeats.find(key(n)), Some(FirstRow { line: n, request: !n }));
+            assert_eq!(repeats.find(key(n)), Some(FirstRow { seq: Seq(n), request: !n }));
         }
         assert_eq!(repeats.find(key(10_000)), None);
         assert_eq!(repeats.table.len(), 10_000);
@@ -107,10 +109,10 @@ mod tests {
     #[test]
     fn keys_that_share_a_bucket_are_distinguished() {
         let mut repeats = Repeats::default();
-        repeats.insert(1, FirstRow { line: 1, request: 0 });
-        repeats.insert(1 | 1 << 64, FirstRow { line: 2, request: 0 });
-        assert_eq!(repeats.find(1).unwrap().line, 1);
-        assert_eq!(repeats.find(1 | 1 << 64).unwrap().line, 2);
+        repeats.insert(1, FirstRow { seq: Seq(1), request: 0 });
+        repeats.insert(1 | 1 << 64, FirstRow { seq: Seq(2), request: 0 });
+        assert_eq!(repeats.find(1).unwrap().seq, Seq(1));
+        assert_eq!(repeats.find(1 | 1 << 64).unwrap().seq, Seq(2));
         assert_eq!(repeats.find(1 | 2 << 64), None);
     }
 
@@ -120,7 +122,7 @@ mod tests {
         // One more than fills a table of 2^20 buckets to 7/8: the emptiest that a big table can be.
         for (keys, most) in [(917_505, 40), (1_000_000, 36)] {
             for n in u32::try_from(repeats.table.len()).unwrap()..keys {
-                repeats.insert(key(n), FirstRow { line: n, request: n });
+                repeats.insert(key(n), FirstRow { seq: Seq(n), request: n });
             }
             let records: usize = repeats.chunks.iter().map(|c| c.capacity() * size_of::<KeyRecord>()).sum();
             let bytes = records + repeats.table.allocation_size();

@@ -46,6 +46,7 @@ const TRIED: &[&str] = &[
     include_str!("cookies.rs"),
     include_str!("request_bodies.rs"),
     include_str!("retries_stops.rs"),
+    include_str!("stream.rs"),
     include_str!("tokens.rs"),
 ];
 

@@ -83,6 +83,7 @@ mod secrets;
 mod secrets_echoed;
 mod server_words;
 mod signals;
+mod stream;
 mod summary;
 mod support;
 mod support_selftest;

@@ -16,7 +16,7 @@ _STRING = rb'"(?:[^"\\]|\\.)*"'
 _ENTRY = re.compile(
     rb'\{(?:"seq":\d+,)?"key":(null|' + _STRING + rb"),"
     rb'((?:"(?:status|attempts)":(?:\d+|null),|"fetched_at":(?:null|"[^"]*"),)*)'
-    rb'"(body|error|same_as|deferred)":'
+    rb'"(body|error|same_as|deferred|skipped)":'
 )
 _MEMBER = re.compile(rb"(" + _STRING + rb"):")
 
@@ -28,7 +28,7 @@ class Entry:
     key: str | None
     #: The members between key and body, as JSON without braces: `"status":200,"attempts":1`.
     about: bytes
-    #: "body", "error", "same_as" or "deferred".
+    #: "body", "error", "same_as", "deferred" or "skipped".
     kind: str
     #: The bytes of that member.
     content: bytes

@@ -16,10 +16,11 @@
 //! that was refused has `null` for its fingerprint; a cell that is not UTF-8 is `{"hex":"…"}`; `raw` is the hash of
 //! the body before `--select`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use crate::collect::files::checksum::{Checksum, HEX};
 use crate::collect::files::cursor::NULL;
+use crate::collect::journal::timestamp::TimestampCache;
 use crate::json::escape_into;
 use crate::model::{Answer, BodyHash, Content, Entry, Fault, Fingerprint, Job, Key, Seq, Validators};
 
@@ -62,7 +63,8 @@ impl RecordEncoder {
             push_fingerprint(out, Some(entry.fingerprint));
             out.extend_from_slice(b",\"status\":");
             push_number(out, answer.status.into());
-            clock.push_at(out, answer.at);
+            out.extend_from_slice(b",\"at\":");
+            clock.push(out, answer.at);
             push_attempts(out, entry.attempts);
             push_validator(out, b",\"etag\":", answer.validators.etag.as_deref());
             push_validator(out, b",\"modified\":", answer.validators.last_modified.as_deref());
@@ -133,7 +135,8 @@ impl RecordEncoder {
                 Some(status) => push_number(out, status.into()),
                 None => out.extend_from_slice(NULL),
             }
-            clock.push_at(out, SystemTime::now());
+            out.extend_from_slice(b",\"at\":");
+            clock.push(out, SystemTime::now());
             push_attempts(out, failure.attempts);
             out.extend_from_slice(b",\"error\":");
             escape_into(&one_line(failure.error), out);
@@ -270,45 +273,16 @@ fn push_row(out: &mut Vec<u8>, row: &csv::ByteRecord) {
 }
 
 /// An error made fit for a file of lines: bounded, without control characters and line ends.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c })
         .take(MAX_ERROR)
         .collect()
 }
 
-/// Writes times; formats a second once, since thousands of answers share it.
-#[derive(Default)]
-struct TimestampCache {
-    second: Option<u64>,
-    text: String,
-}
-
-/// The last second of the year 9999, the last that RFC 3339 can write.
-const LAST_SECOND: u64 = 253_402_300_799;
-
-impl TimestampCache {
-    fn push_at(&mut self, out: &mut Vec<u8>, at: SystemTime) {
-        // A clock before 1970 is wrong: the record is kept, with 1970 as its time.
-        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let second = since.as_secs().min(LAST_SECOND);
-        if self.second != Some(second) {
-            let whole = UNIX_EPOCH + std::time::Duration::from_secs(second);
-            self.text = humantime::format_rfc3339_seconds(whole).to_string();
-            self.text.truncate(self.text.len() - 1);
-            self.second = Some(second);
-        }
-        out.extend_from_slice(b",\"at\":\"");
-        out.extend_from_slice(self.text.as_bytes());
-        let millis = since.subsec_millis();
-        let digit = |n: u32| HEX[(n % 10) as usize];
-        out.extend_from_slice(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis), b'Z', b'"']);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use proptest::prelude::*;
 
@@ -356,16 +330,6 @@ mod tests {
             "\"fetched\":\"00000000000000000000000000000abc\",\"status\":200,\"at\":\"2023-11-14T22:13:20.042Z\",\
              \"attempts\":3,\"etag\":\"\\\"v1\\\"\",\"answer\":{\"a\\\"b\":[1.10,\"}}\"]}}\n"
         );
-    }
-
-    #[test]
-    fn times_that_rfc_3339_cannot_write_are_clamped() {
-        let mut clock = TimestampCache::default();
-        let mut out = Vec::new();
-        clock.push_at(&mut out, UNIX_EPOCH - Duration::from_secs(9));
-        clock.push_at(&mut out, UNIX_EPOCH + Duration::from_secs(LAST_SECOND + 9));
-        let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, ",\"at\":\"1970-01-01T00:00:00.000Z\",\"at\":\"9999-12-31T23:59:59.000Z\"");
     }
 
     #[test]

@@ -12,4 +12,5 @@ pub(crate) mod recover;
 pub(crate) mod recovered_answers;
 pub(crate) mod row_offsets;
 pub(crate) mod set_aside;
+pub(crate) mod timestamp;
 pub(crate) mod writer;

@@ -106,6 +106,11 @@ impl JournalWriter {
         }
     }
 
+    /// The same, for what has no path.
+    pub(crate) fn failure(&self) -> Option<io::Error> {
+        self.shared.queue().failed.as_ref().map(|(_, error)| copy_of(error))
+    }
+
     /// Writes what is queued, syncs, ends the thread; returns the file.
     pub(crate) fn finish(&mut self, path: &Path) -> Result<File, CollectError> {
         self.shared.queue().ended = true;

@@ -44,6 +44,8 @@ pub(super) enum Obstacle {
     Files(CollectError),
     /// The run stopped early, or a signal came before the output was replaced.
     Stopped(StopReason),
+    /// A streamed run stopped early: what has no line with an answer has one that defers it.
+    StoppedStream(StopReason),
     /// The input cannot be read to its end.
     Input(InputError),
     /// The input has no data row.
@@ -118,6 +120,26 @@ pub(super) fn before_publishing(happened: Happened, min_success: Percent) -> Res
     Ok(())
 }
 
+/// Whether each row has its line with what became of it, where the lines were written as the rows were decided.
+pub(super) fn after_streaming(happened: Happened) -> Result<(), Obstacle> {
+    let is_decided = happened.counts.deferred == 0 && happened.at_end;
+    if let Some(error) = happened.journal_error {
+        return Err(Obstacle::Files(error));
+    }
+    match happened.stopped {
+        None => {}
+        Some(StopReason::OutOfTime) if is_decided => {}
+        Some(reason) => return Err(Obstacle::StoppedStream(reason)),
+    }
+    match happened.input_error {
+        None => {}
+        // Each of no rows has its line.
+        Some(InputError::NoRow { .. }) => return Ok(()),
+        Some(error) => return Err(Obstacle::Input(error)),
+    }
+    if is_decided { Ok(()) } else { Err(Obstacle::Unfinished { deferred: happened.counts.deferred }) }
+}
+
 /// Whether a complete output that was written was published, too.
 pub(super) fn after_writing(decision: &PublishDecision) -> Result<(), Obstacle> {
     match decision {
@@ -140,12 +162,15 @@ impl Obstacle {
     /// How the program ends for it.
     pub(super) fn exit(&self) -> Exit {
         match self {
+            // In a stream the rows that have their lines are done, whatever the API does now.
+            Self::StoppedStream(StopReason::Failing(_))
+            | Self::Unfinished { .. }
+            | Self::InterruptedRun { .. } => Exit::TryAgain,
             Self::Files(error) => error.exit(),
             Self::Input(error) => error.exit(),
-            Self::Stopped(reason) => exit_of_stop(reason),
+            Self::Stopped(reason) | Self::StoppedStream(reason) => exit_of_stop(reason),
             Self::NoRow | Self::NoSku { .. } => Exit::Data,
             Self::TooFew { .. } | Self::NothingButNulls => Exit::Unavailable,
-            Self::Unfinished { .. } | Self::InterruptedRun { .. } => Exit::TryAgain,
             Self::HeldBack => Exit::HeldBack,
         }
     }

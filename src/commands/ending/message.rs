@@ -52,6 +52,9 @@ impl Context<'_> {
                 let error = stopped(&reason, settings, self.proxy.as_deref());
                 if self.may_be_tls(&reason) { error.with_hint(tls_port_hint(again(settings))) } else { error }
             }
+            Obstacle::StoppedStream(reason) => {
+                CommandError { exit, ..stopped(&reason, settings, self.proxy.as_deref()) }
+            }
             Obstacle::NoRow => CommandError::new(exit, format!("{}: no data row", settings.input_path))
                 .with_hint("there is a header, but no row below it"),
             Obstacle::NoSku { rows } => no_sku(rows, settings),
@@ -71,7 +74,9 @@ impl Context<'_> {
                     0 => "the input was not read to its end".to_owned(),
                     rows => format!("{} left", counted(rows, "row was", "rows were")),
                 };
-                CommandError::new(exit, format!("nothing was published: {what}")).with_hint(again(settings))
+                let message =
+                    if settings.output.stream { what } else { format!("nothing was published: {what}") };
+                CommandError::new(exit, message).with_hint(again(settings))
             }
             Obstacle::InterruptedRun { answers } => interrupted_run(answers, settings),
             Obstacle::NothingButNulls | Obstacle::HeldBack => published
@@ -283,6 +288,9 @@ fn unreachable(origin: &str, why: &str, settings: &Settings) -> CommandError {
 fn again(settings: &Settings) -> &'static str {
     match settings.output.target {
         Target::File(_) => "the same command resumes from the journal",
+        Target::Stdout if settings.output.stream => {
+            "give the rows whose lines have `deferred`, and those without a line, to another run"
+        }
         Target::Stdout => "the same command starts over",
     }
 }

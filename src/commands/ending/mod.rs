@@ -28,7 +28,7 @@ use crate::report::{
     ApiLimits, Changes, Counts, ErrorMessage, InputCounts, NotInInput, Report, RunSummary, format, verdict,
 };
 
-use decide::{Happened, Obstacle, before_publishing, exit};
+use decide::{Happened, Obstacle, after_streaming, before_publishing, exit};
 use files::{FilesOutcome, FinalFiles};
 use message::Context;
 use run_facts::{Measured, facts};
@@ -78,12 +78,17 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
         fetched: summary.counts.fetched,
     };
     let happened = run.happened(summary.counts);
-    let outcome = before_publishing(happened, settings.run.min_success);
+    let is_streamed = run.collector.is_streamed();
+    let outcome = if is_streamed {
+        after_streaming(happened)
+    } else {
+        before_publishing(happened, settings.run.min_success)
+    };
     if run.end.at_once {
         // The second signal came: what the journal has is what it has.
         report.abandon();
         drop(run.collector);
-        finish(&mut summary, outcome, |obstacle| context.error(obstacle, None));
+        finish(&mut summary, (outcome, is_streamed), |obstacle| context.error(obstacle, None));
         if let Some(report_writer) = report_writer {
             report_writer.close(&mut summary, (runtime, signals), Duration::ZERO);
         }
@@ -92,7 +97,7 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
     let (unclaimed, is_partial) = (run.unclaimed(summary.counts), run.is_partial);
     let (grace, started) = (run.grace(), run.started);
     let input_counts = run.input_counts();
-    let (job, collector) = run.final_files(outcome.is_ok(), summary.counts.deferred);
+    let (job, collector) = run.final_files(outcome.is_ok() && !is_streamed, summary.counts.deferred);
     let (result, signal) =
         signals::unless_signalled((runtime, signals), grace, move |guard| job.write(collector, guard));
     let (files, outcome) = FilesOutcome::of(result, signal, outcome);
@@ -101,7 +106,7 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
     summary.counts = Counts::of(&report.stats(), input_counts);
     summary.elapsed = started.elapsed();
     summary.written = files.written();
-    summary.published = files.is_published;
+    summary.published = files.is_published || is_streamed;
     summary.journal_kept = files.journal_kept && matches!(settings.output.target, Target::File(_));
     if let Some(published) = &files.published {
         summary.changes = published.changes.as_ref().map(|(counts, _)| changes(*counts));
@@ -109,7 +114,9 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
             .filter(|count| *count > 0 && files.is_published && !is_partial)
             .map(|count| NotInInput { count, pruned: published.pruned });
     }
-    finish(&mut summary, outcome, |obstacle| context.error(obstacle, files.published.as_ref()));
+    finish(&mut summary, (outcome, is_streamed), |obstacle| {
+        context.error(obstacle, files.published.as_ref())
+    });
     if let Some(report_writer) = report_writer {
         report_writer.close(&mut summary, (runtime, signals), grace);
     }
@@ -120,10 +127,12 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
 /// Puts the exit and the error into the summary.
 fn finish(
     summary: &mut RunSummary,
-    outcome: Result<(), Obstacle>,
+    (outcome, is_streamed): (Result<(), Obstacle>, bool),
     error: impl FnOnce(Obstacle) -> CommandError,
 ) {
-    summary.exit = exit(outcome.as_ref().err(), summary.counts.failed);
+    // In a stream a failure is an answer like others: its row has its line.
+    let failed = if is_streamed { 0 } else { summary.counts.failed };
+    summary.exit = exit(outcome.as_ref().err(), failed);
     summary.error = outcome.err().map(|obstacle| {
         let CommandError { message, hint, .. } = error(obstacle);
         ErrorMessage { message, hint }

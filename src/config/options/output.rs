@@ -19,6 +19,7 @@ pub(crate) static SETTINGS: &[&Setting] = &[
     &PRUNE.setting,
     &CHANGES.setting,
     &GUARD.setting,
+    &STREAM.setting,
     &FAILED.setting,
     &MIN_SUCCESS.setting,
 ];
@@ -149,6 +150,22 @@ pub(crate) static GUARD: Handle<Guard> = Handle {
 };
 
 /// None: beside the output file, or nowhere for standard output.
+pub(crate) static STREAM: Handle<bool> = Handle {
+    setting: Setting::flag(Table::Output, option::STREAM, "A line for each row as soon as it is decided").more(
+        joined!(
+            "With ",
+            option::OUTPUT,
+            " - and ",
+            option::FORMAT,
+            " jsonl, for the next program in a pipe. The lines come in any order: \
+             {\"seq\":...,\"key\":...,\"status\":...,\"attempts\":...,\"fetched_at\":...} and one of body, error, \
+             same_as (the seq of the row with the same SKU), deferred and skipped. The exit code is 0 if no row was \
+             deferred, whether SKUs failed or not.",
+        )
+    ),
+    read: |given| given.flag(),
+};
+
 pub(crate) static FAILED: Handle<Option<PathBuf>> = Handle {
     setting: Setting::new(
         Table::Output,
