@@ -70,6 +70,23 @@ class Stream(Case):
         with self.assertRaises(skufetch.TryLater):
             list(skufetch.fetch(["1", "later"], url="x", binary=self.command, stream=True))
 
+    def test_the_command_itself_writes_such_lines(self) -> None:
+        answered: list[str] = []
+
+        def rows():
+            yield from ("SZ-62420-L", "0474655", "SZ-62420-L")
+            deadline = time.monotonic() + 30
+            while not answered and time.monotonic() < deadline:
+                yield f"later-{len(answered)}"
+                time.sleep(0.01)
+
+        run = skufetch.fetch(rows(), demo=True, demo_failures=0, demo_latency="1ms", stream=True)
+        answered.append(next(run)[0])
+        answered.extend(key for key, _ in run)
+        self.assertEqual(len(answered), len(set(answered)))
+        self.assertLessEqual({"SZ-62420-L", "0474655"}, set(answered))
+        self.assertEqual(run.exit_code, 0)
+
 
 if __name__ == "__main__":
     unittest.main()
