@@ -30,10 +30,11 @@ mod model;
 mod input;
 mod json;
 mod limit;
-// Layer 2: rows to jobs, one job to its outcome, entries to one file, events to texts
+// Layer 2: rows to jobs, one job to its outcome, entries to one file, events to texts, one rate for many processes
 mod collect;
 mod fetch;
 mod plan;
+mod rate_store;
 mod report;
 // Layer 3: the loop
 mod engine;

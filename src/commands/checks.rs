@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::api::Api;
 use super::command_error::{self, CommandError};
 use super::http_stack::HttpStack;
+use super::rate_store::{self, PreparedStore};
 use super::session::Session;
 use super::{failure_file, table, wiring};
 use crate::collect::{CollectError, OutputSettings, Preflight};
@@ -43,7 +44,7 @@ impl OutputChecks {
     ///
     /// # Errors
     /// A failure file that would replace a whole output, a request that its columns cannot fill, certificates or
-    /// a proxy that cannot be used.
+    /// a proxy that cannot be used, an address of a rate store that is none.
     pub(super) fn with_input(
         self,
         session: &Session,
@@ -58,7 +59,8 @@ impl OutputChecks {
         let request = bind(&template, rows.columns(), settings)?;
         output.layout = table::layout(settings, columns.as_ref(), rows, request.mask())?;
         let stack = HttpStack::new(settings, &template, (env, filters))?;
-        Ok(InputChecks { output, place, request, stack, columns })
+        let rate_store = rate_store::prepare(settings, &request)?;
+        Ok(InputChecks { output, place, request, stack, rate_store, columns })
     }
 }
 
@@ -68,6 +70,8 @@ pub(super) struct InputChecks {
     pub(super) place: Preflight,
     pub(super) request: BoundTemplate,
     pub(super) stack: HttpStack,
+    /// The store of a shared rate.
+    pub(super) rate_store: Option<PreparedStore>,
     /// The filters of a table's columns.
     pub(super) columns: Option<Arc<ColumnFilters>>,
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::run_files::is_left_behind;
 use crate::collect::CollectError;
 use crate::config::options::{
-    self, BODY, BULK, CA_CERT, CLIENT_ID, CLIENT_SECRET, COLUMNS, HEADER, ITEM, MAX_TIME, PROXY, SCOPE,
-    SELECT, Setting, TOKEN_COMMAND, TOKEN_FIELD, TOKEN_URL, URL, nearest,
+    self, BODY, BULK, CA_CERT, CLIENT_ID, CLIENT_SECRET, COLUMNS, HEADER, ITEM, MAX_TIME, PROXY, RATE_STORE,
+    SCOPE, SELECT, Setting, TOKEN_COMMAND, TOKEN_FIELD, TOKEN_URL, URL, nearest,
 };
 use crate::config::{ConfigError, Origin, Settings, nearest_command};
 use crate::fetch::{FilterFault, SelectError, TransportError, filter_meant};
@@ -126,7 +126,8 @@ pub(crate) fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
             &HEADER
         }
         PlanError::BodyEscape { .. } | PlanError::BodyCharset { .. } | PlanError::ValueInCdata => &BODY,
-        PlanError::ProxyUserInfo => &PROXY,
+        PlanError::AddressUserInfo(TemplateKind::RateStore) => &RATE_STORE,
+        PlanError::AddressUserInfo(_) => &PROXY,
         PlanError::Syntax { place, .. }
         | PlanError::Variable { place, .. }
         | PlanError::UnknownColumn { place, .. }
@@ -135,6 +136,7 @@ pub(crate) fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
             TemplateKind::Header(_) => &HEADER,
             TemplateKind::Body => &BODY,
             TemplateKind::Proxy => &PROXY,
+            TemplateKind::RateStore => &RATE_STORE,
             TemplateKind::Item => &ITEM,
             TemplateKind::Url => &URL,
             TemplateKind::TokenUrl => &TOKEN_URL,
@@ -166,7 +168,9 @@ pub(crate) fn of_plan(error: &PlanError, settings: &Settings) -> CommandError {
     };
     // What was typed just now needs no place, where the message names the template.
     let message = match origin {
-        Origin::Default | Origin::Option(_) if *blamed != *PROXY => error.to_string(),
+        Origin::Default | Origin::Option(_) if *blamed != *PROXY && *blamed != *RATE_STORE => {
+            error.to_string()
+        }
         origin => format!("{origin}: {error}"),
     };
     CommandError { message, hint: error.hint(), exit }

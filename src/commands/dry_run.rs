@@ -47,7 +47,7 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
     let checks = OutputChecks::new(&session, collect::preflight_without_trace)?;
     let (rows, watched) = input::open_watched(&settings.input_path, &settings.input)?;
     // The HTTP stack is dropped: no request is sent.
-    let InputChecks { output, place, request, stack, .. } =
+    let InputChecks { output, place, request, stack, rate_store, .. } =
         checks.with_input(&session, &Api::unstarted(settings), &rows)?;
     let proxy = stack.shown_proxy(settings, &request);
     let is_partial = rows.has_failure_columns() || settings.input.limit.is_some();
@@ -81,6 +81,7 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
     }
     let mut plan = put_together(settings, &columns, &place, input);
     plan.requests.proxy = proxy;
+    plan.pace.rate_store = rate_store.map(|store| store.name().to_owned());
     report.dry_run_planned(&plan);
     standard_output::print(&dry_run::text(&plan, settings.messages.quiet))?;
     guarded.map_err(|error| unpublished::of_collect(error, settings))?;
@@ -117,6 +118,7 @@ fn put_together(settings: &Settings, columns: &Columns, place: &Preflight, plann
             concurrency: settings.pace.concurrency,
             rate: settings.pace.rate,
             burst: settings.pace.burst.get(),
+            rate_store: None,
             retries: settings.retry.retries,
             retry_on: settings.output.retry_on.to_string(),
             max_time: settings.run.max_time,

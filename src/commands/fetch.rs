@@ -8,18 +8,19 @@ use super::api::Api;
 use super::checks::{InputChecks, OutputChecks, bind};
 use super::command_error::{self, CommandError};
 use super::ending::{self, FinishedRun, conclude};
-use super::http_stack::FetchPath;
+use super::http_stack::{self, FetchPath};
 use super::run_report_writer::RunReportWriter;
 use super::session::{EventLoop, Session};
 use super::{
-    descriptor_limit, failure_file, standard_output, table, terminal, unpublished, warnings, wiring,
+    descriptor_limit, failure_file, rate_store, standard_output, table, terminal, unpublished, warnings,
+    wiring,
 };
 use crate::collect::{self, CollectError, Collector, Lock, Recovered, Target};
 use crate::config::{Environment, Settings};
 use crate::engine::input_thread::{self, InputThread};
 use crate::engine::signals::{self, CommitGuard};
 use crate::engine::stdout_peer::StdoutPeer;
-use crate::engine::{Engine, RunEnd};
+use crate::engine::{Engine, RatedRun, RunEnd};
 use crate::fetch::Shutdown;
 use crate::input::{self, Columns, InputChange, InputError, Rows, SurveyedFile};
 use crate::model::{Event, Exit, Reporter, StopReason};
@@ -99,15 +100,13 @@ fn run(
     let of_journal = warnings::about_the_journal(settings, &recovered);
     session.warn(of_request.chain(&recovered.notes).chain(&headless).chain(&of_journal));
 
-    let InputChecks { output, place, stack, .. } = checked;
+    let InputChecks { output, place, stack, rate_store, .. } = checked;
+    let rate_store = rate_store::connect(rate_store, settings, event_loop)?;
     let proxy = stack.shown_proxy(settings, planner.request());
-    if let Some(proxy) = &proxy {
-        report.on(&Event::ProxyChosen { proxy });
-    }
-    let reporter = Arc::clone(report) as Arc<dyn Reporter>;
+    http_stack::name_proxy(report, proxy.as_deref());
     let stack = stack.with_pending_bytes(journal.pending_bytes());
     let FetchPath { gate, shutdown, served, fetcher } =
-        stack.fetch_path(settings, planner.request(), reporter)?;
+        stack.fetch_path(settings, planner.request(), Arc::clone(report) as Arc<dyn Reporter>)?;
     let input_thread = InputThread::start(rows, planner)
         .map_err(|error| command_error::of_start("the input thread", &error))?;
     let engine = Engine {
@@ -122,7 +121,9 @@ fn run(
         deadline: session.deadline().map(Into::into),
         max_age: settings.output.max_age,
     };
-    let mut ended = event_loop.runtime.block_on(engine.run(input_thread));
+    let rated = RatedRun { gate: &gate, reporter: &**report, shutdown: &shutdown };
+    let work = rate_store::beside(rate_store, rated, engine.run(input_thread));
+    let mut ended = event_loop.runtime.block_on(work);
 
     let InputCheck { is_unchanged: input_unchanged, warning } =
         check_input(surveyed, &mut ended, &shutdown, event_loop);

@@ -12,8 +12,9 @@ use super::{token, wiring};
 use crate::config::{Environment, Settings};
 use crate::fetch::{Classifier, Companions, Fetcher, Filters, Http, ServedConnections, Shutdown};
 use crate::limit::Gate;
-use crate::model::Reporter;
+use crate::model::{Event, Reporter};
 use crate::plan::{BoundTemplate, RequestTemplate};
+use crate::report::Report;
 
 /// Attempts that may look for the first connection at once. Ten prove an API unreachable, so hardly
 /// more than these ever connect to a dead port.
@@ -90,6 +91,13 @@ impl HttpStack {
             None => fetcher,
         };
         Ok(FetchPath { gate, shutdown, served, fetcher })
+    }
+}
+
+/// Reports the proxy in use, if there is one.
+pub(super) fn name_proxy(report: &Report, proxy: Option<&str>) {
+    if let Some(proxy) = proxy {
+        report.on(&Event::ProxyChosen { proxy });
     }
 }
 

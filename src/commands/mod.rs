@@ -9,6 +9,7 @@ mod ending;
 mod failure_file;
 mod fetch;
 mod http_stack;
+mod rate_store;
 mod run_files;
 mod run_report_writer;
 mod session;

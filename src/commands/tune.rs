@@ -8,19 +8,20 @@ use super::api::Api;
 use super::checks::{bind, parse};
 use super::command_error::{self, CommandError};
 use super::ending;
-use super::http_stack::HttpStack;
+use super::http_stack::{self, HttpStack};
 use super::run_report_writer::what_is_asked;
 use super::session::EventLoop;
-use super::{standard_output, terminal, warnings, wiring};
+use super::{rate_store, standard_output, terminal, warnings, wiring};
 use crate::collect::Document;
 use crate::config::options::{
     CONCURRENCY, HEADER, HTTP, LIMIT, MAX_RETRY_AFTER, MAX_TIME, PROXY, Setting, URL,
 };
 use crate::config::{Environment, Origin, Settings, Tune};
+use crate::engine::RatedRun;
 use crate::engine::climb::{Climb, Climbed, Meter};
 use crate::engine::input_thread::{self, InputThread};
 use crate::input::{self, InputSettings, Rows};
-use crate::limit::climb::{Bounds, ClimbEnd};
+use crate::limit::climb::{Bounds, ClimbEnd, Rung};
 use crate::model::{Event, Exit, Reporter, StopReason};
 use crate::plan::Planner;
 use crate::report::format::counted;
@@ -56,17 +57,18 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     let planner = Planner::new(bind(&template, sample.rows.columns(), &settings)?, [0; 16])
         .with_empty_key(settings.input.empty_key);
     let headless = warnings::headless(&settings, sample.rows.columns());
-    let request = what_is_asked(&settings);
     let meter = Arc::new(Meter::new(Arc::clone(&report), settings.response.pages.is_some()));
     let reporter = Arc::clone(&meter) as Arc<dyn Reporter>;
     let stack = HttpStack::new(&settings, &template, (env, wiring::filters(&settings)?))?;
     let proxy = stack.shown_proxy(&settings, planner.request());
-    name_proxy(&report, proxy.as_deref());
+    http_stack::name_proxy(&report, proxy.as_deref());
     let stack = stack.fetch_path(&settings, planner.request(), reporter)?;
     for warning in settings.warnings.iter().chain(planner.request().start_warnings()).chain(&headless) {
         report.on(&Event::Warned { message: warning });
     }
     let mut event_loop = EventLoop::start()?;
+    let rate_store = rate_store::prepare(&settings, planner.request())?;
+    let rate_store = rate_store::connect(rate_store, &settings, &mut event_loop)?;
     report.started(sample.total);
     let TuneSample { rows, most, whole_input, .. } = sample;
     let input_thread = InputThread::start(rows, planner)
@@ -86,10 +88,11 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
         search_deadline: (started + asked_time.unwrap_or(SEARCH_TIME)).into(),
     };
     let mut table = Printout { quiet: settings.messages.quiet, begun: false, trouble: None };
-    let climbed = event_loop.runtime.block_on(climb.run(input_thread, &mut |rung| {
-        report.rung_measured(rung);
-        table.row(&tune::row(rung));
-    }));
+    let mut on_rung = |rung: &Rung| table.measured(&report, rung);
+    let work = climb.run(input_thread, &mut on_rung);
+    let rated = RatedRun { gate: &stack.gate, reporter: &*report, shutdown: &stack.shutdown };
+    let work = rate_store::beside(rate_store, rated, work);
+    let climbed = event_loop.runtime.block_on(work);
 
     let tuned = TuneResult {
         rungs: climbed.rungs.clone(),
@@ -106,7 +109,7 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
         causes: report.stats().causes,
         sound: matches!(stack.shutdown.reason(), None | Some(StopReason::Signal(_))),
         input: settings.input_path.to_string(),
-        request,
+        request: what_is_asked(&settings),
         command: command.text,
         hides: command.hides,
     };
@@ -118,9 +121,7 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     let (reason, proxy) = (stack.shutdown.reason(), proxy.as_deref());
     let stop = EarlyStop { reason, proxy, one_row: &command.one_row };
     judge(&settings, climbed, &stop, &tuned)?;
-    table.trouble.map_or(Ok(Exit::Complete), |error| {
-        Err(CommandError::new(Exit::Io, format!("cannot write to standard output: {error}")))
-    })
+    table.result()
 }
 
 /// Adapts the settings of the fetch: no retries, and no progress lines where the rows of the table appear on a terminal
@@ -176,6 +177,17 @@ struct Printout {
 }
 
 impl Printout {
+    fn measured(&mut self, report: &Report, rung: &Rung) {
+        report.rung_measured(rung);
+        self.row(&tune::row(rung));
+    }
+
+    fn result(self) -> Result<Exit, CommandError> {
+        self.trouble.map_or(Ok(Exit::Complete), |error| {
+            Err(CommandError::new(Exit::Io, format!("cannot write to standard output: {error}")))
+        })
+    }
+
     fn row(&mut self, row: &str) {
         if self.quiet {
             return;
@@ -202,12 +214,6 @@ impl Printout {
         {
             self.trouble.get_or_insert(error);
         }
-    }
-}
-
-fn name_proxy(report: &Report, proxy: Option<&str>) {
-    if let Some(proxy) = proxy {
-        report.on(&Event::ProxyChosen { proxy });
     }
 }
 
@@ -300,7 +306,9 @@ fn stopped(reason: &StopReason, settings: &Settings, proxy: Option<&str>) -> Com
         }
         StopReason::NoHttp2 => Some(format!("with {HTTP} auto, HTTP/1.1 is used")),
         StopReason::Refused { .. } => Some(format!("check {HEADER} and the variables in it")),
-        StopReason::AskedToWait(_) => Some(format!("try again later, or raise {MAX_RETRY_AFTER}")),
+        StopReason::AskedToWait(_) | StopReason::RateStore { .. } => {
+            Some(format!("try again later, or raise {MAX_RETRY_AFTER}"))
+        }
         _ => None,
     };
     CommandError { hint, ..failure }

@@ -1,6 +1,7 @@
 //! Arguments of the modules that are no struct of [`Settings`]: what combines several of them, or is known only when a
 //! run begins.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::command_error::{self, CommandError};
@@ -32,15 +33,9 @@ pub(super) fn transport(
         None if settings.demo.is_some() => ProxyRules::default(),
         None => ProxyRules::of_variables(|name| env.get(name)),
     };
-    let ca_cert_pem = match &settings.connection.ca_cert {
-        None => None,
-        Some(path) => Some(std::fs::read(path).map_err(|error| {
-            CommandError::of_setting(settings, &CA_CERT, &format!("cannot read {}: {error}", path.display()))
-        })?),
-    };
     Ok(TransportSettings {
         connection: settings.connection.clone(),
-        ca_cert_pem,
+        ca_cert_pem: ca_cert_pem(settings)?,
         proxies,
         max_body: settings.response.max_body,
         concurrency: settings.pace.concurrency.ceiling().get(),
@@ -49,6 +44,19 @@ pub(super) fn transport(
         tls: template.origin().starts_with("https:"),
         on_connected: OnConnected(on_connected),
     })
+}
+
+/// Reads the certificate file, if one is named.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn ca_cert_pem(settings: &Settings) -> Result<Option<Vec<u8>>, CommandError> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|error| {
+            CommandError::of_setting(settings, &CA_CERT, &format!("cannot read {}: {error}", path.display()))
+        })
+    };
+    settings.connection.ca_cert.as_ref().map(read).transpose()
 }
 
 /// A proxy as messages name it, with what named it: `http://proxy:3128 (HTTPS_PROXY)`.

@@ -72,6 +72,7 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
             bulk: bulk.clone(),
             token: token::template(layers)?,
             proxy: layers.get(&options::PROXY)?,
+            rate_store: layers.get(&options::RATE_STORE)?,
         },
         token: token::options(layers)?,
         connection: connection(layers)?,
@@ -79,6 +80,7 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
             concurrency: layers.get(&options::CONCURRENCY)?,
             rate: layers.get(&options::RATE)?,
             burst: burst(layers, bulk.as_ref())?,
+            is_shared: layers.get(&options::RATE_STORE)?.is_some(),
             max_retry_after: layers.get(&options::MAX_RETRY_AFTER)?,
         },
         retry: RetrySettings {

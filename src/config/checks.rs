@@ -9,7 +9,7 @@ use crate::config::layers::Layers;
 use crate::config::options::{
     self, BODY, BODY_AS, BODY_ESCAPE, BULK, BULK_ITEMS, BULK_KEY, CA_CERT, CHANGES, COLUMNS, CONFIG, CSV_BOM,
     DELIMITER, DEMO, DRY_RUN, FAILED, FORMAT, ITEM, JOIN, LIMIT, MERGE, NEXT, NULL_ON, OUTPUT, PAGES, PRUNE,
-    REPORT, RETRY_ON, SELECT, SEPARATOR, Setting, TOKEN_FILE, URL,
+    RATE, RATE_STORE, REPORT, RETRY_ON, SELECT, SEPARATOR, Setting, TOKEN_FILE, URL,
 };
 use crate::config::origin::Origin;
 use crate::config::output_name::{self, Mismatch};
@@ -29,6 +29,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Re
     pages(settings, layers)?;
     token::check(settings.token.as_ref(), layers)?;
     statuses(settings, layers)?;
+    rate_store(settings, layers)?;
     replaced(settings, layers, call.cwd)?;
     if call.purpose == Purpose::Tune {
         return measuring(settings, layers);
@@ -91,6 +92,19 @@ fn body_escape(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> 
         [&BODY_ESCAPE, &BODY],
         "it says how values are inserted into a body, and there is none".into(),
         &format!("add {BODY}, or leave it out"),
+    ))
+}
+
+/// A store keeps a rate, and there has to be one. The config file may hold it for other runs.
+fn rate_store(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
+    if settings.pace.rate.is_some() || !layers.origin(&RATE_STORE).is_of_this_run() {
+        return Ok(());
+    }
+    Err(refuse(
+        layers,
+        [&RATE_STORE, &RATE],
+        format!("it keeps one {RATE} for many processes, and there is none"),
+        &format!("add {RATE} 200/s with the rate of all of them together, or leave it out"),
     ))
 }
 

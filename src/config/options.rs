@@ -29,7 +29,9 @@ pub(crate) use response::{
     BODY_AS, BULK_ITEMS, BULK_KEY, FAIL_IF, MAX_BODY, NULL_IF, NULL_ON, REFUSED_IF, RETRY_IF, SELECT,
 };
 pub(crate) use retry::{MAX_RETRY_AFTER, QUOTA_FIELDS, RETRIES, RETRY_ON};
-pub(crate) use run::{DRY_RUN, FRESH, LOCK_WAIT, LOG_FORMAT, MAX_AGE, PROGRESS, REPORT, WAIT_FOR_API};
+pub(crate) use run::{
+    DRY_RUN, FRESH, LOCK_WAIT, LOG_FORMAT, MAX_AGE, PROGRESS, RATE_STORE, REPORT, WAIT_FOR_API,
+};
 pub(crate) use token::{
     CLIENT_ID, CLIENT_SECRET, SCOPE, TOKEN_COMMAND, TOKEN_FIELD, TOKEN_FILE, TOKEN_GRANT, TOKEN_ON, TOKEN_URL,
 };
@@ -53,6 +55,7 @@ static OF_THE_RUN: &[&Setting] = &[
     &FRESH.setting,
     &MAX_AGE.setting,
     &WAIT_FOR_API.setting,
+    &RATE_STORE.setting,
     &LOCK_WAIT.setting,
     &DRY_RUN.setting,
     &PROGRESS.setting,

@@ -79,10 +79,20 @@ fn shown_request(request: Option<&TokenRequestTemplate>) -> String {
 fn shown(settings: &Settings) -> String {
     let Settings { input_path, input, connection, pace, retry, response, output, .. } = settings;
     let Settings { run, messages, demo, warnings, .. } = settings;
-    let RequestSettings { url, identity_url, method, headers, body, body_escape, proxy, bulk, token } =
-        &settings.request;
+    let RequestSettings {
+        url,
+        identity_url,
+        method,
+        headers,
+        body,
+        body_escape,
+        proxy,
+        rate_store,
+        bulk,
+        token,
+    } = &settings.request;
     let token = (token.as_ref().map(|token| shown_request(token.request.as_ref())), &settings.token);
-    let request = ((url, identity_url, method, headers), (body, body_escape, proxy, bulk), token);
+    let request = ((url, identity_url, method, headers), (body, body_escape, proxy, rate_store, bulk), token);
     let ReportSettings { progress, log_format, verbose, quiet, .. } = messages;
     let messages = (progress, log_format, verbose, quiet);
     format!(
@@ -112,6 +122,7 @@ fn examples(name: &str) -> [&'static str; 2] {
         "follow" => ["none", "any"],
         "ca-cert" => ["ca.pem", "other.pem"],
         "proxy" => ["http://p:1", "http://p:2"],
+        "rate-store" => ["redis://h:1", "rediss://h"],
         "http" => ["1.1", "2"],
         "concurrency" => ["16", "auto:256"],
         "rate" | "demo-rate" => ["5/s", "600/m"],
@@ -198,6 +209,9 @@ fn beside(name: &str) -> Vec<&'static str> {
     }
     if matches!(name, "columns" | "csv-bom") {
         args.push("--format=csv");
+    }
+    if name == "rate-store" {
+        args.push("--rate=5/s");
     }
     match name {
         "output" => {}
@@ -370,9 +384,11 @@ fn a_wrong_value_ends_with_2_from_an_option_or_variable_and_78_from_the_file() {
 #[test]
 fn every_setting_but_free_text_refuses_what_it_cannot_have() {
     let wrong = |name: &str| match name {
-        "key" | "url" | "body" | "ca-cert" | "proxy" | "output" | "select" | "refused-if" | "null-if"
-        | "retry-if" | "fail-if" | "bulk-items" | "bulk-key" | "item" | "separator" | "next" | "join"
-        | "token-command" | "token-url" | "client-id" | "client-secret" | "scope" | "token-file" => "",
+        "key" | "url" | "body" | "ca-cert" | "proxy" | "rate-store" | "output" | "select" | "refused-if"
+        | "null-if" | "retry-if" | "fail-if" | "bulk-items" | "bulk-key" | "item" | "separator" | "next"
+        | "join" | "token-command" | "token-url" | "client-id" | "client-secret" | "scope" | "token-file" => {
+            ""
+        }
         "token-field" => "no sign",
         "failed" | "changes" => "-",
         "header" => "no colon",

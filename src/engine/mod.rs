@@ -17,6 +17,7 @@ mod monitor;
 mod open_jobs;
 mod pack_queue;
 mod pack_splits;
+mod rate_keeper;
 mod run_loop;
 pub(crate) mod signals;
 pub(crate) mod stdout_peer;
@@ -34,6 +35,7 @@ use crate::limit::Gate;
 use crate::report::Report;
 
 use input_thread::{InputSummary, InputThread};
+pub(crate) use rate_keeper::{NamedStore, RateKeeper, RatedRun};
 use run_loop::RunLoop;
 use signals::Signals;
 use stdout_peer::StdoutPeer;

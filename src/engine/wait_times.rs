@@ -62,7 +62,7 @@ impl WaitTimes {
         match reason {
             PauseReason::WindowUsed => &mut blocked.learned,
             PauseReason::Quota => &mut blocked.quota,
-            PauseReason::Refused { has_retry_after: true, .. } => &mut blocked.asked,
+            PauseReason::Refused { has_retry_after: true, .. } | PauseReason::Shared => &mut blocked.asked,
             PauseReason::Refused { status: 500 | 502..=504, .. } => &mut blocked.failing,
             PauseReason::Refused { .. } => &mut blocked.backoff,
             PauseReason::Outage | PauseReason::ProbeFailed => &mut blocked.outage,

@@ -40,6 +40,7 @@ pub(crate) use transport::SendError;
 pub(crate) use transport::ServedConnections;
 pub(crate) use transport::{
     ConnectionSettings, Http, HttpChoice, OnConnected, PROXY_SCHEMES, Proxy, ProxyRules, ProxySource,
+    ServiceConnector,
 };
 pub(crate) use transport::{
     Transport, TransportError, TransportSettings, is_proxy_of_environment, is_proxy_scheme,

@@ -27,6 +27,7 @@ mod pipe;
 mod proxy;
 mod resend;
 mod send_error;
+mod service_stream;
 mod trust;
 
 use std::fmt;
@@ -46,6 +47,7 @@ pub(crate) use proxy::{
     PROXY_SCHEMES, Proxy, ProxyRules, ProxySource, is_proxy_of_environment, is_proxy_scheme,
 };
 pub(crate) use resend::{Resend, ResendBudget, Reuse};
+pub(crate) use service_stream::ServiceConnector;
 
 /// What the user chose for connections and attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 //! that takes the lock.
 
 mod state;
+mod store_side;
 
 use std::future::poll_fn;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -13,9 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use state::{AfterUnlock, GateState};
+use state::GateState;
 
 use super::PaceSettings;
 use super::gate_events::{GateEvent, GateView};
@@ -33,6 +35,8 @@ pub struct Gate {
 #[derive(Debug)]
 struct GateShared {
     state: Mutex<GateState>,
+    /// Rings for the one who talks to the rate store.
+    store_bell: Arc<Notify>,
     max_retry_after: Duration,
 }
 
@@ -43,6 +47,7 @@ impl Gate {
         let state = GateState::new(settings);
         Self {
             shared: Arc::new(GateShared {
+                store_bell: Arc::clone(&state.store_bell),
                 state: Mutex::new(state),
                 max_retry_after: settings.max_retry_after,
             }),
@@ -87,8 +92,8 @@ impl Gate {
     /// No attempt leaves before `until`; then one probe does, and the rest after its good answer. The later of two
     /// instants wins. Returns whether this one moved the end later.
     pub(crate) fn pause(&self, until: Instant, reason: PauseReason) -> bool {
-        let (moved, wake) = self.shared.lock().pause(until, reason);
-        AfterUnlock { wake, drop: None }.run();
+        let (moved, after) = self.shared.lock().pause(until, reason);
+        after.run();
         moved
     }
 
@@ -124,8 +129,8 @@ impl Gate {
     /// From now on so many may be in flight. For a gate whose concurrency is a number, as `tune` needs: where it is
     /// `auto`, the controller overrides this.
     pub(crate) fn resize(&self, limit: NonZeroUsize, reason: LimitChangeReason) {
-        let wake = self.shared.lock().resize(limit.get(), reason);
-        AfterUnlock { wake, drop: None }.run();
+        let after = self.shared.lock().resize(limit.get(), reason);
+        after.run();
     }
 
     /// What changed since the last call, oldest first; the newest 256 are kept.
@@ -199,8 +204,8 @@ impl GateShared {
     }
 
     fn end(&self, departure: Departure, signal: Option<LoadSignal>) {
-        let wake = self.lock().end(departure, signal);
-        AfterUnlock { wake, drop: None }.run();
+        let after = self.lock().end(departure, signal);
+        after.run();
     }
 }
 

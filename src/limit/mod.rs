@@ -12,7 +12,8 @@
 //!        ├─ pause     the pause as an instant, its probe, the growth after it
 //!        ├─ quota     the quota that the server announces
 //!        ├─ learned   the limits that it does not announce: a rate, or a window
-//!        ├─ pacer     `--rate`: governor's bucket, read on a clock that corrects for late timers
+//!        ├─ rate_source  `--rate`: by `pacer`, governor's bucket, read on a clock that corrects for late timers; or by
+//!        │                `shared_rate`, what a store grants that keeps the rate of many processes
 //!        ├─ adaptive  `auto`: how many may be in flight, a pure function of how attempts ended
 //!        └─ gate_events  what changed
 //! ```
@@ -31,13 +32,19 @@ mod gate;
 mod gate_events;
 mod learned;
 mod load_signal;
+#[cfg(test)]
+mod memory_store;
 mod pacer;
 mod pause;
 mod pool;
 mod queue;
 mod quota;
+mod rate_source;
+mod rate_store;
+mod shared_rate;
 mod slots;
 mod spread;
+mod store_clock;
 #[cfg(test)]
 mod worlds;
 
@@ -50,6 +57,11 @@ pub(crate) use gate::Permit;
 pub(crate) use gate_events::{GateEvent, GateView};
 pub(crate) use learned::LearnedLimit;
 pub(crate) use load_signal::LoadSignal;
+#[cfg(test)]
+pub(crate) use memory_store::{MemoryClient, MemoryRedis};
+pub(crate) use pacer::kept_interval;
+pub(crate) use rate_store::{RateStore, StoreAnswer, StoreCall, StoreFault, StoreFaultKind};
+pub(crate) use shared_rate::RateStep;
 
 use crate::model::Rate;
 
@@ -62,6 +74,8 @@ pub struct PaceSettings {
     pub rate: Option<Rate>,
     /// How many of them may leave at once after an idle time.
     pub burst: NonZeroU32,
+    /// The rate is one of many processes, kept by a store.
+    pub is_shared: bool,
     /// The longest wait that a server may ask for; a longer one defers the run.
     pub max_retry_after: Duration,
 }
@@ -72,6 +86,7 @@ impl Default for PaceSettings {
             concurrency: Concurrency::default(),
             rate: None,
             burst: NonZeroU32::MIN,
+            is_shared: false,
             max_retry_after: Duration::from_mins(5),
         }
     }

@@ -30,6 +30,17 @@ const CREDIT: u64 = 10_000_000;
 /// at exactly its rate one attempt in ten was refused, at this part none.
 const PART: f64 = 0.993;
 
+/// The 10 ms of the promise.
+pub(super) const CREDIT_TIME: Duration = Duration::from_nanos(CREDIT);
+
+/// The part of `--rate` that is not used.
+pub(super) const MARGIN: f64 = 1.0 - PART;
+
+/// The time from one token to the next, in the books.
+pub(crate) fn kept_interval(rate: Rate) -> Duration {
+    rate.interval().div_f64(PART).max(Duration::from_nanos(1))
+}
+
 /// The longest time that a bucket may take to fill. governor counts in 64-bit nanoseconds; a burst
 /// that would overflow them is cut, which never makes the pace faster than asked.
 const FILL_MAX: Duration = Duration::from_hours(24 * 365 * 100);
@@ -64,7 +75,7 @@ pub(super) struct Pacer {
 impl Pacer {
     /// A pacer whose bucket is full at `start`.
     pub(super) fn new(rate: Rate, burst: NonZeroU32, start: Instant) -> Self {
-        let interval = rate.interval().div_f64(PART).max(Duration::from_nanos(1));
+        let interval = kept_interval(rate);
         let cells = u32::try_from(FILL_MAX.as_nanos() / interval.as_nanos()).unwrap_or(u32::MAX);
         let burst = NonZeroU32::new(burst.get().min(cells)).unwrap_or(NonZeroU32::MIN);
         // `with_period` is `None` only for a period of zero.

@@ -122,7 +122,12 @@ impl PoolPause {
 
     /// Whether growth after a pause allows one more in flight.
     pub(super) fn has_room(&self) -> bool {
-        self.ramp.is_none_or(|ramp| self.fresh < ramp)
+        self.room() > 0
+    }
+
+    /// How many more growth after a pause allows in flight.
+    pub(super) fn room(&self) -> usize {
+        self.ramp.map_or(usize::MAX, |ramp| ramp.saturating_sub(self.fresh))
     }
 
     /// How many may be in flight while growing.

@@ -2,10 +2,12 @@
 //!
 //! The time is a parameter, so that the worlds of `worlds.rs` simulate the same code that runs behind the gate.
 
+mod departure;
+mod shared;
 mod strained;
 
 use std::num::NonZeroU32;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -13,13 +15,19 @@ use super::adaptive::{Adaptive, AttemptSample};
 use super::gate_events::GateEvents;
 use super::learned::{EndedAttempt, LearnedAdvice, LearnedLimits, Reaction};
 use super::load_signal::LoadSignal;
-use super::pacer::Pacer;
 use super::pause::{Admission, PoolPause};
 use super::quota::AnnouncedQuota;
+use super::rate_source::RateSource;
+use super::shared_rate::RateWait;
 use super::slots::Slots;
 use super::spread::Spread;
 use super::{Concurrency, PaceSettings};
 use crate::model::{LimitChangeReason, PauseReason};
+
+pub(super) use departure::{Departure, TurnStep};
+
+/// How often the probe of a pause, when it is sent again, looks for a grant of the rate store.
+const GRANT_OF_PROBE: Duration = Duration::from_millis(5);
 
 /// The state of the pool.
 #[derive(Debug)]
@@ -30,7 +38,7 @@ pub(super) struct Pool {
     pub(super) learned: LearnedLimits,
     pub(super) events: GateEvents,
     spread: Spread,
-    pacer: Option<Pacer>,
+    rate: Option<RateSource>,
     /// None as long as the number is fixed and the server refused nothing for it.
     adaptive: Option<Adaptive>,
     ceiling: usize,
@@ -43,40 +51,8 @@ pub(super) struct Pool {
     /// The head of the queue waits, or waited last, for the learnt rate.
     waits_for_rate: bool,
     /// The same for `--rate`.
-    waits_for_pacer: bool,
+    waits_for_given: bool,
     start: Instant,
-}
-
-/// What a departure is remembered by.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Departure {
-    /// The pause it came after.
-    epoch: u32,
-    /// All others wait for its answer.
-    pub(super) probe: bool,
-    /// When a probe left.
-    probed: Option<Instant>,
-    /// In flight when it left, itself counted.
-    level: usize,
-    /// How many might have been in flight when it left.
-    limit: usize,
-    /// Which departure it was.
-    number: u64,
-    /// The learnt rate held it back, and not the slots.
-    was_paced: bool,
-    /// `--rate` held it back.
-    was_kept: bool,
-}
-
-/// What a waiter has to do next.
-#[derive(Debug)]
-pub(super) enum TurnStep {
-    /// It leaves.
-    Go(Departure),
-    /// It tries again then.
-    Sleep(Instant),
-    /// It waits until something changes.
-    Park,
 }
 
 impl Pool {
@@ -95,21 +71,21 @@ impl Pool {
             learned: LearnedLimits::default(),
             events: GateEvents::default(),
             spread: Spread::default(),
-            pacer: settings.rate.map(|rate| Pacer::new(rate, settings.burst, now)),
+            rate: RateSource::new(settings, now),
             adaptive,
             ceiling,
             is_fixed,
             uncapped: None,
             limit_accepted: None,
             waits_for_rate: false,
-            waits_for_pacer: false,
+            waits_for_given: false,
             start: now,
         }
     }
 
     /// The fast path: no pause, no rate, a free slot. Does not read the clock.
     pub(super) fn leave_at_once(&mut self) -> Option<Departure> {
-        let open = self.pause.is_over() && !self.is_slowed() && self.pacer.is_none();
+        let open = self.pause.is_over() && !self.is_slowed() && self.rate.is_none();
         (open && self.slots.has_room()).then(|| {
             self.learned.left(Instant::now);
             self.take_slot(None)
@@ -132,7 +108,7 @@ impl Pool {
         self.pause.left(probed.is_some());
         let (level, limit) = (self.slots.in_flight(), self.slots.limit());
         let was_paced = std::mem::take(&mut self.waits_for_rate);
-        let was_kept = std::mem::take(&mut self.waits_for_pacer);
+        let was_kept = std::mem::take(&mut self.waits_for_given);
         let probe = probed.is_some();
         Departure { epoch: self.pause.epoch(), probe, probed, level, limit, number, was_paced, was_kept }
     }
@@ -146,7 +122,7 @@ impl Pool {
     pub(super) fn step(&mut self, holder: Option<Departure>, keys: NonZeroU32, now: Instant) -> TurnStep {
         if holder.is_none() && !self.has_room() {
             self.forget_rate();
-            (self.waits_for_rate, self.waits_for_pacer) = (false, false);
+            (self.waits_for_rate, self.waits_for_given) = (false, false);
             return TurnStep::Park;
         }
         let probe = match self.pause.admission(now) {
@@ -166,9 +142,14 @@ impl Pool {
             self.forget_rate();
             return step;
         }
-        if let Some(Err(until)) = self.pacer.as_mut().map(|pacer| pacer.depart(now, keys)) {
-            self.waits_for_pacer = true;
-            return TurnStep::Sleep(until);
+        if let Some(Err(wait)) = self.rate.as_mut().map(|rate| rate.depart(now, keys)) {
+            self.waits_for_given = true;
+            return match wait {
+                RateWait::Until(until) => TurnStep::Sleep(until),
+                // The probe is in no queue, where it could be woken.
+                RateWait::ForGrant if self.is_the_probe(holder) => TurnStep::Sleep(now + GRANT_OF_PROBE),
+                RateWait::ForGrant => TurnStep::Park,
+            };
         }
         self.spread.left(now, self.slots.limit());
         self.learned.left(|| now);
@@ -215,7 +196,7 @@ impl Pool {
     /// What the announced quota says; none: it may leave.
     fn wait_for_quota(&mut self, holder: Option<Departure>, now: Instant) -> Option<TurnStep> {
         // Where `--rate` is given, it is to fit a window of a second; whole seconds are too coarse for that.
-        let is_kept_by_rate = self.pacer.is_some() && self.quota.is_reset_near(now);
+        let is_kept_by_rate = self.rate.is_some() && self.quota.is_reset_near(now);
         if is_kept_by_rate || !self.quota.is_used_up(now, self.slots.departures()) {
             return None;
         }
@@ -229,14 +210,12 @@ impl Pool {
     }
 
     fn keep_distance(&mut self) {
-        self.pacer.iter_mut().for_each(Pacer::keep_distance);
+        self.rate.iter_mut().for_each(RateSource::keep_distance);
     }
 
     /// An attempt whose instant has passed while it waits for something else is not late.
     pub(super) fn forget_rate(&mut self) {
-        if let Some(pacer) = &mut self.pacer {
-            pacer.forget();
-        }
+        self.rate.iter_mut().for_each(RateSource::forget);
     }
 
     /// No attempt leaves before `until`. Returns whether that moved the end of the pause later.
@@ -245,6 +224,7 @@ impl Pool {
         if moved {
             self.spread.begin();
             self.events.paused(until, reason);
+            self.rate.iter_mut().for_each(|rate| rate.paused(until, reason));
         }
         moved
     }
@@ -277,7 +257,7 @@ impl Pool {
             number: departure.number,
             departures: self.slots.departures(),
             was_paced: departure.was_paced,
-            given_rate: self.pacer.as_ref().filter(|_| departure.was_kept).map(Pacer::per_second),
+            given_rate: self.rate.as_ref().filter(|_| departure.was_kept).map(RateSource::per_second),
             is_probe: departure.probe,
             is_old,
             is_unclear: matches!(signal, LoadSignal::Strained { .. }),

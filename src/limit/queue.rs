@@ -77,6 +77,11 @@ impl WaitQueue {
         self.waiting
     }
 
+    /// How many of them hold a slot.
+    pub(super) fn holders(&self) -> usize {
+        self.holders.places.iter().filter(|place| !matches!(place, Waiter::Gone)).count()
+    }
+
     /// Takes a place at the end of its kind.
     pub(super) fn join(&mut self, kind: WaiterKind) -> Ticket {
         let places = self.kind(kind);

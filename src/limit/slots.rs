@@ -29,7 +29,12 @@ impl Slots {
 
     /// Whether one more may be in flight.
     pub(super) fn has_room(&self) -> bool {
-        self.in_flight < self.limit
+        self.room() > 0
+    }
+
+    /// How many more may be in flight.
+    pub(super) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.in_flight)
     }
 
     /// How many may be in flight.

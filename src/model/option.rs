@@ -85,6 +85,7 @@ pub(crate) const MIN_SUCCESS: &str = "--min-success";
 pub(crate) const FRESH: &str = "--fresh";
 pub(crate) const MAX_AGE: &str = "--max-age";
 pub(crate) const WAIT_FOR_API: &str = "--wait-for-api";
+pub(crate) const RATE_STORE: &str = "--rate-store";
 pub(crate) const LOCK_WAIT: &str = "--lock-wait";
 pub(crate) const DRY_RUN: &str = "--dry-run";
 pub(crate) const PROGRESS: &str = "--progress";

@@ -26,6 +26,16 @@ pub enum PauseReason {
     Outage,
     /// The probe after a pause was not answered well.
     ProbeFailed,
+    /// The API asked another process for it that shares the rate.
+    Shared,
+}
+
+impl PauseReason {
+    /// Whether the API asked for it, so that it holds for every process with the same rate.
+    #[must_use]
+    pub(crate) fn is_for_all(self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Quota)
+    }
 }
 
 impl fmt::Display for PauseReason {
@@ -40,6 +50,7 @@ impl fmt::Display for PauseReason {
             Self::WindowUsed => f.write_str("the API accepts no more in this window"),
             Self::Outage => f.write_str("the API keeps failing"),
             Self::ProbeFailed => f.write_str("the probe after the pause failed"),
+            Self::Shared => f.write_str("the API asked another process to wait"),
         }
     }
 }
@@ -148,6 +159,13 @@ pub(crate) enum StopReason {
     },
     /// The server asked for a longer wait than `--max-retry-after` allows; none: longer than can be counted.
     AskedToWait(Option<Duration>),
+    /// The store that keeps the rate of many processes did not answer for longer than `--max-retry-after`.
+    RateStore {
+        /// Why, in words.
+        why: String,
+        /// For how long.
+        lasted: Duration,
+    },
     /// The API refused every attempt for a long time, as a limiter does.
     OnlyRefused {
         /// The status of the newest refusal.
@@ -206,6 +224,7 @@ impl fmt::Display for StopReason {
             Self::Refused { status: 407, .. } => "the proxy refuses the credentials",
             Self::Refused { .. } | Self::RefusedAtEnd { .. } => "the API refuses the credentials",
             Self::RefusalsUnsettled { .. } => "the API may refuse the credentials",
+            Self::RateStore { .. } => "the rate store does not answer",
             Self::OnlyRefused { .. } => "the API's limit lets nothing through",
             Self::EveryKeyRefused { .. } => "the API refuses every SKU",
             Self::NoToken(_) => "there is no token for the API",

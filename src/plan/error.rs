@@ -213,9 +213,9 @@ pub enum PlanError {
     /// A placeholder of an XML body is where nothing can be escaped.
     #[error("a placeholder of the XML body is in a CDATA section, where no value can be escaped")]
     ValueInCdata,
-    /// The address of `--proxy` cannot be split into user-info and host.
-    #[error("the address of the proxy cannot be read: there is a `/`, `?` or `#` before its `@`")]
-    ProxyUserInfo,
+    /// The address of `--proxy` or `--rate-store` cannot be split into user-info and host.
+    #[error("{0} cannot be read: there is a `/`, `?` or `#` before its `@`")]
+    AddressUserInfo(TemplateKind),
     /// The address of `--token-url` is none.
     #[error(
         "the address of the token endpoint cannot be used: it is not an http:// or https:// address without user-info"
@@ -303,9 +303,7 @@ impl PlanError {
             Self::ValueInCdata => {
                 "leave out <![CDATA[ and ]]> around it: the value is escaped as the text of an element".into()
             }
-            Self::ProxyUserInfo => "write it as %2F, %3F or %23, or put the password into a variable, as in \
-                                    http://user:${PROXY_PASSWORD}@proxy.example.com:3128"
-                .into(),
+            Self::AddressUserInfo(kind) => encoded_user_info(kind).into(),
             Self::TokenUrl => format!(
                 "write the whole address, such as https://id.example.com/oauth2/token; id and secret go with \
                  {CLIENT_ID} and {CLIENT_SECRET}"
@@ -375,6 +373,20 @@ impl UrlFault {
             Self::Dots => "write the path without . and ..",
             Self::TooLong | Self::Parse(_) | Self::Target => return None,
         })
+    }
+}
+
+/// What to write where a password has a character that ends it.
+fn encoded_user_info(kind: &TemplateKind) -> &'static str {
+    match kind {
+        TemplateKind::RateStore => {
+            "write it as %2F, %3F or %23, or put the password into a variable, as in \
+             redis://:${REDIS_PASSWORD}@redis.example.com:6379/0"
+        }
+        _ => {
+            "write it as %2F, %3F or %23, or put the password into a variable, as in \
+             http://user:${PROXY_PASSWORD}@proxy.example.com:3128"
+        }
     }
 }
 

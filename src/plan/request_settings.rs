@@ -30,6 +30,8 @@ pub struct RequestSettings {
     pub token: Option<TokenTemplate>,
     /// The address of a proxy, a template in which only `${NAME}` has a meaning.
     pub proxy: Option<String>,
+    /// The address of the store that keeps a shared rate, the same kind of template.
+    pub rate_store: Option<String>,
 }
 
 impl RequestSettings {

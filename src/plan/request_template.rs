@@ -8,11 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Method};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::input::Columns;
 use crate::model::job::redacted_url;
-use crate::model::option::{PROXY, URL};
 use crate::model::{Job, Mask, Request};
 use crate::plan::body::{BodyTemplate, BoundBody};
 use crate::plan::body_escape::BodyEscape;
@@ -30,10 +29,11 @@ use crate::plan::request_settings::RequestSettings;
 use crate::plan::secrets::SecretCollector;
 use crate::plan::suspicious_keys::Suspicion;
 use crate::plan::template::EnvLookup;
+use crate::plan::template_kind::TemplateKind;
 use crate::plan::token_place::{TOKEN, TokenInRequest, TokenPlace};
 use crate::plan::token_request::TokenRequestParts;
 use crate::plan::url_template::{BoundUrl, UrlTemplate};
-use crate::plan::user_info::{PROXY_VARIABLES, UserInfo, proxy_address};
+use crate::plan::user_info::expanded_address;
 use crate::plan::variable_fault::untyped_hint;
 
 /// All templates of a request, parsed. Columns are names: [`bind`](Self::bind) finds them in an input.
@@ -46,6 +46,7 @@ pub struct RequestTemplate {
     headers: HeaderTemplates,
     body: Option<BodyTemplate>,
     proxy: Option<SecretString>,
+    rate_store: Option<SecretString>,
     token_request: Option<TokenRequestParts>,
     /// The method and the URL template that identify the job, for messages.
     shown: String,
@@ -88,7 +89,11 @@ impl RequestTemplate {
         };
         let body = body.map(parse).transpose()?;
         // A connection outlives a token: the proxy gets none.
-        let proxy = settings.proxy.as_deref().map(|text| proxy_address(text, &of_environment)).transpose()?;
+        let address = |text: Option<&str>, kind: TemplateKind| {
+            text.map(|text| expanded_address(text, &kind, &of_environment)).transpose()
+        };
+        let proxy = address(settings.proxy.as_deref(), TemplateKind::Proxy)?;
+        let rate_store = address(settings.rate_store.as_deref(), TemplateKind::RateStore)?;
         let shown = match settings.identity_url.as_ref().filter(|&other| *other != settings.url) {
             Some(other) => UrlTemplate::parse(other, bulk, &collecting)?.shown().to_owned(),
             None => url.shown().to_owned(),
@@ -110,7 +115,7 @@ impl RequestTemplate {
         secrets.headers(&headers);
         secrets.varying_headers(&headers);
         secrets.form_fields(&url.query_texts());
-        collect_user_info(&mut secrets, &url, proxy.as_ref(), env);
+        secrets.addresses(url.base().as_str(), [proxy.as_ref(), rate_store.as_ref()], env);
 
         let method = settings.method();
         Ok(Self {
@@ -122,6 +127,7 @@ impl RequestTemplate {
             headers,
             body,
             proxy,
+            rate_store,
             token_request,
             secrets,
         })
@@ -203,6 +209,11 @@ impl RequestTemplate {
     /// `scheme://host:port` of every request, for messages. The port only if it is not the default.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// The address of the store of a shared rate, with its variables expanded.
+    pub(crate) fn rate_store(&self) -> Option<&SecretString> {
+        self.rate_store.as_ref()
     }
 
     /// The address of the proxy, with its variables expanded.
@@ -363,24 +374,6 @@ impl BoundTemplate {
             body: self.body.as_ref().map(|body| body.render(cells)).transpose()?,
             cross_origin: false,
         })
-    }
-}
-
-/// Collects the user-info of every address that a message may contain: of the URL, of the proxy, and of the
-/// environment variables that name a proxy.
-fn collect_user_info(
-    secrets: &mut SecretCollector,
-    url: &UrlTemplate,
-    proxy: Option<&SecretString>,
-    env: &EnvLookup<'_>,
-) {
-    let variables = PROXY_VARIABLES.iter().filter_map(|name| Some((*name, env(name)?)));
-    let proxy = proxy.map(|address| (PROXY, address.expose_secret().to_owned()));
-    let addresses = [(URL, url.base().to_string())].into_iter().chain(proxy).chain(variables);
-    for (place, address) in addresses {
-        if let Some(info) = UserInfo::of(&address) {
-            secrets.user_info(place, &info);
-        }
     }
 }
 

@@ -6,11 +6,12 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::Mask;
 use crate::model::mask::SHORTEST_INSIDE_WORDS;
+use crate::model::option::{PROXY, RATE_STORE, URL};
 use crate::plan::credential_name::names_credential;
 use crate::plan::header::HeaderTemplates;
 use crate::plan::template::EnvLookup;
 use crate::plan::token_place::TokenPlace;
-use crate::plan::user_info::{UserInfo, in_base64, of_basic};
+use crate::plan::user_info::{PROXY_VARIABLES, UserInfo, in_base64, of_basic};
 
 /// Constant headers that are never credentials.
 const PUBLIC: [HeaderName; 4] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
@@ -61,11 +62,39 @@ impl SecretCollector {
     }
 
     /// Adds the user-info of an address. A name is often short, and not secret.
-    pub(super) fn user_info(&mut self, place: &str, info: &UserInfo) {
+    fn user_info(&mut self, place: &str, info: &UserInfo) {
         if !self.texts.iter().any(|text| text.expose_secret() == info.password) {
             self.note_if_short(&info.password, || format!("the password in {place}"));
         }
         self.texts.extend(info.secrets());
+    }
+
+    /// Adds the user-info of every address that a message may contain: of the URL, of the proxy, of the environment
+    /// variables that name a proxy, and the password of the rate store.
+    pub(super) fn addresses(
+        &mut self,
+        url: &str,
+        [proxy, rate_store]: [Option<&SecretString>; 2],
+        env: &EnvLookup<'_>,
+    ) {
+        let variables = PROXY_VARIABLES.iter().filter_map(|name| Some((*name, env(name)?)));
+        let proxy = proxy.map(|address| (PROXY, address.expose_secret().to_owned()));
+        for (place, address) in [(URL, url.to_owned())].into_iter().chain(proxy).chain(variables) {
+            if let Some(info) = UserInfo::of(&address) {
+                self.user_info(place, &info);
+            }
+        }
+        if let Some(info) = rate_store.and_then(|address| UserInfo::of(address.expose_secret())) {
+            self.password(RATE_STORE, &info);
+        }
+    }
+
+    /// Adds the password of an address whose user is no secret.
+    fn password(&mut self, place: &str, info: &UserInfo) {
+        if !self.texts.iter().any(|text| text.expose_secret() == info.password) {
+            self.note_if_short(&info.password, || format!("the password in {place}"));
+        }
+        self.texts.extend(info.password_alone());
     }
 
     /// Adds the id and the secret of a client of a token endpoint, as they are and as Basic authentication sends them. An

@@ -13,6 +13,8 @@ pub enum TemplateKind {
     Body,
     /// `--proxy`.
     Proxy,
+    /// `--rate-store`.
+    RateStore,
     /// `--item`.
     Item,
     /// `--token-url`.
@@ -44,6 +46,7 @@ impl fmt::Display for TemplateKind {
             Self::Header(name) => write!(f, "the header {name}"),
             Self::Body => f.write_str("the body template"),
             Self::Proxy => f.write_str("the address of the proxy"),
+            Self::RateStore => f.write_str("the address of the rate store"),
             Self::Item => f.write_str("the template of the item"),
             Self::TokenUrl => f.write_str("the address of the token endpoint"),
             Self::ClientId => f.write_str("the client id"),

@@ -32,6 +32,12 @@ impl UserInfo {
         Some(Self { name: decoded(name), password: decoded(password), written: written.into() })
     }
 
+    /// The password, decoded and as written: of an address whose user is no secret.
+    pub(super) fn password_alone(&self) -> [SecretString; 2] {
+        let (_, written) = self.written.split_once(':').unwrap_or((&self.written, ""));
+        [&self.password, written].map(SecretString::from)
+    }
+
     /// All that must be masked: both parts, decoded and as written, and their form in Basic authentication
     /// (RFC 7617).
     pub(super) fn secrets(&self) -> Vec<SecretString> {
@@ -65,17 +71,21 @@ pub(super) fn of_basic(value: &str) -> Vec<SecretString> {
     read().unwrap_or_default()
 }
 
-/// The address of `--proxy` with its variables expanded: percent-encoded in the user-info, unchanged
+/// The address of `--proxy` or `--rate-store` with its variables expanded: percent-encoded in the user-info, unchanged
 /// elsewhere, so that a variable may be a host or the whole address.
-pub(super) fn proxy_address(text: &str, env: &EnvLookup<'_>) -> Result<SecretString, PlanError> {
-    let pieces = split_credentials(parse_variables(text.trim(), env, &TemplateKind::Proxy)?);
+pub(super) fn expanded_address(
+    text: &str,
+    kind: &TemplateKind,
+    env: &EnvLookup<'_>,
+) -> Result<SecretString, PlanError> {
+    let pieces = split_credentials(parse_variables(text.trim(), env, kind)?);
     let user_info = LiteralUserInfo::find(&pieces);
     let mut address = String::new();
     for (index, piece) in pieces.iter().enumerate() {
         match piece {
             TemplatePiece::Text(text) => address.push_str(text),
             TemplatePiece::Secret { name, value } => {
-                let value = printable(name, value, &TemplateKind::Proxy)?;
+                let value = printable(name, value, kind)?;
                 if index < user_info.end {
                     // Cannot fail: control characters were rejected above.
                     let _ = percent_encode(&mut address, value);
@@ -90,7 +100,7 @@ pub(super) fn proxy_address(text: &str, env: &EnvLookup<'_>) -> Result<SecretStr
     let (_, rest) = split_scheme(&address);
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     if rest[end..].contains('@') {
-        return Err(PlanError::ProxyUserInfo);
+        return Err(PlanError::AddressUserInfo(kind.clone()));
     }
     Ok(address.into())
 }
@@ -167,7 +177,7 @@ mod tests {
     }
 
     fn address(text: &str) -> Result<String, PlanError> {
-        proxy_address(text, &env).map(|address| address.expose_secret().to_owned())
+        expanded_address(text, &TemplateKind::Proxy, &env).map(|address| address.expose_secret().to_owned())
     }
 
     #[test]

@@ -45,6 +45,7 @@ const TRIED: &[&str] = &[
     include_str!("pages.rs"),
     include_str!("cookies.rs"),
     include_str!("request_bodies.rs"),
+    include_str!("rate_store.rs"),
     include_str!("retries_stops.rs"),
     include_str!("stream.rs"),
     include_str!("tokens.rs"),

@@ -64,6 +64,7 @@ mod pages_runs;
 mod proxies;
 mod proxies_broken;
 mod quota;
+mod rate_store;
 mod readme;
 mod redirects;
 mod redirects_origins;

@@ -13,7 +13,7 @@ use source::{Source, sources};
 const LAYERS: &[&[&str]] = &[
     &["model"],
     &["input", "json", "limit"],
-    &["plan", "fetch", "collect", "report"],
+    &["plan", "fetch", "collect", "report", "rate_store"],
     &["engine"],
     &["config"],
     &["commands"],
@@ -30,6 +30,7 @@ const ALLOWED_USES: &[(&str, &[&str])] = &[
     ("rustls_platform_verifier", &["fetch/transport/trust.rs"]),
     ("webpki", &["fetch/transport/send_error.rs"]),
     ("governor", &["limit/"]),
+    ("redis", &["rate_store/redis_store.rs"]),
     ("clap", &["config/cli.rs", "config/cli/", "config/options.rs", "config/options/"]),
     ("clap_complete", &["config/cli/"]),
     ("clap_mangen", &["config/cli/"]),

@@ -183,6 +183,7 @@ pub(super) fn exit_of_stop(reason: &StopReason) -> Exit {
         StopReason::OutOfTime
         | StopReason::RefusalsUnsettled { .. }
         | StopReason::AskedToWait(_)
+        | StopReason::RateStore { .. }
         | StopReason::OnlyRefused { .. } => Exit::TryAgain,
         StopReason::Unreachable(_)
         | StopReason::ProxyFailed(_)

@@ -201,6 +201,11 @@ pub(in crate::commands) fn stopped(
             error(format!("the server requires a wait of {wait}; {MAX_RETRY_AFTER} is {limit}"))
                 .with_hint(again)
         }
+        StopReason::RateStore { why, lasted } => {
+            let lasted = time_left(*lasted);
+            error(format!("the rate store did not answer for {lasted} ({MAX_RETRY_AFTER}): {why}"))
+                .with_hint(again)
+        }
         StopReason::OnlyRefused { status, lasted } => error(format!(
             "the API refused every request for {} ({}): its limit lets nothing through",
             time_left(*lasted),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::joined::joined;
-use crate::config::setting::{Handle, InTune, Setting, Table, Takes};
+use crate::config::setting::{Handle, InTune, Secrecy, Setting, Table, Takes};
 use crate::config::values::{self, or_none};
 use crate::model::option;
 use crate::report::{LogFormat, ProgressMode, ReportFile};
@@ -45,6 +45,25 @@ pub(crate) static WAIT_FOR_API: Handle<Duration> = Handle {
     )
     .in_tune(InTune::Ignored),
     read: |given| given.parse(values::duration),
+};
+
+/// A template, not yet parsed.
+pub(crate) static RATE_STORE: Handle<Option<String>> = Handle {
+    setting: Setting::new(
+        Table::Run,
+        option::RATE_STORE,
+        Takes::Text("URL"),
+        "One rate for many processes, in a Redis",
+    )
+    .more(joined!(
+        "All processes that name the same Redis and key keep ",
+        option::RATE,
+        " together: redis://host:6379/0?key=NAME, or rediss:// for TLS. Without a key it is that of the API's host. \
+         Before the @ stand a user and a password, which may be ${ENV_VAR}. While the Redis is gone no request is \
+         sent.",
+    ))
+    .secrecy(Secrecy::Proxy),
+    read: |given| Ok(given.text()?.map(str::to_owned)),
 };
 
 pub(crate) static LOCK_WAIT: Handle<Duration> = Handle {
@@ -133,6 +152,12 @@ mod tests {
         assert_eq!(WAIT_FOR_API.of(&[]), Ok(Duration::ZERO));
         assert_eq!(WAIT_FOR_API.of(&["10m"]), Ok(Duration::from_mins(10)));
         assert!(WAIT_FOR_API.refuses("10").contains("is not a duration"));
+    }
+
+    #[test]
+    fn rate_store() {
+        assert_eq!(RATE_STORE.of(&[]), Ok(None));
+        assert_eq!(RATE_STORE.of(&["redis://h"]), Ok(Some("redis://h".into())));
     }
 
     #[test]

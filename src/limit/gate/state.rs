@@ -1,15 +1,19 @@
 //! The state under the gate's lock, and every step that is taken under it. Each returns what to do once the lock is
 //! released.
 
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::SystemTime;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::super::PaceSettings;
 use super::super::load_signal::LoadSignal;
 use super::super::pool::{Departure, Pool, TurnStep};
 use super::super::queue::{Ticket, WaitQueue, WaiterKind};
+use super::super::rate_store::{StoreAnswer, StoreCall};
+use super::super::shared_rate::{RateStep, SharedRate};
 use super::Turn;
 use crate::model::{LimitChangeReason, PauseReason};
 
@@ -17,6 +21,8 @@ use crate::model::{LimitChangeReason, PauseReason};
 pub(super) struct GateState {
     pub(super) pool: Pool,
     pub(super) queue: WaitQueue,
+    /// Rings for the one who talks to the rate store.
+    pub(super) store_bell: Arc<Notify>,
     /// One instant by both clocks. Windows of the system's clock are placed by it: a step of that clock during the run
     /// moves no window, and a test that pauses time pauses both.
     began: (Instant, SystemTime),
@@ -27,12 +33,16 @@ pub(super) struct GateState {
 pub(super) struct AfterUnlock {
     pub(super) wake: Option<Waker>,
     pub(super) drop: Option<Waker>,
+    bell: Option<Arc<Notify>>,
 }
 
 impl AfterUnlock {
     /// Drops and wakes.
     pub(super) fn run(self) {
         drop(self.drop);
+        if let Some(bell) = self.bell {
+            bell.notify_one();
+        }
         if let Some(waker) = self.wake {
             waker.wake();
         }
@@ -43,7 +53,12 @@ impl GateState {
     /// All slots free, the bucket full.
     pub(super) fn new(settings: &PaceSettings) -> Self {
         let began = (Instant::now(), SystemTime::now());
-        Self { pool: Pool::new(settings, began.0), queue: WaitQueue::default(), began }
+        Self {
+            pool: Pool::new(settings, began.0),
+            queue: WaitQueue::default(),
+            store_bell: Arc::default(),
+            began,
+        }
     }
 
     /// The fast path: no waiter, no pause, no rate, a free slot.
@@ -82,20 +97,54 @@ impl GateState {
                 Poll::Ready(Ok(departure))
             }
         };
+        after.bell = self.bell();
         (poll, after)
     }
 
-    /// No attempt leaves before `until`. Returns whether that moved the end of the pause later, and the waker of the
-    /// head, which may wait for a probe that is none any more.
-    pub(super) fn pause(&mut self, until: Instant, reason: PauseReason) -> (bool, Option<Waker>) {
-        let moved = self.pool.pause(Instant::now(), until, reason);
-        (moved, if moved { self.nudge() } else { None })
+    /// What is rung, if the one who talks to the store is to look again.
+    fn bell(&mut self) -> Option<Arc<Notify>> {
+        let rings = self.pool.shared_rate().is_some_and(SharedRate::take_ring);
+        rings.then(|| Arc::clone(&self.store_bell))
     }
 
-    /// Another limit. Returns the waker to wake.
-    pub(super) fn resize(&mut self, limit: usize, reason: LimitChangeReason) -> Option<Waker> {
+    /// What the one who talks to the store does next; none: the rate is not shared.
+    pub(super) fn rate_step(&mut self) -> Option<RateStep> {
+        let waiting = (self.queue.len(), self.queue.holders());
+        self.pool.rate_step(Instant::now(), waiting)
+    }
+
+    /// An answer of the store to a call that was sent at `sent`. Returns what to do outside of the lock.
+    pub(super) fn rate_answered(
+        &mut self,
+        call: &StoreCall,
+        answer: &StoreAnswer,
+        sent: Instant,
+    ) -> AfterUnlock {
+        self.pool.rate_answered(call, answer, (sent, Instant::now()));
+        let wake = self.nudge();
+        self.after(wake)
+    }
+
+    /// The store is gone.
+    pub(super) fn rate_lost(&mut self) {
+        if let Some(shared) = self.pool.shared_rate() {
+            shared.lost();
+        }
+    }
+
+    /// No attempt leaves before `until`. Returns whether that moved the end of the pause later, and what to do outside
+    /// of the lock: the head may wait for a probe that is none any more.
+    pub(super) fn pause(&mut self, until: Instant, reason: PauseReason) -> (bool, AfterUnlock) {
+        let moved = self.pool.pause(Instant::now(), until, reason);
+        let wake = if moved { self.nudge() } else { None };
+        (moved, self.after(wake))
+    }
+
+    /// Another limit. Returns what to do outside of the lock.
+    pub(super) fn resize(&mut self, limit: usize, reason: LimitChangeReason) -> AfterUnlock {
         self.pool.resize(limit, reason);
-        self.nudge()
+        let wake = self.nudge();
+        self.after(wake)
     }
 
     /// The waker of the head, if there is anything for it to do; the caller wakes it unlocked.
@@ -106,19 +155,25 @@ impl GateState {
         if is_blocked { None } else { self.queue.wake_head() }
     }
 
-    /// One attempt less in flight. Returns the waker to wake.
-    pub(super) fn end(&mut self, departure: Departure, signal: Option<LoadSignal>) -> Option<Waker> {
-        let (instant, clock) = self.began;
-        self.pool.end(departure, signal, Instant::now, || clock + instant.elapsed());
-        self.nudge()
+    fn after(&mut self, wake: Option<Waker>) -> AfterUnlock {
+        AfterUnlock { wake, drop: None, bell: self.bell() }
     }
 
-    /// A waiter gives up its place. Returns the wakers to drop and to wake.
+    /// One attempt less in flight. Returns what to do outside of the lock.
+    pub(super) fn end(&mut self, departure: Departure, signal: Option<LoadSignal>) -> AfterUnlock {
+        let (instant, clock) = self.began;
+        self.pool.end(departure, signal, Instant::now, || clock + instant.elapsed());
+        let wake = self.nudge();
+        self.after(wake)
+    }
+
+    /// A waiter gives up its place. Returns what to do outside of the lock.
     pub(super) fn give_up(&mut self, ticket: &Ticket) -> AfterUnlock {
         let drop = self.queue.leave(ticket);
         if self.queue.head().is_none() {
             self.pool.forget_rate();
         }
-        AfterUnlock { drop, wake: self.nudge() }
+        let wake = self.nudge();
+        AfterUnlock { drop, ..self.after(wake) }
     }
 }

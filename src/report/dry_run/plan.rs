@@ -156,6 +156,8 @@ pub(crate) struct PlannedPace {
     pub(crate) rate: Option<Rate>,
     /// `--burst`.
     pub(crate) burst: u32,
+    /// The store that keeps the rate of many processes, if one does.
+    pub(crate) rate_store: Option<String>,
     /// `--retries`.
     pub(crate) retries: u32,
     /// `--retry-on`, as it is written.

@@ -44,6 +44,7 @@ fn fields(plan: &DryRun) -> Value {
         "token": plan.requests.token,
         "most_pages": plan.requests.most_pages,
         "proxy": plan.requests.proxy,
+        "rate_store": plan.pace.rate_store,
         "filters": plan.filters,
         "recovered": plan.earlier.recovered,
         "young": plan.earlier.young,

@@ -272,6 +272,9 @@ fn pace(out: &mut Page, plan: &DryRun) {
         None => format!("no {RATE}"),
     };
     out.log("pace", &format!("{flying}; {rate}"));
+    if let Some(store) = &pace.rate_store {
+        out.log("", &format!("that is the rate of all processes at {store}"));
+    }
     let retries = match pace.retries {
         0 => "no retries".into(),
         retries => {
@@ -302,7 +305,8 @@ fn time(out: &mut Page, plan: &DryRun) {
         let latency = Duration::try_from_secs_f64(most / rate.per_second()).unwrap_or(Duration::MAX);
         let bound = format!(", as long as an answer takes less than {}", format::latency(latency));
         let bound = if latency < USUAL_LATENCY { &bound } else { "" };
-        format!("{} at {rate}, retries apart{bound}", about(least))
+        let alone = if pace.rate_store.is_some() { ", if no other process shares it" } else { "" };
+        format!("{} at {rate}{alone}, retries apart{bound}", about(least))
     } else {
         let waves = (plan.requested() as f64 / most).ceil();
         let example = Duration::try_from_secs_f64(waves * EXAMPLE_LATENCY.as_secs_f64());

@@ -1,0 +1,262 @@
+//! The rate of many processes, as one of them sees it: when to ask the store, and which attempt may leave by what it
+//! granted. Without IO and without a clock.
+//!
+//! A grant is one departure at one instant. It may be used from then on for as long as the promise
+//! `rate × (T + 10 ms) + burst` allows, and lapses afterwards.
+//!
+//! Why the promise holds for all processes together: the instants in the store's books obey the rate. This process
+//! knows the store's clock only within bounds (`store_clock`). A grant therefore begins at the latest instant that can be
+//! meant, and ends by the earliest.
+//!
+//! A grant is used only while the store's news is fresh. So a pause that any process writes holds for all within
+//! [`FRESH`], and nothing leaves any more soon after the store is gone.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::pacer::{CREDIT_TIME, MARGIN, kept_interval};
+use super::rate_store::{StoreAnswer, StoreCall};
+use super::store_clock::{StoreClock, StoreReading};
+use crate::model::Rate;
+
+/// How old the store's newest answer may be when an attempt leaves, counted from the sending of its call. Below the
+/// 100 ms within which a pause holds for all, by the time that writing it takes.
+const FRESH: Duration = Duration::from_millis(90);
+/// Where the store is far away, an answer has to last until the next one is here, and a little longer.
+const FRESH_BESIDE_ROUND_TRIPS: Duration = Duration::from_millis(30);
+/// More is asked for so long before the last grant begins, two round trips apart: longer than the event loop is busy
+/// with something else, and short enough that many attempts are granted by one call.
+const AHEAD: Duration = Duration::from_millis(5);
+/// While grants are held, calls keep this distance for every process that calls, …
+const DISTANCE: Duration = Duration::from_millis(1);
+/// … up to this number of them.
+const DISTANCE_FOR_AT_MOST: u32 = 8;
+/// A process that has nothing to ask for calls so often all the same: it takes note of pauses, and counts as one that
+/// is there.
+const NEWS_EVERY: Duration = Duration::from_secs(1);
+
+/// One attempt may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Grant {
+    from: Instant,
+    until: Instant,
+    cost: NonZeroU32,
+}
+
+/// What the one who talks to the store does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RateStep {
+    /// It makes this call.
+    Call(StoreCall),
+    /// It asks again at this instant, or when it is rung for.
+    Wait(Instant),
+}
+
+/// Why an attempt cannot leave yet for the rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RateWait {
+    /// It tries again then.
+    Until(Instant),
+    /// It waits for an answer of the store.
+    ForGrant,
+}
+
+/// How the one who talks to the store is told to look again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bell {
+    /// It will look by itself.
+    Quiet,
+    /// There was nothing to ask for: the next attempt that waits rings.
+    Armed,
+    /// It is to be told.
+    Rings,
+}
+
+/// The grants, and what was asked.
+#[derive(Debug)]
+pub(super) struct SharedRate {
+    grants: VecDeque<Grant>,
+    /// The tokens that the attempt takes which has its turn, and waits for the rate alone.
+    wanted: Option<NonZeroU32>,
+    counts_keys: bool,
+    /// When the newest call that was answered was sent; before the first one, the start.
+    asked_at: Instant,
+    /// Whether the store answered since the start, or since it was gone.
+    is_connected: bool,
+    clock: StoreClock,
+    active: u32,
+    /// From one departure of all processes to the next.
+    interval: Duration,
+    /// A pause that the store does not know yet.
+    unwritten: Option<Instant>,
+    bell: Bell,
+}
+
+impl SharedRate {
+    /// Without any grant.
+    pub(super) fn new(rate: Rate, now: Instant) -> Self {
+        Self {
+            grants: VecDeque::new(),
+            wanted: None,
+            counts_keys: rate.counts_keys(),
+            asked_at: now,
+            is_connected: false,
+            clock: StoreClock::new(now),
+            active: 1,
+            interval: kept_interval(rate),
+            unwritten: None,
+            bell: Bell::Quiet,
+        }
+    }
+
+    /// The share of this process, in departures a second, each as large as the newest.
+    pub(super) fn per_second(&self) -> f64 {
+        1.0 / self.interval.as_secs_f64().max(1e-9) / f64::from(self.active)
+    }
+
+    /// Whether an attempt for so many keys may depart at `now`. On `Ok` it must.
+    ///
+    /// # Errors
+    /// What it has to wait for.
+    pub(super) fn depart(&mut self, now: Instant, keys: NonZeroU32) -> Result<(), RateWait> {
+        let cost = if self.counts_keys { keys } else { NonZeroU32::MIN };
+        self.drop_lapsed(now);
+        // A grant for a smaller pack is of no use to a larger one, which is asked for at the end of the line.
+        while self.grants.front().is_some_and(|grant| grant.cost < cost) {
+            self.grants.pop_front();
+        }
+        if self.wanted != Some(cost) || self.bell == Bell::Armed {
+            self.wanted = Some(cost);
+            self.ring();
+        }
+        match self.grants.front() {
+            Some(grant) if now < grant.from => Err(RateWait::Until(grant.from)),
+            Some(_) if now <= self.fresh_until() => {
+                self.grants.pop_front();
+                Ok(())
+            }
+            _ => Err(RateWait::ForGrant),
+        }
+    }
+
+    /// No attempt waits for the rate alone any more.
+    pub(super) fn forget(&mut self) {
+        self.wanted = None;
+    }
+
+    /// The store is to be told of this pause.
+    pub(super) fn write_pause(&mut self, until: Instant) {
+        if self.unwritten.is_none_or(|known| known < until) {
+            self.unwritten = Some(until);
+            self.ring();
+        }
+    }
+
+    /// What is done next, where `waiting` attempts could leave but for the rate.
+    pub(super) fn next_step(&mut self, now: Instant, waiting: usize) -> RateStep {
+        self.drop_lapsed(now);
+        self.bell = Bell::Quiet;
+        let cost = self.wanted.unwrap_or(NonZeroU32::MIN);
+        let waiting = if self.wanted.is_some() { waiting } else { 0 };
+        let missing = waiting.saturating_sub(self.grants.len());
+        let want = u32::try_from(missing).unwrap_or(u32::MAX);
+        self.unwritten = self.unwritten.filter(|until| *until > now);
+        let pause = self.unwritten.map(|until| until - now);
+        let call = RateStep::Call(StoreCall { want, cost, pause });
+        if pause.is_some() || !self.is_connected {
+            return call;
+        }
+        let mut next = self.asked_at + NEWS_EVERY;
+        let ahead = AHEAD + self.clock.newest() * 2;
+        if let (Some(first), Some(last)) = (self.grants.front(), self.grants.back()) {
+            let more_at = last.from.checked_sub(ahead).unwrap_or(now);
+            let distance = DISTANCE * self.active.min(DISTANCE_FOR_AT_MOST);
+            match missing {
+                0 => self.bell = Bell::Armed,
+                _ => next = next.min(more_at.max(self.asked_at + distance)),
+            }
+            if more_at > now {
+                next = next.min(more_at);
+            }
+            // The first one begins: the news has to be fresh then.
+            let news_at = first.from.checked_sub(ahead * 2).unwrap_or(now);
+            next = next.min(news_at.max(self.asked_at + self.freshness() / 2));
+        } else if missing > 0 {
+            return call;
+        } else {
+            self.bell = Bell::Armed;
+        }
+        if next <= now { call } else { RateStep::Wait(next) }
+    }
+
+    /// Takes note of an answer to a call that was sent at `sent`. Returns until when all processes pause, if they do.
+    pub(super) fn answered(
+        &mut self,
+        call: &StoreCall,
+        answer: &StoreAnswer,
+        (sent, now): (Instant, Instant),
+    ) -> Option<Instant> {
+        if answer.forgot {
+            self.grants.clear();
+            self.clock.forget();
+        }
+        self.clock.read(StoreReading { sent, arrived: now, store: answer.at });
+        self.asked_at = sent;
+        self.is_connected = true;
+        self.active = answer.active.max(1);
+        if answer.granted > 0 {
+            self.interval = answer.interval;
+        }
+        if call.pause.is_some_and(|pause| self.unwritten.is_some_and(|until| until <= sent + pause)) {
+            self.unwritten = None;
+        }
+        let paused_until = (!answer.pause.is_zero()).then(|| self.clock.instants(answer.at + answer.pause).1);
+        if let Some(until) = paused_until {
+            self.grants.retain(|grant| grant.from >= until);
+        }
+        // Two departures of the store's books are further apart than the rate demands, by the margin below it.
+        let usable = CREDIT_TIME + answer.interval.mul_f64(MARGIN);
+        for number in 0..answer.granted {
+            let after = answer.interval.saturating_mul(number).saturating_sub(answer.slack);
+            let (earliest, latest) = self.clock.instants(answer.at + answer.wait + after);
+            self.grants.push_back(Grant { from: latest, until: earliest + usable, cost: call.cost });
+        }
+        paused_until
+    }
+
+    /// The store is gone: what it granted is of no use any more.
+    pub(super) fn lost(&mut self) {
+        self.grants.clear();
+        self.is_connected = false;
+    }
+
+    /// Whether the one who talks to the store is to look again.
+    pub(super) fn take_ring(&mut self) -> bool {
+        let rings = self.bell == Bell::Rings;
+        if rings {
+            self.bell = Bell::Quiet;
+        }
+        rings
+    }
+
+    fn ring(&mut self) {
+        self.bell = Bell::Rings;
+    }
+
+    fn drop_lapsed(&mut self, now: Instant) {
+        while self.grants.front().is_some_and(|grant| grant.until < now || grant.until < grant.from) {
+            self.grants.pop_front();
+        }
+    }
+
+    fn freshness(&self) -> Duration {
+        FRESH.max(self.clock.shortest() * 2 + FRESH_BESIDE_ROUND_TRIPS)
+    }
+
+    fn fresh_until(&self) -> Instant {
+        self.asked_at + self.freshness()
+    }
+}
