@@ -440,6 +440,7 @@ fn set_up(lost: bool) -> (PageFolder, Api) {
     let folder = PageFolder::new(&[
         ("https://api.example.com", &api.origin()),
         ("proxy.example.com:3128", &host),
+        ("http://gateway.example.com:8080", &api.origin()),
         ("cd /srv/catalogue", "cd ."),
         ("/usr/local/bin/skufetch", "skufetch"),
     ]);

@@ -19,6 +19,7 @@ mod config;
 mod connections;
 mod connections_few;
 mod cookbook;
+mod cookbook_gateway;
 mod cookbook_tokens;
 mod cookies;
 mod csv_output;
