@@ -108,7 +108,9 @@ impl PreparedStore {
         match fault.kind {
             StoreFaultKind::Closed | StoreFaultKind::Unavailable => {
                 CommandError::new(Exit::Unavailable, format!("the rate store {name} does not answer: {fault}"))
-                    .with_hint(format!("check its host and port in {RATE_STORE}; nothing was requested"))
+                    .with_hint(format!(
+                        "check scheme (rediss:// for TLS), host and port in {RATE_STORE}; nothing was requested"
+                    ))
             }
             StoreFaultKind::Refused => {
                 CommandError::new(Exit::NoPermission, format!("the rate store {name} cannot be used: {fault}")).with_hint(

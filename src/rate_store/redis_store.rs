@@ -182,10 +182,8 @@ impl<O: OpenStream> RedisStore<O> {
                 let key = display_safe(&self.client.mask.apply(&self.client.key), SHOWN);
                 (StoreFaultKind::Unusable, format!("its key `{key}` holds something else than a rate"))
             }
-            (ErrorKind::Server(ServerErrorKind::ResponseError), _)
-                if error.detail().is_some_and(is_lasting) =>
-            {
-                (StoreFaultKind::Unusable, said())
+            (ErrorKind::Server(ServerErrorKind::ResponseError), _) => {
+                (kind_of_response(error.detail().unwrap_or_default()), said())
             }
             (ErrorKind::Io, _) => (StoreFaultKind::Closed, "the connection was closed".to_owned()),
             (ErrorKind::Parse | ErrorKind::UnexpectedReturnType, _) => {
@@ -198,11 +196,16 @@ impl<O: OpenStream> RedisStore<O> {
     }
 }
 
-/// What no later call changes: a database or a command that this server does not have.
-fn is_lasting(said: &str) -> bool {
-    ["DB index", "unknown command", "SELECT is not allowed", "invalid DB"]
-        .iter()
-        .any(|text| said.contains(text))
+/// What an error without a code of its own means: Redis tells these apart by their text alone.
+fn kind_of_response(said: &str) -> StoreFaultKind {
+    let is_any = |texts: &[&str]| texts.iter().any(|text| said.contains(text));
+    if is_any(&["no permissions", "can't run this command"]) {
+        StoreFaultKind::Refused
+    } else if is_any(&["DB index", "invalid DB", "SELECT is not allowed", "unknown command"]) {
+        StoreFaultKind::Unusable
+    } else {
+        StoreFaultKind::Unavailable
+    }
 }
 
 fn silent(limit: Duration) -> StoreFault {

@@ -151,6 +151,7 @@ pub(crate) fn example_summary() -> RunSummary {
         busy: Duration::from_secs(390),
         waits: BlockedTime::default(),
         rate: None,
+        is_rate_shared: false,
         processor: Duration::from_secs(1),
         attempts: 6_041,
         answered: 6_041,

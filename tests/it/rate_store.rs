@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::redis::RedisServer;
+use crate::support::tls::Authority;
 use crate::support::{Reply, Run, ScriptedServer, WorkDir, closed_port};
 
 /// The late timer of the promise (10 ms), and the server's own turn on a busy machine.
@@ -86,7 +87,9 @@ fn four(redis: &RedisServer, rate: &str, (per_second, each, part): (f64, usize, 
         each.iter().map(|at| at.iter().filter(|at| (from..=to).contains(*at)).count()).collect();
     let all: usize = shares.iter().sum();
     let reached = all as f64 / (to - from).as_secs_f64() / per_second;
-    let is_even = |share: &usize| (0.9..=1.1).contains(&(*share as f64 * 4.0 / all as f64)) || all < 100;
+    // Where the rate is not reached, it is the processor that is shared.
+    let is_judged = all >= 100 && reached >= 0.9;
+    let is_even = |share: &usize| !is_judged || (0.9..=1.1).contains(&(*share as f64 * 4.0 / all as f64));
     overfull(&at, per_second)
         .or_else(|| (reached < part).then(|| format!("{reached} of {rate}")))
         .or_else(|| (!shares.iter().all(is_even)).then(|| format!("shares at {rate}: {shares:?}")))
@@ -134,7 +137,8 @@ fn a_store_that_is_stopped_or_killed_and_replaced_lets_nothing_through_meanwhile
         for run in runs {
             let ended = run.wait().expect_code(0);
             let said = |text: &str| ended.stderr.matches(text).count();
-            assert_eq!((said("is gone"), said("answers again")), (1, 1), "{}", ended.stderr);
+            let (gone, back) = (said("is gone"), said("answers again"));
+            assert!(gone >= 1 && gone == back, "once each, and again where it was busy: {}", ended.stderr);
         }
         let at = instants(&server);
         assert_eq!(at.len(), 800);
@@ -235,6 +239,55 @@ fn a_password_is_sent_never_shown_and_a_wrong_one_ends_the_run() {
     assert!(!ended.stderr.contains("ary"), "{}", ended.stderr);
     assert_eq!(dir.holding("ary"), Vec::<String>::new());
     assert_eq!(dir.holding("can%2Fary"), Vec::<String>::new());
+}
+
+#[test]
+fn over_tls_the_authority_of_the_run_is_trusted_and_no_other() {
+    let authority = Authority::new();
+    let files = WorkDir::new();
+    let [certificate, key] = authority.good().pem();
+    files.write("ca.pem", authority.pem());
+    let certificate = files.write("certificate.pem", certificate).display().to_string();
+    let key = files.write("key.pem", key).display().to_string();
+    let args = ["--port", "0", "--tls-port", "{port}", "--tls-auth-clients", "no"];
+    let args = [&args[..], &["--tls-cert-file", &certificate, "--tls-key-file", &key]].concat();
+    let args = [&args[..], &["--tls-ca-cert-file", &certificate]].concat();
+    let Some(redis) = RedisServer::start_with(&args) else { return };
+    let (dir, server) = (skus(0, 3), ScriptedServer::echo());
+    let store = format!("rediss://localhost:{}/0", redis.port());
+    let ca = files.path("ca.pem").display().to_string();
+    let trusted = ["-r", "90/s", "--fresh", "--ca-cert", &ca];
+    run(&dir, &server, &store, &trusted).finish().expect_code(0);
+    assert_eq!(server.count(), 3);
+    for (store, args, word) in [
+        (store.as_str(), &["-r", "90/s"][..], "certificate"),
+        (&store.replace("rediss", "redis"), &trusted, "does not answer"),
+    ] {
+        let ended = run(&dir, &server, store, args).finish().expect_code(69);
+        assert!(ended.stderr.contains(word), "{}", ended.stderr);
+    }
+    assert_eq!(server.count(), 3);
+}
+
+#[test]
+fn a_user_that_may_not_run_scripts_is_told_so() {
+    let Some(redis) = RedisServer::start() else { return };
+    redis.ask("ACL SETUSER me on >secret ~skufetch:* +@hash +time +pexpire +evalsha +script|load");
+    let (dir, server) = (skus(0, 3), ScriptedServer::echo());
+    let store = format!("redis://me:secret@127.0.0.1:{}/0", redis.port());
+    run(&dir, &server, &store, &["-r", "90/s"]).finish().expect_code(0);
+    for (right, store) in
+        [("-pexpire", store.clone()), ("-time", store.clone()), ("+@all", format!("{store}?key=x"))]
+    {
+        redis.ask(&format!("ACL SETUSER me {right}"));
+        let ended = run(&dir, &server, &store, &["-r", "90/s", "--fresh"]).finish().expect_code(77);
+        assert!(
+            ended.stderr.contains("permission") || ended.stderr.contains("can't run"),
+            "{}",
+            ended.stderr
+        );
+    }
+    assert_eq!(server.count(), 3);
 }
 
 #[test]

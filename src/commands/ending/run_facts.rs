@@ -33,6 +33,7 @@ pub(super) fn facts(settings: &Settings, measured: Measured<'_>) -> Facts {
         busy: waits.busy,
         waits: waits.blocked,
         rate: settings.pace.rate,
+        is_rate_shared: settings.pace.is_shared,
         processor: processor_time(),
         attempts: stats.counters.attempts(),
         answered: stats.counters.answered,

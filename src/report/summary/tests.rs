@@ -57,6 +57,7 @@ fn empty_facts() -> Facts {
         busy: Duration::ZERO,
         waits: BlockedTime::default(),
         rate: None,
+        is_rate_shared: false,
         processor: Duration::ZERO,
         attempts: 0,
         answered: 0,

@@ -20,6 +20,8 @@ pub(crate) struct Facts {
     pub(crate) waits: BlockedTime,
     /// `--rate`.
     pub(crate) rate: Option<Rate>,
+    /// It is that of many processes.
+    pub(crate) is_rate_shared: bool,
     /// Processor time of the thread that does all the work of the network.
     pub(crate) processor: Duration,
     /// Attempts that were sent.

@@ -17,6 +17,7 @@ fn full_run() -> Facts {
         busy: Duration::from_secs(390),
         waits: BlockedTime { slot: Duration::from_secs(6), ..BlockedTime::default() },
         rate: None,
+        is_rate_shared: false,
         processor: Duration::from_secs(1),
         attempts: 6_041,
         answered: 6_041,
@@ -74,6 +75,11 @@ fn a_met_rate_is_the_limit_and_is_raised_with_the_workers_it_needs() {
         ..full_run()
     };
     check(&paced, LimitedBy::Rate, "--rate 200/s; raise it if the API allows, try --rate 400/s");
+    check(
+        &Facts { is_rate_shared: true, ..paced },
+        LimitedBy::Rate,
+        "the rate of all processes together (--rate 200/s, --rate-store); raise it for all of them if the API allows",
+    );
     check(
         &Facts { concurrency: ConcurrencyUsed::Fixed(25), ..paced },
         LimitedBy::Rate,
@@ -548,6 +554,7 @@ proptest! {
             busy: time(busy),
             waits: BlockedTime { slot: time(p50), rate: time(rate_wait), learned: time(pauses / 3), asked: time(pauses), backoff: time(pauses / 5), failing: time(pauses / 6), quota: time(pauses / 4), outage: time(pauses / 2), input: time(input), drain: time(input) },
             rate: rate.map(|count| format!("{count}/m").parse().unwrap()),
+            is_rate_shared: false,
             processor: time(busy / 2),
             attempts: attempts.into(),
             answered: attempts.into(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::limit::LearnedLimit;
-use crate::model::option::{CONCURRENCY, RATE, RETRIES, TIMEOUT};
+use crate::model::option::{CONCURRENCY, RATE, RATE_STORE, RETRIES, TIMEOUT};
 use crate::model::{LimitChangeReason, Rate};
 use crate::report::format;
 use crate::report::verdict::api_limits::{connections_text, in_flight_text, limit_text, per_second};
@@ -152,6 +152,11 @@ fn of_the_same(rate: Rate, per_second: f64) -> String {
 
 pub(crate) fn reached_rate(facts: &Facts, rate: Rate) -> String {
     let requested = rate.per_second();
+    if facts.is_rate_shared {
+        return format!(
+            "the rate of all processes together ({RATE} {rate}, {RATE_STORE}); raise it for all of them if the API allows"
+        );
+    }
     if facts.limits.learned.is_some() && facts.learned_limit().is_none() {
         return format!("{RATE} {rate}, which is the API's limit, too; do not raise it");
     }

@@ -28,7 +28,7 @@ impl RedisServer {
         Self::start_with(&[])
     }
 
-    /// The same with more arguments, such as `--requirepass`.
+    /// The same with more arguments, such as `--requirepass`; `{port}` in them is its port.
     pub fn start_with(args: &[&str]) -> Option<Self> {
         let args: Vec<String> = args.iter().map(ToString::to_string).collect();
         // Somebody else may take the port before it does.
@@ -133,7 +133,7 @@ fn spawn(folder: &Path, port: u16, args: &[String]) -> Option<Child> {
             "--logfile",
             LOG,
         ])
-        .args(args)
+        .args(args.iter().map(|arg| arg.replace("{port}", &port.to_string())))
         .current_dir(folder)
         .stdout(Stdio::null())
         .stderr(Stdio::null())

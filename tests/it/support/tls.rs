@@ -1,5 +1,7 @@
 //! Certificates, good and bad, and what is spoken under them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
@@ -114,6 +116,17 @@ impl Identity {
     /// Of a server that requires a client certificate of this authority.
     pub fn requiring(self, authority: &Authority) -> Self {
         Self { clients: Some(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()), ..self }
+    }
+
+    /// The certificate and its key, for a server that reads them from files.
+    pub fn pem(&self) -> [String; 2] {
+        let text = |kind: &str, der: &[u8]| {
+            let text = STANDARD.encode(der);
+            let lines: Vec<&str> =
+                (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
+            format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", lines.join("\n"))
+        };
+        [text("CERTIFICATE", &self.chain[0]), text("PRIVATE KEY", &self.key)]
     }
 
     pub(super) fn acceptor(&self, protocol: Protocol) -> TlsAcceptor {
