@@ -260,3 +260,135 @@ impl SharedRate {
         self.asked_at + self.freshness()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: NonZeroU32 = NonZeroU32::MIN;
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    fn shared(start: Instant) -> SharedRate {
+        SharedRate::new("100 keys/s".parse().unwrap(), start)
+    }
+
+    /// So many grants from `wait` on, by a call that was sent at `sent` and answered a millisecond later.
+    fn grant(shared: &mut SharedRate, start: Instant, (sent, granted, wait): (u64, u32, u64)) {
+        let call = StoreCall { want: granted, cost: ONE, pause: None };
+        let answer = StoreAnswer {
+            at: ms(sent),
+            granted,
+            wait: ms(wait),
+            interval: ms(10),
+            slack: Duration::ZERO,
+            pause: Duration::ZERO,
+            active: 2,
+            differs: false,
+            forgot: false,
+        };
+        assert_eq!(shared.answered(&call, &answer, (start + ms(sent), start + ms(sent + 1))), None);
+    }
+
+    fn wants(step: RateStep) -> Option<u32> {
+        match step {
+            RateStep::Call(call) => Some(call.want),
+            RateStep::Wait(_) => None,
+        }
+    }
+
+    #[test]
+    fn a_grant_is_used_from_its_instant_on_and_lapses_10_ms_later() {
+        let start = Instant::now();
+        let mut rate = shared(start);
+        assert_eq!(rate.depart(start, ONE), Err(RateWait::ForGrant));
+        grant(&mut rate, start, (0, 3, 20));
+        // The script ran at any time between sending and arrival.
+        assert_eq!(rate.depart(start + ms(20), ONE), Err(RateWait::Until(start + ms(21))));
+        assert_eq!(rate.depart(start + ms(21), ONE), Ok(()));
+        assert_eq!(rate.depart(start + ms(21), ONE), Err(RateWait::Until(start + ms(31))));
+        // The second has lapsed, the third has not.
+        assert_eq!(rate.depart(start + ms(42), ONE), Ok(()));
+        assert_eq!(rate.depart(start + ms(42), ONE), Err(RateWait::ForGrant));
+    }
+
+    #[test]
+    fn no_grant_is_used_while_the_newest_answer_is_old_or_after_the_store_is_gone() {
+        let start = Instant::now();
+        let mut rate = shared(start);
+        grant(&mut rate, start, (0, 1, 100));
+        assert_eq!(rate.depart(start + ms(101), ONE), Err(RateWait::ForGrant));
+        grant(&mut rate, start, (100, 0, 0));
+        assert_eq!(rate.depart(start + ms(101), ONE), Ok(()));
+        grant(&mut rate, start, (110, 5, 0));
+        rate.lost();
+        assert_eq!(rate.depart(start + ms(112), ONE), Err(RateWait::ForGrant));
+        assert_eq!(wants(rate.next_step(start + ms(112), 3)), Some(3));
+    }
+
+    #[test]
+    fn as_many_are_asked_for_as_wait_and_more_only_when_those_held_are_nearly_used() {
+        let start = Instant::now();
+        let mut rate = shared(start);
+        let _ = rate.depart(start, ONE);
+        assert_eq!(wants(rate.next_step(start, 4)), Some(4));
+        grant(&mut rate, start, (0, 4, 0));
+        assert_eq!(wants(rate.next_step(start + ms(2), 4)), None, "as many are held");
+        assert_eq!(wants(rate.next_step(start + ms(2), 9)), None, "the last begins in 30 ms");
+        assert_eq!(wants(rate.next_step(start + ms(25), 9)), Some(7), "two have lapsed");
+    }
+
+    #[test]
+    fn one_that_rings_once_is_heard_once() {
+        let start = Instant::now();
+        let mut rate = shared(start);
+        grant(&mut rate, start, (0, 0, 0));
+        assert_eq!(wants(rate.next_step(start, 0)), None);
+        assert!(!rate.take_ring());
+        let _ = rate.depart(start, ONE);
+        assert!(rate.take_ring() && !rate.take_ring());
+        let _ = rate.depart(start, ONE);
+        assert!(!rate.take_ring(), "nobody has looked since");
+    }
+
+    #[test]
+    fn a_grant_for_fewer_keys_is_of_no_use_and_a_larger_one_is() {
+        let start = Instant::now();
+        let mut rate = shared(start);
+        grant(&mut rate, start, (0, 1, 0));
+        let two = NonZeroU32::new(2).unwrap();
+        assert_eq!(rate.depart(start + ms(1), two), Err(RateWait::ForGrant));
+        let RateStep::Call(call) = rate.next_step(start + ms(1), 1) else { panic!("a call") };
+        assert_eq!((call.want, call.cost), (1, two));
+    }
+
+    #[test]
+    fn a_pause_is_written_until_the_store_knows_it() {
+        let start = Instant::now();
+        let mut rate = shared(start);
+        grant(&mut rate, start, (0, 0, 0));
+        rate.write_pause(start + ms(500));
+        rate.write_pause(start + ms(400));
+        let RateStep::Call(call) = rate.next_step(start + ms(100), 0) else { panic!("a call") };
+        assert_eq!(call.pause, Some(ms(400)));
+        rate.lost();
+        let RateStep::Call(again) = rate.next_step(start + ms(200), 0) else { panic!("a call") };
+        assert_eq!(again.pause, Some(ms(300)));
+        let answer = StoreAnswer {
+            at: ms(201),
+            granted: 0,
+            wait: Duration::ZERO,
+            interval: ms(10),
+            slack: Duration::ZERO,
+            pause: ms(300),
+            active: 1,
+            differs: false,
+            forgot: false,
+        };
+        let until = rate.answered(&again, &answer, (start + ms(200), start + ms(202)));
+        assert!(until.is_some_and(|until| until >= start + ms(500) && until <= start + ms(503)));
+        assert_eq!(wants(rate.next_step(start + ms(203), 0)), None);
+    }
+}

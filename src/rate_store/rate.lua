@@ -21,8 +21,9 @@ clock = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 
 local hash, fields = {}, redis.call('HGETALL', key)
 for i = 1, #fields, 2 do hash[fields[i]] = fields[i + 1] end
-local zero = tonumber(hash.zero or clock)
-local full, pause, last = tonumber(hash.full or 0), tonumber(hash.pause or 0), tonumber(hash.last or 0)
+local number = function(name, default) return tonumber(hash[name] or '') or default end
+local zero = number('zero', clock)
+local full, pause, last = number('full', 0), number('pause', 0), number('last', 0)
 local epoch = hash.epoch or me .. '-' .. string.format('%.0f', clock)
 local emptied = hash.emptied or '0'
 if clock - zero < last then zero = clock - last end
