@@ -11,7 +11,7 @@ use crate::collect::files::atomic::clear_leftovers;
 use crate::collect::files::cursor::NULL;
 use crate::collect::files::names::folder_of;
 use crate::collect::files::preflight::Preflight;
-use crate::collect::identity::JobIdentity;
+use crate::collect::identity::{JobIdentity, RecordedJob};
 use crate::collect::inspect::{Inspection, Recovered};
 use crate::collect::journal::appender::{Appender, JournalFile};
 use crate::collect::journal::encode::{AnswerRecord, RecordEncoder, RefusedRow};
@@ -26,13 +26,13 @@ use crate::collect::publish::closed_run::{AnswerCounts, ClosedRun};
 use crate::collect::publish::draft::{DraftPlan, DraftProgress};
 use crate::collect::row_stream::RowStream;
 use crate::collect::settings::{Format, OutputSettings};
-use crate::collect::table_rows::TableRows;
+use crate::collect::table_rows::{TableRows, UsedCells};
 use crate::model::{Answer, Cause, Entry, Fault, Fingerprint, Job, Key, Outcome, Seq, Validators};
 
 /// Takes in the entries of a run, each at most once and in any order.
 pub struct Collector {
     journal: Appender,
-    identity: JobIdentity,
+    job: RecordedJob,
     has_failures: bool,
     counts: AnswerCounts,
     /// When the run began.
@@ -49,6 +49,8 @@ pub struct Collector {
     table: Option<TableRows>,
     /// Each row gets its line as soon as it is decided; answers are not kept.
     stream: Option<RowStream>,
+    /// None but for a part that is none of a table.
+    used: Option<UsedCells>,
 }
 
 impl Collector {
@@ -84,7 +86,8 @@ impl Collector {
     ) -> Result<(Self, Recovered), CollectError> {
         let Inspection { began, previous, journals, salt, mut recovered } = inspection;
         let folder = place.paths.as_ref().map(|paths| folder_of(&paths.output.real).to_path_buf());
-        let table = TableRows::of(settings, &folder.unwrap_or_else(tempfile::env::temp_dir))?;
+        let folder = folder.unwrap_or_else(tempfile::env::temp_dir);
+        let (table, used) = (TableRows::of(settings, &folder)?, UsedCells::of(settings, &folder)?);
         let (Some(paths), Some(journals)) = (&place.paths, journals) else {
             let collector = Self { table, ..Self::new(Appender::unnamed()?, identity, previous) };
             return Ok((collector, recovered));
@@ -98,10 +101,15 @@ impl Collector {
         let published_before = scan.publishing.filter(|published| is_there(published.output));
         // Where old values are merged or compared, a row is decided only at the end of the run; the rows of a table are
         // read back then.
-        let is_drafted = !settings.merge && settings.changes.is_none() && settings.format != Format::Csv;
+        let is_output = settings.part.is_none() && settings.format != Format::Csv;
+        let is_drafted = is_output && !settings.merge && settings.changes.is_none();
         let draft = file.try_clone().ok().filter(|_| is_drafted).map(|reading| {
             let records = JournalReader::new(paths.journal.clone(), reading, salt);
-            DraftProgress::new(DraftPlan::of(settings, paths, salt, identity), records, settings.draft_step)
+            DraftProgress::new(
+                DraftPlan::of(settings, paths, salt, &identity.recorded()),
+                records,
+                settings.draft_step,
+            )
         });
         let table = table.map(|table| table.reading(&paths.journal, &file, salt)).transpose()?;
         let journal =
@@ -112,6 +120,7 @@ impl Collector {
             published_before,
             draft,
             table,
+            used,
             ..Self::new(journal, identity, previous)
         };
         Ok((collector, recovered))
@@ -120,7 +129,7 @@ impl Collector {
     fn new(journal: Appender, identity: &JobIdentity, previous: PreviousRun) -> Self {
         Self {
             journal,
-            identity: identity.clone(),
+            job: identity.recorded(),
             has_failures: false,
             counts: AnswerCounts::default(),
             began: SystemTime::now(),
@@ -131,6 +140,7 @@ impl Collector {
             draft: None,
             table: None,
             stream: None,
+            used: None,
         }
     }
 
@@ -186,7 +196,7 @@ impl Collector {
         Ok(true)
     }
 
-    /// Keeps the cells of a row of the input, where the output is a table. Rows come in the order of the input. `repeats`:
+    /// Keeps the cells of a row of the input, where the output is a table, or a part needs them. Rows come in the order of the input. `repeats`:
     /// an earlier row has its key, and asked for the same.
     ///
     /// # Errors
@@ -197,6 +207,9 @@ impl Collector {
         repeats: Option<&Key>,
         cells: &csv::ByteRecord,
     ) -> Result<(), CollectError> {
+        if let Some(used) = self.used.as_mut().filter(|_| repeats.is_none()) {
+            return used.add(seq, cells);
+        }
         let Some(table) = &mut self.table else { return Ok(()) };
         let repeats = repeats.map(|key| self.previous.hash(key));
         table.spool.add(seq, repeats, cells)
@@ -342,13 +355,13 @@ impl Collector {
         self.stream.map_or(Ok(()), RowStream::close)?;
         Ok(ClosedRun {
             journal: self.journal.close()?,
-            identity: self.identity,
+            job: self.job,
             has_failures: self.has_failures,
             answers: self.counts,
             published_before: self.published_before,
             previous: self.previous,
             drafting: self.draft.and_then(DraftProgress::into_drafting),
-            rows: self.table.map(|table| table.spool),
+            rows: self.table.map(|table| table.spool).or(self.used.map(|used| used.spool)),
         })
     }
 }

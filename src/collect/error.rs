@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use crate::collect::file_operation::FileOperation;
+use crate::collect::parts::fault::PartsFault;
 use crate::model::option::{
     CHANGES, COLUMNS, FAILED, FORMAT, FRESH, GUARD, LOCK_WAIT, MERGE, OUTPUT, REPORT,
 };
@@ -177,6 +178,9 @@ pub enum CollectError {
         /// What failed then.
         source: Box<CollectError>,
     },
+    /// The parts of a run cannot be put together.
+    #[error("{0}")]
+    Parts(PartsFault),
     /// Standard output did not take the result.
     #[error("cannot write to standard output: {0}")]
     Stdout(#[source] io::Error),
@@ -214,7 +218,7 @@ impl CollectError {
             Self::Locked { .. } | Self::OldChanged { .. } | Self::Moved { .. } | Self::Stopped => {
                 Exit::TryAgain
             }
-            Self::OldOutput { .. } | Self::IncompatibleOutput { .. } => Exit::Data,
+            Self::OldOutput { .. } | Self::IncompatibleOutput { .. } | Self::Parts(_) => Exit::Data,
             Self::TooFewRows { .. } => Exit::HeldBack,
         }
     }
@@ -286,6 +290,7 @@ impl CollectError {
             Self::Unsettled { .. } => {
                 "the new output is whole; check the disk, then run the same command again".into()
             }
+            Self::Parts(fault) => fault.hint(),
             Self::Stopped => return None,
         })
     }

@@ -36,10 +36,30 @@ pub struct Provenance {
     pub columns: String,
 }
 
+/// A job as files record it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RecordedJob {
+    /// Tells jobs apart; not meant to keep anything secret.
+    pub(crate) digest: String,
+    /// See [`JobIdentity::description`].
+    pub(crate) description: serde_json::Value,
+    /// See [`JobIdentity::provenance`].
+    pub(crate) provenance: Provenance,
+}
+
 impl JobIdentity {
     /// Tells jobs apart; not meant to keep anything secret.
     pub(crate) fn digest(&self) -> String {
         let hash = SipHasher13::new().hash(&self.digest_input);
         Fingerprint(u128::from(hash.h1) << 64 | u128::from(hash.h2)).to_string()
+    }
+
+    /// The job as files record it.
+    pub(crate) fn recorded(&self) -> RecordedJob {
+        RecordedJob {
+            digest: self.digest(),
+            description: self.description.clone(),
+            provenance: self.provenance.clone(),
+        }
     }
 }

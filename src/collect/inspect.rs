@@ -82,7 +82,7 @@ impl Inspection {
             });
         };
         let mut notes = Vec::new();
-        let mut previous = PreviousRun::load(settings, paths, identity, &mut notes)?;
+        let mut previous = PreviousRun::load(settings, paths, &identity.recorded(), &mut notes)?;
         let salt = previous.state.as_ref().map_or_else(random_salt, |state| state.salt);
         let header = JournalHeader::new(identity, salt);
         let mut journals = find_journals(&paths.journal, &header, settings.fresh)?;

@@ -11,7 +11,10 @@
 //!                                                          ▲ recovery                     └──► out.failed.csv, out.json.state
 //! ```
 //!
-//! Imports go one way: `files` ← `table`, `journal`, `previous` ← `publish` ← `inspect` ← `collector`.
+//! One shard of a job publishes a part in place of the output ([`parts`]); all parts of a run become the output by the same
+//! pass over records ([`merge`]).
+//!
+//! Imports go one way: `files` ← `table`, `journal`, `previous` ← `parts` ← `publish` ← `inspect` ← `collector`, `merge`.
 
 mod collector;
 mod error;
@@ -20,6 +23,8 @@ mod files;
 mod identity;
 mod inspect;
 mod journal;
+mod merge;
+mod parts;
 mod previous;
 mod publish;
 mod row_stream;
@@ -31,6 +36,7 @@ mod test_run;
 
 pub use collector::Collector;
 pub(crate) use error::CollectError;
+pub(crate) use files::atomic::unnamed_file;
 pub(crate) use files::compression::Compression;
 pub(crate) use files::document::Document;
 pub(crate) use files::lock::{Lock, lock_holder};
@@ -40,7 +46,12 @@ pub(crate) use files::preflight::{preflight_without_trace, try_publishing};
 pub use identity::{JobIdentity, Provenance};
 pub(crate) use inspect::{Inspection, Recovered};
 pub(crate) use journal::encode::RefusedRow;
+pub(crate) use journal::open::remove_own_journal;
 pub(crate) use journal::publish_record::ChangeCounts;
+pub(crate) use merge::{MergeSource, PartMerge};
+pub(crate) use parts::names::{make_parts_folder, part_path, parts_folder};
+pub(crate) use parts::set::FoundPart;
+pub(crate) use parts::trailer::{InputForm, PartFacts, PartKind, PartTrailer};
 pub(crate) use previous::baseline::skus_in;
 pub(crate) use previous::profile::Profile;
 pub(crate) use previous::value::PreviousValue;
@@ -51,6 +62,7 @@ pub(crate) use publish::guard::Degradation;
 pub(crate) use publish::outcome::{Evidence, PublishOutcome};
 pub(crate) use settings::Format;
 pub use settings::OutputSettings;
+pub(crate) use settings::PartSettings;
 pub(crate) use settings::Shape;
 pub use settings::Target;
 pub(crate) use table::column_list::{TableColumn, parse_columns};

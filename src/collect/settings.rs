@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::collect::files::compression::Compression;
 use crate::collect::table::column_list::TableColumn;
 use crate::collect::table::layout::{TableLayout, TableSettings};
-use crate::model::StatusSet;
+use crate::model::{RunId, Shard, StatusSet};
 
 /// Where the output goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,12 +134,29 @@ impl StoredForm<'_> {
     }
 }
 
+/// The part of a sharded job, which a process writes in place of the output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartSettings {
+    /// The share of the rows.
+    pub shard: Shard,
+    /// The run that the part belongs to.
+    pub run: RunId,
+    /// The columns that the request uses, in the order in which they go into a fingerprint. Known once the input's header
+    /// is read, and so is the next.
+    pub used: Vec<usize>,
+    /// The column of the key.
+    pub key: usize,
+}
+
 /// What the user chose for the output.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct OutputSettings {
     /// Where the output goes.
     pub target: Target,
+    /// What is written is a part of it: then the target is the part's own file, and what concerns the whole output is
+    /// left to the merge.
+    pub part: Option<PartSettings>,
     /// How it is laid out.
     pub format: Format,
     /// How it is compressed.
@@ -175,6 +192,8 @@ pub struct OutputSettings {
     pub retry_on: StatusSet,
     /// Ignore a journal left by an interrupted run.
     pub fresh: bool,
+    /// Requests are sent: they may ask whether an old value still holds, which then has to be at hand.
+    pub sends_requests: bool,
     /// How long to wait for another run on the same output.
     pub lock_wait: Duration,
     /// The output is drafted in steps of so many bytes of the journal: a shorter run ends before it would pay.
@@ -186,6 +205,7 @@ impl Default for OutputSettings {
     fn default() -> Self {
         Self {
             target: Target::Stdout,
+            part: None,
             format: Format::Json,
             compression: Compression::Plain,
             table: TableSettings::default(),
@@ -202,6 +222,7 @@ impl Default for OutputSettings {
             null_on: StatusSet::default(),
             retry_on: StatusSet::default(),
             fresh: false,
+            sends_requests: true,
             lock_wait: Duration::ZERO,
             draft_step: 1 << 20,
         }

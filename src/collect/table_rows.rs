@@ -1,4 +1,5 @@
-//! The side of a table that the collector needs: the rows as they come, and whether an answer has a row.
+//! The side of a table that the collector needs: the rows as they come, and whether an answer has a row. And the cells
+//! that a part needs, so that whoever merges it can make the fingerprints anew.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,10 +9,10 @@ use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::cursor::NULL;
 use crate::collect::journal::decode::JournalRecord;
 use crate::collect::journal::reader::JournalReader;
-use crate::collect::settings::OutputSettings;
+use crate::collect::settings::{OutputSettings, PartSettings};
 use crate::collect::table::layout::TableLayout;
 use crate::collect::table::row_spool::RowSpool;
-use crate::model::Fault;
+use crate::model::{Fault, Seq};
 
 /// The rows of a table that is to be written.
 pub(crate) struct TableRows {
@@ -62,5 +63,35 @@ impl TableRows {
             Some(status) => fault.with_status(status),
             None => fault,
         }))
+    }
+}
+
+/// The cells of each row that its request uses.
+pub(crate) struct UsedCells {
+    columns: Vec<usize>,
+    pub(crate) spool: RowSpool,
+}
+
+impl UsedCells {
+    /// None where what is written is no part, or a part that has whole rows, or whose request uses the key alone. The
+    /// cells are kept in this folder.
+    ///
+    /// # Errors
+    /// They cannot be.
+    pub(crate) fn of(settings: &OutputSettings, folder: &Path) -> Result<Option<Self>, CollectError> {
+        let uses_more = |part: &&PartSettings| part.used.iter().any(|&column| column != part.key);
+        let part = settings.part.as_ref().filter(|_| settings.layout.is_none()).filter(uses_more);
+        let Some(part) = part else { return Ok(None) };
+        let (columns, spool) = (part.used.clone(), RowSpool::create(folder)?);
+        Ok(Some(Self { columns, spool }))
+    }
+
+    /// Keeps those of the next row.
+    ///
+    /// # Errors
+    /// They could not be written.
+    pub(crate) fn add(&mut self, seq: Seq, row: &csv::ByteRecord) -> Result<(), CollectError> {
+        let cells = self.columns.iter().map(|&column| row.get(column).unwrap_or_default()).collect();
+        self.spool.add(seq, None, &cells)
     }
 }

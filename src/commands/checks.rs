@@ -8,7 +8,7 @@ use super::command_error::{self, CommandError};
 use super::http_stack::HttpStack;
 use super::rate_store::{self, PreparedStore};
 use super::session::Session;
-use super::{failure_file, table, wiring};
+use super::{failure_file, shard, table, wiring};
 use crate::collect::{CollectError, OutputSettings, Preflight};
 use crate::config::{Environment, Settings};
 use crate::fetch::{ColumnFilters, Filters};
@@ -35,7 +35,7 @@ impl OutputChecks {
     ) -> Result<Self, CommandError> {
         let filters = wiring::filters(&session.settings)?;
         let columns = table::filters(&session.settings)?;
-        let output = session.settings.output.clone();
+        let output = shard::output(&session.settings);
         let place = preflight(&output)?;
         Ok(Self { output, place, filters, columns })
     }

@@ -16,7 +16,7 @@ use super::api::Api;
 use super::checks::{InputChecks, OutputChecks};
 use super::command_error::CommandError;
 use super::session::Session;
-use super::{ending, failure_file, standard_output, terminal, unpublished, warnings, wiring};
+use super::{ending, failure_file, shard, standard_output, terminal, unpublished, warnings, wiring};
 use crate::collect::{self, Inspection, Preflight};
 use crate::config::{Environment, Settings};
 use crate::fetch::PageSettings;
@@ -58,6 +58,7 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
     let mut notes = mem::take(&mut inspection.recovered.notes);
     notes.extend(inspection.planned_changes());
     notes.extend(warnings::about_the_journal(settings, &inspection.recovered));
+    notes.extend(shard::part_that_is_there(settings));
     // A run would wait for the lock, or take it.
     let writer = place.paths.as_ref().map(collect::lock_holder).transpose()?.flatten();
     let earlier = EarlierAnswers { notes, writer, ..EarlierAnswers::default() };
@@ -67,7 +68,8 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
     let builder = PlannedInputBuilder::new(planner, inspection, earlier, settings.output.max_age)
         .with_pages(settings.response.pages.is_some());
     let input = builder.read_all(rows)?;
-    if input.has_no_sku() {
+    // Another shard may have some.
+    if settings.output.part.is_none() && input.has_no_sku() {
         return Err(ending::no_sku(input.rows.rows, settings));
     }
     let guarded = input.guarded(&output, &place);
@@ -171,7 +173,7 @@ fn headers(planned: &PlannedInput) -> Vec<String> {
 
 fn files(settings: &Settings, place: &Preflight, old_bytes: Option<u64>) -> PlannedFiles {
     PlannedFiles {
-        output: place.paths.as_ref().map(|paths| paths.output.given.clone()),
+        output: place.paths.as_ref().map(|paths| paths.output.given.clone()).or(shard::part_path(settings)),
         old_bytes,
         merge: settings.output.merge,
         prune: settings.output.prune,

@@ -1,8 +1,10 @@
 //! A failure file as INPUT: it has a few rows of a larger list, so what a run makes of it alone must not take the
 //! place of an output that holds them all.
 
+use std::path::Path;
+
 use super::command_error::CommandError;
-use crate::collect::{self, OutputSettings, Preflight};
+use crate::collect::{self, OutputSettings, Preflight, Target};
 use crate::config::Settings;
 use crate::config::options::{MERGE, OUTPUT, PRUNE};
 use crate::input::{self, InputPath, InputSettings, Rows};
@@ -18,13 +20,31 @@ pub(super) fn refuse_to_replace(
     (output_settings, place): (&OutputSettings, &Preflight),
     rows: &Rows,
 ) -> Result<(), CommandError> {
-    let Some(paths) = place.paths.as_ref().filter(|_| rows.has_failure_columns() && !settings.output.merge)
-    else {
+    if !rows.has_failure_columns() || settings.output.merge {
         return Ok(());
-    };
-    let output = paths.output.given.display();
-    let bytes = paths.output.real.metadata().map_or(0, |old| old.len());
-    let lost = match collect::skus_in(&paths.output.real, output_settings) {
+    }
+    match (&settings.output.part, &place.paths, &settings.output.target) {
+        // What a part becomes is a whole output.
+        (Some(_), _, Target::File(output)) => refuse_few_rows(settings, output_settings, (output, output)),
+        (None, Some(paths), _) => {
+            refuse_few_rows(settings, output_settings, (&paths.output.given, &paths.output.real))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses the rows of a failure file, as they are, over an output that has SKUs.
+///
+/// # Errors
+/// As [`refuse_to_replace`].
+pub(super) fn refuse_few_rows(
+    settings: &Settings,
+    output_settings: &OutputSettings,
+    (given, real): (&Path, &Path),
+) -> Result<(), CommandError> {
+    let output = given.display();
+    let bytes = real.metadata().map_or(0, |old| old.len());
+    let lost = match collect::skus_in(real, output_settings) {
         _ if bytes == 0 => return Ok(()),
         Some(0) => return Ok(()),
         Some(skus) => format!("the {} in {output}", counted(skus, "SKU", "SKUs")),
@@ -57,6 +77,6 @@ pub(super) fn check_prune(settings: &Settings, is_failure_file: bool) -> Result<
 
 /// How many rows it has, where counting them takes none away.
 fn rows_in(path: &InputPath, settings: &InputSettings) -> Option<u64> {
-    let all = InputSettings { limit: None, ..settings.clone() };
+    let all = InputSettings { limit: None, shard: None, ..settings.clone() };
     path.can_be_read_twice().then(|| input::survey(path, &all).ok()).flatten().map(|file| file.found.rows)
 }

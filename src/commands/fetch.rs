@@ -11,11 +11,12 @@ use super::ending::{self, FinishedRun, conclude};
 use super::http_stack::{self, FetchPath};
 use super::run_report_writer::RunReportWriter;
 use super::session::{EventLoop, Session};
+use super::shard::WantedPart;
 use super::{
-    descriptor_limit, failure_file, rate_store, standard_output, table, terminal, unpublished, warnings,
+    descriptor_limit, failure_file, rate_store, shard, standard_output, table, terminal, unpublished, warnings,
     wiring,
 };
-use crate::collect::{self, CollectError, Collector, Lock, Recovered, Target};
+use crate::collect::{self, CollectError, Collector, Lock, PartTrailer, Recovered, Target};
 use crate::config::{Environment, Settings};
 use crate::engine::input_thread::{self, InputThread};
 use crate::engine::signals::{self, CommitGuard};
@@ -35,7 +36,7 @@ pub(super) fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
     let heading = LogHeader {
         began,
         input: settings.input_path.to_string(),
-        output: match &settings.output.target {
+        output: match &shard::output(&settings).target {
             Target::File(path) => path.display().to_string(),
             Target::Stdout => "standard output".into(),
         },
@@ -75,20 +76,17 @@ fn run(
 ) -> Result<Exit, CommandError> {
     let Session { settings, report, started, .. } = &**session;
     let api = Arc::new(Api::start(settings)?);
-    let prepare = {
-        let (session, api) = (Arc::clone(session), Arc::clone(&api));
-        move |_: &CommitGuard| Prepared::new(&session, &api)
+    let prepared = match prepare(session, &api, event_loop)? {
+        Preparation::Run(prepared) => *prepared,
+        Preparation::NoRow => return Ok(Exit::Complete),
+        Preparation::Complete { part, .. } => {
+            return Ok(shard::already_complete(session, &part, report_writer, event_loop));
+        }
     };
-    // Surveying a large file, waiting for another run or for a pipe takes time; a signal is handled meanwhile.
-    let prepared = match signals::unless_signalled(event_loop.parts(), Duration::ZERO, prepare) {
-        (Some(prepared), None) => prepared?,
-        (_, number) => return Err(ending::before_any_request(number.unwrap_or(0))),
-    };
-    let Some(Prepared { checked, surveyed, lock, rows, planner, mut journal, recovered }) = prepared else {
-        return Ok(Exit::Complete);
-    };
+    let Prepared { checked, surveyed, lock, rows, planner, mut journal, recovered } = prepared;
     let total = surveyed.as_ref().map(|surveyed| surveyed.found.rows);
-    let is_partial = rows.has_failure_columns() || settings.input.limit.is_some();
+    let is_failure_file = rows.has_failure_columns();
+    let is_partial = is_failure_file || settings.input.limit.is_some();
     if let Some(rows) = total.filter(|rows| is_partial && recovered.answers > *rows) {
         return Err(ending::interrupted_run(recovered.answers - rows, settings));
     }
@@ -152,6 +150,7 @@ fn run(
         started: *started,
         journalled: recovered.answers,
         is_partial,
+        is_failure_file,
     };
     let (runtime, signals) = event_loop.parts();
     let exit = conclude(finished, runtime, signals);
@@ -163,6 +162,20 @@ fn run(
 fn show_form(Session { settings, report, .. }: &Session, columns: &Columns) {
     if settings.messages.verbose > 0 {
         report.line(Level::Info, &format!("{}: {}", settings.input_path, columns.format));
+    }
+}
+
+/// Surveying a large file, waiting for another run or for a pipe takes time; a signal is handled meanwhile.
+fn prepare(
+    session: &Arc<Session>,
+    api: &Arc<Api>,
+    event_loop: &mut EventLoop,
+) -> Result<Preparation, CommandError> {
+    let (session, api) = (Arc::clone(session), Arc::clone(api));
+    let prepare = move |_: &CommitGuard| Preparation::new(&session, &api);
+    match signals::unless_signalled(event_loop.parts(), Duration::ZERO, prepare) {
+        (Some(prepared), None) => prepared,
+        (_, number) => Err(ending::before_any_request(number.unwrap_or(0))),
     }
 }
 
@@ -231,6 +244,19 @@ fn input_change_message(input: &str, change: InputChange) -> Option<String> {
     })
 }
 
+/// What comes before the first request, if there is one.
+enum Preparation {
+    Run(Box<Prepared>),
+    /// A stream has nothing to do.
+    NoRow,
+    /// The part of this shard is there already.
+    Complete {
+        part: Box<PartTrailer>,
+        /// Held until the end is printed.
+        _lock: Option<Lock>,
+    },
+}
+
 /// All that is there before the first request.
 struct Prepared {
     checked: InputChecks,
@@ -243,13 +269,14 @@ struct Prepared {
     recovered: Recovered,
 }
 
-impl Prepared {
-    /// None where a stream has nothing to do. What a dry run checks as well, then the lock, the input as a whole, and the journal.
+impl Preparation {
+    /// What a dry run checks as well, then the lock, the input as a whole, and the journal.
     ///
     /// # Errors
     /// What ends the run before its first request.
-    fn new(session: &Session, api: &Api) -> Result<Option<Self>, CommandError> {
+    fn new(session: &Session, api: &Api) -> Result<Self, CommandError> {
         let settings = &session.settings;
+        shard::make_place(settings)?;
         let checks = OutputChecks::new(session, collect::preflight)?;
         if checks.output.target == Target::Stdout {
             standard_output::check_for_data()?;
@@ -258,7 +285,7 @@ impl Prepared {
         let first_look = match input_thread::open_until(path, reading, session.deadline()) {
             // A share of a larger job may have no row.
             Err(InputError::NoHeader { .. } | InputError::NoRow { .. }) if settings.output.stream => {
-                return Ok(None);
+                return Ok(Self::NoRow);
             }
             opened => opened?.ok_or_else(command_error::of_silence)?,
         };
@@ -268,7 +295,7 @@ impl Prepared {
         collect::try_publishing(place)?;
         let (rows, surveyed) = if path.can_be_read_twice() {
             let surveyed = match input::survey(path, reading) {
-                Err(InputError::NoRow { .. }) if output.stream => return Ok(None),
+                Err(InputError::NoRow { .. }) if output.stream => return Ok(Self::NoRow),
                 surveyed => surveyed?,
             };
             (surveyed.rows(reading)?, Some(surveyed))
@@ -282,14 +309,24 @@ impl Prepared {
         failure_file::refuse_to_replace(settings, (output, place), &rows)?;
         let request = bind(request.template(), rows.columns(), settings)?;
         let identity = wiring::identity(settings, &request);
+        if let Some(part) = &mut output.part {
+            (part.used, part.key) = (request.used().to_vec(), rows.columns().key);
+        }
+        let content = surveyed.as_ref().and_then(|surveyed| surveyed.content.as_ref());
+        let wanted = WantedPart { output, identity: &identity, rows: &rows, content };
+        let mut notes = Vec::new();
+        if let Some(part) = shard::complete_part(settings, place, &wanted, &mut notes)? {
+            return Ok(Self::Complete { part, _lock: lock });
+        }
         let total = surveyed.as_ref().map(|surveyed| surveyed.found.rows);
-        let (mut journal, recovered) = Collector::open(output, place, &identity, total)
+        let (mut journal, mut recovered) = Collector::open(output, place, &identity, total)
             .map_err(|error| unpublished::of_collect(error, settings))?;
         if output.stream {
             let file = standard_output::file().map_err(CollectError::Stdout)?;
             journal.stream_to(file)?;
         }
         let planner = Planner::new(request, journal.salt()).with_empty_key(settings.input.empty_key);
-        Ok(Some(Self { checked, surveyed, lock, rows, planner, journal, recovered }))
+        recovered.notes.extend(notes);
+        Ok(Self::Run(Box::new(Prepared { checked, surveyed, lock, rows, planner, journal, recovered })))
     }
 }

@@ -10,9 +10,11 @@ mod failure_file;
 mod fetch;
 mod http_stack;
 mod rate_store;
+mod merge;
 mod run_files;
 mod run_report_writer;
 mod session;
+mod shard;
 mod standard_output;
 mod table;
 mod terminal;
@@ -78,6 +80,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, folder: &Path) -> Exit {
                 .and_then(|()| dry_run::dry_run(*settings, &env))
                 .unwrap_or_else(|failure| complain(&failure, format, &env))
         }
+        Ok(Invocation::Merge(settings)) => merge::merge(*settings, &env),
         Ok(Invocation::Tune(mut asked)) => {
             let format = asked.settings.messages.log_format;
             descriptor_limit::raise(&mut asked.settings)

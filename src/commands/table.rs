@@ -38,9 +38,30 @@ pub(super) fn layout(
     rows: &Rows,
     mask: Mask,
 ) -> Result<Option<Arc<TableLayout>>, CommandError> {
+    let is_partial = rows.has_failure_columns() || settings.input.limit.is_some();
+    layout_of(settings, filters, TableInput { columns: rows.columns(), is_partial }, mask)
+}
+
+/// The input that the rows of a table are from.
+#[derive(Clone, Copy)]
+pub(super) struct TableInput<'a> {
+    pub(super) columns: &'a Columns,
+    /// It has only some rows of a larger table.
+    pub(super) is_partial: bool,
+}
+
+/// The same for this input.
+///
+/// # Errors
+/// As [`layout`].
+pub(super) fn layout_of(
+    settings: &Settings,
+    filters: Option<&Arc<ColumnFilters>>,
+    TableInput { columns: input, is_partial }: TableInput<'_>,
+    mask: Mask,
+) -> Result<Option<Arc<TableLayout>>, CommandError> {
     let Some(filters) = filters else { return Ok(None) };
     let output = &settings.output;
-    let input: &Columns = rows.columns();
     let has_record = output.shape == Shape::Record;
     let added = output.table.columns.iter();
     if let Some(TableColumn { name, filter }) =
@@ -73,7 +94,7 @@ pub(super) fn layout(
         line_end: format.line_end,
         // What was in another encoding is UTF-8 now, which a program that expects the other one must be told.
         has_mark: output.table.mark || format.has_mark || !format.encoding.is_utf8(),
-        is_partial: rows.has_failure_columns() || settings.input.limit.is_some(),
+        is_partial,
         values: Arc::new(JqColumns { filters: Arc::clone(filters), mask }),
     })))
 }

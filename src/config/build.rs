@@ -29,9 +29,16 @@ const DEMO_URL: &str = "http://demo.invalid/products/{sku}";
 /// The same where SKUs are packed.
 const DEMO_PACK_URL: &str = "http://demo.invalid/products?sku={items}";
 
+/// Stands in the place of an address where no request is sent.
+const UNASKED_URL: &str = "http://merge.invalid/{sku}";
+
 /// Parses all values. Whether they contradict each other is checked afterwards.
 pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, ConfigError> {
-    let input_path = input_path(&call.input)?;
+    let input_path = match call.purpose {
+        // The parts are named once their place is known.
+        Purpose::Merge => InputPath::File(PathBuf::new()),
+        Purpose::Fetch | Purpose::Tune => input_path(&call.input)?,
+    };
     let input = InputSettings {
         key: layers.get(&options::KEY)?,
         columns: Vec::new(),
@@ -42,13 +49,15 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
         skip_lines: layers.get(&options::SKIP_LINES)?,
         headers: !layers.get(&options::NO_HEADERS)?,
         limit: layers.get(&options::LIMIT)?.map(NonZeroU64::get),
+        shard: None,
         empty_key: layers.get(&options::EMPTY_KEY)?,
         short_rows: layers.get(&options::SHORT_ROWS)?,
     };
     let demo = demo(layers)?;
     let bulk = bulk(layers)?;
     let demo_url = if bulk.is_some() { DEMO_PACK_URL } else { DEMO_URL };
-    let url = layers.get(&options::URL)?.or_else(|| demo.map(|_| demo_url.to_owned()));
+    let unasked = (call.purpose == Purpose::Merge).then(|| UNASKED_URL.to_owned());
+    let url = layers.get(&options::URL)?.or_else(|| demo.map(|_| demo_url.to_owned())).or(unasked);
     let Some(url) = url else {
         let output_missing = call.purpose == Purpose::Fetch && layers.get(&options::OUTPUT)?.is_none();
         let reading = Box::new(InputSettings { limit: None, ..input });
@@ -67,7 +76,7 @@ pub(super) fn settings(layers: &Layers, call: &Call<'_>) -> Result<Settings, Con
             identity_url: None,
             method: layers.get(&options::METHOD)?,
             headers,
-            body: body(layers, call.cwd)?,
+            body: body(layers, call)?,
             body_escape: layers.get(&options::BODY_ESCAPE)?,
             bulk: bulk.clone(),
             token: token::template(layers)?,
@@ -185,10 +194,12 @@ fn connection(layers: &Layers) -> Result<ConnectionSettings, ConfigError> {
 
 /// The body, or the content of the file that it names. The path is relative to the current folder, wherever it is
 /// written. A leading byte-order mark, which editors write, is removed.
-fn body(layers: &Layers, cwd: &Path) -> Result<Option<String>, ConfigError> {
-    let Some(body) = layers.get(&options::BODY)? else { return Ok(None) };
+fn body(layers: &Layers, call: &Call<'_>) -> Result<Option<String>, ConfigError> {
+    let Some(body) = layers.get(&options::BODY)?.filter(|_| call.purpose != Purpose::Merge) else {
+        return Ok(None);
+    };
     let Some(name) = body.strip_prefix('@') else { return Ok(Some(body)) };
-    let read = fs::read(cwd.join(name)).map_err(|error| error.to_string());
+    let read = fs::read(call.cwd.join(name)).map_err(|error| error.to_string());
     let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not valid UTF-8".into()));
     let text =
         text.map(|text| Some(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned)));
@@ -201,7 +212,7 @@ fn output(layers: &Layers, purpose: Purpose) -> Result<OutputSettings, ConfigErr
     let path = match (layers.get(&options::OUTPUT)?, purpose) {
         (Some(path), _) => path,
         (None, Purpose::Tune) => PathBuf::from("-"),
-        (None, Purpose::Fetch) => {
+        (None, Purpose::Fetch | Purpose::Merge) => {
             let address = layers.given(&URL).text()?;
             return Err(ConfigError::MissingOutput { has_query: address.is_some_and(|it| it.contains('?')) });
         }
@@ -263,6 +274,7 @@ fn run(layers: &Layers) -> Result<RunOptions, ConfigError> {
         min_success: layers.get(&options::MIN_SUCCESS)?,
         dry_run: layers.get(&options::DRY_RUN)?,
         report: layers.get(&options::REPORT)?,
+        run_id: None,
     })
 }
 

@@ -8,6 +8,8 @@ use std::path::Path;
 pub(super) enum Purpose {
     /// A fetch.
     Fetch,
+    /// The parts of a sharded job are put together. There is no input and no request.
+    Merge,
     /// A measurement. It writes no output: none need be named, and the options of the output are not checked.
     Tune,
 }

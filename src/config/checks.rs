@@ -21,6 +21,11 @@ use crate::model::{Exit, option};
 
 /// Refuses settings that contradict each other.
 pub(super) fn check(settings: &Settings, layers: &Layers, call: &Call<'_>) -> Result<(), ConfigError> {
+    if call.purpose == Purpose::Merge {
+        // What is about requests and rows was checked for the shards.
+        replaced(settings, layers, call.cwd)?;
+        return files(settings, layers, call.cwd);
+    }
     source(settings, layers)?;
     demo(settings, layers)?;
     body_escape(settings, layers)?;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::config::values::{ValueError, quoted};
+use crate::model::shard::MOST_SHARDS;
 use crate::model::units::digits;
 
 /// A share from `0%` to `100%`, to a thousandth of a percent; the sign may be left out.
@@ -77,6 +78,52 @@ impl fmt::Display for Guard {
     }
 }
 
+/// `--shard`: the number of a shard, or `auto` where the scheduler tells it, and how many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ShardChoice {
+    /// From 0; none for `auto`.
+    pub(crate) index: Option<u32>,
+    pub(crate) count: u32,
+}
+
+impl FromStr for ShardChoice {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let number = |text: &str| digits(text).and_then(|number| u32::try_from(number).ok());
+        let wrong = || {
+            ValueError(format!(
+                "{} is no shard: write 3/16, or auto/16 where the scheduler tells the number, with at most {MOST_SHARDS} \
+                 shards",
+                quoted(text)
+            ))
+        };
+        let (index, count) = text.split_once('/').ok_or_else(wrong)?;
+        let count = number(count).filter(|count| (1..=MOST_SHARDS).contains(count)).ok_or_else(wrong)?;
+        if index == "auto" {
+            return Ok(Self { index: None, count });
+        }
+        let index = number(index).ok_or_else(wrong)?;
+        if index >= count {
+            return Err(ValueError(format!(
+                "{} is no shard: they are counted from 0, and the last one is {}/{count}",
+                quoted(text),
+                count - 1
+            )));
+        }
+        Ok(Self { index: Some(index), count })
+    }
+}
+
+impl fmt::Display for ShardChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            Some(index) => write!(f, "{index}/{}", self.count),
+            None => write!(f, "auto/{}", self.count),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -104,6 +151,13 @@ mod tests {
         }
         let wrong = "none".parse::<Guard>().unwrap_err().to_string();
         assert!(wrong.contains("or off"), "{wrong}");
+    }
+
+    #[test]
+    fn a_shard_reads_back_as_it_was_shown() {
+        for text in ["0/1", "3/16", "auto/16", "99998/99999"] {
+            assert_eq!(text.parse::<ShardChoice>().unwrap().to_string(), text);
+        }
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 mod args;
 mod completions;
 mod man;
+mod merge;
 mod texts;
 mod tune;
 mod usage_error;
@@ -16,7 +17,7 @@ use clap::{ArgMatches, Command};
 
 use crate::config::error::ConfigError;
 use crate::config::layers::Layer;
-use crate::config::options::{self, HELP, Setting, Takes};
+use crate::config::options::{self, HELP, RUN_ID, Setting, Takes};
 use crate::config::origin::{Origin, Word};
 
 use texts::{UNITS, WIDEST, examples};
@@ -42,6 +43,8 @@ pub(super) enum Asked {
     Fetch(CommandLine),
     /// A measurement.
     Tune(CommandLine),
+    /// To put parts together.
+    Merge(CommandLine),
     /// A text for standard output: the help, the version, completions, the manual page.
     Text(String),
 }
@@ -58,6 +61,7 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, Confi
                     .unwrap_or_default(),
             ),
             Some((man::NAME, _)) => Asked::Text(man::page(command())),
+            Some((merge::NAME, merge)) => Asked::Merge(read(merge)),
             Some((_, tune)) => Asked::Tune(read(tune)),
             None => Asked::Fetch(read(&matches)),
         }),
@@ -65,11 +69,10 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, Confi
             Ok(Asked::Text(error.render().to_string()))
         }
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let of_tune = args.get(1).is_some_and(|arg| arg == tune::NAME);
-            let help = if of_tune {
-                opening(&mut tune::command(), &tune::examples(), "skufetch tune")
-            } else {
-                opening(&mut command(), &examples(), "skufetch")
+            let help = match args.get(1).and_then(|arg| arg.to_str()) {
+                Some(tune::NAME) => opening(&mut tune::command(), &tune::examples(), "skufetch tune"),
+                Some(merge::NAME) => opening(&mut merge::command(), &merge::examples(), "skufetch merge"),
+                _ => opening(&mut command(), &examples(), "skufetch"),
             };
             Err(ConfigError::NothingAsked { help })
         }
@@ -148,7 +151,8 @@ fn read(matches: &ArgMatches) -> CommandLine {
         Some(given.cloned().map(word).collect())
     };
     CommandLine {
-        input: matches.get_one::<OsString>(args::INPUT).cloned().unwrap_or_default(),
+        // One command has none.
+        input: matches.try_get_one::<OsString>(args::INPUT).ok().flatten().cloned().unwrap_or_default(),
         layer: options::all().filter_map(|s| Some((s.name, words(s)?))).collect(),
         config: matches.get_one::<OsString>(options::CONFIG).map(PathBuf::from),
         verbose: matches.get_count(options::VERBOSE),
@@ -161,7 +165,10 @@ fn command() -> Command {
     Command::new("skufetch")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Ask an HTTP API once for every SKU in a CSV and leave one keyed JSON file.")
-        .override_usage("skufetch [OPTIONS] <INPUT>\n       skufetch tune [OPTIONS] <INPUT>")
+        .override_usage(format!(
+            "skufetch [OPTIONS] <INPUT>\n       skufetch tune [OPTIONS] <INPUT>\n       skufetch merge [OPTIONS] -o \
+             <FILE> {RUN_ID} <NAME>"
+        ))
         .after_help(format!("{}\n\n{UNITS} More: skufetch --{HELP}", examples()))
         .after_long_help(format!("{}\n\n{}", examples(), texts::notes()))
         .max_term_width(WIDEST)
@@ -173,7 +180,7 @@ fn command() -> Command {
         .arg(args::input())
         .args(options::all().map(args::option))
         .args(args::of_the_command_line_alone())
-        .subcommands([tune::command(), completions::command(), man::command()])
+        .subcommands([tune::command(), merge::command(), completions::command(), man::command()])
 }
 
 #[cfg(test)]
@@ -222,7 +229,7 @@ mod tests {
     #[test]
     fn no_input_is_a_usage_error_and_nothing_at_all_shows_what_to_type() {
         assert!(refused(&["-o", "out.json"]).starts_with("INPUT is missing"));
-        for args in [&[][..], &["tune"]] {
+        for args in [&[][..], &["tune"], &["merge"]] {
             let opening = refused(args);
             assert!(opening.contains("Examples:") && !opening.starts_with("error"), "{opening}");
             assert!(opening.lines().count() < 24, "it fits on the smallest screen: {opening}");
@@ -294,15 +301,21 @@ mod tests {
         let tune = || tune::command().term_width(80);
         let (tune_short, tune_long) =
             (tune().render_help().to_string(), tune().render_long_help().to_string());
+        let merge = || merge::command().term_width(80);
+        let (merge_short, merge_long) =
+            (merge().render_help().to_string(), merge().render_long_help().to_string());
         assert!(short == include_str!("help/short.txt"), "{short}");
         assert!(long == include_str!("help/long.txt"), "{long}");
         assert!(tune_short == include_str!("help/tune-short.txt"), "{tune_short}");
         assert!(tune_long == include_str!("help/tune-long.txt"), "{tune_long}");
-        for line in short.lines().chain(tune_short.lines()) {
+        assert!(merge_short == include_str!("help/merge-short.txt"), "{merge_short}");
+        assert!(merge_long == include_str!("help/merge-long.txt"), "{merge_long}");
+        for line in short.lines().chain(tune_short.lines()).chain(merge_short.lines()) {
             let begun = line.trim_start();
             assert!(!begun.ends_with("[default:") && begun != "auto]", "badly broken: {line}");
         }
-        for line in [&short, &long, &tune_short, &tune_long].into_iter().flat_map(|text| text.lines()) {
+        let all = [&short, &long, &tune_short, &tune_long, &merge_short, &merge_long];
+        for line in all.into_iter().flat_map(|text| text.lines()) {
             assert!(line.chars().count() <= 80, "{line}");
         }
     }

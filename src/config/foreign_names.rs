@@ -81,6 +81,12 @@ static MEANINGS: &[Meaning] = &[
     (&["errors", "error-file", "rejects"], &options::FAILED.setting, ""),
     (&["unordered", "streaming", "unbuffered", "line-buffered"], &options::STREAM.setting, ""),
     (&["head", "max-rows", "sample"], &options::LIMIT.setting, ""),
+    (
+        &["partition", "worker-index", "task-index", "array-index", "shards", "num-shards"],
+        &options::SHARD.setting,
+        "I/N",
+    ),
+    (&["run", "run-name", "job-id", "job-name"], &options::RUN_ID.setting, "NAME"),
 ];
 
 /// The setting that has this name in other programs, and what to write of its value, if that need be said.

@@ -28,6 +28,7 @@ mod refuse;
 mod setting;
 pub(crate) mod settings;
 mod stream;
+mod shard;
 pub(crate) mod token;
 mod values;
 
@@ -40,6 +41,8 @@ pub(crate) use error::ConfigError;
 pub(crate) use origin::Origin;
 pub(crate) use settings::Settings;
 
+use crate::collect::{self, Target};
+use crate::input::InputPath;
 use crate::plan::TOKEN;
 use crate::report::ReportFormat;
 use call::{Call, Purpose};
@@ -54,6 +57,8 @@ pub enum Invocation {
     Fetch(Box<Settings>),
     /// Measure which concurrency gives the best throughput.
     Tune(Box<Tune>),
+    /// Put the parts of a sharded job together.
+    Merge(Box<Settings>),
     /// A text for standard output (help or version), complete with its line end; then exit 0.
     Text(String),
 }
@@ -84,6 +89,9 @@ pub fn load(
         cli::Asked::Text(text) => Ok(Invocation::Text(text)),
         cli::Asked::Fetch(line) => {
             Ok(Invocation::Fetch(Box::new(settings(line, env, (cwd, Purpose::Fetch))?.0)))
+        }
+        cli::Asked::Merge(line) => {
+            Ok(Invocation::Merge(Box::new(settings(line, env, (cwd, Purpose::Merge))?.0)))
         }
         cli::Asked::Tune(line) => {
             let typed = line.clone();
@@ -121,6 +129,12 @@ fn settings(
     let layers = Layers::merge([line.layer, env.layer()?, file::layer(line.config, env, cwd)?]);
     let call = Call { input: line.input, verbose: line.verbose, quiet: line.quiet, cwd, purpose };
     let mut settings = build::settings(&layers, &call)?;
+    shard::settle(&mut settings, &layers, (env, purpose))?;
+    if let (Purpose::Merge, Target::File(output), Some(run)) =
+        (purpose, &settings.output.target, &settings.run.run_id)
+    {
+        settings.input_path = InputPath::File(collect::parts_folder(output, run));
+    }
     checks::check(&settings, &layers, &call)?;
     settings.warnings = env.misspelt();
     if settings.request.proxy.is_none() && settings.demo.is_none() {

@@ -30,7 +30,7 @@ pub(crate) use response::{
 };
 pub(crate) use retry::{MAX_RETRY_AFTER, QUOTA_FIELDS, RETRIES, RETRY_ON};
 pub(crate) use run::{
-    DRY_RUN, FRESH, LOCK_WAIT, LOG_FORMAT, MAX_AGE, PROGRESS, RATE_STORE, REPORT, WAIT_FOR_API,
+    DRY_RUN, FRESH, LOCK_WAIT, LOG_FORMAT, MAX_AGE, PROGRESS, RATE_STORE, REPORT, RUN_ID, SHARD, WAIT_FOR_API,
 };
 pub(crate) use token::{
     CLIENT_ID, CLIENT_SECRET, SCOPE, TOKEN_COMMAND, TOKEN_FIELD, TOKEN_FILE, TOKEN_GRANT, TOKEN_ON, TOKEN_URL,
@@ -55,6 +55,8 @@ static OF_THE_RUN: &[&Setting] = &[
     &FRESH.setting,
     &MAX_AGE.setting,
     &WAIT_FOR_API.setting,
+    &SHARD.setting,
+    &RUN_ID.setting,
     &RATE_STORE.setting,
     &LOCK_WAIT.setting,
     &DRY_RUN.setting,

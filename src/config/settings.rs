@@ -14,6 +14,7 @@ use crate::demo::DemoSettings;
 pub(crate) use crate::fetch::{BodyAs, ConnectionSettings, ResponseSettings, RetrySettings};
 pub(crate) use crate::input::{InputPath, InputSettings};
 pub(crate) use crate::limit::PaceSettings;
+use crate::model::RunId;
 pub(crate) use crate::plan::RequestSettings;
 use crate::report::ShownSetting;
 pub(crate) use crate::report::{LogFormat, ReportFile, ReportSettings};
@@ -81,4 +82,6 @@ pub struct RunOptions {
     pub dry_run: bool,
     /// `--report`.
     pub report: Option<ReportFile>,
+    /// `--run-id`.
+    pub run_id: Option<RunId>,
 }

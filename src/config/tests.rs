@@ -45,6 +45,7 @@ impl World {
         match load(args, &env, self.folder.path())? {
             Invocation::Fetch(settings) => Ok(*settings),
             Invocation::Tune(tune) => Ok(tune.settings),
+            Invocation::Merge(_) => panic!("the parts of a sharded job"),
             Invocation::Text(text) => panic!("only a text: {text}"),
         }
     }
@@ -119,6 +120,8 @@ fn examples(name: &str) -> [&'static str; 2] {
         "timeout" | "connect-timeout" | "max-time" | "max-retry-after" | "wait-for-api" | "lock-wait"
         | "demo-latency" => ["7s", "8m"],
         "max-age" => ["12h", "13h"],
+        "shard" => ["0/2", "1/2"],
+        "run-id" => ["a", "b"],
         "follow" => ["none", "any"],
         "ca-cert" => ["ca.pem", "other.pem"],
         "proxy" => ["http://p:1", "http://p:2"],
@@ -206,6 +209,12 @@ fn beside(name: &str) -> Vec<&'static str> {
     }
     if name == "body-escape" {
         args.push("--body={sku}");
+    }
+    if name == "shard" {
+        args.push("--run-id=r");
+    }
+    if name == "run-id" {
+        args.push("--shard=0/3");
     }
     if matches!(name, "columns" | "csv-bom") {
         args.push("--format=csv");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::input::{InputError, InputPath, InputSettings, Rows};
+use crate::input::{InputContent, InputError, InputPath, InputSettings, Rows, SharedRow};
 use crate::plan::{Packer, Planned, Planner};
 
 /// Rows in a batch: waking the loop for every row would cost more than the row.
@@ -55,8 +55,10 @@ pub(crate) struct InputThread {
 pub(crate) struct InputSummary {
     /// Holds every key that was planned, and warnings about rows.
     pub(crate) planner: Planner,
-    /// Data rows read.
+    /// Data rows read; where several processes share the input, those of this one.
     pub(crate) rows: u64,
+    /// What all rows are that were read, where several processes share the input.
+    pub(crate) content: Option<InputContent>,
     /// Lines without a character, or of empty cells alone.
     pub(crate) blanks: u64,
     /// The input ended in a Ctrl-Z, which is no row.
@@ -115,12 +117,14 @@ fn read_and_plan(mut rows: Rows, mut planner: Planner, sender: &mpsc::Sender<Vec
     let mut batch = Vec::with_capacity(BATCH);
     let mut at_end = false;
     let broken = loop {
-        match rows.next_row() {
+        match rows.next_of_all() {
             Ok(Some(row)) => {
-                read += 1;
-                batch.push(planner.plan(row));
+                if let SharedRow::Own(row) = row {
+                    read += 1;
+                    batch.push(planner.plan(row));
+                }
                 // A slow pipe: rows that were read must not wait for rows that were not.
-                if (batch.len() == BATCH || !rows.more_buffered())
+                if (batch.len() == BATCH || !(batch.is_empty() || rows.more_buffered()))
                     && sender.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err()
                 {
                     break None;
@@ -138,5 +142,5 @@ fn read_and_plan(mut rows: Rows, mut planner: Planner, sender: &mpsc::Sender<Vec
         let _ = sender.blocking_send(batch);
     }
     let (blanks, ended_in_a_mark) = (rows.blanks(), rows.ended_in_a_mark());
-    InputSummary { planner, rows: read, blanks, ended_in_a_mark, at_end, broken }
+    InputSummary { planner, rows: read, content: rows.content(), blanks, ended_in_a_mark, at_end, broken }
 }

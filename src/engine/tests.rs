@@ -203,7 +203,15 @@ fn summary(rows: u32) -> InputSummary {
     let request = RequestSettings { url: "http://a.test/{sku}".into(), ..RequestSettings::default() };
     let template = Arc::new(RequestTemplate::parse(&request, &|_| None).unwrap());
     let planner = Planner::new(template.bind(&columns).unwrap(), [0; 16]);
-    InputSummary { planner, rows: rows.into(), blanks: 0, ended_in_a_mark: false, at_end: true, broken: None }
+    InputSummary {
+        planner,
+        rows: rows.into(),
+        content: None,
+        blanks: 0,
+        ended_in_a_mark: false,
+        at_end: true,
+        broken: None,
+    }
 }
 
 /// A run to be played: so many rows, each answered by the script.

@@ -6,7 +6,8 @@
 //! keeps what that crate does not report: where a record begins, blank lines, a quote that never closes.
 //! `record_reader` joins the two. `header` names the columns, and `key_column` chooses the key; where it cannot,
 //! `likely_key` finds the column to suggest, `value_shape` says whether the header is a row, and `hints` and `key_remedy`
-//! have the words. `row_form` says which records are rows of the header's form. `rows` returns them, and `survey` checks
+//! have the words. `row_form` says which records are rows of the header's form, and `row_share` which of them are this
+//! process's own. `rows` returns them, and `survey` checks
 //! a whole file before the first request. `block_checksums` compares the second reading of that file with the first.
 
 mod block_checksums;
@@ -27,11 +28,13 @@ mod likely_key;
 mod location;
 mod message_text;
 mod not_csv;
+mod not_utf8_rows;
 mod positioned_reader;
 mod record_reader;
 mod record_scanner;
 mod row;
 mod row_form;
+mod row_share;
 mod row_writer;
 mod rows;
 mod settings;
@@ -48,11 +51,13 @@ pub use error::InputError;
 pub(crate) use header::FAILURE_COLUMNS;
 pub(crate) use key_remedy::KeyRemedy;
 pub(crate) use likely_key::may_be_a_key;
+pub(crate) use positioned_reader::keep_stdin;
 pub(crate) use row::ColumnLookupError;
 pub use row::Columns;
 pub(crate) use row::Damage;
 pub(crate) use row::QuotingDoubt;
 pub use row::Row;
+pub(crate) use row_share::{InputContent, SharedRow};
 pub(crate) use row_writer::{RowWriter, last_name, push_cell};
 pub use rows::Rows;
 pub(crate) use rows::is_failure_file;

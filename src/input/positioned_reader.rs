@@ -28,6 +28,16 @@ impl Read for PositionedReader {
     }
 }
 
+/// Copies standard input, a pipe, into an empty file, which is standard input from then on.
+///
+/// # Errors
+/// It cannot be read, or the file not be written.
+pub(crate) fn keep_stdin(mut file: File) -> io::Result<()> {
+    io::copy(&mut io::stdin().lock(), &mut file)?;
+    file.rewind()?;
+    Ok(rustix::stdio::dup2_stdin(&file)?)
+}
+
 /// The file that standard input is (`skufetch - < products.csv`), if it is a regular file and nothing was
 /// read of it yet. Reading by offsets does not move its position, so it can be opened here again.
 pub(super) fn unread_stdin() -> Option<File> {

@@ -11,10 +11,12 @@ use crate::input::error::InputError;
 use crate::input::header;
 use crate::input::key_column::KeySearch;
 use crate::input::location::InputLocation;
+use crate::input::not_utf8_rows::NotUtf8Rows;
 use crate::input::record_reader::CsvRecordReader;
 use crate::input::record_scanner::RecordSpan;
 use crate::input::row::{Columns, Damage, QuotingDoubt, Row};
 use crate::input::row_form::{RowFit, RowForm};
+use crate::input::row_share::{InputContent, RowShare, SharedRow, SkippedRow};
 use crate::input::settings::{InputPath, InputSettings, ShortRows};
 use crate::input::sniff::line_length;
 use crate::input::source::InputSource;
@@ -28,10 +30,6 @@ const HEADER_WITHIN: u64 = 20;
 
 /// One row in so many may be no UTF-8; more are text of another encoding.
 const NOT_UTF8_SHARE: u64 = 50;
-
-/// Cells that are kept to guess the encoding, and their length.
-const CELLS_KEPT: usize = 200;
-const CELL_KEPT: usize = 1 << 10;
 
 /// The cell more of a row that has text after a closing quote.
 const TEXT_AFTER_QUOTE: &[u8] = b"text after a closing quote";
@@ -60,6 +58,8 @@ pub struct Rows {
     held: Option<RecordSpan>,
     next: u64,
     limit: u64,
+    /// None where all rows are returned.
+    share: Option<RowShare>,
 }
 
 impl Rows {
@@ -129,6 +129,7 @@ impl Rows {
             held: (!headers).then_some(first),
             next: 0,
             limit: settings.limit.unwrap_or(u64::MAX),
+            share: settings.shard.map(RowShare::of),
         })
     }
 
@@ -169,20 +170,55 @@ impl Rows {
     /// # Errors
     /// Damage to the whole of the input, or no data row at all.
     pub fn next_row(&mut self) -> Result<Option<Row>, InputError> {
+        loop {
+            match self.next_of_all()? {
+                Some(SharedRow::OfOther) => {}
+                Some(SharedRow::Own(row)) => return Ok(Some(row)),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The next row of the whole input, whoever's it is.
+    ///
+    /// # Errors
+    /// As [`Rows::next_row`].
+    pub(crate) fn next_of_all(&mut self) -> Result<Option<SharedRow>, InputError> {
         let Some((seq, span)) = self.advance()? else { return Ok(None) };
         let damage = self.damage(&span);
+        if !self.is_own(seq, &span) {
+            return Ok(Some(SharedRow::OfOther));
+        }
         let quoting_doubt = self.quoting_doubt(&span);
         let (record, is_padded) = (self.own_record(&span, damage.as_ref()), self.fit.is_padded);
         let row = Row { seq, line: span.line, record, is_padded, damage, quoting_doubt };
         if span.len > BUFFER_KEPT {
             self.record = ByteRecord::new();
         }
-        Ok(Some(row))
+        Ok(Some(SharedRow::Own(row)))
     }
 
-    /// Skips the next row, and says whether it is damaged. `None` as in [`Rows::next_row`].
-    pub(super) fn skip_row(&mut self) -> Result<Option<bool>, InputError> {
-        Ok(self.advance()?.map(|(_, span)| self.damage(&span).is_some()))
+    /// Skips the next row of the whole input, and says whether it would be returned, and is damaged. `None` as in
+    /// [`Rows::next_row`].
+    pub(super) fn skip_row(&mut self) -> Result<Option<SkippedRow>, InputError> {
+        Ok(self.advance()?.map(|(seq, span)| {
+            let is_damaged = self.damage(&span).is_some();
+            SkippedRow { is_own: self.is_own(seq, &span), is_damaged }
+        }))
+    }
+
+    /// What all rows so far are, where only some are returned.
+    pub(crate) fn content(&self) -> Option<InputContent> {
+        self.share.as_ref().map(RowShare::content)
+    }
+
+    fn is_own(&mut self, seq: Seq, span: &RecordSpan) -> bool {
+        let Some(share) = &mut self.share else { return true };
+        let is_unquoted = span.has_bare_quote || self.columns.format.quoting.quote.is_none();
+        let key = self.record.get(self.columns.key).filter(|_| self.columns.key < self.fit.cells);
+        let guarded = self.is_failure_file;
+        let key = key.map(|cell| if guarded { header::unguarded(cell, is_unquoted) } else { cell });
+        share.take(seq, key, &self.record)
     }
 
     fn advance(&mut self) -> Result<Option<(Seq, RecordSpan)>, InputError> {
@@ -313,30 +349,6 @@ impl Rows {
             self.not_utf8.note(span.line, &self.record[bad]);
         }
         Some(Damage::NotText { column: self.columns.names[bad].clone(), encoding: encoding.name() })
-    }
-}
-
-/// Rows that are not UTF-8, to find out whether the file is text of another encoding.
-#[derive(Debug, Default)]
-struct NotUtf8Rows {
-    rows: u64,
-    /// Rows with characters beyond ASCII that are valid UTF-8.
-    others: u64,
-    /// The line of the first.
-    first: u64,
-    /// The first cells.
-    cells: Vec<Vec<u8>>,
-}
-
-impl NotUtf8Rows {
-    fn note(&mut self, line: u64, cell: &[u8]) {
-        if self.rows == 0 {
-            self.first = line;
-        }
-        self.rows += 1;
-        if self.cells.len() < CELLS_KEPT && cell.len() < CELL_KEPT {
-            self.cells.push(cell.to_vec());
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::input::csv_format::GivenChar;
 use crate::input::message_text::escaped;
 use crate::input::positioned_reader;
 use crate::input::text_encoding::TextEncoding;
+use crate::model::Shard;
 
 /// How the input is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct InputSettings {
     pub headers: bool,
     /// Stop after this many data rows.
     pub limit: Option<u64>,
+    /// The share of the rows that are returned; none: all. The limit is one of the whole input.
+    pub shard: Option<Shard>,
     /// What becomes of a row without a key.
     pub empty_key: EmptyKey,
     /// What becomes of a row with too few cells.
@@ -113,6 +116,7 @@ impl Default for InputSettings {
             skip_lines: 0,
             headers: true,
             limit: None,
+            shard: None,
             empty_key: EmptyKey::Fail,
             short_rows: ShortRows::Fail,
         }

@@ -11,11 +11,12 @@ use crate::input::block_checksums::{BlockChecksums, ChecksummingReader, Verifyin
 use crate::input::error::{Changed, InputError};
 use crate::input::location::InputLocation;
 use crate::input::positioned_reader::{self, PositionedReader};
+use crate::input::row_share::InputContent;
 use crate::input::rows::Rows;
 use crate::input::settings::{InputPath, InputSettings};
 use crate::input::source::{self, InputSource};
 
-/// What a file contains.
+/// What a file contains, of the rows that are returned.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct SurveyCounts {
     /// Data rows, damaged ones included; at most the limit.
@@ -31,6 +32,8 @@ pub(crate) struct SurveyCounts {
 pub(crate) struct SurveyedFile {
     /// What it contains.
     pub(crate) found: SurveyCounts,
+    /// What all of its rows are, where only some are returned.
+    pub(crate) content: Option<InputContent>,
     first: FirstReading,
     blocks: Arc<BlockChecksums>,
     /// The file ended in a row without a line end.
@@ -83,7 +86,8 @@ pub(crate) fn survey(path: &InputPath, settings: &InputSettings) -> Result<Surve
     let mut rows = first.rows(Box::new(recorder), settings)?;
     let found = count(&mut rows)?;
     let (open_row, line_ends) = (rows.ended_in_a_row(), rows.columns().format.encoding.line_ends());
-    Ok(SurveyedFile { found, first, blocks: Arc::new(record.blocks()), open_row, line_ends })
+    let content = rows.content();
+    Ok(SurveyedFile { found, content, first, blocks: Arc::new(record.blocks()), open_row, line_ends })
 }
 
 /// A file that is read once, and whose changes meanwhile can be detected.
@@ -122,9 +126,9 @@ impl WatchedFile {
 
 fn count(rows: &mut Rows) -> Result<SurveyCounts, InputError> {
     let mut found = SurveyCounts::default();
-    while let Some(damaged) = rows.skip_row()? {
-        found.rows += 1;
-        found.damaged += u64::from(damaged);
+    while let Some(row) = rows.skip_row()? {
+        found.rows += u64::from(row.is_own);
+        found.damaged += u64::from(row.is_own && row.is_damaged);
     }
     found.blanks = rows.blanks();
     Ok(found)

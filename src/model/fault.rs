@@ -5,11 +5,14 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::Mask;
 use crate::model::option::{COLUMNS, FAIL_IF, REFUSED_IF, RETRY_IF};
 
 /// The class of a [`Fault`], by which the summary groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The row is damaged or rejected; no request was sent.
     Row,
@@ -116,7 +119,8 @@ impl Cause {
 }
 
 /// What a filter of the user says about an answer that is not kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AnswerMeaning {
     /// The credentials are refused (`--refused-if`).
     CredentialsRefused,
@@ -129,7 +133,8 @@ pub enum AnswerMeaning {
 }
 
 /// What is wrong with the answer to a pack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PackProblem {
     /// The key is not in it.
     Missing,
@@ -142,7 +147,8 @@ pub enum PackProblem {
 }
 
 /// What is wrong with the pages of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PageProblem {
     /// A page does not tell where the next one is, nor that it is the last.
     NoAddress,
@@ -159,7 +165,8 @@ pub enum PageProblem {
 }
 
 /// Why a proxy passed no request on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProxyProblem {
     /// It is not reached, or it reports without a status that it did not connect to the server.
     NoConnection,
@@ -170,7 +177,8 @@ pub enum ProxyProblem {
 }
 
 /// What is wrong with a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CertificateProblem {
     /// That of the server has an issuer that is not trusted, or another fault.
     Untrusted,
@@ -185,7 +193,7 @@ pub enum CertificateProblem {
 }
 
 /// Why one attempt gave no body.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// The class.
     pub cause: Cause,
@@ -196,6 +204,7 @@ pub struct Fault {
     /// meaning ([`Cause::Meaning`]) the reason, or the beginning of the body.
     pub detail: Box<str>,
     /// How long the server asked to wait, if it did.
+    #[serde(skip)]
     pub retry_after: Option<RetryAfter>,
     /// The page, from 2, if it is a later one of several.
     pub page: Option<NonZeroU32>,

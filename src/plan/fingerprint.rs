@@ -55,6 +55,11 @@ impl FieldHasher {
     }
 }
 
+/// The fingerprint that a job has under this salt: of its key, and of the cells that its request uses, in their order.
+pub(crate) fn fingerprint_of(salt: [u8; 16], fields: &[&[u8]]) -> Fingerprint {
+    fields.iter().fold(FieldHasher::new(salt), |hasher, field| hasher.with(field)).fingerprint()
+}
+
 /// Shows no state: it contains the salt.
 impl fmt::Debug for FieldHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,11 +9,10 @@ use crate::model::{Job, Key, KeyError};
 use crate::plan::cells::Cells;
 use crate::plan::fingerprint::FieldHasher;
 use crate::plan::planned::{Planned, RejectedRow};
-use crate::plan::quoting_doubts::QuotingDoubts;
 use crate::plan::rejection::Rejection;
 use crate::plan::repeats::{FirstRow, Repeats};
 use crate::plan::request_template::{BoundTemplate, RequestTemplate};
-use crate::plan::suspicious_keys::{RepeatedHeaders, SuspiciousKeys};
+use crate::plan::row_warnings::RowWarnings;
 
 /// Turns rows into jobs. Keeps the keys that have one, so that each key is requested once.
 pub struct Planner {
@@ -21,10 +20,8 @@ pub struct Planner {
     hasher: FieldHasher,
     repeats: Repeats,
     superseded: Superseded,
-    suspicious_keys: SuspiciousKeys,
     empty_key: EmptyKey,
-    repeated_headers: RepeatedHeaders,
-    quoting_doubts: QuotingDoubts,
+    warnings: RowWarnings,
     /// A buffer for reuse.
     scratch: String,
 }
@@ -67,10 +64,8 @@ impl Planner {
             hasher: FieldHasher::new(salt),
             repeats: Repeats::default(),
             superseded: Superseded::default(),
-            suspicious_keys: SuspiciousKeys::default(),
             empty_key: EmptyKey::Fail,
-            repeated_headers: RepeatedHeaders::default(),
-            quoting_doubts: QuotingDoubts::default(),
+            warnings: RowWarnings::default(),
             scratch: String::new(),
         }
     }
@@ -95,11 +90,11 @@ impl Planner {
     pub fn plan(&mut self, row: Row) -> Planned {
         let Row { seq, line, record, is_padded, damage, quoting_doubt } = row;
         if let Some(doubt) = quoting_doubt {
-            self.quoting_doubts.add(doubt);
+            self.warnings.doubts.add(doubt);
         }
         let refused = |key, why, record| Planned::Rejected(RejectedRow { seq, line, key, why, record });
         if damage == Some(Damage::RepeatedHeader) {
-            self.repeated_headers.note(line);
+            self.warnings.headers.note(line);
             return refused(None, Rejection::Damaged(Damage::RepeatedHeader), record);
         }
         if record.len() != self.request.names().len() && !is_padded {
@@ -136,7 +131,7 @@ impl Planner {
         let request_hash = fingerprint.0 as u32;
         if let Some(first) = self.repeats.find(key_hash) {
             let differs = first.request != request_hash;
-            self.suspicious_keys.note_row(&key, line);
+            self.warnings.keys.note_row(&key, line);
             return Planned::Repeat { seq, line, first: first.seq, differs, key, record };
         }
         if let Some(damage) = damage {
@@ -153,10 +148,10 @@ impl Planner {
         self.superseded.planned(key_hash);
         let first = FirstRow { seq, request: request_hash };
         self.repeats.insert(key_hash, first);
-        let suspicion = self.suspicious_keys.note_row(&key, line);
-        self.suspicious_keys.note_key(suspicion);
+        let suspicion = self.warnings.keys.note_row(&key, line);
+        self.warnings.keys.note_key(suspicion);
         if let Some((kind, value)) = self.request.path_suspicion(cells) {
-            self.suspicious_keys.add(kind, line, || value);
+            self.warnings.keys.add(kind, line, || value);
         }
         Planned::Job(Job { seq, line, key, fingerprint, request, record })
     }
@@ -172,10 +167,14 @@ impl Planner {
         self.superseded.rows
     }
 
-    /// Suspicious keys and paths, repeated headers and doubts about quotes so far, one sentence for each kind.
+    /// What looks odd in the rows so far.
+    pub(crate) fn row_warnings(&self) -> &RowWarnings {
+        &self.warnings
+    }
+
+    /// The same, one sentence for each kind.
     pub fn warnings(&self) -> Vec<String> {
-        let keys = self.suspicious_keys.warnings().iter().map(ToString::to_string);
-        keys.chain(self.repeated_headers.warning()).chain(self.quoting_doubts.warnings()).collect()
+        self.warnings.sentences()
     }
 }
 

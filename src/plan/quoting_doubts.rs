@@ -1,6 +1,8 @@
 //! Rows whose cells may be quoted in another way than they are read. Where a quote is no quoting, a cell holds rows
 //! that nobody requests; where a backslash is an escape, a cell is read with it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::input::QuotingDoubt;
 use crate::model::counted;
 use crate::model::option::{ESCAPE, QUOTE};
@@ -9,16 +11,17 @@ use crate::model::option::{ESCAPE, QUOTE};
 const NAMED: usize = 5;
 
 /// The rows so far.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct QuotingDoubts {
     rows_in_cells: Places,
     backslashes: Places,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Places {
     rows: u64,
-    named: Vec<String>,
+    /// The first of them, each with the line where it begins.
+    named: Vec<(u64, String)>,
 }
 
 impl QuotingDoubts {
@@ -26,10 +29,18 @@ impl QuotingDoubts {
     pub(super) fn add(&mut self, doubt: QuotingDoubt) {
         match doubt {
             QuotingDoubt::RowsInCell { first, last } => {
-                self.rows_in_cells.add(|| format!("lines {first} to {last}"));
+                self.rows_in_cells.add(first, || format!("lines {first} to {last}"));
             }
-            QuotingDoubt::BackslashBeforeQuote { line } => self.backslashes.add(|| format!("line {line}")),
+            QuotingDoubt::BackslashBeforeQuote { line } => {
+                self.backslashes.add(line, || format!("line {line}"));
+            }
         }
+    }
+
+    /// Adds other rows of the same input.
+    pub(super) fn add_all(&mut self, other: &Self) {
+        self.rows_in_cells.add_all(&other.rows_in_cells);
+        self.backslashes.add_all(&other.backslashes);
     }
 
     /// A sentence for each kind.
@@ -51,17 +62,25 @@ impl QuotingDoubts {
 }
 
 impl Places {
-    fn add(&mut self, place: impl FnOnce() -> String) {
+    fn add(&mut self, line: u64, place: impl FnOnce() -> String) {
         self.rows += 1;
         if self.named.len() < NAMED {
-            self.named.push(place());
+            self.named.push((line, place()));
         }
+    }
+
+    fn add_all(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.named.extend(other.named.iter().cloned());
+        self.named.sort();
+        self.named.truncate(NAMED);
     }
 
     fn warning(&self, sentence: impl FnOnce(String, String) -> String) -> Option<String> {
         let more = if self.rows > self.named.len() as u64 { ", …" } else { "" };
         let row = counted(self.rows, "row has", "rows have");
-        (self.rows > 0).then(|| sentence(row, self.named.join(", ") + more))
+        let named: Vec<&str> = self.named.iter().map(|(_, place)| place.as_str()).collect();
+        (self.rows > 0).then(|| sentence(row, named.join(", ") + more))
     }
 }
 

@@ -343,7 +343,7 @@ impl BoundTemplate {
     }
 
     /// The columns that the request uses, each once, in the order of their use, and those that its answers depend on.
-    pub(super) fn used(&self) -> &[usize] {
+    pub(crate) fn used(&self) -> &[usize] {
         &self.used
     }
 

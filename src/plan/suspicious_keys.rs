@@ -3,11 +3,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Key, count, counted};
 use crate::plan::message_text::quoted;
 
 /// Why a key, or the path of its URL, is suspicious.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Suspicion {
     /// `1.23E+12`: a long number that a spreadsheet displayed in scientific notation. Its digits are lost.
     Exponent,
@@ -104,7 +107,7 @@ impl Suspicion {
 }
 
 /// A warning for all keys of one kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct KeyWarning {
     kind: Suspicion,
     /// Rows that have such a key.
@@ -137,7 +140,7 @@ impl fmt::Display for KeyWarning {
 }
 
 /// The warnings so far, one per kind.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SuspiciousKeys(Vec<KeyWarning>);
 
 impl SuspiciousKeys {
@@ -170,6 +173,24 @@ impl SuspiciousKeys {
         &mut self.0[at]
     }
 
+    /// Adds the keys of other rows of the same input.
+    pub(super) fn add_all(&mut self, other: &Self) {
+        for warning in &other.0 {
+            match self.0.iter_mut().find(|known| known.kind == warning.kind) {
+                Some(known) => {
+                    known.rows += warning.rows;
+                    known.keys += warning.keys;
+                    if warning.line < known.line {
+                        known.example.clone_from(&warning.example);
+                        known.line = warning.line;
+                    }
+                }
+                None => self.0.push(warning.clone()),
+            }
+        }
+        self.0.sort_by_key(|warning| warning.line);
+    }
+
     /// The warnings, in the order of their first examples.
     pub(super) fn warnings(&self) -> &[KeyWarning] {
         &self.0
@@ -177,7 +198,7 @@ impl SuspiciousKeys {
 }
 
 /// Rows that are the header once more.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RepeatedHeaders {
     rows: u64,
     first: u64,
@@ -190,6 +211,14 @@ impl RepeatedHeaders {
             self.first = line;
         }
         self.rows += 1;
+    }
+
+    /// Adds those among other rows of the same input.
+    pub(super) fn add_all(&mut self, other: &Self) {
+        if other.rows > 0 && (self.rows == 0 || other.first < self.first) {
+            self.first = other.first;
+        }
+        self.rows += other.rows;
     }
 
     /// What to say about them.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::model::{Event, Exit, Reporter};
+use crate::model::{Event, Exit, Reporter, RowCounts};
 use crate::report::console::error_text::error;
 use crate::report::console::json_lines;
 use crate::report::console::log_header::{self, LogHeader};
@@ -173,6 +173,11 @@ impl Report {
     /// Rows that were reported as failed turned out to be repeats, which is known only at the input's end.
     pub(crate) fn refused_were_repeats(&self, rows: u64) {
         lock(&self.counted).stats.refused_were_repeats(rows);
+    }
+
+    /// What became of the rows is told by the parts of a sharded job, and not by events.
+    pub(crate) fn add_parts(&self, rows: &RowCounts) {
+        lock(&self.counted).stats.add_parts(rows);
     }
 
     /// Rows were not read, or their jobs did not end: the next run goes on with them.

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::model::{Cause, Event, Fault, Key, LoadClass};
+use crate::model::{Cause, Event, Fault, Key, LoadClass, RowCounts};
+pub(crate) use crate::model::{CauseGroup, FailureExample};
 use crate::report::key_characters::{AnsweredKeys, FailedKeys, SharedCharacter};
 
 /// Latencies are kept in microseconds from 1 µs to 1 hour with three digits; longer ones count as 1 hour.
@@ -81,30 +82,6 @@ pub(crate) struct RunCounters {
     pub(crate) pauses: u64,
     /// How long those pauses were meant to be, in all.
     pub(crate) paused: Duration,
-}
-
-/// How many jobs failed for one cause, and the one of them that is first in the input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CauseGroup {
-    /// The cause.
-    pub(crate) cause: Cause,
-    /// Jobs that failed for it.
-    pub(crate) count: u64,
-    /// The first of them by line.
-    pub(crate) example: FailureExample,
-}
-
-/// A failed job, cut to a length that may be kept. Its texts are foreign: escape them where they are shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FailureExample {
-    /// The row's physical line.
-    pub(crate) line: u64,
-    /// The key, if the row has one.
-    pub(crate) key: Option<String>,
-    /// The address, as it may be shown.
-    pub(crate) url: Option<String>,
-    /// What went wrong.
-    pub(crate) fault: Fault,
 }
 
 /// Latencies of the attempts that were answered, waits at the gate apart.
@@ -282,6 +259,23 @@ impl RunStats {
         self.counters.repeats += rows;
         if group.count == 0 {
             self.causes.remove(&Cause::Row);
+        }
+    }
+
+    /// Adds what became of the rows of a whole job, as its parts tell.
+    pub(crate) fn add_parts(&mut self, rows: &RowCounts) {
+        let counters = &mut self.counters;
+        counters.fetched += rows.fetched;
+        counters.failed += rows.failed;
+        counters.skipped += rows.skipped;
+        counters.repeats += rows.repeats;
+        counters.differing += rows.differing;
+        counters.differing_lines.extend(rows.differing_lines.iter().take(LINES_KEPT));
+        for group in &rows.causes {
+            let known = self.causes.entry(group.cause).or_insert_with(|| group.clone());
+            if known != group {
+                known.add(group);
+            }
         }
     }
 

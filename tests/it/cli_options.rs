@@ -48,6 +48,7 @@ const TRIED: &[&str] = &[
     include_str!("rate_store.rs"),
     include_str!("retries_stops.rs"),
     include_str!("stream.rs"),
+    include_str!("shards_merge.rs"),
     include_str!("tokens.rs"),
 ];
 

@@ -180,7 +180,7 @@ fn a_closed_pipe_is_no_crash() {
 #[test]
 fn a_file_with_the_name_of_a_command_is_named_with_its_folder() {
     let dir = WorkDir::new();
-    for name in ["man", "completions", "tune"] {
+    for name in ["man", "completions", "tune", "merge"] {
         dir.write(name, "sku\n0004711\n");
         let file = format!("./{name}");
         let ended = Run::new(&dir).args([&file, "-o", "-", "--demo", "--demo-failures", "0"]).finish();

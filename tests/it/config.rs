@@ -200,6 +200,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("min-success", "101%", "output"),
     ("max-age", "old", "run"),
     ("wait-for-api", "1", "run"),
+    ("shard", "3", "run"),
+    ("run-id", "a/b", "run"),
     ("lock-wait", "1", "run"),
     ("progress", "br", "run"),
     ("log-format", "xml", "run"),

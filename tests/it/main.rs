@@ -84,6 +84,8 @@ mod retries_stops;
 mod secrets;
 mod secrets_echoed;
 mod server_words;
+mod shards;
+mod shards_merge;
 mod signals;
 mod stream;
 mod summary;

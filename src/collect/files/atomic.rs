@@ -26,6 +26,14 @@ const BUFFER: usize = 256 * 1024;
 const NEW_FILE: u32 = 0o666;
 const PRIVATE: u32 = 0o600;
 
+/// An empty file without a name, in the folder for temporary files.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn unnamed_file() -> io::Result<File> {
+    tempfile::tempfile()
+}
+
 /// A file on its way to replace another. Dropped without [`Replacement::commit`], it leaves nothing.
 pub(crate) struct Replacement {
     target: PathBuf,

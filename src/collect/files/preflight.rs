@@ -40,6 +40,12 @@ pub fn preflight(settings: &OutputSettings) -> Result<Preflight, CollectError> {
 /// # Errors
 /// As [`preflight`], less what only a trial finds (a quota, a full disk).
 pub(crate) fn preflight_without_trace(settings: &OutputSettings) -> Result<Preflight, CollectError> {
+    if let (Some(_), Target::File(path)) = (&settings.part, &settings.target)
+        && !folder_of(path).exists()
+    {
+        // The first shard makes the folder of the parts: nothing of an earlier run lies there.
+        return Ok(Preflight { paths: None, failed: None, changes: None });
+    }
     checked(settings, |target| {
         rustix::fs::access(folder_of(target), Access::WRITE_OK | Access::EXEC_OK)
             .map_err(|error| CollectError::create(target)(error.into()))
@@ -54,12 +60,15 @@ fn checked(
         Target::File(given) => Some(Paths::of(given)?),
         Target::Stdout => None,
     };
+    let is_part = settings.part.is_some();
     let failed = match (&settings.failed, &paths) {
+        // A part has its failures in itself.
+        _ if is_part => None,
         (Some(given), _) => Some(FileTarget::of(given)?),
         (None, Some(paths)) => Some(FileTarget::of(&failed_beside(&paths.output.given))?),
         (None, None) => None,
     };
-    let changes = settings.changes.as_deref().map(FileTarget::of).transpose()?;
+    let changes = settings.changes.as_deref().filter(|_| !is_part).map(FileTarget::of).transpose()?;
     let mut taken: Vec<&Path> = Vec::new();
     if let Some(Paths { output, journal, lock, state, held }) = &paths {
         taken.extend([&output.given, &output.real, journal, lock, state, held].map(PathBuf::as_path));

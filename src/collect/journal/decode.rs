@@ -62,7 +62,12 @@ pub(crate) struct FailedRecord<'a> {
 impl<'a> JournalRecord<'a> {
     /// Takes a line apart (without its line end) whose checksum held.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
-        let mut text = Cursor(line.get(PREFIX..)?.strip_suffix(b"}")?);
+        Self::parse_members(line.get(PREFIX..)?)
+    }
+
+    /// The same of what follows the checksum.
+    pub(crate) fn parse_members(members: &'a [u8]) -> Option<Self> {
+        let mut text = Cursor(members.strip_suffix(b"}")?);
         if text.take(b"\"fetched\":") {
             return text.fetched().map(Self::Fetched);
         }

@@ -253,7 +253,8 @@ fn push_validator(out: &mut Vec<u8>, name: &[u8], value: Option<&str>) {
     }
 }
 
-fn push_row(out: &mut Vec<u8>, row: &csv::ByteRecord) {
+/// Appends the cells of a row as a JSON array.
+pub(crate) fn push_row(out: &mut Vec<u8>, row: &csv::ByteRecord) {
     out.push(b'[');
     for (index, cell) in row.iter().enumerate() {
         if index > 0 {

@@ -9,10 +9,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::collect::error::{CollectError, FileOperation};
-use crate::collect::files::atomic::sync_folder;
+use crate::collect::files::atomic::{remove, sync_folder};
 use crate::collect::files::checksum::{Checksum, push_checked};
 use crate::collect::files::no_follow::open_unlinked;
-use crate::collect::journal::header::JournalHeader;
+use crate::collect::files::paths::Paths;
+use crate::collect::journal::header::{JournalHeader, read_header};
 use crate::collect::journal::recover::{Examined, JournalScan, examine, holds_no_answer};
 use crate::collect::journal::set_aside::{SetAsideJournal, of_job, retire, set_aside};
 use crate::model::option::FRESH;
@@ -73,6 +74,16 @@ pub(crate) struct OwnJournal {
     pub(crate) file: File,
     pub(crate) salt: [u8; 16],
     pub(crate) scan: JournalScan,
+}
+
+/// Removes the journal, if it is one of this job, whose answers stand elsewhere.
+///
+/// # Errors
+/// It cannot be removed.
+pub(crate) fn remove_own_journal(paths: &Paths, job: &str) -> Result<(), CollectError> {
+    let path = &paths.journal;
+    let header = open_unlinked(path, false).ok().and_then(|file| read_header(&file).ok().flatten());
+    if header.is_some_and(|header| header.job == job) { remove(path) } else { Ok(()) }
 }
 
 /// Reads the journal and those that were set aside, changing nothing. They are opened for writing, too: one that a run

@@ -29,13 +29,24 @@ impl JournalReader {
     /// # Errors
     /// It cannot be read, or is not what was written.
     pub(crate) fn read(&mut self, offset: u64) -> Result<JournalRecord<'_>, CollectError> {
+        Ok(self.read_line(offset)?.1)
+    }
+
+    /// The same, with the line that it is parsed from, without its line end.
+    ///
+    /// # Errors
+    /// As [`JournalReader::read`].
+    pub(crate) fn read_line(&mut self, offset: u64) -> Result<(&[u8], JournalRecord<'_>), CollectError> {
         let line = self.pages.line(offset).map_err(CollectError::io(FileOperation::Read, &self.path))?;
         let line =
             line.ok_or_else(|| damaged(&self.path, offset, "a record that was written is not there"))?;
         if !self.checksum.holds(line) {
             return Err(damaged(&self.path, offset, "a record does not hold its checksum"));
         }
-        JournalRecord::parse(line).ok_or_else(|| damaged(&self.path, offset, "a record does not read back"))
+        match JournalRecord::parse(line) {
+            Some(record) => Ok((line, record)),
+            None => Err(damaged(&self.path, offset, "a record does not read back")),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::collect::files::stamp::stamp_of;
-use crate::collect::identity::JobIdentity;
+use crate::collect::identity::RecordedJob;
 use crate::collect::previous::profile::Profile;
 use crate::collect::previous::state::StateFile;
 use crate::collect::previous::stored::{first_sku, measure};
@@ -40,17 +40,10 @@ impl FileId {
 }
 
 /// What a new output is to be compared with. `found` is the state file, if it belongs to the old output.
-pub(crate) fn baseline(
-    found: Option<&StateFile>,
-    measured: Option<Profile>,
-    identity: &JobIdentity,
-) -> Baseline {
+pub(crate) fn baseline(found: Option<&StateFile>, measured: Option<Profile>, job: &RecordedJob) -> Baseline {
     let profile = found.and_then(|found| found.profile).or(measured).unwrap_or_default();
     let layout = found.and_then(|found| found.layout.as_ref());
-    Baseline {
-        profile,
-        shares_comparable: layout.is_none_or(|layout| layout.provenance == identity.provenance),
-    }
+    Baseline { profile, shares_comparable: layout.is_none_or(|layout| layout.provenance == job.provenance) }
 }
 
 /// The profile of the old output: from the state file if it was taken of this very file, else measured.
@@ -60,13 +53,13 @@ pub(crate) fn baseline(
 pub(crate) fn compare_with(
     settings: &OutputSettings,
     (path, found): (&Path, Option<&StateFile>),
-    identity: &JobIdentity,
+    job: &RecordedJob,
 ) -> Result<Option<Baseline>, String> {
     if let Some(found) = found.filter(|found| found.profile.is_some())
         && fs::metadata(path).is_ok_and(|old| old.len() == found.output.bytes)
         && File::open(path).and_then(|file| stamp_of(&file)).is_ok_and(|stamp| stamp == found.output)
     {
-        return Ok(Some(baseline(Some(found), None, identity)));
+        return Ok(Some(baseline(Some(found), None, job)));
     }
     let measured = measure_any(path, settings)?;
     Ok(measured.map(|profile| Baseline { profile, shares_comparable: true }))

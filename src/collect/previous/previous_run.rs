@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::collect::error::CollectError;
 use crate::collect::files::paths::Paths;
-use crate::collect::identity::{JobIdentity, Provenance};
+use crate::collect::identity::{Provenance, RecordedJob};
 use crate::collect::previous::baseline::{Baseline, FileId, baseline, compare_with, measure_any};
 use crate::collect::previous::key_hash::{KeyHash, KeyHasher};
 use crate::collect::previous::old_output::OldOutput;
@@ -56,22 +56,28 @@ impl PreviousRun {
     pub(crate) fn load(
         settings: &OutputSettings,
         paths: &Paths,
-        identity: &JobIdentity,
+        job: &RecordedJob,
         notes: &mut Vec<String>,
     ) -> Result<Self, CollectError> {
         let mut previous = Self::none();
+        if settings.part.is_some() {
+            // An earlier part has nothing that a later one starts from.
+            return Ok(previous);
+        }
         let lost = |why: &str| {
             format!(
                 "{} cannot be used ({why}): this run starts without ages and validators",
                 paths.state.display()
             )
         };
-        let found =
-            StateIndex::load(&paths.state, &identity.digest(), &previous.hasher).unwrap_or_else(|why| {
-                notes.push(lost(&why));
-                None
-            });
-        let is_foreign = found.as_ref().is_some_and(|found| found.state.is_none());
+        // What is neither merged with nor asked for again needs no index of the values.
+        let needs_values = settings.merge || settings.sends_requests;
+        let of_job = if needs_values { &job.digest } else { "" };
+        let found = StateIndex::load(&paths.state, of_job, &previous.hasher).unwrap_or_else(|why| {
+            notes.push(lost(&why));
+            None
+        });
+        let is_foreign = needs_values && found.as_ref().is_some_and(|found| found.state.is_none());
         // A table has cells of old bodies, and not the bodies: there is nothing that "not modified" could stand for.
         let has_bodies = settings.format != Format::Csv;
         let asks = has_bodies
@@ -86,7 +92,7 @@ impl PreviousRun {
             Some(old) => {
                 let own = found.as_ref().filter(|_| belongs(old.stamp));
                 if settings.merge {
-                    let now = OutputKind::of(settings, identity);
+                    let now = OutputKind::of(settings, job);
                     let check = |of: Option<&StateFile>| {
                         check_kind((real, old), of.and_then(|file| file.layout.as_ref()), &now)
                     };
@@ -96,18 +102,16 @@ impl PreviousRun {
                         notes.push(unchecked_kind(paths));
                     }
                 }
-                previous.baseline = Some(baseline(own, Some(old.profile), identity));
+                previous.baseline = Some(baseline(own, Some(old.profile), job));
             }
-            None if settings.guard.is_some() => {
-                match compare_with(settings, (real, found.as_ref()), identity) {
-                    Ok(baseline) => previous.baseline = baseline,
-                    Err(why) => {
-                        let path = paths.output.given.display();
-                        previous.baseline_error =
-                            Some(format!("the new output cannot be compared with {path}: {why}"));
-                    }
+            None if settings.guard.is_some() => match compare_with(settings, (real, found.as_ref()), job) {
+                Ok(baseline) => previous.baseline = baseline,
+                Err(why) => {
+                    let path = paths.output.given.display();
+                    previous.baseline_error =
+                        Some(format!("the new output cannot be compared with {path}: {why}"));
                 }
-            }
+            },
             None => {}
         }
         if is_foreign {

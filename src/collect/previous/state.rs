@@ -24,7 +24,7 @@ use crate::collect::files::packed_offset::PackedOffset;
 use crate::collect::files::pages::Pages;
 use crate::collect::files::salt::salt_from_hex;
 use crate::collect::files::stamp::Stamp;
-use crate::collect::identity::{JobIdentity, Provenance};
+use crate::collect::identity::{Provenance, RecordedJob};
 use crate::collect::previous::key_hash::{KeyHash, KeyHasher};
 use crate::collect::previous::profile::Profile;
 use crate::collect::previous::value::PreviousValue;
@@ -58,11 +58,11 @@ pub(crate) struct OutputKind {
 }
 
 impl OutputKind {
-    pub(crate) fn of(settings: &OutputSettings, identity: &JobIdentity) -> Self {
+    pub(crate) fn of(settings: &OutputSettings, job: &RecordedJob) -> Self {
         Self {
             format: settings.format.to_string(),
             shape: settings.shape.to_string(),
-            provenance: identity.provenance.clone(),
+            provenance: job.provenance.clone(),
         }
     }
 }

@@ -5,30 +5,29 @@ use std::io;
 use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::checksum::Checksum;
 use crate::collect::files::paths::Paths;
-use crate::collect::identity::JobIdentity;
+use crate::collect::identity::RecordedJob;
 use crate::collect::journal::appender::ClosedJournal;
 use crate::collect::journal::publish_record::PublishRecord;
-use crate::collect::previous::baseline::{Baseline, has_skus};
 use crate::collect::previous::previous_run::PreviousRun;
-use crate::collect::previous::profile::{MeasuredOutput, Profile};
+use crate::collect::previous::profile::Profile;
 use crate::collect::publish::changes::ChangeFile;
 use crate::collect::publish::context::PublishContext;
-use crate::collect::publish::decision::{PublishDecision, PublishFacts, with_kept};
+use crate::collect::publish::decision::{PublishDecision, PublishFacts};
 use crate::collect::publish::draft::{Draft, DraftHandle, DraftPlan, DraftedRows};
-use crate::collect::publish::example::{NewOutput, example};
 use crate::collect::publish::failure_file::FailedRows;
 use crate::collect::publish::guard::suspicious_shares;
 use crate::collect::publish::outcome::{Evidence, PublishOutcome, UnpublishedOutcome};
 use crate::collect::publish::output_writer::{OutputWriter, WrittenOutput};
+use crate::collect::publish::passed_rows::PassedRows;
 use crate::collect::publish::row_pass::{RowPass, TablePass};
-use crate::collect::publish::sequence::{JournalEnd, PublishFiles};
+use crate::collect::publish::sequence::JournalEnd;
 use crate::collect::settings::OutputSettings;
 use crate::collect::table::row_spool::RowSpool;
 
 /// A run whose journal is written and synced: ready to be published, or left for the next run.
 pub struct ClosedRun {
     pub(crate) journal: ClosedJournal,
-    pub(crate) identity: JobIdentity,
+    pub(crate) job: RecordedJob,
     /// A row failed or was refused.
     pub(crate) has_failures: bool,
     pub(crate) answers: AnswerCounts,
@@ -83,7 +82,7 @@ impl ClosedRun {
         let baseline_error = self.previous.baseline_error.take();
         let draft = match self.drafting.take().and_then(DraftHandle::finish) {
             Some(draft) => draft,
-            None => Draft::begin(&DraftPlan::of(settings, paths, self.journal.salt, &self.identity))?,
+            None => Draft::begin(&DraftPlan::of(settings, paths, self.journal.salt, &self.job))?,
         };
         let mut pass = RowPass::new(FailedRows::of(context), Some(draft.output), Some(given), settings);
         pass.state = Some(draft.state);
@@ -99,39 +98,10 @@ impl ClosedRun {
                 .try_clone()
                 .map_err(CollectError::io(FileOperation::Open, &self.journal.path))?,
             checksum: Checksum::new(self.journal.salt),
+            is_kept: false,
         };
         pass.run(self.journal, self.previous, &draft.rows, context.is_stopped)?;
-        let WrittenOutput { stamp, lines, measured, target: output } = pass.finish_output()?;
-        let fetched = pass.fetched.finish().profile;
-        let facts = facts(settings, paths, old, with_kept(measured.profile, pass.kept, old));
-        let facts = PublishFacts { fetched, ..facts };
-        let judgement = facts.judge();
-        let example = judgement.shown().and_then(|shown| {
-            let new = NewOutput { path: output.path(), measured: &measured };
-            example(paths, settings, shown, new)
-        });
-        let evidence = Evidence { example, ..evidence(&facts, &measured) };
-        let (unpruned, pruned, not_in_input) = (pass.unpruned(), pass.prunes(), pass.not_in_input);
-        let RowPass { rows, state, changes, .. } = pass;
-        let files = PublishFiles { journal, output, stamp, changes, state, profile: facts.new, rows };
-        let placed = files.put_in_place(&judgement.decision, paths, context)?;
-        let is_published = judgement.decision == PublishDecision::Published;
-        let mut warnings = placed.warnings;
-        warnings.extend(unpruned.into_iter().chain(baseline_error).filter(|_| is_published));
-        warnings.extend(placed.state_warning);
-        Ok(PublishOutcome {
-            fetched,
-            path: placed.path,
-            replaces: placed.replaces,
-            bytes: stamp.bytes,
-            lines,
-            failures: placed.failures,
-            changes: placed.changes,
-            not_in_input,
-            pruned,
-            warnings,
-            ..PublishOutcome::new(judgement, evidence)
-        })
+        PassedRows { pass, journal, old, baseline_error }.publish(settings, context, paths)
     }
 
     /// Standard output cannot be taken back: an output of nothing but nulls is found before the first byte of it, by what
@@ -187,17 +157,6 @@ impl ClosedRun {
         let (failures, warnings) = pass.rows.put_in_place(false)?;
         Ok(UnpublishedOutcome { failures, warnings })
     }
-}
-
-fn facts(settings: &OutputSettings, paths: &Paths, old: Option<Baseline>, new: Profile) -> PublishFacts {
-    // Only an output without a SKU needs to know this of a file that could not be measured.
-    let has_any = || new.skus == 0 && has_skus(&paths.output.real, settings);
-    let old_has_skus = old.map_or_else(has_any, |old| old.profile.skus > 0);
-    PublishFacts { old, old_has_skus, new, ..PublishFacts::of(settings) }
-}
-
-fn evidence(facts: &PublishFacts, measured: &MeasuredOutput) -> Evidence {
-    Evidence { old: facts.old, new: facts.new, nulls_for_status: measured.nulls_for_status, example: None }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use rustix::fs::fstatvfs;
 use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::atomic::Replacement;
 use crate::collect::files::paths::Paths;
-use crate::collect::identity::JobIdentity;
+use crate::collect::identity::RecordedJob;
 use crate::collect::journal::decode::JournalRecord;
 use crate::collect::journal::reader::JournalReader;
 use crate::collect::journal::row_offsets::RowOffsets;
@@ -60,19 +60,14 @@ pub(crate) struct DraftPlan {
 }
 
 impl DraftPlan {
-    pub(crate) fn of(
-        settings: &OutputSettings,
-        paths: &Paths,
-        salt: [u8; 16],
-        identity: &JobIdentity,
-    ) -> Self {
+    pub(crate) fn of(settings: &OutputSettings, paths: &Paths, salt: [u8; 16], job: &RecordedJob) -> Self {
         Self {
             output: paths.output.real.clone(),
             state: paths.state.clone(),
             settings: settings.clone(),
             salt,
-            job: identity.digest(),
-            layout: OutputKind::of(settings, identity),
+            job: job.digest.clone(),
+            layout: OutputKind::of(settings, job),
         }
     }
 }

@@ -11,6 +11,8 @@ pub(crate) mod failure_file;
 pub(crate) mod guard;
 pub(crate) mod outcome;
 pub(crate) mod output_writer;
+pub(crate) mod part_writer;
+pub(crate) mod passed_rows;
 pub(crate) mod row_pass;
 pub(crate) mod sequence;
 pub(crate) mod state_writer;

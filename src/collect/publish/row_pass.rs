@@ -1,6 +1,7 @@
 //! One pass over the journal's records, in the order of the rows: each is checked once more and goes where it belongs,
 //! to the output, the state file, the changes and the failure file.
 
+mod merged;
 mod table;
 
 use std::collections::HashSet;
@@ -27,6 +28,7 @@ use crate::json::escape_into;
 use crate::model::Key;
 use crate::model::option::PRUNE;
 
+pub(crate) use merged::{FingerprintOf, NewFingerprints};
 pub(crate) use table::TablePass;
 
 /// One pass over the records, and where they go. Without an output it only counts and names what failed.
@@ -38,8 +40,9 @@ pub(crate) struct RowPass<'a, W: Write> {
     /// The output's name; standard output has none.
     given: Option<&'a Path>,
     settings: &'a OutputSettings,
-    /// Keys of refused rows that have a line.
+    /// Keys of refused rows that have a line. Of parts, those of damaged rows alone: their lines tell of all others.
     refused: HashSet<KeyHash>,
+    is_of_parts: bool,
     line: Vec<u8>,
     /// The row of the failure that was read last, whose buffers are used again.
     row: csv::ByteRecord,
@@ -71,6 +74,7 @@ impl<'a, W: Write> RowPass<'a, W> {
             given,
             settings,
             refused,
+            is_of_parts: false,
             line,
             row: csv::ByteRecord::new(),
             kept: 0,
@@ -190,7 +194,7 @@ impl<'a, W: Write> RowPass<'a, W> {
         self.rows.file.add(row, record)?;
         let (Some(raw), Some(key)) = (record.key, key) else { return self.damaged(row, previous) };
         let hash = previous.hasher.hash(&key);
-        if record.refused && self.is_in_any_file(previous) && !self.refused.insert(hash) {
+        if record.refused && self.is_in_any_file(previous) && self.has_line(hash) {
             return Ok(());
         }
         if let Some(changes) = &mut self.changes {
@@ -214,6 +218,11 @@ impl<'a, W: Write> RowPass<'a, W> {
             None => output.failed(raw, record),
         };
         self.written(result)
+    }
+
+    /// Whether an earlier refused row of this key has a line; this one has one now.
+    fn has_line(&mut self, hash: KeyHash) -> bool {
+        if self.is_of_parts { self.refused.contains(&hash) } else { !self.refused.insert(hash) }
     }
 
     /// A damaged row has no key that could be requested, but it still counts as one of the SKU in its key

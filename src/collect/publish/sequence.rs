@@ -53,6 +53,8 @@ pub(crate) struct JournalEnd {
     pub(crate) path: PathBuf,
     pub(crate) file: File,
     pub(crate) checksum: Checksum,
+    /// It has no answers, and is not removed: the parts of a run, which have them, stay as well.
+    pub(crate) is_kept: bool,
 }
 
 /// What was put in place.
@@ -102,7 +104,7 @@ impl PublishFiles<'_> {
             }
         };
         let rest = Remaining {
-            journal: self.journal.path,
+            journal: Some(self.journal.path).filter(|_| !self.journal.is_kept),
             state: self.state.filter(|_| is_published),
             output: (self.stamp, self.profile),
             rows: self.rows,
@@ -117,7 +119,7 @@ impl PublishFiles<'_> {
 
 /// What is put in place when the output is.
 struct Remaining<'a> {
-    journal: PathBuf,
+    journal: Option<PathBuf>,
     state: Option<Result<StateWriter, String>>,
     output: (Stamp, Profile),
     rows: FailedRows<'a>,
@@ -141,7 +143,9 @@ impl Remaining<'_> {
         if self.is_published {
             remove(&paths.held)?;
         }
-        warnings.extend(remove_journal(&self.journal, self.is_published)?);
+        if let Some(journal) = &self.journal {
+            warnings.extend(remove_journal(journal, self.is_published)?);
+        }
         let state_warning =
             saved.err().map(|why| format!("{} was not written: {why}", paths.state.display()));
         Ok((failures, warnings, state_warning))

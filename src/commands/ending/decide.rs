@@ -27,6 +27,8 @@ pub(super) struct Happened {
     pub(super) unclaimed: u64,
     /// The input is a part of a larger one: a failure file, or cut by `--limit`.
     pub(super) is_partial: bool,
+    /// What is published is a part of the output: whether that is worth to be published is judged by the merge.
+    pub(super) is_part: bool,
     /// The input was read to its end, or as far as `--limit` allows.
     pub(super) at_end: bool,
     /// The journal could not be written.
@@ -85,7 +87,7 @@ pub(super) enum Obstacle {
 
 /// Whether the output is published, as far as that is known before it is written.
 pub(super) fn before_publishing(happened: Happened, min_success: Percent) -> Result<(), Obstacle> {
-    let Happened { counts, not_found, without_cell, at_end, unclaimed: answers, .. } = happened;
+    let Happened { counts, not_found, without_cell, at_end, unclaimed: answers, is_part, .. } = happened;
     let is_decided = counts.deferred == 0 && at_end;
     if let Some(error) = happened.journal_error {
         return Err(Obstacle::Files(error));
@@ -101,14 +103,14 @@ pub(super) fn before_publishing(happened: Happened, min_success: Percent) -> Res
     }
     let fetched = counts.fetched + counts.unchanged;
     let attempted = fetched + counts.failed;
-    if is_decided && counts.rows > 0 && counts.rows == counts.skipped + happened.keyless {
+    if !is_part && is_decided && counts.rows > 0 && counts.rows == counts.skipped + happened.keyless {
         return Err(Obstacle::NoSku { rows: counts.rows });
     }
-    if attempted + counts.repeats + counts.skipped == 0 {
+    if !is_part && attempted + counts.repeats + counts.skipped == 0 {
         return Err(Obstacle::NoRow);
     }
     let skus = attempted - (happened.superseded + happened.keyless).min(counts.failed);
-    if !min_success.reached_by(fetched, skus) {
+    if !is_part && !min_success.reached_by(fetched, skus) {
         return Err(Obstacle::TooFew { fetched, skus, not_found, without_cell });
     }
     if !is_decided {

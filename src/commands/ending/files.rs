@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::decide::{Obstacle, after_writing};
 use crate::collect::{
-    CollectError, Collector, Failures, OutputSettings, Preflight, PublishContext, PublishOutcome,
+    CollectError, Collector, Failures, OutputSettings, PartFacts, Preflight, PublishContext, PublishOutcome,
 };
 use crate::commands::standard_output;
 use crate::engine::input_thread::InputSummary;
@@ -27,6 +27,8 @@ pub(super) struct FinalFiles {
     pub(super) input_done: bool,
     /// The output is published; otherwise the failure file alone is written.
     pub(super) publish: bool,
+    /// What is published is a part of the output, which ends with these facts.
+    pub(super) part: Option<PartFacts>,
 }
 
 /// What the files came to.
@@ -65,20 +67,14 @@ impl FinalFiles {
             stdout: &mut stdout,
         };
         if self.publish {
-            let mut published = finished.publish(&self.output, &mut context)?;
+            let published = match self.part {
+                Some(facts) => finished.publish_part(&self.output, &context, facts)?,
+                None => finished.publish(&self.output, &mut context)?,
+            };
             if self.place.paths.is_none() {
                 standard_output::sync().map_err(CollectError::Stdout)?;
             }
-            let failures = std::mem::take(&mut published.failures);
-            let warnings = std::mem::take(&mut published.warnings);
-            let is_published = after_writing(&published.decision).is_ok();
-            return Ok(FilesOutcome {
-                published: Some(published),
-                failures,
-                warnings,
-                is_published,
-                journal_kept: false,
-            });
+            return Ok(FilesOutcome::of_published(published));
         }
         let left = finished.leave(&context)?;
         Ok(FilesOutcome { failures: left.failures, warnings: left.warnings, ..FilesOutcome::nothing(false) })
@@ -86,6 +82,17 @@ impl FinalFiles {
 }
 
 impl FilesOutcome {
+    /// Of a complete output that was written.
+    pub(super) fn of_published(mut published: PublishOutcome) -> Self {
+        Self {
+            failures: std::mem::take(&mut published.failures),
+            warnings: std::mem::take(&mut published.warnings),
+            is_published: after_writing(&published.decision).is_ok(),
+            published: Some(published),
+            journal_kept: false,
+        }
+    }
+
     pub(super) fn nothing(is_published: bool) -> Self {
         Self {
             published: None,

@@ -2,6 +2,7 @@
 
 mod decide;
 mod files;
+mod merged;
 mod message;
 mod run_facts;
 
@@ -12,9 +13,9 @@ use tokio::runtime::Runtime;
 
 use super::command_error::CommandError;
 use super::run_report_writer::RunReportWriter;
-use super::unpublished;
 use super::warnings::END_MARK;
-use crate::collect::{ChangeCounts, Collector, OutputSettings, Preflight, Target};
+use super::{shard, unpublished};
+use crate::collect::{ChangeCounts, Collector, OutputSettings, PartFacts, Preflight, Target};
 use crate::config::Settings;
 use crate::engine::signals::{self, Signals};
 use crate::engine::{DRAIN, RunEnd};
@@ -33,6 +34,7 @@ use files::{FilesOutcome, FinalFiles};
 use message::Context;
 use run_facts::{Measured, facts};
 
+pub(super) use merged::{FinishedMerge, conclude_merge};
 pub(super) use message::{before_any_request, check_address, check_proxy, interrupted_run, no_sku, stopped};
 
 /// A run whose work has ended.
@@ -62,6 +64,8 @@ pub(super) struct FinishedRun<'a> {
     pub(super) journalled: u64,
     /// The input is a failure file, or cut by `--limit`: most SKUs of the output are not in it.
     pub(super) is_partial: bool,
+    /// It is a failure file.
+    pub(super) is_failure_file: bool,
 }
 
 /// Publishes or leaves the journal, prints the summary, and returns how the program ends.
@@ -77,18 +81,19 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
         proxy: run.proxy.clone(),
         fetched: summary.counts.fetched,
     };
-    let happened = run.happened(summary.counts);
+    let (happened, is_part) = (run.happened(summary.counts), settings.output.part.is_some());
     let is_streamed = run.collector.is_streamed();
     let outcome = if is_streamed {
         after_streaming(happened)
     } else {
         before_publishing(happened, settings.run.min_success)
     };
+    let bears_failures = is_part || is_streamed;
     if run.end.at_once {
         // The second signal came: what the journal has is what it has.
         report.abandon();
         drop(run.collector);
-        finish(&mut summary, (outcome, is_streamed), |obstacle| context.error(obstacle, None));
+        finish(&mut summary, (outcome, bears_failures), |obstacle| context.error(obstacle, None));
         if let Some(report_writer) = report_writer {
             report_writer.close(&mut summary, (runtime, signals), Duration::ZERO);
         }
@@ -114,7 +119,7 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
             .filter(|count| *count > 0 && files.is_published && !is_partial)
             .map(|count| NotInInput { count, pruned: published.pruned });
     }
-    finish(&mut summary, (outcome, is_streamed), |obstacle| {
+    finish(&mut summary, (outcome, bears_failures), |obstacle| {
         context.error(obstacle, files.published.as_ref())
     });
     if let Some(report_writer) = report_writer {
@@ -127,11 +132,12 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
 /// Puts the exit and the error into the summary.
 fn finish(
     summary: &mut RunSummary,
-    (outcome, is_streamed): (Result<(), Obstacle>, bool),
+    (outcome, bears_failures): (Result<(), Obstacle>, bool),
     error: impl FnOnce(Obstacle) -> CommandError,
 ) {
-    // In a stream a failure is an answer like others: its row has its line.
-    let failed = if is_streamed { 0 } else { summary.counts.failed };
+    // A part is complete whatever its SKUs came to: the merge tells. In a stream a failure is an answer like others: its
+    // row has its line.
+    let failed = if bears_failures { 0 } else { summary.counts.failed };
     summary.exit = exit(outcome.as_ref().err(), failed);
     summary.error = outcome.err().map(|obstacle| {
         let CommandError { message, hint, .. } = error(obstacle);
@@ -229,6 +235,7 @@ impl FinishedRun<'_> {
             keyless: self.end.keyless,
             unclaimed,
             is_partial: self.is_partial,
+            is_part: self.output.part.is_some(),
             at_end: input.as_ref().is_some_and(|summary| summary.at_end),
             journal_error: self.end.disk.take(),
             input_error: input.and_then(|summary| summary.broken.take()),
@@ -245,8 +252,21 @@ impl FinishedRun<'_> {
         }
     }
 
+    /// What the last line of a part says; none where the output is whole.
+    fn part_facts(&self) -> Option<PartFacts> {
+        let input = self.end.input_summary.as_ref().filter(|_| self.output.part.is_some())?;
+        let columns = (&*self.columns, self.is_failure_file);
+        let stats = self.report.stats();
+        Some(PartFacts {
+            input: shard::input_form(self.settings, columns, input.content.clone()?),
+            counts: Counts::of(&stats, self.input_counts()).to_rows(&stats),
+            warnings: serde_json::to_value(input.planner.row_warnings()).unwrap_or_default(),
+        })
+    }
+
     fn final_files(self, publish: bool, deferred: u64) -> (FinalFiles, Collector) {
         let files = FinalFiles {
+            part: self.part_facts(),
             output: self.output,
             place: self.place,
             columns: self.columns,

@@ -144,7 +144,10 @@ fn shells() -> Vec<String> {
 
 /// The command with the possible values of its options.
 fn completed(command: Command) -> Command {
-    command.mut_args(with_values).mut_subcommand(super::tune::NAME, |tune| tune.mut_args(with_values))
+    let names = [super::tune::NAME, super::merge::NAME];
+    names.into_iter().fold(command.mut_args(with_values), |command, name| {
+        command.mut_subcommand(name, |command| command.mut_args(with_values))
+    })
 }
 
 fn with_values(arg: Arg) -> Arg {
@@ -242,12 +245,17 @@ mod tests {
     #[test]
     fn every_script_distinguishes_a_file_from_a_command() {
         for (shell, mended, times) in [
-            (Shell::Fish, "if contains -- \"$argv[1]\" completions man tune help\n", 1),
-            (Shell::Fish, "-n \"test (count (commandline -opc)) -eq 1\" -a", 4),
-            (Shell::Elvish, "if (not (has-value [completions man tune help] $word)) {", 1),
+            (Shell::Fish, "if contains -- \"$argv[1]\" completions man tune merge help\n", 1),
+            (Shell::Fish, "-n \"test (count (commandline -opc)) -eq 1\" -a", 5),
+            (Shell::Elvish, "if (not (has-value [completions man tune merge help] $word)) {", 1),
             (Shell::Elvish, "edit:complete-filename $@words\n", 1),
-            (Shell::PowerShell, "$element.Value -notin @('completions', 'man', 'tune', 'help') -or", 1),
+            (
+                Shell::PowerShell,
+                "$element.Value -notin @('completions', 'man', 'tune', 'merge', 'help') -or",
+                1,
+            ),
             (Shell::Zsh, "\n_skufetch-tune() {\n", 1),
+            (Shell::Zsh, "\n_skufetch-merge() {\n", 1),
             (Shell::Zsh, "_skufetch-$words[1]\n", 1),
         ] {
             assert_eq!(

@@ -10,9 +10,10 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::args::help;
 use super::texts::{self, EXITS};
-use super::tune;
+use super::{merge, tune};
 use crate::config::options::{
-    self, BODY, CONCURRENCY, CONFIG, HEADER, LIMIT, MAX_AGE, MAX_TIME, OUTPUT, PROXY, RETRIES, URL,
+    self, BODY, CONCURRENCY, CONFIG, HEADER, LIMIT, MAX_AGE, MAX_TIME, OUTPUT, PROXY, RETRIES, RUN_ID, SHARD,
+    URL,
 };
 use crate::model::Exit;
 
@@ -41,6 +42,7 @@ pub(super) fn page(command: Command) -> String {
         opening(),
         options_of(&fetch),
         of_tune(&fetch),
+        of_merge(),
         exits(),
         surroundings(),
         examples(),
@@ -92,9 +94,11 @@ fn opening() -> String {
         "skufetch - ask an HTTP API once for every SKU in a CSV and leave one keyed JSON file",
     )]);
     roff.control("SH", ["SYNOPSIS"]);
+    let of_merge = format!("[OPTIONS] -o FILE {RUN_ID} NAME");
     for (at, (words, arguments)) in [
         ("skufetch", "[OPTIONS] INPUT"),
         ("skufetch tune", "[OPTIONS] INPUT"),
+        ("skufetch merge", &*of_merge),
         ("skufetch completions", "SHELL"),
         ("skufetch man", ""),
     ]
@@ -145,6 +149,14 @@ fn of_tune(fetch: &Command) -> String {
     roff.render() + options
 }
 
+fn of_merge() -> String {
+    let mut roff = Roff::new();
+    roff.control("SH", ["MERGE"]);
+    let about = merge::command().get_long_about().map(ToString::to_string).unwrap_or_default();
+    paragraphs(&mut roff, &format!("{about}\n\n{}", merge::about()));
+    roff.render()
+}
+
 fn exits() -> String {
     let mut roff = Roff::new();
     roff.control("SH", ["EXIT STATUS"]);
@@ -173,7 +185,9 @@ fn surroundings() -> String {
 fn examples() -> String {
     let mut roff = Roff::new();
     roff.control("SH", ["EXAMPLES"]);
-    for (heading, text) in [("A fetch", texts::examples()), ("tune", tune::examples())] {
+    for (heading, text) in
+        [("A fetch", texts::examples()), ("tune", tune::examples()), ("merge", merge::examples())]
+    {
         roff.control("SS", [heading]);
         let mut lines = text.lines().skip(1).peekable();
         let mut first = true;
@@ -240,7 +254,7 @@ each SKU, in the order of the CSV. It keeps as many requests in flight as pay or
 what the server asks for, retries what a retry can mend, and stops by itself where going on is senseless.
 
 INPUT is a CSV file, or - for standard input; it may be gzip or zstd. A file that has the name of a command \
-(tune, completions, man, help) is named with its folder: ./man.
+(tune, merge, completions, man, help) is named with its folder: ./man.
 
 Every answer is written to a journal as it comes. After any stop (a crash, a kill, a power cut) the same \
 command goes on from there. The old output is untouched until the new one is complete.
@@ -257,7 +271,7 @@ fn about_tune() -> String {
 }
 
 /// The files of a run, as in the README.
-fn files() -> [(&'static str, String); 7] {
+fn files() -> [(&'static str, String); 8] {
     [
         (
             "out.json",
@@ -277,6 +291,10 @@ fn files() -> [(&'static str, String); 7] {
                 "What the next run can ask \"has it changed?\" with, and what {MAX_AGE} goes by. It may be \
                  deleted."
             ),
+        ),
+        (
+            "out.json.parts/RUN/00003-of-00016.jsonl",
+            format!("What the shard {SHARD} 3/16 of a run left, for skufetch merge. It may be removed once all are merged."),
         ),
         ("./config.toml", format!("The settings, if --{CONFIG} names no other file.")),
         ("$XDG_CONFIG_HOME/skufetch/config.toml", "The settings, if neither is there.".into()),
@@ -336,6 +354,7 @@ mod tests {
                 "DESCRIPTION",
                 "OPTIONS",
                 "TUNE",
+                "MERGE",
                 "\"EXIT STATUS\"",
                 "FILES",
                 "ENVIRONMENT",

@@ -6,8 +6,8 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{completions, tune};
-use crate::config::options::{self, HELP, NOT_SETTINGS, Setting, Takes, URL};
+use super::{completions, merge, tune};
+use crate::config::options::{self, HELP, NOT_SETTINGS, RUN_ID, Setting, Takes, URL};
 use crate::config::{command_line, foreign_names};
 use crate::model::shell_word;
 
@@ -87,8 +87,11 @@ fn meant(unknown: &str) -> Option<String> {
 }
 
 fn the_options(args: &[OsString]) -> String {
-    let of_tune = args.get(1).is_some_and(|arg| arg == tune::NAME);
-    format!("skufetch {}-h lists the options", if of_tune { "tune " } else { "" })
+    let command = match args.get(1).and_then(|arg| arg.to_str()) {
+        Some(name @ (tune::NAME | merge::NAME)) => format!("{name} "),
+        _ => String::new(),
+    };
+    format!("skufetch {command}-h lists the options")
 }
 
 /// How an option is written that stands without its value.
@@ -114,6 +117,12 @@ fn too_many(args: &[OsString], commands: &[String]) -> (String, Option<String>) 
         return ("an address is given where a file is expected".into(), Some(hint));
     }
     let first = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default();
+    if first == merge::NAME {
+        return (
+            "merge takes no INPUT".into(),
+            Some(format!("the parts have all that it needs: skufetch merge -o out.json {RUN_ID} NAME")),
+        );
+    }
     if first == options::HELP {
         return (
             "help is not there for this word".into(),
@@ -121,11 +130,14 @@ fn too_many(args: &[OsString], commands: &[String]) -> (String, Option<String>) 
         );
     }
     let meant = options::nearest(first, commands.iter().map(String::as_str)).filter(|meant| *meant != first);
-    if meant.is_none() && args.iter().skip(2).any(|arg| arg == tune::NAME) {
-        return (
-            "tune comes after an option or INPUT".into(),
-            Some("it comes first: skufetch tune [OPTIONS] <INPUT>".into()),
-        );
+    for (name, usage) in [(tune::NAME, "tune [OPTIONS] <INPUT>"), (merge::NAME, "merge [OPTIONS] -o <FILE>")]
+    {
+        if meant.is_none() && args.iter().skip(2).any(|arg| arg == name) {
+            return (
+                format!("{name} comes after an option or INPUT"),
+                Some(format!("it comes first: skufetch {usage}")),
+            );
+        }
     }
     let hint = match meant {
         Some(meant) => format!("did you mean skufetch {meant}?"),

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use crate::config::choices::ShardChoice;
 use crate::config::joined::joined;
 use crate::config::setting::{Handle, InTune, Secrecy, Setting, Table, Takes};
 use crate::config::values::{self, or_none};
-use crate::model::option;
+use crate::model::{RunId, option};
 use crate::report::{LogFormat, ProgressMode, ReportFile};
 
 /// `--fresh`: the journal is ignored.
@@ -64,6 +65,42 @@ pub(crate) static RATE_STORE: Handle<Option<String>> = Handle {
     ))
     .secrecy(Secrecy::Proxy),
     read: |given| Ok(given.text()?.map(str::to_owned)),
+};
+
+/// The share of this process; its number may be told by the environment of the scheduler.
+pub(crate) static SHARD: Handle<Option<ShardChoice>> = Handle {
+    setting: Setting::new(
+        Table::Run,
+        option::SHARD,
+        Takes::Word("I/N"),
+        "Only this process's share of the rows",
+    )
+    .more(joined!(
+        "Shard I, from 0, of N. auto/N takes I from JOB_COMPLETION_INDEX, AWS_BATCH_JOB_ARRAY_INDEX, BATCH_TASK_INDEX, \
+         CLOUD_RUN_TASK_INDEX or SLURM_ARRAY_TASK_ID. A row belongs to shard CRC-32(key) mod N. What is written is a \
+         part, in out.json.parts/RUN; skufetch merge puts all parts together. Needs ",
+        option::RUN_ID,
+        "; not with ",
+        option::MERGE,
+        ".",
+    ))
+    .in_tune(InTune::Ignored),
+    read: |given| given.parse_if_set(str::parse),
+};
+
+pub(crate) static RUN_ID: Handle<Option<RunId>> = Handle {
+    setting: Setting::new(
+        Table::Run,
+        option::RUN_ID,
+        Takes::Text("NAME"),
+        "The run that shards and their merge share",
+    )
+    .more(
+        "The same for all shards of one run, another for the next run: 1 to 64 of A-Z a-z 0-9 . _ -. A shard that is \
+         run again under the same name sends nothing if its part is complete.",
+    )
+    .in_tune(InTune::Ignored),
+    read: |given| given.parse_if_set(str::parse),
 };
 
 pub(crate) static LOCK_WAIT: Handle<Duration> = Handle {
@@ -158,6 +195,24 @@ mod tests {
     fn rate_store() {
         assert_eq!(RATE_STORE.of(&[]), Ok(None));
         assert_eq!(RATE_STORE.of(&["redis://h"]), Ok(Some("redis://h".into())));
+    }
+
+    #[test]
+    fn shard() {
+        assert_eq!(SHARD.of(&[]), Ok(None));
+        assert_eq!(SHARD.of(&["3/16"]), Ok(Some(ShardChoice { index: Some(3), count: 16 })));
+        assert_eq!(SHARD.of(&["auto/16"]), Ok(Some(ShardChoice { index: None, count: 16 })));
+        assert!(SHARD.refuses("16/16").contains("the last one is 15/16"));
+        for wrong in ["3", "/", "3/0", "-1/4", "+1/4", "a/4", "1/100000", "auto/"] {
+            assert!(SHARD.refuses(wrong).contains("is no shard"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn run_id() {
+        assert_eq!(RUN_ID.of(&[]), Ok(None));
+        assert_eq!(RUN_ID.of(&["2026-11-29"]).unwrap().unwrap().as_str(), "2026-11-29");
+        assert!(RUN_ID.refuses("..").contains("no name of a run"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Cause, Exit};
+use crate::model::{Cause, Exit, RowCounts};
 use crate::report::error_message::ErrorMessage;
 use crate::report::run_stats::StatsSnapshot;
 use crate::report::verdict::{ApiLimits, RunVerdict};
@@ -98,6 +98,14 @@ pub(crate) struct InputCounts {
     pub(crate) blanks: u64,
 }
 
+impl InputCounts {
+    /// Of the rows of all parts.
+    #[must_use]
+    pub(crate) fn of_rows(rows: &RowCounts) -> Self {
+        Self { keyless: rows.keyless, short_rows: rows.short_rows, blanks: rows.blanks }
+    }
+}
+
 impl Counts {
     /// The counts of a run's events, and those of the reader of the input.
     #[must_use]
@@ -116,6 +124,24 @@ impl Counts {
             keyless: input.keyless,
             short_rows: input.short_rows,
             blanks: input.blanks,
+        }
+    }
+
+    /// The same in the form of a part, with the failures by cause.
+    #[must_use]
+    pub(crate) fn to_rows(self, stats: &StatsSnapshot) -> RowCounts {
+        RowCounts {
+            rows: self.rows,
+            fetched: self.fetched + self.unchanged,
+            failed: self.failed,
+            skipped: self.skipped,
+            repeats: self.repeats,
+            differing: stats.counters.differing,
+            differing_lines: stats.counters.differing_lines.clone(),
+            keyless: self.keyless,
+            short_rows: self.short_rows,
+            blanks: self.blanks,
+            causes: stats.causes.clone(),
         }
     }
 

@@ -50,7 +50,7 @@ fn body(summary: &RunSummary, stats: &StatsSnapshot, dress: TextStyle) -> String
     lines.extend(failure_lines(stats));
     if !dress.quiet {
         lines.extend(differing(stats).map(|text| labelled(Label::Warning, &text, dress.colour)));
-        if has_pace(summary) {
+        if has_pace(summary) && !summary.verdict.text.is_empty() {
             lines.push(format!("limited by: {}", display_safe(&summary.verdict.text, PATH_CHARS)));
         }
         lines.extend(summary.limits.text().map(|limits| format!("the API's limit: {limits}")));
@@ -222,7 +222,8 @@ fn left_behind(summary: &RunSummary) -> Vec<String> {
         lines.push(format!("wrote {}", format::listed(&written)));
     }
     let is_kept = summary.written.iter().any(|written| matches!(written.amount, Amount::Rows(_)));
-    if summary.published && summary.counts.failed > 0 && !is_kept {
+    // A part has its failed rows in itself, and ends well.
+    if summary.published && summary.exit != Exit::Complete && summary.counts.failed > 0 && !is_kept {
         lines.push(format!("the failed rows are in no file; {FAILED} FILE keeps them"));
     }
     lines

@@ -77,6 +77,13 @@ impl RunVerdict {
     }
 }
 
+/// Of a command that is no run: there is nothing to say.
+impl Default for RunVerdict {
+    fn default() -> Self {
+        Self { limit: LimitedBy::Nothing, text: String::new() }
+    }
+}
+
 /// Below this the start itself (connections, growth) is most of the run.
 const SHORTEST: Duration = Duration::from_millis(500);
 /// With fewer attempts than this, neither the server nor the slots can be judged.

@@ -26,7 +26,8 @@ use crate::model::Seq;
 /// What a table needs beside the journal.
 pub(crate) struct TablePass {
     layout: Arc<TableLayout>,
-    rows: SpooledRows,
+    /// The rows of the input; none of parts, whose lines have them.
+    rows: Option<SpooledRows>,
     /// The row that is written; none where its cells are not those of the header.
     row: Option<ByteRecord>,
     /// The records of keys that later rows repeat, or of which the old table has more rows than were written.
@@ -50,8 +51,28 @@ impl TablePass {
         spool: Option<RowSpool>,
     ) -> Result<Option<Self>, CollectError> {
         let (Some(layout), Some(spool)) = (&settings.layout, spool) else { return Ok(None) };
-        let (layout, rows) = (Arc::clone(layout), spool.finish()?);
+        let (layout, rows) = (Arc::clone(layout), Some(spool.finish()?));
         Ok(Some(Self { layout, rows, row: None, records: HashMap::new() }))
+    }
+
+    /// The same of parts.
+    pub(crate) fn of_parts(settings: &OutputSettings) -> Option<Self> {
+        let layout = Arc::clone(settings.layout.as_ref()?);
+        Some(Self { layout, rows: None, row: None, records: HashMap::new() })
+    }
+
+    /// The cells of the row that is written next.
+    pub(super) fn begin(&mut self, row: ByteRecord) {
+        self.row = Some(row);
+    }
+
+    /// The key of the row that is written next has a line, and the old table may have more rows of it.
+    pub(super) fn note_key(&mut self, previous: &PreviousRun) {
+        let Some(row) = self.row.as_ref().filter(|_| self.layout.is_partial) else { return };
+        let hash = self.hash_of(row, previous);
+        if previous.old.as_ref().is_some_and(|old| old.repeats(&hash)) {
+            self.records.insert(hash, 0);
+        }
     }
 
     /// A failed row, as the journal has it.
@@ -82,6 +103,16 @@ impl TablePass {
         output.count(record, &made.body);
         let row = self.row.as_ref().ok_or_else(|| io::Error::other("the row of an answer is not there"))?;
         self.write_answer(output, row, record, made)
+    }
+
+    /// The same of a row that repeats another, whose SKU is counted already.
+    pub(super) fn write_repeat<W: Write>(
+        &self,
+        output: &mut OutputWriter<W>,
+        record: &FetchedRecord<'_>,
+        made: &MadeCells,
+    ) -> io::Result<()> {
+        self.row.as_ref().map_or(Ok(()), |row| self.write_answer(output, row, record, made))
     }
 
     fn write_answer<W: Write>(
@@ -149,7 +180,7 @@ impl<W: Write> RowPass<'_, W> {
             self.pass_on(records, offset, previous)?;
         }
         self.repeats_before(Seq(u32::MAX), records, previous)?;
-        self.left_rows(records, previous)
+        self.left_rows(Some(records), previous)
     }
 
     /// Writes the rows before this one that repeat others, and takes its cells.
@@ -165,7 +196,7 @@ impl<W: Write> RowPass<'_, W> {
         table.row = own.map(|row| row.cells);
         if let Some(row) = &table.row {
             let hash = table.hash_of(row, previous);
-            let is_needed = table.rows.repeated.contains(&hash)
+            let is_needed = table.rows.as_ref().is_some_and(|rows| rows.repeated.contains(&hash))
                 || (table.layout.is_partial && previous.old.as_ref().is_some_and(|old| old.repeats(&hash)));
             if is_needed {
                 table.records.insert(hash, offset);
@@ -181,8 +212,8 @@ impl<W: Write> RowPass<'_, W> {
         records: &mut JournalReader,
         previous: &mut PreviousRun,
     ) -> Result<Option<SpooledRow>, CollectError> {
-        while let Some(table) = &mut self.table {
-            match table.rows.take_up_to(seq)? {
+        while let Some(rows) = self.table.as_mut().and_then(|table| table.rows.as_mut()) {
+            match rows.take_up_to(seq)? {
                 Some(row) if row.is_repeat => self.repeat(&row, records, previous)?,
                 // It has no record.
                 Some(row) if row.seq < seq => {}
@@ -256,9 +287,9 @@ impl<W: Write> RowPass<'_, W> {
     }
 
     /// The rows that only the old table has come last, in its order; or they are removed, and recorded in the changes.
-    fn left_rows(
+    pub(super) fn left_rows(
         &mut self,
-        records: &mut JournalReader,
+        mut records: Option<&mut JournalReader>,
         previous: &mut PreviousRun,
     ) -> Result<(), CollectError> {
         if self.output.is_none() || !(self.settings.merge || self.changes.is_some()) {
@@ -274,7 +305,7 @@ impl<W: Write> RowPass<'_, W> {
             let written = self.table.as_ref().and_then(|table| table.records.get(&hash).copied());
             let is_first = written.is_none() && seen.insert(hash);
             self.not_in_input += u64::from(is_first && self.settings.merge);
-            if is_kept {
+            if let (true, Some(records)) = (is_kept, records.as_deref_mut()) {
                 self.left_row(&LeftRow { hash, row: &row, is_first, written }, records, previous)?;
             } else if let (true, Some(changes), Some(table)) = (is_first, &mut self.changes, &self.table)
                 && let Some(body) = body

@@ -1,0 +1,207 @@
+//! Reads a part from its first line to its last, and checks it meanwhile: nothing of it is certain before its end.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::collect::files::stamp::Stamp;
+use crate::collect::parts::line::{PartLine, seq_of};
+use crate::collect::parts::trailer::PartTrailer;
+use crate::model::Seq;
+
+/// The end of a file that is read first, to find its last line.
+const TAIL: u64 = 16 * 1024;
+
+/// No last line is longer: it has the names of the columns, and a few examples.
+const MOST_OF_TRAILER: u64 = 64 << 20;
+/// Bytes of a line up to the number of its row.
+const LONGEST_BEGINNING: u64 = 24;
+/// The buffer of a longer line is not used again.
+const LARGE: usize = 1 << 20;
+
+/// Why a part cannot be read.
+#[derive(Debug)]
+pub(crate) enum PartReadError {
+    /// It is not what was written.
+    Damaged,
+    /// The system's error.
+    Io(io::Error),
+}
+
+impl From<io::Error> for PartReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// A part that is read line by line.
+pub(crate) struct PartReader {
+    path: PathBuf,
+    file: Arc<File>,
+    input: BufReader<Arc<File>>,
+    trailer: Box<PartTrailer>,
+    /// The line that was read last, without its line end, or its beginning.
+    line: Vec<u8>,
+    is_loaded: bool,
+    read: u64,
+    hasher: crc32fast::Hasher,
+    next: u32,
+}
+
+impl PartReader {
+    /// Opens a part and reads its last line. `buffer`: bytes that are read at a time.
+    ///
+    /// # Errors
+    /// There is none, or it has no such line.
+    pub(crate) fn open(path: &Path, buffer: usize) -> Result<Self, PartReadError> {
+        // A pipe would keep whoever opens it waiting.
+        if !fs::metadata(path)?.is_file() {
+            return Err(PartReadError::Damaged);
+        }
+        let file = Arc::new(File::open(path)?);
+        let trailer = Box::new(trailer(&file)?);
+        Ok(Self {
+            path: path.into(),
+            input: BufReader::with_capacity(buffer, Arc::clone(&file)),
+            file,
+            trailer,
+            line: Vec::new(),
+            is_loaded: true,
+            read: 0,
+            hasher: crc32fast::Hasher::new(),
+            next: 0,
+        })
+    }
+
+    /// Its last line.
+    pub(crate) fn trailer(&self) -> &PartTrailer {
+        &self.trailer
+    }
+
+    /// Its file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Goes on to the next line, of which only the beginning is read. Returns the place of its row, or nothing at the end
+    /// of a part that is as it was written.
+    ///
+    /// # Errors
+    /// It is not, or cannot be read.
+    pub(crate) fn advance(&mut self) -> Result<Option<Seq>, PartReadError> {
+        self.load()?;
+        if self.line.capacity() > LARGE {
+            self.line = Vec::new();
+        }
+        self.line.clear();
+        if self.read == self.trailer.records.bytes {
+            let stamp = Stamp { bytes: self.read, crc: self.hasher.clone().finalize() };
+            return if stamp == self.trailer.records { Ok(None) } else { Err(PartReadError::Damaged) };
+        }
+        self.is_loaded = false;
+        self.read_until(b',', LONGEST_BEGINNING)?;
+        let seq = seq_of(&self.line).filter(|seq| seq.0 >= self.next).ok_or(PartReadError::Damaged)?;
+        self.next = seq.0.checked_add(1).ok_or(PartReadError::Damaged)?;
+        Ok(Some(seq))
+    }
+
+    /// Reads the rest of the line.
+    ///
+    /// # Errors
+    /// It has no end, or cannot be read.
+    pub(crate) fn load(&mut self) -> Result<(), PartReadError> {
+        if !self.is_loaded {
+            self.read_until(b'\n', u64::MAX)?;
+            if self.line.pop() != Some(b'\n') {
+                return Err(PartReadError::Damaged);
+            }
+            self.is_loaded = true;
+        }
+        Ok(())
+    }
+
+    /// Appends to the line, up to this byte, or so many bytes.
+    fn read_until(&mut self, end: u8, most: u64) -> Result<(), PartReadError> {
+        let (held, left) = (self.line.len(), self.trailer.records.bytes - self.read);
+        let count = self.input.by_ref().take(left.min(most)).read_until(end, &mut self.line)?;
+        self.read += count as u64;
+        self.hasher.update(&self.line[held..]);
+        Ok(())
+    }
+
+    /// The line, which was loaded.
+    ///
+    /// # Errors
+    /// It does not read back.
+    pub(crate) fn line(&self) -> Result<PartLine<'_>, PartReadError> {
+        PartLine::parse(&self.line).ok_or(PartReadError::Damaged)
+    }
+
+    /// Appends the line that begins at this place of the file, without its line end.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub(crate) fn read_at(&self, place: u64, line: &mut Vec<u8>) -> Result<(), PartReadError> {
+        const STEP: usize = 8 * 1024;
+        line.clear();
+        loop {
+            let held = line.len();
+            line.resize(held + STEP, 0);
+            let count = self.file.read_at(&mut line[held..], place + held as u64)?;
+            line.truncate(held + count);
+            if let Some(end) = memchr::memchr(b'\n', &line[held..]) {
+                line.truncate(held + end);
+                return Ok(());
+            }
+            if count == 0 {
+                return Err(PartReadError::Damaged);
+            }
+        }
+    }
+
+    /// Reads the rest, for its checksum alone.
+    ///
+    /// # Errors
+    /// It is not what was written, or cannot be read.
+    pub(crate) fn check_rest(&mut self) -> Result<(), PartReadError> {
+        let mut left = self.trailer.records.bytes - self.read;
+        while left > 0 {
+            let bytes = self.input.fill_buf()?;
+            let count = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            if count == 0 {
+                return Err(PartReadError::Damaged);
+            }
+            self.hasher.update(&bytes[..count]);
+            self.input.consume(count);
+            (self.read, left) = (self.read + count as u64, left - count as u64);
+        }
+        self.is_loaded = true;
+        self.advance().map(drop)
+    }
+}
+
+/// The last line of a part. It begins where the lines before it end.
+fn trailer(file: &File) -> Result<PartTrailer, PartReadError> {
+    let length = file.metadata()?.len();
+    let mut tail = TAIL;
+    while tail <= MOST_OF_TRAILER {
+        let start = length.saturating_sub(tail);
+        let mut end = vec![0; usize::try_from(length - start).map_err(|_| PartReadError::Damaged)?];
+        file.read_exact_at(&mut end, start)?;
+        if end.pop() != Some(b'\n') {
+            return Err(PartReadError::Damaged);
+        }
+        let begin = memchr::memrchr(b'\n', &end).map(|at| at + 1);
+        if begin.is_none() && start > 0 {
+            tail = tail.saturating_mul(8);
+            continue;
+        }
+        let begin = begin.unwrap_or(0);
+        let trailer = PartTrailer::parse(&end[begin..]).ok_or(PartReadError::Damaged)?;
+        let is_whole = trailer.records.bytes == start + begin as u64;
+        return if is_whole { Ok(trailer) } else { Err(PartReadError::Damaged) };
+    }
+    Err(PartReadError::Damaged)
+}
