@@ -372,3 +372,22 @@ fn a_304_that_the_user_asked_for_has_no_old_body_in_a_table() {
     assert!(ended.stderr.contains("304"), "{}", ended.stderr);
     assert_eq!(dir.read("out.csv"), "sku,n,v\na,1,old\nb,2,1\n");
 }
+
+#[test]
+fn a_row_that_cannot_be_asked_for_is_not_removed_as_well_where_the_old_table_has_two_of_its_sku() {
+    let (dir, server) = (WorkDir::new(), counter());
+    dir.write("products.csv", "sku,n\na,new\nk\u{1},new\nb,new\n");
+    let old = "sku,n,v\na,old,A\nk\u{1},one,K\nk\u{1},two,K\nb,old,B\n";
+    let args = ["--limit", "2", "--guard", "off", "--changes", "c.jsonl"];
+    dir.write("out.csv", old);
+    run_of(&dir, &server, "products.csv", &args).finish().expect_code(1);
+    let changes = dir.read("c.jsonl");
+    let kinds = changes.lines().map(|line| &line.split("\"change\":\"").nth(1).unwrap()[..6]);
+    assert_eq!(kinds.collect::<Vec<_>>(), ["change", "failed", "remove"], "{changes}");
+    // Merged, its rows stay as they are.
+    dir.write("out.csv", old);
+    run_of(&dir, &server, "products.csv", &["--limit", "2", "--merge"]).finish().expect_code(1);
+    let merged = dir.read("out.csv");
+    assert!(merged.contains("k\u{1},new,K\n") && merged.contains("k\u{1},two,K\n"), "{merged}");
+    assert_eq!(merged.lines().count(), 5, "{merged}");
+}

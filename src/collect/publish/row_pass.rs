@@ -191,6 +191,9 @@ impl<'a, W: Write> RowPass<'a, W> {
         if record.refused && key.as_deref().is_some_and(|key| self.rows.is_repeat(key)) {
             return Ok(());
         }
+        if let Some(table) = &mut self.table {
+            table.note_key(previous);
+        }
         self.rows.file.add(row, record)?;
         let (Some(raw), Some(key)) = (record.key, key) else { return self.damaged(row, previous) };
         let hash = previous.hasher.hash(&key);

@@ -131,15 +131,8 @@ impl<W: Write> RowPass<'_, W> {
         if !read_row(record.row, &mut row) {
             return Ok(Passed::Damaged);
         }
-        let passed = if is_again {
-            self.rows.file.add(&row, record)
-        } else {
-            if let Some(table) = &mut self.table {
-                table.set_row(&row);
-                table.note_key(previous);
-            }
-            self.failed(record, &row, previous)
-        };
+        let passed =
+            if is_again { self.rows.file.add(&row, record) } else { self.failed(record, &row, previous) };
         self.row = row;
         passed.map(|()| Passed::Done)
     }

@@ -30,6 +30,8 @@ pub(crate) struct TablePass {
     rows: Option<SpooledRows>,
     /// The row that is written; none where its cells are not those of the header.
     row: Option<ByteRecord>,
+    /// Where the record of that row is; nowhere of parts.
+    place: u64,
     /// The records of keys that later rows repeat, or of which the old table has more rows than were written.
     records: HashMap<KeyHash, u64>,
 }
@@ -52,13 +54,13 @@ impl TablePass {
     ) -> Result<Option<Self>, CollectError> {
         let (Some(layout), Some(spool)) = (&settings.layout, spool) else { return Ok(None) };
         let (layout, rows) = (Arc::clone(layout), Some(spool.finish()?));
-        Ok(Some(Self { layout, rows, row: None, records: HashMap::new() }))
+        Ok(Some(Self { layout, rows, row: None, place: 0, records: HashMap::new() }))
     }
 
     /// The same of parts.
     pub(crate) fn of_parts(settings: &OutputSettings) -> Option<Self> {
         let layout = Arc::clone(settings.layout.as_ref()?);
-        Some(Self { layout, rows: None, row: None, records: HashMap::new() })
+        Some(Self { layout, rows: None, row: None, place: 0, records: HashMap::new() })
     }
 
     /// The cells of the row that is written next.
@@ -71,7 +73,7 @@ impl TablePass {
         let Some(row) = self.row.as_ref().filter(|_| self.layout.is_partial) else { return };
         let hash = self.hash_of(row, previous);
         if previous.old.as_ref().is_some_and(|old| old.repeats(&hash)) {
-            self.records.insert(hash, 0);
+            self.records.insert(hash, self.place);
         }
     }
 
@@ -194,6 +196,7 @@ impl<W: Write> RowPass<'_, W> {
         let own = self.repeats_before(seq, records, previous)?;
         let Some(table) = &mut self.table else { return Ok(()) };
         table.row = own.map(|row| row.cells);
+        table.place = offset;
         if let Some(row) = &table.row {
             let hash = table.hash_of(row, previous);
             let is_needed = table.rows.as_ref().is_some_and(|rows| rows.repeated.contains(&hash))
