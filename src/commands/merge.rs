@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::command_error::CommandError;
-use super::ending::{self, FinishedMerge, conclude_merge};
+use super::ending::{FinishedMerge, conclude_merge, of_merge};
 use super::run_report_writer::RunReportWriter;
 use super::session::{EventLoop, Session};
 use super::table::TableInput;
@@ -18,7 +18,7 @@ use crate::config::{Environment, Origin, Settings};
 use crate::engine::signals::{self, CommitGuard};
 use crate::input::Columns;
 use crate::limit::descriptors;
-use crate::model::{Exit, Mask, RowCounts};
+use crate::model::{Exit, Mask, RowCounts, signal_name};
 use crate::plan::{RowWarnings, fingerprint_of};
 use crate::report::{ErrorMessage, LogHeader, Report, ReportSettings};
 
@@ -73,7 +73,11 @@ fn run(
     // Waiting for another run takes time; a signal is handled meanwhile.
     let prepared = match signals::unless_signalled(event_loop.parts(), Duration::ZERO, prepare) {
         (Some(prepared), None) => prepared?,
-        (_, number) => return Err(ending::before_any_request(number.unwrap_or(0))),
+        (_, number) => {
+            let number = number.unwrap_or(0);
+            let message = format!("stopped by {} before anything was written", signal_name(number));
+            return Err(CommandError::new(Exit::Signal(number), message));
+        }
     };
     let PreparedMerge { settings, output, place, lock, merge, columns, counts, is_partial, notes } = prepared;
     let report = &session.report;
@@ -127,7 +131,7 @@ impl PreparedMerge {
         };
         let lock = Lock::acquire(paths, settings.output.lock_wait)?;
         collect::try_publishing(&place)?;
-        let source = MergeSource::open(&target, &run, fingerprint_of)?;
+        let source = MergeSource::open(&target, &run, fingerprint_of).map_err(of_merge)?;
         let first = source.first();
         of_parts(&mut settings, &first.kind)?;
         let columns = first.input.to_columns().map(Arc::new).ok_or_else(unknown_version)?;

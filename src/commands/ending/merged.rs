@@ -8,7 +8,9 @@ use tokio::runtime::Runtime;
 use super::decide::{Happened, Obstacle, before_publishing};
 use super::files::FilesOutcome;
 use super::{changes, finish, warn_of_files};
-use crate::collect::{Lock, OutputSettings, PartMerge, Preflight, PublishContext, PublishOutcome};
+use crate::collect::{
+    CollectError, Lock, OutputSettings, PartMerge, Preflight, PublishContext, PublishOutcome,
+};
 use crate::commands::command_error::CommandError;
 use crate::commands::ending::message::Context;
 use crate::commands::run_report_writer::RunReportWriter;
@@ -17,7 +19,7 @@ use crate::config::options::{FRESH, MIN_SUCCESS};
 use crate::engine::DRAIN;
 use crate::engine::signals::{self, CommitGuard, Signals};
 use crate::input::Columns;
-use crate::model::{Cause, Exit, Mask, RowCounts};
+use crate::model::{Cause, Exit, Mask, RowCounts, system_limit};
 use crate::report::{ApiLimits, Counts, InputCounts, NotInInput, Report, RunSummary, RunVerdict};
 
 /// A merge whose parts belong together.
@@ -103,9 +105,27 @@ fn summary(counts: Counts) -> RunSummary {
     }
 }
 
-/// The parts stay, whatever happens: nothing goes on from a journal.
+/// What to do about an error of the files: the parts stay, and nothing goes on from a journal.
+pub(in crate::commands) fn of_merge(error: CollectError) -> CommandError {
+    let first = match &error {
+        CollectError::Io { source, .. } | CollectError::Rows { source, .. } => {
+            system_limit::advice(source).unwrap_or("check the disk and the rights to the files")
+        }
+        CollectError::Moved { .. } => "put the link back",
+        CollectError::OldChanged { .. } => "wait for the other program",
+        _ => return error.into(),
+    };
+    let hint = format!("{first}, then merge again: the parts stay");
+    CommandError::from(error).with_hint(hint)
+}
+
 fn error(obstacle: Obstacle, context: &Context<'_>, published: Option<&PublishOutcome>) -> CommandError {
+    let obstacle = match obstacle {
+        Obstacle::Files(error) => return of_merge(error),
+        other => other,
+    };
     let hint = match &obstacle {
+        Obstacle::Stopped(_) => "the parts stay: the same command merges them".into(),
         Obstacle::TooFew { .. } => format!(
             "the failures are above; the shards ask for theirs again with {FRESH}, or {MIN_SUCCESS} 0 publishes \
              whatever came"
@@ -127,7 +147,7 @@ struct MergedFiles {
 }
 
 impl MergedFiles {
-    fn write(self, guard: &CommitGuard) -> Result<FilesOutcome, crate::collect::CollectError> {
+    fn write(self, guard: &CommitGuard) -> Result<FilesOutcome, CollectError> {
         let mut nowhere = std::io::sink();
         let context = PublishContext {
             place: &self.place,

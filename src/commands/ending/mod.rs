@@ -34,7 +34,7 @@ use files::{FilesOutcome, FinalFiles};
 use message::Context;
 use run_facts::{Measured, facts};
 
-pub(super) use merged::{FinishedMerge, conclude_merge};
+pub(super) use merged::{FinishedMerge, conclude_merge, of_merge};
 pub(super) use message::{before_any_request, check_address, check_proxy, interrupted_run, no_sku, stopped};
 
 /// A run whose work has ended.
