@@ -130,9 +130,7 @@ impl PartMerge {
         let before = published_before(&record).filter(|published| is_there(published.output));
         let changes = context.place.changes.as_ref();
         pass.changes = changes.map(|target| ChangeFile::create(target, before.as_ref())).transpose()?;
-        let file = OpenOptions::new().create(true).append(true).open(&record);
-        let file = file.map_err(CollectError::io(FileOperation::Create, &record))?;
-        let journal = JournalEnd { path: record, file, checksum: Checksum::HEADER, is_kept: true };
+        let journal = changes.map(|_| record_at(record)).transpose()?;
         pass.run_parts(&mut source.parts, (&fingerprints, previous), context.is_stopped)?;
         PassedRows { pass, journal, old, baseline_error }.publish(settings, context, paths)
     }
@@ -162,6 +160,13 @@ impl PartMerge {
             has_rows: settings.layout.is_some(),
         }
     }
+}
+
+/// Where a merge records what it is about to put in place.
+fn record_at(path: PathBuf) -> Result<JournalEnd, CollectError> {
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    let file = file.map_err(CollectError::io(FileOperation::Create, &path))?;
+    Ok(JournalEnd { path, file, checksum: Checksum::HEADER, is_kept: true })
 }
 
 /// What the last merge of this run put in place, or was about to.

@@ -270,3 +270,23 @@ fn a_dry_run_of_a_shard_plans_its_own_rows_and_leaves_no_trace() {
     // A shard that has no row of its own has nothing wrong with it.
     shard(&dir, &server, (1, 500), "r").args(["--dry-run"]).finish().expect_code(0);
 }
+
+#[test]
+fn no_secret_stands_in_a_part_and_only_its_owner_may_read_it() {
+    let dir = WorkDir::new();
+    let server = ScriptedServer::start(|seen| {
+        let key = seen.header("X-Api-Key").unwrap_or_default().to_owned();
+        Reply::json(format!("\"who is {key}?\"")).with_status(404)
+    });
+    dir.write_skus(skus(6));
+    let url = server.url("/p/{sku}?token=${KEY}");
+    let run = Run::new(&dir).args(["products.csv", "-o", "out.json", "--url", &url, "--min-success", "0"]);
+    let run = run.args(["-H", "X-Api-Key: ${KEY}", "--shard", "0/1", "--run-id", "r"]);
+    let ended = run.env("KEY", "canary-4711").finish().expect_code(0);
+    let text = dir.read(&part("r", 0, 1));
+    assert!(text.contains("who is (redacted)?") && !text.contains("canary"), "{text}");
+    assert_eq!(crate::output_kit::mode(&dir, &part("r", 0, 1)), 0o600);
+    let merged = merge(&dir, "r").args(["--min-success", "0"]).finish().expect_code(1);
+    assert!(!ended.stderr.contains("canary") && !merged.stderr.contains("canary"));
+    assert!(dir.holding("canary").is_empty());
+}

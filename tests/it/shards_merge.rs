@@ -417,6 +417,7 @@ fn records_say_when_they_were_fetched_by_the_shard() {
     let first = dir.read("out.json");
     merge(&dir, "r").finish().expect_code(0);
     assert_eq!(dir.read("out.json"), first, "the times are those of the parts");
+    assert!(!dir.has("out.json.parts/r/merged"), "without changes there is nothing to record");
     assert!(without_times(&first).contains("\"status\":200"));
 }
 

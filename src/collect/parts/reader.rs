@@ -205,3 +205,101 @@ fn trailer(file: &File) -> Result<PartTrailer, PartReadError> {
     }
     Err(PartReadError::Damaged)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::collect::files::checksum::PREFIX;
+    use crate::collect::journal::encode::RecordEncoder;
+    use crate::collect::parts::line::push_seq;
+    use crate::collect::parts::trailer::{InputForm, PartFacts};
+    use crate::collect::settings::{OutputSettings, PartSettings};
+    use crate::collect::test_run::{TestRun, failed};
+    use crate::input::InputContent;
+    use crate::model::{Outcome, RowCounts, Shard};
+
+    /// A part with the rows 0, 3, 6 and 9.
+    fn part(run: &TestRun) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for seq in [0, 3, 6, 9] {
+            let entry = failed(seq, &format!("K{seq}"), 404);
+            let Outcome::Failed(fault) = &entry.outcome else { panic!("it failed") };
+            let mut line = Vec::new();
+            RecordEncoder::new([0; 16]).failed(&mut line, &entry, fault);
+            push_seq(&mut bytes, entry.seq);
+            bytes.extend_from_slice(&line[PREFIX..]);
+        }
+        let records = Stamp { bytes: bytes.len() as u64, crc: crc32fast::hash(&bytes) };
+        let shard = Shard { index: 0, count: 3 };
+        let part = PartSettings { shard, run: "r".parse().unwrap(), used: vec![0], key: 0 };
+        let settings = OutputSettings { part: Some(part), ..OutputSettings::default() };
+        let content = InputContent { rows: 12, checksum: "0".repeat(32) };
+        let facts = PartFacts {
+            input: InputForm::of(&run.columns, content),
+            counts: RowCounts::default(),
+            warnings: serde_json::Value::Null,
+        };
+        let trailer = PartTrailer::new(&settings, run.identity().recorded(), facts, records).unwrap();
+        trailer.push(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// The rows of all lines, each of which reads back.
+    fn rows(path: &Path) -> Result<Vec<u32>, PartReadError> {
+        let mut part = PartReader::open(path, 64)?;
+        let mut rows = Vec::new();
+        while let Some(Seq(seq)) = part.advance()? {
+            part.load()?;
+            part.line()?;
+            rows.push(seq);
+        }
+        Ok(rows)
+    }
+
+    fn checked(path: &Path) -> Result<(), PartReadError> {
+        PartReader::open(path, 64)?.check_rest()
+    }
+
+    #[test]
+    fn a_part_reads_back_and_no_part_with_a_flipped_bit_or_cut_anywhere_does() {
+        let run = TestRun::new();
+        let (path, whole) = (run.path("part"), part(&run));
+        let put = |bytes: &[u8]| -> PathBuf {
+            fs::write(&path, bytes).unwrap();
+            path.clone()
+        };
+        assert_eq!(rows(&put(&whole)).unwrap(), [0, 3, 6, 9]);
+        checked(&path).unwrap();
+        for place in 0..whole.len() {
+            for bit in [1, 8, 0x20] {
+                let mut bytes = whole.clone();
+                bytes[place] ^= bit;
+                put(&bytes);
+                let both = (rows(&path).err(), checked(&path).err());
+                assert!(
+                    matches!(both, (Some(PartReadError::Damaged), Some(PartReadError::Damaged))),
+                    "{place}"
+                );
+            }
+            put(&whole[..place]);
+            assert!(matches!(rows(&path), Err(PartReadError::Damaged)), "cut at {place}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_named_is_read_at_its_place_and_nothing_waits_for_a_pipe() {
+        let run = TestRun::new();
+        let (path, whole) = (run.path("part"), part(&run));
+        fs::write(&path, &whole).unwrap();
+        let part = PartReader::open(&path, 64).unwrap();
+        let second = memchr::memchr(b'\n', &whole).unwrap() + 1;
+        let mut line = b"what was there".to_vec();
+        part.read_at(second as u64, &mut line).unwrap();
+        assert_eq!(seq_of(&line), Some(Seq(3)));
+        assert!(matches!(part.read_at(whole.len() as u64, &mut line), Err(PartReadError::Damaged)));
+        assert!(matches!(PartReader::open(run.dir.path(), 64), Err(PartReadError::Damaged)));
+        assert!(matches!(PartReader::open(Path::new("/dev/zero"), 64), Err(PartReadError::Damaged)));
+    }
+}

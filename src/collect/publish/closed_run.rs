@@ -101,7 +101,7 @@ impl ClosedRun {
             is_kept: false,
         };
         pass.run(self.journal, self.previous, &draft.rows, context.is_stopped)?;
-        PassedRows { pass, journal, old, baseline_error }.publish(settings, context, paths)
+        PassedRows { pass, journal: Some(journal), old, baseline_error }.publish(settings, context, paths)
     }
 
     /// Standard output cannot be taken back: an output of nothing but nulls is found before the first byte of it, by what

@@ -17,7 +17,8 @@ use crate::collect::settings::OutputSettings;
 /// A pass that has seen every record.
 pub(crate) struct PassedRows<'a> {
     pub(crate) pass: RowPass<'a, Replacement>,
-    pub(crate) journal: JournalEnd,
+    /// Where changes are recorded before they are put in place.
+    pub(crate) journal: Option<JournalEnd>,
     /// What the new output is compared with.
     pub(crate) old: Option<Baseline>,
     /// Why there is nothing though there is an old output.

@@ -37,7 +37,8 @@ use crate::collect::publish::state_writer::StateWriter;
 
 /// The files of a complete run, all written and none in place.
 pub(crate) struct PublishFiles<'a> {
-    pub(crate) journal: JournalEnd,
+    /// None of a merge without changes: there is nothing to record.
+    pub(crate) journal: Option<JournalEnd>,
     pub(crate) output: Replacement,
     /// The output's size and checksum.
     pub(crate) stamp: Stamp,
@@ -85,8 +86,9 @@ impl PublishFiles<'_> {
     ) -> Result<PlacedFiles, CollectError> {
         let is_published = *decision == PublishDecision::Published;
         let changes = self.changes.take().map(ChangeFile::finish).transpose()?;
-        if let Some(changes) = changes.as_ref().filter(|_| is_published) {
-            self.journal.announce(changes, self.stamp)?;
+        if let (Some(changes), Some(journal)) = (changes.as_ref().filter(|_| is_published), &mut self.journal)
+        {
+            journal.announce(changes, self.stamp)?;
         }
         let given = &paths.output.given;
         let (changes, path, replaces) = match decision {
@@ -104,7 +106,7 @@ impl PublishFiles<'_> {
             }
         };
         let rest = Remaining {
-            journal: Some(self.journal.path).filter(|_| !self.journal.is_kept),
+            journal: self.journal.filter(|journal| !journal.is_kept).map(|journal| journal.path),
             state: self.state.filter(|_| is_published),
             output: (self.stamp, self.profile),
             rows: self.rows,
