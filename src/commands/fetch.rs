@@ -13,8 +13,8 @@ use super::run_report_writer::RunReportWriter;
 use super::session::{EventLoop, Session};
 use super::shard::WantedPart;
 use super::{
-    descriptor_limit, failure_file, rate_store, shard, standard_output, table, terminal, unpublished, warnings,
-    wiring,
+    descriptor_limit, failure_file, rate_store, shard, standard_output, table, terminal, unpublished,
+    warnings, wiring,
 };
 use crate::collect::{self, CollectError, Collector, Lock, PartTrailer, Recovered, Target};
 use crate::config::{Environment, Settings};

@@ -27,8 +27,8 @@ mod redacted;
 mod refuse;
 mod setting;
 pub(crate) mod settings;
-mod stream;
 mod shard;
+mod stream;
 pub(crate) mod token;
 mod values;
 

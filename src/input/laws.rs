@@ -271,8 +271,8 @@ fn is_ambiguous(table: &Table, style: &Style, bytes: &[u8]) -> bool {
     let is_unquoted = style.quoting.quote.is_none() && cells().any(is_quoted);
     // A quote or an escape of one's own is to be named.
     let is_usual = [Quoting::DOUBLED, Quoting::BACKSLASH, Quoting::NONE].contains(&style.quoting);
-    // In one column, a comma at the end of a line: an empty cell more is accepted.
-    let has_comma = width == 1 && cells().any(|cell| cell.ends_with(','));
+    // In one column, a comma at the end of a line, also with quotes around nothing: an empty cell more is accepted.
+    let has_comma = width == 1 && cells().any(|cell| cell.trim_end_matches("\"\"").ends_with(','));
     // Below the first rows, escapes that stand before escapes alone.
     let is_late =
         style.plain_rows > 0 && style.quoting.escape.is_some() && !cells().any(|cell| cell.contains('"'));

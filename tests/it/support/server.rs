@@ -1,5 +1,6 @@
 //! A server that does with each request as its script says, and remembers all of it.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
@@ -41,6 +42,7 @@ impl ScriptedServer {
     pub fn start_at(at: SocketAddr, handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         let (log, handler) = (Arc::new(Log::default()), Arc::new(handler));
         let book = Arc::clone(&log);
+        wait_until_free(at);
         let server = Server::listen_at(at, move |stream| {
             let handler = Arc::clone(&handler);
             http1_bytes::converse(stream, Arc::clone(&log), move |seen| handler(seen))
@@ -205,5 +207,16 @@ impl FullListener {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+}
+
+/// Waits, for a while, until an address is free: a connection of another test may have got the port of a server that
+/// is gone.
+fn wait_until_free(at: SocketAddr) {
+    for _ in 0..400 {
+        match TcpListener::bind(at) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => thread::sleep(Duration::from_millis(50)),
+            _ => return,
+        }
     }
 }
