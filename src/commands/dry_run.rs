@@ -174,6 +174,7 @@ fn headers(planned: &PlannedInput) -> Vec<String> {
 fn files(settings: &Settings, place: &Preflight, old_bytes: Option<u64>) -> PlannedFiles {
     PlannedFiles {
         output: place.paths.as_ref().map(|paths| paths.output.given.clone()).or(shard::part_path(settings)),
+        stream: settings.output.stream,
         old_bytes,
         merge: settings.output.merge,
         prune: settings.output.prune,

@@ -6,7 +6,7 @@ use crate::config::choices::ShardChoice;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
-use crate::config::options::{MERGE, OUTPUT, PRUNE, RUN_ID, SHARD};
+use crate::config::options::{DRY_RUN, MERGE, OUTPUT, PRUNE, RUN_ID, SHARD};
 use crate::config::origin::Origin;
 use crate::config::refuse::refuse;
 use crate::config::settings::{Settings, Target};
@@ -139,6 +139,14 @@ fn merging(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
             layers,
             [&SHARD, &SHARD],
             "merge puts the parts of all shards together".into(),
+            "leave it out",
+        ));
+    }
+    if settings.run.dry_run {
+        return Err(refuse(
+            layers,
+            [&DRY_RUN, &DRY_RUN],
+            "a merge sends no request, and has no plan to show".into(),
             "leave it out",
         ));
     }

@@ -1,5 +1,7 @@
 //! One select loop: waits for the next thing to do, and does it.
 
+mod rest;
+
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -13,19 +15,13 @@ use super::open_jobs::{NextStep, OpenJobs, Supply};
 use super::pack_queue::{PackQueue, PackSettled};
 use super::signals::Signals;
 use super::store::EntryStore;
-use super::{
-    DRAIN, Engine, HAND_OVER_WITHIN, MAX_BACKLOG, RunEnd, TICK, WINDOW_FACTOR, has_room, sleep_until,
-};
+use super::{DRAIN, Engine, HAND_OVER_WITHIN, RunEnd, TICK, WINDOW_FACTOR, has_room, sleep_until};
 use crate::fetch::{Fetcher, PackEnd, Shutdown, Transport};
 use crate::limit::Gate;
 use crate::model::option::NEXT;
 use crate::model::{Entry, Event, Job, Reporter, StopReason, counted};
 use crate::report::Report;
 
-/// How long a stopped run waits for the next row of a pipe that it has to account for.
-const REST_WITHIN: Duration = Duration::from_secs(10);
-/// Rows from one look at whether standard output is still read to the next.
-const CHECKED_AFTER: u64 = 256;
 /// Steps that are taken in one go while there are any: polling signals and timers costs as much as a step.
 const STEPS_AT_ONCE: usize = 64;
 
@@ -324,43 +320,6 @@ where
             self.report.on(&Event::Stopping { reason: &reason, drain });
         }
         self.shutdown.trigger(reason);
-    }
-
-    /// Whether each row of the input has its line in what is written, though the run has stopped. Nobody waits for it
-    /// after a signal, and nobody reads it where it cannot be written.
-    fn accounts_for_the_rest(&self) -> bool {
-        let reason = self.shutdown.reason();
-        let is_unread =
-            matches!(reason, Some(StopReason::Signal(_) | StopReason::StdoutClosed | StopReason::Disk));
-        self.sink.store.is_streamed() && !is_unread
-    }
-
-    /// Rows that the run did not come to are deferred one by one, as far as the input gives them.
-    async fn account_for_the_rest(&mut self) {
-        if !self.shutdown.is_triggered() || self.at_once {
-            return;
-        }
-        let mut deferred = 0_u64;
-        while self.accounts_for_the_rest() {
-            let (open, sink) = (&mut self.open, &mut self.sink);
-            let has_room = sink.store.backlog() < MAX_BACKLOG;
-            tokio::select! {
-                biased;
-                _ = self.signals.next() => return,
-                next = tokio::time::timeout(REST_WITHIN, open.next_unopened()), if has_room => match next {
-                    Ok(Some(planned)) => {
-                        sink.defer(planned);
-                        deferred += 1;
-                    }
-                    Ok(None) | Err(_) => return,
-                },
-                () = tokio::time::sleep(HAND_OVER_WITHIN), if !has_room => {}
-            }
-            sink.hand_over_if_due();
-            if (deferred.is_multiple_of(CHECKED_AFTER) || !has_room) && self.monitor.is_reader_gone() {
-                return;
-            }
-        }
     }
 
     fn end(mut self) -> RunEnd {

@@ -7,7 +7,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -22,6 +23,8 @@ pub(super) const CHUNK: usize = 64 << 10;
 
 /// Nanoseconds that the next row is waited for before the first ones decide how to read them.
 const SOON: i64 = 100_000_000;
+/// Rows that come one by one, each soon after the one before, are waited for no longer than this.
+const GATHERED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Opens a file.
 pub(super) fn open_file(path: &Path) -> Result<File, InputError> {
@@ -53,7 +56,7 @@ impl InputSource {
         match path {
             InputPath::Stdin => match positioned_reader::unread_stdin() {
                 Some(file) => Self::new(Box::new(PositionedReader::new(Arc::new(file))), at),
-                None => Self::waiting(Box::new(io::stdin()), at, Box::new(|| arrives_soon(&io::stdin()))),
+                None => Self::waiting(Box::new(io::stdin()), at, within(|| arrives_soon(&io::stdin()))),
             },
             InputPath::File(file) => {
                 let file = Arc::new(open_file(file)?);
@@ -61,7 +64,7 @@ impl InputSource {
                     return Self::new(Box::new(file), at);
                 }
                 let watched = Arc::clone(&file);
-                Self::waiting(Box::new(file), at, Box::new(move || arrives_soon(&*watched)))
+                Self::waiting(Box::new(file), at, within(move || arrives_soon(&*watched)))
             }
         }
     }
@@ -157,6 +160,16 @@ impl InputSource {
         let whole = table.iter().filter(|(s, _)| s.len() <= seen.len() && begins(s, seen));
         Ok(whole.max_by_key(|(s, _)| s.len()).map(|&(_, meaning)| meaning))
     }
+}
+
+/// The same until [`GATHERED_WITHIN`] is over, from the first call on; then what there is has to do.
+fn within(arrives: impl Fn() -> bool + Send + 'static) -> Arrival {
+    let since = OnceLock::new();
+    Box::new(move || {
+        #[expect(clippy::disallowed_methods, reason = "a thread of its own, which waits in real time")]
+        let now = Instant::now();
+        now.duration_since(*since.get_or_init(|| now)) < GATHERED_WITHIN && arrives()
+    })
 }
 
 /// Whether a byte arrives within [`SOON`], or the end is reached.

@@ -21,6 +21,8 @@ clock = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 
 local hash, fields = {}, redis.call('HGETALL', key)
 for i = 1, #fields, 2 do hash[fields[i]] = fields[i + 1] end
+-- A hash of somebody else's is neither read nor written, and so does not expire.
+if #fields > 0 and not (hash.zero and hash.epoch) then return redis.error_reply('WRONGTYPE a hash that is no rate') end
 local number = function(name, default) return tonumber(hash[name] or '') or default end
 local zero = number('zero', clock)
 local full, pause, last = number('full', 0), number('pause', 0), number('last', 0)

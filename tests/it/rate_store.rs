@@ -317,12 +317,18 @@ fn of_two_rates_the_lower_holds_with_a_warning() {
 fn a_key_that_holds_something_else_and_a_database_that_is_not_there_are_named() {
     let Some(redis) = RedisServer::start() else { return };
     redis.ask("SET taken 1");
+    redis.ask("HSET hash a b");
     let (dir, server) = (skus(0, 2), ScriptedServer::echo());
-    for (rest, word) in [("/0?key=taken", "something else"), ("/999", "DB index")] {
+    for (rest, word) in
+        [("/0?key=taken", "something else"), ("/0?key=hash", "something else"), ("/999", "DB index")]
+    {
         let ended = run(&dir, &server, &redis.url(rest), &["-r", "9/s"]).finish().expect_code(2);
         assert!(ended.stderr.contains(word), "{}", ended.stderr);
     }
     assert_eq!(server.count(), 0);
+    let left = [redis.ask("HLEN hash"), redis.ask("PTTL hash")]
+        .map(|answer| answer.lines().next().unwrap_or_default().to_owned());
+    assert_eq!(left, [":1", ":-1"], "a hash of somebody else is left alone");
 }
 
 #[test]

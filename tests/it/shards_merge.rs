@@ -307,7 +307,9 @@ fn whatever_is_wrong_with_a_part_is_65_names_the_shard_and_leaves_the_old_output
     shard(&dir, &server, (2, 3), "r").args(["--null-if", "false"]).finish().expect_code(0);
     refused("1 is of another job (2)");
     shard(&dir, &server, (0, 5), "r").finish().expect_code(0);
-    refused("of jobs with 3 and 5 shards");
+    refused("of jobs with 5 and 3 shards");
+    let ended = merge(&dir, "r").finish().expect_code(65);
+    assert!(ended.stderr.contains("r/*-of-00005.jsonl"), "the set that lacks the most: {}", ended.stderr);
     // A run that is not there names those that are.
     let ended = merge(&dir, "r3").finish().expect_code(65);
     assert!(messages(&ended).contains("parts of other, r"), "{}", ended.stderr);
@@ -351,7 +353,7 @@ fn what_a_merge_cannot_have_is_a_usage_error() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(5));
     shards(&dir, &server, "out.json", (1, &[]));
-    let table: [(&[&str], &str); 9] = [
+    let table: [(&[&str], &str); 10] = [
         (&["-o", "out.json"], "--run-id is missing"),
         (&["--run-id", "r"], "--output is missing"),
         (&["-o", "-", "--run-id", "r"], "standard output"),
@@ -360,6 +362,7 @@ fn what_a_merge_cannot_have_is_a_usage_error() {
         (&["products.csv", "-o", "out.json", "--run-id", "r"], "merge takes no INPUT"),
         (&["-o", "out.json", "--run-id", "r", "--shape", "record"], "given --shape body"),
         (&["-o", "out.json", "--run-id", "r", "--format", "csv"], "given --format json"),
+        (&["-o", "out.json", "--run-id", "r", "--dry-run"], "no plan to show"),
         (&["-o", "out.json", "--run-id", "r", "--rrun"], "there is no option --rrun"),
     ];
     for (args, says) in table {

@@ -88,6 +88,26 @@ fn a_line_is_written_before_the_next_row_has_arrived() {
 }
 
 #[test]
+fn rows_that_come_one_by_one_and_soon_are_not_waited_for() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    let mut run = stream(&dir, &server, "-").open_stdin().spawn();
+    run.feed("sku\n");
+    let mut fed = 0;
+    while server.count() == 0 && fed < 1_000 {
+        run.feed(format!("S{fed}\n"));
+        fed += 1;
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    // The first rows are 200; they would take 6 s.
+    assert!(fed < 150, "{fed} rows before the first request");
+    run.close_stdin();
+    let ended = run.wait().expect_code(0);
+    assert_eq!(count(&lines(&ended, fed), "body"), fed);
+    let plan = stream(&dir, &server, "-").args(["--dry-run"]).stdin("sku\nA\n").finish().expect_code(0);
+    assert!(plan.stdout().contains("a line for each row as soon as it is decided"), "{}", plan.stdout());
+}
+
+#[test]
 fn an_outage_leaves_the_lines_of_what_came_and_defers_the_rest_with_75() {
     let server = ScriptedServer::start(|seen| match seen.number {
         0..2_000 => Reply::echo(seen),

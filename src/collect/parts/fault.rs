@@ -94,9 +94,11 @@ impl PartsFault {
                 format!("check {RUN_ID}: this output has parts of {}", runs.join(", "))
             }
             Self::MixedCounts { folder, counts } => {
-                let fewest = counts.first().copied().unwrap_or_default();
+                let least_complete = counts.first().copied().unwrap_or_default();
                 let folder = shell_word(&folder.display().to_string());
-                format!("remove those that are not wanted, such as: rm {folder}/*-of-{fewest:05}.jsonl")
+                format!(
+                    "remove those that are not wanted, such as: rm {folder}/*-of-{least_complete:05}.jsonl"
+                )
             }
             Self::Faulty { run, count, parts } => {
                 let list = ranges(parts.keys().copied(), usize::MAX);

@@ -40,10 +40,14 @@ impl PartSet {
         let Some(&Shard { count, .. }) = shards.first() else {
             return Err(CollectError::Parts(PartsFault::NoPart { folder, runs: runs(output) }));
         };
-        let mut counts: Vec<u32> = shards.iter().map(|shard| shard.count).collect();
-        counts.sort_unstable();
-        counts.dedup();
-        if counts.len() > 1 {
+        let mut found: BTreeMap<u32, u32> = BTreeMap::new();
+        for shard in &shards {
+            *found.entry(shard.count).or_default() += 1;
+        }
+        if found.len() > 1 {
+            // The set of which the most is missing comes first.
+            let mut counts: Vec<u32> = found.keys().copied().collect();
+            counts.sort_by_key(|count| Reverse(count - found[count].min(*count)));
             return Err(CollectError::Parts(PartsFault::MixedCounts { folder, counts }));
         }
         let buffer = (BUFFERS / shards.len()).clamp(LEAST, MOST);

@@ -173,6 +173,8 @@ pub(crate) struct PlannedPace {
 pub(crate) struct PlannedFiles {
     /// The output; none: standard output.
     pub(crate) output: Option<PathBuf>,
+    /// Standard output gets a line for each row at once.
+    pub(crate) stream: bool,
     /// Bytes of the output that is there and would be replaced.
     pub(crate) old_bytes: Option<u64>,
     /// `--merge`: its values are started from.

@@ -338,6 +338,7 @@ fn about(time: Duration) -> String {
 fn files(out: &mut Page, files: &PlannedFiles) {
     let shown = |path: &PathBuf| display_safe(&path.display().to_string(), TEXT_CHARS);
     let output = match (&files.output, files.old_bytes) {
+        (None, _) if files.stream => "standard output: a line for each row as soon as it is decided".into(),
         (None, _) => "standard output, when it is complete".into(),
         (Some(path), Some(bytes)) if files.merge => {
             format!("{}, starting from the {} that are there", shown(path), format::size(bytes))
