@@ -3,31 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::requests::run_with_url;
+use crate::support::rate_law::{one_of_three, overfull};
 use crate::support::{Reply, ScriptedServer, WorkDir};
 
-/// The late timer of the promise (10 ms), and as much again for the way and the server's own turn.
-const SLACK: f64 = 0.010 + 0.020;
-
-/// The first window between two requests that holds more than the rate allows.
-fn overfull(server: &ScriptedServer, per_second: f64, burst: usize) -> Option<String> {
-    let at: Vec<Instant> = server.requests().iter().map(|seen| seen.at).collect();
-    at.iter().enumerate().find_map(|(first, from)| {
-        at.iter().enumerate().skip(first).find_map(|(last, to)| {
-            let window = (*to - *from).as_secs_f64();
-            let most = per_second * (window + SLACK) + burst as f64;
-            let came = last - first + 1;
-            let over = came as f64 > most;
-            over.then(|| format!("{came} requests in {window} s from {first} on, at most {most}"))
-        })
-    })
-}
-
-/// Runs until one of three runs obeys: a server that was kept from its processor for longer than the
-/// slack sees requests together that left apart, while a pace that is too fast is so every time.
-#[track_caller]
-fn one_of_three(run: impl Fn() -> Option<String>) {
-    let faults: Vec<String> = (0..3).map_while(|_| run()).collect();
-    assert!(faults.len() < 3, "{faults:?}");
+/// The instants of the requests, in order.
+fn instants(server: &ScriptedServer) -> Vec<Instant> {
+    server.requests().iter().map(|seen| seen.at).collect()
 }
 
 fn skus(count: usize) -> WorkDir {
@@ -40,17 +21,17 @@ fn skus(count: usize) -> WorkDir {
 fn no_window_holds_more_than_the_rate_and_the_burst_from_the_first_second_on() {
     for (rate, per_second, count) in [("50/s", 50.0, 30), ("600/m", 10.0, 8), ("1000/s", 1000.0, 600)] {
         for burst in [1, 5] {
-            one_of_three(|| {
+            one_of_three(|slack| {
                 let (dir, server) = (skus(count), ScriptedServer::echo());
                 let args = ["-c", "50", "--rate", rate, "--burst", &burst.to_string()];
                 run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
                 assert_eq!(server.count(), count);
                 let (first, last) = (server.requests()[0].at, server.requests()[count - 1].at);
-                let shortest = (count - burst) as f64 / per_second - SLACK;
+                let shortest = (count - burst) as f64 / per_second - slack.seconds();
                 let hasty = (last - first).as_secs_f64() < shortest;
                 hasty
                     .then(|| format!("{rate}, burst {burst}: all in {:?}", last - first))
-                    .or_else(|| overfull(&server, per_second, burst))
+                    .or_else(|| overfull(&instants(&server), (per_second, burst), slack))
             });
         }
     }
@@ -58,7 +39,7 @@ fn no_window_holds_more_than_the_rate_and_the_burst_from_the_first_second_on() {
 
 #[test]
 fn retries_and_redirects_and_lost_connections_count_for_the_rate() {
-    one_of_three(|| {
+    one_of_three(|slack| {
         let server = ScriptedServer::start(|seen| match (seen.attempt, seen.number % 5, seen.path()) {
             (1, 0, _) => Reply::status(500),
             (1, 1, _) => Reply::hang_up(),
@@ -70,13 +51,13 @@ fn retries_and_redirects_and_lost_connections_count_for_the_rate() {
             .finish()
             .expect_code(0);
         assert!(server.count() >= 45, "{}", server.count());
-        overfull(&server, 50.0, 1)
+        overfull(&instants(&server), (50.0, 1), slack)
     });
 }
 
 #[test]
 fn what_was_not_used_in_an_idle_time_is_not_made_up_for() {
-    one_of_three(|| {
+    one_of_three(|slack| {
         let (dir, server) = (skus(1), ScriptedServer::echo());
         let mut run = crate::support::Run::new(&dir)
             .args([
@@ -98,20 +79,20 @@ fn what_was_not_used_in_an_idle_time_is_not_made_up_for() {
         run.feed((2..30).map(|n| n.to_string()).collect::<Vec<_>>().join("\n"));
         run.wait().expect_code(0);
         assert_eq!(server.count(), 29);
-        overfull(&server, 100.0, 3)
+        overfull(&instants(&server), (100.0, 3), slack)
     });
 }
 
 #[test]
 fn the_free_resend_after_an_idle_close_takes_a_rate_token() {
-    one_of_three(|| {
+    one_of_three(|slack| {
         let (dir, server) = (skus(20), ScriptedServer::start(|seen| Reply::echo(seen).close_on_next()));
         let args = ["-c", "1", "--retries", "0", "--rate", "50/s"];
         run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
         let (seen, resent) = (server.requests(), server.turned_away());
         assert!(seen.len() == 20 && resent >= 9, "{} and {resent}", seen.len());
         let took = (seen[19].at - seen[0].at).as_secs_f64();
-        let hasty = took < (19 + resent) as f64 / 50.0 - SLACK;
+        let hasty = took < (19 + resent) as f64 / 50.0 - slack.seconds();
         hasty.then(|| format!("{resent} sent again, all in {took} s"))
     });
 }

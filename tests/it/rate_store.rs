@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::support::rate_law::{Slack, one_of_three, overfull};
 use crate::support::redis::RedisServer;
 use crate::support::tls::Authority;
 use crate::support::{Reply, Run, ScriptedServer, WorkDir, closed_port};
-
-/// The late timer of the promise (10 ms), and the server's own turn on a busy machine.
-const SLACK: f64 = 0.010 + 0.030;
 
 /// A folder with so many SKUs, each unlike those of another process.
 fn skus(process: usize, count: usize) -> WorkDir {
@@ -34,30 +32,13 @@ fn instants(server: &ScriptedServer) -> Vec<Instant> {
     at
 }
 
-/// The first window of all requests that holds more than the rate allows.
-fn overfull(at: &[Instant], per_second: f64) -> Option<String> {
-    let first = *at.first()?;
-    let most = per_second * SLACK + 1.0;
-    let mut lowest = f64::INFINITY;
-    at.iter().enumerate().find_map(|(index, at)| {
-        let since = (*at - first).as_secs_f64();
-        let before = index as f64 - per_second * since;
-        lowest = lowest.min(before);
-        let over = before - lowest + 1.0 - most;
-        (over > 0.0).then(|| format!("request {index} at {since} s is {over} over {per_second}/s"))
-    })
-}
-
-/// Runs until one of three runs obeys: a server that was kept from its processor sees requests together that left
-/// apart, and a process that was has no turn, while what is wrong is so every time.
-#[track_caller]
-fn one_of_three(run: impl Fn() -> Option<String>) {
-    let faults: Vec<String> = (0..3).map_while(|_| run()).collect();
-    assert!(faults.len() < 3, "{faults:?}");
-}
-
 /// Four processes over one rate. `part`: of the rate that has to be reached at least.
-fn four(redis: &RedisServer, rate: &str, (per_second, each, part): (f64, usize, f64)) -> Option<String> {
+fn four(
+    redis: &RedisServer,
+    (rate, per_second): (&str, f64),
+    (each, part): (usize, f64),
+    slack: &Slack,
+) -> Option<String> {
     redis.ask("FLUSHALL");
     let server = ScriptedServer::echo();
     let dirs: Vec<WorkDir> = (0..4).map(|process| skus(process, each)).collect();
@@ -91,7 +72,7 @@ fn four(redis: &RedisServer, rate: &str, (per_second, each, part): (f64, usize, 
     // Where the rate is not reached, it is the processor that is shared.
     let is_judged = all >= 100 && reached >= 0.9;
     let is_even = |share: &usize| !is_judged || (0.9..=1.1).contains(&(*share as f64 * 4.0 / all as f64));
-    overfull(&at, per_second)
+    overfull(&at, (per_second, 1), slack)
         .or_else(|| (reached < part).then(|| format!("{reached} of {rate}")))
         .or_else(|| (!shares.iter().all(is_even)).then(|| format!("shares at {rate}: {shares:?}")))
 }
@@ -100,10 +81,10 @@ fn four(redis: &RedisServer, rate: &str, (per_second, each, part): (f64, usize, 
 fn four_processes_keep_one_rate_use_it_and_have_even_shares() {
     let Some(redis) = RedisServer::start() else { return };
     // A turn is over after 10 ms, and a busy machine misses some. In simulated time 99 % are reached.
-    one_of_three(|| four(&redis, "10/s", (10.0, 8, 0.6)));
-    one_of_three(|| four(&redis, "200/s", (200.0, 150, 0.6)));
+    one_of_three(|slack| four(&redis, ("10/s", 10.0), (8, 0.6), slack));
+    one_of_three(|slack| four(&redis, ("200/s", 200.0), (150, 0.6), slack));
     // This build, on a machine of two cores, may need all of them for less than that.
-    one_of_three(|| four(&redis, "5000/s", (5_000.0, 4_000, 0.2)));
+    one_of_three(|slack| four(&redis, ("5000/s", 5_000.0), (4_000, 0.2), slack));
     // Nothing stays there for ever.
     let expires = redis.ask("PTTL four");
     let expires: i64 = expires.lines().next().unwrap().trim_start_matches(':').parse().unwrap();
@@ -111,7 +92,7 @@ fn four_processes_keep_one_rate_use_it_and_have_even_shares() {
 }
 
 /// The store is silent for 2 s, by SIGSTOP or by `kill -9` with another one in its place.
-fn interrupted(redis: &mut RedisServer, is_killed: bool) -> Option<String> {
+fn interrupted(redis: &mut RedisServer, is_killed: bool, slack: &Slack) -> Option<String> {
     let server = ScriptedServer::echo();
     let dirs: Vec<WorkDir> = (0..4).map(|process| skus(process, 200)).collect();
     let store = redis.url("?key=gone");
@@ -141,7 +122,7 @@ fn interrupted(redis: &mut RedisServer, is_killed: bool) -> Option<String> {
     assert_eq!(at.len(), 800);
     let meanwhile = at.iter().filter(|at| (gone + Duration::from_millis(300)..back).contains(*at)).count();
     let passed = (meanwhile > 0).then(|| format!("{meanwhile} requests while the store was gone"));
-    passed.or_else(|| overfull(&at, 200.0))
+    passed.or_else(|| overfull(&at, (200.0, 1), slack))
 }
 
 #[test]
@@ -149,7 +130,7 @@ fn a_store_that_is_stopped_or_killed_and_replaced_lets_nothing_through_meanwhile
     let Some(redis) = RedisServer::start() else { return };
     let redis = RefCell::new(redis);
     for is_killed in [false, true] {
-        one_of_three(|| interrupted(&mut redis.borrow_mut(), is_killed));
+        one_of_three(|slack| interrupted(&mut redis.borrow_mut(), is_killed, slack));
     }
 }
 
@@ -173,7 +154,7 @@ fn a_store_that_is_gone_for_good_ends_the_run_which_the_same_command_resumes() {
 #[test]
 fn a_wait_that_one_process_is_asked_for_holds_for_all() {
     let Some(redis) = RedisServer::start() else { return };
-    one_of_three(|| {
+    one_of_three(|slack| {
         redis.ask("FLUSHALL");
         let server = ScriptedServer::start(|seen| match seen.number {
             200 => Reply::status(429).header("Retry-After", "2"),
@@ -193,7 +174,7 @@ fn a_wait_that_one_process_is_asked_for_holds_for_all() {
         let hasty = server.requests_between(soon, over).len();
         let hasty = (hasty > 0).then(|| format!("{hasty} requests in the 2 s"));
         // One probe of each process, at its turn.
-        hasty.or_else(|| overfull(&at, 200.0))
+        hasty.or_else(|| overfull(&at, (200.0, 1), slack))
     });
 }
 
@@ -339,6 +320,7 @@ fn packs_take_as_many_tokens_as_they_have_keys() {
         let items: Vec<String> = ids.split(',').map(|id| format!("\"{id}\":1")).collect();
         Reply::json(format!("{{{}}}", items.join(",")))
     });
+    let slack = Slack::watch();
     let dirs: Vec<WorkDir> = (0..2).map(|process| skus(process, 100)).collect();
     let url = server.url("/p?ids={items}");
     let store = redis.url("/0");
@@ -352,7 +334,7 @@ fn packs_take_as_many_tokens_as_they_have_keys() {
     assert_eq!(at.len(), 20);
     // The bucket holds one pack.
     let took = (at[19] - at[0]).as_secs_f64();
-    assert!(took >= 1.9 - SLACK, "{took}");
+    assert!(took >= 1.9 - slack.seconds(), "{took}");
 }
 
 #[test]
