@@ -196,8 +196,8 @@ impl Collector {
         Ok(true)
     }
 
-    /// Keeps the cells of a row of the input, where the output is a table, or a part needs them. Rows come in the order of the input. `repeats`:
-    /// an earlier row has its key, and asked for the same.
+    /// Keeps the cells of a row of the input, where the output is a table, or a part needs them. Rows come in the order
+    /// of the input. `repeats`: an earlier row has its key, and its request was the same.
     ///
     /// # Errors
     /// They could not be written.

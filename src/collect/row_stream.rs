@@ -55,14 +55,14 @@ impl RowStream {
         let facts = |status, at| LineFacts { status, attempts: entry.attempts, at: Some(at) };
         match &entry.outcome {
             Outcome::Fetched(answer) => {
-                let body: &[u8] = match &answer.content {
-                    Content::Json(body) => body,
-                    // No request of a streamed run is conditional.
-                    Content::Unchanged => b"null",
-                };
-                self.line((entry.seq, Some(&entry.key)), facts(Some(answer.status), answer.at), |out| {
-                    out.extend_from_slice(b"\"body\":");
-                    out.extend_from_slice(body);
+                let facts = facts(Some(answer.status), answer.at);
+                self.line((entry.seq, Some(&entry.key)), facts, |out| match &answer.content {
+                    Content::Json(body) => {
+                        out.extend_from_slice(b"\"body\":");
+                        out.extend_from_slice(body);
+                    }
+                    // No request of a streamed run is conditional, so that there is no old value.
+                    Content::Unchanged => push_error(out, "the answer says that nothing changed"),
                 })
             }
             Outcome::Failed(fault) => {

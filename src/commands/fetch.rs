@@ -10,7 +10,7 @@ use super::command_error::{self, CommandError};
 use super::ending::{self, FinishedRun, conclude};
 use super::http_stack::{self, FetchPath};
 use super::run_report_writer::RunReportWriter;
-use super::session::{EventLoop, Session};
+use super::session::{self, EventLoop, Session};
 use super::shard::WantedPart;
 use super::{
     descriptor_limit, failure_file, rate_store, shard, standard_output, table, terminal, unpublished,
@@ -21,12 +21,12 @@ use crate::config::{Environment, Settings};
 use crate::engine::input_thread::{self, InputThread};
 use crate::engine::signals::{self, CommitGuard};
 use crate::engine::stdout_peer::StdoutPeer;
-use crate::engine::{Engine, RatedRun, RunEnd};
+use crate::engine::{DRAIN, Engine, RatedRun, RunEnd};
 use crate::fetch::Shutdown;
 use crate::input::{self, Columns, InputChange, InputError, Rows, SurveyedFile};
 use crate::model::{Event, Exit, Reporter, StopReason};
 use crate::plan::Planner;
-use crate::report::{self, ErrorMessage, Level, LogHeader, Report, ReportSettings};
+use crate::report::{self, Counts, ErrorMessage, Level, LogHeader, Report, ReportSettings, RunSummary};
 
 /// Runs the main job and returns how the program ends. All messages have been printed by then.
 pub(super) fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
@@ -47,26 +47,13 @@ pub(super) fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
     descriptor_limit::raise(&mut settings)
         .and_then(|()| {
             let (settings, env, report) = (Arc::new(settings), Arc::clone(env), Arc::clone(&report));
-            begin(&Arc::new(Session { settings, env, report, started }))
+            let session = Arc::new(Session { settings, env, report, started });
+            session::begin(&session, |report_writer, event_loop| run(&session, report_writer, event_loop))
         })
         .unwrap_or_else(|CommandError { message, hint, exit }| {
             report.fail(&ErrorMessage { message, hint });
             exit
         })
-}
-
-/// # Errors
-/// What ends a run before its first request; nothing has been printed about it.
-fn begin(session: &Arc<Session>) -> Result<Exit, CommandError> {
-    let report_writer = RunReportWriter::open(&session.settings, session.started, &session.report)?;
-    let mut event_loop = EventLoop::start()?;
-    let exit = run(session, report_writer.as_ref(), &mut event_loop);
-    if let (Err(failure), Some(report_writer)) = (&exit, &report_writer) {
-        report_writer.close_early(failure, event_loop.parts());
-    }
-    // Tasks that still run must not delay the end.
-    event_loop.runtime.shutdown_background();
-    exit
 }
 
 fn run(
@@ -78,7 +65,7 @@ fn run(
     let api = Arc::new(Api::start(settings)?);
     let prepared = match prepare(session, &api, event_loop)? {
         Preparation::Run(prepared) => *prepared,
-        Preparation::NoRow => return Ok(Exit::Complete),
+        Preparation::NoRow => return Ok(nothing_to_do(session, report_writer, event_loop)),
         Preparation::Complete { part, .. } => {
             return Ok(shard::already_complete(session, &part, report_writer, event_loop));
         }
@@ -156,6 +143,20 @@ fn run(
     let exit = conclude(finished, runtime, signals);
     drop(lock);
     Ok(exit)
+}
+
+/// Ends a stream whose input has no row.
+fn nothing_to_do(
+    Session { report, started, .. }: &Session,
+    report_writer: Option<&RunReportWriter>,
+    event_loop: &mut EventLoop,
+) -> Exit {
+    let mut summary = RunSummary::without_requests(Counts::default(), started.elapsed());
+    if let Some(report_writer) = report_writer {
+        report_writer.close(&mut summary, event_loop.parts(), DRAIN);
+    }
+    report.finish(&summary);
+    summary.exit
 }
 
 /// How the input is read, for `-v`.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::command_error::CommandError;
 use super::ending::{FinishedMerge, conclude_merge, of_merge};
 use super::run_report_writer::RunReportWriter;
-use super::session::{EventLoop, Session};
+use super::session::{self, EventLoop, Session};
 use super::table::TableInput;
 use super::{failure_file, table, terminal};
 use crate::collect::{
@@ -42,23 +42,12 @@ pub(super) fn merge(settings: Settings, env: &Arc<Environment>) -> Exit {
     let report = Arc::new(report);
     let session =
         Session { settings: Arc::new(settings), env: Arc::clone(env), report: Arc::clone(&report), started };
-    begin(&Arc::new(session)).unwrap_or_else(|CommandError { message, hint, exit }| {
+    let session = Arc::new(session);
+    let exit = session::begin(&session, |report_writer, event_loop| run(&session, report_writer, event_loop));
+    exit.unwrap_or_else(|CommandError { message, hint, exit }| {
         report.fail(&ErrorMessage { message, hint });
         exit
     })
-}
-
-/// # Errors
-/// What ends a merge before anything is written; nothing has been printed about it.
-fn begin(session: &Arc<Session>) -> Result<Exit, CommandError> {
-    let report_writer = RunReportWriter::open(&session.settings, session.started, &session.report)?;
-    let mut event_loop = EventLoop::start()?;
-    let exit = run(session, report_writer.as_ref(), &mut event_loop);
-    if let (Err(failure), Some(report_writer)) = (&exit, &report_writer) {
-        report_writer.close_early(failure, event_loop.parts());
-    }
-    event_loop.runtime.shutdown_background();
-    exit
 }
 
 fn run(

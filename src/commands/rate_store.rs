@@ -95,7 +95,7 @@ impl PreparedStore {
             tokio::select! {
                 biased;
                 number = signals.next() => Err(ending::before_any_request(number)),
-                answered = self.0.store.call(&StoreCall::NEWS) => {
+                answered = self.0.store.call(&StoreCall::READ) => {
                     answered.map_err(|fault| self.fault_at_start(&fault, settings))
                 }
             }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 use super::command_error::{self, CommandError};
+use super::run_report_writer::RunReportWriter;
 use crate::config::{Environment, Settings};
 use crate::engine::signals::Signals;
 use crate::engine::threads;
-use crate::model::{Event, Reporter};
+use crate::model::{Event, Exit, Reporter};
 use crate::report::Report;
 
 /// Shared by all parts of a run.
@@ -33,6 +34,25 @@ impl Session {
         self.settings.warnings.iter().for_each(warn);
         others.into_iter().for_each(warn);
     }
+}
+
+/// Runs a command with its report and its event loop.
+///
+/// # Errors
+/// What ends it before its work begins; nothing has been printed about it.
+pub(super) fn begin(
+    session: &Session,
+    run: impl FnOnce(Option<&RunReportWriter>, &mut EventLoop) -> Result<Exit, CommandError>,
+) -> Result<Exit, CommandError> {
+    let report_writer = RunReportWriter::open(&session.settings, session.started, &session.report)?;
+    let mut event_loop = EventLoop::start()?;
+    let exit = run(report_writer.as_ref(), &mut event_loop);
+    if let (Err(failure), Some(report_writer)) = (&exit, &report_writer) {
+        report_writer.close_early(failure, event_loop.parts());
+    }
+    // Tasks that still run must not delay the end.
+    event_loop.runtime.shutdown_background();
+    exit
 }
 
 /// The event loop of the requests, and the signals that arrive on it.

@@ -14,7 +14,7 @@ use crate::config::options::FRESH;
 use crate::engine::DRAIN;
 use crate::input::{self, Columns, InputContent, InputPath, Rows};
 use crate::model::Exit;
-use crate::report::{ApiLimits, Counts, InputCounts, Level, RunSummary, RunVerdict, format};
+use crate::report::{Counts, InputCounts, Level, RunSummary, format};
 
 /// What is written: of a shard its part, and what concerns the whole output is left to the merge.
 pub(super) fn output(settings: &Settings) -> OutputSettings {
@@ -159,18 +159,5 @@ fn summary_of(session: &Session, trailer: &PartTrailer) -> RunSummary {
         ),
     );
     let stats = report.stats();
-    RunSummary {
-        elapsed: started.elapsed(),
-        counts: Counts::of(&stats, InputCounts::of_rows(&trailer.counts)),
-        written: Vec::new(),
-        verdict: RunVerdict::default(),
-        limits: ApiLimits::default(),
-        exit: Exit::Complete,
-        error: None,
-        published: true,
-        journal_kept: false,
-        oldest: None,
-        changes: None,
-        not_in_input: None,
-    }
+    RunSummary::without_requests(Counts::of(&stats, InputCounts::of_rows(&trailer.counts)), started.elapsed())
 }

@@ -1,4 +1,4 @@
-//! Talks to the store of a shared rate, beside the loop: one call at a time, and growing waits while the store is gone.
+//! Calls the store of a shared rate, beside the loop: one call at a time, and growing waits while the store is gone.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -39,11 +39,11 @@ pub(crate) struct RateKeeper<'a, S> {
     has_warned_of_rates: bool,
 }
 
-/// The store is gone.
+/// The store does not answer.
 struct StoreOutage {
     began: Instant,
     tries: u32,
-    is_told: bool,
+    is_reported: bool,
 }
 
 impl<'a, S: RateStore> RateKeeper<'a, S> {
@@ -81,7 +81,7 @@ impl<'a, S: RateStore> RateKeeper<'a, S> {
             Err(fault) => return self.is_gone(&fault).await,
         };
         self.run.gate.rate_answered(&call, &answer, sent);
-        if self.outage.take().is_some_and(|outage| outage.is_told) {
+        if self.outage.take().is_some_and(|outage| outage.is_reported) {
             let message = format!("the rate store {} answers again", self.name);
             self.run.reporter.on(&Event::Noted { message: &message });
         }
@@ -103,14 +103,14 @@ impl<'a, S: RateStore> RateKeeper<'a, S> {
     async fn is_gone(&mut self, fault: &StoreFault) {
         self.run.gate.rate_lost();
         let began = Instant::now();
-        let outage = self.outage.get_or_insert(StoreOutage { began, tries: 0, is_told: false });
+        let outage = self.outage.get_or_insert(StoreOutage { began, tries: 0, is_reported: false });
         let lasted = outage.began.elapsed();
         outage.tries += 1;
         if outage.tries == 1 && fault.kind == StoreFaultKind::Closed {
             return;
         }
-        if !outage.is_told {
-            outage.is_told = true;
+        if !outage.is_reported {
+            outage.is_reported = true;
             let most = humantime::format_duration(self.run.gate.max_retry_after());
             let message = format!(
                 "the rate store {} is gone: {fault}; no request is sent until it answers, for {MAX_RETRY_AFTER} {most} \

@@ -145,6 +145,31 @@ pub(crate) fn unless_signalled<T: Send + 'static>(
     })
 }
 
+/// Does the last blocking work of a run that a signal has stopped: it has so long, and is abandoned then, or when another
+/// signal comes. Returns its result, if it ended.
+///
+/// # Panics
+/// When the work does.
+pub(crate) fn after_signal<T: Send + 'static>(
+    (runtime, signals): (&Runtime, &mut Signals),
+    limit: Duration,
+    work: impl FnOnce(&CommitGuard) -> T + Send + 'static,
+) -> Option<T> {
+    runtime.block_on(async {
+        #[expect(clippy::disallowed_methods, reason = "engine::threads started the thread")]
+        let mut work = tokio::task::spawn_blocking(move || work(&CommitGuard::default()));
+        tokio::select! {
+            biased;
+            done = &mut work => match done {
+                Ok(value) => Some(value),
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            },
+            _ = signals.next() => None,
+            () = tokio::time::sleep(limit) => None,
+        }
+    })
+}
+
 /// Drops a value on a thread of its own.
 #[expect(clippy::disallowed_methods, reason = "engine::threads started the thread")]
 pub(crate) fn drop_beside(runtime: &Runtime, value: impl Send + 'static) {

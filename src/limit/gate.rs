@@ -35,8 +35,8 @@ pub struct Gate {
 #[derive(Debug)]
 struct GateShared {
     state: Mutex<GateState>,
-    /// Rings for the one who talks to the rate store.
-    store_bell: Arc<Notify>,
+    /// Wakes the rate keeper, which makes the calls of the rate store.
+    keeper_wakeup: Arc<Notify>,
     max_retry_after: Duration,
 }
 
@@ -47,7 +47,7 @@ impl Gate {
         let state = GateState::new(settings);
         Self {
             shared: Arc::new(GateShared {
-                store_bell: Arc::clone(&state.store_bell),
+                keeper_wakeup: Arc::clone(&state.keeper_wakeup),
                 state: Mutex::new(state),
                 max_retry_after: settings.max_retry_after,
             }),

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// One call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StoreCall {
-    /// The attempts that could leave now, but for the rate; none: the call asks for news alone.
+    /// The attempts that could leave now, but for the rate; none: the call reads the state alone.
     pub(crate) want: u32,
     /// The rate tokens that each of them takes.
     pub(crate) cost: NonZeroU32,
@@ -18,8 +18,8 @@ pub(crate) struct StoreCall {
 }
 
 impl StoreCall {
-    /// Asks for news alone.
-    pub(crate) const NEWS: Self = Self { want: 0, cost: NonZeroU32::MIN, pause: None };
+    /// Reads the state, and takes nothing.
+    pub(crate) const READ: Self = Self { want: 0, cost: NonZeroU32::MIN, pause: None };
 }
 
 /// What the store says.

@@ -4,11 +4,11 @@
 //! A grant is one departure at one instant. It may be used from then on for as long as the promise
 //! `rate × (T + 10 ms) + burst` allows, and lapses afterwards.
 //!
-//! Why the promise holds for all processes together: the instants in the store's books obey the rate. This process
+//! Why the promise holds for all processes together: the instants that the store has granted obey the rate. This process
 //! knows the store's clock only within bounds (`store_clock`). A grant therefore begins at the latest instant that can be
 //! meant, and ends by the earliest.
 //!
-//! A grant is used only while the store's news is fresh. So a pause that any process writes holds for all within
+//! A grant is used only while the newest answer of the store is fresh. So a pause that any process writes holds for all within
 //! [`FRESH`], and nothing leaves any more soon after the store is gone.
 
 use std::collections::VecDeque;
@@ -34,9 +34,9 @@ const AHEAD: Duration = Duration::from_millis(5);
 const DISTANCE: Duration = Duration::from_millis(1);
 /// … up to this number of them.
 const DISTANCE_FOR_AT_MOST: u32 = 8;
-/// A process that has nothing to ask for calls so often all the same: it takes note of pauses, and counts as one that
+/// A process without a waiting attempt calls this often all the same: it learns of pauses, and is counted as one that
 /// is there.
-const NEWS_EVERY: Duration = Duration::from_secs(1);
+const READ_EVERY: Duration = Duration::from_secs(1);
 
 /// One attempt may leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +46,12 @@ struct Grant {
     cost: NonZeroU32,
 }
 
-/// What the one who talks to the store does next.
+/// What the rate keeper does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RateStep {
     /// It makes this call.
     Call(StoreCall),
-    /// It asks again at this instant, or when it is rung for.
+    /// It asks again at this instant, or when it is woken.
     Wait(Instant),
 }
 
@@ -64,15 +64,15 @@ pub(super) enum RateWait {
     ForGrant,
 }
 
-/// How the one who talks to the store is told to look again.
+/// Whether the rate keeper has to look again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bell {
-    /// It will look by itself.
-    Quiet,
-    /// There was nothing to ask for: the next attempt that waits rings.
-    Armed,
-    /// It is to be told.
-    Rings,
+enum Wakeup {
+    /// It looks again by itself.
+    NotNeeded,
+    /// There was nothing to ask for: the next attempt that waits wakes it.
+    WhenWanted,
+    /// It has to look again now.
+    Due,
 }
 
 /// The grants, and what was asked.
@@ -92,7 +92,7 @@ pub(super) struct SharedRate {
     interval: Duration,
     /// A pause that the store does not know yet.
     unwritten: Option<Instant>,
-    bell: Bell,
+    wakeup: Wakeup,
 }
 
 impl SharedRate {
@@ -108,7 +108,7 @@ impl SharedRate {
             active: 1,
             interval: kept_interval(rate),
             unwritten: None,
-            bell: Bell::Quiet,
+            wakeup: Wakeup::NotNeeded,
         }
     }
 
@@ -128,9 +128,9 @@ impl SharedRate {
         while self.grants.front().is_some_and(|grant| grant.cost < cost) {
             self.grants.pop_front();
         }
-        if self.wanted != Some(cost) || self.bell == Bell::Armed {
+        if self.wanted != Some(cost) || self.wakeup == Wakeup::WhenWanted {
             self.wanted = Some(cost);
-            self.ring();
+            self.wake_keeper();
         }
         match self.grants.front() {
             Some(grant) if now < grant.from => Err(RateWait::Until(grant.from)),
@@ -151,14 +151,14 @@ impl SharedRate {
     pub(super) fn write_pause(&mut self, until: Instant) {
         if self.unwritten.is_none_or(|known| known < until) {
             self.unwritten = Some(until);
-            self.ring();
+            self.wake_keeper();
         }
     }
 
     /// What is done next, where `waiting` attempts could leave but for the rate.
     pub(super) fn next_step(&mut self, now: Instant, waiting: usize) -> RateStep {
         self.drop_lapsed(now);
-        self.bell = Bell::Quiet;
+        self.wakeup = Wakeup::NotNeeded;
         let cost = self.wanted.unwrap_or(NonZeroU32::MIN);
         let waiting = if self.wanted.is_some() { waiting } else { 0 };
         let missing = waiting.saturating_sub(self.grants.len());
@@ -169,25 +169,25 @@ impl SharedRate {
         if pause.is_some() || !self.is_connected {
             return call;
         }
-        let mut next = self.asked_at + NEWS_EVERY;
+        let mut next = self.asked_at + READ_EVERY;
         let ahead = AHEAD + self.clock.newest() * 2;
         if let (Some(first), Some(last)) = (self.grants.front(), self.grants.back()) {
             let more_at = last.from.checked_sub(ahead).unwrap_or(now);
             let distance = DISTANCE * self.active.min(DISTANCE_FOR_AT_MOST);
             match missing {
-                0 => self.bell = Bell::Armed,
+                0 => self.wakeup = Wakeup::WhenWanted,
                 _ => next = next.min(more_at.max(self.asked_at + distance)),
             }
             if more_at > now {
                 next = next.min(more_at);
             }
-            // The first one begins: the news has to be fresh then.
+            // The first one begins: the newest answer has to be fresh then.
             let news_at = first.from.checked_sub(ahead * 2).unwrap_or(now);
             next = next.min(news_at.max(self.asked_at + self.freshness() / 2));
         } else if missing > 0 {
             return call;
         } else {
-            self.bell = Bell::Armed;
+            self.wakeup = Wakeup::WhenWanted;
         }
         if next <= now { call } else { RateStep::Wait(next) }
     }
@@ -217,7 +217,7 @@ impl SharedRate {
         if let Some(until) = paused_until {
             self.grants.retain(|grant| grant.from >= until);
         }
-        // Two departures of the store's books are further apart than the rate demands, by the margin below it.
+        // Two departures that the store has granted are further apart than the rate demands, by the margin below it.
         let usable = CREDIT_TIME + answer.interval.mul_f64(MARGIN);
         for number in 0..answer.granted {
             let after = answer.interval.saturating_mul(number).saturating_sub(answer.slack);
@@ -233,17 +233,17 @@ impl SharedRate {
         self.is_connected = false;
     }
 
-    /// Whether the one who talks to the store is to look again.
-    pub(super) fn take_ring(&mut self) -> bool {
-        let rings = self.bell == Bell::Rings;
-        if rings {
-            self.bell = Bell::Quiet;
+    /// Whether the rate keeper has to look again.
+    pub(super) fn take_wakeup(&mut self) -> bool {
+        let is_due = self.wakeup == Wakeup::Due;
+        if is_due {
+            self.wakeup = Wakeup::NotNeeded;
         }
-        rings
+        is_due
     }
 
-    fn ring(&mut self) {
-        self.bell = Bell::Rings;
+    fn wake_keeper(&mut self) {
+        self.wakeup = Wakeup::Due;
     }
 
     fn drop_lapsed(&mut self, now: Instant) {
@@ -341,16 +341,16 @@ mod tests {
     }
 
     #[test]
-    fn one_that_rings_once_is_heard_once() {
+    fn a_wakeup_is_taken_once() {
         let start = Instant::now();
         let mut rate = shared(start);
         grant(&mut rate, start, (0, 0, 0));
         assert_eq!(wants(rate.next_step(start, 0)), None);
-        assert!(!rate.take_ring());
+        assert!(!rate.take_wakeup());
         let _ = rate.depart(start, ONE);
-        assert!(rate.take_ring() && !rate.take_ring());
+        assert!(rate.take_wakeup() && !rate.take_wakeup());
         let _ = rate.depart(start, ONE);
-        assert!(!rate.take_ring(), "nobody has looked since");
+        assert!(!rate.take_wakeup(), "the keeper has not looked since");
     }
 
     #[test]

@@ -186,6 +186,18 @@ fn a_signal_leaves_whole_lines_alone() {
 }
 
 #[test]
+fn a_signal_is_not_held_up_by_a_reader_that_reads_no_more() {
+    let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
+    dir.write_skus(skus(20_000));
+    let (_unread, pipe) = std::io::pipe().unwrap();
+    let mut run = stream(&dir, &server, "products.csv").stdout(pipe).spawn();
+    run.wait_until(|| server.count() > 1_500);
+    run.wait_until_it_hears(Signal::TERM);
+    run.signal(Signal::TERM);
+    run.wait().expect_code(143);
+}
+
+#[test]
 fn a_full_disk_ends_it_with_74() {
     let (dir, server) = (WorkDir::new(), ScriptedServer::echo());
     dir.write_skus(skus(300));
@@ -204,7 +216,9 @@ fn an_input_without_rows_is_done() {
         assert_eq!(ended.stdout(), "", "{input:?}");
     }
     dir.write("empty.csv", "");
-    stream(&dir, &server, "empty.csv").finish().expect_code(0);
+    stream(&dir, &server, "empty.csv").args(["--report", "r.json"]).finish().expect_code(0);
+    let report: Value = serde_json::from_str(&dir.read("r.json")).unwrap();
+    assert_eq!(report["exit"], 0, "{report}");
     assert_eq!(server.count(), 0);
 }
 

@@ -60,7 +60,7 @@ pub enum PartsFault {
     MixedCounts {
         /// Where they lie.
         folder: PathBuf,
-        /// The numbers, rising.
+        /// The numbers; first the one of which the most parts are missing.
         counts: Vec<u32>,
     },
     /// Some are not what they should be.

@@ -20,7 +20,7 @@ use crate::engine::DRAIN;
 use crate::engine::signals::{self, CommitGuard, Signals};
 use crate::input::Columns;
 use crate::model::{Cause, Exit, Mask, RowCounts, system_limit};
-use crate::report::{ApiLimits, Counts, InputCounts, NotInInput, Report, RunSummary, RunVerdict};
+use crate::report::{Counts, InputCounts, NotInInput, Report, RunSummary};
 
 /// A merge whose parts belong together.
 pub(in crate::commands) struct FinishedMerge<'a> {
@@ -47,7 +47,8 @@ pub(in crate::commands) fn conclude_merge(
     let FinishedMerge { report, report_writer, settings, started, is_partial, .. } = merge;
     report.add_parts(&merge.counts);
     let input_counts = InputCounts::of_rows(&merge.counts);
-    let mut summary = summary(Counts::of(&report.stats(), input_counts));
+    let counts = Counts::of(&report.stats(), input_counts);
+    let mut summary = RunSummary::without_requests(counts, started.elapsed());
     let happened = Happened {
         counts: summary.counts,
         not_found: merge.counts.failed_for(Cause::Status(404)),
@@ -88,24 +89,7 @@ pub(in crate::commands) fn conclude_merge(
     summary.exit
 }
 
-fn summary(counts: Counts) -> RunSummary {
-    RunSummary {
-        elapsed: std::time::Duration::ZERO,
-        counts,
-        written: Vec::new(),
-        verdict: RunVerdict::default(),
-        limits: ApiLimits::default(),
-        exit: Exit::Complete,
-        error: None,
-        published: false,
-        journal_kept: false,
-        oldest: None,
-        changes: None,
-        not_in_input: None,
-    }
-}
-
-/// What to do about an error of the files: the parts stay, and nothing goes on from a journal.
+/// What to do about an error of the files: the parts stay, and there is no journal to resume from.
 pub(in crate::commands) fn of_merge(error: CollectError) -> CommandError {
     let first = match &error {
         CollectError::Io { source, .. } | CollectError::Rows { source, .. } => {
@@ -127,8 +111,8 @@ fn error(obstacle: Obstacle, context: &Context<'_>, published: Option<&PublishOu
     let hint = match &obstacle {
         Obstacle::Stopped(_) => "the parts stay: the same command merges them".into(),
         Obstacle::TooFew { .. } => format!(
-            "the failures are above; the shards ask for theirs again with {FRESH}, or {MIN_SUCCESS} 0 publishes \
-             whatever came"
+            "the failures are listed above: run their shards again with {FRESH}, or publish what was fetched with \
+             {MIN_SUCCESS} 0"
         ),
         Obstacle::NoRow | Obstacle::NoSku { .. } => "no row of the input has a SKU".into(),
         _ => return context.error(obstacle, published),

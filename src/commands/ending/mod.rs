@@ -17,7 +17,7 @@ use super::warnings::END_MARK;
 use super::{shard, unpublished};
 use crate::collect::{ChangeCounts, Collector, OutputSettings, PartFacts, Preflight, Target};
 use crate::config::Settings;
-use crate::engine::signals::{self, Signals};
+use crate::engine::signals::{self, CommitGuard, Signals};
 use crate::engine::{DRAIN, RunEnd};
 use crate::fetch::Shutdown;
 use crate::input::{Columns, InputPath};
@@ -88,12 +88,12 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
     } else {
         before_publishing(happened, settings.run.min_success)
     };
-    let bears_failures = is_part || is_streamed;
+    let accepts_failures = is_part || is_streamed;
     if run.end.at_once {
         // The second signal came: what the journal has is what it has.
         report.abandon();
         drop(run.collector);
-        finish(&mut summary, (outcome, bears_failures), |obstacle| context.error(obstacle, None));
+        finish(&mut summary, (outcome, accepts_failures), |obstacle| context.error(obstacle, None));
         if let Some(report_writer) = report_writer {
             report_writer.close(&mut summary, (runtime, signals), Duration::ZERO);
         }
@@ -101,10 +101,18 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
     }
     let (unclaimed, is_partial) = (run.unclaimed(summary.counts), run.is_partial);
     let (grace, started) = (run.grace(), run.started);
+    let signalled = match run.shutdown.reason() {
+        Some(StopReason::Signal(number)) => Some(*number),
+        _ => None,
+    };
     let input_counts = run.input_counts();
     let (job, collector) = run.final_files(outcome.is_ok() && !is_streamed, summary.counts.deferred);
-    let (result, signal) =
-        signals::unless_signalled((runtime, signals), grace, move |guard| job.write(collector, guard));
+    let write = move |guard: &CommitGuard| job.write(collector, guard);
+    // What is left of a stream waits for a reader that may have stopped reading.
+    let (result, signal) = match signalled.filter(|_| is_streamed) {
+        Some(number) => (signals::after_signal((runtime, signals), DRAIN, write), Some(number)),
+        None => signals::unless_signalled((runtime, signals), grace, write),
+    };
     let (files, outcome) = FilesOutcome::of(result, signal, outcome);
     warn_of_files(&files, unclaimed, (report, &context));
     report.refused_were_repeats(files.failures.repeats);
@@ -119,7 +127,7 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
             .filter(|count| *count > 0 && files.is_published && !is_partial)
             .map(|count| NotInInput { count, pruned: published.pruned });
     }
-    finish(&mut summary, (outcome, bears_failures), |obstacle| {
+    finish(&mut summary, (outcome, accepts_failures), |obstacle| {
         context.error(obstacle, files.published.as_ref())
     });
     if let Some(report_writer) = report_writer {
@@ -132,12 +140,11 @@ pub(super) fn conclude(mut run: FinishedRun<'_>, runtime: &Runtime, signals: &mu
 /// Puts the exit and the error into the summary.
 fn finish(
     summary: &mut RunSummary,
-    (outcome, bears_failures): (Result<(), Obstacle>, bool),
+    (outcome, accepts_failures): (Result<(), Obstacle>, bool),
     error: impl FnOnce(Obstacle) -> CommandError,
 ) {
-    // A part is complete whatever its SKUs came to: the merge tells. In a stream a failure is an answer like others: its
-    // row has its line.
-    let failed = if bears_failures { 0 } else { summary.counts.failed };
+    // A part is complete even if SKUs failed: the merge reports that. In a stream the row of a failed SKU has its line.
+    let failed = if accepts_failures { 0 } else { summary.counts.failed };
     summary.exit = exit(outcome.as_ref().err(), failed);
     summary.error = outcome.err().map(|obstacle| {
         let CommandError { message, hint, .. } = error(obstacle);

@@ -60,7 +60,7 @@ pub(crate) static RATE_STORE: Handle<Option<String>> = Handle {
         "All processes that name the same Redis and key keep ",
         option::RATE,
         " together: redis://host:6379/0?key=NAME, or rediss:// for TLS. Without a key it is that of the API's host. \
-         Before the @ stand a user and a password, which may be ${ENV_VAR}. While the Redis is gone no request is \
+         A user and a password go before the @, and may be ${ENV_VAR}. While the Redis is gone no request is \
          sent.",
     ))
     .secrecy(Secrecy::Proxy),

@@ -21,8 +21,8 @@ use crate::model::{LimitChangeReason, PauseReason};
 pub(super) struct GateState {
     pub(super) pool: Pool,
     pub(super) queue: WaitQueue,
-    /// Rings for the one who talks to the rate store.
-    pub(super) store_bell: Arc<Notify>,
+    /// Wakes the rate keeper, which makes the calls of the rate store.
+    pub(super) keeper_wakeup: Arc<Notify>,
     /// One instant by both clocks. Windows of the system's clock are placed by it: a step of that clock during the run
     /// moves no window, and a test that pauses time pauses both.
     began: (Instant, SystemTime),
@@ -33,15 +33,15 @@ pub(super) struct GateState {
 pub(super) struct AfterUnlock {
     pub(super) wake: Option<Waker>,
     pub(super) drop: Option<Waker>,
-    bell: Option<Arc<Notify>>,
+    wakeup: Option<Arc<Notify>>,
 }
 
 impl AfterUnlock {
     /// Drops and wakes.
     pub(super) fn run(self) {
         drop(self.drop);
-        if let Some(bell) = self.bell {
-            bell.notify_one();
+        if let Some(wakeup) = self.wakeup {
+            wakeup.notify_one();
         }
         if let Some(waker) = self.wake {
             waker.wake();
@@ -56,7 +56,7 @@ impl GateState {
         Self {
             pool: Pool::new(settings, began.0),
             queue: WaitQueue::default(),
-            store_bell: Arc::default(),
+            keeper_wakeup: Arc::default(),
             began,
         }
     }
@@ -97,17 +97,17 @@ impl GateState {
                 Poll::Ready(Ok(departure))
             }
         };
-        after.bell = self.bell();
+        after.wakeup = self.wakeup();
         (poll, after)
     }
 
-    /// What is rung, if the one who talks to the store is to look again.
-    fn bell(&mut self) -> Option<Arc<Notify>> {
-        let rings = self.pool.shared_rate().is_some_and(SharedRate::take_ring);
-        rings.then(|| Arc::clone(&self.store_bell))
+    /// What is rung, if the rate keeper is to look again.
+    fn wakeup(&mut self) -> Option<Arc<Notify>> {
+        let is_due = self.pool.shared_rate().is_some_and(SharedRate::take_wakeup);
+        is_due.then(|| Arc::clone(&self.keeper_wakeup))
     }
 
-    /// What the one who talks to the store does next; none: the rate is not shared.
+    /// What the rate keeper does next; none: the rate is not shared.
     pub(super) fn rate_step(&mut self) -> Option<RateStep> {
         let waiting = (self.queue.len(), self.queue.holders());
         self.pool.rate_step(Instant::now(), waiting)
@@ -156,7 +156,7 @@ impl GateState {
     }
 
     fn after(&mut self, wake: Option<Waker>) -> AfterUnlock {
-        AfterUnlock { wake, drop: None, bell: self.bell() }
+        AfterUnlock { wake, drop: None, wakeup: self.wakeup() }
     }
 
     /// One attempt less in flight. Returns what to do outside of the lock.

@@ -7,7 +7,7 @@ use super::super::shared_rate::RateStep;
 use super::Gate;
 
 impl Gate {
-    /// What the one who talks to the store does next. None: the rate is not shared.
+    /// What the rate keeper does next. None: the rate is not shared.
     #[must_use]
     pub(crate) fn rate_step(&self) -> Option<RateStep> {
         self.shared.lock().rate_step()
@@ -15,7 +15,7 @@ impl Gate {
 
     /// Waits until there may be something to ask before the instant that [`Self::rate_step`] named.
     pub(crate) async fn rate_wanted(&self) {
-        self.shared.store_bell.notified().await;
+        self.shared.keeper_wakeup.notified().await;
     }
 
     /// Takes note of an answer of the store to a call that was sent at `sent`: attempts may leave by it.

@@ -10,7 +10,7 @@ use super::Pool;
 use crate::model::PauseReason;
 
 impl Pool {
-    /// What the one who talks to the store does next; `waiting` attempts are in the queue, `holders` of them with a slot.
+    /// What the rate keeper does next; `waiting` attempts are in the queue, `holders` of them with a slot.
     pub(in crate::limit) fn rate_step(
         &mut self,
         now: Instant,

@@ -36,6 +36,26 @@ pub(crate) struct RunSummary {
     pub(crate) not_in_input: Option<NotInInput>,
 }
 
+impl RunSummary {
+    /// A run that ended well without a request.
+    pub(crate) fn without_requests(counts: Counts, elapsed: Duration) -> Self {
+        Self {
+            elapsed,
+            counts,
+            written: Vec::new(),
+            verdict: RunVerdict::default(),
+            limits: ApiLimits::default(),
+            exit: Exit::Complete,
+            error: None,
+            published: true,
+            journal_kept: false,
+            oldest: None,
+            changes: None,
+            not_in_input: None,
+        }
+    }
+}
+
 /// SKUs that differ from the old output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
