@@ -11,41 +11,16 @@
 //! backlog was full.
 //! No IO, no lock, no clock: the pool calls it under its own lock.
 
+mod patience;
 mod served;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use patience::MANY;
 pub(crate) use served::ServedConnections;
 
-/// A new connection that is silent for less than this, and for so many usual answers, is never given up; these are for
-/// one of [`MANY`] that are silent, and none was begun later that was answered. That so many answers are slow is no chance.
-const PATIENCE: Duration = Duration::from_millis(250);
-const USUAL_ANSWERS: u32 = 4;
-const MANY: usize = 8;
-/// The same for one of several, …
-const PATIENCE_SEVERAL: Duration = Duration::from_secs(1);
-const USUAL_ANSWERS_SEVERAL: u32 = 8;
-const SEVERAL: usize = 3;
-/// … for the only one, or one of two, …
-const PATIENCE_ALONE: Duration = Duration::from_secs(2);
-const USUAL_ANSWERS_ALONE: u32 = 16;
-/// … and where a later one was answered: its packets may have been lost (a full backlog drops them, and the system
-/// sends them again after 1, 3 and 7 seconds).
-const PATIENCE_OUT_OF_ORDER: Duration = Duration::from_secs(3);
-const USUAL_ANSWERS_OUT_OF_ORDER: u32 = 30;
-/// No silence is too long that is shorter than so many times the slowest answer so far.
-const SLOWEST_ANSWERS: u32 = 2;
-/// Of an answer no more than this counts: one that took longer may have been a connection whose packets were dropped.
-const SLOWEST_MOST: Duration = Duration::from_millis(2_500);
-/// Where connections are not kept: the least patience with one of many, and that with a connection that is being opened,
-/// for which no answer can be slow; and how many later ones have to have been answered.
-const PATIENCE_UNKEPT: Duration = Duration::from_secs(1);
-const PATIENCE_UNKEPT_OPENING: Duration = Duration::from_millis(250);
-const ANSWERED_LATER: u64 = 8;
-/// Answers over kept connections, since a new one was begun, that show that the server answers.
-const ANSWERS_BESIDE: u64 = 3;
 /// After this long one connection more than the known number is opened; after each failure twice as long, at most …
 const FIRST_TRIAL: Duration = Duration::from_secs(1);
 /// … this long.
@@ -109,6 +84,8 @@ pub(super) struct Census {
     proven: usize,
     /// First answers of connections.
     first_answers: u64,
+    /// Connections that ended after an answer.
+    closed_answered: u64,
     /// Answers over connections that had given one before.
     kept_answers: u64,
     /// What such an answer usually takes, and the longest that one took.
@@ -149,6 +126,7 @@ impl Census {
             pending: Vec::new(),
             proven: 0,
             first_answers: 0,
+            closed_answered: 0,
             kept_answers: 0,
             usual: Duration::ZERO,
             slowest_kept: Duration::ZERO,
@@ -245,6 +223,7 @@ impl Census {
     /// A connection ended. What was learnt from a few is forgotten with the last one: the server may be another then.
     pub(super) fn end(&mut self, begun: &Begun, stage: Stage) {
         self.counts[stage as usize] -= 1;
+        self.closed_answered += u64::from(stage == Stage::Answered);
         self.forget_pending(begun);
         if self.open() == 0 {
             self.undecided = 0;
@@ -291,65 +270,16 @@ impl Census {
         self.kept_answers > 0
     }
 
+    /// Whether the server closes connections after their first answers. While none was closed and none gave a second
+    /// answer, neither is known: many handshakes at once can keep a server busy for long.
+    fn are_unkept(&self) -> bool {
+        !self.are_kept() && self.closed_answered > 0
+    }
+
     /// Whether more connections are open than were ever answered at a time, so that the server may close a new one. Of
     /// a server that keeps none nothing can be said.
     pub(super) fn is_unproven(&self) -> bool {
         self.open() > self.proven && (self.are_kept() || self.first_answers == 0)
-    }
-
-    /// How long a new connection may be silent at this stage.
-    pub(super) fn patience(&self, begun: &Begun, stage: Stage) -> Duration {
-        // Before the first answer nothing is known of that.
-        let are_unkept = !self.are_kept() && self.first_answers > 0;
-        // While it is being opened no answer can be slow.
-        let (first, slowest) = match stage {
-            Stage::Opening => (self.slowest_opening, self.slowest_opening),
-            _ => (self.slowest_first, self.slowest_first.max(self.slowest_kept)),
-        };
-        let is_overtaken = self.newest_answered > begun.number;
-        let (least, answers, slowest) = match stage {
-            Stage::Opening if are_unkept => (PATIENCE_UNKEPT_OPENING, USUAL_ANSWERS, Duration::ZERO),
-            // Its packets were dropped.
-            Stage::Opening if is_overtaken => {
-                (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER, Duration::ZERO)
-            }
-            _ if are_unkept && self.near(begun) >= MANY => {
-                (PATIENCE_UNKEPT, USUAL_ANSWERS_OUT_OF_ORDER, slowest)
-            }
-            _ if are_unkept || is_overtaken => (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER, slowest),
-            _ => match self.pending.len() - self.skipped() {
-                _ if begun.is_trial => (PATIENCE, USUAL_ANSWERS, first),
-                MANY.. if !begun.is_known_served => (PATIENCE, USUAL_ANSWERS, first),
-                SEVERAL.. if !begun.is_known_served => (PATIENCE_SEVERAL, USUAL_ANSWERS_SEVERAL, slowest),
-                _ => (PATIENCE_ALONE, USUAL_ANSWERS_ALONE, slowest),
-            },
-        };
-        let slowest = begun.opening() + slowest.min(SLOWEST_MOST) * SLOWEST_ANSWERS;
-        (self.usual * answers).max(slowest).max(least).min(self.patience_most)
-    }
-
-    /// After this long it is to be looked at whether a silent connection is given up: others may be begun meanwhile.
-    pub(super) fn first_look(&self) -> Duration {
-        PATIENCE.min(self.patience_most)
-    }
-
-    /// How much longer it may be silent.
-    pub(super) fn patience_left(&self, (begun, stage): (&Begun, Stage), now: Instant) -> Duration {
-        self.patience(begun, stage).saturating_sub(now.saturating_duration_since(begun.at))
-    }
-
-    /// Whether others have been answered since a new connection was begun: over kept connections, until now, or over
-    /// later ones. While a server answers nothing at all, no connection is silent for being new.
-    pub(super) fn are_others_answered(&self, begun: &Begun, now: Instant) -> bool {
-        if !self.are_kept() {
-            let later = self.first_answers - begun.first_answers;
-            return self.newest_answered > begun.number && later >= ANSWERED_LATER;
-        }
-        let lately = (self.usual * USUAL_ANSWERS).max(PATIENCE / 2);
-        let since = self.newest_kept.map_or(Duration::MAX, |newest| now.saturating_duration_since(newest));
-        since <= lately
-            && self.count(Stage::Answered) > 0
-            && self.kept_answers >= begun.kept_answers + ANSWERS_BESIDE
     }
 
     /// Whether any other was answered since a new connection was begun.

@@ -202,6 +202,8 @@ impl Ongoing {
             let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
             u64::from_str_radix(caught.trim(), 16).is_ok_and(|mask| mask & (1 << (signal.as_raw() - 1)) != 0)
         });
+        // The handler is there an instant before what it wakes.
+        thread::sleep(Duration::from_millis(50));
     }
 
     /// `kill -9`.

@@ -1,5 +1,6 @@
 //! The census on plain values, without connections.
 
+use super::patience::*;
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -33,14 +34,14 @@ fn silence_is_patience_and_answers_beside() {
     assert!(!census.are_others_answered(&all[11], now));
     answer(&mut census, &all[..4], now);
     for _ in 0..ANSWERS_BESIDE {
-        census.answered_again(100 * MS, now);
+        census.answered_again(200 * MS, now);
     }
-    assert!(census.are_others_answered(&all[11], now + 400 * MS));
-    assert!(!census.are_others_answered(&all[11], now + 401 * MS), "nothing is answered any more");
+    assert!(census.are_others_answered(&all[11], now + 800 * MS));
+    assert!(!census.are_others_answered(&all[11], now + 801 * MS), "nothing is answered any more");
     // Four usual answers, for one of many; a later one was answered before the first.
-    assert_eq!(census.patience(&all[11], Stage::Unanswered), 400 * MS);
-    assert_eq!(census.patience_left((&all[11], Stage::Unanswered), now + 300 * MS), 100 * MS);
-    assert_eq!(census.patience(&all[0], Stage::Unanswered), 3000 * MS);
+    assert_eq!(census.patience(&all[11], Stage::Unanswered), 800 * MS);
+    assert_eq!(census.patience_left((&all[11], Stage::Unanswered), now + 600 * MS), 200 * MS);
+    assert_eq!(census.patience(&all[0], Stage::Unanswered), census.usual * 30);
     assert!(census.served().is_none() && census.has_room());
     for _ in 0..EVIDENCE {
         census.found_silent(now + 400 * MS);
@@ -55,7 +56,7 @@ fn the_fewer_are_silent_the_longer_is_the_patience_and_the_slowest_answer_so_far
     let patience = |census: &Census| census.patience(&all[19], Stage::Unanswered);
     answer(&mut census, &all[..12], now + 50 * MS);
     census.answered_again(10 * MS, now);
-    assert_eq!(patience(&census), 250 * MS);
+    assert_eq!(patience(&census), 500 * MS);
     answer(&mut census, &all[12..13], now + 50 * MS);
     assert_eq!(patience(&census), 1000 * MS);
     answer(&mut census, &all[13..18], now + 50 * MS);
@@ -172,10 +173,10 @@ fn silence_teaches_no_fewer_than_were_answered_at_a_time() {
 fn before_the_first_answer_several_silent_ones_are_given_up_no_later_than_after_it() {
     let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
     let all = begin(&mut census, 17, now);
-    assert_eq!(census.patience(&all[16], Stage::Unanswered), PATIENCE);
+    assert_eq!(census.patience(&all[16], Stage::Unanswered), PATIENCE_MANY);
     answer(&mut census, &all[..4], now);
     census.answered_again(MS, now);
-    assert_eq!(census.patience(&all[16], Stage::Unanswered), PATIENCE);
+    assert_eq!(census.patience(&all[16], Stage::Unanswered), PATIENCE_MANY);
 }
 
 #[test]
@@ -210,4 +211,17 @@ fn connections_past_those_that_were_answered_at_a_time_are_unproven() {
     assert!(!census.is_unproven(), "nothing shows yet that connections are kept");
     census.answered_again(MS, now);
     assert!(census.is_unproven());
+}
+
+#[test]
+fn while_none_was_kept_and_none_closed_a_slow_handshake_is_no_silence() {
+    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let all = begin(&mut census, 32, now);
+    answer(&mut census, &all[12..], now + 300 * MS);
+    assert!(!census.are_others_answered(&all[0], now + 300 * MS));
+    assert!(census.patience(&all[0], Stage::Opening) >= 3000 * MS);
+    // The server closes one after its answer.
+    census.end(&all[12], Stage::Answered);
+    assert!(census.are_others_answered(&all[0], now + 300 * MS));
+    assert_eq!(census.patience(&all[0], Stage::Opening), census.usual * 4);
 }

@@ -455,7 +455,7 @@ async fn what_is_answered_beside_silent_connections_is_closed_at_once_where_no_o
         }));
         all.await;
         let best = WORK * 100 / u32::try_from(workers).unwrap();
-        assert!(began.elapsed() < best + Duration::from_secs(1), "{:?} of {best:?}", began.elapsed());
+        assert!(began.elapsed() < best + Duration::from_millis(1500), "{:?} of {best:?}", began.elapsed());
         assert!(seen.requests.load(Ordering::Relaxed) >= 100);
     }
 }
