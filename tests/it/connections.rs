@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::answers_malformed::both_ways;
 use crate::requests::run_with_url;
 use crate::support::reply::echo_body;
 use crate::support::tls::{Authority, Protocol};
-use crate::support::{Reply, ScriptedServer, Seen, WorkDir};
+use crate::support::{FullListener, Reply, ScriptedServer, Seen, WorkDir};
 
 fn skus(count: usize) -> WorkDir {
     let dir = WorkDir::new();
@@ -244,4 +245,32 @@ fn an_answer_to_head_has_no_body_whatever_its_content_length() {
     let args = ["-X", "HEAD", "--max-body", "1KiB", "-c", "1", "--fresh", "--min-success", "0"];
     let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
     assert!(ended.stderr.contains("the answer has no body"), "{}", ended.stderr);
+}
+
+#[test]
+fn of_two_addresses_the_first_of_which_hangs_the_other_is_remembered() {
+    let hangs = FullListener::new();
+    let works = SocketAddr::new([127, 0, 0, 2].into(), hangs.addr().port());
+    let server = ScriptedServer::start_at(works, |seen| Reply::echo(seen).close());
+    let dir = skus(200);
+    dir.write("hosts", "127.0.0.1 shop.test\n127.0.0.2 shop.test\n");
+    let hosts = "mount --bind hosts /etc/hosts && exec \"$0\" \"$@\"";
+    let namespace = ["unshare", "--map-root-user", "--mount", "sh", "-c"];
+    let may = Command::new(namespace[0])
+        .args(&namespace[1..])
+        .args([hosts, "true"])
+        .current_dir(dir.root())
+        .status();
+    if !may.is_ok_and(|status| status.success()) {
+        eprintln!("no mount namespace: a host name with two addresses is not tried");
+        return;
+    }
+    let url = format!("http://shop.test:{}/p/{{sku}}", works.port());
+    // Each connection that began with the first address would take seconds.
+    run_with_url(&dir, &url, ["-c", "4", "--retries", "0"])
+        .under(namespace.into_iter().chain([hosts]))
+        .within(Duration::from_mins(1))
+        .finish()
+        .expect_code(0);
+    assert_eq!((server.count(), server.connections()), (200, 200));
 }

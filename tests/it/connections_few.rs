@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::requests::run_with_url;
-use crate::support::WorkDir;
 use crate::support::raw::{RawServer, whole};
+use crate::support::{Reply, ScriptedServer, WorkDir};
 
 /// Workers, each of which serves one connection to its end.
 struct Workers {
@@ -210,6 +210,31 @@ fn refused_by_few(concurrency: &str) {
     run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
     let refused = refused.load(Ordering::SeqCst);
     assert!(refused < SKUS * 2 / 3, "{refused} at {concurrency}");
+}
+
+#[test]
+fn a_cap_on_what_is_in_flight_that_is_told_with_503_is_kept_and_loses_no_sku() {
+    for concurrency in ["64", "300", "auto"] {
+        let refused = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&refused);
+        // As nginx's limit_conn does.
+        let server = ScriptedServer::start(move |seen| {
+            if seen.in_flight > 20 {
+                count.fetch_add(1, Ordering::SeqCst);
+                return Reply::status(503);
+            }
+            Reply::echo(seen).wait(Duration::from_millis(5))
+        });
+        let dir = skus();
+        let args = ["-c", concurrency, "--shape", "record", "--max-time", "60s"];
+        run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+        // Nearly all of them: what the first refusals mean is known a moment later.
+        let out = dir.read("out.json");
+        assert!(out.matches("\"attempts\":1,").count() >= SKUS * 19 / 20, "{out}");
+        let refused = refused.load(Ordering::SeqCst);
+        // Those in flight at the start are refused at once, before any answer.
+        assert!(refused < 300 + SKUS / 2, "{refused} at {concurrency}");
+    }
 }
 
 #[test]
