@@ -277,6 +277,8 @@ fn a_proxy_can_be_played() {
 }
 
 fn client() -> reqwest::ClientBuilder {
+    // Another test of this process may have been first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().retry(reqwest::retry::never())
 }
 

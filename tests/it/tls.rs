@@ -1,6 +1,7 @@
 //! Certificates: refused at once, with a hint; trusted where an option says so.
 
 use crate::requests::run_with_url;
+use crate::support::raw::RawServer;
 use crate::support::tls::{Authority, Identity, Protocol};
 use crate::support::{Ended, Reply, ScriptedServer, WorkDir};
 
@@ -150,5 +151,18 @@ fn a_body_that_ends_without_close_notify_is_judged_by_its_json_as_over_plain_htt
         let out = dir.read("out.json");
         assert_eq!((out.matches("\"attempts\":1,").count(), out.matches("\"attempts\":2,").count()), (19, 1));
         assert_eq!(server.count(), 21);
+    }
+}
+
+#[test]
+fn a_server_without_a_version_cipher_or_key_that_is_supported_is_told_apart() {
+    // Alerts of TLS 1.2: handshake_failure, protocol_version, insufficient_security.
+    for alert in [40, 70, 71] {
+        let dir = skus();
+        let server = RawServer::start(move |mut socket| socket.say([21, 3, 3, 0, 2, 2, alert]));
+        let url = server.url("/p/{sku}").replace("http:", "https:");
+        let ended = run_with_url(&dir, &url, ["-c", "8"]).finish().expect_code(69);
+        assert!(ended.stderr.contains("TLS 1.2 or 1.3"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("P-384"), "{}", ended.stderr);
     }
 }

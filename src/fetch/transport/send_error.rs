@@ -16,6 +16,12 @@ use crate::model::{Cause, Fault, display_safe};
 /// Characters of an error's text.
 const MAX_TEXT: usize = 300;
 
+/// What ring can check.
+const SUPPORTED_KEYS: &str = "RSA with SHA-2, P-256, P-384 and Ed25519 are";
+/// Stands behind what the TLS library says.
+const NO_TLS_IN_COMMON: &str =
+    "the server has to support TLS 1.2 or 1.3, and a certificate with a key of RSA, P-256, P-384 or Ed25519";
+
 const NO_CLIENT_CERTIFICATE: &str = "the server requires a client certificate, and skufetch presents none";
 
 /// What was being read when the connection failed.
@@ -192,12 +198,29 @@ fn chain(error: &(dyn Error + 'static)) -> String {
         }
         source = cause.source();
     }
+    if causes(error).any(has_no_tls_in_common) {
+        parts.push(NO_TLS_IN_COMMON.to_owned());
+    }
     let is_wrapper =
         |part: &str| part.starts_with("client error (") || matches!(part, "tcp connect error" | "dns error");
     let last = parts.len() - 1;
     let mut at = 0..;
     parts.retain(|part| at.next().is_none_or(|at| at == last || !is_wrapper(part)));
     display_safe(&parts.join(": "), MAX_TEXT)
+}
+
+/// The two sides found no version, cipher or signature that both support.
+fn has_no_tls_in_common(cause: &(dyn Error + 'static)) -> bool {
+    use rustls::{AlertDescription as Alert, Error as TlsError};
+    matches!(
+        cause.downcast_ref(),
+        Some(
+            TlsError::PeerIncompatible(_)
+                | TlsError::AlertReceived(
+                    Alert::HandshakeFailure | Alert::ProtocolVersion | Alert::InsufficientSecurity
+                )
+        )
+    )
 }
 
 fn certificate_error(error: &(dyn Error + 'static)) -> Option<SendError> {
@@ -236,6 +259,10 @@ fn certificate_problem(why: &rustls::CertificateError) -> (CertificateProblem, S
             (Untrusted, "its issuer is not trusted (self-signed, or an unknown authority)".into())
         }
         E::Revoked => (Untrusted, "it was revoked".into()),
+        E::UnsupportedSignatureAlgorithmContext { .. }
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            (Untrusted, format!("a key or signature in its chain is not supported: {SUPPORTED_KEYS}"))
+        }
         E::Other(OtherError(why)) if why.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) => (
             AuthorityAsServer,
             "it is that of a certificate authority, which may not identify a server".into(),

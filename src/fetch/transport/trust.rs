@@ -151,5 +151,5 @@ pub(super) fn no_authority() -> Result<ClientConfig, TransportError> {
 }
 
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+    Arc::new(rustls::crypto::ring::default_provider())
 }
