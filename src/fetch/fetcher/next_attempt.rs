@@ -245,9 +245,7 @@ impl<T: Transport> Fetcher<T> {
             Advice::Strained => {
                 tries.strained += tries.attempts - sent.before.attempts;
                 tries.attempts = sent.before.attempts;
-                // A SKU that fails again may be bad: others go first.
-                let wait =
-                    if tries.failures > 1 { self.draw(1.min(tries.failures - 2)) } else { Duration::ZERO };
+                let wait = strained_step(tries.failures).map_or(Duration::ZERO, |step| self.draw(step));
                 return (NextAttempt::After(wait, QueueEnd::Front), true);
             }
             Advice::Retry if is_last => {
@@ -349,5 +347,31 @@ impl<T: Transport> Fetcher<T> {
         let AttemptEnd { fault, signal, attempt } = ended;
         let (attempt, is_refusal) = (*attempt, signal.is_refusal());
         self.reporter.on(&Event::AttemptRetried { key, line, fault, attempt, wait, is_refusal });
+    }
+}
+
+/// The step of the back-off after so many failures of one SKU for the load; none: it is sent again at once. A SKU that
+/// fails again may be bad: others go first. One that fails often waits longer, so that it is not given up while the
+/// limit is still being found.
+fn strained_step(failures: u32) -> Option<u32> {
+    match failures {
+        0 | 1 => None,
+        2 => Some(0),
+        3..=8 => Some(1),
+        9..=12 => Some(2),
+        13..=16 => Some(3),
+        _ => Some(4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sku_that_is_refused_for_the_load_is_not_given_up_within_a_minute_on_average() {
+        // 30 attempts at most; half of the longest wait of each step, in seconds.
+        let waits = (1..30).filter_map(strained_step).map(|step| 0.5 * f64::from(1_u32 << step) / 2.0);
+        assert!(waits.sum::<f64>() >= 60.0);
     }
 }
