@@ -69,8 +69,17 @@ fn the_scripts_can_be_run_and_say_how() {
 }
 
 /// The test modules of tests/python that need nothing but Python; `packaging/check-python` runs the others too.
-const PYTHON_TESTS: &[&str] =
-    &["test_container", "test_docs", "test_fetch", "test_read", "test_rows", "test_stop", "test_stream"];
+const PYTHON_TESTS: &[&str] = &[
+    "test_container",
+    "test_docs",
+    "test_engines",
+    "test_fetch",
+    "test_read",
+    "test_rows",
+    "test_shards",
+    "test_stop",
+    "test_stream",
+];
 
 fn python_test(module: &str) -> Output {
     Command::new("python3")

@@ -70,6 +70,50 @@ class Stream(Case):
         with self.assertRaises(skufetch.TryLater):
             list(skufetch.fetch(["1", "later"], url="x", binary=self.command, stream=True))
 
+    def test_rows_gives_what_became_of_each(self) -> None:
+        keys = ["1", "lost", "1", "", "2"]
+        found = {row.seq: row for row in skufetch.rows(keys, url=self.api.url, select="{sku}")}
+        self.assertEqual(sorted(found), [0, 1, 2, 3, 4])
+        self.assertEqual((found[0].key, found[0].status, found[0].body), ("1", 200, {"sku": "1"}))
+        self.assertRegex(found[0].fetched_at, r"^20\d\d-.*Z$")
+        self.assertEqual((found[1].status, found[1].body, found[1].attempts), (404, None, 1))
+        self.assertIn("no such product", found[1].error)
+        self.assertEqual((found[2].key, found[2].same_as, found[2].body), ("1", 0, None))
+        self.assertIsNone(found[3].key)
+        self.assertTrue(found[3].error)
+        self.assertEqual(self.api.skus(), ["1", "2", "lost"])
+        huge = list(skufetch.rows(["huge"], url=self.api.url))[0]
+        self.assertIn("cannot be read", huge.error)
+        self.assertEqual(len(list(skufetch.rows(["huge"], url=self.api.url, raw=True))[0].body), 5000)
+        self.assertEqual(list(skufetch.rows([], url=self.api.url)), [])
+        pairs = [("a", ""), ("b", "1")]
+        skipped = list(skufetch.rows(pairs, fieldnames=["n", "sku"], url=self.api.url, empty_key="skip"))
+        self.assertEqual({row.seq: row.skipped for row in skipped}, {0: True, 1: False})
+
+    def test_rows_that_are_deferred_and_options_that_are_wrong(self) -> None:
+        found = []
+        with self.assertRaises(skufetch.TryLater):
+            for row in skufetch.rows(["1", "later"], url="x", binary=self.command):
+                found.append(row)
+        self.assertEqual([(row.key, row.deferred) for row in found], [("1", False), ("later", True)])
+        for name, value in (("output", "out.json"), ("merge", True), ("rat", "5/s"), ("delimiter", ";")):
+            with self.subTest(name), self.assertRaises(TypeError):
+                skufetch.rows(["1"], url=self.api.url, **{name: value})
+
+    def test_a_closed_iterator_of_rows_stops_the_command(self) -> None:
+        def endless():
+            number = 0
+            while True:
+                yield str(number)
+                number += 1
+
+        run = skufetch.rows(endless(), url=self.api.url, concurrency=2)
+        self.assertIsNotNone(next(run).body)
+        run.close()
+        before = len(self.api.seen)
+        time.sleep(0.2)
+        self.assertEqual(len(self.api.seen), before)
+
     def test_the_command_itself_writes_such_lines(self) -> None:
         answered: list[str] = []
 

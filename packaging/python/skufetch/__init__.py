@@ -1,6 +1,7 @@
 """Ask an HTTP API once for every SKU, from Python.
 
-`fetch` runs the `skufetch` command and gives its answers; `read` iterates a file that it wrote.
+`fetch` runs the `skufetch` command and gives its answers; `rows` gives what became of each row as soon as it is known;
+`read` iterates a file that it wrote. `spark`, `ray` and `dask` have a `fetch` for frames of these engines.
 
     import skufetch
 
@@ -10,6 +11,7 @@
 docs/python.md describes both.
 """
 
+from . import dask, ray, spark
 from ._binary import find_binary
 from ._errors import (
     BinaryNotFound,
@@ -30,6 +32,7 @@ from ._errors import (
 )
 from ._read import read
 from ._run import Run, fetch
+from ._stream import Row, rows
 
 __all__ = [
     "BinaryNotFound",
@@ -41,6 +44,7 @@ __all__ = [
     "HeldBack",
     "InputError",
     "InputMissing",
+    "Row",
     "Run",
     "SkufetchError",
     "Stopped",
@@ -48,7 +52,11 @@ __all__ = [
     "TryLater",
     "Unavailable",
     "UsageError",
+    "dask",
     "fetch",
     "find_binary",
+    "ray",
     "read",
+    "rows",
+    "spark",
 ]

@@ -8,6 +8,7 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 import weakref
 from collections.abc import Generator, Iterator, Mapping
@@ -25,17 +26,36 @@ _PATIENCE = 20.0
 #: Lines on standard error that are no messages: a panic, or the system's loader.
 _STRAY_LINES = 20
 
+#: Reads one line, or the end of its input: then the command is to drain, and gets as long as above.
+_GUARD = """read -r _ && exit
+kill -TERM "$1"
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  kill -0 "$1" || exit
+  sleep 1
+done
+kill -KILL "$1"
+"""
+
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class Child:
     """One run of the command. Everything happens in the thread of the caller, also the reading of his rows."""
 
-    def __init__(self, words: list[str], environment: Mapping[str, str], source: Source, has_output: bool) -> None:
+    def __init__(
+        self,
+        words: list[str],
+        environment: Mapping[str, str],
+        source: Source,
+        has_output: bool,
+        stop_file: str | None = None,
+    ) -> None:
         self.words = words
         self.environment = environment
         self.source = source
         self.has_output = has_output
+        #: With it the command is stopped when that file appears, and when this process is killed.
+        self.stop_file = stop_file
         self.failures: list[Failure] = []
         self.summary: dict[str, Any] = {}
         self.process: subprocess.Popen[bytes] | None = None
@@ -57,6 +77,7 @@ class Child:
         process = self._start()
         # The finalizer also works at the end of the interpreter. It holds no reference to this object.
         stopper = weakref.finalize(self, _stop, process)
+        guard = None if self.stop_file is None else _Guard(process, self.stop_file)
         try:
             yield from self._pump(process, first)
             self.code = process.wait()
@@ -65,6 +86,8 @@ class Child:
                 stopper()
             finally:
                 _close(process)
+                if guard is not None:
+                    guard.release()
 
     def _start(self) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C in a terminal reaches Python alone, which then stops the command once. A second
@@ -192,6 +215,44 @@ class Child:
         error.failures = list(self.failures)
         error.summary = self.summary
         return error
+
+
+class _Guard:
+    """Stops a command that nobody would stop else: that of a task which an engine ends by SIGKILL, or cannot interrupt.
+
+    A shell reads from a pipe that this process holds: the end of the pipe means that this process is gone. Meanwhile a
+    thread looks for the stop file.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], stop_file: str) -> None:
+        self._shell = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, "sh", str(process.pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # What signals this process and its group must not reach it.
+            start_new_session=True,
+            bufsize=0,
+        )
+        self._ended = threading.Event()
+        threading.Thread(target=self._look, args=(process, stop_file), daemon=True).start()
+
+    def _look(self, process: subprocess.Popen[bytes], stop_file: str) -> None:
+        while not self._ended.wait(0.5):
+            if os.path.exists(stop_file):
+                process.send_signal(signal.SIGTERM)
+                return
+
+    def release(self) -> None:
+        """The command has ended."""
+        self._ended.set()
+        assert self._shell.stdin is not None
+        try:
+            self._shell.stdin.write(b"ended\n")
+        except BrokenPipeError:
+            pass
+        self._shell.stdin.close()
+        self._shell.wait()
 
 
 def _open_file(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,3 +18,13 @@ def _row(body: Any) -> dict[str, Any]:
     if isinstance(body, Failure):
         return {"_error": body.error, "_status": body.status}
     return body if isinstance(body, dict) else {"body": body}
+
+
+def import_engine(module: str, package: str) -> Any:
+    """A library that only some callers have. Raises `ModuleNotFoundError` that says what to install."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{module} cannot be imported ({error}): pip install '{package}' where this Python runs", name=module
+        ) from None

@@ -14,7 +14,7 @@ Loads = Callable[[bytes], Any]
 _STRING = rb'"(?:[^"\\]|\\.)*"'
 # The members before the body, in the order of either form. The body is the last member: its bytes are what is left.
 _ENTRY = re.compile(
-    rb'\{(?:"seq":\d+,)?"key":(null|' + _STRING + rb"),"
+    rb'\{(?:"seq":(\d+),)?"key":(null|' + _STRING + rb"),"
     rb'((?:"(?:status|attempts)":(?:\d+|null),|"fetched_at":(?:null|"[^"]*"),)*)'
     rb'"(body|error|same_as|deferred|skipped)":'
 )
@@ -32,6 +32,8 @@ class Entry:
     kind: str
     #: The bytes of that member.
     content: bytes
+    #: The number of the row, from 0, in a stream; None in a file.
+    seq: int | None = None
 
     def record(self) -> dict[str, Any]:
         """`status`, `fetched_at` and `attempts`, where the line has them."""
@@ -45,8 +47,9 @@ def entry_of(line: bytes) -> Entry | None:
     head = _ENTRY.match(line)
     if head is None or not line.endswith(b"}"):
         return None
-    key, about, kind = head.groups()
-    return Entry(json.loads(key), about.rstrip(b","), kind.decode(), line[head.end() : -1])
+    seq, key, about, kind = head.groups()
+    content = line[head.end() : -1]
+    return Entry(json.loads(key), about.rstrip(b","), kind.decode(), content, None if seq is None else int(seq))
 
 
 def member_of(line: bytes) -> tuple[str, bytes] | None:

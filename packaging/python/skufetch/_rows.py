@@ -293,6 +293,12 @@ def _frame_table(frame: Any, key: str | None) -> _Table | None:
     )
 
 
+def frame_rows(frame: Any) -> Iterator[Sequence[Any]]:
+    """The rows of a frame of pandas, polars or pyarrow, without its header."""
+    table = _frame_table(frame, None)
+    return iter(()) if table is None else table[1]
+
+
 def _transposed(parts: Iterable[list[list[Any]]]) -> Iterator[Sequence[Any]]:
     for columns in parts:
         yield from zip(*columns)
