@@ -135,6 +135,26 @@ class Shards(Case):
         found = self.run_all(concurrency=2, shards=1)
         self.assertEqual((len(found), len(self.api.seen)), (len(ROWS), len(ROWS)))
 
+    def test_a_task_of_a_dead_driver_does_not_stop_the_next_one(self) -> None:
+        jobs = []
+
+        def schedule(job):
+            jobs.append(job)
+            if len(jobs) == 1:
+                raise KeyboardInterrupt
+            # What is left of the first attempt finds out that something is wrong.
+            _shards.stop(jobs[0])
+            return [_shards.run_shard(job, number) for number in range(job.shards)]
+
+        with self.assertRaises(KeyboardInterrupt):
+            self.call().run(([row[0]] for row in ROWS), schedule)
+        self.assertEqual(len(list(pathlib.Path("run/input").glob("*.stop"))), 1)
+        self.assertTrue(_shards.run_shard(jobs[0], 0).is_stopped)
+        self.call().run(([row[0]] for row in ROWS), schedule)
+        self.run_all()
+        self.assertEqual(list(pathlib.Path("run/input").glob("*.stop")), [])
+        self.assertEqual(len(self.api.seen), len(ROWS))
+
     def test_what_a_person_must_mend_stops_all_shards_and_is_raised(self) -> None:
         self.api.status = 401
         with self.assertRaisesRegex(skufetch.CredentialsRefused, "shard ./4: the API refuses"):

@@ -77,8 +77,10 @@ class Child:
         process = self._start()
         # The finalizer also works at the end of the interpreter. It holds no reference to this object.
         stopper = weakref.finalize(self, _stop, process)
-        guard = None if self.stop_file is None else _Guard(process, self.stop_file)
+        guard = None
         try:
+            if self.stop_file is not None:
+                guard = _Guard(process, self.stop_file)
             yield from self._pump(process, first)
             self.code = process.wait()
         finally:

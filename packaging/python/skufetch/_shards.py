@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import signal
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,6 +74,8 @@ class Job:
     #: Options that may hold secrets, and what the caller gave as `env`: both go by the environment.
     variables: Mapping[str, str] = field(repr=False)
     binary: str | None = None
+    #: Which attempt of the driver this is: tasks of an earlier one, that is dead, must not stop it.
+    attempt: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
 
     @property
     def output(self) -> str:
@@ -84,7 +87,7 @@ class Job:
 
     @property
     def stop_file(self) -> str:
-        return _of_run(self.folder, self.run_id, "stop")
+        return _of_run(self.folder, self.run_id, f"{self.attempt}.stop")
 
 
 @dataclass(frozen=True)
@@ -156,12 +159,20 @@ def prepare(
     job = Job(folder, run_id, count, tuple(words), {**(env or {}), **variables}, named)
     if write_input(job.input, header, given.get("key"), rows):
         _log.warning("the rows differ from those with which run %s was begun: all are asked for", run_id)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(job.stop_file)
+    _remove_stop_files(job)
     parts = (f"{number:05}-of-{count:05}.jsonl" for number in range(count))
     if all(os.path.exists(os.path.join(f"{job.output}.parts", run_id, part)) for part in parts):
         _log.warning("run %s is complete: nothing is asked for again; for new answers give another run_id=", run_id)
     return job
+
+
+def _remove_stop_files(job: Job) -> None:
+    """Removes what earlier attempts have left."""
+    folder, ours = os.path.dirname(job.stop_file), re.compile(re.escape(job.run_id) + r"\.[0-9a-f]{16}\.stop")
+    for name in os.listdir(folder):
+        if ours.fullmatch(name) is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, name))
 
 
 def shared_folder(path: str | os.PathLike[str]) -> str:
