@@ -50,15 +50,22 @@ fn a_socks_proxy_carries_everything_and_resolves_names_where_its_scheme_says_so(
             proxy.targets()
         );
     };
-    thread::scope(|scope| {
-        for server in [&plain, &tls] {
-            scope.spawn(|| run("socks5h", "localhost", server, name(server)));
-            scope.spawn(|| run("socks4a", "localhost", server, name(server)));
-            scope.spawn(|| run("socks4", "localhost", server, ip(server)));
-            scope.spawn(|| run("socks5", "127.0.0.1", server, ip(server)));
-            scope.spawn(|| run("socks5h", "127.0.0.1", server, ip(server)));
-        }
-    });
+    // Two at a time: many handshakes at once keep a server silent for so long that some are given up.
+    for (scheme, host) in [
+        ("socks5h", "localhost"),
+        ("socks4a", "localhost"),
+        ("socks4", "localhost"),
+        ("socks5", "127.0.0.1"),
+        ("socks5h", "127.0.0.1"),
+    ] {
+        thread::scope(|scope| {
+            for server in [&plain, &tls] {
+                let is_named = matches!(scheme, "socks4a") || (scheme, host) == ("socks5h", "localhost");
+                let target = if is_named { name(server) } else { ip(server) };
+                scope.spawn(move || run(scheme, host, server, target));
+            }
+        });
+    }
 }
 
 #[test]
