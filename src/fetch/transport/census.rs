@@ -73,6 +73,8 @@ impl Begun {
 /// The connections of one origin, counted.
 #[derive(Debug)]
 pub(super) struct Census {
+    /// TLS, or a proxy: many new connections at once can keep the other side busy, and are slow to open.
+    has_handshakes: bool,
     counts: [usize; 3],
     /// Connections that were ever begun.
     begun: u64,
@@ -117,9 +119,11 @@ struct Limit {
 }
 
 impl Census {
-    /// No connection, and nothing known. `timeout` is that of an attempt.
-    pub(super) fn new(timeout: Duration) -> Self {
+    /// No connection, and nothing known. `timeout` is that of an attempt. `has_handshakes`: to open a connection takes an
+    /// answer of the server's program or of a proxy's, not of the kernel alone.
+    pub(super) fn new(timeout: Duration, has_handshakes: bool) -> Self {
         Self {
+            has_handshakes,
             counts: [0; 3],
             begun: 0,
             newest_answered: 0,

@@ -74,6 +74,15 @@ pub(super) struct OriginSettings {
     pub(super) state: DirectState,
 }
 
+impl OriginSettings {
+    /// Whether more than the TCP of a kernel is needed to open a connection: TLS, or a tunnel.
+    fn has_handshakes(&self) -> bool {
+        let is_tls = self.origin.scheme_str() == Some("https");
+        let is_tunnel = |proxy: &Arc<Proxy>| self.whole_address_proxy.is_none() || proxy.speaks_tls();
+        is_tls || self.proxy.as_ref().is_some_and(is_tunnel)
+    }
+}
+
 /// Sends requests to one origin.
 pub(super) struct DirectClient<C: Connect> {
     connector: C,
@@ -173,7 +182,8 @@ impl DirectClient<TcpConnector> {
 
 impl<C: Connect> DirectClient<C> {
     pub(super) fn new(connector: C, settings: OriginSettings) -> Self {
-        let http1 = Http1Pool::new(settings.timeout, settings.state.served.clone());
+        let http1 =
+            Http1Pool::new(settings.timeout, settings.has_handshakes(), settings.state.served.clone());
         let http2 = Http2Pool::new();
         let places = settings.state.open.of_origin(vec![http1.idle(), http2.idle()]);
         Self {

@@ -10,15 +10,15 @@ use super::{Begun, Census, Stage};
 /// one that is tried beyond the known number, …
 const PATIENCE: Duration = Duration::from_millis(250);
 const USUAL_ANSWERS: u32 = 4;
-/// … and these for one of [`MANY`] that are silent, and none was begun later that was answered. That so many answers are
-/// slow is no chance, unless a machine is busy with the handshakes of all.
+/// … and these for one of [`MANY`] that are silent, and none was begun later that was answered. So many slow answers at
+/// once are no coincidence.
 pub(super) const PATIENCE_MANY: Duration = Duration::from_millis(500);
 pub(super) const MANY: usize = 8;
 /// The same for one of several, …
 const PATIENCE_SEVERAL: Duration = Duration::from_secs(1);
 const USUAL_ANSWERS_SEVERAL: u32 = 8;
 const SEVERAL: usize = 3;
-/// … for the only one, or one of two, …
+/// … for the only one, or one of two, or where a connection needs a handshake, …
 const PATIENCE_ALONE: Duration = Duration::from_secs(2);
 const USUAL_ANSWERS_ALONE: u32 = 16;
 /// … and where a later one was answered: its packets may have been lost (a full backlog drops them, and the system
@@ -48,7 +48,9 @@ impl Census {
         };
         let is_overtaken = self.newest_answered > begun.number;
         let (least, answers, slowest) = match stage {
-            Stage::Opening if are_unkept => (PATIENCE_UNKEPT_OPENING, USUAL_ANSWERS, Duration::ZERO),
+            Stage::Opening if are_unkept && !self.has_handshakes => {
+                (PATIENCE_UNKEPT_OPENING, USUAL_ANSWERS, Duration::ZERO)
+            }
             // Its packets were dropped.
             Stage::Opening if is_overtaken => {
                 (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER, Duration::ZERO)
@@ -59,6 +61,9 @@ impl Census {
             _ if are_unkept || is_overtaken => (PATIENCE_OUT_OF_ORDER, USUAL_ANSWERS_OUT_OF_ORDER, slowest),
             _ => match self.pending.len() - self.skipped() {
                 _ if begun.is_trial => (PATIENCE, USUAL_ANSWERS, first),
+                // The other side ends its part of a handshake after this one. Many at once are slow, and to begin them
+                // again makes them slower.
+                _ if self.has_handshakes => (PATIENCE_ALONE, USUAL_ANSWERS_ALONE, slowest),
                 MANY.. if !begun.is_known_served => (PATIENCE_MANY, USUAL_ANSWERS, first),
                 SEVERAL.. if !begun.is_known_served => (PATIENCE_SEVERAL, USUAL_ANSWERS_SEVERAL, slowest),
                 _ => (PATIENCE_ALONE, USUAL_ANSWERS_ALONE, slowest),

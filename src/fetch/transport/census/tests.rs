@@ -29,7 +29,7 @@ fn most(census: &Census) -> Option<usize> {
 
 #[test]
 fn silence_is_patience_and_answers_beside() {
-    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let (mut census, now) = (Census::new(TIMEOUT, false), Instant::now());
     let all = begin(&mut census, 12, now);
     assert!(!census.are_others_answered(&all[11], now));
     answer(&mut census, &all[..4], now);
@@ -51,7 +51,7 @@ fn silence_is_patience_and_answers_beside() {
 
 #[test]
 fn the_fewer_are_silent_the_longer_is_the_patience_and_the_slowest_answer_so_far_is_no_silence() {
-    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let (mut census, now) = (Census::new(TIMEOUT, false), Instant::now());
     let all = begin(&mut census, 20, now);
     let patience = |census: &Census| census.patience(&all[19], Stage::Unanswered);
     answer(&mut census, &all[..12], now + 50 * MS);
@@ -72,14 +72,14 @@ fn the_fewer_are_silent_the_longer_is_the_patience_and_the_slowest_answer_so_far
 
 #[test]
 fn no_patience_is_longer_than_half_of_the_timeout() {
-    let (mut census, now) = (Census::new(500 * MS), Instant::now());
+    let (mut census, now) = (Census::new(500 * MS, false), Instant::now());
     let all = begin(&mut census, 1, now);
     assert_eq!(census.patience(&all[0], Stage::Unanswered), 250 * MS);
 }
 
 #[test]
 fn refusals_before_the_first_answer_count_once_there_is_one() {
-    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let (mut census, now) = (Census::new(TIMEOUT, false), Instant::now());
     let all = begin(&mut census, 10, now);
     for refused in &all[4..] {
         census.end(refused, Stage::Unanswered);
@@ -95,7 +95,7 @@ fn refusals_before_the_first_answer_count_once_there_is_one() {
 
 #[test]
 fn refusals_without_an_answer_are_forgotten_with_the_last_connection() {
-    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let (mut census, now) = (Census::new(TIMEOUT, false), Instant::now());
     let all = begin(&mut census, 5, now);
     for refused in &all {
         census.end(refused, Stage::Unanswered);
@@ -110,7 +110,7 @@ fn refusals_without_an_answer_are_forgotten_with_the_last_connection() {
 
 #[test]
 fn one_more_is_tried_ever_more_seldom_while_that_fails_and_ever_more_while_it_works() {
-    let (mut census, mut now) = (Census::new(TIMEOUT), Instant::now());
+    let (mut census, mut now) = (Census::new(TIMEOUT, false), Instant::now());
     let all = begin(&mut census, 5, now);
     answer(&mut census, &all[..4], now);
     census.end(&all[4], Stage::Unanswered);
@@ -136,7 +136,7 @@ fn one_more_is_tried_ever_more_seldom_while_that_fails_and_ever_more_while_it_wo
 
 #[test]
 fn the_number_falls_by_steps() {
-    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let (mut census, now) = (Census::new(TIMEOUT, false), Instant::now());
     let all = begin(&mut census, 18, now);
     answer(&mut census, &all[..16], now);
     census.answered_again(MS, now);
@@ -154,7 +154,7 @@ fn the_number_falls_by_steps() {
 
 #[test]
 fn silence_teaches_no_fewer_than_were_answered_at_a_time() {
-    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let (mut census, now) = (Census::new(TIMEOUT, false), Instant::now());
     let all = begin(&mut census, 17, now);
     answer(&mut census, &all[..4], now);
     census.answered_again(MS, now);
@@ -171,7 +171,7 @@ fn silence_teaches_no_fewer_than_were_answered_at_a_time() {
 
 #[test]
 fn before_the_first_answer_several_silent_ones_are_given_up_no_later_than_after_it() {
-    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let (mut census, now) = (Census::new(TIMEOUT, false), Instant::now());
     let all = begin(&mut census, 17, now);
     assert_eq!(census.patience(&all[16], Stage::Unanswered), PATIENCE_MANY);
     answer(&mut census, &all[..4], now);
@@ -181,7 +181,7 @@ fn before_the_first_answer_several_silent_ones_are_given_up_no_later_than_after_
 
 #[test]
 fn of_a_server_that_keeps_no_connection_those_that_later_ones_passed_are_silent() {
-    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let (mut census, now) = (Census::new(TIMEOUT, false), Instant::now());
     let all = begin(&mut census, 40, now);
     let is_silent = |census: &Census, begun: &Begun| census.are_others_answered(begun, now);
     // 20 were dropped; the server answers the others, one after the other, and closes them.
@@ -202,7 +202,7 @@ fn of_a_server_that_keeps_no_connection_those_that_later_ones_passed_are_silent(
 
 #[test]
 fn connections_past_those_that_were_answered_at_a_time_are_unproven() {
-    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let (mut census, now) = (Census::new(TIMEOUT, false), Instant::now());
     let all = begin(&mut census, 3, now);
     assert!(census.is_unproven());
     answer(&mut census, &all, now);
@@ -215,7 +215,7 @@ fn connections_past_those_that_were_answered_at_a_time_are_unproven() {
 
 #[test]
 fn while_none_was_kept_and_none_closed_a_slow_handshake_is_no_silence() {
-    let (mut census, now) = (Census::new(TIMEOUT), Instant::now());
+    let (mut census, now) = (Census::new(TIMEOUT, false), Instant::now());
     let all = begin(&mut census, 32, now);
     answer(&mut census, &all[12..], now + 300 * MS);
     assert!(!census.are_others_answered(&all[0], now + 300 * MS));
@@ -224,4 +224,22 @@ fn while_none_was_kept_and_none_closed_a_slow_handshake_is_no_silence() {
     census.end(&all[12], Stage::Answered);
     assert!(census.are_others_answered(&all[0], now + 300 * MS));
     assert_eq!(census.patience(&all[0], Stage::Opening), census.usual * 4);
+}
+
+#[test]
+fn a_connection_that_needs_a_handshake_may_be_silent_for_longer() {
+    let now = Instant::now();
+    for (has_handshakes, kept, unkept) in [(false, 500 * MS, 250 * MS), (true, 2000 * MS, 1000 * MS)] {
+        let mut census = Census::new(TIMEOUT, has_handshakes);
+        let all = begin(&mut census, 32, now);
+        answer(&mut census, &all[..12], now + 10 * MS);
+        census.answered_again(10 * MS, now);
+        assert_eq!(census.patience(&all[31], Stage::Opening), kept);
+        assert_eq!(census.patience(&all[31], Stage::Unanswered), kept);
+        let mut census = Census::new(TIMEOUT, has_handshakes);
+        let all = begin(&mut census, 32, now);
+        answer(&mut census, &all[..12], now + 10 * MS);
+        census.end(&all[0], Stage::Answered);
+        assert_eq!(census.patience(&all[31], Stage::Opening), unkept);
+    }
 }

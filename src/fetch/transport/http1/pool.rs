@@ -261,9 +261,9 @@ pub(in super::super) struct Http1Pool<S: ConnectionIo> {
 }
 
 impl<S: ConnectionIo> Http1Pool<S> {
-    /// An empty pool. `timeout` is that of an attempt.
-    pub(in super::super) fn new(timeout: Duration, served: ServedConnections) -> Self {
-        let (census, waiting) = (Census::new(timeout), VecDeque::new());
+    /// An empty pool. `timeout` is that of an attempt; `has_handshakes`: connections are opened over TLS or a proxy.
+    pub(in super::super) fn new(timeout: Duration, has_handshakes: bool, served: ServedConnections) -> Self {
+        let (census, waiting) = (Census::new(timeout, has_handshakes), VecDeque::new());
         let state = PoolState { idle: Vec::new(), waiting, census, silent: 0, surplus: 0, served };
         Self { shared: Arc::new(Mutex::new(state)) }
     }
