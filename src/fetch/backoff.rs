@@ -17,6 +17,13 @@ pub(super) fn backoff(n: u32, rng: &mut fastrand::Rng) -> Duration {
     bound(n).mul_f64(rng.f64())
 }
 
+/// The same before the last retry after a fault that load may cause: from half of the bound on. Short draws in a row would
+/// use up all retries within one peak of the load.
+#[must_use]
+pub(super) fn last_backoff(n: u32, rng: &mut fastrand::Rng) -> Duration {
+    bound(n).mul_f64(0.5 + rng.f64() / 2.0)
+}
+
 fn bound(n: u32) -> Duration {
     2u32.checked_pow(n).and_then(|factor| BASE.checked_mul(factor)).map_or(CAP, |wait| wait.min(CAP))
 }
@@ -40,6 +47,10 @@ mod tests {
             assert!(draws.iter().all(|wait| *wait <= bound(n)));
             assert!(draws.iter().any(|wait| *wait < bound(n) / 20));
             assert!(draws.iter().any(|wait| *wait > bound(n) / 20 * 19));
+            let last: Vec<Duration> = (0..2000).map(|_| last_backoff(n, &mut rng)).collect();
+            assert!(last.iter().all(|wait| (bound(n) / 2..=bound(n)).contains(wait)));
+            assert!(last.iter().any(|wait| *wait < bound(n) / 40 * 21));
+            assert!(last.iter().any(|wait| *wait > bound(n) / 40 * 39));
         }
     }
 }

@@ -31,7 +31,7 @@ use page_budget::PageBudget;
 
 use next_attempt::{AttemptEnd, BeforeAttempt, GivenUp, NextAttempt, RefusalsOfJob, SentAttempt};
 
-use super::backoff::backoff;
+use super::backoff::{backoff, last_backoff};
 use super::classify::{Classifier, Offload, SameErrors};
 use super::cookies::CookieJar;
 use super::health::{AnsweredFor, Health};
@@ -388,6 +388,11 @@ impl<T: Transport> Fetcher<T> {
     fn draw(&self, retries: u32) -> Duration {
         let mut rng = self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         backoff(retries, &mut rng)
+    }
+
+    fn draw_last(&self, retries: u32) -> Duration {
+        let mut rng = self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        last_backoff(retries, &mut rng)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::health::{Advice, AnsweredFor, FailedAttempt};
+use super::super::health::{Advice, AnsweredFor, FailedAttempt, may_be_load};
 use super::super::token::RenewalWait;
 use super::super::transport::Transport;
 use super::requested::{QueueEnd, Requested};
@@ -254,7 +254,9 @@ impl<T: Transport> Fetcher<T> {
             }
             Advice::Retry => {
                 self.health.retried();
-                NextAttempt::After(draw, QueueEnd::Back)
+                let is_last_next = tries.failures == self.retry.retries && may_be_load(fault.cause);
+                let wait = if is_last_next { self.draw_last(tries.failures - 1) } else { draw };
+                NextAttempt::After(wait, QueueEnd::Back)
             }
         };
         (next, false)

@@ -128,7 +128,7 @@ const TICK: Duration = Duration::from_millis(1);
 const USUAL: &str = "408,420,425,429,500,502-504,508,509,520-524,529";
 
 #[tokio::test(start_paused = true)]
-async fn waits_are_drawn_from_nothing_up_to_a_bound_that_doubles() {
+async fn waits_are_drawn_up_to_a_bound_that_doubles_and_the_last_is_half_of_it_at_least() {
     let mut waits: [Vec<Duration>; 4] = Default::default();
     for _ in 0..150 {
         let fetcher = fetcher(|n| answer(if n < 4 { 500 } else { 200 }, &[]), 4, USUAL);
@@ -139,7 +139,9 @@ async fn waits_are_drawn_from_nothing_up_to_a_bound_that_doubles() {
     for (n, drawn) in waits.iter().enumerate() {
         let bound = Duration::from_millis(500 << n);
         assert!(drawn.iter().all(|wait| *wait <= bound + TICK), "retry {n}: {drawn:?}");
-        assert!(drawn.iter().any(|wait| *wait < bound / 8), "retry {n}");
+        let least = if n == 3 { bound / 2 } else { Duration::ZERO };
+        assert!(drawn.iter().all(|wait| *wait >= least), "retry {n}: {drawn:?}");
+        assert!(drawn.iter().any(|wait| *wait < least + bound / 8), "retry {n}");
         assert!(drawn.iter().any(|wait| *wait > bound / 8 * 7), "retry {n}");
     }
 }
