@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::requests::run_with_url;
+use crate::support::rate_law::one_of_three;
 use crate::support::raw::{RawServer, whole};
 use crate::support::{Reply, ScriptedServer, WorkDir};
 
@@ -114,12 +115,21 @@ fn a_server_that_closes_the_connections_past_a_number_is_no_outage_and_costs_no_
 #[test]
 fn what_may_act_twice_is_not_charged_to_connections_that_are_closed_unread() {
     for concurrency in ["32", "auto"] {
-        let (dir, server) = (skus(), few(5, true));
-        let args = ["-X", "POST", "-c", concurrency, "--retries", "0", "--shape", "record"];
-        let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
-        expect_one_attempt_each(&dir);
-        assert_eq!(server.count(), SKUS, "each is read once");
-        assert!(ended.stderr.contains("the server serves 5 connections at a time"), "{}", ended.stderr);
+        // A server on a busy machine may close a connection later than the program waits for that: the request is sent
+        // then, and nobody can know that it was not read.
+        one_of_three(|_| {
+            let (dir, server) = (skus(), few(5, true));
+            let args = ["-X", "POST", "-c", concurrency, "--retries", "0", "--shape", "record"];
+            let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish();
+            assert!(server.count() <= SKUS, "{} requests, some were sent twice", server.count());
+            if ended.code != Some(0) {
+                return Some(ended.stderr);
+            }
+            expect_one_attempt_each(&dir);
+            assert_eq!(server.count(), SKUS);
+            assert!(ended.stderr.contains("the server serves 5 connections at a time"), "{}", ended.stderr);
+            None
+        });
     }
 }
 

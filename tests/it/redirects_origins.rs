@@ -104,6 +104,7 @@ fn no_more_connections_are_open_to_all_origins_together_than_requests_may_be_in_
             let (run, authority) = (&run, &authority);
             scope.spawn(move || {
                 let server = ScriptedServer::start(renaming);
+                server.watch_connections();
                 run(concurrency, &server.url("/plain/{sku}"), &[]);
                 assert!(server.max_connections() <= concurrency, "{}", server.max_connections());
                 // Both keep some: they are not opened anew for each request.
@@ -122,6 +123,7 @@ fn no_more_connections_are_open_to_all_origins_together_than_requests_may_be_in_
                             _ => Reply::echo(seen),
                         }
                     });
+                    server.watch_connections();
                     let port = format!("X-Port: {}", server.addr().port());
                     run(concurrency, &server.url("/tls/{sku}"), &["-H", &port]);
                     assert!(
@@ -132,6 +134,7 @@ fn no_more_connections_are_open_to_all_origins_together_than_requests_may_be_in_
 
                     let addr = server.addr();
                     let proxy = ScriptedServer::start(move |_| Reply::tunnel(addr));
+                    proxy.watch_connections();
                     run(concurrency, &server.url("/tls/{sku}"), &["-H", &port, "--proxy", &proxy.url("")]);
                     assert!(
                         proxy.max_connections() <= concurrency,
@@ -149,6 +152,7 @@ fn no_more_connections_are_open_to_all_origins_together_than_requests_may_be_in_
                     }
                     Reply::echo(seen).wait(Duration::from_millis(2))
                 });
+                proxy.watch_connections();
                 run(concurrency, API, &["--proxy", &proxy.url("")]);
                 assert!(proxy.max_connections() <= concurrency, "{}", proxy.max_connections());
             });

@@ -95,6 +95,7 @@ fn every_byte_of_a_request_is_remembered_in_order() {
 #[test]
 fn a_connection_is_kept_and_counted_once() {
     let server = ScriptedServer::echo();
+    server.watch_connections();
     let mut client = Client::new(&server);
     client.get("/p/1").until(&echo_body("1"));
     client.get("http://shop/p/2?x=/y").until(&echo_body("2"));

@@ -51,7 +51,7 @@ pub(super) async fn converse<W: ResettableStream>(
     log: Arc<Log>,
     handler: impl Fn(&Seen) -> Reply,
 ) {
-    let connection = log.connect();
+    let connection = log.connect(stream.tcp());
     let (reader, writer) = split(stream);
     let mut line = Line { reader, writer, unread: Vec::new() };
     let mut idle = None;

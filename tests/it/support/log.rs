@@ -1,8 +1,12 @@
 //! What a server has seen: every request with its bytes and its instant, and how many at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
 
 /// One request, as it was when its head and body had been read.
 #[derive(Debug)]
@@ -101,8 +105,10 @@ pub(super) struct Book {
     pub(super) abandoned: usize,
     pub(super) failed_handshakes: usize,
     pub(super) connections: usize,
-    pub(super) open: usize,
-    pub(super) most_open: usize,
+    /// The client's address of each open connection.
+    open: HashSet<SocketAddr>,
+    /// While they are watched.
+    pub(super) most_open: Option<usize>,
     pub(super) in_flight: usize,
     pub(super) most_in_flight: usize,
     attempts: HashMap<String, usize>,
@@ -114,13 +120,20 @@ impl Log {
     }
 
     /// Takes note of a connection; dropped, it is closed.
-    pub(super) fn connect(self: &Arc<Self>) -> Connection {
+    pub(super) fn connect(self: &Arc<Self>, stream: &TcpStream) -> Connection {
+        let client = stream.peer_addr().expect("the address of a client");
         let mut book = self.book();
         let number = book.connections;
         book.connections += 1;
-        book.open += 1;
-        book.most_open = book.most_open.max(book.open);
-        Connection { log: Arc::clone(self), number }
+        book.open.insert(client);
+        if let Some(most) = book.most_open
+            && book.open.len() > most
+        {
+            // The client may have closed others before it opened this one, and this server not have read that yet.
+            let open = established(&book.open, stream).unwrap_or(book.open.len());
+            book.most_open = Some(most.max(open));
+        }
+        Connection { log: Arc::clone(self), number, client }
     }
 
     /// Takes note of a request; the second value is dropped when it is no longer in flight.
@@ -152,7 +165,28 @@ impl Log {
     }
 }
 
+/// How many of these clients have not closed their connections to this server, if the system tells.
+fn established(clients: &HashSet<SocketAddr>, stream: &TcpStream) -> Option<usize> {
+    const ESTABLISHED: &str = "01";
+    let server = stream.local_addr().ok()?.port();
+    let table = fs::read_to_string("/proc/net/tcp").ok()?;
+    let port = |address: &str| u16::from_str_radix(address.rsplit(':').next()?, 16).ok();
+    let open: HashSet<u16> = table
+        .lines()
+        .filter_map(|line| match line.split_whitespace().skip(1).take(3).collect::<Vec<_>>()[..] {
+            [local, remote, ESTABLISHED] if port(local)? == server => port(remote),
+            _ => None,
+        })
+        .collect();
+    Some(clients.iter().filter(|client| open.contains(&client.port())).count())
+}
+
 impl Book {
+    /// Connections that are open now.
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
+    }
+
     /// The most requests that arrived in any window of this length.
     pub(super) fn busiest(&self, window: Duration) -> usize {
         let (mut first, mut most) = (0, 0);
@@ -170,11 +204,12 @@ impl Book {
 pub(super) struct Connection {
     log: Arc<Log>,
     pub(super) number: usize,
+    client: SocketAddr,
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.log.book().open -= 1;
+        self.log.book().open.remove(&self.client);
     }
 }
 

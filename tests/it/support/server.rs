@@ -140,12 +140,17 @@ impl ScriptedServer {
 
     /// Connections that are open now.
     pub fn open_connections(&self) -> usize {
-        self.log.book().open
+        self.log.book().open()
     }
 
-    /// The most connections that were open at once.
+    /// Counts from now on how many are open at once, which slows the server down.
+    pub fn watch_connections(&self) {
+        self.log.book().most_open = Some(0);
+    }
+
+    /// The most connections that were open at once while they were watched, without those that the client had closed.
     pub fn max_connections(&self) -> usize {
-        self.log.book().most_open
+        self.log.book().most_open.expect("watch_connections")
     }
 
     /// All bytes received (over TLS: deciphered; over HTTP/2: none) and belong to no request that

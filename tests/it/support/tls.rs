@@ -189,7 +189,7 @@ async fn converse_http2(
     streams: u32,
     handler: impl Fn(&Seen) -> Reply + 'static,
 ) {
-    let connection = log.connect();
+    let connection = log.connect(stream.get_ref().0);
     let (number, handler) = (connection.number, Arc::new(handler));
     let nth = std::cell::Cell::new(0);
     let service = service_fn(|request| {
