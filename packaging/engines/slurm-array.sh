@@ -24,7 +24,7 @@ srun --ntasks=1 skufetch products.csv --output out.json --shard auto/16 --run-id
 code=$?
 
 case $code in
-  # What another try may mend: the API is down, a disk error, locked or deferred, a signal. Not for ever.
+  # What another attempt may fix: the API is down, a disk error, locked or deferred, a signal. Ten times at most.
   69 | 74 | 75 | 1[3-9][0-9]) [ "${SLURM_RESTART_COUNT:-0}" -ge 10 ] || code=75 ;;
 esac
 exit "$code"

@@ -8,8 +8,8 @@
 //! knows the store's clock only within bounds (`store_clock`). A grant therefore begins at the latest instant that can be
 //! meant, and ends by the earliest.
 //!
-//! A grant is used only while the newest answer of the store is fresh. So a pause that any process writes holds for all within
-//! [`FRESH`], and nothing leaves any more soon after the store is gone.
+//! A grant is used only while the newest answer of the store is fresh. So a pause that any process writes holds for all
+//! within [`FRESH`], and nothing leaves any more soon after the store is gone.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -182,8 +182,8 @@ impl SharedRate {
                 next = next.min(more_at);
             }
             // The first one begins: the newest answer has to be fresh then.
-            let news_at = first.from.checked_sub(ahead * 2).unwrap_or(now);
-            next = next.min(news_at.max(self.asked_at + self.freshness() / 2));
+            let read_at = first.from.checked_sub(ahead * 2).unwrap_or(now);
+            next = next.min(read_at.max(self.asked_at + self.freshness() / 2));
         } else if missing > 0 {
             return call;
         } else {

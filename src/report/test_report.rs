@@ -165,22 +165,15 @@ pub(crate) fn example_summary() -> RunSummary {
         tail: Tail::default(),
     };
     let written = |path: &str, amount| WrittenFile { path: path.into(), amount };
+    let counts = Counts { rows: 6_000, fetched: 5_994, failed: 6, ..Counts::default() };
     RunSummary {
-        elapsed: facts.elapsed,
-        counts: Counts { rows: 6_000, fetched: 5_994, failed: 6, ..Counts::default() },
         written: vec![
             written("out.json", Amount::Bytes(7_300_000)),
             written("out.failed.csv", Amount::Rows(6)),
         ],
         verdict: verdict(&facts),
-        limits: ApiLimits::default(),
         exit: Exit::SomeFailed,
-        error: None,
-        published: true,
-        journal_kept: false,
-        oldest: None,
-        changes: None,
-        not_in_input: None,
+        ..RunSummary::without_requests(counts, facts.elapsed)
     }
 }
 

@@ -39,7 +39,7 @@ OUTPUT = "out.jsonl"
 _SHARDS = 16
 #: How long a second attempt of a shard waits for the first: it may take as long as that.
 _LOCK_WAIT = "24h"
-#: No other task would fare better. The first of these that a shard ends with also stops the others.
+#: The other tasks would fail in the same way. The first of these that a shard ends with also stops the others.
 _FINAL = (2, 66, 65, 73, 77, 78)
 #: An engine may run a task again after these: another machine, or another moment, may do.
 RETRIED = (Stopped, SystemTrouble, TryLater)
@@ -191,7 +191,7 @@ def shared_folder(path: str | os.PathLike[str]) -> str:
 def run_shard(job: Job, shard: int) -> Outcome:
     """Runs a shard to its end, in a task of an engine.
 
-    Raises what another attempt may mend (`RETRIED`), so that the engine makes one. All other ends are an `Outcome`:
+    Raises what another attempt may fix (`RETRIED`), so that the engine makes one. All other ends are an `Outcome`:
     the engine would try in vain, and ask again.
     """
     if os.path.exists(job.stop_file):

@@ -14,7 +14,7 @@ from ._frames import import_engine
 from ._rows import frame_rows
 from ._shards import Job, Outcome, ranges_of, run_shard
 
-#: How often a shard is run again that ended with what another attempt may mend. What Dask does about lost workers is
+#: How often a shard is run again that ended with what another attempt may fix. What Dask does about lost workers is
 #: its setting `distributed.scheduler.allowed-failures`.
 _RETRIES = 8
 

@@ -11,7 +11,7 @@ from ._engine import call_of
 from ._frames import import_engine
 from ._shards import RETRIED, Job, Outcome, ranges_of, run_shard
 
-#: How often a shard is run again whose worker was lost, or which ended with what another attempt may mend.
+#: How often a shard is run again whose worker was lost, or which ended with what another attempt may fix.
 _RETRIES = 8
 
 

@@ -18,7 +18,7 @@ const MAX_TEXT: usize = 300;
 
 /// What ring can check.
 const SUPPORTED_KEYS: &str = "RSA with SHA-2, P-256, P-384 and Ed25519 are";
-/// Stands behind what the TLS library says.
+/// Follows what the TLS library reports.
 const NO_TLS_IN_COMMON: &str =
     "the server has to support TLS 1.2 or 1.3, and a certificate with a key of RSA, P-256, P-384 or Ed25519";
 
@@ -325,4 +325,30 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
         };
         Some(cause)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CertificateError;
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_not_supported_is_named_with_those_that_are() {
+        let (signature_algorithm_id, public_key_algorithm_id) = (vec![1], vec![2]);
+        for why in [
+            CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+                signature_algorithm_id: signature_algorithm_id.clone(),
+                public_key_algorithm_id,
+            },
+            CertificateError::UnsupportedSignatureAlgorithmContext {
+                signature_algorithm_id,
+                supported_algorithms: Vec::new(),
+            },
+        ] {
+            let (problem, text) = certificate_problem(&why);
+            assert_eq!(problem, CertificateProblem::Untrusted);
+            assert!(text.contains("P-384"), "{text}");
+        }
+    }
 }

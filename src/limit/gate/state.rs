@@ -101,7 +101,7 @@ impl GateState {
         (poll, after)
     }
 
-    /// What is rung, if the rate keeper is to look again.
+    /// What is notified, if the rate keeper has to look again.
     fn wakeup(&mut self) -> Option<Arc<Notify>> {
         let is_due = self.pool.shared_rate().is_some_and(SharedRate::take_wakeup);
         is_due.then(|| Arc::clone(&self.keeper_wakeup))

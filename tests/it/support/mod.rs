@@ -6,7 +6,7 @@
 //!   be, and remembers every byte it was sent and when. It is built on the server of `--demo`.
 //! - [`page`] runs the commands of a page of documentation.
 //! - [`tls`] gives it certificates, good and bad, and HTTP/2.
-//! - [`rate_law`] holds a server's log against a rate.
+//! - [`rate_law`] checks a server's log against a rate.
 //! - [`redis`] starts a Redis, where it is installed.
 //! - [`frames`] speaks HTTP/2 frame by frame, and [`raw`] gives the sockets themselves.
 //!
