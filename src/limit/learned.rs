@@ -268,9 +268,8 @@ impl LearnedLimits {
     ) -> Reaction {
         let began = *self.cycle.began.get_or_insert(now);
         let refusals = self.cycle.refusals.get_or_insert(Refusals::at(now, ended));
-        refusals.closed_until = Some(now);
+        (refusals.closed_until, refusals.asked_until) = (Some(now), asked_until);
         refusals.may_be_cap = false;
-        refusals.asked_until = asked_until;
         self.refused_probes += 1;
         let window_next = match &mut self.window {
             Some(window) if now >= window.end() => Some(window.lengthen(now)),
@@ -377,6 +376,7 @@ impl LearnedLimits {
         match &mut self.rate {
             Some(rate) if refusals.is_corrected && rate.is_pause_small(cycle) => rate.resume(now),
             Some(rate) => rate.relearn(accepted, cycle, now),
+            None if accepted == 0 => self.rate = Some(LearnedRate::unknown(now)),
             None => {
                 let paused = now.saturating_duration_since(refusals.at).as_secs_f64();
                 let is_guess = refusals.is_unclear || paused > seconds / 2.0;

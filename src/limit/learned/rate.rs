@@ -14,6 +14,8 @@ const BELOW: f64 = 0.97;
 const FLOOR: f64 = 0.35;
 /// The lowest rate: one attempt in a minute, as often as a probe.
 const LEAST: f64 = 1.0 / 60.0;
+/// The rate to begin with where none was accepted.
+const UNKNOWN: f64 = 1.0;
 /// A rate this many times the one that was refused last shows that the limit has risen.
 const RISEN: f64 = 1.05;
 /// Below this part of the rate that was refused last it grows faster.
@@ -143,6 +145,11 @@ impl LearnedRate {
             risen: None,
             spans: [Span { began: now, accepted: 0 }; 2],
         }
+    }
+
+    /// All were refused until a probe was accepted.
+    pub(super) fn unknown(now: Instant) -> Self {
+        Self::new(UNKNOWN, true, now)
     }
 
     /// It was learnt from answers that a server may give that fails by itself, after so many a second had been accepted

@@ -101,6 +101,17 @@ fn a_refusal_at_a_number_that_was_accepted_shows_a_rate() {
 }
 
 #[test]
+fn where_all_were_refused_until_a_probe_was_accepted_the_rate_begins_at_one_a_second() {
+    let mut scenario = Scenario::new();
+    for _ in 0..300 {
+        scenario.refuse(300, None, 20_000);
+    }
+    scenario.refuse_probe(20_500);
+    scenario.recover(21_000);
+    assert!((0.9..=1.0).contains(&scenario.rate()), "{}", scenario.rate());
+}
+
+#[test]
 fn a_refused_probe_shows_that_it_is_no_cap() {
     let mut scenario = Scenario::new();
     scenario.accept(4, 3, 100);
