@@ -31,7 +31,6 @@ use page_budget::PageBudget;
 
 use next_attempt::{AttemptEnd, BeforeAttempt, GivenUp, NextAttempt, RefusalsOfJob, SentAttempt};
 
-use super::backoff::{backoff, last_backoff};
 use super::classify::{Classifier, Offload, SameErrors};
 use super::cookies::CookieJar;
 use super::health::{AnsweredFor, Health};
@@ -385,14 +384,8 @@ impl<T: Transport> Fetcher<T> {
         }
     }
 
-    fn draw(&self, retries: u32) -> Duration {
-        let mut rng = self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        backoff(retries, &mut rng)
-    }
-
-    fn draw_last(&self, retries: u32) -> Duration {
-        let mut rng = self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        last_backoff(retries, &mut rng)
+    fn draw(&self, backoff: fn(u32, &mut fastrand::Rng) -> Duration, retries: u32) -> Duration {
+        backoff(retries, &mut self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }
 

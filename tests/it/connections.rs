@@ -11,7 +11,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::answers_malformed::both_ways;
+use crate::faults::strace;
 use crate::requests::run_with_url;
+use crate::support::raw::{RawServer, whole};
 use crate::support::reply::echo_body;
 use crate::support::tls::{Authority, Protocol};
 use crate::support::{FullListener, Reply, ScriptedServer, Seen, WorkDir};
@@ -245,6 +247,27 @@ fn an_answer_to_head_has_no_body_whatever_its_content_length() {
     let args = ["-X", "HEAD", "--max-body", "1KiB", "-c", "1", "--fresh", "--min-success", "0"];
     let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(1);
     assert!(ended.stderr.contains("the answer has no body"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_server_whose_system_holds_the_body_back_until_the_head_is_acknowledged_has_that_at_once() {
+    if !strace::is_there() {
+        return;
+    }
+    // Two writes without TCP_NODELAY. The client's system acknowledges the first few segments at once by itself.
+    let server = RawServer::answering(|socket, asked| {
+        let answer = whole(&asked.sku);
+        let (head, body) = answer.split_at(answer.len() - echo_body(&asked.sku).len());
+        socket.say(head)?;
+        socket.say(body)
+    });
+    let (count, url) = (60, server.url("/p/{sku}"));
+    let dir = skus(count);
+    let options = |calls: &str| calls.matches("TCP_QUICKACK, [1]").count();
+    let traced = ["strace", "-f", "-qq", "-e", "trace=setsockopt", "-o", "calls"];
+    run_with_url(&dir, &url, ["-c", "1"]).under(traced).finish().expect_code(0);
+    let once_each = options(&dir.read("calls"));
+    assert!((count / 4..=count).contains(&once_each), "{once_each} for {count} answers");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::super::backoff::{backoff, last_backoff};
 use super::super::health::{Advice, AnsweredFor, FailedAttempt, may_be_load};
 use super::super::token::RenewalWait;
 use super::super::transport::Transport;
@@ -189,7 +190,7 @@ impl<T: Transport> Fetcher<T> {
         tries.failures += 1;
         tries.pending = None;
         let is_last = tries.failures > self.retry.retries;
-        let draw = self.draw(tries.failures - 1);
+        let draw = self.draw(backoff, tries.failures - 1);
         // A status below 400 is retried only where --retry-on names it: the API works, the answer is not ready yet.
         if matches!(fault.cause, Cause::Status(..400)) {
             self.health.record_not_ready();
@@ -245,7 +246,8 @@ impl<T: Transport> Fetcher<T> {
             Advice::Strained => {
                 tries.strained += tries.attempts - sent.before.attempts;
                 tries.attempts = sent.before.attempts;
-                let wait = strained_step(tries.failures).map_or(Duration::ZERO, |step| self.draw(step));
+                let wait =
+                    strained_step(tries.failures).map_or(Duration::ZERO, |step| self.draw(backoff, step));
                 return (NextAttempt::After(wait, QueueEnd::Front), true);
             }
             Advice::Retry if is_last => {
@@ -255,7 +257,7 @@ impl<T: Transport> Fetcher<T> {
             Advice::Retry => {
                 self.health.retried();
                 let is_last_next = tries.failures == self.retry.retries && may_be_load(fault.cause);
-                let wait = if is_last_next { self.draw_last(tries.failures - 1) } else { draw };
+                let wait = if is_last_next { self.draw(last_backoff, tries.failures - 1) } else { draw };
                 NextAttempt::After(wait, QueueEnd::Back)
             }
         };

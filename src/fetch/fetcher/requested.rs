@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 
+use super::super::backoff::backoff;
 use super::super::classify::{Classification, ItemRuling, Offload, PackAnswer};
 use super::super::transport::{RawAnswer, Transport};
 use super::{Fetcher, Judged, Tries};
@@ -258,7 +259,7 @@ impl<T: Transport> Fetcher<T> {
         if item.retries >= self.retry.retries {
             return ItemEnd::Ended(Outcome::Failed(fault));
         }
-        let wait = self.draw(item.retries);
+        let wait = self.draw(backoff, item.retries);
         self.report_item(item, (&fault, false), wait);
         ItemEnd::Again { wait, is_charged: true }
     }

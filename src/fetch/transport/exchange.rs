@@ -54,15 +54,15 @@ impl<'a, S: ConnectionIo> Exchange<'a, S> {
         if let Carrier::Http2(permit) = &mut self.carrier {
             permit.begin_wait();
         }
-        let next = poll_fn(|cx| match self.poll_chunk(cx) {
-            Poll::Pending => {
-                // hyper reads only after the body was polled, which says that more is wanted.
-                if let Carrier::Http1(Some(connection), _) = &mut self.carrier {
-                    connection.poll_io(cx);
-                }
-                self.poll_chunk(cx)
-            }
-            ready @ Poll::Ready(_) => ready,
+        let next = poll_fn(|cx| {
+            let polled = self.poll_chunk(cx);
+            let Some(connection) = self.http1().filter(|_| polled.is_pending()) else { return polled };
+            // hyper reads only after the body was polled, which says that more is wanted.
+            connection.poll_io(cx);
+            let polled = self.poll_chunk(cx);
+            let Some(connection) = self.http1().filter(|_| polled.is_pending()) else { return polled };
+            connection.poll_rest(cx);
+            self.poll_chunk(cx)
         })
         .await;
         if let Carrier::Http2(permit) = &mut self.carrier {
@@ -80,6 +80,13 @@ impl<'a, S: ConnectionIo> Exchange<'a, S> {
                 Ok(None)
             }
             chunk => Ok(chunk),
+        }
+    }
+
+    fn http1(&mut self) -> Option<&mut Http1Connection<S>> {
+        match &mut self.carrier {
+            Carrier::Http1(connection, _) => connection.as_deref_mut(),
+            Carrier::Http2(_) => None,
         }
     }
 

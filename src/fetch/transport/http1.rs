@@ -42,11 +42,18 @@ struct Http1Activity {
     /// Whether the server refused a part of a request.
     has_refused: AtomicBool,
     is_closed_for_another: AtomicBool,
+    /// Whether the next read that finds nothing acknowledges at once what was read before.
+    awaits_rest: AtomicBool,
 }
 
 impl ReadObserver for Arc<Http1Activity> {
     fn on_read(&self) {
         self.reads.store(self.reads.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    fn awaits_rest(&self) -> bool {
+        // A load is cheaper, and a connection has one poller.
+        self.awaits_rest.load(Ordering::Relaxed) && self.awaits_rest.swap(false, Ordering::Relaxed)
     }
 
     /// A server may answer before it has read a whole request, and close: that answer counts.
@@ -69,6 +76,8 @@ pub(super) struct Http1Connection<S: ConnectionIo> {
     /// None once the connection has ended.
     io: Option<IoHalf<S>>,
     activity: Arc<Http1Activity>,
+    /// How many reads there were when it last acknowledged at once.
+    acknowledged: usize,
     has_answered: bool,
     /// Whether it was idle before, after an answer.
     is_kept: bool,
@@ -84,7 +93,16 @@ impl<S: ConnectionIo> Http1Connection<S> {
         let observed = ObservedIo::new(io, Arc::clone(&activity));
         let (requests, io) = Builder::new().max_buf_size(READ_BUFFER).handshake(observed).await?;
         let (has_answered, is_kept, taken) = (false, false, Instant::now());
-        Ok(Box::new(Self { requests, io: Some(io), activity, has_answered, is_kept, taken, guard }))
+        Ok(Box::new(Self {
+            requests,
+            io: Some(io),
+            activity,
+            acknowledged: 0,
+            has_answered,
+            is_kept,
+            taken,
+            guard,
+        }))
     }
 
     /// Reads and writes what is possible now. hyper passes an error to the future that waits for the answer, if
@@ -92,6 +110,17 @@ impl<S: ConnectionIo> Http1Connection<S> {
     pub(super) fn poll_io(&mut self, cx: &mut Context<'_>) {
         if self.io.as_mut().is_some_and(|io| Pin::new(io).poll(cx).is_ready()) {
             self.io = None;
+        }
+    }
+
+    /// The same, where only a part of an answer has come. A server whose system holds back a small segment until the one
+    /// before is acknowledged (Nagle's algorithm) sends the rest then. hyper owns the IO, and reads again.
+    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) {
+        if self.acknowledged != self.reads() {
+            self.acknowledged = self.reads();
+            self.activity.awaits_rest.store(true, Ordering::Relaxed);
+            self.poll_io(cx);
+            self.activity.awaits_rest.store(false, Ordering::Relaxed);
         }
     }
 
@@ -169,6 +198,11 @@ impl<S: ConnectionIo> Http1Connection<S> {
         let reads_before = self.reads();
         let response = poll_fn(|cx| {
             self.poll_io(cx);
+            let polled = head.as_mut().poll(cx);
+            if polled.is_ready() || self.reads() == reads_before {
+                return polled;
+            }
+            self.poll_rest(cx);
             head.as_mut().poll(cx)
         })
         .await

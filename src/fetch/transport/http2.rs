@@ -140,6 +140,11 @@ impl<S: ConnectionIo> ReadObserver for Arc<Http2State<S>> {
         self.read_waker.wake();
     }
 
+    /// The answers of many requests come over it.
+    fn awaits_rest(&self) -> bool {
+        false
+    }
+
     /// HTTP/2 cannot continue without writing.
     fn on_write_refused(&self) -> bool {
         false

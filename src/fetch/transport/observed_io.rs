@@ -19,14 +19,18 @@ use super::open_connections::ConnectionPlace;
 pub(super) const READ_BUFFER: usize = 64 << 10;
 
 /// What a connection can run over: a TCP or TLS stream, or a pipe in memory.
-pub(super) trait ConnectionIo: Read + Write + Unpin + Send + 'static {}
-
-impl<S: Read + Write + Unpin + Send + 'static> ConnectionIo for S {}
+pub(super) trait ConnectionIo: Read + Write + Unpin + Send + 'static {
+    /// Acknowledges at once what was received, where the system can. It delays this by up to 40 ms otherwise.
+    fn acknowledge(&self);
+}
 
 /// Receives what happens on a connection's IO.
 pub(super) trait ReadObserver: Unpin + Send + 'static {
     /// A read returned: bytes, the end of the stream, or an error.
     fn on_read(&self);
+
+    /// Whether the rest of an answer is waited for, of which a part was read.
+    fn awaits_rest(&self) -> bool;
 
     /// The peer accepts no more bytes. Returns whether to report the write as done: an answer may already have
     /// arrived and is still to be read.
@@ -119,6 +123,10 @@ impl<S: ConnectionIo, O: ReadObserver> Read for ObservedIo<S, O> {
         let read = self.io()?.poll_read(cx, buf);
         if read.is_ready() {
             self.observer.on_read();
+        } else if self.observer.awaits_rest()
+            && let Some(placed) = &self.placed
+        {
+            placed.io.acknowledge();
         }
         read
     }

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use super::census::ServedConnections;
 use super::connect::{Connect, ConnectError, HttpVersion};
 use super::direct::{DirectClient, DirectState, OriginSettings};
+use super::observed_io::ConnectionIo;
 use super::open_connections::OpenConnections;
 use super::resend::{Resend, ResendBudget, Reuse};
 use super::{OnConnected, SendError};
@@ -37,6 +38,7 @@ const MOST: usize = 1000;
 pub(super) struct Pipe {
     stream: DuplexStream,
     broken: Broken,
+    acknowledged: Arc<AtomicUsize>,
 }
 
 /// The error that a client reads in place of the end of the stream.
@@ -81,6 +83,7 @@ impl AsyncWrite for Pipe {
 pub(super) struct Peer {
     pub(super) stream: DuplexStream,
     broken: Broken,
+    acknowledged: Arc<AtomicUsize>,
 }
 
 impl Peer {
@@ -93,6 +96,11 @@ impl Peer {
     /// Writes, or gives nothing where the client has left.
     pub(super) async fn write(&mut self, bytes: impl AsRef<[u8]>) -> Option<()> {
         self.stream.write_all(bytes.as_ref()).await.ok()
+    }
+
+    /// How often the client acknowledged at once what it had received.
+    pub(super) fn acknowledged(&self) -> usize {
+        self.acknowledged.load(Ordering::Relaxed)
     }
 
     /// Ends the connection by a reset.
@@ -120,6 +128,12 @@ struct PipeConnector {
     peer: PeerTask,
 }
 
+impl ConnectionIo for TokioIo<Pipe> {
+    fn acknowledge(&self) {
+        self.inner().acknowledged.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Connect for PipeConnector {
     type Io = TokioIo<Pipe>;
 
@@ -127,9 +141,11 @@ impl Connect for PipeConnector {
         let number = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
         let (ours, theirs) = duplex(CAPACITY);
         let broken = Broken::default();
-        let peer = Peer { stream: theirs, broken: Arc::clone(&broken) };
+        let acknowledged = Arc::default();
+        let peer =
+            Peer { stream: theirs, broken: Arc::clone(&broken), acknowledged: Arc::clone(&acknowledged) };
         tokio::spawn((self.peer)(number, peer));
-        Ok((TokioIo::new(Pipe { stream: ours, broken }), self.version))
+        Ok((TokioIo::new(Pipe { stream: ours, broken, acknowledged }), self.version))
     }
 }
 

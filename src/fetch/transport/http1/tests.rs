@@ -1,7 +1,7 @@
 //! HTTP/1.1 connections over pipes in memory, stage by stage, with a peer that follows a script.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -602,4 +602,37 @@ async fn a_number_that_grows_is_found() {
     most.store(100, Ordering::Relaxed);
     run(10).await;
     assert_eq!((client.served(), open.load(Ordering::Relaxed)), (None, 16));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_of_an_answer_is_acknowledged_at_once_and_a_whole_answer_is_not() {
+    let counts = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&counts);
+    let client = PipeClient::new(HttpVersion::Http1, move |_, mut peer| {
+        let seen = Arc::clone(&seen);
+        async move {
+            for parts in [
+                &["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"][..],
+                &["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", "ok"],
+                &["HTTP/1.1 200 OK\r\n", "Content-Length: 2\r\n\r\nok"],
+                &["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "2\r\nok\r\n", "0\r\n\r\n"],
+                &["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"],
+            ] {
+                read_request(&mut peer).await?;
+                let before = peer.acknowledged();
+                for part in parts {
+                    peer.write(part).await?;
+                    settle().await;
+                }
+                seen.lock().unwrap().push(peer.acknowledged() - before);
+            }
+            Some(())
+        }
+    });
+    for _ in 0..5 {
+        assert_eq!(outcome(client.get(Reuse::Allowed).await), received(200, "ok"));
+        settle().await;
+    }
+    assert_eq!(client.opened(), 1);
+    assert_eq!(*counts.lock().unwrap(), [0, 1, 1, 2, 0]);
 }
