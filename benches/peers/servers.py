@@ -77,10 +77,11 @@ class Nginx:
 class Clockwork:
     """Answers so many milliseconds after the request, and notes arrivals."""
 
-    def __init__(self, bench, delay=0, body=1200):
+    def __init__(self, bench, delay=0, body=1200, apart=False):
         self.log = bench.path("clockwork.log")
         self.server = subprocess.Popen(
-            [yardstick("clockwork"), "--delay", str(delay), "--body", str(body), "--log", self.log],
+            [yardstick("clockwork"), "--delay", str(delay), "--body", str(body), "--apart", "yes" if apart else "no",
+             "--log", self.log],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         bench.closing.append(self.end)
         try:

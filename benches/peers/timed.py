@@ -37,6 +37,27 @@ def latency(asked):
             ["", "in flight", "SKUs", "ideal s", "wall s", "of the ideal", "µs of processor a SKU", "RSS MiB"], rows, targets)
 
 
+def apart(asked):
+    """head and body written apart, without TCP_NODELAY, with 1 and 8 in flight"""
+    names = [n for n in (BARE, SKU) if asked.wants(n)]
+    rows = []
+    for concurrency in (1, 8):
+        count, runs = asked.count(200 * concurrency), asked.turns(3)
+        with Workbench() as bench:
+            bench.skus(count)
+            server = Clockwork(bench, apart=True)
+            seen = in_turns(bench, Task(server.base, server.host, count, concurrency, body=1200), names, runs, warm_up=False)
+        bare = seen.get(BARE)
+        for name, uses in seen.items():
+            wall = median(u.wall for u in uses)
+            ratio = f"{median(u.wall / b.wall for u, b in zip(uses, bare)):.3f} ×" if bare else ""
+            rows.append([name, str(concurrency), f"{count:,}", f"{wall:.3f}", f"{count / wall:,.0f}", ratio])
+    section("apart", "Plain HTTP/1.1, 1.2 KB, answers at once, head and body in two writes without TCP_NODELAY: the server's system holds "
+            "the body back until the head is acknowledged, and the client's delays that by 40 ms, unless it is told not to. Wall is the "
+            f"whole process. Medians of {runs} runs.",
+            ["", "in flight", "SKUs", "wall s", "SKUs a second", "of the bare loop's wall"], rows)
+
+
 def rate(asked):
     """10, 100, 1,000 and 5,000 requests a second: achieved, the worst window, and the cost of waiting"""
     span = 2 if asked.quick else 10

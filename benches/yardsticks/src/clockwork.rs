@@ -1,10 +1,11 @@
 //! A server that keeps its time: every answer leaves so long after its request came, and every arrival is
 //! noted.
 //!
-//! `clockwork [--delay MILLISECONDS] [--body BYTES] [--log FILE]` listens on a free port of loopback, prints
-//! `HOST:PORT`, and serves plain HTTP/1.1 GETs until its standard input ends, so that it cannot outlive
-//! whoever started it. The log then has a line for each event, in nanoseconds of `CLOCK_MONOTONIC`: `accept
-//! TIME` and `request TIME`.
+//! `clockwork [--delay MILLISECONDS] [--body BYTES] [--apart yes|no] [--log FILE]` listens on a free port of
+//! loopback, prints `HOST:PORT`, and serves plain HTTP/1.1 GETs until its standard input ends, so that it cannot
+//! outlive whoever started it. The log then has a line for each event, in nanoseconds of `CLOCK_MONOTONIC`: `accept
+//! TIME` and `request TIME`. With `--apart yes` head and body are written apart and without `TCP_NODELAY`, as many
+//! servers do: the system then holds the body back until the head is acknowledged.
 //!
 //! One thread and epoll. All delays are equal, so answers are due in the order of their requests and a
 //! queue is the whole timer; epoll waits to the nanosecond, where an async runtime's timers tick in
@@ -42,20 +43,24 @@ fn main() {
 struct Asked {
     delay: u64,
     body: usize,
+    is_apart: bool,
     log: Option<String>,
 }
 
 impl Asked {
     fn read() -> Self {
-        let mut asked = Self { delay: 0, body: 1200, log: None };
+        let mut asked = Self { delay: 0, body: 1200, is_apart: false, log: None };
         let mut arguments = std::env::args().skip(1);
         while let Some(option) = arguments.next() {
             let value = arguments.next().expect("every option has a value");
             match option.as_str() {
                 "--delay" => asked.delay = value.parse::<u64>().expect("milliseconds") * 1_000_000,
                 "--body" => asked.body = value.parse().expect("bytes"),
+                "--apart" => asked.is_apart = value == "yes",
                 "--log" => asked.log = Some(value),
-                _ => panic!("usage: clockwork [--delay MILLISECONDS] [--body BYTES] [--log FILE]"),
+                _ => panic!(
+                    "usage: clockwork [--delay MILLISECONDS] [--body BYTES] [--apart yes|no] [--log FILE]"
+                ),
             }
         }
         asked
@@ -70,7 +75,9 @@ struct Server {
     /// Answers that are owed: when, and to which connection.
     due: VecDeque<(u64, u64)>,
     delay: u64,
-    answer: Vec<u8>,
+    /// What is written at once, in order.
+    answer: Vec<Vec<u8>>,
+    is_apart: bool,
     end_of_head: Finder<'static>,
     log: String,
 }
@@ -89,6 +96,7 @@ impl Server {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)?;
         epoll::add(&epoll, io::stdin(), epoll::EventData::new_u64(PARENT), epoll::EventFlags::IN)?;
+        let (head, body) = answer(asked.body);
         Ok(Self {
             listener,
             epoll,
@@ -96,7 +104,8 @@ impl Server {
             next: FIRST_CONNECTION,
             due: VecDeque::new(),
             delay: asked.delay,
-            answer: answer(asked.body),
+            answer: if asked.is_apart { vec![head, body] } else { vec![[head, body].concat()] },
+            is_apart: asked.is_apart,
             end_of_head: Finder::new(b"\r\n\r\n"),
             log: String::new(),
         })
@@ -138,7 +147,7 @@ impl Server {
             };
             self.note("accept");
             stream.set_nonblocking(true)?;
-            stream.set_nodelay(true)?;
+            stream.set_nodelay(!self.is_apart)?;
             let data = epoll::EventData::new_u64(self.next);
             epoll::add(&self.epoll, &stream, data, epoll::EventFlags::IN)?;
             self.connections.insert(self.next, Connection { stream, begun: Vec::new() });
@@ -175,11 +184,14 @@ impl Server {
     /// socket's buffer; a connection that does not take it whole is closed.
     fn write(&mut self, id: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        match connection.stream.write(&self.answer) {
-            Ok(length) if length == self.answer.len() => {}
-            taken => {
-                eprintln!("an answer was not taken whole: {taken:?}");
-                self.connections.remove(&id);
+        for part in &self.answer {
+            match connection.stream.write(part) {
+                Ok(length) if length == part.len() => {}
+                taken => {
+                    eprintln!("an answer was not taken whole: {taken:?}");
+                    self.connections.remove(&id);
+                    return;
+                }
             }
         }
     }
@@ -201,11 +213,12 @@ fn timespec(nanoseconds: u64) -> Timespec {
     Timespec { tv_sec: (nanoseconds / 1_000_000_000) as i64, tv_nsec: (nanoseconds % 1_000_000_000) as i64 }
 }
 
-fn answer(body: usize) -> Vec<u8> {
+fn answer(body: usize) -> (Vec<u8>, Vec<u8>) {
     let (open, close) = (r#"{"price":12.50,"text":""#, r#""}"#);
     let filling = "x".repeat(body.saturating_sub(open.len() + close.len()));
     let body = if filling.is_empty() { r#"{"p":1}"#.to_owned() } else { format!("{open}{filling}{close}") };
     let length = body.len();
-    format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
-        .into_bytes()
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    (head.into_bytes(), body.into_bytes())
 }
