@@ -30,9 +30,12 @@ mod model;
 mod input;
 mod json;
 mod limit;
-// Layer 2: rows to jobs, one job to its outcome, entries to one file, events to texts, one rate for many processes
+// Layer 2: rows to jobs, one job to its outcome, entries to one file, events to texts, one rate for many processes,
+// objects in stores
 mod collect;
 mod fetch;
+#[cfg(feature = "cloud")]
+mod object_storage;
 mod plan;
 mod rate_store;
 mod report;

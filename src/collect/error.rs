@@ -181,6 +181,16 @@ pub enum CollectError {
     /// The parts of a run cannot be put together.
     #[error("{0}")]
     Parts(PartsFault),
+    /// An object store refused, did not answer, or has something else than it should.
+    #[error("{message}")]
+    Object {
+        /// What happened, where and why.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+        /// How the program ends.
+        exit: Exit,
+    },
     /// Standard output did not take the result.
     #[error("cannot write to standard output: {0}")]
     Stdout(#[source] io::Error),
@@ -220,6 +230,7 @@ impl CollectError {
             }
             Self::OldOutput { .. } | Self::IncompatibleOutput { .. } | Self::Parts(_) => Exit::Data,
             Self::TooFewRows { .. } => Exit::HeldBack,
+            Self::Object { exit, .. } => *exit,
         }
     }
 
@@ -291,6 +302,7 @@ impl CollectError {
                 "the new output is whole; check the disk, then run the same command again".into()
             }
             Self::Parts(fault) => fault.hint(),
+            Self::Object { hint, .. } => return hint.clone(),
             Self::Stopped => return None,
         })
     }

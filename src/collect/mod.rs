@@ -43,12 +43,21 @@ pub(crate) use files::lock::{Lock, lock_holder};
 pub(crate) use files::names::{failed_beside, held_beside, is_held_name, siblings};
 pub use files::preflight::{Preflight, preflight};
 pub(crate) use files::preflight::{preflight_without_trace, try_publishing};
+pub(crate) use files::stage::ObjectStage;
+#[cfg(feature = "cloud")]
+pub(crate) use files::{
+    atomic::{Replacement, remove},
+    paths::Paths,
+    stage::{ObjectCopies, PendingUpload, make_stage_folder, names_in, random_mark, read_note},
+};
 pub use identity::{JobIdentity, Provenance};
 pub(crate) use inspect::{Inspection, Recovered};
 pub(crate) use journal::encode::RefusedRow;
 pub(crate) use journal::open::remove_own_journal;
 pub(crate) use journal::publish_record::ChangeCounts;
 pub(crate) use merge::{MergeSource, PartMerge};
+#[cfg(feature = "cloud")]
+pub(crate) use parts::names::{is_part_name, runs_folder};
 pub(crate) use parts::names::{make_parts_folder, part_path, parts_folder};
 pub(crate) use parts::set::FoundPart;
 pub(crate) use parts::trailer::{InputForm, PartFacts, PartKind, PartTrailer};

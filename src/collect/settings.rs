@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::collect::files::compression::Compression;
+use crate::collect::files::stage::ObjectStage;
 use crate::collect::table::column_list::TableColumn;
 use crate::collect::table::layout::{TableLayout, TableSettings};
 use crate::model::{RunId, Shard, StatusSet};
@@ -154,6 +155,8 @@ pub struct PartSettings {
 pub struct OutputSettings {
     /// Where the output goes.
     pub target: Target,
+    /// What connects files of this machine to the objects that they stand for.
+    pub stage: Option<ObjectStage>,
     /// What is written is a part of it: then the target is the part's own file, and what concerns the whole output is
     /// left to the merge.
     pub part: Option<PartSettings>,
@@ -205,6 +208,7 @@ impl Default for OutputSettings {
     fn default() -> Self {
         Self {
             target: Target::Stdout,
+            stage: None,
             part: None,
             format: Format::Json,
             compression: Compression::Plain,
@@ -230,6 +234,14 @@ impl Default for OutputSettings {
 }
 
 impl OutputSettings {
+    /// The output as a person knows it: a path, an address, or `-`.
+    pub(crate) fn shown_target(&self) -> Target {
+        match &self.target {
+            Target::File(path) => Target::File(ObjectStage::shown(self.stage.as_ref(), path)),
+            Target::Stdout => Target::Stdout,
+        }
+    }
+
     /// `--columns` of a table, in one way of writing them; none where the output is no table.
     pub(crate) fn columns_as_written(&self) -> Option<String> {
         let column = |TableColumn { name, filter }: &TableColumn| {

@@ -16,7 +16,7 @@ use super::api::Api;
 use super::checks::{InputChecks, OutputChecks};
 use super::command_error::CommandError;
 use super::session::Session;
-use super::{ending, failure_file, shard, standard_output, terminal, unpublished, warnings, wiring};
+use super::{ending, failure_file, objects, shard, standard_output, terminal, unpublished, warnings, wiring};
 use crate::collect::{self, Inspection, Preflight};
 use crate::config::{Environment, Settings};
 use crate::fetch::PageSettings;
@@ -33,18 +33,25 @@ use planned_input::{PlannedInput, PlannedInputBuilder};
 ///
 /// # Errors
 /// What would end a run before its first request.
-pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit, CommandError> {
+pub(super) fn dry_run(mut settings: Settings, env: &Arc<Environment>) -> Result<Exit, CommandError> {
     standard_output::check()?;
     let messages = ReportSettings { terminal: terminal::standard_error(env), ..settings.messages };
+    let objects = objects::prepare(&mut settings, env)?;
     #[expect(clippy::disallowed_methods, reason = "the start of the command")]
     let session = Session {
         settings: Arc::new(settings),
         env: Arc::clone(env),
         report: Arc::new(Report::new(messages, Box::new(io::stderr()))),
         started: Instant::now(),
+        objects,
     };
     let Session { settings, report, .. } = &session;
     let checks = OutputChecks::new(&session, collect::preflight_without_trace)?;
+    let mut writer = None;
+    if let Some(objects) = &session.objects {
+        objects::fetch_input(objects, &settings.input_path)?;
+        writer = objects::look(objects, &checks.place)?;
+    }
     let (rows, watched) = input::open_watched(&settings.input_path, &settings.input)?;
     // The HTTP stack is dropped: no request is sent.
     let InputChecks { output, place, request, stack, rate_store, .. } =
@@ -60,7 +67,7 @@ pub(super) fn dry_run(settings: Settings, env: &Arc<Environment>) -> Result<Exit
     notes.extend(warnings::about_the_journal(settings, &inspection.recovered));
     notes.extend(shard::part_that_is_there(settings));
     // A run would wait for the lock, or take it.
-    let writer = place.paths.as_ref().map(collect::lock_holder).transpose()?.flatten();
+    let writer = place.paths.as_ref().map(collect::lock_holder).transpose()?.flatten().or(writer);
     let earlier = EarlierAnswers { notes, writer, ..EarlierAnswers::default() };
     let planner = Planner::new(request, inspection.salt()).with_empty_key(settings.input.empty_key);
     session.warn(planner.request().start_warnings().iter().chain(&warnings::headless(settings, &columns)));

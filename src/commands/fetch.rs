@@ -9,12 +9,13 @@ use super::checks::{InputChecks, OutputChecks, bind};
 use super::command_error::{self, CommandError};
 use super::ending::{self, FinishedRun, conclude};
 use super::http_stack::{self, FetchPath};
+use super::output_lock::OutputLock;
 use super::run_report_writer::RunReportWriter;
 use super::session::{self, EventLoop, Session};
 use super::shard::WantedPart;
 use super::{
-    descriptor_limit, failure_file, rate_store, shard, standard_output, table, terminal, unpublished,
-    warnings, wiring,
+    descriptor_limit, failure_file, objects, rate_store, shard, standard_output, table, terminal,
+    unpublished, warnings, wiring,
 };
 use crate::collect::{self, CollectError, Collector, Lock, PartTrailer, Recovered, Target};
 use crate::config::{Environment, Settings};
@@ -33,10 +34,11 @@ pub(super) fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
     #[expect(clippy::disallowed_methods, reason = "the start of the command")]
     let (started, began) = (Instant::now(), SystemTime::now());
     let messages = ReportSettings { terminal: terminal::standard_error(env), ..settings.messages };
+    let objects = objects::prepare(&mut settings, env);
     let heading = LogHeader {
         began,
         input: settings.input_path.to_string(),
-        output: match &shard::output(&settings).target {
+        output: match &shard::output(&settings).shown_target() {
             Target::File(path) => path.display().to_string(),
             Target::Stdout => "standard output".into(),
         },
@@ -45,9 +47,10 @@ pub(super) fn fetch(mut settings: Settings, env: &Arc<Environment>) -> Exit {
         Report::new(messages, Box::new(io::stderr())).with_log_header(heading, !terminal::is_interactive());
     let report = Arc::new(if settings.run.report.is_some() { report.with_history() } else { report });
     descriptor_limit::raise(&mut settings)
-        .and_then(|()| {
+        .and(objects)
+        .and_then(|objects| {
             let (settings, env, report) = (Arc::new(settings), Arc::clone(env), Arc::clone(&report));
-            let session = Arc::new(Session { settings, env, report, started });
+            let session = Arc::new(Session { settings, env, report, started, objects });
             session::begin(&session, |report_writer, event_loop| run(&session, report_writer, event_loop))
         })
         .unwrap_or_else(|CommandError { message, hint, exit }| {
@@ -111,7 +114,7 @@ fn run(
     let mut ended = event_loop.runtime.block_on(work);
 
     let InputCheck { is_unchanged: input_unchanged, warning } =
-        check_input(surveyed, &mut ended, &shutdown, event_loop);
+        check_input(ReadInput { session, surveyed }, &mut ended, &shutdown, event_loop);
     if let Some(message) = &warning {
         report.on(&Event::Warned { message });
     }
@@ -188,6 +191,13 @@ fn reader_of(target: &Target) -> StdoutPeer {
     }
 }
 
+/// The input of a run that has read it.
+struct ReadInput<'a> {
+    session: &'a Arc<Session>,
+    /// None where it cannot be read twice.
+    surveyed: Option<SurveyedFile>,
+}
+
 /// What became of the input while the run went on.
 #[derive(Default)]
 struct InputCheck {
@@ -198,7 +208,7 @@ struct InputCheck {
 /// Compares the input with what was surveyed. A last row that was written on meanwhile ends the run: it was asked
 /// for by half a key.
 fn check_input(
-    surveyed: Option<SurveyedFile>,
+    ReadInput { session, surveyed }: ReadInput<'_>,
     ended: &mut RunEnd,
     shutdown: &Shutdown,
     event_loop: &mut EventLoop,
@@ -209,7 +219,14 @@ fn check_input(
     if matches!(shutdown.reason(), Some(StopReason::Signal(_))) || ended.at_once {
         return InputCheck::default();
     }
-    let compare = move |_: &CommitGuard| surveyed.changes_since_survey();
+    let session = Arc::clone(session);
+    let compare = move |_: &CommitGuard| {
+        let object = session
+            .objects
+            .as_ref()
+            .map(|objects| objects::check_input(objects, &session.settings.input_path));
+        object.transpose().and_then(|_| surveyed.changes_since_survey())
+    };
     let change = match signals::unless_signalled(event_loop.parts(), Duration::ZERO, compare) {
         (Some(Ok(change)), _) => change,
         (Some(Err(error)), _) => {
@@ -254,7 +271,7 @@ enum Preparation {
     Complete {
         part: Box<PartTrailer>,
         /// Held until the end is printed.
-        _lock: Option<Lock>,
+        _lock: Option<OutputLock>,
     },
 }
 
@@ -263,7 +280,7 @@ struct Prepared {
     checked: InputChecks,
     /// None where the input cannot be read twice.
     surveyed: Option<SurveyedFile>,
-    lock: Option<Lock>,
+    lock: Option<OutputLock>,
     rows: Rows,
     planner: Planner,
     journal: Collector,
@@ -283,6 +300,11 @@ impl Preparation {
             standard_output::check_for_data()?;
         }
         let (path, reading) = (&settings.input_path, &settings.input);
+        let mut lock = None;
+        if let Some(objects) = &session.objects {
+            objects::fetch_input(objects, path)?;
+            lock = objects::begin(objects, &checks.output, &checks.place)?.map(OutputLock::of_object);
+        }
         let first_look = match input_thread::open_until(path, reading, session.deadline()) {
             // A share of a larger job may have no row.
             Err(InputError::NoHeader { .. } | InputError::NoRow { .. }) if settings.output.stream => {
@@ -292,7 +314,9 @@ impl Preparation {
         };
         let mut checked = checks.with_input(session, api, &first_look)?;
         let InputChecks { output, place, request, columns, .. } = &mut checked;
-        let lock = place.paths.as_ref().map(|paths| Lock::acquire(paths, output.lock_wait)).transpose()?;
+        if let Some(paths) = place.paths.as_ref().filter(|_| lock.is_none()) {
+            lock = Some(OutputLock::of_file(Lock::acquire(paths, output.lock_wait)?));
+        }
         collect::try_publishing(place)?;
         let (rows, surveyed) = if path.can_be_read_twice() {
             let surveyed = match input::survey(path, reading) {

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::command_error::CommandError;
 use super::ending::{FinishedMerge, conclude_merge, of_merge};
+use super::output_lock::OutputLock;
 use super::run_report_writer::RunReportWriter;
 use super::session::{self, EventLoop, Session};
 use super::table::TableInput;
-use super::{failure_file, table, terminal};
+use super::{failure_file, objects, table, terminal};
 use crate::collect::{
     self, Format, Lock, MergeSource, OutputSettings, PartKind, PartMerge, Preflight, Target, parse_columns,
 };
@@ -31,19 +32,22 @@ pub(super) fn merge(settings: Settings, env: &Arc<Environment>) -> Exit {
     let (started, began) = (Instant::now(), SystemTime::now());
     // Where the system allows fewer, the error of the first part too many says so.
     let _ = descriptors::make_room(MOST_FILES, 1);
+    let mut settings = settings;
+    let objects = objects::prepare(&mut settings, env);
     let messages = ReportSettings { terminal: terminal::standard_error(env), ..settings.messages };
     let heading = LogHeader {
         began,
         input: settings.input_path.to_string(),
-        output: settings.output.target.to_string(),
+        output: settings.output.shown_target().to_string(),
     };
     let report =
         Report::new(messages, Box::new(io::stderr())).with_log_header(heading, !terminal::is_interactive());
     let report = Arc::new(report);
-    let session =
-        Session { settings: Arc::new(settings), env: Arc::clone(env), report: Arc::clone(&report), started };
-    let session = Arc::new(session);
-    let exit = session::begin(&session, |report_writer, event_loop| run(&session, report_writer, event_loop));
+    let exit = objects.and_then(|objects| {
+        let (settings, env) = (Arc::new(settings), Arc::clone(env));
+        let session = Arc::new(Session { settings, env, report: Arc::clone(&report), started, objects });
+        session::begin(&session, |report_writer, event_loop| run(&session, report_writer, event_loop))
+    });
     exit.unwrap_or_else(|CommandError { message, hint, exit }| {
         report.fail(&ErrorMessage { message, hint });
         exit
@@ -95,7 +99,7 @@ struct PreparedMerge {
     settings: Settings,
     output: OutputSettings,
     place: Preflight,
-    lock: Lock,
+    lock: OutputLock,
     merge: PartMerge,
     columns: Arc<Columns>,
     counts: RowCounts,
@@ -118,7 +122,15 @@ impl PreparedMerge {
                 format!("a merge needs {OUTPUT} FILE and {RUN_ID} NAME"),
             ));
         };
-        let lock = Lock::acquire(paths, settings.output.lock_wait)?;
+        let mut lock = None;
+        if let Some(objects) = &session.objects {
+            lock = objects::begin(objects, &settings.output, &place)?.map(OutputLock::of_object);
+            objects::fetch_parts(objects, &settings)?;
+        }
+        let lock = match lock {
+            Some(lock) => lock,
+            None => OutputLock::of_file(Lock::acquire(paths, settings.output.lock_wait)?),
+        };
         collect::try_publishing(&place)?;
         let source = MergeSource::open(&target, &run, fingerprint_of).map_err(of_merge)?;
         let first = source.first();

@@ -10,6 +10,9 @@ mod failure_file;
 mod fetch;
 mod http_stack;
 mod merge;
+#[cfg_attr(not(feature = "cloud"), path = "no_objects.rs")]
+mod objects;
+mod output_lock;
 mod rate_store;
 mod run_files;
 mod run_report_writer;

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Runtime;
 
 use super::command_error::CommandError;
-use crate::collect::{Document, Target, siblings};
+use crate::collect::{Document, ObjectStage, Target, siblings};
 use crate::config::Settings;
 use crate::config::options::URL;
 use crate::engine::DRAIN;
 use crate::engine::signals::{CommitGuard, Signals, unless_signalled};
-use crate::model::{Exit, display_safe, signal_name};
+use crate::model::{Exit, ObjectAddress, display_safe, signal_name};
 use crate::report::{
     Amount, ApiLimits, Counts, ErrorMessage, Level, Report, ReportFile, ReportFormat, RunDescription,
     RunSummary, RunVerdict, ShownOutput, WrittenFile,
@@ -27,6 +27,8 @@ const PATH_CHARS: usize = 300;
 /// A report that was asked for, and whose place can be written to.
 pub(super) struct RunReportWriter {
     file: ReportFile,
+    /// As the user named it.
+    shown: PathBuf,
     document: Document,
     subject: RunDescription,
     /// Where an earlier run may have left one.
@@ -46,13 +48,15 @@ impl RunReportWriter {
         report: &Arc<Report>,
     ) -> Result<Option<Self>, CommandError> {
         let Some(file) = settings.run.report.clone() else { return Ok(None) };
-        let document = Document::at(&file.path)?;
+        let stage = settings.output.stage.as_ref();
+        let document = Document::at(&file.path)?.in_stage(stage);
+        let shown = ObjectStage::shown(stage, &file.path);
         let journal = match &settings.output.target {
             Target::File(output) => siblings(output).into_iter().next(),
             Target::Stdout => None,
         };
         let (subject, report) = (subject(settings), Arc::clone(report));
-        Ok(Some(Self { file, document, subject, journal, started, report }))
+        Ok(Some(Self { file, shown, document, subject, journal, started, report }))
     }
 
     /// Writes it for a run that ended before its first request. A failure to do so is printed: it is the
@@ -87,7 +91,7 @@ impl RunReportWriter {
     pub(super) fn close(&self, summary: &mut RunSummary, signals: (&Runtime, &mut Signals), grace: Duration) {
         let message = match self.write(summary, signals, grace) {
             Ok(bytes) => {
-                let path = self.file.path.display().to_string();
+                let path = self.shown.display().to_string();
                 summary.written.push(WrittenFile { path, amount: Amount::Bytes(bytes) });
                 return;
             }
@@ -125,7 +129,7 @@ impl RunReportWriter {
     }
 
     fn error(&self, why: &str) -> String {
-        let path = display_safe(&self.file.path.to_string_lossy(), PATH_CHARS);
+        let path = display_safe(&self.shown.to_string_lossy(), PATH_CHARS);
         format!("the report {path} was not written: {why}")
     }
 }
@@ -142,8 +146,12 @@ pub(super) fn what_is_asked(settings: &Settings) -> String {
 
 fn subject(settings: &Settings) -> RunDescription {
     let of = |path: &Path| path.to_string_lossy().into_owned();
-    let output = match &settings.output.target {
+    let output = match &settings.output.shown_target() {
         Target::Stdout => ShownOutput::Stdout,
+        // An address is absolute.
+        Target::File(path) if ObjectAddress::is_meant_by(path) => {
+            ShownOutput::File { given: of(path), absolute: of(path) }
+        }
         Target::File(path) => {
             let absolute = absolute(path).map_or_else(|_| of(path), |path| of(&path));
             ShownOutput::File { given: of(path), absolute }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 use super::command_error::{self, CommandError};
+use super::objects::Objects;
 use super::run_report_writer::RunReportWriter;
 use crate::config::{Environment, Settings};
 use crate::engine::signals::Signals;
@@ -20,6 +21,8 @@ pub(super) struct Session {
     pub(super) report: Arc<Report>,
     /// When the program was called.
     pub(super) started: Instant,
+    /// What it uses of object stores.
+    pub(super) objects: Option<Objects>,
 }
 
 impl Session {

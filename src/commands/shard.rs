@@ -6,8 +6,8 @@ use super::command_error::CommandError;
 use super::run_report_writer::RunReportWriter;
 use super::session::{EventLoop, Session};
 use crate::collect::{
-    self, Compression, FoundPart, InputForm, JobIdentity, OutputSettings, PartKind, PartTrailer, Preflight,
-    Target,
+    self, Compression, FoundPart, InputForm, JobIdentity, ObjectStage, OutputSettings, PartKind, PartTrailer,
+    Preflight, Target,
 };
 use crate::config::Settings;
 use crate::config::options::FRESH;
@@ -43,6 +43,7 @@ pub(super) fn part_path(settings: &Settings) -> Option<PathBuf> {
 /// What a dry run says of a part that is there.
 pub(super) fn part_that_is_there(settings: &Settings) -> Option<String> {
     let path = part_path(settings).filter(|path| path.exists() && !settings.output.fresh)?;
+    let path = ObjectStage::shown(settings.output.stage.as_ref(), &path);
     Some(format!(
         "{} is there: if it is complete, and of this job and this input, no request is sent",
         path.display()
@@ -149,6 +150,7 @@ fn summary_of(session: &Session, trailer: &PartTrailer) -> RunSummary {
     let Session { settings, report, started, .. } = session;
     report.add_parts(&trailer.counts);
     let path = part_path(settings).unwrap_or_default();
+    let path = ObjectStage::shown(settings.output.stage.as_ref(), &path);
     report.line(
         Level::Info,
         &format!(

@@ -11,7 +11,7 @@ use super::ending;
 use super::http_stack::{self, HttpStack};
 use super::run_report_writer::what_is_asked;
 use super::session::EventLoop;
-use super::{rate_store, standard_output, terminal, warnings, wiring};
+use super::{objects, rate_store, standard_output, terminal, warnings, wiring};
 use crate::collect::Document;
 use crate::config::options::{
     CONCURRENCY, HEADER, HTTP, LIMIT, MAX_RETRY_AFTER, MAX_TIME, PROXY, Setting, URL,
@@ -44,12 +44,12 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     let started = Instant::now();
     let Tune { mut settings, report: report_file, command } = asked;
     standard_output::check()?;
-    let asked_time = prepare(&mut settings);
+    let asked_time = prepare(&mut settings, env)?;
     let messages = ReportSettings { terminal: terminal::standard_error(env), ..settings.messages };
     let report = Arc::new(Report::new(messages, Box::new(io::stderr())));
     let api = Api::start(&settings)?;
     let ceiling = settings.pace.concurrency.ceiling().get();
-    let document = report_file.as_ref().map(|file| Document::at(&file.path)).transpose()?;
+    let document = report_file.as_ref().map(|_| place_of_report(&settings)).transpose()?.flatten();
 
     let deadline = started + settings.run.max_time.unwrap_or(TIME);
     let sample = TuneSample::open(&settings, deadline)?;
@@ -124,9 +124,25 @@ pub(super) fn tune(asked: Tune, env: &Environment) -> Result<Exit, CommandError>
     table.result()
 }
 
+/// Where the report of this command goes.
+///
+/// # Errors
+/// It cannot be written there.
+fn place_of_report(settings: &Settings) -> Result<Option<Document>, CommandError> {
+    let document = settings.run.report.as_ref().map(|report| Document::at(&report.path)).transpose()?;
+    Ok(document.map(|document| document.in_stage(settings.output.stage.as_ref())))
+}
+
 /// Adapts the settings of the fetch: no retries, and no progress lines where the rows of the table appear on a terminal
 /// as they are measured. Returns `--max-time`, if this command has it.
-fn prepare(settings: &mut Settings) -> Option<Duration> {
+///
+/// # Errors
+/// An input in an object store that cannot be read.
+fn prepare(settings: &mut Settings, env: &Environment) -> Result<Option<Duration>, CommandError> {
+    if let Some(objects) = objects::prepare(settings, env)? {
+        objects::fetch_input(&objects, &settings.input_path)?;
+    }
+
     let of_this_command = |setting: &Setting| matches!(settings.origin(setting), Origin::Option(_));
     let limit = settings.input.limit.filter(|_| of_this_command(&LIMIT));
     let max_time = settings.run.max_time.filter(|_| of_this_command(&MAX_TIME));
@@ -137,7 +153,7 @@ fn prepare(settings: &mut Settings) -> Option<Duration> {
     if settings.messages.progress != ProgressMode::Plain && terminal::standard_output_is_read() {
         settings.messages.progress = ProgressMode::None;
     }
-    max_time
+    Ok(max_time)
 }
 
 /// The rows to request.

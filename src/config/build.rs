@@ -13,7 +13,7 @@ use crate::config::options::{self, HeaderLine, URL};
 use crate::config::origin::Origin;
 use crate::config::output_name;
 use crate::config::settings::{InputPath, RunOptions, Settings, Target};
-use crate::config::{command_line, redacted, token};
+use crate::config::{command_line, objects, redacted, token};
 use crate::demo::DemoSettings;
 use crate::fetch::{
     BulkFilters, ConnectionSettings, MeaningSettings, PageSettings, ResponseSettings, RetrySettings,
@@ -178,7 +178,7 @@ fn input_path(path: &OsString) -> Result<InputPath, ConfigError> {
                 hint: Some(format!("name a file, and {add}")),
             })
         }
-        _ => Ok(InputPath::File(path.into())),
+        _ => objects::input(Path::new(path)).unwrap_or_else(|| Ok(InputPath::File(path.into()))),
     }
 }
 
@@ -275,6 +275,7 @@ fn run(layers: &Layers) -> Result<RunOptions, ConfigError> {
         dry_run: layers.get(&options::DRY_RUN)?,
         report: layers.get(&options::REPORT)?,
         run_id: None,
+        journal_dir: None,
     })
 }
 

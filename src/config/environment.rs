@@ -37,6 +37,17 @@ impl Environment {
         self.0.get(&OsString::from(name)).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
+    /// The variables whose names begin with one of these, as far as they are UTF-8.
+    #[cfg(feature = "cloud")]
+    pub(crate) fn with_prefixes<'a>(
+        &'a self,
+        prefixes: &'a [&str],
+    ) -> impl Iterator<Item = (String, String)> + 'a {
+        let texts = self.0.iter().filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
+        let wanted = texts.filter(|(name, _)| prefixes.iter().any(|prefix| name.starts_with(prefix)));
+        wanted.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    }
+
     /// One setting, if its variable is set.
     pub(super) fn setting(&self, setting: &Setting) -> Option<OsString> {
         self.0.get(&OsString::from(setting.variable())).filter(|value| !value.is_empty()).cloned()

@@ -20,6 +20,7 @@ mod file;
 mod foreign_names;
 mod joined;
 mod layers;
+mod objects;
 pub mod options;
 mod origin;
 mod output_name;
@@ -129,6 +130,7 @@ fn settings(
     let layers = Layers::merge([line.layer, env.layer()?, file::layer(line.config, env, cwd)?]);
     let call = Call { input: line.input, verbose: line.verbose, quiet: line.quiet, cwd, purpose };
     let mut settings = build::settings(&layers, &call)?;
+    objects::settle(&mut settings, &layers, env)?;
     shard::settle(&mut settings, &layers, (env, purpose))?;
     if let (Purpose::Merge, Target::File(output), Some(run)) =
         (purpose, &settings.output.target, &settings.run.run_id)

@@ -30,7 +30,8 @@ pub(crate) use response::{
 };
 pub(crate) use retry::{MAX_RETRY_AFTER, QUOTA_FIELDS, RETRIES, RETRY_ON};
 pub(crate) use run::{
-    DRY_RUN, FRESH, LOCK_WAIT, LOG_FORMAT, MAX_AGE, PROGRESS, RATE_STORE, REPORT, RUN_ID, SHARD, WAIT_FOR_API,
+    DRY_RUN, FRESH, JOURNAL_DIR, LOCK_WAIT, LOG_FORMAT, MAX_AGE, PROGRESS, RATE_STORE, REPORT, RUN_ID, SHARD,
+    WAIT_FOR_API,
 };
 pub(crate) use token::{
     CLIENT_ID, CLIENT_SECRET, SCOPE, TOKEN_COMMAND, TOKEN_FIELD, TOKEN_FILE, TOKEN_GRANT, TOKEN_ON, TOKEN_URL,
@@ -59,6 +60,7 @@ static OF_THE_RUN: &[&Setting] = &[
     &RUN_ID.setting,
     &RATE_STORE.setting,
     &LOCK_WAIT.setting,
+    &JOURNAL_DIR.setting,
     &DRY_RUN.setting,
     &PROGRESS.setting,
     &REPORT.setting,

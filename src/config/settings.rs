@@ -3,6 +3,7 @@
 //! the commands alone.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use crate::collect::{OutputSettings, Target};
@@ -84,4 +85,6 @@ pub struct RunOptions {
     pub report: Option<ReportFile>,
     /// `--run-id`.
     pub run_id: Option<RunId>,
+    /// `--journal-dir`, or the folder that the environment names for such files.
+    pub journal_dir: Option<PathBuf>,
 }

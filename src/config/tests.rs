@@ -122,6 +122,7 @@ fn examples(name: &str) -> [&'static str; 2] {
         "max-age" => ["12h", "13h"],
         "shard" => ["0/2", "1/2"],
         "run-id" => ["a", "b"],
+        "journal-dir" => ["/a", "/b"],
         "follow" => ["none", "any"],
         "ca-cert" => ["ca.pem", "other.pem"],
         "proxy" => ["http://p:1", "http://p:2"],
@@ -395,9 +396,8 @@ fn every_setting_but_free_text_refuses_what_it_cannot_have() {
     let wrong = |name: &str| match name {
         "key" | "url" | "body" | "ca-cert" | "proxy" | "rate-store" | "output" | "select" | "refused-if"
         | "null-if" | "retry-if" | "fail-if" | "bulk-items" | "bulk-key" | "item" | "separator" | "next"
-        | "join" | "token-command" | "token-url" | "client-id" | "client-secret" | "scope" | "token-file" => {
-            ""
-        }
+        | "join" | "token-command" | "token-url" | "client-id" | "client-secret" | "scope" | "token-file"
+        | "journal-dir" => "",
         "token-field" => "no sign",
         "failed" | "changes" => "-",
         "header" => "no colon",

@@ -38,6 +38,8 @@ pub(crate) use transport::Reuse;
 #[cfg(test)]
 pub(crate) use transport::SendError;
 pub(crate) use transport::ServedConnections;
+#[cfg(feature = "cloud")]
+pub(crate) use transport::store_client;
 pub(crate) use transport::{
     ConnectionSettings, Http, HttpChoice, OnConnected, PROXY_SCHEMES, Proxy, ProxyRules, ProxySource,
     ServiceConnector,

@@ -28,6 +28,8 @@ mod proxy;
 mod resend;
 mod send_error;
 mod service_stream;
+#[cfg(feature = "cloud")]
+mod store_client;
 mod trust;
 
 use std::fmt;
@@ -48,6 +50,8 @@ pub(crate) use proxy::{
 };
 pub(crate) use resend::{Resend, ResendBudget, Reuse};
 pub(crate) use service_stream::ServiceConnector;
+#[cfg(feature = "cloud")]
+pub(crate) use store_client::store_client;
 
 /// What the user chose for connections and attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]

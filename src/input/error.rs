@@ -7,6 +7,8 @@ use std::io;
 use crate::input::hints;
 use crate::input::key_remedy::KeyRemedy;
 use crate::input::location::{InputLocation, Packing};
+#[cfg(feature = "cloud")]
+use crate::input::settings::InputPath;
 use crate::input::sniff::ReadingChoice;
 use crate::input::text_encoding::TextEncoding;
 use crate::model::option::{ENCODING, KEY, NO_HEADERS, QUOTE, SKIP_LINES};
@@ -59,6 +61,14 @@ pub enum InputError {
         before: u64,
         /// Data rows now, if they can be counted.
         now: Option<u64>,
+    },
+    /// The object was replaced or removed before the run had read and answered all of it.
+    #[error("{} was {} while the run went on, which asked for the rows of the old one", at.input, if *removed { "removed" } else { "replaced" })]
+    ObjectReplaced {
+        /// The object.
+        at: InputLocation,
+        /// There is none now.
+        removed: bool,
     },
     /// It is another kind of file.
     #[error("{at}: this is {what}, not a CSV file")]
@@ -269,6 +279,18 @@ pub enum InputError {
 }
 
 impl InputError {
+    #[cfg(feature = "cloud")]
+    /// The object of this input is not the one that was read.
+    pub(crate) fn object_replaced(path: &InputPath, removed: bool) -> Self {
+        Self::ObjectReplaced { at: InputLocation::of(path), removed }
+    }
+
+    #[cfg(feature = "cloud")]
+    /// There is no such object.
+    pub(crate) fn no_object(path: &InputPath) -> Self {
+        Self::NotFound { at: InputLocation::of(path) }
+    }
+
     /// The exit of the program.
     #[must_use]
     pub fn exit(&self) -> Exit {
@@ -289,6 +311,14 @@ impl InputError {
             Self::Changed { .. } => {
                 "was it written to meanwhile? write another file and rename it over this one \
                 (mv), so that a run reads the old file or the new one and never a mix of both"
+                    .into()
+            }
+            Self::ObjectReplaced { removed: true, .. } => {
+                "put it there again, then run the same command again; it resumes from the journal".into()
+            }
+            Self::ObjectReplaced { .. } => {
+                "run the same command again: it reads the new object, and what was answered is \
+                 not asked again where the row is the same"
                     .into()
             }
             Self::NotCsv { remedy, .. } => (*remedy).into(),

@@ -39,7 +39,7 @@ impl fmt::Display for Packing {
 pub struct InputLocation {
     /// The path as it was given, or `standard input`; without control characters.
     pub input: Box<str>,
-    /// It is standard input, which has no path.
+    /// It is standard input or an object, which have no path.
     pub is_stdin: bool,
     /// The physical line, from 1; `None` for the whole input.
     pub line: Option<u64>,
@@ -50,7 +50,9 @@ pub struct InputLocation {
 impl InputLocation {
     /// The whole input.
     pub(super) fn of(path: &InputPath) -> Self {
-        Self { is_stdin: *path == InputPath::Stdin, ..Self::named(&path.to_string()) }
+        // A shell reads an object through the store's own tool, whichever that is.
+        let is_stdin = matches!(path, InputPath::Stdin | InputPath::Object(_));
+        Self { is_stdin, ..Self::named(&path.to_string()) }
     }
 
     /// The whole of an input that has this name in messages.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use crate::input::csv_format::GivenChar;
 use crate::input::message_text::escaped;
+use crate::input::object_input::ObjectInput;
 use crate::input::positioned_reader;
 use crate::input::text_encoding::TextEncoding;
 use crate::model::Shard;
@@ -130,6 +131,8 @@ pub enum InputPath {
     File(PathBuf),
     /// Standard input, written `-`.
     Stdin,
+    /// An object in an object store.
+    Object(ObjectInput),
 }
 
 impl InputPath {
@@ -140,6 +143,7 @@ impl InputPath {
         match self {
             Self::File(path) => path.metadata().is_ok_and(|meta| meta.is_file()),
             Self::Stdin => positioned_reader::unread_stdin().is_some(),
+            Self::Object(_) => true,
         }
     }
 }
@@ -169,6 +173,7 @@ impl fmt::Display for InputPath {
         match self {
             Self::File(path) => f.write_str(&escaped(&path.to_string_lossy())),
             Self::Stdin => f.write_str("standard input"),
+            Self::Object(object) => object.address().fmt(f),
         }
     }
 }

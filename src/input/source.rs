@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::input::error::{Changed, InputError};
 use crate::input::location::{InputLocation, Packing};
+use crate::input::object_input::ObjectInput;
 use crate::input::positioned_reader::{self, PositionedReader};
 use crate::input::settings::InputPath;
 use crate::input::text_encoding::{DecodingReader, TextEncoding};
@@ -38,6 +39,14 @@ pub(super) fn open_file(path: &Path) -> Result<File, InputError> {
     })
 }
 
+/// The copy of an object.
+pub(super) fn copy_of(object: &ObjectInput) -> Result<Arc<File>, InputError> {
+    object.copy().map(Arc::clone).ok_or_else(|| InputError::Unreadable {
+        at: InputLocation::of(&InputPath::Object(object.clone())),
+        source: io::Error::other("it was not copied; this is a fault of the program"),
+    })
+}
+
 /// Says whether a byte will arrive soon.
 pub(super) type Arrival = Box<dyn Fn() -> bool + Send>;
 
@@ -58,6 +67,7 @@ impl InputSource {
                 Some(file) => Self::new(Box::new(PositionedReader::new(Arc::new(file))), at),
                 None => Self::waiting(Box::new(io::stdin()), at, within(|| arrives_soon(&io::stdin()))),
             },
+            InputPath::Object(object) => Self::new(Box::new(PositionedReader::new(copy_of(object)?)), at),
             InputPath::File(file) => {
                 let file = Arc::new(open_file(file)?);
                 if file.metadata().is_ok_and(|found| found.is_file()) {

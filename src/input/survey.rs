@@ -170,10 +170,10 @@ impl SurveyedFile {
             let Changed { before, now } = self.changed();
             return Err(InputError::Changed { at: InputLocation::of(&self.first.path), before, now });
         }
-        // Standard input has no name that another file could get.
+        // Standard input has no name that another file could get, and the copy of an object has none.
         let named = match &self.first.path {
             InputPath::File(path) => Some(path.metadata()),
-            InputPath::Stdin => None,
+            InputPath::Stdin | InputPath::Object(_) => None,
         };
         Ok(match named {
             Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => InputChange::Removed,
@@ -209,11 +209,12 @@ impl SurveyedFile {
 impl FirstReading {
     fn open(path: &InputPath, settings: &InputSettings) -> Result<Self, InputError> {
         let file = match path {
-            InputPath::File(path) => source::open_file(path)?,
-            InputPath::Stdin => positioned_reader::unread_stdin().ok_or_else(|| not_a_file(path))?,
+            InputPath::File(path) => Arc::new(source::open_file(path)?),
+            InputPath::Stdin => Arc::new(positioned_reader::unread_stdin().ok_or_else(|| not_a_file(path))?),
+            InputPath::Object(object) => source::copy_of(object)?,
         };
         let stamp = FileVersion::of(&file.metadata().map_err(|source| unreadable(path, source))?);
-        Ok(Self { path: path.clone(), file: file.into(), settings: settings.clone(), stamp })
+        Ok(Self { path: path.clone(), file, settings: settings.clone(), stamp })
     }
 
     fn rows(&self, bytes: Box<dyn io::Read + Send>, settings: &InputSettings) -> Result<Rows, InputError> {

@@ -13,6 +13,7 @@ pub(crate) mod key;
 pub(crate) mod large_buffer;
 pub(crate) mod load_class;
 pub(crate) mod mask;
+mod object_address;
 pub(crate) mod option;
 pub(crate) mod pack;
 mod quota_size;
@@ -40,6 +41,9 @@ pub use key::Key;
 pub(crate) use key::KeyError;
 pub(crate) use load_class::LoadClass;
 pub(crate) use mask::{ArrivingSecret, Mask};
+pub(crate) use object_address::ObjectAddress;
+#[cfg(feature = "cloud")]
+pub(crate) use object_address::ObjectScheme;
 pub(crate) use pack::{Pack, PackItem, PackSearch};
 pub(crate) use quota_size::QuotaSize;
 pub(crate) use reason::{LimitChangeReason, PauseReason, StopReason, signal_name};

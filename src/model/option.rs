@@ -85,6 +85,7 @@ pub(crate) const MIN_SUCCESS: &str = "--min-success";
 pub(crate) const FRESH: &str = "--fresh";
 pub(crate) const MAX_AGE: &str = "--max-age";
 pub(crate) const WAIT_FOR_API: &str = "--wait-for-api";
+pub(crate) const JOURNAL_DIR: &str = "--journal-dir";
 pub(crate) const RATE_STORE: &str = "--rate-store";
 pub(crate) const SHARD: &str = "--shard";
 pub(crate) const RUN_ID: &str = "--run-id";

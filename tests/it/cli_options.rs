@@ -39,6 +39,7 @@ const TRIED: &[&str] = &[
     include_str!("dry_run.rs"),
     include_str!("guard.rs"),
     include_str!("meanings.rs"),
+    include_str!("objects.rs"),
     include_str!("changes.rs"),
     include_str!("csv_output.rs"),
     include_str!("packs.rs"),

@@ -44,6 +44,7 @@ mod limits;
 mod meanings;
 mod merge;
 mod nightly_runs;
+mod objects;
 mod output;
 mod output_compressed;
 mod output_failed;

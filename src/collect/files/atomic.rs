@@ -16,6 +16,7 @@ use tempfile::{Builder, NamedTempFile};
 
 use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::names::folder_of;
+use crate::collect::files::stage::ObjectStage;
 
 /// Random characters in a temporary name: 62^12 is beyond any collision.
 const RANDOM: usize = 12;
@@ -41,6 +42,8 @@ pub(crate) struct Replacement {
     inherits: bool,
     /// The permissions to end with, where they are not those the file was created with.
     mode: Option<u32>,
+    /// What the file's object is replaced through, where it stands for one.
+    stage: Option<ObjectStage>,
     written: u64,
     writer: BufWriter<NamedTempFile>,
 }
@@ -69,6 +72,11 @@ impl Replacement {
     /// Begins to replace `target` with a file that only its owner may read.
     pub(crate) fn create_private(target: &Path) -> Result<Self, CollectError> {
         Self::with_mode(target, PRIVATE, (false, None))
+    }
+
+    /// Replaces the object that the file stands for as well, if it does.
+    pub(crate) fn in_stage(self, stage: Option<&ObjectStage>) -> Self {
+        Self { stage: stage.cloned(), ..self }
     }
 
     /// Goes to another name in the same folder in the end, with the mode and owner of what it was begun for.
@@ -100,28 +108,39 @@ impl Replacement {
             .tempfile_in(folder_of(target))
             .map_err(CollectError::io(FileOperation::Create, target))?;
         let writer = BufWriter::with_capacity(BUFFER, file);
-        Ok(Self { target: target.into(), inherits, mode, written: 0, writer })
+        Ok(Self { target: target.into(), inherits, mode, stage: None, written: 0, writer })
     }
 
     /// Puts the file in the target's place, durably. Returns its bytes.
     pub(crate) fn commit(self) -> Result<u64, CollectError> {
         let (target, written) = (self.target.clone(), self.written);
-        self.put_if(&|| true)?;
+        self.put_if(&|| false, &|| true)?;
         sync_folder(&target)?;
         Ok(written)
     }
 
     /// The part of [`Replacement::commit`] up to the rename, if `may` still allows it when all else is
-    /// done: then the new file is in place, but a power cut may still bring back the old one.
+    /// done: then the new file is in place, but a power cut may still bring back the old one. The object that the file
+    /// stands for is replaced right before, since readers see that one; a transfer of its bytes ends when `is_stopped`.
     #[expect(clippy::disallowed_methods, reason = "the one rename that publishes")]
-    pub(crate) fn put_if(self, may: &dyn Fn() -> bool) -> Result<(), CollectError> {
-        let target = self.target.clone();
+    pub(crate) fn put_if(
+        mut self,
+        is_stopped: &dyn Fn() -> bool,
+        may: &dyn Fn() -> bool,
+    ) -> Result<(), CollectError> {
+        let (target, stage) = (self.target.clone(), self.stage.take());
         let file = self.settle()?;
+        let upload =
+            stage.map(|stage| stage.upload(&target, file.as_file(), is_stopped)).transpose()?.flatten();
         if !may() {
             return Err(CollectError::Stopped);
         }
+        let upload = upload.map(|mut upload| upload.complete().map(|()| upload)).transpose()?;
         file.persist(&target)
             .map_err(|error| CollectError::io(FileOperation::Replace, &target)(error.error))?;
+        if let Some(upload) = upload {
+            upload.settle();
+        }
         Ok(())
     }
 

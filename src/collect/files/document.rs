@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::atomic::{Replacement, clear_old_leftovers, try_replacing};
 use crate::collect::files::paths::FileTarget;
+use crate::collect::files::stage::ObjectStage;
 
 /// No file of this kind is larger: more of an old one is not read.
 const LARGEST: u64 = 1 << 20;
@@ -32,6 +33,11 @@ impl Document {
         Ok(Self { target, is_private: false })
     }
 
+    /// Replaces the object that the file stands for as well, if it does.
+    pub(crate) fn in_stage(self, stage: Option<&ObjectStage>) -> Self {
+        Self { target: self.target.in_stage(stage), ..self }
+    }
+
     /// The same for a file that its owner alone may read.
     ///
     /// # Errors
@@ -53,9 +59,9 @@ impl Document {
     /// # Errors
     /// It cannot be written; what was there before then stays as it was.
     pub(crate) fn write(&self, content: &[u8]) -> Result<u64, CollectError> {
-        let FileTarget { real, given, .. } = &self.target;
+        let (real, given, stage) = (&self.target.real, &self.target.given, self.target.stage());
         let begin = if self.is_private { Replacement::create_private } else { Replacement::create };
-        let mut replacement = begin(real)?;
+        let mut replacement = begin(real)?.in_stage(stage);
         replacement.write_all(content).map_err(CollectError::io(FileOperation::Write, given))?;
         replacement.commit()
     }

@@ -14,4 +14,5 @@ pub(crate) mod paths;
 pub(crate) mod preflight;
 pub(crate) mod replaceable;
 pub(crate) mod salt;
+pub(crate) mod stage;
 pub(crate) mod stamp;

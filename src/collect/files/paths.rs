@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::collect::error::CollectError;
 use crate::collect::files::names::{JOURNAL, LOCK, STATE, folder_of, held_beside, with_ending};
 use crate::collect::files::replaceable::check_replaceable;
+use crate::collect::files::stage::ObjectStage;
 
 const NO_FILE: &str = "that is a device, a pipe or a socket; for standard output write -";
 
@@ -21,12 +22,14 @@ const MAX_LINKS: usize = 40;
 /// A file to replace: the name it was given, and what that leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileTarget {
-    /// As the user wrote it.
+    /// As the user wrote it, such as `s3://bucket/out.json`.
     pub given: PathBuf,
     /// With symbolic links of the last component followed.
     pub real: PathBuf,
     /// Device and number of its folder.
     folder: Option<(u64, u64)>,
+    /// What connects the file to the object that it stands for, if it stands for one: `given` is then the address.
+    stage: Option<ObjectStage>,
 }
 
 /// The output file and what lies beside it.
@@ -116,12 +119,23 @@ impl FileTarget {
 
     fn found(given: &Path, real: PathBuf) -> Self {
         let folder = fs::metadata(folder_of(&real)).ok().map(|folder| (folder.dev(), folder.ino()));
-        Self { given: given.into(), real, folder }
+        Self { given: given.into(), real, folder, stage: None }
+    }
+
+    /// Known by the address of its object, if it stands for one.
+    pub(crate) fn in_stage(self, stage: Option<&ObjectStage>) -> Self {
+        let given = ObjectStage::shown(stage, &self.real);
+        if given == self.real { self } else { Self { given, stage: stage.cloned(), ..self } }
+    }
+
+    /// What connects it to its object, if it stands for one.
+    pub(crate) fn stage(&self) -> Option<&ObjectStage> {
+        self.stage.as_ref()
     }
 
     /// Whether the given name still leads to the same place. A symbolic link of it may have been changed since.
     pub(crate) fn is_where_it_was(&self) -> bool {
-        Self::of(&self.given).is_ok_and(|now| now == *self)
+        self.stage.is_some() || Self::of(&self.given).is_ok_and(|now| now == *self)
     }
 }
 

@@ -91,7 +91,9 @@ fn checked(
             probed.push(folder);
         }
     }
-    Ok(Preflight { paths, failed, changes })
+    let known = |target: FileTarget| target.in_stage(settings.stage.as_ref());
+    let paths = paths.map(|paths| Paths { output: known(paths.output), ..paths });
+    Ok(Preflight { paths, failed: failed.map(known), changes: changes.map(known) })
 }
 
 /// Does with files of its own what publishing will do, and leaves nothing behind. For the holder of the lock: another

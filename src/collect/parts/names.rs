@@ -33,6 +33,12 @@ pub(crate) fn part_name(Shard { index, count }: Shard) -> String {
     format!("{index:0DIGITS$}-of-{count:0DIGITS$}.jsonl")
 }
 
+/// Whether a file of this name is a part.
+#[cfg(feature = "cloud")]
+pub(crate) fn is_part_name(name: &str) -> bool {
+    shard_of(name).is_some()
+}
+
 /// The shard whose part has this name.
 pub(crate) fn shard_of(name: &str) -> Option<Shard> {
     let (index, count) = name.strip_suffix(".jsonl")?.split_once("-of-")?;

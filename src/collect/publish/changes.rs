@@ -37,7 +37,7 @@ impl<'a> ChangeFile<'a> {
         target: &'a FileTarget,
         before: Option<&PublishRecord>,
     ) -> Result<Self, CollectError> {
-        let mut file = StampWriter::new(Replacement::create(&target.real)?);
+        let mut file = StampWriter::new(Replacement::create(&target.real)?.in_stage(target.stage()));
         let (mut counts, mut keep_existing) = (ChangeCounts::default(), false);
         let failed = || CollectError::io(FileOperation::Write, &target.given);
         if let Some(before) = before

@@ -5,6 +5,7 @@ use std::io;
 use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::checksum::Checksum;
 use crate::collect::files::paths::Paths;
+use crate::collect::files::stage::ObjectStage;
 use crate::collect::identity::RecordedJob;
 use crate::collect::journal::appender::ClosedJournal;
 use crate::collect::journal::publish_record::PublishRecord;
@@ -75,7 +76,10 @@ impl ClosedRun {
         let merged = merged.map(|layout| OutputSettings { layout: Some(layout), ..settings.clone() });
         let settings = merged.as_ref().unwrap_or(settings);
         let starts_from_old = settings.merge || context.place.changes.is_some();
-        if starts_from_old && !self.previous.is_still_there(&paths.output.real) {
+        let real = &paths.output.real;
+        if starts_from_old
+            && !(self.previous.is_still_there(real) && ObjectStage::is_unchanged(paths.output.stage(), real)?)
+        {
             return Err(CollectError::OldChanged { path: given.clone() });
         }
         let old = self.previous.current_baseline(&paths.output.real, settings);

@@ -76,7 +76,9 @@ impl Draft {
     /// Creates the temporary files.
     pub(crate) fn begin(plan: &DraftPlan) -> Result<Self, CollectError> {
         let state = StateWriter::create(&plan.state, plan.salt, &plan.job, &plan.layout);
-        let file = Replacement::create(&plan.output)?;
+        let copied_to = plan.settings.stage.as_ref();
+        let state = state.map(|state| state.in_stage(copied_to));
+        let file = Replacement::create(&plan.output)?.in_stage(copied_to);
         let output = OutputWriter::new(file, &plan.settings)
             .map_err(CollectError::io(FileOperation::Create, &plan.output))?;
         Ok(Self { output, state, rows: DraftedRows::default(), shape: plan.settings.shape })

@@ -14,6 +14,7 @@ use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::atomic::{Replacement, remove};
 use crate::collect::files::cursor::NULL;
 use crate::collect::files::paths::FileTarget;
+use crate::collect::files::stage::ObjectStage;
 use crate::collect::journal::decode::FailedRecord;
 use crate::collect::publish::context::PublishContext;
 use crate::input::{self, Columns, CsvFormat, FAILURE_COLUMNS, InputPath, Quoting, RowWriter, TextEncoding};
@@ -82,6 +83,7 @@ impl<'a> FailedRows<'a> {
                 ));
             } else if published && rows == 0 && !protected {
                 remove(&failed.real)?;
+                ObjectStage::remove(failed.stage(), &failed.real)?;
             }
         }
         let path = failed.filter(|_| written).map(|failed| failed.given.clone());
@@ -150,7 +152,7 @@ impl<'a> FailureFile<'a> {
     /// are then their names.
     fn begin(&self, target: &FileTarget, format: CsvFormat) -> Result<RowWriter<Replacement>, CollectError> {
         let failed = || CollectError::io(FileOperation::Write, &target.given);
-        let file = Replacement::create(&target.real)?;
+        let file = Replacement::create(&target.real)?.in_stage(target.stage());
         let mut writer = RowWriter::new(file, format).map_err(failed())?;
         let names = || self.columns.names.iter().map(|name| guarded(name.as_bytes(), format.quoting));
         let [error, status, attempts] = FAILURE_COLUMNS;
@@ -173,7 +175,7 @@ impl<'a> FailureFile<'a> {
         let mut old = writer.into_inner();
         old.flush().map_err(failed())?;
         let written = File::open(old.path()).map_err(failed())?;
-        let new = Replacement::create(&target.real)?;
+        let new = Replacement::create(&target.real)?.in_stage(target.stage());
         let mut writer = RowWriter::new(new, in_utf8(format)).map_err(failed())?;
         writer.copy(written, format.encoding).map_err(failed())?;
         Ok(writer)

@@ -50,9 +50,9 @@ impl ClosedRun {
         })?;
         let bytes = file.bytes();
         let lines = failures.rows;
-        file.into_inner().put_if(context.may_replace)?;
+        file.into_inner().put_if(context.is_stopped, context.may_replace)?;
         let given = &paths.output.given;
-        sync_folder(given)
+        sync_folder(&paths.output.real)
             .and_then(|()| remove(&paths.journal))
             .map_err(|error| error.after_publishing(given))?;
         let judgement = Judgement {
@@ -119,7 +119,9 @@ impl<'a> PartWriter<'a> {
     ) -> Result<Self, CollectError> {
         Ok(Self {
             // As the journal: the output may be for fewer readers than new files are.
-            out: StampWriter::new(Replacement::create_private(&paths.output.real)?),
+            out: StampWriter::new(
+                Replacement::create_private(&paths.output.real)?.in_stage(paths.output.stage()),
+            ),
             paths,
             buffer: Vec::with_capacity(2 * CHUNK),
             is_table: settings.layout.is_some(),

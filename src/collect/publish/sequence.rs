@@ -7,7 +7,7 @@
 //!    itself, and lose the changes.
 //! 2. The changes, with a sync of their folder. They can only be computed while the old output stands. A power cut after
 //!    this step leaves the old output and the journal, and the changes are written again.
-//! 3. The output. This rename is the instant of publishing: before it, every error leaves the old output and the journal;
+//! 3. The output: its object, where the file stands for one, then the file. This rename is the instant of publishing: before it, every error leaves the old output and the journal;
 //!    after it, an error is [`CollectError::Unsettled`].
 //! 4. A sync of the output's folder. Before it, a power cut may undo the rename, and then the journal and the input are
 //!    still needed.
@@ -26,6 +26,7 @@ use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::atomic::{Replacement, remove, sync_folder};
 use crate::collect::files::checksum::Checksum;
 use crate::collect::files::paths::Paths;
+use crate::collect::files::stage::ObjectStage;
 use crate::collect::files::stamp::Stamp;
 use crate::collect::journal::publish_record::{ChangeCounts, publishing};
 use crate::collect::previous::profile::Profile;
@@ -97,8 +98,9 @@ impl PublishFiles<'_> {
             }
             PublishDecision::HeldBack(_) => {
                 self.output.redirect(&paths.held);
+                let replaced = ObjectStage::shown(paths.output.stage(), &paths.output.real);
                 let changes = put_output(self.output, changes, context)?;
-                (changes, Some(paths.held.clone()), Some(paths.output.real.clone()))
+                (changes, Some(ObjectStage::shown(paths.output.stage(), &paths.held)), Some(replaced))
             }
             PublishDecision::NothingButNulls => {
                 drop((self.output, changes));
@@ -144,6 +146,7 @@ impl Remaining<'_> {
         let (failures, mut warnings) = self.rows.put_in_place(self.is_published)?;
         if self.is_published {
             remove(&paths.held)?;
+            ObjectStage::remove(paths.output.stage(), &paths.held)?;
         }
         if let Some(journal) = &self.journal {
             warnings.extend(remove_journal(journal, self.is_published)?);
@@ -186,7 +189,7 @@ fn put_output(
         committed.set(Some(result));
         is_good
     };
-    let replaced = output.put_if(&may_replace);
+    let replaced = output.put_if(context.is_stopped, &may_replace);
     let counts = committed.take().transpose()?.flatten();
     replaced?;
     Ok(counts.zip(path))

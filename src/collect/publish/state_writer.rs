@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::collect::files::atomic::Replacement;
 use crate::collect::files::checksum::{Checksum, push_checked};
 use crate::collect::files::salt::salt_to_hex;
+use crate::collect::files::stage::ObjectStage;
 use crate::collect::files::stamp::Stamp;
 use crate::collect::journal::decode::FetchedRecord;
 use crate::collect::previous::key_hash::KeyHash;
@@ -41,6 +42,11 @@ impl StateWriter {
         push_checked(&mut buffer, Checksum::HEADER, &header).map_err(|error| error.to_string())?;
         let checksum = Checksum::new(salt);
         Ok(Self { file, buffer, checksum, salt, validators: false, failed: None })
+    }
+
+    /// Replaces the object that the file stands for as well, if it does.
+    pub(crate) fn in_stage(self, stage: Option<&ObjectStage>) -> Self {
+        Self { file: self.file.in_stage(stage), ..self }
     }
 
     /// An answer went into the output.

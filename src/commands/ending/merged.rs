@@ -8,11 +8,10 @@ use tokio::runtime::Runtime;
 use super::decide::{Happened, Obstacle, before_publishing};
 use super::files::FilesOutcome;
 use super::{changes, finish, warn_of_files};
-use crate::collect::{
-    CollectError, Lock, OutputSettings, PartMerge, Preflight, PublishContext, PublishOutcome,
-};
+use crate::collect::{CollectError, OutputSettings, PartMerge, Preflight, PublishContext, PublishOutcome};
 use crate::commands::command_error::CommandError;
 use crate::commands::ending::message::Context;
+use crate::commands::output_lock::OutputLock;
 use crate::commands::run_report_writer::RunReportWriter;
 use crate::config::Settings;
 use crate::config::options::{FRESH, MIN_SUCCESS};
@@ -35,7 +34,7 @@ pub(in crate::commands) struct FinishedMerge<'a> {
     /// The input of the shards had only some rows of a larger one.
     pub(in crate::commands) is_partial: bool,
     pub(in crate::commands) started: Instant,
-    pub(in crate::commands) lock: Lock,
+    pub(in crate::commands) lock: OutputLock,
 }
 
 /// Publishes, prints the summary, and returns how the program ends.

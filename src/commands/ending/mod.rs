@@ -272,18 +272,23 @@ impl FinishedRun<'_> {
     }
 
     fn final_files(self, publish: bool, deferred: u64) -> (FinalFiles, Collector) {
+        let failed = self.place.failed.as_ref();
         let files = FinalFiles {
             part: self.part_facts(),
             output: self.output,
-            place: self.place,
             columns: self.columns,
             input_summary: self.end.input_summary,
             input: match &self.settings.input_path {
                 InputPath::File(path) => Some(path.clone()),
                 InputPath::Stdin => None,
+                // A failure file in a store may be the input: then the file that stands for it is the one that stays.
+                InputPath::Object(object) => failed
+                    .filter(|failed| failed.given.as_os_str() == object.address().to_string().as_str())
+                    .map(|failed| failed.real.clone()),
             },
             input_done: deferred == 0 && self.settings.input.limit.is_none() && self.input_unchanged,
             publish,
+            place: self.place,
         };
         (files, self.collector)
     }

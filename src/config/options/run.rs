@@ -1,5 +1,6 @@
 //! The options of table `run`, those of the built-in API apart.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::choices::ShardChoice;
@@ -116,6 +117,22 @@ pub(crate) static LOCK_WAIT: Handle<Duration> = Handle {
     read: |given| given.parse(values::duration),
 };
 
+pub(crate) static JOURNAL_DIR: Handle<Option<PathBuf>> = Handle {
+    setting: Setting::new(
+        Table::Run,
+        option::JOURNAL_DIR,
+        Takes::Text("DIR"),
+        "Where the journal of an output in a store lies",
+    )
+    .more(
+        "For s3://, gs:// and az://: journal, draft and a copy of the old output are files of this machine, in a folder \
+         for each address. Without it, skufetch in $XDG_STATE_HOME or in ~/.local/state. A run on a machine that has \
+         not got this folder asks for everything anew.",
+    )
+    .in_tune(InTune::Ignored),
+    read: |given| given.path(),
+};
+
 pub(crate) static DRY_RUN: Handle<bool> = Handle {
     setting: Setting::flag(Table::Run, option::DRY_RUN, "Print the plan: no request, no file written")
         .more(
@@ -220,6 +237,12 @@ mod tests {
         assert_eq!(LOCK_WAIT.of(&[]), Ok(Duration::ZERO));
         assert_eq!(LOCK_WAIT.of(&["7s"]), Ok(Duration::from_secs(7)));
         assert!(LOCK_WAIT.refuses("").contains("is not a duration"));
+    }
+
+    #[test]
+    fn journal_dir() {
+        assert_eq!(JOURNAL_DIR.of(&[]), Ok(None));
+        assert_eq!(JOURNAL_DIR.of(&["/var/lib/skufetch"]), Ok(Some("/var/lib/skufetch".into())));
     }
 
     #[test]

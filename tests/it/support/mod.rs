@@ -23,6 +23,8 @@ pub mod raw;
 pub mod redis;
 pub mod reply;
 pub mod run;
+#[cfg(feature = "cloud")]
+pub mod s3;
 pub mod script;
 pub mod server;
 pub mod socks;
