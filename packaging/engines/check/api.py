@@ -25,7 +25,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             api.requests[key] += 1
             status = api.answer(key, api.requests.total())
         time.sleep(api.delay(key))
-        body = json.dumps({"sku": key, "amount": zlib.crc32(key.encode()) % 10_000}).encode()
+        answer = {"sku": key, "amount": zlib.crc32(key.encode()) % 10_000}
+        body = json.dumps({**answer, "text": "x" * api.padding} if api.padding else answer).encode()
         self.send_response(status)
         if status == 503:
             self.send_header("retry-after", "3600")
@@ -54,6 +55,8 @@ class Api:
         self.requests: collections.Counter[str] = collections.Counter()
         self.delay: Callable[[str], float] = lambda _: 0.03
         self.answer: Callable[[str, int], int] = lambda _key, _count: 200
+        #: Bytes that each answer has beside its values.
+        self.padding = 0
         self.lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.api = self  # type: ignore[attr-defined]

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
+import object_store
 from api import Api
 from processes import Processes, command_of, folder_of, kill, name_of, processes, tree_of, wait_for
 
@@ -35,9 +36,10 @@ class Result:
     requests: int
     #: Requests that may be sent twice.
     allowed: int
+    keys: int = KEYS
 
     def line(self) -> str:
-        return f"| {self.engine} | {self.killed} | {KEYS:,} | {self.requests:,} | {self.requests - KEYS} |"
+        return f"| {self.engine} | {self.killed} | {self.keys:,} | {self.requests:,} | {self.requests - self.keys} |"
 
 
 class Case:
@@ -414,6 +416,12 @@ def slurm(started: Processes) -> Iterator[Result]:
     yield case.result(what, 1, 1)
 
 
+def stores(started: Processes) -> Iterator[Result]:
+    """Inputs and outputs in object stores."""
+    for what, keys, requests, _ in object_store.object_store(started, free_ports(9)):
+        yield Result("object store", what, requests, 0, keys)
+
+
 def all_processes() -> list[int]:
     return [int(entry.name) for entry in pathlib.Path("/proc").iterdir() if entry.name.isdigit()]
 
@@ -421,7 +429,7 @@ def all_processes() -> list[int]:
 def main() -> int:
     # What was started ends with the check, also when `timeout` ends it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    engines = {"spark": spark, "ray": ray, "dask": dask, "slurm": slurm}
+    engines = {"spark": spark, "ray": ray, "dask": dask, "slurm": slurm, "object-store": stores}
     results: list[Result] = []
     for name in sys.argv[1:]:
         environment = {
