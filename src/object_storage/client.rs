@@ -44,8 +44,14 @@ impl Client {
         connector: Connector,
     ) -> Result<Self> {
         let retry = RetryConfig {
-            backoff: BackoffConfig { max_backoff: Duration::from_secs(5), ..BackoffConfig::default() },
-            max_retries: 12,
+            // Each wait is between the first and three times the one before: with less, the number of retries would
+            // end them after seconds.
+            backoff: BackoffConfig {
+                max_backoff: Duration::from_secs(5),
+                base: 3.0,
+                ..BackoffConfig::default()
+            },
+            max_retries: 100,
             retry_timeout: RETRIED_FOR,
         };
         let has_credentials = StoreSettings::has_credentials(options);
