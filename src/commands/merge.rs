@@ -12,7 +12,8 @@ use super::session::{self, EventLoop, Session};
 use super::table::TableInput;
 use super::{failure_file, objects, table, terminal};
 use crate::collect::{
-    self, Format, Lock, MergeSource, OutputSettings, PartKind, PartMerge, Preflight, Target, parse_columns,
+    self, CollectError, Format, Lock, MergeSource, ObjectStage, OutputSettings, PartKind, PartMerge,
+    Preflight, Target, parse_columns,
 };
 use crate::config::options::{COLUMNS, FORMAT, OUTPUT, RUN_ID, SHAPE, Setting};
 use crate::config::{Environment, Origin, Settings};
@@ -132,7 +133,13 @@ impl PreparedMerge {
             None => OutputLock::of_file(Lock::acquire(paths, settings.output.lock_wait)?),
         };
         collect::try_publishing(&place)?;
-        let source = MergeSource::open(&target, &run, fingerprint_of).map_err(of_merge)?;
+        let source = MergeSource::open(&target, &run, fingerprint_of).map_err(|error| match error {
+            CollectError::Parts(fault) => of_merge(CollectError::Parts(fault.known_as(ObjectStage::shown(
+                settings.output.stage.as_ref(),
+                &collect::parts_folder(&target, &run),
+            )))),
+            other => of_merge(other),
+        })?;
         let first = source.first();
         of_parts(&mut settings, &first.kind)?;
         let columns = first.input.to_columns().map(Arc::new).ok_or_else(unknown_version)?;

@@ -195,6 +195,39 @@ mod cloud {
     }
 
     #[test]
+    fn lock_wait_waits_for_the_run_that_holds_the_lock() {
+        let (dir, store) = (WorkDir::new(), S3Server::start());
+        let slow = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(30)));
+        store.put("in/p.csv", input(0..100));
+        let mut first = run(&dir, &store, &slow).spawn();
+        first.wait_until(|| slow.count() > 20);
+        let other = WorkDir::new();
+        run(&other, &store, &slow).args(["--lock-wait", "1m"]).finish().expect_code(0);
+        first.wait().expect_code(0);
+        assert_eq!(slow.count(), 200);
+        // A run that is waiting ends with a signal, and leaves the lock to its holder.
+        let mut first = run(&dir, &store, &slow).spawn();
+        first.wait_until(|| slow.count() > 220);
+        let mut second = run(&other, &store, &slow).args(["--lock-wait", "1m"]).spawn();
+        second.wait_until_it_hears(Signal::TERM);
+        second.signal(Signal::TERM);
+        second.wait().expect_code(143);
+        first.wait().expect_code(0);
+    }
+
+    #[test]
+    fn tune_takes_its_sample_from_an_object_and_leaves_its_report_as_one() {
+        let (dir, store, api) = (WorkDir::new(), S3Server::start(), ScriptedServer::echo());
+        store.put("in/p.csv", input(0..200));
+        let url = api.url("/p/{sku}");
+        let args =
+            ["tune", "s3://shop/in/p.csv", "-u", &url, "--report", "s3://shop/tune.json", "--max-time", "5s"];
+        with(&dir, &store).args(args).finish().expect_code(0);
+        assert_eq!(store.keys(), ["in/p.csv", "tune.json"]);
+        assert!(store.get("tune.json").unwrap().contains("s3://shop/in/p.csv"));
+    }
+
+    #[test]
     fn an_upload_that_is_killed_or_stopped_leaves_the_old_object_and_is_resumed_without_a_request() {
         let store = S3Server::start();
         // Two parts of an upload.
@@ -250,6 +283,12 @@ mod cloud {
             with(dir, &store).args(["merge", "-o", "s3://shop/out/out.json", "--run-id", "r"]).finish()
         };
         let (one, two, merging) = (WorkDir::new(), WorkDir::new(), WorkDir::new());
+        let ended = merge(&merging).expect_code(65);
+        assert!(
+            ended.stderr.contains("there is no part in s3://shop/out/out.json.parts/r"),
+            "{}",
+            ended.stderr
+        );
         shard(&one, 0, 0);
         shard(&two, 2, 0);
         let ended = merge(&merging).expect_code(65);

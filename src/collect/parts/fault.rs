@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::model::option::{OUTPUT, RUN_ID, SHARD};
-use crate::model::{RunId, shell_word};
+use crate::model::{ObjectAddress, RunId, shell_word};
 
 /// Ranges of shards that are named in one message.
 const NAMED: usize = 40;
@@ -84,6 +84,18 @@ pub enum PartsFault {
 }
 
 impl PartsFault {
+    /// The same fault of parts whose folder a person knows by this name.
+    #[must_use]
+    pub(crate) fn known_as(mut self, name: PathBuf) -> Self {
+        match &mut self {
+            Self::NoPart { folder, .. } | Self::MixedCounts { folder, .. } | Self::Rows { folder, .. } => {
+                *folder = name;
+            }
+            Self::Faulty { .. } => {}
+        }
+        self
+    }
+
     /// What to do about it.
     pub(crate) fn hint(&self) -> String {
         match self {
@@ -95,9 +107,11 @@ impl PartsFault {
             }
             Self::MixedCounts { folder, counts } => {
                 let least_complete = counts.first().copied().unwrap_or_default();
+                let tool =
+                    if ObjectAddress::is_meant_by(folder) { "with the store's own tool:" } else { "rm" };
                 let folder = shell_word(&folder.display().to_string());
                 format!(
-                    "remove those that are not wanted, such as: rm {folder}/*-of-{least_complete:05}.jsonl"
+                    "remove those that are not wanted, such as: {tool} {folder}/*-of-{least_complete:05}.jsonl"
                 )
             }
             Self::Faulty { run, count, parts } => {
