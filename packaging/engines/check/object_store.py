@@ -253,6 +253,24 @@ def kill_before_completion(case: Case) -> Line:
     return line(case, "`kill -9` before the last request of the upload; run again", KEYS, 0)
 
 
+def kill_after_completion(case: Case) -> Line:
+    """The object is the new one, and nothing on this machine says so."""
+    case.store.proxy.hold(b'"published":[')
+    run = case.start("--changes", f"s3://{BUCKET}/{case.name}/changes.jsonl")
+    wait_for("the upload", case.store.proxy.is_held.is_set, 120)
+    new = case.output
+    case.expect("the object is not there", new is not None)
+    run.kill()
+    run.wait()
+    case.store.proxy.hold(None)
+    before = case.api.count()
+    case.run(0, "--changes", f"s3://{BUCKET}/{case.name}/changes.jsonl")
+    case.expect("an answer was asked for again", case.api.count() == before)
+    changes = case.store.get(f"{case.name}/changes.jsonl") or b""
+    case.expect("the changes are lost", changes.count(b'"added"') == KEYS and case.output == new)
+    return line(case, "`kill -9` after the last request of the upload, with `--changes`; run again", KEYS, 0)
+
+
 def term_in_upload(case: Case) -> Line:
     run = _held(case, b"partNumber=2")
     run.send_signal(signal.SIGTERM)
@@ -393,7 +411,8 @@ def _moto(started: Processes, port: int) -> Store:
 def object_store(started: Processes, ports: list[int]) -> Iterator[Line]:
     """Every scenario against SeaweedFS, and those that need no parts of an upload against moto as well."""
     moto, seaweedfs = _moto(started, ports[0]), _seaweedfs(started, ports[1:])
-    counted = [plain, api_down, kill_in_requests, kill_in_upload, kill_before_completion, term_in_upload]
+    counted = [plain, api_down, kill_in_requests, kill_in_upload, kill_before_completion]
+    counted += [kill_after_completion, term_in_upload]
     counted += [input_replaced, two_at_once, lost_lock, parts]
     only = os.environ.get("CHECK_ONLY", "").split()
     for store in (seaweedfs, moto):
