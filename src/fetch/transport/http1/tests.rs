@@ -476,6 +476,40 @@ async fn what_may_act_twice_is_sent_once_and_an_idle_connection_is_closed_for_it
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_connection_that_nobody_needs_is_closed_for_what_may_act_twice_and_is_silent() {
+    let closed = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&closed);
+    let client = PipeClient::new(HttpVersion::Http1, move |number, mut peer| {
+        let closed = Arc::clone(&seen);
+        async move {
+            if number <= 4 {
+                while read_request(&mut peer).await.is_some() {
+                    tokio::time::sleep(WORK).await;
+                    peer.write(OK).await?;
+                }
+                closed.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+            read_request(&mut peer).await?;
+            // Two of its workers go to other clients.
+            while closed.load(Ordering::Relaxed) < 3 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            peer.write(OK).await
+        }
+    });
+    let began = Instant::now();
+    let (kept, sent) = tokio::join!(join_all((0..4).map(|_| client.get_resending())), async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        client.post_resending().await
+    },);
+    assert!(kept.into_iter().all(|got| outcome(got) == received(200, "ok")));
+    assert_eq!(outcome(sent), received(200, "ok"));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!((client.opened(), closed.load(Ordering::Relaxed)), (5, 3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_new_connections_are_closed_beside_others_a_request_waits_for_one_of_those() {
     let (client, seen) = few_workers(5, true);
     let began = Instant::now();

@@ -42,6 +42,17 @@ impl<'a, S: ConnectionIo> SilentRequest<'a, S> {
     }
 }
 
+/// Closes the connection that is idle for longest, if that is no shorter than this: no request needs it, and a silent one
+/// may. One that was closed before may have made room for another client.
+fn close_unused<S: ConnectionIo>(pool: &Shared<S>, idle_for: Duration) {
+    let mut state = lock(pool);
+    let is_unused = state.idle.first().is_some_and(|(_, since)| since.elapsed() >= idle_for);
+    let unused = is_unused.then(|| state.idle.remove(0));
+    // Its end takes the lock.
+    drop(state);
+    drop(unused);
+}
+
 impl<S: ConnectionIo> Drop for SilentRequest<'_, S> {
     fn drop(&mut self) {
         let mut state = lock(self.0);
@@ -60,10 +71,15 @@ impl<S: ConnectionIo> Http1Pool<S> {
         may_move: Movable,
     ) -> Substitute<S> {
         let waiter = {
-            let mut wait = self.lock().census.first_look();
-            let mut silent = None;
+            let look = self.lock().census.first_look();
+            let (mut wait, mut silent) = (look, None);
             loop {
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep(wait.min(look)).await;
+                if wait > look {
+                    close_unused(&self.shared, look);
+                    wait -= look;
+                    continue;
+                }
                 wait = match self.after_silence((&begun, stage), may_move) {
                     AfterSilence::Moves(waiter) => break waiter,
                     AfterSilence::MovesToNew => return Substitute::New,
