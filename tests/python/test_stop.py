@@ -47,7 +47,7 @@ class Stops(Case):
             "def rows():\n"
             "    for number in range(10_000): yield str(number)\n"
             "run = skufetch.fetch(rows(), url=sys.argv[1], output='out.json', concurrency=4)\n"
-            "try: run.wait()\n"
+            "try: print('runs', flush=True); run.wait()\n"
             "except KeyboardInterrupt: print(run._child.process.returncode, flush=True); raise\n"
         )
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -59,10 +59,12 @@ class Stops(Case):
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        assert python.stdout
+        self.assertEqual(python.stdout.readline(), b"runs\n")
         while not self.api.seen:
             time.sleep(0.01)
         os.killpg(python.pid, signal.SIGINT)
-        out, err = python.communicate(timeout=30)
+        out, err = python.communicate(timeout=120)
         self.assertEqual(out.decode().strip(), "130", err.decode())
         self.assertIn(b"KeyboardInterrupt", err)
         self.assertEqual(len(self.api.seen), self.api.answered, "nothing was cut off")
