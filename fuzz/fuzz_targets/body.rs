@@ -1,17 +1,22 @@
 //! A body is kept exactly if serde_json accepts it, it is at most 100 levels deep and every surrogate is paired. What is
-//! kept is the input without its white space. A body that was cut is reported as truncated.
+//! kept is the input without its white space. A body that was cut is reported as truncated. What is kept, and what is
+//! wrong and where, is what the reference says that reads byte by byte.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 use skufetch::testing::json::{JsonError, JsonErrorKind, MAX_DEPTH, compact};
 
-const MARK: &[u8] = b"\xef\xbb\xbf";
+#[path = "../../src/json/reference.rs"]
+mod reference;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 fuzz_target!(|input: &[u8]| {
     let ours = compacted(input);
-    let body = input.strip_prefix(MARK).unwrap_or(input);
+    let body = input.strip_prefix(BYTE_ORDER_MARK).unwrap_or(input);
     assert_eq!(ours.is_ok(), lawful(body), "{ours:?}");
+    assert_eq!(ours, reference::compacted(input));
     match ours {
         Ok(kept) => {
             assert_eq!(kept, without_gaps(body));

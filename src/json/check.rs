@@ -5,7 +5,7 @@
 
 use super::JsonErrorKind as Kind;
 use super::copier::Copier;
-use super::token::{foreign, peek, scalar, string};
+use super::token::{Strings, foreign, peek, scalar};
 use super::{BYTE_ORDER_MARK, JsonError, MAX_DEPTH};
 
 /// Checks that `input` is one JSON text (RFC 8259), and appends it to `out` without the white space between
@@ -32,119 +32,123 @@ pub fn compact(input: &[u8], out: &mut Vec<u8>) -> Result<(), JsonError> {
 
 fn document(input: &[u8], out: &mut Vec<u8>) -> Result<(), JsonError> {
     let start = if input.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
-    let mut copy = Copier::new(input, out, start);
+    let strings = Strings::new(input);
+    let mut copy = Copier::new(out, start);
     let mut nesting = Nesting::default();
-    let mut at = copy.gap(start);
+    let mut at = copy.drop_gap(input, start);
     if at == input.len() {
         return Err(Kind::Empty.at(at));
     }
     if BYTE_ORDER_MARK.starts_with(input) {
         return Err(Kind::UnexpectedEnd.at(at));
     }
+    let mut byte = peek(input, at)?;
     // Whether a member's name must come next.
     let mut naming = false;
     loop {
-        match peek(input, at)? {
-            b'"' => {
-                at = string(input, at + 1)?;
-                if naming {
-                    at = colon(&mut copy, at)?;
-                    naming = false;
+        if byte == b'"' {
+            at = strings.end(at + 1)?;
+            if naming {
+                (at, byte) = copy.next(input, at)?;
+                if byte != b':' {
+                    return Err(foreign(input, at, Kind::ExpectedColon));
+                }
+                (at, byte) = copy.next(input, at + 1)?;
+                naming = false;
+                continue;
+            }
+        } else if naming {
+            return Err(foreign(input, at, Kind::ExpectedName));
+        } else if byte == b'{' {
+            nesting.open(true, at)?;
+            (at, byte) = copy.next(input, at + 1)?;
+            match byte {
+                b'"' => {
+                    naming = true;
                     continue;
                 }
+                b'}' => at = nesting.close(at),
+                _ => return Err(foreign(input, at, Kind::ExpectedNameOrEnd)),
             }
-            _ if naming => return Err(foreign(input, at, Kind::ExpectedName)),
-            b'{' => {
-                nesting.open(true, at)?;
-                at = copy.gap(at + 1);
-                match peek(input, at)? {
-                    b'}' => at = nesting.close(at),
-                    b'"' => {
-                        naming = true;
-                        continue;
-                    }
-                    _ => return Err(foreign(input, at, Kind::ExpectedNameOrEnd)),
-                }
+        } else if byte == b'[' {
+            nesting.open(false, at)?;
+            (at, byte) = copy.next(input, at + 1)?;
+            match byte {
+                b']' => at = nesting.close(at),
+                _ => continue,
             }
-            b'[' => {
-                nesting.open(false, at)?;
-                at = copy.gap(at + 1);
-                match peek(input, at)? {
-                    b']' => at = nesting.close(at),
-                    _ => continue,
-                }
-            }
-            _ => at = scalar(input, at)?,
+        } else {
+            at = scalar(input, at, byte)?;
         }
-        at = after_value(&mut copy, &mut nesting, at)?;
-        if nesting.depth == 0 {
-            copy.finish(at);
+        (at, byte) = after_value(&mut copy, input, &mut nesting, at)?;
+        if nesting.is_closed() {
+            copy.finish(input, at);
             return Ok(());
         }
         naming = nesting.in_object();
     }
 }
 
-/// Closes the arrays and objects that end with the value that ends at `at`. Gives the offset of the next name
-/// or value or, if everything is closed, of the end of the document.
+/// Closes the arrays and objects that end with the value that ends at `at`. Gives the next name or value, its offset
+/// and first byte; or, if everything is closed, the end of the document.
 #[inline]
-fn after_value(copy: &mut Copier<'_>, nesting: &mut Nesting, mut at: usize) -> Result<usize, JsonError> {
-    let input = copy.input();
-    while nesting.depth > 0 {
-        at = copy.gap(at);
-        match (peek(input, at)?, nesting.in_object()) {
-            (b',', _) => return Ok(copy.gap(at + 1)),
+fn after_value(
+    copy: &mut Copier<'_>,
+    input: &[u8],
+    nesting: &mut Nesting,
+    mut at: usize,
+) -> Result<(usize, u8), JsonError> {
+    while !nesting.is_closed() {
+        let byte;
+        (at, byte) = copy.next(input, at)?;
+        match (byte, nesting.in_object()) {
+            (b',', _) => return copy.next(input, at + 1),
             (b'}', true) | (b']', false) => at = nesting.close(at),
             (_, true) => return Err(foreign(input, at, Kind::ExpectedCommaOrBrace)),
             (_, false) => return Err(foreign(input, at, Kind::ExpectedCommaOrBracket)),
         }
     }
-    let end = copy.gap(at);
-    if end == input.len() { Ok(end) } else { Err(foreign(input, end, Kind::Trailing)) }
+    let end = copy.drop_gap(input, at);
+    if end == input.len() { Ok((end, 0)) } else { Err(foreign(input, end, Kind::Trailing)) }
 }
 
-/// The colon after a name that ends at `at`. Gives the offset of the value.
-#[inline]
-fn colon(copy: &mut Copier<'_>, at: usize) -> Result<usize, JsonError> {
-    let at = copy.gap(at);
-    if peek(copy.input(), at)? != b':' {
-        return Err(foreign(copy.input(), at, Kind::ExpectedColon));
-    }
-    Ok(copy.gap(at + 1))
-}
-
-/// The kinds of the open arrays and objects, innermost in the lowest bit (1: object).
-#[derive(Default)]
-struct Nesting {
-    kinds: u128,
-    depth: usize,
-}
+/// The kinds of the open arrays and objects, innermost in the lowest bit (1: object), below one more bit that is set.
+struct Nesting(u128);
 
 // Every level needs its bit.
-const _: () = assert!(MAX_DEPTH <= u128::BITS as usize);
+const _: () = assert!(MAX_DEPTH < u128::BITS as usize);
+
+impl Default for Nesting {
+    fn default() -> Self {
+        Self(1)
+    }
+}
 
 impl Nesting {
     #[inline]
     fn open(&mut self, object: bool, at: usize) -> Result<(), JsonError> {
-        if self.depth == MAX_DEPTH {
+        if self.0 >> MAX_DEPTH != 0 {
             return Err(Kind::TooDeep.at(at));
         }
-        self.kinds = self.kinds << 1 | u128::from(object);
-        self.depth += 1;
+        self.0 = self.0 << 1 | u128::from(object);
         Ok(())
     }
 
     /// Closes the innermost with the bracket at `at`. Gives the offset after it.
     #[inline]
     fn close(&mut self, at: usize) -> usize {
-        self.kinds >>= 1;
-        self.depth -= 1;
+        self.0 >>= 1;
         at + 1
     }
 
     #[inline]
     fn in_object(&self) -> bool {
-        self.kinds & 1 == 1
+        self.0 & 1 == 1
+    }
+
+    #[inline]
+    fn is_closed(&self) -> bool {
+        self.0 == 1
     }
 }
 

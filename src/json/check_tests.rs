@@ -1,18 +1,21 @@
 //! The law, case by case (named after `JSONTestSuite`'s `y_`, must be kept, and `n_`, must not), then as
-//! properties against `serde_json`.
+//! properties against `serde_json`. Whatever is compacted here is compared with the reference.
 
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::json::reference;
 
 fn compacted(input: &[u8]) -> Result<Vec<u8>, JsonError> {
     let mut out = b"before".to_vec();
     let result = compact(input, &mut out);
     assert!(out.starts_with(b"before"), "what stood in the buffer stays");
     assert!(result.is_ok() || out.len() == 6, "an error leaves nothing behind");
-    result.map(|()| out.split_off(6))
+    let result = result.map(|()| out.split_off(6));
+    assert_eq!(result, reference::compacted(input), "{:?}", String::from_utf8_lossy(input));
+    result
 }
 
 fn nested(open: &str, close: &str, levels: usize) -> Vec<u8> {
@@ -184,6 +187,29 @@ fn a_hundred_levels_are_kept_and_one_more_is_refused() {
     }
     let siblings = format!("[{}[]]", "[[]],".repeat(500)).into_bytes();
     assert_eq!(compacted(&siblings), Ok(siblings.clone()), "depth is not a count of brackets");
+}
+
+/// Bytes that a shortcut could take for others: every special one, at each place of a register and beside its ends.
+#[test]
+fn every_byte_at_every_place_of_a_string_is_judged_as_the_reference_judges_it() {
+    let escape = b"\\ud83d\\ude00";
+    for length in 0..50 {
+        for place in 0..length {
+            for byte in (0..0x24).chain([b'\\', b'{', 0x7F, 0x80, 0xC3, 0xE2, 0xF0, 0xFF]) {
+                let mut input = [b"[\"", &vec![b'a'; length][..], b"\" , 1]"].concat();
+                input[2 + place] = byte;
+                let _ = compacted(&input);
+                input.truncate(2 + length);
+                let _ = compacted(&input);
+            }
+            let mut input = [b"{\"", &vec![b'a'; length][..], b"\":0}"].concat();
+            input.splice(2 + place..2 + place, escape.iter().copied());
+            assert!(compacted(&input).is_ok());
+            for end in 2 + place..2 + place + escape.len() {
+                let _ = compacted(&input[..end]);
+            }
+        }
+    }
 }
 
 #[test]

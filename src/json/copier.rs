@@ -1,6 +1,7 @@
 //! Copies a document without the white space between its tokens, in runs as long as possible.
 
-use super::scan;
+use super::token::peek;
+use super::{JsonError, scan};
 
 /// Copies what is between two gaps of white space, and nothing before the first gap: a document that is
 /// already compact is copied once, as a whole.
@@ -8,9 +9,8 @@ use super::scan;
 /// At the first gap the whole input is copied, and from then on each run is moved down over the copy. So
 /// there is always room to write a short run as one block that may be longer than the run.
 pub(super) struct Copier<'a> {
-    input: &'a [u8],
     out: &'a mut Vec<u8>,
-    /// The start of the run that is not copied yet.
+    /// The start of the run of the input that is not copied yet.
     from: usize,
     /// Where it goes, after the first gap.
     to: Option<usize>,
@@ -19,31 +19,32 @@ pub(super) struct Copier<'a> {
 /// Most runs between two gaps of indented JSON are no longer than this.
 const BLOCK: usize = 64;
 
+// Every method takes the same input. As a field of what is behind a reference it would be read from memory each time.
 impl<'a> Copier<'a> {
-    /// Copies `input` from `start` on to the end of `out`.
-    pub(super) fn new(input: &'a [u8], out: &'a mut Vec<u8>, start: usize) -> Self {
-        Self { input, out, from: start, to: None }
+    /// Copies an input from `start` on to the end of `out`.
+    pub(super) fn new(out: &'a mut Vec<u8>, start: usize) -> Self {
+        Self { out, from: start, to: None }
     }
 
-    /// The input.
+    /// The first byte from `at` on that is not white space, which is dropped, and its offset; an error if there is
+    /// none.
     #[inline]
-    pub(super) fn input(&self) -> &'a [u8] {
-        self.input
-    }
-
-    /// Drops the white space at `at`, if any. Gives the offset of what follows it.
-    #[inline]
-    pub(super) fn gap(&mut self, at: usize) -> usize {
-        match self.input.get(at) {
-            Some(&byte) if byte <= b' ' => self.drop_gap(at),
-            _ => at,
+    pub(super) fn next(&mut self, input: &[u8], at: usize) -> Result<(usize, u8), JsonError> {
+        match input.get(at) {
+            Some(&byte) if byte > b' ' => Ok((at, byte)),
+            _ => {
+                let at = self.drop_gap(input, at);
+                Ok((at, peek(input, at)?))
+            }
         }
     }
 
-    fn drop_gap(&mut self, at: usize) -> usize {
-        let next = blank_end(self.input, at);
+    /// Drops the white space at `at`, if any. Gives the offset of what follows it.
+    #[inline(never)]
+    pub(super) fn drop_gap(&mut self, input: &[u8], at: usize) -> usize {
+        let next = blank_end(input, at);
         if next > at {
-            let to = self.copy_run(at);
+            let to = self.copy_run(input, at);
             self.to = Some(to);
             self.from = next;
         }
@@ -51,27 +52,27 @@ impl<'a> Copier<'a> {
     }
 
     /// Copies the run that ends at `end`. Gives where the next one goes.
-    fn copy_run(&mut self, end: usize) -> usize {
+    fn copy_run(&mut self, input: &[u8], end: usize) -> usize {
         let length = end - self.from;
         let Some(to) = self.to else {
             let to = self.out.len() + length;
-            self.out.extend_from_slice(&self.input[self.from..]);
+            self.out.extend_from_slice(&input[self.from..]);
             return to;
         };
-        let source = self.input.get(self.from..self.from + BLOCK);
+        let source = input.get(self.from..self.from + BLOCK);
         match (source, self.out.get_mut(to..to + BLOCK)) {
             (Some(source), Some(place)) if length <= BLOCK => place.copy_from_slice(source),
-            _ => self.out[to..to + length].copy_from_slice(&self.input[self.from..end]),
+            _ => self.out[to..to + length].copy_from_slice(&input[self.from..end]),
         }
         to + length
     }
 
     /// Copies the last run, which ends at `end`.
-    pub(super) fn finish(mut self, end: usize) {
+    pub(super) fn finish(mut self, input: &[u8], end: usize) {
         if self.to.is_none() {
-            self.out.extend_from_slice(&self.input[self.from..end]);
+            self.out.extend_from_slice(&input[self.from..end]);
         } else {
-            let length = self.copy_run(end);
+            let length = self.copy_run(input, end);
             self.out.truncate(length);
         }
     }

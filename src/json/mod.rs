@@ -10,6 +10,8 @@ mod check;
 mod copier;
 mod error;
 mod parts;
+#[cfg(test)]
+mod reference;
 mod scan;
 mod text;
 mod token;

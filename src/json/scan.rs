@@ -1,54 +1,39 @@
-//! Finds, eight bytes at a time, where plain text inside a string ends.
+//! Finds, sixteen bytes at a time, where plain text inside a string ends.
 //!
-//! Most bytes of a JSON document are in strings and need no inspection of their own. A register holds eight
-//! of them, and a few operations decide whether any is special ("SIMD within a register"; the zero-byte test
-//! is in Warren, *Hacker's Delight*, 2nd ed., section 6-1).
+//! Most bytes of a JSON document are in strings and need no inspection of their own. One comparison of a vector
+//! register inspects sixteen of them, and a second one makes the result a number.
 
-/// The byte 1 in each place of a word.
-const ONES: u64 = u64::from_le_bytes([1; 8]);
-/// The highest bit of each byte of a word.
-const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+use wide::u8x16;
 
-/// The end of plain text in a string, or of the bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct PlainEnd {
-    /// Its offset.
-    pub(super) at: usize,
-    /// True if a byte over 0x7F may precede it; never false if one does.
-    pub(super) non_ascii: bool,
-}
+/// Eight spaces.
+const SPACES: u64 = u64::from_le_bytes([b' '; 8]);
+/// The bytes of a vector register.
+pub(super) const WIDTH: usize = 16;
 
-/// The first `"`, `\` or control character (below 0x20) from `from` on.
+/// The first `"`, `\` or control character (below 0x20) from `from` on, or the end of the bytes.
 #[inline]
-pub(super) fn plain_end(bytes: &[u8], from: usize) -> PlainEnd {
+pub(super) fn plain_end(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
-    let mut seen = 0;
-    while let Some([first, second]) = words(bytes, at) {
-        seen |= first | second;
-        let specials = [specials(first), specials(second)];
-        if specials != [0, 0] {
-            let (marks, base) = if specials[0] == 0 { (specials[1], 8) } else { (specials[0], 0) };
-            at += base + marks.trailing_zeros() as usize / 8;
-            return PlainEnd { at, non_ascii: seen & HIGH != 0 };
+    while let Some(next) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        if let Some(place) = first_special(next) {
+            return at + place;
         }
-        at += 16;
+        at += WIDTH;
     }
-    while let Some(&byte) = bytes.get(at) {
-        if byte < b' ' || byte == b'"' || byte == b'\\' {
-            break;
-        }
-        seen |= u64::from(byte);
+    while bytes.get(at).is_some_and(|byte| !matches!(byte, ..b' ' | b'"' | b'\\')) {
         at += 1;
     }
-    PlainEnd { at, non_ascii: seen & HIGH != 0 }
+    at
 }
 
-/// The next two words, if there are that many bytes.
+/// The place of the first `"`, `\` or control character.
 #[inline]
-fn words(bytes: &[u8], at: usize) -> Option<[u64; 2]> {
-    let (halves, []) = bytes.get(at..)?.first_chunk::<16>()?.as_chunks::<8>() else { return None };
-    let [first, second] = halves else { return None };
-    Some([u64::from_le_bytes(*first), u64::from_le_bytes(*second)])
+pub(super) fn first_special(bytes: &[u8; WIDTH]) -> Option<usize> {
+    let bytes = u8x16::new(*bytes);
+    let control = bytes.min(u8x16::splat(b' ' - 1)).simd_eq(bytes);
+    let specials = control | bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'));
+    let mask = specials.to_bitmask();
+    (mask != 0).then(|| mask.trailing_zeros() as usize)
 }
 
 /// The first byte from `from` on that is not a space.
@@ -56,7 +41,7 @@ fn words(bytes: &[u8], at: usize) -> Option<[u64; 2]> {
 pub(super) fn spaces_end(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        let others = u64::from_le_bytes(*chunk) ^ (ONES * 0x20);
+        let others = u64::from_le_bytes(*chunk) ^ SPACES;
         if others != 0 {
             return at + others.trailing_zeros() as usize / 8;
         }
@@ -68,16 +53,6 @@ pub(super) fn spaces_end(bytes: &[u8], from: usize) -> usize {
     at
 }
 
-/// The high bit of each special byte. A borrow may also mark bytes above a special one, so only the lowest
-/// mark is valid; bytes over 0x7F are never marked first.
-#[inline]
-fn specials(word: u64) -> u64 {
-    let control = word.wrapping_sub(ONES * 0x20);
-    let quote = (word ^ (ONES * 0x22)).wrapping_sub(ONES);
-    let backslash = (word ^ (ONES * 0x5C)).wrapping_sub(ONES);
-    (control | quote | backslash) & !word & HIGH
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -85,15 +60,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_at_every_place_of_a_word_is_distinguished() {
+    fn every_byte_at_every_place_of_a_register_is_distinguished() {
         for byte in 0..=255_u8 {
-            for place in 0..20 {
-                let mut bytes = vec![b'a'; 20];
+            for place in 0..40 {
+                let mut bytes = vec![b'a'; 40];
                 bytes[place] = byte;
                 let special = byte < 0x20 || byte == b'"' || byte == b'\\';
-                let stop = plain_end(&bytes, 0);
-                assert_eq!(stop.at, if special { place } else { 20 }, "{byte:#x} at {place}");
-                assert_eq!(stop.non_ascii, byte > 0x7F);
+                assert_eq!(plain_end(&bytes, 0), if special { place } else { 40 }, "{byte:#x} at {place}");
             }
         }
     }
@@ -104,9 +77,7 @@ mod tests {
             let plain = |b: &u8| *b >= 0x20 && *b != b'"' && *b != b'\\';
             let rest = bytes.get(from..).unwrap_or_default();
             let length = rest.iter().take_while(|b| plain(b)).count();
-            let stop = plain_end(&bytes, from);
-            prop_assert_eq!(stop.at, from + length);
-            prop_assert!(stop.non_ascii || rest[..length].is_ascii());
+            prop_assert_eq!(plain_end(&bytes, from), from + length);
         }
 
         #[test]

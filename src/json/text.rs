@@ -11,7 +11,7 @@ pub(crate) fn escape_into(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut from = 0;
     loop {
-        let stop = scan::plain_end(bytes, from).at;
+        let stop = scan::plain_end(bytes, from);
         out.extend_from_slice(&bytes[from..stop]);
         let Some(&special) = bytes.get(stop) else { break };
         let short = match special {

@@ -20,11 +20,16 @@ pub(super) fn foreign(input: &[u8], at: usize, kind: Kind) -> JsonError {
     }
 }
 
-/// A number, `true`, `false` or `null`. Gives the offset after it.
+/// A number, `true`, `false` or `null`, which begins with `first`. Gives the offset after it.
 #[inline]
-pub(super) fn scalar(input: &[u8], at: usize) -> Result<usize, JsonError> {
-    match input[at] {
-        b'-' | b'0'..=b'9' => number(input, at),
+pub(super) fn scalar(input: &[u8], at: usize, first: u8) -> Result<usize, JsonError> {
+    match first {
+        b'1'..=b'9' => fraction(input, more_digits(input, at + 1)),
+        b'0' => zero(input, at),
+        b'-' => match peek(input, at + 1)? {
+            b'0' => zero(input, at + 1),
+            _ => fraction(input, digits(input, at + 1)?),
+        },
         b't' => literal(input, at, b"true"),
         b'f' => literal(input, at, b"false"),
         b'n' => literal(input, at, b"null"),
@@ -44,21 +49,24 @@ fn literal(input: &[u8], at: usize, word: &[u8]) -> Result<usize, JsonError> {
     }
 }
 
+/// A number whose whole part is the zero at `at`.
 #[inline]
-fn number(input: &[u8], start: usize) -> Result<usize, JsonError> {
-    let mut at = start + usize::from(input[start] == b'-');
-    if input.get(at) == Some(&b'0') {
-        at += 1;
-        if input.get(at).is_some_and(u8::is_ascii_digit) {
-            return Err(Kind::LeadingZero.at(at - 1));
-        }
-    } else {
-        at = digits(input, at)?;
+fn zero(input: &[u8], at: usize) -> Result<usize, JsonError> {
+    if input.get(at + 1).is_some_and(u8::is_ascii_digit) {
+        return Err(Kind::LeadingZero.at(at));
     }
-    if input.get(at) == Some(&b'.') {
+    fraction(input, at + 1)
+}
+
+/// The rest of a number whose whole part ends at `at`.
+#[inline]
+fn fraction(input: &[u8], mut at: usize) -> Result<usize, JsonError> {
+    let mut next = input.get(at).copied().unwrap_or_default();
+    if next == b'.' {
         at = digits(input, at + 1)?;
+        next = input.get(at).copied().unwrap_or_default();
     }
-    if matches!(input.get(at), Some(b'e' | b'E')) {
+    if next | 0x20 == b'e' {
         at += 1;
         at = digits(input, at + usize::from(matches!(input.get(at), Some(b'+' | b'-'))))?;
     }
@@ -68,10 +76,7 @@ fn number(input: &[u8], start: usize) -> Result<usize, JsonError> {
 /// One digit or more.
 #[inline]
 fn digits(input: &[u8], start: usize) -> Result<usize, JsonError> {
-    let mut at = start;
-    while input.get(at).is_some_and(u8::is_ascii_digit) {
-        at += 1;
-    }
+    let at = more_digits(input, start);
     if at > start {
         return Ok(at);
     }
@@ -79,25 +84,59 @@ fn digits(input: &[u8], start: usize) -> Result<usize, JsonError> {
     Err(foreign(input, at, Kind::ExpectedDigit))
 }
 
-/// The rest of a string whose opening quote is before `start`. Gives the offset after its closing quote.
+/// The end of the digits from `at` on.
 #[inline]
-pub(super) fn string(input: &[u8], start: usize) -> Result<usize, JsonError> {
-    let mut at = start;
-    let mut non_ascii = false;
+fn more_digits(input: &[u8], mut at: usize) -> usize {
+    while input.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
+    }
+    at
+}
+
+/// The strings of a document.
+#[derive(Clone, Copy)]
+pub(super) struct Strings<'a> {
+    input: &'a [u8],
+    /// The same, if all of it is UTF-8; else empty, so that every string is read by the function that finds where it
+    /// is not.
+    text: &'a [u8],
+}
+
+impl<'a> Strings<'a> {
+    pub(super) fn new(input: &'a [u8]) -> Self {
+        let text = if simdutf8::basic::from_utf8(input).is_ok() { input } else { &[] };
+        Self { input, text }
+    }
+
+    /// The end of the string whose opening quote is before `start`: the offset after its closing quote.
+    #[inline]
+    pub(super) fn end(self, start: usize) -> Result<usize, JsonError> {
+        let head = self.text.get(start..).and_then(<[u8]>::first_chunk);
+        if let Some(head) = head
+            && let Some(end) = scan::first_special(head)
+            && head[end] == b'"'
+        {
+            return Ok(start + end + 1);
+        }
+        string(self.input, start, !self.text.is_empty())
+    }
+}
+
+/// A string of any length, with escapes or without. `is_utf8`: all of the input is.
+#[inline(never)]
+fn string(input: &[u8], start: usize, is_utf8: bool) -> Result<usize, JsonError> {
+    let mut at = scan::plain_end(input, start);
     loop {
-        let stop = scan::plain_end(input, at);
-        at = stop.at;
-        non_ascii |= stop.non_ascii;
         let fault = match input.get(at) {
             Some(b'"') => {
-                if non_ascii {
+                if !is_utf8 {
                     utf8(input, start, at)?;
                 }
                 return Ok(at + 1);
             }
             Some(b'\\') => match escape(input, at) {
                 Ok(next) => {
-                    at = next;
+                    at = scan::plain_end(input, next);
                     continue;
                 }
                 Err(fault) => fault,
