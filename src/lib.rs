@@ -67,7 +67,8 @@ pub mod testing {
     pub mod model {
         pub use crate::model::fault::RetryAfter;
         pub use crate::model::{
-            Answer, Content, Entry, Fingerprint, Job, Key, Outcome, Rate, Seq, Size, StatusSet, Validators,
+            Answer, Content, Entry, Fingerprint, Job, Key, Outcome, Rate, RequestUrl, Seq, Size, StatusSet,
+            Validators,
         };
     }
     /// Bytes to rows.

@@ -21,7 +21,7 @@ use crate::collect::{self, Inspection, Preflight};
 use crate::config::{Environment, Settings};
 use crate::fetch::PageSettings;
 use crate::input::{self, Columns};
-use crate::model::job::redacted_url;
+use crate::model::request_url::redacted_url;
 use crate::model::{Event, Exit, Mask, Reporter, option};
 use crate::plan::{BoundTemplate, Planner};
 use crate::report::dry_run::{self, DryRun, EarlierAnswers, PlannedFiles, PlannedPace, PlannedRequests};

@@ -39,7 +39,7 @@ use super::shutdown::Shutdown;
 use super::token::TokenKeeper;
 use super::transport::{RawAnswer, ResendBudget, SendError, Transport};
 use crate::limit::{Gate, LoadSignal, Permit};
-use crate::model::job::redacted_url;
+use crate::model::request_url::redacted_url;
 use crate::model::{Deferral, Entry, Fault, Job, Outcome, PauseReason, Reporter};
 
 /// Characters that are shown of why a redirect was refused: it may name an address of any length.

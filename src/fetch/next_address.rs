@@ -3,8 +3,8 @@
 use url::Url;
 
 use crate::model::fault::PageProblem;
-use crate::model::job::redacted_url;
 use crate::model::option::{FOLLOW, NEXT, URL};
+use crate::model::request_url::redacted_url;
 use crate::model::{Cause, Fault, display_safe};
 
 /// The longest address that is requested: cursors are long, and servers accept no more than this.

@@ -7,8 +7,8 @@ use http::header::LOCATION;
 use http::{HeaderMap, Method};
 use url::Url;
 
-use crate::model::job::redacted_url;
 use crate::model::option::{FOLLOW, URL};
+use crate::model::request_url::redacted_url;
 use crate::model::{Cause, Fault, Request};
 
 /// Most redirects that one job follows.
@@ -121,7 +121,7 @@ pub(super) fn follow(
     carry_user_info(request, &mut url, cross_origin);
     Ok(Request {
         method: if becomes_get(status, &request.method) { Method::GET } else { request.method.clone() },
-        url,
+        url: url.into(),
         headers: if cross_origin { HeaderMap::new() } else { request.headers.clone() },
         body: request.body.clone(),
         cross_origin,

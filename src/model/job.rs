@@ -4,9 +4,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use url::Url;
 
 use crate::model::Key;
+use crate::model::request_url::{RequestUrl, redacted_url};
 
 /// The number of a data row in the input, from 0. It decides the position of its entry in the output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,7 +35,7 @@ pub struct Request {
     /// The method.
     pub method: Method,
     /// The URL, encoded.
-    pub url: Url,
+    pub url: RequestUrl,
     /// Headers that differ by row, and validators of a conditional request.
     pub headers: HeaderMap,
     /// The body, if any.
@@ -50,18 +50,6 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, redacted_url(&self.url))
     }
-}
-
-/// A URL for messages: without its query, fragment and user-info.
-#[must_use]
-pub(crate) fn redacted_url(url: &Url) -> String {
-    let mut clean = url.clone();
-    clean.set_query(None);
-    clean.set_fragment(None);
-    // Both fail only for URLs without a host, which have no user-info either.
-    let _ = clean.set_username("");
-    let _ = clean.set_password(None);
-    clean.into()
 }
 
 /// One key and one request, with the row that it was made from.

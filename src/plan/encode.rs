@@ -56,6 +56,8 @@ fn push_escape(out: &mut String, byte: u8) {
 /// a server resolves before it decodes (RFC 3986, section 5.2.4), and those that it resolves after it.
 pub(super) fn dots_between_slashes(path: &str) -> Option<Range<usize>> {
     let bytes = path.as_bytes();
+    // Most paths end here: a dot is written as itself or as an escape.
+    memchr::memchr2(b'.', b'%', bytes)?;
     // Of the piece that is being read: where it begins, and its dots if it has nothing else.
     let (mut start, mut dots) = (0, Some(0));
     let mut at = 0;

@@ -2,7 +2,7 @@
 
 use csv::ByteRecord;
 
-use crate::model::job::redacted_url;
+use crate::model::request_url::redacted_url;
 use crate::model::{Pack, PackItem, Request};
 use crate::plan::body::BoundBody;
 use crate::plan::cells::Cells;
@@ -38,7 +38,7 @@ impl BoundTemplate {
         scratch: &mut String,
     ) -> (usize, usize) {
         let cells = Cells { record, names: &self.names };
-        (self.url.target_length(&alone.url), self.url.item_length(cells, scratch))
+        (alone.url.target().len(), self.url.item_length(cells, scratch))
     }
 
     /// The request of a pack of these rows, at least one, each of which was rendered before.

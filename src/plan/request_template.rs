@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, Method};
 use secrecy::SecretString;
 
 use crate::input::Columns;
-use crate::model::job::redacted_url;
+use crate::model::request_url::redacted_url;
 use crate::model::{Job, Mask, Request};
 use crate::plan::body::{BodyTemplate, BoundBody};
 use crate::plan::body_escape::BodyEscape;
@@ -506,7 +506,7 @@ mod tests {
         );
         let job = job(planner.plan(row(2, &["1", ""])));
         assert!(job.request.url.as_str().contains("can%2Fary"));
-        let shown = crate::model::job::redacted_url(&job.request.url);
+        let shown = crate::model::request_url::redacted_url(&job.request.url);
         assert_eq!(planner.request().mask().apply(&shown), "http://h/(redacted)/1");
         assert_eq!(planner.request().mask().apply("echo can/ary"), "echo (redacted)");
     }

@@ -49,7 +49,7 @@ impl TokenInRequest {
             let mut encoded = String::new();
             percent_encode(&mut encoded, token).map_err(|_| "it has a control character")?;
             let url = request.url.as_str().replace(mark, &encoded);
-            request.url = Url::parse(&url).map_err(|error| error.to_string())?;
+            request.url = Url::parse(&url).map_err(|error| error.to_string())?.into();
         }
         for value in request.headers.values_mut() {
             let Some(text) = std::str::from_utf8(value.as_bytes()).ok().filter(|text| text.contains(mark))

@@ -208,8 +208,7 @@ impl PlannedInputBuilder {
             more: (pack.items.len() - shown) as u64,
         };
         if totals.first.len() < FIRST {
-            totals.has_user_info |=
-                !pack.request.url.username().is_empty() || pack.request.url.password().is_some();
+            totals.has_user_info |= pack.request.url.has_user_info();
             totals.first.push(sample());
         } else if fastrand::u64(..*requests - FIRST as u64) == 0 {
             totals.random = Some(sample());
@@ -222,8 +221,7 @@ impl PlannedInputBuilder {
         let sample =
             || SampleRequest { line: job.line, url: totals.planner.request().shown_url(job), more: 0 };
         if totals.first.len() < FIRST {
-            totals.has_user_info |=
-                !job.request.url.username().is_empty() || job.request.url.password().is_some();
+            totals.has_user_info |= job.request.url.has_user_info();
             totals.first.push(sample());
         } else if fastrand::u64(..totals.rows.skus - FIRST as u64) == 0 {
             totals.random = Some(sample());

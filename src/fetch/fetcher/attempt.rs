@@ -74,7 +74,7 @@ impl<T: Transport> Fetcher<T> {
                 settings.null_on.statuses.contains(answer.status) || settings.retry_on.contains(answer.status)
             };
             if !redirect::is_redirect(answer.status) || is_named() {
-                answer.redirected_to = redirected.map(|request| Box::new(request.url));
+                answer.redirected_to = redirected.map(|request| Box::new((*request.url).clone()));
                 return (Ok(SendOutcome::Answer(answer)), permit);
             }
             status = answer.status;

@@ -19,8 +19,8 @@ use super::requested::{PagesEnd, QueueEnd, Requested};
 use super::{Fetcher, Tries};
 use crate::limit::Permit;
 use crate::model::fault::PageProblem;
-use crate::model::job::redacted_url;
 use crate::model::option::PAGES;
+use crate::model::request_url::redacted_url;
 use crate::model::{Answer, Cause, Deferral, Fault, Job, Key, Outcome, Pack, Request, Seq};
 
 /// What may be answered in pages.
@@ -91,7 +91,7 @@ impl<'a, R: InPages> PageRequest<'a, R> {
     /// The page at this address after these: as the first one in all else.
     fn after(whole: &'a R, url: Url, so_far: &'a JoinedPages, max_body: u64) -> Self {
         let (number, room) = (so_far.count() + 1, max_body.saturating_sub(so_far.length()));
-        let request = Cow::Owned(Request { url, ..whole.request().clone() });
+        let request = Cow::Owned(Request { url: url.into(), ..whole.request().clone() });
         Self { whole, request, number, room, so_far: Some(so_far) }
     }
 }
@@ -212,7 +212,7 @@ impl<T: Transport> Fetcher<T> {
     ) -> PagesStep<R::Kept> {
         let max_body = self.answers.classifier().settings.max_body.0;
         let hasher = RandomState::new();
-        let mut had = HashSet::from([hasher.hash_one(&whole.request().url)]);
+        let mut had = HashSet::from([hasher.hash_one(&*whole.request().url)]);
         let mut next = None;
         let mut pages: Option<JoinedPages> = None;
         loop {

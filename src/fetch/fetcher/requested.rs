@@ -10,7 +10,7 @@ use super::super::backoff::backoff;
 use super::super::classify::{Classification, ItemRuling, Offload, PackAnswer};
 use super::super::transport::{RawAnswer, Transport};
 use super::{Fetcher, Judged, Tries};
-use crate::model::job::redacted_url;
+use crate::model::request_url::redacted_url;
 use crate::model::{
     Answer, Cause, Deferral, Event, Fault, Job, Key, Outcome, Pack, PackItem, PackSearch, Request, Seq,
 };

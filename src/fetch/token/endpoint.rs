@@ -106,7 +106,7 @@ pub(super) fn request(endpoint: &TokenEndpoint, client: ClientIn, refresh: Optio
     // No header of the API goes there, and nothing of this request to the API.
     Request {
         method: Method::POST,
-        url: endpoint.url.clone(),
+        url: endpoint.url.clone().into(),
         headers,
         body: Some(Bytes::from(form)),
         cross_origin: true,

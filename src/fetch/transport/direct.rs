@@ -21,7 +21,6 @@ use http::{HeaderMap, HeaderValue, Uri, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
-use url::{Position, Url};
 
 use super::census::ServedConnections;
 use super::connect::{Connect, ConnectorSettings, ProxyHop, TcpConnector};
@@ -35,7 +34,7 @@ use super::resend::Resend;
 use super::send_error::no_connection;
 use super::{ConnectionSettings, HttpChoice, OnConnected, Reuse, SendError, TransportError};
 use crate::model::fault::ProxyProblem;
-use crate::model::{Cause, Fault, Request};
+use crate::model::{Cause, Fault, Request, RequestUrl};
 
 /// Something that one request can be sent on.
 enum Slot<S: ConnectionIo> {
@@ -291,8 +290,8 @@ impl<C: Connect> DirectClient<C> {
     }
 
     fn target(&self, request: &Request) -> Result<PathAndQuery, SendError> {
-        let target = &request.url[Position::BeforePath..Position::AfterQuery];
-        PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(target.as_bytes()))
+        let target = Bytes::copy_from_slice(request.url.target().as_bytes());
+        PathAndQuery::from_maybe_shared(target)
             .map_err(|error| no_connection(Some(&error), self.settings.connect_timeout))
     }
 
@@ -336,8 +335,8 @@ impl<C: Connect> DirectClient<C> {
 }
 
 /// User-info in an address, as Basic authorisation.
-fn basic_authorization(url: &Url) -> Option<HeaderValue> {
-    if url.username().is_empty() && url.password().is_none() {
+fn basic_authorization(url: &RequestUrl) -> Option<HeaderValue> {
+    if !url.has_user_info() {
         return None;
     }
     let mut text = percent_decode_str(url.username()).collect::<Vec<u8>>();

@@ -127,7 +127,7 @@ impl GeneralClient {
 
     /// The request with the headers of its row.
     fn outgoing(client: &Client, request: &Request) -> reqwest::Result<reqwest::Request> {
-        let (method, url) = (request.method.clone(), request.url.clone());
+        let (method, url) = (request.method.clone(), (*request.url).clone());
         // It makes a header of user-info in the address.
         let mut outgoing = client.request(method, url).build()?;
         outgoing.headers_mut().extend(request.headers.clone());
