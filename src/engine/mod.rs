@@ -102,7 +102,8 @@ impl<T: Transport, S: EntryStore> Engine<'_, T, S> {
     /// Runs to the end of the input or to an early stop, drained.
     pub(crate) async fn run(self, input: InputThread) -> RunEnd {
         let fetcher = self.fetcher;
-        RunLoop::new(self, input, |job| fetcher.fetch(job)).run().await
+        // Boxed: the set of open jobs moves what it is given three times.
+        RunLoop::new(self, input, |job| Box::pin(fetcher.fetch(job))).run().await
     }
 }
 
