@@ -21,8 +21,8 @@ use crate::collect::files::stage::ObjectStage;
 /// Random characters in a temporary name: 62^12 is beyond any collision.
 const RANDOM: usize = 12;
 const ENDING: &str = ".tmp";
-/// Large enough that writing costs few system calls, small beside the program.
-const BUFFER: usize = 256 * 1024;
+/// Large enough that writing costs few system calls. The chunks of an output are as large: they are not copied again.
+const BUFFER: usize = 64 * 1024;
 /// The mode of a new file, before the umask.
 const NEW_FILE: u32 = 0o666;
 const PRIVATE: u32 = 0o600;
