@@ -14,6 +14,7 @@ use object_store::{
     GetOptions, ObjectMeta, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion,
 };
 use tokio::runtime::Runtime;
+use url::Url;
 
 use super::client::{Client, Connector};
 use super::error::{StoreError, StoreErrorKind};
@@ -22,6 +23,8 @@ use crate::model::{ObjectAddress, ObjectScheme};
 
 /// How long is waited for an answer that only saves others time.
 const SOON: Duration = Duration::from_secs(5);
+
+const NO_ENDPOINT: &str = "the endpoint that is set for it is no address such as http://127.0.0.1:9000";
 
 /// All object stores of a run.
 pub(crate) struct ObjectStores {
@@ -221,6 +224,10 @@ impl ObjectStores {
         if let Some(client) = clients.get(&bucket) {
             return Ok(client.clone());
         }
+        // The crate would panic at its first request.
+        if self.settings.endpoint(address.scheme()).is_some_and(|endpoint| !is_address(&endpoint)) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, address, NO_ENDPOINT));
+        }
         let options = self.settings.options(address.scheme());
         let made = Client::new((bucket.0, &*bucket.1), &options, self.connector.clone());
         let client = made.map_err(|error| {
@@ -231,6 +238,10 @@ impl ObjectStores {
         clients.insert(bucket, client.clone());
         Ok(client)
     }
+}
+
+fn is_address(endpoint: &str) -> bool {
+    Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 fn path_of(address: &ObjectAddress) -> Result<Path, StoreError> {

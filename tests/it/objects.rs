@@ -149,6 +149,33 @@ mod cloud {
     }
 
     #[test]
+    fn an_endpoint_that_is_no_address_is_named() {
+        let (dir, store, api) = (WorkDir::new(), S3Server::start(), ScriptedServer::echo());
+        std::fs::write(dir.path("p.csv"), "sku\nA\n").unwrap();
+        for endpoint in ["127.0.0.1:9000", "localhost:9000", "http://", "ftp://localhost"] {
+            let url = api.url("/p/{sku}");
+            let run = |input: &str, output: &str| {
+                with(&dir, &store)
+                    .env("AWS_ENDPOINT_URL", endpoint)
+                    .args([input, "-o", output, "-u", &url])
+                    .finish()
+            };
+            for ended in [
+                run("p.csv", "s3://shop/out.json").expect_code(73),
+                run("s3://shop/p.csv", "out.json").expect_code(69),
+            ] {
+                assert!(
+                    ended.stderr.contains("endpoint that is set for it is no address"),
+                    "{}",
+                    ended.stderr
+                );
+                assert!(ended.stderr.contains("AWS_ENDPOINT_URL"), "{}", ended.stderr);
+            }
+        }
+        assert_eq!(api.count(), 0);
+    }
+
+    #[test]
     fn an_input_that_is_not_there_is_66_and_one_that_is_replaced_meanwhile_65() {
         let (dir, store) = (WorkDir::new(), S3Server::start());
         let slow = ScriptedServer::start(|seen| Reply::echo(seen).wait(Duration::from_millis(30)));
