@@ -44,27 +44,44 @@ impl<'a> Copier<'a> {
     pub(super) fn drop_gap(&mut self, input: &[u8], at: usize) -> usize {
         let next = blank_end(input, at);
         if next > at {
-            let to = self.copy_run(input, at);
-            self.to = Some(to);
+            if !self.copy_short_run(input, at) {
+                self.copy_run(input, at);
+            }
             self.from = next;
         }
         next
     }
 
-    /// Copies the run that ends at `end`. Gives where the next one goes.
-    fn copy_run(&mut self, input: &[u8], end: usize) -> usize {
+    /// Copies the run that ends at `end`, if it is short and not the first one.
+    #[inline]
+    fn copy_short_run(&mut self, input: &[u8], end: usize) -> bool {
         let length = end - self.from;
-        let Some(to) = self.to else {
-            let to = self.out.len() + length;
-            self.out.extend_from_slice(&input[self.from..]);
-            return to;
-        };
-        let source = input.get(self.from..self.from + BLOCK);
-        match (source, self.out.get_mut(to..to + BLOCK)) {
-            (Some(source), Some(place)) if length <= BLOCK => place.copy_from_slice(source),
-            _ => self.out[to..to + length].copy_from_slice(&input[self.from..end]),
+        let Some(to) = self.to else { return false };
+        let source = input.get(self.from..).and_then(<[u8]>::first_chunk::<BLOCK>);
+        let place = self.out.get_mut(to..).and_then(<[u8]>::first_chunk_mut::<BLOCK>);
+        let (Some(source), Some(place)) = (source, place) else { return false };
+        if length > BLOCK {
+            return false;
         }
-        to + length
+        *place = *source;
+        self.to = Some(to + length);
+        true
+    }
+
+    /// Copies the run that ends at `end`. Apart: with it, the function for gaps would save all registers each time.
+    #[cold]
+    #[inline(never)]
+    fn copy_run(&mut self, input: &[u8], end: usize) {
+        let length = end - self.from;
+        let to = if let Some(to) = self.to {
+            self.out[to..to + length].copy_from_slice(&input[self.from..end]);
+            to
+        } else {
+            let to = self.out.len();
+            self.out.extend_from_slice(&input[self.from..]);
+            to
+        };
+        self.to = Some(to + length);
     }
 
     /// Copies the last run, which ends at `end`.
@@ -72,8 +89,8 @@ impl<'a> Copier<'a> {
         if self.to.is_none() {
             self.out.extend_from_slice(&input[self.from..end]);
         } else {
-            let length = self.copy_run(input, end);
-            self.out.truncate(length);
+            self.copy_run(input, end);
+            self.out.truncate(self.to.unwrap_or_default());
         }
     }
 }

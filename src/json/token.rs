@@ -23,18 +23,19 @@ pub(super) fn foreign(input: &[u8], at: usize, kind: Kind) -> JsonError {
 /// A number, `true`, `false` or `null`, which begins with `first`. Gives the offset after it.
 #[inline]
 pub(super) fn scalar(input: &[u8], at: usize, first: u8) -> Result<usize, JsonError> {
-    match first {
-        b'1'..=b'9' => fraction(input, more_digits(input, at + 1)),
-        b'0' => zero(input, at),
+    let whole = match first {
+        b'1'..=b'9' => more_digits(input, at + 1),
+        b'0' => zero(input, at)?,
         b'-' => match peek(input, at + 1)? {
-            b'0' => zero(input, at + 1),
-            _ => fraction(input, digits(input, at + 1)?),
+            b'0' => zero(input, at + 1)?,
+            _ => digits(input, at + 1)?,
         },
-        b't' => literal(input, at, b"true"),
-        b'f' => literal(input, at, b"false"),
-        b'n' => literal(input, at, b"null"),
-        _ => Err(foreign(input, at, Kind::ExpectedValue)),
-    }
+        b't' => return literal(input, at, b"true"),
+        b'f' => return literal(input, at, b"false"),
+        b'n' => return literal(input, at, b"null"),
+        _ => return Err(foreign(input, at, Kind::ExpectedValue)),
+    };
+    fraction(input, whole)
 }
 
 #[inline]
@@ -49,13 +50,13 @@ fn literal(input: &[u8], at: usize, word: &[u8]) -> Result<usize, JsonError> {
     }
 }
 
-/// A number whose whole part is the zero at `at`.
+/// A whole part that is the zero at `at`.
 #[inline]
 fn zero(input: &[u8], at: usize) -> Result<usize, JsonError> {
     if input.get(at + 1).is_some_and(u8::is_ascii_digit) {
         return Err(Kind::LeadingZero.at(at));
     }
-    fraction(input, at + 1)
+    Ok(at + 1)
 }
 
 /// The rest of a number whose whole part ends at `at`.
