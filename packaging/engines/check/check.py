@@ -214,15 +214,14 @@ def spark(started: Processes) -> Iterator[Result]:
     master = f"spark://127.0.0.1:{port}"
     words = ["org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", str(port)]
     started.start("spark-master", [spark_class, *words, "--webui-port", str(web[0])], **settings)
-    wait_for("the master", lambda: "I have been elected leader" in started.log("spark-master"))
+    started.wait_for_line("spark-master", "I have been elected leader")
     workers = []
     for number in range(4):
         words = ["org.apache.spark.deploy.worker.Worker", "--cores", "1", "--memory", "700m", "--host", "127.0.0.1"]
         words += ["--webui-port", str(web[number + 1]), "--work-dir", str(started.folder / f"work-{number}"), master]
         workers.append(started.start(f"spark-worker-{number}", [spark_class, *words], **settings))
     for number in range(4):
-        log = f"spark-worker-{number}"
-        wait_for("a worker", lambda log=log: "Successfully registered with master" in started.log(log), 120)
+        started.wait_for_line(f"spark-worker-{number}", "Successfully registered with master", 120)
     events = started.folder / "events"
     events.mkdir()
 
@@ -256,14 +255,13 @@ def dask(started: Processes) -> Iterator[Result]:
     dask_words = [sys.executable, "-m", "dask"]
     words = ["scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
     started.start("dask-scheduler", [*dask_words, *words])
-    wait_for("the scheduler", lambda: "Scheduler at" in started.log("dask-scheduler"))
+    started.wait_for_line("dask-scheduler", "Scheduler at")
     nannies = []
     for number in range(4):
         words = ["worker", address, "--nthreads", "1", "--no-dashboard", "--local-directory", str(started.folder)]
         nannies.append(started.start(f"dask-worker-{number}", [*dask_words, *words, "--host", "127.0.0.1"]))
     for number in range(4):
-        log = f"dask-worker-{number}"
-        wait_for("a worker", lambda log=log: "Registered to" in started.log(log), 120)
+        started.wait_for_line(f"dask-worker-{number}", "Registered to", 120)
 
     def workers() -> list[int]:
         # The nanny starts the worker again.
@@ -298,7 +296,7 @@ def ray(started: Processes) -> Iterator[Result]:
     words += ["--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={started.folder}/ray"]
     words += ["--object-store-memory=200000000"]
     head = started.start("ray-head", [*ray_words, *words], **settings)
-    wait_for("the head", lambda: "Ray runtime started" in started.log("ray-head"))
+    started.wait_for_line("ray-head", "Ray runtime started")
 
     def workers() -> list[int]:
         return [pid for pid in tree_of(head.pid) if command_of(pid).startswith("ray::")]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 
-def spark(address: str, rows: str, options: dict) -> int:
+def spark(address: str, rows: str, options: dict[str, Any]) -> int:
     from pyspark.sql import SparkSession
 
     import skufetch
@@ -43,12 +44,12 @@ def spark(address: str, rows: str, options: dict) -> int:
     session = builder.getOrCreate()
     # Many partitions, and no order.
     frame = session.read.option("header", True).csv(f"file://{rows}").repartition(5)
-    count = skufetch.spark.fetch(frame, **options).count()
+    count = int(skufetch.spark.fetch(frame, **options).count())
     session.stop()
     return count
 
 
-def ray(address: str, rows: str, options: dict) -> int:
+def ray(address: str, rows: str, options: dict[str, Any]) -> int:
     import ray as engine
 
     import skufetch
@@ -56,17 +57,17 @@ def ray(address: str, rows: str, options: dict) -> int:
     variables = {name: os.environ[name] for name in ("PYTHONPATH", "SKUFETCH_BINARY")}
     engine.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False)
     frame = engine.data.read_csv(rows, override_num_blocks=4)
-    return skufetch.ray.fetch(frame, **options).count()
+    return int(skufetch.ray.fetch(frame, **options).count())
 
 
-def dask(address: str, rows: str, options: dict) -> int:
+def dask(address: str, rows: str, options: dict[str, Any]) -> int:
     import dask.dataframe
     import distributed
 
     import skufetch
 
-    with distributed.Client(address):
-        frame = dask.dataframe.read_csv(rows, dtype=str, blocksize=8_000)
+    with distributed.Client(address):  # type: ignore[no-untyped-call]
+        frame = dask.dataframe.read_csv(rows, dtype=str, blocksize="8kB")
         return len(skufetch.dask.fetch(frame, **options))
 
 

@@ -81,8 +81,8 @@ class Store:
     """A running server, and a client of it that is not ours."""
 
     def __init__(self, name: str, port: int) -> None:
-        import boto3
-        from botocore.config import Config
+        import boto3  # type: ignore[import-untyped]
+        from botocore.config import Config  # type: ignore[import-untyped]
 
         self.name = name
         self.proxy = Proxy(port)
@@ -328,7 +328,10 @@ def lost_lock(case: Case) -> Line:
 
 def parts(case: Case) -> Line:
     shards = 4
-    shard = lambda n: ("--shard", f"{n}/{shards}", "--run-id", "monday")  # noqa: E731
+
+    def shard(n: int) -> tuple[str, ...]:
+        return ("--shard", f"{n}/{shards}", "--run-id", "monday")
+
     running = [case.start(*shard(n), machine=f"m{n}") for n in range(shards)]
     case.wait_for_requests(KEYS // 4)
     running[1].kill()

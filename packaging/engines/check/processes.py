@@ -91,6 +91,10 @@ class Processes:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
+    def wait_for_line(self, name: str, text: str, seconds: float = 60) -> None:
+        """Waits until NAME.log has it."""
+        wait_for(f"{text} in {name}", lambda: text in self.log(name), seconds)
+
     def run(self, name: str, words: list[str], seconds: float = 120, **environment: str) -> int:
         """Runs a command to its end, and gives its exit code."""
         return self.start(name, words, **environment).wait(seconds)
