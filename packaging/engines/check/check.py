@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
 import json
 import os
 import pathlib
@@ -13,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import object_store
 from api import Api
-from processes import Processes, command_of, folder_of, kill, name_of, processes, tree_of, wait_for
+from processes import Processes, command_of, folder_of, kill, name_of, processes, send, tree_of, wait_for
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
@@ -32,14 +35,14 @@ class Result:
     """A line of the table."""
 
     engine: str
-    killed: str
+    happened: str
     requests: int
     #: Requests that may be sent twice.
     allowed: int
     keys: int = KEYS
 
     def line(self) -> str:
-        return f"| {self.engine} | {self.killed} | {self.keys:,} | {self.requests:,} | {self.requests - self.keys} |"
+        return f"| {self.engine} | {self.happened} | {self.keys:,} | {self.requests:,} | {self.requests - self.keys} |"
 
 
 class Case:
@@ -55,9 +58,12 @@ class Case:
         self.output = self.folder / "run" / "out.jsonl"
         #: The input in the order of the output.
         self.ordered = self.folder / "run" / "input" / "run.csv"
+        #: Where Spark logs what it does.
+        self.events = self.folder / "events"
         self.rows = self.folder / "products.csv"
         # Not in the order in which the input will be.
-        self.rows.write_text("sku,name\n" + "".join(f"{n * 7919 % 100_003:06},thing {n}\n" for n in range(KEYS)))
+        self.keys = [f"{n * 7919 % 100_003:06}" for n in range(KEYS)]
+        self.rows.write_text("sku,name\n" + "".join(f"{key},thing {n}\n" for n, key in enumerate(self.keys)))
 
     def driver(self, address: str, **environment: str) -> subprocess.Popen[bytes]:
         words = [sys.executable, str(HERE / "driver.py"), self.engine, address, str(self.rows), str(self.folder / "run")]
@@ -72,6 +78,15 @@ class Case:
 
         wait_for(f"{count} requests", holds, 300)
 
+    def keys_of(self, shard: int) -> int:
+        """How many keys a shard has."""
+        return sum(zlib.crc32(key.encode()) % SHARDS == shard for key in self.keys)
+
+    def requests_of(self, shard: int) -> int:
+        """How many requests were sent for the keys of a shard."""
+        with self.api.lock:
+            return sum(n for key, n in self.api.requests.items() if zlib.crc32(key.encode()) % SHARDS == shard)
+
     def end(self, driver: subprocess.Popen[bytes]) -> None:
         code = driver.wait(400)
         if code != 0:
@@ -81,10 +96,10 @@ class Case:
         if str(KEYS) not in said:
             raise RuntimeError("the frame has another number of rows")
 
-    def result(self, killed: str, processes_killed: int, refused: int = 0) -> Result:
+    def result(self, happened: str, processes_killed: int, refused: int = 0) -> Result:
         """Asserts what is promised, and gives the line of the table."""
         # Those in flight, and for each of them one answer that came in the last milliseconds and was not yet written.
-        found = Result(self.engine, killed, self.api.count(), processes_killed * 2 * CONCURRENCY + refused)
+        found = Result(self.engine, happened, self.api.count(), processes_killed * 2 * CONCURRENCY + refused)
         if len(self.api.requests) != KEYS:
             raise AssertionError(f"{len(self.api.requests)} of {KEYS} keys were asked for")
         if not KEYS + refused <= found.requests <= KEYS + found.allowed:
@@ -217,13 +232,14 @@ def spark(started: Processes) -> Iterator[Result]:
     started.wait_for_line("spark-master", "I have been elected leader")
     workers = []
     for number in range(4):
-        words = ["org.apache.spark.deploy.worker.Worker", "--cores", "1", "--memory", "700m", "--host", "127.0.0.1"]
+        # Each is a host of its own: Spark makes no speculative attempt on the host of the first one.
+        host = f"127.0.0.{number + 2}"
+        words = ["org.apache.spark.deploy.worker.Worker", "--cores", "1", "--memory", "700m", "--host", host]
         words += ["--webui-port", str(web[number + 1]), "--work-dir", str(started.folder / f"work-{number}"), master]
-        workers.append(started.start(f"spark-worker-{number}", [spark_class, *words], **settings))
+        own = {**settings, "SPARK_LOCAL_IP": host}
+        workers.append(started.start(f"spark-worker-{number}", [spark_class, *words], **own))
     for number in range(4):
         started.wait_for_line(f"spark-worker-{number}", "Successfully registered with master", 120)
-    events = started.folder / "events"
-    events.mkdir()
 
     def executors() -> list[int]:
         return [
@@ -234,7 +250,8 @@ def spark(started: Processes) -> Iterator[Result]:
         ]
 
     def starter(case: Case, **environment: str) -> Callable[[], subprocess.Popen[bytes]]:
-        return lambda: case.driver(master, CHECK_EVENTS=str(events), **settings, **environment)
+        case.events.mkdir()
+        return lambda: case.driver(master, CHECK_EVENTS=str(case.events), **settings, **environment)
 
     case = Case("spark", "executors", started)
     yield from kills(case, starter(case), executors)
@@ -244,6 +261,75 @@ def spark(started: Processes) -> Iterator[Result]:
     yield from kills_driver(case, starter(case))
     case = Case("spark", "ctrl-c", started)
     yield from interrupts(case, starter(case))
+    for still in Still:
+        case = Case("spark", still.name.lower().replace("_", "-"), started)
+        yield from speculates(case, starter(case, CHECK_SPECULATION="true"), executors, still)
+
+
+class Still(enum.Enum):
+    """What stands still, so that Spark makes a second attempt of a shard, and what becomes of it then."""
+
+    ALL_GOES_ON = "a worker with all of its processes, `SIGSTOP` until a second attempt waits; goes on"
+    ALL_IS_KILLED = "a worker with all of its processes, `SIGSTOP` until a second attempt waits; `kill -9`"
+    WORKER_ALONE = "the process of a worker alone, `SIGSTOP` until all is there: a second attempt ended in its place"
+
+
+def speculates(
+    case: Case, start: Callable[[], subprocess.Popen[bytes]], roots: Callable[[], list[int]], still: Still
+) -> list[Result]:
+    """A worker stands still in the middle of a shard, and another one gets a second attempt of it."""
+    driver = start()
+    # No whole number of shards, however many workers have begun.
+    case.wait_for_requests(KEYS // 4 + KEYS // SHARDS // 2, driver)
+    at_work = [(number, tree) for tree in map(tree_of, roots()) if (number := shard_of(tree)) is not None]
+    # The one that is nearest to the middle of its shard.
+    shard, tree = min(at_work, key=lambda one: abs(case.keys_of(one[0]) - 2 * case.requests_of(one[0])))
+    stopped = tree[:1] if still is Still.WORKER_ALONE else tree
+    send(signal.SIGSTOP, stopped)
+    if still is Still.WORKER_ALONE:
+        # Spark cannot know the end of the first attempt, and the merge needs all shards.
+        wait_for("the output", case.output.exists, 300)
+        send(signal.SIGCONT, stopped)
+    else:
+
+        def second() -> list[int]:
+            words = {f"--shard={shard}/{SHARDS}", f"--output={case.output}"}
+            others = [pid for pid in shard_processes(all_processes()) if pid not in tree]
+            return [pid for pid in others if words <= {*command_of(pid).split()}]
+
+        wait_for("a second attempt", second, 300)
+        before = case.requests_of(shard)
+        # All other shards end meanwhile.
+        wait_for("the other shards", lambda: case.api.count() == KEYS - case.keys_of(shard) + before, 300)
+        time.sleep(1)
+        if not second() or not 0 < case.requests_of(shard) == before < case.keys_of(shard):
+            raise AssertionError(f"{before}, then {case.requests_of(shard)} of {case.keys_of(shard)} keys; {second()}")
+        send(signal.SIGKILL if still is Still.ALL_IS_KILLED else signal.SIGCONT, stopped)
+    case.end(driver)
+    mine = f"--output={case.output}"
+    wait_for("the end of all attempts", lambda: not [pid for pid in all_processes() if mine in command_of(pid)], 60)
+    attempts = attempts_of(case.events, shard)
+    if len({one["Host"] for one in attempts}) < 2 or not any(one["Speculative"] for one in attempts):
+        raise AssertionError(f"no second attempt of shard {shard} on another host: {attempts}")
+    return [case.result(still.value, 1 if still is Still.ALL_IS_KILLED else 0)]
+
+
+def shard_of(tree: list[int]) -> int | None:
+    """The shard that a worker is at."""
+    numbers = [command_of(pid).partition("--shard=")[2].partition("/")[0] for pid in shard_processes(tree)]
+    # One that has just ended has no command line.
+    return next((int(number) for number in numbers if number), None)
+
+
+def attempts_of(events: pathlib.Path, shard: int) -> list[dict[str, Any]]:
+    """The attempts of a shard, as Spark's log of a driver has them."""
+    (log,) = events.iterdir()
+    found = [json.loads(line) for line in log.read_text().splitlines()]
+    infos = [one["Stage Info"] for one in found if one["Event"] == "SparkListenerStageSubmitted"]
+    # No other stage has as many tasks.
+    (stage,) = {info["Stage ID"] for info in infos if info["Number of Tasks"] == SHARDS}
+    tasks = [one for one in found if one["Event"] == "SparkListenerTaskStart" and one["Stage ID"] == stage]
+    return [task["Task Info"] for task in tasks if task["Task Info"]["Index"] == shard]
 
 
 # --- Dask -------------------------------------------------------------------------------------------------------------
@@ -448,7 +534,7 @@ def main() -> int:
                         print(f"--- {log.name}", *last, sep="\n", file=sys.stderr)
                     raise
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
-    print("| engine | what was killed | keys | requests | asked twice |\n|---|---|---|---|---|")
+    print("| engine | what happened | keys | requests | asked twice |\n|---|---|---|---|---|")
     print("\n".join(result.line() for result in results))
     return 0
 

@@ -31,6 +31,8 @@ def spark(address: str, rows: str, options: dict[str, Any]) -> int:
         ("spark.eventLog.compress", "false"),
         ("spark.eventLog.rolling.enabled", "false"),
         ("spark.eventLog.dir", f"file://{os.environ['CHECK_EVENTS']}"),
+        # A worker that stands still is not taken for lost, however slow the machine is.
+        ("spark.network.timeout", "600s"),
         # An attempt is speculative as soon as a quarter of the tasks were quicker.
         ("spark.speculation", os.environ.get("CHECK_SPECULATION", "false")),
         ("spark.speculation.interval", "200ms"),

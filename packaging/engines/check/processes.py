@@ -52,9 +52,14 @@ def tree_of(root: int) -> list[int]:
 
 def kill(pids: list[int]) -> None:
     """SIGKILL to each."""
+    send(signal.SIGKILL, pids)
+
+
+def send(number: signal.Signals, pids: list[int]) -> None:
+    """Sends a signal to each that has not ended."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
 
 def wait_for(what: str, holds: Callable[[], object], seconds: float = 60) -> None:
