@@ -58,6 +58,8 @@ class Stops(Case):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            # A test that was started in the background ignores it, and so would the program.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert python.stdout
         self.assertEqual(python.stdout.readline(), b"runs\n")
