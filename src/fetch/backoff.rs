@@ -17,8 +17,8 @@ pub(super) fn backoff(n: u32, rng: &mut fastrand::Rng) -> Duration {
     bound(n).mul_f64(rng.f64())
 }
 
-/// The same before the last retry after a fault that load may cause: from half of the bound on. Short draws in a row would
-/// use up all retries within one peak of the load.
+/// The wait before the last retry: `rand(bound / 2, bound)`, with the bound of [`backoff`]. Several short draws in a row
+/// would otherwise use up all retries within one peak of the load.
 #[must_use]
 pub(super) fn last_backoff(n: u32, rng: &mut fastrand::Rng) -> Duration {
     bound(n).mul_f64(0.5 + rng.f64() / 2.0)

@@ -302,7 +302,7 @@ impl Health {
 }
 
 /// Faults that too much load causes.
-pub(super) fn may_be_load(cause: Cause) -> bool {
+fn may_be_load(cause: Cause) -> bool {
     matches!(cause, Cause::Status(500 | 502..=504) | Cause::Connect | Cause::Proxy(_) | Cause::Lost)
 }
 

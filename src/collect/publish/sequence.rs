@@ -7,8 +7,8 @@
 //!    itself, and lose the changes.
 //! 2. The changes, with a sync of their folder. They can only be computed while the old output stands. A power cut after
 //!    this step leaves the old output and the journal, and the changes are written again.
-//! 3. The output: its object, where the file stands for one, then the file. This rename is the instant of publishing: before it, every error leaves the old output and the journal;
-//!    after it, an error is [`CollectError::Unsettled`].
+//! 3. The output: its object, where the file stands for one, then the file. This is the instant of publishing: before it,
+//!    every error leaves the old output and the journal; after it, an error is [`CollectError::Unsettled`].
 //! 4. A sync of the output's folder. Before it, a power cut may undo the rename, and then the journal and the input are
 //!    still needed.
 //! 5. The state file. It names the output that it belongs to by size and checksum: until it is replaced, the old one fits

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::backoff::{backoff, last_backoff};
-use super::super::health::{Advice, AnsweredFor, FailedAttempt, may_be_load};
+use super::super::health::{Advice, AnsweredFor, FailedAttempt};
 use super::super::token::RenewalWait;
 use super::super::transport::Transport;
 use super::requested::{QueueEnd, Requested};
@@ -256,7 +256,7 @@ impl<T: Transport> Fetcher<T> {
             }
             Advice::Retry => {
                 self.health.retried();
-                let is_last_next = tries.failures == self.retry.retries && may_be_load(fault.cause);
+                let is_last_next = tries.failures == self.retry.retries;
                 let wait = if is_last_next { self.draw(last_backoff, tries.failures - 1) } else { draw };
                 NextAttempt::After(wait, QueueEnd::Back)
             }

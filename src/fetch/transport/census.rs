@@ -73,7 +73,7 @@ impl Begun {
 /// The connections of one origin, counted.
 #[derive(Debug)]
 pub(super) struct Census {
-    /// TLS, or a proxy: many new connections at once can keep the other side busy, and are slow to open.
+    /// Connections are opened over TLS or through a tunnel.
     has_handshakes: bool,
     counts: [usize; 3],
     /// Connections that were ever begun.
@@ -119,8 +119,8 @@ struct Limit {
 }
 
 impl Census {
-    /// No connection, and nothing known. `timeout` is that of an attempt. `has_handshakes`: to open a connection takes an
-    /// answer of the server's program or of a proxy's, not of the kernel alone.
+    /// No connection, and nothing known. `timeout` is that of an attempt. `has_handshakes`: connections are opened over TLS
+    /// or through a tunnel, so that a program has to answer, and not its system alone. Many at once are slow.
     pub(super) fn new(timeout: Duration, has_handshakes: bool) -> Self {
         Self {
             has_handshakes,

@@ -74,7 +74,7 @@ pub(super) struct OriginSettings {
 }
 
 impl OriginSettings {
-    /// Whether more than the TCP of a kernel is needed to open a connection: TLS, or a tunnel.
+    /// Whether connections are opened over TLS or through a tunnel, and not by TCP alone.
     fn has_handshakes(&self) -> bool {
         let is_tls = self.origin.scheme_str() == Some("https");
         let is_tunnel = |proxy: &Arc<Proxy>| self.whole_address_proxy.is_none() || proxy.speaks_tls();

@@ -261,7 +261,7 @@ pub(in super::super) struct Http1Pool<S: ConnectionIo> {
 }
 
 impl<S: ConnectionIo> Http1Pool<S> {
-    /// An empty pool. `timeout` is that of an attempt; `has_handshakes`: connections are opened over TLS or a proxy.
+    /// An empty pool. `timeout` is that of an attempt; `has_handshakes`: connections are opened over TLS or a tunnel.
     pub(in super::super) fn new(timeout: Duration, has_handshakes: bool, served: ServedConnections) -> Self {
         let (census, waiting) = (Census::new(timeout, has_handshakes), VecDeque::new());
         let state = PoolState { idle: Vec::new(), waiting, census, silent: 0, surplus: 0, served };

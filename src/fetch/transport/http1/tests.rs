@@ -499,10 +499,12 @@ async fn every_connection_that_nobody_needs_is_closed_for_what_may_act_twice_and
         }
     });
     let began = Instant::now();
-    let (kept, sent) = tokio::join!(join_all((0..4).map(|_| client.get_resending())), async {
+    let gets = join_all((0..4).map(|_| client.get_resending()));
+    let post = async {
         tokio::time::sleep(Duration::from_millis(1)).await;
         client.post_resending().await
-    },);
+    };
+    let (kept, sent) = tokio::join!(gets, post);
     assert!(kept.into_iter().all(|got| outcome(got) == received(200, "ok")));
     assert_eq!(outcome(sent), received(200, "ok"));
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());

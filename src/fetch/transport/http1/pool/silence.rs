@@ -42,8 +42,8 @@ impl<'a, S: ConnectionIo> SilentRequest<'a, S> {
     }
 }
 
-/// Closes the connection that is idle for longest, if that is no shorter than this: no request needs it, and a silent one
-/// may. One that was closed before may have made room for another client.
+/// Closes the connection that has been idle longest, if it has been for at least `idle_for`: no request needs it, and its
+/// place at the server may be what a silent one waits for.
 fn close_unused<S: ConnectionIo>(pool: &Shared<S>, idle_for: Duration) {
     let mut state = lock(pool);
     let is_unused = state.idle.first().is_some_and(|(_, since)| since.elapsed() >= idle_for);
@@ -63,8 +63,8 @@ impl<S: ConnectionIo> Drop for SilentRequest<'_, S> {
 
 impl<S: ConnectionIo> Http1Pool<S> {
     /// Waits until a new connection has been silent for too long, and gives an idle connection in place of it: the
-    /// next one, where the request may move. Where it may not, an idle one is closed each time. Where the server keeps
-    /// none, the request may move to another new one.
+    /// next one, where the request may move. Where it may not, an idle one is closed each time, and meanwhile those that
+    /// stay unused. Where the server keeps none, the request may move to another new one.
     pub(in super::super::super) async fn replacement(
         &self,
         (begun, stage): (Begun, Stage),
